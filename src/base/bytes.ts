@@ -1,0 +1,25 @@
+/** Sizes as people write them (`64KB`, `10MB`) and as code has them: bytes. One KB is 1024 bytes. */
+import { Mistake, type Parsed } from "./mistake.ts";
+
+const UNITS = ["B", "KB", "MB", "GB", "TB"] as const;
+
+/** Reads a size into bytes; a bare number is bytes, `K`, `KB` and `KiB` mean the same. */
+export function parseBytes(text: string): Parsed<number> {
+  const parts = /^(\d+(?:\.\d+)?)\s*(?:([kmgt]?)i?b?)$/i.exec(text);
+  const expected = new Mistake("a size like 512, 64KB, 10MB or 1GB");
+  if (parts === null) return expected;
+  const power = parts[2] === "" ? 0 : "KMGT".indexOf(parts[2]!.toUpperCase()) + 1;
+  const bytes = Math.round(Number(parts[1]) * 1024 ** power);
+  return Number.isSafeInteger(bytes) ? bytes : expected;
+}
+
+/** Prints bytes in the largest unit that keeps one decimal: `512B`, `64KB`, `1.5MB`. */
+export function formatBytes(bytes: number): string {
+  let power = 0;
+  let amount = bytes;
+  while (amount >= 1024 && power < UNITS.length - 1) {
+    amount /= 1024;
+    power++;
+  }
+  return `${Math.round(amount * 10) / 10}${UNITS[power]}`;
+}

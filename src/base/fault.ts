@@ -1,0 +1,97 @@
+/**
+ * What can go wrong between two peers, each with what follows from it. Raw errors become one of these
+ * at the edge of the process and keep their origin in `cause`; no one branches on a message.
+ */
+
+interface Row {
+  /** Who is to blame. */
+  readonly side: "upstream" | "client" | "proxy";
+  /** True when it proves that nothing reached the upstream, so that another may be tried at once. */
+  readonly nothingSent: boolean;
+  /** True when the peer itself said no; false when it merely said nothing. */
+  readonly hard: boolean;
+  /** What a person reads in a log line. */
+  readonly words: string;
+}
+
+export const FAULTS = {
+  connectRefused: { side: "upstream", nothingSent: true, hard: true, words: "connection refused" },
+  connectTimeout: {
+    side: "upstream",
+    nothingSent: true,
+    hard: false,
+    words: "no answer to connect",
+  },
+  connectUnreachable: {
+    side: "upstream",
+    nothingSent: true,
+    hard: false,
+    words: "no route to host",
+  },
+  connectReset: {
+    side: "upstream",
+    nothingSent: true,
+    hard: true,
+    words: "connection reset while connecting",
+  },
+  nameUnknown: { side: "upstream", nothingSent: true, hard: false, words: "name does not resolve" },
+  connectFailed: { side: "upstream", nothingSent: true, hard: false, words: "cannot connect" },
+  closedUnused: {
+    side: "upstream",
+    nothingSent: true,
+    hard: true,
+    words: "closed before any byte",
+  },
+  upstreamReset: { side: "upstream", nothingSent: false, hard: true, words: "reset by upstream" },
+  clientReset: { side: "client", nothingSent: false, hard: true, words: "reset by client" },
+  clientGone: { side: "client", nothingSent: true, hard: true, words: "client left while waiting" },
+  idleTimeout: { side: "proxy", nothingSent: false, hard: false, words: "idle for too long" },
+  holdTimeout: { side: "proxy", nothingSent: true, hard: false, words: "held for too long" },
+  upstreamDown: { side: "upstream", nothingSent: false, hard: true, words: "upstream went down" },
+  drained: { side: "proxy", nothingSent: false, hard: false, words: "drain time was up" },
+} as const satisfies Record<string, Row>;
+
+export type FaultName = keyof typeof FAULTS;
+
+/** Trouble with a peer, on its way to whoever decides what to do about it. */
+export class Fault extends Error {
+  override readonly name = "Fault";
+
+  constructor(readonly fault: FaultName, detail?: string, options?: { cause?: unknown }) {
+    super(
+      detail === undefined ? FAULTS[fault].words : `${FAULTS[fault].words}: ${detail}`,
+      options,
+    );
+  }
+}
+
+/** Turns what `Deno.connect` threw into a fault. `timedOut` is the caller's own knowledge. */
+export function connectFault(error: unknown, timedOut: boolean): Fault {
+  const cause = { cause: error };
+  if (timedOut) return new Fault("connectTimeout", undefined, cause);
+  if (error instanceof Deno.errors.ConnectionRefused) {
+    return new Fault("connectRefused", undefined, cause);
+  }
+  if (error instanceof Deno.errors.ConnectionReset) {
+    return new Fault("connectReset", undefined, cause);
+  }
+  if (error instanceof Deno.errors.TimedOut) return new Fault("connectTimeout", undefined, cause);
+  // A unix socket whose file is not there is as clear a no as a refused port.
+  if (error instanceof Deno.errors.NotFound) {
+    return new Fault("connectRefused", "no such socket", cause);
+  }
+  const code = errorCode(error);
+  if (code === "EHOSTUNREACH" || code === "ENETUNREACH") {
+    return new Fault("connectUnreachable", undefined, cause);
+  }
+  // A failed look-up is a plain Error with neither class nor code (seen in Deno 2.9).
+  if (error instanceof Error && error.constructor === Error && code === undefined) {
+    return new Fault("nameUnknown", undefined, cause);
+  }
+  return new Fault("connectFailed", error instanceof Error ? error.message : String(error), cause);
+}
+
+function errorCode(error: unknown): string | undefined {
+  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+  return typeof code === "string" ? code : undefined;
+}

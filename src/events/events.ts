@@ -1,0 +1,83 @@
+/**
+ * Everything that can be said to have happened, in the past tense and with the facts only. Whoever acts
+ * publishes one; logs, metrics, webhooks and incidents subscribe. A fact that is missing here reaches
+ * nobody, and a fact without a log line in `report/log.ts` does not compile.
+ *
+ * Upstreams appear by the text the operator wrote for them. Times are milliseconds.
+ */
+
+/** What moved traffic: the first choice at start, a forced move, an automatic return, an operator's order. */
+export type MoveKind = "start" | "failover" | "failback" | "switchover";
+
+export type Event =
+  // The process
+  | { type: "proxy.started"; version: string; services: number }
+  | { type: "proxy.stopping"; reason: string; drainMs: number }
+  | { type: "proxy.stopped"; cutSessions: number }
+  | { type: "relay.chosen"; engine: string; reason: string }
+  | { type: "config.warned"; warning: string }
+  // Verdicts
+  | {
+    type: "probe.failed";
+    upstream: string;
+    reason: string;
+    tookMs: number;
+    failures: number;
+    fall: number;
+  }
+  | { type: "upstream.up"; upstream: string; reason: string }
+  | { type: "upstream.down"; upstream: string; reason: string }
+  | { type: "upstream.doubted"; upstream: string; reason: string }
+  // Choosing
+  | { type: "selection.started"; reason: string }
+  | {
+    type: "selection.failed";
+    round: number;
+    retryInMs: number;
+    reasons: readonly { readonly upstream: string; readonly reason: string }[];
+  }
+  // Moving
+  | {
+    type: "promotion.started";
+    move: MoveKind;
+    id: string;
+    epoch: number;
+    from?: string;
+    to: string;
+    reason: string;
+  }
+  | { type: "promotion.abandoned"; id: string; epoch: number; to: string; reason: string }
+  | {
+    type: "promotion.finished";
+    move: MoveKind;
+    id: string;
+    epoch: number;
+    from?: string;
+    to: string;
+    reason: string;
+    /** From the moment the last upstream was given up (or the start) until clients were let in. */
+    tookMs: number;
+  }
+  | { type: "failback.scheduled"; to: string; inMs: number; dampingMs: number; reason: string }
+  | { type: "failback.cancelled"; to: string; reason: string }
+  | { type: "failback.refused"; reason: string }
+  // The operator's programs
+  | { type: "trigger.started"; program: string; epoch: number }
+  | { type: "trigger.finished"; program: string; epoch: number; tookMs: number }
+  | { type: "trigger.failed"; program: string; epoch: number; reason: string; tookMs: number }
+  | { type: "program.said"; program: string; upstream: string; line: string }
+  // Clients
+  | { type: "clients.held"; reason: string; holdMs: number }
+  | { type: "clients.refused"; reason: string }
+  | { type: "port.opened"; address: string }
+  | { type: "port.closed"; address: string }
+  | { type: "port.failed"; address: string; reason: string; retryInMs: number }
+  | { type: "accept.failed"; address: string; reason: string; retryInMs: number }
+  | { type: "limit.reached"; limit: string; max: number }
+  | { type: "sessions.cut"; upstream: string; count: number; kept: number; reason: string }
+  | { type: "session.failed"; upstream: string; client: string; reason: string };
+
+export type EventOf<T extends Event["type"]> = Extract<Event, { type: T }>;
+
+/** How a part of one service tells what happened. Never throws and never waits. */
+export type Publish = (event: Event) => void;

@@ -1,0 +1,70 @@
+/**
+ * What every relay engine is given, gives back and counts, so that hold, open and drain mean the same
+ * in all of them. An engine is the TCP data plane of one service.
+ */
+import type { Address } from "../base/address.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Publish } from "../events/events.ts";
+import type { DataPlane, Doubt } from "../failover/ports.ts";
+
+export interface RelaySettings {
+  /** Where clients connect. Host `::` means all interfaces, IPv6 and IPv4. */
+  readonly bind: Address;
+  /** How long one attempt to connect to the upstream may take. */
+  readonly connectTimeoutMs: number;
+  /** A session in which no byte moved either way for so long is ended; 0 means never. */
+  readonly idleTimeoutMs: number;
+  /** The longest that one client waits for an upstream, over all attempts and holds. */
+  readonly holdMs: number;
+  /** Accepted clients that may wait at one time; further ones stay in the kernel's accept queue. */
+  readonly heldMax: number;
+  /** Clients at one time, waiting ones included; further ones stay in the kernel's accept queue. */
+  readonly connectionsMax: number;
+  /** PROXY protocol header to begin each upstream connection with. */
+  readonly sendProxy: "none" | "v1" | "v2";
+}
+
+/** The world as an engine is handed it. */
+export interface RelayContext {
+  readonly clock: Clock;
+  readonly publish: Publish;
+  /** Tells the controller that a live connection failed. Returns at once. */
+  readonly doubt: (doubt: Doubt) => void;
+}
+
+/** Read on scrape; all but `active`, `held` only grow. */
+export interface RelayCounters {
+  /** Clients accepted. */
+  readonly accepted: number;
+  /** Sessions joined to an upstream right now. */
+  readonly active: number;
+  /** Clients waiting for an upstream right now. */
+  readonly held: number;
+  /** Clients that waited for a failover and then got an upstream. */
+  readonly released: number;
+  /** Clients turned away or given up on without any byte relayed. */
+  readonly lost: number;
+  /** Clients that left by themselves while they waited. */
+  readonly abandoned: number;
+  /** Sessions ended by us because their upstream went down. */
+  readonly cut: number;
+  /** Bytes from clients to upstreams. */
+  readonly bytesUp: number;
+  /** Bytes from upstreams to clients. */
+  readonly bytesDown: number;
+  /** The longest that any client waited for an upstream, in milliseconds. */
+  readonly longestHoldMs: number;
+}
+
+export interface Relay extends DataPlane, AsyncDisposable {
+  /** `stream` or `splice`: for the log and `--version`. */
+  readonly engine: string;
+  /**
+   * Stops accepting, turns away clients that wait, and lets sessions end by themselves for at most
+   * `drainMs`; `now` ends them at once. Resolves with the number of sessions that had to be cut.
+   */
+  stop(drainMs: number, now: AbortSignal): Promise<number>;
+  counters(): RelayCounters;
+  /** Resolves when the engine has ended; rejects if it died of itself. */
+  readonly finished: Promise<void>;
+}
