@@ -1,9 +1,7 @@
 /**
  * The error numbers a relay meets, by Linux's own table (asm-generic/errno-base.h and errno.h: the same
- * on x86-64 and arm64), and what they mean between two peers. Calls return them negated.
+ * on x86-64 and arm64). Calls return them negated.
  */
-import type { FaultName } from "../base/fault.ts";
-
 export const ENOENT = 2;
 export const EINTR = 4;
 export const EAGAIN = 11;
@@ -53,20 +51,4 @@ export function errnoWords(result: number): string {
 /** True when this machine or process ran out of something: no one outside is to blame. */
 export function isShortage(result: number): boolean {
   return result === -EMFILE || result === -ENFILE || result === -ENOBUFS || result === -ENOMEM;
-}
-
-const CONNECT_FAULTS: Readonly<Record<number, FaultName>> = {
-  // A unix socket whose file is not there is as clear a no as a refused port.
-  [ENOENT]: "connectRefused",
-  [ECONNREFUSED]: "connectRefused",
-  [ECONNRESET]: "connectReset",
-  [EPIPE]: "connectReset",
-  [ETIMEDOUT]: "connectTimeout",
-  [EHOSTUNREACH]: "connectUnreachable",
-  [ENETUNREACH]: "connectUnreachable",
-};
-
-/** What a failed connect says about the upstream. */
-export function connectFaultOf(result: number): FaultName {
-  return CONNECT_FAULTS[-result] ?? "connectFailed";
 }

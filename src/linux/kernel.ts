@@ -80,6 +80,6 @@ export interface Kernel {
   close(fd: number): void;
   /** Closes so that the peer sees a reset, and drops what was not sent yet. */
   reset(fd: number): void;
-  /** Removes the file of a unix socket; it need not be there. */
-  unlink(path: string): void;
+  /** Removes the file of a unix socket, and no other kind of file; it need not be there. */
+  unlinkSocket(path: string): void;
 }

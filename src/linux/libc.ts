@@ -47,7 +47,6 @@ const TABLE = {
   shutdown: { parameters: ["i32", "i32"], result: "i32" }, // int, int how
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int domain, int type, int protocol
   splice: { parameters: ["i32", "pointer", "i32", "pointer", "u32", "u32"], result: "i32" }, // int, off64_t*, int, off64_t*, size_t, unsigned flags
-  unlink: { parameters: ["buffer"], result: "i32" }, // const char*
   write: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, const void*, size_t
 } as const;
 
@@ -225,8 +224,12 @@ export class Libc implements Kernel {
     this.#c.close(fd);
   }
 
-  unlink(path: string): void {
-    this.#c.unlink(new TextEncoder().encode(`${path}\0`));
+  unlinkSocket(path: string): void {
+    try {
+      if (Deno.lstatSync(path).isSocket) Deno.removeSync(path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
 
   /** A descriptor that `wake` makes readable, for any thread of this process. */
