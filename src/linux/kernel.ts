@@ -29,9 +29,6 @@ export interface ListenOptions extends SocketOptions {
   readonly reusePort: boolean;
 }
 
-/** Bytes of `Kernel.scratch`. A read that fills it is the sign of bulk. */
-export const SCRATCH_BYTES = 64 * 1024;
-
 /** What `eventFlags` is made of (epoll_ctl(2)). */
 export const READABLE = 0x001;
 export const URGENT = 0x002;
@@ -63,7 +60,10 @@ export interface Kernel {
   /** The peer's address; empty when it is gone already. */
   peerAddress(fd: number): SockAddr;
 
-  /** Where `receive` puts bytes. One for all: what is in it must be used before the next call. */
+  /**
+   * Where `receive` puts bytes. One for all: what is in it must be used before the next call. A read
+   * that does not fill it has emptied the socket.
+   */
   readonly scratch: Uint8Array<ArrayBuffer>;
   /** Reads into `scratch`; 0 is the peer's end. */
   receive(fd: number): number;

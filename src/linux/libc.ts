@@ -14,7 +14,6 @@ import {
   PEER_ENDED,
   type Pipe,
   READABLE,
-  SCRATCH_BYTES,
   type SockAddr,
   type SocketOptions,
   URGENT,
@@ -79,6 +78,7 @@ const SPLICE_F_NONBLOCK = 2;
 
 /** A silent peer is asked after 60 s, then every 10 s; after six questions without an answer it is gone. */
 const KEEPALIVE = { idleSec: 60, intervalSec: 10, count: 6 };
+const SCRATCH_BYTES = 64 * 1024;
 const EVENTS_MAX = 256;
 const PIPE_BYTES = 256 * 1024;
 /** What a new pipe holds when the system gives no more: 16 pages (pipe(7)). */

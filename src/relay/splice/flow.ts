@@ -7,7 +7,7 @@
  * buffer or in the pipe, and nothing more is read until it is gone: at most one buffer or pipe per flow.
  */
 import { EAGAIN, EINTR, EINVAL } from "../../linux/errno.ts";
-import { type Kernel, type Pipe, SCRATCH_BYTES } from "../../linux/kernel.ts";
+import type { Kernel, Pipe } from "../../linux/kernel.ts";
 import type { Counters } from "./counters.ts";
 import type { Buffer, Pools } from "./pools.ts";
 
@@ -76,6 +76,11 @@ export class Flow {
     this.#smallSplices = 0;
   }
 
+  /** To be called when reports may have gone by unseen: everything is tried once. */
+  rouse(): void {
+    this.readable = this.writable = this.thorough = true;
+  }
+
   /** True when a pump could do something. */
   get canMove(): boolean {
     return !this.ended && this.writable && (this.readable || this.held > 0);
@@ -114,7 +119,7 @@ export class Flow {
     const read = kernel.receive(this.source);
     if (read <= 0) return this.#readEnded(plant, read);
     this.#count(plant, read);
-    if (read === SCRATCH_BYTES) this.#fullReads++;
+    if (read === kernel.scratch.length) this.#fullReads++;
     else {
       this.#fullReads = Math.min(this.#fullReads, 0);
       // Less than we asked for: the source is dry, and what comes later is reported (epoll(7)).
@@ -143,7 +148,7 @@ export class Flow {
     if (read <= 0) return this.#readEnded(plant, read);
     this.#count(plant, read);
     this.held = read;
-    this.#smallSplices = read < SCRATCH_BYTES / 2 ? this.#smallSplices + 1 : 0;
+    this.#smallSplices = read < plant.kernel.scratch.length / 2 ? this.#smallSplices + 1 : 0;
     if (this.#smallSplices >= SMALL_SPLICES) {
       this.#fullReads = 0;
       this.#smallSplices = 0;

@@ -2,7 +2,7 @@
  * Pipes and buffers between their uses. A flow takes one when it has bytes that its sink will not take,
  * or bulk to move, and gives it back as soon as it is empty: an idle session holds neither.
  */
-import { type Kernel, type Pipe, SCRATCH_BYTES } from "../../linux/kernel.ts";
+import type { Kernel, Pipe } from "../../linux/kernel.ts";
 
 const PIPES_KEPT = 64;
 const BUFFERS_KEPT = 64;
@@ -40,7 +40,7 @@ export class Pools {
 
   /** A buffer as large as the kernel's scratch. */
   takeBuffer(): Buffer {
-    return this.#buffers.pop() ?? new Uint8Array(SCRATCH_BYTES);
+    return this.#buffers.pop() ?? new Uint8Array(this.#kernel.scratch.length);
   }
 
   giveBuffer(buffer: Buffer): void {

@@ -152,7 +152,7 @@ export class Session implements Watcher, Turn, Timed {
     this.enter("joined");
     if (how === "reset") return this.cut();
     this.#finish(this.down);
-    this.#settle();
+    this.up.rouse(); // what the kernel said during the wait concerned the wait
     this.run();
   }
 
@@ -209,8 +209,7 @@ export class Session implements Watcher, Turn, Timed {
     else if (this.#broken !== fd) return this.cut();
     const [from, into] = fd === this.client ? [this.up, this.down] : [this.down, this.up];
     into.end(this.#around.plant);
-    from.readable = true;
-    from.thorough = true;
+    from.readable = from.thorough = true;
     this.#pump(from);
     if (this.phase === "joined") this.#settle();
   }
