@@ -2,7 +2,7 @@
  * The main thread's end of one worker: orders go in and are awaited, reports come out, and a worker that
  * died or stands still is noticed. Owns the worker, its port, its eventfd and the library behind it.
  */
-import { type Clock } from "../../base/clock.ts";
+import type { Clock } from "../../base/clock.ts";
 import { Libc } from "../../linux/libc.ts";
 import type { RelaySettings } from "../engine.ts";
 import { COUNT, newCounters } from "./counters.ts";
@@ -37,6 +37,7 @@ export class Lane {
     settings: RelaySettings,
     reusePort: boolean,
     report: (report: Report) => void,
+    script = new URL("./worker.ts", import.meta.url),
   ) {
     this.#clock = clock;
     this.ended = this.#end.promise;
@@ -44,7 +45,7 @@ export class Lane {
     this.#eventfd = this.#libc.eventfd();
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    this.#worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+    this.#worker = new Worker(script, { type: "module" });
     this.#worker.onmessage = ({ data }: MessageEvent<Report>) => this.#read(data, report);
     this.#worker.onerror = (event) => {
       event.preventDefault(); // else the whole process dies of it, without a word from us
