@@ -50,6 +50,7 @@ function settingsFor(seed: number): Settings {
 class Judge {
   #epoch = 0;
   #holdingSince: number | undefined;
+  #heldAfter = 0;
   #badSince: number | undefined;
   #seenEvents = 0;
   #seenOpened = 0;
@@ -87,8 +88,11 @@ class Judge {
     if (typeof door === "object" && state.phase.name === "serving") {
       assert(door.upstream === state.phase.active.name && door.epoch === state.phase.epoch);
     }
-    if (door !== "holding") this.#holdingSince = undefined;
-    else {
+    // Opened and held again within one step (a better rank came back meanwhile) is a new hold.
+    const openedSince = world.opened.length !== this.#heldAfter;
+    this.#heldAfter = world.opened.length;
+    if (door !== "holding" || openedSince) this.#holdingSince = undefined;
+    if (door === "holding") {
       this.#holdingSince ??= state.now;
       const heldMs = state.now - this.#holdingSince;
       const { policy, jumps } = this.settings;
