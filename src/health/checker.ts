@@ -2,9 +2,9 @@
  * Asks every upstream how it is, on a schedule, and posts what it hears. Decides nothing: what a
  * failure means is the machine's business.
  *
- * The interval counts from the start of one question to the start of the next, so that a silent
- * upstream is found out no later than a refusing one; a question that takes longer than the interval
- * is followed by the next at once, never overlapped by it.
+ * The interval counts from the start of one question to the start of the next: what a silent upstream
+ * takes for its deadline is not added to it. A question that takes longer than the interval is followed
+ * by the next at once, never overlapped by it.
  */
 import type { Clock } from "../base/clock.ts";
 import { formatDuration } from "../base/duration.ts";

@@ -17,6 +17,7 @@ class Scene implements AsyncDisposable {
   /** When each probe began, as `name@ms`. */
   readonly asked: string[] = [];
   readonly posted: string[] = [];
+  calledOff = 0;
   readonly checker: Checker;
   readonly #open: { readonly name: string; readonly resolve: (result: ProbeResult) => void }[] = [];
 
@@ -27,7 +28,10 @@ class Scene implements AsyncDisposable {
       this.asked.push(`${upstream.name}@${this.clock.now()}`);
       return new Promise((resolve) => {
         this.#open.push({ name: upstream.name, resolve });
-        signal.addEventListener("abort", () => resolve({ ...PASSED, reason: "called off" }));
+        signal.addEventListener("abort", () => {
+          this.calledOff++;
+          resolve({ ...PASSED, reason: "called off" });
+        });
       });
     };
     this.checker = new Checker({ upstreams: [A], probe, ...times, ...settings }, {
@@ -165,7 +169,7 @@ Deno.test("an overdue probe is called off, and what it says then is not heard", 
   await using scene = await Scene.begin();
   await scene.clock.advance(PROBE_MAX_MS);
   assertEquals(scene.posted, ["a no answer from the check within 9s"]);
-  assertEquals(scene.asked, ["a@0", "a@9000"]);
+  assertEquals([scene.asked, scene.calledOff], [["a@0", "a@9000"], 1]);
 });
 
 Deno.test("disposing of a checker calls the probe off and posts nothing more", async () => {

@@ -89,11 +89,16 @@ Deno.test("a check program that hangs is silent", async () => {
   assertEquals([passed, evidence, reason], [false, "silent", "check did not end within 5s"]);
 });
 
-Deno.test("a check that is called off fails without evidence", async () => {
-  await using check = await Check.write("exit 0");
+Deno.test("a check that is called off fails without evidence and is not quoted", async () => {
+  await using check = await Check.write('echo looking; read line <"$(dirname "$0")/held"');
+  const held = await check.folder.fifo("held");
+  const asking = check.ask();
+  using _ = await Deno.open(held, { write: true });
   check.stop.abort();
-  const { passed, evidence } = await check.ask();
+  const { passed, reason, evidence } = await asking;
   assertEquals([passed, evidence], [false, "silent"]);
+  assertEquals(reason, "check was called off: looking");
+  assertEquals(check.said, []);
 });
 
 Deno.test("a check program is quoted only when its answer about an upstream changes", async () => {

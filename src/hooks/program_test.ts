@@ -166,6 +166,13 @@ Deno.test("a job left in the background neither delays the end nor is ended", as
   assertEquals(await Deno.readTextFile(did), "did it\n");
 });
 
+Deno.test("what is printed on the way out is still heard", async () => {
+  // On a clock that stands still only the end of the output lets the run end.
+  await using story = await Story.begin(new ManualClock());
+  const ending = await story.run("(sleep 0.05; echo last words) & exit 0");
+  assertEquals([ending.code, story.heard.lines], [0, ["last words"]]);
+});
+
 Deno.test("output comes line by line while the program runs", async () => {
   await using story = await Story.begin();
   const running = story.run("printf 'on'; printf 'e\\r\\n\\n  \\ntwo\\n'; sleep 1000; echo never");
