@@ -11,7 +11,7 @@ import type { Ending, Programs } from "./program.ts";
 
 export interface CheckSettings {
   readonly path: string;
-  /** 0 lets it run for as long as it likes. */
+  /** More than 0: a check always has a deadline. */
   readonly timeoutMs: number;
   /** Name of the service, told to the program. */
   readonly service: string;

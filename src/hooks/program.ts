@@ -113,7 +113,8 @@ function start(run: Run): Deno.ChildProcess | Error {
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
-      // A session and process group of its own, whose number is the child's pid.
+      // A session and process group of its own, whose number is the child's pid. Started by root, it
+      // also has root's supplementary groups no more.
       detached: HAS_GROUPS,
     }).spawn();
   } catch (error) {
