@@ -6,7 +6,7 @@
  */
 import { type Address, ANY_HOST, formatAddress, parseAddress, parsePort } from "../base/address.ts";
 import { formatBytes, parseBytes } from "../base/bytes.ts";
-import { DURATION_MAX_MS, formatDuration, parseDuration } from "../base/duration.ts";
+import { formatDuration, parseDuration } from "../base/duration.ts";
 import { Mistake, type Parsed } from "../base/mistake.ts";
 
 /** What stands in a file, in an environment variable or behind a flag, before it means anything. */
@@ -50,9 +50,7 @@ export function duration(leastMs = 0): Kind<number> {
     parse(text) {
       const ms = parseDuration(text);
       if (ms instanceof Mistake || ms >= leastMs) return ms;
-      return new Mistake(
-        `a duration from ${formatDuration(leastMs)} to ${formatDuration(DURATION_MAX_MS)}`,
-      );
+      return new Mistake(`a duration of at least ${formatDuration(leastMs)}`);
     },
     print: formatDuration,
     schema: NUMBER_OR_TEXT,
@@ -165,7 +163,8 @@ export function list<T>(item: Kind<T>, metavar: string): Kind<readonly T[]> {
     for (const part of parts) {
       const value = item.read(part);
       if (value instanceof Mistake) {
-        return new Mistake(`${value.expected} in place of ${quote(part)}`);
+        const which = parts.length === 1 ? "" : ` in place of ${quote(part)}`;
+        return new Mistake(value.expected + which);
       }
       const same = item.print(value).toLowerCase();
       if (seen.has(same)) return new Mistake(`each one once, not ${quote(part)} twice`);

@@ -21,7 +21,14 @@ import {
   yamlKeyOf,
 } from "./options.ts";
 import { configText, summary } from "./print.ts";
-import { badValue, modeOf, resolveProcess, resolveService, strangers } from "./resolve.ts";
+import {
+  badValue,
+  MODE_NAMES,
+  modeOf,
+  resolveProcess,
+  resolveService,
+  strangers,
+} from "./resolve.ts";
 
 export interface LoadInput {
   readonly args: readonly string[];
@@ -48,6 +55,8 @@ interface Sources {
   readonly mistakes: string[];
   readonly warnings: string[];
 }
+
+const NO_MODE = "Nothing says hosts (TCP mode) or primary (HTTP mode)";
 
 /** Finds out what the operator wants. */
 export function load(input: LoadInput): Loaded {
@@ -138,12 +147,12 @@ function oneService(sources: Sources, lenient: boolean): ServiceConfig[] {
     return [];
   }
   if (mode === undefined) {
-    if (!lenient) mistakes.push("Nothing says hosts (TCP mode) or primary (HTTP mode)", ...USAGE);
+    if (!lenient) mistakes.push(NO_MODE, ...USAGE);
     return [];
   }
   mistakes.push(...strangers(layers, mode));
   for (const [key, given] of general.entries) {
-    if (!isFor(optionOf(key), mode)) warnings.push(unused(given, `this is ${mode} mode`));
+    if (!isFor(optionOf(key), mode)) warnings.push(unused(given, `this is ${MODE_NAMES[mode]}`));
   }
   return [resolveService(layers, mode, mistakes, lenient)];
 }
@@ -169,7 +178,7 @@ function manyServices(
     if (typeof mode === "object") {
       mistakes.push(prefix(mode.mistake));
     } else if (mode === undefined) {
-      if (!lenient) mistakes.push(prefix("nothing says hosts (TCP mode) or primary (HTTP mode)"));
+      if (!lenient) mistakes.push(prefix(NO_MODE));
     } else {
       modes.add(mode);
       const found = strangers([section], mode);

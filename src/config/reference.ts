@@ -19,6 +19,8 @@ import { yamlText } from "./print.ts";
 
 const BEGIN = "<!-- options:begin -->";
 const END = "<!-- options:end -->";
+/** `deno fmt` would pad each column to its longest cell. */
+const UNFORMATTED = ["<!-- deno-fmt-ignore-start -->", "<!-- deno-fmt-ignore-end -->"] as const;
 
 /** The options as Markdown tables, one for each group. */
 export function optionsMarkdown(): string {
@@ -53,7 +55,8 @@ export function withOptions(readme: string): string | Mistake {
     return new Mistake(`the markers ${BEGIN} and ${END} around the options`);
   }
   const head = readme.slice(0, begin + BEGIN.length);
-  return `${head}\n\n${optionsMarkdown()}\n\n${readme.slice(end)}`;
+  const [from, to] = UNFORMATTED;
+  return `${head}\n\n${from}\n\n${optionsMarkdown()}\n\n${to}\n\n${readme.slice(end)}`;
 }
 
 const EXAMPLES: Readonly<Record<Mode, Readonly<Partial<Record<Key, string>>>>> = {

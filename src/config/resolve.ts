@@ -18,7 +18,7 @@ import {
   yamlKeyOf,
 } from "./options.ts";
 
-const MODE_NAMES = { tcp: "TCP mode", http: "HTTP mode" } as const;
+export const MODE_NAMES = { tcp: "TCP mode", http: "HTTP mode" } as const;
 
 /** The options whose presence says which mode is meant. */
 const MODE_KEYS = { tcp: ["hosts"], http: ["primary", "backup"] } as const;
