@@ -1,7 +1,8 @@
 /**
  * Options from a YAML file: all of one service at the top level, or several services under `services:`,
  * where the top level holds what they have in common. Nothing is understood here but the keys. Scalars
- * stay text (YAML's failsafe schema), so that `1.50`, `off` and `0x1F` mean what they look like.
+ * stay text (YAML's failsafe schema), so that `1.50`, `off` and `0x1F` mean what they look like. An
+ * empty value counts as not given.
  */
 import { parse } from "@std/yaml";
 import { didYouMean, type Given, type Layer } from "./given.ts";
@@ -16,6 +17,13 @@ export interface FileOptions {
   readonly mistakes: readonly string[];
 }
 
+/** What no file, or an empty one, says. */
+export const NO_FILE: FileOptions = {
+  top: { entries: new Map(), shared: false },
+  services: undefined,
+  mistakes: [],
+};
+
 type Section = Readonly<Record<string, Written>>;
 
 const BY_YAML_KEY = new Map(
@@ -24,7 +32,6 @@ const BY_YAML_KEY = new Map(
 
 /** Reads the text of a file; `path` is only for origins and mistakes. */
 export function readYaml(path: string, text: string): FileOptions {
-  const none = { top: { entries: new Map(), shared: false }, services: undefined };
   let content: Written;
   try {
     content = parse(text, { schema: "failsafe" }) as Written;
@@ -32,105 +39,94 @@ export function readYaml(path: string, text: string): FileOptions {
     if (!(error instanceof SyntaxError)) throw error;
     // The lines below the first quote the file, which may hold secrets.
     const why = error.message.split("\n")[0]!.replace(/:$/, "");
-    return { ...none, mistakes: [`Cannot read ${path}: ${why}`] };
+    return { ...NO_FILE, mistakes: [`Cannot read ${path}: ${why}`] };
   }
   // An empty file, or one of nothing but comments.
-  if (content === null) return { ...none, mistakes: [] };
+  if (content === null) return NO_FILE;
   if (!isSection(content)) {
     const found = Array.isArray(content) ? "a list" : "a single value";
     return {
-      ...none,
+      ...NO_FILE,
       mistakes: [`Cannot use ${path}: expected "key: value" lines, found ${found}`],
     };
   }
-  return new Reader(path, text).read(content);
+  const walk: Walk = { path, lineOf: keyLines(text), mistakes: [] };
+  const { services, ...top } = content;
+  if (services !== undefined) return severalServices(walk, top, services);
+  const entries = entriesOf(walk, top, [], () => undefined);
+  return { ...NO_FILE, top: { entries, shared: false }, mistakes: walk.mistakes };
 }
 
 /** One walk through a file. */
-class Reader {
-  readonly #path: string;
-  readonly #lines: ReturnType<typeof keyLines>;
-  readonly #mistakes: string[] = [];
+interface Walk {
+  readonly path: string;
+  readonly lineOf: ReturnType<typeof keyLines>;
+  readonly mistakes: string[];
+}
 
-  constructor(path: string, text: string) {
-    this.#path = path;
-    this.#lines = keyLines(text);
-  }
-
-  read(content: Section): FileOptions {
-    const { services: sections, ...top } = content;
-    if (sections === undefined || sections === null) {
-      const entries = this.#section(top, [], () => undefined);
-      return this.#result({ entries, shared: false }, undefined);
+function severalServices(walk: Walk, top: Section, sections: Written): FileOptions {
+  const shared = entriesOf(
+    walk,
+    top,
+    [],
+    (key) => optionOf(key).own ? `it belongs to one service: write it under "services"` : undefined,
+  );
+  const services = new Map<string, Layer>();
+  if (isSection(sections) && Object.keys(sections).length > 0) {
+    for (const [name, section] of Object.entries(sections)) {
+      services.set(name, { entries: serviceEntries(walk, name, section), shared: false });
     }
-    const topEntries = this.#section(
-      top,
-      [],
-      (key) => optionOf(key).own ? `belongs to one service: write it under "services"` : undefined,
-    );
-    const services = new Map<string, Layer>();
-    if (!isSection(sections) || Object.keys(sections).length === 0) {
-      this.#mistakes.push(
-        `Cannot use "services" in ${this.#at(["services"])}: expected a name and options for each`,
-      );
-    } else {
-      for (const [name, section] of Object.entries(sections)) {
-        services.set(name, { entries: this.#service(name, section), shared: false });
-      }
+  } else {
+    const where = originOf(walk, ["services"]);
+    walk.mistakes.push(`Cannot use "services" in ${where}: expected a name and options for each`);
+  }
+  return { top: { entries: shared, shared: true }, services, mistakes: walk.mistakes };
+}
+
+function serviceEntries(walk: Walk, name: string, section: Written): Map<Key, Given> {
+  const where = ["services", name];
+  const origin = originOf(walk, where);
+  if (!isSection(section)) {
+    walk.mistakes.push(`Cannot use service "${name}" in ${origin}: expected its options`);
+    return new Map();
+  }
+  const entries = entriesOf(walk, section, where, (key) => {
+    if (key === "name") return `it is the key under "services" already`;
+    const isProcess = optionOf(key).scope === "process";
+    return isProcess ? "it is for the whole process: write it at the top level" : undefined;
+  });
+  return entries.set("name", { written: name, origin });
+}
+
+/** The options of one mapping; `refuse` may say why one of them can't stand there. */
+function entriesOf(
+  walk: Walk,
+  section: Section,
+  where: readonly string[],
+  refuse: (key: Key) => string | undefined,
+): Map<Key, Given> {
+  const entries = new Map<Key, Given>();
+  for (const [yamlKey, written] of Object.entries(section)) {
+    const origin = originOf(walk, [...where, yamlKey]);
+    const key = BY_YAML_KEY.get(yamlKey);
+    if (key === undefined) {
+      const hint = didYouMean(yamlKey, [...BY_YAML_KEY.keys(), "services"]);
+      walk.mistakes.push(`Unknown key "${yamlKey}" in ${origin}${hint}`);
+      continue;
     }
-    return this.#result({ entries: topEntries, shared: true }, services);
-  }
-
-  #service(name: string, section: Written): Map<Key, Given> {
-    const where = ["services", name];
-    if (!isSection(section)) {
-      this.#mistakes.push(
-        `Cannot use service "${name}" in ${this.#at(where)}: expected its options`,
-      );
-      return new Map();
+    const refusal = refuse(key);
+    if (refusal !== undefined) {
+      walk.mistakes.push(`Cannot use "${yamlKey}" in ${origin}: ${refusal}`);
+    } else if (written !== null && written !== "") {
+      entries.set(key, { written, origin });
     }
-    const entries = this.#section(section, where, (key) => {
-      if (key === "name") return `is the key under "services" already`;
-      return optionOf(key).scope === "process"
-        ? "is for the whole process: write it at the top level"
-        : undefined;
-    });
-    entries.set("name", { written: name, origin: this.#at(where) });
-    return entries;
   }
+  return entries;
+}
 
-  #section(
-    section: Section,
-    where: readonly string[],
-    refuse: (key: Key) => string | undefined,
-  ): Map<Key, Given> {
-    const entries = new Map<Key, Given>();
-    for (const [yamlKey, written] of Object.entries(section)) {
-      const origin = this.#at([...where, yamlKey]);
-      const key = BY_YAML_KEY.get(yamlKey);
-      const refusal = key === undefined ? undefined : refuse(key);
-      if (key === undefined) {
-        const known = [...BY_YAML_KEY.keys(), "services"];
-        this.#mistakes.push(
-          `Unknown key "${yamlKey}" in ${origin}${didYouMean(yamlKey, known)}`,
-        );
-      } else if (refusal !== undefined) {
-        this.#mistakes.push(`Cannot use "${yamlKey}" in ${origin}: it ${refusal}`);
-      } else if (written !== null && written !== "") {
-        entries.set(key, { written, origin });
-      }
-    }
-    return entries;
-  }
-
-  #at(where: readonly string[]): string {
-    const line = this.#lines(where);
-    return line === undefined ? this.#path : `${this.#path} line ${line}`;
-  }
-
-  #result(top: Layer, services: Map<string, Layer> | undefined): FileOptions {
-    return { top, services, mistakes: this.#mistakes };
-  }
+function originOf(walk: Walk, where: readonly string[]): string {
+  const line = walk.lineOf(where);
+  return line === undefined ? walk.path : `${walk.path} line ${line}`;
 }
 
 function isSection(written: Written): written is Section {

@@ -48,6 +48,7 @@ function optionLines(key: Key, option: Option): string[] {
 /** What the group's heading and the help text leave open: mode, default, general environment name. */
 export function notesOf(option: Option): string[] {
   const notes: string[] = [];
+  // A group that is named after its mode says it already.
   const inOwnGroup = option.group.startsWith(option.mode.toUpperCase());
   if (option.mode !== "both" && !inOwnGroup) notes.push(`${option.mode.toUpperCase()} mode only`);
   if (typeof option.default === "object") {

@@ -166,7 +166,7 @@ export function list<T>(item: Kind<T>, metavar: string): Kind<readonly T[]> {
         const which = parts.length === 1 ? "" : ` in place of ${quote(part)}`;
         return new Mistake(value.expected + which);
       }
-      const same = item.print(value).toLowerCase();
+      const same = item.print(value);
       if (seen.has(same)) return new Mistake(`each one once, not ${quote(part)} twice`);
       seen.add(same);
       values.push(value);

@@ -6,7 +6,7 @@
  */
 import { agreement } from "./agreement.ts";
 import { readEnvironment } from "./environment.ts";
-import { type FileOptions, readYaml } from "./file.ts";
+import { type FileOptions, NO_FILE, readYaml } from "./file.ts";
 import { readFlags } from "./flags.ts";
 import type { Given, Layer } from "./given.ts";
 import { helpText, USAGE } from "./help.ts";
@@ -64,8 +64,8 @@ export function load(input: LoadInput): Loaded {
   const command = (key: Key) => isOn(flags, key, mistakes);
   if (command("help")) return { kind: "print", text: helpText(), exitCode: 0 };
   if (command("version")) return { kind: "print", text: input.version, exitCode: 0 };
-  const mayPrint = command("printConfig");
-  const mayCheck = command("checkConfig");
+  const wantsPrint = command("printConfig");
+  const wantsCheck = command("checkConfig");
 
   const environment = readEnvironment(input.env);
   mistakes.push(...environment.mistakes);
@@ -79,8 +79,8 @@ export function load(input: LoadInput): Loaded {
   }
 
   if (mistakes.length > 0) return { kind: "mistakes", lines: mistakes, exitCode: 2 };
-  if (mayPrint) return { kind: "print", text: configText(config), exitCode: 0 };
-  if (mayCheck) return { kind: "print", text: summary(config, warnings), exitCode: 0 };
+  if (wantsPrint) return { kind: "print", text: configText(config), exitCode: 0 };
+  if (wantsCheck) return { kind: "print", text: summary(config, warnings), exitCode: 0 };
   return { kind: "run", config: freeze(config), warnings };
 }
 
@@ -99,22 +99,17 @@ function readConfigFile(
   readFile: (path: string) => string,
   mistakes: string[],
 ): FileOptions {
-  const none: FileOptions = {
-    top: { entries: new Map(), shared: false },
-    services: undefined,
-    mistakes: [],
-  };
   const given = layers.map(({ entries }) => entries.get("config")).find((each) =>
     each !== undefined
   );
-  if (given === undefined) return none;
+  if (given === undefined) return NO_FILE;
   const path = String(given.written);
   let text: string;
   try {
     text = readFile(path);
   } catch (error) {
     mistakes.push(`Cannot read ${quote(path)}: ${whyUnreadable(error)} (from ${given.origin})`);
-    return none;
+    return NO_FILE;
   }
   const file = readYaml(path, text);
   mistakes.push(...file.mistakes);

@@ -35,7 +35,7 @@ interface Facts {
   readonly default?: string | Readonly<Record<Mode, string>>;
   /** The one letter that works as a flag as well. */
   readonly short?: string;
-  /** A further environment variable. It may be meant for other programs, so it yields to all others. */
+  /** A further environment variable. It may be meant for another program, so it yields to our own. */
   readonly env?: string;
   /** Must be given in its mode. */
   readonly required?: true;
@@ -84,7 +84,7 @@ export const OPTIONS = {
     "Upstreams, best first: HOST:PORT, [IPV6]:PORT or unix:/PATH",
     { short: "H", env: "HOSTS", required: true, own: true },
   ),
-  port: tcp(anyInterfacePort, "Listen on this port of all interfaces", {
+  port: tcp(anyInterfacePort, "Listen on this port of all interfaces; works in HTTP mode too", {
     short: "p",
     env: "PORT",
     mode: "both",

@@ -87,6 +87,7 @@ export function resolveService(
 /** Reads the options that all services share. */
 export function resolveProcess(layers: readonly Layer[], mistakes: string[]): ProcessConfig {
   const keys = KEYS.filter((key) => optionOf(key).scope === "process");
+  // What all services share has no default by mode, so either mode will do.
   return resolve(keys, layers, "tcp", mistakes, false) as unknown as ProcessConfig;
 }
 

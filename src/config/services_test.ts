@@ -99,7 +99,7 @@ Deno.test("two services can't listen on one address, unless the system chooses t
 });
 
 Deno.test("services must be a mapping that is not empty", () => {
-  for (const services of ["[a, b]", "{}", "x"]) {
+  for (const services of ["[a, b]", "{}", "x", ""]) {
     assertEquals(mistakesOf(args, file(`services: ${services}\n`)), [
       'Cannot use "services" in f.yaml line 1: expected a name and options for each',
     ]);
