@@ -29,7 +29,8 @@ export function helpText(): string {
       "Every option is also an environment variable (--check-interval is " +
         "FAILOVER_CHECK_INTERVAL) and a key of the YAML file (check_interval). Flags win over " +
         "the environment, the environment over the file. Times are written 250ms, 2s, 1m30s; a " +
-        "bare number counts seconds.",
+        "bare number counts seconds. Several services in one process stand in the file, each " +
+        "with its name and options under services:; the top level holds what they have in common.",
       WIDTH,
     ).join("\n"),
   ].join("\n\n");
