@@ -78,4 +78,4 @@ export class EngineUnavailable {
 export type StartEngine = (
   settings: RelaySettings,
   context: RelayContext,
-) => Promise<Relay | EngineUnavailable>;
+) => Relay | EngineUnavailable;

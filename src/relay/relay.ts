@@ -15,22 +15,21 @@ import { makePortableRelay } from "./portable.ts";
 export type EngineChoice = "auto" | "stream" | "splice";
 
 /** The Linux engine has no place in this build yet. */
-const startSplice: StartEngine = () =>
-  Promise.resolve(new EngineUnavailable("it is not available in this build"));
+const startSplice: StartEngine = () => new EngineUnavailable("it is not available in this build");
 
 /** Makes a relay, its port still closed. Fails only where `splice` is insisted on and cannot run. */
-export async function startRelay(
+export function startRelay(
   choice: EngineChoice,
   settings: RelaySettings,
   context: RelayContext,
   splice: StartEngine = startSplice,
-): Promise<Relay | EngineUnavailable> {
+): Relay | EngineUnavailable {
   const { publish } = context;
   if (choice === "stream") {
     publish({ type: "relay.chosen", engine: "stream", reason: "it was asked for" });
     return makePortableRelay(settings, context);
   }
-  const relay = await splice(settings, context);
+  const relay = splice(settings, context);
   if (!(relay instanceof EngineUnavailable)) {
     const reason = choice === "splice" ? "it was asked for" : "it is the fastest on this system";
     publish({ type: "relay.chosen", engine: "splice", reason });

@@ -1,30 +1,28 @@
 import { assert, assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
-import { EngineUnavailable, type Relay, type StartEngine } from "./engine.ts";
+import { EngineUnavailable, type StartEngine } from "./engine.ts";
 import { makePortableRelay } from "./portable.ts";
 import { type EngineChoice, startRelay } from "./relay.ts";
 import { SETTINGS } from "./testing/world.ts";
 
-async function start(choice: EngineChoice, splice?: StartEngine) {
+function start(choice: EngineChoice, splice?: StartEngine) {
   const events: Event[] = [];
   const context = {
     clock: new ManualClock(),
     publish: (event: Event) => events.push(event),
     doubt: () => {},
   };
-  return { relay: await startRelay(choice, SETTINGS, context, splice), events };
+  return { relay: startRelay(choice, SETTINGS, context, splice), events };
 }
 
 /** Stands in for the Linux engine. */
 const runs: StartEngine = (settings, context) =>
-  Promise.resolve<Relay>(
-    Object.assign(makePortableRelay(settings, context), { engine: "splice" }),
-  );
-const cannot: StartEngine = () => Promise.resolve(new EngineUnavailable("needs Linux"));
+  Object.assign(makePortableRelay(settings, context), { engine: "splice" });
+const cannot: StartEngine = () => new EngineUnavailable("needs Linux");
 
 Deno.test("auto takes the splice engine where it runs", async () => {
-  const { relay, events } = await start("auto", runs);
+  const { relay, events } = start("auto", runs);
   assert(!(relay instanceof EngineUnavailable));
   assertEquals(relay.engine, "splice");
   assertEquals(events, [
@@ -34,7 +32,7 @@ Deno.test("auto takes the splice engine where it runs", async () => {
 });
 
 Deno.test("auto falls back to streams and says why", async () => {
-  const { relay, events } = await start("auto", cannot);
+  const { relay, events } = start("auto", cannot);
   assert(!(relay instanceof EngineUnavailable));
   assertEquals(relay.engine, "stream");
   assertEquals(events, [
@@ -44,14 +42,14 @@ Deno.test("auto falls back to streams and says why", async () => {
 });
 
 Deno.test("stream takes streams although splice would run", async () => {
-  const { relay } = await start("stream", runs);
+  const { relay } = start("stream", runs);
   assert(!(relay instanceof EngineUnavailable));
   assertEquals(relay.engine, "stream");
   await relay[Symbol.asyncDispose]();
 });
 
-Deno.test("splice fails with the reason where it cannot run", async () => {
-  const { relay, events } = await start("splice", cannot);
+Deno.test("splice fails with the reason where it cannot run", () => {
+  const { relay, events } = start("splice", cannot);
   assert(relay instanceof EngineUnavailable);
   assertEquals(relay.reason, "needs Linux");
   assertEquals(events, []);
