@@ -1,5 +1,6 @@
 /** Where the bytes go, on the real kernel: the plane runs in this thread so that its calls can be counted. */
 import { assert, assertEquals } from "@std/assert";
+import { realClock, sleep } from "../../base/clock.ts";
 import { Libc } from "../../linux/libc.ts";
 import { Loop } from "../../linux/loop.ts";
 import { endpointOf, ipSockaddr } from "../../linux/sockaddr.ts";
@@ -57,7 +58,7 @@ Deno.test({
     const turning = (async () => {
       while (!isOver) {
         plane.loop.turn();
-        await new Promise((resolve) => setTimeout(resolve, 0));
+        await sleep(realClock, 0);
       }
     })();
     using client = await Deno.connect({ hostname: "127.0.0.1", port: libc.port });

@@ -182,7 +182,7 @@ export class Plane {
     this.#isAtLimit = true;
     if (isNews) {
       this.#limitToldAt = this.loop.now;
-      const [limit, max] = isFull ? ["connections", connectionsMax] : ["held clients", heldMax];
+      const [limit, max] = isFull ? ["connections", connectionsMax] : ["held", heldMax];
       this.#report({ is: "event", event: { type: "limit.reached", limit, max } });
     }
     return false;

@@ -11,33 +11,44 @@ import type { Event } from "../../events/events.ts";
 import type { DrainOrder } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import { Libc } from "../../linux/libc.ts";
-import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
+import {
+  EngineUnavailable,
+  type Relay,
+  type RelayContext,
+  type RelayCounters,
+  type RelaySettings,
+} from "../engine.ts";
 import { sumCounters } from "./counters.ts";
 import { Lane } from "./lane.ts";
 import type { Order, Report } from "./messages.ts";
 import { literalSockaddrs, NameWatch } from "./names.ts";
 
-export type Availability = { readonly ok: true } | { readonly ok: false; readonly reason: string };
-
-/** Whether this engine can run here; asks the system, and opens nothing that stays open. */
-export function spliceAvailable(): Availability {
+/** Why this engine cannot run here, if so; asks the system, and leaves nothing open. */
+function obstacle(): string | undefined {
   const { os, arch } = Deno.build;
-  if (os !== "linux") return { ok: false, reason: `it needs Linux, not ${os}` };
-  if (arch !== "x86_64" && arch !== "aarch64") {
-    return { ok: false, reason: `it does not know the ${arch} processor` };
-  }
+  if (os !== "linux") return `it needs Linux, and this is ${os}`;
+  if (arch !== "x86_64" && arch !== "aarch64") return `it does not know the ${arch} processor`;
   try {
     using libc = new Libc();
     libc.selfTest();
-    return { ok: true };
+    return undefined;
   } catch (error) {
     // Whatever is wrong (no permission, another libc, a kernel that differs), the answer is no.
-    return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+    return error instanceof Error ? error.message : String(error);
   }
 }
 
-/** Starts the engine with its port closed. `workers` loops share the port and the limits. */
-export function spliceRelay(settings: RelaySettings, context: RelayContext, workers = 1): Relay {
+/**
+ * Makes the engine, its port still closed. `workers` threads, each with a loop of its own, share the
+ * port (SO_REUSEPORT), the orders and the limits.
+ */
+export function startSplice(
+  settings: RelaySettings,
+  context: RelayContext,
+  workers = 1,
+): Relay | EngineUnavailable {
+  const reason = obstacle();
+  if (reason !== undefined) return new EngineUnavailable(reason);
   return new SpliceRelay(settings, context, workers);
 }
 

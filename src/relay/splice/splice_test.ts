@@ -1,5 +1,6 @@
 /** The engine as a whole, in its worker, on real sockets. */
 import { assert, assertEquals } from "@std/assert";
+import { realClock, sleep } from "../../base/clock.ts";
 import { Libc } from "../../linux/libc.ts";
 import { ipSockaddr } from "../../linux/sockaddr.ts";
 import { Dice } from "../../linux/testing/dice.ts";
@@ -13,36 +14,44 @@ import {
   readText,
   says,
   type Serve,
+  SETTINGS,
   TestUpstream,
   until,
   World,
   writeAll,
 } from "../testing/world.ts";
-import { spliceAvailable, spliceRelay } from "./splice.ts";
+import { EngineUnavailable } from "../engine.ts";
+import { startSplice } from "./splice.ts";
 
 const isLinux = Deno.build.os === "linux";
 const ignore = !isLinux;
 const openDescriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
 
-if (isLinux) {
-  relayContract("splice", spliceRelay);
-  const twoWorkers: MakeRelay = (settings, context) => spliceRelay(settings, context, 2);
-  sharedPortTests(twoWorkers);
-}
+const withWorkers = (workers: number): MakeRelay => (settings, context) => {
+  const relay = startSplice(settings, context, workers);
+  if (relay instanceof EngineUnavailable) throw new Error(relay.reason);
+  return relay;
+};
+const spliceRelay = withWorkers(1);
 
-Deno.test("the engine says why it cannot run, or that it can", () => {
-  const available = spliceAvailable();
-  assertEquals(available.ok, isLinux);
-  if (!available.ok) assert(available.reason.length > 0);
-});
+if (isLinux) relayContract("splice", spliceRelay);
 
 Deno.test({
   name: "without the permission for FFI the engine is not available, and says so",
   ignore,
   permissions: { read: true, env: true },
   fn() {
-    const available = spliceAvailable();
-    assert(!available.ok && available.reason.includes("ffi"), JSON.stringify(available));
+    const relay = startSplice(SETTINGS, { clock: realClock, publish() {}, doubt() {} });
+    assert(relay instanceof EngineUnavailable && relay.reason.includes("ffi"));
+  },
+});
+
+Deno.test({
+  name: "on another system the engine is not available, and says so",
+  ignore: isLinux,
+  fn() {
+    const relay = startSplice(SETTINGS, { clock: realClock, publish() {}, doubt() {} });
+    assert(relay instanceof EngineUnavailable && relay.reason.includes("Linux"));
   },
 });
 
@@ -62,7 +71,7 @@ async function say(conn: Deno.Conn, bytes: Uint8Array, dice: Dice): Promise<void
     const piece = bytes.subarray(sent, sent + dice.pick([7, 1_000, 65_536, 200_000]));
     await writeAll(conn, piece);
     sent += piece.length;
-    if (dice.once(8)) await new Promise((resolve) => setTimeout(resolve, dice.under(5)));
+    if (dice.once(8)) await sleep(realClock, dice.under(5));
   }
   await conn.closeWrite();
 }
@@ -79,7 +88,7 @@ async function hear(conn: Deno.Conn, expected: Uint8Array, dice: Dice, most: num
     }
     seen += count;
     if (seen >= most) return;
-    if (dice.once(40)) await new Promise((resolve) => setTimeout(resolve, dice.under(5)));
+    if (dice.once(40)) await sleep(realClock, dice.under(5));
   }
 }
 
@@ -192,10 +201,12 @@ Deno.test({
   },
 });
 
-function sharedPortTests(make: MakeRelay): void {
-  Deno.test("workers share one port, its limits and its orders", async () => {
+Deno.test({
+  name: "workers share one port, its limits and its orders",
+  ignore,
+  async fn() {
     await using primary = new TestUpstream("a", echoes);
-    await using world = await World.start(make);
+    await using world = await World.start(withWorkers(2));
     await world.relay.open(primary.upstream, 1);
     await world.event("port.opened");
     const clients = await Promise.all(Array.from({ length: 40 }, () => world.connect()));
@@ -210,5 +221,5 @@ function sharedPortTests(make: MakeRelay): void {
     clients.forEach((client) => client.close());
     await world.relay.refuse();
     assertEquals(world.all("port.closed").length, 1);
-  });
-}
+  },
+});
