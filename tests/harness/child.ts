@@ -18,14 +18,14 @@ export async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerat
 
 export interface ChildOptions {
   readonly args: readonly string[];
-  /** The whole environment of the child, besides what any program needs to run here. */
+  /** Added to our own environment, less what would configure the child. */
   readonly env?: Readonly<Record<string, string>>;
   readonly onOut?: (line: string) => void;
   readonly onErr?: (line: string) => void;
 }
 
-/** What a program needs to be found and to find its caches; nothing that could configure the proxy. */
-const ENV_KEPT = ["PATH", "HOME", "TMPDIR", "DENO_DIR", "LANG", "SystemRoot"];
+/** Variables that would configure what we start; all others (caches, certificates, proxies) it may need. */
+const ENV_WITHHELD = /^(PORT|HOSTS|MAX_BACKOFF|(FAILOVER|PG|REDISCLI_).*)$/;
 
 export class Child implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
@@ -35,10 +35,7 @@ export class Child implements AsyncDisposable {
   #hasEnded = false;
 
   constructor(program: string, options: ChildOptions) {
-    const kept = ENV_KEPT.flatMap((name) => {
-      const value = Deno.env.get(name);
-      return value === undefined ? [] : [[name, value]];
-    });
+    const kept = Object.entries(Deno.env.toObject()).filter(([name]) => !ENV_WITHHELD.test(name));
     this.#process = new Deno.Command(program, {
       args: [...options.args],
       env: { ...Object.fromEntries(kept), ...options.env },

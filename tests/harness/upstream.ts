@@ -39,6 +39,10 @@ export class UpstreamProcess implements Named, AsyncDisposable {
     return new UpstreamProcess({ ...plan, listen }, child);
   }
 
+  get pid(): number {
+    return this.#child.pid;
+  }
+
   /** The end that gives no notice. Resolves when its port refuses connections. */
   async kill(): Promise<void> {
     await this.#child.kill();
