@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-explicit-any
 // Types for the std modules we import. The npm copy of @std carries no declarations, and untyped
 // modules would silently become `any`; each module is declared here under its import-map name. Bound
 // to `jsr:` instead (see .github/CONTRIBUTING.md), the modules bring their own types and this file goes.
@@ -21,20 +22,17 @@ declare module "@std/assert" {
   export function assertLess<T>(actual: T, expected: T, msg?: string): void;
   export function assertLessOrEqual<T>(actual: T, expected: T, msg?: string): void;
   export function assertExists<T>(actual: T, msg?: string): asserts actual is NonNullable<T>;
-  // deno-lint-ignore no-explicit-any
   export function assertInstanceOf<T extends abstract new (...args: any[]) => any>(
     actual: unknown,
     expectedType: T,
     msg?: string,
   ): asserts actual is InstanceType<T>;
-  // deno-lint-ignore no-explicit-any
   export function assertThrows<E extends Error = Error>(
     fn: () => unknown,
     ErrorClass?: new (...args: any[]) => E,
     msgIncludes?: string,
     msg?: string,
   ): E;
-  // deno-lint-ignore no-explicit-any
   export function assertRejects<E extends Error = Error>(
     fn: () => PromiseLike<unknown>,
     ErrorClass?: new (...args: any[]) => E,

@@ -1,0 +1,146 @@
+/**
+ * Drives the machine of one service: takes inputs from everywhere, steps, and performs the effects one
+ * after another through the ports. It is the only caller of `step` and decides nothing itself. Inputs are
+ * judged the moment they are posted; effects queue, since an order to a data plane takes a moment.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { Publish } from "../events/events.ts";
+import { step } from "./machine.ts";
+import type { Checks, DataPlane, Promotion, Triggers } from "./ports.ts";
+import { type Effect, initialState, type Input, type Policy, type State, wakeAt } from "./state.ts";
+import type { Upstream } from "./upstream.ts";
+
+export interface ControllerPorts {
+  readonly clock: Clock;
+  readonly publish: Publish;
+  readonly plane: DataPlane;
+  readonly checks: Checks;
+  readonly triggers: Triggers;
+}
+
+/** More effects than this waiting means that a data plane hangs: a bug, and worth a crash. */
+const EFFECTS_MAX = 100_000;
+
+export class Controller implements AsyncDisposable {
+  /** Resolves after disposal; rejects when a step or a port failed, which only a bug can cause. */
+  readonly finished: Promise<void>;
+  readonly #policy: Policy;
+  readonly #ports: ControllerPorts;
+  readonly #done = Promise.withResolvers<void>();
+  readonly #effects: Effect[] = [];
+  #state: State;
+  #performing: Promise<void> | undefined;
+  #cancelWake = () => {};
+  #triggers: { readonly epoch: number; readonly abort: AbortController } | undefined;
+  #triggersEnded: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(upstreams: readonly Upstream[], policy: Policy, ports: ControllerPorts) {
+    this.#policy = policy;
+    this.#ports = ports;
+    this.#state = initialState(upstreams, ports.clock.now());
+    this.finished = this.#done.promise;
+    // Whoever cares awaits it; until then a failure must not count as unhandled.
+    this.finished.catch(() => {});
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Takes one input. Ignored after disposal. */
+  post(input: Input): void {
+    if (this.#stopped) return;
+    const { clock } = this.#ports;
+    try {
+      const next = step(this.#state, input, clock.now(), this.#policy);
+      this.#state = next.state;
+      this.#effects.push(...next.effects);
+      if (this.#effects.length > EFFECTS_MAX) {
+        throw new Error("Effects pile up: a data plane hangs");
+      }
+    } catch (error) {
+      return this.#fail(error);
+    }
+    this.#setWake();
+    this.#performing ??= this.#performAll();
+  }
+
+  /** Takes no more inputs, ends running triggers, and resolves when nothing is under way any more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped = true;
+    this.#cancelWake();
+    this.#triggers?.abort.abort();
+    await this.#performing;
+    await this.#triggersEnded;
+    this.#done.resolve();
+  }
+
+  #setWake(): void {
+    this.#cancelWake();
+    const at = wakeAt(this.#state);
+    if (at === undefined) return;
+    const { clock } = this.#ports;
+    this.#cancelWake = clock.after(at - clock.now(), () => this.post({ type: "ticked" }));
+  }
+
+  #fail(error: unknown): void {
+    this.#stopped = true;
+    this.#cancelWake();
+    this.#done.reject(error);
+  }
+
+  async #performAll(): Promise<void> {
+    try {
+      for (let effect = this.#effects.shift(); effect; effect = this.#effects.shift()) {
+        await this.#perform(effect);
+      }
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#performing = undefined;
+    }
+  }
+
+  #perform(effect: Effect): Promise<void> | void {
+    const { plane, checks, publish } = this.#ports;
+    switch (effect.do) {
+      case "publish":
+        return publish(effect.event);
+      case "probe":
+        return checks.now(effect.upstream);
+      case "pace":
+        return checks.pace(effect.upstream, effect.pace);
+      case "hold":
+        return plane.hold();
+      case "refuse":
+        return plane.refuse();
+      case "open":
+        return plane.open(effect.upstream, effect.epoch);
+      case "confirm":
+        return plane.confirm(effect.upstream);
+      case "drain":
+        return plane.drain(effect.order);
+      case "runTriggers":
+        return this.#runTriggers(effect.promotion);
+      case "cancelTriggers":
+        if (this.#triggers?.epoch === effect.epoch) this.#triggers.abort.abort();
+    }
+  }
+
+  /** Starts the triggers and goes on; their end is an input. A newer promotion calls off an older one. */
+  #runTriggers(promotion: Promotion): void {
+    this.#triggers?.abort.abort();
+    const abort = new AbortController();
+    const { epoch } = promotion;
+    this.#triggers = { epoch, abort };
+    if (this.#stopped) return;
+    this.#triggersEnded = this.#ports.triggers.run(promotion, abort.signal).then(
+      () => {
+        if (this.#triggers?.epoch === epoch) this.#triggers = undefined;
+        this.post({ type: "triggersEnded", epoch });
+      },
+      (error) => this.#fail(error),
+    );
+  }
+}

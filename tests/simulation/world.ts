@@ -1,0 +1,258 @@
+/**
+ * A world in virtual time for the failover machine: upstreams that come, go and freeze, a checker with
+ * jitter and late answers, triggers that take their time, and a data plane that only remembers its
+ * orders. All randomness comes from one seed. `check` is called after every step with all that is known.
+ */
+import type { Event } from "../../src/events/events.ts";
+import { step } from "../../src/failover/machine.ts";
+import type { ProbeResult } from "../../src/failover/ports.ts";
+import {
+  type Effect,
+  initialState,
+  type Input,
+  type Policy,
+  type State,
+  wakeAt,
+} from "../../src/failover/state.ts";
+
+export type Condition = "well" | "refusing" | "denying" | "silent";
+
+export interface Settings {
+  readonly seed: number;
+  readonly upstreams: number;
+  readonly policy: Policy;
+  readonly checkIntervalMs: number;
+  readonly checkTimeoutMs: number;
+  readonly triggerMaxMs: number;
+  readonly lengthMs: number;
+  /** Mean time between two changes of one upstream's condition. */
+  readonly meanChangeMs: number;
+  /** Whether the clock jumps now and then, by up to a minute, in both directions. */
+  readonly jumps: boolean;
+}
+
+/** A small generator with good enough dice (mulberry32). */
+export function dice(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+interface Appointment {
+  readonly at: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+interface Probing {
+  underWay: boolean;
+  again: boolean;
+  pace: "steady" | "doubt";
+  /** Only the newest appointment for a regular probe counts. */
+  turn: number;
+}
+
+export class World {
+  now = 0;
+  state: State;
+  readonly conditions: Map<string, { condition: Condition; since: number }>;
+  /** What the data plane was last told. */
+  door: "closed" | "holding" | { readonly upstream: string; readonly epoch: number } = "closed";
+  readonly opened: number[] = [];
+  readonly endedTriggers = new Set<number>();
+  readonly events: { readonly at: number; readonly event: Event }[] = [];
+  readonly moves = new Set<string>();
+  readonly #random: () => number;
+  readonly #settings: Settings;
+  readonly #probing = new Map<string, Probing>();
+  readonly #agenda: Appointment[] = [];
+  readonly #cancelled = new Set<number>();
+  #order = 0;
+  #wake = 0;
+  /** What a jumping clock adds to the time the machine is told. */
+  #skew = 0;
+
+  constructor(settings: Settings) {
+    this.#settings = settings;
+    this.#random = dice(settings.seed);
+    const upstreams = Array.from({ length: settings.upstreams }, (_, rank) => ({
+      name: `u${rank}`,
+      rank,
+      address: { kind: "tcp" as const, host: `u${rank}`, port: 1 },
+    }));
+    this.state = initialState(upstreams, 0);
+    this.conditions = new Map(
+      upstreams.map((u) => [u.name, { condition: this.#draw(), since: 0 }]),
+    );
+    for (const { name } of upstreams) {
+      this.#probing.set(name, { underWay: false, again: false, pace: "steady", turn: 0 });
+    }
+  }
+
+  run(check: (world: World) => void): void {
+    this.#check = check;
+    for (const name of this.conditions.keys()) this.#planChange(name);
+    this.#planDoubt();
+    this.#input({ type: "begun" });
+    while (this.now < this.#settings.lengthMs) {
+      const next = this.#takeNext();
+      if (next === undefined) break;
+      this.now = Math.max(this.now, next.at);
+      next.run();
+    }
+  }
+
+  #check: (world: World) => void = () => {};
+
+  #at(delayMs: number, run: () => void): void {
+    this.#agenda.push({ at: this.now + delayMs, order: this.#order++, run });
+  }
+
+  #takeNext(): Appointment | undefined {
+    let best = 0;
+    this.#agenda.forEach((a, i) => {
+      const b = this.#agenda[best]!;
+      if (a.at < b.at || (a.at === b.at && a.order < b.order)) best = i;
+    });
+    return this.#agenda.splice(best, 1)[0];
+  }
+
+  #draw(): Condition {
+    const roll = this.#random();
+    return roll < 0.55 ? "well" : roll < 0.75 ? "refusing" : roll < 0.88 ? "silent" : "denying";
+  }
+
+  #planChange(name: string): void {
+    this.#at(-Math.log(1 - this.#random()) * this.#settings.meanChangeMs, () => {
+      const condition = this.#draw();
+      if (this.conditions.get(name)!.condition !== condition) {
+        this.conditions.set(name, { condition, since: this.now });
+      }
+      this.#planChange(name);
+    });
+  }
+
+  /** Clients that meet a bad active upstream, and now and then a clock that jumps. */
+  #planDoubt(): void {
+    this.#at(this.#random() * 3_000, () => {
+      if (typeof this.door === "object") {
+        const { upstream, epoch } = this.door;
+        const { condition } = this.conditions.get(upstream)!;
+        if (condition === "refusing" || condition === "silent") {
+          const hard = condition === "refusing";
+          this.#input({ type: "doubted", doubt: { upstream, epoch, hard, reason: condition } });
+        }
+      }
+      if (this.#settings.jumps && this.#random() < 0.005) {
+        this.#skew = (this.#random() - 0.3) * 60_000;
+      }
+      this.#planDoubt();
+    });
+  }
+
+  #probe(name: string): void {
+    const probing = this.#probing.get(name)!;
+    if (probing.underWay) {
+      probing.again = true;
+      return;
+    }
+    probing.underWay = true;
+    probing.turn++;
+    const { condition } = this.conditions.get(name)!;
+    const { checkTimeoutMs } = this.#settings;
+    const tookMs = condition === "silent" ? checkTimeoutMs : this.#random() * checkTimeoutMs * 0.5;
+    this.#at(tookMs, () => {
+      probing.underWay = false;
+      this.#input({ type: "probed", upstream: name, result: answer(condition, tookMs) });
+      if (probing.again) {
+        probing.again = false;
+        this.#probe(name);
+      } else this.#planProbe(name);
+    });
+  }
+
+  #planProbe(name: string): void {
+    const probing = this.#probing.get(name)!;
+    if (probing.underWay) return;
+    const turn = ++probing.turn;
+    const interval = probing.pace === "doubt" ? 500 : this.#settings.checkIntervalMs;
+    this.#at(interval * (0.95 + this.#random() * 0.1), () => {
+      if (probing.turn === turn) this.#probe(name);
+    });
+  }
+
+  #input(input: Input): void {
+    const told = this.now + this.#skew;
+    const { state, effects } = step(this.state, input, told, this.#settings.policy);
+    const move = `${this.state.phase.name}>${state.phase.name}`;
+    if (this.state.phase.name !== state.phase.name) this.moves.add(move);
+    this.state = state;
+    for (const effect of effects) this.#perform(effect);
+    this.#check(this);
+    this.#planWake();
+  }
+
+  #planWake(): void {
+    const at = wakeAt(this.state);
+    const wake = ++this.#wake;
+    if (at === undefined) return;
+    this.#at(Math.max(0, at - (this.now + this.#skew)), () => {
+      if (this.#wake === wake) this.#input({ type: "ticked" });
+    });
+  }
+
+  #perform(effect: Effect): void {
+    switch (effect.do) {
+      case "publish":
+        this.events.push({ at: this.state.now, event: effect.event });
+        return;
+      case "probe":
+        return this.#probe(effect.upstream);
+      case "pace":
+        this.#probing.get(effect.upstream)!.pace = effect.pace;
+        return this.#planProbe(effect.upstream);
+      case "hold":
+        this.door = "holding";
+        return;
+      case "refuse":
+        this.door = "closed";
+        return;
+      case "open":
+        this.door = { upstream: effect.upstream.name, epoch: effect.epoch };
+        this.opened.push(effect.epoch);
+        return;
+      case "runTriggers": {
+        const { epoch } = effect.promotion;
+        this.#at(this.#random() * this.#settings.triggerMaxMs, () => this.#endTriggers(epoch));
+        return;
+      }
+      case "cancelTriggers":
+        this.#at(10, () => this.#endTriggers(effect.epoch));
+    }
+  }
+
+  #endTriggers(epoch: number): void {
+    if (this.#cancelled.has(epoch)) return;
+    this.#cancelled.add(epoch);
+    this.endedTriggers.add(epoch);
+    this.#input({ type: "triggersEnded", epoch });
+  }
+}
+
+function answer(condition: Condition, tookMs: number): ProbeResult {
+  switch (condition) {
+    case "well":
+      return { passed: true, tookMs, reason: "connected", evidence: "passed" };
+    case "refusing":
+      return { passed: false, tookMs, reason: "connection refused", evidence: "refused" };
+    case "denying":
+      return { passed: false, tookMs, reason: "check exited with 1", evidence: "denied" };
+    case "silent":
+      return { passed: false, tookMs, reason: "no answer", evidence: "silent" };
+  }
+}

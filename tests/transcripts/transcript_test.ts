@@ -1,0 +1,189 @@
+/**
+ * Runs every `*.txt` beside it through the failover machine. A transcript is a list of commands, a line
+ * `----`, and what the machine asked for and told. After a wanted change, run this file with `--rewrite`
+ * (`deno test -A tests/transcripts -- --rewrite`) and read the diff as you would read a story.
+ *
+ * Commands: `upstreams a b key=value …` · `begin` · `pass|refuse|deny|silence UPSTREAM [×N]` ·
+ * `doubt UPSTREAM hard|soft` · `triggers end` · `wait DURATION` · `failback`.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { formatDuration, parseDuration } from "../../src/base/duration.ts";
+import type { Event } from "../../src/events/events.ts";
+import type { ProbeResult } from "../../src/failover/ports.ts";
+import { step } from "../../src/failover/machine.ts";
+import {
+  type Effect,
+  initialState,
+  type Input,
+  type Policy,
+  type State,
+  wakeAt,
+} from "../../src/failover/state.ts";
+
+const DEFAULTS: Policy = {
+  rise: 2,
+  fall: 3,
+  holdMs: 10_000,
+  holdWhile: "promoting",
+  failback: { kind: "never" },
+  damping: true,
+  maxBackoffMs: 60_000,
+  sessionsOnDown: "cut",
+  graceMs: 1_000,
+  triggers: "before",
+  instance: "id",
+};
+
+const ANSWERS: Readonly<Record<string, ProbeResult>> = {
+  pass: { passed: true, tookMs: 1, reason: "connected", evidence: "passed" },
+  refuse: { passed: false, tookMs: 1, reason: "connection refused", evidence: "refused" },
+  deny: { passed: false, tookMs: 5, reason: "check exited with 1", evidence: "denied" },
+  silence: { passed: false, tookMs: 1_000, reason: "no answer in 1s", evidence: "silent" },
+};
+
+function ms(text: string): number {
+  const value = parseDuration(text);
+  assert(typeof value === "number", `bad duration ${text}`);
+  return value;
+}
+
+function policyFrom(words: readonly string[]): Policy {
+  const policy: Record<string, unknown> = { ...DEFAULTS };
+  for (const word of words) {
+    const [key, value] = word.split("=") as [string, string];
+    if (key === "rise" || key === "fall") policy[key] = Number(value);
+    else if (key === "hold" || key === "grace") policy[`${key}Ms`] = ms(value);
+    else if (key === "damping") policy[key] = value === "on";
+    else if (key === "holdWhile" || key === "sessionsOnDown" || key === "triggers") {
+      policy[key] = value;
+    } else if (key === "failback") {
+      policy[key] = /^\d/.test(value) ? { kind: "after", ms: ms(value) } : { kind: value };
+    } else throw new Error(`unknown setting ${key}`);
+  }
+  return policy as unknown as Policy;
+}
+
+/** The machine with a clock of its own and a record of what it put out. */
+class Story {
+  #policy = DEFAULTS;
+  #state: State = initialState([], 0);
+  #now = 0;
+  readonly lines: string[] = [];
+
+  run(command: string): void {
+    const [verb, ...words] = command.split(/\s+/) as [string, ...string[]];
+    if (verb === "upstreams") return this.#reset(words);
+    if (verb === "begin") return this.#input({ type: "begun" });
+    if (verb === "failback") return this.#input({ type: "failbackOrdered" });
+    if (verb === "triggers") {
+      return this.#input({ type: "triggersEnded", epoch: this.#state.epoch });
+    }
+    if (verb === "wait") return this.#wait(ms(words[0]!));
+    const upstream = words[0]!;
+    if (verb === "doubt") {
+      const hard = words[1] === "hard";
+      const reason = hard ? "connection refused" : "no answer to connect for 500ms";
+      const doubt = { upstream, epoch: this.#state.epoch, hard, reason };
+      return this.#input({ type: "doubted", doubt });
+    }
+    const result = ANSWERS[verb];
+    assert(result !== undefined, `unknown command ${command}`);
+    const times = Number(words[1]?.replace("×", "") ?? 1);
+    for (let i = 0; i < times; i++) this.#input({ type: "probed", upstream, result });
+  }
+
+  #reset(words: readonly string[]): void {
+    const names = words.filter((word) => !word.includes("="));
+    this.#policy = policyFrom(words.filter((word) => word.includes("=")));
+    this.#now = 0;
+    const upstreams = names.map((name, rank) => ({
+      name,
+      rank,
+      address: { kind: "tcp" as const, host: name, port: 1 },
+    }));
+    this.#state = initialState(upstreams, 0);
+  }
+
+  #wait(lengthMs: number): void {
+    const end = this.#now + lengthMs;
+    for (let at = wakeAt(this.#state); at !== undefined && at <= end; at = wakeAt(this.#state)) {
+      this.#now = Math.max(this.#now, at);
+      this.#input({ type: "ticked" });
+    }
+    this.#now = end;
+  }
+
+  #input(input: Input): void {
+    const { state, effects } = step(this.#state, input, this.#now, this.#policy);
+    this.#state = state;
+    for (const effect of effects) this.lines.push(lineOf(effect));
+  }
+}
+
+function lineOf(effect: Effect): string {
+  switch (effect.do) {
+    case "publish":
+      return `  ${factOf(effect.event)}`;
+    case "open":
+      return `open ${effect.upstream.name} (epoch ${effect.epoch})`;
+    case "probe":
+    case "confirm":
+      return `${effect.do} ${effect.upstream}`;
+    case "pace":
+      return `pace ${effect.upstream} ${effect.pace}`;
+    case "drain": {
+      const { upstream, throughEpoch, graceMs, sparedIfMovedMs } = effect.order;
+      const spared = sparedIfMovedMs === undefined
+        ? "all"
+        : `those silent for ${formatDuration(sparedIfMovedMs)}`;
+      return `drain ${upstream} through epoch ${throughEpoch}, ${spared} after ${
+        formatDuration(graceMs)
+      }`;
+    }
+    case "runTriggers":
+      return `runTriggers ${effect.promotion.to} (epoch ${effect.promotion.epoch})`;
+    case "cancelTriggers":
+      return `cancelTriggers (epoch ${effect.epoch})`;
+    default:
+      return effect.do;
+  }
+}
+
+function factOf(event: Event): string {
+  const { type, ...fields } = event;
+  return `${type} ${JSON.stringify(fields)}`;
+}
+
+/** Replays a transcript and returns it with the outputs as they are now. */
+function replay(text: string): string {
+  const story = new Story();
+  const out: string[] = [];
+  let inOutput = false;
+  for (const line of text.split("\n")) {
+    if (line.trim() === "") inOutput = false;
+    else if (inOutput) continue;
+    else if (line.startsWith("----")) inOutput = true;
+    else if (!line.startsWith("#")) story.run(line);
+    out.push(line);
+    if (inOutput) out.push(...story.lines.splice(0));
+  }
+  assertEquals(story.lines, [], "commands without a ---- line after them");
+  return out.join("\n");
+}
+
+const folder = new URL(".", import.meta.url);
+const files = [...Deno.readDirSync(folder)].map((f) => f.name).filter((n) => n.endsWith(".txt"));
+
+Deno.test("there are transcripts to replay", () => {
+  assert(files.length >= 5, `found ${files.length}`);
+});
+
+for (const file of files.sort()) {
+  Deno.test(`the machine acts as written in ${file}`, async () => {
+    const url = new URL(file, folder);
+    const written = await Deno.readTextFile(url);
+    const now = replay(written);
+    if (Deno.args.includes("--rewrite")) await Deno.writeTextFile(url, now);
+    else assertEquals(now, written);
+  });
+}
