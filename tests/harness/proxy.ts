@@ -21,8 +21,9 @@ const PERMISSIONS = [
   "--allow-ffi",
 ];
 
-/** Scenarios wait for verdicts, so these come sooner than an operator would want them. */
+/** Scenarios wait for verdicts, so these come sooner than an operator would want, and tell everything. */
 const QUICK: Readonly<Record<string, string>> = {
+  "log-level": "debug",
   "check-interval": "200ms",
   "max-backoff": "1s",
 };
@@ -99,17 +100,30 @@ export class Proxy implements AsyncDisposable {
     wanted: Wanted<T> = {},
     after?: { readonly index: number },
   ): Promise<Logged<T>> {
-    const what = `${type} ${JSON.stringify(wanted, printPattern)}`;
+    const least = after?.index ?? -1;
+    return await this.#found(
+      `${type} ${JSON.stringify(wanted, printPattern)}`,
+      () => this.events(type, wanted).find((logged) => logged.index > least),
+    );
+  }
+
+  /** The first line of the log that `pattern` matches, there already or to come. */
+  async line(pattern: RegExp): Promise<string> {
+    return await this.#found(String(pattern), () => this.log.find((line) => pattern.test(line)));
+  }
+
+  /** Looks again after each new line, until `look` finds something. */
+  async #found<T>(what: string, look: () => T | undefined): Promise<T> {
+    let found = look();
     const search = async () => {
-      for (;;) {
-        const least = after?.index ?? -1;
-        const found = this.events(type, wanted).find((logged) => logged.index > least);
-        if (found !== undefined) return found;
+      while (found === undefined) {
         if (this.#child.hasEnded) {
           throw new Error(`the proxy ended before ${what}\n${this.log.join("\n")}`);
         }
         await this.#newLine.promise;
+        found = look();
       }
+      return found;
     };
     return await patiently(what, search(), () => this.log.join("\n"));
   }

@@ -46,7 +46,7 @@ scenario(
     );
     await using proxy = await startProxy({
       upstreams: [primary],
-      flags: { ...relay, "check-host": check, "log-level": "debug" },
+      flags: { ...relay, "check-host": check },
     });
 
     const host = primary.name;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Check script for Redis: is the server at $1 (HOST:PORT) the one to use? Exit code 0 means yes.
 # REDISCLI_AUTH holds the password, if there is one.
-role=$(redis-cli -h "${1%:*}" -p "${1##*:}" role | head -n 1) || exit 1
+role=$(redis-cli -h "${1%:*}" -p "${1##*:}" role | head -n 1)
 
 case $role in
   master) # Right for the one in use, and at the very first start; any other is an old primary.
