@@ -7,13 +7,13 @@
 const JOBS = Math.max(4, navigator.hardwareConcurrency);
 
 /** What `deno test` wrote of one test into its report. */
-interface Result {
+export interface Result {
   readonly name: string;
   readonly outcome: "passed" | "failed" | "skipped";
 }
 
-/** Reads a JUnit report; it is XML of our own making, flat enough for patterns. */
-function readReport(xml: string): Result[] {
+/** Reads a JUnit report as `deno test` writes it, which is flat enough for patterns. */
+export function readReport(xml: string): Result[] {
   const cases = xml.matchAll(/<testcase\b[^>]*?\bname="([^"]*)"[^>]*?(?:\/>|>(.*?)<\/testcase>)/gs);
   return [...cases].map(([, name, body = ""]) => ({
     name: unescape(name!),
@@ -59,4 +59,4 @@ async function main(): Promise<number> {
   }
 }
 
-Deno.exit(await main());
+if (import.meta.main) Deno.exit(await main());
