@@ -34,6 +34,8 @@ export type Logged<T extends Event["type"]> = Omit<EventOf<T>, "type"> & {
   readonly level: string;
   readonly service: string;
   readonly event: T;
+  /** The line as a sentence. */
+  readonly message: string;
   /** Which line of the log it was, from 0. */
   readonly index: number;
 };

@@ -154,6 +154,8 @@ scenario("a candidate that dies during its triggers is left for the next", async
 
   await proxy.event("trigger.started");
   await first.kill();
+  await proxy.event("upstream.down", { upstream: first.name });
+  await folder.write("go", "");
 
   await proxy.event("promotion.abandoned", { to: first.name });
   await proxy.event("port.opened");
