@@ -40,9 +40,10 @@ scenario(
   async (relay) => {
     await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });
+    // What it says is logged whenever its answer changes, and with the epoch its answer does.
     const check = await folder.script(
       "check.sh",
-      'echo "$# $1 active=$FAILOVER_ACTIVE epoch=$FAILOVER_EPOCH"',
+      'echo "$# $1 active=$FAILOVER_ACTIVE epoch=$FAILOVER_EPOCH"; exit "$FAILOVER_EPOCH"',
     );
     await using proxy = await startProxy({
       upstreams: [primary],

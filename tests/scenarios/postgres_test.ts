@@ -113,9 +113,8 @@ scenario(
 /** The old primary comes back without knowing that it was replaced; not even as the last one is it used. */
 async function oldPrimaryIsNotTaken(proxy: Proxy, old: Postgres, current: Postgres): Promise<void> {
   await old.start();
-  await proxy.event("program.said", { upstream: old.name, line: /stale primary/ });
   await current.kill();
-  const round = await proxy.event("selection.failed");
+  const round = await proxy.event("selection.failed", { message: /stale primary/ });
   assertEquals(round.reasons.map((each) => each.upstream), [old.name, current.name]);
   await current.start();
   await proxy.event("promotion.finished", { to: current.name }, round);
