@@ -7,7 +7,7 @@
  * A request here is a connection on which the upstream says its name. The upstream speaks first, so a
  * client that meets the kill has not been answered in part, and the proxy's promise holds for it.
  */
-import { deadline } from "@std/async";
+import { deadline } from "@std/async/deadline";
 import { Child } from "../tests/harness/child.ts";
 import { startUpstream, unusedPort, type UpstreamProcess } from "../tests/harness/upstream.ts";
 import { Wire } from "../tests/harness/wire.ts";
