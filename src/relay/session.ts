@@ -136,6 +136,7 @@ export class Session {
       if (why === "confirmed") await this.#wait(route, pauseMs);
       return;
     }
+    if (this.#over || this.#owner.route !== route) return closeConn(conn); // changed just now
     this.#upstream = { conn, route };
     try {
       await this.#join(conn, route);
@@ -259,8 +260,7 @@ export class Session {
       const fromUpstream = new Inlet(conn);
       await this.#introduce(conn);
       await Promise.race([this.#fromClient.first(), fromUpstream.first()]);
-      if (this.#over) return;
-      if (this.#owner.route !== route && !this.#owner.turningAway) return;
+      if (this.#over || this.#owner.route !== route) return;
       if (isEnd(fromUpstream.arrived) && !isEnd(this.#fromClient.arrived)) {
         if (!await this.#isMeantToEnd(route)) return;
       }
