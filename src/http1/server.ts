@@ -340,7 +340,8 @@ class ServerConnection {
     if (this.#idle) return wire.close();
     if (exchange?.responseStarted) return void wire.fail(fault);
     exchange?.refuse(fault);
-    const end = () => void wire.fail(fault);
+    // In order, or the reset would overtake the answer.
+    const end = () => wire.close(fault);
     wire.write(refusal(fault)).then(end, end);
   }
 
