@@ -128,7 +128,6 @@ export class ClientConnection {
     const wire = this.#wire;
     const isClean = this.#sent && this.#keepAlive && this.#reply?.ended === true &&
       !wire.closed && !wire.atEnd && wire.start === wire.end;
-    wire.onFail = undefined;
     if (!isClean || !this.#options.keep(this)) wire.close();
   }
 

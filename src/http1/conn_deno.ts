@@ -58,7 +58,7 @@ export interface DialOptions {
   readonly tls?: {
     /** The name to ask for and to check, where it is not `hostname`. */
     readonly serverName?: string;
-    /** Certificates to trust, in PEM; the system's where it is missing. */
+    /** Certificates to trust beside those Deno trusts anyway, in PEM. */
     readonly caCerts?: readonly string[];
   };
 }
