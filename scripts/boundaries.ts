@@ -1,0 +1,115 @@
+/**
+ * Enforces the house rules that a compiler cannot: which room may import which, where the outside world
+ * may be touched, and how long a file may be. Prints each breach on a line; exit code 1 if there is one.
+ */
+
+const root = new URL("../src/", import.meta.url);
+
+/** What each room may import besides itself. `app.ts` and `main.ts` stand above the rooms. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  events: ["base"],
+  config: ["base"],
+  failover: ["base", "events"],
+  http1: ["base"],
+  linux: ["base"],
+  health: ["base", "events", "failover", "http1"],
+  hooks: ["base", "events", "failover"],
+  relay: ["base", "events", "failover", "linux"],
+  gateway: ["base", "events", "failover", "http1"],
+  report: ["base", "events", "failover"],
+  admin: ["base", "events", "failover"],
+};
+
+/** Where things that touch the world may stand. */
+const ONLY_IN: readonly { readonly what: RegExp; readonly where: RegExp; readonly why: string }[] =
+  [
+    {
+      what: /\bDeno\.(dlopen|UnsafePointer|UnsafePointerView)\b/,
+      where: /^linux\/libc\.ts$/,
+      why: "the only unsafe file",
+    },
+    {
+      what: /\bDeno\.(env|args|exit|exitCode)\b/,
+      where: /^main\.ts$/,
+      why: "argv and signals in, exit code out",
+    },
+    {
+      what: /\bDate\.now\b|\bsetTimeout\b|\bsetInterval\b|AbortSignal\.timeout/,
+      where: /^base\/clock\.ts$/,
+      why: "the only clock",
+    },
+    {
+      what: /\bDeno\.Command\b/,
+      where: /^hooks\//,
+      why: "programs run with a deadline and in a group of their own",
+    },
+    { what: /\bconsole\./, where: /^main\.ts$/, why: "everything else publishes events" },
+  ];
+
+const LINES_MAX = 400;
+
+interface Source {
+  /** Relative to `src/`. */
+  readonly path: string;
+  readonly text: string;
+}
+
+async function sources(folder: URL, prefix = ""): Promise<Source[]> {
+  const found: Source[] = [];
+  for await (const entry of Deno.readDir(folder)) {
+    const path = prefix + entry.name;
+    if (entry.isDirectory) {
+      found.push(...await sources(new URL(`${entry.name}/`, folder), `${path}/`));
+    } else if (path.endsWith(".ts")) {
+      found.push({ path, text: await Deno.readTextFile(new URL(entry.name, folder)) });
+    }
+  }
+  return found.sort((a, b) => a.path < b.path ? -1 : 1);
+}
+
+/** The breaches of one file, a line each. */
+export function breaches({ path, text }: Source): string[] {
+  const isTest = path.endsWith("_test.ts") || path.endsWith("/contract.ts");
+  const found: string[] = [];
+  const room = path.includes("/") ? path.slice(0, path.indexOf("/")) : undefined;
+  for (
+    const [, specifier] of text.matchAll(
+      /^(?:import|export)\b[^"';]*?\bfrom "([^"]+)"|^import "([^"]+)"/gm,
+    )
+  ) {
+    const to = specifier === undefined ? undefined : roomOf(path, specifier);
+    if (room === undefined || to === undefined || to === room || isTest) continue;
+    const allowed = MAY_IMPORT[room];
+    if (allowed === undefined) found.push(`src/${path}: room ${room} is not in the table of rooms`);
+    else if (!allowed.includes(to)) {
+      found.push(`src/${path}: ${room} must not import ${to} (${specifier})`);
+    }
+  }
+  const code = text.replace(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm, "");
+  for (const { what, where, why } of ONLY_IN) {
+    const hit = isTest || where.test(path) ? null : what.exec(code);
+    if (hit !== null) found.push(`src/${path}: ${hit[0]} belongs in ${where.source} (${why})`);
+  }
+  const lines = text.split("\n").length - 1;
+  if (lines > LINES_MAX) found.push(`src/${path}: ${lines} lines, at most ${LINES_MAX}`);
+  return found;
+}
+
+/** The room an import leads to; undefined for packages. Files beside `app.ts` are the room `app`. */
+function roomOf(from: string, specifier: string): string | undefined {
+  if (!specifier.startsWith(".")) return undefined;
+  const path = new URL(specifier, new URL(from, root)).pathname.slice(root.pathname.length);
+  return path.includes("/") ? path.slice(0, path.indexOf("/")) : "app";
+}
+
+if (import.meta.main) {
+  const files = await sources(root);
+  if (files.length < 20) {
+    throw new Error(`Cannot check boundaries: found only ${files.length} files`);
+  }
+  const found = files.flatMap(breaches);
+  for (const line of found) console.error(line);
+  if (found.length > 0) Deno.exit(1);
+  console.log(`${files.length} files keep to their rooms`);
+}

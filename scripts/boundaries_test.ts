@@ -1,0 +1,32 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { breaches } from "./boundaries.ts";
+
+const one = (path: string, text: string) => breaches({ path, text });
+
+Deno.test("an import against the arrows is a breach", () => {
+  assertMatch(
+    one("base/x.ts", `import { a } from "../events/events.ts";\n`)[0]!,
+    /base must not import events/,
+  );
+  assertMatch(
+    one("hooks/x.ts", `import type {\n  A,\n} from "../relay/relay.ts";\n`)[0]!,
+    /hooks must not import relay/,
+  );
+  assertEquals(one("relay/x.ts", `import { a } from "../linux/loop.ts";\n`), []);
+});
+
+Deno.test("a room that nobody planned is a breach", () => {
+  assertMatch(one("utils/x.ts", `import { a } from "../base/clock.ts";\n`)[0]!, /not in the table/);
+});
+
+Deno.test("the world may be touched only in its place, and comments do not count", () => {
+  assertMatch(one("relay/x.ts", "const now = Date.now();\n")[0]!, /Date\.now belongs/);
+  assertMatch(one("report/x.ts", "const k = Deno.env.get('K');\n")[0]!, /Deno\.env belongs/);
+  assertEquals(one("relay/x.ts", "// Date.now would jump\n/* setTimeout */\n"), []);
+  assertEquals(one("base/clock.ts", "Date.now();\n"), []);
+});
+
+Deno.test("a file of more than 400 lines is a breach", () => {
+  assertEquals(one("base/x.ts", "x\n".repeat(400)), []);
+  assertMatch(one("base/x.ts", "x\n".repeat(401))[0]!, /401 lines/);
+});

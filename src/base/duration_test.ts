@@ -1,0 +1,52 @@
+import { assert, assertEquals } from "@std/assert";
+import { formatDuration, parseDuration } from "./duration.ts";
+import { formatBytes, parseBytes } from "./bytes.ts";
+import { Mistake } from "./mistake.ts";
+
+Deno.test("durations are read with and without units", () => {
+  const cases = {
+    "250ms": 250,
+    "2s": 2_000,
+    "1m30s": 90_000,
+    "1.5s": 1_500,
+    "60": 60_000,
+    "0": 0,
+    "1h": 3_600_000,
+  };
+  for (const [text, ms] of Object.entries(cases)) assertEquals(parseDuration(text), ms, text);
+});
+
+Deno.test("what is not a duration, or longer than a timer can wait, is a mistake", () => {
+  for (const text of ["", "s", "2 s", "-1s", "1x", "ms5", "1s2", "25d", "1e3", "Infinity"]) {
+    assert(parseDuration(text) instanceof Mistake, text);
+  }
+});
+
+Deno.test("durations print so that they read back the same", () => {
+  for (const ms of [0, 1, 250, 1_000, 1_500, 60_000, 90_000, 3_600_000, 86_400_000, 59_999]) {
+    assertEquals(parseDuration(formatDuration(ms)), ms, formatDuration(ms));
+  }
+  assertEquals(formatDuration(90_000), "1m30s");
+});
+
+Deno.test("sizes are read with and without units", () => {
+  const cases = {
+    "512": 512,
+    "64KB": 65_536,
+    "64k": 65_536,
+    "10MB": 10_485_760,
+    "1GiB": 2 ** 30,
+    "1.5 MB": 1_572_864,
+  };
+  for (const [text, bytes] of Object.entries(cases)) assertEquals(parseBytes(text), bytes, text);
+});
+
+Deno.test("what is not a size is a mistake", () => {
+  for (const text of ["", "MB", "10XB", "-1", "1e9", "99999999TB"]) {
+    assert(parseBytes(text) instanceof Mistake, text);
+  }
+});
+
+Deno.test("sizes print in the largest fitting unit", () => {
+  assertEquals([512, 65_536, 1_572_864].map(formatBytes), ["512B", "64KB", "1.5MB"]);
+});

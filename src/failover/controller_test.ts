@@ -1,0 +1,134 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
+import { Controller } from "./controller.ts";
+import type { DataPlane, ProbeResult, Promotion } from "./ports.ts";
+import type { Policy } from "./state.ts";
+
+const POLICY: Policy = {
+  rise: 2,
+  fall: 1,
+  holdMs: 10_000,
+  holdWhile: "promoting",
+  failback: { kind: "never" },
+  damping: true,
+  maxBackoffMs: 60_000,
+  sessionsOnDown: "cut",
+  graceMs: 1_000,
+  triggers: "before",
+  instance: "test",
+};
+const UPSTREAMS = ["a", "b"].map((name, rank) => ({
+  name,
+  rank,
+  address: { kind: "tcp" as const, host: name, port: 1 },
+}));
+const YES: ProbeResult = { passed: true, tookMs: 1, reason: "connected", evidence: "passed" };
+const NO: ProbeResult = { passed: false, tookMs: 1, reason: "refused", evidence: "refused" };
+
+/** A controller with ports that write down what they are asked, and triggers that end when told to. */
+function build(plane: Partial<DataPlane> = {}) {
+  const deeds: string[] = [];
+  const clock = new ManualClock();
+  const running: { promotion: Promotion; end: () => void }[] = [];
+  const note = (deed: string) => {
+    deeds.push(deed);
+    return Promise.resolve();
+  };
+  const controller = new Controller(UPSTREAMS, POLICY, {
+    clock,
+    publish: (event) => deeds.push(event.type),
+    plane: {
+      open: (upstream, epoch) => note(`open ${upstream.name} ${epoch}`),
+      hold: () => note("hold"),
+      refuse: () => note("refuse"),
+      confirm: (upstream) => note(`confirm ${upstream}`),
+      drain: (order) => note(`drain ${order.upstream}`),
+      ...plane,
+    },
+    checks: { now: () => {}, pace: () => {} },
+    triggers: {
+      run(promotion, signal) {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        signal.addEventListener("abort", () => {
+          deeds.push(`triggers of ${promotion.epoch} called off`);
+          resolve();
+        });
+        running.push({ promotion, end: resolve });
+        return promise;
+      },
+    },
+  });
+  const probed = (upstream: string, result: ProbeResult) =>
+    controller.post({ type: "probed", upstream, result });
+  return { controller, deeds, clock, running, probed };
+}
+
+Deno.test("the controller lets clients in only after the triggers ended", async () => {
+  const { controller, deeds, clock, running, probed } = build();
+  controller.post({ type: "begun" });
+  probed("a", YES);
+  await clock.advance(0);
+  assertEquals(deeds, ["selection.started", "upstream.up", "promotion.started"]);
+  running[0]!.end();
+  await clock.advance(0);
+  assertEquals(deeds.slice(3), ["open a 1", "promotion.finished"]);
+  await controller[Symbol.asyncDispose]();
+});
+
+Deno.test("the controller performs effects one after another, however slow the first is", async () => {
+  const gate = Promise.withResolvers<void>();
+  const order: string[] = [];
+  const { controller, clock, running, probed } = build({
+    hold: () => gate.promise.then(() => void order.push("hold")),
+    drain: () => Promise.resolve(void order.push("drain")),
+  });
+  controller.post({ type: "begun" });
+  probed("a", YES);
+  await clock.advance(0);
+  running[0]!.end();
+  await clock.advance(0);
+  probed("a", NO);
+  await clock.advance(0);
+  assertEquals(order, []);
+  gate.resolve();
+  await clock.advance(0);
+  assertEquals(order, ["hold", "drain"]);
+  await controller[Symbol.asyncDispose]();
+});
+
+Deno.test("the controller wakes the machine when its time has come", async () => {
+  const { controller, deeds, clock, probed } = build();
+  controller.post({ type: "begun" });
+  probed("a", NO);
+  probed("b", NO);
+  await clock.advance(999);
+  assertEquals(controller.state.phase.name, "waiting");
+  await clock.advance(1);
+  assertEquals(controller.state.phase.name, "selecting");
+  assertEquals(deeds.filter((d) => d === "selection.failed").length, 1);
+  await controller[Symbol.asyncDispose]();
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("a stopped controller ends running triggers and takes no more inputs", async () => {
+  const { controller, deeds, clock, probed } = build();
+  controller.post({ type: "begun" });
+  probed("a", YES);
+  await clock.advance(0);
+  await controller[Symbol.asyncDispose]();
+  assertEquals(deeds.at(-1), "triggers of 1 called off");
+  probed("a", NO);
+  assertEquals(controller.state.phase.name, "promoting");
+  await controller.finished;
+});
+
+Deno.test("a data plane that breaks its contract ends the controller with its error", async () => {
+  const broken = () => Promise.reject(new Error("out of order"));
+  const { controller, clock, running, probed } = build({ open: broken });
+  controller.post({ type: "begun" });
+  probed("a", YES);
+  await clock.advance(0);
+  running[0]!.end();
+  await assertRejects(() => controller.finished, Error, "out of order");
+  await controller[Symbol.asyncDispose]();
+});

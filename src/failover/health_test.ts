@@ -1,0 +1,99 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  failuresSoFar,
+  isDown,
+  isInDoubt,
+  isUp,
+  observe,
+  trusted,
+  unknownHealth,
+} from "./health.ts";
+import type { ProbeResult } from "./ports.ts";
+
+const T = { rise: 2, fall: 3 };
+const PASS: ProbeResult = { passed: true, tookMs: 1, reason: "connected", evidence: "passed" };
+const REFUSED: ProbeResult = { passed: false, tookMs: 1, reason: "refused", evidence: "refused" };
+const SILENT: ProbeResult = { passed: false, tookMs: 1_000, reason: "silent", evidence: "silent" };
+
+function after(...results: readonly ProbeResult[]) {
+  return results.reduce((health, r, i) => observe(health, r, T, i), unknownHealth(0));
+}
+
+Deno.test("an upstream is neither up nor down before its first result", () => {
+  assert(!isUp(unknownHealth(0), T));
+  assert(!isDown(unknownHealth(0), T));
+});
+
+Deno.test("the first result decides alone", () => {
+  assert(isUp(after(PASS), T));
+  assert(isDown(after(REFUSED), T));
+});
+
+Deno.test("an upstream goes down at the third failure in a row, not at the second", () => {
+  assert(isUp(after(PASS, REFUSED, REFUSED), T));
+  assert(isDown(after(PASS, REFUSED, REFUSED, REFUSED), T));
+});
+
+Deno.test("a pass between failures starts the count anew", () => {
+  assert(isUp(after(PASS, REFUSED, REFUSED, PASS, REFUSED, REFUSED), T));
+});
+
+Deno.test("an upstream comes up at the second pass in a row, not at the first", () => {
+  assert(isDown(after(REFUSED, PASS), T));
+  assert(isUp(after(REFUSED, PASS, PASS), T));
+});
+
+Deno.test("a failure between passes starts the count anew", () => {
+  assert(isDown(after(REFUSED, PASS, REFUSED, PASS), T));
+});
+
+Deno.test("an upstream is in doubt between two verdicts only", () => {
+  assert(!isInDoubt(after(PASS), T));
+  assert(isInDoubt(after(PASS, REFUSED), T));
+  assert(!isInDoubt(after(PASS, REFUSED, REFUSED, REFUSED), T));
+  assert(isInDoubt(after(REFUSED, PASS), T));
+});
+
+Deno.test("a hard doubt and one refused probe bring an upstream down", () => {
+  assert(isDown(observe({ ...after(PASS), doubt: "hard" }, REFUSED, T, 9), T));
+});
+
+Deno.test("a hard doubt and a silent probe do not", () => {
+  const health = observe({ ...after(PASS), doubt: "hard" }, SILENT, T, 9);
+  assert(isUp(health, T));
+  assertEquals(health.doubt, "hard");
+});
+
+Deno.test("a soft doubt leaves the count as it is, and a pass clears it", () => {
+  assert(isUp(observe({ ...after(PASS), doubt: "soft" }, REFUSED, T, 9), T));
+  assertEquals(observe({ ...after(PASS), doubt: "soft" }, PASS, T, 9).doubt, "none");
+});
+
+Deno.test("the run of failures began when its first probe was sent", () => {
+  const health = observe(observe(after(PASS), SILENT, T, 5_000), SILENT, T, 6_500);
+  assertEquals(health.failingSince, 4_000);
+  assertEquals(observe(health, PASS, T, 7_000).failingSince, undefined);
+});
+
+Deno.test("the verdict remembers when it began", () => {
+  const down = observe(observe(observe(after(PASS), REFUSED, T, 1), REFUSED, T, 2), REFUSED, T, 3);
+  assertEquals(down.since, 3);
+  assertEquals(observe(down, REFUSED, T, 4).since, 3);
+});
+
+Deno.test("failures are counted while the upstream is still up", () => {
+  assertEquals(failuresSoFar(after(PASS, REFUSED, REFUSED), T), 2);
+});
+
+Deno.test("a selection with nothing better believes one pass", () => {
+  const health = trusted(after(REFUSED, PASS), T, 7);
+  assert(isUp(health, T));
+  assertEquals(health.since, 7);
+});
+
+Deno.test("with rise 1 and fall 1 every result is a verdict", () => {
+  const one = { rise: 1, fall: 1 };
+  const up = observe(unknownHealth(0), PASS, one, 0);
+  const down = observe(up, REFUSED, one, 1);
+  assert(isUp(up, one) && isDown(down, one) && isUp(observe(down, PASS, one, 2), one));
+});

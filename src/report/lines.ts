@@ -1,0 +1,160 @@
+/**
+ * How each event reads: its level and its sentence, and the two shapes of a log line made of them. An
+ * event without a row here does not compile. Pure.
+ */
+import { formatDuration } from "../base/duration.ts";
+import type { Event, EventOf } from "../events/events.ts";
+import type { Stamped } from "../events/stream.ts";
+
+export const LEVELS = ["debug", "info", "warn", "error"] as const;
+export type Level = typeof LEVELS[number];
+
+interface Row<E> {
+  readonly level: Level;
+  readonly line: (event: E) => string;
+}
+
+const took = (ms: number) => formatDuration(Math.max(0, Math.round(ms)));
+const from = (upstream: string | undefined) => upstream === undefined ? "" : ` from ${upstream}`;
+
+export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
+  "proxy.started": {
+    level: "info",
+    line: (e) =>
+      `failover ${e.version} started with ${e.services} service${e.services === 1 ? "" : "s"}`,
+  },
+  "proxy.stopping": {
+    level: "info",
+    line: (e) => `stopping (${e.reason}): running sessions have ${took(e.drainMs)} to finish`,
+  },
+  "proxy.stopped": {
+    level: "info",
+    line: (e) => e.cutSessions === 0 ? "stopped" : `stopped, ${e.cutSessions} sessions were cut`,
+  },
+  "relay.chosen": { level: "info", line: (e) => `relay engine is ${e.engine}: ${e.reason}` },
+  "config.warned": { level: "warn", line: (e) => e.warning },
+  "probe.failed": {
+    level: "debug",
+    line: (e) => `check of ${e.upstream} failed (${e.failures} of ${e.fall}): ${e.reason}`,
+  },
+  "upstream.up": { level: "info", line: (e) => `upstream ${e.upstream} is up: ${e.reason}` },
+  "upstream.down": { level: "warn", line: (e) => `upstream ${e.upstream} is down: ${e.reason}` },
+  "upstream.doubted": {
+    level: "debug",
+    line: (e) => `a client could not use ${e.upstream} (${e.reason}): checking it now`,
+  },
+  "selection.started": {
+    level: "debug",
+    line: (e) => `looking for an upstream: ${e.reason}`,
+  },
+  "selection.failed": {
+    level: "warn",
+    line: (e) =>
+      `no upstream is usable (round ${e.round}), next round in ${took(e.retryInMs)}: ${
+        e.reasons.map((r) => `${r.upstream}: ${r.reason}`).join("; ")
+      }`,
+  },
+  "promotion.started": {
+    level: "info",
+    line: (e) => `${e.move}${from(e.from)} to ${e.to} begins (epoch ${e.epoch}): ${e.reason}`,
+  },
+  "promotion.abandoned": {
+    level: "warn",
+    line: (e) => `promotion of ${e.to} given up (epoch ${e.epoch}): ${e.reason}`,
+  },
+  "promotion.finished": {
+    level: "info",
+    line: (e) =>
+      `${e.move}${from(e.from)} to ${e.to} done in ${
+        took(e.tookMs)
+      } (epoch ${e.epoch}): ${e.reason}`,
+  },
+  "failback.scheduled": {
+    level: "info",
+    line: (e) => `failback to ${e.to} in ${took(e.inMs)}: ${e.reason}`,
+  },
+  "failback.cancelled": {
+    level: "info",
+    line: (e) => `failback to ${e.to} called off: ${e.reason}`,
+  },
+  "failback.refused": { level: "warn", line: (e) => `no failback: ${e.reason}` },
+  "trigger.started": {
+    level: "debug",
+    line: (e) => `trigger ${e.program} starts (epoch ${e.epoch})`,
+  },
+  "trigger.finished": {
+    level: "info",
+    line: (e) => `trigger ${e.program} finished in ${took(e.tookMs)} (epoch ${e.epoch})`,
+  },
+  "trigger.failed": {
+    level: "warn",
+    line: (e) =>
+      `trigger ${e.program} failed after ${took(e.tookMs)} (epoch ${e.epoch}): ${e.reason}`,
+  },
+  "program.said": { level: "info", line: (e) => `${e.program} ${e.upstream}: ${e.line}` },
+  "clients.held": {
+    level: "info",
+    line: (e) => `new clients wait, at most ${took(e.holdMs)}: ${e.reason}`,
+  },
+  "clients.refused": { level: "warn", line: (e) => `new clients are refused: ${e.reason}` },
+  "port.opened": { level: "info", line: (e) => `listening on ${e.address}` },
+  "port.closed": { level: "info", line: (e) => `no longer listening on ${e.address}` },
+  "port.failed": {
+    level: "error",
+    line: (e) => `cannot listen on ${e.address}: ${e.reason}; next attempt in ${took(e.retryInMs)}`,
+  },
+  "accept.failed": {
+    level: "error",
+    line: (e) =>
+      `cannot accept clients on ${e.address}: ${e.reason}; next attempt in ${took(e.retryInMs)}`,
+  },
+  "limit.reached": {
+    level: "warn",
+    line: (e) => `${e.limit} reached its limit of ${e.max}: further clients wait to be accepted`,
+  },
+  "sessions.cut": {
+    level: "warn",
+    line: (e) =>
+      `${e.count} sessions of ${e.upstream} were cut` +
+      `${e.kept === 0 ? "" : `, ${e.kept} still move bytes and stay`}: ${e.reason}`,
+  },
+  "session.failed": {
+    level: "warn",
+    line: (e) => `client ${e.client} was turned away from ${e.upstream}: ${e.reason}`,
+  },
+};
+
+function rowOf<E extends Event>(event: E): Row<E> {
+  // The mapped type above pairs each row with its event; TypeScript cannot follow it through the lookup.
+  return ROWS[event.type] as unknown as Row<E>;
+}
+
+export function levelOf(event: Event): Level {
+  return rowOf(event).level;
+}
+
+/** The event as one sentence, without anything that could forge a second line or move a cursor. */
+export function sentenceOf(event: Event): string {
+  // deno-lint-ignore no-control-regex
+  return rowOf(event).line(event).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
+}
+
+/** `2026-11-21 09:07:12.123Z WARN  [orders] upstream db1:5432 is down: connection refused`. */
+export function personLine({ time, service, event }: Stamped): string {
+  const when = new Date(time).toISOString().replace("T", " ");
+  const where = service === "" ? "" : `[${service}] `;
+  return `${when} ${levelOf(event).toUpperCase().padEnd(5)} ${where}${sentenceOf(event)}`;
+}
+
+/** One JSON object: `time`, `level`, `service`, `event`, `message`, then the event's own fields. */
+export function jsonLine({ time, service, event }: Stamped): string {
+  const { type, ...fields } = event;
+  return JSON.stringify({
+    time: new Date(time).toISOString(),
+    level: levelOf(event),
+    service,
+    event: type,
+    message: sentenceOf(event),
+    ...fields,
+  });
+}

@@ -1,0 +1,100 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import type { Event } from "../events/events.ts";
+import type { Stamped } from "../events/stream.ts";
+import { jsonLine, personLine, sentenceOf } from "./lines.ts";
+import { Log, type LogSettings, type Sink } from "./log.ts";
+
+const DOWN: Event = { type: "upstream.down", upstream: "db1:5432", reason: "connection refused" };
+const stamped = (event: Event, service = "orders"): Stamped => ({
+  seq: 1,
+  time: Date.UTC(2026, 10, 21, 3, 0, 0, 123),
+  service,
+  event,
+});
+
+/** A sink that writes only when let, and then only a few bytes at a time. */
+class SlowSink implements Sink {
+  text = "";
+  #gate = Promise.withResolvers<void>();
+  open(): void {
+    this.#gate.resolve();
+  }
+  async write(bytes: Uint8Array): Promise<number> {
+    await this.#gate.promise;
+    const part = bytes.subarray(0, 1_000);
+    this.text += new TextDecoder().decode(part);
+    return part.length;
+  }
+}
+
+async function logged(settings: LogSettings, ...events: readonly Stamped[]): Promise<string> {
+  const sink = new SlowSink();
+  sink.open();
+  const log = new Log(settings, sink);
+  events.forEach(log.take);
+  await log.flushed();
+  return sink.text;
+}
+
+Deno.test("a person reads when, how bad, where and what in one line", () => {
+  assertEquals(
+    personLine(stamped(DOWN)),
+    "2026-11-21 03:00:00.123Z WARN  [orders] upstream db1:5432 is down: connection refused",
+  );
+  assertEquals(personLine(stamped(DOWN, "")).includes("["), false);
+});
+
+Deno.test("a JSON line holds the same sentence and the event's own fields", () => {
+  assertEquals(JSON.parse(jsonLine(stamped(DOWN))), {
+    time: "2026-11-21T03:00:00.123Z",
+    level: "warn",
+    service: "orders",
+    event: "upstream.down",
+    message: "upstream db1:5432 is down: connection refused",
+    upstream: "db1:5432",
+    reason: "connection refused",
+  });
+});
+
+Deno.test("what a program prints can neither forge a line nor move the cursor", () => {
+  const said: Event = {
+    type: "program.said",
+    program: "check",
+    upstream: "a",
+    line: "x\u001b[2J\r\nERROR y\u2028z",
+  };
+  assertEquals(sentenceOf(said), "check a: x [2J ERROR y z");
+});
+
+Deno.test("lines below the level are left out", async () => {
+  const opened: Event = { type: "port.opened", address: "a:1" };
+  const text = await logged({ level: "warn", json: false }, stamped(opened), stamped(DOWN));
+  assertEquals(text.split("\n").length, 2);
+  assertStringIncludes(text, "is down");
+});
+
+Deno.test("json and text are chosen by the setting", async () => {
+  assert((await logged({ level: "info", json: true }, stamped(DOWN))).startsWith("{"));
+  assert((await logged({ level: "info", json: false }, stamped(DOWN))).startsWith("2026-"));
+});
+
+Deno.test("a reader that is too slow loses the oldest lines and is told how many", async () => {
+  const sink = new SlowSink();
+  const log = new Log({ level: "info", json: false }, sink);
+  for (let i = 0; i < 5_000; i++) log.take(stamped({ ...DOWN, upstream: `u${i}` }));
+  sink.open();
+  await log.flushed();
+  assert(log.lost > 2_000);
+  assertStringIncludes(sink.text, `${log.lost} log lines were lost`);
+  assertStringIncludes(sink.text, "upstream u4999 is down");
+});
+
+Deno.test("a log whose reader is gone goes quiet and takes nothing with it", async () => {
+  const log = new Log({ level: "info", json: false }, {
+    write: () => Promise.reject(new Error("EPIPE")),
+  });
+  log.take(stamped(DOWN));
+  await log.flushed();
+  log.take(stamped(DOWN));
+  await log.flushed();
+});
