@@ -170,6 +170,7 @@ async function acceptAll(
     let conn: Deno.Conn;
     try {
       conn = await listener.accept();
+      if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
       failures = 0;
     } catch (error) {
       // This is how Deno says that the listener was closed.
@@ -180,7 +181,6 @@ async function acceptAll(
       await sleep(options.clock, retryInMs);
       continue;
     }
-    if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
     server.serve(denoConn(conn), peerOf(conn)).catch(onBug);
   }
 }

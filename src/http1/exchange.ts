@@ -62,7 +62,7 @@ export class Exchange {
 
   /** True while the client may be waiting for `100 Continue`. */
   get awaitsContinue(): boolean {
-    return this.head.expectsContinue && !this.#informed100;
+    return this.head.expectsContinue && !this.#informed100 && !this.body.ended;
   }
 
   /** True if this connection can carry another request after the response. */
@@ -166,7 +166,7 @@ export class Exchange {
     const framing = this.#bodyFraming(source);
     if (framing === CHUNKED) out.line("Transfer-Encoding", "chunked");
     this.#keepAlive = this.head.keepAlive && !this.#mood.draining && framing !== UNTIL_CLOSE &&
-      !this.awaitsContinue;
+      !this.awaitsContinue && this.body.broken === undefined;
     if (!this.#keepAlive) out.line("Connection", "close");
     else if (this.head.minor === 0) out.line("Connection", "keep-alive");
     return framing;

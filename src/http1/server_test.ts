@@ -94,7 +94,7 @@ Deno.test("a smuggled second request in a chunked body is refused before it is l
     `POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0 \r\n\r\n${GET}`,
   );
   await client.closeWrite();
-  assertMatch(await client.hearAll(), /^HTTP\/1.1 400 /);
+  assertMatch(await client.hearAll(), /^HTTP\/1.1 400 .*\r\nConnection: close\r\n/s);
   await done;
   assertEquals(paths, ["/a"]);
 });
@@ -298,6 +298,17 @@ Deno.test("a small body that nobody reads is dropped and the connection goes on"
   await client.hear("\r\n\r\n/b");
   await client.hear("\r\n\r\n/c");
   client.close();
+});
+
+Deno.test("a body found to be malformed after the answer ends the connection behind that answer", async () => {
+  const { connect, faults } = bench(say);
+  const { client, done } = connect();
+  await client.say("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n");
+  await client.say(GET);
+  await client.closeWrite();
+  assertMatch(await client.hearAll(), /\r\n\r\n\/a$/);
+  await done;
+  assertEquals(faults, ["badRequest"]);
 });
 
 Deno.test("a large body that nobody reads ends the connection after the answer was heard", async () => {
