@@ -89,7 +89,7 @@ Deno.test("a proxied exchange keeps target, names and order, and both connection
     );
     await upstream.say("\r\nok");
     assertEquals(
-      await client.hear("ok"),
+      await client.hear("\r\n\r\nok"),
       "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nset-cookie: b\r\nContent-Length: 2\r\n\r\nok",
     );
   }
