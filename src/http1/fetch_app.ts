@@ -7,6 +7,7 @@ import { STATUS_TEXT } from "@std/http/status";
 import type { Fault } from "../base/fault.ts";
 import type { BodySource } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
+import { parseLength } from "./framing.ts";
 
 /** The phrase for a status; empty for one nobody knows. */
 export function reasonOf(status: number): string {
@@ -138,7 +139,7 @@ async function sourceOf(
   declared: string | null,
 ): Promise<BodySource> {
   const waiting: Promise<ReadableStreamReadResult<Uint8Array>>[] = [];
-  let length = declared === null ? undefined : Number(declared);
+  let length = declared === null ? undefined : parseLength(declared);
   if (length === undefined) {
     // A body that was a string is here at once and ends right behind its only part.
     const first = reader.read();

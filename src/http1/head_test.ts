@@ -233,6 +233,7 @@ Deno.test("section 4: a status line has version, three digits and a reason", () 
   const head = response("HTTP/1.1 299 So  so \xe4\r\nX: 1\r\n\r\n");
   assert(head !== undefined && !(head instanceof Fault));
   assertEquals([head.status, head.reason, head.minor], [299, "So  so \xe4", 1]);
+  assertEquals((response("HTTP/1.1 200 Ok\r\n\r\n") as ResponseHead).reason, "Ok");
   for (const line of ["HTTP/1.1 200", "HTTP/1.1 200 ", "HTTP/1.0 404 OK"]) {
     assert(!(response(`${line}\r\n\r\n`) instanceof Fault), line);
   }
