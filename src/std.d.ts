@@ -43,7 +43,7 @@ declare module "@std/assert" {
   export function unreachable(reason?: string): never;
 }
 
-declare module "@std/async" {
+declare module "@std/async/deadline" {
   export interface DeadlineOptions {
     signal?: AbortSignal;
   }
@@ -72,6 +72,11 @@ declare module "@std/cli/parse-args" {
     readonly [key: string]: unknown;
   }
   export function parseArgs(args: readonly string[], options?: ParseOptions): Args;
+}
+
+declare module "@std/http/status" {
+  /** The phrase of each registered status. */
+  export const STATUS_TEXT: Readonly<Record<number, string>>;
 }
 
 declare module "@std/text/closest-string" {
