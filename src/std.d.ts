@@ -74,6 +74,18 @@ declare module "@std/cli/parse-args" {
   export function parseArgs(args: readonly string[], options?: ParseOptions): Args;
 }
 
+declare module "@std/http/etag" {
+  /** A weak validator made of size and modification time; undefined where the system keeps no time. */
+  export function eTag(entity: Deno.FileInfo): Promise<string | undefined>;
+  /** False when `etag` is among the tags of an `If-None-Match` value, so that 304 is the answer. */
+  export function ifNoneMatch(value: string | null, etag: string | undefined): boolean;
+}
+
+declare module "@std/media-types/content-type" {
+  /** `.css` → `text/css; charset=UTF-8`; undefined for an extension that is not known. */
+  export function contentType(extensionOrType: string): string | undefined;
+}
+
 declare module "@std/text/closest-string" {
   export function closestString(
     givenWord: string,
