@@ -21,6 +21,11 @@ declare module "@std/assert" {
   export function assertGreaterOrEqual<T>(actual: T, expected: T, msg?: string): void;
   export function assertLess<T>(actual: T, expected: T, msg?: string): void;
   export function assertLessOrEqual<T>(actual: T, expected: T, msg?: string): void;
+  export function assertObjectMatch(
+    actual: Record<PropertyKey, any>,
+    expected: Record<PropertyKey, unknown>,
+    msg?: string,
+  ): void;
   export function assertExists<T>(actual: T, msg?: string): asserts actual is NonNullable<T>;
   export function assertInstanceOf<T extends abstract new (...args: any[]) => any>(
     actual: unknown,
