@@ -78,7 +78,8 @@ function tellVerdict(turn: Turn, upstream: string, before: Health, after: Health
   if (isUp(after, policy) && !isUp(before, policy)) {
     turn.tell({ type: "upstream.up", upstream, reason });
   } else if (isDown(after, policy) && !isDown(before, policy)) {
-    turn.tell({ type: "upstream.down", upstream, reason });
+    const failingMs = turn.now - (after.failingSince ?? turn.now);
+    turn.tell({ type: "upstream.down", upstream, reason, failingMs });
   } else if (!passed && isUp(after, policy)) {
     const failures = failuresSoFar(after, policy);
     turn.tell({ type: "probe.failed", upstream, reason, tookMs, failures, fall: policy.fall });
