@@ -48,7 +48,7 @@ declare module "@std/assert" {
   export function unreachable(reason?: string): never;
 }
 
-declare module "@std/async" {
+declare module "@std/async/deadline" {
   export interface DeadlineOptions {
     signal?: AbortSignal;
   }
@@ -89,6 +89,11 @@ declare module "@std/http/etag" {
 declare module "@std/media-types/content-type" {
   /** `.css` → `text/css; charset=UTF-8`; undefined for an extension that is not known. */
   export function contentType(extensionOrType: string): string | undefined;
+}
+
+declare module "@std/http/status" {
+  /** The phrase of each registered status. */
+  export const STATUS_TEXT: Readonly<Record<number, string>>;
 }
 
 declare module "@std/text/closest-string" {

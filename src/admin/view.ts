@@ -20,7 +20,8 @@ export interface ServiceView {
   failback(): void;
 }
 
-/** What a data plane counts: any of the rows of `COUNTERS`. `RelayCounters` fits. */
+/** What a data plane counts: any of the rows of `COUNTERS`. `RelayCounters` fits, so does what the
+ * gateway counts. */
 export type Counters = { readonly [C in keyof typeof COUNTERS]?: number };
 
 interface CounterRow {
@@ -45,7 +46,7 @@ export const COUNTERS = {
   lost: {
     metric: "clients_lost_total",
     kind: "counter",
-    help: "Clients turned away or given up on because no upstream could be used.",
+    help: "Clients turned away, given up on or answered with an error of ours.",
   },
   abandoned: {
     metric: "clients_abandoned_total",
@@ -55,18 +56,13 @@ export const COUNTERS = {
   cut: {
     metric: "sessions_cut_total",
     kind: "counter",
-    help: "Sessions ended because their upstream went down.",
+    help: "Sessions or exchanges ended because their upstream went down.",
   },
   requests: { metric: "requests_total", kind: "counter", help: "HTTP requests taken." },
-  retried: {
-    metric: "requests_retried_total",
+  repeated: {
+    metric: "requests_repeated_total",
     kind: "counter",
-    help: "HTTP requests that were sent to one more upstream or once more.",
-  },
-  failed: {
-    metric: "requests_failed_total",
-    kind: "counter",
-    help: "HTTP requests that got an answer of our own or were cut, because of their upstream.",
+    help: "Attempts after the first of an HTTP request.",
   },
   bytesUp: {
     metric: "bytes_up_total",
