@@ -1,5 +1,8 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { realClock } from "../base/clock.ts";
+import { serveListener } from "../http1/conn_deno.ts";
+import { Deadlines } from "../http1/deadlines.ts";
+import { Server } from "../http1/server.ts";
 import { folderBackup, pageBackup, type StaticBackup, staticProbe } from "./static.ts";
 
 /** A folder with a secret beside it, removed at the end. */
@@ -88,6 +91,28 @@ Deno.test("nobody gets out of the folder, whatever the path is made of", async (
     // `*` carries no path, which is the root.
     assertEquals([status, text.includes("secret")], [target === "*" ? 200 : 404, false], target);
   }
+});
+
+Deno.test("nobody gets out of the folder over the wire either, where targets arrive unchanged", async () => {
+  await using at = await site();
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const app = folderBackup(at.root);
+  const server = new Server({ deadlines: new Deadlines(realClock), app });
+  const serving = serveListener(listener, server, { clock: realClock });
+  const first = async (target: string) => {
+    using conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port });
+    const head = `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`;
+    await conn.write(new TextEncoder().encode(head));
+    return (await new Response(conn.readable).text()).split(" ")[1];
+  };
+  assertEquals(await first("/index.html"), "200");
+  assertEquals(await first("http://x/index.html?q"), "200");
+  for (const target of ["/../secret.txt", "/%2e%2e/secret.txt", "http://x/../secret.txt"]) {
+    assertEquals(await first(target), "404", target);
+  }
+  listener.close();
+  await server.drain(AbortSignal.abort());
+  await serving;
 });
 
 Deno.test("a link within the folder works, also when the folder itself is one that is switched", async () => {

@@ -6,6 +6,12 @@ import { type Notice, noticeSentence } from "./incident.ts";
 
 export type PayloadFormat = "slack" | "discord" | "json";
 
+/** What the receiver at this URL understands, as far as its host tells. */
+export function formatFor({ hostname }: URL): PayloadFormat {
+  if (hostname === "hooks.slack.com") return "slack";
+  return /^(.+\.)?discord(app)?\.com$/.test(hostname) ? "discord" : "json";
+}
+
 /** Discord refuses more. */
 const DISCORD_MAX = 2_000;
 const SLACK_MAX = 4_000;

@@ -8,7 +8,7 @@ import { type Clock, sleep } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import type { Stamped } from "../events/stream.ts";
 import type { Incidents, Notice } from "./incident.ts";
-import { type PayloadFormat, payloadOf } from "./payload.ts";
+import { formatFor, type PayloadFormat, payloadOf } from "./payload.ts";
 
 export interface WebhookSettings {
   readonly url: URL;
@@ -144,9 +144,4 @@ function outcomeOf(status: number): Outcome {
   if (status >= 200 && status < 300) return "sent";
   const mayRetry = status >= 500 || status === 408 || status === 425 || status === 429;
   return { reason: `answered with status ${status}`, mayRetry };
-}
-
-function formatFor({ hostname }: URL): PayloadFormat {
-  if (hostname === "hooks.slack.com") return "slack";
-  return /(^|\.)discord(app)?\.com$/.test(hostname) ? "discord" : "json";
 }

@@ -3,7 +3,7 @@ import { ManualClock, realClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import { EventStream } from "../events/stream.ts";
 import { Incidents } from "./incident.ts";
-import { payloadOf } from "./payload.ts";
+import { formatFor, payloadOf } from "./payload.ts";
 import {
   ATTEMPT_MS,
   ATTEMPTS_MAX,
@@ -222,6 +222,20 @@ Deno.test("the format goes by the receiver unless it is said", async () => {
   assertEquals(await keys("slack"), "text");
   assertEquals(await keys("discord"), "content");
   assertEquals(await keys("auto"), "schema");
+  const hosts = [
+    "hooks.slack.com",
+    "discord.com",
+    "ptb.discord.com",
+    "notdiscord.com",
+    "slack.com",
+  ];
+  assertEquals(hosts.map((host) => formatFor(new URL(`https://${host}/x`))), [
+    "slack",
+    "discord",
+    "discord",
+    "json",
+    "json",
+  ]);
 });
 
 Deno.test("what a check program says can neither ring everybody nor be too long", () => {
