@@ -9,9 +9,13 @@ const PORT = { type: "port.opened", address: "a:1" } as const;
 function read(events: EventStream, clock: ManualClock, after?: number) {
   const stop = new AbortController();
   let ends = 0;
+  let printed = 0;
   const reader = feed(events, {
     clock,
-    print: ({ seq }) => `{"n":${seq}}`,
+    print: ({ seq }) => {
+      printed++;
+      return `{"n":${seq}}`;
+    },
     after,
     stop: stop.signal,
     onEnd: () => ends++,
@@ -19,6 +23,7 @@ function read(events: EventStream, clock: ManualClock, after?: number) {
   return {
     stop,
     ends: () => ends,
+    printed: () => printed,
     next: async () => (await reader.read()).value,
     leave: () => reader.cancel(),
   };
@@ -38,7 +43,8 @@ Deno.test("a feed tells events as they happen, with number, type and data", asyn
   events.publish("", PORT);
   assertEquals(await next, 'id: 2\nevent: port.opened\ndata: {"n":2}\n\n');
   await reader.leave();
-  assertEquals([reader.ends(), clock.pending], [1, 0]);
+  events.publish("", PORT);
+  assertEquals([reader.ends(), reader.printed(), clock.pending], [1, 1, 0]);
 });
 
 Deno.test("a reader that comes back gets what it missed, also from before a restart", async () => {

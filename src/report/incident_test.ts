@@ -47,6 +47,8 @@ Deno.test("a start on the primary and the fall of an idle backup are nobody's tr
   story.down(1, "b");
   story.event(2, { type: "upstream.up", upstream: "b", reason: "connected" });
   assertEquals(story.told, []);
+  story.down(3, "a");
+  assertEquals(story.moved(4, "failover", "b")!.incident.startedAt, START + 3_000);
 });
 
 Deno.test("a failover and its recovery are told with cause, duration and what clients met", () => {
@@ -113,6 +115,19 @@ Deno.test("an outage is told once, when the second round found nobody, and its e
   assertEquals(story.nobody(17, 3), undefined);
   assertObjectMatch(story.moved(20, "failover", "a", 10_000)!, { kind: "recovery", to: "a" });
   assertEquals(story.told.length, 2);
+});
+
+Deno.test("a second outage within an incident is told too", () => {
+  const story = new Story();
+  story.moved(0, "start", "b");
+  for (const second of [10, 20]) {
+    story.down(second, "b");
+    story.nobody(second, 1);
+    story.nobody(second + 1, 2);
+    story.moved(second + 2, "failover", "b");
+  }
+  const kinds = ["failover", "outage", "recovery", "outage", "recovery"];
+  assertEquals(story.told.map(({ kind }) => kind), kinds);
 });
 
 Deno.test("a start on a backup is an incident, a start that found nobody too", () => {
