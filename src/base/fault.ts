@@ -111,6 +111,13 @@ export const FAULTS = {
     hard: true,
     words: "response was cut short",
   },
+  upstreamStalled: {
+    side: "upstream",
+    nothingSent: false,
+    hard: false,
+    words: "upstream stopped reading",
+    status: 504,
+  },
   responseTimeout: {
     side: "upstream",
     nothingSent: false,

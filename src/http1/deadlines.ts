@@ -15,14 +15,15 @@ export interface Timed {
 export const TICK_MS = 250;
 
 export class Deadlines {
-  readonly #clock: Clock;
+  /** For the rare wait that needs a timer of its own. */
+  readonly clock: Clock;
   readonly #timed = new Set<Timed>();
   #cancel: (() => void) | undefined;
   /** The clock's time at the last tick, which is what `in` counts from. */
   #now = 0;
 
   constructor(clock: Clock) {
-    this.#clock = clock;
+    this.clock = clock;
   }
 
   /** The moment `ms` from now, rounded up; 0 means never. No system call is made. */
@@ -39,7 +40,7 @@ export class Deadlines {
   add(timed: Timed): void {
     this.#timed.add(timed);
     if (this.#cancel === undefined) {
-      this.#now = this.#clock.now();
+      this.#now = this.clock.now();
       this.#arm();
     }
   }
@@ -51,9 +52,9 @@ export class Deadlines {
   }
 
   #arm(): void {
-    this.#cancel = this.#clock.after(TICK_MS, () => {
+    this.#cancel = this.clock.after(TICK_MS, () => {
       this.#cancel = undefined;
-      this.#now = this.#clock.now();
+      this.#now = this.clock.now();
       for (const timed of this.#timed) timed.tick(this.#now);
       // Those who left and came during the tick may have set the timer already.
       if (this.#timed.size > 0 && this.#cancel === undefined) this.#arm();
