@@ -87,6 +87,11 @@ declare module "@std/text/closest-string" {
   ): string;
 }
 
+declare module "@std/text/levenshtein-distance" {
+  /** How many letters must be added, removed or replaced to get from one to the other. */
+  export function levenshteinDistance(str1: string, str2: string): number;
+}
+
 declare module "@std/yaml" {
   /** Throws `SyntaxError` whose message names line and column. */
   export function parse(

@@ -159,7 +159,7 @@ export function connectFault(error: unknown, timedOut: boolean): Fault {
   }
   if (error instanceof Deno.errors.TimedOut) return new Fault("connectTimeout", undefined, cause);
   // A unix socket whose file is not there is as clear a no as a refused port.
-  if (error instanceof Deno.errors.NotFound) {
+  if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
     return new Fault("connectRefused", "no such socket", cause);
   }
   const code = errorCode(error);

@@ -208,7 +208,7 @@ function promote(turn: Turn, candidate: Upstream, move: MoveKind, reason: string
   // A failback counts as soon as it is tried: one that fails half-way has disturbed the clients too.
   const recent = recentFailbacks(state.failbacks, now);
   const failbacks = move === "failback" ? [...recent, now] : recent;
-  turn.set({ epoch, failbacks, failbackPlan: undefined });
+  turn.set({ epoch, failbacks, lastChosen: candidate.name, failbackPlan: undefined });
   turn.enter({ name: "promoting", candidate, promotion, doomedAt: undefined });
   turn.tell({ type: "promotion.started", ...told(promotion) });
   turn.ask({ do: "runTriggers", promotion });

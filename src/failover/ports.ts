@@ -20,8 +20,12 @@ export interface ProbeResult {
 
 /** What a probe may tell the operator's check program about the present state. */
 export interface ProbeContext {
-  /** The upstream that is active, or was until now; undefined before the first promotion. */
-  readonly lastActive: string | undefined;
+  /**
+   * The upstream of the last promotion begun; undefined before the first. Since a trigger may have made
+   * it the one that takes writes, it stays the one to trust even if its promotion was given up.
+   */
+  readonly lastChosen: string | undefined;
+  readonly phase: "selecting" | "waiting" | "promoting" | "serving";
   readonly epoch: number;
 }
 

@@ -86,6 +86,8 @@ export interface State {
   readonly epoch: number;
   /** The upstream that served last, or serves now. */
   readonly lastActive: string | undefined;
+  /** The upstream of the last promotion begun, finished or not: what check programs should trust. */
+  readonly lastChosen: string | undefined;
   readonly door: "closed" | "holding" | "open";
   /** When the door closes although nobody was found; only while it is holding. */
   readonly holdUntil: number | undefined;
@@ -147,6 +149,7 @@ export function initialState(upstreams: readonly Upstream[], now: number): State
     health: new Map(upstreams.map((u) => [u.name, unknownHealth(now)])),
     epoch: 0,
     lastActive: undefined,
+    lastChosen: undefined,
     door: "closed",
     holdUntil: undefined,
     outSince: now,

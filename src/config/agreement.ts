@@ -1,0 +1,98 @@
+/**
+ * Whether options that are good one by one go together. Mistakes keep the process from starting;
+ * warnings are for settings that do less than they seem to.
+ */
+import { type Address, formatAddress } from "../base/address.ts";
+import { formatDuration } from "../base/duration.ts";
+import type { Config, HttpConfig, Key, ServiceConfig } from "./options.ts";
+
+/** One line for each; both lists are empty for options that agree. */
+export function agreement(config: Config): { mistakes: string[]; warnings: string[] } {
+  const mistakes = twoListeners(config);
+  const warnings: string[] = [];
+  for (const service of config.services) {
+    const prefix = config.services.length > 1 ? `service ${service.name}: ` : "";
+    const found = { mistakes: [] as string[], warnings: switches(service) };
+    if (service.mode === "http") upstreamsOf(service, found);
+    mistakes.push(...found.mistakes.map((line) => prefix + line));
+    warnings.push(...found.warnings.map((line) => prefix + line));
+  }
+  if (config.process.webhookUrl === undefined && given(config.process, "webhookFormat")) {
+    warnings.push("webhook_format does nothing without webhook_url");
+  }
+  return { mistakes, warnings };
+}
+
+function given(part: { origins: Readonly<Partial<Record<Key, string>>> }, key: Key): boolean {
+  return part.origins[key] !== "default" && part.origins[key] !== undefined;
+}
+
+/** Two listeners on one address, which the second of them would only find out later. */
+function twoListeners(config: Config): string[] {
+  const lines: string[] = [];
+  const origins = new Map<string, string>();
+  function claim(address: Address | undefined, origin: string | undefined): void {
+    // With port 0 the system finds a free one for each.
+    if (address === undefined || (address.kind === "tcp" && address.port === 0)) return;
+    const text = formatAddress(address).toLowerCase();
+    const other = origins.get(text);
+    if (other !== undefined) {
+      lines.push(`Cannot listen on "${text}" twice (from ${other} and from ${origin})`);
+    }
+    origins.set(text, origin ?? "default");
+  }
+  claim(config.process.admin, config.process.origins.admin);
+  for (const service of config.services) {
+    if (service.mode === "tcp") claim(service.bind, service.origins.bind);
+    else claim(service.listen, service.origins.listen);
+  }
+  return lines;
+}
+
+function switches(service: ServiceConfig): string[] {
+  const warnings: string[] = [];
+  if (service.checkTimeout > service.checkInterval) {
+    warnings.push(
+      `check_timeout ${formatDuration(service.checkTimeout)} is longer than check_interval ` +
+        `${formatDuration(service.checkInterval)}: a silent upstream is asked less often than that`,
+    );
+  }
+  if (service.hold === 0 && given(service, "holdWhile")) {
+    warnings.push("hold_while does nothing with hold 0s: no client is held");
+  }
+  if (service.onFailover === undefined && given(service, "triggerTimeout")) {
+    warnings.push("trigger_timeout does nothing without on_failover");
+  }
+  if (service.checkHost === undefined && given(service, "checkScriptTimeout")) {
+    warnings.push("check_script_timeout does nothing without check_host");
+  }
+  const clientsWait = service.mode === "tcp" || service.triggerMode === "before";
+  if (clientsWait && service.hold > 0 && service.triggerTimeout > service.hold) {
+    warnings.push(
+      `hold ${formatDuration(service.hold)} is shorter than trigger_timeout ` +
+        `${
+          formatDuration(service.triggerTimeout)
+        }: clients may be given up on while a program runs`,
+    );
+  }
+  return warnings;
+}
+
+function upstreamsOf(
+  service: HttpConfig,
+  found: { mistakes: string[]; warnings: string[] },
+): void {
+  const { primary, backup, origins } = service;
+  if (backup?.some((target) => target.name === primary.name)) {
+    found.mistakes.push(
+      `Cannot use "${primary.name}" as primary and as backup (from ${origins.primary} and from ` +
+        `${origins.backup})`,
+    );
+  }
+  if (backup === undefined) found.warnings.push("there is no backup to fail over to");
+  if ((service.tlsCert === undefined) !== (service.tlsKey === undefined)) {
+    const [has, lacks] = service.tlsCert === undefined ? ["key", "cert"] : ["cert", "key"];
+    const origin = origins.tlsCert ?? origins.tlsKey;
+    found.mistakes.push(`Cannot use tls_${has} without tls_${lacks} (from ${origin})`);
+  }
+}

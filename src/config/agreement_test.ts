@@ -1,0 +1,53 @@
+import { assertEquals } from "@std/assert";
+import { mistakesOf, warningsOf } from "./testing.ts";
+
+const TCP = ["-H", "a:1,b:2", "-p", "5432"];
+const HTTP = ["--primary=http://p", "--backup=http://b"];
+
+Deno.test("options that agree are neither mistakes nor warned of", () => {
+  assertEquals(warningsOf(TCP), []);
+  assertEquals(warningsOf(HTTP), []);
+});
+
+Deno.test("the operator is warned of settings that do less than they seem to", () => {
+  const cases: [string[], string][] = [
+    [
+      [...TCP, "--check-timeout=3s"],
+      "check_timeout 3s is longer than check_interval 2s: a silent upstream is asked less often than that",
+    ],
+    [
+      [...TCP, "--hold=0", "--hold-while=down"],
+      "hold_while does nothing with hold 0s: no client is held",
+    ],
+    [[...TCP, "--trigger-timeout=1s"], "trigger_timeout does nothing without on_failover"],
+    [[...TCP, "--check-script-timeout=1s"], "check_script_timeout does nothing without check_host"],
+    [
+      [...TCP, "-f", "x", "--trigger-timeout=1m"],
+      "hold 10s is shorter than trigger_timeout 1m: clients may be given up on while a program runs",
+    ],
+    [["--primary=http://p"], "there is no backup to fail over to"],
+    [[...HTTP, "--webhook-format=slack"], "webhook_format does nothing without webhook_url"],
+  ];
+  for (const [args, warning] of cases) assertEquals(warningsOf(args), [warning]);
+});
+
+Deno.test("the same server can't be primary and backup", () => {
+  assertEquals(mistakesOf(["--primary=http://p", "--backup=http://p"]), [
+    'Cannot use "http://p" as primary and as backup (from flag --primary and from flag --backup)',
+  ]);
+});
+
+Deno.test("a certificate without its key, or a key without its certificate, is a mistake", () => {
+  assertEquals(mistakesOf([...HTTP, "--tls-cert=c.pem"]), [
+    "Cannot use tls_cert without tls_key (from flag --tls-cert)",
+  ]);
+  assertEquals(mistakesOf([...HTTP, "--tls-key=k.pem"]), [
+    "Cannot use tls_key without tls_cert (from flag --tls-key)",
+  ]);
+});
+
+Deno.test("the admin listener can't be where clients connect", () => {
+  assertEquals(mistakesOf([...TCP, "--admin=[::]:5432"]), [
+    'Cannot listen on "[::]:5432" twice (from flag --admin and from flag --port)',
+  ]);
+});

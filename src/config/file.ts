@@ -1,0 +1,134 @@
+/**
+ * Options from a YAML file: all of one service at the top level, or several services under `services:`,
+ * where the top level holds what they have in common. Nothing is understood here but the keys. Scalars
+ * stay text (YAML's failsafe schema), so that `1.50`, `off` and `0x1F` mean what they look like. An
+ * empty value counts as not given.
+ */
+import { parse } from "@std/yaml";
+import { didYouMean, type Given, type Layer } from "./given.ts";
+import type { Written } from "./kinds.ts";
+import { keyLines } from "./lines.ts";
+import { type Key, KEYS, optionOf, yamlKeyOf } from "./options.ts";
+
+export interface FileOptions {
+  readonly top: Layer;
+  /** By name, in the order of the file; undefined for a file of one service. */
+  readonly services: ReadonlyMap<string, Layer> | undefined;
+  readonly mistakes: readonly string[];
+}
+
+/** What no file, or an empty one, says. */
+export const NO_FILE: FileOptions = {
+  top: { entries: new Map(), shared: false },
+  services: undefined,
+  mistakes: [],
+};
+
+type Section = Readonly<Record<string, Written>>;
+
+const BY_YAML_KEY = new Map(
+  KEYS.filter((key) => optionOf(key).scope !== "command").map((key) => [yamlKeyOf(key), key]),
+);
+
+/** Reads the text of a file; `path` is only for origins and mistakes. */
+export function readYaml(path: string, text: string): FileOptions {
+  let content: Written;
+  try {
+    content = parse(text, { schema: "failsafe" }) as Written;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    // The lines below the first quote the file, which may hold secrets.
+    const why = error.message.split("\n")[0]!.replace(/:$/, "");
+    return { ...NO_FILE, mistakes: [`Cannot read ${path}: ${why}`] };
+  }
+  // An empty file, or one of nothing but comments.
+  if (content === null) return NO_FILE;
+  if (!isSection(content)) {
+    const found = Array.isArray(content) ? "a list" : "a single value";
+    return {
+      ...NO_FILE,
+      mistakes: [`Cannot use ${path}: expected "key: value" lines, found ${found}`],
+    };
+  }
+  const walk: Walk = { path, lineOf: keyLines(text), mistakes: [] };
+  const { services, ...top } = content;
+  if (services !== undefined) return severalServices(walk, top, services);
+  const entries = entriesOf(walk, top, [], () => undefined);
+  return { ...NO_FILE, top: { entries, shared: false }, mistakes: walk.mistakes };
+}
+
+/** One walk through a file. */
+interface Walk {
+  readonly path: string;
+  readonly lineOf: ReturnType<typeof keyLines>;
+  readonly mistakes: string[];
+}
+
+function severalServices(walk: Walk, top: Section, sections: Written): FileOptions {
+  const shared = entriesOf(
+    walk,
+    top,
+    [],
+    (key) => optionOf(key).own ? `it belongs to one service: write it under "services"` : undefined,
+  );
+  const services = new Map<string, Layer>();
+  if (isSection(sections) && Object.keys(sections).length > 0) {
+    for (const [name, section] of Object.entries(sections)) {
+      services.set(name, { entries: serviceEntries(walk, name, section), shared: false });
+    }
+  } else {
+    const where = originOf(walk, ["services"]);
+    walk.mistakes.push(`Cannot use "services" in ${where}: expected a name and options for each`);
+  }
+  return { top: { entries: shared, shared: true }, services, mistakes: walk.mistakes };
+}
+
+function serviceEntries(walk: Walk, name: string, section: Written): Map<Key, Given> {
+  const where = ["services", name];
+  const origin = originOf(walk, where);
+  if (!isSection(section)) {
+    walk.mistakes.push(`Cannot use service "${name}" in ${origin}: expected its options`);
+    return new Map();
+  }
+  const entries = entriesOf(walk, section, where, (key) => {
+    if (key === "name") return `it is the key under "services" already`;
+    const isProcess = optionOf(key).scope === "process";
+    return isProcess ? "it is for the whole process: write it at the top level" : undefined;
+  });
+  return entries.set("name", { written: name, origin });
+}
+
+/** The options of one mapping; `refuse` may say why one of them can't stand there. */
+function entriesOf(
+  walk: Walk,
+  section: Section,
+  where: readonly string[],
+  refuse: (key: Key) => string | undefined,
+): Map<Key, Given> {
+  const entries = new Map<Key, Given>();
+  for (const [yamlKey, written] of Object.entries(section)) {
+    const origin = originOf(walk, [...where, yamlKey]);
+    const key = BY_YAML_KEY.get(yamlKey);
+    if (key === undefined) {
+      const hint = didYouMean(yamlKey, [...BY_YAML_KEY.keys(), "services"]);
+      walk.mistakes.push(`Unknown key "${yamlKey}" in ${origin}${hint}`);
+      continue;
+    }
+    const refusal = refuse(key);
+    if (refusal !== undefined) {
+      walk.mistakes.push(`Cannot use "${yamlKey}" in ${origin}: ${refusal}`);
+    } else if (written !== null && written !== "") {
+      entries.set(key, { written, origin });
+    }
+  }
+  return entries;
+}
+
+function originOf(walk: Walk, where: readonly string[]): string {
+  const line = walk.lineOf(where);
+  return line === undefined ? walk.path : `${walk.path} line ${line}`;
+}
+
+function isSection(written: Written): written is Section {
+  return typeof written === "object" && written !== null && !Array.isArray(written);
+}

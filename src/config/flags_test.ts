@@ -1,0 +1,60 @@
+import { assertEquals } from "@std/assert";
+import { readFlags } from "./flags.ts";
+
+function given(...args: string[]): Record<string, unknown> {
+  const { layer, mistakes } = readFlags(args);
+  assertEquals(mistakes, []);
+  return Object.fromEntries([...layer.entries].map(([key, { written }]) => [key, written]));
+}
+
+Deno.test("a value may follow its flag, an equals sign, or the letter itself", () => {
+  const spellings = [["--port", "80"], ["--port=80"], ["-p", "80"], ["-p80"], ["-p=80"]];
+  for (const args of spellings) assertEquals(given(...args), { port: "80" });
+  assertEquals(given("-Ha:1,b:2", "-B1m", "-c./x"), {
+    hosts: "a:1,b:2",
+    maxBackoff: "1m",
+    checkHost: "./x",
+  });
+});
+
+Deno.test("a value may hold equals signs, and be a lone dash", () => {
+  assertEquals(given("--check-path=/up?a=b", "-f", "-"), { checkPath: "/up?a=b", onFailover: "-" });
+});
+
+Deno.test("a flag without value leaves the next argument alone", () => {
+  assertEquals(given("--json-logs", "-p", "80"), { jsonLogs: "on", port: "80" });
+  assertEquals(given("--json-logs=off"), { jsonLogs: "off" });
+  assertEquals(readFlags(["--json-logs", "true"]).mistakes, [
+    'Cannot use the argument "true": every option begins with - or --',
+  ]);
+});
+
+Deno.test("list flags add up, others may be given once", () => {
+  assertEquals(given("-H", "a:1", "--hosts=b:2"), { hosts: "a:1,b:2" });
+  assertEquals(readFlags(["-p", "1", "--port=2"]).mistakes, [
+    "Flag --port is given more than once",
+  ]);
+});
+
+Deno.test("a flag whose value is missing does not take the next flag for it", () => {
+  const { layer, mistakes } = readFlags(["--hosts", "--port", "80", "--bind=", "-c"]);
+  assertEquals([...layer.entries.keys()], ["port"]);
+  assertEquals(mistakes, [
+    "Flag --hosts needs a value: HOST:PORT,…",
+    "Flag --bind needs a value: ADDR:PORT",
+    "Flag -c needs a value: PATH",
+  ]);
+});
+
+Deno.test("an unknown flag is told with the one that was probably meant", () => {
+  assertEquals(readFlags(["--check_intervall", "2s", "--prot=80", "-z", "--xyzzy"]).mistakes, [
+    "Unknown flag --check_intervall; did you mean --check-interval?",
+    "Unknown flag --prot; did you mean --port?",
+    "Unknown flag -z",
+    "Unknown flag --xyzzy",
+  ]);
+});
+
+Deno.test("the separator that task runners hand on means nothing", () => {
+  assertEquals(given("--", "-p", "80"), { port: "80" });
+});

@@ -1,0 +1,74 @@
+/** The table of options as `--help` shows it: in groups, within 80 columns. */
+import { flagOf, type Key, KEYS, type Option, optionOf } from "./options.ts";
+
+const WIDTH = 80;
+const TEXT_COLUMN = 30;
+
+/** The two ways to start, one line each. */
+export const USAGE: readonly string[] = [
+  "usage: failover --port 5432 --hosts db1:5432,db2:5432",
+  "       failover --primary https://app.example --backup https://backup.example",
+];
+
+/** The whole text of `--help`. */
+export function helpText(): string {
+  const groups = Map.groupBy(KEYS, (key) => optionOf(key).group);
+  const sections = [...groups].map(([group, keys]) => {
+    const lines = keys.flatMap((key) => optionLines(key, optionOf(key)));
+    return [`${group}:`, ...lines].join("\n");
+  });
+  return [
+    USAGE.join("\n"),
+    wrap(
+      "Sends traffic to the first upstream that is up, moves it when that one fails, " +
+        "and keeps clients waiting meanwhile.",
+      WIDTH,
+    ).join("\n"),
+    ...sections,
+    wrap(
+      "Every option is also an environment variable (--check-interval is " +
+        "FAILOVER_CHECK_INTERVAL) and a key of the YAML file (check_interval). Flags win over " +
+        "the environment, the environment over the file. Times are written 250ms, 2s, 1m30s; a " +
+        "bare number counts seconds. Several services in one process stand in the file, each " +
+        "with its name and options under services:; the top level holds what they have in common.",
+      WIDTH,
+    ).join("\n"),
+  ].join("\n\n");
+}
+
+function optionLines(key: Key, option: Option): string[] {
+  const short = option.short === undefined ? "    " : `-${option.short}, `;
+  const head = `  ${short}${flagOf(key)} ${option.kind.metavar}`.trimEnd();
+  const notes = notesOf(option);
+  const text = notes.length === 0 ? option.help : `${option.help} (${notes.join("; ")})`;
+  const rows = wrap(text, WIDTH - TEXT_COLUMN).map((row) => " ".repeat(TEXT_COLUMN) + row);
+  if (head.length > TEXT_COLUMN - 2) return [head, ...rows];
+  return [head.padEnd(TEXT_COLUMN) + rows[0]!.trimStart(), ...rows.slice(1)];
+}
+
+/** What the group's heading and the help text leave open: mode, default, general environment name. */
+export function notesOf(option: Option): string[] {
+  const notes: string[] = [];
+  // A group that is named after its mode says it already.
+  const inOwnGroup = option.group.startsWith(option.mode.toUpperCase());
+  if (option.mode !== "both" && !inOwnGroup) notes.push(`${option.mode.toUpperCase()} mode only`);
+  if (typeof option.default === "object") {
+    const { tcp, http } = option.default;
+    notes.push(`default ${tcp} in TCP mode, ${http} in HTTP mode`);
+  } else if (option.default !== undefined && option.kind.metavar !== "") {
+    notes.push(`default ${option.default}`);
+  }
+  if (option.env !== undefined) notes.push(`env ${option.env}`);
+  return notes;
+}
+
+/** Breaks text at spaces into lines of at most `width` characters. */
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines;
+}

@@ -1,0 +1,216 @@
+/**
+ * The kinds of value an option can have: how each is read from what the operator wrote, printed back,
+ * and described. A kind never throws; a `Mistake` says what was expected, `load.ts` adds the rest.
+ *
+ * Files are read without guessing types, so `8080`, `"8080"` and `yes` are all plain text here.
+ */
+import { type Address, ANY_HOST, formatAddress, parseAddress, parsePort } from "../base/address.ts";
+import { formatBytes, parseBytes } from "../base/bytes.ts";
+import { formatDuration, parseDuration } from "../base/duration.ts";
+import { Mistake, type Parsed } from "../base/mistake.ts";
+
+/** What stands in a file, in an environment variable or behind a flag, before it means anything. */
+export type Written = string | null | readonly Written[] | { readonly [key: string]: Written };
+
+export interface Kind<T> {
+  /** Stands for the value in `--help`; empty for a flag that is given without one. */
+  readonly metavar: string;
+  read(written: Written): Parsed<T>;
+  /** The value as text that `read` understands, with passwords masked. */
+  print(value: T): string;
+  /** True when several values may be given, in text with commas between them. */
+  readonly isList?: true;
+  /** JSON schema of the value in a file. */
+  readonly schema: Readonly<Record<string, unknown>>;
+}
+
+const TEXT = { type: "string" };
+const NUMBER_OR_TEXT = { type: ["number", "string"] };
+
+interface TextKind<T> {
+  readonly metavar: string;
+  readonly parse: (text: string) => Parsed<T>;
+  readonly print?: (value: T) => string;
+  readonly schema?: Readonly<Record<string, unknown>>;
+}
+
+/** A kind that is one piece of text wherever it stands. */
+export function textKind<T>(
+  { metavar, parse, print = String, schema = TEXT }: TextKind<T>,
+): Kind<T> {
+  const read = (written: Written) =>
+    typeof written === "string" ? parse(written.trim()) : new Mistake(`one value (${metavar})`);
+  return { metavar, read, print, schema };
+}
+
+/** A duration in milliseconds, at least `leastMs`. */
+export function duration(leastMs = 0): Kind<number> {
+  return textKind({
+    metavar: "TIME",
+    parse(text) {
+      const ms = parseDuration(text);
+      if (ms instanceof Mistake || ms >= leastMs) return ms;
+      return new Mistake(`a duration of at least ${formatDuration(leastMs)}`);
+    },
+    print: formatDuration,
+    schema: NUMBER_OR_TEXT,
+  });
+}
+
+/** A whole number within bounds. */
+export function count(least: number, most = 1_000_000): Kind<number> {
+  return textKind({
+    metavar: "N",
+    parse(text) {
+      const value = /^\d{1,15}$/.test(text) ? Number(text) : -1;
+      return value >= least && value <= most
+        ? value
+        : new Mistake(`a whole number from ${least} to ${most}`);
+    },
+    schema: { type: ["integer", "string"], minimum: least, maximum: most },
+  });
+}
+
+/** A size in bytes. */
+export const size: Kind<number> = textKind({
+  metavar: "SIZE",
+  parse: parseBytes,
+  print: formatBytes,
+  schema: NUMBER_OR_TEXT,
+});
+
+const ON = ["on", "true", "yes", "1"];
+const OFF = ["off", "false", "no", "0"];
+
+/** Yes or no, written out behind the flag. */
+export const onOff: Kind<boolean> = textKind({
+  metavar: "on|off",
+  parse(text) {
+    if (ON.includes(text.toLowerCase())) return true;
+    return OFF.includes(text.toLowerCase()) ? false : new Mistake("on or off");
+  },
+  print: (value) => value ? "on" : "off",
+  schema: { type: ["boolean", "string"] },
+});
+
+/** Yes or no, where the bare flag means yes. */
+export const flag: Kind<boolean> = { ...onOff, metavar: "" };
+
+/** One of a few words. */
+export function choice<const W extends string>(...words: readonly W[]): Kind<W> {
+  return textKind<W>({
+    metavar: words.join("|"),
+    parse: (text) => words.find((word) => word === text) ?? new Mistake(orList(words)),
+    schema: { enum: words },
+  });
+}
+
+/** Any text that a pattern allows; `expected` completes the sentence "expected …". */
+export function pattern(metavar: string, allowed: RegExp, expected: string): Kind<string> {
+  return textKind({
+    metavar,
+    parse: (text) => allowed.test(text) ? text : new Mistake(expected),
+  });
+}
+
+/** A file or folder; whether it exists is for those to find out who use it. */
+export const path: Kind<string> = pattern("PATH", /^[^\0]+$/, "a path");
+
+/** Where to listen; port 0 lets the system choose one. */
+export const listener: Kind<Address> = textKind({
+  metavar: "ADDR:PORT",
+  parse: (text) => parseAddress(text, true),
+  print: formatAddress,
+});
+
+/** A port on all interfaces, as the address it stands for. */
+export const anyInterfacePort: Kind<Address> = textKind({
+  metavar: "N",
+  parse(text): Parsed<Address> {
+    const port = parsePort(text, true);
+    return port instanceof Mistake ? port : { kind: "tcp", host: ANY_HOST, port };
+  },
+  print: (address) => address.kind === "tcp" ? String(address.port) : formatAddress(address),
+  schema: { type: ["integer", "string"] },
+});
+
+/** One upstream of TCP mode. */
+export interface Host {
+  /** What the operator wrote; the upstream's identity. */
+  readonly name: string;
+  readonly address: Address;
+}
+
+export const host: Kind<Host> = textKind({
+  metavar: "HOST:PORT",
+  parse(text): Parsed<Host> {
+    const address = parseAddress(text);
+    return address instanceof Mistake ? address : { name: text, address };
+  },
+  print: (value) => value.name,
+});
+
+/** Several values: in text with commas between them, in a file also as a list. No two may be the same. */
+export function list<T>(item: Kind<T>, metavar: string): Kind<readonly T[]> {
+  function read(written: Written): Parsed<readonly T[]> {
+    const parts = typeof written === "string"
+      ? written.split(",").map((part) => part.trim()).filter((part) => part !== "")
+      : Array.isArray(written)
+      ? written as readonly Written[]
+      : [written];
+    const values: T[] = [];
+    const seen = new Set<string>();
+    for (const part of parts) {
+      const value = item.read(part);
+      if (value instanceof Mistake) {
+        const which = parts.length === 1 ? "" : ` in place of ${quote(part)}`;
+        return new Mistake(value.expected + which);
+      }
+      const same = item.print(value);
+      if (seen.has(same)) return new Mistake(`each one once, not ${quote(part)} twice`);
+      seen.add(same);
+      values.push(value);
+    }
+    return values.length > 0 ? values : new Mistake("at least one");
+  }
+  const schema = { anyOf: [item.schema, { type: "array", items: item.schema, minItems: 1 }] };
+  const print = (values: readonly T[]) => values.map(item.print).join(",");
+  return { metavar, read, print, isList: true, schema };
+}
+
+/** When traffic goes back to an upstream of better rank. */
+export type Failback =
+  | { readonly when: "never" | "auto" | "manual" }
+  /** After it was up for so long without a break. */
+  | { readonly when: "after"; readonly upMs: number };
+
+export const failback: Kind<Failback> = textKind<Failback>({
+  metavar: "WHEN",
+  parse(text) {
+    if (text === "never" || text === "auto" || text === "manual") return { when: text };
+    const upMs = parseDuration(text);
+    return upMs instanceof Mistake
+      ? new Mistake("never, auto, manual or a duration like 30s")
+      : { when: "after", upMs };
+  },
+  print: (value) => value.when === "after" ? formatDuration(value.upMs) : value.when,
+  schema: NUMBER_OR_TEXT,
+});
+
+/** What the operator wrote, for one line: text in quotes and without passwords, the rest by its nature. */
+export function quote(written: Written): string {
+  if (written === null) return "nothing";
+  if (Array.isArray(written)) return "a list";
+  if (typeof written !== "string") return `a mapping of ${Object.keys(written).join(", ")}`;
+  const safe = maskCredentials(written);
+  return JSON.stringify(safe.length <= 100 ? safe : `${safe.slice(0, 99)}…`);
+}
+
+/** Hides user name and password in URLs. */
+export function maskCredentials(text: string): string {
+  return text.replaceAll(/\/\/[^/\s,]*@/g, "//***@");
+}
+
+function orList(words: readonly string[]): string {
+  return `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+}

@@ -1,0 +1,62 @@
+import { assert, assertEquals } from "@std/assert";
+import { Mistake } from "../base/mistake.ts";
+import { count, duration, host, type Kind, list, onOff, quote, type Written } from "./kinds.ts";
+
+function expected<T>(kind: Kind<T>, written: Written): string {
+  const value = kind.read(written);
+  assert(value instanceof Mistake, `${JSON.stringify(written)} was taken`);
+  return value.expected;
+}
+
+const hosts = list(host, "HOSTS");
+
+Deno.test("a list is read alike from text with commas and from a list", () => {
+  const names = (written: Written) =>
+    (hosts.read(written) as readonly { name: string }[]).map((h) => h.name);
+  assertEquals(names("a:1, [::1]:2,unix:/x,"), ["a:1", "[::1]:2", "unix:/x"]);
+  assertEquals(names(["a:1", " [::1]:2 ", "unix:/x"]), ["a:1", "[::1]:2", "unix:/x"]);
+});
+
+Deno.test("a list says which of its items is wrong", () => {
+  assert(expected(hosts, "a:1,b:x").endsWith('in place of "b:x"'));
+  assert(expected(hosts, ["a:1", null]).endsWith("in place of nothing"));
+  assert(expected(hosts, ["a:1", ["b:2"]]).endsWith("in place of a list"));
+});
+
+Deno.test("a list refuses an item given twice, and to be empty", () => {
+  assertEquals(expected(hosts, "a:1, a:1"), 'each one once, not "a:1" twice');
+  assertEquals(expected(hosts, " , "), "at least one");
+  assertEquals(expected(hosts, []), "at least one");
+});
+
+Deno.test("a value that stands alone refuses a list and a mapping", () => {
+  assertEquals(expected(duration(), ["1s"]), "one value (TIME)");
+  assertEquals(expected(duration(), { a: "1s" }), "one value (TIME)");
+});
+
+Deno.test("a duration shorter than its least is refused with that bound", () => {
+  assertEquals(duration(10).read("10ms"), 10);
+  assertEquals(expected(duration(10), "0"), "a duration of at least 10ms");
+});
+
+Deno.test("a count is a whole number within its bounds", () => {
+  assertEquals(count(1, 5).read("5"), 5);
+  for (const text of ["0", "6", "1.5", "-1", "1e2", "0x2", "", "99999999999999999999"]) {
+    assertEquals(expected(count(1, 5), text), "a whole number from 1 to 5");
+  }
+});
+
+Deno.test("yes and no have several spellings", () => {
+  assertEquals(["on", "TRUE", "yes", "1"].map(onOff.read), [true, true, true, true]);
+  assertEquals(["off", "False", "no", "0"].map(onOff.read), [false, false, false, false]);
+});
+
+Deno.test("a quoted value shows neither passwords nor more than fits a line", () => {
+  assertEquals(quote("http://me:pass@word@x,https://you@y"), '"http://***@x,https://***@y"');
+  assertEquals(quote("a\nb"), '"a\\nb"');
+  assert(quote("x".repeat(1000)).length < 110);
+  assertEquals(
+    quote({ url: "x", headers: { authorization: "secret" } }),
+    "a mapping of url, headers",
+  );
+});

@@ -1,0 +1,207 @@
+/**
+ * From arguments, environment and file to a frozen `Config`, to a text that was asked for, or to all
+ * mistakes at once. Precedence: flag, environment, file, default.
+ *
+ * It reads nothing itself: arguments, environment and the reader of files are handed in.
+ */
+import { agreement } from "./agreement.ts";
+import { readEnvironment } from "./environment.ts";
+import { type FileOptions, NO_FILE, readYaml } from "./file.ts";
+import { readFlags } from "./flags.ts";
+import type { Given, Layer } from "./given.ts";
+import { helpText, USAGE } from "./help.ts";
+import { onOff, quote } from "./kinds.ts";
+import {
+  type Config,
+  isFor,
+  type Key,
+  type Mode,
+  optionOf,
+  type ServiceConfig,
+  yamlKeyOf,
+} from "./options.ts";
+import { configText, summary } from "./print.ts";
+import {
+  badValue,
+  MODE_NAMES,
+  modeOf,
+  resolveProcess,
+  resolveService,
+  strangers,
+} from "./resolve.ts";
+
+export interface LoadInput {
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Returns the text of a file or throws what `Deno.readTextFileSync` throws. */
+  readonly readFile: (path: string) => string;
+  /** What `--version` prints. */
+  readonly version: string;
+}
+
+export type Loaded =
+  | { readonly kind: "run"; readonly config: Config; readonly warnings: readonly string[] }
+  /** For stdout. */
+  | { readonly kind: "print"; readonly text: string; readonly exitCode: 0 }
+  /** For stderr. */
+  | { readonly kind: "mistakes"; readonly lines: readonly string[]; readonly exitCode: 2 };
+
+/** All layers of given options, best first, and what was wrong in reading them. */
+interface Sources {
+  readonly flags: Layer;
+  readonly own: Layer;
+  readonly general: Layer;
+  readonly file: FileOptions;
+  readonly mistakes: string[];
+  readonly warnings: string[];
+}
+
+const NO_MODE = "Nothing says hosts (TCP mode) or primary (HTTP mode)";
+
+/** Finds out what the operator wants. */
+export function load(input: LoadInput): Loaded {
+  const { layer: flags, mistakes } = readFlags(input.args);
+  const command = (key: Key) => isOn(flags, key, mistakes);
+  if (command("help")) return { kind: "print", text: helpText(), exitCode: 0 };
+  if (command("version")) return { kind: "print", text: input.version, exitCode: 0 };
+  const wantsPrint = command("printConfig");
+  const wantsCheck = command("checkConfig");
+
+  const environment = readEnvironment(input.env);
+  mistakes.push(...environment.mistakes);
+  const { own, general, warnings } = environment;
+  const file = readConfigFile([flags, general], input.readFile, mistakes);
+  const config = build({ flags, own, general, file, mistakes, warnings });
+  if (mistakes.length === 0) {
+    const found = agreement(config);
+    mistakes.push(...found.mistakes);
+    warnings.push(...found.warnings);
+  }
+
+  if (mistakes.length > 0) return { kind: "mistakes", lines: mistakes, exitCode: 2 };
+  if (wantsPrint) return { kind: "print", text: configText(config), exitCode: 0 };
+  if (wantsCheck) return { kind: "print", text: summary(config, warnings), exitCode: 0 };
+  return { kind: "run", config: freeze(config), warnings };
+}
+
+/** Whether a flag that commands something is on. */
+function isOn(flags: Layer, key: Key, mistakes: string[]): boolean {
+  const given = flags.entries.get(key);
+  if (given === undefined) return false;
+  const value = onOff.read(given.written);
+  if (typeof value === "boolean") return value;
+  mistakes.push(badValue(key, given, value.expected));
+  return false;
+}
+
+function readConfigFile(
+  layers: readonly Layer[],
+  readFile: (path: string) => string,
+  mistakes: string[],
+): FileOptions {
+  const given = layers.map(({ entries }) => entries.get("config")).find((each) =>
+    each !== undefined
+  );
+  if (given === undefined) return NO_FILE;
+  const path = String(given.written);
+  let text: string;
+  try {
+    text = readFile(path);
+  } catch (error) {
+    mistakes.push(`Cannot read ${quote(path)}: ${whyUnreadable(error)} (from ${given.origin})`);
+    return NO_FILE;
+  }
+  const file = readYaml(path, text);
+  mistakes.push(...file.mistakes);
+  return file;
+}
+
+function whyUnreadable(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "there is no such file";
+  if (error instanceof Deno.errors.IsADirectory) return "it is a directory";
+  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
+  return error instanceof Error ? error.message : String(error);
+}
+
+function build(sources: Sources): Config {
+  const { flags, own, general, file, mistakes } = sources;
+  // Where a source is broken, what seems to be missing may well be what could not be read.
+  const lenient = mistakes.length > 0;
+  const services = file.services === undefined
+    ? oneService(sources, lenient)
+    : manyServices(sources, file.services, lenient);
+  return { process: resolveProcess([flags, own, general, file.top], mistakes), services };
+}
+
+function oneService(sources: Sources, lenient: boolean): ServiceConfig[] {
+  const { flags, own, general, file, mistakes, warnings } = sources;
+  const layers = [flags, own, general, file.top];
+  const mode = modeOf(layers);
+  if (typeof mode === "object") {
+    mistakes.push(mode.mistake);
+    return [];
+  }
+  if (mode === undefined) {
+    if (!lenient) mistakes.push(NO_MODE, ...USAGE);
+    return [];
+  }
+  mistakes.push(...strangers(layers, mode));
+  for (const [key, given] of general.entries) {
+    if (!isFor(optionOf(key), mode)) warnings.push(unused(given, `this is ${MODE_NAMES[mode]}`));
+  }
+  return [resolveService(layers, mode, mistakes, lenient)];
+}
+
+function manyServices(
+  { flags, own, general, file, mistakes, warnings }: Sources,
+  sections: ReadonlyMap<string, Layer>,
+  lenient: boolean,
+): ServiceConfig[] {
+  const aimless = [...flags.entries, ...own.entries].filter(([key]) => ofService(key));
+  if (aimless.length > 0) {
+    const origins = aimless.map(([, given]) => given.origin).join(", ");
+    mistakes.push(`Cannot tell which service is meant by ${origins}: the file has several`);
+  }
+  for (const [key, given] of general.entries) {
+    if (ofService(key)) warnings.push(unused(given, "the file has several services"));
+  }
+  const modes = new Set<Mode>();
+  const services: ServiceConfig[] = [];
+  for (const [name, section] of sections) {
+    const prefix = (line: string) => `Service "${name}": ${line}`;
+    const mode = modeOf([section]);
+    if (typeof mode === "object") {
+      mistakes.push(prefix(mode.mistake));
+    } else if (mode === undefined) {
+      if (!lenient) mistakes.push(prefix(NO_MODE));
+    } else {
+      modes.add(mode);
+      const found = strangers([section], mode);
+      services.push(resolveService([section, file.top], mode, found, lenient));
+      mistakes.push(...found.map(prefix));
+    }
+  }
+  const useless = [...file.top.entries].filter(([key]) =>
+    ofService(key) && ![...modes].some((mode) => isFor(optionOf(key), mode))
+  );
+  for (const [key, { origin }] of modes.size > 0 ? useless : []) {
+    mistakes.push(`Cannot use ${yamlKeyOf(key)}: no service is in its mode (from ${origin})`);
+  }
+  return services;
+}
+
+function ofService(key: Key): boolean {
+  return optionOf(key).scope === "service";
+}
+
+function unused(given: Given, why: string): string {
+  return `${given.origin} is not used: ${why}`;
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    Object.values(value).forEach(freeze);
+  }
+  return value;
+}

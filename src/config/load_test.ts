@@ -1,0 +1,230 @@
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { load } from "./load.ts";
+import {
+  configOf,
+  httpOf,
+  loadWith,
+  mistakesOf,
+  tcpOf,
+  warningsOf,
+  type World,
+} from "./testing.ts";
+
+const TCP = ["-H", "a:1,b:2", "-p", "5432"];
+const HTTP = ["--primary", "https://app.example", "--backup", "https://backup.example"];
+
+const file = (yaml: string): World => ({ files: { "f.yaml": yaml } });
+const FROM_FILE = ["--config", "f.yaml"];
+
+Deno.test("the command line of the original starts TCP mode", () => {
+  const tcp = tcpOf(
+    ["-p", "8080", "-H", "host1:8080,host2:8080", "-c", "./ping.sh", "-f", "t", "-B", "30"],
+  );
+  assertEquals(tcp.bind, { kind: "tcp", host: "::", port: 8080 });
+  assertEquals(tcp.hosts, [
+    { name: "host1:8080", address: { kind: "tcp", host: "host1", port: 8080 } },
+    { name: "host2:8080", address: { kind: "tcp", host: "host2", port: 8080 } },
+  ]);
+  assertEquals([tcp.checkHost, tcp.onFailover, tcp.maxBackoff], ["./ping.sh", "t", 30_000]);
+  assertEquals(tcp.name, "tcp");
+});
+
+Deno.test("the container variables of the original start TCP mode", () => {
+  const tcp = tcpOf([], { env: { PORT: "80", HOSTS: "a:1,b:2", MAX_BACKOFF: "5" } });
+  assertEquals(tcp.hosts.length, 2);
+  assertEquals(tcp.maxBackoff, 5_000);
+  assertEquals(tcp.origins.bind, "environment PORT");
+});
+
+Deno.test("the documented command line starts HTTP mode on port 8080", () => {
+  const http = httpOf(HTTP);
+  assertEquals(http.listen, { kind: "tcp", host: "0.0.0.0", port: 8080 });
+  assertEquals(http.primary.address, { kind: "tcp", host: "app.example", port: 443 });
+  assertEquals(http.backup?.map((each) => each.name), ["https://backup.example"]);
+  assertEquals([http.maxBody, http.failThreshold, http.name], [10 * 1024 ** 2, 3, "http"]);
+});
+
+Deno.test("defaults follow the mode", () => {
+  assertEquals([tcpOf(TCP).failback, httpOf(HTTP).failback], [{ when: "never" }, { when: "auto" }]);
+  assertEquals([tcpOf(TCP).checkTimeout, httpOf(HTTP).checkTimeout], [1_000, 2_000]);
+  assertEquals([tcpOf(TCP).holdWhile, httpOf(HTTP).holdWhile], ["promoting", "down"]);
+});
+
+Deno.test("a failback duration says how long the better upstream must have been up", () => {
+  assertEquals(tcpOf([...TCP, "--failback", "5m"]).failback, { when: "after", upMs: 300_000 });
+});
+
+Deno.test("several backups keep their order, from repeated flags and from a list", () => {
+  const flags = ["--primary=http://p", "--backup=http://one", "--backup=page:sorry.html"];
+  assertEquals(httpOf(flags).backup?.map((each) => each.name), ["http://one", "page:sorry.html"]);
+  const yaml = "primary: http://p\nbackup:\n  - http://one\n  - {url: http://two, host: x}\n";
+  const backup = httpOf(FROM_FILE, file(yaml)).backup;
+  assertEquals(backup?.map((each) => each.name), ["http://one", "http://two"]);
+});
+
+Deno.test("PORT alone sets the port of HTTP mode and is no mistake", () => {
+  const http = httpOf(HTTP, { env: { PORT: "3000" } });
+  assertEquals(http.listen, { kind: "tcp", host: "::", port: 3000 });
+  assertEquals(http.origins.listen, "environment PORT");
+});
+
+Deno.test("PORT yields to an address given under its own name, whatever the source", () => {
+  const env = { PORT: "3000", FAILOVER_BIND: "b:2" };
+  assertEquals(tcpOf(["-H", "a:1"], { env }).origins.bind, "environment FAILOVER_BIND");
+  assertEquals(tcpOf(["-H", "a:1", "-b", "c:3"], { env }).origins.bind, "flag --bind");
+});
+
+Deno.test("HOSTS in the environment of HTTP mode is not used, and said to be", () => {
+  const warnings = warningsOf(HTTP, { env: { HOSTS: "a:1" } });
+  assertEquals(warnings, ["environment HOSTS is not used: this is HTTP mode"]);
+});
+
+Deno.test("a variable that is empty counts as not set", () => {
+  const env = { HOSTS: "", FAILOVER_HOSTS: "", FAILOVER_CHECK_INTERVAL: "", FAILOVER_NONSENSE: "" };
+  assertEquals(httpOf(HTTP, { env }).checkInterval, 2_000);
+});
+
+Deno.test("the variables that Kubernetes makes for a service called failover are left alone", () => {
+  const env = {
+    FAILOVER_PORT: "tcp://10.0.0.1:8080",
+    FAILOVER_PORT_8080_TCP: "tcp://10.0.0.1:8080",
+    FAILOVER_PORT_8080_TCP_ADDR: "10.0.0.1",
+    FAILOVER_SERVICE_HOST: "10.0.0.1",
+    FAILOVER_SERVICE_PORT_HTTP: "8080",
+  };
+  assertEquals(tcpOf(TCP, { env }).origins.bind, "flag --port");
+  assertEquals(warningsOf(TCP, { env }), []);
+});
+
+Deno.test("the variables a trigger program is told are left alone", () => {
+  const env = { FAILOVER_EVENT: "failover", FAILOVER_EVENT_ID: "7", FAILOVER_TO: "a:1" };
+  assertEquals(warningsOf(TCP, { env }), []);
+});
+
+Deno.test("an unknown variable is a mistake when it looks like a slip, else a warning", () => {
+  assertEquals(mistakesOf(TCP, { env: { FAILOVER_CHECK_INTERVALL: "1s" } }), [
+    "Unknown environment variable FAILOVER_CHECK_INTERVALL; did you mean FAILOVER_CHECK_INTERVAL?",
+  ]);
+  assertEquals(warningsOf(TCP, { env: { FAILOVER_BACKUP_BUCKET: "x" } }), [
+    "Unknown environment variable FAILOVER_BACKUP_BUCKET",
+  ]);
+});
+
+Deno.test("a file may be named by the environment", () => {
+  const world = { env: { FAILOVER_CONFIG: "f.yaml" }, ...file("hosts: a:1\nport: 80\n") };
+  assertEquals(tcpOf([], world).hosts.length, 1);
+});
+
+Deno.test("all mistakes are told at once, a line each", () => {
+  const args = ["-H", "a:b", "-p", "99999", "--check-interval", "soon", "--failback=x", "--xyz"];
+  const lines = mistakesOf(args);
+  assertEquals(lines, [
+    "Unknown flag --xyz",
+    'Cannot use "a:b" as hosts: expected HOST:PORT, [IPV6]:PORT or unix:/PATH with a port from 1 ' +
+    "to 65535 (from flag --hosts)",
+    'Cannot use "99999" as port: expected a port from 0 to 65535 (from flag --port)',
+    'Cannot use "soon" as check_interval: expected a duration like 250ms, 2s, 1m30s or a number ' +
+    "of seconds, at most 24d (from flag --check-interval)",
+    'Cannot use "x" as failback: expected never, auto, manual or a duration like 30s ' +
+    "(from flag --failback)",
+  ]);
+});
+
+Deno.test("both modes at once are a mistake that names both sources", () => {
+  assertEquals(mistakesOf([...TCP, "--primary", "http://p"]), [
+    "Cannot run one service in both modes: hosts (from flag --hosts) means TCP mode, primary or " +
+    "backup (from flag --primary) HTTP mode",
+  ]);
+});
+
+Deno.test("neither mode is a mistake that shows how both are started", () => {
+  const lines = mistakesOf([]);
+  assertEquals(lines[0], "Nothing says hosts (TCP mode) or primary (HTTP mode)");
+  assertStringIncludes(lines[1]!, "--hosts");
+  assertStringIncludes(lines[2]!, "--primary");
+});
+
+Deno.test("what seems to be missing is not told when a source could not be read", () => {
+  assertEquals(mistakesOf(["--hosts"]), ["Flag --hosts needs a value: HOST:PORT,…"]);
+  assertEquals(mistakesOf(["-p", "80", ...FROM_FILE]), [
+    'Cannot read "f.yaml": there is no such file (from flag --config)',
+  ]);
+});
+
+Deno.test("an option of the other mode is a mistake", () => {
+  assertEquals(mistakesOf([...TCP, "--max-body", "1MB"]), [
+    "Cannot use max_body in TCP mode: it belongs to HTTP mode (from flag --max-body)",
+  ]);
+  assertEquals(mistakesOf(HTTP, { env: { FAILOVER_RELAY: "auto" } }), [
+    "Cannot use relay in HTTP mode: it belongs to TCP mode (from environment FAILOVER_RELAY)",
+  ]);
+});
+
+Deno.test("TCP mode needs one of port and bind, and takes no two", () => {
+  assertEquals(mistakesOf(["-H", "a:1"]), ["Nothing says port or bind, which TCP mode needs"]);
+  assertEquals(mistakesOf(["-H", "a:1", "-p", "1", "-b", "c:2"]), [
+    "Cannot use both bind and port: give one of them (from flag --bind and flag --port)",
+  ]);
+});
+
+Deno.test("--port as a flag wins over bind in a file", () => {
+  const tcp = tcpOf([...FROM_FILE, "-p", "80"], file("hosts: a:1\nbind: c:2\n"));
+  assertEquals(tcp.bind, { kind: "tcp", host: "::", port: 80 });
+});
+
+Deno.test("a file that cannot be read is a mistake with the reason", () => {
+  const fails = (error: Error) =>
+    load({
+      args: ["--config", "d"],
+      env: {},
+      version: "",
+      readFile: () => {
+        throw error;
+      },
+    });
+  const lines = (error: Error) => {
+    const loaded = fails(error);
+    return loaded.kind === "mistakes" ? loaded.lines : [];
+  };
+  assertEquals(lines(new Deno.errors.PermissionDenied()), [
+    'Cannot read "d": permission denied (from flag --config)',
+  ]);
+  assertEquals(lines(new Deno.errors.IsADirectory()), [
+    'Cannot read "d": it is a directory (from flag --config)',
+  ]);
+});
+
+Deno.test("a secret is in no mistake", () => {
+  const lines = mistakesOf([
+    ...HTTP,
+    "--webhook-url=ftp://hush.example/hush",
+    "--primary=http://me:hush@p?q",
+    "--backup=http://me:hush@b?q",
+  ].filter((arg) => !HTTP.includes(arg)));
+  assertEquals(lines.length, 3);
+  assert(!lines.join("\n").includes("hush"), lines.join("\n"));
+});
+
+Deno.test("--help and --version print, whatever else is wrong", () => {
+  const help = loadWith(["--nope", "-h"]);
+  assert(help.kind === "print" && help.text.startsWith("usage: failover"));
+  assertEquals(loadWith(["-V"]), { kind: "print", text: "failover 0.0.0", exitCode: 0 });
+});
+
+Deno.test("--check-config says that the options are good, or the mistakes", () => {
+  const good = loadWith([...TCP, "--check-config"]);
+  assertEquals(good, {
+    kind: "print",
+    text: "Config is good: service tcp listens on [::]:5432, TCP mode, 2 upstreams",
+    exitCode: 0,
+  });
+  assertEquals(loadWith(["--check-config"]).kind, "mistakes");
+});
+
+Deno.test("the config can't be changed after loading", () => {
+  const config = configOf(TCP);
+  const service = config.services[0] as unknown as { grace: number; hosts: unknown[] };
+  assertThrows(() => service.grace = 0, TypeError);
+  assertThrows(() => service.hosts.push(1), TypeError);
+  assertThrows(() => (config.process as { jsonLogs: boolean }).jsonLogs = true, TypeError);
+});

@@ -1,0 +1,318 @@
+/**
+ * Every option there is, once. From a row follow its flag, environment variable and YAML key, its type,
+ * its line in `--help` and its row in the README; nothing else lists options.
+ *
+ * The key is the name in code: `checkInterval` is `--check-interval`, `FAILOVER_CHECK_INTERVAL` and
+ * `check_interval:`.
+ */
+import { anyTarget, reportUrl, serverTarget, statusRange } from "./http_kinds.ts";
+import {
+  anyInterfacePort,
+  choice,
+  count,
+  duration,
+  failback,
+  flag,
+  host,
+  type Kind,
+  list,
+  listener,
+  onOff,
+  path,
+  pattern,
+  size,
+} from "./kinds.ts";
+
+export type Mode = "tcp" | "http";
+
+/** What a row says beside its kind and help text. */
+interface Facts {
+  readonly group: string;
+  /** `command`: about this one start, not in files. `process`: for all services. `service`: for each. */
+  readonly scope: "command" | "process" | "service";
+  readonly mode: Mode | "both";
+  /** Text that `kind` reads. Without one the value may be undefined. */
+  readonly default?: string | Readonly<Record<Mode, string>>;
+  /** The one letter that works as a flag as well. */
+  readonly short?: string;
+  /** A further environment variable. It may be meant for another program, so it yields to our own. */
+  readonly env?: string;
+  /** Must be given in its mode. */
+  readonly required?: true;
+  /** Never the same for two services, so no default for all of them. */
+  readonly own?: true;
+  /** The value is never printed. */
+  readonly secret?: true;
+  /** Another way to write these options: what is read here is kept there. */
+  readonly writes?: { readonly tcp: "bind"; readonly http: "listen" };
+}
+
+export type Option = Facts & {
+  // deno-lint-ignore no-explicit-any -- rows of all types share one table
+  readonly kind: Kind<any>;
+  readonly help: string;
+};
+
+type Shared = Pick<Facts, "group" | "scope" | "mode">;
+
+/** A maker of rows that have some facts in common. The row's type keeps every fact literally. */
+function rows<const S extends Shared>(shared: S) {
+  return <T, const Extra extends Partial<Facts> = Record<never, never>>(
+    kind: Kind<T>,
+    help: string,
+    extra?: Extra,
+  ): Omit<S, keyof Extra> & Extra & { readonly kind: Kind<T>; readonly help: string } => {
+    // Spreading generics is typed as an intersection, though later facts replace earlier ones.
+    // deno-lint-ignore no-explicit-any
+    return { ...shared, ...extra, kind, help } as any;
+  };
+}
+
+const tcp = rows({ group: "TCP mode", scope: "service", mode: "tcp" });
+const http = rows({ group: "HTTP mode", scope: "service", mode: "http" });
+const checks = rows({ group: "Checks", scope: "service", mode: "both" });
+const switching = rows({ group: "Switching", scope: "service", mode: "both" });
+const clients = rows({ group: "Clients and sessions", scope: "service", mode: "both" });
+const upstreams = rows({ group: "HTTP requests", scope: "service", mode: "http" });
+const reports = rows({ group: "Reports", scope: "process", mode: "both" });
+const process = rows({ group: "Process", scope: "process", mode: "both" });
+const commands = rows({ group: "Commands", scope: "command", mode: "both" });
+
+export const OPTIONS = {
+  hosts: tcp(
+    list(host, "HOST:PORT,…"),
+    "Upstreams, best first: HOST:PORT, [IPV6]:PORT or unix:/PATH",
+    { short: "H", env: "HOSTS", required: true, own: true },
+  ),
+  port: tcp(anyInterfacePort, "Listen on this port of all interfaces; works in HTTP mode too", {
+    short: "p",
+    env: "PORT",
+    mode: "both",
+    own: true,
+    writes: { tcp: "bind", http: "listen" },
+  }),
+  bind: tcp(listener, "Listen here instead; also unix:/PATH", {
+    short: "b",
+    required: true,
+    own: true,
+  }),
+  sendProxy: tcp(
+    choice("none", "v1", "v2"),
+    "Begin each upstream connection with a PROXY protocol header",
+    { default: "none" },
+  ),
+  relay: tcp(choice("auto", "stream", "splice"), "Engine that moves the bytes", {
+    default: "auto",
+  }),
+
+  primary: http(serverTarget, "The upstream to use while it is up", { required: true, own: true }),
+  backup: http(
+    list(anyTarget, "URL"),
+    "Used while the primary is down; also file:///FOLDER or page:FILE. May be given several times, best first",
+    { own: true },
+  ),
+  listen: http(listener, "Listen here", { default: "0.0.0.0:8080", own: true }),
+  tlsCert: http(path, "Certificate chain to serve HTTPS with (PEM)"),
+  tlsKey: http(path, "Private key of that certificate (PEM)"),
+
+  checkInterval: checks(duration(10), "Time between two checks of an upstream", {
+    default: "2s",
+  }),
+  checkTimeout: checks(duration(1), "Time an upstream has to accept a connection, or answer", {
+    default: { tcp: "1s", http: "2s" },
+  }),
+  checkHost: checks(path, "Program that decides whether a host is usable: exit code 0 is yes", {
+    short: "c",
+  }),
+  checkScriptTimeout: checks(duration(1), "Time that program has", { default: "5s" }),
+  checkPath: checks(
+    pattern("PATH", /^\/[!-"$-~]*$/, "a path that begins with / and has no spaces"),
+    "Path to ask for, instead of the upstream's own",
+    { mode: "http" },
+  ),
+  checkStatus: checks(
+    list(statusRange, "CODES"),
+    "Status codes that pass; redirects aren't followed",
+    {
+      mode: "http",
+      default: "200-399",
+    },
+  ),
+  failThreshold: checks(count(1, 100), "Failed checks in a row until an upstream is down", {
+    default: "3",
+  }),
+  recoverThreshold: checks(count(1, 100), "Passed checks in a row until it is up again", {
+    default: "2",
+  }),
+
+  onFailover: switching(path, "Program to run on each switch, or a folder of them", { short: "f" }),
+  triggerTimeout: switching(duration(), "Time each of those programs has; 0 is no limit", {
+    default: "0s",
+  }),
+  triggerMode: switching(
+    choice("before", "beside"),
+    "Whether clients wait for those programs or not",
+    { mode: "http", default: "beside" },
+  ),
+  maxBackoff: switching(
+    duration(1),
+    "Longest pause between two rounds of looking for an upstream",
+    {
+      short: "B",
+      env: "MAX_BACKOFF",
+      default: "60s",
+    },
+  ),
+  failback: switching(
+    failback,
+    "Go back to a better upstream: never, auto (when it is up), manual, or when up for this long",
+    { default: { tcp: "never", http: "auto" } },
+  ),
+  failbackDamping: switching(onOff, "Go back later each time when that happens often", {
+    default: "on",
+  }),
+
+  hold: clients(duration(), "Longest wait of a new client for an upstream; 0 turns it away", {
+    default: "10s",
+  }),
+  holdWhile: clients(
+    choice("promoting", "down"),
+    "Hold clients while switching, or also while all upstreams are down",
+    { default: { tcp: "promoting", http: "down" } },
+  ),
+  holdClients: clients(count(0), "Clients that may wait at one time", { default: "1000" }),
+  sessionsOnDown: clients(choice("cut", "keep"), "Sessions of an upstream that went down", {
+    default: "cut",
+  }),
+  grace: clients(duration(), "Time such sessions have to end by themselves", { default: "1s" }),
+  connectTimeout: clients(duration(1), "Time one attempt to connect to an upstream has", {
+    default: "3s",
+  }),
+  idleTimeout: clients(duration(), "End a session that is silent for this long; 0 is never", {
+    default: "0s",
+  }),
+  maxConnections: clients(count(1), "Clients at one time; more wait to be accepted", {
+    default: "10000",
+  }),
+
+  maxBody: upstreams(size, "Largest request body", { default: "10MB" }),
+  responseTimeout: upstreams(
+    duration(),
+    "Time an upstream has to begin its answer; 0 is no limit",
+    {
+      default: "60s",
+    },
+  ),
+  preserveHost: upstreams(flag, "Send the client's Host to upstreams, not their own", {
+    default: "off",
+  }),
+  caFile: upstreams(path, "Certificates of authorities to trust for upstreams (PEM)"),
+  honourIdempotencyKey: upstreams(
+    flag,
+    "Also repeat unsafe requests that carry an Idempotency-Key",
+    { default: "off" },
+  ),
+  noFailoverHeader: upstreams(flag, "Leave out the response header that tells of a failover", {
+    default: "off",
+  }),
+  errorPage: upstreams(path, "Page to send when no upstream is left"),
+
+  webhookUrl: reports(reportUrl, "Tell this URL of failovers and recoveries", { secret: true }),
+  webhookFormat: reports(
+    choice("auto", "slack", "discord", "json"),
+    "What it understands; auto goes by the URL",
+    { default: "auto" },
+  ),
+  admin: reports(listener, "Serve state and metrics here"),
+  jsonLogs: reports(flag, "Log one JSON object a line", { default: "off" }),
+  logLevel: reports(choice("debug", "info", "warn", "error"), "Least important thing to log", {
+    default: "info",
+  }),
+
+  name: process(
+    pattern("NAME", /^[A-Za-z0-9][\w.-]{0,63}$/, "up to 64 letters, digits and . _ -"),
+    "Name of the service in logs and state",
+    { scope: "service", own: true, default: { tcp: "tcp", http: "http" } },
+  ),
+  drainTimeout: process(duration(), "Time running sessions have when the process is to stop", {
+    default: "30s",
+  }),
+
+  config: commands(path, "YAML file with options", { env: "FAILOVER_CONFIG" }),
+  checkConfig: commands(flag, "Say whether the options are good, and end"),
+  printConfig: commands(flag, "Print every option with its origin, and end"),
+  help: commands(flag, "Print this text, and end", { short: "h" }),
+  version: commands(flag, "Print the version, and end", { short: "V" }),
+};
+
+export type Key = keyof typeof OPTIONS;
+export const KEYS = Object.keys(OPTIONS) as readonly Key[];
+
+/** The row of an option, without its own types. That every row fits `Option` is checked here. */
+export function optionOf(key: Key): Option {
+  return OPTIONS[key];
+}
+
+type ReadBy<O> = O extends { readonly kind: Kind<infer T> } ? T : never;
+type Value<O> = O extends { readonly default: unknown } | { readonly required: true } ? ReadBy<O>
+  : ReadBy<O> | undefined;
+type KeysWhere<Wanted> = {
+  [K in Key]: (typeof OPTIONS)[K] extends { readonly writes: unknown } ? never
+    : (typeof OPTIONS)[K] extends Wanted ? K
+    : never;
+}[Key];
+type Values<K extends Key> = { readonly [P in K]: Value<(typeof OPTIONS)[P]> };
+
+/** Where each value came from: `flag --hosts`, `environment HOSTS`, `config.yaml line 3`, `default`. */
+interface WithOrigins {
+  readonly origins: Readonly<Partial<Record<Key, string>>>;
+}
+
+type ServiceKeys<M extends Mode> = KeysWhere<
+  { readonly scope: "service"; readonly mode: M | "both" }
+>;
+
+/** All options of one TCP service. */
+export type TcpConfig = { readonly mode: "tcp" } & Values<ServiceKeys<"tcp">> & WithOrigins;
+/** All options of one HTTP service. */
+export type HttpConfig = { readonly mode: "http" } & Values<ServiceKeys<"http">> & WithOrigins;
+export type ServiceConfig = TcpConfig | HttpConfig;
+/** The options that all services of the process share. */
+export type ProcessConfig = Values<KeysWhere<{ readonly scope: "process" }>> & WithOrigins;
+
+/** What the operator said, complete and frozen. */
+export interface Config {
+  readonly process: ProcessConfig;
+  /** At least one; names and listening addresses differ. */
+  readonly services: readonly ServiceConfig[];
+}
+
+/** `checkInterval` → `--check-interval`. */
+export function flagOf(key: string): string {
+  return `--${words(key).join("-")}`;
+}
+
+/** `checkInterval` → `check_interval`. */
+export function yamlKeyOf(key: string): string {
+  return words(key).join("_");
+}
+
+/** `checkInterval` → `FAILOVER_CHECK_INTERVAL`; undefined for what can't be set there. */
+export function envOf(key: Key): string | undefined {
+  if (optionOf(key).scope === "command") return undefined;
+  return `FAILOVER_${words(key).join("_").toUpperCase()}`;
+}
+
+function words(key: string): string[] {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`).split("-");
+}
+
+/** The default as text, or undefined. */
+export function defaultOf(option: Option, mode: Mode): string | undefined {
+  return typeof option.default === "object" ? option.default[mode] : option.default;
+}
+
+/** Whether an option means something in a mode. */
+export function isFor(option: Option, mode: Mode): boolean {
+  return option.mode === "both" || option.mode === mode;
+}

@@ -1,0 +1,220 @@
+import { assert, assertEquals } from "@std/assert";
+import { Mistake } from "../base/mistake.ts";
+import {
+  type Config,
+  defaultOf,
+  envOf,
+  flagOf,
+  type HttpConfig,
+  isFor,
+  type Key,
+  KEYS,
+  type Mode,
+  optionOf,
+  type TcpConfig,
+  yamlKeyOf,
+} from "./options.ts";
+import { configOf, loadWith, type World } from "./testing.ts";
+
+/** For each metavar a text that is no option's default. */
+const SAMPLES: Readonly<Record<string, string>> = {
+  "": "on",
+  "ADDR:PORT": "127.0.0.1:7777",
+  "CODES": "200-299,404",
+  "HOST:PORT,…": "one.example:1111,[::1]:2222,unix:/run/three",
+  "N": "77",
+  "NAME": "orders",
+  "PATH": "/some/where",
+  "SIZE": "3MB",
+  "TIME": "1m17s",
+  "URL": "https://sample.example/base",
+  "WHEN": "45s",
+  "on|off": "off",
+};
+
+function sampleOf(key: Key, mode: Mode): string {
+  const { kind } = optionOf(key);
+  const words = kind.metavar.split("|").filter((word) => word !== defaultOf(optionOf(key), mode));
+  return SAMPLES[kind.metavar] ?? words[0]!;
+}
+
+const CASES = KEYS.filter((key) => optionOf(key).scope !== "command").flatMap((key) =>
+  (["tcp", "http"] as const).filter((mode) => isFor(optionOf(key), mode)).map((mode) => ({
+    key,
+    mode,
+    text: sampleOf(key, mode),
+  }))
+);
+
+/** What a mode can't do without, less what the case itself gives. */
+function needed(key: Key, mode: Mode): [Key, string][] {
+  const all: [Key, string][] = mode === "tcp"
+    ? [["hosts", "a:1"], ["bind", "b:2"]]
+    : [["primary", "http://p"]];
+  const target = optionOf(key).writes?.[mode] ?? key;
+  const partner: [Key, string][] = key === "tlsCert"
+    ? [["tlsKey", "k"]]
+    : key === "tlsKey"
+    ? [["tlsCert", "c"]]
+    : [];
+  return [...all.filter(([other]) => other !== target), ...partner];
+}
+
+function neededFlags(key: Key, mode: Mode): string[] {
+  return needed(key, mode).map(([other, text]) => `${flagOf(other)}=${text}`);
+}
+
+/** What arrived for an option, as text. */
+function arrived(
+  config: Config,
+  key: Key,
+  mode: Mode,
+): { text: string; origin: string | undefined } {
+  const target = optionOf(key).writes?.[mode] ?? key;
+  const part = optionOf(key).scope === "process" ? config.process : config.services[0]!;
+  const value = (part as unknown as Record<string, unknown>)[target];
+  return { text: optionOf(key).kind.print(value), origin: part.origins[target] };
+}
+
+/** The sample as it prints after it was read, which may be shorter than it was written. */
+function printed(key: Key, text: string): string {
+  const { kind } = optionOf(key);
+  const value = kind.read(text);
+  assert(!(value instanceof Mistake), `${key}: sample ${text} is not good`);
+  return kind.print(value);
+}
+
+function assertArrives(
+  key: Key,
+  mode: Mode,
+  text: string,
+  args: string[],
+  world: World,
+  from: string,
+) {
+  const config = configOf([...args, ...neededFlags(key, mode)], world);
+  assertEquals(arrived(config, key, mode), { text: printed(key, text), origin: from }, key);
+}
+
+Deno.test("the table has the options of both modes", () => {
+  assert(CASES.filter(({ mode }) => mode === "tcp").length > 20);
+  assert(CASES.filter(({ mode }) => mode === "http").length > 30);
+});
+
+Deno.test("every option arrives from its flag", () => {
+  for (const { key, mode, text } of CASES) {
+    const args = optionOf(key).kind.metavar === "" ? [flagOf(key)] : [flagOf(key), text];
+    assertArrives(key, mode, text, args, {}, `flag ${flagOf(key)}`);
+  }
+});
+
+Deno.test("every short flag does what the long one does", () => {
+  const withShort = CASES.filter(({ key }) => optionOf(key).short !== undefined);
+  assert(withShort.length > 0);
+  for (const { key, mode, text } of withShort) {
+    const letter = `-${optionOf(key).short}`;
+    assertArrives(key, mode, text, [letter, text], {}, `flag ${flagOf(key)}`);
+    assertArrives(key, mode, text, [`${letter}${text}`], {}, `flag ${flagOf(key)}`);
+  }
+});
+
+Deno.test("every option arrives from its environment variable", () => {
+  for (const { key, mode, text } of CASES) {
+    const name = envOf(key)!;
+    assertArrives(key, mode, text, [], { env: { [name]: text } }, `environment ${name}`);
+  }
+});
+
+Deno.test("every general environment variable does what its option does", () => {
+  const general = CASES.filter(({ key }) => optionOf(key).env !== undefined);
+  assertEquals([...new Set(general.map(({ key }) => optionOf(key).env))], [
+    "HOSTS",
+    "PORT",
+    "MAX_BACKOFF",
+  ]);
+  for (const { key, mode, text } of general) {
+    const name = optionOf(key).env!;
+    assertArrives(key, mode, text, [], { env: { [name]: text } }, `environment ${name}`);
+  }
+});
+
+Deno.test("every option arrives from its key in a file", () => {
+  for (const { key, mode, text } of CASES) {
+    const yaml = `# comment\n${yamlKeyOf(key)}: ${JSON.stringify(text)}\n`;
+    const world = { files: { "f.yaml": yaml } };
+    assertArrives(key, mode, text, ["--config", "f.yaml"], world, "f.yaml line 2");
+  }
+});
+
+Deno.test("a flag wins over the environment, the environment over the file, the file over the default", () => {
+  const usual = CASES.filter(({ key }) => {
+    const option = optionOf(key);
+    return option.default !== undefined && option.kind.metavar !== "";
+  });
+  assert(usual.length > 20);
+  for (const { key, mode, text } of usual) {
+    const fallback = defaultOf(optionOf(key), mode)!;
+    const args = ["--config", "f.yaml", ...neededFlags(key, mode)];
+    const file = (value: string) => ({ files: { "f.yaml": `${yamlKeyOf(key)}: "${value}"` } });
+    const env = (value: string) => ({ env: { [envOf(key)!]: value } });
+    const winner = (more: string[], world: World) =>
+      arrived(configOf([...args, ...more], world), key, mode).text;
+
+    assertEquals(
+      winner([flagOf(key), text], { ...env(fallback), ...file(fallback) }),
+      printed(key, text),
+    );
+    assertEquals(winner([], { ...env(text), ...file(fallback) }), printed(key, text));
+    assertEquals(winner([], file(text)), printed(key, text));
+    assertEquals(winner([], file("")), printed(key, fallback));
+  }
+});
+
+Deno.test("every default is good and survives being printed and read again", () => {
+  for (const { key, mode } of CASES) {
+    const fallback = defaultOf(optionOf(key), mode);
+    if (fallback === undefined) continue;
+    assertEquals(printed(key, printed(key, fallback)), printed(key, fallback), key);
+  }
+});
+
+Deno.test("every option refuses a value that is not of its kind, and says where it came from", () => {
+  const picky = CASES.filter(({ key }) => optionOf(key).kind.metavar !== "PATH");
+  for (const { key, mode } of picky) {
+    const loaded = loadWith([`${flagOf(key)}=\u0001`, ...neededFlags(key, mode)]);
+    assert(loaded.kind === "mistakes", `${key} took a control character`);
+    const line = loaded.lines.find((each) => each.includes(` as ${yamlKeyOf(key)}: expected `));
+    assert(line?.endsWith(`(from flag ${flagOf(key)})`), loaded.lines.join("\n"));
+  }
+});
+
+Deno.test("no two options share a flag, a letter or a variable", () => {
+  const letters = KEYS.flatMap((key) => optionOf(key).short ?? []);
+  const names = KEYS.flatMap((key) => [envOf(key), optionOf(key).env]).filter((each) =>
+    each !== undefined
+  );
+  assertEquals(new Set(letters).size, letters.length);
+  assertEquals(new Set(names).size, names.length);
+});
+
+/** Compiles only while the types follow from the table. */
+function typesFollow(tcp: TcpConfig, http: HttpConfig, config: Config): void {
+  const _interval: number = tcp.checkInterval;
+  const _hosts: readonly { readonly name: string }[] = tcp.hosts;
+  const _maybe: string | undefined = tcp.checkHost;
+  const _word: "none" | "v1" | "v2" = tcp.sendProxy;
+  const _url: URL = http.primary.url;
+  const _json: boolean = config.process.jsonLogs;
+  // @ts-expect-error an option without a default may be undefined
+  const _path: string = tcp.checkHost;
+  // @ts-expect-error TCP mode has no primary
+  const _primary = tcp.primary;
+  // @ts-expect-error what `port` says is kept in `bind`
+  const _port = tcp.port;
+  // @ts-expect-error commands are not options
+  const _help = config.process.help;
+}
+
+Deno.test("the types of the config follow from the table", () => {
+  assertEquals(typeof typesFollow, "function");
+});

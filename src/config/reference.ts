@@ -1,0 +1,110 @@
+/**
+ * The table of options as documents: the section of the README, a sample file, a JSON schema for
+ * editors. Text in, text out; `scripts/reference.ts` reads and writes the files.
+ */
+import { Mistake } from "../base/mistake.ts";
+import { notesOf } from "./help.ts";
+import {
+  defaultOf,
+  flagOf,
+  isFor,
+  type Key,
+  KEYS,
+  type Mode,
+  type Option,
+  optionOf,
+  yamlKeyOf,
+} from "./options.ts";
+import { yamlText } from "./print.ts";
+
+const BEGIN = "<!-- options:begin -->";
+const END = "<!-- options:end -->";
+/** `deno fmt` would pad each column to its longest cell. */
+const UNFORMATTED = ["<!-- deno-fmt-ignore-start -->", "<!-- deno-fmt-ignore-end -->"] as const;
+
+/** The options as Markdown tables, one for each group. */
+export function optionsMarkdown(): string {
+  const groups = Map.groupBy(KEYS, (key) => optionOf(key).group);
+  return [...groups].map(([group, keys]) =>
+    [
+      `**${group}**`,
+      "",
+      "| option | meaning |",
+      "| --- | --- |",
+      ...keys.map((key) => markdownRow(key, optionOf(key))),
+    ].join("\n")
+  ).join("\n\n");
+}
+
+function markdownRow(key: Key, option: Option): string {
+  const value = option.kind.metavar === "" ? "" : ` ${option.kind.metavar}`;
+  const short = option.short === undefined ? "" : `\`-${option.short}\`, `;
+  const notes = notesOf(option).map((note) => `; ${note}`).join("");
+  return `| ${short}\`${cell(flagOf(key) + value)}\` | ${cell(option.help + notes)} |`;
+}
+
+function cell(text: string): string {
+  return text.replaceAll("|", "\\|");
+}
+
+/** A README with the options section renewed, or what is wrong with its markers. */
+export function withOptions(readme: string): string | Mistake {
+  const begin = readme.indexOf(BEGIN);
+  const end = readme.indexOf(END);
+  if (begin < 0 || end < begin) {
+    return new Mistake(`the markers ${BEGIN} and ${END} around the options`);
+  }
+  const head = readme.slice(0, begin + BEGIN.length);
+  const [from, to] = UNFORMATTED;
+  return `${head}\n\n${from}\n\n${optionsMarkdown()}\n\n${to}\n\n${readme.slice(end)}`;
+}
+
+const EXAMPLES: Readonly<Record<Mode, Readonly<Partial<Record<Key, string>>>>> = {
+  tcp: { hosts: "db1.example:5432,db2.example:5432", bind: "[::]:5432" },
+  http: { primary: "https://app.example", backup: "https://backup.example" },
+};
+
+/** A file that works: what must be given, and every other option with its default behind a `#`. */
+export function sampleYaml(mode: Mode): string {
+  const lines: string[] = [];
+  for (const key of KEYS) {
+    const option = optionOf(key);
+    if (!isFor(option, mode) || option.scope === "command" || option.writes !== undefined) continue;
+    const example = EXAMPLES[mode][key];
+    const value = example ?? defaultOf(option, mode) ?? "";
+    const text = value === "" ? "" : ` ${yamlText(value)}`;
+    lines.push(
+      `# ${option.help}`,
+      `${example === undefined ? "# " : ""}${yamlKeyOf(key)}:${text}`,
+      "",
+    );
+  }
+  return lines.join("\n");
+}
+
+/** A JSON schema (2020-12) of the file, for editors. */
+export function jsonSchema(): Record<string, unknown> {
+  const inFile = KEYS.filter((key) => optionOf(key).scope !== "command");
+  const inService = inFile.filter((key) => optionOf(key).scope === "service" && key !== "name");
+  const service = {
+    type: "object",
+    additionalProperties: false,
+    properties: Object.fromEntries(inService.map(property)),
+  };
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    title: "failover",
+    type: "object",
+    additionalProperties: false,
+    properties: {
+      ...Object.fromEntries(inFile.map(property)),
+      services: { type: "object", minProperties: 1, additionalProperties: service },
+    },
+  };
+}
+
+function property(key: Key): [string, unknown] {
+  const option = optionOf(key);
+  const fallback = typeof option.default === "string" ? { default: option.default } : {};
+  return [yamlKeyOf(key), { description: option.help, ...option.kind.schema, ...fallback }];
+}

@@ -1,0 +1,77 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { parse } from "@std/yaml";
+import { Mistake } from "../base/mistake.ts";
+import { flagOf, KEYS, optionOf, yamlKeyOf } from "./options.ts";
+import { jsonSchema, optionsMarkdown, sampleYaml, withOptions } from "./reference.ts";
+import { configOf, httpOf, tcpOf } from "./testing.ts";
+
+Deno.test("the options section has a row for every option", () => {
+  const rows = optionsMarkdown().split("\n").filter((line) =>
+    line.startsWith("| ") && line.includes("--")
+  );
+  for (const key of KEYS) {
+    assertEquals(
+      rows.filter((row) => new RegExp(`\`${flagOf(key)}[\` ]`).test(row)).length,
+      1,
+      key,
+    );
+  }
+});
+
+Deno.test("a bar in the options section does not break its table", () => {
+  for (const row of optionsMarkdown().split("\n").filter((line) => line.startsWith("| "))) {
+    assertEquals(row.split(/(?<!\\)\|/).length, 4, row);
+  }
+});
+
+Deno.test("renewing the options leaves the rest of the README alone, and is at rest after that", () => {
+  const before = "# Failover\n<!-- options:begin -->\nstale row\n<!-- options:end -->\nmore\n";
+  const after = withOptions(before);
+  assert(typeof after === "string");
+  assert(after.startsWith("# Failover\n<!-- options:begin -->\n"));
+  assert(after.endsWith("\n<!-- options:end -->\nmore\n"));
+  assert(!after.includes("stale row"));
+  assertEquals(withOptions(after), after);
+});
+
+Deno.test("a README without markers is refused", () => {
+  for (
+    const readme of ["", "<!-- options:begin -->", "<!-- options:end --><!-- options:begin -->"]
+  ) {
+    assert(withOptions(readme) instanceof Mistake);
+  }
+});
+
+Deno.test("the sample files load, and give what the defaults give", () => {
+  const world = { files: { tcp: sampleYaml("tcp"), http: sampleYaml("http") } };
+  const tcp = tcpOf(["--config=tcp"], world);
+  assertEquals([tcp.hosts.length, tcp.checkInterval, tcp.origins.checkInterval], [
+    2,
+    2_000,
+    "default",
+  ]);
+  assertEquals(httpOf(["--config=http"], world).maxBody, 10 * 1024 ** 2);
+});
+
+Deno.test("the sample files load alike when every default is written out", () => {
+  for (const mode of ["tcp", "http"] as const) {
+    const sample = sampleYaml(mode);
+    const written = sample.replaceAll(/^# ([a-z_]+:)/gm, "$1");
+    const values = (yaml: string) =>
+      JSON.stringify(
+        configOf(["--config=f"], { files: { f: yaml } }),
+        (name, value) => name === "origins" ? undefined : value,
+      );
+    assertEquals(values(written), values(sample));
+  }
+});
+
+Deno.test("the schema knows the keys of the file, at the top and in services", () => {
+  const { properties } = jsonSchema() as { properties: Record<string, Record<string, unknown>> };
+  const inFile = KEYS.filter((key) => optionOf(key).scope !== "command").map(yamlKeyOf);
+  assertEquals(Object.keys(properties), [...inFile, "services"]);
+  const service = properties["services"]!["additionalProperties"] as { properties: object };
+  assert("hosts" in service.properties && !("log_level" in service.properties));
+  assertStringIncludes(JSON.stringify(properties["check_interval"]), '"default":"2s"');
+  assert(parse(JSON.stringify(jsonSchema())) !== null);
+});

@@ -1,0 +1,54 @@
+/** Shared by the tests of this room: loading without a world around it. */
+import { load, type Loaded } from "./load.ts";
+import type { Config, HttpConfig, TcpConfig } from "./options.ts";
+
+/** What is handed to `load` beside the arguments. */
+export interface World {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+export function loadWith(args: readonly string[], world: World = {}): Loaded {
+  return load({
+    args,
+    env: world.env ?? {},
+    readFile(path) {
+      const text = world.files?.[path];
+      if (text === undefined) throw new Deno.errors.NotFound(path);
+      return text;
+    },
+    version: "failover 0.0.0",
+  });
+}
+
+/** The config, or a failure that shows the mistakes. */
+export function configOf(args: readonly string[], world?: World): Config {
+  const loaded = loadWith(args, world);
+  if (loaded.kind !== "run") throw new Error(JSON.stringify(loaded, null, 2));
+  return loaded.config;
+}
+
+export function tcpOf(args: readonly string[], world?: World): TcpConfig {
+  const service = configOf(args, world).services[0];
+  if (service?.mode !== "tcp") throw new Error("not a TCP service");
+  return service;
+}
+
+export function httpOf(args: readonly string[], world?: World): HttpConfig {
+  const service = configOf(args, world).services[0];
+  if (service?.mode !== "http") throw new Error("not an HTTP service");
+  return service;
+}
+
+/** The lines of a load that must go wrong. */
+export function mistakesOf(args: readonly string[], world?: World): readonly string[] {
+  const loaded = loadWith(args, world);
+  if (loaded.kind !== "mistakes") throw new Error(JSON.stringify(loaded, null, 2));
+  return loaded.lines;
+}
+
+export function warningsOf(args: readonly string[], world?: World): readonly string[] {
+  const loaded = loadWith(args, world);
+  if (loaded.kind !== "run") throw new Error(JSON.stringify(loaded, null, 2));
+  return loaded.warnings;
+}

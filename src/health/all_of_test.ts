@@ -1,0 +1,36 @@
+import { assertEquals } from "@std/assert";
+import type { Probe, ProbeResult } from "../failover/ports.ts";
+import { allOf } from "./all_of.ts";
+
+const upstream = { name: "a", address: { kind: "tcp", host: "::1", port: 1 }, rank: 0 } as const;
+const context = { lastActive: "b", epoch: 3 };
+const { signal } = new AbortController();
+
+/** A probe with a fixed answer that notes what it was asked. */
+function answer(result: Omit<ProbeResult, "tookMs">, asked: string[] = []): Probe {
+  return (...question) => {
+    assertEquals(question, [upstream, context, signal]);
+    asked.push(result.reason);
+    return Promise.resolve({ ...result, tookMs: 10 });
+  };
+}
+
+const connects = { passed: true, reason: "connected", evidence: "passed" } as const;
+const denies = { passed: false, reason: "in recovery", evidence: "denied" } as const;
+const refuses = { passed: false, reason: "refused", evidence: "refused" } as const;
+
+Deno.test("joined probes pass when all pass, and take the time of all", async () => {
+  const probe = allOf(answer(connects), answer({ ...connects, reason: "check passed" }));
+  assertEquals(await probe(upstream, context, signal), {
+    ...connects,
+    reason: "check passed",
+    tookMs: 20,
+  });
+});
+
+Deno.test("joined probes answer with the first failure and ask no further", async () => {
+  const asked: string[] = [];
+  const probe = allOf(answer(connects, asked), answer(denies, asked), answer(refuses, asked));
+  assertEquals(await probe(upstream, context, signal), { ...denies, tookMs: 20 });
+  assertEquals(asked, ["connected", "in recovery"]);
+});

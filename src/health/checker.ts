@@ -1,0 +1,164 @@
+/**
+ * Asks every upstream how it is, on a schedule, and posts what it hears. Decides nothing: what a
+ * failure means is the machine's business.
+ *
+ * The interval counts from the start of one question to the start of the next: what a silent upstream
+ * takes for its deadline is not added to it. A question that takes longer than the interval is followed
+ * by the next at once, never overlapped by it.
+ */
+import type { Clock } from "../base/clock.ts";
+import { formatDuration } from "../base/duration.ts";
+import type { Checks, Probe, ProbeContext, ProbeResult } from "../failover/ports.ts";
+import type { Upstream } from "../failover/upstream.ts";
+
+export interface CheckerSettings {
+  readonly upstreams: readonly Upstream[];
+  readonly probe: Probe;
+  /** From one question to the next, in the steady pace. */
+  readonly intervalMs: number;
+  /** The same while a verdict is in doubt; the shorter of the two holds. */
+  readonly doubtMs: number;
+  /** A probe that says nothing for so long breaks its contract: it counts as silent and is left. */
+  readonly probeMaxMs: number;
+}
+
+/** The world as the checker is handed it. */
+export interface CheckerContext {
+  readonly clock: Clock;
+  /** At least 0, less than 1. */
+  readonly random: () => number;
+  /** What a check program may know, asked for at each probe. */
+  readonly context: () => ProbeContext;
+  /** Given each result, in order; may call `now` and `pace` back. */
+  readonly post: (upstream: string, result: ProbeResult) => void;
+}
+
+type Pace = Parameters<Checks["pace"]>[1];
+
+/** Part of the interval by which each wait differs, so that proxies do not march in step. */
+const JITTER = 0.05;
+
+/** Probes from the moment it is made until it is disposed of. */
+export class Checker implements Checks, AsyncDisposable {
+  /** Resolves after disposal; rejects if a probe or `post` threw, which is a bug. */
+  readonly finished: Promise<void>;
+  readonly #schedules: ReadonlyMap<string, Schedule>;
+
+  constructor(settings: CheckerSettings, context: CheckerContext) {
+    const schedules = settings.upstreams.map((upstream) =>
+      [upstream.name, new Schedule(upstream, settings, context)] as const
+    );
+    this.#schedules = new Map(schedules);
+    this.finished = Promise.all(schedules.map(([, schedule]) => schedule.finished)).then(() => {});
+  }
+
+  now(upstream: string): void {
+    this.#of(upstream).askNow();
+  }
+
+  pace(upstream: string, pace: Pace): void {
+    this.#of(upstream).setPace(pace);
+  }
+
+  /** Calls off the probes under way and waits for them; nothing is posted after this was called. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const schedule of this.#schedules.values()) schedule.stop();
+    await this.finished;
+  }
+
+  #of(upstream: string): Schedule {
+    const schedule = this.#schedules.get(upstream);
+    if (schedule === undefined) throw new Error(`No upstream is named "${upstream}"`);
+    return schedule;
+  }
+}
+
+/** The questions to one upstream: ask, post, rest, and again. */
+class Schedule {
+  /** Resolves after `stop`; rejects if a probe or `post` threw. */
+  readonly finished: Promise<void>;
+  readonly #upstream: Upstream;
+  readonly #settings: CheckerSettings;
+  readonly #context: CheckerContext;
+  #pace: Pace = "steady";
+  #stopped = false;
+  #startedAt = 0;
+  /** True from a wish for a question until that question begins. */
+  #wanted = false;
+  #probing = new AbortController();
+  /** Set while resting. */
+  #rest: { readonly wake: () => void; cancelTimer: () => void } | undefined;
+
+  constructor(upstream: Upstream, settings: CheckerSettings, context: CheckerContext) {
+    this.#upstream = upstream;
+    this.#settings = settings;
+    this.#context = context;
+    // Not before our maker is done: whoever gets the results is made after us.
+    this.finished = Promise.resolve().then(() => this.#live());
+  }
+
+  askNow(): void {
+    this.#wanted = true;
+    this.#rest?.wake();
+  }
+
+  setPace(pace: Pace): void {
+    if (pace === this.#pace) return;
+    this.#pace = pace;
+    if (this.#rest === undefined) return;
+    this.#rest.cancelTimer();
+    this.#rest.cancelTimer = this.#setTimer(this.#rest.wake);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#probing.abort();
+    this.askNow();
+  }
+
+  async #live(): Promise<void> {
+    while (!this.#stopped) {
+      this.#wanted = false;
+      this.#startedAt = this.#context.clock.now();
+      const result = await this.#ask();
+      if (this.#stopped) return;
+      this.#context.post(this.#upstream.name, result);
+      if (!this.#wanted) await this.#restUntilDue();
+    }
+  }
+
+  async #ask(): Promise<ProbeResult> {
+    const { clock, context } = this.#context;
+    const { probe, probeMaxMs } = this.#settings;
+    this.#probing = new AbortController();
+    const overdue = Promise.withResolvers<ProbeResult>();
+    const cancelTimer = clock.after(probeMaxMs, () => {
+      const reason = `no answer from the check within ${formatDuration(probeMaxMs)}`;
+      overdue.resolve({ passed: false, tookMs: probeMaxMs, reason, evidence: "silent" });
+      this.#probing.abort();
+    });
+    try {
+      const answer = probe(this.#upstream, context(), this.#probing.signal);
+      return await Promise.race([answer, overdue.promise]);
+    } finally {
+      cancelTimer();
+    }
+  }
+
+  async #restUntilDue(): Promise<void> {
+    const rested = Promise.withResolvers<void>();
+    this.#rest = { wake: rested.resolve, cancelTimer: this.#setTimer(rested.resolve) };
+    await rested.promise;
+    this.#rest.cancelTimer();
+    this.#rest = undefined;
+  }
+
+  /** Sets the timer for the next question, which is due since `#startedAt`. */
+  #setTimer(wake: () => void): () => void {
+    const { intervalMs, doubtMs } = this.#settings;
+    const { clock, random } = this.#context;
+    const paceMs = this.#pace === "steady" ? intervalMs : Math.min(intervalMs, doubtMs);
+    const jitter = 1 + JITTER * (2 * random() - 1);
+    return clock.after(this.#startedAt + paceMs * jitter - clock.now(), wake);
+  }
+}

@@ -1,0 +1,26 @@
+/**
+ * The probe that asks whether an upstream accepts connections: connects and closes at once. It sends
+ * nothing and reads nothing, so a server that accepts and then says nothing passes.
+ */
+import type { Clock } from "../base/clock.ts";
+import { dial } from "../base/dial.ts";
+import { Fault, FAULTS } from "../base/fault.ts";
+import type { Probe } from "../failover/ports.ts";
+
+/** Makes the probe. `timeoutMs` is for the whole attempt, the look-up of the name included. */
+export function tcpProbe(timeoutMs: number, clock: Clock): Probe {
+  return async function probeByConnecting(upstream, _context, signal) {
+    const startedAt = clock.now();
+    const outcome = await dial(upstream.address, { clock, timeoutMs, signal });
+    const tookMs = clock.now() - startedAt;
+    if (outcome === undefined) {
+      return { passed: false, tookMs, reason: "connect was called off", evidence: "silent" };
+    }
+    if (outcome instanceof Fault) {
+      const evidence = FAULTS[outcome.fault].hard ? "refused" : "silent";
+      return { passed: false, tookMs, reason: outcome.message, evidence };
+    }
+    outcome.close();
+    return { passed: true, tookMs, reason: "connected", evidence: "passed" };
+  };
+}

@@ -1,0 +1,69 @@
+/**
+ * The probe that asks the operator's check program. Its only argument is the upstream as the operator
+ * wrote it; exit code 0 means usable.
+ *
+ * A program that passes every two seconds would fill the log: what it prints is passed on only when
+ * its answer about an upstream is not the one it gave before.
+ */
+import type { Publish } from "../events/events.ts";
+import type { Probe, ProbeResult } from "../failover/ports.ts";
+import type { Ending, Programs } from "./program.ts";
+
+export interface CheckSettings {
+  readonly path: string;
+  /** More than 0: a check always has a deadline. */
+  readonly timeoutMs: number;
+  /** Name of the service, told to the program. */
+  readonly service: string;
+}
+
+/**
+ * Makes the probe. The program finds in its environment `FAILOVER_ACTIVE` (empty before the first
+ * promotion), `FAILOVER_EPOCH` and `FAILOVER_SERVICE`.
+ */
+export function scriptProbe(settings: CheckSettings, programs: Programs, publish: Publish): Probe {
+  const answers = new Map<string, string>();
+
+  return async function probeByProgram(upstream, context, signal) {
+    const lines: string[] = [];
+    const ending = await programs.run({
+      path: settings.path,
+      args: [upstream.name],
+      env: {
+        FAILOVER_ACTIVE: context.lastActive ?? "",
+        FAILOVER_EPOCH: String(context.epoch),
+        FAILOVER_SERVICE: settings.service,
+      },
+      timeoutMs: settings.timeoutMs,
+      signal,
+      say: (line) => lines.push(line),
+    });
+    if (ending.how !== "aborted" && answers.get(upstream.name) !== ending.reason) {
+      answers.set(upstream.name, ending.reason);
+      for (const line of lines) {
+        publish({ type: "program.said", program: settings.path, upstream: upstream.name, line });
+      }
+    }
+    return judge(ending, lines.at(-1));
+  };
+}
+
+/** Only a program that ran to its end has said something about the upstream. */
+function judge(ending: Ending, lastLine: string | undefined): ProbeResult {
+  const passed = ending.code === 0;
+  const because = passed || lastLine === undefined ? "" : `: ${lastLine}`;
+  return {
+    passed,
+    tookMs: ending.tookMs,
+    reason: passed ? "check passed" : `check ${ending.reason}${because}`,
+    evidence: passed ? "passed" : EVIDENCE[ending.how],
+  };
+}
+
+const EVIDENCE = {
+  exited: "denied",
+  signalled: "denied",
+  notStarted: "denied",
+  timedOut: "silent",
+  aborted: "silent",
+} as const;

@@ -1,0 +1,111 @@
+import { assertEquals } from "@std/assert";
+import { type Clock, ManualClock, realClock } from "../base/clock.ts";
+import type { Event } from "../events/events.ts";
+import type { ProbeContext, ProbeResult } from "../failover/ports.ts";
+import { scriptProbe } from "./check.ts";
+import { KILL_GRACE_MS, Programs } from "./program.ts";
+import { Folder } from "./testing.ts";
+
+/** A check program, asked like the real one. */
+class Check implements AsyncDisposable {
+  readonly said: string[] = [];
+  readonly stop = new AbortController();
+  readonly #programs: Programs;
+  readonly #ask: (name: string, context: ProbeContext) => Promise<ProbeResult>;
+
+  private constructor(readonly folder: Folder, path: string, clock: Clock) {
+    this.#programs = new Programs(clock);
+    const publish = (event: Event) => {
+      if (event.type !== "program.said") throw new Error(`unexpected ${event.type}`);
+      this.said.push(`${event.upstream}: ${event.line}`);
+    };
+    const settings = { path, timeoutMs: 5_000, service: "db" };
+    const probe = scriptProbe(settings, this.#programs, publish);
+    this.#ask = (name, context) => {
+      const address = { kind: "tcp", host: "127.0.0.1", port: 1 } as const;
+      return probe({ name, address, rank: 0 }, context, this.stop.signal);
+    };
+  }
+
+  static async write(body: string, clock: Clock = realClock): Promise<Check> {
+    const folder = await Folder.make();
+    return new Check(folder, await folder.script("check", body), clock);
+  }
+
+  ask(name = "a:1", context: ProbeContext = { lastActive: "b:2", epoch: 7 }): Promise<ProbeResult> {
+    return this.#ask(name, context);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#programs[Symbol.asyncDispose]();
+    await this.folder[Symbol.asyncDispose]();
+  }
+}
+
+Deno.test("a check program is told the upstream and the present state", async () => {
+  await using check = await Check.write(
+    'echo "$#|$1|$FAILOVER_ACTIVE|$FAILOVER_EPOCH|$FAILOVER_SERVICE"',
+  );
+  const result = await check.ask();
+  assertEquals(result, { ...result, passed: true, reason: "check passed", evidence: "passed" });
+  assertEquals(check.said, ["a:1: 1|a:1|b:2|7|db"]);
+});
+
+Deno.test("before the first promotion a check program is told that none is active", async () => {
+  await using check = await Check.write('test "${FAILOVER_ACTIVE-unset}" = ""');
+  assertEquals((await check.ask("a:1", { lastActive: undefined, epoch: 0 })).passed, true);
+});
+
+Deno.test("a check program that exits with non-zero denies, with its last line", async () => {
+  await using check = await Check.write("echo looking; echo 'in recovery'; exit 3");
+  const { passed, reason, evidence } = await check.ask();
+  assertEquals([passed, evidence], [false, "denied"]);
+  assertEquals(reason, "check exited with 3: in recovery");
+});
+
+Deno.test("a check program that dies, or cannot start, denies", async () => {
+  await using check = await Check.write("kill -9 $$");
+  const died = await check.ask();
+  assertEquals([died.evidence, died.reason], ["denied", "check was ended by SIGKILL"]);
+  await Deno.remove(`${check.folder.path}/check`);
+  const gone = await check.ask();
+  assertEquals(gone.evidence, "denied");
+  assertEquals(
+    gone.reason,
+    "check could not be started: it, or the interpreter it names, is missing",
+  );
+});
+
+Deno.test("a check program that hangs is silent", async () => {
+  const clock = new ManualClock();
+  await using check = await Check.write('read line <"$(dirname "$0")/held"', clock);
+  const held = await check.folder.fifo("held");
+  const asking = check.ask();
+  // Opens when the program reads, so it is running and waits.
+  using _ = await Deno.open(held, { write: true });
+  await clock.advance(5_000);
+  await clock.advance(KILL_GRACE_MS);
+  const { passed, reason, evidence } = await asking;
+  assertEquals([passed, evidence, reason], [false, "silent", "check did not end within 5s"]);
+});
+
+Deno.test("a check that is called off fails without evidence and is not quoted", async () => {
+  await using check = await Check.write('echo looking; read line <"$(dirname "$0")/held"');
+  const held = await check.folder.fifo("held");
+  const asking = check.ask();
+  using _ = await Deno.open(held, { write: true });
+  check.stop.abort();
+  const { passed, reason, evidence } = await asking;
+  assertEquals([passed, evidence], [false, "silent"]);
+  assertEquals(reason, "check was called off: looking");
+  assertEquals(check.said, []);
+});
+
+Deno.test("a check program is quoted only when its answer about an upstream changes", async () => {
+  await using check = await Check.write(`
+    cd "$(dirname "$0")"; echo x >>"$1.count"
+    n=$(($(wc -l <"$1.count"))); echo "answer $n"; test $n -ne 3`);
+  for (let n = 0; n < 5; n++) await check.ask("a");
+  await check.ask("b");
+  assertEquals(check.said, ["a: answer 1", "a: answer 3", "a: answer 4", "b: answer 1"]);
+});

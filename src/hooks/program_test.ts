@@ -1,0 +1,224 @@
+import { assert, assertEquals, assertLess } from "@std/assert";
+import { type Clock, ManualClock, realClock } from "../base/clock.ts";
+import { LINE_MAX, OUTPUT_MAX } from "./output.ts";
+import { type Ending, KILL_GRACE_MS, Programs, type Run } from "./program.ts";
+import { Folder, Heard } from "./testing.ts";
+
+/** One run of a shell script, and what it said. */
+class Story implements AsyncDisposable {
+  readonly heard = new Heard();
+  readonly stop = new AbortController();
+  readonly programs: Programs;
+  #scripts = 0;
+
+  private constructor(readonly folder: Folder, clock: Clock) {
+    this.programs = new Programs(clock);
+  }
+
+  static async begin(clock: Clock = realClock): Promise<Story> {
+    return new Story(await Folder.make(), clock);
+  }
+
+  async run(body: string, changes: Partial<Run> = {}): Promise<Ending> {
+    const path = await this.folder.script(`script${++this.#scripts}`, body);
+    return await this.programs.run({
+      path,
+      args: [],
+      env: {},
+      timeoutMs: 0,
+      signal: this.stop.signal,
+      say: this.heard.say,
+      ...changes,
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.programs[Symbol.asyncDispose]();
+    await this.folder[Symbol.asyncDispose]();
+  }
+}
+
+Deno.test("a program gets arguments and environment, and its exit code comes back", async () => {
+  await using story = await Story.begin();
+  const ending = await story.run('echo "$1|$2|$GREETING|${PATH:+path}"; echo bad >&2; exit 3', {
+    args: ["a b", "*"],
+    env: { GREETING: "hello" },
+  });
+  assertEquals(ending, { how: "exited", code: 3, tookMs: ending.tookMs, reason: "exited with 3" });
+  assertEquals(story.heard.lines.toSorted(), ["a b|*|hello|path", "bad"]);
+  assertEquals(story.programs.running, 0);
+});
+
+Deno.test("a program that ends by a signal of its own says which", async () => {
+  await using story = await Story.begin();
+  const { how, reason, code } = await story.run("kill -SEGV $$");
+  assertEquals([how, reason, code], ["signalled", "was ended by SIGSEGV", undefined]);
+});
+
+Deno.test("a program that is missing, or whose interpreter is, does not start", async () => {
+  await using story = await Story.begin();
+  const missing = await story.run("", { path: "/no/such/program" });
+  assertEquals(missing.how, "notStarted");
+  assertEquals(
+    missing.reason,
+    "could not be started: it, or the interpreter it names, is missing",
+  );
+  const folder = await story.run("", { path: "/" });
+  assertEquals(folder.reason, "could not be started: permission denied");
+});
+
+Deno.test("a bare name is a file here, not a program of the PATH", async () => {
+  await using story = await Story.begin();
+  assertEquals((await story.run("", { path: "true" })).how, "notStarted");
+});
+
+Deno.test("a program that hangs is ended at its deadline, with its group", async () => {
+  const clock = new ManualClock();
+  await using story = await Story.begin(clock);
+  const fifo = await story.folder.fifo("held");
+  const running = story.run('exec 3>"$1"; sleep 1000 & echo up >&3; wait', {
+    args: [fifo],
+    timeoutMs: 5_000,
+  });
+  const held = await Deno.open(fifo);
+  assertEquals(await held.read(new Uint8Array(16)), 3);
+  await clock.advance(4_999);
+  assertEquals(story.programs.running, 1);
+  await clock.advance(1);
+  const ending = await running;
+  assertEquals([ending.how, ending.reason], ["timedOut", "did not end within 5s"]);
+  assertEquals(ending.tookMs, 5_000);
+  assertEquals(clock.pending, 0);
+  assertEquals(await new Response(held.readable).text(), "");
+});
+
+Deno.test("a program that ignores SIGTERM is killed after the grace, children and all", async () => {
+  const clock = new ManualClock();
+  await using story = await Story.begin(clock);
+  const fifo = await story.folder.fifo("held");
+  const script = `exec 3>"$1"
+    (trap 'echo child asked' TERM; echo child up; while :; do sleep 1000 & wait; done) &
+    trap 'echo parent asked' TERM; echo parent up; while :; do wait; done`;
+  const running = story.run(script, { args: [fifo], timeoutMs: 1_000 });
+  const gone = Deno.readTextFile(fifo);
+  await Promise.all([story.heard.first("child up"), story.heard.first("parent up")]);
+  await clock.advance(1_000);
+  await Promise.all([story.heard.first("child asked"), story.heard.first("parent asked")]);
+  await clock.advance(KILL_GRACE_MS - 1);
+  assertEquals(story.programs.running, 1);
+  await clock.advance(1);
+  const ending = await running;
+  assertEquals([ending.how, ending.reason], ["timedOut", "did not end within 1s"]);
+  assertEquals(await gone, "");
+});
+
+Deno.test("a child that ignores SIGTERM is killed although its parent obeyed", async () => {
+  const clock = new ManualClock();
+  await using story = await Story.begin(clock);
+  const fifo = await story.folder.fifo("held");
+  const script =
+    `exec 3>"$1"; (trap 'echo asked' TERM; echo up; while :; do sleep 1000; done) & wait`;
+  const running = story.run(script, { args: [fifo], timeoutMs: 1_000 });
+  const gone = Deno.readTextFile(fifo);
+  await story.heard.first("up");
+  await clock.advance(1_000);
+  await story.heard.first("asked");
+  await clock.advance(KILL_GRACE_MS);
+  assertEquals((await running).how, "timedOut");
+  assertEquals(await gone, "");
+});
+
+Deno.test("a program without a deadline may run for as long as it likes", async () => {
+  const clock = new ManualClock();
+  await using story = await Story.begin(clock);
+  const go = await story.folder.fifo("go");
+  const running = story.run('echo up; read line <"$1"', { args: [go], timeoutMs: 0 });
+  await story.heard.first("up");
+  await clock.advance(24 * 3_600_000);
+  assertEquals(clock.pending, 0);
+  await Deno.writeTextFile(go, "go\n");
+  assertEquals((await running).code, 0);
+});
+
+Deno.test("a program that is called off ends with its group", async () => {
+  await using story = await Story.begin();
+  const fifo = await story.folder.fifo("held");
+  const running = story.run('exec 3>"$1"; sleep 1000 & echo up; wait', { args: [fifo] });
+  const gone = Deno.readTextFile(fifo);
+  await story.heard.first("up");
+  story.stop.abort();
+  const ending = await running;
+  assertEquals([ending.how, ending.reason], ["aborted", "was called off"]);
+  assertEquals(await gone, "");
+  assertEquals((await story.run("echo never")).how, "aborted");
+  assertEquals(story.heard.lines.includes("never"), false);
+});
+
+Deno.test("a job left in the background neither delays the end nor is ended", async () => {
+  await using story = await Story.begin();
+  const [go, did] = [await story.folder.fifo("go"), await story.folder.fifo("did")];
+  const ending = await story.run('(read line <"$1"; echo "did $line" >"$2") & exit 0', {
+    args: [go, did],
+    timeoutMs: 60_000,
+  });
+  assertEquals(ending.code, 0);
+  await Deno.writeTextFile(go, "it\n");
+  assertEquals(await Deno.readTextFile(did), "did it\n");
+});
+
+Deno.test("what is printed on the way out is still heard", async () => {
+  // On a clock that stands still only the end of the output lets the run end.
+  await using story = await Story.begin(new ManualClock());
+  const ending = await story.run("(sleep 0.05; echo last words) & exit 0");
+  assertEquals([ending.code, story.heard.lines], [0, ["last words"]]);
+});
+
+Deno.test("output comes line by line while the program runs", async () => {
+  await using story = await Story.begin();
+  const running = story.run("printf 'on'; printf 'e\\r\\n\\n  \\ntwo\\n'; sleep 1000; echo never");
+  assertEquals(await story.heard.first("two"), "two");
+  assertEquals(story.heard.lines, ["one", "two"]);
+  story.stop.abort();
+  await running;
+});
+
+Deno.test("output without a last line end is not lost", async () => {
+  await using story = await Story.begin();
+  await story.run("printf 'a\\nlast'; printf oops >&2");
+  assertEquals(story.heard.lines.toSorted(), ["a", "last", "oops"]);
+});
+
+Deno.test("ten thousand lines arrive in order up to the limit", async () => {
+  await using story = await Story.begin();
+  await story.run("i=0; while [ $i -lt 10000 ]; do echo $i; i=$((i+1)); done");
+  assertEquals(
+    story.heard.lines.slice(0, 10_000),
+    Array.from({ length: 10_000 }, (_, i) => `${i}`),
+  );
+});
+
+Deno.test("a program that prints 50 MB is not stalled, and little of it is kept", async () => {
+  await using story = await Story.begin();
+  const ending = await story.run("yes | head -c 50000000; head -c 50000000 /dev/zero >&2; exit 7");
+  assertEquals(ending.code, 7);
+  const kept = story.heard.lines.reduce((sum, line) => sum + line.length + 1, 0);
+  assertLess(kept, OUTPUT_MAX + LINE_MAX);
+  const cuts = story.heard.lines.filter((line) => line === "(output cut after 64 KB)");
+  assertEquals(cuts.length, 1);
+});
+
+Deno.test("a long line is cut to its beginning", async () => {
+  await using story = await Story.begin();
+  await story.run("head -c 5000 /dev/zero | tr '\\0' x; echo; echo next");
+  assertEquals(story.heard.lines, ["x".repeat(LINE_MAX) + " …", "next"]);
+});
+
+Deno.test("disposing of all programs ends those that run and starts no more", async () => {
+  await using story = await Story.begin();
+  const running = [story.run("echo up $$; sleep 1000"), story.run("echo up $$; sleep 1000")];
+  await story.heard.first("up");
+  await story.programs[Symbol.asyncDispose]();
+  assertEquals((await Promise.all(running)).map(({ how }) => how), ["aborted", "aborted"]);
+  assertEquals((await story.run("exit 0")).how, "aborted");
+  assert(story.programs.running === 0);
+});

@@ -1,0 +1,55 @@
+/** Scripts on disk for the tests of this room, and a way to wait for what they print. */
+
+/** A folder that is removed with all in it when its scope ends. */
+export class Folder implements AsyncDisposable {
+  private constructor(readonly path: string) {}
+
+  static async make(): Promise<Folder> {
+    return new Folder(await Deno.makeTempDir({ prefix: "failover-hooks-" }));
+  }
+
+  /** Writes a file; executable unless `mode` says otherwise. Returns its path. */
+  async write(name: string, text: string, mode = 0o755): Promise<string> {
+    const path = `${this.path}/${name}`;
+    await Deno.writeTextFile(path, text);
+    await Deno.chmod(path, mode);
+    return path;
+  }
+
+  /** Writes an executable shell script. */
+  script(name: string, body: string): Promise<string> {
+    return this.write(name, `#!/bin/sh\n${body}\n`);
+  }
+
+  /**
+   * Makes a named pipe. Reading it to its end waits until every process that holds it for writing is
+   * gone; a script takes hold, for itself and its children, by `exec 3>"$1"`.
+   */
+  async fifo(name: string): Promise<string> {
+    const path = `${this.path}/${name}`;
+    const { success } = await new Deno.Command("mkfifo", { args: [path] }).output();
+    if (!success) throw new Error(`Cannot make the pipe ${path}`);
+    return path;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.path, { recursive: true });
+  }
+}
+
+/** What was said, and a promise for the first thing that begins in a certain way. */
+export class Heard {
+  readonly lines: string[] = [];
+  readonly #waiting: { start: string; resolve: (line: string) => void }[] = [];
+
+  readonly say = (line: string): void => {
+    this.lines.push(line);
+    for (const { start, resolve } of this.#waiting) if (line.startsWith(start)) resolve(line);
+  };
+
+  first(start: string): Promise<string> {
+    const line = this.lines.find((line) => line.startsWith(start));
+    if (line !== undefined) return Promise.resolve(line);
+    return new Promise((resolve) => this.#waiting.push({ start, resolve }));
+  }
+}

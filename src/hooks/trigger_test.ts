@@ -1,0 +1,174 @@
+import { assertEquals } from "@std/assert";
+import { realClock } from "../base/clock.ts";
+import type { Event } from "../events/events.ts";
+import type { Promotion } from "../failover/ports.ts";
+import { Programs } from "./program.ts";
+import { Folder, Heard } from "./testing.ts";
+import { ProgramTriggers } from "./trigger.ts";
+
+const promotion: Promotion = {
+  move: "failover",
+  id: "id-1",
+  epoch: 7,
+  from: "a:1",
+  to: "b:2",
+  reason: "a:1 is down: connection refused",
+};
+const never = new AbortController().signal;
+
+/** A directory of triggers and the story of its runs, one line an event. */
+class Scene implements AsyncDisposable {
+  readonly heard = new Heard();
+  readonly triggers: ProgramTriggers;
+  readonly #programs = new Programs(realClock);
+
+  private constructor(readonly folder: Folder, timeoutMs: number) {
+    const settings = { path: folder.path, timeoutMs, service: "db", warnings: [] };
+    const publish = (event: Event) => this.heard.say(this.#line(event));
+    this.triggers = new ProgramTriggers(settings, this.#programs, publish);
+  }
+
+  static async begin(timeoutMs = 0): Promise<Scene> {
+    return new Scene(await Folder.make(), timeoutMs);
+  }
+
+  #line(event: Event): string {
+    const name = (path: string) => path.replace(this.folder.path, "").replace("/", "");
+    switch (event.type) {
+      case "trigger.started":
+        return `started ${name(event.program)} ${event.epoch}`;
+      case "trigger.finished":
+        return `finished ${name(event.program)} ${event.epoch}`;
+      case "trigger.failed":
+        return `failed ${name(event.program)} ${event.epoch} ${event.reason}`;
+      case "program.said":
+        return `said ${name(event.program)} ${event.upstream} ${event.line}`;
+      case "config.warned":
+        return `warned ${name(event.warning)}`;
+      default:
+        throw new Error(`unexpected ${event.type}`);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#programs[Symbol.asyncDispose]();
+    await this.folder[Symbol.asyncDispose]();
+  }
+}
+
+Deno.test("a trigger is told all of a promotion", async () => {
+  await using scene = await Scene.begin();
+  await scene.folder.script("one", 'echo "$#|$1"; env | grep ^FAILOVER_ | LC_ALL=C sort');
+  await scene.triggers.run(promotion, never);
+  assertEquals(scene.heard.lines, [
+    "started one 7",
+    "said one b:2 1|b:2",
+    "said one b:2 FAILOVER_EPOCH=7",
+    "said one b:2 FAILOVER_EVENT=failover",
+    "said one b:2 FAILOVER_EVENT_ID=id-1",
+    "said one b:2 FAILOVER_FROM=a:1",
+    "said one b:2 FAILOVER_REASON=a:1 is down: connection refused",
+    "said one b:2 FAILOVER_SERVICE=db",
+    "said one b:2 FAILOVER_TO=b:2",
+    "finished one 7",
+  ]);
+});
+
+Deno.test("triggers run in the order of their names, and a failing one stops nothing", async () => {
+  await using scene = await Scene.begin();
+  await scene.folder.script("2", 'test -z "$FAILOVER_FROM"');
+  await scene.folder.script("1", "exit 3");
+  await scene.folder.write("3", "#!/no/such/shell\n");
+  await scene.folder.script("4", "kill -9 $$");
+  await scene.folder.script("5", "exit 0");
+  await scene.triggers.run({ ...promotion, from: undefined }, never);
+  assertEquals(scene.heard.lines, [
+    'warned 3: names an interpreter that is missing: "/no/such/shell"; it will not run',
+    ...["started 1 7", "failed 1 7 exited with 3"],
+    ...["started 2 7", "finished 2 7"],
+    ...["started 4 7", "failed 4 7 was ended by SIGKILL"],
+    ...["started 5 7", "finished 5 7"],
+  ]);
+});
+
+Deno.test("a trigger past its deadline fails and the next one runs", async () => {
+  await using scene = await Scene.begin(100);
+  await scene.folder.script("1", "sleep 1000");
+  await scene.folder.script("2", "exit 0");
+  await scene.triggers.run(promotion, never);
+  assertEquals(scene.heard.lines, [
+    ...["started 1 7", "failed 1 7 did not end within 100ms"],
+    ...["started 2 7", "finished 2 7"],
+  ]);
+});
+
+Deno.test("calling triggers off ends the running one and skips the rest", async () => {
+  await using scene = await Scene.begin();
+  await scene.folder.script("1", "echo up; sleep 1000");
+  await scene.folder.script("2", "exit 0");
+  const stop = new AbortController();
+  const running = scene.triggers.run(promotion, stop.signal);
+  await scene.heard.first("said 1 b:2 up");
+  stop.abort();
+  await running;
+  assertEquals(scene.heard.lines.slice(2), ["failed 1 7 was called off"]);
+});
+
+Deno.test("triggers of two promotions never overlap", async () => {
+  await using scene = await Scene.begin();
+  const go = await scene.folder.fifo(".go");
+  await scene.folder.script("1", 'echo up; read line <"$(dirname "$0")/.go"');
+  const first = scene.triggers.run(promotion, never);
+  const second = scene.triggers.run({ ...promotion, epoch: 8 }, never);
+  await scene.heard.first("said 1 b:2 up");
+  await Deno.writeTextFile(go, "go\n");
+  await first;
+  await scene.heard.first("started 1 8");
+  await Deno.writeTextFile(go, "go\n");
+  await second;
+  assertEquals(scene.heard.lines, [
+    ...["started 1 7", "said 1 b:2 up", "finished 1 7"],
+    ...["started 1 8", "said 1 b:2 up", "finished 1 8"],
+  ]);
+});
+
+Deno.test("a promotion that is called off while it waits for its turn runs nothing", async () => {
+  await using scene = await Scene.begin();
+  await scene.folder.script("1", "exit 0");
+  const stop = new AbortController();
+  const first = scene.triggers.run(promotion, never);
+  const second = scene.triggers.run({ ...promotion, epoch: 8 }, stop.signal);
+  stop.abort();
+  await Promise.all([first, second]);
+  assertEquals(scene.heard.lines, ["started 1 7", "finished 1 7"]);
+});
+
+Deno.test("a directory of triggers is read anew, and its flaws are said once", async () => {
+  await using scene = await Scene.begin();
+  await scene.folder.write("plain", "#!/bin/sh\n", 0o644);
+  await scene.triggers.run(promotion, never);
+  await scene.folder.script("late", "exit 0");
+  await scene.triggers.run({ ...promotion, epoch: 8 }, never);
+  assertEquals(scene.heard.lines, [
+    "warned plain: is not executable (chmod +x it); it will not run",
+    "warned : has no program to run",
+    ...["started late 8", "finished late 8"],
+  ]);
+});
+
+Deno.test("a trigger that went missing fails the promotion's trigger, not the promotion", async () => {
+  await using scene = await Scene.begin();
+  const settings = {
+    path: `${scene.folder.path}/gone`,
+    timeoutMs: 0,
+    service: "db",
+    warnings: [],
+  };
+  await using programs = new Programs(realClock);
+  const events: Event[] = [];
+  const triggers = new ProgramTriggers(settings, programs, (event) => events.push(event));
+  await triggers.run(promotion, never);
+  const { path: program } = settings;
+  const reason = `${program}: no such file`;
+  assertEquals(events, [{ type: "trigger.failed", program, epoch: 7, reason, tookMs: 0 }]);
+});
