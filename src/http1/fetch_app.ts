@@ -105,7 +105,10 @@ const FRAMING_FIELDS = new Set([
 ]);
 
 /** Writes a `Response` out. Rejects with a Fault, or with what the response's stream failed with. */
-export async function sendResponse(exchange: Exchange, response: Response): Promise<void> {
+export async function sendResponse(
+  exchange: Pick<Exchange, "respond" | "send">,
+  response: Response,
+): Promise<void> {
   const out = exchange.respond(response.status, response.statusText || reasonOf(response.status));
   for (const [name, value] of response.headers) {
     if (!FRAMING_FIELDS.has(name)) out.line(name, value);
