@@ -43,7 +43,7 @@ declare module "@std/assert" {
   export function unreachable(reason?: string): never;
 }
 
-declare module "@std/async" {
+declare module "@std/async/deadline" {
   export interface DeadlineOptions {
     signal?: AbortSignal;
   }

@@ -1,58 +1,75 @@
 /**
- * The command line, read as getopt_long(3) does: `--port 80`, `--port=80`, `-p 80`, `-p80`.
- *
- * Not by `@std/cli/parse-args`: it takes `--json-logs=maybe` for yes, eats the word `true` behind a flag
- * without value, and reads `-Ha:1` as the flags H and a.
+ * The command line, by `@std/cli/parse-args`. Two spellings that it reads otherwise than a user of other
+ * programs means are brought into its own first: a letter with its value attached (`-p80`), and a switch
+ * with a value (`--json-logs=off`), which it would take for yes whatever it says.
  */
+import { parseArgs } from "@std/cli/parse-args";
 import { didYouMean, type Given, type Layer } from "./given.ts";
 import { quote } from "./kinds.ts";
 import { flagOf, type Key, KEYS, optionOf } from "./options.ts";
 
-const BY_FLAG = new Map(KEYS.map((key) => [flagOf(key), key]));
-const BY_LETTER = new Map(KEYS.map((key) => [optionOf(key).short, key]));
+const isSwitch = (key: Key) => optionOf(key).kind.metavar === "";
+const nameOf = (key: Key) => flagOf(key).slice("--".length);
+const SWITCHES = KEYS.filter(isSwitch);
+const VALUED = KEYS.filter((key) => !isSwitch(key));
+const LETTERS = new Map(KEYS.map((key) => [optionOf(key).short, key]));
 
 /** Reads all arguments; each mistake is one line. */
 export function readFlags(args: readonly string[]): { layer: Layer; mistakes: string[] } {
-  const entries = new Map<Key, Given>();
   const mistakes: string[] = [];
-  for (let i = 0; i < args.length; i++) {
-    const arg = args[i]!;
-    // Runners such as `deno task` hand their own separator on.
-    if (arg === "--") continue;
-    const long = /^(--[^=]+)(?:=(.*))?$/s.exec(arg);
-    const short = /^-([A-Za-z])=?(.+)?$/s.exec(arg);
-    if (long === null && short === null) {
-      mistakes.push(`Cannot use the argument ${quote(arg)}: every option begins with - or --`);
-      continue;
-    }
-    const spelling = long?.[1] ?? `-${short![1]}`;
-    const key = long !== null ? BY_FLAG.get(spelling) : BY_LETTER.get(short![1]);
-    let value = long !== null ? long[2] : short![2];
-    const takesValue = key === undefined || optionOf(key).kind.metavar !== "";
-    if (value === undefined && takesValue && isValue(args[i + 1])) value = args[++i];
-    if (key === undefined) {
-      mistakes.push(`Unknown flag ${spelling}${didYouMean(spelling, [...BY_FLAG.keys()])}`);
-    } else if (takesValue && (value ?? "") === "") {
-      mistakes.push(`Flag ${spelling} needs a value: ${optionOf(key).kind.metavar}`);
-    } else {
-      const given = { written: value ?? "on", origin: `flag ${flagOf(key)}` };
-      add(entries, key, given, mistakes);
-    }
+  const entries = new Map<Key, Given>();
+  const { rest, switched } = tidy(args);
+  const parsed = parseArgs(rest, {
+    string: VALUED.map(nameOf),
+    boolean: SWITCHES.map(nameOf),
+    collect: KEYS.map(nameOf),
+    alias: Object.fromEntries([...LETTERS].flatMap(([l, key]) => l ? [[l, nameOf(key)]] : [])),
+    unknown(arg, key) {
+      mistakes.push(unknownLine(arg, key));
+      return false;
+    },
+  });
+  for (const key of KEYS) {
+    // What was collected: texts of a valued flag, `true` for each bare switch.
+    const found = parsed[nameOf(key)] as readonly (string | boolean)[];
+    const values = [...found.map((v) => v === true ? "on" : String(v)), ...switched.get(key) ?? []];
+    const written = values.join(",");
+    if (values.length === 0) continue;
+    if (values.includes("")) mistakes.push(needsValue(key));
+    else if (values.length > 1 && !optionOf(key).kind.isList) {
+      mistakes.push(`Flag ${flagOf(key)} is given more than once`);
+    } else entries.set(key, { written, origin: `flag ${flagOf(key)}` });
   }
   return { layer: { entries, shared: false }, mistakes };
 }
 
-function isValue(arg: string | undefined): boolean {
-  return arg !== undefined && !/^-./.test(arg);
+function tidy(args: readonly string[]): { rest: string[]; switched: Map<Key, string[]> } {
+  const rest: string[] = [];
+  const switched = new Map<Key, string[]>();
+  for (const arg of args) {
+    const [, flag, value] = /^(--[^=]+)=(.*)$/s.exec(arg) ?? [];
+    const [, letter, attached] = /^-([A-Za-z])=?(.+)$/s.exec(arg) ?? [];
+    const key = SWITCHES.find((key) => flagOf(key) === flag);
+    const valued = letter === undefined ? undefined : LETTERS.get(letter);
+    // Runners such as `deno task` hand their own separator on.
+    if (arg === "--") continue;
+    if (key !== undefined) switched.set(key, [...switched.get(key) ?? [], value!]);
+    else if (valued !== undefined && !isSwitch(valued)) rest.push(`${flagOf(valued)}=${attached}`);
+    else rest.push(arg);
+  }
+  return { rest, switched };
 }
 
-function add(entries: Map<Key, Given>, key: Key, given: Given, mistakes: string[]): void {
-  const before = entries.get(key);
-  if (before === undefined) {
-    entries.set(key, given);
-  } else if (optionOf(key).kind.isList) {
-    entries.set(key, { ...given, written: `${before.written},${given.written}` });
-  } else {
-    mistakes.push(`Flag ${flagOf(key)} is given more than once`);
+function unknownLine(arg: string, name: string | undefined): string {
+  if (name === undefined) {
+    return `Cannot use the argument ${quote(arg)}: every option begins with - or --`;
   }
+  const emptied = KEYS.find((key) => arg === `${flagOf(key)}=`);
+  if (emptied !== undefined) return needsValue(emptied);
+  const spelling = arg.replace(/=.*$/s, "");
+  return `Unknown flag ${spelling}${didYouMean(spelling, KEYS.map(flagOf))}`;
+}
+
+function needsValue(key: Key): string {
+  return `Flag ${flagOf(key)} needs a value: ${optionOf(key).kind.metavar}`;
 }

@@ -180,20 +180,20 @@ export function list<T>(item: Kind<T>, metavar: string): Kind<readonly T[]> {
 
 /** When traffic goes back to an upstream of better rank. */
 export type Failback =
-  | { readonly when: "never" | "auto" | "manual" }
+  | { readonly kind: "never" | "auto" | "manual" }
   /** After it was up for so long without a break. */
-  | { readonly when: "after"; readonly upMs: number };
+  | { readonly kind: "after"; readonly ms: number };
 
 export const failback: Kind<Failback> = textKind<Failback>({
   metavar: "WHEN",
   parse(text) {
-    if (text === "never" || text === "auto" || text === "manual") return { when: text };
-    const upMs = parseDuration(text);
-    return upMs instanceof Mistake
+    if (text === "never" || text === "auto" || text === "manual") return { kind: text };
+    const ms = parseDuration(text);
+    return ms instanceof Mistake
       ? new Mistake("never, auto, manual or a duration like 30s")
-      : { when: "after", upMs };
+      : { kind: "after", ms };
   },
-  print: (value) => value.when === "after" ? formatDuration(value.upMs) : value.when,
+  print: (value) => value.kind === "after" ? formatDuration(value.ms) : value.kind,
   schema: NUMBER_OR_TEXT,
 });
 

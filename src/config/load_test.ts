@@ -45,13 +45,13 @@ Deno.test("the documented command line starts HTTP mode on port 8080", () => {
 });
 
 Deno.test("defaults follow the mode", () => {
-  assertEquals([tcpOf(TCP).failback, httpOf(HTTP).failback], [{ when: "never" }, { when: "auto" }]);
+  assertEquals([tcpOf(TCP).failback, httpOf(HTTP).failback], [{ kind: "never" }, { kind: "auto" }]);
   assertEquals([tcpOf(TCP).checkTimeout, httpOf(HTTP).checkTimeout], [1_000, 2_000]);
   assertEquals([tcpOf(TCP).holdWhile, httpOf(HTTP).holdWhile], ["promoting", "down"]);
 });
 
 Deno.test("a failback duration says how long the better upstream must have been up", () => {
-  assertEquals(tcpOf([...TCP, "--failback", "5m"]).failback, { when: "after", upMs: 300_000 });
+  assertEquals(tcpOf([...TCP, "--failback", "5m"]).failback, { kind: "after", ms: 300_000 });
 });
 
 Deno.test("several backups keep their order, from repeated flags and from a list", () => {

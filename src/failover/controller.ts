@@ -63,7 +63,8 @@ export class Controller implements AsyncDisposable {
       return this.#fail(error);
     }
     this.#setWake();
-    this.#performing ??= this.#performAll();
+    // Started with nothing to do it would end at once, before its promise could be kept here.
+    if (this.#effects.length > 0) this.#performing ??= this.#performAll();
   }
 
   /** Takes no more inputs, ends running triggers, and resolves when nothing is under way any more. */

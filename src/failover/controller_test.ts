@@ -96,6 +96,18 @@ Deno.test("the controller performs effects one after another, however slow the f
   await controller[Symbol.asyncDispose]();
 });
 
+Deno.test("an input that changes nothing does not keep the next from being performed", async () => {
+  const { controller, deeds, clock, probed } = build();
+  controller.post({ type: "begun" });
+  await clock.advance(0);
+  controller.post({ type: "triggersEnded", epoch: 99 });
+  await clock.advance(0);
+  probed("a", YES);
+  await clock.advance(0);
+  assertEquals(deeds.at(-1), "promotion.started");
+  await controller[Symbol.asyncDispose]();
+});
+
 Deno.test("the controller wakes the machine when its time has come", async () => {
   const { controller, deeds, clock, probed } = build();
   controller.post({ type: "begun" });

@@ -3,7 +3,7 @@ import type { Probe, ProbeResult } from "../failover/ports.ts";
 import { allOf } from "./all_of.ts";
 
 const upstream = { name: "a", address: { kind: "tcp", host: "::1", port: 1 }, rank: 0 } as const;
-const context = { lastActive: "b", epoch: 3 };
+const context = { lastChosen: "b", phase: "serving" as const, epoch: 3 };
 const { signal } = new AbortController();
 
 /** A probe with a fixed answer that notes what it was asked. */

@@ -24,7 +24,7 @@ class Scene implements AsyncDisposable {
   private constructor(settings: Partial<CheckerSettings>, random: () => number) {
     const times = { intervalMs: INTERVAL_MS, doubtMs: DOUBT_MS, probeMaxMs: PROBE_MAX_MS };
     const probe: Probe = (upstream, context, signal) => {
-      assertEquals(context, { lastActive: "b", epoch: 7 });
+      assertEquals(context, { lastChosen: "b", phase: "serving", epoch: 7 });
       this.asked.push(`${upstream.name}@${this.clock.now()}`);
       return new Promise((resolve) => {
         this.#open.push({ name: upstream.name, resolve });
@@ -37,7 +37,7 @@ class Scene implements AsyncDisposable {
     this.checker = new Checker({ upstreams: [A], probe, ...times, ...settings }, {
       clock: this.clock,
       random,
-      context: () => ({ lastActive: "b", epoch: 7 }),
+      context: () => ({ lastChosen: "b", phase: "serving", epoch: 7 }),
       post: (upstream, { reason }) => this.posted.push(`${upstream} ${reason}`),
     });
   }

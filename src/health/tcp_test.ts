@@ -4,7 +4,7 @@ import type { Address } from "../base/address.ts";
 import type { ProbeContext, ProbeResult } from "../failover/ports.ts";
 import { tcpProbe } from "./tcp.ts";
 
-const context: ProbeContext = { lastActive: undefined, epoch: 0 };
+const context: ProbeContext = { lastChosen: undefined, phase: "selecting", epoch: 0 };
 
 function ask(address: Address, timeoutMs = 10_000): Promise<ProbeResult> {
   const upstream = { name: "a", address, rank: 0 };

@@ -18,8 +18,8 @@ export interface CheckSettings {
 }
 
 /**
- * Makes the probe. The program finds in its environment `FAILOVER_ACTIVE` (empty before the first
- * promotion), `FAILOVER_EPOCH` and `FAILOVER_SERVICE`.
+ * Makes the probe. The program finds in its environment `FAILOVER_ACTIVE` (the upstream chosen last,
+ * empty before the first choice), `FAILOVER_PHASE`, `FAILOVER_EPOCH` and `FAILOVER_SERVICE`.
  */
 export function scriptProbe(settings: CheckSettings, programs: Programs, publish: Publish): Probe {
   const answers = new Map<string, string>();
@@ -30,7 +30,8 @@ export function scriptProbe(settings: CheckSettings, programs: Programs, publish
       path: settings.path,
       args: [upstream.name],
       env: {
-        FAILOVER_ACTIVE: context.lastActive ?? "",
+        FAILOVER_ACTIVE: context.lastChosen ?? "",
+        FAILOVER_PHASE: context.phase,
         FAILOVER_EPOCH: String(context.epoch),
         FAILOVER_SERVICE: settings.service,
       },
@@ -48,7 +49,6 @@ export function scriptProbe(settings: CheckSettings, programs: Programs, publish
   };
 }
 
-/** Only a program that ran to its end has said something about the upstream. */
 function judge(ending: Ending, lastLine: string | undefined): ProbeResult {
   const passed = ending.code === 0;
   const because = passed || lastLine === undefined ? "" : `: ${lastLine}`;
@@ -60,10 +60,11 @@ function judge(ending: Ending, lastLine: string | undefined): ProbeResult {
   };
 }
 
+/** Only a program that ran has said something about the upstream. */
 const EVIDENCE = {
   exited: "denied",
   signalled: "denied",
-  notStarted: "denied",
+  notStarted: "silent",
   timedOut: "silent",
   aborted: "silent",
 } as const;

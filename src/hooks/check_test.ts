@@ -32,7 +32,10 @@ class Check implements AsyncDisposable {
     return new Check(folder, await folder.script("check", body), clock);
   }
 
-  ask(name = "a:1", context: ProbeContext = { lastActive: "b:2", epoch: 7 }): Promise<ProbeResult> {
+  ask(
+    name = "a:1",
+    context: ProbeContext = { lastChosen: "b:2", phase: "serving", epoch: 7 },
+  ): Promise<ProbeResult> {
     return this.#ask(name, context);
   }
 
@@ -44,16 +47,19 @@ class Check implements AsyncDisposable {
 
 Deno.test("a check program is told the upstream and the present state", async () => {
   await using check = await Check.write(
-    'echo "$#|$1|$FAILOVER_ACTIVE|$FAILOVER_EPOCH|$FAILOVER_SERVICE"',
+    'echo "$#|$1|$FAILOVER_ACTIVE|$FAILOVER_PHASE|$FAILOVER_EPOCH|$FAILOVER_SERVICE"',
   );
   const result = await check.ask();
   assertEquals(result, { ...result, passed: true, reason: "check passed", evidence: "passed" });
-  assertEquals(check.said, ["a:1: 1|a:1|b:2|7|db"]);
+  assertEquals(check.said, ["a:1: 1|a:1|b:2|serving|7|db"]);
 });
 
 Deno.test("before the first promotion a check program is told that none is active", async () => {
   await using check = await Check.write('test "${FAILOVER_ACTIVE-unset}" = ""');
-  assertEquals((await check.ask("a:1", { lastActive: undefined, epoch: 0 })).passed, true);
+  assertEquals(
+    (await check.ask("a:1", { lastChosen: undefined, phase: "selecting", epoch: 0 })).passed,
+    true,
+  );
 });
 
 Deno.test("a check program that exits with non-zero denies, with its last line", async () => {

@@ -74,6 +74,11 @@ export class Body implements BodySource {
     return this.#ended;
   }
 
+  /** Why it cannot be read to its end, once that is known. */
+  get broken(): Fault | undefined {
+    return this.#broken;
+  }
+
   get trailers(): Fields | undefined {
     return this.#decoder?.trailers;
   }

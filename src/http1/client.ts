@@ -45,6 +45,8 @@ export interface ClientOptions {
 const INFORMS_MAX = 32;
 /** How long a body is held back for `100 Continue` (RFC 9110 section 10.1.1: not for ever). */
 const CONTINUE_MS = 1_000;
+/** A connection that rests keeps an output buffer of at most this size. */
+const OUT_KEPT_BYTES = 32 * 1024;
 
 export class ClientConnection {
   readonly #wire: Wire;
@@ -128,7 +130,6 @@ export class ClientConnection {
     const wire = this.#wire;
     const isClean = this.#sent && this.#keepAlive && this.#reply?.ended === true &&
       !wire.closed && !wire.atEnd && wire.start === wire.end;
-    wire.onFail = undefined;
     if (!isClean || !this.#options.keep(this)) wire.close();
   }
 
@@ -148,6 +149,7 @@ export class ClientConnection {
   rest(idleMs: number, onEnd: () => void): void {
     const wire = this.#wire;
     wire.unhold();
+    this.#out.clear(OUT_KEPT_BYTES);
     wire.readBy(this.#options.deadlines.in(idleMs), "idleTimeout");
     this.#resting = true;
     const ended = () => {

@@ -58,7 +58,7 @@ export interface DialOptions {
   readonly tls?: {
     /** The name to ask for and to check, where it is not `hostname`. */
     readonly serverName?: string;
-    /** Certificates to trust, in PEM; the system's where it is missing. */
+    /** Certificates to trust beside those Deno trusts anyway, in PEM. */
     readonly caCerts?: readonly string[];
   };
 }
@@ -170,6 +170,7 @@ async function acceptAll(
     let conn: Deno.Conn;
     try {
       conn = await listener.accept();
+      if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
       failures = 0;
     } catch (error) {
       // This is how Deno says that the listener was closed.
@@ -180,7 +181,6 @@ async function acceptAll(
       await sleep(options.clock, retryInMs);
       continue;
     }
-    if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
     server.serve(denoConn(conn), peerOf(conn)).catch(onBug);
   }
 }

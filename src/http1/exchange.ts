@@ -62,7 +62,7 @@ export class Exchange {
 
   /** True while the client may be waiting for `100 Continue`. */
   get awaitsContinue(): boolean {
-    return this.head.expectsContinue && !this.#informed100;
+    return this.head.expectsContinue && !this.#informed100 && !this.body.ended;
   }
 
   /** True if this connection can carry another request after the response. */
@@ -75,9 +75,17 @@ export class Exchange {
     return this.#wire.fault;
   }
 
-  /** Called once, when `gone` is set. One slot, for whoever forwards. */
+  /**
+   * Called once, when `gone` is set before the response was sent; at once if it is already. One slot,
+   * for whoever forwards: setting it forgets the one before.
+   */
+  get whenGone(): ((fault: Fault) => void) | undefined {
+    return this.#wire.onFail;
+  }
+
   set whenGone(callback: ((fault: Fault) => void) | undefined) {
     this.#wire.onFail = callback;
+    if (this.#wire.fault !== undefined) callback?.(this.#wire.fault);
   }
 
   /** Sends an interim response (100, 102, 103); HTTP/1.0 clients are sent none. Rejects with a Fault. */
@@ -121,6 +129,7 @@ export class Exchange {
     this.#out.endHead();
     this.#started = true;
     await sendMessage(this.#wire, this.#out, framing, source);
+    this.#wire.onFail = undefined;
     this.#finished = true;
   }
 
@@ -157,7 +166,7 @@ export class Exchange {
     const framing = this.#bodyFraming(source);
     if (framing === CHUNKED) out.line("Transfer-Encoding", "chunked");
     this.#keepAlive = this.head.keepAlive && !this.#mood.draining && framing !== UNTIL_CLOSE &&
-      !this.awaitsContinue;
+      !this.awaitsContinue && this.body.broken === undefined;
     if (!this.#keepAlive) out.line("Connection", "close");
     else if (this.head.minor === 0) out.line("Connection", "keep-alive");
     return framing;

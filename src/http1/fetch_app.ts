@@ -4,8 +4,10 @@
  * routes by method and URL costs no WHATWG object at all.
  */
 import { STATUS_TEXT } from "@std/http/status";
+import type { Fault } from "../base/fault.ts";
 import type { BodySource } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
+import { parseLength } from "./framing.ts";
 
 /** The phrase for a status; empty for one nobody knows. */
 export function reasonOf(status: number): string {
@@ -48,7 +50,7 @@ export class LightRequest {
     const { head, body } = this.#exchange;
     const carries = !body.none && head.method !== "GET" && head.method !== "HEAD";
     const gone = new AbortController();
-    this.#exchange.whenGone = (fault) => gone.abort(fault);
+    alsoWhenGone(this.#exchange, (fault) => gone.abort(fault));
     return this.#real = new Request(this.url, {
       method: head.method,
       headers: this.headers,
@@ -56,6 +58,15 @@ export class LightRequest {
       signal: gone.signal,
     });
   }
+}
+
+function alsoWhenGone(exchange: Exchange, callback: (fault: Fault) => void): void {
+  if (exchange.gone !== undefined) return callback(exchange.gone);
+  const before = exchange.whenGone;
+  exchange.whenGone = (fault) => {
+    before?.(fault);
+    callback(fault);
+  };
 }
 
 function slashed(exchange: Exchange): string {
@@ -115,6 +126,8 @@ export async function sendResponse(
   }
   if (response.body === null) return await exchange.send(null);
   const reader = response.body.getReader();
+  // A stream with nothing to say would otherwise never learn that nobody listens.
+  alsoWhenGone(exchange, (fault) => void reader.cancel(fault).catch(() => {}));
   try {
     await exchange.send(await sourceOf(reader, response.headers.get("content-length")));
   } catch (error) {
@@ -129,7 +142,7 @@ async function sourceOf(
   declared: string | null,
 ): Promise<BodySource> {
   const waiting: Promise<ReadableStreamReadResult<Uint8Array>>[] = [];
-  let length = declared === null ? undefined : Number(declared);
+  let length = declared === null ? undefined : parseLength(declared);
   if (length === undefined) {
     // A body that was a string is here at once and ends right behind its only part.
     const first = reader.read();

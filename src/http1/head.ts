@@ -188,7 +188,7 @@ function parseResponse(bytes: Uint8Array, start: number, end: number, limits: He
   const { said, connection } = meaning;
   return {
     status,
-    reason: at - reasonStart === 2 && status === 200 ? "OK" : latin1(bytes, reasonStart, at),
+    reason: latin1(bytes, reasonStart, at),
     minor,
     fields,
     said,

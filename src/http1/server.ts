@@ -71,6 +71,8 @@ const LINGER_MS = 2_000;
 const LINGER_BYTES_MAX = 1024 * 1024;
 /** An unread request body up to this size is read and dropped so that the connection can be kept. */
 const DISCARD_BYTES_MAX = 64 * 1024;
+/** A connection that waits keeps an output buffer of at most this size. */
+const OUT_KEPT_BYTES = 32 * 1024;
 
 export class Server implements ServerMood {
   readonly #options: ServerOptions;
@@ -214,7 +216,7 @@ class ServerConnection {
       await this.#linger();
       return false;
     }
-    this.#out.clear();
+    this.#out.clear(OUT_KEPT_BYTES);
     wire.unhold();
     return true;
   }
@@ -306,10 +308,16 @@ class ServerConnection {
   /** Reads and drops what is left of a body nobody wanted; false if that is too much. */
   async #discard(body: Body): Promise<boolean> {
     let bytes = 0;
-    while (bytes <= DISCARD_BYTES_MAX) {
-      const view = await body.read();
-      if (view === undefined) return true;
-      bytes += view.length;
+    try {
+      while (bytes <= DISCARD_BYTES_MAX) {
+        const view = await body.read();
+        if (view === undefined) return true;
+        bytes += view.length;
+      }
+    } catch (error) {
+      // Malformed, and found out after the answer: that one shall still arrive.
+      if (error !== body.broken) throw error;
+      this.#report(body.broken!);
     }
     return false;
   }
@@ -340,7 +348,8 @@ class ServerConnection {
     if (this.#idle) return wire.close();
     if (exchange?.responseStarted) return void wire.fail(fault);
     exchange?.refuse(fault);
-    const end = () => void wire.fail(fault);
+    // In order, or the reset would overtake the answer.
+    const end = () => wire.close(fault);
     wire.write(refusal(fault)).then(end, end);
   }
 

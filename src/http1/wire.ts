@@ -218,11 +218,11 @@ export class Wire implements Conn, Timed {
     }
   }
 
-  /** Ends it in order. */
-  close(): void {
+  /** Ends it in order; whoever still waits gets `fault`. */
+  close(fault?: Fault): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.fault ??= new Fault("closedUnused", "closed by us");
+    this.fault ??= fault ?? new Fault("closedUnused", "closed by us");
     this.deadlines.delete(this);
     this.#conn.close();
   }

@@ -68,3 +68,14 @@ export interface Relay extends DataPlane, AsyncDisposable {
   /** Resolves when the engine has ended; rejects if it died of itself. */
   readonly finished: Promise<void>;
 }
+
+/** An engine that cannot run here, and why: `needs Linux`, `FFI is not permitted`. */
+export class EngineUnavailable {
+  constructor(readonly reason: string) {}
+}
+
+/** Makes an engine, its port still closed. */
+export type StartEngine = (
+  settings: RelaySettings,
+  context: RelayContext,
+) => Relay | EngineUnavailable;

@@ -1,0 +1,153 @@
+/**
+ * Shows in a few seconds what `failover` is for: two small upstreams and the real proxy in front of them,
+ * clients that never stop asking, a primary that is killed and comes back. Everything runs in processes
+ * of its own, and the lines marked `failover |` are the proxy's real log. Exit code 0 only if no client
+ * was failed. `--stay` then goes on until Ctrl-C, to be tried by hand.
+ *
+ * A request here is a connection on which the upstream says its name. The upstream speaks first, so a
+ * client that meets the kill has not been answered in part, and the proxy's promise holds for it.
+ */
+import { deadline } from "@std/async/deadline";
+import { Child } from "../tests/harness/child.ts";
+import { startUpstream, unusedPort, type UpstreamProcess } from "../tests/harness/upstream.ts";
+import { Wire } from "../tests/harness/wire.ts";
+
+const CLIENTS = 10;
+const PAUSE_MS = 20;
+const ACT_MS = 2_000;
+const STORY_MAX_MS = 25_000;
+
+/** Clients that connect, hear who serves them, and start again; and what came of it. */
+class Traffic {
+  readonly served = new Map<string, number>();
+  readonly failures: string[] = [];
+  longestMs = 0;
+  #stop = false;
+  readonly #clients: readonly Promise<void>[];
+
+  constructor(readonly port: number) {
+    this.#clients = Array.from({ length: CLIENTS }, () => this.#client());
+  }
+
+  async #client(): Promise<void> {
+    while (!this.#stop) {
+      const start = performance.now();
+      try {
+        const name = await request(this.port);
+        this.served.set(name, (this.served.get(name) ?? 0) + 1);
+        this.longestMs = Math.max(this.longestMs, performance.now() - start);
+      } catch (error) {
+        this.failures.push(String(error));
+      }
+      await pause(PAUSE_MS);
+    }
+  }
+
+  /** Resolves when somebody has been served by `name` after this was called. */
+  async servedBy(name: string): Promise<void> {
+    const before = this.served.get(name) ?? 0;
+    while (!this.#stop && (this.served.get(name) ?? 0) === before) await pause(PAUSE_MS);
+  }
+
+  async stop(): Promise<void> {
+    this.#stop = true;
+    await Promise.all(this.#clients);
+  }
+}
+
+async function request(port: number): Promise<string> {
+  const wire = new Wire(await Deno.connect({ hostname: "127.0.0.1", port }));
+  try {
+    const name = await wire.line();
+    if (name === undefined) throw new Error("closed without an answer");
+    return name;
+  } finally {
+    wire.close();
+  }
+}
+
+/** Waits for the first answer, as the proxy needs a moment to start. */
+async function untilOpen(port: number): Promise<void> {
+  for (;;) {
+    try {
+      return void await request(port);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.ConnectionRefused)) throw error;
+      await pause(PAUSE_MS);
+    }
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function say(line: string): void {
+  console.log(line);
+}
+
+/** Kill, failover, return, failback; with traffic all the while. */
+async function tell(traffic: Traffic, primary: UpstreamProcess): Promise<void> {
+  say(`\n${CLIENTS} clients ask again and again …`);
+  await pause(ACT_MS);
+  say(`\nkill -9 ${primary.pid}: the primary dies in the middle of it`);
+  await primary.kill();
+  await traffic.servedBy("backup");
+  await pause(ACT_MS);
+  say("\nthe primary is started again");
+  await primary.restart();
+  await traffic.servedBy("primary");
+  await pause(ACT_MS);
+}
+
+function report({ served, failures, longestMs }: Traffic): void {
+  const total = [...served.values()].reduce((sum, count) => sum + count, 0);
+  const shares = [...served].map(([name, count]) => `${count} by the ${name}`);
+  say("\nWhat clients saw:");
+  say(`  requests served: ${total} (${shares.join(", ")})`);
+  say(`  failed: ${failures.length}`);
+  say(`  longest wait: ${Math.round(longestMs)} ms`);
+  for (const failure of new Set(failures)) say(`  failure: ${failure}`);
+}
+
+async function stay(port: number, primary: UpstreamProcess): Promise<void> {
+  say(`\nIt goes on until Ctrl-C. Talk to it:   nc 127.0.0.1 ${port}`);
+  say(`Kill the primary:                      kill -9 ${primary.pid}`);
+  await new Promise<void>((resolve) => {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      Deno.addSignalListener(signal, () => resolve());
+    }
+  });
+}
+
+async function main(): Promise<number> {
+  await using primary = await startUpstream({ says: "primary", greets: true });
+  await using backup = await startUpstream({ says: "backup", greets: true });
+  const port = unusedPort();
+  const args = [
+    ...["run", "--quiet", "--allow-net", "--allow-read", "--allow-env", "--allow-run"],
+    new URL("../src/main.ts", import.meta.url).pathname,
+    ...["--bind", `127.0.0.1:${port}`, "--hosts", `${primary.name},${backup.name}`],
+    ...["--failback", "auto"],
+  ];
+  say(`$ failover ${args.slice(-6).join(" ")}`);
+  await using proxy = new Child(Deno.execPath(), {
+    args,
+    onErr: (line) => say(`  failover | ${line}`),
+  });
+  await deadline(untilOpen(port), STORY_MAX_MS);
+
+  const traffic = new Traffic(port);
+  try {
+    await deadline(tell(traffic, primary), STORY_MAX_MS);
+  } finally {
+    await traffic.stop();
+  }
+  report(traffic);
+  if (Deno.args.includes("--stay")) await stay(port, primary);
+  proxy.signal("SIGTERM");
+  await deadline(proxy.ended, STORY_MAX_MS);
+  return traffic.failures.length === 0 ? 0 : 1;
+}
+
+Deno.exit(await main());

@@ -1,0 +1,55 @@
+/**
+ * The program: argv, environment and signals in, exit code out. Exit codes: 0 it ended as told, 1 it could
+ * not listen or broke, 2 the operator's options are wrong.
+ */
+import deno from "../deno.json" with { type: "json" };
+import { run } from "./app.ts";
+import { load } from "./config/load.ts";
+
+const version = `${deno.version}`;
+const versionText = `failover ${version} (Deno ${Deno.version.deno}, ${Deno.build.target})`;
+
+/** First signal: drain. Second: now. SIGUSR2: back to the best rank. */
+function listenToSignals() {
+  const stop = new AbortController();
+  const stopNow = new AbortController();
+  let failback = () => {};
+  const end = (signal: string) => () => {
+    if (stop.signal.aborted) stopNow.abort();
+    else stop.abort(signal);
+  };
+  const isWindows = Deno.build.os === "windows";
+  for (const signal of ["SIGINT", isWindows ? "SIGBREAK" : "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, end(signal));
+  }
+  if (!isWindows) Deno.addSignalListener("SIGUSR2", () => failback());
+  return {
+    stop: stop.signal,
+    stopNow: stopNow.signal,
+    onFailbackOrder: (order: () => void) => failback = order,
+  };
+}
+
+async function main(): Promise<number> {
+  const loaded = load({
+    args: Deno.args,
+    env: Deno.env.toObject(),
+    readFile: (path) => Deno.readTextFileSync(path),
+    version: versionText,
+  });
+  if (loaded.kind === "print") {
+    console.log(loaded.text.trimEnd());
+    return loaded.exitCode;
+  }
+  if (loaded.kind === "mistakes") {
+    for (const line of loaded.lines) console.error(`failover: ${line}`);
+    return loaded.exitCode;
+  }
+  const { config, warnings } = loaded;
+  const outcome = await run(config, warnings, version, listenToSignals(), Deno.stderr);
+  for (const line of outcome.lines) console.error(`failover: ${line}`);
+  return outcome.exitCode;
+}
+
+// A worker that sits in the kernel would keep the process from ending by itself, hence the explicit exit.
+Deno.exit(await main());

@@ -1,0 +1,216 @@
+/**
+ * The port that clients connect to: opened, closed and opened again, with clients accepted only while
+ * there is room for them. The rest wait in the kernel's accept queue. Knows nothing of upstreams.
+ *
+ * The surprising thing: `close` waits for the accept under way to fail, because listening again before
+ * that is "address in use".
+ */
+import { type Address, ANY_HOST, formatAddress } from "../base/address.ts";
+import type { RelayContext } from "./engine.ts";
+import { closeConn } from "./dial.ts";
+
+const RETRY_BIND_MS = 1_000;
+const RETRY_ACCEPT_MS = 100;
+/** Clients that the kernel keeps for us; it takes no more than net.core.somaxconn. */
+const BACKLOG = 4_096;
+
+type Listen = (address: Address) => Deno.Listener;
+
+/** What the port asks of and gives to its owner. */
+export interface PortOwner {
+  /** False while no further client should be accepted; asked before each. */
+  hasRoom(): boolean;
+  /** Hands over one client. */
+  taken(conn: Deno.Conn): void;
+}
+
+export class Port {
+  readonly #bind: Address;
+  readonly #owner: PortOwner;
+  readonly #context: Pick<RelayContext, "clock" | "publish">;
+  readonly #listen: Listen;
+  #wanted = false;
+  #listener: Deno.Listener | undefined;
+  #accepting: Promise<void> = Promise.resolve();
+  #cancelRetry = () => {};
+  #wake = () => {};
+
+  constructor(
+    bind: Address,
+    owner: PortOwner,
+    context: Pick<RelayContext, "clock" | "publish">,
+    listen: Listen = listenOn,
+  ) {
+    this.#bind = bind;
+    this.#owner = owner;
+    this.#context = context;
+    this.#listen = listen;
+  }
+
+  /** Listens; where that fails it says so and tries again each second. Resolves after the first try. */
+  async open(): Promise<void> {
+    if (this.#wanted) return;
+    this.#wanted = true;
+    await this.#try();
+  }
+
+  /** Stops listening. Clients still in the accept queue are reset by the kernel. */
+  async close(): Promise<void> {
+    this.#wanted = false;
+    this.#cancelRetry();
+    const listener = this.#listener;
+    if (listener === undefined) return;
+    this.#listener = undefined;
+    const address = this.#name(listener);
+    listener.close();
+    this.#wake();
+    await this.#accepting;
+    this.#context.publish({ type: "port.closed", address });
+  }
+
+  /** To be called when there may be room again. */
+  recheck(): void {
+    this.#wake();
+  }
+
+  async #try(): Promise<void> {
+    const listener = await bind(this.#bind, this.#listen);
+    if (!this.#wanted) {
+      if (typeof listener !== "string") listener.close();
+      return;
+    }
+    if (typeof listener === "string") {
+      this.#context.publish({
+        type: "port.failed",
+        address: formatAddress(this.#bind),
+        reason: listener,
+        retryInMs: RETRY_BIND_MS,
+      });
+      this.#cancelRetry = this.#context.clock.after(RETRY_BIND_MS, () => this.#try());
+      return;
+    }
+    this.#listener = listener;
+    this.#context.publish({ type: "port.opened", address: this.#name(listener) });
+    this.#accepting = this.#accept(listener);
+  }
+
+  async #accept(listener: Deno.Listener): Promise<void> {
+    let failing = false;
+    while (this.#listener === listener) {
+      if (!this.#owner.hasRoom()) {
+        await this.#pause();
+        continue;
+      }
+      let conn: Deno.Conn;
+      try {
+        conn = await listener.accept();
+      } catch (error) {
+        if (this.#listener !== listener) return; // `close` ended it
+        // Out of descriptors or memory, mostly: clients keep waiting in the queue meanwhile.
+        if (!failing) this.#acceptFailed(listener, error);
+        failing = true;
+        await this.#pause(RETRY_ACCEPT_MS);
+        continue;
+      }
+      failing = false;
+      this.#owner.taken(conn);
+    }
+  }
+
+  #acceptFailed(listener: Deno.Listener, error: unknown): void {
+    this.#context.publish({
+      type: "accept.failed",
+      address: this.#name(listener),
+      reason: error instanceof Error ? error.message : String(error),
+      retryInMs: RETRY_ACCEPT_MS,
+    });
+  }
+
+  /** Waits for `recheck`, `close` or the time, whichever is first. */
+  #pause(ms?: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = ms === undefined
+        ? () => {}
+        : this.#context.clock.after(ms, () => this.#wake());
+      this.#wake = () => {
+        cancel();
+        this.#wake = () => {};
+        resolve();
+      };
+    });
+  }
+
+  /** The address as listened on, with the port that the system chose. */
+  #name(listener: Deno.Listener): string {
+    const { addr } = listener;
+    return formatAddress(
+      "hostname" in addr ? { kind: "tcp", host: addr.hostname, port: addr.port } : this.#bind,
+    );
+  }
+}
+
+/**
+ * Finds out whether this address can be listened on, without staying there. Resolves with nothing, or
+ * with the reason why not, for a person.
+ */
+export async function tryBind(address: Address): Promise<string | undefined> {
+  const listener = await bind(address, listenOn);
+  if (typeof listener === "string") return listener;
+  listener.close();
+  return undefined;
+}
+
+async function bind(address: Address, listen: Listen): Promise<Deno.Listener | string> {
+  try {
+    return listen(address);
+  } catch (error) {
+    if (address.kind === "unix" && error instanceof Deno.errors.AddrInUse) {
+      return await bindOverStale(address.path, listen);
+    }
+    if (address.kind === "tcp" && address.host === ANY_HOST && isWithoutIpv6(error)) {
+      return await bind({ ...address, host: "0.0.0.0" }, listen);
+    }
+    return bindReason(error);
+  }
+}
+
+/** A process that crashed leaves its socket file behind. It is replaced if nobody answers on it. */
+async function bindOverStale(path: string, listen: Listen): Promise<Deno.Listener | string> {
+  try {
+    if (await isAnswered(path)) return "address in use";
+    // Connecting to a file of another kind is refused too (connect(2)); that one is not ours to remove.
+    if ((await Deno.lstat(path)).isSocket !== true) return "a file that is no socket is in the way";
+    await Deno.remove(path);
+    return listen({ kind: "unix", path });
+  } catch (error) {
+    return bindReason(error);
+  }
+}
+
+async function isAnswered(path: string): Promise<boolean> {
+  try {
+    const conn = await Deno.connect({ transport: "unix", path });
+    closeConn(conn);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionRefused) return false;
+    throw error;
+  }
+}
+
+function listenOn(address: Address): Deno.Listener {
+  if (address.kind === "unix") return Deno.listen({ transport: "unix", path: address.path });
+  return Deno.listen({ hostname: address.host, port: address.port, tcpBacklog: BACKLOG });
+}
+
+function isWithoutIpv6(error: unknown): boolean {
+  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+  return code === "EAFNOSUPPORT" || code === "EADDRNOTAVAIL";
+}
+
+function bindReason(error: unknown): string {
+  if (error instanceof Deno.errors.AddrInUse) return "address in use";
+  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
+  if (error instanceof Deno.errors.AddrNotAvailable) return "not an address of this machine";
+  return error instanceof Error ? error.message : String(error);
+}

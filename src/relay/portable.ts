@@ -1,0 +1,238 @@
+/**
+ * The relay engine that runs wherever Deno does: `Deno.listen`, `Deno.connect` and `pipeTo`. This file
+ * is the orders and the bookkeeping; `port.ts` accepts, `session.ts` is the life of one client,
+ * `streams.ts` moves the bytes. One coarse sweep watches for idle sessions; there is no timer per
+ * message.
+ */
+import type { DrainOrder } from "../failover/ports.ts";
+import type { Upstream } from "../failover/upstream.ts";
+import type { Relay, RelayContext, RelayCounters, RelaySettings } from "./engine.ts";
+import { Port } from "./port.ts";
+import { type Route, Session, type SessionOwner, type Tally } from "./session.ts";
+
+/** How often idle sessions are looked for, at most and at least. */
+const SWEEP_MAX_MS = 1_000;
+const SWEEP_MIN_MS = 10;
+/** The same reason is told at most once in this time. */
+const SAY_AGAIN_MS = 1_000;
+/** A limit counts as left when this share of it is free again: told once, not at each client. */
+const LIMIT_LEFT = 0.9;
+
+type State = "closed" | "open" | "held" | "stopped";
+
+class PortableRelay implements Relay, SessionOwner {
+  readonly engine = "stream";
+  readonly settings: RelaySettings;
+  readonly context: RelayContext;
+  readonly tally: Tally = {
+    accepted: 0,
+    active: 0,
+    held: 0,
+    released: 0,
+    lost: 0,
+    abandoned: 0,
+    cut: 0,
+    bytesUp: 0,
+    bytesDown: 0,
+    longestHoldMs: 0,
+  };
+  route: Route | undefined;
+  #state: State = "closed";
+  readonly #port: Port;
+  readonly #sessions = new Set<Session>();
+  readonly #drains = new Set<() => void>();
+  readonly #fullLimits = new Set<string>();
+  readonly #saidAt = new Map<string, number>();
+  readonly #finished = Promise.withResolvers<void>();
+  #stopping: Promise<number> | undefined;
+  #cancelSweep = () => {};
+  #onEmpty = () => {};
+
+  constructor(settings: RelaySettings, context: RelayContext) {
+    this.settings = settings;
+    this.context = context;
+    this.#port = new Port(settings.bind, {
+      hasRoom: () => this.#hasRoom(),
+      taken: (conn) => this.#take(conn),
+    }, context);
+    if (settings.idleTimeoutMs > 0) this.#sweepLater();
+  }
+
+  get finished(): Promise<void> {
+    return this.#finished.promise;
+  }
+
+  get turningAway(): boolean {
+    return this.#state === "closed" || this.#state === "stopped";
+  }
+
+  counters(): RelayCounters {
+    return { ...this.tally };
+  }
+
+  async open(upstream: Upstream, epoch: number): Promise<void> {
+    if (this.#state === "stopped") return;
+    this.#state = "open";
+    this.#reroute({ upstream, epoch });
+    await this.#port.open();
+  }
+
+  hold(): Promise<void> {
+    if (this.#state === "open") {
+      this.#state = "held";
+      this.#reroute(undefined);
+    }
+    return Promise.resolve();
+  }
+
+  async refuse(): Promise<void> {
+    if (this.#state === "stopped") return;
+    this.#state = "closed";
+    this.route = undefined;
+    for (const session of this.#sessions) {
+      if (!session.relayed) session.turnAway();
+    }
+    await this.#port.close();
+  }
+
+  confirm(upstream: string): Promise<void> {
+    for (const session of this.#sessions) session.confirm(upstream);
+    return Promise.resolve();
+  }
+
+  drain(order: DrainOrder): Promise<void> {
+    const old = [...this.#sessions].filter((session) => isOrdered(session, order));
+    if (old.length > 0) this.#later(order.graceMs, () => this.#cut(order, old, true));
+    return Promise.resolve();
+  }
+
+  stop(drainMs: number, now: AbortSignal): Promise<number> {
+    this.#stopping ??= this.#stop(drainMs, now);
+    return this.#stopping;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop(0, AbortSignal.abort());
+  }
+
+  /** Tells of a client that was given up on, unless it was told the same a moment ago. */
+  failed(upstream: string, client: string, reason: string): void {
+    const now = this.context.clock.now();
+    const key = `${upstream} ${reason}`;
+    if (now - (this.#saidAt.get(key) ?? -Infinity) < SAY_AGAIN_MS) return;
+    if (this.#saidAt.size > 100) this.#saidAt.clear(); // reasons are few; this is only a bound
+    this.#saidAt.set(key, now);
+    this.context.publish({ type: "session.failed", upstream, client, reason });
+  }
+
+  #reroute(route: Route | undefined): void {
+    this.route = route;
+    for (const session of this.#sessions) session.reroute();
+    this.#fullLimits.delete("held");
+    this.#port.recheck();
+  }
+
+  #hasRoom(): boolean {
+    const { connectionsMax, heldMax } = this.settings;
+    if (this.#isFull("connections", this.#sessions.size, connectionsMax)) return false;
+    return this.#state !== "held" || !this.#isFull("held", this.tally.held, heldMax);
+  }
+
+  #isFull(limit: string, count: number, max: number): boolean {
+    if (count >= max) {
+      if (!this.#fullLimits.has(limit)) this.context.publish({ type: "limit.reached", limit, max });
+      this.#fullLimits.add(limit);
+      return true;
+    }
+    if (count <= max * LIMIT_LEFT) this.#fullLimits.delete(limit);
+    return false;
+  }
+
+  #take(conn: Deno.Conn): void {
+    this.tally.accepted++;
+    const session = new Session(conn, this);
+    this.#sessions.add(session);
+    session.run().catch((bug) => this.#finished.reject(bug)).finally(() => {
+      this.#sessions.delete(session);
+      this.#port.recheck();
+      if (this.#sessions.size === 0) this.#onEmpty();
+    });
+  }
+
+  /** Ends what is left after the grace; on soft evidence, only what has been silent. */
+  #cut(order: DrainOrder, candidates: readonly Session[], first: boolean): void {
+    const left = candidates.filter((session) => isOrdered(session, order));
+    const { upstream, reason, sparedIfMovedMs } = order;
+    const movedBefore = sparedIfMovedMs === undefined
+      ? Infinity
+      : this.context.clock.now() - sparedIfMovedMs;
+    const kept = left.filter((session) => session.movedAt > movedBefore);
+    const count = left.length - kept.length;
+    for (const session of left) if (session.movedAt <= movedBefore) session.end();
+    this.tally.cut += count;
+    if (count > 0 || (first && kept.length > 0)) {
+      this.context.publish({ type: "sessions.cut", upstream, count, kept: kept.length, reason });
+    }
+    if (kept.length > 0) this.#later(sparedIfMovedMs!, () => this.#cut(order, kept, false));
+  }
+
+  #later(ms: number, work: () => void): void {
+    const cancel = this.context.clock.after(ms, () => {
+      this.#drains.delete(cancel);
+      work();
+    });
+    this.#drains.add(cancel);
+  }
+
+  #sweepLater(): void {
+    const { idleTimeoutMs } = this.settings;
+    const everyMs = Math.max(SWEEP_MIN_MS, Math.min(SWEEP_MAX_MS, idleTimeoutMs / 4));
+    this.#cancelSweep = this.context.clock.after(everyMs, () => {
+      const movedBefore = this.context.clock.now() - idleTimeoutMs;
+      for (const session of this.#sessions) {
+        if (session.joined !== undefined && session.movedAt <= movedBefore) session.end();
+      }
+      this.#sweepLater();
+    });
+  }
+
+  async #stop(drainMs: number, now: AbortSignal): Promise<number> {
+    this.#state = "stopped";
+    for (const session of this.#sessions) {
+      if (session.joined === undefined) session.turnAway();
+    }
+    await this.#port.close();
+    const cut = await this.#emptied(drainMs, now);
+    this.#cancelSweep();
+    this.#drains.forEach((cancel) => cancel());
+    this.#finished.resolve();
+    return cut;
+  }
+
+  /** Waits for the sessions to end, and ends those left when the time is up. */
+  async #emptied(drainMs: number, now: AbortSignal): Promise<number> {
+    if (this.#sessions.size === 0) return 0;
+    const empty = new Promise<void>((resolve) => this.#onEmpty = resolve);
+    const timeUp = Promise.withResolvers<void>();
+    const cancel = this.context.clock.after(drainMs, timeUp.resolve);
+    if (now.aborted) timeUp.resolve();
+    now.addEventListener("abort", () => timeUp.resolve(), { once: true });
+    await Promise.race([empty, timeUp.promise]);
+    cancel();
+    const left = [...this.#sessions].filter((session) => session.joined !== undefined).length;
+    for (const session of this.#sessions) session.end();
+    await empty;
+    return left;
+  }
+}
+
+function isOrdered(session: Session, order: DrainOrder): boolean {
+  const { joined, relayed } = session;
+  return relayed && joined !== undefined && joined.upstream.name === order.upstream &&
+    joined.epoch <= order.throughEpoch;
+}
+
+/** Makes the portable engine, its port still closed. */
+export function makePortableRelay(settings: RelaySettings, context: RelayContext): Relay {
+  return new PortableRelay(settings, context);
+}

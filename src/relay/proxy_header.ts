@@ -1,0 +1,131 @@
+/**
+ * The PROXY protocol header, which tells an upstream who the real client is: version 1 (text) and
+ * version 2 (binary). Pure; both engines send what this prints before the client's first byte.
+ * Source: "The PROXY protocol, versions 1 & 2", Willy Tarreau, haproxy.org, doc/proxy-protocol.txt;
+ * the section numbers below are of that text.
+ */
+import type { Address } from "../base/address.ts";
+
+/** Section 2.2: the twelve bytes that no other protocol begins with. */
+const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
+/** Version 2, command PROXY: the connection was made on behalf of somebody else. */
+const VERSION_2_PROXY = 0x21;
+const TCP4 = 0x11;
+const TCP6 = 0x21;
+const UNIX_STREAM = 0x31;
+/** Bytes of each of the two addresses of family AF_UNIX. */
+const UNIX_BYTES = 108;
+
+/** Prints the header for a client that connected to `local`, one of our own addresses. */
+export function proxyHeader(version: "v1" | "v2", client: Address, local: Address): Uint8Array {
+  const pair = samePair(client, local);
+  return version === "v1" ? printV1(pair) : printV2(pair, local);
+}
+
+interface Pair {
+  readonly bytes: 4 | 16;
+  readonly source: readonly number[];
+  readonly sourcePort: number;
+  readonly target: readonly number[];
+  readonly targetPort: number;
+}
+
+/** Both ends as addresses of one family, or undefined when they are not internet addresses. */
+function samePair(client: Address, local: Address): Pair | undefined {
+  if (client.kind !== "tcp" || local.kind !== "tcp") return undefined;
+  const source = ipBytes(client.host);
+  const target = ipBytes(local.host);
+  if (source === undefined || target === undefined) return undefined;
+  const ports = { sourcePort: client.port, targetPort: local.port };
+  // A dual-stack listener shows clients of IPv4 as ::ffff:1.2.3.4 (RFC 4291 2.5.5.2).
+  const [source4, target4] = [ipv4Of(source), ipv4Of(target)];
+  return source4 !== undefined && target4 !== undefined
+    ? { bytes: 4, source: source4, target: target4, ...ports }
+    : { bytes: 16, source: ipv6Of(source), target: ipv6Of(target), ...ports };
+}
+
+/** Section 2.1: one line; UNKNOWN when there is nothing to say that the text form could hold. */
+function printV1(pair: Pair | undefined): Uint8Array {
+  const line = pair === undefined ? "UNKNOWN" : [
+    pair.bytes === 4 ? "TCP4" : "TCP6",
+    printIp(pair.source),
+    printIp(pair.target),
+    pair.sourcePort,
+    pair.targetPort,
+  ].join(" ");
+  return new TextEncoder().encode(`PROXY ${line}\r\n`);
+}
+
+/** Section 2.2: sixteen fixed bytes, then the addresses. */
+function printV2(pair: Pair | undefined, local: Address): Uint8Array {
+  if (pair === undefined) return printV2Unix(local.kind === "unix" ? local.path : "");
+  const length = 2 * pair.bytes + 4;
+  const ports = [
+    pair.sourcePort >> 8,
+    pair.sourcePort & 255,
+    pair.targetPort >> 8,
+    pair.targetPort & 255,
+  ];
+  const family = pair.bytes === 4 ? TCP4 : TCP6;
+  return new Uint8Array([
+    ...SIGNATURE,
+    VERSION_2_PROXY,
+    family,
+    0,
+    length,
+    ...pair.source,
+    ...pair.target,
+    ...ports,
+  ]);
+}
+
+/** A client of a unix socket has no name of its own; ours is the path it connected to. */
+function printV2Unix(path: string): Uint8Array {
+  const header = new Uint8Array(16 + 2 * UNIX_BYTES);
+  header.set([...SIGNATURE, VERSION_2_PROXY, UNIX_STREAM, 0, 2 * UNIX_BYTES]);
+  header.set(new TextEncoder().encode(path).subarray(0, UNIX_BYTES), 16 + UNIX_BYTES);
+  return header;
+}
+
+/** The 4 or 16 bytes of an address in text; undefined for a name. */
+function ipBytes(host: string): readonly number[] | undefined {
+  const text = host.replace(/%.*$/, ""); // a zone means nothing to another machine
+  if (/^\d+\.\d+\.\d+\.\d+$/.test(text)) return text.split(".").map(Number);
+  if (!text.includes(":")) return undefined;
+  const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(text);
+  const whole = dotted === null
+    ? text
+    : `${dotted[1]}${hexPair(dotted[2]!, dotted[3]!)}:${hexPair(dotted[4]!, dotted[5]!)}`;
+  const [head = "", tail] = whole.split("::");
+  const before = groups(head);
+  const after = tail === undefined ? [] : groups(tail);
+  const zeros = Array<number>(8 - before.length - after.length).fill(0);
+  return [...before, ...zeros, ...after].flatMap((group) => [group >> 8, group & 255]);
+}
+
+function hexPair(high: string, low: string): string {
+  return (Number(high) * 256 + Number(low)).toString(16);
+}
+
+function groups(text: string): number[] {
+  return text === "" ? [] : text.split(":").map((group) => Number.parseInt(group, 16));
+}
+
+function ipv4Of(bytes: readonly number[]): readonly number[] | undefined {
+  if (bytes.length === 4) return bytes;
+  const mapped = bytes.slice(0, 10).every((byte) => byte === 0) && bytes[10] === 255 &&
+    bytes[11] === 255;
+  return mapped ? bytes.slice(12) : undefined;
+}
+
+function ipv6Of(bytes: readonly number[]): readonly number[] {
+  return bytes.length === 16 ? bytes : [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, ...bytes];
+}
+
+/** Dotted for IPv4, eight full groups for IPv6: legal, and simpler than the short form. */
+function printIp(bytes: readonly number[]): string {
+  if (bytes.length === 4) return bytes.join(".");
+  const text: string[] = [];
+  for (let at = 0; at < 16; at += 2) text.push((bytes[at]! * 256 + bytes[at + 1]!).toString(16));
+  return text.join(":");
+}

@@ -1,0 +1,42 @@
+/**
+ * Picks the engine that moves the bytes. All engines do the same (see `testing/contract.ts`); they
+ * differ in speed and in where they run. What was picked, and why, is published once.
+ */
+import {
+  EngineUnavailable,
+  type Relay,
+  type RelayContext,
+  type RelaySettings,
+  type StartEngine,
+} from "./engine.ts";
+import { makePortableRelay } from "./portable.ts";
+
+/** What the operator may ask for. `auto` takes the fastest engine that runs here. */
+export type EngineChoice = "auto" | "stream" | "splice";
+
+/** The Linux engine has no place in this build yet. */
+const startSplice: StartEngine = () => new EngineUnavailable("it is not available in this build");
+
+/** Makes a relay, its port still closed. Fails only where `splice` is insisted on and cannot run. */
+export function startRelay(
+  choice: EngineChoice,
+  settings: RelaySettings,
+  context: RelayContext,
+  splice: StartEngine = startSplice,
+): Relay | EngineUnavailable {
+  const { publish } = context;
+  if (choice === "stream") {
+    publish({ type: "relay.chosen", engine: "stream", reason: "it was asked for" });
+    return makePortableRelay(settings, context);
+  }
+  const relay = splice(settings, context);
+  if (!(relay instanceof EngineUnavailable)) {
+    const reason = choice === "splice" ? "it was asked for" : "it is the fastest on this system";
+    publish({ type: "relay.chosen", engine: "splice", reason });
+    return relay;
+  }
+  if (choice === "splice") return relay;
+  const reason = `splice cannot run: ${relay.reason}`;
+  publish({ type: "relay.chosen", engine: "stream", reason });
+  return makePortableRelay(settings, context);
+}

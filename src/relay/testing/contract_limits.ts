@@ -1,0 +1,177 @@
+/** The contract of the settings: addresses, limits, time-outs, the PROXY header, a port that is taken. */
+import { assert, assertEquals } from "@std/assert";
+import {
+  echoes,
+  encode,
+  ended,
+  freePort,
+  listens,
+  type MakeRelay,
+  readText,
+  readToEnd,
+  says,
+  TestUpstream,
+  World,
+  writeAll,
+} from "./world.ts";
+
+/** Has the upstream say back the first line that it gets. */
+const firstLine = async (conn: Deno.Conn): Promise<void> => {
+  let line = "";
+  while (!line.endsWith("\n")) line += await readText(conn, 1);
+  await writeAll(conn, encode(line));
+};
+
+export function limitsContract(name: string, make: MakeRelay): void {
+  addressContract(name, make);
+  proxyHeaderContract(name, make);
+
+  Deno.test(`${name}: a client beyond the connection limit waits until another leaves`, async () => {
+    await using primary = new TestUpstream("a", echoes);
+    await using world = await World.start(make, { connectionsMax: 2 });
+    await world.relay.open(primary.upstream, 1);
+    const clients = [await world.connect(), await world.connect(), await world.connect()];
+    const [first, second, third] = clients as [Deno.Conn, Deno.Conn, Deno.Conn];
+    for (const client of clients) await writeAll(client, encode("x"));
+    assertEquals(await readText(first, 1), "x");
+    assertEquals(await readText(second, 1), "x");
+    await world.event("limit.reached");
+    assertEquals(world.relay.counters().accepted, 2);
+    assertEquals(world.all("limit.reached").length, 1);
+
+    first.close();
+    assertEquals(await readText(third, 1), "x");
+    second.close();
+    third.close();
+  });
+
+  Deno.test(`${name}: a session in which nothing moves is ended after the idle time`, async () => {
+    await using primary = new TestUpstream("a", listens);
+    await using world = await World.start(make, { idleTimeoutMs: 60 });
+    await world.relay.open(primary.upstream, 1);
+    using client = await world.connect();
+    await writeAll(client, encode("x"));
+    assert(await ended(client));
+    await world.counters("the session ended", (c) => c.active === 0);
+    assertEquals(world.relay.counters().cut, 0);
+  });
+
+  Deno.test(`${name}: a port that is taken is tried again until it is free`, async () => {
+    const port = freePort();
+    const squatter = Deno.listen({ hostname: "127.0.0.1", port });
+    await using primary = new TestUpstream("a", says("a"));
+    await using world = await World.start(make, { bind: { kind: "tcp", host: "127.0.0.1", port } });
+    await world.relay.open(primary.upstream, 1);
+    const failed = await world.event("port.failed");
+    assertEquals(failed.address, `127.0.0.1:${port}`);
+    assertEquals(world.all("port.opened"), []);
+
+    squatter.close();
+    await world.event("port.opened");
+    using client = await world.connect();
+    assertEquals(await readToEnd(client), "a");
+  });
+}
+
+function addressContract(name: string, make: MakeRelay): void {
+  Deno.test(`${name}: the address :: takes clients of IPv4 and IPv6`, async () => {
+    await using primary = new TestUpstream("a", says("a"));
+    await using world = await World.start(make, { bind: { kind: "tcp", host: "::", port: 0 } });
+    await world.relay.open(primary.upstream, 1);
+    const { address } = await world.event("port.opened");
+    const port = Number(address.slice(address.lastIndexOf(":") + 1));
+    // Where the system has no IPv6 the relay listens on 0.0.0.0, and says so.
+    const hosts = address.startsWith("[::]") ? ["127.0.0.1", "::1"] : ["127.0.0.1"];
+    for (const hostname of hosts) {
+      using client = await Deno.connect({ hostname, port });
+      assertEquals(await readToEnd(client), "a");
+    }
+  });
+
+  Deno.test(`${name}: unix sockets work on both sides, and the file goes with the port`, async () => {
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/front`;
+    await using primary = new TestUpstream("a", echoes, `${folder}/back`);
+    await using world = await World.start(make, { bind: { kind: "unix", path } });
+    await world.relay.open(primary.upstream, 1);
+    assertEquals((await world.event("port.opened")).address, `unix:${path}`);
+    {
+      using client = await world.connect();
+      await writeAll(client, encode("through files"));
+      await client.closeWrite();
+      assertEquals(await readToEnd(client), "through files");
+    }
+    await world.relay.refuse();
+    assertEquals([...Deno.readDirSync(folder)].map((entry) => entry.name), ["back"]);
+    await primary.close();
+    await Deno.remove(folder, { recursive: true });
+  });
+
+  Deno.test(`${name}: the socket file of a crashed process is replaced`, async () => {
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/front`;
+    // A listener whose file was moved away and back is one that nobody answers on once it is closed.
+    const crashed = Deno.listen({ transport: "unix", path });
+    await Deno.rename(path, `${path}.kept`);
+    crashed.close();
+    await Deno.rename(`${path}.kept`, path);
+
+    await using primary = new TestUpstream("a", says("a"));
+    await using world = await World.start(make, { bind: { kind: "unix", path } });
+    await world.relay.open(primary.upstream, 1);
+    using client = await world.connect();
+    assertEquals(await readToEnd(client), "a");
+    await world.relay.refuse();
+    await Deno.remove(folder, { recursive: true });
+  });
+
+  Deno.test(`${name}: a socket file on which somebody answers is left alone`, async () => {
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/front`;
+    await using neighbour = new TestUpstream("n", says("neighbour"), path);
+    await using primary = new TestUpstream("a", says("a"));
+    await using world = await World.start(make, { bind: { kind: "unix", path } });
+    await world.relay.open(primary.upstream, 1);
+    await world.event("port.failed");
+    using client = await Deno.connect({ transport: "unix", path });
+    assertEquals(await readToEnd(client), "neighbour");
+    await world.relay.refuse();
+    await neighbour.close();
+    await Deno.remove(folder, { recursive: true });
+  });
+}
+
+function proxyHeaderContract(name: string, make: MakeRelay): void {
+  Deno.test(`${name}: PROXY v1 comes before the client's first byte`, async () => {
+    await using primary = new TestUpstream("a", firstLine);
+    await using world = await World.start(make, { sendProxy: "v1" });
+    await world.relay.open(primary.upstream, 1);
+    using client = await world.connect();
+    await writeAll(client, encode("not this line\n"));
+    const local = client.localAddr as Deno.NetAddr;
+    const remote = client.remoteAddr as Deno.NetAddr;
+    assertEquals(
+      await readToEnd(client),
+      `PROXY TCP4 127.0.0.1 127.0.0.1 ${local.port} ${remote.port}\r\n`,
+    );
+  });
+
+  Deno.test(`${name}: PROXY v2 is sent although the client says nothing`, async () => {
+    await using primary = new TestUpstream("a", async (conn) => {
+      const header = new Uint8Array(28);
+      for (let have = 0; have < 28;) have += await conn.read(header.subarray(have)) ?? 28;
+      await writeAll(conn, header);
+    });
+    await using world = await World.start(make, { sendProxy: "v2" });
+    await world.relay.open(primary.upstream, 1);
+    using client = await world.connect();
+    const header = new Uint8Array(28);
+    for (let have = 0; have < 28;) have += await client.read(header.subarray(have)) ?? 28;
+    assertEquals(header.subarray(0, 12), encode("\r\n\r\n\0\r\nQUIT\n"));
+    assertEquals([...header.subarray(12, 16)], [0x21, 0x11, 0, 12]);
+    assertEquals([...header.subarray(16, 24)], [127, 0, 0, 1, 127, 0, 0, 1]);
+    const view = new DataView(header.buffer);
+    assertEquals(view.getUint16(24), (client.localAddr as Deno.NetAddr).port);
+    assertEquals(view.getUint16(26), (client.remoteAddr as Deno.NetAddr).port);
+  });
+}

@@ -1,0 +1,268 @@
+/**
+ * Everything around a relay in a test: real upstreams and clients on loopback, what the relay published
+ * and doubted, and ways to wait for facts. Nothing here sleeps for a guessed time: `until` looks at a
+ * fact again and again, and gives up loudly.
+ */
+import { parseAddress } from "../../base/address.ts";
+import { type Clock, realClock, sleep } from "../../base/clock.ts";
+import { Mistake } from "../../base/mistake.ts";
+import type { Event, EventOf } from "../../events/events.ts";
+import type { Doubt } from "../../failover/ports.ts";
+import type { Upstream } from "../../failover/upstream.ts";
+import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
+
+/** Makes the engine under test. */
+export type MakeRelay = (
+  settings: RelaySettings,
+  context: RelayContext,
+) => Relay | Promise<Relay>;
+
+export const SETTINGS: RelaySettings = {
+  bind: { kind: "tcp", host: "127.0.0.1", port: 0 },
+  connectTimeoutMs: 3_000,
+  idleTimeoutMs: 0,
+  holdMs: 10_000,
+  heldMax: 1_000,
+  connectionsMax: 10_000,
+  sendProxy: "none",
+};
+
+/** Give-up time of every wait in tests; far beyond what a loaded machine needs. */
+const PATIENCE_MS = 20_000;
+
+/** Waits until `fact` holds. */
+export async function until(what: string, fact: () => boolean): Promise<void> {
+  const end = realClock.now() + PATIENCE_MS;
+  while (!fact()) {
+    if (realClock.now() > end) throw new Error(`Waited in vain until ${what}`);
+    await sleep(realClock, 1);
+  }
+}
+
+/** A relay that runs, with what it said so far. */
+export class World implements AsyncDisposable {
+  readonly events: Event[] = [];
+  readonly doubts: Doubt[] = [];
+  relay!: Relay;
+
+  static async start(
+    make: MakeRelay,
+    settings: Partial<RelaySettings> = {},
+    clock: Clock = realClock,
+  ): Promise<World> {
+    const world = new World();
+    world.relay = await make({ ...SETTINGS, ...settings }, {
+      clock,
+      publish: (event) => world.events.push(event),
+      doubt: (doubt) => world.doubts.push(doubt),
+    });
+    return world;
+  }
+
+  all<T extends Event["type"]>(type: T): EventOf<T>[] {
+    return this.events.filter((event): event is EventOf<T> => event.type === type);
+  }
+
+  /** Waits for the `nth` event of a type, counted from the start. */
+  async event<T extends Event["type"]>(type: T, nth = 1): Promise<EventOf<T>> {
+    await until(`event ${type} was published ${nth} times`, () => this.all(type).length >= nth);
+    return this.all(type)[nth - 1]!;
+  }
+
+  async doubt(nth = 1): Promise<Doubt> {
+    await until(`${nth} doubts were reported`, () => this.doubts.length >= nth);
+    return this.doubts[nth - 1]!;
+  }
+
+  async counters(what: string, fact: (counters: RelayCounters) => boolean): Promise<void> {
+    await until(what, () => fact(this.relay.counters()));
+  }
+
+  /** A new client of the relay, at the address it opened last. */
+  async connect(): Promise<Deno.Conn> {
+    const opened = this.all("port.opened").at(-1);
+    if (opened === undefined) throw new Error("The port was never opened");
+    const address = parseAddress(opened.address);
+    if (address instanceof Mistake) throw new Error(`Not an address: ${opened.address}`);
+    return address.kind === "unix"
+      ? await Deno.connect({ transport: "unix", path: address.path })
+      : await Deno.connect({ hostname: loopback(address.host), port: address.port });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.relay[Symbol.asyncDispose]();
+  }
+}
+
+function loopback(host: string): string {
+  if (host === "::") return "::1";
+  return host === "0.0.0.0" ? "127.0.0.1" : host;
+}
+
+/** What an upstream does with one connection; the connection is closed when it returns. */
+export type Serve = (conn: Deno.Conn) => Promise<void>;
+
+/** A server on loopback that can be closed and opened again on its port. */
+export class TestUpstream implements AsyncDisposable {
+  readonly conns: Deno.Conn[] = [];
+  readonly upstream: Upstream;
+  #listener: Deno.Listener | undefined;
+  readonly #serving = new Set<Promise<void>>();
+  #accepting: Promise<void> = Promise.resolve();
+
+  constructor(readonly name: string, readonly serve: Serve, unixPath?: string) {
+    if (unixPath !== undefined) {
+      this.#listener = Deno.listen({ transport: "unix", path: unixPath });
+      this.upstream = { name, address: { kind: "unix", path: unixPath }, rank: 0 };
+      this.#accepting = this.#accept(this.#listener);
+      return;
+    }
+    const listener = this.#listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr as Deno.NetAddr;
+    this.upstream = { name, address: { kind: "tcp", host: "127.0.0.1", port }, rank: 0 };
+    this.#accepting = this.#accept(listener);
+  }
+
+  /** From here on, connecting is refused; connections that exist live on. */
+  async close(): Promise<void> {
+    this.#listener?.close();
+    this.#listener = undefined;
+    await this.#accepting;
+  }
+
+  reopen(): void {
+    const { address } = this.upstream;
+    if (address.kind === "unix") throw new Error("Only TCP upstreams open again");
+    this.#listener = Deno.listen({ hostname: address.host, port: address.port });
+    this.#accepting = this.#accept(this.#listener);
+  }
+
+  async #accept(listener: Deno.Listener): Promise<void> {
+    for (;;) {
+      const conn = await listener.accept().catch(() => undefined); // closed by `close`
+      if (conn === undefined) return;
+      this.conns.push(conn);
+      const serving = this.serve(conn).catch(() => {}).finally(() => {
+        closeQuietly(conn);
+        this.#serving.delete(serving);
+      });
+      this.#serving.add(serving);
+    }
+  }
+
+  /** Waits until no connection is being served. */
+  async idle(): Promise<boolean> {
+    await until(`${this.name} serves nobody`, () => this.#serving.size === 0);
+    return true;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+    this.conns.forEach(closeQuietly);
+    await Promise.all(this.#serving);
+  }
+}
+
+export function closeQuietly(conn: { close(): void }): void {
+  try {
+    conn.close();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BadResource)) throw error; // already closed
+  }
+}
+
+/** Says its word at once, then reads until the client ends. */
+export function says(word: string): Serve {
+  return async (conn) => {
+    await writeAll(conn, encode(word));
+    await conn.closeWrite();
+    await readToEnd(conn);
+  };
+}
+
+/** Sends back what it receives until the client ends, then ends too. */
+export const echoes: Serve = async (conn) => {
+  const buffer = new Uint8Array(65_536);
+  for (let count = await conn.read(buffer); count !== null; count = await conn.read(buffer)) {
+    await writeAll(conn, buffer.subarray(0, count));
+  }
+  await conn.closeWrite();
+};
+
+/** Reads and says nothing. */
+export const listens: Serve = async (conn) => {
+  await readToEnd(conn);
+};
+
+/** Closes at once without a word. */
+export const hangsUp: Serve = () => Promise.resolve();
+
+export const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
+
+export async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let sent = 0; sent < bytes.length;) sent += await conn.write(bytes.subarray(sent));
+}
+
+/** Reads until the peer ends its direction. */
+export async function readToEnd(conn: Deno.Conn): Promise<string> {
+  const decoder = new TextDecoder();
+  const buffer = new Uint8Array(65_536);
+  let text = "";
+  for (let count = await conn.read(buffer); count !== null; count = await conn.read(buffer)) {
+    text += decoder.decode(buffer.subarray(0, count), { stream: true });
+  }
+  return text;
+}
+
+/** Reads exactly `length` bytes. */
+export async function readText(conn: Deno.Conn, length: number): Promise<string> {
+  const bytes = new Uint8Array(length);
+  for (let have = 0; have < length;) {
+    const count = await conn.read(bytes.subarray(have));
+    if (count === null) throw new Error(`The peer ended after ${have} of ${length} bytes`);
+    have += count;
+  }
+  return new TextDecoder().decode(bytes);
+}
+
+/** True once the peer has ended the connection, in order or by a reset. */
+export async function ended(conn: Deno.Conn): Promise<boolean> {
+  try {
+    return await conn.read(new Uint8Array(1)) === null;
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionReset) return true;
+    throw error;
+  }
+}
+
+/** An upstream that never answers a connect: its accept queue of two is full and nobody accepts. */
+export class BlackHole implements Disposable {
+  readonly upstream: Upstream;
+  readonly #listener: Deno.Listener;
+  readonly #fill: Deno.Conn[];
+
+  private constructor(listener: Deno.Listener, fill: Deno.Conn[], port: number) {
+    this.#listener = listener;
+    this.#fill = fill;
+    this.upstream = { name: "hole", address: { kind: "tcp", host: "127.0.0.1", port }, rank: 0 };
+  }
+
+  static async dig(): Promise<BlackHole> {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
+    const { port } = listener.addr as Deno.NetAddr;
+    // Linux completes one connection more than the backlog says (listen(2)).
+    const fill = [await Deno.connect({ port }), await Deno.connect({ port })];
+    return new BlackHole(listener, fill, port);
+  }
+
+  [Symbol.dispose](): void {
+    this.#fill.forEach(closeQuietly);
+    this.#listener.close();
+  }
+}
+
+/** A port that was free a moment ago. */
+export function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return (listener.addr as Deno.NetAddr).port;
+}

@@ -1,0 +1,39 @@
+/** What `app.ts` asks of a service of either mode, and what it hands to one. */
+import type { Clock } from "./base/clock.ts";
+import type { Publish } from "./events/events.ts";
+import type { Programs } from "./hooks/program.ts";
+
+export interface ServiceContext {
+  readonly clock: Clock;
+  /** Publishes under the service's name. */
+  readonly publish: Publish;
+  /** Runs the operator's programs, and ends them with the process. */
+  readonly programs: Programs;
+  /** What was found wrong with the folder of triggers at start, and said already. */
+  readonly triggerWarnings: readonly string[];
+  /** Differs from run to run; begins every promotion id. */
+  readonly instance: string;
+}
+
+export interface Service {
+  readonly name: string;
+  /** Settles only if a part ends by itself, which is a bug; rejects with its reason. */
+  readonly finished: Promise<unknown>;
+  /** The operator wants the best rank back now. */
+  orderFailback(): void;
+  /**
+   * Stops checking and accepting, lets sessions end for at most `drainMs`, or until `now` is aborted.
+   * Resolves with the number of sessions that had to be cut.
+   */
+  stop(drainMs: number, now: AbortSignal): Promise<number>;
+}
+
+/** A service that has been looked at and can be started. */
+export interface Starter {
+  /** The option that says where it listens. */
+  readonly listenOption: "bind" | "listen";
+  /** Tries whether the address is free, and leaves it free. Resolves with the reason if it is not. */
+  tryListen(): Promise<string | undefined>;
+  /** Starts it, or resolves with what the operator asked for in vain. */
+  start(context: ServiceContext): Promise<Service | string>;
+}

@@ -1,0 +1,84 @@
+/** The proxies that are compared, each set up to relay TCP with one thread, as fast as it can. */
+import { answers, Background, freePort } from "./programs.ts";
+
+export const PROXIES = ["haproxy", "nginx", "stream", "splice"] as const;
+export type ProxyName = typeof PROXIES[number];
+
+const NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+/** One proxy in front of one upstream, both on 127.0.0.1. */
+export interface RunningProxy {
+  readonly name: ProxyName;
+  readonly port: number;
+  readonly program: Background;
+}
+
+/** Starts a proxy; `pinned` is put before its command. */
+export async function startProxy(
+  name: ProxyName,
+  folder: string,
+  upstreamPort: number,
+  pinned: readonly string[],
+): Promise<RunningProxy> {
+  const port = freePort();
+  const command = await COMMANDS[name](folder, port, upstreamPort);
+  const program = new Background([...pinned, ...command]);
+  await answers(port);
+  return { name, port, program };
+}
+
+type Command = (folder: string, port: number, upstreamPort: number) => Promise<string[]>;
+
+const ours = (engine: string): Command => (_folder, port, upstreamPort) => {
+  const script = new URL("./relay_main.ts", import.meta.url).pathname;
+  const args = ["run", "-A", "--quiet", script, engine, String(port), String(upstreamPort)];
+  return Promise.resolve([Deno.execPath(), ...args]);
+};
+
+const COMMANDS: Readonly<Record<ProxyName, Command>> = {
+  async haproxy(folder, port, upstreamPort) {
+    const file = `${folder}/haproxy-${port}.cfg`;
+    await Deno.writeTextFile(
+      file,
+      `global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode tcp
+  option splice-auto
+  timeout connect 3s
+  timeout client 1h
+  timeout server 1h
+listen relay
+  bind 127.0.0.1:${port} backlog 4096
+  server upstream 127.0.0.1:${upstreamPort}
+`,
+    );
+    return ["haproxy", "-db", "-f", file];
+  },
+  async nginx(folder, port, upstreamPort) {
+    const file = `${folder}/nginx-${port}.conf`;
+    await Deno.writeTextFile(
+      file,
+      `load_module ${NGINX_STREAM};
+daemon off;
+worker_processes 1;
+pid ${folder}/nginx-${port}.pid;
+error_log /dev/null;
+events { worker_connections 8192; }
+stream {
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    proxy_pass 127.0.0.1:${upstreamPort};
+    proxy_connect_timeout 3s;
+    proxy_timeout 1h;
+    tcp_nodelay on;
+  }
+}
+`,
+    );
+    return ["nginx", "-c", file];
+  },
+  stream: ours("stream"),
+  splice: ours("splice"),
+};

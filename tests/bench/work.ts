@@ -1,0 +1,110 @@
+/** The kinds of work that proxies are given: what serves it, what asks for it, and how it is counted. */
+import { answers, Background, freePort, run } from "./programs.ts";
+
+/** What one measurement brought: units of work a second, and units in all, to share the CPU among. */
+export interface Measured {
+  readonly rate: number;
+  readonly units: number;
+}
+
+export interface Work {
+  readonly name: string;
+  /** What a person reads in the table. */
+  readonly title: string;
+  readonly rateUnit: string;
+  readonly cpuUnit: string;
+  /** CPU seconds for one unit, times this, are printed as `cpuUnit`. */
+  readonly cpuScale: number;
+  /** Starts the upstream; resolves when it answers. */
+  serve(
+    folder: string,
+    pinned: readonly string[],
+  ): Promise<{ port: number; program: AsyncDisposable }>;
+  ask(port: number, seconds: number, pinned: readonly string[]): Promise<Measured>;
+}
+
+/** Bulk transfer by iperf3: rate in Gbit/s, units in GB (1e9 bytes). */
+function bulk(streams: number): Work {
+  return {
+    name: `bulk${streams}`,
+    title: `bulk, ${streams} ${streams === 1 ? "stream" : "streams"}`,
+    rateUnit: "Gbit/s",
+    cpuUnit: "s/GB",
+    cpuScale: 1,
+    async serve(_folder, pinned) {
+      const port = freePort();
+      const program = new Background([...pinned, "iperf3", "-s", "-p", `${port}`], true);
+      await answers(port);
+      return { port, program };
+    },
+    async ask(port, seconds, pinned) {
+      const [program, ...args] = [
+        ...pinned,
+        "iperf3",
+        "-J",
+        ...["-c", "127.0.0.1", "-p", `${port}`, "-t", `${seconds}`, "-P", `${streams}`],
+      ];
+      const text = await run(program!, args);
+      const received = JSON.parse(text)?.end?.sum_received;
+      if (received === undefined) throw new Error(`iperf3 measured nothing: ${text.slice(-500)}`);
+      return { rate: received.bits_per_second / 1e9, units: received.bytes / 1e9 };
+    },
+  };
+}
+
+/** Small requests by wrk, over connections that are kept or made anew each time. */
+function requests(name: string, title: string, connections: number, kept: boolean): Work {
+  return {
+    name,
+    title,
+    rateUnit: kept ? "requests/s" : "connections/s",
+    cpuUnit: kept ? "µs/request" : "µs/connection",
+    cpuScale: 1e6,
+    async serve(folder, pinned) {
+      const port = freePort();
+      const file = `${folder}/upstream-${port}.conf`;
+      await Deno.writeTextFile(file, upstreamConfig(folder, port));
+      const program = new Background([...pinned, "nginx", "-c", file]);
+      await answers(port);
+      return { port, program };
+    },
+    async ask(port, seconds, pinned) {
+      const [program, ...args] = [
+        ...pinned,
+        ...["wrk", "-t1", `-c${connections}`, `-d${seconds}`],
+        ...(kept ? [] : ["-H", "Connection: close"]),
+        `http://127.0.0.1:${port}/`,
+      ];
+      const text = await run(program!, args);
+      const rate = Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1]);
+      const units = Number(/(\d+) requests in/.exec(text)?.[1]);
+      if (!(units > 0)) throw new Error(`wrk measured nothing: ${text.slice(-500)}`);
+      return { rate, units };
+    },
+  };
+}
+
+function upstreamConfig(folder: string, port: number): string {
+  return `daemon off;
+worker_processes 1;
+pid ${folder}/upstream-${port}.pid;
+error_log /dev/null;
+events { worker_connections 8192; }
+http {
+  access_log off;
+  keepalive_requests 1000000000;
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    location / { return 200 "hello"; }
+  }
+}
+`;
+}
+
+export const WORKS: readonly Work[] = [
+  bulk(1),
+  bulk(16),
+  requests("small50", "small requests, 50 kept connections", 50, true),
+  requests("small1000", "small requests, 1 000 kept connections", 1_000, true),
+  requests("connect", "a new connection for each request", 50, false),
+];

@@ -1,0 +1,86 @@
+/**
+ * One child process: its output line by line, its end, and a promise that it does not outlive the test.
+ * It only ever signals the process that it started.
+ */
+
+/** Yields a stream's text line by line; a last line without its end counts too. */
+export async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream) {
+    text += decoder.decode(chunk, { stream: true });
+    const lines = text.split("\n");
+    text = lines.pop()!;
+    yield* lines;
+  }
+  if (text !== "") yield text;
+}
+
+export interface ChildOptions {
+  readonly args: readonly string[];
+  /** Added to our own environment, less what would configure the child. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly onOut?: (line: string) => void;
+  readonly onErr?: (line: string) => void;
+}
+
+/** Variables that would configure what we start; all others (caches, certificates, proxies) it may need. */
+const ENV_WITHHELD = /^(PORT|HOSTS|MAX_BACKOFF|(FAILOVER|PG|REDISCLI_).*)$/;
+
+export class Child implements AsyncDisposable {
+  readonly #process: Deno.ChildProcess;
+  readonly #reading: Promise<unknown>;
+  /** Resolves when the process has ended and all of its output was handed out. */
+  readonly ended: Promise<Deno.CommandStatus>;
+  #hasEnded = false;
+
+  constructor(program: string, options: ChildOptions) {
+    const kept = Object.entries(Deno.env.toObject()).filter(([name]) => !ENV_WITHHELD.test(name));
+    this.#process = new Deno.Command(program, {
+      args: [...options.args],
+      env: { ...Object.fromEntries(kept), ...options.env },
+      clearEnv: true,
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.#reading = Promise.all([
+      handOut(this.#process.stdout, options.onOut),
+      handOut(this.#process.stderr, options.onErr),
+    ]);
+    this.ended = this.#process.status.then(async (status) => {
+      this.#hasEnded = true;
+      await this.#reading;
+      return status;
+    });
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** Sends a signal, unless the process has ended already. */
+  signal(signal: Deno.Signal): void {
+    if (!this.#hasEnded) this.#process.kill(signal);
+  }
+
+  async kill(): Promise<void> {
+    this.signal("SIGKILL");
+    await this.ended;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+}
+
+async function handOut(
+  stream: ReadableStream<Uint8Array>,
+  take: (line: string) => void = () => {},
+): Promise<void> {
+  for await (const line of linesOf(stream)) take(line);
+}

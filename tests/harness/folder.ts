@@ -1,0 +1,48 @@
+/** A folder for one test, gone after it, and the scripts an operator might keep in it. */
+
+export class Folder implements AsyncDisposable {
+  readonly path: string;
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  static async make(): Promise<Folder> {
+    return new Folder(await Deno.makeTempDir({ prefix: "failover-test-" }));
+  }
+
+  /** The path of something in it, there or not. */
+  at(name: string): string {
+    return `${this.path}/${name}`;
+  }
+
+  async write(name: string, text: string): Promise<string> {
+    await Deno.writeTextFile(this.at(name), text);
+    return this.at(name);
+  }
+
+  async read(name: string): Promise<string> {
+    return await Deno.readTextFile(this.at(name));
+  }
+
+  /** An executable for sh. It runs in its own folder, so that it finds what the test wrote there. */
+  async script(name: string, body: string): Promise<string> {
+    const path = this.at(name);
+    await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+    await Deno.writeTextFile(path, `#!/bin/sh\ncd '${this.path}' || exit 99\n${body}\n`);
+    await Deno.chmod(path, 0o755);
+    return path;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.path, { recursive: true });
+  }
+}
+
+/**
+ * Shell text that waits until the test writes the file `name`. It gives up after a minute, so that it
+ * cannot outlive a test that failed.
+ */
+export function waitForFile(name: string): string {
+  return `n=0; while [ ! -e ${name} ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done`;
+}

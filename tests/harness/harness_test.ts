@@ -1,0 +1,83 @@
+/** The harness itself: what its upstreams do without any proxy in front. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { ask, connectTo } from "./client.ts";
+import {
+  blackHoleUpstream,
+  refusingUpstream,
+  resettingUpstream,
+  silentUpstream,
+  startUpstream,
+} from "./upstream.ts";
+
+Deno.test("an upstream says who it is, refuses when killed, and comes back where it was", async () => {
+  await using upstream = await startUpstream({ says: "primary" });
+  assertEquals(await ask(upstream.name, "who"), "primary");
+  await upstream.kill();
+  await assertRejects(() => connectTo(upstream.name), Deno.errors.ConnectionRefused);
+  await upstream.restart();
+  assertEquals(await ask(upstream.name, "who"), "primary");
+});
+
+Deno.test("an upstream that was frozen answers once it is thawed", async () => {
+  await using upstream = await startUpstream({ says: "primary" });
+  upstream.freeze();
+  const answer = ask(upstream.name, "who");
+  upstream.thaw();
+  assertEquals(await answer, "primary");
+});
+
+Deno.test("an upstream that became a black hole answers no connection", async () => {
+  await using upstream = await startUpstream({ says: "primary", backlog: 3 });
+  await upstream.blackHole();
+  await assertNoAnswer(upstream.name);
+});
+
+Deno.test("an upstream that always was a black hole answers no connection", async () => {
+  await using upstream = await blackHoleUpstream();
+  await assertNoAnswer(upstream.name);
+});
+
+async function assertNoAnswer(name: string): Promise<void> {
+  const port = Number(name.split(":")[1]);
+  const connecting = Deno.connect({ port, signal: AbortSignal.timeout(300) });
+  await assertRejects(() => connecting, DOMException);
+}
+
+Deno.test("an upstream that refuses, one that resets and one that is silent do so", async () => {
+  await assertRejects(() => connectTo(refusingUpstream().name), Deno.errors.ConnectionRefused);
+
+  await using resetting = await resettingUpstream("primary");
+  const wire = await connectTo(resetting.name);
+  await wire.say("hello");
+  assertEquals(await wire.line(), "primary");
+  await assertRejects(() => wire.line(), Deno.errors.ConnectionReset);
+  wire.close();
+
+  await using silent = silentUpstream();
+  const unheard = await connectTo(silent.name);
+  await unheard.say("hello");
+  unheard.close();
+});
+
+Deno.test("bulk data keeps its checksum both ways", async () => {
+  await using upstream = await startUpstream({ says: "primary" });
+  const bytes = 3_000_001;
+  for (const command of ["exchange", "exchangeLate"]) {
+    const wire = await connectTo(upstream.name);
+    await wire.say(`${command} ${bytes}`);
+    const [sent, received] = await Promise.all([wire.sendBulk(bytes), wire.receiveBulk(bytes)]);
+    assertEquals(await wire.line(), `${received} ${sent}`);
+    wire.close();
+  }
+});
+
+Deno.test("an upstream may finish first and still hears the rest", async () => {
+  await using upstream = await startUpstream({ says: "primary" });
+  const wire = await connectTo(upstream.name);
+  await wire.say("finish");
+  assertEquals(await wire.rest(), "last words\n");
+  await wire.say("more");
+  await wire.closeWrite();
+  assertEquals(await ask(upstream.name, "tail"), "more");
+  wire.close();
+});

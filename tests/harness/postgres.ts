@@ -1,0 +1,130 @@
+/**
+ * A PostgreSQL server of Debian's packages, in a process of its own with its data in a folder of the
+ * test. The server refuses to run as root, so root gives that up for the user `postgres` first.
+ */
+import { Child } from "./child.ts";
+import { patiently } from "./patience.ts";
+import { type Named, unusedPort } from "./upstream.ts";
+
+/** Where Debian puts the programs, the newest version first; undefined when there are none. */
+export const POSTGRES_BIN = newestBin("/usr/lib/postgresql");
+
+function newestBin(folder: string): string | undefined {
+  try {
+    const versions = [...Deno.readDirSync(folder)].map((entry) => Number(entry.name));
+    const bin = `${folder}/${Math.max(...versions)}/bin`;
+    Deno.statSync(`${bin}/postgres`);
+    return bin;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** A program of PostgreSQL with its arguments, as somebody who isn't root. */
+function commandLine(program: string, args: readonly string[]): [string, string[]] {
+  const path = `${POSTGRES_BIN}/${program}`;
+  if (Deno.uid() !== 0) return [path, [...args]];
+  const user = ["--reuid=postgres", "--regid=postgres", "--clear-groups"];
+  return ["setpriv", [...user, path, ...args]];
+}
+
+async function run(program: string, args: readonly string[]): Promise<void> {
+  const [command, all] = commandLine(program, args);
+  const output: string[] = [];
+  const take = (line: string) => output.push(line);
+  await using child = new Child(command, { args: all, onOut: take, onErr: take });
+  const { code } = await patiently(program, child.ended, () => output.join("\n"));
+  if (code !== 0) throw new Error(`${program} exited with ${code}\n${output.join("\n")}`);
+}
+
+export class Postgres implements Named, AsyncDisposable {
+  readonly port = unusedPort();
+  readonly name = `127.0.0.1:${this.port}`;
+  readonly #data: string;
+  #child: Child | undefined;
+  readonly #log: string[] = [];
+
+  private constructor(data: string) {
+    this.#data = data;
+  }
+
+  /** A primary whose commits wait until a standby has them as well. `data` must not exist yet. */
+  static async primary(data: string): Promise<Postgres> {
+    const args = ["-D", data, "--auth=trust", "--username=postgres", "--no-sync", "--no-locale"];
+    await run("initdb", args);
+    await Deno.writeTextFile(`${data}/postgresql.auto.conf`, "synchronous_standby_names = '*'\n");
+    const server = new Postgres(data);
+    await server.start();
+    return server;
+  }
+
+  /** A standby that streams from `primary` and, promoted, waits for nobody. */
+  static async standby(data: string, primary: Postgres): Promise<Postgres> {
+    const from = `host=127.0.0.1 port=${primary.port} user=postgres`;
+    await run("pg_basebackup", ["-D", data, "-d", from, "-c", "fast", "-R", "--no-sync"]);
+    await Deno.writeTextFile(`${data}/postgresql.auto.conf`, "synchronous_standby_names = ''\n", {
+      append: true,
+    });
+    const server = new Postgres(data);
+    await server.start();
+    return server;
+  }
+
+  /** Starts the server on the data it has; resolves when it takes connections. */
+  async start(): Promise<void> {
+    const settings = [
+      `port=${this.port}`,
+      "listen_addresses=127.0.0.1",
+      "unix_socket_directories=",
+      "shared_buffers=16MB",
+      "max_connections=50",
+    ];
+    const [command, args] = commandLine("postgres", [
+      ...["-D", this.#data],
+      ...settings.flatMap((setting) => ["-c", setting]),
+    ]);
+    const ready = Promise.withResolvers<void>();
+    this.#child = new Child(command, {
+      args,
+      onErr: (line) => {
+        this.#log.push(line);
+        if (line.includes("database system is ready to accept")) ready.resolve();
+      },
+    });
+    const died = this.#child.ended.then(() => {
+      throw new Error(`postgres ended\n${this.#log.join("\n")}`);
+    });
+    // Later its end is the test's own doing.
+    died.catch(() => {});
+    const log = () => this.#log.join("\n");
+    await patiently("postgres to be ready", Promise.race([ready.promise, died]), log);
+  }
+
+  /** kill -9 of the server and of all its processes, so that nothing of it can say goodbye. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.hasEnded) return;
+    // A stopped parent starts no further children while we count them.
+    child.signal("SIGSTOP");
+    for (const pid of childrenOf(child.pid)) killIfThere(pid);
+    await child.kill();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  const list = Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`).trim();
+  return list === "" ? [] : list.split(" ").map(Number);
+}
+
+function killIfThere(pid: number): void {
+  try {
+    Deno.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

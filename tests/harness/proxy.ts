@@ -1,0 +1,224 @@
+/**
+ * The real executable in a process of its own, with the permissions that the documentation gives it.
+ * Its JSON log is how a scenario sees what it decided: `event` waits for a line that was or will be.
+ */
+import { Child } from "./child.ts";
+import { ask, connectTo } from "./client.ts";
+import { patiently } from "./patience.ts";
+import { type Named, unusedPort } from "./upstream.ts";
+import type { Wire } from "./wire.ts";
+import type { Event, EventOf } from "../../src/events/events.ts";
+
+const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
+
+/** What the documentation says that the proxy needs. Writing is for unix sockets alone. */
+const PERMISSIONS = [
+  "--allow-net",
+  "--allow-read",
+  "--allow-write",
+  "--allow-env",
+  "--allow-run",
+  "--allow-ffi",
+];
+
+/** Scenarios wait for verdicts, so these come sooner than an operator would want, and tell everything. */
+const QUICK: Readonly<Record<string, string>> = {
+  "log-level": "debug",
+  "check-interval": "200ms",
+  "max-backoff": "1s",
+};
+
+/** One line of the JSON log. */
+export type Logged<T extends Event["type"]> = Omit<EventOf<T>, "type"> & {
+  readonly time: string;
+  readonly level: string;
+  readonly service: string;
+  readonly event: T;
+  /** The line as a sentence. */
+  readonly message: string;
+  /** Which line of the log it was, from 0. */
+  readonly index: number;
+};
+
+/** The fields that a line must have; a pattern stands for any text that it matches. */
+export type Wanted<T extends Event["type"]> = {
+  readonly [F in keyof Logged<T>]?: Logged<T>[F] | RegExp;
+};
+
+export interface ProxyOptions {
+  readonly upstreams?: readonly Named[];
+  /** Without their dashes; true for those that take no value. */
+  readonly flags?: Readonly<Record<string, string | true>>;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Where clients connect; a free port of 127.0.0.1 by default. */
+  readonly bind?: string;
+}
+
+export class Proxy implements AsyncDisposable {
+  readonly #child: Child;
+  /** Where clients connect, as `--bind` has it; empty if the test has not said. */
+  readonly address: string;
+  readonly stdout: string[] = [];
+  /** Everything it wrote to stderr, as it was written. */
+  readonly log: string[] = [];
+  readonly #events: Logged<Event["type"]>[] = [];
+  #newLine = Promise.withResolvers<void>();
+  /** Resolves when the process has ended. */
+  readonly ended: Promise<Deno.CommandStatus>;
+
+  constructor(args: readonly string[], env: Readonly<Record<string, string>>, bind = "") {
+    this.address = bind;
+    this.#child = new Child(Deno.execPath(), {
+      args: ["run", "--quiet", "--no-prompt", ...PERMISSIONS, MAIN, ...args],
+      env,
+      onOut: (line) => this.stdout.push(line),
+      onErr: (line) => this.#read(line),
+    });
+    this.ended = this.#child.ended;
+    void this.ended.then(() => this.#newLine.resolve());
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  #read(line: string): void {
+    if (line.startsWith("{")) {
+      this.#events.push({ ...JSON.parse(line), index: this.log.length });
+    }
+    this.log.push(line);
+    this.#newLine.resolve();
+    this.#newLine = Promise.withResolvers();
+  }
+
+  /** All lines of one kind so far. */
+  events<T extends Event["type"]>(type: T, wanted: Wanted<T> = {}): Logged<T>[] {
+    return this.#events.filter((logged) => fits(logged, type, wanted)) as unknown as Logged<T>[];
+  }
+
+  /** The first such line, whether it is there already or comes later; with `after`, a later one. */
+  async event<T extends Event["type"]>(
+    type: T,
+    wanted: Wanted<T> = {},
+    after?: { readonly index: number },
+  ): Promise<Logged<T>> {
+    const least = after?.index ?? -1;
+    return await this.#found(
+      `${type} ${JSON.stringify(wanted, printPattern)}`,
+      () => this.events(type, wanted).find((logged) => logged.index > least),
+    );
+  }
+
+  /** The first line of the log that `pattern` matches, there already or to come. */
+  async line(pattern: RegExp): Promise<string> {
+    return await this.#found(String(pattern), () => this.log.find((line) => pattern.test(line)));
+  }
+
+  /** Looks again after each new line, until `look` finds something. */
+  async #found<T>(what: string, look: () => T | undefined): Promise<T> {
+    let found = look();
+    const search = async () => {
+      while (found === undefined) {
+        if (this.#child.hasEnded) {
+          throw new Error(`the proxy ended before ${what}\n${this.log.join("\n")}`);
+        }
+        await this.#newLine.promise;
+        found = look();
+      }
+      return found;
+    };
+    return await patiently(what, search(), () => this.log.join("\n"));
+  }
+
+  /** Opens a connection as a client would. */
+  async connect(): Promise<Wire> {
+    return await connectTo(this.address);
+  }
+
+  /** Opens a connection, asks one question, and returns the answer. */
+  async ask(question = "who"): Promise<string> {
+    return await ask(this.address, question, () => this.log.join("\n"));
+  }
+
+  signal(signal: Deno.Signal): void {
+    this.#child.signal(signal);
+  }
+
+  /** Ends it as a service manager does; resolves with its exit code. */
+  async stop(): Promise<number> {
+    this.signal("SIGTERM");
+    const status = await patiently("the proxy to stop", this.ended, () => this.log.join("\n"));
+    return status.code;
+  }
+
+  /** Asks it to end at once (two signals), so that it takes its scripts along. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.signal("SIGTERM");
+    this.signal("SIGINT");
+    try {
+      await patiently("the proxy to end at a second signal", this.ended);
+    } finally {
+      await this.#child.kill();
+    }
+  }
+}
+
+function fits(logged: object, type: string, wanted: object): boolean {
+  const line = logged as Record<string, unknown>;
+  return line.event === type &&
+    Object.entries(wanted).every(([field, want]) =>
+      want instanceof RegExp ? want.test(String(line[field])) : line[field] === want
+    );
+}
+
+function printPattern(_: string, value: unknown): unknown {
+  return value instanceof RegExp ? String(value) : value;
+}
+
+/** Flags as they stand on a command line. */
+export function argsOf(flags: Readonly<Record<string, string | true>>): string[] {
+  return Object.entries(flags).map(([name, value]) =>
+    value === true ? `--${name}` : `--${name}=${value}`
+  );
+}
+
+/** Starts the proxy and does not wait for anything. */
+export function spawnProxy(options: ProxyOptions): Proxy {
+  const bind = options.bind ?? `127.0.0.1:${unusedPort()}`;
+  const args = [
+    "--bind",
+    bind,
+    ...argsOf({ "json-logs": true, ...QUICK, ...options.flags }),
+    ...(options.upstreams ? ["--hosts", options.upstreams.map((each) => each.name).join(",")] : []),
+  ];
+  return new Proxy(args, options.env ?? {}, bind);
+}
+
+/** Starts the proxy and waits until its port is open. */
+export async function startProxy(options: ProxyOptions): Promise<Proxy> {
+  const proxy = spawnProxy(options);
+  try {
+    await proxy.event("port.opened");
+    return proxy;
+  } catch (error) {
+    await proxy[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** What a run of the proxy that ends by itself left behind. */
+export interface Finished {
+  readonly code: number;
+  readonly stdout: readonly string[];
+  readonly stderr: readonly string[];
+}
+
+/** Runs the proxy with exactly these arguments until it ends by itself. */
+export async function runProxy(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Finished> {
+  await using proxy = new Proxy(args, env);
+  const { code } = await patiently("the proxy to end", proxy.ended, () => proxy.log.join("\n"));
+  return { code, stdout: proxy.stdout, stderr: proxy.log };
+}

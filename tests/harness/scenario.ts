@@ -1,0 +1,38 @@
+/**
+ * A story told with real processes, once for each relay engine. A story that needs a program which is
+ * not installed is skipped, and its name says which.
+ */
+
+/** What `--relay` can be told. */
+export const ENGINES = ["stream"] as const;
+export type Engine = (typeof ENGINES)[number];
+
+/** Tells `story` once for each engine. */
+export function scenario(
+  name: string,
+  story: (relay: Readonly<{ relay: Engine }>) => Promise<void>,
+  needs: readonly string[] = [],
+): void {
+  for (const engine of ENGINES) {
+    const missing = needs.filter((program) => !isInstalled(program));
+    const why = missing.length === 0 ? "" : ` (needs ${missing.join(", ")})`;
+    Deno.test({
+      name: `[${engine}] ${name}${why}`,
+      ignore: missing.length > 0,
+      fn: () => story({ relay: engine }),
+    });
+  }
+}
+
+/** Whether a program can be found by name, or is there by path. */
+function isInstalled(program: string): boolean {
+  const folders = program.includes("/") ? [""] : (Deno.env.get("PATH") ?? "").split(":");
+  return folders.some((folder) => {
+    try {
+      return Deno.statSync(folder === "" ? program : `${folder}/${program}`).isFile;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return false;
+      throw error;
+    }
+  });
+}

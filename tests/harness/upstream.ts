@@ -1,0 +1,218 @@
+/**
+ * Upstreams for the scenarios: healthy ones in processes of their own, which can be killed, frozen and
+ * brought back at the same address, and a few that were never healthy.
+ */
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { Child } from "./child.ts";
+import { patiently } from "./patience.ts";
+import type { UpstreamPlan } from "./upstream_program.ts";
+
+/** Anything that can stand in `--hosts`. */
+export interface Named {
+  /** As it is written in `--hosts`. */
+  readonly name: string;
+}
+
+const PROGRAM = new URL("./upstream_program.ts", import.meta.url).pathname;
+const PERMISSIONS = ["--allow-net", "--allow-read", "--allow-write"];
+
+export type UpstreamOptions = Pick<UpstreamPlan, "says"> & Partial<UpstreamPlan>;
+
+export class UpstreamProcess implements Named, AsyncDisposable {
+  readonly says: string;
+  readonly name: string;
+  readonly #plan: UpstreamPlan;
+  #child: Child;
+  /** Connections that only fill the accept queue. */
+  #fillers: Filler | undefined;
+
+  private constructor(plan: UpstreamPlan, child: Child) {
+    this.says = plan.says;
+    this.name = nameOf(plan.listen);
+    this.#plan = plan;
+    this.#child = child;
+  }
+
+  static async start(plan: UpstreamPlan): Promise<UpstreamProcess> {
+    const [listen, child] = await launch(plan);
+    return new UpstreamProcess({ ...plan, listen }, child);
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** The end that gives no notice. Resolves when its port refuses connections. */
+  async kill(): Promise<void> {
+    await this.#child.kill();
+  }
+
+  /** The process stands still from now on; the kernel goes on accepting for it until its queue is full. */
+  freeze(): void {
+    this.#child.signal("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.#child.signal("SIGCONT");
+  }
+
+  /** Freezes it and fills its accept queue, so that a connection gets no answer at all. */
+  async blackHole(): Promise<void> {
+    if (this.#plan.listen.transport !== "tcp") throw new Error("only TCP has black holes");
+    this.freeze();
+    this.#fillers = new Filler(this.#plan.listen.port);
+    await this.#fillers.fill(this.#plan.backlog);
+  }
+
+  /** Starts it again at the address it had. */
+  async restart(): Promise<void> {
+    await this.kill();
+    const { listen } = this.#plan;
+    // A process that was killed leaves its socket file behind.
+    if (listen.transport === "unix") await Deno.remove(listen.path);
+    [, this.#child] = await launch(this.#plan);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#fillers?.[Symbol.asyncDispose]();
+    await this.kill();
+  }
+}
+
+/** Starts an upstream on a port of the system's choice; resolves when it listens. */
+export function startUpstream(options: UpstreamOptions): Promise<UpstreamProcess> {
+  return UpstreamProcess.start({
+    listen: { transport: "tcp", hostname: "127.0.0.1", port: 0 },
+    backlog: 511,
+    greets: false,
+    proxyLine: false,
+    ...options,
+  });
+}
+
+async function launch(plan: UpstreamPlan): Promise<[UpstreamPlan["listen"], Child]> {
+  const listening = Promise.withResolvers<UpstreamPlan["listen"]>();
+  const complaints: string[] = [];
+  const child = new Child(Deno.execPath(), {
+    args: ["run", "--quiet", "--no-prompt", ...PERMISSIONS, PROGRAM, JSON.stringify(plan)],
+    onOut: (line) => listening.resolve(JSON.parse(line)),
+    onErr: (line) => complaints.push(line),
+  });
+  const failed = child.ended.then(() => {
+    throw new Error(`upstream ${plan.says} did not start:\n${complaints.join("\n")}`);
+  });
+  // Later, when nobody listens to it any more, its end is expected.
+  failed.catch(() => {});
+  const what = `upstream ${plan.says} to listen`;
+  return [await patiently(what, Promise.race([listening.promise, failed])), child];
+}
+
+function nameOf(listen: UpstreamPlan["listen"]): string {
+  if (listen.transport === "unix") return `unix:${listen.path}`;
+  const host = listen.hostname.includes(":") ? `[${listen.hostname}]` : listen.hostname;
+  return `${host}:${listen.port}`;
+}
+
+/** Connections to a port that nobody accepts from, until the kernel answers no more. */
+class Filler implements AsyncDisposable {
+  readonly #port: number;
+  readonly #abort = new AbortController();
+  #attempts: readonly Promise<void>[] = [];
+  readonly #conns: Deno.Conn[] = [];
+
+  constructor(port: number) {
+    this.#port = port;
+  }
+
+  /** Linux queues `backlog + 1` connections; attempts beyond that stay without an answer. */
+  async fill(backlog: number): Promise<void> {
+    const full = Promise.withResolvers<void>();
+    this.#attempts = Array.from({ length: backlog + 4 }, async () => {
+      try {
+        const conn = await Deno.connect({ port: this.#port, signal: this.#abort.signal });
+        this.#conns.push(conn);
+        if (this.#conns.length > backlog) full.resolve();
+      } catch (error) {
+        if (!this.#abort.signal.aborted) full.reject(error);
+      }
+    });
+    await patiently("an accept queue to be full", full.promise);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort();
+    await Promise.all(this.#attempts);
+    for (const conn of this.#conns) conn.close();
+  }
+}
+
+/**
+ * A port that nobody listens on, outside the range from which the system picks ports by itself, so that
+ * no connection of another test can take it meanwhile.
+ */
+export function unusedPort(): number {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    try {
+      Deno.listen({ hostname: "127.0.0.1", port }).close();
+      return port;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
+  throw new Error("found no port that is free");
+}
+
+/** An upstream that refuses every connection. */
+export function refusingUpstream(): Named {
+  return { name: `127.0.0.1:${unusedPort()}` };
+}
+
+/** An upstream whose connections get no answer, from the very start. */
+export async function blackHoleUpstream(): Promise<Named & AsyncDisposable> {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
+  const { port } = listener.addr as Deno.NetAddr;
+  const filler = new Filler(port);
+  await filler.fill(1);
+  return {
+    name: `127.0.0.1:${port}`,
+    async [Symbol.asyncDispose]() {
+      await filler[Symbol.asyncDispose]();
+      listener.close();
+    },
+  };
+}
+
+/** An upstream that answers what it is sent with `says`, and then with a reset instead of an end. */
+export async function resettingUpstream(says: string): Promise<Named & AsyncDisposable> {
+  const server = createServer((socket) => {
+    // A peer that resets first is the same end to the same story.
+    socket.on("error", () => {});
+    socket.on("data", () => {
+      socket.write(`${says}\n`, () => socket.resetAndDestroy());
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    name: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())),
+  };
+}
+
+/** An upstream that accepts every connection and never says a word. */
+export function silentUpstream(): Named & AsyncDisposable {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const conns: Deno.Conn[] = [];
+  const accepting = (async () => {
+    for await (const conn of listener) conns.push(conn);
+  })();
+  return {
+    name: `127.0.0.1:${(listener.addr as Deno.NetAddr).port}`,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await accepting;
+      for (const conn of conns) conn.close();
+    },
+  };
+}

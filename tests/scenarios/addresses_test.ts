@@ -1,0 +1,116 @@
+/** Every kind of address, on both sides, and what the PROXY protocol says of them. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { ask } from "../harness/client.ts";
+import { Folder } from "../harness/folder.ts";
+import { Proxy, spawnProxy, startProxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
+import { startUpstream, unusedPort } from "../harness/upstream.ts";
+
+scenario(
+  "clients and upstreams may meet on unix sockets, through a failover too",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({
+      says: "primary",
+      listen: { transport: "unix", path: folder.at("primary.sock") },
+    });
+    await using backup = await startUpstream({
+      says: "backup",
+      listen: { transport: "unix", path: folder.at("backup.sock") },
+    });
+    await using proxy = await startProxy({
+      upstreams: [primary, backup],
+      bind: `unix:${folder.at("proxy.sock")}`,
+      flags: relay,
+    });
+    assertEquals(await proxy.ask(), "primary");
+
+    await primary.kill();
+
+    assertEquals(await proxy.ask(), "backup");
+  },
+);
+
+scenario("a socket file that a crash left behind is no obstacle", async (relay) => {
+  await using folder = await Folder.make();
+  await using primary = await startUpstream({ says: "primary" });
+  const bind = `unix:${folder.at("proxy.sock")}`;
+  await using crashed = await startProxy({ upstreams: [primary], bind, flags: relay });
+  crashed.signal("SIGKILL");
+  await crashed.ended;
+
+  await using proxy = await startProxy({ upstreams: [primary], bind, flags: relay });
+
+  assertEquals(await proxy.ask(), "primary");
+});
+
+scenario("clients and upstreams may meet on IPv6", async (relay) => {
+  await using primary = await startUpstream({
+    says: "primary",
+    listen: { transport: "tcp", hostname: "::1", port: 0 },
+  });
+  await using proxy = await startProxy({
+    upstreams: [primary],
+    bind: `[::1]:${unusedPort()}`,
+    flags: relay,
+  });
+
+  assertMatch(primary.name, /^\[::1\]:/);
+  assertEquals(await proxy.ask(), "primary");
+});
+
+scenario("an upstream may be given by name", async (relay) => {
+  await using primary = await startUpstream({ says: "primary" });
+  const name = primary.name.replace("127.0.0.1", "localhost");
+  await using proxy = await startProxy({ upstreams: [{ name }], flags: relay });
+
+  assertEquals(await proxy.ask(), "primary");
+  await proxy.event("promotion.finished", { to: name });
+});
+
+scenario("a name that does not resolve is said to be the reason", async (relay) => {
+  const name = "no-such-host.invalid:1";
+  await using proxy = spawnProxy({ upstreams: [{ name }], flags: relay });
+
+  const round = await proxy.event("selection.failed");
+  assertEquals(round.reasons.map((each) => each.upstream), [name]);
+  assertMatch(round.reasons[0]!.reason, /does not resolve/);
+});
+
+scenario("--port listens on all interfaces, IPv4 and IPv6", async (relay) => {
+  await using primary = await startUpstream({ says: "primary" });
+  const port = String(unusedPort());
+  const args = ["-p", port, "-H", primary.name, "--relay", relay.relay, "--json-logs"];
+  await using proxy = new Proxy(args, {});
+  await proxy.event("port.opened");
+
+  assertEquals(await ask(`127.0.0.1:${port}`), "primary");
+  assertEquals(await ask(`[::1]:${port}`), "primary");
+});
+
+scenario("with --send-proxy v1 the upstream learns who the client is", async (relay) => {
+  await using primary = await startUpstream({ says: "primary", proxyLine: true });
+  await using proxy = await startProxy({
+    upstreams: [primary],
+    flags: { ...relay, "send-proxy": "v1" },
+  });
+
+  const wire = await proxy.connect();
+  const mine = (wire.conn.localAddr as Deno.NetAddr).port;
+  const port = proxy.address.split(":")[1];
+  await wire.say("proxied");
+
+  assertEquals(await wire.line(), `PROXY TCP4 127.0.0.1 127.0.0.1 ${mine} ${port}\r`);
+  wire.close();
+});
+
+scenario("with --send-proxy v1 a client on IPv6 is told as such", async (relay) => {
+  await using primary = await startUpstream({ says: "primary", proxyLine: true });
+  await using proxy = await startProxy({
+    upstreams: [primary],
+    bind: `[::1]:${unusedPort()}`,
+    flags: { ...relay, "send-proxy": "v1" },
+  });
+
+  assertMatch(await proxy.ask("proxied"), /^PROXY TCP6 ::1 ::1 \d+ \d+\r$/);
+});

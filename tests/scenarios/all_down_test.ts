@@ -1,0 +1,120 @@
+/** No upstream is usable: at start, later, and for how long clients are kept waiting. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Folder, waitForFile } from "../harness/folder.ts";
+import { spawnProxy, startProxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
+import { refusingUpstream, startUpstream } from "../harness/upstream.ts";
+
+scenario(
+  "the port stays closed until a first upstream is up, and each round says why",
+  async (relay) => {
+    await using primary = await startUpstream({ says: "primary" });
+    await primary.kill();
+    const other = refusingUpstream();
+    await using proxy = spawnProxy({ upstreams: [primary, other], flags: relay });
+
+    const round = await proxy.event("selection.failed", { round: 2 });
+    assertEquals(round.reasons, [
+      { upstream: primary.name, reason: "connection refused" },
+      { upstream: other.name, reason: "connection refused" },
+    ]);
+    await assertRejects(() => proxy.connect(), Deno.errors.ConnectionRefused);
+    await primary.restart();
+
+    await proxy.event("port.opened");
+    assertEquals(await proxy.ask(), "primary");
+  },
+);
+
+scenario("rounds come after 1, 2 and 4 seconds, up to --max-backoff", async (relay) => {
+  await using proxy = spawnProxy({
+    upstreams: [refusingUpstream()],
+    flags: { ...relay, "max-backoff": "2s" },
+  });
+
+  for (const [index, retryInMs] of [1_000, 2_000, 2_000].entries()) {
+    const round = await proxy.event("selection.failed", { round: index + 1 });
+    assertEquals(round.retryInMs, retryInMs);
+  }
+});
+
+scenario(
+  "the port closes once no upstream is left, and opens with the first that is back",
+  async (relay) => {
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    await using proxy = await startProxy({ upstreams: [primary, backup], flags: relay });
+
+    await primary.kill();
+    await backup.kill();
+    const closed = await proxy.event("port.closed");
+    await assertRejects(() => proxy.connect(), Deno.errors.ConnectionRefused);
+    await backup.restart();
+
+    await proxy.event("port.opened", {}, closed);
+    assertEquals(await proxy.ask(), "backup");
+  },
+);
+
+scenario("with --hold-while down a client waits through the outage of all", async (relay) => {
+  await using primary = await startUpstream({ says: "primary" });
+  await using proxy = await startProxy({
+    upstreams: [primary],
+    flags: { ...relay, "hold-while": "down", "hold": "1m" },
+  });
+
+  await primary.kill();
+  await proxy.event("selection.failed");
+  const answer = proxy.ask();
+  await primary.restart();
+
+  assertEquals(await answer, "primary");
+  assertEquals(proxy.events("port.closed"), []);
+});
+
+scenario("with --hold 0 the port closes at once, as in the original", async (relay) => {
+  await using folder = await Folder.make();
+  await using primary = await startUpstream({ says: "primary" });
+  await using backup = await startUpstream({ says: "backup" });
+  const trigger = await folder.script(
+    "trigger.sh",
+    `[ "$1" = '${primary.name}' ] && exit 0\n${waitForFile("go")}`,
+  );
+  await using proxy = await startProxy({
+    upstreams: [primary, backup],
+    flags: { ...relay, "on-failover": trigger, "hold": "0" },
+  });
+
+  await primary.kill();
+  const closed = await proxy.event("port.closed");
+  await proxy.event("trigger.started", { epoch: 2 });
+  await assertRejects(() => proxy.connect(), Deno.errors.ConnectionRefused);
+  await folder.write("go", "");
+
+  await proxy.event("port.opened", {}, closed);
+  assertEquals(await proxy.ask(), "backup");
+});
+
+scenario("a client that was held for --hold is let go, and the next is served", async (relay) => {
+  await using folder = await Folder.make();
+  await using primary = await startUpstream({ says: "primary" });
+  await using backup = await startUpstream({ says: "backup" });
+  const trigger = await folder.script(
+    "trigger.sh",
+    `[ "$1" = '${primary.name}' ] && exit 0\n${waitForFile("go")}`,
+  );
+  await using proxy = await startProxy({
+    upstreams: [primary, backup],
+    flags: { ...relay, "on-failover": trigger, "hold": "300ms" },
+  });
+
+  await primary.kill();
+  await proxy.event("trigger.started", { epoch: 2 });
+  const outcome = await proxy.ask().then(() => "answered", () => "let go");
+  await folder.write("go", "");
+
+  assertEquals(outcome, "let go");
+  await proxy.event("promotion.finished", { to: backup.name });
+  assertEquals(await proxy.ask(), "backup");
+  assert(proxy.events("promotion.finished").length === 2);
+});

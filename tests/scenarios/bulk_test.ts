@@ -1,0 +1,132 @@
+/** Bytes: none lost, none out of order, none hoarded; and each direction ends by itself. */
+import { assert, assertEquals } from "@std/assert";
+import { patiently } from "../harness/patience.ts";
+import { type Proxy, startProxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
+import { startUpstream } from "../harness/upstream.ts";
+
+const BULK_BYTES = 200 * 1024 * 1024;
+/** Far below what was on its way, far above what a proxy needs. */
+const GROWTH_MAX_BYTES = 64 * 1024 * 1024;
+
+scenario(
+  "200 MB each way arrive whole although the client reads nothing at first",
+  async (relay) => {
+    await using upstream = await startUpstream({ says: "primary" });
+    await using proxy = await startProxy({ upstreams: [upstream], flags: relay });
+    const before = await peakBytes(proxy);
+
+    const wire = await proxy.connect();
+    await wire.say(`exchange ${BULK_BYTES}`);
+    const sent = await patiently("the upload", wire.sendBulk(BULK_BYTES));
+    // The upload is over and nothing was read. What the upstream could send is in the kernel, not in us.
+    assert(Number(await proxy.ask("sent")) < BULK_BYTES / 2, "nothing held the upstream back");
+    const received = await patiently("the download", wire.receiveBulk(BULK_BYTES, 8 * 1024));
+
+    assertEquals(await wire.line(), `${received} ${sent}`);
+    wire.close();
+    await assertSlim(proxy, before);
+  },
+);
+
+scenario(
+  "200 MB each way arrive whole although the upstream reads nothing at first",
+  async (relay) => {
+    await using upstream = await startUpstream({ says: "primary" });
+    await using proxy = await startProxy({ upstreams: [upstream], flags: relay });
+    const before = await peakBytes(proxy);
+
+    const wire = await proxy.connect();
+    await wire.say(`exchangeLate ${BULK_BYTES}`);
+    const [sent, received] = await patiently(
+      "the exchange",
+      Promise.all([wire.sendBulk(BULK_BYTES), wire.receiveBulk(BULK_BYTES)]),
+    );
+
+    assertEquals(await wire.line(), `${received} ${sent}`);
+    wire.close();
+    await assertSlim(proxy, before);
+  },
+);
+
+scenario("a client that finishes first still gets its answer", async (relay) => {
+  await using upstream = await startUpstream({ says: "primary" });
+  await using proxy = await startProxy({ upstreams: [upstream], flags: relay });
+
+  const wire = await proxy.connect();
+  await wire.say("drink");
+  await wire.say("1234567");
+  await wire.closeWrite();
+
+  assertEquals(await patiently("the answer", wire.rest()), "drank 8\n");
+  wire.close();
+});
+
+scenario("an upstream that finishes first still hears the client out", async (relay) => {
+  await using upstream = await startUpstream({ says: "primary" });
+  await using proxy = await startProxy({ upstreams: [upstream], flags: relay });
+
+  const wire = await proxy.connect();
+  await wire.say("finish");
+  assertEquals(await patiently("the upstream's end", wire.rest()), "last words\n");
+  await wire.say("and more");
+  await wire.closeWrite();
+
+  assertEquals(await proxy.ask("tail"), "and more");
+  wire.close();
+});
+
+scenario("a session without a byte for --idle-timeout ends, a busy one does not", async (relay) => {
+  await using upstream = await startUpstream({ says: "primary" });
+  await using proxy = await startProxy({
+    upstreams: [upstream],
+    flags: { ...relay, "idle-timeout": "500ms" },
+  });
+
+  const idle = await proxy.connect();
+  const busy = await proxy.connect();
+  let ended = false;
+  const end = patiently("the end of an idle session", idle.line().catch(() => undefined))
+    .then(() => ended = true);
+  while (!ended) {
+    await busy.say("who");
+    assertEquals(await busy.line(), "primary");
+  }
+
+  await end;
+  idle.close();
+  busy.close();
+});
+
+scenario("beyond --max-connections a client waits for its turn", async (relay) => {
+  await using upstream = await startUpstream({ says: "primary" });
+  await using proxy = await startProxy({
+    upstreams: [upstream],
+    flags: { ...relay, "max-connections": "2" },
+  });
+  const first = await proxy.connect();
+  const second = await proxy.connect();
+  for (const wire of [first, second]) {
+    await wire.say("who");
+    assertEquals(await wire.line(), "primary");
+  }
+
+  const answer = proxy.ask();
+  await proxy.event("limit.reached", { max: 2 });
+  first.close();
+
+  assertEquals(await answer, "primary");
+  second.close();
+});
+
+/** The most memory that the process ever held. Linux tells; elsewhere it counts as nothing. */
+async function peakBytes(proxy: Proxy): Promise<number> {
+  if (Deno.build.os !== "linux") return 0;
+  const status = await Deno.readTextFile(`/proc/${proxy.pid}/status`);
+  return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)![1]) * 1024;
+}
+
+async function assertSlim(proxy: Proxy, before: number): Promise<void> {
+  const growth = await peakBytes(proxy) - before;
+  assert(growth < GROWTH_MAX_BYTES, `the proxy grew by ${Math.round(growth / 2 ** 20)} MB`);
+}

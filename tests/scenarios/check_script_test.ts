@@ -1,0 +1,137 @@
+/** The operator's check script: what it is told, and what its exit, its silence and its children mean. */
+import { assert, assertEquals } from "@std/assert";
+import { Folder } from "../harness/folder.ts";
+import { runProxy, startProxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
+import { refusingUpstream, startUpstream } from "../harness/upstream.ts";
+
+scenario("an upstream that its check script denies is passed over", async (relay) => {
+  await using folder = await Folder.make();
+  await using primary = await startUpstream({ says: "primary" });
+  await using backup = await startUpstream({ says: "backup" });
+  const check = await folder.script("check.sh", `[ "$1" = '${backup.name}' ]`);
+  await using proxy = await startProxy({
+    upstreams: [primary, backup],
+    flags: { ...relay, "check-host": check },
+  });
+
+  assertEquals(await proxy.ask(), "backup");
+});
+
+scenario("the check script goes on asking after the upstream was chosen", async (relay) => {
+  await using folder = await Folder.make();
+  await using primary = await startUpstream({ says: "primary" });
+  await using backup = await startUpstream({ says: "backup" });
+  const check = await folder.script("check.sh", `[ ! -e "denied-$1" ]`);
+  await using proxy = await startProxy({
+    upstreams: [primary, backup],
+    flags: { ...relay, "check-host": check },
+  });
+  assertEquals(await proxy.ask(), "primary");
+
+  await folder.write(`denied-${primary.name}`, "");
+
+  await proxy.event("promotion.finished", { to: backup.name });
+  assertEquals(await proxy.ask(), "backup");
+});
+
+scenario(
+  "a check script gets the host alone, and learns the active one and the epoch",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    // What it says is logged whenever its answer changes, and with the epoch its answer does.
+    const check = await folder.script(
+      "check.sh",
+      'echo "$# $1 active=$FAILOVER_ACTIVE epoch=$FAILOVER_EPOCH"; exit "$FAILOVER_EPOCH"',
+    );
+    await using proxy = await startProxy({
+      upstreams: [primary],
+      flags: { ...relay, "check-host": check },
+    });
+
+    const host = primary.name;
+    await proxy.event("program.said", { upstream: host, line: `1 ${host} active= epoch=0` });
+    await proxy.event("program.said", { upstream: host, line: `1 ${host} active=${host} epoch=1` });
+  },
+);
+
+scenario(
+  "a check script that hangs counts as a failure, and leaves nothing running",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    // It ignores the polite signal, as a script stuck in a bad driver would.
+    const check = await folder.script(
+      "check.sh",
+      `[ "$1" = '${backup.name}' ] && exit 0\ntrap '' TERM\necho $$ >> pids\nsleep 600 & wait; sleep 600`,
+    );
+    await using proxy = await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...relay, "check-host": check, "check-script-timeout": "300ms" },
+    });
+
+    assertEquals(await proxy.ask(), "backup");
+    assertEquals(await proxy.stop(), 0);
+    const pids = (await folder.read("pids")).trim().split("\n");
+    assertEquals(pids.filter(isAlive), []);
+  },
+);
+
+scenario(
+  "a check script whose grandchild keeps the pipe open is heard all the same",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    const check = await folder.script("check.sh", "sleep 600 & echo $! >> pids; exit 0");
+    await using proxy = await startProxy({
+      upstreams: [primary],
+      flags: { ...relay, "check-host": check, "check-script-timeout": "1h" },
+    });
+
+    assertEquals(await proxy.ask(), "primary");
+    assertEquals(await proxy.stop(), 0);
+    const pids = (await folder.read("pids")).trim().split("\n");
+    assertEquals(pids.filter(isAlive), []);
+  },
+);
+
+scenario(
+  "what a check script says is in the log, and a flood of it does no harm",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    const check = await folder.script("check.sh", "echo I am here; yes | head -c 50000000");
+    await using proxy = await startProxy({
+      upstreams: [primary],
+      flags: { ...relay, "check-host": check, "check-script-timeout": "10s" },
+    });
+
+    await proxy.event("program.said", { line: "I am here", upstream: primary.name });
+    assertEquals(await proxy.ask(), "primary");
+    assert(proxy.log.length < 5_000, `${proxy.log.length} lines of log`);
+  },
+);
+
+scenario("a script that cannot run is said at start, in one line each", async () => {
+  await using folder = await Folder.make();
+  const upstream = refusingUpstream().name;
+  const noBit = await folder.write("no-bit.sh", "#!/bin/sh\n");
+  const missing = folder.at("missing.sh");
+  for (const check of [noBit, missing, folder.path]) {
+    const run = await runProxy(["-p", "1", "-H", upstream, "-c", check]);
+    assertEquals(run.code, 2, run.stderr.join("\n"));
+    assertEquals(run.stderr.length, 1, run.stderr.join("\n"));
+    assert(run.stderr[0]!.includes(check), run.stderr[0]);
+  }
+});
+
+function isAlive(pid: string): boolean {
+  try {
+    return !/^State:\s+Z/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,78 @@
+/** A crowd of clients meets a failover, and none of them is lost. */
+import { assertEquals } from "@std/assert";
+import { Folder, waitForFile } from "../harness/folder.ts";
+import { startProxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
+import { startUpstream } from "../harness/upstream.ts";
+
+const CROWD = 1_000;
+
+scenario(
+  `${CROWD} clients that come during a failover are all served by the backup`,
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    const trigger = await folder.script(
+      "trigger.sh",
+      `[ "$1" = '${primary.name}' ] && exit 0\n${waitForFile("go")}`,
+    );
+    await using proxy = await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...relay, "on-failover": trigger, "hold": "1m" },
+    });
+
+    await primary.kill();
+    let connected = 0;
+    const half = Promise.withResolvers<void>();
+    const answers = Array.from({ length: CROWD }, async () => {
+      const wire = await proxy.connect();
+      if (++connected === CROWD / 2) half.resolve();
+      await wire.say("who");
+      const answer = await wire.line();
+      wire.close();
+      return answer;
+    });
+    await Promise.all([half.promise, proxy.event("trigger.started", { epoch: 2 })]);
+    await folder.write("go", "");
+
+    assertEquals(await Promise.all(answers), Array(CROWD).fill("backup"));
+  },
+);
+
+scenario(
+  "clients that never stop coming are all served while primary and backup die in turn",
+  async (relay) => {
+    // Servers that speak first: whatever happens to a client happens before any byte was relayed.
+    await using primary = await startUpstream({ says: "primary", greets: true });
+    await using backup = await startUpstream({ says: "backup", greets: true });
+    await using proxy = await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...relay, "hold": "1m", "hold-while": "down" },
+    });
+
+    const answers: (string | undefined)[] = [];
+    let stop = false;
+    const clients = Array.from({ length: 20 }, async () => {
+      while (!stop) {
+        const wire = await proxy.connect();
+        answers.push(await wire.line());
+        wire.close();
+      }
+    });
+    let last = await proxy.event("promotion.finished");
+    for (
+      const [dying, heir] of [[primary, backup], [backup, primary], [primary, backup]] as const
+    ) {
+      await dying.kill();
+      last = await proxy.event("promotion.finished", { to: heir.name }, last);
+      await dying.restart();
+      await proxy.event("upstream.up", { upstream: dying.name }, last);
+    }
+    stop = true;
+    await Promise.all(clients);
+
+    assertEquals(answers.filter((answer) => answer !== "primary" && answer !== "backup"), []);
+    assertEquals(new Set(answers).size, 2);
+  },
+);

@@ -1,0 +1,154 @@
+/** The active upstream is lost, in each of the ways an upstream can be lost. */
+import { assertEquals } from "@std/assert";
+import { Folder } from "../harness/folder.ts";
+import { startProxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
+import {
+  blackHoleUpstream,
+  refusingUpstream,
+  resettingUpstream,
+  startUpstream,
+} from "../harness/upstream.ts";
+
+scenario("clients get the backup when the primary is killed", async (relay) => {
+  await using primary = await startUpstream({ says: "primary" });
+  await using backup = await startUpstream({ says: "backup" });
+  await using proxy = await startProxy({ upstreams: [primary, backup], flags: relay });
+  assertEquals(await proxy.ask(), "primary");
+
+  await primary.kill();
+
+  assertEquals(await proxy.ask(), "backup");
+  const down = await proxy.event("upstream.down", { upstream: primary.name });
+  assertEquals(down.reason, "connection refused");
+  await proxy.event("promotion.finished", { move: "failover", from: primary.name, epoch: 2 });
+});
+
+scenario(
+  "a refused client makes the primary down without waiting for the schedule",
+  async (relay) => {
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    await using proxy = await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...relay, "check-interval": "1h" },
+    });
+
+    await primary.kill();
+
+    assertEquals(await proxy.ask(), "backup");
+  },
+);
+
+scenario("a killed primary is noticed even when no client comes", async (relay) => {
+  await using primary = await startUpstream({ says: "primary" });
+  await using backup = await startUpstream({ says: "backup" });
+  await using proxy = await startProxy({ upstreams: [primary, backup], flags: relay });
+
+  await primary.kill();
+
+  await proxy.event("promotion.finished", { to: backup.name });
+});
+
+scenario(
+  "clients get the backup when the primary freezes and the check script sees it",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    const program = new URL("../harness/ask_program.ts", import.meta.url).pathname;
+    const check = await folder.script(
+      "check.sh",
+      `exec '${Deno.execPath()}' run --quiet --allow-net '${program}' "$1"`,
+    );
+    await using proxy = await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...relay, "check-host": check, "check-script-timeout": "2s" },
+    });
+    assertEquals(await proxy.ask(), "primary");
+
+    primary.freeze();
+
+    await proxy.event("promotion.finished", { from: primary.name, to: backup.name });
+    assertEquals(await proxy.ask(), "backup");
+  },
+);
+
+scenario("clients get the backup when the primary becomes a black hole", async (relay) => {
+  await using primary = await startUpstream({ says: "primary", backlog: 8 });
+  await using backup = await startUpstream({ says: "backup" });
+  await using proxy = await startProxy({
+    upstreams: [primary, backup],
+    flags: { ...relay, "check-timeout": "300ms", "connect-timeout": "1s" },
+  });
+  assertEquals(await proxy.ask(), "primary");
+
+  await primary.blackHole();
+
+  assertEquals(await proxy.ask(), "backup");
+  await proxy.event("upstream.down", { upstream: primary.name });
+});
+
+scenario(
+  "the first upstream that accepts is chosen, past one that refuses and a black hole",
+  async (relay) => {
+    const refusing = refusingUpstream();
+    await using blackHole = await blackHoleUpstream();
+    await using third = await startUpstream({ says: "third" });
+    await using proxy = await startProxy({
+      upstreams: [refusing, blackHole, third],
+      flags: { ...relay, "check-timeout": "300ms" },
+    });
+
+    await proxy.event("promotion.finished", { move: "start", to: third.name, epoch: 1 });
+    assertEquals(await proxy.ask(), "third");
+  },
+);
+
+scenario("a reset in mid-stream ends that client's session and nobody else's", async (relay) => {
+  await using resetting = await resettingUpstream("primary");
+  await using proxy = await startProxy({ upstreams: [resetting], flags: relay });
+
+  const wire = await proxy.connect();
+  await wire.say("hello");
+  assertEquals(await wire.line(), "primary");
+  // The portable engine cannot send a reset, only an end; either way nothing more comes.
+  assertEquals(await wire.line().catch(() => undefined), undefined);
+  wire.close();
+
+  assertEquals(await proxy.ask("hello"), "primary");
+  assertEquals(proxy.events("upstream.down"), []);
+});
+
+scenario(
+  "the order of --hosts decides, and an upstream that comes back is not forgotten",
+  async (relay) => {
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    await using proxy = await startProxy({ upstreams: [primary, backup], flags: relay });
+
+    await primary.kill();
+    await proxy.event("promotion.finished", { to: backup.name });
+    await primary.restart();
+    await proxy.event("upstream.up", { upstream: primary.name });
+    assertEquals(await proxy.ask(), "backup");
+    await backup.kill();
+    await proxy.event("promotion.finished", { from: backup.name, to: primary.name, epoch: 3 });
+
+    assertEquals(await proxy.ask(), "primary");
+  },
+);
+
+scenario("a session of the lost primary ends instead of hanging", async (relay) => {
+  await using primary = await startUpstream({ says: "primary" });
+  await using backup = await startUpstream({ says: "backup" });
+  await using proxy = await startProxy({ upstreams: [primary, backup], flags: relay });
+  const wire = await proxy.connect();
+  await wire.say("who");
+  assertEquals(await wire.line(), "primary");
+
+  await primary.kill();
+
+  assertEquals(await wire.line().catch(() => undefined), undefined);
+  wire.close();
+});

@@ -1,0 +1,76 @@
+/**
+ * Redis with a replica, and `failover` in front with the two scripts of the README's recipe. The test
+ * speaks Redis's inline commands, one line each, so it needs no client.
+ */
+import { assertEquals } from "@std/assert";
+import { Child } from "../harness/child.ts";
+import { Folder } from "../harness/folder.ts";
+import { patiently } from "../harness/patience.ts";
+import { startProxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
+import { type Named, unusedPort } from "../harness/upstream.ts";
+import type { Wire } from "../harness/wire.ts";
+
+const RECIPES = new URL("./recipes/", import.meta.url).pathname;
+
+/** A Redis server that keeps nothing on disk; resolves when it takes connections. */
+async function startRedis(dir: string, port: number, more: readonly string[] = []): Promise<Child> {
+  const quick = ["--save", "", "--repl-diskless-sync-delay", "0"];
+  const ready = Promise.withResolvers<void>();
+  const log: string[] = [];
+  const child = new Child("redis-server", {
+    args: ["--port", String(port), "--bind", "127.0.0.1", "--dir", dir, ...quick, ...more],
+    onOut: (line) => {
+      log.push(line);
+      if (line.includes("Ready to accept connections")) ready.resolve();
+    },
+  });
+  await patiently("redis to be ready", ready.promise, () => log.join("\n"));
+  return child;
+}
+
+async function command(wire: Wire, text: string): Promise<string | undefined> {
+  await wire.say(text);
+  return (await patiently(`an answer to ${text}`, wire.line()))?.trimEnd();
+}
+
+scenario(
+  "what Redis has replicated is there when its master was killed, and writing goes on",
+  async (relay) => {
+    await using folder = await Folder.make();
+    const [port, replicaPort] = [unusedPort(), unusedPort()];
+    const master: Named = { name: `127.0.0.1:${port}` };
+    const replica: Named = { name: `127.0.0.1:${replicaPort}` };
+    await using first = await startRedis(folder.path, port);
+    await using second = await startRedis(folder.path, replicaPort, [
+      ...["--replicaof", "127.0.0.1", String(port)],
+    ]);
+    await using proxy = await startProxy({
+      upstreams: [master, replica],
+      flags: {
+        ...relay,
+        "check-host": `${RECIPES}redis_check.sh`,
+        "on-failover": `${RECIPES}redis_promote.sh`,
+      },
+    });
+    const before = await proxy.connect();
+    assertEquals(await command(before, "SET story told"), "+OK");
+    assertEquals(await command(before, "WAIT 1 30000"), ":1");
+    before.close();
+
+    await first.kill();
+    await proxy.event("promotion.finished", { from: master.name, to: replica.name });
+
+    const after = await proxy.connect();
+    assertEquals(await command(after, "GET story"), "$4");
+    assertEquals((await after.line())?.trimEnd(), "told");
+    assertEquals(await command(after, "SET story continued"), "+OK");
+    after.close();
+
+    await using _returned = await startRedis(folder.path, port);
+    await second.kill();
+    const round = await proxy.event("selection.failed", { message: /stale primary/ });
+    assertEquals(round.reasons.map((each) => each.upstream), [master.name, replica.name]);
+  },
+  ["redis-server", "redis-cli"],
+);

@@ -1,0 +1,157 @@
+/** Sessions that were running when their upstream went down, or when the proxy was told to stop. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Folder } from "../harness/folder.ts";
+import { patiently } from "../harness/patience.ts";
+import { startProxy } from "../harness/proxy.ts";
+import { type Engine, scenario } from "../harness/scenario.ts";
+import { startUpstream } from "../harness/upstream.ts";
+import type { Wire } from "../harness/wire.ts";
+
+/** A primary that a check script can be told to deny (`deny`) or to say nothing of (`mute`). */
+async function startDeniable(flags: Readonly<Record<string, string>> & { relay: Engine }) {
+  await using parts = new AsyncDisposableStack();
+  const folder = parts.use(await Folder.make());
+  const primary = parts.use(await startUpstream({ says: "primary" }));
+  const backup = parts.use(await startUpstream({ says: "backup" }));
+  const check = await folder.script(
+    "check.sh",
+    `[ "$1" = '${backup.name}' ] && exit 0\n[ -e mute ] && sleep 600\n[ ! -e deny ]`,
+  );
+  const proxy = parts.use(
+    await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...flags, "check-host": check, "check-script-timeout": "500ms" },
+    }),
+  );
+  const owned = parts.move();
+  return { folder, primary, backup, proxy, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** True while the upstream behind `wire` answers. */
+async function isServed(wire: Wire): Promise<boolean> {
+  try {
+    await wire.say("who");
+    return await patiently("an answer or an end", wire.line()) !== undefined;
+  } catch (error) {
+    // A session that was cut ends as a reset where the platform can, which a write meets as EPIPE.
+    if (error instanceof Deno.errors.ConnectionReset) return false;
+    if (error instanceof Deno.errors.BrokenPipe) return false;
+    throw error;
+  }
+}
+
+scenario("sessions of an upstream that its check denies are cut after the grace", async (relay) => {
+  await using it = await startDeniable({ ...relay, grace: "300ms" });
+  const wire = await it.proxy.connect();
+  assert(await isServed(wire));
+
+  await it.folder.write("deny", "");
+
+  // It is busy all the time, which must not save it: the check said no.
+  while (await isServed(wire));
+  const cut = await it.proxy.event("sessions.cut", { upstream: it.primary.name });
+  assertEquals([cut.count, cut.kept], [1, 0]);
+  assertEquals(await it.proxy.ask(), "backup");
+  wire.close();
+});
+
+scenario("with --sessions-on-down keep they go on with the upstream they have", async (relay) => {
+  await using it = await startDeniable({ ...relay, grace: "0", "sessions-on-down": "keep" });
+  const wire = await it.proxy.connect();
+  assert(await isServed(wire));
+
+  await it.folder.write("deny", "");
+  await it.proxy.event("promotion.finished", { to: it.backup.name });
+
+  await wire.say("who");
+  assertEquals(await wire.line(), "primary");
+  assertEquals(it.proxy.events("sessions.cut"), []);
+  wire.close();
+});
+
+scenario(
+  "when the check is merely silent, idle sessions are cut and busy ones live",
+  async (relay) => {
+    await using it = await startDeniable({ ...relay, grace: "1s" });
+    const idle = await it.proxy.connect();
+    const busy = await it.proxy.connect();
+    assert(await isServed(idle) && await isServed(busy));
+
+    await it.folder.write("mute", "");
+    let idleEnded = false;
+    const idleEnd = patiently("the idle session's end", idle.line().catch(() => undefined))
+      .then(() => idleEnded = true);
+    while (!idleEnded) assert(await isServed(busy), it.proxy.log.join("\n"));
+
+    await idleEnd;
+    const cut = await it.proxy.event("sessions.cut", { upstream: it.primary.name });
+    assertEquals([cut.count, cut.kept], [1, 1]);
+    assert(await isServed(busy));
+    idle.close();
+    busy.close();
+  },
+);
+
+scenario(
+  "on SIGTERM the port closes, running sessions finish, and the exit code is 0",
+  async (relay) => {
+    await using upstream = await startUpstream({ says: "primary" });
+    await using proxy = await startProxy({ upstreams: [upstream], flags: relay });
+    const wire = await proxy.connect();
+    assert(await isServed(wire));
+
+    proxy.signal("SIGTERM");
+    await proxy.event("port.closed");
+    await assertRejects(() => proxy.connect(), Deno.errors.ConnectionRefused);
+    assert(await isServed(wire));
+    wire.close();
+
+    assertEquals((await patiently("the proxy to end", proxy.ended)).code, 0);
+    await proxy.event("proxy.stopped", { cutSessions: 0 });
+  },
+);
+
+scenario("a second signal ends it at once, sessions or not", async (relay) => {
+  await using upstream = await startUpstream({ says: "primary" });
+  await using proxy = await startProxy({
+    upstreams: [upstream],
+    flags: { ...relay, "drain-timeout": "1h" },
+  });
+  const wire = await proxy.connect();
+  assert(await isServed(wire));
+
+  proxy.signal("SIGTERM");
+  await proxy.event("proxy.stopping");
+  proxy.signal("SIGTERM");
+
+  assertEquals((await patiently("the proxy to end", proxy.ended)).code, 0);
+  await proxy.event("proxy.stopped", { cutSessions: 1 });
+  assertEquals(await isServed(wire), false);
+  wire.close();
+});
+
+scenario("a session that outlasts --drain-timeout is cut", async (relay) => {
+  await using upstream = await startUpstream({ says: "primary" });
+  await using proxy = await startProxy({
+    upstreams: [upstream],
+    flags: { ...relay, "drain-timeout": "300ms" },
+  });
+  const wire = await proxy.connect();
+  assert(await isServed(wire));
+
+  assertEquals(await proxy.stop(), 0);
+
+  await proxy.event("proxy.stopped", { cutSessions: 1 });
+  wire.close();
+});
+
+scenario("SIGINT stops it as SIGTERM does, also while no upstream is up", async (relay) => {
+  await using upstream = await startUpstream({ says: "primary" });
+  await using proxy = await startProxy({ upstreams: [upstream], flags: relay });
+  await upstream.kill();
+  await proxy.event("selection.failed");
+
+  proxy.signal("SIGINT");
+
+  assertEquals((await patiently("the proxy to end", proxy.ended)).code, 0);
+});
