@@ -125,7 +125,15 @@ async function main(): Promise<number> {
   await using backup = await startUpstream({ says: "backup", greets: true });
   const port = unusedPort();
   const args = [
-    ...["run", "--quiet", "--allow-net", "--allow-read", "--allow-env", "--allow-run"],
+    ...[
+      "run",
+      "--quiet",
+      "--allow-net",
+      "--allow-read",
+      "--allow-env",
+      "--allow-run",
+      "--allow-ffi",
+    ],
     new URL("../src/main.ts", import.meta.url).pathname,
     ...["--bind", `127.0.0.1:${port}`, "--hosts", `${primary.name},${backup.name}`],
     ...["--failback", "auto"],

@@ -14,6 +14,7 @@ const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
 /** What the documentation says that the proxy needs. Writing is for unix sockets alone. */
 const PERMISSIONS = [
   "--allow-net",
+  "--allow-ffi",
   "--allow-read",
   "--allow-write",
   "--allow-env",
