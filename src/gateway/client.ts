@@ -2,13 +2,21 @@
  * The client's side of an exchange as the forwarder uses it: `Exchange` of `http1/` is one, and
  * `FetchExchange` makes one of what `Deno.serve` hands out.
  */
-import type { Fault } from "../base/fault.ts";
 import type { BodySource } from "../http1/body.ts";
 import type { Exchange } from "../http1/exchange.ts";
 
 type ExchangePart = Pick<
   Exchange,
-  "head" | "peer" | "responseStarted" | "gone" | "inform" | "respond" | "send" | "upgrade" | "abort"
+  | "head"
+  | "peer"
+  | "responseStarted"
+  | "gone"
+  | "whenGone"
+  | "inform"
+  | "respond"
+  | "send"
+  | "upgrade"
+  | "abort"
 >;
 
 export interface Client extends ExchangePart {
@@ -16,6 +24,4 @@ export interface Client extends ExchangePart {
     /** True if there is no payload at all. */
     readonly none: boolean;
   };
-  /** Called once when the client is known to have gone; one slot. */
-  set whenGone(callback: ((fault: Fault) => void) | undefined);
 }

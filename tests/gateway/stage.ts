@@ -84,7 +84,6 @@ export function close(conn: Deno.Conn): void {
 }
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder("latin1");
 
 export async function say(conn: Deno.Conn, text: string): Promise<void> {
   const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
@@ -97,7 +96,8 @@ export async function hear(conn: Deno.Conn, end = "\r\n\r\n", text = ""): Promis
   while (!text.includes(end)) {
     const count = await conn.read(buffer);
     if (count === null) return text;
-    text += decoder.decode(buffer.subarray(0, count));
+    // One character per byte, which no TextDecoder does.
+    for (const byte of buffer.subarray(0, count)) text += String.fromCharCode(byte);
   }
   return text;
 }
