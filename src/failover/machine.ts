@@ -293,7 +293,7 @@ function planFailback(turn: Turn): void {
   turn.tell({
     type: "failback.scheduled",
     to: better.name,
-    inMs: at - now,
+    inMs: Math.round(at - now),
     dampingMs: dampMs,
     reason,
   });

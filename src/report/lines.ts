@@ -157,5 +157,10 @@ export function jsonLine({ time, service, event }: Stamped): string {
     event: type,
     message: sentenceOf(event),
     ...fields,
-  });
+  }, rounded);
+}
+
+/** Times are measured finer than anybody wants to read. */
+function rounded(_key: string, value: unknown): unknown {
+  return typeof value === "number" ? Math.round(value * 1_000) / 1_000 : value;
 }

@@ -56,6 +56,11 @@ Deno.test("a JSON line holds the same sentence and the event's own fields", () =
   });
 });
 
+Deno.test("a JSON line tells times to the microsecond at most", () => {
+  const done: Event = { type: "trigger.finished", program: "t", epoch: 2, tookMs: 30.3188712345 };
+  assertEquals(JSON.parse(jsonLine(stamped(done))).tookMs, 30.319);
+});
+
 Deno.test("what a program prints can neither forge a line nor move the cursor", () => {
   const said: Event = {
     type: "program.said",
