@@ -93,6 +93,14 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
       `trigger ${e.program} failed after ${took(e.tookMs)} (epoch ${e.epoch}): ${e.reason}`,
   },
   "program.said": { level: "info", line: (e) => `${e.program} ${e.upstream}: ${e.line}` },
+  "notification.sent": {
+    level: "debug",
+    line: (e) => `notification of ${e.kind} sent (attempt ${e.attempts})`,
+  },
+  "notification.lost": {
+    level: "warn",
+    line: (e) => `notification of ${e.kind} given up after ${e.attempts} attempts: ${e.reason}`,
+  },
   "clients.held": {
     level: "info",
     line: (e) => `new clients wait, at most ${took(e.holdMs)}: ${e.reason}`,
