@@ -14,6 +14,16 @@ export interface ListenSettings {
   readonly address: Address;
   /** Clients at one time; further ones stay in the kernel's accept queue. */
   readonly connectionsMax: number;
+  /** HTTPS if given. */
+  readonly tls?: TlsFiles | undefined;
+}
+
+/** A certificate chain with its key, in PEM, and where they were read. */
+export interface TlsFiles {
+  readonly certPath: string;
+  readonly keyPath: string;
+  readonly cert: string;
+  readonly key: string;
 }
 
 export interface ListenContext {
