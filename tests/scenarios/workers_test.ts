@@ -23,8 +23,12 @@ Deno.test({
     });
     // A client reaches one worker by chance: enough of them reach all three.
     const askAll = () => Promise.all(Array.from({ length: 30 }, () => proxy.ask()));
-    assertEquals(new Set(await askAll()), new Set(["primary"]));
-    assertEquals(listeners(Number(proxy.address.split(":").at(-1))), 3);
+    const port = Number(proxy.address.split(":").at(-1));
+    // The second and third listen as soon as they know the port that the first has got.
+    for (let round = 0; listeners(port) < 3 && round < 100; round++) {
+      assertEquals(new Set(await askAll()), new Set(["primary"]));
+    }
+    assertEquals(listeners(port), 3);
     await primary.kill();
     assertEquals(new Set(await askAll()), new Set(["backup"]));
   },
