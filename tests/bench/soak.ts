@@ -13,7 +13,7 @@ const SESSIONS = Number(args.sessions ?? 200_000);
 const RELAY = String(args.relay ?? "splice");
 const AT_ONCE = 50;
 /** Sessions before the first look: pools and the compiler have warmed up by then. */
-const WARM_UP = Math.min(20_000, SESSIONS / 10);
+const WARM_UP = Math.min(20_000, SESSIONS / 2);
 
 /** One session: says something, perhaps waits for the answer, and ends in one of several ways. */
 function session(host: string, port: number, number: number): Promise<void> {
