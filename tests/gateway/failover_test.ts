@@ -2,7 +2,7 @@
  * The whole program between 200 clients and two upstreams in processes of their own, while the primary is
  * killed, frozen and brought back. Every request has an id, and the upstreams say which ids they saw.
  */
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { patiently } from "../harness/patience.ts";
 import { Proxy } from "../harness/proxy.ts";
@@ -143,6 +143,8 @@ Deno.test("200 clients lose nothing that was not sent, and nothing unsafe is don
   );
   assert(failed.every(({ status }) => [0, 502, 504].includes(status)), JSON.stringify(failed));
   assertEquals(outcomes.filter(({ key, status }) => status === 200 && !ledger.seen.has(key)), []);
-  // Each of the three blows meets at most what was under way.
-  assertGreater(3 * CLIENTS, failed.length);
+  // What may be repeated was, unless its response had begun; of the rest each blow meets what it meets.
+  const safe = failed.filter(({ key, status }) => key.startsWith("GET") && status !== 0);
+  assertEquals(safe, [], "safe requests that failed");
+  assertGreaterOrEqual(3 * CLIENTS, failed.length);
 });
