@@ -17,7 +17,7 @@ import type { Upstream } from "./failover/upstream.ts";
 import { DEFAULT_PAGE, type ErrorPage } from "./gateway/answers.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import { requestRules } from "./gateway/headers.ts";
-import { listen, type ListenSettings, tryListen } from "./gateway/listen.ts";
+import { listen, type Listening, type ListenSettings, tryListen } from "./gateway/listen.ts";
 import { folderBackup, pageBackup, staticProbe } from "./gateway/static.ts";
 import type { GatewayUpstream } from "./gateway/upstream.ts";
 import { allOf } from "./health/all_of.ts";
@@ -85,6 +85,17 @@ export async function start(
     others: () => standIns(config, controller, policy),
     ...(context.admin === undefined ? {} : { admin: context.admin }),
   });
+  let listening: Listening;
+  try {
+    const { listen: address, maxConnections: connectionsMax } = config;
+    const settings = { address, connectionsMax, tls: files.tls };
+    listening = listen(settings, { clock, deadlines, publish, app: gateway.fetch });
+  } catch (error) {
+    // The address was tried out before, so it is mostly the certificate.
+    return `Cannot serve ${formatAddress(config.listen)}: ${
+      error instanceof Error ? error.message : error
+    }`;
+  }
   const checker = new Checker({
     upstreams,
     probe: probeOf(targets, ways, config, programs, clock, publish),
@@ -111,11 +122,6 @@ export async function start(
     checks: checker,
     triggers: triggersOf(config, programs, publish, context.triggerWarnings),
   });
-  const listening = listen({
-    address: config.listen,
-    connectionsMax: config.maxConnections,
-    tls: files.tls,
-  }, { clock, deadlines, publish, app: gateway.fetch });
   controller.post({ type: "begun" });
   const failback = () => controller.post({ type: "failbackOrdered" });
   return {

@@ -134,6 +134,7 @@ function relayOf(config: TcpConfig, context: RelayContext) {
     holdMs: config.hold,
     heldMax: config.holdClients,
     connectionsMax: config.maxConnections,
+    workers: config.workers === "auto" ? navigator.hardwareConcurrency : config.workers,
     sendProxy: config.sendProxy,
   };
   return startRelay(config.relay, settings, context);

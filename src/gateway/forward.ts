@@ -134,7 +134,7 @@ export class Forwarder {
   readonly running: Running;
   readonly #settings: ForwardSettings;
   readonly #context: ForwardContext;
-  readonly #budget = new RepeatBudget();
+  readonly #budget: RepeatBudget;
   readonly #kept: KeptTotal = { bytes: 0 };
   readonly #connecting = new Map<AbortController, string>();
   readonly #gatewayErrors = new Map<string, number>();
@@ -157,6 +157,7 @@ export class Forwarder {
     this.#settings = settings;
     this.#context = context;
     const { clock, deadlines, publish } = context;
+    this.#budget = new RepeatBudget(clock, () => this.counters.active);
     this.running = new Running(clock, deadlines, publish, settings.idleTimeoutMs);
   }
 
@@ -213,11 +214,16 @@ export class Forwarder {
   }
 
   #wait(trip: Trip, after: Passage | undefined): Promise<Passage | Denial> {
-    const { gate, clock } = this.#context;
     if (trip.client.gone !== undefined) return Promise.resolve("gone");
-    const now = clock.now();
+    const { gate } = this.#context;
+    return gate.wait(after, this.#patience(trip), (leave) => trip.onGone = leave);
+  }
+
+  /** How long an exchange may still wait, over all its waits. */
+  #patience(trip: Trip): number {
+    const now = this.#context.clock.now();
     trip.holdBy ??= now + this.#settings.holdMs;
-    return gate.wait(after, trip.holdBy - now, (leave) => trip.onGone = leave);
+    return trip.holdBy - now;
   }
 
   /** What a failed attempt is followed by: another one, or the fault that the client is told. */
@@ -236,7 +242,9 @@ export class Forwarder {
     trip.reason = fault.fault;
     if (verdict === "never" || trip.attempts >= ATTEMPTS_MAX) return fault;
     if (stage === "sentSafe") {
-      if (!this.#budget.take(this.counters.active)) return fault;
+      if (!await this.#budget.take(this.#patience(trip), (leave) => trip.onGone = leave)) {
+        return fault;
+      }
       trip.repeats++;
     }
     const next = await this.#elsewhere(trip, step);

@@ -5,6 +5,7 @@
  * What proves that nothing was sent may go anywhere, at once, whatever its method. What was sent may be
  * repeated only if repeating it does no harm, only while not a byte of a response has come, and only once.
  */
+import type { Clock } from "../base/clock.ts";
 
 export type Stage =
   /** Not a byte of the request was handed to the system. */
@@ -49,23 +50,49 @@ export function verdictOn(entry: Entry): "next" | "fresh" | "never" {
 const SHARE = 0.2;
 const REPEATS_MIN = 3;
 
-/** Repeats at one time: a share of the exchanges under way, so that an outage is not answered by a flood. */
+/**
+ * Repeats at one time: a share of the exchanges under way, so that an outage is not answered by a flood.
+ * Whoever finds no room waits for another repeat to end, which is better than to fail.
+ */
 export class RepeatBudget {
+  readonly #clock: Clock;
+  readonly #active: () => number;
+  readonly #waiting = new Set<(taken: boolean) => void>();
   #running = 0;
 
-  /** Repeats under way. */
-  get running(): number {
-    return this.#running;
+  /** `active` tells how many exchanges are under way. */
+  constructor(clock: Clock, active: () => number) {
+    this.#clock = clock;
+    this.#active = active;
   }
 
-  /** Takes one repeat if it is allowed beside `active` exchanges; every one taken is given back. */
-  take(active: number): boolean {
-    if (this.#running >= Math.max(REPEATS_MIN, active * SHARE)) return false;
-    this.#running++;
-    return true;
+  /** Takes one repeat, to be given back; false if there was no room for `ms`, or `leave` was called. */
+  take(ms: number, onLeave: (leave: () => void) => void): Promise<boolean> {
+    if (this.#takeRoom()) return Promise.resolve(true);
+    if (ms <= 0) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const end = (taken: boolean) => {
+        cancel();
+        this.#waiting.delete(end);
+        resolve(taken);
+      };
+      const cancel = this.#clock.after(ms, () => end(false));
+      this.#waiting.add(end);
+      onLeave(() => end(false));
+    });
   }
 
   giveBack(): void {
     this.#running--;
+    for (const end of this.#waiting) {
+      if (!this.#takeRoom()) return;
+      end(true);
+    }
+  }
+
+  #takeRoom(): boolean {
+    if (this.#running >= Math.max(REPEATS_MIN, this.#active() * SHARE)) return false;
+    this.#running++;
+    return true;
   }
 }

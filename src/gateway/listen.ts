@@ -9,6 +9,8 @@ import { serveListener } from "../http1/conn_deno.ts";
 import type { Deadlines } from "../http1/deadlines.ts";
 import { Server } from "../http1/server.ts";
 import type { GatewayEnv } from "./gateway.ts";
+import { Http2 } from "./http2.ts";
+import { type TlsFiles, TlsListener } from "./listen_tls.ts";
 
 export interface ListenSettings {
   readonly address: Address;
@@ -16,14 +18,6 @@ export interface ListenSettings {
   readonly connectionsMax: number;
   /** HTTPS if given. */
   readonly tls?: TlsFiles | undefined;
-}
-
-/** A certificate chain with its key, in PEM, and where they were read. */
-export interface TlsFiles {
-  readonly certPath: string;
-  readonly keyPath: string;
-  readonly cert: string;
-  readonly key: string;
 }
 
 export interface ListenContext {
@@ -63,32 +57,93 @@ function bind(address: Address): Deno.Listener {
   return Deno.listen({ hostname: address.host, port: address.port });
 }
 
-/** Serves plain HTTP. Throws what `Deno.listen` throws. */
+/** Serves HTTP, or HTTPS where there is a certificate. Throws what Deno throws for a bad address or certificate. */
 export function listen(settings: ListenSettings, context: ListenContext): Listening {
   const { clock, deadlines, publish, app } = context;
-  const listener = bind(settings.address);
-  const address = boundTo(settings.address, listener);
+  const { connectionsMax, tls } = settings;
+  const scheme = tls === undefined ? "http" : "https";
   const server = new Server({
     deadlines,
-    app: (request, { exchange }) => app(request, { exchange, scheme: "http" }),
-    limits: { connectionsMax: settings.connectionsMax },
+    app: (request, { exchange }) => app(request, { exchange, scheme }),
+    limits: { connectionsMax },
   });
-  const text = formatAddress(address);
-  const serving = serveListener(listener, server, {
-    clock,
-    onAcceptFailed: (error, retryInMs) =>
-      publish({ type: "accept.failed", address: text, reason: String(error), retryInMs }),
-  });
+  const onAcceptFailed = (error: unknown, retryInMs: number) =>
+    publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
+  const port = tls === undefined
+    ? plainPort(settings.address, server, { clock, onAcceptFailed })
+    : tlsPort(settings.address, tls, app, context, { server, connectionsMax, onAcceptFailed });
+  const text = formatAddress(port.address);
   publish({ type: "port.opened", address: text });
   return {
-    address,
-    finished: serving,
-    connections: () => server.connections,
+    address: port.address,
+    finished: port.finished,
+    connections: () => server.connections + port.others(),
     async stop(drainMs, now) {
-      closeListener(listener);
+      port.close();
       publish({ type: "port.closed", address: text });
-      return await drained(server, clock, drainMs, now);
+      return await untilTimeIsUp(
+        async (cut) => {
+          const cuts = await Promise.all([server.drain(cut), port.drainOthers(cut)]);
+          return cuts[0] + cuts[1];
+        },
+        clock,
+        drainMs,
+        now,
+      );
     },
+  };
+}
+
+/** What accepts, and whatever it serves beside the server. */
+interface Port {
+  readonly address: Address;
+  readonly finished: Promise<void>;
+  readonly others: () => number;
+  close(): void;
+  drainOthers(cut: AbortSignal): Promise<number>;
+}
+
+function plainPort(
+  asked: Address,
+  server: Server,
+  options: Parameters<typeof serveListener>[2],
+): Port {
+  const listener = bind(asked);
+  return {
+    address: boundTo(asked, listener),
+    finished: serveListener(listener, server, options),
+    others: () => 0,
+    close: () => closeListener(listener),
+    drainOthers: () => Promise.resolve(0),
+  };
+}
+
+function tlsPort(
+  asked: Address,
+  files: TlsFiles,
+  app: ListenContext["app"],
+  { clock, deadlines, publish }: ListenContext,
+  parts: Pick<
+    ConstructorParameters<typeof TlsListener>[3],
+    "server" | "connectionsMax" | "onAcceptFailed"
+  >,
+): Port {
+  if (asked.kind === "unix") throw new Error("HTTPS is not served on a unix socket");
+  const http2 = new Http2(deadlines, app);
+  const onReload = (trouble: string) =>
+    publish({ type: "config.warned", warning: `the old certificate stays in use: ${trouble}` });
+  const listener = new TlsListener(asked.host, asked.port, files, {
+    clock,
+    http2,
+    onReload,
+    ...parts,
+  });
+  return {
+    address: { ...asked, port: listener.port },
+    finished: listener.finished,
+    others: () => http2.connections,
+    close: () => listener.close(),
+    drainOthers: (cut) => http2.drain(cut),
   };
 }
 
@@ -106,20 +161,20 @@ function closeListener(listener: Deno.Listener): void {
   }
 }
 
-/** Lets the server drain until time is up. */
-export async function drained(
-  server: Server,
+/** Runs `drain`, whose signal is aborted after `drainMs`, or with `now`. */
+async function untilTimeIsUp(
+  drain: (cut: AbortSignal) => Promise<number>,
   clock: Clock,
   drainMs: number,
   now: AbortSignal,
 ): Promise<number> {
   const cut = new AbortController();
-  const cancel = clock.after(drainMs, () => cut.abort());
   const cutNow = () => cut.abort();
+  const cancel = clock.after(drainMs, cutNow);
   now.addEventListener("abort", cutNow, { once: true });
   if (now.aborted) cutNow();
   try {
-    return await server.drain(cut.signal);
+    return await drain(cut.signal);
   } finally {
     cancel();
     now.removeEventListener("abort", cutNow);

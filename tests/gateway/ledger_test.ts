@@ -212,7 +212,7 @@ Deno.test("a malformed response is a 502, and nothing of it reaches the client",
   }
 });
 
-Deno.test("repeats have a budget: a fifth of the exchanges under way, at least three", async () => {
+Deno.test("repeats have a budget: a fifth of the exchanges under way, at least three; others wait", async () => {
   let hungUp = 0;
   const all = Promise.withResolvers<void>();
   await using bad = rawUpstream(async (conn) => {
@@ -220,23 +220,56 @@ Deno.test("repeats have a budget: a fifth of the exchanges under way, at least t
     if (++hungUp === 10) all.resolve();
     await all.promise;
   });
-  const go = Promise.withResolvers<void>();
-  const served: (() => void)[] = [];
-  await using backup = await nodeUpstream(async (_, response) => {
-    served.push(() => response.end("well"));
-    await go.promise;
-    response.end("well");
+  let [now, most] = [0, 0];
+  const serving = new Set<() => void>();
+  await using backup = await nodeUpstream((_, response) => {
+    most = Math.max(most, ++now);
+    serving.add(() => {
+      now--;
+      response.end("well");
+    });
   });
   await using stage = new Stage([bad.port, backup.port]);
   await stage.open(0);
-  const answers: number[] = [];
+  let answered = 0;
   const asking = Array.from({ length: 10 }, async () => {
-    const { status } = await stage.ask("GET", "/");
-    answers.push(status);
-    if (status === 502 && answers.length === 7) go.resolve();
+    assertEquals((await stage.ask("GET", "/")).status, 200);
+    answered++;
   });
-  await patiently("all answers", Promise.all(asking));
-  assertEquals(answers, [...Array(7).fill(502), ...Array(3).fill(200)]);
+  const serve = async () => {
+    while (answered < 10) {
+      for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+      for (const end of serving) {
+        serving.delete(end);
+        end();
+      }
+    }
+  };
+  await patiently("all answers", Promise.all([serve(), ...asking]));
+  assertEquals(most, 3);
+});
+
+Deno.test("where nobody is held, a repeat without room fails at once", async () => {
+  await using bad = rawUpstream(async (conn) => {
+    await hear(conn);
+  });
+  const go = Promise.withResolvers<void>();
+  let waiting = 0;
+  await using backup = await nodeUpstream(async (_, response) => {
+    waiting++;
+    await go.promise;
+    response.end("well");
+  });
+  await using stage = new Stage([bad.port, backup.port], { holdMs: 0 });
+  await stage.open(0);
+  const first = [1, 2, 3].map(() => stage.ask("GET", "/"));
+  const there = async () => {
+    while (waiting < 3) await new Promise((resolve) => setImmediate(resolve));
+  };
+  await patiently("three repeats", there());
+  assertEquals((await stage.ask("GET", "/")).status, 502);
+  go.resolve();
+  assertEquals((await Promise.all(first)).map((a) => a.status), [200, 200, 200]);
 });
 
 Deno.test("with nowhere else to go a refused request waits, and the next decision takes it along", async () => {

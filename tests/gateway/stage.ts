@@ -10,6 +10,7 @@ import type { Doubt } from "../../src/failover/ports.ts";
 import type { Upstream } from "../../src/failover/upstream.ts";
 import { DEFAULT_PAGE } from "../../src/gateway/answers.ts";
 import { Gateway, type GatewaySettings } from "../../src/gateway/gateway.ts";
+import type { TlsFiles } from "../../src/gateway/listen_tls.ts";
 import { requestRules } from "../../src/gateway/headers.ts";
 import { listen, type Listening } from "../../src/gateway/listen.ts";
 import type { GatewayUpstream } from "../../src/gateway/upstream.ts";
@@ -125,6 +126,7 @@ export interface StageOptions extends Partial<GatewaySettings> {
   /** Whether upstreams other than the active one may stand in; true by default. */
   readonly standIn?: boolean;
   readonly backup?: (request: Request) => Promise<Response>;
+  readonly tls?: TlsFiles;
   readonly admin?: { fetch(request: Request): Response | Promise<Response> };
 }
 
@@ -187,7 +189,11 @@ export class Stage implements AsyncDisposable {
       ...(options.admin === undefined ? {} : { admin: options.admin }),
     });
     this.listening = listen(
-      { address: { kind: "tcp", host: "127.0.0.1", port: 0 }, connectionsMax: 1_000 },
+      {
+        address: { kind: "tcp", host: "127.0.0.1", port: 0 },
+        connectionsMax: 1_000,
+        tls: options.tls,
+      },
       { clock, deadlines, publish, app: this.gateway.fetch },
     );
     const { address } = this.listening;
