@@ -54,7 +54,7 @@ export function webArgs(listen: string, { primary, backups, flags }: WebProxyOpt
 /** Starts the proxy and waits until it has chosen; with `until`, for that event instead. */
 export async function startWebProxy(
   options: WebProxyOptions,
-  until: "promotion.finished" | "port.opened" = "promotion.finished",
+  until: "promotion.finished" | "selection.failed" = "promotion.finished",
 ): Promise<WebProxy> {
   const listen = `127.0.0.1:${unusedPort()}`;
   const proxy = new WebProxy(webArgs(listen, options), {}, listen);
