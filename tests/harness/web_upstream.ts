@@ -161,7 +161,7 @@ http {
   access_log off;
 ${temporary.join("\n")}
   gzip on;
-  gzip_min_length 1;
+  gzip_proxied any;
   gzip_types text/plain;
   default_type text/plain;
   server {

@@ -4,7 +4,6 @@ import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
 import { tell } from "../harness/scenario.ts";
 import { refusingUpstream, unusedPort } from "../harness/upstream.ts";
-import { request } from "../harness/web_client.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { Nginx, rawWebUpstream, WebUpstream } from "../harness/web_upstream.ts";
 
@@ -144,10 +143,10 @@ Deno.test("--admin takes the state off the main port, and leaves health there", 
   await using backup = await WebUpstream.start("backup");
   const admin = `127.0.0.1:${unusedPort()}`;
   await using proxy = await startWebProxy({ primary, backups: [backup], flags: { admin } });
-  const state = await request(admin, { target: "/__failover/state" });
-  assertEquals(JSON.parse(state.text).active, primary.url);
-  const metrics = await request(admin, { target: "/__failover/metrics" });
-  assertMatch(metrics.text, /^failover_epoch\{service="http"\} 1$/m);
+  const get = async (path: string) =>
+    await (await fetch(`http://${admin}/__failover${path}`)).text();
+  assertEquals(JSON.parse(await get("/state")).active, primary.url);
+  assertMatch(await get("/metrics"), /^failover_epoch\{service="http"\} 1$/m);
   assertEquals((await proxy.get("/__failover/state")).status, 404);
   assertEquals((await proxy.get("/__failover/health")).text, "OK");
 });
