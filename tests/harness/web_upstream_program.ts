@@ -30,7 +30,7 @@ const waiting: (() => void)[] = [];
 /** Bytes of `/download` that the sockets have taken so far. */
 let downloaded = 0;
 
-type Page = (request: IncomingMessage, response: ServerResponse, query: URLSearchParams) => void;
+type Page = (request: IncomingMessage, response: ServerResponse, query: URLSearchParams) => unknown;
 
 const PAGES: Readonly<Record<string, Page>> = {
   "/": (_, response) => response.end(plan.says),
@@ -100,7 +100,9 @@ const PAGES: Readonly<Record<string, Page>> = {
   },
 };
 
-const BEHAVIOURS: Readonly<Record<Behaviour, (answer: () => void, r: ServerResponse) => void>> = {
+const BEHAVIOURS: Readonly<
+  Record<Behaviour, (answer: () => unknown, response: ServerResponse) => void>
+> = {
   well: (answer) => answer(),
   failing: (_, response) => {
     response.statusCode = 503;
@@ -126,10 +128,15 @@ const server = createServer((request, response) => {
     Deno.writeTextFileSync(plan.ledger, `${request.method} ${id}\n`, { append: true });
   }
   response.setHeader("X-Served-By", plan.says);
-  BEHAVIOURS[behaviour](
-    () => (PAGES[pathname] ?? PAGES["/"]!)(request, response, searchParams),
-    response,
-  );
+  const answer = async () => {
+    try {
+      await (PAGES[pathname] ?? PAGES["/"]!)(request, response, searchParams);
+    } catch {
+      // The client is gone; there is nobody left to tell.
+      response.destroy();
+    }
+  };
+  BEHAVIOURS[behaviour](answer, response);
 });
 
 /** A WebSocket that says its name first and then sends each text back (RFC 6455, small frames only). */
