@@ -1,18 +1,22 @@
 /**
- * `deno task bench tcp`: puts the relay beside HAProxy and nginx, on this machine, over loopback, and
- * prints a table. It installs nothing and says what is missing; it ends within minutes.
+ * `deno task bench tcp` and `bench http`: put our data planes beside HAProxy and nginx, on this machine,
+ * over loopback, and print a table. It installs nothing and says what is missing; it ends within minutes.
  */
 import { parseArgs } from "@std/cli/parse-args";
+import type { BenchOptions } from "./compare.ts";
+import { benchHttp, HTTP_PROXIES, HTTP_WORKS } from "./http.ts";
 import { PROXIES } from "./proxies.ts";
-import { benchTcp, type TcpBench } from "./tcp.ts";
+import { benchTcp } from "./tcp.ts";
 import { WORKS } from "./work.ts";
 
-const USAGE = `Usage: deno task bench tcp [options]
+const USAGE = `Usage: deno task bench tcp|http [options]
 
   --rounds N      rounds per proxy and kind of work, of which the median counts (default 5)
   --seconds N     length of one measurement (default 3)
-  --only A,B      bulk1, bulk16, small50, small1000, connect (default all)
-  --proxies A,B   haproxy (always), nginx, stream, splice (default all)
+  --only A,B      tcp: bulk1, bulk16, small50, small1000, connect
+                  http: small, large, connect, latency, memory (default all)
+  --proxies A,B   tcp: haproxy (always), nginx, stream, splice
+                  http: nginx (always), haproxy, failover (default all)
   --pin           the proxy on core 0, the rest on the others (default where there are more than two)`;
 
 const args = parseArgs(Deno.args, {
@@ -42,12 +46,16 @@ if (args.help === true) {
   console.log(USAGE);
   Deno.exit(0);
 }
-if (args._[0] !== "tcp") misused("Say what to measure: tcp");
-const options: TcpBench = {
+const mode = args._[0];
+if (mode !== "tcp" && mode !== "http") misused("Say what to measure: tcp or http");
+const [works, proxies, bench] = mode === "tcp"
+  ? [WORKS.map(({ name }) => name), PROXIES, benchTcp] as const
+  : [HTTP_WORKS, HTTP_PROXIES, benchHttp] as const;
+const options: BenchOptions = {
   rounds: count("rounds", 5),
   seconds: count("seconds", 3),
-  only: names("only", WORKS.map(({ name }) => name)),
-  proxies: names("proxies", PROXIES),
+  only: names("only", works),
+  proxies: names("proxies", proxies),
   pin: args.pin === true || navigator.hardwareConcurrency > 2,
 };
-Deno.exit(await benchTcp(options) ? 0 : 1);
+Deno.exit(await bench(options) ? 0 : 1);

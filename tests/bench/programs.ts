@@ -47,7 +47,14 @@ export class Background implements AsyncDisposable {
 
   /** Seconds of CPU, user and system, of this process and all under it. */
   cpuSeconds(): number {
-    return treeTicks(this.#child.pid) / TICKS_PER_SECOND;
+    const ticks = treeTicks(this.#child.pid).values();
+    return ticks.reduce((sum, used) => sum + used, 0) / TICKS_PER_SECOND;
+  }
+
+  /** The most memory, in bytes, that each of them ever held, added up. */
+  peakBytes(): number {
+    const pids = treeTicks(this.#child.pid).keys();
+    return pids.reduce((sum, pid) => sum + peakOf(pid), 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -59,7 +66,8 @@ export class Background implements AsyncDisposable {
 /** USER_HZ, which Linux shows to programs on every machine (proc(5), time(7)). */
 const TICKS_PER_SECOND = 100;
 
-function treeTicks(root: number): number {
+/** CPU ticks of a process and of all under it. */
+function treeTicks(root: number): ReadonlyMap<number, number> {
   const parents = new Map<number, number>();
   const ticks = new Map<number, number>();
   for (const entry of Deno.readDirSync("/proc")) {
@@ -71,9 +79,17 @@ function treeTicks(root: number): number {
   }
   const isUnder = (pid: number | undefined): boolean =>
     pid !== undefined && pid !== 0 && (pid === root || isUnder(parents.get(pid)));
-  let sum = 0;
-  for (const [pid, used] of ticks) if (isUnder(pid)) sum += used;
-  return sum;
+  return new Map([...ticks].filter(([pid]) => isUnder(pid)));
+}
+
+/** VmHWM (proc(5)); 0 if the process has ended. */
+function peakOf(pid: number): number {
+  try {
+    const status = Deno.readTextFileSync(`/proc/${pid}/status`);
+    return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+  } catch {
+    return 0; // it ended between listing and reading
+  }
 }
 
 /** Parent, and utime + stime of all threads (proc(5)); undefined if the process has ended. */

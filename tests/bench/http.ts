@@ -1,0 +1,216 @@
+/**
+ * The HTTP benchmark: HTTP mode beside nginx and HAProxy as HTTP proxies with one thread each. Besides
+ * rates it prints the latency that each adds, and the memory that a large transfer costs.
+ */
+import { type BenchOptions, compare, median, number, pins, type RunningProxy } from "./compare.ts";
+import { answers, Background, freePort, run } from "./programs.ts";
+import { requests, serveFolder, type Work } from "./work.ts";
+
+export const HTTP_PROXIES = ["nginx", "haproxy", "failover"] as const;
+type Name = typeof HTTP_PROXIES[number];
+
+const LARGE = "large.bin";
+const LARGE_BYTES = 2 ** 20;
+const HUGE = "huge.bin";
+const HUGE_BYTES = 2 ** 31;
+/** Few enough that nobody has to queue for long. */
+const CALM_CONNECTIONS = 4;
+
+const WORKS: readonly Work[] = [
+  requests("small", "small responses, 50 kept connections", 50, true),
+  requests("large", "responses of 1 MB, 16 kept connections", 16, true, `/${LARGE}`),
+  requests("connect", "a new connection for each request", 50, false),
+];
+export const HTTP_WORKS = [...WORKS.map(({ name }) => name), "latency", "memory"];
+
+/** Runs the benchmark and prints its tables. False if it could not run. */
+export async function benchHttp(options: BenchOptions): Promise<boolean> {
+  const folder = await Deno.makeTempDir({ prefix: "failover-bench-" });
+  try {
+    // The upstream's worker may be somebody else, who must be able to look inside.
+    await Deno.chmod(folder, 0o755);
+    await Deno.writeFile(`${folder}/${LARGE}`, new Uint8Array(LARGE_BYTES));
+    await Deno.writeFile(`${folder}/${HUGE}`, new Uint8Array(0));
+    await Deno.truncate(`${folder}/${HUGE}`, HUGE_BYTES);
+    const programs = ["nginx", "haproxy", "wrk"];
+    const contest = { proxies: HTTP_PROXIES, base: "nginx", works: WORKS, programs, start };
+    if (!await compare(contest, options, folder)) return false;
+    if (options.only?.includes("latency") ?? true) await printLatency(folder, options);
+    if (options.only?.includes("memory") ?? true) await printMemory(folder, options);
+    return true;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function start(
+  name: string,
+  folder: string,
+  upstreamPort: number,
+  pinned: readonly string[],
+): Promise<RunningProxy> {
+  const port = freePort();
+  const command = await COMMANDS[name as Name](folder, port, upstreamPort);
+  const program = new Background([...pinned, ...command]);
+  await answers(port);
+  return { name, port, program };
+}
+
+const COMMANDS: Readonly<
+  Record<Name, (folder: string, port: number, upstreamPort: number) => Promise<string[]>>
+> = {
+  async nginx(folder, port, upstreamPort) {
+    const file = `${folder}/nginx-${port}.conf`;
+    await Deno.writeTextFile(
+      file,
+      `daemon off;
+worker_processes 1;
+pid ${folder}/nginx-${port}.pid;
+error_log /dev/null;
+events { worker_connections 8192; }
+http {
+  access_log off;
+  keepalive_requests 1000000000;
+  proxy_temp_path ${folder}/proxy-${port};
+  upstream up { server 127.0.0.1:${upstreamPort}; keepalive 256; keepalive_requests 1000000000; }
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    location / {
+      proxy_pass http://up;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_max_temp_file_size 0;
+    }
+  }
+}
+`,
+    );
+    return ["nginx", "-c", file];
+  },
+  async haproxy(folder, port, upstreamPort) {
+    const file = `${folder}/haproxy-${port}.cfg`;
+    await Deno.writeTextFile(
+      file,
+      `global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode http
+  option forwardfor
+  option splice-auto
+  http-reuse always
+  timeout connect 3s
+  timeout client 1h
+  timeout server 1h
+listen relay
+  bind 127.0.0.1:${port} backlog 4096
+  server upstream 127.0.0.1:${upstreamPort}
+`,
+    );
+    return ["haproxy", "-db", "-f", file];
+  },
+  failover(_folder, port, upstreamPort) {
+    const main = new URL("../../src/main.ts", import.meta.url).pathname;
+    const permissions = ["net", "read", "write", "env", "run", "ffi"].map((p) => `--allow-${p}`);
+    const flags = ["--primary", `http://127.0.0.1:${upstreamPort}`, "--log-level", "error"];
+    const args = ["run", "--quiet", ...permissions, main, ...flags];
+    return Promise.resolve([Deno.execPath(), ...args, "--listen", `127.0.0.1:${port}`]);
+  },
+};
+
+/** Upstream and proxies, kept as long as `use` needs them. */
+async function withAll(
+  folder: string,
+  { proxies, pin }: BenchOptions,
+  use: (upstreamPort: number, running: readonly RunningProxy[]) => Promise<void>,
+): Promise<void> {
+  const pinned = pins(pin);
+  await using stack = new AsyncDisposableStack();
+  const upstream = await serveFolder(folder, pinned.load);
+  stack.use(upstream.program);
+  const running: RunningProxy[] = [];
+  for (const name of HTTP_PROXIES) {
+    if (name !== HTTP_PROXIES[0] && !(proxies?.includes(name) ?? true)) continue;
+    const proxy = await start(name, folder, upstream.port, pinned.proxy);
+    stack.use(proxy.program);
+    running.push(proxy);
+  }
+  await use(upstream.port, running);
+}
+
+/** Percentiles of a few clients, less those of the upstream itself in the same round. */
+async function printLatency(folder: string, options: BenchOptions): Promise<void> {
+  const { rounds, seconds, pin } = options;
+  const load = pins(pin).load;
+  await withAll(folder, options, async (upstreamPort, running) => {
+    const added = new Map<string, { p50: number[]; p99: number[] }>();
+    for (const { name, port } of running) {
+      added.set(name, { p50: [], p99: [] });
+      await latency(port, 1, load); // warms up
+    }
+    for (let round = 0; round < rounds; round++) {
+      const direct = await latency(upstreamPort, seconds, load);
+      for (const { name, port } of running) {
+        const through = await latency(port, seconds, load);
+        added.get(name)!.p50.push(through.p50 - direct.p50);
+        added.get(name)!.p99.push(through.p99 - direct.p99);
+      }
+    }
+    console.log(`\n| ${CALM_CONNECTIONS} connections | added p50 | added p99 |`);
+    console.log("| --- | ---: | ---: |");
+    for (const [name, { p50, p99 }] of added) {
+      console.log(`| ${name} | ${number(median(p50))} µs | ${number(median(p99))} µs |`);
+    }
+  });
+}
+
+async function latency(
+  port: number,
+  seconds: number,
+  pinned: readonly string[],
+): Promise<{ readonly p50: number; readonly p99: number }> {
+  const [program, ...args] = [
+    ...pinned,
+    ...["wrk", "-t1", `-c${CALM_CONNECTIONS}`, `-d${seconds}`, "--latency"],
+    `http://127.0.0.1:${port}/`,
+  ];
+  const text = await run(program!, args);
+  const percentile = (name: string) => {
+    const [, value, unit] = new RegExp(`${name}%\\s+([\\d.]+)(us|ms|s)`).exec(text) ?? [];
+    if (unit === undefined) throw new Error(`wrk measured nothing: ${text.slice(-500)}`);
+    return Number(value) * { us: 1, ms: 1e3, s: 1e6 }[unit as "us" | "ms" | "s"];
+  };
+  return { p50: percentile("50"), p99: percentile("99") };
+}
+
+/** Peak memory before and after one download of 2 GB. */
+async function printMemory(folder: string, options: BenchOptions): Promise<void> {
+  await withAll(folder, options, async (_, running) => {
+    console.log("\n| one response of 2 GB | peak before | peak after | rate |");
+    console.log("| --- | ---: | ---: | ---: |");
+    for (const { name, port, program } of running) {
+      await download(port, LARGE);
+      const before = program.peakBytes();
+      const began = performance.now();
+      await download(port, HUGE);
+      const rate = HUGE_BYTES / (performance.now() - began) / 1e6;
+      const mb = (bytes: number) => `${number(bytes / 2 ** 20)} MB`;
+      const cells = [name, mb(before), mb(program.peakBytes()), `${number(rate)} GB/s`];
+      console.log(`| ${cells.join(" | ")} |`);
+    }
+  });
+}
+
+/** Reads a file to its end and keeps nothing of it. */
+async function download(port: number, file: string): Promise<void> {
+  const response = await fetch(`http://127.0.0.1:${port}/${file}`);
+  if (!response.ok) throw new Error(`${file}: status ${response.status}`);
+  const reader = response.body!.getReader({ mode: "byob" });
+  let buffer = new Uint8Array(2 ** 18);
+  for (;;) {
+    const { value, done } = await reader.read(buffer);
+    if (done) return;
+    buffer = new Uint8Array(value.buffer);
+  }
+}
