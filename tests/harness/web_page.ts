@@ -19,8 +19,7 @@ addEventListener("unhandledrejection", (e) => errors.push("rejection: " + e.reas
 
 const SCRIPT = `
 heard.assets.push("script");
-document.images[0].onload = () => heard.assets.push("image");
-if (document.images[0].complete) heard.assets.push("image");
+document.images[0].decode().then(() => heard.assets.push("image"));
 
 function openSocket() {
   const socket = new WebSocket("ws://" + location.host + "/socket");
