@@ -77,7 +77,9 @@ export function requests(
       const text = await run(program!, args);
       const rate = Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1]);
       const units = Number(/(\d+) requests in/.exec(text)?.[1]);
-      if (!(units > 0)) throw new Error(`wrk measured nothing: ${text.slice(-500)}`);
+      if (!(units > 0) || /Non-2xx|Socket errors/.test(text)) {
+        throw new Error(`wrk measured nothing: ${text.slice(-500)}`);
+      }
       return { rate, units };
     },
   };
