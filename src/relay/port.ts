@@ -8,7 +8,6 @@
 import { type Address, formatAddress } from "../base/address.ts";
 import { bind, type Listen, listenOn } from "../base/bind.ts";
 import type { RelayContext } from "./engine.ts";
-import { closeConn } from "./socket.ts";
 
 const RETRY_BIND_MS = 1_000;
 const RETRY_ACCEPT_MS = 100;
