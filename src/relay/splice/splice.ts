@@ -29,12 +29,15 @@ function obstacle(): string | undefined {
   const { os, arch } = Deno.build;
   if (os !== "linux") return `it needs Linux, and this is ${os}`;
   if (arch !== "x86_64" && arch !== "aarch64") return `it does not know the ${arch} processor`;
+  // Asked for first, as on a terminal Deno would rather ask the operator, and wait.
+  const permission = Deno.permissions.querySync({ name: "ffi" }).state;
+  if (permission !== "granted") return "calling libc is not permitted (--allow-ffi)";
   try {
     using libc = new Libc();
     libc.selfTest();
     return undefined;
   } catch (error) {
-    // Whatever is wrong (no permission, another libc, a kernel that differs), the answer is no.
+    // Whatever is wrong (another libc, a kernel that differs), the answer is no.
     return error instanceof Error ? error.message : String(error);
   }
 }
