@@ -29,9 +29,13 @@ function obstacle(): string | undefined {
   const { os, arch } = Deno.build;
   if (os !== "linux") return `it needs Linux, and this is ${os}`;
   if (arch !== "x86_64" && arch !== "aarch64") return `it does not know the ${arch} processor`;
-  // Asked for first, as on a terminal Deno would rather ask the operator, and wait.
-  const permission = Deno.permissions.querySync({ name: "ffi" }).state;
-  if (permission !== "granted") return "calling libc is not permitted (--allow-ffi)";
+  // Looked at first: on a terminal, Deno would ask the operator for what is missing, and wait.
+  if (!isGranted({ name: "ffi" })) return "calling libc is not permitted (--allow-ffi)";
+  const path = new URL("./worker.ts", import.meta.url);
+  const isFile = path.protocol === "file:" && !Deno.build.standalone;
+  if (isFile && !isGranted({ name: "read", path })) {
+    return "starting a worker is not permitted (--allow-read)";
+  }
   try {
     using libc = new Libc();
     libc.selfTest();
@@ -40,6 +44,10 @@ function obstacle(): string | undefined {
     // Whatever is wrong (another libc, a kernel that differs), the answer is no.
     return error instanceof Error ? error.message : String(error);
   }
+}
+
+function isGranted(permission: Deno.PermissionDescriptor): boolean {
+  return Deno.permissions.querySync(permission).state === "granted";
 }
 
 /**
