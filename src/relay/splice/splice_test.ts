@@ -36,15 +36,17 @@ const spliceRelay = withWorkers(1);
 
 if (isLinux) relayContract("splice", spliceRelay);
 
-Deno.test({
-  name: "without the permission for FFI the engine is not available, and says so",
-  ignore,
-  permissions: { read: true, env: true },
-  fn() {
-    const relay = startSplice(SETTINGS, { clock: realClock, publish() {}, doubt() {} });
-    assert(relay instanceof EngineUnavailable && relay.reason.includes("ffi"));
-  },
-});
+for (const [lacks, permissions] of [["ffi", { read: true }], ["read", { ffi: true }]] as const) {
+  Deno.test({
+    name: `without the permission "${lacks}" the engine is not available, and says so`,
+    ignore,
+    permissions,
+    fn() {
+      const relay = startSplice(SETTINGS, { clock: realClock, publish() {}, doubt() {} });
+      assert(relay instanceof EngineUnavailable && relay.reason.includes(`--allow-${lacks}`));
+    },
+  });
+}
 
 /** What one side of a session says, told by its number alone, so that the other side can check it. */
 function script(number: number, side: "up" | "down"): Uint8Array<ArrayBuffer> {
