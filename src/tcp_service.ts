@@ -134,6 +134,7 @@ function relayOf(config: TcpConfig, context: RelayContext) {
     holdMs: config.hold,
     heldMax: config.holdClients,
     connectionsMax: config.maxConnections,
+    workers: config.workers === "auto" ? navigator.hardwareConcurrency : config.workers,
     sendProxy: config.sendProxy,
   };
   return startRelay(config.relay, settings, context);
@@ -145,6 +146,7 @@ function policyOf(config: TcpConfig, instance: string): Policy {
     fall: config.failThreshold,
     holdMs: config.hold,
     holdWhile: config.holdWhile,
+    failOpen: false,
     failback: config.failback,
     damping: config.failbackDamping,
     maxBackoffMs: config.maxBackoff,

@@ -23,6 +23,7 @@ import {
 import { configText, summary } from "./print.ts";
 import {
   badValue,
+  badValues,
   MODE_NAMES,
   modeOf,
   resolveProcess,
@@ -138,10 +139,11 @@ function oneService(sources: Sources, lenient: boolean): ServiceConfig[] {
   const layers = [flags, own, general, file.top];
   const mode = modeOf(layers);
   if (typeof mode === "object") {
-    mistakes.push(mode.mistake);
+    mistakes.push(mode.mistake, ...badValues(layers));
     return [];
   }
   if (mode === undefined) {
+    mistakes.push(...badValues(layers));
     if (!lenient) mistakes.push(NO_MODE, ...USAGE);
     return [];
   }
@@ -171,8 +173,9 @@ function manyServices(
     const prefix = (line: string) => `Service "${name}": ${line}`;
     const mode = modeOf([section]);
     if (typeof mode === "object") {
-      mistakes.push(prefix(mode.mistake));
+      mistakes.push(...[mode.mistake, ...badValues([section])].map(prefix));
     } else if (mode === undefined) {
+      mistakes.push(...badValues([section]).map(prefix));
       if (!lenient) mistakes.push(prefix(NO_MODE));
     } else {
       modes.add(mode);

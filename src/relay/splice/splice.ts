@@ -57,11 +57,10 @@ function isGranted(permission: Deno.PermissionDescriptor): boolean {
 export function startSplice(
   settings: RelaySettings,
   context: RelayContext,
-  workers = 1,
 ): Relay | EngineUnavailable {
   const reason = obstacle();
   if (reason !== undefined) return new EngineUnavailable(reason);
-  return new SpliceRelay(settings, context, workers);
+  return new SpliceRelay(settings, context);
 }
 
 class SpliceRelay implements Relay {
@@ -75,7 +74,8 @@ class SpliceRelay implements Relay {
   readonly #lastFound = new Map<string, readonly string[]>();
   #stopped: Promise<number> | undefined;
 
-  constructor(settings: RelaySettings, context: RelayContext, workers: number) {
+  constructor(settings: RelaySettings, context: RelayContext) {
+    const { workers } = settings;
     this.#settings = settings;
     this.#context = context;
     const share = {
