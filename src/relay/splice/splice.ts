@@ -52,7 +52,8 @@ function isGranted(permission: Deno.PermissionDescriptor): boolean {
 
 /**
  * Makes the engine, its port still closed. `workers` threads, each with a loop of its own, share the
- * port (SO_REUSEPORT), the orders and the limits.
+ * port (SO_REUSEPORT) and the orders. Each takes an even share of the limits, while the kernel deals the
+ * clients out by chance: one worker may be full before all are.
  */
 export function startSplice(
   settings: RelaySettings,
@@ -75,7 +76,8 @@ class SpliceRelay implements Relay {
   #stopped: Promise<number> | undefined;
 
   constructor(settings: RelaySettings, context: RelayContext) {
-    const { workers } = settings;
+    // Unix sockets cannot be shared: SO_REUSEPORT is for the internet's (socket(7)).
+    const workers = settings.bind.kind === "unix" ? 1 : settings.workers;
     this.#settings = settings;
     this.#context = context;
     const share = {

@@ -230,3 +230,22 @@ Deno.test({
     assertEquals(world.all("port.closed").length, 1);
   },
 });
+
+Deno.test({
+  name: "a unix socket is served by one worker, however many are asked for",
+  ignore,
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    await using primary = new TestUpstream("a", says("a"));
+    const bind = { kind: "unix", path: `${folder}/front` } as const;
+    await using world = await World.start(withWorkers(3), { bind });
+    await world.relay.open(primary.upstream, 1);
+    for (let i = 0; i < 5; i++) {
+      using client = await world.connect();
+      assertEquals(await readText(client, 1), "a");
+    }
+    assertEquals(world.all("port.failed"), []);
+    await world.relay.refuse();
+    await Deno.remove(folder, { recursive: true });
+  },
+});
