@@ -8,31 +8,28 @@ import { Fault, type FaultName, FAULTS, statusOf } from "../base/fault.ts";
 import type { Publish } from "../events/events.ts";
 import type { Doubt } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
-import type { ClientConnection, Reply } from "../http1/client.ts";
+import type { ClientConnection } from "../http1/client.ts";
 import type { Deadlines } from "../http1/deadlines.ts";
 import { sendResponse } from "../http1/fetch_app.ts";
 import type { ResponseHead } from "../http1/head.ts";
 import { answerWithPage, type ErrorPage, failoverValue } from "./answers.ts";
-import { type KeptTotal, RequestBody } from "./body.ts";
+import type { KeptTotal } from "./body.ts";
 import type { Client } from "./client.ts";
 import type { Denial, Gate, Passage } from "./gate.ts";
 import { joinedTarget, writeRequestFields, writeResponseFields } from "./headers.ts";
-import { isRepeatable, RepeatBudget, type Stage, verdictOn } from "./ledger.ts";
-import { type Attempt, Running } from "./running.ts";
-import { joinUpgraded, type Tunnel } from "./upgrade.ts";
+import { RepeatBudget, type Stage, verdictOn } from "./ledger.ts";
+import { Running } from "./running.ts";
+import { ServerAttempt, Trip, type TripSettings } from "./trip.ts";
+import { joinUpgraded } from "./upgrade.ts";
 import { type GatewayUpstream, roleOf, type ServerUpstream } from "./upstream.ts";
 
-export interface ForwardSettings {
+export interface ForwardSettings extends TripSettings {
   /** The longest that one exchange waits, over all its waits, in milliseconds. */
   readonly holdMs: number;
   /** From a request's last byte to its response's first, in milliseconds; 0 is never. */
   readonly responseTimeoutMs: number;
   /** An exchange in which no byte moves for so long is ended; 0 is never. */
   readonly idleTimeoutMs: number;
-  /** Bytes in a request body. */
-  readonly bodyMax: number;
-  /** Whether an `Idempotency-Key` makes any request repeatable. */
-  readonly honourIdempotencyKey: boolean;
   /** Whether responses tell in a `Failover` header who answered, and why. */
   readonly failoverHeader: boolean;
   readonly errorPage: ErrorPage;
@@ -70,64 +67,6 @@ interface Failure {
   readonly fault: Fault;
   readonly stage: Stage;
   readonly reused: boolean;
-}
-
-/** One exchange, over all its attempts. */
-class Trip {
-  readonly body: RequestBody | undefined;
-  readonly isRepeatable: boolean;
-  attempts = 0;
-  repeats = 0;
-  refreshed = false;
-  /** Why the last attempt failed. */
-  reason: FaultName | undefined;
-  /** When its waiting must end; set by the first wait. */
-  holdBy: number | undefined;
-  /** Upstreams that failed it since its last wait. */
-  readonly failed = new Set<string>();
-  /** What to do at present if the client leaves. */
-  onGone: ((fault: Fault) => void) | undefined;
-
-  constructor(
-    readonly client: Client,
-    readonly request: Request,
-    readonly scheme: "http" | "https",
-    settings: ForwardSettings,
-    kept: KeptTotal,
-  ) {
-    const { head, body } = client;
-    const isHonoured = settings.honourIdempotencyKey && head.fields.find("idempotency-key") >= 0;
-    this.isRepeatable = isRepeatable(head.method, isHonoured);
-    this.body = body.none
-      ? undefined
-      : new RequestBody(body, settings.bodyMax, this.isRepeatable, kept);
-    client.whenGone = (fault) => this.onGone?.(fault);
-  }
-}
-
-/** A request that an upstream has, until its response has gone through. */
-class ServerAttempt implements Attempt {
-  reply: Reply | undefined;
-  tunnel: Tunnel | undefined;
-
-  constructor(
-    readonly upstream: string,
-    readonly epoch: number,
-    readonly connection: ClientConnection,
-    readonly trip: Trip,
-  ) {}
-
-  moved(): number {
-    const { reply, tunnel, trip } = this;
-    const up = (trip.body?.received ?? 0) + (tunnel?.count.fromClient ?? 0);
-    const down = (reply?.body.received ?? 0) + (tunnel?.count.fromUpstream ?? 0);
-    return up + down + (reply === undefined ? 0 : 1);
-  }
-
-  cut(fault: Fault): void {
-    if (this.tunnel !== undefined) this.tunnel.cut();
-    else this.connection.abort(fault);
-  }
 }
 
 export class Forwarder {
@@ -347,7 +286,7 @@ export class Forwarder {
       return undefined;
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      return { fault: error, stage: stageOf(attempt), reused: connection.reused };
+      return { fault: error, stage: attempt.stage(), reused: connection.reused };
     }
   }
 
@@ -361,29 +300,26 @@ export class Forwarder {
     writeResponseFields(out, head, server);
     const value = this.#failoverValue(trip, server);
     if (value !== undefined) out.line("Failover", value);
-    if (head.status === 101) return await this.#join(attempt);
     try {
+      if (head.status === 101) return await this.#join(attempt);
       // Of a body that is left out (HEAD, 304) only a length that was declared may be told.
       await client.send(body.none && head.said.length < 0 ? null : body);
       connection.release();
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      if (client.gone === undefined) {
-        this.counters.lost++;
-        const { publish } = this.#context;
-        const { peer } = client;
-        publish({
-          type: "session.failed",
-          upstream: attempt.upstream,
-          client: peer,
-          reason: error.message,
-        });
-      }
       connection.abort(error);
+      if (client.gone === undefined) this.#tellOfCut(attempt, step, error);
       throw error;
     } finally {
       this.counters.bytesDown += body.received;
     }
+  }
+
+  #tellOfCut({ upstream, trip }: ServerAttempt, step: Step, { fault, message }: Fault): void {
+    this.counters.lost++;
+    const { peer } = trip.client;
+    this.#context.publish({ type: "session.failed", upstream, client: peer, reason: message });
+    if (FAULTS[fault].side === "upstream") this.#doubt(step, FAULTS[fault].hard, message);
   }
 
   async #join(attempt: ServerAttempt): Promise<void> {
@@ -412,12 +348,6 @@ export class Forwarder {
       this.#doubt(step, false, `${inRow} responses in a row were 502, 503 or 504`);
     }
   }
-}
-
-function stageOf({ connection, trip }: ServerAttempt): Stage {
-  if (!connection.requestStarted) return "nothingSent";
-  if (connection.responseStarted) return "responseStarted";
-  return trip.isRepeatable ? "sentSafe" : "sentUnsafe";
 }
 
 /** Passes an interim response on, to clients that can use it. */

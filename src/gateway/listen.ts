@@ -43,10 +43,7 @@ export interface Listening {
   stop(drainMs: number, now: AbortSignal): Promise<number>;
 }
 
-/**
- * Serves HTTP, or HTTPS where there is a certificate. Resolves with the reason where it cannot listen;
- * rejects with what Deno throws for a bad certificate.
- */
+/** Serves HTTP, or HTTPS where there is a certificate. Resolves with the reason where it cannot. */
 export async function listen(
   settings: ListenSettings,
   context: ListenContext,
@@ -63,7 +60,11 @@ export async function listen(
     publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
   const port = tls === undefined
     ? await plainPort(settings.address, server, { clock, onAcceptFailed })
-    : tlsPort(settings.address, tls, app, context, { server, connectionsMax, onAcceptFailed });
+    : await tlsPort(settings.address, tls, app, context, {
+      server,
+      connectionsMax,
+      onAcceptFailed,
+    });
   if (typeof port === "string") return port;
   const text = formatAddress(port.address);
   publish({ type: "port.opened", address: text });
@@ -112,7 +113,7 @@ async function plainPort(
   };
 }
 
-function tlsPort(
+async function tlsPort(
   asked: Address,
   files: TlsFiles,
   app: ListenContext["app"],
@@ -121,17 +122,20 @@ function tlsPort(
     ConstructorParameters<typeof TlsListener>[3],
     "server" | "connectionsMax" | "onAcceptFailed"
   >,
-): Port {
-  if (asked.kind === "unix") throw new Error("HTTPS is not served on a unix socket");
+): Promise<Port | string> {
+  if (asked.kind === "unix") return "HTTPS is not served on a unix socket";
   const http2 = new Http2(deadlines, app);
   const onReload = (trouble: string) =>
     publish({ type: "config.warned", warning: `the old certificate stays in use: ${trouble}` });
-  const listener = new TlsListener(asked.host, asked.port, files, {
-    clock,
-    http2,
-    onReload,
-    ...parts,
-  });
+  let listener: TlsListener;
+  try {
+    const all = { clock, http2, onReload, ...parts };
+    listener = new TlsListener(asked.host, asked.port, files, all);
+  } catch (error) {
+    // The address is taken, or the certificate and its key are none.
+    await http2.drain(AbortSignal.abort());
+    return error instanceof Error ? error.message : String(error);
+  }
   return {
     address: { ...asked, port: listener.port },
     finished: listener.finished,

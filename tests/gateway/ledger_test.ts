@@ -176,6 +176,7 @@ Deno.test("a response that has begun is never switched: the client is cut off an
     assertMatch(text, /^HTTP\/1\.1 200 OK\r\n/);
     assertMatch(text, /part(\r\n)?$/);
     assertEquals([backup.bodies, stage.gateway.counters().lost], [[], 1]);
+    assertEquals(stage.doubts.map((d) => [d.reason, d.hard]), [["response was cut short", true]]);
   }
 });
 

@@ -2,43 +2,9 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
 import type { TlsFiles } from "../../src/gateway/listen_tls.ts";
+import { certificate, tlsTest } from "./certificate.ts";
 import { patiently } from "./patience.ts";
 import { hear, hearAll, nodeUpstream, rawUpstream, refusingPort, say, Stage } from "./stage.ts";
-
-const hasOpenssl = ["/usr/bin/openssl", "/usr/local/bin/openssl"].some((path) => {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-});
-
-/** A self-signed certificate in a folder of its own. */
-async function certificate(folder: string): Promise<TlsFiles> {
-  const [certPath, keyPath] = [`${folder}/cert.pem`, `${folder}/key.pem`];
-  const args = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2
-    -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1
-    -addext basicConstraints=critical,CA:FALSE -keyout ${keyPath} -out ${certPath}`.split(/\s+/);
-  const { success, stderr } = await new Deno.Command("openssl", { args }).output();
-  assert(success, new TextDecoder().decode(stderr));
-  const [cert, key] = [await Deno.readTextFile(certPath), await Deno.readTextFile(keyPath)];
-  return { certPath, keyPath, cert, key };
-}
-
-function tlsTest(name: string, story: (tls: TlsFiles) => Promise<void>): void {
-  Deno.test({
-    name: hasOpenssl ? name : `${name} (needs openssl)`,
-    ignore: !hasOpenssl,
-    async fn() {
-      const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
-      try {
-        await story(await certificate(folder));
-      } finally {
-        await Deno.remove(folder, { recursive: true });
-      }
-    },
-  });
-}
 
 async function withClient(tls: TlsFiles, story: (client: Deno.HttpClient) => Promise<void>) {
   using client = Deno.createHttpClient({ caCerts: [tls.cert], http1: false, http2: true });

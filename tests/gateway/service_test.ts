@@ -1,0 +1,210 @@
+/** A whole HTTP service as the command line describes it: every option must make a difference. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { realClock } from "../../src/base/clock.ts";
+import { httpOf } from "../../src/config/testing.ts";
+import type { Event } from "../../src/events/events.ts";
+import { Programs } from "../../src/hooks/program.ts";
+import { httpStarter } from "../../src/http_service.ts";
+import type { Service } from "../../src/service.ts";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tlsTest } from "./certificate.ts";
+import { patiently } from "./patience.ts";
+import { close, hearAll, nodeUpstream, parsed, refusingPort, say } from "./stage.ts";
+
+/** A service that runs, on a port of the system's choice. */
+class Front implements AsyncDisposable {
+  readonly events: Event[] = [];
+  readonly #programs = new Programs(realClock);
+  #service: Service | undefined;
+  port = 0;
+
+  static async start(args: readonly string[], files: Record<string, string> = {}): Promise<Front> {
+    const front = new Front();
+    const quick = ["--check-interval=100ms", "--listen=127.0.0.1:0", "--failback-damping=off"];
+    const config = httpOf([...quick, ...args], { files });
+    const service = await httpStarter(config).start({
+      clock: realClock,
+      publish: (event) => void front.events.push(event),
+      programs: front.#programs,
+      triggerWarnings: [],
+      instance: "test",
+      publicWindow: (view) =>
+        Promise.resolve({ fetch: () => new Response(`window of ${view.name}`) }),
+    });
+    if (typeof service === "string") {
+      await front.#programs[Symbol.asyncDispose]();
+      throw new Error(service);
+    }
+    front.#service = service;
+    const opened = front.events.find((event) => event.type === "port.opened");
+    front.port = Number(opened?.address.split(":")[1]);
+    return front;
+  }
+
+  async event(type: Event["type"]): Promise<void> {
+    const happened = async () => {
+      while (!this.events.some((event) => event.type === type)) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    };
+    await patiently(type, happened(), () => JSON.stringify(this.events, null, 1));
+  }
+
+  async ask(path: string, lines: readonly string[] = [], body?: string) {
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port: this.port });
+    const length = body === undefined ? [] : [`Content-Length: ${body.length}`];
+    const first = `${body === undefined ? "GET" : "POST"} ${path} HTTP/1.1`;
+    const head = [first, "Host: front.test", "Connection: close", ...lines, ...length];
+    await say(conn, `${head.join("\r\n")}\r\n\r\n${body ?? ""}`);
+    const text = await patiently(`an answer to ${path}`, hearAll(conn));
+    close(conn);
+    return parsed(text);
+  }
+
+  async stop(drainMs = 0): Promise<number> {
+    return await this.#service!.stop(drainMs, new AbortController().signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    await this.#programs[Symbol.asyncDispose]();
+  }
+}
+
+/** Answers with what it was asked; `checks` collects the paths of those who ask without `X-Real`. */
+async function echo(checks: string[] = [], status: () => number = () => 200) {
+  return await nodeUpstream((request, response) => {
+    const { host, authorization, "x-real": real, "x-key": key } = request.headers;
+    if (real === undefined) {
+      checks.push(request.url!);
+      return void response.writeHead(status(), { location: "/elsewhere" }).end();
+    }
+    request.resume();
+    response.end(JSON.stringify({ url: request.url, host, authorization, key }));
+  });
+}
+
+const REAL = ["X-Real: 1"];
+
+Deno.test("a URL gives base path, host and credentials; the file adds host and headers", async () => {
+  await using up = await echo();
+  {
+    await using front = await Front.start([`--primary=http://me:p%40ss@127.0.0.1:${up.port}/app/`]);
+    const { body, get } = await front.ask("/x//y", REAL);
+    const said = JSON.parse(body);
+    assertEquals([said.url, said.host], ["/app/x//y", `127.0.0.1:${up.port}`]);
+    assertEquals(said.authorization, `Basic ${btoa("me:p@ss")}`);
+    assertEquals(get("failover"), "upstream=primary; attempt=1");
+    assert(!JSON.stringify(front.events).includes("ss@"), "the password was told");
+    assertStringIncludes((await front.ask("/__failover/state")).body, "window of http");
+  }
+  const yaml = `primary:\n  url: http://127.0.0.1:${up.port}\n  host: bucket.test\n` +
+    `  headers:\n    X-Key: "42"\n`;
+  await using front = await Front.start(["--config=c.yaml", "--preserve-host"], { "c.yaml": yaml });
+  const said = JSON.parse((await front.ask("/", ["X-Key: mine", ...REAL])).body);
+  assertEquals([said.host, said.key], ["bucket.test", "42"]);
+});
+
+Deno.test("--preserve-host and --no-failover-header do what they say", async () => {
+  await using up = await echo();
+  const flags = ["--preserve-host", "--no-failover-header"];
+  await using front = await Front.start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
+  const { body, get } = await front.ask("/", REAL);
+  assertEquals([JSON.parse(body).host, get("failover")], ["front.test", undefined]);
+});
+
+Deno.test("--max-body bounds a request, --check-path and --check-status the checks", async () => {
+  const checks: string[] = [];
+  await using up = await echo(checks, () => 302);
+  const flags = ["--max-body=10B", "--check-path=/up?x", "--check-status=302"];
+  await using front = await Front.start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
+  assertEquals((await front.ask("/", REAL, "x".repeat(11))).status, 413);
+  assertEquals((await front.ask("/", REAL, "x".repeat(10))).status, 200);
+  assertEquals([...new Set(checks)], ["/up?x"]);
+});
+
+Deno.test("a folder and a page stand in where no server is left", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
+  await Deno.writeTextFile(`${folder}/index.html`, "<p>static");
+  await Deno.writeTextFile(`${folder}/sorry.html`, "<p>sorry");
+  for (
+    const [backup, status, body] of [
+      [`file://${folder}`, 200, "<p>static"],
+      [`page:${folder}/sorry.html`, 503, "<p>sorry"],
+    ]
+  ) {
+    await using front = await Front.start([
+      `--primary=http://127.0.0.1:${refusingPort()}`,
+      `--backup=${backup}`,
+    ]);
+    await front.event("promotion.finished");
+    const answer = await front.ask("/");
+    assertEquals([answer.status, answer.body], [status, body]);
+    assertEquals(answer.get("failover"), "upstream=backup; attempt=1");
+  }
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("with nobody left, clients are held for --hold and then get --error-page", async () => {
+  const page = await Deno.makeTempFile({ prefix: "failover-test-", suffix: ".html" });
+  await Deno.writeTextFile(page, "<p>gone for lunch");
+  const flags = ["--hold=50ms", `--error-page=${page}`];
+  {
+    const primary = `--primary=http://127.0.0.1:${refusingPort()}`;
+    await using front = await Front.start([primary, ...flags]);
+    const answer = await front.ask("/");
+    assertEquals([answer.status, answer.body], [503, "<p>gone for lunch"]);
+    assertStringIncludes(answer.get("content-type")!, "text/html");
+    assertEquals((await front.ask("/__failover/health")).status, 200);
+  }
+  await Deno.remove(page);
+});
+
+Deno.test("checks that all fail do not take down what still answers", async () => {
+  await using up = await echo([], () => 500);
+  await using front = await Front.start([`--primary=http://127.0.0.1:${up.port}`]);
+  await front.event("service.failedOpen");
+  assertEquals((await front.ask("/", REAL)).status, 200);
+});
+
+Deno.test("a file that cannot be read is a mistake of the operator, named with its option", async () => {
+  const primary = "--primary=http://127.0.0.1:1";
+  for (const flag of ["ca-file", "error-page"]) {
+    const failed = await Front.start([primary, `--${flag}=/no/such/file`]).catch((e) => e.message);
+    assertStringIncludes(failed, `/no/such/file`);
+    assertStringIncludes(failed, `--${flag}`);
+  }
+});
+
+tlsTest("an https upstream is trusted by --ca-file, and by nothing less", async (tls) => {
+  const { cert, key, certPath } = tls;
+  const up = createServer({ cert, key }, (_, response) => response.end("secret"));
+  await new Promise<void>((resolve) => up.listen(0, "127.0.0.1", resolve));
+  const primary = `--primary=https://localhost:${(up.address() as AddressInfo).port}`;
+  {
+    await using front = await Front.start([primary, `--ca-file=${certPath}`]);
+    assertEquals((await front.ask("/")).body.includes("secret"), true);
+  }
+  {
+    await using front = await Front.start([primary, "--hold=50ms"]);
+    assertEquals((await front.ask("/")).status, 503);
+  }
+  up.closeAllConnections();
+  await new Promise((resolve) => up.close(resolve));
+});
+
+tlsTest("--tls-cert and --tls-key serve HTTPS, together or not at all", async (tls) => {
+  await using up = await echo();
+  const primary = `--primary=http://127.0.0.1:${up.port}`;
+  const cert = `--tls-cert=${tls.certPath}`;
+  {
+    await using front = await Front.start([primary, cert, `--tls-key=${tls.keyPath}`]);
+    using client = Deno.createHttpClient({ caCerts: [tls.cert] });
+    const headers = { "x-real": "1" };
+    const answer = await fetch(`https://localhost:${front.port}/x`, { client, headers });
+    assertEquals((await answer.json()).url, "/x");
+  }
+  const failed = await Front.start([primary, cert, `--tls-key=${tls.certPath}`]).catch((e) => e);
+  assertStringIncludes(failed.message, "Cannot listen on");
+});
