@@ -178,6 +178,7 @@ Deno.test("a file that cannot be read is a mistake with the reason", () => {
       args: ["--config", "d"],
       env: {},
       version: "",
+      stat: Deno.statSync,
       readFile: () => {
         throw error;
       },

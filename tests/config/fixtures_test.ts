@@ -10,6 +10,7 @@ function loadFixture(folder: URL, name: string): Loaded {
     args: ["--config", name],
     env: {},
     readFile: (path) => Deno.readTextFileSync(new URL(path, folder)),
+    stat: Deno.statSync,
     version: "",
   });
 }
