@@ -50,8 +50,9 @@ export async function run(
   for (const { config: { name, origins }, starter } of plans) {
     const taken = await starter.tryListen();
     if (taken === undefined) continue;
-    const origin = origins[starter.listenOption] ?? "by default";
-    return { exitCode: 1, lines: [`Cannot listen for service ${name}: ${taken} (${origin})`] };
+    const { listenOption, listensOn } = starter;
+    const origin = `option ${listenOption} of service ${name}, from ${origins[listenOption]}`;
+    return { exitCode: 1, lines: [`Cannot listen on ${listensOn}: ${taken} (${origin})`] };
   }
 
   for (const warning of warnings) events.publish("", { type: "config.warned", warning });

@@ -32,6 +32,8 @@ export interface Service {
 export interface Starter {
   /** The option that says where it listens. */
   readonly listenOption: "bind" | "listen";
+  /** That address, for people. */
+  readonly listensOn: string;
   /** Tries whether the address is free, and leaves it free. Resolves with the reason if it is not. */
   tryListen(): Promise<string | undefined>;
   /** Starts it, or resolves with what the operator asked for in vain. */

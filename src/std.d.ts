@@ -74,6 +74,11 @@ declare module "@std/cli/parse-args" {
   export function parseArgs(args: readonly string[], options?: ParseOptions): Args;
 }
 
+declare module "@std/http/status" {
+  /** The phrase of each registered status. */
+  export const STATUS_TEXT: Readonly<Record<number, string>>;
+}
+
 declare module "@std/text/closest-string" {
   export function closestString(
     givenWord: string,

@@ -2,6 +2,7 @@
  * One TCP service: its relay, checks, triggers and controller, joined. Part of the composition root; all
  * it knows is who needs whom, and in which order they start and end.
  */
+import { formatAddress } from "./base/address.ts";
 import type { Clock } from "./base/clock.ts";
 import type { TcpConfig } from "./config/options.ts";
 import type { Publish } from "./events/events.ts";
@@ -28,6 +29,7 @@ const PROBE_SLACK_MS = 2 * KILL_GRACE_MS + 1_000;
 export function tcpStarter(config: TcpConfig): Starter {
   return {
     listenOption: "bind",
+    listensOn: formatAddress(config.bind),
     tryListen: () => tryBind(config.bind),
     start: (context) => start(config, context),
   };

@@ -12,6 +12,8 @@ interface Row {
   readonly hard: boolean;
   /** What a person reads in a log line. */
   readonly words: string;
+  /** What an HTTP client is answered, if there is still a response to begin; 502 where it is missing. */
+  readonly status?: number;
 }
 
 export const FAULTS = {
@@ -21,6 +23,7 @@ export const FAULTS = {
     nothingSent: true,
     hard: false,
     words: "no answer to connect",
+    status: 504,
   },
   connectUnreachable: {
     side: "upstream",
@@ -46,12 +49,91 @@ export const FAULTS = {
   clientReset: { side: "client", nothingSent: false, hard: true, words: "reset by client" },
   clientGone: { side: "client", nothingSent: true, hard: true, words: "client left while waiting" },
   idleTimeout: { side: "proxy", nothingSent: false, hard: false, words: "idle for too long" },
-  holdTimeout: { side: "proxy", nothingSent: true, hard: false, words: "held for too long" },
+  holdTimeout: {
+    side: "proxy",
+    nothingSent: true,
+    hard: false,
+    words: "held for too long",
+    status: 503,
+  },
   upstreamDown: { side: "upstream", nothingSent: false, hard: true, words: "upstream went down" },
   drained: { side: "proxy", nothingSent: false, hard: false, words: "drain time was up" },
+  // HTTP, toward the client
+  badRequest: {
+    side: "client",
+    nothingSent: true,
+    hard: true,
+    words: "malformed request",
+    status: 400,
+  },
+  headTooLarge: {
+    side: "client",
+    nothingSent: true,
+    hard: true,
+    words: "request head too large",
+    status: 431,
+  },
+  requestTimeout: {
+    side: "client",
+    nothingSent: false,
+    hard: false,
+    words: "request came too slowly",
+    status: 408,
+  },
+  expectationUnknown: {
+    side: "client",
+    nothingSent: true,
+    hard: true,
+    words: "unknown expectation",
+    status: 417,
+  },
+  notImplemented: {
+    side: "client",
+    nothingSent: true,
+    hard: true,
+    words: "not implemented",
+    status: 501,
+  },
+  versionUnsupported: {
+    side: "client",
+    nothingSent: true,
+    hard: true,
+    words: "HTTP version not supported",
+    status: 505,
+  },
+  slowReader: { side: "client", nothingSent: false, hard: false, words: "client reads too slowly" },
+  // HTTP, toward the upstream
+  tlsFailed: { side: "upstream", nothingSent: true, hard: true, words: "TLS handshake failed" },
+  badResponse: { side: "upstream", nothingSent: false, hard: true, words: "malformed response" },
+  responseCut: {
+    side: "upstream",
+    nothingSent: false,
+    hard: true,
+    words: "response was cut short",
+  },
+  upstreamStalled: {
+    side: "upstream",
+    nothingSent: false,
+    hard: false,
+    words: "upstream stopped reading",
+    status: 504,
+  },
+  responseTimeout: {
+    side: "upstream",
+    nothingSent: false,
+    hard: false,
+    words: "no response in time",
+    status: 504,
+  },
 } as const satisfies Record<string, Row>;
 
 export type FaultName = keyof typeof FAULTS;
+
+/** The status that an HTTP client is answered when this fault ended its request. */
+export function statusOf(fault: FaultName): number {
+  const row: Row = FAULTS[fault];
+  return row.status ?? 502;
+}
 
 /** Trouble with a peer, on its way to whoever decides what to do about it. */
 export class Fault extends Error {

@@ -15,6 +15,7 @@ export type Event =
   | { type: "proxy.stopping"; reason: string; drainMs: number }
   | { type: "proxy.stopped"; cutSessions: number }
   | { type: "relay.chosen"; engine: string; reason: string }
+  | { type: "relay.died"; engine: string; reason: string }
   | { type: "config.warned"; warning: string }
   // Verdicts
   | {

@@ -37,6 +37,8 @@ export function scriptProbe(settings: CheckSettings, programs: Programs, publish
       },
       timeoutMs: settings.timeoutMs,
       signal,
+      // It runs every few seconds: what it leaves behind would pile up.
+      leftovers: "end",
       say: (line) => lines.push(line),
     });
     if (ending.how !== "aborted" && answers.get(upstream.name) !== ending.reason) {

@@ -6,6 +6,8 @@
 
 /** Bytes of one run that become lines, standard output and error together. */
 export const OUTPUT_MAX = 64 * 1024;
+/** Lines of one run: more would push the proxy's own lines out of the log. */
+export const LINES_MAX = 200;
 /** Characters of one line that are kept. */
 export const LINE_MAX = 1_000;
 
@@ -16,6 +18,7 @@ export class Output {
   readonly #say: (line: string) => void;
   readonly #readers: ReadableStreamDefaultReader<Uint8Array>[] = [];
   #left = OUTPUT_MAX;
+  #linesLeft = LINES_MAX;
   #cut = false;
 
   /** `say` is given each line that is not blank, without its end, as soon as it is whole. */
@@ -44,7 +47,7 @@ export class Output {
       if (kept.length < next.value.length) {
         this.#line(begun);
         begun = "";
-        this.#sayCut();
+        this.#sayCut(`${OUTPUT_MAX / 1024} KB`);
       }
     }
     this.#line(begun + decoder.decode());
@@ -53,12 +56,14 @@ export class Output {
   #line(text: string): void {
     const line = text.trimEnd();
     if (line === "") return;
+    if (this.#linesLeft-- <= 0) return this.#sayCut(`${LINES_MAX} lines`);
     this.#say(line.length > LINE_MAX ? `${line.slice(0, LINE_MAX)} …` : line);
   }
 
-  #sayCut(): void {
+  #sayCut(limit: string): void {
     if (this.#cut) return;
     this.#cut = true;
-    this.#say(`(output cut after ${OUTPUT_MAX / 1024} KB)`);
+    this.#left = 0;
+    this.#say(`(output cut after ${limit})`);
   }
 }

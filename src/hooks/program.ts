@@ -21,6 +21,8 @@ export interface Run {
   readonly timeoutMs: number;
   /** Ends the program with its group. */
   readonly signal: AbortSignal;
+  /** Whether processes that it leaves behind when it exits by itself may go on. */
+  readonly leftovers: "stay" | "end";
   /** Given each line it prints, see `Output`. */
   readonly say: (line: string) => void;
 }
@@ -91,6 +93,7 @@ async function runOne(run: Run, clock: Clock): Promise<Ending> {
   const output = new Output([child.stdout, child.stderr], run.say);
   const cause = await firstOf(child, run, clock);
   if (cause === "ended") {
+    if (run.leftovers === "end") signalGroup(child, "SIGKILL");
     await within(output.finished, LINGER_MS, clock);
     await output.close();
     const { code, signal } = await child.status;

@@ -69,6 +69,7 @@ export class ProgramTriggers implements Triggers {
       args: [to],
       env: tell(promotion, this.#settings.service),
       timeoutMs: this.#settings.timeoutMs,
+      leftovers: "stay",
       signal,
       say: (line) => this.#publish({ type: "program.said", program, upstream: to, line }),
     });

@@ -7,7 +7,7 @@
  */
 import { type Address, ANY_HOST, formatAddress } from "../base/address.ts";
 import type { RelayContext } from "./engine.ts";
-import { closeConn } from "./dial.ts";
+import { closeConn } from "./socket.ts";
 
 const RETRY_BIND_MS = 1_000;
 const RETRY_ACCEPT_MS = 100;

@@ -122,10 +122,10 @@ function ipv6Of(bytes: readonly number[]): readonly number[] {
   return bytes.length === 16 ? bytes : [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, ...bytes];
 }
 
-/** Dotted for IPv4, eight full groups for IPv6: legal, and simpler than the short form. */
+/** Dotted for IPv4, the short form (RFC 5952) for IPv6, by whoever knows how: the URL parser. */
 function printIp(bytes: readonly number[]): string {
   if (bytes.length === 4) return bytes.join(".");
   const text: string[] = [];
   for (let at = 0; at < 16; at += 2) text.push((bytes[at]! * 256 + bytes[at + 1]!).toString(16));
-  return text.join(":");
+  return new URL(`http://[${text.join(":")}]`).hostname.slice(1, -1);
 }

@@ -10,12 +10,10 @@ import {
   type StartEngine,
 } from "./engine.ts";
 import { makePortableRelay } from "./portable.ts";
+import { startSplice } from "./splice/splice.ts";
 
 /** What the operator may ask for. `auto` takes the fastest engine that runs here. */
 export type EngineChoice = "auto" | "stream" | "splice";
-
-/** The Linux engine has no place in this build yet. */
-const startSplice: StartEngine = () => new EngineUnavailable("it is not available in this build");
 
 /** Makes a relay, its port still closed. Fails only where `splice` is insisted on and cannot run. */
 export function startRelay(

@@ -7,11 +7,13 @@
  */
 import { formatAddress } from "../base/address.ts";
 import { backoffMs } from "../base/backoff.ts";
+import { dial } from "../base/dial.ts";
 import { Fault, FAULTS } from "../base/fault.ts";
 import type { Upstream } from "../failover/upstream.ts";
-import { addressOf, closeConn, dial, tune } from "./dial.ts";
+
 import type { RelayContext, RelayCounters, RelaySettings } from "./engine.ts";
 import { proxyHeader } from "./proxy_header.ts";
+import { addressOf, closeConn, tune } from "./socket.ts";
 import { flow, type FlowEnd, Inlet, throwBug } from "./streams.ts";
 
 /** An attempt to connect without an answer for so long is worth a probe. */
@@ -136,6 +138,7 @@ export class Session {
       if (why === "confirmed") await this.#wait(route, pauseMs);
       return;
     }
+    if (this.#over || this.#owner.route !== route) return closeConn(conn); // too late to call off
     this.#upstream = { conn, route };
     try {
       await this.#join(conn, route);
@@ -147,24 +150,17 @@ export class Session {
 
   /** Resolves with nothing when the attempt was called off. */
   async #connect(route: Route): Promise<Deno.Conn | Fault | undefined> {
-    const { clock } = this.#owner.context;
-    const attempt = this.#attempt = new AbortController();
-    const patienceMs = Math.min(this.#owner.settings.connectTimeoutMs, this.#waitLeftMs());
-    let timedOut = false;
-    const noDoubt = clock.after(DOUBT_AFTER_MS, () => this.#slow(route));
-    const noTimeout = clock.after(patienceMs, () => {
-      timedOut = true;
-      attempt.abort();
+    const { settings, context: { clock } } = this.#owner;
+    this.#attempt = new AbortController();
+    const cancelDoubt = clock.after(DOUBT_AFTER_MS, () => this.#slow(route));
+    const outcome = await dial(route.upstream.address, {
+      clock,
+      timeoutMs: Math.min(settings.connectTimeoutMs, this.#waitLeftMs()),
+      signal: this.#attempt.signal,
     });
-    const outcome = await dial(route.upstream.address, attempt.signal);
-    noDoubt();
-    noTimeout();
+    cancelDoubt();
     this.#attempt = undefined;
-    if (!attempt.signal.aborted) return outcome;
-    if (!(outcome instanceof Fault)) closeConn(outcome);
-    return timedOut && !this.#over && this.#owner.route === route
-      ? new Fault("connectTimeout")
-      : undefined;
+    return outcome;
   }
 
   #slow(route: Route): void {
@@ -259,8 +255,7 @@ export class Session {
       const fromUpstream = new Inlet(conn);
       await this.#introduce(conn);
       await Promise.race([this.#fromClient.first(), fromUpstream.first()]);
-      if (this.#over) return;
-      if (this.#owner.route !== route && !this.#owner.turningAway) return;
+      if (this.#over || this.#owner.route !== route) return;
       if (isEnd(fromUpstream.arrived) && !isEnd(this.#fromClient.arrived)) {
         if (!await this.#isMeantToEnd(route)) return;
       }

@@ -1,15 +1,16 @@
 /**
  * The two ends of one socket as streams for `pipeTo`. They differ from `conn.readable` and
  * `conn.writable` in three ways, each measured: one buffer is used again and again, nothing is read
- * ahead, and a write is one promise with no hop around it. Together that makes small messages three
- * times and bulk twice as fast, which is where a plain read/write loop ends up too.
+ * ahead, and a write is one promise with no hop around it. Through `pipeTo` that gave 55 000 instead of
+ * 16 500 small requests a second and 14 instead of 7.9 Gbit/s; a bare read/write loop in the same run
+ * had 49 000 and 11.6. Byte streams were slower than what Deno has (13 800): each read moves a buffer.
  *
  * The surprising thing: a chunk is only valid until its write ends. `pipeTo` keeps to that, because with
  * a high-water mark of 0 it asks for the next chunk only when the sink is ready again.
  */
 
 /** Enough for messages; most idle sessions never need more. */
-const SMALL_BYTES = 16_384;
+const SMALL_BYTES = 4_096;
 /** Bulk gains nothing beyond this. It is also the most that one direction of a session holds. */
 const LARGE_BYTES = 262_144;
 /** So many short reads in a row show that a bulk transfer is over. */
@@ -43,7 +44,7 @@ export class Inlet {
     return this.#failed;
   }
 
-  /** Reads once, at most 16 KiB, and keeps what came for `readable`. Never rejects. */
+  /** Reads once, at most 4 KiB, and keeps what came for `readable`. Never rejects. */
   first(): Promise<First> {
     return this.#first ??= this.#conn.read(this.#buffer).then(
       (count) => {

@@ -32,6 +32,7 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
     line: (e) => e.cutSessions === 0 ? "stopped" : `stopped, ${e.cutSessions} sessions were cut`,
   },
   "relay.chosen": { level: "info", line: (e) => `relay engine is ${e.engine}: ${e.reason}` },
+  "relay.died": { level: "error", line: (e) => `relay engine ${e.engine} died: ${e.reason}` },
   "config.warned": { level: "warn", line: (e) => e.warning },
   "probe.failed": {
     level: "debug",

@@ -1,0 +1,289 @@
+/**
+ * One upstream connection, one request at a time. It tells as facts what a retry depends on: whether
+ * any byte of the request was handed to the system, and whether any byte of a response came back.
+ * It decides nothing: no retry, no redirect, no header of its own but framing and `Connection`.
+ */
+import { Fault } from "../base/fault.ts";
+import { Body, type BodySource, decoderFor } from "./body.ts";
+import type { Conn } from "./conn.ts";
+import type { Deadlines } from "./deadlines.ts";
+import { CHUNKED, type Framing, responseFraming, UNTIL_CLOSE } from "./framing.ts";
+import { type HeadLimits, parseResponseHead, type ResponseHead } from "./head.ts";
+import { HeadWriter } from "./head_writer.ts";
+import { bytesSource, sendMessage } from "./send.ts";
+import { Wire } from "./wire.ts";
+
+/** A response whose body is still to be read. */
+export interface Reply {
+  readonly head: ResponseHead;
+  readonly body: Body;
+}
+
+export interface ExchangeOptions {
+  /** From the last byte of the request to the last of the response head, in milliseconds; 0 is never. */
+  readonly responseMs: number;
+  /** Told of each interim response (100, 102, 103); the response waits for what it returns. */
+  readonly onInform?: (head: ResponseHead) => void | Promise<void>;
+  /** Send the body only after `100 Continue`, or after a second in which nothing came. */
+  readonly waitForContinue?: boolean;
+  /** Ask to switch protocols: adds `Connection: upgrade`; the `Upgrade` line is the caller's. */
+  readonly upgrade?: boolean;
+}
+
+export interface ClientOptions {
+  readonly deadlines: Deadlines;
+  /** Without a byte of a response body while one is awaited, in milliseconds; 0 is never. */
+  readonly bodyMs: number;
+  /** Without a byte taken by the upstream, in milliseconds; 0 is never. */
+  readonly writeMs: number;
+  readonly limits: HeadLimits;
+  /** Takes the connection back after a whole exchange; false closes it. */
+  readonly keep: (connection: ClientConnection) => boolean;
+}
+
+/** Interim responses before the final one. */
+const INFORMS_MAX = 32;
+/** How long a body is held back for `100 Continue` (RFC 9110 section 10.1.1: not for ever). */
+const CONTINUE_MS = 1_000;
+/** A connection that rests keeps an output buffer of at most this size. */
+const OUT_KEPT_BYTES = 32 * 1024;
+
+export class ClientConnection {
+  readonly #wire: Wire;
+  readonly #options: ClientOptions;
+  readonly #out = new HeadWriter();
+  #requests = 0;
+  #method = "";
+  #receivedBefore = 0;
+  #sent = false;
+  #keepAlive = false;
+  #reply: Body | undefined;
+  #upgraded = false;
+  #resting = false;
+  #goOn: ((send: boolean) => void) | undefined;
+
+  /** Owns `conn` from here. */
+  constructor(conn: Conn, options: ClientOptions) {
+    this.#options = options;
+    this.#wire = new Wire(conn, {
+      deadlines: options.deadlines,
+      writeMs: options.writeMs,
+      faults: { reset: "upstreamReset", slowWrite: "upstreamStalled" },
+    });
+  }
+
+  /** True if it has carried a request before the present one: then it may be stale. */
+  get reused(): boolean {
+    return this.#requests > 1;
+  }
+
+  /** True once any byte of the present request was handed to the system. */
+  get requestStarted(): boolean {
+    return this.#wire.wrote;
+  }
+
+  /** True once any byte came back since the present request began, interim responses included. */
+  get responseStarted(): boolean {
+    return this.#wire.received > this.#receivedBefore;
+  }
+
+  /**
+   * Begins a request. Add its lines, `Host` among them, without the framing and connection fields, then
+   * `exchange`.
+   */
+  request(method: string, target: string): HeadWriter {
+    this.#requests++;
+    this.#method = method;
+    this.#sent = false;
+    this.#reply = undefined;
+    this.#receivedBefore = this.#wire.received;
+    this.#wire.wrote = false;
+    this.#out.clear();
+    this.#out.requestLine(method, target);
+    return this.#out;
+  }
+
+  /**
+   * Sends the request and resolves with the final response head; the body of the request may still be
+   * on its way when an early response comes. Rejects with a Fault of the upstream or of `body`; then
+   * the connection is gone.
+   */
+  async exchange(body: BodySource | Uint8Array | null, options: ExchangeOptions): Promise<Reply> {
+    const source = body instanceof Uint8Array ? bytesSource(body) : body ?? undefined;
+    const framing = this.#frame(source, options.upgrade === true);
+    this.#out.endHead();
+    this.#send(framing, source, options);
+    try {
+      const head = await this.#readFinal(options);
+      // Nobody needs a body that is still held back.
+      this.#goOn?.(false);
+      return { head, body: this.#begin(head, options) };
+    } catch (error) {
+      if (error instanceof Fault) throw this.#wire.fail(error);
+      this.#wire.fail(new Fault("upstreamReset"));
+      throw error;
+    }
+  }
+
+  /** After the response: kept for another request if all went well to the end, else closed. */
+  release(): void {
+    const wire = this.#wire;
+    const isClean = this.#sent && this.#keepAlive && this.#reply?.ended === true &&
+      !wire.closed && !wire.atEnd && wire.start === wire.end;
+    if (!isClean || !this.#options.keep(this)) wire.close();
+  }
+
+  /** Ends it now; what waits on it rejects with `fault`. */
+  abort(fault: Fault): void {
+    this.#wire.fail(fault);
+  }
+
+  /** After a 101: the raw connection, whose early bytes are read first. The caller closes it. */
+  detach(): Conn {
+    if (!this.#upgraded) throw new TypeError("Cannot detach before a 101");
+    this.#wire.unhold();
+    return this.#wire;
+  }
+
+  /** Waits, idle, for at most `idleMs`; `onEnd` when the upstream or the time has ended it. */
+  rest(idleMs: number, onEnd: () => void): void {
+    const wire = this.#wire;
+    wire.unhold();
+    this.#out.clear(OUT_KEPT_BYTES);
+    wire.readBy(this.#options.deadlines.in(idleMs), "idleTimeout");
+    this.#resting = true;
+    const ended = () => {
+      // Whatever comes while it rests, an end or bytes nobody asked for, makes it useless.
+      if (!this.#resting) return;
+      onEnd();
+      wire.close();
+    };
+    wire.fill().then(ended, ended);
+  }
+
+  /** Ends the rest. False if it is no longer usable. */
+  wake(): boolean {
+    const wire = this.#wire;
+    wire.readBy(Infinity, "idleTimeout");
+    this.#resting = false;
+    return !wire.closed && !wire.atEnd && wire.start === wire.end;
+  }
+
+  close(): void {
+    this.#wire.close();
+  }
+
+  #frame(source: BodySource | undefined, upgrade: boolean): Framing {
+    const out = this.#out;
+    if (upgrade) out.line("Connection", "upgrade");
+    if (source === undefined) {
+      // RFC 9110 section 8.6: methods that expect content say that there is none.
+      const expectsBody = this.#method === "POST" || this.#method === "PUT" ||
+        this.#method === "PATCH";
+      if (expectsBody) out.contentLength(0);
+      return 0;
+    }
+    if (source.length === undefined) {
+      out.line("Transfer-Encoding", "chunked");
+      return CHUNKED;
+    }
+    out.contentLength(source.length);
+    return source.length;
+  }
+
+  /** Rejects for a bug only: whoever reads the response learns what went wrong. */
+  async #send(
+    framing: Framing,
+    source: BodySource | undefined,
+    options: ExchangeOptions,
+  ): Promise<void> {
+    const wire = this.#wire;
+    try {
+      if (options.waitForContinue === true && framing !== 0) {
+        await wire.write(this.#out.view());
+        this.#out.clear();
+        if (!await this.#mayGoOn()) return;
+      }
+      await sendMessage(wire, this.#out, framing, source);
+      this.#sent = true;
+      if (this.#reply === undefined) this.#expectResponse(options.responseMs);
+    } catch (error) {
+      // A write that failed: the upstream may have answered before it stopped listening.
+      if (error === wire.writeFault) this.#expectResponse(options.responseMs);
+      else if (error instanceof Fault) wire.fail(error);
+      else throw error;
+    }
+  }
+
+  #expectResponse(responseMs: number): void {
+    if (this.#reply !== undefined) return;
+    this.#wire.readBy(this.#options.deadlines.in(responseMs), "responseTimeout");
+  }
+
+  #mayGoOn(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.deadlines.clock.after(CONTINUE_MS, () => resolve(true));
+      this.#goOn = (send) => {
+        this.#goOn = undefined;
+        cancel();
+        resolve(send);
+      };
+    });
+  }
+
+  async #readFinal(options: ExchangeOptions): Promise<ResponseHead> {
+    const wire = this.#wire;
+    for (let informs = 0; informs <= INFORMS_MAX; informs++) {
+      const head = await this.#readHead();
+      if (head.status >= 200) return head;
+      if (head.status === 101) {
+        if (options.upgrade === true) return head;
+        throw new Fault("badResponse", "101 that was not asked for");
+      }
+      await options.onInform?.(head);
+      wire.start = head.end;
+      wire.unhold();
+      if (head.status === 100) this.#goOn?.(true);
+      if (this.#sent) this.#expectResponse(options.responseMs);
+    }
+    throw new Fault("badResponse", "too many interim responses");
+  }
+
+  async #readHead(): Promise<ResponseHead> {
+    const wire = this.#wire;
+    const { limits } = this.#options;
+    // The upstream is trusted not to drip: every arrival is parsed anew, within the limits.
+    for (;;) {
+      if (wire.start < wire.end) {
+        const head = parseResponseHead(wire.bytes, wire.start, wire.end, limits);
+        if (head instanceof Fault) throw head;
+        if (head !== undefined) {
+          wire.hold();
+          return head;
+        }
+      }
+      if (await wire.fill()) continue;
+      throw this.responseStarted
+        ? new Fault("responseCut", "within the head")
+        : new Fault("upstreamReset", "closed without a response");
+    }
+  }
+
+  #begin(head: ResponseHead, options: ExchangeOptions): Body {
+    const wire = this.#wire;
+    wire.readBy(Infinity, "responseTimeout");
+    wire.start = head.end;
+    const framing = responseFraming(this.#method, head.status, head.said);
+    this.#upgraded = head.status === 101;
+    this.#keepAlive = head.keepAlive && framing !== UNTIL_CLOSE && options.upgrade !== true;
+    return this.#reply = new Body(wire, {
+      framing,
+      declared: head.said.length >= 0 ? head.said.length : undefined,
+      waitMs: this.#options.bodyMs,
+      rateMin: 0,
+      lateFault: "responseTimeout",
+      cutFault: "responseCut",
+      decoder: decoderFor(framing, "response"),
+    });
+  }
+}

@@ -1,0 +1,23 @@
+/**
+ * What HTTP/1.1 needs from a connection, and nothing else: a `Deno.Conn` fits behind it, so will a
+ * socket of `linux/`. No deadlines here; whoever waits sets them (`wire.ts`).
+ */
+
+export interface Conn {
+  /**
+   * Reads what is there into `buffer`: 1 to `buffer.length` bytes, or null when the peer has closed its
+   * sending side. Rejects when the connection broke or was closed by us. One read at a time.
+   */
+  read(buffer: Uint8Array): Promise<number | null>;
+  /** Hands over at least one byte and says how many; the rest is the caller's. One write at a time. */
+  write(bytes: Uint8Array): Promise<number>;
+  /** Tells the peer that nothing more will be sent; reading goes on. */
+  closeWrite(): Promise<void>;
+  /** Ends both directions; what waits on it rejects. Harmless when repeated. */
+  close(): void;
+  /** Ends the connection so that the peer can tell that it was cut, where the system allows. */
+  reset(): void;
+}
+
+/** Opens a connection. Rejects with a `Fault` whose row says that nothing was sent. */
+export type Dial = (signal?: AbortSignal) => Promise<Conn>;

@@ -1,0 +1,191 @@
+/**
+ * Deno's sockets under `Conn`: dialling with a deadline, TLS, and accepting. The only file of this room
+ * that knows Deno.
+ *
+ * Deno cannot send a RST: what is cut here ends with a FIN, and only the framing tells the peer.
+ */
+import type { Clock } from "../base/clock.ts";
+import { sleep } from "../base/clock.ts";
+import { connectFault, Fault } from "../base/fault.ts";
+import { backoffMs } from "../base/backoff.ts";
+import type { Conn, Dial } from "./conn.ts";
+import type { Server } from "./server.ts";
+
+class DenoConn implements Conn {
+  readonly #conn: Deno.Conn;
+  #closed = false;
+
+  constructor(conn: Deno.Conn) {
+    this.#conn = conn;
+  }
+
+  read(buffer: Uint8Array): Promise<number | null> {
+    return this.#conn.read(buffer);
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    return this.#conn.write(bytes);
+  }
+
+  closeWrite(): Promise<void> {
+    return this.#conn.closeWrite();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#conn.close();
+  }
+
+  reset(): void {
+    this.close();
+  }
+}
+
+/** Takes over a connection that is open. */
+export function denoConn(conn: Deno.Conn): Conn {
+  return new DenoConn(conn);
+}
+
+/** How to reach an upstream. */
+export interface DialOptions {
+  readonly hostname: string;
+  readonly port: number;
+  readonly clock: Clock;
+  /** For the name, the connection and, with TLS, the handshake together, in milliseconds. */
+  readonly connectMs: number;
+  /** TLS if given. */
+  readonly tls?: {
+    /** The name to ask for and to check, where it is not `hostname`. */
+    readonly serverName?: string;
+    /** Certificates to trust beside those Deno trusts anyway, in PEM. */
+    readonly caCerts?: readonly string[];
+  };
+}
+
+/** A way to open connections to one upstream. It rejects with a Fault; nothing has been sent then. */
+export function dialer(options: DialOptions): Dial {
+  return (signal) => dial(options, signal);
+}
+
+async function dial(options: DialOptions, signal: AbortSignal | undefined): Promise<Conn> {
+  const stop = new AbortController();
+  let late = false;
+  const cancel = options.clock.after(options.connectMs, () => {
+    late = true;
+    stop.abort();
+  });
+  const giveUp = () => stop.abort();
+  signal?.addEventListener("abort", giveUp, { once: true });
+  if (signal?.aborted) stop.abort();
+  try {
+    const conn = await connect(options, stop.signal, () => late);
+    if (options.tls === undefined) return new DenoConn(conn);
+    return new DenoConn(await shakeHands(conn, options, options.tls, stop.signal, () => late));
+  } finally {
+    cancel();
+    signal?.removeEventListener("abort", giveUp);
+  }
+}
+
+async function connect(
+  options: DialOptions,
+  signal: AbortSignal,
+  isLate: () => boolean,
+): Promise<Deno.TcpConn> {
+  try {
+    const { hostname, port } = options;
+    const conn = await Deno.connect({ hostname, port, signal });
+    conn.setNoDelay(true);
+    return conn;
+  } catch (error) {
+    throw connectFault(error, isLate());
+  }
+}
+
+/** `startTls` takes no signal and `handshake` no deadline: closing the connection ends both. */
+async function shakeHands(
+  conn: Deno.TcpConn,
+  options: DialOptions,
+  tls: NonNullable<DialOptions["tls"]>,
+  signal: AbortSignal,
+  isLate: () => boolean,
+): Promise<Deno.TlsConn> {
+  let secured: Deno.TlsConn | undefined;
+  const close = () => secured?.close();
+  signal.addEventListener("abort", close, { once: true });
+  try {
+    secured = await Deno.startTls(conn, {
+      hostname: tls.serverName ?? options.hostname,
+      alpnProtocols: ["http/1.1"],
+      ...(tls.caCerts === undefined ? {} : { caCerts: [...tls.caCerts] }),
+    });
+    signal.throwIfAborted();
+    await secured.handshake();
+    return secured;
+  } catch (error) {
+    if (!signal.aborted) close();
+    throw isLate()
+      ? new Fault("connectTimeout", "in the TLS handshake", { cause: error })
+      : new Fault("tlsFailed", error instanceof Error ? error.message : String(error), {
+        cause: error,
+      });
+  } finally {
+    signal.removeEventListener("abort", close);
+  }
+}
+
+const ACCEPT_RETRY_MS_MAX = 1_000;
+
+export interface AcceptOptions {
+  readonly clock: Clock;
+  /** Told when accepting failed, as for want of descriptors; it is tried again. Must not throw. */
+  readonly onAcceptFailed?: (error: unknown, retryInMs: number) => void;
+}
+
+/**
+ * Accepts for `server` until `listener` is closed; connections beyond its limit stay in the kernel's
+ * queue. Resolves when the listener is closed; rejects if the app had a bug.
+ */
+export async function serveListener(
+  listener: Deno.Listener,
+  server: Server,
+  options: AcceptOptions,
+): Promise<void> {
+  const bug = Promise.withResolvers<never>();
+  // Without a bug nobody ever looks at it.
+  bug.promise.catch(() => {});
+  const accepting = acceptAll(listener, server, options, bug.reject);
+  await Promise.race([accepting, bug.promise]);
+}
+
+async function acceptAll(
+  listener: Deno.Listener,
+  server: Server,
+  options: AcceptOptions,
+  onBug: (error: unknown) => void,
+): Promise<void> {
+  for (let failures = 0;;) {
+    await server.room();
+    let conn: Deno.Conn;
+    try {
+      conn = await listener.accept();
+      if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
+      failures = 0;
+    } catch (error) {
+      // This is how Deno says that the listener was closed.
+      if (error instanceof Deno.errors.BadResource) return;
+      if (error instanceof Deno.errors.Interrupted) return;
+      const retryInMs = backoffMs(++failures, ACCEPT_RETRY_MS_MAX, 10);
+      options.onAcceptFailed?.(error, retryInMs);
+      await sleep(options.clock, retryInMs);
+      continue;
+    }
+    server.serve(denoConn(conn), peerOf(conn)).catch(onBug);
+  }
+}
+
+function peerOf(conn: Deno.Conn): string {
+  const address = conn.remoteAddr;
+  return address.transport === "tcp" ? address.hostname : "unix";
+}

@@ -1,0 +1,190 @@
+/**
+ * One request with its response, raw, as the server hands it to the app: head and body as they came,
+ * and a response that is written line by line. Framing and persistence are settled here and nowhere
+ * else, so that no handler can send a message that ends elsewhere than it says.
+ */
+import type { Fault } from "../base/fault.ts";
+import { type Body, type BodySource } from "./body.ts";
+import type { Conn } from "./conn.ts";
+import { CHUNKED, type Framing, isBodyless, UNTIL_CLOSE } from "./framing.ts";
+import type { RequestHead } from "./head.ts";
+import { HeadWriter } from "./head_writer.ts";
+import { bytesSource, sendMessage } from "./send.ts";
+import type { Wire } from "./wire.ts";
+
+/** What the server tells its exchanges. */
+export interface ServerMood {
+  /** True once no connection is to be kept. */
+  readonly draining: boolean;
+}
+
+export class Exchange {
+  readonly head: RequestHead;
+  readonly body: Body;
+  /** Whatever `serve` was told about the peer: its address. */
+  readonly peer: string;
+  readonly #wire: Wire;
+  readonly #out: HeadWriter;
+  readonly #mood: ServerMood;
+  #status = 0;
+  #started = false;
+  #finished = false;
+  #keepAlive = true;
+  #upgraded = false;
+  #informed100 = false;
+  #refused: Fault | undefined;
+
+  constructor(
+    wire: Wire,
+    out: HeadWriter,
+    mood: ServerMood,
+    head: RequestHead,
+    body: Body,
+    peer: string,
+  ) {
+    this.#wire = wire;
+    this.#out = out;
+    this.#mood = mood;
+    this.head = head;
+    this.body = body;
+    this.peer = peer;
+  }
+
+  /** True once a byte of the final response was handed to the system. */
+  get responseStarted(): boolean {
+    return this.#started;
+  }
+
+  /** True once the whole response was handed to the system. */
+  get responseFinished(): boolean {
+    return this.#finished;
+  }
+
+  /** True while the client may be waiting for `100 Continue`. */
+  get awaitsContinue(): boolean {
+    return this.head.expectsContinue && !this.#informed100 && !this.body.ended;
+  }
+
+  /** True if this connection can carry another request after the response. */
+  get keepAlive(): boolean {
+    return this.#keepAlive && !this.#upgraded;
+  }
+
+  /** Set once the client is known to have gone: reset, too slow, or half-closed and silent too long. */
+  get gone(): Fault | undefined {
+    return this.#wire.fault;
+  }
+
+  /**
+   * Called once, when `gone` is set before the response was sent; at once if it is already. One slot,
+   * for whoever forwards: setting it forgets the one before.
+   */
+  get whenGone(): ((fault: Fault) => void) | undefined {
+    return this.#wire.onFail;
+  }
+
+  set whenGone(callback: ((fault: Fault) => void) | undefined) {
+    this.#wire.onFail = callback;
+    if (this.#wire.fault !== undefined) callback?.(this.#wire.fault);
+  }
+
+  /** Sends an interim response (100, 102, 103); HTTP/1.0 clients are sent none. Rejects with a Fault. */
+  async inform(
+    status: number,
+    reason: string,
+    fill?: (head: HeadWriter) => void,
+  ): Promise<void> {
+    if (status === 100) this.#informed100 = true;
+    if (this.head.minor === 0 || this.#started) return;
+    // Not `#out`: the final head may be half written there.
+    const out = new HeadWriter();
+    out.statusLine(status, reason);
+    fill?.(out);
+    out.endHead();
+    await this.#wire.write(out.view());
+  }
+
+  /**
+   * Begins the final response. Add its lines, without the framing and connection fields, then `send`.
+   * Beginning again before `send` forgets what was written.
+   */
+  respond(status: number, reason: string): HeadWriter {
+    if (this.#started) throw new TypeError("Cannot respond twice to one request");
+    this.#status = status;
+    this.#out.clear();
+    this.#out.statusLine(status, reason);
+    return this.#out;
+  }
+
+  /**
+   * Sends the head that `respond` began, framed for this client, then the body. Resolves when all of it
+   * was handed to the system; rejects with the Fault of the body or of the client, after which the
+   * connection is cut, so that the client can tell.
+   */
+  async send(body: BodySource | Uint8Array | null): Promise<void> {
+    const source = body instanceof Uint8Array ? bytesSource(body) : body ?? undefined;
+    if (this.#status < 200) throw new TypeError("Cannot send before respond");
+    if (this.#refused !== undefined) throw this.#refused;
+    const framing = this.#frame(source);
+    this.#out.endHead();
+    this.#started = true;
+    await sendMessage(this.#wire, this.#out, framing, source);
+    this.#wire.onFail = undefined;
+    this.#finished = true;
+  }
+
+  /**
+   * Sends the 101 that `respond` began, adding `Connection: upgrade`, and gives the raw connection away:
+   * what the client sent early is read first. It stays the server's to close: keep the app's promise
+   * pending until the protocol is done.
+   */
+  async upgrade(): Promise<Conn> {
+    if (this.#status !== 101) throw new TypeError("Cannot upgrade without a 101");
+    this.#out.line("Connection", "upgrade");
+    this.#out.endHead();
+    this.#started = this.#upgraded = true;
+    await this.#wire.write(this.#out.view());
+    this.#finished = true;
+    this.#wire.onFail = undefined;
+    this.#wire.endWhenQuiet(0, "idleTimeout");
+    return this.#wire;
+  }
+
+  /** Cuts the client off: it sees neither terminator nor full length. */
+  abort(fault: Fault): void {
+    this.#wire.fail(fault);
+  }
+
+  /** Makes a later `send` fail: the server has answered by itself. */
+  refuse(fault: Fault): void {
+    this.#refused = fault;
+  }
+
+  /** Writes the framing and connection fields, RFC 9112 sections 6.3 and 9.3. */
+  #frame(source: BodySource | undefined): Framing {
+    const out = this.#out;
+    const framing = this.#bodyFraming(source);
+    if (framing === CHUNKED) out.line("Transfer-Encoding", "chunked");
+    this.#keepAlive = this.head.keepAlive && !this.#mood.draining && framing !== UNTIL_CLOSE &&
+      !this.awaitsContinue && this.body.broken === undefined;
+    if (!this.#keepAlive) out.line("Connection", "close");
+    else if (this.head.minor === 0) out.line("Connection", "keep-alive");
+    return framing;
+  }
+
+  #bodyFraming(source: BodySource | undefined): Framing {
+    const length = source === undefined ? 0 : source.length;
+    if (isBodyless(this.head.method, this.#status)) {
+      // RFC 9110 section 8.6: HEAD and 304 may tell the length of what they leave out, 204 must not.
+      if (source !== undefined && length !== undefined && this.#status !== 204) {
+        this.#out.contentLength(length);
+      }
+      return 0;
+    }
+    if (length !== undefined) {
+      this.#out.contentLength(length);
+      return length;
+    }
+    return this.head.minor === 1 ? CHUNKED : UNTIL_CLOSE;
+  }
+}

@@ -1,0 +1,110 @@
+/** Hono on our server: what an app asks of a request, and what becomes of its responses. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Hono } from "hono";
+import { stream } from "hono/streaming";
+import { ManualClock } from "../base/clock.ts";
+import { type FakeConn, fakePair } from "./conn_fake.ts";
+import { Deadlines } from "./deadlines.ts";
+import type { Exchange } from "./exchange.ts";
+import { Server } from "./server.ts";
+
+type Env = { Bindings: { exchange: Exchange } };
+
+function connect(app: Hono<Env>): FakeConn {
+  const server = new Server({
+    deadlines: new Deadlines(new ManualClock()),
+    app: (request, env) => app.fetch(request, env),
+  });
+  const [client, end] = fakePair();
+  server.serve(end, "peer");
+  return client;
+}
+
+/** Sends one request on a connection of its own; the whole answer, head and body apart. */
+async function ask(app: Hono<Env>, request: string): Promise<[string, string]> {
+  const client = connect(app);
+  await client.say(request);
+  await client.closeWrite();
+  const [head, ...body] = (await client.hearAll()).split("\r\n\r\n");
+  return [head!, body.join("\r\n\r\n")];
+}
+
+const get = (target: string, more = "") => `GET ${target} HTTP/1.1\r\nHost: a.b:8\r\n${more}\r\n`;
+
+Deno.test("an app sees method, URL and headers as they came", async () => {
+  const app = new Hono<Env>();
+  app.all("*", (c) => {
+    assert(c.req.raw instanceof Request);
+    return c.json([c.req.method, c.req.url, c.req.header("x-a"), c.req.query("q")]);
+  });
+  const [head, body] = await ask(app, get("/x/../y%2F?q=1", "X-A: 1\r\nx-a: 2\r\n"));
+  assertMatch(head, /^HTTP\/1.1 200 OK\r\n/);
+  assertMatch(head, /\r\nContent-Length: \d+$/);
+  assertEquals(JSON.parse(body), ["GET", "http://a.b:8/x/../y%2F?q=1", "1, 2", "1"]);
+});
+
+Deno.test("a path that only looks like a route through normalising is not that route", async () => {
+  const app = new Hono<Env>();
+  app.get("/__failover/state", (c) => c.text("ours"));
+  app.all("*", (c) => c.text("theirs"));
+  for (const target of ["/x/../__failover/state", "//__failover/state", "/__failover/./state"]) {
+    assertEquals((await ask(app, get(target)))[1], "theirs", target);
+  }
+  assertEquals((await ask(app, get("http://c/__failover/state")))[1], "ours");
+});
+
+Deno.test("an app can read a body as JSON, also a chunked one, and the connection goes on", async () => {
+  const app = new Hono<Env>();
+  app.post("/", async (c) => c.json({ got: await c.req.json() }));
+  const client = connect(app);
+  const head = "POST / HTTP/1.1\r\nHost: a\r\n";
+  await client.say(`${head}Content-Length: 7\r\n\r\n{"a":1}`);
+  await client.hear('{"got":{"a":1}}');
+  await client.say(`${head}Transfer-Encoding: chunked\r\n\r\n2\r\n[1\r\n1\r\n]\r\n0\r\n\r\n`);
+  await client.hear('{"got":[1]}');
+  await client.say(get("/none"));
+  assertMatch(await client.hear("404 Not Found"), /^HTTP\/1.1 404 Not Found/);
+  client.close();
+});
+
+Deno.test("a stream of an app begins at once and is cancelled when its client has gone", async () => {
+  const app = new Hono<Env>();
+  const aborted = Promise.withResolvers<void>();
+  app.get("/", (c) =>
+    stream(c, async (out) => {
+      out.onAbort(aborted.resolve);
+      await out.write("first\n");
+      await aborted.promise;
+      await out.write("never");
+    }));
+  const client = connect(app);
+  await client.say(get("/"));
+  assertMatch(
+    await client.hear("6\r\nfirst\n\r\n"),
+    /^HTTP\/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n/,
+  );
+  client.reset();
+  await aborted.promise;
+});
+
+Deno.test("an app's HEAD has no body, an empty response has length 0, cookies stay apart", async () => {
+  const app = new Hono<Env>();
+  app.get("/text", (c) => c.text("hello"));
+  app.get("/empty", (c) => {
+    c.header("Set-Cookie", "a=1");
+    c.header("Set-Cookie", "b=2", { append: true });
+    return c.body(null, 200);
+  });
+  const [, none] = await ask(app, get("/text").replace("GET", "HEAD"));
+  assertEquals(none, "");
+  const [head] = await ask(app, get("/empty"));
+  assertMatch(head, /set-cookie: a=1\r\nset-cookie: b=2\r\nContent-Length: 0$/);
+});
+
+Deno.test("an app that sets framing fields itself cannot contradict what is sent", async () => {
+  const app = new Hono<Env>();
+  app.get("/", (c) => c.body("hello", 200, { "Connection": "upgrade", "Transfer-Encoding": "x" }));
+  const [head, body] = await ask(app, get("/"));
+  assertEquals(body, "hello");
+  assert(!/transfer-encoding|connection/i.test(head), head);
+});

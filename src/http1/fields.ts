@@ -1,0 +1,198 @@
+/**
+ * Field lines (RFC 9112 section 5) as offsets into the bytes they came in. No string is made until
+ * someone asks for one, so forwarding a head costs a copy, not a dictionary. A `Fields` is good for as
+ * long as its message is: when the exchange ends, its buffer goes to someone else.
+ *
+ * The parser is strict and reads strictly left to right: whether it finds a fault, an end, or wants
+ * more depends on the bytes alone, never on how they were cut up on their way.
+ */
+import { Fault } from "../base/fault.ts";
+
+const CR = 13;
+const LF = 10;
+const SP = 32;
+const TAB = 9;
+const COLON = 58;
+
+/** Who sent a malformed message, as a fault. */
+export type MessageSide = "request" | "response";
+
+/** The fault for bytes that break the grammar. */
+export function malformed(side: MessageSide, detail: string): Fault {
+  return new Fault(side === "request" ? "badRequest" : "badResponse", detail);
+}
+
+/** The fault for a head beyond its limits. */
+export function oversized(side: MessageSide, detail: string): Fault {
+  return new Fault(side === "request" ? "headTooLarge" : "badResponse", detail);
+}
+
+function table(member: (code: number) => boolean): Uint8Array {
+  return Uint8Array.from({ length: 256 }, (_, code) => member(code) ? 1 : 0);
+}
+
+const TOKEN_TEXT = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]$/;
+/** `tchar` of RFC 9110 section 5.6.2. */
+export const TOKEN = table((code) => TOKEN_TEXT.test(String.fromCharCode(code)));
+/** What may stand in a field value, RFC 9110 section 5.5: no control but the tab. */
+export const VALUE = table((code) => code === TAB || (code >= SP && code !== 127));
+
+/** Bytes `start` to `end` as text, one character per byte. */
+export function latin1(buffer: Uint8Array, start: number, end: number): string {
+  let text = "";
+  // `apply` puts its arguments on the stack, which is not endless.
+  for (let at = start; at < end; at += 4096) {
+    const part = buffer.subarray(at, Math.min(end, at + 4096));
+    text += String.fromCharCode.apply(null, part as unknown as number[]);
+  }
+  return text;
+}
+
+/** True if the bytes spell `lower`, which must be in lower case, in any case of theirs. */
+export function spells(buffer: Uint8Array, start: number, end: number, lower: string): boolean {
+  if (end - start !== lower.length) return false;
+  for (let i = 0; i < lower.length; i++) {
+    const code = buffer[start + i]!;
+    const folded = code >= 65 && code <= 90 ? code | 0x20 : code;
+    if (folded !== lower.charCodeAt(i)) return false;
+  }
+  return true;
+}
+
+/** Offsets kept per line: name start, name end, value start, value end. */
+const STRIDE = 4;
+
+/** The field lines of one head or trailer section, in the order they came, duplicates included. */
+export class Fields {
+  readonly bytes: Uint8Array;
+  readonly #offsets: readonly number[];
+  /** Where the closing empty line begins: the last line ends here. */
+  readonly #linesEnd: number;
+  /** First byte after the section. */
+  readonly end: number;
+
+  constructor(bytes: Uint8Array, offsets: readonly number[], linesEnd: number) {
+    this.bytes = bytes;
+    this.#offsets = offsets;
+    this.#linesEnd = linesEnd;
+    this.end = linesEnd + 2;
+  }
+
+  /** How many lines there are. */
+  get count(): number {
+    return this.#offsets.length / STRIDE;
+  }
+
+  /** Name of line `index` as it was spelt. Made anew on each call. */
+  name(index: number): string {
+    const at = index * STRIDE;
+    return latin1(this.bytes, this.#offsets[at]!, this.#offsets[at + 1]!);
+  }
+
+  /** Value of line `index` without surrounding white space, one character per byte. Made anew on each call. */
+  value(index: number): string {
+    const at = index * STRIDE;
+    return latin1(this.bytes, this.#offsets[at + 2]!, this.#offsets[at + 3]!);
+  }
+
+  /** How long the name of line `index` is: what to switch on before comparing. */
+  nameLength(index: number): number {
+    const at = index * STRIDE;
+    return this.#offsets[at + 1]! - this.#offsets[at]!;
+  }
+
+  /** True if line `index` has this name; `lowerName` must be in lower case. Makes no string. */
+  is(index: number, lowerName: string): boolean {
+    const at = index * STRIDE;
+    return spells(this.bytes, this.#offsets[at]!, this.#offsets[at + 1]!, lowerName);
+  }
+
+  /** True if the value of line `index` is exactly this, in any case. Makes no string. */
+  valueIs(index: number, lowerValue: string): boolean {
+    const at = index * STRIDE;
+    return spells(this.bytes, this.#offsets[at + 2]!, this.#offsets[at + 3]!, lowerValue);
+  }
+
+  /** Index of the first line of this name at or after `from`, or -1. */
+  find(lowerName: string, from = 0): number {
+    for (let index = from; index < this.count; index++) {
+      if (this.is(index, lowerName)) return index;
+    }
+    return -1;
+  }
+
+  /** The first value of this name. */
+  get(lowerName: string): string | undefined {
+    const index = this.find(lowerName);
+    return index < 0 ? undefined : this.value(index);
+  }
+
+  /** The members of a comma-separated list field over all its lines, trimmed and in lower case. */
+  list(lowerName: string): string[] {
+    const members: string[] = [];
+    for (let i = this.find(lowerName); i >= 0; i = this.find(lowerName, i + 1)) {
+      for (const member of this.value(i).toLowerCase().split(",")) {
+        const trimmed = member.trim();
+        if (trimmed !== "") members.push(trimmed);
+      }
+    }
+    return members;
+  }
+
+  /** The same lines in bytes of their own, which nobody will overwrite; `start` is where they begin. */
+  copied(start: number): Fields {
+    const offsets = this.#offsets.map((offset) => offset - start);
+    return new Fields(this.bytes.slice(start, this.end), offsets, this.#linesEnd - start);
+  }
+
+  /** Where line `index` begins in `bytes`, and so where the line before it ends. */
+  lineStart(index: number): number {
+    return index < this.count ? this.#offsets[index * STRIDE]! : this.#linesEnd;
+  }
+}
+
+/**
+ * Reads field lines up to and including the empty line that closes them. Undefined means that more
+ * bytes are needed.
+ */
+export function parseFields(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  fieldsMax: number,
+  side: MessageSide,
+): Fields | undefined | Fault {
+  const offsets: number[] = [];
+  let at = start;
+  while (at < end) {
+    const first = bytes[at]!;
+    if (first === CR) {
+      if (at + 1 >= end) return undefined;
+      if (bytes[at + 1] !== LF) return malformed(side, "bare CR");
+      return new Fields(bytes, offsets, at);
+    }
+    if (first === SP || first === TAB) return malformed(side, "folded line or leading white space");
+    if (offsets.length >= fieldsMax * STRIDE) return oversized(side, "too many fields");
+    const nameStart = at;
+    while (at < end && TOKEN[bytes[at]!] === 1) at++;
+    if (at >= end) return undefined;
+    if (bytes[at] !== COLON || at === nameStart) return malformed(side, "bad field name");
+    const nameEnd = at++;
+    while (at < end && (bytes[at] === SP || bytes[at] === TAB)) at++;
+    const valueStart = at;
+    while (at < end && VALUE[bytes[at]!] === 1) at++;
+    if (at >= end) return undefined;
+    if (bytes[at] !== CR) {
+      return malformed(side, bytes[at] === LF ? "bare LF" : "control character");
+    }
+    if (at + 1 >= end) return undefined;
+    if (bytes[at + 1] !== LF) return malformed(side, "bare CR");
+    let valueEnd = at;
+    while (valueEnd > valueStart && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === TAB)) {
+      valueEnd--;
+    }
+    offsets.push(nameStart, nameEnd, valueStart, valueEnd);
+    at += 2;
+  }
+  return undefined;
+}

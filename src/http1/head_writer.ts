@@ -1,0 +1,179 @@
+/**
+ * Prints heads and small bodies into one buffer, so that a whole small message leaves in one write.
+ * Refuses what would break the grammar: no name or value can smuggle a line end into a head.
+ */
+import { type Fields, TOKEN, VALUE } from "./fields.ts";
+
+const ROOM_START = 1024;
+
+const DIGITS = "0123456789abcdef";
+
+/** Bytes on their way out. `Content-Length`, `Transfer-Encoding` and `Connection` are added by `http1/`. */
+export class HeadWriter {
+  #bytes = new Uint8Array(ROOM_START);
+  #length = 0;
+  // A run of neighbouring lines that were asked for by `copy` and not yet copied.
+  #run: Uint8Array | undefined;
+  #runStart = 0;
+  #runEnd = 0;
+
+  /** Bytes written since `clear`. */
+  get length(): number {
+    this.#copyRun();
+    return this.#length;
+  }
+
+  /** What was written; good until the next call. */
+  view(): Uint8Array {
+    this.#copyRun();
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** Begins anew. A buffer that had to grow beyond `keep` bytes is let go. */
+  clear(keep = Infinity): void {
+    this.#run = undefined;
+    this.#length = 0;
+    if (this.#bytes.length > keep) this.#bytes = new Uint8Array(ROOM_START);
+  }
+
+  /** Adds one line. Throws a TypeError on a name or value that may not stand in a head. */
+  line(name: string, value: string): void {
+    this.#copyRun();
+    this.#room(name.length + value.length + 4);
+    if (name === "") throw new TypeError("Cannot write a field without a name");
+    this.#text(name, TOKEN);
+    this.#bytes[this.#length++] = 58;
+    this.#bytes[this.#length++] = 32;
+    this.#text(value, VALUE);
+    this.#crlf();
+  }
+
+  /** Adds line `index` of `fields` byte for byte; neighbours are copied in one go. */
+  copy(fields: Fields, index: number): void {
+    const start = fields.lineStart(index);
+    const end = fields.lineStart(index + 1);
+    if (this.#run === fields.bytes && this.#runEnd === start) {
+      this.#runEnd = end;
+      return;
+    }
+    this.#copyRun();
+    this.#run = fields.bytes;
+    this.#runStart = start;
+    this.#runEnd = end;
+  }
+
+  /** `GET /path HTTP/1.1`. Throws a TypeError on a target with white space or controls. */
+  requestLine(method: string, target: string): void {
+    this.#room(method.length + target.length + 12);
+    this.#text(method, TOKEN);
+    this.#bytes[this.#length++] = 32;
+    if (/[^\x21-\x7e]/.test(target)) throw new TypeError("Cannot write this request target");
+    this.#text(target, VALUE);
+    this.#text(" HTTP/1.1", VALUE);
+    this.#crlf();
+  }
+
+  /** `HTTP/1.1 200 OK`. We speak 1.1 to everyone (RFC 9112 section 2.3). */
+  statusLine(status: number, reason: string): void {
+    this.#room(reason.length + 15);
+    this.#text("HTTP/1.1 ", VALUE);
+    this.number(status);
+    this.#bytes[this.#length++] = 32;
+    this.#text(reason, VALUE);
+    this.#crlf();
+  }
+
+  /** `Content-Length: n`. */
+  contentLength(length: number): void {
+    this.#copyRun();
+    this.#room(36);
+    this.#text("Content-Length: ", VALUE);
+    this.number(length);
+    this.#crlf();
+  }
+
+  /** Closes the head. */
+  endHead(): void {
+    this.#copyRun();
+    this.#room(2);
+    this.#crlf();
+  }
+
+  /** Adds payload as it is. */
+  raw(bytes: Uint8Array): void {
+    this.#copyRun();
+    this.#room(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  /** Adds payload, not empty, as one chunk (RFC 9112 section 7.1). */
+  chunk(bytes: Uint8Array): void {
+    this.#copyRun();
+    this.#room(bytes.length + 16);
+    this.#hex(bytes.length);
+    this.#crlf();
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+    this.#crlf();
+  }
+
+  /** Adds the last chunk and the trailers. */
+  lastChunk(trailers: Fields | undefined): void {
+    this.#copyRun();
+    this.#room(5);
+    this.#bytes[this.#length++] = 48;
+    this.#crlf();
+    for (let i = 0; trailers !== undefined && i < trailers.count; i++) this.copy(trailers, i);
+    this.endHead();
+  }
+
+  /** Digits of a count. */
+  number(value: number): void {
+    this.#text(String(value), VALUE);
+  }
+
+  #hex(value: number): void {
+    let shift = 0;
+    while (value >>> (shift + 4) !== 0) shift += 4;
+    for (; shift >= 0; shift -= 4) {
+      this.#bytes[this.#length++] = DIGITS.charCodeAt((value >>> shift) & 15);
+    }
+  }
+
+  #copyRun(): void {
+    if (this.#run === undefined) return;
+    const run = this.#run.subarray(this.#runStart, this.#runEnd);
+    this.#run = undefined;
+    this.#room(run.length);
+    this.#bytes.set(run, this.#length);
+    this.#length += run.length;
+  }
+
+  #text(text: string, allowed: Uint8Array): void {
+    const bytes = this.#bytes;
+    let at = this.#length;
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (allowed[code] !== 1) {
+        throw new TypeError(`Cannot write ${JSON.stringify(text)} in a head`);
+      }
+      bytes[at++] = code;
+    }
+    this.#length = at;
+  }
+
+  #crlf(): void {
+    this.#bytes[this.#length++] = 13;
+    this.#bytes[this.#length++] = 10;
+  }
+
+  #room(more: number): void {
+    if (this.#length + more <= this.#bytes.length) return;
+    let size = this.#bytes.length * 2;
+    while (size < this.#length + more) size *= 2;
+    const grown = new Uint8Array(size);
+    grown.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = grown;
+  }
+}

@@ -1,0 +1,188 @@
+/** Both sides joined as a reverse proxy joins them: what goes through, what is held back, what is cut. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
+import type { ClientConnection } from "./client.ts";
+import { FakeConn, fakePair } from "./conn_fake.ts";
+import { Deadlines } from "./deadlines.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Fields } from "./fields.ts";
+import type { HeadWriter } from "./head_writer.ts";
+import { Pool } from "./pool.ts";
+import { ANSWERED, Server } from "./server.ts";
+
+const DROPPED = [
+  "connection",
+  "keep-alive",
+  "content-length",
+  "transfer-encoding",
+  "upgrade",
+  "te",
+];
+
+function copyAll(fields: Fields, out: HeadWriter): void {
+  for (let i = 0; i < fields.count; i++) {
+    if (!DROPPED.some((name) => fields.is(i, name))) out.copy(fields, i);
+  }
+}
+
+/** The smallest proxy that is right: no retry, no headers of its own. */
+async function forward(exchange: Exchange, upstream: ClientConnection): Promise<Response> {
+  const { head, body } = exchange;
+  exchange.whenGone = (fault) => upstream.abort(fault);
+  copyAll(head.fields, upstream.request(head.method, head.path));
+  const reply = await upstream.exchange(body.none ? null : body, {
+    responseMs: 10_000,
+    waitForContinue: exchange.awaitsContinue,
+    onInform: (inform) =>
+      exchange.inform(inform.status, inform.reason, (out) => copyAll(inform.fields, out)),
+  });
+  copyAll(reply.head.fields, exchange.respond(reply.head.status, reply.head.reason));
+  try {
+    await exchange.send(reply.body);
+  } finally {
+    upstream.release();
+  }
+  return ANSWERED;
+}
+
+function bench() {
+  const clock = new ManualClock();
+  const deadlines = new Deadlines(clock);
+  const upstreams: FakeConn[] = [];
+  const pool = new Pool({
+    deadlines,
+    dial: () => {
+      const [far, near] = fakePair(4096);
+      upstreams.push(far);
+      return Promise.resolve(near);
+    },
+  });
+  const server = new Server({
+    deadlines,
+    app: async (_, { exchange }) => forward(exchange, pool.take() ?? await pool.connect()),
+  });
+  const [client, end] = fakePair(4096);
+  const done = server.serve(end, "peer");
+  return { clock, pool, upstreams, client, end, done };
+}
+
+const GET =
+  "GET /a%2Fb//../c?x HTTP/1.1\r\nHost: a\r\nx-B: 1\r\nConnection: keep-alive\r\nX-b: 2\r\n\r\n";
+
+/** The upstream's end of the first connection, once there is one. */
+async function firstOf(upstreams: FakeConn[]): Promise<FakeConn> {
+  while (upstreams.length === 0) await Promise.resolve();
+  return upstreams[0]!;
+}
+
+Deno.test("a proxied exchange keeps target, names and order, and both connections are used again", async () => {
+  const { client, upstreams, pool, done } = bench();
+  for (let round = 0; round < 3; round++) {
+    await client.say(GET);
+    const upstream = await firstOf(upstreams);
+    assertEquals(
+      await upstream.hear("\r\n\r\n"),
+      "GET /a%2Fb//../c?x HTTP/1.1\r\nHost: a\r\nx-B: 1\r\nX-b: 2\r\n\r\n",
+    );
+    await upstream.say(
+      "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nContent-Length: 2\r\nset-cookie: b\r\n",
+    );
+    await upstream.say("\r\nok");
+    assertEquals(
+      await client.hear("\r\n\r\nok"),
+      "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nset-cookie: b\r\nContent-Length: 2\r\n\r\nok",
+    );
+  }
+  client.close();
+  await done;
+  assertEquals([upstreams.length, pool.idle], [1, 1]);
+  pool.close();
+});
+
+Deno.test("an upstream body that ends with its connection is chunked for the client, trailers pass", async () => {
+  const { client, upstreams, done } = bench();
+  await client.say(GET);
+  const upstream = await firstOf(upstreams);
+  await upstream.say("HTTP/1.0 200 OK\r\n\r\nsome");
+  await client.hear("Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n");
+  await upstream.closeWrite();
+  assertEquals(await client.hear("0\r\n\r\n"), "0\r\n\r\n");
+
+  await client.say(GET);
+  while (upstreams.length < 2) await Promise.resolve();
+  await upstreams[1]!.say(
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\nz\r\n0\r\n",
+  );
+  await upstreams[1]!.say("X-Sum: 1\r\n\r\n");
+  assertStringIncludes(await client.hear("X-Sum: 1\r\n\r\n"), "\r\n\r\n1\r\nz\r\n0\r\nX-Sum");
+  client.close();
+  upstreams[1]!.close();
+  await done;
+});
+
+Deno.test("a response that the upstream cuts is cut for the client", async () => {
+  for (const framing of ["Content-Length: 9", "Transfer-Encoding: chunked"]) {
+    const { client, end, upstreams, done } = bench();
+    await client.say(GET);
+    const upstream = await firstOf(upstreams);
+    await upstream.say(`HTTP/1.1 200 OK\r\n${framing}\r\n\r\n`);
+    await client.hear("\r\n\r\n");
+    await upstream.say("4\r\nsome");
+    await upstream.closeWrite();
+    await done;
+    assertEquals(end.end, "reset");
+    assertMatch(await client.hearAll(), /\(reset\)$/);
+  }
+});
+
+Deno.test("a client that reads slowly holds the upstream back, and loses nothing", async () => {
+  const { client, upstreams, pool, done, clock } = bench();
+  await client.say(GET);
+  const upstream = await firstOf(upstreams);
+  const total = 200_000;
+  let said = 0;
+  const saying = (async () => {
+    await upstream.say(`HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`);
+    for (; said < total; said += 1000) await upstream.say("x".repeat(1000));
+  })();
+  await clock.advance(1_000);
+  assert(said < 100_000, `${said} bytes were taken from the upstream`);
+  await client.hear("\r\n\r\n");
+  let heard = 0;
+  const buffer = new Uint8Array(5000);
+  while (heard < total) heard += (await client.read(buffer))!;
+  await saying;
+  assertEquals(heard, total);
+  client.close();
+  pool.close();
+  await done;
+});
+
+Deno.test("Expect is relayed: the client is told to go on when the upstream says so", async () => {
+  const { client, upstreams, done } = bench();
+  await client.say(
+    "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+  );
+  const upstream = await firstOf(upstreams);
+  await upstream.hear("Expect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+  await upstream.say("HTTP/1.1 100 Continue\r\n\r\n");
+  assertEquals(await client.hear("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  await client.say("body");
+  await upstream.hear("body");
+  await upstream.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+  await client.hear("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+  client.close();
+  upstream.close();
+  await done;
+});
+
+Deno.test("a client that goes away takes its upstream request with it", async () => {
+  const { client, upstreams, pool, done } = bench();
+  await client.say(GET);
+  const upstream = await firstOf(upstreams);
+  await upstream.hear("\r\n\r\n");
+  client.reset();
+  await done;
+  assertEquals(await upstream.hearAll(), "(reset)");
+  assertEquals(pool.idle, 0);
+});

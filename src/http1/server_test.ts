@@ -1,0 +1,282 @@
+/** The server against a client that says each byte when the test wants it. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import type { Fault } from "../base/fault.ts";
+import { bench, GET, raw, readAll, say, text } from "./server_fake.ts";
+
+Deno.test("pipelined requests are answered in order, also when they come in pieces", async () => {
+  const { connect, clock } = bench(say);
+  const { client, done } = connect();
+  const all = ["/a", "/b", "/c"].map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`).join("");
+  for (let at = 0; at < all.length; at += 7) await client.say(all.slice(at, at + 7));
+  const answer = (path: string) => `HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n${path}`;
+  assertEquals(await client.hear("/c"), answer("/a") + answer("/b") + answer("/c"));
+  client.close();
+  await done;
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("a malformed request is refused once, and nothing behind it is served", async () => {
+  const { connect, faults } = bench(say);
+  const { client, done } = connect();
+  await client.say(`${GET}GET / HTTP/1.1\nHost: a\r\n\r\n${GET}`);
+  await client.closeWrite();
+  const answers = await client.hearAll();
+  assertEquals(answers.split("HTTP/1.1").length, 3);
+  assertStringIncludes(answers, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n");
+  await done;
+  assertEquals(faults, ["badRequest"]);
+});
+
+Deno.test("a smuggled second request in a chunked body is refused before it is looked at", async () => {
+  const paths: string[] = [];
+  const { connect } = bench((request, env) => {
+    paths.push(env.exchange.head.path);
+    return readAll(request, env);
+  });
+  const { client, done } = connect();
+  await client.say(
+    `POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0 \r\n\r\n${GET}`,
+  );
+  await client.closeWrite();
+  assertMatch(await client.hearAll(), /^HTTP\/1.1 400 .*\r\nConnection: close\r\n/s);
+  await done;
+  assertEquals(paths, ["/a"]);
+});
+
+Deno.test("a client that drips its head is told 408 when its time is up, not before", async () => {
+  const { connect, clock, faults } = bench(say);
+  const slow = connect();
+  const other = connect();
+  for (let second = 0; second < 9; second++) {
+    await slow.client.say(`X`);
+    await clock.advance(1_000);
+    assertEquals(slow.server.end, "open");
+  }
+  await other.client.say(GET);
+  await other.client.hear("/");
+  await clock.advance(1_500);
+  assertMatch(await slow.client.hearAll(), /^HTTP\/1.1 408 Request Timeout\r\n/);
+  await slow.done;
+  assertEquals(faults, ["requestTimeout"]);
+  assertEquals(other.server.end, "open");
+  other.client.close();
+  await other.done;
+});
+
+Deno.test("an idle connection is closed without a word after the idle time", async () => {
+  const { connect, clock, faults } = bench(say, { idleMs: 5_000 });
+  const { client, server, done } = connect();
+  await client.say(GET);
+  await client.hear("\r\n\r\n/");
+  await clock.advance(4_900);
+  assertEquals(server.end, "open");
+  await clock.advance(700);
+  assertEquals(await client.hearAll(), "");
+  await done;
+  assertEquals(faults, []);
+});
+
+Deno.test("a body that stops coming is ended by its deadline, with 408", async () => {
+  const { connect, clock } = bench(readAll, { bodyRateMin: 0 });
+  const { client, done } = connect();
+  await client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345");
+  await clock.advance(29_000);
+  await client.say("6");
+  await clock.advance(29_000);
+  await client.say("7");
+  await clock.advance(31_000);
+  assertMatch(await client.hearAll(), /^HTTP\/1.1 408 /);
+  await done;
+});
+
+Deno.test("a body that only drips is ended although it never stops", async () => {
+  const { connect, clock, server } = bench(readAll, { bodyRateMin: 100 });
+  const { client, done } = connect();
+  await client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+  for (let second = 0; second < 40 && server.connections > 0; second++) {
+    await client.say("x").catch(() => {});
+    await clock.advance(1_000);
+  }
+  await done;
+  assertEquals(server.connections, 0);
+});
+
+Deno.test("a client that reads nothing stops the source and is cut after the write time", async () => {
+  let given = 0;
+  const { connect, clock, faults } = bench(raw(async (exchange) => {
+    exchange.respond(200, "OK");
+    const part = new Uint8Array(1024);
+    await exchange.send({ length: undefined, read: () => (given += 1024, Promise.resolve(part)) });
+  }));
+  const { client, server, done } = connect(4096);
+  await client.say(GET);
+  await clock.advance(29_000);
+  const bytes = given;
+  assert(bytes > 0 && bytes < 10_000, `${bytes} bytes were taken from the source`);
+  await clock.advance(2_000);
+  await done;
+  assertEquals(given, bytes);
+  assertEquals(server.end, "reset");
+  assertEquals(faults, ["slowReader"]);
+});
+
+Deno.test("a client that closes its sending side still gets its answer", async () => {
+  const answer = Promise.withResolvers<void>();
+  const { connect, clock } = bench(raw(async (exchange) => {
+    await answer.promise;
+    exchange.respond(200, "OK");
+    await exchange.send(text.encode("late"));
+  }));
+  const { client, done } = connect();
+  await client.say(GET);
+  await client.closeWrite();
+  await clock.advance(4_000);
+  answer.resolve();
+  assertMatch(await client.hearAll(), /\r\n\r\nlate$/);
+  await done;
+});
+
+Deno.test("a half-closed client for whom nothing moves is taken to have gone", async () => {
+  const gone = Promise.withResolvers<Fault>();
+  const { connect, clock, faults } = bench(raw(async (exchange) => {
+    exchange.whenGone = gone.resolve;
+    throw await gone.promise;
+  }));
+  const { client, server, done } = connect();
+  await client.say(GET);
+  await client.closeWrite();
+  await clock.advance(6_000);
+  assertEquals((await gone.promise).fault, "clientGone");
+  await done;
+  assertEquals(server.end, "reset");
+  assertEquals(faults, ["clientGone"]);
+});
+
+Deno.test("a client that resets while it waits is noticed at once", async () => {
+  const gone = Promise.withResolvers<Fault>();
+  const { connect } = bench(raw(async (exchange) => {
+    exchange.whenGone = gone.resolve;
+    throw await gone.promise;
+  }));
+  const { client, done } = connect();
+  await client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+  client.reset();
+  assertEquals((await gone.promise).fault, "clientReset");
+  await done;
+});
+
+Deno.test("a drain closes idle connections, lets a running exchange finish, and says so in it", async () => {
+  const started = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<void>();
+  const { connect, server } = bench(raw(async (exchange) => {
+    if (exchange.head.path === "/slow") {
+      started.resolve();
+      await answer.promise;
+    }
+    exchange.respond(200, "OK");
+    await exchange.send(null);
+  }));
+  const idle = connect();
+  await idle.client.say(GET);
+  await idle.client.hear("\r\n\r\n");
+  const busy = connect();
+  await busy.client.say("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+  await started.promise;
+
+  const drained = server.drain(new AbortController().signal);
+  assertEquals(await idle.client.hearAll(), "");
+  answer.resolve();
+  assertStringIncludes(await busy.client.hearAll(), "Connection: close\r\n");
+  assertEquals(await drained, 0);
+});
+
+Deno.test("a drain whose time is up cuts what is left and counts it", async () => {
+  const started = Promise.withResolvers<void>();
+  const { connect, server } = bench(raw(async (exchange) => {
+    const gone = new Promise<Fault>((resolve) => exchange.whenGone = resolve);
+    started.resolve();
+    throw await gone;
+  }));
+  const { client, done } = connect();
+  await client.say(GET);
+  await started.promise;
+  const now = new AbortController();
+  const drained = server.drain(now.signal);
+  now.abort();
+  assertEquals(await drained, 1);
+  assertEquals(await client.hearAll(), "(reset)");
+  await done;
+});
+
+Deno.test("100-continue is said when the app reads the body", async () => {
+  const { connect } = bench(readAll);
+  const { client } = connect();
+  const head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+  await client.say(head);
+  assertEquals(await client.hear("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  await client.say("ok");
+  assertEquals(await client.hear("ok"), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  client.close();
+});
+
+Deno.test("100-continue is not said when the app answers without the body, and the connection ends", async () => {
+  const { connect } = bench(say);
+  const { client, done } = connect();
+  const head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+  await client.say(head);
+  await client.closeWrite();
+  assertEquals(
+    await client.hearAll(),
+    "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n/",
+  );
+  await done;
+});
+
+Deno.test("a small body that nobody reads is dropped and the connection goes on", async () => {
+  const { connect } = bench(say);
+  const { client } = connect();
+  await client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12345");
+  await client.hear("\r\n\r\n/a");
+  await client.say("POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nxx\r\n");
+  await client.say("0\r\n\r\nGET /c HTTP/1.1\r\nHost: a\r\n\r\n");
+  await client.hear("\r\n\r\n/b");
+  await client.hear("\r\n\r\n/c");
+  client.close();
+});
+
+Deno.test("a body found to be malformed after the answer ends the connection behind that answer", async () => {
+  const { connect, faults } = bench(say);
+  const { client, done } = connect();
+  await client.say("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n");
+  await client.say(GET);
+  await client.closeWrite();
+  assertMatch(await client.hearAll(), /\r\n\r\n\/a$/);
+  await done;
+  assertEquals(faults, ["badRequest"]);
+});
+
+Deno.test("a large body that nobody reads ends the connection after the answer was heard", async () => {
+  const { connect } = bench(say);
+  const { client, done } = connect(1024);
+  const sending = (async () => {
+    await client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
+    await client.say("x".repeat(200_000));
+    await client.closeWrite();
+  })();
+  assertMatch(await client.hearAll(), /\r\n\r\n\/a$/);
+  await sending;
+  await done;
+});
+
+Deno.test("a server at its limit has no room until a connection ends", async () => {
+  const { connect, server } = bench(say, { connectionsMax: 1 });
+  const { client, done } = connect();
+  let hasRoom = false;
+  const room = server.room().then(() => hasRoom = true);
+  await client.say(GET);
+  await client.hear("\r\n\r\n/");
+  assertEquals(hasRoom, false);
+  client.close();
+  await done;
+  await room;
+});

@@ -1,0 +1,316 @@
+/**
+ * The real kernel, through libc and Deno's FFI: the table of functions, the layouts of their structures
+ * and errno. The only unsafe file: a wrong line here crashes the process, so `selfTest` asks the kernel
+ * whether we mean the same before anything relies on it. No pointer leaves this file.
+ *
+ * errno is read right after each call, through a view of this thread's errno made once: the libc of one
+ * thread must not be used by another.
+ */
+import { EAGAIN, EINPROGRESS, EINTR } from "./errno.ts";
+import {
+  FAILED,
+  type Kernel,
+  type ListenOptions,
+  PEER_ENDED,
+  type Pipe,
+  READABLE,
+  type SockAddr,
+  type SocketOptions,
+  URGENT,
+  WRITABLE,
+} from "./kernel.ts";
+import { endpointOf, ipSockaddr, isIpv6, isUnix } from "./sockaddr.ts";
+
+// Counts are declared i32/u32 although C has ssize_t/size_t: Deno returns 64-bit results as bigint,
+// which costs an allocation, and no count of ours comes near 2^31.
+const TABLE = {
+  __errno_location: { parameters: [], result: "pointer" },
+  accept4: { parameters: ["i32", "pointer", "pointer", "i32"], result: "i32" }, // int, sockaddr*, socklen_t*, int flags
+  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, const sockaddr*, socklen_t
+  close: { parameters: ["i32"], result: "i32" }, // int
+  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, const sockaddr*, socklen_t
+  epoll_create1: { parameters: ["i32"], result: "i32" }, // int flags
+  epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" }, // int, int op, int fd, epoll_event*
+  epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" }, // int, epoll_event*, int max, int ms
+  eventfd: { parameters: ["u32", "i32"], result: "i32" }, // unsigned initial, int flags
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int, int command, int argument
+  getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int, sockaddr*, socklen_t*
+  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int, sockaddr*, socklen_t*
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // int, level, name, void*, socklen_t*
+  listen: { parameters: ["i32", "i32"], result: "i32" }, // int, int backlog
+  pipe2: { parameters: ["buffer", "i32"], result: "i32" }, // int[2], int flags
+  read: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, void*, size_t
+  recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" }, // int, void*, size_t, int flags
+  send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" }, // int, const void*, size_t, int flags
+  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" }, // int, level, name, const void*, socklen_t
+  shutdown: { parameters: ["i32", "i32"], result: "i32" }, // int, int how
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int domain, int type, int protocol
+  splice: { parameters: ["i32", "pointer", "i32", "pointer", "u32", "u32"], result: "i32" }, // int, off64_t*, int, off64_t*, size_t, unsigned flags
+  write: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, const void*, size_t
+} as const;
+
+type Symbols = Deno.DynamicLibrary<typeof TABLE>["symbols"];
+
+const CLOEXEC = 0o2000000;
+const NONBLOCK = 0o4000;
+const SOCK_STREAM = 1;
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+const SO_ERROR = 4;
+const SO_KEEPALIVE = 9;
+const SO_LINGER = 13;
+const SO_REUSEPORT = 15;
+const IPPROTO_TCP = 6;
+const TCP_NODELAY = 1;
+const TCP_KEEPIDLE = 4;
+const TCP_KEEPINTVL = 5;
+const TCP_KEEPCNT = 6;
+const TCP_USER_TIMEOUT = 18;
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+const MSG_PEEK = 2;
+const SHUT_WR = 1;
+const EPOLL_CTL_ADD = 1;
+const EPOLLET = 0x8000_0000;
+const F_SETPIPE_SZ = 1031;
+const SPLICE_F_MOVE = 1;
+const SPLICE_F_NONBLOCK = 2;
+
+/** A silent peer is asked after 60 s, then every 10 s; after six questions without an answer it is gone. */
+const KEEPALIVE = { idleSec: 60, intervalSec: 10, count: 6 };
+const SCRATCH_BYTES = 64 * 1024;
+const EVENTS_MAX = 256;
+const PIPE_BYTES = 256 * 1024;
+/** What a new pipe holds when the system gives no more: 16 pages (pipe(7)). */
+const PIPE_DEFAULT_BYTES = 64 * 1024;
+/** The kernel packs `struct epoll_event` on x86-64 only (epoll_wait(2)); counted in 32-bit words. */
+const EVENT_WORDS = Deno.build.arch === "x86_64" ? 3 : 4;
+const DATA_WORD = EVENT_WORDS - 2;
+
+export class Libc implements Kernel {
+  readonly scratch = new Uint8Array(SCRATCH_BYTES);
+  readonly #library: Deno.DynamicLibrary<typeof TABLE>;
+  readonly #c: Symbols;
+  readonly #errno: Int32Array;
+  readonly #epoll: number;
+  readonly #events = new Int32Array(EVENTS_MAX * EVENT_WORDS);
+  readonly #interest = new Int32Array(EVENT_WORDS);
+  readonly #int = new Int32Array(1);
+  readonly #pair = new Int32Array(2);
+  readonly #length = new Uint32Array(1);
+  readonly #count = new BigUint64Array(1);
+
+  /** Throws what `Deno.dlopen` throws: no permission, or another libc than glibc's. */
+  constructor() {
+    this.#library = Deno.dlopen("libc.so.6", TABLE);
+    this.#c = this.#library.symbols;
+    const errno = this.#c.__errno_location();
+    this.#errno = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(errno!, 4));
+    this.#epoll = this.#checked(this.#c.epoll_create1(CLOEXEC));
+  }
+
+  /** Closes epoll and the library; descriptors handed out stay open. */
+  [Symbol.dispose](): void {
+    this.#c.close(this.#epoll);
+    this.#library.close();
+  }
+
+  now(): number {
+    return performance.now();
+  }
+
+  watch(fd: number, mark: number): number {
+    this.#interest[0] = READABLE | URGENT | WRITABLE | PEER_ENDED | EPOLLET;
+    this.#interest[DATA_WORD] = fd;
+    this.#interest[DATA_WORD + 1] = mark;
+    return this.#result(this.#c.epoll_ctl(this.#epoll, EPOLL_CTL_ADD, fd, this.#interest));
+  }
+
+  poll(timeoutMs: number): number {
+    return this.#result(this.#c.epoll_wait(this.#epoll, this.#events, EVENTS_MAX, timeoutMs));
+  }
+
+  eventFlags(index: number): number {
+    return this.#events[index * EVENT_WORDS]!;
+  }
+
+  eventFd(index: number): number {
+    return this.#events[index * EVENT_WORDS + DATA_WORD]!;
+  }
+
+  eventMark(index: number): number {
+    return this.#events[index * EVENT_WORDS + DATA_WORD + 1]!;
+  }
+
+  listen(address: SockAddr, options: ListenOptions): number {
+    const fd = this.#socket(address, options);
+    if (fd < 0) return fd;
+    this.#option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (options.reusePort) this.#option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (isIpv6(address)) this.#option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    let result = this.#result(this.#c.bind(fd, address, address.length));
+    if (result === 0) result = this.#result(this.#c.listen(fd, options.backlog));
+    if (result < 0) this.close(fd);
+    return result < 0 ? result : fd;
+  }
+
+  accept(listener: number): number {
+    return this.#result(this.#c.accept4(listener, null, null, NONBLOCK | CLOEXEC));
+  }
+
+  connect(address: SockAddr, options: SocketOptions): number {
+    const fd = this.#socket(address, options);
+    if (fd < 0) return fd;
+    const result = this.#result(this.#c.connect(fd, address, address.length));
+    if (result === 0 || result === -EINPROGRESS || result === -EINTR) return fd;
+    this.close(fd);
+    // A unix socket says "again" when the listener's queue is full: as clear an answer as a refusal.
+    return result;
+  }
+
+  takeError(fd: number): number {
+    this.#length[0] = 4;
+    const result = this.#c.getsockopt(fd, SOL_SOCKET, SO_ERROR, this.#int, this.#length);
+    return result < 0 ? this.#result(result) : -this.#int[0]!;
+  }
+
+  localAddress(fd: number): SockAddr {
+    return this.#address(this.#c.getsockname, fd);
+  }
+
+  peerAddress(fd: number): SockAddr {
+    return this.#address(this.#c.getpeername, fd);
+  }
+
+  receive(fd: number): number {
+    return this.#result(this.#c.recv(fd, this.scratch, SCRATCH_BYTES, 0));
+  }
+
+  peek(fd: number): number {
+    return this.#result(this.#c.recv(fd, this.scratch, 1, MSG_PEEK));
+  }
+
+  send(fd: number, bytes: Uint8Array<ArrayBuffer>, from: number, to: number): number {
+    const part = from === 0 ? bytes : bytes.subarray(from, to);
+    return this.#result(this.#c.send(fd, part, to - from, 0));
+  }
+
+  splice(from: number, to: number, count: number): number {
+    const flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+    return this.#result(this.#c.splice(from, null, to, null, count, flags));
+  }
+
+  pipe(): Pipe | number {
+    const result = this.#result(this.#c.pipe2(this.#pair, NONBLOCK | CLOEXEC));
+    if (result < 0) return result;
+    const [read, write] = [this.#pair[0]!, this.#pair[1]!];
+    const grown = this.#c.fcntl(write, F_SETPIPE_SZ, PIPE_BYTES);
+    return { read, write, capacity: grown > 0 ? grown : PIPE_DEFAULT_BYTES };
+  }
+
+  shutdownWrite(fd: number): void {
+    this.#c.shutdown(fd, SHUT_WR);
+  }
+
+  close(fd: number): void {
+    // Never again after an error: Linux has given the number back by then (close(2)).
+    this.#c.close(fd);
+  }
+
+  reset(fd: number): void {
+    this.#pair[0] = 1;
+    this.#pair[1] = 0;
+    this.#c.setsockopt(fd, SOL_SOCKET, SO_LINGER, this.#pair, 8);
+    this.#c.close(fd);
+  }
+
+  unlinkSocket(path: string): void {
+    try {
+      if (Deno.lstatSync(path).isSocket) Deno.removeSync(path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+
+  /** A descriptor that `wake` makes readable, for any thread of this process. */
+  eventfd(): number {
+    return this.#checked(this.#c.eventfd(0, NONBLOCK | CLOEXEC));
+  }
+
+  wake(eventfd: number): void {
+    this.#count[0] = 1n;
+    this.#c.write(eventfd, this.#count, 8);
+  }
+
+  /** Makes an eventfd unreadable until the next `wake`. */
+  settle(eventfd: number): void {
+    this.#c.read(eventfd, this.#count, 8);
+  }
+
+  /** Asks the kernel whether our layouts are its own; throws with what differed. Leaves nothing open. */
+  selfTest(): void {
+    const woken = this.eventfd();
+    const listener = this.listen(ipSockaddr("127.0.0.1", 0)!, {
+      backlog: 1,
+      reusePort: false,
+      userTimeoutMs: 0,
+    });
+    try {
+      this.#checked(listener);
+      const local = endpointOf(this.localAddress(listener));
+      check(local.kind === "ip" && local.ip === "127.0.0.1" && local.port > 0, "sockaddr_in");
+      check(this.accept(listener) === -EAGAIN, "errno");
+      this.#checked(this.watch(woken, 0x1234_5678));
+      this.wake(woken);
+      check(this.poll(0) === 1, "epoll_wait");
+      const flags = this.eventFlags(0);
+      check((flags & READABLE) !== 0 && (flags & FAILED) === 0, "epoll_event.events");
+      check(this.eventFd(0) === woken && this.eventMark(0) === 0x1234_5678, "epoll_event.data");
+    } finally {
+      this.close(woken);
+      if (listener >= 0) this.close(listener);
+    }
+  }
+
+  #socket(address: SockAddr, options: SocketOptions): number {
+    const family = address[0]!;
+    const fd = this.#result(this.#c.socket(family, SOCK_STREAM | NONBLOCK | CLOEXEC, 0));
+    if (fd < 0 || isUnix(address)) return fd;
+    this.#option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    this.#option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    this.#option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE.idleSec);
+    this.#option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE.intervalSec);
+    this.#option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE.count);
+    if (options.userTimeoutMs > 0) {
+      this.#option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, options.userTimeoutMs);
+    }
+    return fd;
+  }
+
+  /** Sets an int option. Its failure (an option this kernel lacks) costs comfort, never correctness. */
+  #option(fd: number, level: number, name: number, value: number): void {
+    this.#int[0] = value;
+    this.#c.setsockopt(fd, level, name, this.#int, 4);
+  }
+
+  #address(ask: Symbols["getsockname"], fd: number): SockAddr {
+    const bytes = new Uint8Array(128);
+    this.#length[0] = bytes.length;
+    if (ask(fd, bytes, this.#length) < 0) return new Uint8Array(0);
+    return bytes.slice(0, Math.min(this.#length[0]!, bytes.length));
+  }
+
+  #result(returned: number): number {
+    return returned === -1 ? -this.#errno[0]! : returned;
+  }
+
+  #checked(returned: number): number {
+    const result = this.#result(returned);
+    check(result >= 0, `a call failed with error ${-result}`);
+    return result;
+  }
+}
+
+function check(holds: boolean, what: string): void {
+  if (!holds) throw new Error(`libc is not what we take it for: ${what}`);
+}

@@ -1,0 +1,138 @@
+/** The real kernel's promises, those that the fake one copies. */
+import { assert, assertEquals } from "@std/assert";
+import { EAGAIN, ECONNREFUSED, ECONNRESET, EPIPE } from "./errno.ts";
+import { FAILED, PEER_ENDED, READABLE, WRITABLE } from "./kernel.ts";
+import { Libc } from "./libc.ts";
+import { endpointOf, ipSockaddr } from "./sockaddr.ts";
+
+const onLinux = { ignore: Deno.build.os !== "linux" };
+const OPTIONS = { backlog: 8, reusePort: false, userTimeoutMs: 0 };
+const openDescriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
+
+/** Two connected sockets on loopback and their listener. */
+class Pair implements Disposable {
+  readonly libc = new Libc();
+  readonly listener = this.libc.listen(ipSockaddr("127.0.0.1", 0)!, OPTIONS);
+  readonly near: number;
+  readonly far: number;
+
+  constructor() {
+    this.near = this.libc.connect(this.libc.localAddress(this.listener), OPTIONS);
+    this.far = this.libc.accept(this.listener);
+    assert(this.near > 0 && this.far > 0);
+  }
+
+  /** What is reported about `near` within a second, as flags. */
+  report(): number {
+    assertEquals(this.libc.poll(1_000), 1);
+    assertEquals(this.libc.eventFd(0), this.near);
+    return this.libc.eventFlags(0);
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of [this.near, this.far, this.listener]) this.libc.close(fd);
+    this.libc[Symbol.dispose]();
+  }
+}
+
+Deno.test({
+  name: "libc means what we mean by its structures, and testing that leaves nothing open",
+  ...onLinux,
+  fn() {
+    const before = openDescriptors();
+    {
+      using libc = new Libc();
+      libc.selfTest();
+    }
+    assertEquals(openDescriptors(), before);
+  },
+});
+
+Deno.test({
+  name: "a socket is reported once per change, with the mark it was given",
+  ...onLinux,
+  fn() {
+    using pair = new Pair();
+    const { libc, near, far } = pair;
+    libc.watch(near, 77);
+    assertEquals(pair.report() & (READABLE | WRITABLE), WRITABLE);
+    assertEquals(libc.eventMark(0), 77);
+    assertEquals(libc.poll(0), 0);
+    libc.send(far, new TextEncoder().encode("xyz"), 1, 3);
+    assert((pair.report() & READABLE) !== 0);
+    assertEquals(libc.receive(near), 2);
+    assertEquals([...libc.scratch.subarray(0, 2)], [121, 122]);
+    assertEquals(libc.receive(near), -EAGAIN);
+    libc.shutdownWrite(far);
+    assert((pair.report() & PEER_ENDED) !== 0);
+    assertEquals([libc.peek(near), libc.receive(near)], [0, 0]);
+  },
+});
+
+Deno.test({
+  name: "a reset is reported as a failure, after the bytes that came before it",
+  ...onLinux,
+  fn() {
+    const pair = new Pair();
+    const { libc, near, far, listener } = pair;
+    libc.watch(near, 1);
+    libc.send(far, new Uint8Array(10), 0, 10);
+    libc.reset(far);
+    let flags = 0;
+    while ((flags & FAILED) === 0) flags |= pair.report();
+    assertEquals([libc.receive(near), libc.receive(near)], [10, -ECONNRESET]);
+    assertEquals(libc.send(near, new Uint8Array(1), 0, 1), -EPIPE);
+    for (const fd of [near, listener]) libc.close(fd);
+    libc[Symbol.dispose]();
+  },
+});
+
+Deno.test({
+  name: "a refused connect says so when its error is taken, and only once",
+  ...onLinux,
+  fn() {
+    using libc = new Libc();
+    const listener = libc.listen(ipSockaddr("127.0.0.1", 0)!, OPTIONS);
+    const address = libc.localAddress(listener);
+    libc.close(listener);
+    const fd = libc.connect(address, OPTIONS);
+    libc.watch(fd, 1);
+    assertEquals(libc.poll(1_000), 1);
+    assert((libc.eventFlags(0) & FAILED) !== 0);
+    assertEquals([libc.takeError(fd), libc.takeError(fd)], [-ECONNREFUSED, 0]);
+    libc.close(fd);
+  },
+});
+
+Deno.test({
+  name: "bytes move through a pipe of the size that was asked for",
+  ...onLinux,
+  fn() {
+    using pair = new Pair();
+    const { libc, near, far } = pair;
+    const pipe = libc.pipe();
+    assert(typeof pipe !== "number" && pipe.capacity >= 65_536);
+    assertEquals(libc.splice(near, pipe.write, pipe.capacity), -EAGAIN);
+    libc.send(far, new TextEncoder().encode("around"), 0, 6);
+    libc.watch(near, 1);
+    pair.report();
+    assertEquals(libc.splice(near, pipe.write, pipe.capacity), 6);
+    assertEquals(libc.splice(pipe.read, far, 6), 6); // and back to where it came from
+    libc.poll(1_000);
+    libc.peek(near);
+    assertEquals(libc.receive(near), 6);
+    assertEquals(new TextDecoder().decode(libc.scratch.subarray(0, 6)), "around");
+    for (const fd of [pipe.read, pipe.write]) libc.close(fd);
+  },
+});
+
+Deno.test({
+  name: "both ends of a connection know each other's address",
+  ...onLinux,
+  fn() {
+    using pair = new Pair();
+    const { libc, near, far } = pair;
+    assertEquals(endpointOf(libc.localAddress(near)), endpointOf(libc.peerAddress(far)));
+    assertEquals(libc.peerAddress(pair.listener).length, 0);
+  },
+});

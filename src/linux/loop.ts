@@ -1,0 +1,130 @@
+/**
+ * The loop of one thread: waits in epoll, hands each change to whoever watches that descriptor, runs
+ * deadlines, and gives those who used up their turn another one. Never yields to JavaScript's own event
+ * loop, so no promise and no timer of the thread moves while it runs.
+ *
+ * epoll is edge-triggered and asked once per descriptor: a watcher that is told "readable" must remember
+ * it until a read came back dry. Descriptor numbers are reused within a turn, hence the mark that tells a
+ * late change for a closed descriptor from one for its successor.
+ */
+import type { Kernel } from "./kernel.ts";
+import { type Timed, Wheel } from "./wheel.ts";
+
+export interface Watcher {
+  /** `flags` is made of READABLE, WRITABLE … of `kernel.ts`. */
+  ready(fd: number, flags: number): void;
+}
+
+/** Has work left although nothing new will be reported for it. */
+export interface Turn {
+  /** True while it waits for its turn; the loop's own. */
+  queued: boolean;
+  run(): void;
+}
+
+/** The longest sleep, and so how often a loop without traffic shows that it lives. */
+const SLEEP_MAX_MS = 500;
+
+export class Loop {
+  readonly kernel: Kernel;
+  readonly #watchers: (Watcher | undefined)[] = [];
+  readonly #marks: number[] = [];
+  readonly #wheel: Wheel;
+  #turns: Turn[] = [];
+  #spare: Turn[] = [];
+  #now: number;
+  #mark = 0;
+  #stopped = false;
+
+  constructor(kernel: Kernel) {
+    this.kernel = kernel;
+    this.#now = kernel.now();
+    this.#wheel = new Wheel(this.#now);
+  }
+
+  /** The time at the beginning of this turn: exact enough for deadlines, and free. */
+  get now(): number {
+    return this.#now;
+  }
+
+  /** Tells `watcher` of changes of `fd` until `forget`; 0, or an error number negated. */
+  watch(fd: number, watcher: Watcher): number {
+    this.#mark = (this.#mark + 1) & 0x7fff_ffff;
+    const result = this.kernel.watch(fd, this.#mark);
+    if (result < 0) return result;
+    while (this.#watchers.length <= fd) {
+      this.#watchers.push(undefined);
+      this.#marks.push(0);
+    }
+    this.#watchers[fd] = watcher;
+    this.#marks[fd] = this.#mark;
+    return 0;
+  }
+
+  /** To be called before `fd` is closed or handed on. */
+  forget(fd: number): void {
+    this.#watchers[fd] = undefined;
+  }
+
+  /** Calls `timed.expire` once, `ms` from now or up to 16 ms later. */
+  after(timed: Timed, ms: number): void {
+    this.#wheel.set(timed, this.#now + ms);
+  }
+
+  /** The same with a moment of `now`. */
+  at(timed: Timed, due: number): void {
+    this.#wheel.set(timed, due);
+  }
+
+  cancel(timed: Timed): void {
+    this.#wheel.clear(timed);
+  }
+
+  /** Runs `turn` again after everyone else had theirs. */
+  again(turn: Turn): void {
+    if (turn.queued) return;
+    turn.queued = true;
+    this.#turns.push(turn);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Runs until `stop`; `beat` is called once per turn, at least twice a second. */
+  run(beat: () => void): void {
+    while (!this.#stopped) {
+      this.turn();
+      beat();
+    }
+  }
+
+  /** One turn: at most one sleep, then all that is ready. */
+  turn(): void {
+    const kernel = this.kernel;
+    // The clock moved since the last turn began; what came due meanwhile only shortens the sleep.
+    const sleepMs = this.#turns.length > 0 ? 0 : this.#wheel.waitMs(this.#now, SLEEP_MAX_MS);
+    const count = kernel.poll(sleepMs);
+    this.#now = kernel.now();
+    for (let i = 0; i < count; i++) {
+      const fd = kernel.eventFd(i);
+      const watcher = this.#watchers[fd];
+      if (watcher === undefined || this.#marks[fd] !== kernel.eventMark(i)) continue;
+      watcher.ready(fd, kernel.eventFlags(i));
+    }
+    this.#wheel.advance(this.#now);
+    this.#runTurns();
+  }
+
+  #runTurns(): void {
+    const turns = this.#turns;
+    this.#turns = this.#spare;
+    for (let i = 0; i < turns.length; i++) {
+      const turn = turns[i]!;
+      turn.queued = false;
+      turn.run();
+    }
+    turns.length = 0;
+    this.#spare = turns;
+  }
+}

@@ -1,0 +1,42 @@
+import { assertEquals } from "@std/assert";
+import { endpointOf, ipSockaddr, unixSockaddr } from "./sockaddr.ts";
+
+Deno.test("an IPv4 address becomes a sockaddr_in", () => {
+  assertEquals(
+    [...ipSockaddr("127.0.0.1", 8080)!],
+    [2, 0, 0x1f, 0x90, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+  );
+});
+
+Deno.test("an IPv6 address becomes a sockaddr_in6, with its scope", () => {
+  const bytes = ipSockaddr("fe80::1:2%3", 1)!;
+  assertEquals([...bytes.subarray(0, 8)], [10, 0, 0, 1, 0, 0, 0, 0]);
+  assertEquals([...bytes.subarray(8, 24)], [0xfe, 0x80, ...Array(11).fill(0), 1, 0, 2]);
+  assertEquals([...bytes.subarray(24)], [3, 0, 0, 0]);
+});
+
+Deno.test("an address of each form reads back in its shortest form", () => {
+  const forms = [
+    ["1.2.3.4", "1.2.3.4"],
+    ["::", "::"],
+    ["::1", "::1"],
+    ["2001:DB8:0:0:1:0:0:1", "2001:db8::1:0:0:1"],
+    ["1:0:3:4:5:6:7:8", "1:0:3:4:5:6:7:8"],
+    ["1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"],
+    ["::ffff:10.1.2.3", "10.1.2.3"],
+  ];
+  for (const [given, shortest] of forms) {
+    assertEquals(endpointOf(ipSockaddr(given!, 443)!), { kind: "ip", ip: shortest!, port: 443 });
+  }
+});
+
+Deno.test("what is no address is not taken for one", () => {
+  const wrong = ["localhost", "1.2.3", "1.2.3.256", "1::2::3", "1:2:3", "12345::", "::1%eth0", ""];
+  for (const text of wrong) assertEquals(ipSockaddr(text, 1), undefined, text);
+});
+
+Deno.test("a unix path reads back, and a nameless peer has an empty one", () => {
+  assertEquals(endpointOf(unixSockaddr("/run/ä.sock")), { kind: "unix", path: "/run/ä.sock" });
+  assertEquals(endpointOf(new Uint8Array([1, 0])), { kind: "unix", path: "" });
+  assertEquals(endpointOf(new Uint8Array(0)), { kind: "unix", path: "" });
+});

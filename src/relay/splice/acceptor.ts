@@ -1,0 +1,184 @@
+/**
+ * The port: bound, closed and bound again as ordered, and clients taken from it in batches as long as
+ * there is room for them. Who finds no room stays in the kernel's accept queue. Out of descriptors, it
+ * pauses and says so; the sessions there are go on.
+ */
+import { type Address, formatAddress } from "../../base/address.ts";
+import type { Event } from "../../events/events.ts";
+import {
+  EADDRINUSE,
+  EADDRNOTAVAIL,
+  EAFNOSUPPORT,
+  EAGAIN,
+  ECONNREFUSED,
+  errnoWords,
+  isShortage,
+} from "../../linux/errno.ts";
+import type { SockAddr } from "../../linux/kernel.ts";
+import type { Loop, Turn, Watcher } from "../../linux/loop.ts";
+import { endpointOf, ipSockaddr, isUnix } from "../../linux/sockaddr.ts";
+import { NEVER, type Timed } from "../../linux/wheel.ts";
+
+/** Clients taken in one turn. */
+const ACCEPT_MAX = 64;
+/** Connections that may wait in the accept queue; `net.core.somaxconn` limits it further. */
+const BACKLOG = 4096;
+const RETRY_MS = 1_000;
+
+export interface Hall {
+  readonly loop: Loop;
+  readonly userTimeoutMs: number;
+  readonly reusePort: boolean;
+  readonly publish: (event: Event) => void;
+  /** Whether another client may come in. When that changes to true, `resume` is called. */
+  readonly hasRoom: () => boolean;
+  /** A client came in; the hall owns its socket. */
+  readonly admit: (client: number) => void;
+  /** No one is waiting to come in. */
+  readonly isDry: () => void;
+}
+
+/** A socket address as the rest of the program knows addresses. */
+export function addressOf(address: SockAddr): Address {
+  const endpoint = endpointOf(address);
+  return endpoint.kind === "unix"
+    ? endpoint
+    : { kind: "tcp", host: endpoint.ip, port: endpoint.port };
+}
+
+/** Prints a socket address as the operator would write it. */
+export function printSockaddr(address: SockAddr): string {
+  return formatAddress(addressOf(address));
+}
+
+export class Acceptor implements Watcher, Turn, Timed {
+  queued = false;
+  due = NEVER;
+  next: Timed | undefined;
+  previous: Timed | undefined;
+  readonly #hall: Hall;
+  /** Where to listen; undefined until its name is known. */
+  #address: SockAddr | undefined;
+  #isWanted = false;
+  #listener = -1;
+  #opened: SockAddr | undefined;
+  #isPaused = false;
+  #isFull = false;
+
+  constructor(hall: Hall) {
+    this.#hall = hall;
+  }
+
+  /** Says where to listen. Applies to the next `open`, or to one that is still waiting for it. */
+  bindTo(address: SockAddr): void {
+    this.#address = address;
+    if (this.#isWanted) this.open();
+  }
+
+  /** Opens the port; if that fails it tries again each second until it is closed. */
+  open(): void {
+    this.#isWanted = true;
+    if (this.#listener !== -1 || this.#address === undefined) return;
+    const listener = this.#listen(this.#address);
+    if (listener < 0) {
+      const reason = errnoWords(listener);
+      const address = printSockaddr(this.#address);
+      this.#hall.publish({ type: "port.failed", address, reason, retryInMs: RETRY_MS });
+      this.#hall.loop.after(this, RETRY_MS);
+      return;
+    }
+    this.#hall.loop.cancel(this);
+    this.#listener = listener;
+    this.#isPaused = this.#isFull = false;
+    this.#opened = isUnix(this.#address)
+      ? this.#address
+      : this.#hall.loop.kernel.localAddress(listener);
+    this.#hall.loop.watch(listener, this);
+    this.#hall.publish({ type: "port.opened", address: printSockaddr(this.#opened) });
+    this.#hall.loop.again(this);
+  }
+
+  close(): void {
+    this.#isWanted = false;
+    this.#hall.loop.cancel(this);
+    if (this.#listener === -1) return;
+    const { loop } = this.#hall;
+    loop.forget(this.#listener);
+    loop.kernel.close(this.#listener);
+    this.#listener = -1;
+    const endpoint = endpointOf(this.#opened!);
+    if (endpoint.kind === "unix") loop.kernel.unlinkSocket(endpoint.path);
+    this.#hall.publish({ type: "port.closed", address: printSockaddr(this.#opened!) });
+  }
+
+  /** There is room again. */
+  resume(): void {
+    if (!this.#isFull) return;
+    this.#isFull = false;
+    this.#hall.loop.again(this);
+  }
+
+  ready(): void {
+    this.run();
+  }
+
+  expire(): void {
+    this.#isPaused = false;
+    if (this.#listener === -1) this.open();
+    else this.run();
+  }
+
+  run(): void {
+    if (this.#listener === -1 || this.#isPaused) return;
+    const { loop } = this.#hall;
+    for (let taken = 0; taken < ACCEPT_MAX; taken++) {
+      if (!this.#hall.hasRoom()) {
+        this.#isFull = true;
+        return;
+      }
+      const client = loop.kernel.accept(this.#listener);
+      if (client === -EAGAIN) return this.#hall.isDry();
+      if (isShortage(client)) return this.pause(client);
+      // Else it is an error of that one connection, which Linux reports here (accept(2)).
+      if (client >= 0) this.#hall.admit(client);
+    }
+    loop.again(this);
+  }
+
+  /** Takes no one in for a while: the system is short of something, as `result` says. */
+  pause(result: number): void {
+    if (this.#isPaused || this.#listener === -1) return;
+    this.#isPaused = true;
+    this.#hall.publish({
+      type: "accept.failed",
+      address: printSockaddr(this.#opened!),
+      reason: errnoWords(result),
+      retryInMs: RETRY_MS,
+    });
+    this.#hall.loop.after(this, RETRY_MS);
+  }
+
+  #listen(address: SockAddr): number {
+    const { loop: { kernel }, userTimeoutMs, reusePort } = this.#hall;
+    const options = { backlog: BACKLOG, userTimeoutMs, reusePort };
+    const listener = kernel.listen(address, options);
+    const endpoint = endpointOf(address);
+    if (endpoint.kind === "unix") {
+      if (listener !== -EADDRINUSE || !this.#isStale(address)) return listener;
+      kernel.unlinkSocket(endpoint.path);
+      return kernel.listen(address, options);
+    }
+    // A system without IPv6 has no "::", but all its interfaces have an address of IPv4.
+    const lacksIpv6 = listener === -EAFNOSUPPORT || listener === -EADDRNOTAVAIL;
+    if (!lacksIpv6 || endpoint.ip !== "::") return listener;
+    return kernel.listen(ipSockaddr("0.0.0.0", endpoint.port)!, options);
+  }
+
+  /** True when nobody answers on the socket file any more: its owner ended without removing it. */
+  #isStale(address: SockAddr): boolean {
+    const { kernel } = this.#hall.loop;
+    const fd = kernel.connect(address, { userTimeoutMs: 0 });
+    if (fd >= 0) kernel.close(fd);
+    return fd === -ECONNREFUSED;
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * What the worker counts, in memory that it shares with the main thread: one writer, read on scrape
+ * without asking. Plain 64-bit stores do not tear on the CPUs we run on.
+ */
+import type { RelayCounters } from "../engine.ts";
+
+/** Place of each counter. `beat` grows with each turn of the loop and shows that it lives. */
+export const COUNT = {
+  accepted: 0,
+  active: 1,
+  held: 2,
+  released: 3,
+  lost: 4,
+  abandoned: 5,
+  cut: 6,
+  bytesUp: 7,
+  bytesDown: 8,
+  longestHoldMs: 9,
+  beat: 10,
+} as const satisfies Record<keyof RelayCounters | "beat", number>;
+
+export type Counters = Float64Array<SharedArrayBuffer>;
+
+export function newCounters(): Counters {
+  return new Float64Array(new SharedArrayBuffer(Object.keys(COUNT).length * 8));
+}
+
+/** The sum over all workers. */
+export function sumCounters(all: readonly Counters[]): RelayCounters {
+  const sum = (place: number) => all.reduce((total, counters) => total + counters[place]!, 0);
+  return {
+    accepted: sum(COUNT.accepted),
+    active: sum(COUNT.active),
+    held: sum(COUNT.held),
+    released: sum(COUNT.released),
+    lost: sum(COUNT.lost),
+    abandoned: sum(COUNT.abandoned),
+    cut: sum(COUNT.cut),
+    bytesUp: sum(COUNT.bytesUp),
+    bytesDown: sum(COUNT.bytesDown),
+    longestHoldMs: Math.max(...all.map((counters) => counters[COUNT.longestHoldMs]!)),
+  };
+}

@@ -1,0 +1,323 @@
+/**
+ * The waiting room: clients that have no upstream yet. Each is connected to the one that is open now;
+ * when that fails, the failure is reported as a doubt and the client waits for what the brain makes of
+ * it: the same upstream confirmed (again, after a pause), another one opened, or nobody in time.
+ *
+ * A client's bytes are never read here, so it can go anywhere. That it left shows as a reset, or as its
+ * end with no byte before it; an end after bytes may be a half-close whose answer it waits for.
+ */
+import { backoffMs } from "../../base/backoff.ts";
+import { type FaultName, FAULTS } from "../../base/fault.ts";
+import type { Event } from "../../events/events.ts";
+import type { Doubt } from "../../failover/ports.ts";
+import {
+  ECONNREFUSED,
+  ECONNRESET,
+  EHOSTUNREACH,
+  ENETUNREACH,
+  ENOENT,
+  EPIPE,
+  ETIMEDOUT,
+  isShortage,
+} from "../../linux/errno.ts";
+import { FAILED, HUNG_UP, PEER_ENDED, type SockAddr, WRITABLE } from "../../linux/kernel.ts";
+import type { Loop } from "../../linux/loop.ts";
+import { NEVER } from "../../linux/wheel.ts";
+import { printSockaddr } from "./acceptor.ts";
+import { COUNT } from "./counters.ts";
+import type { Plant } from "./flow.ts";
+import type { Session } from "./session.ts";
+
+/** An upstream that has not answered a connect for so long is doubted. */
+const DOUBT_AFTER_MS = 500;
+const RETRY_FIRST_MS = 50;
+const RETRY_MAX_MS = 1_000;
+/** Doubts alike within so long are one: each makes the brain ask the upstream. */
+const DOUBT_PAUSE_MS = 100;
+const TELL_PAUSE_MS = 1_000;
+
+export interface Target {
+  readonly name: string;
+  readonly epoch: number;
+  /** Undefined while its name is being looked up; empty when it has no address. */
+  addresses: readonly SockAddr[] | undefined;
+  /** The address that answered last. */
+  preferred: number;
+}
+
+export interface Desk {
+  readonly loop: Loop;
+  readonly plant: Plant;
+  readonly connectTimeoutMs: number;
+  readonly userTimeoutMs: number;
+  /** The longest that one client waits. */
+  readonly waitMaxMs: number;
+  readonly publish: (event: Event) => void;
+  doubt(doubt: Doubt): void;
+  /** What an upstream gets before the bytes of this client, if anything. */
+  headerFor(client: number): Uint8Array | undefined;
+  /** A client that had to wait is joined, which makes room for another. */
+  joinedLate(): void;
+  /** The system is short of something. */
+  short(result: number): void;
+}
+
+const CONNECT_FAULTS: Readonly<Record<number, FaultName>> = {
+  // A unix socket whose file is not there is as clear a no as a refused port.
+  [ENOENT]: "connectRefused",
+  [ECONNREFUSED]: "connectRefused",
+  [ECONNRESET]: "connectReset",
+  [EPIPE]: "connectReset",
+  [ETIMEDOUT]: "connectTimeout",
+  [EHOSTUNREACH]: "connectUnreachable",
+  [ENETUNREACH]: "connectUnreachable",
+};
+
+export class Dialer {
+  readonly #desk: Desk;
+  /** Where clients go now; undefined while they are held. */
+  #target: Target | undefined;
+  readonly #doubtedAt = { hard: -Infinity, soft: -Infinity };
+  readonly #toldAt = new Map<string, number>();
+
+  constructor(desk: Desk) {
+    this.#desk = desk;
+  }
+
+  /** Clients go there from now on; undefined: nowhere. Those that wait are for the caller to dial. */
+  aim(target: Target | undefined): void {
+    this.#target = target;
+    this.#forgetDoubts();
+  }
+
+  /** Connects the client to the target, or lets it wait while there is none. Drops an older attempt. */
+  dial(session: Session): void {
+    session.detach();
+    const target = this.#target;
+    if (target === undefined) return this.park(session);
+    session.enter("connecting");
+    session.upstreamName = target.name;
+    session.epoch = target.epoch;
+    session.doubtAt = this.#desk.loop.now + DOUBT_AFTER_MS;
+    session.tried = 0;
+    this.#tryNext(session, target);
+  }
+
+  /** Lets a client wait for an order, and calls off what was under way for it. */
+  park(session: Session): void {
+    session.detach();
+    this.#wait(session);
+    if (this.#hasLeft(session)) this.#abandon(session);
+  }
+
+  /** The target answers after all: early ends are passed on, failed connects are tried again. */
+  confirm(upstream: string, sessions: readonly Session[]): void {
+    if (this.#target?.name !== upstream) return;
+    this.#forgetDoubts();
+    const { loop } = this.#desk;
+    for (const session of sessions.filter((session) => session.phase === "waiting")) {
+      if (session.unusedEnd !== undefined) {
+        session.passEndOn();
+        continue;
+      }
+      session.retryAt = loop.now + backoffMs(session.failures, RETRY_MAX_MS, RETRY_FIRST_MS);
+      this.#arm(session);
+    }
+  }
+
+  /** The target's addresses as of now. What waited for them goes on. */
+  learn(upstream: string, addresses: readonly SockAddr[], sessions: readonly Session[]): void {
+    const target = this.#target;
+    if (target?.name !== upstream) return;
+    if (addresses.length > 0 || target.addresses === undefined) target.addresses = addresses;
+    for (const session of [...sessions]) {
+      const lacksAddress = session.phase === "connecting"
+        ? session.upstream === -1
+        : session.phase === "waiting" && session.fault === "nameUnknown" && addresses.length > 0;
+      if (lacksAddress) this.dial(session);
+    }
+  }
+
+  /** Something changed for a session that is not joined. */
+  early(session: Session, fd: number, flags: number): void {
+    if (fd === session.client) {
+      if (this.#hasLeft(session)) this.#abandon(session);
+      return;
+    }
+    // The upstream of a waiting client has ended; all of that is known.
+    if (session.phase !== "connecting") return;
+    const error = (flags & FAILED) === 0 ? 0 : this.#desk.plant.kernel.takeError(fd);
+    if (error < 0) {
+      session.fault = CONNECT_FAULTS[-error] ?? "connectFailed";
+      return this.#attemptFailed(session);
+    }
+    if ((flags & WRITABLE) !== 0) this.#join(session, flags);
+  }
+
+  /** A deadline of a session that is not joined. */
+  expired(session: Session, now: number): void {
+    if (session.phase === "connecting") {
+      if (now >= Math.min(session.doubtAt, session.attemptEndsAt)) {
+        session.doubtAt = NEVER;
+        this.#doubt(session, "connectTimeout");
+      }
+      const isOver = now >= session.attemptEndsAt;
+      if (isOver) session.fault = session.upstream === -1 ? "nameUnknown" : "connectTimeout";
+      if (isOver && now < session.giveUpAt) return this.#attemptFailed(session);
+    }
+    if (now >= session.giveUpAt) return this.#giveUp(session);
+    if (session.phase === "waiting" && now >= session.retryAt) return this.dial(session);
+    this.#arm(session);
+  }
+
+  /** The upstream ended before any byte: the client waits for what that means, if it is news. */
+  endedUnused(session: Session, how: "end" | "reset"): void {
+    session.unusedEnd = how;
+    const isTarget = session.epoch === this.#target?.epoch;
+    if (!isTarget || this.#hasLeft(session)) return session.passEndOn();
+    session.fault = "closedUnused";
+    this.#wait(session);
+    this.#doubt(session, "closedUnused");
+  }
+
+  /** Closes a client that got nothing. */
+  lose(session: Session): void {
+    this.#desk.plant.counters[COUNT.lost]!++;
+    this.#noteWait(session);
+    session.close();
+  }
+
+  #tryNext(session: Session, target: Target): void {
+    const { loop, connectTimeoutMs } = this.#desk;
+    const { addresses } = target;
+    session.attemptEndsAt = loop.now + connectTimeoutMs / Math.max(1, addresses?.length ?? 1);
+    if (addresses === undefined) return this.#arm(session);
+    if (addresses.length === 0) session.fault = "nameUnknown";
+    while (session.tried < addresses.length) {
+      const place = (target.preferred + session.tried++) % addresses.length;
+      const result = this.#connect(session, addresses[place]!);
+      if (result >= 0) return this.#arm(session);
+      if (isShortage(result)) {
+        this.#desk.short(result);
+        this.#wait(session);
+        session.retryAt = loop.now + RETRY_MAX_MS;
+        return this.#arm(session);
+      }
+      session.fault = CONNECT_FAULTS[-result] ?? "connectFailed";
+    }
+    session.failures++;
+    this.#wait(session);
+    this.#doubt(session, session.fault ?? "connectFailed");
+  }
+
+  /** The address that was tried is no good; the next one may be. */
+  #attemptFailed(session: Session): void {
+    session.detach();
+    const target = this.#target!; // a session connects only while there is one, and to that one
+    if (target.addresses === undefined) session.tried = 0;
+    this.#tryNext(session, target);
+  }
+
+  #connect(session: Session, address: SockAddr): number {
+    const { loop, plant: { kernel }, userTimeoutMs } = this.#desk;
+    const fd = kernel.connect(address, { userTimeoutMs });
+    if (fd < 0) return fd;
+    const result = loop.watch(fd, session);
+    if (result < 0) {
+      kernel.close(fd);
+      return result;
+    }
+    session.upstream = fd;
+    return fd;
+  }
+
+  #join(session: Session, flags: number): void {
+    const { plant } = this.#desk;
+    const { addresses } = this.#target!;
+    const count = addresses!.length;
+    this.#target!.preferred = (this.#target!.preferred + session.tried - 1) % count;
+    if (session.waitingSince !== NEVER) {
+      plant.counters[COUNT.released]!++;
+      this.#noteWait(session);
+      this.#desk.joinedLate();
+    }
+    session.fault = undefined;
+    session.failures = 0;
+    session.enter("joined");
+    session.join(flags, this.#desk.headerFor(session.client));
+  }
+
+  #wait(session: Session): void {
+    const { loop, waitMaxMs } = this.#desk;
+    // One that was joined for long has its full time again.
+    if (session.phase === "joined") session.giveUpAt = loop.now + waitMaxMs;
+    if (session.waitingSince === NEVER) session.waitingSince = loop.now;
+    session.enter("waiting");
+    session.retryAt = NEVER;
+    this.#arm(session);
+  }
+
+  #arm(session: Session): void {
+    const due = session.phase === "waiting"
+      ? session.retryAt
+      : Math.min(session.doubtAt, session.attemptEndsAt);
+    this.#desk.loop.at(session, Math.min(due, session.giveUpAt));
+  }
+
+  #doubt(session: Session, fault: FaultName): void {
+    const { hard, words } = FAULTS[fault];
+    const { now } = this.#desk.loop;
+    const kind = hard ? "hard" : "soft";
+    if (now - this.#doubtedAt[kind] < DOUBT_PAUSE_MS) return;
+    this.#doubtedAt[kind] = now;
+    this.#desk.doubt({
+      upstream: session.upstreamName,
+      epoch: session.epoch,
+      hard,
+      reason: words,
+    });
+  }
+
+  /** The brain has spoken: what fails from now on is news. */
+  #forgetDoubts(): void {
+    this.#doubtedAt.hard = this.#doubtedAt.soft = -Infinity;
+  }
+
+  #hasLeft(session: Session): boolean {
+    const { clientFlags } = session;
+    if ((clientFlags & (FAILED | HUNG_UP)) !== 0) return true;
+    if ((clientFlags & PEER_ENDED) === 0 || session.phase === "connecting") return false;
+    return this.#desk.plant.kernel.peek(session.client) === 0;
+  }
+
+  #abandon(session: Session): void {
+    this.#desk.plant.counters[COUNT.abandoned]!++;
+    this.#noteWait(session);
+    session.close();
+  }
+
+  #giveUp(session: Session): void {
+    const { loop, plant, publish } = this.#desk;
+    const reason = FAULTS[session.fault ?? "holdTimeout"].words;
+    const toldAt = this.#toldAt.get(reason) ?? -Infinity;
+    if (loop.now - toldAt >= TELL_PAUSE_MS) {
+      this.#toldAt.set(reason, loop.now);
+      publish({
+        type: "session.failed",
+        upstream: session.upstreamName,
+        client: printSockaddr(plant.kernel.peerAddress(session.client)),
+        reason,
+      });
+    }
+    this.lose(session);
+  }
+
+  /** A wait is over. */
+  #noteWait(session: Session): void {
+    const { loop, plant: { counters } } = this.#desk;
+    if (session.waitingSince === NEVER) return;
+    const waitedMs = loop.now - session.waitingSince;
+    session.waitingSince = NEVER;
+    counters[COUNT.longestHoldMs] = Math.max(counters[COUNT.longestHoldMs]!, waitedMs);
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * The main thread's end of one worker: orders go in and are awaited, reports come out, and a worker that
+ * died or stands still is noticed. Owns the worker, its port, its eventfd and the library behind it.
+ */
+import type { Clock } from "../../base/clock.ts";
+import { Libc } from "../../linux/libc.ts";
+import type { RelaySettings } from "../engine.ts";
+import { COUNT, newCounters } from "./counters.ts";
+import type { Letter, Order, Report, Start } from "./messages.ts";
+
+/** A loop turns at least twice a second; one that has not for five looks in a row stands still. */
+const LOOK_MS = 2_000;
+const LOOKS_MAX = 5;
+
+/** A worker ended without being told to. Every session in it is gone. */
+export class WorkerDied extends Error {
+  override readonly name = "WorkerDied";
+}
+
+export class Lane {
+  readonly counters = newCounters();
+  /** The number of sessions cut at its stop; rejects with `WorkerDied`. */
+  readonly ended: Promise<number>;
+  readonly #libc = new Libc();
+  readonly #eventfd: number;
+  readonly #port: MessagePort;
+  readonly #worker: Worker;
+  readonly #clock: Clock;
+  readonly #waiting = new Map<number, () => void>();
+  readonly #end = Promise.withResolvers<number>();
+  #stopLooking: () => void = () => {};
+  #isOver = false;
+  #id = 0;
+
+  constructor(
+    clock: Clock,
+    settings: RelaySettings,
+    reusePort: boolean,
+    report: (report: Report) => void,
+    script = new URL("./worker.ts", import.meta.url),
+  ) {
+    this.#clock = clock;
+    this.ended = this.#end.promise;
+    this.ended.catch(() => {}); // told to whoever awaits it; nobody may do so yet
+    this.#eventfd = this.#libc.eventfd();
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    this.#worker = new Worker(script, { type: "module" });
+    this.#worker.onmessage = ({ data }: MessageEvent<Report>) => this.#read(data, report);
+    this.#worker.onerror = (event) => {
+      event.preventDefault(); // else the whole process dies of it, without a word from us
+      this.#close(new WorkerDied(event.message));
+    };
+    const { counters } = this;
+    const start: Start = { settings, counters, eventfd: this.#eventfd, port: port2, reusePort };
+    this.#worker.postMessage(start, [port2]);
+    this.#look(0, 0);
+  }
+
+  /** Resolves when the order is in force; at once when there is no worker any more. */
+  order(order: Order): Promise<void> {
+    if (this.#isOver) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const letter: Letter = { id: ++this.#id, order };
+    this.#waiting.set(letter.id, resolve);
+    this.#port.postMessage(letter);
+    this.#libc.wake(this.#eventfd);
+    return promise;
+  }
+
+  #read(report: Report, pass: (report: Report) => void): void {
+    if (report.is === "done") {
+      this.#waiting.get(report.id)?.();
+      this.#waiting.delete(report.id);
+    } else if (report.is === "stopped") this.#close(report.cut);
+    else pass(report);
+  }
+
+  #look(lastBeat: number, still: number): void {
+    this.#stopLooking = this.#clock.after(LOOK_MS, () => {
+      const beat = this.counters[COUNT.beat]!;
+      const stillNow = beat === lastBeat ? still + 1 : 0;
+      if (stillNow < LOOKS_MAX) this.#look(beat, stillNow);
+      else this.#close(new WorkerDied("its loop stands still"));
+    });
+  }
+
+  #close(outcome: number | WorkerDied): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#stopLooking();
+    this.#worker.terminate();
+    this.#port.close();
+    this.#libc.close(this.#eventfd);
+    this.#libc[Symbol.dispose]();
+    for (const resolve of this.#waiting.values()) resolve();
+    this.#waiting.clear();
+    if (typeof outcome === "number") this.#end.resolve(outcome);
+    else this.#end.reject(outcome);
+  }
+}

@@ -1,0 +1,39 @@
+import { assertEquals } from "@std/assert";
+import { ManualClock } from "../../base/clock.ts";
+import { endpointOf } from "../../linux/sockaddr.ts";
+import { literalSockaddrs, NameWatch } from "./names.ts";
+
+const ADDRESS = { kind: "tcp", host: "db.example", port: 5432 } as const;
+
+Deno.test("literals and unix paths need no look-up, names do", () => {
+  assertEquals(literalSockaddrs({ kind: "unix", path: "/run/x" })?.length, 1);
+  assertEquals(literalSockaddrs({ kind: "tcp", host: "10.0.0.1", port: 1 })?.length, 1);
+  assertEquals(literalSockaddrs({ kind: "tcp", host: "::1", port: 1 })?.length, 1);
+  assertEquals(literalSockaddrs(ADDRESS), undefined);
+});
+
+Deno.test("a name in use is looked up every 5 s, each second after a failure, and not after its end", async () => {
+  const clock = new ManualClock();
+  const answers = [["10.0.0.1", "::1"], [], ["10.0.0.2"]];
+  const asked: number[] = [];
+  const told: string[] = [];
+  const watch = new NameWatch(
+    clock,
+    ADDRESS,
+    (addresses) => {
+      const found = addresses.map(endpointOf).map((found) => found.kind === "ip" ? found.ip : "");
+      told.push(`${clock.now()}: ${found}`);
+    },
+    () => {
+      asked.push(clock.now());
+      return Promise.resolve(answers.shift() ?? []);
+    },
+  );
+  await clock.advance(0); // lets the first answer in
+  await clock.advance(5_500);
+  await clock.advance(600);
+  assertEquals(told, ["0: 10.0.0.1,::1", "5000: ", "6000: 10.0.0.2"]);
+  await watch[Symbol.asyncDispose]();
+  await clock.advance(60_000);
+  assertEquals([asked, clock.pending], [[0, 5_000, 6_000], 0]);
+});

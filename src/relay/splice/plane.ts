@@ -1,0 +1,228 @@
+/**
+ * The data plane of one loop: every session it has, and what each order means for them. Runs in the
+ * worker with the real kernel, in tests with a fake one; knows neither threads nor promises.
+ */
+import type { Event } from "../../events/events.ts";
+import type { DrainOrder } from "../../failover/ports.ts";
+import type { Loop } from "../../linux/loop.ts";
+import { NEVER, type Timed } from "../../linux/wheel.ts";
+import type { RelaySettings } from "../engine.ts";
+import { proxyHeader } from "../proxy_header.ts";
+import { Acceptor, addressOf } from "./acceptor.ts";
+import { COUNT, type Counters } from "./counters.ts";
+import { Dialer } from "./dialer.ts";
+import { Drain } from "./drain.ts";
+import type { Plant } from "./flow.ts";
+import type { Addresses, Order, Report } from "./messages.ts";
+import { Pools } from "./pools.ts";
+import { Session } from "./session.ts";
+
+/** Records kept for the next sessions. */
+const RECORDS_KEPT = 1_024;
+/** A limit that is reached again within so long is no news. */
+const LIMIT_PAUSE_MS = 10_000;
+
+export class Plane {
+  readonly loop: Loop;
+  readonly plant: Plant;
+  readonly #settings: RelaySettings;
+  readonly #report: (report: Report) => void;
+  readonly #sessions: Session[] = [];
+  readonly #records: Session[] = [];
+  readonly #dialer: Dialer;
+  readonly #acceptor: Acceptor;
+  readonly #around;
+  /** The newest decision seen; an older one comes too late. */
+  #epoch = 0;
+  #limitToldAt = -Infinity;
+  #isAtLimit = false;
+  #isStopping = false;
+  #cutAtStop = 0;
+
+  constructor(
+    loop: Loop,
+    counters: Counters,
+    settings: RelaySettings,
+    reusePort: boolean,
+    report: (report: Report) => void,
+  ) {
+    this.loop = loop;
+    this.#settings = settings;
+    this.#report = report;
+    const { kernel } = loop;
+    const plant = this.plant = { kernel, pools: new Pools(kernel), counters };
+    const publish = (event: Event) => report({ is: "event", event });
+    // The operator's word on silence is the system's too, for a peer that does not acknowledge. Without
+    // one the system's own stands: a reader that pauses for minutes must not be taken for dead.
+    const userTimeoutMs = settings.idleTimeoutMs;
+    const waitMaxMs = Math.max(settings.holdMs, settings.connectTimeoutMs);
+    const dialer = this.#dialer = new Dialer({
+      loop,
+      plant,
+      publish,
+      userTimeoutMs,
+      waitMaxMs,
+      connectTimeoutMs: settings.connectTimeoutMs,
+      doubt: (doubt) => report({ is: "doubt", doubt }),
+      joinedLate: () => this.#acceptor.resume(),
+      headerFor: (client) => this.#headerFor(client),
+      short: (result) => {
+        plant.pools.trim();
+        this.#acceptor.pause(result);
+      },
+    });
+    this.#acceptor = new Acceptor({
+      loop,
+      publish,
+      userTimeoutMs,
+      reusePort,
+      hasRoom: () => this.#hasRoom(),
+      admit: (client) => this.#admit(client, waitMaxMs),
+      isDry: () => this.#isAtLimit = false,
+    });
+    this.#around = {
+      loop,
+      plant,
+      idleTimeoutMs: settings.idleTimeoutMs,
+      early: (session: Session, fd: number, flags: number) => dialer.early(session, fd, flags),
+      expired: (session: Session, now: number) => dialer.expired(session, now),
+      endedUnused: (session: Session, how: "end" | "reset") => dialer.endedUnused(session, how),
+      release: (session: Session) => this.#release(session),
+    };
+  }
+
+  /** Does what is ordered; it is in force when this returns. */
+  obey(order: Order): void {
+    switch (order.do) {
+      case "open":
+        return this.#open(order.upstream, order.epoch, order.addresses);
+      case "hold":
+        return this.#hold();
+      case "refuse":
+        return this.#refuse();
+      case "confirm":
+        return this.#dialer.confirm(order.upstream, this.#sessions);
+      case "drain":
+        return this.#drain(order.order);
+      case "bind":
+        return this.#acceptor.bindTo(order.address);
+      case "addresses":
+        return this.#dialer.learn(order.upstream, order.addresses, this.#sessions);
+      case "stop":
+        return this.#stop(order.drainMs);
+      case "cutAll":
+        return this.#cutAll();
+    }
+  }
+
+  #open(name: string, epoch: number, addresses: Addresses): void {
+    if (this.#isStopping || epoch < this.#epoch) return;
+    this.#epoch = epoch;
+    this.#dialer.aim({ name, epoch, addresses, preferred: 0 });
+    for (const session of this.#unjoined()) {
+      if (session.phase === "waiting" || session.epoch < epoch) this.#dialer.dial(session);
+    }
+    this.#acceptor.open();
+    this.#acceptor.resume();
+  }
+
+  #hold(): void {
+    this.#dialer.aim(undefined);
+    for (const session of this.#unjoined()) this.#dialer.park(session);
+  }
+
+  #refuse(): void {
+    this.#acceptor.close();
+    this.#dialer.aim(undefined);
+    for (const session of this.#unjoined()) this.#dialer.lose(session);
+  }
+
+  #drain(order: DrainOrder): void {
+    const { loop, plant: { counters } } = this;
+    const publish = (event: Event) => this.#report({ is: "event", event });
+    const drain = new Drain(order, { loop, counters, publish, sessions: this.#sessions });
+    for (const session of this.#unjoined()) {
+      if (drain.concerns(session)) this.#dialer.dial(session);
+    }
+    drain.begin();
+  }
+
+  #stop(drainMs: number): void {
+    this.#isStopping = true;
+    this.#acceptor.close();
+    this.#dialer.aim(undefined);
+    for (const session of this.#unjoined()) {
+      if (session.phase !== "joined") this.#dialer.lose(session);
+    }
+    const deadline: Timed = {
+      due: NEVER,
+      next: undefined,
+      previous: undefined,
+      expire: () => this.#cutAll(),
+    };
+    this.loop.after(deadline, drainMs);
+    this.#endIfEmpty();
+  }
+
+  #cutAll(): void {
+    this.#cutAtStop += this.#sessions.length;
+    for (const session of [...this.#sessions]) session.cut();
+  }
+
+  /** Those whose bytes have not begun to flow: to all of them applies what is ordered for new clients. */
+  #unjoined(): Session[] {
+    return this.#sessions.filter((session) => session.phase !== "joined" || session.isUnused);
+  }
+
+  #hasRoom(): boolean {
+    const { connectionsMax, heldMax } = this.#settings;
+    const isFull = this.#sessions.length >= connectionsMax;
+    if (!isFull && this.plant.counters[COUNT.held]! < heldMax) return true;
+    const isNews = !this.#isAtLimit && this.loop.now - this.#limitToldAt >= LIMIT_PAUSE_MS;
+    this.#isAtLimit = true;
+    if (isNews) {
+      this.#limitToldAt = this.loop.now;
+      const [limit, max] = isFull ? ["connections", connectionsMax] : ["held", heldMax];
+      this.#report({ is: "event", event: { type: "limit.reached", limit, max } });
+    }
+    return false;
+  }
+
+  #admit(client: number, waitMaxMs: number): void {
+    const session = this.#records.pop() ?? new Session(this.#around);
+    session.begin(client, this.loop.now + waitMaxMs);
+    session.index = this.#sessions.push(session) - 1;
+    this.plant.counters[COUNT.accepted]!++;
+    const result = this.loop.watch(client, session);
+    if (result === 0) return this.#dialer.dial(session);
+    // No memory to watch one more: it cannot be served, and the next should wait outside.
+    this.#dialer.lose(session);
+    this.#acceptor.pause(result);
+  }
+
+  #release(session: Session): void {
+    const last = this.#sessions.pop()!;
+    if (last !== session) {
+      this.#sessions[session.index] = last;
+      last.index = session.index;
+    }
+    if (this.#records.length < RECORDS_KEPT) this.#records.push(session);
+    this.#acceptor.resume();
+    this.#endIfEmpty();
+  }
+
+  #endIfEmpty(): void {
+    if (!this.#isStopping || this.#sessions.length > 0) return;
+    this.plant.pools.trim();
+    this.#report({ is: "stopped", cut: this.#cutAtStop });
+    this.loop.stop();
+  }
+
+  #headerFor(client: number): Uint8Array | undefined {
+    const { sendProxy } = this.#settings;
+    if (sendProxy === "none") return undefined;
+    const { kernel } = this.loop;
+    const [peer, local] = [kernel.peerAddress(client), kernel.localAddress(client)];
+    return proxyHeader(sendProxy, addressOf(peer), addressOf(local));
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * Pipes and buffers between their uses. A flow takes one when it has bytes that its sink will not take,
+ * or bulk to move, and gives it back as soon as it is empty: an idle session holds neither.
+ */
+import type { Kernel, Pipe } from "../../linux/kernel.ts";
+
+const PIPES_KEPT = 64;
+const BUFFERS_KEPT = 64;
+
+export type Buffer = Uint8Array<ArrayBuffer>;
+
+export class Pools {
+  readonly #kernel: Kernel;
+  readonly #pipes: Pipe[] = [];
+  readonly #buffers: Buffer[] = [];
+
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+  }
+
+  /** An empty pipe, or undefined when the system gives none now. The taker gives it back or drops it. */
+  takePipe(): Pipe | undefined {
+    const kept = this.#pipes.pop();
+    if (kept !== undefined) return kept;
+    const made = this.#kernel.pipe();
+    return typeof made === "number" ? undefined : made;
+  }
+
+  /** Takes back an empty pipe. */
+  givePipe(pipe: Pipe): void {
+    if (this.#pipes.length < PIPES_KEPT) this.#pipes.push(pipe);
+    else this.dropPipe(pipe);
+  }
+
+  /** Closes a pipe, for one that is not empty. */
+  dropPipe(pipe: Pipe): void {
+    this.#kernel.close(pipe.read);
+    this.#kernel.close(pipe.write);
+  }
+
+  /** A buffer as large as the kernel's scratch. */
+  takeBuffer(): Buffer {
+    return this.#buffers.pop() ?? new Uint8Array(this.#kernel.scratch.length);
+  }
+
+  giveBuffer(buffer: Buffer): void {
+    if (this.#buffers.length < BUFFERS_KEPT) this.#buffers.push(buffer);
+  }
+
+  /** Gives the descriptors that are kept back to the system, which is short of them. */
+  trim(): void {
+    for (const pipe of this.#pipes.splice(0)) this.dropPipe(pipe);
+  }
+}

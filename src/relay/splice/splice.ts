@@ -1,0 +1,178 @@
+/**
+ * The Linux relay engine, seen from the main thread: each order goes to every worker, each report to the
+ * controller. The bytes are moved in the workers, on sockets that this thread never sees.
+ *
+ * Names are looked up here, as the workers' threads never wait for anything but the kernel; orders are
+ * not held up by that, for a worker lets clients wait until it is told the addresses.
+ */
+import { formatAddress, parseAddress } from "../../base/address.ts";
+import { Mistake } from "../../base/mistake.ts";
+import type { Event } from "../../events/events.ts";
+import type { DrainOrder } from "../../failover/ports.ts";
+import type { Upstream } from "../../failover/upstream.ts";
+import { Libc } from "../../linux/libc.ts";
+import {
+  EngineUnavailable,
+  type Relay,
+  type RelayContext,
+  type RelayCounters,
+  type RelaySettings,
+} from "../engine.ts";
+import { sumCounters } from "./counters.ts";
+import { Lane } from "./lane.ts";
+import type { Order, Report } from "./messages.ts";
+import { literalSockaddrs, NameWatch } from "./names.ts";
+
+/** Why this engine cannot run here, if so; asks the system, and leaves nothing open. */
+function obstacle(): string | undefined {
+  const { os, arch } = Deno.build;
+  if (os !== "linux") return `it needs Linux, and this is ${os}`;
+  if (arch !== "x86_64" && arch !== "aarch64") return `it does not know the ${arch} processor`;
+  try {
+    using libc = new Libc();
+    libc.selfTest();
+    return undefined;
+  } catch (error) {
+    // Whatever is wrong (no permission, another libc, a kernel that differs), the answer is no.
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/**
+ * Makes the engine, its port still closed. `workers` threads, each with a loop of its own, share the
+ * port (SO_REUSEPORT), the orders and the limits.
+ */
+export function startSplice(
+  settings: RelaySettings,
+  context: RelayContext,
+  workers = 1,
+): Relay | EngineUnavailable {
+  const reason = obstacle();
+  if (reason !== undefined) return new EngineUnavailable(reason);
+  return new SpliceRelay(settings, context, workers);
+}
+
+class SpliceRelay implements Relay {
+  readonly engine = "splice";
+  readonly finished: Promise<void>;
+  readonly #settings: RelaySettings;
+  readonly #context: RelayContext;
+  readonly #lanes: readonly Lane[];
+  readonly #bindWatch: NameWatch | undefined;
+  #upstreamWatch: NameWatch | undefined;
+  #stopped: Promise<number> | undefined;
+
+  constructor(settings: RelaySettings, context: RelayContext, workers: number) {
+    this.#settings = settings;
+    this.#context = context;
+    const share = {
+      ...settings,
+      heldMax: Math.ceil(settings.heldMax / workers),
+      connectionsMax: Math.ceil(settings.connectionsMax / workers),
+    };
+    this.#lanes = Array.from({ length: workers }, (_, number) => {
+      const report = (report: Report) => this.#hear(number, report);
+      return new Lane(context.clock, share, workers > 1, report);
+    });
+    this.finished = this.#watchLanes();
+    this.finished.catch(() => {}); // for whoever awaits it; nobody may do so yet
+    this.#bindWatch = this.#bind();
+  }
+
+  async open(upstream: Upstream, epoch: number): Promise<void> {
+    const { name, address } = upstream;
+    await this.#upstreamWatch?.[Symbol.asyncDispose]();
+    const addresses = literalSockaddrs(address);
+    const ordered = this.#order({ do: "open", upstream: name, epoch, addresses });
+    if (addresses === undefined && address.kind === "tcp") {
+      this.#upstreamWatch = new NameWatch(this.#context.clock, address, (addresses) => {
+        void this.#order({ do: "addresses", upstream: name, addresses });
+      });
+    }
+    await ordered;
+  }
+
+  hold(): Promise<void> {
+    return this.#order({ do: "hold" });
+  }
+
+  refuse(): Promise<void> {
+    return this.#order({ do: "refuse" });
+  }
+
+  confirm(upstream: string): Promise<void> {
+    return this.#order({ do: "confirm", upstream });
+  }
+
+  drain(order: DrainOrder): Promise<void> {
+    return this.#order({ do: "drain", order });
+  }
+
+  counters(): RelayCounters {
+    return sumCounters(this.#lanes.map((lane) => lane.counters));
+  }
+
+  stop(drainMs: number, now: AbortSignal): Promise<number> {
+    return this.#stopped ??= this.#stop(drainMs, now);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop(0, AbortSignal.abort());
+  }
+
+  async #stop(drainMs: number, now: AbortSignal): Promise<number> {
+    const cutAll = () => void this.#order({ do: "cutAll" });
+    now.addEventListener("abort", cutAll);
+    void this.#order({ do: "stop", drainMs });
+    if (now.aborted) cutAll();
+    const ends = await Promise.allSettled(this.#lanes.map((lane) => lane.ended));
+    now.removeEventListener("abort", cutAll);
+    await this.#bindWatch?.[Symbol.asyncDispose]();
+    await this.#upstreamWatch?.[Symbol.asyncDispose]();
+    return ends.reduce((cut, end) => cut + (end.status === "fulfilled" ? end.value : 0), 0);
+  }
+
+  async #watchLanes(): Promise<void> {
+    try {
+      await Promise.all(this.#lanes.map((lane) => lane.ended));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#context.publish({ type: "relay.died", engine: this.engine, reason });
+      throw error;
+    }
+  }
+
+  async #order(order: Order): Promise<void> {
+    await Promise.all(this.#lanes.map((lane) => lane.order(order)));
+  }
+
+  /** Tells the first worker where to listen; the others share the port that it got. */
+  #bind(): NameWatch | undefined {
+    const { bind } = this.#settings;
+    const { clock, publish } = this.#context;
+    const literals = literalSockaddrs(bind);
+    if (literals !== undefined) void this.#lanes[0]!.order({ do: "bind", address: literals[0]! });
+    if (literals !== undefined || bind.kind === "unix") return undefined;
+    return new NameWatch(clock, bind, ([address]) => {
+      if (address !== undefined) return void this.#lanes[0]!.order({ do: "bind", address });
+      const reason = "name does not resolve";
+      publish({ type: "port.failed", address: formatAddress(bind), reason, retryInMs: 1_000 });
+    });
+  }
+
+  #hear(lane: number, report: Report): void {
+    if (report.is === "doubt") this.#context.doubt(report.doubt);
+    if (report.is !== "event") return;
+    const { event } = report;
+    if (event.type === "port.opened" && lane === 0) this.#sharePort(event);
+    const isEcho = lane > 0 && (event.type === "port.opened" || event.type === "port.closed");
+    if (!isEcho) this.#context.publish(event);
+  }
+
+  #sharePort(event: Event & { type: "port.opened" }): void {
+    const opened = parseAddress(event.address);
+    if (opened instanceof Mistake) throw new Error(`Not an address: ${event.address}`);
+    const address = literalSockaddrs(opened)![0]!;
+    for (const lane of this.#lanes.slice(1)) void lane.order({ do: "bind", address });
+  }
+}

@@ -1,0 +1,225 @@
+/** The engine as a whole, in its worker, on real sockets. */
+import { assert, assertEquals } from "@std/assert";
+import { realClock, sleep } from "../../base/clock.ts";
+import { Libc } from "../../linux/libc.ts";
+import { ipSockaddr } from "../../linux/sockaddr.ts";
+import { Dice } from "../../linux/testing/dice.ts";
+import { relayContract } from "../testing/contract.ts";
+import {
+  closeQuietly,
+  echoes,
+  encode,
+  hangsUp,
+  type MakeRelay,
+  readText,
+  says,
+  type Serve,
+  SETTINGS,
+  TestUpstream,
+  until,
+  World,
+  writeAll,
+} from "../testing/world.ts";
+import { EngineUnavailable } from "../engine.ts";
+import { startSplice } from "./splice.ts";
+
+const isLinux = Deno.build.os === "linux";
+const ignore = !isLinux;
+const openDescriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
+
+const withWorkers = (workers: number): MakeRelay => (settings, context) => {
+  const relay = startSplice(settings, context, workers);
+  if (relay instanceof EngineUnavailable) throw new Error(relay.reason);
+  return relay;
+};
+const spliceRelay = withWorkers(1);
+
+if (isLinux) relayContract("splice", spliceRelay);
+
+Deno.test({
+  name: "without the permission for FFI the engine is not available, and says so",
+  ignore,
+  permissions: { read: true, env: true },
+  fn() {
+    const relay = startSplice(SETTINGS, { clock: realClock, publish() {}, doubt() {} });
+    assert(relay instanceof EngineUnavailable && relay.reason.includes("ffi"));
+  },
+});
+
+Deno.test({
+  name: "on another system the engine is not available, and says so",
+  ignore: isLinux,
+  fn() {
+    const relay = startSplice(SETTINGS, { clock: realClock, publish() {}, doubt() {} });
+    assert(relay instanceof EngineUnavailable && relay.reason.includes("Linux"));
+  },
+});
+
+/** What one side of a session says, told by its number alone, so that the other side can check it. */
+function script(number: number, side: "up" | "down"): Uint8Array<ArrayBuffer> {
+  const dice = new Dice(number * 2 + (side === "up" ? 0 : 1));
+  const length = dice.pick([0, 1, 500, 20_000, 200_000, 700_000]);
+  let word = dice.under(2 ** 31);
+  const bytes = new Uint8Array(length);
+  for (let at = 0; at < length; at++) bytes[at] = (word = Math.imul(word, 48_271) + 11) >>> 16;
+  return bytes;
+}
+
+/** Writes in pieces of random sizes, with pauses in which others run. */
+async function say(conn: Deno.Conn, bytes: Uint8Array, dice: Dice): Promise<void> {
+  for (let sent = 0; sent < bytes.length;) {
+    const piece = bytes.subarray(sent, sent + dice.pick([7, 1_000, 65_536, 200_000]));
+    await writeAll(conn, piece);
+    sent += piece.length;
+    if (dice.once(8)) await sleep(realClock, dice.under(5));
+  }
+  await conn.closeWrite();
+}
+
+/** Reads to the end, or until `most` bytes came; true if all was as expected so far. */
+async function hear(conn: Deno.Conn, expected: Uint8Array, dice: Dice, most: number) {
+  const buffer = new Uint8Array(dice.pick([2_000, 8_192, 100_000]));
+  let seen = 0;
+  for (;;) {
+    const count = await conn.read(buffer);
+    if (count === null) return assertEquals(seen, expected.length);
+    for (let at = 0; at < count; at++) {
+      if (buffer[at] !== expected[seen + at]) throw new Error(`byte ${seen + at} is wrong`);
+    }
+    seen += count;
+    if (seen >= most) return;
+    if (dice.once(40)) await sleep(realClock, dice.under(5));
+  }
+}
+
+Deno.test({
+  name: "sessions of all sizes at once arrive whole, beside some that close early",
+  ignore,
+  async fn() {
+    const failures: unknown[] = [];
+    await using primary = new TestUpstream("a", async (conn) => {
+      const number = Number(await readText(conn, 4));
+      const dice = new Dice(number + 5_000);
+      const both = [
+        say(conn, script(number, "down"), dice),
+        hear(conn, script(number, "up"), dice, Infinity),
+      ];
+      await Promise.all(both).catch((error) => isRude(number) || failures.push(error));
+    });
+    await using world = await World.start(spliceRelay);
+    await world.relay.open(primary.upstream, 1);
+    const one = async (number: number): Promise<void> => {
+      const dice = new Dice(number + 9_000);
+      using client = await world.connect();
+      await writeAll(client, encode(String(number).padStart(4, "0")));
+      const most = isRude(number) ? 10_000 : Infinity;
+      const heard = hear(client, script(number, "down"), dice, most);
+      const said = say(client, script(number, "up"), dice);
+      if (!isRude(number)) return void await Promise.all([said, heard]);
+      await heard;
+      closeQuietly(client);
+      await said.catch(() => {}); // cut off in the middle, as it was meant
+    };
+    for (let number = 0; number < 48; number += 16) {
+      await Promise.all(Array.from({ length: 16 }, (_, place) => one(number + place)));
+    }
+    await world.counters("all sessions ended", (c) => c.active === 0);
+    assertEquals(failures, []);
+  },
+});
+
+/** One in eight clients closes after the first bytes, with more under way. */
+const isRude = (number: number) => number % 8 === 3;
+
+Deno.test({
+  name: "thousands of short sessions, many cut off by either side, leave no descriptor behind",
+  ignore,
+  async fn() {
+    const atStart = openDescriptors();
+    {
+      using libc = new Libc();
+      const dice = new Dice(42);
+      const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+      const serving = serveRoughly(listener, dice);
+      const address = { kind: "tcp", host: "127.0.0.1", port: listener.addr.port } as const;
+      await using world = await World.start(spliceRelay);
+      await world.relay.open({ name: "a", address, rank: 0 }, 1);
+      const opened = openDescriptors();
+      const port = Number((await world.event("port.opened")).address.split(":")[1]);
+      const target = ipSockaddr("127.0.0.1", port)!;
+      let begun = 0;
+      for (let round = 0; round < 60; round++) {
+        const fds = Array.from({ length: 50 }, () => libc.connect(target, { userTimeoutMs: 0 }));
+        begun += fds.length;
+        for (const fd of fds) if (dice.once(2)) libc.send(fd, encode("hello"), 0, 5);
+        if (dice.once(2)) await until("they came in", () => accepted(world) >= begun);
+        if (world.doubts.splice(0).length > 0) await world.relay.confirm("a");
+        for (const fd of fds) dice.once(2) ? libc.reset(fd) : libc.close(fd);
+      }
+      const ends = () => {
+        if (world.doubts.splice(0).length > 0) void world.relay.confirm("a");
+        const { active, held } = world.relay.counters();
+        return active + held === 0 && openDescriptors() === opened;
+      };
+      await until("every session gave its descriptors back", ends);
+      listener.close();
+      await serving;
+    }
+    await until("the worker's thread is gone too", () => openDescriptors() === atStart);
+  },
+});
+
+/** Accepts until the listener is closed; connections may be dead by the time they are accepted. */
+async function serveRoughly(listener: Deno.Listener, dice: Dice): Promise<void> {
+  for (;;) {
+    try {
+      const conn = await listener.accept();
+      // Closes without a word, perhaps with bytes unread; or says one; or answers.
+      const serve: Serve = dice.once(4) ? hangsUp : dice.once(3) ? says("word") : echoes;
+      void serve(conn).catch(() => {}).finally(() => closeQuietly(conn));
+    } catch (error) {
+      if (error instanceof Deno.errors.BadResource) return;
+    }
+  }
+}
+
+const accepted = (world: World) => world.relay.counters().accepted;
+
+Deno.test({
+  name: "names are looked up, for the port and for the upstream",
+  ignore,
+  async fn() {
+    await using primary = new TestUpstream("a", says("a"));
+    const { address } = primary.upstream;
+    assert(address.kind === "tcp");
+    const bind = { kind: "tcp", host: "localhost", port: 0 } as const;
+    await using world = await World.start(spliceRelay, { bind });
+    await world.relay.open({ ...primary.upstream, address: { ...address, host: "localhost" } }, 1);
+    await world.event("port.opened");
+    using client = await world.connect();
+    assertEquals(await readText(client, 1), "a");
+  },
+});
+
+Deno.test({
+  name: "workers share one port, its limits and its orders",
+  ignore,
+  async fn() {
+    await using primary = new TestUpstream("a", echoes);
+    await using world = await World.start(withWorkers(2));
+    await world.relay.open(primary.upstream, 1);
+    await world.event("port.opened");
+    const clients = await Promise.all(Array.from({ length: 40 }, () => world.connect()));
+    for (const client of clients) {
+      await writeAll(client, encode("x"));
+      assertEquals(await readText(client, 1), "x");
+    }
+    assertEquals([accepted(world), world.all("port.opened").length], [40, 1]);
+    const order = { upstream: "a", throughEpoch: 1, graceMs: 0, reason: "test" };
+    await world.relay.drain({ ...order, sparedIfMovedMs: undefined });
+    await world.counters("all are cut", (c) => c.cut === 40 && c.active === 0);
+    clients.forEach((client) => client.close());
+    await world.relay.refuse();
+    assertEquals(world.all("port.closed").length, 1);
+  },
+});

@@ -1,0 +1,99 @@
+/** A plane on a fake kernel, for tests that tell stories: what was ordered, what was seen, what came of it. */
+import { assertEquals } from "@std/assert";
+import type { Event } from "../../../events/events.ts";
+import type { Doubt, DrainOrder } from "../../../failover/ports.ts";
+import type { SockAddr } from "../../../linux/kernel.ts";
+import { Loop } from "../../../linux/loop.ts";
+import { ipSockaddr } from "../../../linux/sockaddr.ts";
+import { FakeKernel, where } from "../../../linux/testing/fake_kernel.ts";
+import type { Peer } from "../../../linux/testing/fake_peer.ts";
+import type { RelaySettings } from "../../engine.ts";
+import { SETTINGS } from "../../testing/world.ts";
+import { COUNT, newCounters } from "../counters.ts";
+import type { Order } from "../messages.ts";
+import { Plane } from "../plane.ts";
+
+export const PORT = 1;
+export const at = (ip: string): SockAddr => ipSockaddr(ip, 80)!;
+export const bytes = (text: string) => new TextEncoder().encode(text);
+export const text = (from: Peer) => new TextDecoder().decode(from.read());
+
+/** A plane on a fake kernel. Upstream a is at 10.0.0.2, b at 10.0.0.3. */
+export class Rig {
+  readonly kernel = new FakeKernel({ scratchBytes: 64, bufferBytes: 256 });
+  readonly counters = newCounters();
+  readonly events: Event[] = [];
+  readonly doubts: Doubt[] = [];
+  readonly plane: Plane;
+  stopped: number | undefined;
+
+  constructor(settings: Partial<RelaySettings> = {}) {
+    const loop = new Loop(this.kernel);
+    this.plane = new Plane(loop, this.counters, { ...SETTINGS, ...settings }, false, (report) => {
+      if (report.is === "event") this.events.push(report.event);
+      if (report.is === "doubt") this.doubts.push(report.doubt);
+      if (report.is === "stopped") this.stopped = report.cut;
+    });
+    this.kernel.answers.set(where("10.0.0.2", 80), "accept");
+    this.kernel.answers.set(where("10.0.0.3", 80), "accept");
+    this.obey({ do: "bind", address: ipSockaddr("127.0.0.1", PORT)! });
+  }
+
+  obey(order: Order): void {
+    this.plane.obey(order);
+    this.turns();
+  }
+
+  open(upstream: "a" | "b", epoch: number): void {
+    const addresses = [at(upstream === "a" ? "10.0.0.2" : "10.0.0.3")];
+    this.obey({ do: "open", upstream, epoch, addresses });
+  }
+
+  /** Lets everything happen that can without time passing. */
+  turns(): void {
+    for (let turn = 0; turn < 20; turn++) this.plane.loop.turn();
+  }
+
+  /** Lets time pass, in steps as small as the loop's own. */
+  pass(ms: number): void {
+    for (const end = this.kernel.time + ms; this.kernel.time < end;) {
+      this.kernel.time = Math.min(end, this.kernel.time + 16);
+      this.plane.loop.turn();
+    }
+    this.kernel.time += 16; // a deadline may be met up to one tick late
+    this.turns();
+  }
+
+  client(): Peer {
+    const peer = this.kernel.client(PORT)!;
+    this.turns();
+    return peer;
+  }
+
+  /** A client through which a byte went each way, and its upstream. */
+  session(): { client: Peer; upstream: Peer } {
+    const client = this.client();
+    const upstream = this.kernel.upstreams.at(-1)!;
+    client.send(bytes("?"));
+    upstream.send(bytes("!"));
+    this.turns();
+    assertEquals([text(upstream), text(client)], ["?", "!"]);
+    return { client, upstream };
+  }
+
+  count(name: keyof typeof COUNT): number {
+    return this.counters[COUNT[name]]!;
+  }
+
+  of<T extends Event["type"]>(type: T): Event[] {
+    return this.events.filter((event) => event.type === type);
+  }
+}
+
+export const DRAIN: DrainOrder = {
+  upstream: "a",
+  throughEpoch: 1,
+  graceMs: 0,
+  sparedIfMovedMs: undefined,
+  reason: "test",
+};
