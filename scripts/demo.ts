@@ -11,6 +11,7 @@ import { deadline } from "@std/async/deadline";
 import { Child } from "../tests/harness/child.ts";
 import { startUpstream, unusedPort, type UpstreamProcess } from "../tests/harness/upstream.ts";
 import { Wire } from "../tests/harness/wire.ts";
+import { permissionsFor } from "./permissions.ts";
 
 const CLIENTS = 10;
 const PAUSE_MS = 20;
@@ -125,7 +126,7 @@ async function main(): Promise<number> {
   await using backup = await startUpstream({ says: "backup", greets: true });
   const port = unusedPort();
   const args = [
-    ...["run", "--quiet", "--allow-net", "--allow-read", "--allow-env", "--allow-run"],
+    ...["run", "--quiet", ...permissionsFor(Deno.build.os)],
     new URL("../src/main.ts", import.meta.url).pathname,
     ...["--bind", `127.0.0.1:${port}`, "--hosts", `${primary.name},${backup.name}`],
     ...["--failback", "auto"],

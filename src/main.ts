@@ -33,11 +33,14 @@ async function main(): Promise<number> {
     env: Deno.env.toObject(),
     readFile: (path) => Deno.readTextFileSync(path),
     stat: (path) => Deno.statSync(path),
-    version: versionText(),
   });
   if (loaded.kind === "print") {
     console.log(loaded.text.trimEnd());
     return loaded.exitCode;
+  }
+  if (loaded.kind === "version") {
+    console.log(await versionText());
+    return 0;
   }
   if (loaded.kind === "generate") {
     const { documentText } = await import("./config/documents.ts");

@@ -7,9 +7,11 @@ import build from "./build.json" with { type: "json" };
 
 export const VERSION: string = deno.version;
 
-/** One line for `--version`. */
-export function versionText(): string {
+/** One line for `--version`, with the relay engine that `--relay auto` takes on this machine. */
+export async function versionText(): Promise<string> {
+  const { obstacle } = await import("./relay/splice/splice.ts");
   const origin = build.commit === "" ? "from source" : `commit ${build.commit}`;
-  const { deno, v8 } = Deno.version;
-  return `failover ${VERSION} (${origin}, Deno ${deno}, V8 ${v8}, ${Deno.build.target})`;
+  const engine = obstacle() === undefined ? "splice" : "stream";
+  const facts = [origin, `Deno ${Deno.version.deno}`, Deno.build.target, `relay engine ${engine}`];
+  return `failover ${VERSION} (${facts.join(", ")})`;
 }

@@ -40,14 +40,13 @@ export interface LoadInput {
   /** Returns the text of a file or throws what `Deno.readTextFileSync` throws. */
   readonly readFile: (path: string) => string;
   readonly stat: Stat;
-  /** What `--version` prints. */
-  readonly version: string;
 }
 
 export type Loaded =
   | { readonly kind: "run"; readonly config: Config; readonly warnings: readonly string[] }
   /** For stdout. */
   | { readonly kind: "print"; readonly text: string; readonly exitCode: 0 }
+  | { readonly kind: "version" }
   /** A document that `config/documents.ts` writes, for stdout. */
   | { readonly kind: "generate"; readonly document: DocumentName }
   /** For stderr. */
@@ -70,7 +69,7 @@ export function load(input: LoadInput): Loaded {
   const { layer: flags, mistakes } = readFlags(input.args);
   const command = (key: Key) => isOn(flags, key, mistakes);
   if (command("help")) return { kind: "print", text: helpText(), exitCode: 0 };
-  if (command("version")) return { kind: "print", text: input.version, exitCode: 0 };
+  if (command("version")) return { kind: "version" };
   const document = documentOf(flags, mistakes);
   if (document !== undefined) return { kind: "generate", document };
   const wantsPrint = command("printConfig");

@@ -177,7 +177,6 @@ Deno.test("a file that cannot be read is a mistake with the reason", () => {
     load({
       args: ["--config", "d"],
       env: {},
-      version: "",
       stat: Deno.statSync,
       readFile: () => {
         throw error;

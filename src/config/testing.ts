@@ -26,7 +26,6 @@ export function loadWith(args: readonly string[], world: World = {}): Loaded {
       if (info === undefined) throw new Deno.errors.NotFound(path);
       return info;
     },
-    version: "failover 0.0.0",
   });
 }
 

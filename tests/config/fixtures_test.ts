@@ -11,7 +11,6 @@ function loadFixture(folder: URL, name: string): Loaded {
     env: {},
     readFile: (path) => Deno.readTextFileSync(new URL(path, folder)),
     stat: Deno.statSync,
-    version: "",
   });
 }
 

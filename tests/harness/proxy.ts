@@ -7,19 +7,10 @@ import { ask, connectTo } from "./client.ts";
 import { patiently } from "./patience.ts";
 import { type Named, unusedPort } from "./upstream.ts";
 import type { Wire } from "./wire.ts";
+import { permissionsFor } from "../../scripts/permissions.ts";
 import type { Event, EventOf } from "../../src/events/events.ts";
 
 const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
-
-/** What the documentation says that the proxy needs. Writing is for unix sockets alone. */
-const PERMISSIONS = [
-  "--allow-net",
-  "--allow-read",
-  "--allow-write",
-  "--allow-env",
-  "--allow-run",
-  "--allow-ffi",
-];
 
 /** Scenarios wait for verdicts, so these come sooner than an operator would want, and tell everything. */
 const QUICK: Readonly<Record<string, string>> = {
@@ -69,7 +60,7 @@ export class Proxy implements AsyncDisposable {
   constructor(args: readonly string[], env: Readonly<Record<string, string>>, bind = "") {
     this.address = bind;
     this.#child = new Child(Deno.execPath(), {
-      args: ["run", "--quiet", "--no-prompt", ...PERMISSIONS, MAIN, ...args],
+      args: ["run", "--quiet", ...permissionsFor(Deno.build.os), MAIN, ...args],
       env,
       onOut: (line) => this.stdout.push(line),
       onErr: (line) => this.#read(line),
