@@ -111,10 +111,3 @@ needing("man", "man shows the manual page without a warning", async () => {
     assertStringIncludes(out, "FAILOVER_CHECK_INTERVAL");
   });
 });
-
-needing("mandoc", "mandoc finds nothing wrong with the manual page", async () => {
-  await withFile(documentText("man"), async (path) => {
-    const { code, out } = await run("mandoc", ["-T", "lint", "-W", "warning", path]);
-    assertEquals([code, out], [0, ""]);
-  });
-});
