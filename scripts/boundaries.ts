@@ -18,7 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   relay: ["base", "events", "failover", "linux"],
   gateway: ["base", "events", "failover", "http1"],
   report: ["base", "events", "failover"],
-  admin: ["base", "events", "failover"],
+  admin: ["base", "events", "failover", "http1"],
 };
 
 /** Where things that touch the world may stand. */

@@ -9,9 +9,9 @@
  */
 import { deadline } from "@std/async/deadline";
 import { Child } from "../tests/harness/child.ts";
+import { EXECUTABLE } from "../tests/harness/proxy.ts";
 import { startUpstream, unusedPort, type UpstreamProcess } from "../tests/harness/upstream.ts";
 import { Wire } from "../tests/harness/wire.ts";
-import { permissionsFor } from "./permissions.ts";
 
 const CLIENTS = 10;
 const PAUSE_MS = 20;
@@ -126,14 +126,12 @@ async function main(): Promise<number> {
   await using backup = await startUpstream({ says: "backup", greets: true });
   const port = unusedPort();
   const args = [
-    ...["run", "--quiet", ...permissionsFor(Deno.build.os)],
-    new URL("../src/main.ts", import.meta.url).pathname,
     ...["--bind", `127.0.0.1:${port}`, "--hosts", `${primary.name},${backup.name}`],
     ...["--failback", "auto"],
   ];
-  say(`$ failover ${args.slice(-6).join(" ")}`);
+  say(`$ failover ${args.join(" ")}`);
   await using proxy = new Child(Deno.execPath(), {
-    args,
+    args: [...EXECUTABLE, ...args],
     onErr: (line) => say(`  failover | ${line}`),
   });
   await deadline(untilOpen(port), STORY_MAX_MS);

@@ -21,6 +21,11 @@ declare module "@std/assert" {
   export function assertGreaterOrEqual<T>(actual: T, expected: T, msg?: string): void;
   export function assertLess<T>(actual: T, expected: T, msg?: string): void;
   export function assertLessOrEqual<T>(actual: T, expected: T, msg?: string): void;
+  export function assertObjectMatch(
+    actual: Record<PropertyKey, any>,
+    expected: Record<PropertyKey, unknown>,
+    msg?: string,
+  ): void;
   export function assertExists<T>(actual: T, msg?: string): asserts actual is NonNullable<T>;
   export function assertInstanceOf<T extends abstract new (...args: any[]) => any>(
     actual: unknown,
@@ -72,6 +77,18 @@ declare module "@std/cli/parse-args" {
     readonly [key: string]: unknown;
   }
   export function parseArgs(args: readonly string[], options?: ParseOptions): Args;
+}
+
+declare module "@std/http/etag" {
+  /** A weak validator made of size and modification time; undefined where the system keeps no time. */
+  export function eTag(entity: Deno.FileInfo): Promise<string | undefined>;
+  /** False when `etag` is among the tags of an `If-None-Match` value, so that 304 is the answer. */
+  export function ifNoneMatch(value: string | null, etag: string | undefined): boolean;
+}
+
+declare module "@std/media-types/content-type" {
+  /** `.css` → `text/css; charset=UTF-8`; undefined for an extension that is not known. */
+  export function contentType(extensionOrType: string): string | undefined;
 }
 
 declare module "@std/http/status" {

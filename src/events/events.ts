@@ -27,7 +27,13 @@ export type Event =
     fall: number;
   }
   | { type: "upstream.up"; upstream: string; reason: string }
-  | { type: "upstream.down"; upstream: string; reason: string }
+  | {
+    type: "upstream.down";
+    upstream: string;
+    reason: string;
+    /** How long it has failed for, from the first failure of the row. */
+    failingMs: number;
+  }
   | { type: "upstream.doubted"; upstream: string; reason: string }
   // Choosing
   | { type: "selection.started"; reason: string }
@@ -67,6 +73,9 @@ export type Event =
   | { type: "trigger.finished"; program: string; epoch: number; tookMs: number }
   | { type: "trigger.failed"; program: string; epoch: number; reason: string; tookMs: number }
   | { type: "program.said"; program: string; upstream: string; line: string }
+  // Telling people; where to is a secret
+  | { type: "notification.sent"; kind: string; attempts: number }
+  | { type: "notification.lost"; kind: string; attempts: number; reason: string }
   // Clients
   | { type: "clients.held"; reason: string; holdMs: number }
   | { type: "clients.refused"; reason: string }

@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
+import { History } from "./history.ts";
 import { step } from "./machine.ts";
 import type { Checks, DataPlane, Promotion, Triggers } from "./ports.ts";
 import { type Effect, initialState, type Input, type Policy, type State, wakeAt } from "./state.ts";
@@ -24,6 +25,8 @@ const EFFECTS_MAX = 100_000;
 export class Controller implements AsyncDisposable {
   /** Resolves after disposal; rejects when a step or a port failed, which only a bug can cause. */
   readonly finished: Promise<void>;
+  /** What the probes of each upstream said, for people to read; decides nothing. */
+  readonly history: History;
   readonly #policy: Policy;
   readonly #ports: ControllerPorts;
   readonly #done = Promise.withResolvers<void>();
@@ -38,6 +41,7 @@ export class Controller implements AsyncDisposable {
   constructor(upstreams: readonly Upstream[], policy: Policy, ports: ControllerPorts) {
     this.#policy = policy;
     this.#ports = ports;
+    this.history = new History(upstreams, ports.clock);
     this.#state = initialState(upstreams, ports.clock.now());
     this.finished = this.#done.promise;
     // Whoever cares awaits it; until then a failure must not count as unhandled.
@@ -52,6 +56,7 @@ export class Controller implements AsyncDisposable {
   post(input: Input): void {
     if (this.#stopped) return;
     const { clock } = this.#ports;
+    if (input.type === "probed") this.history.add(input.upstream, input.result);
     try {
       const next = step(this.#state, input, clock.now(), this.#policy);
       this.#state = next.state;

@@ -144,3 +144,17 @@ Deno.test("a data plane that breaks its contract ends the controller with its er
   await assertRejects(() => controller.finished, Error, "out of order");
   await controller[Symbol.asyncDispose]();
 });
+
+Deno.test("the controller remembers what probes said and since when the active upstream serves", async () => {
+  const { controller, clock, running, probed } = build();
+  controller.post({ type: "begun" });
+  probed("a", YES);
+  probed("b", NO);
+  await clock.advance(40);
+  assertEquals(controller.state.servedSince, undefined);
+  running[0]!.end();
+  await clock.advance(0);
+  assertEquals(controller.state.servedSince, 40);
+  assertEquals(["a", "b"].map((name) => controller.history.of(name).passed), [1, 0]);
+  await controller[Symbol.asyncDispose]();
+});

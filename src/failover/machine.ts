@@ -78,7 +78,8 @@ function tellVerdict(turn: Turn, upstream: string, before: Health, after: Health
   if (isUp(after, policy) && !isUp(before, policy)) {
     turn.tell({ type: "upstream.up", upstream, reason });
   } else if (isDown(after, policy) && !isDown(before, policy)) {
-    turn.tell({ type: "upstream.down", upstream, reason });
+    const failingMs = turn.now - (after.failingSince ?? turn.now);
+    turn.tell({ type: "upstream.down", upstream, reason, failingMs });
   } else if (!passed && isUp(after, policy)) {
     const failures = failuresSoFar(after, policy);
     turn.tell({ type: "probe.failed", upstream, reason, tookMs, failures, fall: policy.fall });
@@ -254,6 +255,7 @@ function finishPromotion(turn: Turn, active: Upstream, promotion: Promotion): vo
     door: "open",
     holdUntil: undefined,
     outSince: undefined,
+    servedSince: now,
   });
   turn.ask({ do: "open", upstream: active, epoch: promotion.epoch });
   turn.tell({ type: "promotion.finished", ...told(promotion), tookMs });
@@ -261,17 +263,18 @@ function finishPromotion(turn: Turn, active: Upstream, promotion: Promotion): vo
 
 // ---- Moving back
 
-function betterRank(turn: Turn): Upstream | undefined {
-  const { phase, state } = turn;
+function betterRank({ phase, upstreams, health }: State, policy: Policy): Upstream | undefined {
   if (phase.name !== "serving") return undefined;
-  return state.upstreams.find((u) => u.rank < phase.active.rank && turn.isUp(u));
+  return upstreams.find(({ rank, name }) =>
+    rank < phase.active.rank && isUp(health.get(name)!, policy)
+  );
 }
 
 /** Keeps the failback plan in step with the verdicts; runs after every input. */
 function planFailback(turn: Turn): void {
   const { state, policy, now, phase } = turn;
   if (phase.name !== "serving") return;
-  const better = betterRank(turn);
+  const better = betterRank(state, policy);
   const plan = state.failbackPlan;
   if (plan !== undefined && plan.to !== better?.name) {
     turn.set({ failbackPlan: undefined });
@@ -293,7 +296,7 @@ function planFailback(turn: Turn): void {
   turn.tell({
     type: "failback.scheduled",
     to: better.name,
-    inMs: at - now,
+    inMs: Math.round(at - now),
     dampingMs: dampMs,
     reason,
   });
@@ -305,14 +308,18 @@ function moveTo(turn: Turn, to: Upstream, move: MoveKind, reason: string): void 
   promote(turn, to, move, reason);
 }
 
+/** Why an operator's order to move back would not be followed now; undefined if it would. */
+export function whyNoFailback(state: State, policy: Policy): string | undefined {
+  if (state.phase.name !== "serving") return "no upstream is serving now";
+  if (policy.failback.kind === "never") return "--failback is never";
+  return betterRank(state, policy) === undefined ? "no better upstream is up" : undefined;
+}
+
 /** The operator wants the best rank back now. */
 function takeOrder(turn: Turn): void {
-  const refuse = (reason: string) => turn.tell({ type: "failback.refused", reason });
-  if (turn.phase.name !== "serving") return refuse("no upstream is serving now");
-  if (turn.policy.failback.kind === "never") return refuse("--failback is never");
-  const to = betterRank(turn);
-  if (to === undefined) return refuse("no better upstream is up");
-  moveTo(turn, to, "switchover", "ordered by the operator");
+  const reason = whyNoFailback(turn.state, turn.policy);
+  if (reason !== undefined) return turn.tell({ type: "failback.refused", reason });
+  moveTo(turn, betterRank(turn.state, turn.policy)!, "switchover", "ordered by the operator");
 }
 
 // ---- Time

@@ -93,6 +93,8 @@ export interface State {
   readonly holdUntil: number | undefined;
   /** Since when no new client has been served; only while the door is not open. */
   readonly outSince: number | undefined;
+  /** When the upstream that served last, or serves now, was given its first client. */
+  readonly servedSince: number | undefined;
   readonly failbackPlan: FailbackPlan | undefined;
   /** Times of past automatic failbacks that still count for damping. */
   readonly failbacks: readonly number[];
@@ -153,6 +155,7 @@ export function initialState(upstreams: readonly Upstream[], now: number): State
     door: "closed",
     holdUntil: undefined,
     outSince: now,
+    servedSince: undefined,
     failbackPlan: undefined,
     failbacks: [],
     now,

@@ -60,6 +60,11 @@ export class Checker implements Checks, AsyncDisposable {
     this.#of(upstream).setPace(pace);
   }
 
+  /** When the next question is due, by the clock's `now`; undefined while one is under way. */
+  nextAt(upstream: string): number | undefined {
+    return this.#of(upstream).dueAt;
+  }
+
   /** Calls off the probes under way and waits for them; nothing is posted after this was called. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const schedule of this.#schedules.values()) schedule.stop();
@@ -77,6 +82,8 @@ export class Checker implements Checks, AsyncDisposable {
 class Schedule {
   /** Resolves after `stop`; rejects if a probe or `post` threw. */
   readonly finished: Promise<void>;
+  /** When the rest is over; undefined while a question is under way. */
+  dueAt: number | undefined;
   readonly #upstream: Upstream;
   readonly #settings: CheckerSettings;
   readonly #context: CheckerContext;
@@ -151,6 +158,7 @@ class Schedule {
     await rested.promise;
     this.#rest.cancelTimer();
     this.#rest = undefined;
+    this.dueAt = undefined;
   }
 
   /** Sets the timer for the next question, which is due since `#startedAt`. */
@@ -159,6 +167,7 @@ class Schedule {
     const { clock, random } = this.#context;
     const paceMs = this.#pace === "steady" ? intervalMs : Math.min(intervalMs, doubtMs);
     const jitter = 1 + JITTER * (2 * random() - 1);
-    return clock.after(this.#startedAt + paceMs * jitter - clock.now(), wake);
+    this.dueAt = this.#startedAt + paceMs * jitter;
+    return clock.after(this.dueAt - clock.now(), wake);
   }
 }

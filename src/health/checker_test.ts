@@ -78,6 +78,17 @@ Deno.test("a checker asks at once, and then an interval after the last question 
   assertEquals(scene.posted, ["a connected"]);
 });
 
+Deno.test("a checker knows when it asks next, unless it is asking just now", async () => {
+  await using scene = await Scene.begin();
+  assertEquals(scene.checker.nextAt("a"), undefined);
+  await scene.answer();
+  assertEquals(scene.checker.nextAt("a"), 2_000);
+  scene.checker.pace("a", "doubt");
+  assertEquals(scene.checker.nextAt("a"), 500);
+  await scene.clock.advance(500);
+  assertEquals(scene.checker.nextAt("a"), undefined);
+});
+
 Deno.test("a checker asks every upstream, each on a schedule of its own", async () => {
   await using scene = await Scene.begin({ upstreams: [A, B] });
   assertEquals(scene.asked, ["a@0", "b@0"]);

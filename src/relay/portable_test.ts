@@ -80,6 +80,22 @@ Deno.test("a client that failed to connect and then is held waits no longer than
   );
 });
 
+Deno.test("a client without a hold still has the time of one connect", async () => {
+  const clock = new ManualClock();
+  using hole = await BlackHole.dig();
+  const settings = { holdMs: 0, connectTimeoutMs: 3_000 };
+  await using world = await World.start(makePortableRelay, settings, clock);
+  await world.relay.open(hole.upstream, 1);
+  using client = await world.connect();
+  await world.counters("the client is accepted", (c) => c.accepted === 1);
+  await clock.advance(2_999);
+  assertEquals(world.doubts.length, 1);
+  assertEquals(world.relay.counters().lost, 0);
+  await clock.advance(1);
+  assert(await ended(client));
+  await world.counters("it counts as lost", (c) => c.lost === 1);
+});
+
 Deno.test("a refused client backs off although its upstream is confirmed each time", async () => {
   const clock = new ManualClock();
   await using primary = new TestUpstream("a", echoes);
@@ -93,7 +109,7 @@ Deno.test("a refused client backs off although its upstream is confirmed each ti
     await clock.advance(0); // lets the client begin its pause
     await clock.advance(pauseMs - 1);
     await world.relay.confirm("a"); // meant for others; this client has its answer
-    assertEquals(world.doubts.length, turn + 1);
+    assertEquals(world.relay.counters().held, 1);
     await clock.advance(1);
   }
   await world.doubt(4);
@@ -107,6 +123,7 @@ Deno.test("a stop turns away a client that waits for a verdict on its upstream",
   await world.doubt();
   assertEquals(await world.relay.stop(60_000, new AbortController().signal), 0);
   assert(await ended(client));
+  assertEquals(world.all("session.failed"), []); // turned away, not given up on
 });
 
 Deno.test("a stopped relay leaves no timer behind", async () => {

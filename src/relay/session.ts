@@ -247,7 +247,6 @@ export class Session {
     this.#noteWait();
     if (this.#wasHeld) tally.released++;
     this.#wasHeld = false;
-    this.#refusals = 0;
     this.movedAt = context.clock.now();
     tally.active++;
     try {

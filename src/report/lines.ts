@@ -93,6 +93,14 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
       `trigger ${e.program} failed after ${took(e.tookMs)} (epoch ${e.epoch}): ${e.reason}`,
   },
   "program.said": { level: "info", line: (e) => `${e.program} ${e.upstream}: ${e.line}` },
+  "notification.sent": {
+    level: "debug",
+    line: (e) => `notification of ${e.kind} sent (attempt ${e.attempts})`,
+  },
+  "notification.lost": {
+    level: "warn",
+    line: (e) => `notification of ${e.kind} given up after ${e.attempts} attempts: ${e.reason}`,
+  },
   "clients.held": {
     level: "info",
     line: (e) => `new clients wait, at most ${took(e.holdMs)}: ${e.reason}`,
@@ -157,5 +165,10 @@ export function jsonLine({ time, service, event }: Stamped): string {
     event: type,
     message: sentenceOf(event),
     ...fields,
-  });
+  }, rounded);
+}
+
+/** Times are measured finer than anybody wants to read. */
+function rounded(_key: string, value: unknown): unknown {
+  return typeof value === "number" ? Math.round(value * 1_000) / 1_000 : value;
 }

@@ -4,7 +4,12 @@ import type { Stamped } from "../events/stream.ts";
 import { jsonLine, personLine, sentenceOf } from "./lines.ts";
 import { Log, type LogSettings, type Sink } from "./log.ts";
 
-const DOWN: Event = { type: "upstream.down", upstream: "db1:5432", reason: "connection refused" };
+const DOWN: Event = {
+  type: "upstream.down",
+  upstream: "db1:5432",
+  reason: "connection refused",
+  failingMs: 40,
+};
 const stamped = (event: Event, service = "orders"): Stamped => ({
   seq: 1,
   time: Date.UTC(2026, 10, 21, 3, 0, 0, 123),
@@ -53,7 +58,13 @@ Deno.test("a JSON line holds the same sentence and the event's own fields", () =
     message: "upstream db1:5432 is down: connection refused",
     upstream: "db1:5432",
     reason: "connection refused",
+    failingMs: 40,
   });
+});
+
+Deno.test("a JSON line tells times to the microsecond at most", () => {
+  const done: Event = { type: "trigger.finished", program: "t", epoch: 2, tookMs: 30.3188712345 };
+  assertEquals(JSON.parse(jsonLine(stamped(done))).tookMs, 30.319);
 });
 
 Deno.test("what a program prints can neither forge a line nor move the cursor", () => {

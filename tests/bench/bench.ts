@@ -3,13 +3,15 @@
  * prints a table. It installs nothing and says what is missing; it ends within minutes.
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { PROXIES } from "./proxies.ts";
 import { benchTcp, type TcpBench } from "./tcp.ts";
+import { WORKS } from "./work.ts";
 
 const USAGE = `Usage: deno task bench tcp [options]
 
   --rounds N      rounds per proxy and kind of work, of which the median counts (default 5)
   --seconds N     length of one measurement (default 3)
-  --only A,B      kinds of work by name (default all)
+  --only A,B      bulk1, bulk16, small50, small1000, connect (default all)
   --proxies A,B   haproxy (always), nginx, stream, splice (default all)
   --pin           the proxy on core 0, the rest on the others (default where there are more than two)`;
 
@@ -17,18 +19,35 @@ const args = parseArgs(Deno.args, {
   string: ["rounds", "seconds", "only", "proxies"],
   boolean: ["pin", "help"],
 });
-const names = (value: unknown): string[] | undefined =>
-  typeof value === "string" ? value.split(",") : undefined;
-
-if (args.help === true || args._[0] !== "tcp") {
-  console.log(USAGE);
-  Deno.exit(args.help === true ? 0 : 2);
+/** Stops with the usage: a benchmark of nothing must not look like one. */
+function misused(message: string): never {
+  console.error(`${message}\n\n${USAGE}`);
+  Deno.exit(2);
 }
+
+function names(option: string, known: readonly string[]): string[] | undefined {
+  const value = args[option];
+  if (typeof value !== "string") return undefined;
+  const unknown = value.split(",").filter((name) => !known.includes(name));
+  if (unknown.length > 0) misused(`--${option}: ${unknown} is none of ${known.join(", ")}`);
+  return value.split(",");
+}
+
+function count(option: string, byDefault: number): number {
+  const value = Number(args[option] ?? byDefault);
+  return Number.isInteger(value) && value > 0 ? value : misused(`--${option}: a number from 1`);
+}
+
+if (args.help === true) {
+  console.log(USAGE);
+  Deno.exit(0);
+}
+if (args._[0] !== "tcp") misused("Say what to measure: tcp");
 const options: TcpBench = {
-  rounds: Number(args.rounds ?? 5),
-  seconds: Number(args.seconds ?? 3),
-  only: names(args.only),
-  proxies: names(args.proxies),
+  rounds: count("rounds", 5),
+  seconds: count("seconds", 3),
+  only: names("only", WORKS.map(({ name }) => name)),
+  proxies: names("proxies", PROXIES),
   pin: args.pin === true || navigator.hardwareConcurrency > 2,
 };
 Deno.exit(await benchTcp(options) ? 0 : 1);

@@ -84,3 +84,13 @@ async function handOut(
 ): Promise<void> {
   for await (const line of linesOf(stream)) take(line);
 }
+
+/** Whether a process runs; one that has ended and was not yet reaped does not. Linux only. */
+export function isAlive(pid: string): boolean {
+  try {
+    return !/^State:\s+Z/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

@@ -12,6 +12,17 @@ import type { Event, EventOf } from "../../src/events/events.ts";
 
 const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
 
+/** Arguments with which `deno` runs the proxy; its own follow. */
+export const EXECUTABLE: readonly string[] = [
+  "run",
+  "--quiet",
+  ...permissionsFor(Deno.build.os),
+  MAIN,
+];
+
+/** How much of its log a failure quotes. */
+const LINES_SHOWN = 100;
+
 /** Scenarios wait for verdicts, so these come sooner than an operator would want, and tell everything. */
 const QUICK: Readonly<Record<string, string>> = {
   "log-level": "debug",
@@ -60,7 +71,7 @@ export class Proxy implements AsyncDisposable {
   constructor(args: readonly string[], env: Readonly<Record<string, string>>, bind = "") {
     this.address = bind;
     this.#child = new Child(Deno.execPath(), {
-      args: ["run", "--quiet", ...permissionsFor(Deno.build.os), MAIN, ...args],
+      args: [...EXECUTABLE, ...args],
       env,
       onOut: (line) => this.stdout.push(line),
       onErr: (line) => this.#read(line),
@@ -68,6 +79,9 @@ export class Proxy implements AsyncDisposable {
     this.ended = this.#child.ended;
     void this.ended.then(() => this.#newLine.resolve());
   }
+
+  /** The last lines of its log, to explain a failure with. */
+  readonly lastLines = (): string => this.log.slice(-LINES_SHOWN).join("\n");
 
   get pid(): number {
     return this.#child.pid;
@@ -111,14 +125,14 @@ export class Proxy implements AsyncDisposable {
     const search = async () => {
       while (found === undefined) {
         if (this.#child.hasEnded) {
-          throw new Error(`the proxy ended before ${what}\n${this.log.join("\n")}`);
+          throw new Error(`the proxy ended before ${what}\n${this.lastLines()}`);
         }
         await this.#newLine.promise;
         found = look();
       }
       return found;
     };
-    return await patiently(what, search(), () => this.log.join("\n"));
+    return await patiently(what, search(), this.lastLines);
   }
 
   /** Opens a connection as a client would. */
@@ -128,7 +142,7 @@ export class Proxy implements AsyncDisposable {
 
   /** Opens a connection, asks one question, and returns the answer. */
   async ask(question = "who"): Promise<string> {
-    return await ask(this.address, question, () => this.log.join("\n"));
+    return await ask(this.address, question, this.lastLines);
   }
 
   signal(signal: Deno.Signal): void {
@@ -138,7 +152,7 @@ export class Proxy implements AsyncDisposable {
   /** Ends it as a service manager does; resolves with its exit code. */
   async stop(): Promise<number> {
     this.signal("SIGTERM");
-    const status = await patiently("the proxy to stop", this.ended, () => this.log.join("\n"));
+    const status = await patiently("the proxy to stop", this.ended, this.lastLines);
     return status.code;
   }
 
@@ -210,6 +224,6 @@ export async function runProxy(
   env: Readonly<Record<string, string>> = {},
 ): Promise<Finished> {
   await using proxy = new Proxy(args, env);
-  const { code } = await patiently("the proxy to end", proxy.ended, () => proxy.log.join("\n"));
+  const { code } = await patiently("the proxy to end", proxy.ended, proxy.lastLines);
   return { code, stdout: proxy.stdout, stderr: proxy.log };
 }

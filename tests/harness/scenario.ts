@@ -4,8 +4,11 @@
  */
 
 /** What `--relay` can be told. */
-export const ENGINES = ["stream"] as const;
-export type Engine = (typeof ENGINES)[number];
+export type Engine = "stream" | "splice";
+/** Those that run on this system. */
+export const ENGINES: readonly Engine[] = Deno.build.os === "linux"
+  ? ["stream", "splice"]
+  : ["stream"];
 
 /** Tells `story` once for each engine. */
 export function scenario(

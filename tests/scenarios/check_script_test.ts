@@ -1,5 +1,6 @@
 /** The operator's check script: what it is told, and what its exit, its silence and its children mean. */
 import { assert, assertEquals } from "@std/assert";
+import { isAlive } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { runProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
@@ -126,12 +127,3 @@ scenario("a script that cannot run is said at start, in one line each", async ()
     assert(run.stderr[0]!.includes(check), run.stderr[0]);
   }
 });
-
-function isAlive(pid: string): boolean {
-  try {
-    return !/^State:\s+Z/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}

@@ -69,6 +69,19 @@ scenario("with --sessions-on-down keep they go on with the upstream they have", 
   wire.close();
 });
 
+scenario("sessions have the whole --grace to end by themselves", async (relay) => {
+  await using it = await startDeniable({ ...relay, grace: "1h" });
+  const wire = await it.proxy.connect();
+  assert(await isServed(wire));
+
+  await it.folder.write("deny", "");
+  await it.proxy.event("promotion.finished", { to: it.backup.name });
+
+  assert(await isServed(wire));
+  assertEquals(it.proxy.events("sessions.cut"), []);
+  wire.close();
+});
+
 scenario(
   "when the check is merely silent, idle sessions are cut and busy ones live",
   async (relay) => {

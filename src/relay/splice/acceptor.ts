@@ -34,6 +34,8 @@ export interface Hall {
   readonly hasRoom: () => boolean;
   /** A client came in; the hall owns its socket. */
   readonly admit: (client: number) => void;
+  /** The system is short of something, as `result` says. Ends in a `pause`. */
+  readonly short: (result: number) => void;
   /** No one is waiting to come in. */
   readonly isDry: () => void;
 }
@@ -138,7 +140,7 @@ export class Acceptor implements Watcher, Turn, Timed {
       }
       const client = loop.kernel.accept(this.#listener);
       if (client === -EAGAIN) return this.#hall.isDry();
-      if (isShortage(client)) return this.pause(client);
+      if (isShortage(client)) return this.#hall.short(client);
       // Else it is an error of that one connection, which Linux reports here (accept(2)).
       if (client >= 0) this.#hall.admit(client);
     }

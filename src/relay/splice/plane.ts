@@ -56,6 +56,10 @@ export class Plane {
     // one the system's own stands: a reader that pauses for minutes must not be taken for dead.
     const userTimeoutMs = settings.idleTimeoutMs;
     const waitMaxMs = Math.max(settings.holdMs, settings.connectTimeoutMs);
+    const short = (result: number) => {
+      plant.pools.trim();
+      this.#acceptor.pause(result);
+    };
     const dialer = this.#dialer = new Dialer({
       loop,
       plant,
@@ -66,10 +70,7 @@ export class Plane {
       doubt: (doubt) => report({ is: "doubt", doubt }),
       joinedLate: () => this.#acceptor.resume(),
       headerFor: (client) => this.#headerFor(client),
-      short: (result) => {
-        plant.pools.trim();
-        this.#acceptor.pause(result);
-      },
+      short,
     });
     this.#acceptor = new Acceptor({
       loop,
@@ -78,6 +79,7 @@ export class Plane {
       reusePort,
       hasRoom: () => this.#hasRoom(),
       admit: (client) => this.#admit(client, waitMaxMs),
+      short,
       isDry: () => this.#isAtLimit = false,
     });
     this.#around = {

@@ -144,6 +144,53 @@ Deno.test("a name that stops resolving keeps its last addresses", () => {
   assertEquals(rig.count("active"), 1);
 });
 
+Deno.test("a client that had left before the hold is not held", () => {
+  const rig = new Rig();
+  rig.kernel.answers.set(where("10.0.0.2", 80), "silence");
+  rig.open("a", 1);
+  rig.client().end(); // may be a half-close as long as the upstream may answer
+  rig.turns();
+  assertEquals(rig.count("abandoned"), 0);
+  rig.obey({ do: "hold" });
+  assertEquals([rig.count("abandoned"), rig.count("held")], [1, 0]);
+});
+
+Deno.test("clients beyond the hold limit come in when those before them are joined", () => {
+  const rig = new Rig({ heldMax: 2 });
+  rig.kernel.answers.set(where("10.0.0.2", 80), "refuse");
+  rig.open("a", 1);
+  for (let i = 0; i < 4; i++) rig.client();
+  assertEquals([rig.count("accepted"), rig.of("limit.reached").length], [2, 1]);
+  rig.kernel.answers.set(where("10.0.0.2", 80), "accept");
+  rig.obey({ do: "confirm", upstream: "a" });
+  rig.pass(50);
+  assertEquals(rig.count("active"), 4);
+});
+
+Deno.test("a client whose upstream ends unused after long has its full time to wait", () => {
+  const rig = new Rig({ holdMs: 1_000, connectTimeoutMs: 1_000 });
+  rig.open("a", 1);
+  const client = rig.client();
+  rig.pass(10_000);
+  rig.kernel.upstreams[0]!.end();
+  rig.turns();
+  rig.pass(900);
+  assertEquals([rig.count("held"), client.weClosed], [1, false]);
+  rig.pass(100);
+  assertEquals([rig.count("lost"), client.weClosed], [1, true]);
+});
+
+Deno.test("a drain gives sessions without bytes to the upstream that is open, and cuts none of them", () => {
+  const rig = new Rig();
+  rig.open("a", 1);
+  const client = rig.client();
+  rig.obey({ do: "drain", order: DRAIN });
+  assertEquals([rig.kernel.upstreams.length, rig.count("cut")], [2, 0]);
+  client.send(bytes("x"));
+  rig.turns();
+  assertEquals(text(rig.kernel.upstreams[1]!), "x");
+});
+
 Deno.test("an order of an older epoch changes nothing", () => {
   const rig = new Rig();
   rig.open("b", 2);
@@ -168,10 +215,13 @@ Deno.test("running out of descriptors pauses accepting, is told of, and service 
     retryInMs: 1_000,
   }]);
   rig.kernel.fdMax = Infinity;
+  rig.client();
+  assertEquals([rig.count("accepted"), rig.of("accept.failed").length], [1, 1]);
   rig.pass(1_000);
+  assertEquals(rig.count("accepted"), 3);
   late.send(bytes("hello"));
   rig.turns();
-  assertEquals(text(rig.kernel.upstreams.at(-1)!), "hello");
+  assertEquals(text(rig.kernel.upstreams.at(-2)!), "hello");
 });
 
 Deno.test("a client for whose upstream no descriptor is left waits for one without a doubt", () => {

@@ -199,8 +199,9 @@ export class Session implements Watcher, Turn, Timed {
   /** Passes the end of the flow's source on. */
   #finish(flow: Flow): void {
     const { plant } = this.#around;
-    plant.kernel.shutdownWrite(flow.sink);
     flow.end(plant);
+    // When both directions are over the sockets are closed at once, and closing tells it as well.
+    if (!this.up.ended || !this.down.ended) plant.kernel.shutdownWrite(flow.sink);
   }
 
   /** One side is broken: nothing goes to it any more; what it sent before goes to the other. */

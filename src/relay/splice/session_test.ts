@@ -43,6 +43,35 @@ Deno.test("bulk moves through a pipe, small messages are copied, and an idle ses
   assertEquals(rig.kernel.open, before);
 });
 
+Deno.test("full reads that are not in a row are no bulk", () => {
+  const rig = new Rig();
+  rig.open("a", 1);
+  const { client, upstream } = rig.session();
+  for (let i = 0; i < 10; i++) {
+    client.send(new Uint8Array(100)); // a full buffer and a rest
+    rig.turns();
+    upstream.read();
+  }
+  assertEquals(rig.kernel.spliced, 0);
+});
+
+Deno.test("pipes that wait for their next use are given back when descriptors run out", () => {
+  const rig = new Rig();
+  rig.open("a", 1);
+  const { client, upstream } = rig.session();
+  for (let i = 0; i < 3; i++) {
+    client.send(new Uint8Array(200));
+    rig.turns();
+    upstream.read();
+  }
+  rig.kernel.fdMax = rig.kernel.open;
+  const late = rig.client();
+  rig.pass(1_000);
+  late.send(bytes("x"));
+  rig.turns();
+  assertEquals(text(rig.kernel.upstreams.at(-1)!), "x");
+});
+
 Deno.test("a sink that takes nothing stops its source, and only that direction", () => {
   const rig = new Rig();
   rig.open("a", 1);
@@ -97,6 +126,22 @@ Deno.test("a session is idle when no byte moves either way, and one byte is enou
   assert(!client.weClosed);
   rig.pass(1_000);
   assert(client.weClosed && upstream.weClosed && !upstream.weReset);
+});
+
+Deno.test("a session whose client only takes what is held for it is not idle", () => {
+  const rig = new Rig({ idleTimeoutMs: 1_000 });
+  rig.open("a", 1);
+  const { client, upstream } = rig.session();
+  upstream.send(new Uint8Array(256));
+  rig.turns();
+  upstream.send(new Uint8Array(60));
+  rig.turns();
+  for (let i = 0; i < 5; i++) {
+    rig.pass(800);
+    assertEquals(client.read(10).length, 10);
+    rig.turns();
+  }
+  assert(!client.weClosed);
 });
 
 Deno.test("a reset by either side reaches the other as a reset", () => {

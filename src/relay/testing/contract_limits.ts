@@ -1,10 +1,11 @@
 /** The contract of the settings: addresses, limits, time-outs, the PROXY header, a port that is taken. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import {
   echoes,
   encode,
   ended,
   freePort,
+  hangsUp,
   listens,
   type MakeRelay,
   readText,
@@ -154,6 +155,32 @@ function proxyHeaderContract(name: string, make: MakeRelay): void {
       await readToEnd(client),
       `PROXY TCP4 127.0.0.1 127.0.0.1 ${local.port} ${remote.port}\r\n`,
     );
+  });
+
+  Deno.test(`${name}: PROXY shows an IPv4 client of a dual-stack port as IPv4`, async () => {
+    await using primary = new TestUpstream("a", firstLine);
+    const bind = { kind: "tcp", host: "::", port: 0 } as const;
+    await using world = await World.start(make, { sendProxy: "v1", bind });
+    await world.relay.open(primary.upstream, 1);
+    const { address } = await world.event("port.opened");
+    const port = Number(address.slice(address.lastIndexOf(":") + 1));
+    using client = await Deno.connect({ hostname: "127.0.0.1", port });
+    const local = client.localAddr as Deno.NetAddr;
+    assertEquals(
+      await readToEnd(client),
+      `PROXY TCP4 127.0.0.1 127.0.0.1 ${local.port} ${port}\r\n`,
+    );
+  });
+
+  Deno.test(`${name}: a client that is moved is introduced to its next upstream too`, async () => {
+    await using primary = new TestUpstream("a", hangsUp);
+    await using backup = new TestUpstream("b", firstLine);
+    await using world = await World.start(make, { sendProxy: "v1" });
+    await world.relay.open(primary.upstream, 1);
+    using client = await world.connect();
+    await world.doubt();
+    await world.relay.open(backup.upstream, 2);
+    assertMatch(await readToEnd(client), /^PROXY TCP4 /);
   });
 
   Deno.test(`${name}: PROXY v2 is sent although the client says nothing`, async () => {

@@ -89,6 +89,7 @@ export function ordersContract(name: string, make: MakeRelay): void {
     await assertRejects(() => Deno.connect({ port }), Deno.errors.ConnectionRefused);
     assertEquals(world.all("port.closed").length, 1);
     await world.counters("the client counts as lost", (c) => c.lost === 1 && c.held === 0);
+    assertEquals(world.all("session.failed"), []); // turned away, not given up on
 
     await world.relay.open(primary.upstream, 2);
     using client = await world.connect();

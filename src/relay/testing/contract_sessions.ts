@@ -8,7 +8,6 @@ import {
   encode,
   ended,
   freePort,
-  listens,
   type MakeRelay,
   readText,
   readToEnd,
@@ -66,16 +65,17 @@ function drainContract(name: string, make: MakeRelay): void {
     assertEquals(await readText(recent, 5), "alive");
   });
 
-  Deno.test(`${name}: drain lets sessions of other upstreams be`, async () => {
+  Deno.test(`${name}: drain lets sessions of other upstreams and younger epochs be`, async () => {
     await using primary = new TestUpstream("a", echoes);
     await using world = await World.start(make);
     await world.relay.open(primary.upstream, 1);
     using client = await joined(world);
-    await world.relay.drain({ ...DRAIN, upstream: "b" });
-    await world.relay.drain({ ...DRAIN, throughEpoch: 0 });
-    await writeAll(client, encode("alive"));
-    assertEquals(await readText(client, 5), "alive");
-    assertEquals(world.all("sessions.cut"), []);
+    await world.relay.drain({ ...DRAIN, upstream: "b", reason: "another upstream" });
+    await world.relay.drain({ ...DRAIN, throughEpoch: 0, reason: "an older epoch" });
+    await world.relay.drain(DRAIN);
+    assert(await ended(client));
+    await world.event("sessions.cut");
+    assertEquals(world.all("sessions.cut").map((event) => event.reason), ["test"]);
   });
 
   Deno.test(`${name}: a session may finish within the grace of a drain`, async () => {
@@ -110,18 +110,19 @@ function drainContract(name: string, make: MakeRelay): void {
   });
 
   Deno.test(`${name}: drain does not cut a session without bytes`, async () => {
-    await using primary = new TestUpstream("a", listens);
+    await using primary = new TestUpstream("a", echoes);
     await using backup = new TestUpstream("b", echoes);
     await using world = await World.start(make);
     await world.relay.open(primary.upstream, 1);
+    using spoke = await joined(world);
     using client = await world.connect();
-    await world.counters("the session is joined", (c) => c.active === 1);
-    await world.relay.hold();
+    await world.counters("both sessions are joined", (c) => c.active === 2);
     await world.relay.drain(DRAIN);
+    assert(await ended(spoke));
     await world.relay.open(backup.upstream, 2);
     await writeAll(client, encode("hello"));
     assertEquals(await readText(client, 5), "hello");
-    assertEquals(world.relay.counters().cut, 0);
+    assertEquals(world.relay.counters().cut, 1);
   });
 }
 
@@ -138,6 +139,7 @@ function stopContract(name: string, make: MakeRelay): void {
 
     const stopped = world.relay.stop(60_000, never());
     assert(await ended(waiting));
+    assertEquals(world.all("session.failed"), []); // turned away, not given up on
     await until("the port is closed", () => world.all("port.closed").length === 1);
     await assertRejects(() => Deno.connect({ port }), Deno.errors.ConnectionRefused);
     await writeAll(client, encode("bye"));

@@ -1,0 +1,143 @@
+/**
+ * The operator's window: `/__failover/*` as a Hono app, served on the main port in HTTP mode and on a
+ * listener of its own with `--admin`. The main port belongs to the public, so it takes no orders and
+ * tells no events, which may name clients. Nothing here is for other web pages: no CORS, and no order
+ * is taken from a browser, whatever page it shows.
+ */
+import { type Context, Hono } from "hono";
+import type { Clock } from "../base/clock.ts";
+import type { Event } from "../events/events.ts";
+import type { EventStream, Stamped } from "../events/stream.ts";
+import { whyNoFailback } from "../failover/machine.ts";
+import { EXPOSITION_TYPE } from "./exposition.ts";
+import { feed } from "./feed.ts";
+import { metricsText, type ProcessFacts } from "./metrics.ts";
+import { stateReport } from "./state_report.ts";
+import type { Tally } from "./tally.ts";
+import type { ServiceView } from "./view.ts";
+
+export interface AdminSettings {
+  readonly clock: Clock;
+  /** At least one. */
+  readonly services: readonly ServiceView[];
+  readonly events: EventStream;
+  readonly tally: Tally;
+  readonly facts: () => ProcessFacts;
+  /** An event as a sentence. */
+  readonly sentence: (event: Event) => string;
+  /** Ends the live feeds, which would otherwise outlast every drain. */
+  readonly stop: AbortSignal;
+}
+
+/**
+ * Who may reach it. `public`: anybody, so health, state and metrics. `health`: anybody, and the rest is
+ * on a listener of its own. `operator`: that listener. `local` does the same, and refuses requests that
+ * were not addressed to this machine: a web page may give its own name our address (DNS rebinding).
+ */
+export type Exposure = "public" | "health" | "operator" | "local";
+
+const ROOT = "/__failover";
+/** Live feeds at one time. */
+export const FEEDS_MAX = 16;
+
+/** Builds the app. Paths begin with `/__failover/`; each is answered here, known or not. */
+export function adminApp(settings: AdminSettings, exposure: Exposure): Hono {
+  const app = new Hono();
+  app.use(`${ROOT}/*`, async (c, next) => {
+    if (exposure === "local" && !isLocalName(c.req.header("host"))) {
+      return c.json({ error: "this listener answers to names of this machine only" }, 421);
+    }
+    await next();
+    c.header("cache-control", "no-store");
+    c.header("x-content-type-options", "nosniff");
+  });
+  app.get(`${ROOT}/health`, (c) => c.text("OK"));
+  if (exposure !== "health") {
+    app.get(`${ROOT}/state`, (c) => answerState(c, settings));
+    app.get(`${ROOT}/metrics`, (c) => {
+      const { services, tally, facts } = settings;
+      return c.body(metricsText(services, tally, facts()), 200, {
+        "content-type": EXPOSITION_TYPE,
+      });
+    });
+  }
+  if (exposure === "operator" || exposure === "local") {
+    app.get(`${ROOT}/events`, answerEvents(settings));
+    app.post(`${ROOT}/failback`, (c) => takeFailback(c, settings.services));
+  }
+  const paths = app.routes.filter((route) => route.method !== "ALL")
+    .map(({ method, path }) => `${method} ${path}`);
+  app.all(`${ROOT}/*`, (c) => c.json({ error: "no such endpoint", endpoints: paths }, 404));
+  return app;
+}
+
+function isLocalName(host: string | undefined): boolean {
+  const name = host?.replace(/:\d+$/, "").toLowerCase() ?? "";
+  return /^(localhost|.*\.localhost|127(\.\d{1,3}){3}|\[::1\])\.?$/.test(name);
+}
+
+function answerState(c: Context, { services, clock, facts }: AdminSettings): Response {
+  const { version } = facts();
+  const name = c.req.query("service");
+  if (name === undefined && services.length > 1) {
+    return c.json({ version, services: services.map((view) => stateReport(view, clock)) });
+  }
+  const view = find(services, name);
+  if (view === undefined) return c.json({ error: `no service "${name}"` }, 404);
+  return c.json({ version, ...stateReport(view, clock) });
+}
+
+/** The service of that name; without a name the only one. */
+function find(services: readonly ServiceView[], name: string | undefined): ServiceView | undefined {
+  if (name !== undefined) return services.find((view) => view.name === name);
+  return services.length === 1 ? services[0] : undefined;
+}
+
+function answerEvents(settings: AdminSettings): (c: Context) => Response {
+  const { events, clock, stop, sentence } = settings;
+  const report = ({ seq, time, service, event: { type, ...fields }, event }: Stamped) => ({
+    seq,
+    time: new Date(time).toISOString(),
+    service,
+    event: type,
+    message: sentence(event),
+    ...fields,
+  });
+  let feeds = 0;
+  return (c) => {
+    if (!c.req.header("accept")?.includes("text/event-stream")) {
+      return c.json({ events: events.recent.map(report) });
+    }
+    if (c.req.method === "HEAD") {
+      return c.body(null, 200, { "content-type": "text/event-stream" });
+    }
+    if (feeds >= FEEDS_MAX) return c.json({ error: `${FEEDS_MAX} feeds are open already` }, 503);
+    feeds++;
+    const lastId = c.req.header("last-event-id") ?? "";
+    const body = feed(events, {
+      clock,
+      print: (stamped) => JSON.stringify(report(stamped)),
+      after: /^\d{1,15}$/.test(lastId) ? Number(lastId) : undefined,
+      stop,
+      onEnd: () => feeds--,
+    });
+    return c.body(body, 200, { "content-type": "text/event-stream" });
+  };
+}
+
+function takeFailback(c: Context, services: readonly ServiceView[]): Response {
+  // Every browser names the origin of a POST, also of one that a page's script or form makes to itself.
+  if (c.req.header("origin") !== undefined || c.req.header("sec-fetch-site") !== undefined) {
+    return c.json({ error: "orders are not taken from web pages" }, 403);
+  }
+  const name = c.req.query("service");
+  const view = find(services, name);
+  if (view === undefined) {
+    const names = services.map((service) => service.name);
+    return c.json({ error: "name one service: ?service=NAME", services: names }, 400);
+  }
+  const refusal = whyNoFailback(view.state(), view.policy);
+  if (refusal !== undefined) return c.json({ error: refusal }, 409);
+  view.failback();
+  return c.json({ ordered: true, epoch: view.state().epoch }, 202);
+}

@@ -1,0 +1,178 @@
+import { assert, assertEquals, assertMatch, assertObjectMatch } from "@std/assert";
+import { adminApp, type Exposure, FEEDS_MAX } from "./admin.ts";
+import { PASSED, REFUSED, TestService } from "./testing/service.ts";
+
+/** The app over one or more services, and a way to ask it. */
+function admin(exposure: Exposure, ...services: readonly TestService[]) {
+  const { clock, events, tally } = services[0]!;
+  const stop = new AbortController();
+  const app = adminApp({
+    clock,
+    services: services.map(({ view }) => view),
+    events,
+    tally,
+    facts: () => ({
+      version: "1.2.3",
+      startedAt: 0,
+      memoryBytes: 1,
+      logLinesLost: 0,
+      notificationsLost: 0,
+      reportsBroken: 0,
+    }),
+    sentence: ({ type }) => `it was ${type}`,
+    stop: stop.signal,
+  }, exposure);
+  const ask = async (
+    path: string,
+    init: RequestInit & { headers?: Record<string, string> } = {},
+  ) => {
+    const headers = { host: "localhost:9000", ...init.headers };
+    return await app.request(`/__failover/${path}`, { ...init, headers });
+  };
+  const status = async (path: string, init: Parameters<typeof ask>[1] = {}) => {
+    const response = await ask(path, init);
+    await response.body?.cancel();
+    return response.status;
+  };
+  const json = async (path: string) => await (await ask(path)).json();
+  return { ask, status, json, stop };
+}
+
+Deno.test("health is OK for whoever asks", async () => {
+  await using service = new TestService();
+  for (const exposure of ["public", "health", "operator", "local"] as const) {
+    const response = await admin(exposure, service).ask("health");
+    assertEquals([response.status, await response.text()], [200, "OK"]);
+    assertEquals(response.headers.get("cache-control"), "no-store");
+    assertEquals(response.headers.get("access-control-allow-origin"), null);
+  }
+});
+
+Deno.test("each listener shows what it is for and nothing more", async () => {
+  await using service = new TestService();
+  const shown = async (exposure: Exposure) => {
+    const { status } = admin(exposure, service);
+    const codes: number[] = [];
+    for (const path of ["health", "state", "metrics", "events"]) codes.push(await status(path));
+    return [...codes, await status("failback", { method: "POST" })];
+  };
+  assertEquals(await shown("public"), [200, 200, 200, 404, 404]);
+  assertEquals(await shown("health"), [200, 404, 404, 404, 404]);
+  assertEquals(await shown("operator"), [200, 200, 200, 200, 409]);
+  assertEquals(await shown("local"), [200, 200, 200, 200, 409]);
+});
+
+Deno.test("what is not there is answered with what is", async () => {
+  await using service = new TestService();
+  const response = await admin("public", service).ask("nope");
+  assertEquals(response.status, 404);
+  const { endpoints } = await response.json();
+  assertEquals(endpoints, ["/health", "/state", "/metrics"].map((p) => `GET /__failover${p}`));
+});
+
+Deno.test("the state of the only service is flat, several are a list or asked for by name", async () => {
+  await using shop = new TestService({ name: "shop" });
+  await using blog = new TestService({ name: "blog" });
+  assertObjectMatch(await admin("public", shop).json("state"), {
+    version: "1.2.3",
+    on_backup: false,
+    service: "shop",
+  });
+  const both = admin("operator", shop, blog);
+  const { services } = await both.json("state");
+  assertEquals(services.map((s: { service: string }) => s.service), ["shop", "blog"]);
+  assertEquals((await both.json("state?service=blog")).service, "blog");
+  assertEquals(await both.status("state?service=none"), 404);
+});
+
+Deno.test("metrics come with the type that Prometheus expects", async () => {
+  await using service = new TestService();
+  const response = await admin("public", service).ask("metrics");
+  assertEquals(response.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+  assertMatch(await response.text(), /^# HELP failover_upstream_up /);
+});
+
+Deno.test("events are told with their sentence, as a list or as they happen", async () => {
+  await using service = new TestService({ name: "shop" });
+  const { json, ask, stop } = admin("operator", service);
+  await service.start(PASSED, PASSED);
+  const { events } = await json("events");
+  assertObjectMatch(events[0], {
+    seq: 1,
+    service: "shop",
+    event: "selection.started",
+    message: "it was selection.started",
+    reason: "start",
+  });
+  const accept = "text/event-stream";
+  const live = await ask("events", { headers: { accept, "last-event-id": "1" } });
+  assertEquals(live.headers.get("content-type"), accept);
+  stop.abort();
+  assertMatch(await live.text(), /id: 2\nevent: upstream.up\ndata: \{"seq":2,/);
+});
+
+Deno.test("feeds are limited, and one that ended makes room", async () => {
+  await using service = new TestService();
+  const { ask, stop } = admin("operator", service);
+  const open = async () => await ask("events", { headers: { accept: "text/event-stream" } });
+  const feeds = [];
+  for (let i = 0; i < FEEDS_MAX; i++) feeds.push(await open());
+  assertEquals((await open()).status, 503);
+  await feeds[0]!.body!.cancel();
+  assertEquals((await open()).status, 200);
+  stop.abort();
+  assertEquals(service.clock.pending, 0);
+});
+
+Deno.test("an operator's order moves traffic back, or is refused with the reason", async () => {
+  await using service = new TestService();
+  const { ask } = admin("operator", service);
+  const order = async () => {
+    const response = await ask("failback", { method: "POST" });
+    await service.clock.advance(0);
+    return [response.status, await response.json()];
+  };
+  await service.start(REFUSED, PASSED);
+  assertEquals(await order(), [409, { error: "no better upstream is up" }]);
+  await service.answer("a", PASSED, 2);
+  assertEquals(await order(), [202, { ordered: true, epoch: 2 }]);
+  assertEquals(service.controller.state.lastActive, "a");
+});
+
+Deno.test("an order must name its service where there are several", async () => {
+  await using shop = new TestService({ name: "shop" });
+  await using blog = new TestService({ name: "blog" });
+  const { status } = admin("operator", shop, blog);
+  assertEquals(await status("failback", { method: "POST" }), 400);
+  assertEquals(await status("failback?service=none", { method: "POST" }), 400);
+  assertEquals(await status("failback?service=blog", { method: "POST" }), 409);
+});
+
+Deno.test("no web page can give an order, not even one of ours", async () => {
+  await using service = new TestService();
+  await service.start(REFUSED, PASSED);
+  await service.answer("a", PASSED, 2);
+  const { status } = admin("operator", service);
+  for (
+    const headers of [
+      { origin: "https://evil.example" },
+      { origin: "null" },
+      { origin: "http://localhost:9000" },
+      { "sec-fetch-site": "same-origin" },
+    ] as Record<string, string>[]
+  ) assertEquals(await status("failback", { method: "POST", headers }), 403);
+  assert(service.controller.state.lastActive === "b");
+});
+
+Deno.test("a local listener answers only to names of this machine", async () => {
+  await using service = new TestService();
+  const codes = async (exposure: Exposure, hosts: readonly string[]) => {
+    const { status } = admin(exposure, service);
+    return await Promise.all(hosts.map((host) => status("state", { headers: { host } })));
+  };
+  const local = ["localhost", "127.0.0.1:9000", "[::1]:9000", "LOCALHOST:1", "app.localhost"];
+  assertEquals(await codes("local", local), local.map(() => 200));
+  const foreign = ["evil.example:9000", "127.0.0.1.evil.example", "localhost.evil.example", ""];
+  assertEquals(await codes("local", foreign), foreign.map(() => 421));
+  assertEquals(await codes("operator", ["proxy.internal:9000"]), [200]);
+});

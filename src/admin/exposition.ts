@@ -1,0 +1,38 @@
+/**
+ * The Prometheus text format, version 0.0.4: one family of samples at a time. It knows the grammar and
+ * nothing of failover. Names are ours and trusted; label values and help texts are escaped. Pure.
+ */
+
+/** Goes with what `family` returns. */
+export const EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+export type Labels = Readonly<Record<string, string | number>>;
+export type Sample = readonly [labels: Labels, value: number];
+
+/** A metric with all its samples; empty without any. Counters must end in `_total`. */
+export function family(
+  name: string,
+  kind: "counter" | "gauge",
+  help: string,
+  samples: readonly Sample[],
+): string {
+  if (samples.length === 0) return "";
+  const lines = samples.map(([labels, value]) => `${name}${labelSet(labels)} ${numeral(value)}\n`);
+  return `# HELP ${name} ${escaped(help)}\n# TYPE ${name} ${kind}\n${lines.join("")}`;
+}
+
+function labelSet(labels: Labels): string {
+  const pairs = Object.entries(labels).map(([name, value]) =>
+    `${name}="${escaped(String(value)).replaceAll('"', '\\"')}"`
+  );
+  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+}
+
+function escaped(text: string): string {
+  return text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
+}
+
+function numeral(value: number): string {
+  if (value === Infinity) return "+Inf";
+  return value === -Infinity ? "-Inf" : String(value);
+}

@@ -1,0 +1,86 @@
+/**
+ * Events as they happen, for one reader: `text/event-stream`. What the reader is too slow for queues up
+ * to a maximum; then the oldest go and the reader is told how many. A reader that comes back with the
+ * number of the last event it saw gets what was missed, as far as it is still remembered.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { EventStream, Stamped } from "../events/stream.ts";
+
+/** Events that may wait for one reader. */
+export const FEED_QUEUE_MAX = 256;
+/** A sign of life when nothing happens, so that proxies in between keep the connection. */
+export const FEED_BEAT_MS = 15_000;
+
+export interface FeedOptions {
+  readonly clock: Clock;
+  /** The event as one line of JSON. */
+  readonly print: (stamped: Stamped) => string;
+  /** Number of the last event the reader has seen; undefined begins with the next. */
+  readonly after: number | undefined;
+  /** Ends the feed. */
+  readonly stop: AbortSignal;
+  /** Called once, when the reader has left or the feed was ended. */
+  readonly onEnd: () => void;
+}
+
+/** The feed as a body. It holds its place among the subscribers until it ends or is cancelled. */
+export function feed(events: EventStream, options: FeedOptions): ReadableStream<Uint8Array> {
+  const { clock, print, after, stop, onEnd } = options;
+  const encoder = new TextEncoder();
+  const queue: string[] = ["retry: 2000\n\n"];
+  let lost = 0;
+  let ended = false;
+  let wake = () => {};
+  let cancelBeat = () => {};
+  const push = (text: string) => {
+    queue.push(text);
+    wake();
+  };
+  const take = (stamped: Stamped) => {
+    if (queue.length >= FEED_QUEUE_MAX) {
+      queue.shift();
+      lost++;
+    }
+    push(`id: ${stamped.seq}\nevent: ${stamped.event.type}\ndata: ${print(stamped)}\n\n`);
+  };
+  const beat = () => {
+    if (queue.length === 0) push(": nothing new\n\n");
+    cancelBeat = clock.after(FEED_BEAT_MS, beat);
+  };
+  const end = () => {
+    if (ended) return;
+    ended = true;
+    leave();
+    cancelBeat();
+    stop.removeEventListener("abort", end);
+    wake();
+    onEnd();
+  };
+  for (const stamped of missed(events, after)) take(stamped);
+  const leave = events.subscribe(take);
+  cancelBeat = clock.after(FEED_BEAT_MS, beat);
+  if (stop.aborted) end();
+  stop.addEventListener("abort", end);
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      if (queue.length === 0 && !ended) {
+        await new Promise<void>((resolve) => wake = resolve);
+      }
+      // A feed that was ended says its last words; after a cancel nobody hears what fails here.
+      if (queue.length > 0) {
+        const notice = lost === 0 ? "" : `event: lost\ndata: {"count":${lost}}\n\n`;
+        lost = 0;
+        controller.enqueue(encoder.encode(notice + queue.splice(0).join("")));
+      }
+      if (ended) controller.close();
+    },
+    cancel: end,
+  }, { highWaterMark: 0 });
+}
+
+/** Numbers restart with the process: one that is still to come is from an earlier run. */
+function missed(events: EventStream, after: number | undefined): readonly Stamped[] {
+  if (after === undefined) return [];
+  const newest = events.recent.at(-1)?.seq ?? 0;
+  return after > newest ? events.recent : events.recent.filter((stamped) => stamped.seq > after);
+}

@@ -1,0 +1,85 @@
+/**
+ * Serves the operator's window on an address of its own (`--admin`), by `http1/`'s server: a listener
+ * that could be filled with half-sent heads would take the descriptors of the whole proxy with it. It is
+ * bound once; a port that is taken is the operator's mistake, told at the start.
+ */
+import { type Address, formatAddress } from "../base/address.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Publish } from "../events/events.ts";
+import { serveListener } from "../http1/conn_deno.ts";
+import { Deadlines } from "../http1/deadlines.ts";
+import { Server } from "../http1/server.ts";
+
+/** Operators, scrapers and live feeds at one time; further ones wait to be accepted. */
+export const ADMIN_CONNECTIONS_MAX = 64;
+
+export interface AdminListener extends AsyncDisposable {
+  /** Where it listens; the system's choice where the port was 0. */
+  readonly address: Address;
+  /** Resolves when it was disposed of; rejects for a bug. */
+  readonly finished: Promise<void>;
+}
+
+/** What there is to serve: a Hono app fits. */
+export interface FetchApp {
+  fetch(request: Request): Response | Promise<Response>;
+}
+
+/**
+ * Listens and serves, or says why it cannot listen: `address already in use`. Disposal closes every
+ * connection at once; end the live feeds first, so that their readers get the last events.
+ */
+export function listenAdmin(
+  asked: Address,
+  app: FetchApp,
+  { clock, publish }: { readonly clock: Clock; readonly publish: Publish },
+): AdminListener | string {
+  const listener = bind(asked);
+  if (typeof listener === "string") return listener;
+  const { addr } = listener;
+  const isTcp = addr.transport === "tcp" && asked.kind === "tcp";
+  const address = isTcp ? { ...asked, port: addr.port } : asked;
+  const text = formatAddress(address);
+  const server = new Server({
+    deadlines: new Deadlines(clock),
+    app: (request) => app.fetch(request),
+    limits: { connectionsMax: ADMIN_CONNECTIONS_MAX },
+  });
+  const finished = serveListener(listener, server, {
+    clock,
+    onAcceptFailed: (error, retryInMs) =>
+      publish({ type: "accept.failed", address: text, reason: String(error), retryInMs }),
+  });
+  // Whoever cares awaits it; until then a bug must not count as unhandled.
+  finished.catch(() => {});
+  publish({ type: "port.opened", address: text });
+  return {
+    address,
+    finished,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await server.drain(AbortSignal.abort());
+      publish({ type: "port.closed", address: text });
+    },
+  };
+}
+
+function bind(address: Address): Deno.Listener | string {
+  try {
+    return address.kind === "unix"
+      ? Deno.listen({ transport: "unix", path: address.path })
+      : Deno.listen({ hostname: address.host, port: address.port });
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrInUse) return "address already in use";
+    if (error instanceof Deno.errors.AddrNotAvailable) return "no such address on this machine";
+    if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
+    if (error instanceof Error) return error.message;
+    throw error;
+  }
+}
+
+/** True if only this machine can reach it over TCP: names other than its own are then refused. */
+export function isLoopback(address: Address): boolean {
+  if (address.kind === "unix") return false;
+  return /^(localhost|127(\.\d{1,3}){3}|::1)$/i.test(address.host);
+}

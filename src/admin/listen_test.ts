@@ -1,0 +1,165 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Hono } from "hono";
+import { type Address, parseAddress } from "../base/address.ts";
+import { type Clock, ManualClock, realClock } from "../base/clock.ts";
+import type { Event } from "../events/events.ts";
+import { adminApp } from "./admin.ts";
+import { ADMIN_CONNECTIONS_MAX, type AdminListener, isLoopback, listenAdmin } from "./listen.ts";
+import { PASSED, REFUSED, TestService } from "./testing/service.ts";
+
+const LOCAL: Address = { kind: "tcp", host: "127.0.0.1", port: 0 };
+
+function started(listener: AdminListener | string): AdminListener {
+  assert(typeof listener !== "string", `cannot listen: ${listener}`);
+  return listener;
+}
+
+/** The operator's window of a service on a port, and a way to ask it over the wire. */
+function serve(service: TestService, clock: Clock = realClock) {
+  const stop = new AbortController();
+  const events: Event[] = [];
+  const app = adminApp({
+    clock: service.clock,
+    services: [service.view],
+    events: service.events,
+    tally: service.tally,
+    facts: () => ({
+      version: "1.2.3",
+      startedAt: 0,
+      memoryBytes: 1,
+      logLinesLost: 0,
+      notificationsLost: 0,
+      reportsBroken: 0,
+    }),
+    sentence: ({ type }) => type,
+    stop: stop.signal,
+  }, "local");
+  const publish = (event: Event) => events.push(event);
+  const listener = started(listenAdmin(LOCAL, app, { clock, publish }));
+  assert(listener.address.kind === "tcp");
+  const origin = `http://127.0.0.1:${listener.address.port}/__failover`;
+  return {
+    ask: (path: string, init?: RequestInit) => fetch(`${origin}/${path}`, init),
+    stop,
+    events,
+    listener,
+    port: listener.address.port,
+  };
+}
+
+Deno.test("the operator's listener serves health, state, metrics, events and orders over the wire", async () => {
+  await using service = new TestService();
+  await service.start(REFUSED, PASSED);
+  await service.answer("a", PASSED, 2);
+  const { ask, listener, events, port } = serve(service);
+  await using _ = listener;
+  assertEquals(await (await ask("health")).text(), "OK");
+  assertEquals((await (await ask("state")).json()).on_backup, true);
+  assertMatch(await (await ask("metrics")).text(), /failover_serving\{service=""\} 1\n/);
+  assertEquals((await (await ask("events")).json()).events.length > 0, true);
+  const order = await ask("failback", { method: "POST" });
+  assertEquals([order.status, (await order.json()).epoch], [202, 2]);
+  assertEquals(events, [{ type: "port.opened", address: `127.0.0.1:${port}` }]);
+});
+
+Deno.test("a live feed runs over the wire and ends with the process, last words first", async () => {
+  await using service = new TestService();
+  const { ask, stop, listener } = serve(service);
+  const response = await ask("events", { headers: { accept: "text/event-stream" } });
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  assertEquals((await reader.read()).value, "retry: 2000\n\n");
+  service.events.publish("", { type: "proxy.stopping", reason: "SIGTERM", drainMs: 0 });
+  assertMatch((await reader.read()).value!, /event: proxy.stopping\n/);
+  stop.abort();
+  assertEquals((await reader.read()).done, true);
+  await listener[Symbol.asyncDispose]();
+  assertEquals(service.clock.pending, 0);
+});
+
+Deno.test("a reader that leaves gives its place in the feed back", async () => {
+  await using service = new TestService();
+  const clock = new ManualClock();
+  const { ask, listener } = serve(service, clock);
+  await using _ = listener;
+  const abort = new AbortController();
+  const headers = { accept: "text/event-stream" };
+  const response = await ask("events", { headers, signal: abort.signal });
+  assertEquals(service.clock.pending, 1, "the heartbeat of one feed");
+  const body = response.text().catch(() => {}); // ends by our own abort
+  abort.abort();
+  await body;
+  // The server sees the end on the connection, and then waits its grace for a client that half-closed.
+  while (service.clock.pending > 0) {
+    await (await ask("health")).text();
+    await clock.advance(1_000);
+  }
+});
+
+Deno.test("clients that send half a request lose their connection", async () => {
+  await using service = new TestService();
+  const clock = new ManualClock();
+  const { ask, listener, port } = serve(service, clock);
+  await using _ = listener;
+  using slow = await Deno.connect({ hostname: "127.0.0.1", port });
+  await slow.write(new TextEncoder().encode("GET /__failover/health HTTP/1.1\r\n"));
+  const ended = readAll(slow);
+  // The half-sent head may come after this request, so its deadline may begin with any of these.
+  for (let second = 0; second < 90; second++) {
+    await (await ask("health")).text();
+    await clock.advance(1_000);
+  }
+  assertMatch(await ended, /^HTTP\/1.1 408 |^$/);
+});
+
+Deno.test("clients beyond the limit wait to be accepted", async () => {
+  await using service = new TestService();
+  const { listener, port } = serve(service);
+  await using _ = listener;
+  const request = new TextEncoder().encode(
+    "GET /__failover/health HTTP/1.1\r\nHost: [::1]\r\n\r\n",
+  );
+  const answers: number[] = [];
+  const client = async (number: number) => {
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+    await conn.write(request);
+    const answered = conn.read(new Uint8Array(1_000)).then(() => void answers.push(number));
+    return { conn, answered };
+  };
+  const clients = [];
+  for (let i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
+    clients.push(await client(i));
+    await clients[i]!.answered;
+  }
+  const late = await client(-1);
+  const last = clients.at(-1)!.conn;
+  await last.write(request);
+  await last.read(new Uint8Array(1_000));
+  assertEquals(answers.includes(-1), false);
+  clients[0]!.conn.close();
+  await late.answered;
+  for (const { conn } of [...clients.slice(1), late]) conn.close();
+});
+
+Deno.test("a port that is taken is said in a few words", () => {
+  const taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const clock = new ManualClock();
+  const address = { ...LOCAL, port: taken.addr.port };
+  const listener = listenAdmin(address, new Hono(), { clock, publish: () => {} });
+  taken.close();
+  assertEquals(listener, "address already in use");
+});
+
+Deno.test("an address on which only this machine can ask is known as such", () => {
+  const known = (text: string) => isLoopback(parseAddress(text) as Address);
+  assertEquals(["127.0.0.1:1", "[::1]:1", "localhost:1"].map(known), [true, true, true]);
+  assertEquals(["0.0.0.0:1", "10.0.0.1:1", "unix:/run/x"].map(known), [false, false, false]);
+});
+
+async function readAll(conn: Deno.Conn): Promise<string> {
+  const buffer = new Uint8Array(1_000);
+  let text = "";
+  for (let n = await conn.read(buffer); n !== null; n = await conn.read(buffer)) {
+    text += new TextDecoder().decode(buffer.subarray(0, n));
+  }
+  return text;
+}

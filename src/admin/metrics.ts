@@ -1,0 +1,126 @@
+/**
+ * The metrics of the whole process as Prometheus text. Everything is read at the moment of the scrape:
+ * states and counters from the services, counts of events from the tally. Pure.
+ */
+import { isUp } from "../failover/health.ts";
+import { family, type Sample } from "./exposition.ts";
+import type { Tally } from "./tally.ts";
+import { COUNTER_ROWS, type ServiceView } from "./view.ts";
+
+/** What is known of the process itself. */
+export interface ProcessFacts {
+  readonly version: string;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  readonly memoryBytes: number;
+  /** Log lines given up because their reader was too slow. */
+  readonly logLinesLost: number;
+  /** Notifications given up, because the queue was full or after the last attempt. */
+  readonly notificationsLost: number;
+  /** Event subscribers that failed and were dropped; anything but 0 is a bug. */
+  readonly reportsBroken: number;
+}
+
+export function metricsText(
+  views: readonly ServiceView[],
+  tally: Tally,
+  facts: ProcessFacts,
+): string {
+  return [
+    ...stateFamilies(views),
+    ...COUNTER_ROWS.map(([key, { metric, kind, help, scale = 1 }]) =>
+      family(
+        `failover_${metric}`,
+        kind,
+        help,
+        views.flatMap((view): Sample[] => {
+          const count = view.counters()[key];
+          return count === undefined ? [] : [[{ service: view.name }, count * scale]];
+        }),
+      )
+    ),
+    family(
+      "failover_promotions_total",
+      "counter",
+      "Promotions finished, by what moved the traffic.",
+      tally.promotions,
+    ),
+    family("failover_events_total", "counter", "Events, by type.", tally.events),
+    ...processFamilies(facts),
+  ].join("");
+}
+
+function stateFamilies(views: readonly ServiceView[]): string[] {
+  const perService = (read: (view: ServiceView) => number): Sample[] =>
+    views.map((view) => [{ service: view.name }, read(view)]);
+  const perUpstream = (read: (view: ServiceView, upstream: string) => number): Sample[] =>
+    views.flatMap((view) =>
+      view.state().upstreams.map(({ name, rank }): Sample => [
+        { service: view.name, upstream: name, rank },
+        read(view, name),
+      ])
+    );
+  const checks = (result: "passed" | "failed"): Sample[] =>
+    views.flatMap((view) =>
+      view.state().upstreams.map(({ name }): Sample => [
+        { service: view.name, upstream: name, result },
+        view.history(name)[result],
+      ])
+    );
+  return [
+    family(
+      "failover_upstream_up",
+      "gauge",
+      "1 if the verdict on the upstream is up.",
+      perUpstream((view, name) => Number(isUp(view.state().health.get(name)!, view.policy))),
+    ),
+    family(
+      "failover_upstream_active",
+      "gauge",
+      "1 if new clients go to the upstream now.",
+      perUpstream((view, name) => {
+        const { phase } = view.state();
+        return Number(phase.name === "serving" && phase.active.name === name);
+      }),
+    ),
+    family(
+      "failover_epoch",
+      "gauge",
+      "Number of the last promotion begun; it only grows.",
+      perService((view) => view.state().epoch),
+    ),
+    family(
+      "failover_serving",
+      "gauge",
+      "1 if new clients are let through to an upstream.",
+      perService((view) => Number(view.state().door === "open")),
+    ),
+    family(
+      "failover_checks_total",
+      "counter",
+      "Checks answered, by result.",
+      [...checks("passed"), ...checks("failed")],
+    ),
+  ];
+}
+
+function processFamilies(facts: ProcessFacts): string[] {
+  return [
+    family("failover_log_lines_lost_total", "counter", "Log lines nobody could read in time.", [
+      [{}, facts.logLinesLost],
+    ]),
+    family("failover_notifications_lost_total", "counter", "Notifications given up.", [
+      [{}, facts.notificationsLost],
+    ]),
+    family("failover_reports_broken_total", "counter", "Event subscribers dropped by a bug.", [
+      [{}, facts.reportsBroken],
+    ]),
+    family("failover_build_info", "gauge", "Always 1; the version is a label.", [
+      [{ version: facts.version }, 1],
+    ]),
+    family("process_start_time_seconds", "gauge", "When the process started, Unix time.", [
+      [{}, facts.startedAt / 1_000],
+    ]),
+    family("process_resident_memory_bytes", "gauge", "Memory in use.", [[{}, facts.memoryBytes]]),
+  ];
+}

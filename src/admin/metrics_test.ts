@@ -1,0 +1,65 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { family } from "./exposition.ts";
+import { metricsText } from "./metrics.ts";
+import { PASSED, REFUSED, TestService } from "./testing/service.ts";
+
+const FACTS = {
+  version: "1.2.3",
+  startedAt: 1_500,
+  memoryBytes: 5,
+  logLinesLost: 1,
+  notificationsLost: 2,
+  reportsBroken: 0,
+};
+
+Deno.test("metrics tell of verdicts, of the active upstream, of checks and of moves", async () => {
+  const counters = { bytesUp: 10, held: 2, longestHoldMs: 1_500 };
+  await using service = new TestService({ name: "shop", counters });
+  await service.start(PASSED, REFUSED);
+  await service.answer("a", REFUSED, 4);
+  await service.answer("b", PASSED);
+  const text = metricsText([service.view], service.tally, FACTS);
+  for (
+    const line of [
+      'failover_upstream_up{service="shop",upstream="a",rank="0"} 0',
+      'failover_upstream_active{service="shop",upstream="b",rank="1"} 1',
+      'failover_epoch{service="shop"} 2',
+      'failover_serving{service="shop"} 1',
+      'failover_checks_total{service="shop",upstream="a",result="failed"} 4',
+      'failover_checks_total{service="shop",upstream="b",result="passed"} 1',
+      'failover_promotions_total{service="shop",move="failover"} 1',
+      'failover_events_total{service="shop",type="upstream.down"} 2',
+      'failover_bytes_up_total{service="shop"} 10',
+      'failover_clients_held{service="shop"} 2',
+      'failover_longest_hold_seconds{service="shop"} 1.5',
+      "failover_log_lines_lost_total 1",
+      "failover_notifications_lost_total 2",
+      'failover_build_info{version="1.2.3"} 1',
+      "process_start_time_seconds 1.5",
+    ]
+  ) assertStringIncludes(text, `${line}\n`);
+  assert(!text.includes("requests_total"), "a count the data plane does not keep is left out");
+});
+
+Deno.test("every line of the metrics keeps to the grammar, each family named once", async () => {
+  await using service = new TestService();
+  await service.start(PASSED, PASSED);
+  const text = metricsText([service.view], service.tally, FACTS);
+  const comment = /^# (HELP [a-z_]+ .+|TYPE [a-z_]+ (counter|gauge))$/;
+  const sample = /^[a-z_]+(\{[a-z_]+="[^"\n]*"(,[a-z_]+="[^"\n]*")*\})? [\d.e+-]+$/;
+  assert(text.endsWith("\n"));
+  for (const line of text.slice(0, -1).split("\n")) {
+    assert(comment.test(line) || sample.test(line), line);
+  }
+  const names = [...text.matchAll(/^# TYPE (\S+) (\S+)/gm)];
+  assertEquals(new Set(names.map(([, name]) => name)).size, names.length);
+  for (const [, name, kind] of names) assertEquals(name!.endsWith("_total"), kind === "counter");
+});
+
+Deno.test("label values and help texts cannot break out of their line", () => {
+  assertEquals(
+    family("x", "gauge", "a\\b\nc", [[{ l: 'q"\\\n' }, Infinity], [{}, 1e21]]),
+    '# HELP x a\\\\b\\nc\n# TYPE x gauge\nx{l="q\\"\\\\\\n"} +Inf\nx 1e+21\n',
+  );
+  assertEquals(family("x", "gauge", "", []), "");
+});

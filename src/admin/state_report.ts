@@ -1,0 +1,119 @@
+/**
+ * One service as JSON for `/__failover/state`: what is going on, since when, why, and what would change
+ * it. The keys `on_backup`, `since_unix`, `primary` and `backup` are those of the original program, and
+ * so is the flat shape. Pure. Upstream names carry no credentials: the config masks them.
+ */
+import { formatDuration } from "../base/duration.ts";
+import type { Clock } from "../base/clock.ts";
+import { type Health, isDown, isUp, type Thresholds } from "../failover/health.ts";
+import { whyNoFailback } from "../failover/machine.ts";
+import type { Policy, State } from "../failover/state.ts";
+import type { Upstream } from "../failover/upstream.ts";
+import { COUNTER_ROWS, type Counters, type ServiceView } from "./view.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** From the clock's milliseconds to whole seconds since 1970. */
+type ToUnix = (at: number) => number;
+
+/** Everything that can be said of one service. Keys in snake_case; `*_unix` are seconds since 1970. */
+export function stateReport(view: ServiceView, clock: Clock): Json {
+  const state = view.state();
+  const { policy } = view;
+  const wallOffset = clock.wall() - clock.now();
+  const toUnix: ToUnix = (at) => Math.floor((wallOffset + at) / 1_000);
+  const [primary, ...backups] = state.upstreams;
+  const { name } = primary!;
+  const { answers, run } = view.history(name);
+  const lastPassed = answers.at(-1)?.passed;
+  return {
+    service: view.name,
+    mode: view.mode,
+    on_backup: backups.some((u) => u.name === state.lastActive),
+    since_unix: toUnix(state.outSince ?? state.servedSince ?? state.now),
+    primary: name,
+    backup: backups[0]?.name ?? null,
+    fail_count: lastPassed === false ? run : 0,
+    recover_count: lastPassed && isDown(state.health.get(name)!, policy) ? run : 0,
+    phase: state.phase.name,
+    active: state.phase.name === "serving" ? state.phase.active.name : null,
+    last_active: state.lastActive ?? null,
+    candidate: state.phase.name === "promoting" ? state.phase.candidate.name : null,
+    epoch: state.epoch,
+    door: state.door,
+    door_closes_unix: state.holdUntil === undefined ? null : toUnix(state.holdUntil),
+    failback: failbackReport(state, policy, toUnix),
+    counters: countersReport(view.counters()),
+    upstreams: state.upstreams.map((upstream) => upstreamReport(view, state, upstream, toUnix)),
+  };
+}
+
+function failbackReport(state: State, policy: Policy, toUnix: ToUnix): Json {
+  const { failback, damping } = policy;
+  const plan = state.failbackPlan;
+  return {
+    policy: failback.kind === "after" ? `after ${formatDuration(failback.ms)}` : failback.kind,
+    damping,
+    planned: plan === undefined
+      ? null
+      : { to: plan.to, at_unix: toUnix(plan.at), damping_ms: plan.dampingMs },
+    refused_now_because: whyNoFailback(state, policy) ?? null,
+  };
+}
+
+function countersReport(counters: Counters): Json {
+  const snake = (name: string) => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
+  return Object.fromEntries(
+    COUNTER_ROWS.flatMap(([key]) =>
+      counters[key] === undefined ? [] : [[
+        snake(key),
+        counters[key],
+      ]]
+    ),
+  );
+}
+
+function upstreamReport(
+  view: ServiceView,
+  state: State,
+  { name, rank }: Upstream,
+  toUnix: ToUnix,
+): Json {
+  const { policy } = view;
+  const health = state.health.get(name)!;
+  const { answers, passed, failed } = view.history(name);
+  const nextAt = view.nextCheckAt?.(name);
+  return {
+    name,
+    rank,
+    active: state.phase.name === "serving" && state.phase.active.name === name,
+    verdict: isUp(health, policy) ? "up" : isDown(health, policy) ? "down" : "unknown",
+    since_unix: toUnix(health.since),
+    doubt: health.doubt,
+    checks_passed: passed,
+    checks_failed: failed,
+    last_results: answers.map((answer) => ({
+      time: new Date(answer.time).toISOString(),
+      passed: answer.passed,
+      reason: answer.reason,
+      evidence: answer.evidence,
+      took_ms: Math.round(answer.tookMs * 10) / 10,
+    })),
+    next_check_unix: nextAt === undefined ? null : toUnix(nextAt),
+    what_would_change_it: outlook(health, policy),
+  };
+}
+
+/** What it takes to flip the verdict, as a sentence. */
+export function outlook({ level, doubt }: Health, { rise, fall }: Thresholds): string {
+  if (level === undefined) return "the first check decides";
+  if (level < rise) return `${checks(rise - level, "passed")} brings it up`;
+  const left = checks(level - rise + 1, "failed");
+  if (doubt === "hard") return `a client was turned away: one refused check brings it down`;
+  const isFull = level === rise + fall - 1;
+  return isFull ? `${left} brings it down` : `${left} brings it down, one passed clears it`;
+}
+
+function checks(count: number, result: string): string {
+  return count === 1 ? `one more ${result} check` : `a run of ${count} ${result} checks`;
+}

@@ -1,0 +1,117 @@
+import { assertEquals, assertObjectMatch } from "@std/assert";
+import { outlook, stateReport } from "./state_report.ts";
+import { PASSED, REFUSED, TestService } from "./testing/service.ts";
+
+const T = { rise: 2, fall: 3 };
+const health = (level: number | undefined, doubt: "none" | "hard" = "none") => ({
+  level,
+  since: 0,
+  failingSince: undefined,
+  doubt,
+  last: undefined,
+});
+/** Seconds since 1970 at which a manual clock stands at 0. */
+const ZERO = 1_750_000_000;
+
+Deno.test("the report has the documented keys, also before anything is known", async () => {
+  await using service = new TestService();
+  assertObjectMatch(stateReport(service.view, service.clock), {
+    on_backup: false,
+    since_unix: ZERO,
+    primary: "a",
+    backup: "b",
+    fail_count: 0,
+    recover_count: 0,
+    phase: "waiting",
+    active: null,
+    door: "closed",
+    epoch: 0,
+  });
+});
+
+Deno.test("the report says where traffic goes, since when, and what each upstream answered", async () => {
+  await using service = new TestService({ counters: { bytesUp: 7, held: 0 } });
+  const { clock } = service;
+  await clock.advance(5_400);
+  await service.start(PASSED, PASSED);
+  await clock.advance(60_000);
+  await service.answer("a", REFUSED, 2);
+  const report = stateReport(service.view, clock);
+  assertObjectMatch(report, {
+    on_backup: false,
+    since_unix: ZERO + 5,
+    active: "a",
+    door: "open",
+    epoch: 1,
+    fail_count: 2,
+    counters: { bytes_up: 7, held: 0 },
+  });
+  const [a, b] = report.upstreams as Record<string, unknown>[];
+  assertObjectMatch(a!, {
+    name: "a",
+    rank: 0,
+    active: true,
+    verdict: "up",
+    checks_passed: 1,
+    checks_failed: 2,
+    next_check_unix: ZERO + 67,
+    what_would_change_it: "one more failed check brings it down, one passed clears it",
+  });
+  assertEquals((a!.last_results as unknown[])[0], {
+    time: new Date(ZERO * 1_000 + 5_400).toISOString(),
+    passed: true,
+    reason: "connected",
+    evidence: "passed",
+    took_ms: 1.3,
+  });
+  assertObjectMatch(b!, { active: false, verdict: "up", next_check_unix: null });
+});
+
+Deno.test("the report tells of a backup in use and of the recovery under way", async () => {
+  await using service = new TestService({ policy: { failback: { kind: "after", ms: 30_000 } } });
+  const { clock } = service;
+  await service.start(PASSED, PASSED);
+  await clock.advance(10_000);
+  await service.answer("a", REFUSED, 4);
+  // Lost at 10 s, and the round for a new one needs the backup's answer too.
+  assertObjectMatch(stateReport(service.view, clock), {
+    on_backup: false,
+    since_unix: ZERO + 10,
+    phase: "selecting",
+    active: null,
+    last_active: "a",
+    door: "holding",
+    door_closes_unix: ZERO + 20,
+  });
+  await clock.advance(2_000);
+  await service.answer("b", PASSED);
+  await service.answer("a", PASSED);
+  assertObjectMatch(stateReport(service.view, clock), {
+    on_backup: true,
+    since_unix: ZERO + 12,
+    active: "b",
+    fail_count: 0,
+    recover_count: 1,
+    failback: {
+      policy: "after 30s",
+      planned: null,
+      refused_now_because: "no better upstream is up",
+    },
+  });
+  await service.answer("a", PASSED);
+  assertObjectMatch(stateReport(service.view, clock), {
+    recover_count: 0,
+    failback: {
+      planned: { to: "a", at_unix: ZERO + 42, damping_ms: 0 },
+      refused_now_because: null,
+    },
+  });
+});
+
+Deno.test("what would change a verdict is said as a sentence", () => {
+  assertEquals(outlook(health(undefined), T), "the first check decides");
+  assertEquals(outlook(health(0), T), "a run of 2 passed checks brings it up");
+  assertEquals(outlook(health(1), T), "one more passed check brings it up");
+  assertEquals(outlook(health(4), T), "a run of 3 failed checks brings it down");
+  assertEquals(outlook(health(4, "hard"), T).includes("turned away"), true);
+});

@@ -1,0 +1,96 @@
+/** A service for tests of the operator's window: a real controller whose data plane only nods. */
+import { ManualClock } from "../../base/clock.ts";
+import { EventStream } from "../../events/stream.ts";
+import { Controller } from "../../failover/controller.ts";
+import type { ProbeResult } from "../../failover/ports.ts";
+import type { Policy } from "../../failover/state.ts";
+import type { Upstream } from "../../failover/upstream.ts";
+import { Tally } from "../tally.ts";
+import type { Counters, ServiceView } from "../view.ts";
+
+export const PASSED: ProbeResult = {
+  passed: true,
+  tookMs: 1.26,
+  reason: "connected",
+  evidence: "passed",
+};
+export const REFUSED: ProbeResult = {
+  passed: false,
+  tookMs: 2,
+  reason: "connection refused",
+  evidence: "refused",
+};
+
+const POLICY: Policy = {
+  rise: 2,
+  fall: 3,
+  holdMs: 10_000,
+  holdWhile: "down",
+  failback: { kind: "manual" },
+  damping: true,
+  maxBackoffMs: 60_000,
+  sessionsOnDown: "cut",
+  graceMs: 1_000,
+  triggers: "before",
+  instance: "test",
+};
+
+export class TestService implements AsyncDisposable {
+  readonly clock = new ManualClock();
+  readonly events = new EventStream(this.clock, { keep: 100 });
+  readonly tally = new Tally();
+  readonly controller: Controller;
+  readonly view: ServiceView;
+
+  constructor(
+    options: {
+      readonly policy?: Partial<Policy>;
+      readonly name?: string;
+      readonly counters?: Counters;
+    } = {},
+  ) {
+    const { name = "", counters = {} } = options;
+    const policy = { ...POLICY, ...options.policy };
+    const upstreams: Upstream[] = ["a", "b"].map((host, rank) => ({
+      name: host,
+      rank,
+      address: { kind: "tcp", host, port: 1 },
+    }));
+    this.events.subscribe(this.tally.take);
+    const nod = () => Promise.resolve();
+    const controller = new Controller(upstreams, policy, {
+      clock: this.clock,
+      publish: this.events.scope(name),
+      plane: { open: nod, hold: nod, refuse: nod, confirm: nod, drain: nod },
+      checks: { now: () => {}, pace: () => {} },
+      triggers: { run: nod },
+    });
+    this.controller = controller;
+    this.view = {
+      name,
+      mode: "http",
+      policy,
+      state: () => controller.state,
+      history: (upstream) => controller.history.of(upstream),
+      counters: () => counters,
+      nextCheckAt: (upstream) => upstream === "a" ? this.clock.now() + 2_000 : undefined,
+      failback: () => controller.post({ type: "failbackOrdered" }),
+    };
+  }
+
+  /** Starts with the answers of both upstreams. */
+  async start(a: ProbeResult, b: ProbeResult): Promise<void> {
+    this.controller.post({ type: "begun" });
+    await this.answer("a", a);
+    await this.answer("b", b);
+  }
+
+  async answer(upstream: string, result: ProbeResult, times = 1): Promise<void> {
+    for (let i = 0; i < times; i++) this.controller.post({ type: "probed", upstream, result });
+    await this.clock.advance(0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.controller[Symbol.asyncDispose]();
+  }
+}

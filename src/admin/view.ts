@@ -1,0 +1,86 @@
+/**
+ * What the operator's window is shown of one service: plain functions and values, so that it need not
+ * know a data plane. Everything is read when somebody asks; nothing is copied ahead.
+ */
+import type { UpstreamHistory } from "../failover/history.ts";
+import type { Policy, State } from "../failover/state.ts";
+
+export interface ServiceView {
+  /** Its name in the events; empty where there is only one. */
+  readonly name: string;
+  readonly mode: "tcp" | "http";
+  readonly policy: Policy;
+  state(): State;
+  /** What the probes of an upstream said lately. */
+  history(upstream: string): UpstreamHistory;
+  counters(): Counters;
+  /** When an upstream is asked next, by the clock's `now`; undefined if that is not known. */
+  nextCheckAt?(upstream: string): number | undefined;
+  /** Posts the operator's order to move back to the best rank. */
+  failback(): void;
+}
+
+/** What a data plane counts: any of the rows of `COUNTERS`. `RelayCounters` fits, so does what the
+ * gateway counts. */
+export type Counters = { readonly [C in keyof typeof COUNTERS]?: number };
+
+interface CounterRow {
+  /** Metric name without the `failover_` in front. */
+  readonly metric: string;
+  readonly kind: "counter" | "gauge";
+  readonly help: string;
+  /** The metric is the count times this; 1 where it is missing. */
+  readonly scale?: number;
+}
+
+/** Each count a data plane may keep, and how it appears among the metrics. */
+export const COUNTERS = {
+  accepted: { metric: "clients_accepted_total", kind: "counter", help: "Clients accepted." },
+  active: { metric: "sessions", kind: "gauge", help: "Sessions or exchanges under way." },
+  held: { metric: "clients_held", kind: "gauge", help: "Clients waiting for an upstream." },
+  released: {
+    metric: "clients_released_total",
+    kind: "counter",
+    help: "Clients that waited for a failover and then got an upstream.",
+  },
+  lost: {
+    metric: "clients_lost_total",
+    kind: "counter",
+    help: "Clients turned away, given up on or answered with an error of ours.",
+  },
+  abandoned: {
+    metric: "clients_abandoned_total",
+    kind: "counter",
+    help: "Clients that left by themselves while they waited.",
+  },
+  cut: {
+    metric: "sessions_cut_total",
+    kind: "counter",
+    help: "Sessions or exchanges ended because their upstream went down.",
+  },
+  requests: { metric: "requests_total", kind: "counter", help: "HTTP requests taken." },
+  repeated: {
+    metric: "requests_repeated_total",
+    kind: "counter",
+    help: "Attempts after the first of an HTTP request.",
+  },
+  bytesUp: {
+    metric: "bytes_up_total",
+    kind: "counter",
+    help: "Bytes sent from clients to upstreams.",
+  },
+  bytesDown: {
+    metric: "bytes_down_total",
+    kind: "counter",
+    help: "Bytes sent from upstreams to clients.",
+  },
+  longestHoldMs: {
+    metric: "longest_hold_seconds",
+    kind: "gauge",
+    help: "The longest that any client waited for an upstream.",
+    scale: 0.001,
+  },
+} as const satisfies Record<string, CounterRow>;
+
+/** The rows in order, each under its name. */
+export const COUNTER_ROWS = Object.entries(COUNTERS) as [keyof typeof COUNTERS, CounterRow][];

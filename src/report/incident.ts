@@ -1,0 +1,206 @@
+/**
+ * Folds events into incidents and says when people should be told. An incident of a service begins with
+ * the first failure of its active upstream, or when traffic must go to a backup, and ends when traffic is
+ * on the primary again. Each promotion makes one notice at most, so nothing is told twice. Pure.
+ */
+import { formatDuration } from "../base/duration.ts";
+import type { EventOf } from "../events/events.ts";
+import type { Stamped } from "../events/stream.ts";
+
+/** What clients met, counted since the start of the process; a data plane leaves out what it cannot know. */
+export interface ClientCounts {
+  /** Waited for a failover and were then served. */
+  readonly held?: number;
+  /** Were sent to one more upstream. */
+  readonly retried?: number;
+  /** Were turned away or cut off. */
+  readonly lost?: number;
+}
+
+/** What is worth telling: traffic moved away, came back, or nobody can take it. */
+export interface Notice {
+  /** Unique, and the same each time the notice is sent. */
+  readonly id: string;
+  readonly kind: "failover" | "recovery" | "outage";
+  readonly service: string;
+  /** Milliseconds since 1970. */
+  readonly time: number;
+  readonly from: string | undefined;
+  /** Where traffic goes now; undefined in an outage. */
+  readonly to: string | undefined;
+  readonly reason: string;
+  /** How long new clients found no upstream, so far. */
+  readonly interruptedMs: number;
+  readonly incident: {
+    /** Milliseconds since 1970. */
+    readonly startedAt: number;
+    /** What began it. */
+    readonly reason: string;
+    readonly lastedMs: number;
+    /** True when traffic is on the primary again. */
+    readonly finished: boolean;
+  };
+  /** What clients met since the incident began. */
+  readonly clients: ClientCounts;
+}
+
+interface Incident {
+  readonly startedAt: number;
+  readonly reason: string;
+  readonly counts: ClientCounts;
+  /** Since when clients find no upstream; undefined while they find one. */
+  lostAt: number | undefined;
+  isOutageTold: boolean;
+}
+
+interface Service {
+  readonly primary: string;
+  active: string | undefined;
+  incident: Incident | undefined;
+}
+
+/** A round that finds nobody may be bad luck; when the second does too, people are told. */
+const OUTAGE_ROUND = 2;
+
+export class Incidents {
+  readonly #services: ReadonlyMap<string, Service>;
+  readonly #counts: (service: string) => ClientCounts;
+
+  /** `primaries` holds the primary of each service, by the service's name. */
+  constructor(
+    primaries: Readonly<Record<string, string>>,
+    counts: (service: string) => ClientCounts,
+  ) {
+    const services = Object.entries(primaries).map(([name, primary]) =>
+      [name, { primary, active: undefined, incident: undefined }] as const
+    );
+    this.#services = new Map(services);
+    this.#counts = counts;
+  }
+
+  /** Takes one event; gives back what people should be told of it. */
+  take(stamped: Stamped): Notice | undefined {
+    const service = this.#services.get(stamped.service);
+    if (service === undefined) return undefined;
+    const { event, time } = stamped;
+    switch (event.type) {
+      case "upstream.down":
+        if (event.upstream !== service.active) return undefined;
+        this.#open(
+          service,
+          stamped,
+          time - event.failingMs,
+          `${event.upstream} is down: ${event.reason}`,
+        );
+        service.incident!.lostAt ??= time;
+        return undefined;
+      case "selection.failed":
+        return this.#takeNobody(service, stamped, event);
+      case "promotion.finished":
+        return this.#takePromotion(service, stamped, event);
+      default:
+        return undefined;
+    }
+  }
+
+  #open(service: Service, { service: name }: Stamped, startedAt: number, reason: string): Incident {
+    service.incident ??= {
+      startedAt,
+      reason,
+      counts: this.#counts(name),
+      lostAt: undefined,
+      isOutageTold: false,
+    };
+    return service.incident;
+  }
+
+  #takeNobody(
+    service: Service,
+    stamped: Stamped,
+    event: EventOf<"selection.failed">,
+  ): Notice | undefined {
+    const { time } = stamped;
+    const reason = event.reasons.map((r) => `${r.upstream}: ${r.reason}`).join("; ");
+    const incident = this.#open(service, stamped, time, "no upstream is usable");
+    incident.lostAt ??= time;
+    if (event.round < OUTAGE_ROUND || incident.isOutageTold) return undefined;
+    incident.isOutageTold = true;
+    return this.#notice(stamped, incident, {
+      kind: "outage",
+      from: service.active,
+      to: undefined,
+      reason: `no upstream is usable (${reason})`,
+      interruptedMs: time - incident.lostAt,
+      finished: false,
+    });
+  }
+
+  #takePromotion(
+    service: Service,
+    stamped: Stamped,
+    event: EventOf<"promotion.finished">,
+  ): Notice | undefined {
+    const { move, to, reason, tookMs } = event;
+    const from = service.active;
+    const finished = to === service.primary;
+    service.active = to;
+    if (service.incident === undefined && finished) return undefined;
+    const incident = this.#open(service, stamped, stamped.time - tookMs, reason);
+    incident.lostAt = undefined;
+    incident.isOutageTold = false;
+    if (finished) service.incident = undefined;
+    const isAway = !finished && (move === "failover" || move === "start") && from !== to;
+    const kind = isAway ? "failover" : "recovery";
+    return this.#notice(stamped, incident, {
+      kind,
+      from,
+      to,
+      reason,
+      interruptedMs: tookMs,
+      finished,
+    });
+  }
+
+  #notice(
+    { seq, time, service }: Stamped,
+    { startedAt, reason, counts }: Incident,
+    { finished, ...facts }:
+      & Pick<Notice, "kind" | "from" | "to" | "reason" | "interruptedMs">
+      & Pick<Notice["incident"], "finished">,
+  ): Notice {
+    return {
+      id: `${time}-${seq}`,
+      service,
+      time,
+      ...facts,
+      incident: { startedAt, reason, lastedMs: time - startedAt, finished },
+      clients: difference(this.#counts(service), counts),
+    };
+  }
+}
+
+function difference(now: ClientCounts, before: ClientCounts): ClientCounts {
+  const since = (key: keyof ClientCounts) =>
+    now[key] === undefined ? {} : { [key]: now[key] - (before[key] ?? 0) };
+  return { ...since("held"), ...since("retried"), ...since("lost") };
+}
+
+/** The notice as one sentence or two. */
+export function noticeSentence(notice: Notice): string {
+  const { service, kind, from, to, reason, interruptedMs, incident, clients } = notice;
+  const what = kind === "outage"
+    ? `no service${from === undefined ? "" : ` since ${from} failed`}`
+    : `${kind}${from === undefined || from === to ? "" : ` from ${from}`} to ${to}`;
+  const facts = [
+    `clients found no upstream for ${duration(interruptedMs)}`,
+    ...(incident.finished
+      ? [`the incident (${incident.reason}) lasted ${duration(incident.lastedMs)}`]
+      : []),
+    ...Object.entries(clients).map(([how, count]) => `${count} ${how}`),
+  ];
+  return `[${service}] ${what}: ${reason}. ${facts.join(", ")}.`;
+}
+
+function duration(ms: number): string {
+  return formatDuration(Math.max(0, Math.round(ms)));
+}

@@ -1,0 +1,164 @@
+import { assertEquals, assertObjectMatch } from "@std/assert";
+import type { Event, MoveKind } from "../events/events.ts";
+import { type ClientCounts, Incidents, type Notice, noticeSentence } from "./incident.ts";
+
+const START = 1_000_000;
+
+/** A service `shop` of a, b and c, whose events come second by second. */
+class Story {
+  counts: ClientCounts = {};
+  readonly told: Notice[] = [];
+  readonly #incidents = new Incidents({ shop: "a" }, () => this.counts);
+  #seq = 0;
+
+  event(second: number, event: Event, service = "shop"): Notice | undefined {
+    const stamped = { seq: ++this.#seq, time: START + second * 1_000, service, event };
+    const notice = this.#incidents.take(stamped);
+    if (notice !== undefined) this.told.push(notice);
+    return notice;
+  }
+
+  down(second: number, upstream: string, failingMs = 0): Notice | undefined {
+    return this.event(second, { type: "upstream.down", upstream, reason: "refused", failingMs });
+  }
+
+  nobody(second: number, round: number): Notice | undefined {
+    const reasons = [{ upstream: "a", reason: "refused" }];
+    return this.event(second, { type: "selection.failed", round, retryInMs: 1, reasons });
+  }
+
+  moved(second: number, move: MoveKind, to: string, tookMs = 0): Notice | undefined {
+    const reason = `${move} it is`;
+    return this.event(second, {
+      type: "promotion.finished",
+      move,
+      id: "x",
+      epoch: 1,
+      to,
+      reason,
+      tookMs,
+    });
+  }
+}
+
+Deno.test("a start on the primary and the fall of an idle backup are nobody's trouble", () => {
+  const story = new Story();
+  story.moved(0, "start", "a");
+  story.down(1, "b");
+  story.event(2, { type: "upstream.up", upstream: "b", reason: "connected" });
+  assertEquals(story.told, []);
+  story.down(3, "a");
+  assertEquals(story.moved(4, "failover", "b")!.incident.startedAt, START + 3_000);
+});
+
+Deno.test("a failover and its recovery are told with cause, duration and what clients met", () => {
+  const story = new Story();
+  story.moved(0, "start", "a");
+  story.counts = { held: 5, lost: 1 };
+  story.down(10, "a", 4_000);
+  story.counts = { held: 8, lost: 1 };
+  assertObjectMatch(story.moved(11, "failover", "b", 900)!, {
+    kind: "failover",
+    service: "shop",
+    from: "a",
+    to: "b",
+    reason: "failover it is",
+    interruptedMs: 900,
+    incident: {
+      startedAt: START + 6_000,
+      reason: "a is down: refused",
+      lastedMs: 5_000,
+      finished: false,
+    },
+    clients: { held: 3, lost: 0 },
+  });
+  assertObjectMatch(story.moved(60, "failback", "a")!, {
+    kind: "recovery",
+    from: "b",
+    to: "a",
+    incident: { startedAt: START + 6_000, lastedMs: 54_000, finished: true },
+  });
+  assertEquals(new Set(story.told.map(({ id }) => id)).size, 2);
+  // The next incident begins anew.
+  story.down(70, "a");
+  assertEquals(story.moved(71, "failover", "b")!.incident.startedAt, START + 70_000);
+});
+
+Deno.test("one incident lasts from backup to backup until the primary is back", () => {
+  const story = new Story();
+  story.moved(0, "start", "a");
+  story.down(10, "a");
+  story.moved(11, "failover", "b");
+  story.down(20, "b");
+  const second = story.moved(21, "failover", "c")!;
+  const better = story.moved(30, "failback", "b")!;
+  const last = story.moved(40, "switchover", "a")!;
+  assertEquals([second, better, last].map((n) => [n.kind, n.incident.finished]), [
+    ["failover", false],
+    ["recovery", false],
+    ["recovery", true],
+  ]);
+  assertEquals(last.incident.startedAt, START + 10_000);
+});
+
+Deno.test("an outage is told once, when the second round found nobody, and its end is a recovery", () => {
+  const story = new Story();
+  story.moved(0, "start", "a");
+  story.down(10, "a");
+  assertEquals(story.nobody(11, 1), undefined);
+  assertObjectMatch(story.nobody(13, 2)!, {
+    kind: "outage",
+    from: "a",
+    reason: "no upstream is usable (a: refused)",
+    interruptedMs: 3_000,
+  });
+  assertEquals(story.nobody(17, 3), undefined);
+  assertObjectMatch(story.moved(20, "failover", "a", 10_000)!, { kind: "recovery", to: "a" });
+  assertEquals(story.told.length, 2);
+});
+
+Deno.test("a second outage within an incident is told too", () => {
+  const story = new Story();
+  story.moved(0, "start", "b");
+  for (const second of [10, 20]) {
+    story.down(second, "b");
+    story.nobody(second, 1);
+    story.nobody(second + 1, 2);
+    story.moved(second + 2, "failover", "b");
+  }
+  const kinds = ["failover", "outage", "recovery", "outage", "recovery"];
+  assertEquals(story.told.map(({ kind }) => kind), kinds);
+});
+
+Deno.test("a start on a backup is an incident, a start that found nobody too", () => {
+  const backup = new Story();
+  assertObjectMatch(backup.moved(0, "start", "b")!, { kind: "failover", to: "b" });
+  const nobody = new Story();
+  nobody.nobody(0, 1);
+  nobody.nobody(1, 2);
+  nobody.moved(9, "start", "a", 9_000);
+  assertEquals(nobody.told.map(({ kind }) => kind), ["outage", "recovery"]);
+});
+
+Deno.test("events of the process and of unknown services are not about incidents", () => {
+  const story = new Story();
+  story.event(0, { type: "upstream.down", upstream: "a", reason: "x", failingMs: 0 }, "");
+  story.event(0, { type: "proxy.stopped", cutSessions: 0 });
+  assertEquals(story.told, []);
+});
+
+Deno.test("a notice reads as a sentence", () => {
+  const story = new Story();
+  story.moved(0, "start", "a");
+  story.down(10, "a", 1_000);
+  story.counts = { held: 2, retried: 1, lost: 0 };
+  assertEquals(
+    noticeSentence(story.moved(11, "failover", "b", 900)!),
+    "[shop] failover from a to b: failover it is. clients found no upstream for 900ms, 2 held, 1 retried, 0 lost.",
+  );
+  assertEquals(
+    noticeSentence(story.moved(69, "failback", "a", 0)!),
+    "[shop] recovery from b to a: failback it is. clients found no upstream for 0s, " +
+      "the incident (a is down: refused) lasted 1m, 2 held, 1 retried, 0 lost.",
+  );
+});

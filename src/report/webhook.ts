@@ -1,0 +1,147 @@
+/**
+ * Tells a web service of failovers and recoveries. Notices wait in a short queue and are sent one by one
+ * in the background; whatever the other side does (slow, broken, away) costs a notice at worst and never
+ * anything else. The URL is a secret: it, and every message that may contain it, stays in here.
+ */
+import { backoffMs } from "../base/backoff.ts";
+import { type Clock, sleep } from "../base/clock.ts";
+import type { Publish } from "../events/events.ts";
+import type { Stamped } from "../events/stream.ts";
+import type { Incidents, Notice } from "./incident.ts";
+import { formatFor, type PayloadFormat, payloadOf } from "./payload.ts";
+
+export interface WebhookSettings {
+  readonly url: URL;
+  /** `auto` goes by the host of the URL. */
+  readonly format: PayloadFormat | "auto";
+}
+
+/** Notices that may wait; beyond it the oldest go. */
+export const NOTICES_MAX = 32;
+/** How long one attempt may take. */
+export const ATTEMPT_MS = 5_000;
+export const ATTEMPTS_MAX = 5;
+/** Longest pause between two attempts. */
+const PAUSE_MAX_MS = 30_000;
+/** How long the end of the process waits for notices still to be sent. */
+export const FLUSH_MS = 2_000;
+
+/** How an attempt ended: sent, or why not and whether another may help. */
+type Outcome = "sent" | { readonly reason: string; readonly mayRetry: boolean };
+
+export class Webhook implements AsyncDisposable {
+  readonly #settings: WebhookSettings;
+  readonly #format: PayloadFormat;
+  readonly #incidents: Incidents;
+  readonly #clock: Clock;
+  readonly #publish: Publish;
+  readonly #queue: Notice[] = [];
+  readonly #stop = new AbortController();
+  #sending: Promise<void> | undefined;
+  #lost = 0;
+  #closed = false;
+
+  constructor(
+    settings: WebhookSettings,
+    ports: { readonly incidents: Incidents; readonly clock: Clock; readonly publish: Publish },
+  ) {
+    this.#settings = settings;
+    this.#format = settings.format === "auto" ? formatFor(settings.url) : settings.format;
+    this.#incidents = ports.incidents;
+    this.#clock = ports.clock;
+    this.#publish = ports.publish;
+  }
+
+  /** Notices given up since the start: the queue was full, or no attempt succeeded. */
+  get lost(): number {
+    return this.#lost;
+  }
+
+  /** Takes one event. Returns at once and never throws: made to be subscribed to the stream. */
+  readonly take = (stamped: Stamped): void => {
+    const notice = this.#incidents.take(stamped);
+    if (notice === undefined || this.#closed) return;
+    if (this.#queue.length >= NOTICES_MAX) {
+      const dropped = this.#queue.shift()!;
+      this.#giveUp(dropped, 0, "too many are waiting");
+    }
+    this.#queue.push(notice);
+    this.#sending ??= this.#sendAll();
+  };
+
+  /** Sends what waits, for 2 s at most, and takes nothing more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    const cancel = this.#clock.after(FLUSH_MS, () => this.#stop.abort());
+    await this.#sending;
+    cancel();
+  }
+
+  async #sendAll(): Promise<void> {
+    // Starts after the decision that made the notice has been carried out.
+    await Promise.resolve();
+    for (let notice = this.#queue.shift(); notice; notice = this.#queue.shift()) {
+      await this.#send(notice);
+    }
+    this.#sending = undefined;
+  }
+
+  async #send(notice: Notice): Promise<void> {
+    const { signal } = this.#stop;
+    const body = JSON.stringify(payloadOf(this.#format, notice));
+    for (let attempt = 1;; attempt++) {
+      if (signal.aborted) return this.#giveUp(notice, attempt - 1, "the proxy stops");
+      const outcome = await this.#post(body);
+      if (outcome === "sent") {
+        return this.#publish({ type: "notification.sent", kind: notice.kind, attempts: attempt });
+      }
+      if (!outcome.mayRetry || attempt === ATTEMPTS_MAX) {
+        return this.#giveUp(notice, attempt, outcome.reason);
+      }
+      // Only the stop rejects it, which the next turn sees.
+      await sleep(this.#clock, backoffMs(attempt, PAUSE_MAX_MS), signal).catch(() => {});
+    }
+  }
+
+  #giveUp({ kind }: Notice, attempts: number, reason: string): void {
+    this.#lost++;
+    this.#publish({ type: "notification.lost", kind, attempts, reason });
+  }
+
+  /** One attempt. Redirects are not followed: a notice must not end up where nobody sent it. */
+  async #post(body: string): Promise<Outcome> {
+    const { signal } = this.#stop;
+    const abort = new AbortController();
+    const giveUp = () => abort.abort();
+    let isLate = false;
+    const cancel = this.#clock.after(ATTEMPT_MS, () => {
+      isLate = true;
+      giveUp();
+    });
+    signal.addEventListener("abort", giveUp);
+    try {
+      const response = await fetch(this.#settings.url, {
+        method: "POST",
+        headers: { "content-type": "application/json", "user-agent": "failover" },
+        body,
+        redirect: "manual",
+        signal: abort.signal,
+      });
+      await response.body?.cancel();
+      return outcomeOf(response.status);
+    } catch {
+      // The error's own text names the URL.
+      return { reason: isLate ? "no answer in time" : "cannot be reached", mayRetry: true };
+    } finally {
+      cancel();
+      signal.removeEventListener("abort", giveUp);
+    }
+  }
+}
+
+/** Too early, too many, too slow or broken may pass; any other refusal will be the same again. */
+function outcomeOf(status: number): Outcome {
+  if (status >= 200 && status < 300) return "sent";
+  const mayRetry = status >= 500 || status === 408 || status === 425 || status === 429;
+  return { reason: `answered with status ${status}`, mayRetry };
+}

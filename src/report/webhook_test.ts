@@ -1,0 +1,268 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { ManualClock, realClock } from "../base/clock.ts";
+import type { Event } from "../events/events.ts";
+import { EventStream } from "../events/stream.ts";
+import { Incidents } from "./incident.ts";
+import { formatFor, payloadOf } from "./payload.ts";
+import {
+  ATTEMPT_MS,
+  ATTEMPTS_MAX,
+  FLUSH_MS,
+  NOTICES_MAX,
+  Webhook,
+  type WebhookSettings,
+} from "./webhook.ts";
+
+/** Deadlines wait for the test; pauses between attempts are over at once and written down. */
+class PauseClock extends ManualClock {
+  readonly pauses: number[] = [];
+  /** From the stop on every time waits for the test. */
+  isStopping = false;
+  override after(ms: number, callback: () => void): () => void {
+    if (ms === ATTEMPT_MS || this.isStopping) return super.after(ms, callback);
+    this.pauses.push(ms);
+    return realClock.after(0, callback);
+  }
+}
+
+/** A web service that answers as told and remembers what it got. */
+function receiver(answer: (count: number) => Response | Promise<Response>) {
+  const bodies: string[] = [];
+  let onRequest = () => {};
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
+    bodies.push(await request.text());
+    onRequest();
+    return answer(bodies.length);
+  });
+  return {
+    url: new URL(`http://127.0.0.1:${server.addr.port}/secret-path`),
+    bodies,
+    /** Resolves with the next request. */
+    request: () => new Promise<void>((resolve) => onRequest = resolve),
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+/** A webhook on a stream of events, and what it published itself. */
+function build(url: URL, format: WebhookSettings["format"] = "json") {
+  const clock = new PauseClock();
+  const events = new EventStream(clock, { keep: 500 });
+  const incidents = new Incidents({ shop: "a" }, () => ({ held: 1 }));
+  const webhook = new Webhook({ url, format }, { incidents, clock, publish: events.scope("") });
+  events.subscribe(webhook.take);
+  const ends: Event[] = [];
+  let onEnd = () => {};
+  events.subscribe(({ event }) => {
+    if (!event.type.startsWith("notification.")) return;
+    ends.push(event);
+    onEnd();
+  });
+  let epoch = 0;
+  return {
+    clock,
+    events,
+    webhook,
+    ends,
+    /** Traffic moves to an upstream; each move is a notice as long as it is not the first to `a`. */
+    move(to: string) {
+      epoch++;
+      const facts = { id: `x-${epoch}`, epoch, to, reason: "because", tookMs: 5 };
+      events.publish("shop", { type: "promotion.finished", move: "failover", ...facts });
+    },
+    /** Resolves when so many notices were sent or given up. */
+    ended: (count: number) =>
+      new Promise<void>((resolve) => {
+        onEnd = () => ends.length >= count && resolve();
+        onEnd();
+      }),
+  };
+}
+
+Deno.test("a failover reaches the receiver as documented JSON", async () => {
+  await using to = receiver(() => new Response("ok"));
+  await using hook = wrap(build(to.url));
+  hook.move("b");
+  await hook.ended(1);
+  assertEquals(hook.ends, [{ type: "notification.sent", kind: "failover", attempts: 1 }]);
+  const time = new Date(hook.clock.wall()).toISOString();
+  const began = new Date(hook.clock.wall() - 5).toISOString();
+  assertEquals(JSON.parse(to.bodies[0]!), {
+    schema: 1,
+    id: `${hook.clock.wall()}-1`,
+    kind: "failover",
+    service: "shop",
+    time,
+    message: "[shop] failover to b: because. clients found no upstream for 5ms, 0 held.",
+    from: null,
+    to: "b",
+    reason: "because",
+    interrupted_ms: 5,
+    incident: { started: began, reason: "because", lasted_ms: 5, finished: false },
+    clients: { held: 0 },
+  });
+});
+
+Deno.test("a receiver that fails is asked again, later each time, with the same id", async () => {
+  await using to = receiver((count) => new Response("", { status: count < 4 ? 500 : 200 }));
+  await using hook = wrap(build(to.url));
+  hook.move("b");
+  await hook.ended(1);
+  assertEquals(hook.ends, [{ type: "notification.sent", kind: "failover", attempts: 4 }]);
+  assertEquals(hook.clock.pauses, [1_000, 2_000, 4_000]);
+  assertEquals(new Set(to.bodies).size, 1);
+});
+
+Deno.test("a receiver that goes on failing loses the notice, and nobody learns the URL", async () => {
+  await using to = receiver(() => new Response("", { status: 503 }));
+  await using hook = wrap(build(to.url));
+  hook.move("b");
+  await hook.ended(1);
+  const reason = "answered with status 503";
+  const lost = { type: "notification.lost", kind: "failover", attempts: ATTEMPTS_MAX, reason };
+  assertEquals<unknown[]>(hook.ends, [lost]);
+  assertEquals([hook.webhook.lost, to.bodies.length], [1, ATTEMPTS_MAX]);
+});
+
+Deno.test("a refusal that would be the same again is not repeated", async () => {
+  await using to = receiver(() => new Response("", { status: 404 }));
+  await using hook = wrap(build(to.url));
+  hook.move("b");
+  await hook.ended(1);
+  assertEquals([to.bodies.length, hook.webhook.lost], [1, 1]);
+});
+
+Deno.test("a redirect is not followed", async () => {
+  await using elsewhere = receiver(() => new Response("ok"));
+  await using to = receiver(() => Response.redirect(elsewhere.url, 307));
+  await using hook = wrap(build(to.url));
+  hook.move("b");
+  await hook.ended(1);
+  assertEquals([elsewhere.bodies.length, to.bodies.length, hook.webhook.lost], [0, 1, 1]);
+});
+
+Deno.test("a receiver that is not there costs its notice and no more", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  await using hook = wrap(build(new URL(`http://127.0.0.1:${port}/secret-path`)));
+  hook.move("b");
+  await hook.ended(1);
+  assertEquals<unknown[]>(hook.ends, [
+    { type: "notification.lost", kind: "failover", attempts: 5, reason: "cannot be reached" },
+  ]);
+  assert(!JSON.stringify(hook.events.recent).includes("secret-path"));
+});
+
+Deno.test("a receiver that says nothing is given up on after its time", async () => {
+  const gate = Promise.withResolvers<Response>();
+  await using to = receiver((count) => count === 1 ? gate.promise : new Response("ok"));
+  await using hook = wrap(build(to.url));
+  const asked = to.request();
+  hook.move("b");
+  await asked;
+  await hook.clock.advance(ATTEMPT_MS);
+  await hook.ended(1);
+  gate.resolve(new Response("too late"));
+  assertEquals(hook.ends, [{ type: "notification.sent", kind: "failover", attempts: 2 }]);
+});
+
+Deno.test("while a receiver hangs the oldest notices go, and publishing never waits", async () => {
+  const gate = Promise.withResolvers<Response>();
+  await using to = receiver((count) => count === 1 ? gate.promise : new Response("ok"));
+  await using hook = wrap(build(to.url));
+  const asked = to.request();
+  hook.move("b");
+  await asked;
+  for (let i = 0; i < NOTICES_MAX + 3; i++) hook.move(i % 2 === 0 ? "c" : "b");
+  assertEquals(hook.webhook.lost, 3);
+  await hook.clock.advance(ATTEMPT_MS);
+  await hook.ended(NOTICES_MAX + 4);
+  gate.resolve(new Response("too late"));
+  // The hanging one twice, then those that were still waiting.
+  assertEquals(to.bodies.length, 2 + NOTICES_MAX);
+  assertEquals(JSON.parse(to.bodies[2]!).to, "b");
+});
+
+Deno.test("a stop sends what waits", async () => {
+  await using to = receiver(() => new Response("ok"));
+  const hook = build(to.url);
+  hook.move("b");
+  hook.move("c");
+  hook.clock.isStopping = true;
+  await hook.webhook[Symbol.asyncDispose]();
+  assertEquals([to.bodies.length, hook.clock.pending], [2, 0]);
+  hook.move("b");
+  assertEquals(to.bodies.length, 2);
+});
+
+Deno.test("a stop waits for a hanging receiver no longer than it may", async () => {
+  const gate = Promise.withResolvers<Response>();
+  await using to = receiver(() => gate.promise);
+  const hook = build(to.url);
+  const asked = to.request();
+  hook.move("b");
+  hook.move("c");
+  await asked;
+  hook.clock.isStopping = true;
+  const stopped = hook.webhook[Symbol.asyncDispose]();
+  await hook.clock.advance(FLUSH_MS);
+  await stopped;
+  gate.resolve(new Response("too late"));
+  assertEquals([hook.webhook.lost, hook.clock.pending], [2, 0]);
+});
+
+Deno.test("the format goes by the receiver unless it is said", async () => {
+  await using to = receiver(() => new Response("ok"));
+  const keys = async (format: WebhookSettings["format"]) => {
+    await using hook = wrap(build(to.url, format));
+    hook.move("b");
+    await hook.ended(1);
+    return Object.keys(JSON.parse(to.bodies.at(-1)!))[0];
+  };
+  assertEquals(await keys("slack"), "text");
+  assertEquals(await keys("discord"), "content");
+  assertEquals(await keys("auto"), "schema");
+  const hosts = [
+    "hooks.slack.com",
+    "discord.com",
+    "ptb.discord.com",
+    "notdiscord.com",
+    "slack.com",
+  ];
+  assertEquals(hosts.map((host) => formatFor(new URL(`https://${host}/x`))), [
+    "slack",
+    "discord",
+    "discord",
+    "json",
+    "json",
+  ]);
+});
+
+Deno.test("what a check program says can neither ring everybody nor be too long", () => {
+  const notice = {
+    id: "1",
+    kind: "failover",
+    service: "shop",
+    time: 0,
+    from: "a",
+    to: "b",
+    reason: `<!channel> @everyone & ${"x".repeat(9_000)}`,
+    interruptedMs: 0,
+    incident: { startedAt: 0, reason: "", lastedMs: 0, finished: false },
+    clients: {},
+  } as const;
+  const slack = payloadOf("slack", notice) as { text: string };
+  assertStringIncludes(slack.text, "&lt;!channel&gt; @everyone &amp; x");
+  const discord = payloadOf("discord", notice) as { content: string; allowed_mentions: unknown };
+  assertEquals(discord.content.length, 2_000);
+  assertEquals(discord.allowed_mentions, { parse: [] });
+});
+
+type Built = ReturnType<typeof build>;
+
+/** Ends the webhook with the test. */
+function wrap(built: Built): Built & AsyncDisposable {
+  return Object.assign(built, {
+    [Symbol.asyncDispose]: () => built.webhook[Symbol.asyncDispose](),
+  });
+}

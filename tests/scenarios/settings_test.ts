@@ -1,0 +1,124 @@
+/** Settings that no other story is about: that they reach the part of the program that they are for. */
+import { assert, assertEquals } from "@std/assert";
+import { Folder, waitForFile } from "../harness/folder.ts";
+import { patiently } from "../harness/patience.ts";
+import { spawnProxy, startProxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
+import { refusingUpstream, startUpstream } from "../harness/upstream.ts";
+import { Wire } from "../harness/wire.ts";
+
+scenario(
+  "--fail-threshold says how many failures in a row make an upstream down",
+  async (relay) => {
+    await using upstream = await startUpstream({ says: "primary" });
+    await using proxy = await startProxy({
+      upstreams: [upstream],
+      flags: { ...relay, "fail-threshold": "5" },
+    });
+
+    await upstream.kill();
+
+    await proxy.event("upstream.down", { upstream: upstream.name });
+    assertEquals(proxy.events("probe.failed").map((failed) => failed.failures), [1, 2, 3, 4]);
+  },
+);
+
+scenario(
+  "--recover-threshold says how often an upstream must pass to be up again",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    const check = await folder.script(
+      "check.sh",
+      `[ "$1" = '${backup.name}' ] && exit 0\n[ -e ok ] && echo >> passed`,
+    );
+    await using proxy = await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...relay, "check-host": check, "recover-threshold": "5" },
+    });
+
+    await folder.write("ok", "");
+
+    await proxy.event("upstream.up", { upstream: primary.name });
+    assert((await folder.read("passed")).length >= 5);
+  },
+);
+
+scenario(
+  "beyond --hold-clients a client waits outside, and is served like the others",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    const trigger = await folder.script(
+      "trigger.sh",
+      `[ "$1" = '${primary.name}' ] && exit 0\n${waitForFile("go")}`,
+    );
+    await using proxy = await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...relay, "on-failover": trigger, "hold": "1m", "hold-clients": "4" },
+    });
+
+    await primary.kill();
+    await proxy.event("trigger.started", { epoch: 2 });
+    const answers = Array.from({ length: 20 }, () => proxy.ask());
+    await proxy.event("limit.reached", { limit: "held" });
+    await folder.write("go", "");
+
+    assertEquals(await Promise.all(answers), Array(20).fill("backup"));
+  },
+);
+
+scenario(
+  "with --send-proxy v2 a connection begins with the signature of version 2",
+  async (relay) => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const heard = Promise.withResolvers<Uint8Array>();
+    const serving = (async () => {
+      for await (const conn of listener) {
+        const wire = new Wire(conn);
+        // Probes say nothing; the first who speaks is our client.
+        const first = await wire.chunk().catch(() => undefined);
+        wire.close();
+        if (first !== undefined) return heard.resolve(first);
+      }
+    })();
+    const name = `127.0.0.1:${(listener.addr as Deno.NetAddr).port}`;
+    await using proxy = await startProxy({
+      upstreams: [{ name }],
+      flags: { ...relay, "send-proxy": "v2" },
+    });
+
+    const wire = await proxy.connect();
+    const first = await patiently("the first bytes", heard.promise);
+    await serving;
+
+    const signature = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
+    assertEquals([...first.subarray(0, signature.length)], signature);
+    wire.close();
+  },
+);
+
+scenario("--log-level warn leaves out what is merely news", async (relay) => {
+  await using primary = await startUpstream({ says: "primary" });
+  await using proxy = spawnProxy({
+    upstreams: [refusingUpstream(), primary],
+    flags: { ...relay, "log-level": "warn" },
+  });
+
+  await proxy.event("upstream.down");
+  assertEquals(await proxy.stop(), 0);
+
+  assertEquals(proxy.log.filter((line) => /"level":"(debug|info)"/.test(line)), []);
+});
+
+scenario("--name is the service's name in the log", async (relay) => {
+  await using primary = await startUpstream({ says: "primary" });
+  await using proxy = await startProxy({
+    upstreams: [primary],
+    flags: { ...relay, name: "orders" },
+  });
+
+  assertEquals((await proxy.event("promotion.finished")).service, "orders");
+});
