@@ -1,10 +1,9 @@
 /** The smoke test of a release, with the program from source in place of an executable. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { permissionsFor } from "./permissions.ts";
+import { EXECUTABLE } from "../tests/harness/proxy.ts";
 import { failover, MODES, versionOf } from "./smoke.ts";
 
-const MAIN = new URL("../src/main.ts", import.meta.url).pathname;
-const FROM_SOURCE = [Deno.execPath(), "run", "-q", ...permissionsFor(Deno.build.os), MAIN];
+const FROM_SOURCE = [Deno.execPath(), ...EXECUTABLE];
 
 Deno.test("a program that works passes the smoke test in TCP mode", async () => {
   const engine = Deno.build.os === "linux" ? "splice" : "stream";
