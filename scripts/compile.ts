@@ -6,6 +6,7 @@
  * write that, `new URL("./name", import.meta.url)`, and embedded; nobody has to remember a list.
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { fileURLToPath } from "node:url";
 import { permissionsFor } from "./permissions.ts";
 
 /** The runtime base (Deno's triple) of each executable. */
@@ -130,7 +131,7 @@ async function main(): Promise<number> {
     return 2;
   }
   const out = await Deno.realPath(
-    await folderAt(String(args.out ?? new URL("dist", ROOT).pathname)),
+    await folderAt(String(args.out ?? fileURLToPath(new URL("dist", ROOT)))),
   );
   const folder = await Deno.makeTempDir({ prefix: "failover-compile-" });
   try {

@@ -1,16 +1,19 @@
 /**
- * `scripts/smoke.ts COMMAND [ARGUMENT…]`: does this executable work on this machine? It must tell its
- * version, then live through a real failover in TCP mode and one in HTTP mode, without failing a single
+ * `deno task smoke [COMMAND [ARGUMENT…]]`: does this executable, or else the program from source, work
+ * on this machine? It must tell its version, then live through a real failover in TCP mode and one in HTTP mode, without failing a single
  * client, and end when told to. A line for each thing that was seen; exit code 0 only if all was.
  *
  * The upstreams live in this process, so nothing is needed beside the executable.
  */
 import { deadline } from "@std/async/deadline";
+import { EXECUTABLE } from "../tests/harness/proxy.ts";
 import { Child } from "../tests/harness/child.ts";
 
 const STEP_MAX_MS = 20_000;
 const PAUSE_MS = 20;
 const QUICK = ["--json-logs", "--check-interval", "200ms"];
+
+const EXPECTED_ENGINE = Deno.build.os === "linux" ? "splice" : "stream";
 
 interface Upstream {
   readonly port: number;
@@ -104,6 +107,10 @@ export async function failover(command: readonly string[], mode: Mode): Promise<
     await within("the backup to answer", answers());
     const tookMs = Math.round(performance.now() - start);
     const engine = /"event":"relay.chosen".*?"engine":"(\w+)"/.exec(log.join("\n"))?.[1];
+    // An executable that may not call the C library would go on with the other one, and nobody notice.
+    if (mode === TCP && engine !== EXPECTED_ENGINE) {
+      throw new Error(`the relay engine is ${engine}, not ${EXPECTED_ENGINE}`);
+    }
     await end(child);
     const how = engine === undefined ? "" : `, relay engine ${engine}`;
     return `${mode.name}: failed over in ${tookMs} ms, 0 of ${asked} clients failed${how}`;
@@ -165,11 +172,11 @@ export async function versionOf(command: readonly string[]): Promise<string> {
   return text;
 }
 
-async function main(command: readonly string[]): Promise<number> {
-  if (command.length === 0) {
-    console.error("usage: scripts/smoke.ts COMMAND [ARGUMENT…]");
-    return 2;
-  }
+/** The program from source, as it is run in tests. */
+export const FROM_SOURCE: readonly string[] = [Deno.execPath(), ...EXECUTABLE];
+
+async function main(args: readonly string[]): Promise<number> {
+  const command = args.length === 0 ? FROM_SOURCE : args;
   try {
     console.log(await versionOf(command));
     for (const mode of Object.values(MODES)) console.log(await failover(command, mode));

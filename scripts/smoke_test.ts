@@ -1,9 +1,6 @@
 /** The smoke test of a release, with the program from source in place of an executable. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { EXECUTABLE } from "../tests/harness/proxy.ts";
-import { failover, MODES, versionOf } from "./smoke.ts";
-
-const FROM_SOURCE = [Deno.execPath(), ...EXECUTABLE];
+import { failover, FROM_SOURCE, MODES, versionOf } from "./smoke.ts";
 
 Deno.test("a program that works passes the smoke test in TCP mode", async () => {
   const engine = Deno.build.os === "linux" ? "splice" : "stream";

@@ -10,7 +10,7 @@ import type { Wire } from "./wire.ts";
 import { permissionsFor } from "../../scripts/permissions.ts";
 import type { Event, EventOf } from "../../src/events/events.ts";
 
-const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
+const MAIN = new URL("../../src/main.ts", import.meta.url).href;
 
 /** Arguments with which `deno` runs the proxy; its own follow. */
 export const EXECUTABLE: readonly string[] = [

@@ -1,4 +1,4 @@
-/** The examples and the Dockerfile, as far as they can be judged without systemd, Docker and a cluster. */
+/** The examples, the Dockerfile and the workflows, as far as they can be judged without running them. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { parse } from "@std/yaml";
 import { loadWith } from "../src/config/testing.ts";
@@ -84,4 +84,28 @@ Deno.test("the image is what it promises: fixed versions, no root, no shell befo
   for (const name of copied.flatMap((line) => line.split(" ").slice(1, -1))) {
     assert(ignored.includes(`!${name}\n`), `${name} is not sent to the builder`);
   }
+});
+
+Deno.test("actions of others are pinned by commit, and no workflow may do more than it says", async () => {
+  const folder = new URL("../.github/workflows/", import.meta.url);
+  const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
+  assertEquals(names.toSorted(), ["ci.yml", "release.yml"]);
+  for (const name of names) {
+    const text = await Deno.readTextFile(new URL(name, folder));
+    const uses = [...text.matchAll(/^\s*(?:- )?uses: (.*)$/gm)].map(([, what]) => what!);
+    assert(uses.length > 0, name);
+    for (const what of uses.filter((each) => !each.startsWith("./"))) {
+      assertMatch(what, /^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
+    }
+    assertMatch(text, /^permissions:( \{\}|\n {2}contents: read)$/m);
+    for (const [, version] of text.matchAll(/\bdeno@([\d.]+)/g)) {
+      assertEquals(version, Deno.version.deno, name);
+    }
+  }
+});
+
+Deno.test("a release says what the changelog says of the version", async () => {
+  const { version } = JSON.parse(await Deno.readTextFile(new URL("../deno.json", import.meta.url)));
+  const log = await Deno.readTextFile(new URL("../.github/CHANGELOG.md", import.meta.url));
+  assert(log.includes(`\n## ${version}\n`), `the changelog has nothing of ${version}`);
 });
