@@ -2,13 +2,15 @@
  * The composition root: from a config to running services and back down again. Everything is built here,
  * and nothing here decides anything.
  */
-import { realClock, sleep } from "./base/clock.ts";
+import type { ServiceView } from "./admin/view.ts";
+import { formatAddress } from "./base/address.ts";
+import { realClock } from "./base/clock.ts";
 import type { Config, ServiceConfig } from "./config/options.ts";
-import { EventStream } from "./events/stream.ts";
 import { findCheck, findTriggers } from "./hooks/find.ts";
 import { Programs } from "./hooks/program.ts";
-import { Log, type Sink } from "./report/log.ts";
-import type { Service, ServiceContext, Starter } from "./service.ts";
+import type { Sink } from "./report/log.ts";
+import { Reports } from "./reports.ts";
+import type { Service, Starter } from "./service.ts";
 
 /** What the outside may ask of a running program. */
 export interface Orders {
@@ -26,11 +28,6 @@ export interface Outcome {
   readonly lines: readonly string[];
 }
 
-/** Events that are remembered for whoever asks later. */
-const EVENTS_KEPT = 256;
-/** How long the last log lines may take to be written when the program ends. */
-const LAST_LINES_MS = 1_000;
-
 /** Runs all services until told to stop. Resolves when everything has ended. */
 export async function run(
   config: Config,
@@ -39,27 +36,22 @@ export async function run(
   orders: Orders,
   stderr: Sink,
 ): Promise<Outcome> {
-  const { process } = config;
-  const events = new EventStream(realClock, { keep: EVENTS_KEPT });
-  const log = new Log({ level: process.logLevel, json: process.jsonLogs }, stderr);
-  events.subscribe(log.take);
-
   const plans = await Promise.all(config.services.map(planFor));
   const mistakes = plans.flatMap((plan) => plan.mistakes);
   if (mistakes.length > 0) return { exitCode: 2, lines: mistakes };
   for (const { config: { name, origins }, starter } of plans) {
+    const { listenOption, listensOn } = starter;
     const taken = await starter.tryListen();
     if (taken === undefined) continue;
-    const { listenOption, listensOn } = starter;
     const origin = `option ${listenOption} of service ${name}, from ${origins[listenOption]}`;
     return { exitCode: 1, lines: [`Cannot listen on ${listensOn}: ${taken} (${origin})`] };
   }
 
+  await using reports = new Reports(config, version, stderr, realClock);
+  const { events } = reports;
   for (const warning of warnings) events.publish("", { type: "config.warned", warning });
   events.publish("", { type: "proxy.started", version, services: plans.length });
-  const outcome = await serve(plans, config, events, orders);
-  await Promise.race([log.flushed(), sleep(realClock, LAST_LINES_MS)]);
-  return outcome;
+  return await serve(plans, config, reports, orders);
 }
 
 interface Plan {
@@ -98,34 +90,65 @@ async function starterFor(config: ServiceConfig): Promise<Starter> {
 async function serve(
   plans: readonly Plan[],
   config: Config,
-  events: EventStream,
+  reports: Reports,
   orders: Orders,
 ): Promise<Outcome> {
-  const clock = realClock;
-  await using programs = new Programs(clock);
-  const instance = crypto.randomUUID().slice(0, 8);
+  const { process: { admin, drainTimeout, origins } } = config;
+  const { events } = reports;
+  await using programs = new Programs(realClock);
   const services: Service[] = [];
-  for (const { config, starter, warnings, triggerWarnings } of plans) {
-    const publish = events.scope(config.name);
-    for (const warning of warnings) publish({ type: "config.warned", warning });
-    const context: ServiceContext = { clock, publish, programs, triggerWarnings, instance };
-    const service = await starter.start(context);
+  const stopAll = async (drainMs: number, now: AbortSignal) => {
+    const cuts = await Promise.all(services.map((service) => service.stop(drainMs, now)));
+    return cuts.reduce((sum, cut) => sum + cut, 0);
+  };
+  const instance = crypto.randomUUID().slice(0, 8);
+  for (const plan of plans) {
+    const service = await startPlan(plan, { programs, instance, reports });
     if (typeof service === "string") {
-      await Promise.all(services.map((s) => s.stop(0, AbortSignal.abort())));
+      await stopAll(0, AbortSignal.abort());
       return { exitCode: 2, lines: [service] };
     }
     services.push(service);
+    reports.views.push(service.view);
   }
-  orders.onFailbackOrder(() => services.forEach((service) => service.orderFailback()));
+  const window = admin === undefined ? undefined : await reports.openWindow(admin);
+  if (typeof window === "string") {
+    await stopAll(0, AbortSignal.abort());
+    const where = `${formatAddress(admin!)}: ${window} (option admin, from ${origins.admin})`;
+    return { exitCode: 1, lines: [`Cannot listen on ${where}`] };
+  }
+  orders.onFailbackOrder(() => services.forEach((service) => service.view.failback()));
 
-  await Promise.race([aborted(orders.stop), ...services.map((service) => service.finished)]);
-  const { drainTimeout } = config.process;
+  const broken = [...services, ...window === undefined ? [] : [window]].map((part) =>
+    part.finished
+  );
+  await Promise.race([aborted(orders.stop), ...broken]);
   const reason = String(orders.stop.reason);
   events.publish("", { type: "proxy.stopping", reason, drainMs: drainTimeout });
-  const cuts = await Promise.all(services.map((s) => s.stop(drainTimeout, orders.stopNow)));
-  const cutSessions = cuts.reduce((sum, cut) => sum + cut, 0);
+  const cutSessions = await stopAll(drainTimeout, orders.stopNow);
   events.publish("", { type: "proxy.stopped", cutSessions });
   return { exitCode: 0, lines: [] };
+}
+
+function startPlan(
+  { config: { name }, starter, warnings, triggerWarnings }: Plan,
+  { programs, instance, reports }: {
+    readonly programs: Programs;
+    readonly instance: string;
+    readonly reports: Reports;
+  },
+): Promise<Service | string> {
+  const publish = reports.events.scope(name);
+  for (const warning of warnings) publish({ type: "config.warned", warning });
+  const publicWindow = (view: ServiceView) => reports.publicWindow(view);
+  return starter.start({
+    clock: realClock,
+    publish,
+    programs,
+    triggerWarnings,
+    instance,
+    publicWindow,
+  });
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

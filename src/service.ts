@@ -1,4 +1,6 @@
 /** What `app.ts` asks of a service of either mode, and what it hands to one. */
+import type { FetchApp } from "./admin/listen.ts";
+import type { ServiceView } from "./admin/view.ts";
 import type { Clock } from "./base/clock.ts";
 import type { Publish } from "./events/events.ts";
 import type { Programs } from "./hooks/program.ts";
@@ -13,14 +15,15 @@ export interface ServiceContext {
   readonly triggerWarnings: readonly string[];
   /** Differs from run to run; begins every promotion id. */
   readonly instance: string;
+  /** What the service's main port shows below `/__failover/`, where it speaks HTTP. */
+  publicWindow(view: ServiceView): Promise<FetchApp>;
 }
 
 export interface Service {
-  readonly name: string;
+  /** How the service looks to the operator. */
+  readonly view: ServiceView;
   /** Settles only if a part ends by itself, which is a bug; rejects with its reason. */
   readonly finished: Promise<unknown>;
-  /** The operator wants the best rank back now. */
-  orderFailback(): void;
   /**
    * Stops checking and accepting, lets sessions end for at most `drainMs`, or until `now` is aborted.
    * Resolves with the number of sessions that had to be cut.

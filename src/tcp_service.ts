@@ -39,6 +39,7 @@ export function tcpStarter(config: TcpConfig): Starter {
 async function start(config: TcpConfig, context: ServiceContext): Promise<Service | string> {
   const { clock, publish } = context;
   const upstreams = upstreamsOf(config);
+  const policy = policyOf(config, context.instance);
   const relay = await relayOf(config, {
     clock,
     publish,
@@ -62,7 +63,7 @@ async function start(config: TcpConfig, context: ServiceContext): Promise<Servic
     },
     post: (upstream, result) => controller.post({ type: "probed", upstream, result }),
   });
-  const controller: Controller = new Controller(upstreams, policyOf(config, context.instance), {
+  const controller: Controller = new Controller(upstreams, policy, {
     clock,
     publish,
     plane: relay,
@@ -71,13 +72,23 @@ async function start(config: TcpConfig, context: ServiceContext): Promise<Servic
   });
   controller.post({ type: "begun" });
   return {
-    name: config.name,
+    view: {
+      name: config.name,
+      mode: "tcp",
+      policy,
+      state: () => controller.state,
+      history: (upstream) => controller.history.of(upstream),
+      counters: () => relay.counters(),
+      nextCheckAt: (upstream) => checker.nextAt(upstream),
+      failback: () => controller.post({ type: "failbackOrdered" }),
+    },
     finished: Promise.race([relay.finished, controller.finished, checker.finished]),
-    orderFailback: () => controller.post({ type: "failbackOrdered" }),
     async stop(drainMs, now) {
+      // First of all the port: running triggers may take their time to end.
+      const cut = relay.stop(drainMs, now);
       await checker[Symbol.asyncDispose]();
       await controller[Symbol.asyncDispose]();
-      const cut = await relay.stop(drainMs, now);
+      await cut;
       await relay[Symbol.asyncDispose]();
       return cut;
     },
@@ -123,6 +134,7 @@ function relayOf(config: TcpConfig, context: RelayContext) {
     holdMs: config.hold,
     heldMax: config.holdClients,
     connectionsMax: config.maxConnections,
+    workers: config.workers === "auto" ? navigator.hardwareConcurrency : config.workers,
     sendProxy: config.sendProxy,
   };
   return startRelay(config.relay, settings, context);

@@ -71,6 +71,19 @@ export function count(least: number, most = 1_000_000): Kind<number> {
   });
 }
 
+/** A whole number within bounds, or `auto`. */
+export function countOrAuto(least: number, most: number): Kind<number | "auto"> {
+  const number = count(least, most);
+  return textKind<number | "auto">({
+    metavar: "N|auto",
+    parse(text) {
+      const value = text === "auto" ? text : number.read(text);
+      return value instanceof Mistake ? new Mistake(`auto or ${value.expected}`) : value;
+    },
+    schema: { type: ["integer", "string"], minimum: least, maximum: most },
+  });
+}
+
 /** A size in bytes. */
 export const size: Kind<number> = textKind({
   metavar: "SIZE",

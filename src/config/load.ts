@@ -26,6 +26,7 @@ import {
 import { configText, summary } from "./print.ts";
 import {
   badValue,
+  badValues,
   MODE_NAMES,
   modeOf,
   resolveProcess,
@@ -162,10 +163,11 @@ function oneService(sources: Sources, scripts: Layer, lenient: boolean): Service
   const layers = [flags, own, general, file.top, scripts];
   const mode = modeOf(layers);
   if (typeof mode === "object") {
-    mistakes.push(mode.mistake);
+    mistakes.push(mode.mistake, ...badValues(layers));
     return [];
   }
   if (mode === undefined) {
+    mistakes.push(...badValues(layers));
     if (!lenient) mistakes.push(NO_MODE, ...USAGE);
     return [];
   }
@@ -196,8 +198,9 @@ function manyServices(
     const prefix = (line: string) => `Service "${name}": ${line}`;
     const mode = modeOf([section]);
     if (typeof mode === "object") {
-      mistakes.push(prefix(mode.mistake));
+      mistakes.push(...[mode.mistake, ...badValues([section])].map(prefix));
     } else if (mode === undefined) {
+      mistakes.push(...badValues([section]).map(prefix));
       if (!lenient) mistakes.push(prefix(NO_MODE));
     } else {
       modes.add(mode);

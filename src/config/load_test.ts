@@ -211,6 +211,13 @@ Deno.test("--help and --version print, whatever else is wrong", () => {
   assertEquals(loadWith(["-V"]), { kind: "print", text: "failover 0.0.0", exitCode: 0 });
 });
 
+Deno.test("bad values are told although the mode is not clear", () => {
+  const lines = mistakesOf(["--hots", "a:1", "-p", "99999", "--check-interval", "2x"]);
+  assertEquals(lines.length, 3, lines.join("\n"));
+  assertStringIncludes(lines.join("\n"), '"99999"');
+  assertStringIncludes(lines.join("\n"), '"2x"');
+});
+
 Deno.test("--check-config says that the options are good, or the mistakes", () => {
   const good = loadWith([...TCP, "--check-config"]);
   assertEquals(good, {

@@ -10,6 +10,7 @@ import {
   anyInterfacePort,
   choice,
   count,
+  countOrAuto,
   duration,
   failback,
   flag,
@@ -103,6 +104,9 @@ export const OPTIONS = {
   ),
   relay: tcp(choice("auto", "stream", "splice"), "Engine that moves the bytes", {
     default: "auto",
+  }),
+  workers: tcp(countOrAuto(1, 64), "Threads that move bytes (splice); auto is one for each core", {
+    default: "1",
   }),
 
   primary: http(serverTarget, "The upstream to use while it is up", { required: true, own: true }),

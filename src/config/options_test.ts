@@ -23,6 +23,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   "CODES": "200-299,404",
   "HOST:PORT,…": "one.example:1111,[::1]:2222,unix:/run/three",
   "N": "77",
+  "N|auto": "3",
   "NAME": "orders",
   "PATH": "/some/where",
   "SIZE": "3MB",

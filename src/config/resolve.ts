@@ -84,6 +84,15 @@ export function resolveService(
   return { mode, ...values } as unknown as ServiceConfig;
 }
 
+/** What is wrong with the given values of a service whose mode nobody can tell. */
+export function badValues(layers: readonly Layer[]): string[] {
+  return KEYS.filter((key) => optionOf(key).scope === "service").flatMap((key) => {
+    const given = layers.map(({ entries }) => entries.get(key)).find((each) => each !== undefined);
+    const value = given === undefined ? undefined : optionOf(key).kind.read(given.written);
+    return value instanceof Mistake ? [badValue(key, given!, value.expected)] : [];
+  });
+}
+
 /** Reads the options that all services share. */
 export function resolveProcess(layers: readonly Layer[], mistakes: string[]): ProcessConfig {
   const keys = KEYS.filter((key) => optionOf(key).scope === "process");

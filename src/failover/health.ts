@@ -63,9 +63,14 @@ export function observe(health: Health, result: ProbeResult, t: Thresholds, now:
     level,
     since: flipped ? now : health.since,
     failingSince: result.passed ? undefined : health.failingSince ?? now - result.tookMs,
-    doubt: result.passed || level < t.rise ? "none" : health.doubt,
+    doubt: settlesDoubt(result) || level < t.rise ? "none" : health.doubt,
     last: result,
   };
+}
+
+/** A pass that began before the doubt says nothing of what has happened since. */
+function settlesDoubt(result: ProbeResult): boolean {
+  return result.passed && result.overtaken !== true;
 }
 
 function nextLevel(health: Health, result: ProbeResult, t: Thresholds): number {

@@ -68,7 +68,9 @@ function judge(turn: Turn, name: string, result: ProbeResult, before: Health): v
     case "serving":
       if (phase.active.name !== name) return;
       if (!turn.isUp(phase.active)) return lose(turn, `${name} is down: ${result.reason}`);
-      if (before.doubt !== "none" && result.passed) turn.ask({ do: "confirm", upstream: name });
+      if (before.doubt !== "none" && turn.health(name).doubt === "none") {
+        turn.ask({ do: "confirm", upstream: name });
+      }
   }
 }
 

@@ -16,6 +16,8 @@ export interface ProbeResult {
    * accepts connections, but the check program said no. `silent`: nobody said anything in time.
    */
   readonly evidence: "passed" | "refused" | "denied" | "silent";
+  /** Set when `Checks.now` asked anew while this question was under way already. */
+  readonly overtaken?: true;
 }
 
 /** What a probe may tell the operator's check program about the present state. */

@@ -129,7 +129,10 @@ class Schedule {
       this.#startedAt = this.#context.clock.now();
       const result = await this.#ask();
       if (this.#stopped) return;
-      this.#context.post(this.#upstream.name, result);
+      this.#context.post(
+        this.#upstream.name,
+        this.#wanted ? { ...result, overtaken: true } : result,
+      );
       if (!this.#wanted) await this.#restUntilDue();
     }
   }

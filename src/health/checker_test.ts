@@ -38,7 +38,9 @@ class Scene implements AsyncDisposable {
       clock: this.clock,
       random,
       context: () => ({ lastChosen: "b", phase: "serving", epoch: 7 }),
-      post: (upstream, { reason }) => this.posted.push(`${upstream} ${reason}`),
+      post: (upstream, { reason, overtaken }) => {
+        this.posted.push(`${upstream} ${reason}${overtaken ? ", overtaken" : ""}`);
+      },
     });
   }
 
@@ -159,7 +161,7 @@ Deno.test("a checker told `now` in the midst of a question asks exactly once mor
   await scene.clock.advance(0);
   assertEquals(scene.asked, ["a@0"]);
   await scene.answer("first");
-  assertEquals([scene.asked, scene.posted], [["a@0", "a@400"], ["a first"]]);
+  assertEquals([scene.asked, scene.posted], [["a@0", "a@400"], ["a first, overtaken"]]);
   await scene.answer("second");
   assertEquals([scene.open, scene.clock.nextAt], [0, 2_400]);
 });

@@ -20,6 +20,8 @@ export interface RelaySettings {
   readonly heldMax: number;
   /** Clients at one time, waiting ones included; further ones stay in the kernel's accept queue. */
   readonly connectionsMax: number;
+  /** Threads that share the work, in an engine that has threads. */
+  readonly workers: number;
   /** PROXY protocol header to begin each upstream connection with. */
   readonly sendProxy: "none" | "v1" | "v2";
 }

@@ -23,10 +23,15 @@ export function startRelay(
   splice: StartEngine = startSplice,
 ): Relay | EngineUnavailable {
   const { publish } = context;
-  if (choice === "stream") {
-    publish({ type: "relay.chosen", engine: "stream", reason: "it was asked for" });
+  const portable = (reason: string) => {
+    publish({ type: "relay.chosen", engine: "stream", reason });
+    if (settings.workers > 1) {
+      const warning = `the stream engine has one thread: workers ${settings.workers} has no effect`;
+      publish({ type: "config.warned", warning });
+    }
     return makePortableRelay(settings, context);
-  }
+  };
+  if (choice === "stream") return portable("it was asked for");
   const relay = splice(settings, context);
   if (!(relay instanceof EngineUnavailable)) {
     const reason = choice === "splice" ? "it was asked for" : "it is the fastest on this system";
@@ -34,7 +39,5 @@ export function startRelay(
     return relay;
   }
   if (choice === "splice") return relay;
-  const reason = `splice cannot run: ${relay.reason}`;
-  publish({ type: "relay.chosen", engine: "stream", reason });
-  return makePortableRelay(settings, context);
+  return portable(`splice cannot run: ${relay.reason}`);
 }

@@ -6,14 +6,14 @@ import { makePortableRelay } from "./portable.ts";
 import { type EngineChoice, startRelay } from "./relay.ts";
 import { SETTINGS } from "./testing/world.ts";
 
-function start(choice: EngineChoice, splice?: StartEngine) {
+function start(choice: EngineChoice, splice?: StartEngine, workers = 1) {
   const events: Event[] = [];
   const context = {
     clock: new ManualClock(),
     publish: (event: Event) => events.push(event),
     doubt: () => {},
   };
-  return { relay: startRelay(choice, SETTINGS, context, splice), events };
+  return { relay: startRelay(choice, { ...SETTINGS, workers }, context, splice), events };
 }
 
 /** Stands in for the Linux engine. */
@@ -45,6 +45,16 @@ Deno.test("stream takes streams although splice would run", async () => {
   const { relay } = start("stream", runs);
   assert(!(relay instanceof EngineUnavailable));
   assertEquals(relay.engine, "stream");
+  await relay[Symbol.asyncDispose]();
+});
+
+Deno.test("streams warn that several workers have no effect on them", async () => {
+  const { relay, events } = start("stream", runs, 3);
+  assert(!(relay instanceof EngineUnavailable));
+  assertEquals(events[1], {
+    type: "config.warned",
+    warning: "the stream engine has one thread: workers 3 has no effect",
+  });
   await relay[Symbol.asyncDispose]();
 });
 

@@ -14,6 +14,7 @@ const relay = startRelay(engine as EngineChoice, {
   holdMs: 10_000,
   heldMax: 1_000,
   connectionsMax: 8_192,
+  workers: 1,
   sendProxy: "none",
 }, { clock: realClock, publish: () => {}, doubt: () => {} });
 if (relay instanceof EngineUnavailable) {

@@ -3,7 +3,7 @@
  * `----`, and what the machine asked for and told. After a wanted change, run this file with `--rewrite`
  * (`deno test -A tests/transcripts -- --rewrite`) and read the diff as you would read a story.
  *
- * Commands: `upstreams a b key=value …` · `begin` · `pass|refuse|deny|silence UPSTREAM [×N]` ·
+ * Commands: `upstreams a b key=value …` · `begin` · `pass|overtaken|refuse|deny|silence UPSTREAM [×N]` ·
  * `doubt UPSTREAM hard|soft` · `triggers end` · `wait DURATION` · `failback`.
  */
 import { assert, assertEquals } from "@std/assert";
@@ -36,6 +36,7 @@ const DEFAULTS: Policy = {
 
 const ANSWERS: Readonly<Record<string, ProbeResult>> = {
   pass: { passed: true, tookMs: 1, reason: "connected", evidence: "passed" },
+  overtaken: { passed: true, tookMs: 1, reason: "connected", evidence: "passed", overtaken: true },
   refuse: { passed: false, tookMs: 1, reason: "connection refused", evidence: "refused" },
   deny: { passed: false, tookMs: 5, reason: "check exited with 1", evidence: "denied" },
   silence: { passed: false, tookMs: 1_000, reason: "no answer in 1s", evidence: "silent" },

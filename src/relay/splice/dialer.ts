@@ -129,7 +129,7 @@ export class Dialer {
   learn(upstream: string, addresses: readonly SockAddr[], sessions: readonly Session[]): void {
     const target = this.#target;
     if (target?.name !== upstream) return;
-    if (addresses.length > 0 || target.addresses === undefined) target.addresses = addresses;
+    target.addresses = addresses;
     for (const session of [...sessions]) {
       const lacksAddress = session.phase === "connecting"
         ? session.upstream === -1
@@ -214,7 +214,6 @@ export class Dialer {
   #attemptFailed(session: Session): void {
     session.detach();
     const target = this.#target!; // a session connects only while there is one, and to that one
-    if (target.addresses === undefined) session.tried = 0;
     this.#tryNext(session, target);
   }
 

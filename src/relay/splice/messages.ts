@@ -16,7 +16,7 @@ export type Order =
   | { readonly do: "drain"; readonly order: DrainOrder }
   /** Where to listen; the empty address while the name is unknown. */
   | { readonly do: "bind"; readonly address: SockAddr }
-  /** The upstream's addresses as of now; the last good ones stay if there are none. */
+  /** The upstream's addresses as of now. */
   | { readonly do: "addresses"; readonly upstream: string; readonly addresses: readonly SockAddr[] }
   | { readonly do: "stop"; readonly drainMs: number }
   /** Ends a stop that is under way. */

@@ -31,43 +31,49 @@ const systemLookUp: LookUp = async (host) => {
   }
 };
 
-/** Keeps the addresses of one name up to date until it is told to stop. */
-export class NameWatch implements AsyncDisposable {
+/** Keeps the addresses of one name up to date until it is disposed of. */
+export class NameWatch implements Disposable {
   readonly #clock: Clock;
   readonly #address: Address & { kind: "tcp" };
   readonly #tell: (addresses: readonly SockAddr[]) => void;
+  readonly #lastFound: Map<string, readonly string[]>;
   readonly #lookUp: LookUp;
   #cancel: () => void = () => {};
   #isOver = false;
-  #running: Promise<void>;
 
-  /** `tell` gets what is known after each look-up; nothing known is told once, as an empty list. */
+  /**
+   * `tell` gets the addresses after each look-up: none if it failed and the name was never found before,
+   * as `lastFound` remembers from one watch to the next.
+   */
   constructor(
     clock: Clock,
     address: Address & { kind: "tcp" },
     tell: (addresses: readonly SockAddr[]) => void,
+    lastFound: Map<string, readonly string[]>,
     lookUp = systemLookUp,
   ) {
     this.#clock = clock;
     this.#address = address;
     this.#tell = tell;
+    this.#lastFound = lastFound;
     this.#lookUp = lookUp;
-    this.#running = this.#ask();
+    void this.#ask();
   }
 
   async #ask(): Promise<void> {
     const { host, port } = this.#address;
     const found = await this.#lookUp(host);
     if (this.#isOver) return;
-    this.#tell(found.map((ip) => ipSockaddr(ip, port)).filter((known) => known !== undefined));
+    if (found.length > 0) this.#lastFound.set(host, found);
+    const known = this.#lastFound.get(host) ?? [];
+    this.#tell(known.map((ip) => ipSockaddr(ip, port)).filter((address) => address !== undefined));
     const againMs = found.length > 0 ? FRESH_MS : RETRY_MS;
-    this.#cancel = this.#clock.after(againMs, () => this.#running = this.#ask());
+    this.#cancel = this.#clock.after(againMs, () => void this.#ask());
   }
 
-  /** Tells nothing more from now on; resolves when the last look-up has come back. */
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Tells nothing more from now on. A look-up that is under way cannot be called off; it goes unheard. */
+  [Symbol.dispose](): void {
     this.#isOver = true;
     this.#cancel();
-    await this.#running;
   }
 }

@@ -24,6 +24,7 @@ Deno.test("a name in use is looked up every 5 s, each second after a failure, an
       const found = addresses.map(endpointOf).map((found) => found.kind === "ip" ? found.ip : "");
       told.push(`${clock.now()}: ${found}`);
     },
+    new Map(),
     () => {
       asked.push(clock.now());
       return Promise.resolve(answers.shift() ?? []);
@@ -32,8 +33,28 @@ Deno.test("a name in use is looked up every 5 s, each second after a failure, an
   await clock.advance(0); // lets the first answer in
   await clock.advance(5_500);
   await clock.advance(600);
-  assertEquals(told, ["0: 10.0.0.1,::1", "5000: ", "6000: 10.0.0.2"]);
-  await watch[Symbol.asyncDispose]();
+  assertEquals(told, ["0: 10.0.0.1,::1", "5000: 10.0.0.1,::1", "6000: 10.0.0.2"]);
+  watch[Symbol.dispose]();
   await clock.advance(60_000);
   assertEquals([asked, clock.pending], [[0, 5_000, 6_000], 0]);
+});
+
+Deno.test("a name that was never found has no address; one that was keeps it into the next watch", async () => {
+  const clock = new ManualClock();
+  const known = new Map<string, readonly string[]>();
+  const told: number[] = [];
+  const watchOnce = async (found: readonly string[]) => {
+    using _ = new NameWatch(
+      clock,
+      ADDRESS,
+      (addresses) => told.push(addresses.length),
+      known,
+      () => Promise.resolve(found),
+    );
+    await clock.advance(0);
+  };
+  await watchOnce([]);
+  await watchOnce(["10.0.0.1", "10.0.0.2"]);
+  await watchOnce([]);
+  assertEquals(told, [0, 2, 2]);
 });

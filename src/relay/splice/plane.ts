@@ -15,7 +15,7 @@ import { Drain } from "./drain.ts";
 import type { Plant } from "./flow.ts";
 import type { Addresses, Order, Report } from "./messages.ts";
 import { Pools } from "./pools.ts";
-import { Session } from "./session.ts";
+import { type Around, Session } from "./session.ts";
 
 /** Records kept for the next sessions. */
 const RECORDS_KEPT = 1_024;
@@ -31,7 +31,7 @@ export class Plane {
   readonly #records: Session[] = [];
   readonly #dialer: Dialer;
   readonly #acceptor: Acceptor;
-  readonly #around;
+  readonly #around: Around;
   /** The newest decision seen; an older one comes too late. */
   #epoch = 0;
   #limitToldAt = -Infinity;
@@ -52,9 +52,11 @@ export class Plane {
     const { kernel } = loop;
     const plant = this.plant = { kernel, pools: new Pools(kernel), counters };
     const publish = (event: Event) => report({ is: "event", event });
-    // The operator's word on silence is the system's too, for a peer that does not acknowledge. Without
-    // one the system's own stands: a reader that pauses for minutes must not be taken for dead.
-    const userTimeoutMs = settings.idleTimeoutMs;
+    // The operator's word on silence is the system's too, for a peer that does not acknowledge; but it
+    // is no word on connecting. Without one the system's own stands: a reader that pauses for minutes
+    // must not be taken for dead.
+    const { idleTimeoutMs, connectTimeoutMs } = settings;
+    const userTimeoutMs = idleTimeoutMs === 0 ? 0 : Math.max(idleTimeoutMs, connectTimeoutMs);
     const waitMaxMs = Math.max(settings.holdMs, settings.connectTimeoutMs);
     const short = (result: number) => {
       plant.pools.trim();
@@ -66,7 +68,7 @@ export class Plane {
       publish,
       userTimeoutMs,
       waitMaxMs,
-      connectTimeoutMs: settings.connectTimeoutMs,
+      connectTimeoutMs,
       doubt: (doubt) => report({ is: "doubt", doubt }),
       joinedLate: () => this.#acceptor.resume(),
       headerFor: (client) => this.#headerFor(client),
@@ -85,11 +87,11 @@ export class Plane {
     this.#around = {
       loop,
       plant,
-      idleTimeoutMs: settings.idleTimeoutMs,
-      early: (session: Session, fd: number, flags: number) => dialer.early(session, fd, flags),
-      expired: (session: Session, now: number) => dialer.expired(session, now),
-      endedUnused: (session: Session, how: "end" | "reset") => dialer.endedUnused(session, how),
-      release: (session: Session) => this.#release(session),
+      idleTimeoutMs,
+      early: (session, fd, flags) => dialer.early(session, fd, flags),
+      expired: (session, now) => dialer.expired(session, now),
+      endedUnused: (session, how) => dialer.endedUnused(session, how),
+      release: (session) => this.#release(session),
     };
   }
 
@@ -122,7 +124,7 @@ export class Plane {
     this.#epoch = epoch;
     this.#dialer.aim({ name, epoch, addresses, preferred: 0 });
     for (const session of this.#unjoined()) {
-      if (session.phase === "waiting" || session.epoch < epoch) this.#dialer.dial(session);
+      if (session.phase !== "joined" || session.epoch < epoch) this.#dialer.dial(session);
     }
     this.#acceptor.open();
     this.#acceptor.resume();
@@ -153,9 +155,8 @@ export class Plane {
     this.#isStopping = true;
     this.#acceptor.close();
     this.#dialer.aim(undefined);
-    for (const session of this.#unjoined()) {
-      if (session.phase !== "joined") this.#dialer.lose(session);
-    }
+    const waiting = this.#sessions.filter((session) => session.phase !== "joined");
+    for (const session of waiting) this.#dialer.lose(session);
     const deadline: Timed = {
       due: NEVER,
       next: undefined,

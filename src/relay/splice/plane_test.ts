@@ -136,14 +136,6 @@ Deno.test("a name that has no address is doubted, and its clients go on when it 
   assertEquals(rig.count("active"), 1);
 });
 
-Deno.test("a name that stops resolving keeps its last addresses", () => {
-  const rig = new Rig();
-  rig.open("a", 1);
-  rig.obey({ do: "addresses", upstream: "a", addresses: [] });
-  rig.client();
-  assertEquals(rig.count("active"), 1);
-});
-
 Deno.test("a client that had left before the hold is not held", () => {
   const rig = new Rig();
   rig.kernel.answers.set(where("10.0.0.2", 80), "silence");

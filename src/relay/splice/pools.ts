@@ -4,6 +4,8 @@
  */
 import type { Kernel, Pipe } from "../../linux/kernel.ts";
 
+/** Pipes there may be at one time: each takes two descriptors, and memory when its sink is slow. */
+const PIPES_MAX = 1_000;
 const PIPES_KEPT = 64;
 const BUFFERS_KEPT = 64;
 
@@ -13,17 +15,21 @@ export class Pools {
   readonly #kernel: Kernel;
   readonly #pipes: Pipe[] = [];
   readonly #buffers: Buffer[] = [];
+  #made = 0;
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
   }
 
-  /** An empty pipe, or undefined when the system gives none now. The taker gives it back or drops it. */
+  /** An empty pipe, or undefined when there is none to be had now. The taker gives it back or drops it. */
   takePipe(): Pipe | undefined {
     const kept = this.#pipes.pop();
     if (kept !== undefined) return kept;
+    if (this.#made === PIPES_MAX) return undefined;
     const made = this.#kernel.pipe();
-    return typeof made === "number" ? undefined : made;
+    if (typeof made === "number") return undefined;
+    this.#made++;
+    return made;
   }
 
   /** Takes back an empty pipe. */
@@ -34,6 +40,7 @@ export class Pools {
 
   /** Closes a pipe, for one that is not empty. */
   dropPipe(pipe: Pipe): void {
+    this.#made--;
     this.#kernel.close(pipe.read);
     this.#kernel.close(pipe.write);
   }

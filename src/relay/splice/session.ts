@@ -156,7 +156,7 @@ export class Session implements Watcher, Turn, Timed {
     this.run();
   }
 
-  /** Lets go of the upstream, to which not a byte was sent on; the client stays. */
+  /** Lets go of the upstream, which got not a byte of the client's; the client stays. */
   detach(): void {
     if (this.upstream === -1) return;
     const { loop, plant } = this.#around;

@@ -10,6 +10,7 @@ import { Mistake } from "../../base/mistake.ts";
 import type { Event } from "../../events/events.ts";
 import type { DrainOrder } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
+import type { SockAddr } from "../../linux/kernel.ts";
 import { Libc } from "../../linux/libc.ts";
 import {
   EngineUnavailable,
@@ -45,11 +46,10 @@ export function obstacle(): string | undefined {
 export function startSplice(
   settings: RelaySettings,
   context: RelayContext,
-  workers = 1,
 ): Relay | EngineUnavailable {
   const reason = obstacle();
   if (reason !== undefined) return new EngineUnavailable(reason);
-  return new SpliceRelay(settings, context, workers);
+  return new SpliceRelay(settings, context);
 }
 
 class SpliceRelay implements Relay {
@@ -60,9 +60,11 @@ class SpliceRelay implements Relay {
   readonly #lanes: readonly Lane[];
   readonly #bindWatch: NameWatch | undefined;
   #upstreamWatch: NameWatch | undefined;
+  readonly #lastFound = new Map<string, readonly string[]>();
   #stopped: Promise<number> | undefined;
 
-  constructor(settings: RelaySettings, context: RelayContext, workers: number) {
+  constructor(settings: RelaySettings, context: RelayContext) {
+    const { workers } = settings;
     this.#settings = settings;
     this.#context = context;
     const share = {
@@ -79,17 +81,16 @@ class SpliceRelay implements Relay {
     this.#bindWatch = this.#bind();
   }
 
-  async open(upstream: Upstream, epoch: number): Promise<void> {
-    const { name, address } = upstream;
-    await this.#upstreamWatch?.[Symbol.asyncDispose]();
+  open({ name, address }: Upstream, epoch: number): Promise<void> {
+    this.#upstreamWatch?.[Symbol.dispose]();
     const addresses = literalSockaddrs(address);
     const ordered = this.#order({ do: "open", upstream: name, epoch, addresses });
     if (addresses === undefined && address.kind === "tcp") {
-      this.#upstreamWatch = new NameWatch(this.#context.clock, address, (addresses) => {
+      const tell = (addresses: readonly SockAddr[]) =>
         void this.#order({ do: "addresses", upstream: name, addresses });
-      });
+      this.#upstreamWatch = new NameWatch(this.#context.clock, address, tell, this.#lastFound);
     }
-    await ordered;
+    return ordered;
   }
 
   hold(): Promise<void> {
@@ -127,8 +128,8 @@ class SpliceRelay implements Relay {
     if (now.aborted) cutAll();
     const ends = await Promise.allSettled(this.#lanes.map((lane) => lane.ended));
     now.removeEventListener("abort", cutAll);
-    await this.#bindWatch?.[Symbol.asyncDispose]();
-    await this.#upstreamWatch?.[Symbol.asyncDispose]();
+    this.#bindWatch?.[Symbol.dispose]();
+    this.#upstreamWatch?.[Symbol.dispose]();
     return ends.reduce((cut, end) => cut + (end.status === "fulfilled" ? end.value : 0), 0);
   }
 
@@ -153,11 +154,12 @@ class SpliceRelay implements Relay {
     const literals = literalSockaddrs(bind);
     if (literals !== undefined) void this.#lanes[0]!.order({ do: "bind", address: literals[0]! });
     if (literals !== undefined || bind.kind === "unix") return undefined;
-    return new NameWatch(clock, bind, ([address]) => {
+    const tell = ([address]: readonly SockAddr[]) => {
       if (address !== undefined) return void this.#lanes[0]!.order({ do: "bind", address });
       const reason = "name does not resolve";
       publish({ type: "port.failed", address: formatAddress(bind), reason, retryInMs: 1_000 });
-    });
+    };
+    return new NameWatch(clock, bind, tell, this.#lastFound);
   }
 
   #hear(lane: number, report: Report): void {

@@ -28,7 +28,7 @@ const ignore = !isLinux;
 const openDescriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
 
 const withWorkers = (workers: number): MakeRelay => (settings, context) => {
-  const relay = startSplice(settings, context, workers);
+  const relay = startSplice({ ...settings, workers }, context);
   if (relay instanceof EngineUnavailable) throw new Error(relay.reason);
   return relay;
 };

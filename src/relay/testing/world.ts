@@ -24,6 +24,7 @@ export const SETTINGS: RelaySettings = {
   holdMs: 10_000,
   heldMax: 1_000,
   connectionsMax: 10_000,
+  workers: 1,
   sendProxy: "none",
 };
 

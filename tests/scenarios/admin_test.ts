@@ -1,0 +1,71 @@
+/** The operator's window in TCP mode, and the notifications that leave the process. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { runProxy, startProxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
+import { startUpstream, unusedPort } from "../harness/upstream.ts";
+import { patiently } from "../harness/patience.ts";
+
+scenario(
+  "--admin shows health, state and metrics, and takes the order to move back",
+  async (relay) => {
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    const admin = `127.0.0.1:${unusedPort()}`;
+    await using proxy = await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...relay, admin, failback: "manual" },
+    });
+    const get = async (path: string) =>
+      await (await fetch(`http://${admin}/__failover${path}`)).text();
+    assertEquals(await get("/health"), "OK");
+    assertEquals(JSON.parse(await get("/state")).on_backup, false);
+
+    await primary.kill();
+    assertEquals(await proxy.ask(), "backup");
+    const state = JSON.parse(await get("/state"));
+    assertEquals([state.on_backup, state.active, state.epoch], [true, backup.name, 2]);
+    assertMatch(await get("/metrics"), /^failover_epoch\{service="tcp"\} 2$/m);
+
+    const down = await proxy.event("upstream.down", { upstream: primary.name });
+    await primary.restart();
+    await proxy.event("upstream.up", { upstream: primary.name }, down);
+    const order = await fetch(`http://${admin}/__failover/failback`, { method: "POST" });
+    assertEquals(order.status, 202, await order.text());
+    await proxy.event("promotion.finished", { move: "switchover", to: primary.name });
+    assertEquals(await proxy.ask(), "primary");
+  },
+);
+
+scenario("an --admin address in use ends it with exit code 1 and one line", async (relay) => {
+  await using upstream = await startUpstream({ says: "primary" });
+  const args = ["-b", `127.0.0.1:${unusedPort()}`, "-H", upstream.name, "--admin", upstream.name];
+  const run = await runProxy([...args, "--relay", relay.relay, "--log-level", "error"]);
+  assertEquals(run.code, 1);
+  assertEquals(run.stderr.length, 1, run.stderr.join("\n"));
+  assertStringIncludes(run.stderr[0]!, `Cannot listen on ${upstream.name}`);
+  assertStringIncludes(run.stderr[0]!, "--admin");
+});
+
+scenario("--webhook-url is told of a failover, and the URL stays secret", async (relay) => {
+  const told = Promise.withResolvers<Record<string, unknown>>();
+  await using receiver = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    async (request) => {
+      told.resolve(await request.json());
+      return new Response("thanks");
+    },
+  );
+  await using primary = await startUpstream({ says: "primary" });
+  await using backup = await startUpstream({ says: "backup" });
+  const url = `http://127.0.0.1:${receiver.addr.port}/hush-hush`;
+  await using proxy = await startProxy({
+    upstreams: [primary, backup],
+    flags: { ...relay, "webhook-url": url, "webhook-format": "json" },
+  });
+  await primary.kill();
+  assertEquals(await proxy.ask(), "backup");
+  const notice = await patiently("the notification", told.promise);
+  assertEquals([notice.kind, notice.to], ["failover", backup.name]);
+  await proxy.event("notification.sent");
+  assert(!proxy.log.join("\n").includes("hush-hush"));
+});
