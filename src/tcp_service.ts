@@ -146,6 +146,7 @@ function policyOf(config: TcpConfig, instance: string): Policy {
     fall: config.failThreshold,
     holdMs: config.hold,
     holdWhile: config.holdWhile,
+    failOpen: false,
     failback: config.failback,
     damping: config.failbackDamping,
     maxBackoffMs: config.maxBackoff,

@@ -56,6 +56,20 @@ export const FAULTS = {
     words: "held for too long",
     status: 503,
   },
+  noUpstream: {
+    side: "proxy",
+    nothingSent: true,
+    hard: false,
+    words: "no upstream is usable",
+    status: 503,
+  },
+  tooManyHeld: {
+    side: "proxy",
+    nothingSent: true,
+    hard: false,
+    words: "too many clients wait already",
+    status: 503,
+  },
   upstreamDown: { side: "upstream", nothingSent: false, hard: true, words: "upstream went down" },
   drained: { side: "proxy", nothingSent: false, hard: false, words: "drain time was up" },
   // HTTP, toward the client
@@ -79,6 +93,13 @@ export const FAULTS = {
     hard: false,
     words: "request came too slowly",
     status: 408,
+  },
+  bodyTooLarge: {
+    side: "client",
+    nothingSent: false,
+    hard: true,
+    words: "request body too large",
+    status: 413,
   },
   expectationUnknown: {
     side: "client",

@@ -79,6 +79,8 @@ export type Event =
   // Clients
   | { type: "clients.held"; reason: string; holdMs: number }
   | { type: "clients.refused"; reason: string }
+  /** Nobody passes its checks, and clients are let through all the same, to this upstream. */
+  | { type: "service.failedOpen"; upstream: string; epoch: number; reason: string }
   | { type: "port.opened"; address: string }
   | { type: "port.closed"; address: string }
   | { type: "port.failed"; address: string; reason: string; retryInMs: number }

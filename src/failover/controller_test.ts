@@ -9,6 +9,7 @@ const POLICY: Policy = {
   fall: 1,
   holdMs: 10_000,
   holdWhile: "promoting",
+  failOpen: false,
   failback: { kind: "never" },
   damping: true,
   maxBackoffMs: 60_000,

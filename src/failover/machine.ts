@@ -46,10 +46,12 @@ function takeResult(turn: Turn, name: string, result: ProbeResult): void {
   const { policy } = turn;
   const before = turn.health(name);
   const after = observe(before, result, policy, turn.now);
+  // What the judgement lets in begins after the fall, and is not what the fall ends.
+  const { epoch } = turn.state;
   turn.setHealth(name, after);
   tellVerdict(turn, name, before, after);
   judge(turn, name, result, before);
-  if (isDown(after, policy) && !isDown(before, policy)) drainDown(turn, name, result);
+  if (isDown(after, policy) && !isDown(before, policy)) drainDown(turn, name, result, epoch);
 }
 
 /** What one result means in the present phase. */
@@ -102,15 +104,15 @@ function takeDoubt(turn: Turn, doubt: Doubt): void {
 }
 
 /** Ends the sessions of an upstream that has just gone down, as far as the policy and the evidence go. */
-function drainDown(turn: Turn, upstream: string, result: ProbeResult): void {
+function drainDown(turn: Turn, upstream: string, result: ProbeResult, throughEpoch: number): void {
   const { policy, now } = turn;
-  if (policy.sessionsOnDown === "keep" || turn.state.epoch === 0) return;
+  if (policy.sessionsOnDown === "keep" || throughEpoch === 0) return;
   const quietMs = now - (turn.health(upstream).failingSince ?? now);
   turn.ask({
     do: "drain",
     order: {
       upstream,
-      throughEpoch: turn.state.epoch,
+      throughEpoch,
       graceMs: policy.graceMs,
       sparedIfMovedMs: result.evidence === "silent" ? Math.max(1_000, quietMs) : undefined,
       reason: result.reason,
@@ -138,9 +140,25 @@ function leaveService(turn: Turn, reason: string): void {
 
 function closeDoor(turn: Turn, reason: string): void {
   if (turn.state.door === "closed") return;
-  turn.set({ door: "closed", holdUntil: undefined });
+  turn.set({ door: "closed", holdUntil: undefined, lastResort: undefined });
   turn.ask({ do: "refuse" });
   turn.tell({ type: "clients.refused", reason });
+}
+
+/**
+ * A whole round found nobody, and nobody shall wait longer. If every check fails, the checks are more
+ * likely to be wrong than all upstreams, unless these refuse connections themselves.
+ */
+function endHold(turn: Turn, reason: string): void {
+  const { state, policy } = turn;
+  const mayAnswer = ({ name }: Upstream) => turn.health(name).last?.evidence !== "refused";
+  const resort = policy.failOpen ? state.upstreams.find(mayAnswer) : undefined;
+  if (resort === undefined) return closeDoor(turn, reason);
+  if (state.lastResort === resort.name) return;
+  const epoch = state.epoch + 1;
+  turn.set({ epoch, door: "open", holdUntil: undefined, lastResort: resort.name });
+  turn.ask({ do: "open", upstream: resort, epoch });
+  turn.tell({ type: "service.failedOpen", upstream: resort.name, epoch, reason });
 }
 
 function startRound(
@@ -184,7 +202,8 @@ function judgeRound(turn: Turn): void {
   const { round, reason } = phase;
   turn.enter({ name: "waiting", round, reason, until: turn.now + retryInMs });
   turn.tell({ type: "selection.failed", round, retryInMs, reasons });
-  if (turn.policy.holdWhile === "promoting") closeDoor(turn, "no upstream is usable");
+  const mayStillWait = state.door === "holding" && turn.policy.holdWhile === "down";
+  if (!mayStillWait) endHold(turn, "no upstream is usable");
 }
 
 // ---- Promoting
@@ -256,6 +275,7 @@ function finishPromotion(turn: Turn, active: Upstream, promotion: Promotion): vo
     lastActive: active.name,
     door: "open",
     holdUntil: undefined,
+    lastResort: undefined,
     outSince: undefined,
     servedSince: now,
   });
@@ -329,7 +349,10 @@ function takeOrder(turn: Turn): void {
 function takeTick(turn: Turn): void {
   const { now, state } = turn;
   if (state.holdUntil !== undefined && now >= state.holdUntil) {
-    closeDoor(turn, `held for ${formatDuration(turn.policy.holdMs)}`);
+    const { phase } = turn;
+    const foundNobody = phase.name === "waiting" || (phase.name === "selecting" && phase.round > 1);
+    const end = foundNobody ? endHold : closeDoor;
+    end(turn, `held for ${formatDuration(turn.policy.holdMs)}`);
   }
   const { phase } = turn;
   if (phase.name === "waiting" && now >= phase.until) {

@@ -16,7 +16,9 @@
  * - **serving**: new clients go to the active upstream.
  *
  * Apart from the phase there is the **door**, which is what new clients meet: `closed` (they are refused),
- * `holding` (they wait, until `holdUntil` at most) or `open`. The door is open exactly while serving.
+ * `holding` (they wait, until `holdUntil` at most) or `open`. The door is open exactly while serving, or
+ * while there is a **last resort**: nobody passes, but rather than turn everybody away, clients are let
+ * through to the best upstream that has not refused us. It is not promoted and its triggers do not run.
  *
  * Every promotion has an epoch, which only grows. The machine knows no time but `now`, an argument.
  */
@@ -32,6 +34,8 @@ export interface Policy extends Thresholds {
   readonly holdMs: number;
   /** `promoting`: the door closes when a whole round found nobody; `down`: only `holdMs` closes it. */
   readonly holdWhile: "promoting" | "down";
+  /** When the hold is over and nobody passes, let clients through to a last resort. */
+  readonly failOpen: boolean;
   readonly failback: FailbackPolicy;
   readonly damping: boolean;
   /** Longest pause between two rounds that find nobody. */
@@ -91,6 +95,8 @@ export interface State {
   readonly door: "closed" | "holding" | "open";
   /** When the door closes although nobody was found; only while it is holding. */
   readonly holdUntil: number | undefined;
+  /** The upstream that gets clients although it does not pass; never while serving. */
+  readonly lastResort: string | undefined;
   /** Since when no new client has been served; only while the door is not open. */
   readonly outSince: number | undefined;
   /** When the upstream that served last, or serves now, was given its first client. */
@@ -154,6 +160,7 @@ export function initialState(upstreams: readonly Upstream[], now: number): State
     lastChosen: undefined,
     door: "closed",
     holdUntil: undefined,
+    lastResort: undefined,
     outSince: now,
     servedSince: undefined,
     failbackPlan: undefined,

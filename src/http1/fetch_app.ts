@@ -60,7 +60,10 @@ export class LightRequest {
   }
 }
 
-function alsoWhenGone(exchange: Exchange, callback: (fault: Fault) => void): void {
+function alsoWhenGone(
+  exchange: Pick<Exchange, "gone" | "whenGone">,
+  callback: (fault: Fault) => void,
+): void {
   if (exchange.gone !== undefined) return callback(exchange.gone);
   const before = exchange.whenGone;
   exchange.whenGone = (fault) => {
@@ -116,7 +119,10 @@ const FRAMING_FIELDS = new Set([
 ]);
 
 /** Writes a `Response` out. Rejects with a Fault, or with what the response's stream failed with. */
-export async function sendResponse(exchange: Exchange, response: Response): Promise<void> {
+export async function sendResponse(
+  exchange: Pick<Exchange, "respond" | "send" | "gone" | "whenGone">,
+  response: Response,
+): Promise<void> {
   const out = exchange.respond(response.status, response.statusText || reasonOf(response.status));
   for (const [name, value] of response.headers) {
     if (!FRAMING_FIELDS.has(name)) out.line(name, value);

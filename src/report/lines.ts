@@ -106,6 +106,12 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
     line: (e) => `new clients wait, at most ${took(e.holdMs)}: ${e.reason}`,
   },
   "clients.refused": { level: "warn", line: (e) => `new clients are refused: ${e.reason}` },
+  "service.failedOpen": {
+    level: "error",
+    line: (e) =>
+      `every upstream looks down: clients are let through to ${e.upstream} all the same ` +
+      `(epoch ${e.epoch}): ${e.reason}`,
+  },
   "port.opened": { level: "info", line: (e) => `listening on ${e.address}` },
   "port.closed": { level: "info", line: (e) => `no longer listening on ${e.address}` },
   "port.failed": {

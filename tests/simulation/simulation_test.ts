@@ -19,6 +19,7 @@ function settingsFor(seed: number): Settings {
     fall: pick(1, 2, 3, 5),
     holdMs: pick(0, 1_000, 10_000),
     holdWhile: pick("promoting", "down"),
+    failOpen: false,
     failback: pick<FailbackPolicy>(
       { kind: "never" },
       { kind: "manual" },
@@ -35,7 +36,8 @@ function settingsFor(seed: number): Settings {
   };
   return {
     seed,
-    policy,
+    // Where triggers come before the first client, a last resort would come before its triggers.
+    policy: { ...policy, failOpen: policy.triggers === "beside" && pick(true, false) },
     upstreams: pick(1, 2, 2, 3, 5),
     checkIntervalMs: 2_000,
     checkTimeoutMs: 1_000,
@@ -83,11 +85,13 @@ class Judge {
 
   #door(world: World): void {
     const { state, door } = world;
-    const serving = state.phase.name === "serving";
-    assert(serving === (typeof door === "object"), "the door is open exactly while serving");
-    if (typeof door === "object" && state.phase.name === "serving") {
-      assert(door.upstream === state.phase.active.name && door.epoch === state.phase.epoch);
-    }
+    const { phase, lastResort } = state;
+    const active = phase.name === "serving" ? phase.active.name : undefined;
+    assert(active === undefined || lastResort === undefined, "a last resort while serving");
+    assert(lastResort === undefined || this.settings.policy.failOpen, "failed open unasked");
+    const open = active ?? lastResort;
+    assert((open !== undefined) === (typeof door === "object"), "the door is open unasked, or not");
+    if (typeof door === "object") assert(door.upstream === open && door.epoch === state.epoch);
     // Opened and held again within one step (a better rank came back meanwhile) is a new hold.
     const openedSince = world.opened.length !== this.#heldAfter;
     this.#heldAfter = world.opened.length;

@@ -25,6 +25,7 @@ const DEFAULTS: Policy = {
   fall: 3,
   holdMs: 10_000,
   holdWhile: "promoting",
+  failOpen: false,
   failback: { kind: "never" },
   damping: true,
   maxBackoffMs: 60_000,
@@ -54,7 +55,7 @@ function policyFrom(words: readonly string[]): Policy {
     const [key, value] = word.split("=") as [string, string];
     if (key === "rise" || key === "fall") policy[key] = Number(value);
     else if (key === "hold" || key === "grace") policy[`${key}Ms`] = ms(value);
-    else if (key === "damping") policy[key] = value === "on";
+    else if (key === "damping" || key === "failOpen") policy[key] = value === "on";
     else if (key === "holdWhile" || key === "sessionsOnDown" || key === "triggers") {
       policy[key] = value;
     } else if (key === "failback") {

@@ -26,6 +26,7 @@ const POLICY: Policy = {
   fall: 3,
   holdMs: 10_000,
   holdWhile: "down",
+  failOpen: false,
   failback: { kind: "manual" },
   damping: true,
   maxBackoffMs: 60_000,

@@ -1,0 +1,59 @@
+/** What the gateway says for itself: error pages, and the one response header that tells what happened. */
+import type { FaultName } from "../base/fault.ts";
+import { reasonOf } from "../http1/fetch_app.ts";
+import type { Client } from "./client.ts";
+
+/** Seconds after which a client that was turned away may come again. */
+const RETRY_AFTER_S = 5;
+
+/** A page that is sent when no upstream is left to answer. */
+export interface ErrorPage {
+  readonly contentType: string;
+  readonly bytes: Uint8Array;
+}
+
+export const DEFAULT_PAGE: ErrorPage = {
+  contentType: "text/html; charset=utf-8",
+  bytes: new TextEncoder().encode(
+    `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Back in a moment</title>
+<style>body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 20vh auto; padding: 0 1rem }</style>
+<h1>Back in a moment</h1>
+<p>This service cannot answer right now. Please try again shortly.</p>
+</html>
+`,
+  ),
+};
+
+/** `connectRefused` → `connect-refused`. */
+function wordsOf(fault: FaultName): string {
+  return fault.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** Value of the `Failover` header. `reason`: why the last attempt but this one failed. */
+export function failoverValue(
+  role: string,
+  attempt: number,
+  reason: FaultName | undefined,
+): string {
+  const why = reason === undefined ? "" : `; reason=${wordsOf(reason)}`;
+  return `upstream=${role}; attempt=${attempt}${why}`;
+}
+
+/** Answers in place of an upstream. Only for exchanges whose response has not begun. */
+export async function answerWithPage(
+  client: Client,
+  status: number,
+  page: ErrorPage,
+  failover: string | undefined,
+): Promise<void> {
+  const out = client.respond(status, reasonOf(status));
+  out.line("Content-Type", page.contentType);
+  out.line("Cache-Control", "no-store");
+  if (status === 503) out.line("Retry-After", String(RETRY_AFTER_S));
+  if (failover !== undefined) out.line("Failover", failover);
+  await client.send(page.bytes);
+}

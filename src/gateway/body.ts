@@ -1,0 +1,135 @@
+/**
+ * A request body on its way to an upstream: bounded in size, and kept, as long as it is small, so that it
+ * can be sent again. What is beyond the bound of one request or of all together streams through once.
+ */
+import { Fault } from "../base/fault.ts";
+import type { BodySource } from "../http1/body.ts";
+import type { Fields } from "../http1/fields.ts";
+
+/** Kept of one request. */
+export const KEPT_MAX = 64 * 1024;
+/** Kept of all requests under way. */
+export const KEPT_TOTAL_MAX = 64 * 1024 * 1024;
+
+/** How much is kept at present. */
+export interface KeptTotal {
+  bytes: number;
+}
+
+export class RequestBody {
+  readonly #source: BodySource;
+  readonly #max: number;
+  readonly #total: KeptTotal;
+  #keeps: boolean;
+  #kept: Uint8Array[] = [];
+  #keptBytes = 0;
+  /** How many of the kept parts the present attempt has had. */
+  #at = 0;
+  /** A part that is not kept, between its arrival and its use. */
+  #passing: Uint8Array | undefined;
+  #pulling: Promise<boolean> | undefined;
+  #attempt = 0;
+  /** Bytes that came from the client. */
+  received = 0;
+
+  /** `max`: bytes that the client may send; `keep`: whether it may be sent twice at all. */
+  constructor(source: BodySource, max: number, keep: boolean, total: KeptTotal) {
+    this.#source = source;
+    this.#max = max;
+    this.#keeps = keep;
+    this.#total = total;
+  }
+
+  /** True if it can be sent from its first byte. */
+  get replayable(): boolean {
+    return this.#keeps || this.received === 0;
+  }
+
+  /** The body from its first byte. A source that was handed out before ends. */
+  begin(): BodySource {
+    const mine = ++this.#attempt;
+    this.#at = 0;
+    // deno-lint-ignore no-this-alias -- the getters below have a `this` of their own
+    const body = this;
+    return {
+      length: this.#source.length,
+      ready: () => mine === this.#attempt ? this.#ready() : undefined,
+      read: () => this.#read(mine),
+      get ended(): boolean {
+        return body.#isAtEnd();
+      },
+      get trailers(): Fields | undefined {
+        return body.#source.trailers;
+      },
+    };
+  }
+
+  /** Lets go of what is kept. */
+  release(): void {
+    this.#total.bytes -= this.#keptBytes;
+    this.#keptBytes = 0;
+    this.#kept = [];
+    this.#keeps = false;
+  }
+
+  #isAtEnd(): boolean {
+    return this.#source.ended === true && this.#passing === undefined &&
+      this.#at === this.#kept.length;
+  }
+
+  #ready(): Uint8Array | undefined {
+    const waiting = this.#takeWaiting();
+    if (waiting !== undefined || this.#pulling !== undefined) return waiting;
+    const part = this.#source.ready?.();
+    if (part === undefined) return undefined;
+    this.#accept(part);
+    return this.#takeWaiting();
+  }
+
+  /** One read of the client at a time, whoever asked for it: an attempt that ended leaves it to the next. */
+  async #read(mine: number): Promise<Uint8Array | undefined> {
+    for (;;) {
+      if (mine !== this.#attempt) throw new Fault("upstreamReset", "attempt is over");
+      const part = this.#ready();
+      if (part !== undefined) return part;
+      if (await (this.#pulling ??= this.#pull())) return undefined;
+    }
+  }
+
+  /** True if the body is over. */
+  async #pull(): Promise<boolean> {
+    try {
+      const part = await this.#source.read();
+      if (part === undefined) return true;
+      this.#accept(part);
+      return false;
+    } finally {
+      this.#pulling = undefined;
+    }
+  }
+
+  #takeWaiting(): Uint8Array | undefined {
+    if (this.#at < this.#kept.length) return this.#kept[this.#at++];
+    const part = this.#passing;
+    this.#passing = undefined;
+    return part;
+  }
+
+  #accept(part: Uint8Array): void {
+    this.received += part.length;
+    if (this.received > this.#max) {
+      throw new Fault("bodyTooLarge", `over ${this.#max} bytes`);
+    }
+    const fits = this.#keeps && this.received <= KEPT_MAX &&
+      this.#total.bytes + part.length <= KEPT_TOTAL_MAX;
+    if (fits) {
+      this.#kept.push(part.slice());
+      this.#keptBytes += part.length;
+      this.#total.bytes += part.length;
+      return;
+    }
+    this.release();
+    this.#at = 0;
+    this.#passing = part;
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * The client's side of an exchange as the forwarder uses it: `Exchange` of `http1/` is one, and
+ * `FetchExchange` makes one of what `Deno.serve` hands out.
+ */
+import type { BodySource } from "../http1/body.ts";
+import type { Exchange } from "../http1/exchange.ts";
+
+type ExchangePart = Pick<
+  Exchange,
+  | "head"
+  | "peer"
+  | "responseStarted"
+  | "gone"
+  | "whenGone"
+  | "inform"
+  | "respond"
+  | "send"
+  | "upgrade"
+  | "abort"
+>;
+
+export interface Client extends ExchangePart {
+  readonly body: BodySource & {
+    /** True if there is no payload at all. */
+    readonly none: boolean;
+  };
+}

@@ -1,0 +1,196 @@
+/**
+ * An exchange made of what `Deno.serve` hands out, for HTTP/2, so that the same forwarder serves it. The
+ * request is printed as an HTTP/1.1 head and parsed again: from there on the same strict rules hold.
+ * What `Deno.serve` hides is missing here: interim responses, trailers, and connections to upgrade.
+ */
+import { Fault } from "../base/fault.ts";
+import type { BodySource } from "../http1/body.ts";
+import type { Conn } from "../http1/conn.ts";
+import type { Deadlines } from "../http1/deadlines.ts";
+import { isBodyless } from "../http1/framing.ts";
+import { parseRequestHead, parseResponseHead, type RequestHead } from "../http1/head.ts";
+import { HeadWriter } from "../http1/head_writer.ts";
+import type { Client } from "./client.ts";
+
+const LIMITS = { headBytesMax: 128 * 1024, fieldsMax: 512 };
+/** Framing and hop fields that an HTTP/2 request cannot mean. */
+const LEFT_OUT = new Set(["connection", "host", "transfer-encoding", "upgrade", "keep-alive"]);
+
+export class FetchExchange implements Client {
+  readonly head: RequestHead;
+  readonly body: Client["body"];
+  readonly peer: string;
+  /** What `Deno.serve` is to be given; settles when `send` begins, or when it is aborted before. */
+  readonly response: Promise<Response>;
+  readonly #response = Promise.withResolvers<Response>();
+  readonly #out = new HeadWriter();
+  #started = false;
+  #finished = false;
+  #gone: Fault | undefined;
+  #whenGone: ((fault: Fault) => void) | undefined;
+  #fail: ((fault: Fault) => void) | undefined;
+
+  /** `bodyMs`: how long a part of the body may take. Throws a Fault for a request we do not take. */
+  constructor(request: Request, peer: string, deadlines: Deadlines, bodyMs: number) {
+    this.peer = peer;
+    this.head = headOf(request);
+    this.body = bodyOf(request, deadlines, bodyMs);
+    this.response = this.#response.promise;
+    // Whoever awaits it hears of it; nobody does if the app answers by itself.
+    this.response.catch(() => {});
+    request.signal.addEventListener("abort", () => {
+      // It also fires after a success.
+      if (!this.#finished) this.#leave(new Fault("clientReset"));
+    });
+  }
+
+  get responseStarted(): boolean {
+    return this.#started;
+  }
+
+  get gone(): Fault | undefined {
+    return this.#gone;
+  }
+
+  get whenGone(): ((fault: Fault) => void) | undefined {
+    return this.#whenGone;
+  }
+
+  set whenGone(callback: ((fault: Fault) => void) | undefined) {
+    this.#whenGone = callback;
+    if (this.#gone !== undefined) callback?.(this.#gone);
+  }
+
+  /** Nothing: `Deno.serve` knows no interim responses. */
+  async inform(): Promise<void> {}
+
+  respond(status: number, reason: string): HeadWriter {
+    if (this.#started) throw new TypeError("Cannot respond twice to one request");
+    this.#out.clear();
+    this.#out.statusLine(status, reason);
+    return this.#out;
+  }
+
+  async send(body: BodySource | Uint8Array | null): Promise<void> {
+    this.#out.endHead();
+    const bytes = this.#out.view();
+    const head = parseResponseHead(bytes, 0, bytes.length, LIMITS);
+    if (head === undefined || head instanceof Fault) throw head ?? new Fault("badResponse");
+    if (head.status > 599) throw new Fault("badResponse", `status ${head.status}`);
+    this.#started = true;
+    const headers = new Headers();
+    for (let i = 0; i < head.fields.count; i++) {
+      headers.append(head.fields.name(i), head.fields.value(i));
+    }
+    if (body?.length !== undefined) headers.set("content-length", String(body.length));
+    const { status } = head;
+    if (body === null || isBodyless(this.head.method, status)) {
+      this.#finished = true;
+      return this.#response.resolve(new Response(null, { status, headers }));
+    }
+    const sent = Promise.withResolvers<void>();
+    const stream = this.#streamOf(body, sent);
+    this.#response.resolve(new Response(stream, { status, headers }));
+    await sent.promise;
+    this.#finished = true;
+  }
+
+  /** Settles `sent` when the last byte was taken, or when there will be no more. */
+  #streamOf(
+    body: BodySource | Uint8Array,
+    sent: PromiseWithResolvers<void>,
+  ): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const source = body instanceof Uint8Array ? undefined : body;
+    let whole = body instanceof Uint8Array ? body : undefined;
+    return new ReadableStream({
+      start: (controller) => {
+        this.#fail = (fault) => {
+          controller.error(fault);
+          sent.reject(fault);
+        };
+      },
+      pull: async (controller) => {
+        try {
+          const part = source === undefined ? whole : await source.read();
+          whole = undefined;
+          if (part === undefined) {
+            controller.close();
+            sent.resolve();
+          } else controller.enqueue(part.slice());
+        } catch (error) {
+          controller.error(error);
+          sent.reject(error);
+        }
+      },
+      cancel: () => {
+        this.#leave(new Fault("clientReset"));
+        sent.reject(this.#gone);
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  upgrade(): Promise<Conn> {
+    return Promise.reject(new Fault("notImplemented", "upgrade over HTTP/2"));
+  }
+
+  abort(fault: Fault): void {
+    if (this.#started) this.#fail?.(fault);
+    else this.#response.reject(fault);
+  }
+
+  #leave(fault: Fault): void {
+    if (this.#gone !== undefined) return;
+    this.#gone = fault;
+    this.#whenGone?.(fault);
+  }
+}
+
+function headOf(request: Request): RequestHead {
+  const [, host = "", target = ""] = /^[a-z]+:\/\/([^/?#]*)([^#]*)/.exec(request.url) ?? [];
+  const out = new HeadWriter();
+  try {
+    out.requestLine(request.method, target.startsWith("/") ? target : `/${target}`);
+    out.line("host", host);
+    for (const [name, value] of request.headers) {
+      if (!LEFT_OUT.has(name)) out.line(name, value);
+    }
+    out.endHead();
+  } catch (error) {
+    // The writer refuses what would not be a head.
+    throw new Fault("badRequest", undefined, { cause: error });
+  }
+  const bytes = out.view();
+  const head = parseRequestHead(bytes, 0, bytes.length, LIMITS);
+  if (head === undefined || head instanceof Fault) throw head ?? new Fault("badRequest");
+  return head;
+}
+
+function bodyOf(request: Request, deadlines: Deadlines, bodyMs: number): Client["body"] {
+  const reader = request.body?.getReader();
+  const declared = request.headers.get("content-length");
+  const body = {
+    none: reader === undefined,
+    length: reader === undefined ? 0 : declared === null ? undefined : Number(declared),
+    ended: reader === undefined,
+    async read() {
+      if (reader === undefined || body.ended) return undefined;
+      const late = Promise.withResolvers<never>();
+      const cancel = deadlines.clock.after(
+        bodyMs,
+        () => late.reject(new Fault("requestTimeout")),
+      );
+      try {
+        const part = await Promise.race([reader.read(), late.promise]);
+        body.ended = part.done;
+        return part.value;
+      } catch (error) {
+        throw error instanceof Fault
+          ? error
+          : new Fault("clientReset", undefined, { cause: error });
+      } finally {
+        cancel();
+      }
+    },
+  };
+  return body;
+}

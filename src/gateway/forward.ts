@@ -1,0 +1,446 @@
+/**
+ * One exchange from client to upstream and back: waits at the gate if it must, is sent, and, as far as the
+ * ledger allows, sent again elsewhere when that fails. It never decides which upstream is active and never
+ * changes a byte of a body; what it notices about the active upstream it reports as a doubt.
+ */
+import type { Clock } from "../base/clock.ts";
+import { Fault, type FaultName, FAULTS, statusOf } from "../base/fault.ts";
+import type { Publish } from "../events/events.ts";
+import type { Doubt } from "../failover/ports.ts";
+import type { Upstream } from "../failover/upstream.ts";
+import type { ClientConnection, Reply } from "../http1/client.ts";
+import type { Deadlines } from "../http1/deadlines.ts";
+import { sendResponse } from "../http1/fetch_app.ts";
+import type { ResponseHead } from "../http1/head.ts";
+import { answerWithPage, type ErrorPage, failoverValue } from "./answers.ts";
+import { type KeptTotal, RequestBody } from "./body.ts";
+import type { Client } from "./client.ts";
+import type { Denial, Gate, Passage } from "./gate.ts";
+import { joinedTarget, writeRequestFields, writeResponseFields } from "./headers.ts";
+import { isRepeatable, RepeatBudget, type Stage, verdictOn } from "./ledger.ts";
+import { type Attempt, Running } from "./running.ts";
+import { joinUpgraded, type Tunnel } from "./upgrade.ts";
+import { type GatewayUpstream, roleOf, type ServerUpstream } from "./upstream.ts";
+
+export interface ForwardSettings {
+  /** The longest that one exchange waits, over all its waits, in milliseconds. */
+  readonly holdMs: number;
+  /** From a request's last byte to its response's first, in milliseconds; 0 is never. */
+  readonly responseTimeoutMs: number;
+  /** An exchange in which no byte moves for so long is ended; 0 is never. */
+  readonly idleTimeoutMs: number;
+  /** Bytes in a request body. */
+  readonly bodyMax: number;
+  /** Whether an `Idempotency-Key` makes any request repeatable. */
+  readonly honourIdempotencyKey: boolean;
+  /** Whether responses tell in a `Failover` header who answered, and why. */
+  readonly failoverHeader: boolean;
+  readonly errorPage: ErrorPage;
+}
+
+/** The world as the forwarder is handed it. */
+export interface ForwardContext {
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  readonly publish: Publish;
+  readonly gate: Gate;
+  readonly upstreams: ReadonlyMap<string, GatewayUpstream>;
+  /** Tells the controller that a live exchange failed. Returns at once. */
+  readonly doubt: (doubt: Doubt) => void;
+  /** Upstreams that may stand in for one exchange, best first; the active one may be among them. */
+  readonly others: () => readonly Upstream[];
+}
+
+/** Attempts of one exchange, over all waits. */
+const ATTEMPTS_MAX = 10;
+/** A connect without an answer for so long is reported, though it may still succeed. */
+const SLOW_CONNECT_MS = 500;
+/** So many 502, 503 or 504 in a row, from the active upstream, are a doubt. */
+const GATEWAY_ERRORS_MAX = 5;
+
+/** Where an attempt goes. */
+interface Step {
+  readonly passage: Passage;
+  readonly to: GatewayUpstream;
+  /** True to leave kept connections alone. */
+  readonly fresh: boolean;
+}
+
+interface Failure {
+  readonly fault: Fault;
+  readonly stage: Stage;
+  readonly reused: boolean;
+}
+
+/** One exchange, over all its attempts. */
+class Trip {
+  readonly body: RequestBody | undefined;
+  readonly isRepeatable: boolean;
+  attempts = 0;
+  repeats = 0;
+  refreshed = false;
+  /** Why the last attempt failed. */
+  reason: FaultName | undefined;
+  /** When its waiting must end; set by the first wait. */
+  holdBy: number | undefined;
+  /** Upstreams that failed it since its last wait. */
+  readonly failed = new Set<string>();
+  /** What to do at present if the client leaves. */
+  onGone: ((fault: Fault) => void) | undefined;
+
+  constructor(
+    readonly client: Client,
+    readonly request: Request,
+    readonly scheme: "http" | "https",
+    settings: ForwardSettings,
+    kept: KeptTotal,
+  ) {
+    const { head, body } = client;
+    const isHonoured = settings.honourIdempotencyKey && head.fields.find("idempotency-key") >= 0;
+    this.isRepeatable = isRepeatable(head.method, isHonoured);
+    this.body = body.none
+      ? undefined
+      : new RequestBody(body, settings.bodyMax, this.isRepeatable, kept);
+    client.whenGone = (fault) => this.onGone?.(fault);
+  }
+}
+
+/** A request that an upstream has, until its response has gone through. */
+class ServerAttempt implements Attempt {
+  reply: Reply | undefined;
+  tunnel: Tunnel | undefined;
+
+  constructor(
+    readonly upstream: string,
+    readonly epoch: number,
+    readonly connection: ClientConnection,
+    readonly trip: Trip,
+  ) {}
+
+  moved(): number {
+    const { reply, tunnel, trip } = this;
+    const up = (trip.body?.received ?? 0) + (tunnel?.count.fromClient ?? 0);
+    const down = (reply?.body.received ?? 0) + (tunnel?.count.fromUpstream ?? 0);
+    return up + down + (reply === undefined ? 0 : 1);
+  }
+
+  cut(fault: Fault): void {
+    if (this.tunnel !== undefined) this.tunnel.cut();
+    else this.connection.abort(fault);
+  }
+}
+
+export class Forwarder {
+  readonly running: Running;
+  readonly #settings: ForwardSettings;
+  readonly #context: ForwardContext;
+  readonly #budget: RepeatBudget;
+  readonly #kept: KeptTotal = { bytes: 0 };
+  readonly #connecting = new Map<AbortController, string>();
+  readonly #gatewayErrors = new Map<string, number>();
+  readonly counters = {
+    /** Exchanges so far. */
+    requests: 0,
+    /** Exchanges under way. */
+    active: 0,
+    /** Attempts after the first. */
+    repeated: 0,
+    /** Exchanges that an upstream's trouble ended: answered with an error, or cut. */
+    lost: 0,
+    /** Exchanges whose client left first. */
+    abandoned: 0,
+    bytesUp: 0,
+    bytesDown: 0,
+  };
+
+  constructor(settings: ForwardSettings, context: ForwardContext) {
+    this.#settings = settings;
+    this.#context = context;
+    const { clock, deadlines, publish } = context;
+    this.#budget = new RepeatBudget(clock, () => this.counters.active);
+    this.running = new Running(clock, deadlines, publish, settings.idleTimeoutMs);
+  }
+
+  /**
+   * Answers one exchange, by an upstream or by itself. Rejects with a Fault where the client is to be
+   * told, or cut off, by whoever serves it.
+   */
+  async forward(client: Client, request: Request, scheme: "http" | "https"): Promise<void> {
+    const { counters } = this;
+    const trip = new Trip(client, request, scheme, this.#settings, this.#kept);
+    counters.requests++;
+    counters.active++;
+    try {
+      await this.#travel(trip);
+    } catch (error) {
+      if (client.gone !== undefined) counters.abandoned++;
+      throw error;
+    } finally {
+      counters.active--;
+      counters.bytesUp += trip.body?.received ?? 0;
+      trip.body?.release();
+      for (; trip.repeats > 0; trip.repeats--) this.#budget.giveBack();
+    }
+  }
+
+  /** Calls off attempts to connect to an upstream that are under way; they go elsewhere. */
+  callOff(upstream: string): void {
+    for (const [abort, name] of this.#connecting) if (name === upstream) abort.abort();
+  }
+
+  async #travel(trip: Trip): Promise<void> {
+    if ((trip.client.body.length ?? 0) > this.#settings.bodyMax) {
+      throw new Fault("bodyTooLarge", `over ${this.#settings.bodyMax} bytes`);
+    }
+    const passage = this.#context.gate.passage ?? await this.#wait(trip, undefined);
+    let step = this.#stepTo(passage);
+    while (!(step instanceof Fault)) {
+      const failure = await this.#try(trip, step);
+      if (failure === undefined) return;
+      step = await this.#after(trip, step, failure);
+    }
+    await this.#giveUp(trip, step);
+  }
+
+  #stepTo(result: Passage | Denial): Step | Fault {
+    if (typeof result === "string") return faultOf(result);
+    return { passage: result, to: this.#of(result.upstream), fresh: false };
+  }
+
+  #of(upstream: Upstream): GatewayUpstream {
+    const found = this.#context.upstreams.get(upstream.name);
+    if (found === undefined) throw new Error(`No upstream is named "${upstream.name}"`);
+    return found;
+  }
+
+  #wait(trip: Trip, after: Passage | undefined): Promise<Passage | Denial> {
+    if (trip.client.gone !== undefined) return Promise.resolve("gone");
+    const { gate } = this.#context;
+    return gate.wait(after, this.#patience(trip), (leave) => trip.onGone = leave);
+  }
+
+  /** How long an exchange may still wait, over all its waits. */
+  #patience(trip: Trip): number {
+    const now = this.#context.clock.now();
+    trip.holdBy ??= now + this.#settings.holdMs;
+    return trip.holdBy - now;
+  }
+
+  /** What a failed attempt is followed by: another one, or the fault that the client is told. */
+  async #after(trip: Trip, step: Step, failure: Failure): Promise<Step | Fault> {
+    const { fault, stage, reused } = failure;
+    if (trip.client.gone !== undefined) throw trip.client.gone;
+    if (FAULTS[fault.fault].side === "client") throw fault;
+    const { repeats, refreshed, body } = trip;
+    const replayable = body?.replayable ?? true;
+    const verdict = verdictOn({ stage, reused, replayable, repeats, refreshed });
+    if (verdict === "fresh") {
+      trip.refreshed = true;
+      return { ...step, fresh: true };
+    }
+    this.#doubt(step, FAULTS[fault.fault].hard, fault.message);
+    trip.reason = fault.fault;
+    if (verdict === "never" || trip.attempts >= ATTEMPTS_MAX) return fault;
+    if (stage === "sentSafe") {
+      if (!await this.#budget.take(this.#patience(trip), (leave) => trip.onGone = leave)) {
+        return fault;
+      }
+      trip.repeats++;
+    }
+    const next = await this.#elsewhere(trip, step);
+    return next instanceof Fault && stage === "sentSafe" ? fault : next;
+  }
+
+  /** Another upstream at once, or whatever the gate gives next. */
+  async #elsewhere(trip: Trip, { passage, to }: Step): Promise<Step | Fault> {
+    const { gate, others } = this.#context;
+    const present = gate.passage;
+    if (present !== undefined && present !== passage) return this.#stepTo(present);
+    trip.failed.add(to.upstream.name);
+    const other = others().find((upstream) => !trip.failed.has(upstream.name));
+    if (other !== undefined) return { passage, to: this.#of(other), fresh: false };
+    trip.failed.clear();
+    return this.#stepTo(await this.#wait(trip, passage));
+  }
+
+  async #giveUp(trip: Trip, fault: Fault): Promise<void> {
+    const { client } = trip;
+    if (client.gone !== undefined) throw client.gone;
+    this.counters.lost++;
+    const { errorPage, failoverHeader } = this.#settings;
+    const reason = trip.reason ?? fault.fault;
+    const failover = failoverHeader ? failoverValue("none", trip.attempts, reason) : undefined;
+    await answerWithPage(client, statusOf(fault.fault), errorPage, failover);
+  }
+
+  #doubt({ passage, to }: Step, hard: boolean, reason: string): void {
+    const { name } = passage.upstream;
+    if (to.upstream.name !== name) return;
+    this.#context.doubt({ upstream: name, epoch: passage.epoch, hard, reason });
+  }
+
+  /** One attempt. Undefined when the response has gone through. */
+  async #try(trip: Trip, step: Step): Promise<Failure | undefined> {
+    if (++trip.attempts > 1) this.counters.repeated++;
+    const { to } = step;
+    if (to.kind === "static") {
+      const response = await to.respond(trip.request);
+      const value = this.#failoverValue(trip, to);
+      if (value !== undefined) response.headers.set("Failover", value);
+      await sendResponse(trip.client, response);
+      return undefined;
+    }
+    const kept = step.fresh ? undefined : to.pool.take();
+    const connection = kept ?? await this.#connect(trip, step, to);
+    if ("stage" in connection) return connection;
+    const { name } = to.upstream;
+    const attempt = new ServerAttempt(name, step.passage.epoch, connection, trip);
+    trip.onGone = (fault) => connection.abort(fault);
+    this.running.add(attempt);
+    try {
+      const failure = await this.#send(attempt, to);
+      if (failure === undefined) await this.#receive(attempt, step, to);
+      return failure;
+    } finally {
+      this.running.delete(attempt);
+      trip.onGone = undefined;
+    }
+  }
+
+  async #connect(
+    trip: Trip,
+    step: Step,
+    { pool, upstream }: ServerUpstream,
+  ): Promise<ClientConnection | Failure> {
+    const abort = new AbortController();
+    trip.onGone = () => abort.abort();
+    this.#connecting.set(abort, upstream.name);
+    const cancel = this.#context.clock.after(
+      SLOW_CONNECT_MS,
+      () => this.#doubt(step, false, `no answer to connect for ${SLOW_CONNECT_MS} ms`),
+    );
+    try {
+      return await pool.connect(abort.signal);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      return { fault: error, stage: "nothingSent", reused: false };
+    } finally {
+      cancel();
+      this.#connecting.delete(abort);
+    }
+  }
+
+  /** Sends the request and waits for the head of its response. */
+  async #send(attempt: ServerAttempt, server: ServerUpstream): Promise<Failure | undefined> {
+    const { trip, connection } = attempt;
+    const { client, scheme } = trip;
+    const { head } = client;
+    const out = connection.request(head.method, joinedTarget(server.basePath, head.path));
+    writeRequestFields(out, head, { peer: client.peer, scheme }, server.rules);
+    try {
+      attempt.reply = await connection.exchange(trip.body?.begin() ?? null, {
+        responseMs: this.#settings.responseTimeoutMs,
+        onInform: (interim) => inform(client, interim, server),
+        waitForContinue: head.expectsContinue,
+        upgrade: head.wantsUpgrade,
+      });
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      return { fault: error, stage: stageOf(attempt), reused: connection.reused };
+    }
+  }
+
+  /** Passes the response on. From here on the exchange is this upstream's, for better or worse. */
+  async #receive(attempt: ServerAttempt, step: Step, server: ServerUpstream): Promise<void> {
+    const { trip, connection } = attempt;
+    const { client } = trip;
+    const { head, body } = attempt.reply!;
+    this.#countErrors(step, head.status);
+    const out = client.respond(head.status, head.reason);
+    writeResponseFields(out, head, server);
+    const value = this.#failoverValue(trip, server);
+    if (value !== undefined) out.line("Failover", value);
+    if (head.status === 101) return await this.#join(attempt);
+    try {
+      // Of a body that is left out (HEAD, 304) only a length that was declared may be told.
+      await client.send(body.none && head.said.length < 0 ? null : body);
+      connection.release();
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      if (client.gone === undefined) {
+        this.counters.lost++;
+        const { publish } = this.#context;
+        const { peer } = client;
+        publish({
+          type: "session.failed",
+          upstream: attempt.upstream,
+          client: peer,
+          reason: error.message,
+        });
+      }
+      connection.abort(error);
+      throw error;
+    } finally {
+      this.counters.bytesDown += body.received;
+    }
+  }
+
+  async #join(attempt: ServerAttempt): Promise<void> {
+    const client = await attempt.trip.client.upgrade();
+    attempt.tunnel = joinUpgraded(client, attempt.connection);
+    await attempt.tunnel.finished;
+    this.counters.bytesUp += attempt.tunnel.count.fromClient;
+    this.counters.bytesDown += attempt.tunnel.count.fromUpstream;
+  }
+
+  #failoverValue(trip: Trip, { upstream }: GatewayUpstream): string | undefined {
+    if (!this.#settings.failoverHeader) return undefined;
+    return failoverValue(roleOf(upstream), trip.attempts, trip.reason);
+  }
+
+  /** Gateway errors of the active upstream itself: several in a row put it in doubt. */
+  #countErrors(step: Step, status: number): void {
+    const { name } = step.to.upstream;
+    if (status < 502 || status > 504) {
+      if (this.#gatewayErrors.size > 0) this.#gatewayErrors.delete(name);
+      return;
+    }
+    const inRow = (this.#gatewayErrors.get(name) ?? 0) + 1;
+    this.#gatewayErrors.set(name, inRow % GATEWAY_ERRORS_MAX);
+    if (inRow === GATEWAY_ERRORS_MAX) {
+      this.#doubt(step, false, `${inRow} responses in a row were 502, 503 or 504`);
+    }
+  }
+}
+
+function stageOf({ connection, trip }: ServerAttempt): Stage {
+  if (!connection.requestStarted) return "nothingSent";
+  if (connection.responseStarted) return "responseStarted";
+  return trip.isRepeatable ? "sentSafe" : "sentUnsafe";
+}
+
+/** Passes an interim response on, to clients that can use it. */
+async function inform(
+  client: Client,
+  head: ResponseHead,
+  server: ServerUpstream,
+): Promise<void> {
+  if (head.status === 100 && !client.head.expectsContinue) return;
+  await client.inform(
+    head.status,
+    head.reason,
+    (out) => writeResponseFields(out, head, server),
+  );
+}
+
+const DENIALS = {
+  closed: "noUpstream",
+  late: "holdTimeout",
+  full: "tooManyHeld",
+  gone: "clientGone",
+} as const satisfies Record<Denial, FaultName>;
+
+function faultOf(denial: Denial): Fault {
+  return new Fault(DENIALS[denial]);
+}

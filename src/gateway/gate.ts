@@ -1,0 +1,112 @@
+/**
+ * What a new exchange meets: a way to the active upstream, a wait, or a refusal. The controller turns the
+ * gate through the gateway's orders; those who wait are woken by such an order, by their own deadline, or
+ * by leaving. Nothing polls.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { Upstream } from "../failover/upstream.ts";
+
+/** Leave to go to an upstream, under a decision. */
+export interface Passage {
+  readonly upstream: Upstream;
+  readonly epoch: number;
+}
+
+/** Why a wait ended without a passage. */
+export type Denial = "closed" | "late" | "full" | "gone";
+
+export interface GateLimits {
+  /** Exchanges that may wait at one time; 0 lets none wait. */
+  readonly heldMax: number;
+}
+
+interface Waiter {
+  readonly end: (result: Passage | Denial) => void;
+}
+
+export class Gate {
+  readonly #clock: Clock;
+  readonly #limits: GateLimits;
+  readonly #waiting = new Set<Waiter>();
+  #door: Passage | "holding" | "closed" = "holding";
+  #epoch = 0;
+  /** Exchanges that waited and got a passage. */
+  released = 0;
+  longestHoldMs = 0;
+
+  /** Holding, until the first order. */
+  constructor(clock: Clock, limits: GateLimits) {
+    this.#clock = clock;
+    this.#limits = limits;
+  }
+
+  /** The way that is open now, if one is. */
+  get passage(): Passage | undefined {
+    return typeof this.#door === "object" ? this.#door : undefined;
+  }
+
+  /** True if new exchanges are turned away. */
+  get isClosed(): boolean {
+    return this.#door === "closed";
+  }
+
+  /** Exchanges that wait. */
+  get held(): number {
+    return this.#waiting.size;
+  }
+
+  /** Ignored if a newer epoch was seen. */
+  open(upstream: Upstream, epoch: number): void {
+    if (epoch < this.#epoch) return;
+    this.#epoch = epoch;
+    const door: Passage = { upstream, epoch };
+    this.#door = door;
+    for (const waiter of this.#waiting) waiter.end(door);
+  }
+
+  hold(): void {
+    this.#door = "holding";
+  }
+
+  close(): void {
+    this.#door = "closed";
+    for (const waiter of this.#waiting) waiter.end("closed");
+  }
+
+  /** The active upstream answers after all: those who doubted it may try it again. */
+  confirm(upstream: string): void {
+    const door = this.passage;
+    if (door?.upstream.name !== upstream) return;
+    for (const waiter of this.#waiting) waiter.end(door);
+  }
+
+  /**
+   * Waits for a passage other than `after`, for at most `ms`. `onLeave` is handed a function to call if
+   * the client leaves meanwhile.
+   */
+  wait(
+    after: Passage | undefined,
+    ms: number,
+    onLeave: (leave: () => void) => void,
+  ): Promise<Passage | Denial> {
+    const door = this.#door;
+    if (door === "closed") return Promise.resolve("closed");
+    if (door !== "holding" && door !== after) return Promise.resolve(door);
+    if (this.#waiting.size >= this.#limits.heldMax) return Promise.resolve("full");
+    if (ms <= 0) return Promise.resolve("late");
+    const since = this.#clock.now();
+    return new Promise((resolve) => {
+      const end = (result: Passage | Denial) => {
+        if (!this.#waiting.delete(waiter)) return;
+        cancel();
+        this.longestHoldMs = Math.max(this.longestHoldMs, this.#clock.now() - since);
+        if (typeof result === "object") this.released++;
+        resolve(result);
+      };
+      const waiter: Waiter = { end };
+      const cancel = this.#clock.after(ms, () => end("late"));
+      this.#waiting.add(waiter);
+      onLeave(() => end("gone"));
+    });
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * The HTTP data plane of one service: a Hono app in which `/__failover/*` is ours and everything else is
+ * forwarded, behind the orders of the controller. In contrast to TCP mode its port stays open all the
+ * time: who is refused is told so, with a page and a time to come again.
+ */
+import { Hono } from "hono";
+import type { DataPlane, DrainOrder } from "../failover/ports.ts";
+import type { Upstream } from "../failover/upstream.ts";
+import { ANSWERED } from "../http1/server.ts";
+import type { Client } from "./client.ts";
+import { type ForwardContext, Forwarder, type ForwardSettings } from "./forward.ts";
+import { Gate } from "./gate.ts";
+
+export interface GatewaySettings extends ForwardSettings {
+  /** Exchanges that may wait at one time; further ones get 503 at once. */
+  readonly heldMax: number;
+}
+
+export interface GatewayContext extends Omit<ForwardContext, "gate"> {
+  /** Answers everything below `/__failover/` but `health`; without it there is nothing else. */
+  readonly admin?: { fetch(request: Request): Response | Promise<Response> };
+}
+
+/** What the app is told beside the request. */
+export interface GatewayEnv {
+  readonly exchange: Client;
+  readonly scheme: "http" | "https";
+}
+
+/** Read on scrape; `active`, `held` and `repeating` aside they only grow. */
+export interface GatewayCounters {
+  /** Exchanges so far. */
+  readonly requests: number;
+  /** Exchanges under way, waiting ones included. */
+  readonly active: number;
+  /** Exchanges waiting for an upstream. */
+  readonly held: number;
+  /** Exchanges that waited and then got an upstream. */
+  readonly released: number;
+  /** Attempts after the first of an exchange. */
+  readonly repeated: number;
+  /** Exchanges that got an error from us, or were cut off. */
+  readonly lost: number;
+  /** Exchanges whose client left first. */
+  readonly abandoned: number;
+  /** Exchanges ended because their upstream went down. */
+  readonly cut: number;
+  /** Bytes of request bodies, and of upgraded connections. */
+  readonly bytesUp: number;
+  /** Bytes of response bodies, and of upgraded connections. */
+  readonly bytesDown: number;
+  readonly longestHoldMs: number;
+}
+
+export class Gateway implements DataPlane, Disposable {
+  readonly #gate: Gate;
+  readonly #forwarder: Forwarder;
+  readonly #context: GatewayContext;
+  readonly #app: Hono<{ Bindings: GatewayEnv }>;
+
+  /** Holds every exchange until the first order. */
+  constructor(settings: GatewaySettings, context: GatewayContext) {
+    this.#context = context;
+    this.#gate = new Gate(context.clock, { heldMax: settings.heldMax });
+    this.#forwarder = new Forwarder(settings, { ...context, gate: this.#gate });
+    this.#app = this.#routes();
+  }
+
+  /** The fetch-style app to serve. It rejects with a Fault where the server is to tell the client. */
+  readonly fetch = (request: Request, env: GatewayEnv): Response | Promise<Response> =>
+    this.#app.fetch(request, env);
+
+  #routes(): Hono<{ Bindings: GatewayEnv }> {
+    const { admin } = this.#context;
+    const app = new Hono<{ Bindings: GatewayEnv }>();
+    app.get("/__failover/health", (c) => c.text("OK"));
+    app.all("/__failover/*", (c) => admin?.fetch(c.req.raw) ?? c.notFound());
+    app.all("/__failover", (c) => c.notFound());
+    app.all("*", async (c) => {
+      await this.#forwarder.forward(c.env.exchange, c.req.raw, c.env.scheme);
+      return ANSWERED;
+    });
+    // The server knows what to do with a fault; anything else is a bug.
+    app.onError((error) => {
+      throw error;
+    });
+    return app;
+  }
+
+  open(upstream: Upstream, epoch: number): Promise<void> {
+    this.#gate.open(upstream, epoch);
+    return Promise.resolve();
+  }
+
+  hold(): Promise<void> {
+    const active = this.#gate.passage;
+    this.#gate.hold();
+    if (active !== undefined) this.#forwarder.callOff(active.upstream.name);
+    return Promise.resolve();
+  }
+
+  refuse(): Promise<void> {
+    this.#gate.close();
+    return Promise.resolve();
+  }
+
+  confirm(upstream: string): Promise<void> {
+    this.#gate.confirm(upstream);
+    return Promise.resolve();
+  }
+
+  drain(order: DrainOrder): Promise<void> {
+    this.#forwarder.running.drain(order);
+    return Promise.resolve();
+  }
+
+  counters(): GatewayCounters {
+    const { released, held, longestHoldMs } = this.#gate;
+    const { cut } = this.#forwarder.running;
+    return { ...this.#forwarder.counters, held, released, cut, longestHoldMs };
+  }
+
+  /** Turns away those who wait, and closes idle connections to upstreams. */
+  [Symbol.dispose](): void {
+    this.#gate.close();
+    this.#forwarder.running.close();
+    for (const upstream of this.#context.upstreams.values()) {
+      if (upstream.kind === "server") upstream.pool.close();
+    }
+  }
+}

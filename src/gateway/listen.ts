@@ -1,0 +1,182 @@
+/**
+ * What serves the gateway's app to clients: `http1/`'s server on a port or a unix socket. The port is
+ * bound from the first moment and stays bound; nothing here knows whether an upstream is up.
+ */
+import { type Address, formatAddress } from "../base/address.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Publish } from "../events/events.ts";
+import { serveListener } from "../http1/conn_deno.ts";
+import type { Deadlines } from "../http1/deadlines.ts";
+import { Server } from "../http1/server.ts";
+import type { GatewayEnv } from "./gateway.ts";
+import { Http2 } from "./http2.ts";
+import { type TlsFiles, TlsListener } from "./listen_tls.ts";
+
+export interface ListenSettings {
+  readonly address: Address;
+  /** Clients at one time; further ones stay in the kernel's accept queue. */
+  readonly connectionsMax: number;
+  /** HTTPS if given. */
+  readonly tls?: TlsFiles | undefined;
+}
+
+export interface ListenContext {
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  readonly publish: Publish;
+  /** The gateway's app. */
+  readonly app: (request: Request, env: GatewayEnv) => Response | Promise<Response>;
+}
+
+/** A port that is served. */
+export interface Listening {
+  /** Where it listens; the system's choice where the port was 0. */
+  readonly address: Address;
+  /** Resolves when `stop` is done; rejects for a bug. */
+  readonly finished: Promise<void>;
+  readonly connections: () => number;
+  /**
+   * Stops accepting, lets running exchanges finish for at most `drainMs` or until `now` is aborted, and
+   * cuts the rest. Resolves with the number of connections cut.
+   */
+  stop(drainMs: number, now: AbortSignal): Promise<number>;
+}
+
+/** Tries whether the address is free, and leaves it free. The reason if it is not. */
+export function tryListen(address: Address): string | undefined {
+  try {
+    bind(address).close();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? `${formatAddress(address)}: ${error.message}` : String(error);
+  }
+}
+
+function bind(address: Address): Deno.Listener {
+  if (address.kind === "unix") return Deno.listen({ transport: "unix", path: address.path });
+  return Deno.listen({ hostname: address.host, port: address.port });
+}
+
+/** Serves HTTP, or HTTPS where there is a certificate. Throws what Deno throws for a bad address or certificate. */
+export function listen(settings: ListenSettings, context: ListenContext): Listening {
+  const { clock, deadlines, publish, app } = context;
+  const { connectionsMax, tls } = settings;
+  const scheme = tls === undefined ? "http" : "https";
+  const server = new Server({
+    deadlines,
+    app: (request, { exchange }) => app(request, { exchange, scheme }),
+    limits: { connectionsMax },
+  });
+  const onAcceptFailed = (error: unknown, retryInMs: number) =>
+    publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
+  const port = tls === undefined
+    ? plainPort(settings.address, server, { clock, onAcceptFailed })
+    : tlsPort(settings.address, tls, app, context, { server, connectionsMax, onAcceptFailed });
+  const text = formatAddress(port.address);
+  publish({ type: "port.opened", address: text });
+  return {
+    address: port.address,
+    finished: port.finished,
+    connections: () => server.connections + port.others(),
+    async stop(drainMs, now) {
+      port.close();
+      publish({ type: "port.closed", address: text });
+      return await untilTimeIsUp(
+        async (cut) => {
+          const cuts = await Promise.all([server.drain(cut), port.drainOthers(cut)]);
+          return cuts[0] + cuts[1];
+        },
+        clock,
+        drainMs,
+        now,
+      );
+    },
+  };
+}
+
+/** What accepts, and whatever it serves beside the server. */
+interface Port {
+  readonly address: Address;
+  readonly finished: Promise<void>;
+  readonly others: () => number;
+  close(): void;
+  drainOthers(cut: AbortSignal): Promise<number>;
+}
+
+function plainPort(
+  asked: Address,
+  server: Server,
+  options: Parameters<typeof serveListener>[2],
+): Port {
+  const listener = bind(asked);
+  return {
+    address: boundTo(asked, listener),
+    finished: serveListener(listener, server, options),
+    others: () => 0,
+    close: () => closeListener(listener),
+    drainOthers: () => Promise.resolve(0),
+  };
+}
+
+function tlsPort(
+  asked: Address,
+  files: TlsFiles,
+  app: ListenContext["app"],
+  { clock, deadlines, publish }: ListenContext,
+  parts: Pick<
+    ConstructorParameters<typeof TlsListener>[3],
+    "server" | "connectionsMax" | "onAcceptFailed"
+  >,
+): Port {
+  if (asked.kind === "unix") throw new Error("HTTPS is not served on a unix socket");
+  const http2 = new Http2(deadlines, app);
+  const onReload = (trouble: string) =>
+    publish({ type: "config.warned", warning: `the old certificate stays in use: ${trouble}` });
+  const listener = new TlsListener(asked.host, asked.port, files, {
+    clock,
+    http2,
+    onReload,
+    ...parts,
+  });
+  return {
+    address: { ...asked, port: listener.port },
+    finished: listener.finished,
+    others: () => http2.connections,
+    close: () => listener.close(),
+    drainOthers: (cut) => http2.drain(cut),
+  };
+}
+
+function boundTo(asked: Address, listener: Deno.Listener): Address {
+  const { addr } = listener;
+  return addr.transport === "tcp" && asked.kind === "tcp" ? { ...asked, port: addr.port } : asked;
+}
+
+function closeListener(listener: Deno.Listener): void {
+  try {
+    listener.close();
+  } catch (error) {
+    // Stopping twice is no news.
+    if (!(error instanceof Deno.errors.BadResource)) throw error;
+  }
+}
+
+/** Runs `drain`, whose signal is aborted after `drainMs`, or with `now`. */
+async function untilTimeIsUp(
+  drain: (cut: AbortSignal) => Promise<number>,
+  clock: Clock,
+  drainMs: number,
+  now: AbortSignal,
+): Promise<number> {
+  const cut = new AbortController();
+  const cutNow = () => cut.abort();
+  const cancel = clock.after(drainMs, cutNow);
+  now.addEventListener("abort", cutNow, { once: true });
+  if (now.aborted) cutNow();
+  try {
+    return await drain(cut.signal);
+  } finally {
+    cancel();
+    now.removeEventListener("abort", cutNow);
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * The exchanges that an upstream is working on: so that they can be ended when it goes down, when they
+ * are silent for too long, or when the time to drain is up. Whether one still moves is looked at once a
+ * tick for all of them together, so that a byte on its way costs nothing.
+ */
+import type { Clock } from "../base/clock.ts";
+import { Fault } from "../base/fault.ts";
+import type { Publish } from "../events/events.ts";
+import type { DrainOrder } from "../failover/ports.ts";
+import type { Deadlines, Timed } from "../http1/deadlines.ts";
+
+/** One attempt of an exchange, from its request on. */
+export interface Attempt {
+  readonly upstream: string;
+  /** The decision it was begun under. */
+  readonly epoch: number;
+  /** Grows with every byte that moves either way. */
+  moved(): number;
+  /** Ends it; what it becomes then is decided by the ledger. */
+  cut(fault: Fault): void;
+}
+
+interface Watched {
+  count: number;
+  at: number;
+}
+
+/** A drain that spares those that move looks again no longer than this after its order. */
+const SPARED_ROUNDS_MAX = 1_000;
+
+export class Running implements Timed {
+  readonly #clock: Clock;
+  readonly #deadlines: Deadlines;
+  readonly #publish: Publish;
+  readonly #idleMs: number;
+  readonly #attempts = new Map<Attempt, Watched>();
+  readonly #drains = new Set<() => void>();
+  #cut = 0;
+
+  /** `idleMs`: an attempt in which no byte moves for so long is ended; 0 is never. */
+  constructor(clock: Clock, deadlines: Deadlines, publish: Publish, idleMs: number) {
+    this.#clock = clock;
+    this.#deadlines = deadlines;
+    this.#publish = publish;
+    this.#idleMs = idleMs;
+  }
+
+  get size(): number {
+    return this.#attempts.size;
+  }
+
+  /** Attempts ended because their upstream went down. */
+  get cut(): number {
+    return this.#cut;
+  }
+
+  add(attempt: Attempt): void {
+    if (this.#attempts.size === 0) this.#deadlines.add(this);
+    this.#attempts.set(attempt, { count: 0, at: this.#deadlines.now });
+  }
+
+  delete(attempt: Attempt): void {
+    if (this.#attempts.delete(attempt) && this.#attempts.size === 0) this.#deadlines.delete(this);
+  }
+
+  tick(now: number): void {
+    for (const [attempt, watched] of this.#attempts) {
+      const count = attempt.moved();
+      if (count !== watched.count) {
+        watched.count = count;
+        watched.at = now;
+      } else if (this.#idleMs > 0 && now - watched.at > this.#idleMs) {
+        attempt.cut(new Fault("idleTimeout"));
+      }
+    }
+  }
+
+  /** Ends attempts as ordered, after their grace. */
+  drain(order: DrainOrder): void {
+    this.#later(order.graceMs, () => this.#drainNow(order, 0));
+  }
+
+  #drainNow(order: DrainOrder, round: number): void {
+    const { upstream, throughEpoch, sparedIfMovedMs, reason } = order;
+    const isSpared = (attempt: Attempt, watched: Watched) =>
+      sparedIfMovedMs !== undefined &&
+      (watched.at > this.#deadlines.now - sparedIfMovedMs || attempt.moved() !== watched.count);
+    let count = 0;
+    let kept = 0;
+    for (const [attempt, watched] of this.#attempts) {
+      if (attempt.upstream !== upstream || attempt.epoch > throughEpoch) continue;
+      if (isSpared(attempt, watched)) kept++;
+      else {
+        count++;
+        attempt.cut(new Fault("upstreamDown", reason));
+      }
+    }
+    this.#cut += count;
+    if (count > 0) this.#publish({ type: "sessions.cut", upstream, count, kept, reason });
+    if (kept > 0 && sparedIfMovedMs !== undefined && round < SPARED_ROUNDS_MAX) {
+      this.#later(sparedIfMovedMs, () => this.#drainNow(order, round + 1));
+    }
+  }
+
+  #later(ms: number, act: () => void): void {
+    const cancel = this.#clock.after(ms, () => {
+      this.#drains.delete(cancel);
+      act();
+    });
+    this.#drains.add(cancel);
+  }
+
+  /** Forgets the drains that are still to come. */
+  close(): void {
+    for (const cancel of this.#drains) cancel();
+    this.#drains.clear();
+  }
+}

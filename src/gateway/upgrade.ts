@@ -1,0 +1,30 @@
+/**
+ * An upgraded connection (WebSocket or any other protocol, RFC 9110 section 7.8): after the upstream's 101
+ * the gateway moves bytes and understands none of them.
+ */
+import type { ClientConnection } from "../http1/client.ts";
+import type { Conn } from "../http1/conn.ts";
+import { tunnel, type TunnelCount } from "../http1/tunnel.ts";
+
+/** A tunnel under way. */
+export interface Tunnel {
+  readonly count: TunnelCount;
+  /** Resolves when both directions have ended. */
+  readonly finished: Promise<void>;
+  /** Ends it at once; both sides can tell. */
+  cut(): void;
+}
+
+/** Joins the client to an upstream that has answered 101. Closes the upstream's side at the end. */
+export function joinUpgraded(client: Conn, connection: ClientConnection): Tunnel {
+  const upstream = connection.detach();
+  const count: TunnelCount = { fromClient: 0, fromUpstream: 0 };
+  return {
+    count,
+    finished: tunnel(client, upstream, count).then(() => connection.close()),
+    cut() {
+      client.reset();
+      upstream.reset();
+    },
+  };
+}

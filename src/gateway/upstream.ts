@@ -1,0 +1,25 @@
+/** An upstream as the gateway reaches it: a server behind a pool of connections, or files of our own. */
+import type { Upstream } from "../failover/upstream.ts";
+import type { Pool } from "../http1/pool.ts";
+import type { Origin, RequestRules } from "./headers.ts";
+
+export interface ServerUpstream extends Origin {
+  readonly kind: "server";
+  readonly upstream: Upstream;
+  readonly pool: Pool;
+  readonly rules: RequestRules;
+}
+
+export interface StaticUpstream {
+  readonly kind: "static";
+  readonly upstream: Upstream;
+  /** Answers any request. Resolves always. */
+  readonly respond: (request: Request) => Promise<Response>;
+}
+
+export type GatewayUpstream = ServerUpstream | StaticUpstream;
+
+/** How clients are told of an upstream: its place, not its name, which may be a secret of the house. */
+export function roleOf({ rank }: Upstream): string {
+  return rank === 0 ? "primary" : rank === 1 ? "backup" : `backup-${rank}`;
+}

@@ -1,0 +1,102 @@
+/**
+ * The probe of HTTP mode: one GET on a connection of its own, so that it also shows that the upstream
+ * accepts. Redirects are not followed: what counts is what this upstream answers itself.
+ */
+import type { Clock } from "../base/clock.ts";
+import { Fault, FAULTS } from "../base/fault.ts";
+import type { Probe, ProbeResult } from "../failover/ports.ts";
+import type { ClientConnection } from "../http1/client.ts";
+import type { Pool } from "../http1/pool.ts";
+
+/** How one upstream is asked. */
+export interface HttpCheck {
+  /** Gives a fresh connection for each question. */
+  readonly pool: Pool;
+  /** Path and query to ask for. */
+  readonly target: string;
+  /** `Host` to send. */
+  readonly host: string;
+  /** Further lines to send. */
+  readonly headers: readonly (readonly [name: string, value: string])[];
+}
+
+export interface StatusRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface HttpProbeSettings {
+  /** For connection, handshake and response head together, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Status codes that pass. */
+  readonly statuses: readonly StatusRange[];
+}
+
+/** Makes the probe; `check` tells how to ask the upstream of a name. */
+export function httpProbe(
+  settings: HttpProbeSettings,
+  check: (upstream: string) => HttpCheck,
+  clock: Clock,
+): Probe {
+  return async function probeByAsking(upstream, _context, signal) {
+    const startedAt = clock.now();
+    const stop = new AbortController();
+    let late = false;
+    const cancel = clock.after(settings.timeoutMs, () => {
+      late = true;
+      stop.abort();
+    });
+    const callOff = () => stop.abort();
+    signal.addEventListener("abort", callOff, { once: true });
+    if (signal.aborted) callOff();
+    try {
+      const verdict = await ask(check(upstream.name), settings.statuses, stop.signal);
+      const tookMs = clock.now() - startedAt;
+      if (!stop.signal.aborted || verdict.passed) return { ...verdict, tookMs };
+      const reason = late ? "no answer in time" : "check was called off";
+      return { passed: false, tookMs, reason, evidence: "silent" };
+    } finally {
+      cancel();
+      signal.removeEventListener("abort", callOff);
+    }
+  };
+}
+
+type Verdict = Omit<ProbeResult, "tookMs">;
+
+async function ask(
+  check: HttpCheck,
+  statuses: readonly StatusRange[],
+  signal: AbortSignal,
+): Promise<Verdict> {
+  let connection: ClientConnection;
+  try {
+    connection = await check.pool.connect(signal);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    // A host that accepts and then fails the handshake is there; what it says is no.
+    const { hard } = FAULTS[error.fault];
+    const evidence = error.fault === "tlsFailed" ? "denied" : hard ? "refused" : "silent";
+    return { passed: false, reason: error.message, evidence };
+  }
+  const end = () => connection.abort(new Fault("responseTimeout"));
+  signal.addEventListener("abort", end, { once: true });
+  if (signal.aborted) end();
+  try {
+    const out = connection.request("GET", check.target);
+    out.line("Host", check.host);
+    out.line("User-Agent", "failover-check");
+    out.line("Accept", "*/*");
+    for (const [name, value] of check.headers) out.line(name, value);
+    const { head } = await connection.exchange(null, { responseMs: 0 });
+    const passed = statuses.some(({ from, to }) => head.status >= from && head.status <= to);
+    return { passed, reason: `answered ${head.status}`, evidence: passed ? "passed" : "denied" };
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    const evidence = FAULTS[error.fault].hard ? "denied" : "silent";
+    return { passed: false, reason: error.message, evidence };
+  } finally {
+    signal.removeEventListener("abort", end);
+    connection.close();
+  }
+}

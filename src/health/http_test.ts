@@ -1,0 +1,98 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { ManualClock, realClock } from "../base/clock.ts";
+import type { ProbeResult } from "../failover/ports.ts";
+import { dialer } from "../http1/conn_deno.ts";
+import { Deadlines } from "../http1/deadlines.ts";
+import { Pool } from "../http1/pool.ts";
+import { httpProbe } from "./http.ts";
+
+const CONTEXT = { lastChosen: undefined, phase: "serving", epoch: 1 } as const;
+
+function probeOf(port: number, clock = realClock) {
+  const dial = dialer({ hostname: "127.0.0.1", port, clock: realClock, connectMs: 10_000 });
+  const pool = new Pool({ dial, deadlines: new Deadlines(realClock) });
+  const headers = [["X-Check", "1"]] as const;
+  const probe = httpProbe(
+    { timeoutMs: 2_000, statuses: [{ from: 200, to: 299 }, { from: 418, to: 418 }] },
+    () => ({ pool, target: "/up?deep=1", host: "app.test", headers }),
+    clock,
+  );
+  const address = { kind: "tcp", host: "127.0.0.1", port } as const;
+  return (signal = new AbortController().signal): Promise<ProbeResult> =>
+    probe({ name: "a", rank: 0, address }, CONTEXT, signal);
+}
+
+/** Accepts one connection, reads a head, answers with `text`; resolves with the head. */
+async function answering(text: string, ask: (port: number) => Promise<void>): Promise<string> {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const asked = ask((listener.addr as Deno.NetAddr).port);
+  using conn = await listener.accept();
+  const buffer = new Uint8Array(4096);
+  const head = new TextDecoder().decode(buffer.subarray(0, await conn.read(buffer) ?? 0));
+  if (text !== "") await conn.write(new TextEncoder().encode(text));
+  else await conn.closeWrite();
+  await asked;
+  return head;
+}
+
+function verdict({ passed, reason, evidence }: ProbeResult) {
+  return { passed, reason, evidence };
+}
+
+Deno.test("a status in a wanted range passes, and the question is the operator's", async () => {
+  for (const status of [200, 204, 418]) {
+    const head = await answering(`HTTP/1.1 ${status} X\r\n\r\n`, async (port) => {
+      const result = verdict(await probeOf(port)());
+      assertEquals(result, { passed: true, reason: `answered ${status}`, evidence: "passed" });
+    });
+    assertMatch(head, /^GET \/up\?deep=1 HTTP\/1\.1\r\nHost: app\.test\r\n[^]*X-Check: 1\r\n/);
+  }
+});
+
+Deno.test("a redirect is not followed, and any other status says no", async () => {
+  for (const line of ["302 Found\r\nLocation: http://127.0.0.1:9/", "503 No"]) {
+    await answering(`HTTP/1.1 ${line}\r\nContent-Length: 0\r\n\r\n`, async (port) => {
+      const { passed, evidence } = await probeOf(port)();
+      assertEquals([passed, evidence], [false, "denied"]);
+    });
+  }
+});
+
+Deno.test("a connection that is closed without an answer says no", async () => {
+  await answering("", async (port) => {
+    assertEquals((await probeOf(port)()).evidence, "denied");
+  });
+});
+
+Deno.test("a refused connection is evidence of the hardest kind", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  listener.close();
+  const expected = { passed: false, reason: "connection refused", evidence: "refused" };
+  assertEquals(verdict(await probeOf(port)()), expected as ReturnType<typeof verdict>);
+});
+
+Deno.test("an upstream that says nothing is given up at the deadline", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const clock = new ManualClock();
+  const asking = probeOf((listener.addr as Deno.NetAddr).port, clock)();
+  using conn = await listener.accept();
+  await conn.read(new Uint8Array(4096));
+  await clock.advance(2_000);
+  assertEquals(verdict(await asking), {
+    passed: false,
+    reason: "no answer in time",
+    evidence: "silent",
+  });
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("a check can be called off", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const abort = new AbortController();
+  const asking = probeOf((listener.addr as Deno.NetAddr).port)(abort.signal);
+  using conn = await listener.accept();
+  await conn.read(new Uint8Array(4096));
+  abort.abort();
+  assertEquals((await asking).reason, "check was called off");
+});

@@ -1,0 +1,150 @@
+/**
+ * The whole program between 200 clients and two upstreams in processes of their own, while the primary is
+ * killed, frozen and brought back. Every request has an id, and the upstreams say which ids they saw.
+ */
+import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
+import { Child } from "../harness/child.ts";
+import { patiently } from "../harness/patience.ts";
+import { Proxy } from "../harness/proxy.ts";
+import { unusedPort } from "../harness/upstream.ts";
+import { parsed } from "./stage.ts";
+
+const CLIENTS = 200;
+const WITNESS = new URL("./witness.ts", import.meta.url).pathname;
+
+/** What the upstreams saw: how often each id was begun. */
+class Ledger {
+  readonly seen = new Map<string, number>();
+
+  take(line: string): void {
+    if (line === "ready") return;
+    this.seen.set(line, (this.seen.get(line) ?? 0) + 1);
+  }
+}
+
+async function witness(name: string, port: number, ledger: Ledger): Promise<Child> {
+  const ready = Promise.withResolvers<void>();
+  const child = new Child(Deno.execPath(), {
+    args: ["run", "--quiet", "--no-prompt", "--allow-net", WITNESS, name, String(port)],
+    onOut: (line) => {
+      ready.resolve();
+      ledger.take(line);
+    },
+  });
+  await patiently(`${name} to listen`, ready.promise);
+  return child;
+}
+
+interface Outcome {
+  readonly key: string;
+  /** 0 when the connection was cut. */
+  readonly status: number;
+  readonly failover: string;
+}
+
+/** Sends request after request on kept connections until it is told to stop. */
+async function client(port: number, number: number, stop: AbortSignal, outcomes: Outcome[]) {
+  const method = number % 2 === 0 ? "GET" : "POST";
+  let conn: Deno.TcpConn | undefined;
+  for (let i = 0; !stop.aborted; i++) {
+    conn ??= await Deno.connect({ hostname: "127.0.0.1", port });
+    const key = `${method} ${number}-${i}`;
+    const text = await exchange(conn, method, `${number}-${i}`);
+    const { status, get } = parsed(text);
+    outcomes.push({ key, status, failover: get("failover") ?? "" });
+    if (status === 0 || get("connection") === "close") {
+      conn.close();
+      conn = undefined;
+    }
+  }
+  conn?.close();
+}
+
+async function exchange(conn: Deno.TcpConn, method: string, id: string): Promise<string> {
+  const body = method === "POST" ? "Content-Length: 4\r\n\r\nbody" : "\r\n";
+  const request = `${method} / HTTP/1.1\r\nHost: front.test\r\nX-Id: ${id}\r\n${body}`;
+  const buffer = new Uint8Array(4096);
+  let text = "";
+  try {
+    await conn.write(new TextEncoder().encode(request));
+    for (;;) {
+      const count = await conn.read(buffer);
+      if (count === null) return "";
+      text += new TextDecoder().decode(buffer.subarray(0, count));
+      const end = text.indexOf("\r\n\r\n");
+      const length = /\r\ncontent-length: (\d+)/i.exec(text)?.[1];
+      if (end >= 0 && text.length >= end + 4 + Number(length)) return text;
+    }
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionReset) return "";
+    if (error instanceof Deno.errors.BrokenPipe) return "";
+    throw error;
+  }
+}
+
+/** Reasons that prove that the request had not been sent: such a request must never fail. */
+const UNSENT = /reason=(connect-|closed-unused|hold|no-upstream|too-many)/;
+
+Deno.test("200 clients lose nothing that was not sent, and nothing unsafe is done twice", async () => {
+  const ledger = new Ledger();
+  const [first, second, front] = [unusedPort(), unusedPort(), unusedPort()];
+  let primary = await witness("primary", first, ledger);
+  await using _backup = await witness("backup", second, ledger);
+  const [a, b] = [`http://127.0.0.1:${first}`, `http://127.0.0.1:${second}`];
+  const flags = ["--json-logs", "--log-level=debug", "--check-interval=200ms"];
+  const quick = ["--check-timeout=500ms", "--failback-damping=off", `--listen=127.0.0.1:${front}`];
+  await using proxy = new Proxy([`--primary=${a}`, `--backup=${b}`, ...flags, ...quick], {});
+  let last = await proxy.event("promotion.finished", { to: a });
+  const moved = async (to: string) => {
+    last = await proxy.event("promotion.finished", { to }, last);
+  };
+  const stop = new AbortController();
+  const outcomes: Outcome[] = [];
+  const clients = Array.from(
+    { length: CLIENTS },
+    (_, n) => client(front, n, stop.signal, outcomes),
+  );
+  const progress = async () => {
+    const wanted = outcomes.length + 2 * CLIENTS;
+    const reached = async () => {
+      while (outcomes.length < wanted) await new Promise((resolve) => setTimeout(resolve, 5));
+    };
+    await patiently("the clients to go on", reached());
+  };
+  try {
+    for (let round = 0; round < 2; round++) {
+      await progress();
+      await primary.kill();
+      await moved(b);
+      await progress();
+      primary = await witness("primary", first, ledger);
+      await moved(a);
+    }
+    await progress();
+    primary.signal("SIGSTOP");
+    await moved(b);
+    await progress();
+    primary.signal("SIGCONT");
+    await moved(a);
+    await progress();
+  } finally {
+    stop.abort();
+    await patiently("the clients to stop", Promise.all(clients));
+    await primary.kill();
+  }
+  const failed = outcomes.filter(({ status }) => status !== 200);
+  const twice = [...ledger.seen].filter(([key, count]) => key.startsWith("POST") && count > 1);
+  console.log(`    ${outcomes.length} requests, ${failed.length} failed after they had been sent`);
+  assertEquals(twice, [], "unsafe requests that were done twice");
+  assertEquals(
+    failed.filter(({ failover }) => UNSENT.test(failover)),
+    [],
+    "lost without being sent",
+  );
+  assert(failed.every(({ status }) => [0, 502, 504].includes(status)), JSON.stringify(failed));
+  assertEquals(outcomes.filter(({ key, status }) => status === 200 && !ledger.seen.has(key)), []);
+  // What may be repeated was, unless its response had begun; of the rest each blow meets what it meets.
+  const safe = failed.filter(({ key, status }) => key.startsWith("GET") && status !== 0);
+  assertEquals(safe, [], "safe requests that failed");
+  assertGreaterOrEqual(3 * CLIENTS, failed.length);
+});

@@ -1,0 +1,277 @@
+/**
+ * A gateway in this process, with upstreams of all kinds behind it and the controller's orders in the
+ * hands of the test: what one exchange meets can then be said in one line.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type Clock, realClock } from "../../src/base/clock.ts";
+import type { Event } from "../../src/events/events.ts";
+import type { Doubt } from "../../src/failover/ports.ts";
+import type { Upstream } from "../../src/failover/upstream.ts";
+import { DEFAULT_PAGE } from "../../src/gateway/answers.ts";
+import { Gateway, type GatewaySettings } from "../../src/gateway/gateway.ts";
+import type { TlsFiles } from "../../src/gateway/listen_tls.ts";
+import { requestRules } from "../../src/gateway/headers.ts";
+import { listen, type Listening } from "../../src/gateway/listen.ts";
+import type { GatewayUpstream } from "../../src/gateway/upstream.ts";
+import { dialer } from "../../src/http1/conn_deno.ts";
+import { Deadlines } from "../../src/http1/deadlines.ts";
+import { Pool } from "../../src/http1/pool.ts";
+
+/** Where something stands that speaks, or does not speak, HTTP. */
+export interface Place extends AsyncDisposable {
+  readonly port: number;
+}
+
+export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** A server of Node's. */
+export async function nodeUpstream(handler: Handler, port = 0): Promise<
+  Place & {
+    readonly server: ReturnType<typeof createServer>;
+  }
+> {
+  const server = createServer(handler);
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  return {
+    server,
+    port: (server.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+/** An upstream of raw sockets: each connection is handed to `serve`, and closed after it. */
+export function rawUpstream(serve: (conn: Deno.TcpConn) => Promise<void>): Place {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const conns = new Set<Deno.TcpConn>();
+  const running: Promise<void>[] = [];
+  const accepting = (async () => {
+    for await (const conn of listener) {
+      conns.add(conn);
+      running.push(serveOne(conn));
+    }
+  })();
+  async function serveOne(conn: Deno.TcpConn): Promise<void> {
+    try {
+      await serve(conn);
+    } catch {
+      // A misbehaving upstream may well be hung up on.
+    } finally {
+      conns.delete(conn);
+      close(conn);
+    }
+  }
+  return {
+    port: (listener.addr as Deno.NetAddr).port,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      for (const conn of conns) close(conn);
+      await accepting;
+      await Promise.all(running);
+    },
+  };
+}
+
+export function close(conn: Deno.Conn): void {
+  try {
+    conn.close();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BadResource)) throw error;
+  }
+}
+
+const encoder = new TextEncoder();
+
+export async function say(conn: Deno.Conn, text: string): Promise<void> {
+  const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
+  for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+}
+
+/** Reads until `text` contains `end`, or the peer has finished. */
+export async function hear(conn: Deno.Conn, end = "\r\n\r\n", text = ""): Promise<string> {
+  const buffer = new Uint8Array(65536);
+  while (!text.includes(end)) {
+    const count = await conn.read(buffer);
+    if (count === null) return text;
+    // One character per byte, which no TextDecoder does.
+    for (const byte of buffer.subarray(0, count)) text += String.fromCharCode(byte);
+  }
+  return text;
+}
+
+/** Reads until the peer has finished. */
+export function hearAll(conn: Deno.Conn, text = ""): Promise<string> {
+  return hear(conn, "\0 never \0", text);
+}
+
+/** A port that refuses connections. */
+export function refusingPort(): number {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  listener.close();
+  return port;
+}
+
+export interface StageOptions extends Partial<GatewaySettings> {
+  readonly clock?: Clock;
+  readonly basePath?: string;
+  readonly host?: string;
+  readonly preserveHost?: boolean;
+  readonly headers?: readonly (readonly [string, string])[];
+  readonly connectMs?: number;
+  /** Whether upstreams other than the active one may stand in; true by default. */
+  readonly standIn?: boolean;
+  readonly backup?: (request: Request) => Promise<Response>;
+  readonly tls?: TlsFiles;
+  readonly admin?: { fetch(request: Request): Response | Promise<Response> };
+}
+
+const QUICK: GatewaySettings = {
+  holdMs: 10_000,
+  heldMax: 1_000,
+  responseTimeoutMs: 10_000,
+  idleTimeoutMs: 0,
+  bodyMax: 10_000_000,
+  honourIdempotencyKey: false,
+  failoverHeader: true,
+  errorPage: DEFAULT_PAGE,
+};
+
+/** Gateway and port, torn down together. */
+export class Stage implements AsyncDisposable {
+  readonly gateway: Gateway;
+  readonly port: number;
+  readonly upstreams: readonly Upstream[];
+  readonly doubts: Doubt[] = [];
+  readonly events: Event[] = [];
+  /** Called at each doubt, as the controller would be. */
+  onDoubt: (doubt: Doubt) => void = () => {};
+  readonly listening: Listening;
+  readonly #clients: Deno.Conn[] = [];
+  #epoch = 0;
+
+  constructor(ports: readonly number[], options: StageOptions = {}) {
+    const clock = options.clock ?? realClock;
+    const deadlines = new Deadlines(clock);
+    const { basePath = "", host, preserveHost = false, headers = [] } = options;
+    const list: GatewayUpstream[] = ports.map((port, rank) => ({
+      kind: "server",
+      upstream: upstreamAt(`u${rank}`, port, rank),
+      origin: `http://127.0.0.1:${port}`,
+      basePath,
+      pool: new Pool({
+        dial: dialer({ hostname: "127.0.0.1", port, clock, connectMs: options.connectMs ?? 3_000 }),
+        deadlines,
+        bodyMs: 0,
+      }),
+      rules: requestRules(`127.0.0.1:${port}`, { host, preserveHost, headers }),
+    }));
+    if (options.backup !== undefined) {
+      const upstream = upstreamAt(`u${ports.length}`, 1, ports.length);
+      list.push({ kind: "static", upstream, respond: options.backup });
+    }
+    this.upstreams = list.map(({ upstream }) => upstream);
+    const publish = (event: Event) => void this.events.push(event);
+    this.gateway = new Gateway({ ...QUICK, ...options }, {
+      clock,
+      deadlines,
+      publish,
+      upstreams: new Map(list.map((each) => [each.upstream.name, each])),
+      doubt: (doubt) => {
+        this.doubts.push(doubt);
+        this.onDoubt(doubt);
+      },
+      others: () => options.standIn === false ? [] : this.upstreams,
+      ...(options.admin === undefined ? {} : { admin: options.admin }),
+    });
+    this.listening = listen(
+      {
+        address: { kind: "tcp", host: "127.0.0.1", port: 0 },
+        connectionsMax: 1_000,
+        tls: options.tls,
+      },
+      { clock, deadlines, publish, app: this.gateway.fetch },
+    );
+    const { address } = this.listening;
+    this.port = address.kind === "tcp" ? address.port : 0;
+  }
+
+  /** Makes the upstream of this rank active. */
+  async open(rank: number): Promise<void> {
+    await this.gateway.open(this.upstreams[rank]!, ++this.#epoch);
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  async connect(): Promise<Deno.TcpConn> {
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port: this.port });
+    this.#clients.push(conn);
+    return conn;
+  }
+
+  /** Sends `text` on a connection of its own and returns all that comes back until it is closed. */
+  async raw(text: string): Promise<string> {
+    const conn = await this.connect();
+    await say(conn, text);
+    return await hearAll(conn);
+  }
+
+  /** One request that asks for the connection to be closed; `lines` end without a line break. */
+  async ask(
+    method: string,
+    path: string,
+    lines: readonly string[] = [],
+    body = "",
+  ): Promise<Answer> {
+    const framing = body === "" || lines.some((line) => /^transfer-encoding/i.test(line))
+      ? []
+      : [`Content-Length: ${encoder.encode(body).length}`];
+    const head = [`${method} ${path} HTTP/1.1`, "Host: front.test", "Connection: close", ...lines];
+    const text = [...head, ...framing, "", body].join("\r\n");
+    return parsed(await this.raw(text));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const conn of this.#clients) close(conn);
+    this.gateway[Symbol.dispose]();
+    await this.listening.stop(0, AbortSignal.abort());
+    await this.listening.finished;
+  }
+}
+
+function upstreamAt(name: string, port: number, rank: number): Upstream {
+  return { name, rank, address: { kind: "tcp", host: "127.0.0.1", port } };
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly reason: string;
+  /** Lines as they came. */
+  readonly lines: readonly string[];
+  /** The first value of a field, by its name in any case. */
+  get(name: string): string | undefined;
+  readonly body: string;
+}
+
+/** Takes a whole response apart; the body stays as it was framed. */
+export function parsed(text: string): Answer {
+  const end = text.indexOf("\r\n\r\n");
+  const [first = "", ...lines] = text.slice(0, end < 0 ? text.length : end).split("\r\n");
+  const [, status = "0", ...reason] = first.split(" ");
+  return {
+    status: Number(status),
+    reason: reason.join(" "),
+    lines,
+    get: (name) => {
+      const line = lines.find((l) => l.toLowerCase().startsWith(`${name.toLowerCase()}:`));
+      return line?.slice(name.length + 1).trim();
+    },
+    body: end < 0 ? "" : text.slice(end + 4),
+  };
+}

@@ -1,0 +1,155 @@
+/** HTTPS toward clients: both versions of HTTP behind one port, and the same forwarder behind both. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { ManualClock } from "../../src/base/clock.ts";
+import type { TlsFiles } from "../../src/gateway/listen_tls.ts";
+import { patiently } from "./patience.ts";
+import { hear, hearAll, nodeUpstream, rawUpstream, refusingPort, say, Stage } from "./stage.ts";
+
+const hasOpenssl = ["/usr/bin/openssl", "/usr/local/bin/openssl"].some((path) => {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+});
+
+/** A self-signed certificate in a folder of its own. */
+async function certificate(folder: string): Promise<TlsFiles> {
+  const [certPath, keyPath] = [`${folder}/cert.pem`, `${folder}/key.pem`];
+  const args = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2
+    -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1
+    -addext basicConstraints=critical,CA:FALSE -keyout ${keyPath} -out ${certPath}`.split(/\s+/);
+  const { success, stderr } = await new Deno.Command("openssl", { args }).output();
+  assert(success, new TextDecoder().decode(stderr));
+  const [cert, key] = [await Deno.readTextFile(certPath), await Deno.readTextFile(keyPath)];
+  return { certPath, keyPath, cert, key };
+}
+
+function tlsTest(name: string, story: (tls: TlsFiles) => Promise<void>): void {
+  Deno.test({
+    name: hasOpenssl ? name : `${name} (needs openssl)`,
+    ignore: !hasOpenssl,
+    async fn() {
+      const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
+      try {
+        await story(await certificate(folder));
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
+    },
+  });
+}
+
+async function withClient(tls: TlsFiles, story: (client: Deno.HttpClient) => Promise<void>) {
+  using client = Deno.createHttpClient({ caCerts: [tls.cert], http1: false, http2: true });
+  await story(client);
+}
+
+tlsTest(
+  "an HTTP/2 client gets method, path, headers and body through, and the answer back",
+  async (tls) => {
+    await using up = await nodeUpstream((request, response) => {
+      let body = "";
+      request.on("data", (data) => body += data);
+      request.on("end", () => {
+        const { "x-a": a, "x-forwarded-proto": proto, "x-forwarded-for": from } = request.headers;
+        response.setHeader("set-cookie", ["a=1", "b=2"]);
+        response.end(JSON.stringify([request.method, request.url, a, proto, from, body]));
+      });
+    });
+    await using stage = new Stage([up.port], { tls });
+    await stage.open(0);
+    await withClient(tls, async (client) => {
+      const url = `https://localhost:${stage.port}/a%2Fb?x=%20`;
+      const answer = await fetch(url, {
+        client,
+        method: "PUT",
+        body: "hi",
+        headers: { "x-a": "1" },
+      });
+      assertEquals(await answer.json(), ["PUT", "/a%2Fb?x=%20", "1", "https", "127.0.0.1", "hi"]);
+      assertEquals(answer.headers.getSetCookie(), ["a=1", "b=2"]);
+      assertEquals(answer.headers.get("failover"), "upstream=primary; attempt=1");
+      const health = await fetch(`https://localhost:${stage.port}/__failover/health`, { client });
+      assertEquals(await health.text(), "OK");
+    });
+  },
+);
+
+tlsTest("HTTP/2 has the same ledger: refused goes elsewhere, cut short is told", async (tls) => {
+  await using bad = rawUpstream(async (conn) => {
+    await hear(conn);
+    await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart");
+  });
+  await using backup = await nodeUpstream((_, response) => response.end("well"));
+  await using stage = new Stage([refusingPort(), backup.port, bad.port], { tls, bodyMax: 10 });
+  await stage.open(0);
+  await withClient(tls, async (client) => {
+    const url = `https://localhost:${stage.port}/`;
+    const answer = await fetch(url, { client, method: "POST", body: "x" });
+    assertEquals([answer.status, await answer.text()], [200, "well"]);
+    const large = await fetch(url, { client, method: "POST", body: "x".repeat(11) });
+    assertEquals(large.status, 413);
+    await large.body?.cancel();
+    await stage.open(2);
+    const cut = await fetch(url, { client }).then((r) => r.text()).catch(() => "cut");
+    assertEquals(cut, "cut");
+    await stage.gateway.refuse();
+    const refused = await fetch(url, { client });
+    assertEquals(refused.status, 503);
+    await refused.body?.cancel();
+  });
+});
+
+tlsTest("an HTTP/1.1 client upgrades over the same port", async (tls) => {
+  await using up = rawUpstream(async (conn) => {
+    assertStringIncludes(await hear(conn), "X-Forwarded-Proto: https");
+    await say(
+      conn,
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    );
+    await say(conn, await hear(conn, "ping"));
+  });
+  await using stage = new Stage([up.port], { tls });
+  await stage.open(0);
+  const options = { hostname: "127.0.0.1", port: stage.port, caCerts: [tls.cert] };
+  using conn = await Deno.connectTls(options);
+  await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+  await hear(conn);
+  await say(conn, "ping");
+  assertEquals(await patiently("the echo", hearAll(conn)), "ping");
+});
+
+tlsTest("a certificate that changes is served to new clients, a broken one is not", async (tls) => {
+  const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
+  const clock = new ManualClock();
+  {
+    await using stage = new Stage([refusingPort()], { tls, clock });
+    const isServed = async ({ cert }: TlsFiles) => {
+      try {
+        const options = { hostname: "127.0.0.1", port: stage.port, caCerts: [cert] };
+        using conn = await Deno.connectTls(options);
+        await conn.handshake();
+        return true;
+      } catch {
+        // Refused for the moment in which the port changes hands, or another certificate.
+        return false;
+      }
+    };
+    const becomesTrue = async (what: () => boolean | Promise<boolean>) => {
+      while (!await what()) await new Promise((resolve) => setImmediate(resolve));
+    };
+    await Deno.writeTextFile(tls.certPath, "half a certifi");
+    await clock.advance(10_000);
+    const warned = () => stage.events.some((event) => event.type === "config.warned");
+    await patiently("a warning", becomesTrue(warned));
+    assert(await isServed(tls));
+    const renewed = await certificate(folder);
+    await Deno.copyFile(renewed.certPath, tls.certPath);
+    await Deno.copyFile(renewed.keyPath, tls.keyPath);
+    await clock.advance(10_000);
+    await patiently("the new certificate", becomesTrue(() => isServed(renewed)));
+    assertEquals(await isServed(tls), false);
+  }
+  await Deno.remove(folder, { recursive: true });
+});
