@@ -57,7 +57,7 @@ tlsTest(
         response.end(JSON.stringify([request.method, request.url, a, proto, from, body]));
       });
     });
-    await using stage = new Stage([up.port], { tls });
+    await using stage = await Stage.start([up.port], { tls });
     await stage.open(0);
     await withClient(tls, async (client) => {
       const url = `https://localhost:${stage.port}/a%2Fb?x=%20`;
@@ -82,7 +82,10 @@ tlsTest("HTTP/2 has the same ledger: refused goes elsewhere, cut short is told",
     await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart");
   });
   await using backup = await nodeUpstream((_, response) => response.end("well"));
-  await using stage = new Stage([refusingPort(), backup.port, bad.port], { tls, bodyMax: 10 });
+  await using stage = await Stage.start([refusingPort(), backup.port, bad.port], {
+    tls,
+    bodyMax: 10,
+  });
   await stage.open(0);
   await withClient(tls, async (client) => {
     const url = `https://localhost:${stage.port}/`;
@@ -110,7 +113,7 @@ tlsTest("an HTTP/1.1 client upgrades over the same port", async (tls) => {
     );
     await say(conn, await hear(conn, "ping"));
   });
-  await using stage = new Stage([up.port], { tls });
+  await using stage = await Stage.start([up.port], { tls });
   await stage.open(0);
   const options = { hostname: "127.0.0.1", port: stage.port, caCerts: [tls.cert] };
   using conn = await Deno.connectTls(options);
@@ -124,7 +127,7 @@ tlsTest("a certificate that changes is served to new clients, a broken one is no
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
   const clock = new ManualClock();
   {
-    await using stage = new Stage([refusingPort()], { tls, clock });
+    await using stage = await Stage.start([refusingPort()], { tls, clock });
     const isServed = async ({ cert }: TlsFiles) => {
       try {
         const options = { hostname: "127.0.0.1", port: stage.port, caCerts: [cert] };

@@ -1,0 +1,142 @@
+/**
+ * The part that services of both modes have in common: checks, the operator's programs and the controller
+ * around one data plane. Part of the composition root.
+ */
+import type { Counters, ServiceView } from "./admin/view.ts";
+import type { ServiceConfig } from "./config/options.ts";
+import { Controller } from "./failover/controller.ts";
+import type { DataPlane, Doubt, Probe, Triggers } from "./failover/ports.ts";
+import type { Policy, State } from "./failover/state.ts";
+import type { Upstream } from "./failover/upstream.ts";
+import { allOf } from "./health/all_of.ts";
+import { Checker } from "./health/checker.ts";
+import { scriptProbe } from "./hooks/check.ts";
+import { KILL_GRACE_MS } from "./hooks/program.ts";
+import { ProgramTriggers } from "./hooks/trigger.ts";
+import type { ServiceContext } from "./service.ts";
+
+/** Time between two checks while a verdict is in doubt. */
+const DOUBT_MS = 500;
+/** What a probe may take beyond its own deadlines before it counts as broken: more than a kill takes. */
+const PROBE_SLACK_MS = 2 * KILL_GRACE_MS + 1_000;
+
+/** What differs between the modes. */
+export interface BrainParts {
+  /** In rank order. */
+  readonly upstreams: readonly Upstream[];
+  /** Asks an upstream over the network; the operator's check program comes after it. */
+  readonly probe: Probe;
+  readonly triggers: Policy["triggers"];
+  readonly failOpen: boolean;
+}
+
+export class Brain implements AsyncDisposable {
+  readonly policy: Policy;
+  /** Settles only if a part ends by itself, which is a bug. */
+  readonly finished: Promise<unknown>;
+  readonly #config: ServiceConfig;
+  readonly #checker: Checker;
+  readonly #controller: Controller;
+
+  /** Nothing is asked or decided before `begin`. */
+  constructor(config: ServiceConfig, parts: BrainParts, plane: DataPlane, context: ServiceContext) {
+    const { clock, publish } = context;
+    const { upstreams } = parts;
+    this.#config = config;
+    this.policy = policyOf(config, parts, context.instance);
+    this.#checker = new Checker({
+      upstreams,
+      probe: probeOf(config, parts.probe, context),
+      intervalMs: config.checkInterval,
+      doubtMs: DOUBT_MS,
+      probeMaxMs: config.checkTimeout + config.checkScriptTimeout + PROBE_SLACK_MS,
+    }, {
+      clock,
+      random: Math.random,
+      context: () => {
+        const { lastChosen, phase, epoch } = this.state;
+        return { lastChosen, phase: phase.name, epoch };
+      },
+      post: (upstream, result) => this.#controller.post({ type: "probed", upstream, result }),
+    });
+    this.#controller = new Controller(upstreams, this.policy, {
+      clock,
+      publish,
+      plane,
+      checks: this.#checker,
+      triggers: triggersOf(config, context),
+    });
+    this.finished = Promise.race([this.#controller.finished, this.#checker.finished]);
+  }
+
+  get state(): State {
+    return this.#controller.state;
+  }
+
+  begin(): void {
+    this.#controller.post({ type: "begun" });
+  }
+
+  /** A live connection failed. */
+  doubt(doubt: Doubt): void {
+    this.#controller.post({ type: "doubted", doubt });
+  }
+
+  /** How the service looks to the operator. */
+  view(counters: () => Counters): ServiceView {
+    return {
+      name: this.#config.name,
+      mode: this.#config.mode,
+      policy: this.policy,
+      state: () => this.state,
+      history: (upstream) => this.#controller.history.of(upstream),
+      counters,
+      nextCheckAt: (upstream) => this.#checker.nextAt(upstream),
+      failback: () => this.#controller.post({ type: "failbackOrdered" }),
+    };
+  }
+
+  /** Stops checking and deciding, and ends running triggers. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#checker[Symbol.asyncDispose]();
+    await this.#controller[Symbol.asyncDispose]();
+  }
+}
+
+function probeOf(config: ServiceConfig, probe: Probe, context: ServiceContext): Probe {
+  if (config.checkHost === undefined) return probe;
+  const settings = {
+    path: config.checkHost,
+    timeoutMs: config.checkScriptTimeout,
+    service: config.name,
+  };
+  return allOf(probe, scriptProbe(settings, context.programs, context.publish));
+}
+
+function triggersOf(config: ServiceConfig, context: ServiceContext): Triggers {
+  if (config.onFailover === undefined) return { run: () => Promise.resolve() };
+  const settings = {
+    path: config.onFailover,
+    timeoutMs: config.triggerTimeout,
+    service: config.name,
+    warnings: context.triggerWarnings,
+  };
+  return new ProgramTriggers(settings, context.programs, context.publish);
+}
+
+function policyOf(config: ServiceConfig, parts: BrainParts, instance: string): Policy {
+  return {
+    rise: config.recoverThreshold,
+    fall: config.failThreshold,
+    holdMs: config.hold,
+    holdWhile: config.holdWhile,
+    failback: config.failback,
+    damping: config.failbackDamping,
+    maxBackoffMs: config.maxBackoff,
+    sessionsOnDown: config.sessionsOnDown,
+    graceMs: config.grace,
+    triggers: parts.triggers,
+    failOpen: parts.failOpen,
+    instance,
+  };
+}
