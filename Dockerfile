@@ -34,7 +34,10 @@ USER 65532:65532
 EXPOSE 8080
 # While it runs it is as healthy as a restart could make it, even when every upstream is down. With an
 # admin listener named in the environment it must also answer.
-HEALTHCHECK --interval=10s --timeout=3s \
-  CMD test -z "$FAILOVER_ADMIN" || curl -fsS -o /dev/null "http://$FAILOVER_ADMIN/__failover/health"
+HEALTHCHECK --interval=10s --timeout=3s CMD case "$FAILOVER_ADMIN" in \
+  "") true ;; \
+  unix:*) curl -fsS -o /dev/null --unix-socket "${FAILOVER_ADMIN#unix:}" http://localhost/__failover/health ;; \
+  *) curl -fsS -o /dev/null "http://$FAILOVER_ADMIN/__failover/health" ;; \
+  esac
 # The program itself is the first process: signals reach it, and nothing stands between.
 ENTRYPOINT ["/usr/local/bin/failover"]

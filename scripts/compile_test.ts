@@ -3,9 +3,10 @@
  * downloaded: Deno itself stands in for it, and the listing tells what would be embedded. That the
  * program lives with so little is shown by running what is embedded, with the compiled permissions.
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { compile, stage, type Staged, sums, TARGETS } from "./compile.ts";
 import { permissionsFor } from "./permissions.ts";
+import { failover, MODES, versionOf } from "./smoke.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const HOST = Deno.build.target;
@@ -232,7 +233,7 @@ Deno.test("the start task has exactly the permissions of an executable", async (
 const setpriv = Deno.build.os === "linux" && Deno.uid() === 0;
 
 Deno.test({
-  name: "it runs from an empty folder that it cannot write, as another user" +
+  name: "it fails over in both modes from an empty folder that it cannot write, as another user" +
     (setpriv ? "" : " (needs root and setpriv)"),
   ignore: !setpriv,
   async fn() {
@@ -245,21 +246,17 @@ Deno.test({
       for (const name of ["", "/staged", "/cache", "/empty"]) {
         await Deno.chmod(`${folder}${name}`, 0o555);
       }
-      const command = new Deno.Command("setpriv", {
-        args: [
-          ...["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"],
-          `${folder}/deno`,
-          ...["run", "--quiet", "--cached-only", ...permissionsFor("linux")],
-          `${folder}/staged/src/main.ts`,
-          ...["--port", "0", "--hosts", "127.0.0.1:1", "--print-config"],
-        ],
-        cwd: `${folder}/empty`,
-        clearEnv: true,
-        env: { DENO_DIR: `${folder}/cache`, HOME: "/nonexistent", TMPDIR: `${folder}/empty` },
-      });
-      const { code, stdout, stderr } = await command.output();
-      assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
-      assertMatch(new TextDecoder().decode(stdout), /^hosts: "127\.0\.0\.1:1" /m);
+      const command = [
+        ...["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"],
+        ...["env", "-i", "-C", `${folder}/empty`, `TMPDIR=${folder}/empty`, "HOME=/nonexistent"],
+        ...[`DENO_DIR=${folder}/cache`, `${folder}/deno`, "run", "--quiet", "--cached-only"],
+        ...permissionsFor("linux"),
+        `${folder}/staged/src/main.ts`,
+      ];
+      assertStringIncludes(await versionOf(command), "commit 0123456789ab");
+      for (const mode of Object.values(MODES)) {
+        assertStringIncludes(await failover(command, mode), `${mode.name}: failed over`);
+      }
     });
   },
 });

@@ -6,6 +6,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { ask } from "../harness/client.ts";
 import { Folder } from "../harness/folder.ts";
 import { Proxy, runProxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
 import { startUpstream, unusedPort } from "../harness/upstream.ts";
 
 const DOCKERFILE = await Deno.readTextFile(new URL("../../Dockerfile", import.meta.url));
@@ -78,3 +79,28 @@ Deno.test("--print-config tells that a script comes from the container's folder"
   assert(line.includes(path), line);
   assertMatch(line, /# environment FAILOVER_SCRIPTS_DIR$/);
 });
+
+/** The exit code of the image's health check in this environment. */
+async function health(env: Record<string, string>): Promise<number> {
+  const [, check] = /^HEALTHCHECK .*?CMD ((?:.*\\\n)*.*)$/m.exec(DOCKERFILE)!;
+  const command = new Deno.Command("sh", { args: ["-c", check!], env, stderr: "null" });
+  return (await command.output()).code;
+}
+
+scenario(
+  "the health check asks the admin listener that the environment names, if any",
+  async () => {
+    await using root = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    for (const admin of [`127.0.0.1:${unusedPort()}`, `unix:${root.at("admin")}`]) {
+      const env = { FAILOVER_ADMIN: admin };
+      assert(await health(env) !== 0, admin);
+      const proxy = new Proxy(["--json-logs", "-b", "127.0.0.1:0", "-H", primary.name], env);
+      await proxy.event("port.opened");
+      assertEquals(await health(env), 0, admin);
+      await proxy[Symbol.asyncDispose]();
+    }
+    assertEquals(await health({ FAILOVER_ADMIN: "" }), 0);
+  },
+  ["curl"],
+);
