@@ -14,7 +14,7 @@ export interface StartBench {
 
 interface Started {
   readonly ms: number;
-  /** Until it had read its options and said that it starts: Deno, and loading the code for that. */
+  /** Until its first line came out: Deno's own start, and loading the code of the mode. */
   readonly saidMs: number;
   /** Resident memory, and what of it is this process's alone: the rest is files, shared with others. */
   readonly rssMb: number;
@@ -32,7 +32,7 @@ export async function benchStart({ rounds }: StartBench): Promise<void> {
   const tcp = ["--hosts", `127.0.0.1:${upstream.port}`, "--bind"];
   try {
     console.log(`Deno ${Deno.version.deno}, from source, medians of ${rounds}\n`);
-    console.log("| process | until | time | of that, until it starts | memory | of its own |");
+    console.log("| process | until | time | first line of its log | memory | of its own |");
     console.log("| --- | --- | ---: | ---: | ---: | ---: |");
     const none = await medianOf(rounds, () => untilEnd(["run", "--quiet", empty]));
     row("an empty program", "its end", none);
@@ -46,6 +46,12 @@ export async function benchStart({ rounds }: StartBench): Promise<void> {
     ) {
       row(name, "a client is served", await medianOf(rounds, () => untilServed(flags)));
     }
+    console.log(
+      `\nDeno itself takes ${
+        none.ms.toFixed(0)
+      } ms of each; most of the rest is loading modules, ` +
+        "and in `splice` starting the worker.",
+    );
   } finally {
     upstream.stop();
     await Deno.remove(empty);
