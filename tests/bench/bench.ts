@@ -1,13 +1,16 @@
 /**
  * `deno task bench tcp`: puts the relay beside HAProxy and nginx, on this machine, over loopback, and
  * prints a table. It installs nothing and says what is missing; it ends within minutes.
+ * `deno task bench start`: how long the program takes to start, and its memory when idle.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { PROXIES } from "./proxies.ts";
+import { benchStart } from "./start.ts";
 import { benchTcp, type TcpBench } from "./tcp.ts";
 import { WORKS } from "./work.ts";
 
 const USAGE = `Usage: deno task bench tcp [options]
+       deno task bench start [--rounds N]
 
   --rounds N      rounds per proxy and kind of work, of which the median counts (default 5)
   --seconds N     length of one measurement (default 3)
@@ -42,7 +45,11 @@ if (args.help === true) {
   console.log(USAGE);
   Deno.exit(0);
 }
-if (args._[0] !== "tcp") misused("Say what to measure: tcp");
+if (args._[0] === "start") {
+  await benchStart({ rounds: count("rounds", 5) });
+  Deno.exit(0);
+}
+if (args._[0] !== "tcp") misused("Say what to measure: tcp or start");
 const options: TcpBench = {
   rounds: count("rounds", 5),
   seconds: count("seconds", 3),

@@ -25,7 +25,7 @@ import type { Order, Report } from "./messages.ts";
 import { literalSockaddrs, NameWatch } from "./names.ts";
 
 /** Why this engine cannot run here, if so; asks the system, and leaves nothing open. */
-function obstacle(): string | undefined {
+export function obstacle(): string | undefined {
   const { os, arch } = Deno.build;
   if (os !== "linux") return `it needs Linux, and this is ${os}`;
   if (arch !== "x86_64" && arch !== "aarch64") return `it does not know the ${arch} processor`;
