@@ -1,33 +1,22 @@
-/**
- * One HTTP service: its gateway and its brain, joined. Part of the composition root; all it knows is who
- * needs whom, and in which order they start and end.
- */
-import type { FetchApp } from "./admin/listen.ts";
+/** One HTTP service: a gateway, what serves it to clients, and a brain, joined. Part of the composition root. */
 import { formatAddress } from "./base/address.ts";
-import type { Clock } from "./base/clock.ts";
+import { tryBind } from "./base/bind.ts";
 import { Brain } from "./brain.ts";
-import type { Target, UrlTarget } from "./config/http_kinds.ts";
 import type { HttpConfig } from "./config/options.ts";
 import { isDown } from "./failover/health.ts";
-import type { Probe } from "./failover/ports.ts";
 import type { Upstream } from "./failover/upstream.ts";
 import { DEFAULT_PAGE, type ErrorPage } from "./gateway/answers.ts";
 import { Gateway } from "./gateway/gateway.ts";
-import { requestRules } from "./gateway/headers.ts";
-import { listen, type Listening, type ListenSettings, tryListen } from "./gateway/listen.ts";
-import { folderBackup, pageBackup, staticProbe } from "./gateway/static.ts";
-import type { GatewayUpstream } from "./gateway/upstream.ts";
-import { type HttpCheck, httpProbe } from "./health/http.ts";
-import { dialer } from "./http1/conn_deno.ts";
+import { listen, type ListenSettings } from "./gateway/listen.ts";
 import { Deadlines } from "./http1/deadlines.ts";
-import { Pool } from "./http1/pool.ts";
+import { httpUpstreams } from "./http_upstreams.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
 
 export function httpStarter(config: HttpConfig): Starter {
   return {
     listenOption: "listen",
     listensOn: formatAddress(config.listen),
-    tryListen: () => Promise.resolve(tryListen(config.listen)),
+    tryListen: () => tryBind(config.listen),
     start: (context) => start(config, context),
   };
 }
@@ -45,43 +34,40 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   if (typeof files === "string") return files;
   const { clock, publish } = context;
   const deadlines = new Deadlines(clock);
-  const targets: readonly Target[] = [config.primary, ...config.backup ?? []];
-  const ways = targets.map((target, rank) => wayTo(target, rank, config, files, clock, deadlines));
-  // Gateway, brain and window need each other; none is asked before all are there.
-  const gateway = new Gateway(gatewaySettings(config, files.errorPage), {
+  const upstreams = httpUpstreams(config, { clock, deadlines, caCerts: files.caCerts });
+  // Where the switch waits for triggers, nobody is let through without them.
+  const mayGoAhead = config.triggerMode === "beside" || config.onFailover === undefined;
+  const gateway: Gateway = new Gateway(gatewaySettings(config, files.errorPage), {
     clock,
     deadlines,
     publish,
-    upstreams: new Map(ways.map((way) => [way.upstream.name, way])),
+    upstreams: upstreams.ways,
     doubt: (doubt) => brain.doubt(doubt),
-    others: () => standIns(config, brain),
+    others: () => mayGoAhead ? standIns(brain) : [],
+    // Nobody can ask before there is somebody to answer.
     admin: { fetch: (request) => window.fetch(request) },
   });
-  // Where the switch waits for triggers, nobody is let through without them.
-  const failOpen = config.triggerMode === "beside" || config.onFailover === undefined;
-  const brain: Brain = new Brain(
-    config,
-    {
-      upstreams: ways.map(({ upstream }) => upstream),
-      probe: probeOf(targets, ways, config, clock),
-      triggers: config.triggerMode,
-      failOpen,
-    },
-    gateway,
-    context,
-  );
+  const parts = {
+    upstreams: upstreams.list,
+    probe: upstreams.probe,
+    triggers: config.triggerMode,
+    failOpen: mayGoAhead,
+  };
+  const brain: Brain = new Brain(config, parts, gateway, context);
   const view = brain.view(() => gateway.counters());
-  const window: FetchApp = await context.publicWindow(view);
+  const window = await context.publicWindow(view);
   const { listen: address, maxConnections: connectionsMax } = config;
-  let listening: Listening;
-  try {
-    const settings = { address, connectionsMax, tls: files.tls };
-    listening = listen(settings, { clock, deadlines, publish, app: gateway.fetch });
-  } catch (error) {
-    // The address was tried out before, so it is mostly the certificate.
+  const listening = await listen({ address, connectionsMax, tls: files.tls }, {
+    clock,
+    deadlines,
+    publish,
+    app: gateway.fetch,
+  });
+  if (typeof listening === "string") {
     await brain[Symbol.asyncDispose]();
-    const why = error instanceof Error ? error.message : String(error);
-    return `Cannot serve ${formatAddress(address)}: ${why}`;
+    return `Cannot listen on ${
+      formatAddress(address)
+    }: ${listening} (from ${config.origins.listen})`;
   }
   brain.begin();
   return {
@@ -98,6 +84,11 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
       return cut;
     },
   };
+}
+
+/** Who may stand in for one exchange before a switch is decided. */
+function standIns({ state, policy }: Brain): readonly Upstream[] {
+  return state.upstreams.filter(({ name }) => !isDown(state.health.get(name)!, policy));
 }
 
 async function readFiles(config: HttpConfig): Promise<Files | string> {
@@ -146,87 +137,4 @@ function gatewaySettings(config: HttpConfig, errorPage: ErrorPage) {
     failoverHeader: !config.noFailoverHeader,
     errorPage,
   };
-}
-
-function wayTo(
-  target: Target,
-  rank: number,
-  config: HttpConfig,
-  files: Files,
-  clock: Clock,
-  deadlines: Deadlines,
-): GatewayUpstream {
-  const { name } = target;
-  if (target.kind !== "url") {
-    const { kind, path } = target;
-    const respond = kind === "folder" ? folderBackup(path) : pageBackup(path);
-    return { kind: "static", upstream: { name, rank, address: { kind: "unix", path } }, respond };
-  }
-  const { url, host, address } = target;
-  return {
-    kind: "server",
-    upstream: { name, rank, address },
-    origin: url.origin,
-    basePath: url.pathname.replace(/\/+$/, ""),
-    pool: new Pool({
-      dial: dialOf(target, config.connectTimeout, files, clock),
-      deadlines,
-      bodyMs: config.idleTimeout,
-    }),
-    rules: requestRules(url.host, {
-      host,
-      preserveHost: config.preserveHost,
-      headers: headersOf(target),
-    }),
-  };
-}
-
-function dialOf({ url, address }: UrlTarget, connectMs: number, files: Files, clock: Clock) {
-  if (address.kind !== "tcp") throw new Error("an HTTP upstream without a port");
-  const tls = url.protocol !== "https:"
-    ? {}
-    : { tls: files.caCerts === undefined ? {} : { caCerts: files.caCerts } };
-  return dialer({ hostname: address.host, port: address.port, clock, connectMs, ...tls });
-}
-
-/** The operator's headers; user and password of the URL become one, unless there is one already. */
-function headersOf({ url, headers }: UrlTarget): UrlTarget["headers"] {
-  const hasOwn = headers.some(([name]) => name.toLowerCase() === "authorization");
-  if (hasOwn || (url.username === "" && url.password === "")) return headers;
-  const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
-  const utf8 = String.fromCharCode(...new TextEncoder().encode(pair));
-  return [...headers, ["Authorization", `Basic ${btoa(utf8)}`]];
-}
-
-function probeOf(
-  targets: readonly Target[],
-  ways: readonly GatewayUpstream[],
-  config: HttpConfig,
-  clock: Clock,
-): Probe {
-  const checks = new Map<string, HttpCheck>();
-  const statics = new Map<string, Probe>();
-  targets.forEach((target, rank) => {
-    const way = ways[rank]!;
-    if (target.kind !== "url") {
-      statics.set(target.name, staticProbe(target.kind, target.path, clock));
-    } else if (way.kind === "server") {
-      checks.set(target.name, {
-        pool: way.pool,
-        target: config.checkPath ?? target.url.pathname,
-        host: target.host ?? target.url.host,
-        headers: headersOf(target),
-      });
-    }
-  });
-  const settings = { timeoutMs: config.checkTimeout, statuses: config.checkStatus };
-  const asks = httpProbe(settings, (name) => checks.get(name)!, clock);
-  return (upstream, context, signal) =>
-    (statics.get(upstream.name) ?? asks)(upstream, context, signal);
-}
-
-/** Who may stand in for one exchange before a switch is decided: nobody, if the switch waits for triggers. */
-function standIns(config: HttpConfig, { state, policy }: Brain): readonly Upstream[] {
-  if (config.triggerMode === "before" && config.onFailover !== undefined) return [];
-  return state.upstreams.filter(({ name }) => !isDown(state.health.get(name)!, policy));
 }

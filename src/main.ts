@@ -2,12 +2,9 @@
  * The program: argv, environment and signals in, exit code out. Exit codes: 0 it ended as told, 1 it could
  * not listen or broke, 2 the operator's options are wrong.
  */
-import deno from "../deno.json" with { type: "json" };
 import { run } from "./app.ts";
 import { load } from "./config/load.ts";
-
-const version = `${deno.version}`;
-const versionText = `failover ${version} (Deno ${Deno.version.deno}, ${Deno.build.target})`;
+import { VERSION, versionText } from "./version.ts";
 
 /** First signal: drain. Second: now. SIGUSR2: back to the best rank. */
 function listenToSignals() {
@@ -35,18 +32,27 @@ async function main(): Promise<number> {
     args: Deno.args,
     env: Deno.env.toObject(),
     readFile: (path) => Deno.readTextFileSync(path),
-    version: versionText,
+    stat: (path) => Deno.statSync(path),
   });
   if (loaded.kind === "print") {
     console.log(loaded.text.trimEnd());
     return loaded.exitCode;
+  }
+  if (loaded.kind === "version") {
+    console.log(await versionText());
+    return 0;
+  }
+  if (loaded.kind === "generate") {
+    const { documentText } = await import("./config/documents.ts");
+    console.log(documentText(loaded.document));
+    return 0;
   }
   if (loaded.kind === "mistakes") {
     for (const line of loaded.lines) console.error(`failover: ${line}`);
     return loaded.exitCode;
   }
   const { config, warnings } = loaded;
-  const outcome = await run(config, warnings, version, listenToSignals(), Deno.stderr);
+  const outcome = await run(config, warnings, VERSION, listenToSignals(), Deno.stderr);
   for (const line of outcome.lines) console.error(`failover: ${line}`);
   return outcome.exitCode;
 }

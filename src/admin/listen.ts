@@ -4,6 +4,7 @@
  * bound once; a port that is taken is the operator's mistake, told at the start.
  */
 import { type Address, formatAddress } from "../base/address.ts";
+import { bind } from "../base/bind.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { serveListener } from "../http1/conn_deno.ts";
@@ -29,12 +30,12 @@ export interface FetchApp {
  * Listens and serves, or says why it cannot listen: `address already in use`. Disposal closes every
  * connection at once; end the live feeds first, so that their readers get the last events.
  */
-export function listenAdmin(
+export async function listenAdmin(
   asked: Address,
   app: FetchApp,
   { clock, publish }: { readonly clock: Clock; readonly publish: Publish },
-): AdminListener | string {
-  const listener = bind(asked);
+): Promise<AdminListener | string> {
+  const listener = await bind(asked);
   if (typeof listener === "string") return listener;
   const { addr } = listener;
   const isTcp = addr.transport === "tcp" && asked.kind === "tcp";
@@ -62,20 +63,6 @@ export function listenAdmin(
       publish({ type: "port.closed", address: text });
     },
   };
-}
-
-function bind(address: Address): Deno.Listener | string {
-  try {
-    return address.kind === "unix"
-      ? Deno.listen({ transport: "unix", path: address.path })
-      : Deno.listen({ hostname: address.host, port: address.port });
-  } catch (error) {
-    if (error instanceof Deno.errors.AddrInUse) return "address already in use";
-    if (error instanceof Deno.errors.AddrNotAvailable) return "no such address on this machine";
-    if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
-    if (error instanceof Error) return error.message;
-    throw error;
-  }
 }
 
 /** True if only this machine can reach it over TCP: names other than its own are then refused. */

@@ -4,6 +4,7 @@
  *
  * It reads nothing itself: arguments, environment and the reader of files are handed in.
  */
+import { Mistake } from "../base/mistake.ts";
 import { agreement } from "./agreement.ts";
 import { readEnvironment } from "./environment.ts";
 import { type FileOptions, NO_FILE, readYaml } from "./file.ts";
@@ -13,10 +14,12 @@ import { helpText, USAGE } from "./help.ts";
 import { onOff, quote } from "./kinds.ts";
 import {
   type Config,
+  type DocumentName,
   isFor,
   type Key,
   type Mode,
   optionOf,
+  OPTIONS,
   type ServiceConfig,
   yamlKeyOf,
 } from "./options.ts";
@@ -30,20 +33,23 @@ import {
   resolveService,
   strangers,
 } from "./resolve.ts";
+import { NO_SCRIPTS, scriptsLayer, type Stat } from "./scripts_dir.ts";
 
 export interface LoadInput {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   /** Returns the text of a file or throws what `Deno.readTextFileSync` throws. */
   readonly readFile: (path: string) => string;
-  /** What `--version` prints. */
-  readonly version: string;
+  readonly stat: Stat;
 }
 
 export type Loaded =
   | { readonly kind: "run"; readonly config: Config; readonly warnings: readonly string[] }
   /** For stdout. */
   | { readonly kind: "print"; readonly text: string; readonly exitCode: 0 }
+  | { readonly kind: "version" }
+  /** A document that `config/documents.ts` writes, for stdout. */
+  | { readonly kind: "generate"; readonly document: DocumentName }
   /** For stderr. */
   | { readonly kind: "mistakes"; readonly lines: readonly string[]; readonly exitCode: 2 };
 
@@ -64,7 +70,9 @@ export function load(input: LoadInput): Loaded {
   const { layer: flags, mistakes } = readFlags(input.args);
   const command = (key: Key) => isOn(flags, key, mistakes);
   if (command("help")) return { kind: "print", text: helpText(), exitCode: 0 };
-  if (command("version")) return { kind: "print", text: input.version, exitCode: 0 };
+  if (command("version")) return { kind: "version" };
+  const document = documentOf(flags, mistakes);
+  if (document !== undefined) return { kind: "generate", document };
   const wantsPrint = command("printConfig");
   const wantsCheck = command("checkConfig");
 
@@ -72,7 +80,7 @@ export function load(input: LoadInput): Loaded {
   mistakes.push(...environment.mistakes);
   const { own, general, warnings } = environment;
   const file = readConfigFile([flags, general], input.readFile, mistakes);
-  const config = build({ flags, own, general, file, mistakes, warnings });
+  const config = build({ flags, own, general, file, mistakes, warnings }, input.stat);
   if (mistakes.length === 0) {
     const found = agreement(config);
     mistakes.push(...found.mistakes);
@@ -93,6 +101,16 @@ function isOn(flags: Layer, key: Key, mistakes: string[]): boolean {
   if (typeof value === "boolean") return value;
   mistakes.push(badValue(key, given, value.expected));
   return false;
+}
+
+/** The document that is asked for; undefined if none is, or if it isn't one of ours. */
+function documentOf(flags: Layer, mistakes: string[]): DocumentName | undefined {
+  const given = flags.entries.get("generate");
+  if (given === undefined) return undefined;
+  const value = OPTIONS.generate.kind.read(given.written);
+  if (!(value instanceof Mistake)) return value;
+  mistakes.push(badValue("generate", given, value.expected));
+  return undefined;
 }
 
 function readConfigFile(
@@ -124,19 +142,25 @@ function whyUnreadable(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function build(sources: Sources): Config {
-  const { flags, own, general, file, mistakes } = sources;
+function build(sources: Sources, stat: Stat): Config {
+  const { flags, own, general, file, mistakes, warnings } = sources;
   // Where a source is broken, what seems to be missing may well be what could not be read.
   const lenient = mistakes.length > 0;
+  const process = resolveProcess([flags, own, general, file.top], mistakes);
+  const { scriptsDir, origins } = process;
+  const scripts = scriptsDir === undefined
+    ? NO_SCRIPTS
+    : scriptsLayer(scriptsDir, origins.scriptsDir!, stat);
+  warnings.push(...scripts.warnings);
   const services = file.services === undefined
-    ? oneService(sources, lenient)
-    : manyServices(sources, file.services, lenient);
-  return { process: resolveProcess([flags, own, general, file.top], mistakes), services };
+    ? oneService(sources, scripts.layer, lenient)
+    : manyServices(sources, file.services, scripts.layer, lenient);
+  return { process, services };
 }
 
-function oneService(sources: Sources, lenient: boolean): ServiceConfig[] {
+function oneService(sources: Sources, scripts: Layer, lenient: boolean): ServiceConfig[] {
   const { flags, own, general, file, mistakes, warnings } = sources;
-  const layers = [flags, own, general, file.top];
+  const layers = [flags, own, general, file.top, scripts];
   const mode = modeOf(layers);
   if (typeof mode === "object") {
     mistakes.push(mode.mistake, ...badValues(layers));
@@ -157,6 +181,7 @@ function oneService(sources: Sources, lenient: boolean): ServiceConfig[] {
 function manyServices(
   { flags, own, general, file, mistakes, warnings }: Sources,
   sections: ReadonlyMap<string, Layer>,
+  scripts: Layer,
   lenient: boolean,
 ): ServiceConfig[] {
   const aimless = [...flags.entries, ...own.entries].filter(([key]) => ofService(key));
@@ -180,7 +205,7 @@ function manyServices(
     } else {
       modes.add(mode);
       const found = strangers([section], mode);
-      services.push(resolveService([section, file.top], mode, found, lenient));
+      services.push(resolveService([section, file.top, scripts], mode, found, lenient));
       mistakes.push(...found.map(prefix));
     }
   }

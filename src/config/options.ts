@@ -241,10 +241,18 @@ export const OPTIONS = {
   drainTimeout: process(duration(), "Time running sessions have when the process is to stop", {
     default: "30s",
   }),
+  scriptsDir: process(
+    path,
+    "Folder whose check-host.sh and triggers.d are used where check-host and on-failover aren't given",
+  ),
 
   config: commands(path, "YAML file with options", { env: "FAILOVER_CONFIG" }),
   checkConfig: commands(flag, "Say whether the options are good, and end"),
   printConfig: commands(flag, "Print every option with its origin, and end"),
+  generate: commands(
+    choice("bash", "zsh", "fish", "man", "tcp-sample", "http-sample", "schema"),
+    "Print completions for a shell, the manual page, a sample file or its JSON schema, and end",
+  ),
   help: commands(flag, "Print this text, and end", { short: "h" }),
   version: commands(flag, "Print the version, and end", { short: "V" }),
 };
@@ -258,6 +266,8 @@ export function optionOf(key: Key): Option {
 }
 
 type ReadBy<O> = O extends { readonly kind: Kind<infer T> } ? T : never;
+/** What `--generate` can print. */
+export type DocumentName = ReadBy<(typeof OPTIONS)["generate"]>;
 type Value<O> = O extends { readonly default: unknown } | { readonly required: true } ? ReadBy<O>
   : ReadBy<O> | undefined;
 type KeysWhere<Wanted> = {

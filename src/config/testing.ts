@@ -2,10 +2,14 @@
 import { load, type Loaded } from "./load.ts";
 import type { Config, HttpConfig, TcpConfig } from "./options.ts";
 
+import type { PathInfo } from "./scripts_dir.ts";
+
 /** What is handed to `load` beside the arguments. */
 export interface World {
   readonly env?: Readonly<Record<string, string>>;
   readonly files?: Readonly<Record<string, string>>;
+  /** What `stat` finds. */
+  readonly infos?: Readonly<Record<string, PathInfo>>;
 }
 
 export function loadWith(args: readonly string[], world: World = {}): Loaded {
@@ -17,7 +21,11 @@ export function loadWith(args: readonly string[], world: World = {}): Loaded {
       if (text === undefined) throw new Deno.errors.NotFound(path);
       return text;
     },
-    version: "failover 0.0.0",
+    stat(path) {
+      const info = world.infos?.[path];
+      if (info === undefined) throw new Deno.errors.NotFound(path);
+      return info;
+    },
   });
 }
 

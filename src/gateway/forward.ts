@@ -310,29 +310,26 @@ export class Forwarder {
     writeResponseFields(out, head, server);
     const value = this.#failoverValue(trip, server);
     if (value !== undefined) out.line("Failover", value);
-    if (head.status === 101) return await this.#join(attempt);
     try {
+      if (head.status === 101) return await this.#join(attempt);
       // Of a body that is left out (HEAD, 304) only a length that was declared may be told.
       await client.send(body.none && head.said.length < 0 ? null : body);
       connection.release();
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      if (client.gone === undefined) {
-        this.counters.lost++;
-        const { publish } = this.#context;
-        const { peer } = client;
-        publish({
-          type: "session.failed",
-          upstream: attempt.upstream,
-          client: peer,
-          reason: error.message,
-        });
-      }
       connection.abort(error);
+      if (client.gone === undefined) this.#tellOfCut(attempt, step, error);
       throw error;
     } finally {
       this.counters.bytesDown += body.received;
     }
+  }
+
+  #tellOfCut({ upstream, trip }: ServerAttempt, step: Step, { fault, message }: Fault): void {
+    this.counters.lost++;
+    const { peer } = trip.client;
+    this.#context.publish({ type: "session.failed", upstream, client: peer, reason: message });
+    if (FAULTS[fault].side === "upstream") this.#doubt(step, FAULTS[fault].hard, message);
   }
 
   async #join(attempt: ServerAttempt): Promise<void> {

@@ -96,7 +96,9 @@ export function writeRequestFields(
   copyFields(out, fields, rules.dropped);
   if (head.wantsUpgrade) copyAll(out, fields, "upgrade");
   for (const [name, value] of rules.headers) out.line(name, value);
-  const { peer, scheme } = from;
+  const { scheme } = from;
+  // On a socket for both families, an IPv4 client comes as an IPv6 address.
+  const peer = from.peer.startsWith("::ffff:") ? from.peer.slice("::ffff:".length) : from.peer;
   const isAddress = peer !== "unix";
   if (isAddress) out.line("X-Forwarded-For", continued(fields, "x-forwarded-for", peer));
   if (head.host !== "") out.line("X-Forwarded-Host", head.host);

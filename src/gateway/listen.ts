@@ -3,6 +3,7 @@
  * bound from the first moment and stays bound; nothing here knows whether an upstream is up.
  */
 import { type Address, formatAddress } from "../base/address.ts";
+import { bind } from "../base/bind.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { serveListener } from "../http1/conn_deno.ts";
@@ -42,23 +43,11 @@ export interface Listening {
   stop(drainMs: number, now: AbortSignal): Promise<number>;
 }
 
-/** Tries whether the address is free, and leaves it free. The reason if it is not. */
-export function tryListen(address: Address): string | undefined {
-  try {
-    bind(address).close();
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? `${formatAddress(address)}: ${error.message}` : String(error);
-  }
-}
-
-function bind(address: Address): Deno.Listener {
-  if (address.kind === "unix") return Deno.listen({ transport: "unix", path: address.path });
-  return Deno.listen({ hostname: address.host, port: address.port });
-}
-
-/** Serves HTTP, or HTTPS where there is a certificate. Throws what Deno throws for a bad address or certificate. */
-export function listen(settings: ListenSettings, context: ListenContext): Listening {
+/** Serves HTTP, or HTTPS where there is a certificate. Resolves with the reason where it cannot. */
+export async function listen(
+  settings: ListenSettings,
+  context: ListenContext,
+): Promise<Listening | string> {
   const { clock, deadlines, publish, app } = context;
   const { connectionsMax, tls } = settings;
   const scheme = tls === undefined ? "http" : "https";
@@ -70,8 +59,13 @@ export function listen(settings: ListenSettings, context: ListenContext): Listen
   const onAcceptFailed = (error: unknown, retryInMs: number) =>
     publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
   const port = tls === undefined
-    ? plainPort(settings.address, server, { clock, onAcceptFailed })
-    : tlsPort(settings.address, tls, app, context, { server, connectionsMax, onAcceptFailed });
+    ? await plainPort(settings.address, server, { clock, onAcceptFailed })
+    : await tlsPort(settings.address, tls, app, context, {
+      server,
+      connectionsMax,
+      onAcceptFailed,
+    });
+  if (typeof port === "string") return port;
   const text = formatAddress(port.address);
   publish({ type: "port.opened", address: text });
   return {
@@ -103,12 +97,13 @@ interface Port {
   drainOthers(cut: AbortSignal): Promise<number>;
 }
 
-function plainPort(
+async function plainPort(
   asked: Address,
   server: Server,
   options: Parameters<typeof serveListener>[2],
-): Port {
-  const listener = bind(asked);
+): Promise<Port | string> {
+  const listener = await bind(asked);
+  if (typeof listener === "string") return listener;
   return {
     address: boundTo(asked, listener),
     finished: serveListener(listener, server, options),
@@ -118,7 +113,7 @@ function plainPort(
   };
 }
 
-function tlsPort(
+async function tlsPort(
   asked: Address,
   files: TlsFiles,
   app: ListenContext["app"],
@@ -127,17 +122,20 @@ function tlsPort(
     ConstructorParameters<typeof TlsListener>[3],
     "server" | "connectionsMax" | "onAcceptFailed"
   >,
-): Port {
-  if (asked.kind === "unix") throw new Error("HTTPS is not served on a unix socket");
+): Promise<Port | string> {
+  if (asked.kind === "unix") return "HTTPS is not served on a unix socket";
   const http2 = new Http2(deadlines, app);
   const onReload = (trouble: string) =>
     publish({ type: "config.warned", warning: `the old certificate stays in use: ${trouble}` });
-  const listener = new TlsListener(asked.host, asked.port, files, {
-    clock,
-    http2,
-    onReload,
-    ...parts,
-  });
+  let listener: TlsListener;
+  try {
+    const all = { clock, http2, onReload, ...parts };
+    listener = new TlsListener(asked.host, asked.port, files, all);
+  } catch (error) {
+    // The address is taken, or the certificate and its key are none.
+    await http2.drain(AbortSignal.abort());
+    return error instanceof Error ? error.message : String(error);
+  }
   return {
     address: { ...asked, port: listener.port },
     finished: listener.finished,

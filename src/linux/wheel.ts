@@ -1,7 +1,8 @@
 /**
  * Deadlines by the thousand: setting and clearing one costs a few pointers and allocates nothing. Time is
- * cut into ticks and the wheel has a slot per tick; a deadline further off than one round stays in its
- * slot until its round has come. It fires up to a tick late and never early.
+ * cut into ticks, and ticks into blocks. A near deadline waits in the slot of its tick, a far one in the
+ * slot of its block, and moves when that block begins: thousands of sessions that are idle for an hour
+ * wake nobody up. A deadline is met up to a tick late and never early.
  */
 
 /** Something with one deadline. The wheel owns these fields while it is set. */
@@ -16,14 +17,23 @@ export interface Timed {
 
 export const NEVER = Infinity;
 const TICK_MS = 16;
-const SLOTS = 512;
+/** Ticks of a block, and slots for ticks: about 8 s. */
+const TICKS = 512;
+/** Slots for blocks: about 9 minutes. What is due later has its slot to itself more than once. */
+const BLOCKS = 64;
 
-export class Wheel {
-  readonly #slots: Timed[] = Array.from({ length: SLOTS }, () => {
+function slots(count: number): Timed[] {
+  return Array.from({ length: count }, () => {
     const head: Timed = { due: NEVER, next: undefined, previous: undefined, expire() {} };
     head.next = head.previous = head;
     return head;
   });
+}
+
+export class Wheel {
+  readonly #ticks = slots(TICKS);
+  readonly #blocks = slots(BLOCKS);
+  /** The last tick that was dealt with. */
   #tick: number;
   #size = 0;
 
@@ -40,7 +50,9 @@ export class Wheel {
   set(timed: Timed, due: number): void {
     this.clear(timed);
     const tick = Math.max(this.#tick + 1, Math.ceil(due / TICK_MS));
-    const head = this.#slots[tick % SLOTS]!;
+    const head = tick - this.#tick <= TICKS
+      ? this.#ticks[tick % TICKS]!
+      : this.#blocks[Math.floor(tick / TICKS) % BLOCKS]!;
     timed.due = due;
     timed.next = head;
     timed.previous = head.previous;
@@ -58,13 +70,14 @@ export class Wheel {
     this.#size--;
   }
 
-  /** Milliseconds until there may be something to expire, at most `maxMs`. */
+  /** Milliseconds until there may be something to do, at most `maxMs`. */
   waitMs(now: number, maxMs: number): number {
     if (this.#size === 0) return maxMs;
     const last = Math.floor((now + maxMs) / TICK_MS);
     for (let tick = this.#tick + 1; tick <= last; tick++) {
-      const head = this.#slots[tick % SLOTS]!;
-      if (head.next !== head) return Math.max(0, Math.ceil(tick * TICK_MS - now));
+      const head = this.#ticks[tick % TICKS]!;
+      const isDue = head.next !== head || tick % TICKS === 0;
+      if (isDue) return Math.max(0, Math.ceil(tick * TICK_MS - now));
     }
     return maxMs;
   }
@@ -72,34 +85,31 @@ export class Wheel {
   /** Expires what is due. What it sets anew for now or earlier comes with the next tick. */
   advance(now: number): void {
     const until = Math.floor(now / TICK_MS);
-    // After a long sleep one round sees every slot.
-    const from = Math.max(this.#tick + 1, until - SLOTS + 1);
+    // After a long sleep one round sees every slot, of ticks as of blocks.
+    const firstBlock = Math.floor(this.#tick / TICKS) + 1;
+    const lastBlock = Math.floor(until / TICKS);
+    const from = Math.max(this.#tick + 1, until - TICKS + 1);
+    this.#tick = Math.max(this.#tick, from - 1);
+    for (let block = Math.max(firstBlock, lastBlock - BLOCKS + 1); block <= lastBlock; block++) {
+      this.#empty(this.#blocks[block % BLOCKS]!, now);
+    }
     for (let tick = from; tick <= until; tick++) {
       this.#tick = tick;
-      this.#expireSlot(this.#slots[tick % SLOTS]!, now);
+      this.#empty(this.#ticks[tick % TICKS]!, now);
     }
-    this.#tick = Math.max(this.#tick, until);
   }
 
-  #expireSlot(head: Timed, now: number): void {
-    // An expiry may clear any other deadline, so the ring is walked by moving each to the back once.
+  /** Expires what is due in a slot and finds the rest its place. */
+  #empty(head: Timed, now: number): void {
+    // An expiry may set and clear any deadline, this slot's too, so only as many are taken as there were.
     let left = 0;
     for (let timed = head.next!; timed !== head; timed = timed.next!) left++;
     for (; left > 0 && head.next !== head; left--) {
       const timed = head.next!;
-      const due = timed.due;
+      const { due } = timed;
       this.clear(timed);
       if (due <= now) timed.expire(now);
-      else this.#putBack(head, timed, due);
+      else this.set(timed, due);
     }
-  }
-
-  #putBack(head: Timed, timed: Timed, due: number): void {
-    timed.due = due;
-    timed.next = head;
-    timed.previous = head.previous;
-    head.previous!.next = timed;
-    head.previous = timed;
-    this.#size++;
   }
 }

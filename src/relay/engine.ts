@@ -7,6 +7,13 @@ import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import type { DataPlane, Doubt } from "../failover/ports.ts";
 
+/**
+ * An upstream that ended before any byte is asked about only after this. The connections of a killed
+ * process end some milliseconds before its port does (up to 9 were measured): a probe within that time
+ * would find it well, and the client would be given an empty answer.
+ */
+export const SETTLE_MS = 50;
+
 export interface RelaySettings {
   /** Where clients connect. Host `::` means all interfaces, IPv6 and IPv4. */
   readonly bind: Address;

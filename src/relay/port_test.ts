@@ -2,7 +2,8 @@ import { assertEquals } from "@std/assert";
 import type { Address } from "../base/address.ts";
 import { ManualClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
-import { Port, type PortOwner, tryBind } from "./port.ts";
+import { tryBind } from "../base/bind.ts";
+import { Port, type PortOwner } from "./port.ts";
 import { until } from "./testing/world.ts";
 
 const HERE: Address = { kind: "tcp", host: "127.0.0.1", port: 0 };

@@ -11,7 +11,7 @@ import { dial } from "../base/dial.ts";
 import { Fault, FAULTS } from "../base/fault.ts";
 import type { Upstream } from "../failover/upstream.ts";
 
-import type { RelayContext, RelayCounters, RelaySettings } from "./engine.ts";
+import { type RelayContext, type RelayCounters, type RelaySettings, SETTLE_MS } from "./engine.ts";
 import { proxyHeader } from "./proxy_header.ts";
 import { addressOf, closeConn, tune } from "./socket.ts";
 import { flow, type FlowEnd, Inlet, throwBug } from "./streams.ts";
@@ -271,7 +271,9 @@ export class Session {
   async #isMeantToEnd(route: Route): Promise<boolean> {
     this.#waitingSince = this.#owner.context.clock.now();
     this.#owner.tally.active--;
-    const why = await this.#ask(route, new Fault("closedUnused"));
+    const why = await this.#wait(route, SETTLE_MS) === "timeUp"
+      ? await this.#ask(route, new Fault("closedUnused"))
+      : "rerouted";
     this.#owner.tally.active++;
     this.#wasHeld = why !== "confirmed";
     return why === "confirmed";

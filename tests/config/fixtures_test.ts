@@ -10,7 +10,7 @@ function loadFixture(folder: URL, name: string): Loaded {
     args: ["--config", name],
     env: {},
     readFile: (path) => Deno.readTextFileSync(new URL(path, folder)),
-    version: "",
+    stat: Deno.statSync,
   });
 }
 

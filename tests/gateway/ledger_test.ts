@@ -38,7 +38,7 @@ function hangingUp(seen: string[]): Place {
 
 Deno.test("a refused connection sends any request to the next upstream at once", async () => {
   await using backup = await well();
-  await using stage = new Stage([refusingPort(), backup.port]);
+  await using stage = await Stage.start([refusingPort(), backup.port]);
   await stage.open(0);
   const answer = await stage.ask("POST", "/", [], "once");
   assertEquals([answer.status, answer.body.includes("well")], [200, true]);
@@ -51,7 +51,7 @@ Deno.test("a request that may be sent twice is, once, with its body, if no byte 
   const seen: string[] = [];
   await using bad = hangingUp(seen);
   await using backup = await well();
-  await using stage = new Stage([bad.port, backup.port]);
+  await using stage = await Stage.start([bad.port, backup.port]);
   await stage.open(0);
   const answer = await stage.ask("PUT", "/", [], "twice");
   assertEquals([answer.status, seen, backup.bodies], [200, ["PUT"], ["PUT twice"]]);
@@ -63,7 +63,7 @@ Deno.test("it is sent twice, never three times", async () => {
   await using bad = hangingUp(seen);
   await using worse = hangingUp(seen);
   await using backup = await well();
-  await using stage = new Stage([bad.port, worse.port, backup.port]);
+  await using stage = await Stage.start([bad.port, worse.port, backup.port]);
   await stage.open(0);
   const answer = await stage.ask("GET", "/");
   assertEquals([answer.status, seen, backup.bodies], [502, ["GET", "GET"], []]);
@@ -73,7 +73,7 @@ Deno.test("an unsafe request that was sent is not repeated, and the client is to
   const seen: string[] = [];
   await using bad = hangingUp(seen);
   await using backup = await well();
-  await using stage = new Stage([bad.port, backup.port]);
+  await using stage = await Stage.start([bad.port, backup.port]);
   await stage.open(0);
   const answer = await stage.ask("POST", "/", [], "once");
   assertEquals([answer.status, seen, backup.bodies], [502, ["POST"], []]);
@@ -84,7 +84,7 @@ Deno.test("an Idempotency-Key makes it repeatable, if the operator says that it 
   for (const honourIdempotencyKey of [false, true]) {
     await using bad = hangingUp([]);
     await using backup = await well();
-    await using stage = new Stage([bad.port, backup.port], { honourIdempotencyKey });
+    await using stage = await Stage.start([bad.port, backup.port], { honourIdempotencyKey });
     await stage.open(0);
     const answer = await stage.ask("POST", "/", ["Idempotency-Key: k1"], "once");
     assertEquals(answer.status, honourIdempotencyKey ? 200 : 502);
@@ -98,7 +98,7 @@ Deno.test("a body that is too large to keep is not repeated", async () => {
     seen.push((await hear(conn, "end")).slice(0, 3));
   });
   await using backup = await well();
-  await using stage = new Stage([bad.port, backup.port]);
+  await using stage = await Stage.start([bad.port, backup.port]);
   await stage.open(0);
   const small = await stage.ask("PUT", "/", [], `${"x".repeat(65_000)}end`);
   const large = await stage.ask("PUT", "/", [], `${"x".repeat(70_000)}end`);
@@ -114,7 +114,7 @@ Deno.test("a body that is still coming when the upstream fails goes on to the ne
     failed.resolve();
   });
   await using backup = await well();
-  await using stage = new Stage([bad.port, backup.port]);
+  await using stage = await Stage.start([bad.port, backup.port]);
   await stage.open(0);
   const conn = await stage.connect();
   await say(
@@ -136,7 +136,7 @@ Deno.test("a kept connection that went stale is replaced silently", async () => 
     // The second request on a connection meets a server that has just given up on it.
     if ((await hear(conn)) !== "") requests++;
   });
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   assertEquals((await stage.ask("GET", "/")).status, 200);
   const second = await stage.ask("GET", "/");
@@ -152,7 +152,7 @@ Deno.test("an unsafe request on a kept connection that went stale is not repeate
     await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     if ((await hear(conn)) !== "") requests++;
   });
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   assertEquals((await stage.ask("GET", "/")).status, 200);
   assertEquals([(await stage.ask("POST", "/", [], "x")).status, requests], [502, 2]);
@@ -170,12 +170,13 @@ Deno.test("a response that has begun is never switched: the client is cut off an
       await say(conn, `HTTP/1.1 200 OK\r\n${framing}`);
     });
     await using backup = await well();
-    await using stage = new Stage([bad.port, backup.port]);
+    await using stage = await Stage.start([bad.port, backup.port]);
     await stage.open(0);
     const text = await patiently("the end", stage.raw("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
     assertMatch(text, /^HTTP\/1\.1 200 OK\r\n/);
     assertMatch(text, /part(\r\n)?$/);
     assertEquals([backup.bodies, stage.gateway.counters().lost], [[], 1]);
+    assertEquals(stage.doubts.map((d) => [d.reason, d.hard]), [["response was cut short", true]]);
   }
 });
 
@@ -185,7 +186,7 @@ Deno.test("an interim response begins the response: after it nothing is repeated
     await say(conn, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
   });
   await using backup = await well();
-  await using stage = new Stage([bad.port, backup.port]);
+  await using stage = await Stage.start([bad.port, backup.port]);
   await stage.open(0);
   const text = await stage.raw("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
   assertMatch(text, /^HTTP\/1\.1 103 [^]*HTTP\/1\.1 502 /);
@@ -205,7 +206,7 @@ Deno.test("a malformed response is a 502, and nothing of it reaches the client",
       await hear(conn);
       await say(conn, response);
     });
-    await using stage = new Stage([up.port]);
+    await using stage = await Stage.start([up.port]);
     await stage.open(0);
     const answer = await stage.ask("GET", "/");
     assertEquals([answer.status, answer.get("x")], [502, undefined], response);
@@ -229,7 +230,7 @@ Deno.test("repeats have a budget: a fifth of the exchanges under way, at least t
       response.end("well");
     });
   });
-  await using stage = new Stage([bad.port, backup.port]);
+  await using stage = await Stage.start([bad.port, backup.port]);
   await stage.open(0);
   let answered = 0;
   const asking = Array.from({ length: 10 }, async () => {
@@ -260,7 +261,7 @@ Deno.test("where nobody is held, a repeat without room fails at once", async () 
     await go.promise;
     response.end("well");
   });
-  await using stage = new Stage([bad.port, backup.port], { holdMs: 0 });
+  await using stage = await Stage.start([bad.port, backup.port], { holdMs: 0 });
   await stage.open(0);
   const first = [1, 2, 3].map(() => stage.ask("GET", "/"));
   const there = async () => {
@@ -274,7 +275,7 @@ Deno.test("where nobody is held, a repeat without room fails at once", async () 
 
 Deno.test("with nowhere else to go a refused request waits, and the next decision takes it along", async () => {
   await using backup = await well();
-  await using stage = new Stage([refusingPort(), backup.port], { standIn: false });
+  await using stage = await Stage.start([refusingPort(), backup.port], { standIn: false });
   await stage.open(0);
   stage.onDoubt = async () => {
     await stage.gateway.hold();
@@ -287,7 +288,7 @@ Deno.test("with nowhere else to go a refused request waits, and the next decisio
 
 Deno.test("an upstream that answers after all gets what doubted it", async () => {
   const port = refusingPort();
-  await using stage = new Stage([port], { standIn: false });
+  await using stage = await Stage.start([port], { standIn: false });
   await stage.open(0);
   const doubted = Promise.withResolvers<void>();
   stage.onDoubt = () => doubted.resolve();
@@ -300,7 +301,7 @@ Deno.test("an upstream that answers after all gets what doubted it", async () =>
 
 Deno.test("held requests are woken by the decision, and turned away by a refusal", async () => {
   await using up = await well();
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   const first = stage.ask("GET", "/");
   const second = stage.ask("POST", "/", [], "x");
   await held(stage, 2);
@@ -328,7 +329,7 @@ async function held(stage: Stage, count: number): Promise<void> {
 }
 
 Deno.test("more requests than may be held get 503 at once", async () => {
-  await using stage = new Stage([refusingPort()], { heldMax: 1 });
+  await using stage = await Stage.start([refusingPort()], { heldMax: 1 });
   const first = stage.ask("GET", "/");
   await held(stage, 1);
   assertEquals((await stage.ask("GET", "/")).status, 503);
@@ -338,7 +339,7 @@ Deno.test("more requests than may be held get 503 at once", async () => {
 
 Deno.test("a hold has an end, and then the page of the operator", async () => {
   const bytes = new TextEncoder().encode("our page");
-  await using stage = new Stage([refusingPort()], {
+  await using stage = await Stage.start([refusingPort()], {
     holdMs: 20,
     errorPage: { contentType: "text/plain", bytes },
     failoverHeader: false,
@@ -349,7 +350,7 @@ Deno.test("a hold has an end, and then the page of the operator", async () => {
 });
 
 Deno.test("a held client that leaves makes room for another", async () => {
-  await using stage = new Stage([refusingPort()]);
+  await using stage = await Stage.start([refusingPort()]);
   const conn = (await import("node:net")).connect(stage.port, "127.0.0.1");
   conn.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   await held(stage, 1);
@@ -364,7 +365,7 @@ Deno.test("a held client that leaves makes room for another", async () => {
 Deno.test("five gateway errors in a row put the upstream in doubt; other errors never do", async () => {
   let status = 500;
   await using up = await nodeUpstream((_, response) => response.writeHead(status).end());
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   for (let i = 0; i < 6; i++) await stage.ask("GET", "/");
   status = 503;
@@ -377,7 +378,7 @@ Deno.test("five gateway errors in a row put the upstream in doubt; other errors 
 Deno.test("an upstream that says nothing is given up in time, and a safe request goes on", async () => {
   await using mute = rawUpstream(async (conn) => void await hearAll(conn));
   await using backup = await well();
-  await using stage = new Stage([mute.port, backup.port], { responseTimeoutMs: 100 });
+  await using stage = await Stage.start([mute.port, backup.port], { responseTimeoutMs: 100 });
   await stage.open(0);
   assertEquals(
     (await stage.ask("GET", "/")).get("failover"),
@@ -396,7 +397,7 @@ Deno.test("when the active upstream goes down, what it still works on is ended a
     await hearAll(conn);
   });
   await using backup = await well();
-  await using stage = new Stage([frozen.port, backup.port]);
+  await using stage = await Stage.start([frozen.port, backup.port]);
   await stage.open(0);
   const get = stage.ask("GET", "/");
   const post = stage.ask("POST", "/", [], "once");
@@ -415,7 +416,7 @@ Deno.test("when the active upstream goes down, what it still works on is ended a
 });
 
 Deno.test("a static backup answers for itself, and says so in the header", async () => {
-  await using stage = new Stage([refusingPort()], {
+  await using stage = await Stage.start([refusingPort()], {
     backup: (request) =>
       Promise.resolve(new Response(`file for ${request.method} ${new URL(request.url).pathname}`)),
   });
@@ -436,7 +437,7 @@ Deno.test("an upgraded connection ends when its upstream is given up", async () 
     joined.resolve();
     await hearAll(conn);
   });
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const conn = await stage.connect();
   await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
@@ -460,7 +461,7 @@ Deno.test("draining lets a running exchange finish, and then closes its connecti
     await go.promise;
     response.end("done");
   });
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const conn = await stage.connect();
   await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -481,7 +482,7 @@ Deno.test("a request on a kept connection moves on when its upstream goes down, 
     else response.end("first");
   });
   await using backup = await nodeUpstream((_, response) => response.end("second"));
-  await using stage = new Stage([up.port, backup.port], { responseTimeoutMs: 0 });
+  await using stage = await Stage.start([up.port, backup.port], { responseTimeoutMs: 0 });
   await stage.open(0);
   assertEquals((await stage.ask("GET", "/")).status, 200);
   silent = true;

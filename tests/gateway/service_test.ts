@@ -6,6 +6,9 @@ import type { Event } from "../../src/events/events.ts";
 import { Programs } from "../../src/hooks/program.ts";
 import { httpStarter } from "../../src/http_service.ts";
 import type { Service } from "../../src/service.ts";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tlsTest } from "./certificate.ts";
 import { patiently } from "./patience.ts";
 import { close, hearAll, nodeUpstream, parsed, refusingPort, say } from "./stage.ts";
 
@@ -172,4 +175,36 @@ Deno.test("a file that cannot be read is a mistake of the operator, named with i
     assertStringIncludes(failed, `/no/such/file`);
     assertStringIncludes(failed, `--${flag}`);
   }
+});
+
+tlsTest("an https upstream is trusted by --ca-file, and by nothing less", async (tls) => {
+  const { cert, key, certPath } = tls;
+  const up = createServer({ cert, key }, (_, response) => response.end("secret"));
+  await new Promise<void>((resolve) => up.listen(0, "127.0.0.1", resolve));
+  const primary = `--primary=https://localhost:${(up.address() as AddressInfo).port}`;
+  {
+    await using front = await Front.start([primary, `--ca-file=${certPath}`]);
+    assertEquals((await front.ask("/")).body.includes("secret"), true);
+  }
+  {
+    await using front = await Front.start([primary, "--hold=50ms"]);
+    assertEquals((await front.ask("/")).status, 503);
+  }
+  up.closeAllConnections();
+  await new Promise((resolve) => up.close(resolve));
+});
+
+tlsTest("--tls-cert and --tls-key serve HTTPS, together or not at all", async (tls) => {
+  await using up = await echo();
+  const primary = `--primary=http://127.0.0.1:${up.port}`;
+  const cert = `--tls-cert=${tls.certPath}`;
+  {
+    await using front = await Front.start([primary, cert, `--tls-key=${tls.keyPath}`]);
+    using client = Deno.createHttpClient({ caCerts: [tls.cert] });
+    const headers = { "x-real": "1" };
+    const answer = await fetch(`https://localhost:${front.port}/x`, { client, headers });
+    assertEquals((await answer.json()).url, "/x");
+  }
+  const failed = await Front.start([primary, cert, `--tls-key=${tls.certPath}`]).catch((e) => e);
+  assertStringIncludes(failed.message, "Cannot listen on");
 });

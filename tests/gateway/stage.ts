@@ -144,17 +144,27 @@ const QUICK: GatewaySettings = {
 /** Gateway and port, torn down together. */
 export class Stage implements AsyncDisposable {
   readonly gateway: Gateway;
-  readonly port: number;
+  port = 0;
   readonly upstreams: readonly Upstream[];
   readonly doubts: Doubt[] = [];
   readonly events: Event[] = [];
   /** Called at each doubt, as the controller would be. */
   onDoubt: (doubt: Doubt) => void = () => {};
-  readonly listening: Listening;
+  readonly #listening: Promise<Listening | string>;
+  listening!: Listening;
   readonly #clients: Deno.Conn[] = [];
   #epoch = 0;
 
-  constructor(ports: readonly number[], options: StageOptions = {}) {
+  static async start(ports: readonly number[], options: StageOptions = {}): Promise<Stage> {
+    const stage = new Stage(ports, options);
+    const listening = await stage.#listening;
+    if (typeof listening === "string") throw new Error(listening);
+    stage.listening = listening;
+    stage.port = listening.address.kind === "tcp" ? listening.address.port : 0;
+    return stage;
+  }
+
+  private constructor(ports: readonly number[], options: StageOptions) {
     const clock = options.clock ?? realClock;
     const deadlines = new Deadlines(clock);
     const { basePath = "", host, preserveHost = false, headers = [] } = options;
@@ -188,7 +198,7 @@ export class Stage implements AsyncDisposable {
       others: () => options.standIn === false ? [] : this.upstreams,
       ...(options.admin === undefined ? {} : { admin: options.admin }),
     });
-    this.listening = listen(
+    this.#listening = listen(
       {
         address: { kind: "tcp", host: "127.0.0.1", port: 0 },
         connectionsMax: 1_000,
@@ -196,8 +206,6 @@ export class Stage implements AsyncDisposable {
       },
       { clock, deadlines, publish, app: this.gateway.fetch },
     );
-    const { address } = this.listening;
-    this.port = address.kind === "tcp" ? address.port : 0;
   }
 
   /** Makes the upstream of this rank active. */

@@ -2,43 +2,9 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
 import type { TlsFiles } from "../../src/gateway/listen_tls.ts";
+import { certificate, tlsTest } from "./certificate.ts";
 import { patiently } from "./patience.ts";
 import { hear, hearAll, nodeUpstream, rawUpstream, refusingPort, say, Stage } from "./stage.ts";
-
-const hasOpenssl = ["/usr/bin/openssl", "/usr/local/bin/openssl"].some((path) => {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-});
-
-/** A self-signed certificate in a folder of its own. */
-async function certificate(folder: string): Promise<TlsFiles> {
-  const [certPath, keyPath] = [`${folder}/cert.pem`, `${folder}/key.pem`];
-  const args = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2
-    -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1
-    -addext basicConstraints=critical,CA:FALSE -keyout ${keyPath} -out ${certPath}`.split(/\s+/);
-  const { success, stderr } = await new Deno.Command("openssl", { args }).output();
-  assert(success, new TextDecoder().decode(stderr));
-  const [cert, key] = [await Deno.readTextFile(certPath), await Deno.readTextFile(keyPath)];
-  return { certPath, keyPath, cert, key };
-}
-
-function tlsTest(name: string, story: (tls: TlsFiles) => Promise<void>): void {
-  Deno.test({
-    name: hasOpenssl ? name : `${name} (needs openssl)`,
-    ignore: !hasOpenssl,
-    async fn() {
-      const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
-      try {
-        await story(await certificate(folder));
-      } finally {
-        await Deno.remove(folder, { recursive: true });
-      }
-    },
-  });
-}
 
 async function withClient(tls: TlsFiles, story: (client: Deno.HttpClient) => Promise<void>) {
   using client = Deno.createHttpClient({ caCerts: [tls.cert], http1: false, http2: true });
@@ -57,7 +23,7 @@ tlsTest(
         response.end(JSON.stringify([request.method, request.url, a, proto, from, body]));
       });
     });
-    await using stage = new Stage([up.port], { tls });
+    await using stage = await Stage.start([up.port], { tls });
     await stage.open(0);
     await withClient(tls, async (client) => {
       const url = `https://localhost:${stage.port}/a%2Fb?x=%20`;
@@ -82,7 +48,10 @@ tlsTest("HTTP/2 has the same ledger: refused goes elsewhere, cut short is told",
     await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart");
   });
   await using backup = await nodeUpstream((_, response) => response.end("well"));
-  await using stage = new Stage([refusingPort(), backup.port, bad.port], { tls, bodyMax: 10 });
+  await using stage = await Stage.start([refusingPort(), backup.port, bad.port], {
+    tls,
+    bodyMax: 10,
+  });
   await stage.open(0);
   await withClient(tls, async (client) => {
     const url = `https://localhost:${stage.port}/`;
@@ -110,7 +79,7 @@ tlsTest("an HTTP/1.1 client upgrades over the same port", async (tls) => {
     );
     await say(conn, await hear(conn, "ping"));
   });
-  await using stage = new Stage([up.port], { tls });
+  await using stage = await Stage.start([up.port], { tls });
   await stage.open(0);
   const options = { hostname: "127.0.0.1", port: stage.port, caCerts: [tls.cert] };
   using conn = await Deno.connectTls(options);
@@ -124,7 +93,7 @@ tlsTest("a certificate that changes is served to new clients, a broken one is no
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
   const clock = new ManualClock();
   {
-    await using stage = new Stage([refusingPort()], { tls, clock });
+    await using stage = await Stage.start([refusingPort()], { tls, clock });
     const isServed = async ({ cert }: TlsFiles) => {
       try {
         const options = { hostname: "127.0.0.1", port: stage.port, caCerts: [cert] };

@@ -26,7 +26,7 @@ const BASIC = "GET / HTTP/1.1\r\nHost: front.test\r\nConnection: close\r\n";
 
 Deno.test("a path and its query arrive exactly as they were sent", async () => {
   await using up = mirror();
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const { body } = await stage.ask("GET", "/a%2Fb//c/../d?x=%20y&z={|}");
   assertMatch(body, /^GET \/a%2Fb\/\/c\/\.\.\/d\?x=%20y&z=\{\|\} HTTP\/1\.1\r\n/);
@@ -34,7 +34,7 @@ Deno.test("a path and its query arrive exactly as they were sent", async () => {
 
 Deno.test("an absolute target reaches the upstream as a path, with the upstream's own host", async () => {
   await using up = mirror();
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const { body } = await stage.ask("GET", "http://evil.test/x?y");
   assertMatch(body, /^GET \/x\?y HTTP\/1\.1\r\n/);
@@ -44,7 +44,7 @@ Deno.test("an absolute target reaches the upstream as a path, with the upstream'
 
 Deno.test("OPTIONS * stays OPTIONS *, and any method passes", async () => {
   await using up = mirror();
-  await using stage = new Stage([up.port], { basePath: "/base" });
+  await using stage = await Stage.start([up.port], { basePath: "/base" });
   await stage.open(0);
   assertMatch((await stage.ask("OPTIONS", "*")).body, /^OPTIONS \* HTTP/);
   assertMatch((await stage.ask("PROPFIND", "/dav")).body, /^PROPFIND \/base\/dav HTTP/);
@@ -52,7 +52,7 @@ Deno.test("OPTIONS * stays OPTIONS *, and any method passes", async () => {
 
 Deno.test("headers keep their spelling, order and duplicates", async () => {
   await using up = mirror();
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const { body } = await stage.ask("GET", "/", ["X-b: 1", "x-A: 2", "X-b: 3", "Cookie: a=1"]);
   assertStringIncludes(body, "X-b: 1\r\nx-A: 2\r\nX-b: 3\r\nCookie: a=1\r\n");
@@ -60,7 +60,7 @@ Deno.test("headers keep their spelling, order and duplicates", async () => {
 
 Deno.test("headers of one hop, and those that Connection names, do not pass", async () => {
   await using up = mirror();
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const answer = await stage.raw(
     "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, X-Private , keep-alive\r\nX-Private: 1\r\n" +
@@ -75,7 +75,7 @@ Deno.test("headers of one hop, and those that Connection names, do not pass", as
 
 Deno.test("the upstream learns who asked, for what host, and over what", async () => {
   await using up = mirror();
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const { body } = await stage.ask("GET", "/", [
     "X-Forwarded-For: 10.0.0.1",
@@ -98,18 +98,18 @@ Deno.test("the upstream learns who asked, for what host, and over what", async (
 Deno.test("the client's Host is passed on if the operator wants it, a host of its own before that", async () => {
   await using up = mirror();
   {
-    await using stage = new Stage([up.port], { preserveHost: true });
+    await using stage = await Stage.start([up.port], { preserveHost: true });
     await stage.open(0);
     assertStringIncludes((await stage.ask("GET", "/")).body, "\r\nHost: front.test\r\n");
   }
-  await using stage = new Stage([up.port], { preserveHost: true, host: "bucket.test" });
+  await using stage = await Stage.start([up.port], { preserveHost: true, host: "bucket.test" });
   await stage.open(0);
   assertStringIncludes((await stage.ask("GET", "/")).body, "\r\nHost: bucket.test\r\n");
 });
 
 Deno.test("headers configured for an upstream replace the client's", async () => {
   await using up = mirror();
-  await using stage = new Stage([up.port], { headers: [["X-Token", "ours"]] });
+  await using stage = await Stage.start([up.port], { headers: [["X-Token", "ours"]] });
   await stage.open(0);
   const { body } = await stage.ask("GET", "/", ["x-token: theirs"]);
   assertStringIncludes(body, "X-Token: ours\r\n");
@@ -122,7 +122,7 @@ Deno.test("the base path of an upstream is joined, and taken off its redirects",
     response.setHeader("x-url", request.url!);
     response.writeHead(302, { location: `http://127.0.0.1:${port}/app/login?next=/a%2Fb` }).end();
   });
-  await using stage = new Stage([up.port], { basePath: "/app" });
+  await using stage = await Stage.start([up.port], { basePath: "/app" });
   await stage.open(0);
   const answer = await stage.ask("GET", "/x//y");
   assertEquals(answer.get("x-url"), "/app/x//y");
@@ -133,7 +133,7 @@ Deno.test("a redirect elsewhere passes as it is, and is not followed", async () 
   await using up = await nodeUpstream((_, response) => {
     response.writeHead(302, { location: "https://elsewhere.test/x" }).end();
   });
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const answer = await stage.ask("GET", "/");
   assertEquals([answer.status, answer.get("location")], [302, "https://elsewhere.test/x"]);
@@ -148,7 +148,7 @@ Deno.test("many Set-Cookie lines and an unknown reason phrase reach the client",
         "Content-Length: 0\r\n\r\n",
     );
   });
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const answer = await stage.ask("GET", "/");
   assertEquals([answer.status, answer.reason], [299, "Quite Fine"]);
@@ -172,7 +172,7 @@ Deno.test("a compressed body passes byte for byte with its headers", async () =>
       "content-length": bytes.length,
     }).end(bytes);
   });
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const { body, get } = await stage.ask("GET", "/");
   assertEquals(Uint8Array.from(body, (c) => c.charCodeAt(0)), bytes);
@@ -187,7 +187,7 @@ Deno.test("HEAD keeps the declared length, and gets none that was not declared",
     if (request.url === "/known") response.setHeader("content-length", 12345);
     response.end();
   });
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const known = await stage.ask("HEAD", "/known");
   assertEquals([known.get("content-length"), known.body], ["12345", ""]);
@@ -200,7 +200,7 @@ Deno.test("204 and 304 pass without a body, ranges with theirs", async () => {
       response.writeHead(206, { "content-range": "bytes 1-2/9", "content-length": 2 }).end("ab");
     } else response.writeHead(Number(request.url!.slice(1)), { etag: '"1"' }).end();
   });
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   for (const status of [204, 304]) {
     const answer = await stage.ask("GET", `/${status}`);
@@ -222,7 +222,7 @@ Deno.test("early hints and trailers pass in both directions", async () => {
       response.end();
     });
   });
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const text = await stage.raw(
     "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n" +
@@ -240,7 +240,7 @@ Deno.test("100 Continue is asked of the upstream before the body is", async () =
     assertEquals(await hear(conn, "hello"), "hello");
     await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
   });
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const conn = await stage.connect();
   await say(
@@ -260,7 +260,7 @@ Deno.test("an event stream arrives event by event", async () => {
     await turn.promise;
     response.end("data: 2\n\n");
   });
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const conn = await stage.connect();
   await say(conn, `${BASIC}\r\n`);
@@ -279,7 +279,7 @@ Deno.test("a slow reader stops the upstream, and gets every byte in the end", as
     while (sent < total) sent += await conn.write(block.subarray(0, Math.min(65536, total - sent)));
     await hearAll(conn);
   });
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const conn = await stage.connect();
   await say(conn, `${BASIC}\r\n`);
@@ -302,7 +302,7 @@ Deno.test("a body that is too large is answered 413, whether it was declared or 
     request.on("data", (data) => bytes += data.length).on("error", () => {});
     request.on("end", () => response.end("took it"));
   });
-  await using stage = new Stage([up.port], { bodyMax: 1000 });
+  await using stage = await Stage.start([up.port], { bodyMax: 1000 });
   await stage.open(0);
   const declared = await stage.ask("POST", "/", [], "x".repeat(1001));
   assertEquals([declared.status, bytes], [413, 0]);
@@ -325,7 +325,7 @@ Deno.test("a client that leaves takes its request with it", async () => {
     request.socket.on("close", () => left.resolve());
     there.resolve();
   });
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const client = connect(stage.port, "127.0.0.1");
   client.write(`${BASIC}\r\n`);
@@ -350,7 +350,7 @@ Deno.test("an upgraded connection carries any bytes both ways until one side end
     assertEquals(await hearAll(conn), "");
     await say(conn, "bye");
   });
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const conn = await stage.connect();
   await say(
@@ -371,7 +371,7 @@ Deno.test("an upgrade that the upstream declines is an ordinary response", async
     "upgrade",
     (_, socket) => socket.end("HTTP/1.1 426 No\r\nContent-Length: 0\r\n\r\n"),
   );
-  await using stage = new Stage([up.port]);
+  await using stage = await Stage.start([up.port]);
   await stage.open(0);
   const answer = await stage.ask("GET", "/", ["Upgrade: websocket", "Connection: upgrade"]);
   assertEquals(answer.status, 426);
@@ -383,7 +383,7 @@ Deno.test("the proxy's own paths are never proxied, however they are spelt", asy
     seen.push(request.url!);
     response.end();
   });
-  await using stage = new Stage([up.port], {
+  await using stage = await Stage.start([up.port], {
     admin: { fetch: (request) => new Response(`admin ${new URL(request.url).pathname}`) },
   });
   await stage.open(0);
@@ -401,7 +401,7 @@ Deno.test("the proxy's own paths are never proxied, however they are spelt", asy
 });
 
 Deno.test("the health page answers while every other request is held or refused", async () => {
-  await using stage = new Stage([refusingPort()]);
+  await using stage = await Stage.start([refusingPort()]);
   assertEquals((await stage.ask("GET", "/__failover/health")).status, 200);
   await stage.gateway.refuse();
   assertEquals((await stage.ask("GET", "/__failover/health")).status, 200);

@@ -7,26 +7,16 @@ import { ask, connectTo } from "./client.ts";
 import { patiently } from "./patience.ts";
 import { type Named, unusedPort } from "./upstream.ts";
 import type { Wire } from "./wire.ts";
+import { permissionsFor } from "../../scripts/permissions.ts";
 import type { Event, EventOf } from "../../src/events/events.ts";
 
-const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
-
-/** What the documentation says that the proxy needs. Writing is for unix sockets alone. */
-const PERMISSIONS = [
-  "--allow-net",
-  "--allow-read",
-  "--allow-write",
-  "--allow-env",
-  "--allow-run",
-  "--allow-ffi",
-];
+const MAIN = new URL("../../src/main.ts", import.meta.url).href;
 
 /** Arguments with which `deno` runs the proxy; its own follow. */
 export const EXECUTABLE: readonly string[] = [
   "run",
   "--quiet",
-  "--no-prompt",
-  ...PERMISSIONS,
+  ...permissionsFor(Deno.build.os),
   MAIN,
 ];
 

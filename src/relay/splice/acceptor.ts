@@ -82,8 +82,10 @@ export class Acceptor implements Watcher, Turn, Timed {
     this.#isWanted = true;
     if (this.#listener !== -1 || this.#address === undefined) return;
     const listener = this.#listen(this.#address);
-    if (listener < 0) {
-      const reason = errnoWords(listener);
+    const result = listener < 0 ? listener : this.#hall.loop.watch(listener, this);
+    if (result < 0) {
+      if (listener >= 0) this.#hall.loop.kernel.close(listener);
+      const reason = errnoWords(result);
       const address = printSockaddr(this.#address);
       this.#hall.publish({ type: "port.failed", address, reason, retryInMs: RETRY_MS });
       this.#hall.loop.after(this, RETRY_MS);
@@ -95,7 +97,6 @@ export class Acceptor implements Watcher, Turn, Timed {
     this.#opened = isUnix(this.#address)
       ? this.#address
       : this.#hall.loop.kernel.localAddress(listener);
-    this.#hall.loop.watch(listener, this);
     this.#hall.publish({ type: "port.opened", address: printSockaddr(this.#opened) });
     this.#hall.loop.again(this);
   }

@@ -23,6 +23,7 @@ import {
 import { FAILED, HUNG_UP, PEER_ENDED, type SockAddr, WRITABLE } from "../../linux/kernel.ts";
 import type { Loop } from "../../linux/loop.ts";
 import { NEVER } from "../../linux/wheel.ts";
+import { SETTLE_MS } from "../engine.ts";
 import { printSockaddr } from "./acceptor.ts";
 import { COUNT } from "./counters.ts";
 import type { Plant } from "./flow.ts";
@@ -117,7 +118,7 @@ export class Dialer {
     const { loop } = this.#desk;
     for (const session of sessions.filter((session) => session.phase === "waiting")) {
       if (session.unusedEnd !== undefined) {
-        session.passEndOn();
+        if (session.retryAt === NEVER) session.passEndOn();
         continue;
       }
       session.retryAt = loop.now + backoffMs(session.failures, RETRY_MAX_MS, RETRY_FIRST_MS);
@@ -166,7 +167,11 @@ export class Dialer {
       if (isOver && now < session.giveUpAt) return this.#attemptFailed(session);
     }
     if (now >= session.giveUpAt) return this.#giveUp(session);
-    if (session.phase === "waiting" && now >= session.retryAt) return this.dial(session);
+    if (session.phase === "waiting" && now >= session.retryAt) {
+      if (session.unusedEnd === undefined) return this.dial(session);
+      session.retryAt = NEVER;
+      this.#doubt(session, "closedUnused");
+    }
     this.#arm(session);
   }
 
@@ -177,7 +182,8 @@ export class Dialer {
     if (!isTarget || this.#hasLeft(session)) return session.passEndOn();
     session.fault = "closedUnused";
     this.#wait(session);
-    this.#doubt(session, "closedUnused");
+    session.retryAt = this.#desk.loop.now + SETTLE_MS;
+    this.#arm(session);
   }
 
   /** Closes a client that got nothing. */

@@ -25,23 +25,35 @@ import type { Order, Report } from "./messages.ts";
 import { literalSockaddrs, NameWatch } from "./names.ts";
 
 /** Why this engine cannot run here, if so; asks the system, and leaves nothing open. */
-function obstacle(): string | undefined {
+export function obstacle(): string | undefined {
   const { os, arch } = Deno.build;
   if (os !== "linux") return `it needs Linux, and this is ${os}`;
   if (arch !== "x86_64" && arch !== "aarch64") return `it does not know the ${arch} processor`;
+  // Looked at first: on a terminal, Deno would ask the operator for what is missing, and wait.
+  if (!isGranted({ name: "ffi" })) return "calling libc is not permitted (--allow-ffi)";
+  const path = new URL("./worker.ts", import.meta.url);
+  const isFile = path.protocol === "file:" && !Deno.build.standalone;
+  if (isFile && !isGranted({ name: "read", path })) {
+    return "starting a worker is not permitted (--allow-read)";
+  }
   try {
     using libc = new Libc();
     libc.selfTest();
     return undefined;
   } catch (error) {
-    // Whatever is wrong (no permission, another libc, a kernel that differs), the answer is no.
+    // Whatever is wrong (another libc, a kernel that differs), the answer is no.
     return error instanceof Error ? error.message : String(error);
   }
 }
 
+function isGranted(permission: Deno.PermissionDescriptor): boolean {
+  return Deno.permissions.querySync(permission).state === "granted";
+}
+
 /**
  * Makes the engine, its port still closed. `workers` threads, each with a loop of its own, share the
- * port (SO_REUSEPORT), the orders and the limits.
+ * port (SO_REUSEPORT) and the orders. Each takes an even share of the limits, while the kernel deals the
+ * clients out by chance: one worker may be full before all are.
  */
 export function startSplice(
   settings: RelaySettings,
@@ -64,7 +76,8 @@ class SpliceRelay implements Relay {
   #stopped: Promise<number> | undefined;
 
   constructor(settings: RelaySettings, context: RelayContext) {
-    const { workers } = settings;
+    // Unix sockets cannot be shared: SO_REUSEPORT is for the internet's (socket(7)).
+    const workers = settings.bind.kind === "unix" ? 1 : settings.workers;
     this.#settings = settings;
     this.#context = context;
     const share = {

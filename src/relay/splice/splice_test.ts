@@ -36,15 +36,17 @@ const spliceRelay = withWorkers(1);
 
 if (isLinux) relayContract("splice", spliceRelay);
 
-Deno.test({
-  name: "without the permission for FFI the engine is not available, and says so",
-  ignore,
-  permissions: { read: true, env: true },
-  fn() {
-    const relay = startSplice(SETTINGS, { clock: realClock, publish() {}, doubt() {} });
-    assert(relay instanceof EngineUnavailable && relay.reason.includes("ffi"));
-  },
-});
+for (const [lacks, permissions] of [["ffi", { read: true }], ["read", { ffi: true }]] as const) {
+  Deno.test({
+    name: `without the permission "${lacks}" the engine is not available, and says so`,
+    ignore,
+    permissions,
+    fn() {
+      const relay = startSplice(SETTINGS, { clock: realClock, publish() {}, doubt() {} });
+      assert(relay instanceof EngineUnavailable && relay.reason.includes(`--allow-${lacks}`));
+    },
+  });
+}
 
 /** What one side of a session says, told by its number alone, so that the other side can check it. */
 function script(number: number, side: "up" | "down"): Uint8Array<ArrayBuffer> {
@@ -226,5 +228,24 @@ Deno.test({
     clients.forEach((client) => client.close());
     await world.relay.refuse();
     assertEquals(world.all("port.closed").length, 1);
+  },
+});
+
+Deno.test({
+  name: "a unix socket is served by one worker, however many are asked for",
+  ignore,
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    await using primary = new TestUpstream("a", says("a"));
+    const bind = { kind: "unix", path: `${folder}/front` } as const;
+    await using world = await World.start(withWorkers(3), { bind });
+    await world.relay.open(primary.upstream, 1);
+    for (let i = 0; i < 5; i++) {
+      using client = await world.connect();
+      assertEquals(await readText(client, 1), "a");
+    }
+    assertEquals(world.all("port.failed"), []);
+    await world.relay.refuse();
+    await Deno.remove(folder, { recursive: true });
   },
 });

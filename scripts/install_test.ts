@@ -1,0 +1,305 @@
+/**
+ * The install script against a file server of our own, under every shell that is installed. What it
+ * installs here is a script that says a version, in place of an executable of 70 MB.
+ */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+
+const SCRIPT = new URL("install.sh", import.meta.url).pathname;
+const SHELLS = [["dash"], ["bash"], ["busybox", "sh"]];
+const isPosix = Deno.build.os === "linux" || Deno.build.os === "darwin";
+const NAME = `failover-${Deno.build.os === "darwin" ? "macos" : "linux"}-${Deno.build.arch}`;
+
+const executable = (version: string) => `#!/bin/sh\necho "failover ${version} (as a test)"\n`;
+
+async function sumOf(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return new Uint8Array(digest).toHex();
+}
+
+/** A server with releases 1.0.0 and 2.0.0, the latest, as GitHub would name their files. */
+async function serveReleases(change: (path: string, text: string) => string = (_, text) => text) {
+  const files = new Map<string, string>();
+  for (const [path, version] of [["download/v1.0.0", "1.0.0"], ["latest/download", "2.0.0"]]) {
+    files.set(`/${path}/${NAME}`, executable(version!));
+    files.set(
+      `/${path}/SHA256SUMS`,
+      `${await sumOf("other")}  failover-other\n${await sumOf(executable(version!))}  ${NAME}\n`,
+    );
+  }
+  const asked: string[] = [];
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
+    const path = new URL(request.url).pathname;
+    asked.push(path);
+    const text = files.get(path);
+    return text === undefined
+      ? new Response("no such file", { status: 404 })
+      : new Response(change(path, text));
+  });
+  return {
+    url: `http://127.0.0.1:${server.addr.port}`,
+    asked,
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs the script as somebody with a home of their own and nothing else in the environment. */
+async function install(
+  shell: readonly string[],
+  home: string,
+  url: string,
+  args: readonly string[] = [],
+  path = Deno.env.get("PATH")!,
+): Promise<Ran> {
+  const [program, ...rest] = shell;
+  const { code, stdout, stderr } = await new Deno.Command(program!, {
+    args: [...rest, SCRIPT, ...args],
+    clearEnv: true,
+    env: { HOME: home, PATH: path, TMPDIR: home, INSTALL_FROM: url },
+  }).output();
+  const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  return { code, out: out!, err: err! };
+}
+
+async function says(path: string): Promise<string> {
+  const { stdout } = await new Deno.Command(path, { args: ["--version"] }).output();
+  return new TextDecoder().decode(stdout).trim();
+}
+
+function names(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].map((entry) => entry.name).sort();
+}
+
+function isInstalled(program: string): boolean {
+  if (!isPosix) return false;
+  return new Deno.Command("sh", { args: ["-c", `command -v ${program}`] }).outputSync().success;
+}
+
+function story(
+  name: string,
+  tell: (shell: readonly string[], home: string) => Promise<void>,
+): void {
+  for (const shell of SHELLS) {
+    const ignore = !isInstalled(shell[0]!);
+    const why = ignore ? ` (needs ${shell[0]})` : "";
+    Deno.test({
+      name: `[${shell.join(" ")}] ${name}${why}`,
+      ignore,
+      async fn() {
+        const home = await Deno.makeTempDir({ prefix: "failover-test-" });
+        try {
+          await tell(shell, home);
+        } finally {
+          await Deno.remove(home, { recursive: true });
+        }
+      },
+    });
+  }
+}
+
+story(
+  "the latest release is installed under both names, and once is enough",
+  async (shell, home) => {
+    await using releases = await serveReleases();
+    const folder = `${home}/bin`;
+    const first = await install(shell, home, releases.url, ["--dir", folder]);
+    assertEquals([first.code, first.err], [0, ""]);
+    assertStringIncludes(first.out, `installed failover 2.0.0 (as a test) as ${folder}/failover\n`);
+    assertStringIncludes(first.out, `${folder} is not in PATH`);
+    assertEquals(names(home), ["bin"]);
+    assertEquals(names(folder), ["failover", "flopsy"]);
+    assertEquals(await says(`${folder}/flopsy`), "failover 2.0.0 (as a test)");
+
+    releases.asked.length = 0;
+    const path = `${Deno.env.get("PATH")}:${folder}`;
+    const second = await install(shell, home, releases.url, [`--dir=${folder}`], path);
+    assertEquals([second.code, second.out, second.err], [
+      0,
+      `${folder}/failover is up to date\n`,
+      "",
+    ]);
+    assertEquals(releases.asked, ["/latest/download/SHA256SUMS"]);
+    assertEquals(names(folder), ["failover", "flopsy"]);
+  },
+);
+
+story("a release that is named replaces another", async (shell, home) => {
+  await using releases = await serveReleases();
+  await install(shell, home, releases.url, ["--dir", home]);
+  for (const version of ["1.0.0", "v1.0.0"]) {
+    const { code, err } = await install(shell, home, releases.url, [
+      "--version",
+      version,
+      "--dir",
+      home,
+    ]);
+    assertEquals([code, err], [0, ""]);
+    assertEquals(await says(`${home}/failover`), "failover 1.0.0 (as a test)");
+  }
+  const { code, err } = await install(shell, home, releases.url, [
+    "--version=3.0.0",
+    "--dir",
+    home,
+  ]);
+  assertEquals(code, 1);
+  assertMatch(err, /install: cannot download .*\/download\/v3\.0\.0\/SHA256SUMS\n$/);
+  assertEquals(await says(`${home}/failover`), "failover 1.0.0 (as a test)");
+});
+
+story("a wrong checksum is refused, and what was there stays", async (shell, home) => {
+  const isFile = (path: string) => path.endsWith(NAME) && path.startsWith("/latest");
+  await using releases = await serveReleases((path, text) =>
+    isFile(path) ? text.replace("2.0.0", "6.6.6") : text
+  );
+  assertEquals(
+    (await install(shell, home, releases.url, ["--version=1.0.0", "--dir", home])).code,
+    0,
+  );
+  const { code, out, err } = await install(shell, home, releases.url, ["--dir", home]);
+  assertEquals([code, out], [1, ""]);
+  assertMatch(
+    err,
+    /^install: the checksum of .* is wrong:\n {2}expected \w{64}\n {2}found {4}\w{64}\n$/,
+  );
+  assertEquals(await says(`${home}/failover`), "failover 1.0.0 (as a test)");
+  assertEquals(names(home), ["failover", "flopsy"]);
+});
+
+story("a release without a sum for this platform is refused", async (shell, home) => {
+  await using releases = await serveReleases((path, text) =>
+    path.endsWith("SHA256SUMS") ? text.replace(NAME, `${NAME}.old`) : text
+  );
+  const { code, err } = await install(shell, home, releases.url, ["--dir", home]);
+  assertEquals([code, names(home)], [1, []]);
+  assertMatch(err, /SHA256SUMS has no sum of failover-/);
+});
+
+story("an executable that does not run here is not installed", async (shell, home) => {
+  const broken = "#!/bin/sh\nexit 1\n";
+  const sum = await sumOf(broken);
+  await using releases = await serveReleases((path, text) =>
+    path.endsWith(NAME) ? broken : text.replace(/\w{64}(?= {2}failover-(linux|macos))/, sum)
+  );
+  const { code, err } = await install(shell, home, releases.url, ["--dir", home]);
+  assertEquals([code, names(home)], [1, []]);
+  assertMatch(err, /does not run on this system/);
+});
+
+story("another program called flopsy is left alone", async (shell, home) => {
+  await using releases = await serveReleases();
+  await Deno.writeTextFile(`${home}/flopsy`, "mine");
+  const { code, out } = await install(shell, home, releases.url, ["--dir", home]);
+  assertEquals(code, 0);
+  assertStringIncludes(out, `${home}/flopsy is another program and was left alone\n`);
+  assertEquals(await Deno.readTextFile(`${home}/flopsy`), "mine");
+});
+
+story("mistakes on its command line are told before anything is done", async (shell, home) => {
+  await using releases = await serveReleases();
+  for (const args of [["--versoin", "1"], ["--dir"], ["--version="]]) {
+    const { code, out, err } = await install(shell, home, releases.url, args);
+    assertEquals([code, out], [1, ""]);
+    assertMatch(
+      err,
+      /install: (unknown argument --versoin|--dir needs a value|--version needs a value)\n$/,
+    );
+  }
+  assertEquals((await install(shell, home, releases.url, ["--help"])).code, 0);
+  assertEquals([releases.asked, names(home)], [[], []]);
+});
+
+/** A folder of stand-ins for system programs, each a line of shell, in front of the others in PATH. */
+async function standIns(home: string, lines: Readonly<Record<string, string>>): Promise<string> {
+  const folder = await Deno.makeTempDir({ dir: home });
+  for (const [name, line] of Object.entries(lines)) {
+    await Deno.writeTextFile(`${folder}/${name}`, `#!/bin/sh\n${line}\n`);
+    await Deno.chmod(`${folder}/${name}`, 0o755);
+  }
+  return `${folder}:${Deno.env.get("PATH")}`;
+}
+
+story("without root it installs into ~/.local/bin", async (shell, home) => {
+  await using releases = await serveReleases();
+  const path = await standIns(home, { id: "echo 1000" });
+  const { code, err } = await install(shell, home, releases.url, [], path);
+  assertEquals([code, err], [0, ""]);
+  assertEquals(names(`${home}/.local/bin`), ["failover", "flopsy"]);
+});
+
+story("it knows which executable a platform needs, and which have none", async (shell, home) => {
+  await using releases = await serveReleases();
+  const cases = [
+    ["Linux", "x86_64", "failover-linux-x86_64"],
+    ["Linux", "aarch64", "failover-linux-aarch64"],
+    ["Darwin", "x86_64", "failover-macos-x86_64"],
+    ["Darwin", "arm64", "failover-macos-aarch64"],
+    ["Linux", "riscv64", "no executable for the riscv64 processor"],
+    ["FreeBSD", "amd64", "no executable for FreeBSD"],
+  ];
+  for (const [system, machine, wanted] of cases) {
+    const path = await standIns(home, {
+      uname: `[ "$1" = -s ] && echo ${system} || echo ${machine}`,
+      sysctl: "exit 1",
+      ldd: "echo glibc",
+    });
+    const { out, err } = await install(shell, home, releases.url, ["--dir", `${home}/bin`], path);
+    const found = wanted === NAME ? `${out}${releases.asked.at(-1)}` : err;
+    assertStringIncludes(found, wanted!);
+  }
+  const musl = await standIns(home, {
+    uname: "[ $1 = -s ] && echo Linux || echo x86_64",
+    ldd: "echo musl >&2; exit 1",
+  });
+  const { code, err } = await install(shell, home, releases.url, [], musl);
+  assertEquals(code, 1);
+  assertMatch(err, /has musl/);
+});
+
+const hasWget = Deno.build.os === "linux" && isInstalled("wget");
+Deno.test({
+  name: `without curl it downloads with wget${hasWget ? "" : " (needs wget)"}`,
+  ignore: !hasWget,
+  async fn() {
+    await using releases = await serveReleases();
+    const home = await Deno.makeTempDir({ prefix: "failover-test-" });
+    try {
+      await Deno.mkdir(`${home}/tools`);
+      const tools = "wget uname ldd grep id mktemp sed mkdir sha256sum cut chmod mv ln rm cat sh";
+      for (const tool of tools.split(" ")) {
+        const { stdout } = await new Deno.Command("sh", { args: ["-c", `command -v ${tool}`] })
+          .output();
+        await Deno.symlink(new TextDecoder().decode(stdout).trim(), `${home}/tools/${tool}`);
+      }
+      const shell = [await Deno.realPath("/bin/sh")];
+      const { code, err } = await install(
+        shell,
+        home,
+        releases.url,
+        ["--dir", home],
+        `${home}/tools`,
+      );
+      assertEquals([code, err], [0, ""]);
+      assert((await says(`${home}/failover`)).startsWith("failover 2.0.0"));
+    } finally {
+      await Deno.remove(home, { recursive: true });
+    }
+  },
+});
+
+const hasShellcheck = isInstalled("shellcheck");
+Deno.test({
+  name: `shellcheck finds nothing wrong with any script${
+    hasShellcheck ? "" : " (needs shellcheck)"
+  }`,
+  ignore: !hasShellcheck,
+  async fn() {
+    const scripts = [SCRIPT, new URL("../.ci/run", import.meta.url).pathname];
+    const { code, stdout } = await new Deno.Command("shellcheck", { args: scripts }).output();
+    assertEquals([code, new TextDecoder().decode(stdout)], [0, ""]);
+  },
+});

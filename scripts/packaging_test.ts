@@ -1,0 +1,151 @@
+/** The examples, the Dockerfile and the workflows, as far as they can be judged without running them. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { parse } from "@std/yaml";
+import { permissionsFor } from "./permissions.ts";
+import { loadWith } from "../src/config/testing.ts";
+
+const EXAMPLES = new URL("examples/", import.meta.url);
+
+async function read(name: string): Promise<string> {
+  return await Deno.readTextFile(new URL(name, EXAMPLES));
+}
+
+/** YAML documents as plain data, whose scalars stay text. */
+async function documents(name: string) {
+  const texts = (await read(name)).split(/^---$/m);
+  // deno-lint-ignore no-explicit-any -- looked into at will
+  return texts.map((text) => parse(text, { schema: "failsafe" }) as any);
+}
+
+Deno.test("the config and the arguments of the Kubernetes example are good", async () => {
+  const [config, deployment, service] = await documents("kubernetes.yaml");
+  const [container] = deployment.spec.template.spec.containers;
+  const [flag, path] = container.args;
+  const name = path.slice("/etc/failover/".length);
+  const loaded = loadWith([flag, path], { files: { [path]: config.data[name] } });
+  assert(loaded.kind === "run", JSON.stringify(loaded));
+  assertEquals(loaded.warnings, []);
+  const [web] = loaded.config.services;
+  assert(web?.mode === "http" && web.listen.kind === "tcp");
+  const { admin } = loaded.config.process;
+  const ports = container.ports.map((each: { containerPort: string }) => each.containerPort);
+  assertEquals(ports, [String(web.listen.port), admin?.kind === "tcp" && String(admin.port)]);
+  assertEquals(service.spec.selector, deployment.spec.template.metadata.labels);
+});
+
+Deno.test("the environment of the compose example is good", async () => {
+  const [{ services: { failover: { environment } } }] = await documents("compose.yaml");
+  const loaded = loadWith([], { env: environment });
+  assert(loaded.kind === "run", JSON.stringify(loaded));
+  assertEquals(loaded.warnings, []);
+});
+
+Deno.test("the sample files begin the options that the unit starts with", async () => {
+  const unit = await read("failover.service");
+  const command = /^ExecStart=(.*)$/m.exec(unit)![1]!.split(" ");
+  assertEquals(command[0], "/usr/local/bin/failover");
+  const files = { "/etc/failover/failover.yaml": "hosts: a:1\nport: 2\n" };
+  assertEquals(loadWith(command.slice(1), { files }).kind, "run");
+  // JavaScript cannot live with this one.
+  assert(!/^MemoryDenyWriteExecute/m.test(unit));
+});
+
+const hasSystemd = await new Deno.Command("systemd-analyze", { args: ["--version"] }).output()
+  .then(() => true, () => false);
+Deno.test({
+  name: `systemd finds nothing wrong with the unit${hasSystemd ? "" : " (needs systemd-analyze)"}`,
+  ignore: !hasSystemd,
+  async fn() {
+    const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
+    const unit = (await read("failover.service")).replaceAll(
+      "/usr/local/bin/failover",
+      "/bin/true",
+    );
+    await Deno.writeTextFile(`${folder}/failover.service`, unit);
+    const command = new Deno.Command("systemd-analyze", {
+      args: ["verify", "--man=no", `${folder}/failover.service`],
+    });
+    const { code, stderr } = await command.output();
+    assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
+    await Deno.remove(folder, { recursive: true });
+  },
+});
+
+Deno.test("the image is what it promises: fixed versions, no root, no shell before the program", async () => {
+  const text = await Deno.readTextFile(new URL("../Dockerfile", import.meta.url));
+  const lines = text.replaceAll("\\\n", " ").split("\n").filter((line) => /^[A-Z]/.test(line));
+  const of = (word: string) => lines.filter((line) => line.startsWith(`${word} `));
+  for (const from of of("FROM")) assertMatch(from, /:[\w.-]*(\d|bookworm)[\w.-]*( AS \w+)?$/);
+  assertMatch(of("USER").at(-1)!, /^USER [1-9]\d*:[1-9]\d*$/);
+  assertEquals(of("ENTRYPOINT"), ['ENTRYPOINT ["/usr/local/bin/failover"]']);
+  assertEquals([of("HEALTHCHECK").length, of("CMD").length], [1, 0]);
+  const copied = of("COPY").filter((line) => !line.includes("--from"));
+  const ignored = await Deno.readTextFile(new URL("../.dockerignore", import.meta.url));
+  for (const name of copied.flatMap((line) => line.split(" ").slice(1, -1))) {
+    assert(ignored.includes(`!${name}\n`), `${name} is not sent to the builder`);
+  }
+});
+
+Deno.test("actions of others are pinned by commit, and no workflow may do more than it says", async () => {
+  const folder = new URL("../.github/workflows/", import.meta.url);
+  const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
+  assertEquals(names.toSorted(), ["ci.yml", "release.yml"]);
+  for (const name of names) {
+    const text = await Deno.readTextFile(new URL(name, folder));
+    const uses = [...text.matchAll(/^\s*(?:- )?uses: (.*)$/gm)].map(([, what]) => what!);
+    assert(uses.length > 0, name);
+    for (const what of uses.filter((each) => !each.startsWith("./"))) {
+      assertMatch(what, /^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
+    }
+    assertMatch(text, /^permissions:( \{\}|\n {2}contents: read)$/m);
+  }
+});
+
+Deno.test("the same Deno tests, compiles and makes the image", async () => {
+  const files = [
+    ".ci/run",
+    "Dockerfile",
+    ".github/workflows/ci.yml",
+    ".github/workflows/release.yml",
+  ];
+  for (const name of files) {
+    const text = await Deno.readTextFile(new URL(`../${name}`, import.meta.url));
+    const versions = [...text.matchAll(/\bdeno(?:@|:debian-)([\d.]+)/g)].map(([, each]) => each);
+    assert(versions.length > 0, name);
+    for (const version of versions) assertEquals(version, Deno.version.deno, name);
+  }
+});
+
+Deno.test("a release says what the changelog says of the version", async () => {
+  const { version } = JSON.parse(await Deno.readTextFile(new URL("../deno.json", import.meta.url)));
+  const log = await Deno.readTextFile(new URL("../.github/CHANGELOG.md", import.meta.url));
+  assert(log.includes(`\n## ${version}\n`), `the changelog has nothing of ${version}`);
+});
+
+Deno.test("what the README tells to type installs the program, which then runs from anywhere", async () => {
+  const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
+  const [line] = /^deno install .*$/m.exec(readme)!;
+  const [, ...args] = line.split(" ");
+  const flags = permissionsFor("linux");
+  assertEquals(args.filter((each) => flags.includes(each)), flags);
+  const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
+  try {
+    const install = new Deno.Command(Deno.execPath(), {
+      args,
+      cwd: new URL("..", import.meta.url),
+      env: { DENO_INSTALL_ROOT: folder },
+    });
+    const { code, stderr } = await install.output();
+    assertEquals(code, 0, new TextDecoder().decode(stderr));
+    const deno = Deno.execPath().replace(/[^/\\]+$/, "");
+    const installed = new Deno.Command(`${folder}/bin/failover`, {
+      args: ["--version"],
+      cwd: folder,
+      env: { PATH: `${deno}:${Deno.env.get("PATH")}` },
+    });
+    const { stdout } = await installed.output();
+    assertMatch(new TextDecoder().decode(stdout), /^failover \d+\.\d+\.\d+ \(from source, /);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

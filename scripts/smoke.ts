@@ -1,0 +1,191 @@
+/**
+ * `deno task smoke [COMMAND [ARGUMENT…]]`: does this executable, or else the program from source, work
+ * on this machine? It must tell its version, then live through a real failover in TCP mode and one in HTTP mode, without failing a single
+ * client, and end when told to. A line for each thing that was seen; exit code 0 only if all was.
+ *
+ * The upstreams live in this process, so nothing is needed beside the executable.
+ */
+import { deadline } from "@std/async/deadline";
+import { EXECUTABLE } from "../tests/harness/proxy.ts";
+import { Child } from "../tests/harness/child.ts";
+
+const STEP_MAX_MS = 20_000;
+const PAUSE_MS = 20;
+/** Clients that come at once when the primary is gone. */
+const CLIENTS = 20;
+const QUICK = ["--json-logs", "--check-interval", "200ms"];
+
+const EXPECTED_ENGINE = Deno.build.os === "linux" ? "splice" : "stream";
+
+interface Upstream {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+/** What a client of either mode does. */
+interface Mode {
+  readonly name: string;
+  serve(says: string): Upstream;
+  flags(listen: string, primary: number, backup: number): readonly string[];
+  /** The name of who answered; throws if nobody did. */
+  ask(port: number): Promise<string>;
+}
+
+const TCP: Mode = {
+  name: "TCP mode",
+  serve(says) {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const accepting = (async () => {
+      for await (const conn of listener) {
+        // Checks connect and leave without a word, before the name is written or after.
+        conn.write(new TextEncoder().encode(says)).catch(() => {}).finally(() => conn.close());
+      }
+    })();
+    const { port } = listener.addr as Deno.NetAddr;
+    return {
+      port,
+      async stop() {
+        listener.close();
+        await accepting;
+      },
+    };
+  },
+  flags: (listen, primary, backup) => [
+    ...["--bind", listen, "--hosts", `127.0.0.1:${primary},127.0.0.1:${backup}`],
+  ],
+  async ask(port) {
+    using conn = await Deno.connect({ hostname: "127.0.0.1", port });
+    const buffer = new Uint8Array(64);
+    const count = await conn.read(buffer);
+    if (count === null) throw new Error("closed without an answer");
+    return new TextDecoder().decode(buffer.subarray(0, count));
+  },
+};
+
+const HTTP: Mode = {
+  name: "HTTP mode",
+  serve(says) {
+    const options = { hostname: "127.0.0.1", port: 0, onListen() {} };
+    const server = Deno.serve(options, () => new Response(says));
+    return { port: server.addr.port, stop: () => server.shutdown() };
+  },
+  flags: (listen, primary, backup) => [
+    ...["--listen", listen, "--primary", `http://127.0.0.1:${primary}`],
+    ...["--backup", `http://127.0.0.1:${backup}`],
+  ],
+  async ask(port) {
+    // A client that gets its own connection each time sees every failure there is.
+    using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
+    const response = await fetch(`http://127.0.0.1:${port}/`, { client });
+    const text = await response.text();
+    if (response.status !== 200) throw new Error(`status ${response.status}: ${text}`);
+    return text;
+  },
+};
+
+export const MODES = { tcp: TCP, http: HTTP };
+
+/** Runs one failover in one mode. Resolves with what was seen; throws what went wrong, with the log. */
+export async function failover(command: readonly string[], mode: Mode): Promise<string> {
+  const [program, ...args] = command;
+  const [primary, backup] = [mode.serve("primary"), mode.serve("backup")];
+  const port = freePort();
+  const log: string[] = [];
+  const flags = mode.flags(`127.0.0.1:${port}`, primary.port, backup.port);
+  await using child = new Child(program!, {
+    args: [...args, ...QUICK, ...flags],
+    onErr: (line) => log.push(line),
+  });
+  try {
+    await within("the proxy to accept", until(() => mode.ask(port), child));
+    const before = await within("an answer", mode.ask(port));
+    if (before !== "primary") throw new Error(`the primary is up, but ${before} answered`);
+    await primary.stop();
+    const start = performance.now();
+    const asking = Array.from({ length: CLIENTS }, () => mode.ask(port));
+    const answers = await within("the backup to answer", Promise.all(asking));
+    const others = answers.filter((answer) => answer !== "backup");
+    if (others.length > 0) throw new Error(`the primary is gone, but ${others[0]} answered`);
+    const tookMs = Math.round(performance.now() - start);
+    const engine = /"event":"relay.chosen".*?"engine":"(\w+)"/.exec(log.join("\n"))?.[1];
+    // An executable that may not call the C library would go on with the other one, and nobody notice.
+    if (mode === TCP && engine !== EXPECTED_ENGINE) {
+      throw new Error(`the relay engine is ${engine}, not ${EXPECTED_ENGINE}`);
+    }
+    await end(child);
+    const how = engine === undefined ? "" : `, relay engine ${engine}`;
+    return `${mode.name}: failed over, ${CLIENTS} clients were served in ${tookMs} ms${how}`;
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error);
+    throw new Error(`${mode.name}: ${what}\n${log.join("\n")}`, { cause: error });
+  } finally {
+    await Promise.allSettled([primary.stop(), backup.stop()]);
+  }
+}
+
+/** Windows has no way to ask a process in the background to end. */
+async function end(child: Child): Promise<void> {
+  if (Deno.build.os === "windows") return;
+  child.signal("SIGTERM");
+  const { code } = await within("it to end", child.ended);
+  if (code !== 0) throw new Error(`it ended with exit code ${code} when told to`);
+}
+
+/** Asks until somebody answers; a port that is still closed is all that may be wrong. */
+async function until(ask: () => Promise<string>, child: Child): Promise<void> {
+  for (;;) {
+    try {
+      return void await ask();
+    } catch (error) {
+      if (child.hasEnded) throw new Error("it ended by itself", { cause: error });
+    }
+    await pause(PAUSE_MS);
+  }
+}
+
+async function within<T>(what: string, promise: Promise<T>): Promise<T> {
+  try {
+    return await deadline(promise, STEP_MAX_MS);
+  } catch (error) {
+    if (!(error instanceof DOMException)) throw error;
+    throw new Error(`waited ${STEP_MAX_MS / 1_000} s in vain for ${what}`, { cause: error });
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return (listener.addr as Deno.NetAddr).port;
+}
+
+/** What `--version` says. */
+export async function versionOf(command: readonly string[]): Promise<string> {
+  const [program, ...args] = command;
+  const { success, stdout } = await new Deno.Command(program!, { args: [...args, "--version"] })
+    .output();
+  const text = new TextDecoder().decode(stdout).trim();
+  if (!success || !/^failover \d+\.\d+\.\d+ \(.+\)$/.test(text)) {
+    throw new Error(`--version says ${JSON.stringify(text)}`);
+  }
+  return text;
+}
+
+/** The program from source, as it is run in tests. */
+export const FROM_SOURCE: readonly string[] = [Deno.execPath(), ...EXECUTABLE];
+
+async function main(args: readonly string[]): Promise<number> {
+  const command = args.length === 0 ? FROM_SOURCE : args;
+  try {
+    console.log(await versionOf(command));
+    for (const mode of Object.values(MODES)) console.log(await failover(command, mode));
+    return 0;
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return 1;
+  }
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

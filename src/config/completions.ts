@@ -1,0 +1,114 @@
+/**
+ * Completions for bash, zsh and fish, from the table of options: flags, the words of those that take one
+ * of a few, and files. Values that nobody can guess, such as addresses and times, complete to nothing.
+ * Text in, text out; both names of the program complete alike.
+ */
+import { path } from "./kinds.ts";
+import { flagOf, type Key, KEYS, optionOf } from "./options.ts";
+
+const NAMES = ["failover", "flopsy"];
+
+type Completes = "switch" | "words" | "files" | "nothing";
+
+function completes(key: Key): Completes {
+  const { metavar } = optionOf(key).kind;
+  if (metavar === "") return "switch";
+  if (metavar.includes("|")) return "words";
+  return optionOf(key).kind === path ? "files" : "nothing";
+}
+
+function wordsOf(key: Key): string[] {
+  return optionOf(key).kind.metavar.split("|");
+}
+
+/** The flag and its letter. */
+function spellings(key: Key): string[] {
+  const { short } = optionOf(key);
+  return short === undefined ? [flagOf(key)] : [flagOf(key), `-${short}`];
+}
+
+/** For bash 3.2 and later, with or without the bash-completion package. */
+export function bashCompletion(): string {
+  const kind = (wanted: Completes) => KEYS.filter((key) => completes(key) === wanted);
+  const any = (keys: readonly Key[]) => keys.flatMap(spellings).join("|");
+  return `# bash completion for ${NAMES.join(" and ")}
+_failover() {
+  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD - 1]}
+  # bash takes the = of --flag=value for a word of its own.
+  if [[ $cur == "=" ]]; then
+    cur=
+  elif [[ $prev == "=" ]]; then
+    prev=\${COMP_WORDS[COMP_CWORD - 2]}
+  fi
+  COMPREPLY=()
+  case $prev in
+${
+    kind("words").map((key) =>
+      `    ${spellings(key).join("|")}) COMPREPLY=($(compgen -W "${
+        wordsOf(key).join(" ")
+      }" -- "$cur")) ;;`
+    ).join("\n")
+  }
+    ${any(kind("files"))})
+      local IFS=$'\\n'
+      compopt -o filenames 2>/dev/null
+      COMPREPLY=($(compgen -f -- "$cur"))
+      ;;
+    ${any(kind("nothing"))}) ;;
+    *) COMPREPLY=($(compgen -W "${KEYS.map(flagOf).join(" ")}" -- "$cur")) ;;
+  esac
+}
+complete -F _failover ${NAMES.join(" ")}
+`;
+}
+
+/** For zsh: a file named `_failover` in a folder of `$fpath`. */
+export function zshCompletion(): string {
+  const specs = KEYS.flatMap((key) => {
+    const { help, kind, short, kind: { isList } } = optionOf(key);
+    const isSwitch = completes(key) === "switch";
+    const actions = {
+      switch: "",
+      words: `:value:(${wordsOf(key).join(" ")})`,
+      files: ":path:_files",
+      nothing: `:${zshText(kind.metavar)}: `,
+    };
+    // A list may be given again; any other flag once, under one of its names.
+    const repeat = isList ? "*" : `(${spellings(key).join(" ")})`;
+    const tail = `[${zshText(help)}]${actions[completes(key)]}`;
+    const long = `${flagOf(key)}${isSwitch ? "" : "="}`;
+    const letter = short === undefined ? [] : [`-${short}${isSwitch ? "" : "+"}`];
+    return [long, ...letter].map((flag) => `  ${quoted(`${repeat}${flag}${tail}`)}`);
+  });
+  return `#compdef ${NAMES.join(" ")}\n\n_arguments -S \\\n${specs.join(" \\\n")}\n`;
+}
+
+/** Text inside the brackets and between the colons of a spec of `_arguments`. */
+function zshText(text: string): string {
+  return text.replace(/[\\[\]:]/g, "\\$&");
+}
+
+/** For fish: a file in `~/.config/fish/completions`, once for each name. */
+export function fishCompletion(): string {
+  const lines = KEYS.map((key) => {
+    const { help, short } = optionOf(key);
+    const values = {
+      switch: "-f",
+      words: `-x -a ${quoted(wordsOf(key).join(" "))}`,
+      files: "-r -F",
+      nothing: "-x",
+    };
+    const letter = short === undefined ? "" : ` -s ${short}`;
+    const long = ` -l ${flagOf(key).slice("--".length)}`;
+    const description = help.replaceAll("\\", "\\\\").replaceAll("'", "\\'");
+    return `  complete -c $name${letter}${long} ${values[completes(key)]} -d '${description}'`;
+  });
+  return `for name in ${NAMES.join(" ")}\n${
+    ["  complete -c $name -f", ...lines].join("\n")
+  }\nend\n`;
+}
+
+/** One word for a POSIX shell, whatever is in it. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}

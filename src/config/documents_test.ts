@@ -1,0 +1,114 @@
+/** What users get from `--generate`, given to the programs that read it. Those not installed are named. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { documentText } from "./documents.ts";
+import { envOf, flagOf, KEYS, optionOf, OPTIONS } from "./options.ts";
+import { loadWith } from "./testing.ts";
+
+async function run(program: string, args: string[], env: Record<string, string> = {}) {
+  const { code, stdout, stderr } = await new Deno.Command(program, { args, env }).output();
+  const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  return { code, out: out!, err: err! };
+}
+
+function isInstalled(program: string): boolean {
+  try {
+    return new Deno.Command(program, { args: ["--version"] }).outputSync().success;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** A test that needs a program and is skipped, with its name, where that is missing. */
+function needing(program: string, name: string, fn: () => Promise<void>): void {
+  // The paths of Windows mean something else to a shell.
+  const ignore = Deno.build.os === "windows" || !isInstalled(program);
+  Deno.test({ name: ignore ? `${name} (needs ${program})` : name, ignore, fn });
+}
+
+async function withFile(text: string, use: (path: string) => Promise<void>): Promise<void> {
+  const path = await Deno.makeTempFile({ prefix: "failover-test-" });
+  try {
+    await Deno.writeTextFile(path, text);
+    await use(path);
+  } finally {
+    await Deno.remove(path);
+  }
+}
+
+Deno.test("every document is asked for with a flag, and nothing else is needed for it", () => {
+  const names = OPTIONS.generate.kind.metavar.split("|");
+  assertEquals(names.length, 7);
+  for (const name of names) {
+    const loaded = loadWith(["--generate", name]);
+    assert(loaded.kind === "generate" && loaded.document === name, name);
+    assert(documentText(loaded.document).length > 500, name);
+  }
+  const loaded = loadWith(["--generate", "pdf"]);
+  assertEquals(loaded.kind === "mistakes" && loaded.lines, [
+    'Cannot use "pdf" as generate: expected bash, zsh, fish, man, tcp-sample, http-sample or schema (from flag --generate)',
+  ]);
+});
+
+Deno.test("completions of every shell and the manual page know every flag", () => {
+  for (const key of KEYS) {
+    const flag = flagOf(key);
+    const { short } = optionOf(key);
+    assert(new RegExp(`[ "|]${flag}[ "|)]`).test(documentText("bash")), `bash ${flag}`);
+    assert(new RegExp(`[)*]${flag}=?\\[`).test(documentText("zsh")), `zsh ${flag}`);
+    assertStringIncludes(
+      documentText("fish"),
+      `${short === undefined ? "" : ` -s ${short}`} -l ${flag.slice(2)} `,
+    );
+    assertStringIncludes(documentText("man"), `\\fB${flag.replaceAll("-", "\\-")}\\fR`);
+    for (const name of [envOf(key), optionOf(key).env]) {
+      if (name !== undefined) assertStringIncludes(documentText("man"), `.B ${name}\n`);
+    }
+  }
+});
+
+/** What bash offers after these words. */
+async function bashOffers(...words: string[]): Promise<string[]> {
+  let offers: string[] = [];
+  await withFile(documentText("bash"), async (path) => {
+    const script = `source ${path}; COMP_WORDS=(failover "$@"); COMP_CWORD=$#; _failover; ` +
+      `printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { code, out, err } = await run("bash", ["-c", script, "bash", ...words]);
+    assertEquals([code, err], [0, ""]);
+    offers = out.split("\n").filter((line) => line !== "");
+  });
+  return offers;
+}
+
+needing("bash", "bash completes flags, words and files, and leaves the rest alone", async () => {
+  assertEquals(await bashOffers("--check-s"), ["--check-script-timeout", "--check-status"]);
+  assertEquals(await bashOffers("--relay", "s"), ["stream", "splice"]);
+  assertEquals(await bashOffers("--relay", "=", "st"), ["stream"]);
+  assertEquals(await bashOffers("--relay", "="), ["auto", "stream", "splice"]);
+  const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
+  await Deno.writeTextFile(`${folder}/a script.sh`, "");
+  assertEquals(await bashOffers("-c", `${folder}/a`), [`${folder}/a script.sh`]);
+  await Deno.remove(folder, { recursive: true });
+  assertEquals(await bashOffers("--hosts", ""), []);
+});
+
+for (const shell of ["zsh", "fish"] as const) {
+  needing(shell, `${shell} reads its completions without complaint`, async () => {
+    await withFile(documentText(shell), async (path) => {
+      const { code, err } = await run(shell, ["-n", path]);
+      assertEquals([code, err], [0, ""]);
+    });
+  });
+}
+
+needing("man", "man shows the manual page without a warning", async () => {
+  await withFile(documentText("man"), async (path) => {
+    const { code, out, err } = await run("man", ["--warnings=all", "-l", path], {
+      MANWIDTH: "80",
+      LC_ALL: "C.UTF-8",
+    });
+    assertEquals([code, err], [0, ""]);
+    assertStringIncludes(out, "--check-interval TIME");
+    assertStringIncludes(out, "FAILOVER_CHECK_INTERVAL");
+  });
+});

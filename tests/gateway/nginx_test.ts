@@ -1,0 +1,94 @@
+/** nginx as an upstream: another implementation's framing, keep-alive, ranges and errors. */
+import { assert, assertEquals } from "@std/assert";
+import { Child } from "../harness/child.ts";
+import { patiently } from "./patience.ts";
+import { refusingPort, Stage } from "./stage.ts";
+
+const NGINX = ["/usr/sbin/nginx", "/usr/bin/nginx"].find((path) => {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+});
+
+/** nginx with a folder of its own, serving `files` of it. */
+async function startNginx(folder: string, port: number): Promise<AsyncDisposable> {
+  const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    .map((name) => `${name}_temp_path ${folder}/${name};`).join("\n");
+  const conf = `
+    worker_processes 1; daemon off; pid ${folder}/pid; error_log ${folder}/error.log;
+    events { worker_connections 256; }
+    http {
+      access_log off; ${temp}
+      server {
+        listen 127.0.0.1:${port};
+        root ${folder}/files;
+        gzip on; gzip_min_length 1; gzip_types text/plain; gzip_proxied any;
+        location /moved { return 301 http://127.0.0.1:${port}/to/here; }
+        location /limit { client_max_body_size 10; return 200 "small"; }
+      }
+    }`;
+  await Deno.mkdir(`${folder}/files`);
+  await Deno.chmod(folder, 0o755);
+  await Deno.writeTextFile(`${folder}/files/a.txt`, "0123456789".repeat(1000));
+  await Deno.writeTextFile(`${folder}/nginx.conf`, conf);
+  const child = new Child(NGINX!, { args: ["-c", `${folder}/nginx.conf`, "-p", folder] });
+  const listening = async () => {
+    for (;;) {
+      try {
+        return (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+      } catch (error) {
+        if (!(error instanceof Deno.errors.ConnectionRefused) || child.hasEnded) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    }
+  };
+  await patiently("nginx to listen", listening());
+  return {
+    async [Symbol.asyncDispose]() {
+      // Killed, the master would leave its worker behind.
+      child.signal("SIGTERM");
+      await patiently("nginx to end", child.ended);
+    },
+  };
+}
+
+Deno.test({
+  name: `nginx behind the gateway: files, ranges, gzip, redirects, errors${
+    NGINX === undefined ? " (needs nginx)" : ""
+  }`,
+  ignore: NGINX === undefined,
+  async fn() {
+    const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
+    const port = refusingPort();
+    {
+      await using _nginx = await startNginx(folder, port);
+      await using stage = await Stage.start([port]);
+      await stage.open(0);
+      const whole = await stage.ask("GET", "/a.txt");
+      assertEquals([whole.status, whole.body.length, whole.get("content-length")], [
+        200,
+        10_000,
+        "10000",
+      ]);
+      const part = await stage.ask("GET", "/a.txt", ["Range: bytes=5-9"]);
+      assertEquals([part.status, part.body, part.get("content-range")], [
+        206,
+        "56789",
+        "bytes 5-9/10000",
+      ]);
+      const again = await stage.ask("GET", "/a.txt", [`If-None-Match: ${whole.get("etag")}`]);
+      assertEquals([again.status, again.body], [304, ""]);
+      const head = await stage.ask("HEAD", "/a.txt");
+      assertEquals([head.get("content-length"), head.body], ["10000", ""]);
+      const zipped = await stage.ask("GET", "/a.txt", ["Accept-Encoding: gzip"]);
+      assertEquals(zipped.get("content-encoding"), "gzip");
+      assert(zipped.body.length < 1000);
+      assertEquals((await stage.ask("GET", "/moved")).get("location"), "/to/here");
+      assertEquals((await stage.ask("GET", "/none")).status, 404);
+      assertEquals((await stage.ask("POST", "/limit", [], "x".repeat(100))).status, 413);
+    }
+    await Deno.remove(folder, { recursive: true });
+  },
+});
