@@ -206,16 +206,23 @@ Deno.test("SIGTERM lets a running exchange end, tells its connection to close, a
   busy.close();
 });
 
-Deno.test("--drain-timeout ends what does not end by itself", async () => {
+Deno.test("--drain-timeout ends what does not end by itself, a half-closed upgrade too", async () => {
   await using primary = await WebUpstream.start("primary");
   await using proxy = await startWebProxy({ primary, flags: { "drain-timeout": "200ms" } });
-  const connection = await proxy.open();
+  const waiting = await proxy.open();
   const isWaiting = primary.isWaiting();
-  await connection.send({ target: "/wait" });
+  await waiting.send({ target: "/wait" });
   await isWaiting;
+  const upgraded = await proxy.open();
+  const lines = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: x"];
+  await upgraded.send({ target: "/socket", lines });
+  assertEquals((await upgraded.head()).status, 101);
+  await upgraded.wire.closeWrite();
+
   assertEquals(await proxy.stop(), 0);
-  assertEquals(proxy.events("proxy.stopped").map((each) => each.cutSessions), [1]);
-  connection.close();
+  assertEquals(proxy.events("proxy.stopped").map((each) => each.cutSessions), [2]);
+  waiting.close();
+  upgraded.close();
 });
 
 Deno.test("an upstream that speaks no proper HTTP is answered for with 502, or cut", async () => {
