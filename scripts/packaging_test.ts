@@ -149,3 +149,23 @@ Deno.test("what the README tells to type installs the program, which then runs f
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test("the containers of the README listen on the ports that they publish", async () => {
+  const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
+  const commands = [...readme.matchAll(/^docker run (.*) ghcr\.io\/failover\/failover ?(.*)$/gm)];
+  const listening = commands.map(([, options, args]) => {
+    const env = Object.fromEntries(
+      [...options!.matchAll(/-e (\w+)=(\S+)/g)].map(([, name, value]) => [name!, value!]),
+    );
+    const loaded = loadWith(args!.split(" ").filter((arg) => arg !== ""), {
+      env: { FAILOVER_SCRIPTS_DIR: "/etc/flopsy", ...env },
+    });
+    assert(loaded.kind === "run", JSON.stringify(loaded));
+    assertEquals(loaded.warnings, []);
+    const [service] = loaded.config.services;
+    const address = service!.mode === "tcp" ? service!.bind : service!.listen;
+    assert(address.kind === "tcp" && options!.includes(`-p ${address.port}:${address.port}`));
+    return service!.mode;
+  });
+  assertEquals(listening, ["http", "tcp"]);
+});
