@@ -1,19 +1,21 @@
 /**
- * `deno task bench tcp`: puts the relay beside HAProxy and nginx, on this machine, over loopback, and
- * prints a table. It installs nothing and says what is missing; it ends within minutes.
+ * `deno task bench tcp|http`: puts the relay, or the gateway, beside HAProxy and nginx, on this machine,
+ * over loopback, and prints a table. It installs nothing and says what is missing; it ends within minutes.
  * `deno task bench start`: how long the program takes to start, and its memory when idle.
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { benchHttp } from "./http.ts";
 import { PROXIES } from "./proxies.ts";
 import { benchStart } from "./start.ts";
 import { benchTcp, type TcpBench } from "./tcp.ts";
 import { WORKS } from "./work.ts";
 
-const USAGE = `Usage: deno task bench tcp [options]
+const USAGE = `Usage: deno task bench tcp|http [options]
        deno task bench start [--rounds N]
 
   --rounds N      rounds per proxy and kind of work, of which the median counts (default 5)
   --seconds N     length of one measurement (default 3)
+For tcp alone:
   --only A,B      bulk1, bulk16, small50, small1000, connect (default all)
   --proxies A,B   haproxy (always), nginx, stream, splice (default all)
   --pin           the proxy on core 0, the rest on the others (default where there are more than two)`;
@@ -49,7 +51,11 @@ if (args._[0] === "start") {
   await benchStart({ rounds: count("rounds", 5) });
   Deno.exit(0);
 }
-if (args._[0] !== "tcp") misused("Say what to measure: tcp or start");
+if (args._[0] === "http") {
+  const [rounds, seconds] = [count("rounds", 5), count("seconds", 3)];
+  Deno.exit(await benchHttp({ rounds, seconds }) ? 0 : 1);
+}
+if (args._[0] !== "tcp") misused("Say what to measure: tcp, http or start");
 const options: TcpBench = {
   rounds: count("rounds", 5),
   seconds: count("seconds", 3),

@@ -50,6 +50,12 @@ export class Background implements AsyncDisposable {
     return treeTicks(this.#child.pid) / TICKS_PER_SECOND;
   }
 
+  /** The most memory that it has had resident so far (VmHWM, proc(5)). */
+  peakBytes(): number {
+    const status = Deno.readTextFileSync(`/proc/${this.#child.pid}/status`);
+    return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill("SIGTERM");
     await this.#child.status;

@@ -1,0 +1,87 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { Fault } from "../base/fault.ts";
+import type { BodySource } from "../http1/body.ts";
+import { KEPT_MAX, KEPT_TOTAL_MAX, RequestBody } from "./body.ts";
+
+/** A client that sends these parts, one for each read. */
+function client(...parts: readonly number[]): BodySource {
+  const left = [...parts];
+  return {
+    length: undefined,
+    get ended() {
+      return left.length === 0;
+    },
+    read() {
+      const size = left.shift();
+      return Promise.resolve(size === undefined ? undefined : new Uint8Array(size).fill(7));
+    },
+  };
+}
+
+async function sizes(source: BodySource): Promise<number[]> {
+  const all: number[] = [];
+  for (let part = await source.read(); part !== undefined; part = await source.read()) {
+    all.push(part.length);
+  }
+  return all;
+}
+
+Deno.test("a small body can be had again and again, and is let go in the end", async () => {
+  const total = { bytes: 0 };
+  const body = new RequestBody(client(3, 4), 100, true, total);
+  assertEquals(await sizes(body.begin()), [3, 4]);
+  assertEquals(await sizes(body.begin()), [3, 4]);
+  assertEquals([body.replayable, body.received, total.bytes], [true, 7, 7]);
+  body.release();
+  assertEquals(total.bytes, 0);
+});
+
+Deno.test("beyond the bound of one request a body passes once, and holds no memory", async () => {
+  const total = { bytes: 0 };
+  const body = new RequestBody(client(KEPT_MAX, 1, 5), 1e6, true, total);
+  assertEquals(await sizes(body.begin()), [KEPT_MAX, 1, 5]);
+  assertEquals([body.replayable, total.bytes], [false, 0]);
+});
+
+Deno.test("beyond the bound of all requests together nothing more is kept", async () => {
+  const total = { bytes: KEPT_TOTAL_MAX - 4 };
+  const kept = new RequestBody(client(4), 100, true, total);
+  const passing = new RequestBody(client(1), 100, true, total);
+  assertEquals(await sizes(kept.begin()), [4]);
+  assertEquals(await sizes(passing.begin()), [1]);
+  assertEquals([kept.replayable, passing.replayable], [true, false]);
+});
+
+Deno.test("a body that may not be sent twice is not kept, but nothing is lost before its first byte", async () => {
+  const total = { bytes: 0 };
+  const body = new RequestBody(client(1), 100, false, total);
+  assertEquals(body.replayable, true);
+  assertEquals(await sizes(body.begin()), [1]);
+  assertEquals([body.replayable, total.bytes], [false, 0]);
+});
+
+Deno.test("what an ended attempt was still reading goes to the next one", async () => {
+  const arrival = Promise.withResolvers<Uint8Array>();
+  const parts = [Promise.resolve(new Uint8Array(2)), arrival.promise];
+  const source: BodySource = {
+    length: undefined,
+    get ended() {
+      return parts.length === 0;
+    },
+    read: () => parts.shift() ?? Promise.resolve(undefined),
+  };
+  const body = new RequestBody(source, 100, true, { bytes: 0 });
+  const first = body.begin();
+  assertEquals((await first.read())?.length, 2);
+  const pending = first.read();
+  const second = sizes(body.begin());
+  arrival.resolve(new Uint8Array(3));
+  await assertRejects(() => pending, Fault);
+  assertEquals(await second, [2, 3]);
+});
+
+Deno.test("a body over its maximum ends with a fault of the client's", async () => {
+  const body = new RequestBody(client(60, 60), 100, true, { bytes: 0 });
+  const error = await assertRejects(() => sizes(body.begin()), Fault);
+  assertEquals(error.fault, "bodyTooLarge");
+});
