@@ -27,9 +27,8 @@ Deno.test("the config and the arguments of the Kubernetes example are good", asy
   assertEquals(loaded.warnings, []);
   const [web] = loaded.config.services;
   assert(web?.mode === "http" && web.listen.kind === "tcp");
-  const { admin } = loaded.config.process;
   const ports = container.ports.map((each: { containerPort: string }) => each.containerPort);
-  assertEquals(ports, [String(web.listen.port), admin?.kind === "tcp" && String(admin.port)]);
+  assertEquals(ports, [String(web.listen.port)]);
   assertEquals(service.spec.selector, deployment.spec.template.metadata.labels);
 });
 
