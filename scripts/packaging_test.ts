@@ -27,9 +27,8 @@ Deno.test("the config and the arguments of the Kubernetes example are good", asy
   assertEquals(loaded.warnings, []);
   const [web] = loaded.config.services;
   assert(web?.mode === "http" && web.listen.kind === "tcp");
-  const { admin } = loaded.config.process;
   const ports = container.ports.map((each: { containerPort: string }) => each.containerPort);
-  assertEquals(ports, [String(web.listen.port), admin?.kind === "tcp" && String(admin.port)]);
+  assertEquals(ports, [String(web.listen.port)]);
   assertEquals(service.spec.selector, deployment.spec.template.metadata.labels);
 });
 
@@ -148,4 +147,24 @@ Deno.test("what the README tells to type installs the program, which then runs f
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("the containers of the README listen on the ports that they publish", async () => {
+  const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
+  const commands = [...readme.matchAll(/^docker run (.*) ghcr\.io\/failover\/failover ?(.*)$/gm)];
+  const listening = commands.map(([, options, args]) => {
+    const env = Object.fromEntries(
+      [...options!.matchAll(/-e (\w+)=(\S+)/g)].map(([, name, value]) => [name!, value!]),
+    );
+    const loaded = loadWith(args!.split(" ").filter((arg) => arg !== ""), {
+      env: { FAILOVER_SCRIPTS_DIR: "/etc/flopsy", ...env },
+    });
+    assert(loaded.kind === "run", JSON.stringify(loaded));
+    assertEquals(loaded.warnings, []);
+    const [service] = loaded.config.services;
+    const address = service!.mode === "tcp" ? service!.bind : service!.listen;
+    assert(address.kind === "tcp" && options!.includes(`-p ${address.port}:${address.port}`));
+    return service!.mode;
+  });
+  assertEquals(listening, ["http", "tcp"]);
 });

@@ -42,8 +42,26 @@ interface Outcome {
   readonly failover: string;
 }
 
+/** What became of each request, and a way to wait for more of them. */
+class Outcomes {
+  readonly all: Outcome[] = [];
+  #wanted = Infinity;
+  #reached = () => {};
+
+  add(outcome: Outcome): void {
+    this.all.push(outcome);
+    if (this.all.length >= this.#wanted) this.#reached();
+  }
+
+  /** Resolves when so many further requests have come to an end. */
+  further(count: number): Promise<void> {
+    this.#wanted = this.all.length + count;
+    return new Promise((resolve) => this.#reached = resolve);
+  }
+}
+
 /** Sends request after request on kept connections until it is told to stop. */
-async function client(port: number, number: number, stop: AbortSignal, outcomes: Outcome[]) {
+async function client(port: number, number: number, stop: AbortSignal, outcomes: Outcomes) {
   const method = number % 2 === 0 ? "GET" : "POST";
   let conn: Deno.TcpConn | undefined;
   for (let i = 0; !stop.aborted; i++) {
@@ -51,7 +69,7 @@ async function client(port: number, number: number, stop: AbortSignal, outcomes:
     const key = `${method} ${number}-${i}`;
     const text = await exchange(conn, method, `${number}-${i}`);
     const { status, get } = parsed(text);
-    outcomes.push({ key, status, failover: get("failover") ?? "" });
+    outcomes.add({ key, status, failover: get("failover") ?? "" });
     if (status === 0 || get("connection") === "close") {
       conn.close();
       conn = undefined;
@@ -99,18 +117,12 @@ Deno.test("200 clients lose nothing that was not sent, and nothing unsafe is don
     last = await proxy.event("promotion.finished", { to }, last);
   };
   const stop = new AbortController();
-  const outcomes: Outcome[] = [];
+  const outcomes = new Outcomes();
   const clients = Array.from(
     { length: CLIENTS },
     (_, n) => client(front, n, stop.signal, outcomes),
   );
-  const progress = async () => {
-    const wanted = outcomes.length + 2 * CLIENTS;
-    const reached = async () => {
-      while (outcomes.length < wanted) await new Promise((resolve) => setTimeout(resolve, 5));
-    };
-    await patiently("the clients to go on", reached());
-  };
+  const progress = () => patiently("the clients to go on", outcomes.further(2 * CLIENTS));
   try {
     for (let round = 0; round < 2; round++) {
       await progress();
@@ -132,9 +144,11 @@ Deno.test("200 clients lose nothing that was not sent, and nothing unsafe is don
     await patiently("the clients to stop", Promise.all(clients));
     await primary.kill();
   }
-  const failed = outcomes.filter(({ status }) => status !== 200);
+  const failed = outcomes.all.filter(({ status }) => status !== 200);
   const twice = [...ledger.seen].filter(([key, count]) => key.startsWith("POST") && count > 1);
-  console.log(`    ${outcomes.length} requests, ${failed.length} failed after they had been sent`);
+  console.log(
+    `    ${outcomes.all.length} requests, ${failed.length} failed after they had been sent`,
+  );
   assertEquals(twice, [], "unsafe requests that were done twice");
   assertEquals(
     failed.filter(({ failover }) => UNSENT.test(failover)),
@@ -142,7 +156,10 @@ Deno.test("200 clients lose nothing that was not sent, and nothing unsafe is don
     "lost without being sent",
   );
   assert(failed.every(({ status }) => [0, 502, 504].includes(status)), JSON.stringify(failed));
-  assertEquals(outcomes.filter(({ key, status }) => status === 200 && !ledger.seen.has(key)), []);
+  assertEquals(
+    outcomes.all.filter(({ key, status }) => status === 200 && !ledger.seen.has(key)),
+    [],
+  );
   // What may be repeated was, unless its response had begun; of the rest each blow meets what it meets.
   const safe = failed.filter(({ key, status }) => key.startsWith("GET") && status !== 0);
   assertEquals(safe, [], "safe requests that failed");

@@ -1,6 +1,6 @@
 /** The retry ledger against upstreams that fail at every point of an exchange. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { patiently } from "./patience.ts";
+import { patiently } from "../harness/patience.ts";
 import {
   close,
   hear,

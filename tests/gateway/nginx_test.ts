@@ -1,7 +1,7 @@
 /** nginx as an upstream: another implementation's framing, keep-alive, ranges and errors. */
 import { assert, assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
-import { patiently } from "./patience.ts";
+import { patiently } from "../harness/patience.ts";
 import { refusingPort, Stage } from "./stage.ts";
 
 const NGINX = ["/usr/sbin/nginx", "/usr/bin/nginx"].find((path) => {
@@ -17,7 +17,7 @@ async function startNginx(folder: string, port: number): Promise<AsyncDisposable
   const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((name) => `${name}_temp_path ${folder}/${name};`).join("\n");
   const conf = `
-    worker_processes 1; daemon off; pid ${folder}/pid; error_log ${folder}/error.log;
+    worker_processes 1; daemon on; pid ${folder}/pid; error_log ${folder}/error.log;
     events { worker_connections 256; }
     http {
       access_log off; ${temp}
@@ -33,25 +33,16 @@ async function startNginx(folder: string, port: number): Promise<AsyncDisposable
   await Deno.chmod(folder, 0o755);
   await Deno.writeTextFile(`${folder}/files/a.txt`, "0123456789".repeat(1000));
   await Deno.writeTextFile(`${folder}/nginx.conf`, conf);
-  const child = new Child(NGINX!, { args: ["-c", `${folder}/nginx.conf`, "-p", folder] });
-  const listening = async () => {
-    for (;;) {
-      try {
-        return (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-      } catch (error) {
-        if (!(error instanceof Deno.errors.ConnectionRefused) || child.hasEnded) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
-    }
-  };
-  await patiently("nginx to listen", listening());
-  return {
-    async [Symbol.asyncDispose]() {
-      // Killed, the master would leave its worker behind.
-      child.signal("SIGTERM");
-      await patiently("nginx to end", child.ended);
-    },
-  };
+  const args = ["-c", `${folder}/nginx.conf`, "-p", folder];
+  // It goes into the background by itself, and not before it listens.
+  await run(args);
+  return { [Symbol.asyncDispose]: () => run([...args, "-s", "stop"]) };
+}
+
+async function run(args: readonly string[]): Promise<void> {
+  const child = new Child(NGINX!, { args });
+  const { success } = await patiently(`nginx ${args.join(" ")}`, child.ended);
+  assert(success);
 }
 
 Deno.test({

@@ -9,12 +9,13 @@ import type { Service } from "../../src/service.ts";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tlsTest } from "./certificate.ts";
-import { patiently } from "./patience.ts";
+import { patiently } from "../harness/patience.ts";
 import { close, hearAll, nodeUpstream, parsed, refusingPort, say } from "./stage.ts";
 
 /** A service that runs, on a port of the system's choice. */
 class Front implements AsyncDisposable {
   readonly events: Event[] = [];
+  #news = Promise.withResolvers<void>();
   readonly #programs = new Programs(realClock);
   #service: Service | undefined;
   port = 0;
@@ -25,7 +26,7 @@ class Front implements AsyncDisposable {
     const config = httpOf([...quick, ...args], { files });
     const service = await httpStarter(config).start({
       clock: realClock,
-      publish: (event) => void front.events.push(event),
+      publish: (event) => front.#hear(event),
       programs: front.#programs,
       triggerWarnings: [],
       instance: "test",
@@ -42,11 +43,15 @@ class Front implements AsyncDisposable {
     return front;
   }
 
+  #hear(event: Event): void {
+    this.events.push(event);
+    this.#news.resolve();
+    this.#news = Promise.withResolvers();
+  }
+
   async event(type: Event["type"]): Promise<void> {
     const happened = async () => {
-      while (!this.events.some((event) => event.type === type)) {
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
+      while (!this.events.some((event) => event.type === type)) await this.#news.promise;
     };
     await patiently(type, happened(), () => JSON.stringify(this.events, null, 1));
   }

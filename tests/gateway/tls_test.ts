@@ -3,7 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
 import type { TlsFiles } from "../../src/gateway/listen_tls.ts";
 import { certificate, tlsTest } from "./certificate.ts";
-import { patiently } from "./patience.ts";
+import { patiently } from "../harness/patience.ts";
 import { hear, hearAll, nodeUpstream, rawUpstream, refusingPort, say, Stage } from "./stage.ts";
 
 async function withClient(tls: TlsFiles, story: (client: Deno.HttpClient) => Promise<void>) {

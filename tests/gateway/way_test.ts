@@ -1,7 +1,7 @@
 /** A request's way through the gateway and back: what must arrive as it was sent, and what must not. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { connect } from "node:net";
-import { patiently } from "./patience.ts";
+import { patiently } from "../harness/patience.ts";
 import {
   hear,
   hearAll,
