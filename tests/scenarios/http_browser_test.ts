@@ -29,8 +29,9 @@ tell(
 
     await primary.kill();
     await sees(allFrom("backup"));
+    const moved = await proxy.event("promotion.finished", { move: "failover" });
     await primary.restart();
-    await proxy.event("promotion.finished", { move: "failback" });
+    await proxy.event("promotion.finished", { move: "failback" }, moved);
     await sees(`heard.requests.at(-1) === "primary"`);
     // What was opened on the backup stays there: it is well, and cutting it would be a second outage.
     await backup.ask("/push?event=still");

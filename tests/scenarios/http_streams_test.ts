@@ -29,8 +29,9 @@ Deno.test("an event stream arrives event by event, and ends when its upstream is
 
   const second = await eventStream(proxy);
   assertEquals(await nextEvent(second), "data: backup");
+  const moved = await proxy.event("promotion.finished", { move: "failover" });
   await primary.restart();
-  await proxy.event("promotion.finished", { move: "failback" });
+  await proxy.event("promotion.finished", { move: "failback" }, moved);
   await backup.ask("/push?event=still");
   assertEquals(await nextEvent(second), "data: still");
   second.close();
@@ -90,8 +91,9 @@ Deno.test("a WebSocket ends with its upstream, opens again on the backup, and st
   assertMatch(await first.next(), /^closed/);
   using second = new Talk(proxy);
   assertEquals(await second.next(), "backup");
+  const moved = await proxy.event("promotion.finished", { move: "failover" });
   await primary.restart();
-  await proxy.event("promotion.finished", { move: "failback" });
+  await proxy.event("promotion.finished", { move: "failback" }, moved);
   second.socket.send("still there");
   assertEquals(await second.next(), "still there");
   second.socket.close(4321, "enough");
