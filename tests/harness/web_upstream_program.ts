@@ -19,7 +19,8 @@ export interface WebPlan {
 /** How it treats every request but those that steer it. */
 export type Behaviour = "well" | "failing" | "slow" | "resetting";
 
-const SLOW_MS = 1_500;
+/** Longer than a proxy takes to give up an upstream that fails its checks, so that these are cut. */
+const SLOW_MS = 4_000;
 const BLOCK = new Uint8Array(64 * 1024).map((_, i) => (i * 31 + (i >> 8)) & 0xff);
 
 const plan: WebPlan = JSON.parse(Deno.args[0]!);
