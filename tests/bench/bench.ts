@@ -8,6 +8,7 @@ import { benchHttp } from "./http.ts";
 import { PROXIES } from "./proxies.ts";
 import { benchStart } from "./start.ts";
 import { benchTcp, type TcpBench } from "./tcp.ts";
+import { TRAITS } from "./traits.ts";
 import { WORKS } from "./work.ts";
 
 const USAGE = `Usage: deno task bench tcp|http [options]
@@ -16,7 +17,9 @@ const USAGE = `Usage: deno task bench tcp|http [options]
   --rounds N      rounds per proxy and kind of work, of which the median counts (default 5)
   --seconds N     length of one measurement (default 3)
 For tcp alone:
-  --only A,B      bulk1, bulk16, small50, small1000, connect (default all)
+  --only A,B      of bulk1, bulk16, small50, small1000, connect: rate and CPU per unit;
+                  p99: of a small request at half of HAProxy's peak, from when it was due;
+                  idle: memory of an idle session, of 5 000 (default all)
   --proxies A,B   haproxy (always), nginx, stream, splice (default all)
   --pin           the proxy on core 0, the rest on the others (default where there are more than two)`;
 
@@ -59,7 +62,7 @@ if (args._[0] !== "tcp") misused("Say what to measure: tcp, http or start");
 const options: TcpBench = {
   rounds: count("rounds", 5),
   seconds: count("seconds", 3),
-  only: names("only", WORKS.map(({ name }) => name)),
+  only: names("only", [...WORKS, ...TRAITS].map(({ name }) => name)),
   proxies: names("proxies", PROXIES),
   pin: args.pin === true || navigator.hardwareConcurrency > 2,
 };

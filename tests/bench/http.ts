@@ -4,6 +4,7 @@
  * end 2 GB through the gateway, and the most memory it had taken by then.
  */
 import { answers, Background, freePort, missing, run } from "./programs.ts";
+import { median } from "./table.ts";
 
 export interface HttpBench {
   readonly rounds: number;
@@ -106,10 +107,6 @@ function parse(text: string): Pick<Result, "rate" | "p99Ms"> {
     rate,
     p99Ms: Number(amount) * { us: 0.001, ms: 1, s: 1_000 }[unit as "us" | "ms" | "s"],
   };
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
 async function measureMemory({ port, program }: Running): Promise<void> {

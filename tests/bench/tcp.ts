@@ -5,6 +5,8 @@
  */
 import { missing, run, versionOf } from "./programs.ts";
 import { PROXIES, type ProxyName, type RunningProxy, startProxy } from "./proxies.ts";
+import { median, number, titleOf } from "./table.ts";
+import { type Place, type Trait, TRAITS } from "./traits.ts";
 import { type Work, WORKS } from "./work.ts";
 
 export interface TcpBench {
@@ -29,28 +31,31 @@ export async function benchTcp(options: TcpBench): Promise<boolean> {
     lacking.forEach((line) => console.error(line));
     return false;
   }
-  const works = WORKS.filter(({ name }) => options.only?.includes(name) ?? true);
+  const isWanted = ({ name }: { name: string }) => options.only?.includes(name) ?? true;
   const proxies = PROXIES.filter((name) =>
     name === "haproxy" || (options.proxies?.includes(name) ?? true)
   );
   const folder = await Deno.makeTempDir({ prefix: "failover-bench-" });
+  const place: Place = {
+    names: proxies,
+    folder,
+    rounds: options.rounds,
+    seconds: options.seconds,
+    proxyPin: options.pin ? ["taskset", "-c", "0"] : [],
+    loadPin: options.pin ? ["taskset", "-c", `1-${navigator.hardwareConcurrency - 1}`] : [],
+  };
   try {
     await printHeader(options);
-    for (const work of works) printRows(work, await measure(work, proxies, folder, options));
+    await printWorks(WORKS.filter(isWanted), place);
+    await printTraits(TRAITS.filter(isWanted), place);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
   return true;
 }
 
-async function measure(
-  work: Work,
-  names: readonly ProxyName[],
-  folder: string,
-  { rounds, seconds, pin }: TcpBench,
-): Promise<Map<ProxyName, Result>> {
-  const proxyPin = pin ? ["taskset", "-c", "0"] : [];
-  const loadPin = pin ? ["taskset", "-c", `1-${navigator.hardwareConcurrency - 1}`] : [];
+async function measure(work: Work, place: Place): Promise<Map<ProxyName, Result>> {
+  const { names, folder, rounds, seconds, proxyPin, loadPin } = place;
   await using stack = new AsyncDisposableStack();
   const upstream = await work.serve(folder, loadPin);
   stack.use(upstream.program);
@@ -76,12 +81,6 @@ async function measure(
   }]));
 }
 
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
 async function printHeader({ rounds, seconds, pin }: TcpBench): Promise<void> {
   const model = /model name\s*:\s*(.*)/.exec(await Deno.readTextFile("/proc/cpuinfo"))?.[1];
   const kernel = (await run("uname", ["-r"])).trim();
@@ -95,8 +94,33 @@ async function printHeader({ rounds, seconds, pin }: TcpBench): Promise<void> {
       `medians of ${rounds} interleaved rounds of ${seconds} s; ` +
       `${pin ? "the proxy alone on one core" : "proxy, load and upstream share the cores"}\n`,
   );
+}
+
+async function printWorks(works: readonly Work[], place: Place): Promise<void> {
+  if (works.length === 0) return;
   console.log("| work | proxy | rate | × HAProxy | CPU | × HAProxy |");
   console.log("| --- | --- | ---: | ---: | ---: | ---: |");
+  for (const work of works) printRows(work, await measure(work, place));
+  console.log();
+}
+
+async function printTraits(traits: readonly Trait[], place: Place): Promise<void> {
+  if (traits.length === 0) return;
+  console.log("| less is better | proxy | | × HAProxy |");
+  console.log("| --- | --- | ---: | ---: |");
+  for (const trait of traits) {
+    const { title, unit, values } = await trait.measure(place);
+    const base = values.get("haproxy")!;
+    for (const [name, value] of values) {
+      const cells = [
+        name === "haproxy" ? title : "",
+        titleOf(name),
+        `${number(value)} ${unit}`,
+        (value / base).toFixed(2),
+      ];
+      console.log(`| ${cells.join(" | ")} |`);
+    }
+  }
 }
 
 function printRows(work: Work, results: ReadonlyMap<ProxyName, Result>): void {
@@ -104,7 +128,7 @@ function printRows(work: Work, results: ReadonlyMap<ProxyName, Result>): void {
   for (const [name, { rate, cpuPerUnit }] of results) {
     const cells = [
       name === "haproxy" ? work.title : "",
-      name === "stream" || name === "splice" ? `failover, ${name}` : name,
+      titleOf(name),
       `${number(rate)} ${work.rateUnit}`,
       (rate / base.rate).toFixed(2),
       `${number(cpuPerUnit * work.cpuScale)} ${work.cpuUnit}`,
@@ -112,8 +136,4 @@ function printRows(work: Work, results: ReadonlyMap<ProxyName, Result>): void {
     ];
     console.log(`| ${cells.join(" | ")} |`);
   }
-}
-
-function number(value: number): string {
-  return value >= 1_000 ? value.toFixed(0) : value.toPrecision(3);
 }
