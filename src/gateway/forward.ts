@@ -55,6 +55,14 @@ const SLOW_CONNECT_MS = 500;
 /** So many 502, 503 or 504 in a row, from the active upstream, are a doubt. */
 const GATEWAY_ERRORS_MAX = 5;
 
+/** Ends of a kept connection that do not say that it had gone stale. */
+const OURS: ReadonlySet<FaultName> = new Set<FaultName>([
+  "upstreamDown",
+  "responseTimeout",
+  "upstreamStalled",
+  "idleTimeout",
+]);
+
 /** Where an attempt goes. */
 interface Step {
   readonly passage: Passage;
@@ -286,7 +294,9 @@ export class Forwarder {
       return undefined;
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      return { fault: error, stage: attempt.stage(), reused: connection.reused };
+      // Ended by us, a kept connection was not stale: the same upstream would be no better on a fresh one.
+      const reused = connection.reused && !OURS.has(error.fault);
+      return { fault: error, stage: attempt.stage(), reused };
     }
   }
 

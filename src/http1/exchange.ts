@@ -136,7 +136,7 @@ export class Exchange {
   /**
    * Sends the 101 that `respond` began, adding `Connection: upgrade`, and gives the raw connection away:
    * what the client sent early is read first. It stays the server's to close: keep the app's promise
-   * pending until the protocol is done.
+   * pending until the protocol is done, and end it when `whenGone` tells that the server has closed.
    */
   async upgrade(): Promise<Conn> {
     if (this.#status !== 101) throw new TypeError("Cannot upgrade without a 101");
@@ -145,7 +145,6 @@ export class Exchange {
     this.#started = this.#upgraded = true;
     await this.#wire.write(this.#out.view());
     this.#finished = true;
-    this.#wire.onFail = undefined;
     this.#wire.endWhenQuiet(0, "idleTimeout");
     return this.#wire;
   }

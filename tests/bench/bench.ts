@@ -1,26 +1,25 @@
 /**
- * `deno task bench tcp|http`: puts the relay, or the gateway, beside HAProxy and nginx, on this machine,
- * over loopback, and prints a table. It installs nothing and says what is missing; it ends within minutes.
- * `deno task bench start`: how long the program takes to start, and its memory when idle.
+ * `deno task bench tcp` and `bench http`: put our data planes beside HAProxy and nginx, on this machine,
+ * over loopback, and print a table. It installs nothing and says what is missing; it ends within minutes.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { benchHttp } from "./http.ts";
+import type { BenchOptions } from "./compare.ts";
+import { benchHttp, HTTP_PROXIES, HTTP_WORKS } from "./http.ts";
 import { PROXIES } from "./proxies.ts";
 import { benchStart } from "./start.ts";
-import { benchTcp, type TcpBench } from "./tcp.ts";
-import { TRAITS } from "./traits.ts";
-import { WORKS } from "./work.ts";
+import { benchTcp, TCP_WORKS } from "./tcp.ts";
 
 const USAGE = `Usage: deno task bench tcp|http [options]
        deno task bench start [--rounds N]
 
   --rounds N      rounds per proxy and kind of work, of which the median counts (default 5)
   --seconds N     length of one measurement (default 3)
-For tcp alone:
-  --only A,B      of bulk1, bulk16, small50, small1000, connect: rate and CPU per unit;
-                  p99: of a small request at half of HAProxy's peak, from when it was due;
-                  idle: memory of an idle session, of 5 000 (default all)
-  --proxies A,B   haproxy (always), nginx, stream, splice (default all)
+  --only A,B      tcp: bulk1, bulk16, small50, small1000, connect;
+                  p99 (of a small request at half of HAProxy's peak, from when it was due);
+                  idle (memory of an idle session, of 5 000)
+                  http: small, large, connect, latency, memory (default all)
+  --proxies A,B   tcp: haproxy (always), nginx, stream, splice
+                  http: nginx (always), haproxy, failover (default all)
   --pin           the proxy on core 0, the rest on the others (default where there are more than two)`;
 
 const args = parseArgs(Deno.args, {
@@ -50,20 +49,20 @@ if (args.help === true) {
   console.log(USAGE);
   Deno.exit(0);
 }
-if (args._[0] === "start") {
+const mode = args._[0];
+if (mode === "start") {
   await benchStart({ rounds: count("rounds", 5) });
   Deno.exit(0);
 }
-if (args._[0] === "http") {
-  const [rounds, seconds] = [count("rounds", 5), count("seconds", 3)];
-  Deno.exit(await benchHttp({ rounds, seconds }) ? 0 : 1);
-}
-if (args._[0] !== "tcp") misused("Say what to measure: tcp, http or start");
-const options: TcpBench = {
+if (mode !== "tcp" && mode !== "http") misused("Say what to measure: tcp, http or start");
+const [works, proxies, bench] = mode === "tcp"
+  ? [TCP_WORKS, PROXIES, benchTcp] as const
+  : [HTTP_WORKS, HTTP_PROXIES, benchHttp] as const;
+const options: BenchOptions = {
   rounds: count("rounds", 5),
   seconds: count("seconds", 3),
-  only: names("only", [...WORKS, ...TRAITS].map(({ name }) => name)),
-  proxies: names("proxies", PROXIES),
+  only: names("only", works),
+  proxies: names("proxies", proxies),
   pin: args.pin === true || navigator.hardwareConcurrency > 2,
 };
-Deno.exit(await benchTcp(options) ? 0 : 1);
+Deno.exit(await bench(options) ? 0 : 1);

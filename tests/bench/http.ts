@@ -1,181 +1,96 @@
 /**
- * The HTTP benchmark: nginx as the upstream, and in front of it in turn the gateway, nginx and HAProxy as
- * HTTP proxies, each with one thread; interleaved rounds, medians, ratios to nginx of the same run. At the
- * end 2 GB through the gateway, and the most memory it had taken by then.
+ * The HTTP benchmark: HTTP mode beside nginx and HAProxy as HTTP proxies with one thread each. Besides
+ * rates it prints the latency that each adds, and the memory that a large transfer costs.
  */
-import { answers, Background, freePort, missing, run } from "./programs.ts";
-import { median } from "./table.ts";
+import { type BenchOptions, chosen, compare, pins, type RunningProxy } from "./compare.ts";
+import { answers, Background, freePort, run } from "./programs.ts";
+import { median, number } from "./table.ts";
+import { requests, serveFolder, type Work } from "./work.ts";
 
-export interface HttpBench {
-  readonly rounds: number;
-  /** Length of one measurement. */
-  readonly seconds: number;
-}
+export const HTTP_PROXIES = ["nginx", "haproxy", "failover"] as const;
+type Name = typeof HTTP_PROXIES[number];
 
-const PROXIES = ["nginx", "haproxy", "failover"] as const;
-type ProxyName = typeof PROXIES[number];
+const LARGE = "large.bin";
+const LARGE_BYTES = 2 ** 20;
+const HUGE = "huge.bin";
+const HUGE_BYTES = 2 ** 31;
+/** Few enough that nobody has to queue for long. */
+const CALM_CONNECTIONS = 4;
 
-const WORKS = [
-  { title: "small responses, 64 kept connections", path: "/small", connections: 64 },
-  { title: "1 MiB responses, 16 kept connections", path: "/files/big", connections: 16 },
-] as const;
-const BIG_BYTES = 1024 * 1024;
-const HUGE_BYTES = 2 * 1024 * BIG_BYTES;
+const WORKS: readonly Work[] = [
+  requests("small", "small responses, 50 kept connections", 50, true),
+  requests("large", "responses of 1 MB, 16 kept connections", 16, true, `/${LARGE}`),
+  requests("connect", "a new connection for each request", 50, false),
+];
+export const HTTP_WORKS = [...WORKS.map(({ name }) => name), "latency", "memory"];
 
-interface Running {
-  readonly name: ProxyName;
-  readonly port: number;
-  readonly program: Background;
-}
-
-interface Result {
-  /** Requests a second. */
-  readonly rate: number;
-  readonly p99Ms: number;
-  /** Seconds of CPU per request, of the proxy alone. */
-  readonly cpu: number;
-}
-
-/** Runs the benchmark and prints its table. False if it could not run. */
-export async function benchHttp({ rounds, seconds }: HttpBench): Promise<boolean> {
-  const lacking = await missing(["haproxy", "nginx", "wrk"]);
-  lacking.forEach((line) => console.error(line));
-  if (lacking.length > 0) return false;
+/** Runs the benchmark and prints its tables. False if it could not run. */
+export async function benchHttp(options: BenchOptions): Promise<boolean> {
   const folder = await Deno.makeTempDir({ prefix: "failover-bench-" });
   try {
-    await using stack = new AsyncDisposableStack();
-    const upstream = await startUpstream(folder, stack);
-    const running: Running[] = [];
-    for (const name of PROXIES) running.push(await startProxy(name, folder, upstream, stack));
-    console.log("| work | proxy | requests/s | × nginx | p99 | CPU per request |");
-    console.log("| --- | --- | ---: | ---: | ---: | ---: |");
-    for (const work of WORKS) await measure(work, running, rounds, seconds);
-    await measureMemory(running.find(({ name }) => name === "failover")!);
+    // The upstream's worker may be somebody else, who must be able to look inside.
+    await Deno.chmod(folder, 0o755);
+    await Deno.writeFile(`${folder}/${LARGE}`, new Uint8Array(LARGE_BYTES));
+    await Deno.writeFile(`${folder}/${HUGE}`, new Uint8Array(0));
+    await Deno.truncate(`${folder}/${HUGE}`, HUGE_BYTES);
+    const programs = ["nginx", "haproxy", "wrk"];
+    const contest = { proxies: HTTP_PROXIES, base: "nginx", works: WORKS, programs, start };
+    if (!await compare(contest, options, folder)) return false;
+    if (options.only?.includes("latency") ?? true) await printLatency(folder, options);
+    if (options.only?.includes("memory") ?? true) await printMemory(folder, options);
+    return true;
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
-  return true;
 }
 
-async function measure(
-  { title, path, connections }: typeof WORKS[number],
-  running: readonly Running[],
-  rounds: number,
-  seconds: number,
-): Promise<void> {
-  const ask = (port: number, length: number) =>
-    run("wrk", [
-      "--latency",
-      "-t1",
-      `-c${connections}`,
-      `-d${length}s`,
-      `http://127.0.0.1:${port}${path}`,
-    ]);
-  const results = new Map<ProxyName, Result[]>(PROXIES.map((name) => [name, []]));
-  for (const { port } of running) await ask(port, 1); // warms up code and caches
-  for (let round = 0; round < rounds; round++) {
-    for (const { name, port, program } of running) {
-      const before = program.cpuSeconds();
-      const text = await ask(port, seconds);
-      const requests = Number(/(\d+) requests in/.exec(text)?.[1]);
-      const cpu = (program.cpuSeconds() - before) / requests;
-      results.get(name)!.push({ ...parse(text), cpu });
-    }
-  }
-  const rateOf = (name: ProxyName) => median(results.get(name)!.map(({ rate }) => rate));
-  for (const [name, each] of results) {
-    const cells = [
-      name === PROXIES[0] ? title : "",
-      name,
-      rateOf(name).toFixed(0),
-      (rateOf(name) / rateOf("nginx")).toFixed(2),
-      `${median(each.map(({ p99Ms }) => p99Ms)).toPrecision(3)} ms`,
-      `${(median(each.map(({ cpu }) => cpu)) * 1e6).toFixed(1)} µs`,
-    ];
-    console.log(`| ${cells.join(" | ")} |`);
-  }
-}
-
-/** Reads what wrk prints; an answer that is no success makes the measurement worthless. */
-function parse(text: string): Pick<Result, "rate" | "p99Ms"> {
-  const rate = Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1]);
-  const [, amount, unit] = /99%\s+([\d.]+)(us|ms|s)/.exec(text) ?? [];
-  if (!(rate > 0) || amount === undefined || /Non-2xx|Socket errors/.test(text)) {
-    throw new Error(`wrk measured nothing:\n${text}`);
-  }
-  return {
-    rate,
-    p99Ms: Number(amount) * { us: 0.001, ms: 1, s: 1_000 }[unit as "us" | "ms" | "s"],
-  };
-}
-
-async function measureMemory({ port, program }: Running): Promise<void> {
-  const before = program.peakBytes();
-  const answer = await fetch(`http://127.0.0.1:${port}/files/huge`);
-  let bytes = 0;
-  for await (const part of answer.body!) bytes += part.length;
-  if (bytes !== HUGE_BYTES) throw new Error(`got ${bytes} of ${HUGE_BYTES} bytes`);
-  const mebibytes = (count: number) => (count / 1024 / 1024).toFixed(0);
-  console.log(
-    `\nThe gateway's memory at its highest: ${mebibytes(before)} MiB before a transfer of ` +
-      `${mebibytes(bytes)} MiB, ${mebibytes(program.peakBytes())} MiB after it`,
-  );
-}
-
-async function startUpstream(folder: string, stack: AsyncDisposableStack): Promise<number> {
-  const port = freePort();
-  await Deno.mkdir(`${folder}/files`);
-  await Deno.chmod(folder, 0o755);
-  await Deno.writeFile(`${folder}/files/big`, new Uint8Array(BIG_BYTES));
-  await Deno.create(`${folder}/files/huge`).then((file) => file.close());
-  await Deno.truncate(`${folder}/files/huge`, HUGE_BYTES);
-  const server = `server { listen 127.0.0.1:${port} backlog=4096; root ${folder};
-    location /small { return 200 "Hello, world"; } }`;
-  stack.use(new Background(await nginx(folder, "upstream", server)));
-  await answers(port);
-  return port;
-}
-
-async function nginx(folder: string, name: string, servers: string): Promise<string[]> {
-  const file = `${folder}/${name}.conf`;
-  const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-    .map((kind) => `${kind}_temp_path ${folder}/${name}-${kind};`).join(" ");
-  await Deno.writeTextFile(
-    file,
-    `daemon off; worker_processes 1; pid ${folder}/${name}.pid; error_log /dev/null;
-events { worker_connections 8192; }
-http { access_log off; sendfile on; keepalive_requests 10000000; ${temp} ${servers} }
-`,
-  );
-  return ["nginx", "-c", file];
-}
-
-async function startProxy(
-  name: ProxyName,
+async function start(
+  name: string,
   folder: string,
-  upstream: number,
-  stack: AsyncDisposableStack,
-): Promise<Running> {
+  upstreamPort: number,
+  pinned: readonly string[],
+): Promise<RunningProxy> {
   const port = freePort();
-  const program = stack.use(new Background(await COMMANDS[name](folder, port, upstream), true));
+  const command = await COMMANDS[name as Name](folder, port, upstreamPort);
+  const program = new Background([...pinned, ...command]);
   await answers(port);
   return { name, port, program };
 }
 
-type Command = (folder: string, port: number, upstream: number) => Promise<string[]>;
-
-const COMMANDS: Readonly<Record<ProxyName, Command>> = {
-  nginx: (folder, port, upstream) =>
-    nginx(
-      folder,
-      "proxy",
-      `upstream up { server 127.0.0.1:${upstream}; keepalive 128; keepalive_requests 10000000; }
-server { listen 127.0.0.1:${port} backlog=4096; location / { proxy_pass http://up;
-  proxy_http_version 1.1; proxy_set_header Connection ""; proxy_max_temp_file_size 0;
-  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; } }`,
-    ),
-  async haproxy(folder, port, upstream) {
-    const file = `${folder}/haproxy.cfg`;
+const COMMANDS: Readonly<
+  Record<Name, (folder: string, port: number, upstreamPort: number) => Promise<string[]>>
+> = {
+  async nginx(folder, port, upstreamPort) {
+    const file = `${folder}/nginx-${port}.conf`;
+    await Deno.writeTextFile(
+      file,
+      `daemon off;
+worker_processes 1;
+pid ${folder}/nginx-${port}.pid;
+error_log /dev/null;
+events { worker_connections 8192; }
+http {
+  access_log off;
+  keepalive_requests 1000000000;
+  proxy_temp_path ${folder}/proxy-${port};
+  upstream up { server 127.0.0.1:${upstreamPort}; keepalive 256; keepalive_requests 1000000000; }
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    location / {
+      proxy_pass http://up;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_max_temp_file_size 0;
+    }
+  }
+}
+`,
+    );
+    return ["nginx", "-c", file];
+  },
+  async haproxy(folder, port, upstreamPort) {
+    const file = `${folder}/haproxy-${port}.cfg`;
     await Deno.writeTextFile(
       file,
       `global
@@ -184,19 +99,118 @@ server { listen 127.0.0.1:${port} backlog=4096; location / { proxy_pass http://u
 defaults
   mode http
   option forwardfor
+  option splice-auto
+  http-reuse always
   timeout connect 3s
   timeout client 1h
   timeout server 1h
-listen proxy
+listen relay
   bind 127.0.0.1:${port} backlog 4096
-  server upstream 127.0.0.1:${upstream}
+  server upstream 127.0.0.1:${upstreamPort}
 `,
     );
     return ["haproxy", "-db", "-f", file];
   },
-  failover(_folder, port, upstream) {
-    const script = new URL("../../src/main.ts", import.meta.url).pathname;
-    const flags = [`--primary=http://127.0.0.1:${upstream}`, `--listen=127.0.0.1:${port}`];
-    return Promise.resolve([Deno.execPath(), "run", "-A", "--quiet", script, ...flags]);
+  failover(_folder, port, upstreamPort) {
+    const main = new URL("../../src/main.ts", import.meta.url).pathname;
+    const permissions = ["net", "read", "write", "env", "run", "ffi"].map((p) => `--allow-${p}`);
+    const flags = ["--primary", `http://127.0.0.1:${upstreamPort}`, "--log-level", "error"];
+    const args = ["run", "--quiet", ...permissions, main, ...flags];
+    return Promise.resolve([Deno.execPath(), ...args, "--listen", `127.0.0.1:${port}`]);
   },
 };
+
+/** Upstream and proxies, kept as long as `use` needs them. */
+async function withAll(
+  folder: string,
+  options: BenchOptions,
+  use: (upstreamPort: number, running: readonly RunningProxy[]) => Promise<void>,
+): Promise<void> {
+  const pinned = pins(options.pin);
+  await using stack = new AsyncDisposableStack();
+  const upstream = await serveFolder(folder, pinned.load);
+  stack.use(upstream.program);
+  const running: RunningProxy[] = [];
+  for (const name of chosen(HTTP_PROXIES, options)) {
+    const proxy = await start(name, folder, upstream.port, pinned.proxy);
+    stack.use(proxy.program);
+    running.push(proxy);
+  }
+  await use(upstream.port, running);
+}
+
+/** Percentiles of a few clients, less those of the upstream itself in the same round. */
+async function printLatency(folder: string, options: BenchOptions): Promise<void> {
+  const { rounds, seconds, pin } = options;
+  const load = pins(pin).load;
+  await withAll(folder, options, async (upstreamPort, running) => {
+    const added = new Map<string, { p50: number[]; p99: number[] }>();
+    for (const { name, port } of running) {
+      added.set(name, { p50: [], p99: [] });
+      await latency(port, 1, load); // warms up
+    }
+    for (let round = 0; round < rounds; round++) {
+      const direct = await latency(upstreamPort, seconds, load);
+      for (const { name, port } of running) {
+        const through = await latency(port, seconds, load);
+        added.get(name)!.p50.push(through.p50 - direct.p50);
+        added.get(name)!.p99.push(through.p99 - direct.p99);
+      }
+    }
+    console.log(`\n| ${CALM_CONNECTIONS} connections | added p50 | added p99 |`);
+    console.log("| --- | ---: | ---: |");
+    for (const [name, { p50, p99 }] of added) {
+      console.log(`| ${name} | ${number(median(p50))} µs | ${number(median(p99))} µs |`);
+    }
+  });
+}
+
+async function latency(
+  port: number,
+  seconds: number,
+  pinned: readonly string[],
+): Promise<{ readonly p50: number; readonly p99: number }> {
+  const [program, ...args] = [
+    ...pinned,
+    ...["wrk", "-t1", `-c${CALM_CONNECTIONS}`, `-d${seconds}`, "--latency"],
+    `http://127.0.0.1:${port}/`,
+  ];
+  const text = await run(program!, args);
+  const percentile = (name: string) => {
+    const [, value, unit] = new RegExp(`${name}%\\s+([\\d.]+)(us|ms|s)`).exec(text) ?? [];
+    if (unit === undefined) throw new Error(`wrk measured nothing: ${text.slice(-500)}`);
+    return Number(value) * { us: 1, ms: 1e3, s: 1e6 }[unit as "us" | "ms" | "s"];
+  };
+  return { p50: percentile("50"), p99: percentile("99") };
+}
+
+/** Peak memory before and after one download of 2 GB. */
+async function printMemory(folder: string, options: BenchOptions): Promise<void> {
+  await withAll(folder, options, async (_, running) => {
+    console.log("\n| one response of 2 GB | peak before | peak after | rate |");
+    console.log("| --- | ---: | ---: | ---: |");
+    for (const { name, port, program } of running) {
+      await download(port, LARGE);
+      const before = program.peakBytes();
+      const began = performance.now();
+      await download(port, HUGE);
+      const rate = HUGE_BYTES / (performance.now() - began) / 1e6;
+      const mb = (bytes: number) => `${number(bytes / 2 ** 20)} MB`;
+      const cells = [name, mb(before), mb(program.peakBytes()), `${number(rate)} GB/s`];
+      console.log(`| ${cells.join(" | ")} |`);
+    }
+  });
+}
+
+/** Reads a file to its end and keeps nothing of it. */
+async function download(port: number, file: string): Promise<void> {
+  const response = await fetch(`http://127.0.0.1:${port}/${file}`);
+  if (!response.ok) throw new Error(`${file}: status ${response.status}`);
+  const reader = response.body!.getReader({ mode: "byob" });
+  let buffer = new Uint8Array(2 ** 18);
+  for (;;) {
+    const { value, done } = await reader.read(buffer);
+    if (done) return;
+    buffer = new Uint8Array(value.buffer);
+  }
+}

@@ -61,10 +61,9 @@ export class Background implements AsyncDisposable {
     return sizes.reduce((sum, each) => sum + each, 0);
   }
 
-  /** The most memory that it has had resident so far (VmHWM, proc(5)). */
+  /** The most memory, in bytes, that each of them ever held (VmHWM, proc(5)), added up. */
   peakBytes(): number {
-    const status = Deno.readTextFileSync(`/proc/${this.#child.pid}/status`);
-    return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
+    return tree(this.#child.pid).reduce((sum, { pid }) => sum + peakOf(pid), 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -75,6 +74,17 @@ export class Background implements AsyncDisposable {
 
 /** USER_HZ, which Linux shows to programs on every machine (proc(5), time(7)). */
 const TICKS_PER_SECOND = 100;
+
+/** 0 if the process has ended. */
+function peakOf(pid: number): number {
+  try {
+    const status = Deno.readTextFileSync(`/proc/${pid}/status`);
+    return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return 0;
+    throw error;
+  }
+}
 
 interface Stat {
   readonly pid: number;

@@ -1,27 +1,21 @@
 /** The proxies that are compared, each set up to relay TCP with one thread, as fast as it can. */
+import type { RunningProxy } from "./compare.ts";
 import { answers, Background, freePort } from "./programs.ts";
 
 export const PROXIES = ["haproxy", "nginx", "stream", "splice"] as const;
-export type ProxyName = typeof PROXIES[number];
+type ProxyName = typeof PROXIES[number];
 
 const NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
-/** One proxy in front of one upstream, both on 127.0.0.1. */
-export interface RunningProxy {
-  readonly name: ProxyName;
-  readonly port: number;
-  readonly program: Background;
-}
-
 /** Starts a proxy; `pinned` is put before its command. */
 export async function startProxy(
-  name: ProxyName,
+  name: string,
   folder: string,
   upstreamPort: number,
   pinned: readonly string[],
 ): Promise<RunningProxy> {
   const port = freePort();
-  const command = await COMMANDS[name](folder, port, upstreamPort);
+  const command = await COMMANDS[name as ProxyName](folder, port, upstreamPort);
   const program = new Background([...pinned, ...command]);
   await answers(port);
   return { name, port, program };

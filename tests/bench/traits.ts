@@ -3,12 +3,13 @@
  * and what a session takes that nobody uses. One number per proxy, less is better.
  */
 import { run } from "./programs.ts";
-import { type ProxyName, type RunningProxy, startProxy } from "./proxies.ts";
+import type { RunningProxy } from "./compare.ts";
+import { startProxy } from "./proxies.ts";
 import { median } from "./table.ts";
 import { small50 } from "./work.ts";
 
 export interface Place {
-  readonly names: readonly ProxyName[];
+  readonly names: readonly string[];
   /** For configuration files. */
   readonly folder: string;
   readonly rounds: number;
@@ -28,7 +29,7 @@ export interface TraitResult {
   /** What a person reads in the table. */
   readonly title: string;
   readonly unit: string;
-  readonly values: ReadonlyMap<ProxyName, number>;
+  readonly values: ReadonlyMap<string, number>;
 }
 
 /** The 99th percentile of small requests at half of HAProxy's peak, which is the pace for all. */
@@ -47,7 +48,7 @@ const p99: Trait = {
     }
     const haproxy = running.find(({ name }) => name === "haproxy")!;
     const pace = Math.round((await small50.ask(haproxy.port, seconds, loadPin)).rate / 2);
-    const took = new Map<ProxyName, number[]>(names.map((name) => [name, []]));
+    const took = new Map<string, number[]>(names.map((name) => [name, []]));
     for (let round = 0; round < rounds; round++) {
       for (const { name, port } of running) {
         took.get(name)!.push(await paced(port, pace, seconds, loadPin));
@@ -84,7 +85,7 @@ const idle: Trait = {
     await using stack = new AsyncDisposableStack();
     const upstream = await small50.serve(folder, loadPin);
     stack.use(upstream.program);
-    const sizes = new Map<ProxyName, number[]>(names.map((name) => [name, []]));
+    const sizes = new Map<string, number[]>(names.map((name) => [name, []]));
     for (let round = 0; round < rounds; round++) {
       for (const name of names) {
         const proxy = await startProxy(name, folder, upstream.port, proxyPin);

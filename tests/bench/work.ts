@@ -52,38 +52,50 @@ function bulk(streams: number): Work {
   };
 }
 
-/** Small requests by wrk, over connections that are kept or made anew each time. */
-function requests(name: string, title: string, connections: number, kept: boolean): Work {
+/** Requests by wrk, over connections that are kept or made anew each time. */
+export function requests(
+  name: string,
+  title: string,
+  connections: number,
+  kept: boolean,
+  path = "/",
+): Work {
   return {
     name,
     title,
     rateUnit: kept ? "requests/s" : "connections/s",
     cpuUnit: kept ? "µs/request" : "µs/connection",
     cpuScale: 1e6,
-    async serve(folder, pinned) {
-      const port = freePort();
-      const file = `${folder}/upstream-${port}.conf`;
-      await Deno.writeTextFile(file, upstreamConfig(folder, port));
-      const program = new Background([...pinned, "nginx", "-c", file]);
-      await answers(port);
-      return { port, program };
-    },
+    serve: serveFolder,
     async ask(port, seconds, pinned) {
       const [program, ...args] = [
         ...pinned,
         ...["wrk", "-t1", `-c${connections}`, `-d${seconds}`],
         ...(kept ? [] : ["-H", "Connection: close"]),
-        `http://127.0.0.1:${port}/`,
+        `http://127.0.0.1:${port}${path}`,
       ];
       const text = await run(program!, args);
       const rate = Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1]);
       const units = Number(/(\d+) requests in/.exec(text)?.[1]);
-      if (!(units > 0)) throw new Error(`wrk measured nothing: ${text.slice(-500)}`);
+      if (!(units > 0) || /Non-2xx|Socket errors/.test(text)) {
+        throw new Error(`wrk measured nothing: ${text.slice(-500)}`);
+      }
       return { rate, units };
     },
   };
 }
 
+/** Starts the upstream of the works in HTTP. */
+export async function serveFolder(folder: string, pinned: readonly string[]) {
+  const port = freePort();
+  const file = `${folder}/upstream-${port}.conf`;
+  await Deno.writeTextFile(file, upstreamConfig(folder, port));
+  const program = new Background([...pinned, "nginx", "-c", file]);
+  await answers(port);
+  return { port, program };
+}
+
+/** An nginx that answers `/` with a word, and anything else from `folder`. */
 function upstreamConfig(folder: string, port: number): string {
   return `daemon off;
 worker_processes 1;
@@ -92,10 +104,12 @@ error_log /dev/null;
 events { worker_connections 8192; }
 http {
   access_log off;
+  sendfile on;
   keepalive_requests 1000000000;
   server {
     listen 127.0.0.1:${port} backlog=4096;
-    location / { return 200 "hello"; }
+    location = / { return 200 "hello"; }
+    location / { root ${folder}; }
   }
 }
 `;

@@ -473,3 +473,29 @@ Deno.test("draining lets a running exchange finish, and then closes its connecti
   assertEquals(await stopping, 0);
   assert(stage.events.some((e) => e.type === "port.closed"));
 });
+
+Deno.test("a request on a kept connection moves on when its upstream goes down, not back to it", async () => {
+  let silent = false;
+  const isAsked = Promise.withResolvers<void>();
+  await using up = await nodeUpstream((_, response) => {
+    if (silent) isAsked.resolve();
+    else response.end("first");
+  });
+  await using backup = await nodeUpstream((_, response) => response.end("second"));
+  await using stage = await Stage.start([up.port, backup.port], { responseTimeoutMs: 0 });
+  await stage.open(0);
+  assertEquals((await stage.ask("GET", "/")).status, 200);
+  silent = true;
+  const answer = stage.ask("GET", "/");
+  await isAsked.promise;
+  await stage.open(1);
+  const order = {
+    upstream: "u0",
+    throughEpoch: stage.epoch - 1,
+    graceMs: 0,
+    sparedIfMovedMs: undefined,
+    reason: "silent",
+  };
+  await stage.gateway.drain(order);
+  assertEquals((await patiently("an answer", answer)).body, "second");
+});

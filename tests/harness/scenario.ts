@@ -16,15 +16,14 @@ export function scenario(
   story: (relay: Readonly<{ relay: Engine }>) => Promise<void>,
   needs: readonly string[] = [],
 ): void {
-  for (const engine of ENGINES) {
-    const missing = needs.filter((program) => !isInstalled(program));
-    const why = missing.length === 0 ? "" : ` (needs ${missing.join(", ")})`;
-    Deno.test({
-      name: `[${engine}] ${name}${why}`,
-      ignore: missing.length > 0,
-      fn: () => story({ relay: engine }),
-    });
-  }
+  for (const engine of ENGINES) tell(`[${engine}] ${name}`, needs, () => story({ relay: engine }));
+}
+
+/** Tells `story` once, if all programs it needs are installed. */
+export function tell(name: string, needs: readonly string[], story: () => Promise<void>): void {
+  const missing = needs.filter((program) => !isInstalled(program));
+  const why = missing.length === 0 ? "" : ` (needs ${missing.join(", ")})`;
+  Deno.test({ name: `${name}${why}`, ignore: missing.length > 0, fn: story });
 }
 
 /** Whether a program can be found by name, or is there by path. */

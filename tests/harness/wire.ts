@@ -42,6 +42,22 @@ export class Wire {
     }
   }
 
+  /** The next `count` bytes, exactly. Throws if the peer finishes before. */
+  async bytes(count: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(count);
+    const first = this.#pending.subarray(0, count);
+    bytes.set(first);
+    this.#pending = this.#pending.subarray(first.length);
+    for (let at = first.length; at < count;) {
+      const more = await this.conn.read(bytes.subarray(at));
+      if (more === null) {
+        throw new Error(`the stream ended ${count - at} of ${count} bytes too early`);
+      }
+      at += more;
+    }
+    return bytes;
+  }
+
   /** What comes next, at most `bytesMax` of it; undefined when the peer has finished. */
   async chunk(bytesMax: number = BLOCK_BYTES): Promise<Uint8Array | undefined> {
     const buffer = new Uint8Array(bytesMax);

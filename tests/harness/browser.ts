@@ -1,0 +1,126 @@
+/**
+ * Debian's headless Chromium, steered over the WebDriver protocol (W3C, "WebDriver", sections 8 to 13)
+ * with nothing but `fetch`. Whatever the pages write to the console can be read back.
+ */
+import { Child } from "./child.ts";
+import { Folder } from "./folder.ts";
+import { patiently } from "./patience.ts";
+import { unusedPort } from "./upstream.ts";
+
+/** What it needs to be installed. */
+export const BROWSER = ["chromium", "chromedriver"];
+
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--disable-dev-shm-usage",
+  "--no-proxy-server",
+];
+
+export interface LogEntry {
+  readonly level: string;
+  readonly message: string;
+}
+
+export class Browser implements AsyncDisposable {
+  readonly #driver: Child;
+  readonly #folder: Folder;
+  readonly #url: string;
+
+  private constructor(driver: Child, folder: Folder, url: string) {
+    this.#driver = driver;
+    this.#folder = folder;
+    this.#url = url;
+  }
+
+  static async start(): Promise<Browser> {
+    const folder = await Folder.make();
+    const port = unusedPort();
+    const ready = Promise.withResolvers<void>();
+    const log: string[] = [];
+    const driver = new Child("chromedriver", {
+      args: [`--port=${port}`],
+      env: { HOME: folder.path, XDG_CONFIG_HOME: folder.path, XDG_CACHE_HOME: folder.path },
+      onOut: (line) => {
+        log.push(line);
+        if (line.includes("started successfully")) ready.resolve();
+      },
+      onErr: (line) => log.push(line),
+    });
+    try {
+      await patiently("the browser's driver", ready.promise, () => log.join("\n"));
+      const args = [...FLAGS, `--user-data-dir=${folder.at("profile")}`];
+      const base = `http://127.0.0.1:${port}`;
+      const session = await order(`${base}/session`, "POST", {
+        capabilities: {
+          alwaysMatch: {
+            "browserName": "chrome",
+            "goog:chromeOptions": { args },
+            "goog:loggingPrefs": { browser: "ALL" },
+          },
+        },
+      });
+      const { sessionId } = session as { sessionId: string };
+      return new Browser(driver, folder, `${base}/session/${sessionId}`);
+    } catch (error) {
+      await driver.kill();
+      await folder[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Loads a page; resolves when it has loaded with all its assets. */
+  async open(url: string): Promise<void> {
+    await order(`${this.#url}/url`, "POST", { url });
+  }
+
+  /** Runs the body of a function in the page and returns what it returns. */
+  async run(script: string): Promise<unknown> {
+    return await order(`${this.#url}/execute/sync`, "POST", { script, args: [] });
+  }
+
+  /** Asks the page until `condition` is true; a failure tells what `state` was in the end. */
+  async until(condition: string, state: string, more: () => string = () => ""): Promise<void> {
+    let last: unknown;
+    const asking = async () => {
+      for (;;) {
+        const [isTrue, now] = await this.run(`return [${condition}, ${state}]`) as [
+          boolean,
+          unknown,
+        ];
+        if (isTrue) return;
+        last = now;
+      }
+    };
+    await patiently(condition, asking(), () => `${JSON.stringify(last)}\n${more()}`);
+  }
+
+  /** What the console was told since it was last asked. */
+  async console(): Promise<readonly LogEntry[]> {
+    return await order(`${this.#url}/se/log`, "POST", { type: "browser" }) as LogEntry[];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // The driver ends its browser with the session.
+    await order(this.#url, "DELETE");
+    await this.#driver.kill();
+    await this.#folder[Symbol.asyncDispose]();
+  }
+}
+
+async function order(url: string, method: string, body?: unknown): Promise<unknown> {
+  const init = body === undefined ? { method } : { method, body: JSON.stringify(body) };
+  const answer = patiently(
+    `${method} ${url}`,
+    fetch(url, init).then((response) => response.json()),
+  );
+  const { value } = await answer as { value: { error?: string; message?: string } | null };
+  if (value?.error !== undefined) throw new Error(`${value.error}: ${value.message}`);
+  return value;
+}

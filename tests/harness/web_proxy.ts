@@ -1,0 +1,68 @@
+/** The real executable in HTTP mode, and what its clients do with it. */
+import { argsOf, Proxy } from "./proxy.ts";
+import { unusedPort } from "./upstream.ts";
+import { type Reply, request, type Sent, WebConnection } from "./web_client.ts";
+import type { WebNamed } from "./web_upstream.ts";
+
+export interface WebProxyOptions {
+  readonly primary?: WebNamed;
+  /** Best first; text stands as it is written, like `page:FILE`. */
+  readonly backups?: readonly (WebNamed | string)[];
+  /** Without their dashes; true for those that take no value. */
+  readonly flags?: Readonly<Record<string, string | true>>;
+}
+
+/** Verdicts come sooner than an operator would want them, and everything is told. */
+const QUICK: Readonly<Record<string, string>> = {
+  "log-level": "debug",
+  "check-interval": "200ms",
+  "check-timeout": "500ms",
+  "failback-damping": "off",
+  "max-backoff": "1s",
+};
+
+export class WebProxy extends Proxy {
+  /** One request on a connection of its own. */
+  async request(sent: Sent): Promise<Reply> {
+    return await request(this.address, sent, this.lastLines);
+  }
+
+  /** One GET on a connection of its own. */
+  async get(target: string, lines: readonly string[] = []): Promise<Reply> {
+    return await this.request({ target, lines });
+  }
+
+  /** Opens a connection for requests of the test's own making. */
+  async open(): Promise<WebConnection> {
+    return new WebConnection(await this.connect());
+  }
+}
+
+/** The arguments that a proxy is started with. */
+export function webArgs(listen: string, { primary, backups, flags }: WebProxyOptions): string[] {
+  return [
+    ...["--listen", listen],
+    ...(primary === undefined ? [] : ["--primary", primary.url]),
+    ...(backups ?? []).flatMap((each) => [
+      "--backup",
+      typeof each === "string" ? each : each.url,
+    ]),
+    ...argsOf({ "json-logs": true, ...QUICK, ...flags }),
+  ];
+}
+
+/** Starts the proxy and waits until it has chosen; with `until`, for that event instead. */
+export async function startWebProxy(
+  options: WebProxyOptions,
+  until: "promotion.finished" | "selection.failed" = "promotion.finished",
+): Promise<WebProxy> {
+  const listen = `127.0.0.1:${unusedPort()}`;
+  const proxy = new WebProxy(webArgs(listen, options), {}, listen);
+  try {
+    await proxy.event(until);
+    return proxy;
+  } catch (error) {
+    await proxy[Symbol.asyncDispose]();
+    throw error;
+  }
+}

@@ -1,0 +1,48 @@
+/** What a visitor sees of a failover: a real browser, a page with everything that pages have. */
+import { assert, assertEquals } from "@std/assert";
+import { BROWSER, Browser } from "../harness/browser.ts";
+import { tell } from "../harness/scenario.ts";
+import { startWebProxy } from "../harness/web_proxy.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
+
+/** The page's last words from everybody, once they are all `name`'s. */
+const allFrom = (name: string) =>
+  `Object.values(heard).slice(0, 3).every((list) => list.at(-1) === "${name}")`;
+
+/** For a failure to tell. */
+const LAST_HEARD = "[errors, Object.values(heard).map((list) => list.slice(-3))]";
+
+tell(
+  "a page with assets, a WebSocket and an event stream sees no error while the primary is killed and comes back",
+  BROWSER,
+  async () => {
+    await using primary = await WebUpstream.start("primary");
+    await using backup = await WebUpstream.start("backup");
+    await using proxy = await startWebProxy({ primary, backups: [backup] });
+    await using browser = await Browser.start();
+
+    const sees = (condition: string) => browser.until(condition, LAST_HEARD, proxy.lastLines);
+    await browser.open(`http://${proxy.address}/page`);
+    assertEquals(await browser.run("return getComputedStyle(document.body).color"), "rgb(1, 2, 3)");
+    await sees("heard.assets.length === 2");
+    await sees(allFrom("primary"));
+
+    await primary.kill();
+    await sees(allFrom("backup"));
+    await primary.restart();
+    await proxy.event("promotion.finished", { move: "failback" });
+    await sees(`heard.requests.at(-1) === "primary"`);
+    // What was opened on the backup stays there: it is well, and cutting it would be a second outage.
+    await backup.ask("/push?event=still");
+    await sees(`heard.events.at(-1) === "still"`);
+
+    assertEquals(await browser.run("return errors"), []);
+    const count = await browser.run("return heard.requests.length") as number;
+    assert(count > 20, `${count} requests`);
+    const uncaught = (await browser.console()).filter(({ message }) =>
+      // The two connections that the kill cut, and that the page and the browser reopened.
+      !/\/(socket|events)\b/.test(message)
+    );
+    assertEquals(uncaught, []);
+  },
+);

@@ -1,0 +1,156 @@
+/**
+ * The proof of the retry ledger: upstreams write down the id of every request they receive, a crowd of
+ * clients notes what became of each of theirs, and afterwards the books are compared.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { Folder } from "../harness/folder.ts";
+import { patiently } from "../harness/patience.ts";
+import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
+import type { WebConnection } from "../harness/web_client.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
+import type { FaultName } from "../../src/base/fault.ts";
+import { FAULTS } from "../../src/base/fault.ts";
+
+const CLIENTS = 200;
+
+/** What one request came to. */
+interface Outcome {
+  readonly method: string;
+  readonly id: string;
+  /** Missing if the connection ended before the response did. */
+  readonly status?: number;
+  /** Who answered: an upstream, or the proxy itself. */
+  readonly by?: string;
+  /** Why it was not the first that answered, or nobody. */
+  readonly reason?: string;
+}
+
+/** Clients that ask one thing after another, each on a connection that is kept while it lasts. */
+class Crowd implements AsyncDisposable {
+  readonly outcomes: Outcome[] = [];
+  readonly #proxy: WebProxy;
+  readonly #clients: Promise<void>[];
+  #stop = false;
+  #round = { count: 0, full: Promise.withResolvers<void>() };
+
+  constructor(proxy: WebProxy, size: number) {
+    this.#proxy = proxy;
+    this.#clients = Array.from({ length: size }, (_, number) => this.#live(number));
+  }
+
+  /** Resolves when the crowd has had so many more answers. */
+  async answers(count: number): Promise<void> {
+    this.#round = { count, full: Promise.withResolvers() };
+    await patiently(`${count} answers`, this.#round.full.promise, this.#proxy.lastLines);
+  }
+
+  async end(): Promise<readonly Outcome[]> {
+    this.#stop = true;
+    await patiently("the crowd to end", Promise.all(this.#clients), this.#proxy.lastLines);
+    return this.outcomes;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end();
+  }
+
+  async #live(number: number): Promise<void> {
+    let connection: WebConnection | undefined;
+    for (let turn = 0; !this.#stop; turn++) {
+      connection ??= await this.#proxy.open();
+      const method = turn % 2 === 0 ? "GET" : "POST";
+      const outcome = await this.#ask(connection, method, `${number}-${turn}`);
+      this.outcomes.push(outcome);
+      if (--this.#round.count === 0) this.#round.full.resolve();
+      if (outcome.status === undefined) {
+        connection.close();
+        connection = undefined;
+      }
+    }
+    connection?.close();
+  }
+
+  async #ask(connection: WebConnection, method: string, id: string): Promise<Outcome> {
+    const body = method === "POST" ? `body of ${id}` : "";
+    try {
+      await connection.send({ method, target: "/echo", lines: [`X-Request-Id: ${id}`], body });
+      const { status, headers } = await connection.reply();
+      const told = headers.get("failover") ?? "";
+      const [, by = "?"] = /^upstream=(\w+)/.exec(told) ?? [];
+      const reason = /reason=([\w-]+)/.exec(told)?.[1];
+      return { method, id, status, by, ...(reason === undefined ? {} : { reason }) };
+    } catch {
+      // The ledger decides below whether it was right to cut it.
+      return { method, id };
+    }
+  }
+}
+
+/** Whether a reason as the `Failover` header has it proves that nothing had been sent. */
+function provesNothingSent(reason: string): boolean {
+  const name = reason.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+  return FAULTS[name as FaultName].nothingSent;
+}
+
+Deno.test(`${CLIENTS} clients: nothing unsafe arrives twice, nothing unsent is lost, whatever the primary does`, async () => {
+  await using folder = await Folder.make();
+  const books = [await folder.write("primary", ""), await folder.write("backup", "")] as const;
+  await using primary = await WebUpstream.start("primary", books[0]);
+  await using backup = await WebUpstream.start("backup", books[1]);
+  const flags = { "log-level": "info", "hold": "1m", "grace": "200ms", "response-timeout": "5s" };
+  await using proxy = await startWebProxy({ primary, backups: [backup], flags });
+  await using crowd = new Crowd(proxy, CLIENTS);
+  await crowd.answers(CLIENTS);
+
+  /** Does it, sees traffic leave the primary, undoes it, and sees traffic return. */
+  const suffers = async (harm: () => void | Promise<void>, undo: () => void | Promise<void>) => {
+    const last = { index: proxy.log.length - 1 };
+    await harm();
+    const moved = await proxy.event("promotion.finished", { move: "failover" }, last);
+    await crowd.answers(2 * CLIENTS);
+    await undo();
+    await proxy.event("promotion.finished", { move: "failback" }, moved);
+    await crowd.answers(2 * CLIENTS);
+  };
+  const well = () => primary.behave("well");
+  // Killed, it also refuses until it is started again.
+  await suffers(() => primary.kill(), () => primary.restart());
+  await suffers(() => primary.freeze(), () => primary.thaw());
+  // The head of each answer is good, so checks pass, and traffic stays where it is.
+  await primary.behave("resetting");
+  await crowd.answers(2 * CLIENTS);
+  await well();
+  await crowd.answers(2 * CLIENTS);
+  await suffers(() => primary.behave("failing"), well);
+  await suffers(() => primary.behave("slow"), well);
+  await suffers(() => primary.kill(), () => primary.restart());
+
+  const outcomes = await crowd.end();
+  const received = new Map<string, number>();
+  for (const book of books) {
+    for (const line of (await Deno.readTextFile(book)).split("\n")) {
+      received.set(line, (received.get(line) ?? 0) + 1);
+    }
+  }
+  const times = ({ method, id }: Outcome) => received.get(`${method} ${id}`) ?? 0;
+  const print = (list: readonly Outcome[]) => list.slice(0, 20).map((each) => JSON.stringify(each));
+
+  const unsafe = outcomes.filter(({ method }) => method === "POST");
+  assertEquals(print(unsafe.filter((each) => times(each) > 1)), [], "unsafe and delivered twice");
+  const answered = outcomes.filter(({ by }) => by === "primary" || by === "backup");
+  assertEquals(print(answered.filter((each) => times(each) === 0)), [], "answered by nobody");
+  assertEquals(
+    print(outcomes.filter(({ by, reason }) => by === "none" && provesNothingSent(reason!))),
+    [],
+    "unsent and lost",
+  );
+  const cut = outcomes.filter(({ status }) => status === undefined);
+  assertEquals(print(cut.filter((each) => times(each) === 0)), [], "cut before an upstream had it");
+  const safeLost = outcomes.filter(({ method, by }) => method === "GET" && by === "none");
+  assertEquals(print(safeLost), [], "safe and refused");
+  assert(
+    unsafe.some(({ by }) => by === "none"),
+    "nothing unsafe was under way at any of the harms",
+  );
+  assert(cut.length > 0, "no response was cut in the middle");
+});

@@ -1,0 +1,97 @@
+/** Clients that are slow on purpose, as `slowhttptest` makes them: each would like to occupy a place for ever. */
+import { assert, assertEquals } from "@std/assert";
+import { Child } from "../harness/child.ts";
+import { patiently } from "../harness/patience.ts";
+import { tell } from "../harness/scenario.ts";
+import { startWebProxy } from "../harness/web_proxy.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
+
+const CLIENTS = 200;
+
+/** A run of slowhttptest that lasts until all its connections were closed. */
+class Slowness implements AsyncDisposable {
+  readonly #child: Child;
+  readonly #said: string[] = [];
+  readonly connected: Promise<void>;
+  #report = Promise.withResolvers<void>();
+
+  constructor(url: string, flags: readonly string[]) {
+    const connected = Promise.withResolvers<void>();
+    this.connected = patiently("slow clients", connected.promise, this.#log);
+    const pace = ["-c", `${CLIENTS}`, "-r", `${CLIENTS}`, "-l", "100"];
+    this.#child = new Child("slowhttptest", {
+      args: [...flags, ...pace, "-u", url],
+      onOut: (line) => {
+        // Every five seconds it reports, in colours.
+        // deno-lint-ignore no-control-regex
+        const text = line.replace(/\x1b\[[\d;]*[A-Za-z]/g, "");
+        this.#said.push(text);
+        const count = /^connected: *(\d+)/.exec(text)?.[1];
+        if (Number(count) > CLIENTS / 2) connected.resolve();
+        if (count === undefined) return;
+        this.#report.resolve();
+        this.#report = Promise.withResolvers();
+      },
+    });
+  }
+
+  readonly #log = () => this.#said.slice(-30).join("\n");
+
+  /** Resolves when it has seen the last of its connections closed. */
+  async isOver(): Promise<void> {
+    await patiently("slow clients to be ended", this.#child.ended, this.#log);
+    const why = this.#said.find((line) => line.includes("Exit status"));
+    assertEquals(why?.replace(/.*Exit status: */, "").trim(), "No open connections left");
+  }
+
+  /** Resolves at its next report, which is a few seconds away. */
+  async report(): Promise<void> {
+    await patiently("a report", this.#report.promise, this.#log);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child[Symbol.asyncDispose]();
+  }
+}
+
+/** Files and sockets that a process has open. Linux only, as slowhttptest is Debian's. */
+function openFiles(pid: number): number {
+  return [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
+}
+
+tell(
+  "slow heads, bodies and readers keep nobody else from being served, and are ended by their deadlines",
+  ["slowhttptest"],
+  async () => {
+    await using primary = await WebUpstream.start("primary");
+    await using proxy = await startWebProxy({ primary });
+    const url = `http://${proxy.address}`;
+    // A line of a head, or a few bytes of a body, each second.
+    await using heads = new Slowness(`${url}/`, ["-H", "-i", "1"]);
+    await using bodies = new Slowness(`${url}/upload`, [
+      "-B",
+      "-s",
+      "99999",
+      "-i",
+      "1",
+      "-x",
+      "10",
+    ]);
+    // Eight bytes each five seconds, of more than the buffers in between can hold.
+    const reading = ["-X", "-w", "64", "-y", "128", "-n", "5", "-z", "8"];
+    await using readers = new Slowness(`${url}/download?bytes=20000000`, reading);
+    await Promise.all([heads, bodies, readers].map((each) => each.connected));
+
+    for (let i = 0; i < 20; i++) assertEquals((await proxy.get("/")).text, "primary");
+    await heads.isOver();
+    await bodies.isOver();
+    // Their kernel goes on reading what ours has taken already, so it is our sockets that tell.
+    for (let rounds = 0; openFiles(proxy.pid) > CLIENTS; rounds++) {
+      assert(rounds < 12, `${openFiles(proxy.pid)} files are open`);
+      await readers.report();
+    }
+
+    assertEquals((await proxy.get("/")).text, "primary");
+    assertEquals(proxy.events("upstream.down"), []);
+  },
+);

@@ -1,0 +1,172 @@
+/** HTTP mode and what takes long: events, WebSockets, large bodies. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { createHash } from "node:crypto";
+import { patiently } from "../harness/patience.ts";
+import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
+import type { WebConnection } from "../harness/web_client.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
+
+const LARGE_BYTES = 300 * 1024 * 1024;
+/** Far below what was on its way, far above what a proxy needs. */
+const GROWTH_MAX_BYTES = 64 * 1024 * 1024;
+
+Deno.test("an event stream arrives event by event, and ends when its upstream is killed", async () => {
+  await using primary = await WebUpstream.start("primary");
+  await using backup = await WebUpstream.start("backup");
+  await using proxy = await startWebProxy({ primary, backups: [backup] });
+  const first = await eventStream(proxy);
+  assertEquals(await nextEvent(first), "data: primary");
+  for (const event of ["one", "two"]) {
+    await primary.ask(`/push?event=${event}`);
+    assertEquals(await nextEvent(first), `data: ${event}`);
+  }
+
+  await primary.kill();
+  const end = await patiently("the stream's end", nextEvent(first).catch(() => "cut"));
+  // Not the regular end of a body: the client must be able to tell.
+  assertEquals(end, "cut");
+  first.close();
+
+  const second = await eventStream(proxy);
+  assertEquals(await nextEvent(second), "data: backup");
+  await primary.restart();
+  await proxy.event("promotion.finished", { move: "failback" });
+  await backup.ask("/push?event=still");
+  assertEquals(await nextEvent(second), "data: still");
+  second.close();
+});
+
+async function eventStream(proxy: WebProxy): Promise<WebConnection> {
+  const connection = await proxy.open();
+  await connection.send({ target: "/events" });
+  const { headers } = await connection.head();
+  assertEquals(headers.get("content-type"), "text/event-stream");
+  return connection;
+}
+
+async function nextEvent(connection: WebConnection): Promise<string | undefined> {
+  const chunk = await patiently("an event", connection.chunk());
+  return chunk && new TextDecoder().decode(chunk).trim();
+}
+
+/** A WebSocket and what it has to say, one message or end after the other. */
+class Talk implements Disposable {
+  readonly socket: WebSocket;
+  readonly #said: string[] = [];
+  #news = Promise.withResolvers<void>();
+
+  constructor(proxy: WebProxy) {
+    this.socket = new WebSocket(`ws://${proxy.address}/socket`);
+    this.socket.onmessage = ({ data }) => this.#add(data);
+    this.socket.onclose = ({ code }) => this.#add(`closed with ${code}`);
+  }
+
+  #add(text: string): void {
+    this.#said.push(text);
+    this.#news.resolve();
+    this.#news = Promise.withResolvers();
+  }
+
+  async next(): Promise<string> {
+    while (this.#said.length === 0) await patiently("a message", this.#news.promise);
+    return this.#said.shift()!;
+  }
+
+  [Symbol.dispose](): void {
+    this.socket.close();
+  }
+}
+
+Deno.test("a WebSocket ends with its upstream, opens again on the backup, and stays there at failback", async () => {
+  await using primary = await WebUpstream.start("primary");
+  await using backup = await WebUpstream.start("backup");
+  await using proxy = await startWebProxy({ primary, backups: [backup] });
+  using first = new Talk(proxy);
+  assertEquals(await first.next(), "primary");
+  first.socket.send("hello");
+  assertEquals(await first.next(), "hello");
+
+  await primary.kill();
+  assertMatch(await first.next(), /^closed/);
+  using second = new Talk(proxy);
+  assertEquals(await second.next(), "backup");
+  await primary.restart();
+  await proxy.event("promotion.finished", { move: "failback" });
+  second.socket.send("still there");
+  assertEquals(await second.next(), "still there");
+  second.socket.close(4321, "enough");
+  assertEquals(await second.next(), "closed with 4321");
+});
+
+for (const policy of ["cut", "keep"]) {
+  Deno.test(`--sessions-on-down ${policy} decides about the WebSockets of an upstream that fails its checks`, async () => {
+    await using primary = await WebUpstream.start("primary");
+    await using backup = await WebUpstream.start("backup");
+    const flags = { "sessions-on-down": policy, "grace": "100ms" };
+    await using proxy = await startWebProxy({ primary, backups: [backup], flags });
+    using talk = new Talk(proxy);
+    assertEquals(await talk.next(), "primary");
+    await primary.behave("failing");
+    const moved = await proxy.event("promotion.finished", { move: "failover" });
+    if (policy === "cut") return assertMatch(await talk.next(), /^closed/);
+    await primary.behave("well");
+    await proxy.event("promotion.finished", { move: "failback" }, moved);
+    talk.socket.send("hello");
+    assertEquals(await talk.next(), "hello");
+  });
+}
+
+Deno.test("300 MB down arrive whole although the client reads nothing at first, in constant memory", async () => {
+  await using primary = await WebUpstream.start("primary");
+  await using proxy = await startWebProxy({ primary });
+  const before = await peakBytes(proxy);
+  const connection = await proxy.open();
+  await connection.send({ target: `/download?bytes=${LARGE_BYTES}` });
+  assertEquals((await connection.head()).headers.get("content-length"), String(LARGE_BYTES));
+  // Until nothing moves any more: the rest is held back at the upstream, not in us.
+  let moved = -1;
+  for (let now = 0; now !== moved;) {
+    moved = now;
+    now = Number(await primary.ask("/downloaded"));
+  }
+  assert(moved < LARGE_BYTES / 2, "nothing held the upstream back");
+  const sum = await patiently("the download", connection.wire.receiveBulk(LARGE_BYTES));
+  assertEquals(sum, bulkSum(LARGE_BYTES));
+  connection.close();
+  await assertSlim(proxy, before);
+});
+
+Deno.test("300 MB up arrive whole in constant memory", async () => {
+  await using primary = await WebUpstream.start("primary");
+  await using proxy = await startWebProxy({ primary, flags: { "max-body": "1GB" } });
+  const before = await peakBytes(proxy);
+  const connection = await proxy.open();
+  const lines = [`Content-Length: ${LARGE_BYTES}`];
+  await connection.send({ method: "PUT", target: "/upload", lines });
+  const sum = await patiently("the upload", connection.wire.sendBulk(LARGE_BYTES));
+  assertEquals((await connection.reply()).text, `${LARGE_BYTES} ${sum}`);
+  connection.close();
+  await assertSlim(proxy, before);
+});
+
+/** Checksum of what `/download` sends. */
+function bulkSum(bytes: number): string {
+  const block = new Uint8Array(64 * 1024).map((_, i) => (i * 31 + (i >> 8)) & 0xff);
+  const hash = createHash("sha1");
+  for (let at = 0; at < bytes; at += block.length) {
+    hash.update(block.subarray(0, Math.min(block.length, bytes - at)));
+  }
+  return hash.digest("hex");
+}
+
+/** The most memory that the process ever held. Linux tells; elsewhere it counts as nothing. */
+async function peakBytes(proxy: WebProxy): Promise<number> {
+  if (Deno.build.os !== "linux") return 0;
+  const status = await Deno.readTextFile(`/proc/${proxy.pid}/status`);
+  return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)![1]) * 1024;
+}
+
+async function assertSlim(proxy: WebProxy, before: number): Promise<void> {
+  const growth = await peakBytes(proxy) - before;
+  assert(growth < GROWTH_MAX_BYTES, `the proxy grew by ${Math.round(growth / 2 ** 20)} MB`);
+}
