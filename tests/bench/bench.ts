@@ -6,14 +6,17 @@ import { parseArgs } from "@std/cli/parse-args";
 import type { BenchOptions } from "./compare.ts";
 import { benchHttp, HTTP_PROXIES, HTTP_WORKS } from "./http.ts";
 import { PROXIES } from "./proxies.ts";
-import { benchTcp } from "./tcp.ts";
-import { WORKS } from "./work.ts";
+import { benchStart } from "./start.ts";
+import { benchTcp, TCP_WORKS } from "./tcp.ts";
 
 const USAGE = `Usage: deno task bench tcp|http [options]
+       deno task bench start [--rounds N]
 
   --rounds N      rounds per proxy and kind of work, of which the median counts (default 5)
   --seconds N     length of one measurement (default 3)
-  --only A,B      tcp: bulk1, bulk16, small50, small1000, connect
+  --only A,B      tcp: bulk1, bulk16, small50, small1000, connect;
+                  p99 (of a small request at half of HAProxy's peak, from when it was due);
+                  idle (memory of an idle session, of 5 000)
                   http: small, large, connect, latency, memory (default all)
   --proxies A,B   tcp: haproxy (always), nginx, stream, splice
                   http: nginx (always), haproxy, failover (default all)
@@ -47,9 +50,13 @@ if (args.help === true) {
   Deno.exit(0);
 }
 const mode = args._[0];
-if (mode !== "tcp" && mode !== "http") misused("Say what to measure: tcp or http");
+if (mode === "start") {
+  await benchStart({ rounds: count("rounds", 5) });
+  Deno.exit(0);
+}
+if (mode !== "tcp" && mode !== "http") misused("Say what to measure: tcp, http or start");
 const [works, proxies, bench] = mode === "tcp"
-  ? [WORKS.map(({ name }) => name), PROXIES, benchTcp] as const
+  ? [TCP_WORKS, PROXIES, benchTcp] as const
   : [HTTP_WORKS, HTTP_PROXIES, benchHttp] as const;
 const options: BenchOptions = {
   rounds: count("rounds", 5),

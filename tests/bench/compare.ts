@@ -4,6 +4,7 @@
  * mean something on a machine that is shared.
  */
 import { type Background, missing, run, versionOf } from "./programs.ts";
+import { median, number, titleOf } from "./table.ts";
 import type { Work } from "./work.ts";
 
 export interface BenchOptions {
@@ -64,14 +65,20 @@ export async function compare(
     return false;
   }
   const works = contest.works.filter(({ name }) => options.only?.includes(name) ?? true);
-  const names = proxies.filter((name) =>
-    name === proxies[0] || (options.proxies?.includes(name) ?? true)
-  );
+  const names = chosen(proxies, options);
   await printHeader(contest, options);
+  if (works.length === 0) return true;
+  console.log(`| work | proxy | rate | × ${contest.base} | CPU | × ${contest.base} |`);
+  console.log("| --- | --- | ---: | ---: | ---: | ---: |");
   for (const work of works) {
     printRows(contest, work, await measure(contest, work, names, folder, options));
   }
   return true;
+}
+
+/** The proxies that take part; the first always does. */
+export function chosen(proxies: readonly string[], options: BenchOptions): string[] {
+  return proxies.filter((name, i) => i === 0 || (options.proxies?.includes(name) ?? true));
 }
 
 async function measure(
@@ -107,14 +114,8 @@ async function measure(
   }]));
 }
 
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
 async function printHeader(
-  { base, programs }: Contest,
+  { programs }: Contest,
   { rounds, seconds, pin }: BenchOptions,
 ): Promise<void> {
   const model = /model name\s*:\s*(.*)/.exec(await Deno.readTextFile("/proc/cpuinfo"))?.[1];
@@ -129,8 +130,6 @@ async function printHeader(
       `medians of ${rounds} interleaved rounds of ${seconds} s; ` +
       `${pin ? "the proxy alone on one core" : "proxy, load and upstream share the cores"}\n`,
   );
-  console.log(`| work | proxy | rate | × ${base} | CPU | × ${base} |`);
-  console.log("| --- | --- | ---: | ---: | ---: | ---: |");
 }
 
 function printRows(
@@ -150,13 +149,4 @@ function printRows(
     ];
     console.log(`| ${cells.join(" | ")} |`);
   }
-}
-
-/** Ours are known by the engine; theirs by their own name. */
-export function titleOf(name: string): string {
-  return name === "stream" || name === "splice" ? `failover, ${name}` : name;
-}
-
-export function number(value: number): string {
-  return value >= 1_000 ? value.toFixed(0) : value.toPrecision(3);
 }

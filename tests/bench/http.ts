@@ -2,8 +2,9 @@
  * The HTTP benchmark: HTTP mode beside nginx and HAProxy as HTTP proxies with one thread each. Besides
  * rates it prints the latency that each adds, and the memory that a large transfer costs.
  */
-import { type BenchOptions, compare, median, number, pins, type RunningProxy } from "./compare.ts";
+import { type BenchOptions, chosen, compare, pins, type RunningProxy } from "./compare.ts";
 import { answers, Background, freePort, run } from "./programs.ts";
+import { median, number } from "./table.ts";
 import { requests, serveFolder, type Work } from "./work.ts";
 
 export const HTTP_PROXIES = ["nginx", "haproxy", "failover"] as const;
@@ -122,16 +123,15 @@ listen relay
 /** Upstream and proxies, kept as long as `use` needs them. */
 async function withAll(
   folder: string,
-  { proxies, pin }: BenchOptions,
+  options: BenchOptions,
   use: (upstreamPort: number, running: readonly RunningProxy[]) => Promise<void>,
 ): Promise<void> {
-  const pinned = pins(pin);
+  const pinned = pins(options.pin);
   await using stack = new AsyncDisposableStack();
   const upstream = await serveFolder(folder, pinned.load);
   stack.use(upstream.program);
   const running: RunningProxy[] = [];
-  for (const name of HTTP_PROXIES) {
-    if (name !== HTTP_PROXIES[0] && !(proxies?.includes(name) ?? true)) continue;
+  for (const name of chosen(HTTP_PROXIES, options)) {
     const proxy = await start(name, folder, upstream.port, pinned.proxy);
     stack.use(proxy.program);
     running.push(proxy);

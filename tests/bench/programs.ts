@@ -1,4 +1,4 @@
-/** Programs of a benchmark: which are missing, starting and ending them, and the CPU time they took. */
+/** Programs of a benchmark: which are missing, starting and ending them, and the CPU time and memory they took. */
 
 /** Debian's package for each program. */
 const PACKAGES: Readonly<Record<string, string>> = {
@@ -47,14 +47,23 @@ export class Background implements AsyncDisposable {
 
   /** Seconds of CPU, user and system, of this process and all under it. */
   cpuSeconds(): number {
-    const ticks = treeTicks(this.#child.pid).values();
-    return ticks.reduce((sum, used) => sum + used, 0) / TICKS_PER_SECOND;
+    const ticks = tree(this.#child.pid).map(({ ticks }) => ticks);
+    return ticks.reduce((sum, each) => sum + each, 0) / TICKS_PER_SECOND;
   }
 
-  /** The most memory, in bytes, that each of them ever held, added up. */
+  /** Memory resident now, of this process and all under it. */
+  residentBytes(): number {
+    const sizes = tree(this.#child.pid).map(({ pid }) => {
+      // `status` has it too, but lags behind (proc(5)).
+      const rollup = Deno.readTextFileSync(`/proc/${pid}/smaps_rollup`);
+      return Number(/^Rss:\s+(\d+) kB/m.exec(rollup)?.[1]) * 1024;
+    });
+    return sizes.reduce((sum, each) => sum + each, 0);
+  }
+
+  /** The most memory, in bytes, that each of them ever held (VmHWM, proc(5)), added up. */
   peakBytes(): number {
-    const pids = treeTicks(this.#child.pid).keys();
-    return pids.reduce((sum, pid) => sum + peakOf(pid), 0);
+    return tree(this.#child.pid).reduce((sum, { pid }) => sum + peakOf(pid), 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -66,34 +75,37 @@ export class Background implements AsyncDisposable {
 /** USER_HZ, which Linux shows to programs on every machine (proc(5), time(7)). */
 const TICKS_PER_SECOND = 100;
 
-/** CPU ticks of a process and of all under it. */
-function treeTicks(root: number): ReadonlyMap<number, number> {
-  const parents = new Map<number, number>();
-  const ticks = new Map<number, number>();
-  for (const entry of Deno.readDirSync("/proc")) {
-    if (!/^\d+$/.test(entry.name)) continue;
-    const stat = statOf(Number(entry.name));
-    if (stat === undefined) continue;
-    parents.set(Number(entry.name), stat.parent);
-    ticks.set(Number(entry.name), stat.ticks);
-  }
-  const isUnder = (pid: number | undefined): boolean =>
-    pid !== undefined && pid !== 0 && (pid === root || isUnder(parents.get(pid)));
-  return new Map([...ticks].filter(([pid]) => isUnder(pid)));
-}
-
-/** VmHWM (proc(5)); 0 if the process has ended. */
+/** 0 if the process has ended. */
 function peakOf(pid: number): number {
   try {
     const status = Deno.readTextFileSync(`/proc/${pid}/status`);
     return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
-  } catch {
-    return 0; // it ended between listing and reading
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return 0;
+    throw error;
   }
 }
 
+interface Stat {
+  readonly pid: number;
+  readonly parent: number;
+  readonly ticks: number;
+}
+
+/** A process and all under it. */
+function tree(root: number): Stat[] {
+  const stats = new Map<number, Stat>();
+  for (const entry of Deno.readDirSync("/proc")) {
+    const stat = /^\d+$/.test(entry.name) ? statOf(Number(entry.name)) : undefined;
+    if (stat !== undefined) stats.set(stat.pid, stat);
+  }
+  const isUnder = (pid: number): boolean =>
+    pid === root || (pid !== 0 && isUnder(stats.get(pid)?.parent ?? 0));
+  return [...stats.values()].filter(({ pid }) => isUnder(pid));
+}
+
 /** Parent, and utime + stime of all threads (proc(5)); undefined if the process has ended. */
-function statOf(pid: number): { parent: number; ticks: number } | undefined {
+function statOf(pid: number): Stat | undefined {
   let text: string;
   try {
     text = Deno.readTextFileSync(`/proc/${pid}/stat`);
@@ -101,7 +113,7 @@ function statOf(pid: number): { parent: number; ticks: number } | undefined {
     return undefined; // it ended between listing and reading
   }
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return { parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) };
+  return { pid, parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) };
 }
 
 /** A port that was free a moment ago. */

@@ -36,7 +36,7 @@ const COMMANDS: Readonly<Record<ProxyName, Command>> = {
       file,
       `global
   nbthread 1
-  maxconn 4096
+  maxconn 6000
 defaults
   mode tcp
   option splice-auto
@@ -59,7 +59,7 @@ daemon off;
 worker_processes 1;
 pid ${folder}/nginx-${port}.pid;
 error_log /dev/null;
-events { worker_connections 8192; }
+events { worker_connections 16384; }
 stream {
   server {
     listen 127.0.0.1:${port} backlog=4096;

@@ -115,10 +115,12 @@ http {
 `;
 }
 
+export const small50 = requests("small50", "small requests, 50 kept connections", 50, true);
+
 export const WORKS: readonly Work[] = [
   bulk(1),
   bulk(16),
-  requests("small50", "small requests, 50 kept connections", 50, true),
+  small50,
   requests("small1000", "small requests, 1 000 kept connections", 1_000, true),
   requests("connect", "a new connection for each request", 50, false),
 ];
