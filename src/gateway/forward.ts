@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { Fault, type FaultName, FAULTS, statusOf } from "../base/fault.ts";
+import { Seldom } from "../base/seldom.ts";
 import type { Publish } from "../events/events.ts";
 import type { Doubt } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
@@ -63,6 +64,9 @@ const OURS: ReadonlySet<FaultName> = new Set<FaultName>([
   "idleTimeout",
 ]);
 
+/** A cut response is told once in this time, for each upstream and reason. */
+const SAY_AGAIN_MS = 1_000;
+
 /** Where an attempt goes. */
 interface Step {
   readonly passage: Passage;
@@ -85,6 +89,7 @@ export class Forwarder {
   readonly #kept: KeptTotal = { bytes: 0 };
   readonly #connecting = new Map<AbortController, string>();
   readonly #gatewayErrors = new Map<string, number>();
+  readonly #cuts = new Seldom(SAY_AGAIN_MS);
   readonly counters = {
     /** Exchanges so far. */
     requests: 0,
@@ -327,8 +332,11 @@ export class Forwarder {
 
   #tellOfCut({ upstream, trip }: ServerAttempt, step: Step, { fault, message }: Fault): void {
     this.counters.lost++;
-    const { peer } = trip.client;
-    this.#context.publish({ type: "session.failed", upstream, client: peer, reason: message });
+    const { clock, publish } = this.#context;
+    const client = trip.client.peer;
+    if (this.#cuts.lets(`${upstream} ${message}`, clock.now())) {
+      publish({ type: "session.failed", upstream, client, reason: message });
+    }
     if (FAULTS[fault].side === "upstream") this.#doubt(step, FAULTS[fault].hard, message);
   }
 

@@ -4,6 +4,7 @@
  * `streams.ts` moves the bytes. One coarse sweep watches for idle sessions; there is no timer per
  * message.
  */
+import { Seldom } from "../base/seldom.ts";
 import type { DrainOrder } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import type { Relay, RelayContext, RelayCounters, RelaySettings } from "./engine.ts";
@@ -42,7 +43,7 @@ class PortableRelay implements Relay, SessionOwner {
   readonly #sessions = new Set<Session>();
   readonly #drains = new Set<() => void>();
   readonly #fullLimits = new Set<string>();
-  readonly #saidAt = new Map<string, number>();
+  readonly #failures = new Seldom(SAY_AGAIN_MS);
   readonly #finished = Promise.withResolvers<void>();
   #stopping: Promise<number> | undefined;
   #cancelSweep = () => {};
@@ -117,11 +118,7 @@ class PortableRelay implements Relay, SessionOwner {
 
   /** Tells of a client that was given up on, unless it was told the same a moment ago. */
   failed(upstream: string, client: string, reason: string): void {
-    const now = this.context.clock.now();
-    const key = `${upstream} ${reason}`;
-    if (now - (this.#saidAt.get(key) ?? -Infinity) < SAY_AGAIN_MS) return;
-    if (this.#saidAt.size > 100) this.#saidAt.clear(); // reasons are few; this is only a bound
-    this.#saidAt.set(key, now);
+    if (!this.#failures.lets(`${upstream} ${reason}`, this.context.clock.now())) return;
     this.context.publish({ type: "session.failed", upstream, client, reason });
   }
 

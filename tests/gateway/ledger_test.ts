@@ -1,4 +1,5 @@
 /** The retry ledger against upstreams that fail at every point of an exchange. */
+import { ManualClock } from "../../src/base/clock.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { patiently } from "../harness/patience.ts";
 import {
@@ -178,6 +179,20 @@ Deno.test("a response that has begun is never switched: the client is cut off an
     assertEquals([backup.bodies, stage.gateway.counters().lost], [[], 1]);
     assertEquals(stage.doubts.map((d) => [d.reason, d.hard]), [["response was cut short", true]]);
   }
+});
+
+Deno.test("a storm of responses cut short is told in one line a second", async () => {
+  await using bad = rawUpstream(async (conn) => {
+    await hear(conn);
+    await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart");
+  });
+  await using stage = await Stage.start([bad.port], { clock: new ManualClock() });
+  await stage.open(0);
+  for (let i = 0; i < 5; i++) {
+    await patiently("the end", stage.raw("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+  }
+  assertEquals(stage.gateway.counters().lost, 5);
+  assertEquals(stage.events.filter((event) => event.type === "session.failed").length, 1);
 });
 
 Deno.test("an interim response begins the response: after it nothing is repeated", async () => {

@@ -203,7 +203,8 @@ export function spawnProxy(options: ProxyOptions): Proxy {
 export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const proxy = spawnProxy(options);
   try {
-    await proxy.event("port.opened");
+    // The operator's listener belongs to no service.
+    await proxy.event("port.opened", { service: /./ });
     return proxy;
   } catch (error) {
     await proxy[Symbol.asyncDispose]();

@@ -6,6 +6,7 @@
  * A client's bytes are never read here, so it can go anywhere. That it left shows as a reset, or as its
  * end with no byte before it; an end after bytes may be a half-close whose answer it waits for.
  */
+import { Seldom } from "../../base/seldom.ts";
 import { backoffMs } from "../../base/backoff.ts";
 import { type FaultName, FAULTS } from "../../base/fault.ts";
 import type { Event } from "../../events/events.ts";
@@ -79,7 +80,7 @@ export class Dialer {
   /** Where clients go now; undefined while they are held. */
   #target: Target | undefined;
   readonly #doubtedAt = { hard: -Infinity, soft: -Infinity };
-  readonly #toldAt = new Map<string, number>();
+  readonly #failures = new Seldom(TELL_PAUSE_MS);
 
   constructor(desk: Desk) {
     this.#desk = desk;
@@ -304,9 +305,7 @@ export class Dialer {
   #giveUp(session: Session): void {
     const { loop, plant, publish } = this.#desk;
     const reason = FAULTS[session.fault ?? "holdTimeout"].words;
-    const toldAt = this.#toldAt.get(reason) ?? -Infinity;
-    if (loop.now - toldAt >= TELL_PAUSE_MS) {
-      this.#toldAt.set(reason, loop.now);
+    if (this.#failures.lets(`${session.upstreamName} ${reason}`, loop.now)) {
       publish({
         type: "session.failed",
         upstream: session.upstreamName,

@@ -1,0 +1,21 @@
+/** Keeps a log readable in a storm: the same thing may be said once in a while, not each time. */
+
+/** Things that are told apart; beyond it all are forgotten, and may be said again. */
+const KEYS_MAX = 100;
+
+export class Seldom {
+  readonly #everyMs: number;
+  readonly #saidAt = new Map<string, number>();
+
+  constructor(everyMs: number) {
+    this.#everyMs = everyMs;
+  }
+
+  /** True if `key` was not let through within the last `everyMs` milliseconds before `now`. */
+  lets(key: string, now: number): boolean {
+    if (now - (this.#saidAt.get(key) ?? -Infinity) < this.#everyMs) return false;
+    if (this.#saidAt.size >= KEYS_MAX) this.#saidAt.clear();
+    this.#saidAt.set(key, now);
+    return true;
+  }
+}
