@@ -4,7 +4,8 @@
  * whether we mean the same before anything relies on it. No pointer leaves this file.
  *
  * errno is read right after each call, through a view of this thread's errno made once: the libc of one
- * thread must not be used by another.
+ * thread must not be used by another. Right after means in the same function, hence the repetition: where
+ * a function is entered V8 may compile it first, and its system calls leave an errno of their own.
  */
 import { EAGAIN, EINPROGRESS, EINTR } from "./errno.ts";
 import {
@@ -122,11 +123,13 @@ export class Libc implements Kernel {
     this.#interest[0] = READABLE | URGENT | WRITABLE | PEER_ENDED | EPOLLET;
     this.#interest[DATA_WORD] = fd;
     this.#interest[DATA_WORD + 1] = mark;
-    return this.#result(this.#c.epoll_ctl(this.#epoll, EPOLL_CTL_ADD, fd, this.#interest));
+    const result = this.#c.epoll_ctl(this.#epoll, EPOLL_CTL_ADD, fd, this.#interest);
+    return result === -1 ? -this.#errno[0]! : result;
   }
 
   poll(timeoutMs: number): number {
-    return this.#result(this.#c.epoll_wait(this.#epoll, this.#events, EVENTS_MAX, timeoutMs));
+    const result = this.#c.epoll_wait(this.#epoll, this.#events, EVENTS_MAX, timeoutMs);
+    return result === -1 ? -this.#errno[0]! : result;
   }
 
   eventFlags(index: number): number {
@@ -147,30 +150,34 @@ export class Libc implements Kernel {
     this.#option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (options.reusePort) this.#option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (isIpv6(address)) this.#option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-    let result = this.#result(this.#c.bind(fd, address, address.length));
-    if (result === 0) result = this.#result(this.#c.listen(fd, options.backlog));
-    if (result < 0) this.close(fd);
-    return result < 0 ? result : fd;
+    let result = this.#c.bind(fd, address, address.length);
+    if (result === 0) result = this.#c.listen(fd, options.backlog);
+    if (result === 0) return fd;
+    const error = -this.#errno[0]!;
+    this.close(fd);
+    return error;
   }
 
   accept(listener: number): number {
-    return this.#result(this.#c.accept4(listener, null, null, NONBLOCK | CLOEXEC));
+    const result = this.#c.accept4(listener, null, null, NONBLOCK | CLOEXEC);
+    return result === -1 ? -this.#errno[0]! : result;
   }
 
   connect(address: SockAddr, options: SocketOptions): number {
     const fd = this.#socket(address, options);
     if (fd < 0) return fd;
-    const result = this.#result(this.#c.connect(fd, address, address.length));
-    if (result === 0 || result === -EINPROGRESS || result === -EINTR) return fd;
+    const result = this.#c.connect(fd, address, address.length);
+    const error = result === -1 ? -this.#errno[0]! : 0;
+    if (error === 0 || error === -EINPROGRESS || error === -EINTR) return fd;
     this.close(fd);
     // A unix socket says "again" when the listener's queue is full: as clear an answer as a refusal.
-    return result;
+    return error;
   }
 
   takeError(fd: number): number {
     this.#length[0] = 4;
     const result = this.#c.getsockopt(fd, SOL_SOCKET, SO_ERROR, this.#int, this.#length);
-    return result < 0 ? this.#result(result) : -this.#int[0]!;
+    return result === -1 ? -this.#errno[0]! : -this.#int[0]!;
   }
 
   localAddress(fd: number): SockAddr {
@@ -182,26 +189,30 @@ export class Libc implements Kernel {
   }
 
   receive(fd: number): number {
-    return this.#result(this.#c.recv(fd, this.scratch, SCRATCH_BYTES, 0));
+    const result = this.#c.recv(fd, this.scratch, SCRATCH_BYTES, 0);
+    return result === -1 ? -this.#errno[0]! : result;
   }
 
   peek(fd: number): number {
-    return this.#result(this.#c.recv(fd, this.scratch, 1, MSG_PEEK));
+    const result = this.#c.recv(fd, this.scratch, 1, MSG_PEEK);
+    return result === -1 ? -this.#errno[0]! : result;
   }
 
   send(fd: number, bytes: Uint8Array<ArrayBuffer>, from: number, to: number): number {
     const part = from === 0 ? bytes : bytes.subarray(from, to);
-    return this.#result(this.#c.send(fd, part, to - from, 0));
+    const result = this.#c.send(fd, part, to - from, 0);
+    return result === -1 ? -this.#errno[0]! : result;
   }
 
   splice(from: number, to: number, count: number): number {
     const flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
-    return this.#result(this.#c.splice(from, null, to, null, count, flags));
+    const result = this.#c.splice(from, null, to, null, count, flags);
+    return result === -1 ? -this.#errno[0]! : result;
   }
 
   pipe(): Pipe | number {
-    const result = this.#result(this.#c.pipe2(this.#pair, NONBLOCK | CLOEXEC));
-    if (result < 0) return result;
+    const result = this.#c.pipe2(this.#pair, NONBLOCK | CLOEXEC);
+    if (result === -1) return -this.#errno[0]!;
     const [read, write] = [this.#pair[0]!, this.#pair[1]!];
     const grown = this.#c.fcntl(write, F_SETPIPE_SZ, PIPE_BYTES);
     return { read, write, capacity: grown > 0 ? grown : PIPE_DEFAULT_BYTES };
@@ -273,8 +284,9 @@ export class Libc implements Kernel {
 
   #socket(address: SockAddr, options: SocketOptions): number {
     const family = address[0]!;
-    const fd = this.#result(this.#c.socket(family, SOCK_STREAM | NONBLOCK | CLOEXEC, 0));
-    if (fd < 0 || isUnix(address)) return fd;
+    const fd = this.#c.socket(family, SOCK_STREAM | NONBLOCK | CLOEXEC, 0);
+    if (fd === -1) return -this.#errno[0]!;
+    if (isUnix(address)) return fd;
     this.#option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     this.#option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     this.#option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE.idleSec);
@@ -298,13 +310,8 @@ export class Libc implements Kernel {
     return bytes.slice(0, Math.min(this.#length[0]!, bytes.length));
   }
 
-  #result(returned: number): number {
-    return returned === -1 ? -this.#errno[0]! : returned;
-  }
-
-  #checked(returned: number): number {
-    const result = this.#result(returned);
-    check(result >= 0, `a call failed with error ${-result}`);
+  #checked(result: number): number {
+    check(result >= 0, `a call failed: ${result}`);
     return result;
   }
 }
