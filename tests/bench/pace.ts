@@ -7,6 +7,7 @@
  * It runs on the relay's own loop over epoll and is woken by a timerfd, exact to some 10 µs. The first
  * second is not counted.
  */
+import { EAGAIN } from "../../src/linux/errno.ts";
 import { Libc } from "../../src/linux/libc.ts";
 import { Loop, type Watcher } from "../../src/linux/loop.ts";
 import { ipSockaddr } from "../../src/linux/sockaddr.ts";
@@ -51,9 +52,8 @@ class Caller implements Watcher {
   }
 
   ready(): void {
-    if (this.#got === answerBytes) return; // that it may send, or that it is connected
     const read = libc.receive(this.#fd);
-    if (read === -11) return; // EAGAIN: the report was of something else
+    if (read === -EAGAIN) return; // the report was of something else: that it is connected, or may send
     if (checked(read) === 0) throw new Error("The proxy closed a connection");
     this.#got += read;
     if (this.#got < answerBytes) return;
