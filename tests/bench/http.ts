@@ -3,7 +3,8 @@
  * rates it prints the latency that each adds, and the memory that a large transfer costs.
  */
 import { type BenchOptions, chosen, compare, pins, type RunningProxy } from "./compare.ts";
-import { answers, Background, freePort, run } from "./programs.ts";
+import { run } from "./programs.ts";
+import { type Command, starter } from "./proxies.ts";
 import { median, number } from "./table.ts";
 import { requests, serveFolder, type Work } from "./work.ts";
 
@@ -44,22 +45,7 @@ export async function benchHttp(options: BenchOptions): Promise<boolean> {
   }
 }
 
-async function start(
-  name: string,
-  folder: string,
-  upstreamPort: number,
-  pinned: readonly string[],
-): Promise<RunningProxy> {
-  const port = freePort();
-  const command = await COMMANDS[name as Name](folder, port, upstreamPort);
-  const program = new Background([...pinned, ...command]);
-  await answers(port);
-  return { name, port, program };
-}
-
-const COMMANDS: Readonly<
-  Record<Name, (folder: string, port: number, upstreamPort: number) => Promise<string[]>>
-> = {
+const COMMANDS: Readonly<Record<Name, Command>> = {
   async nginx(folder, port, upstreamPort) {
     const file = `${folder}/nginx-${port}.conf`;
     await Deno.writeTextFile(
@@ -119,6 +105,8 @@ listen relay
     return Promise.resolve([Deno.execPath(), ...args, "--listen", `127.0.0.1:${port}`]);
   },
 };
+
+const start = starter(COMMANDS);
 
 /** Upstream and proxies, kept as long as `use` needs them. */
 async function withAll(

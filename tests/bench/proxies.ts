@@ -1,5 +1,5 @@
 /** The proxies that are compared, each set up to relay TCP with one thread, as fast as it can. */
-import type { RunningProxy } from "./compare.ts";
+import type { Contest } from "./compare.ts";
 import { answers, Background, freePort } from "./programs.ts";
 
 export const PROXIES = ["haproxy", "nginx", "stream", "splice"] as const;
@@ -7,21 +7,19 @@ type ProxyName = typeof PROXIES[number];
 
 const NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
-/** Starts a proxy; `pinned` is put before its command. */
-export async function startProxy(
-  name: string,
-  folder: string,
-  upstreamPort: number,
-  pinned: readonly string[],
-): Promise<RunningProxy> {
-  const port = freePort();
-  const command = await COMMANDS[name as ProxyName](folder, port, upstreamPort);
-  const program = new Background([...pinned, ...command]);
-  await answers(port);
-  return { name, port, program };
-}
+/** Writes what a proxy needs into `folder`, and gives the command that runs it on `port`. */
+export type Command = (folder: string, port: number, upstreamPort: number) => Promise<string[]>;
 
-type Command = (folder: string, port: number, upstreamPort: number) => Promise<string[]>;
+/** Starts the proxies of a table; `pinned` is put before a command. Each resolves when it listens. */
+export function starter(commands: Readonly<Record<string, Command>>): Contest["start"] {
+  return async (name, folder, upstreamPort, pinned) => {
+    const port = freePort();
+    const command = await commands[name]!(folder, port, upstreamPort);
+    const program = new Background([...pinned, ...command]);
+    await answers(port);
+    return { name, port, program };
+  };
+}
 
 const ours = (engine: string): Command => (_folder, port, upstreamPort) => {
   const script = new URL("./relay_main.ts", import.meta.url).pathname;
@@ -76,3 +74,5 @@ stream {
   stream: ours("stream"),
   splice: ours("splice"),
 };
+
+export const startProxy = starter(COMMANDS);
