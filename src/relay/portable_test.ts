@@ -96,6 +96,23 @@ Deno.test("a client without a hold still has the time of one connect", async () 
   await world.counters("it counts as lost", (c) => c.lost === 1);
 });
 
+Deno.test("an early end is asked about only when the upstream's port has had time to end too", async () => {
+  const clock = new ManualClock();
+  await using primary = new TestUpstream("a", hangsUp);
+  await using world = await World.start(makePortableRelay, {}, clock);
+  await world.relay.open(primary.upstream, 1);
+  using client = await world.connect();
+  await world.counters("the client waits", (c) => c.held === 1);
+  // A probe that passed in this time would say nothing of the upstream that is just dying.
+  await world.relay.confirm("a");
+  await clock.advance(49);
+  assertEquals([world.doubts.length, world.relay.counters().held], [0, 1]);
+  await clock.advance(1);
+  await world.doubt(1);
+  await world.relay.confirm("a");
+  assert(await ended(client));
+});
+
 Deno.test("a refused client backs off although its upstream is confirmed each time", async () => {
   const clock = new ManualClock();
   await using primary = new TestUpstream("a", echoes);
