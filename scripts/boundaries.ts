@@ -11,7 +11,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   events: ["base"],
   config: ["base"],
   failover: ["base", "events"],
-  http1: ["base"],
+  http1: ["base", "linux"],
   linux: ["base"],
   health: ["base", "events", "failover", "http1"],
   hooks: ["base", "events", "failover"],

@@ -9,6 +9,7 @@ import { DEFAULT_PAGE, type ErrorPage } from "./gateway/answers.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import { listen, type ListenSettings } from "./gateway/listen.ts";
 import { Deadlines } from "./http1/deadlines.ts";
+import { chooseSockets } from "./http_sockets.ts";
 import { httpUpstreams } from "./http_upstreams.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
 
@@ -33,8 +34,10 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   const files = await readFiles(config);
   if (typeof files === "string") return files;
   const { clock, publish } = context;
+  const sockets = chooseSockets(config, publish);
+  if (typeof sockets === "string") return sockets;
   const deadlines = new Deadlines(clock);
-  const upstreams = httpUpstreams(config, { clock, deadlines, caCerts: files.caCerts });
+  const upstreams = httpUpstreams(config, { clock, deadlines, sockets, caCerts: files.caCerts });
   // Where the switch waits for triggers, nobody is let through without them.
   const mayGoAhead = config.triggerMode === "beside" || config.onFailover === undefined;
   const gateway: Gateway = new Gateway(gatewaySettings(config, files.errorPage), {
@@ -61,10 +64,12 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
     clock,
     deadlines,
     publish,
+    sockets,
     app: gateway.fetch,
   });
   if (typeof listening === "string") {
     await brain[Symbol.asyncDispose]();
+    await sockets.close();
     return `Cannot listen on ${
       formatAddress(address)
     }: ${listening} (from ${config.origins.listen})`;
@@ -81,6 +86,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
       await gateway.refuse();
       await cut;
       gateway[Symbol.dispose]();
+      await sockets.close();
       return cut;
     },
   };

@@ -11,9 +11,11 @@ import { requestRules } from "./gateway/headers.ts";
 import { folderBackup, pageBackup, staticProbe } from "./gateway/static.ts";
 import type { GatewayUpstream } from "./gateway/upstream.ts";
 import { httpProbe } from "./health/http.ts";
+import type { Dial } from "./http1/conn.ts";
 import { dialer } from "./http1/conn_deno.ts";
 import type { Deadlines } from "./http1/deadlines.ts";
 import { Pool } from "./http1/pool.ts";
+import type { Sockets } from "./http1/sockets.ts";
 
 export interface HttpUpstreams {
   /** In rank order. */
@@ -28,6 +30,7 @@ export interface HttpUpstreams {
 export interface HttpSurroundings {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
+  readonly sockets: Sockets;
   /** Authorities to trust besides the usual ones, as PEM. */
   readonly caCerts: readonly string[] | undefined;
 }
@@ -66,13 +69,14 @@ function serverUpstream(
   target: UrlTarget,
   rank: number,
   config: HttpConfig,
-  { clock, deadlines, caCerts }: HttpSurroundings,
+  around: HttpSurroundings,
 ): Reached {
+  const { clock, deadlines } = around;
   const { name, url, host, address } = target;
   const { preserveHost, checkTimeout, checkStatus, checkPath, idleTimeout, connectTimeout } =
     config;
   const headers = headersOf(target);
-  const dial = dialOf(target, connectTimeout, caCerts, clock);
+  const dial = dialOf(target, connectTimeout, around);
   const pool = new Pool({ dial, deadlines, bodyMs: idleTimeout });
   const settings = { timeoutMs: checkTimeout, statuses: checkStatus };
   const check = { pool, target: checkPath ?? url.pathname, host: host ?? url.host, headers };
@@ -92,12 +96,12 @@ function serverUpstream(
 function dialOf(
   { url, address }: UrlTarget,
   connectMs: number,
-  caCerts: readonly string[] | undefined,
-  clock: Clock,
-) {
+  { clock, sockets, caCerts }: HttpSurroundings,
+): Dial {
   if (address.kind !== "tcp") throw new Error("an HTTP upstream without a port");
-  const tls = url.protocol !== "https:" ? {} : { tls: caCerts === undefined ? {} : { caCerts } };
-  return dialer({ hostname: address.host, port: address.port, clock, connectMs, ...tls });
+  const options = { hostname: address.host, port: address.port, clock, connectMs };
+  if (url.protocol !== "https:") return sockets.dialer(options);
+  return dialer({ ...options, tls: caCerts === undefined ? {} : { caCerts } });
 }
 
 /** The operator's headers; user and password of the URL become one, unless there is one already. */

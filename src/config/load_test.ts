@@ -155,8 +155,8 @@ Deno.test("an option of the other mode is a mistake", () => {
   assertEquals(mistakesOf([...TCP, "--max-body", "1MB"]), [
     "Cannot use max_body in TCP mode: it belongs to HTTP mode (from flag --max-body)",
   ]);
-  assertEquals(mistakesOf(HTTP, { env: { FAILOVER_RELAY: "auto" } }), [
-    "Cannot use relay in HTTP mode: it belongs to TCP mode (from environment FAILOVER_RELAY)",
+  assertEquals(mistakesOf(HTTP, { env: { FAILOVER_WORKERS: "auto" } }), [
+    "Cannot use workers in HTTP mode: it belongs to TCP mode (from environment FAILOVER_WORKERS)",
   ]);
 });
 

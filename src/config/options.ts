@@ -102,9 +102,6 @@ export const OPTIONS = {
     "Begin each upstream connection with a PROXY protocol header",
     { default: "none" },
   ),
-  relay: tcp(choice("auto", "stream", "splice"), "Engine that moves the bytes", {
-    default: "auto",
-  }),
   workers: tcp(countOrAuto(1, 64), "Threads that move bytes (splice); auto is one for each core", {
     default: "1",
   }),
@@ -194,6 +191,9 @@ export const OPTIONS = {
   }),
   idleTimeout: clients(duration(), "End a session that is silent for this long; 0 is never", {
     default: "0s",
+  }),
+  relay: clients(choice("auto", "stream", "splice"), "Engine that moves the bytes", {
+    default: "auto",
   }),
   maxConnections: clients(count(1), "Clients at one time; more wait to be accepted", {
     default: "10000",

@@ -9,20 +9,27 @@ import { Seldom } from "../base/seldom.ts";
 import type { Publish } from "../events/events.ts";
 import type { Doubt } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
-import type { ClientConnection } from "../http1/client.ts";
+import type { ClientConnection, Reply } from "../http1/client.ts";
 import type { Deadlines } from "../http1/deadlines.ts";
 import { sendResponse } from "../http1/fetch_app.ts";
 import type { ResponseHead } from "../http1/head.ts";
+import { ANSWERED } from "../http1/server.ts";
 import { answerWithPage, type ErrorPage, failoverValue } from "./answers.ts";
 import type { KeptTotal } from "./body.ts";
 import type { Client } from "./client.ts";
 import type { Denial, Gate, Passage } from "./gate.ts";
 import { joinedTarget, writeRequestFields, writeResponseFields } from "./headers.ts";
+import { GATEWAY_ERRORS_MAX, GatewayErrors } from "./gateway_errors.ts";
 import { RepeatBudget, type Stage, verdictOn } from "./ledger.ts";
 import { Running } from "./running.ts";
 import { ServerAttempt, Trip, type TripSettings } from "./trip.ts";
 import { joinUpgraded } from "./upgrade.ts";
-import { type GatewayUpstream, roleOf, type ServerUpstream } from "./upstream.ts";
+import {
+  type GatewayUpstream,
+  roleOf,
+  type ServerUpstream,
+  type StaticUpstream,
+} from "./upstream.ts";
 
 export interface ForwardSettings extends TripSettings {
   /** The longest that one exchange waits, over all its waits, in milliseconds. */
@@ -53,8 +60,6 @@ export interface ForwardContext {
 const ATTEMPTS_MAX = 10;
 /** A connect without an answer for so long is reported, though it may still succeed. */
 const SLOW_CONNECT_MS = 500;
-/** So many 502, 503 or 504 in a row, from the active upstream, are a doubt. */
-const GATEWAY_ERRORS_MAX = 5;
 
 /** Ends of a kept connection that do not say that it had gone stale. */
 const OURS: ReadonlySet<FaultName> = new Set<FaultName>([
@@ -88,7 +93,7 @@ export class Forwarder {
   readonly #budget: RepeatBudget;
   readonly #kept: KeptTotal = { bytes: 0 };
   readonly #connecting = new Map<AbortController, string>();
-  readonly #gatewayErrors = new Map<string, number>();
+  readonly #gatewayErrors = new GatewayErrors();
   readonly #cuts = new Seldom(SAY_AGAIN_MS);
   readonly counters = {
     /** Exchanges so far. */
@@ -115,15 +120,25 @@ export class Forwarder {
 
   /**
    * Answers one exchange, by an upstream or by itself. Rejects with a Fault where the client is to be
-   * told, or cut off, by whoever serves it.
+   * told, or cut off, by whoever serves it. Resolves with `ANSWERED`.
    */
-  async forward(client: Client, request: Request, scheme: "http" | "https"): Promise<void> {
+  async forward(client: Client, request: Request, scheme: "http" | "https"): Promise<Response> {
     const { counters } = this;
     const trip = new Trip(client, request, scheme, this.#settings, this.#kept);
     counters.requests++;
     counters.active++;
     try {
-      await this.#travel(trip);
+      if ((client.body.length ?? 0) > this.#settings.bodyMax) {
+        throw new Fault("bodyTooLarge", `over ${this.#settings.bodyMax} bytes`);
+      }
+      let step = this.#stepTo(this.#context.gate.passage ?? await this.#wait(trip, undefined));
+      while (!(step instanceof Fault)) {
+        const failure = await this.#try(trip, step);
+        if (failure === undefined) return ANSWERED;
+        step = await this.#after(trip, step, failure);
+      }
+      await this.#giveUp(trip, step);
+      return ANSWERED;
     } catch (error) {
       if (client.gone !== undefined) counters.abandoned++;
       throw error;
@@ -138,20 +153,6 @@ export class Forwarder {
   /** Calls off attempts to connect to an upstream that are under way; they go elsewhere. */
   callOff(upstream: string): void {
     for (const [abort, name] of this.#connecting) if (name === upstream) abort.abort();
-  }
-
-  async #travel(trip: Trip): Promise<void> {
-    if ((trip.client.body.length ?? 0) > this.#settings.bodyMax) {
-      throw new Fault("bodyTooLarge", `over ${this.#settings.bodyMax} bytes`);
-    }
-    const passage = this.#context.gate.passage ?? await this.#wait(trip, undefined);
-    let step = this.#stepTo(passage);
-    while (!(step instanceof Fault)) {
-      const failure = await this.#try(trip, step);
-      if (failure === undefined) return;
-      step = await this.#after(trip, step, failure);
-    }
-    await this.#giveUp(trip, step);
   }
 
   #stepTo(result: Passage | Denial): Step | Fault {
@@ -208,10 +209,10 @@ export class Forwarder {
     const { gate, others } = this.#context;
     const present = gate.passage;
     if (present !== undefined && present !== passage) return this.#stepTo(present);
-    trip.failed.add(to.upstream.name);
-    const other = others().find((upstream) => !trip.failed.has(upstream.name));
+    trip.failed = [...trip.failed, to.upstream.name];
+    const other = others().find((upstream) => !trip.failed.includes(upstream.name));
     if (other !== undefined) return { passage, to: this.#of(other), fresh: false };
-    trip.failed.clear();
+    trip.failed = [];
     return this.#stepTo(await this.#wait(trip, passage));
   }
 
@@ -235,28 +236,45 @@ export class Forwarder {
   async #try(trip: Trip, step: Step): Promise<Failure | undefined> {
     if (++trip.attempts > 1) this.counters.repeated++;
     const { to } = step;
-    if (to.kind === "static") {
-      const response = await to.respond(trip.request);
-      const value = this.#failoverValue(trip, to);
-      if (value !== undefined) response.headers.set("Failover", value);
-      await sendResponse(trip.client, response);
-      return undefined;
-    }
+    if (to.kind === "static") return await this.#serve(trip, to);
     const kept = step.fresh ? undefined : to.pool.take();
     const connection = kept ?? await this.#connect(trip, step, to);
     if ("stage" in connection) return connection;
-    const { name } = to.upstream;
-    const attempt = new ServerAttempt(name, step.passage.epoch, connection, trip);
+    const attempt = new ServerAttempt(to.upstream.name, step.passage.epoch, connection, trip);
     trip.onGone = (fault) => connection.abort(fault);
     this.running.add(attempt);
     try {
-      const failure = await this.#send(attempt, to);
-      if (failure === undefined) await this.#receive(attempt, step, to);
-      return failure;
+      attempt.reply = await this.#ask(attempt, to);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      // Ended by us, a kept connection was not stale: the same upstream would be no better on a fresh one.
+      const reused = connection.reused && !OURS.has(error.fault);
+      return { fault: error, stage: attempt.stage(), reused };
     } finally {
-      this.running.delete(attempt);
-      trip.onGone = undefined;
+      if (attempt.reply === undefined) this.#leave(attempt);
     }
+    try {
+      const passing = this.#pass(attempt, step, to);
+      if (passing !== undefined) await passing;
+      return undefined;
+    } catch (error) {
+      throw this.#cutOff(attempt, step, error);
+    } finally {
+      this.counters.bytesDown += attempt.reply.body.received;
+      this.#leave(attempt);
+    }
+  }
+
+  #leave(attempt: ServerAttempt): void {
+    this.running.delete(attempt);
+    attempt.trip.onGone = undefined;
+  }
+
+  async #serve(trip: Trip, to: StaticUpstream): Promise<undefined> {
+    const response = await to.respond(trip.request);
+    const value = this.#failoverValue(trip, to);
+    if (value !== undefined) response.headers.set("Failover", value);
+    await sendResponse(trip.client, response);
   }
 
   async #connect(
@@ -282,52 +300,48 @@ export class Forwarder {
     }
   }
 
-  /** Sends the request and waits for the head of its response. */
-  async #send(attempt: ServerAttempt, server: ServerUpstream): Promise<Failure | undefined> {
-    const { trip, connection } = attempt;
+  /** Sends the request; resolves with the head of its response. */
+  #ask({ trip, connection }: ServerAttempt, server: ServerUpstream): Promise<Reply> {
     const { client, scheme } = trip;
     const { head } = client;
     const out = connection.request(head.method, joinedTarget(server.basePath, head.path));
     writeRequestFields(out, head, { peer: client.peer, scheme }, server.rules);
-    try {
-      attempt.reply = await connection.exchange(trip.body?.begin() ?? null, {
-        responseMs: this.#settings.responseTimeoutMs,
-        onInform: (interim) => inform(client, interim, server),
-        waitForContinue: head.expectsContinue,
-        upgrade: head.wantsUpgrade,
-      });
-      return undefined;
-    } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      // Ended by us, a kept connection was not stale: the same upstream would be no better on a fresh one.
-      const reused = connection.reused && !OURS.has(error.fault);
-      return { fault: error, stage: attempt.stage(), reused };
-    }
+    return connection.exchange(trip.body?.begin() ?? null, {
+      responseMs: this.#settings.responseTimeoutMs,
+      onInform: (interim) => inform(client, interim, server),
+      waitForContinue: head.expectsContinue,
+      upgrade: head.wantsUpgrade,
+    });
   }
 
-  /** Passes the response on. From here on the exchange is this upstream's, for better or worse. */
-  async #receive(attempt: ServerAttempt, step: Step, server: ServerUpstream): Promise<void> {
+  /**
+   * Passes the response on; undefined if that is done. From here on the exchange is this upstream's, for
+   * better or worse.
+   */
+  #pass(attempt: ServerAttempt, step: Step, server: ServerUpstream): Promise<void> | undefined {
     const { trip, connection } = attempt;
     const { client } = trip;
     const { head, body } = attempt.reply!;
-    this.#countErrors(step, head.status);
+    if (this.#gatewayErrors.isDoubtful(step.to.upstream.name, head.status)) {
+      this.#doubt(step, false, `${GATEWAY_ERRORS_MAX} responses in a row were 502, 503 or 504`);
+    }
     const out = client.respond(head.status, head.reason);
     writeResponseFields(out, head, server);
     const value = this.#failoverValue(trip, server);
     if (value !== undefined) out.line("Failover", value);
-    try {
-      if (head.status === 101) return await this.#join(attempt);
-      // Of a body that is left out (HEAD, 304) only a length that was declared may be told.
-      await client.send(body.none && head.said.length < 0 ? null : body);
-      connection.release();
-    } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      connection.abort(error);
-      if (client.gone === undefined) this.#tellOfCut(attempt, step, error);
-      throw error;
-    } finally {
-      this.counters.bytesDown += body.received;
-    }
+    if (head.status === 101) return this.#join(attempt);
+    // Of a body that is left out (HEAD, 304) only a length that was declared may be told.
+    const sending = client.send(body.none && head.said.length < 0 ? null : body);
+    if (sending !== undefined) return sending.then(() => connection.release());
+    connection.release();
+  }
+
+  /** The response could not be passed on to its end. */
+  #cutOff(attempt: ServerAttempt, step: Step, error: unknown): unknown {
+    if (!(error instanceof Fault)) return error;
+    attempt.connection.abort(error);
+    if (attempt.trip.client.gone === undefined) this.#tellOfCut(attempt, step, error);
+    return error;
   }
 
   #tellOfCut({ upstream, trip }: ServerAttempt, step: Step, { fault, message }: Fault): void {
@@ -351,20 +365,6 @@ export class Forwarder {
   #failoverValue(trip: Trip, { upstream }: GatewayUpstream): string | undefined {
     if (!this.#settings.failoverHeader) return undefined;
     return failoverValue(roleOf(upstream), trip.attempts, trip.reason);
-  }
-
-  /** Gateway errors of the active upstream itself: several in a row put it in doubt. */
-  #countErrors(step: Step, status: number): void {
-    const { name } = step.to.upstream;
-    if (status < 502 || status > 504) {
-      if (this.#gatewayErrors.size > 0) this.#gatewayErrors.delete(name);
-      return;
-    }
-    const inRow = (this.#gatewayErrors.get(name) ?? 0) + 1;
-    this.#gatewayErrors.set(name, inRow % GATEWAY_ERRORS_MAX);
-    if (inRow === GATEWAY_ERRORS_MAX) {
-      this.#doubt(step, false, `${inRow} responses in a row were 502, 503 or 504`);
-    }
   }
 }
 

@@ -6,7 +6,6 @@
 import { Hono } from "hono";
 import type { DataPlane, DrainOrder } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
-import { ANSWERED } from "../http1/server.ts";
 import type { Client } from "./client.ts";
 import { type ForwardContext, Forwarder, type ForwardSettings } from "./forward.ts";
 import { Gate } from "./gate.ts";
@@ -76,10 +75,7 @@ export class Gateway implements DataPlane, Disposable {
     app.get("/__failover/health", (c) => c.text("OK"));
     app.all("/__failover/*", (c) => admin?.fetch(c.req.raw) ?? c.notFound());
     app.all("/__failover", (c) => c.notFound());
-    app.all("*", async (c) => {
-      await this.#forwarder.forward(c.env.exchange, c.req.raw, c.env.scheme);
-      return ANSWERED;
-    });
+    app.all("*", (c) => this.#forwarder.forward(c.env.exchange, c.req.raw, c.env.scheme));
     // The server knows what to do with a fault; anything else is a bug.
     app.onError((error) => {
       throw error;

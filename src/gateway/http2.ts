@@ -24,6 +24,7 @@ interface Joined {
 }
 
 export class Http2 implements Timed {
+  place = -1;
   readonly #deadlines: Deadlines;
   readonly #app: App;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;

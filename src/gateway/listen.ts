@@ -3,12 +3,11 @@
  * bound from the first moment and stays bound; nothing here knows whether an upstream is up.
  */
 import { type Address, formatAddress } from "../base/address.ts";
-import { bind } from "../base/bind.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
-import { serveListener } from "../http1/conn_deno.ts";
 import type { Deadlines } from "../http1/deadlines.ts";
 import { Server } from "../http1/server.ts";
+import type { ListeningPort, Sockets } from "../http1/sockets.ts";
 import type { GatewayEnv } from "./gateway.ts";
 import { Http2 } from "./http2.ts";
 import { type TlsFiles, TlsListener } from "./listen_tls.ts";
@@ -25,6 +24,8 @@ export interface ListenContext {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
   readonly publish: Publish;
+  /** Where plain connections come from. */
+  readonly sockets: Sockets;
   /** The gateway's app. */
   readonly app: (request: Request, env: GatewayEnv) => Response | Promise<Response>;
 }
@@ -48,7 +49,7 @@ export async function listen(
   settings: ListenSettings,
   context: ListenContext,
 ): Promise<Listening | string> {
-  const { clock, deadlines, publish, app } = context;
+  const { clock, deadlines, publish, sockets, app } = context;
   const { connectionsMax, tls } = settings;
   const scheme = tls === undefined ? "http" : "https";
   const server = new Server({
@@ -58,8 +59,8 @@ export async function listen(
   });
   const onAcceptFailed = (error: unknown, retryInMs: number) =>
     publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
-  const port = tls === undefined
-    ? await plainPort(settings.address, server, { clock, onAcceptFailed })
+  const port: Port | string = tls === undefined
+    ? await sockets.listen(settings.address, server, { clock, onAcceptFailed })
     : await tlsPort(settings.address, tls, app, context, {
       server,
       connectionsMax,
@@ -71,13 +72,13 @@ export async function listen(
   return {
     address: port.address,
     finished: port.finished,
-    connections: () => server.connections + port.others(),
+    connections: () => server.connections + (port.others?.() ?? 0),
     async stop(drainMs, now) {
       port.close();
       publish({ type: "port.closed", address: text });
       return await untilTimeIsUp(
         async (cut) => {
-          const cuts = await Promise.all([server.drain(cut), port.drainOthers(cut)]);
+          const cuts = await Promise.all([server.drain(cut), port.drainOthers?.(cut) ?? 0]);
           return cuts[0] + cuts[1];
         },
         clock,
@@ -89,28 +90,9 @@ export async function listen(
 }
 
 /** What accepts, and whatever it serves beside the server. */
-interface Port {
-  readonly address: Address;
-  readonly finished: Promise<void>;
-  readonly others: () => number;
-  close(): void;
-  drainOthers(cut: AbortSignal): Promise<number>;
-}
-
-async function plainPort(
-  asked: Address,
-  server: Server,
-  options: Parameters<typeof serveListener>[2],
-): Promise<Port | string> {
-  const listener = await bind(asked);
-  if (typeof listener === "string") return listener;
-  return {
-    address: boundTo(asked, listener),
-    finished: serveListener(listener, server, options),
-    others: () => 0,
-    close: () => closeListener(listener),
-    drainOthers: () => Promise.resolve(0),
-  };
+interface Port extends ListeningPort {
+  readonly others?: () => number;
+  drainOthers?(cut: AbortSignal): Promise<number>;
 }
 
 async function tlsPort(
@@ -143,20 +125,6 @@ async function tlsPort(
     close: () => listener.close(),
     drainOthers: (cut) => http2.drain(cut),
   };
-}
-
-function boundTo(asked: Address, listener: Deno.Listener): Address {
-  const { addr } = listener;
-  return addr.transport === "tcp" && asked.kind === "tcp" ? { ...asked, port: addr.port } : asked;
-}
-
-function closeListener(listener: Deno.Listener): void {
-  try {
-    listener.close();
-  } catch (error) {
-    // Stopping twice is no news.
-    if (!(error instanceof Deno.errors.BadResource)) throw error;
-  }
 }
 
 /** Runs `drain`, whose signal is aborted after `drainMs`, or with `now`. */

@@ -5,12 +5,16 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
+import { type Member, Roster } from "../base/roster.ts";
 import type { Publish } from "../events/events.ts";
 import type { DrainOrder } from "../failover/ports.ts";
 import type { Deadlines, Timed } from "../http1/deadlines.ts";
 
 /** One attempt of an exchange, from its request on. */
-export interface Attempt {
+export interface Attempt extends Member {
+  /** How often it had moved when last looked at, and when that had changed; set here. */
+  count: number;
+  at: number;
   readonly upstream: string;
   /** The decision it was begun under. */
   readonly epoch: number;
@@ -20,20 +24,16 @@ export interface Attempt {
   cut(fault: Fault): void;
 }
 
-interface Watched {
-  count: number;
-  at: number;
-}
-
 /** A drain that spares those that move looks again no longer than this after its order. */
 const SPARED_ROUNDS_MAX = 1_000;
 
 export class Running implements Timed {
+  place = -1;
   readonly #clock: Clock;
   readonly #deadlines: Deadlines;
   readonly #publish: Publish;
   readonly #idleMs: number;
-  readonly #attempts = new Map<Attempt, Watched>();
+  readonly #attempts = new Roster<Attempt>();
   readonly #drains = new Set<() => void>();
   #cut = 0;
 
@@ -56,7 +56,9 @@ export class Running implements Timed {
 
   add(attempt: Attempt): void {
     if (this.#attempts.size === 0) this.#deadlines.add(this);
-    this.#attempts.set(attempt, { count: 0, at: this.#deadlines.now });
+    attempt.count = 0;
+    attempt.at = this.#deadlines.now;
+    this.#attempts.add(attempt);
   }
 
   delete(attempt: Attempt): void {
@@ -64,12 +66,12 @@ export class Running implements Timed {
   }
 
   tick(now: number): void {
-    for (const [attempt, watched] of this.#attempts) {
+    for (const attempt of this.#attempts.all()) {
       const count = attempt.moved();
-      if (count !== watched.count) {
-        watched.count = count;
-        watched.at = now;
-      } else if (this.#idleMs > 0 && now - watched.at > this.#idleMs) {
+      if (count !== attempt.count) {
+        attempt.count = count;
+        attempt.at = now;
+      } else if (this.#idleMs > 0 && now - attempt.at > this.#idleMs) {
         attempt.cut(new Fault("idleTimeout"));
       }
     }
@@ -82,14 +84,14 @@ export class Running implements Timed {
 
   #drainNow(order: DrainOrder, round: number): void {
     const { upstream, throughEpoch, sparedIfMovedMs, reason } = order;
-    const isSpared = (attempt: Attempt, watched: Watched) =>
+    const isSpared = (attempt: Attempt) =>
       sparedIfMovedMs !== undefined &&
-      (watched.at > this.#deadlines.now - sparedIfMovedMs || attempt.moved() !== watched.count);
+      (attempt.at > this.#deadlines.now - sparedIfMovedMs || attempt.moved() !== attempt.count);
     let count = 0;
     let kept = 0;
-    for (const [attempt, watched] of this.#attempts) {
+    for (const attempt of this.#attempts.all()) {
       if (attempt.upstream !== upstream || attempt.epoch > throughEpoch) continue;
-      if (isSpared(attempt, watched)) kept++;
+      if (isSpared(attempt)) kept++;
       else {
         count++;
         attempt.cut(new Fault("upstreamDown", reason));

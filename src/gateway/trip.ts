@@ -30,7 +30,7 @@ export class Trip {
   /** When its waiting must end; set by the first wait. */
   holdBy: number | undefined;
   /** Upstreams that failed it since its last wait. */
-  readonly failed = new Set<string>();
+  failed: readonly string[] = [];
   /** What to do at present if the client leaves. */
   onGone: ((fault: Fault) => void) | undefined;
 
@@ -53,6 +53,9 @@ export class Trip {
 
 /** A request that an upstream has, until its response has gone through. */
 export class ServerAttempt implements Attempt {
+  place = -1;
+  count = 0;
+  at = 0;
   reply: Reply | undefined;
   tunnel: Tunnel | undefined;
 

@@ -17,6 +17,8 @@ export interface BodySource {
   read(): Promise<Uint8Array | undefined>;
   /** True once it is known that nothing more comes; where it is missing, only `read` tells. */
   readonly ended?: boolean;
+  /** To be called instead of a last `read` by who has seen `ended` and has used the last view. */
+  done?(): void;
   /** Trailer fields, once the end was seen. They are sent on only where the framing is chunked. */
   readonly trailers?: Fields | undefined;
 }
@@ -114,7 +116,7 @@ export class Body implements BodySource {
     for (;;) {
       const view = this.ready();
       if (view !== undefined) return view;
-      if (this.#ended) return this.#finish();
+      if (this.#ended) return this.done();
       if (!await this.#wait()) {
         if (this.#options.framing !== UNTIL_CLOSE) {
           throw this.#broken = new Fault(this.#options.cutFault);
@@ -124,7 +126,7 @@ export class Body implements BodySource {
     }
   }
 
-  #finish(): undefined {
+  done(): undefined {
     if (this.#told) return;
     this.#told = true;
     this.#options.onEnd?.();

@@ -39,6 +39,8 @@ export interface ClientOptions {
   readonly limits: HeadLimits;
   /** Takes the connection back after a whole exchange; false closes it. */
   readonly keep: (connection: ClientConnection) => boolean;
+  /** A connection that was kept has ended by itself. */
+  readonly lose: (connection: ClientConnection) => void;
 }
 
 /** Interim responses before the final one. */
@@ -48,10 +50,15 @@ const CONTINUE_MS = 1_000;
 /** A connection that rests keeps an output buffer of at most this size. */
 const OUT_KEPT_BYTES = 32 * 1024;
 
+/** A body was held back until the response made it needless. */
+const HELD_BACK = Symbol("held back");
+
 export class ClientConnection {
   readonly #wire: Wire;
   readonly #options: ClientOptions;
   readonly #out = new HeadWriter();
+  /** Where the field lines of the present head are. */
+  readonly #offsets: number[] = [];
   #requests = 0;
   #method = "";
   #receivedBefore = 0;
@@ -70,6 +77,13 @@ export class ClientConnection {
       writeMs: options.writeMs,
       faults: { reset: "upstreamReset", slowWrite: "upstreamStalled" },
     });
+    // Whatever comes while it rests, an end or bytes nobody asked for, makes it useless.
+    this.#wire.onArrival = this.#wire.onFail = () => {
+      if (!this.#resting) return;
+      this.#resting = false;
+      options.lose(this);
+      this.#wire.close();
+    };
   }
 
   /** True if it has carried a request before the present one: then it may be stale. */
@@ -112,12 +126,16 @@ export class ClientConnection {
     const source = body instanceof Uint8Array ? bytesSource(body) : body ?? undefined;
     const framing = this.#frame(source, options.upgrade === true);
     this.#out.endHead();
-    this.#send(framing, source, options);
     try {
-      const head = await this.#readFinal(options);
-      // Nobody needs a body that is still held back.
-      this.#goOn?.(false);
-      return { head, body: this.#begin(head, options) };
+      this.#send(framing, source, options);
+      for (let informs = 0; informs <= INFORMS_MAX; informs++) {
+        const head = this.#parseHead() ?? await this.#readHead();
+        if (head.status >= 200 || (head.status === 101 && options.upgrade === true)) {
+          return { head, body: this.#begin(head, options) };
+        }
+        await this.#passBy(head, options);
+      }
+      throw new Fault("badResponse", "too many interim responses");
     } catch (error) {
       if (error instanceof Fault) throw this.#wire.fail(error);
       this.#wire.fail(new Fault("upstreamReset"));
@@ -145,20 +163,14 @@ export class ClientConnection {
     return this.#wire;
   }
 
-  /** Waits, idle, for at most `idleMs`; `onEnd` when the upstream or the time has ended it. */
-  rest(idleMs: number, onEnd: () => void): void {
+  /** Waits, idle, for at most `idleMs`; `lose` is told when the upstream or the time has ended it. */
+  rest(idleMs: number): void {
     const wire = this.#wire;
     wire.unhold();
     this.#out.clear(OUT_KEPT_BYTES);
     wire.readBy(this.#options.deadlines.in(idleMs), "idleTimeout");
     this.#resting = true;
-    const ended = () => {
-      // Whatever comes while it rests, an end or bytes nobody asked for, makes it useless.
-      if (!this.#resting) return;
-      onEnd();
-      wire.close();
-    };
-    wire.fill().then(ended, ended);
+    wire.watch();
   }
 
   /** Ends the rest. False if it is no longer usable. */
@@ -191,28 +203,47 @@ export class ClientConnection {
     return source.length;
   }
 
-  /** Rejects for a bug only: whoever reads the response learns what went wrong. */
-  async #send(
-    framing: Framing,
-    source: BodySource | undefined,
-    options: ExchangeOptions,
-  ): Promise<void> {
-    const wire = this.#wire;
+  /** What goes wrong is told to whoever reads the response; a bug is nobody's to catch. */
+  #send(framing: Framing, source: BodySource | undefined, options: ExchangeOptions): void {
     try {
-      if (options.waitForContinue === true && framing !== 0) {
-        await wire.write(this.#out.view());
-        this.#out.clear();
-        if (!await this.#mayGoOn()) return;
-      }
-      await sendMessage(wire, this.#out, framing, source);
-      this.#sent = true;
-      if (this.#reply === undefined) this.#expectResponse(options.responseMs);
+      const sending = options.waitForContinue === true && framing !== 0
+        ? this.#sendLater(framing, source)
+        : sendMessage(this.#wire, this.#out, framing, source);
+      if (sending === undefined) this.#hasSent(options);
+      else void this.#finish(sending, options);
     } catch (error) {
-      // A write that failed: the upstream may have answered before it stopped listening.
-      if (error === wire.writeFault) this.#expectResponse(options.responseMs);
-      else if (error instanceof Fault) wire.fail(error);
-      else throw error;
+      this.#sendFailed(error, options);
     }
+  }
+
+  async #sendLater(framing: Framing, source: BodySource | undefined): Promise<void> {
+    await this.#wire.send(this.#out.view());
+    this.#out.clear();
+    if (!await this.#mayGoOn()) throw HELD_BACK;
+    await sendMessage(this.#wire, this.#out, framing, source);
+  }
+
+  async #finish(sending: Promise<void>, options: ExchangeOptions): Promise<void> {
+    try {
+      await sending;
+      this.#hasSent(options);
+    } catch (error) {
+      this.#sendFailed(error, options);
+    }
+  }
+
+  #hasSent(options: ExchangeOptions): void {
+    this.#sent = true;
+    this.#expectResponse(options.responseMs);
+  }
+
+  #sendFailed(error: unknown, options: ExchangeOptions): void {
+    const wire = this.#wire;
+    if (error === HELD_BACK) return;
+    // A write that failed: the upstream may have answered before it stopped listening.
+    if (error === wire.writeFault) this.#expectResponse(options.responseMs);
+    else if (error instanceof Fault) wire.fail(error);
+    else throw error;
   }
 
   #expectResponse(responseMs: number): void {
@@ -231,46 +262,48 @@ export class ClientConnection {
     });
   }
 
-  async #readFinal(options: ExchangeOptions): Promise<ResponseHead> {
+  /** An interim response: told on, then forgotten. */
+  async #passBy(head: ResponseHead, options: ExchangeOptions): Promise<void> {
     const wire = this.#wire;
-    for (let informs = 0; informs <= INFORMS_MAX; informs++) {
-      const head = await this.#readHead();
-      if (head.status >= 200) return head;
-      if (head.status === 101) {
-        if (options.upgrade === true) return head;
-        throw new Fault("badResponse", "101 that was not asked for");
-      }
-      await options.onInform?.(head);
-      wire.start = head.end;
-      wire.unhold();
-      if (head.status === 100) this.#goOn?.(true);
-      if (this.#sent) this.#expectResponse(options.responseMs);
-    }
-    throw new Fault("badResponse", "too many interim responses");
+    if (head.status === 101) throw new Fault("badResponse", "101 that was not asked for");
+    await options.onInform?.(head);
+    wire.start = head.end;
+    wire.unhold();
+    if (head.status === 100) this.#goOn?.(true);
+    if (this.#sent) this.#expectResponse(options.responseMs);
   }
 
-  async #readHead(): Promise<ResponseHead> {
+  /** The head that is here already. */
+  #parseHead(): ResponseHead | undefined {
     const wire = this.#wire;
-    const { limits } = this.#options;
-    // The upstream is trusted not to drip: every arrival is parsed anew, within the limits.
-    for (;;) {
-      if (wire.start < wire.end) {
-        const head = parseResponseHead(wire.bytes, wire.start, wire.end, limits);
-        if (head instanceof Fault) throw head;
-        if (head !== undefined) {
-          wire.hold();
-          return head;
-        }
-      }
-      if (await wire.fill()) continue;
-      throw this.responseStarted
-        ? new Fault("responseCut", "within the head")
-        : new Fault("upstreamReset", "closed without a response");
+    if (wire.start === wire.end) return undefined;
+    const head = parseResponseHead(
+      wire.bytes,
+      wire.start,
+      wire.end,
+      this.#options.limits,
+      this.#offsets,
+    );
+    if (head instanceof Fault) throw head;
+    if (head !== undefined) wire.hold();
+    return head;
+  }
+
+  /** The upstream is trusted not to drip: every arrival is parsed anew, within the limits. */
+  async #readHead(): Promise<ResponseHead> {
+    while (await this.#wire.fill()) {
+      const head = this.#parseHead();
+      if (head !== undefined) return head;
     }
+    throw this.responseStarted
+      ? new Fault("responseCut", "within the head")
+      : new Fault("upstreamReset", "closed without a response");
   }
 
   #begin(head: ResponseHead, options: ExchangeOptions): Body {
     const wire = this.#wire;
+    // Nobody needs a body that is still held back.
+    this.#goOn?.(false);
     wire.readBy(Infinity, "responseTimeout");
     wire.start = head.end;
     const framing = responseFraming(this.#method, head.status, head.said);

@@ -19,5 +19,24 @@ export interface Conn {
   reset(): void;
 }
 
+/** Is told what became of a read. */
+export interface Reader {
+  /** So many bytes came; null: the peer has closed its sending side. */
+  arrived(count: number | null): void;
+  /** The connection broke or was closed by us. */
+  failed(error: unknown): void;
+}
+
+/**
+ * A `Conn` that makes no promise of what it can do at once: on the way of a request, promises cost more
+ * than the work between them.
+ */
+export interface SwiftConn extends Conn {
+  /** As `read`; `reader` is told instead, before this returns if there is something to tell already. */
+  readTo(buffer: Uint8Array, reader: Reader): void;
+  /** Hands over what is taken without waiting, which may be nothing: how many bytes. Throws when broken. */
+  writeNow(bytes: Uint8Array): number;
+}
+
 /** Opens a connection. Rejects with a `Fault` whose row says that nothing was sent. */
 export type Dial = (signal?: AbortSignal) => Promise<Conn>;

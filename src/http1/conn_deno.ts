@@ -4,12 +4,20 @@
  *
  * Deno cannot send a RST: what is cut here ends with a FIN, and only the framing tells the peer.
  */
-import type { Clock } from "../base/clock.ts";
+import type { Address } from "../base/address.ts";
+import { bind } from "../base/bind.ts";
 import { sleep } from "../base/clock.ts";
 import { connectFault, Fault } from "../base/fault.ts";
 import { backoffMs } from "../base/backoff.ts";
 import type { Conn, Dial } from "./conn.ts";
 import type { Server } from "./server.ts";
+import {
+  ACCEPT_RETRY_MS_MAX,
+  type AcceptOptions,
+  type ListeningPort,
+  type PlainDialOptions,
+  type Sockets,
+} from "./sockets.ts";
 
 class DenoConn implements Conn {
   readonly #conn: Deno.Conn;
@@ -47,13 +55,8 @@ export function denoConn(conn: Deno.Conn): Conn {
   return new DenoConn(conn);
 }
 
-/** How to reach an upstream. */
-export interface DialOptions {
-  readonly hostname: string;
-  readonly port: number;
-  readonly clock: Clock;
-  /** For the name, the connection and, with TLS, the handshake together, in milliseconds. */
-  readonly connectMs: number;
+/** How to reach an upstream; with TLS, the time to connect includes the handshake. */
+export interface DialOptions extends PlainDialOptions {
   /** TLS if given. */
   readonly tls?: {
     /** The name to ask for and to check, where it is not `hostname`. */
@@ -135,12 +138,32 @@ async function shakeHands(
   }
 }
 
-const ACCEPT_RETRY_MS_MAX = 1_000;
+/** Plain connections on Deno's own sockets: they run wherever Deno does. */
+export const denoSockets: Sockets = {
+  dialer,
+  async listen(asked, server, options) {
+    const listener = await bind(asked);
+    if (typeof listener === "string") return listener;
+    return {
+      address: boundTo(asked, listener),
+      finished: serveListener(listener, server, options),
+      close: () => closeListener(listener),
+    } satisfies ListeningPort;
+  },
+  close: () => Promise.resolve(),
+};
 
-export interface AcceptOptions {
-  readonly clock: Clock;
-  /** Told when accepting failed, as for want of descriptors; it is tried again. Must not throw. */
-  readonly onAcceptFailed?: (error: unknown, retryInMs: number) => void;
+function boundTo(asked: Address, { addr }: Deno.Listener): Address {
+  return addr.transport === "tcp" && asked.kind === "tcp" ? { ...asked, port: addr.port } : asked;
+}
+
+function closeListener(listener: Deno.Listener): void {
+  try {
+    listener.close();
+  } catch (error) {
+    // Stopping twice is no news.
+    if (!(error instanceof Deno.errors.BadResource)) throw error;
+  }
 }
 
 /**

@@ -4,9 +4,10 @@
  * found up to two ticks after its time, never before it.
  */
 import type { Clock } from "../base/clock.ts";
+import { type Member, Roster } from "../base/roster.ts";
 
 /** Something with deadlines of its own. */
-export interface Timed {
+export interface Timed extends Member {
   /** Called each tick with the coarse time; ends what is overdue. Must not throw. */
   tick(now: number): void;
 }
@@ -17,7 +18,7 @@ export const TICK_MS = 250;
 export class Deadlines {
   /** For the rare wait that needs a timer of its own. */
   readonly clock: Clock;
-  readonly #timed = new Set<Timed>();
+  readonly #timed = new Roster<Timed>();
   #cancel: (() => void) | undefined;
   /** The clock's time at the last tick, which is what `in` counts from. */
   #now = 0;
@@ -55,7 +56,7 @@ export class Deadlines {
     this.#cancel = this.clock.after(TICK_MS, () => {
       this.#cancel = undefined;
       this.#now = this.clock.now();
-      for (const timed of this.#timed) timed.tick(this.#now);
+      for (const timed of this.#timed.all()) timed.tick(this.#now);
       // Those who left and came during the tick may have set the timer already.
       if (this.#timed.size > 0 && this.#cancel === undefined) this.#arm();
     });

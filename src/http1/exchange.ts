@@ -101,7 +101,7 @@ export class Exchange {
     out.statusLine(status, reason);
     fill?.(out);
     out.endHead();
-    await this.#wire.write(out.view());
+    await this.#wire.send(out.view());
   }
 
   /**
@@ -118,17 +118,22 @@ export class Exchange {
 
   /**
    * Sends the head that `respond` began, framed for this client, then the body. Resolves when all of it
-   * was handed to the system; rejects with the Fault of the body or of the client, after which the
-   * connection is cut, so that the client can tell.
+   * was handed to the system, and is undefined if that is so already; rejects, or throws, the Fault of the
+   * body or of the client, after which the connection is cut, so that the client can tell.
    */
-  async send(body: BodySource | Uint8Array | null): Promise<void> {
+  send(body: BodySource | Uint8Array | null): Promise<void> | undefined {
     const source = body instanceof Uint8Array ? bytesSource(body) : body ?? undefined;
     if (this.#status < 200) throw new TypeError("Cannot send before respond");
     if (this.#refused !== undefined) throw this.#refused;
     const framing = this.#frame(source);
     this.#out.endHead();
     this.#started = true;
-    await sendMessage(this.#wire, this.#out, framing, source);
+    const sending = sendMessage(this.#wire, this.#out, framing, source);
+    if (sending !== undefined) return sending.then(() => this.#finish());
+    this.#finish();
+  }
+
+  #finish(): void {
     this.#wire.onFail = undefined;
     this.#finished = true;
   }
@@ -143,7 +148,7 @@ export class Exchange {
     this.#out.line("Connection", "upgrade");
     this.#out.endHead();
     this.#started = this.#upgraded = true;
-    await this.#wire.write(this.#out.view());
+    await this.#wire.send(this.#out.view());
     this.#finished = true;
     this.#wire.endWhenQuiet(0, "idleTimeout");
     return this.#wire;

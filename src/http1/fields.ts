@@ -65,22 +65,21 @@ const STRIDE = 4;
 /** The field lines of one head or trailer section, in the order they came, duplicates included. */
 export class Fields {
   readonly bytes: Uint8Array;
+  /** How many lines there are. */
+  readonly count: number;
   readonly #offsets: readonly number[];
   /** Where the closing empty line begins: the last line ends here. */
   readonly #linesEnd: number;
   /** First byte after the section. */
   readonly end: number;
 
-  constructor(bytes: Uint8Array, offsets: readonly number[], linesEnd: number) {
+  /** `offsets` may be longer than its lines take. */
+  constructor(bytes: Uint8Array, count: number, offsets: readonly number[], linesEnd: number) {
     this.bytes = bytes;
+    this.count = count;
     this.#offsets = offsets;
     this.#linesEnd = linesEnd;
     this.end = linesEnd + 2;
-  }
-
-  /** How many lines there are. */
-  get count(): number {
-    return this.#offsets.length / STRIDE;
   }
 
   /** Name of line `index` as it was spelt. Made anew on each call. */
@@ -141,8 +140,9 @@ export class Fields {
 
   /** The same lines in bytes of their own, which nobody will overwrite; `start` is where they begin. */
   copied(start: number): Fields {
-    const offsets = this.#offsets.map((offset) => offset - start);
-    return new Fields(this.bytes.slice(start, this.end), offsets, this.#linesEnd - start);
+    const offsets = this.#offsets.slice(0, this.count * STRIDE).map((offset) => offset - start);
+    const bytes = this.bytes.slice(start, this.end);
+    return new Fields(bytes, this.count, offsets, this.#linesEnd - start);
   }
 
   /** Where line `index` begins in `bytes`, and so where the line before it ends. */
@@ -153,7 +153,8 @@ export class Fields {
 
 /**
  * Reads field lines up to and including the empty line that closes them. Undefined means that more
- * bytes are needed.
+ * bytes are needed. Where the lines are is kept in `offsets`, which nothing else may use as long as the
+ * result is used.
  */
 export function parseFields(
   bytes: Uint8Array,
@@ -161,18 +162,19 @@ export function parseFields(
   end: number,
   fieldsMax: number,
   side: MessageSide,
+  offsets: number[] = [],
 ): Fields | undefined | Fault {
-  const offsets: number[] = [];
+  let kept = 0;
   let at = start;
   while (at < end) {
     const first = bytes[at]!;
     if (first === CR) {
       if (at + 1 >= end) return undefined;
       if (bytes[at + 1] !== LF) return malformed(side, "bare CR");
-      return new Fields(bytes, offsets, at);
+      return new Fields(bytes, kept / STRIDE, offsets, at);
     }
     if (first === SP || first === TAB) return malformed(side, "folded line or leading white space");
-    if (offsets.length >= fieldsMax * STRIDE) return oversized(side, "too many fields");
+    if (kept >= fieldsMax * STRIDE) return oversized(side, "too many fields");
     const nameStart = at;
     while (at < end && TOKEN[bytes[at]!] === 1) at++;
     if (at >= end) return undefined;
@@ -191,7 +193,10 @@ export function parseFields(
     while (valueEnd > valueStart && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === TAB)) {
       valueEnd--;
     }
-    offsets.push(nameStart, nameEnd, valueStart, valueEnd);
+    offsets[kept++] = nameStart;
+    offsets[kept++] = nameEnd;
+    offsets[kept++] = valueStart;
+    offsets[kept++] = valueEnd;
     at += 2;
   }
   return undefined;

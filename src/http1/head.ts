@@ -74,20 +74,30 @@ export interface ResponseHead {
   readonly end: number;
 }
 
-/** Reads one request head from `bytes`. One empty line before it is skipped (RFC 9112 section 2.2). */
+/**
+ * Reads one request head from `bytes`. One empty line before it is skipped (RFC 9112 section 2.2).
+ * `offsets`: as in `parseFields`.
+ */
 export function parseRequestHead(
   bytes: Uint8Array,
   start: number,
   end: number,
   limits: HeadLimits,
+  offsets?: number[],
 ): RequestHead | undefined | Fault {
   const reach = Math.min(end, start + limits.headBytesMax);
-  const head = parseRequest(bytes, start, reach, limits);
+  const head = parseRequest(bytes, start, reach, limits, offsets);
   const full = head === undefined && reach - start === limits.headBytesMax;
   return full ? oversized("request", `over ${limits.headBytesMax} bytes`) : head;
 }
 
-function parseRequest(bytes: Uint8Array, start: number, end: number, limits: HeadLimits) {
+function parseRequest(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  limits: HeadLimits,
+  offsets: number[] | undefined,
+) {
   let at = start;
   if (bytes[at] === CR && at < end) {
     if (at + 1 >= end) return undefined;
@@ -112,7 +122,7 @@ function parseRequest(bytes: Uint8Array, start: number, end: number, limits: Hea
   if (at < end && bytes[at] !== CR) return malformed("request", "bad version");
   if (at + 1 >= end) return undefined;
   if (bytes[at + 1] !== LF) return malformed("request", "bare CR");
-  const fields = parseFields(bytes, at + 2, end, limits.fieldsMax, "request");
+  const fields = parseFields(bytes, at + 2, end, limits.fieldsMax, "request", offsets);
   if (!(fields instanceof Fields)) return fields;
   return requestHead(method, latin1(bytes, targetStart, targetEnd), minor, fields);
 }
@@ -145,20 +155,27 @@ function requestHead(
   };
 }
 
-/** Reads one response head from `bytes`. */
+/** Reads one response head from `bytes`. `offsets`: as in `parseFields`. */
 export function parseResponseHead(
   bytes: Uint8Array,
   start: number,
   end: number,
   limits: HeadLimits,
+  offsets?: number[],
 ): ResponseHead | undefined | Fault {
   const reach = Math.min(end, start + limits.headBytesMax);
-  const head = parseResponse(bytes, start, reach, limits);
+  const head = parseResponse(bytes, start, reach, limits, offsets);
   const full = head === undefined && reach - start === limits.headBytesMax;
   return full ? oversized("response", `head over ${limits.headBytesMax} bytes`) : head;
 }
 
-function parseResponse(bytes: Uint8Array, start: number, end: number, limits: HeadLimits) {
+function parseResponse(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  limits: HeadLimits,
+  offsets: number[] | undefined,
+) {
   const minor = parseVersion(bytes, start, end, "response");
   if (typeof minor !== "number") return minor;
   let at = start + 8;
@@ -181,7 +198,7 @@ function parseResponse(bytes: Uint8Array, start: number, end: number, limits: He
   if (at < end && bytes[at] !== CR) return malformed("response", "bad reason phrase");
   if (at + 1 >= end) return undefined;
   if (bytes[at + 1] !== LF) return malformed("response", "bare CR");
-  const fields = parseFields(bytes, at + 2, end, limits.fieldsMax, "response");
+  const fields = parseFields(bytes, at + 2, end, limits.fieldsMax, "response", offsets);
   if (!(fields instanceof Fields)) return fields;
   const meaning = readMeaning(fields, "response", minor);
   if (meaning instanceof Fault) return meaning;

@@ -45,6 +45,7 @@ export class Pool {
         fieldsMax: options.fieldsMax ?? 128,
       },
       keep: (connection) => this.#keep(connection),
+      lose: (connection) => this.#lose(connection),
     };
   }
 
@@ -76,10 +77,12 @@ export class Pool {
   #keep(connection: ClientConnection): boolean {
     if (this.#closed || this.#idle.length >= this.#idleMax) return false;
     this.#idle.push(connection);
-    connection.rest(this.#idleMs, () => {
-      const at = this.#idle.indexOf(connection);
-      if (at >= 0) this.#idle.splice(at, 1);
-    });
+    connection.rest(this.#idleMs);
     return true;
+  }
+
+  #lose(connection: ClientConnection): void {
+    const at = this.#idle.indexOf(connection);
+    if (at >= 0) this.#idle.splice(at, 1);
   }
 }

@@ -12,16 +12,26 @@ import type { Wire } from "./wire.ts";
 /** Payload up to this size is copied behind what waits to be written; more gets its own write. */
 const TOGETHER_BYTES_MAX = 16 * 1024;
 
-/** Sends what `out` holds, then `body` in this framing. Rejects with the Fault of either side. */
-export async function sendMessage(
+/**
+ * Sends what `out` holds, then `body` in this framing; undefined if all of it went at once. Rejects, or
+ * throws, the Fault of either side.
+ */
+export function sendMessage(
   wire: Wire,
   out: HeadWriter,
   framing: Framing,
   body: BodySource | undefined,
-): Promise<void> {
-  if (body === undefined || framing === 0) await wire.write(out.view());
-  else if (framing === CHUNKED) await sendChunked(wire, out, body);
-  else await sendPlain(wire, out, framing === UNTIL_CLOSE ? Infinity : framing, body);
+): Promise<void> | undefined {
+  if (body === undefined || framing === 0) return wire.send(out.view());
+  if (framing === CHUNKED) return sendChunked(wire, out, body);
+  const first = body.ready?.();
+  const isWhole = first?.length === framing && framing <= TOGETHER_BYTES_MAX && body.ended === true;
+  if (isWhole && body.done !== undefined) {
+    out.raw(first);
+    body.done();
+    return wire.send(out.view());
+  }
+  return sendPlain(wire, out, framing === UNTIL_CLOSE ? Infinity : framing, body, first);
 }
 
 async function sendPlain(
@@ -29,21 +39,22 @@ async function sendPlain(
   out: HeadWriter,
   length: number,
   body: BodySource,
+  first: Uint8Array | undefined,
 ): Promise<void> {
   let left = length;
-  let part = body.ready?.();
+  let part = first;
   if (part !== undefined && part.length <= TOGETHER_BYTES_MAX) {
     left = reduce(left, part);
     out.raw(part);
     part = undefined;
   }
-  if (out.length > 0) await wire.write(out.view());
+  if (out.length > 0) await wire.send(out.view());
   out.clear();
   while (left > 0) {
     part ??= await body.read();
     if (part === undefined) break;
     left = reduce(left, part);
-    await wire.write(part);
+    await wire.send(part);
     part = undefined;
   }
   // Asked once more, the source learns that we are done, and we that it was as long as it said.
@@ -64,14 +75,14 @@ async function sendChunked(wire: Wire, out: HeadWriter, body: BodySource): Promi
     while (part !== undefined) {
       out.chunk(part);
       if (out.length > TOGETHER_BYTES_MAX) {
-        await wire.write(out.view());
+        await wire.send(out.view());
         out.clear();
       }
       part = body.ready?.();
     }
     if (body.ended === true) break;
     if (out.length > 0) {
-      await wire.write(out.view());
+      await wire.send(out.view());
       out.clear();
     }
     part = await body.read();
@@ -79,7 +90,7 @@ async function sendChunked(wire: Wire, out: HeadWriter, body: BodySource): Promi
     out.chunk(part);
   }
   out.lastChunk(body.trailers);
-  await wire.write(out.view());
+  await wire.send(out.view());
   // Lets a body that ended while it was `ready` say so.
   if (body.ended === true) await body.read();
 }

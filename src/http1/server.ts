@@ -5,14 +5,16 @@
  * While the app works, a read is pending on the client: it notices a client that leaves, and is the next
  * request's first read. A client that closes only its sending side is served on while bytes move.
  */
-import { Fault, FAULTS, statusOf } from "../base/fault.ts";
+import { Fault } from "../base/fault.ts";
+import { Roster } from "../base/roster.ts";
 import { Body, decoderFor } from "./body.ts";
 import type { Conn } from "./conn.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { Exchange, type ServerMood } from "./exchange.ts";
-import { LightRequest, reasonOf, sendResponse } from "./fetch_app.ts";
+import { LightRequest, sendResponse } from "./fetch_app.ts";
 import { parseRequestHead, type RequestHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
+import { refusal, sendRefusal } from "./refusal.ts";
 import { Wire } from "./wire.ts";
 
 /** A fetch-style app; Hono's `app.fetch` fits. What it returns is ignored once `exchange` has answered. */
@@ -77,7 +79,7 @@ const OUT_KEPT_BYTES = 32 * 1024;
 export class Server implements ServerMood {
   readonly #options: ServerOptions;
   readonly #limits: ServerLimits;
-  readonly #connections = new Set<ServerConnection>();
+  readonly #connections = new Roster<ServerConnection>();
   readonly #waiting = new Set<() => void>();
   #draining = false;
 
@@ -95,9 +97,14 @@ export class Server implements ServerMood {
     return this.#draining;
   }
 
+  /** True if there is room for one more connection. */
+  get hasRoom(): boolean {
+    return this.#connections.size < this.#limits.connectionsMax;
+  }
+
   /** Resolves as soon as there is room for one more connection. */
   async room(): Promise<void> {
-    while (this.#connections.size >= this.#limits.connectionsMax) await this.#change();
+    while (!this.hasRoom) await this.#change();
   }
 
   /** Serves one connection until it ends. Owns `conn` from here. Rejects only for a bug in the app. */
@@ -119,10 +126,10 @@ export class Server implements ServerMood {
    */
   async drain(now: AbortSignal): Promise<number> {
     this.#draining = true;
-    for (const connection of this.#connections) connection.closeIfIdle();
+    for (const connection of this.#connections.all()) connection.closeIfIdle();
     let cut = 0;
     const cutAll = () => {
-      for (const connection of this.#connections) {
+      for (const connection of this.#connections.all()) {
         cut++;
         connection.cut();
       }
@@ -141,14 +148,19 @@ export class Server implements ServerMood {
 }
 
 class ServerConnection {
+  place = -1;
   readonly #wire: Wire;
   readonly #peer: string;
   readonly #server: Server;
   readonly #options: ServerOptions;
   readonly #limits: ServerLimits;
   readonly #out = new HeadWriter();
+  /** Where the field lines of the present head are. */
+  readonly #offsets: number[] = [];
   #exchange: Exchange | undefined;
   #idle = true;
+  /** A read is pending only to notice whether the client leaves. */
+  #isWatching = false;
 
   constructor(
     conn: Conn,
@@ -167,6 +179,11 @@ class ServerConnection {
       faults: { reset: "clientReset", slowWrite: "slowReader" },
     });
     this.#wire.onLate = (fault) => this.#late(fault);
+    this.#wire.onArrival = (more) => {
+      if (!more && this.#isWatching) {
+        this.#wire.endWhenQuiet(limits.halfCloseMs, "clientGone");
+      }
+    };
   }
 
   async run(): Promise<void> {
@@ -195,7 +212,8 @@ class ServerConnection {
   /** One request and its response. False when the connection is to end. */
   async #next(): Promise<boolean> {
     const wire = this.#wire;
-    const head = await this.#readHead();
+    if (wire.start === wire.end && !await this.#firstBytes()) return false;
+    const head = this.#parseHead() ?? await this.#readHead();
     if (head === undefined) return false;
     if (head instanceof Fault) {
       await this.#refuse(head);
@@ -205,41 +223,65 @@ class ServerConnection {
     wire.hold();
     const exchange = this.#exchange = this.#begin(head);
     if (exchange.body.ended) this.#watch();
-    await this.#answer(exchange);
+    try {
+      const request = new LightRequest(exchange) as unknown as Request;
+      const response = await this.#options.app(request, { exchange });
+      if (!exchange.responseStarted) await sendResponse(exchange, response);
+    } catch (error) {
+      await this.#answerFault(exchange, error);
+    }
     this.#exchange = undefined;
+    this.#isWatching = false;
     wire.onFail = undefined;
-    if (!exchange.responseFinished || !exchange.keepAlive) {
-      if (exchange.responseFinished && !exchange.body.ended) await this.#linger();
-      return false;
-    }
-    if (!exchange.body.ended && !await this.#discard(exchange.body)) {
-      await this.#linger();
-      return false;
-    }
+    return this.#canGoOn(exchange) || await this.#goOn(exchange);
+  }
+
+  /** True if the next request may follow at once. */
+  #canGoOn({ responseFinished, keepAlive, body }: Exchange): boolean {
+    if (!responseFinished || !keepAlive || !body.ended) return false;
     this.#out.clear(OUT_KEPT_BYTES);
-    wire.unhold();
+    this.#wire.unhold();
     return true;
+  }
+
+  /** Deals with what is left of the request. False when the connection is to end. */
+  async #goOn(exchange: Exchange): Promise<boolean> {
+    const { responseFinished, keepAlive, body } = exchange;
+    if (!responseFinished) return false;
+    if (!body.ended && (!keepAlive || !await this.#discard(body))) await this.#linger();
+    return this.#canGoOn(exchange);
+  }
+
+  /** Waits for the next request. False when the client is done, or should be. */
+  #firstBytes(): Promise<boolean> | boolean {
+    this.#idle = true;
+    if (this.#server.draining) return false;
+    this.#wire.readBy(this.#options.deadlines.in(this.#limits.idleMs), "idleTimeout");
+    return this.#wire.fill();
+  }
+
+  /** The head that is here already. From now on it has its own deadline. */
+  #parseHead(): RequestHead | Fault | undefined {
+    const wire = this.#wire;
+    this.#idle = false;
+    const head = parseRequestHead(
+      wire.bytes,
+      wire.start,
+      wire.end,
+      this.#limits,
+      this.#offsets,
+    );
+    if (head === undefined) return undefined;
+    wire.readBy(Infinity, "requestTimeout");
+    return head;
   }
 
   /** Undefined when the client is done, or should be. */
   async #readHead(): Promise<RequestHead | Fault | undefined> {
-    const wire = this.#wire;
-    const { deadlines } = this.#options;
-    if (wire.start === wire.end) {
-      this.#idle = true;
-      if (this.#server.draining) return undefined;
-      wire.readBy(deadlines.in(this.#limits.idleMs), "idleTimeout");
-      if (!await wire.fill()) return undefined;
-    }
-    this.#idle = false;
-    wire.readBy(deadlines.in(this.#limits.headMs), "requestTimeout");
-    for (;;) {
-      const head = parseRequestHead(wire.bytes, wire.start, wire.end, this.#limits);
-      if (head !== undefined) {
-        wire.readBy(Infinity, "requestTimeout");
-        return head;
-      }
-      if (!await this.#readMore()) return undefined;
+    this.#wire.readBy(this.#options.deadlines.in(this.#limits.headMs), "requestTimeout");
+    while (await this.#readMore()) {
+      const head = this.#parseHead();
+      if (head !== undefined) return head;
     }
   }
 
@@ -278,31 +320,17 @@ class ServerConnection {
 
   /** Keeps a read pending while the app works, unless the next request is here already. */
   #watch(): void {
-    const wire = this.#wire;
-    if (wire.start < wire.end) return;
-    wire.fill().then(
-      (more) => {
-        if (!more && this.#exchange !== undefined) {
-          wire.endWhenQuiet(this.#limits.halfCloseMs, "clientGone");
-        }
-      },
-      // The wire has failed, and told `onFail`.
-      () => {},
-    );
+    if (this.#wire.start < this.#wire.end || this.#exchange === undefined) return;
+    this.#isWatching = true;
+    this.#wire.watch();
   }
 
-  async #answer(exchange: Exchange): Promise<void> {
-    try {
-      const request = new LightRequest(exchange) as unknown as Request;
-      const response = await this.#options.app(request, { exchange });
-      if (!exchange.responseStarted) await sendResponse(exchange, response);
-    } catch (error) {
-      if (!(error instanceof Fault) || exchange.responseStarted || this.#wire.fault !== undefined) {
-        throw error;
-      }
-      this.#report(error);
-      await sendRefusal(exchange, error);
-    }
+  async #answerFault(exchange: Exchange, error: unknown): Promise<void> {
+    const isOurs = error instanceof Fault && !exchange.responseStarted &&
+      this.#wire.fault === undefined;
+    if (!isOurs) throw error;
+    this.#report(error);
+    await sendRefusal(exchange, error);
   }
 
   /** Reads and drops what is left of a body nobody wanted; false if that is too much. */
@@ -325,7 +353,7 @@ class ServerConnection {
   /** Answers what could not be understood, and ends. */
   async #refuse(fault: Fault): Promise<void> {
     this.#report(fault);
-    await this.#wire.write(refusal(fault));
+    await this.#wire.send(refusal(fault));
     await this.#linger();
   }
 
@@ -356,22 +384,4 @@ class ServerConnection {
   #report(fault: Fault): void {
     this.#options.onFault?.(fault, this.#peer);
   }
-}
-
-/** A whole answer to a request that has no exchange. */
-function refusal(fault: Fault): Uint8Array {
-  const out = new HeadWriter();
-  const status = statusOf(fault.fault);
-  out.statusLine(status, reasonOf(status));
-  out.line("Connection", "close");
-  out.contentLength(0);
-  out.endHead();
-  return out.view();
-}
-
-/** Answers an exchange whose app gave up with a fault. */
-async function sendRefusal(exchange: Exchange, fault: Fault): Promise<void> {
-  const status = statusOf(fault.fault);
-  exchange.respond(status, reasonOf(status)).line("Content-Type", "text/plain; charset=utf-8");
-  await exchange.send(new TextEncoder().encode(`${FAULTS[fault.fault].words}\n`));
 }

@@ -7,7 +7,7 @@
  * that read is how a peer that left is noticed, and it is the next message's first read: it costs nothing.
  */
 import { Fault, type FaultName } from "../base/fault.ts";
-import type { Conn } from "./conn.ts";
+import type { Conn, Reader, SwiftConn } from "./conn.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
 
 /** First reads: a head and often the whole message. */
@@ -44,8 +44,9 @@ export interface WireOptions {
   readonly faults: WireFaults;
 }
 
-export class Wire implements Conn, Timed {
-  readonly #conn: Conn;
+export class Wire implements Conn, Reader, Timed {
+  place = -1;
+  readonly #conn: Conn & Partial<SwiftConn>;
   readonly deadlines: Deadlines;
   readonly #options: WireOptions;
   /** Bytes `start` to `end` have been read and not been used. */
@@ -66,8 +67,12 @@ export class Wire implements Conn, Timed {
   onFail: ((fault: Fault) => void) | undefined;
   /** Called when the read deadline passed; by default that is a failure. */
   onLate: ((fault: Fault) => void) | undefined;
+  /** Called after each read that brought bytes or, with false, the peer's end. One slot, as `onFail`. */
+  onArrival: ((more: boolean) => void) | undefined;
   #held: Uint8Array<ArrayBuffer> | undefined;
-  #filling: Promise<boolean> | undefined;
+  #isReading = false;
+  /** Who waits for the read that is pending, if anybody does. */
+  #waiter: PromiseWithResolvers<boolean> | undefined;
   #readBy = Infinity;
   #readFault: FaultName = "idleTimeout";
   #writeBy = Infinity;
@@ -127,31 +132,43 @@ export class Wire implements Conn, Timed {
    * says that a body is read. Rejects with a Fault.
    */
   fill(large = false): Promise<boolean> {
-    if (this.#filling !== undefined) return this.#filling;
-    if (this.fault !== undefined) return Promise.reject(this.fault);
-    if (this.atEnd) return Promise.resolve(false);
-    return this.#filling = this.#fill(large);
+    if (this.#waiter !== undefined) return this.#waiter.promise;
+    this.watch(large);
+    if (this.#isReading) return (this.#waiter = Promise.withResolvers<boolean>()).promise;
+    return this.fault === undefined ? Promise.resolve(!this.atEnd) : Promise.reject(this.fault);
   }
 
-  async #fill(large: boolean): Promise<boolean> {
-    try {
-      this.#makeRoom(large);
-      const count = await this.#conn.read(
-        this.end === 0 ? this.bytes : this.bytes.subarray(this.end),
-      );
-      if (count === null) {
-        this.atEnd = true;
-        return false;
-      }
+  /** Has a read pending, as `fill`; what comes of it is told by `onArrival` and `onFail`. */
+  watch(large = false): void {
+    if (this.#isReading || this.fault !== undefined || this.atEnd) return;
+    this.#makeRoom(large);
+    const room = this.end === 0 ? this.bytes : this.bytes.subarray(this.end);
+    const conn = this.#conn;
+    this.#isReading = true;
+    if (conn.readTo !== undefined) conn.readTo(room, this);
+    else conn.read(room).then((count) => this.arrived(count), (error) => this.failed(error));
+  }
+
+  arrived(count: number | null): void {
+    this.#isReading = false;
+    if (count === null) this.atEnd = true;
+    else {
       this.end += count;
       this.received += count;
       if (this.#quietMs > 0) this.#quietBy = this.deadlines.in(this.#quietMs);
-      return true;
-    } catch (error) {
-      throw this.fail(new Fault(this.#options.faults.reset, undefined, { cause: error }));
-    } finally {
-      this.#filling = undefined;
     }
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    waiter?.resolve(count !== null);
+    this.onArrival?.(count !== null);
+  }
+
+  failed(error: unknown): void {
+    this.#isReading = false;
+    const fault = this.fail(new Fault(this.#options.faults.reset, undefined, { cause: error }));
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    waiter?.reject(fault);
   }
 
   #makeRoom(large: boolean): void {
@@ -177,28 +194,50 @@ export class Wire implements Conn, Timed {
   }
 
   /**
-   * Writes all of `bytes`. One at a time. Rejects with a Fault, and leaves the reading side alone: a peer
-   * that stopped listening may have said why.
+   * Writes all of `bytes`. One at a time. Undefined if all of it went at once. Rejects with a Fault, and
+   * leaves the reading side alone: a peer that stopped listening may have said why.
    */
-  async write(bytes: Uint8Array): Promise<number> {
-    if (this.fault !== undefined) throw this.fault;
+  send(bytes: Uint8Array): Promise<void> | undefined {
+    if (this.fault !== undefined) return Promise.reject(this.fault);
     this.wrote = true;
+    const conn = this.#conn;
+    if (conn.writeNow === undefined) return this.#writeAll(bytes);
+    let count: number;
+    try {
+      count = conn.writeNow(bytes);
+    } catch (error) {
+      return Promise.reject(this.#writeFailed(error));
+    }
+    if (count < bytes.length) return this.#writeAll(bytes.subarray(count));
+    if (this.#quietMs > 0) this.#quietBy = this.deadlines.in(this.#quietMs);
+  }
+
+  async #writeAll(bytes: Uint8Array): Promise<void> {
     let rest = bytes;
     try {
       for (;;) {
         this.#writeBy = this.deadlines.in(this.#options.writeMs);
         const count = await this.#conn.write(rest);
         if (this.#quietMs > 0) this.#quietBy = this.deadlines.in(this.#quietMs);
-        if (count === rest.length) return bytes.length;
+        if (count === rest.length) return;
         rest = rest.subarray(count);
       }
     } catch (error) {
-      this.writeFault = this.fault ??
-        new Fault(this.#options.faults.reset, undefined, { cause: error });
-      throw this.writeFault;
+      throw this.#writeFailed(error);
     } finally {
       this.#writeBy = Infinity;
     }
+  }
+
+  #writeFailed(error: unknown): Fault {
+    return this.writeFault = this.fault ??
+      new Fault(this.#options.faults.reset, undefined, { cause: error });
+  }
+
+  /** As `send`, for a wire that is used as a `Conn`. */
+  async write(bytes: Uint8Array): Promise<number> {
+    await this.send(bytes);
+    return bytes.length;
   }
 
   /** What was read ahead comes first: so a wire can be handed on as a `Conn` after an upgrade. */

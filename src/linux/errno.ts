@@ -2,6 +2,8 @@
  * The error numbers a relay meets, by Linux's own table (asm-generic/errno-base.h and errno.h: the same
  * on x86-64 and arm64). Calls return them negated.
  */
+import type { FaultName } from "../base/fault.ts";
+
 export const ENOENT = 2;
 export const EINTR = 4;
 export const EAGAIN = 11;
@@ -45,6 +47,22 @@ const WORDS: Readonly<Record<number, string>> = {
 /** Words for a person, of a call's result (a negated error number). */
 export function errnoWords(result: number): string {
   return WORDS[-result] ?? `error ${-result}`;
+}
+
+const CONNECT_FAULTS: Readonly<Record<number, FaultName>> = {
+  // A unix socket whose file is not there is as clear a no as a refused port.
+  [ENOENT]: "connectRefused",
+  [ECONNREFUSED]: "connectRefused",
+  [ECONNRESET]: "connectReset",
+  [EPIPE]: "connectReset",
+  [ETIMEDOUT]: "connectTimeout",
+  [EHOSTUNREACH]: "connectUnreachable",
+  [ENETUNREACH]: "connectUnreachable",
+};
+
+/** What a connect that failed with this result means. */
+export function connectFaultOf(result: number): FaultName {
+  return CONNECT_FAULTS[-result] ?? "connectFailed";
 }
 
 /** True when this machine or process ran out of something: no one outside is to blame. */

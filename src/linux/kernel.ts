@@ -67,6 +67,8 @@ export interface Kernel {
   readonly scratch: Uint8Array<ArrayBuffer>;
   /** Reads into `scratch`; 0 is the peer's end. */
   receive(fd: number): number;
+  /** Reads into `buffer`; 0 is the peer's end. */
+  receiveInto(fd: number, buffer: Uint8Array<ArrayBuffer>): number;
   /** As `receive`, with one byte that stays where it is. */
   peek(fd: number): number;
   send(fd: number, bytes: Uint8Array<ArrayBuffer>, from: number, to: number): number;

@@ -39,6 +39,7 @@ const TABLE = {
   getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int, sockaddr*, socklen_t*
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // int, level, name, void*, socklen_t*
   listen: { parameters: ["i32", "i32"], result: "i32" }, // int, int backlog
+  poll: { parameters: ["buffer", "u32", "i32"], result: "i32", nonblocking: true }, // pollfd*, nfds_t, int ms
   pipe2: { parameters: ["buffer", "i32"], result: "i32" }, // int[2], int flags
   read: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, void*, size_t
   recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" }, // int, void*, size_t, int flags
@@ -95,6 +96,7 @@ export class Libc implements Kernel {
   readonly #epoll: number;
   readonly #events = new Int32Array(EVENTS_MAX * EVENT_WORDS);
   readonly #interest = new Int32Array(EVENT_WORDS);
+  readonly #pollfd = new Int32Array(2);
   readonly #int = new Int32Array(1);
   readonly #pair = new Int32Array(2);
   readonly #length = new Uint32Array(1);
@@ -130,6 +132,16 @@ export class Libc implements Kernel {
   poll(timeoutMs: number): number {
     const result = this.#c.epoll_wait(this.#epoll, this.#events, EVENTS_MAX, timeoutMs);
     return result === -1 ? -this.#errno[0]! : result;
+  }
+
+  /**
+   * Resolves when `poll` has something to report, `wake` was called on a watched eventfd, or after
+   * `timeoutMs`. It waits in another thread, so this one's event loop goes on. One at a time.
+   */
+  async pollElsewhere(timeoutMs: number): Promise<void> {
+    this.#pollfd[0] = this.#epoll;
+    this.#pollfd[1] = READABLE; // POLLIN is the same bit; the second half is the answer's
+    await this.#c.poll(this.#pollfd, 1, timeoutMs);
   }
 
   eventFlags(index: number): number {
@@ -190,6 +202,11 @@ export class Libc implements Kernel {
 
   receive(fd: number): number {
     const result = this.#c.recv(fd, this.scratch, SCRATCH_BYTES, 0);
+    return result === -1 ? -this.#errno[0]! : result;
+  }
+
+  receiveInto(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
+    const result = this.#c.recv(fd, buffer, buffer.length, 0);
     return result === -1 ? -this.#errno[0]! : result;
   }
 

@@ -61,6 +61,11 @@ export class Loop {
     return 0;
   }
 
+  /** Hands what is reported of a watched `fd` to another from now on. */
+  rewatch(fd: number, watcher: Watcher): void {
+    this.#watchers[fd] = watcher;
+  }
+
   /** To be called before `fd` is closed or handed on. */
   forget(fd: number): void {
     this.#watchers[fd] = undefined;
@@ -99,11 +104,16 @@ export class Loop {
     }
   }
 
-  /** One turn: at most one sleep, then all that is ready. */
-  turn(): void {
+  /** True when somebody waits for another turn. */
+  get hasMore(): boolean {
+    return this.#turns.length > 0;
+  }
+
+  /** One turn: at most one sleep, then all that is ready. Returns how many changes there were. */
+  turn(sleepMaxMs = SLEEP_MAX_MS): number {
     const kernel = this.kernel;
     // The clock moved since the last turn began; what came due meanwhile only shortens the sleep.
-    const sleepMs = this.#turns.length > 0 ? 0 : this.#wheel.waitMs(this.#now, SLEEP_MAX_MS);
+    const sleepMs = this.#turns.length > 0 ? 0 : this.#wheel.waitMs(this.#now, sleepMaxMs);
     const count = kernel.poll(sleepMs);
     this.#now = kernel.now();
     for (let i = 0; i < count; i++) {
@@ -114,6 +124,7 @@ export class Loop {
     }
     this.#wheel.advance(this.#now);
     this.#runTurns();
+    return count;
   }
 
   #runTurns(): void {

@@ -14,7 +14,9 @@ import type { TlsFiles } from "../../src/gateway/listen_tls.ts";
 import { requestRules } from "../../src/gateway/headers.ts";
 import { listen, type Listening } from "../../src/gateway/listen.ts";
 import type { GatewayUpstream } from "../../src/gateway/upstream.ts";
-import { dialer } from "../../src/http1/conn_deno.ts";
+import { denoSockets } from "../../src/http1/conn_deno.ts";
+import type { Sockets } from "../../src/http1/sockets.ts";
+
 import { Deadlines } from "../../src/http1/deadlines.ts";
 import { Pool } from "../../src/http1/pool.ts";
 
@@ -123,6 +125,8 @@ export interface StageOptions extends Partial<GatewaySettings> {
   readonly preserveHost?: boolean;
   readonly headers?: readonly (readonly [string, string])[];
   readonly connectMs?: number;
+  /** Makes the sockets; Deno's by default. */
+  readonly sockets?: () => Sockets;
   /** Whether upstreams other than the active one may stand in; true by default. */
   readonly standIn?: boolean;
   readonly backup?: (request: Request) => Promise<Response>;
@@ -153,6 +157,7 @@ export class Stage implements AsyncDisposable {
   readonly #listening: Promise<Listening | string>;
   listening!: Listening;
   readonly #clients: Deno.Conn[] = [];
+  readonly #sockets: Sockets;
   #epoch = 0;
 
   static async start(ports: readonly number[], options: StageOptions = {}): Promise<Stage> {
@@ -165,6 +170,7 @@ export class Stage implements AsyncDisposable {
   }
 
   private constructor(ports: readonly number[], options: StageOptions) {
+    const sockets = this.#sockets = options.sockets?.() ?? denoSockets;
     const clock = options.clock ?? realClock;
     const deadlines = new Deadlines(clock);
     const { basePath = "", host, preserveHost = false, headers = [] } = options;
@@ -174,7 +180,12 @@ export class Stage implements AsyncDisposable {
       origin: `http://127.0.0.1:${port}`,
       basePath,
       pool: new Pool({
-        dial: dialer({ hostname: "127.0.0.1", port, clock, connectMs: options.connectMs ?? 3_000 }),
+        dial: this.#sockets.dialer({
+          hostname: "127.0.0.1",
+          port,
+          clock,
+          connectMs: options.connectMs ?? 3_000,
+        }),
         deadlines,
         bodyMs: 0,
       }),
@@ -204,7 +215,7 @@ export class Stage implements AsyncDisposable {
         connectionsMax: 1_000,
         tls: options.tls,
       },
-      { clock, deadlines, publish, app: this.gateway.fetch },
+      { clock, deadlines, publish, sockets, app: this.gateway.fetch },
     );
   }
 
@@ -250,6 +261,7 @@ export class Stage implements AsyncDisposable {
     this.gateway[Symbol.dispose]();
     await this.listening.stop(0, AbortSignal.abort());
     await this.listening.finished;
+    await this.#sockets.close();
   }
 }
 

@@ -179,11 +179,15 @@ export class FakeKernel implements Kernel {
   }
 
   receive(fd: number): number {
+    return this.receiveInto(fd, this.scratch);
+  }
+
+  receiveInto(fd: number, buffer: Bytes): number {
     const peer = this.#peer(fd);
     const stopped = this.#unreadable(peer);
     if (stopped !== undefined) return stopped;
-    const bytes = peer.toUs.take(this.scratch.length);
-    this.scratch.set(bytes);
+    const bytes = peer.toUs.take(buffer.length);
+    buffer.set(bytes);
     this.copied += bytes.length;
     return bytes.length;
   }

@@ -5,18 +5,11 @@
  */
 import { type Address, formatAddress } from "../../base/address.ts";
 import type { Event } from "../../events/events.ts";
-import {
-  EADDRINUSE,
-  EADDRNOTAVAIL,
-  EAFNOSUPPORT,
-  EAGAIN,
-  ECONNREFUSED,
-  errnoWords,
-  isShortage,
-} from "../../linux/errno.ts";
+import { EAGAIN, errnoWords, isShortage } from "../../linux/errno.ts";
+import { listenAt } from "../../linux/listen.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
 import type { Loop, Turn, Watcher } from "../../linux/loop.ts";
-import { endpointOf, ipSockaddr, isUnix } from "../../linux/sockaddr.ts";
+import { endpointOf, isUnix } from "../../linux/sockaddr.ts";
 import { NEVER, type Timed } from "../../linux/wheel.ts";
 
 /** Clients taken in one turn. */
@@ -81,10 +74,15 @@ export class Acceptor implements Watcher, Turn, Timed {
   open(): void {
     this.#isWanted = true;
     if (this.#listener !== -1 || this.#address === undefined) return;
-    const listener = this.#listen(this.#address);
+    const { loop: { kernel }, userTimeoutMs, reusePort } = this.#hall;
+    const listener = listenAt(kernel, this.#address, {
+      backlog: BACKLOG,
+      userTimeoutMs,
+      reusePort,
+    });
     const result = listener < 0 ? listener : this.#hall.loop.watch(listener, this);
     if (result < 0) {
-      if (listener >= 0) this.#hall.loop.kernel.close(listener);
+      if (listener >= 0) kernel.close(listener);
       const reason = errnoWords(result);
       const address = printSockaddr(this.#address);
       this.#hall.publish({ type: "port.failed", address, reason, retryInMs: RETRY_MS });
@@ -94,9 +92,7 @@ export class Acceptor implements Watcher, Turn, Timed {
     this.#hall.loop.cancel(this);
     this.#listener = listener;
     this.#isPaused = this.#isFull = false;
-    this.#opened = isUnix(this.#address)
-      ? this.#address
-      : this.#hall.loop.kernel.localAddress(listener);
+    this.#opened = isUnix(this.#address) ? this.#address : kernel.localAddress(listener);
     this.#hall.publish({ type: "port.opened", address: printSockaddr(this.#opened) });
     this.#hall.loop.again(this);
   }
@@ -159,29 +155,5 @@ export class Acceptor implements Watcher, Turn, Timed {
       retryInMs: RETRY_MS,
     });
     this.#hall.loop.after(this, RETRY_MS);
-  }
-
-  #listen(address: SockAddr): number {
-    const { loop: { kernel }, userTimeoutMs, reusePort } = this.#hall;
-    const options = { backlog: BACKLOG, userTimeoutMs, reusePort };
-    const listener = kernel.listen(address, options);
-    const endpoint = endpointOf(address);
-    if (endpoint.kind === "unix") {
-      if (listener !== -EADDRINUSE || !this.#isStale(address)) return listener;
-      kernel.unlinkSocket(endpoint.path);
-      return kernel.listen(address, options);
-    }
-    // A system without IPv6 has no "::", but all its interfaces have an address of IPv4.
-    const lacksIpv6 = listener === -EAFNOSUPPORT || listener === -EADDRNOTAVAIL;
-    if (!lacksIpv6 || endpoint.ip !== "::") return listener;
-    return kernel.listen(ipSockaddr("0.0.0.0", endpoint.port)!, options);
-  }
-
-  /** True when nobody answers on the socket file any more: its owner ended without removing it. */
-  #isStale(address: SockAddr): boolean {
-    const { kernel } = this.#hall.loop;
-    const fd = kernel.connect(address, { userTimeoutMs: 0 });
-    if (fd >= 0) kernel.close(fd);
-    return fd === -ECONNREFUSED;
   }
 }

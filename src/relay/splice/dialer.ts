@@ -11,16 +11,7 @@ import { backoffMs } from "../../base/backoff.ts";
 import { type FaultName, FAULTS } from "../../base/fault.ts";
 import type { Event } from "../../events/events.ts";
 import type { Doubt } from "../../failover/ports.ts";
-import {
-  ECONNREFUSED,
-  ECONNRESET,
-  EHOSTUNREACH,
-  ENETUNREACH,
-  ENOENT,
-  EPIPE,
-  ETIMEDOUT,
-  isShortage,
-} from "../../linux/errno.ts";
+import { connectFaultOf, isShortage } from "../../linux/errno.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, type SockAddr, WRITABLE } from "../../linux/kernel.ts";
 import type { Loop } from "../../linux/loop.ts";
 import { NEVER } from "../../linux/wheel.ts";
@@ -63,17 +54,6 @@ export interface Desk {
   /** The system is short of something. */
   short(result: number): void;
 }
-
-const CONNECT_FAULTS: Readonly<Record<number, FaultName>> = {
-  // A unix socket whose file is not there is as clear a no as a refused port.
-  [ENOENT]: "connectRefused",
-  [ECONNREFUSED]: "connectRefused",
-  [ECONNRESET]: "connectReset",
-  [EPIPE]: "connectReset",
-  [ETIMEDOUT]: "connectTimeout",
-  [EHOSTUNREACH]: "connectUnreachable",
-  [ENETUNREACH]: "connectUnreachable",
-};
 
 export class Dialer {
   readonly #desk: Desk;
@@ -150,7 +130,7 @@ export class Dialer {
     if (session.phase !== "connecting") return;
     const error = (flags & FAILED) === 0 ? 0 : this.#desk.plant.kernel.takeError(fd);
     if (error < 0) {
-      session.fault = CONNECT_FAULTS[-error] ?? "connectFailed";
+      session.fault = connectFaultOf(error);
       return this.#attemptFailed(session);
     }
     if ((flags & WRITABLE) !== 0) this.#join(session, flags);
@@ -210,7 +190,7 @@ export class Dialer {
         session.retryAt = loop.now + RETRY_MAX_MS;
         return this.#arm(session);
       }
-      session.fault = CONNECT_FAULTS[-result] ?? "connectFailed";
+      session.fault = connectFaultOf(result);
     }
     session.failures++;
     this.#wait(session);

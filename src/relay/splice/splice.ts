@@ -11,7 +11,7 @@ import type { Event } from "../../events/events.ts";
 import type { DrainOrder } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
-import { Libc } from "../../linux/libc.ts";
+import { isGranted, kernelObstacle } from "../../linux/obstacle.ts";
 import {
   EngineUnavailable,
   type Relay,
@@ -26,28 +26,13 @@ import { literalSockaddrs, NameWatch } from "./names.ts";
 
 /** Why this engine cannot run here, if so; asks the system, and leaves nothing open. */
 export function obstacle(): string | undefined {
-  const { os, arch } = Deno.build;
-  if (os !== "linux") return `it needs Linux, and this is ${os}`;
-  if (arch !== "x86_64" && arch !== "aarch64") return `it does not know the ${arch} processor`;
-  // Looked at first: on a terminal, Deno would ask the operator for what is missing, and wait.
-  if (!isGranted({ name: "ffi" })) return "calling libc is not permitted (--allow-ffi)";
+  const reason = kernelObstacle();
+  if (reason !== undefined) return reason;
   const path = new URL("./worker.ts", import.meta.url);
   const isFile = path.protocol === "file:" && !Deno.build.standalone;
   if (isFile && !isGranted({ name: "read", path })) {
     return "starting a worker is not permitted (--allow-read)";
   }
-  try {
-    using libc = new Libc();
-    libc.selfTest();
-    return undefined;
-  } catch (error) {
-    // Whatever is wrong (another libc, a kernel that differs), the answer is no.
-    return error instanceof Error ? error.message : String(error);
-  }
-}
-
-function isGranted(permission: Deno.PermissionDescriptor): boolean {
-  return Deno.permissions.querySync(permission).state === "granted";
 }
 
 /**

@@ -1,0 +1,19 @@
+/** Counts what an upstream says of upstreams of its own. */
+
+/** So many 502, 503 or 504 in a row put an upstream in doubt. */
+export const GATEWAY_ERRORS_MAX = 5;
+
+export class GatewayErrors {
+  readonly #inRow = new Map<string, number>();
+
+  /** Notes the status of a response. True with every so many errors in a row. */
+  isDoubtful(upstream: string, status: number): boolean {
+    if (status < 502 || status > 504) {
+      if (this.#inRow.size > 0) this.#inRow.delete(upstream);
+      return false;
+    }
+    const inRow = (this.#inRow.get(upstream) ?? 0) + 1;
+    this.#inRow.set(upstream, inRow % GATEWAY_ERRORS_MAX);
+    return inRow === GATEWAY_ERRORS_MAX;
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * A socket of `linux/` under `Conn`. Half of what a request costs on Deno's sockets is spent between the
+ * kernel and us; here it is one system call per read and write, made where the bytes are wanted.
+ *
+ * A socket is asked only when the kernel has reported it, or has not said no since. What can be done at
+ * once is, a few times per turn of the loop; then the next must have theirs.
+ */
+import { EAGAIN, EINTR, errnoWords } from "../linux/errno.ts";
+import type { HostedLoop } from "../linux/hosted_loop.ts";
+import { FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE } from "../linux/kernel.ts";
+import type { Turn, Watcher } from "../linux/loop.ts";
+import type { Reader, SwiftConn } from "./conn.ts";
+
+const COMES = READABLE | URGENT | PEER_ENDED | HUNG_UP | FAILED;
+const LAST = URGENT | PEER_ENDED | HUNG_UP | FAILED;
+const GOES = WRITABLE | HUNG_UP | FAILED;
+
+/** Reads of one connection in one turn of the loop. */
+const READS_MAX = 4;
+
+const CLOSED = "closed by us";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** A write that waits for the peer to take something. */
+interface Writing {
+  readonly bytes: Bytes;
+  readonly resolve: (count: number) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class LinuxConn implements SwiftConn, Watcher, Turn {
+  queued = false;
+  readonly #host: HostedLoop;
+  #fd: number;
+  #readable = false;
+  #writable = true;
+  /** The peer's end or failure is near: a short read does not mean that there is nothing more. */
+  #thorough = false;
+  #reader: Reader | undefined;
+  #room: Bytes | undefined;
+  #writing: Writing | undefined;
+  /** When it last read, in the loop's time, and how often since. */
+  #readAt = 0;
+  #reads = 0;
+
+  /** Owns `fd`. Whoever made it watches it for this. */
+  constructor(host: HostedLoop, fd: number) {
+    this.#host = host;
+    this.#fd = fd;
+  }
+
+  ready(_fd: number, flags: number): void {
+    if ((flags & COMES) !== 0) this.#readable = true;
+    if ((flags & LAST) !== 0) this.#thorough = true;
+    if ((flags & GOES) !== 0) this.#writable = true;
+    if (this.#writing !== undefined && this.#writable) this.#writeOn(this.#writing);
+    this.run();
+  }
+
+  run(): void {
+    if (this.#reader !== undefined && this.#readable) this.#readOn(this.#reader, this.#room!);
+  }
+
+  readTo(buffer: Uint8Array, reader: Reader): void {
+    if (this.#fd === -1) return reader.failed(new Error(CLOSED));
+    this.#reader = reader;
+    this.#room = buffer as Bytes;
+    if (!this.#readable) return;
+    if (this.#mayRead()) this.run();
+    else this.#host.again(this);
+  }
+
+  read(buffer: Uint8Array): Promise<number | null> {
+    return new Promise((arrived, failed) => this.readTo(buffer, { arrived, failed }));
+  }
+
+  writeNow(bytes: Uint8Array): number {
+    if (this.#fd === -1) throw new Error(CLOSED);
+    if (!this.#writable) return 0;
+    const { kernel } = this.#host.loop;
+    let count = kernel.send(this.#fd, bytes as Bytes, 0, bytes.length);
+    while (count === -EINTR) count = kernel.send(this.#fd, bytes as Bytes, 0, bytes.length);
+    if (count >= 0) return count;
+    if (count !== -EAGAIN) throw new Error(errnoWords(count));
+    this.#writable = false;
+    return 0;
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    return new Promise((resolve, reject) =>
+      this.#writeOn({ bytes: bytes as Bytes, resolve, reject })
+    );
+  }
+
+  closeWrite(): Promise<void> {
+    if (this.#fd !== -1) this.#host.loop.kernel.shutdownWrite(this.#fd);
+    return Promise.resolve();
+  }
+
+  close(): void {
+    this.#end(false);
+  }
+
+  reset(): void {
+    this.#end(true);
+  }
+
+  /** True a few times per turn of the loop. */
+  #mayRead(): boolean {
+    const { now } = this.#host.loop;
+    if (this.#readAt !== now) {
+      this.#readAt = now;
+      this.#reads = 0;
+    }
+    return ++this.#reads <= READS_MAX;
+  }
+
+  #readOn(reader: Reader, room: Bytes): void {
+    const { kernel } = this.#host.loop;
+    let count = kernel.receiveInto(this.#fd, room);
+    while (count === -EINTR) count = kernel.receiveInto(this.#fd, room);
+    if (count === -EAGAIN) {
+      this.#readable = false;
+      return;
+    }
+    this.#reader = this.#room = undefined;
+    if (count < 0) return reader.failed(new Error(errnoWords(count)));
+    // Less than we asked for: there is nothing more, and what comes later is reported (epoll(7)).
+    if (count < room.length && !this.#thorough) this.#readable = false;
+    reader.arrived(count === 0 ? null : count);
+  }
+
+  #writeOn(writing: Writing): void {
+    this.#writing = undefined;
+    try {
+      const count = this.writeNow(writing.bytes);
+      if (count > 0) writing.resolve(count);
+      else this.#writing = writing;
+    } catch (error) {
+      writing.reject(error);
+    }
+  }
+
+  #end(reset: boolean): void {
+    if (this.#fd === -1) return;
+    const { loop } = this.#host;
+    loop.forget(this.#fd);
+    if (reset) loop.kernel.reset(this.#fd);
+    else loop.kernel.close(this.#fd);
+    this.#fd = -1;
+    const [reader, writing] = [this.#reader, this.#writing];
+    this.#reader = this.#room = this.#writing = undefined;
+    writing?.reject(new Error(CLOSED));
+    reader?.failed(new Error(CLOSED));
+  }
+}

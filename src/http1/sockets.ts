@@ -1,0 +1,45 @@
+/** Where plain connections come from: Deno's sockets, which run anywhere, or the kernel's own on Linux. */
+import type { Address } from "../base/address.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Dial } from "./conn.ts";
+import type { Server } from "./server.ts";
+
+/** How to reach an upstream without TLS. */
+export interface PlainDialOptions {
+  readonly hostname: string;
+  readonly port: number;
+  readonly clock: Clock;
+  /** For the name and the connection together, in milliseconds. */
+  readonly connectMs: number;
+}
+
+export interface AcceptOptions {
+  readonly clock: Clock;
+  /** Told when accepting failed, as for want of descriptors; it is tried again. Must not throw. */
+  readonly onAcceptFailed?: (error: unknown, retryInMs: number) => void;
+}
+
+/** The longest pause after a failed accept. */
+export const ACCEPT_RETRY_MS_MAX = 1_000;
+
+/** A port whose clients are served. */
+export interface ListeningPort {
+  /** Where it listens; the system's choice where the port was 0. */
+  readonly address: Address;
+  /** Resolves after `close`; rejects if the app had a bug. */
+  readonly finished: Promise<void>;
+  /** Accepts nobody any more. Harmless when repeated. */
+  close(): void;
+}
+
+export interface Sockets {
+  /** A way to open connections to one upstream. It rejects with a Fault; nothing has been sent then. */
+  dialer(options: PlainDialOptions): Dial;
+  /**
+   * Listens and accepts for `server`; connections beyond its limit stay in the kernel's queue. Resolves
+   * with the reason, for a person, where it cannot.
+   */
+  listen(address: Address, server: Server, options: AcceptOptions): Promise<ListeningPort | string>;
+  /** To be called last, when every connection is closed. */
+  close(): Promise<void>;
+}

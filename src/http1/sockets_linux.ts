@@ -1,0 +1,163 @@
+/** Plain connections on sockets of `linux/`, in a loop that is a guest on this thread. */
+import { lookup } from "node:dns/promises";
+import type { Address } from "../base/address.ts";
+import { backoffMs } from "../base/backoff.ts";
+import { EAGAIN, errnoWords, isShortage } from "../linux/errno.ts";
+import { HostedLoop } from "../linux/hosted_loop.ts";
+import type { SockAddr } from "../linux/kernel.ts";
+import { Libc } from "../linux/libc.ts";
+import { listenAt } from "../linux/listen.ts";
+import { Loop, type Turn, type Watcher } from "../linux/loop.ts";
+import { endpointOf, ipSockaddr, unixSockaddr } from "../linux/sockaddr.ts";
+import { LinuxConn } from "./conn_linux.ts";
+import { linuxDialer } from "./dial_linux.ts";
+import type { Server } from "./server.ts";
+import {
+  ACCEPT_RETRY_MS_MAX,
+  type AcceptOptions,
+  type ListeningPort,
+  type Sockets,
+} from "./sockets.ts";
+
+/** Clients that the kernel keeps for us; it takes no more than net.core.somaxconn. */
+const BACKLOG = 4_096;
+/** Clients taken in one turn. */
+const ACCEPTS_MAX = 64;
+
+/** Throws what `Libc` throws where the kernel cannot be called (`linux/obstacle.ts`). */
+export function linuxSockets(): Sockets {
+  const libc = new Libc();
+  const host = new HostedLoop(new Loop(libc), libc);
+  return {
+    dialer: (options) => linuxDialer(host, options),
+    listen: (address, server, options) => listen(host, address, server, options),
+    async close() {
+      await host.stop();
+      libc[Symbol.dispose]();
+    },
+  };
+}
+
+async function listen(
+  host: HostedLoop,
+  asked: Address,
+  server: Server,
+  options: AcceptOptions,
+): Promise<ListeningPort | string> {
+  const address = await sockaddrOf(asked);
+  if (address === undefined) return "name does not resolve";
+  const { kernel } = host.loop;
+  const fd = listenAt(kernel, address, { backlog: BACKLOG, reusePort: false, userTimeoutMs: 0 });
+  if (fd < 0) return errnoWords(fd);
+  const bound = endpointOf(kernel.localAddress(fd));
+  const acceptor = new Acceptor(host, fd, server, options);
+  return {
+    address: bound.kind === "ip" && asked.kind === "tcp" ? { ...asked, port: bound.port } : asked,
+    finished: acceptor.finished,
+    close() {
+      acceptor.close();
+      if (asked.kind === "unix") kernel.unlinkSocket(asked.path);
+    },
+  };
+}
+
+async function sockaddrOf(address: Address): Promise<SockAddr | undefined> {
+  if (address.kind === "unix") return unixSockaddr(address.path);
+  const literal = ipSockaddr(address.host, address.port);
+  if (literal !== undefined) return literal;
+  try {
+    return ipSockaddr((await lookup(address.host)).address, address.port);
+  } catch {
+    return undefined; // whatever the reason, there is no address
+  }
+}
+
+class Acceptor implements Watcher, Turn {
+  queued = false;
+  readonly #host: HostedLoop;
+  readonly #listener: number;
+  readonly #server: Server;
+  readonly #options: AcceptOptions;
+  readonly #end = Promise.withResolvers<void>();
+  #isOver = false;
+  /** Waits for room, or for the end of a shortage; who comes meanwhile stays in the kernel's queue. */
+  #isWaiting = false;
+  #failures = 0;
+  #cancel: () => void = () => {};
+
+  /** Owns `listener`. */
+  constructor(host: HostedLoop, listener: number, server: Server, options: AcceptOptions) {
+    this.#host = host;
+    this.#listener = listener;
+    this.#server = server;
+    this.#options = options;
+    // Without a bug nobody ever looks at it.
+    this.#end.promise.catch(() => {});
+    host.loop.watch(listener, this);
+  }
+
+  /** Resolves after `close`; rejects if the app had a bug. */
+  get finished(): Promise<void> {
+    return this.#end.promise;
+  }
+
+  close(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#cancel();
+    this.#host.loop.forget(this.#listener);
+    this.#host.loop.kernel.close(this.#listener);
+    this.#end.resolve();
+  }
+
+  ready(): void {
+    this.run();
+  }
+
+  run(): void {
+    if (this.#isOver || this.#isWaiting) return;
+    const { kernel } = this.#host.loop;
+    for (let taken = 0; taken < ACCEPTS_MAX; taken++) {
+      if (!this.#server.hasRoom) return void this.#waitForRoom();
+      const client = kernel.accept(this.#listener);
+      if (client === -EAGAIN) return;
+      if (isShortage(client)) return this.#pause(client);
+      // Else it is an error of that one connection, which Linux reports here (accept(2)).
+      if (client >= 0) this.#admit(client);
+    }
+    this.#host.again(this);
+  }
+
+  #admit(client: number): void {
+    const { loop } = this.#host;
+    const conn = new LinuxConn(this.#host, client);
+    const result = loop.watch(client, conn);
+    if (result < 0) {
+      conn.close();
+      return this.#pause(result);
+    }
+    this.#failures = 0;
+    const peer = endpointOf(loop.kernel.peerAddress(client));
+    this.#server.serve(conn, peer.kind === "ip" ? peer.ip : "unix").catch(this.#end.reject);
+  }
+
+  async #waitForRoom(): Promise<void> {
+    this.#isWaiting = true;
+    await this.#server.room();
+    this.#goOn();
+  }
+
+  #pause(result: number): void {
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    const { clock, onAcceptFailed } = this.#options;
+    const retryInMs = backoffMs(++this.#failures, ACCEPT_RETRY_MS_MAX, 10);
+    onAcceptFailed?.(errnoWords(result), retryInMs);
+    this.#cancel = clock.after(retryInMs, () => this.#goOn());
+  }
+
+  #goOn(): void {
+    this.#isWaiting = false;
+    if (!this.#isOver) this.#host.again(this);
+  }
+}
