@@ -148,7 +148,9 @@ export class ClientConnection {
     const wire = this.#wire;
     const isClean = this.#sent && this.#keepAlive && this.#reply?.ended === true &&
       !wire.closed && !wire.atEnd && wire.start === wire.end;
-    if (!isClean || !this.#options.keep(this)) wire.close();
+    if (isClean && this.#options.keep(this)) return;
+    wire.dispose();
+    this.#out.release();
   }
 
   /** Ends it now; what waits on it rejects with `fault`. */

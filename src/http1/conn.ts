@@ -34,8 +34,11 @@ export interface Reader {
 export interface SwiftConn extends Conn {
   /** As `read`; `reader` is told instead, before this returns if there is something to tell already. */
   readTo(buffer: Uint8Array, reader: Reader): void;
-  /** Hands over what is taken without waiting, which may be nothing: how many bytes. Throws when broken. */
-  writeNow(bytes: Uint8Array): number;
+  /**
+   * Hands over what is taken without waiting of the first `length` bytes, which may be nothing: how many.
+   * Throws when broken.
+   */
+  writeNow(bytes: Uint8Array, length: number): number;
 }
 
 /** Opens a connection. Rejects with a `Fault` whose row says that nothing was sent. */

@@ -18,7 +18,8 @@ const GOES = WRITABLE | HUNG_UP | FAILED;
 /** Reads of one connection in one turn of the loop. */
 const READS_MAX = 4;
 
-const CLOSED = "closed by us";
+/** Made once: each new error would cost more than the rest of closing. */
+const CLOSED = new Error("closed by us");
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -63,7 +64,7 @@ export class LinuxConn implements SwiftConn, Watcher, Turn {
   }
 
   readTo(buffer: Uint8Array, reader: Reader): void {
-    if (this.#fd === -1) return reader.failed(new Error(CLOSED));
+    if (this.#fd === -1) return reader.failed(CLOSED);
     this.#reader = reader;
     this.#room = buffer as Bytes;
     if (!this.#readable) return;
@@ -75,12 +76,12 @@ export class LinuxConn implements SwiftConn, Watcher, Turn {
     return new Promise((arrived, failed) => this.readTo(buffer, { arrived, failed }));
   }
 
-  writeNow(bytes: Uint8Array): number {
-    if (this.#fd === -1) throw new Error(CLOSED);
+  writeNow(bytes: Uint8Array, length: number): number {
+    if (this.#fd === -1) throw CLOSED;
     if (!this.#writable) return 0;
     const { kernel } = this.#host.loop;
-    let count = kernel.send(this.#fd, bytes as Bytes, 0, bytes.length);
-    while (count === -EINTR) count = kernel.send(this.#fd, bytes as Bytes, 0, bytes.length);
+    let count = kernel.send(this.#fd, bytes as Bytes, 0, length);
+    while (count === -EINTR) count = kernel.send(this.#fd, bytes as Bytes, 0, length);
     if (count >= 0) return count;
     if (count !== -EAGAIN) throw new Error(errnoWords(count));
     this.#writable = false;
@@ -134,7 +135,7 @@ export class LinuxConn implements SwiftConn, Watcher, Turn {
   #writeOn(writing: Writing): void {
     this.#writing = undefined;
     try {
-      const count = this.writeNow(writing.bytes);
+      const count = this.writeNow(writing.bytes, writing.bytes.length);
       if (count > 0) writing.resolve(count);
       else this.#writing = writing;
     } catch (error) {
@@ -151,7 +152,7 @@ export class LinuxConn implements SwiftConn, Watcher, Turn {
     this.#fd = -1;
     const [reader, writing] = [this.#reader, this.#writing];
     this.#reader = this.#room = this.#writing = undefined;
-    writing?.reject(new Error(CLOSED));
-    reader?.failed(new Error(CLOSED));
+    writing?.reject(CLOSED);
+    reader?.failed(CLOSED);
   }
 }

@@ -5,12 +5,17 @@
 import { type Fields, TOKEN, VALUE } from "./fields.ts";
 
 const ROOM_START = 1024;
+/** Buffers of that size that wait to be used again: new ones are cleared, and counted by the collector. */
+const FREE_MAX = 1024;
+const free: Uint8Array<ArrayBuffer>[] = [];
 
 const DIGITS = "0123456789abcdef";
 
+const NONE = new Uint8Array(0);
+
 /** Bytes on their way out. `Content-Length`, `Transfer-Encoding` and `Connection` are added by `http1/`. */
 export class HeadWriter {
-  #bytes = new Uint8Array(ROOM_START);
+  #bytes = free.pop() ?? new Uint8Array(ROOM_START);
   #length = 0;
   // A run of neighbouring lines that were asked for by `copy` and not yet copied.
   #run: Uint8Array | undefined;
@@ -21,6 +26,12 @@ export class HeadWriter {
   get length(): number {
     this.#copyRun();
     return this.#length;
+  }
+
+  /** What was written is at the beginning of these bytes; good until the next call. */
+  get bytes(): Uint8Array {
+    this.#copyRun();
+    return this.#bytes;
   }
 
   /** What was written; good until the next call. */
@@ -34,6 +45,14 @@ export class HeadWriter {
     this.#run = undefined;
     this.#length = 0;
     if (this.#bytes.length > keep) this.#bytes = new Uint8Array(ROOM_START);
+  }
+
+  /** To be called last, and once: gives its buffer to the next. */
+  release(): void {
+    if (this.#bytes.length === ROOM_START && free.length < FREE_MAX) free.push(this.#bytes);
+    this.#bytes = NONE;
+    this.#length = 0;
+    this.#run = undefined;
   }
 
   /** Adds one line. Throws a TypeError on a name or value that may not stand in a head. */
@@ -170,7 +189,7 @@ export class HeadWriter {
 
   #room(more: number): void {
     if (this.#length + more <= this.#bytes.length) return;
-    let size = this.#bytes.length * 2;
+    let size = Math.max(ROOM_START, this.#bytes.length * 2);
     while (size < this.#length + more) size *= 2;
     const grown = new Uint8Array(size);
     grown.set(this.#bytes.subarray(0, this.#length));

@@ -22,14 +22,14 @@ export function sendMessage(
   framing: Framing,
   body: BodySource | undefined,
 ): Promise<void> | undefined {
-  if (body === undefined || framing === 0) return wire.send(out.view());
+  if (body === undefined || framing === 0) return wire.send(out.bytes, out.length);
   if (framing === CHUNKED) return sendChunked(wire, out, body);
   const first = body.ready?.();
   const isWhole = first?.length === framing && framing <= TOGETHER_BYTES_MAX && body.ended === true;
   if (isWhole && body.done !== undefined) {
     out.raw(first);
     body.done();
-    return wire.send(out.view());
+    return wire.send(out.bytes, out.length);
   }
   return sendPlain(wire, out, framing === UNTIL_CLOSE ? Infinity : framing, body, first);
 }
@@ -48,7 +48,7 @@ async function sendPlain(
     out.raw(part);
     part = undefined;
   }
-  if (out.length > 0) await wire.send(out.view());
+  if (out.length > 0) await wire.send(out.bytes, out.length);
   out.clear();
   while (left > 0) {
     part ??= await body.read();
@@ -75,14 +75,14 @@ async function sendChunked(wire: Wire, out: HeadWriter, body: BodySource): Promi
     while (part !== undefined) {
       out.chunk(part);
       if (out.length > TOGETHER_BYTES_MAX) {
-        await wire.send(out.view());
+        await wire.send(out.bytes, out.length);
         out.clear();
       }
       part = body.ready?.();
     }
     if (body.ended === true) break;
     if (out.length > 0) {
-      await wire.send(out.view());
+      await wire.send(out.bytes, out.length);
       out.clear();
     }
     part = await body.read();
@@ -90,7 +90,7 @@ async function sendChunked(wire: Wire, out: HeadWriter, body: BodySource): Promi
     out.chunk(part);
   }
   out.lastChunk(body.trailers);
-  await wire.send(out.view());
+  await wire.send(out.bytes, out.length);
   // Lets a body that ended while it was `ready` say so.
   if (body.ended === true) await body.read();
 }

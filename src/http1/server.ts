@@ -197,7 +197,8 @@ class ServerConnection {
       if (!this.#idle) this.#report(error);
       this.#wire.fail(error);
     } finally {
-      this.#wire.close();
+      this.#wire.dispose();
+      this.#out.release();
     }
   }
 

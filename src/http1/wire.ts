@@ -44,6 +44,10 @@ export interface WireOptions {
   readonly faults: WireFaults;
 }
 
+const NONE = new Uint8Array(0);
+/** Made once: an error is dear, and most connections end well. */
+const CLOSED = new Fault("closedUnused", "closed by us");
+
 export class Wire implements Conn, Reader, Timed {
   place = -1;
   readonly #conn: Conn & Partial<SwiftConn>;
@@ -165,7 +169,8 @@ export class Wire implements Conn, Reader, Timed {
 
   failed(error: unknown): void {
     this.#isReading = false;
-    const fault = this.fail(new Fault(this.#options.faults.reset, undefined, { cause: error }));
+    const fault = this.fault ??
+      this.fail(new Fault(this.#options.faults.reset, undefined, { cause: error }));
     const waiter = this.#waiter;
     this.#waiter = undefined;
     waiter?.reject(fault);
@@ -194,21 +199,20 @@ export class Wire implements Conn, Reader, Timed {
   }
 
   /**
-   * Writes all of `bytes`. One at a time. Undefined if all of it went at once. Rejects with a Fault, and
+   * Writes all of the first `length` bytes. One at a time. Undefined if all of it went at once. Rejects with a Fault, and
    * leaves the reading side alone: a peer that stopped listening may have said why.
    */
-  send(bytes: Uint8Array): Promise<void> | undefined {
+  send(bytes: Uint8Array, length = bytes.length): Promise<void> | undefined {
     if (this.fault !== undefined) return Promise.reject(this.fault);
     this.wrote = true;
     const conn = this.#conn;
-    if (conn.writeNow === undefined) return this.#writeAll(bytes);
-    let count: number;
+    let count = 0;
     try {
-      count = conn.writeNow(bytes);
+      if (conn.writeNow !== undefined) count = conn.writeNow(bytes, length);
     } catch (error) {
       return Promise.reject(this.#writeFailed(error));
     }
-    if (count < bytes.length) return this.#writeAll(bytes.subarray(count));
+    if (count < length) return this.#writeAll(bytes.subarray(count, length));
     if (this.#quietMs > 0) this.#quietBy = this.deadlines.in(this.#quietMs);
   }
 
@@ -261,9 +265,19 @@ export class Wire implements Conn, Reader, Timed {
   close(fault?: Fault): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.fault ??= fault ?? new Fault("closedUnused", "closed by us");
+    this.fault ??= fault ?? CLOSED;
     this.deadlines.delete(this);
     this.#conn.close();
+  }
+
+  /** Closes it, if that is still to do, and gives its buffers to others: no byte of it is used any more. */
+  dispose(): void {
+    this.close();
+    this.unhold();
+    // A read that is not known to have ended may still write into it.
+    if (!this.#isReading) giveBuffer(this.bytes);
+    this.bytes = NONE;
+    this.start = this.end = 0;
   }
 
   reset(): void {

@@ -98,6 +98,7 @@ export class Libc implements Kernel {
   readonly #interest = new Int32Array(EVENT_WORDS);
   readonly #pollfd = new Int32Array(2);
   readonly #int = new Int32Array(1);
+  readonly #sockaddr = new Uint8Array(128);
   readonly #pair = new Int32Array(2);
   readonly #length = new Uint32Array(1);
   readonly #count = new BigUint64Array(1);
@@ -321,7 +322,7 @@ export class Libc implements Kernel {
   }
 
   #address(ask: Symbols["getsockname"], fd: number): SockAddr {
-    const bytes = new Uint8Array(128);
+    const bytes = this.#sockaddr;
     this.#length[0] = bytes.length;
     if (ask(fd, bytes, this.#length) < 0) return new Uint8Array(0);
     return bytes.slice(0, Math.min(this.#length[0]!, bytes.length));
