@@ -41,8 +41,8 @@ export class LinuxConn implements SwiftConn, Watcher, Turn {
   #reader: Reader | undefined;
   #room: Bytes | undefined;
   #writing: Writing | undefined;
-  /** When it last read, in the loop's time, and how often since. */
-  #readAt = 0;
+  /** In which turn of the loop it last read, and how often. */
+  #round = -1;
   #reads = 0;
 
   /** Owns `fd`. Whoever made it watches it for this. */
@@ -109,9 +109,9 @@ export class LinuxConn implements SwiftConn, Watcher, Turn {
 
   /** True a few times per turn of the loop. */
   #mayRead(): boolean {
-    const { now } = this.#host.loop;
-    if (this.#readAt !== now) {
-      this.#readAt = now;
+    const { round } = this.#host.loop;
+    if (this.#round !== round) {
+      this.#round = round;
       this.#reads = 0;
     }
     return ++this.#reads <= READS_MAX;

@@ -33,7 +33,8 @@ export function linuxSockets(): Sockets {
     listen: (address, server, options) => listen(host, address, server, options),
     async close() {
       await host.stop();
-      libc[Symbol.dispose]();
+      // What is still open by some mistake must not call what is not there any more.
+      if (host.loop.watched === 0) libc[Symbol.dispose]();
     },
   };
 }
@@ -53,7 +54,7 @@ async function listen(
   const acceptor = new Acceptor(host, fd, server, options);
   return {
     address: bound.kind === "ip" && asked.kind === "tcp" ? { ...asked, port: bound.port } : asked,
-    finished: acceptor.finished,
+    finished: Promise.race([acceptor.finished, host.finished]),
     close() {
       acceptor.close();
       if (asked.kind === "unix") kernel.unlinkSocket(asked.path);

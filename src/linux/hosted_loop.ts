@@ -34,12 +34,19 @@ export class HostedLoop implements Watcher {
 
   /** Begins to run at once. */
   constructor(loop: Loop, host: Host) {
+    // For whoever awaits it; nobody may do so.
+    this.#ended.promise.catch(() => {});
     this.loop = loop;
     this.#host = host;
     this.#freeSince = host.now();
     this.#eventfd = host.eventfd();
     loop.watch(this.#eventfd, this);
     setImmediate(this.#turn);
+  }
+
+  /** Resolves when it has ended as told; rejects if a watcher had a bug, which ends it too. */
+  get finished(): Promise<void> {
+    return this.#ended.promise;
   }
 
   /** Runs `turn` again after everyone else had theirs. Unlike the loop's own, it may be called at any time. */
@@ -69,7 +76,14 @@ export class HostedLoop implements Watcher {
   readonly #turn = (): void => {
     if (this.#isOver) return this.#end();
     const { loop } = this;
-    const changes = loop.turn(NAP_MS);
+    let changes: number;
+    try {
+      changes = loop.turn(NAP_MS);
+    } catch (error) {
+      this.#isOver = true;
+      this.#ended.reject(error);
+      return this.#end();
+    }
     const isQuiet = changes === 0 && !loop.hasMore;
     if (isQuiet || loop.now - this.#freeSince > BUSY_MS) {
       void this.#goElsewhere(isQuiet ? WAIT_MS : 0);

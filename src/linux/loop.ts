@@ -33,6 +33,8 @@ export class Loop {
   #turns: Turn[] = [];
   #spare: Turn[] = [];
   #now: number;
+  #round = 0;
+  #watched = 0;
   #mark = 0;
   #stopped = false;
 
@@ -47,6 +49,16 @@ export class Loop {
     return this.#now;
   }
 
+  /** The number of this turn. */
+  get round(): number {
+    return this.#round;
+  }
+
+  /** Descriptors that are watched. */
+  get watched(): number {
+    return this.#watched;
+  }
+
   /** Tells `watcher` of changes of `fd` until `forget`; 0, or an error number negated. */
   watch(fd: number, watcher: Watcher): number {
     this.#mark = (this.#mark + 1) & 0x7fff_ffff;
@@ -58,6 +70,7 @@ export class Loop {
     }
     this.#watchers[fd] = watcher;
     this.#marks[fd] = this.#mark;
+    this.#watched++;
     return 0;
   }
 
@@ -68,6 +81,7 @@ export class Loop {
 
   /** To be called before `fd` is closed or handed on. */
   forget(fd: number): void {
+    if (this.#watchers[fd] !== undefined) this.#watched--;
     this.#watchers[fd] = undefined;
   }
 
@@ -116,6 +130,7 @@ export class Loop {
     const sleepMs = this.#turns.length > 0 ? 0 : this.#wheel.waitMs(this.#now, sleepMaxMs);
     const count = kernel.poll(sleepMs);
     this.#now = kernel.now();
+    this.#round++;
     for (let i = 0; i < count; i++) {
       const fd = kernel.eventFd(i);
       const watcher = this.#watchers[fd];
