@@ -192,9 +192,11 @@ export const OPTIONS = {
   idleTimeout: clients(duration(), "End a session that is silent for this long; 0 is never", {
     default: "0s",
   }),
-  relay: clients(choice("auto", "stream", "splice"), "Engine that moves the bytes", {
-    default: "auto",
-  }),
+  relay: clients(
+    choice("auto", "stream", "splice"),
+    "Engine that moves the bytes: splice needs Linux, stream runs anywhere, auto takes the faster",
+    { default: "auto" },
+  ),
   maxConnections: clients(count(1), "Clients at one time; more wait to be accepted", {
     default: "10000",
   }),
