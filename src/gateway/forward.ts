@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { Fault, type FaultName, FAULTS, statusOf } from "../base/fault.ts";
+import { type Member, Roster } from "../base/roster.ts";
 import { Seldom } from "../base/seldom.ts";
 import type { Publish } from "../events/events.ts";
 import type { Doubt } from "../failover/ports.ts";
@@ -80,6 +81,11 @@ interface Step {
   readonly fresh: boolean;
 }
 
+interface Connecting extends Member {
+  readonly abort: AbortController;
+  readonly upstream: string;
+}
+
 interface Failure {
   readonly fault: Fault;
   readonly stage: Stage;
@@ -92,7 +98,7 @@ export class Forwarder {
   readonly #context: ForwardContext;
   readonly #budget: RepeatBudget;
   readonly #kept: KeptTotal = { bytes: 0 };
-  readonly #connecting = new Map<AbortController, string>();
+  readonly #connecting = new Roster<Connecting>();
   readonly #gatewayErrors = new GatewayErrors();
   readonly #cuts = new Seldom(SAY_AGAIN_MS);
   readonly counters = {
@@ -152,11 +158,11 @@ export class Forwarder {
 
   /** Calls off attempts to connect to an upstream that are under way; they go elsewhere. */
   callOff(upstream: string): void {
-    for (const [abort, name] of this.#connecting) if (name === upstream) abort.abort();
+    for (const each of this.#connecting.all()) if (each.upstream === upstream) each.abort.abort();
   }
 
   #stepTo(result: Passage | Denial): Step | Fault {
-    if (typeof result === "string") return faultOf(result);
+    if (typeof result === "string") return new Fault(DENIALS[result]);
     return { passage: result, to: this.#of(result.upstream), fresh: false };
   }
 
@@ -284,7 +290,8 @@ export class Forwarder {
   ): Promise<ClientConnection | Failure> {
     const abort = new AbortController();
     trip.onGone = () => abort.abort();
-    this.#connecting.set(abort, upstream.name);
+    const connecting = { place: -1, abort, upstream: upstream.name };
+    this.#connecting.add(connecting);
     const cancel = this.#context.clock.after(
       SLOW_CONNECT_MS,
       () => this.#doubt(step, false, `no answer to connect for ${SLOW_CONNECT_MS} ms`),
@@ -296,7 +303,7 @@ export class Forwarder {
       return { fault: error, stage: "nothingSent", reused: false };
     } finally {
       cancel();
-      this.#connecting.delete(abort);
+      this.#connecting.delete(connecting);
     }
   }
 
@@ -388,7 +395,3 @@ const DENIALS = {
   full: "tooManyHeld",
   gone: "clientGone",
 } as const satisfies Record<Denial, FaultName>;
-
-function faultOf(denial: Denial): Fault {
-  return new Fault(DENIALS[denial]);
-}

@@ -4,6 +4,7 @@
  * `streams.ts` moves the bytes. One coarse sweep watches for idle sessions; there is no timer per
  * message.
  */
+import { Roster } from "../base/roster.ts";
 import { Seldom } from "../base/seldom.ts";
 import type { DrainOrder } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
@@ -40,7 +41,7 @@ class PortableRelay implements Relay, SessionOwner {
   route: Route | undefined;
   #state: State = "closed";
   readonly #port: Port;
-  readonly #sessions = new Set<Session>();
+  readonly #sessions = new Roster<Session>();
   readonly #drains = new Set<() => void>();
   readonly #fullLimits = new Set<string>();
   readonly #failures = new Seldom(SAY_AGAIN_MS);
@@ -90,19 +91,19 @@ class PortableRelay implements Relay, SessionOwner {
     if (this.#state === "stopped") return;
     this.#state = "closed";
     this.route = undefined;
-    for (const session of this.#sessions) {
+    for (const session of this.#sessions.all()) {
       if (!session.relayed) session.turnAway();
     }
     await this.#port.close();
   }
 
   confirm(upstream: string): Promise<void> {
-    for (const session of this.#sessions) session.confirm(upstream);
+    for (const session of this.#sessions.all()) session.confirm(upstream);
     return Promise.resolve();
   }
 
   drain(order: DrainOrder): Promise<void> {
-    const old = [...this.#sessions].filter((session) => isOrdered(session, order));
+    const old = this.#sessions.all().filter((session) => isOrdered(session, order));
     if (old.length > 0) this.#later(order.graceMs, () => this.#cut(order, old, true));
     return Promise.resolve();
   }
@@ -124,7 +125,7 @@ class PortableRelay implements Relay, SessionOwner {
 
   #reroute(route: Route | undefined): void {
     this.route = route;
-    for (const session of this.#sessions) session.reroute();
+    for (const session of this.#sessions.all()) session.reroute();
     this.#fullLimits.delete("held");
     this.#port.recheck();
   }
@@ -186,7 +187,7 @@ class PortableRelay implements Relay, SessionOwner {
     const everyMs = Math.max(SWEEP_MIN_MS, Math.min(SWEEP_MAX_MS, idleTimeoutMs / 4));
     this.#cancelSweep = this.context.clock.after(everyMs, () => {
       const movedBefore = this.context.clock.now() - idleTimeoutMs;
-      for (const session of this.#sessions) {
+      for (const session of this.#sessions.all()) {
         if (session.joined !== undefined && session.movedAt <= movedBefore) session.end();
       }
       this.#sweepLater();
@@ -195,7 +196,7 @@ class PortableRelay implements Relay, SessionOwner {
 
   async #stop(drainMs: number, now: AbortSignal): Promise<number> {
     this.#state = "stopped";
-    for (const session of this.#sessions) {
+    for (const session of this.#sessions.all()) {
       if (session.joined === undefined) session.turnAway();
     }
     await this.#port.close();
@@ -216,8 +217,8 @@ class PortableRelay implements Relay, SessionOwner {
     now.addEventListener("abort", () => timeUp.resolve(), { once: true });
     await Promise.race([empty, timeUp.promise]);
     cancel();
-    const left = [...this.#sessions].filter((session) => session.joined !== undefined).length;
-    for (const session of this.#sessions) session.end();
+    const left = this.#sessions.all().filter((session) => session.joined !== undefined).length;
+    for (const session of this.#sessions.all()) session.end();
     await empty;
     return left;
   }

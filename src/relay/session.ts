@@ -9,6 +9,7 @@ import { formatAddress } from "../base/address.ts";
 import { backoffMs } from "../base/backoff.ts";
 import { dial } from "../base/dial.ts";
 import { Fault, FAULTS } from "../base/fault.ts";
+import type { Member } from "../base/roster.ts";
 import type { Upstream } from "../failover/upstream.ts";
 
 import { type RelayContext, type RelayCounters, type RelaySettings, SETTLE_MS } from "./engine.ts";
@@ -46,7 +47,8 @@ export interface SessionOwner {
 /** Why a wait was over. */
 type Woken = "rerouted" | "confirmed" | "timeUp" | "over";
 
-export class Session {
+export class Session implements Member {
+  place = -1;
   readonly #owner: SessionOwner;
   readonly #client: Deno.Conn;
   readonly #fromClient: Inlet;
