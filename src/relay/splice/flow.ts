@@ -30,30 +30,34 @@ const ROUNDS_MAX = 16;
 const BULK_READS = 2;
 /** Splices in a row, each of less than half a scratch buffer, that make it copy again. */
 const SMALL_SPLICES = 3;
+/** The `#bulk` of sockets that cannot splice. */
+const NEVER_BULK = -1;
+
+// What is true of a flow, as bits of one number: there are thousands of flows, most of them idle, and a
+// field for each would make them half as large again.
+/** The source was reported readable and no read came back dry since. */
+const CAN_READ = 1;
+/** The sink has not refused a byte since it was reported writable. */
+const CAN_WRITE = 2;
+/** The source's end, failure or urgent byte is near: a short read does not mean that it is dry. */
+const THOROUGH = 4;
+/** No byte will pass any more: the sink was told, or one of both is broken. */
+const ENDED = 8;
+/** A byte was read since the session began. */
+const USED = 16;
+/** A byte was read or sent on since the session last looked. */
+const MOVED = 32;
 
 export class Flow {
   source = -1;
   sink = -1;
-  /** The source was reported readable and no read came back dry since. */
-  readable = false;
-  /** The sink has not refused a byte since it was reported writable. */
-  writable = false;
-  /** The source's end, failure or urgent byte is near: a short read does not mean that it is dry. */
-  thorough = false;
-  /** No byte will pass any more: the sink was told, or one of both is broken. */
-  ended = false;
-  /** A byte was read since the session began. */
-  used = false;
-  /** A byte was read or sent on since the session last looked, which also resets it. */
-  moved = false;
   /** Bytes read and not yet taken by the sink; they are in `pipe` if there is one, else in `buffer`. */
   held = 0;
+  #is = ENDED;
   #pipe: Pipe | undefined;
   #buffer: Buffer | undefined;
-  #bufferAt = 0;
-  /** Full reads in a row; `-Infinity` for sockets that cannot splice. */
-  #fullReads = 0;
-  #smallSplices = 0;
+  /** Full reads in a row; once they are `BULK_READS`, on top of that the small splices in a row. */
+  #bulk = 0;
   /** Where in the counters its bytes go. */
   readonly #counter: number;
 
@@ -65,30 +69,51 @@ export class Flow {
   begin(source: number, sink: number, readable: boolean, thorough: boolean): void {
     this.source = source;
     this.sink = sink;
-    this.readable = readable;
-    this.writable = true;
-    this.thorough = thorough;
-    this.ended = false;
-    this.used = false;
-    this.moved = false;
     this.held = 0;
-    this.#fullReads = 0;
-    this.#smallSplices = 0;
+    this.#is = CAN_WRITE | (readable ? CAN_READ : 0) | (thorough ? THOROUGH : 0);
+    this.#bulk = 0;
+  }
+
+  /** The source was reported readable; `thorough`: perhaps for the last time. */
+  sourceReady(thorough: boolean): void {
+    this.#is |= thorough ? CAN_READ | THOROUGH : CAN_READ;
+  }
+
+  /** The sink was reported writable. */
+  sinkReady(): void {
+    this.#is |= CAN_WRITE;
   }
 
   /** To be called when reports may have gone by unseen: everything is tried once. */
   rouse(): void {
-    this.readable = this.writable = this.thorough = true;
+    this.#is |= CAN_READ | CAN_WRITE | THOROUGH;
   }
 
   /** True when a pump could do something. */
   get canMove(): boolean {
-    return !this.ended && this.writable && (this.readable || this.held > 0);
+    return (this.#is & (ENDED | CAN_WRITE)) === CAN_WRITE && (this.#has(CAN_READ) || this.held > 0);
+  }
+
+  /** No byte will pass any more. */
+  get ended(): boolean {
+    return this.#has(ENDED);
+  }
+
+  /** A byte was read since the session began. */
+  get used(): boolean {
+    return this.#has(USED);
+  }
+
+  /** True when a byte was read or sent on since this was last asked. */
+  tookStep(): boolean {
+    const moved = this.#has(MOVED);
+    this.#is &= ~MOVED;
+    return moved;
   }
 
   /** Ends it and gives back what it holds; bytes not delivered are lost. */
   end(plant: Plant): void {
-    this.ended = true;
+    this.#is |= ENDED;
     this.#giveBack(plant);
     this.held = 0;
   }
@@ -105,9 +130,9 @@ export class Flow {
       let stopped = this.held > 0 ? this.#flush(plant) : undefined;
       if (stopped !== undefined) return stopped;
       if (this.held > 0) continue;
-      if (!this.writable) return this.#rest(plant, "full");
-      if (!this.readable) return this.#rest(plant, "dry");
-      stopped = this.#fullReads >= BULK_READS ? this.#spliceIn(plant) : this.#copy(plant);
+      if (!this.#has(CAN_WRITE)) return this.#rest(plant, "full");
+      if (!this.#has(CAN_READ)) return this.#rest(plant, "dry");
+      stopped = this.#bulk >= BULK_READS ? this.#spliceIn(plant) : this.#copy(plant);
       if (stopped !== undefined) return stopped;
     }
     return "again";
@@ -119,12 +144,11 @@ export class Flow {
     const read = kernel.receive(this.source);
     if (read <= 0) return this.#readEnded(plant, read);
     this.#count(plant, read);
-    if (read === kernel.scratch.length) this.#fullReads++;
-    else {
-      this.#fullReads = Math.min(this.#fullReads, 0);
+    if (read < kernel.scratch.length) {
+      if (this.#bulk > 0) this.#bulk = 0;
       // Less than we asked for: the source is dry, and what comes later is reported (epoll(7)).
-      if (!this.thorough) this.readable = false;
-    }
+      if (!this.#has(THOROUGH)) this.#is &= ~CAN_READ;
+    } else if (this.#bulk !== NEVER_BULK) this.#bulk++;
     const sent = kernel.send(this.sink, kernel.scratch, 0, read);
     if (sent === read) return undefined;
     if (sent < 0 && !this.#sinkWaits(sent)) return "sinkFailed";
@@ -135,71 +159,78 @@ export class Flow {
   #spliceIn(plant: Plant): Pumped | undefined {
     const pipe = this.#pipe ??= plant.pools.takePipe();
     if (pipe === undefined) {
-      this.#fullReads = 0;
+      this.#bulk = 0;
       return undefined;
     }
     // The pipe is empty here, so "would block" can only mean a dry source.
     const read = plant.kernel.splice(this.source, pipe.write, pipe.capacity);
     if (read === -EINVAL) {
-      this.#fullReads = -Infinity;
+      this.#bulk = NEVER_BULK;
       this.#giveBack(plant);
       return undefined;
     }
     if (read <= 0) return this.#readEnded(plant, read);
     this.#count(plant, read);
     this.held = read;
-    this.#smallSplices = read < plant.kernel.scratch.length / 2 ? this.#smallSplices + 1 : 0;
-    if (this.#smallSplices >= SMALL_SPLICES) {
-      this.#fullReads = 0;
-      this.#smallSplices = 0;
-    }
+    const isSmall = read < plant.kernel.scratch.length / 2;
+    this.#bulk = isSmall ? this.#bulk + 1 : BULK_READS;
+    if (this.#bulk >= BULK_READS + SMALL_SPLICES) this.#bulk = 0;
     return undefined;
   }
 
   /** Offers the sink what is held. Undefined: it is all gone, or an attempt more may be made. */
   #flush(plant: Plant): Pumped | undefined {
-    if (!this.writable) return "full";
+    if (!this.#has(CAN_WRITE)) return "full";
     const sent = this.#pipe === undefined
-      ? plant.kernel.send(this.sink, this.#buffer!, this.#bufferAt, this.#bufferAt + this.held)
+      ? this.#sendHeld(plant, this.#buffer!)
       : plant.kernel.splice(this.#pipe.read, this.sink, this.held);
     if (sent < 0) {
       if (!this.#sinkWaits(sent)) return "sinkFailed";
-      return this.writable ? undefined : "full";
+      return this.#has(CAN_WRITE) ? undefined : "full";
     }
-    this.moved = true;
+    this.#is |= MOVED;
     this.held -= sent;
-    this.#bufferAt += sent;
     if (this.held > 0) return undefined;
     // A flow that goes on splicing keeps its pipe for the next round.
-    if (this.#pipe === undefined || this.#fullReads < BULK_READS) this.#giveBack(plant);
+    if (this.#pipe === undefined || this.#bulk < BULK_READS) this.#giveBack(plant);
     return undefined;
   }
 
   /** True when a send that failed may be tried again, at once or when the sink is reported. */
   #sinkWaits(result: number): boolean {
-    if (result === -EAGAIN) this.writable = false;
+    if (result === -EAGAIN) this.#is &= ~CAN_WRITE;
     return result === -EAGAIN || result === -EINTR;
   }
 
   #count(plant: Plant, read: number): void {
     plant.counters[this.#counter]! += read;
-    this.used = true;
-    this.moved = true;
+    this.#is |= USED | MOVED;
   }
 
   #readEnded(plant: Plant, read: number): Pumped | undefined {
     if (read === -EINTR) return undefined;
     if (read === 0) return this.#rest(plant, "end");
     if (read !== -EAGAIN) return this.#rest(plant, "sourceFailed");
-    this.readable = false;
+    this.#is &= ~CAN_READ;
     return this.#rest(plant, "dry");
   }
 
   #holdCopy(plant: Plant, from: number, to: number): void {
     this.#buffer = plant.pools.takeBuffer();
-    this.#buffer.set(plant.kernel.scratch.subarray(from, to));
-    this.#bufferAt = 0;
+    this.#buffer.bytes.set(plant.kernel.scratch.subarray(from, to));
+    this.#buffer.at = 0;
     this.held = to - from;
+  }
+
+  #sendHeld(plant: Plant, buffer: Buffer): number {
+    const { bytes, at } = buffer;
+    const sent = plant.kernel.send(this.sink, bytes, at, at + this.held);
+    if (sent > 0) buffer.at += sent;
+    return sent;
+  }
+
+  #has(what: number): boolean {
+    return (this.#is & what) !== 0;
   }
 
   #rest(plant: Plant, why: Pumped): Pumped {

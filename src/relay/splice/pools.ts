@@ -9,7 +9,12 @@ const PIPES_MAX = 1_000;
 const PIPES_KEPT = 64;
 const BUFFERS_KEPT = 64;
 
-export type Buffer = Uint8Array<ArrayBuffer>;
+/** Bytes that a sink did not take yet. */
+export interface Buffer {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Where those begin that are still to go. */
+  at: number;
+}
 
 export class Pools {
   readonly #kernel: Kernel;
@@ -47,7 +52,7 @@ export class Pools {
 
   /** A buffer as large as the kernel's scratch. */
   takeBuffer(): Buffer {
-    return this.#buffers.pop() ?? new Uint8Array(this.#kernel.scratch.length);
+    return this.#buffers.pop() ?? { bytes: new Uint8Array(this.#kernel.scratch.length), at: 0 };
   }
 
   giveBuffer(buffer: Buffer): void {

@@ -120,9 +120,8 @@ export class Session implements Watcher, Turn, Timed {
     const isClient = fd === this.client;
     const from = isClient ? this.up : this.down;
     const into = isClient ? this.down : this.up;
-    if ((flags & COMES) !== 0) from.readable = true;
-    if ((flags & LAST) !== 0) from.thorough = true;
-    if ((flags & GOES) !== 0) into.writable = true;
+    if ((flags & COMES) !== 0) from.sourceReady((flags & LAST) !== 0);
+    if ((flags & GOES) !== 0) into.sinkReady();
     this.run();
     // The error may concern a direction in which nothing is left to do, where no call would meet it.
     if ((flags & FAILED) !== 0 && this.#owns(fd)) this.#fail(fd);
@@ -182,10 +181,7 @@ export class Session implements Watcher, Turn, Timed {
     if (!flow.canMove) return;
     const { loop, plant } = this.#around;
     const stopped = flow.pump(plant);
-    if (flow.moved) {
-      flow.moved = false;
-      this.lastMoved = loop.now;
-    }
+    if (flow.tookStep()) this.lastMoved = loop.now;
     if (stopped === "dry" || stopped === "full") return;
     if (stopped === "again") return loop.again(this);
     if (stopped === "sinkFailed") return this.#fail(flow.sink);
@@ -210,7 +206,7 @@ export class Session implements Watcher, Turn, Timed {
     else if (this.#broken !== fd) return this.cut();
     const [from, into] = fd === this.client ? [this.up, this.down] : [this.down, this.up];
     into.end(this.#around.plant);
-    from.readable = from.thorough = true;
+    from.sourceReady(true);
     this.#pump(from);
     if (this.phase === "joined") this.#settle();
   }
