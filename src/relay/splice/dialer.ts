@@ -43,8 +43,6 @@ export interface Desk {
   readonly plant: Plant;
   readonly connectTimeoutMs: number;
   readonly userTimeoutMs: number;
-  /** The longest that one client waits. */
-  readonly waitMaxMs: number;
   readonly publish: (event: Event) => void;
   doubt(doubt: Doubt): void;
   /** What an upstream gets before the bytes of this client, if anything. */
@@ -80,8 +78,9 @@ export class Dialer {
     session.enter("connecting");
     session.upstreamName = target.name;
     session.epoch = target.epoch;
-    session.doubtAt = this.#desk.loop.now + DOUBT_AFTER_MS;
-    session.tried = 0;
+    const wait = session.wait!;
+    wait.doubtAt = this.#desk.loop.now + DOUBT_AFTER_MS;
+    wait.tried = 0;
     this.#tryNext(session, target);
   }
 
@@ -98,11 +97,12 @@ export class Dialer {
     this.#forgetDoubts();
     const { loop } = this.#desk;
     for (const session of sessions.filter((session) => session.phase === "waiting")) {
-      if (session.unusedEnd !== undefined) {
-        if (session.retryAt === NEVER) session.passEndOn();
+      const wait = session.wait!;
+      if (wait.unusedEnd !== undefined) {
+        if (wait.retryAt === NEVER) session.passEndOn(wait.unusedEnd);
         continue;
       }
-      session.retryAt = loop.now + backoffMs(session.failures, RETRY_MAX_MS, RETRY_FIRST_MS);
+      wait.retryAt = loop.now + backoffMs(wait.failures, RETRY_MAX_MS, RETRY_FIRST_MS);
       this.#arm(session);
     }
   }
@@ -115,7 +115,7 @@ export class Dialer {
     for (const session of [...sessions]) {
       const lacksAddress = session.phase === "connecting"
         ? session.upstream === -1
-        : session.phase === "waiting" && session.fault === "nameUnknown" && addresses.length > 0;
+        : session.wait?.fault === "nameUnknown" && addresses.length > 0;
       if (lacksAddress) this.dial(session);
     }
   }
@@ -130,7 +130,7 @@ export class Dialer {
     if (session.phase !== "connecting") return;
     const error = (flags & FAILED) === 0 ? 0 : this.#desk.plant.kernel.takeError(fd);
     if (error < 0) {
-      session.fault = connectFaultOf(error);
+      session.wait!.fault = connectFaultOf(error);
       return this.#attemptFailed(session);
     }
     if ((flags & WRITABLE) !== 0) this.#join(session, flags);
@@ -138,19 +138,20 @@ export class Dialer {
 
   /** A deadline of a session that is not joined. */
   expired(session: Session, now: number): void {
+    const wait = session.wait!;
     if (session.phase === "connecting") {
-      if (now >= Math.min(session.doubtAt, session.attemptEndsAt)) {
-        session.doubtAt = NEVER;
+      if (now >= Math.min(wait.doubtAt, wait.attemptEndsAt)) {
+        wait.doubtAt = NEVER;
         this.#doubt(session, "connectTimeout");
       }
-      const isOver = now >= session.attemptEndsAt;
-      if (isOver) session.fault = session.upstream === -1 ? "nameUnknown" : "connectTimeout";
-      if (isOver && now < session.giveUpAt) return this.#attemptFailed(session);
+      const isOver = now >= wait.attemptEndsAt;
+      if (isOver) wait.fault = session.upstream === -1 ? "nameUnknown" : "connectTimeout";
+      if (isOver && now < wait.giveUpAt) return this.#attemptFailed(session);
     }
-    if (now >= session.giveUpAt) return this.#giveUp(session);
-    if (session.phase === "waiting" && now >= session.retryAt) {
-      if (session.unusedEnd === undefined) return this.dial(session);
-      session.retryAt = NEVER;
+    if (now >= wait.giveUpAt) return this.#giveUp(session);
+    if (session.phase === "waiting" && now >= wait.retryAt) {
+      if (wait.unusedEnd === undefined) return this.dial(session);
+      wait.retryAt = NEVER;
       this.#doubt(session, "closedUnused");
     }
     this.#arm(session);
@@ -158,12 +159,13 @@ export class Dialer {
 
   /** The upstream ended before any byte: the client waits for what that means, if it is news. */
   endedUnused(session: Session, how: "end" | "reset"): void {
-    session.unusedEnd = how;
     const isTarget = session.epoch === this.#target?.epoch;
-    if (!isTarget || this.#hasLeft(session)) return session.passEndOn();
-    session.fault = "closedUnused";
+    if (!isTarget || this.#hasLeft(session)) return session.passEndOn(how);
     this.#wait(session);
-    session.retryAt = this.#desk.loop.now + SETTLE_MS;
+    const wait = session.wait!;
+    wait.fault = "closedUnused";
+    wait.unusedEnd = how;
+    wait.retryAt = this.#desk.loop.now + SETTLE_MS;
     this.#arm(session);
   }
 
@@ -177,24 +179,25 @@ export class Dialer {
   #tryNext(session: Session, target: Target): void {
     const { loop, connectTimeoutMs } = this.#desk;
     const { addresses } = target;
-    session.attemptEndsAt = loop.now + connectTimeoutMs / Math.max(1, addresses?.length ?? 1);
+    const wait = session.wait!;
+    wait.attemptEndsAt = loop.now + connectTimeoutMs / Math.max(1, addresses?.length ?? 1);
     if (addresses === undefined) return this.#arm(session);
-    if (addresses.length === 0) session.fault = "nameUnknown";
-    while (session.tried < addresses.length) {
-      const place = (target.preferred + session.tried++) % addresses.length;
+    if (addresses.length === 0) wait.fault = "nameUnknown";
+    while (wait.tried < addresses.length) {
+      const place = (target.preferred + wait.tried++) % addresses.length;
       const result = this.#connect(session, addresses[place]!);
       if (result >= 0) return this.#arm(session);
       if (isShortage(result)) {
         this.#desk.short(result);
         this.#wait(session);
-        session.retryAt = loop.now + RETRY_MAX_MS;
+        wait.retryAt = loop.now + RETRY_MAX_MS;
         return this.#arm(session);
       }
-      session.fault = connectFaultOf(result);
+      wait.fault = connectFaultOf(result);
     }
-    session.failures++;
+    wait.failures++;
     this.#wait(session);
-    this.#doubt(session, session.fault ?? "connectFailed");
+    this.#doubt(session, wait.fault ?? "connectFailed");
   }
 
   /** The address that was tried is no good; the next one may be. */
@@ -220,34 +223,32 @@ export class Dialer {
   #join(session: Session, flags: number): void {
     const { plant } = this.#desk;
     const { addresses } = this.#target!;
+    const wait = session.wait!;
     const count = addresses!.length;
-    this.#target!.preferred = (this.#target!.preferred + session.tried - 1) % count;
-    if (session.waitingSince !== NEVER) {
+    this.#target!.preferred = (this.#target!.preferred + wait.tried - 1) % count;
+    if (wait.since !== NEVER) {
       plant.counters[COUNT.released]!++;
       this.#noteWait(session);
       this.#desk.joinedLate();
     }
-    session.fault = undefined;
-    session.failures = 0;
     session.enter("joined");
     session.join(flags, this.#desk.headerFor(session.client));
   }
 
   #wait(session: Session): void {
-    const { loop, waitMaxMs } = this.#desk;
-    // One that was joined for long has its full time again.
-    if (session.phase === "joined") session.giveUpAt = loop.now + waitMaxMs;
-    if (session.waitingSince === NEVER) session.waitingSince = loop.now;
     session.enter("waiting");
-    session.retryAt = NEVER;
+    const wait = session.wait!;
+    if (wait.since === NEVER) wait.since = this.#desk.loop.now;
+    wait.retryAt = NEVER;
     this.#arm(session);
   }
 
   #arm(session: Session): void {
+    const wait = session.wait!;
     const due = session.phase === "waiting"
-      ? session.retryAt
-      : Math.min(session.doubtAt, session.attemptEndsAt);
-    this.#desk.loop.at(session, Math.min(due, session.giveUpAt));
+      ? wait.retryAt
+      : Math.min(wait.doubtAt, wait.attemptEndsAt);
+    this.#desk.loop.at(session, Math.min(due, wait.giveUpAt));
   }
 
   #doubt(session: Session, fault: FaultName): void {
@@ -284,7 +285,7 @@ export class Dialer {
 
   #giveUp(session: Session): void {
     const { loop, plant, publish } = this.#desk;
-    const reason = FAULTS[session.fault ?? "holdTimeout"].words;
+    const reason = FAULTS[session.wait!.fault ?? "holdTimeout"].words;
     if (this.#failures.lets(`${session.upstreamName} ${reason}`, loop.now)) {
       publish({
         type: "session.failed",
@@ -299,9 +300,10 @@ export class Dialer {
   /** A wait is over. */
   #noteWait(session: Session): void {
     const { loop, plant: { counters } } = this.#desk;
-    if (session.waitingSince === NEVER) return;
-    const waitedMs = loop.now - session.waitingSince;
-    session.waitingSince = NEVER;
+    const { wait } = session;
+    if (wait === undefined || wait.since === NEVER) return;
+    const waitedMs = loop.now - wait.since;
+    wait.since = NEVER;
     counters[COUNT.longestHoldMs] = Math.max(counters[COUNT.longestHoldMs]!, waitedMs);
   }
 }

@@ -67,7 +67,6 @@ export class Plane {
       plant,
       publish,
       userTimeoutMs,
-      waitMaxMs,
       connectTimeoutMs,
       doubt: (doubt) => report({ is: "doubt", doubt }),
       joinedLate: () => this.#acceptor.resume(),
@@ -80,7 +79,7 @@ export class Plane {
       userTimeoutMs,
       reusePort,
       hasRoom: () => this.#hasRoom(),
-      admit: (client) => this.#admit(client, waitMaxMs),
+      admit: (client) => this.#admit(client),
       short,
       isDry: () => this.#isAtLimit = false,
     });
@@ -88,6 +87,7 @@ export class Plane {
       loop,
       plant,
       idleTimeoutMs,
+      waitMaxMs,
       early: (session, fd, flags) => dialer.early(session, fd, flags),
       expired: (session, now) => dialer.expired(session, now),
       endedUnused: (session, how) => dialer.endedUnused(session, how),
@@ -191,9 +191,9 @@ export class Plane {
     return false;
   }
 
-  #admit(client: number, waitMaxMs: number): void {
+  #admit(client: number): void {
     const session = this.#records.pop() ?? new Session(this.#around);
-    session.begin(client, this.loop.now + waitMaxMs);
+    session.begin(client);
     session.index = this.#sessions.push(session) - 1;
     this.plant.counters[COUNT.accepted]!++;
     const result = this.loop.watch(client, session);

@@ -172,6 +172,19 @@ Deno.test("a client whose upstream ends unused after long has its full time to w
   assertEquals([rig.count("lost"), client.weClosed], [1, true]);
 });
 
+Deno.test("a client that is moved unused after long has its full time to connect", () => {
+  const rig = new Rig({ holdMs: 1_000, connectTimeoutMs: 1_000 });
+  rig.open("a", 1);
+  const client = rig.client();
+  rig.pass(10_000);
+  rig.kernel.answers.set(where("10.0.0.3", 80), "silence");
+  rig.open("b", 2);
+  rig.pass(900);
+  assertEquals([rig.count("lost"), client.weClosed], [0, false]);
+  rig.pass(100);
+  assertEquals([rig.count("lost"), client.weClosed], [1, true]);
+});
+
 Deno.test("a drain gives sessions without bytes to the upstream that is open, and cuts none of them", () => {
   const rig = new Rig();
   rig.open("a", 1);

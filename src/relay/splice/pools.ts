@@ -1,13 +1,16 @@
 /**
  * Pipes and buffers between their uses. A flow takes one when it has bytes that its sink will not take,
- * or bulk to move, and gives it back as soon as it is empty: an idle session holds neither.
+ * or bulk to move, and gives it back as soon as it is empty: an idle session holds neither. Records of
+ * waiting clients lie here as well.
  */
 import type { Kernel, Pipe } from "../../linux/kernel.ts";
+import { Wait } from "./wait.ts";
 
 /** Pipes there may be at one time: each takes two descriptors, and memory when its sink is slow. */
 const PIPES_MAX = 1_000;
 const PIPES_KEPT = 64;
 const BUFFERS_KEPT = 64;
+const WAITS_KEPT = 64;
 
 /** Bytes that a sink did not take yet. */
 export interface Buffer {
@@ -20,6 +23,7 @@ export class Pools {
   readonly #kernel: Kernel;
   readonly #pipes: Pipe[] = [];
   readonly #buffers: Buffer[] = [];
+  readonly #waits: Wait[] = [];
   #made = 0;
 
   constructor(kernel: Kernel) {
@@ -57,6 +61,15 @@ export class Pools {
 
   giveBuffer(buffer: Buffer): void {
     if (this.#buffers.length < BUFFERS_KEPT) this.#buffers.push(buffer);
+  }
+
+  /** A record for a client that has no upstream; its `begin` has to be called. */
+  takeWait(): Wait {
+    return this.#waits.pop() ?? new Wait();
+  }
+
+  giveWait(wait: Wait): void {
+    if (this.#waits.length < WAITS_KEPT) this.#waits.push(wait);
   }
 
   /** Gives the descriptors that are kept back to the system, which is short of them. */

@@ -9,9 +9,9 @@
 import { FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE } from "../../linux/kernel.ts";
 import type { Loop, Turn, Watcher } from "../../linux/loop.ts";
 import { NEVER, type Timed } from "../../linux/wheel.ts";
-import type { FaultName } from "../../base/fault.ts";
 import { COUNT } from "./counters.ts";
 import { Flow, type Plant } from "./flow.ts";
+import type { Wait } from "./wait.ts";
 
 /** `free`: in the pool. `waiting`: no attempt under way. `connecting`: one is. `joined`: bytes may flow. */
 export type Phase = "free" | "waiting" | "connecting" | "joined";
@@ -21,6 +21,8 @@ export interface Around {
   readonly loop: Loop;
   readonly plant: Plant;
   readonly idleTimeoutMs: number;
+  /** The longest that a client waits for an upstream. */
+  readonly waitMaxMs: number;
   /** Something changed before the join. */
   early(session: Session, fd: number, flags: number): void;
   /** A deadline before the join. */
@@ -49,18 +51,8 @@ export class Session implements Watcher, Turn, Timed {
   lastMoved = 0;
   /** What the kernel has said about the client so far. */
   clientFlags = 0;
-  /** Before the join, in the loop's time: when it waits no longer, began to wait, speaks of doubt … */
-  giveUpAt = 0;
-  waitingSince = NEVER;
-  doubtAt = NEVER;
-  attemptEndsAt = NEVER;
-  retryAt = NEVER;
-  /** … connects that failed, addresses of the upstream tried in this one, and what failed last. */
-  failures = 0;
-  tried = 0;
-  fault: FaultName | undefined;
-  /** How the upstream ended before any byte, while that is being judged. */
-  unusedEnd: "end" | "reset" | undefined;
+  /** There while it is `waiting` or `connecting`, and only then. */
+  wait: Wait | undefined;
   #broken = -1;
 
   queued = false;
@@ -75,14 +67,9 @@ export class Session implements Watcher, Turn, Timed {
   }
 
   /** Begins with a client that was just accepted; owns its socket from here on. It is not dialed yet. */
-  begin(client: number, giveUpAt: number): void {
+  begin(client: number): void {
     this.client = client;
     this.clientFlags = 0;
-    this.giveUpAt = giveUpAt;
-    this.waitingSince = NEVER;
-    this.failures = 0;
-    this.fault = undefined;
-    this.unusedEnd = undefined;
     this.#broken = -1;
   }
 
@@ -94,6 +81,19 @@ export class Session implements Watcher, Turn, Timed {
     if (phase === "waiting") counters[COUNT.held]!++;
     if (phase === "joined") counters[COUNT.active]!++;
     this.phase = phase;
+    this.#keepWait(phase === "waiting" || phase === "connecting");
+  }
+
+  #keepWait(waits: boolean): void {
+    const { loop, plant: { pools }, waitMaxMs } = this.#around;
+    if (waits === (this.wait !== undefined)) return;
+    if (waits) {
+      this.wait = pools.takeWait();
+      this.wait.begin(loop.now + waitMaxMs);
+    } else {
+      pools.giveWait(this.wait!);
+      this.wait = undefined;
+    }
   }
 
   /** True while the client could still be given to another upstream without its noticing. */
@@ -142,10 +142,8 @@ export class Session implements Watcher, Turn, Timed {
   }
 
   /** The upstream's early end is what the client shall get. */
-  passEndOn(): void {
+  passEndOn(how: "end" | "reset"): void {
     const { loop, idleTimeoutMs } = this.#around;
-    const how = this.unusedEnd;
-    this.unusedEnd = undefined;
     if (idleTimeoutMs > 0) loop.after(this, idleTimeoutMs);
     else loop.cancel(this);
     this.enter("joined");
@@ -164,7 +162,7 @@ export class Session implements Watcher, Turn, Timed {
     loop.forget(this.upstream);
     plant.kernel.close(this.upstream);
     this.upstream = -1;
-    this.unusedEnd = undefined;
+    if (this.wait !== undefined) this.wait.unusedEnd = undefined;
   }
 
   /** Ends it in order: each side gets what was sent, then the end. */
