@@ -78,7 +78,7 @@ const CONNECTING_MAX = 50;
 /** How long a proxy is left alone before its memory is read. */
 const SETTLE_MS = 500;
 
-/** Memory of a session that has served one request and waits, above that of the process without any. */
+/** Memory of a session that has served one request and waits, above that of the warm process without any. */
 const idle: Trait = {
   name: "idle",
   async measure({ names, folder, rounds, proxyPin, loadPin }) {
@@ -99,20 +99,26 @@ const idle: Trait = {
 };
 
 async function idleBytes({ port, program }: RunningProxy): Promise<number> {
+  // Code that the first sessions of all bring into memory is not a session's.
+  close(await sessions(port, CONNECTING_MAX));
+  await pause(SETTLE_MS);
+  const before = program.residentBytes();
   const conns: Deno.Conn[] = [];
   try {
-    conns.push(await session(port)); // what the first one of all takes is not the session's
-    await pause(SETTLE_MS);
-    const before = program.residentBytes();
-    while (conns.length <= IDLE_SESSIONS) {
-      const some = Math.min(CONNECTING_MAX, IDLE_SESSIONS + 1 - conns.length);
-      conns.push(...await Promise.all(Array.from({ length: some }, () => session(port))));
-    }
+    while (conns.length < IDLE_SESSIONS) conns.push(...await sessions(port, CONNECTING_MAX));
     await pause(SETTLE_MS);
     return (program.residentBytes() - before) / IDLE_SESSIONS;
   } finally {
-    for (const conn of conns) conn.close();
+    close(conns);
   }
+}
+
+function sessions(port: number, count: number): Promise<Deno.Conn[]> {
+  return Promise.all(Array.from({ length: count }, () => session(port)));
+}
+
+function close(conns: readonly Deno.Conn[]): void {
+  for (const conn of conns) conn.close();
 }
 
 async function session(port: number): Promise<Deno.Conn> {
