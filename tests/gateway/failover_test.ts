@@ -6,6 +6,7 @@ import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { patiently } from "../harness/patience.ts";
 import { Proxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
 import { unusedPort } from "../harness/upstream.ts";
 import { parsed } from "./stage.ts";
 
@@ -103,65 +104,73 @@ async function exchange(conn: Deno.TcpConn, method: string, id: string): Promise
 /** Reasons that prove that the request had not been sent: such a request must never fail. */
 const UNSENT = /reason=(connect-|closed-unused|hold|no-upstream|too-many)/;
 
-Deno.test("200 clients lose nothing that was not sent, and nothing unsafe is done twice", async () => {
-  const ledger = new Ledger();
-  const [first, second, front] = [unusedPort(), unusedPort(), unusedPort()];
-  let primary = await witness("primary", first, ledger);
-  await using _backup = await witness("backup", second, ledger);
-  const [a, b] = [`http://127.0.0.1:${first}`, `http://127.0.0.1:${second}`];
-  const flags = ["--json-logs", "--log-level=debug", "--check-interval=200ms"];
-  const quick = ["--check-timeout=500ms", "--failback-damping=off", `--listen=127.0.0.1:${front}`];
-  await using proxy = new Proxy([`--primary=${a}`, `--backup=${b}`, ...flags, ...quick], {});
-  let last = await proxy.event("promotion.finished", { to: a });
-  const moved = async (to: string) => {
-    last = await proxy.event("promotion.finished", { to }, last);
-  };
-  const stop = new AbortController();
-  const outcomes = new Outcomes();
-  const clients = Array.from(
-    { length: CLIENTS },
-    (_, n) => client(front, n, stop.signal, outcomes),
-  );
-  const progress = () => patiently("the clients to go on", outcomes.further(2 * CLIENTS));
-  try {
-    for (let round = 0; round < 2; round++) {
+scenario(
+  "200 clients lose nothing that was not sent, and nothing unsafe is done twice",
+  async ({ relay }) => {
+    const ledger = new Ledger();
+    const [first, second, front] = [unusedPort(), unusedPort(), unusedPort()];
+    let primary = await witness("primary", first, ledger);
+    await using _backup = await witness("backup", second, ledger);
+    const [a, b] = [`http://127.0.0.1:${first}`, `http://127.0.0.1:${second}`];
+    const flags = ["--json-logs", "--log-level=debug", "--check-interval=200ms"];
+    const ways = [`--primary=${a}`, `--backup=${b}`, `--relay=${relay}`];
+    const quick = [
+      "--check-timeout=500ms",
+      "--failback-damping=off",
+      `--listen=127.0.0.1:${front}`,
+    ];
+    await using proxy = new Proxy([...ways, ...flags, ...quick], {});
+    let last = await proxy.event("promotion.finished", { to: a });
+    const moved = async (to: string) => {
+      last = await proxy.event("promotion.finished", { to }, last);
+    };
+    const stop = new AbortController();
+    const outcomes = new Outcomes();
+    const clients = Array.from(
+      { length: CLIENTS },
+      (_, n) => client(front, n, stop.signal, outcomes),
+    );
+    const progress = () => patiently("the clients to go on", outcomes.further(2 * CLIENTS));
+    try {
+      for (let round = 0; round < 2; round++) {
+        await progress();
+        await primary.kill();
+        await moved(b);
+        await progress();
+        primary = await witness("primary", first, ledger);
+        await moved(a);
+      }
       await progress();
-      await primary.kill();
+      primary.signal("SIGSTOP");
       await moved(b);
       await progress();
-      primary = await witness("primary", first, ledger);
+      primary.signal("SIGCONT");
       await moved(a);
+      await progress();
+    } finally {
+      stop.abort();
+      await patiently("the clients to stop", Promise.all(clients));
+      await primary.kill();
     }
-    await progress();
-    primary.signal("SIGSTOP");
-    await moved(b);
-    await progress();
-    primary.signal("SIGCONT");
-    await moved(a);
-    await progress();
-  } finally {
-    stop.abort();
-    await patiently("the clients to stop", Promise.all(clients));
-    await primary.kill();
-  }
-  const failed = outcomes.all.filter(({ status }) => status !== 200);
-  const twice = [...ledger.seen].filter(([key, count]) => key.startsWith("POST") && count > 1);
-  console.log(
-    `    ${outcomes.all.length} requests, ${failed.length} failed after they had been sent`,
-  );
-  assertEquals(twice, [], "unsafe requests that were done twice");
-  assertEquals(
-    failed.filter(({ failover }) => UNSENT.test(failover)),
-    [],
-    "lost without being sent",
-  );
-  assert(failed.every(({ status }) => [0, 502, 504].includes(status)), JSON.stringify(failed));
-  assertEquals(
-    outcomes.all.filter(({ key, status }) => status === 200 && !ledger.seen.has(key)),
-    [],
-  );
-  // What may be repeated was, unless its response had begun; of the rest each blow meets what it meets.
-  const safe = failed.filter(({ key, status }) => key.startsWith("GET") && status !== 0);
-  assertEquals(safe, [], "safe requests that failed");
-  assertGreaterOrEqual(3 * CLIENTS, failed.length);
-});
+    const failed = outcomes.all.filter(({ status }) => status !== 200);
+    const twice = [...ledger.seen].filter(([key, count]) => key.startsWith("POST") && count > 1);
+    console.log(
+      `    ${outcomes.all.length} requests, ${failed.length} failed after they had been sent`,
+    );
+    assertEquals(twice, [], "unsafe requests that were done twice");
+    assertEquals(
+      failed.filter(({ failover }) => UNSENT.test(failover)),
+      [],
+      "lost without being sent",
+    );
+    assert(failed.every(({ status }) => [0, 502, 504].includes(status)), JSON.stringify(failed));
+    assertEquals(
+      outcomes.all.filter(({ key, status }) => status === 200 && !ledger.seen.has(key)),
+      [],
+    );
+    // What may be repeated was, unless its response had begun; of the rest each blow meets what it meets.
+    const safe = failed.filter(({ key, status }) => key.startsWith("GET") && status !== 0);
+    assertEquals(safe, [], "safe requests that failed");
+    assertGreaterOrEqual(3 * CLIENTS, failed.length);
+  },
+);

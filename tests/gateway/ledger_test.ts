@@ -6,14 +6,16 @@ import {
   close,
   hear,
   hearAll,
+  hearEnd,
   nodeUpstream,
   parsed,
   type Place,
   rawUpstream,
   refusingPort,
   say,
-  Stage,
+  type Stage,
 } from "./stage.ts";
+import { story } from "./story.ts";
 
 /** Answers every request with `text`, and counts them. */
 async function well(text = "well"): Promise<Place & { readonly bodies: string[] }> {
@@ -37,9 +39,9 @@ function hangingUp(seen: string[]): Place {
   });
 }
 
-Deno.test("a refused connection sends any request to the next upstream at once", async () => {
+story("a refused connection sends any request to the next upstream at once", async ({ start }) => {
   await using backup = await well();
-  await using stage = await Stage.start([refusingPort(), backup.port]);
+  await using stage = await start([refusingPort(), backup.port]);
   await stage.open(0);
   const answer = await stage.ask("POST", "/", [], "once");
   assertEquals([answer.status, answer.body.includes("well")], [200, true]);
@@ -48,58 +50,67 @@ Deno.test("a refused connection sends any request to the next upstream at once",
   assertEquals(stage.doubts.map(({ upstream, hard }) => [upstream, hard]), [["u0", true]]);
 });
 
-Deno.test("a request that may be sent twice is, once, with its body, if no byte came back", async () => {
-  const seen: string[] = [];
-  await using bad = hangingUp(seen);
-  await using backup = await well();
-  await using stage = await Stage.start([bad.port, backup.port]);
-  await stage.open(0);
-  const answer = await stage.ask("PUT", "/", [], "twice");
-  assertEquals([answer.status, seen, backup.bodies], [200, ["PUT"], ["PUT twice"]]);
-  assertEquals(answer.get("failover"), "upstream=backup; attempt=2; reason=upstream-reset");
-});
+story(
+  "a request that may be sent twice is, once, with its body, if no byte came back",
+  async ({ start }) => {
+    const seen: string[] = [];
+    await using bad = hangingUp(seen);
+    await using backup = await well();
+    await using stage = await start([bad.port, backup.port]);
+    await stage.open(0);
+    const answer = await stage.ask("PUT", "/", [], "twice");
+    assertEquals([answer.status, seen, backup.bodies], [200, ["PUT"], ["PUT twice"]]);
+    assertEquals(answer.get("failover"), "upstream=backup; attempt=2; reason=upstream-reset");
+  },
+);
 
-Deno.test("it is sent twice, never three times", async () => {
+story("it is sent twice, never three times", async ({ start }) => {
   const seen: string[] = [];
   await using bad = hangingUp(seen);
   await using worse = hangingUp(seen);
   await using backup = await well();
-  await using stage = await Stage.start([bad.port, worse.port, backup.port]);
+  await using stage = await start([bad.port, worse.port, backup.port]);
   await stage.open(0);
   const answer = await stage.ask("GET", "/");
   assertEquals([answer.status, seen, backup.bodies], [502, ["GET", "GET"], []]);
 });
 
-Deno.test("an unsafe request that was sent is not repeated, and the client is told why", async () => {
-  const seen: string[] = [];
-  await using bad = hangingUp(seen);
-  await using backup = await well();
-  await using stage = await Stage.start([bad.port, backup.port]);
-  await stage.open(0);
-  const answer = await stage.ask("POST", "/", [], "once");
-  assertEquals([answer.status, seen, backup.bodies], [502, ["POST"], []]);
-  assertEquals(answer.get("failover"), "upstream=none; attempt=1; reason=upstream-reset");
-});
-
-Deno.test("an Idempotency-Key makes it repeatable, if the operator says that it is honoured", async () => {
-  for (const honourIdempotencyKey of [false, true]) {
-    await using bad = hangingUp([]);
+story(
+  "an unsafe request that was sent is not repeated, and the client is told why",
+  async ({ start }) => {
+    const seen: string[] = [];
+    await using bad = hangingUp(seen);
     await using backup = await well();
-    await using stage = await Stage.start([bad.port, backup.port], { honourIdempotencyKey });
+    await using stage = await start([bad.port, backup.port]);
     await stage.open(0);
-    const answer = await stage.ask("POST", "/", ["Idempotency-Key: k1"], "once");
-    assertEquals(answer.status, honourIdempotencyKey ? 200 : 502);
-    assertEquals(backup.bodies, honourIdempotencyKey ? ["POST once"] : []);
-  }
-});
+    const answer = await stage.ask("POST", "/", [], "once");
+    assertEquals([answer.status, seen, backup.bodies], [502, ["POST"], []]);
+    assertEquals(answer.get("failover"), "upstream=none; attempt=1; reason=upstream-reset");
+  },
+);
 
-Deno.test("a body that is too large to keep is not repeated", async () => {
+story(
+  "an Idempotency-Key makes it repeatable, if the operator says that it is honoured",
+  async ({ start }) => {
+    for (const honourIdempotencyKey of [false, true]) {
+      await using bad = hangingUp([]);
+      await using backup = await well();
+      await using stage = await start([bad.port, backup.port], { honourIdempotencyKey });
+      await stage.open(0);
+      const answer = await stage.ask("POST", "/", ["Idempotency-Key: k1"], "once");
+      assertEquals(answer.status, honourIdempotencyKey ? 200 : 502);
+      assertEquals(backup.bodies, honourIdempotencyKey ? ["POST once"] : []);
+    }
+  },
+);
+
+story("a body that is too large to keep is not repeated", async ({ start }) => {
   const seen: string[] = [];
   await using bad = rawUpstream(async (conn) => {
     seen.push((await hear(conn, "end")).slice(0, 3));
   });
   await using backup = await well();
-  await using stage = await Stage.start([bad.port, backup.port]);
+  await using stage = await start([bad.port, backup.port]);
   await stage.open(0);
   const small = await stage.ask("PUT", "/", [], `${"x".repeat(65_000)}end`);
   const large = await stage.ask("PUT", "/", [], `${"x".repeat(70_000)}end`);
@@ -107,28 +118,31 @@ Deno.test("a body that is too large to keep is not repeated", async () => {
   assertEquals(backup.bodies.map((b) => b.length), [4 + 65_003]);
 });
 
-Deno.test("a body that is still coming when the upstream fails goes on to the next", async () => {
-  const failed = Promise.withResolvers<void>();
-  await using bad = rawUpstream(async (conn) => {
-    await hear(conn, "first");
-    close(conn);
-    failed.resolve();
-  });
-  await using backup = await well();
-  await using stage = await Stage.start([bad.port, backup.port]);
-  await stage.open(0);
-  const conn = await stage.connect();
-  await say(
-    conn,
-    "PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 11\r\n\r\nfirst ",
-  );
-  await failed.promise;
-  await say(conn, "second".slice(0, 5));
-  assertStringIncludes(await patiently("an answer", hearAll(conn)), "200 OK");
-  assertEquals(backup.bodies, ["PUT first secon"]);
-});
+story(
+  "a body that is still coming when the upstream fails goes on to the next",
+  async ({ start }) => {
+    const failed = Promise.withResolvers<void>();
+    await using bad = rawUpstream(async (conn) => {
+      await hear(conn, "first");
+      close(conn);
+      failed.resolve();
+    });
+    await using backup = await well();
+    await using stage = await start([bad.port, backup.port]);
+    await stage.open(0);
+    const conn = await stage.connect();
+    await say(
+      conn,
+      "PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 11\r\n\r\nfirst ",
+    );
+    await failed.promise;
+    await say(conn, "second".slice(0, 5));
+    assertStringIncludes(await patiently("an answer", hearAll(conn)), "200 OK");
+    assertEquals(backup.bodies, ["PUT first secon"]);
+  },
+);
 
-Deno.test("a kept connection that went stale is replaced silently", async () => {
+story("a kept connection that went stale is replaced silently", async ({ start }) => {
   let requests = 0;
   await using up = rawUpstream(async (conn) => {
     await hear(conn);
@@ -137,7 +151,7 @@ Deno.test("a kept connection that went stale is replaced silently", async () => 
     // The second request on a connection meets a server that has just given up on it.
     if ((await hear(conn)) !== "") requests++;
   });
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   assertEquals((await stage.ask("GET", "/")).status, 200);
   const second = await stage.ask("GET", "/");
@@ -145,70 +159,84 @@ Deno.test("a kept connection that went stale is replaced silently", async () => 
   assertEquals(second.get("failover"), "upstream=primary; attempt=2");
 });
 
-Deno.test("an unsafe request on a kept connection that went stale is not repeated", async () => {
-  let requests = 0;
-  await using up = rawUpstream(async (conn) => {
-    await hear(conn);
-    requests++;
-    await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    if ((await hear(conn)) !== "") requests++;
-  });
-  await using stage = await Stage.start([up.port]);
-  await stage.open(0);
-  assertEquals((await stage.ask("GET", "/")).status, 200);
-  assertEquals([(await stage.ask("POST", "/", [], "x")).status, requests], [502, 2]);
-});
-
-Deno.test("a response that has begun is never switched: the client is cut off and can tell", async () => {
-  for (
-    const framing of [
-      "Content-Length: 100\r\n\r\npart",
-      "Transfer-Encoding: chunked\r\n\r\n4\r\npart\r\n",
-    ]
-  ) {
-    await using bad = rawUpstream(async (conn) => {
+story(
+  "an unsafe request on a kept connection that went stale is not repeated",
+  async ({ start }) => {
+    let requests = 0;
+    await using up = rawUpstream(async (conn) => {
       await hear(conn);
-      await say(conn, `HTTP/1.1 200 OK\r\n${framing}`);
+      requests++;
+      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      if ((await hear(conn)) !== "") requests++;
     });
-    await using backup = await well();
-    await using stage = await Stage.start([bad.port, backup.port]);
+    await using stage = await start([up.port]);
     await stage.open(0);
-    const text = await patiently("the end", stage.raw("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
-    assertMatch(text, /^HTTP\/1\.1 200 OK\r\n/);
-    assertMatch(text, /part(\r\n)?$/);
-    assertEquals([backup.bodies, stage.gateway.counters().lost], [[], 1]);
-    assertEquals(stage.doubts.map((d) => [d.reason, d.hard]), [["response was cut short", true]]);
-  }
-});
+    assertEquals((await stage.ask("GET", "/")).status, 200);
+    assertEquals([(await stage.ask("POST", "/", [], "x")).status, requests], [502, 2]);
+  },
+);
 
-Deno.test("a storm of responses cut short is told in one line a second", async () => {
+story(
+  "a response that has begun is never switched: the client is cut off and can tell",
+  async ({ start, cut }) => {
+    for (
+      const framing of [
+        "Content-Length: 100\r\n\r\npart",
+        "Transfer-Encoding: chunked\r\n\r\n4\r\npart\r\n",
+      ]
+    ) {
+      await using bad = rawUpstream(async (conn) => {
+        await hear(conn);
+        await say(conn, `HTTP/1.1 200 OK\r\n${framing}`);
+      });
+      await using backup = await well();
+      await using stage = await start([bad.port, backup.port]);
+      await stage.open(0);
+      const conn = await stage.connect();
+      await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+      const { text, end } = await patiently("the end", hearEnd(conn));
+      assertEquals(end, cut);
+      assertMatch(text, /^HTTP\/1\.1 200 OK\r\n/);
+      assertMatch(text, /part(\r\n)?$/);
+      assertEquals([backup.bodies, stage.gateway.counters().lost], [[], 1]);
+      assertEquals(stage.doubts.map((d) => [d.reason, d.hard]), [["response was cut short", true]]);
+    }
+  },
+);
+
+story("a storm of responses cut short is told in one line a second", async ({ start, cut }) => {
   await using bad = rawUpstream(async (conn) => {
     await hear(conn);
     await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart");
   });
-  await using stage = await Stage.start([bad.port], { clock: new ManualClock() });
+  await using stage = await start([bad.port], { clock: new ManualClock() });
   await stage.open(0);
   for (let i = 0; i < 5; i++) {
-    await patiently("the end", stage.raw("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    const conn = await stage.connect();
+    await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assertEquals((await patiently("the end", hearEnd(conn))).end, cut);
   }
   assertEquals(stage.gateway.counters().lost, 5);
   assertEquals(stage.events.filter((event) => event.type === "session.failed").length, 1);
 });
 
-Deno.test("an interim response begins the response: after it nothing is repeated", async () => {
-  await using bad = rawUpstream(async (conn) => {
-    await hear(conn);
-    await say(conn, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
-  });
-  await using backup = await well();
-  await using stage = await Stage.start([bad.port, backup.port]);
-  await stage.open(0);
-  const text = await stage.raw("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-  assertMatch(text, /^HTTP\/1\.1 103 [^]*HTTP\/1\.1 502 /);
-  assertEquals(backup.bodies, []);
-});
+story(
+  "an interim response begins the response: after it nothing is repeated",
+  async ({ start }) => {
+    await using bad = rawUpstream(async (conn) => {
+      await hear(conn);
+      await say(conn, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+    });
+    await using backup = await well();
+    await using stage = await start([bad.port, backup.port]);
+    await stage.open(0);
+    const text = await stage.raw("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assertMatch(text, /^HTTP\/1\.1 103 [^]*HTTP\/1\.1 502 /);
+    assertEquals(backup.bodies, []);
+  },
+);
 
-Deno.test("a malformed response is a 502, and nothing of it reaches the client", async () => {
+story("a malformed response is a 502, and nothing of it reaches the client", async ({ start }) => {
   const bad = [
     "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
     "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nab",
@@ -221,51 +249,54 @@ Deno.test("a malformed response is a 502, and nothing of it reaches the client",
       await hear(conn);
       await say(conn, response);
     });
-    await using stage = await Stage.start([up.port]);
+    await using stage = await start([up.port]);
     await stage.open(0);
     const answer = await stage.ask("GET", "/");
     assertEquals([answer.status, answer.get("x")], [502, undefined], response);
   }
 });
 
-Deno.test("repeats have a budget: a fifth of the exchanges under way, at least three; others wait", async () => {
-  let hungUp = 0;
-  const all = Promise.withResolvers<void>();
-  await using bad = rawUpstream(async (conn) => {
-    await hear(conn);
-    if (++hungUp === 10) all.resolve();
-    await all.promise;
-  });
-  let [now, most] = [0, 0];
-  const serving = new Set<() => void>();
-  await using backup = await nodeUpstream((_, response) => {
-    most = Math.max(most, ++now);
-    serving.add(() => {
-      now--;
-      response.end("well");
+story(
+  "repeats have a budget: a fifth of the exchanges under way, at least three; others wait",
+  async ({ start }) => {
+    let hungUp = 0;
+    const all = Promise.withResolvers<void>();
+    await using bad = rawUpstream(async (conn) => {
+      await hear(conn);
+      if (++hungUp === 10) all.resolve();
+      await all.promise;
     });
-  });
-  await using stage = await Stage.start([bad.port, backup.port]);
-  await stage.open(0);
-  let answered = 0;
-  const asking = Array.from({ length: 10 }, async () => {
-    assertEquals((await stage.ask("GET", "/")).status, 200);
-    answered++;
-  });
-  const serve = async () => {
-    while (answered < 10) {
-      for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
-      for (const end of serving) {
-        serving.delete(end);
-        end();
+    let [now, most] = [0, 0];
+    const serving = new Set<() => void>();
+    await using backup = await nodeUpstream((_, response) => {
+      most = Math.max(most, ++now);
+      serving.add(() => {
+        now--;
+        response.end("well");
+      });
+    });
+    await using stage = await start([bad.port, backup.port]);
+    await stage.open(0);
+    let answered = 0;
+    const asking = Array.from({ length: 10 }, async () => {
+      assertEquals((await stage.ask("GET", "/")).status, 200);
+      answered++;
+    });
+    const serve = async () => {
+      while (answered < 10) {
+        for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+        for (const end of serving) {
+          serving.delete(end);
+          end();
+        }
       }
-    }
-  };
-  await patiently("all answers", Promise.all([serve(), ...asking]));
-  assertEquals(most, 3);
-});
+    };
+    await patiently("all answers", Promise.all([serve(), ...asking]));
+    assertEquals(most, 3);
+  },
+);
 
-Deno.test("where nobody is held, a repeat without room fails at once", async () => {
+story("where nobody is held, a repeat without room fails at once", async ({ start }) => {
   await using bad = rawUpstream(async (conn) => {
     await hear(conn);
   });
@@ -276,7 +307,7 @@ Deno.test("where nobody is held, a repeat without room fails at once", async () 
     await go.promise;
     response.end("well");
   });
-  await using stage = await Stage.start([bad.port, backup.port], { holdMs: 0 });
+  await using stage = await start([bad.port, backup.port], { holdMs: 0 });
   await stage.open(0);
   const first = [1, 2, 3].map(() => stage.ask("GET", "/"));
   const there = async () => {
@@ -288,22 +319,25 @@ Deno.test("where nobody is held, a repeat without room fails at once", async () 
   assertEquals((await Promise.all(first)).map((a) => a.status), [200, 200, 200]);
 });
 
-Deno.test("with nowhere else to go a refused request waits, and the next decision takes it along", async () => {
-  await using backup = await well();
-  await using stage = await Stage.start([refusingPort(), backup.port], { standIn: false });
-  await stage.open(0);
-  stage.onDoubt = async () => {
-    await stage.gateway.hold();
-    await stage.open(1);
-  };
-  const answer = await stage.ask("POST", "/", [], "once");
-  assertEquals([answer.status, backup.bodies], [200, ["POST once"]]);
-  assertEquals(answer.get("failover"), "upstream=backup; attempt=2; reason=connect-refused");
-});
+story(
+  "with nowhere else to go a refused request waits, and the next decision takes it along",
+  async ({ start }) => {
+    await using backup = await well();
+    await using stage = await start([refusingPort(), backup.port], { standIn: false });
+    await stage.open(0);
+    stage.onDoubt = async () => {
+      await stage.gateway.hold();
+      await stage.open(1);
+    };
+    const answer = await stage.ask("POST", "/", [], "once");
+    assertEquals([answer.status, backup.bodies], [200, ["POST once"]]);
+    assertEquals(answer.get("failover"), "upstream=backup; attempt=2; reason=connect-refused");
+  },
+);
 
-Deno.test("an upstream that answers after all gets what doubted it", async () => {
+story("an upstream that answers after all gets what doubted it", async ({ start }) => {
   const port = refusingPort();
-  await using stage = await Stage.start([port], { standIn: false });
+  await using stage = await start([port], { standIn: false });
   await stage.open(0);
   const doubted = Promise.withResolvers<void>();
   stage.onDoubt = () => doubted.resolve();
@@ -314,24 +348,27 @@ Deno.test("an upstream that answers after all gets what doubted it", async () =>
   assertEquals((await asking).body, "back");
 });
 
-Deno.test("held requests are woken by the decision, and turned away by a refusal", async () => {
-  await using up = await well();
-  await using stage = await Stage.start([up.port]);
-  const first = stage.ask("GET", "/");
-  const second = stage.ask("POST", "/", [], "x");
-  await held(stage, 2);
-  await stage.open(0);
-  assertEquals([(await first).status, (await second).status], [200, 200]);
-  await stage.gateway.hold();
-  const third = stage.ask("GET", "/");
-  await held(stage, 1);
-  await stage.gateway.refuse();
-  const refused = await third;
-  assertEquals([refused.status, refused.get("retry-after")], [503, "5"]);
-  assertStringIncludes(refused.body, "Back in a moment");
-  assertEquals((await stage.ask("GET", "/")).status, 503);
-  assertEquals(stage.gateway.counters().released, 2);
-});
+story(
+  "held requests are woken by the decision, and turned away by a refusal",
+  async ({ start }) => {
+    await using up = await well();
+    await using stage = await start([up.port]);
+    const first = stage.ask("GET", "/");
+    const second = stage.ask("POST", "/", [], "x");
+    await held(stage, 2);
+    await stage.open(0);
+    assertEquals([(await first).status, (await second).status], [200, 200]);
+    await stage.gateway.hold();
+    const third = stage.ask("GET", "/");
+    await held(stage, 1);
+    await stage.gateway.refuse();
+    const refused = await third;
+    assertEquals([refused.status, refused.get("retry-after")], [503, "5"]);
+    assertStringIncludes(refused.body, "Back in a moment");
+    assertEquals((await stage.ask("GET", "/")).status, 503);
+    assertEquals(stage.gateway.counters().released, 2);
+  },
+);
 
 /** Resolves when so many exchanges wait. */
 async function held(stage: Stage, count: number): Promise<void> {
@@ -343,8 +380,8 @@ async function held(stage: Stage, count: number): Promise<void> {
   await patiently(`${count} to be held`, waiting());
 }
 
-Deno.test("more requests than may be held get 503 at once", async () => {
-  await using stage = await Stage.start([refusingPort()], { heldMax: 1 });
+story("more requests than may be held get 503 at once", async ({ start }) => {
+  await using stage = await start([refusingPort()], { heldMax: 1 });
   const first = stage.ask("GET", "/");
   await held(stage, 1);
   assertEquals((await stage.ask("GET", "/")).status, 503);
@@ -352,9 +389,9 @@ Deno.test("more requests than may be held get 503 at once", async () => {
   await first;
 });
 
-Deno.test("a hold has an end, and then the page of the operator", async () => {
+story("a hold has an end, and then the page of the operator", async ({ start }) => {
   const bytes = new TextEncoder().encode("our page");
-  await using stage = await Stage.start([refusingPort()], {
+  await using stage = await start([refusingPort()], {
     holdMs: 20,
     errorPage: { contentType: "text/plain", bytes },
     failoverHeader: false,
@@ -364,8 +401,8 @@ Deno.test("a hold has an end, and then the page of the operator", async () => {
   assertEquals(answer.get("failover"), undefined);
 });
 
-Deno.test("a held client that leaves makes room for another", async () => {
-  await using stage = await Stage.start([refusingPort()]);
+story("a held client that leaves makes room for another", async ({ start }) => {
+  await using stage = await start([refusingPort()]);
   const conn = (await import("node:net")).connect(stage.port, "127.0.0.1");
   conn.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   await held(stage, 1);
@@ -377,61 +414,70 @@ Deno.test("a held client that leaves makes room for another", async () => {
   assertEquals(stage.gateway.counters().abandoned, 1);
 });
 
-Deno.test("five gateway errors in a row put the upstream in doubt; other errors never do", async () => {
-  let status = 500;
-  await using up = await nodeUpstream((_, response) => response.writeHead(status).end());
-  await using stage = await Stage.start([up.port]);
-  await stage.open(0);
-  for (let i = 0; i < 6; i++) await stage.ask("GET", "/");
-  status = 503;
-  for (let i = 0; i < 4; i++) assertEquals((await stage.ask("GET", "/")).status, 503);
-  assertEquals(stage.doubts, []);
-  await stage.ask("GET", "/");
-  assertEquals(stage.doubts.map(({ hard, epoch }) => [hard, epoch]), [[false, 1]]);
-});
+story(
+  "five gateway errors in a row put the upstream in doubt; other errors never do",
+  async ({ start }) => {
+    let status = 500;
+    await using up = await nodeUpstream((_, response) => response.writeHead(status).end());
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    for (let i = 0; i < 6; i++) await stage.ask("GET", "/");
+    status = 503;
+    for (let i = 0; i < 4; i++) assertEquals((await stage.ask("GET", "/")).status, 503);
+    assertEquals(stage.doubts, []);
+    await stage.ask("GET", "/");
+    assertEquals(stage.doubts.map(({ hard, epoch }) => [hard, epoch]), [[false, 1]]);
+  },
+);
 
-Deno.test("an upstream that says nothing is given up in time, and a safe request goes on", async () => {
-  await using mute = rawUpstream(async (conn) => void await hearAll(conn));
-  await using backup = await well();
-  await using stage = await Stage.start([mute.port, backup.port], { responseTimeoutMs: 100 });
-  await stage.open(0);
-  assertEquals(
-    (await stage.ask("GET", "/")).get("failover"),
-    "upstream=backup; attempt=2; reason=response-timeout",
-  );
-  assertEquals((await stage.ask("POST", "/", [], "x")).status, 504);
-  assertEquals(stage.doubts.map((d) => d.hard), [false, false]);
-});
+story(
+  "an upstream that says nothing is given up in time, and a safe request goes on",
+  async ({ start }) => {
+    await using mute = rawUpstream(async (conn) => void await hearAll(conn));
+    await using backup = await well();
+    await using stage = await start([mute.port, backup.port], { responseTimeoutMs: 100 });
+    await stage.open(0);
+    assertEquals(
+      (await stage.ask("GET", "/")).get("failover"),
+      "upstream=backup; attempt=2; reason=response-timeout",
+    );
+    assertEquals((await stage.ask("POST", "/", [], "x")).status, 504);
+    assertEquals(stage.doubts.map((d) => d.hard), [false, false]);
+  },
+);
 
-Deno.test("when the active upstream goes down, what it still works on is ended and moves on if it may", async () => {
-  let there = 0;
-  const both = Promise.withResolvers<void>();
-  await using frozen = rawUpstream(async (conn) => {
-    await hear(conn);
-    if (++there === 2) both.resolve();
-    await hearAll(conn);
-  });
-  await using backup = await well();
-  await using stage = await Stage.start([frozen.port, backup.port]);
-  await stage.open(0);
-  const get = stage.ask("GET", "/");
-  const post = stage.ask("POST", "/", [], "once");
-  await both.promise;
-  await stage.open(1);
-  await stage.gateway.drain({
-    upstream: "u0",
-    throughEpoch: 1,
-    graceMs: 0,
-    sparedIfMovedMs: undefined,
-    reason: "test",
-  });
-  assertEquals([(await get).status, (await post).status], [200, 502]);
-  assertEquals(backup.bodies, ["GET "]);
-  assertEquals(stage.gateway.counters().cut, 2);
-});
+story(
+  "when the active upstream goes down, what it still works on is ended and moves on if it may",
+  async ({ start }) => {
+    let there = 0;
+    const both = Promise.withResolvers<void>();
+    await using frozen = rawUpstream(async (conn) => {
+      await hear(conn);
+      if (++there === 2) both.resolve();
+      await hearAll(conn);
+    });
+    await using backup = await well();
+    await using stage = await start([frozen.port, backup.port]);
+    await stage.open(0);
+    const get = stage.ask("GET", "/");
+    const post = stage.ask("POST", "/", [], "once");
+    await both.promise;
+    await stage.open(1);
+    await stage.gateway.drain({
+      upstream: "u0",
+      throughEpoch: 1,
+      graceMs: 0,
+      sparedIfMovedMs: undefined,
+      reason: "test",
+    });
+    assertEquals([(await get).status, (await post).status], [200, 502]);
+    assertEquals(backup.bodies, ["GET "]);
+    assertEquals(stage.gateway.counters().cut, 2);
+  },
+);
 
-Deno.test("a static backup answers for itself, and says so in the header", async () => {
-  await using stage = await Stage.start([refusingPort()], {
+story("a static backup answers for itself, and says so in the header", async ({ start }) => {
+  await using stage = await start([refusingPort()], {
     backup: (request) =>
       Promise.resolve(new Response(`file for ${request.method} ${new URL(request.url).pathname}`)),
   });
@@ -441,7 +487,7 @@ Deno.test("a static backup answers for itself, and says so in the header", async
   assertEquals(answer.get("failover"), "upstream=backup; attempt=2; reason=connect-refused");
 });
 
-Deno.test("an upgraded connection ends when its upstream is given up", async () => {
+story("an upgraded connection ends when its upstream is given up", async ({ start, cut }) => {
   const joined = Promise.withResolvers<void>();
   await using up = rawUpstream(async (conn) => {
     await hear(conn);
@@ -452,7 +498,7 @@ Deno.test("an upgraded connection ends when its upstream is given up", async () 
     joined.resolve();
     await hearAll(conn);
   });
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   const conn = await stage.connect();
   await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
@@ -465,52 +511,59 @@ Deno.test("an upgraded connection ends when its upstream is given up", async () 
     sparedIfMovedMs: undefined,
     reason: "test",
   });
-  assertEquals(await patiently("the tunnel to end", hearAll(conn)), "");
+  const end = await patiently("the tunnel to end", hearEnd(conn));
+  assertEquals(end, { text: "", end: cut });
 });
 
-Deno.test("draining lets a running exchange finish, and then closes its connection", async () => {
-  const there = Promise.withResolvers<void>();
-  const go = Promise.withResolvers<void>();
-  await using up = await nodeUpstream(async (_, response) => {
-    there.resolve();
-    await go.promise;
-    response.end("done");
-  });
-  await using stage = await Stage.start([up.port]);
-  await stage.open(0);
-  const conn = await stage.connect();
-  await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-  await there.promise;
-  const stopping = stage.listening.stop(10_000, new AbortController().signal);
-  go.resolve();
-  const answer = parsed(await patiently("the answer", hearAll(conn)));
-  assertEquals([answer.body, answer.get("connection")], ["done", "close"]);
-  assertEquals(await stopping, 0);
-  assert(stage.events.some((e) => e.type === "port.closed"));
-});
+story(
+  "draining lets a running exchange finish, and then closes its connection",
+  async ({ start }) => {
+    const there = Promise.withResolvers<void>();
+    const go = Promise.withResolvers<void>();
+    await using up = await nodeUpstream(async (_, response) => {
+      there.resolve();
+      await go.promise;
+      response.end("done");
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    const conn = await stage.connect();
+    await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await there.promise;
+    const stopping = stage.listening.stop(10_000, new AbortController().signal);
+    go.resolve();
+    const answer = parsed(await patiently("the answer", hearAll(conn)));
+    assertEquals([answer.body, answer.get("connection")], ["done", "close"]);
+    assertEquals(await stopping, 0);
+    assert(stage.events.some((e) => e.type === "port.closed"));
+  },
+);
 
-Deno.test("a request on a kept connection moves on when its upstream goes down, not back to it", async () => {
-  let silent = false;
-  const isAsked = Promise.withResolvers<void>();
-  await using up = await nodeUpstream((_, response) => {
-    if (silent) isAsked.resolve();
-    else response.end("first");
-  });
-  await using backup = await nodeUpstream((_, response) => response.end("second"));
-  await using stage = await Stage.start([up.port, backup.port], { responseTimeoutMs: 0 });
-  await stage.open(0);
-  assertEquals((await stage.ask("GET", "/")).status, 200);
-  silent = true;
-  const answer = stage.ask("GET", "/");
-  await isAsked.promise;
-  await stage.open(1);
-  const order = {
-    upstream: "u0",
-    throughEpoch: stage.epoch - 1,
-    graceMs: 0,
-    sparedIfMovedMs: undefined,
-    reason: "silent",
-  };
-  await stage.gateway.drain(order);
-  assertEquals((await patiently("an answer", answer)).body, "second");
-});
+story(
+  "a request on a kept connection moves on when its upstream goes down, not back to it",
+  async ({ start }) => {
+    let silent = false;
+    const isAsked = Promise.withResolvers<void>();
+    await using up = await nodeUpstream((_, response) => {
+      if (silent) isAsked.resolve();
+      else response.end("first");
+    });
+    await using backup = await nodeUpstream((_, response) => response.end("second"));
+    await using stage = await start([up.port, backup.port], { responseTimeoutMs: 0 });
+    await stage.open(0);
+    assertEquals((await stage.ask("GET", "/")).status, 200);
+    silent = true;
+    const answer = stage.ask("GET", "/");
+    await isAsked.promise;
+    await stage.open(1);
+    const order = {
+      upstream: "u0",
+      throughEpoch: stage.epoch - 1,
+      graceMs: 0,
+      sparedIfMovedMs: undefined,
+      reason: "silent",
+    };
+    await stage.gateway.drain(order);
+    assertEquals((await patiently("an answer", answer)).body, "second");
+  },
+);

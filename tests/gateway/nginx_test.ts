@@ -2,15 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { patiently } from "../harness/patience.ts";
-import { refusingPort, Stage } from "./stage.ts";
-
-const NGINX = ["/usr/sbin/nginx", "/usr/bin/nginx"].find((path) => {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-});
+import { refusingPort } from "./stage.ts";
+import { story } from "./story.ts";
 
 /** nginx with a folder of its own, serving `files` of it. */
 async function startNginx(folder: string, port: number): Promise<AsyncDisposable> {
@@ -40,22 +33,19 @@ async function startNginx(folder: string, port: number): Promise<AsyncDisposable
 }
 
 async function run(args: readonly string[]): Promise<void> {
-  const child = new Child(NGINX!, { args });
+  const child = new Child("nginx", { args });
   const { success } = await patiently(`nginx ${args.join(" ")}`, child.ended);
   assert(success);
 }
 
-Deno.test({
-  name: `nginx behind the gateway: files, ranges, gzip, redirects, errors${
-    NGINX === undefined ? " (needs nginx)" : ""
-  }`,
-  ignore: NGINX === undefined,
-  async fn() {
+story(
+  "nginx behind the gateway: files, ranges, gzip, redirects, errors",
+  async ({ start }) => {
     const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
     const port = refusingPort();
     {
       await using _nginx = await startNginx(folder, port);
-      await using stage = await Stage.start([port]);
+      await using stage = await start([port]);
       await stage.open(0);
       const whole = await stage.ask("GET", "/a.txt");
       assertEquals([whole.status, whole.body.length, whole.get("content-length")], [
@@ -82,4 +72,5 @@ Deno.test({
     }
     await Deno.remove(folder, { recursive: true });
   },
-});
+  ["nginx"],
+);

@@ -10,6 +10,7 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tlsTest } from "./certificate.ts";
 import { patiently } from "../harness/patience.ts";
+import { scenario } from "../harness/scenario.ts";
 import { close, hearAll, nodeUpstream, parsed, refusingPort, say } from "./stage.ts";
 
 /** A service that runs, on a port of the system's choice. */
@@ -77,6 +78,17 @@ class Front implements AsyncDisposable {
   }
 }
 
+/** Tells `tell` once for each relay engine. */
+function story(name: string, tell: (start: typeof Front.start) => Promise<void>): void {
+  scenario(name, ({ relay }) =>
+    tell(async (args, files) => {
+      const front = await Front.start([...args, `--relay=${relay}`], files);
+      const chosen = front.events.filter((event) => event.type === "relay.chosen");
+      assertEquals(chosen.map(({ engine }) => engine), [relay]);
+      return front;
+    }));
+}
+
 /** Answers with what it was asked; `checks` collects the paths of those who ask without `X-Real`. */
 async function echo(checks: string[] = [], status: () => number = () => 200) {
   return await nodeUpstream((request, response) => {
@@ -92,44 +104,47 @@ async function echo(checks: string[] = [], status: () => number = () => 200) {
 
 const REAL = ["X-Real: 1"];
 
-Deno.test("a URL gives base path, host and credentials; the file adds host and headers", async () => {
-  await using up = await echo();
-  {
-    await using front = await Front.start([`--primary=http://me:p%40ss@127.0.0.1:${up.port}/app/`]);
-    const { body, get } = await front.ask("/x//y", REAL);
-    const said = JSON.parse(body);
-    assertEquals([said.url, said.host], ["/app/x//y", `127.0.0.1:${up.port}`]);
-    assertEquals(said.authorization, `Basic ${btoa("me:p@ss")}`);
-    assertEquals(get("failover"), "upstream=primary; attempt=1");
-    assert(!JSON.stringify(front.events).includes("ss@"), "the password was told");
-    assertStringIncludes((await front.ask("/__failover/state")).body, "window of http");
-  }
-  const yaml = `primary:\n  url: http://127.0.0.1:${up.port}\n  host: bucket.test\n` +
-    `  headers:\n    X-Key: "42"\n`;
-  await using front = await Front.start(["--config=c.yaml", "--preserve-host"], { "c.yaml": yaml });
-  const said = JSON.parse((await front.ask("/", ["X-Key: mine", ...REAL])).body);
-  assertEquals([said.host, said.key], ["bucket.test", "42"]);
-});
+story(
+  "a URL gives base path, host and credentials; the file adds host and headers",
+  async (start) => {
+    await using up = await echo();
+    {
+      await using front = await start([`--primary=http://me:p%40ss@127.0.0.1:${up.port}/app/`]);
+      const { body, get } = await front.ask("/x//y", REAL);
+      const said = JSON.parse(body);
+      assertEquals([said.url, said.host], ["/app/x//y", `127.0.0.1:${up.port}`]);
+      assertEquals(said.authorization, `Basic ${btoa("me:p@ss")}`);
+      assertEquals(get("failover"), "upstream=primary; attempt=1");
+      assert(!JSON.stringify(front.events).includes("ss@"), "the password was told");
+      assertStringIncludes((await front.ask("/__failover/state")).body, "window of http");
+    }
+    const yaml = `primary:\n  url: http://127.0.0.1:${up.port}\n  host: bucket.test\n` +
+      `  headers:\n    X-Key: "42"\n`;
+    await using front = await start(["--config=c.yaml", "--preserve-host"], { "c.yaml": yaml });
+    const said = JSON.parse((await front.ask("/", ["X-Key: mine", ...REAL])).body);
+    assertEquals([said.host, said.key], ["bucket.test", "42"]);
+  },
+);
 
-Deno.test("--preserve-host and --no-failover-header do what they say", async () => {
+story("--preserve-host and --no-failover-header do what they say", async (start) => {
   await using up = await echo();
   const flags = ["--preserve-host", "--no-failover-header"];
-  await using front = await Front.start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
+  await using front = await start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
   const { body, get } = await front.ask("/", REAL);
   assertEquals([JSON.parse(body).host, get("failover")], ["front.test", undefined]);
 });
 
-Deno.test("--max-body bounds a request, --check-path and --check-status the checks", async () => {
+story("--max-body bounds a request, --check-path and --check-status the checks", async (start) => {
   const checks: string[] = [];
   await using up = await echo(checks, () => 302);
   const flags = ["--max-body=10B", "--check-path=/up?x", "--check-status=302"];
-  await using front = await Front.start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
+  await using front = await start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
   assertEquals((await front.ask("/", REAL, "x".repeat(11))).status, 413);
   assertEquals((await front.ask("/", REAL, "x".repeat(10))).status, 200);
   assertEquals([...new Set(checks)], ["/up?x"]);
 });
 
-Deno.test("a folder and a page stand in where no server is left", async () => {
+story("a folder and a page stand in where no server is left", async (start) => {
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
   await Deno.writeTextFile(`${folder}/index.html`, "<p>static");
   await Deno.writeTextFile(`${folder}/sorry.html`, "<p>sorry");
@@ -139,7 +154,7 @@ Deno.test("a folder and a page stand in where no server is left", async () => {
       [`page:${folder}/sorry.html`, 503, "<p>sorry"],
     ]
   ) {
-    await using front = await Front.start([
+    await using front = await start([
       `--primary=http://127.0.0.1:${refusingPort()}`,
       `--backup=${backup}`,
     ]);
@@ -151,13 +166,13 @@ Deno.test("a folder and a page stand in where no server is left", async () => {
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("with nobody left, clients are held for --hold and then get --error-page", async () => {
+story("with nobody left, clients are held for --hold and then get --error-page", async (start) => {
   const page = await Deno.makeTempFile({ prefix: "failover-test-", suffix: ".html" });
   await Deno.writeTextFile(page, "<p>gone for lunch");
   const flags = ["--hold=50ms", `--error-page=${page}`];
   {
     const primary = `--primary=http://127.0.0.1:${refusingPort()}`;
-    await using front = await Front.start([primary, ...flags]);
+    await using front = await start([primary, ...flags]);
     const answer = await front.ask("/");
     assertEquals([answer.status, answer.body], [503, "<p>gone for lunch"]);
     assertStringIncludes(answer.get("content-type")!, "text/html");
@@ -166,9 +181,9 @@ Deno.test("with nobody left, clients are held for --hold and then get --error-pa
   await Deno.remove(page);
 });
 
-Deno.test("checks that all fail do not take down what still answers", async () => {
+story("checks that all fail do not take down what still answers", async (start) => {
   await using up = await echo([], () => 500);
-  await using front = await Front.start([`--primary=http://127.0.0.1:${up.port}`]);
+  await using front = await start([`--primary=http://127.0.0.1:${up.port}`]);
   await front.event("service.failedOpen");
   assertEquals((await front.ask("/", REAL)).status, 200);
 });

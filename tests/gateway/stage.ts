@@ -16,7 +16,6 @@ import { listen, type Listening } from "../../src/gateway/listen.ts";
 import type { GatewayUpstream } from "../../src/gateway/upstream.ts";
 import { denoSockets } from "../../src/http1/conn_deno.ts";
 import type { Sockets } from "../../src/http1/sockets.ts";
-
 import { Deadlines } from "../../src/http1/deadlines.ts";
 import { Pool } from "../../src/http1/pool.ts";
 
@@ -108,6 +107,21 @@ export async function hear(conn: Deno.Conn, end = "\r\n\r\n", text = ""): Promis
 /** Reads until the peer has finished. */
 export function hearAll(conn: Deno.Conn, text = ""): Promise<string> {
   return hear(conn, "\0 never \0", text);
+}
+
+/** Reads until the peer has finished, in order or with a reset. */
+export async function hearEnd(conn: Deno.Conn): Promise<{ text: string; end: "ended" | "reset" }> {
+  const buffer = new Uint8Array(65536);
+  let text = "";
+  try {
+    for (let count = await conn.read(buffer); count !== null; count = await conn.read(buffer)) {
+      text += new TextDecoder().decode(buffer.subarray(0, count));
+    }
+    return { text, end: "ended" };
+  } catch (error) {
+    if (!(error instanceof Deno.errors.ConnectionReset)) throw error;
+    return { text, end: "reset" };
+  }
 }
 
 /** A port that refuses connections. */

@@ -2,16 +2,8 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { connect } from "node:net";
 import { patiently } from "../harness/patience.ts";
-import {
-  hear,
-  hearAll,
-  nodeUpstream,
-  parsed,
-  rawUpstream,
-  refusingPort,
-  say,
-  Stage,
-} from "./stage.ts";
+import { hear, hearAll, nodeUpstream, parsed, rawUpstream, refusingPort, say } from "./stage.ts";
+import { story } from "./story.ts";
 
 /** An upstream that answers with the request's head as it arrived. */
 function mirror() {
@@ -24,43 +16,46 @@ function mirror() {
 
 const BASIC = "GET / HTTP/1.1\r\nHost: front.test\r\nConnection: close\r\n";
 
-Deno.test("a path and its query arrive exactly as they were sent", async () => {
+story("a path and its query arrive exactly as they were sent", async ({ start }) => {
   await using up = mirror();
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   const { body } = await stage.ask("GET", "/a%2Fb//c/../d?x=%20y&z={|}");
   assertMatch(body, /^GET \/a%2Fb\/\/c\/\.\.\/d\?x=%20y&z=\{\|\} HTTP\/1\.1\r\n/);
 });
 
-Deno.test("an absolute target reaches the upstream as a path, with the upstream's own host", async () => {
-  await using up = mirror();
-  await using stage = await Stage.start([up.port]);
-  await stage.open(0);
-  const { body } = await stage.ask("GET", "http://evil.test/x?y");
-  assertMatch(body, /^GET \/x\?y HTTP\/1\.1\r\n/);
-  assertStringIncludes(body, `Host: 127.0.0.1:${up.port}\r\n`);
-  assertStringIncludes(body, "X-Forwarded-Host: evil.test\r\n");
-});
+story(
+  "an absolute target reaches the upstream as a path, with the upstream's own host",
+  async ({ start }) => {
+    await using up = mirror();
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    const { body } = await stage.ask("GET", "http://evil.test/x?y");
+    assertMatch(body, /^GET \/x\?y HTTP\/1\.1\r\n/);
+    assertStringIncludes(body, `Host: 127.0.0.1:${up.port}\r\n`);
+    assertStringIncludes(body, "X-Forwarded-Host: evil.test\r\n");
+  },
+);
 
-Deno.test("OPTIONS * stays OPTIONS *, and any method passes", async () => {
+story("OPTIONS * stays OPTIONS *, and any method passes", async ({ start }) => {
   await using up = mirror();
-  await using stage = await Stage.start([up.port], { basePath: "/base" });
+  await using stage = await start([up.port], { basePath: "/base" });
   await stage.open(0);
   assertMatch((await stage.ask("OPTIONS", "*")).body, /^OPTIONS \* HTTP/);
   assertMatch((await stage.ask("PROPFIND", "/dav")).body, /^PROPFIND \/base\/dav HTTP/);
 });
 
-Deno.test("headers keep their spelling, order and duplicates", async () => {
+story("headers keep their spelling, order and duplicates", async ({ start }) => {
   await using up = mirror();
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   const { body } = await stage.ask("GET", "/", ["X-b: 1", "x-A: 2", "X-b: 3", "Cookie: a=1"]);
   assertStringIncludes(body, "X-b: 1\r\nx-A: 2\r\nX-b: 3\r\nCookie: a=1\r\n");
 });
 
-Deno.test("headers of one hop, and those that Connection names, do not pass", async () => {
+story("headers of one hop, and those that Connection names, do not pass", async ({ start }) => {
   await using up = mirror();
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   const answer = await stage.raw(
     "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, X-Private , keep-alive\r\nX-Private: 1\r\n" +
@@ -73,9 +68,9 @@ Deno.test("headers of one hop, and those that Connection names, do not pass", as
   assertStringIncludes(answer, "X-Public: 2");
 });
 
-Deno.test("the upstream learns who asked, for what host, and over what", async () => {
+story("the upstream learns who asked, for what host, and over what", async ({ start }) => {
   await using up = mirror();
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   const { body } = await stage.ask("GET", "/", [
     "X-Forwarded-For: 10.0.0.1",
@@ -95,51 +90,54 @@ Deno.test("the upstream learns who asked, for what host, and over what", async (
   assert(!body.includes("forged.test") && !body.includes("https"));
 });
 
-Deno.test("the client's Host is passed on if the operator wants it, a host of its own before that", async () => {
-  await using up = mirror();
-  {
-    await using stage = await Stage.start([up.port], { preserveHost: true });
+story(
+  "the client's Host is passed on if the operator wants it, a host of its own before that",
+  async ({ start }) => {
+    await using up = mirror();
+    {
+      await using stage = await start([up.port], { preserveHost: true });
+      await stage.open(0);
+      assertStringIncludes((await stage.ask("GET", "/")).body, "\r\nHost: front.test\r\n");
+    }
+    await using stage = await start([up.port], { preserveHost: true, host: "bucket.test" });
     await stage.open(0);
-    assertStringIncludes((await stage.ask("GET", "/")).body, "\r\nHost: front.test\r\n");
-  }
-  await using stage = await Stage.start([up.port], { preserveHost: true, host: "bucket.test" });
-  await stage.open(0);
-  assertStringIncludes((await stage.ask("GET", "/")).body, "\r\nHost: bucket.test\r\n");
-});
+    assertStringIncludes((await stage.ask("GET", "/")).body, "\r\nHost: bucket.test\r\n");
+  },
+);
 
-Deno.test("headers configured for an upstream replace the client's", async () => {
+story("headers configured for an upstream replace the client's", async ({ start }) => {
   await using up = mirror();
-  await using stage = await Stage.start([up.port], { headers: [["X-Token", "ours"]] });
+  await using stage = await start([up.port], { headers: [["X-Token", "ours"]] });
   await stage.open(0);
   const { body } = await stage.ask("GET", "/", ["x-token: theirs"]);
   assertStringIncludes(body, "X-Token: ours\r\n");
   assert(!body.includes("theirs"));
 });
 
-Deno.test("the base path of an upstream is joined, and taken off its redirects", async () => {
+story("the base path of an upstream is joined, and taken off its redirects", async ({ start }) => {
   await using up = await nodeUpstream((request, response) => {
     const { port } = up;
     response.setHeader("x-url", request.url!);
     response.writeHead(302, { location: `http://127.0.0.1:${port}/app/login?next=/a%2Fb` }).end();
   });
-  await using stage = await Stage.start([up.port], { basePath: "/app" });
+  await using stage = await start([up.port], { basePath: "/app" });
   await stage.open(0);
   const answer = await stage.ask("GET", "/x//y");
   assertEquals(answer.get("x-url"), "/app/x//y");
   assertEquals(answer.get("location"), "/login?next=/a%2Fb");
 });
 
-Deno.test("a redirect elsewhere passes as it is, and is not followed", async () => {
+story("a redirect elsewhere passes as it is, and is not followed", async ({ start }) => {
   await using up = await nodeUpstream((_, response) => {
     response.writeHead(302, { location: "https://elsewhere.test/x" }).end();
   });
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   const answer = await stage.ask("GET", "/");
   assertEquals([answer.status, answer.get("location")], [302, "https://elsewhere.test/x"]);
 });
 
-Deno.test("many Set-Cookie lines and an unknown reason phrase reach the client", async () => {
+story("many Set-Cookie lines and an unknown reason phrase reach the client", async ({ start }) => {
   await using up = rawUpstream(async (conn) => {
     await hear(conn);
     await say(
@@ -148,7 +146,7 @@ Deno.test("many Set-Cookie lines and an unknown reason phrase reach the client",
         "Content-Length: 0\r\n\r\n",
     );
   });
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   const answer = await stage.ask("GET", "/");
   assertEquals([answer.status, answer.reason], [299, "Quite Fine"]);
@@ -159,7 +157,7 @@ Deno.test("many Set-Cookie lines and an unknown reason phrase reach the client",
   assertEquals(answer.get("x-hop"), undefined);
 });
 
-Deno.test("a compressed body passes byte for byte with its headers", async () => {
+story("a compressed body passes byte for byte with its headers", async ({ start }) => {
   const bytes = new Uint8Array(
     await new Response(
       new Blob(["hello ".repeat(1000)]).stream().pipeThrough(new CompressionStream("gzip")),
@@ -172,7 +170,7 @@ Deno.test("a compressed body passes byte for byte with its headers", async () =>
       "content-length": bytes.length,
     }).end(bytes);
   });
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   const { body, get } = await stage.ask("GET", "/");
   assertEquals(Uint8Array.from(body, (c) => c.charCodeAt(0)), bytes);
@@ -182,25 +180,25 @@ Deno.test("a compressed body passes byte for byte with its headers", async () =>
   );
 });
 
-Deno.test("HEAD keeps the declared length, and gets none that was not declared", async () => {
+story("HEAD keeps the declared length, and gets none that was not declared", async ({ start }) => {
   await using up = await nodeUpstream((request, response) => {
     if (request.url === "/known") response.setHeader("content-length", 12345);
     response.end();
   });
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   const known = await stage.ask("HEAD", "/known");
   assertEquals([known.get("content-length"), known.body], ["12345", ""]);
   assertEquals((await stage.ask("HEAD", "/unknown")).get("content-length"), undefined);
 });
 
-Deno.test("204 and 304 pass without a body, ranges with theirs", async () => {
+story("204 and 304 pass without a body, ranges with theirs", async ({ start }) => {
   await using up = await nodeUpstream((request, response) => {
     if (request.headers.range !== undefined) {
       response.writeHead(206, { "content-range": "bytes 1-2/9", "content-length": 2 }).end("ab");
     } else response.writeHead(Number(request.url!.slice(1)), { etag: '"1"' }).end();
   });
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   for (const status of [204, 304]) {
     const answer = await stage.ask("GET", `/${status}`);
@@ -210,7 +208,7 @@ Deno.test("204 and 304 pass without a body, ranges with theirs", async () => {
   assertEquals([part.status, part.get("content-range"), part.body], [206, "bytes 1-2/9", "ab"]);
 });
 
-Deno.test("early hints and trailers pass in both directions", async () => {
+story("early hints and trailers pass in both directions", async ({ start }) => {
   let trailers: unknown;
   await using up = await nodeUpstream((request, response) => {
     request.resume().on("end", () => {
@@ -222,7 +220,7 @@ Deno.test("early hints and trailers pass in both directions", async () => {
       response.end();
     });
   });
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   const text = await stage.raw(
     "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n" +
@@ -233,14 +231,14 @@ Deno.test("early hints and trailers pass in both directions", async () => {
   assertEquals({ ...(trailers as object) }, { "x-check": "7" });
 });
 
-Deno.test("100 Continue is asked of the upstream before the body is", async () => {
+story("100 Continue is asked of the upstream before the body is", async ({ start }) => {
   await using up = rawUpstream(async (conn) => {
     assertStringIncludes(await hear(conn), "Expect: 100-continue");
     await say(conn, "HTTP/1.1 100 Continue\r\n\r\n");
     assertEquals(await hear(conn, "hello"), "hello");
     await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
   });
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   const conn = await stage.connect();
   await say(
@@ -252,7 +250,7 @@ Deno.test("100 Continue is asked of the upstream before the body is", async () =
   assertMatch(await hearAll(conn), /^HTTP\/1\.1 200 /);
 });
 
-Deno.test("an event stream arrives event by event", async () => {
+story("an event stream arrives event by event", async ({ start }) => {
   const turn = Promise.withResolvers<void>();
   await using up = await nodeUpstream(async (_, response) => {
     response.writeHead(200, { "content-type": "text/event-stream" });
@@ -260,7 +258,7 @@ Deno.test("an event stream arrives event by event", async () => {
     await turn.promise;
     response.end("data: 2\n\n");
   });
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   const conn = await stage.connect();
   await say(conn, `${BASIC}\r\n`);
@@ -269,7 +267,7 @@ Deno.test("an event stream arrives event by event", async () => {
   assertStringIncludes(await hearAll(conn), "data: 2\n\n");
 });
 
-Deno.test("a slow reader stops the upstream, and gets every byte in the end", async () => {
+story("a slow reader stops the upstream, and gets every byte in the end", async ({ start }) => {
   const total = 64 * 1024 * 1024;
   let sent = 0;
   await using up = rawUpstream(async (conn) => {
@@ -279,7 +277,7 @@ Deno.test("a slow reader stops the upstream, and gets every byte in the end", as
     while (sent < total) sent += await conn.write(block.subarray(0, Math.min(65536, total - sent)));
     await hearAll(conn);
   });
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   const conn = await stage.connect();
   await say(conn, `${BASIC}\r\n`);
@@ -296,36 +294,42 @@ Deno.test("a slow reader stops the upstream, and gets every byte in the end", as
   assertEquals(got, total);
 });
 
-Deno.test("a body that is too large is answered 413, whether it was declared or only grew", async () => {
-  let bytes = 0;
-  await using up = await nodeUpstream((request, response) => {
-    request.on("data", (data) => bytes += data.length).on("error", () => {});
-    request.on("end", () => response.end("took it"));
-  });
-  await using stage = await Stage.start([up.port], { bodyMax: 1000 });
-  await stage.open(0);
-  const declared = await stage.ask("POST", "/", [], "x".repeat(1001));
-  assertEquals([declared.status, bytes], [413, 0]);
-  const chunk = `1f4\r\n${"y".repeat(500)}\r\n`;
-  const grown = await stage.ask(
-    "POST",
-    "/",
-    ["Transfer-Encoding: chunked"],
-    `${chunk}${chunk}${chunk}0\r\n\r\n`,
-  );
-  assertEquals(grown.status, 413);
-  assertEquals((await stage.ask("POST", "/", [], "z".repeat(1000))).body.includes("took it"), true);
-  assertEquals(stage.doubts, []);
-});
+story(
+  "a body that is too large is answered 413, whether it was declared or only grew",
+  async ({ start }) => {
+    let bytes = 0;
+    await using up = await nodeUpstream((request, response) => {
+      request.on("data", (data) => bytes += data.length).on("error", () => {});
+      request.on("end", () => response.end("took it"));
+    });
+    await using stage = await start([up.port], { bodyMax: 1000 });
+    await stage.open(0);
+    const declared = await stage.ask("POST", "/", [], "x".repeat(1001));
+    assertEquals([declared.status, bytes], [413, 0]);
+    const chunk = `1f4\r\n${"y".repeat(500)}\r\n`;
+    const grown = await stage.ask(
+      "POST",
+      "/",
+      ["Transfer-Encoding: chunked"],
+      `${chunk}${chunk}${chunk}0\r\n\r\n`,
+    );
+    assertEquals(grown.status, 413);
+    assertEquals(
+      (await stage.ask("POST", "/", [], "z".repeat(1000))).body.includes("took it"),
+      true,
+    );
+    assertEquals(stage.doubts, []);
+  },
+);
 
-Deno.test("a client that leaves takes its request with it", async () => {
+story("a client that leaves takes its request with it", async ({ start }) => {
   const left = Promise.withResolvers<void>();
   const there = Promise.withResolvers<void>();
   await using up = await nodeUpstream((request) => {
     request.socket.on("close", () => left.resolve());
     there.resolve();
   });
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   const client = connect(stage.port, "127.0.0.1");
   client.write(`${BASIC}\r\n`);
@@ -335,55 +339,58 @@ Deno.test("a client that leaves takes its request with it", async () => {
   assertEquals(stage.doubts, []);
 });
 
-Deno.test("an upgraded connection carries any bytes both ways until one side ends", async () => {
-  await using up = rawUpstream(async (conn) => {
-    const head = await hear(conn);
-    assertMatch(head, /\r\nUpgrade: websocket\r\n/);
-    assertMatch(head, /\r\nConnection: upgrade\r\n/i);
+story(
+  "an upgraded connection carries any bytes both ways until one side ends",
+  async ({ start }) => {
+    await using up = rawUpstream(async (conn) => {
+      const head = await hear(conn);
+      assertMatch(head, /\r\nUpgrade: websocket\r\n/);
+      assertMatch(head, /\r\nConnection: upgrade\r\n/i);
+      await say(
+        conn,
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+          "Sec-WebSocket-Accept: abc\r\n\r\nearly",
+      );
+      assertEquals(await hear(conn, "\x81\x85ping!"), "\x81\x85ping!");
+      await say(conn, "\x8a\x00pong");
+      assertEquals(await hearAll(conn), "");
+      await say(conn, "bye");
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    const conn = await stage.connect();
     await say(
       conn,
-      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-        "Sec-WebSocket-Accept: abc\r\n\r\nearly",
+      "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: k\r\n\r\n",
     );
-    assertEquals(await hear(conn, "\x81\x85ping!"), "\x81\x85ping!");
-    await say(conn, "\x8a\x00pong");
-    assertEquals(await hearAll(conn), "");
-    await say(conn, "bye");
-  });
-  await using stage = await Stage.start([up.port]);
-  await stage.open(0);
-  const conn = await stage.connect();
-  await say(
-    conn,
-    "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: k\r\n\r\n",
-  );
-  const head = await hear(conn, "early");
-  assertMatch(head, /^HTTP\/1\.1 101 [^]*Sec-WebSocket-Accept: abc\r\n/);
-  await say(conn, "\x81\x85ping!");
-  assertStringIncludes(await hear(conn, "pong"), "\x8a\x00pong");
-  await conn.closeWrite();
-  assertEquals(await hearAll(conn), "bye");
-});
+    const head = await hear(conn, "early");
+    assertMatch(head, /^HTTP\/1\.1 101 [^]*Sec-WebSocket-Accept: abc\r\n/);
+    await say(conn, "\x81\x85ping!");
+    assertStringIncludes(await hear(conn, "pong"), "\x8a\x00pong");
+    await conn.closeWrite();
+    assertEquals(await hearAll(conn), "bye");
+  },
+);
 
-Deno.test("an upgrade that the upstream declines is an ordinary response", async () => {
+story("an upgrade that the upstream declines is an ordinary response", async ({ start }) => {
   await using up = await nodeUpstream((_, response) => response.writeHead(403).end("no"));
   up.server.on(
     "upgrade",
     (_, socket) => socket.end("HTTP/1.1 426 No\r\nContent-Length: 0\r\n\r\n"),
   );
-  await using stage = await Stage.start([up.port]);
+  await using stage = await start([up.port]);
   await stage.open(0);
   const answer = await stage.ask("GET", "/", ["Upgrade: websocket", "Connection: upgrade"]);
   assertEquals(answer.status, 426);
 });
 
-Deno.test("the proxy's own paths are never proxied, however they are spelt", async () => {
+story("the proxy's own paths are never proxied, however they are spelt", async ({ start }) => {
   const seen: string[] = [];
   await using up = await nodeUpstream((request, response) => {
     seen.push(request.url!);
     response.end();
   });
-  await using stage = await Stage.start([up.port], {
+  await using stage = await start([up.port], {
     admin: { fetch: (request) => new Response(`admin ${new URL(request.url).pathname}`) },
   });
   await stage.open(0);
@@ -400,8 +407,8 @@ Deno.test("the proxy's own paths are never proxied, however they are spelt", asy
   assertEquals(seen, []);
 });
 
-Deno.test("the health page answers while every other request is held or refused", async () => {
-  await using stage = await Stage.start([refusingPort()]);
+story("the health page answers while every other request is held or refused", async ({ start }) => {
+  await using stage = await start([refusingPort()]);
   assertEquals((await stage.ask("GET", "/__failover/health")).status, 200);
   await stage.gateway.refuse();
   assertEquals((await stage.ask("GET", "/__failover/health")).status, 200);

@@ -1,0 +1,31 @@
+/** A story of the gateway, told once on each kind of sockets: the two must not differ in what a client sees. */
+import { denoSockets } from "../../src/http1/conn_deno.ts";
+import type { Sockets } from "../../src/http1/sockets.ts";
+import { linuxSockets } from "../../src/http1/sockets_linux.ts";
+import { type Engine, scenario } from "../harness/scenario.ts";
+import { Stage, type StageOptions } from "./stage.ts";
+
+const SOCKETS: Readonly<Record<Engine, () => Sockets>> = {
+  stream: () => denoSockets,
+  splice: linuxSockets,
+};
+
+export interface Told {
+  /** A gateway on sockets of this kind. */
+  start(ports: readonly number[], options?: StageOptions): Promise<Stage>;
+  /** How a connection that was cut ends for its client: Deno's sockets cannot send a reset. */
+  readonly cut: "ended" | "reset";
+}
+
+/** Tells `tell` once for each kind of sockets that this system has. */
+export function story(
+  name: string,
+  tell: (told: Told) => Promise<void>,
+  needs: readonly string[] = [],
+): void {
+  scenario(name, ({ relay }) =>
+    tell({
+      start: (ports, options) => Stage.start(ports, { sockets: SOCKETS[relay], ...options }),
+      cut: relay === "splice" ? "reset" : "ended",
+    }), needs);
+}
