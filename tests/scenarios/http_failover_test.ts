@@ -2,15 +2,15 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
-import { tell } from "../harness/scenario.ts";
+import { scenario, tell } from "../harness/scenario.ts";
 import { refusingUpstream, unusedPort } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { Nginx, rawWebUpstream, WebUpstream } from "../harness/web_upstream.ts";
 
-Deno.test("a request that waits for a frozen primary is answered by the backup", async () => {
+scenario("a request that waits for a frozen primary is answered by the backup", async (relay) => {
   await using primary = await WebUpstream.start("primary");
   await using backup = await WebUpstream.start("backup");
-  await using proxy = await startWebProxy({ primary, backups: [backup] });
+  await using proxy = await startWebProxy({ primary, backups: [backup], flags: relay });
   assertEquals((await proxy.get("/")).text, "primary");
 
   primary.freeze();
@@ -20,24 +20,27 @@ Deno.test("a request that waits for a frozen primary is answered by the backup",
   assertStringIncludes(reply.headers.get("failover")!, "upstream=backup; attempt=2; reason=");
 });
 
-Deno.test("an unsafe request that a frozen primary may have got is not sent to the backup", async () => {
-  await using folder = await Folder.make();
-  const ledger = await folder.write("ledger", "");
-  await using primary = await WebUpstream.start("primary", ledger);
-  await using backup = await WebUpstream.start("backup", ledger);
-  await using proxy = await startWebProxy({ primary, backups: [backup] });
+scenario(
+  "an unsafe request that a frozen primary may have got is not sent to the backup",
+  async (relay) => {
+    await using folder = await Folder.make();
+    const ledger = await folder.write("ledger", "");
+    await using primary = await WebUpstream.start("primary", ledger);
+    await using backup = await WebUpstream.start("backup", ledger);
+    await using proxy = await startWebProxy({ primary, backups: [backup], flags: relay });
 
-  primary.freeze();
-  const sent = { method: "POST", target: "/echo", lines: ["X-Request-Id: 1"], body: "once" };
-  const reply = await proxy.request(sent);
-  assert(reply.status === 502 || reply.status === 504, `status ${reply.status}`);
-  primary.thaw();
-  await primary.ask("/");
+    primary.freeze();
+    const sent = { method: "POST", target: "/echo", lines: ["X-Request-Id: 1"], body: "once" };
+    const reply = await proxy.request(sent);
+    assert(reply.status === 502 || reply.status === 504, `status ${reply.status}`);
+    primary.thaw();
+    await primary.ask("/");
 
-  const delivered = (await folder.read("ledger")).match(/^POST 1$/gm) ?? [];
-  assert(delivered.length <= 1, `delivered ${delivered.length} times`);
-  assertMatch(reply.headers.get("failover")!, /^upstream=none; attempt=1; reason=/);
-});
+    const delivered = (await folder.read("ledger")).match(/^POST 1$/gm) ?? [];
+    assert(delivered.length <= 1, `delivered ${delivered.length} times`);
+    assertMatch(reply.headers.get("failover")!, /^upstream=none; attempt=1; reason=/);
+  },
+);
 
 tell("nginx for nginx: the backup serves, and the primary again", ["nginx"], async () => {
   await using primary = await Nginx.start("primary");
@@ -84,11 +87,12 @@ Deno.test("the order of several --backup decides", async () => {
   assertEquals((await proxy.get("/")).text, "second");
 });
 
-Deno.test("--backup file:// serves a folder while the primary is away", async () => {
+scenario("--backup file:// serves a folder while the primary is away", async (relay) => {
   await using folder = await Folder.make();
   await folder.write("index.html", "<h1>static</h1>");
   await using primary = await WebUpstream.start("primary");
-  await using proxy = await startWebProxy({ primary, backups: [`file://${folder.path}`] });
+  const backups = [`file://${folder.path}`];
+  await using proxy = await startWebProxy({ primary, backups, flags: relay });
   assertEquals((await proxy.get("/")).text, "primary");
 
   await primary.kill();
@@ -114,17 +118,20 @@ Deno.test("--backup page: answers everything with one page and 503", async () =>
   }
 });
 
-Deno.test("a request that finds no upstream waits, and is served by the first that comes up", async () => {
-  await using primary = await WebUpstream.start("primary");
-  await using proxy = await startWebProxy({ primary, flags: { hold: "1m" } });
-  await primary.kill();
-  await proxy.event("upstream.down");
+scenario(
+  "a request that finds no upstream waits, and is served by the first that comes up",
+  async (relay) => {
+    await using primary = await WebUpstream.start("primary");
+    await using proxy = await startWebProxy({ primary, flags: { hold: "1m", ...relay } });
+    await primary.kill();
+    await proxy.event("upstream.down");
 
-  const reply = proxy.get("/");
-  await primary.restart();
+    const reply = proxy.get("/");
+    await primary.restart();
 
-  assertEquals((await reply).text, "primary");
-});
+    assertEquals((await reply).text, "primary");
+  },
+);
 
 Deno.test("a request that has waited for --hold gets 503, --error-page and Retry-After", async () => {
   await using folder = await Folder.make();
@@ -183,77 +190,99 @@ Deno.test("a webhook is told of the failover and of the recovery", async () => {
   assert(!proxy.log.join("\n").includes("hush"));
 });
 
-Deno.test("SIGTERM lets a running exchange end, tells its connection to close, and takes no more", async () => {
-  await using primary = await WebUpstream.start("primary");
-  await using proxy = await startWebProxy({ primary, flags: { "drain-timeout": "1m" } });
-  const idle = await proxy.open();
-  await idle.send({ target: "/" });
-  await idle.reply();
-  const busy = await proxy.open();
-  const isWaiting = primary.isWaiting();
-  await busy.send({ target: "/wait" });
-  await isWaiting;
+scenario(
+  "SIGTERM lets a running exchange end, tells its connection to close, and takes no more",
+  async (relay) => {
+    await using primary = await WebUpstream.start("primary");
+    await using proxy = await startWebProxy({
+      primary,
+      flags: { "drain-timeout": "1m", ...relay },
+    });
+    const idle = await proxy.open();
+    await idle.send({ target: "/" });
+    await idle.reply();
+    const busy = await proxy.open();
+    const isWaiting = primary.isWaiting();
+    await busy.send({ target: "/wait" });
+    await isWaiting;
 
-  proxy.signal("SIGTERM");
-  assertEquals(await patiently("the idle connection to end", idle.wire.line()), undefined);
-  await proxy.event("port.closed");
-  await primary.ask("/release");
+    proxy.signal("SIGTERM");
+    assertEquals(await patiently("the idle connection to end", idle.wire.line()), undefined);
+    await proxy.event("port.closed");
+    await primary.ask("/release");
 
-  const reply = await patiently("the running exchange", busy.reply());
-  assertEquals([reply.text, reply.headers.get("connection")], ["primary", "close"]);
-  assertEquals((await patiently("the end", proxy.ended, proxy.lastLines)).code, 0);
-  idle.close();
-  busy.close();
-});
+    const reply = await patiently("the running exchange", busy.reply());
+    assertEquals([reply.text, reply.headers.get("connection")], ["primary", "close"]);
+    assertEquals((await patiently("the end", proxy.ended, proxy.lastLines)).code, 0);
+    idle.close();
+    busy.close();
+  },
+);
 
-Deno.test("--drain-timeout ends what does not end by itself, a half-closed upgrade too", async () => {
-  await using primary = await WebUpstream.start("primary");
-  await using proxy = await startWebProxy({ primary, flags: { "drain-timeout": "200ms" } });
-  const waiting = await proxy.open();
-  const isWaiting = primary.isWaiting();
-  await waiting.send({ target: "/wait" });
-  await isWaiting;
-  const upgraded = await proxy.open();
-  const lines = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: x"];
-  await upgraded.send({ target: "/socket", lines });
-  assertEquals((await upgraded.head()).status, 101);
-  await upgraded.wire.closeWrite();
+scenario(
+  "--drain-timeout ends what does not end by itself, a half-closed upgrade too",
+  async (relay) => {
+    await using primary = await WebUpstream.start("primary");
+    await using proxy = await startWebProxy({
+      primary,
+      flags: { "drain-timeout": "200ms", ...relay },
+    });
+    const waiting = await proxy.open();
+    const isWaiting = primary.isWaiting();
+    await waiting.send({ target: "/wait" });
+    await isWaiting;
+    const upgraded = await proxy.open();
+    const lines = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: x"];
+    await upgraded.send({ target: "/socket", lines });
+    assertEquals((await upgraded.head()).status, 101);
+    await upgraded.wire.closeWrite();
 
-  assertEquals(await proxy.stop(), 0);
-  assertEquals(proxy.events("proxy.stopped").map((each) => each.cutSessions), [2]);
-  waiting.close();
-  upgraded.close();
-});
+    assertEquals(await proxy.stop(), 0);
+    assertEquals(proxy.events("proxy.stopped").map((each) => each.cutSessions), [2]);
+    waiting.close();
+    upgraded.close();
+  },
+);
 
-Deno.test("an upstream that speaks no proper HTTP is answered for with 502, or cut", async () => {
-  const ok = "HTTP/1.1 200 OK\r\n";
-  await using primary = await rawWebUpstream({
-    "/silent": { says: "" },
-    "/garbage": { says: "SSH-2.0-OpenSSH_9.2\r\n\r\n" },
-    "/two-lengths": { says: `${ok}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxy` },
-    "/both-framings": { says: `${ok}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx` },
-    "/endless-head": { says: `${ok}X: ${"x".repeat(300_000)}` },
-    "/folded": { says: `${ok}X: a\r\n b\r\nContent-Length: 0\r\n\r\n` },
-    "/short": { says: `${ok}Content-Length: 10\r\n\r\nshort` },
-    "/reset": { says: `${ok}Content-Length: 10\r\n\r\nshort`, reset: true },
-    "/cut-chunk": { says: `${ok}Transfer-Encoding: chunked\r\n\r\nff\r\nshort` },
-  });
-  await using proxy = await startWebProxy({ primary });
-  for (
-    const target of ["silent", "garbage", "two-lengths", "both-framings", "endless-head", "folded"]
-  ) {
-    const reply = await proxy.request({ method: "POST", target: `/${target}`, body: "x" });
-    assertEquals([target, reply.status], [target, 502]);
-  }
-  for (const target of ["short", "reset", "cut-chunk"]) {
-    const connection = await proxy.open();
-    await connection.send({ target: `/${target}` });
-    assertEquals((await connection.head()).status, 200);
-    // A clean end here would make half a body look whole.
-    const rest = await patiently("the cut", connection.wire.rest().catch(() => "reset"));
-    assert(!rest.includes("\r\n0\r\n"), `${target}: ${rest}`);
-    connection.close();
-  }
-  assertEquals((await proxy.get("/")).text, "fine");
-  assertEquals(proxy.events("upstream.down"), []);
-});
+scenario(
+  "an upstream that speaks no proper HTTP is answered for with 502, or cut",
+  async (relay) => {
+    const ok = "HTTP/1.1 200 OK\r\n";
+    await using primary = await rawWebUpstream({
+      "/silent": { says: "" },
+      "/garbage": { says: "SSH-2.0-OpenSSH_9.2\r\n\r\n" },
+      "/two-lengths": { says: `${ok}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxy` },
+      "/both-framings": { says: `${ok}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx` },
+      "/endless-head": { says: `${ok}X: ${"x".repeat(300_000)}` },
+      "/folded": { says: `${ok}X: a\r\n b\r\nContent-Length: 0\r\n\r\n` },
+      "/short": { says: `${ok}Content-Length: 10\r\n\r\nshort` },
+      "/reset": { says: `${ok}Content-Length: 10\r\n\r\nshort`, reset: true },
+      "/cut-chunk": { says: `${ok}Transfer-Encoding: chunked\r\n\r\nff\r\nshort` },
+    });
+    await using proxy = await startWebProxy({ primary, flags: relay });
+    for (
+      const target of [
+        "silent",
+        "garbage",
+        "two-lengths",
+        "both-framings",
+        "endless-head",
+        "folded",
+      ]
+    ) {
+      const reply = await proxy.request({ method: "POST", target: `/${target}`, body: "x" });
+      assertEquals([target, reply.status], [target, 502]);
+    }
+    for (const target of ["short", "reset", "cut-chunk"]) {
+      const connection = await proxy.open();
+      await connection.send({ target: `/${target}` });
+      assertEquals((await connection.head()).status, 200);
+      // A clean end here would make half a body look whole.
+      const rest = await patiently("the cut", connection.wire.rest().catch(() => "reset"));
+      assert(!rest.includes("\r\n0\r\n"), `${target}: ${rest}`);
+      connection.close();
+    }
+    assertEquals((await proxy.get("/")).text, "fine");
+    assertEquals(proxy.events("upstream.down"), []);
+  },
+);

@@ -5,6 +5,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
+import { scenario } from "../harness/scenario.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import type { WebConnection } from "../harness/web_client.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
@@ -92,65 +93,78 @@ function provesNothingSent(reason: string): boolean {
   return FAULTS[name as FaultName].nothingSent;
 }
 
-Deno.test(`${CLIENTS} clients: nothing unsafe arrives twice, nothing unsent is lost, whatever the primary does`, async () => {
-  await using folder = await Folder.make();
-  const books = [await folder.write("primary", ""), await folder.write("backup", "")] as const;
-  await using primary = await WebUpstream.start("primary", books[0]);
-  await using backup = await WebUpstream.start("backup", books[1]);
-  const flags = { "log-level": "info", "hold": "1m", "grace": "200ms", "response-timeout": "5s" };
-  await using proxy = await startWebProxy({ primary, backups: [backup], flags });
-  await using crowd = new Crowd(proxy, CLIENTS);
-  await crowd.answers(CLIENTS);
+scenario(
+  `${CLIENTS} clients: nothing unsafe arrives twice, nothing unsent is lost, whatever the primary does`,
+  async (relay) => {
+    await using folder = await Folder.make();
+    const books = [await folder.write("primary", ""), await folder.write("backup", "")] as const;
+    await using primary = await WebUpstream.start("primary", books[0]);
+    await using backup = await WebUpstream.start("backup", books[1]);
+    const times = { "hold": "1m", "grace": "200ms", "response-timeout": "5s" };
+    const flags = { "log-level": "info", ...times, ...relay };
+    await using proxy = await startWebProxy({ primary, backups: [backup], flags });
+    await using crowd = new Crowd(proxy, CLIENTS);
+    await crowd.answers(CLIENTS);
 
-  /** Does it, sees traffic leave the primary, undoes it, and sees traffic return. */
-  const suffers = async (harm: () => void | Promise<void>, undo: () => void | Promise<void>) => {
-    const last = { index: proxy.log.length - 1 };
-    await harm();
-    const moved = await proxy.event("promotion.finished", { move: "failover" }, last);
+    /** Does it, sees traffic leave the primary, undoes it, and sees traffic return. */
+    const suffers = async (harm: () => void | Promise<void>, undo: () => void | Promise<void>) => {
+      const last = { index: proxy.log.length - 1 };
+      await harm();
+      const moved = await proxy.event("promotion.finished", { move: "failover" }, last);
+      await crowd.answers(2 * CLIENTS);
+      await undo();
+      await proxy.event("promotion.finished", { move: "failback" }, moved);
+      await crowd.answers(2 * CLIENTS);
+    };
+    const well = () => primary.behave("well");
+    // Killed, it also refuses until it is started again.
+    await suffers(() => primary.kill(), () => primary.restart());
+    await suffers(() => primary.freeze(), () => primary.thaw());
+    // The head of each answer is good, so checks pass, and traffic stays where it is.
+    await primary.behave("resetting");
     await crowd.answers(2 * CLIENTS);
-    await undo();
-    await proxy.event("promotion.finished", { move: "failback" }, moved);
+    await well();
     await crowd.answers(2 * CLIENTS);
-  };
-  const well = () => primary.behave("well");
-  // Killed, it also refuses until it is started again.
-  await suffers(() => primary.kill(), () => primary.restart());
-  await suffers(() => primary.freeze(), () => primary.thaw());
-  // The head of each answer is good, so checks pass, and traffic stays where it is.
-  await primary.behave("resetting");
-  await crowd.answers(2 * CLIENTS);
-  await well();
-  await crowd.answers(2 * CLIENTS);
-  await suffers(() => primary.behave("failing"), well);
-  await suffers(() => primary.behave("slow"), well);
-  await suffers(() => primary.kill(), () => primary.restart());
+    await suffers(() => primary.behave("failing"), well);
+    await suffers(() => primary.behave("slow"), well);
+    await suffers(() => primary.kill(), () => primary.restart());
 
-  const outcomes = await crowd.end();
-  const received = new Map<string, number>();
-  for (const book of books) {
-    for (const line of (await Deno.readTextFile(book)).split("\n")) {
-      received.set(line, (received.get(line) ?? 0) + 1);
+    const outcomes = await crowd.end();
+    const received = new Map<string, number>();
+    for (const book of books) {
+      for (const line of (await Deno.readTextFile(book)).split("\n")) {
+        received.set(line, (received.get(line) ?? 0) + 1);
+      }
     }
-  }
-  const times = ({ method, id }: Outcome) => received.get(`${method} ${id}`) ?? 0;
-  const print = (list: readonly Outcome[]) => list.slice(0, 20).map((each) => JSON.stringify(each));
+    const arrivals = ({ method, id }: Outcome) => received.get(`${method} ${id}`) ?? 0;
+    const print = (list: readonly Outcome[]) =>
+      list.slice(0, 20).map((each) => JSON.stringify(each));
 
-  const unsafe = outcomes.filter(({ method }) => method === "POST");
-  assertEquals(print(unsafe.filter((each) => times(each) > 1)), [], "unsafe and delivered twice");
-  const answered = outcomes.filter(({ by }) => by === "primary" || by === "backup");
-  assertEquals(print(answered.filter((each) => times(each) === 0)), [], "answered by nobody");
-  assertEquals(
-    print(outcomes.filter(({ by, reason }) => by === "none" && provesNothingSent(reason!))),
-    [],
-    "unsent and lost",
-  );
-  const cut = outcomes.filter(({ status }) => status === undefined);
-  assertEquals(print(cut.filter((each) => times(each) === 0)), [], "cut before an upstream had it");
-  const safeLost = outcomes.filter(({ method, by }) => method === "GET" && by === "none");
-  assertEquals(print(safeLost), [], "safe and refused");
-  assert(
-    unsafe.some(({ by }) => by === "none"),
-    "nothing unsafe was under way at any of the harms",
-  );
-  assert(cut.length > 0, "no response was cut in the middle");
-});
+    const unsafe = outcomes.filter(({ method }) => method === "POST");
+    assertEquals(
+      print(unsafe.filter((each) => arrivals(each) > 1)),
+      [],
+      "unsafe and delivered twice",
+    );
+    const answered = outcomes.filter(({ by }) => by === "primary" || by === "backup");
+    assertEquals(print(answered.filter((each) => arrivals(each) === 0)), [], "answered by nobody");
+    assertEquals(
+      print(outcomes.filter(({ by, reason }) => by === "none" && provesNothingSent(reason!))),
+      [],
+      "unsent and lost",
+    );
+    const cut = outcomes.filter(({ status }) => status === undefined);
+    assertEquals(
+      print(cut.filter((each) => arrivals(each) === 0)),
+      [],
+      "cut before an upstream had it",
+    );
+    const safeLost = outcomes.filter(({ method, by }) => method === "GET" && by === "none");
+    assertEquals(print(safeLost), [], "safe and refused");
+    assert(
+      unsafe.some(({ by }) => by === "none"),
+      "nothing unsafe was under way at any of the harms",
+    );
+    assert(cut.length > 0, "no response was cut in the middle");
+  },
+);

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { patiently } from "../harness/patience.ts";
-import { tell } from "../harness/scenario.ts";
+import { type Engine, ENGINES, tell } from "../harness/scenario.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
@@ -62,36 +62,37 @@ function openFiles(pid: number): number {
 tell(
   "slow heads, bodies and readers keep nobody else from being served, and are ended by their deadlines",
   ["slowhttptest"],
+  // Both engines at one time: what this takes is the deadlines, not the work.
   async () => {
-    await using primary = await WebUpstream.start("primary");
-    // What ends the slow ones shall be their own deadlines, not a verdict on an upstream that is busy.
-    await using proxy = await startWebProxy({ primary, flags: { "check-timeout": "30s" } });
-    const url = `http://${proxy.address}`;
-    // A line of a head, or a few bytes of a body, each second.
-    await using heads = new Slowness(`${url}/`, ["-H", "-i", "1"]);
-    await using bodies = new Slowness(`${url}/upload`, [
-      "-B",
-      "-s",
-      "99999",
-      "-i",
-      "1",
-      "-x",
-      "10",
-    ]);
-    // Eight bytes each five seconds, of more than the buffers in between can hold.
-    const reading = ["-X", "-w", "64", "-y", "128", "-n", "5", "-z", "8"];
-    await using readers = new Slowness(`${url}/download?bytes=20000000`, reading);
-    await Promise.all([heads, bodies, readers].map((each) => each.connected));
-
-    for (let i = 0; i < 20; i++) assertEquals((await proxy.get("/")).text, "primary");
-    await heads.isOver();
-    await bodies.isOver();
-    // Their kernel goes on reading what ours has taken already, so it is our sockets that tell.
-    for (let rounds = 0; openFiles(proxy.pid) > CLIENTS; rounds++) {
-      assert(rounds < 12, `${openFiles(proxy.pid)} files are open`);
-      await readers.report();
-    }
-
-    assertEquals((await proxy.get("/")).text, "primary");
+    const ends = await Promise.allSettled(ENGINES.map(bear));
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
   },
 );
+
+/** Has a proxy with this engine bear all kinds of slowness at once. */
+async function bear(relay: Engine): Promise<void> {
+  await using primary = await WebUpstream.start("primary");
+  // What ends the slow ones shall be their own deadlines, not a verdict on an upstream that is busy.
+  const flags = { "check-timeout": "30s", relay };
+  await using proxy = await startWebProxy({ primary, flags });
+  const url = `http://${proxy.address}`;
+  // A line of a head, or a few bytes of a body, each second.
+  await using heads = new Slowness(`${url}/`, ["-H", "-i", "1"]);
+  const dripping = ["-B", "-s", "99999", "-i", "1", "-x", "10"];
+  await using bodies = new Slowness(`${url}/upload`, dripping);
+  // Eight bytes each five seconds, of more than the buffers in between can hold.
+  const reading = ["-X", "-w", "64", "-y", "128", "-n", "5", "-z", "8"];
+  await using readers = new Slowness(`${url}/download?bytes=20000000`, reading);
+  await Promise.all([heads, bodies, readers].map((each) => each.connected));
+
+  for (let i = 0; i < 20; i++) assertEquals((await proxy.get("/")).text, "primary");
+  await heads.isOver();
+  await bodies.isOver();
+  // Their kernel goes on reading what ours has taken already, so it is our sockets that tell.
+  for (let rounds = 0; openFiles(proxy.pid) > CLIENTS; rounds++) {
+    assert(rounds < 12, `${relay}: ${openFiles(proxy.pid)} files are open`);
+    await readers.report();
+  }
+
+  assertEquals((await proxy.get("/")).text, "primary");
+}

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createHash } from "node:crypto";
 import { patiently } from "../harness/patience.ts";
+import { scenario } from "../harness/scenario.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import type { WebConnection } from "../harness/web_client.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
@@ -10,32 +11,35 @@ const LARGE_BYTES = 300 * 1024 * 1024;
 /** Far below what was on its way, far above what a proxy needs. */
 const GROWTH_MAX_BYTES = 64 * 1024 * 1024;
 
-Deno.test("an event stream arrives event by event, and ends when its upstream is killed", async () => {
-  await using primary = await WebUpstream.start("primary");
-  await using backup = await WebUpstream.start("backup");
-  await using proxy = await startWebProxy({ primary, backups: [backup] });
-  const first = await eventStream(proxy);
-  assertEquals(await nextEvent(first), "data: primary");
-  for (const event of ["one", "two"]) {
-    await primary.ask(`/push?event=${event}`);
-    assertEquals(await nextEvent(first), `data: ${event}`);
-  }
+scenario(
+  "an event stream arrives event by event, and ends when its upstream is killed",
+  async (relay) => {
+    await using primary = await WebUpstream.start("primary");
+    await using backup = await WebUpstream.start("backup");
+    await using proxy = await startWebProxy({ primary, backups: [backup], flags: relay });
+    const first = await eventStream(proxy);
+    assertEquals(await nextEvent(first), "data: primary");
+    for (const event of ["one", "two"]) {
+      await primary.ask(`/push?event=${event}`);
+      assertEquals(await nextEvent(first), `data: ${event}`);
+    }
 
-  await primary.kill();
-  const end = await patiently("the stream's end", nextEvent(first).catch(() => "cut"));
-  // Not the regular end of a body: the client must be able to tell.
-  assertEquals(end, "cut");
-  first.close();
+    await primary.kill();
+    const end = await patiently("the stream's end", nextEvent(first).catch(() => "cut"));
+    // Not the regular end of a body: the client must be able to tell.
+    assertEquals(end, "cut");
+    first.close();
 
-  const second = await eventStream(proxy);
-  assertEquals(await nextEvent(second), "data: backup");
-  const moved = await proxy.event("promotion.finished", { move: "failover" });
-  await primary.restart();
-  await proxy.event("promotion.finished", { move: "failback" }, moved);
-  await backup.ask("/push?event=still");
-  assertEquals(await nextEvent(second), "data: still");
-  second.close();
-});
+    const second = await eventStream(proxy);
+    assertEquals(await nextEvent(second), "data: backup");
+    const moved = await proxy.event("promotion.finished", { move: "failover" });
+    await primary.restart();
+    await proxy.event("promotion.finished", { move: "failback" }, moved);
+    await backup.ask("/push?event=still");
+    assertEquals(await nextEvent(second), "data: still");
+    second.close();
+  },
+);
 
 async function eventStream(proxy: WebProxy): Promise<WebConnection> {
   const connection = await proxy.open();
@@ -78,69 +82,78 @@ class Talk implements Disposable {
   }
 }
 
-Deno.test("a WebSocket ends with its upstream, opens again on the backup, and stays there at failback", async () => {
-  await using primary = await WebUpstream.start("primary");
-  await using backup = await WebUpstream.start("backup");
-  await using proxy = await startWebProxy({ primary, backups: [backup] });
-  using first = new Talk(proxy);
-  assertEquals(await first.next(), "primary");
-  first.socket.send("hello");
-  assertEquals(await first.next(), "hello");
-
-  await primary.kill();
-  assertMatch(await first.next(), /^closed/);
-  using second = new Talk(proxy);
-  assertEquals(await second.next(), "backup");
-  const moved = await proxy.event("promotion.finished", { move: "failover" });
-  await primary.restart();
-  await proxy.event("promotion.finished", { move: "failback" }, moved);
-  second.socket.send("still there");
-  assertEquals(await second.next(), "still there");
-  second.socket.close(4321, "enough");
-  assertEquals(await second.next(), "closed with 4321");
-});
-
-for (const policy of ["cut", "keep"]) {
-  Deno.test(`--sessions-on-down ${policy} decides about the WebSockets of an upstream that fails its checks`, async () => {
+scenario(
+  "a WebSocket ends with its upstream, opens again on the backup, and stays there at failback",
+  async (relay) => {
     await using primary = await WebUpstream.start("primary");
     await using backup = await WebUpstream.start("backup");
-    const flags = { "sessions-on-down": policy, "grace": "100ms" };
-    await using proxy = await startWebProxy({ primary, backups: [backup], flags });
-    using talk = new Talk(proxy);
-    assertEquals(await talk.next(), "primary");
-    await primary.behave("failing");
+    await using proxy = await startWebProxy({ primary, backups: [backup], flags: relay });
+    using first = new Talk(proxy);
+    assertEquals(await first.next(), "primary");
+    first.socket.send("hello");
+    assertEquals(await first.next(), "hello");
+
+    await primary.kill();
+    assertMatch(await first.next(), /^closed/);
+    using second = new Talk(proxy);
+    assertEquals(await second.next(), "backup");
     const moved = await proxy.event("promotion.finished", { move: "failover" });
-    if (policy === "cut") return assertMatch(await talk.next(), /^closed/);
-    await primary.behave("well");
+    await primary.restart();
     await proxy.event("promotion.finished", { move: "failback" }, moved);
-    talk.socket.send("hello");
-    assertEquals(await talk.next(), "hello");
-  });
+    second.socket.send("still there");
+    assertEquals(await second.next(), "still there");
+    second.socket.close(4321, "enough");
+    assertEquals(await second.next(), "closed with 4321");
+  },
+);
+
+for (const policy of ["cut", "keep"]) {
+  scenario(
+    `--sessions-on-down ${policy} decides about the WebSockets of an upstream that fails its checks`,
+    async (relay) => {
+      await using primary = await WebUpstream.start("primary");
+      await using backup = await WebUpstream.start("backup");
+      const flags = { "sessions-on-down": policy, "grace": "100ms", ...relay };
+      await using proxy = await startWebProxy({ primary, backups: [backup], flags });
+      using talk = new Talk(proxy);
+      assertEquals(await talk.next(), "primary");
+      await primary.behave("failing");
+      const moved = await proxy.event("promotion.finished", { move: "failover" });
+      if (policy === "cut") return assertMatch(await talk.next(), /^closed/);
+      await primary.behave("well");
+      await proxy.event("promotion.finished", { move: "failback" }, moved);
+      talk.socket.send("hello");
+      assertEquals(await talk.next(), "hello");
+    },
+  );
 }
 
-Deno.test("300 MB down arrive whole although the client reads nothing at first, in constant memory", async () => {
-  await using primary = await WebUpstream.start("primary");
-  await using proxy = await startWebProxy({ primary });
-  const before = await peakBytes(proxy);
-  const connection = await proxy.open();
-  await connection.send({ target: `/download?bytes=${LARGE_BYTES}` });
-  assertEquals((await connection.head()).headers.get("content-length"), String(LARGE_BYTES));
-  // Until nothing moves any more: the rest is held back at the upstream, not in us.
-  let moved = -1;
-  for (let now = 0; now !== moved;) {
-    moved = now;
-    now = Number(await primary.ask("/downloaded"));
-  }
-  assert(moved < LARGE_BYTES / 2, "nothing held the upstream back");
-  const sum = await patiently("the download", connection.wire.receiveBulk(LARGE_BYTES));
-  assertEquals(sum, bulkSum(LARGE_BYTES));
-  connection.close();
-  await assertSlim(proxy, before);
-});
+scenario(
+  "300 MB down arrive whole although the client reads nothing at first, in constant memory",
+  async (relay) => {
+    await using primary = await WebUpstream.start("primary");
+    await using proxy = await startWebProxy({ primary, flags: relay });
+    const before = await peakBytes(proxy);
+    const connection = await proxy.open();
+    await connection.send({ target: `/download?bytes=${LARGE_BYTES}` });
+    assertEquals((await connection.head()).headers.get("content-length"), String(LARGE_BYTES));
+    // Until nothing moves any more: the rest is held back at the upstream, not in us.
+    let moved = -1;
+    for (let now = 0; now !== moved;) {
+      moved = now;
+      now = Number(await primary.ask("/downloaded"));
+    }
+    assert(moved < LARGE_BYTES / 2, "nothing held the upstream back");
+    const sum = await patiently("the download", connection.wire.receiveBulk(LARGE_BYTES));
+    assertEquals(sum, bulkSum(LARGE_BYTES));
+    connection.close();
+    await assertSlim(proxy, before);
+  },
+);
 
-Deno.test("300 MB up arrive whole in constant memory", async () => {
+scenario("300 MB up arrive whole in constant memory", async (relay) => {
   await using primary = await WebUpstream.start("primary");
-  await using proxy = await startWebProxy({ primary, flags: { "max-body": "1GB" } });
+  await using proxy = await startWebProxy({ primary, flags: { "max-body": "1GB", ...relay } });
   const before = await peakBytes(proxy);
   const connection = await proxy.open();
   const lines = [`Content-Length: ${LARGE_BYTES}`];
