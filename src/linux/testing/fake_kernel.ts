@@ -89,6 +89,11 @@ export class FakeKernel implements Kernel {
     return peer;
   }
 
+  /** True if the next `poll` has something to report. */
+  get hasChanges(): boolean {
+    return this.#changed.size > 0;
+  }
+
   /** Something happened that epoll reports once. */
   changed(fd: number): void {
     if (this.#marks.has(fd)) this.#changed.add(fd);
