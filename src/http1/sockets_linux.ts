@@ -29,13 +29,20 @@ export function linuxSockets(): Sockets {
   const libc = new Libc();
   const host = new HostedLoop(new Loop(libc), libc);
   return {
-    dialer: (options) => linuxDialer(host, options),
-    listen: (address, server, options) => listen(host, address, server, options),
+    ...socketsIn(host),
     async close() {
       await host.stop();
       // What is still open by some mistake must not call what is not there any more.
       if (host.loop.watched === 0) libc[Symbol.dispose]();
     },
+  };
+}
+
+/** The same in a loop that is another's to stop. */
+export function socketsIn(host: HostedLoop): Omit<Sockets, "close"> {
+  return {
+    dialer: (options) => linuxDialer(host, options),
+    listen: (address, server, options) => listen(host, address, server, options),
   };
 }
 
@@ -56,8 +63,8 @@ async function listen(
     address: bound.kind === "ip" && asked.kind === "tcp" ? { ...asked, port: bound.port } : asked,
     finished: Promise.race([acceptor.finished, host.finished]),
     close() {
-      acceptor.close();
-      if (asked.kind === "unix") kernel.unlinkSocket(asked.path);
+      // Only once: by the second time the file may be a successor's.
+      if (acceptor.close() && asked.kind === "unix") kernel.unlinkSocket(asked.path);
     },
   };
 }
@@ -102,13 +109,15 @@ class Acceptor implements Watcher, Turn {
     return this.#end.promise;
   }
 
-  close(): void {
-    if (this.#isOver) return;
+  /** False if it was closed before. */
+  close(): boolean {
+    if (this.#isOver) return false;
     this.#isOver = true;
     this.#cancel();
     this.#host.loop.forget(this.#listener);
     this.#host.loop.kernel.close(this.#listener);
     this.#end.resolve();
+    return true;
   }
 
   ready(): void {
@@ -125,6 +134,7 @@ class Acceptor implements Watcher, Turn {
       if (isShortage(client)) return this.#pause(client);
       // Else it is an error of that one connection, which Linux reports here (accept(2)).
       if (client >= 0) this.#admit(client);
+      if (this.#isWaiting) return;
     }
     this.#host.again(this);
   }

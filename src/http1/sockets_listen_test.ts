@@ -1,0 +1,184 @@
+/** What both kinds of sockets promise of a port that is served. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import type { Address } from "../base/address.ts";
+import { realClock } from "../base/clock.ts";
+import { Deadlines } from "./deadlines.ts";
+import { type App, Server } from "./server.ts";
+import { raw, say, text } from "./server_fake.ts";
+import { onBoth, serve, untilStill } from "./sockets_both.ts";
+
+/** Answers with the client's address as it is known. */
+const who: App = raw(async (exchange) => {
+  exchange.respond(200, "OK");
+  await exchange.send(text.encode(exchange.peer));
+});
+
+/** A client that keeps its connection. */
+class Client implements Disposable {
+  readonly #conn: Deno.Conn;
+
+  constructor(conn: Deno.Conn) {
+    this.#conn = conn;
+  }
+
+  static async to(port: number, hostname = "127.0.0.1"): Promise<Client> {
+    return new Client(await Deno.connect({ hostname, port }));
+  }
+
+  /** The body of the answer, which must be short; empty if there was none. */
+  async ask(path: string): Promise<string> {
+    await this.#conn.write(text.encode(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`));
+    const buffer = new Uint8Array(1000);
+    const count = await this.#conn.read(buffer) ?? 0;
+    return new TextDecoder().decode(buffer.subarray(0, count)).split("\r\n\r\n")[1] ?? "";
+  }
+
+  [Symbol.dispose](): void {
+    this.#conn.close();
+  }
+}
+
+const server = (app: App) => new Server({ deadlines: new Deadlines(realClock), app });
+const OPTIONS = { clock: realClock };
+
+onBoth(
+  "port 0 is a port of the system's choice, and served until it is closed",
+  async (sockets) => {
+    const { port, number, end } = await serve(sockets, say);
+    assert(number > 0);
+    assertEquals(port.address, { kind: "tcp", host: "127.0.0.1", port: number });
+    {
+      using client = await Client.to(number);
+      assertEquals([await client.ask("/a"), await client.ask("/b")], ["/a", "/b"]);
+      port.close();
+      port.close();
+      await port.finished;
+      await assertRejects(() => Client.to(number), Deno.errors.ConnectionRefused);
+      // Whoever is in already stays.
+      assertEquals(await client.ask("/c"), "/c");
+    }
+    await end();
+  },
+);
+
+onBoth("an address in use is a reason, and so is one that this machine lacks", async (sockets) => {
+  const { port, end } = await serve(sockets, say);
+  assertEquals(await sockets.listen(port.address, server(say), OPTIONS), "address in use");
+  // TEST-NET-1 belongs to nobody (RFC 5737).
+  const foreign: Address = { kind: "tcp", host: "192.0.2.1", port: 0 };
+  assertEquals(typeof await sockets.listen(foreign, server(say), OPTIONS), "string");
+  const unknown: Address = { kind: "tcp", host: `${"a".repeat(64)}.test`, port: 0 };
+  assertEquals(typeof await sockets.listen(unknown, server(say), OPTIONS), "string");
+  await end();
+});
+
+onBoth("a name is listened on", async (sockets) => {
+  const app = server(say);
+  const port = await sockets.listen({ kind: "tcp", host: "localhost", port: 0 }, app, OPTIONS);
+  assert(typeof port !== "string" && port.address.kind === "tcp");
+  {
+    using client = await Client.to(port.address.port, "localhost");
+    assertEquals(await client.ask("/x"), "/x");
+  }
+  port.close();
+  await app.drain(AbortSignal.abort());
+});
+
+onBoth("`::` serves IPv4 and IPv6, and each client under the address it has", async (sockets) => {
+  const app = server(who);
+  const port = await sockets.listen({ kind: "tcp", host: "::", port: 0 }, app, OPTIONS);
+  assert(typeof port !== "string" && port.address.kind === "tcp");
+  const { host, port: number } = port.address;
+  assertEquals(host, "::");
+  const seen: string[] = [];
+  for (const hostname of ["127.0.0.1", "::1"]) {
+    using client = await Client.to(number, hostname);
+    // Deno leaves an address of IPv4 mapped; the gateway writes both forms alike.
+    seen.push((await client.ask("/")).replace(/^::ffff:/, ""));
+  }
+  assertEquals(seen, ["127.0.0.1", "::1"]);
+  port.close();
+  await app.drain(AbortSignal.abort());
+});
+
+onBoth("a unix socket replaces the file of a crash, and takes its own away", async (sockets) => {
+  const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
+  const path = `${folder}/front.sock`;
+  // What is killed leaves its file behind.
+  const program = `Deno.listen({ transport: "unix", path: ${JSON.stringify(path)} });
+    Deno.kill(Deno.pid, "SIGKILL");`;
+  await new Deno.Command(Deno.execPath(), { args: ["eval", program] }).output();
+  assert((await Deno.lstat(path)).isSocket);
+
+  const [first, second] = [server(who), server(who)];
+  const asked: Address = { kind: "unix", path };
+  const port = await sockets.listen(asked, first, OPTIONS);
+  assert(typeof port !== "string", String(port));
+  assertEquals(port.address, asked);
+  {
+    using client = new Client(await Deno.connect({ transport: "unix", path }));
+    assertEquals(await client.ask("/"), "unix");
+    // This one is alive.
+    assertEquals(await sockets.listen(asked, second, OPTIONS), "address in use");
+  }
+  port.close();
+  await port.finished;
+  await assertRejects(() => Deno.lstat(path), Deno.errors.NotFound);
+
+  // A successor's file is not the first one's to remove.
+  const next = await sockets.listen(asked, second, OPTIONS);
+  assert(typeof next !== "string", String(next));
+  port.close();
+  assert((await Deno.lstat(path)).isSocket);
+  next.close();
+  await next.finished;
+  await Promise.all([first, second].map((each) => each.drain(AbortSignal.abort())));
+  await Deno.remove(folder, { recursive: true });
+});
+
+onBoth("a file that is no socket is in the way of one, and stays", async (sockets) => {
+  const path = await Deno.makeTempFile({ prefix: "failover-test-" });
+  assertEquals(typeof await sockets.listen({ kind: "unix", path }, server(say), OPTIONS), "string");
+  assert((await Deno.lstat(path)).isFile);
+  await Deno.remove(path);
+});
+
+onBoth("clients beyond the limit stay in the queue until there is room", async (sockets) => {
+  const { number, end } = await serve(sockets, say, { connectionsMax: 2 });
+  const inside = [await Client.to(number), await Client.to(number)] as const;
+  for (const client of inside) assertEquals(await client.ask("/in"), "/in");
+  using outside = await Client.to(number);
+  let answer: string | undefined;
+  const answered = outside.ask("/out").then((said) => answer = said);
+  // Those who are in are served meanwhile, and nobody else is.
+  for (const client of inside) assertEquals(await client.ask("/in"), "/in");
+  await untilStill(() => 0);
+  assertEquals(answer, undefined);
+  inside[0][Symbol.dispose]();
+  assertEquals(await answered, "/out");
+  inside[1][Symbol.dispose]();
+  await end();
+});
+
+onBoth("a crowd that comes at once is served, each client", async (sockets) => {
+  const { number, end } = await serve(sockets, say);
+  const clients = await Promise.all(Array.from({ length: 150 }, () => Client.to(number)));
+  const answers = await Promise.all(clients.map((client, i) => client.ask(`/${i}`)));
+  assertEquals(answers, clients.map((_, i) => `/${i}`));
+  for (const client of clients) client[Symbol.dispose]();
+  await end();
+});
+
+onBoth("a bug in the app comes out of the port", async (sockets) => {
+  const { port, number, end } = await serve(sockets, (request) => {
+    if (request.url.endsWith("/bug")) throw new Error("a bug, made by a test");
+    return new Response("fine");
+  });
+  using first = await Client.to(number);
+  assertEquals(await first.ask("/"), "fine");
+  const failed = assertRejects(() => port.finished, Error, "a bug, made by a test");
+  using second = await Client.to(number);
+  await second.ask("/bug").catch(() => "cut");
+  await failed;
+  await end();
+});
