@@ -60,16 +60,16 @@ export class LinuxConn implements SwiftConn, Watcher, Turn {
   }
 
   run(): void {
-    if (this.#reader !== undefined && this.#readable) this.#readOn(this.#reader, this.#room!);
+    if (this.#reader === undefined || !this.#readable) return;
+    if (this.#mayRead()) this.#readOn(this.#reader, this.#room!);
+    else this.#host.again(this);
   }
 
   readTo(buffer: Uint8Array, reader: Reader): void {
     if (this.#fd === -1) return reader.failed(CLOSED);
     this.#reader = reader;
     this.#room = buffer as Bytes;
-    if (!this.#readable) return;
-    if (this.#mayRead()) this.run();
-    else this.#host.again(this);
+    this.run();
   }
 
   read(buffer: Uint8Array): Promise<number | null> {

@@ -10,8 +10,15 @@ import type { Conn, Dial } from "./conn.ts";
 import { LinuxConn } from "./conn_linux.ts";
 import type { PlainDialOptions } from "./sockets.ts";
 
+/** Finds the addresses of a name; none if there are none. */
+export type LookUp = (hostname: string, port: number) => Promise<readonly SockAddr[]>;
+
 /** A way to open connections to one upstream. It rejects with a Fault; nothing has been sent then. */
-export function linuxDialer(host: HostedLoop, options: PlainDialOptions): Dial {
+export function linuxDialer(
+  host: HostedLoop,
+  options: PlainDialOptions,
+  addressesOf: LookUp = lookUp,
+): Dial {
   const { hostname, port, clock, connectMs } = options;
   const literal = ipSockaddr(hostname, port);
   return async (signal) => {
@@ -24,7 +31,7 @@ export function linuxDialer(host: HostedLoop, options: PlainDialOptions): Dial {
     try {
       if (literal !== undefined) attempt.begin([literal]);
       // A look-up cannot be called off; what it finds too late, nobody connects to.
-      else lookUp(hostname, port).then((found) => attempt.begin(found));
+      else addressesOf(hostname, port).then((found) => attempt.begin(found));
       return await attempt.outcome;
     } finally {
       cancel();
