@@ -104,6 +104,10 @@ Deno.test("the addresses of a name are tried in turn, and the first that answers
   ]);
   await conn.write(text.encode("hello"));
   assertEquals(host.upstreams[1]!.read().length, 5);
+  const reading = conn.read(new Uint8Array(10));
+  await host.untilQuiet();
+  host.upstreams[1]!.send(text.encode("hi"));
+  assertEquals(await reading, 2);
   conn.close();
   assertEquals(host.open, 0);
   await hosted.stop();
@@ -185,7 +189,11 @@ Deno.test("without descriptors accepting pauses, says so, and goes on with those
   const clients = [1, 2, 3].map(() => host.client(PORT)!);
   await host.untilQuiet();
   assertEquals(told, ["too many open files, again in 10 ms"]);
+  // Who is in is served, and who comes meanwhile waits like the others.
   assertEquals(await ask(host, clients[0]!), "\r\n\r\n/");
+  clients.push(host.client(PORT)!);
+  await host.untilQuiet();
+  assertEquals(told.length, 1);
   await clock.advance(10);
   await host.untilQuiet();
   assertEquals(told[1], "too many open files, again in 20 ms");
@@ -194,7 +202,11 @@ Deno.test("without descriptors accepting pauses, says so, and goes on with those
   await host.untilQuiet();
   assertEquals(await ask(host, clients[1]!), "\r\n\r\n/");
   assertEquals(await ask(host, clients[2]!), "\r\n\r\n/");
-  assertEquals(told.length, 2);
+  assertEquals(await ask(host, clients[3]!), "\r\n\r\n/");
+  host.fdMax = host.open;
+  host.client(PORT);
+  await host.untilQuiet();
+  assertEquals(told.slice(2), ["too many open files, again in 10 ms"]);
   await end();
 });
 
