@@ -143,3 +143,56 @@ Deno.test({
     assertEquals(libc.peerAddress(pair.listener).length, 0);
   },
 });
+
+Deno.test({
+  name: "receiveInto fills a buffer of ours, and says end, nothing and reset like receive",
+  ...onLinux,
+  fn() {
+    using pair = new Pair();
+    const { libc, near, far } = pair;
+    const whole = new Uint8Array(10);
+    assertEquals(libc.receiveInto(near, whole), -EAGAIN);
+    libc.send(far, new TextEncoder().encode("abcdef"), 0, 6);
+    libc.watch(near, 1);
+    pair.report();
+    // A view writes where it stands, and no further.
+    assertEquals(libc.receiveInto(near, whole.subarray(2, 6)), 4);
+    assertEquals([...whole], [0, 0, 97, 98, 99, 100, 0, 0, 0, 0]);
+    assertEquals(libc.receiveInto(near, whole.subarray(6)), 2);
+    assertEquals(new TextDecoder().decode(whole.subarray(2, 8)), "abcdef");
+    libc.shutdownWrite(far);
+    pair.report();
+    assertEquals(libc.receiveInto(near, whole), 0);
+  },
+});
+
+Deno.test({
+  name: "a wait elsewhere ends with what there is to report, with a wake, and with its time",
+  ...onLinux,
+  async fn() {
+    using pair = new Pair();
+    const { libc, near, far } = pair;
+    // Far longer than any test may take: it is not the time that ends these.
+    const forever = 100_000_000;
+    libc.watch(near, 1);
+    await libc.pollElsewhere(forever);
+    assert((pair.report() & WRITABLE) !== 0);
+    const told = libc.pollElsewhere(forever);
+    libc.send(far, new Uint8Array(3), 0, 3);
+    await told;
+    assert((pair.report() & READABLE) !== 0);
+
+    const eventfd = libc.eventfd();
+    libc.watch(eventfd, 2);
+    const woken = libc.pollElsewhere(forever);
+    libc.wake(eventfd);
+    await woken;
+    assertEquals([libc.poll(0), libc.eventFd(0), libc.eventMark(0)], [1, eventfd, 2]);
+    libc.settle(eventfd);
+    libc.poll(0); // that it can be woken again is a change too
+    // Nothing is left to report, so only its time can end this one.
+    await libc.pollElsewhere(1);
+    assertEquals(libc.poll(0), 0);
+    libc.close(eventfd);
+  },
+});
