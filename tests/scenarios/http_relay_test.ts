@@ -1,0 +1,91 @@
+/** `--relay` in HTTP mode, by the executable: what is chosen with which permissions, and when it cannot be had. */
+import { assert, assertEquals } from "@std/assert";
+import { Child } from "../harness/child.ts";
+import { Folder } from "../harness/folder.ts";
+import { patiently } from "../harness/patience.ts";
+import { EXECUTABLE, runProxy } from "../harness/proxy.ts";
+import { scenario, tell } from "../harness/scenario.ts";
+import { connectTo } from "../harness/client.ts";
+import { unusedPort } from "../harness/upstream.ts";
+import { request, WebConnection } from "../harness/web_client.ts";
+import { startWebProxy, WebProxy } from "../harness/web_proxy.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
+
+/** What auto takes here with the documented permissions. */
+const BEST = Deno.build.os === "linux" ? "splice" : "stream";
+
+Deno.test("the documented permissions are enough for the fastest engine, and it is the one that serves", async () => {
+  await using primary = await WebUpstream.start("primary");
+  await using proxy = await startWebProxy({ primary });
+  const chosen = proxy.events("relay.chosen");
+  assertEquals(chosen.map(({ engine }) => engine), [BEST]);
+  assertEquals((await proxy.get("/")).text, "primary");
+});
+
+scenario("--relay is what an HTTP service runs on, on a unix socket too", async ({ relay }) => {
+  await using folder = await Folder.make();
+  await using primary = await WebUpstream.start("primary");
+  const listen = `unix:${folder.at("front.sock")}`;
+  const args = [`--primary=${primary.url}`, `--listen=${listen}`, `--relay=${relay}`];
+  await using proxy = new WebProxy([...args, "--json-logs"], {}, listen);
+  await proxy.event("relay.chosen", { engine: relay, reason: "it was asked for" });
+  await proxy.event("promotion.finished");
+  const connection = new WebConnection(await connectTo(listen));
+  for (let i = 0; i < 2; i++) {
+    await connection.send({ target: "/" });
+    assertEquals((await patiently("an answer", connection.reply())).text, "primary");
+  }
+  connection.close();
+  assertEquals(await proxy.stop(), 0);
+});
+
+Deno.test("splice with an upstream of HTTPS ends with exit code 2 and one line that says why", async () => {
+  const args = ["--primary=https://a.example", "--relay=splice", "--log-level=error"];
+  const run = await runProxy([...args, `--listen=127.0.0.1:${unusedPort()}`]);
+  assertEquals([run.code, run.stderr], [2, [
+    "failover: Cannot use the relay engine splice: TLS needs the sockets of Deno (from flag --relay)",
+  ]]);
+});
+
+/** The executable without the permission to call the kernel. */
+function withoutFfi(args: readonly string[], onErr: (line: string) => void): Child {
+  const allowed = EXECUTABLE.filter((each) => each !== "--allow-ffi");
+  assert(allowed.length < EXECUTABLE.length, "the permission has another name");
+  return new Child(Deno.execPath(), { args: [...allowed, ...args], onErr });
+}
+
+const onLinux = (name: string, story: () => Promise<void>) => {
+  if (Deno.build.os === "linux") tell(name, [], story);
+};
+
+onLinux("without --allow-ffi auto falls back, says so once, and serves", async () => {
+  await using primary = await WebUpstream.start("primary");
+  const listen = `127.0.0.1:${unusedPort()}`;
+  const log: string[] = [];
+  const chosen = Promise.withResolvers<void>();
+  const args = ["--json-logs", `--primary=${primary.url}`, `--listen=${listen}`];
+  await using proxy = withoutFfi(args, (line) => {
+    log.push(line);
+    if (line.includes('"promotion.finished"')) chosen.resolve();
+  });
+  const all = () => log.join("\n");
+  await patiently("an upstream", Promise.race([chosen.promise, proxy.ended]), all);
+  assert(!proxy.hasEnded, all());
+  assertEquals((await request(listen, { target: "/" }, all)).text, "primary");
+  const told = log.map((line) => JSON.parse(line)).filter(({ event }) => event === "relay.chosen");
+  assertEquals(told.map(({ engine, reason }) => [engine, reason]), [
+    ["stream", "splice cannot run: calling libc is not permitted (--allow-ffi)"],
+  ]);
+});
+
+onLinux("without --allow-ffi splice ends with exit code 2 and one line that says why", async () => {
+  const log: string[] = [];
+  const listen = `--listen=127.0.0.1:${unusedPort()}`;
+  const args = ["--primary=http://a.example", "--relay=splice", "--log-level=error", listen];
+  await using proxy = withoutFfi(args, (line) => log.push(line));
+  const { code } = await patiently("its end", proxy.ended, () => log.join("\n"));
+  assertEquals([code, log], [2, [
+    "failover: Cannot use the relay engine splice: " +
+    "calling libc is not permitted (--allow-ffi) (from flag --relay)",
+  ]]);
+});
