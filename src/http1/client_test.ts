@@ -4,18 +4,18 @@ import { ManualClock } from "../base/clock.ts";
 import { Fault, type FaultName } from "../base/fault.ts";
 import type { BodySource } from "./body.ts";
 import type { ClientConnection, ExchangeOptions, Reply } from "./client.ts";
-import { FakeConn, fakePair } from "./conn_fake.ts";
+import { type FakeConn, type MakePair, onConns } from "./conn_fake.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Pool, type PoolOptions } from "./pool.ts";
 
-function bench(options: Partial<PoolOptions> = {}) {
+function bench(pair: MakePair, options: Partial<PoolOptions> = {}) {
   const clock = new ManualClock();
   const upstreams: FakeConn[] = [];
   const ends: FakeConn[] = [];
   const pool = new Pool({
     deadlines: new Deadlines(clock),
     dial: () => {
-      const [upstream, end] = fakePair();
+      const [upstream, end] = pair();
       upstreams.push(upstream);
       ends.push(end);
       return Promise.resolve(end);
@@ -46,8 +46,8 @@ async function textOf(body: BodySource): Promise<string> {
 }
 
 /** Starts a request on a fresh connection and answers it; the reply or the fault. */
-async function answered(answer: string, method = "GET", end = true) {
-  const { pool, upstreams } = bench();
+async function answered(pair: MakePair, answer: string, method = "GET", end = true) {
+  const { pool, upstreams } = bench(pair);
   const connection = await pool.connect();
   const reply = get(connection, method).catch((error) => error as Fault);
   await upstreams[0]!.hear("\r\n\r\n");
@@ -60,75 +60,89 @@ async function assertFault(promise: Promise<unknown>, fault: FaultName): Promise
   assertEquals((await assertRejects(() => promise, Fault)).fault, fault);
 }
 
-Deno.test("a request says what it was given, with framing added, and the connection is used again", async () => {
-  const { pool, upstreams } = bench();
-  const first = await pool.connect();
-  assertEquals(first.requestStarted, false);
-  const reply = get(first);
-  assertEquals(await upstreams[0]!.hear("\r\n\r\n"), "GET /a?b HTTP/1.1\r\nHost: up\r\n\r\n");
-  assertEquals([first.requestStarted, first.responseStarted, first.reused], [true, false, false]);
-  await upstreams[0]!.say("HTTP/1.1 200 Fine\r\nContent-Length: 2\r\nX-Y: z\r\n\r\nok");
-  const { head, body } = await reply;
-  assertEquals([head.status, head.reason, head.fields.get("x-y")], [200, "Fine", "z"]);
-  assertEquals(await textOf(body), "ok");
-  first.release();
-  assertEquals(pool.idle, 1);
+onConns(
+  "a request says what it was given, with framing added, and the connection is used again",
+  async (pair) => {
+    const { pool, upstreams } = bench(pair);
+    const first = await pool.connect();
+    assertEquals(first.requestStarted, false);
+    const reply = get(first);
+    assertEquals(await upstreams[0]!.hear("\r\n\r\n"), "GET /a?b HTTP/1.1\r\nHost: up\r\n\r\n");
+    assertEquals([first.requestStarted, first.responseStarted, first.reused], [true, false, false]);
+    await upstreams[0]!.say("HTTP/1.1 200 Fine\r\nContent-Length: 2\r\nX-Y: z\r\n\r\nok");
+    const { head, body } = await reply;
+    assertEquals([head.status, head.reason, head.fields.get("x-y")], [200, "Fine", "z"]);
+    assertEquals(await textOf(body), "ok");
+    first.release();
+    assertEquals(pool.idle, 1);
 
-  const second = pool.take();
-  assertEquals(second, first);
-  const again = get(first, "POST", WAIT, new TextEncoder().encode("hi"));
-  assertEquals([first.reused, first.responseStarted], [true, false]);
-  assertEquals(
-    await upstreams[0]!.hear("hi"),
-    "POST /a?b HTTP/1.1\r\nHost: up\r\nContent-Length: 2\r\n\r\nhi",
-  );
-  await upstreams[0]!.say("HTTP/1.1 204 No Content\r\n\r\n");
-  assertEquals((await again).body.none, true);
-  first.release();
-  pool.close();
-});
+    const second = pool.take();
+    assertEquals(second, first);
+    const again = get(first, "POST", WAIT, new TextEncoder().encode("hi"));
+    assertEquals([first.reused, first.responseStarted], [true, false]);
+    assertEquals(
+      await upstreams[0]!.hear("hi"),
+      "POST /a?b HTTP/1.1\r\nHost: up\r\nContent-Length: 2\r\n\r\nhi",
+    );
+    await upstreams[0]!.say("HTTP/1.1 204 No Content\r\n\r\n");
+    assertEquals((await again).body.none, true);
+    first.release();
+    pool.close();
+  },
+);
 
-Deno.test("a body of unknown length goes out chunked with its trailers, and comes back so", async () => {
-  const { pool, upstreams } = bench();
-  const connection = await pool.connect();
-  const parts = ["ab", "c"].map((part) => new TextEncoder().encode(part));
-  const source = { length: undefined, read: () => Promise.resolve(parts.shift()) };
-  const reply = get(connection, "PUT", WAIT, source);
-  assertEquals(
-    await upstreams[0]!.hear("0\r\n\r\n"),
-    "PUT /a?b HTTP/1.1\r\nHost: up\r\nTransfer-Encoding: chunked\r\n\r\n" +
-      "2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
-  );
-  await upstreams[0]!.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n");
-  await upstreams[0]!.say("0\r\nX-Sum: 6\r\n\r\n");
-  const { body } = await reply;
-  assertEquals(await textOf(body), "abc");
-  assertEquals(body.trailers?.get("x-sum"), "6");
-  connection.release();
-  assertEquals(pool.idle, 1);
-  pool.close();
-});
-
-Deno.test("a connection is not kept after a response that ends with it, says close, or has more behind it", async () => {
-  for (
-    const [answer, text] of [
-      ["HTTP/1.1 200 OK\r\n\r\nall", "all"],
-      ["HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", "x"],
-      ["HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", "x"],
-      ["HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200 OK\r\n\r\n", "x"],
-    ] as const
-  ) {
-    const { reply, connection, pool } = await answered(answer, "GET", answer.endsWith("all"));
-    if (reply instanceof Fault) throw reply;
-    assertEquals(await textOf(reply.body), text);
+onConns(
+  "a body of unknown length goes out chunked with its trailers, and comes back so",
+  async (pair) => {
+    const { pool, upstreams } = bench(pair);
+    const connection = await pool.connect();
+    const parts = ["ab", "c"].map((part) => new TextEncoder().encode(part));
+    const source = { length: undefined, read: () => Promise.resolve(parts.shift()) };
+    const reply = get(connection, "PUT", WAIT, source);
+    assertEquals(
+      await upstreams[0]!.hear("0\r\n\r\n"),
+      "PUT /a?b HTTP/1.1\r\nHost: up\r\nTransfer-Encoding: chunked\r\n\r\n" +
+        "2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+    );
+    await upstreams[0]!.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n");
+    await upstreams[0]!.say("0\r\nX-Sum: 6\r\n\r\n");
+    const { body } = await reply;
+    assertEquals(await textOf(body), "abc");
+    assertEquals(body.trailers?.get("x-sum"), "6");
     connection.release();
-    assertEquals(pool.idle, 0, answer);
-  }
-});
+    assertEquals(pool.idle, 1);
+    pool.close();
+  },
+);
 
-Deno.test("a response to HEAD tells a length and has no body", async () => {
+onConns(
+  "a connection is not kept after a response that ends with it, says close, or has more behind it",
+  async (pair) => {
+    for (
+      const [answer, text] of [
+        ["HTTP/1.1 200 OK\r\n\r\nall", "all"],
+        ["HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", "x"],
+        ["HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", "x"],
+        ["HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200 OK\r\n\r\n", "x"],
+      ] as const
+    ) {
+      const { reply, connection, pool } = await answered(
+        pair,
+        answer,
+        "GET",
+        answer.endsWith("all"),
+      );
+      if (reply instanceof Fault) throw reply;
+      assertEquals(await textOf(reply.body), text);
+      connection.release();
+      assertEquals(pool.idle, 0, answer);
+    }
+  },
+);
+
+onConns("a response to HEAD tells a length and has no body", async (pair) => {
   const answer = "HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n";
-  const { reply, connection, pool } = await answered(answer, "HEAD", false);
+  const { reply, connection, pool } = await answered(pair, answer, "HEAD", false);
   if (reply instanceof Fault) throw reply;
   assertEquals([reply.body.length, reply.body.none], [12345, true]);
   connection.release();
@@ -136,25 +150,28 @@ Deno.test("a response to HEAD tells a length and has no body", async () => {
   pool.close();
 });
 
-Deno.test("what went wrong with a response is a fault, and whether a byte of it came is told", async () => {
-  for (
-    const [answer, fault, started] of [
-      ["", "upstreamReset", false],
-      ["HTTP/1.1 20", "responseCut", true],
-      ["SSH-2.0-x\r\n", "badResponse", true],
-      ["HTTP/1.1 101 Switching\r\n\r\n", "badResponse", true],
-      ["HTTP/1.1 103 X\r\n\r\n".repeat(40), "badResponse", true],
-    ] as const
-  ) {
-    const { reply, connection } = await answered(answer);
-    assertInstanceOf(reply, Fault);
-    assertEquals(reply.fault, fault, answer);
-    assertEquals(connection.responseStarted, started, answer);
-    connection.release();
-  }
-});
+onConns(
+  "what went wrong with a response is a fault, and whether a byte of it came is told",
+  async (pair) => {
+    for (
+      const [answer, fault, started] of [
+        ["", "upstreamReset", false],
+        ["HTTP/1.1 20", "responseCut", true],
+        ["SSH-2.0-x\r\n", "badResponse", true],
+        ["HTTP/1.1 101 Switching\r\n\r\n", "badResponse", true],
+        ["HTTP/1.1 103 X\r\n\r\n".repeat(40), "badResponse", true],
+      ] as const
+    ) {
+      const { reply, connection } = await answered(pair, answer);
+      assertInstanceOf(reply, Fault);
+      assertEquals(reply.fault, fault, answer);
+      assertEquals(connection.responseStarted, started, answer);
+      connection.release();
+    }
+  },
+);
 
-Deno.test("a body that is cut or malformed rejects instead of ending", async () => {
+onConns("a body that is cut or malformed rejects instead of ending", async (pair) => {
   const cut = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc";
   const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
   for (
@@ -164,7 +181,7 @@ Deno.test("a body that is cut or malformed rejects instead of ending", async () 
       [`${chunked}3\r\nabcd\r\n`, "badResponse"],
     ] as const
   ) {
-    const { reply, connection, pool } = await answered(answer);
+    const { reply, connection, pool } = await answered(pair, answer);
     if (reply instanceof Fault) throw reply;
     await assertFault(textOf(reply.body), fault);
     connection.release();
@@ -172,34 +189,37 @@ Deno.test("a body that is cut or malformed rejects instead of ending", async () 
   }
 });
 
-Deno.test("the response time begins when the request has been sent, and ends with the head", async () => {
-  const { pool, clock, upstreams } = bench({ bodyMs: 60_000 });
-  const connection = await pool.connect();
-  const body = Promise.withResolvers<Uint8Array | undefined>();
-  const reads = [body.promise, Promise.resolve(undefined)];
-  const source = { length: undefined, read: () => reads.shift() ?? Promise.resolve(undefined) };
-  const reply = get(connection, "PUT", { responseMs: 5_000 }, source);
-  await upstreams[0]!.hear("\r\n\r\n");
-  await clock.advance(20_000);
-  body.resolve(new Uint8Array(3));
-  await upstreams[0]!.hear("0\r\n\r\n");
-  await clock.advance(4_000);
-  await upstreams[0]!.say("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n");
-  const { body: answer } = await reply;
-  await clock.advance(20_000);
-  await upstreams[0]!.say("abc");
-  assertEquals(await textOf(answer), "abc");
-  connection.release();
+onConns(
+  "the response time begins when the request has been sent, and ends with the head",
+  async (pair) => {
+    const { pool, clock, upstreams } = bench(pair, { bodyMs: 60_000 });
+    const connection = await pool.connect();
+    const body = Promise.withResolvers<Uint8Array | undefined>();
+    const reads = [body.promise, Promise.resolve(undefined)];
+    const source = { length: undefined, read: () => reads.shift() ?? Promise.resolve(undefined) };
+    const reply = get(connection, "PUT", { responseMs: 5_000 }, source);
+    await upstreams[0]!.hear("\r\n\r\n");
+    await clock.advance(20_000);
+    body.resolve(new Uint8Array(3));
+    await upstreams[0]!.hear("0\r\n\r\n");
+    await clock.advance(4_000);
+    await upstreams[0]!.say("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n");
+    const { body: answer } = await reply;
+    await clock.advance(20_000);
+    await upstreams[0]!.say("abc");
+    assertEquals(await textOf(answer), "abc");
+    connection.release();
 
-  const late = get(pool.take()!);
-  const failed = assertFault(late, "responseTimeout");
-  await clock.advance(6_000);
-  await failed;
-  assertEquals(clock.pending, 0);
-});
+    const late = get(pool.take()!);
+    const failed = assertFault(late, "responseTimeout");
+    await clock.advance(6_000);
+    await failed;
+    assertEquals(clock.pending, 0);
+  },
+);
 
-Deno.test("an early response is handed on while the request is still being sent", async () => {
-  const { pool, upstreams } = bench();
+onConns("an early response is handed on while the request is still being sent", async (pair) => {
+  const { pool, upstreams } = bench(pair);
   const connection = await pool.connect();
   const never = new Promise<undefined>(() => {});
   const reply = get(connection, "PUT", WAIT, { length: undefined, read: () => never });
@@ -210,46 +230,49 @@ Deno.test("an early response is handed on while the request is still being sent"
   assertEquals(pool.idle, 0);
 });
 
-Deno.test("a client that leaves while it sends its body ends the upstream request", async () => {
-  const { pool, ends } = bench();
+onConns("a client that leaves while it sends its body ends the upstream request", async (pair) => {
+  const { pool, ends } = bench(pair);
   const connection = await pool.connect();
   const source = { length: 10, read: () => Promise.reject(new Fault("clientReset")) };
   await assertFault(get(connection, "PUT", WAIT, source), "clientReset");
   assertEquals(ends[0]!.end, "reset");
 });
 
-Deno.test("a body that waits for 100 Continue is sent then, after a second anyway, or never", async () => {
-  const body = () => new TextEncoder().encode("body");
-  const options = { ...WAIT, waitForContinue: true };
-  const { pool, upstreams, clock } = bench();
-  const ask = async () => {
-    const connection = await pool.connect();
-    return { connection, reply: get(connection, "PUT", options, body()) };
-  };
-  const told = await ask();
-  assertEquals((await upstreams[0]!.hear("\r\n\r\n")).endsWith("4\r\n\r\n"), true);
-  await upstreams[0]!.say("HTTP/1.1 100 Continue\r\n\r\n");
-  assertEquals(await upstreams[0]!.hear("body"), "body");
+onConns(
+  "a body that waits for 100 Continue is sent then, after a second anyway, or never",
+  async (pair) => {
+    const body = () => new TextEncoder().encode("body");
+    const options = { ...WAIT, waitForContinue: true };
+    const { pool, upstreams, clock } = bench(pair);
+    const ask = async () => {
+      const connection = await pool.connect();
+      return { connection, reply: get(connection, "PUT", options, body()) };
+    };
+    const told = await ask();
+    assertEquals((await upstreams[0]!.hear("\r\n\r\n")).endsWith("4\r\n\r\n"), true);
+    await upstreams[0]!.say("HTTP/1.1 100 Continue\r\n\r\n");
+    assertEquals(await upstreams[0]!.hear("body"), "body");
 
-  const mute = await ask();
-  await upstreams[1]!.hear("\r\n\r\n");
-  await clock.advance(1_000);
-  assertEquals(await upstreams[1]!.hear("body"), "body");
+    const mute = await ask();
+    await upstreams[1]!.hear("\r\n\r\n");
+    await clock.advance(1_000);
+    assertEquals(await upstreams[1]!.hear("body"), "body");
 
-  const refused = await ask();
-  await upstreams[2]!.hear("\r\n\r\n");
-  await upstreams[2]!.say("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n");
-  assertEquals((await refused.reply).head.status, 417);
-  refused.connection.release();
-  assertEquals(await upstreams[2]!.hearAll(), "");
-  for (const { connection, reply } of [told, mute]) {
-    connection.abort(new Fault("clientGone"));
-    await assertFault(reply, "clientGone");
-  }
-});
+    const refused = await ask();
+    await upstreams[2]!.hear("\r\n\r\n");
+    await upstreams[2]!.say("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n");
+    assertEquals((await refused.reply).head.status, 417);
+    refused.connection.release();
+    assertEquals(await upstreams[2]!.hearAll(), "");
+    for (const { connection, reply } of [told, mute]) {
+      connection.abort(new Fault("clientGone"));
+      await assertFault(reply, "clientGone");
+    }
+  },
+);
 
-Deno.test("interim responses are told in order before the final one", async () => {
-  const { pool, upstreams } = bench();
+onConns("interim responses are told in order before the final one", async (pair) => {
+  const { pool, upstreams } = bench(pair);
   const seen: number[] = [];
   const connection = await pool.connect();
   const onInform = (head: { status: number }) => void seen.push(head.status);
@@ -262,8 +285,8 @@ Deno.test("interim responses are told in order before the final one", async () =
   pool.close();
 });
 
-Deno.test("after a 101 the raw connection gives early bytes first", async () => {
-  const { pool, upstreams } = bench();
+onConns("after a 101 the raw connection gives early bytes first", async (pair) => {
+  const { pool, upstreams } = bench(pair);
   const connection = await pool.connect();
   connection.request("GET", "/").line("Upgrade", "echo");
   const reply = connection.exchange(null, { ...WAIT, upgrade: true });
@@ -279,34 +302,37 @@ Deno.test("after a 101 the raw connection gives early bytes first", async () => 
   conn.close();
 });
 
-Deno.test("an idle connection leaves the pool when its time is up, its upstream ends it or talks", async () => {
-  const { pool, clock, upstreams } = bench({ idleMs: 10_000 });
-  const rest = async () => {
-    const connection = await pool.connect();
-    const upstream = upstreams.at(-1)!;
-    const reply = get(connection);
-    await upstream.hear("\r\n\r\n");
-    await upstream.say("HTTP/1.1 204 No\r\n\r\n");
-    await reply;
-    connection.release();
-    assertEquals(pool.idle, 1);
-    return upstream;
-  };
-  await rest();
-  await clock.advance(11_000);
-  assertEquals(pool.idle, 0);
-  await (await rest()).closeWrite();
-  await clock.advance(0);
-  assertEquals(pool.idle, 0);
-  await (await rest()).say("HTTP/1.1 408 Bye\r\n\r\n");
-  await clock.advance(0);
-  assertEquals(pool.idle, 0);
-  assertEquals(pool.take(), undefined);
-  assertEquals(clock.pending, 0);
-});
+onConns(
+  "an idle connection leaves the pool when its time is up, its upstream ends it or talks",
+  async (pair) => {
+    const { pool, clock, upstreams } = bench(pair, { idleMs: 10_000 });
+    const rest = async () => {
+      const connection = await pool.connect();
+      const upstream = upstreams.at(-1)!;
+      const reply = get(connection);
+      await upstream.hear("\r\n\r\n");
+      await upstream.say("HTTP/1.1 204 No\r\n\r\n");
+      await reply;
+      connection.release();
+      assertEquals(pool.idle, 1);
+      return upstream;
+    };
+    await rest();
+    await clock.advance(11_000);
+    assertEquals(pool.idle, 0);
+    await (await rest()).closeWrite();
+    await clock.advance(0);
+    assertEquals(pool.idle, 0);
+    await (await rest()).say("HTTP/1.1 408 Bye\r\n\r\n");
+    await clock.advance(0);
+    assertEquals(pool.idle, 0);
+    assertEquals(pool.take(), undefined);
+    assertEquals(clock.pending, 0);
+  },
+);
 
-Deno.test("a pool keeps no more idle connections than it may, and none once closed", async () => {
-  const { pool, upstreams } = bench({ idleMax: 1 });
+onConns("a pool keeps no more idle connections than it may, and none once closed", async (pair) => {
+  const { pool, upstreams } = bench(pair, { idleMax: 1 });
   const both = [await pool.connect(), await pool.connect(), await pool.connect()];
   for (const [i, connection] of both.entries()) {
     const reply = get(connection);

@@ -2,7 +2,7 @@
  * Two connected `Conn`s without a kernel, for tests: a bounded pipe each way, so that back-pressure,
  * half-close and resets happen exactly when a test says so.
  */
-import type { Conn } from "./conn.ts";
+import type { Conn, Reader, SwiftConn } from "./conn.ts";
 
 class Pipe {
   readonly #room: number;
@@ -15,30 +15,40 @@ class Pipe {
     this.#room = room;
   }
 
+  /** Undefined if there is nothing to tell yet. */
+  readNow(buffer: Uint8Array): number | null | undefined {
+    if (this.#broken !== undefined) throw this.#broken;
+    if (this.#bytes.length === 0) return this.#ended ? null : undefined;
+    const taken = this.#bytes.splice(0, buffer.length);
+    buffer.set(taken);
+    this.#changed();
+    return taken.length;
+  }
+
   async read(buffer: Uint8Array): Promise<number | null> {
     for (;;) {
-      if (this.#broken !== undefined) throw this.#broken;
-      if (this.#bytes.length > 0) {
-        const taken = this.#bytes.splice(0, buffer.length);
-        buffer.set(taken);
-        this.#changed();
-        return taken.length;
-      }
-      if (this.#ended) return null;
+      const count = this.readNow(buffer);
+      if (count !== undefined) return count;
       await this.#change();
     }
   }
 
+  /** How many bytes there was room for. */
+  writeNow(bytes: Uint8Array): number {
+    if (this.#broken !== undefined) throw this.#broken;
+    if (this.#ended) throw new Error("Cannot write after the end");
+    const count = Math.min(bytes.length, this.#room - this.#bytes.length);
+    if (count > 0) {
+      this.#bytes.push(...bytes.subarray(0, count));
+      this.#changed();
+    }
+    return count;
+  }
+
   async write(bytes: Uint8Array): Promise<number> {
     for (;;) {
-      if (this.#broken !== undefined) throw this.#broken;
-      if (this.#ended) throw new Error("Cannot write after the end");
-      const count = Math.min(bytes.length, this.#room - this.#bytes.length);
-      if (count > 0) {
-        this.#bytes.push(...bytes.subarray(0, count));
-        this.#changed();
-        return count;
-      }
+      const count = this.writeNow(bytes);
+      if (count > 0) return count;
       await this.#change();
     }
   }
@@ -133,9 +143,50 @@ export class FakeConn implements Conn {
   }
 }
 
+/** The same without a promise for what can be done at once, as the sockets of Linux have it. */
+class SwiftFakeConn extends FakeConn implements SwiftConn {
+  readonly #incoming: Pipe;
+  readonly #outgoing: Pipe;
+
+  constructor(incoming: Pipe, outgoing: Pipe) {
+    super(incoming, outgoing);
+    this.#incoming = incoming;
+    this.#outgoing = outgoing;
+  }
+
+  readTo(buffer: Uint8Array, reader: Reader): void {
+    let count: number | null | undefined;
+    try {
+      count = this.#incoming.readNow(buffer);
+    } catch (error) {
+      return reader.failed(error);
+    }
+    if (count !== undefined) return reader.arrived(count);
+    this.read(buffer).then((later) => reader.arrived(later), (error) => reader.failed(error));
+  }
+
+  writeNow(bytes: Uint8Array, length: number): number {
+    return this.#outgoing.writeNow(bytes.subarray(0, length));
+  }
+}
+
 /** Both ends of a connection whose pipes hold `room` bytes each way. */
-export function fakePair(room = 65536): [FakeConn, FakeConn] {
+export type MakePair = (room?: number) => [FakeConn, FakeConn];
+
+export const fakePair: MakePair = (room = 65536) => {
   const there = new Pipe(room);
   const back = new Pipe(room);
   return [new FakeConn(back, there), new FakeConn(there, back)];
+};
+
+const swiftPair: MakePair = (room = 65536) => {
+  const there = new Pipe(room);
+  const back = new Pipe(room);
+  return [new SwiftFakeConn(back, there), new SwiftFakeConn(there, back)];
+};
+
+/** Registers a test once for each way in which a connection may hand over what it can do at once. */
+export function onConns(name: string, run: (pair: MakePair) => Promise<void>): void {
+  Deno.test(`plain: ${name}`, () => run(fakePair));
+  Deno.test(`swift: ${name}`, () => run(swiftPair));
 }

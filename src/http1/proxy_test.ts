@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import type { ClientConnection } from "./client.ts";
-import { FakeConn, fakePair } from "./conn_fake.ts";
+import { type FakeConn, type MakePair, onConns } from "./conn_fake.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Fields } from "./fields.ts";
@@ -45,14 +45,14 @@ async function forward(exchange: Exchange, upstream: ClientConnection): Promise<
   return ANSWERED;
 }
 
-function bench() {
+function bench(pair: MakePair) {
   const clock = new ManualClock();
   const deadlines = new Deadlines(clock);
   const upstreams: FakeConn[] = [];
   const pool = new Pool({
     deadlines,
     dial: () => {
-      const [far, near] = fakePair(4096);
+      const [far, near] = pair(4096);
       upstreams.push(far);
       return Promise.resolve(near);
     },
@@ -61,7 +61,7 @@ function bench() {
     deadlines,
     app: async (_, { exchange }) => forward(exchange, pool.take() ?? await pool.connect()),
   });
-  const [client, end] = fakePair(4096);
+  const [client, end] = pair(4096);
   const done = server.serve(end, "peer");
   return { clock, pool, upstreams, client, end, done };
 }
@@ -75,54 +75,60 @@ async function firstOf(upstreams: FakeConn[]): Promise<FakeConn> {
   return upstreams[0]!;
 }
 
-Deno.test("a proxied exchange keeps target, names and order, and both connections are used again", async () => {
-  const { client, upstreams, pool, done } = bench();
-  for (let round = 0; round < 3; round++) {
+onConns(
+  "a proxied exchange keeps target, names and order, and both connections are used again",
+  async (pair) => {
+    const { client, upstreams, pool, done } = bench(pair);
+    for (let round = 0; round < 3; round++) {
+      await client.say(GET);
+      const upstream = await firstOf(upstreams);
+      assertEquals(
+        await upstream.hear("\r\n\r\n"),
+        "GET /a%2Fb//../c?x HTTP/1.1\r\nHost: a\r\nx-B: 1\r\nX-b: 2\r\n\r\n",
+      );
+      await upstream.say(
+        "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nContent-Length: 2\r\nset-cookie: b\r\n",
+      );
+      await upstream.say("\r\nok");
+      assertEquals(
+        await client.hear("\r\n\r\nok"),
+        "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nset-cookie: b\r\nContent-Length: 2\r\n\r\nok",
+      );
+    }
+    client.close();
+    await done;
+    assertEquals([upstreams.length, pool.idle], [1, 1]);
+    pool.close();
+  },
+);
+
+onConns(
+  "an upstream body that ends with its connection is chunked for the client, trailers pass",
+  async (pair) => {
+    const { client, upstreams, done } = bench(pair);
     await client.say(GET);
     const upstream = await firstOf(upstreams);
-    assertEquals(
-      await upstream.hear("\r\n\r\n"),
-      "GET /a%2Fb//../c?x HTTP/1.1\r\nHost: a\r\nx-B: 1\r\nX-b: 2\r\n\r\n",
-    );
-    await upstream.say(
-      "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nContent-Length: 2\r\nset-cookie: b\r\n",
-    );
-    await upstream.say("\r\nok");
-    assertEquals(
-      await client.hear("\r\n\r\nok"),
-      "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nset-cookie: b\r\nContent-Length: 2\r\n\r\nok",
-    );
-  }
-  client.close();
-  await done;
-  assertEquals([upstreams.length, pool.idle], [1, 1]);
-  pool.close();
-});
+    await upstream.say("HTTP/1.0 200 OK\r\n\r\nsome");
+    await client.hear("Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n");
+    await upstream.closeWrite();
+    assertEquals(await client.hear("0\r\n\r\n"), "0\r\n\r\n");
 
-Deno.test("an upstream body that ends with its connection is chunked for the client, trailers pass", async () => {
-  const { client, upstreams, done } = bench();
-  await client.say(GET);
-  const upstream = await firstOf(upstreams);
-  await upstream.say("HTTP/1.0 200 OK\r\n\r\nsome");
-  await client.hear("Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n");
-  await upstream.closeWrite();
-  assertEquals(await client.hear("0\r\n\r\n"), "0\r\n\r\n");
+    await client.say(GET);
+    while (upstreams.length < 2) await Promise.resolve();
+    await upstreams[1]!.say(
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\nz\r\n0\r\n",
+    );
+    await upstreams[1]!.say("X-Sum: 1\r\n\r\n");
+    assertStringIncludes(await client.hear("X-Sum: 1\r\n\r\n"), "\r\n\r\n1\r\nz\r\n0\r\nX-Sum");
+    client.close();
+    upstreams[1]!.close();
+    await done;
+  },
+);
 
-  await client.say(GET);
-  while (upstreams.length < 2) await Promise.resolve();
-  await upstreams[1]!.say(
-    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\nz\r\n0\r\n",
-  );
-  await upstreams[1]!.say("X-Sum: 1\r\n\r\n");
-  assertStringIncludes(await client.hear("X-Sum: 1\r\n\r\n"), "\r\n\r\n1\r\nz\r\n0\r\nX-Sum");
-  client.close();
-  upstreams[1]!.close();
-  await done;
-});
-
-Deno.test("a response that the upstream cuts is cut for the client", async () => {
+onConns("a response that the upstream cuts is cut for the client", async (pair) => {
   for (const framing of ["Content-Length: 9", "Transfer-Encoding: chunked"]) {
-    const { client, end, upstreams, done } = bench();
+    const { client, end, upstreams, done } = bench(pair);
     await client.say(GET);
     const upstream = await firstOf(upstreams);
     await upstream.say(`HTTP/1.1 200 OK\r\n${framing}\r\n\r\n`);
@@ -135,8 +141,8 @@ Deno.test("a response that the upstream cuts is cut for the client", async () =>
   }
 });
 
-Deno.test("a client that reads slowly holds the upstream back, and loses nothing", async () => {
-  const { client, upstreams, pool, done, clock } = bench();
+onConns("a client that reads slowly holds the upstream back, and loses nothing", async (pair) => {
+  const { client, upstreams, pool, done, clock } = bench(pair);
   await client.say(GET);
   const upstream = await firstOf(upstreams);
   const total = 200_000;
@@ -158,26 +164,29 @@ Deno.test("a client that reads slowly holds the upstream back, and loses nothing
   await done;
 });
 
-Deno.test("Expect is relayed: the client is told to go on when the upstream says so", async () => {
-  const { client, upstreams, done } = bench();
-  await client.say(
-    "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
-  );
-  const upstream = await firstOf(upstreams);
-  await upstream.hear("Expect: 100-continue\r\nContent-Length: 4\r\n\r\n");
-  await upstream.say("HTTP/1.1 100 Continue\r\n\r\n");
-  assertEquals(await client.hear("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
-  await client.say("body");
-  await upstream.hear("body");
-  await upstream.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
-  await client.hear("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
-  client.close();
-  upstream.close();
-  await done;
-});
+onConns(
+  "Expect is relayed: the client is told to go on when the upstream says so",
+  async (pair) => {
+    const { client, upstreams, done } = bench(pair);
+    await client.say(
+      "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+    );
+    const upstream = await firstOf(upstreams);
+    await upstream.hear("Expect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    await upstream.say("HTTP/1.1 100 Continue\r\n\r\n");
+    assertEquals(await client.hear("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+    await client.say("body");
+    await upstream.hear("body");
+    await upstream.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+    await client.hear("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+    client.close();
+    upstream.close();
+    await done;
+  },
+);
 
-Deno.test("a client that goes away takes its upstream request with it", async () => {
-  const { client, upstreams, pool, done } = bench();
+onConns("a client that goes away takes its upstream request with it", async (pair) => {
+  const { client, upstreams, pool, done } = bench(pair);
   await client.say(GET);
   const upstream = await firstOf(upstreams);
   await upstream.hear("\r\n\r\n");

@@ -1,6 +1,6 @@
 /** What the server's tests share: a server on fake connections, and small apps. */
 import { ManualClock } from "../base/clock.ts";
-import { type FakeConn, fakePair } from "./conn_fake.ts";
+import { type FakeConn, fakePair, type MakePair, onConns } from "./conn_fake.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Exchange } from "./exchange.ts";
 import { ANSWERED, type App, Server, type ServerLimits } from "./server.ts";
@@ -15,7 +15,11 @@ export interface Bench {
 }
 
 /** A server on a clock that stands still. */
-export function bench(app: App, limits: Partial<ServerLimits> = {}): Bench {
+export function bench(
+  app: App,
+  limits: Partial<ServerLimits> = {},
+  pair: MakePair = fakePair,
+): Bench {
   const clock = new ManualClock();
   const faults: string[] = [];
   const server = new Server({
@@ -29,10 +33,18 @@ export function bench(app: App, limits: Partial<ServerLimits> = {}): Bench {
     server,
     faults,
     connect(room?: number) {
-      const [client, end] = fakePair(room);
+      const [client, end] = pair(room);
       return { client, server: end, done: server.serve(end, "peer") };
     },
   };
+}
+
+/** Registers a test once for each kind of connections. */
+export function onBench(
+  name: string,
+  run: (make: (app: App, limits?: Partial<ServerLimits>) => Bench) => Promise<void>,
+): void {
+  onConns(name, (pair) => run((app, limits) => bench(app, limits, pair)));
 }
 
 /** An app on the raw exchange. */

@@ -1,21 +1,26 @@
 /** The server against a client that says each byte when the test wants it. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Fault } from "../base/fault.ts";
-import { bench, GET, raw, readAll, say, text } from "./server_fake.ts";
+import { GET, onBench, raw, readAll, say, text } from "./server_fake.ts";
 
-Deno.test("pipelined requests are answered in order, also when they come in pieces", async () => {
-  const { connect, clock } = bench(say);
-  const { client, done } = connect();
-  const all = ["/a", "/b", "/c"].map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`).join("");
-  for (let at = 0; at < all.length; at += 7) await client.say(all.slice(at, at + 7));
-  const answer = (path: string) => `HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n${path}`;
-  assertEquals(await client.hear("/c"), answer("/a") + answer("/b") + answer("/c"));
-  client.close();
-  await done;
-  assertEquals(clock.pending, 0);
-});
+onBench(
+  "pipelined requests are answered in order, also when they come in pieces",
+  async (bench) => {
+    const { connect, clock } = bench(say);
+    const { client, done } = connect();
+    const all = ["/a", "/b", "/c"].map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`).join(
+      "",
+    );
+    for (let at = 0; at < all.length; at += 7) await client.say(all.slice(at, at + 7));
+    const answer = (path: string) => `HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n${path}`;
+    assertEquals(await client.hear("/c"), answer("/a") + answer("/b") + answer("/c"));
+    client.close();
+    await done;
+    assertEquals(clock.pending, 0);
+  },
+);
 
-Deno.test("a malformed request is refused once, and nothing behind it is served", async () => {
+onBench("a malformed request is refused once, and nothing behind it is served", async (bench) => {
   const { connect, faults } = bench(say);
   const { client, done } = connect();
   await client.say(`${GET}GET / HTTP/1.1\nHost: a\r\n\r\n${GET}`);
@@ -27,43 +32,49 @@ Deno.test("a malformed request is refused once, and nothing behind it is served"
   assertEquals(faults, ["badRequest"]);
 });
 
-Deno.test("a smuggled second request in a chunked body is refused before it is looked at", async () => {
-  const paths: string[] = [];
-  const { connect } = bench((request, env) => {
-    paths.push(env.exchange.head.path);
-    return readAll(request, env);
-  });
-  const { client, done } = connect();
-  await client.say(
-    `POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0 \r\n\r\n${GET}`,
-  );
-  await client.closeWrite();
-  assertMatch(await client.hearAll(), /^HTTP\/1.1 400 .*\r\nConnection: close\r\n/s);
-  await done;
-  assertEquals(paths, ["/a"]);
-});
+onBench(
+  "a smuggled second request in a chunked body is refused before it is looked at",
+  async (bench) => {
+    const paths: string[] = [];
+    const { connect } = bench((request, env) => {
+      paths.push(env.exchange.head.path);
+      return readAll(request, env);
+    });
+    const { client, done } = connect();
+    await client.say(
+      `POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0 \r\n\r\n${GET}`,
+    );
+    await client.closeWrite();
+    assertMatch(await client.hearAll(), /^HTTP\/1.1 400 .*\r\nConnection: close\r\n/s);
+    await done;
+    assertEquals(paths, ["/a"]);
+  },
+);
 
-Deno.test("a client that drips its head is told 408 when its time is up, not before", async () => {
-  const { connect, clock, faults } = bench(say);
-  const slow = connect();
-  const other = connect();
-  for (let second = 0; second < 9; second++) {
-    await slow.client.say(`X`);
-    await clock.advance(1_000);
-    assertEquals(slow.server.end, "open");
-  }
-  await other.client.say(GET);
-  await other.client.hear("/");
-  await clock.advance(1_500);
-  assertMatch(await slow.client.hearAll(), /^HTTP\/1.1 408 Request Timeout\r\n/);
-  await slow.done;
-  assertEquals(faults, ["requestTimeout"]);
-  assertEquals(other.server.end, "open");
-  other.client.close();
-  await other.done;
-});
+onBench(
+  "a client that drips its head is told 408 when its time is up, not before",
+  async (bench) => {
+    const { connect, clock, faults } = bench(say);
+    const slow = connect();
+    const other = connect();
+    for (let second = 0; second < 9; second++) {
+      await slow.client.say(`X`);
+      await clock.advance(1_000);
+      assertEquals(slow.server.end, "open");
+    }
+    await other.client.say(GET);
+    await other.client.hear("/");
+    await clock.advance(1_500);
+    assertMatch(await slow.client.hearAll(), /^HTTP\/1.1 408 Request Timeout\r\n/);
+    await slow.done;
+    assertEquals(faults, ["requestTimeout"]);
+    assertEquals(other.server.end, "open");
+    other.client.close();
+    await other.done;
+  },
+);
 
-Deno.test("an idle connection is closed without a word after the idle time", async () => {
+onBench("an idle connection is closed without a word after the idle time", async (bench) => {
   const { connect, clock, faults } = bench(say, { idleMs: 5_000 });
   const { client, server, done } = connect();
   await client.say(GET);
@@ -76,7 +87,7 @@ Deno.test("an idle connection is closed without a word after the idle time", asy
   assertEquals(faults, []);
 });
 
-Deno.test("a body that stops coming is ended by its deadline, with 408", async () => {
+onBench("a body that stops coming is ended by its deadline, with 408", async (bench) => {
   const { connect, clock } = bench(readAll, { bodyRateMin: 0 });
   const { client, done } = connect();
   await client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345");
@@ -89,7 +100,7 @@ Deno.test("a body that stops coming is ended by its deadline, with 408", async (
   await done;
 });
 
-Deno.test("a body that only drips is ended although it never stops", async () => {
+onBench("a body that only drips is ended although it never stops", async (bench) => {
   const { connect, clock, server } = bench(readAll, { bodyRateMin: 100 });
   const { client, done } = connect();
   await client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
@@ -101,26 +112,32 @@ Deno.test("a body that only drips is ended although it never stops", async () =>
   assertEquals(server.connections, 0);
 });
 
-Deno.test("a client that reads nothing stops the source and is cut after the write time", async () => {
-  let given = 0;
-  const { connect, clock, faults } = bench(raw(async (exchange) => {
-    exchange.respond(200, "OK");
-    const part = new Uint8Array(1024);
-    await exchange.send({ length: undefined, read: () => (given += 1024, Promise.resolve(part)) });
-  }));
-  const { client, server, done } = connect(4096);
-  await client.say(GET);
-  await clock.advance(29_000);
-  const bytes = given;
-  assert(bytes > 0 && bytes < 10_000, `${bytes} bytes were taken from the source`);
-  await clock.advance(2_000);
-  await done;
-  assertEquals(given, bytes);
-  assertEquals(server.end, "reset");
-  assertEquals(faults, ["slowReader"]);
-});
+onBench(
+  "a client that reads nothing stops the source and is cut after the write time",
+  async (bench) => {
+    let given = 0;
+    const { connect, clock, faults } = bench(raw(async (exchange) => {
+      exchange.respond(200, "OK");
+      const part = new Uint8Array(1024);
+      await exchange.send({
+        length: undefined,
+        read: () => (given += 1024, Promise.resolve(part)),
+      });
+    }));
+    const { client, server, done } = connect(4096);
+    await client.say(GET);
+    await clock.advance(29_000);
+    const bytes = given;
+    assert(bytes > 0 && bytes < 10_000, `${bytes} bytes were taken from the source`);
+    await clock.advance(2_000);
+    await done;
+    assertEquals(given, bytes);
+    assertEquals(server.end, "reset");
+    assertEquals(faults, ["slowReader"]);
+  },
+);
 
-Deno.test("a client that closes its sending side still gets its answer", async () => {
+onBench("a client that closes its sending side still gets its answer", async (bench) => {
   const answer = Promise.withResolvers<void>();
   const { connect, clock } = bench(raw(async (exchange) => {
     await answer.promise;
@@ -136,7 +153,7 @@ Deno.test("a client that closes its sending side still gets its answer", async (
   await done;
 });
 
-Deno.test("a half-closed client for whom nothing moves is taken to have gone", async () => {
+onBench("a half-closed client for whom nothing moves is taken to have gone", async (bench) => {
   const gone = Promise.withResolvers<Fault>();
   const { connect, clock, faults } = bench(raw(async (exchange) => {
     exchange.whenGone = gone.resolve;
@@ -152,7 +169,7 @@ Deno.test("a half-closed client for whom nothing moves is taken to have gone", a
   assertEquals(faults, ["clientGone"]);
 });
 
-Deno.test("a client that resets while it waits is noticed at once", async () => {
+onBench("a client that resets while it waits is noticed at once", async (bench) => {
   const gone = Promise.withResolvers<Fault>();
   const { connect } = bench(raw(async (exchange) => {
     exchange.whenGone = gone.resolve;
@@ -165,32 +182,35 @@ Deno.test("a client that resets while it waits is noticed at once", async () => 
   await done;
 });
 
-Deno.test("a drain closes idle connections, lets a running exchange finish, and says so in it", async () => {
-  const started = Promise.withResolvers<void>();
-  const answer = Promise.withResolvers<void>();
-  const { connect, server } = bench(raw(async (exchange) => {
-    if (exchange.head.path === "/slow") {
-      started.resolve();
-      await answer.promise;
-    }
-    exchange.respond(200, "OK");
-    await exchange.send(null);
-  }));
-  const idle = connect();
-  await idle.client.say(GET);
-  await idle.client.hear("\r\n\r\n");
-  const busy = connect();
-  await busy.client.say("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
-  await started.promise;
+onBench(
+  "a drain closes idle connections, lets a running exchange finish, and says so in it",
+  async (bench) => {
+    const started = Promise.withResolvers<void>();
+    const answer = Promise.withResolvers<void>();
+    const { connect, server } = bench(raw(async (exchange) => {
+      if (exchange.head.path === "/slow") {
+        started.resolve();
+        await answer.promise;
+      }
+      exchange.respond(200, "OK");
+      await exchange.send(null);
+    }));
+    const idle = connect();
+    await idle.client.say(GET);
+    await idle.client.hear("\r\n\r\n");
+    const busy = connect();
+    await busy.client.say("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    await started.promise;
 
-  const drained = server.drain(new AbortController().signal);
-  assertEquals(await idle.client.hearAll(), "");
-  answer.resolve();
-  assertStringIncludes(await busy.client.hearAll(), "Connection: close\r\n");
-  assertEquals(await drained, 0);
-});
+    const drained = server.drain(new AbortController().signal);
+    assertEquals(await idle.client.hearAll(), "");
+    answer.resolve();
+    assertStringIncludes(await busy.client.hearAll(), "Connection: close\r\n");
+    assertEquals(await drained, 0);
+  },
+);
 
-Deno.test("a drain whose time is up cuts what is left and counts it", async () => {
+onBench("a drain whose time is up cuts what is left and counts it", async (bench) => {
   const started = Promise.withResolvers<void>();
   const { connect, server } = bench(raw(async (exchange) => {
     const gone = new Promise<Fault>((resolve) => exchange.whenGone = resolve);
@@ -208,7 +228,7 @@ Deno.test("a drain whose time is up cuts what is left and counts it", async () =
   await done;
 });
 
-Deno.test("100-continue is said when the app reads the body", async () => {
+onBench("100-continue is said when the app reads the body", async (bench) => {
   const { connect } = bench(readAll);
   const { client } = connect();
   const head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
@@ -219,20 +239,23 @@ Deno.test("100-continue is said when the app reads the body", async () => {
   client.close();
 });
 
-Deno.test("100-continue is not said when the app answers without the body, and the connection ends", async () => {
-  const { connect } = bench(say);
-  const { client, done } = connect();
-  const head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
-  await client.say(head);
-  await client.closeWrite();
-  assertEquals(
-    await client.hearAll(),
-    "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n/",
-  );
-  await done;
-});
+onBench(
+  "100-continue is not said when the app answers without the body, and the connection ends",
+  async (bench) => {
+    const { connect } = bench(say);
+    const { client, done } = connect();
+    const head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+    await client.say(head);
+    await client.closeWrite();
+    assertEquals(
+      await client.hearAll(),
+      "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n/",
+    );
+    await done;
+  },
+);
 
-Deno.test("a small body that nobody reads is dropped and the connection goes on", async () => {
+onBench("a small body that nobody reads is dropped and the connection goes on", async (bench) => {
   const { connect } = bench(say);
   const { client } = connect();
   await client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12345");
@@ -244,31 +267,39 @@ Deno.test("a small body that nobody reads is dropped and the connection goes on"
   client.close();
 });
 
-Deno.test("a body found to be malformed after the answer ends the connection behind that answer", async () => {
-  const { connect, faults } = bench(say);
-  const { client, done } = connect();
-  await client.say("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n");
-  await client.say(GET);
-  await client.closeWrite();
-  assertMatch(await client.hearAll(), /\r\n\r\n\/a$/);
-  await done;
-  assertEquals(faults, ["badRequest"]);
-});
-
-Deno.test("a large body that nobody reads ends the connection after the answer was heard", async () => {
-  const { connect } = bench(say);
-  const { client, done } = connect(1024);
-  const sending = (async () => {
-    await client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
-    await client.say("x".repeat(200_000));
+onBench(
+  "a body found to be malformed after the answer ends the connection behind that answer",
+  async (bench) => {
+    const { connect, faults } = bench(say);
+    const { client, done } = connect();
+    await client.say(
+      "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n",
+    );
+    await client.say(GET);
     await client.closeWrite();
-  })();
-  assertMatch(await client.hearAll(), /\r\n\r\n\/a$/);
-  await sending;
-  await done;
-});
+    assertMatch(await client.hearAll(), /\r\n\r\n\/a$/);
+    await done;
+    assertEquals(faults, ["badRequest"]);
+  },
+);
 
-Deno.test("a server at its limit has no room until a connection ends", async () => {
+onBench(
+  "a large body that nobody reads ends the connection after the answer was heard",
+  async (bench) => {
+    const { connect } = bench(say);
+    const { client, done } = connect(1024);
+    const sending = (async () => {
+      await client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
+      await client.say("x".repeat(200_000));
+      await client.closeWrite();
+    })();
+    assertMatch(await client.hearAll(), /\r\n\r\n\/a$/);
+    await sending;
+    await done;
+  },
+);
+
+onBench("a server at its limit has no room until a connection ends", async (bench) => {
   const { connect, server } = bench(say, { connectionsMax: 1 });
   const { client, done } = connect();
   let hasRoom = false;
