@@ -51,7 +51,9 @@ Deno.test({
     const command = new Deno.Command(Deno.execPath(), { args: ["eval", "--quiet", program] });
     const { stdout, stderr } = await command.output();
     const [said, complained] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-    assertEquals([said, complained], ["0\n", ""]);
+    assertEquals(complained, "");
+    // Fewer are as good: the runtime closes one of its own now and then, soon after its start.
+    assert(said !== "" && Number(said) <= 0, `${said} more descriptors are open`);
   },
 });
 
