@@ -59,6 +59,11 @@ async function listen(
   if (fd < 0) return errnoWords(fd);
   const bound = endpointOf(kernel.localAddress(fd));
   const acceptor = new Acceptor(host, fd, server, options);
+  const result = host.loop.watch(fd, acceptor);
+  if (result < 0) {
+    kernel.close(fd);
+    return errnoWords(result);
+  }
   return {
     address: bound.kind === "ip" && asked.kind === "tcp" ? { ...asked, port: bound.port } : asked,
     finished: Promise.race([acceptor.finished, host.finished]),
@@ -93,7 +98,7 @@ class Acceptor implements Watcher, Turn {
   #failures = 0;
   #cancel: () => void = () => {};
 
-  /** Owns `listener`. */
+  /** Owns `listener`. Whoever made it watches it for this. */
   constructor(host: HostedLoop, listener: number, server: Server, options: AcceptOptions) {
     this.#host = host;
     this.#listener = listener;
@@ -101,7 +106,6 @@ class Acceptor implements Watcher, Turn {
     this.#options = options;
     // Without a bug nobody ever looks at it.
     this.#end.promise.catch(() => {});
-    host.loop.watch(listener, this);
   }
 
   /** Resolves after `close`; rejects if the app had a bug. */

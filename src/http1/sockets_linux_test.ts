@@ -227,6 +227,18 @@ Deno.test("a client that cannot be watched is let go, and those behind it wait u
   await end();
 });
 
+Deno.test("a port that cannot be watched is a port that cannot be had", async () => {
+  const host = new FakeHost();
+  const hosted = host.hosted();
+  const server = new Server({ deadlines: new Deadlines(new ManualClock()), app: say });
+  const address = { kind: "tcp", host: "127.0.0.1", port: PORT } as const;
+  const before = host.open;
+  Object.assign(host, { watch: () => -ENOMEM });
+  const port = await socketsIn(hosted).listen(address, server, { clock: new ManualClock() });
+  assertEquals([port, host.open], ["out of memory", before]);
+  await hosted.stop();
+});
+
 Deno.test("a port closed in a pause, or while it has no room, stays closed", async () => {
   for (const limits of [{}, { connectionsMax: 1 }]) {
     const host = new FakeHost();
