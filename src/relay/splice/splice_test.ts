@@ -1,22 +1,17 @@
 /** The engine as a whole, in its worker, on real sockets. */
 import { assert, assertEquals } from "@std/assert";
 import { realClock, sleep } from "../../base/clock.ts";
-import { Libc } from "../../linux/libc.ts";
-import { ipSockaddr } from "../../linux/sockaddr.ts";
 import { Dice } from "../../linux/testing/dice.ts";
 import { relayContract } from "../testing/contract.ts";
 import {
   closeQuietly,
   echoes,
   encode,
-  hangsUp,
   type MakeRelay,
   readText,
   says,
-  type Serve,
   SETTINGS,
   TestUpstream,
-  until,
   World,
   writeAll,
 } from "../testing/world.ts";
@@ -25,7 +20,6 @@ import { startSplice } from "./splice.ts";
 
 const isLinux = Deno.build.os === "linux";
 const ignore = !isLinux;
-const openDescriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
 
 const withWorkers = (workers: number): MakeRelay => (settings, context) => {
   const relay = startSplice({ ...settings, workers }, context);
@@ -128,67 +122,13 @@ Deno.test({
   name: "thousands of short sessions, many cut off by either side, leave no descriptor behind",
   ignore,
   async fn() {
-    // The first worker of a process makes Deno open some for good.
-    await (await World.start(spliceRelay))[Symbol.asyncDispose]();
-    const atStart = await steadyDescriptors();
-    {
-      using libc = new Libc();
-      const dice = new Dice(42);
-      const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-      const serving = serveRoughly(listener, dice);
-      const address = { kind: "tcp", host: "127.0.0.1", port: listener.addr.port } as const;
-      await using world = await World.start(spliceRelay);
-      await world.relay.open({ name: "a", address, rank: 0 }, 1);
-      const opened = openDescriptors();
-      const port = Number((await world.event("port.opened")).address.split(":")[1]);
-      const target = ipSockaddr("127.0.0.1", port)!;
-      let begun = 0;
-      for (let round = 0; round < 60; round++) {
-        const fds = Array.from({ length: 50 }, () => libc.connect(target, { userTimeoutMs: 0 }));
-        begun += fds.length;
-        for (const fd of fds) if (dice.once(2)) libc.send(fd, encode("hello"), 0, 5);
-        if (dice.once(2)) await until("they came in", () => accepted(world) >= begun);
-        if (world.doubts.splice(0).length > 0) await world.relay.confirm("a");
-        for (const fd of fds) dice.once(2) ? libc.reset(fd) : libc.close(fd);
-      }
-      const ends = () => {
-        if (world.doubts.splice(0).length > 0) void world.relay.confirm("a");
-        const { active, held } = world.relay.counters();
-        return active + held === 0 && openDescriptors() === opened;
-      };
-      await until("every session gave its descriptors back", ends);
-      listener.close();
-      await serving;
-    }
-    await until("the worker's thread is gone too", () => openDescriptors() === atStart);
+    // In a process of its own: in this one other tests open descriptors and close them.
+    const { pathname } = new URL("../testing/short_sessions.ts", import.meta.url);
+    const args = ["run", "-A", "--quiet", "--no-check", pathname];
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+    assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
   },
 });
-
-/** Accepts until the listener is closed; connections may be dead by the time they are accepted. */
-async function serveRoughly(listener: Deno.Listener, dice: Dice): Promise<void> {
-  for (;;) {
-    try {
-      const conn = await listener.accept();
-      // Closes without a word, perhaps with bytes unread; or says one; or answers.
-      const serve: Serve = dice.once(4) ? hangsUp : dice.once(3) ? says("word") : echoes;
-      void serve(conn).catch(() => {}).finally(() => closeQuietly(conn));
-    } catch (error) {
-      if (error instanceof Deno.errors.BadResource) return;
-    }
-  }
-}
-
-/** What is open once the threads of earlier tests are gone, which takes them a moment. */
-async function steadyDescriptors(): Promise<number> {
-  let last = -1;
-  let same = 0;
-  await until("descriptors are steady", () => {
-    same = openDescriptors() === last ? same + 1 : 0;
-    last = openDescriptors();
-    return same > 100; // looks, one millisecond or more apart
-  });
-  return last;
-}
 
 const accepted = (world: World) => world.relay.counters().accepted;
 
