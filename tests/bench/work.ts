@@ -70,7 +70,8 @@ export function requests(
     async ask(port, seconds, pinned) {
       const [program, ...args] = [
         ...pinned,
-        ...["wrk", "-t1", `-c${connections}`, `-d${seconds}`],
+        // An answer may be late, which is for the rate to show; one that never comes is an error.
+        ...["wrk", "-t1", `-c${connections}`, `-d${seconds}`, "--timeout", "10s"],
         ...(kept ? [] : ["-H", "Connection: close"]),
         `http://127.0.0.1:${port}${path}`,
       ];
