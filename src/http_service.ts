@@ -34,7 +34,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   const files = await readFiles(config);
   if (typeof files === "string") return files;
   const { clock, publish } = context;
-  const sockets = chooseSockets(config, publish);
+  const sockets = chooseSockets(config, context);
   if (typeof sockets === "string") return sockets;
   const deadlines = new Deadlines(clock);
   const upstreams = httpUpstreams(config, { clock, deadlines, sockets, caCerts: files.caCerts });

@@ -2,6 +2,7 @@
  * Picks where an HTTP service's connections come from. Both kinds of sockets do the same; they differ in
  * speed and in where they run. What was picked, and why, is published once. Part of the composition root.
  */
+import type { Clock } from "./base/clock.ts";
 import type { HttpConfig } from "./config/options.ts";
 import type { Publish } from "./events/events.ts";
 import { denoSockets } from "./http1/conn_deno.ts";
@@ -10,7 +11,10 @@ import { linuxSockets } from "./http1/sockets_linux.ts";
 import { kernelObstacle } from "./linux/obstacle.ts";
 
 /** Resolves with the reason, for the operator, where `splice` is insisted on and cannot run. */
-export function chooseSockets(config: HttpConfig, publish: Publish): Sockets | string {
+export function chooseSockets(
+  config: HttpConfig,
+  { clock, publish }: { readonly clock: Clock; readonly publish: Publish },
+): Sockets | string {
   const portable = (reason: string) => {
     publish({ type: "relay.chosen", engine: "stream", reason });
     return denoSockets;
@@ -26,7 +30,7 @@ export function chooseSockets(config: HttpConfig, publish: Publish): Sockets | s
     ? "it was asked for"
     : "it is the fastest on this system";
   publish({ type: "relay.chosen", engine: "splice", reason });
-  return linuxSockets();
+  return linuxSockets(clock);
 }
 
 function speaksTls({ primary, backup, tlsCert }: HttpConfig): boolean {

@@ -1,6 +1,7 @@
 /** Which sockets an HTTP service gets, and what is said about it. */
 import { assert, assertEquals } from "@std/assert";
 import { httpOf } from "./config/testing.ts";
+import { realClock } from "./base/clock.ts";
 import type { Event } from "./events/events.ts";
 import { denoSockets } from "./http1/conn_deno.ts";
 import { chooseSockets } from "./http_sockets.ts";
@@ -15,7 +16,8 @@ const TLS: readonly (readonly string[])[] = [
 
 function choose(args: readonly string[]) {
   const events: Event[] = [];
-  return { sockets: chooseSockets(httpOf(args), (event) => void events.push(event)), events };
+  const publish = (event: Event) => void events.push(event);
+  return { sockets: chooseSockets(httpOf(args), { clock: realClock, publish }), events };
 }
 
 Deno.test("stream takes Deno's sockets wherever it runs", () => {

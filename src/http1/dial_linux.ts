@@ -1,6 +1,6 @@
 /** Connects sockets of `linux/`: each address of a name in turn, within one deadline for all of it. */
-import { lookup } from "node:dns/promises";
 import { Fault } from "../base/fault.ts";
+import { type LookUp, systemLookUp } from "../base/look_up.ts";
 import { connectFaultOf, errnoWords } from "../linux/errno.ts";
 import type { HostedLoop } from "../linux/hosted_loop.ts";
 import { FAILED, type SockAddr, WRITABLE } from "../linux/kernel.ts";
@@ -10,17 +10,21 @@ import type { Conn, Dial } from "./conn.ts";
 import { LinuxConn } from "./conn_linux.ts";
 import type { PlainDialOptions } from "./sockets.ts";
 
-/** Finds the addresses of a name; none if there are none. */
-export type LookUp = (hostname: string, port: number) => Promise<readonly SockAddr[]>;
-
 /** A way to open connections to one upstream. It rejects with a Fault; nothing has been sent then. */
 export function linuxDialer(
   host: HostedLoop,
   options: PlainDialOptions,
-  addressesOf: LookUp = lookUp,
+  lookUp: LookUp = systemLookUp,
 ): Dial {
   const { hostname, port, clock, connectMs } = options;
   const literal = ipSockaddr(hostname, port);
+  // One for all who dial: a look-up takes a thread, for long when nobody answers, and threads are few.
+  let looking: Promise<readonly SockAddr[]> | undefined;
+  const find = async () => {
+    const found = await lookUp(hostname);
+    looking = undefined;
+    return found.map((ip) => ipSockaddr(ip, port)).filter((address) => address !== undefined);
+  };
   return async (signal) => {
     const attempt = new Attempt(host);
     const late = () => attempt.giveUp(new Fault("connectTimeout"));
@@ -31,22 +35,13 @@ export function linuxDialer(
     try {
       if (literal !== undefined) attempt.begin([literal]);
       // A look-up cannot be called off; what it finds too late, nobody connects to.
-      else addressesOf(hostname, port).then((found) => attempt.begin(found));
+      else (looking ??= find()).then((found) => attempt.begin(found));
       return await attempt.outcome;
     } finally {
       cancel();
       signal?.removeEventListener("abort", callOff);
     }
   };
-}
-
-async function lookUp(hostname: string, port: number): Promise<readonly SockAddr[]> {
-  try {
-    const found = await lookup(hostname, { all: true });
-    return found.map(({ address }) => ipSockaddr(address, port)).filter((it) => it !== undefined);
-  } catch {
-    return []; // why is not told in a way that could be relied on, and would change nothing
-  }
 }
 
 class Attempt implements Watcher {

@@ -14,7 +14,9 @@ export interface Kind {
 
 export const KINDS: readonly Kind[] = [
   { name: "deno", make: () => denoSockets },
-  ...(Deno.build.os === "linux" ? [{ name: "linux", make: linuxSockets } as const] : []),
+  ...(Deno.build.os === "linux"
+    ? [{ name: "linux", make: () => linuxSockets(realClock) } as const]
+    : []),
 ];
 
 /** Registers a test for each kind; its sockets are closed after it. */

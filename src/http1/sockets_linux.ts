@@ -1,14 +1,15 @@
 /** Plain connections on sockets of `linux/`, in a loop that is a guest on this thread. */
-import { lookup } from "node:dns/promises";
 import type { Address } from "../base/address.ts";
 import { backoffMs } from "../base/backoff.ts";
+import type { Clock } from "../base/clock.ts";
+import { systemLookUp } from "../base/look_up.ts";
 import { EAGAIN, errnoWords, isShortage } from "../linux/errno.ts";
 import { HostedLoop } from "../linux/hosted_loop.ts";
 import type { SockAddr } from "../linux/kernel.ts";
 import { Libc } from "../linux/libc.ts";
 import { listenAt } from "../linux/listen.ts";
 import { Loop, type Turn, type Watcher } from "../linux/loop.ts";
-import { endpointOf, ipSockaddr, unixSockaddr } from "../linux/sockaddr.ts";
+import { endpointOf, ipSockaddr, literalSockaddr } from "../linux/sockaddr.ts";
 import { LinuxConn } from "./conn_linux.ts";
 import { linuxDialer } from "./dial_linux.ts";
 import type { Server } from "./server.ts";
@@ -25,15 +26,14 @@ const BACKLOG = 4_096;
 const ACCEPTS_MAX = 64;
 
 /** Throws what `Libc` throws where the kernel cannot be called (`linux/obstacle.ts`). */
-export function linuxSockets(): Sockets {
+export function linuxSockets(clock: Clock): Sockets {
   const libc = new Libc();
-  const host = new HostedLoop(new Loop(libc), libc);
+  const host = new HostedLoop(new Loop(libc), libc, clock);
   return {
     ...socketsIn(host),
     async close() {
-      await host.stop();
-      // What is still open by some mistake must not call what is not there any more.
-      if (host.loop.watched === 0) libc[Symbol.dispose]();
+      // What is still under way, or open by some mistake, must not call what is not there any more.
+      if (await host.stop() && host.loop.watched === 0) libc[Symbol.dispose]();
     },
   };
 }
@@ -75,14 +75,10 @@ async function listen(
 }
 
 async function sockaddrOf(address: Address): Promise<SockAddr | undefined> {
-  if (address.kind === "unix") return unixSockaddr(address.path);
-  const literal = ipSockaddr(address.host, address.port);
-  if (literal !== undefined) return literal;
-  try {
-    return ipSockaddr((await lookup(address.host)).address, address.port);
-  } catch {
-    return undefined; // whatever the reason, there is no address
-  }
+  const literal = literalSockaddr(address);
+  if (literal !== undefined || address.kind === "unix") return literal;
+  const [ip] = await systemLookUp(address.host);
+  return ip === undefined ? undefined : ipSockaddr(ip, address.port);
 }
 
 class Acceptor implements Watcher, Turn {

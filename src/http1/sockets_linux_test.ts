@@ -3,13 +3,13 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { EHOSTUNREACH, EMFILE, ENOMEM } from "../linux/errno.ts";
-import { ipSockaddr } from "../linux/sockaddr.ts";
 import { Dice } from "../linux/testing/dice.ts";
 import { FakeHost } from "../linux/testing/fake_host.ts";
 import { type Answer, where } from "../linux/testing/fake_kernel.ts";
 import type { Peer } from "../linux/testing/fake_peer.ts";
 import { Deadlines } from "./deadlines.ts";
-import { linuxDialer, type LookUp } from "./dial_linux.ts";
+import type { LookUp } from "../base/look_up.ts";
+import { linuxDialer } from "./dial_linux.ts";
 import { Server, type ServerLimits } from "./server.ts";
 import { GET, say, text } from "./server_fake.ts";
 import { socketsIn } from "./sockets_linux.ts";
@@ -89,8 +89,7 @@ Deno.test("a dial called off on its way leaves nothing open, and one called off 
 });
 
 const ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.0.0.3"] as const;
-const found: LookUp = (_, port) =>
-  Promise.resolve(ADDRESSES.map((address) => ipSockaddr(address, port)!));
+const found: LookUp = () => Promise.resolve(ADDRESSES);
 
 Deno.test("the addresses of a name are tried in turn, and the first that answers is taken", async () => {
   const host = new FakeHost();
@@ -121,11 +120,20 @@ Deno.test("the last address says how it ended; one time limit is for all of them
   await hosted.stop();
 
   const lookup = Promise.withResolvers<readonly []>();
-  const slow = dialing(new FakeHost(), "up.test", () => lookup.promise);
-  const failed = assertFault(slow.dial(), "no answer to connect");
+  let lookups = 0;
+  const slow = dialing(new FakeHost(), "up.test", () => {
+    lookups++;
+    return lookup.promise;
+  });
+  const failed = [1, 2, 3].map(() => assertFault(slow.dial(), "no answer to connect"));
   await slow.clock.advance(3_000);
-  await failed;
+  await Promise.all(failed);
+  // It cannot be called off and holds a thread, so those who dial have one together.
+  assertEquals(lookups, 1);
   lookup.resolve([]);
+  await assertFault(slow.dial(), "name does not resolve");
+  await assertFault(slow.dial(), "name does not resolve");
+  assertEquals(lookups > 1, true);
   await slow.hosted.stop();
 
   const none = dialing(new FakeHost(), "up.test", () => Promise.resolve([]));

@@ -199,8 +199,8 @@ export class Wire implements Conn, Reader, Timed {
   }
 
   /**
-   * Writes all of the first `length` bytes. One at a time. Undefined if all of it went at once. Rejects with a Fault, and
-   * leaves the reading side alone: a peer that stopped listening may have said why.
+   * Writes all of the first `length` bytes. One at a time. Undefined if all of it went at once. Rejects with
+   * a Fault, and leaves the reading side alone: a peer that stopped listening may have said why.
    */
   send(bytes: Uint8Array, length = bytes.length): Promise<void> | undefined {
     if (this.fault !== undefined) return Promise.reject(this.fault);

@@ -7,9 +7,11 @@
  * Deno's own sockets, which are looked at only when the thread has nothing to do (once in 61 calls, as
  * measured); so every few milliseconds, and whenever a sleep brought nothing, the wait goes to another
  * thread, and this one is free until that comes back. That way costs 35 µs, which is why it is not the
- * only one.
+ * only one. It is not relied on either: Deno has 32 threads for all that blocks, and look-ups that nobody
+ * answers can take them all, so a timer of this thread ends the wait here as well.
  */
 import { setImmediate } from "node:timers";
+import type { Clock } from "../base/clock.ts";
 import type { Libc } from "./libc.ts";
 import { Loop, type Turn, type Watcher } from "./loop.ts";
 
@@ -17,8 +19,14 @@ import { Loop, type Turn, type Watcher } from "./loop.ts";
 const NAP_MS = 1;
 /** How long Deno's own sockets may have to wait while ours are busy. */
 const BUSY_MS = 4;
-/** The longest wait elsewhere: how long the process may have to wait for its end. */
+/** The longest wait elsewhere. */
 const WAIT_MS = 500;
+/** How soon we look ourselves whether the thread that waits for us was given its turn at all … */
+const LOOK_MS = 50;
+/** … and how soon once it is known that it was not. */
+const LATE_MS = 1;
+/** How long the end waits for that thread. */
+const STOP_MS = 1_000;
 
 /** What of `Libc` the host needs; tests put another in its place. */
 export type Host = Pick<Libc, "pollElsewhere" | "eventfd" | "wake" | "settle" | "close" | "now">;
@@ -26,18 +34,28 @@ export type Host = Pick<Libc, "pollElsewhere" | "eventfd" | "wake" | "settle" | 
 export class HostedLoop implements Watcher {
   readonly loop: Loop;
   readonly #host: Host;
+  readonly #clock: Clock;
   readonly #eventfd: number;
   #freeSince: number;
+  /** This thread is free: the loop has a timer and, most often, another thread to bring it back. */
   #isElsewhere = false;
+  /** Another thread was asked to wait and has not come back. */
+  #isAwaited = false;
+  /** It was seen that the other thread is late. */
+  #isLate = false;
+  #cancel: () => void = () => {};
   #isOver = false;
+  /** The end waits for the other thread. */
+  #isEnding = false;
   readonly #ended = Promise.withResolvers<void>();
 
   /** Begins to run at once. */
-  constructor(loop: Loop, host: Host) {
+  constructor(loop: Loop, host: Host, clock: Clock) {
     // For whoever awaits it; nobody may do so.
     this.#ended.promise.catch(() => {});
     this.loop = loop;
     this.#host = host;
+    this.#clock = clock;
     this.#freeSince = host.now();
     this.#eventfd = host.eventfd();
     loop.watch(this.#eventfd, this);
@@ -52,7 +70,7 @@ export class HostedLoop implements Watcher {
   /** Runs `turn` again after everyone else had theirs. Unlike the loop's own, it may be called at any time. */
   again(turn: Turn): void {
     this.loop.again(turn);
-    this.#nudge();
+    if (this.#isElsewhere) this.#host.wake(this.#eventfd);
   }
 
   /** Woken up: there is a turn to run, or an end to come to. */
@@ -60,17 +78,22 @@ export class HostedLoop implements Watcher {
     this.#host.settle(this.#eventfd);
   }
 
-  /** Ends it, and resolves when it has ended. What was watched is the watchers' to close. */
-  async stop(): Promise<void> {
+  /**
+   * Ends it, and resolves when it has ended; with false if another thread still holds its wait after a
+   * second. What was watched is the watchers' to close.
+   */
+  async stop(): Promise<boolean> {
     if (!this.#isOver) {
       this.#isOver = true;
-      this.#nudge();
+      if (this.#isAwaited) this.#host.wake(this.#eventfd);
     }
-    await this.#ended.promise;
-  }
-
-  #nudge(): void {
-    if (this.#isElsewhere) this.#host.wake(this.#eventfd);
+    const late = Promise.withResolvers<false>();
+    const cancel = this.#clock.after(STOP_MS, () => late.resolve(false));
+    // A bug that ended it is for `finished` to tell.
+    const ended = this.#ended.promise.then(() => true, () => true);
+    const isFree = await Promise.race([ended, late.promise]);
+    cancel();
+    return isFree;
   }
 
   readonly #turn = (): void => {
@@ -84,21 +107,39 @@ export class HostedLoop implements Watcher {
       this.#ended.reject(error);
       return this.#end();
     }
+    // Whoever waits for us would have come back because of these, or will before the next turn.
+    if (this.#isAwaited && changes > 0) this.#isLate = true;
     const isQuiet = changes === 0 && !loop.hasMore;
-    if (isQuiet || loop.now - this.#freeSince > BUSY_MS) {
-      void this.#goElsewhere(isQuiet ? WAIT_MS : 0);
-    } else setImmediate(this.#turn);
+    if (isQuiet || loop.now - this.#freeSince > BUSY_MS) this.#goElsewhere(isQuiet ? WAIT_MS : 0);
+    else setImmediate(this.#turn);
   };
 
-  async #goElsewhere(waitMs: number): Promise<void> {
+  #goElsewhere(waitMs: number): void {
     this.#isElsewhere = true;
+    const isShort = waitMs === 0 || this.#isLate;
+    this.#cancel = this.#clock.after(isShort ? LATE_MS : LOOK_MS, () => this.#comeBack());
+    if (!this.#isAwaited) void this.#wait(waitMs);
+  }
+
+  async #wait(waitMs: number): Promise<void> {
+    this.#isAwaited = true;
     await this.#host.pollElsewhere(waitMs);
+    this.#isAwaited = this.#isLate = false;
+    this.#comeBack();
+  }
+
+  #comeBack(): void {
+    if (this.#isEnding) return this.#end();
+    if (!this.#isElsewhere) return;
     this.#isElsewhere = false;
+    this.#cancel();
     this.#freeSince = this.#host.now();
     this.#turn();
   }
 
   #end(): void {
+    this.#isEnding = this.#isAwaited;
+    if (this.#isEnding) return;
     this.loop.forget(this.#eventfd);
     this.#host.close(this.#eventfd);
     this.#ended.resolve();

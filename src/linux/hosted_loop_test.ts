@@ -1,5 +1,6 @@
 /** A loop as a guest: when it waits elsewhere, who wakes it, and that the others on its thread have their turns. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { realClock } from "../base/clock.ts";
 import { HostedLoop } from "./hosted_loop.ts";
 import { Libc } from "./libc.ts";
 import { Loop, type Turn } from "./loop.ts";
@@ -117,6 +118,82 @@ Deno.test("a watcher's bug comes out of the loop, and ends it", async () => {
   assertEquals([host.isEventfdOpen, host.isElsewhere, host.polls], [false, false, polls]);
 });
 
+Deno.test("a thread that is not given its turn holds the loop for a moment only", async () => {
+  const host = new FakeHost();
+  host.isCrowded = true;
+  const hosted = host.hosted();
+  await host.untilQuiet();
+  let ran = 0;
+  const after = async (ms: number) => {
+    hosted.again(turn(() => ran++));
+    await host.clock.advance(ms - 1);
+    const before = ran;
+    await host.clock.advance(1);
+    return [before, ran];
+  };
+  // The first time it may be that nothing happened; from then on it is known why nobody came back.
+  assertEquals(await after(50), [0, 1]);
+  await new Promise((resolve) => setImmediate(resolve));
+  assertEquals(await after(1), [1, 2]);
+  assertEquals(host.waits, [500]);
+  // Given its turn at last, it is relied on as before.
+  host.isCrowded = false;
+  host.timeIsUp();
+  await host.untilQuiet();
+  assertEquals(host.waits.at(-1), 500);
+  assertEquals(await hosted.stop(), true);
+  assertEquals(host.clock.pending, 0);
+});
+
+Deno.test("a stop waits a second for a thread that holds its wait, and says that it did in vain", async () => {
+  const host = new FakeHost();
+  host.isCrowded = true;
+  const hosted = host.hosted();
+  await host.untilQuiet();
+  const stopping = hosted.stop();
+  await host.clock.advance(1_000);
+  assertEquals([await stopping, host.isEventfdOpen], [false, true]);
+  host.timeIsUp();
+  await hosted.finished;
+  assertEquals([await hosted.stop(), host.isEventfdOpen, host.clock.pending], [true, false, 0]);
+});
+
+Deno.test({
+  name: "with every thread for blocking work taken, the loop goes on",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const sleeper = Deno.dlopen("libc.so.6", {
+      usleep: { parameters: ["u32"], result: "i32", nonblocking: true },
+    });
+    const libc = new Libc();
+    const hosted = new HostedLoop(new Loop(libc), libc, realClock);
+    let left = 64; // of which 32 run at a time
+    const sleeping = Array.from({ length: left }, async () => {
+      await sleeper.symbols.usleep(700_000);
+      left--;
+    });
+    const fd = libc.eventfd();
+    for (let i = 0; i < 10; i++) {
+      const told = Promise.withResolvers<void>();
+      const ready = () => {
+        libc.settle(fd);
+        told.resolve();
+      };
+      if (i === 0) hosted.loop.watch(fd, { ready });
+      else hosted.loop.rewatch(fd, { ready });
+      setTimeout(() => libc.wake(fd));
+      await told.promise;
+    }
+    assert(left >= 32, `${64 - left} had ended`);
+    hosted.loop.forget(fd);
+    libc.close(fd);
+    await Promise.all(sleeping);
+    sleeper.close();
+    await hosted.stop();
+    libc[Symbol.dispose]();
+  },
+});
+
 Deno.test({
   name: "while ours are busy, Deno's sockets and timers on this thread have their turns",
   ignore: Deno.build.os !== "linux",
@@ -128,7 +205,7 @@ Deno.test({
      */
     const TURNS_MAX = 5_000;
     const libc = new Libc();
-    const hosted = new HostedLoop(new Loop(libc), libc);
+    const hosted = new HostedLoop(new Loop(libc), libc, realClock);
     let turns = 0;
     let isEnough = false;
     const starved = Promise.withResolvers<never>();

@@ -2,6 +2,7 @@
  * Socket addresses as the kernel wants them (ip(7), ipv6(7), unix(7)) and back. Pure bytes. Both CPUs we
  * run on are little-endian; ports and addresses are big-endian everywhere.
  */
+import type { Address } from "../base/address.ts";
 import type { SockAddr } from "./kernel.ts";
 
 const AF_UNIX = 1;
@@ -42,6 +43,13 @@ export function unixSockaddr(path: string): SockAddr {
   bytes[0] = AF_UNIX;
   bytes.set(text, 2);
   return bytes;
+}
+
+/** The socket address of `address` if it takes no look-up to know it. */
+export function literalSockaddr(address: Address): SockAddr | undefined {
+  return address.kind === "unix"
+    ? unixSockaddr(address.path)
+    : ipSockaddr(address.host, address.port);
 }
 
 export function isUnix(address: SockAddr): boolean {

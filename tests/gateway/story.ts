@@ -1,13 +1,14 @@
 /** A story of the gateway, told once on each kind of sockets: the two must not differ in what a client sees. */
 import { denoSockets } from "../../src/http1/conn_deno.ts";
 import type { Sockets } from "../../src/http1/sockets.ts";
+import { realClock } from "../../src/base/clock.ts";
 import { linuxSockets } from "../../src/http1/sockets_linux.ts";
 import { type Engine, scenario } from "../harness/scenario.ts";
 import { Stage, type StageOptions } from "./stage.ts";
 
 const SOCKETS: Readonly<Record<Engine, () => Sockets>> = {
   stream: () => denoSockets,
-  splice: linuxSockets,
+  splice: () => linuxSockets(realClock),
 };
 
 export interface Told {

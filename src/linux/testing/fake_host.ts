@@ -2,6 +2,7 @@
  * The fake kernel with what a hosted loop needs besides: an eventfd, and a wait in another thread that
  * ends when there is something to report, when it is woken, or when the test says that its time is up.
  */
+import { ManualClock } from "../../base/clock.ts";
 import { HostedLoop } from "../hosted_loop.ts";
 import type { Host } from "../hosted_loop.ts";
 import { READABLE } from "../kernel.ts";
@@ -19,6 +20,10 @@ export class FakeHost extends FakeKernel implements Host {
   /** What a turn of the loop takes, by the test's clock. */
   msPerPoll = 0;
   isEventfdOpen = false;
+  /** For the loop's own timers. */
+  readonly clock = new ManualClock();
+  /** The other thread is not given its turn: nothing but `timeIsUp` ends a wait. */
+  isCrowded = false;
   #isWoken = false;
   #eventfdMark = 0;
   /** Of the last poll, without the eventfd. */
@@ -32,7 +37,7 @@ export class FakeHost extends FakeKernel implements Host {
 
   /** A loop on this host, which begins at once. */
   hosted(): HostedLoop {
-    return new HostedLoop(new Loop(this), this);
+    return new HostedLoop(new Loop(this), this, this.clock);
   }
 
   /** True while the loop waits elsewhere. */
@@ -58,7 +63,7 @@ export class FakeHost extends FakeKernel implements Host {
 
   async pollElsewhere(timeoutMs: number): Promise<void> {
     this.waits.push(timeoutMs);
-    if (timeoutMs === 0 || this.#isWoken || this.hasChanges) return;
+    if (!this.isCrowded && (timeoutMs === 0 || this.#isWoken || this.hasChanges)) return;
     await new Promise<void>((resolve) => {
       this.#waiting = () => {
         this.#waiting = undefined;
@@ -71,7 +76,7 @@ export class FakeHost extends FakeKernel implements Host {
 
   override changed(fd: number): void {
     super.changed(fd);
-    if (this.hasChanges) this.#waiting?.();
+    if (this.hasChanges && !this.isCrowded) this.#waiting?.();
   }
 
   override watch(fd: number, mark: number): number {
@@ -106,7 +111,7 @@ export class FakeHost extends FakeKernel implements Host {
 
   wake(): void {
     this.#isWoken = true;
-    this.#waiting?.();
+    if (!this.isCrowded) this.#waiting?.();
   }
 
   settle(): void {

@@ -1,35 +1,17 @@
 /**
- * The socket addresses behind an operator's address. Literals and unix paths are known at once; a name is
- * looked up (getaddrinfo: /etc/hosts and DNS alike) and looked up again while it is in use. A name that
- * fails to resolve keeps the addresses it had: a DNS server in trouble looks the same as a name that is gone.
+ * The socket addresses behind a name that the operator gave: it is looked up, and looked up again while it
+ * is in use. A name that fails to resolve keeps the addresses it had: a DNS server in trouble looks the same
+ * as a name that is gone.
  */
-import { lookup } from "node:dns/promises";
 import type { Address } from "../../base/address.ts";
 import type { Clock } from "../../base/clock.ts";
+import { type LookUp, systemLookUp } from "../../base/look_up.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
-import { ipSockaddr, unixSockaddr } from "../../linux/sockaddr.ts";
+import { ipSockaddr } from "../../linux/sockaddr.ts";
 
 /** How old an answer may get, and how soon a failed look-up is repeated. */
 const FRESH_MS = 5_000;
 const RETRY_MS = 1_000;
-
-/** The socket addresses of `address` if it takes no look-up to know them. */
-export function literalSockaddrs(address: Address): readonly SockAddr[] | undefined {
-  if (address.kind === "unix") return [unixSockaddr(address.path)];
-  const literal = ipSockaddr(address.host, address.port);
-  return literal === undefined ? undefined : [literal];
-}
-
-/** Looks a name up; every address it has, none if that failed. */
-export type LookUp = (host: string) => Promise<readonly string[]>;
-
-const systemLookUp: LookUp = async (host) => {
-  try {
-    return (await lookup(host, { all: true })).map(({ address }) => address);
-  } catch {
-    return []; // why is not told in a way that could be relied on, and would change nothing
-  }
-};
 
 /** Keeps the addresses of one name up to date until it is disposed of. */
 export class NameWatch implements Disposable {

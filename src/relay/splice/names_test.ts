@@ -1,15 +1,16 @@
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../../base/clock.ts";
 import { endpointOf } from "../../linux/sockaddr.ts";
-import { literalSockaddrs, NameWatch } from "./names.ts";
+import { literalSockaddr } from "../../linux/sockaddr.ts";
+import { NameWatch } from "./names.ts";
 
 const ADDRESS = { kind: "tcp", host: "db.example", port: 5432 } as const;
 
 Deno.test("literals and unix paths need no look-up, names do", () => {
-  assertEquals(literalSockaddrs({ kind: "unix", path: "/run/x" })?.length, 1);
-  assertEquals(literalSockaddrs({ kind: "tcp", host: "10.0.0.1", port: 1 })?.length, 1);
-  assertEquals(literalSockaddrs({ kind: "tcp", host: "::1", port: 1 })?.length, 1);
-  assertEquals(literalSockaddrs(ADDRESS), undefined);
+  assertEquals(literalSockaddr({ kind: "unix", path: "/run/x" })?.[0], 1);
+  assertEquals(literalSockaddr({ kind: "tcp", host: "10.0.0.1", port: 1 })?.[0], 2);
+  assertEquals(literalSockaddr({ kind: "tcp", host: "::1", port: 1 })?.[0], 10);
+  assertEquals(literalSockaddr(ADDRESS), undefined);
 });
 
 Deno.test("a name in use is looked up every 5 s, each second after a failure, and not after its end", async () => {

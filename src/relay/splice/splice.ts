@@ -12,6 +12,7 @@ import type { DrainOrder } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
 import { isGranted, kernelObstacle } from "../../linux/obstacle.ts";
+import { literalSockaddr } from "../../linux/sockaddr.ts";
 import {
   EngineUnavailable,
   type Relay,
@@ -22,7 +23,7 @@ import {
 import { sumCounters } from "./counters.ts";
 import { Lane } from "./lane.ts";
 import type { Order, Report } from "./messages.ts";
-import { literalSockaddrs, NameWatch } from "./names.ts";
+import { NameWatch } from "./names.ts";
 
 /** Why this engine cannot run here, if so; asks the system, and leaves nothing open. */
 export function obstacle(): string | undefined {
@@ -81,9 +82,10 @@ class SpliceRelay implements Relay {
 
   open({ name, address }: Upstream, epoch: number): Promise<void> {
     this.#upstreamWatch?.[Symbol.dispose]();
-    const addresses = literalSockaddrs(address);
+    const literal = literalSockaddr(address);
+    const addresses = literal === undefined ? undefined : [literal];
     const ordered = this.#order({ do: "open", upstream: name, epoch, addresses });
-    if (addresses === undefined && address.kind === "tcp") {
+    if (literal === undefined && address.kind === "tcp") {
       const tell = (addresses: readonly SockAddr[]) =>
         void this.#order({ do: "addresses", upstream: name, addresses });
       this.#upstreamWatch = new NameWatch(this.#context.clock, address, tell, this.#lastFound);
@@ -149,9 +151,9 @@ class SpliceRelay implements Relay {
   #bind(): NameWatch | undefined {
     const { bind } = this.#settings;
     const { clock, publish } = this.#context;
-    const literals = literalSockaddrs(bind);
-    if (literals !== undefined) void this.#lanes[0]!.order({ do: "bind", address: literals[0]! });
-    if (literals !== undefined || bind.kind === "unix") return undefined;
+    const literal = literalSockaddr(bind);
+    if (literal !== undefined) void this.#lanes[0]!.order({ do: "bind", address: literal });
+    if (literal !== undefined || bind.kind === "unix") return undefined;
     const tell = ([address]: readonly SockAddr[]) => {
       if (address !== undefined) return void this.#lanes[0]!.order({ do: "bind", address });
       const reason = "name does not resolve";
@@ -172,7 +174,7 @@ class SpliceRelay implements Relay {
   #sharePort(event: Event & { type: "port.opened" }): void {
     const opened = parseAddress(event.address);
     if (opened instanceof Mistake) throw new Error(`Not an address: ${event.address}`);
-    const address = literalSockaddrs(opened)![0]!;
+    const address = literalSockaddr(opened)!;
     for (const lane of this.#lanes.slice(1)) void lane.order({ do: "bind", address });
   }
 }
