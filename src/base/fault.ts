@@ -38,6 +38,21 @@ export const FAULTS = {
     words: "connection reset while connecting",
   },
   nameUnknown: { side: "upstream", nothingSent: true, hard: false, words: "name does not resolve" },
+  // Trouble of this machine: it says nothing about any upstream.
+  localShortage: {
+    side: "proxy",
+    nothingSent: true,
+    hard: false,
+    words: "something is short on this machine",
+    status: 503,
+  },
+  nameSilent: {
+    side: "proxy",
+    nothingSent: true,
+    hard: false,
+    words: "the name service does not answer",
+    status: 503,
+  },
   connectFailed: { side: "upstream", nothingSent: true, hard: false, words: "cannot connect" },
   closedUnused: {
     side: "upstream",
@@ -184,6 +199,9 @@ export function connectFault(error: unknown, timedOut: boolean): Fault {
     return new Fault("connectRefused", "no such socket", cause);
   }
   const code = errorCode(error);
+  if (code !== undefined && SHORTAGES.has(code)) {
+    return new Fault("localShortage", code, cause);
+  }
   if (code === "EHOSTUNREACH" || code === "ENETUNREACH") {
     return new Fault("connectUnreachable", undefined, cause);
   }
@@ -193,6 +211,19 @@ export function connectFault(error: unknown, timedOut: boolean): Fault {
   }
   return new Fault("connectFailed", error instanceof Error ? error.message : String(error), cause);
 }
+
+/**
+ * Error codes of `connect` and `socket` that mean that this process or machine ran out of something:
+ * descriptors, memory, or (EADDRNOTAVAIL) local ports (connect(2), socket(2)).
+ */
+const SHORTAGES: ReadonlySet<string> = new Set([
+  "EMFILE",
+  "ENFILE",
+  "ENOMEM",
+  "ENOBUFS",
+  "EADDRNOTAVAIL",
+  "EAGAIN",
+]);
 
 function errorCode(error: unknown): string | undefined {
   const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;

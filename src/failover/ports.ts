@@ -14,8 +14,11 @@ export interface ProbeResult {
   /**
    * How much a failure proves. `refused`: the host itself turned the connection away. `denied`: it
    * accepts connections, but the check program said no. `silent`: nobody said anything in time.
+   * `none`: no verdict. The question could not be asked because of trouble on this machine (no
+   * descriptor, no local port, the check program cannot be started, the name service is silent), so
+   * nothing was learned about the upstream and no verdict changes. `passed` is then false.
    */
-  readonly evidence: "passed" | "refused" | "denied" | "silent";
+  readonly evidence: "passed" | "refused" | "denied" | "silent" | "none";
   /** Set when `Checks.now` asked anew while this question was under way already. */
   readonly overtaken?: true;
 }

@@ -66,7 +66,8 @@ function judge(ending: Ending, lastLine: string | undefined): ProbeResult {
 const EVIDENCE = {
   exited: "denied",
   signalled: "denied",
-  notStarted: "silent",
+  notStarted: "none",
+  short: "none",
   timedOut: "silent",
   aborted: "silent",
 } as const;

@@ -69,13 +69,13 @@ Deno.test("a check program that exits with non-zero denies, with its last line",
   assertEquals(reason, "check exited with 3: in recovery");
 });
 
-Deno.test("a check program that dies denies; one that cannot start has said nothing", async () => {
+Deno.test("a check program that dies denies; one that cannot start gives no verdict", async () => {
   await using check = await Check.write("kill -9 $$");
   const died = await check.ask();
   assertEquals([died.evidence, died.reason], ["denied", "check was ended by SIGKILL"]);
   await Deno.remove(`${check.folder.path}/check`);
   const gone = await check.ask();
-  assertEquals(gone.evidence, "silent");
+  assertEquals(gone.evidence, "none");
   assertEquals(
     gone.reason,
     "check could not be started: it, or the interpreter it names, is missing",

@@ -29,7 +29,11 @@ export interface Run {
 
 /** How a run ended. */
 export interface Ending {
-  readonly how: "exited" | "signalled" | "timedOut" | "aborted" | "notStarted";
+  /**
+   * `notStarted`: this program can never start (missing, not executable, wrong format). `short`: it
+   * could not be started now, because this process or machine ran out of something.
+   */
+  readonly how: "exited" | "signalled" | "timedOut" | "aborted" | "notStarted" | "short";
   /** Set if, and only if, it exited by itself. */
   readonly code?: number;
   readonly tookMs: number;

@@ -58,6 +58,11 @@ const CONNECT_FAULTS: Readonly<Record<number, FaultName>> = {
   [ETIMEDOUT]: "connectTimeout",
   [EHOSTUNREACH]: "connectUnreachable",
   [ENETUNREACH]: "connectUnreachable",
+  [EMFILE]: "localShortage",
+  [ENFILE]: "localShortage",
+  [ENOMEM]: "localShortage",
+  [ENOBUFS]: "localShortage",
+  [EADDRNOTAVAIL]: "localShortage",
 };
 
 /** What a connect that failed with this result means. */
