@@ -11,14 +11,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   events: ["base"],
   config: ["base"],
   failover: ["base", "events"],
-  http1: ["base", "linux"],
   linux: ["base"],
-  health: ["base", "events", "failover", "http1"],
+  net: ["base", "linux"],
+  http1: ["base", "linux", "net"],
+  health: ["base", "events", "failover", "http1", "net"],
   hooks: ["base", "events", "failover"],
-  relay: ["base", "events", "failover", "linux"],
-  gateway: ["base", "events", "failover", "http1"],
+  relay: ["base", "events", "failover", "linux", "net"],
+  gateway: ["base", "events", "failover", "http1", "net"],
   report: ["base", "events", "failover"],
-  admin: ["base", "events", "failover", "http1"],
+  admin: ["base", "events", "failover", "http1", "net"],
 };
 
 /** Where things that touch the world may stand. */

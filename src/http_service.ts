@@ -1,6 +1,6 @@
 /** One HTTP service: a gateway, what serves it to clients, and a brain, joined. Part of the composition root. */
 import { formatAddress } from "./base/address.ts";
-import { tryBind } from "./base/bind.ts";
+import { tryBind } from "./net/bind.ts";
 import { Brain } from "./brain.ts";
 import type { HttpConfig } from "./config/options.ts";
 import { isDown } from "./failover/health.ts";

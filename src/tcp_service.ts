@@ -1,6 +1,6 @@
 /** One TCP service: a relay and a brain, joined. Part of the composition root. */
 import { formatAddress } from "./base/address.ts";
-import { tryBind } from "./base/bind.ts";
+import { tryBind } from "./net/bind.ts";
 import { Brain } from "./brain.ts";
 import type { TcpConfig } from "./config/options.ts";
 import { tcpProbe } from "./health/tcp.ts";

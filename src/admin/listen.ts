@@ -4,7 +4,7 @@
  * bound once; a port that is taken is the operator's mistake, told at the start.
  */
 import { type Address, formatAddress } from "../base/address.ts";
-import { bind } from "../base/bind.ts";
+import { bind } from "../net/bind.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { serveListener } from "../http1/conn_deno.ts";

@@ -3,7 +3,7 @@
  * nothing and reads nothing, so a server that accepts and then says nothing passes.
  */
 import type { Clock } from "../base/clock.ts";
-import { dial } from "../base/dial.ts";
+import { dial } from "../net/dial.ts";
 import { Fault, FAULTS } from "../base/fault.ts";
 import type { Probe } from "../failover/ports.ts";
 

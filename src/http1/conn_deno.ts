@@ -5,7 +5,7 @@
  * Deno cannot send a RST: what is cut here ends with a FIN, and only the framing tells the peer.
  */
 import type { Address } from "../base/address.ts";
-import { bind } from "../base/bind.ts";
+import { bind } from "../net/bind.ts";
 import { sleep } from "../base/clock.ts";
 import { connectFault, Fault } from "../base/fault.ts";
 import { backoffMs } from "../base/backoff.ts";

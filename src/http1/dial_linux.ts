@@ -1,6 +1,6 @@
 /** Connects sockets of `linux/`: each address of a name in turn, within one deadline for all of it. */
 import { Fault } from "../base/fault.ts";
-import { type LookUp, systemLookUp } from "../base/look_up.ts";
+import { type LookUp, systemLookUp } from "../net/look_up.ts";
 import { connectFaultOf, errnoWords } from "../linux/errno.ts";
 import type { HostedLoop } from "../linux/hosted_loop.ts";
 import { FAILED, type SockAddr, WRITABLE } from "../linux/kernel.ts";

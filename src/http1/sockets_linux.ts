@@ -2,7 +2,7 @@
 import type { Address } from "../base/address.ts";
 import { backoffMs } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
-import { systemLookUp } from "../base/look_up.ts";
+import { systemLookUp } from "../net/look_up.ts";
 import { EAGAIN, errnoWords, isShortage } from "../linux/errno.ts";
 import { HostedLoop } from "../linux/hosted_loop.ts";
 import type { SockAddr } from "../linux/kernel.ts";

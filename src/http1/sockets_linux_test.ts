@@ -8,7 +8,7 @@ import { FakeHost } from "../linux/testing/fake_host.ts";
 import { type Answer, where } from "../linux/testing/fake_kernel.ts";
 import type { Peer } from "../linux/testing/fake_peer.ts";
 import { Deadlines } from "./deadlines.ts";
-import type { LookUp } from "../base/look_up.ts";
+import type { LookUp } from "../net/look_up.ts";
 import { linuxDialer } from "./dial_linux.ts";
 import { Server, type ServerLimits } from "./server.ts";
 import { GET, say, text } from "./server_fake.ts";

@@ -6,7 +6,7 @@
  * that is "address in use".
  */
 import { type Address, formatAddress } from "../base/address.ts";
-import { bind, type Listen, listenOn } from "../base/bind.ts";
+import { bind, type Listen, listenOn } from "../net/bind.ts";
 import type { RelayContext } from "./engine.ts";
 
 const RETRY_BIND_MS = 1_000;

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import type { Address } from "../base/address.ts";
 import { ManualClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
-import { tryBind } from "../base/bind.ts";
+import { tryBind } from "../net/bind.ts";
 import { Port, type PortOwner } from "./port.ts";
 import { until } from "./testing/world.ts";
 

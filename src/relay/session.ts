@@ -7,7 +7,7 @@
  */
 import { formatAddress } from "../base/address.ts";
 import { backoffMs } from "../base/backoff.ts";
-import { dial } from "../base/dial.ts";
+import { dial } from "../net/dial.ts";
 import { Fault, FAULTS } from "../base/fault.ts";
 import type { Member } from "../base/roster.ts";
 import type { Upstream } from "../failover/upstream.ts";

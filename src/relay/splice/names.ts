@@ -5,7 +5,7 @@
  */
 import type { Address } from "../../base/address.ts";
 import type { Clock } from "../../base/clock.ts";
-import { type LookUp, systemLookUp } from "../../base/look_up.ts";
+import { type LookUp, systemLookUp } from "../../net/look_up.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
 import { ipSockaddr } from "../../linux/sockaddr.ts";
 

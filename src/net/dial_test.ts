@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
-import type { Address } from "./address.ts";
-import { ManualClock, realClock } from "./clock.ts";
+import type { Address } from "../base/address.ts";
+import { ManualClock, realClock } from "../base/clock.ts";
 import { dial } from "./dial.ts";
-import { Fault } from "./fault.ts";
+import { Fault } from "../base/fault.ts";
 
 const never = new AbortController().signal;
 

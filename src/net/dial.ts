@@ -5,9 +5,9 @@
  * A look-up of a name, and a connect to a unix socket, cannot be called off: they end by themselves
  * behind our back, and what they bring is closed.
  */
-import type { Address } from "./address.ts";
-import type { Clock } from "./clock.ts";
-import { connectFault, Fault } from "./fault.ts";
+import type { Address } from "../base/address.ts";
+import type { Clock } from "../base/clock.ts";
+import { connectFault, Fault } from "../base/fault.ts";
 
 /** What may end an attempt to connect before its time. */
 export interface DialLimits {

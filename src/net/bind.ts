@@ -2,7 +2,7 @@
  * Listening on an address, with every reason why it may fail as a value for a person. Everything in the
  * process that listens comes through here.
  */
-import { type Address, ANY_HOST } from "./address.ts";
+import { type Address, ANY_HOST } from "../base/address.ts";
 
 /** Clients that the kernel keeps for us; it takes no more than net.core.somaxconn. */
 const BACKLOG = 4_096;
