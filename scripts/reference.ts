@@ -1,9 +1,9 @@
 /**
- * Renews the options section of README.md from the table of options.
+ * Renews the tables of options and of variables in README.md.
  * `--check` only says whether it is up to date; `--sample tcp|http` and `--schema` print the others.
  */
 import { Mistake } from "../src/base/mistake.ts";
-import { jsonSchema, sampleYaml, withOptions } from "../src/config/reference.ts";
+import { jsonSchema, sampleYaml, withTables } from "../src/config/reference.ts";
 
 const README = new URL("../README.md", import.meta.url);
 
@@ -18,15 +18,16 @@ function main(args: readonly string[]): number {
     return 0;
   }
   const before = Deno.readTextFileSync(README);
-  const after = withOptions(before);
+  const after = withTables(before);
   if (after instanceof Mistake) {
-    console.error(`Cannot write the options into README.md: expected ${after.expected}`);
+    console.error(`Cannot write the tables into README.md: expected ${after.expected}`);
     return 1;
   }
   if (after === before) return 0;
   if (args[0] === "--check") {
     console.error(
-      "README.md is not up to date with src/config/options.ts: run scripts/reference.ts",
+      "README.md is not up to date with src/config/options.ts and src/base/program_variables.ts: " +
+        "run scripts/reference.ts",
     );
     return 1;
   }

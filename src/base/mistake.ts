@@ -1,11 +1,12 @@
 /**
  * The result of reading a piece of text that a person wrote: a value, or what was expected instead.
- * Parsers in `base/` return it and never throw; `config/load.ts` adds where the text came from.
+ * Parsers in `base/` return it and never throw; `config/resolve.ts` adds where the text came from.
  */
 
 /** Says what a text should have been, as the end of the sentence "expected …". */
 export class Mistake {
-  constructor(readonly expected: string) {}
+  /** `found` names the part that is wrong, for a line about it, where that is less than the whole text. */
+  constructor(readonly expected: string, readonly found?: string) {}
 }
 
 /** A value, or the `Mistake` that stood in its place. */

@@ -4,6 +4,7 @@
  */
 import { type Address, formatAddress } from "../base/address.ts";
 import { formatDuration } from "../base/duration.ts";
+import type { Target } from "./http_kinds.ts";
 import type { Config, HttpConfig, Key, ServiceConfig } from "./options.ts";
 
 /** One line for each; both lists are empty for options that agree. */
@@ -83,10 +84,13 @@ function upstreamsOf(
   found: { mistakes: string[]; warnings: string[] },
 ): void {
   const { primary, backup, origins } = service;
-  if (backup?.some((target) => target.name === primary.name)) {
-    found.mistakes.push(
-      `Cannot use "${primary.name}" as primary and as backup (from ${origins.primary} and from ` +
-        `${origins.backup})`,
+  const { origin, pathname } = primary.url;
+  const isPrimary = (each: Target) =>
+    each.kind === "url" && each.url.origin === origin && each.url.pathname === pathname;
+  if (backup?.some(isPrimary)) {
+    found.warnings.push(
+      `primary and backup are the same, ${primary.written}: there is nowhere to fail over to (from ` +
+        `${origins.primary} and from ${origins.backup})`,
     );
   }
   if (backup === undefined) found.warnings.push("there is no backup to fail over to");

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { mistakesOf, warningsOf } from "./testing.ts";
+import { httpOf, mistakesOf, warningsOf } from "./testing.ts";
 
 const TCP = ["-H", "a:1,b:2", "-p", "5432"];
 const HTTP = ["--primary=http://p", "--backup=http://b"];
@@ -31,9 +31,28 @@ Deno.test("the operator is warned of settings that do less than they seem to", (
   for (const [args, warning] of cases) assertEquals(warningsOf(args), [warning]);
 });
 
-Deno.test("the same server can't be primary and backup", () => {
-  assertEquals(mistakesOf(["--primary=http://p", "--backup=http://p"]), [
-    'Cannot use "http://p" as primary and as backup (from flag --primary and from flag --backup)',
+Deno.test("the same server as primary and backup is warned of, and counted as two", () => {
+  const args = ["--primary=http://p", "--backup=http://b", "--backup=http://me:hush@p"];
+  assertEquals(warningsOf(["--primary=http://p", "--backup=http://p"]), [
+    "primary and backup are the same, http://p: there is nowhere to fail over to (from flag " +
+    "--primary and from flag --backup)",
+  ]);
+  assertEquals(warningsOf(args).length, 1);
+  assertEquals(warningsOf(["--primary=http://p/a", "--backup=http://p/b"]), []);
+});
+
+Deno.test("upstreams that are written alike have names of their own", () => {
+  const service = httpOf(["--primary=http://p", "--backup=http://p", "--backup=http://q"]);
+  assertEquals([service.primary, ...service.backup!].map(({ name }) => name), [
+    "http://p",
+    "http://p (2)",
+    "http://q",
+  ]);
+  const masked = ["--backup=http://a:1@q", "--backup=http://b:2@q", "--backup=http://c:3@q"];
+  assertEquals(httpOf(["--primary=http://p", ...masked]).backup!.map(({ name }) => name), [
+    "http://***@q",
+    "http://***@q (2)",
+    "http://***@q (3)",
   ]);
 });
 

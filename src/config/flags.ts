@@ -1,7 +1,8 @@
 /**
- * The command line, by `@std/cli/parse-args`. Two spellings that it reads otherwise than a user of other
- * programs means are brought into its own first: a letter with its value attached (`-p80`), and a switch
- * with a value (`--json-logs=off`), which it would take for yes whatever it says.
+ * The command line, by `@std/cli/parse-args`. What it reads otherwise than a user of other programs means
+ * is brought into its own spelling first: a letter with its value attached (`-p80`), a switch with a value
+ * (`--json-logs=off`), which it would take for yes whatever it says, and a value that begins with a dash
+ * (`--hold -5s`), which it would take for a row of letters.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { didYouMean, type Given, type Layer } from "./given.ts";
@@ -43,29 +44,39 @@ export function readFlags(args: readonly string[]): { layer: Layer; mistakes: st
   return { layer: { entries, shared: false }, mistakes };
 }
 
+/** The arguments as `parseArgs` wants them, and the values of switches, which it cannot take. */
 function tidy(args: readonly string[]): { rest: string[]; switched: Map<Key, string[]> } {
   const rest: string[] = [];
   const switched = new Map<Key, string[]>();
-  for (const arg of args) {
-    const [, flag, value] = /^(--[^=]+)=(.*)$/s.exec(arg) ?? [];
-    const [, letter, attached] = /^-([A-Za-z])=?(.+)$/s.exec(arg) ?? [];
-    const key = SWITCHES.find((key) => flagOf(key) === flag);
-    const valued = letter === undefined ? undefined : LETTERS.get(letter);
+  for (let at = 0; at < args.length; at++) {
+    const arg = args[at]!;
     // Runners such as `deno task` hand their own separator on.
     if (arg === "--") continue;
+    const [, flag, value] = /^(--[^=]+)=(.*)$/s.exec(arg) ?? [];
+    const [, letter, equals, attached] = /^-([A-Za-z])(=?)(.*)$/s.exec(arg) ?? [];
+    const key = SWITCHES.find((key) => flagOf(key) === flag);
+    const valued = letter === undefined
+      ? VALUED.find((key) => flagOf(key) === arg)
+      : VALUED.find((key) => optionOf(key).short === letter);
+    const next = args[at + 1];
     if (key !== undefined) switched.set(key, [...switched.get(key) ?? [], value!]);
-    else if (valued !== undefined && !isSwitch(valued)) rest.push(`${flagOf(valued)}=${attached}`);
-    else rest.push(arg);
+    else if (valued === undefined) rest.push(arg);
+    else if (equals || attached) rest.push(`${flagOf(valued)}=${attached}`);
+    else if (next === undefined || isFlag(next)) rest.push(`${flagOf(valued)}=`);
+    else rest.push(`${flagOf(valued)}=${args[++at]}`);
   }
   return { rest, switched };
+}
+
+/** Whether an argument is a flag rather than a value that begins with a dash, as `-5s` and `-` are. */
+function isFlag(arg: string): boolean {
+  return /^--|^-[A-Za-z]/.test(arg);
 }
 
 function unknownLine(arg: string, name: string | undefined): string {
   if (name === undefined) {
     return `Cannot use the argument ${quote(arg)}: every option begins with - or --`;
   }
-  const emptied = KEYS.find((key) => arg === `${flagOf(key)}=`);
-  if (emptied !== undefined) return needsValue(emptied);
   const spelling = arg.replace(/=.*$/s, "");
   return `Unknown flag ${spelling}${didYouMean(spelling, KEYS.map(flagOf))}`;
 }

@@ -61,3 +61,20 @@ Deno.test("an unknown flag is told with the one that was probably meant", () => 
 Deno.test("the separator that task runners hand on means nothing", () => {
   assertEquals(given("--", "-p", "80"), { port: "80" });
 });
+
+Deno.test("what follows a flag is its value, also if it begins with a dash or is empty", () => {
+  assertEquals(given("--hold", "-5s", "-B", "-1"), { hold: "-5s", maxBackoff: "-1" });
+  assertEquals(given("--drain-timeout", "-", "-p", "80"), { drainTimeout: "-", port: "80" });
+  assertEquals(readFlags(["--name", "", "-H", "", "--bind=", "-p="]).mistakes, [
+    "Flag --hosts needs a value: HOST:PORT,…",
+    "Flag --port needs a value: N",
+    "Flag --bind needs a value: ADDR:PORT",
+    "Flag --name needs a value: NAME",
+  ]);
+});
+
+Deno.test("a separator in place of a value is no value", () => {
+  assertEquals(readFlags(["--bind", "--", "-p", "80"]).mistakes, [
+    "Flag --bind needs a value: ADDR:PORT",
+  ]);
+});

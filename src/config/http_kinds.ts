@@ -4,12 +4,14 @@
  */
 import { type Address } from "../base/address.ts";
 import { Mistake, type Parsed } from "../base/mistake.ts";
-import { type Kind, maskCredentials, textKind, type Written } from "./kinds.ts";
+import { type Kind, maskCredentials, quote, textKind, type Written } from "./kinds.ts";
 
 /** An upstream of HTTP mode that is a server. */
 export interface UrlTarget {
   readonly kind: "url";
-  /** What the operator wrote, with user and password masked; the upstream's identity. */
+  /** What the operator wrote, with user and password masked. */
+  readonly written: string;
+  /** The upstream's identity: `written`, with a number behind it where another one is written alike. */
   readonly name: string;
   /** Scheme http or https; the path is the base path; may hold user and password. */
   readonly url: URL;
@@ -24,6 +26,7 @@ export interface UrlTarget {
 /** An upstream of HTTP mode: a server, a folder of files, or one page for everything. */
 export type Target = UrlTarget | {
   readonly kind: "folder" | "page";
+  readonly written: string;
   readonly name: string;
   readonly path: string;
 };
@@ -38,7 +41,8 @@ export const serverTarget: Kind<UrlTarget> = targetKind((text) => parseServer(te
 export const anyTarget: Kind<Target> = targetKind<Target>((text) => {
   if (text.startsWith("page:")) {
     const path = text.slice("page:".length);
-    return path === "" ? new Mistake("page: and a file") : { kind: "page", name: text, path };
+    if (path === "") return new Mistake("page: and a file");
+    return { kind: "page", written: text, name: text, path };
   }
   return text.startsWith("file:") ? parseFolder(text) : parseServer(text, EXPECTED_TARGET);
 });
@@ -80,11 +84,17 @@ function parseServer(text: string, expected: string): Parsed<UrlTarget> {
   const url = URL.parse(text);
   const isHttp = url?.protocol === "http:" || url?.protocol === "https:";
   if (url === null || !isHttp || /[?#\s]/.test(text)) return new Mistake(expected);
+  if (!isDecodable(url.username) || !isDecodable(url.password)) {
+    return new Mistake(
+      "each % before the @ to be the first of three characters (%25 stands for one)",
+    );
+  }
   const port = url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
   if (port === 0) return new Mistake(expected);
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const address: Address = { kind: "tcp", host, port };
-  return { kind: "url", name: maskCredentials(text), url, address, host: undefined, headers: [] };
+  const written = maskCredentials(text);
+  return { kind: "url", written, name: written, url, address, host: undefined, headers: [] };
 }
 
 function parseFolder(text: string): Parsed<Target> {
@@ -92,16 +102,26 @@ function parseFolder(text: string): Parsed<Target> {
   if (url === null || url.host !== "" || !text.startsWith("file:///") || /[?#]/.test(text)) {
     return new Mistake("file:/// and the path of a folder");
   }
+  return isDecodable(url.pathname)
+    ? { kind: "folder", written: text, name: text, path: decodeURIComponent(url.pathname) }
+    : new Mistake("file:/// and a path whose % stand for bytes of UTF-8");
+}
+
+function isDecodable(text: string): boolean {
   try {
-    return { kind: "folder", name: text, path: decodeURIComponent(url.pathname) };
+    decodeURIComponent(text);
+    return true;
   } catch {
     // Only a stray % ends here: there is no function that asks before it decodes.
-    return new Mistake("file:/// and a path whose % stand for bytes of UTF-8");
+    return false;
   }
 }
 
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~\w]+$/; // token, RFC 9110 5.6.2
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/; // RFC 9110 5.5
+/** Those that belong to one connection or one message, so that a fixed value breaks either. */
+const NOT_SETTABLE =
+  /^(connection|content-length|expect|http2-settings|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/i;
 const HOST_VALUE = /^[\w.-]+(:\d{1,5})?$|^\[[\da-f:.]+\](:\d{1,5})?$/i;
 
 function withExtras(target: UrlTarget, host: Written, headers: Written): Parsed<UrlTarget> {
@@ -114,18 +134,33 @@ function withExtras(target: UrlTarget, host: Written, headers: Written): Parsed<
   const pairs: [string, string][] = [];
   for (const [name, value] of Object.entries(headers ?? {})) {
     const isGood = HEADER_NAME.test(name) && typeof value === "string" && HEADER_VALUE.test(value);
-    if (!isGood) return new Mistake(`a header name and its value in place of "${name}"`);
-    pairs.push([name, value]);
+    const wrong = isGood ? wrongName(name, pairs) : "a header name and its value";
+    if (wrong !== undefined) return new Mistake(wrong, `header ${quote(name)}`);
+    pairs.push([name, value as string]);
   }
   return { ...target, host: host ?? undefined, headers: pairs };
 }
 
+/** What a header of this name should have been instead, or undefined if it may be set. */
+function wrongName(
+  name: string,
+  others: readonly (readonly [string, string])[],
+): string | undefined {
+  const lower = name.toLowerCase();
+  if (lower === "host") return "it as host: beside url:";
+  if (NOT_SETTABLE.test(name)) {
+    return "none of those that each message and connection has of its own";
+  }
+  const isDouble = others.some(([other]) => other.toLowerCase() === lower);
+  return isDouble ? "each name once, whatever its case" : undefined;
+}
+
 /** Header values may be secrets, so only their names are told. */
 function printTarget(target: Target): string {
-  if (target.kind !== "url") return target.name;
+  if (target.kind !== "url") return target.written;
   const host = target.host === undefined ? "" : ` host=${target.host}`;
   const headers = target.headers.map(([name]) => ` ${name}=***`).join("");
-  return `${target.name}${host}${headers}`;
+  return `${target.written}${host}${headers}`;
 }
 
 /** The URL reports are sent to. */

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Mistake } from "../base/mistake.ts";
 import { anyTarget, reportUrl, serverTarget, statusRange, type UrlTarget } from "./http_kinds.ts";
-import type { Written } from "./kinds.ts";
+import { list, type Written } from "./kinds.ts";
 
 function server(written: Written): UrlTarget {
   const target = serverTarget.read(written);
@@ -63,6 +63,10 @@ Deno.test("what is no upstream is refused", () => {
     { url: "http://x", headers: { "X Key": "1" } },
     { url: "http://x", headers: { "X-Key": "1\r\nHost: evil" } },
     { url: "http://x", headers: { "X-Key": ["1"] } },
+    { url: "http://x", headers: { "X-Key": "1", "x-key": "2" } },
+    "http://us%er:p@x",
+    "http://user:100%@x",
+    "http://user:%ff@x",
   ];
   for (const written of wrong) {
     assert(anyTarget.read(written) instanceof Mistake, `took ${JSON.stringify(written)}`);
@@ -87,4 +91,38 @@ Deno.test("reports go to http and https only", () => {
   for (const text of ["mailto:me@example", "hooks.example"]) {
     assert(reportUrl.read(text) instanceof Mistake, text);
   }
+});
+
+Deno.test("a header that is not the operator's to set is refused by its name", () => {
+  const mistakeOf = (name: string) =>
+    serverTarget.read({ url: "http://x", headers: { [name]: "1" } });
+  for (
+    const name of [
+      "Connection",
+      "content-length",
+      "Expect",
+      "HTTP2-Settings",
+      "Keep-Alive",
+      "Proxy-Connection",
+      "TE",
+      "Trailer",
+      "Transfer-Encoding",
+      "UPGRADE",
+    ]
+  ) {
+    const mistake = mistakeOf(name);
+    assert(mistake instanceof Mistake, name);
+    assertEquals(mistake.found, `header "${name}"`);
+  }
+  const host = mistakeOf("Host");
+  assert(host instanceof Mistake && host.expected === "it as host: beside url:");
+});
+
+Deno.test("user and password of a URL may hold any character, as bytes of UTF-8", () => {
+  assertEquals(server("http://us%25er:p%C3%A4ss@x").url.password, "p%C3%A4ss");
+});
+
+Deno.test("two upstreams that differ in their passwords only are two", () => {
+  const backups = list(anyTarget, "URL").read(["http://a:1@x", "http://b:2@x"]);
+  assert(!(backups instanceof Mistake) && backups.length === 2);
 });

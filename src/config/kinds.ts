@@ -176,12 +176,13 @@ export function list<T>(item: Kind<T>, metavar: string): Kind<readonly T[]> {
     for (const part of parts) {
       const value = item.read(part);
       if (value instanceof Mistake) {
-        const which = parts.length === 1 ? "" : ` in place of ${quote(part)}`;
-        return new Mistake(value.expected + which);
+        const found = typeof part === "string" ? quote(part) : `${quote(part)} in a list`;
+        return new Mistake(value.expected, value.found ?? found);
       }
-      const same = item.print(value);
-      if (seen.has(same)) return new Mistake(`each one once, not ${quote(part)} twice`);
-      seen.add(same);
+      // What is printed hides passwords and headers, in which two upstreams may differ.
+      const identity = JSON.stringify(value);
+      if (seen.has(identity)) return new Mistake("each one once", `${quote(part)} twice`);
+      seen.add(identity);
       values.push(value);
     }
     return values.length > 0 ? values : new Mistake("at least one");

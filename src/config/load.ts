@@ -76,9 +76,7 @@ export function load(input: LoadInput): Loaded {
   const wantsPrint = command("printConfig");
   const wantsCheck = command("checkConfig");
 
-  const environment = readEnvironment(input.env);
-  mistakes.push(...environment.mistakes);
-  const { own, general, warnings } = environment;
+  const { own, general, warnings } = readEnvironment(input.env);
   const file = readConfigFile([flags, general], input.readFile, mistakes);
   const config = build({ flags, own, general, file, mistakes, warnings }, input.stat);
   if (mistakes.length === 0) {
@@ -99,7 +97,7 @@ function isOn(flags: Layer, key: Key, mistakes: string[]): boolean {
   if (given === undefined) return false;
   const value = onOff.read(given.written);
   if (typeof value === "boolean") return value;
-  mistakes.push(badValue(key, given, value.expected));
+  mistakes.push(badValue(key, given, value));
   return false;
 }
 
@@ -109,7 +107,7 @@ function documentOf(flags: Layer, mistakes: string[]): DocumentName | undefined 
   if (given === undefined) return undefined;
   const value = OPTIONS.generate.kind.read(given.written);
   if (!(value instanceof Mistake)) return value;
-  mistakes.push(badValue("generate", given, value.expected));
+  mistakes.push(badValue("generate", given, value));
   return undefined;
 }
 

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
 import { load } from "./load.ts";
 import {
   configOf,
@@ -96,17 +97,38 @@ Deno.test("the variables that Kubernetes makes for a service called failover are
   assertEquals(warningsOf(TCP, { env }), []);
 });
 
-Deno.test("the variables a trigger program is told are left alone", () => {
-  const env = { FAILOVER_EVENT: "failover", FAILOVER_EVENT_ID: "7", FAILOVER_TO: "a:1" };
-  assertEquals(warningsOf(TCP, { env }), []);
+Deno.test("the variables that our own programs are told are left alone", () => {
+  const names = Object.keys(PROGRAM_VARIABLES);
+  assert(names.includes("FAILOVER_PHASE") && names.includes("FAILOVER_ACTIVE"));
+  assertEquals(warningsOf(TCP, { env: Object.fromEntries(names.map((name) => [name, "x"])) }), []);
 });
 
-Deno.test("an unknown variable is a mistake when it looks like a slip, else a warning", () => {
-  assertEquals(mistakesOf(TCP, { env: { FAILOVER_CHECK_INTERVALL: "1s" } }), [
+Deno.test("an unknown variable is a warning, with the name that was probably meant", () => {
+  const env = {
+    FAILOVER_HOME: "/opt",
+    FAILOVER_CHECK_INTERVALL: "1s",
+    FAILOVER_BACKUP_BUCKET: "x",
+  };
+  assertEquals(warningsOf(TCP, { env }), [
+    "Unknown environment variable FAILOVER_HOME; did you mean FAILOVER_HOLD?",
     "Unknown environment variable FAILOVER_CHECK_INTERVALL; did you mean FAILOVER_CHECK_INTERVAL?",
-  ]);
-  assertEquals(warningsOf(TCP, { env: { FAILOVER_BACKUP_BUCKET: "x" } }), [
     "Unknown environment variable FAILOVER_BACKUP_BUCKET",
+  ]);
+});
+
+Deno.test("one mistake is one line", () => {
+  for (
+    const wrong of [
+      ["--hold", "-5s"],
+      ["-B", "-1"],
+      ["--name", ""],
+      ["--drain-timeout", "-"],
+    ]
+  ) assertEquals(mistakesOf([...TCP, ...wrong]).length, 1, wrong.join(" "));
+  assertEquals(mistakesOf(["-p", "80", "-H", ""]), ["Flag --hosts needs a value: HOST:PORT,…"]);
+  assertEquals(mistakesOf(FROM_FILE, file("hosts: [a:1, a:x]\nport: 80")), [
+    'Cannot use "a:x" as hosts: expected HOST:PORT, [IPV6]:PORT or unix:/PATH with a port from 1 to ' +
+    "65535 (from f.yaml line 1)",
   ]);
 });
 

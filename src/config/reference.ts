@@ -1,8 +1,9 @@
 /**
  * The table of options as documents: the section of the README, a sample file, a JSON schema for
- * editors. Text in, text out; `scripts/reference.ts` reads and writes the files.
+ * editors; and the README's table of what programs find in their environment. Text in, text out; `scripts/reference.ts` reads and writes the files.
  */
 import { Mistake } from "../base/mistake.ts";
+import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
 import { notesOf } from "./help.ts";
 import {
   defaultOf,
@@ -17,8 +18,6 @@ import {
 } from "./options.ts";
 import { yamlText } from "./print.ts";
 
-const BEGIN = "<!-- options:begin -->";
-const END = "<!-- options:end -->";
 /** `deno fmt` would pad each column to its longest cell. */
 const UNFORMATTED = ["<!-- deno-fmt-ignore-start -->", "<!-- deno-fmt-ignore-end -->"] as const;
 
@@ -47,16 +46,39 @@ function cell(text: string): string {
   return text.replaceAll("|", "\\|");
 }
 
-/** A README with the options section renewed, or what is wrong with its markers. */
-export function withOptions(readme: string): string | Mistake {
-  const begin = readme.indexOf(BEGIN);
-  const end = readme.indexOf(END);
-  if (begin < 0 || end < begin) {
-    return new Mistake(`the markers ${BEGIN} and ${END} around the options`);
+/** What the operator's programs find in their environment, as a Markdown table. */
+export function variablesMarkdown(): string {
+  const tick = (is: boolean) => is ? "✓" : "";
+  return [
+    "| variable | check | trigger | |",
+    "| --- | --- | --- | --- |",
+    ...Object.entries(PROGRAM_VARIABLES).map(([name, { check, trigger, help }]) =>
+      `| \`${name}\` | ${tick(check)} | ${tick(trigger)} | ${cell(help)} |`
+    ),
+  ].join("\n");
+}
+
+/** The sections of the README that are written from tables, each between markers of its name. */
+const SECTIONS: Readonly<Record<string, () => string>> = {
+  options: optionsMarkdown,
+  variables: variablesMarkdown,
+};
+
+/** A README with its tables renewed, or what is wrong with its markers. */
+export function withTables(readme: string): string | Mistake {
+  let text = readme;
+  for (const [name, markdown] of Object.entries(SECTIONS)) {
+    const marks = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`] as const;
+    const begin = text.indexOf(marks[0]);
+    const end = text.indexOf(marks[1]);
+    if (begin < 0 || end < begin) {
+      return new Mistake(`the markers ${marks.join(" and ")} around the ${name}`);
+    }
+    const head = text.slice(0, begin + marks[0].length);
+    const [from, to] = UNFORMATTED;
+    text = `${head}\n\n${from}\n\n${markdown()}\n\n${to}\n\n${text.slice(end)}`;
   }
-  const head = readme.slice(0, begin + BEGIN.length);
-  const [from, to] = UNFORMATTED;
-  return `${head}\n\n${from}\n\n${optionsMarkdown()}\n\n${to}\n\n${readme.slice(end)}`;
+  return text;
 }
 
 const EXAMPLES: Readonly<Record<Mode, Readonly<Partial<Record<Key, string>>>>> = {

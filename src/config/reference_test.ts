@@ -1,8 +1,15 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { parse } from "@std/yaml";
 import { Mistake } from "../base/mistake.ts";
+import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
 import { flagOf, KEYS, optionOf, yamlKeyOf } from "./options.ts";
-import { jsonSchema, optionsMarkdown, sampleYaml, withOptions } from "./reference.ts";
+import {
+  jsonSchema,
+  optionsMarkdown,
+  sampleYaml,
+  variablesMarkdown,
+  withTables,
+} from "./reference.ts";
 import { configOf, httpOf, tcpOf } from "./testing.ts";
 
 Deno.test("the options section has a row for every option", () => {
@@ -24,21 +31,23 @@ Deno.test("a bar in the options section does not break its table", () => {
   }
 });
 
-Deno.test("renewing the options leaves the rest of the README alone, and is at rest after that", () => {
-  const before = "# Failover\n<!-- options:begin -->\nstale row\n<!-- options:end -->\nmore\n";
-  const after = withOptions(before);
+Deno.test("renewing the tables leaves the rest of the README alone, and is at rest after that", () => {
+  const variables = "<!-- variables:begin -->\nstale row\n<!-- variables:end -->\n";
+  const options = "<!-- options:begin -->\nstale row\n<!-- options:end -->\n";
+  const after = withTables(`# Failover\n${variables}between\n${options}more\n`);
   assert(typeof after === "string");
-  assert(after.startsWith("# Failover\n<!-- options:begin -->\n"));
+  assert(after.startsWith("# Failover\n<!-- variables:begin -->\n"));
+  assert(after.includes("\n<!-- variables:end -->\nbetween\n<!-- options:begin -->\n"));
   assert(after.endsWith("\n<!-- options:end -->\nmore\n"));
   assert(!after.includes("stale row"));
-  assertEquals(withOptions(after), after);
+  assertEquals(withTables(after), after);
 });
 
 Deno.test("a README without markers is refused", () => {
   for (
     const readme of ["", "<!-- options:begin -->", "<!-- options:end --><!-- options:begin -->"]
   ) {
-    assert(withOptions(readme) instanceof Mistake);
+    assert(withTables(readme) instanceof Mistake);
   }
 });
 
@@ -74,4 +83,10 @@ Deno.test("the schema knows the keys of the file, at the top and in services", (
   assert("hosts" in service.properties && !("log_level" in service.properties));
   assertStringIncludes(JSON.stringify(properties["check_interval"]), '"default":"2s"');
   assert(parse(JSON.stringify(jsonSchema())) !== null);
+});
+
+Deno.test("the table of variables has a row for each of them", () => {
+  const rows = variablesMarkdown().split("\n");
+  assertEquals(rows.length, 2 + Object.keys(PROGRAM_VARIABLES).length);
+  assert(rows.some((row) => row.startsWith("| `FAILOVER_PHASE` | ✓ |  | ")), rows.join("\n"));
 });

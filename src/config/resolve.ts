@@ -4,9 +4,11 @@
  */
 import { Mistake } from "../base/mistake.ts";
 import type { Given, Layer } from "./given.ts";
+import type { Target } from "./http_kinds.ts";
 import { quote } from "./kinds.ts";
 import {
   defaultOf,
+  type HttpConfig,
   isFor,
   type Key,
   KEYS,
@@ -24,9 +26,9 @@ export const MODE_NAMES = { tcp: "TCP mode", http: "HTTP mode" } as const;
 const MODE_KEYS = { tcp: ["hosts"], http: ["primary", "backup"] } as const;
 
 /** Says what is wrong with one value: what was found, what was expected, where it came from. */
-export function badValue(key: Key, given: Given, expected: string): string {
-  const found = optionOf(key).secret ? '"***"' : quote(given.written);
-  return `Cannot use ${found} as ${yamlKeyOf(key)}: expected ${expected} (from ${given.origin})`;
+export function badValue(key: Key, given: Given, { expected, found }: Mistake): string {
+  const what = optionOf(key).secret ? '"***"' : found ?? quote(given.written);
+  return `Cannot use ${what} as ${yamlKeyOf(key)}: expected ${expected} (from ${given.origin})`;
 }
 
 /** Which mode the operator means: undefined if nothing says so, a line if both are meant. */
@@ -81,7 +83,28 @@ export function resolveService(
   });
   const values = resolve(keys, layers, mode, mistakes, lenient);
   // The keys are those of the type, which follows from the same table.
-  return { mode, ...values } as unknown as ServiceConfig;
+  const service = { mode, ...values } as unknown as ServiceConfig;
+  // Values that could not be read stand in it as mistakes.
+  return service.mode === "http" && mistakes.length === 0 ? withOwnNames(service) : service;
+}
+
+/**
+ * Names are the identity of an upstream wherever one is told or counted, but two may be written alike: the
+ * primary again as its own backup, or one server with two passwords. The later one gets a number, which
+ * no URL could be mistaken for.
+ */
+function withOwnNames(service: HttpConfig): HttpConfig {
+  const uses = new Map<string, number>();
+  const named = <T extends Target>(target: T): T => {
+    const use = (uses.get(target.name) ?? 0) + 1;
+    uses.set(target.name, use);
+    return use === 1 ? target : { ...target, name: `${target.name} (${use})` };
+  };
+  return {
+    ...service,
+    primary: named(service.primary),
+    ...service.backup && { backup: service.backup.map(named) },
+  };
 }
 
 /** What is wrong with the given values of a service whose mode nobody can tell. */
@@ -89,7 +112,7 @@ export function badValues(layers: readonly Layer[]): string[] {
   return KEYS.filter((key) => optionOf(key).scope === "service").flatMap((key) => {
     const given = layers.map(({ entries }) => entries.get(key)).find((each) => each !== undefined);
     const value = given === undefined ? undefined : optionOf(key).kind.read(given.written);
-    return value instanceof Mistake ? [badValue(key, given!, value.expected)] : [];
+    return value instanceof Mistake ? [badValue(key, given!, value)] : [];
   });
 }
 
@@ -118,7 +141,7 @@ function resolve(
       continue;
     }
     const value = optionOf(found.key).kind.read(found.given.written);
-    if (value instanceof Mistake) mistakes.push(badValue(found.key, found.given, value.expected));
+    if (value instanceof Mistake) mistakes.push(badValue(found.key, found.given, value));
     values[key] = value;
     origins[key] = found.given.origin;
   }

@@ -5,6 +5,7 @@
  * A program that passes every two seconds would fill the log: what it prints is passed on only when
  * its answer about an upstream is not the one it gave before.
  */
+import type { CheckVariables } from "../base/program_variables.ts";
 import type { Publish } from "../events/events.ts";
 import type { Probe, ProbeResult } from "../failover/ports.ts";
 import type { Ending, Programs } from "./program.ts";
@@ -18,8 +19,7 @@ export interface CheckSettings {
 }
 
 /**
- * Makes the probe. The program finds in its environment `FAILOVER_ACTIVE` (the upstream chosen last,
- * empty before the first choice), `FAILOVER_PHASE`, `FAILOVER_EPOCH` and `FAILOVER_SERVICE`.
+ * Makes the probe. The program finds `CheckVariables` in its environment.
  */
 export function scriptProbe(settings: CheckSettings, programs: Programs, publish: Publish): Probe {
   const answers = new Map<string, string>();
@@ -34,7 +34,7 @@ export function scriptProbe(settings: CheckSettings, programs: Programs, publish
         FAILOVER_PHASE: context.phase,
         FAILOVER_EPOCH: String(context.epoch),
         FAILOVER_SERVICE: settings.service,
-      },
+      } satisfies CheckVariables,
       timeoutMs: settings.timeoutMs,
       signal,
       // It runs every few seconds: what it leaves behind would pile up.

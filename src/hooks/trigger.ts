@@ -5,6 +5,7 @@
  * A directory of triggers is read anew at each promotion, so that a file put there works without a
  * restart; what is wrong with one is said once more only when it is news.
  */
+import type { TriggerVariables } from "../base/program_variables.ts";
 import type { Publish } from "../events/events.ts";
 import type { Promotion, Triggers } from "../failover/ports.ts";
 import { findTriggers } from "./find.ts";
@@ -79,7 +80,7 @@ export class ProgramTriggers implements Triggers {
 }
 
 /** A promotion as environment variables. */
-function tell(promotion: Promotion, service: string): Record<string, string> {
+function tell(promotion: Promotion, service: string): TriggerVariables {
   return {
     FAILOVER_EVENT: promotion.move,
     FAILOVER_EVENT_ID: promotion.id,

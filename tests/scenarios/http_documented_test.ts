@@ -47,6 +47,20 @@ Deno.test("routing: the quick start sends all traffic to the primary", async () 
   assertMatch(printed.stdout.join("\n"), /listen\W+0\.0\.0\.0:8080/);
 });
 
+Deno.test("routing: one server may be primary and backup, as when trying it out; it is counted as two", async () => {
+  await using server = await WebUpstream.start("both");
+  await using proxy = await startWebProxy({ primary: server, backups: [server] });
+  assertEquals((await proxy.get("/")).text, "both");
+  const warned = await proxy.event("config.warned", { message: /primary and backup are the same/ });
+  assertEquals(warned.level, "warn");
+  const state = JSON.parse((await proxy.get("/__failover/state")).text);
+  const names = state.upstreams.map((each: { name: string }) => each.name);
+  assertEquals(names, [server.url, `${server.url} (2)`]);
+  const metrics = (await proxy.get("/__failover/metrics")).text.split("\n");
+  const series = metrics.filter((line) => /^\w+\{/.test(line)).map((line) => line.split("} ")[0]);
+  assertEquals(series.length, new Set(series).size);
+});
+
 Deno.test("failover: the backup serves when the primary is killed, and no request fails", async () => {
   await using scene = await pair();
   const { primary, proxy } = scene;

@@ -1,0 +1,61 @@
+/**
+ * What the operator's programs find in their environment, once: `hooks/` sets exactly these, the README's
+ * table is made of them, and `config/` knows by them that they are no options of ours.
+ */
+
+interface Row {
+  /** Given to check programs. */
+  readonly check: boolean;
+  /** Given to triggers. */
+  readonly trigger: boolean;
+  /** For the README. */
+  readonly help: string;
+}
+
+export const PROGRAM_VARIABLES = {
+  FAILOVER_SERVICE: { check: true, trigger: true, help: "name of the service" },
+  FAILOVER_EPOCH: {
+    check: true,
+    trigger: true,
+    help: "number of the decision; only grows while the proxy runs",
+  },
+  FAILOVER_ACTIVE: {
+    check: true,
+    trigger: false,
+    help: "the host that is active, or was until now; empty before the first",
+  },
+  FAILOVER_PHASE: {
+    check: true,
+    trigger: false,
+    help:
+      "what the proxy does: `selecting`, `waiting` (for the next round), `promoting` or `serving`",
+  },
+  FAILOVER_EVENT: {
+    check: false,
+    trigger: true,
+    help: "`start`, `failover`, `failback` or `switchover`",
+  },
+  FAILOVER_EVENT_ID: {
+    check: false,
+    trigger: true,
+    help: "unique, also over restarts of the proxy",
+  },
+  FAILOVER_FROM: { check: false, trigger: true, help: "the host before this one; empty at start" },
+  FAILOVER_TO: {
+    check: false,
+    trigger: true,
+    help: "the host that was chosen, as in the argument",
+  },
+  FAILOVER_REASON: { check: false, trigger: true, help: "a sentence" },
+} as const satisfies Record<string, Row>;
+
+type Table = typeof PROGRAM_VARIABLES;
+export type ProgramVariable = keyof Table;
+type Given<To extends "check" | "trigger"> = {
+  [V in ProgramVariable]: Table[V] extends { readonly [K in To]: true } ? V : never;
+}[ProgramVariable];
+
+/** All that a check program is given. */
+export type CheckVariables = Readonly<Record<Given<"check">, string>>;
+/** All that a trigger is given. */
+export type TriggerVariables = Readonly<Record<Given<"trigger">, string>>;
