@@ -4,6 +4,7 @@
  * meanwhile is never mixed. Bytes are read as they are asked for, and never more than were promised.
  */
 import { eTag, ifNoneMatch } from "@std/http/etag";
+import { Fault } from "../base/fault.ts";
 
 /** A regular file, open for reading. Whoever has it closes it. */
 export interface OpenFile {
@@ -14,16 +15,28 @@ export interface OpenFile {
 
 const CHUNK_BYTES = 64 * 1024;
 
-/** Opens `path` if it is a regular file that may be read: opening a named pipe would wait for ever. */
+/** The codes of open(2) that say nothing about the file: no descriptor, or no memory, is left. */
+const SHORTAGES: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOMEM"]);
+
+/**
+ * Opens `path` if it is a regular file that may be read: opening a named pipe would wait for ever.
+ * Rejects with a Fault where this process cannot open any file at the moment.
+ */
 export async function openFile(path: string): Promise<OpenFile | undefined> {
+  let file: Deno.FsFile | undefined;
   try {
     if (!(await Deno.stat(path)).isFile) return undefined;
-    const file = await Deno.open(path);
-    return { path, file, info: await file.stat() };
-  } catch {
+    file = await Deno.open(path);
+    const info = await file.stat();
+    // It may have been replaced since the first look.
+    if (info.isFile) return { path, file, info };
+  } catch (error) {
+    const code = (error as { code?: unknown }).code;
+    if (SHORTAGES.has(code)) throw new Fault("localShortage", String(code), { cause: error });
     // Not there or not ours to read: to a client the same.
-    return undefined;
   }
+  file?.close();
+  return undefined;
 }
 
 /** Answers a GET or HEAD with a file: 200, 206, 304 or 416. Takes the file. */
@@ -33,7 +46,10 @@ export async function respondWith(
   type: string,
 ): Promise<Response> {
   const { mtime, size } = file.info;
-  const etag = await eTag(file.info);
+  const etag = await eTag(file.info).catch((error) => {
+    file.file.close();
+    throw error;
+  });
   const modified = mtime?.toUTCString();
   const headers = new Headers({ "accept-ranges": "bytes", "cache-control": "no-cache" });
   if (etag !== undefined) headers.set("etag", etag);
@@ -94,8 +110,8 @@ function rangeOf(
 
 /**
  * Exactly `length` bytes from `first` on, as they are asked for; null for HEAD. The stream owns the file
- * and closes it at its end and on cancel. A file that has become shorter breaks the stream, so that the
- * client can tell.
+ * and closes it at its end and on cancel. A file that has become shorter, or can no longer be read,
+ * breaks the stream with a Fault, so that the response is cut and the client can tell.
  */
 export function bodyOf(
   request: Request,
@@ -119,7 +135,7 @@ export function bodyOf(
         if (left === length && first > 0) await file.seek(first, Deno.SeekMode.Start);
         const chunk = new Uint8Array(Math.min(CHUNK_BYTES, left));
         const count = await file.read(chunk);
-        if (count === null) throw new Error("The file became shorter while it was sent");
+        if (count === null) throw new Fault("responseCut", "the file became shorter meanwhile");
         left -= count;
         controller.enqueue(chunk.subarray(0, count));
         if (left === 0) {
@@ -129,7 +145,9 @@ export function bodyOf(
       } catch (error) {
         // Also when a cancel came in between: there is nobody left to tell then.
         close();
-        throw error;
+        throw error instanceof Fault
+          ? error
+          : new Fault("responseCut", "the file cannot be read", { cause: error });
       }
     },
     cancel: close,

@@ -18,7 +18,7 @@ import { ANSWERED } from "../http1/server.ts";
 import { answerWithPage, type ErrorPage, failoverValue } from "./answers.ts";
 import type { KeptTotal } from "./body.ts";
 import type { Client } from "./client.ts";
-import type { Denial, Gate, Passage } from "./gate.ts";
+import { type Denial, DENIALS, type Gate, type Passage } from "./gate.ts";
 import { joinedTarget, writeRequestFields, writeResponseFields } from "./headers.ts";
 import { GATEWAY_ERRORS_MAX, GatewayErrors } from "./gateway_errors.ts";
 import { RepeatBudget, type Stage, verdictOn } from "./ledger.ts";
@@ -280,7 +280,13 @@ export class Forwarder {
     const response = await to.respond(trip.request);
     const value = this.#failoverValue(trip, to);
     if (value !== undefined) response.headers.set("Failover", value);
-    await sendResponse(trip.client, response);
+    try {
+      await sendResponse(trip.client, response);
+    } catch (error) {
+      // One file that changed says nothing about the others, so there is no doubt.
+      if (error instanceof Fault) this.#countCut(trip, to.upstream.name, error);
+      throw error;
+    }
   }
 
   async #connect(
@@ -347,18 +353,20 @@ export class Forwarder {
   #cutOff(attempt: ServerAttempt, step: Step, error: unknown): unknown {
     if (!(error instanceof Fault)) return error;
     attempt.connection.abort(error);
-    if (attempt.trip.client.gone === undefined) this.#tellOfCut(attempt, step, error);
+    if (attempt.trip.client.gone !== undefined) return error;
+    this.#countCut(attempt.trip, attempt.upstream, error);
+    const { side, hard } = FAULTS[error.fault];
+    if (side === "upstream") this.#doubt(step, hard, error.message);
     return error;
   }
 
-  #tellOfCut({ upstream, trip }: ServerAttempt, step: Step, { fault, message }: Fault): void {
+  #countCut({ client }: Trip, upstream: string, { message: reason }: Fault): void {
+    if (client.gone !== undefined) return;
     this.counters.lost++;
     const { clock, publish } = this.#context;
-    const client = trip.client.peer;
-    if (this.#cuts.lets(`${upstream} ${message}`, clock.now())) {
-      publish({ type: "session.failed", upstream, client, reason: message });
+    if (this.#cuts.lets(`${upstream} ${reason}`, clock.now())) {
+      publish({ type: "session.failed", upstream, client: client.peer, reason });
     }
-    if (FAULTS[fault].side === "upstream") this.#doubt(step, FAULTS[fault].hard, message);
   }
 
   async #join(attempt: ServerAttempt): Promise<void> {
@@ -388,10 +396,3 @@ async function inform(
     (out) => writeResponseFields(out, head, server),
   );
 }
-
-const DENIALS = {
-  closed: "noUpstream",
-  late: "holdTimeout",
-  full: "tooManyHeld",
-  gone: "clientGone",
-} as const satisfies Record<Denial, FaultName>;

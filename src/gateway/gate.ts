@@ -4,6 +4,7 @@
  * by leaving. Nothing polls.
  */
 import type { Clock } from "../base/clock.ts";
+import type { FaultName } from "../base/fault.ts";
 import type { Upstream } from "../failover/upstream.ts";
 
 /** Leave to go to an upstream, under a decision. */
@@ -14,6 +15,14 @@ export interface Passage {
 
 /** Why a wait ended without a passage. */
 export type Denial = "closed" | "late" | "full" | "gone";
+
+/** What the client of such a wait is answered. */
+export const DENIALS = {
+  closed: "noUpstream",
+  late: "holdTimeout",
+  full: "tooManyHeld",
+  gone: "clientGone",
+} as const satisfies Record<Denial, FaultName>;
 
 export interface GateLimits {
   /** Exchanges that may wait at one time; 0 lets none wait. */

@@ -6,6 +6,7 @@
  */
 import { contentType } from "@std/media-types/content-type";
 import type { Clock } from "../base/clock.ts";
+import { Fault } from "../base/fault.ts";
 import type { Probe, ProbeResult } from "../failover/ports.ts";
 import { bodyOf, type OpenFile, openFile, respondWith } from "./file_response.ts";
 
@@ -22,22 +23,34 @@ const SEPARATOR = Deno.build.os === "windows" ? "\\" : "/";
  * The folder is resolved anew for each request, so a deploy that switches a symbolic link just works.
  */
 export function folderBackup(folder: string): StaticBackup {
-  return async (request) => {
+  return orAway(async (request) => {
     if (!isRead(request)) return away("This service can only be read at the moment.\n");
     const segments = segmentsOf(request.url);
     const found = segments === undefined ? "nothing" : await find(folder, segments);
     if (found === "nothing") return await notFound(request, folder);
     if (found === "folder without slash") return toFolder(request.url);
     return await respondWith(request, found, typeOf(found.path));
-  };
+  });
 }
 
 /** Answers everything with `file` and status 503. The file is read anew each time. */
 export function pageBackup(file: string): StaticBackup {
-  return async (request) => {
+  return orAway(async (request) => {
     const page = await openFile(file);
     if (page === undefined) return away("This service is away at the moment.\n");
     return whole(request, page, 503, { "retry-after": String(RETRY_AFTER_S) });
+  });
+}
+
+/** Where no file can be opened at the moment, a client is told to come back: 404 would be a lie. */
+function orAway(backup: StaticBackup): StaticBackup {
+  return async (request) => {
+    try {
+      return await backup(request);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      return away("This service is away at the moment.\n");
+    }
   };
 }
 

@@ -13,7 +13,7 @@ export interface ServerUpstream extends Origin {
 export interface StaticUpstream {
   readonly kind: "static";
   readonly upstream: Upstream;
-  /** Answers any request. Resolves always. */
+  /** Answers any request. Resolves always; the body breaks with a Fault where a file changes meanwhile. */
   readonly respond: (request: Request) => Promise<Response>;
 }
 

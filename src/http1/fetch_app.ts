@@ -7,7 +7,7 @@ import { STATUS_TEXT } from "@std/http/status";
 import type { Fault } from "../base/fault.ts";
 import type { BodySource } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
-import { parseLength } from "./framing.ts";
+import { isBodyless, parseLength } from "./framing.ts";
 
 /** The phrase for a status; empty for one nobody knows. */
 export function reasonOf(status: number): string {
@@ -118,16 +118,22 @@ const FRAMING_FIELDS = new Set([
   "upgrade",
 ]);
 
+/** What `sendResponse` needs of an exchange. */
+type Answering = Pick<Exchange, "head" | "respond" | "send" | "gone" | "whenGone">;
+
 /** Writes a `Response` out. Rejects with a Fault, or with what the response's stream failed with. */
 export async function sendResponse(
-  exchange: Pick<Exchange, "respond" | "send" | "gone" | "whenGone">,
+  exchange: Answering,
   response: Response,
 ): Promise<void> {
   const out = exchange.respond(response.status, response.statusText || reasonOf(response.status));
   for (const [name, value] of response.headers) {
     if (!FRAMING_FIELDS.has(name)) out.line(name, value);
   }
-  if (response.body === null) return await exchange.send(null);
+  const { status } = response;
+  if (response.body === null) {
+    return await exchange.send(leftOut(response, isBodyless(exchange.head.method, status)));
+  }
   const reader = response.body.getReader();
   // A stream with nothing to say would otherwise never learn that nobody listens.
   alsoWhenGone(exchange, (fault) => void reader.cancel(fault).catch(() => {}));
@@ -138,6 +144,12 @@ export async function sendResponse(
     await reader.cancel(error).catch(() => {});
     throw error;
   }
+}
+
+/** RFC 9110 section 8.6: HEAD and 304 may tell the length of the body they leave out. */
+function leftOut({ headers }: Response, isLeftOut: boolean): BodySource | null {
+  const length = isLeftOut ? parseLength(headers.get("content-length") ?? "") : undefined;
+  return length === undefined ? null : { length, read: () => Promise.resolve(undefined) };
 }
 
 async function sourceOf(

@@ -1,0 +1,179 @@
+/** Files as a backup, by the executable, while somebody writes to them: one response may break, nothing else. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { Folder } from "../harness/folder.ts";
+import { patiently } from "../harness/patience.ts";
+import { type Engine, scenario } from "../harness/scenario.ts";
+import { unusedPort } from "../harness/upstream.ts";
+import type { WebConnection } from "../harness/web_client.ts";
+import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
+
+/** More than all the buffers between a file and a client that does not read hold. */
+const HUGE_BYTES = 64 * 1024 * 1024;
+
+/** A proxy whose only upstream that answers is `backup`. */
+async function withBackup(backup: string, relay: Engine): Promise<WebProxy> {
+  const primary = { url: `http://127.0.0.1:${unusedPort()}` };
+  return await startWebProxy({ primary, backups: [backup], flags: { relay } });
+}
+
+/** Reads a body of which the head declared `length` bytes, and what follows it: nothing may. */
+async function ending({ wire }: WebConnection, length: number): Promise<"whole" | "cut"> {
+  try {
+    await wire.receiveBulk(length);
+  } catch (error) {
+    // How a connection is cut depends on the sockets.
+    const isReset = error instanceof Deno.errors.ConnectionReset;
+    if (isReset || /too early/.test((error as Error).message)) return "cut";
+    throw error;
+  }
+  assertEquals(await wire.chunk(), undefined, "more than was declared");
+  return "whole";
+}
+
+/** A request on a connection of its own, whose response's head has come, and not more. */
+async function begun(proxy: WebProxy, target: string) {
+  const connection = await proxy.open();
+  await connection.send({ target, lines: ["Connection: close"] });
+  const head = await patiently(`a head of ${target}`, connection.head(), proxy.lastLines);
+  return { connection, ...head };
+}
+
+/** How many files of this folder the process has open; undefined where the system does not tell. */
+function openFilesOf(pid: number, folder: string): number | undefined {
+  if (Deno.build.os !== "linux") return undefined;
+  let count = 0;
+  for (const { name } of Deno.readDirSync(`/proc/${pid}/fd`)) {
+    try {
+      if (Deno.readLinkSync(`/proc/${pid}/fd/${name}`).startsWith(folder)) count++;
+    } catch (error) {
+      // Closed between the list and the look.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return count;
+}
+
+/** That it serves on, said nothing that is no event, and left none of these files open. */
+async function assertUnharmed(proxy: WebProxy, folder: string): Promise<void> {
+  assertEquals((await proxy.get("/__failover/health")).status, 200);
+  assertEquals(proxy.log.filter((line) => !line.startsWith("{")), []);
+  // A file is closed by a thread, behind the answer.
+  for (let i = 0; i < 100 && openFilesOf(proxy.pid, folder) !== undefined; i++) {
+    if (openFilesOf(proxy.pid, folder) === 0) break;
+    await proxy.get("/__failover/health");
+  }
+  assertEquals(openFilesOf(proxy.pid, folder) ?? 0, 0);
+}
+
+for (const kind of ["folder", "page"] as const) {
+  scenario(
+    `a ${kind} that shrinks while it is sent ends that response, and is told`,
+    async ({ relay }) => {
+      await using folder = await Folder.make();
+      const file = await folder.write("page", "");
+      await Deno.truncate(file, HUGE_BYTES);
+      await using proxy = await withBackup(
+        ...[kind === "folder" ? `file://${folder.path}` : `page:${file}`, relay] as const,
+      );
+      const { connection, headers } = await begun(proxy, "/page");
+      assertEquals(headers.get("content-length"), String(HUGE_BYTES));
+      await Deno.truncate(file, 0);
+      const ended = await patiently("its end", ending(connection, HUGE_BYTES), proxy.lastLines);
+      assertEquals(ended, "cut");
+      connection.close();
+      const told = await proxy.event("session.failed");
+      assertMatch(told.reason, /file became shorter/);
+      const state = JSON.parse((await proxy.get("/__failover/state")).text);
+      assertMatch(JSON.stringify(state), /"lost":1\b/);
+      await assertUnharmed(proxy, folder.path);
+    },
+  );
+
+  scenario(
+    `a ${kind} that grows, vanishes or is replaced is sent as it was opened`,
+    async ({ relay }) => {
+      await using folder = await Folder.make();
+      const file = await folder.write("page", "");
+      await using proxy = await withBackup(
+        ...[kind === "folder" ? `file://${folder.path}` : `page:${file}`, relay] as const,
+      );
+      const changes: readonly (() => Promise<void>)[] = [
+        () => Deno.writeFile(file, new Uint8Array(100_000), { append: true }),
+        () => Deno.remove(file),
+        async () => await Deno.rename(await folder.write("new", "new"), file),
+      ];
+      for (const change of changes) {
+        await Deno.writeTextFile(file, "");
+        await Deno.truncate(file, HUGE_BYTES);
+        const { connection } = await begun(proxy, "/page");
+        await change();
+        const ended = await patiently("its end", ending(connection, HUGE_BYTES), proxy.lastLines);
+        assertEquals(ended, "whole");
+        connection.close();
+      }
+      assertEquals(proxy.events("session.failed"), []);
+      await assertUnharmed(proxy, folder.path);
+    },
+  );
+}
+
+scenario("a client that leaves in the middle of a file leaves no file open", async ({ relay }) => {
+  await using folder = await Folder.make();
+  const file = await folder.write("page", "");
+  await Deno.truncate(file, HUGE_BYTES);
+  await using proxy = await withBackup(`file://${folder.path}`, relay);
+  const all = await Promise.all(Array.from({ length: 8 }, () => begun(proxy, "/page")));
+  for (const { connection } of all) connection.close();
+  await assertUnharmed(proxy, folder.path);
+});
+
+scenario(
+  "rewrites under load: each response is whole or cut, and nothing is left",
+  async ({ relay }) => {
+    await using folder = await Folder.make();
+    const file = folder.at("page");
+    const sizes = [3_000_000, 10, 700_000, 0];
+    await Deno.writeFile(file, new Uint8Array(sizes[0]!));
+    await using proxy = await withBackup(`file://${folder.path}`, relay);
+    let answers = 0;
+    let cuts = 0;
+    const client = async () => {
+      for (let i = 0; i < 25; i++) {
+        const { connection, status, headers } = await begun(proxy, "/page");
+        assertEquals(status, 200);
+        const length = Number(headers.get("content-length"));
+        const ended = await patiently("its end", ending(connection, length), proxy.lastLines);
+        connection.close();
+        answers++;
+        if (ended === "cut") cuts++;
+      }
+    };
+    let finished = false;
+    const clients = Promise.all(Array.from({ length: 6 }, client)).finally(() => finished = true);
+    const rewriting = (async () => {
+      for (let i = 0; !finished; i++) {
+        // In place, as an editor or `cp` does it, so that it shrinks under those who read it.
+        await Deno.writeFile(file, new Uint8Array(sizes[i % sizes.length]!));
+      }
+    })();
+    await Promise.all([clients, rewriting]);
+    assertEquals(answers, 150);
+    const state = (await proxy.get("/__failover/state")).text;
+    assertMatch(state, new RegExp(`"lost":${cuts}\\b`), `${cuts} cuts: ${state}`);
+    await assertUnharmed(proxy, folder.path);
+  },
+);
+
+scenario("HEAD of a file tells its length, and the connection goes on", async ({ relay }) => {
+  await using folder = await Folder.make();
+  await folder.write("page", "twelve bytes");
+  await using proxy = await withBackup(`file://${folder.path}`, relay);
+  const connection = await proxy.open();
+  for (const method of ["HEAD", "GET", "HEAD"]) {
+    await connection.send({ method, target: "/page" });
+    const reply = await patiently(`the answer to ${method}`, connection.reply(method));
+    assertEquals([reply.status, reply.headers.get("content-length")], [200, "12"]);
+    assertEquals(reply.text, method === "GET" ? "twelve bytes" : "");
+  }
+  connection.close();
+});
