@@ -10,7 +10,10 @@ import { findCheck, findTriggers } from "./hooks/find.ts";
 import { Programs } from "./hooks/program.ts";
 import type { Sink } from "./report/log.ts";
 import { Reports } from "./reports.ts";
-import type { Service, Starter } from "./service.ts";
+import { Seldom } from "./base/seldom.ts";
+import type { Starter } from "./service.ts";
+import { Supervisor } from "./supervisor.ts";
+import { describe, type ReportUncaught } from "./uncaught.ts";
 
 /** What the outside may ask of a running program. */
 export interface Orders {
@@ -20,6 +23,8 @@ export interface Orders {
   readonly stopNow: AbortSignal;
   /** Called with what to do when the operator wants the best rank back. */
   onFailbackOrder(failback: () => void): void;
+  /** Called once, with what to tell of faults that nobody in the process caught. */
+  onUncaught(report: ReportUncaught): void;
 }
 
 export interface Outcome {
@@ -27,6 +32,9 @@ export interface Outcome {
   /** For stderr: what kept the program from running. */
   readonly lines: readonly string[];
 }
+
+/** The same fault of our own is told this often at most. */
+const UNCAUGHT_EVERY_MS = 10_000;
 
 /** Runs all services until told to stop. Resolves when everything has ended. */
 export async function run(
@@ -49,6 +57,12 @@ export async function run(
 
   await using reports = new Reports(config, version, stderr, realClock);
   const { events } = reports;
+  const faults = new Seldom(UNCAUGHT_EVERY_MS);
+  orders.onUncaught((reason) => {
+    if (faults.lets(reason, realClock.now())) {
+      events.publish("", { type: "proxy.faulted", reason });
+    }
+  });
   for (const warning of warnings) events.publish("", { type: "config.warned", warning });
   events.publish("", { type: "proxy.started", version, services: plans.length });
   return await serve(plans, config, reports, orders);
@@ -96,7 +110,7 @@ async function serve(
   const { process: { admin, drainTimeout, origins } } = config;
   const { events } = reports;
   await using programs = new Programs(realClock);
-  const services: Service[] = [];
+  const services: Supervisor[] = [];
   const stopAll = async (drainMs: number, now: AbortSignal) => {
     const cuts = await Promise.all(services.map((service) => service.stop(drainMs, now)));
     return cuts.reduce((sum, cut) => sum + cut, 0);
@@ -117,12 +131,15 @@ async function serve(
     const where = `${formatAddress(admin!)}: ${window} (option admin, from ${origins.admin})`;
     return { exitCode: 1, lines: [`Cannot listen on ${where}`] };
   }
+  window?.finished.catch((error) => {
+    events.publish("", {
+      type: "proxy.faulted",
+      reason: `the admin listener ended: ${describe(error)}`,
+    });
+  });
   orders.onFailbackOrder(() => services.forEach((service) => service.view.failback()));
 
-  const broken = [...services, ...window === undefined ? [] : [window]].map((part) =>
-    part.finished
-  );
-  await Promise.race([aborted(orders.stop), ...broken]);
+  await aborted(orders.stop);
   const reason = String(orders.stop.reason);
   events.publish("", { type: "proxy.stopping", reason, drainMs: drainTimeout });
   const cutSessions = await stopAll(drainTimeout, orders.stopNow);
@@ -137,11 +154,11 @@ function startPlan(
     readonly instance: string;
     readonly reports: Reports;
   },
-): Promise<Service | string> {
+): Promise<Supervisor | string> {
   const publish = reports.events.scope(name);
   for (const warning of warnings) publish({ type: "config.warned", warning });
   const publicWindow = (view: ServiceView) => reports.publicWindow(view);
-  return starter.start({
+  return Supervisor.start(starter, {
     clock: realClock,
     publish,
     programs,

@@ -4,6 +4,7 @@
  */
 import { run } from "./app.ts";
 import { load } from "./config/load.ts";
+import { catchUncaught } from "./uncaught.ts";
 import { VERSION, versionText } from "./version.ts";
 
 /** First signal: drain. Second: now. SIGUSR2: back to the best rank. */
@@ -24,6 +25,7 @@ function listenToSignals() {
     stop: stop.signal,
     stopNow: stopNow.signal,
     onFailbackOrder: (order: () => void) => failback = order,
+    onUncaught: catchUncaught,
   };
 }
 

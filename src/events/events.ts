@@ -14,6 +14,10 @@ export type Event =
   | { type: "proxy.started"; version: string; services: number }
   | { type: "proxy.stopping"; reason: string; drainMs: number }
   | { type: "proxy.stopped"; cutSessions: number }
+  /** A bug of ours was caught by the last guard; what it happened in has ended, the rest goes on. */
+  | { type: "proxy.faulted"; reason: string }
+  /** A part of one service ended by itself; the service is started again. */
+  | { type: "service.died"; reason: string; retryInMs: number }
   | { type: "relay.chosen"; engine: string; reason: string }
   | { type: "relay.died"; engine: string; reason: string }
   | { type: "config.warned"; warning: string }

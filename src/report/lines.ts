@@ -31,6 +31,17 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
     level: "info",
     line: (e) => e.cutSessions === 0 ? "stopped" : `stopped, ${e.cutSessions} sessions were cut`,
   },
+  "proxy.faulted": {
+    level: "error",
+    line: (e) => `a fault of the proxy itself was caught, everything else goes on: ${e.reason}`,
+  },
+  "service.died": {
+    level: "error",
+    line: (e) =>
+      `the service died, its sessions are lost; it is started again in ${
+        took(e.retryInMs)
+      }: ${e.reason}`,
+  },
   "relay.chosen": { level: "info", line: (e) => `relay engine is ${e.engine}: ${e.reason}` },
   "relay.died": { level: "error", line: (e) => `relay engine ${e.engine} died: ${e.reason}` },
   "config.warned": { level: "warn", line: (e) => e.warning },

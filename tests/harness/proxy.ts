@@ -12,13 +12,13 @@ import type { Event, EventOf } from "../../src/events/events.ts";
 
 const MAIN = new URL("../../src/main.ts", import.meta.url).href;
 
+/** Arguments with which `deno` runs a program with the permissions of the proxy. */
+function runWith(main: string): string[] {
+  return ["run", "--quiet", ...permissionsFor(Deno.build.os), main];
+}
+
 /** Arguments with which `deno` runs the proxy; its own follow. */
-export const EXECUTABLE: readonly string[] = [
-  "run",
-  "--quiet",
-  ...permissionsFor(Deno.build.os),
-  MAIN,
-];
+export const EXECUTABLE: readonly string[] = runWith(MAIN);
 
 /** How much of its log a failure quotes. */
 const LINES_SHOWN = 100;
@@ -68,10 +68,16 @@ export class Proxy implements AsyncDisposable {
   /** Resolves when the process has ended. */
   readonly ended: Promise<Deno.CommandStatus>;
 
-  constructor(args: readonly string[], env: Readonly<Record<string, string>>, bind = "") {
+  /** `main` is another program in the place of the proxy's own, such as one with a fault in it. */
+  constructor(
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+    bind = "",
+    main = MAIN,
+  ) {
     this.address = bind;
     this.#child = new Child(Deno.execPath(), {
-      args: [...EXECUTABLE, ...args],
+      args: [...runWith(main), ...args],
       env,
       onOut: (line) => this.stdout.push(line),
       onErr: (line) => this.#read(line),
