@@ -5,10 +5,10 @@
  * A changed certificate is taken up by listening anew: for a moment, clients that are just connecting
  * may be refused. Connections that stand are not touched.
  */
-import { backoffMs } from "../base/backoff.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import { denoConn } from "../http1/conn_deno.ts";
 import type { Server } from "../http1/server.ts";
+import { AcceptPauses, acceptVerdict } from "../net/accept.ts";
 import type { Http2 } from "./http2.ts";
 
 /** A certificate chain with its key, in PEM, and where they were read. */
@@ -37,7 +37,6 @@ const LOOK_MS = 10_000;
 const HANDSHAKE_MS = 10_000;
 /** Handshakes at one time. */
 const HANDSHAKES_MAX = 256;
-const RETRY_MS_MAX = 1_000;
 
 export class TlsListener {
   readonly port: number;
@@ -110,12 +109,12 @@ export class TlsListener {
 
   async #accept(): Promise<void> {
     const { server, http2, clock, connectionsMax, onAcceptFailed } = this.#parts;
-    for (let failures = 0;;) {
+    const pauses = new AcceptPauses();
+    for (;;) {
       await server.room();
       let conn: Deno.TlsConn;
       try {
         conn = await this.#listener.accept();
-        failures = 0;
       } catch (error) {
         if (this.#closed) return;
         if (this.#reloading) {
@@ -123,11 +122,13 @@ export class TlsListener {
           this.#listener = this.#listen(this.port);
           continue;
         }
-        const retryInMs = backoffMs(++failures, RETRY_MS_MAX, 10);
-        onAcceptFailed(error, retryInMs);
-        await sleep(clock, retryInMs);
+        if (acceptVerdict(error) === "again") continue;
+        const { pauseMs, isNews } = pauses.next(clock.now());
+        if (isNews) onAcceptFailed(error, pauseMs);
+        await sleep(clock, pauseMs);
         continue;
       }
+      pauses.over();
       const connections = server.connections + http2.connections + this.#handshakes;
       if (this.#handshakes >= HANDSHAKES_MAX || connections >= connectionsMax) {
         conn.close();

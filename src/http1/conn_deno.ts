@@ -5,14 +5,13 @@
  * Deno cannot send a RST: what is cut here ends with a FIN, and only the framing tells the peer.
  */
 import type { Address } from "../base/address.ts";
+import { AcceptPauses, acceptVerdict } from "../net/accept.ts";
 import { bind } from "../net/bind.ts";
 import { sleep } from "../base/clock.ts";
 import { connectFault, Fault } from "../base/fault.ts";
-import { backoffMs } from "../base/backoff.ts";
 import type { Conn, Dial } from "./conn.ts";
 import type { Server } from "./server.ts";
 import {
-  ACCEPT_RETRY_MS_MAX,
   type AcceptOptions,
   type ListeningPort,
   type PlainDialOptions,
@@ -188,24 +187,34 @@ async function acceptAll(
   options: AcceptOptions,
   onBug: (error: unknown) => void,
 ): Promise<void> {
-  for (let failures = 0;;) {
+  const pauses = new AcceptPauses();
+  for (;;) {
     await server.room();
     let conn: Deno.Conn;
     try {
       conn = await listener.accept();
-      if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
-      failures = 0;
     } catch (error) {
-      // This is how Deno says that the listener was closed.
-      if (error instanceof Deno.errors.BadResource) return;
-      if (error instanceof Deno.errors.Interrupted) return;
-      const retryInMs = backoffMs(++failures, ACCEPT_RETRY_MS_MAX, 10);
-      options.onAcceptFailed?.(error, retryInMs);
-      await sleep(options.clock, retryInMs);
+      const verdict = acceptVerdict(error);
+      if (verdict === "stop") return;
+      if (verdict === "again") continue;
+      const { pauseMs, isNews } = pauses.next(options.clock.now());
+      if (isNews) options.onAcceptFailed?.(error, pauseMs);
+      await sleep(options.clock, pauseMs);
       continue;
     }
-    server.serve(denoConn(conn), peerOf(conn)).catch(onBug);
+    pauses.over();
+    server.serve(denoConn(tuned(conn)), peerOf(conn)).catch(onBug);
   }
+}
+
+/** Small answers go at once. A connection that ended meanwhile has no options; its first read tells. */
+function tuned(conn: Deno.Conn): Deno.Conn {
+  try {
+    if (conn.remoteAddr.transport === "tcp") (conn as Deno.TcpConn).setNoDelay(true);
+  } catch (error) {
+    if (error instanceof TypeError) throw error;
+  }
+  return conn;
 }
 
 function peerOf(conn: Deno.Conn): string {

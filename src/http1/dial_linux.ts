@@ -113,5 +113,6 @@ class Attempt implements Watcher {
 
 function faultOf(result: number): Fault {
   const name = connectFaultOf(result);
-  return new Fault(name, name === "connectFailed" ? errnoWords(result) : undefined);
+  const needsWords = name === "connectFailed" || name === "localShortage";
+  return new Fault(name, needsWords ? errnoWords(result) : undefined);
 }

@@ -15,12 +15,9 @@ export interface PlainDialOptions {
 
 export interface AcceptOptions {
   readonly clock: Clock;
-  /** Told when accepting failed, as for want of descriptors; it is tried again. Must not throw. */
+  /** Told when something is short and nobody can be accepted, once for each shortage; it is tried again. Must not throw. */
   readonly onAcceptFailed?: (error: unknown, retryInMs: number) => void;
 }
-
-/** The longest pause after a failed accept. */
-export const ACCEPT_RETRY_MS_MAX = 1_000;
 
 /** A port whose clients are served. */
 export interface ListeningPort {

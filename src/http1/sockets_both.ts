@@ -52,14 +52,25 @@ export async function serve(
   sockets: Sockets,
   app: App,
   limits: Partial<ServerLimits> = {},
-): Promise<{ port: ListeningPort; number: number; end: () => Promise<void> }> {
+): Promise<
+  {
+    port: ListeningPort;
+    number: number;
+    /** What was told of failed accepts. */
+    complaints: string[];
+    end: () => Promise<void>;
+  }
+> {
   const deadlines = new Deadlines(new ManualClock());
   const server = new Server({ deadlines, app, limits });
   const asked = { kind: "tcp", host: "127.0.0.1", port: 0 } as const;
-  const port = await sockets.listen(asked, server, { clock: realClock });
+  const complaints: string[] = [];
+  const onAcceptFailed = (error: unknown) => complaints.push(String(error));
+  const port = await sockets.listen(asked, server, { clock: realClock, onAcceptFailed });
   if (typeof port === "string") throw new Error(port);
   return {
     port,
+    complaints,
     number: port.address.kind === "tcp" ? port.address.port : 0,
     async end() {
       port.close();

@@ -1,7 +1,7 @@
 /** Plain connections on sockets of `linux/`, in a loop that is a guest on this thread. */
 import type { Address } from "../base/address.ts";
-import { backoffMs } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
+import { AcceptPauses } from "../net/accept.ts";
 import { systemLookUp } from "../net/look_up.ts";
 import { EAGAIN, errnoWords, isShortage } from "../linux/errno.ts";
 import { HostedLoop } from "../linux/hosted_loop.ts";
@@ -13,12 +13,7 @@ import { endpointOf, ipSockaddr, literalSockaddr } from "../linux/sockaddr.ts";
 import { LinuxConn } from "./conn_linux.ts";
 import { linuxDialer } from "./dial_linux.ts";
 import type { Server } from "./server.ts";
-import {
-  ACCEPT_RETRY_MS_MAX,
-  type AcceptOptions,
-  type ListeningPort,
-  type Sockets,
-} from "./sockets.ts";
+import { type AcceptOptions, type ListeningPort, type Sockets } from "./sockets.ts";
 
 /** Clients that the kernel keeps for us; it takes no more than net.core.somaxconn. */
 const BACKLOG = 4_096;
@@ -91,7 +86,7 @@ class Acceptor implements Watcher, Turn {
   #isOver = false;
   /** Waits for room, or for the end of a shortage; who comes meanwhile stays in the kernel's queue. */
   #isWaiting = false;
-  #failures = 0;
+  readonly #pauses = new AcceptPauses();
   #cancel: () => void = () => {};
 
   /** Owns `listener`. Whoever made it watches it for this. */
@@ -147,7 +142,7 @@ class Acceptor implements Watcher, Turn {
       conn.close();
       return this.#pause(result);
     }
-    this.#failures = 0;
+    this.#pauses.over();
     const peer = endpointOf(loop.kernel.peerAddress(client));
     this.#server.serve(conn, peer.kind === "ip" ? peer.ip : "unix").catch(this.#end.reject);
   }
@@ -162,9 +157,9 @@ class Acceptor implements Watcher, Turn {
     if (this.#isWaiting) return;
     this.#isWaiting = true;
     const { clock, onAcceptFailed } = this.#options;
-    const retryInMs = backoffMs(++this.#failures, ACCEPT_RETRY_MS_MAX, 10);
-    onAcceptFailed?.(errnoWords(result), retryInMs);
-    this.#cancel = clock.after(retryInMs, () => this.#goOn());
+    const { pauseMs, isNews } = this.#pauses.next(clock.now());
+    if (isNews) onAcceptFailed?.(errnoWords(result), pauseMs);
+    this.#cancel = clock.after(pauseMs, () => this.#goOn());
   }
 
   #goOn(): void {

@@ -32,7 +32,7 @@ async function assertFault(promise: Promise<unknown>, message: string): Promise<
 const FAILURES: readonly (readonly [answer: Answer, message: string])[] = [
   ["refuse", "connection refused"],
   [-EHOSTUNREACH, "no route to host"],
-  [-EMFILE, "cannot connect: too many open files"],
+  [-EMFILE, "something is short on this machine: too many open files"],
 ];
 for (const [answer, message] of FAILURES) {
   Deno.test(`a connect answered by ${answer} is a fault, and leaves nothing open: ${message}`, async () => {
@@ -50,10 +50,10 @@ Deno.test("a connect for which there is no descriptor, or no room to watch it, i
   host.answers.set(where(HOST, PORT), "accept");
   const { dial, hosted } = dialing(host);
   host.fdMax = 0;
-  await assertFault(dial(), "cannot connect: too many open files");
+  await assertFault(dial(), "something is short on this machine: too many open files");
   host.fdMax = 1;
   Object.assign(host, { watch: () => -ENOMEM });
-  await assertFault(dial(), "cannot connect: out of memory");
+  await assertFault(dial(), "something is short on this machine: out of memory");
   assertEquals(host.open, 0);
   await hosted.stop();
 });
@@ -204,7 +204,8 @@ Deno.test("without descriptors accepting pauses, says so, and goes on with those
   assertEquals(told.length, 1);
   await clock.advance(10);
   await host.untilQuiet();
-  assertEquals(told[1], "too many open files, again in 20 ms");
+  // Tried again and in vain, which is no news.
+  assertEquals(told.length, 1);
   host.fdMax = Infinity;
   await clock.advance(20);
   await host.untilQuiet();
@@ -214,7 +215,10 @@ Deno.test("without descriptors accepting pauses, says so, and goes on with those
   host.fdMax = host.open;
   host.client(PORT);
   await host.untilQuiet();
-  assertEquals(told.slice(2), ["too many open files, again in 10 ms"]);
+  assertEquals(told.length, 1);
+  await clock.advance(10_000);
+  await host.untilQuiet();
+  assertEquals(told.length, 2);
   await end();
 });
 

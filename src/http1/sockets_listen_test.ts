@@ -1,5 +1,6 @@
 /** What both kinds of sockets promise of a port that is served. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { connect } from "node:net";
 import type { Address } from "../base/address.ts";
 import { realClock } from "../base/clock.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -36,6 +37,15 @@ class Client implements Disposable {
   [Symbol.dispose](): void {
     this.#conn.close();
   }
+}
+
+/** A connection that ends by a reset; resolves when it is gone. */
+function connectAndReset(port: number): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => socket.resetAndDestroy());
+    socket.on("error", () => {});
+    socket.on("close", () => resolve());
+  });
 }
 
 const server = (app: App) => new Server({ deadlines: new Deadlines(realClock), app });
@@ -159,6 +169,23 @@ onBoth("clients beyond the limit stay in the queue until there is room", async (
   inside[1][Symbol.dispose]();
   await end();
 });
+
+onBoth(
+  "connections that were reset in the queue keep nobody from being served",
+  async (sockets) => {
+    const { number, end, complaints } = await serve(sockets, say, { connectionsMax: 1 });
+    {
+      using inside = await Client.to(number);
+      assertEquals(await inside.ask("/in"), "/in");
+      // The server is full, so these are reset while they wait to be taken.
+      for (let i = 0; i < 200; i++) await connectAndReset(number);
+    }
+    using outside = await Client.to(number);
+    assertEquals(await outside.ask("/out"), "/out");
+    assertEquals(complaints, []);
+    await end();
+  },
+);
 
 onBoth("a crowd that comes at once is served, each client", async (sockets) => {
   const { number, end } = await serve(sockets, say);

@@ -6,11 +6,11 @@
  * that is "address in use".
  */
 import { type Address, formatAddress } from "../base/address.ts";
+import { AcceptPauses, acceptVerdict } from "../net/accept.ts";
 import { bind, type Listen, listenOn } from "../net/bind.ts";
 import type { RelayContext } from "./engine.ts";
 
 const RETRY_BIND_MS = 1_000;
-const RETRY_ACCEPT_MS = 100;
 /** What the port asks of and gives to its owner. */
 export interface PortOwner {
   /** False while no further client should be accepted; asked before each. */
@@ -90,7 +90,7 @@ export class Port {
   }
 
   async #accept(listener: Deno.Listener): Promise<void> {
-    let failing = false;
+    const pauses = new AcceptPauses();
     while (this.#listener === listener) {
       if (!this.#owner.hasRoom()) {
         await this.#pause();
@@ -101,23 +101,24 @@ export class Port {
         conn = await listener.accept();
       } catch (error) {
         if (this.#listener !== listener) return; // `close` ended it
+        if (acceptVerdict(error) === "again") continue;
         // Out of descriptors or memory, mostly: clients keep waiting in the queue meanwhile.
-        if (!failing) this.#acceptFailed(listener, error);
-        failing = true;
-        await this.#pause(RETRY_ACCEPT_MS);
+        const { pauseMs, isNews } = pauses.next(this.#context.clock.now());
+        if (isNews) this.#acceptFailed(listener, error, pauseMs);
+        await this.#pause(pauseMs);
         continue;
       }
-      failing = false;
+      pauses.over();
       this.#owner.taken(conn);
     }
   }
 
-  #acceptFailed(listener: Deno.Listener, error: unknown): void {
+  #acceptFailed(listener: Deno.Listener, error: unknown, retryInMs: number): void {
     this.#context.publish({
       type: "accept.failed",
       address: this.#name(listener),
       reason: error instanceof Error ? error.message : String(error),
-      retryInMs: RETRY_ACCEPT_MS,
+      retryInMs,
     });
   }
 

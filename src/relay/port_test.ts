@@ -45,25 +45,35 @@ function world(script: (Deno.Conn | Error)[], owner: Partial<PortOwner> = {}) {
 }
 
 const CLIENT = {} as Deno.Conn;
+const gone = () => Object.assign(new Error("not connected"), { code: "ENOTCONN" });
 const tooMany = () => Object.assign(new Error("Too many open files"), { code: "EMFILE" });
 
 Deno.test("a port that is out of descriptors pauses, says so once, and goes on", async () => {
   const { events, clock, taken, port } = world([tooMany(), tooMany(), CLIENT]);
   await port.open();
-  await clock.advance(100);
+  await clock.advance(10);
   assertEquals(taken, []);
-  await clock.advance(100);
+  await clock.advance(20);
   assertEquals(taken, [CLIENT]);
   assertEquals(events.filter((event) => event.type === "accept.failed"), [
     {
       type: "accept.failed",
       address: "127.0.0.1:1",
       reason: "Too many open files",
-      retryInMs: 100,
+      retryInMs: 10,
     },
   ]);
   await port.close();
   assertEquals(clock.pending, 0);
+});
+
+Deno.test("connections that were reset before they were taken cost those behind them no time", async () => {
+  const { events, clock, taken, port } = world([gone(), gone(), gone(), CLIENT]);
+  await port.open();
+  await clock.advance(0);
+  assertEquals(taken, [CLIENT]);
+  assertEquals(events.filter((event) => event.type === "accept.failed"), []);
+  await port.close();
 });
 
 Deno.test("a port closes while it pauses", async () => {

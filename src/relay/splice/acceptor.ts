@@ -5,6 +5,7 @@
  */
 import { type Address, formatAddress } from "../../base/address.ts";
 import type { Event } from "../../events/events.ts";
+import { AcceptPauses } from "../../net/accept.ts";
 import { EAGAIN, errnoWords, isShortage } from "../../linux/errno.ts";
 import { listenAt } from "../../linux/listen.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
@@ -16,7 +17,7 @@ import { NEVER, type Timed } from "../../linux/wheel.ts";
 const ACCEPT_MAX = 64;
 /** Connections that may wait in the accept queue; `net.core.somaxconn` limits it further. */
 const BACKLOG = 4096;
-const RETRY_MS = 1_000;
+const RETRY_BIND_MS = 1_000;
 
 export interface Hall {
   readonly loop: Loop;
@@ -57,6 +58,7 @@ export class Acceptor implements Watcher, Turn, Timed {
   #isWanted = false;
   #listener = -1;
   #opened: SockAddr | undefined;
+  readonly #pauses = new AcceptPauses();
   #isPaused = false;
   #isFull = false;
 
@@ -85,8 +87,8 @@ export class Acceptor implements Watcher, Turn, Timed {
       if (listener >= 0) kernel.close(listener);
       const reason = errnoWords(result);
       const address = printSockaddr(this.#address);
-      this.#hall.publish({ type: "port.failed", address, reason, retryInMs: RETRY_MS });
-      this.#hall.loop.after(this, RETRY_MS);
+      this.#hall.publish({ type: "port.failed", address, reason, retryInMs: RETRY_BIND_MS });
+      this.#hall.loop.after(this, RETRY_BIND_MS);
       return;
     }
     this.#hall.loop.cancel(this);
@@ -110,10 +112,11 @@ export class Acceptor implements Watcher, Turn, Timed {
     this.#hall.publish({ type: "port.closed", address: printSockaddr(this.#opened!) });
   }
 
-  /** There is room again. */
+  /** There is room again, or what was short has been given back. */
   resume(): void {
-    if (!this.#isFull) return;
-    this.#isFull = false;
+    if (this.#isPaused && this.#listener !== -1) this.#hall.loop.cancel(this);
+    else if (!this.#isFull) return;
+    this.#isFull = this.#isPaused = false;
     this.#hall.loop.again(this);
   }
 
@@ -139,7 +142,10 @@ export class Acceptor implements Watcher, Turn, Timed {
       if (client === -EAGAIN) return this.#hall.isDry();
       if (isShortage(client)) return this.#hall.short(client);
       // Else it is an error of that one connection, which Linux reports here (accept(2)).
-      if (client >= 0) this.#hall.admit(client);
+      if (client < 0) continue;
+      this.#pauses.over();
+      this.#hall.admit(client);
+      if (this.#isPaused) return;
     }
     loop.again(this);
   }
@@ -148,12 +154,15 @@ export class Acceptor implements Watcher, Turn, Timed {
   pause(result: number): void {
     if (this.#isPaused || this.#listener === -1) return;
     this.#isPaused = true;
+    const { loop } = this.#hall;
+    const { pauseMs, isNews } = this.#pauses.next(loop.now);
+    loop.after(this, pauseMs);
+    if (!isNews) return;
     this.#hall.publish({
       type: "accept.failed",
       address: printSockaddr(this.#opened!),
       reason: errnoWords(result),
-      retryInMs: RETRY_MS,
+      retryInMs: pauseMs,
     });
-    this.#hall.loop.after(this, RETRY_MS);
   }
 }

@@ -217,16 +217,29 @@ Deno.test("running out of descriptors pauses accepting, is told of, and service 
     type: "accept.failed",
     address: "127.0.0.1:1",
     reason: "too many open files",
-    retryInMs: 1_000,
+    retryInMs: 10,
   }]);
   rig.kernel.fdMax = Infinity;
   rig.client();
   assertEquals([rig.count("accepted"), rig.of("accept.failed").length], [1, 1]);
-  rig.pass(1_000);
+  rig.pass(50);
   assertEquals(rig.count("accepted"), 3);
   late.send(bytes("hello"));
   rig.turns();
   assertEquals(text(rig.kernel.upstreams.at(-2)!), "hello");
+});
+
+Deno.test("descriptors that a session gives back end the pause at once", () => {
+  const rig = new Rig();
+  rig.open("a", 1);
+  const { client } = rig.session();
+  rig.kernel.fdMax = rig.kernel.open;
+  rig.client();
+  rig.turns();
+  assertEquals(rig.count("accepted"), 1);
+  client.reset();
+  rig.turns();
+  assertEquals(rig.count("accepted"), 2);
 });
 
 Deno.test("a client for whose upstream no descriptor is left waits for one without a doubt", () => {

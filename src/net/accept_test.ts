@@ -1,0 +1,50 @@
+import { assertEquals } from "@std/assert";
+import { AcceptPauses, acceptVerdict } from "./accept.ts";
+
+const coded = (code: string) => Object.assign(new Error(code), { code });
+
+Deno.test("only a shortage, and what nobody foresaw, makes a listener wait", () => {
+  for (const code of ["ENOTCONN", "ECONNABORTED", "ECONNRESET", "EPERM", "EPROTO"]) {
+    assertEquals(acceptVerdict(coded(code)), "again", code);
+  }
+  for (const code of ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EWHATEVER"]) {
+    assertEquals(acceptVerdict(coded(code)), "wait", code);
+  }
+  assertEquals(acceptVerdict(new Error("no code")), "wait");
+  assertEquals(acceptVerdict(new Deno.errors.BadResource("closed")), "stop");
+  assertEquals(acceptVerdict(new Deno.errors.Interrupted("closed")), "stop");
+});
+
+Deno.test("a shortage is waited for longer and longer, and told once", () => {
+  const pauses = new AcceptPauses();
+  const all = Array.from({ length: 9 }, (_, i) => pauses.next(i));
+  assertEquals(all.map(({ pauseMs }) => pauseMs), [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]);
+  assertEquals(all.map(({ isNews }) => isNews).indexOf(true, 1), -1);
+  assertEquals(all[0]!.isNews, true);
+  pauses.over();
+  assertEquals(pauses.next(5_000), { pauseMs: 10, isNews: false });
+  assertEquals(pauses.next(10_000).isNews, true);
+});
+
+/** Resets so many connections before they are taken; resolves when the listener's queue has them. */
+async function resetStorm(port: number, count: number): Promise<void> {
+  const { connect } = await import("node:net");
+  for (let i = 0; i < count; i++) {
+    await new Promise<void>((resolve) => {
+      const socket = connect(port, "127.0.0.1", () => socket.resetAndDestroy());
+      socket.on("error", () => {});
+      socket.on("close", () => resolve());
+    });
+  }
+}
+
+Deno.test("Deno names a connection that was reset in the queue as this table does", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  await resetStorm(listener.addr.port, 2);
+  for (let i = 0; i < 2; i++) {
+    const error = await listener.accept().catch((error) => error);
+    assertEquals(acceptVerdict(error), "again", String(error));
+  }
+  listener.close();
+  assertEquals(acceptVerdict(await listener.accept().catch((error) => error)), "stop");
+});

@@ -1,0 +1,27 @@
+/** Connections that end at once and by a reset, as port scanners and health checks make them. */
+import { connect } from "node:net";
+import { patiently } from "./patience.ts";
+
+/** One connection, reset as soon as it stands. Resolves when it is gone. */
+export function connectAndReset(port: number, host = "127.0.0.1"): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = connect(port, host, () => socket.resetAndDestroy());
+    socket.on("error", () => {});
+    socket.on("close", () => resolve());
+  });
+}
+
+/**
+ * Resets `count` connections while they wait to be accepted: the process of `pid` stands still meanwhile,
+ * so that each of them is gone before it is taken.
+ */
+export async function resetInQueue(pid: number, port: number, count: number): Promise<void> {
+  Deno.kill(pid, "SIGSTOP");
+  try {
+    for (let i = 0; i < count; i++) {
+      await patiently("a connection to be reset", connectAndReset(port));
+    }
+  } finally {
+    Deno.kill(pid, "SIGCONT");
+  }
+}
