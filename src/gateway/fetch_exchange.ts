@@ -30,18 +30,39 @@ export class FetchExchange implements Client {
   #whenGone: ((fault: Fault) => void) | undefined;
   #fail: ((fault: Fault) => void) | undefined;
 
-  /** `bodyMs`: how long a part of the body may take. Throws a Fault for a request we do not take. */
-  constructor(request: Request, peer: string, deadlines: Deadlines, bodyMs: number) {
+  /**
+   * The exchange of a request whose body, if it has one, has begun or is known to take its time. `bodyMs`:
+   * how long a part of the body may take. Rejects with a Fault for a request we do not take.
+   */
+  static async of(
+    request: Request,
+    peer: string,
+    deadlines: Deadlines,
+    bodyMs: number,
+  ): Promise<FetchExchange> {
+    const head = headOf(request);
+    const body = await bodyOf(request, deadlines, bodyMs);
+    return new FetchExchange(request, peer, head, body);
+  }
+
+  private constructor(
+    request: Request,
+    peer: string,
+    head: RequestHead,
+    body: Client["body"],
+  ) {
     this.peer = peer;
-    this.head = headOf(request);
-    this.body = bodyOf(request, deadlines, bodyMs);
+    this.head = head;
+    this.body = body;
     this.response = this.#response.promise;
     // Whoever awaits it hears of it; nobody does if the app answers by itself.
     this.response.catch(() => {});
-    request.signal.addEventListener("abort", () => {
+    const leave = () => {
       // It also fires after a success.
       if (!this.#finished) this.#leave(new Fault("clientReset"));
-    });
+    };
+    request.signal.addEventListener("abort", leave);
+    if (request.signal.aborted) leave();
   }
 
   get responseStarted(): boolean {
@@ -165,32 +186,96 @@ function headOf(request: Request): RequestHead {
   return head;
 }
 
-function bodyOf(request: Request, deadlines: Deadlines, bodyMs: number): Client["body"] {
-  const reader = request.body?.getReader();
+/** Of `Deno.serve`, each request that is neither GET nor HEAD has a stream, whether or not it has a body. */
+async function bodyOf(
+  request: Request,
+  deadlines: Deadlines,
+  bodyMs: number,
+): Promise<Client["body"]> {
   const declared = request.headers.get("content-length");
-  const body = {
-    none: reader === undefined,
-    length: reader === undefined ? 0 : declared === null ? undefined : Number(declared),
-    ended: reader === undefined,
-    async read() {
-      if (reader === undefined || body.ended) return undefined;
-      const late = Promise.withResolvers<never>();
-      const cancel = deadlines.clock.after(
-        bodyMs,
-        () => late.reject(new Fault("requestTimeout")),
-      );
-      try {
-        const part = await Promise.race([reader.read(), late.promise]);
-        body.ended = part.done;
-        return part.value;
-      } catch (error) {
-        throw error instanceof Fault
-          ? error
-          : new Fault("clientReset", undefined, { cause: error });
-      } finally {
-        cancel();
-      }
-    },
-  };
-  return body;
+  const reader = declared === "0" ? undefined : request.body?.getReader();
+  if (reader === undefined) return NO_BODY;
+  const body = new FetchBody(reader, declared, deadlines, bodyMs);
+  if (declared === null) await body.begin();
+  return body.none ? NO_BODY : body;
+}
+
+const NO_BODY: Client["body"] = {
+  none: true,
+  length: 0,
+  ended: true,
+  read: () => Promise.resolve(undefined),
+};
+
+/** A body of undeclared length is waited for this long, to learn whether there is one at all. */
+const FIRST_PART_MS = 100;
+
+class FetchBody implements BodySource {
+  readonly length: number | undefined;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #deadlines: Deadlines;
+  readonly #bodyMs: number;
+  /** The read that is under way, or has brought what nobody has asked for yet. */
+  #reading: Promise<Uint8Array | undefined> | undefined;
+  #ended = false;
+  #isNone = false;
+
+  constructor(
+    reader: ReadableStreamDefaultReader<Uint8Array>,
+    declared: string | null,
+    deadlines: Deadlines,
+    bodyMs: number,
+  ) {
+    this.#reader = reader;
+    this.#deadlines = deadlines;
+    this.#bodyMs = bodyMs;
+    this.length = declared === null ? undefined : Number(declared);
+  }
+
+  get none(): boolean {
+    return this.#isNone;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Resolves once it is known whether there is a body, or when the client takes its time with it. */
+  async begin(): Promise<void> {
+    const reading = this.#reading = this.#next();
+    // What fails here comes up again where the part is used.
+    const first = reading.then((part) => this.#isNone = part === undefined, () => {});
+    const late = Promise.withResolvers<void>();
+    const cancel = this.#deadlines.clock.after(FIRST_PART_MS, late.resolve);
+    await Promise.race([first, late.promise]);
+    cancel();
+  }
+
+  async read(): Promise<Uint8Array | undefined> {
+    if (this.#ended) return undefined;
+    const late = Promise.withResolvers<never>();
+    const cancel = this.#deadlines.clock.after(
+      this.#bodyMs,
+      () => late.reject(new Fault("requestTimeout")),
+    );
+    try {
+      const part = await Promise.race([this.#reading ??= this.#next(), late.promise]);
+      this.#reading = undefined;
+      if (part === undefined) this.#ended = true;
+      return part;
+    } catch (error) {
+      throw error instanceof Fault ? error : new Fault("clientReset", undefined, { cause: error });
+    } finally {
+      cancel();
+    }
+  }
+
+  /** Skips parts that are empty, which `Deno.serve` hands out where there is no body. */
+  async #next(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      const part = await this.#reader.read();
+      if (part.done) return undefined;
+      if (part.value.length > 0) return part.value;
+    }
+  }
 }

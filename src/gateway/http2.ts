@@ -23,13 +23,17 @@ interface Joined {
   idleBy: number;
 }
 
+/** What a client sends first (RFC 9113 section 3.4). */
+const PREFACE = new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
 export class Http2 implements Timed {
   place = -1;
   readonly #deadlines: Deadlines;
   readonly #app: App;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
-  /** By the port that a connection has on the loopback. */
-  readonly #joined = new Map<number, Joined>();
+  readonly #joined = new Set<Joined>();
+  /** The same, once they are joined, by the port that they have on the loopback. */
+  readonly #byPort = new Map<number, Joined>();
 
   constructor(deadlines: Deadlines, app: App) {
     this.#deadlines = deadlines;
@@ -39,6 +43,8 @@ export class Http2 implements Timed {
       port: 0,
       onListen: () => {},
       automaticCompression: false,
+      // Its own would print a stack trace. Only the stream of a response can fail unnoticed.
+      onError: () => new Response(null, { status: 500 }),
     }, (request, { remoteAddr }) => this.#answer(request, remoteAddr.port));
   }
 
@@ -48,34 +54,43 @@ export class Http2 implements Timed {
 
   /** Serves one connection until it ends. Owns `conn` from here. */
   async serve(conn: Conn, peer: string): Promise<void> {
-    let inner: Deno.TcpConn;
-    try {
-      inner = await Deno.connect({ hostname: "127.0.0.1", port: this.#server.addr.port });
-    } catch {
-      // Stopped meanwhile, or out of descriptors: the client sees its connection closed.
-      return conn.close();
-    }
-    inner.setNoDelay(true);
-    const { port } = inner.localAddr as Deno.NetAddr;
-    const served = denoConn(inner);
+    const ends: Conn[] = [conn];
     const cut = () => {
-      conn.close();
-      served.close();
+      for (const end of ends) end.close();
     };
-    if (this.#joined.size === 0) this.#deadlines.add(this);
     const idleBy = this.#deadlines.in(SERVER_LIMITS.headMs);
-    this.#joined.set(port, { peer, cut, running: 0, idleBy });
+    const joined: Joined = { peer, cut, running: 0, idleBy };
+    if (this.#joined.size === 0) this.#deadlines.add(this);
+    this.#joined.add(joined);
     try {
-      await tunnel(conn, served);
+      // Else `Deno.serve` would answer HTTP/1.1 as well, past our parser and its limits.
+      if (await beginsAsHttp2(conn)) await this.#join(conn, joined, ends);
+    } catch {
+      // Broken before it was joined, stopped meanwhile, or out of descriptors: the client sees its end.
     } finally {
-      this.#joined.delete(port);
+      this.#joined.delete(joined);
       if (this.#joined.size === 0) this.#deadlines.delete(this);
       cut();
     }
   }
 
+  async #join(conn: Conn, joined: Joined, ends: Conn[]): Promise<void> {
+    const inner = await Deno.connect({ hostname: "127.0.0.1", port: this.#server.addr.port });
+    inner.setNoDelay(true);
+    const served = denoConn(inner);
+    ends.push(served);
+    const { port } = inner.localAddr as Deno.NetAddr;
+    this.#byPort.set(port, joined);
+    try {
+      await served.write(PREFACE);
+      await tunnel(conn, served);
+    } finally {
+      this.#byPort.delete(port);
+    }
+  }
+
   tick(now: number): void {
-    for (const { running, idleBy, cut } of this.#joined.values()) {
+    for (const { running, idleBy, cut } of this.#joined) {
       if (running === 0 && now >= idleBy) cut();
     }
   }
@@ -85,7 +100,7 @@ export class Http2 implements Timed {
     let count = 0;
     const cutAll = () => {
       count = this.#joined.size;
-      for (const { cut } of this.#joined.values()) cut();
+      for (const { cut } of this.#joined) cut();
     };
     if (now.aborted) cutAll();
     else now.addEventListener("abort", cutAll, { once: true });
@@ -95,7 +110,7 @@ export class Http2 implements Timed {
   }
 
   async #answer(request: Request, port: number): Promise<Response> {
-    const joined = this.#joined.get(port);
+    const joined = this.#byPort.get(port);
     // Not one of ours: somebody on this machine has found the port.
     if (joined === undefined) return new Response(null, { status: 421 });
     joined.running++;
@@ -103,19 +118,20 @@ export class Http2 implements Timed {
       joined.running--;
       joined.idleBy = this.#deadlines.in(SERVER_LIMITS.idleMs);
     };
+    const { peer } = joined;
+    let exchange: FetchExchange;
     try {
-      const exchange = new FetchExchange(
-        request,
-        joined.peer,
-        this.#deadlines,
-        SERVER_LIMITS.bodyMs,
-      );
-      const answering = this.#run(request, exchange);
-      answering.then(done, done);
+      exchange = await FetchExchange.of(request, peer, this.#deadlines, SERVER_LIMITS.bodyMs);
+    } catch (error) {
+      done();
+      return refused(error);
+    }
+    const answering = this.#run(request, exchange);
+    answering.then(done, done);
+    try {
       return await Promise.race([exchange.response, answering]);
     } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      return new Response(`${FAULTS[error.fault].words}\n`, { status: statusOf(error.fault) });
+      return refused(error);
     }
   }
 
@@ -131,4 +147,22 @@ export class Http2 implements Timed {
       return await exchange.response;
     }
   }
+}
+
+/** Reads what an HTTP/2 client must send first; false for anything else. */
+async function beginsAsHttp2(conn: Conn): Promise<boolean> {
+  const bytes = new Uint8Array(PREFACE.length);
+  for (let have = 0; have < bytes.length;) {
+    const count = await conn.read(bytes.subarray(have));
+    if (count === null) return false;
+    for (const end = have + count; have < end; have++) {
+      if (bytes[have] !== PREFACE[have]) return false;
+    }
+  }
+  return true;
+}
+
+function refused(error: unknown): Response {
+  if (!(error instanceof Fault)) throw error;
+  return new Response(`${FAULTS[error.fault].words}\n`, { status: statusOf(error.fault) });
 }

@@ -43,6 +43,20 @@ Deno.test("the response is framed for the request and for its status", async () 
   assertEquals(await ask("GET", "/204/known"), "204 X\r\n\r\n");
 });
 
+Deno.test("an empty part of a body is never a chunk, which would be the last one", async () => {
+  const { connect } = bench(raw(async (exchange) => {
+    exchange.respond(200, "OK");
+    const parts = [text.encode(""), text.encode("ab"), text.encode("")];
+    await exchange.send({ length: undefined, read: () => Promise.resolve(parts.shift()) });
+  }));
+  const { client, done } = connect();
+  await client.say(GET);
+  await client.closeWrite();
+  const heard = await client.hearAll();
+  await done;
+  assertEquals(heard.slice(heard.indexOf("\r\n\r\n") + 4), "2\r\nab\r\n0\r\n\r\n");
+});
+
 Deno.test("a response whose source breaks is cut, so that the client can tell", async () => {
   const { connect, faults } = bench(raw(async (exchange) => {
     exchange.respond(200, "OK");

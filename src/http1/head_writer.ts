@@ -126,8 +126,9 @@ export class HeadWriter {
     this.#length += bytes.length;
   }
 
-  /** Adds payload, not empty, as one chunk (RFC 9112 section 7.1). */
+  /** Adds payload as one chunk; nothing for none, which would end the body (RFC 9112 section 7.1). */
   chunk(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
     this.#copyRun();
     this.#room(bytes.length + 16);
     this.#hex(bytes.length);

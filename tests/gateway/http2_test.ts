@@ -1,0 +1,163 @@
+/** HTTP/2 toward clients, where it differs from HTTP/1.1: bodies that may be none, and what comes first. */
+import { assertEquals } from "@std/assert";
+import type { TlsFiles } from "../../src/gateway/listen_tls.ts";
+import { tlsTest } from "./certificate.ts";
+import { patiently } from "../harness/patience.ts";
+import {
+  close,
+  hear,
+  hearEnd,
+  nodeUpstream,
+  type Place,
+  rawUpstream,
+  say,
+  Stage,
+} from "./stage.ts";
+
+async function withClient(tls: TlsFiles, story: (client: Deno.HttpClient) => Promise<void>) {
+  using client = Deno.createHttpClient({ caCerts: [tls.cert], http1: false, http2: true });
+  await story(client);
+}
+
+/** Answers each request that has come whole with the bytes of it, one connection after another. */
+function echoOfHeads(heads: string[]): Place {
+  return rawUpstream(async (conn) => {
+    for (;;) {
+      const head = await hear(conn);
+      if (head === "") return;
+      heads.push(head);
+      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    }
+  });
+}
+
+tlsTest("a request over HTTP/2 without a body has none at the upstream", async (tls) => {
+  const heads: string[] = [];
+  await using up = echoOfHeads(heads);
+  await using stage = await Stage.start([up.port], { tls });
+  await stage.open(0);
+  await withClient(tls, async (client) => {
+    for (const method of ["DELETE", "OPTIONS", "POST", "PUT", "PATCH", "GET"]) {
+      const url = `https://localhost:${stage.port}/`;
+      const answer = await fetch(url, { client, method });
+      assertEquals([method, answer.status, await answer.text()], [method, 200, "ok"]);
+    }
+  });
+  const framing = heads.map((head) => [
+    head.split(" ")[0],
+    /\r\n(content-length|transfer-encoding): [^\r]*/i.exec(head)?.[0].trim().toLowerCase(),
+    head.slice(head.indexOf("\r\n\r\n") + 4),
+  ]);
+  assertEquals(framing, [
+    ["DELETE", undefined, ""],
+    ["OPTIONS", undefined, ""],
+    ["POST", "content-length: 0", ""],
+    ["PUT", "content-length: 0", ""],
+    ["PATCH", "content-length: 0", ""],
+    ["GET", undefined, ""],
+  ]);
+});
+
+tlsTest("a strict upstream keeps its connection after requests without a body", async (tls) => {
+  const ports = new Set<number>();
+  await using up = await nodeUpstream((request, response) => {
+    ports.add(request.socket.remotePort!);
+    request.resume();
+    request.on("end", () => response.end(request.method));
+  });
+  await using stage = await Stage.start([up.port], { tls });
+  await stage.open(0);
+  await withClient(tls, async (client) => {
+    for (let i = 0; i < 10; i++) {
+      const method = ["DELETE", "OPTIONS", "POST"][i % 3]!;
+      const answer = await fetch(`https://localhost:${stage.port}/`, { client, method });
+      assertEquals([answer.status, await answer.text()], [200, method]);
+    }
+  });
+  assertEquals(ports.size, 1);
+});
+
+tlsTest(
+  "a body over HTTP/2 of unknown length arrives whole, parts that are empty too",
+  async (tls) => {
+    const go = Promise.withResolvers<void>();
+    await using up = await nodeUpstream((request, response) => {
+      // Its head is here before the client has said anything of the body.
+      go.resolve();
+      let text = "";
+      request.on("data", (data) => text += data);
+      request.on("end", () => response.end(`${request.headers["transfer-encoding"]} ${text}`));
+    });
+    await using stage = await Stage.start([up.port], { tls });
+    await stage.open(0);
+    await withClient(tls, async (client) => {
+      const body = new ReadableStream<Uint8Array>({
+        async start(controller) {
+          const encoder = new TextEncoder();
+          await go.promise;
+          controller.enqueue(encoder.encode("one "));
+          controller.enqueue(new Uint8Array(0));
+          controller.enqueue(encoder.encode("two"));
+          controller.close();
+        },
+      });
+      const answer = await fetch(`https://localhost:${stage.port}/`, {
+        client,
+        method: "POST",
+        body,
+      });
+      assertEquals(await answer.text(), "chunked one two");
+    });
+  },
+);
+
+tlsTest("who has chosen HTTP/2 and speaks HTTP/1.1 is not answered", async (tls) => {
+  let asked = 0;
+  await using up = await nodeUpstream((_, response) => {
+    asked++;
+    response.end("past the parser");
+  });
+  await using stage = await Stage.start([up.port], { tls });
+  await stage.open(0);
+  const heads = [
+    "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "PRI * HTTP/1.1\r\n\r\nSM\r\n\r\n",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\rX",
+  ];
+  for (const head of heads) {
+    const conn = await Deno.connectTls({
+      hostname: "127.0.0.1",
+      port: stage.port,
+      caCerts: [tls.cert],
+      alpnProtocols: ["h2"],
+    });
+    assertEquals((await conn.handshake()).alpnProtocol, "h2");
+    await say(conn, head);
+    const { text } = await patiently("the end of the connection", hearEnd(conn));
+    assertEquals(text, "");
+    close(conn);
+  }
+  assertEquals(asked, 0);
+});
+
+const hasCurl = await new Deno.Command("curl", { args: ["--version"], stdout: "piped" }).output()
+  .then(({ stdout }) => new TextDecoder().decode(stdout).includes("HTTP2"), () => false);
+
+if (hasCurl) {
+  tlsTest("curl over HTTP/2: methods without a body, one after another", async (tls) => {
+    const heads: string[] = [];
+    await using up = echoOfHeads(heads);
+    await using stage = await Stage.start([up.port], { tls });
+    await stage.open(0);
+    const url = `https://localhost:${stage.port}/`;
+    const one = (method: string) => ["-sS", "--http2", "--cacert", tls.certPath, "-X", method, url];
+    const args = ["DELETE", "OPTIONS", "POST", "PUT"].flatMap((method, i) =>
+      i === 0 ? one(method) : ["--next", ...one(method)]
+    );
+    const { stdout, stderr } = await new Deno.Command("curl", { args }).output();
+    const decoder = new TextDecoder();
+    assertEquals([decoder.decode(stdout), decoder.decode(stderr)], ["okokokok", ""]);
+    const framed = heads.map((head) => /chunked|Content-Length: 0/.exec(head)?.[0]);
+    assertEquals(framed, [undefined, undefined, "Content-Length: 0", "Content-Length: 0"]);
+  });
+}
