@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { parse } from "@std/yaml";
 import { permissionsFor } from "./permissions.ts";
-import { loadWith } from "../src/config/testing.ts";
+import { FOLDER, loadWith } from "../src/config/testing.ts";
 
 const EXAMPLES = new URL("examples/", import.meta.url);
 
@@ -158,6 +158,7 @@ Deno.test("the containers of the README listen on the ports that they publish", 
     );
     const loaded = loadWith(args!.split(" ").filter((arg) => arg !== ""), {
       env: { FAILOVER_SCRIPTS_DIR: "/etc/flopsy", ...env },
+      infos: { "/etc/flopsy": FOLDER },
     });
     assert(loaded.kind === "run", JSON.stringify(loaded));
     assertEquals(loaded.warnings, []);

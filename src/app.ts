@@ -6,7 +6,7 @@ import type { ServiceView } from "./admin/view.ts";
 import { formatAddress } from "./base/address.ts";
 import { realClock } from "./base/clock.ts";
 import type { Config, ServiceConfig } from "./config/options.ts";
-import { findCheck, findTriggers } from "./hooks/find.ts";
+import type { ProgramFiles } from "./files.ts";
 import { Programs } from "./hooks/program.ts";
 import type { Sink } from "./report/log.ts";
 import { Reports } from "./reports.ts";
@@ -36,17 +36,27 @@ export interface Outcome {
 /** The same fault of our own is told this often at most. */
 const UNCAUGHT_EVERY_MS = 10_000;
 
+/** What a run begins with: options that are good, as are the files that they name. */
+export interface Given {
+  readonly config: Config;
+  /** About the options. */
+  readonly warnings: readonly string[];
+  /** For each service, in order. */
+  readonly programs: readonly ProgramFiles[];
+}
+
 /** Runs all services until told to stop. Resolves when everything has ended. */
 export async function run(
-  config: Config,
-  warnings: readonly string[],
+  { config, warnings, programs }: Given,
   version: string,
   orders: Orders,
   stderr: Sink,
 ): Promise<Outcome> {
-  const plans = await Promise.all(config.services.map(planFor));
-  const mistakes = plans.flatMap((plan) => plan.mistakes);
-  if (mistakes.length > 0) return { exitCode: 2, lines: mistakes };
+  const plans = await Promise.all(config.services.map(async (service, index): Promise<Plan> => ({
+    config: service,
+    starter: await starterFor(service),
+    ...programs[index]!,
+  })));
   for (const { config: { name, origins }, starter } of plans) {
     const { listenOption, listensOn } = starter;
     const taken = await starter.tryListen();
@@ -68,31 +78,9 @@ export async function run(
   return await serve(plans, config, reports, orders);
 }
 
-interface Plan {
+interface Plan extends ProgramFiles {
   readonly config: ServiceConfig;
   readonly starter: Starter;
-  readonly mistakes: readonly string[];
-  readonly warnings: readonly string[];
-  readonly triggerWarnings: readonly string[];
-}
-
-/** Looks at the operator's programs and the mode of one service, before anything runs. */
-async function planFor(config: ServiceConfig): Promise<Plan> {
-  const nothing = { programs: [], mistakes: [], warnings: [] };
-  const { checkHost, onFailover, origins } = config;
-  const check = checkHost === undefined ? nothing : await findCheck(checkHost);
-  const triggers = onFailover === undefined ? nothing : await findTriggers(onFailover);
-  const starter = await starterFor(config);
-  return {
-    config,
-    starter,
-    mistakes: [
-      ...check.mistakes.map((m) => `${m} (option check-host, from ${origins.checkHost})`),
-      ...triggers.mistakes.map((m) => `${m} (option on-failover, from ${origins.onFailover})`),
-    ],
-    warnings: [...check.warnings, ...triggers.warnings],
-    triggerWarnings: triggers.warnings,
-  };
 }
 
 /** Loads only the code of the mode that is asked for. */
@@ -141,7 +129,8 @@ async function serve(
 
   await aborted(orders.stop);
   const reason = String(orders.stop.reason);
-  events.publish("", { type: "proxy.stopping", reason, drainMs: drainTimeout });
+  const sessions = services.reduce((sum, { view }) => sum + (view.counters().active ?? 0), 0);
+  events.publish("", { type: "proxy.stopping", reason, sessions, drainMs: drainTimeout });
   const cutSessions = await stopAll(drainTimeout, orders.stopNow);
   events.publish("", { type: "proxy.stopped", cutSessions });
   return { exitCode: 0, lines: [] };

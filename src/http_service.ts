@@ -3,11 +3,12 @@ import { formatAddress } from "./base/address.ts";
 import { tryBind } from "./net/bind.ts";
 import { Brain } from "./brain.ts";
 import type { HttpConfig } from "./config/options.ts";
+import { readHttpFiles } from "./files.ts";
 import { isDown } from "./failover/health.ts";
 import type { Upstream } from "./failover/upstream.ts";
 import { DEFAULT_PAGE, type ErrorPage } from "./gateway/answers.ts";
 import { Gateway } from "./gateway/gateway.ts";
-import { listen, type ListenSettings } from "./gateway/listen.ts";
+import { listen } from "./gateway/listen.ts";
 import { Deadlines } from "./http1/deadlines.ts";
 import { chooseSockets } from "./http_sockets.ts";
 import { httpUpstreams } from "./http_upstreams.ts";
@@ -22,17 +23,11 @@ export function httpStarter(config: HttpConfig): Starter {
   };
 }
 
-/** What the operator named by path, read before anything starts. */
-interface Files {
-  readonly caCerts: readonly string[] | undefined;
-  readonly errorPage: ErrorPage;
-  readonly tls: ListenSettings["tls"];
-}
-
 /** Builds the service and lets it begin. Its port is open from now on; requests wait for an upstream. */
 async function start(config: HttpConfig, context: ServiceContext): Promise<Service | string> {
-  const files = await readFiles(config);
-  if (typeof files === "string") return files;
+  const { found: files, mistakes } = await readHttpFiles(config);
+  // They were good when the process started; a service that is started again may find others.
+  if (mistakes.length > 0) return mistakes.join("; ");
   const { clock, publish } = context;
   const sockets = chooseSockets(config, context);
   if (typeof sockets === "string") return sockets;
@@ -40,7 +35,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   const upstreams = httpUpstreams(config, { clock, deadlines, sockets, caCerts: files.caCerts });
   // Where the switch waits for triggers, nobody is let through without them.
   const mayGoAhead = config.triggerMode === "beside" || config.onFailover === undefined;
-  const gateway: Gateway = new Gateway(gatewaySettings(config, files.errorPage), {
+  const gateway: Gateway = new Gateway(gatewaySettings(config, files.errorPage ?? DEFAULT_PAGE), {
     clock,
     deadlines,
     publish,
@@ -95,41 +90,6 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
 /** Who may stand in for one exchange before a switch is decided. */
 function standIns({ state, policy }: Brain): readonly Upstream[] {
   return state.upstreams.filter(({ name }) => !isDown(state.health.get(name)!, policy));
-}
-
-async function readFiles(config: HttpConfig): Promise<Files | string> {
-  const failed: string[] = [];
-  const read = async (option: "caFile" | "errorPage" | "tlsCert" | "tlsKey") => {
-    const path = config[option];
-    if (path === undefined) return undefined;
-    try {
-      return await Deno.readFile(path);
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      failed.push(`Cannot read ${path}: ${why} (from ${config.origins[option]})`);
-    }
-  };
-  const text = (bytes: Uint8Array | undefined) =>
-    bytes === undefined ? undefined : new TextDecoder().decode(bytes);
-  const ca = text(await read("caFile"));
-  const page = await read("errorPage");
-  const [cert, key] = [text(await read("tlsCert")), text(await read("tlsKey"))];
-  if (failed.length > 0) return failed.join("\n");
-  if ((config.tlsCert === undefined) !== (config.tlsKey === undefined)) {
-    return "Cannot serve HTTPS with only one of --tls-cert and --tls-key";
-  }
-  const isHtml = /\.html?$/i.test(config.errorPage ?? "");
-  const contentType = `text/${isHtml ? "html" : "plain"}; charset=utf-8`;
-  return {
-    caCerts: ca === undefined ? undefined : [ca],
-    errorPage: page === undefined ? DEFAULT_PAGE : { contentType, bytes: page },
-    tls: cert === undefined || key === undefined ? undefined : {
-      certPath: config.tlsCert!,
-      keyPath: config.tlsKey!,
-      cert,
-      key,
-    },
-  };
 }
 
 function gatewaySettings(config: HttpConfig, errorPage: ErrorPage) {

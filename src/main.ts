@@ -4,6 +4,8 @@
  */
 import { run } from "./app.ts";
 import { load } from "./config/load.ts";
+import { summary } from "./config/print.ts";
+import { lookAtFiles } from "./files.ts";
 import { catchUncaught } from "./uncaught.ts";
 import { VERSION, versionText } from "./version.ts";
 
@@ -49,14 +51,24 @@ async function main(): Promise<number> {
     console.log(documentText(loaded.document));
     return 0;
   }
-  if (loaded.kind === "mistakes") {
-    for (const line of loaded.lines) console.error(`failover: ${line}`);
-    return loaded.exitCode;
-  }
+  if (loaded.kind === "mistakes") return failed(loaded.lines, 2);
   const { config, warnings } = loaded;
-  const outcome = await run(config, warnings, VERSION, listenToSignals(), Deno.stderr);
-  for (const line of outcome.lines) console.error(`failover: ${line}`);
-  return outcome.exitCode;
+  const { found: programs, mistakes } = await lookAtFiles(config);
+  if (mistakes.length > 0) return failed(mistakes, 2);
+  if (loaded.kind === "check") {
+    const all = [...warnings, ...programs.flatMap((each) => each.warnings)];
+    console.log(summary(config, [...new Set(all)]));
+    return 0;
+  }
+  const given = { config, warnings, programs };
+  const outcome = await run(given, VERSION, listenToSignals(), Deno.stderr);
+  return failed(outcome.lines, outcome.exitCode);
+}
+
+/** Says on stderr what went wrong, if anything did. */
+function failed(lines: readonly string[], exitCode: number): number {
+  for (const line of lines) console.error(`failover: ${line}`);
+  return exitCode;
 }
 
 // A worker that sits in the kernel would keep the process from ending by itself, hence the explicit exit.

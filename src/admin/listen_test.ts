@@ -68,7 +68,12 @@ Deno.test("a live feed runs over the wire and ends with the process, last words 
   const response = await ask("events", { headers: { accept: "text/event-stream" } });
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
   assertEquals((await reader.read()).value, "retry: 2000\n\n");
-  service.events.publish("", { type: "proxy.stopping", reason: "SIGTERM", drainMs: 0 });
+  service.events.publish("", {
+    type: "proxy.stopping",
+    reason: "SIGTERM",
+    sessions: 0,
+    drainMs: 0,
+  });
   assertMatch((await reader.read()).value!, /event: proxy.stopping\n/);
   stop.abort();
   assertEquals((await reader.read()).done, true);

@@ -30,7 +30,7 @@ const BY_YAML_KEY = new Map(
   KEYS.filter((key) => optionOf(key).scope !== "command").map((key) => [yamlKeyOf(key), key]),
 );
 
-/** Reads the text of a file; `path` is only for origins and mistakes. */
+/** Reads the text of a file, whose `path` is for origins and mistakes, and for relative paths in it. */
 export function readYaml(path: string, text: string): FileOptions {
   let content: Written;
   try {
@@ -50,7 +50,8 @@ export function readYaml(path: string, text: string): FileOptions {
       mistakes: [`Cannot use ${path}: expected "key: value" lines, found ${found}`],
     };
   }
-  const walk: Walk = { path, lineOf: keyLines(text), mistakes: [] };
+  const folder = path.replace(/[^/\\]*$/, "");
+  const walk: Walk = { path, folder, lineOf: keyLines(text), mistakes: [] };
   const { services, ...top } = content;
   if (services !== undefined) return severalServices(walk, top, services);
   const entries = entriesOf(walk, top, [], () => undefined);
@@ -60,6 +61,8 @@ export function readYaml(path: string, text: string): FileOptions {
 /** One walk through a file. */
 interface Walk {
   readonly path: string;
+  /** The file's folder, as relative paths in it are meant; empty for the working directory. */
+  readonly folder: string;
   readonly lineOf: ReturnType<typeof keyLines>;
   readonly mistakes: string[];
 }
@@ -118,7 +121,7 @@ function entriesOf(
     if (refusal !== undefined) {
       walk.mistakes.push(`Cannot use "${yamlKey}" in ${origin}: ${refusal}`);
     } else if (written !== null && written !== "") {
-      entries.set(key, { written, origin });
+      entries.set(key, { written, origin, folder: walk.folder });
     }
   }
   return entries;

@@ -8,6 +8,8 @@ export interface Given {
   readonly written: Written;
   /** `flag --hosts`, `environment HOSTS`, `config.yaml line 3`. */
   readonly origin: string;
+  /** Where relative paths in it begin; undefined where that is the working directory. */
+  readonly folder?: string;
 }
 
 /** All that one source gives. */

@@ -4,7 +4,7 @@
  */
 import { type Address } from "../base/address.ts";
 import { Mistake, type Parsed } from "../base/mistake.ts";
-import { type Kind, maskCredentials, quote, textKind, type Written } from "./kinds.ts";
+import { joinPath, type Kind, maskCredentials, quote, textKind, type Written } from "./kinds.ts";
 
 /** An upstream of HTTP mode that is a server. */
 export interface UrlTarget {
@@ -77,7 +77,12 @@ function targetKind<T extends Target>(parse: (text: string) => Parsed<T>): Kind<
     if (target.kind !== "url") return new Mistake("a server's URL where host: or headers: stands");
     return withExtras(target, host ?? null, headers ?? null) as Parsed<T>;
   };
-  return { metavar: "URL", read, print: printTarget, schema };
+  return { metavar: "URL", read, print: printTarget, schema, within: targetWithin };
+}
+
+/** Only a page may have a relative path. Its name stays what the operator wrote. */
+function targetWithin<T extends Target>(target: T, folder: string): T {
+  return target.kind === "page" ? { ...target, path: joinPath(folder, target.path) } : target;
 }
 
 function parseServer(text: string, expected: string): Parsed<UrlTarget> {
@@ -157,7 +162,9 @@ function wrongName(
 
 /** Header values may be secrets, so only their names are told. */
 function printTarget(target: Target): string {
-  if (target.kind !== "url") return target.written;
+  if (target.kind !== "url") {
+    return target.kind === "page" ? `page:${target.path}` : target.written;
+  }
   const host = target.host === undefined ? "" : ` host=${target.host}`;
   const headers = target.headers.map(([name]) => ` ${name}=***`).join("");
   return `${target.written}${host}${headers}`;

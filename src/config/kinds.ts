@@ -22,6 +22,8 @@ export interface Kind<T> {
   readonly isList?: true;
   /** JSON schema of the value in a file. */
   readonly schema: Readonly<Record<string, unknown>>;
+  /** The value with its relative paths taken from `folder`; kinds without it hold no path. */
+  readonly within?: (value: T, folder: string) => T;
 }
 
 const TEXT = { type: "string" };
@@ -127,14 +129,31 @@ export function pattern(metavar: string, allowed: RegExp, expected: string): Kin
 }
 
 /** A file or folder; whether it exists is for those to find out who use it. */
-export const path: Kind<string> = pattern("PATH", /^[^\0]+$/, "a path");
+export const path: Kind<string> = {
+  ...pattern("PATH", /^[^\0]+$/, "a path"),
+  within: (value, folder) => joinPath(folder, value),
+};
+
+/** A path as one who stands in `folder` means it. */
+export function joinPath(folder: string, path: string): string {
+  // On Windows a path may begin with a drive or a backslash.
+  if (folder === "" || /^([A-Za-z]:|[\\/])/.test(path)) return path;
+  return `${folder.replace(/\/$/, "")}/${path.replace(/^(\.\/+)+/, "")}`;
+}
+
+function socketWithin(address: Address, folder: string): Address {
+  return address.kind === "tcp" ? address : { ...address, path: joinPath(folder, address.path) };
+}
 
 /** Where to listen; port 0 lets the system choose one. */
-export const listener: Kind<Address> = textKind({
-  metavar: "ADDR:PORT",
-  parse: (text) => parseAddress(text, true),
-  print: formatAddress,
-});
+export const listener: Kind<Address> = {
+  ...textKind({
+    metavar: "ADDR:PORT",
+    parse: (text) => parseAddress(text, true),
+    print: formatAddress,
+  }),
+  within: socketWithin,
+};
 
 /** A port on all interfaces, as the address it stands for. */
 export const anyInterfacePort: Kind<Address> = textKind({
@@ -154,14 +173,23 @@ export interface Host {
   readonly address: Address;
 }
 
-export const host: Kind<Host> = textKind({
-  metavar: "HOST:PORT",
-  parse(text): Parsed<Host> {
-    const address = parseAddress(text);
-    return address instanceof Mistake ? address : { name: text, address };
-  },
-  print: (value) => value.name,
-});
+export const host: Kind<Host> = {
+  ...textKind({
+    metavar: "HOST:PORT",
+    parse(text): Parsed<Host> {
+      const address = parseAddress(text);
+      return address instanceof Mistake ? address : { name: text, address };
+    },
+    print: (value) => value.name,
+  }),
+  // Programs are handed the name, so it must lead them to the same socket.
+  within: ({ name, address }, folder) =>
+    address.kind === "tcp" ? { name, address } : unixHost(socketWithin(address, folder)),
+};
+
+function unixHost(address: Address): Host {
+  return { name: formatAddress(address), address };
+}
 
 /** Several values: in text with commas between them, in a file also as a list. No two may be the same. */
 export function list<T>(item: Kind<T>, metavar: string): Kind<readonly T[]> {
@@ -189,7 +217,15 @@ export function list<T>(item: Kind<T>, metavar: string): Kind<readonly T[]> {
   }
   const schema = { anyOf: [item.schema, { type: "array", items: item.schema, minItems: 1 }] };
   const print = (values: readonly T[]) => values.map(item.print).join(",");
-  return { metavar, read, print, isList: true, schema };
+  const { within } = item;
+  return {
+    metavar,
+    read,
+    print,
+    isList: true,
+    schema,
+    ...within && { within: (values, folder) => values.map((value) => within(value, folder)) },
+  };
 }
 
 /** When traffic goes back to an upstream of better rank. */

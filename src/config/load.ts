@@ -23,7 +23,7 @@ import {
   type ServiceConfig,
   yamlKeyOf,
 } from "./options.ts";
-import { configText, summary } from "./print.ts";
+import { configText } from "./print.ts";
 import {
   badValue,
   badValues,
@@ -34,6 +34,7 @@ import {
   strangers,
 } from "./resolve.ts";
 import { NO_SCRIPTS, scriptsLayer, type Stat } from "./scripts_dir.ts";
+import { whyUnreadable } from "./unreadable.ts";
 
 export interface LoadInput {
   readonly args: readonly string[];
@@ -44,7 +45,12 @@ export interface LoadInput {
 }
 
 export type Loaded =
-  | { readonly kind: "run"; readonly config: Config; readonly warnings: readonly string[] }
+  /** To be run, or (`check`) only to be looked at. */
+  | {
+    readonly kind: "run" | "check";
+    readonly config: Config;
+    readonly warnings: readonly string[];
+  }
   /** For stdout. */
   | { readonly kind: "print"; readonly text: string; readonly exitCode: 0 }
   | { readonly kind: "version" }
@@ -87,8 +93,7 @@ export function load(input: LoadInput): Loaded {
 
   if (mistakes.length > 0) return { kind: "mistakes", lines: mistakes, exitCode: 2 };
   if (wantsPrint) return { kind: "print", text: configText(config), exitCode: 0 };
-  if (wantsCheck) return { kind: "print", text: summary(config, warnings), exitCode: 0 };
-  return { kind: "run", config: freeze(config), warnings };
+  return { kind: wantsCheck ? "check" : "run", config: freeze(config), warnings };
 }
 
 /** Whether a flag that commands something is on. */
@@ -133,13 +138,6 @@ function readConfigFile(
   return file;
 }
 
-function whyUnreadable(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "there is no such file";
-  if (error instanceof Deno.errors.IsADirectory) return "it is a directory";
-  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
-  return error instanceof Error ? error.message : String(error);
-}
-
 function build(sources: Sources, stat: Stat): Config {
   const { flags, own, general, file, mistakes, warnings } = sources;
   // Where a source is broken, what seems to be missing may well be what could not be read.
@@ -149,6 +147,7 @@ function build(sources: Sources, stat: Stat): Config {
   const scripts = scriptsDir === undefined
     ? NO_SCRIPTS
     : scriptsLayer(scriptsDir, origins.scriptsDir!, stat);
+  mistakes.push(...scripts.mistakes);
   warnings.push(...scripts.warnings);
   const services = file.services === undefined
     ? oneService(sources, scripts.layer, lenient)

@@ -1,8 +1,10 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
 import { load } from "./load.ts";
+import { summary } from "./print.ts";
 import {
   configOf,
+  FOLDER,
   httpOf,
   loadWith,
   mistakesOf,
@@ -240,14 +242,50 @@ Deno.test("bad values are told although the mode is not clear", () => {
   assertStringIncludes(lines.join("\n"), '"2x"');
 });
 
-Deno.test("--check-config says that the options are good, or the mistakes", () => {
+Deno.test("--check-config gives the options to be looked at, or the mistakes", () => {
   const good = loadWith([...TCP, "--check-config"]);
-  assertEquals(good, {
-    kind: "print",
-    text: "Config is good: service tcp listens on [::]:5432, TCP mode, 2 upstreams",
-    exitCode: 0,
-  });
+  assert(good.kind === "check");
+  assertEquals(
+    summary(good.config, ["odd"]),
+    "Config is good: service tcp listens on [::]:5432, TCP mode, 2 upstreams\nWarning: odd",
+  );
   assertEquals(loadWith(["--check-config"]).kind, "mistakes");
+});
+
+Deno.test("relative paths in a file begin in its folder; others, and flags, stay as they are", () => {
+  const yaml = "hosts: [unix:db.sock, unix:/run/db, a:1]\nbind: unix:./in.sock\n" +
+    "check_host: ./check.sh\non_failover: /abs/promote.sh\n";
+  const at = (path: string, ...args: string[]) =>
+    tcpOf([`--config=${path}`, ...args], { files: { [path]: yaml } });
+  const tcp = at("/etc/failover/f.yaml");
+  assertEquals([tcp.checkHost, tcp.onFailover], ["/etc/failover/check.sh", "/abs/promote.sh"]);
+  assertEquals(tcp.bind, { kind: "unix", path: "/etc/failover/in.sock" });
+  assertEquals(tcp.hosts.map(({ name }) => name), [
+    "unix:/etc/failover/db.sock",
+    "unix:/run/db",
+    "a:1",
+  ]);
+  assertEquals(at("f.yaml").checkHost, "./check.sh");
+  assertEquals(at("conf/f.yaml").checkHost, "conf/check.sh");
+  assertEquals(at("../f.yaml").checkHost, "../check.sh");
+  assertEquals(at("/f.yaml").checkHost, "/check.sh");
+  assertEquals(at("/etc/f.yaml", "-c", "./mine.sh").checkHost, "./mine.sh");
+});
+
+Deno.test("a page and a folder of scripts in a file begin in its folder too", () => {
+  const files = {
+    "/etc/f.yaml":
+      "primary: http://p\nbackup: [page:./sorry.html, 'file:///srv']\nca_file: ca.pem\n" +
+      "scripts_dir: scripts\n",
+  };
+  const infos = { "/etc/scripts/triggers.d": FOLDER };
+  const http = httpOf(["--config=/etc/f.yaml"], { files, infos });
+  assertEquals(http.backup?.map((each) => each.kind === "url" ? "" : each.path), [
+    "/etc/sorry.html",
+    "/srv",
+  ]);
+  assertEquals(http.backup?.[0]?.name, "page:./sorry.html");
+  assertEquals([http.caFile, http.onFailover], ["/etc/ca.pem", "/etc/scripts/triggers.d"]);
 });
 
 Deno.test("the config can't be changed after loading", () => {

@@ -14,7 +14,7 @@ import {
   type TcpConfig,
   yamlKeyOf,
 } from "./options.ts";
-import { configOf, loadWith, type World } from "./testing.ts";
+import { configOf, FOLDER, loadWith, type World } from "./testing.ts";
 
 /** For each metavar a text that is no option's default. */
 const SAMPLES: Readonly<Record<string, string>> = {
@@ -93,7 +93,9 @@ function assertArrives(
   world: World,
   from: string,
 ) {
-  const config = configOf([...args, ...neededFlags(key, mode)], world);
+  // A folder of scripts must be there.
+  const infos = { "/some/where": FOLDER };
+  const config = configOf([...args, ...neededFlags(key, mode)], { infos, ...world });
   assertEquals(arrived(config, key, mode), { text: printed(key, text), origin: from }, key);
 }
 

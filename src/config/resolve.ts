@@ -84,7 +84,7 @@ export function resolveService(
   const values = resolve(keys, layers, mode, mistakes, lenient);
   // The keys are those of the type, which follows from the same table.
   const service = { mode, ...values } as unknown as ServiceConfig;
-  // Values that could not be read stand in it as mistakes.
+  // What could not be read is missing from it.
   return service.mode === "http" && mistakes.length === 0 ? withOwnNames(service) : service;
 }
 
@@ -140,9 +140,11 @@ function resolve(
       values[key] = undefined;
       continue;
     }
-    const value = optionOf(found.key).kind.read(found.given.written);
+    const { kind } = optionOf(found.key);
+    const { written, folder } = found.given;
+    const value = kind.read(written);
     if (value instanceof Mistake) mistakes.push(badValue(found.key, found.given, value));
-    values[key] = value;
+    else values[key] = folder === undefined ? value : kind.within?.(value, folder) ?? value;
     origins[key] = found.given.origin;
   }
   return { ...values, origins };

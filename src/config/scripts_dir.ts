@@ -1,10 +1,13 @@
 /**
  * The folder of scripts that a container image names: `check-host.sh` in it is the check program and
- * `triggers.d` holds the triggers, wherever nothing else says which. What isn't there is left alone; what
- * is there and can't be used is a warning, because the operator who mounted it meant it to be used.
+ * `triggers.d` holds the triggers, wherever nothing else says which. That the folder is missing is a
+ * mistake; what isn't in it is left alone; what is there and can't be used is a warning, because the
+ * operator who mounted it meant it to be used.
  */
 import type { Given, Layer } from "./given.ts";
+import { quote } from "./kinds.ts";
 import type { Key } from "./options.ts";
+import { whyUnreadable } from "./unreadable.ts";
 
 /** What must be known of a path. */
 export type PathInfo = Pick<Deno.FileInfo, "isFile" | "isDirectory" | "mode">;
@@ -14,16 +17,27 @@ export type Stat = (path: string) => PathInfo;
 
 export interface Scripts {
   readonly layer: Layer;
+  readonly mistakes: readonly string[];
   readonly warnings: readonly string[];
 }
 
 /** What no folder, or an empty one, gives. */
-export const NO_SCRIPTS: Scripts = { layer: { entries: new Map(), shared: true }, warnings: [] };
+export const NO_SCRIPTS: Scripts = {
+  layer: { entries: new Map(), shared: true },
+  mistakes: [],
+  warnings: [],
+};
 
 /** The options that the folder stands for: less than a file says, more than a default. */
 export function scriptsLayer(folder: string, origin: string, stat: Stat): Scripts {
   const entries = new Map<Key, Given>();
   const warnings: string[] = [];
+  const found = look(folder, stat) ?? "there is no such folder";
+  if (typeof found === "string" || !found.isDirectory) {
+    const why = typeof found === "string" ? found : "it is not a folder";
+    const line = `Cannot use ${quote(folder)} as scripts_dir: ${why} (from ${origin})`;
+    return { ...NO_SCRIPTS, mistakes: [line] };
+  }
   function use(key: Key, name: string, whyNot: (info: PathInfo) => string | undefined): void {
     const path = folder.replace(/\/*$/, `/${name}`);
     const found = look(path, stat);
@@ -38,7 +52,7 @@ export function scriptsLayer(folder: string, origin: string, stat: Stat): Script
     return mode === null || (mode & 0o111) !== 0 ? undefined : "it is not executable (chmod +x it)";
   });
   use("onFailover", "triggers.d", (info) => info.isDirectory ? undefined : "it is not a folder");
-  return { layer: { entries, shared: true }, warnings };
+  return { layer: { entries, shared: true }, mistakes: [], warnings };
 }
 
 /** What is at the path, why that can't be told, or undefined if nothing is. */
@@ -48,7 +62,6 @@ function look(path: string, stat: Stat): PathInfo | string | undefined {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     if (error instanceof Deno.errors.NotADirectory) return undefined;
-    if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
-    return error instanceof Error ? error.message : String(error);
+    return whyUnreadable(error);
   }
 }

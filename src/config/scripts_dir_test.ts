@@ -1,14 +1,13 @@
 import { assertEquals } from "@std/assert";
 import type { PathInfo } from "./scripts_dir.ts";
-import { httpOf, loadWith, tcpOf, warningsOf } from "./testing.ts";
+import { FOLDER, httpOf, loadWith, mistakesOf, tcpOf, warningsOf } from "./testing.ts";
 
 const TCP = ["-H", "a:1,b:2", "-p", "5432"];
 const env = { FAILOVER_SCRIPTS_DIR: "/etc/flopsy/" };
 const script: PathInfo = { isFile: true, isDirectory: false, mode: 0o100755 };
-const folder: PathInfo = { isFile: false, isDirectory: true, mode: 0o40755 };
 
 Deno.test("a folder of scripts gives the check and the triggers, and says so", () => {
-  const infos = { "/etc/flopsy/check-host.sh": script, "/etc/flopsy/triggers.d": folder };
+  const infos = { "/etc/flopsy/check-host.sh": script, "/etc/flopsy/triggers.d": FOLDER };
   const { checkHost, onFailover, origins } = tcpOf(TCP, { env, infos });
   assertEquals([checkHost, onFailover], ["/etc/flopsy/check-host.sh", "/etc/flopsy/triggers.d"]);
   assertEquals([origins.checkHost, origins.onFailover], [
@@ -22,13 +21,14 @@ Deno.test("a folder of scripts gives the check and the triggers, and says so", (
 });
 
 Deno.test("a folder of scripts that has none changes nothing", () => {
-  const { checkHost, onFailover } = tcpOf(TCP, { env });
+  const infos = { "/etc/flopsy": FOLDER };
+  const { checkHost, onFailover } = tcpOf(TCP, { env, infos });
   assertEquals([checkHost, onFailover], [undefined, undefined]);
-  assertEquals(warningsOf(TCP, { env }), []);
+  assertEquals(warningsOf(TCP, { env, infos }), []);
 });
 
 Deno.test("a file and a flag say more than the folder of scripts", () => {
-  const infos = { "/etc/flopsy/check-host.sh": script, "/etc/flopsy/triggers.d": folder };
+  const infos = { "/etc/flopsy/check-host.sh": script, "/etc/flopsy/triggers.d": FOLDER };
   const files = { f: "check_host: ./from-file\n" };
   const tcp = tcpOf([...TCP, "--config=f", "-f", "./from-flag"], { env, infos, files });
   assertEquals([tcp.checkHost, tcp.onFailover], ["./from-file", "./from-flag"]);
@@ -58,4 +58,13 @@ Deno.test("a script that can't be used is left out with one line", () => {
 Deno.test("where there is no such mode every file counts as executable", () => {
   const infos = { "/etc/flopsy/check-host.sh": { ...script, mode: null } };
   assertEquals(tcpOf(TCP, { env, infos }).checkHost, "/etc/flopsy/check-host.sh");
+});
+
+Deno.test("a folder of scripts that is missing, or none, is a mistake", () => {
+  assertEquals(mistakesOf([...TCP, "--scripts-dir=/typo"]), [
+    'Cannot use "/typo" as scripts_dir: there is no such folder (from flag --scripts-dir)',
+  ]);
+  assertEquals(mistakesOf(TCP, { env, infos: { "/etc/flopsy": script } }), [
+    'Cannot use "/etc/flopsy/" as scripts_dir: it is not a folder (from environment FAILOVER_SCRIPTS_DIR)',
+  ]);
 });

@@ -8,9 +8,12 @@ import type { PathInfo } from "./scripts_dir.ts";
 export interface World {
   readonly env?: Readonly<Record<string, string>>;
   readonly files?: Readonly<Record<string, string>>;
-  /** What `stat` finds. */
+  /** What `stat` finds, with or without a slash at the end; the folders of what it finds are there too. */
   readonly infos?: Readonly<Record<string, PathInfo>>;
 }
+
+/** What `stat` says of a folder. */
+export const FOLDER: PathInfo = { isFile: false, isDirectory: true, mode: 0o40755 };
 
 export function loadWith(args: readonly string[], world: World = {}): Loaded {
   return load({
@@ -22,9 +25,11 @@ export function loadWith(args: readonly string[], world: World = {}): Loaded {
       return text;
     },
     stat(path) {
-      const info = world.infos?.[path];
-      if (info === undefined) throw new Deno.errors.NotFound(path);
-      return info;
+      const bare = path.replace(/\/$/, "");
+      const info = world.infos?.[bare];
+      if (info !== undefined) return info;
+      if (Object.keys(world.infos ?? {}).some((each) => each.startsWith(`${bare}/`))) return FOLDER;
+      throw new Deno.errors.NotFound(path);
     },
   });
 }

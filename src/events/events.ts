@@ -12,7 +12,7 @@ export type MoveKind = "start" | "failover" | "failback" | "switchover";
 export type Event =
   // The process
   | { type: "proxy.started"; version: string; services: number }
-  | { type: "proxy.stopping"; reason: string; drainMs: number }
+  | { type: "proxy.stopping"; reason: string; sessions: number; drainMs: number }
   | { type: "proxy.stopped"; cutSessions: number }
   /** A bug of ours was caught by the last guard; what it happened in has ended, the rest goes on. */
   | { type: "proxy.faulted"; reason: string }

@@ -15,6 +15,12 @@ interface Row<E> {
 }
 
 const took = (ms: number) => formatDuration(Math.max(0, Math.round(ms)));
+const leftToFinish = (sessions: number, ms: number) =>
+  sessions === 0
+    ? ""
+    : sessions === 1
+    ? `: 1 running session has ${took(ms)} to finish`
+    : `: ${sessions} running sessions have ${took(ms)} to finish`;
 const from = (upstream: string | undefined) => upstream === undefined ? "" : ` from ${upstream}`;
 
 export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
@@ -25,7 +31,7 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
   },
   "proxy.stopping": {
     level: "info",
-    line: (e) => `stopping (${e.reason}): running sessions have ${took(e.drainMs)} to finish`,
+    line: (e) => `stopping (${e.reason})${leftToFinish(e.sessions, e.drainMs)}`,
   },
   "proxy.stopped": {
     level: "info",

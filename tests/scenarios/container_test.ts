@@ -21,6 +21,9 @@ function imageEnv(root: Folder): Record<string, string> {
     ) => [name!, value!.startsWith("/") ? root.at(value!.slice(1)) : value!]),
   );
   assertEquals(Object.keys(env), ["FAILOVER_SCRIPTS_DIR"]);
+  // A folder that is named must be there, mounted or not.
+  assert(DOCKERFILE.includes(" mkdir /etc/flopsy\n"));
+  Deno.mkdirSync(root.at("etc/flopsy"), { recursive: true });
   return env;
 }
 

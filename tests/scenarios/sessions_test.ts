@@ -134,7 +134,8 @@ scenario("a second signal ends it at once, sessions or not", async (relay) => {
   assert(await isServed(wire));
 
   proxy.signal("SIGTERM");
-  await proxy.event("proxy.stopping");
+  const stopping = await proxy.event("proxy.stopping");
+  assertEquals(stopping.message, "stopping (SIGTERM): 1 running session has 1h to finish");
   proxy.signal("SIGTERM");
 
   assertEquals((await patiently("the proxy to end", proxy.ended)).code, 0);
@@ -167,4 +168,6 @@ scenario("SIGINT stops it as SIGTERM does, also while no upstream is up", async 
   proxy.signal("SIGINT");
 
   assertEquals((await patiently("the proxy to end", proxy.ended)).code, 0);
+  // Nobody is there to be given time.
+  assertEquals((await proxy.event("proxy.stopping")).message, "stopping (SIGINT)");
 });
