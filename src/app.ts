@@ -97,7 +97,7 @@ async function serve(
 ): Promise<Outcome> {
   const { process: { admin, drainTimeout, origins } } = config;
   const { events } = reports;
-  await using programs = new Programs(realClock);
+  await using programs = new Programs(realClock, orders.stopNow);
   const services: Supervisor[] = [];
   const stopAll = async (drainMs: number, now: AbortSignal) => {
     const cuts = await Promise.all(services.map((service) => service.stop(drainMs, now)));

@@ -3,10 +3,11 @@
  * accepts. Redirects are not followed: what counts is what this upstream answers itself.
  */
 import type { Clock } from "../base/clock.ts";
-import { Fault, FAULTS } from "../base/fault.ts";
+import { Fault } from "../base/fault.ts";
 import type { Probe, ProbeResult } from "../failover/ports.ts";
 import type { ClientConnection } from "../http1/client.ts";
 import type { Pool } from "../http1/pool.ts";
+import { connectEvidence, exchangeEvidence } from "./evidence.ts";
 
 /** How one upstream is asked. */
 export interface HttpCheck {
@@ -53,8 +54,10 @@ export function httpProbe(
       const verdict = await ask(check(upstream.name), settings.statuses, stop.signal);
       const tookMs = clock.now() - startedAt;
       if (!stop.signal.aborted || verdict.passed) return { ...verdict, tookMs };
-      const reason = late ? "no answer in time" : "check was called off";
-      return { passed: false, tookMs, reason, evidence: "silent" };
+      if (!late) return { passed: false, tookMs, reason: "check was called off", evidence: "none" };
+      // What was short here, if anything was, is the better answer: it says nothing of the upstream.
+      if (verdict.evidence === "none") return { ...verdict, tookMs };
+      return { passed: false, tookMs, reason: "no answer in time", evidence: "silent" };
     } finally {
       cancel();
       signal.removeEventListener("abort", callOff);
@@ -74,10 +77,7 @@ async function ask(
     connection = await check.pool.connect(signal);
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    // A host that accepts and then fails the handshake is there; what it says is no.
-    const { hard } = FAULTS[error.fault];
-    const evidence = error.fault === "tlsFailed" ? "denied" : hard ? "refused" : "silent";
-    return { passed: false, reason: error.message, evidence };
+    return { passed: false, reason: error.message, evidence: connectEvidence(error) };
   }
   const end = () => connection.abort(new Fault("responseTimeout"));
   signal.addEventListener("abort", end, { once: true });
@@ -93,8 +93,7 @@ async function ask(
     return { passed, reason: `answered ${head.status}`, evidence: passed ? "passed" : "denied" };
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    const evidence = FAULTS[error.fault].hard ? "denied" : "silent";
-    return { passed: false, reason: error.message, evidence };
+    return { passed: false, reason: error.message, evidence: exchangeEvidence(error) };
   } finally {
     signal.removeEventListener("abort", end);
     connection.close();

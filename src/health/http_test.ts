@@ -1,5 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { ManualClock, realClock } from "../base/clock.ts";
+import { Fault } from "../base/fault.ts";
 import type { ProbeResult } from "../failover/ports.ts";
 import { dialer } from "../http1/conn_deno.ts";
 import { Deadlines } from "../http1/deadlines.ts";
@@ -95,4 +96,25 @@ Deno.test("a check can be called off", async () => {
   await conn.read(new Uint8Array(4096));
   abort.abort();
   assertEquals((await asking).reason, "check was called off");
+});
+
+Deno.test("what is short on this machine gives no verdict, at the deadline too", async () => {
+  const clock = new ManualClock();
+  for (const fault of ["localShortage", "nameSilent"] as const) {
+    let fail: (error: Fault) => void = () => {};
+    const dial = () => new Promise<never>((_, reject) => fail = reject);
+    const pool = new Pool({ dial, deadlines: new Deadlines(clock) });
+    const check = { pool, target: "/", host: "app.test", headers: [] };
+    const probe = httpProbe({ timeoutMs: 2_000, statuses: [] }, () => check, clock);
+    const address = { kind: "tcp", host: "127.0.0.1", port: 1 } as const;
+    const ask = () => probe({ name: "a", rank: 0, address }, CONTEXT, new AbortController().signal);
+    const asking = ask();
+    fail(new Fault(fault));
+    assertEquals((await asking).evidence, "none");
+    const late = ask();
+    await clock.advance(2_000);
+    fail(new Fault(fault));
+    const { passed, evidence, reason } = await late;
+    assertEquals([passed, evidence, reason], [false, "none", new Fault(fault).message]);
+  }
 });

@@ -4,8 +4,9 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { dial } from "../net/dial.ts";
-import { Fault, FAULTS } from "../base/fault.ts";
+import { Fault } from "../base/fault.ts";
 import type { Probe } from "../failover/ports.ts";
+import { connectEvidence } from "./evidence.ts";
 
 /** Makes the probe. `timeoutMs` is for the whole attempt, the look-up of the name included. */
 export function tcpProbe(timeoutMs: number, clock: Clock): Probe {
@@ -14,10 +15,10 @@ export function tcpProbe(timeoutMs: number, clock: Clock): Probe {
     const outcome = await dial(upstream.address, { clock, timeoutMs, signal });
     const tookMs = clock.now() - startedAt;
     if (outcome === undefined) {
-      return { passed: false, tookMs, reason: "connect was called off", evidence: "silent" };
+      return { passed: false, tookMs, reason: "connect was called off", evidence: "none" };
     }
     if (outcome instanceof Fault) {
-      const evidence = FAULTS[outcome.fault].hard ? "refused" : "silent";
+      const evidence = connectEvidence(outcome);
       return { passed: false, tookMs, reason: outcome.message, evidence };
     }
     outcome.close();

@@ -10,6 +10,9 @@ import type { Publish } from "../events/events.ts";
 import type { Probe, ProbeResult } from "../failover/ports.ts";
 import type { Ending, Programs } from "./program.ts";
 
+/** Lines of one run that are passed on, all at once: more would push the proxy's own out of the log. */
+export const CHECK_LINES_MAX = 200;
+
 export interface CheckSettings {
   readonly path: string;
   /** More than 0: a check always has a deadline. */
@@ -23,10 +26,15 @@ export interface CheckSettings {
  */
 export function scriptProbe(settings: CheckSettings, programs: Programs, publish: Publish): Probe {
   const answers = new Map<string, string>();
+  // One that was called off may take a moment to end; the next for the same upstream waits for it.
+  const running = new Map<string, Promise<Ending>>();
 
   return async function probeByProgram(upstream, context, signal) {
+    const startedBefore = running.get(upstream.name);
+    if (startedBefore !== undefined) await startedBefore;
     const lines: string[] = [];
-    const ending = await programs.run({
+    let last: string | undefined;
+    const run = programs.run({
       path: settings.path,
       args: [upstream.name],
       env: {
@@ -39,15 +47,20 @@ export function scriptProbe(settings: CheckSettings, programs: Programs, publish
       signal,
       // It runs every few seconds: what it leaves behind would pile up.
       leftovers: "end",
-      say: (line) => lines.push(line),
+      say: (line) => {
+        if (lines.length < CHECK_LINES_MAX) lines.push(line);
+        last = line;
+      },
     });
+    running.set(upstream.name, run);
+    const ending = await run;
     if (ending.how !== "aborted" && answers.get(upstream.name) !== ending.reason) {
       answers.set(upstream.name, ending.reason);
       for (const line of lines) {
         publish({ type: "program.said", program: settings.path, upstream: upstream.name, line });
       }
     }
-    return judge(ending, lines.at(-1));
+    return judge(ending, last);
   };
 }
 
@@ -69,5 +82,5 @@ const EVIDENCE = {
   notStarted: "none",
   short: "none",
   timedOut: "silent",
-  aborted: "silent",
+  aborted: "none",
 } as const;

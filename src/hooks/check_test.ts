@@ -2,8 +2,8 @@ import { assertEquals } from "@std/assert";
 import { type Clock, ManualClock, realClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import type { ProbeContext, ProbeResult } from "../failover/ports.ts";
-import { scriptProbe } from "./check.ts";
-import { KILL_GRACE_MS, Programs } from "./program.ts";
+import { CHECK_LINES_MAX, scriptProbe } from "./check.ts";
+import { type Ending, KILL_GRACE_MS, Programs } from "./program.ts";
 import { Folder } from "./testing.ts";
 
 /** A check program, asked like the real one. */
@@ -11,7 +11,11 @@ class Check implements AsyncDisposable {
   readonly said: string[] = [];
   readonly stop = new AbortController();
   readonly #programs: Programs;
-  readonly #ask: (name: string, context: ProbeContext) => Promise<ProbeResult>;
+  readonly #ask: (
+    name: string,
+    context: ProbeContext,
+    signal: AbortSignal,
+  ) => Promise<ProbeResult>;
 
   private constructor(readonly folder: Folder, path: string, clock: Clock) {
     this.#programs = new Programs(clock);
@@ -21,9 +25,9 @@ class Check implements AsyncDisposable {
     };
     const settings = { path, timeoutMs: 5_000, service: "db" };
     const probe = scriptProbe(settings, this.#programs, publish);
-    this.#ask = (name, context) => {
+    this.#ask = (name, context, signal) => {
       const address = { kind: "tcp", host: "127.0.0.1", port: 1 } as const;
-      return probe({ name, address, rank: 0 }, context, this.stop.signal);
+      return probe({ name, address, rank: 0 }, context, signal);
     };
   }
 
@@ -35,8 +39,9 @@ class Check implements AsyncDisposable {
   ask(
     name = "a:1",
     context: ProbeContext = { lastChosen: "b:2", phase: "serving", epoch: 7 },
+    signal = this.stop.signal,
   ): Promise<ProbeResult> {
-    return this.#ask(name, context);
+    return this.#ask(name, context, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -102,7 +107,7 @@ Deno.test("a check that is called off fails without evidence and is not quoted",
   using _ = await Deno.open(held, { write: true });
   check.stop.abort();
   const { passed, reason, evidence } = await asking;
-  assertEquals([passed, evidence], [false, "silent"]);
+  assertEquals([passed, evidence], [false, "none"]);
   assertEquals(reason, "check was called off: looking");
   assertEquals(check.said, []);
 });
@@ -114,4 +119,38 @@ Deno.test("a check program is quoted only when its answer about an upstream chan
   for (let n = 0; n < 5; n++) await check.ask("a");
   await check.ask("b");
   assertEquals(check.said, ["a: answer 1", "a: answer 3", "a: answer 4", "b: answer 1"]);
+});
+
+Deno.test("of a check that says much only the beginning is quoted, and its last line answers", async () => {
+  await using check = await Check.write("seq 1 5000; exit 1");
+  assertEquals((await check.ask()).reason, "check exited with 1: 5000");
+  const quoted = Array.from({ length: CHECK_LINES_MAX }, (_, i) => `a:1: ${i + 1}`);
+  assertEquals(check.said, quoted);
+});
+
+/** Runs nothing: each run ends when the test says so. */
+class Pretended extends Programs {
+  readonly begun: ((ending: Ending) => void)[] = [];
+
+  override run(): Promise<Ending> {
+    return new Promise((resolve) => this.begun.push(resolve));
+  }
+}
+
+Deno.test("a check waits until the last one for the same upstream has really ended", async () => {
+  await using programs = new Pretended(realClock);
+  const probe = scriptProbe({ path: "/c", timeoutMs: 5_000, service: "db" }, programs, () => {});
+  const ask = (name: string) => {
+    const address = { kind: "tcp", host: "127.0.0.1", port: 1 } as const;
+    const context = { lastChosen: undefined, phase: "serving", epoch: 1 } as const;
+    return probe({ name, address, rank: 0 }, context, new AbortController().signal);
+  };
+  const asked = [ask("a:1"), ask("a:1"), ask("b:2")];
+  const ending = { how: "exited", code: 0, tookMs: 1, reason: "exited with 0" } as const;
+  assertEquals(programs.begun.length, 2);
+  programs.begun[0]!({ how: "aborted", tookMs: 1, reason: "was called off" });
+  assertEquals((await asked[0]!).evidence, "none");
+  assertEquals(programs.begun.length, 3);
+  for (const end of programs.begun) end(ending);
+  assertEquals((await Promise.all(asked)).map(({ passed }) => passed), [false, true, true]);
 });

@@ -14,8 +14,9 @@ import { Output } from "./output.ts";
 export interface Run {
   /** A file; never looked up in PATH. */
   readonly path: string;
+  /** A NUL, which no argument can carry (execve(2)), is written as the two characters `\\0`. */
   readonly args: readonly string[];
-  /** Added to the environment of this process. */
+  /** Added to the environment of this process; NUL as above. */
   readonly env: Readonly<Record<string, string>>;
   /** 0 lets it run for as long as it likes. */
   readonly timeoutMs: number;
@@ -51,11 +52,14 @@ const HAS_GROUPS = Deno.build.os !== "windows";
 /** Those that run right now; disposing of it ends them all, and later ones do not start. */
 export class Programs implements AsyncDisposable {
   readonly #clock: Clock;
+  readonly #now: AbortSignal;
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<Ending>>();
 
-  constructor(clock: Clock) {
+  /** Once `now` is aborted all that run end by SIGKILL without a grace, and none starts any more. */
+  constructor(clock: Clock, now: AbortSignal = NEVER) {
     this.#clock = clock;
+    this.#now = now;
   }
 
   /** How many are running. */
@@ -65,8 +69,8 @@ export class Programs implements AsyncDisposable {
 
   /** Runs one. Never rejects; resolves within the deadline and twice `KILL_GRACE_MS`. */
   async run(run: Run): Promise<Ending> {
-    const signal = AbortSignal.any([run.signal, this.#stop.signal]);
-    const ending = runOne({ ...run, signal }, this.#clock);
+    const signal = AbortSignal.any([run.signal, this.#stop.signal, this.#now]);
+    const ending = runOne({ ...run, signal }, this.#clock, this.#now);
     this.#running.add(ending);
     try {
       return await ending;
@@ -82,7 +86,9 @@ export class Programs implements AsyncDisposable {
   }
 }
 
-async function runOne(run: Run, clock: Clock): Promise<Ending> {
+const NEVER = new AbortController().signal;
+
+async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending> {
   const startedAt = clock.now();
   const ended = (how: Ending["how"], reason: string): Ending => ({
     how,
@@ -92,9 +98,10 @@ async function runOne(run: Run, clock: Clock): Promise<Ending> {
   if (run.signal.aborted) return ended("aborted", "was called off");
   const child = start(run);
   if (child instanceof Error) {
-    return ended("notStarted", `could not be started: ${whyNotStarted(child)}`);
+    const how = isShortage(child) ? "short" : "notStarted";
+    return ended(how, `could not be started: ${whyNotStarted(child)}`);
   }
-  const output = new Output([child.stdout, child.stderr], run.say);
+  const output = new Output([child.stdout, child.stderr], run.say, clock);
   const cause = await firstOf(child, run, clock);
   if (cause === "ended") {
     if (run.leftovers === "end") signalGroup(child, "SIGKILL");
@@ -104,7 +111,7 @@ async function runOne(run: Run, clock: Clock): Promise<Ending> {
     if (signal !== null) return ended("signalled", `was ended by ${signal}`);
     return { ...ended("exited", `exited with ${code}`), code };
   }
-  const gone = await endGroup(child, output, clock);
+  const gone = await endGroup(child, output, clock, now);
   await output.close();
   const what = cause === "aborted"
     ? "was called off"
@@ -115,8 +122,10 @@ async function runOne(run: Run, clock: Clock): Promise<Ending> {
 function start(run: Run): Deno.ChildProcess | Error {
   try {
     return new Deno.Command(asFile(run.path), {
-      args: [...run.args],
-      env: run.env,
+      args: run.args.map(withoutNul),
+      env: Object.fromEntries(
+        Object.entries(run.env).map(([name, value]) => [name, withoutNul(value)]),
+      ),
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
@@ -135,11 +144,29 @@ function asFile(path: string): string {
   return path.includes("/") || path.includes("\\") ? path : `./${path}`;
 }
 
+function withoutNul(text: string): string {
+  return text.replaceAll("\0", "\\0");
+}
+
+/**
+ * What fork(2), pipe(2) and execve(2) say when something is short that may be there again in a moment.
+ * With them ETXTBSY: the file is just being written, as in the midst of a deploy.
+ */
+const SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "EAGAIN", "ENOMEM", "ETXTBSY"]);
+
+function isShortage(error: Error): boolean {
+  const { code } = error as { code?: string };
+  if (code !== undefined) return SHORTAGES.has(code);
+  // Deno gives no code to ETXTBSY, only its number, which is the same on Linux, macOS and BSD.
+  return error.message.endsWith("(os error 26)");
+}
+
 function whyNotStarted(error: Error): string {
   // The system does not tell these two apart.
   if (error instanceof Deno.errors.NotFound) return "it, or the interpreter it names, is missing";
   if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
-  return error.message;
+  // `Failed to spawn '/path': Too many open files (os error 24)`: the path is known.
+  return /: ([^:]+?)(?: \(os error \d+\))?$/.exec(error.message)?.[1] ?? error.message;
 }
 
 /** Waits for whatever comes first: the end, the deadline, the abort. */
@@ -167,11 +194,18 @@ function firstOf(
  * Ends a process and all it started. False if even SIGKILL did not help, as with a process that hangs
  * in the kernel on a dead disk.
  */
-async function endGroup(child: Deno.ChildProcess, output: Output, clock: Clock): Promise<boolean> {
-  signalGroup(child, "SIGTERM");
-  // The end of the output shows that the others of the group are gone as well as the child.
-  const allGone = Promise.all([child.status, output.finished]);
-  await within(allGone, KILL_GRACE_MS, clock);
+async function endGroup(
+  child: Deno.ChildProcess,
+  output: Output,
+  clock: Clock,
+  now: AbortSignal,
+): Promise<boolean> {
+  if (!now.aborted) {
+    signalGroup(child, "SIGTERM");
+    // The end of the output shows that the others of the group are gone as well as the child.
+    const allGone = Promise.all([child.status, output.finished]);
+    await within(Promise.race([allGone, aborted(now)]), KILL_GRACE_MS, clock);
+  }
   signalGroup(child, "SIGKILL");
   return await within(child.status, KILL_GRACE_MS, clock);
 }
@@ -196,5 +230,12 @@ function within(promise: Promise<unknown>, ms: number, clock: Clock): Promise<bo
       cancel();
       resolve(true);
     });
+  });
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
   });
 }

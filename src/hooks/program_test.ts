@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { type Clock, ManualClock, realClock } from "../base/clock.ts";
-import { LINE_MAX, LINES_MAX, OUTPUT_MAX } from "./output.ts";
+import { LINE_MAX, OUTPUT_MAX, PAUSE_MS, THROWN_AT_ONCE } from "./output.ts";
 import { type Ending, KILL_GRACE_MS, Programs, type Run } from "./program.ts";
+import type { Report } from "../../tests/harness/short_of_program.ts";
 import { Folder, Heard } from "./testing.ts";
 
 /** One run of a shell script, and what it said. */
@@ -11,12 +12,12 @@ class Story implements AsyncDisposable {
   readonly programs: Programs;
   #scripts = 0;
 
-  private constructor(readonly folder: Folder, clock: Clock) {
-    this.programs = new Programs(clock);
+  private constructor(readonly folder: Folder, clock: Clock, now?: AbortSignal) {
+    this.programs = new Programs(clock, now);
   }
 
-  static async begin(clock: Clock = realClock): Promise<Story> {
-    return new Story(await Folder.make(), clock);
+  static async begin(clock: Clock = realClock, now?: AbortSignal): Promise<Story> {
+    return new Story(await Folder.make(), clock, now);
   }
 
   async run(body: string, changes: Partial<Run> = {}): Promise<Ending> {
@@ -36,6 +37,15 @@ class Story implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.programs[Symbol.asyncDispose]();
     await this.folder[Symbol.asyncDispose]();
+  }
+}
+
+/** A clock that is moved by whoever waits for it. */
+class WaitingClock extends ManualClock {
+  override after(ms: number, callback: () => void): () => void {
+    const cancel = super.after(ms, callback);
+    if (ms === PAUSE_MS) queueMicrotask(() => this.advance(ms));
+    return cancel;
   }
 }
 
@@ -198,26 +208,46 @@ Deno.test("output without a last line end is not lost", async () => {
   assertEquals(story.heard.lines.toSorted(), ["a", "last", "oops"]);
 });
 
-Deno.test("a program that prints many lines is heard up to a limit, and told so once", async () => {
+Deno.test("a program that prints many short lines is heard up to 64 KB, and told so once", async () => {
   await using story = await Story.begin();
-  const { code } = await story.run("seq 0 99999; exit 4");
+  const { code } = await story.run("seq 10000 29999; exit 4");
   assertEquals(code, 4);
+  const whole = Math.floor(OUTPUT_MAX / 6);
   assertEquals(story.heard.lines, [
-    ...Array.from({ length: LINES_MAX }, (_, i) => `${i}`),
-    `(output cut after ${LINES_MAX} lines)`,
+    ...Array.from({ length: whole }, (_, i) => `${10_000 + i}`),
+    `${10_000 + whole}`.slice(0, OUTPUT_MAX % 6),
+    "(output cut after 64 KB)",
   ]);
 });
 
-Deno.test("a program that prints 50 MB is not stalled, and little of it is kept", async () => {
+Deno.test("a program that prints much is not stalled, and little of it is kept", async () => {
   await using story = await Story.begin();
   const ending = await story.run(
-    "yes $(seq -s, 500) | head -c 50000000; head -c 50000000 /dev/zero >&2; exit 7",
+    "yes $(seq -s, 500) | head -c 3000000; head -c 3000000 /dev/zero >&2; exit 7",
   );
   assertEquals(ending.code, 7);
   const kept = story.heard.lines.reduce((sum, line) => sum + line.length + 1, 0);
   assertLess(kept, OUTPUT_MAX + LINE_MAX);
   const cuts = story.heard.lines.filter((line) => line === "(output cut after 64 KB)");
   assertEquals(cuts.length, 1);
+});
+
+Deno.test("what a program prints past the limit is taken at a pace, not by a whole core", async () => {
+  // Time passes only by waiting for it, so the pauses are all that a run takes.
+  const clock = new WaitingClock();
+  await using story = await Story.begin(clock);
+  const ending = await story.run(`head -c ${4 * THROWN_AT_ONCE + OUTPUT_MAX} /dev/zero`);
+  assertEquals([ending.code, ending.tookMs], [0, 4 * PAUSE_MS]);
+});
+
+Deno.test("a program that prints without end is ended in time, in the midst of a pause too", async () => {
+  const clock = new ManualClock();
+  await using story = await Story.begin(clock);
+  const running = story.run("exec yes", { timeoutMs: 60_000 });
+  await story.heard.first("(output cut");
+  story.stop.abort();
+  assertEquals((await running).how, "aborted");
+  assertEquals(clock.pending, 0);
 });
 
 Deno.test("a long line is cut to its beginning", async () => {
@@ -234,4 +264,92 @@ Deno.test("disposing of all programs ends those that run and starts no more", as
   assertEquals((await Promise.all(running)).map(({ how }) => how), ["aborted", "aborted"]);
   assertEquals((await story.run("exit 0")).how, "aborted");
   assert(story.programs.running === 0);
+});
+
+Deno.test("when all must end now a stubborn program is killed without its grace", async () => {
+  const now = new AbortController();
+  // On a clock that stands still nothing but the order ends it.
+  await using story = await Story.begin(new ManualClock(), now.signal);
+  const stubborn = "trap 'echo asked' TERM; echo up; while :; do sleep 1000 & wait; done";
+  const running = story.run(stubborn);
+  await story.heard.first("up");
+  story.stop.abort();
+  await story.heard.first("asked");
+  now.abort();
+  const { how, reason } = await running;
+  assertEquals([how, reason], ["aborted", "was called off"]);
+  assertEquals((await story.run("exit 0")).how, "aborted");
+});
+
+Deno.test("the order to end now is enough where nobody asked for an end before", async () => {
+  const now = new AbortController();
+  await using story = await Story.begin(new ManualClock(), now.signal);
+  const running = story.run("trap '' TERM; echo up; while :; do sleep 1000 & wait; done");
+  await story.heard.first("up");
+  now.abort();
+  assertEquals((await running).how, "aborted");
+});
+
+Deno.test("a NUL in an argument or the environment keeps no program from running", async () => {
+  await using story = await Story.begin();
+  const ending = await story.run('printf "%s|%s\\n" "$1" "$REASON"', {
+    args: ["a\0b"],
+    env: { REASON: "check exited with 1: \0\0bad" },
+  });
+  assertEquals([ending.code, story.heard.lines], [
+    0,
+    ["a\\0b|check exited with 1: \\0\\0bad"],
+  ]);
+});
+
+Deno.test({
+  name: "a program that is just being written is short, not one that can never start",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using story = await Story.begin();
+    const path = await story.folder.script("busy", "exit 0");
+    {
+      using _ = await Deno.open(path, { write: true });
+      const { how, reason } = await story.run("", { path });
+      assertEquals([how, reason], ["short", "could not be started: Text file busy"]);
+    }
+    assertEquals((await story.run("", { path })).code, 0);
+  },
+});
+
+/** What a process that ran out of something saw, see `short_of_program.ts`. */
+async function shortOf(what: "descriptors" | "processes"): Promise<Report> {
+  const program = new URL("../../tests/harness/short_of_program.ts", import.meta.url);
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--quiet", "--no-check", program.pathname, what],
+  }).output();
+  const text = new TextDecoder().decode(stdout);
+  if (text === "") throw new Error(new TextDecoder().decode(stderr));
+  return JSON.parse(text);
+}
+
+const isLinux = Deno.build.os === "linux";
+
+Deno.test({
+  name: "without descriptors a program is short, an upstream gets no verdict, and none leak",
+  ignore: !isLinux,
+  async fn() {
+    const { endings, probe, leftOpen } = await shortOf("descriptors");
+    const reason = "could not be started: Too many open files";
+    // How many pipes are half open when it fails differs with each that is free.
+    for (const free of [0, 1, 2, 3]) assertEquals(endings[free], { how: "short", reason });
+    assertEquals(endings.at(-1), { how: "exited", reason: "exited with 0" });
+    assertEquals(new Set(endings.map(({ how }) => how)), new Set(["short", "exited"]));
+    assertEquals(probe?.evidence, "none");
+    assertEquals(leftOpen, 0);
+  },
+});
+
+Deno.test({
+  name: "where no process can be made a program is short",
+  ignore: !isLinux,
+  async fn() {
+    const reason = "could not be started: Resource temporarily unavailable";
+    assertEquals((await shortOf("processes")).endings, [{ how: "short", reason }]);
+  },
 });

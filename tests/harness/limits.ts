@@ -1,0 +1,51 @@
+/** Limits that a process of the tests puts on itself, by the kernel's own calls (Linux only). */
+
+const RESOURCES = { processes: 6, descriptors: 7 } as const;
+/** A user that owns nothing: the limit of processes does not hold for root (setrlimit(2)). */
+const NOBODY = 65_534;
+
+/** Lets this process, from now on, have no more than `most` of something (setrlimit(2)). */
+export function limit(what: keyof typeof RESOURCES, most: number): void {
+  using libc = openLibc();
+  const soft = BigInt(most);
+  if (libc.symbols.setrlimit(RESOURCES[what], new BigUint64Array([soft, soft])) !== 0) {
+    throw new Error(`Cannot limit ${what} to ${most}`);
+  }
+}
+
+/** Gives up being root, for good; does nothing for anybody else (setuid(2)). */
+export function leaveRoot(): void {
+  if (Deno.uid() !== 0) return;
+  using libc = openLibc();
+  if (libc.symbols.setuid(NOBODY) !== 0) throw new Error("Cannot leave root");
+}
+
+/** Opens descriptors until there are no more than `free`; the returned function closes them. */
+export function useUpDescriptors(free: number): () => void {
+  const held: Deno.FsFile[] = [];
+  for (;;) {
+    try {
+      held.push(Deno.openSync("/dev/null"));
+    } catch (error) {
+      if ((error as { code?: string }).code !== "EMFILE") throw error;
+      break;
+    }
+  }
+  for (const file of held.splice(0, free)) file.close();
+  return () => {
+    for (const file of held) file.close();
+  };
+}
+
+/** How many descriptors this process has open. */
+export function openDescriptors(): number {
+  return [...Deno.readDirSync("/proc/self/fd")].length;
+}
+
+function openLibc() {
+  const library = Deno.dlopen("libc.so.6", {
+    setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+    setuid: { parameters: ["u32"], result: "i32" },
+  });
+  return { symbols: library.symbols, [Symbol.dispose]: () => library.close() };
+}

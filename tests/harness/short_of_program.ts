@@ -1,0 +1,69 @@
+/**
+ * A process that runs out of something and then runs programs as the proxy does. Its argument says what
+ * runs out; it prints how each run ended, as JSON, and how many descriptors were left behind.
+ */
+import { realClock } from "../../src/base/clock.ts";
+import { tcpProbe } from "../../src/health/tcp.ts";
+import { type Ending, Programs } from "../../src/hooks/program.ts";
+import { leaveRoot, limit, openDescriptors, useUpDescriptors } from "./limits.ts";
+
+export interface Report {
+  readonly endings: readonly Pick<Ending, "how" | "reason">[];
+  /** Of a probe of a port that listens, in the same distress. */
+  readonly probe: { readonly evidence: string; readonly reason: string } | undefined;
+  /** Open after all of it, less those before. */
+  readonly leftOpen: number;
+}
+
+const never = new AbortController().signal;
+await using programs = new Programs(realClock);
+
+async function run(): Promise<Pick<Ending, "how" | "reason">> {
+  const { how, reason } = await programs.run({
+    path: "/bin/true",
+    args: [],
+    env: {},
+    timeoutMs: 0,
+    leftovers: "end",
+    signal: never,
+    say: () => {},
+  });
+  return { how, reason };
+}
+
+async function probe(port: number): Promise<Report["probe"]> {
+  const upstream = {
+    name: "a",
+    rank: 0,
+    address: { kind: "tcp", host: "127.0.0.1", port },
+  } as const;
+  const context = { lastChosen: undefined, phase: "serving", epoch: 1 } as const;
+  const { evidence, reason } = await tcpProbe(5_000, realClock)(upstream, context, never);
+  return { evidence, reason };
+}
+
+async function withoutDescriptors(): Promise<Report> {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  limit("descriptors", 64);
+  await run(); // whatever the first run opens for good
+  const before = openDescriptors();
+  const endings = [];
+  let answer: Report["probe"];
+  for (let free = 0; free < 8; free++) {
+    const giveBack = useUpDescriptors(free);
+    if (free === 0) answer = await probe(listener.addr.port);
+    endings.push(await run());
+    giveBack();
+  }
+  endings.push(await run());
+  return { endings, probe: answer, leftOpen: openDescriptors() - before };
+}
+
+async function withoutProcesses(): Promise<Report> {
+  leaveRoot();
+  limit("processes", 1);
+  return { endings: [await run()], probe: undefined, leftOpen: 0 };
+}
+
+const report = Deno.args[0] === "processes" ? await withoutProcesses() : await withoutDescriptors();
+console.log(JSON.stringify(report));
