@@ -16,6 +16,8 @@ const EVERYWHERE = [
   "--allow-env",
   // The operator's check and trigger programs, whatever they are called.
   "--allow-run",
+  // Whether an upstream is an address of this machine on which the proxy itself listens.
+  "--allow-sys=networkInterfaces",
 ] as const;
 
 /** Flags for `deno run` and `deno compile`. Only the Linux relay engine calls into the C library. */

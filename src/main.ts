@@ -31,12 +31,24 @@ function listenToSignals() {
   };
 }
 
+/** The addresses of this machine, as far as they may be known. */
+function interfaces(): string[] {
+  try {
+    return Deno.networkInterfaces().map(({ address }) => address);
+  } catch (error) {
+    // Installed with an older list of permissions: then only loopback addresses are known to be our own.
+    if (error instanceof Deno.errors.NotCapable) return [];
+    throw error;
+  }
+}
+
 async function main(): Promise<number> {
   const loaded = load({
     args: Deno.args,
     env: Deno.env.toObject(),
     readFile: (path) => Deno.readTextFileSync(path),
     stat: (path) => Deno.statSync(path),
+    interfaces,
   });
   if (loaded.kind === "print") {
     console.log(loaded.text.trimEnd());

@@ -5,15 +5,19 @@
 import { type Address, formatAddress } from "../base/address.ts";
 import { formatDuration } from "../base/duration.ts";
 import type { Target } from "./http_kinds.ts";
+import { type Interfaces, isOwn } from "./own_address.ts";
 import type { Config, HttpConfig, Key, ServiceConfig } from "./options.ts";
 
 /** One line for each; both lists are empty for options that agree. */
-export function agreement(config: Config): { mistakes: string[]; warnings: string[] } {
+export function agreement(
+  config: Config,
+  interfaces: Interfaces,
+): { mistakes: string[]; warnings: string[] } {
   const mistakes = twoListeners(config);
   const warnings: string[] = [];
   for (const service of config.services) {
     const prefix = config.services.length > 1 ? `service ${service.name}: ` : "";
-    const found = { mistakes: [] as string[], warnings: switches(service) };
+    const found = { mistakes: selves(service, interfaces), warnings: switches(service) };
     if (service.mode === "http") upstreamsOf(service, found);
     mistakes.push(...found.mistakes.map((line) => prefix + line));
     warnings.push(...found.warnings.map((line) => prefix + line));
@@ -48,6 +52,27 @@ function twoListeners(config: Config): string[] {
     else claim(service.listen, service.origins.listen);
   }
   return lines;
+}
+
+/** Upstreams that are the address on which the service itself listens. */
+function selves(service: ServiceConfig, interfaces: Interfaces): string[] {
+  const isTcp = service.mode === "tcp";
+  const [listener, key] = isTcp
+    ? [service.bind, "bind"] as const
+    : [service.listen, "listen"] as const;
+  const upstreams = isTcp
+    ? service.hosts.map(({ name, address }) => ({ key: "hosts", name, address } as const))
+    : [
+      { key: "primary", target: service.primary } as const,
+      ...service.backup?.map((target) => ({ key: "backup", target } as const)) ?? [],
+    ].flatMap(({ key, target }) =>
+      target.kind === "url" ? [{ key, name: target.written, address: target.address }] : []
+    );
+  const { origins } = service;
+  return upstreams.filter(({ address }) => isOwn(address, listener, interfaces)).map((each) =>
+    `Cannot use "${each.name}" as ${each.key}: it is where the service itself listens ` +
+    `(from ${origins[each.key]}, listening from ${origins[key]})`
+  );
 }
 
 function switches(service: ServiceConfig): string[] {

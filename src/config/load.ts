@@ -23,6 +23,7 @@ import {
   type ServiceConfig,
   yamlKeyOf,
 } from "./options.ts";
+import type { Interfaces } from "./own_address.ts";
 import { configText } from "./print.ts";
 import {
   badValue,
@@ -42,6 +43,7 @@ export interface LoadInput {
   /** Returns the text of a file or throws what `Deno.readTextFileSync` throws. */
   readonly readFile: (path: string) => string;
   readonly stat: Stat;
+  readonly interfaces: Interfaces;
 }
 
 export type Loaded =
@@ -86,7 +88,7 @@ export function load(input: LoadInput): Loaded {
   const file = readConfigFile([flags, general], input.readFile, mistakes);
   const config = build({ flags, own, general, file, mistakes, warnings }, input.stat);
   if (mistakes.length === 0) {
-    const found = agreement(config);
+    const found = agreement(config, input.interfaces);
     mistakes.push(...found.mistakes);
     warnings.push(...found.warnings);
   }

@@ -202,6 +202,7 @@ Deno.test("a file that cannot be read is a mistake with the reason", () => {
       args: ["--config", "d"],
       env: {},
       stat: Deno.statSync,
+      interfaces: () => [],
       readFile: () => {
         throw error;
       },

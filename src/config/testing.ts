@@ -2,6 +2,7 @@
 import { load, type Loaded } from "./load.ts";
 import type { Config, HttpConfig, TcpConfig } from "./options.ts";
 
+import type { Interfaces } from "./own_address.ts";
 import type { PathInfo } from "./scripts_dir.ts";
 
 /** What is handed to `load` beside the arguments. */
@@ -10,6 +11,7 @@ export interface World {
   readonly files?: Readonly<Record<string, string>>;
   /** What `stat` finds, with or without a slash at the end; the folders of what it finds are there too. */
   readonly infos?: Readonly<Record<string, PathInfo>>;
+  readonly interfaces?: Interfaces;
 }
 
 /** What `stat` says of a folder. */
@@ -19,6 +21,7 @@ export function loadWith(args: readonly string[], world: World = {}): Loaded {
   return load({
     args,
     env: world.env ?? {},
+    interfaces: world.interfaces ?? (() => []),
     readFile(path) {
       const text = world.files?.[path];
       if (text === undefined) throw new Deno.errors.NotFound(path);

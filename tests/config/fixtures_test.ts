@@ -11,6 +11,7 @@ function loadFixture(folder: URL, name: string): Loaded {
     env: {},
     readFile: (path) => Deno.readTextFileSync(new URL(path, folder)),
     stat: Deno.statSync,
+    interfaces: () => [],
   });
 }
 

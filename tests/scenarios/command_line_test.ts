@@ -8,7 +8,8 @@ import { startUpstream, unusedPort } from "../harness/upstream.ts";
 
 scenario("a port in use ends it with exit code 1 and one line", async (relay) => {
   await using primary = await startUpstream({ says: "primary" });
-  const args = ["--bind", primary.name, "--hosts", primary.name, "--relay", relay.relay];
+  const hosts = `127.0.0.1:${unusedPort()}`;
+  const args = ["--bind", primary.name, "--hosts", hosts, "--relay", relay.relay];
 
   const run = await runProxy(args);
 
@@ -50,6 +51,23 @@ Deno.test("a YAML file that is missing or does not parse is one line, with the p
   const run = await runProxy(["--config", broken]);
   assertEquals([run.code, run.stderr.length], [2, 1], run.stderr.join("\n"));
   assertMatch(run.stderr[0]!, /line \d+.*column \d+/);
+});
+
+Deno.test("an upstream that is the proxy's own address is refused instead of a loop", async () => {
+  for (const host of ["localhost", "127.0.0.1", "0.0.0.0", "[::1]"]) {
+    const run = await runProxy(["-p", "5999", "-H", `db1.example:5999,${host}:5999`]);
+    assertEquals([run.code, run.stderr.length], [2, 1], run.stderr.join("\n"));
+    assert(
+      run.stderr[0]!.includes(`"${host}:5999" as hosts: it is where the service itself listens`),
+    );
+  }
+  const [real] = Deno.networkInterfaces().filter(({ address }) =>
+    !/^(127\.|::1$|fe80)/.test(address)
+  );
+  if (real === undefined) return;
+  const host = real.family === "IPv6" ? `[${real.address}]` : real.address;
+  const run = await runProxy(["--primary", `http://${host}:5999`, "--listen", "[::]:5999"]);
+  assertEquals([run.code, run.stderr.length], [2, 1], run.stderr.join("\n"));
 });
 
 Deno.test("--check-config says that all is well, and does not start", async () => {

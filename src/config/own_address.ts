@@ -1,0 +1,46 @@
+/**
+ * Whether an upstream is the very address on which its service listens: traffic sent there would come
+ * back to us, again and again. Names other than `localhost` are not looked up.
+ */
+import type { Address } from "../base/address.ts";
+
+/** Returns the addresses of this machine's interfaces, without their zones. */
+export type Interfaces = () => readonly string[];
+
+/** True if a connection to `upstream` ends at `listener`. */
+export function isOwn(upstream: Address, listener: Address, interfaces: Interfaces): boolean {
+  if (upstream.kind === "unix" || listener.kind === "unix") {
+    return upstream.kind === "unix" && listener.kind === "unix" && upstream.path === listener.path;
+  }
+  // With port 0 the system finds one that nobody can have named before.
+  if (upstream.port !== listener.port || listener.port === 0) return false;
+  const [to, at] = [canonical(upstream.host), canonical(listener.host)];
+  // A connection to the wildcard address goes to this machine (ip(7)).
+  const isHere = to === "localhost" || isLoopback(to) || isWildcard(to);
+  if (!isWildcard(at)) {
+    const isName = to === "localhost" || isWildcard(to);
+    return to === at || (isName && (at === "127.0.0.1" || at === "::1" || at === "localhost"));
+  }
+  // IPv4's wildcard is not met by IPv6, the other way round it is (ipv6(7)).
+  if (at === "0.0.0.0" && to.includes(":") && to !== "::") return false;
+  return isHere || interfaces().some((each) => canonical(each) === to);
+}
+
+/** One spelling for each address: `127.1` is `127.0.0.1`, as for the system, and `::ffff:1.2.3.4` is IPv4. */
+function canonical(host: string): string {
+  const bare = host.replace(/%.*$/, "").replace(/\.$/, "").toLowerCase();
+  const text = URL.parse(`http://${bare.includes(":") ? `[${bare}]` : bare}`)?.hostname ?? bare;
+  const address = text.replace(/^\[(.*)\]$/, "$1");
+  const mapped = /^::ffff:([\da-f]{1,4}):([\da-f]{1,4})$/.exec(address);
+  if (mapped === null) return address;
+  const [high, low] = [parseInt(mapped[1]!, 16), parseInt(mapped[2]!, 16)];
+  return [high >> 8, high & 255, low >> 8, low & 255].join(".");
+}
+
+function isLoopback(address: string): boolean {
+  return address === "::1" || /^127\.\d+\.\d+\.\d+$/.test(address);
+}
+
+function isWildcard(address: string): boolean {
+  return address === "0.0.0.0" || address === "::";
+}
