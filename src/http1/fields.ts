@@ -72,14 +72,27 @@ export class Fields {
   readonly #linesEnd: number;
   /** First byte after the section. */
   readonly end: number;
+  /**
+   * True if the lines stand one behind the other and all end in CRLF, so that they may be copied with
+   * their ends; otherwise each line ends with its value.
+   */
+  readonly isExact: boolean;
 
-  /** `offsets` may be longer than its lines take. */
-  constructor(bytes: Uint8Array, count: number, offsets: readonly number[], linesEnd: number) {
+  /** `offsets` may be longer than its lines take; `end` is the first byte after the section. */
+  constructor(
+    bytes: Uint8Array,
+    count: number,
+    offsets: readonly number[],
+    linesEnd: number,
+    end = linesEnd + 2,
+    isExact = true,
+  ) {
     this.bytes = bytes;
     this.count = count;
     this.#offsets = offsets;
     this.#linesEnd = linesEnd;
-    this.end = linesEnd + 2;
+    this.end = end;
+    this.isExact = isExact;
   }
 
   /** Name of line `index` as it was spelt. Made anew on each call. */
@@ -142,19 +155,39 @@ export class Fields {
   copied(start: number): Fields {
     const offsets = this.#offsets.slice(0, this.count * STRIDE).map((offset) => offset - start);
     const bytes = this.bytes.slice(start, this.end);
-    return new Fields(bytes, this.count, offsets, this.#linesEnd - start);
+    const [linesEnd, end] = [this.#linesEnd - start, this.end - start];
+    return new Fields(bytes, this.count, offsets, linesEnd, end, this.isExact);
+  }
+
+  /** The same section without the lines whose names are in `names`. Itself if there are none. */
+  without(names: { has(fields: Fields, index: number): boolean }): Fields {
+    const offsets: number[] = [];
+    for (let index = 0; index < this.count; index++) {
+      if (names.has(this, index)) continue;
+      const at = index * STRIDE;
+      offsets.push(...this.#offsets.slice(at, at + STRIDE));
+    }
+    const count = offsets.length / STRIDE;
+    if (count === this.count) return this;
+    return new Fields(this.bytes, count, offsets, this.#linesEnd, this.end, false);
   }
 
   /** Where line `index` begins in `bytes`, and so where the line before it ends. */
   lineStart(index: number): number {
     return index < this.count ? this.#offsets[index * STRIDE]! : this.#linesEnd;
   }
+
+  /** Where the value of line `index` ends in `bytes`. */
+  valueEnd(index: number): number {
+    return this.#offsets[index * STRIDE + 3]!;
+  }
 }
 
 /**
  * Reads field lines up to and including the empty line that closes them. Undefined means that more
  * bytes are needed. Where the lines are is kept in `offsets`, which nothing else may use as long as the
- * result is used.
+ * result is used. With `takesLf` a line may also end in LF alone (RFC 9112 section 2.2 allows it to a
+ * recipient): only for the heads of responses, where nobody can use it to smuggle a request.
  */
 export function parseFields(
   bytes: Uint8Array,
@@ -163,15 +196,20 @@ export function parseFields(
   fieldsMax: number,
   side: MessageSide,
   offsets: number[] = [],
+  takesLf = false,
 ): Fields | undefined | Fault {
   let kept = 0;
   let at = start;
+  let isExact = true;
   while (at < end) {
     const first = bytes[at]!;
     if (first === CR) {
       if (at + 1 >= end) return undefined;
       if (bytes[at + 1] !== LF) return malformed(side, "bare CR");
-      return new Fields(bytes, kept / STRIDE, offsets, at);
+      return new Fields(bytes, kept / STRIDE, offsets, at, at + 2, isExact);
+    }
+    if (first === LF && takesLf) {
+      return new Fields(bytes, kept / STRIDE, offsets, at, at + 1, isExact);
     }
     if (first === SP || first === TAB) return malformed(side, "folded line or leading white space");
     if (kept >= fieldsMax * STRIDE) return oversized(side, "too many fields");
@@ -184,12 +222,15 @@ export function parseFields(
     const valueStart = at;
     while (at < end && VALUE[bytes[at]!] === 1) at++;
     if (at >= end) return undefined;
-    if (bytes[at] !== CR) {
-      return malformed(side, bytes[at] === LF ? "bare LF" : "control character");
-    }
-    if (at + 1 >= end) return undefined;
-    if (bytes[at + 1] !== LF) return malformed(side, "bare CR");
     let valueEnd = at;
+    if (bytes[at] === CR) {
+      if (at + 1 >= end) return undefined;
+      if (bytes[at + 1] !== LF) return malformed(side, "bare CR");
+      at += 2;
+    } else if (bytes[at] === LF && takesLf) {
+      at++;
+      isExact = false;
+    } else return malformed(side, bytes[at] === LF ? "bare LF" : "control character");
     while (valueEnd > valueStart && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === TAB)) {
       valueEnd--;
     }
@@ -197,7 +238,6 @@ export function parseFields(
     offsets[kept++] = nameEnd;
     offsets[kept++] = valueStart;
     offsets[kept++] = valueEnd;
-    at += 2;
   }
   return undefined;
 }

@@ -3,7 +3,7 @@
  * What two readers could frame differently is refused here, never guessed at: that is the whole defence
  * against request smuggling.
  */
-import type { Fault } from "../base/fault.ts";
+import { Fault } from "../base/fault.ts";
 import { Fields, malformed, type MessageSide, parseFields, VALUE } from "./fields.ts";
 
 /** A count of bytes, 0 and more, or one of the two below. */
@@ -34,6 +34,40 @@ export function parseLength(text: string): number | undefined {
     value = value * 10 + digit;
   }
   return value;
+}
+
+/** Reads line `i`, a `Content-Length`, into `said`. */
+export function readLength(
+  fields: Fields,
+  i: number,
+  side: MessageSide,
+  said: FramingFields,
+): Fault | undefined {
+  if (said.length >= 0) return malformed(side, "more than one Content-Length");
+  const length = parseLength(fields.value(i));
+  if (length === undefined) return malformed(side, "bad Content-Length");
+  said.length = length;
+}
+
+/** Reads line `i`, a `Transfer-Encoding`. RFC 9112 section 6.1: `chunked` alone is understood; all else is refused, which is always safe. */
+export function readCoding(
+  fields: Fields,
+  i: number,
+  side: MessageSide,
+  minor: 0 | 1,
+  said: FramingFields,
+): Fault | undefined {
+  if (minor === 0) return malformed(side, "Transfer-Encoding in HTTP/1.0");
+  if (said.chunked) return malformed(side, "more than one Transfer-Encoding");
+  if (!fields.valueIs(i, "chunked")) {
+    // Another coding than chunked at the end leaves the length open: that is malformed, not unknown.
+    const isWhole = /,[ \t]*chunked$/i.test(fields.value(i)) &&
+      !/chunked[ \t]*,/i.test(fields.value(i));
+    return side === "request" && isWhole
+      ? new Fault("notImplemented", "transfer coding")
+      : malformed(side, "bad Transfer-Encoding");
+  }
+  said.chunked = true;
 }
 
 /** True if a response with this status has no body, whatever its fields say (RFC 9112 section 6.3). */

@@ -14,7 +14,7 @@ import {
   TOKEN,
   VALUE,
 } from "./fields.ts";
-import { CHUNKED, type Framing, type FramingFields, parseLength } from "./framing.ts";
+import { CHUNKED, type Framing, type FramingFields, readCoding, readLength } from "./framing.ts";
 
 const CR = 13;
 const LF = 10;
@@ -54,8 +54,15 @@ export interface RequestHead {
   readonly keepAlive: boolean;
   /** True if the client waits for `100 Continue` before it sends its body. */
   readonly expectsContinue: boolean;
-  /** True if it carries `Upgrade` and `Connection: upgrade` (RFC 9110 section 7.8). */
+  /**
+   * True if it carries `Upgrade`, to anything but HTTP/2, and `Connection: upgrade` (RFC 9110 section
+   * 7.8). A connection that became HTTP/2 between client and upstream would be out of our hands.
+   */
   readonly wantsUpgrade: boolean;
+  /** True if the client can use trailers (RFC 9110 section 10.1.4). */
+  readonly acceptsTrailers: boolean;
+  /** True if it came through other proxies, which `Via` names. */
+  readonly hasVia: boolean;
   /** First byte after the head. */
   readonly end: number;
 }
@@ -151,11 +158,16 @@ function requestHead(
     keepAlive: minor === 1 ? !connection.close : connection.keepAlive && !connection.close,
     expectsContinue: meaning.expectsContinue && minor === 1,
     wantsUpgrade: minor === 1 && connection.upgrade && meaning.upgrade,
+    acceptsTrailers: minor === 1 && meaning.trailers,
+    hasVia: meaning.via,
     end: fields.end,
   };
 }
 
-/** Reads one response head from `bytes`. `offsets`: as in `parseFields`. */
+/**
+ * Reads one response head from `bytes`; its lines may end in LF alone, as in `parseFields`, which also
+ * tells about `offsets`.
+ */
 export function parseResponseHead(
   bytes: Uint8Array,
   start: number,
@@ -192,20 +204,23 @@ function parseResponse(
   if (at >= end) return undefined;
   // The space before an empty reason is often forgotten, and nothing depends on it.
   if (bytes[at] === SP) at++;
-  else if (bytes[at] !== CR) return malformed("response", "bad status");
+  else if (bytes[at] !== CR && bytes[at] !== LF) return malformed("response", "bad status");
   const reasonStart = at;
   while (at < end && VALUE[bytes[at]!] === 1) at++;
-  if (at < end && bytes[at] !== CR) return malformed("response", "bad reason phrase");
-  if (at + 1 >= end) return undefined;
-  if (bytes[at + 1] !== LF) return malformed("response", "bare CR");
-  const fields = parseFields(bytes, at + 2, end, limits.fieldsMax, "response", offsets);
+  const reasonEnd = at;
+  if (at >= end) return undefined;
+  if (bytes[at] === CR) {
+    if (++at >= end) return undefined;
+    if (bytes[at] !== LF) return malformed("response", "bare CR");
+  } else if (bytes[at] !== LF) return malformed("response", "bad reason phrase");
+  const fields = parseFields(bytes, at + 1, end, limits.fieldsMax, "response", offsets, true);
   if (!(fields instanceof Fields)) return fields;
   const meaning = readMeaning(fields, "response", minor);
   if (meaning instanceof Fault) return meaning;
   const { said, connection } = meaning;
   return {
     status,
-    reason: latin1(bytes, reasonStart, at),
+    reason: latin1(bytes, reasonStart, reasonEnd),
     minor,
     fields,
     said,
@@ -252,6 +267,8 @@ interface Meaning {
   readonly connection: ConnectionOptions;
   host: string | undefined;
   upgrade: boolean;
+  trailers: boolean;
+  via: boolean;
   expectsContinue: boolean;
 }
 
@@ -262,6 +279,8 @@ function readMeaning(fields: Fields, side: MessageSide, minor: 0 | 1): Meaning |
     connection: { close: false, keepAlive: false, upgrade: false },
     host: undefined,
     upgrade: false,
+    trailers: false,
+    via: false,
     expectsContinue: false,
   };
   const count = fields.count;
@@ -284,6 +303,12 @@ function readField(
   meaning: Meaning,
 ): Fault | undefined {
   switch (fields.nameLength(i)) {
+    case 2:
+      if (fields.is(i, "te") && takesTrailers(fields, i)) meaning.trailers = true;
+      return;
+    case 3:
+      if (fields.is(i, "via")) meaning.via = true;
+      return;
     case 4:
       if (side === "response" || !fields.is(i, "host")) return;
       if (meaning.host !== undefined) return malformed(side, "more than one Host");
@@ -297,7 +322,7 @@ function readField(
       meaning.expectsContinue = true;
       return;
     case 7:
-      if (fields.is(i, "upgrade")) meaning.upgrade = true;
+      if (fields.is(i, "upgrade") && upgradeOffer(fields, i) !== "") meaning.upgrade = true;
       return;
     case 10:
       if (fields.is(i, "connection")) readConnection(fields, i, meaning.connection);
@@ -310,37 +335,19 @@ function readField(
   }
 }
 
-function readLength(
-  fields: Fields,
-  i: number,
-  side: MessageSide,
-  said: FramingFields,
-): Fault | undefined {
-  if (said.length >= 0) return malformed(side, "more than one Content-Length");
-  const length = parseLength(fields.value(i));
-  if (length === undefined) return malformed(side, "bad Content-Length");
-  said.length = length;
+function takesTrailers(fields: Fields, i: number): boolean {
+  return fields.valueIs(i, "trailers") || /(^|,)[ \t]*trailers[ \t]*(,|$)/i.test(fields.value(i));
 }
 
-/** RFC 9112 section 6.1: `chunked` alone is understood; all else is refused, which is always safe. */
-function readCoding(
-  fields: Fields,
-  i: number,
-  side: MessageSide,
-  minor: 0 | 1,
-  said: FramingFields,
-): Fault | undefined {
-  if (minor === 0) return malformed(side, "Transfer-Encoding in HTTP/1.0");
-  if (said.chunked) return malformed(side, "more than one Transfer-Encoding");
-  if (!fields.valueIs(i, "chunked")) {
-    // Another coding than chunked at the end leaves the length open: that is malformed, not unknown.
-    const isWhole = /,[ \t]*chunked$/i.test(fields.value(i)) &&
-      !/chunked[ \t]*,/i.test(fields.value(i));
-    return side === "request" && isWhole
-      ? new Fault("notImplemented", "transfer coding")
-      : malformed(side, "bad Transfer-Encoding");
-  }
-  said.chunked = true;
+/**
+ * The protocols that line `i`, an `Upgrade`, offers, without HTTP/2 (`h2c`, which RFC 9113 has taken
+ * back); "" if nothing is left.
+ */
+export function upgradeOffer(fields: Fields, i: number): string {
+  const value = fields.value(i);
+  if (!/(^|,)[ \t]*h2c?[ \t]*(,|$)/i.test(value)) return value;
+  return value.split(",").map((name) => name.trim())
+    .filter((name) => name !== "" && !/^h2c?$/i.test(name)).join(", ");
 }
 
 function readConnection(fields: Fields, i: number, options: ConnectionOptions): void {

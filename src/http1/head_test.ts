@@ -8,6 +8,7 @@ import {
   type RequestHead,
   type ResponseHead,
 } from "./head.ts";
+import { HeadWriter } from "./head_writer.ts";
 
 const LIMITS = { headBytesMax: 4096, fieldsMax: 16 };
 
@@ -220,6 +221,24 @@ Deno.test("RFC 9110 section 7.8: an upgrade needs both fields and HTTP/1.1", () 
   assertEquals(accepted(lines("Connection: upgrade")).wantsUpgrade, false);
 });
 
+Deno.test("RFC 9113: an upgrade to HTTP/2 is none, any other protocol beside it is", () => {
+  const wants = (value: string) =>
+    accepted(lines(`Upgrade: ${value}`, "Connection: Upgrade, HTTP2-Settings")).wantsUpgrade;
+  for (const value of ["h2c", "H2C", "h2c, h2", " ,h2c,", ""]) assertEquals(wants(value), false);
+  for (const value of ["websocket", "h2c, websocket", "h2co", "xh2c"]) assert(wants(value), value);
+});
+
+Deno.test("RFC 9110 section 10.1.4: trailers are accepted by who says so, in HTTP/1.1", () => {
+  const accepts = (value: string) => accepted(lines(`TE: ${value}`)).acceptsTrailers;
+  for (const value of ["trailers", "Trailers", "gzip;q=0.5, trailers", "trailers ,deflate"]) {
+    assert(accepts(value), value);
+  }
+  for (const value of ["", "gzip", "xtrailers", "trailers;q=0"]) {
+    assertEquals(accepts(value), false);
+  }
+  assertEquals(accepted("GET / HTTP/1.0\r\nTE: trailers\r\n\r\n").acceptsTrailers, false);
+});
+
 Deno.test("a head over its limits is refused with 431, also before it is complete", () => {
   const many = Array.from({ length: 16 }, (_, i) => `X-${i}: 1`);
   refused(lines(...many), "headTooLarge");
@@ -250,13 +269,34 @@ Deno.test("section 4: a status line has version, three digits and a reason", () 
       "ICY 200 OK",
       "http/1.1 200 OK",
       "HTTP/1.1 200 O\0K",
-      "HTTP/1.1 200 OK\n",
+      "HTTP/1.1 200 OK\r",
+      "\nHTTP/1.1 200 OK",
       " HTTP/1.1 200 OK",
     ]
   ) {
     const head = response(`${line}\r\n\r\n`);
     assertInstanceOf(head, Fault, line);
     assertEquals(head.fault, "badResponse");
+  }
+});
+
+Deno.test("section 2.2: the lines of a response, and of nothing else, may end in LF alone", () => {
+  const texts = [
+    "HTTP/1.1 200 OK\nA: 1\nContent-Length: 2\n\nhi",
+    "HTTP/1.1 200 OK\r\nA: 1\nContent-Length: 2\r\n\nhi",
+    "HTTP/1.1 200\nA: 1 \t\nContent-Length: 2\n\r\nhi",
+  ];
+  for (const text of texts) {
+    const head = response(text);
+    assert(head !== undefined && !(head instanceof Fault), JSON.stringify(text));
+    assertEquals([head.status, head.said.length, head.end], [200, 2, text.length - 2]);
+    const out = new HeadWriter();
+    for (let i = 0; i < head.fields.count; i++) out.copy(head.fields, i);
+    assertEquals(new TextDecoder().decode(out.view()), "A: 1\r\nContent-Length: 2\r\n");
+  }
+  for (const end of ["\r", "\n\r", "\r\r\n", "\0\n", "\n \n", "\n\t"]) {
+    const head = response(`HTTP/1.1 200 OK\nA: 1${end}B: 2\n\n`);
+    assertInstanceOf(head, Fault, JSON.stringify(end));
   }
 });
 

@@ -67,8 +67,16 @@ export class HeadWriter {
     this.#crlf();
   }
 
-  /** Adds line `index` of `fields` byte for byte; neighbours are copied in one go. */
+  /**
+   * Adds line `index` of `fields` byte for byte; neighbours are copied in one go. A line that did not end
+   * in CRLF does so here.
+   */
   copy(fields: Fields, index: number): void {
+    if (!fields.isExact) {
+      this.raw(fields.bytes.subarray(fields.lineStart(index), fields.valueEnd(index)));
+      this.#room(2);
+      return this.#crlf();
+    }
     const start = fields.lineStart(index);
     const end = fields.lineStart(index + 1);
     if (this.#run === fields.bytes && this.#runEnd === start) {

@@ -240,7 +240,10 @@ story("a malformed response is a 502, and nothing of it reaches the client", asy
   const bad = [
     "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
     "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nab",
-    "HTTP/1.1 200 OK\nX: 1\n\n",
+    "HTTP/1.1 200 OK\rX: 1\r\r",
+    "HTTP/1.1 200 OK\nX: 1\r\r\n\n",
+    "HTTP/1.1 200 OK\nX: a\0b\n\n",
+    "HTTP/1.1 200 OK\nX: a\n folded\n\n",
     "HTTP/1.1 200 OK\r\nX: a\r\n folded\r\n\r\n",
     "garbage\r\n\r\n",
   ];
