@@ -32,10 +32,13 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   const sockets = chooseSockets(config, context);
   if (typeof sockets === "string") return sockets;
   const deadlines = new Deadlines(clock);
-  const upstreams = httpUpstreams(config, { clock, deadlines, sockets, caCerts: files.caCerts });
+  const pseudonym = newPseudonym();
+  const { caCerts } = files;
+  const upstreams = httpUpstreams(config, { clock, deadlines, sockets, caCerts, pseudonym });
   // Where the switch waits for triggers, nobody is let through without them.
   const mayGoAhead = config.triggerMode === "beside" || config.onFailover === undefined;
-  const gateway: Gateway = new Gateway(gatewaySettings(config, files.errorPage ?? DEFAULT_PAGE), {
+  const page = files.errorPage ?? DEFAULT_PAGE;
+  const gateway: Gateway = new Gateway(gatewaySettings(config, page, pseudonym), {
     clock,
     deadlines,
     publish,
@@ -92,8 +95,15 @@ function standIns({ state, policy }: Brain): readonly Upstream[] {
   return state.upstreams.filter(({ name }) => !isDown(state.health.get(name)!, policy));
 }
 
-function gatewaySettings(config: HttpConfig, errorPage: ErrorPage) {
+/** Unlike that of any other service, here or elsewhere: one may well stand behind another. */
+function newPseudonym(): string {
+  return `failover-${crypto.randomUUID().slice(0, 8)}`;
+}
+
+function gatewaySettings(config: HttpConfig, errorPage: ErrorPage, pseudonym: string) {
   return {
+    pseudonym,
+    allowTrace: config.allowTrace,
     holdMs: config.hold,
     heldMax: config.holdClients,
     responseTimeoutMs: config.responseTimeout,

@@ -33,6 +33,8 @@ export interface HttpSurroundings {
   readonly sockets: Sockets;
   /** Authorities to trust besides the usual ones, as PEM. */
   readonly caCerts: readonly string[] | undefined;
+  /** What the service calls itself in \`Via\`. */
+  readonly pseudonym: string;
 }
 
 export function httpUpstreams(config: HttpConfig, around: HttpSurroundings): HttpUpstreams {
@@ -87,7 +89,7 @@ function serverUpstream(
       origin: url.origin,
       basePath: url.pathname.replace(/\/+$/, ""),
       pool,
-      rules: requestRules(url.host, { host, preserveHost, headers }),
+      rules: requestRules(url.host, { host, preserveHost, headers, pseudonym: around.pseudonym }),
     },
     probe: httpProbe(settings, () => check, clock),
   };

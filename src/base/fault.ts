@@ -137,6 +137,20 @@ export const FAULTS = {
     words: "HTTP version not supported",
     status: 505,
   },
+  methodRefused: {
+    side: "client",
+    nothingSent: true,
+    hard: true,
+    words: "method not allowed",
+    status: 405,
+  },
+  loopDetected: {
+    side: "proxy",
+    nothingSent: true,
+    hard: false,
+    words: "request came back to the proxy that sent it",
+    status: 508,
+  },
   slowReader: { side: "client", nothingSent: false, hard: false, words: "client reads too slowly" },
   // HTTP, toward the upstream
   tlsFailed: { side: "upstream", nothingSent: true, hard: true, words: "TLS handshake failed" },

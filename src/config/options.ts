@@ -212,6 +212,13 @@ export const OPTIONS = {
   preserveHost: upstreams(flag, "Send the client's Host to upstreams, not their own", {
     default: "off",
   }),
+  allowTrace: upstreams(
+    flag,
+    "Pass TRACE on, whose answer shows headers that were added on the way",
+    {
+      default: "off",
+    },
+  ),
   caFile: upstreams(path, "Certificates of authorities to trust for upstreams (PEM)"),
   honourIdempotencyKey: upstreams(
     flag,

@@ -50,7 +50,7 @@ export async function answerWithPage(
   page: ErrorPage,
   failover: string | undefined,
 ): Promise<void> {
-  const out = client.respond(status, reasonOf(status));
+  const out = client.answer(status, reasonOf(status));
   out.line("Content-Type", page.contentType);
   out.line("Cache-Control", "no-store");
   if (status === 503) out.line("Retry-After", String(RETRY_AFTER_S));

@@ -45,8 +45,11 @@ export class RequestBody {
     return this.#keeps || this.received === 0;
   }
 
-  /** The body from its first byte. A source that was handed out before ends. */
-  begin(): BodySource {
+  /**
+   * The body from its first byte, and the trailers but those in `dropped`. A source that was handed out
+   * before ends.
+   */
+  begin(dropped: Parameters<Fields["without"]>[0]): BodySource {
     const mine = ++this.#attempt;
     this.#at = 0;
     // deno-lint-ignore no-this-alias -- the getters below have a `this` of their own
@@ -59,7 +62,7 @@ export class RequestBody {
         return body.#isAtEnd();
       },
       get trailers(): Fields | undefined {
-        return body.#source.trailers;
+        return body.#source.trailers?.without(dropped);
       },
     };
   }

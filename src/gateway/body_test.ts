@@ -2,6 +2,9 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { Fault } from "../base/fault.ts";
 import type { BodySource } from "../http1/body.ts";
 import { KEPT_MAX, KEPT_TOTAL_MAX, RequestBody } from "./body.ts";
+import { NameSet } from "./headers.ts";
+
+const NONE = new NameSet([]);
 
 /** A client that sends these parts, one for each read. */
 function client(...parts: readonly number[]): BodySource {
@@ -29,8 +32,8 @@ async function sizes(source: BodySource): Promise<number[]> {
 Deno.test("a small body can be had again and again, and is let go in the end", async () => {
   const total = { bytes: 0 };
   const body = new RequestBody(client(3, 4), 100, true, total);
-  assertEquals(await sizes(body.begin()), [3, 4]);
-  assertEquals(await sizes(body.begin()), [3, 4]);
+  assertEquals(await sizes(body.begin(NONE)), [3, 4]);
+  assertEquals(await sizes(body.begin(NONE)), [3, 4]);
   assertEquals([body.replayable, body.received, total.bytes], [true, 7, 7]);
   body.release();
   assertEquals(total.bytes, 0);
@@ -39,7 +42,7 @@ Deno.test("a small body can be had again and again, and is let go in the end", a
 Deno.test("beyond the bound of one request a body passes once, and holds no memory", async () => {
   const total = { bytes: 0 };
   const body = new RequestBody(client(KEPT_MAX, 1, 5), 1e6, true, total);
-  assertEquals(await sizes(body.begin()), [KEPT_MAX, 1, 5]);
+  assertEquals(await sizes(body.begin(NONE)), [KEPT_MAX, 1, 5]);
   assertEquals([body.replayable, total.bytes], [false, 0]);
 });
 
@@ -47,8 +50,8 @@ Deno.test("beyond the bound of all requests together nothing more is kept", asyn
   const total = { bytes: KEPT_TOTAL_MAX - 4 };
   const kept = new RequestBody(client(4), 100, true, total);
   const passing = new RequestBody(client(1), 100, true, total);
-  assertEquals(await sizes(kept.begin()), [4]);
-  assertEquals(await sizes(passing.begin()), [1]);
+  assertEquals(await sizes(kept.begin(NONE)), [4]);
+  assertEquals(await sizes(passing.begin(NONE)), [1]);
   assertEquals([kept.replayable, passing.replayable], [true, false]);
 });
 
@@ -56,7 +59,7 @@ Deno.test("a body that may not be sent twice is not kept, but nothing is lost be
   const total = { bytes: 0 };
   const body = new RequestBody(client(1), 100, false, total);
   assertEquals(body.replayable, true);
-  assertEquals(await sizes(body.begin()), [1]);
+  assertEquals(await sizes(body.begin(NONE)), [1]);
   assertEquals([body.replayable, total.bytes], [false, 0]);
 });
 
@@ -71,10 +74,10 @@ Deno.test("what an ended attempt was still reading goes to the next one", async 
     read: () => parts.shift() ?? Promise.resolve(undefined),
   };
   const body = new RequestBody(source, 100, true, { bytes: 0 });
-  const first = body.begin();
+  const first = body.begin(NONE);
   assertEquals((await first.read())?.length, 2);
   const pending = first.read();
-  const second = sizes(body.begin());
+  const second = sizes(body.begin(NONE));
   arrival.resolve(new Uint8Array(3));
   await assertRejects(() => pending, Fault);
   assertEquals(await second, [2, 3]);
@@ -82,6 +85,6 @@ Deno.test("what an ended attempt was still reading goes to the next one", async 
 
 Deno.test("a body over its maximum ends with a fault of the client's", async () => {
   const body = new RequestBody(client(60, 60), 100, true, { bytes: 0 });
-  const error = await assertRejects(() => sizes(body.begin()), Fault);
+  const error = await assertRejects(() => sizes(body.begin(NONE)), Fault);
   assertEquals(error.fault, "bodyTooLarge");
 });

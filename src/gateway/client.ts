@@ -14,6 +14,7 @@ type ExchangePart = Pick<
   | "whenGone"
   | "inform"
   | "respond"
+  | "answer"
   | "send"
   | "upgrade"
   | "abort"

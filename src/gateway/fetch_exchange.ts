@@ -13,8 +13,15 @@ import { HeadWriter } from "../http1/head_writer.ts";
 import type { Client } from "./client.ts";
 
 const LIMITS = { headBytesMax: 128 * 1024, fieldsMax: 512 };
-/** Framing and hop fields that an HTTP/2 request cannot mean. */
-const LEFT_OUT = new Set(["connection", "host", "transfer-encoding", "upgrade", "keep-alive"]);
+/** Framing and hop fields that an HTTP/2 request cannot mean, and `TE`: we could not keep its promise. */
+const LEFT_OUT = new Set([
+  "connection",
+  "host",
+  "transfer-encoding",
+  "upgrade",
+  "keep-alive",
+  "te",
+]);
 
 export class FetchExchange implements Client {
   readonly head: RequestHead;
@@ -90,6 +97,11 @@ export class FetchExchange implements Client {
     this.#out.clear();
     this.#out.statusLine(status, reason);
     return this.#out;
+  }
+
+  /** `Deno.serve` adds the `Date`. */
+  answer(status: number, reason: string): HeadWriter {
+    return this.respond(status, reason);
   }
 
   async send(body: BodySource | Uint8Array | null): Promise<void> {

@@ -319,7 +319,7 @@ export class Forwarder {
     const { head } = client;
     const out = connection.request(head.method, joinedTarget(server.basePath, head.path));
     writeRequestFields(out, head, { peer: client.peer, scheme }, server.rules);
-    return connection.exchange(trip.body?.begin() ?? null, {
+    return connection.exchange(trip.body?.begin(server.rules.trailersDropped) ?? null, {
       responseMs: this.#settings.responseTimeoutMs,
       onInform: (interim) => inform(client, interim, server),
       waitForContinue: head.expectsContinue,
@@ -339,7 +339,7 @@ export class Forwarder {
       this.#doubt(step, false, `${GATEWAY_ERRORS_MAX} responses in a row were 502, 503 or 504`);
     }
     const out = client.respond(head.status, head.reason);
-    writeResponseFields(out, head, server);
+    writeResponseFields(out, head, server, server.rules.via);
     const value = this.#failoverValue(trip, server);
     if (value !== undefined) out.line("Failover", value);
     if (head.status === 101) return this.#join(attempt);
@@ -393,6 +393,6 @@ async function inform(
   await client.inform(
     head.status,
     head.reason,
-    (out) => writeResponseFields(out, head, server),
+    (out) => writeResponseFields(out, head, server, server.rules.via),
   );
 }

@@ -4,16 +4,28 @@
  * time: who is refused is told so, with a page and a time to come again.
  */
 import { Hono } from "hono";
+import { Fault } from "../base/fault.ts";
+import { Seldom } from "../base/seldom.ts";
 import type { DataPlane, DrainOrder } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
+import type { RequestHead } from "../http1/head.ts";
 import type { Client } from "./client.ts";
+import { climbs } from "./climbs.ts";
 import { type ForwardContext, Forwarder, type ForwardSettings } from "./forward.ts";
 import { Gate } from "./gate.ts";
+import { hasBeenHere } from "./headers.ts";
 
 export interface GatewaySettings extends ForwardSettings {
   /** Exchanges that may wait at one time; further ones get 503 at once. */
   readonly heldMax: number;
+  /** Whether TRACE is passed on: its answer shows the headers that were added on the way. */
+  readonly allowTrace: boolean;
+  /** What we call ourselves in `Via`; another name for each service. */
+  readonly pseudonym: string;
 }
+
+/** A request that came back to us is told to the operator once in this time. */
+const LOOP_SAID_MS = 60_000;
 
 export interface GatewayContext extends Omit<ForwardContext, "gate"> {
   /** Answers everything below `/__failover/` but `health`; without it there is nothing else. */
@@ -54,12 +66,20 @@ export interface GatewayCounters {
 export class Gateway implements DataPlane, Disposable {
   readonly #gate: Gate;
   readonly #forwarder: Forwarder;
+  readonly #settings: GatewaySettings;
   readonly #context: GatewayContext;
+  /** True if an upstream has a base path, which no request may leave. */
+  readonly #hasBasePath: boolean;
+  readonly #loops = new Seldom(LOOP_SAID_MS);
   readonly #app: Hono<{ Bindings: GatewayEnv }>;
 
   /** Holds every exchange until the first order. */
   constructor(settings: GatewaySettings, context: GatewayContext) {
+    this.#settings = settings;
     this.#context = context;
+    this.#hasBasePath = [...context.upstreams.values()].some((each) =>
+      each.kind === "server" && each.basePath !== ""
+    );
     this.#gate = new Gate(context.clock, { heldMax: settings.heldMax });
     this.#forwarder = new Forwarder(settings, { ...context, gate: this.#gate });
     this.#app = this.#routes();
@@ -75,12 +95,32 @@ export class Gateway implements DataPlane, Disposable {
     app.get("/__failover/health", (c) => c.text("OK"));
     app.all("/__failover/*", (c) => admin?.fetch(c.req.raw) ?? c.notFound());
     app.all("/__failover", (c) => c.notFound());
-    app.all("*", (c) => this.#forwarder.forward(c.env.exchange, c.req.raw, c.env.scheme));
+    app.all("*", (c) => {
+      this.#admit(c.env.exchange.head);
+      return this.#forwarder.forward(c.env.exchange, c.req.raw, c.env.scheme);
+    });
     // The server knows what to do with a fault; anything else is a bug.
     app.onError((error) => {
       throw error;
     });
     return app;
+  }
+
+  /** Throws the Fault of a request that is for no upstream, whichever is active. */
+  #admit(head: RequestHead): void {
+    const { allowTrace, pseudonym } = this.#settings;
+    if (head.method === "TRACE" && !allowTrace) throw new Fault("methodRefused");
+    if (this.#hasBasePath && climbs(head.path)) {
+      throw new Fault("badRequest", "the path leaves the base path of an upstream");
+    }
+    if (!hasBeenHere(head, pseudonym)) return;
+    const { clock, publish } = this.#context;
+    if (this.#loops.lets("", clock.now())) {
+      const warning =
+        "a request came back to this service: an upstream leads to the service itself";
+      publish({ type: "config.warned", warning });
+    }
+    throw new Fault("loopDetected");
   }
 
   open(upstream: Upstream, epoch: number): Promise<void> {

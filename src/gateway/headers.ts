@@ -5,20 +5,27 @@
  * Never passed on are the fields of one hop (RFC 9110 section 7.6.1), whatever `Connection` names, and the
  * framing, which `http1/` writes anew for each side. The chain of `X-Forwarded-For` and `Forwarded` is
  * continued, but what we know ourselves (`X-Forwarded-Proto`, `-Host`) replaces what a client claims.
+ * Who comes through a unix socket has no address and is a proxy on this machine: what it says is kept.
  */
 import type { Fields } from "../http1/fields.ts";
-import type { RequestHead, ResponseHead } from "../http1/head.ts";
+import { type RequestHead, type ResponseHead, upgradeOffer } from "../http1/head.ts";
 import type { HeadWriter } from "../http1/head_writer.ts";
 
 /** Field names to be found in a head without making a string. */
 export class NameSet {
   readonly #byLength: string[][] = [];
+  readonly #prefix: string;
 
-  constructor(names: Iterable<string>) {
+  /** `prefix`, in lower case: names that begin so are in it as well; "" is none. */
+  constructor(names: Iterable<string>, prefix = "") {
     for (const name of names) (this.#byLength[name.length] ??= []).push(name.toLowerCase());
+    this.#prefix = prefix;
   }
 
   has(fields: Fields, index: number): boolean {
+    if (this.#prefix !== "" && fields.name(index).toLowerCase().startsWith(this.#prefix)) {
+      return true;
+    }
     const names = this.#byLength[fields.nameLength(index)];
     if (names === undefined) return false;
     for (const name of names) if (fields.is(index, name)) return true;
@@ -49,6 +56,44 @@ const NOT_TO_UPSTREAM = [
   "x-forwarded-proto",
 ];
 
+/**
+ * What a trailer may not carry beside what a head may not: it comes too late to be checked by those who
+ * decide by it (RFC 9110 section 6.5.1).
+ */
+const NOT_IN_TRAILERS = [
+  ...NOT_TO_UPSTREAM,
+  "authorization",
+  "content-encoding",
+  "content-range",
+  "content-type",
+  "cookie",
+  "expect",
+  "max-forwards",
+  "range",
+  "trailer",
+];
+/** Lines that the operator cannot add: they are written by `http1/`, or have an option of their own. */
+const NOT_ADDED: ReadonlySet<string> = new Set([...ONE_HOP, "host"]);
+
+/** Our name in `Via`, for messages received as HTTP/1.0 and HTTP/1.1. */
+export type ViaNames = readonly [received10: string, received11: string];
+
+/** `pseudonym`: what we call ourselves (RFC 9110 section 7.6.3). */
+export function viaNames(pseudonym: string): ViaNames {
+  return [`1.0 ${pseudonym}`, `1.1 ${pseudonym}`];
+}
+
+/** True if this request has been here before: its way leads in a circle. */
+export function hasBeenHere({ hasVia, fields }: RequestHead, pseudonym: string): boolean {
+  if (!hasVia) return false;
+  for (let i = fields.find("via"); i >= 0; i = fields.find("via", i + 1)) {
+    // Each member is a protocol, a name and perhaps a comment.
+    const members = fields.value(i).split(",");
+    if (members.some((member) => member.trim().split(/[ \t]+/)[1] === pseudonym)) return true;
+  }
+  return false;
+}
+
 /** How requests are made up for one upstream. */
 export interface RequestRules {
   /** The `Host` to send; undefined passes on the client's, `ownHost` where it has none. */
@@ -56,7 +101,11 @@ export interface RequestRules {
   readonly ownHost: string;
   /** Lines to add, in place of the client's of the same names. */
   readonly headers: readonly (readonly [name: string, value: string])[];
+  /** Lines of the client's head that do not pass. */
   readonly dropped: NameSet;
+  /** Lines of the client's trailers that do not pass. */
+  readonly trailersDropped: NameSet;
+  readonly via: ViaNames;
 }
 
 /** `host` and `headers` are the operator's; `ownHost` is that of the upstream's URL. */
@@ -66,14 +115,19 @@ export function requestRules(
     readonly host?: string | undefined;
     readonly preserveHost: boolean;
     readonly headers: readonly (readonly [name: string, value: string])[];
+    readonly pseudonym: string;
   },
 ): RequestRules {
-  const { host, preserveHost, headers } = options;
+  const { host, preserveHost, pseudonym } = options;
+  const headers = options.headers.filter(([name]) => !NOT_ADDED.has(name.toLowerCase()));
+  const names = headers.map(([name]) => name);
   return {
     ownHost,
     host: host ?? (preserveHost ? undefined : ownHost),
     headers,
-    dropped: new NameSet([...NOT_TO_UPSTREAM, ...headers.map(([name]) => name)]),
+    dropped: new NameSet([...NOT_TO_UPSTREAM, ...names]),
+    trailersDropped: new NameSet([...NOT_IN_TRAILERS, ...names], "x-forwarded-"),
+    via: viaNames(pseudonym),
   };
 }
 
@@ -94,17 +148,34 @@ export function writeRequestFields(
   const { fields } = head;
   out.line("Host", rules.host ?? (head.host || rules.ownHost));
   copyFields(out, fields, rules.dropped);
-  if (head.wantsUpgrade) copyAll(out, fields, "upgrade");
+  if (head.wantsUpgrade) copyUpgrade(out, fields);
+  else if (head.acceptsTrailers) {
+    out.line("TE", "trailers");
+    out.line("Connection", "TE");
+  }
   for (const [name, value] of rules.headers) out.line(name, value);
-  const { scheme } = from;
+  writeSender(out, head, from);
+  const own = rules.via[head.minor];
+  out.line("Via", head.hasVia ? continued(fields, "via", own) : own);
+}
+
+/** The lines that say who asked, for what, and over what. */
+function writeSender(out: HeadWriter, head: RequestHead, { peer, scheme }: Sender): void {
+  const { fields } = head;
+  if (peer === "unix") {
+    copyAll(out, fields, "x-forwarded-for");
+    const host = fields.get("x-forwarded-host") ?? head.host;
+    if (host !== "") out.line("X-Forwarded-Host", host);
+    out.line("X-Forwarded-Proto", fields.get("x-forwarded-proto") ?? scheme);
+    return out.line("Forwarded", forwarded(fields, forwardedElement("unknown", head.host, scheme)));
+  }
   // On a socket for both families, an IPv4 client comes as an IPv6 address.
-  const peer = from.peer.startsWith("::ffff:") ? from.peer.slice("::ffff:".length) : from.peer;
-  const isAddress = peer !== "unix";
-  if (isAddress) out.line("X-Forwarded-For", continued(fields, "x-forwarded-for", peer));
+  const ip = peer.startsWith("::ffff:") ? peer.slice("::ffff:".length) : peer;
+  const node = ip.includes(":") ? `"[${ip}]"` : ip;
+  out.line("X-Forwarded-For", continued(fields, "x-forwarded-for", ip));
   if (head.host !== "") out.line("X-Forwarded-Host", head.host);
   out.line("X-Forwarded-Proto", scheme);
-  out.line("Forwarded", continued(fields, "forwarded", forwardedElement(peer, head.host, scheme)));
-  out.line("Via", continued(fields, "via", head.minor === 1 ? "1.1 failover" : "1.0 failover"));
+  out.line("Forwarded", forwarded(fields, forwardedElement(node, head.host, scheme)));
 }
 
 /** Writes the field lines of an interim or final response to the client. */
@@ -112,21 +183,41 @@ export function writeResponseFields(
   out: HeadWriter,
   head: ResponseHead,
   origin: Origin,
+  via: ViaNames,
 ): void {
   const { fields } = head;
   const location = head.status >= 300 || head.status === 201 ? fields.find("location") : -1;
-  copyFields(out, fields, NOT_TO_CLIENT, location);
-  if (location >= 0) out.line("Location", localLocation(fields.value(location), origin));
+  if (location < 0) copyFields(out, fields, NOT_TO_CLIENT);
+  else {
+    const value = fields.value(location);
+    const local = localLocation(value, origin);
+    copyFields(out, fields, NOT_TO_CLIENT, local === value ? -1 : location, local);
+  }
   if (head.status === 101) copyAll(out, fields, "upgrade");
-  out.line("Via", head.minor === 1 ? "1.1 failover" : "1.0 failover");
+  out.line("Via", via[head.minor]);
 }
 
-function copyFields(out: HeadWriter, fields: Fields, dropped: NameSet, except = -1): void {
+/** Copies what passes; line `changed` keeps its place and its name, and gets another value. */
+function copyFields(
+  out: HeadWriter,
+  fields: Fields,
+  dropped: NameSet,
+  changed = -1,
+  value = "",
+): void {
   const named = namedByConnection(fields);
   const count = fields.count;
   for (let i = 0; i < count; i++) {
-    if (i === except || dropped.has(fields, i) || named?.has(fields, i)) continue;
-    out.copy(fields, i);
+    if (dropped.has(fields, i) || named?.has(fields, i)) continue;
+    if (i === changed) out.line(fields.name(i), value);
+    else out.copy(fields, i);
+  }
+}
+
+function copyUpgrade(out: HeadWriter, fields: Fields): void {
+  for (let i = fields.find("upgrade"); i >= 0; i = fields.find("upgrade", i + 1)) {
+    const offer = upgradeOffer(fields, i);
+    if (offer !== "") out.line("Upgrade", offer);
   }
 }
 
@@ -152,9 +243,36 @@ function continued(fields: Fields, name: string, own: string): string {
   return list + own;
 }
 
+/**
+ * The chain of `Forwarded`, and our element behind it. A line in which a quoted string stays open, or
+ * stands where none may, is left out: it would take our element in.
+ */
+function forwarded(fields: Fields, own: string): string {
+  let index = fields.find("forwarded");
+  if (index < 0) return own;
+  let list = "";
+  for (; index >= 0; index = fields.find("forwarded", index + 1)) {
+    const value = fields.value(index);
+    if (value !== "" && isDelimited(value)) list += `${value}, `;
+  }
+  return list + own;
+}
+
+/** True if each quoted string follows a `=`, is closed, and ends its value (RFC 7239 section 4). */
+function isDelimited(value: string): boolean {
+  const length = value.length;
+  for (let at = value.indexOf('"'); at >= 0; at = value.indexOf('"', at)) {
+    if (value[at - 1] !== "=") return false;
+    for (at++; at < length && value[at] !== '"'; at++) if (value[at] === "\\") at++;
+    if (at >= length) return false;
+    const next = value[++at];
+    if (next !== undefined && !" \t,;".includes(next)) return false;
+  }
+  return true;
+}
+
 /** RFC 7239 section 4; whatever is not a token is quoted. */
-function forwardedElement(peer: string, host: string, scheme: string): string {
-  const node = peer === "unix" ? "unknown" : peer.includes(":") ? `"[${peer}]"` : peer;
+function forwardedElement(node: string, host: string, scheme: string): string {
   const quoted = /^[\w.-]+$/.test(host) ? host : `"${host}"`;
   return host === "" ? `for=${node};proto=${scheme}` : `for=${node};host=${quoted};proto=${scheme}`;
 }

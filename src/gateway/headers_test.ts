@@ -1,7 +1,13 @@
 import { assertEquals } from "@std/assert";
 import { parseRequestHead, type RequestHead } from "../http1/head.ts";
 import { HeadWriter } from "../http1/head_writer.ts";
-import { joinedTarget, localLocation, requestRules, writeRequestFields } from "./headers.ts";
+import {
+  hasBeenHere,
+  joinedTarget,
+  localLocation,
+  requestRules,
+  writeRequestFields,
+} from "./headers.ts";
 
 function headOf(text: string): RequestHead {
   const bytes = new TextEncoder().encode(text);
@@ -12,7 +18,11 @@ function headOf(text: string): RequestHead {
 
 function sentBy(peer: string, lines: string): string[] {
   const out = new HeadWriter();
-  const rules = requestRules("own.test", { preserveHost: false, headers: [] });
+  const rules = requestRules("own.test", {
+    preserveHost: false,
+    headers: [],
+    pseudonym: "failover",
+  });
   const head = headOf(`GET / HTTP/1.1\r\nHost: front.test:8080\r\n${lines}\r\n`);
   writeRequestFields(out, head, { peer, scheme: "http" }, rules);
   return new TextDecoder().decode(out.view()).trim().split("\r\n");
@@ -29,9 +39,85 @@ Deno.test("Forwarded quotes what is not a token, and X-Forwarded-For names IPv4 
   assertEquals(sentBy("2001:db8::1", "")[4]!.split(";")[0], 'Forwarded: for="[2001:db8::1]"');
 });
 
-Deno.test("a client of a unix socket has no address, and none is made up", () => {
-  const lines = sentBy("unix", "X-Forwarded-For: 192.0.2.9\r\n");
-  assertEquals(lines.filter((line) => /192|for=/i.test(line)).length, 1);
+Deno.test("a client of a unix socket has no address: what it says of others is kept, none is made up", () => {
+  assertEquals(sentBy("unix", "").slice(1), [
+    "X-Forwarded-Host: front.test:8080",
+    "X-Forwarded-Proto: http",
+    'Forwarded: for=unknown;host="front.test:8080";proto=http',
+    "Via: 1.1 failover",
+  ]);
+  const said = "X-Forwarded-For: 192.0.2.9\r\nX-Forwarded-For: 192.0.2.10\r\n" +
+    "X-Forwarded-Proto: https\r\nX-Forwarded-Host: site.test\r\nForwarded: for=192.0.2.9\r\n";
+  assertEquals(sentBy("unix", said).slice(1), [
+    "X-Forwarded-For: 192.0.2.9",
+    "X-Forwarded-For: 192.0.2.10",
+    "X-Forwarded-Host: site.test",
+    "X-Forwarded-Proto: https",
+    'Forwarded: for=192.0.2.9, for=unknown;host="front.test:8080";proto=http',
+    "Via: 1.1 failover",
+  ]);
+});
+
+Deno.test("a Forwarded that would take in what follows is left out, any other stays as it is", () => {
+  const own = 'for=192.0.2.1;host="front.test:8080";proto=http';
+  const chain = (...values: string[]) =>
+    sentBy("192.0.2.1", values.map((value) => `Forwarded: ${value}\r\n`).join(""))
+      .find((line) => line.startsWith("Forwarded: "))!.slice("Forwarded: ".length);
+  for (
+    const value of [
+      "for=a",
+      "for=192.0.2.43:47011",
+      'for="[2001:db8::1]";proto=http;by=b , for=c',
+      'for="a\\"b";host=c',
+      'for="a,b"\t;host="c" ,for=""',
+    ]
+  ) assertEquals(chain(value), `${value.trim()}, ${own}`);
+  for (
+    const value of [
+      'for="a',
+      'for="a\\',
+      'for="a\\"',
+      '"',
+      'for=a"b"',
+      'for="a"b',
+      'for="a""b"',
+      '="',
+    ]
+  ) {
+    assertEquals(chain(value), own, value);
+    assertEquals(chain("for=x", value, "for=y"), `for=x, for=y, ${own}`, value);
+  }
+  assertEquals(chain('for="a', 'b"'), own);
+  assertEquals(chain(""), own);
+});
+
+Deno.test("the operator's lines cannot change framing, Host or what is of one hop", () => {
+  const bad = ["Content-Length", "transfer-encoding", "Connection", "HOST", "Upgrade", "TE"];
+  const headers: [string, string][] = bad.map((name) => [name, "7"]);
+  const out = new HeadWriter();
+  const rules = requestRules("own.test", {
+    preserveHost: false,
+    headers: [...headers, ["X-Key", "1"]],
+    pseudonym: "failover",
+  });
+  const head = headOf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+  writeRequestFields(out, head, { peer: "unix", scheme: "http" }, rules);
+  const lines = new TextDecoder().decode(out.view()).trim().split("\r\n");
+  assertEquals(lines.slice(0, 2), ["Host: own.test", "X-Key: 1"]);
+  assertEquals(lines.some((line) => line.endsWith(": 7")), false);
+});
+
+Deno.test("a request has been here if Via names us, as a name and not as a part of one", () => {
+  const isLoop = (...values: string[]) => {
+    const lines = values.map((value) => `Via: ${value}\r\n`).join("");
+    return hasBeenHere(headOf(`GET / HTTP/1.1\r\nHost: a\r\n${lines}\r\n`), "failover-1");
+  };
+  assertEquals(isLoop("1.1 failover-1"), true);
+  assertEquals(isLoop("1.0 a, HTTP/1.1\tfailover-1 (it is us), 1.1 b"), true);
+  assertEquals(isLoop("1.1 a", "1.1 failover-1"), true);
+  for (const value of ["1.1 failover-12", "1.1 failover", "failover-1", "1.1 a (failover-1)", ""]) {
+    assertEquals(isLoop(value), false, value);
+  }
 });
 
 Deno.test("Connection cannot take away what the gateway adds itself", () => {

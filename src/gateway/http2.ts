@@ -7,6 +7,7 @@ import { Fault, FAULTS, statusOf } from "../base/fault.ts";
 import type { Conn } from "../http1/conn.ts";
 import { denoConn } from "../http1/conn_deno.ts";
 import type { Deadlines, Timed } from "../http1/deadlines.ts";
+import { ALLOWED } from "../http1/refusal.ts";
 import { SERVER_LIMITS } from "../http1/server.ts";
 import { tunnel } from "../http1/tunnel.ts";
 import { FetchExchange } from "./fetch_exchange.ts";
@@ -164,5 +165,7 @@ async function beginsAsHttp2(conn: Conn): Promise<boolean> {
 
 function refused(error: unknown): Response {
   if (!(error instanceof Fault)) throw error;
-  return new Response(`${FAULTS[error.fault].words}\n`, { status: statusOf(error.fault) });
+  const headers: HeadersInit = error.fault === "methodRefused" ? { allow: ALLOWED } : {};
+  const status = statusOf(error.fault);
+  return new Response(`${FAULTS[error.fault].words}\n`, { status, headers });
 }

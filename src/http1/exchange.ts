@@ -9,6 +9,7 @@ import type { Conn } from "./conn.ts";
 import { CHUNKED, type Framing, isBodyless, UNTIL_CLOSE } from "./framing.ts";
 import type { RequestHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
+import { httpDate } from "./http_date.ts";
 import { bytesSource, sendMessage } from "./send.ts";
 import type { Wire } from "./wire.ts";
 
@@ -114,6 +115,13 @@ export class Exchange {
     this.#out.clear();
     this.#out.statusLine(status, reason);
     return this.#out;
+  }
+
+  /** As `respond`, for an answer that no upstream gave: with its `Date`. */
+  answer(status: number, reason: string): HeadWriter {
+    const out = this.respond(status, reason);
+    out.line("Date", httpDate(this.#wire.deadlines.clock.wall()));
+    return out;
   }
 
   /**

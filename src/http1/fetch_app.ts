@@ -109,24 +109,25 @@ for (const name of PASSED_ON) {
 // So that `instanceof Request` holds.
 Object.setPrototypeOf(LightRequest.prototype, Request.prototype);
 
-/** Set by `exchange.send` itself; from an app they would contradict it. */
+/** Set by `exchange` itself; from an app they would contradict it. */
 const FRAMING_FIELDS = new Set([
   "connection",
   "content-length",
+  "date",
   "keep-alive",
   "transfer-encoding",
   "upgrade",
 ]);
 
 /** What `sendResponse` needs of an exchange. */
-type Answering = Pick<Exchange, "head" | "respond" | "send" | "gone" | "whenGone">;
+type Answering = Pick<Exchange, "head" | "answer" | "send" | "gone" | "whenGone">;
 
 /** Writes a `Response` out. Rejects with a Fault, or with what the response's stream failed with. */
 export async function sendResponse(
   exchange: Answering,
   response: Response,
 ): Promise<void> {
-  const out = exchange.respond(response.status, response.statusText || reasonOf(response.status));
+  const out = exchange.answer(response.status, response.statusText || reasonOf(response.status));
   for (const [name, value] of response.headers) {
     if (!FRAMING_FIELDS.has(name)) out.line(name, value);
   }

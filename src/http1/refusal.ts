@@ -3,12 +3,17 @@ import { type Fault, FAULTS, statusOf } from "../base/fault.ts";
 import type { Exchange } from "./exchange.ts";
 import { reasonOf } from "./fetch_app.ts";
 import { HeadWriter } from "./head_writer.ts";
+import { httpDate } from "./http_date.ts";
 
-/** A whole answer to a request that has no exchange. */
-export function refusal(fault: Fault): Uint8Array {
+/** Methods that are passed on, beside others that only an upstream knows: RFC 9110 section 15.5.6. */
+export const ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/** A whole answer to a request that has no exchange. `wallMs`: milliseconds since 1970. */
+export function refusal(fault: Fault, wallMs: number): Uint8Array {
   const out = new HeadWriter();
   const status = statusOf(fault.fault);
   out.statusLine(status, reasonOf(status));
+  out.line("Date", httpDate(wallMs));
   out.line("Connection", "close");
   out.contentLength(0);
   out.endHead();
@@ -18,6 +23,8 @@ export function refusal(fault: Fault): Uint8Array {
 /** Answers an exchange whose app gave up with a fault. */
 export async function sendRefusal(exchange: Exchange, fault: Fault): Promise<void> {
   const status = statusOf(fault.fault);
-  exchange.respond(status, reasonOf(status)).line("Content-Type", "text/plain; charset=utf-8");
+  const out = exchange.answer(status, reasonOf(status));
+  out.line("Content-Type", "text/plain; charset=utf-8");
+  if (fault.fault === "methodRefused") out.line("Allow", ALLOWED);
   await exchange.send(new TextEncoder().encode(`${FAULTS[fault.fault].words}\n`));
 }

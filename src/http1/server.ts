@@ -354,7 +354,7 @@ class ServerConnection {
   /** Answers what could not be understood, and ends. */
   async #refuse(fault: Fault): Promise<void> {
     this.#report(fault);
-    await this.#wire.send(refusal(fault));
+    await this.#wire.send(refusal(fault, this.#options.deadlines.clock.wall()));
     await this.#linger();
   }
 
@@ -379,7 +379,7 @@ class ServerConnection {
     exchange?.refuse(fault);
     // In order, or the reset would overtake the answer.
     const end = () => wire.close(fault);
-    wire.write(refusal(fault)).then(end, end);
+    wire.write(refusal(fault, this.#options.deadlines.clock.wall())).then(end, end);
   }
 
   #report(fault: Fault): void {

@@ -1,5 +1,5 @@
 /** A whole HTTP service as the command line describes it: every option must make a difference. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
 import { httpOf } from "../../src/config/testing.ts";
 import type { Event } from "../../src/events/events.ts";
@@ -132,6 +132,31 @@ story("--preserve-host and --no-failover-header do what they say", async (start)
   await using front = await start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
   const { body, get } = await front.ask("/", REAL);
   assertEquals([JSON.parse(body).host, get("failover")], ["front.test", undefined]);
+});
+
+story("--allow-trace passes TRACE on, which is refused without it", async (start) => {
+  await using up = await echo();
+  const primary = `--primary=http://127.0.0.1:${up.port}`;
+  for (const [flags, status] of [[[], 405], [["--allow-trace"], 200]] as const) {
+    await using front = await start([primary, ...flags]);
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port: front.port });
+    await say(conn, "TRACE / HTTP/1.1\r\nHost: a\r\nX-Real: 1\r\nConnection: close\r\n\r\n");
+    assertEquals(parsed(await patiently("an answer", hearAll(conn))).status, status);
+    close(conn);
+  }
+});
+
+story("each service has a name of its own in Via", async (start) => {
+  await using up = await echo();
+  const names = new Set<string>();
+  for (let i = 0; i < 2; i++) {
+    await using front = await start([`--primary=http://127.0.0.1:${up.port}`]);
+    const via = (await front.ask("/", REAL)).get("via")!;
+    assertMatch(via, /^1\.1 failover-[0-9a-f]{8}$/);
+    names.add(via);
+    assertEquals((await front.ask("/", [`Via: ${via}`, ...REAL])).status, 508);
+  }
+  assertEquals(names.size, 2);
 });
 
 story("--max-body bounds a request, --check-path and --check-status the checks", async (start) => {

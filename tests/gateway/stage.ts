@@ -51,9 +51,15 @@ export function rawUpstream(serve: (conn: Deno.TcpConn) => Promise<void>): Place
   const conns = new Set<Deno.TcpConn>();
   const running: Promise<void>[] = [];
   const accepting = (async () => {
-    for await (const conn of listener) {
-      conns.add(conn);
-      running.push(serveOne(conn));
+    for (;;) {
+      try {
+        const conn = await listener.accept();
+        conns.add(conn);
+        running.push(serveOne(conn));
+      } catch (error) {
+        // One that was reset before it was accepted is none; anything else is the end of the listener.
+        if (!(error instanceof Deno.errors.NotConnected)) return;
+      }
     }
   })();
   async function serveOne(conn: Deno.TcpConn): Promise<void> {
@@ -157,6 +163,8 @@ const QUICK: GatewaySettings = {
   honourIdempotencyKey: false,
   failoverHeader: true,
   errorPage: DEFAULT_PAGE,
+  allowTrace: false,
+  pseudonym: "failover",
 };
 
 /** Gateway and port, torn down together. */
@@ -188,6 +196,7 @@ export class Stage implements AsyncDisposable {
     const clock = options.clock ?? realClock;
     const deadlines = new Deadlines(clock);
     const { basePath = "", host, preserveHost = false, headers = [] } = options;
+    const { pseudonym } = { ...QUICK, ...options };
     const list: GatewayUpstream[] = ports.map((port, rank) => ({
       kind: "server",
       upstream: upstreamAt(`u${rank}`, port, rank),
@@ -203,7 +212,7 @@ export class Stage implements AsyncDisposable {
         deadlines,
         bodyMs: 0,
       }),
-      rules: requestRules(`127.0.0.1:${port}`, { host, preserveHost, headers }),
+      rules: requestRules(`127.0.0.1:${port}`, { host, preserveHost, headers, pseudonym }),
     }));
     if (options.backup !== undefined) {
       const upstream = upstreamAt(`u${ports.length}`, 1, ports.length);

@@ -59,10 +59,10 @@ story("headers of one hop, and those that Connection names, do not pass", async 
   await stage.open(0);
   const answer = await stage.raw(
     "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, X-Private , keep-alive\r\nX-Private: 1\r\n" +
-      "Keep-Alive: 5\r\nProxy-Connection: x\r\nProxy-Authorization: s\r\nTE: trailers\r\nUpgrade: h2c\r\n" +
+      "Keep-Alive: 5\r\nProxy-Connection: x\r\nProxy-Authorization: s\r\nTE: gzip\r\nUpgrade: h2c\r\n" +
       "X-Public: 2\r\n\r\n",
   );
-  for (const name of ["X-Private", "Keep-Alive", "Proxy-", "TE:", "Upgrade", "Connection"]) {
+  for (const name of ["X-Private", "Keep-Alive", "Proxy-", "TE:", "Upgrade", "close"]) {
     assert(!parsed(answer).body.includes(name), `${name} passed: ${answer}`);
   }
   assertStringIncludes(answer, "X-Public: 2");

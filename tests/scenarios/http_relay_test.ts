@@ -1,5 +1,6 @@
 /** `--relay` in HTTP mode, by the executable: what is chosen with which permissions, and when it cannot be had. */
 import { assert, assertEquals } from "@std/assert";
+import { nodeUpstream } from "../gateway/stage.ts";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
@@ -46,6 +47,31 @@ Deno.test("splice with an upstream of HTTPS ends with exit code 2 and one line t
     "failover: Cannot use the relay engine splice: TLS needs the sockets of Deno (from flag --relay)",
   ]]);
 });
+
+scenario(
+  "behind a proxy on a unix socket, what that proxy says of its client is kept",
+  async ({ relay }) => {
+    await using folder = await Folder.make();
+    await using primary = await nodeUpstream((request, response) => {
+      response.end(JSON.stringify(request.headers));
+    });
+    const listen = `unix:${folder.at("front.sock")}`;
+    const args = [`--primary=http://127.0.0.1:${primary.port}`, `--listen=${listen}`];
+    await using proxy = new WebProxy([...args, `--relay=${relay}`, "--json-logs"], {}, listen);
+    await proxy.event("promotion.finished");
+    const lines = [
+      "X-Forwarded-For: 192.0.2.9",
+      "X-Forwarded-Proto: https",
+      "Forwarded: for=192.0.2.9",
+    ];
+    const seen = JSON.parse((await proxy.get("/", lines)).text);
+    assertEquals(seen["x-forwarded-for"], "192.0.2.9");
+    assertEquals(seen["x-forwarded-proto"], "https");
+    assertEquals(seen.forwarded, "for=192.0.2.9, for=unknown;host=site.example;proto=http");
+    const bare = JSON.parse((await proxy.get("/")).text);
+    assertEquals([bare["x-forwarded-for"], bare["x-forwarded-proto"]], [undefined, "http"]);
+  },
+);
 
 /** The executable without the permission to call the kernel. */
 function withoutFfi(args: readonly string[], onErr: (line: string) => void): Child {

@@ -1,0 +1,266 @@
+/** The edges of HTTP: what is read leniently, what is never passed on, and what is refused at once. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { patiently } from "../harness/patience.ts";
+import {
+  hear,
+  hearAll,
+  nodeUpstream,
+  parsed,
+  type Place,
+  rawUpstream,
+  say,
+  type Stage,
+} from "./stage.ts";
+import { story } from "./story.ts";
+
+/** An upstream that answers with the request as it arrived, up to the end of its chunked body if it has one. */
+function mirror(): Place {
+  return rawUpstream(async (conn) => {
+    for (let said = await hear(conn); said !== ""; said = await hear(conn)) {
+      if (/\r\ntransfer-encoding: chunked\r\n/i.test(said) && !/\r\n0\r\n/.test(said)) {
+        said = await hear(conn, "\r\n0\r\n", said);
+      }
+      if (/\r\n0\r\n/.test(said) && !said.endsWith("\r\n\r\n")) said += await hear(conn);
+      await say(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${said.length}\r\n\r\n${said}`);
+    }
+  });
+}
+
+/** An upstream that answers each request on a connection with the next of `answers`. */
+function canned(...answers: readonly string[]): Place {
+  return rawUpstream(async (conn) => {
+    for (const answer of answers) {
+      if (await hear(conn) === "") return;
+      await say(conn, answer);
+    }
+    await hearAll(conn);
+  });
+}
+
+async function opened(stage: Stage): Promise<Stage> {
+  await stage.open(0);
+  return stage;
+}
+
+story(
+  "a head whose lines end in LF alone is served, with CRLF, and the connection goes on",
+  async ({ start }) => {
+    const lf = "HTTP/1.1 200 OK\nX-a: 1\nConnection: keep-alive\nContent-Length: 2\nX-B: 2\n\nhi";
+    const early = "HTTP/1.1 103 Early Hints\nLink: </a>\n\n";
+    await using up = canned(lf, early + lf, "HTTP/1.1 204 None\nX-a: 3\n\n");
+    await using stage = await opened(await start([up.port]));
+    const conn = await stage.connect();
+    const get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    await say(conn, get);
+    const first = await patiently("an answer", hear(conn, "hi"));
+    assertMatch(first, /^HTTP\/1\.1 200 OK\r\nX-a: 1\r\nX-B: 2\r\nVia: /);
+    assert(!/[^\r]\n/.test(first), JSON.stringify(first));
+    await say(conn, get);
+    const second = await patiently("an answer", hear(conn, "hi"));
+    assertMatch(
+      second,
+      /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a>\r\nVia: .*\r\n\r\nHTTP\/1\.1 200 OK\r\n/,
+    );
+    await say(conn, get);
+    assertMatch(await patiently("an answer", hear(conn)), /^HTTP\/1\.1 204 None\r\nX-a: 3\r\n/);
+    assertEquals(stage.doubts, []);
+  },
+);
+
+story(
+  "LF alone in the chunks of a response is still malformed, and cuts it",
+  async ({ start }) => {
+    const head = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n";
+    for (const body of ["2\nhi\r\n0\r\n\r\n", "2\r\nhi\n0\r\n\r\n", "2\r\nhi\r\n0\r\nX: 1\n\r\n"]) {
+      await using up = canned(head + body);
+      await using stage = await opened(await start([up.port]));
+      const conn = await stage.connect();
+      await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+      const text = await hearAll(conn).catch((error) => String(error));
+      assert(!text.endsWith("0\r\n\r\n"), JSON.stringify([body, text]));
+    }
+  },
+);
+
+story(
+  "Upgrade: h2c and HTTP2-Settings do not pass; another protocol beside it does",
+  async ({ start }) => {
+    await using up = mirror();
+    await using stage = await opened(await start([up.port]));
+    const ask = async (offer: string) => {
+      const connection = "Connection: close, Upgrade, HTTP2-Settings";
+      const lines = [`Upgrade: ${offer}`, "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"];
+      return parsed(
+        await stage.raw(
+          `GET / HTTP/1.1\r\nHost: a\r\n${connection}\r\n${lines.join("\r\n")}\r\n\r\n`,
+        ),
+      ).body;
+    };
+    const plain = await ask("h2c");
+    assert(!/upgrade|http2-settings|h2c|connection/i.test(plain), plain);
+    const other = await ask("h2c, foo/2");
+    assertStringIncludes(other, "\r\nUpgrade: foo/2\r\n");
+    assertStringIncludes(other, "\r\nConnection: upgrade\r\n");
+    assert(!/h2c|http2-settings/i.test(other), other);
+  },
+);
+
+story(
+  "TE: trailers passes with its connection option, and trailers come back",
+  async ({ start }) => {
+    const heads: string[] = [];
+    await using up = rawUpstream(async (conn) => {
+      heads.push(await hear(conn));
+      const answer =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\ngrpc-status: 0\r\n\r\n";
+      await say(conn, answer);
+    });
+    await using stage = await opened(await start([up.port]));
+    const answer = await stage.ask("POST", "/", ["TE: gzip, trailers"], "x");
+    assertStringIncludes(answer.body, "grpc-status: 0\r\n");
+    assertStringIncludes(heads[0]!, "\r\nTE: trailers\r\nConnection: TE\r\n");
+    assert(!heads[0]!.includes("gzip"));
+  },
+);
+
+story("a redirect keeps its place among the headers and its spelling", async ({ start }) => {
+  await using up = rawUpstream(async (conn) => {
+    const { port } = up;
+    await hear(conn);
+    await say(
+      conn,
+      `HTTP/1.1 302 Found\r\nX-A: 1\r\nlOcation: http://127.0.0.1:${port}/app/x?y\r\nX-B: 2\r\n` +
+        "Content-Length: 0\r\n\r\n",
+    );
+  });
+  await using stage = await opened(await start([up.port], { basePath: "/app" }));
+  const { lines } = await stage.ask("GET", "/");
+  assertEquals(lines.slice(0, 3), ["X-A: 1", "lOcation: /x?y", "X-B: 2"]);
+});
+
+story(
+  "no path leads out of the base path, where the operator's credentials go along",
+  async ({ start }) => {
+    await using up = mirror();
+    const headers = [["Authorization", "Basic c2VjcmV0"]] as const;
+    {
+      await using stage = await opened(await start([up.port], { basePath: "/app", headers }));
+      for (
+        const path of ["/../x", "/a/../../x", "/%2e%2e/x", "/a/..%2f..%2fx", "/..;/x", "/.%2E\\x"]
+      ) {
+        const { status, body } = await stage.ask("GET", path);
+        assertEquals([status, body], [400, "malformed request\n"], path);
+      }
+      assertEquals((await stage.ask("GET", "http://front.test/../x")).status, 400);
+      assertStringIncludes(
+        (await stage.ask("GET", "/a/../b?/../..")).body,
+        "GET /app/a/../b?/../.. HTTP",
+      );
+      assertEquals(stage.doubts, []);
+    }
+    await using stage = await opened(await start([up.port], { headers }));
+    assertStringIncludes(
+      (await stage.ask("GET", "/../%2e%2e/x")).body,
+      "GET /../%2e%2e/x HTTP/1.1\r\n",
+    );
+  },
+);
+
+story("TRACE is refused, unless it is allowed", async ({ start }) => {
+  await using up = mirror();
+  const headers = [["X-Key", "secret"]] as const;
+  {
+    await using stage = await opened(await start([up.port], { headers }));
+    const answer = await stage.ask("TRACE", "/");
+    assertEquals(answer.status, 405);
+    assertStringIncludes(answer.get("allow")!, "GET");
+    assert(!answer.body.includes("secret"));
+  }
+  await using stage = await opened(await start([up.port], { headers, allowTrace: true }));
+  assertStringIncludes((await stage.ask("TRACE", "/")).body, "TRACE / HTTP/1.1\r\n");
+});
+
+story("what a head may not say, a trailer may not either", async ({ start }) => {
+  await using up = mirror();
+  await using stage = await opened(await start([up.port], { headers: [["X-Key", "ours"]] }));
+  const bad = [
+    "X-Forwarded-For: 10.0.0.1",
+    "x-forwarded-port: 1",
+    "Forwarded: for=10.0.0.1",
+    "Via: 1.1 a",
+    "Authorization: Basic eA==",
+    "Proxy-Authorization: s",
+    "Cookie: a=1",
+    "Keep-Alive: 5",
+    "TE: trailers",
+    "Trailer: X-Key",
+    "x-key: theirs",
+  ];
+  const trailers = ["X-Sum: 1", ...bad, "Grpc-Status: 0"].join("\r\n");
+  const chunked = ["Transfer-Encoding: chunked"];
+  const { body } = await stage.ask("POST", "/", chunked, `2\r\nhi\r\n0\r\n${trailers}\r\n\r\n`);
+  assertMatch(body, /\r\n0\r\nX-Sum: 1\r\nGrpc-Status: 0\r\n\r\n$/);
+  for (
+    const name of ["Content-Length: 3", "Transfer-Encoding: chunked", "Host: b", "Connection: x"]
+  ) {
+    const refused = await stage.ask("POST", "/", chunked, `2\r\nhi\r\n0\r\n${name}\r\n\r\n`);
+    assertEquals(refused.status, 400, name);
+  }
+});
+
+story("a request that comes back to us is answered 508, and told once", async ({ start }) => {
+  await using other = await nodeUpstream((_, response) => response.end("other"));
+  await using stage = await start([other.port], { pseudonym: "failover-abc" });
+  await stage.open(0);
+  const loop = ["Via: 1.1 edge, 1.1 failover-abc"];
+  for (let i = 0; i < 3; i++) assertEquals((await stage.ask("GET", "/", loop)).status, 508);
+  assertEquals(stage.events.filter(({ type }) => type === "config.warned").length, 1);
+  const pass = await stage.ask("GET", "/", ["Via: 1.1 failover-abd"]);
+  assertEquals([pass.status, pass.get("via")], [200, "1.1 failover-abc"]);
+  assertEquals((await stage.ask("GET", "/__failover/health", loop)).status, 200);
+});
+
+story("an upstream that leads back to us ends with 508 after one lap", async ({ start }) => {
+  const laps: string[] = [];
+  await using circle = rawUpstream(async (conn) => {
+    laps.push(await hear(conn));
+    const again = await stage.connect();
+    await say(again, laps.at(-1)!);
+    await say(conn, await hear(again, "sent it\n"));
+  });
+  await using stage = await start([circle.port], { pseudonym: "failover-1" });
+  await stage.open(0);
+  assertEquals((await patiently("an end", stage.ask("GET", "/"))).status, 508);
+  assertEquals(laps.length, 1);
+});
+
+story("one service behind another is no circle", async ({ start }) => {
+  await using end = await nodeUpstream((_, response) => response.end("end"));
+  await using back = await opened(await start([end.port], { pseudonym: "failover-back" }));
+  await using front = await opened(await start([back.port], { pseudonym: "failover-front" }));
+  const answer = await front.ask("GET", "/");
+  assertEquals([answer.status, answer.body.includes("end")], [200, true]);
+});
+
+story(
+  "our own answers have a Date, and a response of an upstream keeps its own",
+  async ({ start }) => {
+    await using up = canned("HTTP/1.1 200 OK\r\nDate: yesterday\r\nContent-Length: 0\r\n\r\n");
+    await using stage = await opened(
+      await start([up.port], { backup: () => Promise.resolve(new Response("static")) }),
+    );
+    const { lines } = await stage.ask("GET", "/");
+    assertEquals(lines.filter((line) => /^date:/i.test(line)), ["Date: yesterday"]);
+    const dateOf = async (asking: Promise<{ get(name: string): string | undefined }>) => {
+      const date = (await asking).get("date");
+      assertMatch(date ?? "", /^\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT$/);
+    };
+    await dateOf(stage.ask("GET", "/__failover/health"));
+    await dateOf(stage.ask("TRACE", "/"));
+    await dateOf(stage.raw("GET / HTTP/1.1\nHost: a\r\n\r\n").then(parsed));
+    await stage.open(1);
+    await dateOf(stage.ask("GET", "/"));
+    await stage.gateway.refuse();
+    await dateOf(stage.ask("GET", "/"));
+  },
+);
