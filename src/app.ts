@@ -95,7 +95,7 @@ async function serve(
   reports: Reports,
   orders: Orders,
 ): Promise<Outcome> {
-  const { process: { admin, drainTimeout, origins } } = config;
+  const { process: { admin, drainTimeout, socketMode, origins } } = config;
   const { events } = reports;
   await using programs = new Programs(realClock, orders.stopNow);
   const services: Supervisor[] = [];
@@ -105,7 +105,7 @@ async function serve(
   };
   const instance = crypto.randomUUID().slice(0, 8);
   for (const plan of plans) {
-    const service = await startPlan(plan, { programs, instance, reports });
+    const service = await startPlan(plan, { programs, instance, reports, socketMode });
     if (typeof service === "string") {
       await stopAll(0, AbortSignal.abort());
       return { exitCode: 2, lines: [service] };
@@ -138,10 +138,11 @@ async function serve(
 
 function startPlan(
   { config: { name }, starter, warnings, triggerWarnings }: Plan,
-  { programs, instance, reports }: {
+  { programs, instance, reports, socketMode }: {
     readonly programs: Programs;
     readonly instance: string;
     readonly reports: Reports;
+    readonly socketMode: number;
   },
 ): Promise<Supervisor | string> {
   const publish = reports.events.scope(name);
@@ -152,6 +153,7 @@ function startPlan(
     publish,
     programs,
     triggerWarnings,
+    socketMode,
     instance,
     publicWindow,
   });

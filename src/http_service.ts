@@ -58,7 +58,12 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   const view = brain.view(() => gateway.counters());
   const window = await context.publicWindow(view);
   const { listen: address, maxConnections: connectionsMax } = config;
-  const listening = await listen({ address, connectionsMax, tls: files.tls }, {
+  const listening = await listen({
+    address,
+    connectionsMax,
+    socketMode: context.socketMode,
+    tls: files.tls,
+  }, {
     clock,
     deadlines,
     publish,

@@ -70,7 +70,11 @@ export class Reports implements AsyncDisposable {
     ]);
     const app = adminApp(this.#settings(this.views), isLoopback(address) ? "local" : "operator");
     const publish = this.events.scope("");
-    const listener = await listenAdmin(address, app, { clock: this.#clock, publish });
+    const listener = await listenAdmin(address, app, {
+      clock: this.#clock,
+      publish,
+      socketMode: this.#config.process.socketMode,
+    });
     if (typeof listener === "string") return listener;
     this.#listener = listener;
     return listener;

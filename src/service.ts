@@ -13,6 +13,8 @@ export interface ServiceContext {
   readonly programs: Programs;
   /** What was found wrong with the folder of triggers at start, and said already. */
   readonly triggerWarnings: readonly string[];
+  /** Permission bits for the files of unix sockets that are listened on. */
+  readonly socketMode: number;
   /** Differs from run to run; begins every promotion id. */
   readonly instance: string;
   /** What the service's main port shows below `/__failover/`, where it speaks HTTP. */

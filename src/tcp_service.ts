@@ -20,7 +20,11 @@ export function tcpStarter(config: TcpConfig): Starter {
 /** Builds the service and lets it begin; its port opens when the first upstream has been promoted. */
 function start(config: TcpConfig, context: ServiceContext): Service | string {
   const { clock, publish } = context;
-  const relay = relayOf(config, { clock, publish, doubt: (doubt) => brain.doubt(doubt) });
+  const relay = relayOf(config, context.socketMode, {
+    clock,
+    publish,
+    doubt: (doubt) => brain.doubt(doubt),
+  });
   if (relay instanceof EngineUnavailable) {
     return `Cannot use the relay engine ${config.relay}: ${relay.reason} (from ${config.origins.relay})`;
   }
@@ -46,7 +50,7 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
   };
 }
 
-function relayOf(config: TcpConfig, context: RelayContext) {
+function relayOf(config: TcpConfig, socketMode: number, context: RelayContext) {
   const settings = {
     bind: config.bind,
     connectTimeoutMs: config.connectTimeout,
@@ -56,6 +60,7 @@ function relayOf(config: TcpConfig, context: RelayContext) {
     connectionsMax: config.maxConnections,
     workers: config.workers === "auto" ? navigator.hardwareConcurrency : config.workers,
     sendProxy: config.sendProxy,
+    socketMode,
   };
   return startRelay(config.relay, settings, context);
 }

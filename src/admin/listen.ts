@@ -33,9 +33,14 @@ export interface FetchApp {
 export async function listenAdmin(
   asked: Address,
   app: FetchApp,
-  { clock, publish }: { readonly clock: Clock; readonly publish: Publish },
+  { clock, publish, socketMode }: {
+    readonly clock: Clock;
+    readonly publish: Publish;
+    /** Permission bits for the file of a unix socket; without them umask(2) rules. */
+    readonly socketMode?: number;
+  },
 ): Promise<AdminListener | string> {
-  const listener = await bind(asked);
+  const listener = await bind(asked, { socketMode });
   if (typeof listener === "string") return listener;
   const { addr } = listener;
   const isTcp = addr.transport === "tcp" && asked.kind === "tcp";

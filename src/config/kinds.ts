@@ -73,6 +73,15 @@ export function count(least: number, most = 1_000_000): Kind<number> {
   });
 }
 
+/** Permission bits of a file, in octal as chmod(1) has them. */
+export const fileMode: Kind<number> = textKind({
+  metavar: "MODE",
+  parse: (text) =>
+    /^0?[0-7]{3}$/.test(text) ? parseInt(text, 8) : new Mistake("three octal digits, like 0660"),
+  print: (value) => value.toString(8).padStart(4, "0"),
+  schema: { type: ["integer", "string"], pattern: "^0?[0-7]{3}$" },
+});
+
 /** A whole number within bounds, or `auto`. */
 export function countOrAuto(least: number, most: number): Kind<number | "auto"> {
   const number = count(least, most);

@@ -13,6 +13,7 @@ import {
   countOrAuto,
   duration,
   failback,
+  fileMode,
   flag,
   host,
   type Kind,
@@ -250,6 +251,11 @@ export const OPTIONS = {
   drainTimeout: process(duration(), "Time running sessions have when the process is to stop", {
     default: "30s",
   }),
+  socketMode: process(
+    fileMode,
+    "Permission bits of the unix sockets that are listened on, whatever the umask says",
+    { default: "0666" },
+  ),
   scriptsDir: process(
     path,
     "Folder whose check-host.sh and triggers.d are used where check-host and on-failover aren't given",

@@ -22,6 +22,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   "ADDR:PORT": "127.0.0.1:7777",
   "CODES": "200-299,404",
   "HOST:PORT,…": "one.example:1111,[::1]:2222,unix:/run/three",
+  "MODE": "0640",
   "N": "77",
   "N|auto": "3",
   "NAME": "orders",

@@ -16,6 +16,8 @@ export interface ListenSettings {
   readonly address: Address;
   /** Clients at one time; further ones stay in the kernel's accept queue. */
   readonly connectionsMax: number;
+  /** Permission bits for the file of a unix socket; without them umask(2) rules. */
+  readonly socketMode?: number;
   /** HTTPS if given. */
   readonly tls?: TlsFiles | undefined;
 }
@@ -51,6 +53,7 @@ export async function listen(
 ): Promise<Listening | string> {
   const { clock, deadlines, publish, sockets, app } = context;
   const { connectionsMax, tls } = settings;
+  const socketMode = settings.socketMode === undefined ? {} : { socketMode: settings.socketMode };
   const scheme = tls === undefined ? "http" : "https";
   const server = new Server({
     deadlines,
@@ -60,7 +63,7 @@ export async function listen(
   const onAcceptFailed = (error: unknown, retryInMs: number) =>
     publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
   const port: Port | string = tls === undefined
-    ? await sockets.listen(settings.address, server, { clock, onAcceptFailed })
+    ? await sockets.listen(settings.address, server, { clock, onAcceptFailed, ...socketMode })
     : await tlsPort(settings.address, tls, app, context, {
       server,
       connectionsMax,

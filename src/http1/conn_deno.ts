@@ -141,7 +141,7 @@ async function shakeHands(
 export const denoSockets: Sockets = {
   dialer,
   async listen(asked, server, options) {
-    const listener = await bind(asked);
+    const listener = await bind(asked, options);
     if (typeof listener === "string") return listener;
     return {
       address: boundTo(asked, listener),

@@ -15,6 +15,8 @@ export interface PlainDialOptions {
 
 export interface AcceptOptions {
   readonly clock: Clock;
+  /** Permission bits for the file of a unix socket; without them umask(2) rules. */
+  readonly socketMode?: number;
   /** Told when something is short and nobody can be accepted, once for each shortage; it is tried again. Must not throw. */
   readonly onAcceptFailed?: (error: unknown, retryInMs: number) => void;
 }

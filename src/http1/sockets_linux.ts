@@ -50,7 +50,13 @@ async function listen(
   const address = await sockaddrOf(asked);
   if (address === undefined) return "name does not resolve";
   const { kernel } = host.loop;
-  const fd = listenAt(kernel, address, { backlog: BACKLOG, reusePort: false, userTimeoutMs: 0 });
+  const { socketMode } = options;
+  const fd = listenAt(kernel, address, {
+    backlog: BACKLOG,
+    reusePort: false,
+    userTimeoutMs: 0,
+    ...socketMode === undefined ? {} : { socketMode },
+  });
   if (fd < 0) return errnoWords(fd);
   const bound = endpointOf(kernel.localAddress(fd));
   const acceptor = new Acceptor(host, fd, server, options);

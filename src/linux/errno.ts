@@ -4,13 +4,16 @@
  */
 import type { FaultName } from "../base/fault.ts";
 
+export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
+export const EACCES = 13;
 export const EINVAL = 22;
 export const ENFILE = 23;
 export const EMFILE = 24;
+export const EROFS = 30;
 export const EPIPE = 32;
 export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;
@@ -24,9 +27,10 @@ export const EHOSTUNREACH = 113;
 export const EINPROGRESS = 115;
 
 const WORDS: Readonly<Record<number, string>> = {
-  1: "operation not permitted",
+  [EPERM]: "operation not permitted",
   2: "no such file or directory",
-  13: "permission denied",
+  [EACCES]: "permission denied",
+  [EROFS]: "read-only file system",
   20: "not a directory",
   [ENOMEM]: "out of memory",
   [EINVAL]: "invalid argument",

@@ -22,11 +22,19 @@ export interface SocketOptions {
   readonly userTimeoutMs: number;
 }
 
+/** How a listener stands to others on its port. */
+export type PortShare = false | "first" | "join";
+
 export interface ListenOptions extends SocketOptions {
   /** Connections that may wait to be accepted; the system's `somaxconn` limits it further. */
   readonly backlog: number;
-  /** Shares the port with other listeners of this user (SO_REUSEPORT). */
-  readonly reusePort: boolean;
+  /**
+   * Whether the port is shared by several listeners of this process (SO_REUSEPORT). The first one takes it
+   * for itself before it lets others in, so that another process is told that the port is in use.
+   */
+  readonly reusePort: PortShare;
+  /** Permission bits of a unix socket's file, set before anybody can connect. Without them umask(2) rules. */
+  readonly socketMode?: number;
 }
 
 /** What `eventFlags` is made of (epoll_ctl(2)). */
@@ -82,6 +90,9 @@ export interface Kernel {
   close(fd: number): void;
   /** Closes so that the peer sees a reset, and drops what was not sent yet. */
   reset(fd: number): void;
-  /** Removes the file of a unix socket, and no other kind of file; it need not be there. */
-  unlinkSocket(path: string): void;
+  /**
+   * Removes the file of a unix socket, and no other kind of file. 0 also where it is not there; an error
+   * number negated where it stays.
+   */
+  unlinkSocket(path: string): number;
 }

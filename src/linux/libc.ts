@@ -7,7 +7,7 @@
  * thread must not be used by another. Right after means in the same function, hence the repetition: where
  * a function is entered V8 may compile it first, and its system calls leave an errno of their own.
  */
-import { EAGAIN, EINPROGRESS, EINTR } from "./errno.ts";
+import { EACCES, EAGAIN, EINPROGRESS, EINTR, EPERM, EROFS } from "./errno.ts";
 import {
   FAILED,
   type Kernel,
@@ -158,14 +158,34 @@ export class Libc implements Kernel {
   }
 
   listen(address: SockAddr, options: ListenOptions): number {
+    const fd = this.bind(address, options);
+    if (fd < 0) return fd;
+    if (this.#c.listen(fd, options.backlog) === 0) {
+      // Only now: with this option set, a second process could bind beside us and would not be told.
+      if (options.reusePort === "first") this.#option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+      return fd;
+    }
+    const error = -this.#errno[0]!;
+    this.close(fd);
+    return error;
+  }
+
+  /** A socket that has the address and does not listen: whoever connects is refused, as before. */
+  bind(address: SockAddr, options: Omit<ListenOptions, "backlog">): number {
     const fd = this.#socket(address, options);
     if (fd < 0) return fd;
     this.#option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (options.reusePort) this.#option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (options.reusePort === "join") this.#option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (isIpv6(address)) this.#option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-    let result = this.#c.bind(fd, address, address.length);
-    if (result === 0) result = this.#c.listen(fd, options.backlog);
-    if (result === 0) return fd;
+    if (this.#c.bind(fd, address, address.length) === 0) {
+      const endpoint = endpointOf(address);
+      const { socketMode } = options;
+      if (endpoint.kind === "ip" || socketMode === undefined) return fd;
+      const error = setMode(endpoint.path, socketMode);
+      if (error === 0) return fd;
+      this.close(fd);
+      return error;
+    }
     const error = -this.#errno[0]!;
     this.close(fd);
     return error;
@@ -252,11 +272,12 @@ export class Libc implements Kernel {
     this.#c.close(fd);
   }
 
-  unlinkSocket(path: string): void {
+  unlinkSocket(path: string): number {
     try {
       if (Deno.lstatSync(path).isSocket) Deno.removeSync(path);
+      return 0;
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      return error instanceof Deno.errors.NotFound ? 0 : fileError(error);
     }
   }
 
@@ -332,6 +353,21 @@ export class Libc implements Kernel {
     check(result >= 0, `a call failed: ${result}`);
     return result;
   }
+}
+
+function setMode(path: string, mode: number): number {
+  try {
+    Deno.chmodSync(path, mode);
+    return 0;
+  } catch (error) {
+    return fileError(error);
+  }
+}
+
+/** The error number, negated, of what one of Deno's file operations threw. */
+function fileError(error: unknown): number {
+  const code = error instanceof Error ? (error as { readonly code?: unknown }).code : undefined;
+  return code === "EROFS" ? -EROFS : code === "EPERM" ? -EPERM : -EACCES;
 }
 
 function check(holds: boolean, what: string): void {

@@ -12,8 +12,8 @@ export function listenAt(kernel: Kernel, address: SockAddr, options: ListenOptio
   const endpoint = endpointOf(address);
   if (endpoint.kind === "unix") {
     if (listener !== -EADDRINUSE || !isStale(kernel, address)) return listener;
-    kernel.unlinkSocket(endpoint.path);
-    return kernel.listen(address, options);
+    const kept = kernel.unlinkSocket(endpoint.path);
+    return kept < 0 ? kept : kernel.listen(address, options);
   }
   // A system without IPv6 has no "::", but all its interfaces have an address of IPv4.
   const lacksIpv6 = listener === -EAFNOSUPPORT || listener === -EADDRNOTAVAIL;

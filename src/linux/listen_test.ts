@@ -8,7 +8,7 @@ import { FakeKernel } from "./testing/fake_kernel.ts";
 
 /** Permission denied. */
 const EACCES = 13;
-const OPTIONS = { backlog: 8, reusePort: false, userTimeoutMs: 0 };
+const OPTIONS = { backlog: 8, reusePort: false, userTimeoutMs: 0 } as const;
 const PATH = "/run/front.sock";
 const LISTENER = 7;
 const CONNECTED = 8;
@@ -30,7 +30,7 @@ function kernel(listens: readonly number[], connects: readonly number[] = []) {
     listen: (address: SockAddr) => note(`listen ${name(address)}`, listening.shift()),
     connect: (address: SockAddr) => note(`connect ${name(address)}`, connecting.shift()),
     close: (fd: number) => void asked.push(`close ${fd}`),
-    unlinkSocket: (path: string) => void asked.push(`unlink ${path}`),
+    unlinkSocket: (path: string) => asked.push(`unlink ${path}`) && 0,
   });
   return { asked, told };
 }

@@ -29,6 +29,8 @@ export interface RelaySettings {
   readonly connectionsMax: number;
   /** Threads that share the work, in an engine that has threads. */
   readonly workers: number;
+  /** Permission bits for the file of a unix socket that is listened on; without them umask(2) rules. */
+  readonly socketMode?: number;
   /** PROXY protocol header to begin each upstream connection with. */
   readonly sendProxy: "none" | "v1" | "v2";
 }

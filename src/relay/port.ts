@@ -7,7 +7,7 @@
  */
 import { type Address, formatAddress } from "../base/address.ts";
 import { AcceptPauses, acceptVerdict } from "../net/accept.ts";
-import { bind, type Listen, listenOn } from "../net/bind.ts";
+import { bind, type BindOptions, type Listen, listenOn } from "../net/bind.ts";
 import type { RelayContext } from "./engine.ts";
 
 const RETRY_BIND_MS = 1_000;
@@ -24,6 +24,7 @@ export class Port {
   readonly #owner: PortOwner;
   readonly #context: Pick<RelayContext, "clock" | "publish">;
   readonly #listen: Listen;
+  readonly #socketMode: number | undefined;
   #wanted = false;
   #listener: Deno.Listener | undefined;
   #accepting: Promise<void> = Promise.resolve();
@@ -34,12 +35,13 @@ export class Port {
     bind: Address,
     owner: PortOwner,
     context: Pick<RelayContext, "clock" | "publish">,
-    listen: Listen = listenOn,
+    { listen = listenOn, socketMode }: BindOptions = {},
   ) {
     this.#bind = bind;
     this.#owner = owner;
     this.#context = context;
     this.#listen = listen;
+    this.#socketMode = socketMode;
   }
 
   /** Listens; where that fails it says so and tries again each second. Resolves after the first try. */
@@ -69,7 +71,7 @@ export class Port {
   }
 
   async #try(): Promise<void> {
-    const listener = await bind(this.#bind, this.#listen);
+    const listener = await bind(this.#bind, { listen: this.#listen, socketMode: this.#socketMode });
     if (!this.#wanted) {
       if (typeof listener !== "string") listener.close();
       return;

@@ -2,7 +2,6 @@ import { assertEquals } from "@std/assert";
 import type { Address } from "../base/address.ts";
 import { ManualClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
-import { tryBind } from "../net/bind.ts";
 import { Port, type PortOwner } from "./port.ts";
 import { until } from "./testing/world.ts";
 
@@ -39,7 +38,7 @@ function world(script: (Deno.Conn | Error)[], owner: Partial<PortOwner> = {}) {
     HERE,
     { hasRoom: () => true, taken: (conn) => taken.push(conn), ...owner },
     { clock, publish: (event) => events.push(event) },
-    () => listener as unknown as Deno.Listener,
+    { listen: () => listener as unknown as Deno.Listener },
   );
   return { events, clock, listener, taken, port };
 }
@@ -103,9 +102,11 @@ Deno.test("a port that cannot be had is tried each second until it is closed", a
   const clock = new ManualClock();
   let tries = 0;
   const owner = { hasRoom: () => true, taken: () => {} };
-  const port = new Port(HERE, owner, { clock, publish: (event) => events.push(event) }, () => {
-    tries++;
-    throw new Deno.errors.AddrInUse();
+  const port = new Port(HERE, owner, { clock, publish: (event) => events.push(event) }, {
+    listen() {
+      tries++;
+      throw new Deno.errors.AddrInUse();
+    },
   });
   await port.open();
   await clock.advance(2_500);
@@ -127,29 +128,16 @@ Deno.test("a port on :: falls back to 0.0.0.0 on a system without IPv6", async (
   const listener = new FakeListener([]);
   const context = { clock: new ManualClock(), publish: () => {} };
   const owner = { hasRoom: () => true, taken: () => {} };
-  const port = new Port({ kind: "tcp", host: "::", port: 1 }, owner, context, (address) => {
-    if (address.kind === "tcp") hosts.push(address.host);
-    if (hosts.length === 1) throw Object.assign(new Error("no IPv6"), { code: "EAFNOSUPPORT" });
-    return listener as unknown as Deno.Listener;
+  const port = new Port({ kind: "tcp", host: "::", port: 1 }, owner, context, {
+    listen(address) {
+      if (address.kind === "tcp") hosts.push(address.host);
+      if (hosts.length === 1) throw Object.assign(new Error("no IPv6"), { code: "EAFNOSUPPORT" });
+      return listener as unknown as Deno.Listener;
+    },
   });
   await port.open();
   assertEquals(hosts, ["::", "0.0.0.0"]);
   await port.close();
-});
-
-Deno.test("tryBind says that a port is in use, and nothing of one that is free", async () => {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr as Deno.NetAddr;
-  assertEquals(await tryBind({ kind: "tcp", host: "127.0.0.1", port }), "address in use");
-  listener.close();
-  assertEquals(await tryBind({ kind: "tcp", host: "127.0.0.1", port }), undefined);
-});
-
-Deno.test("tryBind leaves a file that is no socket alone", async () => {
-  const path = await Deno.makeTempFile();
-  assertEquals(await tryBind({ kind: "unix", path }), "a file that is no socket is in the way");
-  await Deno.lstat(path);
-  await Deno.remove(path);
 });
 
 Deno.test("a port opens and closes again and again in the same place", async () => {

@@ -53,10 +53,15 @@ class PortableRelay implements Relay, SessionOwner {
   constructor(settings: RelaySettings, context: RelayContext) {
     this.settings = settings;
     this.context = context;
-    this.#port = new Port(settings.bind, {
-      hasRoom: () => this.#hasRoom(),
-      taken: (conn) => this.#take(conn),
-    }, context);
+    this.#port = new Port(
+      settings.bind,
+      {
+        hasRoom: () => this.#hasRoom(),
+        taken: (conn) => this.#take(conn),
+      },
+      context,
+      settings,
+    );
     if (settings.idleTimeoutMs > 0) this.#sweepLater();
   }
 

@@ -30,6 +30,7 @@ class Front implements AsyncDisposable {
       publish: (event) => front.#hear(event),
       programs: front.#programs,
       triggerWarnings: [],
+      socketMode: 0o666,
       instance: "test",
       publicWindow: (view) =>
         Promise.resolve({ fetch: () => new Response(`window of ${view.name}`) }),

@@ -54,6 +54,8 @@ export interface ProxyOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Where clients connect; a free port of 127.0.0.1 by default. */
   readonly bind?: string;
+  /** A command that starts the proxy and becomes it. */
+  readonly under?: readonly string[];
 }
 
 export class Proxy implements AsyncDisposable {
@@ -68,16 +70,21 @@ export class Proxy implements AsyncDisposable {
   /** Resolves when the process has ended. */
   readonly ended: Promise<Deno.CommandStatus>;
 
-  /** `main` is another program in the place of the proxy's own, such as one with a fault in it. */
+  /**
+   * `main` is another program in the place of the proxy's own, such as one with a fault in it; `under` is
+   * a command that starts what follows it, such as `prlimit --nofile=96`, and keeps its process id.
+   */
   constructor(
     args: readonly string[],
     env: Readonly<Record<string, string>>,
     bind = "",
     main = MAIN,
+    under: readonly string[] = [],
   ) {
     this.address = bind;
-    this.#child = new Child(Deno.execPath(), {
-      args: [...runWith(main), ...args],
+    const [program, ...rest] = [...under, Deno.execPath(), ...runWith(main), ...args];
+    this.#child = new Child(program!, {
+      args: rest,
       env,
       onOut: (line) => this.stdout.push(line),
       onErr: (line) => this.#read(line),
@@ -202,7 +209,7 @@ export function spawnProxy(options: ProxyOptions): Proxy {
     ...argsOf({ "json-logs": true, ...QUICK, ...options.flags }),
     ...(options.upstreams ? ["--hosts", options.upstreams.map((each) => each.name).join(",")] : []),
   ];
-  return new Proxy(args, options.env ?? {}, bind);
+  return new Proxy(args, options.env ?? {}, bind, undefined, options.under);
 }
 
 /** Starts the proxy and waits until its port is open. */

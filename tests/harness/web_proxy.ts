@@ -10,6 +10,10 @@ export interface WebProxyOptions {
   readonly backups?: readonly (WebNamed | string)[];
   /** Without their dashes; true for those that take no value. */
   readonly flags?: Readonly<Record<string, string | true>>;
+  /** Where clients connect; a free port of 127.0.0.1 by default. */
+  readonly listen?: string;
+  /** A command that starts the proxy and becomes it. */
+  readonly under?: readonly string[];
 }
 
 /** Verdicts come sooner than an operator would want them, and everything is told. */
@@ -56,8 +60,8 @@ export async function startWebProxy(
   options: WebProxyOptions,
   until: "promotion.finished" | "selection.failed" = "promotion.finished",
 ): Promise<WebProxy> {
-  const listen = `127.0.0.1:${unusedPort()}`;
-  const proxy = new WebProxy(webArgs(listen, options), {}, listen);
+  const listen = options.listen ?? `127.0.0.1:${unusedPort()}`;
+  const proxy = new WebProxy(webArgs(listen, options), {}, listen, undefined, options.under);
   try {
     await proxy.event(until);
     return proxy;

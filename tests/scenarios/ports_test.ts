@@ -1,7 +1,9 @@
 /** The ports that the process listens on: who is let in, and what a storm at the door does. */
-import { assertEquals } from "@std/assert";
-import { startProxy } from "../harness/proxy.ts";
-import { scenario } from "../harness/scenario.ts";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { Folder, waitForFile } from "../harness/folder.ts";
+import { patiently } from "../harness/patience.ts";
+import { runProxy, spawnProxy, startProxy } from "../harness/proxy.ts";
+import { scenario, tell } from "../harness/scenario.ts";
 import { resetInQueue } from "../harness/storm.ts";
 import { startUpstream, unusedPort } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
@@ -45,3 +47,135 @@ tlsTest("connections reset in the queue keep nobody out of HTTPS", async (tls) =
   assertEquals(await answer.text(), "primary");
   assertEquals(proxy.events("accept.failed"), []);
 });
+
+/** How a connection that was tried went: `refused`, `reset`, `closed` or what was answered. */
+async function knock(address: string): Promise<string> {
+  try {
+    using conn = await Deno.connect({ hostname: "127.0.0.1", port: portOf(address) });
+    await conn.write(new TextEncoder().encode("who\n"));
+    const buffer = new Uint8Array(100);
+    const count = await conn.read(buffer);
+    return count === null ? "closed" : new TextDecoder().decode(buffer.subarray(0, count)).trim();
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionRefused) return "refused";
+    return error instanceof Deno.errors.ConnectionReset ? "reset" : String(error);
+  }
+}
+
+scenario(
+  "a start lets nobody in before the triggers have ended, and resets nobody",
+  async (relay) => {
+    await using primary = await startUpstream({ says: "primary" });
+    await using folder = await Folder.make();
+    const trigger = await folder.script("promote", waitForFile("go"));
+    const bind = `127.0.0.1:${unusedPort()}`;
+    for (let start = 0; start < 10; start++) {
+      const seen = new Set<string>();
+      let isOver = false;
+      const knocking = (async () => {
+        while (!isOver) seen.add(await knock(bind));
+      })();
+      const flags = { ...relay, "on-failover": trigger };
+      await using proxy = spawnProxy({ upstreams: [primary], flags, bind });
+      await proxy.event("trigger.started");
+      assertEquals([...seen], ["refused"]);
+      await folder.write("go", "");
+      await proxy.event("port.opened");
+      assertEquals(await proxy.ask(), "primary");
+      isOver = true;
+      await patiently("the last knock", knocking);
+      assertEquals([...seen].sort(), seen.size === 1 ? ["refused"] : ["primary", "refused"]);
+      await Deno.remove(folder.at("go"));
+    }
+  },
+);
+
+scenario("two processes do not share a port, however many workers they have", async (relay) => {
+  await using primary = await startUpstream({ says: "primary" });
+  const flags = { ...relay, workers: relay.relay === "splice" ? "3" : "1" };
+  await using proxy = await startProxy({ upstreams: [primary], flags });
+  const args = ["-b", proxy.address, "-H", primary.name, "--log-level", "error"];
+  const second = await runProxy([...args, "--relay", relay.relay, "--workers", flags.workers]);
+  assertEquals(second.code, 1);
+  assertStringIncludes(second.stderr.join("\n"), "address in use");
+  // And all workers of the first one serve.
+  const answers = await Promise.all(Array.from({ length: 24 }, () => proxy.ask()));
+  assertEquals(new Set(answers), new Set(["primary"]));
+});
+
+const UMASK = ["sh", "-c", 'umask 0077; exec "$@"', "sh"];
+const modeOf = (path: string) => Deno.statSync(path).mode! & 0o777;
+
+scenario(
+  "--socket-mode rules who may connect to our unix sockets, not the umask",
+  async (relay) => {
+    await using primary = await startUpstream({ says: "primary" });
+    await using web = await WebUpstream.start("web");
+    for (const [given, mode] of [[{}, 0o666], [{ "socket-mode": "0620" }, 0o620]] as const) {
+      await using folder = await Folder.make();
+      const [bind, admin] = [`unix:${folder.at("front")}`, `unix:${folder.at("admin")}`];
+      const flags = { ...relay, ...given, admin };
+      {
+        await using proxy = await startProxy({ upstreams: [primary], bind, under: UMASK, flags });
+        await proxy.event("port.opened", { address: admin });
+        assertEquals(await proxy.ask(), "primary");
+        assertEquals([modeOf(folder.at("front")), modeOf(folder.at("admin"))], [mode, mode]);
+      }
+      const listen = `unix:${folder.at("web")}`;
+      const options = { primary: web, listen, under: UMASK, flags: { ...relay, ...given } };
+      await using proxy = await startWebProxy(options);
+      assertEquals((await proxy.get("/")).text, "web");
+      assertEquals(modeOf(folder.at("web")), mode);
+    }
+  },
+);
+
+/** Makes a folder unchangeable even for root, which tests may run as. */
+async function chattr(flag: "+i" | "-i", path: string): Promise<boolean> {
+  const { code } = await new Deno.Command("chattr", { args: [flag, path] }).output();
+  return code === 0;
+}
+
+for (const relay of ["stream", "splice"] as const) {
+  tell(`[${relay}] a socket folder that turned read-only ends nothing`, ["chattr"], async () => {
+    await using primary = await startUpstream({ says: "primary" });
+    await using folder = await Folder.make();
+    const bind = `unix:${folder.at("front")}`;
+    const flags = { relay, hold: "0s", "hold-while": "promoting" };
+    await using proxy = await startProxy({ upstreams: [primary], bind, flags });
+    assertEquals(await proxy.ask(), "primary");
+    if (!await chattr("+i", folder.path)) return; // not the tests' to forbid here
+    try {
+      await primary.kill();
+      await proxy.event("port.closed");
+      await primary.restart();
+      const failed = await proxy.event("port.failed");
+      assert(/permitted|denied|read-only/.test(failed.reason), failed.reason);
+    } finally {
+      await chattr("-i", folder.path);
+    }
+    const opened = proxy.events("port.opened").at(-1)!;
+    await proxy.event("port.opened", {}, opened);
+    assertEquals(await proxy.ask(), "primary");
+    assertEquals(proxy.events("relay.died"), []);
+    assertEquals(await proxy.stop(), 0);
+  });
+
+  tell(
+    `[${relay}] an HTTP service whose socket folder is read-only ends in order`,
+    ["chattr"],
+    async () => {
+      await using primary = await WebUpstream.start("primary");
+      await using folder = await Folder.make();
+      const listen = `unix:${folder.at("front")}`;
+      await using proxy = await startWebProxy({ primary, listen, flags: { relay } });
+      assertEquals((await proxy.get("/")).text, "primary");
+      if (!await chattr("+i", folder.path)) return;
+      try {
+        assertEquals(await proxy.stop(), 0);
+      } finally {
+        await chattr("-i", folder.path);
+      }
+    },
+  );
+}

@@ -260,7 +260,9 @@ export class FakeKernel implements Kernel {
     this.close(fd);
   }
 
-  unlinkSocket(): void {}
+  unlinkSocket(): number {
+    return 0;
+  }
 
   #peer(fd: number): Peer {
     const descriptor = this.#descriptors[fd];

@@ -8,7 +8,7 @@ import type { Event } from "../../events/events.ts";
 import { AcceptPauses } from "../../net/accept.ts";
 import { EAGAIN, errnoWords, isShortage } from "../../linux/errno.ts";
 import { listenAt } from "../../linux/listen.ts";
-import type { SockAddr } from "../../linux/kernel.ts";
+import type { PortShare, SockAddr } from "../../linux/kernel.ts";
 import type { Loop, Turn, Watcher } from "../../linux/loop.ts";
 import { endpointOf, isUnix } from "../../linux/sockaddr.ts";
 import { NEVER, type Timed } from "../../linux/wheel.ts";
@@ -22,7 +22,8 @@ const RETRY_BIND_MS = 1_000;
 export interface Hall {
   readonly loop: Loop;
   readonly userTimeoutMs: number;
-  readonly reusePort: boolean;
+  readonly reusePort: PortShare;
+  readonly socketMode: number | undefined;
   readonly publish: (event: Event) => void;
   /** Whether another client may come in. When that changes to true, `resume` is called. */
   readonly hasRoom: () => boolean;
@@ -76,11 +77,12 @@ export class Acceptor implements Watcher, Turn, Timed {
   open(): void {
     this.#isWanted = true;
     if (this.#listener !== -1 || this.#address === undefined) return;
-    const { loop: { kernel }, userTimeoutMs, reusePort } = this.#hall;
+    const { loop: { kernel }, userTimeoutMs, reusePort, socketMode } = this.#hall;
     const listener = listenAt(kernel, this.#address, {
       backlog: BACKLOG,
       userTimeoutMs,
       reusePort,
+      ...socketMode === undefined ? {} : { socketMode },
     });
     const result = listener < 0 ? listener : this.#hall.loop.watch(listener, this);
     if (result < 0) {
@@ -102,6 +104,8 @@ export class Acceptor implements Watcher, Turn, Timed {
   close(): void {
     this.#isWanted = false;
     this.#hall.loop.cancel(this);
+    // Who joins an open port is told where when it is open, each time anew.
+    if (this.#hall.reusePort === "join") this.#address = undefined;
     if (this.#listener === -1) return;
     const { loop } = this.#hall;
     loop.forget(this.#listener);

@@ -3,6 +3,7 @@
  * died or stands still is noticed. Owns the worker, its port, its eventfd and the library behind it.
  */
 import type { Clock } from "../../base/clock.ts";
+import type { PortShare } from "../../linux/kernel.ts";
 import { Libc } from "../../linux/libc.ts";
 import type { RelaySettings } from "../engine.ts";
 import { COUNT, newCounters } from "./counters.ts";
@@ -35,7 +36,7 @@ export class Lane {
   constructor(
     clock: Clock,
     settings: RelaySettings,
-    reusePort: boolean,
+    reusePort: PortShare,
     report: (report: Report) => void,
     script = new URL("./worker.ts", import.meta.url),
   ) {

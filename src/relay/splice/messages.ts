@@ -1,7 +1,7 @@
 /** What the main thread orders and the worker reports, as plain data that survives `postMessage`. */
 import type { Event } from "../../events/events.ts";
 import type { Doubt, DrainOrder } from "../../failover/ports.ts";
-import type { SockAddr } from "../../linux/kernel.ts";
+import type { PortShare, SockAddr } from "../../linux/kernel.ts";
 import type { RelaySettings } from "../engine.ts";
 import type { Counters } from "./counters.ts";
 
@@ -42,5 +42,5 @@ export interface Start {
   /** Wakes the worker; the main thread's own. */
   readonly eventfd: number;
   readonly port: MessagePort;
-  readonly reusePort: boolean;
+  readonly reusePort: PortShare;
 }

@@ -4,6 +4,7 @@
  */
 import type { Event } from "../../events/events.ts";
 import type { DrainOrder } from "../../failover/ports.ts";
+import type { PortShare } from "../../linux/kernel.ts";
 import type { Loop } from "../../linux/loop.ts";
 import { NEVER, type Timed } from "../../linux/wheel.ts";
 import type { RelaySettings } from "../engine.ts";
@@ -43,7 +44,7 @@ export class Plane {
     loop: Loop,
     counters: Counters,
     settings: RelaySettings,
-    reusePort: boolean,
+    reusePort: PortShare,
     report: (report: Report) => void,
   ) {
     this.loop = loop;
@@ -78,6 +79,7 @@ export class Plane {
       publish,
       userTimeoutMs,
       reusePort,
+      socketMode: settings.socketMode,
       hasRoom: () => this.#hasRoom(),
       admit: (client) => this.#admit(client),
       short,

@@ -73,7 +73,8 @@ class SpliceRelay implements Relay {
     };
     this.#lanes = Array.from({ length: workers }, (_, number) => {
       const report = (report: Report) => this.#hear(number, report);
-      return new Lane(context.clock, share, workers > 1, report);
+      const reusePort = workers === 1 ? false : number === 0 ? "first" : "join";
+      return new Lane(context.clock, share, reusePort, report);
     });
     this.finished = this.#watchLanes();
     this.finished.catch(() => {}); // for whoever awaits it; nobody may do so yet

@@ -1,0 +1,75 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { tryBind } from "./bind.ts";
+
+Deno.test("tryBind says that a port is in use, and nothing of one that is free", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  assertEquals(await tryBind({ kind: "tcp", host: "127.0.0.1", port }), "address in use");
+  listener.close();
+  assertEquals(await tryBind({ kind: "tcp", host: "127.0.0.1", port }), undefined);
+});
+
+Deno.test("tryBind leaves a file that is no socket alone", async () => {
+  const path = await Deno.makeTempFile();
+  assertEquals(await tryBind({ kind: "unix", path }), "a file that is no socket is in the way");
+  await Deno.lstat(path);
+  await Deno.remove(path);
+});
+
+/** Connects again and again until `work` has ended; how each attempt went. */
+async function hammered(port: number, work: () => Promise<unknown>): Promise<Set<string>> {
+  const seen = new Set<string>();
+  let isOver = false;
+  const hammering = (async () => {
+    while (!isOver) {
+      try {
+        using conn = await Deno.connect({ hostname: "127.0.0.1", port });
+        seen.add(await conn.read(new Uint8Array(1)) === null ? "closed" : "served");
+      } catch (error) {
+        seen.add(error instanceof Deno.errors.ConnectionRefused ? "refused" : String(error));
+      }
+    }
+  })();
+  await work();
+  isOver = true;
+  await hammering;
+  return seen;
+}
+
+/** Whether this process may call libc decides how an address is tried. */
+for (const ffi of [true, false]) {
+  const permissions = { net: true, read: true, write: true, ffi } as const;
+  const how = ffi ? "with" : "without";
+  const ignore = ffi && Deno.build.os !== "linux";
+
+  Deno.test({ name: `tryBind lets nobody in, ${how} libc`, ignore, permissions }, async () => {
+    const place = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = place.addr;
+    place.close();
+    const seen = await hammered(port, async () => {
+      for (let i = 0; i < 50; i++) {
+        assertEquals(await tryBind({ kind: "tcp", host: "127.0.0.1", port }), undefined);
+        await Deno.stat("."); // a turn for those who connect
+      }
+    });
+    assertEquals([...seen], ["refused"]);
+  });
+
+  Deno.test({ name: `tryBind says why, ${how} libc`, ignore, permissions }, async () => {
+    using taken = Deno.listen({ hostname: "0.0.0.0", port: 0 });
+    const { port } = taken.addr;
+    for (const host of ["0.0.0.0", "127.0.0.1"]) {
+      assertEquals(await tryBind({ kind: "tcp", host, port }), "address in use", host);
+    }
+    // TEST-NET-1 belongs to nobody (RFC 5737).
+    const foreign = await tryBind({ kind: "tcp", host: "192.0.2.1", port: 0 });
+    assertEquals(typeof foreign, "string");
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/front.sock`;
+    assertEquals(await tryBind({ kind: "unix", path }), undefined);
+    await assertRejects(() => Deno.lstat(path), Deno.errors.NotFound);
+    using _live = Deno.listen({ transport: "unix", path });
+    assertEquals(await tryBind({ kind: "unix", path }), "address in use");
+    await Deno.remove(folder, { recursive: true });
+  });
+}
