@@ -47,6 +47,7 @@ export class Brain implements AsyncDisposable {
     this.#checker = new Checker({
       upstreams,
       probe: probeOf(config, parts.probe, context),
+      connection: parts.probe,
       intervalMs: config.checkInterval,
       doubtMs: DOUBT_MS,
       probeMaxMs: config.checkTimeout + config.checkScriptTimeout + PROBE_SLACK_MS,

@@ -5,6 +5,9 @@
  * The interval counts from the start of one question to the start of the next: what a silent upstream
  * takes for its deadline is not added to it. A question that takes longer than the interval is followed
  * by the next at once, never overlapped by it.
+ *
+ * A question may take seconds: a check program does. Who wants to know at once gets the connection
+ * asked beside it: if that is turned away, it is the answer, and the slow question is called off.
  */
 import type { Clock } from "../base/clock.ts";
 import { formatDuration } from "../base/duration.ts";
@@ -14,6 +17,8 @@ import type { Upstream } from "../failover/upstream.ts";
 export interface CheckerSettings {
   readonly upstreams: readonly Upstream[];
   readonly probe: Probe;
+  /** The quick part of `probe`: whether the upstream accepts at all. Asked beside one under way. */
+  readonly connection: Probe;
   /** From one question to the next, in the steady pace. */
   readonly intervalMs: number;
   /** The same while a verdict is in doubt; the shorter of the two holds. */
@@ -93,6 +98,8 @@ class Schedule {
   /** True from a wish for a question until that question begins. */
   #wanted = false;
   #probing = new AbortController();
+  /** Asks for the connection, once, beside the question under way; undefined while there is none. */
+  #askBeside: (() => void) | undefined;
   /** Set while resting. */
   #rest: { readonly wake: () => void; cancelTimer: () => void } | undefined;
 
@@ -107,6 +114,7 @@ class Schedule {
   askNow(): void {
     this.#wanted = true;
     this.#rest?.wake();
+    this.#askBeside?.();
   }
 
   setPace(pace: Pace): void {
@@ -119,6 +127,7 @@ class Schedule {
 
   stop(): void {
     this.#stopped = true;
+    this.#askBeside = undefined;
     this.#probing.abort();
     this.askNow();
   }
@@ -147,12 +156,33 @@ class Schedule {
       overdue.resolve({ passed: false, tookMs: probeMaxMs, reason, evidence: "silent" });
       this.#probing.abort();
     });
+    const turnedAway = Promise.withResolvers<ProbeResult>();
+    const over = new AbortController();
+    this.#askBeside = () => {
+      this.#askBeside = undefined;
+      this.#turnedAway(over.signal).then((result) => {
+        turnedAway.resolve(result);
+        this.#probing.abort();
+      }, turnedAway.reject);
+    };
     try {
       const answer = probe(this.#upstream, context(), this.#probing.signal);
-      return await Promise.race([answer, overdue.promise]);
+      return await Promise.race([answer, overdue.promise, turnedAway.promise]);
     } finally {
+      this.#askBeside = undefined;
+      over.abort();
       cancelTimer();
     }
+  }
+
+  /** Resolves only if the connection was turned away: anything else is for the whole question to say. */
+  async #turnedAway(over: AbortSignal): Promise<ProbeResult> {
+    const { connection } = this.#settings;
+    const result = await connection(this.#upstream, this.#context.context(), over);
+    if (over.aborted || result.evidence !== "refused") return await new Promise(() => {});
+    // This is as new an answer as was wished for.
+    this.#wanted = false;
+    return result;
   }
 
   async #restUntilDue(): Promise<void> {

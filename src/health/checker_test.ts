@@ -5,6 +5,8 @@ import type { Upstream } from "../failover/upstream.ts";
 import { Checker, type CheckerSettings } from "./checker.ts";
 
 const PASSED: ProbeResult = { passed: true, tookMs: 1, reason: "connected", evidence: "passed" };
+const SILENT: ProbeResult = { passed: false, tookMs: 1, reason: "no answer", evidence: "silent" };
+const REFUSED: ProbeResult = { ...SILENT, reason: "refused", evidence: "refused" };
 const A: Upstream = { name: "a", rank: 0, address: { kind: "tcp", host: "::1", port: 1 } };
 const B: Upstream = { ...A, name: "b", rank: 1 };
 const INTERVAL_MS = 2_000;
@@ -18,6 +20,8 @@ class Scene implements AsyncDisposable {
   readonly asked: string[] = [];
   readonly posted: string[] = [];
   calledOff = 0;
+  /** Answers to the connection when it is asked beside a question, oldest first; then `silent`. */
+  readonly connections: Promise<ProbeResult>[] = [];
   readonly checker: Checker;
   readonly #open: { readonly name: string; readonly resolve: (result: ProbeResult) => void }[] = [];
 
@@ -34,7 +38,13 @@ class Scene implements AsyncDisposable {
         });
       });
     };
-    this.checker = new Checker({ upstreams: [A], probe, ...times, ...settings }, {
+    const connection: Probe = (upstream, context, signal) => {
+      assertEquals(context, { lastChosen: "b", phase: "serving", epoch: 7 });
+      assertEquals(signal.aborted, false);
+      this.asked.push(`${upstream.name} beside@${this.clock.now()}`);
+      return this.connections.shift() ?? Promise.resolve(SILENT);
+    };
+    this.checker = new Checker({ upstreams: [A], probe, connection, ...times, ...settings }, {
       clock: this.clock,
       random,
       context: () => ({ lastChosen: "b", phase: "serving", epoch: 7 }),
@@ -159,11 +169,52 @@ Deno.test("a checker told `now` in the midst of a question asks exactly once mor
   await scene.clock.advance(400);
   for (let n = 0; n < 3; n++) scene.checker.now("a");
   await scene.clock.advance(0);
-  assertEquals(scene.asked, ["a@0"]);
+  assertEquals(scene.asked, ["a@0", "a beside@400"]);
   await scene.answer("first");
-  assertEquals([scene.asked, scene.posted], [["a@0", "a@400"], ["a first, overtaken"]]);
+  assertEquals(scene.asked, ["a@0", "a beside@400", "a@400"]);
+  assertEquals(scene.posted, ["a first, overtaken"]);
   await scene.answer("second");
   assertEquals([scene.open, scene.clock.nextAt], [0, 2_400]);
+});
+
+Deno.test("a connection that is turned away beside a slow question is the answer", async () => {
+  await using scene = await Scene.begin();
+  scene.connections.push(Promise.resolve(REFUSED));
+  await scene.clock.advance(400);
+  scene.checker.now("a");
+  await scene.clock.advance(0);
+  assertEquals(scene.posted, ["a refused"]);
+  assertEquals([scene.calledOff, scene.clock.nextAt], [1, INTERVAL_MS]);
+});
+
+Deno.test("a connection that passes, is silent or tells nothing leaves the answer to the question", async () => {
+  for (const evidence of ["passed", "silent", "denied", "none"] as const) {
+    await using scene = await Scene.begin();
+    scene.connections.push(Promise.resolve({ ...SILENT, evidence }));
+    scene.checker.now("a");
+    await scene.clock.advance(1_000);
+    assertEquals([scene.posted, scene.calledOff, scene.open], [[], 0, 1]);
+    await scene.answer();
+    assertEquals(scene.posted, ["a connected, overtaken"]);
+  }
+});
+
+Deno.test("a connection that is turned away after the question was answered is not heard", async () => {
+  await using scene = await Scene.begin();
+  const late = Promise.withResolvers<ProbeResult>();
+  scene.connections.push(late.promise);
+  scene.checker.now("a");
+  await scene.answer("first");
+  late.resolve(REFUSED);
+  await scene.answer("second");
+  assertEquals(scene.posted, ["a first, overtaken", "a second"]);
+});
+
+Deno.test("a connection that is asked for beside a question and throws is a bug that is told", async () => {
+  const scene = await Scene.begin();
+  scene.connections.push(Promise.reject(new Error("a bug")));
+  scene.checker.now("a");
+  await assertRejects(() => scene.checker.finished, Error, "a bug");
 });
 
 Deno.test("a probe that never answers counts as silent after the outer deadline", async () => {

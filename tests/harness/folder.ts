@@ -1,4 +1,5 @@
 /** A folder for one test, gone after it, and the scripts an operator might keep in it. */
+import { patiently } from "./patience.ts";
 
 export class Folder implements AsyncDisposable {
   readonly path: string;
@@ -23,6 +24,17 @@ export class Folder implements AsyncDisposable {
 
   async read(name: string): Promise<string> {
     return await Deno.readTextFile(this.at(name));
+  }
+
+  /** Resolves when a file of that name is there. */
+  async has(name: string): Promise<void> {
+    using watcher = Deno.watchFs(this.path);
+    const looking = (async () => {
+      const isThere = () => Deno.stat(this.at(name)).then(() => true, () => false);
+      if (await isThere()) return;
+      for await (const _ of watcher) if (await isThere()) return;
+    })();
+    await patiently(`the file ${name}`, looking);
   }
 
   /** An executable for sh. It runs in its own folder, so that it finds what the test wrote there. */

@@ -127,3 +127,27 @@ scenario("a script that cannot run is said at start, in one line each", async ()
     assert(run.stderr[0]!.includes(check), run.stderr[0]);
   }
 });
+
+scenario("a killed primary is noticed while its check script is still at work", async (relay) => {
+  await using folder = await Folder.make();
+  await using primary = await startUpstream({ says: "primary" });
+  await using backup = await startUpstream({ says: "backup" });
+  // From its second question on about the primary it takes longer than this test waits for anything.
+  const check = await folder.script(
+    "check.sh",
+    `[ "$1" = '${backup.name}' ] && exit 0
+    [ -e asked ] && { touch at-work; exec sleep 100; }
+    touch asked`,
+  );
+  await using proxy = await startProxy({
+    upstreams: [primary, backup],
+    flags: { ...relay, "check-host": check, "check-script-timeout": "90s" },
+  });
+  await folder.has("at-work");
+
+  await primary.kill();
+
+  assertEquals(await proxy.ask(), "backup");
+  const down = await proxy.event("upstream.down", { upstream: primary.name });
+  assertEquals(down.reason, "connection refused");
+});
