@@ -80,6 +80,10 @@ export interface Kernel {
   /** As `receive`, with one byte that stays where it is. */
   peek(fd: number): number;
   send(fd: number, bytes: Uint8Array<ArrayBuffer>, from: number, to: number): number;
+  /** Bytes that were sent and that the peer has not acknowledged; our end counts as one of them (tcp(7)). */
+  unacked(fd: number): number;
+  /** Bytes that the peer has acknowledged since the connection was made; an error where only TCP knows. */
+  acked(fd: number): number;
   /** Moves up to `count` bytes between a pipe and a socket without showing them to us (splice(2)). */
   splice(from: number, to: number, count: number): number;
   /** A new pipe, as large as the system allows. */

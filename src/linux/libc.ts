@@ -7,7 +7,7 @@
  * thread must not be used by another. Right after means in the same function, hence the repetition: where
  * a function is entered V8 may compile it first, and its system calls leave an errno of their own.
  */
-import { EACCES, EAGAIN, EINPROGRESS, EINTR, EPERM, EROFS } from "./errno.ts";
+import { EACCES, EAGAIN, EINPROGRESS, EINTR, EINVAL, EPERM, EROFS } from "./errno.ts";
 import {
   FAILED,
   type Kernel,
@@ -20,38 +20,10 @@ import {
   URGENT,
   WRITABLE,
 } from "./kernel.ts";
+import { LIBC } from "./libc_table.ts";
 import { endpointOf, ipSockaddr, isIpv6, isUnix } from "./sockaddr.ts";
 
-// Counts are declared i32/u32 although C has ssize_t/size_t: Deno returns 64-bit results as bigint,
-// which costs an allocation, and no count of ours comes near 2^31.
-const TABLE = {
-  __errno_location: { parameters: [], result: "pointer" },
-  accept4: { parameters: ["i32", "pointer", "pointer", "i32"], result: "i32" }, // int, sockaddr*, socklen_t*, int flags
-  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, const sockaddr*, socklen_t
-  close: { parameters: ["i32"], result: "i32" }, // int
-  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, const sockaddr*, socklen_t
-  epoll_create1: { parameters: ["i32"], result: "i32" }, // int flags
-  epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" }, // int, int op, int fd, epoll_event*
-  epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" }, // int, epoll_event*, int max, int ms
-  eventfd: { parameters: ["u32", "i32"], result: "i32" }, // unsigned initial, int flags
-  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int, int command, int argument
-  getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int, sockaddr*, socklen_t*
-  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int, sockaddr*, socklen_t*
-  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // int, level, name, void*, socklen_t*
-  listen: { parameters: ["i32", "i32"], result: "i32" }, // int, int backlog
-  poll: { parameters: ["buffer", "u32", "i32"], result: "i32", nonblocking: true }, // pollfd*, nfds_t, int ms
-  pipe2: { parameters: ["buffer", "i32"], result: "i32" }, // int[2], int flags
-  read: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, void*, size_t
-  recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" }, // int, void*, size_t, int flags
-  send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" }, // int, const void*, size_t, int flags
-  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" }, // int, level, name, const void*, socklen_t
-  shutdown: { parameters: ["i32", "i32"], result: "i32" }, // int, int how
-  socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int domain, int type, int protocol
-  splice: { parameters: ["i32", "pointer", "i32", "pointer", "u32", "u32"], result: "i32" }, // int, off64_t*, int, off64_t*, size_t, unsigned flags
-  write: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, const void*, size_t
-} as const;
-
-type Symbols = Deno.DynamicLibrary<typeof TABLE>["symbols"];
+type Symbols = Deno.DynamicLibrary<typeof LIBC>["symbols"];
 
 const CLOEXEC = 0o2000000;
 const NONBLOCK = 0o4000;
@@ -66,10 +38,12 @@ const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const TCP_KEEPIDLE = 4;
 const TCP_KEEPINTVL = 5;
+const TCP_INFO = 11;
 const TCP_USER_TIMEOUT = 18;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const MSG_PEEK = 2;
+const SIOCOUTQ = 0x5411;
 const SHUT_WR = 1;
 const EPOLL_CTL_ADD = 1;
 const EPOLLET = 0x8000_0000;
@@ -79,6 +53,8 @@ const SPLICE_F_NONBLOCK = 2;
 
 /** A silent peer is asked after 60 s, then every 10 s; after nine questions (tcp(7)) it is gone. */
 const KEEPALIVE = { idleSec: 60, intervalSec: 10 };
+/** `tcpi_bytes_acked` of `struct tcp_info`, a 64-bit number (linux/tcp.h, since Linux 4.1), in 32-bit words. */
+const BYTES_ACKED_WORD = 30;
 const SCRATCH_BYTES = 64 * 1024;
 const EVENTS_MAX = 256;
 const PIPE_BYTES = 256 * 1024;
@@ -90,7 +66,7 @@ const DATA_WORD = EVENT_WORDS - 2;
 
 export class Libc implements Kernel {
   readonly scratch = new Uint8Array(SCRATCH_BYTES);
-  readonly #library: Deno.DynamicLibrary<typeof TABLE>;
+  readonly #library: Deno.DynamicLibrary<typeof LIBC>;
   readonly #c: Symbols;
   readonly #errno: Int32Array;
   readonly #epoll: number;
@@ -102,10 +78,11 @@ export class Libc implements Kernel {
   readonly #pair = new Int32Array(2);
   readonly #length = new Uint32Array(1);
   readonly #count = new BigUint64Array(1);
+  readonly #tcpInfo = new Uint32Array(BYTES_ACKED_WORD + 2);
 
   /** Throws what `Deno.dlopen` throws: no permission, or another libc than glibc's. */
   constructor() {
-    this.#library = Deno.dlopen("libc.so.6", TABLE);
+    this.#library = Deno.dlopen("libc.so.6", LIBC);
     this.#c = this.#library.symbols;
     const errno = this.#c.__errno_location();
     this.#errno = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(errno!, 4));
@@ -240,6 +217,25 @@ export class Libc implements Kernel {
     const part = from === 0 ? bytes : bytes.subarray(from, to);
     const result = this.#c.send(fd, part, to - from, 0);
     return result === -1 ? -this.#errno[0]! : result;
+  }
+
+  unacked(fd: number): number {
+    const result = this.#c.ioctl(fd, SIOCOUTQ, this.#int);
+    return result === -1 ? -this.#errno[0]! : this.#int[0]!;
+  }
+
+  acked(fd: number): number {
+    const info = this.#tcpInfo;
+    this.#length[0] = info.byteLength;
+    const result = this.#c.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, this.#length);
+    if (result === -1) return -this.#errno[0]!;
+    if (this.#length[0]! < info.byteLength) return -EINVAL;
+    return info[BYTES_ACKED_WORD]! + info[BYTES_ACKED_WORD + 1]! * 2 ** 32;
+  }
+
+  /** The number of a network interface, or 0 when there is none of that name (if_nametoindex(3)). */
+  interfaceIndex(name: string): number {
+    return this.#c.if_nametoindex(new TextEncoder().encode(`${name}\0`));
   }
 
   splice(from: number, to: number, count: number): number {

@@ -17,6 +17,7 @@ import {
   READABLE,
   type SockAddr,
   type SocketOptions,
+  URGENT,
   WRITABLE,
 } from "../kernel.ts";
 import { endpointOf, ipSockaddr } from "../sockaddr.ts";
@@ -191,7 +192,9 @@ export class FakeKernel implements Kernel {
     const peer = this.#peer(fd);
     const stopped = this.#unreadable(peer);
     if (stopped !== undefined) return stopped;
-    const bytes = peer.toUs.take(buffer.length);
+    const bytes = peer.takeToUs(buffer.length);
+    // The urgent byte was all there was.
+    if (bytes.length === 0) return this.#unreadable(peer) ?? -EAGAIN;
     buffer.set(bytes);
     this.copied += bytes.length;
     return bytes.length;
@@ -208,14 +211,24 @@ export class FakeKernel implements Kernel {
     return this.#give(fd, bytes.subarray(from, to));
   }
 
+  unacked(fd: number): number {
+    return this.#peer(fd).unacked;
+  }
+
+  acked(fd: number): number {
+    return this.#peer(fd).acked;
+  }
+
   splice(from: number, to: number, count: number): number {
     const [source, sink] = [this.#descriptors[from], this.#descriptors[to]];
     if (source?.kind === "socket" && sink?.kind === "pipe") {
       const stopped = this.#unreadable(source.peer);
       if (stopped !== undefined) return stopped;
       if (sink.queue.room === 0) return -EAGAIN;
-      const most = Math.min(count, sink.queue.room, source.peer.toUs.length);
-      const bytes = source.peer.toUs.take(this.#some(most));
+      // As Linux does at an urgent byte: "end" when that has come, though there is more.
+      if (source.peer.readable === 0) return source.peer.hasEnded ? 0 : -EAGAIN;
+      const most = Math.min(count, sink.queue.room, source.peer.readable);
+      const bytes = source.peer.takeToUs(this.#some(most));
       sink.queue.put(bytes);
       this.spliced += bytes.length;
       return bytes.length;
@@ -247,7 +260,7 @@ export class FakeKernel implements Kernel {
     if (descriptor.kind === "socket") {
       const { peer } = descriptor;
       // As Linux does: bytes that nobody read turn the end into a reset.
-      if (peer.toUs.length > 0) peer.weReset = true;
+      if (peer.toUs.length > 0) peer.weAreReset();
       peer.weEnded = peer.weClosed = true;
     }
     this.#descriptors[fd] = undefined;
@@ -256,7 +269,7 @@ export class FakeKernel implements Kernel {
   }
 
   reset(fd: number): void {
-    this.#peer(fd).weReset = true;
+    this.#peer(fd).weAreReset();
     this.close(fd);
   }
 
@@ -287,11 +300,13 @@ export class FakeKernel implements Kernel {
     const { peer } = descriptor;
     if (peer.hasReset) {
       const failed = peer.error === 0 ? 0 : FAILED;
-      return READABLE | WRITABLE | PEER_ENDED | HUNG_UP | failed;
+      const urgent = peer.urgentAt === undefined ? 0 : URGENT;
+      return READABLE | WRITABLE | PEER_ENDED | HUNG_UP | failed | urgent;
     }
     if (!peer.isUp) return 0;
     let flags = peer.fromUs.room > 0 ? WRITABLE : 0;
     if (peer.toUs.length > 0) flags |= READABLE;
+    if (peer.urgentAt !== undefined) flags |= URGENT;
     if (peer.hasEnded) flags |= READABLE | PEER_ENDED;
     if (peer.hasEnded && peer.weEnded) flags |= HUNG_UP;
     return flags;
@@ -301,8 +316,10 @@ export class FakeKernel implements Kernel {
   #unreadable(peer: Peer): number | undefined {
     if (this.#interrupted()) return -EINTR;
     if (peer.toUs.length > 0) return undefined;
+    // An end in order is told before an error that came after it.
+    if (peer.hasEnded) return 0;
     if (peer.error !== 0) return this.#met(peer);
-    return peer.hasEnded || peer.hasReset ? 0 : -EAGAIN;
+    return peer.hasReset ? 0 : -EAGAIN;
   }
 
   #give(fd: number, bytes: Uint8Array): number {
@@ -313,6 +330,10 @@ export class FakeKernel implements Kernel {
     const count = Math.min(this.#some(bytes.length), peer.fromUs.room);
     if (count < bytes.length && count === peer.fromUs.room) peer.isAwaited = true;
     if (count === 0) return -EAGAIN;
+    if (peer.hasClosed) {
+      peer.answerWithReset();
+      return count;
+    }
     peer.fromUs.put(bytes.subarray(0, count));
     return count;
   }

@@ -1,8 +1,12 @@
 /**
  * The other end of a socket of the fake kernel, and what lies between the two: buffers with a maximum,
- * ends, resets. The test acts through it; the kernel is told of each change.
+ * ends, resets, an urgent byte. The test acts through it; the kernel is told of each change.
+ *
+ * What we send lies in two places, as on the real one: the first half of `fromUs` has reached the peer's
+ * own buffer, which it may read whatever becomes of us; the rest is still in our send queue, and lost
+ * when we reset the connection or the peer answers with a reset.
  */
-import { ECONNREFUSED, ECONNRESET } from "../errno.ts";
+import { ECONNREFUSED, ECONNRESET, EPIPE } from "../errno.ts";
 
 export type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -36,6 +40,11 @@ export class Queue {
   look(): Bytes {
     return this.#bytes;
   }
+
+  /** Drops all but the first `count` bytes. */
+  cutTo(count: number): void {
+    this.#bytes = this.#bytes.slice(0, count);
+  }
 }
 
 /** Is told that something happened to a socket. */
@@ -46,11 +55,18 @@ export interface Changes {
 /** The other end of one of our sockets, in the hands of the test. */
 export class Peer {
   readonly #kernel: Changes;
+  readonly #bufferMax: number;
   /** Ours to read, and what we sent. */
   readonly toUs: Queue;
   readonly fromUs: Queue;
   hasEnded = false;
   hasReset = false;
+  /** It closed its socket: what we send to it from now on it answers with a reset. */
+  hasClosed = false;
+  /** Where in `toUs` the urgent byte is that we have not read past. */
+  urgentAt: number | undefined;
+  /** Bytes that it read. */
+  readCount = 0;
   /** What our side did. */
   weEnded = false;
   weReset = false;
@@ -67,6 +83,7 @@ export class Peer {
     this.#kernel = kernel;
     this.toUs = new Queue(bufferBytes);
     this.fromUs = new Queue(bufferBytes);
+    this.#bufferMax = bufferBytes >> 1;
   }
 
   /** True when nothing can come from it or go to it any more. */
@@ -76,11 +93,69 @@ export class Peer {
 
   /** Sends what fits; how much that was. */
   send(bytes: Uint8Array): number {
+    // To a socket of ours that is closed: we answer with a reset, and what we had not sent yet is lost.
+    if (this.weClosed && !this.hasEnded && bytes.length > 0) this.weAreReset();
     const count = this.weClosed ? 0 : Math.min(bytes.length, this.toUs.room);
     if (count === 0 || this.hasEnded || this.hasReset) return 0;
     this.toUs.put(bytes.subarray(0, count));
     this.#kernel.changed(this.fd);
     return count;
+  }
+
+  /** Sends a byte out of band, if there is room; only one can be on its way. */
+  sendUrgent(): void {
+    if (this.urgentAt !== undefined || this.toUs.room === 0 || this.weClosed) return;
+    if (this.hasEnded || this.hasReset) return;
+    this.urgentAt = this.toUs.length;
+    this.toUs.put(new Uint8Array([0]));
+    this.#kernel.changed(this.fd);
+  }
+
+  /** Bytes to be had in one read: it stops before an urgent byte. */
+  get readable(): number {
+    return this.urgentAt ?? this.toUs.length;
+  }
+
+  /** Reads as recv(2) does, past an urgent byte that is next. */
+  takeToUs(most: number): Bytes {
+    if (this.urgentAt === 0) {
+      this.toUs.take(1);
+      this.urgentAt = undefined;
+    }
+    const bytes = this.toUs.take(Math.min(most, this.readable));
+    if (this.urgentAt !== undefined) this.urgentAt -= bytes.length;
+    return bytes;
+  }
+
+  /** Of what we sent, the bytes that are still in our own send queue. */
+  get unacked(): number {
+    return Math.max(0, this.fromUs.length - this.#bufferMax);
+  }
+
+  /** Of what we sent, the bytes that reached its buffer, read ones included. */
+  get acked(): number {
+    return this.readCount + this.fromUs.length - this.unacked;
+  }
+
+  /** We end with a reset: what did not reach its buffer is lost. */
+  weAreReset(): void {
+    this.weReset = true;
+    this.fromUs.cutTo(this.#bufferMax);
+  }
+
+  /** We send to a peer that closed its socket, and so get a reset. */
+  answerWithReset(): void {
+    this.hasReset = true;
+    this.error = this.hasEnded ? EPIPE : ECONNRESET;
+    this.fromUs.cutTo(0);
+    this.#kernel.changed(this.fd);
+  }
+
+  /** Closes its socket: an end, as long as we send nothing more. Unread bytes make it a reset (tcp(7)). */
+  close(): void {
+    if (this.fromUs.length > 0) return this.reset();
+    this.hasClosed = true;
+    this.end();
   }
 
   end(): void {
@@ -91,11 +166,13 @@ export class Peer {
   reset(): void {
     this.hasReset = true;
     this.error = ECONNRESET;
+    this.fromUs.cutTo(0);
     this.#kernel.changed(this.fd);
   }
 
   read(max = Infinity): Bytes {
     const bytes = this.fromUs.take(Math.min(max, this.fromUs.length));
+    this.readCount += bytes.length;
     if (bytes.length > 0 && this.isAwaited) {
       this.isAwaited = false;
       this.#kernel.changed(this.fd);

@@ -6,7 +6,7 @@
  * process; when splices bring little it goes back to copying. What a sink does not take is held, in a
  * buffer or in the pipe, and nothing more is read until it is gone: at most one buffer or pipe per flow.
  */
-import { EAGAIN, EINTR, EINVAL } from "../../linux/errno.ts";
+import { EAGAIN, EINTR, EINVAL, EPIPE } from "../../linux/errno.ts";
 import type { Kernel, Pipe } from "../../linux/kernel.ts";
 import type { Counters } from "./counters.ts";
 import type { Buffer, Pools } from "./pools.ts";
@@ -20,9 +20,17 @@ export interface Plant {
 
 /**
  * Why a pump stopped. `dry`, `full`: until the kernel reports the source, the sink. `again`: its turn was
- * used up. `end`: the source ended and all of it was delivered; the sink does not know yet.
+ * used up. `end`: the source ended and all of it was delivered; the sink does not know yet. `sinkClosed`:
+ * the sink takes nothing more, though no reset was seen: its own bytes and its end may still be there.
  */
-export type Pumped = "dry" | "full" | "again" | "end" | "sourceFailed" | "sinkFailed";
+export type Pumped =
+  | "dry"
+  | "full"
+  | "again"
+  | "end"
+  | "sourceFailed"
+  | "sinkFailed"
+  | "sinkClosed";
 
 /** Reads of one turn; with full buffers 1 MB copied, or 4 MB spliced. */
 const ROUNDS_MAX = 16;
@@ -151,7 +159,7 @@ export class Flow {
     } else if (this.#bulk !== NEVER_BULK) this.#bulk++;
     const sent = kernel.send(this.sink, kernel.scratch, 0, read);
     if (sent === read) return undefined;
-    if (sent < 0 && !this.#sinkWaits(sent)) return "sinkFailed";
+    if (sent < 0 && !this.#sinkWaits(sent)) return sinkOver(sent);
     this.#holdCopy(plant, Math.max(0, sent), read);
     return undefined;
   }
@@ -166,6 +174,14 @@ export class Flow {
     const read = plant.kernel.splice(this.source, pipe.write, pipe.capacity);
     if (read === -EINVAL) {
       this.#bulk = NEVER_BULK;
+      this.#giveBack(plant);
+      return undefined;
+    }
+    // At an urgent byte splice(2) answers "would block", or "end" if that has come too, for good. A plain
+    // read passes it by (tcp(7)): it stays out of band and does not reach the sink, as with every proxy
+    // that does not ask for it. So the plain read has the last word.
+    if (read === 0 || (read === -EAGAIN && this.#has(THOROUGH))) {
+      this.#bulk = 0;
       this.#giveBack(plant);
       return undefined;
     }
@@ -185,7 +201,7 @@ export class Flow {
       ? this.#sendHeld(plant, this.#buffer!)
       : plant.kernel.splice(this.#pipe.read, this.sink, this.held);
     if (sent < 0) {
-      if (!this.#sinkWaits(sent)) return "sinkFailed";
+      if (!this.#sinkWaits(sent)) return sinkOver(sent);
       return this.#has(CAN_WRITE) ? undefined : "full";
     }
     this.#is |= MOVED;
@@ -249,4 +265,9 @@ export class Flow {
       this.#buffer = undefined;
     }
   }
+}
+
+/** What a send that failed says of the sink. EPIPE comes without a reset, or after one that was told. */
+function sinkOver(result: number): Pumped {
+  return result === -EPIPE ? "sinkClosed" : "sinkFailed";
 }

@@ -2,10 +2,16 @@
  * One client and the upstream it is joined to: two flows, half-closes passed on as such and failures as
  * resets. Before the join it is the client's place in the waiting room, which `dialer.ts` runs.
  *
+ * When one side breaks, the other gets all that was acknowledged to it before: what lies in our pipes, in
+ * the broken socket and in the other socket's own send queue, which a reset, or a close with bytes unread,
+ * would throw away. So the other side is closed only when it has acknowledged everything, or has taken
+ * nothing for long. What it says meanwhile has no one to go to and is read and dropped.
+ *
  * While no byte has passed either way, an upstream that ends does not end the session: that is for the
  * dialer to judge, for the client may be better off elsewhere. Hence the upstream's side is always looked
  * at before the client's bytes are touched. Records are used again, so nothing keeps one past its end.
  */
+import { EAGAIN, EINTR } from "../../linux/errno.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE } from "../../linux/kernel.ts";
 import type { Loop, Turn, Watcher } from "../../linux/loop.ts";
 import { NEVER, type Timed } from "../../linux/wheel.ts";
@@ -37,6 +43,14 @@ const COMES = READABLE | URGENT | PEER_ENDED | HUNG_UP | FAILED;
 const LAST = URGENT | PEER_ENDED | HUNG_UP | FAILED;
 const GOES = WRITABLE | HUNG_UP | FAILED;
 
+/** A side that takes nothing of what it is owed for so long is given up, unless the idle time is shorter. */
+const OWED_STILL_MS = 30_000;
+/** How often it is looked at what a side still owes us, at first and at most. */
+const LOOK_FIRST_MS = 16;
+const LOOK_MAX_MS = 512;
+/** Reads of one turn that drop what a side says to one that is gone. */
+const DROPS_MAX = 16;
+
 export class Session implements Watcher, Turn, Timed {
   phase: Phase = "free";
   /** Place in the plane's list. */
@@ -48,12 +62,22 @@ export class Session implements Watcher, Turn, Timed {
   /** The upstream it is or was joined to, or tries to reach, and under which decision. */
   upstreamName = "";
   epoch = 0;
-  lastMoved = 0;
   /** What the kernel has said about the client so far. */
   clientFlags = 0;
   /** There while it is `waiting` or `connecting`, and only then. */
   wait: Wait | undefined;
+  /** The socket that is broken; the other one is still owed something. */
   #broken = -1;
+  /** It was reset, as far as we know not after an end in order: the other side is to see a reset too. */
+  #wasReset = false;
+  /** How long until the next look at what is owed, and how much it was at the last. */
+  #lookMs = 0;
+  #owed = 0;
+  /** When a byte last moved for certain; when one was last sent to the upstream, which may be dead. */
+  #movedAt = 0;
+  #sentAt = 0;
+  /** What the upstream had taken when we last asked; undefined if we never did. */
+  #taken: number | undefined;
 
   queued = false;
   due = NEVER;
@@ -71,6 +95,27 @@ export class Session implements Watcher, Turn, Timed {
     this.client = client;
     this.clientFlags = 0;
     this.#broken = -1;
+    this.#wasReset = false;
+  }
+
+  /**
+   * When a byte last moved: one that the upstream said, or took, or that the client took. What we sent and
+   * the upstream did not acknowledge is no movement, as a dead one's buffer takes it too. Asks the kernel
+   * where that is not known, so a session that is only written to may seem to move until the second look.
+   */
+  get lastMoved(): number {
+    if (this.#sentAt <= this.#movedAt || this.upstream === -1) return this.#movedAt;
+    const { loop, plant: { kernel } } = this.#around;
+    const unacked = kernel.unacked(this.upstream);
+    const acked = kernel.acked(this.upstream);
+    const taken = acked >= 0 ? acked : -unacked;
+    if (unacked <= 0) this.#movedAt = this.#sentAt;
+    else if (this.#taken === undefined) {
+      this.#taken = taken;
+      return this.#sentAt;
+    } else if (taken > this.#taken) this.#movedAt = loop.now;
+    this.#taken = taken;
+    return this.#movedAt;
   }
 
   /** Changes the phase, and the counters that follow from it. */
@@ -104,7 +149,9 @@ export class Session implements Watcher, Turn, Timed {
   /** Joins the client to the connected `this.upstream`; `header` goes to it first. */
   join(upstreamFlags: number, header: Uint8Array | undefined): void {
     const { loop, plant, idleTimeoutMs } = this.#around;
-    this.lastMoved = loop.now;
+    this.#movedAt = loop.now;
+    this.#sentAt = 0;
+    this.#taken = undefined;
     const { client, upstream, clientFlags } = this;
     this.up.begin(client, upstream, (clientFlags & COMES) !== 0, (clientFlags & LAST) !== 0);
     this.down.begin(upstream, client, (upstreamFlags & COMES) !== 0, (upstreamFlags & LAST) !== 0);
@@ -124,18 +171,20 @@ export class Session implements Watcher, Turn, Timed {
     if ((flags & GOES) !== 0) into.sinkReady();
     this.run();
     // The error may concern a direction in which nothing is left to do, where no call would meet it.
-    if ((flags & FAILED) !== 0 && this.#owns(fd)) this.#fail(fd);
+    if ((flags & FAILED) !== 0 && this.#owns(fd)) this.#fail(fd, false);
   }
 
   /** Moves what can be moved. Harmless at any time. */
   run(): void {
     if (this.phase === "joined") this.#pump(this.down);
     if (this.phase === "joined") this.#pump(this.up);
+    if (this.phase === "joined" && this.#broken !== -1) this.#drop();
     if (this.phase === "joined") this.#settle();
   }
 
   expire(now: number): void {
     if (this.phase !== "joined") return this.#around.expired(this, now);
+    if (this.#broken !== -1) return this.#look(now);
     const idleAt = this.lastMoved + this.#around.idleTimeoutMs;
     if (now < idleAt) this.#around.loop.at(this, idleAt);
     else this.close();
@@ -167,27 +216,35 @@ export class Session implements Watcher, Turn, Timed {
 
   /** Ends it in order: each side gets what was sent, then the end. */
   close(): void {
-    this.#leave(false);
+    this.#leave(false, false);
   }
 
   /** Ends it with a reset on both sides. */
   cut(): void {
-    this.#leave(true);
+    this.#leave(true, true);
   }
 
   #pump(flow: Flow): void {
     if (!flow.canMove) return;
     const { loop, plant } = this.#around;
     const stopped = flow.pump(plant);
-    if (flow.tookStep()) this.lastMoved = loop.now;
+    if (flow.tookStep()) {
+      // Whether a live upstream takes the client's bytes is found out when somebody asks.
+      if (flow === this.down || this.#broken !== -1) this.#movedAt = loop.now;
+      else this.#sentAt = loop.now;
+    }
     if (stopped === "dry" || stopped === "full") return;
     if (stopped === "again") return loop.again(this);
-    if (stopped === "sinkFailed") return this.#fail(flow.sink);
+    if (stopped === "sinkFailed") return this.#fail(flow.sink, true);
+    if (stopped === "sinkClosed") return this.#fail(flow.sink, false);
     const unused = flow === this.down && this.isUnused && !this.up.ended;
     if (unused) return this.#around.endedUnused(this, stopped === "end" ? "end" : "reset");
-    if (stopped === "end" && this.#broken !== flow.source) return this.#finish(flow);
+    // After a reset that a send has met already, a read answers "end".
+    const isInOrder = stopped === "end" && !(this.#broken === flow.source && this.#wasReset);
+    if (isInOrder) return this.#finish(flow);
+    this.#wasReset = true;
     flow.end(plant);
-    this.#fail(flow.source);
+    this.#fail(flow.source, true);
   }
 
   /** Passes the end of the flow's source on. */
@@ -195,40 +252,90 @@ export class Session implements Watcher, Turn, Timed {
     const { plant } = this.#around;
     flow.end(plant);
     // When both directions are over the sockets are closed at once, and closing tells it as well.
-    if (!this.up.ended || !this.down.ended) plant.kernel.shutdownWrite(flow.sink);
+    const isLast = this.up.ended && this.down.ended && this.#broken === -1;
+    if (!isLast) plant.kernel.shutdownWrite(flow.sink);
   }
 
   /** One side is broken: nothing goes to it any more; what it sent before goes to the other. */
-  #fail(fd: number): void {
-    if (this.#broken === -1) this.#broken = fd;
-    else if (this.#broken !== fd) return this.cut();
+  #fail(fd: number, wasReset: boolean): void {
+    if (this.#broken !== -1 && this.#broken !== fd) return this.cut();
+    const isNew = this.#broken === -1;
+    this.#broken = fd;
     const [from, into] = fd === this.client ? [this.up, this.down] : [this.down, this.up];
-    into.end(this.#around.plant);
+    // An end in order that went before it is what the other side was told.
+    if (wasReset && !from.ended) this.#wasReset = true;
+    if (!isNew) return;
+    const { loop, plant } = this.#around;
+    into.end(plant);
     from.sourceReady(true);
+    this.#movedAt = loop.now;
+    this.#lookMs = 0;
     this.#pump(from);
+    if (this.phase === "joined") this.#drop();
     if (this.phase === "joined") this.#settle();
   }
 
+  /** Reads what the sound side says to the broken one, so that it does not wait for it. */
+  #drop(): void {
+    const { loop, plant: { kernel } } = this.#around;
+    const sound = this.#sound;
+    for (let read = 0; read < DROPS_MAX; read++) {
+      const count = kernel.receive(sound);
+      if (count === -EINTR) continue;
+      if (count === 0 || count === -EAGAIN) return;
+      if (count < 0) return this.#fail(sound, true);
+    }
+    loop.again(this);
+  }
+
+  get #sound(): number {
+    return this.#broken === this.client ? this.upstream : this.client;
+  }
+
   #settle(): void {
-    // An upstream that does not take the last bytes of a client that is gone need not have them.
-    const hopeless = this.#broken === this.client && !this.up.canMove;
-    if (hopeless) this.up.end(this.#around.plant);
-    if (!this.up.ended || !this.down.ended) return;
-    if (this.#broken === -1) this.close();
-    else this.cut();
+    const areOver = this.up.ended && this.down.ended;
+    if (this.#broken === -1) {
+      if (areOver) this.close();
+      return;
+    }
+    const { loop, plant: { kernel } } = this.#around;
+    if (areOver && kernel.unacked(this.#sound) <= 0) return this.#part();
+    if (this.#lookMs > 0) return;
+    this.#lookMs = LOOK_FIRST_MS;
+    this.#owed = Infinity;
+    loop.after(this, this.#lookMs);
+  }
+
+  /** Looks how the sound side comes along with what it is owed. */
+  #look(now: number): void {
+    const { loop, plant: { kernel }, idleTimeoutMs } = this.#around;
+    const owed = kernel.unacked(this.#sound);
+    if (owed < this.#owed) this.#movedAt = now;
+    this.#owed = owed;
+    if (this.up.ended && this.down.ended && owed <= 0) return this.#part();
+    const stillMs = idleTimeoutMs > 0 ? Math.min(idleTimeoutMs, OWED_STILL_MS) : OWED_STILL_MS;
+    if (now - this.#movedAt >= stillMs) return this.cut();
+    this.#lookMs = Math.min(this.#lookMs * 2, LOOK_MAX_MS);
+    loop.after(this, this.#lookMs);
+  }
+
+  /** The sound side has all that it was owed. */
+  #part(): void {
+    const isClient = this.#broken === this.client;
+    this.#leave(this.#wasReset || isClient, this.#wasReset || !isClient);
   }
 
   #owns(fd: number): boolean {
     return this.phase === "joined" && (fd === this.client || fd === this.upstream);
   }
 
-  #leave(reset: boolean): void {
+  #leave(resetsClient: boolean, resetsUpstream: boolean): void {
     const { loop, plant } = this.#around;
     this.up.end(plant);
     this.down.end(plant);
     loop.cancel(this);
-    this.#shut(this.client, reset);
-    if (this.upstream !== -1) this.#shut(this.upstream, reset);
+    this.#shut(this.client, resetsClient);
+    if (this.upstream !== -1) this.#shut(this.upstream, resetsUpstream);
     this.client = this.upstream = -1;
     this.enter("free");
     this.#around.release(this);

@@ -1,6 +1,6 @@
 /** Sessions in which bytes flow: copying and splicing, back-pressure, fairness, and how they end. */
 import { assert, assertEquals } from "@std/assert";
-import { bytes, Rig, text } from "./testing/rig.ts";
+import { bytes, DRAIN, Rig, text } from "./testing/rig.ts";
 
 Deno.test("bulk is copied when the system gives no pipe", () => {
   const rig = new Rig();
@@ -176,17 +176,73 @@ Deno.test("bytes that an upstream sent before its reset reach a client that is s
   assert(client.weReset);
 });
 
-Deno.test("a client that resets while its upstream takes nothing is ended at once", () => {
+/** A session whose client sent as much as goes in and then did `what`; and how much that was. */
+function owing(what: "reset" | "close", settings = {}) {
+  const rig = new Rig(settings);
+  rig.open("a", 1);
+  const { client, upstream } = rig.session();
+  let sent = 0;
+  for (let i = 0; i < 20; i++) {
+    sent += client.send(new Uint8Array(50));
+    rig.turns();
+  }
+  client[what]();
+  rig.turns();
+  return { rig, client, upstream, sent };
+}
+
+Deno.test("a client that resets leaves its upstream with all that was acknowledged, then a reset", () => {
+  const { rig, upstream, sent } = owing("reset");
+  let got = 0;
+  for (let step = 0; step < 100 && !upstream.weClosed; step++) {
+    got += upstream.read(20).length;
+    rig.pass(1_000);
+  }
+  assertEquals([got + upstream.read().length, upstream.weReset], [sent, true]);
+  assertEquals([rig.count("active"), rig.kernel.open], [0, 1 + 2]); // the port, and a pipe that is kept
+});
+
+Deno.test("an upstream that takes nothing of what it is owed for 30 s, or the idle time, is reset", () => {
+  for (const [idleTimeoutMs, afterMs] of [[0, 30_000], [5_000, 5_000]] as const) {
+    const { rig, upstream } = owing("reset", { idleTimeoutMs });
+    rig.pass(afterMs - 1_000);
+    upstream.read(1);
+    rig.turns();
+    rig.pass(afterMs - 1_000);
+    assert(!upstream.weClosed, `${idleTimeoutMs}`);
+    rig.pass(2_000);
+    assert(upstream.weReset, `${idleTimeoutMs}`);
+  }
+});
+
+Deno.test("a client that closes and is spoken to after that leaves its upstream with everything, and an end", () => {
+  const { rig, upstream, sent } = owing("close");
+  upstream.send(bytes("late"));
+  rig.turns();
+  let got = 0;
+  for (let step = 0; step < 100 && !upstream.weClosed; step++) {
+    upstream.send(bytes("and on"));
+    got += upstream.read(20).length;
+    rig.pass(100);
+  }
+  assertEquals([got + upstream.read().length, upstream.weReset], [sent, false]);
+});
+
+Deno.test("an urgent byte in bulk stops nothing", () => {
   const rig = new Rig();
   rig.open("a", 1);
   const { client, upstream } = rig.session();
-  for (let i = 0; i < 20; i++) {
-    client.send(new Uint8Array(50));
+  let got = 0;
+  for (let i = 0; i < 10; i++) {
+    client.send(new Uint8Array(100));
+    if (i === 4) client.sendUrgent();
+    client.send(new Uint8Array(100));
+    if (i === 9) client.end();
     rig.turns();
+    got += upstream.read().length;
   }
-  client.reset();
   rig.turns();
-  assert(upstream.weReset);
+  assertEquals([got + upstream.read().length, upstream.weEnded], [2_000, true]);
 });
 
 Deno.test("an upstream that answers and closes while the client still sends gets its answer through", () => {
@@ -200,5 +256,41 @@ Deno.test("an upstream that answers and closes while the client still sends gets
   client.send(new Uint8Array(100));
   rig.turns();
   assertEquals(text(client), "too large");
+  assert(client.weClosed);
+});
+
+Deno.test("what an upstream does not acknowledge is no movement: its client's writing does not spare a session", () => {
+  const rig = new Rig();
+  rig.open("a", 1);
+  const [dead, alive] = [rig.session(), rig.session()];
+  const write = (bytes: number) => {
+    for (const { client } of [dead, alive]) client.send(new Uint8Array(bytes));
+    rig.turns();
+    alive.upstream.read();
+    rig.turns();
+  };
+  write(140); // more than a peer's buffer
+  rig.obey({ do: "drain", order: { ...DRAIN, sparedIfMovedMs: 2_000 } });
+  for (let step = 0; step < 5; step++) {
+    rig.pass(1_000);
+    write(1);
+  }
+  assert(
+    dead.client.weReset && dead.upstream.weReset,
+    "it stayed on an upstream that takes nothing",
+  );
+  assert(!alive.client.weClosed, "an upstream that takes what it gets is alive");
+});
+
+Deno.test("a session that only writes is idle when its upstream takes nothing", () => {
+  const rig = new Rig({ idleTimeoutMs: 3_000 });
+  rig.open("a", 1);
+  const { client } = rig.session();
+  client.send(new Uint8Array(140));
+  for (let step = 0; step < 10 && !client.weClosed; step++) {
+    rig.pass(1_000);
+    client.send(new Uint8Array(1));
+    rig.turns();
+  }
   assert(client.weClosed);
 });

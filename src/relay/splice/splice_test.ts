@@ -1,12 +1,14 @@
 /** The engine as a whole, in its worker, on real sockets. */
 import { assert, assertEquals } from "@std/assert";
 import { realClock, sleep } from "../../base/clock.ts";
+import { RawListener } from "../../linux/testing/raw_socket.ts";
 import { Dice } from "../../linux/testing/dice.ts";
 import { relayContract } from "../testing/contract.ts";
 import {
   closeQuietly,
   echoes,
   encode,
+  ended,
   type MakeRelay,
   readText,
   says,
@@ -187,5 +189,33 @@ Deno.test({
     assertEquals(world.all("port.failed"), []);
     await world.relay.refuse();
     await Deno.remove(folder, { recursive: true });
+  },
+});
+
+Deno.test({
+  name: "a session that only writes to an upstream that takes nothing is not spared for ever",
+  ignore,
+  async fn() {
+    using listener = new RawListener();
+    await using world = await World.start(spliceRelay);
+    const address = { kind: "tcp", host: "127.0.0.1", port: listener.port } as const;
+    await world.relay.open({ name: "a", address, rank: 0 }, 1);
+    await world.event("port.opened");
+    using client = await world.connect();
+    using _frozen = await listener.accept();
+    // As much as its kernel takes by itself; what comes after that lies with us, unacknowledged.
+    for (let sent = 0; sent < 1_000_000; sent += 1_000) await client.write(new Uint8Array(1_000));
+    const order = { upstream: "a", throughEpoch: 1, graceMs: 0, sparedIfMovedMs: 100 };
+    await world.relay.drain({ ...order, reason: "test" });
+    let writes = 0;
+    const over = ended(client).catch(() => true);
+    let isOver = false;
+    over.then(() => isOver = true);
+    for (; !isOver && writes < 5_000; writes++) {
+      await client.write(new Uint8Array(1)).catch(() => {}); // reset in the middle, as it is to be
+      await sleep(realClock, 1);
+    }
+    assert(isOver, `it was spared for ${writes} writes`);
+    assertEquals(world.relay.counters().cut, 1);
   },
 });

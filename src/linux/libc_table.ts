@@ -1,0 +1,32 @@
+/** The functions of libc that we call, as its headers have them; a wrong line here crashes the process. */
+
+// Counts are declared i32/u32 although C has ssize_t/size_t: Deno returns 64-bit results as bigint,
+// which costs an allocation, and no count of ours comes near 2^31.
+export const LIBC = {
+  __errno_location: { parameters: [], result: "pointer" },
+  accept4: { parameters: ["i32", "pointer", "pointer", "i32"], result: "i32" }, // int, sockaddr*, socklen_t*, int flags
+  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, const sockaddr*, socklen_t
+  close: { parameters: ["i32"], result: "i32" }, // int
+  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, const sockaddr*, socklen_t
+  epoll_create1: { parameters: ["i32"], result: "i32" }, // int flags
+  epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" }, // int, int op, int fd, epoll_event*
+  epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" }, // int, epoll_event*, int max, int ms
+  eventfd: { parameters: ["u32", "i32"], result: "i32" }, // unsigned initial, int flags
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int, int command, int argument
+  getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int, sockaddr*, socklen_t*
+  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int, sockaddr*, socklen_t*
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // int, level, name, void*, socklen_t*
+  if_nametoindex: { parameters: ["buffer"], result: "u32" }, // const char*
+  ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" }, // int, unsigned long request, int*
+  listen: { parameters: ["i32", "i32"], result: "i32" }, // int, int backlog
+  poll: { parameters: ["buffer", "u32", "i32"], result: "i32", nonblocking: true }, // pollfd*, nfds_t, int ms
+  pipe2: { parameters: ["buffer", "i32"], result: "i32" }, // int[2], int flags
+  read: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, void*, size_t
+  recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" }, // int, void*, size_t, int flags
+  send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" }, // int, const void*, size_t, int flags
+  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" }, // int, level, name, const void*, socklen_t
+  shutdown: { parameters: ["i32", "i32"], result: "i32" }, // int, int how
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int domain, int type, int protocol
+  splice: { parameters: ["i32", "pointer", "i32", "pointer", "u32", "u32"], result: "i32" }, // int, off64_t*, int, off64_t*, size_t, unsigned flags
+  write: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, const void*, size_t
+} as const;

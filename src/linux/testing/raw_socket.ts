@@ -1,0 +1,156 @@
+/**
+ * One end of a TCP connection as a C program has it: it can reset, send an urgent byte, close with bytes
+ * unread and ask what was acknowledged, none of which Deno's sockets can. For tests on the real kernel.
+ *
+ * Nothing blocks: what cannot be done yet is tried again each millisecond, for at most `PATIENCE_MS`.
+ */
+import { realClock, sleep } from "../../base/clock.ts";
+import { EAGAIN } from "../errno.ts";
+import type { SockAddr } from "../kernel.ts";
+import { Libc } from "../libc.ts";
+import { endpointOf, ipSockaddr } from "../sockaddr.ts";
+
+const TABLE = {
+  send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" }, // int, const void*, size_t, int flags
+} as const;
+
+const MSG_OOB = 1;
+const PATIENCE_MS = 20_000;
+const FAST_BYTES = 262_144;
+const SLOW_BYTES = 16_384;
+const OPTIONS = { userTimeoutMs: 0 };
+
+/** The calls behind all of them; they live as long as the process. */
+const calls = Deno.build.os === "linux"
+  ? { libc: new Libc(), extra: Deno.dlopen("libc.so.6", TABLE).symbols }
+  : undefined;
+
+function kernel() {
+  if (calls === undefined) throw new Error("raw sockets need Linux");
+  return calls;
+}
+
+/** How a connection ended for whoever read from it. */
+export type End = "end" | "reset";
+
+export class RawSocket implements Disposable {
+  readonly #fd: number;
+  #isOpen = true;
+  /** Bytes read so far. */
+  got = 0;
+
+  constructor(fd: number) {
+    if (fd < 0) throw new Error(`no socket: ${fd}`);
+    this.#fd = fd;
+  }
+
+  static connect(port: number, host = "127.0.0.1"): RawSocket {
+    return new RawSocket(kernel().libc.connect(ipSockaddr(host, port)!, OPTIONS));
+  }
+
+  /** Bytes that it sent and its peer's kernel has not acknowledged. */
+  get unacked(): number {
+    return kernel().libc.unacked(this.#fd);
+  }
+
+  async send(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    for (let sent = 0; sent < bytes.length;) {
+      const count = kernel().libc.send(this.#fd, bytes, sent, bytes.length);
+      if (count >= 0) sent += count;
+      else if (count === -EAGAIN) await sleep(realClock, 1);
+      else throw new Error(`send: ${count}`);
+    }
+  }
+
+  /** Sends what fits now; the peer may be gone. */
+  trySend(bytes: Uint8Array<ArrayBuffer>): void {
+    kernel().libc.send(this.#fd, bytes, 0, bytes.length);
+  }
+
+  /** Sends one byte out of band (tcp(7), MSG_OOB). */
+  async sendUrgent(): Promise<void> {
+    await this.#until(
+      "there is room",
+      () => kernel().extra.send(this.#fd, new Uint8Array([33]), 1, MSG_OOB) === 1,
+    );
+  }
+
+  /** Waits until the peer's kernel has all that was sent. */
+  async acknowledged(): Promise<void> {
+    await this.#until("all is acknowledged", () => this.unacked <= 0);
+  }
+
+  /** Waits until there is something to read. */
+  async readable(): Promise<void> {
+    await this.#until("there is something to read", () => kernel().libc.peek(this.#fd) > 0);
+  }
+
+  /** Reads to the end: as fast as it can, or 16 KiB in a millisecond. `check` gets each part and its place. */
+  async readToEnd(isFast: boolean, check: (bytes: Uint8Array, at: number) => void): Promise<End> {
+    const buffer = new Uint8Array(isFast ? FAST_BYTES : SLOW_BYTES);
+    const giveUpAt = realClock.now() + PATIENCE_MS;
+    while (realClock.now() < giveUpAt) {
+      const count = kernel().libc.receiveInto(this.#fd, buffer);
+      if (count === 0) return "end";
+      if (count < 0 && count !== -EAGAIN) return "reset";
+      if (count > 0) check(buffer.subarray(0, count), this.got);
+      if (count > 0) this.got += count;
+      await sleep(realClock, count > 0 && isFast ? 0 : 1);
+    }
+    throw new Error(`no end after ${this.got} bytes`);
+  }
+
+  end(): void {
+    kernel().libc.shutdownWrite(this.#fd);
+  }
+
+  /** Closes it at once with a reset, as SO_LINGER 0 does. */
+  reset(): void {
+    this.#isOpen = false;
+    kernel().libc.reset(this.#fd);
+  }
+
+  close(): void {
+    this.#isOpen = false;
+    kernel().libc.close(this.#fd);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#isOpen) this.close();
+  }
+
+  async #until(what: string, fact: () => boolean): Promise<void> {
+    const giveUpAt = realClock.now() + PATIENCE_MS;
+    while (!fact()) {
+      if (realClock.now() > giveUpAt) throw new Error(`waited in vain until ${what}`);
+      await sleep(realClock, 1);
+    }
+  }
+}
+
+/** A port on loopback whose connections are raw sockets. */
+export class RawListener implements Disposable {
+  readonly #fd: number;
+  readonly port: number;
+
+  constructor() {
+    const any: SockAddr = ipSockaddr("127.0.0.1", 0)!;
+    this.#fd = kernel().libc.listen(any, { ...OPTIONS, backlog: 128, reusePort: false });
+    const endpoint = endpointOf(kernel().libc.localAddress(this.#fd));
+    this.port = endpoint.kind === "ip" ? endpoint.port : -1;
+  }
+
+  async accept(): Promise<RawSocket> {
+    const giveUpAt = realClock.now() + PATIENCE_MS;
+    while (realClock.now() < giveUpAt) {
+      const fd = kernel().libc.accept(this.#fd);
+      if (fd >= 0) return new RawSocket(fd);
+      await sleep(realClock, 1);
+    }
+    throw new Error("nobody connected");
+  }
+
+  [Symbol.dispose](): void {
+    kernel().libc.close(this.#fd);
+  }
+}
