@@ -85,6 +85,14 @@ export const FAULTS = {
     words: "too many clients wait already",
     status: 503,
   },
+  /** A mistake in this program, with what was thrown as its cause. */
+  internalError: {
+    side: "proxy",
+    nothingSent: false,
+    hard: false,
+    words: "internal error",
+    status: 500,
+  },
   upstreamDown: { side: "upstream", nothingSent: false, hard: true, words: "upstream went down" },
   drained: { side: "proxy", nothingSent: false, hard: false, words: "drain time was up" },
   // HTTP, toward the client
@@ -195,6 +203,13 @@ export class Fault extends Error {
       options,
     );
   }
+}
+
+/** What was thrown, as a fault: one that was none is a mistake in this program. */
+export function faultOf(error: unknown): Fault {
+  if (error instanceof Fault) return error;
+  const detail = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return new Fault("internalError", detail, { cause: error });
 }
 
 /** Turns what `Deno.connect` threw into a fault. `timedOut` is the caller's own knowledge. */

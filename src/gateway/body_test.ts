@@ -88,3 +88,70 @@ Deno.test("a body over its maximum ends with a fault of the client's", async () 
   const error = await assertRejects(() => sizes(body.begin(NONE)), Fault);
   assertEquals(error.fault, "bodyTooLarge");
 });
+
+/** A client whose parts come when the test says so. */
+function slowClient() {
+  const parts: PromiseWithResolvers<Uint8Array | undefined>[] = [];
+  let asked = 0;
+  const part = (at: number) => parts[at] ??= Promise.withResolvers();
+  return {
+    source: { length: undefined, read: () => part(asked++).promise } satisfies BodySource,
+    say: (at: number, size: number) =>
+      part(at).resolve(size === 0 ? undefined : new Uint8Array(size)),
+    fail: (at: number, error: unknown) => part(at).reject(error),
+    get asked() {
+      return asked;
+    },
+  };
+}
+
+Deno.test("an attempt that was ended takes nothing more, whatever it was waiting for", async () => {
+  const { source, say } = slowClient();
+  const body = new RequestBody(source, 1e6, true, { bytes: 0 });
+  const first = body.begin(NONE);
+  const pending = first.read();
+  body.end();
+  await assertRejects(() => pending, Fault);
+  // More than is kept, and nobody there to send it.
+  say(0, KEPT_MAX);
+  say(1, 1);
+  say(2, 0);
+  assertEquals([first.ready?.(), first.ended], [undefined, false]);
+  await assertRejects(() => first.read(), Fault);
+  assertEquals(body.replayable, true);
+  const second = body.begin(NONE);
+  assertEquals((await second.read())?.length, KEPT_MAX);
+  const overflow = second.read();
+  assertEquals([(await overflow)?.length, body.replayable], [1, false]);
+  assertEquals(await second.read(), undefined);
+});
+
+Deno.test("a part that does not fit waits beside what is kept until an attempt takes it", async () => {
+  const { source, say } = slowClient();
+  const total = { bytes: 0 };
+  const body = new RequestBody(source, 1e6, true, total);
+  say(0, 10);
+  const first = body.begin(NONE);
+  assertEquals((await first.read())?.length, 10);
+  const pending = first.read();
+  first.cancel?.();
+  await assertRejects(() => pending, Fault);
+  say(1, KEPT_MAX);
+  await new Promise((resolve) => setTimeout(resolve));
+  assertEquals([body.received, body.replayable, total.bytes], [10 + KEPT_MAX, true, 10]);
+  say(2, 0);
+  assertEquals(await sizes(body.begin(NONE)), [10, KEPT_MAX]);
+  assertEquals([body.replayable, total.bytes], [false, 0]);
+});
+
+Deno.test("a client that fails while nobody reads is told of to the next attempt only", async () => {
+  const { source, fail } = slowClient();
+  const body = new RequestBody(source, 100, true, { bytes: 0 });
+  const pending = body.begin(NONE).read();
+  body.end();
+  await assertRejects(() => pending, Fault);
+  fail(0, new Fault("clientReset"));
+  await new Promise((resolve) => setTimeout(resolve));
+  const error = await assertRejects(() => body.begin(NONE).read(), Fault);
+  assertEquals(error.fault, "clientReset");
+});

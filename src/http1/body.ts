@@ -19,6 +19,8 @@ export interface BodySource {
   readonly ended?: boolean;
   /** To be called instead of a last `read` by who has seen `ended` and has used the last view. */
   done?(): void;
+  /** Who took the bytes has ended: it gets nothing more, and a read of its that waits rejects. */
+  cancel?(): void;
   /** Trailer fields, once the end was seen. They are sent on only where the framing is chunked. */
   readonly trailers?: Fields | undefined;
 }

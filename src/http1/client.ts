@@ -3,7 +3,7 @@
  * any byte of the request was handed to the system, and whether any byte of a response came back.
  * It decides nothing: no retry, no redirect, no header of its own but framing and `Connection`.
  */
-import { Fault } from "../base/fault.ts";
+import { Fault, faultOf } from "../base/fault.ts";
 import { Body, type BodySource, decoderFor } from "./body.ts";
 import type { Conn } from "./conn.ts";
 import type { Deadlines } from "./deadlines.ts";
@@ -68,6 +68,10 @@ export class ClientConnection {
   #upgraded = false;
   #resting = false;
   #goOn: ((send: boolean) => void) | undefined;
+  /** The body of the present request, as long as it may be on its way. */
+  #source: BodySource | undefined;
+  /** Settles when the sending has ended, one way or the other; it never rejects. */
+  #pump: Promise<void> | undefined;
 
   /** Owns `conn` from here. */
   constructor(conn: Conn, options: ClientOptions) {
@@ -120,7 +124,7 @@ export class ClientConnection {
   /**
    * Sends the request and resolves with the final response head; the body of the request may still be
    * on its way when an early response comes. Rejects with a Fault of the upstream or of `body`; then
-   * the connection is gone.
+   * the connection is gone, and nothing takes from `body` any more.
    */
   async exchange(body: BodySource | Uint8Array | null, options: ExchangeOptions): Promise<Reply> {
     const source = body instanceof Uint8Array ? bytesSource(body) : body ?? undefined;
@@ -137,9 +141,11 @@ export class ClientConnection {
       }
       throw new Fault("badResponse", "too many interim responses");
     } catch (error) {
-      if (error instanceof Fault) throw this.#wire.fail(error);
-      this.#wire.fail(new Fault("upstreamReset"));
-      throw error;
+      const fault = this.#wire.fail(faultOf(error));
+      this.#endSending();
+      // Whoever decides what follows must find the body at rest.
+      await this.#pump;
+      throw fault;
     }
   }
 
@@ -150,12 +156,21 @@ export class ClientConnection {
       !wire.closed && !wire.atEnd && wire.start === wire.end;
     if (isClean && this.#options.keep(this)) return;
     wire.dispose();
+    this.#endSending();
     this.#out.release();
   }
 
   /** Ends it now; what waits on it rejects with `fault`. */
   abort(fault: Fault): void {
     this.#wire.fail(fault);
+    this.#endSending();
+  }
+
+  /** A pump that waits, for the body or for leave to send it, waits no more. */
+  #endSending(): void {
+    if (this.#pump === undefined) return;
+    this.#source?.cancel?.();
+    this.#goOn?.(false);
   }
 
   /** After a 101: the raw connection, whose early bytes are read first. The caller closes it. */
@@ -205,14 +220,15 @@ export class ClientConnection {
     return source.length;
   }
 
-  /** What goes wrong is told to whoever reads the response; a bug is nobody's to catch. */
+  /** What goes wrong is told to whoever reads the response. */
   #send(framing: Framing, source: BodySource | undefined, options: ExchangeOptions): void {
     try {
       const sending = options.waitForContinue === true && framing !== 0
         ? this.#sendLater(framing, source)
         : sendMessage(this.#wire, this.#out, framing, source);
-      if (sending === undefined) this.#hasSent(options);
-      else void this.#finish(sending, options);
+      if (sending === undefined) return this.#hasSent(options);
+      this.#source = source;
+      this.#pump = this.#finish(sending, options);
     } catch (error) {
       this.#sendFailed(error, options);
     }
@@ -231,6 +247,8 @@ export class ClientConnection {
       this.#hasSent(options);
     } catch (error) {
       this.#sendFailed(error, options);
+    } finally {
+      this.#source = this.#pump = undefined;
     }
   }
 
@@ -244,8 +262,7 @@ export class ClientConnection {
     if (error === HELD_BACK) return;
     // A write that failed: the upstream may have answered before it stopped listening.
     if (error === wire.writeFault) this.#expectResponse(options.responseMs);
-    else if (error instanceof Fault) wire.fail(error);
-    else throw error;
+    else wire.fail(faultOf(error));
   }
 
   #expectResponse(responseMs: number): void {
@@ -254,6 +271,7 @@ export class ClientConnection {
   }
 
   #mayGoOn(): Promise<boolean> {
+    if (this.#wire.fault !== undefined) return Promise.resolve(false);
     return new Promise((resolve) => {
       const cancel = this.#options.deadlines.clock.after(CONTINUE_MS, () => resolve(true));
       this.#goOn = (send) => {
