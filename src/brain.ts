@@ -12,6 +12,7 @@ import { allOf } from "./health/all_of.ts";
 import { Checker } from "./health/checker.ts";
 import { scriptProbe } from "./hooks/check.ts";
 import { KILL_GRACE_MS } from "./hooks/program.ts";
+import { TriggerFiles } from "./hooks/trigger_files.ts";
 import { ProgramTriggers } from "./hooks/trigger.ts";
 import type { ServiceContext } from "./service.ts";
 
@@ -37,6 +38,7 @@ export class Brain implements AsyncDisposable {
   readonly #config: ServiceConfig;
   readonly #checker: Checker;
   readonly #controller: Controller;
+  readonly #triggerFiles: TriggerFiles | undefined;
 
   /** Nothing is asked or decided before `begin`. */
   constructor(config: ServiceConfig, parts: BrainParts, plane: DataPlane, context: ServiceContext) {
@@ -44,6 +46,8 @@ export class Brain implements AsyncDisposable {
     const { upstreams } = parts;
     this.#config = config;
     this.policy = policyOf(config, parts, context.instance);
+    const { onFailover } = config;
+    this.#triggerFiles = onFailover === undefined ? undefined : new TriggerFiles(onFailover, clock);
     this.#checker = new Checker({
       upstreams,
       probe: probeOf(config, parts.probe, context),
@@ -65,7 +69,7 @@ export class Brain implements AsyncDisposable {
       publish,
       plane,
       checks: this.#checker,
-      triggers: triggersOf(config, context),
+      triggers: triggersOf(config, context, this.#triggerFiles),
     });
     this.finished = Promise.race([this.#controller.finished, this.#checker.finished]);
   }
@@ -99,6 +103,7 @@ export class Brain implements AsyncDisposable {
 
   /** Stops checking and deciding, and ends running triggers. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#triggerFiles?.[Symbol.dispose]();
     await this.#checker[Symbol.asyncDispose]();
     await this.#controller[Symbol.asyncDispose]();
   }
@@ -114,7 +119,11 @@ function probeOf(config: ServiceConfig, probe: Probe, context: ServiceContext): 
   return allOf(probe, scriptProbe(settings, context.programs, context.publish));
 }
 
-function triggersOf(config: ServiceConfig, context: ServiceContext): Triggers {
+function triggersOf(
+  config: ServiceConfig,
+  context: ServiceContext,
+  files: TriggerFiles | undefined,
+): Triggers {
   if (config.onFailover === undefined) return { run: () => Promise.resolve() };
   const settings = {
     path: config.onFailover,
@@ -122,7 +131,8 @@ function triggersOf(config: ServiceConfig, context: ServiceContext): Triggers {
     service: config.name,
     warnings: context.triggerWarnings,
   };
-  return new ProgramTriggers(settings, context.programs, context.publish);
+  const find = files === undefined ? undefined : () => files.current();
+  return new ProgramTriggers(settings, context.programs, context.publish, find);
 }
 
 function policyOf(config: ServiceConfig, parts: BrainParts, instance: string): Policy {

@@ -6,12 +6,16 @@
  * is one line that begins with the path.
  */
 
+import { isShortage } from "./shortage.ts";
+
 /** What was found under one path. */
 export interface Found {
   /** Paths to run, in the order to run them. Empty if there is any mistake. */
   readonly programs: readonly string[];
   readonly mistakes: readonly string[];
   readonly warnings: readonly string[];
+  /** Set when the look itself failed for want of descriptors or memory: it says nothing of the files. */
+  readonly isShort?: true;
 }
 
 /** Programs in one directory; more look like the wrong directory. */
@@ -26,7 +30,7 @@ const HEAD_BYTES = 256;
 export async function findCheck(path: string): Promise<Found> {
   const info = await look(path);
   if (info === undefined) return mistake(`${path}: no such file`);
-  if (info instanceof Error) return mistake(`${path}: ${info.message}`);
+  if (info instanceof Error) return failed(path, info);
   return await inspect(path, info);
 }
 
@@ -42,12 +46,14 @@ export async function findTriggers(path: string): Promise<Found> {
     for await (const { name } of Deno.readDir(path)) names.push(name);
   } catch (error) {
     // Not readable, or gone since: the operator's to mend.
-    return mistake(`${path}: cannot be read: ${error instanceof Error ? error.message : error}`);
+    return failed(`${path}: cannot be read`, error);
   }
   const programs: string[] = [];
   const warnings: string[] = [];
   for (const name of names.sort(byBytes)) {
     const member = await findMember(path.replace(/\/*$/, `/${name}`), name);
+    // A list with one missing that is only not seen would be believed.
+    if (member.isShort === true) return member;
     programs.push(...member.programs);
     warnings.push(...member.warnings, ...member.mistakes.map((what) => `${what}; it will not run`));
   }
@@ -67,7 +73,7 @@ async function findMember(path: string, name: string): Promise<Found> {
       : mistake(`${path}: is hidden or a left-over copy`);
   }
   if (info === undefined) return mistake(`${path}: no such file`);
-  return info instanceof Error ? mistake(`${path}: ${info.message}`) : await inspect(path, info);
+  return info instanceof Error ? failed(path, info) : await inspect(path, info);
 }
 
 /** Judges a file by its mode and its first bytes. */
@@ -80,6 +86,7 @@ async function inspect(path: string, info: Deno.FileInfo): Promise<Found> {
   }
   const program = { programs: [path], mistakes: [] };
   const head = await readHead(path);
+  if (head instanceof Error) return failed(path, head);
   if (head === undefined) {
     return { ...program, warnings: [`${path}: cannot be read; as a script it cannot run`] };
   }
@@ -94,16 +101,16 @@ async function inspect(path: string, info: Deno.FileInfo): Promise<Found> {
   return { ...program, warnings: isText ? [`${path}: has no #! line; /bin/sh will run it`] : [] };
 }
 
-/** The first bytes as characters, one each; undefined if the file cannot be read. */
-async function readHead(path: string): Promise<string | undefined> {
+/** The first bytes as characters, one each; undefined if the file cannot be read; what was short here. */
+async function readHead(path: string): Promise<string | Error | undefined> {
   try {
     using file = await Deno.open(path);
     const head = new Uint8Array(HEAD_BYTES);
     const count = await file.read(head) ?? 0;
     return new TextDecoder("latin1").decode(head.subarray(0, count));
-  } catch {
+  } catch (error) {
     // No mistake yet: a binary may well be executable and not readable.
-    return undefined;
+    return isShortage(error) ? error as Error : undefined;
   }
 }
 
@@ -132,4 +139,10 @@ const NOTHING: Found = { programs: [], mistakes: [], warnings: [] };
 
 function mistake(line: string): Found {
   return { ...NOTHING, mistakes: [line] };
+}
+
+/** A look that failed. */
+function failed(what: string, error: unknown): Found {
+  const found = mistake(`${what}: ${error instanceof Error ? error.message : error}`);
+  return isShortage(error) ? { ...found, isShort: true } : found;
 }

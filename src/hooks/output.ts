@@ -10,8 +10,8 @@ export const OUTPUT_MAX = 64 * 1024;
 /** Characters of one line that are kept. */
 export const LINE_MAX = 1_000;
 /** Bytes of one pipe that are thrown away between two pauses … */
-export const THROWN_AT_ONCE = 1024 * 1024;
-/** … and how long each lasts, in milliseconds: 8 MB a second. */
+export const THROWN_AT_ONCE = 4 * 1024 * 1024;
+/** … and how long each lasts, in milliseconds: 32 MB a second. */
 export const PAUSE_MS = 125;
 
 /** Bytes taken by one read while they become lines: so few that a log writes some in between. */

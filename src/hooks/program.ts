@@ -9,6 +9,7 @@
 import type { Clock } from "../base/clock.ts";
 import { formatDuration } from "../base/duration.ts";
 import { Output } from "./output.ts";
+import { isShortage } from "./shortage.ts";
 
 /** What to run, and within which limits. */
 export interface Run {
@@ -146,19 +147,6 @@ function asFile(path: string): string {
 
 function withoutNul(text: string): string {
   return text.replaceAll("\0", "\\0");
-}
-
-/**
- * What fork(2), pipe(2) and execve(2) say when something is short that may be there again in a moment.
- * With them ETXTBSY: the file is just being written, as in the midst of a deploy.
- */
-const SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "EAGAIN", "ENOMEM", "ETXTBSY"]);
-
-function isShortage(error: Error): boolean {
-  const { code } = error as { code?: string };
-  if (code !== undefined) return SHORTAGES.has(code);
-  // Deno gives no code to ETXTBSY, only its number, which is the same on Linux, macOS and BSD.
-  return error.message.endsWith("(os error 26)");
 }
 
 function whyNotStarted(error: Error): string {

@@ -8,7 +8,7 @@
 import type { TriggerVariables } from "../base/program_variables.ts";
 import type { Publish } from "../events/events.ts";
 import type { Promotion, Triggers } from "../failover/ports.ts";
-import { findTriggers } from "./find.ts";
+import { findTriggers, type Found } from "./find.ts";
 import type { Programs } from "./program.ts";
 
 export interface TriggerSettings {
@@ -27,13 +27,21 @@ export class ProgramTriggers implements Triggers {
   readonly #settings: TriggerSettings;
   readonly #programs: Programs;
   readonly #publish: Publish;
+  readonly #find: () => Promise<Found>;
   #warned: readonly string[];
   #turn: Promise<void> = Promise.resolve();
 
-  constructor(settings: TriggerSettings, programs: Programs, publish: Publish) {
+  /** `find` says which programs there are, without keeping a promotion waiting. */
+  constructor(
+    settings: TriggerSettings,
+    programs: Programs,
+    publish: Publish,
+    find = () => findTriggers(settings.path),
+  ) {
     this.#settings = settings;
     this.#programs = programs;
     this.#publish = publish;
+    this.#find = find;
     this.#warned = settings.warnings;
   }
 
@@ -47,7 +55,7 @@ export class ProgramTriggers implements Triggers {
   async #runAll(promotion: Promotion, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     const { path } = this.#settings;
-    const found = await findTriggers(path);
+    const found = await this.#find();
     for (const warning of found.warnings) {
       if (!this.#warned.includes(warning)) this.#publish({ type: "config.warned", warning });
     }

@@ -1,0 +1,117 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
+import { findTriggers, type Found } from "./find.ts";
+import { Folder } from "./testing.ts";
+import { FIRST_LOOK_MS, LOOK_MS, REFRESH_MS, TriggerFiles } from "./trigger_files.ts";
+
+/** Looks that end when the test says so. */
+class Looks {
+  readonly begun: PromiseWithResolvers<Found>[] = [];
+  readonly find = (): Promise<Found> => {
+    const look = Promise.withResolvers<Found>();
+    this.begun.push(look);
+    return look.promise;
+  };
+}
+
+const nothing: Found = { programs: [], mistakes: [], warnings: [] };
+const one: Found = { ...nothing, programs: ["/t/1"] };
+const two: Found = { ...nothing, programs: ["/t/1", "/t/2"] };
+const short: Found = { ...nothing, mistakes: ["/t: too many open files"], isShort: true };
+
+function begin() {
+  const [clock, looks] = [new ManualClock(), new Looks()];
+  return { clock, looks, files: new TriggerFiles("/t", clock, looks.find) };
+}
+
+Deno.test("a promotion gets what is there now, although a look was under way before", async () => {
+  const { clock, looks, files } = begin();
+  const found = files.current();
+  looks.begun[0]!.resolve(one);
+  await clock.advance(0);
+  assertEquals(looks.begun.length, 2);
+  looks.begun[1]!.resolve(two);
+  assertEquals(await found, two);
+  files[Symbol.dispose]();
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("a promotion waits a second for its look, and then takes what was seen last", async () => {
+  const { clock, looks, files } = begin();
+  looks.begun[0]!.resolve(one);
+  await clock.advance(0);
+  const found = files.current();
+  await clock.advance(LOOK_MS);
+  assertEquals(await found, one);
+  // What it brings at last is the newest that was seen.
+  looks.begun[1]!.resolve(two);
+  await clock.advance(0);
+  const later = files.current();
+  await clock.advance(LOOK_MS);
+  assertEquals(await later, two);
+  files[Symbol.dispose]();
+});
+
+Deno.test("a look that failed for a shortage is not believed where another is known", async () => {
+  const { clock, looks, files } = begin();
+  looks.begun[0]!.resolve(one);
+  await clock.advance(0);
+  const found = files.current();
+  looks.begun[1]!.resolve(short);
+  assertEquals(await found, one);
+  files[Symbol.dispose]();
+});
+
+Deno.test("where nothing was ever seen a promotion is told that it is a shortage", async () => {
+  const { clock, looks, files } = begin();
+  const found = files.current();
+  await clock.advance(FIRST_LOOK_MS);
+  const { programs, mistakes, isShort } = await found;
+  assertEquals([programs, isShort], [[], true]);
+  assertMatch(mistakes[0]!, /^\/t: could not be looked at within 10s$/);
+  assertEquals(looks.begun.length, 1);
+  files[Symbol.dispose]();
+});
+
+Deno.test("files are looked at again while no promotion runs, one look at a time", async () => {
+  const { clock, looks, files } = begin();
+  await clock.advance(10 * REFRESH_MS);
+  assertEquals(looks.begun.length, 1);
+  looks.begun[0]!.resolve(one);
+  await clock.advance(0);
+  await clock.advance(REFRESH_MS);
+  assertEquals(looks.begun.length, 2);
+  looks.begun[1]!.resolve(two);
+  await clock.advance(0);
+  const found = files.current();
+  await clock.advance(LOOK_MS);
+  assertEquals(await found, two);
+  files[Symbol.dispose]();
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test({
+  name: "a promotion does not wait for the threads that hanging names keep busy",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using folder = await Folder.make();
+    const path = await folder.script("trigger", "exit 0");
+    const fifo = await folder.fifo("hangs");
+    const clock = new ManualClock();
+    const looked = Promise.withResolvers<void>();
+    using files = new TriggerFiles(path, clock, (path) => {
+      const look = findTriggers(path);
+      void look.then(() => looked.resolve());
+      return look;
+    });
+    await looked.promise;
+    // Each takes a thread until somebody opens the other end, as a look-up without an answer does.
+    const hanging = Array.from({ length: 64 }, () => Deno.open(fifo));
+    const found = files.current();
+    await clock.advance(LOOK_MS);
+    assertEquals((await found).programs, [path]);
+    Deno.openSync(fifo, { write: true, read: true }).close();
+    using _ = Deno.openSync(fifo, { write: true, read: true });
+    for (const file of await Promise.all(hanging)) file.close();
+  },
+});
