@@ -105,7 +105,13 @@ async function serve(
   };
   const instance = crypto.randomUUID().slice(0, 8);
   for (const plan of plans) {
-    const service = await startPlan(plan, { programs, instance, reports, socketMode });
+    const service = await startPlan(plan, {
+      programs,
+      instance,
+      drainMs: drainTimeout,
+      reports,
+      socketMode,
+    });
     if (typeof service === "string") {
       await stopAll(0, AbortSignal.abort());
       return { exitCode: 2, lines: [service] };
@@ -138,9 +144,10 @@ async function serve(
 
 function startPlan(
   { config: { name }, starter, warnings, triggerWarnings }: Plan,
-  { programs, instance, reports, socketMode }: {
+  { programs, instance, drainMs, reports, socketMode }: {
     readonly programs: Programs;
     readonly instance: string;
+    readonly drainMs: number;
     readonly reports: Reports;
     readonly socketMode: number;
   },
@@ -155,6 +162,7 @@ function startPlan(
     triggerWarnings,
     socketMode,
     instance,
+    drainMs,
     publicWindow,
   });
 }

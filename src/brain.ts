@@ -6,7 +6,7 @@ import type { Counters, ServiceView } from "./admin/view.ts";
 import type { ServiceConfig } from "./config/options.ts";
 import { Controller } from "./failover/controller.ts";
 import type { DataPlane, Doubt, Probe, Triggers } from "./failover/ports.ts";
-import type { Policy, State } from "./failover/state.ts";
+import { type Policy, type State, trustedFor } from "./failover/state.ts";
 import type { Upstream } from "./failover/upstream.ts";
 import { allOf } from "./health/all_of.ts";
 import { Checker } from "./health/checker.ts";
@@ -36,42 +36,50 @@ export class Brain implements AsyncDisposable {
   /** Settles only if a part ends by itself, which is a bug. */
   readonly finished: Promise<unknown>;
   readonly #config: ServiceConfig;
-  readonly #checker: Checker;
   readonly #controller: Controller;
   readonly #triggerFiles: TriggerFiles | undefined;
+  readonly #failed = Promise.withResolvers<never>();
+  readonly #makeChecker: () => Checker;
+  #checker: Checker | undefined;
 
   /** Nothing is asked or decided before `begin`. */
   constructor(config: ServiceConfig, parts: BrainParts, plane: DataPlane, context: ServiceContext) {
     const { clock, publish } = context;
     const { upstreams } = parts;
     this.#config = config;
-    this.policy = policyOf(config, parts, context.instance);
+    this.policy = policyOf(config, parts, context);
     const { onFailover } = config;
     this.#triggerFiles = onFailover === undefined ? undefined : new TriggerFiles(onFailover, clock);
-    this.#checker = new Checker({
-      upstreams,
-      probe: probeOf(config, parts.probe, context),
-      connection: parts.probe,
-      intervalMs: config.checkInterval,
-      doubtMs: DOUBT_MS,
-      probeMaxMs: config.checkTimeout + config.checkScriptTimeout + PROBE_SLACK_MS,
-    }, {
-      clock,
-      random: Math.random,
-      context: () => {
-        const { lastChosen, phase, epoch } = this.state;
-        return { lastChosen, phase: phase.name, epoch };
-      },
-      post: (upstream, result) => this.#controller.post({ type: "probed", upstream, result }),
-    });
+    this.#makeChecker = () =>
+      new Checker({
+        upstreams,
+        probe: probeOf(config, parts.probe, context),
+        connection: parts.probe,
+        intervalMs: config.checkInterval,
+        doubtMs: DOUBT_MS,
+        probeMaxMs: config.checkTimeout + config.checkScriptTimeout + PROBE_SLACK_MS,
+      }, {
+        clock,
+        random: Math.random,
+        context: (upstream) => {
+          const { phase, epoch } = this.state;
+          return { lastChosen: trustedFor(this.state, upstream), phase: phase.name, epoch };
+        },
+        stage: () => this.state.stage,
+        post: (upstream, result, stage) =>
+          this.#controller.post({ type: "probed", upstream, result, stage }),
+      });
     this.#controller = new Controller(upstreams, this.policy, {
       clock,
       publish,
       plane,
-      checks: this.#checker,
+      checks: {
+        now: (upstream) => this.#checker?.now(upstream),
+        pace: (upstream, pace) => this.#checker?.pace(upstream, pace),
+      },
       triggers: triggersOf(config, context, this.#triggerFiles),
     });
-    this.finished = Promise.race([this.#controller.finished, this.#checker.finished]);
+    this.finished = Promise.race([this.#controller.finished, this.#failed.promise]);
   }
 
   get state(): State {
@@ -79,6 +87,8 @@ export class Brain implements AsyncDisposable {
   }
 
   begin(): void {
+    this.#checker = this.#makeChecker();
+    this.#checker.finished.catch(this.#failed.reject);
     this.#controller.post({ type: "begun" });
   }
 
@@ -96,7 +106,7 @@ export class Brain implements AsyncDisposable {
       state: () => this.state,
       history: (upstream) => this.#controller.history.of(upstream),
       counters,
-      nextCheckAt: (upstream) => this.#checker.nextAt(upstream),
+      nextCheckAt: (upstream) => this.#checker?.nextAt(upstream),
       failback: () => this.#controller.post({ type: "failbackOrdered" }),
     };
   }
@@ -104,7 +114,7 @@ export class Brain implements AsyncDisposable {
   /** Stops checking and deciding, and ends running triggers. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#triggerFiles?.[Symbol.dispose]();
-    await this.#checker[Symbol.asyncDispose]();
+    await this.#checker?.[Symbol.asyncDispose]();
     await this.#controller[Symbol.asyncDispose]();
   }
 }
@@ -124,10 +134,11 @@ function triggersOf(
   context: ServiceContext,
   files: TriggerFiles | undefined,
 ): Triggers {
-  if (config.onFailover === undefined) return { run: () => Promise.resolve() };
+  if (config.onFailover === undefined) return { run: () => Promise.resolve({ how: "ran" }) };
   const settings = {
     path: config.onFailover,
     timeoutMs: config.triggerTimeout,
+    goOn: config.onTriggerFailure === "continue",
     service: config.name,
     warnings: context.triggerWarnings,
   };
@@ -135,7 +146,14 @@ function triggersOf(
   return new ProgramTriggers(settings, context.programs, context.publish, find);
 }
 
-function policyOf(config: ServiceConfig, parts: BrainParts, instance: string): Policy {
+function policyOf(
+  config: ServiceConfig,
+  parts: BrainParts,
+  { instance, drainMs }: ServiceContext,
+): Policy {
+  // Behind a program that promotes or judges servers there is state, which two of them must not change.
+  const hasState = config.mode === "tcp" &&
+    (config.onFailover !== undefined || config.checkHost !== undefined);
   return {
     rise: config.recoverThreshold,
     fall: config.failThreshold,
@@ -145,7 +163,10 @@ function policyOf(config: ServiceConfig, parts: BrainParts, instance: string): P
     damping: config.failbackDamping,
     maxBackoffMs: config.maxBackoff,
     sessionsOnDown: config.sessionsOnDown,
+    sessionsOnMove: config.sessionsOnMove ?? (hasState ? "cut" : "drain"),
     graceMs: config.grace,
+    drainMs,
+    onTriggerFailure: config.onTriggerFailure,
     triggers: parts.triggers,
     failOpen: parts.failOpen,
     instance,

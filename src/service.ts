@@ -17,6 +17,8 @@ export interface ServiceContext {
   readonly socketMode: number;
   /** Differs from run to run; begins every promotion id. */
   readonly instance: string;
+  /** How long sessions may go on that are to end by themselves. */
+  readonly drainMs: number;
   /** What the service's main port shows below `/__failover/`, where it speaks HTTP. */
   publicWindow(view: ServiceView): Promise<FetchApp>;
 }

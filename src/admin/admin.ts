@@ -8,7 +8,7 @@ import { type Context, Hono } from "hono";
 import type { Clock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import type { EventStream, Stamped } from "../events/stream.ts";
-import { whyNoFailback } from "../failover/machine.ts";
+import { whyNoFailback } from "../failover/moving_back.ts";
 import { EXPOSITION_TYPE } from "./exposition.ts";
 import { feed } from "./feed.ts";
 import { metricsText, type ProcessFacts } from "./metrics.ts";

@@ -3,6 +3,7 @@
  * states and counters from the services, counts of events from the tally. Pure.
  */
 import { isUp } from "../failover/health.ts";
+import { activeOf } from "../failover/state.ts";
 import { family, type Sample } from "./exposition.ts";
 import type { Tally } from "./tally.ts";
 import { COUNTER_ROWS, type ServiceView } from "./view.ts";
@@ -60,10 +61,10 @@ function stateFamilies(views: readonly ServiceView[]): string[] {
         read(view, name),
       ])
     );
-  const checks = (result: "passed" | "failed"): Sample[] =>
+  const checks = (result: "passed" | "failed" | "unheard", as: string = result): Sample[] =>
     views.flatMap((view) =>
       view.state().upstreams.map(({ name }): Sample => [
-        { service: view.name, upstream: name, result },
+        { service: view.name, upstream: name, result: as },
         view.history(name)[result],
       ])
     );
@@ -79,8 +80,7 @@ function stateFamilies(views: readonly ServiceView[]): string[] {
       "gauge",
       "1 if new clients go to the upstream now.",
       perUpstream((view, name) => {
-        const { phase } = view.state();
-        return Number(phase.name === "serving" && phase.active.name === name);
+        return Number(activeOf(view.state())?.upstream.name === name);
       }),
     ),
     family(
@@ -98,8 +98,8 @@ function stateFamilies(views: readonly ServiceView[]): string[] {
     family(
       "failover_checks_total",
       "counter",
-      "Checks answered, by result.",
-      [...checks("passed"), ...checks("failed")],
+      "Checks by result; none is no verdict, for want of something on this machine.",
+      [...checks("passed"), ...checks("failed"), ...checks("unheard", "none")],
     ),
   ];
 }

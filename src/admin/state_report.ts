@@ -6,8 +6,8 @@
 import { formatDuration } from "../base/duration.ts";
 import type { Clock } from "../base/clock.ts";
 import { type Health, isDown, isUp, type Thresholds } from "../failover/health.ts";
-import { whyNoFailback } from "../failover/machine.ts";
-import type { Policy, State } from "../failover/state.ts";
+import { whyNoFailback } from "../failover/moving_back.ts";
+import { activeOf, type Policy, type State } from "../failover/state.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import { COUNTER_ROWS, type Counters, type ServiceView } from "./view.ts";
 
@@ -25,7 +25,7 @@ export function stateReport(view: ServiceView, clock: Clock): Json {
   const [primary, ...backups] = state.upstreams;
   const { name } = primary!;
   const { answers, run } = view.history(name);
-  const lastPassed = answers.at(-1)?.passed;
+  const lastPassed = answers.findLast(({ evidence }) => evidence !== "none")?.passed;
   return {
     service: view.name,
     mode: view.mode,
@@ -36,15 +36,28 @@ export function stateReport(view: ServiceView, clock: Clock): Json {
     fail_count: lastPassed === false ? run : 0,
     recover_count: lastPassed && isDown(state.health.get(name)!, policy) ? run : 0,
     phase: state.phase.name,
-    active: state.phase.name === "serving" ? state.phase.active.name : null,
+    active: activeOf(state)?.upstream.name ?? null,
     last_active: state.lastActive ?? null,
     candidate: state.phase.name === "promoting" ? state.phase.candidate.name : null,
+    triggers: triggersReport(state, toUnix),
+    last_promoted: state.lastChosen ?? null,
     epoch: state.epoch,
     door: state.door,
     door_closes_unix: state.holdUntil === undefined ? null : toUnix(state.holdUntil),
     failback: failbackReport(state, policy, toUnix),
     counters: countersReport(view.counters()),
     upstreams: state.upstreams.map((upstream) => upstreamReport(view, state, upstream, toUnix)),
+  };
+}
+
+/** Where the triggers of the promotion are that is under way or was the last; null before the first. */
+function triggersReport({ phase }: State, toUnix: ToUnix): Json | null {
+  if (!("triggers" in phase)) return null;
+  const { triggers } = phase;
+  return {
+    state: triggers.is,
+    reason: "reason" in triggers ? triggers.reason : null,
+    next_attempt_unix: "at" in triggers ? toUnix(triggers.at) : null,
   };
 }
 
@@ -81,17 +94,21 @@ function upstreamReport(
 ): Json {
   const { policy } = view;
   const health = state.health.get(name)!;
-  const { answers, passed, failed } = view.history(name);
+  const { answers, passed, failed, unheard } = view.history(name);
   const nextAt = view.nextCheckAt?.(name);
   return {
     name,
     rank,
-    active: state.phase.name === "serving" && state.phase.active.name === name,
+    active: activeOf(state)?.upstream.name === name,
     verdict: isUp(health, policy) ? "up" : isDown(health, policy) ? "down" : "unknown",
     since_unix: toUnix(health.since),
     doubt: health.doubt,
     checks_passed: passed,
     checks_failed: failed,
+    checks_without_verdict: unheard,
+    no_verdict: health.unheard === undefined
+      ? null
+      : { since_unix: toUnix(health.unheard.since), reason: health.unheard.reason },
     last_results: answers.map((answer) => ({
       time: new Date(answer.time).toISOString(),
       passed: answer.passed,

@@ -9,6 +9,7 @@ const health = (level: number | undefined, doubt: "none" | "hard" = "none") => (
   failingSince: undefined,
   doubt,
   last: undefined,
+  unheard: undefined,
 });
 /** Seconds since 1970 at which a manual clock stands at 0. */
 const ZERO = 1_750_000_000;

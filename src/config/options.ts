@@ -156,6 +156,11 @@ export const OPTIONS = {
     "Whether clients wait for those programs or not",
     { mode: "http", default: "beside" },
   ),
+  onTriggerFailure: switching(
+    choice("continue", "retry", "next"),
+    "A program of a switch that failed: let clients in all the same, run it again, or take the next upstream",
+    { default: "continue" },
+  ),
   maxBackoff: switching(
     duration(1),
     "Longest pause between two rounds of looking for an upstream",
@@ -186,7 +191,13 @@ export const OPTIONS = {
   sessionsOnDown: clients(choice("cut", "keep"), "Sessions of an upstream that went down", {
     default: "cut",
   }),
-  grace: clients(duration(), "Time such sessions have to end by themselves", { default: "1s" }),
+  sessionsOnMove: clients(
+    choice("cut", "drain", "keep"),
+    "Sessions of an upstream that is up when traffic moves back: cut before the switch's programs run, drained after it, or kept; default cut in TCP mode with such a program or a check program, else drain",
+  ),
+  grace: clients(duration(), "Time sessions that are cut have to end by themselves", {
+    default: "1s",
+  }),
   connectTimeout: clients(duration(1), "Time one attempt to connect to an upstream has", {
     default: "3s",
   }),

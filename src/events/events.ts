@@ -39,6 +39,9 @@ export type Event =
     failingMs: number;
   }
   | { type: "upstream.doubted"; upstream: string; reason: string }
+  /** Checks cannot be made for want of something on this machine; told when that begins and ends. */
+  | { type: "verdict.missing"; upstream: string; reason: string }
+  | { type: "verdict.resumed"; upstream: string; missingMs: number }
   // Choosing
   | { type: "selection.started"; reason: string }
   | {
@@ -57,6 +60,15 @@ export type Event =
     to: string;
     reason: string;
   }
+  /** Its triggers could not be started, or failed and are run again. */
+  | {
+    type: "promotion.delayed";
+    to: string;
+    epoch: number;
+    reason: string;
+    attempt: number;
+    retryInMs: number;
+  }
   | { type: "promotion.abandoned"; id: string; epoch: number; to: string; reason: string }
   | {
     type: "promotion.finished";
@@ -68,7 +80,13 @@ export type Event =
     reason: string;
     /** From the moment the last upstream was given up (or the start) until clients were let in. */
     tookMs: number;
+    /** Why the triggers failed, if clients were let in all the same. */
+    triggersFailed?: string;
   }
+  /** A trigger that ran beside the traffic failed after clients had been let in. */
+  | { type: "promotion.flawed"; to: string; epoch: number; reason: string }
+  /** A failback or switchover failed: the upstream that served before serves on. */
+  | { type: "service.returned"; upstream: string; epoch: number; reason: string; tookMs: number }
   | { type: "failback.scheduled"; to: string; inMs: number; dampingMs: number; reason: string }
   | { type: "failback.cancelled"; to: string; reason: string }
   | { type: "failback.refused"; reason: string }

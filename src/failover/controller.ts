@@ -127,6 +127,8 @@ export class Controller implements AsyncDisposable {
         return plane.confirm(effect.upstream);
       case "drain":
         return plane.drain(effect.order);
+      case "spare":
+        return plane.spare(effect.upstream);
       case "runTriggers":
         return this.#runTriggers(effect.promotion);
       case "cancelTriggers":
@@ -142,9 +144,9 @@ export class Controller implements AsyncDisposable {
     this.#triggers = { epoch, abort };
     if (this.#stopped) return;
     this.#triggersEnded = this.#ports.triggers.run(promotion, abort.signal).then(
-      () => {
-        if (this.#triggers?.epoch === epoch) this.#triggers = undefined;
-        this.post({ type: "triggersEnded", epoch });
+      (outcome) => {
+        if (this.#triggers?.abort === abort) this.#triggers = undefined;
+        this.post({ type: "triggersEnded", epoch, outcome });
       },
       (error) => this.#fail(error),
     );

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { Controller } from "./controller.ts";
-import type { DataPlane, ProbeResult, Promotion } from "./ports.ts";
+import type { DataPlane, ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
 import type { Policy } from "./state.ts";
 
 const POLICY: Policy = {
@@ -14,8 +14,11 @@ const POLICY: Policy = {
   damping: true,
   maxBackoffMs: 60_000,
   sessionsOnDown: "cut",
+  sessionsOnMove: "keep",
   graceMs: 1_000,
   triggers: "before",
+  drainMs: 30_000,
+  onTriggerFailure: "continue",
   instance: "test",
 };
 const UPSTREAMS = ["a", "b"].map((name, rank) => ({
@@ -44,23 +47,24 @@ function build(plane: Partial<DataPlane> = {}) {
       refuse: () => note("refuse"),
       confirm: (upstream) => note(`confirm ${upstream}`),
       drain: (order) => note(`drain ${order.upstream}`),
+      spare: (upstream) => note(`spare ${upstream}`),
       ...plane,
     },
     checks: { now: () => {}, pace: () => {} },
     triggers: {
       run(promotion, signal) {
-        const { promise, resolve } = Promise.withResolvers<void>();
+        const { promise, resolve } = Promise.withResolvers<TriggerOutcome>();
         signal.addEventListener("abort", () => {
           deeds.push(`triggers of ${promotion.epoch} called off`);
-          resolve();
+          resolve({ how: "calledOff" });
         });
-        running.push({ promotion, end: resolve });
+        running.push({ promotion, end: () => resolve({ how: "ran" }) });
         return promise;
       },
     },
   });
   const probed = (upstream: string, result: ProbeResult) =>
-    controller.post({ type: "probed", upstream, result });
+    controller.post({ type: "probed", upstream, result, stage: controller.state.stage });
   return { controller, deeds, clock, running, probed };
 }
 
@@ -101,7 +105,7 @@ Deno.test("an input that changes nothing does not keep the next from being perfo
   const { controller, deeds, clock, probed } = build();
   controller.post({ type: "begun" });
   await clock.advance(0);
-  controller.post({ type: "triggersEnded", epoch: 99 });
+  controller.post({ type: "triggersEnded", epoch: 99, outcome: { how: "ran" } });
   await clock.advance(0);
   probed("a", YES);
   await clock.advance(0);

@@ -26,6 +26,11 @@ export function dampingMs(failbacks: readonly number[], now: number): number {
   return extra < 0 ? 0 : Math.min(DAMPING_FIRST_MS * 2 ** Math.min(extra, 20), DAMPING_MAX_MS);
 }
 
+/** Wait before the next automatic failback after `count` in a row whose triggers failed: 10 s, 20 s … 10 min. */
+export function retryFailbackMs(count: number): number {
+  return Math.min(DAMPING_FIRST_MS * 2 ** Math.min(count - 1, 20), DAMPING_MAX_MS);
+}
+
 /** When an upstream that is up since `upSince` may take over; undefined if only an operator can say. */
 export function failbackAt(
   policy: FailbackPolicy,

@@ -25,11 +25,29 @@ export interface Health {
    * so that a single refused probe is enough; `soft`: one got no answer, which only asks for a probe.
    */
   readonly doubt: "none" | "soft" | "hard";
+  /** The last result that was a verdict. */
   readonly last: ProbeResult | undefined;
+  /** Set while probes give no verdict, until as many as `rise` in a row have given one. */
+  readonly unheard: Unheard | undefined;
+}
+
+/** An upstream that could not be asked for want of something on this machine. */
+export interface Unheard {
+  readonly since: number;
+  readonly reason: string;
+  /** Verdicts in a row since the last probe without one. */
+  readonly verdicts: number;
 }
 
 export function unknownHealth(now: number): Health {
-  return { level: undefined, since: now, failingSince: undefined, doubt: "none", last: undefined };
+  return {
+    level: undefined,
+    since: now,
+    failingSince: undefined,
+    doubt: "none",
+    last: undefined,
+    unheard: undefined,
+  };
 }
 
 export function isUp(health: Health, t: Thresholds): boolean {
@@ -46,6 +64,11 @@ export function isInDoubt(health: Health, t: Thresholds): boolean {
   return health.doubt !== "none" || (health.level > 0 && health.level < fullLevel(t));
 }
 
+/** True for an upstream that is up and that nothing has been said against since it was down or doubted. */
+export function isSound(health: Health, t: Thresholds): boolean {
+  return health.level === fullLevel(t) && health.doubt === "none";
+}
+
 function fullLevel(t: Thresholds): number {
   return t.rise + t.fall - 1;
 }
@@ -55,8 +78,13 @@ export function failuresSoFar(health: Health, t: Thresholds): number {
   return health.level === undefined ? 0 : Math.max(0, fullLevel(t) - health.level);
 }
 
-/** The health after one more result. */
+/** The health after one more result. One without a verdict changes nothing but `unheard`. */
 export function observe(health: Health, result: ProbeResult, t: Thresholds, now: number): Health {
+  const { unheard } = health;
+  if (result.evidence === "none") {
+    const { reason } = result;
+    return { ...health, unheard: { since: unheard?.since ?? now, reason, verdicts: 0 } };
+  }
   const level = nextLevel(health, result, t);
   const flipped = health.level === undefined || (level >= t.rise) !== (health.level >= t.rise);
   return {
@@ -65,6 +93,9 @@ export function observe(health: Health, result: ProbeResult, t: Thresholds, now:
     failingSince: result.passed ? undefined : health.failingSince ?? now - result.tookMs,
     doubt: settlesDoubt(result) || level < t.rise ? "none" : health.doubt,
     last: result,
+    unheard: unheard === undefined || unheard.verdicts + 1 >= t.rise
+      ? undefined
+      : { ...unheard, verdicts: unheard.verdicts + 1 },
   };
 }
 

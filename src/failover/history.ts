@@ -20,14 +20,16 @@ export interface UpstreamHistory {
   readonly passed: number;
   /** How many failed since the start. */
   readonly failed: number;
-  /** How many of the same kind as the last came in a row, the last included. */
+  /** How many gave no verdict since the start. */
+  readonly unheard: number;
+  /** How many verdicts of the same kind as the last came in a row, the last included. */
   readonly run: number;
 }
 
 /** Answers kept per upstream. */
 export const ANSWERS_MAX = 10;
 
-const NOTHING: UpstreamHistory = { answers: [], passed: 0, failed: 0, run: 0 };
+const NOTHING: UpstreamHistory = { answers: [], passed: 0, failed: 0, unheard: 0, run: 0 };
 
 export class History {
   readonly #clock: Clock;
@@ -41,13 +43,15 @@ export class History {
   add(upstream: string, result: ProbeResult): void {
     const before = this.of(upstream);
     const answers = [...before.answers, { ...result, time: this.#clock.wall() }];
-    const isSame = before.answers.at(-1)?.passed === result.passed;
-    this.#of.set(upstream, {
-      answers: answers.slice(-ANSWERS_MAX),
-      passed: before.passed + (result.passed ? 1 : 0),
-      failed: before.failed + (result.passed ? 0 : 1),
-      run: isSame ? before.run + 1 : 1,
-    });
+    const kept = { ...before, answers: answers.slice(-ANSWERS_MAX) };
+    if (result.evidence === "none") {
+      this.#of.set(upstream, { ...kept, unheard: before.unheard + 1 });
+      return;
+    }
+    const last = before.answers.findLast(({ evidence }) => evidence !== "none");
+    const counted = result.passed ? "passed" : "failed";
+    const run = last?.passed === result.passed ? before.run + 1 : 1;
+    this.#of.set(upstream, { ...kept, [counted]: before[counted] + 1, run });
   }
 
   of(upstream: string): UpstreamHistory {

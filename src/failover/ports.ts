@@ -25,10 +25,7 @@ export interface ProbeResult {
 
 /** What a probe may tell the operator's check program about the present state. */
 export interface ProbeContext {
-  /**
-   * The upstream of the last promotion begun; undefined before the first. Since a trigger may have made
-   * it the one that takes writes, it stays the one to trust even if its promotion was given up.
-   */
+  /** The upstream to trust, as `trustedFor` in `state.ts` says; undefined before the first promotion. */
   readonly lastChosen: string | undefined;
   readonly phase: "selecting" | "waiting" | "promoting" | "serving";
   readonly epoch: number;
@@ -41,7 +38,10 @@ export type Probe = (
   signal: AbortSignal,
 ) => Promise<ProbeResult>;
 
-/** Probes on a schedule; decides nothing. Results are posted to the controller one by one, in order. */
+/**
+ * Probes on a schedule; decides nothing. Results are posted to the controller one by one, in order, each
+ * with the stage (`State.stage`) at which its question was put.
+ */
 export interface Checks {
   /** Asks this upstream as soon as possible: at once, or right after the question now under way. */
   now(upstream: string): void;
@@ -60,16 +60,31 @@ export interface Promotion {
   readonly reason: string;
 }
 
+/** What became of the triggers of one promotion. */
+export type TriggerOutcome =
+  /** All ran and exited with 0, or there are none. */
+  | { readonly how: "ran" }
+  /** One can never start, exited with another code or took too long. For a person, why. */
+  | { readonly how: "failed"; readonly reason: string }
+  /**
+   * One could not be started because this machine is short of something: it and those after it have
+   * not run. `hasBegun` is true if an earlier one has.
+   */
+  | { readonly how: "short"; readonly reason: string; readonly hasBegun: boolean }
+  /** The signal was aborted before all had ended. */
+  | { readonly how: "calledOff" };
+
 /** The operator's programs that run between the choice of an upstream and the first client. */
 export interface Triggers {
   /**
-   * Runs all of them, one after another, and resolves when the last has ended, however it ended.
-   * Aborting ends the running one and skips the rest. Two calls never overlap: the second waits.
+   * Runs all of them, one after another, and resolves when the last has ended, or one could not be
+   * started. Aborting ends the running one and skips the rest. Two calls never overlap: the second
+   * waits. Called again with the same promotion it leaves out those that have exited with 0.
    */
-  run(promotion: Promotion, signal: AbortSignal): Promise<void>;
+  run(promotion: Promotion, signal: AbortSignal): Promise<TriggerOutcome>;
 }
 
-/** Which sessions end when an upstream went down, and when. */
+/** Which sessions end when an upstream went down or traffic moved away from it, and when. */
 export interface DrainOrder {
   readonly upstream: string;
   /** Only sessions joined under this epoch or an older one. */
@@ -81,6 +96,8 @@ export interface DrainOrder {
    * last `sparedIfMovedMs` milliseconds stay and are looked at again as often.
    */
   readonly sparedIfMovedMs: number | undefined;
+  /** Whether `spare` may call it off: not where the upstream is known to have lost its sessions. */
+  readonly revocable: boolean;
   readonly reason: string;
 }
 
@@ -101,8 +118,14 @@ export interface DataPlane {
    * it (retry of a refused connect, or its early close passed on).
    */
   confirm(upstream: string): Promise<void>;
-  /** Ends old sessions, as ordered. Resolves at once; the ending takes its grace. */
+  /**
+   * Ends old sessions, as ordered. Resolves at once; the ending takes its grace. Without a grace the
+   * sessions have been cut when it resolves. There is one drain for each upstream: a new order takes the
+   * place of the one under way, whose sessions end at once if it was not revocable.
+   */
   drain(order: DrainOrder): Promise<void>;
+  /** Calls off the drain of an upstream, if one is under way that is revocable. */
+  spare(upstream: string): Promise<void>;
 }
 
 /** What a data plane noticed about the active upstream on a live connection; starts a probe at once. */

@@ -46,8 +46,8 @@ export class Turn {
     this.set({ health: new Map(this.state.health).set(upstream, health) });
   }
 
-  isUp(upstream: Upstream): boolean {
-    return isUp(this.health(upstream.name), this.policy);
+  isUp({ name }: Upstream): boolean {
+    return isUp(this.health(name), this.policy);
   }
 
   ask(effect: Effect): void {

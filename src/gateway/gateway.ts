@@ -150,6 +150,11 @@ export class Gateway implements DataPlane, Disposable {
     return Promise.resolve();
   }
 
+  spare(upstream: string): Promise<void> {
+    this.#forwarder.running.spare(upstream);
+    return Promise.resolve();
+  }
+
   counters(): GatewayCounters {
     const { released, held, longestHoldMs } = this.#gate;
     const { cut } = this.#forwarder.running;

@@ -24,8 +24,11 @@ export interface Attempt extends Member {
   cut(fault: Fault): void;
 }
 
-/** A drain that spares those that move looks again no longer than this after its order. */
-const SPARED_ROUNDS_MAX = 1_000;
+/** A drain under way. */
+interface Drain {
+  readonly order: DrainOrder;
+  cancel: () => void;
+}
 
 export class Running implements Timed {
   place = -1;
@@ -34,7 +37,8 @@ export class Running implements Timed {
   readonly #publish: Publish;
   readonly #idleMs: number;
   readonly #attempts = new Roster<Attempt>();
-  readonly #drains = new Set<() => void>();
+  /** One for each upstream that has attempts to end. */
+  readonly #drains = new Map<string, Drain>();
   #cut = 0;
 
   /** `idleMs`: an attempt in which no byte moves for so long is ended; 0 is never. */
@@ -77,13 +81,29 @@ export class Running implements Timed {
     }
   }
 
-  /** Ends attempts as ordered, after their grace. */
+  /** Ends attempts as ordered, after their grace; in the place of an older order for the upstream. */
   drain(order: DrainOrder): void {
-    this.#later(order.graceMs, () => this.#drainNow(order, 0));
+    const { upstream, graceMs } = order;
+    const older = this.#drains.get(upstream);
+    older?.cancel();
+    // What was decided by hard evidence is not undone, nor put off once more.
+    if (older?.order.revocable === false) this.#drainNow(older, true);
+    const drain: Drain = { order, cancel: () => {} };
+    this.#drains.set(upstream, drain);
+    if (graceMs > 0) this.#drainLater(drain, graceMs, true);
+    else this.#drainNow(drain, true);
   }
 
-  #drainNow(order: DrainOrder, round: number): void {
-    const { upstream, throughEpoch, sparedIfMovedMs, reason } = order;
+  /** Calls off the drain of an upstream if that may be. */
+  spare(upstream: string): void {
+    const drain = this.#drains.get(upstream);
+    if (!drain?.order.revocable) return;
+    drain.cancel();
+    this.#drains.delete(upstream);
+  }
+
+  #drainNow(drain: Drain, first: boolean): void {
+    const { upstream, throughEpoch, sparedIfMovedMs, reason } = drain.order;
     const isSpared = (attempt: Attempt) =>
       sparedIfMovedMs !== undefined &&
       (attempt.at > this.#deadlines.now - sparedIfMovedMs || attempt.moved() !== attempt.count);
@@ -98,23 +118,20 @@ export class Running implements Timed {
       }
     }
     this.#cut += count;
-    if (count > 0) this.#publish({ type: "sessions.cut", upstream, count, kept, reason });
-    if (kept > 0 && sparedIfMovedMs !== undefined && round < SPARED_ROUNDS_MAX) {
-      this.#later(sparedIfMovedMs, () => this.#drainNow(order, round + 1));
+    if (count > 0 || (first && kept > 0)) {
+      this.#publish({ type: "sessions.cut", upstream, count, kept, reason });
     }
+    if (kept > 0) this.#drainLater(drain, sparedIfMovedMs!, false);
+    else if (this.#drains.get(upstream) === drain) this.#drains.delete(upstream);
   }
 
-  #later(ms: number, act: () => void): void {
-    const cancel = this.#clock.after(ms, () => {
-      this.#drains.delete(cancel);
-      act();
-    });
-    this.#drains.add(cancel);
+  #drainLater(drain: Drain, ms: number, first: boolean): void {
+    drain.cancel = this.#clock.after(ms, () => this.#drainNow(drain, first));
   }
 
   /** Forgets the drains that are still to come. */
   close(): void {
-    for (const cancel of this.#drains) cancel();
+    for (const { cancel } of this.#drains.values()) cancel();
     this.#drains.clear();
   }
 }

@@ -32,10 +32,12 @@ export interface CheckerContext {
   readonly clock: Clock;
   /** At least 0, less than 1. */
   readonly random: () => number;
-  /** What a check program may know, asked for at each probe. */
-  readonly context: () => ProbeContext;
+  /** What a check program may know when asked about an upstream, asked for at each probe. */
+  readonly context: (upstream: string) => ProbeContext;
+  /** The machine's stage, asked for at each probe and posted with its result. */
+  readonly stage: () => number;
   /** Given each result, in order; may call `now` and `pace` back. */
-  readonly post: (upstream: string, result: ProbeResult) => void;
+  readonly post: (upstream: string, result: ProbeResult, stage: number) => void;
 }
 
 type Pace = Parameters<Checks["pace"]>[1];
@@ -95,6 +97,8 @@ class Schedule {
   #pace: Pace = "steady";
   #stopped = false;
   #startedAt = 0;
+  /** The machine's stage when the question was put whose answer is awaited. */
+  #stage = 0;
   /** True from a wish for a question until that question begins. */
   #wanted = false;
   #probing = new AbortController();
@@ -136,11 +140,13 @@ class Schedule {
     while (!this.#stopped) {
       this.#wanted = false;
       this.#startedAt = this.#context.clock.now();
+      this.#stage = this.#context.stage();
       const result = await this.#ask();
       if (this.#stopped) return;
       this.#context.post(
         this.#upstream.name,
         this.#wanted ? { ...result, overtaken: true } : result,
+        this.#stage,
       );
       if (!this.#wanted) await this.#restUntilDue();
     }
@@ -166,7 +172,7 @@ class Schedule {
       }, turnedAway.reject);
     };
     try {
-      const answer = probe(this.#upstream, context(), this.#probing.signal);
+      const answer = probe(this.#upstream, context(this.#upstream.name), this.#probing.signal);
       return await Promise.race([answer, overdue.promise, turnedAway.promise]);
     } finally {
       this.#askBeside = undefined;
@@ -178,10 +184,13 @@ class Schedule {
   /** Resolves only if the connection was turned away: anything else is for the whole question to say. */
   async #turnedAway(over: AbortSignal): Promise<ProbeResult> {
     const { connection } = this.#settings;
-    const result = await connection(this.#upstream, this.#context.context(), over);
+    const stage = this.#context.stage();
+    const context = this.#context.context(this.#upstream.name);
+    const result = await connection(this.#upstream, context, over);
     if (over.aborted || result.evidence !== "refused") return await new Promise(() => {});
     // This is as new an answer as was wished for.
     this.#wanted = false;
+    this.#stage = stage;
     return result;
   }
 

@@ -48,6 +48,7 @@ class Scene implements AsyncDisposable {
       clock: this.clock,
       random,
       context: () => ({ lastChosen: "b", phase: "serving", epoch: 7 }),
+      stage: () => 0,
       post: (upstream, { reason, overtaken }) => {
         this.posted.push(`${upstream} ${reason}${overtaken ? ", overtaken" : ""}`);
       },

@@ -1,21 +1,23 @@
 /**
- * Runs the operator's triggers of a promotion, one after another. A trigger that fails is said and
- * nothing else: traffic goes to the new upstream all the same.
+ * Runs the operator's triggers of a promotion, one after another, and says what became of them. What that
+ * means for the promotion is decided elsewhere.
  *
  * A directory of triggers is read anew at each promotion, so that a file put there works without a
  * restart; what is wrong with one is said once more only when it is news.
  */
 import type { TriggerVariables } from "../base/program_variables.ts";
 import type { Publish } from "../events/events.ts";
-import type { Promotion, Triggers } from "../failover/ports.ts";
+import type { Promotion, TriggerOutcome, Triggers } from "../failover/ports.ts";
 import { findTriggers, type Found } from "./find.ts";
-import type { Programs } from "./program.ts";
+import type { Ending, Programs } from "./program.ts";
 
 export interface TriggerSettings {
   /** A program, or a directory of programs. */
   readonly path: string;
   /** For each program; 0 lets it run for as long as it likes. */
   readonly timeoutMs: number;
+  /** Whether those after one that failed are run all the same. */
+  readonly goOn: boolean;
   /** Name of the service, told to the programs. */
   readonly service: string;
   /** What `findTriggers` warned of at the start. */
@@ -29,7 +31,9 @@ export class ProgramTriggers implements Triggers {
   readonly #publish: Publish;
   readonly #find: () => Promise<Found>;
   #warned: readonly string[];
-  #turn: Promise<void> = Promise.resolve();
+  #turn: Promise<unknown> = Promise.resolve();
+  /** The programs that have ended well for the newest promotion. */
+  #done: { readonly epoch: number; readonly programs: Set<string> } | undefined;
 
   /** `find` says which programs there are, without keeping a promotion waiting. */
   constructor(
@@ -45,16 +49,16 @@ export class ProgramTriggers implements Triggers {
     this.#warned = settings.warnings;
   }
 
-  run(promotion: Promotion, signal: AbortSignal): Promise<void> {
+  run(promotion: Promotion, signal: AbortSignal): Promise<TriggerOutcome> {
     const ended = this.#turn.then(() => this.#runAll(promotion, signal));
     // A bug in this run is its caller's to see, not the next one's.
     this.#turn = ended.catch(() => {});
     return ended;
   }
 
-  async #runAll(promotion: Promotion, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return;
-    const { path } = this.#settings;
+  async #runAll(promotion: Promotion, signal: AbortSignal): Promise<TriggerOutcome> {
+    if (signal.aborted) return { how: "calledOff" };
+    const { path, goOn } = this.#settings;
     const found = await this.#find();
     for (const warning of found.warnings) {
       if (!this.#warned.includes(warning)) this.#publish({ type: "config.warned", warning });
@@ -64,16 +68,31 @@ export class ProgramTriggers implements Triggers {
     for (const reason of found.mistakes) {
       this.#publish({ type: "trigger.failed", program: path, epoch, reason, tookMs: 0 });
     }
+    const failures = [...found.mistakes];
+    const done = this.#doneFor(promotion);
     for (const program of found.programs) {
-      if (signal.aborted) return;
-      await this.#runOne(program, promotion, signal);
+      if (signal.aborted) return { how: "calledOff" };
+      if (done.has(program)) continue;
+      if (failures.length > 0 && !goOn) break;
+      const { how, code, reason } = await this.#runOne(program, promotion, signal);
+      if (how === "aborted") return { how: "calledOff" };
+      const what = `trigger ${program} ${reason}`;
+      if (how === "short") return { how, reason: what, hasBegun: done.size + failures.length > 0 };
+      if (code === 0) done.add(program);
+      else failures.push(what);
     }
+    return failures.length === 0 ? { how: "ran" } : { how: "failed", reason: failures.join("; ") };
   }
 
-  async #runOne(program: string, promotion: Promotion, signal: AbortSignal): Promise<void> {
+  #doneFor({ epoch }: Promotion): Set<string> {
+    if (this.#done?.epoch !== epoch) this.#done = { epoch, programs: new Set() };
+    return this.#done.programs;
+  }
+
+  async #runOne(program: string, promotion: Promotion, signal: AbortSignal): Promise<Ending> {
     const { epoch, to } = promotion;
     this.#publish({ type: "trigger.started", program, epoch });
-    const { code, reason, tookMs } = await this.#programs.run({
+    const ending = await this.#programs.run({
       path: program,
       args: [to],
       env: tell(promotion, this.#settings.service),
@@ -82,8 +101,13 @@ export class ProgramTriggers implements Triggers {
       signal,
       say: (line) => this.#publish({ type: "program.said", program, upstream: to, line }),
     });
+    const { how, code, reason, tookMs } = ending;
     if (code === 0) this.#publish({ type: "trigger.finished", program, epoch, tookMs });
-    else this.#publish({ type: "trigger.failed", program, epoch, reason, tookMs });
+    // Whoever waits for it says that it must.
+    else if (how !== "short") {
+      this.#publish({ type: "trigger.failed", program, epoch, reason, tookMs });
+    }
+    return ending;
   }
 }
 

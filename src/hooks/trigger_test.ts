@@ -23,7 +23,7 @@ class Scene implements AsyncDisposable {
   readonly #programs = new Programs(realClock);
 
   private constructor(readonly folder: Folder, timeoutMs: number) {
-    const settings = { path: folder.path, timeoutMs, service: "db", warnings: [] };
+    const settings = { path: folder.path, timeoutMs, service: "db", goOn: true, warnings: [] };
     const publish = (event: Event) => this.heard.say(this.#line(event));
     this.triggers = new ProgramTriggers(settings, this.#programs, publish);
   }
@@ -162,6 +162,7 @@ Deno.test("a trigger that went missing fails the promotion's trigger, not the pr
     path: `${scene.folder.path}/gone`,
     timeoutMs: 0,
     service: "db",
+    goOn: true,
     warnings: [],
   };
   await using programs = new Programs(realClock);

@@ -20,6 +20,11 @@ const SAY_AGAIN_MS = 1_000;
 /** A limit counts as left when this share of it is free again: told once, not at each client. */
 const LIMIT_LEFT = 0.9;
 
+interface Drain {
+  readonly order: DrainOrder;
+  cancel: () => void;
+}
+
 type State = "closed" | "open" | "held" | "stopped";
 
 class PortableRelay implements Relay, SessionOwner {
@@ -42,7 +47,8 @@ class PortableRelay implements Relay, SessionOwner {
   #state: State = "closed";
   readonly #port: Port;
   readonly #sessions = new Roster<Session>();
-  readonly #drains = new Set<() => void>();
+  /** One for each upstream that has sessions to end. */
+  readonly #drains = new Map<string, Drain>();
   readonly #fullLimits = new Set<string>();
   readonly #failures = new Seldom(SAY_AGAIN_MS);
   readonly #finished = Promise.withResolvers<void>();
@@ -108,8 +114,24 @@ class PortableRelay implements Relay, SessionOwner {
   }
 
   drain(order: DrainOrder): Promise<void> {
-    const old = this.#sessions.all().filter((session) => isOrdered(session, order));
-    if (old.length > 0) this.#later(order.graceMs, () => this.#cut(order, old, true));
+    const { upstream, graceMs } = order;
+    const older = this.#drains.get(upstream);
+    older?.cancel();
+    // What was decided by hard evidence is not undone, nor put off once more.
+    if (older?.order.revocable === false) this.#cut(older, true);
+    const drain: Drain = { order, cancel: () => {} };
+    this.#drains.set(upstream, drain);
+    if (graceMs > 0) this.#cutLater(drain, graceMs, true);
+    else this.#cut(drain, true);
+    return Promise.resolve();
+  }
+
+  spare(upstream: string): Promise<void> {
+    const drain = this.#drains.get(upstream);
+    if (drain?.order.revocable) {
+      drain.cancel();
+      this.#drains.delete(upstream);
+    }
     return Promise.resolve();
   }
 
@@ -163,28 +185,26 @@ class PortableRelay implements Relay, SessionOwner {
   }
 
   /** Ends what is left after the grace; on soft evidence, only what has been silent. */
-  #cut(order: DrainOrder, candidates: readonly Session[], first: boolean): void {
-    const left = candidates.filter((session) => isOrdered(session, order));
+  #cut(drain: Drain, first: boolean): void {
+    const { order } = drain;
+    const left = this.#sessions.all().filter((session) => isOrdered(session, order));
     const { upstream, reason, sparedIfMovedMs } = order;
     const movedBefore = sparedIfMovedMs === undefined
       ? Infinity
       : this.context.clock.now() - sparedIfMovedMs;
-    const kept = left.filter((session) => session.movedAt > movedBefore);
-    const count = left.length - kept.length;
+    const kept = left.filter((session) => session.movedAt > movedBefore).length;
+    const count = left.length - kept;
     for (const session of left) if (session.movedAt <= movedBefore) session.end();
     this.tally.cut += count;
-    if (count > 0 || (first && kept.length > 0)) {
-      this.context.publish({ type: "sessions.cut", upstream, count, kept: kept.length, reason });
+    if (count > 0 || (first && kept > 0)) {
+      this.context.publish({ type: "sessions.cut", upstream, count, kept, reason });
     }
-    if (kept.length > 0) this.#later(sparedIfMovedMs!, () => this.#cut(order, kept, false));
+    if (kept > 0) this.#cutLater(drain, sparedIfMovedMs!, false);
+    else if (this.#drains.get(upstream) === drain) this.#drains.delete(upstream);
   }
 
-  #later(ms: number, work: () => void): void {
-    const cancel = this.context.clock.after(ms, () => {
-      this.#drains.delete(cancel);
-      work();
-    });
-    this.#drains.add(cancel);
+  #cutLater(drain: Drain, ms: number, first: boolean): void {
+    drain.cancel = this.context.clock.after(ms, () => this.#cut(drain, first));
   }
 
   #sweepLater(): void {
@@ -207,7 +227,7 @@ class PortableRelay implements Relay, SessionOwner {
     await this.#port.close();
     const cut = await this.#emptied(drainMs, now);
     this.#cancelSweep();
-    this.#drains.forEach((cancel) => cancel());
+    for (const { cancel } of this.#drains.values()) cancel();
     this.#finished.resolve();
     return cut;
   }

@@ -156,6 +156,7 @@ Deno.test("a stopped relay leaves no timer behind", async () => {
     throughEpoch: 1,
     graceMs: 60_000,
     sparedIfMovedMs: undefined,
+    revocable: false,
     reason: "test",
   });
   await world.relay[Symbol.asyncDispose]();

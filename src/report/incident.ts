@@ -140,7 +140,10 @@ export class Incidents {
     stamped: Stamped,
     event: EventOf<"promotion.finished">,
   ): Notice | undefined {
-    const { move, to, reason, tookMs } = event;
+    const { move, to, tookMs, triggersFailed } = event;
+    const reason = triggersFailed === undefined
+      ? event.reason
+      : `${event.reason} (serving, trigger failed: ${triggersFailed})`;
     const from = service.active;
     const finished = to === service.primary;
     service.active = to;

@@ -61,6 +61,15 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
     level: "debug",
     line: (e) => `a client could not use ${e.upstream} (${e.reason}): checking it now`,
   },
+  "verdict.missing": {
+    level: "error",
+    line: (e) =>
+      `cannot check ${e.upstream}: ${e.reason}; that is this machine's own trouble, so nothing changes`,
+  },
+  "verdict.resumed": {
+    level: "info",
+    line: (e) => `${e.upstream} is checked again, after ${took(e.missingMs)}`,
+  },
   "selection.started": {
     level: "debug",
     line: (e) => `looking for an upstream: ${e.reason}`,
@@ -76,6 +85,12 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
     level: "info",
     line: (e) => `${e.move}${from(e.from)} to ${e.to} begins (epoch ${e.epoch}): ${e.reason}`,
   },
+  "promotion.delayed": {
+    level: "error",
+    line: (e) =>
+      `${e.to} is not ready (epoch ${e.epoch}, attempt ${e.attempt}): ${e.reason}; ` +
+      `next attempt in ${took(e.retryInMs)}`,
+  },
   "promotion.abandoned": {
     level: "warn",
     line: (e) => `promotion of ${e.to} given up (epoch ${e.epoch}): ${e.reason}`,
@@ -83,9 +98,24 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
   "promotion.finished": {
     level: "info",
     line: (e) =>
-      `${e.move}${from(e.from)} to ${e.to} done in ${
+      e.triggersFailed === undefined
+        ? `${e.move}${from(e.from)} to ${e.to} done in ${
+          took(e.tookMs)
+        } (epoch ${e.epoch}): ${e.reason}`
+        : `${e.move}${from(e.from)} to ${e.to}: serving after ${
+          took(e.tookMs)
+        }, trigger failed (epoch ${e.epoch}): ${e.triggersFailed}; moved because ${e.reason}`,
+  },
+  "promotion.flawed": {
+    level: "warn",
+    line: (e) => `serving ${e.to}, trigger failed (epoch ${e.epoch}): ${e.reason}`,
+  },
+  "service.returned": {
+    level: "warn",
+    line: (e) =>
+      `${e.upstream} serves on (epoch ${e.epoch}), new clients waited ${
         took(e.tookMs)
-      } (epoch ${e.epoch}): ${e.reason}`,
+      }: ${e.reason}`,
   },
   "failback.scheduled": {
     level: "info",

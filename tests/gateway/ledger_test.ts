@@ -471,6 +471,7 @@ story(
       throughEpoch: 1,
       graceMs: 0,
       sparedIfMovedMs: undefined,
+      revocable: false,
       reason: "test",
     });
     assertEquals([(await get).status, (await post).status], [200, 502]);
@@ -512,6 +513,7 @@ story("an upgraded connection ends when its upstream is given up", async ({ star
     throughEpoch: 1,
     graceMs: 0,
     sparedIfMovedMs: undefined,
+    revocable: false,
     reason: "test",
   });
   const end = await patiently("the tunnel to end", hearEnd(conn));
@@ -564,6 +566,7 @@ story(
       throughEpoch: stage.epoch - 1,
       graceMs: 0,
       sparedIfMovedMs: undefined,
+      revocable: false,
       reason: "silent",
     };
     await stage.gateway.drain(order);

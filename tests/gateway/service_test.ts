@@ -32,6 +32,7 @@ class Front implements AsyncDisposable {
       triggerWarnings: [],
       socketMode: 0o666,
       instance: "test",
+      drainMs: 30_000,
       publicWindow: (view) =>
         Promise.resolve({ fetch: () => new Response(`window of ${view.name}`) }),
     });

@@ -64,6 +64,8 @@ export class World {
   /** What the data plane was last told. */
   door: "closed" | "holding" | { readonly upstream: string; readonly epoch: number } = "closed";
   readonly opened: number[] = [];
+  /** Epochs under which an upstream served on after a move away from it had failed. */
+  readonly returned = new Set<number>();
   readonly endedTriggers = new Set<number>();
   readonly events: { readonly at: number; readonly event: Event }[] = [];
   readonly moves = new Set<string>();
@@ -163,12 +165,13 @@ export class World {
     }
     probing.underWay = true;
     probing.turn++;
+    const { stage } = this.state;
     const { condition } = this.conditions.get(name)!;
     const { checkTimeoutMs } = this.#settings;
     const tookMs = condition === "silent" ? checkTimeoutMs : this.#random() * checkTimeoutMs * 0.5;
     this.#at(tookMs, () => {
       probing.underWay = false;
-      this.#input({ type: "probed", upstream: name, result: answer(condition, tookMs) });
+      this.#input({ type: "probed", upstream: name, result: answer(condition, tookMs), stage });
       if (probing.again) {
         probing.again = false;
         this.#probe(name);
@@ -210,6 +213,7 @@ export class World {
     switch (effect.do) {
       case "publish":
         this.events.push({ at: this.state.now, event: effect.event });
+        if (effect.event.type === "service.returned") this.returned.add(effect.event.epoch);
         return;
       case "probe":
         return this.#probe(effect.upstream);
@@ -240,7 +244,7 @@ export class World {
     if (this.#cancelled.has(epoch)) return;
     this.#cancelled.add(epoch);
     this.endedTriggers.add(epoch);
-    this.#input({ type: "triggersEnded", epoch });
+    this.#input({ type: "triggersEnded", epoch, outcome: { how: "ran" } });
   }
 }
 

@@ -3,13 +3,14 @@
  * `----`, and what the machine asked for and told. After a wanted change, run this file with `--rewrite`
  * (`deno test -A tests/transcripts -- --rewrite`) and read the diff as you would read a story.
  *
- * Commands: `upstreams a b key=value …` · `begin` · `pass|overtaken|refuse|deny|silence UPSTREAM [×N]` ·
- * `doubt UPSTREAM hard|soft` · `triggers end` · `wait DURATION` · `failback`.
+ * Commands: `upstreams a b key=value …` · `begin` · `pass|overtaken|refuse|deny|silence|unheard UPSTREAM
+ * [×N] [late]` (late: asked before the last turn of a promotion) · `doubt UPSTREAM hard|soft` ·
+ * `triggers end|fail|short` · `wait DURATION` · `failback`.
  */
 import { assert, assertEquals } from "@std/assert";
 import { formatDuration, parseDuration } from "../../src/base/duration.ts";
 import type { Event } from "../../src/events/events.ts";
-import type { ProbeResult } from "../../src/failover/ports.ts";
+import type { ProbeResult, TriggerOutcome } from "../../src/failover/ports.ts";
 import { step } from "../../src/failover/machine.ts";
 import {
   type Effect,
@@ -30,8 +31,11 @@ const DEFAULTS: Policy = {
   damping: true,
   maxBackoffMs: 60_000,
   sessionsOnDown: "cut",
+  sessionsOnMove: "keep",
   graceMs: 1_000,
   triggers: "before",
+  drainMs: 30_000,
+  onTriggerFailure: "continue",
   instance: "id",
 };
 
@@ -41,6 +45,17 @@ const ANSWERS: Readonly<Record<string, ProbeResult>> = {
   refuse: { passed: false, tookMs: 1, reason: "connection refused", evidence: "refused" },
   deny: { passed: false, tookMs: 5, reason: "check exited with 1", evidence: "denied" },
   silence: { passed: false, tookMs: 1_000, reason: "no answer in 1s", evidence: "silent" },
+  unheard: { passed: false, tookMs: 0, reason: "too many open files", evidence: "none" },
+};
+
+const OUTCOMES: Readonly<Record<string, TriggerOutcome>> = {
+  end: { how: "ran" },
+  fail: { how: "failed", reason: "trigger ./promote exited with 1" },
+  short: {
+    how: "short",
+    reason: "trigger ./promote could not be started: too many open files",
+    hasBegun: false,
+  },
 };
 
 function ms(text: string): number {
@@ -55,6 +70,7 @@ function policyFrom(words: readonly string[]): Policy {
     const [key, value] = word.split("=") as [string, string];
     if (key === "rise" || key === "fall") policy[key] = Number(value);
     else if (key === "hold" || key === "grace") policy[`${key}Ms`] = ms(value);
+    else if (key === "onTriggerFailure" || key === "sessionsOnMove") policy[key] = value;
     else if (key === "damping" || key === "failOpen") policy[key] = value === "on";
     else if (key === "holdWhile" || key === "sessionsOnDown" || key === "triggers") {
       policy[key] = value;
@@ -78,7 +94,9 @@ class Story {
     if (verb === "begin") return this.#input({ type: "begun" });
     if (verb === "failback") return this.#input({ type: "failbackOrdered" });
     if (verb === "triggers") {
-      return this.#input({ type: "triggersEnded", epoch: this.#state.epoch });
+      const outcome = OUTCOMES[words[0]!];
+      assert(outcome !== undefined, `unknown outcome ${command}`);
+      return this.#input({ type: "triggersEnded", epoch: this.#state.epoch, outcome });
     }
     if (verb === "wait") return this.#wait(ms(words[0]!));
     const upstream = words[0]!;
@@ -90,8 +108,15 @@ class Story {
     }
     const result = ANSWERS[verb];
     assert(result !== undefined, `unknown command ${command}`);
-    const times = Number(words[1]?.replace("×", "") ?? 1);
-    for (let i = 0; i < times; i++) this.#input({ type: "probed", upstream, result });
+    const times = Number(words.find((word) => word.startsWith("×"))?.slice(1) ?? 1);
+    const isLate = words.includes("late");
+    const input = (): Input => ({
+      type: "probed",
+      upstream,
+      result,
+      stage: this.#state.stage - (isLate ? 1 : 0),
+    });
+    for (let i = 0; i < times; i++) this.#input(input());
   }
 
   #reset(words: readonly string[]): void {
@@ -129,6 +154,7 @@ function lineOf(effect: Effect): string {
     case "open":
       return `open ${effect.upstream.name} (epoch ${effect.epoch})`;
     case "probe":
+    case "spare":
     case "confirm":
       return `${effect.do} ${effect.upstream}`;
     case "pace":

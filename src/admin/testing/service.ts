@@ -31,8 +31,11 @@ const POLICY: Policy = {
   damping: true,
   maxBackoffMs: 60_000,
   sessionsOnDown: "cut",
+  sessionsOnMove: "keep",
   graceMs: 1_000,
   triggers: "before",
+  drainMs: 30_000,
+  onTriggerFailure: "continue",
   instance: "test",
 };
 
@@ -62,9 +65,9 @@ export class TestService implements AsyncDisposable {
     const controller = new Controller(upstreams, policy, {
       clock: this.clock,
       publish: this.events.scope(name),
-      plane: { open: nod, hold: nod, refuse: nod, confirm: nod, drain: nod },
+      plane: { open: nod, hold: nod, refuse: nod, confirm: nod, drain: nod, spare: nod },
       checks: { now: () => {}, pace: () => {} },
-      triggers: { run: nod },
+      triggers: { run: () => Promise.resolve({ how: "ran" } as const) },
     });
     this.controller = controller;
     this.view = {
@@ -87,7 +90,14 @@ export class TestService implements AsyncDisposable {
   }
 
   async answer(upstream: string, result: ProbeResult, times = 1): Promise<void> {
-    for (let i = 0; i < times; i++) this.controller.post({ type: "probed", upstream, result });
+    for (let i = 0; i < times; i++) {
+      this.controller.post({
+        type: "probed",
+        upstream,
+        result,
+        stage: this.controller.state.stage,
+      });
+    }
     await this.clock.advance(0);
   }
 

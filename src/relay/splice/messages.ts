@@ -14,6 +14,7 @@ export type Order =
   | { readonly do: "refuse" }
   | { readonly do: "confirm"; readonly upstream: string }
   | { readonly do: "drain"; readonly order: DrainOrder }
+  | { readonly do: "spare"; readonly upstream: string }
   /** Where to listen; the empty address while the name is unknown. */
   | { readonly do: "bind"; readonly address: SockAddr }
   /** The upstream's addresses as of now. */

@@ -12,7 +12,7 @@ import { proxyHeader } from "../proxy_header.ts";
 import { Acceptor, addressOf } from "./acceptor.ts";
 import { COUNT, type Counters } from "./counters.ts";
 import { Dialer } from "./dialer.ts";
-import { Drain } from "./drain.ts";
+import { Drains } from "./drain.ts";
 import type { Plant } from "./flow.ts";
 import type { Addresses, Order, Report } from "./messages.ts";
 import { Pools } from "./pools.ts";
@@ -33,6 +33,7 @@ export class Plane {
   readonly #dialer: Dialer;
   readonly #acceptor: Acceptor;
   readonly #around: Around;
+  readonly #drains: Drains;
   /** The newest decision seen; an older one comes too late. */
   #epoch = 0;
   #limitToldAt = -Infinity;
@@ -58,6 +59,7 @@ export class Plane {
     // must not be taken for dead.
     const { idleTimeoutMs, connectTimeoutMs } = settings;
     const userTimeoutMs = idleTimeoutMs === 0 ? 0 : Math.max(idleTimeoutMs, connectTimeoutMs);
+    this.#drains = new Drains({ loop, counters, publish, sessions: this.#sessions });
     const waitMaxMs = Math.max(settings.holdMs, settings.connectTimeoutMs);
     const short = (result: number) => {
       plant.pools.trim();
@@ -110,6 +112,8 @@ export class Plane {
         return this.#dialer.confirm(order.upstream, this.#sessions);
       case "drain":
         return this.#drain(order.order);
+      case "spare":
+        return this.#drains.spare(order.upstream);
       case "bind":
         return this.#acceptor.bindTo(order.address);
       case "addresses":
@@ -144,13 +148,10 @@ export class Plane {
   }
 
   #drain(order: DrainOrder): void {
-    const { loop, plant: { counters } } = this;
-    const publish = (event: Event) => this.#report({ is: "event", event });
-    const drain = new Drain(order, { loop, counters, publish, sessions: this.#sessions });
     for (const session of this.#unjoined()) {
-      if (drain.concerns(session)) this.#dialer.dial(session);
+      if (Drains.concerns(order, session)) this.#dialer.dial(session);
     }
-    drain.begin();
+    this.#drains.begin(order);
   }
 
   #stop(drainMs: number): void {

@@ -110,6 +110,10 @@ class SpliceRelay implements Relay {
     return this.#order({ do: "drain", order });
   }
 
+  spare(upstream: string): Promise<void> {
+    return this.#order({ do: "spare", upstream });
+  }
+
   counters(): RelayCounters {
     return sumCounters(this.#lanes.map((lane) => lane.counters));
   }

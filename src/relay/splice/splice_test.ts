@@ -165,7 +165,7 @@ Deno.test({
     }
     assertEquals([accepted(world), world.all("port.opened").length], [40, 1]);
     const order = { upstream: "a", throughEpoch: 1, graceMs: 0, reason: "test" };
-    await world.relay.drain({ ...order, sparedIfMovedMs: undefined });
+    await world.relay.drain({ ...order, sparedIfMovedMs: undefined, revocable: false });
     await world.counters("all are cut", (c) => c.cut === 40 && c.active === 0);
     clients.forEach((client) => client.close());
     await world.relay.refuse();

@@ -23,6 +23,7 @@ const DRAIN: DrainOrder = {
   throughEpoch: 1,
   graceMs: 0,
   sparedIfMovedMs: undefined,
+  revocable: false,
   reason: "test",
 };
 

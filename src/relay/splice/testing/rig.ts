@@ -95,5 +95,6 @@ export const DRAIN: DrainOrder = {
   throughEpoch: 1,
   graceMs: 0,
   sparedIfMovedMs: undefined,
+  revocable: false,
   reason: "test",
 };

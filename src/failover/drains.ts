@@ -1,0 +1,76 @@
+/** Which sessions the machine has ended, and when it thinks better of it. */
+import { isDown } from "./health.ts";
+import type { ProbeResult } from "./ports.ts";
+import type { PendingDrain } from "./state.ts";
+import type { Turn } from "./turn.ts";
+
+/**
+ * Follows one result about an upstream that is down: the sessions that it has from `throughEpoch` and
+ * before end as far as the policy and the evidence go. Silence spares those that still move bytes, until
+ * something harder is heard.
+ */
+export function drainDown(
+  turn: Turn,
+  upstream: string,
+  result: ProbeResult,
+  hasFallen: boolean,
+  throughEpoch: number,
+): void {
+  const { policy, now, state } = turn;
+  if (policy.sessionsOnDown === "keep" || throughEpoch === 0) return;
+  if (!isDown(turn.health(upstream), policy)) return;
+  const pending = state.drains.get(upstream);
+  const isSoft = result.evidence === "silent";
+  if (hasFallen ? isSoft && pending?.why === "move" : isSoft || pending?.why !== "soft") return;
+  const quietMs = now - (turn.health(upstream).failingSince ?? now);
+  const epoch = hasFallen ? throughEpoch : pending!.throughEpoch;
+  note(turn, upstream, isSoft ? { why: "soft", throughEpoch: epoch } : undefined);
+  turn.ask({
+    do: "drain",
+    order: {
+      upstream,
+      throughEpoch: epoch,
+      graceMs: policy.graceMs,
+      sparedIfMovedMs: isSoft ? Math.max(1_000, quietMs) : undefined,
+      revocable: isSoft,
+      reason: result.reason,
+    },
+  });
+}
+
+/** Traffic has moved away from, or is about to leave, an upstream that still works. */
+export function drainLeft(
+  turn: Turn,
+  upstream: string,
+  throughEpoch: number,
+  graceMs: number,
+  reason: string,
+): void {
+  if (graceMs > 0) note(turn, upstream, { why: "move", throughEpoch });
+  turn.ask({
+    do: "drain",
+    order: {
+      upstream,
+      throughEpoch,
+      graceMs,
+      sparedIfMovedMs: undefined,
+      revocable: true,
+      reason,
+    },
+  });
+}
+
+/** The upstream is up again (`soft`), or active again (any): those of its sessions that are left may stay. */
+export function spare(turn: Turn, upstream: string, why?: PendingDrain["why"]): void {
+  const pending = turn.state.drains.get(upstream);
+  if (pending === undefined || (why !== undefined && pending.why !== why)) return;
+  note(turn, upstream, undefined);
+  turn.ask({ do: "spare", upstream });
+}
+
+function note(turn: Turn, upstream: string, pending: PendingDrain | undefined): void {
+  const drains = new Map(turn.state.drains);
+  if (pending === undefined) drains.delete(upstream);
+  else drains.set(upstream, pending);
+  turn.set({ drains });
+}

@@ -1,0 +1,97 @@
+/** When and how traffic moves back to a better rank, by itself or because the operator wants it. */
+import { formatDuration } from "../base/duration.ts";
+import type { MoveKind } from "../events/events.ts";
+import { leaveService } from "./door.ts";
+import { dampingMs, failbackAt, recentFailbacks } from "./failback.ts";
+import { isDown, isSound } from "./health.ts";
+import type { Policy, State } from "./state.ts";
+import { promote } from "./switching.ts";
+import type { Turn } from "./turn.ts";
+import type { Upstream } from "./upstream.ts";
+
+/** The best upstream before the active one that is up, with nothing said against it since it came up. */
+function betterRank({ phase, upstreams, health }: State, policy: Policy): Upstream | undefined {
+  if (phase.name !== "serving") return undefined;
+  return upstreams.find(({ rank, name }) =>
+    rank < phase.active.rank && isSound(health.get(name)!, policy)
+  );
+}
+
+/** Keeps the failback plan in step with the verdicts; runs after every input. */
+export function planFailback(turn: Turn): void {
+  const { state, policy, now, phase } = turn;
+  if (phase.name !== "serving") return;
+  const better = betterRank(state, policy);
+  cancelPlan(turn, better);
+  if (better === undefined || turn.state.failbackPlan !== undefined) return;
+  const dampMs = policy.damping ? dampingMs(state.failbacks, now) : 0;
+  const allowedAt = failbackAt(policy.failback, turn.health(better.name).since, dampMs);
+  if (allowedAt === undefined) return;
+  const { failedMoves } = state;
+  const retryAt = failedMoves?.to === better.name ? failedMoves.until : allowedAt;
+  const at = Math.max(allowedAt, retryAt);
+  if (at <= now) return moveTo(turn, better, "failback", `${better.name} is up again`);
+  turn.set({ failbackPlan: { to: better.name, at, dampingMs: dampMs } });
+  const recent = recentFailbacks(state.failbacks, now).length;
+  const reason = at > allowedAt
+    ? `its triggers failed ${failedMoves!.count === 1 ? "once" : `${failedMoves!.count} times`}`
+    : dampMs > 0
+    ? `damped by ${formatDuration(dampMs)}: ${recent} failbacks in the last 10 minutes`
+    : "it must stay up until then";
+  const inMs = Math.round(at - now);
+  turn.tell({ type: "failback.scheduled", to: better.name, inMs, dampingMs: dampMs, reason });
+}
+
+function cancelPlan(turn: Turn, better: Upstream | undefined): void {
+  const plan = turn.state.failbackPlan;
+  if (plan === undefined || plan.to === better?.name) return;
+  turn.set({ failbackPlan: undefined });
+  const health = turn.health(plan.to);
+  const reason = isDown(health, turn.policy)
+    ? `${plan.to} is down again`
+    : !isSound(health, turn.policy)
+    ? `a check of ${plan.to} failed`
+    : `${better?.name} is better still`;
+  turn.tell({ type: "failback.cancelled", to: plan.to, reason });
+}
+
+/**
+ * A move away from an upstream that still works. New clients wait for the triggers, or stay where they
+ * are until then if the triggers may run beside the traffic.
+ */
+function moveTo(turn: Turn, to: Upstream, move: MoveKind, reason: string): void {
+  const { phase } = turn;
+  if (phase.name !== "serving") return;
+  const { active: upstream, epoch, proof } = phase;
+  // Those that run beside the traffic are ended by the triggers of a newer promotion.
+  const triggers = phase.triggers.is === "ran" || phase.triggers.is === "failed"
+    ? phase.triggers
+    : { is: "failed" as const, reason: "they were called off" };
+  if (turn.policy.triggers === "before") leaveService(turn, reason);
+  promote(turn, to, move, reason, { back: { upstream, epoch, triggers, proof } });
+}
+
+/** Why an operator's order to move back would not be followed now; undefined if it would. */
+export function whyNoFailback(state: State, policy: Policy): string | undefined {
+  if (state.phase.name !== "serving") return "no upstream is serving now";
+  if (policy.failback.kind === "never") return "--failback is never";
+  return betterRank(state, policy) === undefined ? "no better upstream is up" : undefined;
+}
+
+/** The operator wants the best rank back now. */
+export function takeOrder(turn: Turn): void {
+  const reason = whyNoFailback(turn.state, turn.policy);
+  if (reason !== undefined) return turn.tell({ type: "failback.refused", reason });
+  moveTo(turn, betterRank(turn.state, turn.policy)!, "switchover", "ordered by the operator");
+}
+
+/** Time has come for the failback that was planned. */
+export function tickFailback(turn: Turn): void {
+  const { phase, state, now, policy } = turn;
+  const plan = state.failbackPlan;
+  if (phase.name !== "serving" || plan === undefined || now < plan.at) return;
+  const to = state.upstreams.find((u) => u.name === plan.to);
+  turn.set({ failbackPlan: undefined });
+  if (to === undefined || !isSound(turn.health(to.name), policy)) return;
+  moveTo(turn, to, "failback", `${to.name} is up again`);
+}
