@@ -206,7 +206,7 @@ Deno.test({
     // As much as its kernel takes by itself; what comes after that lies with us, unacknowledged.
     for (let sent = 0; sent < 1_000_000; sent += 1_000) await client.write(new Uint8Array(1_000));
     const order = { upstream: "a", throughEpoch: 1, graceMs: 0, sparedIfMovedMs: 100 };
-    await world.relay.drain({ ...order, reason: "test" });
+    await world.relay.drain({ ...order, revocable: true, reason: "test" });
     let writes = 0;
     const over = ended(client).catch(() => true);
     let isOver = false;
