@@ -5,8 +5,10 @@
  */
 import type { Clock } from "../base/clock.ts";
 
-/** Bytes of one run that become lines, standard output and error together. */
+/** Bytes of one run that become lines, standard output and error together … */
 export const OUTPUT_MAX = 64 * 1024;
+/** … where a line counts as so many at least: a flood of short ones would push others out of the log. */
+export const LINE_COST = 64;
 /** Characters of one line that are kept. */
 export const LINE_MAX = 1_000;
 /** Bytes of one pipe that are thrown away between two pauses … */
@@ -14,7 +16,7 @@ export const THROWN_AT_ONCE = 4 * 1024 * 1024;
 /** … and how long each lasts, in milliseconds: 32 MB a second. */
 export const PAUSE_MS = 125;
 
-/** Bytes taken by one read while they become lines: so few that a log writes some in between. */
+/** Bytes taken by one read while they become lines. */
 const KEPT_READ = 2 * 1024;
 /** The same for bytes to throw away: what a pipe of Linux holds. */
 const THROWN_READ = 64 * 1024;
@@ -111,6 +113,8 @@ export class Output {
   #line(text: string): void {
     const line = text.trimEnd();
     if (line === "") return;
+    if (this.#left < 0) return this.#sayCut();
+    this.#left -= Math.max(0, LINE_COST - line.length);
     this.#say(line.length > LINE_MAX ? `${line.slice(0, LINE_MAX)} …` : line);
   }
 

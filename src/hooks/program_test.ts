@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { type Clock, ManualClock, realClock } from "../base/clock.ts";
-import { LINE_MAX, OUTPUT_MAX, PAUSE_MS, THROWN_AT_ONCE } from "./output.ts";
+import { LINE_COST, LINE_MAX, OUTPUT_MAX, PAUSE_MS, THROWN_AT_ONCE } from "./output.ts";
 import { type Ending, KILL_GRACE_MS, Programs, type Run } from "./program.ts";
 import type { Report } from "../../tests/harness/short_of_program.ts";
 import { Folder, Heard } from "./testing.ts";
@@ -212,12 +212,21 @@ Deno.test("a program that prints many short lines is heard up to 64 KB, and told
   await using story = await Story.begin();
   const { code } = await story.run("seq 10000 29999; exit 4");
   assertEquals(code, 4);
-  const whole = Math.floor(OUTPUT_MAX / 6);
+  const count = story.heard.lines.length - 1;
+  const most = OUTPUT_MAX / LINE_COST;
+  assert(count > most * 0.9 && count <= most + 1, `${count} lines`);
   assertEquals(story.heard.lines, [
-    ...Array.from({ length: whole }, (_, i) => `${10_000 + i}`),
-    `${10_000 + whole}`.slice(0, OUTPUT_MAX % 6),
+    ...Array.from({ length: count }, (_, i) => `${10_000 + i}`),
     "(output cut after 64 KB)",
   ]);
+});
+
+Deno.test("a program that prints lines of ordinary length is heard for all of 64 KB", async () => {
+  await using story = await Story.begin();
+  const line = "x".repeat(LINE_COST);
+  const count = Math.floor(OUTPUT_MAX / (LINE_COST + 1));
+  await story.run(`yes ${line} | head -n ${count}`);
+  assertEquals(story.heard.lines, Array.from({ length: count }, () => line));
 });
 
 Deno.test("a program that prints much is not stalled, and little of it is kept", async () => {
