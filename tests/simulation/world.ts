@@ -1,11 +1,11 @@
 /**
  * A world in virtual time for the failover machine: upstreams that come, go and freeze, a checker with
- * jitter and late answers, triggers that take their time, and a data plane that only remembers its
- * orders. All randomness comes from one seed. `check` is called after every step with all that is known.
+ * jitter, late answers and times in which it cannot ask, triggers that take their time, fail or cannot be
+ * started, and a data plane that only remembers its orders. All randomness comes from one seed. `check` is called after every step with all that is known.
  */
 import type { Event } from "../../src/events/events.ts";
 import { step } from "../../src/failover/machine.ts";
-import type { ProbeResult } from "../../src/failover/ports.ts";
+import type { ProbeResult, TriggerOutcome } from "../../src/failover/ports.ts";
 import {
   type Effect,
   initialState,
@@ -27,6 +27,12 @@ export interface Settings {
   readonly lengthMs: number;
   /** Mean time between two changes of one upstream's condition. */
   readonly meanChangeMs: number;
+  /** The longest that a check may take, when it is one of the slow ones; 0 if there are none. */
+  readonly slowCheckMs: number;
+  /** Share of the time in which this machine is short of something, so that checks give no verdict. */
+  readonly shortage: number;
+  /** Share of the triggers that fail, and that cannot be started. */
+  readonly triggerTrouble: number;
   /** Whether the clock jumps now and then, by up to a minute, in both directions. */
   readonly jumps: boolean;
 }
@@ -64,16 +70,23 @@ export class World {
   /** What the data plane was last told. */
   door: "closed" | "holding" | { readonly upstream: string; readonly epoch: number } = "closed";
   readonly opened: number[] = [];
+  /** The state before the last input, and that input. */
+  before: State;
+  input: Input = { type: "ticked" };
+  /** Since when this machine is short of something, or no longer is. */
+  shortage: { readonly isShort: boolean; readonly since: number } = { isShort: false, since: 0 };
   /** Epochs under which an upstream served on after a move away from it had failed. */
   readonly returned = new Set<number>();
-  readonly endedTriggers = new Set<number>();
+  /** How the triggers of each epoch ended the last time. */
+  readonly outcomes = new Map<number, TriggerOutcome["how"]>();
   readonly events: { readonly at: number; readonly event: Event }[] = [];
   readonly moves = new Set<string>();
   readonly #random: () => number;
   readonly #settings: Settings;
   readonly #probing = new Map<string, Probing>();
   readonly #agenda: Appointment[] = [];
-  readonly #cancelled = new Set<number>();
+  /** The run of triggers that is under way. */
+  #run: { readonly epoch: number } | undefined;
   #order = 0;
   #wake = 0;
   /** What a jumping clock adds to the time the machine is told. */
@@ -87,7 +100,7 @@ export class World {
       rank,
       address: { kind: "tcp" as const, host: `u${rank}`, port: 1 },
     }));
-    this.state = initialState(upstreams, 0);
+    this.state = this.before = initialState(upstreams, 0);
     this.conditions = new Map(
       upstreams.map((u) => [u.name, { condition: this.#draw(), since: 0 }]),
     );
@@ -100,6 +113,8 @@ export class World {
     this.#check = check;
     for (const name of this.conditions.keys()) this.#planChange(name);
     this.#planDoubt();
+    this.#planShortage();
+    this.#planOrder();
     this.#input({ type: "begun" });
     while (this.now < this.#settings.lengthMs) {
       const next = this.#takeNext();
@@ -139,6 +154,25 @@ export class World {
     });
   }
 
+  #planShortage(): void {
+    const { shortage } = this.#settings;
+    if (shortage === 0) return;
+    const { isShort } = this.shortage;
+    const meanMs = 20_000 * (isShort ? shortage : 1 - shortage);
+    this.#at(-Math.log(1 - this.#random()) * meanMs, () => {
+      this.shortage = { isShort: !isShort, since: this.now };
+      this.#planShortage();
+    });
+  }
+
+  /** An operator who now and then wants the best rank back. */
+  #planOrder(): void {
+    this.#at(this.#random() * 600_000, () => {
+      this.#input({ type: "failbackOrdered" });
+      this.#planOrder();
+    });
+  }
+
   /** Clients that meet a bad active upstream, and now and then a clock that jumps. */
   #planDoubt(): void {
     this.#at(this.#random() * 3_000, () => {
@@ -167,11 +201,19 @@ export class World {
     probing.turn++;
     const { stage } = this.state;
     const { condition } = this.conditions.get(name)!;
-    const { checkTimeoutMs } = this.#settings;
-    const tookMs = condition === "silent" ? checkTimeoutMs : this.#random() * checkTimeoutMs * 0.5;
-    this.#at(tookMs, () => {
+    const { checkTimeoutMs, slowCheckMs } = this.#settings;
+    const isSlow = slowCheckMs > 0 && this.#random() < 0.2;
+    const tookMs = isSlow
+      ? this.#random() * slowCheckMs
+      : condition === "silent"
+      ? checkTimeoutMs
+      : this.#random() * checkTimeoutMs * 0.5;
+    const result = this.shortage.isShort && this.#random() < 0.9
+      ? { passed: false, tookMs: 0, reason: "too many open files", evidence: "none" as const }
+      : answer(condition, tookMs);
+    this.#at(result.tookMs, () => {
       probing.underWay = false;
-      this.#input({ type: "probed", upstream: name, result: answer(condition, tookMs), stage });
+      this.#input({ type: "probed", upstream: name, result, stage });
       if (probing.again) {
         probing.again = false;
         this.#probe(name);
@@ -191,6 +233,8 @@ export class World {
 
   #input(input: Input): void {
     const told = this.now + this.#skew;
+    this.before = this.state;
+    this.input = input;
     const { state, effects } = step(this.state, input, told, this.#settings.policy);
     const move = `${this.state.phase.name}>${state.phase.name}`;
     if (this.state.phase.name !== state.phase.name) this.moves.add(move);
@@ -230,21 +274,38 @@ export class World {
         this.door = { upstream: effect.upstream.name, epoch: effect.epoch };
         this.opened.push(effect.epoch);
         return;
-      case "runTriggers": {
-        const { epoch } = effect.promotion;
-        this.#at(this.#random() * this.#settings.triggerMaxMs, () => this.#endTriggers(epoch));
-        return;
-      }
+      case "runTriggers":
+        return this.#runTriggers(effect.promotion.epoch);
       case "cancelTriggers":
-        this.#at(10, () => this.#endTriggers(effect.epoch));
+        if (this.#run?.epoch === effect.epoch) this.#callOff(this.#run);
     }
   }
 
-  #endTriggers(epoch: number): void {
-    if (this.#cancelled.has(epoch)) return;
-    this.#cancelled.add(epoch);
-    this.endedTriggers.add(epoch);
-    this.#input({ type: "triggersEnded", epoch, outcome: { how: "ran" } });
+  /** As the controller does, a newer run calls off the one under way. */
+  #runTriggers(epoch: number): void {
+    if (this.#run !== undefined) this.#callOff(this.#run);
+    const run = this.#run = { epoch };
+    const outcome = this.#outcome();
+    const tookMs = outcome.how === "short" ? 0 : this.#random() * this.#settings.triggerMaxMs;
+    this.#at(tookMs, () => this.#endTriggers(run, outcome));
+  }
+
+  #callOff(run: { readonly epoch: number }): void {
+    this.#at(10, () => this.#endTriggers(run, { how: "calledOff" }));
+  }
+
+  #endTriggers(run: { readonly epoch: number }, outcome: TriggerOutcome): void {
+    if (this.#run === run) this.#run = undefined;
+    else if (outcome.how !== "calledOff") return;
+    this.outcomes.set(run.epoch, outcome.how);
+    this.#input({ type: "triggersEnded", epoch: run.epoch, outcome });
+  }
+
+  #outcome(): TriggerOutcome {
+    const roll = this.#random() / (this.#settings.triggerTrouble || 1e-9);
+    if (roll > 1) return { how: "ran" };
+    if (roll > 0.5) return { how: "failed", reason: "trigger exited with 1" };
+    return { how: "short", reason: "too many open files", hasBegun: this.#random() < 0.3 };
   }
 }
 

@@ -1,0 +1,215 @@
+/** What must be true of the failover machine at every moment, whatever the world does. */
+import { assert, assertEquals } from "@std/assert";
+import type { Event } from "../../src/events/events.ts";
+import { failbackAt } from "../../src/failover/failback.ts";
+import { isDown, isSound } from "../../src/failover/health.ts";
+import type { ProbeResult } from "../../src/failover/ports.ts";
+import { activeOf, DOOMED_TRIGGERS_MS, type Phase } from "../../src/failover/state.ts";
+import type { Settings, World } from "./world.ts";
+
+/** What a jumping clock may add to any wait. */
+const JUMP_MAX_MS = 60_000;
+
+type Started = Extract<Event, { type: "promotion.started" }>;
+
+/** Holds what must be true at every moment against one world. */
+export class Judge {
+  #epoch = 0;
+  #holdingSince: number | undefined;
+  #heldAfter = 0;
+  #badSince: number | undefined;
+  #seenEvents = 0;
+  #seenOpened = 0;
+  readonly #failbacks: number[] = [];
+
+  constructor(readonly settings: Settings) {}
+
+  check = (world: World): void => {
+    this.#epochs(world);
+    this.#door(world);
+    this.#promotions(world);
+    this.#unheard(world);
+    this.#lateAnswers(world);
+    this.#movesThatFail(world);
+    this.#trust(world);
+    this.#bound(world);
+  };
+
+  #epochs(world: World): void {
+    assert(world.state.epoch >= this.#epoch, "an epoch went back");
+    this.#epoch = world.state.epoch;
+    for (; this.#seenOpened < world.opened.length; this.#seenOpened++) {
+      const epoch = world.opened[this.#seenOpened]!;
+      const before = world.opened[this.#seenOpened - 1] ?? 0;
+      assert(epoch > before, `epoch ${epoch} was opened after ${before}`);
+      if (this.settings.policy.triggers === "before" && !world.returned.has(epoch)) {
+        const how = world.outcomes.get(epoch);
+        const mayFail = this.settings.policy.onTriggerFailure === "continue";
+        const isLetIn = how === "ran" || (mayFail && (how === "failed" || how === "calledOff"));
+        assert(isLetIn, `epoch ${epoch} was opened though its triggers ${how ?? "did not run"}`);
+      }
+    }
+  }
+
+  #door(world: World): void {
+    const { state, door } = world;
+    const { lastResort } = state;
+    const active = activeOf(state)?.upstream.name;
+    assert(active === undefined || lastResort === undefined, "a last resort while serving");
+    assert(lastResort === undefined || this.settings.policy.failOpen, "failed open unasked");
+    const open = active ?? lastResort;
+    assert((open !== undefined) === (typeof door === "object"), "the door is open unasked, or not");
+    const epoch = activeOf(state)?.epoch ?? state.epoch;
+    if (typeof door === "object") assert(door.upstream === open && door.epoch === epoch);
+    // Opened and held again within one step (a better rank came back meanwhile) is a new hold.
+    const openedSince = world.opened.length !== this.#heldAfter;
+    this.#heldAfter = world.opened.length;
+    if (door !== "holding" || openedSince) this.#holdingSince = undefined;
+    if (door === "holding") {
+      this.#holdingSince ??= state.now;
+      const heldMs = state.now - this.#holdingSince;
+      const { policy, jumps } = this.settings;
+      // With `down` it is each client's own hold that ends.
+      const isOver = heldMs > policy.holdMs + (jumps ? JUMP_MAX_MS : 1);
+      assert(policy.holdWhile === "down" || !isOver, `held for ${heldMs} ms`);
+    }
+  }
+
+  #promotions(world: World): void {
+    for (; this.#seenEvents < world.events.length; this.#seenEvents++) {
+      const { at, event } = world.events[this.#seenEvents]!;
+      if (event.type !== "promotion.started") continue;
+      assert(activeOf(world.before)?.upstream.name !== event.to, "the active one was promoted");
+      if (event.move === "failback") this.#failback(world, at, event);
+      if (event.move === "failover" || event.move === "start") this.#reason(world, event);
+    }
+  }
+
+  /** Nobody is promoted over a better rank for the lack of its answer, unless that was down before. */
+  #reason(world: World, { to }: Started): void {
+    const { before, input } = world;
+    const { phase } = before;
+    const isDownBefore = (name: string) => isDown(before.health.get(name)!, this.settings.policy);
+    const answers = new Map<string, ProbeResult>(phase.name === "selecting" ? phase.answers : []);
+    if (
+      input.type === "probed" && !(answers.has(input.upstream) && input.result.evidence === "none")
+    ) {
+      answers.set(input.upstream, input.result);
+    }
+    const suspects = phase.name === "selecting"
+      ? phase.suspects
+      : new Set(before.upstreams.map((u) => u.name).filter(isDownBefore));
+    const passedOver = "passedOver" in phase ? phase.passedOver : new Set<string>();
+    for (const { name } of before.upstreams) {
+      if (name === to) break;
+      if (suspects.has(name) || passedOver.has(name)) continue;
+      const answer = answers.get(name);
+      assert(answer !== undefined, `${to} was promoted before ${name} had answered`);
+      assert(!answer.passed, `${to} was promoted though ${name} passed`);
+      assert(answer.evidence !== "none", `${to} was promoted for want of an answer from ${name}`);
+    }
+  }
+
+  #failback(world: World, at: number, event: Started): void {
+    const { policy } = this.settings;
+    assert(isSound(world.state.health.get(event.to)!, policy), "a failback to one that failed");
+    {
+      assert(policy.failback.kind !== "never" && policy.failback.kind !== "manual");
+      const upSince = world.state.health.get(event.to)!.since;
+      const earliest = failbackAt(policy.failback, upSince, 0)!;
+      assert(at >= earliest, "a failback came before its policy allows");
+      const recent = this.#failbacks.filter((then) => at - then < 9 * 60_000).length;
+      if (policy.damping && recent >= 2) {
+        const waitMs = Math.min(10_000 * 2 ** (recent - 2), 600_000);
+        assert(at >= earliest + waitMs, `failback ${recent + 1} was not damped by ${waitMs} ms`);
+      }
+      this.#failbacks.push(at);
+    }
+  }
+
+  /** A probe without a verdict changes no verdict and takes nothing from anybody. */
+  #unheard({ before, state, input }: World): void {
+    if (input.type !== "probed" || input.result.evidence !== "none") return;
+    for (const { name } of state.upstreams) {
+      // A round may end with it, for one that was down is not waited for; who passed is then believed.
+      if (state.epoch > before.epoch && name !== input.upstream) continue;
+      const { unheard: _before, ...was } = before.health.get(name)!;
+      const { unheard: _now, ...is } = state.health.get(name)!;
+      assertEquals(is, was, "a verdict changed without one");
+    }
+    const active = activeOf(before);
+    if (active !== undefined) assertEquals(activeOf(state), active, "traffic moved unasked");
+    const held = before.door === "holding" && state.door === "closed";
+    assert(!held, "clients were turned away without a verdict");
+    assertEquals(state.lastChosen, before.lastChosen);
+  }
+
+  /** What was asked before a promotion is not believed after it. */
+  #lateAnswers({ before, state, input }: World): void {
+    if (input.type !== "probed" || input.stage === before.stage) return;
+    assertEquals(state.health, before.health, "a late answer was believed");
+    assertEquals(state.phase, before.phase);
+  }
+
+  /** A failback or switchover that fails gives the service back in the same moment. */
+  #movesThatFail({ before, state, door }: World): void {
+    const { policy } = this.settings;
+    const backOf = (phase: Phase) => phase.name === "promoting" ? phase.back : undefined;
+    const back = backOf(state.phase);
+    if (back !== undefined && state.phase.name === "promoting") {
+      const { candidate } = state.phase;
+      const isLost = isDown(state.health.get(candidate.name)!, policy);
+      assert(!isLost, "a move whose candidate is down goes on");
+      if (policy.triggers === "beside") {
+        assert(typeof door === "object" && door.upstream === back.upstream.name, "no service");
+      }
+    }
+    const former = backOf(before.phase);
+    if (former === undefined || state.phase.name === "promoting") return;
+    const isStillUp = !isDown(state.health.get(former.upstream.name)!, policy);
+    if (isStillUp) assert(state.phase.name === "serving", "a failback cost the service");
+  }
+
+  /** Check programs are told to trust an upstream only for a reason. */
+  #trust({ before, state, input }: World): void {
+    if (state.lastChosen === before.lastChosen) return;
+    const ran = input.type === "triggersEnded" && input.outcome.how === "ran";
+    const passed = input.type === "probed" && input.result.passed &&
+      input.upstream === state.lastChosen && activeOf(before)?.upstream.name === input.upstream;
+    assert(ran || passed, `${state.lastChosen} is trusted for no reason`);
+  }
+
+  /** A healthy upstream is found within its bound, whatever else happens. */
+  #bound(world: World): void {
+    const { policy, checkIntervalMs, checkTimeoutMs, slowCheckMs, triggerMaxMs, jumps } =
+      this.settings;
+    // A trigger that fails may be repeated for ever.
+    if (this.settings.triggerTrouble > 0) return;
+    // What cannot be asked cannot be noticed; the arithmetic begins when it can.
+    if (world.shortage.isShort) this.#badSince = undefined;
+    const served = typeof world.door === "object" &&
+      world.conditions.get(world.door.upstream)!.condition === "well";
+    if (served) this.#badSince = undefined;
+    else this.#badSince ??= world.now;
+    if (this.#badSince === undefined) return;
+    // Somebody has been well all that time: noticing the failure, one round, triggers of a candidate that
+    // failed meanwhile, another round, and the triggers that count. Probes take up to twice their
+    // time when one is under way. A change of anybody's condition starts the arithmetic anew.
+    // A candidate's fall and a recovery on probation are each noticed within the same time.
+    const answerMs = Math.max(checkTimeoutMs, slowCheckMs);
+    const noticeMs = (checkIntervalMs + answerMs) * 1.1 * (policy.fall + 1);
+    const roundMs = 3 * answerMs + checkIntervalMs;
+    const triggersMs = Math.min(triggerMaxMs, DOOMED_TRIGGERS_MS) + triggerMaxMs;
+    const boundMs = 2 * (noticeMs + roundMs) + triggersMs + (jumps ? 2 * JUMP_MAX_MS : 0);
+    const lastChange = Math.max(
+      world.shortage.since,
+      ...[...world.conditions.values()].map((c) => c.since),
+    );
+    const somebodyWell = [...world.conditions.values()].some((c) => c.condition === "well");
+    const waitedMs = world.now - Math.max(this.#badSince, lastChange);
+    assert(
+      world.shortage.isShort || !somebodyWell || waitedMs <= boundMs,
+      `a healthy upstream waited for ${waitedMs} ms`,
+    );
+  }
+}
