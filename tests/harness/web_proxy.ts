@@ -55,7 +55,7 @@ export function webArgs(listen: string, { primary, backups, flags }: WebProxyOpt
   ];
 }
 
-/** Starts the proxy and waits until it has chosen; with `until`, for that event instead. */
+/** Starts the proxy and waits until it listens and has chosen; with `until`, for that event instead. */
 export async function startWebProxy(
   options: WebProxyOptions,
   until: "promotion.finished" | "selection.failed" = "promotion.finished",
@@ -63,6 +63,8 @@ export async function startWebProxy(
   const listen = options.listen ?? `127.0.0.1:${unusedPort()}`;
   const proxy = new WebProxy(webArgs(listen, options), {}, listen, undefined, options.under);
   try {
+    // The operator's listener belongs to no service.
+    await proxy.event("port.opened", { service: /./ });
     await proxy.event(until);
     return proxy;
   } catch (error) {

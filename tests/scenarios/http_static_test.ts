@@ -149,14 +149,18 @@ scenario(
       }
     };
     let finished = false;
-    const clients = Promise.all(Array.from({ length: 6 }, client)).finally(() => finished = true);
     const rewriting = (async () => {
       for (let i = 0; !finished; i++) {
         // In place, as an editor or `cp` does it, so that it shrinks under those who read it.
         await Deno.writeFile(file, new Uint8Array(sizes[i % sizes.length]!));
       }
     })();
-    await Promise.all([clients, rewriting]);
+    try {
+      await Promise.all(Array.from({ length: 6 }, client));
+    } finally {
+      finished = true;
+      await rewriting;
+    }
     assertEquals(answers, 150);
     const state = (await proxy.get("/__failover/state")).text;
     assertMatch(state, new RegExp(`"lost":${cuts}\\b`), `${cuts} cuts: ${state}`);
