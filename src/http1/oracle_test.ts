@@ -1,0 +1,259 @@
+/**
+ * Our reading of requests beside llhttp's, Node's parser: where two readers of the same bytes differ,
+ * requests are smuggled. The property: the requests that we read are the first that llhttp reads, with the
+ * same method, target, fields and body; it may read more than we do, never others. Where we are stricter,
+ * and the one place where we are not, is listed, so that a change of either is noticed.
+ */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Fault } from "../base/fault.ts";
+import type { Fields } from "./fields.ts";
+import { CHUNKED, ChunkedDecoder } from "./framing.ts";
+import { parseRequestHead, parseResponseHead, type RequestHead } from "./head.ts";
+import { LLHTTP_METHODS, readByLlhttp, type Reading, type ReadMessage } from "./testing/llhttp.ts";
+
+const LIMITS = { headBytesMax: 60_000, fieldsMax: 100 };
+
+function bytesOf(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+/** Reads requests as `server.ts` does: one behind the other, until something is wrong or one is the last. */
+function readByUs(bytes: Uint8Array): Reading {
+  const messages: ReadMessage[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const head = parseRequestHead(bytes, at, bytes.length, LIMITS);
+    if (head === undefined) break;
+    if (head instanceof Fault) return { messages, error: head.message };
+    const message = messageOf(head);
+    messages.push(message);
+    at = head.framing === CHUNKED
+      ? readChunks(bytes, head.end, message)
+      : readPlain(bytes, head.end, head.framing, message);
+    if (!message.whole || !head.keepAlive || head.wantsUpgrade) break;
+  }
+  return { messages, error: undefined };
+}
+
+function messageOf({ method, target, fields }: RequestHead): ReadMessage {
+  return { method, target, status: 0, fields: linesOf(fields), body: "", whole: false };
+}
+
+function linesOf(fields: Fields): string[] {
+  return Array.from({ length: fields.count }, (_, i) => [fields.name(i), fields.value(i)]).flat();
+}
+
+function readPlain(bytes: Uint8Array, start: number, length: number, message: ReadMessage): number {
+  const end = Math.min(bytes.length, start + length);
+  message.body = String.fromCharCode(...bytes.subarray(start, end));
+  message.whole = end === start + length;
+  return end;
+}
+
+function readChunks(bytes: Uint8Array, start: number, message: ReadMessage): number {
+  const decoder = new ChunkedDecoder("request");
+  for (let at = start;; at = decoder.at) {
+    const step = decoder.step(bytes, at, bytes.length);
+    if (step === "end") message.whole = true;
+    if (step !== "data") return decoder.at;
+    message.body += String.fromCharCode(...bytes.subarray(decoder.dataStart, decoder.dataEnd));
+  }
+}
+
+/** Undefined if our reading is the beginning of llhttp's; otherwise what we took and llhttp did not. */
+function difference(ours: Reading, theirs: Reading): string | undefined {
+  for (const [i, mine] of ours.messages.entries()) {
+    const other = theirs.messages[i];
+    if (other === undefined) {
+      if (!LLHTTP_METHODS.has(mine.method)) return "a method that llhttp does not know";
+      const isTab = theirs.error === "HPE_INVALID_CONTENT_LENGTH";
+      return isTab ? "a tab behind a Content-Length" : `a head: ${mine.method} ${mine.target}`;
+    }
+    const { body, whole, ...head } = mine;
+    const { body: otherBody, whole: otherWhole, ...otherHead } = other;
+    assertEquals(head, otherHead);
+    if (body === otherBody && whole === otherWhole) continue;
+    if (!whole && otherBody.startsWith(body)) return undefined;
+    const isExtension = !otherWhole && theirs.error === "HPE_STRICT";
+    return isExtension ? "a chunk extension that is no token" : `another body: ${body}`;
+  }
+  return undefined;
+}
+
+const POST = "POST /a HTTP/1.1\r\nHost: a\r\n";
+const CHUNKS = "3\r\nabc\r\n0\r\n\r\n";
+const NEXT = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
+
+Deno.test("what both accept is read alike, with what follows it", () => {
+  for (
+    const text of [
+      `GET / HTTP/1.1\r\nHost: a\r\n\r\n${NEXT}`,
+      `${POST}Content-Length: 3\r\n\r\nabc${NEXT}`,
+      `${POST}Content-Length: 0003\r\n\r\nabc${NEXT}`,
+      `${POST}Transfer-Encoding: chunked\r\n\r\n${CHUNKS}${NEXT}`,
+      `${POST}Transfer-Encoding: chunked\r\n\r\n0003\r\nabc\r\n00\r\n\r\n${NEXT}`,
+      `${POST}Transfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0;x\r\nX: y\r\n\r\n${NEXT}`,
+      `GET http://b/x?y HTTP/1.1\r\nHost: a\r\n\r\n${NEXT}`,
+      `\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n${NEXT}`,
+      `GET / HTTP/1.1\r\nHost:a\r\nX:\t \r\nY: a b\t\r\n\r\n${NEXT}`,
+    ]
+  ) {
+    const ours = readByUs(bytesOf(text));
+    assertEquals(ours, readByLlhttp("REQUEST", bytesOf(text)), JSON.stringify(text));
+    assertEquals(ours.messages.length, 2);
+  }
+});
+
+/** mulberry32, seeded, so that a failure can be repeated. */
+function random(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
+  };
+}
+
+const BASES = [
+  `${POST}Content-Length: 3\r\n\r\nabc${NEXT}`,
+  `${POST}Transfer-Encoding: chunked\r\n\r\n${CHUNKS}${NEXT}`,
+  `${POST}X: y\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n5;x=y\r\n0\r\n\r\n\r\n0\r\nT: u\r\n\r\n${NEXT}`,
+  `GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n${POST}Content-Length: 31\r\n\r\nGET /c HTTP/1.1\r\nHost: a\r\n\r\n   ${NEXT}`,
+  `POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n${CHUNKS}${NEXT}`,
+  `PUT http://b/x HTTP/1.0\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nabcde${NEXT}`,
+];
+const PIECES = [
+  ..."\r|\n|\r\n| |\t|\0|\x0b|\x7f|\x80|:|;|,|0|3|a|+|-|x".split("|"),
+  "\r\n\r\n",
+  "Content-Length: 3\r\n",
+  "Content-Length: 7\r\n",
+  "Content-Length: 3\t\r\n",
+  "Transfer-Encoding: chunked\r\n",
+  "Transfer-Encoding: identity\r\n",
+  "transfer-encoding: gzip, chunked\r\n",
+  "Connection: close\r\n",
+  "Host: b\r\n",
+  "0\r\n\r\n",
+  NEXT,
+];
+
+/** One of `bases` with up to three pieces put in, put over what was there, or taken out. */
+function mutated(
+  next: (below: number) => number,
+  bases: readonly string[],
+  pieces: readonly string[],
+): string {
+  let text = bases[next(bases.length)]!;
+  for (let count = 1 + next(3); count > 0; count--) {
+    const at = next(text.length + 1);
+    const piece = pieces[next(pieces.length)]!;
+    const how = next(4);
+    if (how === 0) text = text.slice(0, at) + piece + text.slice(at);
+    else if (how === 1) text = text.slice(0, at) + text.slice(at + 1 + next(3));
+    else if (how === 2) text = text.slice(0, at) + piece + text.slice(at + piece.length);
+    else {
+      // Behind a line end, where a whole field line makes sense.
+      const line = text.indexOf("\r\n", at) + 2;
+      text = text.slice(0, line) + piece + text.slice(line);
+    }
+  }
+  return text;
+}
+
+const RESPONSES = [
+  "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 3\r\n\r\nabc",
+  "HTTP/1.1 200 OK\nA: b\nContent-Length: 3\n\nabc",
+  "HTTP/1.1 404 Not Found\nTransfer-Encoding: chunked\r\nB:c\n\r\n3\r\nabc\r\n0\r\n\r\n",
+  "HTTP/1.0 200\r\nConnection: keep-alive\r\nX: y\r\n\r\n",
+];
+const RESPONSE_PIECES = [
+  ..."\r|\n|\r\n|\n\n| |\t|\0|\x0b|\x7f|\x80|:|;|,|0|3|a|+|-|x|\r\r\n|\n\r|\n |\r\n\t".split("|"),
+  "Content-Length: 3\n",
+  "Content-Length: 7\r\n",
+  "Transfer-Encoding: chunked\n",
+  "Transfer-Encoding: identity\r\n",
+  "Connection: close\n",
+];
+
+const ROUNDS = 20_000;
+
+/** What we refuse and llhttp reads to its end. Each is a rule of RFC 9112, or read differently by others. */
+const STRICTER = [
+  "bad Host", // section 3.2
+  "bad Transfer-Encoding", // section 6.1: chunked twice, or not last
+  "bad method", // section 2.2: more than one empty line before a request, or one that is an LF
+  "bad request target", // section 3.2: bytes that no URI has
+  "bad version", // section 3: two spaces before it
+  "bare CR", // section 2.2: before a request
+  "more than one Host", // section 3.2
+  "no Host", // section 3.2
+  "transfer coding", // section 6.1: 501 for a coding that we do not know
+  "Transfer-Encoding in HTTP/1.0", // section 6.1
+].sort();
+
+/** What we read and llhttp refuses. None of it is passed on as it came: framing is written anew. */
+const LAXER = [
+  "a chunk extension that is no token",
+  "a method that llhttp does not know",
+  "a tab behind a Content-Length",
+];
+
+function reasonOf(message: string): string {
+  return message.slice(message.indexOf(": ") + 2);
+}
+
+Deno.test("whatever is done to requests, what we read is what llhttp reads, or less", () => {
+  const next = random(7);
+  const seen = { same: 0, stricter: new Set<string>(), laxer: new Set<string>() };
+  for (let round = 0; round < ROUNDS; round++) {
+    const text = mutated(next, BASES, PIECES);
+    const bytes = bytesOf(text);
+    const [ours, theirs] = [readByUs(bytes), readByLlhttp("REQUEST", bytes)];
+    const laxer = difference(ours, theirs);
+    if (laxer !== undefined) {
+      assert(LAXER.includes(laxer), `${laxer} ${theirs.error}: ${JSON.stringify(text)}`);
+      seen.laxer.add(laxer);
+    } else if (ours.error === undefined) seen.same++;
+    else if (theirs.error === undefined) seen.stricter.add(reasonOf(ours.error));
+  }
+  assert(seen.same > ROUNDS / 20, `only ${seen.same} got through`);
+  assertEquals([...seen.stricter].sort(), STRICTER);
+  assertEquals([...seen.laxer].sort(), LAXER);
+});
+
+Deno.test("whatever is done to the heads of responses, what we read is what llhttp reads, or less", () => {
+  const next = random(8);
+  const seen = { same: 0, stricter: new Set<string>() };
+  for (let round = 0; round < ROUNDS; round++) {
+    const text = mutated(next, RESPONSES, RESPONSE_PIECES);
+    const bytes = bytesOf(text);
+    const ours = parseResponseHead(bytes, 0, bytes.length, LIMITS);
+    const { messages: [first], error } = readByLlhttp("RESPONSE", bytes, true);
+    if (ours === undefined) continue;
+    if (ours instanceof Fault) {
+      if (first !== undefined) seen.stricter.add(reasonOf(ours.message));
+      continue;
+    }
+    if (first === undefined) {
+      assertEquals(error, "HPE_INVALID_CONTENT_LENGTH");
+      assertMatch(text, /Content-Length: *\d+ *\t/);
+      continue;
+    }
+    const { status, reason, fields } = ours;
+    assertEquals([status, reason, linesOf(fields)], [first.status, first.target, first.fields]);
+    seen.same++;
+  }
+  assert(seen.same > ROUNDS / 20, `only ${seen.same} got through`);
+  assertEquals(
+    [...seen.stricter].sort(),
+    [
+      "Transfer-Encoding in HTTP/1.0",
+      "bad Transfer-Encoding",
+      "bad reason phrase", // a NUL in it
+      "bad status", // below 100
+      "bad version", // an empty line before it
+      "bare CR", // before a line end
+      "more than one Transfer-Encoding",
+    ].sort(),
+  );
+});
