@@ -1,0 +1,64 @@
+/** Requests, several on a connection, and what may be done to them: seeded, so that a failure can be repeated. */
+
+export const POST = "POST /a HTTP/1.1\r\nHost: a\r\n";
+export const CHUNKS = "3\r\nabc\r\n0\r\n\r\n";
+export const NEXT = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/** mulberry32: small, seeded, good enough to wander. Each call gives a number from 0 to below `below`. */
+export function random(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
+  };
+}
+
+/** Sound requests on one connection, with and without bodies. */
+export const REQUESTS = [
+  `${POST}Content-Length: 3\r\n\r\nabc${NEXT}`,
+  `${POST}Transfer-Encoding: chunked\r\n\r\n${CHUNKS}${NEXT}`,
+  `${POST}X: y\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n5;x=y\r\n0\r\n\r\n\r\n0\r\nT: u\r\n\r\n${NEXT}`,
+  `GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n${POST}Content-Length: 31\r\n\r\nGET /c HTTP/1.1\r\nHost: a\r\n\r\n   ${NEXT}`,
+  `POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n${CHUNKS}${NEXT}`,
+  `PUT http://b/x HTTP/1.0\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nabcde${NEXT}`,
+];
+/** What framing is made of, sound and unsound. */
+export const REQUEST_PIECES = [
+  ..."\r|\n|\r\n| |\t|\0|\x0b|\x7f|\x80|:|;|,|0|3|a|+|-|x".split("|"),
+  "\r\n\r\n",
+  "Content-Length: 3\r\n",
+  "Content-Length: 7\r\n",
+  "Content-Length: 3\t\r\n",
+  "Transfer-Encoding: chunked\r\n",
+  "Transfer-Encoding: identity\r\n",
+  "transfer-encoding: gzip, chunked\r\n",
+  "Connection: close\r\n",
+  "Host: b\r\n",
+  "0\r\n\r\n",
+  NEXT,
+];
+
+/** One of `bases` with up to three pieces put in, put over what was there, or taken out. */
+export function mutated(
+  next: (below: number) => number,
+  bases: readonly string[],
+  pieces: readonly string[],
+): string {
+  let text = bases[next(bases.length)]!;
+  for (let count = 1 + next(3); count > 0; count--) {
+    const at = next(text.length + 1);
+    const piece = pieces[next(pieces.length)]!;
+    const how = next(4);
+    if (how === 0) text = text.slice(0, at) + piece + text.slice(at);
+    else if (how === 1) text = text.slice(0, at) + text.slice(at + 1 + next(3));
+    else if (how === 2) text = text.slice(0, at) + piece + text.slice(at + piece.length);
+    else {
+      // Behind a line end, where a whole field line makes sense.
+      const line = text.indexOf("\r\n", at) + 2;
+      text = text.slice(0, line) + piece + text.slice(line);
+    }
+  }
+  return text;
+}
