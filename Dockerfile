@@ -16,7 +16,8 @@ RUN apt-get update \
   && apt-get install -y --no-install-recommends ca-certificates curl iputils-ping \
   && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/failover /usr/local/bin/failover
-RUN ln -s failover /usr/local/bin/flopsy && mkdir /etc/flopsy
+RUN ln -s failover /usr/local/bin/flopsy && mkdir /etc/flopsy \
+  && install -d -o 65532 -g 65532 /var/lib/failover
 
 ARG VERSION=unknown
 ARG COMMIT=unknown

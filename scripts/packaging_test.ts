@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { parse } from "@std/yaml";
 import { permissionsFor } from "./permissions.ts";
+import { scriptOf } from "../tests/harness/readme.ts";
 import { FOLDER, loadWith } from "../src/config/testing.ts";
 
 const EXAMPLES = new URL("examples/", import.meta.url);
@@ -37,6 +38,22 @@ Deno.test("the environment of the compose example is good", async () => {
   const loaded = loadWith([], { env: environment });
   assert(loaded.kind === "run", JSON.stringify(loaded));
   assertEquals(loaded.warnings, []);
+});
+
+Deno.test("the compose example has what the scripts of the README's recipe need", async () => {
+  const [{ services: { failover }, volumes, secrets }] = await documents("compose.yaml");
+  assert("state" in volumes && "pgpass" in secrets);
+  const mounts: string[] = failover.volumes.map((each: string) => each.split(":")[1]);
+  const dockerfile = await Deno.readTextFile(new URL("../Dockerfile", import.meta.url));
+  for (const script of ["postgres_check.sh", "postgres_promote.sh"]) {
+    const [, memory] = /\$\{STATE_DIRECTORY:-(.*?)\}/.exec(scriptOf(script))!;
+    assert(mounts.includes(memory!), memory);
+    assertMatch(dockerfile, new RegExp(`install -d -o 65532 -g 65532 ${memory}\\n`));
+  }
+  // psql and pg_isready.
+  assertMatch(failover.build.dockerfile_inline, / postgresql-client /);
+  assertMatch(failover.build.dockerfile_inline, /\nUSER 65532:65532\n$/);
+  assertMatch(await read("failover.service"), /^StateDirectory=failover$/m);
 });
 
 Deno.test("the sample files begin the options that the unit starts with", async () => {

@@ -21,12 +21,16 @@ function newestBin(folder: string): string | undefined {
   }
 }
 
-/** A program of PostgreSQL with its arguments, as somebody who isn't root. */
-function commandLine(program: string, args: readonly string[]): [string, string[]] {
-  const path = `${POSTGRES_BIN}/${program}`;
+/** A program with its arguments, as somebody who isn't root. */
+export function asPostgres(path: string, args: readonly string[]): [string, string[]] {
   if (Deno.uid() !== 0) return [path, [...args]];
   const user = ["--reuid=postgres", "--regid=postgres", "--clear-groups"];
   return ["setpriv", [...user, path, ...args]];
+}
+
+/** A program of PostgreSQL with its arguments. */
+function commandLine(program: string, args: readonly string[]): [string, string[]] {
+  return asPostgres(`${POSTGRES_BIN}/${program}`, args);
 }
 
 async function run(program: string, args: readonly string[]): Promise<void> {
@@ -42,11 +46,28 @@ export class Postgres implements Named, AsyncDisposable {
   readonly port = unusedPort();
   readonly name = `127.0.0.1:${this.port}`;
   readonly #data: string;
+  readonly #settings: readonly string[];
   #child: Child | undefined;
   readonly #log: string[] = [];
 
-  private constructor(data: string) {
+  private constructor(data: string, settings: readonly string[] = []) {
     this.#data = data;
+    this.#settings = settings;
+  }
+
+  /** A server that has no standby. `data` must not exist yet; `settings` are further ones (`name=value`). */
+  static async alone(data: string, settings: readonly string[] = []): Promise<Postgres> {
+    await run("initdb", [
+      "-D",
+      data,
+      "--auth=trust",
+      "--username=postgres",
+      "--no-sync",
+      "--no-locale",
+    ]);
+    const server = new Postgres(data, settings);
+    await server.start();
+    return server;
   }
 
   /** A primary whose commits wait until a standby has them as well. `data` must not exist yet. */
@@ -59,13 +80,10 @@ export class Postgres implements Named, AsyncDisposable {
     return server;
   }
 
-  /** A standby that streams from `primary` and, promoted, waits for nobody. */
+  /** A standby that streams from `primary`, with all of its settings: it too waits for a standby. */
   static async standby(data: string, primary: Postgres): Promise<Postgres> {
     const from = `host=127.0.0.1 port=${primary.port} user=postgres`;
     await run("pg_basebackup", ["-D", data, "-d", from, "-c", "fast", "-R", "--no-sync"]);
-    await Deno.writeTextFile(`${data}/postgresql.auto.conf`, "synchronous_standby_names = ''\n", {
-      append: true,
-    });
     const server = new Postgres(data);
     await server.start();
     return server;
@@ -79,6 +97,7 @@ export class Postgres implements Named, AsyncDisposable {
       "unix_socket_directories=",
       "shared_buffers=16MB",
       "max_connections=50",
+      ...this.#settings,
     ];
     const [command, args] = commandLine("postgres", [
       ...["-D", this.#data],

@@ -22,7 +22,7 @@ function imageEnv(root: Folder): Record<string, string> {
   );
   assertEquals(Object.keys(env), ["FAILOVER_SCRIPTS_DIR"]);
   // A folder that is named must be there, mounted or not.
-  assert(DOCKERFILE.includes(" mkdir /etc/flopsy\n"));
+  assert(DOCKERFILE.includes(" mkdir /etc/flopsy "));
   Deno.mkdirSync(root.at("etc/flopsy"), { recursive: true });
   return env;
 }

@@ -8,9 +8,8 @@ import { Child } from "../harness/child.ts";
 import { patiently } from "../harness/patience.ts";
 import { Postgres, POSTGRES_BIN } from "../harness/postgres.ts";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
+import { copyScripts } from "../harness/readme.ts";
 import { scenario } from "../harness/scenario.ts";
-
-const RECIPES = new URL("./recipes/", import.meta.url).pathname;
 
 /** Rows that one writer must have been acknowledged before each next act of the story. */
 const ROWS_PER_ACT = 20;
@@ -70,6 +69,7 @@ scenario(
   async (relay) => {
     await using folder = await Folder.make();
     await Deno.chmod(folder.path, 0o777);
+    await copyScripts(folder.path, "postgres_check.sh", "postgres_promote.sh");
     await using primary = await Postgres.primary(folder.at("primary"));
     await using standby = await Postgres.standby(folder.at("standby"), primary);
     await using proxy = await startProxy({
@@ -77,12 +77,12 @@ scenario(
       flags: {
         ...relay,
         "check-interval": "500ms",
-        "check-host": `${RECIPES}postgres_check.sh`,
-        "on-failover": `${RECIPES}postgres_promote.sh`,
+        "check-host": folder.at("postgres_check.sh"),
+        "on-failover": folder.at("postgres_promote.sh"),
         "hold": "30s",
         "hold-while": "down",
       },
-      env: { PGUSER: "postgres" },
+      env: { PGUSER: "postgres", STATE_DIRECTORY: folder.path },
     });
     await proxy.event("promotion.finished", { to: primary.name });
     await query(proxy.address, "create table written (id text primary key)");

@@ -7,11 +7,10 @@ import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
 import { startProxy } from "../harness/proxy.ts";
+import { copyScripts } from "../harness/readme.ts";
 import { scenario } from "../harness/scenario.ts";
 import { type Named, unusedPort } from "../harness/upstream.ts";
 import type { Wire } from "../harness/wire.ts";
-
-const RECIPES = new URL("./recipes/", import.meta.url).pathname;
 
 /** A Redis server that keeps nothing on disk; resolves when it takes connections. */
 async function startRedis(dir: string, port: number, more: readonly string[] = []): Promise<Child> {
@@ -38,6 +37,7 @@ scenario(
   "what Redis has replicated is there when its master was killed, and writing goes on",
   async (relay) => {
     await using folder = await Folder.make();
+    await copyScripts(folder.path, "redis_check.sh", "redis_promote.sh");
     const [port, replicaPort] = [unusedPort(), unusedPort()];
     const master: Named = { name: `127.0.0.1:${port}` };
     const replica: Named = { name: `127.0.0.1:${replicaPort}` };
@@ -49,9 +49,10 @@ scenario(
       upstreams: [master, replica],
       flags: {
         ...relay,
-        "check-host": `${RECIPES}redis_check.sh`,
-        "on-failover": `${RECIPES}redis_promote.sh`,
+        "check-host": folder.at("redis_check.sh"),
+        "on-failover": folder.at("redis_promote.sh"),
       },
+      env: { STATE_DIRECTORY: folder.path },
     });
     const before = await proxy.connect();
     assertEquals(await command(before, "SET story told"), "+OK");

@@ -1,0 +1,311 @@
+/**
+ * The README's recipe for PostgreSQL, followed to the letter: its commands and its scripts are taken out
+ * of the text and run as they stand there. Only the ports are others than its reader would type.
+ */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Child } from "../harness/child.ts";
+import { Folder } from "../harness/folder.ts";
+import { patiently } from "../harness/patience.ts";
+import { asPostgres, Postgres, POSTGRES_BIN } from "../harness/postgres.ts";
+import { Proxy } from "../harness/proxy.ts";
+import { commandsOf, copyScripts } from "../harness/readme.ts";
+import { type Engine, scenario, tell } from "../harness/scenario.ts";
+import { unusedPort } from "../harness/upstream.ts";
+
+const NEEDS = [
+  "bash",
+  "psql",
+  POSTGRES_BIN === undefined ? "postgresql" : `${POSTGRES_BIN}/postgres`,
+];
+const SCRIPTS = ["postgres_check.sh", "postgres_promote.sh"];
+
+const HAS_IPV6 = Deno.networkInterfaces().some(({ address }) => address === "::1");
+
+/** A reader of the recipe: an empty folder, a shell, and the commands in their order. */
+class Reader implements AsyncDisposable {
+  readonly #folder: Folder;
+  readonly #where: string;
+  readonly db1: string;
+  readonly db2: string;
+  readonly proxy: string;
+
+  constructor(folder: Folder, where: string) {
+    this.#folder = folder;
+    [this.db1, this.db2, this.proxy] = ports();
+    // The reader's own addresses, as the README says.
+    const found = [...where.matchAll(/127\.0\.0\.1:\d+/g)].map(([address]) => address);
+    assertEquals(found.length, 3, where);
+    this.#where = [this.db1, this.db2, this.proxy].reduce(
+      (text, address, index) => text.replace(found[index]!, address),
+      where,
+    );
+  }
+
+  /** Runs commands as somebody who isn't root; every one of them must succeed. Resolves with the output. */
+  async type(commands: string): Promise<string[]> {
+    const output: string[] = [];
+    const take = (line: string) => output.push(line);
+    const text = `set -euo pipefail\ncd '${this.#folder.path}'\n${this.#where}\n${commands}\n`;
+    const [program, args] = asPostgres("/bin/bash", ["-c", text]);
+    await using shell = new Child(program, {
+      args,
+      env: { HOME: this.#folder.path, PATH: `${POSTGRES_BIN}:${Deno.env.get("PATH")}` },
+      onOut: take,
+      onErr: take,
+    });
+    const { code } = await patiently(commands, shell.ended, () => output.join("\n"));
+    assertEquals(code, 0, `${commands}\n${output.join("\n")}`);
+    return output;
+  }
+
+  /** Starts the proxy by the command that the README has for it. */
+  async startProxy(command: string, relay: Engine): Promise<Proxy> {
+    const say =
+      `failover() { printf '%s\\n' "$@"; }\n${command}\necho "$PGUSER" "$STATE_DIRECTORY"`;
+    const said = await this.type(say);
+    const [user, state] = said.pop()!.split(" ");
+    const args = said.map((arg) => arg.replace(/^\.\//, `${this.#folder.path}/`));
+    assertEquals(args[args.indexOf("-b") + 1], this.proxy);
+    return new Proxy(args, {
+      PGUSER: user!,
+      STATE_DIRECTORY: state!,
+      FAILOVER_RELAY: relay,
+      FAILOVER_JSON_LOGS: "on",
+      FAILOVER_LOG_LEVEL: "debug",
+      FAILOVER_CHECK_INTERVAL: "200ms",
+      FAILOVER_MAX_BACKOFF: "1s",
+      FAILOVER_HOLD: "30s",
+    }, this.proxy);
+  }
+
+  /** The notes in a server's table, asked by way of the proxy or directly. */
+  async notes(address: string): Promise<string[]> {
+    return await this.type(
+      `psql -qAt "postgresql://postgres@${address}/postgres" -c 'select note from notes order by 1'`,
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const stop = (data: string) =>
+      `if [ -e ${data}/postmaster.pid ]; then pg_ctl -D ${data} stop -m immediate || true; fi`;
+    await this.type([stop("db1"), stop("db2")].join("\n"));
+  }
+}
+
+function ports(): [string, string, string] {
+  return [unusedPort(), unusedPort(), unusedPort()].map((port) => `127.0.0.1:${port}`) as [
+    string,
+    string,
+    string,
+  ];
+}
+
+scenario(
+  "the README's recipe works as it is written, from two empty folders to the second failover",
+  async ({ relay }) => {
+    await using folder = await Folder.make();
+    await Deno.chmod(folder.path, 0o777);
+    await copyScripts(folder.path, ...SCRIPTS);
+    const [where, first, second, start, table, dies, rejoin, back, ...more] = commandsOf(
+      "PostgreSQL: primary and standby",
+    );
+    assertEquals(more, []);
+    await using reader = new Reader(folder, where!);
+    const { db1, db2 } = reader;
+
+    await reader.type(first!);
+    await reader.type(second!);
+    {
+      await using proxy = await reader.startProxy(start!, relay);
+      await proxy.event("promotion.finished", { to: db1 });
+      await reader.type(table!);
+
+      // Written on a server that copied the setting to wait for a standby, and has none.
+      await reader.type(dies!);
+      await proxy.event("promotion.finished", { from: db1, to: db2 });
+      assertEquals(await reader.notes(reader.proxy), ["after the first failover"]);
+    }
+    await staleAfterRestart(reader, { start: start!, first: first!, relay });
+
+    await using proxy = await reader.startProxy(start!, relay);
+    await proxy.event("promotion.finished", { to: db2 });
+    await reader.type(rejoin!);
+    await proxy.event("upstream.up", { upstream: db1 });
+    const [waits] = await reader.type(
+      `psql -qAt "postgresql://postgres@${db2}/postgres" -c 'show synchronous_standby_names'`,
+    );
+    assertEquals(waits, "*");
+
+    await reader.type(back!);
+    await proxy.event("promotion.finished", { from: db2, to: db1 });
+    const all = [
+      ...["after the first failover", "after the second failover"],
+      ...["both servers have this", "both servers have this as well"],
+    ];
+    assertEquals(await reader.notes(reader.proxy), all);
+    // The second server is a standby again, and has been sent everything.
+    assertEquals(await reader.notes(db2), all);
+    assertEquals(proxy.events("trigger.failed"), []);
+  },
+  NEEDS,
+);
+
+/** The machine of the old primary comes back, and the proxy is started again: nobody is sent there. */
+async function staleAfterRestart(
+  reader: Reader,
+  { start, first, relay }: { start: string; first: string; relay: Engine },
+): Promise<void> {
+  const { db1, db2 } = reader;
+  const startFirst = /^pg_ctl -D db1 .* start$/m.exec(first)![0];
+  await reader.type(startFirst);
+  {
+    await using proxy = await reader.startProxy(start, relay);
+    await proxy.event("upstream.down", { upstream: db1, reason: /stale primary/ });
+    await proxy.event("promotion.finished", { to: db2 });
+    assertEquals(proxy.events("promotion.finished").map(({ to }) => to), [db2]);
+    assertEquals(await reader.notes(reader.proxy), ["after the first failover"]);
+  }
+  await reader.type("pg_ctl -D db1 stop -m fast");
+}
+
+/** Runs a script of the README for one upstream, as the proxy does. */
+async function runScript(
+  folder: Folder,
+  script: string,
+  upstream: string,
+  env: Readonly<Record<string, string>>,
+): Promise<{ code: number; text: string }> {
+  const output: string[] = [];
+  await using child = new Child(folder.at(script), {
+    args: [upstream],
+    env: {
+      FAILOVER_SERVICE: "tcp",
+      FAILOVER_ACTIVE: "",
+      FAILOVER_PHASE: "serving",
+      STATE_DIRECTORY: folder.path,
+      PGUSER: "postgres",
+      ...env,
+    },
+    onErr: (line) => output.push(line),
+  });
+  const { code } = await patiently(script, child.ended);
+  return { code, text: output.join("\n") };
+}
+
+tell(
+  "the recipe's scripts know a server by name, by an IPv6 address and by its socket",
+  NEEDS,
+  async () => {
+    await using folder = await Folder.make();
+    await Deno.chmod(folder.path, 0o777);
+    await copyScripts(folder.path, ...SCRIPTS);
+    const places = ["listen_addresses=127.0.0.1,::1", `unix_socket_directories=${folder.path}`];
+    await using server = await Postgres.alone(folder.at("data"), places);
+    const { port } = server;
+    const names = [
+      `localhost:${port}`,
+      `127.0.0.1:${port}`,
+      ...HAS_IPV6 ? [`[::1]:${port}`] : [],
+      `unix:${folder.at(`.s.PGSQL.${port}`)}`,
+    ];
+    for (const name of names) {
+      const chosen = { FAILOVER_ACTIVE: name };
+      const checked = await runScript(folder, "postgres_check.sh", name, chosen);
+      assertEquals(checked, { code: 0, text: "" });
+      const promoted = await runScript(folder, "postgres_promote.sh", name, {});
+      assertEquals(promoted, { code: 0, text: "" });
+      assertEquals(await folder.read("tcp.chosen"), `${name}\n`);
+      const stale = await runScript(folder, "postgres_check.sh", name, { FAILOVER_ACTIVE: "b:1" });
+      assertEquals(stale.code, 1);
+      assertMatch(stale.text, /stale primary/);
+    }
+    // Without the proxy's word the file's counts.
+    const [first, last] = [names[0]!, names.at(-1)!];
+    assertEquals((await runScript(folder, "postgres_check.sh", first, {})).code, 1);
+    assertEquals((await runScript(folder, "postgres_check.sh", last, {})).code, 0);
+  },
+);
+
+tell(
+  "a trigger that cannot write down who was chosen fails at the start, and says so later",
+  NEEDS,
+  async () => {
+    await using folder = await Folder.make();
+    await Deno.chmod(folder.path, 0o777);
+    await copyScripts(folder.path, ...SCRIPTS);
+    await using server = await Postgres.alone(folder.at("data"));
+    const run = (event: string) =>
+      runScript(folder, "postgres_promote.sh", server.name, {
+        FAILOVER_EVENT: event,
+        STATE_DIRECTORY: "/nowhere",
+      });
+    const [start, failover] = [await run("start"), await run("failover")];
+    assertEquals([start.code, failover.code], [1, 0]);
+    assertMatch(failover.text, /cannot write \/nowhere\/tcp\.chosen/);
+  },
+);
+
+scenario(
+  "a primary that is full is not left, and a standby that is full is not gone to",
+  async ({ relay }) => {
+    await using folder = await Folder.make();
+    await Deno.chmod(folder.path, 0o777);
+    await copyScripts(folder.path, ...SCRIPTS);
+    await folder.script(
+      "check.sh",
+      `echo "$1" >> checks; exec ./postgres_check.sh "$1"`,
+    );
+    const few = ["max_connections=5", "superuser_reserved_connections=1", "max_wal_senders=1"];
+    await using full = await Postgres.alone(folder.at("full"), few);
+    await using other = await Postgres.alone(folder.at("other"), few);
+    const env = { PGUSER: "postgres", STATE_DIRECTORY: folder.path, FAILOVER_RELAY: relay };
+    const bind = `127.0.0.1:${unusedPort()}`;
+    await using proxy = new Proxy(
+      [
+        ...["-b", bind, "-H", `${full.name},${other.name}`, "-c", folder.at("check.sh")],
+        ...["-f", folder.at("postgres_promote.sh"), "--json-logs", "--log-level=debug"],
+        ...["--check-interval=100ms"],
+      ],
+      env,
+      bind,
+    );
+    await proxy.event("promotion.finished", { to: full.name });
+
+    await using clients = new AsyncDisposableStack();
+    for (let i = 0; i < 5; i++) clients.use(await takeConnection(full.name));
+    // Only what was asked after it was full counts.
+    await Deno.writeTextFile(folder.at("checks"), "");
+    await patiently("ten checks", untilChecked(folder, full.name, 10), proxy.lastLines);
+
+    assertEquals(proxy.events("upstream.down", { upstream: full.name }), []);
+    assertEquals(proxy.events("promotion.finished").length, 1);
+    const asOther = { FAILOVER_ACTIVE: other.name };
+    const checked = await runScript(folder, "postgres_check.sh", full.name, asOther);
+    assertEquals(checked.code, 1);
+    assertMatch(checked.text, /too many clients/);
+  },
+  NEEDS,
+);
+
+/** A client that stays connected, as one of the few that the server takes. */
+async function takeConnection(address: string): Promise<Child> {
+  const ready = Promise.withResolvers<void>();
+  const psql = new Child("psql", {
+    args: [
+      ...["-qAtX", `postgresql://postgres@${address}/postgres`],
+      ...["-c", "do $$ begin raise info 'in'; perform pg_sleep(60); end $$"],
+    ],
+    onErr: (line) => line.includes("in") && ready.resolve(),
+  });
+  await patiently("a connection", Promise.race([ready.promise, psql.ended]));
+  assert(!psql.hasEnded, "no connection was left");
+  return psql;
+}
+
+async function untilChecked(folder: Folder, upstream: string, times: number): Promise<void> {
+  using watcher = Deno.watchFs(folder.path);
+  const count = async () =>
+    (await folder.read("checks")).split("\n").filter((line) => line === upstream).length;
+  if (await count() >= times) return;
+  for await (const _ of watcher) if (await count() >= times) return;
+}
