@@ -1,8 +1,9 @@
 /** Files as a backup, by the executable, while somebody writes to them: one response may break, nothing else. */
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { tlsTest } from "../gateway/certificate.ts";
 import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
-import { type Engine, scenario } from "../harness/scenario.ts";
+import { type Engine, scenario, tell } from "../harness/scenario.ts";
 import { unusedPort } from "../harness/upstream.ts";
 import type { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
@@ -181,3 +182,59 @@ scenario("HEAD of a file tells its length, and the connection goes on", async ({
   }
   connection.close();
 });
+
+tell(
+  "without a free descriptor a folder does not claim that a file is not there",
+  ["sh"],
+  async () => {
+    await using folder = await Folder.make();
+    const page = await folder.write("page", "here");
+    const program = new URL("../harness/no_descriptors_program.ts", import.meta.url).pathname;
+    const run = `ulimit -n 256; exec "$0" run --quiet --no-check -A "$@"`;
+    const { stdout, stderr } = await new Deno.Command("sh", {
+      args: ["-c", run, Deno.execPath(), program, folder.path, page],
+    }).output();
+    const said = new TextDecoder().decode(stdout);
+    assertEquals(said, "[503,503,200]\n", new TextDecoder().decode(stderr));
+  },
+);
+
+for (const version of [1, 2]) {
+  tlsTest(
+    `over TLS and HTTP/${version} too a file that shrinks ends that response alone`,
+    async (tls) => {
+      await using folder = await Folder.make();
+      const file = await folder.write("page", "");
+      await Deno.truncate(file, HUGE_BYTES);
+      const primary = { url: `http://127.0.0.1:${unusedPort()}` };
+      const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+      await using proxy = await startWebProxy({
+        primary,
+        backups: [`file://${folder.path}`],
+        flags,
+      });
+      using client = Deno.createHttpClient({
+        caCerts: [tls.cert],
+        http1: version === 1,
+        http2: version === 2,
+      });
+      const url = `https://localhost:${proxy.address.split(":")[1]}`;
+      const get = (target: string) =>
+        patiently(target, fetch(url + target, { client }), proxy.lastLines);
+      for (let i = 0; i < 3; i++) {
+        await Deno.truncate(file, HUGE_BYTES);
+        const response = await get("/page");
+        await Deno.truncate(file, 0);
+        await assertRejects(() => patiently("its end", response.arrayBuffer(), proxy.lastLines));
+      }
+      assertMatch((await proxy.event("session.failed")).reason, /file became shorter/);
+      assertEquals(await (await get("/__failover/health")).text(), "OK");
+      assertMatch(await (await get("/__failover/state")).text(), /"lost":3\b/);
+      assertEquals(proxy.log.filter((line) => !line.startsWith("{")), []);
+      for (let i = 0; i < 100 && openFilesOf(proxy.pid, folder.path) !== 0; i++) {
+        await (await get("/__failover/health")).text();
+      }
+      assertEquals(openFilesOf(proxy.pid, folder.path) ?? 0, 0);
+    },
+  );
+}

@@ -1,0 +1,25 @@
+/**
+ * A process without a free descriptor that asks a folder and a page for an answer, and prints the two
+ * statuses. In a process of its own, since nothing else works in one that has none. Arguments: the folder,
+ * the page.
+ */
+import { folderBackup, pageBackup } from "../../src/gateway/static.ts";
+
+const [folder, page] = Deno.args as [string, string];
+const backups = [folderBackup(folder), pageBackup(page)];
+const request = new Request("http://a.example/page");
+// Once before, so that whatever is loaded on demand is there.
+for (const backup of backups) await (await backup(request)).body?.cancel();
+
+const taken: Deno.FsFile[] = [];
+const TAKEN_MAX = 100_000;
+try {
+  while (taken.length < TAKEN_MAX) taken.push(Deno.openSync(page));
+} catch {
+  // None is left.
+}
+const statuses: number[] = [];
+for (const backup of backups) statuses.push((await backup(request)).status);
+for (const file of taken) file.close();
+statuses.push((await backups[0]!(request)).status);
+console.log(JSON.stringify(statuses));
