@@ -6,7 +6,7 @@ import { run } from "./app.ts";
 import { load } from "./config/load.ts";
 import { summary } from "./config/print.ts";
 import { lookAtFiles } from "./files.ts";
-import { catchUncaught } from "./uncaught.ts";
+import { catchUncaught, describe } from "./uncaught.ts";
 import { VERSION, versionText } from "./version.ts";
 
 /** First signal: drain. Second: now. SIGUSR2: back to the best rank. */
@@ -83,5 +83,14 @@ function failed(lines: readonly string[], exitCode: number): number {
   return exitCode;
 }
 
+/** A fault of our own on the way up or down is one line, without a stack trace. */
+async function mainOrFault(): Promise<number> {
+  try {
+    return await main();
+  } catch (error) {
+    return failed([`a fault of the proxy itself ended it: ${describe(error)}`], 1);
+  }
+}
+
 // A worker that sits in the kernel would keep the process from ending by itself, hence the explicit exit.
-Deno.exit(await main());
+Deno.exit(await mainOrFault());
