@@ -13,7 +13,8 @@ import { Reports } from "./reports.ts";
 import { Seldom } from "./base/seldom.ts";
 import type { Starter } from "./service.ts";
 import { Supervisor } from "./supervisor.ts";
-import { describe, type ReportUncaught } from "./uncaught.ts";
+import { describe } from "./base/describe.ts";
+import type { ReportUncaught } from "./uncaught.ts";
 
 /** What the outside may ask of a running program. */
 export interface Orders {

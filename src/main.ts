@@ -6,7 +6,8 @@ import { run } from "./app.ts";
 import { load } from "./config/load.ts";
 import { summary } from "./config/print.ts";
 import { lookAtFiles } from "./files.ts";
-import { catchUncaught, describe } from "./uncaught.ts";
+import { describe } from "./base/describe.ts";
+import { catchUncaught } from "./uncaught.ts";
 import { VERSION, versionText } from "./version.ts";
 
 /** First signal: drain. Second: now. SIGUSR2: back to the best rank. */

@@ -7,7 +7,7 @@ import type { ServiceView } from "./admin/view.ts";
 import { backoffMs } from "./base/backoff.ts";
 import { sleep } from "./base/clock.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
-import { describe } from "./uncaught.ts";
+import { describe } from "./base/describe.ts";
 
 /** Longest pause before a service is started again. */
 const RETRY_MS_MAX = 60_000;

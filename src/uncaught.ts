@@ -4,6 +4,8 @@
  * process with all the other sessions, and write a stack trace to the log.
  */
 
+import { describe } from "./base/describe.ts";
+
 /** Given one line for each fault, made for a person. Must not throw. */
 export type ReportUncaught = (reason: string) => void;
 
@@ -17,12 +19,4 @@ export function catchUncaught(report: ReportUncaught): void {
     event.preventDefault();
     report(describe(event.error ?? event.message));
   });
-}
-
-/** The error in one line, with the innermost place in our own code, which is what a bug report needs. */
-export function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const place = /\bat (?:.*\()?\S*?((?:src|tests)\/[\w/.]+:\d+)/.exec(error.stack ?? "")?.[1];
-  const text = `${error.name}: ${error.message}`.replace(/\s+/g, " ");
-  return place === undefined ? text : `${text} (${place})`;
 }

@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { describe } from "./uncaught.ts";
+import { describe } from "./base/describe.ts";
 
 Deno.test("a fault is described in one line, with its place", () => {
   assertMatch(describe(new TypeError("no\nsuch thing")), /^TypeError: no such thing \(src\/unc/);

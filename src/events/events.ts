@@ -19,7 +19,15 @@ export type Event =
   /** A part of one service ended by itself; the service is started again. */
   | { type: "service.died"; reason: string; retryInMs: number }
   | { type: "relay.chosen"; engine: string; reason: string }
-  | { type: "relay.died"; engine: string; reason: string }
+  /** One worker of the engine, counted from 1, died with its sessions; it is started again. */
+  | {
+    type: "relay.died";
+    engine: string;
+    worker: number;
+    sessions: number;
+    reason: string;
+    retryInMs: number;
+  }
   | { type: "config.warned"; warning: string }
   // Verdicts
   | {

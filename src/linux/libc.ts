@@ -95,6 +95,11 @@ export class Libc implements Kernel {
     this.#library.close();
   }
 
+  /** The descriptor that `poll` waits on; this object's own. */
+  get epoll(): number {
+    return this.#epoll;
+  }
+
   now(): number {
     return performance.now();
   }

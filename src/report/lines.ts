@@ -49,7 +49,12 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
       }: ${e.reason}`,
   },
   "relay.chosen": { level: "info", line: (e) => `relay engine is ${e.engine}: ${e.reason}` },
-  "relay.died": { level: "error", line: (e) => `relay engine ${e.engine} died: ${e.reason}` },
+  "relay.died": {
+    level: "error",
+    line: (e) =>
+      `worker ${e.worker} of the relay engine ${e.engine} died with ${e.sessions} sessions; ` +
+      `it is started again in ${took(e.retryInMs)}: ${e.reason}`,
+  },
   "config.warned": { level: "warn", line: (e) => e.warning },
   "probe.failed": {
     level: "debug",

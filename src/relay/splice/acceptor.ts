@@ -33,6 +33,8 @@ export interface Hall {
   readonly short: (result: number) => void;
   /** No one is waiting to come in. */
   readonly isDry: () => void;
+  /** The port was opened with this descriptor; -1: it was closed. */
+  readonly opened: (listener: number) => void;
 }
 
 /** A socket address as the rest of the program knows addresses. */
@@ -95,10 +97,22 @@ export class Acceptor implements Watcher, Turn, Timed {
     }
     this.#hall.loop.cancel(this);
     this.#listener = listener;
+    this.#hall.opened(listener);
     this.#isPaused = this.#isFull = false;
     this.#opened = isUnix(this.#address) ? this.#address : kernel.localAddress(listener);
     this.#hall.publish({ type: "port.opened", address: printSockaddr(this.#opened) });
     this.#hall.loop.again(this);
+  }
+
+  /** Goes on with a port that is open already, as a worker left it that died. */
+  adopt(listener: number): void {
+    const { loop } = this.#hall;
+    const result = loop.watch(listener, this);
+    if (result < 0) throw new Error(`cannot watch the port: ${errnoWords(result)}`);
+    this.#isWanted = true;
+    this.#listener = listener;
+    this.#opened = loop.kernel.localAddress(listener);
+    loop.again(this);
   }
 
   close(): void {
@@ -111,6 +125,7 @@ export class Acceptor implements Watcher, Turn, Timed {
     loop.forget(this.#listener);
     loop.kernel.close(this.#listener);
     this.#listener = -1;
+    this.#hall.opened(-1);
     const endpoint = endpointOf(this.#opened!);
     if (endpoint.kind === "unix") loop.kernel.unlinkSocket(endpoint.path);
     this.#hall.publish({ type: "port.closed", address: printSockaddr(this.#opened!) });

@@ -4,7 +4,11 @@
  */
 import type { RelayCounters } from "../engine.ts";
 
-/** Place of each counter. `beat` grows with each turn of the loop and shows that it lives. */
+/**
+ * Place of each counter. `beat` grows with each turn of the loop and shows that it lives. `listener` is the
+ * descriptor of the open port and one, 0 while it is closed: whoever comes after a worker that died goes on
+ * with it, so that nobody in its queue is lost.
+ */
 export const COUNT = {
   accepted: 0,
   active: 1,
@@ -17,7 +21,8 @@ export const COUNT = {
   bytesDown: 8,
   longestHoldMs: 9,
   beat: 10,
-} as const satisfies Record<keyof RelayCounters | "beat", number>;
+  listener: 11,
+} as const satisfies Record<keyof RelayCounters | "beat" | "listener", number>;
 
 export type Counters = Float64Array<SharedArrayBuffer>;
 

@@ -6,23 +6,38 @@ import type { Clock } from "../../base/clock.ts";
 import type { PortShare } from "../../linux/kernel.ts";
 import { Libc } from "../../linux/libc.ts";
 import type { RelaySettings } from "../engine.ts";
-import { COUNT, newCounters } from "./counters.ts";
+import { closeMarked, type Marks, newMarks } from "../../linux/tracked_libc.ts";
+import { COUNT, type Counters, newCounters } from "./counters.ts";
 import type { Letter, Order, Report, Start } from "./messages.ts";
 
 /** A loop turns at least twice a second; one that has not for five looks in a row stands still. */
 const LOOK_MS = 2_000;
 const LOOKS_MAX = 5;
 
-/** A worker ended without being told to. Every session in it is gone. */
+/** A worker ended without being told to. Every session in it is gone, and what it had open is closed. */
 export class WorkerDied extends Error {
   override readonly name = "WorkerDied";
 }
 
+/** What outlives a worker, and is handed to the next one in its place. */
+export interface Estate {
+  readonly counters: Counters;
+  readonly marks: Marks;
+}
+
+export function newEstate(): Estate {
+  return { counters: newCounters(), marks: newMarks() };
+}
+
+/** What a worker runs. */
+export const WORKER = new URL("./worker.ts", import.meta.url);
+
 export class Lane {
-  readonly counters = newCounters();
+  readonly counters: Counters;
   /** The number of sessions cut at its stop; rejects with `WorkerDied`. */
   readonly ended: Promise<number>;
   readonly #libc = new Libc();
+  readonly #marks: Marks;
   readonly #eventfd: number;
   readonly #port: MessagePort;
   readonly #worker: Worker;
@@ -38,9 +53,12 @@ export class Lane {
     settings: RelaySettings,
     reusePort: PortShare,
     report: (report: Report) => void,
-    script = new URL("./worker.ts", import.meta.url),
+    script = WORKER,
+    { counters, marks } = newEstate(),
   ) {
     this.#clock = clock;
+    this.counters = counters;
+    this.#marks = marks;
     this.ended = this.#end.promise;
     this.ended.catch(() => {}); // told to whoever awaits it; nobody may do so yet
     this.#eventfd = this.#libc.eventfd();
@@ -52,8 +70,8 @@ export class Lane {
       event.preventDefault(); // else the whole process dies of it, without a word from us
       this.#close(new WorkerDied(event.message));
     };
-    const { counters } = this;
-    const start: Start = { settings, counters, eventfd: this.#eventfd, port: port2, reusePort };
+    const eventfd = this.#eventfd;
+    const start: Start = { settings, counters, marks, eventfd, port: port2, reusePort };
     this.#worker.postMessage(start, [port2]);
     this.#look(0, 0);
   }
@@ -74,6 +92,7 @@ export class Lane {
       this.#waiting.get(report.id)?.();
       this.#waiting.delete(report.id);
     } else if (report.is === "stopped") this.#close(report.cut);
+    else if (report.is === "died") this.#close(new WorkerDied(report.reason));
     else pass(report);
   }
 
@@ -82,7 +101,15 @@ export class Lane {
       const beat = this.counters[COUNT.beat]!;
       const stillNow = beat === lastBeat ? still + 1 : 0;
       if (stillNow < LOOKS_MAX) this.#look(beat, stillNow);
-      else this.#close(new WorkerDied("its loop stands still"));
+      else this.#giveUp();
+    });
+  }
+
+  /** Ends a worker that stands still. It may take a moment; until then its descriptors are in use. */
+  #giveUp(): void {
+    this.#worker.terminate();
+    this.#stopLooking = this.#clock.after(LOOK_MS, () => {
+      this.#close(new WorkerDied("its loop stands still"));
     });
   }
 
@@ -92,6 +119,8 @@ export class Lane {
     this.#stopLooking();
     this.#worker.terminate();
     this.#port.close();
+    // The open port is left to the next worker, with all who wait in its queue.
+    closeMarked(this.#libc, this.#marks, this.counters[COUNT.listener]! - 1);
     this.#libc.close(this.#eventfd);
     this.#libc[Symbol.dispose]();
     for (const resolve of this.#waiting.values()) resolve();

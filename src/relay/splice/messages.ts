@@ -2,6 +2,7 @@
 import type { Event } from "../../events/events.ts";
 import type { Doubt, DrainOrder } from "../../failover/ports.ts";
 import type { PortShare, SockAddr } from "../../linux/kernel.ts";
+import type { Marks } from "../../linux/tracked_libc.ts";
 import type { RelaySettings } from "../engine.ts";
 import type { Counters } from "./counters.ts";
 
@@ -33,6 +34,8 @@ export type Report =
   | { readonly is: "done"; readonly id: number }
   | { readonly is: "event"; readonly event: Event }
   | { readonly is: "doubt"; readonly doubt: Doubt }
+  /** The worker's last word after a bug, which ended it. */
+  | { readonly is: "died"; readonly reason: string }
   /** The worker's last word. */
   | { readonly is: "stopped"; readonly cut: number };
 
@@ -40,6 +43,8 @@ export type Report =
 export interface Start {
   readonly settings: RelaySettings;
   readonly counters: Counters;
+  /** Where the worker marks what it has open. */
+  readonly marks: Marks;
   /** Wakes the worker; the main thread's own. */
   readonly eventfd: number;
   readonly port: MessagePort;

@@ -86,6 +86,7 @@ export class Plane {
       admit: (client) => this.#admit(client),
       short,
       isDry: () => this.#isAtLimit = false,
+      opened: (listener) => counters[COUNT.listener] = listener + 1,
     });
     this.#around = {
       loop,
@@ -97,6 +98,8 @@ export class Plane {
       endedUnused: (session, how) => dialer.endedUnused(session, how),
       release: (session) => this.#release(session),
     };
+    const listener = counters[COUNT.listener]! - 1;
+    if (listener >= 0) this.#acceptor.adopt(listener);
   }
 
   /** Does what is ordered; it is in force when this returns. */

@@ -20,9 +20,8 @@ import {
   type RelayCounters,
   type RelaySettings,
 } from "../engine.ts";
-import { sumCounters } from "./counters.ts";
-import { Lane } from "./lane.ts";
-import type { Order, Report } from "./messages.ts";
+import { Crew } from "./crew.ts";
+import type { Report } from "./messages.ts";
 import { NameWatch } from "./names.ts";
 
 /** Why this engine cannot run here, if so; asks the system, and leaves nothing open. */
@@ -39,29 +38,30 @@ export function obstacle(): string | undefined {
 /**
  * Makes the engine, its port still closed. `workers` threads, each with a loop of its own, share the
  * port (SO_REUSEPORT) and the orders. Each takes an even share of the limits, while the kernel deals the
- * clients out by chance: one worker may be full before all are.
+ * clients out by chance: one worker may be full before all are. `script` is what they run, in tests.
  */
 export function startSplice(
   settings: RelaySettings,
   context: RelayContext,
+  script?: URL,
 ): Relay | EngineUnavailable {
   const reason = obstacle();
   if (reason !== undefined) return new EngineUnavailable(reason);
-  return new SpliceRelay(settings, context);
+  return new SpliceRelay(settings, context, script);
 }
 
 class SpliceRelay implements Relay {
   readonly engine = "splice";
-  readonly finished: Promise<void>;
+  readonly #finished = Promise.withResolvers<void>();
   readonly #settings: RelaySettings;
   readonly #context: RelayContext;
-  readonly #lanes: readonly Lane[];
+  readonly #crew: Crew;
   readonly #bindWatch: NameWatch | undefined;
   #upstreamWatch: NameWatch | undefined;
   readonly #lastFound = new Map<string, readonly string[]>();
   #stopped: Promise<number> | undefined;
 
-  constructor(settings: RelaySettings, context: RelayContext) {
+  constructor(settings: RelaySettings, context: RelayContext, script?: URL) {
     // Unix sockets cannot be shared: SO_REUSEPORT is for the internet's (socket(7)).
     const workers = settings.bind.kind === "unix" ? 1 : settings.workers;
     this.#settings = settings;
@@ -71,51 +71,51 @@ class SpliceRelay implements Relay {
       heldMax: Math.ceil(settings.heldMax / workers),
       connectionsMax: Math.ceil(settings.connectionsMax / workers),
     };
-    this.#lanes = Array.from({ length: workers }, (_, number) => {
-      const report = (report: Report) => this.#hear(number, report);
-      const reusePort = workers === 1 ? false : number === 0 ? "first" : "join";
-      return new Lane(context.clock, share, reusePort, report);
-    });
-    this.finished = this.#watchLanes();
-    this.finished.catch(() => {}); // for whoever awaits it; nobody may do so yet
+    const hear = (number: number, report: Report) => this.#hear(number, report);
+    this.#crew = new Crew(workers, share, context, hear, script);
     this.#bindWatch = this.#bind();
+  }
+
+  /** Resolves after `stop`. A worker that dies is replaced, which is no end. */
+  get finished(): Promise<void> {
+    return this.#finished.promise;
   }
 
   open({ name, address }: Upstream, epoch: number): Promise<void> {
     this.#upstreamWatch?.[Symbol.dispose]();
     const literal = literalSockaddr(address);
     const addresses = literal === undefined ? undefined : [literal];
-    const ordered = this.#order({ do: "open", upstream: name, epoch, addresses });
+    const ordered = this.#crew.order({ do: "open", upstream: name, epoch, addresses });
     if (literal === undefined && address.kind === "tcp") {
       const tell = (addresses: readonly SockAddr[]) =>
-        void this.#order({ do: "addresses", upstream: name, addresses });
+        void this.#crew.order({ do: "addresses", upstream: name, addresses });
       this.#upstreamWatch = new NameWatch(this.#context.clock, address, tell, this.#lastFound);
     }
     return ordered;
   }
 
   hold(): Promise<void> {
-    return this.#order({ do: "hold" });
+    return this.#crew.order({ do: "hold" });
   }
 
   refuse(): Promise<void> {
-    return this.#order({ do: "refuse" });
+    return this.#crew.order({ do: "refuse" });
   }
 
   confirm(upstream: string): Promise<void> {
-    return this.#order({ do: "confirm", upstream });
+    return this.#crew.order({ do: "confirm", upstream });
   }
 
   drain(order: DrainOrder): Promise<void> {
-    return this.#order({ do: "drain", order });
+    return this.#crew.order({ do: "drain", order });
   }
 
   spare(upstream: string): Promise<void> {
-    return this.#order({ do: "spare", upstream });
+    return this.#crew.order({ do: "spare", upstream });
   }
 
   counters(): RelayCounters {
-    return sumCounters(this.#lanes.map((lane) => lane.counters));
+    return this.#crew.counters();
   }
 
   stop(drainMs: number, now: AbortSignal): Promise<number> {
@@ -127,29 +127,16 @@ class SpliceRelay implements Relay {
   }
 
   async #stop(drainMs: number, now: AbortSignal): Promise<number> {
-    const cutAll = () => void this.#order({ do: "cutAll" });
+    const cutAll = () => void this.#crew.order({ do: "cutAll" });
     now.addEventListener("abort", cutAll);
-    void this.#order({ do: "stop", drainMs });
+    const stopping = this.#crew.stop({ do: "stop", drainMs });
     if (now.aborted) cutAll();
-    const ends = await Promise.allSettled(this.#lanes.map((lane) => lane.ended));
+    const cut = await stopping;
     now.removeEventListener("abort", cutAll);
     this.#bindWatch?.[Symbol.dispose]();
     this.#upstreamWatch?.[Symbol.dispose]();
-    return ends.reduce((cut, end) => cut + (end.status === "fulfilled" ? end.value : 0), 0);
-  }
-
-  async #watchLanes(): Promise<void> {
-    try {
-      await Promise.all(this.#lanes.map((lane) => lane.ended));
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#context.publish({ type: "relay.died", engine: this.engine, reason });
-      throw error;
-    }
-  }
-
-  async #order(order: Order): Promise<void> {
-    await Promise.all(this.#lanes.map((lane) => lane.order(order)));
+    this.#finished.resolve();
+    return cut;
   }
 
   /** Tells the first worker where to listen; the others share the port that it got. */
@@ -157,10 +144,10 @@ class SpliceRelay implements Relay {
     const { bind } = this.#settings;
     const { clock, publish } = this.#context;
     const literal = literalSockaddr(bind);
-    if (literal !== undefined) void this.#lanes[0]!.order({ do: "bind", address: literal });
+    if (literal !== undefined) this.#crew.bind(0, { do: "bind", address: literal });
     if (literal !== undefined || bind.kind === "unix") return undefined;
     const tell = ([address]: readonly SockAddr[]) => {
-      if (address !== undefined) return void this.#lanes[0]!.order({ do: "bind", address });
+      if (address !== undefined) return this.#crew.bind(0, { do: "bind", address });
       const reason = "name does not resolve";
       publish({ type: "port.failed", address: formatAddress(bind), reason, retryInMs: 1_000 });
     };
@@ -179,7 +166,6 @@ class SpliceRelay implements Relay {
   #sharePort(event: Event & { type: "port.opened" }): void {
     const opened = parseAddress(event.address);
     if (opened instanceof Mistake) throw new Error(`Not an address: ${event.address}`);
-    const address = literalSockaddr(opened)!;
-    for (const lane of this.#lanes.slice(1)) void lane.order({ do: "bind", address });
+    this.#crew.bindOthers({ do: "bind", address: literalSockaddr(opened)! });
   }
 }

@@ -1,11 +1,13 @@
 /**
  * The worker's main: one loop, one data plane, orders in and reports out. Once it runs it never yields
- * to this thread's event loop; it ends when the plane has stopped, with everything it opened closed.
+ * to this thread's event loop; it ends when the plane has stopped, with everything it opened
+ * closed, or with a bug, which the main thread is told.
  */
 import type { MessagePort } from "node:worker_threads";
-import { Libc } from "../../linux/libc.ts";
+import { describe } from "../../base/describe.ts";
 import { Loop } from "../../linux/loop.ts";
 import { Mailbox } from "../../linux/mailbox.ts";
+import { TrackedLibc } from "../../linux/tracked_libc.ts";
 import { COUNT } from "./counters.ts";
 import type { Letter, Report, Start } from "./messages.ts";
 import { Plane } from "./plane.ts";
@@ -18,12 +20,19 @@ const scope = self as unknown as {
 
 scope.onmessage = ({ data }) => {
   scope.onmessage = null;
-  scope.postMessage(serve(data));
+  let last: Report;
+  try {
+    last = serve(data);
+  } catch (error) {
+    // Thrown on, it would come out on stderr with its stack.
+    last = { is: "died", reason: describe(error) };
+  }
+  scope.postMessage(last);
 };
 
 /** Runs until stopped; returns the last word, to be said when all is closed. */
 function serve(start: Start): Report {
-  using libc = new Libc();
+  using libc = new TrackedLibc(start.marks);
   const loop = new Loop(libc);
   const { counters, settings, reusePort } = start;
   let last: Report = { is: "stopped", cut: 0 };

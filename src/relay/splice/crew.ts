@@ -1,0 +1,171 @@
+/**
+ * The workers of one relay, as if they were one: an order goes to all of them. A worker that dies loses its
+ * sessions and nothing else: its port stays open, its clients wait in the queue, and a new one takes its
+ * place after a pause and is told what was ordered last.
+ */
+import { backoffMs } from "../../base/backoff.ts";
+import { endpointOf } from "../../linux/sockaddr.ts";
+import { Libc } from "../../linux/libc.ts";
+import type { RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
+import { COUNT, sumCounters } from "./counters.ts";
+import { type Estate, Lane, newEstate, WORKER } from "./lane.ts";
+import type { Order, Report } from "./messages.ts";
+
+/** The pause before a worker is started again: doubled each time, up to the maximum. */
+const RESTART_FIRST_MS = 250;
+const RESTART_MAX_MS = 10_000;
+/** A worker that lived for so long is started again as if it had never died. */
+const STABLE_MS = 60_000;
+
+/** A report, and the number of the worker it comes from. */
+export type Hear = (number: number, report: Report) => void;
+
+interface Seat {
+  readonly number: number;
+  readonly estate: Estate;
+  /** Undefined while the worker is dead. */
+  lane: Lane | undefined;
+  startedAt: number;
+  /** Deaths in a row, each before it was stable. */
+  deaths: number;
+  cancelRestart: () => void;
+  /** Where it is to listen, as ordered last. */
+  bind: Order | undefined;
+}
+
+export class Crew {
+  readonly #settings: RelaySettings;
+  readonly #context: RelayContext;
+  readonly #hear: Hear;
+  readonly #script: URL;
+  readonly #seats: readonly Seat[];
+  /** Where clients go, as ordered last. */
+  #aim: Order | undefined;
+  #isStopping = false;
+
+  /** `settings` are those of each worker. */
+  constructor(
+    count: number,
+    settings: RelaySettings,
+    context: RelayContext,
+    hear: Hear,
+    script = WORKER,
+  ) {
+    this.#settings = settings;
+    this.#context = context;
+    this.#hear = hear;
+    this.#script = script;
+    this.#seats = Array.from({ length: count }, (_, number) => ({
+      number,
+      estate: newEstate(),
+      lane: undefined,
+      startedAt: 0,
+      deaths: 0,
+      cancelRestart: () => {},
+      bind: undefined,
+    }));
+    for (const seat of this.#seats) this.#start(seat);
+  }
+
+  counters(): RelayCounters {
+    return sumCounters(this.#seats.map(({ estate }) => estate.counters));
+  }
+
+  /** Resolves when the order is in force in all workers that live; the others are told when they do. */
+  async order(order: Order): Promise<void> {
+    this.#remember(order);
+    await Promise.all(this.#seats.map(({ lane }) => lane?.order(order)));
+  }
+
+  /** Tells worker `number` where to listen. */
+  bind(number: number, order: Order & { readonly do: "bind" }): void {
+    const seat = this.#seats[number]!;
+    seat.bind = order;
+    void seat.lane?.order(order);
+  }
+
+  /** Tells all workers but the first where to listen: beside it. */
+  bindOthers(order: Order & { readonly do: "bind" }): void {
+    for (const { number } of this.#seats.slice(1)) this.bind(number, order);
+  }
+
+  /** Ends all workers by an order to stop. Resolves with the number of sessions cut. */
+  async stop(order: Order & { readonly do: "stop" }): Promise<number> {
+    this.#isStopping = true;
+    const lanes = this.#seats.map(({ lane }) => lane);
+    for (const seat of this.#seats) {
+      seat.cancelRestart();
+      if (seat.lane === undefined) this.#closePort(seat);
+    }
+    void this.order(order);
+    const ends = await Promise.allSettled(lanes.map((lane) => lane?.ended ?? 0));
+    return ends.reduce((cut, end) => cut + (end.status === "fulfilled" ? end.value : 0), 0);
+  }
+
+  #remember(order: Order): void {
+    const aim = this.#aim;
+    if (order.do === "open" || order.do === "hold" || order.do === "refuse") this.#aim = order;
+    if (order.do === "addresses" && aim?.do === "open" && aim.upstream === order.upstream) {
+      this.#aim = { ...aim, addresses: order.addresses };
+    }
+    if (order.do !== "refuse") return;
+    for (const seat of this.#seats) {
+      if (seat.lane === undefined) this.#closePort(seat);
+      // Beside the first one, which opens it anew: until then there is nothing to join.
+      if (seat.number > 0) seat.bind = undefined;
+    }
+  }
+
+  #start(seat: Seat): void {
+    const { clock } = this.#context;
+    const reusePort = this.#seats.length === 1 ? false : seat.number === 0 ? "first" : "join";
+    const hear = (report: Report) => this.#hear(seat.number, report);
+    let lane: Lane;
+    try {
+      lane = new Lane(clock, this.#settings, reusePort, hear, this.#script, seat.estate);
+    } catch (error) {
+      // The first start has its relay to tell; later ones lack descriptors or threads, and try again.
+      if (seat.deaths === 0) throw error;
+      return this.#died(seat, error);
+    }
+    seat.lane = lane;
+    seat.startedAt = clock.now();
+    lane.ended.catch((error) => this.#died(seat, error));
+    if (seat.bind !== undefined) void lane.order(seat.bind);
+    if (this.#aim !== undefined) void lane.order(this.#aim);
+  }
+
+  #died(seat: Seat, error: unknown): void {
+    const { clock, publish } = this.#context;
+    const { counters } = seat.estate;
+    const sessions = counters[COUNT.active]! + counters[COUNT.held]!;
+    counters[COUNT.cut]! += counters[COUNT.active]!;
+    counters[COUNT.lost]! += counters[COUNT.held]!;
+    counters[COUNT.active] = counters[COUNT.held] = 0;
+    if (clock.now() - seat.startedAt > STABLE_MS) seat.deaths = 0;
+    seat.lane = undefined;
+    const retryInMs = backoffMs(++seat.deaths, RESTART_MAX_MS, RESTART_FIRST_MS);
+    publish({
+      type: "relay.died",
+      engine: "splice",
+      worker: seat.number + 1,
+      sessions,
+      reason: error instanceof Error ? error.message : String(error),
+      retryInMs,
+    });
+    if (this.#isStopping) return this.#closePort(seat);
+    if (this.#aim?.do === "refuse") this.#closePort(seat);
+    seat.cancelRestart = clock.after(retryInMs, () => this.#start(seat));
+  }
+
+  /** Closes the port that a dead worker left open. */
+  #closePort({ estate: { counters, marks } }: Seat): void {
+    const listener = counters[COUNT.listener]! - 1;
+    if (listener < 0) return;
+    using libc = new Libc();
+    const endpoint = endpointOf(libc.localAddress(listener));
+    counters[COUNT.listener] = marks[listener] = 0;
+    libc.close(listener);
+    if (endpoint.kind === "unix") libc.unlinkSocket(endpoint.path);
+  }
+}

@@ -1,0 +1,170 @@
+/** Workers that die, with real threads and sockets: who loses what, and how service goes on. */
+import { assert, assertEquals } from "@std/assert";
+import { ManualClock } from "../../base/clock.ts";
+import { EngineUnavailable } from "../engine.ts";
+import {
+  echoes,
+  encode,
+  type MakeRelay,
+  readText,
+  TestUpstream,
+  until,
+  World,
+  writeAll,
+} from "../testing/world.ts";
+import { startSplice } from "./splice.ts";
+
+const ignore = Deno.build.os !== "linux";
+const FAULTY = new URL("./testing/faulty_worker.ts", import.meta.url);
+
+const faulty: MakeRelay = (settings, context) => {
+  const relay = startSplice(settings, context, FAULTY);
+  if (relay instanceof EngineUnavailable) throw new Error(relay.reason);
+  return relay;
+};
+
+/** What a connection ends with. */
+async function endOf(conn: Deno.Conn): Promise<string> {
+  try {
+    return await conn.read(new Uint8Array(10)) === null ? "end" : "bytes";
+  } catch (error) {
+    return error instanceof Deno.errors.ConnectionReset ? "reset" : String(error);
+  }
+}
+
+async function echo(conn: Deno.Conn, text: string): Promise<string> {
+  await writeAll(conn, encode(text));
+  return await readText(conn, text.length);
+}
+
+function openDescriptors(): number {
+  return [...Deno.readDirSync("/proc/self/fd")].length;
+}
+
+Deno.test({
+  name: "a worker that throws loses its sessions; those who come meanwhile wait and are served",
+  ignore,
+  async fn() {
+    const clock = new ManualClock();
+    await using upstream = new TestUpstream("a", echoes);
+    await using world = await World.start(faulty, {}, clock);
+    await world.relay.open(upstream.upstream, 1);
+    await world.event("port.opened");
+    using session = await world.connect();
+    assertEquals(await echo(session, "one"), "one");
+    using fatal = await world.connect();
+    await writeAll(fatal, encode("throw"));
+    const died = await world.event("relay.died");
+    assert(/a bug, made by a test/.test(died.reason), died.reason);
+    assertEquals([died.worker, died.sessions, died.retryInMs], [1, 2, 250]);
+    // Sessions end, and not with silence; the port is open, and who connects is in its queue.
+    assertEquals([await endOf(session), await endOf(fatal)], ["end", "end"]);
+    using waiting = await world.connect();
+    assertEquals(world.all("port.closed"), []);
+    await clock.advance(250);
+    assertEquals(await echo(waiting, "two"), "two");
+    assertEquals(world.relay.counters().cut, 2);
+    await until("the upstream saw the ends", () => upstream.conns.length === 3);
+  },
+});
+
+Deno.test({
+  name: "of several workers one dies, and the sessions of the others go on",
+  ignore,
+  async fn() {
+    await using upstream = new TestUpstream("a", echoes);
+    await using world = await World.start(faulty, { workers: 3 });
+    await world.relay.open(upstream.upstream, 1);
+    await world.event("port.opened");
+    const sessions = await Promise.all(Array.from({ length: 30 }, () => world.connect()));
+    for (const session of sessions) assertEquals(await echo(session, "one"), "one");
+    await writeAll(sessions[0]!, encode("throw"));
+    const { sessions: lost } = await world.event("relay.died");
+    await world.counters("its sessions are cut", (c) => c.active === 30 - lost);
+    let served = 0;
+    for (const session of sessions.slice(1)) {
+      served += await echo(session, "two").then((text) => text === "two" ? 1 : 0, () => 0);
+    }
+    assertEquals(served, 30 - lost);
+    // Whoever comes now is served, by all three: those in the dead one's queue as soon as it is back.
+    const later = await Promise.all(Array.from({ length: 30 }, () => world.connect()));
+    for (const session of later) assertEquals(await echo(session, "three"), "three");
+    for (const session of [...sessions, ...later]) session.close();
+  },
+});
+
+Deno.test({
+  name: "a worker that stands still is ended and replaced, and its clients are told",
+  ignore,
+  async fn() {
+    const clock = new ManualClock();
+    await using upstream = new TestUpstream("a", echoes);
+    await using world = await World.start(faulty, {}, clock);
+    await world.relay.open(upstream.upstream, 1);
+    await world.event("port.opened");
+    using fatal = await world.connect();
+    await world.counters("the client is in", (c) => c.active === 1);
+    await writeAll(fatal, encode("spin"));
+    assertEquals(await readText(fatal, 8), "so be it");
+    for (let look = 0; look < 7; look++) await clock.advance(2_000);
+    const died = await world.event("relay.died");
+    assert(/stands still/.test(died.reason), died.reason);
+    assertEquals(await endOf(fatal), "end");
+    using waiting = await world.connect();
+    await clock.advance(250);
+    assertEquals(await echo(waiting, "two"), "two");
+  },
+});
+
+Deno.test({
+  name: "while a worker is dead the port is closed by a refusal, and opened again by the next",
+  ignore,
+  async fn() {
+    const clock = new ManualClock();
+    await using upstream = new TestUpstream("a", echoes);
+    const place = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const bind = { kind: "tcp", host: "127.0.0.1", port: place.addr.port } as const;
+    place.close();
+    await using world = await World.start(faulty, { bind }, clock);
+    await world.relay.open(upstream.upstream, 1);
+    await world.event("port.opened");
+    using fatal = await world.connect();
+    await writeAll(fatal, encode("throw"));
+    await world.event("relay.died");
+    await world.relay.refuse();
+    const refused = await world.connect().catch((error) => error);
+    assert(refused instanceof Deno.errors.ConnectionRefused);
+    await world.relay.open(upstream.upstream, 2);
+    await clock.advance(250);
+    await world.event("port.opened", 2);
+    using session = await world.connect();
+    assertEquals(await echo(session, "two"), "two");
+  },
+});
+
+Deno.test({
+  name: "workers that die again and again leave nothing open, and a stop meanwhile ends at once",
+  ignore,
+  async fn() {
+    const clock = new ManualClock();
+    await using upstream = new TestUpstream("a", echoes);
+    await using world = await World.start(faulty, {}, clock);
+    await world.relay.open(upstream.upstream, 1);
+    await world.event("port.opened");
+    const counts: number[] = [];
+    for (let death = 1; death <= 4; death++) {
+      using fatal = await world.connect();
+      await writeAll(fatal, encode("throw"));
+      await world.event("relay.died", death);
+      await endOf(fatal);
+      counts.push(openDescriptors());
+      if (death < 4) await clock.advance(10_000);
+    }
+    await until("the upstream's side is closed", () => openDescriptors() <= counts[0]!);
+    const late = await world.connect();
+    assertEquals(await world.relay.stop(1_000, new AbortController().signal), 0);
+    await world.relay.finished;
+    assertEquals(await endOf(late), "reset");
+    late.close();
+  },
+});
