@@ -3,12 +3,13 @@
  * and nothing here decides anything.
  */
 import type { ServiceView } from "./admin/view.ts";
-import { formatAddress } from "./base/address.ts";
+import { type Address, formatAddress } from "./base/address.ts";
 import { realClock } from "./base/clock.ts";
 import type { Config, ServiceConfig } from "./config/options.ts";
 import type { ProgramFiles } from "./files.ts";
 import { Programs } from "./hooks/program.ts";
 import type { Sink } from "./report/log.ts";
+import { tryBind } from "./net/bind.ts";
 import { Reports } from "./reports.ts";
 import { Seldom } from "./base/seldom.ts";
 import type { Starter } from "./service.ts";
@@ -58,13 +59,8 @@ export async function run(
     starter: await starterFor(service),
     ...programs[index]!,
   })));
-  for (const { config: { name, origins }, starter } of plans) {
-    const { listenOption, listensOn } = starter;
-    const taken = await starter.tryListen();
-    if (taken === undefined) continue;
-    const origin = `option ${listenOption} of service ${name}, from ${origins[listenOption]}`;
-    return { exitCode: 1, lines: [`Cannot listen on ${listensOn}: ${taken} (${origin})`] };
-  }
+  const taken = await takenAddresses(plans, config);
+  if (taken.length > 0) return { exitCode: 1, lines: taken };
 
   await using reports = new Reports(config, version, stderr, realClock);
   const { events } = reports;
@@ -77,6 +73,27 @@ export async function run(
   for (const warning of warnings) events.publish("", { type: "config.warned", warning });
   events.publish("", { type: "proxy.started", version, services: plans.length });
   return await serve(plans, config, reports, orders);
+}
+
+/** A line for each address on which the process is to listen and cannot. */
+async function takenAddresses(plans: readonly Plan[], config: Config): Promise<string[]> {
+  const lines: string[] = [];
+  for (const { config: { name, origins }, starter } of plans) {
+    const { listenOption, listensOn } = starter;
+    const reason = await starter.tryListen();
+    if (reason === undefined) continue;
+    const origin = `option ${listenOption} of service ${name}, from ${origins[listenOption]}`;
+    lines.push(`Cannot listen on ${listensOn}: ${reason} (${origin})`);
+  }
+  // Found out only when it is opened, it would stop services that have promoted an upstream already.
+  const { admin, origins } = config.process;
+  const reason = admin === undefined ? undefined : await tryBind(admin);
+  if (reason !== undefined) lines.push(cannotOpenWindow(admin!, reason, origins.admin));
+  return lines;
+}
+
+function cannotOpenWindow(admin: Address, reason: string, origin: string | undefined): string {
+  return `Cannot listen on ${formatAddress(admin)}: ${reason} (option admin, from ${origin})`;
 }
 
 interface Plan extends ProgramFiles {
@@ -123,8 +140,7 @@ async function serve(
   const window = admin === undefined ? undefined : await reports.openWindow(admin);
   if (typeof window === "string") {
     await stopAll(0, AbortSignal.abort());
-    const where = `${formatAddress(admin!)}: ${window} (option admin, from ${origins.admin})`;
-    return { exitCode: 1, lines: [`Cannot listen on ${where}`] };
+    return { exitCode: 1, lines: [cannotOpenWindow(admin!, window, origins.admin)] };
   }
   window?.finished.catch((error) => {
     events.publish("", {

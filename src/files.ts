@@ -37,7 +37,7 @@ export interface HttpFiles {
 /** What was found, and what is wrong with it, a line each; where a line is, the rest is of no use. */
 export interface Looked<T> {
   readonly found: T;
-  readonly mistakes: readonly string[];
+  readonly mistakes: string[];
 }
 
 /** Looks at the files of all services, and returns what is to be known of their programs, in order. */

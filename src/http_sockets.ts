@@ -20,8 +20,7 @@ export function chooseSockets(
     return denoSockets;
   };
   if (config.relay === "stream") return portable("it was asked for");
-  // Both kinds side by side would work too, but ours keep Deno's waiting, some milliseconds at a time.
-  const obstacle = speaksTls(config) ? "TLS needs the sockets of Deno" : kernelObstacle();
+  const obstacle = socketsObstacle(config);
   if (obstacle !== undefined && config.relay === "splice") {
     return `Cannot use the relay engine splice: ${obstacle} (from ${config.origins.relay})`;
   }
@@ -31,6 +30,12 @@ export function chooseSockets(
     : "it is the fastest on this system";
   publish({ type: "relay.chosen", engine: "splice", reason });
   return linuxSockets(clock);
+}
+
+/** What keeps an HTTP service from the kernel's own sockets, for the operator; undefined if nothing does. */
+export function socketsObstacle(config: HttpConfig): string | undefined {
+  // Both kinds side by side would work too, but ours keep Deno's waiting, some milliseconds at a time.
+  return speaksTls(config) ? "TLS needs the sockets of Deno" : kernelObstacle();
 }
 
 function speaksTls({ primary, backup, tlsCert }: HttpConfig): boolean {

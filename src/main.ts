@@ -5,6 +5,7 @@
 import { run } from "./app.ts";
 import { load } from "./config/load.ts";
 import { summary } from "./config/print.ts";
+import { unusableEngines } from "./engines.ts";
 import { lookAtFiles } from "./files.ts";
 import { describe } from "./base/describe.ts";
 import { catchUncaught } from "./uncaught.ts";
@@ -67,6 +68,7 @@ async function main(): Promise<number> {
   if (loaded.kind === "mistakes") return failed(loaded.lines, 2);
   const { config, warnings } = loaded;
   const { found: programs, mistakes } = await lookAtFiles(config);
+  mistakes.push(...await unusableEngines(config));
   if (mistakes.length > 0) return failed(mistakes, 2);
   if (loaded.kind === "check") {
     const all = [...warnings, ...programs.flatMap((each) => each.warnings)];

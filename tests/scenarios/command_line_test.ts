@@ -1,5 +1,5 @@
 /** What an operator types, and what comes back: exit codes, one line for each mistake, and the YAML file. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { ask } from "../harness/client.ts";
 import { Folder } from "../harness/folder.ts";
 import { Proxy, runProxy } from "../harness/proxy.ts";
@@ -18,6 +18,21 @@ scenario("a port in use ends it with exit code 1 and one line", async (relay) =>
   assertMatch(last, /in use/);
   assert(last.includes(primary.name), last);
   assertEquals(run.stderr.filter((line) => /^\s+at /.test(line)), []);
+});
+
+scenario("an admin port in use is noticed before anything starts", async (relay) => {
+  await using folder = await Folder.make();
+  await using primary = await startUpstream({ says: "primary" });
+  await using other = await startUpstream({ says: "other" });
+  const trigger = await folder.script("promote.sh", "touch promoted");
+  const args = ["-b", other.name, "-H", primary.name, "-f", trigger, "--admin", primary.name];
+
+  const run = await runProxy([...args, "--relay", relay.relay]);
+
+  assertEquals([run.code, run.stderr.length], [1, 2], run.stderr.join("\n"));
+  assert(run.stderr[0]!.startsWith(`failover: Cannot listen on ${other.name}: address in use`));
+  assert(run.stderr[1]!.startsWith(`failover: Cannot listen on ${primary.name}: address in use`));
+  await assertRejects(() => folder.read("promoted"), Deno.errors.NotFound);
 });
 
 Deno.test("every mistake on the command line is told at once, with exit code 2", async () => {

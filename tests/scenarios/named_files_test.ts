@@ -126,6 +126,23 @@ Deno.test("--check-config tells what is odd about the triggers, as the log of a 
   assertMatch(run.stdout[1] ?? "", /^Warning: .*triggers\.d: has no program to run$/);
 });
 
+Deno.test("an engine that cannot serve this is told before anything starts", async () => {
+  await refused(
+    ["--primary", "https://127.0.0.1:1", ...BACKUP, "--relay", "splice"],
+    /Cannot use the relay engine splice: .* \(from flag --relay\)$/,
+  );
+});
+
+Deno.test("a file that several services share is told of once", async () => {
+  await using folder = await Folder.make();
+  const services = "services:\n  a: {hosts: x:1, port: 1}\n  b: {hosts: y:1, port: 2}\n";
+  const config = await folder.write("failover.yaml", `check_host: none.sh\n${services}`);
+  await refused(
+    ["--config", config],
+    /\/none\.sh" as check_host: no such file \(from .* line 1\)$/,
+  );
+});
+
 scenario("relative paths in a file are found beside it, wherever it is started", async (relay) => {
   await using folder = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
