@@ -65,7 +65,10 @@ async function main(): Promise<number> {
     console.log(documentText(loaded.document));
     return 0;
   }
-  if (loaded.kind === "mistakes") return failed(loaded.lines, 2);
+  if (loaded.kind === "mistakes") {
+    const { mistakes } = await lookAtFiles(loaded.readable);
+    return failed([...loaded.lines, ...mistakes], loaded.exitCode);
+  }
   const { config, warnings } = loaded;
   const { found: programs, mistakes } = await lookAtFiles(config);
   mistakes.push(...await unusableEngines(config));

@@ -58,8 +58,13 @@ export type Loaded =
   | { readonly kind: "version" }
   /** A document that `config/documents.ts` writes, for stdout. */
   | { readonly kind: "generate"; readonly document: DocumentName }
-  /** For stderr. */
-  | { readonly kind: "mistakes"; readonly lines: readonly string[]; readonly exitCode: 2 };
+  /** For stderr. What could be read is there too, so that all that is wrong with it can be told at once. */
+  | {
+    readonly kind: "mistakes";
+    readonly lines: readonly string[];
+    readonly exitCode: 2;
+    readonly readable: Config;
+  };
 
 /** All layers of given options, best first, and what was wrong in reading them. */
 interface Sources {
@@ -93,7 +98,9 @@ export function load(input: LoadInput): Loaded {
     warnings.push(...found.warnings);
   }
 
-  if (mistakes.length > 0) return { kind: "mistakes", lines: mistakes, exitCode: 2 };
+  if (mistakes.length > 0) {
+    return { kind: "mistakes", lines: mistakes, exitCode: 2, readable: config };
+  }
   if (wantsPrint) return { kind: "print", text: configText(config), exitCode: 0 };
   return { kind: wantsCheck ? "check" : "run", config: freeze(config), warnings };
 }

@@ -35,6 +35,20 @@ Deno.test("programs that are missing or cannot run are told before anything star
   );
 });
 
+Deno.test("mistakes in options and in the files they name are told together", async () => {
+  await refused(
+    [...TCP, "--hold", "-5s", "-c", "/nowhere/check.sh"],
+    /"-5s" as hold: /,
+    /"\/nowhere\/check\.sh" as check_host: no such file/,
+  );
+  await refused(
+    ["--primary", "ftp://x", "--backup", "file:///nonexist", "--tls-cert", "/nonexist"],
+    /"ftp:\/\/x" as primary: /,
+    /"file:\/\/\/nonexist" as backup: /,
+    /"\/nonexist" as tls_cert: /,
+  );
+});
+
 Deno.test("a folder of scripts that is missing is told, as is a file in its place", async () => {
   await refused(
     [...TCP, "--scripts-dir", "/typo"],
