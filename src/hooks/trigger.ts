@@ -65,11 +65,14 @@ export class ProgramTriggers implements Triggers {
     }
     this.#warned = found.warnings;
     const { epoch } = promotion;
+    const done = this.#doneFor(promotion);
+    if (found.isShort === true) {
+      return { how: "short", reason: found.mistakes.join("; "), hasBegun: done.size > 0 };
+    }
     for (const reason of found.mistakes) {
       this.#publish({ type: "trigger.failed", program: path, epoch, reason, tookMs: 0 });
     }
     const failures = [...found.mistakes];
-    const done = this.#doneFor(promotion);
     for (const program of found.programs) {
       if (signal.aborted) return { how: "calledOff" };
       if (done.has(program)) continue;

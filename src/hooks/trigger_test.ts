@@ -22,14 +22,14 @@ class Scene implements AsyncDisposable {
   readonly triggers: ProgramTriggers;
   readonly #programs = new Programs(realClock);
 
-  private constructor(readonly folder: Folder, timeoutMs: number) {
-    const settings = { path: folder.path, timeoutMs, service: "db", goOn: true, warnings: [] };
+  private constructor(readonly folder: Folder, timeoutMs: number, goOn: boolean) {
+    const settings = { path: folder.path, timeoutMs, service: "db", goOn, warnings: [] };
     const publish = (event: Event) => this.heard.say(this.#line(event));
     this.triggers = new ProgramTriggers(settings, this.#programs, publish);
   }
 
-  static async begin(timeoutMs = 0): Promise<Scene> {
-    return new Scene(await Folder.make(), timeoutMs);
+  static async begin(timeoutMs = 0, goOn = true): Promise<Scene> {
+    return new Scene(await Folder.make(), timeoutMs, goOn);
   }
 
   #line(event: Event): string {
@@ -112,6 +112,60 @@ Deno.test("calling triggers off ends the running one and skips the rest", async 
   stop.abort();
   await running;
   assertEquals(scene.heard.lines.slice(2), ["failed 1 7 was called off"]);
+});
+
+Deno.test("a run says that all triggers ran, which failed, or that it was called off", async () => {
+  await using scene = await Scene.begin();
+  assertEquals(await scene.triggers.run(promotion, never), { how: "ran" });
+  const failing = await scene.folder.script("1", "exit 3");
+  await scene.folder.script("2", "exit 0");
+  await scene.folder.script("3", "kill -9 $$");
+  const last = `trigger ${scene.folder.path}/3 was ended by SIGKILL`;
+  assertEquals(await scene.triggers.run({ ...promotion, epoch: 8 }, never), {
+    how: "failed",
+    reason: `trigger ${failing} exited with 3; ${last}`,
+  });
+  const stopped = AbortSignal.abort();
+  assertEquals(await scene.triggers.run({ ...promotion, epoch: 9 }, stopped), { how: "calledOff" });
+});
+
+Deno.test("where a failure counts, those after it wait, and a repetition begins with it", async () => {
+  await using scene = await Scene.begin(0, false);
+  await scene.folder.script("1", "exit 0");
+  await scene.folder.script("2", 'test -e "$0~" || { : >"$0~"; exit 1; }');
+  await scene.folder.script("3", "exit 0");
+  assertEquals((await scene.triggers.run(promotion, never)).how, "failed");
+  assertEquals(await scene.triggers.run(promotion, never), { how: "ran" });
+  const runs = scene.heard.lines.filter((line) => !line.startsWith("warned"));
+  assertEquals(runs, [
+    ...["started 1 7", "finished 1 7", "started 2 7", "failed 2 7 exited with 1"],
+    ...["started 2 7", "finished 2 7", "started 3 7", "finished 3 7"],
+  ]);
+});
+
+Deno.test({
+  name:
+    "a trigger that cannot be started for the moment is no failure, and is run by the next call",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    await using scene = await Scene.begin();
+    await scene.folder.script("1", "exit 0");
+    const busy = await scene.folder.script("2", "exit 0");
+    await scene.folder.script("3", "exit 0");
+    // A program that is open for writing can't be executed (ETXTBSY).
+    const file = await Deno.open(busy, { append: true });
+    assertEquals(await scene.triggers.run(promotion, never), {
+      how: "short",
+      reason: `trigger ${busy} could not be started: Text file busy`,
+      hasBegun: true,
+    });
+    file.close();
+    assertEquals(await scene.triggers.run(promotion, never), { how: "ran" });
+    assertEquals(scene.heard.lines, [
+      ...["started 1 7", "finished 1 7", "started 2 7"],
+      ...["started 2 7", "finished 2 7", "started 3 7", "finished 3 7"],
+    ]);
+  },
 });
 
 Deno.test("triggers of two promotions never overlap", async () => {

@@ -110,6 +110,62 @@ function drainContract(name: string, make: MakeRelay): void {
     await world.counters("both are cut", (c) => c.cut === 2);
   });
 
+  Deno.test(`${name}: a drain that is called off in time cuts nobody`, async () => {
+    await using primary = new TestUpstream("a", echoes);
+    await using backup = new TestUpstream("b", echoes);
+    await using world = await World.start(make);
+    await world.relay.open(primary.upstream, 1);
+    using spared = await joined(world);
+    await world.relay.open(backup.upstream, 2);
+    using other = await joined(world);
+    const soft = { ...DRAIN, throughEpoch: 2, sparedIfMovedMs: 200, revocable: true };
+
+    await world.relay.drain(soft);
+    await world.relay.spare("a");
+    await world.relay.drain({ ...soft, upstream: "b" });
+    assert(await ended(other)); // as silent as the spared one, and looked at later
+    await writeAll(spared, encode("alive"));
+    assertEquals(await readText(spared, 5), "alive");
+    assertEquals(world.relay.counters().cut, 1);
+  });
+
+  Deno.test(`${name}: hard evidence ends what soft evidence spared, and has when it resolves`, async () => {
+    await using primary = new TestUpstream("a", echoes);
+    await using world = await World.start(make);
+    await world.relay.open(primary.upstream, 1);
+    using busy = await joined(world);
+    await world.relay.drain({ ...DRAIN, sparedIfMovedMs: 60_000, revocable: true });
+    await world.event("sessions.cut");
+    assertEquals(world.relay.counters().cut, 0);
+    await world.relay.drain(DRAIN);
+    assertEquals(world.relay.counters().cut, 1);
+    assert(await ended(busy));
+  });
+
+  Deno.test(`${name}: what hard evidence ordered is not called off`, async () => {
+    await using primary = new TestUpstream("a", echoes);
+    await using world = await World.start(make);
+    await world.relay.open(primary.upstream, 1);
+    using client = await joined(world);
+    await world.relay.drain({ ...DRAIN, graceMs: 100 });
+    await world.relay.spare("a");
+    assert(await ended(client));
+  });
+
+  Deno.test(`${name}: a newer drain takes the place of the older, and puts off no hard one`, async () => {
+    await using primary = new TestUpstream("a", echoes);
+    await using world = await World.start(make);
+    await world.relay.open(primary.upstream, 1);
+    using first = await joined(world);
+    const soft = { ...DRAIN, sparedIfMovedMs: 60_000, revocable: true };
+    for (let i = 0; i < 100; i++) await world.relay.drain({ ...soft, reason: `flap ${i}` });
+    await world.relay.drain({ ...DRAIN, graceMs: 60_000, reason: "hard" });
+    await world.relay.drain({ ...soft, reason: "soft again" });
+    assert(await ended(first));
+    const counted = world.all("sessions.cut").filter((event) => event.count > 0);
+    assertEquals(counted.map((event) => event.reason), ["hard"]);
+  });
+
   Deno.test(`${name}: drain does not cut a session without bytes`, async () => {
     await using primary = new TestUpstream("a", echoes);
     await using backup = new TestUpstream("b", echoes);

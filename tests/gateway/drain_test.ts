@@ -1,0 +1,97 @@
+/** Which exchanges a drain ends, which it spares, and when it is called off. */
+import { assertEquals } from "@std/assert";
+import type { DrainOrder } from "../../src/failover/ports.ts";
+import { patiently } from "../harness/patience.ts";
+import { hear, hearAll, hearEnd, type Place, rawUpstream, say, type Stage } from "./stage.ts";
+import { story } from "./story.ts";
+
+const HARD: DrainOrder = {
+  upstream: "u0",
+  throughEpoch: 1,
+  graceMs: 0,
+  sparedIfMovedMs: undefined,
+  revocable: false,
+  reason: "test",
+};
+
+/** Answers `Upgrade` with a tunnel and then says back what it hears. */
+function echoing(): Place {
+  return rawUpstream(async (conn) => {
+    await hear(conn);
+    await say(
+      conn,
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    );
+    const buffer = new Uint8Array(1_024);
+    for (let n = await conn.read(buffer); n !== null; n = await conn.read(buffer)) {
+      await conn.write(buffer.slice(0, n));
+    }
+  });
+}
+
+/** A client with a tunnel through which bytes have gone both ways. */
+async function joined(stage: Stage): Promise<Deno.Conn> {
+  const conn = await stage.connect();
+  await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+  await hear(conn);
+  await alive(conn);
+  return conn;
+}
+
+async function alive(conn: Deno.Conn): Promise<void> {
+  await say(conn, "hello");
+  assertEquals(await patiently("the echo", hear(conn, "hello")), "hello");
+}
+
+story("a drain that is called off in time cuts nobody", async ({ start }) => {
+  await using primary = echoing();
+  await using backup = echoing();
+  await using stage = await start([primary.port, backup.port]);
+  await stage.open(0);
+  const spared = await joined(stage);
+  await stage.open(1);
+  const other = await joined(stage);
+  const soft = { ...HARD, throughEpoch: 2, sparedIfMovedMs: 200, revocable: true };
+
+  await stage.gateway.drain(soft);
+  await stage.gateway.spare("u0");
+  await stage.gateway.drain({ ...soft, upstream: "u1" });
+  // As silent as the spared one, and looked at later.
+  await patiently("the other tunnel to end", hearEnd(other));
+  await alive(spared);
+  assertEquals(stage.gateway.counters().cut, 1);
+});
+
+story("hard evidence ends what soft evidence spared", async ({ start }) => {
+  await using up = echoing();
+  await using stage = await start([up.port]);
+  await stage.open(0);
+  const busy = await joined(stage);
+  await stage.gateway.drain({ ...HARD, sparedIfMovedMs: 60_000, revocable: true });
+  assertEquals(stage.gateway.counters().cut, 0);
+  await alive(busy);
+  await stage.gateway.drain(HARD);
+  assertEquals(stage.gateway.counters().cut, 1);
+  await patiently("the tunnel to end", hearEnd(busy));
+  const cuts = stage.events.filter((event) => event.type === "sessions.cut");
+  assertEquals(cuts.map(({ count, kept }) => [count, kept]), [[0, 1], [1, 0]]);
+});
+
+story("what hard evidence ordered is neither called off nor put off", async ({ start }) => {
+  await using up = echoing();
+  await using stage = await start([up.port]);
+  await stage.open(0);
+  const first = await joined(stage);
+  await stage.gateway.drain({ ...HARD, graceMs: 100 });
+  await stage.gateway.spare("u0");
+  await patiently("the first tunnel to end", hearEnd(first));
+
+  await stage.open(0);
+  const second = await joined(stage);
+  const soft = { ...HARD, throughEpoch: 2, sparedIfMovedMs: 60_000, revocable: true };
+  for (let i = 0; i < 100; i++) await stage.gateway.drain(soft);
+  await stage.gateway.drain({ ...HARD, throughEpoch: 2, graceMs: 60_000, reason: "hard" });
+  await stage.gateway.drain(soft);
+  await patiently("the second tunnel to end", hearAll(second).catch(() => ""));
+  assertEquals(stage.gateway.counters().cut, 2);
+});
