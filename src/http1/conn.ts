@@ -39,6 +39,8 @@ export interface SwiftConn extends Conn {
    * Throws when broken.
    */
   writeNow(bytes: Uint8Array, length: number): number;
+  /** Has a read that is pending ask the system at once whether there is something. */
+  look(): void;
 }
 
 /** Opens a connection. Rejects with a `Fault` whose row says that nothing was sent. */

@@ -167,7 +167,7 @@ function closeListener(listener: Deno.Listener): void {
 
 /**
  * Accepts for `server` until `listener` is closed; connections beyond its limit stay in the kernel's
- * queue. Resolves when the listener is closed; rejects if the app had a bug.
+ * queue. Resolves when the listener is closed; rejects for a bug in the accept loop.
  */
 export async function serveListener(
   listener: Deno.Listener,

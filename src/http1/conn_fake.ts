@@ -165,6 +165,9 @@ class SwiftFakeConn extends FakeConn implements SwiftConn {
     this.read(buffer).then((later) => reader.arrived(later), (error) => reader.failed(error));
   }
 
+  /** A read that is pending was told already. */
+  look(): void {}
+
   writeNow(bytes: Uint8Array, length: number): number {
     return this.#outgoing.writeNow(bytes.subarray(0, length));
   }

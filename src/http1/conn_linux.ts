@@ -72,6 +72,11 @@ export class LinuxConn implements SwiftConn, Watcher, Turn {
     this.run();
   }
 
+  look(): void {
+    this.#readable = true;
+    this.run();
+  }
+
   read(buffer: Uint8Array): Promise<number | null> {
     return new Promise((arrived, failed) => this.readTo(buffer, { arrived, failed }));
   }

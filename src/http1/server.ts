@@ -1,21 +1,18 @@
 /**
- * Serves a fetch-style app on any `Conn`, with the raw exchange beside the request. One request after
- * another per connection, in order; a pipelined one waits in the buffer. Knows nothing of listeners.
+ * Serves a fetch-style app on any `Conn`, with the raw exchange beside the request. Knows nothing of
+ * listeners. What happens on one connection is `server_connection.ts`; here is what they share: a limit,
+ * and an end.
  *
- * While the app works, a read is pending on the client: it notices a client that leaves, and is the next
- * request's first read. A client that closes only its sending side is served on while bytes move.
+ * At the limit, connections that wait for their next request give way, the one that has waited longest
+ * first. Where all are busy, a few more are let in: those that ask for an endpoint of our own are answered,
+ * the others wait for a place, and are told 503 when still others need theirs.
  */
-import { Fault } from "../base/fault.ts";
+import type { Fault } from "../base/fault.ts";
 import { Roster } from "../base/roster.ts";
-import { Body, decoderFor } from "./body.ts";
 import type { Conn } from "./conn.ts";
-import type { Deadlines } from "./deadlines.ts";
-import { Exchange, type ServerMood } from "./exchange.ts";
-import { LightRequest, sendResponse } from "./fetch_app.ts";
-import { parseRequestHead, type RequestHead } from "./head.ts";
-import { HeadWriter } from "./head_writer.ts";
-import { refusal, sendRefusal } from "./refusal.ts";
-import { Wire } from "./wire.ts";
+import type { Deadlines, Timed } from "./deadlines.ts";
+import type { Exchange } from "./exchange.ts";
+import { ServerConnection } from "./server_connection.ts";
 
 /** A fetch-style app; Hono's `app.fetch` fits. What it returns is ignored once `exchange` has answered. */
 export type App = (
@@ -43,7 +40,7 @@ export interface ServerLimits {
   readonly headBytesMax: number;
   /** Field lines in a request head. 128. */
   readonly fieldsMax: number;
-  /** Connections at one time. 10000. */
+  /** Connections at one time; `reserveOf` it more are let in to be told so. 10000. */
   readonly connectionsMax: number;
 }
 
@@ -64,28 +61,69 @@ export interface ServerOptions {
   readonly app: App;
   /** Where it is missing, `SERVER_LIMITS` holds. */
   readonly limits?: Partial<ServerLimits>;
+  /** True for the path of a request that is answered although the limit is reached. */
+  readonly isOwn?: (path: string) => boolean;
   /** Told of each request or connection that ended badly. Must not throw. */
   readonly onFault?: (fault: Fault, peer: string) => void;
+  /** Told of anything else that was thrown in an exchange, which ended just that. Must not throw. */
+  readonly onError?: (error: unknown, peer: string) => void;
+  /** Told when the limit is reached, and again only after it was far from it. Must not throw. */
+  readonly onFull?: (max: number) => void;
+  /** Connections of the same clients that are served elsewhere, and count as well. */
+  readonly others?: {
+    readonly count: () => number;
+    /** Closes the one that has been idle for longest; false if there is none. */
+    readonly giveWay: () => boolean;
+  };
 }
 
-/** After a refusal the client may still be sending; closing at once would destroy our answer. */
-const LINGER_MS = 2_000;
-const LINGER_BYTES_MAX = 1024 * 1024;
-/** An unread request body up to this size is read and dropped so that the connection can be kept. */
-const DISCARD_BYTES_MAX = 64 * 1024;
-/** A connection that waits keeps an output buffer of at most this size. */
-const OUT_KEPT_BYTES = 32 * 1024;
+/** Connections beyond the limit, for our own endpoints and for those who are to be told. */
+const RESERVE_MIN = 8;
+const RESERVE_MAX = 64;
+/** One that waits for a place is told 503 when others need its own, but not before this … */
+const WAIT_MS = 1_000;
+/** … and in any case after this. */
+const WAIT_MS_MAX = 30_000;
+/** A connection whose client has not asked yet may be about to; one that was kept may be, too. */
+const SILENT_MS = 1_000;
+const KEPT_MS = 250;
+/** The limit is told again when there were once so few connections, as a share of it. */
+const FAR_FROM_FULL = 0.9;
 
-export class Server implements ServerMood {
-  readonly #options: ServerOptions;
-  readonly #limits: ServerLimits;
+/** How many connections beyond `connectionsMax` are let in. */
+export function reserveOf(connectionsMax: number): number {
+  return Math.max(RESERVE_MIN, Math.min(RESERVE_MAX, Math.ceil(connectionsMax / 8)));
+}
+
+interface Waiting {
+  readonly connection: ServerConnection;
+  readonly since: number;
+  readonly end: (hasPlace: boolean) => void;
+}
+
+export class Server implements Timed {
+  place = -1;
+  readonly limits: ServerLimits;
+  readonly options: ServerOptions;
+  readonly #reserve: number;
   readonly #connections = new Roster<ServerConnection>();
-  readonly #waiting = new Set<() => void>();
+  readonly #changes = new Set<() => void>();
+  /** Beyond the limit, with a request that needs a place. */
+  readonly #waiting: Waiting[] = [];
+  /** Connections beyond the limit, waiting or not. */
+  #extras = 0;
+  /** Idle ones as of the last look, the longest idle last. */
+  #idle: ServerConnection[] = [];
+  #lookedAt = -1;
+  #isFull = false;
   #draining = false;
+  /** Connections so far. */
+  accepted = 0;
 
   constructor(options: ServerOptions) {
-    this.#options = options;
-    this.#limits = { ...SERVER_LIMITS, ...options.limits };
+    this.options = options;
+    this.limits = { ...SERVER_LIMITS, ...options.limits };
+    this.#reserve = reserveOf(this.limits.connectionsMax);
   }
 
   /** Connections right now. */
@@ -97,39 +135,108 @@ export class Server implements ServerMood {
     return this.#draining;
   }
 
-  /** True if there is room for one more connection. */
-  get hasRoom(): boolean {
-    return this.#connections.size < this.#limits.connectionsMax;
+  /** True while no connection is to be kept: the end is near, or somebody waits for a place. */
+  get keepsNone(): boolean {
+    return this.#draining || this.#waiting.length > 0;
   }
 
-  /** Resolves as soon as there is room for one more connection. */
+  /** True if one more connection may be accepted. */
+  get hasRoom(): boolean {
+    return this.#regular + this.#extras < this.limits.connectionsMax + this.#reserve;
+  }
+
+  /** Resolves as soon as one more connection may be accepted. */
   async room(): Promise<void> {
     while (!this.hasRoom) await this.#change();
   }
 
-  /** Serves one connection until it ends. Owns `conn` from here. Rejects only for a bug in the app. */
+  /** Serves one connection until it ends. Owns `conn` from here. Never rejects. */
   async serve(conn: Conn, peer: string): Promise<void> {
-    const connection = new ServerConnection(conn, peer, this, this.#options, this.#limits);
+    this.accepted++;
+    const connection = new ServerConnection(conn, peer, this);
+    const hasPlace = this.#draining || (this.#waiting.length === 0 && this.makeRoom());
+    if (!hasPlace) this.#addExtra(connection);
     this.#connections.add(connection);
     try {
       await connection.run();
+    } catch (error) {
+      connection.cut();
+      this.options.onError?.(error, peer);
     } finally {
-      this.#connections.delete(connection);
-      for (const resolve of this.#waiting) resolve();
-      this.#waiting.clear();
+      this.#leave(connection);
+    }
+  }
+
+  /** True if there is a place for one more connection, or one that was idle gave way. */
+  makeRoom(): boolean {
+    if (this.#regular < this.limits.connectionsMax) return true;
+    this.#tellFull();
+    return this.giveWay() || this.options.others?.giveWay() === true;
+  }
+
+  /** Closes the connection that has been idle for longest; false if there is none. */
+  giveWay(): boolean {
+    const { now } = this.options.deadlines;
+    if (this.#idle.length === 0 && this.#lookedAt !== now) this.#lookForIdle(now);
+    for (let one = this.#idle.pop(); one !== undefined; one = this.#idle.pop()) {
+      if (!isIdle(one, now) || !one.giveWay()) continue;
+      this.#remove(one);
+      return true;
+    }
+    return false;
+  }
+
+  /** A place for a connection beyond the limit that has a request; false if it is to be turned away. */
+  waitForPlace(
+    connection: ServerConnection,
+    onGone: (leave: () => void) => void,
+  ): Promise<boolean> {
+    const { deadlines } = this.options;
+    return new Promise((resolve) => {
+      const waiting: Waiting = {
+        connection,
+        since: deadlines.now,
+        end: (hasPlace) => {
+          const at = this.#waiting.indexOf(waiting);
+          if (at < 0) return;
+          this.#waiting.splice(at, 1);
+          if (hasPlace) this.#removeExtra(connection);
+          resolve(hasPlace);
+        },
+      };
+      this.#waiting.push(waiting);
+      onGone(() => waiting.end(false));
+      if (this.#draining) waiting.end(true);
+      else if (this.makeRoom()) this.#waiting[0]!.end(true);
+    });
+  }
+
+  tick(now: number): void {
+    while (this.#waiting.length > 0 && this.makeRoom()) this.#waiting[0]!.end(true);
+    const isCrowded = !this.hasRoom;
+    for (const { since, end } of this.#waiting.slice()) {
+      const hadMs = now - since;
+      if (hadMs >= WAIT_MS_MAX || (isCrowded && hadMs >= WAIT_MS)) end(false);
+    }
+    if (!isCrowded) return;
+    for (const connection of this.#connections.all()) {
+      const isOld = isIdle(connection, now);
+      if (connection.isExtra && isOld && connection.giveWay()) this.#remove(connection);
     }
   }
 
   /**
-   * Closes idle connections at once and the others after their response. Aborting `now` cuts what is
-   * left; resolves, when all have ended, with how many had to be cut.
+   * Ends idle connections after a moment, in which their clients may still ask, and the others after their
+   * response. Aborting `now` cuts what is left; resolves, when all have ended, with how many had to be cut.
    */
   async drain(now: AbortSignal): Promise<number> {
     this.#draining = true;
-    for (const connection of this.#connections.all()) connection.closeIfIdle();
+    for (const { end } of this.#waiting.slice()) end(true);
+    for (const connection of this.#connections.all()) connection.lastCall();
     let cut = 0;
     const cutAll = () => {
       for (const connection of this.#connections.all()) {
+        if (connection.giveWay()) continue;
         cut++;
         connection.cut();
       }
@@ -141,248 +248,58 @@ export class Server implements ServerMood {
     return cut;
   }
 
-  /** Resolves when a connection has ended. */
-  #change(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.add(resolve));
-  }
-}
-
-class ServerConnection {
-  place = -1;
-  readonly #wire: Wire;
-  readonly #peer: string;
-  readonly #server: Server;
-  readonly #options: ServerOptions;
-  readonly #limits: ServerLimits;
-  readonly #out = new HeadWriter();
-  /** Where the field lines of the present head are. */
-  readonly #offsets: number[] = [];
-  #exchange: Exchange | undefined;
-  #idle = true;
-  /** A read is pending only to notice whether the client leaves. */
-  #isWatching = false;
-
-  constructor(
-    conn: Conn,
-    peer: string,
-    server: Server,
-    options: ServerOptions,
-    limits: ServerLimits,
-  ) {
-    this.#peer = peer;
-    this.#server = server;
-    this.#options = options;
-    this.#limits = limits;
-    this.#wire = new Wire(conn, {
-      deadlines: options.deadlines,
-      writeMs: limits.writeMs,
-      faults: { reset: "clientReset", slowWrite: "slowReader" },
-    });
-    this.#wire.onLate = (fault) => this.#late(fault);
-    this.#wire.onArrival = (more) => {
-      if (!more && this.#isWatching) {
-        this.#wire.endWhenQuiet(limits.halfCloseMs, "clientGone");
-      }
-    };
+  /** Connections that count against the limit. */
+  get #regular(): number {
+    return this.#connections.size - this.#extras + (this.options.others?.count() ?? 0);
   }
 
-  async run(): Promise<void> {
-    try {
-      while (await this.#next());
-    } catch (error) {
-      if (!(error instanceof Fault)) {
-        this.cut();
-        throw error;
-      }
-      if (!this.#idle) this.#report(error);
-      this.#wire.fail(error);
-    } finally {
-      this.#wire.dispose();
-      this.#out.release();
-    }
+  #addExtra(connection: ServerConnection): void {
+    connection.isExtra = true;
+    if (this.#extras++ === 0) this.options.deadlines.add(this);
   }
 
-  closeIfIdle(): void {
-    if (this.#idle) this.#wire.close();
+  #removeExtra(connection: ServerConnection): void {
+    if (!connection.isExtra) return;
+    connection.isExtra = false;
+    if (--this.#extras === 0) this.options.deadlines.delete(this);
   }
 
-  cut(): void {
-    this.#wire.fail(new Fault("drained"));
+  /** Its place is free; whoever waits for one gets it. */
+  #leave(connection: ServerConnection): void {
+    if (!this.#remove(connection)) return;
+    const { connectionsMax } = this.limits;
+    if (this.#regular <= connectionsMax * FAR_FROM_FULL) this.#isFull = false;
+    if (this.#waiting.length > 0 && this.#regular < connectionsMax) this.#waiting[0]!.end(true);
   }
 
-  /** One request and its response. False when the connection is to end. */
-  async #next(): Promise<boolean> {
-    const wire = this.#wire;
-    if (wire.start === wire.end && !await this.#firstBytes()) return false;
-    const head = this.#parseHead() ?? await this.#readHead();
-    if (head === undefined) return false;
-    if (head instanceof Fault) {
-      await this.#refuse(head);
-      return false;
-    }
-    wire.start = head.end;
-    wire.hold();
-    const exchange = this.#exchange = this.#begin(head);
-    if (exchange.body.ended) this.#watch();
-    try {
-      const request = new LightRequest(exchange) as unknown as Request;
-      const response = await this.#options.app(request, { exchange });
-      if (!exchange.responseStarted) await sendResponse(exchange, response);
-    } catch (error) {
-      await this.#answerFault(exchange, error);
-    }
-    this.#exchange = undefined;
-    this.#isWatching = false;
-    wire.onFail = undefined;
-    return this.#canGoOn(exchange) || await this.#goOn(exchange);
-  }
-
-  /** True if the next request may follow at once. */
-  #canGoOn({ responseFinished, keepAlive, body }: Exchange): boolean {
-    if (!responseFinished || !keepAlive || !body.ended) return false;
-    this.#out.clear(OUT_KEPT_BYTES);
-    this.#wire.unhold();
+  #remove(connection: ServerConnection): boolean {
+    if (!this.#connections.delete(connection)) return false;
+    this.#removeExtra(connection);
+    for (const resolve of this.#changes) resolve();
+    this.#changes.clear();
     return true;
   }
 
-  /** Deals with what is left of the request. False when the connection is to end. */
-  async #goOn(exchange: Exchange): Promise<boolean> {
-    const { responseFinished, keepAlive, body } = exchange;
-    if (!responseFinished) return false;
-    if (!body.ended && (!keepAlive || !await this.#discard(body))) await this.#linger();
-    return this.#canGoOn(exchange);
+  #tellFull(): void {
+    if (this.#isFull) return;
+    this.#isFull = true;
+    this.options.onFull?.(this.limits.connectionsMax);
   }
 
-  /** Waits for the next request. False when the client is done, or should be. */
-  #firstBytes(): Promise<boolean> | boolean {
-    this.#idle = true;
-    if (this.#server.draining) return false;
-    this.#wire.readBy(this.#options.deadlines.in(this.#limits.idleMs), "idleTimeout");
-    return this.#wire.fill();
+  /** At most once a tick: at the limit this must not cost a look at all connections for each new one. */
+  #lookForIdle(now: number): void {
+    this.#lookedAt = now;
+    this.#idle = this.#connections.all().filter((one) => !one.isExtra && isIdle(one, now));
+    this.#idle.sort((a, b) => b.idleSince - a.idleSince);
   }
 
-  /** The head that is here already. From now on it has its own deadline. */
-  #parseHead(): RequestHead | Fault | undefined {
-    const wire = this.#wire;
-    this.#idle = false;
-    const head = parseRequestHead(
-      wire.bytes,
-      wire.start,
-      wire.end,
-      this.#limits,
-      this.#offsets,
-    );
-    if (head === undefined) return undefined;
-    wire.readBy(Infinity, "requestTimeout");
-    return head;
+  /** Resolves when a connection has ended. */
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#changes.add(resolve));
   }
+}
 
-  /** Undefined when the client is done, or should be. */
-  async #readHead(): Promise<RequestHead | Fault | undefined> {
-    this.#wire.readBy(this.#options.deadlines.in(this.#limits.headMs), "requestTimeout");
-    while (await this.#readMore()) {
-      const head = this.#parseHead();
-      if (head !== undefined) return head;
-    }
-  }
-
-  /** Reads on until parsing again is worth its while: byte by byte it would cost the square of the head. */
-  async #readMore(): Promise<boolean> {
-    const wire = this.#wire;
-    const had = wire.end - wire.start;
-    for (;;) {
-      if (!await wire.fill()) return false;
-      const have = wire.end - wire.start;
-      const isFull = have >= this.#limits.headBytesMax;
-      if (isFull || have - had >= 1024) return true;
-      if (wire.bytes.subarray(wire.start + had, wire.end).includes(10)) return true;
-    }
-  }
-
-  #begin(head: RequestHead): Exchange {
-    const body: Body = new Body(this.#wire, {
-      framing: head.framing,
-      declared: undefined,
-      waitMs: this.#limits.bodyMs,
-      rateMin: this.#limits.bodyRateMin,
-      lateFault: "requestTimeout",
-      cutFault: "clientReset",
-      decoder: decoderFor(head.framing, "request"),
-      beforeWait: head.expectsContinue
-        ? async () => {
-          if (exchange.awaitsContinue) await exchange.inform(100, "Continue");
-        }
-        : undefined,
-      onEnd: () => this.#watch(),
-    });
-    const exchange = new Exchange(this.#wire, this.#out, this.#server, head, body, this.#peer);
-    return exchange;
-  }
-
-  /** Keeps a read pending while the app works, unless the next request is here already. */
-  #watch(): void {
-    if (this.#wire.start < this.#wire.end || this.#exchange === undefined) return;
-    this.#isWatching = true;
-    this.#wire.watch();
-  }
-
-  async #answerFault(exchange: Exchange, error: unknown): Promise<void> {
-    const isOurs = error instanceof Fault && !exchange.responseStarted &&
-      this.#wire.fault === undefined;
-    if (!isOurs) throw error;
-    this.#report(error);
-    await sendRefusal(exchange, error);
-  }
-
-  /** Reads and drops what is left of a body nobody wanted; false if that is too much. */
-  async #discard(body: Body): Promise<boolean> {
-    let bytes = 0;
-    try {
-      while (bytes <= DISCARD_BYTES_MAX) {
-        const view = await body.read();
-        if (view === undefined) return true;
-        bytes += view.length;
-      }
-    } catch (error) {
-      // Malformed, and found out after the answer: that one shall still arrive.
-      if (error !== body.broken) throw error;
-      this.#report(body.broken!);
-    }
-    return false;
-  }
-
-  /** Answers what could not be understood, and ends. */
-  async #refuse(fault: Fault): Promise<void> {
-    this.#report(fault);
-    await this.#wire.send(refusal(fault, this.#options.deadlines.clock.wall()));
-    await this.#linger();
-  }
-
-  /** Ends our side and reads for a moment what the client still sends (RFC 9112 section 9.6). */
-  async #linger(): Promise<void> {
-    const wire = this.#wire;
-    this.#idle = true;
-    await wire.closeWrite();
-    wire.readBy(this.#options.deadlines.in(LINGER_MS), "idleTimeout");
-    const before = wire.received;
-    do wire.start = wire.end; while (
-      wire.received - before < LINGER_BYTES_MAX && await wire.fill(true)
-    );
-  }
-
-  /** The client took too long: between requests it is let go, within one it is told. */
-  #late(fault: Fault): void {
-    const wire = this.#wire;
-    const exchange = this.#exchange;
-    if (this.#idle) return wire.close();
-    if (exchange?.responseStarted) return void wire.fail(fault);
-    exchange?.refuse(fault);
-    // In order, or the reset would overtake the answer.
-    const end = () => wire.close(fault);
-    wire.write(refusal(fault, this.#options.deadlines.clock.wall())).then(end, end);
-  }
-
-  #report(fault: Fault): void {
-    this.#options.onFault?.(fault, this.#peer);
-  }
+/** True if it may be closed for others: its client has had its time to ask. */
+function isIdle({ idleSince, hasAsked }: ServerConnection, now: number): boolean {
+  return now - idleSince >= (hasAsked ? KEPT_MS : SILENT_MS);
 }

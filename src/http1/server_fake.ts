@@ -3,7 +3,7 @@ import { ManualClock } from "../base/clock.ts";
 import { type FakeConn, fakePair, type MakePair, onConns } from "./conn_fake.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Exchange } from "./exchange.ts";
-import { ANSWERED, type App, Server, type ServerLimits } from "./server.ts";
+import { ANSWERED, type App, Server, type ServerLimits, type ServerOptions } from "./server.ts";
 
 /** A server whose clients a test makes itself. */
 export interface Bench {
@@ -19,6 +19,7 @@ export function bench(
   app: App,
   limits: Partial<ServerLimits> = {},
   pair: MakePair = fakePair,
+  options: Partial<ServerOptions> = {},
 ): Bench {
   const clock = new ManualClock();
   const faults: string[] = [];
@@ -27,6 +28,7 @@ export function bench(
     app,
     limits,
     onFault: (fault) => faults.push(fault.fault),
+    ...options,
   });
   return {
     clock,
@@ -42,9 +44,11 @@ export function bench(
 /** Registers a test once for each kind of connections. */
 export function onBench(
   name: string,
-  run: (make: (app: App, limits?: Partial<ServerLimits>) => Bench) => Promise<void>,
+  run: (
+    make: (app: App, limits?: Partial<ServerLimits>, options?: Partial<ServerOptions>) => Bench,
+  ) => Promise<void>,
 ): void {
-  onConns(name, (pair) => run((app, limits) => bench(app, limits, pair)));
+  onConns(name, (pair) => run((app, limits, options) => bench(app, limits, pair, options)));
 }
 
 /** An app on the raw exchange. */

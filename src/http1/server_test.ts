@@ -182,52 +182,6 @@ onBench("a client that resets while it waits is noticed at once", async (bench) 
   await done;
 });
 
-onBench(
-  "a drain closes idle connections, lets a running exchange finish, and says so in it",
-  async (bench) => {
-    const started = Promise.withResolvers<void>();
-    const answer = Promise.withResolvers<void>();
-    const { connect, server } = bench(raw(async (exchange) => {
-      if (exchange.head.path === "/slow") {
-        started.resolve();
-        await answer.promise;
-      }
-      exchange.respond(200, "OK");
-      await exchange.send(null);
-    }));
-    const idle = connect();
-    await idle.client.say(GET);
-    await idle.client.hear("\r\n\r\n");
-    const busy = connect();
-    await busy.client.say("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
-    await started.promise;
-
-    const drained = server.drain(new AbortController().signal);
-    assertEquals(await idle.client.hearAll(), "");
-    answer.resolve();
-    assertStringIncludes(await busy.client.hearAll(), "Connection: close\r\n");
-    assertEquals(await drained, 0);
-  },
-);
-
-onBench("a drain whose time is up cuts what is left and counts it", async (bench) => {
-  const started = Promise.withResolvers<void>();
-  const { connect, server } = bench(raw(async (exchange) => {
-    const gone = new Promise<Fault>((resolve) => exchange.whenGone = resolve);
-    started.resolve();
-    throw await gone;
-  }));
-  const { client, done } = connect();
-  await client.say(GET);
-  await started.promise;
-  const now = new AbortController();
-  const drained = server.drain(now.signal);
-  now.abort();
-  assertEquals(await drained, 1);
-  assertEquals(await client.hearAll(), "(reset)");
-  await done;
-});
-
 onBench("100-continue is said when the app reads the body", async (bench) => {
   const { connect } = bench(readAll);
   const { client } = connect();
@@ -298,16 +252,3 @@ onBench(
     await done;
   },
 );
-
-onBench("a server at its limit has no room until a connection ends", async (bench) => {
-  const { connect, server } = bench(say, { connectionsMax: 1 });
-  const { client, done } = connect();
-  let hasRoom = false;
-  const room = server.room().then(() => hasRoom = true);
-  await client.say(GET);
-  await client.hear("\r\n\r\n/");
-  assertEquals(hasRoom, false);
-  client.close();
-  await done;
-  await room;
-});

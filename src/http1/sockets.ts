@@ -25,7 +25,7 @@ export interface AcceptOptions {
 export interface ListeningPort {
   /** Where it listens; the system's choice where the port was 0. */
   readonly address: Address;
-  /** Resolves after `close`; rejects if the app had a bug. */
+  /** Resolves after `close`; rejects for a bug in the accept loop. */
   readonly finished: Promise<void>;
   /** Accepts nobody any more. Harmless when repeated. */
   close(): void;

@@ -105,7 +105,7 @@ class Acceptor implements Watcher, Turn {
     this.#end.promise.catch(() => {});
   }
 
-  /** Resolves after `close`; rejects if the app had a bug. */
+  /** Resolves after `close`; rejects for a bug in the accept loop. */
   get finished(): Promise<void> {
     return this.#end.promise;
   }

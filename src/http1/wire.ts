@@ -153,6 +153,17 @@ export class Wire implements Conn, Reader, Timed {
     else conn.read(room).then((count) => this.arrived(count), (error) => this.failed(error));
   }
 
+  /** True if `look` finds bytes that were not reported yet. */
+  get canLook(): boolean {
+    return this.#conn.look !== undefined;
+  }
+
+  /** True if unread bytes are here; where that can be done at once, after a last question to the system. */
+  look(): boolean {
+    if (this.start === this.end && this.#isReading) this.#conn.look?.();
+    return this.start < this.end;
+  }
+
   arrived(count: number | null): void {
     this.#isReading = false;
     if (count === null) this.atEnd = true;

@@ -1,0 +1,325 @@
+/**
+ * One connection of a client: one request after another, in order; a pipelined one waits in the buffer.
+ *
+ * While the app works, a read is pending on the client: it notices a client that leaves, and is the next
+ * request's first read. A client that closes only its sending side is served on while bytes move.
+ */
+import { Fault } from "../base/fault.ts";
+import { Body, decoderFor } from "./body.ts";
+import type { Conn } from "./conn.ts";
+import { Exchange, type ServerMood } from "./exchange.ts";
+import { LightRequest, sendResponse } from "./fetch_app.ts";
+import { parseRequestHead, type RequestHead } from "./head.ts";
+import { HeadWriter } from "./head_writer.ts";
+import { refusal, sendRefusal } from "./refusal.ts";
+import type { Server, ServerLimits } from "./server.ts";
+import { Wire } from "./wire.ts";
+
+/** After a refusal the client may still be sending; closing at once would destroy our answer. */
+const LINGER_MS = 2_000;
+const LINGER_BYTES_MAX = 1024 * 1024;
+/** An unread request body up to this size is read and dropped so that the connection can be kept. */
+const DISCARD_BYTES_MAX = 64 * 1024;
+/** A connection that waits keeps an output buffer of at most this size. */
+const OUT_KEPT_BYTES = 32 * 1024;
+/** In a drain: what a client may have on its way on a kept connection is waited for … */
+const LAST_CALL_MS = 250;
+/** … and on one that has just been made. */
+const FIRST_CALL_MS = 1_000;
+
+export class ServerConnection implements ServerMood {
+  place = -1;
+  readonly #wire: Wire;
+  readonly #peer: string;
+  readonly #server: Server;
+  readonly #limits: ServerLimits;
+  readonly #out = new HeadWriter();
+  /** Where the field lines of the present head are. */
+  readonly #offsets: number[] = [];
+  #exchange: Exchange | undefined;
+  /** No request is under way: its end is nobody's loss. */
+  #idle = true;
+  /** Since when its client is waited for, by the coarse clock; Infinity while it is not. */
+  idleSince: number;
+  /** True once a request came. */
+  hasAsked = false;
+  /** The server's own: it is beyond the limit. */
+  isExtra = false;
+  /** A read is pending only to notice whether the client leaves. */
+  #isWatching = false;
+
+  constructor(
+    conn: Conn,
+    peer: string,
+    server: Server,
+  ) {
+    const { limits, options: { deadlines } } = server;
+    this.#peer = peer;
+    this.#server = server;
+    this.#limits = limits;
+    this.#wire = new Wire(conn, {
+      deadlines,
+      writeMs: limits.writeMs,
+      faults: { reset: "clientReset", slowWrite: "slowReader" },
+    });
+    this.idleSince = deadlines.now;
+    this.#wire.onLate = (fault) => this.#late(fault);
+    this.#wire.onArrival = (more) => {
+      if (!more && this.#isWatching) {
+        this.#wire.endWhenQuiet(limits.halfCloseMs, "clientGone");
+      }
+    };
+  }
+
+  /** Serves one request after another; resolves when it has ended. Rejects for a bug. */
+  async run(): Promise<void> {
+    try {
+      while (await this.#next());
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      if (!this.#idle) this.#report(error);
+      this.#wire.fail(error);
+    } finally {
+      this.#wire.dispose();
+      this.#out.release();
+    }
+  }
+
+  /** True if the response that is begun now is to be the last. Requests that are here already are served. */
+  get draining(): boolean {
+    if (!this.isExtra && !this.#server.keepsNone) return false;
+    return this.isExtra || this.#exchange?.body.ended !== true || !this.#wire.look();
+  }
+
+  /** Closes it if its client is waited for and has sent nothing; false if it is to stay. */
+  giveWay(): boolean {
+    if (this.idleSince === Infinity || this.#wire.look()) return false;
+    this.#wire.close();
+    return true;
+  }
+
+  /** The server is to end: a client that is waited for has a moment to ask. */
+  lastCall(): void {
+    if (this.idleSince !== Infinity) this.#waitForRequest();
+  }
+
+  cut(): void {
+    this.#wire.fail(new Fault("drained"));
+  }
+
+  /** One request and its response. False when the connection is to end. */
+  async #next(): Promise<boolean> {
+    const wire = this.#wire;
+    if (wire.start === wire.end && !await this.#firstBytes()) return false;
+    const head = this.#parseHead() ?? await this.#readHead();
+    if (head === undefined) return false;
+    if (head instanceof Fault) {
+      await this.#refuse(head);
+      return false;
+    }
+    wire.start = head.end;
+    wire.hold();
+    if (this.isExtra && !await this.#hasPlace(head)) {
+      await this.#refuse(new Fault("tooManyHeld"));
+      return false;
+    }
+    const exchange = this.#exchange = this.#begin(head);
+    if (exchange.body.ended) this.#watch();
+    try {
+      const request = new LightRequest(exchange) as unknown as Request;
+      const response = await this.#server.options.app(request, { exchange });
+      if (!exchange.responseStarted) await sendResponse(exchange, response);
+    } catch (error) {
+      await this.#answerFault(exchange, error);
+    }
+    this.#exchange = undefined;
+    this.#isWatching = false;
+    wire.onFail = undefined;
+    return this.#canGoOn(exchange) || await this.#goOn(exchange);
+  }
+
+  /** True if the next request may follow at once. */
+  #canGoOn({ responseFinished, keepAlive, body }: Exchange): boolean {
+    if (!responseFinished || !keepAlive || !body.ended) return false;
+    this.#out.clear(OUT_KEPT_BYTES);
+    this.#wire.unhold();
+    return true;
+  }
+
+  /** Deals with what is left of the request. False when the connection is to end. */
+  async #goOn(exchange: Exchange): Promise<boolean> {
+    const { responseFinished, keepAlive, body } = exchange;
+    if (!responseFinished) return false;
+    if (!body.ended && (!keepAlive || !await this.#discard(body))) await this.#linger();
+    return this.#canGoOn(exchange);
+  }
+
+  /** Waits for the next request. False when the client is done, or should be. */
+  #firstBytes(): Promise<boolean> | boolean {
+    this.#idle = true;
+    this.idleSince = this.#server.options.deadlines.now;
+    this.#waitForRequest();
+    return this.#wire.fill();
+  }
+
+  /** Sets when a client that has not asked by then is let go. */
+  #waitForRequest(): void {
+    const lastMs = this.hasAsked ? LAST_CALL_MS : FIRST_CALL_MS;
+    const ms = this.#server.draining ? lastMs : this.#limits.idleMs;
+    this.#wire.readBy(this.#server.options.deadlines.in(ms), "idleTimeout");
+  }
+
+  /** Beyond the limit: true if this request may be served all the same, or once a place was free. */
+  async #hasPlace({ path }: RequestHead): Promise<boolean> {
+    if (this.#server.options.isOwn?.(path) === true) return true;
+    const wire = this.#wire;
+    wire.watch();
+    const hasPlace = await this.#server.waitForPlace(this, (leave) => wire.onFail = leave);
+    wire.onFail = undefined;
+    return hasPlace;
+  }
+
+  /** The head that is here already. From now on it has its own deadline. */
+  #parseHead(): RequestHead | Fault | undefined {
+    const wire = this.#wire;
+    this.#idle = false;
+    this.idleSince = Infinity;
+    this.hasAsked = true;
+    const head = parseRequestHead(
+      wire.bytes,
+      wire.start,
+      wire.end,
+      this.#limits,
+      this.#offsets,
+    );
+    if (head === undefined) return undefined;
+    wire.readBy(Infinity, "requestTimeout");
+    return head;
+  }
+
+  /** Undefined when the client is done, or should be. */
+  async #readHead(): Promise<RequestHead | Fault | undefined> {
+    this.#wire.readBy(this.#server.options.deadlines.in(this.#limits.headMs), "requestTimeout");
+    while (await this.#readMore()) {
+      const head = this.#parseHead();
+      if (head !== undefined) return head;
+    }
+  }
+
+  /** Reads on until parsing again is worth its while: byte by byte it would cost the square of the head. */
+  async #readMore(): Promise<boolean> {
+    const wire = this.#wire;
+    const had = wire.end - wire.start;
+    for (;;) {
+      if (!await wire.fill()) return false;
+      const have = wire.end - wire.start;
+      const isFull = have >= this.#limits.headBytesMax;
+      if (isFull || have - had >= 1024) return true;
+      if (wire.bytes.subarray(wire.start + had, wire.end).includes(10)) return true;
+    }
+  }
+
+  #begin(head: RequestHead): Exchange {
+    const body: Body = new Body(this.#wire, {
+      framing: head.framing,
+      declared: undefined,
+      waitMs: this.#limits.bodyMs,
+      rateMin: this.#limits.bodyRateMin,
+      lateFault: "requestTimeout",
+      cutFault: "clientReset",
+      decoder: decoderFor(head.framing, "request"),
+      beforeWait: head.expectsContinue
+        ? async () => {
+          if (exchange.awaitsContinue) await exchange.inform(100, "Continue");
+        }
+        : undefined,
+      onEnd: () => this.#watch(),
+    });
+    const exchange = new Exchange(this.#wire, this.#out, this, head, body, this.#peer);
+    return exchange;
+  }
+
+  /** Keeps a read pending while the app works, unless the next request is here already. */
+  #watch(): void {
+    if (this.#wire.start < this.#wire.end || this.#exchange === undefined) return;
+    this.#isWatching = true;
+    this.#wire.watch();
+  }
+
+  async #answerFault(exchange: Exchange, error: unknown): Promise<void> {
+    const fault = error instanceof Fault ? error : this.#broken(error);
+    if (exchange.responseStarted || this.#wire.fault !== undefined) throw fault;
+    if (fault === error) this.#report(fault);
+    await sendRefusal(exchange, fault);
+  }
+
+  /** A bug ends the exchange that met it, and nothing else. */
+  #broken(error: unknown): Fault {
+    this.#server.options.onError?.(error, this.#peer);
+    return new Fault("internalError", undefined, { cause: error });
+  }
+
+  /** Reads and drops what is left of a body nobody wanted; false if that is too much. */
+  async #discard(body: Body): Promise<boolean> {
+    let bytes = 0;
+    try {
+      while (bytes <= DISCARD_BYTES_MAX) {
+        const view = await body.read();
+        if (view === undefined) return true;
+        bytes += view.length;
+      }
+    } catch (error) {
+      // Malformed, and found out after the answer: that one shall still arrive.
+      if (error !== body.broken) throw error;
+      this.#report(body.broken!);
+    }
+    return false;
+  }
+
+  /** Answers what could not be understood, and ends. */
+  async #refuse(fault: Fault): Promise<void> {
+    this.#report(fault);
+    await this.#wire.send(refusal(fault, this.#server.options.deadlines.clock.wall()));
+    await this.#linger();
+  }
+
+  /** Ends our side and reads for a moment what the client still sends (RFC 9112 section 9.6). */
+  async #linger(): Promise<void> {
+    const wire = this.#wire;
+    this.#idle = true;
+    this.idleSince = Infinity;
+    await wire.closeWrite();
+    wire.readBy(this.#server.options.deadlines.in(LINGER_MS), "idleTimeout");
+    const before = wire.received;
+    do wire.start = wire.end; while (
+      wire.received - before < LINGER_BYTES_MAX && await wire.fill(true)
+    );
+  }
+
+  /** The client took too long: between requests it is let go, within one it is told. */
+  #late(fault: Fault): void {
+    const wire = this.#wire;
+    const exchange = this.#exchange;
+    if (this.#idle) return this.#letGo();
+    if (exchange?.responseStarted) return void wire.fail(fault);
+    exchange?.refuse(fault);
+    // In order, or the reset would overtake the answer.
+    const end = () => wire.close(fault);
+    wire.write(refusal(fault, this.#server.options.deadlines.clock.wall())).then(end, end);
+  }
+
+  /** A request that has come meanwhile is served; where only the event loop tells, that has one more turn. */
+  #letGo(): void {
+    const wire = this.#wire;
+    const isWaitedFor = this.idleSince !== Infinity;
+    if (isWaitedFor && wire.look()) return;
+    if (!isWaitedFor || wire.canLook || !this.#server.draining) return wire.close();
+    this.#server.options.deadlines.clock.after(0, () => {
+      if (this.#idle && wire.start === wire.end) wire.close();
+    });
+  }
+
+  #report(fault: Fault): void {
+    this.#server.options.onFault?.(fault, this.#peer);
+  }
+}

@@ -1,0 +1,112 @@
+/** The end of a server: nobody who was in, and asked in time, goes without an answer. */
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import type { Fault } from "../base/fault.ts";
+import { GET, onBench, raw, say } from "./server_fake.ts";
+
+onBench(
+  "a drain closes idle connections, lets a running exchange finish, and says so in it",
+  async (bench) => {
+    const started = Promise.withResolvers<void>();
+    const answer = Promise.withResolvers<void>();
+    const { connect, server, clock } = bench(raw(async (exchange) => {
+      if (exchange.head.path === "/slow") {
+        started.resolve();
+        await answer.promise;
+      }
+      exchange.respond(200, "OK");
+      await exchange.send(null);
+    }));
+    const idle = connect();
+    await idle.client.say(GET);
+    await idle.client.hear("\r\n\r\n");
+    const busy = connect();
+    await busy.client.say("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    await started.promise;
+
+    const drained = server.drain(new AbortController().signal);
+    await clock.advance(1_000);
+    assertEquals(await idle.client.hearAll(), "");
+    answer.resolve();
+    assertStringIncludes(await busy.client.hearAll(), "Connection: close\r\n");
+    assertEquals(await drained, 0);
+  },
+);
+
+onBench("a drain whose time is up cuts what is left and counts it", async (bench) => {
+  const started = Promise.withResolvers<void>();
+  const { connect, server } = bench(raw(async (exchange) => {
+    const gone = new Promise<Fault>((resolve) => exchange.whenGone = resolve);
+    started.resolve();
+    throw await gone;
+  }));
+  const { client, done } = connect();
+  await client.say(GET);
+  await started.promise;
+  const now = new AbortController();
+  const drained = server.drain(now.signal);
+  now.abort();
+  assertEquals(await drained, 1);
+  assertEquals(await client.hearAll(), "(reset)");
+  await done;
+});
+
+onBench(
+  "a request that was on its way when a drain began is answered, and told the end",
+  async (bench) => {
+    const { connect, server, clock } = bench(say);
+    const kept = connect();
+    await kept.client.say(GET);
+    await kept.client.hear("\r\n\r\n/");
+    const fresh = connect();
+    const drained = server.drain(new AbortController().signal);
+    // Made before the port closed, and taken out of its queue after the drain had begun.
+    const queued = connect();
+    await clock.advance(250);
+    for (const { client, done } of [kept, fresh, queued]) {
+      await client.say(GET);
+      assertMatch(await client.hearAll(), /^HTTP\/1.1 200 OK\r\n[^]*Connection: close\r\n\r\n\/$/);
+      client.close();
+      await done;
+    }
+    assertEquals(await drained, 0);
+  },
+);
+
+onBench(
+  "a connection that never asked is waited for a little longer than a kept one",
+  async (bench) => {
+    const { connect, server, clock } = bench(say);
+    const kept = connect();
+    await kept.client.say(GET);
+    await kept.client.hear("\r\n\r\n/");
+    const fresh = connect();
+    const drained = server.drain(new AbortController().signal);
+    await clock.advance(750);
+    assertEquals([kept.server.end, fresh.server.end], ["closed", "open"]);
+    await clock.advance(750);
+    assertEquals(fresh.server.end, "closed");
+    assertEquals(await drained, 0);
+  },
+);
+
+onBench("pipelined requests that are here when a drain begins are all served", async (bench) => {
+  const started = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<void>();
+  const { connect, server } = bench(raw(async (exchange) => {
+    started.resolve();
+    await answer.promise;
+    exchange.respond(200, "OK");
+    await exchange.send(new TextEncoder().encode(exchange.head.path));
+  }));
+  const { client, done } = connect();
+  await client.say(["/a", "/b", "/c"].map((p) => `GET ${p} HTTP/1.1\r\nHost: a\r\n\r\n`).join(""));
+  await started.promise;
+  const drained = server.drain(new AbortController().signal);
+  answer.resolve();
+  const heard = await client.hearAll();
+  assertEquals(heard.match(/\r\n\r\n\/./g), ["\r\n\r\n/a", "\r\n\r\n/b", "\r\n\r\n/c"]);
+  assertEquals(heard.match(/Connection: close/g)?.length, 1);
+  client.close();
+  await done;
+  assertEquals(await drained, 0);
+});

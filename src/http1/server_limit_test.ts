@@ -1,0 +1,181 @@
+/** A server at its limit: who gives way, who waits, who is answered all the same. */
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { type Bench, bench as benchOf, GET, onBench, raw, say } from "./server_fake.ts";
+import { ANSWERED, type App, reserveOf } from "./server.ts";
+
+/** A client whose request stays under way until `go`. */
+function busyApp(): { app: App; go: () => void } {
+  const gate = Promise.withResolvers<void>();
+  return {
+    app: async (_, { exchange }) => {
+      if (exchange.head.path === "/busy") await gate.promise;
+      exchange.respond(200, "OK");
+      await exchange.send(new TextEncoder().encode(exchange.head.path));
+      return ANSWERED;
+    },
+    go: gate.resolve,
+  };
+}
+
+const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
+
+async function kept({ connect }: Bench, path = "/"): Promise<ReturnType<Bench["connect"]>> {
+  const one = connect();
+  await one.client.say(get(path));
+  await one.client.hear(`\r\n\r\n${path}`);
+  return one;
+}
+
+onBench("at the limit the connection that has been idle for longest gives way", async (make) => {
+  const bench = make(say, { connectionsMax: 2 });
+  const oldest = await kept(bench);
+  await bench.clock.advance(500);
+  const younger = await kept(bench);
+  await bench.clock.advance(500);
+  const third = await kept(bench, "/third");
+  assertEquals(await oldest.client.hearAll(), "");
+  assertEquals([younger.server.end, third.server.end], ["open", "open"]);
+  const fourth = await kept(bench, "/fourth");
+  assertEquals(await younger.client.hearAll(), "");
+  for (const { client } of [third, fourth]) client.close();
+});
+
+onBench("a silent connection gives way too, once its client had its time to ask", async (make) => {
+  const bench = make(say, { connectionsMax: 1 });
+  const silent = bench.connect();
+  await bench.clock.advance(500);
+  const asking = bench.connect();
+  await asking.client.say(get("/a"));
+  await bench.clock.advance(250);
+  assertEquals(silent.server.end, "open");
+  await bench.clock.advance(750);
+  assertMatch(await asking.client.hear("/a"), /^HTTP\/1.1 200 /);
+  assertEquals(silent.server.end, "closed");
+  asking.client.close();
+});
+
+onBench(
+  "where all are busy, a request waits for a place and gets the first that is free",
+  async (make) => {
+    const { app, go } = busyApp();
+    const { connect, server, clock } = make(app, { connectionsMax: 1 });
+    const busy = connect();
+    await busy.client.say(get("/busy"));
+    await clock.advance(100);
+    const waiting = connect();
+    await waiting.client.say(get("/waits"));
+    await clock.advance(20_000);
+    assertEquals(server.connections, 2);
+    go();
+    // It is told to come back on another connection: somebody waits for this one's place.
+    assertMatch(await busy.client.hearAll(), /Connection: close\r\n\r\n\/busy$/);
+    busy.client.close();
+    await waiting.client.hear("/waits");
+    waiting.client.close();
+    await waiting.done;
+    assertEquals(server.connections, 0);
+    assertEquals(clock.pending, 0);
+  },
+);
+
+onBench(
+  "who waits in vain is told 503, at once when others need the place to be heard",
+  async (make) => {
+    const { app, go } = busyApp();
+    const { connect, clock, faults, server } = make(app, { connectionsMax: 1 });
+    const busy = connect();
+    await busy.client.say(get("/busy"));
+    await clock.advance(100);
+    const waiting = Array.from({ length: reserveOf(1) }, () => connect());
+    assertEquals(server.hasRoom, false);
+    for (const { client } of waiting) await client.say(get("/waits"));
+    await clock.advance(1_500);
+    for (const { client, done } of waiting) {
+      assertMatch(await client.hearAll(), /^HTTP\/1.1 503 [^]*Connection: close\r\n/);
+      client.close();
+      await done;
+    }
+    assertEquals(new Set(faults), new Set(["tooManyHeld"]));
+    const patient = connect();
+    await patient.client.say(get("/waits"));
+    await clock.advance(29_000);
+    assertEquals(patient.server.end, "open");
+    await clock.advance(1_500);
+    assertMatch(await patient.client.hearAll(), /^HTTP\/1.1 503 /);
+    patient.client.close();
+    go();
+    busy.client.close();
+  },
+);
+
+onBench("our own endpoints answer beyond the limit", async (make) => {
+  const { app, go } = busyApp();
+  const { connect, clock } = make(app, { connectionsMax: 1 }, { isOwn: (path) => path === "/own" });
+  const busy = connect();
+  await busy.client.say(get("/busy"));
+  await clock.advance(100);
+  for (let i = 0; i < 3; i++) {
+    const own = connect();
+    await own.client.say(get("/own"));
+    assertMatch(await own.client.hearAll(), /Connection: close\r\n\r\n\/own$/);
+    own.client.close();
+    await own.done;
+  }
+  go();
+  busy.client.close();
+});
+
+onBench(
+  "the limit is told when it is reached, and again only after it was far from it",
+  async (make) => {
+    let told = 0;
+    const { connect, server } = make(say, { connectionsMax: 2 }, { onFull: () => told++ });
+    const [a, b] = [connect(), connect()];
+    assertEquals(told, 0);
+    const c = connect();
+    assertEquals(told, 1);
+    const d = connect();
+    for (const { client, done } of [c, d, a]) {
+      client.close();
+      await done;
+    }
+    assertEquals([told, server.connections], [1, 1]);
+    const [e, f] = [connect(), connect()];
+    assertEquals(told, 2);
+    for (const { client, done } of [b, e, f]) {
+      client.close();
+      await done;
+    }
+  },
+);
+
+Deno.test("a bug in the app ends its exchange with a 500, is told, and ends nothing else", async () => {
+  const errors: unknown[] = [];
+  const bug = new Error("bug");
+  const { connect } = benchOf(
+    raw(async (exchange) => {
+      if (exchange.head.path === "/before") throw bug;
+      exchange.respond(200, "OK");
+      if (exchange.head.path === "/within") {
+        await exchange.send({ length: 5, read: () => Promise.reject(bug) });
+      }
+      await exchange.send(null);
+    }),
+    {},
+    undefined,
+    { onError: (error) => errors.push(error) },
+  );
+  const other = connect();
+  const before = connect();
+  await before.client.say(get("/before"));
+  assertStringIncludes(await before.client.hear("\n"), "HTTP/1.1 500 ");
+  before.client.close();
+  const within = connect();
+  await within.client.say(get("/within"));
+  assertMatch(await within.client.hearAll(), /\(reset\)$/);
+  for (const { done } of [before, within]) await done;
+  assertEquals(errors, [bug, bug]);
+  await other.client.say(GET);
+  await other.client.hear("\r\n\r\n");
+  other.client.close();
+});
