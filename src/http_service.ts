@@ -8,7 +8,7 @@ import { isDown } from "./failover/health.ts";
 import type { Upstream } from "./failover/upstream.ts";
 import { DEFAULT_PAGE, type ErrorPage } from "./gateway/answers.ts";
 import { Gateway } from "./gateway/gateway.ts";
-import { listen } from "./gateway/listen.ts";
+import { listen, type Listening } from "./gateway/listen.ts";
 import { Deadlines } from "./http1/deadlines.ts";
 import { chooseSockets } from "./http_sockets.ts";
 import { httpUpstreams } from "./http_upstreams.ts";
@@ -55,7 +55,8 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
     failOpen: mayGoAhead,
   };
   const brain: Brain = new Brain(config, parts, gateway, context);
-  const view = brain.view(() => gateway.counters());
+  const served: { port?: Listening } = {};
+  const view = brain.view(() => ({ ...gateway.counters(), ...served.port?.counters() }));
   const window = await context.publicWindow(view);
   const { listen: address, maxConnections: connectionsMax } = config;
   const listening = await listen({
@@ -77,6 +78,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
       formatAddress(address)
     }: ${listening} (from ${config.origins.listen})`;
   }
+  served.port = listening;
   brain.begin();
   return {
     view,
@@ -85,8 +87,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
       // First of all the port: running triggers may take their time to end.
       const cut = listening.stop(drainMs, now);
       await brain[Symbol.asyncDispose]();
-      // Nobody decides any more, so whoever waits for a decision waits in vain.
-      await gateway.refuse();
+      gateway.decideNoMore();
       await cut;
       gateway[Symbol.dispose]();
       await sockets.close();

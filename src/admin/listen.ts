@@ -7,11 +7,12 @@ import { type Address, formatAddress } from "../base/address.ts";
 import { bind } from "../net/bind.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
+import { ServerTroubles } from "../events/server_troubles.ts";
 import { serveListener } from "../http1/conn_deno.ts";
 import { Deadlines } from "../http1/deadlines.ts";
 import { Server } from "../http1/server.ts";
 
-/** Operators, scrapers and live feeds at one time; further ones wait to be accepted. */
+/** Operators, scrapers and live feeds at one time; further ones wait, and idle ones give way. */
 export const ADMIN_CONNECTIONS_MAX = 64;
 
 export interface AdminListener extends AsyncDisposable {
@@ -46,10 +47,14 @@ export async function listenAdmin(
   const isTcp = addr.transport === "tcp" && asked.kind === "tcp";
   const address = isTcp ? { ...asked, port: addr.port } : asked;
   const text = formatAddress(address);
+  const { onFault, onError, onFull } = new ServerTroubles(clock, publish);
   const server = new Server({
     deadlines: new Deadlines(clock),
     app: (request) => app.fetch(request),
     limits: { connectionsMax: ADMIN_CONNECTIONS_MAX },
+    onFault,
+    onError,
+    onFull,
   });
   const finished = serveListener(listener, server, {
     clock,

@@ -59,6 +59,18 @@ export const COUNTERS = {
     help: "Sessions or exchanges ended because their upstream went down.",
   },
   requests: { metric: "requests_total", kind: "counter", help: "HTTP requests taken." },
+  refused: {
+    metric: "requests_refused_total",
+    kind: "counter",
+    help:
+      "HTTP requests answered by the proxy itself with 400, 408, 413, 431, or 503 at the limit.",
+  },
+  broken: {
+    metric: "exchanges_broken_total",
+    kind: "counter",
+    help:
+      "Exchanges or connections ended by an error of the proxy itself; anything but 0 is a bug.",
+  },
   repeated: {
     metric: "requests_repeated_total",
     kind: "counter",

@@ -117,7 +117,9 @@ export type Event =
   | { type: "accept.failed"; address: string; reason: string; retryInMs: number }
   | { type: "limit.reached"; limit: string; max: number }
   | { type: "sessions.cut"; upstream: string; count: number; kept: number; reason: string }
-  | { type: "session.failed"; upstream: string; client: string; reason: string };
+  | { type: "session.failed"; upstream: string; client: string; reason: string }
+  /** A request that no upstream got: 400, 408, 413, 431 … `count` of its kind since the last line. */
+  | { type: "request.refused"; client: string; status: number; reason: string; count: number };
 
 export type EventOf<T extends Event["type"]> = Extract<Event, { type: T }>;
 

@@ -39,6 +39,7 @@ export class Gate {
   readonly #waiting = new Set<Waiter>();
   #door: Passage | "holding" | "closed" = "holding";
   #epoch = 0;
+  #isFinal = false;
   /** Exchanges that waited and got a passage. */
   released = 0;
   longestHoldMs = 0;
@@ -82,6 +83,13 @@ export class Gate {
     for (const waiter of this.#waiting) waiter.end("closed");
   }
 
+  /** No order comes any more: an open door stays open, and nobody waits for another. */
+  decideNoMore(): void {
+    this.#isFinal = true;
+    if (this.passage === undefined) return this.close();
+    for (const waiter of this.#waiting) waiter.end("closed");
+  }
+
   /** The active upstream answers after all: those who doubted it may try it again. */
   confirm(upstream: string): void {
     const door = this.passage;
@@ -101,6 +109,7 @@ export class Gate {
     const door = this.#door;
     if (door === "closed") return Promise.resolve("closed");
     if (door !== "holding" && door !== after) return Promise.resolve(door);
+    if (this.#isFinal) return Promise.resolve("closed");
     if (this.#waiting.size >= this.#limits.heldMax) return Promise.resolve("full");
     if (ms <= 0) return Promise.resolve("late");
     const since = this.#clock.now();

@@ -140,6 +140,14 @@ export class Gateway implements DataPlane, Disposable {
     return Promise.resolve();
   }
 
+  /**
+   * Nobody decides any more: whoever waits for a decision waits in vain, and whoever comes goes to the
+   * upstream that is active, for as long as the drain lasts.
+   */
+  decideNoMore(): void {
+    this.#gate.decideNoMore();
+  }
+
   confirm(upstream: string): Promise<void> {
     this.#gate.confirm(upstream);
     return Promise.resolve();

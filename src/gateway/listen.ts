@@ -5,6 +5,7 @@
 import { type Address, formatAddress } from "../base/address.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
+import { ServerTroubles } from "../events/server_troubles.ts";
 import type { Deadlines } from "../http1/deadlines.ts";
 import { Server } from "../http1/server.ts";
 import type { ListeningPort, Sockets } from "../http1/sockets.ts";
@@ -14,7 +15,7 @@ import { type TlsFiles, TlsListener } from "./listen_tls.ts";
 
 export interface ListenSettings {
   readonly address: Address;
-  /** Clients at one time; further ones stay in the kernel's accept queue. */
+  /** Clients at one time; a few more are let in to wait, the others stay in the kernel's queue. */
   readonly connectionsMax: number;
   /** Permission bits for the file of a unix socket; without them umask(2) rules. */
   readonly socketMode?: number;
@@ -32,6 +33,15 @@ export interface ListenContext {
   readonly app: (request: Request, env: GatewayEnv) => Response | Promise<Response>;
 }
 
+export interface ListenCounters {
+  /** Clients so far. */
+  readonly accepted: number;
+  /** Requests refused by the server itself. */
+  readonly refused: number;
+  /** Exchanges and connections that a bug of ours ended. */
+  readonly broken: number;
+}
+
 /** A port that is served. */
 export interface Listening {
   /** Where it listens; the system's choice where the port was 0. */
@@ -39,6 +49,8 @@ export interface Listening {
   /** Resolves when `stop` is done; rejects for a bug. */
   readonly finished: Promise<void>;
   readonly connections: () => number;
+  /** What the server counts, beside what the gateway does. */
+  counters(): ListenCounters;
   /**
    * Stops accepting, lets running exchanges finish for at most `drainMs` or until `now` is aborted, and
    * cuts the rest. Resolves with the number of connections cut.
@@ -55,10 +67,15 @@ export async function listen(
   const { connectionsMax, tls } = settings;
   const socketMode = settings.socketMode === undefined ? {} : { socketMode: settings.socketMode };
   const scheme = tls === undefined ? "http" : "https";
+  const troubles = new ServerTroubles(clock, publish);
   const server = new Server({
     deadlines,
     app: (request, { exchange }) => app(request, { exchange, scheme }),
     limits: { connectionsMax },
+    isOwn,
+    onFault: troubles.onFault,
+    onError: troubles.onError,
+    onFull: troubles.onFull,
   });
   const onAcceptFailed = (error: unknown, retryInMs: number) =>
     publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
@@ -76,6 +93,10 @@ export async function listen(
     address: port.address,
     finished: port.finished,
     connections: () => server.connections + (port.others?.() ?? 0),
+    counters: () => {
+      const { refused, broken } = troubles;
+      return { accepted: server.accepted, refused, broken };
+    },
     async stop(drainMs, now) {
       port.close();
       publish({ type: "port.closed", address: text });
@@ -90,6 +111,11 @@ export async function listen(
       );
     },
   };
+}
+
+/** Our own endpoints answer also where there is no place left for anything else. */
+function isOwn(path: string): boolean {
+  return path.startsWith("/__failover/");
 }
 
 /** What accepts, and whatever it serves beside the server. */

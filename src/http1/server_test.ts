@@ -1,5 +1,5 @@
 /** The server against a client that says each byte when the test wants it. */
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Fault } from "../base/fault.ts";
 import { GET, onBench, raw, readAll, say, text } from "./server_fake.ts";
 

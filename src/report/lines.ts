@@ -185,6 +185,12 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
       `${e.count} sessions of ${e.upstream} were cut` +
       `${e.kept === 0 ? "" : `, ${e.kept} still move bytes and stay`}: ${e.reason}`,
   },
+  "request.refused": {
+    level: "info",
+    line: (e) =>
+      `client ${e.client} was answered ${e.status}: ${e.reason}` +
+      (e.count === 1 ? "" : ` (${e.count} such requests since the last line)`),
+  },
   "session.failed": {
     level: "warn",
     line: (e) => `client ${e.client} was turned away from ${e.upstream}: ${e.reason}`,
