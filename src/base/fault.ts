@@ -95,13 +95,6 @@ export const FAULTS = {
   },
   upstreamDown: { side: "upstream", nothingSent: false, hard: true, words: "upstream went down" },
   drained: { side: "proxy", nothingSent: false, hard: false, words: "drain time was up" },
-  internalError: {
-    side: "proxy",
-    nothingSent: false,
-    hard: false,
-    words: "an error of the proxy itself",
-    status: 500,
-  },
   // HTTP, toward the client
   badRequest: {
     side: "client",

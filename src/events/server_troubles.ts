@@ -30,7 +30,8 @@ export class ServerTroubles {
   }
 
   /** A request or connection ended badly; only what was answered by a refusal is told. */
-  readonly onFault = ({ fault, message }: Fault, client: string): void => {
+  readonly onFault = ({ fault, message, cause }: Fault, client: string): void => {
+    if (fault === "internalError") return this.onError(cause, client);
     const row: { readonly side: string; readonly status?: number } = FAULTS[fault];
     const isRefusal = OURS.has(fault) || (row.side === "client" && row.status !== undefined);
     if (!isRefusal) return;
