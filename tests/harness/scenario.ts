@@ -27,7 +27,7 @@ export function tell(name: string, needs: readonly string[], story: () => Promis
 }
 
 /** Whether a program can be found by name, or is there by path. */
-function isInstalled(program: string): boolean {
+export function isInstalled(program: string): boolean {
   const folders = program.includes("/") ? [""] : (Deno.env.get("PATH") ?? "").split(":");
   return folders.some((folder) => {
     try {

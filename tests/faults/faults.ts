@@ -1,0 +1,274 @@
+/** The faults of the table, in its order. */
+import { connect } from "node:net";
+import { DnsServer } from "./dns.ts";
+import type { Folder } from "../harness/folder.ts";
+import { isInstalled } from "../harness/scenario.ts";
+import { pause } from "./load.ts";
+import type { Wish } from "./proxies.ts";
+import type { Fault, Prepared } from "./stage.ts";
+
+/** Descriptors of a process that is to run out of them, and clients that use them up. */
+const DESCRIPTORS = 96;
+const IDLE_CLIENTS = 150;
+
+const isRoot = Deno.build.os === "linux" && Deno.uid() === 0;
+
+export const FAULTS: readonly Fault[] = [
+  {
+    name: "kill",
+    title: "kill -9 of the primary",
+    harmed: ["primary"],
+    async strike({ primary }) {
+      await primary.kill();
+      await pause(2_000);
+    },
+  },
+  {
+    name: "restart",
+    title: "restart of the primary",
+    harmed: ["primary"],
+    async strike({ primary }) {
+      await primary.restart();
+      await pause(2_000);
+    },
+  },
+  {
+    name: "stop",
+    title: "primary stopped for 2 s, then continued",
+    harmed: ["primary"],
+    async strike({ primary }) {
+      primary.freeze();
+      await pause(2_000);
+      primary.thaw();
+      await pause(1_000);
+    },
+  },
+  {
+    name: "port-dropped",
+    title: "packets to the primary dropped (full accept queue)",
+    harmed: ["primary"],
+    async strike({ primary }) {
+      await primary.swallow();
+      await pause(4_000);
+    },
+  },
+  {
+    name: "reset-storm",
+    title: "primary resets each new connection for 1.5 s",
+    harmed: ["primary"],
+    async strike({ primary }) {
+      primary.toggleResets();
+      await pause(1_500);
+      primary.toggleResets();
+      await pause(1_000);
+    },
+  },
+  {
+    name: "slow-start",
+    title: "primary restarts, accepts, and answers after 2 s",
+    harmed: ["primary"],
+    async strike({ primary }) {
+      await primary.restart(2_000);
+      await pause(3_000);
+    },
+  },
+  {
+    name: "check-fails",
+    title: "check program denies the primary for 1.5 s",
+    harmed: ["primary"],
+    prepare: checked('[ ! -e "bad" ] || [ "$1" != "$(cat bad)" ]'),
+    strike: turnBad,
+  },
+  {
+    name: "check-hangs",
+    title: "check program hangs for the primary for 1.5 s",
+    harmed: [],
+    prepare: checked('[ -e "bad" ] && [ "$1" = "$(cat bad)" ] && exec sleep 5; exit 0'),
+    strike: turnBad,
+  },
+  {
+    name: "check-gone",
+    title: "check program missing for 1.5 s",
+    harmed: [],
+    prepare: checked("exit 0"),
+    async strike({ folder }) {
+      await Deno.rename(folder.at("check"), folder.at("elsewhere"));
+      await pause(1_500);
+      await Deno.rename(folder.at("elsewhere"), folder.at("check"));
+      await pause(500);
+    },
+  },
+  {
+    name: "trigger-fails",
+    title: "primary killed, trigger fails",
+    harmed: ["primary"],
+    prepare: withTrigger("exit 1"),
+    async strike({ primary }) {
+      await primary.kill();
+      await pause(2_000);
+    },
+  },
+  {
+    name: "trigger-hangs",
+    title: "primary killed, trigger hangs (ended after 1 s)",
+    harmed: ["primary"],
+    // The first promotion's may end.
+    prepare: withTrigger("[ -e first ] && exec sleep 60; touch first", [
+      ...["--trigger-timeout", "1s"],
+    ]),
+    fits: ({ name }) => name !== "flopsy",
+    async strike({ primary }) {
+      await primary.kill();
+      await pause(3_000);
+    },
+  },
+  {
+    name: "names-gone",
+    title: "name service silent for 3 s",
+    harmed: [],
+    obstacle: () => isRoot ? missing("unshare") : "needs root, for a name service of its own",
+    prepare: named,
+    async strike() {
+      DnsServer.silence(true);
+      await pause(3_000);
+      DnsServer.silence(false);
+    },
+  },
+  {
+    name: "names-gone-kill",
+    title: "name service silent, then the primary killed",
+    harmed: ["primary"],
+    obstacle: () => isRoot ? missing("unshare") : "needs root, for a name service of its own",
+    prepare: named,
+    async strike({ primary }) {
+      DnsServer.silence(true);
+      await pause(1_000);
+      await primary.kill();
+      await pause(2_500);
+      DnsServer.silence(false);
+    },
+  },
+  {
+    name: "descriptors",
+    title: `${IDLE_CLIENTS} idle clients for 2.5 s, ${DESCRIPTORS} descriptors`,
+    harmed: [],
+    obstacle: () => missing("prlimit"),
+    prepare: wrapped({ descriptors: DESCRIPTORS }, (command) => [
+      ...["prlimit", `--nofile=${DESCRIPTORS}:${DESCRIPTORS}`],
+      ...command,
+    ]),
+    async strike({ port }) {
+      const idle = Array.from({ length: IDLE_CLIENTS }, () => {
+        const socket = connect({ host: "127.0.0.1", port });
+        socket.on("error", () => {});
+        return socket;
+      });
+      await pause(2_500);
+      for (const socket of idle) socket.destroy();
+      await pause(1_000);
+    },
+  },
+  {
+    name: "log-full",
+    title: "disk full under the log (/dev/full), primary killed",
+    harmed: ["primary"],
+    prepare: wrapped({}, (command) => ["sh", "-c", 'exec "$@" 2>/dev/full', "sh", ...command]),
+    async strike({ primary }) {
+      await primary.kill();
+      await pause(2_000);
+    },
+  },
+  {
+    name: "clock",
+    title: "wall clock jumps an hour ahead, and back",
+    harmed: [],
+    prepare: withMain("jumping_main.ts"),
+    async strike({ proxy }) {
+      proxy.signal("SIGWINCH");
+      await pause(1_000);
+      proxy.signal("SIGWINCH");
+      await pause(1_000);
+    },
+  },
+  {
+    name: "proxy-stopped",
+    title: "the proxy itself is stopped for 1.5 s",
+    harmed: [],
+    async strike({ proxy }) {
+      proxy.signal("SIGSTOP");
+      await pause(1_500);
+      proxy.signal("SIGCONT");
+      await pause(1_000);
+    },
+  },
+  {
+    name: "worker",
+    title: "primary killed, and the worker dies of its next order",
+    harmed: ["primary", "backup"],
+    fits: ({ mode, name }) => mode === "TCP" && name === "failover, splice",
+    prepare: withMain("dying_main.ts"),
+    async strike({ primary, proxy }) {
+      proxy.signal("SIGWINCH");
+      await pause(200);
+      await primary.kill();
+      await pause(2_500);
+    },
+  },
+];
+
+/** The primary is bad for its check program while the file `bad` has its name. */
+async function turnBad({ folder, primary }: Parameters<Fault["strike"]>[0]): Promise<void> {
+  await folder.write("bad.new", `127.0.0.1:${primary.port}`);
+  await Deno.rename(folder.at("bad.new"), folder.at("bad"));
+  await pause(1_500);
+  await Deno.remove(folder.at("bad"));
+  await pause(1_000);
+}
+
+function missing(program: string): string | undefined {
+  return isInstalled(program) ? undefined : `needs ${program}`;
+}
+
+function nothingLeft(wish: Wish): Prepared {
+  return { wish, [Symbol.asyncDispose]: () => Promise.resolve() };
+}
+
+/** In HTTP mode a check program is told the URL of the upstream, hence only its end is compared. */
+function checked(body: string): NonNullable<Fault["prepare"]> {
+  return async (folder) => {
+    const script = `set -- "\${1#http://}"; set -- "\${1%/}"\n${body}`;
+    return nothingLeft({ check: await folder.script("check", script) });
+  };
+}
+
+function withTrigger(body: string, flags?: readonly string[]): NonNullable<Fault["prepare"]> {
+  return async (folder) => {
+    const trigger = await folder.script("trigger", body);
+    return nothingLeft(flags === undefined ? { trigger } : { trigger, flags });
+  };
+}
+
+function withMain(file: string): NonNullable<Fault["prepare"]> {
+  return () => Promise.resolve(nothingLeft({ main: new URL(file, import.meta.url).pathname }));
+}
+
+function wrapped(wish: Wish, wrap: Prepared["wrap"] & object): NonNullable<Fault["prepare"]> {
+  return () => Promise.resolve({ ...nothingLeft(wish), wrap });
+}
+
+/** Upstreams have a name that only a name service of this test knows, by a resolv.conf of the proxy's own. */
+async function named(folder: Folder): Promise<Prepared> {
+  const server = await DnsServer.start();
+  const conf = await folder.write(
+    "resolv.conf",
+    `nameserver ${server.address}\noptions timeout:5 attempts:2\n`,
+  );
+  return {
+    wish: { host: "upstream.faults.test" },
+    wrap: (command) => [
+      ...["unshare", "--mount", "--propagation", "private", "sh", "-c"],
+      ...['mount --bind "$0" /etc/resolv.conf && exec "$@"', conf, ...command],
+    ],
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}

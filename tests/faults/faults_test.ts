@@ -1,0 +1,66 @@
+/** Some quick rows of the table of faults, for our own engines in both modes: nothing may be lost. */
+import { assertEquals } from "@std/assert";
+import { differing, patternOf } from "./pattern.ts";
+import { FAULTS } from "./faults.ts";
+import { Load, type Tally } from "./load.ts";
+import { contestants } from "./proxies.ts";
+import { show } from "./stage.ts";
+
+const OURS = contestants({ haproxy: false });
+/** Requests that may be under way at once: what a dead primary was just answering is lost by nature. */
+const UNDER_WAY = 6;
+
+/** What became of it at each of our proxies. */
+async function befall(name: string): Promise<Map<string, Tally>> {
+  const fault = FAULTS.find((each) => each.name === name)!;
+  const here = OURS.filter(({ name }) => Deno.build.os === "linux" || name.endsWith("stream"));
+  const tallies = await Promise.all(
+    here.map(async (each) => [`${each.mode} ${each.name}`, (await show(fault, each))!] as const),
+  );
+  return new Map(tallies);
+}
+
+for (const name of ["check-gone", "clock"]) {
+  Deno.test(`[faults] ${name}: nobody is turned away, nothing is lost, doubled, wrong or cut`, async () => {
+    for (const [proxy, tally] of await befall(name)) {
+      const { failed, lost, doubled, wrongBytes, cut } = tally;
+      const nothing = { failed: 0, lost: 0, doubled: 0, wrongBytes: 0, cut: 0 };
+      assertEquals([proxy, { failed, lost, doubled, wrongBytes, cut }], [proxy, nothing]);
+    }
+  });
+}
+
+Deno.test("[faults] kill: nothing is doubled or wrong, and only what was under way can be lost", async () => {
+  for (const [proxy, { failed, lost, doubled, wrongBytes, cut }] of await befall("kill")) {
+    assertEquals([proxy, doubled, wrongBytes, cut], [proxy, 0, 0, 0]);
+    assertEquals([proxy, Math.max(failed + lost, UNDER_WAY)], [proxy, UNDER_WAY]);
+  }
+});
+
+Deno.test("[faults] the client counts what was turned away, lost, doubled and wrong", async () => {
+  // Nobody answers this client; what the upstreams' ledgers say is made up.
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const gone = (async () => {
+    for await (const conn of listener) conn.close();
+  })();
+  const load = new Load(listener.addr.port);
+  await load.begin();
+  await load.end();
+  listener.close();
+  await gone;
+  const asked = load.tally([], []).asked;
+  const ledger = ["GET 0 0", "GET 0 0", "POST 1 7", "POST 1 0", "POST 3 2"];
+  const tally = load.tally(ledger, []);
+  assertEquals([tally.doubled, tally.wrongBytes, tally.cut], [1, 9, 4]);
+  assertEquals(tally.failed + tally.lost, asked);
+  assertEquals(load.tally(ledger, [""]).cut, 0);
+});
+
+Deno.test("[faults] bytes are compared with what they should be", () => {
+  const right = patternOf(5);
+  const wrong = right.slice();
+  wrong[3]! ^= 1;
+  assertEquals(differing(right, patternOf(5)), 0);
+  assertEquals(differing(wrong, right), 1);
+  assertEquals(differing(right.subarray(0, 10), right), right.length - 10);
+});

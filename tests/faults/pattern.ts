@@ -1,0 +1,21 @@
+/** Bytes that belong to a number, so that whoever knows the number can tell whether they are right. */
+
+const SIZE = 2_048;
+
+export function patternOf(number: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(SIZE);
+  for (let at = 0, value = number; at < SIZE; at++) {
+    value = (Math.imul(value, 1_103_515_245) + 12_345) & 0x7fffffff;
+    bytes[at] = value >> 16;
+  }
+  return bytes;
+}
+
+/** How many bytes are not what they should be; those too many or missing count too. */
+export function differing(got: Uint8Array, wanted: Uint8Array): number {
+  let count = Math.abs(got.length - wanted.length);
+  for (let at = 0; at < Math.min(got.length, wanted.length); at++) {
+    if (got[at] !== wanted[at]) count++;
+  }
+  return count;
+}

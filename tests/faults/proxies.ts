@@ -1,0 +1,140 @@
+/** The proxies that are put to the test, each set up to notice a failure as soon as the others may. */
+import { EXECUTABLE } from "../harness/proxy.ts";
+import { permissionsFor } from "../../scripts/permissions.ts";
+
+export type Mode = "TCP" | "HTTP";
+
+/** What a fault asks of a proxy besides the two upstreams. */
+export interface Wish {
+  readonly check?: string;
+  readonly trigger?: string;
+  /** Further flags for ours. */
+  readonly flags?: readonly string[];
+  /** A program in the place of our `main.ts`. */
+  readonly main?: string;
+  /** Descriptors that it will have, and no more; who has to be told is. */
+  readonly descriptors?: number;
+  /** What the upstreams are called; `127.0.0.1` by default. */
+  readonly host?: string;
+}
+
+export interface Contestant {
+  readonly name: string;
+  readonly mode: Mode;
+  /** Wishes it can be granted; a fault that needs another leaves it out. */
+  readonly knows: readonly (keyof Wish)[];
+  /** The command that runs it on `port`; it may write into `folder`. */
+  command(place: Place, wish: Wish): Promise<readonly string[]>;
+}
+
+export interface Place {
+  readonly folder: string;
+  readonly port: number;
+  /** Ports of primary and backup. */
+  readonly upstreams: readonly [number, number];
+}
+
+/** Checks of all that have them: so often, so long, and so many failures. */
+const INTERVAL = "200ms";
+const TIMEOUT = "500ms";
+/** Descriptors that HAProxy keeps for itself. */
+const OWN = 36;
+
+const ours = (mode: Mode, engine: "splice" | "stream"): Contestant => ({
+  name: `failover, ${engine}`,
+  mode,
+  knows: ["check", "trigger", "flags", "main", "host", "descriptors"],
+  command({ port, upstreams }, wish) {
+    const [primary, backup] = upstreams.map((upstream) =>
+      `${wish.host ?? "127.0.0.1"}:${upstream}`
+    );
+    const where = mode === "TCP"
+      ? ["--hosts", `${primary},${backup}`, "--bind", `127.0.0.1:${port}`]
+      : [
+        ...["--primary", `http://${primary}`, "--backup", `http://${backup}`],
+        ...["--listen", `127.0.0.1:${port}`],
+      ];
+    const executable = wish.main === undefined
+      ? EXECUTABLE
+      : ["run", "--quiet", ...permissionsFor(Deno.build.os), wish.main];
+    return Promise.resolve([
+      ...[Deno.execPath(), ...executable, ...where, "--relay", engine],
+      ...["--check-interval", INTERVAL, "--check-timeout", TIMEOUT],
+      ...wish.check === undefined
+        ? []
+        : ["--check-host", wish.check, "--check-script-timeout", TIMEOUT],
+      ...wish.trigger === undefined ? [] : ["--on-failover", wish.trigger],
+      ...wish.flags ?? [],
+    ]);
+  },
+});
+
+const haproxy = (mode: Mode): Contestant => ({
+  name: "HAProxy",
+  mode,
+  knows: ["host", "descriptors"],
+  async command({ folder, port, upstreams: [primary, backup] }, wish) {
+    const { host = "127.0.0.1", descriptors } = wish;
+    const file = `${folder}/haproxy.cfg`;
+    const check = `check inter ${INTERVAL} fall 3 rise 2 on-marked-down shutdown-sessions`;
+    await Deno.writeTextFile(
+      file,
+      `global
+  nbthread 1
+${descriptors === undefined ? "" : `  maxconn ${Math.floor((descriptors - OWN) / 2)}\n`}defaults
+  mode ${mode.toLowerCase()}
+  retries 3
+  option redispatch
+  timeout connect 3s
+  timeout check ${TIMEOUT}
+  timeout client 30s
+  timeout server 30s
+listen faults
+  bind 127.0.0.1:${port}
+${mode === "HTTP" ? "  option httpchk GET /\n" : ""}  server primary ${host}:${primary} ${check}
+  server backup ${host}:${backup} ${check} backup
+`,
+    );
+    return ["haproxy", "-db", "-f", file];
+  },
+});
+
+const flopsy = (binary: string): Contestant => ({
+  name: "flopsy",
+  mode: "TCP",
+  knows: ["check", "trigger", "host", "descriptors"],
+  command({ port, upstreams }, { check, trigger, host = "127.0.0.1" }) {
+    return Promise.resolve([
+      ...[binary, "-p", `${port}`],
+      ...["-H", upstreams.map((upstream) => `${host}:${upstream}`).join(",")],
+      ...check === undefined ? [] : ["-c", check],
+      ...trigger === undefined ? [] : ["-f", trigger],
+    ]);
+  },
+});
+
+const kagehq = (binary: string): Contestant => ({
+  name: "kagehq/failover",
+  mode: "HTTP",
+  knows: ["host", "descriptors"],
+  command({ port, upstreams: [primary, backup] }, { host = "127.0.0.1" }) {
+    return Promise.resolve([
+      binary,
+      ...["--primary", `http://${host}:${primary}`, "--backup", `http://${host}:${backup}`],
+      ...["--listen", `127.0.0.1:${port}`, "--check-interval", INTERVAL],
+    ]);
+  },
+});
+
+/** All that can be had here; the originals only where their binaries are given. */
+export function contestants(
+  has: { readonly haproxy: boolean; readonly flopsy?: string; readonly kagehq?: string },
+): Contestant[] {
+  return (["TCP", "HTTP"] as const).flatMap((mode) => [
+    ours(mode, "splice"),
+    ours(mode, "stream"),
+    ...has.haproxy ? [haproxy(mode)] : [],
+    ...mode === "TCP" && has.flopsy !== undefined ? [flopsy(has.flopsy)] : [],
+    ...mode === "HTTP" && has.kagehq !== undefined ? [kagehq(has.kagehq)] : [],
+  ]);
+}

@@ -1,0 +1,99 @@
+/** One fault at one proxy: two counting upstreams, the proxy between them and the load, and the blow. */
+import { connect } from "node:net";
+import { Child } from "../harness/child.ts";
+import { Folder } from "../harness/folder.ts";
+import { patiently } from "../harness/patience.ts";
+import { unusedPort } from "../harness/upstream.ts";
+import { Load, pause, type Tally } from "./load.ts";
+import type { Contestant, Wish } from "./proxies.ts";
+import { CountingUpstream } from "./upstream.ts";
+
+/** What a fault may lay hands on. */
+export interface Stage {
+  readonly primary: CountingUpstream;
+  readonly backup: CountingUpstream;
+  readonly proxy: Child;
+  /** Where the proxy listens. */
+  readonly port: number;
+  readonly folder: Folder;
+}
+
+export interface Fault {
+  /** Names it on the command line. */
+  readonly name: string;
+  /** For a person, in the table. */
+  readonly title: string;
+  /** Upstreams whose sessions had to end. */
+  readonly harmed: readonly ("primary" | "backup")[];
+  /** What it needs of the proxy, and of the place; `folder` is there to write scripts into. */
+  prepare?(folder: Folder): Promise<Prepared>;
+  /** Whether it can befall this proxy at all; everyone by default. */
+  fits?(contestant: Contestant): boolean;
+  /** What it needs of this machine; the reason why it cannot be shown, for a person. */
+  obstacle?(): string | undefined;
+  /** Strikes; resolves when the fault is over, or has had its time. */
+  strike(stage: Stage): Promise<void>;
+}
+
+export interface Prepared extends AsyncDisposable {
+  readonly wish: Wish;
+  /** Makes another command of the one that runs the proxy. */
+  readonly wrap?: (command: readonly string[]) => readonly string[];
+}
+
+/** Load before the blow, and after the fault is over. */
+const BEFORE_MS = 700;
+const AFTER_MS = 1_200;
+
+/** Undefined if the proxy cannot be given what the fault needs. */
+export async function show(fault: Fault, contestant: Contestant): Promise<Tally | undefined> {
+  if (fault.fits?.(contestant) === false) return undefined;
+  await using folder = await Folder.make();
+  await using prepared = await fault.prepare?.(folder);
+  const wish = prepared?.wish ?? {};
+  if (!Object.keys(wish).every((each) => contestant.knows.includes(each as keyof Wish))) {
+    return undefined;
+  }
+  await using primary = await CountingUpstream.start("primary", folder.path);
+  await using backup = await CountingUpstream.start("backup", folder.path);
+  const place = {
+    folder: folder.path,
+    port: unusedPort(),
+    upstreams: [primary.port, backup.port],
+  } as const;
+  const plain = await contestant.command(place, wish);
+  const [program, ...args] = prepared?.wrap?.(plain) ?? plain;
+  const log: string[] = [];
+  await using proxy = new Child(program!, { args, onErr: (line) => log.push(line) });
+  await patiently(`${contestant.name} to serve`, served(place.port, proxy), () => log.join("\n"));
+  await using load = new Load(place.port);
+  await load.begin();
+  await pause(BEFORE_MS);
+  await fault.strike({ primary, backup, proxy, port: place.port, folder });
+  await pause(AFTER_MS);
+  const ledgersNow = async () => [...await primary.ledger(), ...await backup.ledger()];
+  await load.end();
+  if (Deno.env.has("FAULTS_LOG")) console.error(log.join("\n"));
+  return load.tally(await ledgersNow(), fault.harmed);
+}
+
+/** Resolves when a request has come through. */
+async function served(port: number, proxy: Child): Promise<void> {
+  while (!await isServed(port)) {
+    if (proxy.hasEnded) throw new Error("the proxy ended before it served anybody");
+    await pause(20);
+  }
+}
+
+function isServed(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: "127.0.0.1", port });
+    socket.on("error", () => {});
+    socket.on("close", () => resolve(false));
+    socket.on("data", (data: Uint8Array) => {
+      resolve(/^HTTP\/1\.[01] 200 /.test(new TextDecoder().decode(data)));
+      socket.destroy();
+    });
+    socket.write("GET / HTTP/1.1\r\nHost: faults.test\r\nConnection: close\r\n\r\n");
+  });
+}
