@@ -1,0 +1,76 @@
+/** The edges of HTTP by the executable: upstreams that bend the grammar, and ways that lead where they should not. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { hear, rawUpstream, say } from "../gateway/stage.ts";
+import { scenario } from "../harness/scenario.ts";
+import { startWebProxy } from "../harness/web_proxy.ts";
+
+scenario(
+  "an upstream whose lines end in LF alone passes its checks and is served",
+  async ({ relay }) => {
+    await using up = rawUpstream(async (conn) => {
+      for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
+        await say(conn, "HTTP/1.1 200 OK\nContent-Type: text/plain\nContent-Length: 5\n\nplain");
+      }
+    });
+    const primary = { url: `http://127.0.0.1:${up.port}` };
+    await using proxy = await startWebProxy({ primary, flags: { relay } });
+    for (let i = 0; i < 5; i++) {
+      const { status, text, headers } = await proxy.get("/");
+      assertEquals([status, text, headers.get("content-type")], [200, "plain", "text/plain"]);
+    }
+    assertEquals(proxy.events("upstream.down"), []);
+  },
+);
+
+scenario("the credentials in a URL stay below its path", async ({ relay }) => {
+  const asked: string[] = [];
+  await using up = rawUpstream(async (conn) => {
+    for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
+      asked.push(head);
+      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    }
+  });
+  const primary = { url: `http://me:secret@127.0.0.1:${up.port}/bucket` };
+  await using proxy = await startWebProxy({ primary, flags: { relay } });
+  const paths = ["/../other", "/a/..%2f../other", "/%2e%2e/other", "/..;x/other"];
+  for (const path of paths) assertEquals((await proxy.get(path)).status, 400, path);
+  assertEquals((await proxy.get("/a/../b")).status, 200);
+  const heads = asked.map((head) => head.split(" ")[1]!);
+  assertEquals(heads.filter((path) => !path.startsWith("/bucket")), []);
+  assertEquals(heads.filter((path) => path.includes("other")), []);
+});
+
+scenario("a circle of proxies is broken by the first that is asked twice", async ({ relay }) => {
+  // What it leads to is known only when both listen.
+  const next = Promise.withResolvers<string>();
+  await using circle = rawUpstream(async (conn) => {
+    for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
+      // Checks are answered, or there would be nobody to send a request to.
+      if (!/\r\nvia: /i.test(head)) await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+      else await say(conn, await throughTo(await next.promise, head));
+    }
+  });
+  const primary = { url: `http://127.0.0.1:${circle.port}` };
+  await using back = await startWebProxy({ primary, flags: { relay } });
+  await using front = await startWebProxy({
+    primary: { url: `http://${back.address}` },
+    flags: { relay, "check-path": "/__failover/health" },
+  });
+  next.resolve(front.address);
+  const { status } = await front.get("/");
+  assertEquals(status, 508);
+  assertMatch((await front.event("config.warned", { warning: /came back/ })).warning, /itself/);
+  assertEquals(back.events("config.warned", { warning: /came back/ }), []);
+});
+
+/** Sends a head to `address` and returns what comes back, up to the end of the response's one-line body. */
+async function throughTo(address: string, head: string): Promise<string> {
+  const [hostname, port] = address.split(":") as [string, string];
+  const conn = await Deno.connect({ hostname, port: Number(port) });
+  try {
+    await say(conn, head);
+    return await hear(conn, "sent it\n");
+  } finally {
+    conn.close();
+  }
+}
