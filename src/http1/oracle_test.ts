@@ -17,6 +17,8 @@ import {
   random,
   REQUEST_PIECES,
   REQUESTS,
+  RESPONSE_PIECES,
+  RESPONSES,
 } from "./testing/mutations.ts";
 import { LLHTTP_METHODS, readByLlhttp, type Reading, type ReadMessage } from "./testing/llhttp.ts";
 
@@ -107,21 +109,6 @@ Deno.test("what both accept is read alike, with what follows it", () => {
     assertEquals(ours.messages.length, 2);
   }
 });
-
-const RESPONSES = [
-  "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 3\r\n\r\nabc",
-  "HTTP/1.1 200 OK\nA: b\nContent-Length: 3\n\nabc",
-  "HTTP/1.1 404 Not Found\nTransfer-Encoding: chunked\r\nB:c\n\r\n3\r\nabc\r\n0\r\n\r\n",
-  "HTTP/1.0 200\r\nConnection: keep-alive\r\nX: y\r\n\r\n",
-];
-const RESPONSE_PIECES = [
-  ..."\r|\n|\r\n|\n\n| |\t|\0|\x0b|\x7f|\x80|:|;|,|0|3|a|+|-|x|\r\r\n|\n\r|\n |\r\n\t".split("|"),
-  "Content-Length: 3\n",
-  "Content-Length: 7\r\n",
-  "Transfer-Encoding: chunked\n",
-  "Transfer-Encoding: identity\r\n",
-  "Connection: close\n",
-];
 
 const ROUNDS = 20_000;
 

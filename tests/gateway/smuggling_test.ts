@@ -5,9 +5,16 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { readByLlhttp } from "../../src/http1/testing/llhttp.ts";
-import { mutated, random, REQUEST_PIECES, REQUESTS } from "../../src/http1/testing/mutations.ts";
+import {
+  mutated,
+  random,
+  REQUEST_PIECES,
+  REQUESTS,
+  RESPONSE_PIECES,
+  RESPONSES,
+} from "../../src/http1/testing/mutations.ts";
 import { patiently } from "../harness/patience.ts";
-import { close, hearAll, nodeUpstream, say, type Stage } from "./stage.ts";
+import { close, hear, nodeUpstream, rawUpstream, say, type Stage } from "./stage.ts";
 import { story } from "./story.ts";
 
 const POST = "POST /open HTTP/1.1\r\nHost: a\r\n";
@@ -94,17 +101,32 @@ async function recording() {
   return { seen, port: up.port, [Symbol.asyncDispose]: () => up[Symbol.asyncDispose]() };
 }
 
+/** Reads until the peer has finished or has cut the connection; one character for each byte. */
+async function hearUntilCut(conn: Deno.Conn): Promise<string> {
+  const buffer = new Uint8Array(65_536);
+  let text = "";
+  try {
+    for (let count = await conn.read(buffer); count !== null; count = await conn.read(buffer)) {
+      text += String.fromCharCode(...buffer.subarray(0, count));
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.ConnectionReset)) throw error;
+  }
+  return text;
+}
+
 /** Sends `text`, then the end, and returns all that comes back, however the connection ends. */
 async function send(stage: Stage, text: string): Promise<string> {
   const conn = await stage.connect();
   await say(conn, text).catch(() => {});
   await conn.closeWrite().catch(() => {});
-  const answer = await patiently(
-    JSON.stringify(text),
-    hearAll(conn).catch((error) => String(error)),
-  );
+  const answer = await patiently(JSON.stringify(text), hearUntilCut(conn));
   close(conn);
   return answer;
+}
+
+function bytesOf(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
 function statuses(answer: string): string[] {
@@ -202,5 +224,38 @@ story(
       passed += through.length;
     }
     assert(passed > 100, `only ${passed} requests got through`);
+  },
+);
+
+story(
+  "whatever is done to responses, a client reads one sound response, or none",
+  async ({ start }) => {
+    const next = random(12);
+    const hidden = "HTTP/1.1 200 Hidden\r\nContent-Length: 6\r\n\r\nhidden";
+    let text = "";
+    await using up = rawUpstream(async (conn) => {
+      await hear(conn);
+      await say(conn, text);
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    let passed = 0;
+    for (let round = 0; round < 400; round++) {
+      text = mutated(next, RESPONSES, RESPONSE_PIECES) + hidden;
+      const conn = await stage.connect();
+      await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+      const answer = await patiently(text, hearUntilCut(conn));
+      close(conn);
+      const { messages, error } = readByLlhttp("RESPONSE", bytesOf(answer));
+      const about = JSON.stringify([text, answer]);
+      assertEquals([messages.length <= 1, error], [true, undefined], about);
+      const [got] = messages;
+      if (got === undefined || got.status === 502) continue;
+      passed++;
+      const direct = readByLlhttp("RESPONSE", bytesOf(text), true).messages[0]!;
+      assertEquals(got.status, direct.status, about);
+      assert(direct.body.startsWith(got.body), about);
+    }
+    assert(passed > 50, `only ${passed} responses got through`);
   },
 );

@@ -1,4 +1,4 @@
-/** Requests, several on a connection, and what may be done to them: seeded, so that a failure can be repeated. */
+/** Messages and what may be done to them: seeded, so that a failure can be repeated. */
 
 export const POST = "POST /a HTTP/1.1\r\nHost: a\r\n";
 export const CHUNKS = "3\r\nabc\r\n0\r\n\r\n";
@@ -62,3 +62,20 @@ export function mutated(
   }
   return text;
 }
+
+/** Responses with lines that end in CRLF, in LF, and in both. */
+export const RESPONSES = [
+  "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 3\r\n\r\nabc",
+  "HTTP/1.1 200 OK\nA: b\nContent-Length: 3\n\nabc",
+  "HTTP/1.1 404 Not Found\nTransfer-Encoding: chunked\r\nB:c\n\r\n3\r\nabc\r\n0\r\n\r\n",
+  "HTTP/1.0 200\r\nConnection: keep-alive\r\nX: y\r\n\r\n",
+];
+/** What their heads are made of, sound and unsound. */
+export const RESPONSE_PIECES = [
+  ..."\r|\n|\r\n|\n\n| |\t|\0|\x0b|\x7f|\x80|:|;|,|0|3|a|+|-|x|\r\r\n|\n\r|\n |\r\n\t".split("|"),
+  "Content-Length: 3\n",
+  "Content-Length: 7\r\n",
+  "Transfer-Encoding: chunked\n",
+  "Transfer-Encoding: identity\r\n",
+  "Connection: close\n",
+];
