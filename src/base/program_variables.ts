@@ -22,7 +22,8 @@ export const PROGRAM_VARIABLES = {
   FAILOVER_ACTIVE: {
     check: true,
     trigger: false,
-    help: "the host that is active, or was until now; empty before the first",
+    help:
+      "the host to trust: the one being promoted, else the last whose promotion succeeded; empty before the first",
   },
   FAILOVER_PHASE: {
     check: true,
