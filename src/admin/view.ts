@@ -48,6 +48,11 @@ export const COUNTERS = {
     kind: "counter",
     help: "Clients turned away, given up on or answered with an error of ours.",
   },
+  faulted: {
+    metric: "exchanges_faulted_total",
+    kind: "counter",
+    help: "Exchanges that a mistake in this program ended.",
+  },
   abandoned: {
     metric: "clients_abandoned_total",
     kind: "counter",

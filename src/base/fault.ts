@@ -3,6 +3,8 @@
  * at the edge of the process and keep their origin in `cause`; no one branches on a message.
  */
 
+import { describe } from "./describe.ts";
+
 interface Row {
   /** Who is to blame. */
   readonly side: "upstream" | "client" | "proxy";
@@ -208,8 +210,7 @@ export class Fault extends Error {
 /** What was thrown, as a fault: one that was none is a mistake in this program. */
 export function faultOf(error: unknown): Fault {
   if (error instanceof Fault) return error;
-  const detail = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return new Fault("internalError", detail, { cause: error });
+  return new Fault("internalError", describe(error), { cause: error });
 }
 
 /** Turns what `Deno.connect` threw into a fault. `timedOut` is the caller's own knowledge. */

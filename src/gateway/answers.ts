@@ -1,7 +1,10 @@
 /** What the gateway says for itself: error pages, and the one response header that tells what happened. */
 import type { FaultName } from "../base/fault.ts";
 import { reasonOf } from "../http1/fetch_app.ts";
+import type { ResponseHead } from "../http1/head.ts";
 import type { Client } from "./client.ts";
+import { writeResponseFields } from "./headers.ts";
+import type { ServerUpstream } from "./upstream.ts";
 
 /** Seconds after which a client that was turned away may come again. */
 const RETRY_AFTER_S = 5;
@@ -56,4 +59,18 @@ export async function answerWithPage(
   if (status === 503) out.line("Retry-After", String(RETRY_AFTER_S));
   if (failover !== undefined) out.line("Failover", failover);
   await client.send(page.bytes);
+}
+
+/** Passes an interim response on, to clients that can use it. */
+export async function inform(
+  client: Client,
+  head: ResponseHead,
+  server: ServerUpstream,
+): Promise<void> {
+  if (head.status === 100 && !client.head.expectsContinue) return;
+  await client.inform(
+    head.status,
+    head.reason,
+    (out) => writeResponseFields(out, head, server, server.rules.via),
+  );
 }

@@ -4,24 +4,23 @@
  * changes a byte of a body; what it notices about the active upstream it reports as a doubt.
  */
 import type { Clock } from "../base/clock.ts";
-import { Fault, type FaultName, FAULTS, statusOf } from "../base/fault.ts";
-import { type Member, Roster } from "../base/roster.ts";
-import { Seldom } from "../base/seldom.ts";
+import { Fault, FAULTS, statusOf } from "../base/fault.ts";
 import type { Publish } from "../events/events.ts";
 import type { Doubt } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import type { ClientConnection, Reply } from "../http1/client.ts";
 import type { Deadlines } from "../http1/deadlines.ts";
 import { sendResponse } from "../http1/fetch_app.ts";
-import type { ResponseHead } from "../http1/head.ts";
 import { ANSWERED } from "../http1/server.ts";
-import { answerWithPage, type ErrorPage, failoverValue } from "./answers.ts";
+import { answerWithPage, type ErrorPage, failoverValue, inform } from "./answers.ts";
 import type { KeptTotal } from "./body.ts";
 import type { Client } from "./client.ts";
+import { Connects } from "./connects.ts";
 import { type Denial, DENIALS, type Gate, type Passage } from "./gate.ts";
 import { joinedTarget, writeRequestFields, writeResponseFields } from "./headers.ts";
 import { GATEWAY_ERRORS_MAX, GatewayErrors } from "./gateway_errors.ts";
-import { RepeatBudget, type Stage, verdictOn } from "./ledger.ts";
+import { isLocal, maySayStale, RepeatBudget, type Stage, verdictOn } from "./ledger.ts";
+import { Losses } from "./losses.ts";
 import { Running } from "./running.ts";
 import { ServerAttempt, Trip, type TripSettings } from "./trip.ts";
 import { joinUpgraded } from "./upgrade.ts";
@@ -59,19 +58,9 @@ export interface ForwardContext {
 
 /** Attempts of one exchange, over all waits. */
 const ATTEMPTS_MAX = 10;
-/** A connect without an answer for so long is reported, though it may still succeed. */
-const SLOW_CONNECT_MS = 500;
-
-/** Ends of a kept connection that do not say that it had gone stale. */
-const OURS: ReadonlySet<FaultName> = new Set<FaultName>([
-  "upstreamDown",
-  "responseTimeout",
-  "upstreamStalled",
-  "idleTimeout",
-]);
-
-/** A cut response is told once in this time, for each upstream and reason. */
-const SAY_AGAIN_MS = 1_000;
+/** How long after a shortage on this machine it is tried again; the pause doubles up to its maximum. */
+const LOCAL_PAUSE_MS = 25;
+const LOCAL_PAUSE_MS_MAX = 1_000;
 
 /** Where an attempt goes. */
 interface Step {
@@ -79,11 +68,8 @@ interface Step {
   readonly to: GatewayUpstream;
   /** True to leave kept connections alone. */
   readonly fresh: boolean;
-}
-
-interface Connecting extends Member {
-  readonly abort: AbortController;
-  readonly upstream: string;
+  /** True if the attempt before got no farther than this machine, and so does not count. */
+  readonly again?: boolean;
 }
 
 interface Failure {
@@ -98,9 +84,9 @@ export class Forwarder {
   readonly #context: ForwardContext;
   readonly #budget: RepeatBudget;
   readonly #kept: KeptTotal = { bytes: 0 };
-  readonly #connecting = new Roster<Connecting>();
+  readonly #connects: Connects;
   readonly #gatewayErrors = new GatewayErrors();
-  readonly #cuts = new Seldom(SAY_AGAIN_MS);
+  readonly #losses: Losses;
   readonly counters = {
     /** Exchanges so far. */
     requests: 0,
@@ -108,8 +94,6 @@ export class Forwarder {
     active: 0,
     /** Attempts after the first. */
     repeated: 0,
-    /** Exchanges that an upstream's trouble ended: answered with an error, or cut. */
-    lost: 0,
     /** Exchanges whose client left first. */
     abandoned: 0,
     bytesUp: 0,
@@ -121,7 +105,15 @@ export class Forwarder {
     this.#context = context;
     const { clock, deadlines, publish } = context;
     this.#budget = new RepeatBudget(clock, () => this.counters.active);
+    this.#losses = new Losses(clock, publish);
+    this.#connects = new Connects(clock);
     this.running = new Running(clock, deadlines, publish, settings.idleTimeoutMs);
+  }
+
+  /** Exchanges that were lost, and those of them that a mistake of ours ended. */
+  get losses(): { readonly lost: number; readonly faulted: number } {
+    const { lost, faulted } = this.#losses;
+    return { lost, faulted };
   }
 
   /**
@@ -147,7 +139,7 @@ export class Forwarder {
       return ANSWERED;
     } catch (error) {
       if (client.gone !== undefined) counters.abandoned++;
-      throw error;
+      throw error instanceof Fault ? error : this.#losses.faultOf(error);
     } finally {
       counters.active--;
       counters.bytesUp += trip.body?.received ?? 0;
@@ -158,7 +150,7 @@ export class Forwarder {
 
   /** Calls off attempts to connect to an upstream that are under way; they go elsewhere. */
   callOff(upstream: string): void {
-    for (const each of this.#connecting.all()) if (each.upstream === upstream) each.abort.abort();
+    this.#connects.callOff(upstream);
   }
 
   #stepTo(result: Passage | Denial): Step | Fault {
@@ -190,9 +182,12 @@ export class Forwarder {
     const { fault, stage, reused } = failure;
     if (trip.client.gone !== undefined) throw trip.client.gone;
     if (FAULTS[fault.fault].side === "client") throw fault;
-    const { repeats, refreshed, body } = trip;
+    if (fault.fault === "internalError") return fault;
+    if (isLocal(fault.fault)) return await this.#again(trip, step, fault);
+    if (stage !== "nothingSent") trip.deliveries++;
+    const { deliveries, refreshed, body } = trip;
     const replayable = body?.replayable ?? true;
-    const verdict = verdictOn({ stage, reused, replayable, repeats, refreshed });
+    const verdict = verdictOn({ stage, reused, replayable, deliveries, refreshed });
     if (verdict === "fresh") {
       trip.refreshed = true;
       return { ...step, fresh: true };
@@ -210,6 +205,21 @@ export class Forwarder {
     return next instanceof Fault && stage === "sentSafe" ? fault : next;
   }
 
+  /** The same once more, after a pause, as long as the exchange may wait; then the shortage is told. */
+  async #again(trip: Trip, step: Step, shortage: Fault): Promise<Step | Fault> {
+    const { gate } = this.#context;
+    trip.reason = shortage.fault;
+    const pauseMs = Math.min(LOCAL_PAUSE_MS * 2 ** trip.shortages++, LOCAL_PAUSE_MS_MAX);
+    const leftMs = this.#patience(trip);
+    if (leftMs <= 0) return shortage;
+    const result = await gate.pause(Math.min(pauseMs, leftMs), (leave) => trip.onGone = leave);
+    if (result !== "late") return this.#stepTo(result);
+    const present = gate.passage;
+    if (present === step.passage) return { ...step, again: true };
+    const next = this.#stepTo(present ?? await this.#wait(trip, undefined));
+    return next instanceof Fault ? next : { ...next, again: true };
+  }
+
   /** Another upstream at once, or whatever the gate gives next. */
   async #elsewhere(trip: Trip, { passage, to }: Step): Promise<Step | Fault> {
     const { gate, others } = this.#context;
@@ -225,7 +235,7 @@ export class Forwarder {
   async #giveUp(trip: Trip, fault: Fault): Promise<void> {
     const { client } = trip;
     if (client.gone !== undefined) throw client.gone;
-    this.counters.lost++;
+    this.#losses.lost++;
     const { errorPage, failoverHeader } = this.#settings;
     const reason = trip.reason ?? fault.fault;
     const failover = failoverHeader ? failoverValue("none", trip.attempts, reason) : undefined;
@@ -240,7 +250,7 @@ export class Forwarder {
 
   /** One attempt. Undefined when the response has gone through. */
   async #try(trip: Trip, step: Step): Promise<Failure | undefined> {
-    if (++trip.attempts > 1) this.counters.repeated++;
+    if (step.again !== true && ++trip.attempts > 1) this.counters.repeated++;
     const { to } = step;
     if (to.kind === "static") return await this.#serve(trip, to);
     const kept = step.fresh ? undefined : to.pool.take();
@@ -252,10 +262,11 @@ export class Forwarder {
     try {
       attempt.reply = await this.#ask(attempt, to);
     } catch (error) {
-      if (!(error instanceof Fault)) throw error;
+      const fault = this.#losses.faultOf(error);
+      connection.abort(fault);
       // Ended by us, a kept connection was not stale: the same upstream would be no better on a fresh one.
-      const reused = connection.reused && !OURS.has(error.fault);
-      return { fault: error, stage: attempt.stage(), reused };
+      const reused = connection.reused && maySayStale(fault.fault);
+      return { fault, stage: attempt.stage(), reused };
     } finally {
       if (attempt.reply === undefined) this.#leave(attempt);
     }
@@ -284,32 +295,25 @@ export class Forwarder {
       await sendResponse(trip.client, response);
     } catch (error) {
       // One file that changed says nothing about the others, so there is no doubt.
-      if (error instanceof Fault) this.#countCut(trip, to.upstream.name, error);
-      throw error;
+      const fault = this.#losses.faultOf(error);
+      this.#losses.cut(trip.client, to.upstream.name, fault);
+      throw fault;
     }
   }
 
   async #connect(
     trip: Trip,
     step: Step,
-    { pool, upstream }: ServerUpstream,
+    to: ServerUpstream,
   ): Promise<ClientConnection | Failure> {
-    const abort = new AbortController();
-    trip.onGone = () => abort.abort();
-    const connecting = { place: -1, abort, upstream: upstream.name };
-    this.#connecting.add(connecting);
-    const cancel = this.#context.clock.after(
-      SLOW_CONNECT_MS,
-      () => this.#doubt(step, false, `no answer to connect for ${SLOW_CONNECT_MS} ms`),
-    );
     try {
-      return await pool.connect(abort.signal);
+      return await this.#connects.make(to, {
+        onLeave: (leave) => trip.onGone = leave,
+        onSlow: (reason) => this.#doubt(step, false, reason),
+        settles: step.fresh && trip.deliveries > 0,
+      });
     } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      return { fault: error, stage: "nothingSent", reused: false };
-    } finally {
-      cancel();
-      this.#connecting.delete(connecting);
+      return { fault: this.#losses.faultOf(error), stage: "nothingSent", reused: false };
     }
   }
 
@@ -350,23 +354,15 @@ export class Forwarder {
   }
 
   /** The response could not be passed on to its end. */
-  #cutOff(attempt: ServerAttempt, step: Step, error: unknown): unknown {
-    if (!(error instanceof Fault)) return error;
-    attempt.connection.abort(error);
-    if (attempt.trip.client.gone !== undefined) return error;
-    this.#countCut(attempt.trip, attempt.upstream, error);
-    const { side, hard } = FAULTS[error.fault];
-    if (side === "upstream") this.#doubt(step, hard, error.message);
-    return error;
-  }
-
-  #countCut({ client }: Trip, upstream: string, { message: reason }: Fault): void {
-    if (client.gone !== undefined) return;
-    this.counters.lost++;
-    const { clock, publish } = this.#context;
-    if (this.#cuts.lets(`${upstream} ${reason}`, clock.now())) {
-      publish({ type: "session.failed", upstream, client: client.peer, reason });
-    }
+  #cutOff(attempt: ServerAttempt, step: Step, error: unknown): Fault {
+    const fault = this.#losses.faultOf(error);
+    const { client } = attempt.trip;
+    attempt.connection.abort(fault);
+    if (client.gone !== undefined) return fault;
+    this.#losses.cut(client, attempt.upstream, fault);
+    const { side, hard } = FAULTS[fault.fault];
+    if (side === "upstream") this.#doubt(step, hard, fault.message);
+    return fault;
   }
 
   async #join(attempt: ServerAttempt): Promise<void> {
@@ -381,18 +377,4 @@ export class Forwarder {
     if (!this.#settings.failoverHeader) return undefined;
     return failoverValue(roleOf(upstream), trip.attempts, trip.reason);
   }
-}
-
-/** Passes an interim response on, to clients that can use it. */
-async function inform(
-  client: Client,
-  head: ResponseHead,
-  server: ServerUpstream,
-): Promise<void> {
-  if (head.status === 100 && !client.head.expectsContinue) return;
-  await client.inform(
-    head.status,
-    head.reason,
-    (out) => writeResponseFields(out, head, server, server.rules.via),
-  );
 }

@@ -110,6 +110,16 @@ export class Gate {
     if (door === "closed") return Promise.resolve("closed");
     if (door !== "holding" && door !== after) return Promise.resolve(door);
     if (this.#isFinal) return Promise.resolve("closed");
+    return this.#enter(ms, onLeave);
+  }
+
+  /** Waits for at most `ms`, unless a decision comes first: `late` is the usual end. */
+  pause(ms: number, onLeave: (leave: () => void) => void): Promise<Passage | Denial> {
+    if (this.#door === "closed") return Promise.resolve("closed");
+    return this.#enter(ms, onLeave);
+  }
+
+  #enter(ms: number, onLeave: (leave: () => void) => void): Promise<Passage | Denial> {
     if (this.#waiting.size >= this.#limits.heldMax) return Promise.resolve("full");
     if (ms <= 0) return Promise.resolve("late");
     const since = this.#clock.now();

@@ -52,6 +52,8 @@ export interface GatewayCounters {
   readonly repeated: number;
   /** Exchanges that got an error from us, or were cut off. */
   readonly lost: number;
+  /** Exchanges that a mistake in this program ended. */
+  readonly faulted: number;
   /** Exchanges whose client left first. */
   readonly abandoned: number;
   /** Exchanges ended because their upstream went down. */
@@ -166,7 +168,14 @@ export class Gateway implements DataPlane, Disposable {
   counters(): GatewayCounters {
     const { released, held, longestHoldMs } = this.#gate;
     const { cut } = this.#forwarder.running;
-    return { ...this.#forwarder.counters, held, released, cut, longestHoldMs };
+    return {
+      ...this.#forwarder.counters,
+      ...this.#forwarder.losses,
+      held,
+      released,
+      cut,
+      longestHoldMs,
+    };
   }
 
   /** Turns away those who wait, and closes idle connections to upstreams. */

@@ -3,9 +3,11 @@
  * count of repeats under way.
  *
  * What proves that nothing was sent may go anywhere, at once, whatever its method. What was sent may be
- * repeated only if repeating it does no harm, only while not a byte of a response has come, and only once.
+ * repeated only if repeating it does no harm, only while not a byte of a response has come, and only once,
+ * whether the first time went over a kept connection or not.
  */
 import type { Clock } from "../base/clock.ts";
+import type { FaultName } from "../base/fault.ts";
 
 export type Stage =
   /** Not a byte of the request was handed to the system. */
@@ -25,6 +27,27 @@ export function isRepeatable(method: string, hasHonouredKey: boolean): boolean {
   return hasHonouredKey || REPEATABLE.has(method);
 }
 
+/** How often an exchange may be sent: once, and once more. */
+const DELIVERIES_MAX = 2;
+
+/** Ends of a kept connection that do not say that it had gone stale. */
+const OURS: ReadonlySet<FaultName> = new Set<FaultName>([
+  "upstreamDown",
+  "responseTimeout",
+  "upstreamStalled",
+  "idleTimeout",
+]);
+
+/** True unless a kept connection ended for a reason that a fresh one would meet as well. */
+export function maySayStale(fault: FaultName): boolean {
+  return !OURS.has(fault);
+}
+
+/** True for trouble of this machine on the way to an upstream, which says nothing about the upstream. */
+export function isLocal(fault: FaultName): boolean {
+  return fault === "localShortage" || fault === "nameSilent";
+}
+
 /** What one attempt has left behind. */
 export interface Entry {
   readonly stage: Stage;
@@ -32,19 +55,19 @@ export interface Entry {
   readonly reused: boolean;
   /** True if every byte of the request body that was taken so far is still there. */
   readonly replayable: boolean;
-  /** Repeats of the exchange so far, after something had been sent. */
-  readonly repeats: number;
+  /** How often something of the exchange was sent so far, this attempt included. */
+  readonly deliveries: number;
   /** True if a fresh connection was tried already for one that had gone stale. */
   readonly refreshed: boolean;
 }
 
 /** `next`: another upstream; `fresh`: the same upstream on a new connection; `never`: that was it. */
 export function verdictOn(entry: Entry): "next" | "fresh" | "never" {
-  const { stage, reused, replayable, repeats, refreshed } = entry;
+  const { stage, reused, replayable, deliveries, refreshed } = entry;
   if (!replayable || stage === "responseStarted" || stage === "sentUnsafe") return "never";
+  if (stage === "sentSafe" && deliveries >= DELIVERIES_MAX) return "never";
   // The upstream closing a connection that was idle says nothing about the upstream.
-  if (reused && !refreshed) return "fresh";
-  return stage === "nothingSent" || repeats === 0 ? "next" : "never";
+  return reused && !refreshed ? "fresh" : "next";
 }
 
 const SHARE = 0.2;

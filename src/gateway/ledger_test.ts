@@ -6,20 +6,22 @@ const ENTRY: Entry = {
   stage: "nothingSent",
   reused: false,
   replayable: true,
-  repeats: 0,
+  deliveries: 0,
   refreshed: false,
 };
 
 Deno.test("the ledger says for each stage what may follow", () => {
   const cases: [change: Partial<Entry>, verdict: ReturnType<typeof verdictOn>][] = [
     [{}, "next"],
-    [{ repeats: 1 }, "next"],
+    [{ deliveries: 2 }, "next"],
     [{ replayable: false }, "never"],
-    [{ stage: "sentSafe" }, "next"],
-    [{ stage: "sentSafe", repeats: 1 }, "never"],
+    [{ stage: "sentSafe", deliveries: 1 }, "next"],
+    [{ stage: "sentSafe", deliveries: 2 }, "never"],
+    [{ stage: "sentSafe", deliveries: 2, reused: true }, "never"],
     [{ stage: "sentSafe", replayable: false }, "never"],
-    [{ stage: "sentSafe", reused: true }, "fresh"],
-    [{ stage: "sentSafe", reused: true, refreshed: true }, "next"],
+    [{ stage: "sentSafe", deliveries: 1, reused: true }, "fresh"],
+    [{ stage: "nothingSent", reused: true }, "fresh"],
+    [{ stage: "nothingSent", reused: true, refreshed: true }, "next"],
     [{ stage: "sentUnsafe", reused: true }, "never"],
     [{ stage: "responseStarted", reused: true }, "never"],
   ];

@@ -23,7 +23,12 @@ export class Trip {
   readonly body: RequestBody | undefined;
   readonly isRepeatable: boolean;
   attempts = 0;
+  /** Places taken in the budget of repeats. */
   repeats = 0;
+  /** How often something of it was sent, in attempts that failed. */
+  deliveries = 0;
+  /** How often something was short on this machine. */
+  shortages = 0;
   refreshed = false;
   /** Why the last attempt failed. */
   reason: FaultName | undefined;

@@ -76,6 +76,29 @@ story("it is sent twice, never three times", async ({ start }) => {
 });
 
 story(
+  "a request that a stale connection swallowed was sent once: it is sent once more, not twice",
+  async ({ start }) => {
+    const seen: string[] = [];
+    // Keeps its connection after the first answer, and hangs up on whatever comes later.
+    await using bad = rawUpstream(async (conn) => {
+      if ((await hear(conn)) === "") return;
+      seen.push("GET");
+      if (seen.length > 1) return;
+      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      if ((await hear(conn)) !== "") seen.push("GET");
+    });
+    await using backup = await well();
+    await using stage = await start([bad.port, backup.port]);
+    await stage.open(0);
+    assertEquals((await stage.ask("GET", "/")).status, 200);
+    const answer = await stage.ask("GET", "/");
+    assertEquals([answer.status, seen.length - 1, backup.bodies], [502, 2, []]);
+    // What a refused connection proves is still free.
+    assertEquals(stage.doubts.length, 1);
+  },
+);
+
+story(
   "an unsafe request that was sent is not repeated, and the client is told why",
   async ({ start }) => {
     const seen: string[] = [];

@@ -9,7 +9,7 @@ import type { Event } from "../../src/events/events.ts";
 import type { Doubt } from "../../src/failover/ports.ts";
 import type { Upstream } from "../../src/failover/upstream.ts";
 import { DEFAULT_PAGE } from "../../src/gateway/answers.ts";
-import { Gateway, type GatewaySettings } from "../../src/gateway/gateway.ts";
+import { Gateway, type GatewayEnv, type GatewaySettings } from "../../src/gateway/gateway.ts";
 import type { TlsFiles } from "../../src/gateway/listen_tls.ts";
 import { requestRules } from "../../src/gateway/headers.ts";
 import { listen, type Listening } from "../../src/gateway/listen.ts";
@@ -152,6 +152,8 @@ export interface StageOptions extends Partial<GatewaySettings> {
   readonly backup?: (request: Request) => Promise<Response>;
   readonly tls?: TlsFiles;
   readonly admin?: { fetch(request: Request): Response | Promise<Response> };
+  /** Does something to each exchange before the gateway has it. */
+  readonly meddle?: (exchange: GatewayEnv["exchange"]) => void;
 }
 
 const QUICK: GatewaySettings = {
@@ -238,7 +240,16 @@ export class Stage implements AsyncDisposable {
         connectionsMax: 1_000,
         tls: options.tls,
       },
-      { clock, deadlines, publish, sockets, app: this.gateway.fetch },
+      {
+        clock,
+        deadlines,
+        publish,
+        sockets,
+        app: (request, env) => {
+          options.meddle?.(env.exchange);
+          return this.gateway.fetch(request, env);
+        },
+      },
     );
   }
 

@@ -1,0 +1,81 @@
+/** New connections to upstreams: those being made can be called off, and slow ones are told of. */
+import type { Clock } from "../base/clock.ts";
+import { Fault } from "../base/fault.ts";
+import { type Member, Roster } from "../base/roster.ts";
+import type { ClientConnection } from "../http1/client.ts";
+import type { ServerUpstream } from "./upstream.ts";
+
+/** A connect without an answer for so long is reported, though it may still succeed. */
+const SLOW_CONNECT_MS = 500;
+/** How long a new connection that takes the place of a stale one is watched before it is used. */
+const SETTLE_MS = 50;
+/** By then it is closed in any case; its use takes this back. */
+const SETTLE_MS_MAX = 5_000;
+
+interface Connecting extends Member {
+  readonly abort: AbortController;
+  readonly upstream: string;
+}
+
+/** What whoever waits for a connection has to say and wants to hear. */
+export interface ConnectOptions {
+  /** Is handed what to call if the client leaves meanwhile. */
+  readonly onLeave: (leave: () => void) => void;
+  /** Told, with the reason, of a connect that takes long. */
+  readonly onSlow: (reason: string) => void;
+  /** True if it must still stand after a moment. */
+  readonly settles: boolean;
+}
+
+export class Connects {
+  readonly #clock: Clock;
+  readonly #all = new Roster<Connecting>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Calls off attempts to connect to an upstream that are under way. */
+  callOff(upstream: string): void {
+    for (const each of this.#all.all()) if (each.upstream === upstream) each.abort.abort();
+  }
+
+  /** A new connection. Rejects with a Fault; nothing has been sent then. */
+  async make(
+    { pool, upstream: { name } }: ServerUpstream,
+    { onLeave, onSlow, settles }: ConnectOptions,
+  ): Promise<ClientConnection> {
+    const abort = new AbortController();
+    onLeave(() => abort.abort());
+    const connecting = { place: -1, abort, upstream: name };
+    this.#all.add(connecting);
+    const cancel = this.#clock.after(
+      SLOW_CONNECT_MS,
+      () => onSlow(`no answer to connect for ${SLOW_CONNECT_MS} ms`),
+    );
+    try {
+      const connection = await pool.connect(abort.signal);
+      if (settles && !await this.#settle(connection, onLeave)) throw new Fault("closedUnused");
+      return connection;
+    } finally {
+      cancel();
+      this.#all.delete(connecting);
+    }
+  }
+
+  /**
+   * True if a new connection still stands after a moment. A server that was killed takes connections until
+   * its port is closed, last of all; what is sent then is lost, and there is only one more time to send it.
+   */
+  #settle(connection: ClientConnection, onLeave: ConnectOptions["onLeave"]): Promise<boolean> {
+    connection.rest(SETTLE_MS_MAX);
+    return new Promise((resolve) => {
+      const end = () => {
+        cancel();
+        resolve(connection.wake());
+      };
+      const cancel = this.#clock.after(SETTLE_MS, end);
+      onLeave(end);
+    });
+  }
+}

@@ -1,0 +1,45 @@
+/** Exchanges that did not go well: counted each, told with measure. */
+import type { Clock } from "../base/clock.ts";
+import { describe } from "../base/describe.ts";
+import { Fault } from "../base/fault.ts";
+import { Seldom } from "../base/seldom.ts";
+import type { Publish } from "../events/events.ts";
+import type { Client } from "./client.ts";
+
+/** What is the same is told once in this time. */
+const SAY_AGAIN_MS = 1_000;
+
+export class Losses {
+  readonly #clock: Clock;
+  readonly #publish: Publish;
+  readonly #said = new Seldom(SAY_AGAIN_MS);
+  /** Exchanges that an upstream's trouble, or ours, ended: answered with an error, or cut. */
+  lost = 0;
+  /** Exchanges that a mistake in this program ended. */
+  faulted = 0;
+
+  constructor(clock: Clock, publish: Publish) {
+    this.#clock = clock;
+    this.#publish = publish;
+  }
+
+  /** A response could not be passed on to its end, and not because its client left. */
+  cut({ gone, peer }: Client, upstream: string, { message: reason }: Fault): void {
+    if (gone !== undefined) return;
+    this.lost++;
+    if (!this.#said.lets(`${upstream} ${reason}`, this.#clock.now())) return;
+    this.#publish({ type: "session.failed", upstream, client: peer, reason });
+  }
+
+  /** What was thrown, as a Fault. One that was none is a mistake of ours, which is told of here. */
+  faultOf(error: unknown): Fault {
+    const isOurs = !(error instanceof Fault);
+    if (!isOurs && error.fault !== "internalError") return error;
+    const reason = describe(isOurs ? error : error.cause ?? error);
+    this.faulted++;
+    if (this.#said.lets(reason, this.#clock.now())) {
+      this.#publish({ type: "proxy.faulted", reason });
+    }
+    return isOurs ? new Fault("internalError", reason, { cause: error }) : error;
+  }
+}

@@ -1,0 +1,118 @@
+/** Mistakes of our own, put into one exchange: it ends, is told of and counted, and nothing else ends. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { patiently } from "../harness/patience.ts";
+import { close, hear, hearEnd, nodeUpstream, rawUpstream, say, type Stage } from "./stage.ts";
+import { story } from "./story.ts";
+
+/** What is thrown on purpose. */
+function bug(_?: unknown): never {
+  throw new TypeError("a bug on purpose");
+}
+
+function faultsOf(stage: Stage): string[] {
+  return stage.events.flatMap((event) => event.type === "proxy.faulted" ? [event.reason] : []);
+}
+
+story(
+  "a bug in forwarding answers 500, and the connection to the upstream ends",
+  async ({ start }) => {
+    let isBroken = false;
+    const ended = Promise.withResolvers<void>();
+    await using up = rawUpstream(async (conn) => {
+      try {
+        while ((await hear(conn)) !== "") {
+          await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+      } finally {
+        ended.resolve();
+      }
+    });
+    await using stage = await start([up.port], {
+      meddle: (exchange) => {
+        const respond = exchange.respond.bind(exchange);
+        // Once: the answer to the bug is made the same way.
+        exchange.respond = isBroken ? () => bug(exchange.respond = respond) : respond;
+      },
+    });
+    await stage.open(0);
+    assertEquals((await stage.ask("GET", "/")).body, "ok");
+    isBroken = true;
+    assertEquals((await stage.ask("GET", "/")).status, 500);
+    await patiently("the upstream's connection to end", ended.promise);
+    isBroken = false;
+    assertEquals((await stage.ask("GET", "/")).body, "ok");
+    assertEquals([stage.doubts, stage.gateway.counters().faulted], [[], 1]);
+    assertMatch(
+      faultsOf(stage).join(),
+      /^TypeError: a bug on purpose \(tests\/gateway\/bugs_test.ts:\d+\)$/,
+    );
+  },
+);
+
+story("a bug in the body of a request answers 500, at once or later", async ({ start }) => {
+  for (const isLater of [false, true]) {
+    let isBroken = true;
+    await using up = await nodeUpstream((request, response) => {
+      request.resume().on("error", () => {}).on("end", () => response.end("well"));
+    });
+    await using stage = await start([up.port], {
+      meddle: ({ body }) => {
+        if (!isBroken) return;
+        // Once: what is left of the body is read and dropped the same way.
+        const [ready, read] = [body.ready?.bind(body), body.read.bind(body)];
+        const broken = (): never => {
+          if (ready !== undefined) body.ready = ready;
+          return bug(body.read = read);
+        };
+        if (!isLater) body.ready = broken;
+        body.read = isLater ? () => Promise.resolve().then(broken) : broken;
+      },
+    });
+    await stage.open(0);
+    const conn = await stage.connect();
+    await say(conn, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n");
+    assertMatch(await patiently("an answer", hear(conn)), /^HTTP\/1\.1 500 /);
+    close(conn);
+    isBroken = false;
+    const { status } = await stage.ask("PUT", "/", [], "body");
+    assertEquals([status, stage.doubts, stage.gateway.counters().faulted], [200, [], 1]);
+    assertEquals(faultsOf(stage).length, 1);
+  }
+});
+
+story("a bug while a response is passed on cuts that client, and only it", async ({ start }) => {
+  let isBroken = true;
+  await using up = await nodeUpstream((_, response) => response.end("well"));
+  await using stage = await start([up.port], {
+    meddle: (exchange) => {
+      if (!isBroken) return;
+      const send = exchange.send.bind(exchange);
+      exchange.send = async (body) => {
+        await send(
+          body instanceof Uint8Array || body === null ? body : {
+            length: 100,
+            ready: () => new Uint8Array(3),
+            read: () => Promise.resolve().then(bug),
+          },
+        );
+      };
+    },
+  });
+  await stage.open(0);
+  const conn = await stage.connect();
+  await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  const { text } = await patiently("the end", hearEnd(conn));
+  assertMatch(text, /^HTTP\/1\.1 200 /);
+  isBroken = false;
+  assertEquals((await stage.ask("GET", "/")).status, 200);
+  const { faulted, lost } = stage.gateway.counters();
+  assertEquals([faulted, lost, stage.doubts, faultsOf(stage).length], [1, 1, [], 1]);
+});
+
+story("a bug in a backup of our own answers 500", async ({ start }) => {
+  await using stage = await start([], { backup: () => Promise.resolve().then(bug) });
+  await stage.open(0);
+  assertEquals((await stage.ask("GET", "/")).status, 500);
+  assertEquals((await stage.ask("GET", "/")).status, 500);
+  assertEquals([stage.gateway.counters().faulted, faultsOf(stage).length], [2, 1]);
+});

@@ -1,0 +1,57 @@
+/**
+ * A gateway in a process with few descriptors. All of them are used up, then a request is made on a
+ * connection that is there already; what becomes of it is printed, one JSON value a line. Run with the
+ * kind of sockets as its argument, under `ulimit -n`.
+ */
+import { denoSockets } from "../../src/http1/conn_deno.ts";
+import { linuxSockets } from "../../src/http1/sockets_linux.ts";
+import { realClock } from "../../src/base/clock.ts";
+import { hear, rawUpstream, say, Stage } from "./stage.ts";
+
+const sockets = Deno.args[0] === "splice" ? () => linuxSockets(realClock) : () => denoSockets;
+/** Enough for a kept connection's first request, which is waited for while nothing can be opened. */
+const SHORT_MS = 300;
+
+/** Uses up every descriptor. The result gives them back. */
+function useUp(): () => void {
+  const files: Deno.FsFile[] = [];
+  try {
+    for (;;) files.push(Deno.openSync("/dev/null"));
+  } catch (error) {
+    const code = (error as { code?: string }).code;
+    if (code !== "EMFILE") throw error;
+  }
+  return () => files.forEach((file) => file.close());
+}
+
+async function run(holdMs: number, givesBack: boolean): Promise<void> {
+  const up = rawUpstream(async (conn) => {
+    while ((await hear(conn)) !== "") {
+      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    }
+  });
+  const stage = await Stage.start([up.port, up.port], { sockets, holdMs });
+  await stage.open(0);
+  const conn = await stage.connect();
+  // Everything that is loaded late is loaded before descriptors run out.
+  await say(conn, "GET /__failover/health HTTP/1.1\r\nHost: a\r\n\r\n");
+  await hear(conn, "OK");
+  const giveBack = useUp();
+  await say(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+  if (givesBack) {
+    while (stage.gateway.counters().held === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    giveBack();
+  }
+  const answer = await hear(conn);
+  if (!givesBack) giveBack();
+  const { repeated, lost } = stage.gateway.counters();
+  const status = Number(answer.slice(9, 12));
+  console.log(JSON.stringify({ status, repeated, lost, doubts: stage.doubts.length }));
+  await stage[Symbol.asyncDispose]();
+  await up[Symbol.asyncDispose]();
+}
+
+await run(30_000, true);
+await run(SHORT_MS, false);

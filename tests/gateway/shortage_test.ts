@@ -1,0 +1,26 @@
+/** Trouble of this machine on the way to an upstream: the request waits, and nobody else is blamed. */
+import { assertEquals } from "@std/assert";
+import { Child } from "../harness/child.ts";
+import { patiently } from "../harness/patience.ts";
+import { scenario } from "../harness/scenario.ts";
+
+scenario(
+  "without a descriptor for the upstream a request waits, then gets 503; no upstream is doubted",
+  async ({ relay }) => {
+    const [out, err]: [string[], string[]] = [[], []];
+    const program = new URL("./shortage_program.ts", import.meta.url).pathname;
+    const deno = `'${Deno.execPath()}' run -A --no-check -q '${program}' ${relay}`;
+    await using child = new Child("/bin/sh", {
+      args: ["-c", `ulimit -n 80; exec ${deno}`],
+      env: { NO_COLOR: "1" },
+      onOut: (line) => out.push(line),
+      onErr: (line) => err.push(line),
+    });
+    await patiently("the program to end", child.ended, () => err.join("\n"));
+    assertEquals([err, out.map((line) => JSON.parse(line))], [[], [
+      { status: 200, repeated: 0, lost: 0, doubts: 0 },
+      { status: 503, repeated: 0, lost: 1, doubts: 0 },
+    ]]);
+  },
+  ["/bin/sh"],
+);
