@@ -5,7 +5,7 @@ import type { PendingDrain } from "./state.ts";
 import type { Turn } from "./turn.ts";
 
 /**
- * Follows one result about an upstream that is down: the sessions that it has from `throughEpoch` and
+ * Follows one failure of an upstream that is down: the sessions that it has from `throughEpoch` and
  * before end as far as the policy and the evidence go. Silence spares those that still move bytes, until
  * something harder is heard.
  */
@@ -17,7 +17,7 @@ export function drainDown(
   throughEpoch: number,
 ): void {
   const { policy, now, state } = turn;
-  if (policy.sessionsOnDown === "keep" || throughEpoch === 0) return;
+  if (result.passed || policy.sessionsOnDown === "keep" || throughEpoch === 0) return;
   if (!isDown(turn.health(upstream), policy)) return;
   const pending = state.drains.get(upstream);
   const isSoft = result.evidence === "silent";
