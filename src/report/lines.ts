@@ -193,7 +193,7 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
   },
   "session.failed": {
     level: "warn",
-    line: (e) => `client ${e.client} was turned away from ${e.upstream}: ${e.reason}`,
+    line: (e) => `session of client ${e.client} with ${e.upstream} failed: ${e.reason}`,
   },
 };
 
