@@ -78,6 +78,16 @@ export function failuresSoFar(health: Health, t: Thresholds): number {
   return health.level === undefined ? 0 : Math.max(0, fullLevel(t) - health.level);
 }
 
+/**
+ * The health after a live connection failed. That counts as much as one failed check, except that it
+ * never brings an upstream down by itself: one connection may fail for reasons of its own.
+ */
+export function doubted(health: Health, doubt: "soft" | "hard", t: Thresholds): Health {
+  const { level } = health;
+  const isNew = health.doubt === "none" && level !== undefined && level > t.rise;
+  return { ...health, doubt, level: isNew ? level - 1 : level };
+}
+
 /** The health after one more result. One without a verdict changes nothing but `unheard`. */
 export function observe(health: Health, result: ProbeResult, t: Thresholds, now: number): Health {
   const { unheard } = health;

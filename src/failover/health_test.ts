@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  doubted,
   failuresSoFar,
   isDown,
   isInDoubt,
@@ -64,7 +65,21 @@ Deno.test("a hard doubt and a silent probe do not", () => {
   assertEquals(health.doubt, "hard");
 });
 
-Deno.test("a soft doubt leaves the count as it is, and a pass clears it", () => {
+Deno.test("a doubt counts as one failed check, and is never the last", () => {
+  const twice = [SILENT, SILENT].reduce(
+    (h, r) => observe(h, r, T, 9),
+    doubted(after(PASS), "soft", T),
+  );
+  assert(isDown(twice, T));
+  assert(isUp(observe(doubted(after(PASS), "soft", T), SILENT, T, 9), T));
+  const again = doubted(doubted(after(PASS), "soft", T), "hard", T);
+  assertEquals(failuresSoFar(again, T), 1);
+  const one = { rise: 1, fall: 1 };
+  assert(isUp(doubted(observe(unknownHealth(0), PASS, one, 0), "soft", one), one));
+  assert(isUp(doubted(after(PASS, REFUSED, REFUSED), "hard", T), T));
+});
+
+Deno.test("a soft doubt is no proof, and a pass clears it", () => {
   assert(isUp(observe({ ...after(PASS), doubt: "soft" }, REFUSED, T, 9), T));
   assertEquals(observe({ ...after(PASS), doubt: "soft" }, PASS, T, 9).doubt, "none");
 });

@@ -7,7 +7,7 @@
 import { formatDuration } from "../base/duration.ts";
 import { endHold, overstayed } from "./door.ts";
 import { drainDown, spare } from "./drains.ts";
-import { failuresSoFar, type Health, isDown, isUp, observe } from "./health.ts";
+import { doubted, failuresSoFar, type Health, isDown, isUp, observe } from "./health.ts";
 import { planFailback, takeOrder, tickFailback } from "./moving_back.ts";
 import type { Doubt, ProbeResult } from "./ports.ts";
 import { activeOf, type Input, type Policy, type State, type Step } from "./state.ts";
@@ -138,7 +138,7 @@ function takeDoubt(turn: Turn, doubt: Doubt): void {
   if (active?.upstream.name !== doubt.upstream || active.epoch !== doubt.epoch) return;
   const before = turn.health(doubt.upstream);
   if (before.doubt === "hard" || (before.doubt === "soft" && !doubt.hard)) return;
-  const after: Health = { ...before, doubt: doubt.hard ? "hard" : "soft" };
+  const after = doubted(before, doubt.hard ? "hard" : "soft", turn.policy);
   turn.setHealth(doubt.upstream, after);
   turn.tell({ type: "upstream.doubted", upstream: doubt.upstream, reason: doubt.reason });
   turn.ask({ do: "probe", upstream: doubt.upstream });

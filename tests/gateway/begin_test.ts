@@ -1,0 +1,89 @@
+/** A service asks and decides nothing before it can serve, and each request has a hold of its own. */
+import { assertEquals } from "@std/assert";
+import { realClock } from "../../src/base/clock.ts";
+import { httpOf } from "../../src/config/testing.ts";
+import type { Event } from "../../src/events/events.ts";
+import { Programs } from "../../src/hooks/program.ts";
+import { httpStarter } from "../../src/http_service.ts";
+import type { Service } from "../../src/service.ts";
+import { patiently } from "../harness/patience.ts";
+import { scenario } from "../harness/scenario.ts";
+import { nodeUpstream } from "./stage.ts";
+
+/** A service whose start takes as long as `whileStarting` does. */
+async function start(args: readonly string[], whileStarting = () => Promise.resolve()) {
+  const events: Event[] = [];
+  const news = { arrived: Promise.withResolvers<void>() };
+  const programs = new Programs(realClock);
+  const config = httpOf(["--check-interval=100ms", "--listen=127.0.0.1:0", ...args]);
+  const service = await httpStarter(config).start({
+    clock: realClock,
+    publish(event) {
+      events.push(event);
+      news.arrived.resolve();
+      news.arrived = Promise.withResolvers();
+    },
+    programs,
+    triggerWarnings: [],
+    socketMode: 0o666,
+    instance: "test",
+    drainMs: 1_000,
+    async publicWindow() {
+      await whileStarting();
+      return { fetch: () => new Response("window") };
+    },
+  }) as Service;
+  const opened = events.find((event) => event.type === "port.opened")!;
+  return {
+    events,
+    url: `http://${opened.address}/`,
+    async event(type: Event["type"]): Promise<void> {
+      const happened = async () => {
+        while (!events.some((event) => event.type === type)) await news.arrived.promise;
+      };
+      await patiently(type, happened(), () => JSON.stringify(events, null, 1));
+    },
+    async [Symbol.asyncDispose]() {
+      await service.stop(0, AbortSignal.abort());
+      await programs[Symbol.asyncDispose]();
+    },
+  };
+}
+
+scenario("a start that takes its time promotes the first upstream once", async ({ relay }) => {
+  let asked = 0;
+  await using up = await nodeUpstream((request, response) => {
+    if (request.headers["user-agent"]?.includes("check")) asked++;
+    response.end("well");
+  });
+  const url = `http://127.0.0.1:${up.port}/`;
+  await using front = await start([`--primary=${url}`, `--relay=${relay}`], async () => {
+    // Longer than any check would take.
+    for (let i = 0; i < 20; i++) await (await fetch(url)).text();
+    assertEquals(asked, 0);
+  });
+  await front.event("promotion.finished");
+  assertEquals(await (await fetch(front.url)).text(), "well");
+  const promotions = front.events.filter((event) => event.type === "promotion.started");
+  assertEquals(promotions.map(({ move, epoch }) => [move, epoch]), [["start", 1]]);
+});
+
+scenario(
+  "each request waits for its own --hold, also long after the outage began",
+  async ({ relay }) => {
+    const first = await nodeUpstream((_, response) => response.end("first"));
+    const url = `http://127.0.0.1:${first.port}/`;
+    await using front = await start([`--primary=${url}`, `--relay=${relay}`, "--hold=3s"]);
+    assertEquals(await (await fetch(front.url)).text(), "first");
+    await first[Symbol.asyncDispose]();
+    await front.event("clients.held");
+    const early = await fetch(front.url);
+    await early.body?.cancel();
+    assertEquals([early.status, early.headers.has("retry-after")], [503, true]);
+
+    const late = fetch(front.url);
+    await using _again = await nodeUpstream((_, response) => response.end("again"), first.port);
+    const answer = await late;
+    assertEquals([answer.status, await answer.text()], [200, "again"]);
+  },
+);

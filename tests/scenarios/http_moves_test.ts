@@ -1,0 +1,62 @@
+/** Failbacks and switchovers in HTTP mode: triggers beside the traffic cost no request. */
+import { assertEquals } from "@std/assert";
+import { Folder, waitForFile } from "../harness/folder.ts";
+import { scenario } from "../harness/scenario.ts";
+import { startWebProxy } from "../harness/web_proxy.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
+
+/** A proxy whose triggers hang on the way back until `go` is there. */
+async function onBackup(flags: Readonly<Record<string, string>>) {
+  await using parts = new AsyncDisposableStack();
+  const folder = parts.use(await Folder.make());
+  const primary = parts.use(await WebUpstream.start("primary"));
+  const backup = parts.use(await WebUpstream.start("backup"));
+  const trigger = await folder.script(
+    "trigger.sh",
+    `[ "$FAILOVER_EVENT" = failback ] || exit 0\n${waitForFile("go")}`,
+  );
+  const proxy = parts.use(
+    await startWebProxy({
+      primary,
+      backups: [backup],
+      flags: { "on-failover": trigger, hold: "1m", ...flags },
+    }),
+  );
+  await primary.kill();
+  assertEquals((await proxy.get("/")).text, "backup");
+  await proxy.event("promotion.finished", { to: backup.url });
+  await primary.restart();
+  await proxy.event("trigger.started", { epoch: 3 });
+  const owned = parts.move();
+  return {
+    ...{ folder, primary, backup, proxy },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+scenario("while triggers run beside a failback the backup goes on serving", async (relay) => {
+  await using scene = await onBackup(relay);
+  assertEquals((await scene.proxy.get("/")).text, "backup");
+  await scene.folder.write("go", "");
+  await scene.proxy.event("promotion.finished", { move: "failback" });
+  assertEquals((await scene.proxy.get("/")).text, "primary");
+});
+
+scenario("a failback whose candidate dies meanwhile is noticed by nobody", async (relay) => {
+  await using scene = await onBackup(relay);
+  await scene.primary.kill();
+  await scene.proxy.event("service.returned", { upstream: scene.backup.url });
+  assertEquals((await scene.proxy.get("/")).text, "backup");
+  assertEquals(scene.proxy.events("clients.held").length, 1);
+});
+
+scenario(
+  "with --trigger-mode before requests wait, and go back when the candidate dies",
+  async (relay) => {
+    await using scene = await onBackup({ ...relay, "trigger-mode": "before" });
+    const reply = scene.proxy.get("/");
+    await scene.primary.kill();
+    assertEquals((await reply).text, "backup");
+    await scene.proxy.event("service.returned", { upstream: scene.backup.url });
+  },
+);
