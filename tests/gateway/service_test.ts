@@ -253,5 +253,5 @@ tlsTest("--tls-cert and --tls-key serve HTTPS, together or not at all", async (t
     assertEquals((await answer.json()).url, "/x");
   }
   const failed = await Front.start([primary, cert, `--tls-key=${tls.certPath}`]).catch((e) => e);
-  assertStringIncludes(failed.message, "Cannot listen on");
+  assertStringIncludes(failed.message, "it holds no private key (PEM) (from flag --tls-key)");
 });
