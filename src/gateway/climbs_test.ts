@@ -1,4 +1,5 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { random } from "../http1/testing/mutations.ts";
 import { climbs } from "./climbs.ts";
 
 Deno.test("a path that may lead above its start is found, in every spelling that some server reads", () => {
@@ -48,4 +49,51 @@ Deno.test("a path that stays below its start passes as it is, dots and all", () 
     "*",
   ];
   for (const path of paths) assertEquals(climbs(path), false, path);
+});
+
+/** Resolves dots in the names between slashes; "" for a slash too many counts as a name if `keepsEmpty`. */
+function resolved(path: string, keepsEmpty: boolean): string[] | "outside" {
+  const names: string[] = [];
+  for (const name of path.split("/").slice(1)) {
+    if (name === ".." && names.pop() === undefined) return "outside";
+    if (name !== ".." && name !== "." && (keepsEmpty || name !== "")) names.push(name);
+  }
+  return names;
+}
+
+/** Ways in which servers turn a raw path into names. */
+const READERS: readonly ((path: string) => string)[] = [
+  (path) => path,
+  (path) => path.replace(/%2e/gi, "."),
+  decodeURIComponent,
+  (path) => path.replaceAll("\\", "/"),
+  (path) => decodeURIComponent(path).replaceAll("\\", "/"),
+  (path) => path.replace(/;[^/]*/g, ""),
+  (path) => decodeURIComponent(path.replace(/;[^/]*/g, "")),
+  (path) => decodeURIComponent(path).replaceAll("\\", "/").replace(/;[^/]*/g, ""),
+];
+
+Deno.test("whatever a path is made of, one that passes leads out for no reader", () => {
+  const pieces = "/|/|/|..|.|%2e|%2E|%2f|%5C|\\|;|;x=1|a|b%20|%2e%2e".split("|");
+  const next = random(5);
+  const seen = { climbing: 0, staying: 0 };
+  for (let round = 0; round < 40_000; round++) {
+    let path = "/";
+    for (let count = next(10); count > 0; count--) path += pieces[next(pieces.length)];
+    if (climbs(path)) {
+      seen.climbing++;
+      continue;
+    }
+    seen.staying++;
+    for (const [i, read] of READERS.entries()) {
+      for (const keepsEmpty of [false, true]) {
+        const isOut = resolved(read(path), keepsEmpty) === "outside";
+        assert(!isOut, `reader ${i} goes out of ${path}`);
+      }
+    }
+    // The browsers' rules, which many servers share.
+    const { pathname } = new URL(`http://a.example/base${path}`);
+    assert(/^\/base(\/|$)/.test(pathname), `${path} becomes ${pathname}`);
+  }
+  assert(seen.climbing > 1_000 && seen.staying > 1_000, JSON.stringify(seen));
 });

@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { random } from "../http1/testing/mutations.ts";
 import { parseRequestHead, type RequestHead } from "../http1/head.ts";
 import { HeadWriter } from "../http1/head_writer.ts";
 import {
@@ -152,4 +153,36 @@ Deno.test("the path is joined to the base path without a look at it", () => {
   assertEquals(joinedTarget("/app", "/../x"), "/app/../x");
   assertEquals(joinedTarget("", "//x"), "//x");
   assertEquals(joinedTarget("/app", "*"), "*");
+});
+
+/** The elements of a `Forwarded`, by the rule of quoted strings alone. */
+function elementsOf(value: string): string[] {
+  const elements = [""];
+  let isQuoted = false;
+  for (let at = 0; at < value.length; at++) {
+    if (isQuoted && value[at] === "\\") elements.push(elements.pop()! + value[at++]);
+    else if (value[at] === '"') isQuoted = !isQuoted;
+    if (value[at] === "," && !isQuoted) elements.push("");
+    else elements.push(elements.pop()! + (value[at] ?? ""));
+  }
+  return elements.map((element) => element.trim());
+}
+
+Deno.test("whatever a client says in Forwarded, ours is the last element", () => {
+  const next = random(6);
+  const pieces = 'for=|"|"|\\|,|;|a|=|192.0.2.9|"[2001:db8::1]"|proto=https| |\t'.split("|");
+  let kept = 0;
+  for (let round = 0; round < 5_000; round++) {
+    let said = "";
+    for (let lines = 1 + next(2); lines > 0; lines--) {
+      let value = "";
+      for (let count = next(8); count > 0; count--) value += pieces[next(pieces.length)];
+      said += `Forwarded: ${value}\r\n`;
+    }
+    const line = sentBy("192.0.2.1", said).find((each) => each.startsWith("Forwarded: "))!;
+    const elements = elementsOf(line.slice("Forwarded: ".length));
+    assertEquals(elements.at(-1), 'for=192.0.2.1;host="front.test:8080";proto=http', said);
+    if (elements.length > 1) kept++;
+  }
+  assertEquals(kept > 500, true, `only ${kept} kept`);
 });
