@@ -187,7 +187,9 @@ export const OPTIONS = {
     "Hold clients while switching, or also while all upstreams are down",
     { default: { tcp: "promoting", http: "down" } },
   ),
-  holdClients: clients(count(0), "Clients that may wait at one time", { default: "1000" }),
+  holdClients: clients(count(0), "Clients that may wait at one time; 0 lets nobody wait", {
+    default: "1000",
+  }),
   sessionsOnDown: clients(choice("cut", "keep"), "Sessions of an upstream that went down", {
     default: "cut",
   }),

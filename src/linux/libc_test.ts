@@ -198,3 +198,18 @@ Deno.test({
     libc.close(eventfd);
   },
 });
+
+Deno.test({
+  name: "what a peer has acknowledged is told, though it reads nothing",
+  ...onLinux,
+  fn() {
+    const { libc, near, far, listener } = new Pair();
+    assertEquals([libc.unacked(far), libc.acked(far)], [0, 0]);
+    for (let sent = 1; sent > 0;) sent = libc.send(far, new Uint8Array(65_536), 0, 65_536);
+    const [unacked, acked] = [libc.unacked(far), libc.acked(far)];
+    assert(unacked > 0 && acked > 10_000, `${unacked} of ${acked}`);
+    assert(libc.unacked(-1) < 0 && libc.acked(-1) < 0);
+    for (const fd of [near, far, listener]) libc.close(fd);
+    libc[Symbol.dispose]();
+  },
+});

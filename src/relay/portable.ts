@@ -4,6 +4,7 @@
  * `streams.ts` moves the bytes. One coarse sweep watches for idle sessions; there is no timer per
  * message.
  */
+import { LimitWatch } from "../base/limit_watch.ts";
 import { Roster } from "../base/roster.ts";
 import { Seldom } from "../base/seldom.ts";
 import type { DrainOrder } from "../failover/ports.ts";
@@ -17,8 +18,6 @@ const SWEEP_MAX_MS = 1_000;
 const SWEEP_MIN_MS = 10;
 /** The same reason is told at most once in this time. */
 const SAY_AGAIN_MS = 1_000;
-/** A limit counts as left when this share of it is free again: told once, not at each client. */
-const LIMIT_LEFT = 0.9;
 
 interface Drain {
   readonly order: DrainOrder;
@@ -44,12 +43,14 @@ class PortableRelay implements Relay, SessionOwner {
     longestHoldMs: 0,
   };
   route: Route | undefined;
+  #starved = 0;
   #state: State = "closed";
   readonly #port: Port;
   readonly #sessions = new Roster<Session>();
   /** One for each upstream that has sessions to end. */
   readonly #drains = new Map<string, Drain>();
-  readonly #fullLimits = new Set<string>();
+  readonly #connections: LimitWatch;
+  readonly #held: LimitWatch;
   readonly #failures = new Seldom(SAY_AGAIN_MS);
   readonly #finished = Promise.withResolvers<void>();
   #stopping: Promise<number> | undefined;
@@ -59,6 +60,10 @@ class PortableRelay implements Relay, SessionOwner {
   constructor(settings: RelaySettings, context: RelayContext) {
     this.settings = settings;
     this.context = context;
+    const watchLimit = (limit: string, max: number) =>
+      new LimitWatch(max, (max) => context.publish({ type: "limit.reached", limit, max }));
+    this.#connections = watchLimit("connections", settings.connectionsMax);
+    this.#held = watchLimit("held", settings.heldMax);
     this.#port = new Port(
       settings.bind,
       {
@@ -77,6 +82,15 @@ class PortableRelay implements Relay, SessionOwner {
 
   get turningAway(): boolean {
     return this.#state === "closed" || this.#state === "stopped";
+  }
+
+  get starved(): number {
+    return this.#starved;
+  }
+
+  set starved(count: number) {
+    this.#starved = count;
+    if (count === 0) this.#port.recheck();
   }
 
   counters(): RelayCounters {
@@ -153,24 +167,16 @@ class PortableRelay implements Relay, SessionOwner {
   #reroute(route: Route | undefined): void {
     this.route = route;
     for (const session of this.#sessions.all()) session.reroute();
-    this.#fullLimits.delete("held");
     this.#port.recheck();
   }
 
   #hasRoom(): boolean {
-    const { connectionsMax, heldMax } = this.settings;
-    if (this.#isFull("connections", this.#sessions.size, connectionsMax)) return false;
-    return this.#state !== "held" || !this.#isFull("held", this.tally.held, heldMax);
-  }
-
-  #isFull(limit: string, count: number, max: number): boolean {
-    if (count >= max) {
-      if (!this.#fullLimits.has(limit)) this.context.publish({ type: "limit.reached", limit, max });
-      this.#fullLimits.add(limit);
-      return true;
-    }
-    if (count <= max * LIMIT_LEFT) this.#fullLimits.delete(limit);
-    return false;
+    const now = this.context.clock.now();
+    if (this.#connections.isReached(this.#sessions.size, now)) return false;
+    // Where nobody may wait, who would have to is turned away instead.
+    const { heldMax } = this.settings;
+    if (this.#starved > 0) return false;
+    return heldMax === 0 || this.#state !== "held" || !this.#held.isReached(this.tally.held, now);
   }
 
   #take(conn: Deno.Conn): void {

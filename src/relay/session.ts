@@ -14,7 +14,7 @@ import type { Upstream } from "../failover/upstream.ts";
 
 import { type RelayContext, type RelayCounters, type RelaySettings, SETTLE_MS } from "./engine.ts";
 import { proxyHeader } from "./proxy_header.ts";
-import { addressOf, closeConn, tune } from "./socket.ts";
+import { addressOf, closeConn, reachesItself, tune } from "./socket.ts";
 import { flow, type FlowEnd, Inlet, throwBug } from "./streams.ts";
 
 /** An attempt to connect without an answer for so long is worth a probe. */
@@ -40,6 +40,8 @@ export interface SessionOwner {
   readonly route: Route | undefined;
   /** True when clients that wait are turned away. */
   readonly turningAway: boolean;
+  /** Clients that wait because something is short here: none are let in before them. */
+  starved: number;
   /** Tells the world of a client that was given up on. */
   failed(upstream: string, client: string, reason: string): void;
 }
@@ -133,6 +135,9 @@ export class Session implements Member {
   async #try(route: Route): Promise<void> {
     const conn = await this.#connect(route);
     if (conn === undefined) return;
+    if (conn instanceof Fault && FAULTS[conn.fault].side === "proxy") {
+      return await this.#starve(route, conn);
+    }
     if (conn instanceof Fault) {
       const why = await this.#ask(route, conn);
       // The pause keeps an upstream that passes probes and refuses clients from being hammered.
@@ -162,10 +167,23 @@ export class Session implements Member {
     });
     cancelDoubt();
     this.#attempt = undefined;
-    return outcome;
+    if (outcome === undefined || outcome instanceof Fault || !reachesItself(outcome)) {
+      return outcome;
+    }
+    closeConn(outcome);
+    return new Fault("connectRefused", "the socket reached itself");
+  }
+
+  /** Something is short on this machine, which is no doubt about the upstream: the client waits for it. */
+  async #starve(route: Route, fault: Fault): Promise<void> {
+    this.#trouble = fault;
+    this.#owner.starved++;
+    await this.#wait(route, backoffMs(++this.#refusals, RECONNECT_MAX_MS, RECONNECT_FIRST_MS));
+    this.#owner.starved--;
   }
 
   #slow(route: Route): void {
+    this.#watchClient();
     if (this.#slowRoute === route) return;
     this.#slowRoute = route;
     this.#doubt(route, new Fault("connectTimeout", `${DOUBT_AFTER_MS} ms`));
@@ -196,9 +214,13 @@ export class Session implements Member {
     const { tally, context } = this.#owner;
     if (this.#over) return Promise.resolve("over");
     if (this.#owner.route !== route || this.#owner.turningAway) return Promise.resolve("rerouted");
+    if (this.#owner.settings.heldMax === 0) {
+      this.#turnAwayWith(this.#trouble ?? new Fault("tooManyHeld"));
+      return Promise.resolve("over");
+    }
     this.#wasHeld = true;
     tally.held++;
-    this.#fromClient.first().then(() => this.#noticeLeaving());
+    this.#watchClient();
     return new Promise((resolve) => {
       const leftMs = this.#waitLeftMs();
       const cancel = context.clock.after(Math.min(ms, leftMs), () => {
@@ -215,13 +237,23 @@ export class Session implements Member {
   }
 
   /**
-   * A client that ends without having said a word while it waits has left. One that said something is
-   * served even if it ended after that: it may have sent its whole request.
+   * A client that resets its connection while it waits has left, and so has one that ends it without
+   * having said a word. One that said something is served even if it ended after that: it may have sent
+   * its whole request.
    */
   #noticeLeaving(): void {
-    if (this.#wake === undefined || !isEnd(this.#fromClient.arrived)) return;
+    const { arrived, failed } = this.#fromClient;
+    const waits = this.#wake !== undefined || this.#attempt !== undefined;
+    // While we connect, an end may be a half-close that the upstream answers.
+    const hasLeft = failed || (arrived === "end" && this.#wake !== undefined);
+    if (this.#over || !waits || !hasLeft) return;
     this.#owner.tally.abandoned++;
     this.end();
+  }
+
+  #watchClient(): void {
+    this.#fromClient.first().then(() => this.#noticeLeaving());
+    this.#fromClient.watch().then(() => this.#noticeLeaving());
   }
 
   #waitLeftMs(): number {
@@ -231,8 +263,11 @@ export class Session implements Member {
   }
 
   #giveUp(): void {
+    this.#turnAwayWith(new Fault("holdTimeout", this.#trouble?.message));
+  }
+
+  #turnAwayWith(fault: Fault): void {
     const upstream = this.#owner.route?.upstream.name ?? "";
-    const fault = new Fault("holdTimeout", this.#trouble?.message);
     this.#owner.failed(upstream, formatAddress(addressOf(this.#client.remoteAddr)), fault.message);
     this.turnAway();
   }
@@ -271,6 +306,10 @@ export class Session implements Member {
 
   /** The upstream ended before any byte. True if it answers probes, so that this was its answer. */
   async #isMeantToEnd(route: Route): Promise<boolean> {
+    if (this.#owner.settings.heldMax === 0) {
+      this.#doubt(route, new Fault("closedUnused"));
+      return true;
+    }
     this.#waitingSince = this.#owner.context.clock.now();
     this.#owner.tally.active--;
     const why = await this.#wait(route, SETTLE_MS) === "timeUp"

@@ -27,3 +27,12 @@ export function addressOf(end: Deno.Addr): Address {
   if ("hostname" in end) return { kind: "tcp", host: end.hostname, port: end.port };
   return { kind: "unix", path: "path" in end ? end.path ?? "" : "" };
 }
+
+/**
+ * True for a socket that is connected to itself: one that dialed a closed port of this machine and got
+ * that very port as its own (a simultaneous open with itself, RFC 9293 3.5).
+ */
+export function reachesItself({ localAddr, remoteAddr }: Deno.Conn): boolean {
+  if (!("hostname" in localAddr) || !("hostname" in remoteAddr)) return false;
+  return localAddr.port === remoteAddr.port && localAddr.hostname === remoteAddr.hostname;
+}

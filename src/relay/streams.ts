@@ -16,19 +16,31 @@ const LARGE_BYTES = 262_144;
 /** So many short reads in a row show that a bulk transfer is over. */
 const SHORT_READS_MAX = 64;
 
+/** Bytes read ahead of a client that waits: enough to see its end behind a request. */
+const AHEAD_BYTES_MAX = 65_536;
+
 /** What the first read of a socket brought. */
 export type First = "nothing yet" | "bytes" | "end" | "failed";
 
-/** The reading side of one socket. Its first read can be made, and kept, before the stream begins. */
+/**
+ * The reading side of one socket. Before the stream begins its first read can be made, and more in order
+ * to see an end; what came is kept for the stream.
+ */
 export class Inlet {
   readonly #conn: Deno.Conn;
   #buffer = new Uint8Array(SMALL_BYTES);
   #shortReads = 0;
   #first: Promise<First> | undefined;
-  #firstCount: number | null = null;
-  #firstError: unknown;
   #arrived: First = "nothing yet";
-  #failed = false;
+  /** What was read before the stream began, and how reading ended meanwhile, if it did. */
+  readonly #ahead: Uint8Array<ArrayBuffer>[] = [];
+  #aheadBytes = 0;
+  #end: "end" | "failed" | undefined;
+  #error: unknown;
+  /** The read ahead that is under way. */
+  #reading: Promise<void> | undefined;
+  #watching: Promise<void> | undefined;
+  #isTaken = false;
 
   constructor(conn: Deno.Conn) {
     this.#conn = conn;
@@ -41,54 +53,77 @@ export class Inlet {
 
   /** True once reading has failed. */
   get failed(): boolean {
-    return this.#failed;
+    return this.#end === "failed";
   }
 
   /** Reads once, at most 4 KiB, and keeps what came for `readable`. Never rejects. */
   first(): Promise<First> {
-    return this.#first ??= this.#conn.read(this.#buffer).then(
+    return this.#first ??= this.#readAhead().then(() => this.#arrived);
+  }
+
+  /**
+   * Reads on, as far as there is room, and keeps what came. Resolves when the socket's end or failure was
+   * seen, when there is no room, or when the stream has begun. Never rejects.
+   */
+  watch(): Promise<void> {
+    return this.#watching ??= this.#watch();
+  }
+
+  async #watch(): Promise<void> {
+    await this.first();
+    while (this.#end === undefined && !this.#isTaken && this.#aheadBytes < AHEAD_BYTES_MAX) {
+      await this.#readAhead();
+    }
+  }
+
+  #readAhead(): Promise<void> {
+    const buffer = this.#arrived === "nothing yet" ? this.#buffer : new Uint8Array(SMALL_BYTES);
+    return this.#reading = this.#conn.read(buffer).then(
       (count) => {
-        this.#firstCount = count;
-        return this.#arrived = count === null ? "end" : "bytes";
+        this.#reading = undefined;
+        if (count === null) this.#end = "end";
+        else this.#ahead.push(buffer.subarray(0, count));
+        this.#aheadBytes += count ?? 0;
+        if (this.#arrived === "nothing yet") this.#arrived = count === null ? "end" : "bytes";
       },
       (error) => { // whichever socket error it is, `readable` fails with it
-        this.#firstError = error;
-        this.#failed = true;
-        return this.#arrived = "failed";
+        this.#reading = undefined;
+        this.#end = "failed";
+        this.#error = error;
+        if (this.#arrived === "nothing yet") this.#arrived = "failed";
       },
     );
   }
 
-  /** All bytes of this socket, those of the first read included. To be taken once. */
+  /** All bytes of this socket, those read ahead included. To be taken once. */
   readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     type Controller = ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
-    let begun = false;
+    this.#isTaken = true;
     const failed = (error: unknown) => {
-      this.#failed = true;
+      this.#end = "failed";
       throw error;
     };
-    return new ReadableStream({
-      pull: (controller: Controller) => {
-        if (!begun) {
-          begun = true;
-          return this.first().then(() => {
-            if (this.#failed) throw this.#firstError;
-            this.#pass(this.#firstCount, controller);
-          });
-        }
-        return this.#conn.read(this.#buffer)
-          .then((count) => this.#pass(count, controller), failed);
-      },
-    }, { highWaterMark: 0 });
+    const pull = (controller: Controller): Promise<void> | void => {
+      const ahead = this.#ahead.shift();
+      if (ahead !== undefined) return this.#pass(ahead, controller);
+      if (this.#reading !== undefined) return this.#reading.then(() => pull(controller));
+      if (this.#end === "failed") throw this.#error;
+      if (this.#end === "end") return controller.close();
+      const buffer = this.#buffer;
+      return this.#conn.read(buffer).then((count) => {
+        if (count === null) controller.close();
+        else this.#pass(buffer.subarray(0, count), controller);
+      }, failed);
+    };
+    return new ReadableStream({ pull }, { highWaterMark: 0 });
   }
 
   #pass(
-    count: number | null,
+    bytes: Uint8Array<ArrayBuffer>,
     controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
   ): void {
-    if (count === null) return controller.close();
-    controller.enqueue(this.#buffer.subarray(0, count));
-    this.#fit(count);
+    controller.enqueue(bytes);
+    this.#fit(bytes.length);
   }
 
   /** Sets the size of the next read. The chunk under way keeps the old buffer. */

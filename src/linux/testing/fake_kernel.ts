@@ -34,8 +34,8 @@ type Descriptor =
   | { readonly kind: "listener"; readonly listener: Listener }
   | { readonly kind: "pipe"; readonly queue: Queue };
 
-/** How an upstream takes a connect. */
-export type Answer = "accept" | "refuse" | "silence" | number;
+/** How an upstream takes a connect; `itself`: nobody listens, and our socket got the very port it dials. */
+export type Answer = "accept" | "refuse" | "silence" | "itself" | number;
 
 export interface FakeOptions {
   readonly dice?: Dice;
@@ -161,7 +161,8 @@ export class FakeKernel implements Kernel {
     const fd = this.#add({ kind: "socket", peer });
     if (fd < 0) return fd;
     peer.fd = fd;
-    peer.isUp = answer === "accept";
+    peer.isUp = answer === "accept" || answer === "itself";
+    peer.isOurselves = answer === "itself";
     this.upstreams.push(peer);
     if (answer === "refuse") peer.refuse();
     return fd;
@@ -176,6 +177,9 @@ export class FakeKernel implements Kernel {
 
   localAddress(fd: number): SockAddr {
     const descriptor = this.#descriptors[fd];
+    if (descriptor?.kind === "socket" && descriptor.peer.isOurselves) {
+      return unprinted(descriptor.peer.address);
+    }
     if (descriptor?.kind !== "listener") return ipSockaddr("127.0.0.1", 9_999)!;
     return unprinted(descriptor.listener.address);
   }

@@ -73,6 +73,8 @@ export class Peer {
   weClosed = false;
   /** A send of ours was refused since there was room last. */
   isAwaited = false;
+  /** There is no other end: our socket is connected to itself. */
+  isOurselves = false;
   /** The connection is made. */
   isUp = true;
   /** An error that our side has not met yet. */

@@ -31,8 +31,6 @@ export interface Hall {
   readonly admit: (client: number) => void;
   /** The system is short of something, as `result` says. Ends in a `pause`. */
   readonly short: (result: number) => void;
-  /** No one is waiting to come in. */
-  readonly isDry: () => void;
   /** The port was opened with this descriptor; -1: it was closed. */
   readonly opened: (listener: number) => void;
 }
@@ -158,7 +156,7 @@ export class Acceptor implements Watcher, Turn, Timed {
         return;
       }
       const client = loop.kernel.accept(this.#listener);
-      if (client === -EAGAIN) return this.#hall.isDry();
+      if (client === -EAGAIN) return;
       if (isShortage(client)) return this.#hall.short(client);
       // Else it is an error of that one connection, which Linux reports here (accept(2)).
       if (client < 0) continue;

@@ -5,6 +5,9 @@
  *
  * A client's bytes are never read here, so it can go anywhere. That it left shows as a reset, or as its
  * end with no byte before it; an end after bytes may be a half-close whose answer it waits for.
+ *
+ * When this machine is short of descriptors or ports that is no doubt about anybody: the client waits, and
+ * what is given back next is for it, before another client is let in.
  */
 import { Seldom } from "../../base/seldom.ts";
 import { backoffMs } from "../../base/backoff.ts";
@@ -13,6 +16,7 @@ import type { Event } from "../../events/events.ts";
 import type { Doubt } from "../../failover/ports.ts";
 import { connectFaultOf, isShortage } from "../../linux/errno.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, type SockAddr, WRITABLE } from "../../linux/kernel.ts";
+import { isSameEndpoint } from "../../linux/sockaddr.ts";
 import type { Loop } from "../../linux/loop.ts";
 import { NEVER } from "../../linux/wheel.ts";
 import { SETTLE_MS } from "../engine.ts";
@@ -20,6 +24,8 @@ import { printSockaddr } from "./acceptor.ts";
 import { COUNT } from "./counters.ts";
 import type { Plant } from "./flow.ts";
 import type { Session } from "./session.ts";
+import type { Target } from "./target.ts";
+import type { Wait } from "./wait.ts";
 
 /** An upstream that has not answered a connect for so long is doubted. */
 const DOUBT_AFTER_MS = 500;
@@ -29,26 +35,19 @@ const RETRY_MAX_MS = 1_000;
 const DOUBT_PAUSE_MS = 100;
 const TELL_PAUSE_MS = 1_000;
 
-export interface Target {
-  readonly name: string;
-  readonly epoch: number;
-  /** Undefined while its name is being looked up; empty when it has no address. */
-  addresses: readonly SockAddr[] | undefined;
-  /** The address that answered last. */
-  preferred: number;
-}
-
 export interface Desk {
   readonly loop: Loop;
   readonly plant: Plant;
   readonly connectTimeoutMs: number;
   readonly userTimeoutMs: number;
+  /** Nobody may wait: who would have to is turned away. */
+  readonly isWaitless: boolean;
   readonly publish: (event: Event) => void;
   doubt(doubt: Doubt): void;
   /** What an upstream gets before the bytes of this client, if anything. */
   headerFor(client: number): Uint8Array | undefined;
-  /** A client that had to wait is joined, which makes room for another. */
-  joinedLate(): void;
+  /** A client that had to wait no longer does, which makes room for another. */
+  waitOver(): void;
   /** The system is short of something. */
   short(result: number): void;
 }
@@ -59,6 +58,8 @@ export class Dialer {
   #target: Target | undefined;
   readonly #doubtedAt = { hard: -Infinity, soft: -Infinity };
   readonly #failures = new Seldom(TELL_PAUSE_MS);
+  /** Clients that wait because something is short here; those that went on meanwhile are among them. */
+  readonly #starved: Session[] = [];
 
   constructor(desk: Desk) {
     this.#desk = desk;
@@ -68,6 +69,28 @@ export class Dialer {
   aim(target: Target | undefined): void {
     this.#target = target;
     this.#forgetDoubts();
+  }
+
+  /** True while clients wait because something is short here: none may be let in before them. */
+  get hasStarved(): boolean {
+    for (let head = this.#starved[0]; head !== undefined; head = this.#starved[0]) {
+      if (head.wait?.isStarved) return true;
+      this.#dequeue();
+    }
+    return false;
+  }
+
+  /** Descriptors were given back: the client that lacked them longest tries again. True if there was one. */
+  feed(): boolean {
+    if (!this.hasStarved) return false;
+    this.dial(this.#dequeue());
+    return true;
+  }
+
+  #dequeue(): Session {
+    const session = this.#starved.shift()!;
+    if (session.wait !== undefined) session.wait.isQueued = false;
+    return session;
   }
 
   /** Connects the client to the target, or lets it wait while there is none. Drops an older attempt. */
@@ -81,14 +104,17 @@ export class Dialer {
     const wait = session.wait!;
     wait.doubtAt = this.#desk.loop.now + DOUBT_AFTER_MS;
     wait.tried = 0;
+    wait.first = target.first;
+    const wasStarved = wait.isStarved;
+    wait.isStarved = false;
     this.#tryNext(session, target);
+    if (wasStarved) this.#desk.waitOver(); // it no longer stands before those who want to come in
   }
 
   /** Lets a client wait for an order, and calls off what was under way for it. */
   park(session: Session): void {
     session.detach();
     this.#wait(session);
-    if (this.#hasLeft(session)) this.#abandon(session);
   }
 
   /** The target answers after all: early ends are passed on, failed connects are tried again. */
@@ -99,7 +125,7 @@ export class Dialer {
     for (const session of sessions.filter((session) => session.phase === "waiting")) {
       const wait = session.wait!;
       if (wait.unusedEnd !== undefined) {
-        if (wait.retryAt === NEVER) session.passEndOn(wait.unusedEnd);
+        if (wait.retryAt === NEVER) this.#passEndOn(session, wait.unusedEnd);
         continue;
       }
       wait.retryAt = loop.now + backoffMs(wait.failures, RETRY_MAX_MS, RETRY_FIRST_MS);
@@ -111,7 +137,7 @@ export class Dialer {
   learn(upstream: string, addresses: readonly SockAddr[], sessions: readonly Session[]): void {
     const target = this.#target;
     if (target?.name !== upstream) return;
-    target.addresses = addresses;
+    target.learn(addresses);
     for (const session of [...sessions]) {
       const lacksAddress = session.phase === "connecting"
         ? session.upstream === -1
@@ -130,7 +156,7 @@ export class Dialer {
     if (session.phase !== "connecting") return;
     const error = (flags & FAILED) === 0 ? 0 : this.#desk.plant.kernel.takeError(fd);
     if (error < 0) {
-      session.wait!.fault = connectFaultOf(error);
+      this.#blame(session.wait!, connectFaultOf(error));
       return this.#attemptFailed(session);
     }
     if ((flags & WRITABLE) !== 0) this.#join(session, flags);
@@ -142,6 +168,7 @@ export class Dialer {
     if (session.phase === "connecting") {
       if (now >= Math.min(wait.doubtAt, wait.attemptEndsAt)) {
         wait.doubtAt = NEVER;
+        if (wait.address !== undefined) this.#target?.avoid(wait.address);
         this.#doubt(session, "connectTimeout");
       }
       const isOver = now >= wait.attemptEndsAt;
@@ -161,7 +188,11 @@ export class Dialer {
   endedUnused(session: Session, how: "end" | "reset"): void {
     const isTarget = session.epoch === this.#target?.epoch;
     if (!isTarget || this.#hasLeft(session)) return session.passEndOn(how);
-    this.#wait(session);
+    if (this.#desk.isWaitless) {
+      this.#doubt(session, "closedUnused");
+      return session.passEndOn(how);
+    }
+    if (!this.#wait(session)) return;
     const wait = session.wait!;
     wait.fault = "closedUnused";
     wait.unusedEnd = how;
@@ -184,26 +215,47 @@ export class Dialer {
     if (addresses === undefined) return this.#arm(session);
     if (addresses.length === 0) wait.fault = "nameUnknown";
     while (wait.tried < addresses.length) {
-      const place = (target.preferred + wait.tried++) % addresses.length;
-      const result = this.#connect(session, addresses[place]!);
+      const address = addresses[(wait.first + wait.tried++) % addresses.length]!;
+      const result = this.#connect(session, address);
+      wait.address = address;
       if (result >= 0) return this.#arm(session);
-      if (isShortage(result)) {
-        this.#desk.short(result);
-        this.#wait(session);
-        wait.retryAt = loop.now + RETRY_MAX_MS;
-        return this.#arm(session);
-      }
-      wait.fault = connectFaultOf(result);
+      const fault = connectFaultOf(result);
+      this.#blame(wait, fault);
+      if (fault === "localShortage") this.#desk.short(result);
+      else target.avoid(address);
+      if (!isShortage(result)) continue;
+      wait.fault = fault; // another address would fare no better
+      break;
     }
-    wait.failures++;
-    this.#wait(session);
-    this.#doubt(session, wait.fault ?? "connectFailed");
+    this.#nowhere(session, wait.fault ?? "connectFailed");
+  }
+
+  /** No address of the target is left to try. */
+  #nowhere(session: Session, fault: FaultName): void {
+    const isOurs = FAULTS[fault].side === "proxy";
+    if (!isOurs) session.wait!.failures++;
+    // While it still is connecting: who may not wait is gone after this.
+    if (!isOurs) this.#doubt(session, fault);
+    if (!this.#wait(session) || !isOurs) return;
+    const wait = session.wait!;
+    wait.isStarved = true;
+    if (!wait.isQueued) this.#starved.push(session);
+    wait.isQueued = true;
+    wait.retryAt = this.#desk.loop.now + RETRY_MAX_MS;
+    this.#arm(session);
+  }
+
+  /** Notes what failed. What is short here says nothing, so it does not hide what an address said. */
+  #blame(wait: Wait, fault: FaultName): void {
+    if (fault !== "localShortage" || wait.tried <= 1) wait.fault = fault;
   }
 
   /** The address that was tried is no good; the next one may be. */
   #attemptFailed(session: Session): void {
     session.detach();
     const target = this.#target!; // a session connects only while there is one, and to that one
+    const { address } = session.wait!;
+    if (address !== undefined) target.avoid(address);
     this.#tryNext(session, target);
   }
 
@@ -222,25 +274,47 @@ export class Dialer {
 
   #join(session: Session, flags: number): void {
     const { plant } = this.#desk;
-    const { addresses } = this.#target!;
     const wait = session.wait!;
-    const count = addresses!.length;
-    this.#target!.preferred = (this.#target!.preferred + wait.tried - 1) % count;
-    if (wait.since !== NEVER) {
+    // A connect to a closed port of this machine may get that very port as its own, and then reaches itself.
+    if (isSameEndpoint(plant.kernel.localAddress(session.upstream), wait.address!)) {
+      this.#blame(wait, "connectRefused");
+      return this.#attemptFailed(session);
+    }
+    this.#target!.prefer(wait.address!);
+    const waited = wait.since !== NEVER;
+    if (waited) {
       plant.counters[COUNT.released]!++;
       this.#noteWait(session);
-      this.#desk.joinedLate();
     }
     session.enter("joined");
+    if (waited) this.#desk.waitOver();
     session.join(flags, this.#desk.headerFor(session.client));
   }
 
-  #wait(session: Session): void {
+  /** The upstream's early end was meant: the client gets it, and waits no longer. */
+  #passEndOn(session: Session, how: "end" | "reset"): void {
+    session.passEndOn(how);
+    this.#desk.waitOver();
+  }
+
+  /** False if the client is gone now: it had left already, or nobody may wait. */
+  #wait(session: Session): boolean {
     session.enter("waiting");
     const wait = session.wait!;
     if (wait.since === NEVER) wait.since = this.#desk.loop.now;
     wait.retryAt = NEVER;
+    wait.isStarved = false;
+    if (this.#hasLeft(session)) {
+      this.#abandon(session);
+      return false;
+    }
+    if (this.#desk.isWaitless) {
+      wait.fault ??= "tooManyHeld";
+      this.#giveUp(session);
+      return false;
+    }
     this.#arm(session);
+    return true;
   }
 
   #arm(session: Session): void {

@@ -2,6 +2,7 @@
  * The data plane of one loop: every session it has, and what each order means for them. Runs in the
  * worker with the real kernel, in tests with a fake one; knows neither threads nor promises.
  */
+import { LimitWatch } from "../../base/limit_watch.ts";
 import type { Event } from "../../events/events.ts";
 import type { DrainOrder } from "../../failover/ports.ts";
 import type { PortShare } from "../../linux/kernel.ts";
@@ -17,11 +18,10 @@ import type { Plant } from "./flow.ts";
 import type { Addresses, Order, Report } from "./messages.ts";
 import { Pools } from "./pools.ts";
 import { type Around, Session } from "./session.ts";
+import { Target } from "./target.ts";
 
 /** Records kept for the next sessions. */
 const RECORDS_KEPT = 1_024;
-/** A limit that is reached again within so long is no news. */
-const LIMIT_PAUSE_MS = 10_000;
 
 export class Plane {
   readonly loop: Loop;
@@ -34,10 +34,10 @@ export class Plane {
   readonly #acceptor: Acceptor;
   readonly #around: Around;
   readonly #drains: Drains;
+  readonly #connections: LimitWatch;
+  readonly #held: LimitWatch;
   /** The newest decision seen; an older one comes too late. */
   #epoch = 0;
-  #limitToldAt = -Infinity;
-  #isAtLimit = false;
   #isStopping = false;
   #cutAtStop = 0;
 
@@ -54,6 +54,10 @@ export class Plane {
     const { kernel } = loop;
     const plant = this.plant = { kernel, pools: new Pools(kernel), counters };
     const publish = (event: Event) => report({ is: "event", event });
+    const watchLimit = (limit: string, max: number) =>
+      new LimitWatch(max, (max) => publish({ type: "limit.reached", limit, max }));
+    this.#connections = watchLimit("connections", settings.connectionsMax);
+    this.#held = watchLimit("held", settings.heldMax);
     // The operator's word on silence is the system's too, for a peer that does not acknowledge; but it
     // is no word on connecting. Without one the system's own stands: a reader that pauses for minutes
     // must not be taken for dead.
@@ -72,7 +76,8 @@ export class Plane {
       userTimeoutMs,
       connectTimeoutMs,
       doubt: (doubt) => report({ is: "doubt", doubt }),
-      joinedLate: () => this.#acceptor.resume(),
+      isWaitless: settings.heldMax === 0,
+      waitOver: () => this.#acceptor.resume(),
       headerFor: (client) => this.#headerFor(client),
       short,
     });
@@ -85,7 +90,6 @@ export class Plane {
       hasRoom: () => this.#hasRoom(),
       admit: (client) => this.#admit(client),
       short,
-      isDry: () => this.#isAtLimit = false,
       opened: (listener) => counters[COUNT.listener] = listener + 1,
     });
     this.#around = {
@@ -131,7 +135,7 @@ export class Plane {
   #open(name: string, epoch: number, addresses: Addresses): void {
     if (this.#isStopping || epoch < this.#epoch) return;
     this.#epoch = epoch;
-    this.#dialer.aim({ name, epoch, addresses, preferred: 0 });
+    this.#dialer.aim(new Target(name, epoch, addresses));
     for (const session of this.#unjoined()) {
       if (session.phase !== "joined" || session.epoch < epoch) this.#dialer.dial(session);
     }
@@ -184,17 +188,13 @@ export class Plane {
   }
 
   #hasRoom(): boolean {
-    const { connectionsMax, heldMax } = this.#settings;
-    const isFull = this.#sessions.length >= connectionsMax;
-    if (!isFull && this.plant.counters[COUNT.held]! < heldMax) return true;
-    const isNews = !this.#isAtLimit && this.loop.now - this.#limitToldAt >= LIMIT_PAUSE_MS;
-    this.#isAtLimit = true;
-    if (isNews) {
-      this.#limitToldAt = this.loop.now;
-      const [limit, max] = isFull ? ["connections", connectionsMax] : ["held", heldMax];
-      this.#report({ is: "event", event: { type: "limit.reached", limit, max } });
+    const { loop: { now }, plant: { counters } } = this;
+    if (this.#connections.isReached(this.#sessions.length, now)) return false;
+    // Where nobody may wait, who would have to is turned away instead.
+    if (this.#settings.heldMax > 0 && this.#held.isReached(counters[COUNT.held]!, now)) {
+      return false;
     }
-    return false;
+    return !this.#dialer.hasStarved;
   }
 
   #admit(client: number): void {
@@ -216,7 +216,7 @@ export class Plane {
       last.index = session.index;
     }
     if (this.#records.length < RECORDS_KEPT) this.#records.push(session);
-    this.#acceptor.resume();
+    if (!this.#dialer.feed()) this.#acceptor.resume();
     this.#endIfEmpty();
   }
 

@@ -12,7 +12,9 @@ import type { DrainOrder } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
 import { isGranted, kernelObstacle } from "../../linux/obstacle.ts";
+import { numberScope } from "../../linux/scope.ts";
 import { literalSockaddr } from "../../linux/sockaddr.ts";
+import { type LookUp, systemLookUp } from "../../net/look_up.ts";
 import {
   EngineUnavailable,
   type Relay,
@@ -34,6 +36,10 @@ export function obstacle(): string | undefined {
     return "starting a worker is not permitted (--allow-read)";
   }
 }
+
+/** Addresses as the kernel wants them: an interface by its number. */
+const numberedLookUp: LookUp = async (host) =>
+  (await systemLookUp(host)).map((ip) => numberScope(ip)).filter((ip) => ip !== undefined);
 
 /**
  * Makes the engine, its port still closed. `workers` threads, each with a loop of its own, share the
@@ -89,7 +95,13 @@ class SpliceRelay implements Relay {
     if (literal === undefined && address.kind === "tcp") {
       const tell = (addresses: readonly SockAddr[]) =>
         void this.#crew.order({ do: "addresses", upstream: name, addresses });
-      this.#upstreamWatch = new NameWatch(this.#context.clock, address, tell, this.#lastFound);
+      this.#upstreamWatch = new NameWatch(
+        this.#context.clock,
+        address,
+        tell,
+        this.#lastFound,
+        numberedLookUp,
+      );
     }
     return ordered;
   }
@@ -151,7 +163,7 @@ class SpliceRelay implements Relay {
       const reason = "name does not resolve";
       publish({ type: "port.failed", address: formatAddress(bind), reason, retryInMs: 1_000 });
     };
-    return new NameWatch(clock, bind, tell, this.#lastFound);
+    return new NameWatch(clock, bind, tell, this.#lastFound, numberedLookUp);
   }
 
   #hear(lane: number, report: Report): void {

@@ -4,6 +4,7 @@
  * which goes back to the pool and serves the next client.
  */
 import type { FaultName } from "../../base/fault.ts";
+import type { SockAddr } from "../../linux/kernel.ts";
 import { NEVER } from "../../linux/wheel.ts";
 
 export class Wait {
@@ -15,10 +16,17 @@ export class Wait {
   doubtAt = NEVER;
   attemptEndsAt = NEVER;
   retryAt = NEVER;
+  /** The address that is tried, and where in the target's list the first one stood. */
+  address: SockAddr | undefined;
+  first = 0;
   /** Connects that failed, addresses of the upstream tried in this one, and what failed last. */
   failures = 0;
   tried = 0;
   fault: FaultName | undefined;
+  /** It lacks a descriptor or a port for its upstream: the next that is free is for it. */
+  isStarved = false;
+  /** It stands in the queue of those; it stays there while it tries again. */
+  isQueued = false;
   /** How the upstream ended before any byte, while that is being judged. */
   unusedEnd: "end" | "reset" | undefined;
 
@@ -29,7 +37,8 @@ export class Wait {
       this.attemptEndsAt =
       this.retryAt =
         NEVER;
-    this.failures = this.tried = 0;
-    this.fault = this.unusedEnd = undefined;
+    this.failures = this.tried = this.first = 0;
+    this.address = this.fault = this.unusedEnd = undefined;
+    this.isStarved = this.isQueued = false;
   }
 }

@@ -7,6 +7,7 @@ import { bytesContract } from "./contract_bytes.ts";
 import { limitsContract } from "./contract_limits.ts";
 import { ordersContract } from "./contract_orders.ts";
 import { sessionsContract } from "./contract_sessions.ts";
+import { waitingContract } from "./contract_waiting.ts";
 import type { MakeRelay } from "./world.ts";
 
 /** Registers the whole contract under the name of the engine. */
@@ -15,4 +16,5 @@ export function relayContract(name: string, make: MakeRelay): void {
   sessionsContract(name, make);
   bytesContract(name, make);
   limitsContract(name, make);
+  waitingContract(name, make);
 }

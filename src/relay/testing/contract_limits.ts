@@ -26,6 +26,7 @@ const firstLine = async (conn: Deno.Conn): Promise<void> => {
 export function limitsContract(name: string, make: MakeRelay): void {
   addressContract(name, make);
   proxyHeaderContract(name, make);
+  scopeContract(name, make);
 
   Deno.test(`${name}: a client beyond the connection limit waits until another leaves`, async () => {
     await using primary = new TestUpstream("a", echoes);
@@ -139,6 +140,47 @@ function addressContract(name: string, make: MakeRelay): void {
     await world.relay.refuse();
     await neighbour.close();
     await Deno.remove(folder, { recursive: true });
+  });
+}
+
+/** A link-local address of this machine with its interface, if it has one (proc(5)). */
+function linkLocal(): string | undefined {
+  if (Deno.build.os !== "linux") return undefined;
+  const lines = Deno.readTextFileSync("/proc/net/if_inet6").split("\n");
+  const [digits, , , , , name] = lines.find((line) => line.startsWith("fe80"))?.split(/ +/) ?? [];
+  return digits === undefined ? undefined : `${digits.match(/..../g)!.join(":")}%${name}`;
+}
+
+function scopeContract(name: string, make: MakeRelay): void {
+  const host = linkLocal();
+  Deno.test({
+    name:
+      `${name}: an address with its interface is listened on, served, and doubted when it refuses`,
+    ignore: host === undefined,
+    async fn() {
+      const listener = Deno.listen({ hostname: host!, port: 0 });
+      const { port } = listener.addr as Deno.NetAddr;
+      const address = { kind: "tcp", host: host!, port } as const;
+      await using world = await World.start(make, { bind: { ...address, port: 0 } });
+      await world.relay.open({ name: "a", address, rank: 0 }, 1);
+      const opened = await world.event("port.opened");
+      const relayPort = Number(opened.address.slice(opened.address.lastIndexOf(":") + 1));
+      const connect = () => Deno.connect({ hostname: host!, port: relayPort });
+      {
+        using client = await connect();
+        using conn = await listener.accept();
+        await writeAll(client, encode("x"));
+        assertEquals(await readText(conn, 1), "x");
+      }
+      listener.close();
+      using _client = await connect();
+      const { hard } = await world.doubt();
+      assertEquals(hard, true);
+      const gone = { ...address, host: "fe80::1%no-such-if" };
+      await world.relay.open({ name: "b", address: gone, rank: 1 }, 2);
+      await world.doubt(2);
+      assertEquals(world.doubts.at(-1)?.upstream, "b");
+    },
   });
 }
 

@@ -1,0 +1,33 @@
+/** Tells people when a limit is reached: once, not at each client that finds it so. */
+
+/** It counts as left when a tenth of it is free again. */
+const LEFT_SHARE = 0.9;
+/** One that is reached again within so long since it was told is no news. */
+const PAUSE_MS = 10_000;
+
+export class LimitWatch {
+  readonly #max: number;
+  readonly #tell: (max: number) => void;
+  #isReached = false;
+  #toldAt = -Infinity;
+
+  constructor(max: number, tell: (max: number) => void) {
+    this.#max = max;
+    this.#tell = tell;
+  }
+
+  /** True while there are as many as there may be. `now` in milliseconds. */
+  isReached(count: number, now: number): boolean {
+    if (count < this.#max) {
+      if (count <= Math.floor(this.#max * LEFT_SHARE)) this.#isReached = false;
+      return false;
+    }
+    const isNews = !this.#isReached && now - this.#toldAt >= PAUSE_MS;
+    this.#isReached = true;
+    if (isNews) {
+      this.#toldAt = now;
+      this.#tell(this.#max);
+    }
+    return true;
+  }
+}

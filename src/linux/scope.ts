@@ -1,0 +1,20 @@
+/**
+ * Link-local addresses, which mean nothing without an interface: `fe80::1%eth0` (RFC 4007). The kernel
+ * wants the interface by its number, which changes when the interface is made anew, so it is asked for
+ * each time.
+ */
+import { Libc } from "./libc.ts";
+
+/** The address with its interface by number; as it is when it names none, undefined if there is none such. */
+export function numberScope(ip: string, indexOf = interfaceIndex): string | undefined {
+  const at = ip.indexOf("%");
+  const name = at === -1 ? "" : ip.slice(at + 1);
+  if (at === -1 || /^\d+$/.test(name)) return ip;
+  const index = indexOf(name);
+  return index === 0 ? undefined : `${ip.slice(0, at)}%${index}`;
+}
+
+function interfaceIndex(name: string): number {
+  using libc = new Libc();
+  return libc.interfaceIndex(name);
+}

@@ -1,0 +1,154 @@
+/** The waiting room: who may wait, who has left, which address is tried, and what is short on this machine. */
+import { assert, assertEquals } from "@std/assert";
+import { EADDRNOTAVAIL, EMFILE } from "../../linux/errno.ts";
+import { where } from "../../linux/testing/fake_kernel.ts";
+import { at, bytes, PORT, Rig, text } from "./testing/rig.ts";
+
+Deno.test("a client that ends while its connect is refused is not held", () => {
+  const rig = new Rig();
+  rig.kernel.answers.set(where("10.0.0.2", 80), "silence");
+  rig.open("a", 1);
+  rig.client().end();
+  rig.turns();
+  rig.kernel.upstreams[0]!.refuse();
+  rig.turns();
+  assertEquals([rig.count("abandoned"), rig.count("held")], [1, 0]);
+});
+
+Deno.test("where nobody may wait clients are served, and who would have to wait is turned away", () => {
+  const rig = new Rig({ heldMax: 0 });
+  rig.open("a", 1);
+  const { client } = rig.session();
+  rig.kernel.answers.set(where("10.0.0.2", 80), "refuse");
+  const refused = rig.client();
+  assert(refused.weClosed && !client.weClosed);
+  assertEquals([rig.doubts.length, rig.count("lost")], [1, 1]);
+  assertEquals(rig.of("session.failed").map((event) => "reason" in event && event.reason), [
+    "connection refused",
+  ]);
+  rig.obey({ do: "hold" });
+  assert(rig.client().weClosed);
+  rig.kernel.answers.set(where("10.0.0.3", 80), "accept");
+  rig.open("b", 2);
+  assertEquals(rig.client().weClosed, false);
+  assertEquals(rig.of("limit.reached"), []);
+});
+
+Deno.test("where nobody may wait an upstream's early end is passed on at once, and doubted", () => {
+  const rig = new Rig({ heldMax: 0 });
+  rig.open("a", 1);
+  const client = rig.client();
+  rig.kernel.upstreams[0]!.end();
+  rig.turns();
+  assertEquals([client.weEnded, rig.doubts.map(({ reason }) => reason)], [true, [
+    "closed before any byte",
+  ]]);
+});
+
+Deno.test("a client that waits no longer because its upstream's end was meant makes room for another", () => {
+  const rig = new Rig({ heldMax: 1 });
+  rig.open("a", 1);
+  const first = rig.client();
+  rig.kernel.upstreams[0]!.end();
+  rig.turns();
+  rig.client();
+  assertEquals(rig.count("accepted"), 1);
+  rig.pass(100);
+  rig.obey({ do: "confirm", upstream: "a" });
+  assertEquals([first.weEnded, rig.count("accepted")], [true, 2]);
+});
+
+Deno.test("clients that come at once, and later ones, all leave an address that was found dead", () => {
+  for (const clients of [1, 2, 3, 4]) {
+    for (const dead of ["refuse", "silence"] as const) {
+      const rig = new Rig({ connectTimeoutMs: 800 });
+      rig.kernel.answers.set(where("10.0.0.4", 80), dead);
+      const addresses = [at("10.0.0.4"), at("10.0.0.2")];
+      rig.obey({ do: "open", upstream: "a", epoch: 1, addresses });
+      for (let i = 0; i < clients; i++) rig.kernel.client(PORT);
+      rig.pass(500);
+      const before = rig.kernel.upstreams.length;
+      rig.client();
+      const tried = rig.kernel.upstreams.slice(before).map(({ address }) => address);
+      assertEquals(tried[0], "10.0.0.2:80", `${clients} clients, ${dead}`);
+      // The name is looked up again, and its addresses come in another order.
+      rig.obey({ do: "addresses", upstream: "a", addresses: addresses.toReversed() });
+      rig.client();
+      assertEquals(rig.kernel.upstreams.at(-1)!.address, "10.0.0.2:80");
+      rig.pass(1_000);
+      assertEquals(rig.count("active"), clients + 2);
+    }
+  }
+});
+
+Deno.test("a socket that is connected to itself counts as refused", () => {
+  const rig = new Rig();
+  rig.kernel.answers.set(where("10.0.0.2", 80), "itself");
+  rig.open("a", 1);
+  rig.client();
+  assertEquals([rig.count("active"), rig.count("held")], [0, 1]);
+  assertEquals(rig.doubts.map(({ hard, reason }) => [hard, reason]), [[
+    true,
+    "connection refused",
+  ]]);
+  assert(rig.kernel.upstreams[0]!.weClosed);
+});
+
+for (const [what, errno] of [["ports", EADDRNOTAVAIL], ["descriptors", EMFILE]] as const) {
+  Deno.test(`without ${what} for an upstream clients wait, nobody is doubted, and nobody else is let in`, () => {
+    const rig = new Rig({ holdMs: 5_000 });
+    rig.kernel.answers.set(where("10.0.0.2", 80), -errno);
+    rig.open("a", 1);
+    const first = rig.client();
+    const second = rig.client();
+    rig.pass(3_000);
+    assertEquals([rig.count("accepted"), rig.count("held"), rig.doubts], [1, 1, []]);
+    rig.kernel.answers.set(where("10.0.0.2", 80), "accept");
+    rig.pass(1_000);
+    assertEquals([rig.count("accepted"), rig.count("active")], [2, 2]);
+    assert(!first.weClosed && !second.weClosed);
+  });
+}
+
+Deno.test("what is short for longer than the hold ends the client, and says why", () => {
+  const rig = new Rig({ holdMs: 2_000, connectTimeoutMs: 2_000 });
+  rig.kernel.answers.set(where("10.0.0.2", 80), -EMFILE);
+  rig.open("a", 1);
+  const client = rig.client();
+  rig.pass(2_000);
+  assert(client.weClosed);
+  assertEquals(rig.of("session.failed").map((event) => "reason" in event && event.reason), [
+    "something is short on this machine",
+  ]);
+  assertEquals(rig.doubts, []);
+});
+
+Deno.test("descriptors that are given back are for those who wait already", () => {
+  const rig = new Rig();
+  rig.open("a", 1);
+  const { client, upstream } = rig.session();
+  rig.kernel.fdMax = rig.kernel.open + 1; // for a client, and not for its upstream
+  const starved = rig.client();
+  const outside = rig.client();
+  assertEquals([rig.count("accepted"), rig.count("held")], [2, 1]);
+  client.end();
+  upstream.end();
+  rig.turns();
+  starved.send(bytes("me first"));
+  outside.send(bytes("me too"));
+  rig.turns();
+  assertEquals(text(rig.kernel.upstreams[1]!), "me first");
+});
+
+Deno.test("an address that this machine lacks a port for does not hide that another refuses", () => {
+  const rig = new Rig();
+  rig.kernel.answers.set(where("10.0.0.2", 80), "refuse");
+  rig.kernel.answers.set(where("10.0.0.4", 80), -EADDRNOTAVAIL);
+  for (
+    const [epoch, ips] of [[1, ["10.0.0.2", "10.0.0.4"]], [2, ["10.0.0.4", "10.0.0.2"]]] as const
+  ) {
+    rig.obey({ do: "open", upstream: "a", epoch, addresses: ips.map(at) });
+    rig.client();
+    assertEquals(rig.doubts.at(-1)?.reason, "connection refused", ips.join());
+  }
+});

@@ -1,0 +1,56 @@
+/** Where clients go: an upstream under one decision, its addresses, and which of them to begin with. */
+import type { SockAddr } from "../../linux/kernel.ts";
+
+export class Target {
+  readonly name: string;
+  readonly epoch: number;
+  #addresses: readonly SockAddr[] | undefined;
+  /** Place of the address that answered last, or that comes after one that did not. */
+  #first = 0;
+
+  constructor(name: string, epoch: number, addresses: readonly SockAddr[] | undefined) {
+    this.name = name;
+    this.epoch = epoch;
+    this.#addresses = addresses;
+  }
+
+  /** Undefined while its name is being looked up; empty when it has no address. */
+  get addresses(): readonly SockAddr[] | undefined {
+    return this.#addresses;
+  }
+
+  /** Place of the address that a client begins with. */
+  get first(): number {
+    return this.#first;
+  }
+
+  /** The addresses as of now. They may come in another order each time. */
+  learn(addresses: readonly SockAddr[]): void {
+    const preferred = this.#addresses?.[this.#first];
+    this.#addresses = addresses;
+    this.#first = preferred === undefined ? 0 : Math.max(0, this.#placeOf(preferred));
+  }
+
+  /** This address answers: clients begin with it. */
+  prefer(address: SockAddr): void {
+    this.#first = Math.max(0, this.#placeOf(address));
+  }
+
+  /** This address does not answer: clients that come now begin with the one after it. */
+  avoid(address: SockAddr): void {
+    const count = this.#addresses?.length ?? 0;
+    if (count > 1 && this.#placeOf(address) === this.#first) {
+      this.#first = (this.#first + 1) % count;
+    }
+  }
+
+  #placeOf(address: SockAddr): number {
+    const addresses = this.#addresses ?? [];
+    const place = addresses.indexOf(address);
+    return place !== -1
+      ? place
+      : addresses.findIndex((other) =>
+        other.length === address.length && other.every((byte, at) => byte === address[at])
+      );
+  }
+}

@@ -1,0 +1,99 @@
+/** The contract of clients that wait: who may, who has left, and what is told of a limit. */
+import { assert, assertEquals } from "@std/assert";
+import { RawSocket } from "../../linux/testing/raw_socket.ts";
+import {
+  echoes,
+  encode,
+  ended,
+  hangsUp,
+  type MakeRelay,
+  readText,
+  readToEnd,
+  says,
+  TestUpstream,
+  World,
+  writeAll,
+} from "./world.ts";
+
+export function waitingContract(name: string, make: MakeRelay): void {
+  Deno.test(`${name}: where nobody may wait clients are served while an upstream is open`, async () => {
+    await using primary = new TestUpstream("a", echoes);
+    await using backup = new TestUpstream("b", says("b"));
+    await using world = await World.start(make, { heldMax: 0 });
+    await world.relay.open(primary.upstream, 1);
+    using client = await world.connect();
+    await writeAll(client, encode("x"));
+    assertEquals(await readText(client, 1), "x");
+
+    await world.relay.hold();
+    using early = await world.connect();
+    assert(await ended(early));
+    assertEquals((await world.event("session.failed")).reason, "too many clients wait already");
+    await world.relay.open(backup.upstream, 2);
+    using late = await world.connect();
+    assertEquals(await readToEnd(late), "b");
+    await backup.close();
+    using refused = await world.connect();
+    assert(await ended(refused));
+    assertEquals((await world.doubt()).upstream, "b");
+    await world.counters("two are lost, none is held", (c) => c.lost === 2 && c.held === 0);
+    assertEquals(world.all("limit.reached"), []);
+  });
+
+  Deno.test(`${name}: where nobody may wait an early close is passed on and doubted`, async () => {
+    await using primary = new TestUpstream("a", hangsUp);
+    await using world = await World.start(make, { heldMax: 0 });
+    await world.relay.open(primary.upstream, 1);
+    using client = await world.connect();
+    assertEquals(await readToEnd(client), "");
+    assertEquals((await world.doubt()).hard, true);
+  });
+
+  Deno.test({
+    name: `${name}: a held client that said something and resets its connection is dropped`,
+    ignore: Deno.build.os !== "linux",
+    async fn() {
+      await using primary = new TestUpstream("a", echoes);
+      await using world = await World.start(make);
+      await world.relay.open(primary.upstream, 1);
+      const { address } = await world.event("port.opened");
+      await world.relay.hold();
+      using client = RawSocket.connect(Number(address.split(":")[1]));
+      await client.send(encode("hello"));
+      await client.acknowledged();
+      await world.counters("the client is held", (c) => c.held === 1);
+      client.reset();
+      await world.counters("it was abandoned", (c) => c.abandoned === 1 && c.held === 0);
+    },
+  });
+
+  Deno.test(`${name}: what a held client said in several parts arrives in order`, async () => {
+    await using primary = new TestUpstream("a", echoes);
+    await using world = await World.start(make);
+    await world.relay.open(primary.upstream, 1);
+    await world.relay.hold();
+    using client = await world.connect();
+    await world.counters("the client is held", (c) => c.held === 1);
+    const said = Array.from({ length: 40_000 }, (_, at) => at).join(" ");
+    const saying = writeAll(client, encode(said)).then(() => client.closeWrite());
+    await world.relay.open(primary.upstream, 2);
+    const [heard] = await Promise.all([readToEnd(client), saying]);
+    assertEquals(heard, said);
+  });
+
+  Deno.test(`${name}: a limit at which clients come and go is told of once`, async () => {
+    await using primary = new TestUpstream("a", echoes);
+    await using world = await World.start(make, { connectionsMax: 2 });
+    await world.relay.open(primary.upstream, 1);
+    for (let round = 0; round < 5; round++) {
+      const clients = [await world.connect(), await world.connect(), await world.connect()];
+      for (const client of clients) {
+        await writeAll(client, encode("x"));
+        assertEquals(await readText(client, 1), "x");
+        client.close();
+      }
+      await world.counters("all left", (c) => c.active === 0);
+    }
+    assertEquals(world.all("limit.reached").length, 1);
+  });
+}

@@ -1,0 +1,79 @@
+/**
+ * A program of its own for `shortage_test.ts`, in a network of its own that has few ports for outgoing
+ * connections: `few_ports.ts ENGINE`. Ends with an error if something is not as it should be.
+ */
+import { assertEquals } from "@std/assert";
+import { EngineUnavailable } from "../../src/relay/engine.ts";
+import { makePortableRelay } from "../../src/relay/portable.ts";
+import { startSplice } from "../../src/relay/splice/splice.ts";
+import {
+  echoes,
+  encode,
+  type MakeRelay,
+  readText,
+  TestUpstream,
+  World,
+  writeAll,
+} from "../../src/relay/testing/world.ts";
+
+const RANGE = "/proc/sys/net/ipv4/ip_local_port_range";
+const FIRST_PORT = 40_000;
+
+const make: MakeRelay = (settings, context) => {
+  if (Deno.args[0] === "stream") return makePortableRelay(settings, context);
+  const relay = startSplice(settings, context);
+  if (relay instanceof EngineUnavailable) throw new Error(relay.reason);
+  return relay;
+};
+
+/** From now on outgoing connections have so many ports, each once for each peer. */
+function limitPorts(count: number): void {
+  Deno.writeTextFileSync(RANGE, `${FIRST_PORT} ${FIRST_PORT + count - 1}`);
+}
+
+/** A client of the relay at an address of its own, so that it finds a port where others find none. */
+async function connect(world: World, number: number): Promise<Deno.Conn> {
+  const { address } = await world.event("port.opened");
+  const port = Number(address.slice(address.lastIndexOf(":") + 1));
+  return await Deno.connect({ hostname: `127.0.0.${number + 1}`, port });
+}
+
+async function answered(conn: Deno.Conn): Promise<void> {
+  await writeAll(conn, encode("x"));
+  assertEquals(await readText(conn, 1), "x");
+}
+
+/** Ports run out: clients wait for one, and nobody is doubted. */
+async function noPorts(): Promise<void> {
+  await using primary = new TestUpstream("a", echoes);
+  const bind = { kind: "tcp", host: "0.0.0.0", port: 0 } as const;
+  await using world = await World.start(make, { bind, holdMs: 60_000 });
+  await world.relay.open(primary.upstream, 1);
+  limitPorts(2); // Linux leaves the last of an odd number unused
+  const served = [await connect(world, 1), await connect(world, 2)];
+  for (const conn of served) await answered(conn);
+  const waiting = await connect(world, 3);
+  await world.counters("one waits", (c) => c.held === 1);
+  for (const conn of served) conn.close();
+  await answered(waiting);
+  waiting.close();
+  assertEquals(world.doubts, []);
+  assertEquals(world.relay.counters().lost, 0);
+}
+
+/** The only port there is is the closed one that is dialed: the socket gets it, and reaches itself. */
+async function onlyItself(): Promise<void> {
+  const address = { kind: "tcp", host: "127.0.0.1", port: FIRST_PORT } as const;
+  await using world = await World.start(make, { holdMs: 60_000 });
+  await world.relay.open({ name: "a", address, rank: 0 }, 1);
+  const { address: at } = await world.event("port.opened");
+  limitPorts(1);
+  using _client = await Deno.connect({ hostname: "127.0.0.1", port: Number(at.split(":")[1]) });
+  assertEquals((await world.doubt()).hard, true);
+  assertEquals(world.relay.counters().active, 0);
+}
+
+new Deno.Command("ip", { args: ["link", "set", "lo", "up"] }).outputSync();
+await onlyItself();
+limitPorts(20_000);
+await noPorts();
