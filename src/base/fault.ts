@@ -198,6 +198,8 @@ export function statusOf(fault: FaultName): number {
 /** Trouble with a peer, on its way to whoever decides what to do about it. */
 export class Fault extends Error {
   override readonly name = "Fault";
+  /** True once an event has told of it, so that nobody tells of it again. */
+  isTold = false;
 
   constructor(readonly fault: FaultName, detail?: string, options?: { cause?: unknown }) {
     super(

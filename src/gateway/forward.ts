@@ -139,7 +139,7 @@ export class Forwarder {
       return ANSWERED;
     } catch (error) {
       if (client.gone !== undefined) counters.abandoned++;
-      throw error instanceof Fault ? error : this.#losses.faultOf(error);
+      throw this.#losses.faultOf(error);
     } finally {
       counters.active--;
       counters.bytesUp += trip.body?.received ?? 0;

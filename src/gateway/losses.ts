@@ -1,7 +1,7 @@
 /** Exchanges that did not go well: counted each, told with measure. */
 import type { Clock } from "../base/clock.ts";
 import { describe } from "../base/describe.ts";
-import { Fault } from "../base/fault.ts";
+import { type Fault, faultOf } from "../base/fault.ts";
 import { Seldom } from "../base/seldom.ts";
 import type { Publish } from "../events/events.ts";
 import type { Client } from "./client.ts";
@@ -33,13 +33,14 @@ export class Losses {
 
   /** What was thrown, as a Fault. One that was none is a mistake of ours, which is told of here. */
   faultOf(error: unknown): Fault {
-    const isOurs = !(error instanceof Fault);
-    if (!isOurs && error.fault !== "internalError") return error;
-    const reason = describe(isOurs ? error : error.cause ?? error);
+    const fault = faultOf(error);
+    if (fault.fault !== "internalError" || fault.isTold) return fault;
+    const reason = describe(fault.cause ?? fault);
     this.faulted++;
+    fault.isTold = true;
     if (this.#said.lets(reason, this.#clock.now())) {
       this.#publish({ type: "proxy.faulted", reason });
     }
-    return isOurs ? new Fault("internalError", reason, { cause: error }) : error;
+    return fault;
   }
 }
