@@ -7,6 +7,7 @@ import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
 import { asPostgres, Postgres, POSTGRES_BIN } from "../harness/postgres.ts";
+import { PostgresWriter, urlOf } from "../harness/postgres_writer.ts";
 import { Proxy } from "../harness/proxy.ts";
 import { commandsOf, copyScripts } from "../harness/readme.ts";
 import { type Engine, scenario, tell } from "../harness/scenario.ts";
@@ -17,6 +18,10 @@ const NEEDS = [
   "psql",
   POSTGRES_BIN === undefined ? "postgresql" : `${POSTGRES_BIN}/postgres`,
 ];
+/** Rows that must have been acknowledged before the story goes on. */
+const ROWS = 20;
+/** To get a place that others only have for a moment. */
+const ATTEMPTS_MAX = 50;
 const SCRIPTS = ["postgres_check.sh", "postgres_promote.sh"];
 
 const HAS_IPV6 = Deno.networkInterfaces().some(({ address }) => address === "::1");
@@ -80,9 +85,11 @@ class Reader implements AsyncDisposable {
 
   /** The notes in a server's table, asked by way of the proxy or directly. */
   async notes(address: string): Promise<string[]> {
-    return await this.type(
-      `psql -qAt "postgresql://postgres@${address}/postgres" -c 'select note from notes order by 1'`,
-    );
+    return await this.sql(address, "select note from notes order by 1");
+  }
+
+  async sql(address: string, statement: string): Promise<string[]> {
+    return await this.type(`psql -qAt ${urlOf(address)} -c '${statement}'`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -115,14 +122,20 @@ scenario(
 
     await reader.type(first!);
     await reader.type(second!);
+    await using writer = new AsyncDisposableStack();
+    let written: PostgresWriter;
     {
       await using proxy = await reader.startProxy(start!, relay);
       await proxy.event("promotion.finished", { to: db1 });
       await reader.type(table!);
+      await reader.sql(reader.proxy, "create table written (id text primary key)");
+      written = writer.use(new PostgresWriter("w", reader.proxy));
+      await written.further(ROWS);
 
       // Written on a server that copied the setting to wait for a standby, and has none.
       await reader.type(dies!);
       await proxy.event("promotion.finished", { from: db1, to: db2 });
+      await written.further(ROWS);
       assertEquals(await reader.notes(reader.proxy), ["after the first failover"]);
     }
     await staleAfterRestart(reader, { start: start!, first: first!, relay });
@@ -131,10 +144,8 @@ scenario(
     await proxy.event("promotion.finished", { to: db2 });
     await reader.type(rejoin!);
     await proxy.event("upstream.up", { upstream: db1 });
-    const [waits] = await reader.type(
-      `psql -qAt "postgresql://postgres@${db2}/postgres" -c 'show synchronous_standby_names'`,
-    );
-    assertEquals(waits, "*");
+    assertEquals(await reader.sql(db2, "show synchronous_standby_names"), ["*"]);
+    await written.further(ROWS);
 
     await reader.type(back!);
     await proxy.event("promotion.finished", { from: db2, to: db1 });
@@ -145,6 +156,11 @@ scenario(
     assertEquals(await reader.notes(reader.proxy), all);
     // The second server is a standby again, and has been sent everything.
     assertEquals(await reader.notes(db2), all);
+    await written.further(ROWS);
+    await writer.disposeAsync();
+    const kept = new Set(await reader.sql(reader.proxy, "select id from written"));
+    assert(written.acknowledged.length >= 4 * ROWS);
+    assertEquals(written.acknowledged.filter((row) => !kept.has(row)), []);
     assertEquals(proxy.events("trigger.failed"), []);
   },
   NEEDS,
@@ -287,19 +303,26 @@ scenario(
   NEEDS,
 );
 
-/** A client that stays connected, as one of the few that the server takes. */
+/**
+ * A client that stays connected, as one of the few that the server takes. A check that is under way may
+ * have the last place, so it tries again.
+ */
 async function takeConnection(address: string): Promise<Child> {
-  const ready = Promise.withResolvers<void>();
-  const psql = new Child("psql", {
-    args: [
-      ...["-qAtX", `postgresql://postgres@${address}/postgres`],
-      ...["-c", "do $$ begin raise info 'in'; perform pg_sleep(60); end $$"],
-    ],
-    onErr: (line) => line.includes("in") && ready.resolve(),
-  });
-  await patiently("a connection", Promise.race([ready.promise, psql.ended]));
-  assert(!psql.hasEnded, "no connection was left");
-  return psql;
+  for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+    const ready = Promise.withResolvers<void>();
+    const psql = new Child("psql", {
+      args: [
+        "-qAtX",
+        urlOf(address),
+        "-c",
+        "do $$ begin raise info 'in'; perform pg_sleep(60); end $$",
+      ],
+      onErr: (line) => line.endsWith("in") && ready.resolve(),
+    });
+    await patiently("a connection", Promise.race([ready.promise, psql.ended]));
+    if (!psql.hasEnded) return psql;
+  }
+  throw new Error("no connection was left");
 }
 
 async function untilChecked(folder: Folder, upstream: string, times: number): Promise<void> {

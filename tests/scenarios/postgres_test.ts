@@ -9,60 +9,12 @@ import { patiently } from "../harness/patience.ts";
 import { Postgres, POSTGRES_BIN } from "../harness/postgres.ts";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
 import { copyScripts } from "../harness/readme.ts";
+import { PostgresWriter, urlOf } from "../harness/postgres_writer.ts";
 import { scenario } from "../harness/scenario.ts";
 
 /** Rows that one writer must have been acknowledged before each next act of the story. */
 const ROWS_PER_ACT = 20;
 const WRITERS = 4;
-const ROWS_MAX = 1_000_000;
-
-/** Inserts row after row through the proxy, with a new psql whenever the last one lost its server. */
-class Writer {
-  readonly acknowledged: string[] = [];
-  readonly finished: Promise<void>;
-  #stop = false;
-  #psql: Child | undefined;
-  #wanted = 0;
-  #enough = Promise.withResolvers<void>();
-
-  constructor(readonly name: string, address: string) {
-    this.finished = this.#write(address);
-  }
-
-  async #write(address: string): Promise<void> {
-    for (let session = 0; !this.#stop; session++) {
-      // Each row is a transaction of its own, and its key is printed when that is committed.
-      const rows = `do $$ begin for i in 1..${ROWS_MAX} loop ` +
-        `insert into written values ('${this.name}-${session}-' || i); commit; ` +
-        `raise info '${this.name}-${session}-%', i; perform pg_sleep(0.01); end loop; end $$`;
-      this.#psql = new Child("psql", {
-        args: ["--no-psqlrc", "-q", "-d", `${urlOf(address)}?connect_timeout=30`, "-c", rows],
-        onErr: (line) => this.#heard(line),
-      });
-      await this.#psql.ended;
-    }
-  }
-
-  #heard(line: string): void {
-    const row = /^INFO:\s+(\S+)$/.exec(line)?.[1];
-    if (row === undefined) return;
-    this.acknowledged.push(row);
-    if (this.acknowledged.length >= this.#wanted) this.#enough.resolve();
-  }
-
-  /** Resolves when so many further rows were acknowledged. */
-  async further(rows: number): Promise<void> {
-    this.#wanted = this.acknowledged.length + rows;
-    this.#enough = Promise.withResolvers();
-    await patiently(`${rows} rows of ${this.name}`, this.#enough.promise);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop = true;
-    await this.#psql?.kill();
-    await this.finished;
-  }
-}
 
 scenario(
   "no commit that PostgreSQL acknowledged is lost when its primary is killed, and writing goes on",
@@ -90,7 +42,7 @@ scenario(
     await using writers = new AsyncDisposableStack();
     const all = Array.from(
       { length: WRITERS },
-      (_, index) => writers.use(new Writer(`w${index}`, proxy.address)),
+      (_, index) => writers.use(new PostgresWriter(`w${index}`, proxy.address)),
     );
     await Promise.all(all.map((writer) => writer.further(ROWS_PER_ACT)));
 
@@ -118,10 +70,6 @@ async function oldPrimaryIsNotTaken(proxy: Proxy, old: Postgres, current: Postgr
   assertEquals(round.reasons.map((each) => each.upstream), [old.name, current.name]);
   await current.start();
   await proxy.event("promotion.finished", { to: current.name }, round);
-}
-
-function urlOf(address: string): string {
-  return `postgresql://postgres@${address}/postgres`;
 }
 
 async function query(address: string, sql: string): Promise<string[]> {

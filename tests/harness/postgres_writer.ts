@@ -1,0 +1,58 @@
+/** A client that writes to PostgreSQL without end, and remembers what it was told is committed. */
+import { Child } from "./child.ts";
+import { patiently } from "./patience.ts";
+
+const ROWS_MAX = 1_000_000;
+
+/** Where psql connects, as the superuser. */
+export function urlOf(address: string): string {
+  return `postgresql://postgres@${address}/postgres`;
+}
+
+/** Inserts row after row through the proxy, with a new psql whenever the last one lost its server. */
+export class PostgresWriter implements AsyncDisposable {
+  readonly acknowledged: string[] = [];
+  readonly finished: Promise<void>;
+  #stop = false;
+  #psql: Child | undefined;
+  #wanted = 0;
+  #enough = Promise.withResolvers<void>();
+
+  constructor(readonly name: string, address: string) {
+    this.finished = this.#write(address);
+  }
+
+  async #write(address: string): Promise<void> {
+    for (let session = 0; !this.#stop; session++) {
+      // Each row is a transaction of its own, and its key is printed when that is committed.
+      const rows = `do $$ begin for i in 1..${ROWS_MAX} loop ` +
+        `insert into written values ('${this.name}-${session}-' || i); commit; ` +
+        `raise info '${this.name}-${session}-%', i; perform pg_sleep(0.01); end loop; end $$`;
+      this.#psql = new Child("psql", {
+        args: ["--no-psqlrc", "-q", "-d", `${urlOf(address)}?connect_timeout=30`, "-c", rows],
+        onErr: (line) => this.#heard(line),
+      });
+      await this.#psql.ended;
+    }
+  }
+
+  #heard(line: string): void {
+    const row = /^INFO:\s+(\S+)$/.exec(line)?.[1];
+    if (row === undefined) return;
+    this.acknowledged.push(row);
+    if (this.acknowledged.length >= this.#wanted) this.#enough.resolve();
+  }
+
+  /** Resolves when so many further rows were acknowledged. */
+  async further(rows: number): Promise<void> {
+    this.#wanted = this.acknowledged.length + rows;
+    this.#enough = Promise.withResolvers();
+    await patiently(`${rows} rows of ${this.name}`, this.#enough.promise);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop = true;
+    await this.#psql?.kill();
+    await this.finished;
+  }
+}
