@@ -7,11 +7,11 @@ import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { ServerTroubles } from "../events/server_troubles.ts";
 import type { Deadlines } from "../http1/deadlines.ts";
-import { Server } from "../http1/server.ts";
+import { Server, type ServerOptions } from "../http1/server.ts";
 import type { ListeningPort, Sockets } from "../http1/sockets.ts";
 import type { GatewayEnv } from "./gateway.ts";
-import { Http2 } from "./http2.ts";
-import { type TlsFiles, TlsListener } from "./listen_tls.ts";
+import type { TlsFiles } from "./listen_tls.ts";
+import { SecureSide } from "./secure_side.ts";
 
 export interface ListenSettings {
   readonly address: Address;
@@ -68,26 +68,32 @@ export async function listen(
   const socketMode = settings.socketMode === undefined ? {} : { socketMode: settings.socketMode };
   const scheme = tls === undefined ? "http" : "https";
   const troubles = new ServerTroubles(clock, publish);
-  const server = new Server({
-    deadlines,
-    app: (request, { exchange }) => app(request, { exchange, scheme }),
-    limits: { connectionsMax },
-    isOwn,
-    onFault: troubles.onFault,
-    onError: troubles.onError,
-    onFull: troubles.onFull,
-  });
-  const onAcceptFailed = (error: unknown, retryInMs: number) =>
-    publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
-  const port: Port | string = tls === undefined
-    ? await sockets.listen(settings.address, server, { clock, onAcceptFailed, ...socketMode })
-    : await tlsPort(settings.address, tls, app, context, {
-      server,
-      connectionsMax,
-      onAcceptFailed,
+  const { onFault, onError, onFull } = troubles;
+  const common = { deadlines, isOwn, onFault, onError, onFull, limits: { connectionsMax } };
+  const serverFor = (others?: ServerOptions["others"]) =>
+    new Server({
+      ...common,
+      app: (request, { exchange }) => app(request, { exchange, scheme }),
+      ...others === undefined ? {} : { others },
     });
+  let text = formatAddress(settings.address);
+  let server: Server;
+  const onAcceptFailed = (error: unknown, retryInMs: number) => {
+    // For want of descriptors, mostly: those who are idle have some.
+    for (let i = 0; i < GIVE_WAY_MAX && server.giveWay(); i++);
+    publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
+  };
+  let port: Port | string;
+  if (tls === undefined) {
+    server = serverFor();
+    port = await sockets.listen(settings.address, server, { clock, onAcceptFailed, ...socketMode });
+  } else {
+    const secure = new SecureSide(clock, { ...common, app, publish });
+    server = serverFor(secure);
+    port = await secure.listen(settings.address, tls, { server, onAcceptFailed });
+  }
   if (typeof port === "string") return port;
-  const text = formatAddress(port.address);
+  text = formatAddress(port.address);
   publish({ type: "port.opened", address: text });
   return {
     address: port.address,
@@ -98,12 +104,13 @@ export async function listen(
       return { accepted: server.accepted, refused, broken };
     },
     async stop(drainMs, now) {
-      port.close();
       publish({ type: "port.closed", address: text });
       return await untilTimeIsUp(
         async (cut) => {
+          await closed(port, cut);
           const cuts = await Promise.all([server.drain(cut), port.drainOthers?.(cut) ?? 0]);
-          return cuts[0] + cuts[1];
+          // A handshake may have ended meanwhile.
+          return cuts[0] + cuts[1] + await server.drain(cut);
         },
         clock,
         drainMs,
@@ -118,42 +125,24 @@ function isOwn(path: string): boolean {
   return path.startsWith("/__failover/");
 }
 
+/** Idle connections closed at once when nobody can be accepted. */
+const GIVE_WAY_MAX = 16;
+
 /** What accepts, and whatever it serves beside the server. */
-interface Port extends ListeningPort {
+export interface Port extends ListeningPort {
   readonly others?: () => number;
   drainOthers?(cut: AbortSignal): Promise<number>;
 }
 
-async function tlsPort(
-  asked: Address,
-  files: TlsFiles,
-  app: ListenContext["app"],
-  { clock, deadlines, publish }: ListenContext,
-  parts: Pick<
-    ConstructorParameters<typeof TlsListener>[3],
-    "server" | "connectionsMax" | "onAcceptFailed"
-  >,
-): Promise<Port | string> {
-  if (asked.kind === "unix") return "HTTPS is not served on a unix socket";
-  const http2 = new Http2(deadlines, app);
-  const onReload = (trouble: string) =>
-    publish({ type: "config.warned", warning: `the old certificate stays in use: ${trouble}` });
-  let listener: TlsListener;
-  try {
-    const all = { clock, http2, onReload, ...parts };
-    listener = new TlsListener(asked.host, asked.port, files, all);
-  } catch (error) {
-    // The address is taken, or the certificate and its key are none.
-    await http2.drain(AbortSignal.abort());
-    return error instanceof Error ? error.message : String(error);
-  }
-  return {
-    address: { ...asked, port: listener.port },
-    finished: listener.finished,
-    others: () => http2.connections,
-    close: () => listener.close(),
-    drainOthers: (cut) => http2.drain(cut),
-  };
+/** Takes in those who wait to be accepted, unless there is no time left, and closes the port. */
+async function closed(port: Port, cut: AbortSignal): Promise<void> {
+  if (cut.aborted) return port.close();
+  const close = () => port.close();
+  cut.addEventListener("abort", close, { once: true });
+  port.end();
+  // A bug in the accept loop is for `finished` to tell.
+  await port.finished.catch(() => {});
+  cut.removeEventListener("abort", close);
 }
 
 /** Runs `drain`, whose signal is aborted after `drainMs`, or with `now`. */

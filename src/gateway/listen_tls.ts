@@ -7,8 +7,10 @@
  */
 import { type Clock, sleep } from "../base/clock.ts";
 import { denoConn } from "../http1/conn_deno.ts";
+import { QueueEnd } from "../http1/queue_end.ts";
 import type { Server } from "../http1/server.ts";
 import { AcceptPauses, acceptVerdict } from "../net/accept.ts";
+import type { Handshakes } from "./handshakes.ts";
 import type { Http2 } from "./http2.ts";
 
 /** A certificate chain with its key, in PEM, and where they were read. */
@@ -23,20 +25,21 @@ export interface TlsParts {
   readonly clock: Clock;
   readonly server: Server;
   readonly http2: Http2;
-  /** Clients at one time; further ones are closed at once. */
-  readonly connectionsMax: number;
+  readonly handshakes: Handshakes;
   /** Told when accepting failed and will be tried again. */
   readonly onAcceptFailed: (error: unknown, retryInMs: number) => void;
   /** Told in words of a certificate that could not be taken up. */
   readonly onReload: (trouble: string) => void;
+  /** Told of what was thrown in serving one client, which ended just that. */
+  readonly onError: (error: unknown, peer: string) => void;
 }
 
 /** How often the files are looked at. */
 const LOOK_MS = 10_000;
 /** For the TLS handshake. */
 const HANDSHAKE_MS = 10_000;
-/** Handshakes at one time. */
-const HANDSHAKES_MAX = 256;
+/** How often it is looked whether somebody who is idle or slow may give way. */
+const ROOM_MS = 250;
 
 export class TlsListener {
   readonly port: number;
@@ -44,10 +47,9 @@ export class TlsListener {
   readonly finished: Promise<void>;
   readonly #hostname: string;
   readonly #parts: TlsParts;
-  readonly #bug = Promise.withResolvers<never>();
+  readonly #queue: QueueEnd;
   #files: TlsFiles;
   #listener: Deno.TlsListener;
-  #handshakes = 0;
   #closed = false;
   #reloading = false;
   #cancelLook = () => {};
@@ -57,19 +59,31 @@ export class TlsListener {
     this.#hostname = hostname;
     this.#files = files;
     this.#parts = parts;
+    this.#queue = new QueueEnd(parts.clock, () => this.#close());
     this.#listener = this.#listen(port);
     this.port = this.#listener.addr.port;
-    // Without a bug nobody ever looks at it.
-    this.#bug.promise.catch(() => {});
-    this.finished = Promise.race([this.#accept(), this.#bug.promise]);
+    this.finished = this.#accept();
+    // For whoever awaits it; nobody may do so.
+    this.finished.catch(() => {});
     this.#lookLater();
   }
 
+  /** Takes in those who wait in the queue, and then nobody. */
+  end(): void {
+    this.#queue.begin(false);
+  }
+
+  /** Accepts nobody any more. */
   close(): void {
+    this.#queue.begin(true);
+  }
+
+  #close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancelLook();
-    this.#listener.close();
+    // While it is listened anew there may be none.
+    if (!this.#reloading) this.#listener.close();
   }
 
   /** Looks at the files, and listens anew if they have changed. */
@@ -90,13 +104,20 @@ export class TlsListener {
       // Half-written files, mostly; the next look finds them whole.
       return this.#parts.onReload(error instanceof Error ? error.message : String(error));
     }
+    this.relisten();
+  }
+
+  /** Listens anew, with the certificate and the protocols of now. */
+  relisten(): void {
+    if (this.#closed || this.#reloading) return;
     this.#reloading = true;
     this.#listener.close();
   }
 
   #listen(port: number): Deno.TlsListener {
     const { cert, key } = this.#files;
-    const alpnProtocols = ["h2", "http/1.1"];
+    const isH2 = this.#parts.http2.obstacle === undefined;
+    const alpnProtocols = isH2 ? ["h2", "http/1.1"] : ["http/1.1"];
     return Deno.listenTls({ hostname: this.#hostname, port, cert, key, alpnProtocols });
   }
 
@@ -108,53 +129,67 @@ export class TlsListener {
   }
 
   async #accept(): Promise<void> {
-    const { server, http2, clock, connectionsMax, onAcceptFailed } = this.#parts;
+    const { clock, onAcceptFailed, onError } = this.#parts;
     const pauses = new AcceptPauses();
-    for (;;) {
-      await server.room();
+    const pause = async (error: unknown) => {
+      const { pauseMs, isNews } = pauses.next(clock.now());
+      if (isNews) onAcceptFailed(error, pauseMs);
+      await sleep(clock, pauseMs);
+    };
+    while (!this.#closed) {
+      await Promise.race([this.#room(), this.#queue.begun]);
       let conn: Deno.TlsConn;
       try {
+        if (this.#closed) return;
+        if (this.#reloading) this.#listenAgain();
         conn = await this.#listener.accept();
       } catch (error) {
         if (this.#closed) return;
-        if (this.#reloading) {
-          this.#reloading = false;
-          this.#listener = this.#listen(this.port);
-          continue;
-        }
-        if (acceptVerdict(error) === "again") continue;
-        const { pauseMs, isNews } = pauses.next(clock.now());
-        if (isNews) onAcceptFailed(error, pauseMs);
-        await sleep(clock, pauseMs);
+        if (!this.#reloading && acceptVerdict(error) === "again") continue;
+        // A listener that was closed to listen anew is no shortage; one that cannot listen anew may be.
+        if (this.#reloading && error instanceof Deno.errors.BadResource) continue;
+        await pause(error);
         continue;
       }
       pauses.over();
-      const connections = server.connections + http2.connections + this.#handshakes;
-      if (this.#handshakes >= HANDSHAKES_MAX || connections >= connectionsMax) {
-        conn.close();
-        continue;
-      }
-      this.#serve(conn).catch(this.#bug.reject);
+      this.#queue.taken();
+      const peer = conn.remoteAddr.hostname;
+      this.#serve(conn, peer).catch((error) => onError(error, peer));
     }
   }
 
-  async #serve(conn: Deno.TlsConn): Promise<void> {
-    const { server, http2, clock } = this.#parts;
-    const peer = conn.remoteAddr.hostname;
+  #listenAgain(): void {
+    this.#listener = this.#listen(this.port);
+    this.#reloading = false;
+  }
+
+  /** Resolves when one more client may be taken in. */
+  async #room(): Promise<void> {
+    const { server, handshakes, clock } = this.#parts;
+    while (!this.#closed && !server.hasRoom && !handshakes.giveWay()) {
+      await Promise.race([server.room(), sleep(clock, ROOM_MS)]);
+    }
+  }
+
+  async #serve(conn: Deno.TlsConn, peer: string): Promise<void> {
+    const { server, http2, clock, handshakes } = this.#parts;
     const wrapped = denoConn(conn);
-    const cancel = clock.after(HANDSHAKE_MS, () => wrapped.close());
-    this.#handshakes++;
+    const close = () => wrapped.close();
+    const cancel = clock.after(HANDSHAKE_MS, close);
+    const handshake = handshakes.add(peer, close);
     let protocol: string | null;
     try {
       protocol = (await conn.handshake()).alpnProtocol;
     } catch {
-      // Not TLS, or too slow: there is nobody to tell.
-      return wrapped.close();
+      // Not TLS, too slow, or one of too many: there is nobody to tell.
+      return close();
     } finally {
       cancel();
-      this.#handshakes--;
+      handshakes.delete(handshake);
+      server.changed();
     }
-    if (protocol === "h2") await http2.serve(wrapped, peer);
-    else await server.serve(wrapped, peer);
+    if (protocol !== "h2") return await server.serve(wrapped, peer);
+    await http2.serve(wrapped, peer, !server.makeRoom());
+    server.changed();
   }
 }

@@ -10,6 +10,7 @@ import { bind } from "../net/bind.ts";
 import { sleep } from "../base/clock.ts";
 import { connectFault, Fault } from "../base/fault.ts";
 import type { Conn, Dial } from "./conn.ts";
+import { QueueEnd } from "./queue_end.ts";
 import type { Server } from "./server.ts";
 import {
   type AcceptOptions,
@@ -143,10 +144,12 @@ export const denoSockets: Sockets = {
   async listen(asked, server, options) {
     const listener = await bind(asked, options);
     if (typeof listener === "string") return listener;
+    const queue = new QueueEnd(options.clock, () => closeListener(listener));
     return {
       address: boundTo(asked, listener),
-      finished: serveListener(listener, server, options),
-      close: () => closeListener(listener),
+      finished: serveListener(listener, server, options, queue),
+      end: () => queue.begin(false),
+      close: () => queue.begin(true),
     } satisfies ListeningPort;
   },
   close: () => Promise.resolve(),
@@ -167,29 +170,17 @@ function closeListener(listener: Deno.Listener): void {
 
 /**
  * Accepts for `server` until `listener` is closed; connections beyond its limit stay in the kernel's
- * queue. Resolves when the listener is closed; rejects for a bug in the accept loop.
+ * queue. Resolves when the listener is closed.
  */
 export async function serveListener(
   listener: Deno.Listener,
   server: Server,
   options: AcceptOptions,
-): Promise<void> {
-  const bug = Promise.withResolvers<never>();
-  // Without a bug nobody ever looks at it.
-  bug.promise.catch(() => {});
-  const accepting = acceptAll(listener, server, options, bug.reject);
-  await Promise.race([accepting, bug.promise]);
-}
-
-async function acceptAll(
-  listener: Deno.Listener,
-  server: Server,
-  options: AcceptOptions,
-  onBug: (error: unknown) => void,
+  queue = new QueueEnd(options.clock, () => closeListener(listener)),
 ): Promise<void> {
   const pauses = new AcceptPauses();
   for (;;) {
-    await server.room();
+    if (!server.hasRoom) await Promise.race([server.room(), queue.begun]);
     let conn: Deno.Conn;
     try {
       conn = await listener.accept();
@@ -203,7 +194,8 @@ async function acceptAll(
       continue;
     }
     pauses.over();
-    server.serve(denoConn(tuned(conn)), peerOf(conn)).catch(onBug);
+    queue.taken();
+    void server.serve(denoConn(tuned(conn)), peerOf(conn));
   }
 }
 

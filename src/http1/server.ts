@@ -211,6 +211,12 @@ export class Server implements Timed {
     });
   }
 
+  /** To be called when there may be room again because of `others`. */
+  changed(): void {
+    for (const resolve of this.#changes) resolve();
+    this.#changes.clear();
+  }
+
   tick(now: number): void {
     while (this.#waiting.length > 0 && this.makeRoom()) this.#waiting[0]!.end(true);
     const isCrowded = !this.hasRoom;
@@ -275,8 +281,7 @@ export class Server implements Timed {
   #remove(connection: ServerConnection): boolean {
     if (!this.#connections.delete(connection)) return false;
     this.#removeExtra(connection);
-    for (const resolve of this.#changes) resolve();
-    this.#changes.clear();
+    this.changed();
     return true;
   }
 

@@ -25,9 +25,14 @@ export interface AcceptOptions {
 export interface ListeningPort {
   /** Where it listens; the system's choice where the port was 0. */
   readonly address: Address;
-  /** Resolves after `close`; rejects for a bug in the accept loop. */
+  /** Resolves when nobody is accepted any more; rejects for a bug in the accept loop. */
   readonly finished: Promise<void>;
-  /** Accepts nobody any more. Harmless when repeated. */
+  /**
+   * Takes in those who wait in the queue, and then nobody: for them the connection is open already. Harmless
+   * when repeated, and after `close`.
+   */
+  end(): void;
+  /** Accepts nobody any more, and resets those who wait. Harmless when repeated. */
   close(): void;
 }
 

@@ -65,13 +65,18 @@ async function listen(
     kernel.close(fd);
     return errnoWords(result);
   }
+  const close = () => {
+    // Only once: by the second time the file may be a successor's.
+    if (acceptor.close() && asked.kind === "unix") kernel.unlinkSocket(asked.path);
+  };
   return {
     address: bound.kind === "ip" && asked.kind === "tcp" ? { ...asked, port: bound.port } : asked,
     finished: Promise.race([acceptor.finished, host.finished]),
-    close() {
-      // Only once: by the second time the file may be a successor's.
-      if (acceptor.close() && asked.kind === "unix") kernel.unlinkSocket(asked.path);
+    end() {
+      acceptor.takeAll();
+      close();
     },
+    close,
   };
 }
 
@@ -108,6 +113,15 @@ class Acceptor implements Watcher, Turn {
   /** Resolves after `close`; rejects for a bug in the accept loop. */
   get finished(): Promise<void> {
     return this.#end.promise;
+  }
+
+  /** Takes in whoever is in the queue, whether or not there is room. */
+  takeAll(): void {
+    for (let taken = 0; taken < BACKLOG && !this.#isOver; taken++) {
+      const client = this.#host.loop.kernel.accept(this.#listener);
+      if (client === -EAGAIN || isShortage(client)) return;
+      if (client >= 0) this.#admit(client);
+    }
   }
 
   /** False if it was closed before. */

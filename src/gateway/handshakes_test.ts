@@ -1,0 +1,57 @@
+import { assertEquals } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
+import { groupOf, Handshakes, HANDSHAKES_EACH_MAX, HANDSHAKES_MAX } from "./handshakes.ts";
+
+Deno.test("the oldest handshake of an address gives way to its newest, and to nobody else's", () => {
+  const handshakes = new Handshakes(new ManualClock());
+  const closed: string[] = [];
+  const add = (address: string, name: string) => handshakes.add(address, () => closed.push(name));
+  add("10.0.0.2", "other");
+  for (let i = 0; i < HANDSHAKES_EACH_MAX + 2; i++) add("10.0.0.1", `${i}`);
+  assertEquals(closed, ["0", "1"]);
+  assertEquals(handshakes.size, HANDSHAKES_EACH_MAX + 1);
+});
+
+Deno.test("there is a limit for all addresses together", () => {
+  const handshakes = new Handshakes(new ManualClock());
+  const closed: number[] = [];
+  for (let i = 0; i < HANDSHAKES_MAX + 3; i++) {
+    handshakes.add(`10.0.${i >> 8}.${i & 255}`, () => closed.push(i));
+  }
+  assertEquals(closed, [0, 1, 2]);
+  assertEquals(handshakes.size, HANDSHAKES_MAX);
+});
+
+Deno.test("one that is slow gives way where there is no room, one that is young does not", async () => {
+  const clock = new ManualClock();
+  const handshakes = new Handshakes(clock);
+  assertEquals(handshakes.giveWay(), false);
+  let closed = 0;
+  handshakes.add("10.0.0.1", () => closed++);
+  assertEquals(handshakes.giveWay(), false);
+  await clock.advance(1_000);
+  const young = handshakes.add("10.0.0.1", () => closed++);
+  assertEquals([handshakes.giveWay(), handshakes.giveWay(), closed], [true, false, 1]);
+  handshakes.delete(young);
+  handshakes.delete(young);
+  assertEquals(handshakes.size, 0);
+});
+
+Deno.test("of IPv6 the network counts, and a mapped address is that of IPv4", () => {
+  const groups = [
+    "::ffff:10.0.0.1",
+    "10.0.0.1",
+    "2001:db8::1",
+    "2001:db8:0:0:9::2",
+    "fe80::1%eth0",
+    "::1",
+  ];
+  assertEquals(groups.map(groupOf), [
+    "10.0.0.1",
+    "10.0.0.1",
+    "2001:db8:0:0",
+    "2001:db8:0:0",
+    "fe80:0:0:0",
+    "0:0:0:0",
+  ]);
+});

@@ -1,0 +1,81 @@
+import { assertEquals, assertNotEquals } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
+import { InnerServer } from "./inner_server.ts";
+
+/**
+ * Runs in a process of its own: what it needs is that this process is out of descriptors. Prints what
+ * happened, a line each.
+ */
+const PROGRAM = `
+import { InnerServer } from ${JSON.stringify(new URL("./inner_server.ts", import.meta.url).href)};
+import { realClock } from ${JSON.stringify(new URL("../base/clock.ts", import.meta.url).href)};
+const said = (text) => console.log(text);
+const server = new InnerServer({
+  clock: realClock,
+  handler: () => Promise.resolve(new Response("ok")),
+  onError: (error) => said("error " + error),
+  onEnd: () => said("end"),
+  onChange: (obstacle) => said("obstacle " + obstacle),
+});
+const first = server.port;
+const files = [];
+try { for (;;) files.push(Deno.openSync("/dev/null")); } catch { /* There are no more. */ }
+files.pop().close();
+// This one takes the last descriptor, so that the other end of it cannot be accepted.
+const conn = await Deno.connect({ hostname: "127.0.0.1", port: first }).catch(() => undefined);
+while (server.port !== undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+for (const file of files) file.close();
+try { conn?.close(); } catch { /* Reset already. */ }
+while (server.port === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+const answer = await fetch("http://127.0.0.1:" + server.port);
+said(await answer.text());
+await server.close();
+`;
+
+Deno.test({
+  name: "a server that died for want of a descriptor is started again, and its end is told",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const script = await Deno.makeTempFile({ prefix: "failover-test-", suffix: ".ts" });
+    await Deno.writeTextFile(script, PROGRAM);
+    const command = `ulimit -n 80; exec ${Deno.execPath()} run --no-check -A ${script}`;
+    const { stdout, stderr } = await new Deno.Command("sh", { args: ["-c", command] }).output();
+    await Deno.remove(script);
+    const decoder = new TextDecoder();
+    assertEquals([decoder.decode(stdout), decoder.decode(stderr)], ["end\nok\n", ""]);
+  },
+});
+
+Deno.test("what cannot be had is said once, tried seldom, and said when it is back", async () => {
+  const clock = new ManualClock();
+  const said: (string | undefined)[] = [];
+  const serve = Deno.serve;
+  let isBroken = true;
+  Deno.serve = ((...args: Parameters<typeof serve>) => {
+    if (isBroken) throw new Error("made by a test");
+    return serve(...args);
+  }) as typeof serve;
+  try {
+    const server = new InnerServer({
+      clock,
+      handler: () => Promise.resolve(new Response("ok")),
+      onError: () => {},
+      onEnd: () => {},
+      onChange: (obstacle) => said.push(obstacle),
+    });
+    await clock.advance(60_000);
+    assertEquals([server.port, server.obstacle, said], [
+      undefined,
+      "made by a test",
+      ["made by a test"],
+    ]);
+    isBroken = false;
+    await clock.advance(30_000);
+    assertNotEquals(server.port, undefined);
+    assertEquals([server.obstacle, said], [undefined, ["made by a test", undefined]]);
+    await server.close();
+    assertEquals(clock.pending, 0);
+  } finally {
+    Deno.serve = serve;
+  }
+});

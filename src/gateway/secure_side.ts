@@ -1,0 +1,101 @@
+/** What serves HTTPS beside the server of HTTP/1.1: handshakes under way, HTTP/2, and the port of both. */
+import type { Address } from "../base/address.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Publish } from "../events/events.ts";
+import type { Server } from "../http1/server.ts";
+import { Handshakes } from "./handshakes.ts";
+import { Http2, type Http2Parts } from "./http2.ts";
+import type { Port } from "./listen.ts";
+import { type TlsFiles, TlsListener } from "./listen_tls.ts";
+
+/** In a drain, for clients whose handshake is not over. */
+const LAST_HANDSHAKES_MS = 1_000;
+const LOOK_MS = 10;
+
+export interface SecureSettings extends Omit<Http2Parts, "onChange"> {
+  readonly publish: Publish;
+}
+
+export class SecureSide {
+  readonly #clock: Clock;
+  readonly #settings: SecureSettings;
+  readonly #handshakes: Handshakes;
+  readonly #http2: Http2;
+  #listener: TlsListener | undefined;
+
+  constructor(clock: Clock, settings: SecureSettings) {
+    this.#clock = clock;
+    this.#settings = settings;
+    this.#handshakes = new Handshakes(clock);
+    this.#http2 = new Http2({ ...settings, onChange: (obstacle) => this.#http2Changed(obstacle) });
+  }
+
+  /** Connections that count beside those of the server. */
+  count(): number {
+    return this.#http2.connections + this.#handshakes.size;
+  }
+
+  /** Has the slowest handshake or the longest idle connection give way; false if there is neither. */
+  giveWay(): boolean {
+    return this.#handshakes.giveWay() || this.#http2.giveWay();
+  }
+
+  /** Listens and serves. Resolves with the reason where it cannot; it is over then. */
+  async listen(
+    asked: Address,
+    files: TlsFiles,
+    parts: {
+      readonly server: Server;
+      readonly onAcceptFailed: (error: unknown, retryInMs: number) => void;
+    },
+  ): Promise<Port | string> {
+    const { publish, onError } = this.#settings;
+    let trouble = "HTTPS is not served on a unix socket";
+    try {
+      if (asked.kind === "tcp") {
+        this.#listener = new TlsListener(asked.host, asked.port, files, {
+          ...parts,
+          clock: this.#clock,
+          http2: this.#http2,
+          handshakes: this.#handshakes,
+          onError,
+          onReload: (why) =>
+            publish({ type: "config.warned", warning: `the old certificate stays in use: ${why}` }),
+        });
+      }
+    } catch (error) {
+      // The address is taken, or the certificate and its key are none.
+      trouble = error instanceof Error ? error.message : String(error);
+    }
+    const listener = this.#listener;
+    if (listener === undefined || asked.kind !== "tcp") {
+      await this.#http2.drain(AbortSignal.abort());
+      return trouble;
+    }
+    return {
+      address: { ...asked, port: listener.port },
+      finished: listener.finished,
+      others: () => this.#http2.connections,
+      end: () => listener.end(),
+      close: () => listener.close(),
+      drainOthers: (cut) => this.#drain(cut),
+    };
+  }
+
+  async #drain(cut: AbortSignal): Promise<number> {
+    for (let ms = 0; ms < LAST_HANDSHAKES_MS && this.#handshakes.size > 0; ms += LOOK_MS) {
+      if (cut.aborted) break;
+      await new Promise<void>((resolve) => this.#clock.after(LOOK_MS, resolve));
+    }
+    return await this.#http2.drain(cut);
+  }
+
+  #http2Changed(obstacle: string | undefined): void {
+    const { publish } = this.#settings;
+    const warning = obstacle === undefined
+      ? "HTTP/2 is served again"
+      : `HTTP/2 cannot be served (${obstacle}): clients are offered HTTP/1.1 alone`;
+    publish({ type: "config.warned", warning });
+    this.#listener?.relisten();
+  }
+}
