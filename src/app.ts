@@ -132,7 +132,8 @@ async function serve(
     });
     if (typeof service === "string") {
       await stopAll(0, AbortSignal.abort());
-      return { exitCode: 2, lines: [service] };
+      // All options were good when they were looked at, so something has changed since.
+      return { exitCode: 1, lines: [service] };
     }
     services.push(service);
     reports.views.push(service.view);

@@ -5,8 +5,15 @@
 
 /** Says what a text should have been, as the end of the sentence "expected …". */
 export class Mistake {
-  /** `found` names the part that is wrong, for a line about it, where that is less than the whole text. */
-  constructor(readonly expected: string, readonly found?: string) {}
+  /**
+   * `found` names the part that is wrong, for a line about it, where that is less than the whole text;
+   * `others` are further mistakes in the same text.
+   */
+  constructor(
+    readonly expected: string,
+    readonly found?: string,
+    readonly others: readonly Mistake[] = [],
+  ) {}
 }
 
 /** A value, or the `Mistake` that stood in its place. */

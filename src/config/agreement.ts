@@ -16,7 +16,7 @@ export function agreement(
   const mistakes = twoListeners(config);
   const warnings: string[] = [];
   for (const service of config.services) {
-    const prefix = config.services.length > 1 ? `service ${service.name}: ` : "";
+    const prefix = config.services.length > 1 ? `Service "${service.name}": ` : "";
     const found = { mistakes: selves(service, interfaces), warnings: switches(service) };
     if (service.mode === "http") upstreamsOf(service, found);
     mistakes.push(...found.mistakes.map((line) => prefix + line));

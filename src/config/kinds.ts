@@ -209,19 +209,24 @@ export function list<T>(item: Kind<T>, metavar: string): Kind<readonly T[]> {
       ? written as readonly Written[]
       : [written];
     const values: T[] = [];
+    const wrong: Mistake[] = [];
     const seen = new Set<string>();
     for (const part of parts) {
       const value = item.read(part);
-      if (value instanceof Mistake) {
-        const found = typeof part === "string" ? quote(part) : `${quote(part)} in a list`;
-        return new Mistake(value.expected, value.found ?? found);
-      }
       // What is printed hides passwords and headers, in which two upstreams may differ.
       const identity = JSON.stringify(value);
-      if (seen.has(identity)) return new Mistake("each one once", `${quote(part)} twice`);
-      seen.add(identity);
-      values.push(value);
+      if (value instanceof Mistake) {
+        const found = typeof part === "string" ? quote(part) : `${quote(part)} in a list`;
+        wrong.push(new Mistake(value.expected, value.found ?? found));
+      } else if (seen.has(identity)) {
+        wrong.push(new Mistake("each one once", `${quote(part)} twice`));
+      } else {
+        seen.add(identity);
+        values.push(value);
+      }
     }
+    const [first, ...others] = wrong;
+    if (first !== undefined) return new Mistake(first.expected, first.found, others);
     return values.length > 0 ? values : new Mistake("at least one");
   }
   const schema = { anyOf: [item.schema, { type: "array", items: item.schema, minItems: 1 }] };

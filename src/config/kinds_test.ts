@@ -29,6 +29,16 @@ Deno.test("a list says which of its items is wrong", () => {
   assertEquals(found(hosts, ["a:1", ["b:2"]]), "a list in a list");
 });
 
+Deno.test("a list tells of each wrong item", () => {
+  const mistake = hosts.read("a:x,b:1,c:y,b:1");
+  assert(mistake instanceof Mistake);
+  assertEquals([mistake, ...mistake.others].map((each) => each.found), [
+    '"a:x"',
+    '"c:y"',
+    '"b:1" twice',
+  ]);
+});
+
 Deno.test("a list refuses an item given twice, and to be empty", () => {
   assertEquals(expected(hosts, "a:1, a:1"), "each one once");
   assertEquals(found(hosts, "a:1, a:1"), '"a:1" twice');

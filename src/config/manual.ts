@@ -1,4 +1,5 @@
 /** The manual page, failover(1), from the table of options, in the man(7) macros that every man reads. */
+import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
 import { notesOf, USAGE } from "./help.ts";
 import { envOf, flagOf, type Key, KEYS, optionOf } from "./options.ts";
 
@@ -32,6 +33,11 @@ export function manualPage(): string {
       const names = [optionOf(key).env, envOf(key)].filter((name) => name !== undefined);
       return names.map((name) => [".TP", `.B ${roff(name)}`, `Like \\fB${roff(flagOf(key))}\\fR.`]);
     }).flat(),
+    ".SH ENVIRONMENT OF CHECKS AND TRIGGERS",
+    ...Object.entries(PROGRAM_VARIABLES).flatMap(([name, { check, trigger, help }]) => {
+      const whose = check && trigger ? "Both" : check ? "Checks" : "Triggers";
+      return term(name, `${whose}: ${help.replaceAll("`", "")}.`);
+    }),
     ".SH SIGNALS",
     ...term("SIGTERM, SIGINT", "Stop accepting and let sessions end; a second one ends at once."),
     ...term("SIGUSR2", "Go back to the best upstream that is up."),

@@ -31,6 +31,11 @@ export function badValue(key: Key, given: Given, { expected, found }: Mistake): 
   return `Cannot use ${what} as ${yamlKeyOf(key)}: expected ${expected} (from ${given.origin})`;
 }
 
+/** A line for each mistake in one value. */
+function badLines(key: Key, given: Given, mistake: Mistake): string[] {
+  return [mistake, ...mistake.others].map((each) => badValue(key, given, each));
+}
+
 /** Which mode the operator means: undefined if nothing says so, a line if both are meant. */
 export function modeOf(layers: readonly Layer[]): Mode | undefined | { mistake: string } {
   const firm = layers.filter((layer) => !layer.shared);
@@ -112,7 +117,7 @@ export function badValues(layers: readonly Layer[]): string[] {
   return KEYS.filter((key) => optionOf(key).scope === "service").flatMap((key) => {
     const given = layers.map(({ entries }) => entries.get(key)).find((each) => each !== undefined);
     const value = given === undefined ? undefined : optionOf(key).kind.read(given.written);
-    return value instanceof Mistake ? [badValue(key, given!, value)] : [];
+    return value instanceof Mistake ? badLines(key, given!, value) : [];
   });
 }
 
@@ -143,7 +148,7 @@ function resolve(
     const { kind } = optionOf(found.key);
     const { written, folder } = found.given;
     const value = kind.read(written);
-    if (value instanceof Mistake) mistakes.push(badValue(found.key, found.given, value));
+    if (value instanceof Mistake) mistakes.push(...badLines(found.key, found.given, value));
     else values[key] = folder === undefined ? value : kind.within?.(value, folder) ?? value;
     origins[key] = found.given.origin;
   }
