@@ -87,7 +87,7 @@ class Look {
     const service = this.#service;
     if (service.mode !== "http") return NO_HTTP;
     for (const target of service.backup ?? []) {
-      if (target.kind === "page") await this.#read("backup", target.path, target.written);
+      if (target.kind === "page") await this.#look("backup", target.path, target.written);
       if (target.kind === "folder") await this.#folder("backup", target.path, target.written);
     }
     const page = await this.#read("errorPage", service.errorPage);
@@ -134,17 +134,28 @@ class Look {
   }
 
   /** The bytes of a file; undefined after a mistake, or without a path. */
-  async #read(key: Key, path: string | undefined, written = path): Promise<Uint8Array | undefined> {
-    if (path === undefined) return undefined;
+  async #read(key: Key, path: string | undefined): Promise<Uint8Array | undefined> {
+    if (path === undefined || !await this.#look(key, path)) return undefined;
+    try {
+      return await Deno.readFile(path);
+    } catch (error) {
+      this.#mistake(key, path, whyUnreadable(error));
+    }
+  }
+
+  /** Whether there is a file that can be read. */
+  async #look(key: Key, path: string, written = path): Promise<boolean> {
     try {
       const { isFile, isDirectory } = await Deno.stat(path);
-      if (isFile) return await Deno.readFile(path);
       // Reading from a pipe or a device may never end.
-      this.#mistake(key, written!, isDirectory ? "it is a directory" : "it is no regular file");
+      const why = isDirectory ? "it is a directory" : "it is no regular file";
+      if (!isFile) this.#mistake(key, written, why);
+      else (await Deno.open(path)).close();
+      return isFile;
     } catch (error) {
-      this.#mistake(key, written!, whyUnreadable(error));
+      this.#mistake(key, written, whyUnreadable(error));
+      return false;
     }
-    return undefined;
   }
 
   async #folder(key: Key, path: string, written: string): Promise<void> {
