@@ -116,3 +116,25 @@ Deno.test("what would change a verdict is said as a sentence", () => {
   assertEquals(outlook(health(4), T), "a run of 3 failed checks brings it down");
   assertEquals(outlook(health(4, "hard"), T).includes("turned away"), true);
 });
+
+Deno.test("the report says what could not be asked, and where the triggers are", async () => {
+  await using service = new TestService();
+  const { clock } = service;
+  await service.start(PASSED, PASSED);
+  await clock.advance(3_000);
+  const unheard = { passed: false, tookMs: 0, reason: "too many open files", evidence: "none" };
+  await service.answer("b", unheard as typeof REFUSED, 4);
+  const report = stateReport(service.view, clock);
+  assertObjectMatch(report, {
+    triggers: { state: "ran", reason: null, next_attempt_unix: null },
+    last_promoted: "a",
+    active: "a",
+  });
+  assertObjectMatch((report.upstreams as Record<string, unknown>[])[1]!, {
+    verdict: "up",
+    checks_passed: 1,
+    checks_failed: 0,
+    checks_without_verdict: 4,
+    no_verdict: { since_unix: ZERO + 3, reason: "too many open files" },
+  });
+});

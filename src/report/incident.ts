@@ -1,7 +1,8 @@
 /**
  * Folds events into incidents and says when people should be told. An incident of a service begins with
  * the first failure of its active upstream, or when traffic must go to a backup, and ends when traffic is
- * on the primary again. Each promotion makes one notice at most, so nothing is told twice. Pure.
+ * on the primary again. Each promotion makes one notice at most, so nothing is told twice; only a trigger
+ * that fails beside the traffic, later, makes one of its own. Pure.
  */
 import { formatDuration } from "../base/duration.ts";
 import type { EventOf } from "../events/events.ts";
@@ -17,11 +18,14 @@ export interface ClientCounts {
   readonly lost?: number;
 }
 
-/** What is worth telling: traffic moved away, came back, or nobody can take it. */
+/**
+ * What is worth telling: traffic moved away, came back, or nobody can take it; and that a trigger failed
+ * that ran beside the traffic, after its promotion had been told.
+ */
 export interface Notice {
   /** Unique, and the same each time the notice is sent. */
   readonly id: string;
-  readonly kind: "failover" | "recovery" | "outage";
+  readonly kind: "failover" | "recovery" | "outage" | "trigger_failed";
   readonly service: string;
   /** Milliseconds since 1970. */
   readonly time: number;
@@ -98,9 +102,36 @@ export class Incidents {
         return this.#takeNobody(service, stamped, event);
       case "promotion.finished":
         return this.#takePromotion(service, stamped, event);
+      case "promotion.flawed":
+        return this.#takeFlaw(service, stamped, event);
       default:
         return undefined;
     }
+  }
+
+  /** Traffic has moved, but what was to happen with it has not. */
+  #takeFlaw(
+    service: Service,
+    stamped: Stamped,
+    { to, reason }: EventOf<"promotion.flawed">,
+  ): Notice {
+    const { time, service: name } = stamped;
+    const began = service.incident ??
+      {
+        startedAt: time,
+        reason,
+        counts: this.#counts(name),
+        lostAt: undefined,
+        isOutageTold: false,
+      };
+    return this.#notice(stamped, began, {
+      kind: "trigger_failed",
+      from: service.active === to ? undefined : service.active,
+      to,
+      reason,
+      interruptedMs: 0,
+      finished: service.incident === undefined,
+    });
   }
 
   #open(service: Service, { service: name }: Stamped, startedAt: number, reason: string): Incident {
@@ -193,6 +224,8 @@ export function noticeSentence(notice: Notice): string {
   const { service, kind, from, to, reason, interruptedMs, incident, clients } = notice;
   const what = kind === "outage"
     ? `no service${from === undefined ? "" : ` since ${from} failed`}`
+    : kind === "trigger_failed"
+    ? `serving ${to}, trigger failed`
     : `${kind}${from === undefined || from === to ? "" : ` from ${from}`} to ${to}`;
   const facts = [
     `clients found no upstream for ${duration(interruptedMs)}`,

@@ -162,3 +162,27 @@ Deno.test("a notice reads as a sentence", () => {
       "the incident (a is down: refused) lasted 1m, 2 held, 1 retried, 0 lost.",
   );
 });
+
+Deno.test("a trigger that failed is told with its promotion, or by itself if it failed later", () => {
+  const story = new Story();
+  story.moved(0, "start", "a");
+  story.down(1, "a");
+  const told = story.event(2, {
+    ...{ type: "promotion.finished", move: "failover", id: "x", epoch: 2, to: "b", tookMs: 5 },
+    reason: "a is down",
+    triggersFailed: "trigger ./promote exited with 1",
+  } as Event)!;
+  assertEquals(told.reason, "a is down (serving, trigger failed: trigger ./promote exited with 1)");
+  const later = story.event(3, {
+    type: "promotion.flawed",
+    to: "b",
+    epoch: 2,
+    reason: "trigger ./promote exited with 1",
+  })!;
+  assertObjectMatch(later, { kind: "trigger_failed", to: "b", incident: { finished: false } });
+  assertEquals(
+    noticeSentence(later),
+    "[shop] serving b, trigger failed: trigger ./promote exited with 1. " +
+      "clients found no upstream for 0s.",
+  );
+});

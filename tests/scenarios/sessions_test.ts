@@ -106,6 +106,24 @@ scenario(
 );
 
 scenario(
+  "busy sessions that silence spared are cut when the check says no after all",
+  async (relay) => {
+    await using it = await startDeniable({ ...relay, grace: "0" });
+    const busy = await it.proxy.connect();
+    await it.folder.write("mute", "");
+    while (it.proxy.events("sessions.cut", { kept: 1 }).length === 0) assert(await isServed(busy));
+    assert(await isServed(busy));
+
+    await it.folder.write("deny", "");
+    await Deno.remove(it.folder.at("mute"));
+
+    while (await isServed(busy));
+    await it.proxy.event("sessions.cut", { upstream: it.primary.name, count: 1, kept: 0 });
+    busy.close();
+  },
+);
+
+scenario(
   "on SIGTERM the port closes, running sessions finish, and the exit code is 0",
   async (relay) => {
     await using upstream = await startUpstream({ says: "primary" });

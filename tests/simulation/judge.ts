@@ -2,8 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Event } from "../../src/events/events.ts";
 import { failbackAt } from "../../src/failover/failback.ts";
-import { isDown, isSound } from "../../src/failover/health.ts";
-import type { ProbeResult } from "../../src/failover/ports.ts";
+import { isDown, isSound, isUp } from "../../src/failover/health.ts";
+import type { DrainOrder, ProbeResult } from "../../src/failover/ports.ts";
 import { activeOf, DOOMED_TRIGGERS_MS, type Phase } from "../../src/failover/state.ts";
 import type { Settings, World } from "./world.ts";
 
@@ -21,6 +21,7 @@ export class Judge {
   #seenEvents = 0;
   #seenOpened = 0;
   readonly #failbacks: number[] = [];
+  readonly #orders = new Map<string, DrainOrder>();
 
   constructor(readonly settings: Settings) {}
 
@@ -32,6 +33,7 @@ export class Judge {
     this.#lateAnswers(world);
     this.#movesThatFail(world);
     this.#trust(world);
+    this.#drains(world);
     this.#bound(world);
   };
 
@@ -168,6 +170,31 @@ export class Judge {
     if (former === undefined || state.phase.name === "promoting") return;
     const isStillUp = !isDown(state.health.get(former.upstream.name)!, policy);
     if (isStillUp) assert(state.phase.name === "serving", "a failback cost the service");
+  }
+
+  /** Sessions end for a reason, and a soft one is forgotten when the upstream is up or active again. */
+  #drains({ state, input, drains, events }: World): void {
+    const { policy } = this.settings;
+    for (const [upstream, order] of drains) {
+      const isUpNow = isUp(state.health.get(upstream)!, policy);
+      const isSoft = order.sparedIfMovedMs !== undefined;
+      assert(!(isSoft && isUpNow), `${upstream} is up, and its sessions still end for its silence`);
+      const isActive = state.phase.name === "serving" && state.phase.active.name === upstream;
+      const isLeft = order.revocable && order.graceMs > 0;
+      assert(!(isLeft && isActive), `${upstream} is active, and its old sessions still end`);
+      if (this.#orders.get(upstream) === order) continue;
+      this.#orders.set(upstream, order);
+      if (order.revocable && !isSoft) {
+        assert(policy.sessionsOnMove !== "keep", "a move cut sessions that were to be kept");
+        continue;
+      }
+      assert(policy.sessionsOnDown === "cut", "a fall cut sessions that were to be kept");
+      const evidence = input.type === "probed" ? input.result.evidence : "nothing";
+      const isDue = isSoft
+        ? evidence === "silent"
+        : evidence === "refused" || evidence === "denied";
+      assert(isDue, `sessions of ${upstream} end because of ${evidence} at ${events.length}`);
+    }
   }
 
   /** Check programs are told to trust an upstream only for a reason. */

@@ -5,7 +5,7 @@
  */
 import type { Event } from "../../src/events/events.ts";
 import { step } from "../../src/failover/machine.ts";
-import type { ProbeResult, TriggerOutcome } from "../../src/failover/ports.ts";
+import type { DrainOrder, ProbeResult, TriggerOutcome } from "../../src/failover/ports.ts";
 import {
   type Effect,
   initialState,
@@ -70,6 +70,8 @@ export class World {
   /** What the data plane was last told. */
   door: "closed" | "holding" | { readonly upstream: string; readonly epoch: number } = "closed";
   readonly opened: number[] = [];
+  /** The last drain ordered for each upstream that was not called off; a data plane has no other. */
+  readonly drains = new Map<string, DrainOrder>();
   /** The state before the last input, and that input. */
   before: State;
   input: Input = { type: "ticked" };
@@ -273,6 +275,12 @@ export class World {
       case "open":
         this.door = { upstream: effect.upstream.name, epoch: effect.epoch };
         this.opened.push(effect.epoch);
+        return;
+      case "drain":
+        this.drains.set(effect.order.upstream, effect.order);
+        return;
+      case "spare":
+        if (this.drains.get(effect.upstream)?.revocable) this.drains.delete(effect.upstream);
         return;
       case "runTriggers":
         return this.#runTriggers(effect.promotion.epoch);

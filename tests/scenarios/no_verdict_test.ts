@@ -1,0 +1,84 @@
+/** A check that can't be made for want of something on the proxy's own machine is no evidence. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { Folder } from "../harness/folder.ts";
+import { startProxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
+import { startUpstream, unusedPort } from "../harness/upstream.ts";
+
+/** A proxy with two upstreams whose check program can be taken away, as during a deploy. */
+async function withCheck(flags: Readonly<Record<string, string>>) {
+  await using parts = new AsyncDisposableStack();
+  const folder = parts.use(await Folder.make());
+  const primary = parts.use(await startUpstream({ says: "primary" }));
+  const backup = parts.use(await startUpstream({ says: "backup" }));
+  const check = await folder.script("check.sh", "exit 0");
+  const admin = `127.0.0.1:${unusedPort()}`;
+  const proxy = parts.use(
+    await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...flags, "check-host": check, admin, hold: "1m" },
+    }),
+  );
+  const owned = parts.move();
+  return {
+    ...{ primary, backup, proxy },
+    async takeAway(): Promise<void> {
+      await Deno.rename(check, `${check}~`);
+      await proxy.event("verdict.missing", { upstream: primary.name });
+      await proxy.event("verdict.missing", { upstream: backup.name });
+    },
+    putBack: () => Deno.rename(`${check}~`, check),
+    async window(path: string): Promise<string> {
+      return await (await fetch(`http://${admin}/__failover/${path}`)).text();
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+scenario(
+  "a check program that is away for a moment changes nothing, and is said",
+  async (relay) => {
+    await using it = await withCheck(relay);
+    const { proxy, primary } = it;
+    const session = await proxy.connect();
+    await session.say("who");
+    assertEquals(await session.line(), "primary");
+
+    await it.takeAway();
+    const unheard = (metrics: string) =>
+      [...metrics.matchAll(/checks_total\{.*result="none"\} (\d+)/g)].map(([, n]) => Number(n));
+    // More of them than it takes failures to bring an upstream down.
+    let metrics = "";
+    do metrics = await it.window("metrics"); while (!unheard(metrics).every((n) => n > 4));
+    assertEquals(unheard(metrics).length, 2);
+    const state = JSON.parse(await it.window("state"));
+    const [first] = (state.services ?? [state])[0].upstreams;
+    assertEquals(first.verdict, "up");
+    assertStringIncludes(first.no_verdict.reason, "check");
+    await it.putBack();
+
+    await proxy.event("verdict.resumed", { upstream: primary.name });
+    await session.say("who");
+    assertEquals(await session.line(), "primary");
+    assertEquals(await proxy.ask(), "primary");
+    session.close();
+    assertEquals(proxy.events("upstream.down"), []);
+    assertEquals(proxy.events("verdict.missing", { upstream: primary.name }).length, 1);
+  },
+);
+
+scenario("nobody is chosen who could not be asked: clients wait until it can be", async (relay) => {
+  await using it = await withCheck(relay);
+  const { proxy, primary, backup } = it;
+  await it.takeAway();
+
+  await primary.kill();
+  const answer = proxy.ask();
+  await proxy.event("clients.held");
+  await proxy.event("selection.failed", {}, await proxy.event("selection.failed"));
+  assertEquals(proxy.events("promotion.started", { to: backup.name }), []);
+  await it.putBack();
+
+  assertEquals(await answer, "backup");
+  assert(proxy.events("clients.refused").length === 0);
+});
