@@ -1,7 +1,10 @@
 /** The edges of HTTP by the executable: upstreams that bend the grammar, and ways that lead where they should not. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { hear, rawUpstream, say } from "../gateway/stage.ts";
+import { Child } from "../harness/child.ts";
+import { Folder } from "../harness/folder.ts";
 import { scenario } from "../harness/scenario.ts";
+import { unusedPort } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 
 scenario(
@@ -74,3 +77,22 @@ async function throughTo(address: string, head: string): Promise<string> {
     conn.close();
   }
 }
+
+scenario(
+  "a CGI script of busybox, which writes its lines as scripts do, is served",
+  async ({ relay }) => {
+    await using folder = await Folder.make();
+    const script = "printf 'Content-Type: text/plain\\nX-Script: yes\\n\\nfrom a script'";
+    await folder.script("cgi-bin/hello", script);
+    const port = unusedPort();
+    await using _httpd = new Child("busybox", {
+      args: ["httpd", "-f", "-p", `127.0.0.1:${port}`, "-h", folder.path],
+    });
+    const primary = { url: `http://127.0.0.1:${port}` };
+    const flags = { relay, "check-path": "/cgi-bin/hello" };
+    await using proxy = await startWebProxy({ primary, flags });
+    const { status, text, headers } = await proxy.get("/cgi-bin/hello");
+    assertEquals([status, text, headers.get("x-script")], [200, "from a script", "yes"]);
+  },
+  ["busybox"],
+);
