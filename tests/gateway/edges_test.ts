@@ -1,5 +1,7 @@
 /** The edges of HTTP: what is read leniently, what is never passed on, and what is refused at once. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { connect, type IncomingHttpHeaders, type IncomingHttpStatusHeader } from "node:http2";
+import { tlsTest } from "./certificate.ts";
 import { patiently } from "../harness/patience.ts";
 import {
   hear,
@@ -9,7 +11,7 @@ import {
   type Place,
   rawUpstream,
   say,
-  type Stage,
+  Stage,
 } from "./stage.ts";
 import { story } from "./story.ts";
 
@@ -264,3 +266,32 @@ story(
     await dateOf(stage.ask("GET", "/"));
   },
 );
+
+tlsTest("over HTTP/2 the same is refused at once", async (tls) => {
+  await using up = mirror();
+  await using stage = await Stage.start([up.port], {
+    tls,
+    basePath: "/app",
+    pseudonym: "failover-1",
+  });
+  await stage.open(0);
+  const session = connect(`https://localhost:${stage.port}`, { ca: tls.cert });
+  const ask = (headers: Record<string, string>) => {
+    const answer = Promise.withResolvers<IncomingHttpHeaders & IncomingHttpStatusHeader>();
+    const request = session.request({ ":path": "/", ...headers });
+    request.on("response", answer.resolve);
+    request.on("error", answer.reject);
+    request.resume();
+    request.end();
+    return patiently(JSON.stringify(headers), answer.promise);
+  };
+  assertEquals((await ask({}))[":status"], 200);
+  assertEquals((await ask({ ":path": "/a/%2e%2e/../x" }))[":status"], 400);
+  assertEquals((await ask({ via: "1.1 failover-1" }))[":status"], 508);
+  const trace = await ask({ ":method": "TRACE" });
+  assertEquals(trace[":status"], 405);
+  assertStringIncludes(String(trace.allow), "GET");
+  assertMatch(String(trace.date), / GMT$/);
+  const closed = new Promise<void>((resolve) => session.close(resolve));
+  await patiently("the end of the session", closed);
+});
