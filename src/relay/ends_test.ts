@@ -14,10 +14,11 @@ const ignore = Deno.build.os !== "linux";
 
 /**
  * What the side that ends does when it has said all. `late`: it closes, and the other side says something
- * after that. `unread`: it closes with bytes of the other side unread, which makes it a reset.
+ * after that. `unread`: it closes with bytes of the other side unread, which makes it a reset. `talk`: it
+ * resets while the other side goes on talking to it, more than all buffers hold.
  */
-type How = "close" | "half-close" | "reset" | "late" | "unread" | "urgent";
-const HOWS: readonly How[] = ["close", "half-close", "reset", "late", "unread", "urgent"];
+type How = "close" | "half-close" | "reset" | "late" | "unread" | "talk" | "urgent";
+const HOWS: readonly How[] = ["close", "half-close", "reset", "late", "unread", "talk", "urgent"];
 const SIZES = [1, 65_536, 2_000_000];
 
 interface Scene {
@@ -56,6 +57,11 @@ async function play(scene: Scene, ender: RawSocket, reader: RawSocket): Promise<
     }
   });
   reading.catch(() => {}); // awaited below
+  if (how === "talk") {
+    const talked = reader.talkUntilFull();
+    talked.catch(() => {}); // awaited next
+    await talked;
+  }
   const half = size >> 1;
   await ender.send(bytes.subarray(0, half));
   if (how === "urgent") await ender.sendUrgent();
@@ -71,14 +77,15 @@ async function play(scene: Scene, ender: RawSocket, reader: RawSocket): Promise<
   }
   if (how !== "close") await ender.acknowledged();
   if (how === "unread") await ender.readable();
-  if (how === "reset") ender.reset();
+  if (how === "reset" || how === "talk") ender.reset();
   else ender.close();
   if (how === "late") {
     reader.trySend(new Uint8Array(1));
     reader.trySend(new Uint8Array(1));
   }
   const end = await reading;
-  return `${reader.got} ${end}`;
+  // Whether a talker meets the reset by talking or by reading is chance; then reading tells an end.
+  return how === "talk" ? `${reader.got}` : `${reader.got} ${end}`;
 }
 
 type Pair = readonly [client: RawSocket, upstream: RawSocket];

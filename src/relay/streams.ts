@@ -41,6 +41,7 @@ export class Inlet {
   #reading: Promise<void> | undefined;
   #watching: Promise<void> | undefined;
   #isTaken = false;
+  #isReading = false;
 
   constructor(conn: Deno.Conn) {
     this.#conn = conn;
@@ -54,6 +55,11 @@ export class Inlet {
   /** True once reading has failed. */
   get failed(): boolean {
     return this.#end === "failed";
+  }
+
+  /** True while the stream waits for bytes: none lies unread then. */
+  get isReading(): boolean {
+    return this.#isReading;
   }
 
   /** Reads once, at most 4 KiB, and keeps what came for `readable`. Never rejects. */
@@ -100,6 +106,7 @@ export class Inlet {
     type Controller = ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
     this.#isTaken = true;
     const failed = (error: unknown) => {
+      this.#isReading = false;
       this.#end = "failed";
       throw error;
     };
@@ -110,7 +117,9 @@ export class Inlet {
       if (this.#end === "failed") throw this.#error;
       if (this.#end === "end") return controller.close();
       const buffer = this.#buffer;
+      this.#isReading = true;
       return this.#conn.read(buffer).then((count) => {
+        this.#isReading = false;
         if (count === null) controller.close();
         else this.#pass(buffer.subarray(0, count), controller);
       }, failed);
@@ -183,6 +192,16 @@ export async function flow(
   } catch (error) {
     throwBug(error);
     return source.failed ? "sourceFailed" : "sinkFailed";
+  }
+}
+
+/** Reads and forgets what a socket brings, until it ends or `max` bytes came. Rejects as reading does. */
+export async function drop(conn: Deno.Conn, max: number): Promise<void> {
+  const buffer = new Uint8Array(LARGE_BYTES);
+  for (let dropped = 0; dropped < max;) {
+    const count = await conn.read(buffer);
+    if (count === null) return;
+    dropped += count;
   }
 }
 
