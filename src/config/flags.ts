@@ -26,7 +26,9 @@ export function readFlags(args: readonly string[]): { layer: Layer; mistakes: st
     collect: KEYS.map(nameOf),
     alias: Object.fromEntries([...LETTERS].flatMap(([l, key]) => l ? [[l, nameOf(key)]] : [])),
     unknown(arg, key) {
-      mistakes.push(unknownLine(arg, key));
+      const line = unknownLine(arg, key);
+      // It is called for each letter of a row of them.
+      if (!mistakes.includes(line)) mistakes.push(line);
       return false;
     },
   });
@@ -59,6 +61,8 @@ function tidy(args: readonly string[]): { rest: string[]; switched: Map<Key, str
       ? VALUED.find((key) => flagOf(key) === arg)
       : VALUED.find((key) => optionOf(key).short === letter);
     const next = args[at + 1];
+    // The value of a flag that nobody knows is no mistake of its own.
+    if (!isFlag(arg) && arg.startsWith("-") && isUnknown(rest.at(-1))) continue;
     if (key !== undefined) switched.set(key, [...switched.get(key) ?? [], value!]);
     else if (valued === undefined) rest.push(arg);
     else if (equals || attached) rest.push(`${flagOf(valued)}=${attached}`);
@@ -66,6 +70,11 @@ function tidy(args: readonly string[]): { rest: string[]; switched: Map<Key, str
     else rest.push(`${flagOf(valued)}=${args[++at]}`);
   }
   return { rest, switched };
+}
+
+/** Whether an argument is a flag that there isn't, without a value attached to it. */
+function isUnknown(arg: string | undefined): boolean {
+  return arg !== undefined && /^--[^=]+$/.test(arg) && !KEYS.some((key) => flagOf(key) === arg);
 }
 
 /** Whether an argument is a flag rather than a value that begins with a dash, as `-5s` and `-` are. */

@@ -78,3 +78,12 @@ Deno.test("a separator in place of a value is no value", () => {
     "Flag --bind needs a value: ADDR:PORT",
   ]);
 });
+
+Deno.test("a flag that nobody knows is told once, and its value not at all", () => {
+  assertEquals(readFlags(["-5s", "-zyx", "--holdd", "-5s", "-p", "80"]).mistakes, [
+    "Unknown flag -5s",
+    "Unknown flag -zyx",
+    "Unknown flag --holdd; did you mean --hold?",
+  ]);
+  assertEquals(readFlags(["--json-logs", "-5s"]).mistakes, ["Unknown flag -5s"]);
+});
