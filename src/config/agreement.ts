@@ -5,7 +5,7 @@
 import { type Address, formatAddress } from "../base/address.ts";
 import { formatDuration } from "../base/duration.ts";
 import type { Target } from "./http_kinds.ts";
-import { type Interfaces, isOwn } from "./own_address.ts";
+import { collide, type Interfaces, isOwn } from "./own_address.ts";
 import type { Config, HttpConfig, Key, ServiceConfig } from "./options.ts";
 
 /** One line for each; both lists are empty for options that agree. */
@@ -35,16 +35,18 @@ function given(part: { origins: Readonly<Partial<Record<Key, string>>> }, key: K
 /** Two listeners on one address, which the second of them would only find out later. */
 function twoListeners(config: Config): string[] {
   const lines: string[] = [];
-  const origins = new Map<string, string>();
-  function claim(address: Address | undefined, origin: string | undefined): void {
-    // With port 0 the system finds a free one for each.
-    if (address === undefined || (address.kind === "tcp" && address.port === 0)) return;
-    const text = formatAddress(address).toLowerCase();
-    const other = origins.get(text);
+  const claims: { readonly address: Address; readonly origin: string }[] = [];
+  function claim(address: Address | undefined, origin = "default"): void {
+    if (address === undefined) return;
+    const other = claims.find((each) => collide(each.address, address));
     if (other !== undefined) {
-      lines.push(`Cannot listen on "${text}" twice (from ${other} and from ${origin})`);
+      const [text, taken] = [address, other.address].map((each) =>
+        formatAddress(each).toLowerCase()
+      );
+      const what = text === taken ? `on "${text}" twice` : `on "${text}" beside "${taken}"`;
+      lines.push(`Cannot listen ${what} (from ${other.origin} and from ${origin})`);
     }
-    origins.set(text, origin ?? "default");
+    claims.push({ address, origin });
   }
   claim(config.process.admin, config.process.origins.admin);
   for (const service of config.services) {

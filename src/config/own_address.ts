@@ -1,6 +1,7 @@
 /**
- * Whether an upstream is the very address on which its service listens: traffic sent there would come
- * back to us, again and again. Names other than `localhost` are not looked up.
+ * Addresses of our own. Whether an upstream is the very address on which its service listens: traffic sent
+ * there would come back to us, again and again. And whether two listeners want the same. Names other than
+ * `localhost` are not looked up.
  */
 import type { Address } from "../base/address.ts";
 
@@ -24,6 +25,25 @@ export function isOwn(upstream: Address, listener: Address, interfaces: Interfac
   // IPv4's wildcard is not met by IPv6, the other way round it is (ipv6(7)).
   if (at === "0.0.0.0" && to.includes(":") && to !== "::") return false;
   return isHere || interfaces().some((each) => canonical(each) === to);
+}
+
+/** True if two listeners cannot both be had: the same address, or one of them takes it with all others. */
+export function collide(one: Address, other: Address): boolean {
+  if (one.kind === "unix" || other.kind === "unix") {
+    return one.kind === "unix" && other.kind === "unix" && one.path === other.path;
+  }
+  // With port 0 the system finds a free one for each.
+  if (one.port !== other.port || one.port === 0) return false;
+  const [a, b] = [listening(one.host), listening(other.host)];
+  // Under "::" IPv4 is taken too; "0.0.0.0" is all of IPv4 and nothing else (ipv6(7)).
+  const takes = (x: string, y: string) => x === "::" || (x === "0.0.0.0" && !y.includes(":"));
+  return a === b || takes(a, b) || takes(b, a);
+}
+
+/** The address that is listened on under this name. */
+function listening(host: string): string {
+  const address = canonical(host);
+  return address === "localhost" ? "127.0.0.1" : address;
 }
 
 /** One spelling for each address: `127.1` is `127.0.0.1`, as for the system, and `::ffff:1.2.3.4` is IPv4. */

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { parseAddress } from "../base/address.ts";
 import { Mistake } from "../base/mistake.ts";
-import { isOwn } from "./own_address.ts";
+import { collide, isOwn } from "./own_address.ts";
 import { mistakesOf, tcpOf } from "./testing.ts";
 
 const INTERFACES = ["127.0.0.1", "10.0.0.7", "::1", "fe80::1"];
@@ -50,6 +50,37 @@ Deno.test("an upstream elsewhere is none of ours", () => {
   for (const [upstream, listener] of cases) {
     assertEquals(own(upstream, listener), false, `${upstream} of ${listener}`);
   }
+});
+
+Deno.test("listeners collide where one takes the address of the other", () => {
+  const both = (one: string, other: string) => {
+    const [a, b] = [parseAddress(one, true), parseAddress(other, true)];
+    if (a instanceof Mistake || b instanceof Mistake) throw new Error(`${one} ${other}`);
+    assertEquals(collide(a, b), collide(b, a));
+    return collide(a, b);
+  };
+  for (
+    const [one, other] of [
+      ["127.0.0.1:80", "127.0.0.1:80"],
+      ["[::]:80", "127.0.0.1:80"],
+      ["[::]:80", "0.0.0.0:80"],
+      ["0.0.0.0:80", "10.0.0.7:80"],
+      ["localhost:80", "127.0.0.1:80"],
+      ["unix:/x", "unix:/x"],
+    ]
+  ) assertEquals(both(one!, other!), true, `${one} ${other}`);
+  for (
+    const [one, other] of [
+      ["127.0.0.1:80", "127.0.0.1:81"],
+      ["127.0.0.1:80", "127.0.0.2:80"],
+      ["0.0.0.0:80", "[::1]:80"],
+      ["[::]:0", "[::]:0"],
+      ["unix:/x", "unix:/y"],
+    ]
+  ) assertEquals(both(one!, other!), false, `${one} ${other}`);
+  assertEquals(mistakesOf(["-p", "80", "-H", "a:1", "--admin", "127.0.0.1:80"]), [
+    'Cannot listen on "[::]:80" beside "127.0.0.1:80" (from flag --admin and from flag --port)',
+  ]);
 });
 
 Deno.test("a service whose upstream is its own address is refused, in either mode", () => {
