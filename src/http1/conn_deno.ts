@@ -7,8 +7,9 @@
 import type { Address } from "../base/address.ts";
 import { AcceptPauses, acceptVerdict } from "../net/accept.ts";
 import { bind } from "../net/bind.ts";
+import { dial } from "../net/dial.ts";
 import { sleep } from "../base/clock.ts";
-import { connectFault, Fault } from "../base/fault.ts";
+import { Fault } from "../base/fault.ts";
 import type { Conn, Dial } from "./conn.ts";
 import { QueueEnd } from "./queue_end.ts";
 import type { Server } from "./server.ts";
@@ -66,43 +67,52 @@ export interface DialOptions extends PlainDialOptions {
   };
 }
 
+/** For whoever calls nothing off. */
+const NEVER = new AbortController().signal;
+
 /** A way to open connections to one upstream. It rejects with a Fault; nothing has been sent then. */
 export function dialer(options: DialOptions): Dial {
-  return (signal) => dial(options, signal);
+  return (signal) => open(options, signal);
 }
 
-async function dial(options: DialOptions, signal: AbortSignal | undefined): Promise<Conn> {
+async function open(options: DialOptions, signal = NEVER): Promise<Conn> {
+  const { clock, connectMs, hostname, port } = options;
+  const startedAt = clock.now();
+  const limits = { clock, timeoutMs: connectMs, signal };
+  const conn = await dial({ kind: "tcp", host: hostname, port }, limits);
+  if (conn === undefined) throw new Fault("connectFailed", "called off");
+  if (conn instanceof Fault) throw conn;
+  const plain = tuned(conn);
+  if (options.tls === undefined) return new DenoConn(plain);
+  return await secure(
+    plain as Deno.TcpConn,
+    options,
+    connectMs - (clock.now() - startedAt),
+    signal,
+  );
+}
+
+/** TLS on a connection that stands, within `timeoutMs`. Owns `conn`. */
+async function secure(
+  conn: Deno.TcpConn,
+  options: DialOptions,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<Conn> {
   const stop = new AbortController();
   let late = false;
-  const cancel = options.clock.after(options.connectMs, () => {
+  const cancel = options.clock.after(timeoutMs, () => {
     late = true;
     stop.abort();
   });
   const giveUp = () => stop.abort();
-  signal?.addEventListener("abort", giveUp, { once: true });
-  if (signal?.aborted) stop.abort();
+  signal.addEventListener("abort", giveUp, { once: true });
+  if (signal.aborted) stop.abort();
   try {
-    const conn = await connect(options, stop.signal, () => late);
-    if (options.tls === undefined) return new DenoConn(conn);
-    return new DenoConn(await shakeHands(conn, options, options.tls, stop.signal, () => late));
+    return new DenoConn(await shakeHands(conn, options, options.tls!, stop.signal, () => late));
   } finally {
     cancel();
-    signal?.removeEventListener("abort", giveUp);
-  }
-}
-
-async function connect(
-  options: DialOptions,
-  signal: AbortSignal,
-  isLate: () => boolean,
-): Promise<Deno.TcpConn> {
-  try {
-    const { hostname, port } = options;
-    const conn = await Deno.connect({ hostname, port, signal });
-    conn.setNoDelay(true);
-    return conn;
-  } catch (error) {
-    throw connectFault(error, isLate());
+    signal.removeEventListener("abort", giveUp);
   }
 }
 

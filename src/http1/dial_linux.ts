@@ -1,11 +1,18 @@
-/** Connects sockets of `linux/`: each address of a name in turn, within one deadline for all of it. */
-import { Fault } from "../base/fault.ts";
-import { type LookUp, systemLookUp } from "../net/look_up.ts";
+/**
+ * Connects sockets of `linux/`: the addresses of a name in turn, the next one as soon as one fails or has not
+ * answered for a moment (RFC 8305), within one deadline for all of it. The same as `net/dial.ts` does.
+ */
+import type { Clock } from "../base/clock.ts";
+import { Fault, FAULTS } from "../base/fault.ts";
 import { connectFaultOf, errnoWords } from "../linux/errno.ts";
 import type { HostedLoop } from "../linux/hosted_loop.ts";
 import { FAILED, type SockAddr, WRITABLE } from "../linux/kernel.ts";
 import type { Watcher } from "../linux/loop.ts";
+import { isSelfConnect } from "../linux/self_connect.ts";
+import { scopedSockaddr } from "../linux/scope.ts";
 import { ipSockaddr } from "../linux/sockaddr.ts";
+import { ADDRESSES_MAX, NEXT_ADDRESS_MS } from "../net/dial.ts";
+import { type Resolver, resolver as ofProcess } from "../net/resolve.ts";
 import type { Conn, Dial } from "./conn.ts";
 import { LinuxConn } from "./conn_linux.ts";
 import type { PlainDialOptions } from "./sockets.ts";
@@ -14,28 +21,24 @@ import type { PlainDialOptions } from "./sockets.ts";
 export function linuxDialer(
   host: HostedLoop,
   options: PlainDialOptions,
-  lookUp: LookUp = systemLookUp,
+  resolver: Resolver = ofProcess,
 ): Dial {
   const { hostname, port, clock, connectMs } = options;
   const literal = ipSockaddr(hostname, port);
-  // One for all who dial: a look-up takes a thread, for long when nobody answers, and threads are few.
-  let looking: Promise<readonly SockAddr[]> | undefined;
-  const find = async () => {
-    const found = await lookUp(hostname);
-    looking = undefined;
-    return found.map((ip) => ipSockaddr(ip, port)).filter((address) => address !== undefined);
-  };
   return async (signal) => {
-    const attempt = new Attempt(host);
-    const late = () => attempt.giveUp(new Fault("connectTimeout"));
+    const attempt = new Attempt(host, clock, (ip, fault) => {
+      if (ip === undefined) return;
+      if (fault === undefined) resolver.connected(hostname, ip);
+      else if (FAULTS[fault.fault].side === "upstream") resolver.failed(hostname, ip);
+    });
     const callOff = () => attempt.giveUp(new Fault("connectFailed", "called off"));
-    const cancel = clock.after(connectMs, late);
+    const cancel = clock.after(connectMs, () => attempt.timedOut());
     signal?.addEventListener("abort", callOff, { once: true });
     if (signal?.aborted) callOff();
     try {
-      if (literal !== undefined) attempt.begin([literal]);
+      if (literal !== undefined) attempt.begin([{ address: literal }]);
       // A look-up cannot be called off; what it finds too late, nobody connects to.
-      else (looking ??= find()).then((found) => attempt.begin(found));
+      else void resolver.resolve(hostname).then((found) => attempt.found(found, port));
       return await attempt.outcome;
     } finally {
       cancel();
@@ -44,35 +47,63 @@ export function linuxDialer(
   };
 }
 
+/** One address to try; with `ip` where a name has it. */
+interface Place {
+  readonly address: SockAddr;
+  readonly ip?: string;
+}
+
+/** Is told how each address of a name did. */
+type Note = (ip: string | undefined, fault: Fault | undefined) => void;
+
 class Attempt implements Watcher {
   readonly #host: HostedLoop;
+  readonly #clock: Clock;
+  readonly #note: Note;
   readonly #end = Promise.withResolvers<Conn>();
-  #left: readonly SockAddr[] = [];
-  #fd = -1;
+  /** Undefined while the name is being looked up. */
+  #left: readonly Place[] | undefined;
+  /** Sockets that connect now. */
+  readonly #open: { readonly fd: number; readonly place: Place }[] = [];
+  #cancelNext: () => void = () => {};
+  /** What it ends with if no address answers. */
+  #fault: Fault | undefined;
   #isOver = false;
 
-  constructor(host: HostedLoop) {
+  constructor(host: HostedLoop, clock: Clock, note: Note) {
     this.#host = host;
+    this.#clock = clock;
+    this.#note = note;
   }
 
   get outcome(): Promise<Conn> {
     return this.#end.promise;
   }
 
-  begin(addresses: readonly SockAddr[]): void {
-    this.#left = addresses;
-    this.#next(new Fault("nameUnknown"));
+  found(ips: readonly string[] | Fault, port: number): void {
+    if (this.#isOver) return;
+    if (ips instanceof Fault) return this.giveUp(ips);
+    const places = ips.map((ip) => ({ ip, address: scopedSockaddr(ip, port) }));
+    this.begin(
+      places.filter((place): place is Place & { ip: string } => place.address !== undefined),
+    );
+  }
+
+  begin(places: readonly Place[]): void {
+    this.#left = places.slice(0, ADDRESSES_MAX);
+    this.#next();
   }
 
   ready(fd: number, flags: number): void {
     const { loop } = this.#host;
     const error = (flags & FAILED) === 0 ? 0 : loop.kernel.takeError(fd);
-    if (error < 0) {
-      this.#close();
-      return this.#next(faultOf(error));
-    }
+    if (error < 0) return this.#failed(fd, faultOf(error));
     if ((flags & WRITABLE) === 0) return;
-    this.#isOver = true;
+    if (isSelfConnect(loop.kernel, fd)) {
+      return this.#failed(fd, new Fault("connectRefused", "nobody listens there"));
+    }
+    this.#note(this.#take(fd).ip, undefined);
+    this.#finish();
     const conn = new LinuxConn(this.#host, fd);
     loop.rewatch(fd, conn);
     // It may have spoken, or left, already.
@@ -80,34 +111,74 @@ class Attempt implements Watcher {
     this.#end.resolve(conn);
   }
 
+  timedOut(): void {
+    this.giveUp(new Fault(this.#left === undefined ? "nameSilent" : "connectTimeout"));
+  }
+
   giveUp(fault: Fault): void {
     if (this.#isOver) return;
-    this.#isOver = true;
-    this.#close();
+    this.#finish();
     this.#end.reject(fault);
   }
 
-  /** Tries the next address; when there is none left, `fault` is how it ended. */
-  #next(fault: Fault): void {
-    if (this.#isOver) return;
-    const [address, ...left] = this.#left;
-    if (address === undefined) return this.giveUp(fault);
-    this.#left = left;
-    const { loop } = this.#host;
-    const fd = loop.kernel.connect(address, { userTimeoutMs: 0 });
-    if (fd < 0) return this.#next(faultOf(fd));
-    this.#fd = fd;
-    const result = loop.watch(fd, this);
-    if (result === 0) return;
-    this.#close();
-    this.#next(faultOf(result));
+  /** Tries the next address, and the one after it when this one takes its time. */
+  #next(): void {
+    this.#cancelNext();
+    while (!this.#isOver) {
+      const [place, ...left] = this.#left!;
+      if (place === undefined) {
+        if (this.#open.length === 0) this.giveUp(this.#fault ?? new Fault("nameUnknown"));
+        return;
+      }
+      this.#left = left;
+      const fault = this.#connect(place);
+      if (fault === undefined) break;
+      this.#noteFault(place, fault);
+    }
+    if (this.#isOver || this.#left!.length === 0) return;
+    this.#cancelNext = this.#clock.after(NEXT_ADDRESS_MS, () => this.#next());
   }
 
-  #close(): void {
-    if (this.#fd === -1) return;
-    this.#host.loop.forget(this.#fd);
-    this.#host.loop.kernel.close(this.#fd);
-    this.#fd = -1;
+  #connect(place: Place): Fault | undefined {
+    const { loop } = this.#host;
+    const fd = loop.kernel.connect(place.address, { userTimeoutMs: 0 });
+    if (fd < 0) return faultOf(fd);
+    const result = loop.watch(fd, this);
+    if (result < 0) {
+      loop.kernel.close(fd);
+      return faultOf(result);
+    }
+    this.#open.push({ fd, place });
+  }
+
+  #failed(fd: number, fault: Fault): void {
+    const place = this.#take(fd);
+    this.#close(fd);
+    this.#noteFault(place, fault);
+    this.#next();
+  }
+
+  #noteFault(place: Place, fault: Fault): void {
+    this.#note(place.ip, fault);
+    // The peer's own no says more than a missing answer.
+    if (this.#fault === undefined || !FAULTS[this.#fault.fault].hard) this.#fault = fault;
+  }
+
+  /** The address that `fd` connects to, which is no more of this attempt. */
+  #take(fd: number): Place {
+    const index = this.#open.findIndex((open) => open.fd === fd);
+    return this.#open.splice(index, 1)[0]!.place;
+  }
+
+  #finish(): void {
+    this.#isOver = true;
+    this.#cancelNext();
+    for (const { fd } of this.#open.splice(0)) this.#close(fd);
+  }
+
+  #close(fd: number): void {
+    this.#host.loop.forget(fd);
+    this.#host.loop.kernel.close(fd);
   }
 }
 

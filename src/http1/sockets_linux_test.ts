@@ -9,6 +9,7 @@ import { type Answer, where } from "../linux/testing/fake_kernel.ts";
 import type { Peer } from "../linux/testing/fake_peer.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { LookUp } from "../net/look_up.ts";
+import { Resolver } from "../net/resolve.ts";
 import { linuxDialer } from "./dial_linux.ts";
 import { reserveOf, Server, type ServerLimits } from "./server.ts";
 import { GET, say, text } from "./server_fake.ts";
@@ -21,7 +22,8 @@ const PORT = 80;
 function dialing(host: FakeHost, hostname = HOST, find?: LookUp) {
   const clock = new ManualClock();
   const hosted = host.hosted();
-  const dial = linuxDialer(hosted, { hostname, port: PORT, clock, connectMs: 3_000 }, find);
+  const resolver = new Resolver(clock, find);
+  const dial = linuxDialer(hosted, { hostname, port: PORT, clock, connectMs: 3_000 }, resolver);
   return { clock, hosted, dial };
 }
 
@@ -112,11 +114,11 @@ Deno.test("the addresses of a name are tried in turn, and the first that answers
   await hosted.stop();
 });
 
-Deno.test("the last address says how it ended; one time limit is for all of them, the look-up too", async () => {
+Deno.test("an address that says no tells how it ended; one time limit is for all of them, the look-up too", async () => {
   const host = new FakeHost();
   host.answers.set(where(ADDRESSES[2], PORT), -EHOSTUNREACH);
   const { dial, hosted } = dialing(host, "up.test", found);
-  await assertFault(dial(), "no route to host");
+  await assertFault(dial(), "connection refused");
   await hosted.stop();
 
   const lookup = Promise.withResolvers<readonly []>();
@@ -125,20 +127,46 @@ Deno.test("the last address says how it ended; one time limit is for all of them
     lookups++;
     return lookup.promise;
   });
-  const failed = [1, 2, 3].map(() => assertFault(slow.dial(), "no answer to connect"));
+  const failed = [1, 2, 3].map(() => assertFault(slow.dial(), "the name service does not answer"));
   await slow.clock.advance(3_000);
   await Promise.all(failed);
   // It cannot be called off and holds a thread, so those who dial have one together.
   assertEquals(lookups, 1);
   lookup.resolve([]);
   await assertFault(slow.dial(), "name does not resolve");
+  assertEquals(lookups, 1);
+  await slow.clock.advance(1_000);
   await assertFault(slow.dial(), "name does not resolve");
-  assertEquals(lookups > 1, true);
+  assertEquals(lookups, 2);
   await slow.hosted.stop();
 
   const none = dialing(new FakeHost(), "up.test", () => Promise.resolve([]));
   await assertFault(none.dial(), "name does not resolve");
   await none.hosted.stop();
+});
+
+Deno.test("an address that says nothing has another tried beside it, and is tried last from then on", async () => {
+  const host = new FakeHost();
+  host.answers.set(where(ADDRESSES[0], PORT), "silence");
+  host.answers.set(where(ADDRESSES[1], PORT), "accept");
+  const { dial, clock, hosted } = dialing(host, "up.test", found);
+  const first = dial();
+  await host.untilQuiet();
+  assertEquals(host.open, 1);
+  await clock.advance(250);
+  await host.untilQuiet();
+  (await first).close();
+  assertEquals([host.open, clock.pending], [0, 0]);
+  // At once this time.
+  const second = dial();
+  await host.untilQuiet();
+  (await second).close();
+  assertEquals(host.upstreams.map(({ address }) => address), [
+    where(ADDRESSES[0], PORT),
+    where(ADDRESSES[1], PORT),
+    where(ADDRESSES[1], PORT),
+  ]);
+  await hosted.stop();
 });
 
 Deno.test("what an upstream said while it was still being connected to is read", async () => {

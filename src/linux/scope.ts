@@ -3,7 +3,9 @@
  * wants the interface by its number, which changes when the interface is made anew, so it is asked for
  * each time.
  */
+import type { SockAddr } from "./kernel.ts";
 import { Libc } from "./libc.ts";
+import { ipSockaddr } from "./sockaddr.ts";
 
 /** The address with its interface by number; as it is when it names none, undefined if there is none such. */
 export function numberScope(ip: string, indexOf = interfaceIndex): string | undefined {
@@ -17,4 +19,10 @@ export function numberScope(ip: string, indexOf = interfaceIndex): string | unde
 function interfaceIndex(name: string): number {
   using libc = new Libc();
   return libc.interfaceIndex(name);
+}
+
+/** The socket address of an IP literal, with any interface by its number; undefined where it has none. */
+export function scopedSockaddr(ip: string, port: number): SockAddr | undefined {
+  const numbered = numberScope(ip);
+  return numbered === undefined ? undefined : ipSockaddr(numbered, port);
 }

@@ -1,8 +1,10 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import type { Address } from "../base/address.ts";
-import { ManualClock, realClock } from "../base/clock.ts";
+import { type Clock, ManualClock, realClock } from "../base/clock.ts";
 import { dial } from "./dial.ts";
-import { Fault } from "../base/fault.ts";
+import { Fault, FAULTS } from "../base/fault.ts";
+import { blackHoleUpstream } from "../../tests/harness/upstream.ts";
+import { Resolver } from "./resolve.ts";
 
 const never = new AbortController().signal;
 
@@ -108,4 +110,66 @@ Deno.test("a dial that is called off as the connection comes does not leak it", 
     if (outcome !== undefined && !(outcome instanceof Fault)) outcome.close();
     (await listener.accept()).close();
   }
+});
+
+/** The addresses of this name, all of them of this machine. */
+function resolving(clock: Clock, ...ips: string[]): Resolver {
+  return new Resolver(clock, () => Promise.resolve(ips));
+}
+
+Deno.test("a dial goes on to the next address, and begins with the one that answered from then on", async () => {
+  const { listener, address } = listen();
+  using _ = listener;
+  assert(address.kind === "tcp");
+  const resolver = resolving(realClock, "127.0.0.2", "127.0.0.3", "127.0.0.1");
+  const limits = { clock: realClock, timeoutMs: 10_000, signal: never, resolver };
+  const conn = await dial({ ...address, host: "db" }, limits);
+  assert(conn !== undefined && !(conn instanceof Fault));
+  assertEquals((conn.remoteAddr as Deno.NetAddr).hostname, "127.0.0.1");
+  conn.close();
+  assertEquals(await resolver.resolve("db"), ["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
+});
+
+Deno.test("a dial whose every address refuses is refused", async () => {
+  const resolver = resolving(realClock, "127.0.0.1", "127.0.0.2");
+  const limits = { clock: realClock, timeoutMs: 10_000, signal: never, resolver };
+  const fault = await dial({ kind: "tcp", host: "db", port: 1 }, limits);
+  assertInstanceOf(fault, Fault);
+  assertEquals(fault.fault, "connectRefused");
+});
+
+Deno.test("a dial tries the next address beside one that says nothing", async () => {
+  await using hole = await blackHoleUpstream();
+  const port = Number(hole.name.split(":")[1]);
+  using listener = Deno.listen({ hostname: "127.0.0.5", port });
+  const clock = new ManualClock();
+  const resolver = resolving(clock, "127.0.0.1", "127.0.0.5");
+  const dialling = dial({ kind: "tcp", host: "db", port }, {
+    clock,
+    timeoutMs: 10_000,
+    signal: never,
+    resolver,
+  });
+  for (let turn = 0; turn < 20; turn++) await clock.advance(50);
+  const conn = await dialling;
+  assert(conn !== undefined && !(conn instanceof Fault));
+  assertEquals((conn.remoteAddr as Deno.NetAddr).hostname, "127.0.0.5");
+  assertEquals(clock.pending, 0);
+  conn.close();
+  (await listener.accept()).close();
+});
+
+Deno.test("a dial to a name about which the service is silent says so in time", async () => {
+  const clock = new ManualClock();
+  const resolver = new Resolver(clock, () => new Promise(() => {}));
+  const dialling = dial({ kind: "tcp", host: "db", port: 1 }, {
+    clock,
+    timeoutMs: 1_000,
+    signal: never,
+    resolver,
+  });
+  await clock.advance(1_000);
+  const fault = await dialling;
+  assertInstanceOf(fault, Fault);
+  assertEquals([fault.fault, FAULTS[fault.fault].side], ["nameSilent", "proxy"]);
 });

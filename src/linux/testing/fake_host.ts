@@ -80,9 +80,14 @@ export class FakeHost extends FakeKernel implements Host {
   }
 
   override watch(fd: number, mark: number): number {
-    if (fd !== EVENTFD) return super.watch(fd, mark);
-    this.#eventfdMark = mark;
-    return 0;
+    if (fd === EVENTFD) {
+      this.#eventfdMark = mark;
+      return 0;
+    }
+    const result = super.watch(fd, mark);
+    // What is ready as it is added ends a wait that is under way (epoll_ctl(2)).
+    if (this.hasChanges && !this.isCrowded) this.#waiting?.();
+    return result;
   }
 
   override poll(): number {

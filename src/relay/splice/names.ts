@@ -1,15 +1,16 @@
 /**
  * The socket addresses behind a name that the operator gave: it is looked up, and looked up again while it
- * is in use. A name that fails to resolve keeps the addresses it had: a DNS server in trouble looks the same
- * as a name that is gone.
+ * is in use. What is kept while the name service is in trouble, and which address comes first, is the
+ * resolver's to say (`net/resolve.ts`).
  */
 import type { Address } from "../../base/address.ts";
 import type { Clock } from "../../base/clock.ts";
-import { type LookUp, systemLookUp } from "../../net/look_up.ts";
+import { Fault } from "../../base/fault.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
-import { ipSockaddr } from "../../linux/sockaddr.ts";
+import { scopedSockaddr } from "../../linux/scope.ts";
+import { type Resolver, resolver as ofProcess } from "../../net/resolve.ts";
 
-/** How old an answer may get, and how soon a failed look-up is repeated. */
+/** How often the resolver is asked, and how soon where it knew nothing. */
 const FRESH_MS = 5_000;
 const RETRY_MS = 1_000;
 
@@ -18,38 +19,36 @@ export class NameWatch implements Disposable {
   readonly #clock: Clock;
   readonly #address: Address & { kind: "tcp" };
   readonly #tell: (addresses: readonly SockAddr[]) => void;
-  readonly #lastFound: Map<string, readonly string[]>;
-  readonly #lookUp: LookUp;
+  readonly #resolver: Resolver;
   #cancel: () => void = () => {};
   #isOver = false;
 
   /**
-   * `tell` gets the addresses after each look-up: none if it failed and the name was never found before,
-   * as `lastFound` remembers from one watch to the next.
+   * `tell` gets the addresses after each look-up: none if the name was never found. It is told nothing as
+   * long as the name service is silent and knew nothing before.
    */
   constructor(
     clock: Clock,
     address: Address & { kind: "tcp" },
     tell: (addresses: readonly SockAddr[]) => void,
-    lastFound: Map<string, readonly string[]>,
-    lookUp = systemLookUp,
+    resolver = ofProcess,
   ) {
     this.#clock = clock;
     this.#address = address;
     this.#tell = tell;
-    this.#lastFound = lastFound;
-    this.#lookUp = lookUp;
+    this.#resolver = resolver;
     void this.#ask();
   }
 
   async #ask(): Promise<void> {
     const { host, port } = this.#address;
-    const found = await this.#lookUp(host);
+    const found = await this.#resolver.resolve(host);
     if (this.#isOver) return;
-    if (found.length > 0) this.#lastFound.set(host, found);
-    const known = this.#lastFound.get(host) ?? [];
-    this.#tell(known.map((ip) => ipSockaddr(ip, port)).filter((address) => address !== undefined));
-    const againMs = found.length > 0 ? FRESH_MS : RETRY_MS;
+    const ips = found instanceof Fault ? [] : found;
+    this.#tell(
+      ips.map((ip) => scopedSockaddr(ip, port)).filter((address) => address !== undefined),
+    );
+    const againMs = ips.length > 0 ? FRESH_MS : RETRY_MS;
     this.#cancel = this.#clock.after(againMs, () => void this.#ask());
   }
 

@@ -12,9 +12,7 @@ import type { DrainOrder } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
 import { isGranted, kernelObstacle } from "../../linux/obstacle.ts";
-import { numberScope } from "../../linux/scope.ts";
 import { literalSockaddr } from "../../linux/sockaddr.ts";
-import { type LookUp, systemLookUp } from "../../net/look_up.ts";
 import {
   EngineUnavailable,
   type Relay,
@@ -36,10 +34,6 @@ export function obstacle(): string | undefined {
     return "starting a worker is not permitted (--allow-read)";
   }
 }
-
-/** Addresses as the kernel wants them: an interface by its number. */
-const numberedLookUp: LookUp = async (host) =>
-  (await systemLookUp(host)).map((ip) => numberScope(ip)).filter((ip) => ip !== undefined);
 
 /**
  * Makes the engine, its port still closed. `workers` threads, each with a loop of its own, share the
@@ -64,7 +58,6 @@ class SpliceRelay implements Relay {
   readonly #crew: Crew;
   readonly #bindWatch: NameWatch | undefined;
   #upstreamWatch: NameWatch | undefined;
-  readonly #lastFound = new Map<string, readonly string[]>();
   #stopped: Promise<number> | undefined;
 
   constructor(settings: RelaySettings, context: RelayContext, script?: URL) {
@@ -95,13 +88,7 @@ class SpliceRelay implements Relay {
     if (literal === undefined && address.kind === "tcp") {
       const tell = (addresses: readonly SockAddr[]) =>
         void this.#crew.order({ do: "addresses", upstream: name, addresses });
-      this.#upstreamWatch = new NameWatch(
-        this.#context.clock,
-        address,
-        tell,
-        this.#lastFound,
-        numberedLookUp,
-      );
+      this.#upstreamWatch = new NameWatch(this.#context.clock, address, tell);
     }
     return ordered;
   }
@@ -163,7 +150,7 @@ class SpliceRelay implements Relay {
       const reason = "name does not resolve";
       publish({ type: "port.failed", address: formatAddress(bind), reason, retryInMs: 1_000 });
     };
-    return new NameWatch(clock, bind, tell, this.#lastFound, numberedLookUp);
+    return new NameWatch(clock, bind, tell);
   }
 
   #hear(lane: number, report: Report): void {

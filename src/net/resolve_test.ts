@@ -1,0 +1,148 @@
+import { assertEquals, assertInstanceOf } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
+import { Fault } from "../base/fault.ts";
+import { Resolver } from "./resolve.ts";
+
+/** A name service whose answers the test gives, one look-up at a time. */
+class Service {
+  readonly clock = new ManualClock();
+  readonly asked: { readonly host: string; readonly answer: (ips: readonly string[]) => void }[] =
+    [];
+  readonly resolver = new Resolver(this.clock, (host) => {
+    const { promise, resolve } = Promise.withResolvers<readonly string[]>();
+    this.asked.push({ host, answer: resolve });
+    return promise;
+  });
+
+  get hosts(): string[] {
+    return this.asked.map(({ host }) => host);
+  }
+
+  /** Asks for a name, lets the service answer, and returns what came of it. */
+  async found(host: string, ips: readonly string[]): Promise<readonly string[] | Fault> {
+    const asking = this.resolver.resolve(host);
+    this.asked.at(-1)!.answer(ips);
+    return await asking;
+  }
+}
+
+/** What a promise has come to so far; undefined while it is pending. */
+async function soFar<T>(promise: Promise<T>): Promise<T | undefined> {
+  const turns = (async () => {
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    return undefined;
+  })();
+  return await Promise.race([promise, turns]);
+}
+
+const nameOf = (outcome: unknown) => outcome instanceof Fault ? outcome.fault : outcome;
+
+Deno.test("an address is its own answer, without a look-up", async () => {
+  const { resolver, asked } = new Service();
+  for (const ip of ["10.0.0.1", "::1", "fe80::1%eth0"]) {
+    assertEquals(await resolver.resolve(ip), [ip]);
+  }
+  assertEquals(asked, []);
+});
+
+Deno.test("a name is looked up once for all who ask, and again after 5 s", async () => {
+  const service = new Service();
+  const { resolver, clock, asked } = service;
+  const both = [resolver.resolve("db"), resolver.resolve("db")];
+  assertEquals(service.hosts, ["db"]);
+  asked[0]!.answer(["10.0.0.1"]);
+  assertEquals(await Promise.all(both), [["10.0.0.1"], ["10.0.0.1"]]);
+  await clock.advance(4_999);
+  assertEquals(await resolver.resolve("db"), ["10.0.0.1"]);
+  assertEquals(asked.length, 1);
+  await clock.advance(1);
+  assertEquals(await service.found("db", ["10.0.0.2"]), ["10.0.0.2"]);
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("a name that does not exist is a fault for a second; one that was there keeps its address", async () => {
+  const service = new Service();
+  const { resolver, clock, asked } = service;
+  assertEquals(nameOf(await service.found("db", [])), "nameUnknown");
+  assertEquals(nameOf(await resolver.resolve("db")), "nameUnknown");
+  assertEquals(asked.length, 1);
+  await clock.advance(1_000);
+  assertEquals(await service.found("db", ["10.0.0.1"]), ["10.0.0.1"]);
+  await clock.advance(5_000);
+  assertEquals(await service.found("db", []), ["10.0.0.1"]);
+});
+
+Deno.test("a silent service: the last address after a moment, then at once, and for ever", async () => {
+  const service = new Service();
+  const { resolver, clock, asked } = service;
+  await service.found("db", ["10.0.0.1"]);
+  await clock.advance(5_000);
+  const first = resolver.resolve("db");
+  assertEquals(await soFar(first), undefined);
+  await clock.advance(250);
+  assertEquals(await first, ["10.0.0.1"]);
+  // Known to be silent now.
+  assertEquals(await soFar(resolver.resolve("db")), ["10.0.0.1"]);
+  await clock.advance(600_000);
+  assertEquals(await soFar(resolver.resolve("db")), ["10.0.0.1"]);
+  assertEquals(asked.length, 2);
+  asked[1]!.answer(["10.0.0.2"]);
+  await clock.advance(0);
+  assertEquals(await resolver.resolve("db"), ["10.0.0.2"]);
+});
+
+Deno.test("a silent service that never answered leaves its callers to their own deadline", async () => {
+  const { resolver, clock } = new Service();
+  const asking = resolver.resolve("db");
+  await clock.advance(600_000);
+  assertEquals(await soFar(asking), undefined);
+});
+
+Deno.test("few look-ups run at a time, and silent ones do not keep the others waiting for long", async () => {
+  const service = new Service();
+  const { resolver, clock, asked } = service;
+  for (let i = 0; i < 40; i++) void resolver.resolve(`silent${i}`);
+  const last = resolver.resolve("answers");
+  assertEquals(asked.length, 4);
+  await clock.advance(2_000);
+  assertEquals(asked.length, 8);
+  await clock.advance(2_000);
+  assertEquals(asked.length, 12);
+  // As many threads as they may ever have.
+  await clock.advance(60_000);
+  assertEquals(asked.length, 12);
+  for (let done = 0; done < asked.length; done++) {
+    if (asked[done]!.host === "answers") asked[done]!.answer(["10.0.0.9"]);
+    else asked[done]!.answer([]);
+    await clock.advance(0);
+  }
+  assertEquals(await last, ["10.0.0.9"]);
+});
+
+Deno.test("the address that answered last comes first, those that failed come last", async () => {
+  const service = new Service();
+  const { resolver, clock } = service;
+  const ips = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+  assertEquals(await service.found("db", ips), ips);
+  resolver.failed("db", "10.0.0.1");
+  assertEquals(await resolver.resolve("db"), ["10.0.0.2", "10.0.0.3", "10.0.0.1"]);
+  resolver.connected("db", "10.0.0.3");
+  assertEquals(await resolver.resolve("db"), ["10.0.0.3", "10.0.0.2", "10.0.0.1"]);
+  await clock.advance(5_000);
+  assertEquals(await service.found("db", ips), ["10.0.0.3", "10.0.0.2", "10.0.0.1"]);
+  resolver.failed("db", "10.0.0.3");
+  assertEquals(await resolver.resolve("db"), ["10.0.0.2", "10.0.0.1", "10.0.0.3"]);
+});
+
+Deno.test("families take turns, so that one that is dead costs one attempt", async () => {
+  const service = new Service();
+  assertEquals(
+    await service.found("db", ["2001:db8::1", "2001:db8::2", "10.0.0.1"]),
+    ["2001:db8::1", "10.0.0.1", "2001:db8::2"],
+  );
+});
+
+Deno.test("a look-up that throws is one that failed", async () => {
+  const resolver = new Resolver(new ManualClock(), () => Promise.reject(new Error("broken")));
+  assertInstanceOf(await resolver.resolve("db"), Fault);
+});
