@@ -1,0 +1,90 @@
+/**
+ * A name server of the test's own, which can fall silent, and the command that makes a process ask it: in a
+ * mount namespace of its own, with another /etc/resolv.conf. Needs root on Linux.
+ */
+import { createSocket, type Socket } from "node:dgram";
+import type { Folder } from "./folder.ts";
+import { patiently } from "./patience.ts";
+
+/** Programs that a story with a name server needs. */
+export const NEEDS_FOR_NAMES = ["unshare", "mount"];
+
+/** An address that nobody else serves names on. */
+const HOST = "127.53.53.53";
+const HEADER_BYTES = 12;
+const TYPE_A = 1;
+
+/** True where this process may mount, and listen on port 53. */
+export function mayServeNames(): boolean {
+  return Deno.build.os === "linux" && Deno.uid() === 0 &&
+    new Deno.Command("unshare", { args: ["-m", "true"] }).outputSync().code === 0;
+}
+
+export class NameServer implements AsyncDisposable {
+  /** Answers nothing while this is true. */
+  isSilent = false;
+  readonly #socket: Socket;
+  readonly #unanswered = new Map<string, PromiseWithResolvers<void>>();
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("message", (question, from) => {
+      if (this.isSilent) this.#waiting(nameIn(question)).resolve();
+      else socket.send(answerTo(question), from.port, from.address);
+    });
+  }
+
+  /** Answers every name with 127.0.0.1, and no address of IPv6. */
+  static async start(): Promise<NameServer> {
+    const socket = createSocket("udp4");
+    const bound = new Promise<void>((resolve, reject) => {
+      socket.once("error", reject);
+      socket.bind(53, HOST, () => resolve());
+    });
+    await patiently("the name server to listen", bound);
+    return new NameServer(socket);
+  }
+
+  /** Resolves when it was asked for `name` and did not answer. */
+  async unanswered(name: string): Promise<void> {
+    await patiently(`a question for ${name} that nobody answers`, this.#waiting(name).promise);
+  }
+
+  #waiting(name: string): PromiseWithResolvers<void> {
+    const known = this.#unanswered.get(name) ?? Promise.withResolvers();
+    this.#unanswered.set(name, known);
+    return known;
+  }
+
+  /** The command under which a process asks this server alone. */
+  async command(folder: Folder): Promise<string[]> {
+    const file = await folder.write("resolv.conf", `nameserver ${HOST}\n`);
+    const mount = `mount --bind '${file}' /etc/resolv.conf && exec "$@"`;
+    return ["unshare", "-m", "sh", "-c", mount, "sh"];
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return new Promise((resolve) => this.#socket.close(() => resolve()));
+  }
+}
+
+/** The name that is asked for (RFC 1035 section 3.1). */
+function nameIn(question: Uint8Array): string {
+  const labels: string[] = [];
+  for (let at = HEADER_BYTES; question[at]! > 0; at += 1 + question[at]!) {
+    labels.push(new TextDecoder().decode(question.subarray(at + 1, at + 1 + question[at]!)));
+  }
+  return labels.join(".");
+}
+
+/** A response with the one question repeated, and for type A the answer (RFC 1035 section 4.1). */
+function answerTo(question: Uint8Array): Uint8Array {
+  const nameEnd = question.indexOf(0, HEADER_BYTES) + 1;
+  const asked = question.subarray(HEADER_BYTES, nameEnd + 4);
+  const hasAnswer = question[nameEnd + 1] === TYPE_A;
+  const header = Uint8Array.from(question.subarray(0, HEADER_BYTES));
+  // A response, recursion desired and available, no error; one question and so many answers.
+  header.set([0x81, 0x80, 0, 1, 0, hasAnswer ? 1 : 0, 0, 0, 0, 0], 2);
+  const record = [0xc0, HEADER_BYTES, 0, TYPE_A, 0, 1, 0, 0, 0, 1, 0, 4, 127, 0, 0, 1];
+  return Uint8Array.from([...header, ...asked, ...(hasAnswer ? record : [])]);
+}
