@@ -11,6 +11,7 @@ import type { Upstream } from "../failover/upstream.ts";
 import type { ClientConnection, Reply } from "../http1/client.ts";
 import type { Deadlines } from "../http1/deadlines.ts";
 import { sendResponse } from "../http1/fetch_app.ts";
+import { httpDate } from "../http1/http_date.ts";
 import { ANSWERED } from "../http1/server.ts";
 import { answerWithPage, type ErrorPage, failoverValue, inform } from "./answers.ts";
 import type { KeptTotal } from "./body.ts";
@@ -344,6 +345,10 @@ export class Forwarder {
     }
     const out = client.respond(head.status, head.reason);
     writeResponseFields(out, head, server, server.rules.via);
+    // RFC 9110 section 6.6.1: whoever passes a response without a date on adds one.
+    if (!head.hasDate && head.status >= 200) {
+      out.line("Date", httpDate(this.#context.clock.wall()));
+    }
     const value = this.#failoverValue(trip, server);
     if (value !== undefined) out.line("Failover", value);
     if (head.status === 101) return this.#join(attempt);

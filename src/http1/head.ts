@@ -77,6 +77,7 @@ export interface ResponseHead {
   readonly said: FramingFields;
   /** True if the upstream will take another request, unless the body ends with the connection. */
   readonly keepAlive: boolean;
+  readonly hasDate: boolean;
   /** First byte after the head. */
   readonly end: number;
 }
@@ -225,6 +226,7 @@ function parseResponse(
     fields,
     said,
     keepAlive: minor === 1 ? !connection.close : connection.keepAlive && !connection.close,
+    hasDate: meaning.date,
     end: fields.end,
   };
 }
@@ -269,6 +271,7 @@ interface Meaning {
   upgrade: boolean;
   trailers: boolean;
   via: boolean;
+  date: boolean;
   expectsContinue: boolean;
 }
 
@@ -281,6 +284,7 @@ function readMeaning(fields: Fields, side: MessageSide, minor: 0 | 1): Meaning |
     upgrade: false,
     trailers: false,
     via: false,
+    date: false,
     expectsContinue: false,
   };
   const count = fields.count;
@@ -310,7 +314,11 @@ function readField(
       if (fields.is(i, "via")) meaning.via = true;
       return;
     case 4:
-      if (side === "response" || !fields.is(i, "host")) return;
+      if (side === "response") {
+        if (fields.is(i, "date")) meaning.date = true;
+        return;
+      }
+      if (!fields.is(i, "host")) return;
       if (meaning.host !== undefined) return malformed(side, "more than one Host");
       meaning.host = fields.value(i);
       return HOST.test(meaning.host) ? undefined : malformed(side, "bad Host");

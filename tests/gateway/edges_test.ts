@@ -245,11 +245,14 @@ story("one service behind another is no circle", async ({ start }) => {
 });
 
 story(
-  "our own answers have a Date, and a response of an upstream keeps its own",
+  "our own answers have a Date, a response of an upstream keeps its own, or gets one",
   async ({ start }) => {
     await using up = canned("HTTP/1.1 200 OK\r\nDate: yesterday\r\nContent-Length: 0\r\n\r\n");
+    await using undated = canned("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     await using stage = await opened(
-      await start([up.port], { backup: () => Promise.resolve(new Response("static")) }),
+      await start([up.port, undated.port], {
+        backup: () => Promise.resolve(new Response("static")),
+      }),
     );
     const { lines } = await stage.ask("GET", "/");
     assertEquals(lines.filter((line) => /^date:/i.test(line)), ["Date: yesterday"]);
@@ -260,8 +263,10 @@ story(
     await dateOf(stage.ask("GET", "/__failover/health"));
     await dateOf(stage.ask("TRACE", "/"));
     await dateOf(stage.raw("GET / HTTP/1.1\nHost: a\r\n\r\n").then(parsed));
-    await stage.open(1);
-    await dateOf(stage.ask("GET", "/"));
+    for (const rank of [1, 2]) {
+      await stage.open(rank);
+      await dateOf(stage.ask("GET", "/"));
+    }
     await stage.gateway.refuse();
     await dateOf(stage.ask("GET", "/"));
   },
