@@ -6,7 +6,13 @@ import { type Address, formatAddress } from "../base/address.ts";
 import { formatDuration } from "../base/duration.ts";
 import type { Target } from "./http_kinds.ts";
 import { collide, type Interfaces, isOwn } from "./own_address.ts";
-import type { Config, HttpConfig, Key, ServiceConfig } from "./options.ts";
+import {
+  type Config,
+  type HttpConfig,
+  type Key,
+  type ServiceConfig,
+  yamlKeyOf,
+} from "./options.ts";
 
 /** One line for each; both lists are empty for options that agree. */
 export function agreement(
@@ -21,6 +27,11 @@ export function agreement(
     if (service.mode === "http") upstreamsOf(service, found);
     mistakes.push(...found.mistakes.map((line) => prefix + line));
     warnings.push(...found.warnings.map((line) => prefix + line));
+  }
+  const listeners = config.services.map((each) => each.mode === "tcp" ? each.bind : each.listen);
+  const hasSocket = [config.process.admin, ...listeners].some((each) => each?.kind === "unix");
+  if (given(config.process, "socketMode") && !hasSocket) {
+    warnings.push("socket_mode does nothing: nothing listens on a unix socket");
   }
   if (config.process.webhookUrl === undefined && given(config.process, "webhookFormat")) {
     warnings.push("webhook_format does nothing without webhook_url");
@@ -88,8 +99,10 @@ function switches(service: ServiceConfig): string[] {
   if (service.hold === 0 && given(service, "holdWhile")) {
     warnings.push("hold_while does nothing with hold 0s: no client is held");
   }
-  if (service.onFailover === undefined && given(service, "triggerTimeout")) {
-    warnings.push("trigger_timeout does nothing without on_failover");
+  for (const key of ["triggerTimeout", "triggerMode", "onTriggerFailure"] as const) {
+    if (service.onFailover === undefined && given(service, key)) {
+      warnings.push(`${yamlKeyOf(key)} does nothing without on_failover`);
+    }
   }
   if (service.checkHost === undefined && given(service, "checkScriptTimeout")) {
     warnings.push("check_script_timeout does nothing without check_host");

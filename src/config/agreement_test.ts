@@ -25,6 +25,12 @@ Deno.test("the operator is warned of settings that do less than they seem to", (
       [...TCP, "-f", "x", "--trigger-timeout=1m"],
       "hold 10s is shorter than trigger_timeout 1m: clients may be given up on while a program runs",
     ],
+    [[...TCP, "--on-trigger-failure=retry"], "on_trigger_failure does nothing without on_failover"],
+    [[...HTTP, "--trigger-mode=before"], "trigger_mode does nothing without on_failover"],
+    [
+      [...TCP, "--socket-mode=0660"],
+      "socket_mode does nothing: nothing listens on a unix socket",
+    ],
     [["--primary=http://p"], "there is no backup to fail over to"],
     [[...HTTP, "--webhook-format=slack"], "webhook_format does nothing without webhook_url"],
   ];

@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { load, type Loaded } from "../../src/config/load.ts";
+import { isFor, type Key, KEYS, optionOf } from "../../src/config/options.ts";
 
 function loadFixture(folder: URL, name: string): Loaded {
   return load({
@@ -30,6 +31,35 @@ Deno.test("every valid file loads without a warning", () => {
     const loaded = loadFixture(VALID, name);
     assert(loaded.kind === "run", `${name}: ${JSON.stringify(loaded)}`);
     assertEquals(loaded.warnings, [], name);
+  }
+});
+
+Deno.test("every option of a file stands in a valid one, with another value than its default", () => {
+  const given = new Map<string, Set<string>>();
+  for (const name of fixtures(VALID)) {
+    const loaded = loadFixture(VALID, name);
+    assert(loaded.kind === "run");
+    for (const part of [loaded.config.process, ...loaded.config.services]) {
+      for (const [key, origin] of Object.entries(part.origins)) {
+        const modes = "mode" in part ? [part.mode] : loaded.config.services.map(({ mode }) => mode);
+        const value = (part as unknown as Record<string, unknown>)[key];
+        for (const mode of modes) {
+          const { kind, default: fallback } = optionOf(key as Key);
+          const usual = typeof fallback === "object" ? fallback[mode] : fallback;
+          if (origin === "default" || kind.print(value) === usual) continue;
+          given.set(mode, (given.get(mode) ?? new Set()).add(key));
+        }
+      }
+    }
+  }
+  for (const mode of ["tcp", "http"] as const) {
+    const missing = KEYS.filter((key) => {
+      const option = optionOf(key);
+      // What is written by way of another option counts as that one.
+      const isInFiles = option.scope !== "command" && option.writes === undefined;
+      return isInFiles && isFor(option, mode) && !given.get(mode)?.has(key);
+    });
+    assertEquals(missing, [], `${mode}: add to tests/config/valid/every_option_${mode}.yaml`);
   }
 });
 
