@@ -15,7 +15,7 @@ import { isShortage } from "./shortage.ts";
 export interface Run {
   /** A file; never looked up in PATH. */
   readonly path: string;
-  /** A NUL, which no argument can carry (execve(2)), is written as the two characters `\\0`. */
+  /** A NUL, which no argument can carry (execve(2)), is written as `␀`. */
   readonly args: readonly string[];
   /** Added to the environment of this process; NUL as above. */
   readonly env: Readonly<Record<string, string>>;
@@ -146,7 +146,8 @@ function asFile(path: string): string {
 }
 
 function withoutNul(text: string): string {
-  return text.replaceAll("\0", "\\0");
+  // No escape with a backslash: the echo of many shells would make a NUL of it again.
+  return text.replaceAll("\0", "␀");
 }
 
 function whyNotStarted(error: Error): string {

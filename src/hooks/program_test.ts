@@ -307,7 +307,7 @@ Deno.test("a NUL in an argument or the environment keeps no program from running
   });
   assertEquals([ending.code, story.heard.lines], [
     0,
-    ["a\\0b|check exited with 1: \\0\\0bad"],
+    ["a␀b|check exited with 1: ␀␀bad"],
   ]);
 });
 

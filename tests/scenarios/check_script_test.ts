@@ -151,3 +151,51 @@ scenario("a killed primary is noticed while its check script is still at work", 
   const down = await proxy.event("upstream.down", { upstream: primary.name });
   assertEquals(down.reason, "connection refused");
 });
+
+scenario(
+  "a NUL in the last line of a check script keeps no trigger from running",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    const check = await folder.script(
+      "check.sh",
+      `[ -e stale ] && [ "$1" = '${primary.name}' ] && { printf 'stale\\0primary\\n'; exit 1; }; exit 0`,
+    );
+    const trigger = await folder.script("trigger.sh", 'echo "$FAILOVER_REASON"');
+    await using proxy = await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...relay, "check-host": check, "on-failover": trigger },
+    });
+
+    await folder.write("stale", "");
+
+    await proxy.event("promotion.finished", { to: backup.name });
+    await proxy.event("program.said", { upstream: backup.name, line: /: stale␀primary$/ });
+    assertEquals(proxy.events("trigger.failed"), []);
+    assertEquals(await proxy.ask(), "backup");
+  },
+);
+
+scenario("a check script that is away changes nothing, and says so", async (relay) => {
+  await using folder = await Folder.make();
+  await using primary = await startUpstream({ says: "primary" });
+  await using backup = await startUpstream({ says: "backup" });
+  const check = await folder.script("check.sh", "exit 0");
+  await using proxy = await startProxy({
+    upstreams: [primary, backup],
+    flags: { ...relay, "check-host": check, "fail-threshold": "1" },
+  });
+  const session = await proxy.connect();
+  await session.say("who");
+  assertEquals(await session.line(), "primary");
+
+  await Deno.remove(check);
+
+  await proxy.line(/check could not be started: it, or the interpreter it names, is missing/);
+  await session.say("who");
+  assertEquals(await session.line(), "primary");
+  session.close();
+  assertEquals(await proxy.ask(), "primary");
+  assertEquals(proxy.events("upstream.down"), []);
+});
