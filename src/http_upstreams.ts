@@ -77,7 +77,13 @@ function serverUpstream(
   const { name, url, host, address } = target;
   const { preserveHost, checkTimeout, checkStatus, checkPath, idleTimeout, connectTimeout } =
     config;
-  const headers = headersOf(target);
+  const rules = requestRules(url.host, {
+    host,
+    preserveHost,
+    headers: headersOf(target),
+    pseudonym: around.pseudonym,
+  });
+  const { headers } = rules;
   const dial = dialOf(target, connectTimeout, around);
   const pool = new Pool({ dial, deadlines, bodyMs: idleTimeout });
   const settings = { timeoutMs: checkTimeout, statuses: checkStatus };
@@ -89,7 +95,7 @@ function serverUpstream(
       origin: url.origin,
       basePath: url.pathname.replace(/\/+$/, ""),
       pool,
-      rules: requestRules(url.host, { host, preserveHost, headers, pseudonym: around.pseudonym }),
+      rules,
     },
     probe: httpProbe(settings, () => check, clock),
   };

@@ -72,8 +72,17 @@ const NOT_IN_TRAILERS = [
   "range",
   "trailer",
 ];
-/** Lines that the operator cannot add: they are written by `http1/`, or have an option of their own. */
-const NOT_ADDED: ReadonlySet<string> = new Set([...ONE_HOP, "host"]);
+/**
+ * Lines that the operator cannot add: they are written by `http1/`, promise what it would have to keep, or
+ * have an option of their own. The config refuses them; this is for whatever else makes rules.
+ */
+const NOT_ADDED: ReadonlySet<string> = new Set([
+  ...ONE_HOP,
+  "expect",
+  "host",
+  "http2-settings",
+  "trailer",
+]);
 
 /** Our name in `Via`, for messages received as HTTP/1.0 and HTTP/1.1. */
 export type ViaNames = readonly [received10: string, received11: string];

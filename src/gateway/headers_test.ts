@@ -93,7 +93,15 @@ Deno.test("a Forwarded that would take in what follows is left out, any other st
 });
 
 Deno.test("the operator's lines cannot change framing, Host or what is of one hop", () => {
-  const bad = ["Content-Length", "transfer-encoding", "Connection", "HOST", "Upgrade", "TE"];
+  const bad = [
+    "Content-Length",
+    "transfer-encoding",
+    "Connection",
+    "HOST",
+    "Upgrade",
+    "TE",
+    "Expect",
+  ];
   const headers: [string, string][] = bad.map((name) => [name, "7"]);
   const out = new HeadWriter();
   const rules = requestRules("own.test", {
