@@ -73,6 +73,7 @@ function moveTo(turn: Turn, to: Upstream, move: MoveKind, reason: string): void 
 
 /** Why an operator's order to move back would not be followed now; undefined if it would. */
 export function whyNoFailback(state: State, policy: Policy): string | undefined {
+  if (state.phase.name === "promoting") return "a promotion is under way";
   if (state.phase.name !== "serving") return "no upstream is serving now";
   if (policy.failback.kind === "never") return "--failback is never";
   return betterRank(state, policy) === undefined ? "no better upstream is up" : undefined;
