@@ -16,9 +16,19 @@ export function numberScope(ip: string, indexOf = interfaceIndex): string | unde
   return index === 0 ? undefined : `${ip.slice(0, at)}%${index}`;
 }
 
+/** Numbers that were found, for when the system cannot be asked. */
+const known = new Map<string, number>();
+const KNOWN_MAX = 100;
+
 function interfaceIndex(name: string): number {
-  using libc = new Libc();
-  return libc.interfaceIndex(name);
+  try {
+    using libc = new Libc();
+    const index = libc.interfaceIndex(name);
+    if (known.size < KNOWN_MAX) known.set(name, index);
+    return index;
+  } catch {
+    return known.get(name) ?? 0; // no descriptor is left to ask with
+  }
 }
 
 /** The socket address of an IP literal, with any interface by its number; undefined where it has none. */

@@ -8,11 +8,6 @@ import type { SockAddr } from "./kernel.ts";
 const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
-/** Where the address lies in each structure, after family and port. */
-const IPV4_FROM = 4;
-const IPV4_END = 8;
-const IPV6_FROM = 8;
-const IPV6_END = 24;
 
 export type Endpoint =
   | { readonly kind: "ip"; readonly ip: string; readonly port: number }
@@ -79,16 +74,6 @@ export function endpointOf(address: SockAddr): Endpoint {
   const end = address.indexOf(0, 2);
   const text = address.subarray(2, end === -1 ? undefined : end);
   return { kind: "unix", path: new TextDecoder().decode(text) };
-}
-
-/** True when both are the same address and port, whatever else they say. */
-export function isSameEndpoint(one: SockAddr, other: SockAddr): boolean {
-  const end = isIpv6(one) ? IPV6_END : IPV4_END;
-  if (one[0] !== other[0] || isUnix(one) || one.length < end || other.length < end) return false;
-  const from = isIpv6(one) ? IPV6_FROM : IPV4_FROM;
-  if (one[2] !== other[2] || one[3] !== other[3]) return false;
-  for (let at = from; at < end; at++) if (one[at] !== other[at]) return false;
-  return true;
 }
 
 function parseIpv4(text: string): number[] | undefined {

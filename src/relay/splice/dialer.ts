@@ -16,7 +16,7 @@ import type { Event } from "../../events/events.ts";
 import type { Doubt } from "../../failover/ports.ts";
 import { connectFaultOf, isShortage } from "../../linux/errno.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, type SockAddr, WRITABLE } from "../../linux/kernel.ts";
-import { isSameEndpoint } from "../../linux/sockaddr.ts";
+import { isSelfConnect } from "../../linux/self_connect.ts";
 import type { Loop } from "../../linux/loop.ts";
 import { NEVER } from "../../linux/wheel.ts";
 import { SETTLE_MS } from "../engine.ts";
@@ -154,12 +154,14 @@ export class Dialer {
     }
     // The upstream of a waiting client has ended; all of that is known.
     if (session.phase !== "connecting") return;
-    const error = (flags & FAILED) === 0 ? 0 : this.#desk.plant.kernel.takeError(fd);
-    if (error < 0) {
+    const { kernel } = this.#desk.plant;
+    const error = (flags & FAILED) === 0 ? 0 : kernel.takeError(fd);
+    // One that said something and was reset since is for the client to judge.
+    if (error < 0 && kernel.peek(fd) <= 0) {
       this.#blame(session.wait!, connectFaultOf(error));
       return this.#attemptFailed(session);
     }
-    if ((flags & WRITABLE) !== 0) this.#join(session, flags);
+    if ((flags & WRITABLE) !== 0) this.#join(session, flags, error < 0);
   }
 
   /** A deadline of a session that is not joined. */
@@ -272,11 +274,10 @@ export class Dialer {
     return fd;
   }
 
-  #join(session: Session, flags: number): void {
+  #join(session: Session, flags: number, wasReset: boolean): void {
     const { plant } = this.#desk;
     const wait = session.wait!;
-    // A connect to a closed port of this machine may get that very port as its own, and then reaches itself.
-    if (isSameEndpoint(plant.kernel.localAddress(session.upstream), wait.address!)) {
+    if (isSelfConnect(plant.kernel, session.upstream)) {
       this.#blame(wait, "connectRefused");
       return this.#attemptFailed(session);
     }
@@ -288,7 +289,7 @@ export class Dialer {
     }
     session.enter("joined");
     if (waited) this.#desk.waitOver();
-    session.join(flags, this.#desk.headerFor(session.client));
+    session.join(flags, this.#desk.headerFor(session.client), wasReset);
   }
 
   /** The upstream's early end was meant: the client gets it, and waits no longer. */

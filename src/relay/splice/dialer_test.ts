@@ -152,3 +152,16 @@ Deno.test("an address that this machine lacks a port for does not hide that anot
     assertEquals(rig.doubts.at(-1)?.reason, "connection refused", ips.join());
   }
 });
+
+Deno.test("what an upstream said before it reset reaches the client, however soon that was", () => {
+  const rig = new Rig();
+  rig.kernel.answers.set(where("10.0.0.2", 80), "silence");
+  rig.open("a", 1);
+  const client = rig.client();
+  const upstream = rig.kernel.upstreams[0]!;
+  upstream.accept();
+  upstream.send(bytes("too many clients"));
+  upstream.reset();
+  rig.turns();
+  assertEquals([text(client), client.weReset, rig.doubts], ["too many clients", true, []]);
+});

@@ -146,8 +146,11 @@ export class Session implements Watcher, Turn, Timed {
     return !this.up.used && !this.down.used;
   }
 
-  /** Joins the client to the connected `this.upstream`; `header` goes to it first. */
-  join(upstreamFlags: number, header: Uint8Array | undefined): void {
+  /**
+   * Joins the client to the connected `this.upstream`; `header` goes to it first. One that was reset since,
+   * as the caller knows, has bytes that the client shall have.
+   */
+  join(upstreamFlags: number, header: Uint8Array | undefined, wasReset: boolean): void {
     const { loop, plant, idleTimeoutMs } = this.#around;
     this.#movedAt = loop.now;
     this.#sentAt = 0;
@@ -158,7 +161,8 @@ export class Session implements Watcher, Turn, Timed {
     if (header !== undefined) this.up.prepend(header, plant);
     if (idleTimeoutMs > 0) loop.after(this, idleTimeoutMs);
     else loop.cancel(this);
-    this.run();
+    if (wasReset) this.#fail(upstream, true);
+    else this.run();
   }
 
   ready(fd: number, flags: number): void {
