@@ -110,12 +110,12 @@ function rangeOf(
 
 /**
  * Exactly `length` bytes from `first` on, as they are asked for; null for HEAD. The stream owns the file
- * and closes it at its end and on cancel. A file that has become shorter, or can no longer be read,
- * breaks the stream with a Fault, so that the response is cut and the client can tell.
+ * and closes it at its end and on cancel. A file that has become shorter, was written over, or can no
+ * longer be read breaks the stream with a Fault, so that the response is cut and the client can tell.
  */
 export function bodyOf(
   request: Request,
-  { file }: OpenFile,
+  { file, info }: OpenFile,
   first: number,
   length: number,
 ): ReadableStream<Uint8Array> | null {
@@ -136,6 +136,11 @@ export function bodyOf(
         const chunk = new Uint8Array(Math.min(CHUNK_BYTES, left));
         const count = await file.read(chunk);
         if (count === null) throw new Fault("responseCut", "the file became shorter meanwhile");
+        // What came in one read is of one state; later parts may be of another.
+        const isLastOfMany = count === left && left < length;
+        if (isLastOfMany && await isWrittenOver(file, info)) {
+          throw new Fault("responseCut", "the file was written meanwhile");
+        }
         left -= count;
         controller.enqueue(chunk.subarray(0, count));
         if (left === 0) {
@@ -152,4 +157,10 @@ export function bodyOf(
     },
     cancel: close,
   }, { highWaterMark: 0 });
+}
+
+/** True if the file has changed since and not merely grown, as a log does: what was sent may be a mixture. */
+async function isWrittenOver(file: Deno.FsFile, { mtime, size }: Deno.FileInfo): Promise<boolean> {
+  const now = await file.stat();
+  return now.size <= size && now.mtime?.getTime() !== mtime?.getTime();
 }

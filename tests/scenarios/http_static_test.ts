@@ -118,6 +118,27 @@ for (const kind of ["folder", "page"] as const) {
   );
 }
 
+scenario(
+  "a file that is written over in its place is not passed off as whole",
+  async ({ relay }) => {
+    await using folder = await Folder.make();
+    const file = await folder.write("page", "");
+    await Deno.truncate(file, HUGE_BYTES);
+    await using proxy = await withBackup(`file://${folder.path}`, relay);
+    const { connection } = await begun(proxy, "/page");
+    {
+      using over = await Deno.open(file, { write: true });
+      await over.seek(-10, Deno.SeekMode.End);
+      await over.write(new TextEncoder().encode("other text"));
+    }
+    const ended = await patiently("its end", ending(connection, HUGE_BYTES), proxy.lastLines);
+    assertEquals(ended, "cut");
+    connection.close();
+    assertMatch((await proxy.event("session.failed")).reason, /written meanwhile/);
+    await assertUnharmed(proxy, folder.path);
+  },
+);
+
 scenario("a client that leaves in the middle of a file leaves no file open", async ({ relay }) => {
   await using folder = await Folder.make();
   const file = await folder.write("page", "");
