@@ -31,7 +31,10 @@ export class ServerTroubles {
 
   /** A request or connection ended badly; only what was answered by a refusal is told. */
   readonly onFault = ({ fault, message, cause, isTold }: Fault, client: string): void => {
-    if (fault === "internalError") return isTold ? undefined : this.onError(cause, client);
+    if (fault === "internalError") {
+      if (!isTold) return this.onError(cause, client);
+      this.broken++;
+    }
     const row: { readonly side: string; readonly status?: number } = FAULTS[fault];
     const isRefusal = OURS.has(fault) || (row.side === "client" && row.status !== undefined);
     if (!isRefusal) return;

@@ -5,11 +5,11 @@
  */
 import type { Clock } from "../base/clock.ts";
 
-/** Handshakes of one address at one time. */
+/** Handshakes of one address at one time, and of all; fewer where few connections are allowed at all. */
 export const HANDSHAKES_EACH_MAX = 64;
-/** Handshakes of all at one time. */
 export const HANDSHAKES_MAX = 512;
-/** One that has taken so long may be ended where there is no room for others. */
+const HANDSHAKES_MIN = 16;
+/** One that has taken so long may be ended where descriptors are short. */
 const SLOW_MS = 1_000;
 
 /** One of them; for `delete`. */
@@ -24,9 +24,15 @@ export class Handshakes {
   /** The oldest first, as are those of each group. */
   readonly #all = new Set<Handshake>();
   readonly #groups = new Map<string, Set<Handshake>>();
+  readonly #allMax: number;
+  readonly #eachMax: number;
 
-  constructor(clock: Clock) {
+  /** `connectionsMax`: clients at one time; handshakes come on top of those. */
+  constructor(clock: Clock, connectionsMax: number) {
     this.#clock = clock;
+    const part = Math.max(HANDSHAKES_MIN, Math.ceil(connectionsMax / 4));
+    this.#allMax = Math.min(HANDSHAKES_MAX, part);
+    this.#eachMax = Math.min(HANDSHAKES_EACH_MAX, part);
   }
 
   get size(): number {
@@ -37,8 +43,8 @@ export class Handshakes {
   add(address: string, close: () => void): Handshake {
     const group = groupOf(address);
     const own = this.#groups.get(group) ?? new Set();
-    if (own.size >= HANDSHAKES_EACH_MAX) this.#end(own);
-    else if (this.#all.size >= HANDSHAKES_MAX) this.#end(this.#all);
+    if (own.size >= this.#eachMax) this.#end(own);
+    else if (this.#all.size >= this.#allMax) this.#end(this.#all);
     const handshake = { group, since: this.#clock.now(), close };
     this.#groups.set(group, own.add(handshake));
     this.#all.add(handshake);

@@ -3,7 +3,7 @@ import { ManualClock } from "../base/clock.ts";
 import { groupOf, Handshakes, HANDSHAKES_EACH_MAX, HANDSHAKES_MAX } from "./handshakes.ts";
 
 Deno.test("the oldest handshake of an address gives way to its newest, and to nobody else's", () => {
-  const handshakes = new Handshakes(new ManualClock());
+  const handshakes = new Handshakes(new ManualClock(), 10_000);
   const closed: string[] = [];
   const add = (address: string, name: string) => handshakes.add(address, () => closed.push(name));
   add("10.0.0.2", "other");
@@ -13,7 +13,7 @@ Deno.test("the oldest handshake of an address gives way to its newest, and to no
 });
 
 Deno.test("there is a limit for all addresses together", () => {
-  const handshakes = new Handshakes(new ManualClock());
+  const handshakes = new Handshakes(new ManualClock(), 10_000);
   const closed: number[] = [];
   for (let i = 0; i < HANDSHAKES_MAX + 3; i++) {
     handshakes.add(`10.0.${i >> 8}.${i & 255}`, () => closed.push(i));
@@ -22,9 +22,15 @@ Deno.test("there is a limit for all addresses together", () => {
   assertEquals(handshakes.size, HANDSHAKES_MAX);
 });
 
+Deno.test("where few connections are allowed there are few handshakes, but some", () => {
+  const handshakes = new Handshakes(new ManualClock(), 1);
+  for (let i = 0; i < 100; i++) handshakes.add("10.0.0.1", () => {});
+  assertEquals(handshakes.size, 16);
+});
+
 Deno.test("one that is slow gives way where there is no room, one that is young does not", async () => {
   const clock = new ManualClock();
-  const handshakes = new Handshakes(clock);
+  const handshakes = new Handshakes(clock, 10_000);
   assertEquals(handshakes.giveWay(), false);
   let closed = 0;
   handshakes.add("10.0.0.1", () => closed++);

@@ -80,15 +80,17 @@ export async function listen(
   let server: Server;
   const onAcceptFailed = (error: unknown, retryInMs: number) => {
     // For want of descriptors, mostly: those who are idle have some.
-    for (let i = 0; i < GIVE_WAY_MAX && server.giveWay(); i++);
+    for (let i = 0; i < GIVE_WAY_MAX && (server.giveWay() || relieve()); i++);
     publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
   };
+  let relieve = () => false;
   let port: Port | string;
   if (tls === undefined) {
     server = serverFor();
     port = await sockets.listen(settings.address, server, { clock, onAcceptFailed, ...socketMode });
   } else {
-    const secure = new SecureSide(clock, { ...common, app, publish });
+    const secure = new SecureSide(clock, { ...common, app, publish, connectionsMax });
+    relieve = () => secure.relieve();
     server = serverFor(secure);
     port = await secure.listen(settings.address, tls, { server, onAcceptFailed });
   }

@@ -38,7 +38,7 @@ export interface TlsParts {
 const LOOK_MS = 10_000;
 /** For the TLS handshake. */
 const HANDSHAKE_MS = 10_000;
-/** How often it is looked whether somebody who is idle or slow may give way. */
+/** How often it is looked whether somebody who is idle may give way. */
 const ROOM_MS = 250;
 
 export class TlsListener {
@@ -165,8 +165,8 @@ export class TlsListener {
 
   /** Resolves when one more client may be taken in. */
   async #room(): Promise<void> {
-    const { server, handshakes, clock } = this.#parts;
-    while (!this.#closed && !server.hasRoom && !handshakes.giveWay()) {
+    const { server, http2, clock } = this.#parts;
+    while (!this.#closed && !server.hasRoom && !http2.giveWay()) {
       await Promise.race([server.room(), sleep(clock, ROOM_MS)]);
     }
   }
@@ -186,7 +186,6 @@ export class TlsListener {
     } finally {
       cancel();
       handshakes.delete(handshake);
-      server.changed();
     }
     if (protocol !== "h2") return await server.serve(wrapped, peer);
     await http2.serve(wrapped, peer, !server.makeRoom());

@@ -13,6 +13,8 @@ const LAST_HANDSHAKES_MS = 1_000;
 const LOOK_MS = 10;
 
 export interface SecureSettings extends Omit<Http2Parts, "onChange"> {
+  /** Clients at one time. */
+  readonly connectionsMax: number;
   readonly publish: Publish;
 }
 
@@ -26,17 +28,22 @@ export class SecureSide {
   constructor(clock: Clock, settings: SecureSettings) {
     this.#clock = clock;
     this.#settings = settings;
-    this.#handshakes = new Handshakes(clock);
+    this.#handshakes = new Handshakes(clock, settings.connectionsMax);
     this.#http2 = new Http2({ ...settings, onChange: (obstacle) => this.#http2Changed(obstacle) });
   }
 
-  /** Connections that count beside those of the server. */
+  /** Connections that count beside those of the server. Handshakes have a limit of their own. */
   count(): number {
-    return this.#http2.connections + this.#handshakes.size;
+    return this.#http2.connections;
   }
 
-  /** Has the slowest handshake or the longest idle connection give way; false if there is neither. */
+  /** Has the connection that has been idle for longest give way; false if there is none. */
   giveWay(): boolean {
+    return this.#http2.giveWay();
+  }
+
+  /** Descriptors are short: has a handshake that takes its time, or an idle connection, give way. */
+  relieve(): boolean {
     return this.#handshakes.giveWay() || this.#http2.giveWay();
   }
 

@@ -1,0 +1,139 @@
+/** HTTPS where descriptors are few, or many clients say nothing. */
+import { assert, assertEquals } from "@std/assert";
+import { patiently } from "../harness/patience.ts";
+import { isInstalled } from "../harness/scenario.ts";
+import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
+import { tlsTest } from "../gateway/certificate.ts";
+
+const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/** An empty SETTINGS frame, with which every client of HTTP/2 goes on. */
+const SETTINGS = "\0\0\0\x04\0\0\0\0\0";
+
+function portOf({ address }: WebProxy): number {
+  return Number(address.split(":")[1]);
+}
+
+/** A client of HTTP/2 that has introduced itself and asks nothing; undefined if it was not let in. */
+async function idleH2(proxy: WebProxy, cert: string): Promise<Deno.TlsConn | undefined> {
+  try {
+    const conn = await Deno.connectTls({
+      hostname: "localhost",
+      port: portOf(proxy),
+      caCerts: [cert],
+      alpnProtocols: ["h2"],
+    });
+    await conn.handshake();
+    await conn.write(new TextEncoder().encode(PREFACE + SETTINGS));
+    return conn;
+  } catch {
+    // Refused for want of a descriptor: that is what this is about.
+    return undefined;
+  }
+}
+
+function closeAll(conns: readonly (Deno.Conn | undefined)[]): void {
+  for (const conn of conns) {
+    try {
+      conn?.close();
+    } catch {
+      // The proxy's end came first.
+    }
+  }
+}
+
+/** Everything on stderr was a line of the log: no stack trace. */
+function assertNoTrace({ log }: WebProxy): void {
+  assertEquals(log.filter((line) => !line.startsWith("{")), []);
+}
+
+tlsTest("idle clients of HTTP/2 and few descriptors end nothing", async (tls) => {
+  if (!isInstalled("prlimit")) return;
+  await using primary = await WebUpstream.start("primary");
+  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+  for (const limit of [48, 60]) {
+    const under = ["prlimit", `--nofile=${limit}:${limit}`];
+    await using proxy = await startWebProxy({ primary, flags, under });
+    const conns = await Promise.all(Array.from({ length: 40 }, () => idleH2(proxy, tls.cert)));
+    closeAll(conns);
+    using client = Deno.createHttpClient({ caCerts: [tls.cert], poolMaxIdlePerHost: 0 });
+    const ask = async () => {
+      for (;;) {
+        try {
+          const answer = await fetch(`https://localhost:${portOf(proxy)}/`, { client });
+          const text = await answer.text();
+          if (answer.status === 200) return text;
+        } catch {
+          // Descriptors are given back as connections end.
+        }
+      }
+    };
+    assertEquals(await patiently("an answer", ask(), proxy.lastLines), "primary");
+    assertNoTrace(proxy);
+    assertEquals(proxy.events("proxy.faulted"), []);
+    assertEquals(await proxy.stop(), 0);
+  }
+});
+
+tlsTest("clients that begin no handshake keep nobody from HTTPS", async (tls) => {
+  await using primary = await WebUpstream.start("primary");
+  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+  for (const most of ["10000", "20"]) {
+    await using proxy = await startWebProxy({
+      primary,
+      flags: { ...flags, "max-connections": most },
+    });
+    const silent: Deno.Conn[] = [];
+    for (let i = 0; i < 300; i++) {
+      silent.push(await Deno.connect({ hostname: "127.0.0.1", port: portOf(proxy) }));
+    }
+    for (const http2 of [true, false]) {
+      using client = Deno.createHttpClient({ caCerts: [tls.cert], http2, http1: !http2 });
+      const began = performance.now();
+      const url = `https://localhost:${portOf(proxy)}/`;
+      const answer = await patiently("an answer", fetch(url, { client }), proxy.lastLines);
+      assertEquals(await answer.text(), "primary");
+      // A silent client has ten seconds; nobody else has to wait for them.
+      assert(performance.now() - began < 8_000, "it waited for the silent ones");
+    }
+    closeAll(silent);
+    assertNoTrace(proxy);
+  }
+});
+
+tlsTest(
+  "over HTTP/2, too, the idle give way and our own endpoints answer at the limit",
+  async (tls) => {
+    await using primary = await WebUpstream.start("primary");
+    const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, "max-connections": "2" };
+    await using proxy = await startWebProxy({ primary, flags });
+    const url = `https://localhost:${portOf(proxy)}`;
+    const idle = [await idleH2(proxy, tls.cert), await idleH2(proxy, tls.cert)];
+    const getOnce = async (path: string) => {
+      using client = Deno.createHttpClient({ caCerts: [tls.cert], http1: false, http2: true });
+      const answer = await patiently(path, fetch(url + path, { client }), proxy.lastLines);
+      return [answer.status, await answer.text()];
+    };
+    const ask = async (path: string) => {
+      // Until those that are idle have been so for long enough.
+      for (;;) {
+        const [status, text] = await getOnce(path);
+        if (status !== 503) return text;
+      }
+    };
+    assertEquals(await patiently("a place", ask("/")), "primary");
+    closeAll(idle);
+    // Two that are at work.
+    const busy = [];
+    using workers = Deno.createHttpClient({ caCerts: [tls.cert], http1: true, http2: false });
+    for (let i = 0; i < 2; i++) {
+      busy.push(fetch(`${url}/wait`, { client: workers }).then((answer) => answer.text()));
+      await primary.isWaiting();
+    }
+    assertEquals(await getOnce("/__failover/health"), [200, "OK"]);
+    assertEquals(await getOnce("/"), [503, "too many clients wait already\n"]);
+    await primary.ask("/release");
+    assertEquals(await Promise.all(busy), ["primary", "primary"]);
+    assertNoTrace(proxy);
+  },
+);
