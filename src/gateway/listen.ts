@@ -109,9 +109,12 @@ export async function listen(
       publish({ type: "port.closed", address: text });
       return await untilTimeIsUp(
         async (cut) => {
-          await closed(port, cut);
-          const cuts = await Promise.all([server.drain(cut), port.drainOthers?.(cut) ?? 0]);
-          // A handshake may have ended meanwhile.
+          const isClosed = closed(port, cut);
+          const cuts = await Promise.all([
+            server.drain(cut),
+            isClosed.then(() => port.drainOthers?.(cut) ?? 0),
+          ]);
+          // Those who were still in the queue, or in a handshake, may have come meanwhile.
           return cuts[0] + cuts[1] + await server.drain(cut);
         },
         clock,

@@ -59,10 +59,10 @@ export class TlsListener {
     this.#hostname = hostname;
     this.#files = files;
     this.#parts = parts;
-    this.#queue = new QueueEnd(parts.clock, () => this.#close());
     this.#listener = this.#listen(port);
     this.port = this.#listener.addr.port;
-    this.finished = this.#accept();
+    this.#queue = new QueueEnd(parts.clock, this.#listener.addr, () => this.#close());
+    this.finished = this.#accept().then(() => this.#queue.over());
     // For whoever awaits it; nobody may do so.
     this.finished.catch(() => {});
     this.#lookLater();
@@ -152,9 +152,11 @@ export class TlsListener {
         continue;
       }
       pauses.over();
-      this.#queue.taken();
       const peer = conn.remoteAddr.hostname;
-      this.#serve(conn, peer).catch((error) => onError(error, peer));
+      const serve = () => this.#serve(conn, peer).catch((error) => onError(error, peer));
+      const moment = this.#queue.taken(conn.remoteAddr);
+      if (moment === undefined) void serve();
+      else void moment.then(serve);
     }
   }
 

@@ -154,10 +154,10 @@ export const denoSockets: Sockets = {
   async listen(asked, server, options) {
     const listener = await bind(asked, options);
     if (typeof listener === "string") return listener;
-    const queue = new QueueEnd(options.clock, () => closeListener(listener));
+    const queue = new QueueEnd(options.clock, listener.addr, () => closeListener(listener));
     return {
       address: boundTo(asked, listener),
-      finished: serveListener(listener, server, options, queue),
+      finished: serveListener(listener, server, options, queue).then(() => queue.over()),
       end: () => queue.begin(false),
       close: () => queue.begin(true),
     } satisfies ListeningPort;
@@ -186,7 +186,7 @@ export async function serveListener(
   listener: Deno.Listener,
   server: Server,
   options: AcceptOptions,
-  queue = new QueueEnd(options.clock, () => closeListener(listener)),
+  queue = new QueueEnd(options.clock, listener.addr, () => closeListener(listener)),
 ): Promise<void> {
   const pauses = new AcceptPauses();
   for (;;) {
@@ -204,8 +204,10 @@ export async function serveListener(
       continue;
     }
     pauses.over();
-    queue.taken();
-    void server.serve(denoConn(tuned(conn)), peerOf(conn));
+    const serve = () => void server.serve(denoConn(tuned(conn)), peerOf(conn));
+    const moment = queue.taken(conn.remoteAddr);
+    if (moment === undefined) serve();
+    else void moment.then(serve);
   }
 }
 

@@ -1,0 +1,89 @@
+/** Clients that ask one thing after another until they are refused, and count what went without an answer. */
+import { connectTo } from "./client.ts";
+import { WebConnection } from "./web_client.ts";
+
+export interface Steadiness {
+  /** Closes after each answer and comes anew. */
+  readonly anew: boolean;
+  /** The longest pause between an answer and the next request, in milliseconds. */
+  readonly pauseMs: number;
+  /** Opens a connection; a plain one by default. A refusal is thrown as `ConnectionRefused`. */
+  readonly open?: () => Promise<WebConnection>;
+}
+
+export class SteadyCount {
+  answered = 0;
+  /** Requests on a connection that was open, without a whole answer; what became of each. */
+  readonly lost: string[] = [];
+  /** Connections that were reset before their client saw them open. */
+  reset = 0;
+  readonly #waiting: { readonly answers: number; readonly go: () => void }[] = [];
+
+  /** Resolves when so many requests were answered. */
+  reaches(answers: number): Promise<void> {
+    return new Promise((go) => this.#waiting.push({ answers, go }));
+  }
+
+  add(): void {
+    this.answered++;
+    for (const { answers, go } of this.#waiting) if (this.answered >= answers) go();
+  }
+}
+
+/** Runs `clients` of them against `address` until each was refused. */
+export async function askSteadily(
+  address: string,
+  clients: number,
+  steadiness: Steadiness,
+  count: SteadyCount,
+): Promise<void> {
+  const open = steadiness.open ??
+    (async () => new WebConnection(await connectTo(address)));
+  await Promise.all(Array.from({ length: clients }, () => askOn(open, steadiness, count)));
+}
+
+async function askOn(
+  open: () => Promise<WebConnection>,
+  { anew, pauseMs }: Steadiness,
+  count: SteadyCount,
+): Promise<void> {
+  for (;;) {
+    let connection: WebConnection;
+    try {
+      connection = await open();
+    } catch (error) {
+      if (error instanceof Deno.errors.ConnectionRefused) return;
+      if (!(error instanceof Deno.errors.ConnectionReset)) throw error;
+      count.reset++;
+      continue;
+    }
+    try {
+      for (let isKept = true; isKept;) {
+        // Awaited from before the request is sent: so an end that came first is seen, and is no loss.
+        const reply = connection.reply().catch((error: Error) => error);
+        if (pauseMs > 0 && await isOver(reply, Math.random() * pauseMs)) break;
+        await connection.send({ target: "/", lines: anew ? ["Connection: close"] : [] });
+        const answer = await reply;
+        if (answer instanceof Error) throw answer;
+        if (answer.status !== 200) throw new Error(`status ${answer.status}`);
+        count.add();
+        isKept = answer.headers.get("connection") !== "close";
+      }
+    } catch (error) {
+      count.lost.push(error instanceof Error ? error.message : String(error));
+    } finally {
+      connection.close();
+    }
+  }
+}
+
+/** Waits `ms`, or less: then the connection has ended. */
+function isOver(reply: Promise<unknown>, ms: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), ms);
+    void reply.then(() => {
+      clearTimeout(timer);
+      resolve(true);
+    });
+  });
+}

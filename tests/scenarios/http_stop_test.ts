@@ -1,0 +1,73 @@
+/** SIGTERM under load: whoever saw an open connection and asked on it is answered. */
+import { assert, assertEquals } from "@std/assert";
+import { patiently } from "../harness/patience.ts";
+import { scenario } from "../harness/scenario.ts";
+import { askSteadily, type Steadiness, SteadyCount } from "../harness/steady_clients.ts";
+import { WebConnection } from "../harness/web_client.ts";
+import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
+import { Wire } from "../harness/wire.ts";
+import { tlsTest } from "../gateway/certificate.ts";
+
+const CLIENTS = 60;
+
+/** Stops the proxy while the clients are at work. */
+async function stopUnderLoad(proxy: WebProxy, how: Steadiness): Promise<SteadyCount> {
+  const count = new SteadyCount();
+  const clients = askSteadily(proxy.address, CLIENTS, how, count);
+  await patiently("some answers", count.reaches(5 * CLIENTS), proxy.lastLines);
+  assertEquals(await proxy.stop(), 0);
+  await patiently("the last clients", clients, proxy.lastLines);
+  return count;
+}
+
+const KINDS: Readonly<Record<string, Steadiness>> = {
+  "on kept connections": { anew: false, pauseMs: 0 },
+  "after a while on kept connections": { anew: false, pauseMs: 60 },
+  "on a connection of its own for each": { anew: true, pauseMs: 0 },
+};
+
+for (const [name, how] of Object.entries(KINDS)) {
+  scenario(`a stop under load loses no request that is asked ${name}`, async ({ relay }) => {
+    await using primary = await WebUpstream.start("primary");
+    for (let round = 0; round < 3; round++) {
+      await using proxy = await startWebProxy({ primary, flags: { relay } });
+      const { lost } = await stopUnderLoad(proxy, how);
+      assertEquals(lost, []);
+    }
+  });
+}
+
+tlsTest("a stop under load loses no request over HTTPS", async (tls) => {
+  await using primary = await WebUpstream.start("primary");
+  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+  await using proxy = await startWebProxy({ primary, flags });
+  const options = {
+    hostname: "localhost",
+    port: Number(proxy.address.split(":")[1]),
+    caCerts: [tls.cert],
+  };
+  const open = async () => new WebConnection(new Wire(await Deno.connectTls(options)));
+  const { lost } = await stopUnderLoad(proxy, { anew: false, pauseMs: 0, open });
+  assertEquals(lost, []);
+});
+
+scenario("pipelined requests that are here when a stop begins are served", async ({ relay }) => {
+  await using primary = await WebUpstream.start("primary");
+  await using proxy = await startWebProxy({ primary, flags: { relay } });
+  const connection = await proxy.open();
+  await connection.send({ target: "/wait" });
+  for (const target of ["/echo?1", "/echo?2", "/"]) await connection.send({ target });
+  await primary.isWaiting();
+  proxy.signal("SIGTERM");
+  await proxy.event("proxy.stopping");
+  await primary.ask("/release");
+  const replies = [];
+  for (let i = 0; i < 4; i++) replies.push(await patiently("a reply", connection.reply()));
+  assertEquals(replies.map(({ status }) => status), [200, 200, 200, 200]);
+  assert(replies[1]!.text.includes("/echo?1"));
+  // And then it ends, told before or not.
+  assertEquals(await patiently("the end", connection.wire.rest()), "");
+  connection.close();
+  assertEquals(await proxy.stop(), 0);
+});
