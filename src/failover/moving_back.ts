@@ -9,12 +9,18 @@ import { promote } from "./switching.ts";
 import type { Turn } from "./turn.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** The best upstream before the active one that is up, with nothing said against it since it came up. */
+/**
+ * The best upstream before the active one that is up and sound. Nobody while it can't be asked: neither
+ * is an old verdict good enough for a move, nor the lack of a new one a reason to move elsewhere.
+ */
 function betterRank({ phase, upstreams, health }: State, policy: Policy): Upstream | undefined {
   if (phase.name !== "serving") return undefined;
-  return upstreams.find(({ rank, name }) =>
+  const better = upstreams.find(({ rank, name }) =>
     rank < phase.active.rank && isSound(health.get(name)!, policy)
   );
+  return better === undefined || health.get(better.name)!.unheard !== undefined
+    ? undefined
+    : better;
 }
 
 /** Keeps the failback plan in step with the verdicts; runs after every input. */
@@ -49,6 +55,8 @@ function cancelPlan(turn: Turn, better: Upstream | undefined): void {
   const health = turn.health(plan.to);
   const reason = isDown(health, turn.policy)
     ? `${plan.to} is down again`
+    : health.unheard !== undefined
+    ? `${plan.to} can't be checked now`
     : !isSound(health, turn.policy)
     ? `a check of ${plan.to} failed`
     : `${better?.name} is better still`;
@@ -93,6 +101,6 @@ export function tickFailback(turn: Turn): void {
   if (phase.name !== "serving" || plan === undefined || now < plan.at) return;
   const to = state.upstreams.find((u) => u.name === plan.to);
   turn.set({ failbackPlan: undefined });
-  if (to === undefined || !isSound(turn.health(to.name), policy)) return;
+  if (to === undefined || to !== betterRank(turn.state, policy)) return;
   moveTo(turn, to, "failback", `${to.name} is up again`);
 }

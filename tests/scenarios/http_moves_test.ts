@@ -1,5 +1,5 @@
 /** Failbacks and switchovers in HTTP mode: triggers beside the traffic cost no request. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { Folder, waitForFile } from "../harness/folder.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
@@ -40,6 +40,28 @@ scenario("while triggers run beside a failback the backup goes on serving", asyn
   await scene.folder.write("go", "");
   await scene.proxy.event("promotion.finished", { move: "failback" });
   assertEquals((await scene.proxy.get("/")).text, "primary");
+});
+
+scenario("exchanges on the backup have the drain time after a failback", async (relay) => {
+  await using primary = await WebUpstream.start("primary");
+  await using backup = await WebUpstream.start("backup");
+  await using proxy = await startWebProxy({
+    primary,
+    backups: [backup],
+    flags: { ...relay, "drain-timeout": "300ms" },
+  });
+  await primary.kill();
+  assertEquals((await proxy.get("/")).text, "backup");
+  const moved = await proxy.event("promotion.finished", { to: backup.url });
+  const unsafe = proxy.request({ method: "POST", target: "/wait", body: "x" });
+  await backup.isWaiting();
+
+  await primary.restart();
+
+  const back = await proxy.event("promotion.finished", { move: "failback" }, moved);
+  const cut = await proxy.event("sessions.cut", { upstream: backup.url, count: 1 }, back);
+  assertMatch(cut.reason, /traffic moves to/);
+  assertEquals((await unsafe).status, 502);
 });
 
 scenario("a failback whose candidate dies meanwhile is noticed by nobody", async (relay) => {

@@ -114,7 +114,9 @@ export class Judge {
 
   #failback(world: World, at: number, event: Started): void {
     const { policy } = this.settings;
-    assert(isSound(world.state.health.get(event.to)!, policy), "a failback to one that failed");
+    const health = world.state.health.get(event.to)!;
+    assert(isSound(health, policy), "a failback to one that failed");
+    assert(health.unheard === undefined, "a failback to one that can't be asked");
     {
       assert(policy.failback.kind !== "never" && policy.failback.kind !== "manual");
       const upSince = world.state.health.get(event.to)!.since;
