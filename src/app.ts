@@ -13,6 +13,7 @@ import { tryBind } from "./net/bind.ts";
 import { Reports } from "./reports.ts";
 import { Seldom } from "./base/seldom.ts";
 import type { Starter } from "./service.ts";
+import { shareDescriptors } from "./shares.ts";
 import { Supervisor } from "./supervisor.ts";
 import { describe } from "./base/describe.ts";
 import type { ReportUncaught } from "./uncaught.ts";
@@ -122,13 +123,18 @@ async function serve(
     return cuts.reduce((sum, cut) => sum + cut, 0);
   };
   const instance = crypto.randomUUID().slice(0, 8);
-  for (const plan of plans) {
+  const shares = shareDescriptors(plans.map(({ config: { name }, starter: { need } }) => ({
+    need,
+    publish: events.scope(name),
+  })));
+  for (const [place, plan] of plans.entries()) {
     const service = await startPlan(plan, {
       programs,
       instance,
       drainMs: drainTimeout,
       reports,
       socketMode,
+      connectionsMax: shares.clients[place]!,
     });
     if (typeof service === "string") {
       await stopAll(0, AbortSignal.abort());
@@ -138,7 +144,7 @@ async function serve(
     services.push(service);
     reports.views.push(service.view);
   }
-  const window = admin === undefined ? undefined : await reports.openWindow(admin);
+  const window = admin === undefined ? undefined : await reports.openWindow(admin, shares.admin);
   if (typeof window === "string") {
     await stopAll(0, AbortSignal.abort());
     return { exitCode: 1, lines: [cannotOpenWindow(admin!, window, origins.admin)] };
@@ -162,12 +168,13 @@ async function serve(
 
 function startPlan(
   { config: { name }, starter, warnings, triggerWarnings }: Plan,
-  { programs, instance, drainMs, reports, socketMode }: {
+  { reports, ...rest }: {
     readonly programs: Programs;
     readonly instance: string;
     readonly drainMs: number;
     readonly reports: Reports;
     readonly socketMode: number;
+    readonly connectionsMax: number;
   },
 ): Promise<Supervisor | string> {
   const publish = reports.events.scope(name);
@@ -176,12 +183,9 @@ function startPlan(
   return Supervisor.start(starter, {
     clock: realClock,
     publish,
-    programs,
     triggerWarnings,
-    socketMode,
-    instance,
-    drainMs,
     publicWindow,
+    ...rest,
   });
 }
 

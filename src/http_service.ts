@@ -12,15 +12,31 @@ import { listen, type Listening } from "./gateway/listen.ts";
 import { Deadlines } from "./http1/deadlines.ts";
 import { chooseSockets } from "./http_sockets.ts";
 import { httpUpstreams } from "./http_upstreams.ts";
+import type { Need } from "./net/descriptors.ts";
+import { checkDescriptors } from "./shares.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
 
 export function httpStarter(config: HttpConfig): Starter {
   return {
     listenOption: "listen",
     listensOn: formatAddress(config.listen),
+    need: needOf(config),
     tryListen: () => tryBind(config.listen),
     start: (context) => start(config, context),
   };
+}
+
+/** The loops, their sockets and the ports of a service; over TLS also the inner server of HTTP/2. */
+const SERVICE_DESCRIPTORS = 12;
+
+/**
+ * A client, its upstream, and a kept connection to the upstream that was active before; over HTTP/2 also both
+ * ends of the connection to the inner server.
+ */
+function needOf({ primary, backup, checkHost, maxConnections, tlsCert }: HttpConfig): Need {
+  const upstreams = [primary, ...backup ?? []];
+  const fixed = SERVICE_DESCRIPTORS + upstreams.length * checkDescriptors(checkHost);
+  return { asked: maxConnections, each: tlsCert === undefined ? 3 : 5, fixed };
 }
 
 /** Builds the service and lets it begin. Its port is open from now on; requests wait for an upstream. */
@@ -58,7 +74,8 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   const served: { port?: Listening } = {};
   const view = brain.view(() => ({ ...gateway.counters(), ...served.port?.counters() }));
   const window = await context.publicWindow(view);
-  const { listen: address, maxConnections: connectionsMax } = config;
+  const { listen: address } = config;
+  const { connectionsMax } = context;
   const listening = await listen({
     address,
     connectionsMax,

@@ -63,7 +63,10 @@ export class Reports implements AsyncDisposable {
    * Opens the operator's own listener. Resolves with a promise that rejects if it breaks, or with the
    * reason why it cannot listen.
    */
-  async openWindow(address: Address): Promise<{ readonly finished: Promise<void> } | string> {
+  async openWindow(
+    address: Address,
+    connectionsMax: number,
+  ): Promise<{ readonly finished: Promise<void> } | string> {
     const [{ adminApp }, { isLoopback, listenAdmin }] = await Promise.all([
       import("./admin/admin.ts"),
       import("./admin/listen.ts"),
@@ -73,6 +76,7 @@ export class Reports implements AsyncDisposable {
     const listener = await listenAdmin(address, app, {
       clock: this.#clock,
       publish,
+      connectionsMax,
       socketMode: this.#config.process.socketMode,
     });
     if (typeof listener === "string") return listener;

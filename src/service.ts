@@ -3,6 +3,7 @@ import type { FetchApp } from "./admin/listen.ts";
 import type { ServiceView } from "./admin/view.ts";
 import type { Clock } from "./base/clock.ts";
 import type { Publish } from "./events/events.ts";
+import type { Need } from "./net/descriptors.ts";
 import type { Programs } from "./hooks/program.ts";
 
 export interface ServiceContext {
@@ -15,6 +16,8 @@ export interface ServiceContext {
   readonly triggerWarnings: readonly string[];
   /** Permission bits for the files of unix sockets that are listened on. */
   readonly socketMode: number;
+  /** Clients at one time, which may be fewer than the operator allows: descriptors are what there is of them. */
+  readonly connectionsMax: number;
   /** Differs from run to run; begins every promotion id. */
   readonly instance: string;
   /** How long sessions may go on that are to end by themselves. */
@@ -41,6 +44,8 @@ export interface Starter {
   readonly listenOption: "bind" | "listen";
   /** That address, for people. */
   readonly listensOn: string;
+  /** What it needs of the process's descriptors. */
+  readonly need: Need;
   /** Tries whether the address is free, and leaves it free. Resolves with the reason if it is not. */
   tryListen(): Promise<string | undefined>;
   /** Starts it, or resolves with what the operator asked for in vain. */

@@ -34,11 +34,13 @@ export interface FetchApp {
 export async function listenAdmin(
   asked: Address,
   app: FetchApp,
-  { clock, publish, socketMode }: {
+  { clock, publish, socketMode, connectionsMax = ADMIN_CONNECTIONS_MAX }: {
     readonly clock: Clock;
     readonly publish: Publish;
     /** Permission bits for the file of a unix socket; without them umask(2) rules. */
     readonly socketMode?: number;
+    /** Clients at one time; `ADMIN_CONNECTIONS_MAX` where it is missing. */
+    readonly connectionsMax?: number;
   },
 ): Promise<AdminListener | string> {
   const listener = await bind(asked, { socketMode });
@@ -51,7 +53,7 @@ export async function listenAdmin(
   const server = new Server({
     deadlines: new Deadlines(clock),
     app: (request) => app.fetch(request),
-    limits: { connectionsMax: ADMIN_CONNECTIONS_MAX },
+    limits: { connectionsMax },
     onFault,
     onError,
     onFull,

@@ -115,6 +115,8 @@ export type Event =
   | { type: "port.closed"; address: string }
   | { type: "port.failed"; address: string; reason: string; retryInMs: number }
   | { type: "accept.failed"; address: string; reason: string; retryInMs: number }
+  /** The limit of descriptors allows fewer clients at one time than the operator does. */
+  | { type: "connections.limited"; asked: number; max: number; descriptors: number }
   | { type: "limit.reached"; limit: string; max: number }
   | { type: "sessions.cut"; upstream: string; count: number; kept: number; reason: string }
   | { type: "session.failed"; upstream: string; client: string; reason: string }

@@ -27,6 +27,8 @@ type Symbols = Deno.DynamicLibrary<typeof LIBC>["symbols"];
 
 const CLOEXEC = 0o2000000;
 const NONBLOCK = 0o4000;
+const RLIMIT_NOFILE = 7;
+const F_GETFD = 1;
 const SOCK_STREAM = 1;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
@@ -295,6 +297,18 @@ export class Libc implements Kernel {
   /** Makes an eventfd unreadable until the next `wake`. */
   settle(eventfd: number): void {
     this.#c.read(eventfd, this.#count, 8);
+  }
+
+  /** How many descriptors this process may have, after asking for all that it may ask for (getrlimit(2)). */
+  raiseDescriptorLimit(): number | undefined {
+    const limits = new BigUint64Array(2); // soft and hard
+    if (this.#c.getrlimit(RLIMIT_NOFILE, limits) !== 0) return undefined;
+    const raised = new BigUint64Array([limits[1]!, limits[1]!]);
+    return Number(this.#c.setrlimit(RLIMIT_NOFILE, raised) === 0 ? limits[1] : limits[0]);
+  }
+
+  isOpen(fd: number): boolean {
+    return this.#c.fcntl(fd, F_GETFD, 0) !== -1;
   }
 
   /** Asks the kernel whether our layouts are its own; throws with what differed. Leaves nothing open. */

@@ -15,6 +15,7 @@ export const LIBC = {
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int, int command, int argument
   getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int, sockaddr*, socklen_t*
   getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int, sockaddr*, socklen_t*
+  getrlimit: { parameters: ["i32", "buffer"], result: "i32" }, // int resource, struct rlimit*
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // int, level, name, void*, socklen_t*
   if_nametoindex: { parameters: ["buffer"], result: "u32" }, // const char*
   ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" }, // int, unsigned long request, int*
@@ -24,6 +25,7 @@ export const LIBC = {
   read: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, void*, size_t
   recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" }, // int, void*, size_t, int flags
   send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" }, // int, const void*, size_t, int flags
+  setrlimit: { parameters: ["i32", "buffer"], result: "i32" }, // int resource, const struct rlimit*
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" }, // int, level, name, const void*, socklen_t
   shutdown: { parameters: ["i32", "i32"], result: "i32" }, // int, int how
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int domain, int type, int protocol

@@ -27,6 +27,8 @@ export interface RelaySettings {
   readonly heldMax: number;
   /** Clients at one time, waiting ones included; further ones stay in the kernel's accept queue. */
   readonly connectionsMax: number;
+  /** Pipes that one worker may have at one time, two descriptors each; 1000 where it is missing. */
+  readonly pipesMax?: number;
   /** Threads that share the work, in an engine that has threads. */
   readonly workers: number;
   /** Permission bits for the file of a unix socket that is listened on; without them umask(2) rules. */

@@ -175,6 +175,12 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
     line: (e) =>
       `cannot accept clients on ${e.address}: ${e.reason}; next attempt in ${took(e.retryInMs)}`,
   },
+  "connections.limited": {
+    level: "warn",
+    line: (e) =>
+      `at most ${e.max} clients at one time instead of ${e.asked}: this process may have ` +
+      `${e.descriptors} descriptors (ulimit -n, LimitNOFILE); further clients wait to be accepted`,
+  },
   "limit.reached": {
     level: "warn",
     line: (e) => `${e.limit} reached its limit of ${e.max}: further clients wait to be accepted`,

@@ -26,6 +26,7 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
     programs,
     triggerWarnings: [],
     socketMode: 0o666,
+    connectionsMax: config.maxConnections,
     instance: "test",
     drainMs: 1_000,
     async publicWindow() {

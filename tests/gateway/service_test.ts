@@ -31,6 +31,7 @@ class Front implements AsyncDisposable {
       programs: front.#programs,
       triggerWarnings: [],
       socketMode: 0o666,
+      connectionsMax: config.maxConnections,
       instance: "test",
       drainMs: 30_000,
       publicWindow: (view) =>

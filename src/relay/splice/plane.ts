@@ -52,7 +52,7 @@ export class Plane {
     this.#settings = settings;
     this.#report = report;
     const { kernel } = loop;
-    const plant = this.plant = { kernel, pools: new Pools(kernel), counters };
+    const plant = this.plant = { kernel, pools: new Pools(kernel, settings.pipesMax), counters };
     const publish = (event: Event) => report({ is: "event", event });
     const watchLimit = (limit: string, max: number) =>
       new LimitWatch(max, (max) => publish({ type: "limit.reached", limit, max }));

@@ -24,17 +24,20 @@ export class Pools {
   readonly #pipes: Pipe[] = [];
   readonly #buffers: Buffer[] = [];
   readonly #waits: Wait[] = [];
+  readonly #pipesMax: number;
   #made = 0;
 
-  constructor(kernel: Kernel) {
+  /** `pipesMax` and no more than that many pipes are made. */
+  constructor(kernel: Kernel, pipesMax = PIPES_MAX) {
     this.#kernel = kernel;
+    this.#pipesMax = Math.min(pipesMax, PIPES_MAX);
   }
 
   /** An empty pipe, or undefined when there is none to be had now. The taker gives it back or drops it. */
   takePipe(): Pipe | undefined {
     const kept = this.#pipes.pop();
     if (kept !== undefined) return kept;
-    if (this.#made === PIPES_MAX) return undefined;
+    if (this.#made >= this.#pipesMax) return undefined;
     const made = this.#kernel.pipe();
     if (typeof made === "number") return undefined;
     this.#made++;

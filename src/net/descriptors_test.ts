@@ -1,0 +1,53 @@
+import { assert, assertEquals } from "@std/assert";
+import { budget, measure, type Need } from "./descriptors.ts";
+
+const need = (asked: number, each = 2, fixed = 10): Need => ({ asked, each, fixed });
+
+Deno.test("where there are enough descriptors, everybody has what was asked for", () => {
+  const { clients, admin } = budget([need(10_000), need(500, 5)], { limit: 100_000, open: 30 });
+  assertEquals([clients, admin], [[10_000, 500], 64]);
+});
+
+Deno.test("where there are not, all give up the same share, and what is fixed stays free", () => {
+  const needs = [need(10_000), need(1_000, 3)];
+  for (const limit of [96, 256, 1_024, 4_096]) {
+    const { clients, admin } = budget(needs, { limit, open: 25 });
+    const used = needs.reduce((sum, { each, fixed }, i) => sum + fixed + each * clients[i]!, 0);
+    assert(25 + 24 + used + admin <= limit, `${limit}: ${clients} and ${admin}`);
+    assert(clients[0]! > clients[1]!);
+  }
+});
+
+Deno.test("however few there are, each service serves somebody", () => {
+  assertEquals(budget([need(10_000), need(1)], { limit: 40, open: 30 }), {
+    admin: 2,
+    clients: [1, 1],
+  });
+});
+
+Deno.test({
+  name: "the soft limit is raised to the hard one, and what is open is counted",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const program = `
+      const { measure } = await import(${JSON.stringify(import.meta.resolve("./descriptors.ts"))});
+      const before = measure();
+      const files = [1, 2, 3].map(() => Deno.openSync("/dev/null"));
+      const after = measure();
+      console.log(JSON.stringify([before.limit, after.open - before.open]));
+      files.forEach((file) => file.close());`;
+    const { stdout } = await new Deno.Command("prlimit", {
+      args: ["--nofile=96:300", Deno.execPath(), "eval", "--no-lock", program],
+    }).output();
+    assertEquals(JSON.parse(new TextDecoder().decode(stdout)), [300, 3]);
+  },
+});
+
+Deno.test(
+  "this process has a limit, and something open",
+  { ignore: Deno.build.os !== "linux" },
+  () => {
+    const { limit, open } = measure()!;
+    assert(open > 3 && open < limit);
+  },
+);

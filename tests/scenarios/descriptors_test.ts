@@ -1,0 +1,114 @@
+/** Few descriptors and many clients that stay: who is in is served, the others wait, and nothing fails over. */
+import { assert, assertEquals } from "@std/assert";
+import { connectTo } from "../harness/client.ts";
+import { Folder } from "../harness/folder.ts";
+import { patiently } from "../harness/patience.ts";
+import { type Proxy, startProxy } from "../harness/proxy.ts";
+import { ENGINES, tell } from "../harness/scenario.ts";
+import { startUpstream, unusedPort } from "../harness/upstream.ts";
+import { WebConnection } from "../harness/web_client.ts";
+import { startWebProxy } from "../harness/web_proxy.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
+import type { Wire } from "../harness/wire.ts";
+
+const CLIENTS = 300;
+
+/** Resolves when so many more checks have passed; nothing else may have been said of upstreams. */
+function assertAllWell(proxy: Proxy): void {
+  for (
+    const type of ["upstream.down", "accept.failed", "sessions.cut", "session.failed"] as const
+  ) {
+    assertEquals(proxy.events(type), [], type);
+  }
+  assertEquals(proxy.events("probe.failed"), []);
+  assertEquals(proxy.events("promotion.finished").map(({ move }) => move), ["start"]);
+}
+
+/** Waits until the check program has run `count` more times. */
+async function checksPass(folder: Folder, count: number): Promise<void> {
+  const runs = async () => (await folder.read("checks").catch(() => "")).length;
+  const until = await runs() + count;
+  const waiting = (async () => {
+    while (await runs() < until) await Deno.stat(folder.path);
+  })();
+  await patiently("checks that pass", waiting);
+}
+
+for (const relay of ENGINES) {
+  for (const limit of [96, 256]) {
+    const underLimit = ["prlimit", `--nofile=${limit}`];
+
+    tell(
+      `[${relay}] ${limit} descriptors and ${CLIENTS} clients that stay`,
+      ["prlimit"],
+      async () => {
+        await using folder = await Folder.make();
+        await using primary = await startUpstream({ says: "primary" });
+        await using backup = await startUpstream({ says: "backup" });
+        const admin = `127.0.0.1:${unusedPort()}`;
+        const check = await folder.script("check", "printf x >> checks");
+        await using proxy = await startProxy({
+          upstreams: [primary, backup],
+          flags: { relay, admin, "check-host": check },
+          under: underLimit,
+        });
+        const { max, asked, descriptors } = await proxy.event("connections.limited");
+        assertEquals([asked, descriptors], [10_000, limit]);
+        const wires: Wire[] = [];
+        for (let i = 0; i < CLIENTS; i++) wires.push(await connectTo(proxy.address));
+        // So many are in, and are answered; the others wait in the queue.
+        const inside = wires.slice(0, max);
+        for (const wire of inside) await wire.say("who");
+        for (const wire of inside) {
+          assertEquals(await patiently("an answer", wire.line(), proxy.lastLines), "primary");
+        }
+        await proxy.event("limit.reached");
+        await checksPass(folder, 20);
+        const health = await fetch(`http://${admin}/__failover/health`);
+        assertEquals(await health.text(), "OK");
+        // When those leave, others are served: all of them in the end.
+        for (const wire of wires.slice(max)) {
+          inside.shift()?.close();
+          await wire.say("who");
+          assertEquals(await patiently("a later answer", wire.line(), proxy.lastLines), "primary");
+          inside.push(wire);
+        }
+        for (const wire of inside) wire.close();
+        assertAllWell(proxy);
+      },
+    );
+
+    tell(
+      `[${relay}] ${limit} descriptors and ${CLIENTS} HTTP clients that stay`,
+      ["prlimit"],
+      async () => {
+        await using folder = await Folder.make();
+        await using primary = await WebUpstream.start("primary");
+        await using backup = await WebUpstream.start("backup");
+        const check = await folder.script("check", "printf x >> checks");
+        await using proxy = await startWebProxy({
+          primary,
+          backups: [backup],
+          flags: { relay, "check-host": check },
+          under: underLimit,
+        });
+        const { max, descriptors } = await proxy.event("connections.limited");
+        assertEquals(descriptors, limit);
+        const clients: WebConnection[] = [];
+        for (let i = 0; i < CLIENTS; i++) {
+          clients.push(new WebConnection(await connectTo(proxy.address)));
+          await clients[i]!.send({ target: "/" });
+        }
+        // None of them leaves: those who were answered are idle, and give way to those who wait.
+        for (const client of clients) {
+          const reply = await patiently("an answer", client.reply(), proxy.lastLines);
+          assertEquals([reply.status, reply.text], [200, "primary"]);
+        }
+        await checksPass(folder, 20);
+        for (const client of clients) client.close();
+        assertAllWell(proxy);
+        assert(max < CLIENTS);
+      },
+    );
+  }
+}
