@@ -63,7 +63,7 @@ function staticUpstream(
   clock: Clock,
 ): Reached {
   const upstream = { name, rank, address: { kind: "unix", path } } as const;
-  const respond = kind === "folder" ? folderBackup(path) : pageBackup(path);
+  const respond = kind === "folder" ? folderBackup(path, clock) : pageBackup(path, clock);
   return { way: { kind: "static", upstream, respond }, probe: staticProbe(kind, path, clock) };
 }
 

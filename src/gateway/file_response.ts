@@ -4,6 +4,7 @@
  * meanwhile is never mixed. Bytes are read as they are asked for, and never more than were promised.
  */
 import { eTag, ifNoneMatch } from "@std/http/etag";
+import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 
 /** A regular file, open for reading. Whoever has it closes it. */
@@ -11,6 +12,27 @@ export interface OpenFile {
   readonly path: string;
   readonly file: Deno.FsFile;
   readonly info: Deno.FileInfo;
+  readonly clock: Clock;
+}
+
+/**
+ * A file system that is silent for so long (a server of files that has gone, or threads that all wait for
+ * something else) is not waited for any longer, in milliseconds.
+ */
+const SILENT_MS = 10_000;
+
+/** What `work` gives; rejects with a Fault if that takes longer than a file system may be silent. */
+export async function inTime<T>(clock: Clock, work: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const cancel = clock.after(
+    SILENT_MS,
+    () => late.reject(new Fault("responseCut", "the file system does not answer")),
+  );
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    cancel();
+  }
 }
 
 const CHUNK_BYTES = 64 * 1024;
@@ -22,14 +44,14 @@ const SHORTAGES: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOMEM"]);
  * Opens `path` if it is a regular file that may be read: opening a named pipe would wait for ever.
  * Rejects with a Fault where this process cannot open any file at the moment.
  */
-export async function openFile(path: string): Promise<OpenFile | undefined> {
+export async function openFile(path: string, clock: Clock): Promise<OpenFile | undefined> {
   let file: Deno.FsFile | undefined;
   try {
     if (!(await Deno.stat(path)).isFile) return undefined;
     file = await Deno.open(path);
     const info = await file.stat();
     // It may have been replaced since the first look.
-    if (info.isFile) return { path, file, info };
+    if (info.isFile) return { path, file, info, clock };
   } catch (error) {
     const code = (error as { code?: unknown }).code;
     if (SHORTAGES.has(code)) throw new Fault("localShortage", String(code), { cause: error });
@@ -115,7 +137,7 @@ function rangeOf(
  */
 export function bodyOf(
   request: Request,
-  { file, info }: OpenFile,
+  { file, info, clock }: OpenFile,
   first: number,
   length: number,
 ): ReadableStream<Uint8Array> | null {
@@ -134,7 +156,7 @@ export function bodyOf(
       try {
         if (left === length && first > 0) await file.seek(first, Deno.SeekMode.Start);
         const chunk = new Uint8Array(Math.min(CHUNK_BYTES, left));
-        const count = await file.read(chunk);
+        const count = await inTime(clock, file.read(chunk));
         if (count === null) throw new Fault("responseCut", "the file became shorter meanwhile");
         // What came in one read is of one state; later parts may be of another.
         const isLastOfMany = count === left && left < length;

@@ -8,7 +8,7 @@ import { contentType } from "@std/media-types/content-type";
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import type { Probe, ProbeResult } from "../failover/ports.ts";
-import { bodyOf, type OpenFile, openFile, respondWith } from "./file_response.ts";
+import { bodyOf, inTime, type OpenFile, openFile, respondWith } from "./file_response.ts";
 
 /** Answers a request from a folder or a page. Resolves always; the body's stream owns the file. */
 export type StaticBackup = (request: Request) => Promise<Response>;
@@ -22,33 +22,39 @@ const SEPARATOR = Deno.build.os === "windows" ? "\\" : "/";
  * Serves the files of `folder`: `index.html` for a folder, `404.html` at its root for what is not there.
  * The folder is resolved anew for each request, so a deploy that switches a symbolic link just works.
  */
-export function folderBackup(folder: string): StaticBackup {
-  return orAway(async (request) => {
+export function folderBackup(folder: string, clock: Clock): StaticBackup {
+  return orAway(clock, async (request) => {
     if (!isRead(request)) return away("This service can only be read at the moment.\n");
     const segments = segmentsOf(request.url);
-    const found = segments === undefined ? "nothing" : await find(folder, segments);
-    if (found === "nothing") return await notFound(request, folder);
+    const found = segments === undefined ? "nothing" : await find(folder, segments, clock);
+    if (found === "nothing") return await notFound(request, folder, clock);
     if (found === "folder without slash") return toFolder(request.url);
     return await respondWith(request, found, typeOf(found.path));
   });
 }
 
 /** Answers everything with `file` and status 503. The file is read anew each time. */
-export function pageBackup(file: string): StaticBackup {
-  return orAway(async (request) => {
-    const page = await openFile(file);
+export function pageBackup(file: string, clock: Clock): StaticBackup {
+  return orAway(clock, async (request) => {
+    const page = await openFile(file, clock);
     if (page === undefined) return away("This service is away at the moment.\n");
     return whole(request, page, 503, { "retry-after": String(RETRY_AFTER_S) });
   });
 }
 
-/** Where no file can be opened at the moment, a client is told to come back: 404 would be a lie. */
-function orAway(backup: StaticBackup): StaticBackup {
+/**
+ * Where no file can be opened at the moment, or none in time, a client is told to come back: 404 would be
+ * a lie.
+ */
+function orAway(clock: Clock, backup: StaticBackup): StaticBackup {
   return async (request) => {
+    const working = backup(request);
     try {
-      return await backup(request);
+      return await inTime(clock, working);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
+      // A response that comes too late still has its file open.
+      working.then((response) => response.body?.cancel(), () => {});
       return away("This service is away at the moment.\n");
     }
   };
@@ -113,7 +119,11 @@ function mayServe(name: string): boolean {
 type Found = OpenFile | "nothing" | "folder without slash";
 
 /** Opens what the names lead to, if it is a regular file that really lies within the folder. */
-async function find(folder: string, segments: readonly string[]): Promise<Found> {
+async function find(
+  folder: string,
+  segments: readonly string[],
+  clock: Clock,
+): Promise<Found> {
   const names = segments.filter((name) => name !== "");
   const path = await within(folder, names);
   if (path === undefined) return "nothing";
@@ -122,9 +132,9 @@ async function find(folder: string, segments: readonly string[]): Promise<Found>
   if (info?.isDirectory) {
     if (!wantsFolder) return "folder without slash";
     const index = await within(folder, [...names, "index.html"]);
-    return (index === undefined ? undefined : await openFile(index)) ?? "nothing";
+    return (index === undefined ? undefined : await openFile(index, clock)) ?? "nothing";
   }
-  return wantsFolder ? "nothing" : await openFile(path) ?? "nothing";
+  return wantsFolder ? "nothing" : await openFile(path, clock) ?? "nothing";
 }
 
 /** The real path, free of links, if it exists and lies within the real folder. */
@@ -140,9 +150,9 @@ async function within(folder: string, names: readonly string[]): Promise<string 
   }
 }
 
-async function notFound(request: Request, folder: string): Promise<Response> {
+async function notFound(request: Request, folder: string, clock: Clock): Promise<Response> {
   const page = await within(folder, ["404.html"]);
-  const file = page === undefined ? undefined : await openFile(page);
+  const file = page === undefined ? undefined : await openFile(page, clock);
   if (file !== undefined) return whole(request, file, 404);
   return plain(404, "Not found.\n");
 }

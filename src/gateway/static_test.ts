@@ -36,7 +36,7 @@ async function get(backup: StaticBackup, target: string, headers: HeadersInit = 
 
 Deno.test("a folder is served with types, an index page and its length", async () => {
   await using at = await site({ "a/app.js": "let x", "a/index.html": "inner", "data": "?" });
-  const backup = folderBackup(at.root);
+  const backup = folderBackup(at.root, realClock);
   const script = await get(backup, "/a/app.js?v=1#top");
   assertEquals([script.status, script.text], [200, "let x"]);
   assertEquals(script.headers.get("content-type"), "text/javascript; charset=UTF-8");
@@ -85,7 +85,7 @@ Deno.test("nobody gets out of the folder, whatever the path is made of", async (
     "*",
     "/b/",
   ];
-  const backup = folderBackup(at.root);
+  const backup = folderBackup(at.root, realClock);
   for (const target of targets) {
     const { status, text } = await get(backup, target);
     // `*` carries no path, which is the root.
@@ -96,7 +96,7 @@ Deno.test("nobody gets out of the folder, whatever the path is made of", async (
 Deno.test("nobody gets out of the folder over the wire either, where targets arrive unchanged", async () => {
   await using at = await site();
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const app = folderBackup(at.root);
+  const app = folderBackup(at.root, realClock);
   const server = new Server({ deadlines: new Deadlines(realClock), app });
   const serving = serveListener(listener, server, { clock: realClock });
   const first = async (target: string) => {
@@ -120,7 +120,7 @@ Deno.test("a link within the folder works, also when the folder itself is one th
   const live = `${at.root}/../live`;
   await Deno.symlink(`${at.root}/one`, live);
   await Deno.symlink("a.txt", `${at.root}/one/b.txt`);
-  const backup = folderBackup(live);
+  const backup = folderBackup(live, realClock);
   assertEquals((await get(backup, "/b.txt")).text, "first");
   await Deno.remove(live);
   await Deno.symlink(`${at.root}/two`, live);
@@ -129,7 +129,7 @@ Deno.test("a link within the folder works, also when the folder itself is one th
 
 Deno.test("a folder without its slash is redirected within the same host", async () => {
   await using at = await site({ "a b/index.html": "x", "evil.example/index.html": "x" });
-  const backup = folderBackup(at.root);
+  const backup = folderBackup(at.root, realClock);
   const location = async (target: string) => {
     const response = await get(backup, target);
     assertEquals(response.status, 302);
@@ -141,7 +141,7 @@ Deno.test("a folder without its slash is redirected within the same host", async
 
 Deno.test("a client that has the file is told so and nothing is sent", async () => {
   await using at = await site();
-  const backup = folderBackup(at.root);
+  const backup = folderBackup(at.root, realClock);
   const first = await get(backup, "/index.html");
   const etag = first.headers.get("etag")!;
   const modified = first.headers.get("last-modified")!;
@@ -157,7 +157,7 @@ Deno.test("a client that has the file is told so and nothing is sent", async () 
 
 Deno.test("one byte range is served, several get the whole, none that is outside", async () => {
   await using at = await site({ "r.txt": "0123456789" });
-  const backup = folderBackup(at.root);
+  const backup = folderBackup(at.root, realClock);
   const part = async (range: string, more: HeadersInit = {}) => {
     const { status, text, headers } = await get(backup, "/r.txt", { range, ...more });
     assertEquals(headers.get("accept-ranges"), "bytes");
@@ -180,14 +180,14 @@ Deno.test("one byte range is served, several get the whole, none that is outside
 
 Deno.test("HEAD has the head of GET and no body", async () => {
   await using at = await site();
-  const response = await folderBackup(at.root)(asked("/", { method: "HEAD" }));
+  const response = await folderBackup(at.root, realClock)(asked("/", { method: "HEAD" }));
   assertEquals([response.status, response.body], [200, null]);
   assertEquals(response.headers.get("content-length"), "13");
 });
 
 Deno.test("what is not there gets the folder's own 404 page", async () => {
   await using at = await site({ "404.html": "gone fishing" });
-  const backup = folderBackup(at.root);
+  const backup = folderBackup(at.root, realClock);
   const answer = await get(backup, "/nope");
   assertEquals([answer.status, answer.text], [404, "gone fishing"]);
   assertMatch(answer.headers.get("content-type")!, /^text\/html/);
@@ -196,13 +196,13 @@ Deno.test("what is not there gets the folder's own 404 page", async () => {
 Deno.test("a named pipe in the folder keeps nobody waiting", async () => {
   await using at = await site();
   await new Deno.Command("mkfifo", { args: [`${at.root}/pipe`] }).output();
-  assertEquals((await get(folderBackup(at.root), "/pipe")).status, 404);
+  assertEquals((await get(folderBackup(at.root, realClock), "/pipe")).status, 404);
 });
 
 Deno.test("methods that write are told to come back later", async () => {
   await using at = await site();
   for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
-    const response = await folderBackup(at.root)(asked("/", { method }));
+    const response = await folderBackup(at.root, realClock)(asked("/", { method }));
     assertEquals([response.status, response.headers.get("retry-after")], [503, "10"]);
     await response.body?.cancel();
   }
@@ -213,7 +213,7 @@ Deno.test("a big file is read only as far as it is asked for, and closed when th
   const big = await Deno.open(`${at.root}/big.bin`, { write: true, create: true });
   await big.truncate(2 ** 31);
   big.close();
-  const response = await folderBackup(at.root)(asked("/big.bin"));
+  const response = await folderBackup(at.root, realClock)(asked("/big.bin"));
   assertEquals(response.headers.get("content-length"), String(2 ** 31));
   const reader = response.body!.getReader();
   assertEquals((await reader.read()).value?.length, 64 * 1024);
@@ -224,21 +224,21 @@ Deno.test("a big file is read only as far as it is asked for, and closed when th
 
 Deno.test("a file that becomes shorter breaks the response instead of ending it early", async () => {
   await using at = await site({ "log.txt": "x".repeat(100_000) });
-  const response = await folderBackup(at.root)(asked("/log.txt"));
+  const response = await folderBackup(at.root, realClock)(asked("/log.txt"));
   await Deno.truncate(`${at.root}/log.txt`, 70_000);
   await assertRejects(() => response.text(), Error, "became shorter");
 });
 
 Deno.test("a page answers everything with 503, and a file that is missing does no harm", async () => {
   await using at = await site({ "sorry.html": "<p>back soon</p>" });
-  const backup = pageBackup(`${at.root}/sorry.html`);
+  const backup = pageBackup(`${at.root}/sorry.html`, realClock);
   for (const method of ["GET", "POST"]) {
     const response = await backup(asked("/any/thing", { method, headers: { range: "bytes=0-1" } }));
     assertEquals([response.status, await response.text()], [503, "<p>back soon</p>"]);
     assertEquals(response.headers.get("retry-after"), "10");
     assertMatch(response.headers.get("content-type")!, /^text\/html/);
   }
-  assertEquals((await get(pageBackup(`${at.root}/none.html`), "/")).status, 503);
+  assertEquals((await get(pageBackup(`${at.root}/none.html`, realClock), "/")).status, 503);
 });
 
 Deno.test("the check of a backup without a server asks whether it is there", async () => {

@@ -3,10 +3,11 @@
  * statuses. In a process of its own, since nothing else works in one that has none. Arguments: the folder,
  * the page.
  */
+import { realClock } from "../../src/base/clock.ts";
 import { folderBackup, pageBackup } from "../../src/gateway/static.ts";
 
 const [folder, page] = Deno.args as [string, string];
-const backups = [folderBackup(folder), pageBackup(page)];
+const backups = [folderBackup(folder, realClock), pageBackup(page, realClock)];
 const request = new Request("http://a.example/page");
 // Once before, so that whatever is loaded on demand is there.
 for (const backup of backups) await (await backup(request)).body?.cancel();

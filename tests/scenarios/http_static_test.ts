@@ -1,6 +1,7 @@
 /** Files as a backup, by the executable, while somebody writes to them: one response may break, nothing else. */
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { tlsTest } from "../gateway/certificate.ts";
+import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
 import { type Engine, scenario, tell } from "../harness/scenario.ts";
@@ -219,6 +220,22 @@ tell(
     assertEquals(said, "[503,503,200]\n", new TextDecoder().decode(stderr));
   },
 );
+
+tell("a file system that does not answer is not waited for", ["mkfifo"], async () => {
+  await using folder = await Folder.make();
+  await Deno.writeFile(folder.at("page"), new Uint8Array(200_000));
+  await new Deno.Command("mkfifo", { args: [folder.at("pipe")] }).output();
+  const program = new URL("../harness/silent_files_program.ts", import.meta.url).pathname;
+  const said: string[] = [];
+  await using child = new Child(Deno.execPath(), {
+    args: ["run", "--quiet", "--no-check", "-A", program, folder.path],
+    onOut: (line) => said.push(line),
+    onErr: (line) => said.push(line),
+  });
+  await patiently("its end", child.ended, () => said.join("\n"));
+  const silent = "response was cut short: the file system does not answer";
+  assertEquals(said, [JSON.stringify([503, silent, 200, 200_000, 0])]);
+});
 
 for (const version of [1, 2]) {
   tlsTest(
