@@ -126,8 +126,24 @@ export class Postgres implements Named, AsyncDisposable {
     if (child === undefined || child.hasEnded) return;
     // A stopped parent starts no further children while we count them.
     child.signal("SIGSTOP");
-    for (const pid of childrenOf(child.pid)) killIfThere(pid);
+    for (const pid of childrenOf(child.pid)) signalIfThere(pid, "SIGKILL");
     await child.kill();
+  }
+
+  /** Stops all of its processes where they are; the kernel still takes connections for them. */
+  freeze(): void {
+    // The parent first: stopped, it starts no further children.
+    this.#signalAll("SIGSTOP");
+  }
+
+  /** Lets them go on as if nothing had happened. */
+  thaw(): void {
+    this.#signalAll("SIGCONT");
+  }
+
+  #signalAll(signal: Deno.Signal): void {
+    this.#child!.signal(signal);
+    for (const pid of childrenOf(this.#child!.pid)) signalIfThere(pid, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -140,9 +156,9 @@ function childrenOf(pid: number): number[] {
   return list === "" ? [] : list.split(" ").map(Number);
 }
 
-function killIfThere(pid: number): void {
+function signalIfThere(pid: number, signal: Deno.Signal): void {
   try {
-    Deno.kill(pid, "SIGKILL");
+    Deno.kill(pid, signal);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
