@@ -85,7 +85,11 @@ async function main(): Promise<number> {
 
 /** Says on stderr what went wrong, if anything did. */
 function failed(lines: readonly string[], exitCode: number): number {
-  for (const line of lines) console.error(`failover: ${line}`);
+  try {
+    for (const line of lines) console.error(`failover: ${line}`);
+  } catch {
+    // A full disk under stderr: the exit code is all that is left to tell with.
+  }
   return exitCode;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Writes events as lines to a sink, normally stderr. Lines queue up to a maximum and are written in the
- * background, so that a terminal that was paused or a full pipe never delays a decision; when the queue
- * is full the oldest lines go, and a line says how many.
+ * background, so that a terminal that was paused, a full pipe or a full disk never delays a decision; when
+ * the queue is full the oldest lines go. How many went is said as soon as something can be said again.
  */
 import type { Stamped } from "../events/stream.ts";
 import { jsonLine, type Level, levelOf, LEVELS, personLine } from "./lines.ts";
@@ -28,15 +28,18 @@ export class Log {
   readonly #queue: string[] = [];
   readonly #encoder = new TextEncoder();
   #lost = 0;
+  /** How many of them the reader was told of. */
+  #toldLost = 0;
   #writing: Promise<void> | undefined;
-  #broken = false;
+  /** The last line that was begun has no end yet. */
+  #isCutShort = false;
 
   constructor(settings: LogSettings, sink: Sink) {
     this.#settings = settings;
     this.#sink = sink;
   }
 
-  /** Lines given up since the start because the reader was too slow. */
+  /** Lines given up since the start because they could not be written in time. */
   get lost(): number {
     return this.#lost;
   }
@@ -47,13 +50,13 @@ export class Log {
     this.#add(this.#settings.json ? jsonLine(stamped) : personLine(stamped));
   };
 
-  /** Resolves when every line so far is written, or when the reader is gone. */
+  /** Resolves when every line so far is written, or cannot be. */
   async flushed(): Promise<void> {
+    if (this.#queue.length > 0) this.#writing ??= this.#writeAll();
     await this.#writing;
   }
 
   #add(line: string): void {
-    if (this.#broken) return;
     if (this.#queue.length >= QUEUE_MAX) {
       this.#queue.shift();
       this.#lost++;
@@ -62,35 +65,58 @@ export class Log {
     this.#writing ??= this.#writeAll();
   }
 
+  /** Writes until the queue is empty or the sink fails; the next line, or `flushed`, tries again. */
   async #writeAll(): Promise<void> {
-    let told = this.#lost;
+    // Lines of one burst are joined by the time this turn ends.
+    await Promise.resolve();
+    let isWell = true;
+    while (isWell && this.#queue.length > 0) {
+      isWell = await this.#writeBatch(this.#queue.splice(0, BATCH_MAX));
+    }
+    this.#writing = undefined;
+  }
+
+  /** False if the sink failed. Lines that it did not take wait for the next attempt, or are lost. */
+  async #writeBatch(lines: string[]): Promise<boolean> {
+    const lost = this.#lost;
+    if (lost > this.#toldLost) lines.unshift(this.#lossLine(lost - this.#toldLost));
+    const isTelling = lost > this.#toldLost;
+    const bytes = this.#encoder.encode((this.#isCutShort ? "\n" : "") + lines.join("\n") + "\n");
+    let written = 0;
     try {
-      // Lines of one burst are joined by the time this turn ends.
-      await Promise.resolve();
-      while (this.#queue.length > 0) {
-        const lines = this.#queue.splice(0, BATCH_MAX);
-        if (this.#lost > told) lines.unshift(this.#lossLine(this.#lost - told));
-        told = this.#lost;
-        await this.#write(lines.join("\n") + "\n");
-      }
-    } catch {
-      // Nobody reads our log any more. Traffic goes on; there is nobody left to tell.
-      this.#broken = true;
-      this.#queue.length = 0;
-    } finally {
-      this.#writing = undefined;
+      while (written < bytes.length) written += await this.#sink.write(bytes.subarray(written));
+      this.#isCutShort = false;
+      this.#toldLost = lost;
+      return true;
+    } catch (error) {
+      const done = count(bytes.subarray(0, written)) - (this.#isCutShort && written > 0 ? 1 : 0);
+      if (written > 0) this.#isCutShort = bytes[written - 1] !== NEWLINE;
+      if (isTelling && done > 0) this.#toldLost = lost;
+      this.#keep(lines.slice(isTelling ? Math.max(done, 1) : done), error);
+      return false;
     }
   }
 
+  /** Lines that were not written: a reader that is gone will not read them, a full disk may have room again. */
+  #keep(lines: readonly string[], error: unknown): void {
+    const isGone = error instanceof Deno.errors.BrokenPipe;
+    const room = isGone ? 0 : Math.max(0, QUEUE_MAX - this.#queue.length);
+    const kept = lines.slice(Math.max(0, lines.length - room));
+    this.#lost += lines.length - kept.length;
+    this.#queue.unshift(...kept);
+  }
+
   #lossLine(count: number): string {
-    const message = `${count} log lines were lost: their reader is too slow`;
+    const message = `${count} log lines were lost: they could not be written in time`;
     return this.#settings.json
       ? JSON.stringify({ level: "warn", service: "", event: "log.lost", message, count })
       : `WARN ${message}`;
   }
+}
 
-  async #write(text: string): Promise<void> {
-    let rest = this.#encoder.encode(text);
-    while (rest.length > 0) rest = rest.subarray(await this.#sink.write(rest));
-  }
+const NEWLINE = 10;
+
+/** How many lines end in these bytes. */
+function count(bytes: Uint8Array): number {
+  return bytes.reduce((sum, byte) => byte === NEWLINE ? sum + 1 : sum, 0);
 }

@@ -100,12 +100,86 @@ Deno.test("a reader that is too slow loses the oldest lines and is told how many
   assertStringIncludes(sink.text, "upstream u4999 is down");
 });
 
-Deno.test("a log whose reader is gone goes quiet and takes nothing with it", async () => {
-  const log = new Log({ level: "info", json: false }, {
-    write: () => Promise.reject(new Error("EPIPE")),
-  });
-  log.take(stamped(DOWN));
+/** A sink that takes so many bytes more and then fails. */
+class FullSink implements Sink {
+  text = "";
+  room = Infinity;
+  tries = 0;
+  error: Error = Object.assign(new Error("No space left on device"), { code: "ENOSPC" });
+
+  write(bytes: Uint8Array): Promise<number> {
+    this.tries++;
+    if (this.room === 0) return Promise.reject(this.error);
+    const part = bytes.subarray(0, this.room);
+    this.text += new TextDecoder().decode(part);
+    this.room -= part.length;
+    return Promise.resolve(part.length);
+  }
+
+  get lines(): string[] {
+    return this.text.split("\n").slice(0, -1);
+  }
+}
+
+const downs = (log: Log, from: number, to: number) => {
+  for (let i = from; i < to; i++) log.take(stamped({ ...DOWN, upstream: `u${i}` }));
+};
+
+Deno.test("a full disk costs no line once there is room again, and at most one twice in part", async () => {
+  const sink = new FullSink();
+  const log = new Log({ level: "info", json: false }, sink);
+  sink.room = 250;
+  downs(log, 0, 10);
   await log.flushed();
-  log.take(stamped(DOWN));
+  assertEquals(sink.text.length, 250);
+  downs(log, 10, 20);
   await log.flushed();
+  sink.room = Infinity;
+  downs(log, 20, 21);
+  await log.flushed();
+  assertEquals(log.lost, 0);
+  const whole = sink.lines.filter((line) => line.endsWith("connection refused"));
+  assertEquals(whole.map((line) => /u(\d+)/.exec(line)?.[1]), [...Array(21).keys()].map(String));
+  assertEquals(sink.lines.length, 22);
+});
+
+Deno.test("a disk that stays full loses the oldest lines, and says how many when there is room", async () => {
+  const sink = new FullSink();
+  const log = new Log({ level: "info", json: true }, sink);
+  sink.room = 0;
+  for (let i = 0; i < 3_000; i += 100) {
+    downs(log, i, i + 100);
+    await log.flushed();
+  }
+  assertEquals(log.lost, 1_000);
+  sink.room = Infinity;
+  await log.flushed();
+  assertEquals(log.lost, 1_000);
+  assertEquals(sink.lines.length, 2_001);
+  const [first, ...rest] = sink.lines.map((line) => JSON.parse(line));
+  assertEquals([first.event, first.count], ["log.lost", 1_000]);
+  assertEquals(rest[0].upstream, "u1000");
+  downs(log, 0, 1);
+  await log.flushed();
+  assertEquals(sink.lines.filter((line) => line.includes("log.lost")).length, 1);
+});
+
+Deno.test("a reader that is gone costs one attempt for each burst; its lines are lost, and counted", async () => {
+  const sink = new FullSink();
+  sink.error = new Deno.errors.BrokenPipe("Broken pipe");
+  const log = new Log({ level: "info", json: false }, sink);
+  sink.room = 0;
+  downs(log, 0, 100);
+  await log.flushed();
+  assertEquals([log.lost, sink.tries], [100, 1]);
+  downs(log, 0, 1);
+  await log.flushed();
+  assertEquals(log.lost, 101);
+  // A named pipe may find another reader.
+  sink.room = Infinity;
+  downs(log, 7, 8);
+  await log.flushed();
+  assertEquals(sink.lines.length, 2);
+  assertStringIncludes(sink.lines[0]!, "101 log lines were lost");
+  assertStringIncludes(sink.lines[1]!, "u7");
 });
