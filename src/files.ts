@@ -3,6 +3,7 @@
  * pages and folders. What cannot be used is a mistake in one line that names the file and the option.
  * Part of the composition root.
  */
+import { type Clock, realClock } from "./base/clock.ts";
 import { quote } from "./config/kinds.ts";
 import {
   type Config,
@@ -40,9 +41,15 @@ export interface Looked<T> {
   readonly mistakes: string[];
 }
 
+/** A file system that is silent for so long is not waited for any longer, in milliseconds. */
+const SILENT_MS = 10_000;
+
 /** Looks at the files of all services, and returns what is to be known of their programs, in order. */
-export async function lookAtFiles(config: Config): Promise<Looked<readonly ProgramFiles[]>> {
-  const looks = config.services.map((service) => new Look(service));
+export async function lookAtFiles(
+  config: Config,
+  clock: Clock = realClock,
+): Promise<Looked<readonly ProgramFiles[]>> {
+  const looks = config.services.map((service) => new Look(service, clock));
   const found = await Promise.all(looks.map((look) => look.programs()));
   await Promise.all(looks.map((look) => look.http()));
   // A file that the services share is wrong once.
@@ -50,8 +57,11 @@ export async function lookAtFiles(config: Config): Promise<Looked<readonly Progr
 }
 
 /** Reads the files of an HTTP service as they are now: each time that it is started. */
-export async function readHttpFiles(service: HttpConfig): Promise<Looked<HttpFiles>> {
-  const look = new Look(service);
+export async function readHttpFiles(
+  service: HttpConfig,
+  clock: Clock,
+): Promise<Looked<HttpFiles>> {
+  const look = new Look(service, clock);
   return { found: await look.http(), mistakes: look.mistakes };
 }
 
@@ -59,28 +69,36 @@ export async function readHttpFiles(service: HttpConfig): Promise<Looked<HttpFil
 class Look {
   readonly mistakes: string[] = [];
   readonly #service: ServiceConfig;
+  readonly #clock: Clock;
 
-  constructor(service: ServiceConfig) {
+  constructor(service: ServiceConfig, clock: Clock) {
     this.#service = service;
+    this.#clock = clock;
   }
 
   async programs(): Promise<ProgramFiles> {
     const { checkHost, onFailover } = this.#service;
-    const check = checkHost === undefined
-      ? undefined
-      : this.#programs("checkHost", checkHost, await findCheck(checkHost));
-    const triggers = onFailover === undefined
-      ? undefined
-      : this.#programs("onFailover", onFailover, await findTriggers(onFailover));
+    const check = await this.#programs("checkHost", checkHost, findCheck);
+    const triggers = await this.#programs("onFailover", onFailover, findTriggers);
     const triggerWarnings = triggers?.warnings ?? [];
     return { warnings: [...check?.warnings ?? [], ...triggerWarnings], triggerWarnings };
   }
 
-  #programs(key: Key, path: string, found: Found): Found {
-    for (const line of found.mistakes) {
-      this.#mistake(key, path, line.startsWith(`${path}: `) ? line.slice(path.length + 2) : line);
+  async #programs(
+    key: Key,
+    path: string | undefined,
+    find: (path: string) => Promise<Found>,
+  ): Promise<Found | undefined> {
+    if (path === undefined) return undefined;
+    try {
+      const found = await this.#inTime(find(path));
+      for (const line of found.mistakes) {
+        this.#mistake(key, path, line.startsWith(`${path}: `) ? line.slice(path.length + 2) : line);
+      }
+      return found;
+    } catch (error) {
+      this.#mistake(key, path, whyUnreadable(error));
     }
-    return found;
   }
 
   async http(): Promise<HttpFiles> {
@@ -137,7 +155,7 @@ class Look {
   async #read(key: Key, path: string | undefined): Promise<Uint8Array | undefined> {
     if (path === undefined || !await this.#look(key, path)) return undefined;
     try {
-      return await Deno.readFile(path);
+      return await this.#inTime(Deno.readFile(path));
     } catch (error) {
       this.#mistake(key, path, whyUnreadable(error));
     }
@@ -146,11 +164,11 @@ class Look {
   /** Whether there is a file that can be read. */
   async #look(key: Key, path: string, written = path): Promise<boolean> {
     try {
-      const { isFile, isDirectory } = await Deno.stat(path);
+      const { isFile, isDirectory } = await this.#inTime(Deno.stat(path));
       // Reading from a pipe or a device may never end.
       const why = isDirectory ? "it is a directory" : "it is no regular file";
       if (!isFile) this.#mistake(key, written, why);
-      else (await Deno.open(path)).close();
+      else (await this.#inTime(Deno.open(path))).close();
       return isFile;
     } catch (error) {
       this.#mistake(key, written, whyUnreadable(error));
@@ -161,12 +179,28 @@ class Look {
   async #folder(key: Key, path: string, written: string): Promise<void> {
     try {
       // Opens it as well: one that may not be read is of no use either.
-      for await (const _ of Deno.readDir(path)) break;
+      const entries = Deno.readDir(path)[Symbol.asyncIterator]();
+      await this.#inTime(entries.next());
+      await entries.return?.();
     } catch (error) {
       const missing = error instanceof Deno.errors.NotFound;
       const file = error instanceof Deno.errors.NotADirectory;
       const why = missing ? "there is no such folder" : file ? "it is not a folder" : undefined;
       this.#mistake(key, written, why ?? whyUnreadable(error));
+    }
+  }
+
+  /** What `work` gives; rejects if that takes longer than a file system may be silent. */
+  async #inTime<T>(work: Promise<T>): Promise<T> {
+    const late = Promise.withResolvers<never>();
+    const cancel = this.#clock.after(
+      SILENT_MS,
+      () => late.reject(new Error("the file system does not answer")),
+    );
+    try {
+      return await Promise.race([work, late.promise]);
+    } finally {
+      cancel();
     }
   }
 
