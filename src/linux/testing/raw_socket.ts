@@ -4,11 +4,11 @@
  *
  * Nothing blocks: what cannot be done yet is tried again each millisecond, for at most `PATIENCE_MS`.
  */
+import type { Address } from "../../base/address.ts";
 import { realClock, sleep } from "../../base/clock.ts";
 import { EAGAIN } from "../errno.ts";
-import type { SockAddr } from "../kernel.ts";
 import { Libc } from "../libc.ts";
-import { endpointOf, ipSockaddr } from "../sockaddr.ts";
+import { endpointOf, literalSockaddr } from "../sockaddr.ts";
 
 const TABLE = {
   send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" }, // int, const void*, size_t, int flags
@@ -46,8 +46,8 @@ export class RawSocket implements Disposable {
     this.#fd = fd;
   }
 
-  static connect(port: number, host = "127.0.0.1"): RawSocket {
-    return new RawSocket(kernel().libc.connect(ipSockaddr(host, port)!, OPTIONS));
+  static connect(to: Address): RawSocket {
+    return new RawSocket(kernel().libc.connect(literalSockaddr(to)!, OPTIONS));
   }
 
   /** Bytes that it sent and its peer's kernel has not acknowledged. */
@@ -139,16 +139,20 @@ export class RawSocket implements Disposable {
   }
 }
 
-/** A port on loopback whose connections are raw sockets. */
+/** A port whose connections are raw sockets; without an address, one on loopback. */
 export class RawListener implements Disposable {
   readonly #fd: number;
-  readonly port: number;
+  readonly address: Address;
 
-  constructor() {
-    const any: SockAddr = ipSockaddr("127.0.0.1", 0)!;
-    this.#fd = kernel().libc.listen(any, { ...OPTIONS, backlog: 128, reusePort: false });
-    const endpoint = endpointOf(kernel().libc.localAddress(this.#fd));
-    this.port = endpoint.kind === "ip" ? endpoint.port : -1;
+  constructor(at: Address = { kind: "tcp", host: "127.0.0.1", port: 0 }) {
+    const { libc } = kernel();
+    const options = { ...OPTIONS, backlog: 128, reusePort: false } as const;
+    this.#fd = libc.listen(literalSockaddr(at)!, options);
+    if (this.#fd < 0) throw new Error(`no listener: ${this.#fd}`);
+    const endpoint = endpointOf(libc.localAddress(this.#fd));
+    this.address = endpoint.kind === "ip"
+      ? { kind: "tcp", host: endpoint.ip, port: endpoint.port }
+      : at;
   }
 
   async accept(): Promise<RawSocket> {

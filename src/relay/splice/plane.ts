@@ -146,6 +146,7 @@ export class Plane {
   #hold(): void {
     this.#dialer.aim(undefined);
     for (const session of this.#unjoined()) this.#dialer.park(session);
+    this.#acceptor.resume(); // nobody waits for a descriptor any more
   }
 
   #refuse(): void {

@@ -198,7 +198,7 @@ Deno.test({
   async fn() {
     using listener = new RawListener();
     await using world = await World.start(spliceRelay);
-    const address = { kind: "tcp", host: "127.0.0.1", port: listener.port } as const;
+    const { address } = listener;
     await world.relay.open({ name: "a", address, rank: 0 }, 1);
     await world.event("port.opened");
     using client = await world.connect();

@@ -1,5 +1,6 @@
 /** The contract of clients that wait: who may, who has left, and what is told of a limit. */
 import { assert, assertEquals } from "@std/assert";
+import { type Address, parseAddress } from "../../base/address.ts";
 import { RawSocket } from "../../linux/testing/raw_socket.ts";
 import {
   echoes,
@@ -58,7 +59,7 @@ export function waitingContract(name: string, make: MakeRelay): void {
       await world.relay.open(primary.upstream, 1);
       const { address } = await world.event("port.opened");
       await world.relay.hold();
-      using client = RawSocket.connect(Number(address.split(":")[1]));
+      using client = RawSocket.connect(parseAddress(address) as Address);
       await client.send(encode("hello"));
       await client.acknowledged();
       await world.counters("the client is held", (c) => c.held === 1);
