@@ -62,6 +62,10 @@ export async function listenAdmin(
     clock,
     onAcceptFailed: (error, retryInMs) =>
       publish({ type: "accept.failed", address: text, reason: String(error), retryInMs }),
+    // Descriptors, mostly: those who are idle have some.
+    onShortage: () => {
+      while (server.giveWay());
+    },
   });
   // Whoever cares awaits it; until then a bug must not count as unhandled.
   finished.catch(() => {});

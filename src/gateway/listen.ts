@@ -78,21 +78,27 @@ export async function listen(
     });
   let text = formatAddress(settings.address);
   let server: Server;
-  const onAcceptFailed = (error: unknown, retryInMs: number) => {
-    // For want of descriptors, mostly: those who are idle have some.
-    for (let i = 0; i < GIVE_WAY_MAX && (server.giveWay() || relieve()); i++);
+  const onAcceptFailed = (error: unknown, retryInMs: number) =>
     publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
+  // Descriptors, mostly: those who are idle have some.
+  const onShortage = () => {
+    for (let i = 0; i < GIVE_WAY_MAX && (server.giveWay() || relieve()); i++);
   };
   let relieve = () => false;
   let port: Port | string;
   if (tls === undefined) {
     server = serverFor();
-    port = await sockets.listen(settings.address, server, { clock, onAcceptFailed, ...socketMode });
+    port = await sockets.listen(settings.address, server, {
+      clock,
+      onAcceptFailed,
+      onShortage,
+      ...socketMode,
+    });
   } else {
     const secure = new SecureSide(clock, { ...common, app, publish, connectionsMax });
     relieve = () => secure.relieve();
     server = serverFor(secure);
-    port = await secure.listen(settings.address, tls, { server, onAcceptFailed });
+    port = await secure.listen(settings.address, tls, { server, onAcceptFailed, onShortage });
   }
   if (typeof port === "string") return port;
   text = formatAddress(port.address);
@@ -131,7 +137,7 @@ function isOwn(path: string): boolean {
 }
 
 /** Idle connections closed at once when nobody can be accepted. */
-const GIVE_WAY_MAX = 16;
+const GIVE_WAY_MAX = 64;
 
 /** What accepts, and whatever it serves beside the server. */
 export interface Port extends ListeningPort {

@@ -28,6 +28,8 @@ export interface TlsParts {
   readonly handshakes: Handshakes;
   /** Told when accepting failed and will be tried again. */
   readonly onAcceptFailed: (error: unknown, retryInMs: number) => void;
+  /** Called each time that something is short. */
+  readonly onShortage: () => void;
   /** Told in words of a certificate that could not be taken up. */
   readonly onReload: (trouble: string) => void;
   /** Told of what was thrown in serving one client, which ended just that. */
@@ -129,11 +131,12 @@ export class TlsListener {
   }
 
   async #accept(): Promise<void> {
-    const { clock, onAcceptFailed, onError } = this.#parts;
+    const { clock, onAcceptFailed, onShortage, onError } = this.#parts;
     const pauses = new AcceptPauses();
     const pause = async (error: unknown) => {
       const { pauseMs, isNews } = pauses.next(clock.now());
       if (isNews) onAcceptFailed(error, pauseMs);
+      onShortage();
       await sleep(clock, pauseMs);
     };
     while (!this.#closed) {

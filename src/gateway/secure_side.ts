@@ -54,6 +54,7 @@ export class SecureSide {
     parts: {
       readonly server: Server;
       readonly onAcceptFailed: (error: unknown, retryInMs: number) => void;
+      readonly onShortage: () => void;
     },
   ): Promise<Port | string> {
     const { publish, onError } = this.#settings;

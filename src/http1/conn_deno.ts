@@ -200,6 +200,7 @@ export async function serveListener(
       if (verdict === "again") continue;
       const { pauseMs, isNews } = pauses.next(options.clock.now());
       if (isNews) options.onAcceptFailed?.(error, pauseMs);
+      options.onShortage?.();
       await sleep(options.clock, pauseMs);
       continue;
     }

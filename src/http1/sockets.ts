@@ -19,6 +19,8 @@ export interface AcceptOptions {
   readonly socketMode?: number;
   /** Told when something is short and nobody can be accepted, once for each shortage; it is tried again. Must not throw. */
   readonly onAcceptFailed?: (error: unknown, retryInMs: number) => void;
+  /** Called each time that something is short: who has something to spare gives it back. Must not throw. */
+  readonly onShortage?: () => void;
 }
 
 /** A port whose clients are served. */

@@ -176,9 +176,10 @@ class Acceptor implements Watcher, Turn {
   #pause(result: number): void {
     if (this.#isWaiting) return;
     this.#isWaiting = true;
-    const { clock, onAcceptFailed } = this.#options;
+    const { clock, onAcceptFailed, onShortage } = this.#options;
     const { pauseMs, isNews } = this.#pauses.next(clock.now());
     if (isNews) onAcceptFailed?.(errnoWords(result), pauseMs);
+    onShortage?.();
     this.#cancel = clock.after(pauseMs, () => this.#goOn());
   }
 

@@ -93,3 +93,35 @@ for (const relay of ENGINES) {
     for (const one of idle) one.close();
   });
 }
+
+for (const relay of ENGINES) {
+  tell(
+    `${relay}: where descriptors are short, idle clients give way and nothing ends`,
+    ["prlimit"],
+    async () => {
+      await using primary = await WebUpstream.start("primary");
+      const under = ["prlimit", "--nofile=96:96"];
+      await using proxy = await startWebProxy({
+        primary,
+        flags: { relay, admin: "127.0.0.1:0", "max-connections": "10000" },
+        under,
+      });
+      const opened = await proxy.event("port.opened", { service: "" });
+      const idle: WebConnection[] = [];
+      for (let i = 0; i < 120; i++) {
+        idle.push(await proxy.open());
+        if (i % 2 === 0) idle.push(await WebConnection.to(opened.address));
+      }
+      for (let i = 0; i < 5; i++) {
+        assertEquals((await proxy.get("/")).text, "primary");
+        assertEquals((await proxy.get("/__failover/health")).text, "OK");
+        const lines = "Host: localhost\r\nConnection: close\r\n\r\n";
+        const answer = await said(opened.address, `GET /__failover/health HTTP/1.1\r\n${lines}`);
+        assert(answer.endsWith("OK"), answer);
+      }
+      for (const one of idle) one.close();
+      assertEquals(proxy.log.filter((line) => !line.startsWith("{")), []);
+      assertEquals(await proxy.stop(), 0);
+    },
+  );
+}
