@@ -206,8 +206,8 @@ ${waitForFile("go")}`,
   });
 
   await primary.kill();
-  await folder.write("returned", "");
   await proxy.event("promotion.started", { to: backup.name });
+  await folder.write("returned", "");
   await primary.restart();
   const done = await proxy.event("promotion.finished", { to: backup.name });
   await folder.write("go", "");
