@@ -10,6 +10,7 @@ import { type Policy, type State, trustedFor } from "./failover/state.ts";
 import type { Upstream } from "./failover/upstream.ts";
 import { allOf } from "./health/all_of.ts";
 import { Checker } from "./health/checker.ts";
+import { standing } from "./health/standing.ts";
 import { scriptProbe } from "./hooks/check.ts";
 import { KILL_GRACE_MS } from "./hooks/program.ts";
 import { TriggerFiles } from "./hooks/trigger_files.ts";
@@ -54,7 +55,7 @@ export class Brain implements AsyncDisposable {
       new Checker({
         upstreams,
         probe: probeOf(config, parts.probe, context),
-        connection: parts.probe,
+        connection: standing(parts.probe, config.checkTimeout),
         intervalMs: config.checkInterval,
         doubtMs: DOUBT_MS,
         probeMaxMs: config.checkTimeout + config.checkScriptTimeout + PROBE_SLACK_MS,
@@ -119,14 +120,16 @@ export class Brain implements AsyncDisposable {
   }
 }
 
-function probeOf(config: ServiceConfig, probe: Probe, context: ServiceContext): Probe {
+function probeOf(config: ServiceConfig, bare: Probe, context: ServiceContext): Probe {
+  const probe = standing(bare, config.checkTimeout);
   if (config.checkHost === undefined) return probe;
   const settings = {
     path: config.checkHost,
     timeoutMs: config.checkScriptTimeout,
     service: config.name,
   };
-  return allOf(probe, scriptProbe(settings, context.programs, context.publish));
+  const program = scriptProbe(settings, context.programs, context.publish);
+  return allOf(probe, standing(program, config.checkScriptTimeout + 2 * KILL_GRACE_MS));
 }
 
 function triggersOf(

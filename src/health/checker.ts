@@ -13,6 +13,7 @@ import type { Clock } from "../base/clock.ts";
 import { formatDuration } from "../base/duration.ts";
 import type { Checks, Probe, ProbeContext, ProbeResult } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
+import { unlessStill } from "./standing.ts";
 
 export interface CheckerSettings {
   readonly upstreams: readonly Upstream[];
@@ -159,7 +160,8 @@ class Schedule {
     const overdue = Promise.withResolvers<ProbeResult>();
     const cancelTimer = clock.after(probeMaxMs, () => {
       const reason = `no answer from the check within ${formatDuration(probeMaxMs)}`;
-      overdue.resolve({ passed: false, tookMs: probeMaxMs, reason, evidence: "silent" });
+      const tookMs = clock.now() - this.#startedAt;
+      overdue.resolve({ passed: false, tookMs, reason, evidence: "silent" });
       this.#probing.abort();
     });
     const turnedAway = Promise.withResolvers<ProbeResult>();
@@ -173,7 +175,10 @@ class Schedule {
     };
     try {
       const answer = probe(this.#upstream, context(this.#upstream.name), this.#probing.signal);
-      return await Promise.race([answer, overdue.promise, turnedAway.promise]);
+      return unlessStill(
+        await Promise.race([answer, overdue.promise, turnedAway.promise]),
+        probeMaxMs,
+      );
     } finally {
       this.#askBeside = undefined;
       over.abort();

@@ -153,19 +153,30 @@ export const FAULTS: readonly Fault[] = [
     title: `${IDLE_CLIENTS} idle clients for 2.5 s, ${DESCRIPTORS} descriptors`,
     harmed: [],
     obstacle: () => missing("prlimit"),
-    prepare: wrapped({ descriptors: DESCRIPTORS }, (command) => [
-      ...["prlimit", `--nofile=${DESCRIPTORS}:${DESCRIPTORS}`],
-      ...command,
-    ]),
+    prepare: wrapped({ descriptors: DESCRIPTORS }, withDescriptors),
     async strike({ port }) {
-      const idle = Array.from({ length: IDLE_CLIENTS }, () => {
-        const socket = connect({ host: "127.0.0.1", port });
-        socket.on("error", () => {});
-        return socket;
-      });
+      using _ = idleClients(port);
       await pause(2_500);
-      for (const socket of idle) socket.destroy();
+    },
+  },
+  {
+    name: "descriptors-kill",
+    title: `primary killed while ${IDLE_CLIENTS} idle clients use up ${DESCRIPTORS} descriptors`,
+    harmed: ["primary"],
+    obstacle: () => missing("prlimit"),
+    async prepare(folder) {
+      const check = await checkProgram(folder, "exit 0");
+      const trigger = await folder.script("trigger", "exit 0");
+      return {
+        ...nothingLeft({ check, trigger, descriptors: DESCRIPTORS }),
+        wrap: withDescriptors,
+      };
+    },
+    async strike({ port, primary }) {
+      using _ = idleClients(port);
       await pause(1_000);
+      await primary.kill();
+      await pause(1_500);
     },
   },
   {
@@ -192,11 +203,11 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "proxy-stopped",
-    title: "the proxy itself is stopped for 1.5 s",
+    title: "the proxy itself is stopped for 3 s",
     harmed: [],
     async strike({ proxy }) {
       proxy.signal("SIGSTOP");
-      await pause(1_500);
+      await pause(3_000);
       proxy.signal("SIGCONT");
       await pause(1_000);
     },
@@ -233,12 +244,31 @@ function nothingLeft(wish: Wish): Prepared {
   return { wish, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
+function withDescriptors(command: readonly string[]): readonly string[] {
+  return ["prlimit", `--nofile=${DESCRIPTORS}:${DESCRIPTORS}`, ...command];
+}
+
+/** They connect, say nothing, and leave when disposed of. */
+function idleClients(port: number): Disposable {
+  const sockets = Array.from({ length: IDLE_CLIENTS }, () => {
+    const socket = connect({ host: "127.0.0.1", port });
+    socket.on("error", () => {});
+    return socket;
+  });
+  return {
+    [Symbol.dispose]() {
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
 /** In HTTP mode a check program is told the URL of the upstream, hence only its end is compared. */
 function checked(body: string): NonNullable<Fault["prepare"]> {
-  return async (folder) => {
-    const script = `set -- "\${1#http://}"; set -- "\${1%/}"\n${body}`;
-    return nothingLeft({ check: await folder.script("check", script) });
-  };
+  return async (folder) => nothingLeft({ check: await checkProgram(folder, body) });
+}
+
+function checkProgram(folder: Folder, body: string): Promise<string> {
+  return folder.script("check", `set -- "\${1#http://}"; set -- "\${1%/}"\n${body}`);
 }
 
 function withTrigger(body: string, flags?: readonly string[]): NonNullable<Fault["prepare"]> {

@@ -1,0 +1,34 @@
+import { assertEquals } from "@std/assert";
+import type { ProbeResult } from "../failover/ports.ts";
+import { BUSY_MS, standing } from "./standing.ts";
+
+const upstream = { name: "a", address: { kind: "tcp", host: "::1", port: 1 }, rank: 0 } as const;
+const context = { lastChosen: "b", phase: "serving" as const, epoch: 3 };
+const { signal } = new AbortController();
+
+async function judged(evidence: ProbeResult["evidence"], tookMs: number): Promise<ProbeResult> {
+  const result = { passed: evidence === "passed", tookMs, reason: "as it was", evidence };
+  return await standing(() => Promise.resolve(result), 500)(upstream, context, signal);
+}
+
+Deno.test("silence proves nothing where this process stood still itself", async () => {
+  assertEquals(await judged("silent", 500 + BUSY_MS + 1_500), {
+    passed: false,
+    tookMs: 500 + BUSY_MS + 1_500,
+    reason: "this process stood still for 2.5s",
+    evidence: "none",
+  });
+});
+
+Deno.test("silence in its time is silence, on a busy machine too", async () => {
+  for (const tookMs of [500, 500 + BUSY_MS]) {
+    assertEquals((await judged("silent", tookMs)).evidence, "silent");
+  }
+});
+
+Deno.test("what was answered counts, however late it was heard", async () => {
+  for (const evidence of ["passed", "refused", "denied", "none"] as const) {
+    const result = await judged(evidence, 60_000);
+    assertEquals([result.evidence, result.reason], [evidence, "as it was"]);
+  }
+});
