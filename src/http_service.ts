@@ -8,8 +8,10 @@ import { isDown } from "./failover/health.ts";
 import type { Upstream } from "./failover/upstream.ts";
 import { DEFAULT_PAGE, type ErrorPage } from "./gateway/answers.ts";
 import { Gateway } from "./gateway/gateway.ts";
+import { HANDSHAKES_MIN } from "./gateway/handshakes.ts";
 import { listen, type Listening } from "./gateway/listen.ts";
 import { Deadlines } from "./http1/deadlines.ts";
+import { reserveOf } from "./http1/server.ts";
 import { chooseSockets } from "./http_sockets.ts";
 import { httpUpstreams } from "./http_upstreams.ts";
 import type { Need } from "./net/descriptors.ts";
@@ -29,14 +31,22 @@ export function httpStarter(config: HttpConfig): Starter {
 /** The loops, their sockets and the ports of a service; over TLS also the inner server of HTTP/2. */
 const SERVICE_DESCRIPTORS = 12;
 
+/** Besides: those few beyond the limit, and the handshakes that are allowed in any case. */
+const MORE_DESCRIPTORS = { plain: reserveOf(1), tls: reserveOf(1) + HANDSHAKES_MIN };
+/** For each client, what of these grows with their number. */
+const MORE_EACH = { plain: 1 / 8, tls: 1 / 8 + 1 / 4 };
+
 /**
  * A client, its upstream, and a kept connection to the upstream that was active before; over HTTP/2 also both
  * ends of the connection to the inner server.
  */
 function needOf({ primary, backup, checkHost, maxConnections, tlsCert }: HttpConfig): Need {
   const upstreams = [primary, ...backup ?? []];
-  const fixed = SERVICE_DESCRIPTORS + upstreams.length * checkDescriptors(checkHost);
-  return { asked: maxConnections, each: tlsCert === undefined ? 3 : 5, fixed };
+  const kind = tlsCert === undefined ? "plain" : "tls";
+  const checks = upstreams.length * checkDescriptors(checkHost);
+  const fixed = SERVICE_DESCRIPTORS + MORE_DESCRIPTORS[kind] + checks;
+  const each = (kind === "plain" ? 3 : 5) + MORE_EACH[kind];
+  return { asked: maxConnections, each, fixed };
 }
 
 /** Builds the service and lets it begin. Its port is open from now on; requests wait for an upstream. */

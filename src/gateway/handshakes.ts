@@ -8,7 +8,7 @@ import type { Clock } from "../base/clock.ts";
 /** Handshakes of one address at one time, and of all; fewer where few connections are allowed at all. */
 export const HANDSHAKES_EACH_MAX = 64;
 export const HANDSHAKES_MAX = 512;
-const HANDSHAKES_MIN = 16;
+export const HANDSHAKES_MIN = 16;
 /** One that has taken so long may be ended where descriptors are short. */
 const SLOW_MS = 1_000;
 
