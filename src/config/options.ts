@@ -261,9 +261,13 @@ export const OPTIONS = {
     "Name of the service in logs and state",
     { scope: "service", own: true, default: { tcp: "tcp", http: "http" } },
   ),
-  drainTimeout: process(duration(), "Time running sessions have when the process is to stop", {
-    default: "30s",
-  }),
+  drainTimeout: process(
+    duration(),
+    "Time running sessions have when the process is to stop, or when they are drained after a move",
+    {
+      default: "30s",
+    },
+  ),
   socketMode: process(
     fileMode,
     "Permission bits of the unix sockets that are listened on, whatever the umask says",

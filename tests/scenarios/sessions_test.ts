@@ -1,10 +1,11 @@
 /** Sessions that were running when their upstream went down, or when the proxy was told to stop. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { realClock, sleep } from "../../src/base/clock.ts";
 import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { type Engine, scenario } from "../harness/scenario.ts";
-import { startUpstream } from "../harness/upstream.ts";
+import { startUpstream, unusedPort } from "../harness/upstream.ts";
 import type { Wire } from "../harness/wire.ts";
 
 /** A primary that a check script can be told to deny (`deny`) or to say nothing of (`mute`). */
@@ -122,6 +123,30 @@ scenario(
     busy.close();
   },
 );
+
+scenario("sessions that silence spared may rest when the upstream answers again", async (relay) => {
+  const admin = `127.0.0.1:${unusedPort()}`;
+  await using it = await startDeniable({ ...relay, grace: "0", admin });
+  const wire = await it.proxy.connect();
+  await it.folder.write("mute", "");
+  while (it.proxy.events("sessions.cut", { kept: 1 }).length === 0) assert(await isServed(wire));
+
+  await Deno.remove(it.folder.at("mute"));
+  const down = await it.proxy.event("upstream.down", { upstream: it.primary.name });
+  await it.proxy.event("upstream.up", { upstream: it.primary.name }, down);
+  // For longer than it had failed for, which is when silent sessions were looked at again.
+  const passed = new RegExp(`checks_total\\{.*"${it.primary.name}",result="passed"\\} (\\d+)`);
+  const checks = async () => {
+    const metrics = await (await fetch(`http://${admin}/__failover/metrics`)).text();
+    return Number(passed.exec(metrics)![1]);
+  };
+  const enough = await checks() + 20;
+  while (await checks() < enough) await sleep(realClock, 50);
+
+  assert(await isServed(wire));
+  assertEquals(it.proxy.events("sessions.cut", { count: 1 }), []);
+  wire.close();
+});
 
 scenario(
   "on SIGTERM the port closes, running sessions finish, and the exit code is 0",
