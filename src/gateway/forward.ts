@@ -254,7 +254,7 @@ export class Forwarder {
     if (step.again !== true && ++trip.attempts > 1) this.counters.repeated++;
     const { to } = step;
     if (to.kind === "static") return await this.#serve(trip, to);
-    const kept = step.fresh ? undefined : to.pool.take();
+    const kept = step.fresh ? undefined : to.pool.take(trip.isRepeatable);
     const connection = kept ?? await this.#connect(trip, step, to);
     if ("stage" in connection) return connection;
     const attempt = new ServerAttempt(to.upstream.name, step.passage.epoch, connection, trip);

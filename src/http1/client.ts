@@ -8,6 +8,7 @@ import { Body, type BodySource, decoderFor } from "./body.ts";
 import type { Conn } from "./conn.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { CHUNKED, type Framing, responseFraming, UNTIL_CLOSE } from "./framing.ts";
+import { announcedMs, hasDoubtfulFraming, keptFor } from "./keep_alive.ts";
 import { type HeadLimits, parseResponseHead, type ResponseHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { bytesSource, sendMessage } from "./send.ts";
@@ -37,10 +38,18 @@ export interface ClientOptions {
   /** Without a byte taken by the upstream, in milliseconds; 0 is never. */
   readonly writeMs: number;
   readonly limits: HeadLimits;
+  /** Who has the connections that rest. */
+  readonly keeper: Keeper;
+}
+
+/** Whoever has connections between two requests. */
+export interface Keeper {
   /** Takes the connection back after a whole exchange; false closes it. */
-  readonly keep: (connection: ClientConnection) => boolean;
-  /** A connection that was kept has ended by itself. */
-  readonly lose: (connection: ClientConnection) => void;
+  keep(connection: ClientConnection): boolean;
+  /** A connection that was kept has ended by itself, or as its time was up. */
+  lose(connection: ClientConnection): void;
+  /** The upstream has ended a connection that had rested for so long, in milliseconds. */
+  sawEnd(restedMs: number): void;
 }
 
 /** Interim responses before the final one. */
@@ -67,6 +76,13 @@ export class ClientConnection {
   #reply: Body | undefined;
   #upgraded = false;
   #resting = false;
+  /** Since when it rests, or had rested until the present request; by the exact clock. */
+  #restedSince = 0;
+  #restedMs = 0;
+  /** What the upstream has last said of how long it keeps an idle connection, in milliseconds. */
+  #announcedMs = Infinity;
+  /** Who has it after the present exchange. */
+  keeper: Keeper;
   #goOn: ((send: boolean) => void) | undefined;
   /** The body of the present request, as long as it may be on its way. */
   #source: BodySource | undefined;
@@ -81,13 +97,23 @@ export class ClientConnection {
       writeMs: options.writeMs,
       faults: { reset: "upstreamReset", slowWrite: "upstreamStalled" },
     });
+    this.keeper = options.keeper;
     // Whatever comes while it rests, an end or bytes nobody asked for, makes it useless.
-    this.#wire.onArrival = this.#wire.onFail = () => {
-      if (!this.#resting) return;
-      this.#resting = false;
-      options.lose(this);
-      this.#wire.close();
-    };
+    this.#wire.onArrival = () => this.#spoil(true);
+    this.#wire.onFail = ({ fault }) => this.#spoil(fault === "upstreamReset");
+  }
+
+  #spoil(isByUpstream: boolean): void {
+    if (!this.#resting) return;
+    this.#resting = false;
+    if (isByUpstream) this.keeper.sawEnd(this.restedMs);
+    this.keeper.lose(this);
+    this.#wire.close();
+  }
+
+  /** How long it has rested since its last exchange, in milliseconds. */
+  get restedMs(): number {
+    return this.#options.deadlines.clock.now() - this.#restedSince;
   }
 
   /** True if it has carried a request before the present one: then it may be stale. */
@@ -142,6 +168,8 @@ export class ClientConnection {
       throw new Fault("badResponse", "too many interim responses");
     } catch (error) {
       const fault = this.#wire.fail(faultOf(error));
+      const isStale = this.reused && !this.responseStarted && fault.fault === "upstreamReset";
+      if (isStale) this.keeper.sawEnd(this.#restedMs);
       this.#endSending();
       // Whoever decides what follows must find the body at rest.
       await this.#pump;
@@ -154,7 +182,7 @@ export class ClientConnection {
     const wire = this.#wire;
     const isClean = this.#sent && this.#keepAlive && this.#reply?.ended === true &&
       !wire.closed && !wire.atEnd && wire.start === wire.end;
-    if (isClean && this.#options.keep(this)) return;
+    if (isClean && this.keeper.keep(this)) return;
     wire.dispose();
     this.#endSending();
     this.#out.release();
@@ -180,21 +208,29 @@ export class ClientConnection {
     return this.#wire;
   }
 
-  /** Waits, idle, for at most `idleMs`; `lose` is told when the upstream or the time has ended it. */
+  /**
+   * Waits, idle, for at most `idleMs`, and less where the upstream has said that it will close it earlier;
+   * the keeper is told when the upstream or the time has ended it.
+   */
   rest(idleMs: number): void {
+    const { deadlines } = this.#options;
     const wire = this.#wire;
     wire.unhold();
     this.#out.clear(OUT_KEPT_BYTES);
-    wire.readBy(this.#options.deadlines.in(idleMs), "idleTimeout");
+    wire.readBy(deadlines.in(Math.min(idleMs, keptFor(this.#announcedMs))), "idleTimeout");
+    this.#restedSince = deadlines.clock.now();
     this.#resting = true;
     wire.watch();
   }
 
-  /** Ends the rest. False if it is no longer usable. */
+  /** Ends the rest. False if it is no longer usable, as far as can be told at once. */
   wake(): boolean {
     const wire = this.#wire;
+    // Its end, or bytes that nobody asked for, may be here and not be reported yet.
+    if (!wire.closed) wire.look();
     wire.readBy(Infinity, "idleTimeout");
     this.#resting = false;
+    this.#restedMs = this.restedMs;
     return !wire.closed && !wire.atEnd && wire.start === wire.end;
   }
 
@@ -328,7 +364,9 @@ export class ClientConnection {
     wire.start = head.end;
     const framing = responseFraming(this.#method, head.status, head.said);
     this.#upgraded = head.status === 101;
-    this.#keepAlive = head.keepAlive && framing !== UNTIL_CLOSE && options.upgrade !== true;
+    this.#keepAlive = head.keepAlive && framing !== UNTIL_CLOSE && options.upgrade !== true &&
+      !hasDoubtfulFraming(head);
+    if (this.#keepAlive) this.#announcedMs = announcedMs(head) ?? this.#announcedMs;
     return this.#reply = new Body(wire, {
       framing,
       declared: head.said.length >= 0 ? head.said.length : undefined,

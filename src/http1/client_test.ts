@@ -1,49 +1,8 @@
 /** The client and its pool against an upstream that says each byte when the test wants it. */
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
-import { ManualClock } from "../base/clock.ts";
 import { Fault, type FaultName } from "../base/fault.ts";
-import type { BodySource } from "./body.ts";
-import type { ClientConnection, ExchangeOptions, Reply } from "./client.ts";
-import { type FakeConn, type MakePair, onConns } from "./conn_fake.ts";
-import { Deadlines } from "./deadlines.ts";
-import { Pool, type PoolOptions } from "./pool.ts";
-
-function bench(pair: MakePair, options: Partial<PoolOptions> = {}) {
-  const clock = new ManualClock();
-  const upstreams: FakeConn[] = [];
-  const ends: FakeConn[] = [];
-  const pool = new Pool({
-    deadlines: new Deadlines(clock),
-    dial: () => {
-      const [upstream, end] = pair();
-      upstreams.push(upstream);
-      ends.push(end);
-      return Promise.resolve(end);
-    },
-    ...options,
-  });
-  return { clock, pool, upstreams, ends };
-}
-
-const WAIT: ExchangeOptions = { responseMs: 5_000 };
-
-function get(
-  connection: ClientConnection,
-  method = "GET",
-  options: ExchangeOptions = WAIT,
-  body: BodySource | Uint8Array | null = null,
-): Promise<Reply> {
-  connection.request(method, "/a?b").line("Host", "up");
-  return connection.exchange(body, options);
-}
-
-async function textOf(body: BodySource): Promise<string> {
-  let text = "";
-  for (let part = await body.read(); part; part = await body.read()) {
-    text += new TextDecoder().decode(part);
-  }
-  return text;
-}
+import { type MakePair, onConns } from "./conn_fake.ts";
+import { bench, get, textOf, WAIT } from "./testing/client_bench.ts";
 
 /** Starts a request on a fresh connection and answers it; the reply or the fault. */
 async function answered(pair: MakePair, answer: string, method = "GET", end = true) {
@@ -300,46 +259,4 @@ onConns("after a 101 the raw connection gives early bytes first", async (pair) =
   const buffer = new Uint8Array(10);
   assertEquals(await conn.read(buffer), 5);
   conn.close();
-});
-
-onConns(
-  "an idle connection leaves the pool when its time is up, its upstream ends it or talks",
-  async (pair) => {
-    const { pool, clock, upstreams } = bench(pair, { idleMs: 10_000 });
-    const rest = async () => {
-      const connection = await pool.connect();
-      const upstream = upstreams.at(-1)!;
-      const reply = get(connection);
-      await upstream.hear("\r\n\r\n");
-      await upstream.say("HTTP/1.1 204 No\r\n\r\n");
-      await reply;
-      connection.release();
-      assertEquals(pool.idle, 1);
-      return upstream;
-    };
-    await rest();
-    await clock.advance(11_000);
-    assertEquals(pool.idle, 0);
-    await (await rest()).closeWrite();
-    await clock.advance(0);
-    assertEquals(pool.idle, 0);
-    await (await rest()).say("HTTP/1.1 408 Bye\r\n\r\n");
-    await clock.advance(0);
-    assertEquals(pool.idle, 0);
-    assertEquals(pool.take(), undefined);
-    assertEquals(clock.pending, 0);
-  },
-);
-
-onConns("a pool keeps no more idle connections than it may, and none once closed", async (pair) => {
-  const { pool, upstreams } = bench(pair, { idleMax: 1 });
-  const both = [await pool.connect(), await pool.connect(), await pool.connect()];
-  for (const [i, connection] of both.entries()) {
-    const reply = get(connection);
-    await upstreams[i]!.say("HTTP/1.1 204 No\r\n\r\n");
-    await reply;
-    if (i === 2) pool.close();
-    connection.release();
-    assertEquals(pool.idle, i === 2 ? 0 : 1);
-  }
 });

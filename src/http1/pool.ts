@@ -2,8 +2,12 @@
  * Kept-alive connections to one upstream. The one used last is used next, so that a quiet time lets the
  * others expire. Whether a connection is fresh or has been used is for the caller to know: only it can
  * say what may be sent twice.
+ *
+ * An upstream ends idle connections after a time of its own, and a request that crosses that end on its way
+ * is lost. So a connection is given up before its upstream does so, as far as it has said or shown when that
+ * is, and what may not be sent twice goes only over one that has hardly rested.
  */
-import { ClientConnection, type ClientOptions } from "./client.ts";
+import { ClientConnection, type ClientOptions, type Keeper } from "./client.ts";
 import type { Dial } from "./conn.ts";
 import type { Deadlines } from "./deadlines.ts";
 
@@ -24,16 +28,28 @@ export interface PoolOptions {
   readonly fieldsMax?: number;
 }
 
-export class Pool {
+/** A connection that has rested for longer carries nothing that may not be sent twice. */
+const UNSAFE_REST_MS = 500;
+/** An end after less rest is a restart, or a server that keeps nothing: it shows no time of the upstream's. */
+const SHOWN_MS_MIN = 20;
+/** How long it is remembered when an upstream was seen to end idle connections. */
+const SHOWN_FOR_MS = 60_000;
+
+export class Pool implements Keeper {
   readonly #dial: Dial;
   readonly #client: ClientOptions;
   readonly #idleMax: number;
   readonly #idleMs: number;
   readonly #idle: ClientConnection[] = [];
+  readonly #deadlines: Deadlines;
+  /** The shortest rest after which the upstream was seen to end a connection, and until when that counts. */
+  #shownMs = Infinity;
+  #shownBy = 0;
   #closed = false;
 
   constructor(options: PoolOptions) {
     this.#dial = options.dial;
+    this.#deadlines = options.deadlines;
     this.#idleMax = options.idleMax ?? 256;
     this.#idleMs = options.idleMs ?? 30_000;
     this.#client = {
@@ -44,8 +60,7 @@ export class Pool {
         headBytesMax: options.headBytesMax ?? 64 * 1024,
         fieldsMax: options.fieldsMax ?? 128,
       },
-      keep: (connection) => this.#keep(connection),
-      lose: (connection) => this.#lose(connection),
+      keeper: this,
     };
   }
 
@@ -54,13 +69,27 @@ export class Pool {
     return this.#idle.length;
   }
 
-  /** The idle connection used last, if there is one. It may turn out to be stale. */
-  take(): ClientConnection | undefined {
-    for (let connection = this.#idle.pop(); connection; connection = this.#idle.pop()) {
+  /**
+   * The idle connection used last, if there is one. It may turn out to be stale; for what may not be sent
+   * twice (`isRepeatable` is false) none is given that has rested for more than a moment.
+   */
+  take(isRepeatable = true): ClientConnection | undefined {
+    for (let connection = this.#idle.at(-1); connection; connection = this.#idle.at(-1)) {
+      if (!isRepeatable && connection.restedMs > this.#unsafeMs) return undefined;
+      this.#idle.pop();
       if (connection.wake()) return connection;
       connection.close();
     }
     return undefined;
+  }
+
+  get #unsafeMs(): number {
+    return Math.min(UNSAFE_REST_MS, this.#shown / 2);
+  }
+
+  get #shown(): number {
+    if (this.#shownMs !== Infinity && this.#deadlines.now > this.#shownBy) this.#shownMs = Infinity;
+    return this.#shownMs;
   }
 
   /** A fresh connection. Rejects with a Fault that proves that nothing was sent. */
@@ -74,15 +103,21 @@ export class Pool {
     for (const connection of this.#idle.splice(0)) connection.close();
   }
 
-  #keep(connection: ClientConnection): boolean {
+  keep(connection: ClientConnection): boolean {
     if (this.#closed || this.#idle.length >= this.#idleMax) return false;
     this.#idle.push(connection);
-    connection.rest(this.#idleMs);
+    connection.rest(Math.min(this.#idleMs, this.#shown * 0.75));
     return true;
   }
 
-  #lose(connection: ClientConnection): void {
+  lose(connection: ClientConnection): void {
     const at = this.#idle.indexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);
+  }
+
+  sawEnd(restedMs: number): void {
+    if (restedMs < SHOWN_MS_MIN) return;
+    this.#shownMs = Math.min(this.#shown, restedMs);
+    this.#shownBy = this.#deadlines.in(SHOWN_FOR_MS);
   }
 }

@@ -1,0 +1,24 @@
+/** What an upstream says, and what follows from it, about keeping a connection after a response. Pure. */
+import type { ResponseHead } from "./head.ts";
+
+/**
+ * A 204 or 304 ends with its head (RFC 9112 section 6.3); of an upstream that declares a body all the same,
+ * nobody knows whether it sends one.
+ */
+export function hasDoubtfulFraming({ status, said }: ResponseHead): boolean {
+  return (status === 204 || status === 304) && (said.chunked || said.length > 0);
+}
+
+/** `Keep-Alive: timeout=5`: how long the upstream keeps an idle connection, in milliseconds. */
+export function announcedMs({ fields }: ResponseHead): number | undefined {
+  const value = fields.get("keep-alive");
+  const seconds = value === undefined
+    ? undefined
+    : /(?:^|[,;\s])timeout=(\d{1,6})/i.exec(value)?.[1];
+  return seconds === undefined ? undefined : Number(seconds) * 1_000;
+}
+
+/** How long a connection is kept that the upstream keeps for `ms`: a second less, but half at least. */
+export function keptFor(ms: number): number {
+  return Math.max(ms - 1_000, ms / 2, 1);
+}

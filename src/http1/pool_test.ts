@@ -1,0 +1,124 @@
+/** Which connections a pool keeps, for how long, and for what. */
+import { assertEquals } from "@std/assert";
+import { onConns } from "./conn_fake.ts";
+import { bench, get, rested } from "./testing/client_bench.ts";
+
+onConns(
+  "an idle connection leaves the pool when its time is up, its upstream ends it or talks",
+  async (pair) => {
+    const { pool, clock, upstreams } = bench(pair, { idleMs: 10_000 });
+    const rest = async () => {
+      const connection = await pool.connect();
+      const upstream = upstreams.at(-1)!;
+      const reply = get(connection);
+      await upstream.hear("\r\n\r\n");
+      await upstream.say("HTTP/1.1 204 No\r\n\r\n");
+      await reply;
+      connection.release();
+      assertEquals(pool.idle, 1);
+      return upstream;
+    };
+    await rest();
+    await clock.advance(11_000);
+    assertEquals(pool.idle, 0);
+    await (await rest()).closeWrite();
+    await clock.advance(0);
+    assertEquals(pool.idle, 0);
+    await (await rest()).say("HTTP/1.1 408 Bye\r\n\r\n");
+    await clock.advance(0);
+    assertEquals(pool.idle, 0);
+    assertEquals(pool.take(), undefined);
+    assertEquals(clock.pending, 0);
+  },
+);
+
+onConns("a pool keeps no more idle connections than it may, and none once closed", async (pair) => {
+  const { pool, upstreams } = bench(pair, { idleMax: 1 });
+  const both = [await pool.connect(), await pool.connect(), await pool.connect()];
+  for (const [i, connection] of both.entries()) {
+    const reply = get(connection);
+    await upstreams[i]!.say("HTTP/1.1 204 No\r\n\r\n");
+    await reply;
+    if (i === 2) pool.close();
+    connection.release();
+    assertEquals(pool.idle, i === 2 ? 0 : 1);
+  }
+});
+
+onConns("a 204 or 304 that declares a body is the last on its connection", async (pair) => {
+  const kept = [
+    "204 No\r\n\r\n",
+    "204 No\r\nContent-Length: 0\r\n\r\n",
+    "304 Same\r\n\r\n",
+    "200 OK\r\nContent-Length: 2\r\n\r\nok",
+  ];
+  const closed = [
+    "204 No\r\nContent-Length: 3\r\n\r\n",
+    "204 No\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "304 Same\r\nContent-Length: 3\r\n\r\n",
+    "304 Same\r\nTransfer-Encoding: chunked\r\n\r\n",
+  ];
+  for (const [answers, idle] of [[kept, 1], [closed, 0]] as const) {
+    for (const answer of answers) {
+      const world = bench(pair);
+      await rested(world, `HTTP/1.1 ${answer}`);
+      assertEquals(world.pool.idle, idle, answer);
+      world.pool.close();
+    }
+  }
+});
+
+onConns("a connection is given up before its upstream said that it would be", async (pair) => {
+  for (
+    const [line, keptMs] of [["", 29_000], ["Keep-Alive: timeout=5, max=100\r\n", 3_500]] as const
+  ) {
+    const world = bench(pair, { idleMs: 30_000 });
+    await rested(world, `HTTP/1.1 204 No\r\n${line}\r\n`);
+    await world.clock.advance(keptMs);
+    assertEquals(world.pool.idle, 1, line);
+    await world.clock.advance(1_500);
+    assertEquals(world.pool.idle, 0, line);
+  }
+});
+
+onConns(
+  "what may not be sent twice goes over a connection that has hardly rested",
+  async (pair) => {
+    const world = bench(pair);
+    await rested(world, "HTTP/1.1 204 No\r\n\r\n");
+    await world.clock.advance(400);
+    const young = world.pool.take(false)!;
+    const reply = get(young, "POST");
+    await world.upstreams[0]!.hear("\r\n\r\n");
+    await world.upstreams[0]!.say("HTTP/1.1 204 No\r\n\r\n");
+    await reply;
+    young.release();
+    await world.clock.advance(600);
+    assertEquals([world.pool.take(false), world.pool.idle], [undefined, 1]);
+    assertEquals(world.pool.take(), young);
+    young.close();
+  },
+);
+
+onConns("when the upstream ends what rests is learned, and forgotten again", async (pair) => {
+  const world = bench(pair, { idleMs: 30_000 });
+  const upstream = await rested(world, "HTTP/1.1 204 No\r\n\r\n");
+  await world.clock.advance(400);
+  await upstream.closeWrite();
+  await world.clock.advance(0);
+  assertEquals(world.pool.idle, 0);
+  await rested(world, "HTTP/1.1 204 No\r\n\r\n");
+  await world.clock.advance(250);
+  assertEquals([world.pool.take(false), world.pool.idle], [undefined, 1]);
+  // Three quarters of what was seen, found a tick or two later.
+  await world.clock.advance(700);
+  assertEquals(world.pool.idle, 0);
+  // What keeps the coarse clock going meanwhile.
+  const busy = await world.pool.connect();
+  await world.clock.advance(61_000);
+  await rested(world, "HTTP/1.1 204 No\r\n\r\n");
+  await world.clock.advance(2_000);
+  assertEquals(world.pool.idle, 1);
+  busy.close();
+  world.pool.close();
+});

@@ -1,0 +1,60 @@
+/** A pool whose upstreams say each byte when the test wants it, on a clock that the test moves. */
+import { ManualClock } from "../../base/clock.ts";
+import type { BodySource } from "../body.ts";
+import type { ClientConnection, ExchangeOptions, Reply } from "../client.ts";
+import type { FakeConn, MakePair } from "../conn_fake.ts";
+import { Deadlines } from "../deadlines.ts";
+import { Pool, type PoolOptions } from "../pool.ts";
+
+export function bench(pair: MakePair, options: Partial<PoolOptions> = {}) {
+  const clock = new ManualClock();
+  const upstreams: FakeConn[] = [];
+  const ends: FakeConn[] = [];
+  const pool = new Pool({
+    deadlines: new Deadlines(clock),
+    dial: () => {
+      const [upstream, end] = pair();
+      upstreams.push(upstream);
+      ends.push(end);
+      return Promise.resolve(end);
+    },
+    ...options,
+  });
+  return { clock, pool, upstreams, ends };
+}
+
+export const WAIT: ExchangeOptions = { responseMs: 5_000 };
+
+export function get(
+  connection: ClientConnection,
+  method = "GET",
+  options: ExchangeOptions = WAIT,
+  body: BodySource | Uint8Array | null = null,
+): Promise<Reply> {
+  connection.request(method, "/a?b").line("Host", "up");
+  return connection.exchange(body, options);
+}
+
+export async function textOf(body: BodySource): Promise<string> {
+  let text = "";
+  for (let part = await body.read(); part; part = await body.read()) {
+    text += new TextDecoder().decode(part);
+  }
+  return text;
+}
+
+/** A connection that has carried a whole exchange and rests. */
+export async function rested(
+  { pool, upstreams }: ReturnType<typeof bench>,
+  answer: string,
+  method = "GET",
+): Promise<FakeConn> {
+  const connection = pool.take() ?? await pool.connect();
+  const upstream = upstreams.at(-1)!;
+  const reply = get(connection, method);
+  await upstream.hear("\r\n\r\n");
+  await upstream.say(answer);
+  await textOf((await reply).body);
+  connection.release();
+  return upstream;
+}
