@@ -272,6 +272,24 @@ story(
   },
 );
 
+story("a request that is refused at once leaves its connection as it was", async ({ start }) => {
+  await using up = mirror();
+  const options = { basePath: "/app", pseudonym: "failover-1" };
+  await using stage = await opened(await start([up.port], options));
+  const body = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
+  const post = (target: string, line = "X: y") =>
+    `POST ${target} HTTP/1.1\r\nHost: a\r\n${line}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const answer = await stage.raw([
+    post("/").replace("POST", "TRACE"),
+    post("/../x"),
+    post("/", "Via: 1.1 failover-1"),
+    "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+  ].join(""));
+  const statuses = [...answer.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status);
+  assertEquals(statuses, ["405", "400", "508", "200"]);
+  assertStringIncludes(answer, "GET /app/last HTTP/1.1\r\n");
+});
+
 tlsTest("over HTTP/2 the same is refused at once", async (tls) => {
   await using up = mirror();
   await using stage = await Stage.start([up.port], {
