@@ -44,6 +44,7 @@ export function readLength(
   said: FramingFields,
 ): Fault | undefined {
   if (said.length >= 0) return malformed(side, "more than one Content-Length");
+  if (side === "request" && endsInTab(fields, i)) return malformed(side, "bad Content-Length");
   const length = parseLength(fields.value(i));
   if (length === undefined) return malformed(side, "bad Content-Length");
   said.length = length;
@@ -59,6 +60,7 @@ export function readCoding(
 ): Fault | undefined {
   if (minor === 0) return malformed(side, "Transfer-Encoding in HTTP/1.0");
   if (said.chunked) return malformed(side, "more than one Transfer-Encoding");
+  if (side === "request" && endsInTab(fields, i)) return malformed(side, "bad Transfer-Encoding");
   if (!fields.valueIs(i, "chunked")) {
     // Another coding than chunked at the end leaves the length open: that is malformed, not unknown.
     const isWhole = /,[ \t]*chunked$/i.test(fields.value(i)) &&
@@ -68,6 +70,16 @@ export function readCoding(
       : malformed(side, "bad Transfer-Encoding");
   }
   said.chunked = true;
+}
+
+/**
+ * True if the white space behind the value of line `i` has a tab in it. The grammar allows that; not all
+ * servers take it off, and to those this is another value.
+ */
+function endsInTab(fields: Fields, i: number): boolean {
+  let at = fields.valueEnd(i);
+  while (fields.bytes[at] === SP) at++;
+  return fields.bytes[at] === TAB;
 }
 
 /** True if a response with this status has no body, whatever its fields say (RFC 9112 section 6.3). */
@@ -85,6 +97,8 @@ export function responseFraming(method: string, status: number, said: FramingFie
 
 const CR = 13;
 const LF = 10;
+const TAB = 9;
+const SP = 32;
 const SEMICOLON = 59;
 
 /** Hex digits of one chunk size, leading zeros included. */

@@ -186,6 +186,9 @@ Deno.test("section 6: framing that two readers could see differently is refused"
       ["Transfer-Encoding: \x0bchunked"],
       ["Transfer-Encoding : chunked"],
       ["Transfer-Encoding:\r\n chunked"],
+      ["Transfer-Encoding: chunked\t"],
+      ["Transfer-Encoding: chunked \t "],
+      ["Content-Length: 3\t"],
       ["X: a\nTransfer-Encoding: chunked"],
     ]
   ) refused(lines(...fields));
@@ -193,6 +196,7 @@ Deno.test("section 6: framing that two readers could see differently is refused"
   refused("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n");
   assertEquals(accepted(lines("transfer-encoding: CHUNKED")).framing, CHUNKED);
   assertEquals(accepted(lines("content-length: 0042")).framing, 42);
+  assertEquals(accepted(lines("Content-Length:\t42  ")).framing, 42);
   assertEquals(accepted(lines()).framing, 0);
 });
 

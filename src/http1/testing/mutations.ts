@@ -31,6 +31,7 @@ export const REQUEST_PIECES = [
   "Content-Length: 3\r\n",
   "Content-Length: 7\r\n",
   "Content-Length: 3\t\r\n",
+  "Transfer-Encoding: chunked \t\r\n",
   "Transfer-Encoding: chunked\r\n",
   "Transfer-Encoding: identity\r\n",
   "transfer-encoding: gzip, chunked\r\n",
