@@ -59,7 +59,18 @@ export class LinuxConn implements SwiftConn, Watcher, Turn {
     this.run();
   }
 
+  /** Called by the loop, which a mistake in what one connection does must not end. */
   run(): void {
+    try {
+      this.#readIfAny();
+    } catch (error) {
+      // Whoever reports what nobody caught tells it.
+      reportError(error);
+      this.reset();
+    }
+  }
+
+  #readIfAny(): void {
     if (this.#reader === undefined || !this.#readable) return;
     if (this.#mayRead()) this.#readOn(this.#reader, this.#room!);
     else this.#host.again(this);
@@ -69,12 +80,12 @@ export class LinuxConn implements SwiftConn, Watcher, Turn {
     if (this.#fd === -1) return reader.failed(CLOSED);
     this.#reader = reader;
     this.#room = buffer as Bytes;
-    this.run();
+    this.#readIfAny();
   }
 
   look(): void {
     this.#readable = true;
-    this.run();
+    this.#readIfAny();
   }
 
   read(buffer: Uint8Array): Promise<number | null> {

@@ -9,6 +9,7 @@ import type { FakeOptions } from "../linux/testing/fake_kernel.ts";
 import type { Peer } from "../linux/testing/fake_peer.ts";
 import type { Reader } from "./conn.ts";
 import { LinuxConn } from "./conn_linux.ts";
+import { caught } from "./testing/caught.ts";
 
 const PORT = 80;
 const SEEDS = 300;
@@ -292,5 +293,27 @@ Deno.test("a connection closed by whoever was told of its bytes is left alone", 
   await bench.host.untilQuiet();
   assertEquals([told, peer.weReset], [["arrived", "failed"], true]);
   await conn.closeWrite(); // of no effect, and no harm
+  await bench.end();
+});
+
+Deno.test("a mistake of whoever was told of bytes ends that connection, and not the loop", async () => {
+  const bench = new Bench();
+  const broken = bench.connect();
+  const sound = bench.connect();
+  await bench.host.untilQuiet();
+  broken.conn.readTo(new Uint8Array(2), {
+    arrived() {
+      throw new Error("made by a test");
+    },
+    failed() {},
+  });
+  const reading = sound.conn.read(new Uint8Array(2));
+  const errors = await caught(async () => {
+    broken.peer.send(bytes(2));
+    sound.peer.send(bytes(2));
+    await bench.host.untilQuiet();
+  });
+  assertEquals([errors, broken.peer.weReset, await reading], [["made by a test"], true, 2]);
+  sound.conn.close();
   await bench.end();
 });

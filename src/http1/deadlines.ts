@@ -52,11 +52,21 @@ export class Deadlines {
     this.#cancel = undefined;
   }
 
+  /** A mistake in one of them must not keep the others, nor the clock, from going on. */
+  #tick(timed: Timed): void {
+    try {
+      timed.tick(this.#now);
+    } catch (error) {
+      // Whoever reports what nobody caught tells it.
+      reportError(error);
+    }
+  }
+
   #arm(): void {
     this.#cancel = this.clock.after(TICK_MS, () => {
       this.#cancel = undefined;
       this.#now = this.clock.now();
-      for (const timed of this.#timed.all()) timed.tick(this.#now);
+      for (const timed of this.#timed.all()) this.#tick(timed);
       // Those who left and came during the tick may have set the timer already.
       if (this.#timed.size > 0 && this.#cancel === undefined) this.#arm();
     });

@@ -1,0 +1,15 @@
+/** What nobody caught while `run` ran, in words; in the process itself it becomes an event. */
+export async function caught(run: () => unknown): Promise<string[]> {
+  const errors: string[] = [];
+  const take = (event: ErrorEvent) => {
+    event.preventDefault();
+    errors.push(event.error instanceof Error ? event.error.message : event.message);
+  };
+  globalThis.addEventListener("error", take);
+  try {
+    await run();
+    return errors;
+  } finally {
+    globalThis.removeEventListener("error", take);
+  }
+}
