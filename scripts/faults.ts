@@ -91,8 +91,8 @@ that get a byte every 50 ms. Checks come every 200 ms and have 500 ms, three fai
 is as by default.${others} Proxies run beside each other on one small machine, so some
 milliseconds of a stall are the machine's.
 
-- **failed**: requests that no upstream got and nobody answered: the client was turned away, or gave up
-  after 8 s.
+- **failed**: requests that no upstream read and nobody answered: the client was turned away, gave up
+  after 8 s, or its request lay unread in the sockets of an upstream that died.
 - **lost**: requests that an upstream got and whose answer never came, whole. What the dead primary was
   just answering is lost to any TCP proxy.
 - **doubled**: POSTs that upstreams got more than once. A GET may be repeated.
