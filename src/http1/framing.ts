@@ -44,7 +44,7 @@ export function readLength(
   said: FramingFields,
 ): Fault | undefined {
   if (said.length >= 0) return malformed(side, "more than one Content-Length");
-  if (side === "request" && endsInTab(fields, i)) return malformed(side, "bad Content-Length");
+  if (endsInTab(fields, i)) return malformed(side, "bad Content-Length");
   const length = parseLength(fields.value(i));
   if (length === undefined) return malformed(side, "bad Content-Length");
   said.length = length;
@@ -60,7 +60,7 @@ export function readCoding(
 ): Fault | undefined {
   if (minor === 0) return malformed(side, "Transfer-Encoding in HTTP/1.0");
   if (said.chunked) return malformed(side, "more than one Transfer-Encoding");
-  if (side === "request" && endsInTab(fields, i)) return malformed(side, "bad Transfer-Encoding");
+  if (endsInTab(fields, i)) return malformed(side, "bad Transfer-Encoding");
   if (!fields.valueIs(i, "chunked")) {
     // Another coding than chunked at the end leaves the length open: that is malformed, not unknown.
     const isWhole = /,[ \t]*chunked$/i.test(fields.value(i)) &&
