@@ -49,6 +49,8 @@ const PREFACE = new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 /** A connection that has just been made, or used, does not give way to others. */
 const NEW_MS = 1_000;
 const KEPT_MS = 250;
+/** How often a drain looks whether it may go on. */
+const LOOK_MS = 10;
 /** Descriptors that must be free for a client to be joined: two are needed, others may take some meanwhile. */
 const SPARE_DESCRIPTORS = 4;
 
@@ -149,7 +151,10 @@ export class Http2 implements Timed {
     return true;
   }
 
-  /** Lets running requests finish, or cuts them when `now` is aborted. Resolves with how many connections. */
+  /**
+   * Lets running requests finish, and those be asked that are on their way, or cuts all when `now` is aborted.
+   * Resolves with how many connections were cut.
+   */
   async drain(now: AbortSignal): Promise<number> {
     let count = 0;
     const cutAll = () => {
@@ -158,11 +163,22 @@ export class Http2 implements Timed {
     };
     if (now.aborted) cutAll();
     else now.addEventListener("abort", cutAll, { once: true });
+    // A client that has just come may be about to ask.
+    await this.#within(NEW_MS, now, () => [...this.#joined].every(({ hasAsked }) => hasAsked));
     await this.#inner.close();
+    // Its last words are still on their way through the tunnels, and clients answer its farewell with theirs.
+    await this.#within(NEW_MS, now, () => this.#joined.size === 0);
     now.removeEventListener("abort", cutAll);
-    // Those that never got as far as to ask.
     for (const { cut } of this.#joined) cut();
     return count;
+  }
+
+  /** Resolves when `isSo`, after `ms`, or when `now` is aborted. */
+  async #within(ms: number, now: AbortSignal, isSo: () => boolean): Promise<void> {
+    const { clock } = this.#parts.deadlines;
+    for (let left = ms; left > 0 && !now.aborted && !isSo(); left -= LOOK_MS) {
+      await new Promise<void>((resolve) => clock.after(LOOK_MS, resolve));
+    }
   }
 
   /** The inner server is gone: what runs may end, the rest would wait for ever. */

@@ -52,6 +52,39 @@ tlsTest("a stop under load loses no request over HTTPS", async (tls) => {
   assertEquals(lost, []);
 });
 
+/** One client of HTTP/2 that asks until it is refused. */
+async function askOverHttp2(url: string, caCert: string, count: SteadyCount): Promise<void> {
+  using client = Deno.createHttpClient({ caCerts: [caCert], http1: false, http2: true });
+  for (;;) {
+    try {
+      const answer = await fetch(url, { client });
+      const text = await answer.text();
+      if (answer.status === 200 && text === "primary") count.add();
+      else count.lost.push(`${answer.status} ${text}`);
+    } catch (error) {
+      const reason = error instanceof Error ? String(error.cause ?? error) : String(error);
+      if (/refused/i.test(reason)) return;
+      count.lost.push(reason);
+    }
+  }
+}
+
+tlsTest("a stop under load loses no request over HTTP/2", async (tls) => {
+  await using primary = await WebUpstream.start("primary");
+  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+  for (let round = 0; round < 3; round++) {
+    await using proxy = await startWebProxy({ primary, flags });
+    const url = `https://localhost:${proxy.address.split(":")[1]}/`;
+    const count = new SteadyCount();
+    const clients = Array.from({ length: 10 }, () => askOverHttp2(url, tls.cert, count));
+    await patiently("some answers", count.reaches(200), proxy.lastLines);
+    assertEquals(await proxy.stop(), 0);
+    await patiently("the last clients", Promise.all(clients), proxy.lastLines);
+    assertEquals(count.lost, []);
+    assertEquals(proxy.log.filter((line) => !line.startsWith("{")), []);
+  }
+});
+
 scenario("pipelined requests that are here when a stop begins are served", async ({ relay }) => {
   await using primary = await WebUpstream.start("primary");
   await using proxy = await startWebProxy({ primary, flags: { relay } });
