@@ -1,5 +1,6 @@
 /** A check that can't be made for want of something on the proxy's own machine is no evidence. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { realClock, sleep } from "../../src/base/clock.ts";
 import { Folder } from "../harness/folder.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
@@ -48,8 +49,11 @@ scenario(
     const unheard = (metrics: string) =>
       [...metrics.matchAll(/checks_total\{.*result="none"\} (\d+)/g)].map(([, n]) => Number(n));
     // More of them than it takes failures to bring an upstream down.
-    let metrics = "";
-    do metrics = await it.window("metrics"); while (!unheard(metrics).every((n) => n > 4));
+    let metrics = await it.window("metrics");
+    while (!unheard(metrics).every((n) => n > 4)) {
+      await sleep(realClock, 50);
+      metrics = await it.window("metrics");
+    }
     assertEquals(unheard(metrics).length, 2);
     const state = JSON.parse(await it.window("state"));
     const [first] = (state.services ?? [state])[0].upstreams;
