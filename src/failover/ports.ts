@@ -79,7 +79,8 @@ export interface Triggers {
   /**
    * Runs all of them, one after another, and resolves when the last has ended, or one could not be
    * started. Aborting ends the running one and skips the rest. Two calls never overlap: the second
-   * waits. Called again with the same promotion it leaves out those that have exited with 0.
+   * waits. Called again with the same promotion it leaves out those that have exited with 0, and those
+   * whose failure was but a warning.
    */
   run(promotion: Promotion, signal: AbortSignal): Promise<TriggerOutcome>;
 }

@@ -260,7 +260,7 @@ function endPromotion(
     return abandon(turn, why(outcome));
   }
   const { onTriggerFailure } = turn.policy;
-  if (outcome.how !== "short" && onTriggerFailure === "next") {
+  if (outcome.how === "failed" && onTriggerFailure === "next") {
     return abandon(turn, why(outcome), new Set(passedOver).add(name));
   }
   const triggers = progressAfter(turn, name, attempt, outcome);
@@ -283,7 +283,8 @@ function progressAfter(
 ): TriggerProgress {
   if (outcome.how === "ran") return { is: "ran" };
   const reason = why(outcome);
-  const isRepeated = outcome.how === "short" || turn.policy.onTriggerFailure === "retry";
+  // One that was called off, and not by us, has not run either.
+  const isRepeated = outcome.how !== "failed" || turn.policy.onTriggerFailure === "retry";
   if (!isRepeated) return { is: "failed", reason };
   const retryInMs = backoffMs(attempt, Math.min(turn.policy.maxBackoffMs, TRIGGER_RETRY_MAX_MS));
   const { epoch } = turn.state;

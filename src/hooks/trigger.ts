@@ -24,6 +24,15 @@ export interface TriggerSettings {
   readonly warnings: readonly string[];
 }
 
+/** What has run for a promotion, and is not run again for it. */
+interface Progress {
+  readonly epoch: number;
+  /** Those that exited with 0. */
+  readonly done: Set<string>;
+  /** Those that failed where that is a warning, and why. */
+  readonly failed: Map<string, string>;
+}
+
 /** The triggers of one service. Each gets the upstream as its only argument and the rest by `tell`. */
 export class ProgramTriggers implements Triggers {
   readonly #settings: TriggerSettings;
@@ -32,8 +41,8 @@ export class ProgramTriggers implements Triggers {
   readonly #find: () => Promise<Found>;
   #warned: readonly string[];
   #turn: Promise<unknown> = Promise.resolve();
-  /** The programs that have ended well for the newest promotion. */
-  #done: { readonly epoch: number; readonly programs: Set<string> } | undefined;
+  /** Of the newest promotion. */
+  #progress: Progress | undefined;
 
   /** `find` says which programs there are, without keeping a promotion waiting. */
   constructor(
@@ -65,31 +74,35 @@ export class ProgramTriggers implements Triggers {
     }
     this.#warned = found.warnings;
     const { epoch } = promotion;
-    const done = this.#doneFor(promotion);
     if (found.isShort === true) {
-      return { how: "short", reason: found.mistakes.join("; "), hasBegun: done.size > 0 };
+      const { done, failed } = this.#progressOf(promotion);
+      const hasBegun = done.size + failed.size > 0;
+      return { how: "short", reason: found.mistakes.join("; "), hasBegun };
     }
     for (const reason of found.mistakes) {
       this.#publish({ type: "trigger.failed", program: path, epoch, reason, tookMs: 0 });
     }
-    const failures = [...found.mistakes];
+    const { done, failed } = this.#progressOf(promotion);
     for (const program of found.programs) {
       if (signal.aborted) return { how: "calledOff" };
-      if (done.has(program)) continue;
-      if (failures.length > 0 && !goOn) break;
+      if (done.has(program) || failed.has(program)) continue;
       const { how, code, reason } = await this.#runOne(program, promotion, signal);
       if (how === "aborted") return { how: "calledOff" };
       const what = `trigger ${program} ${reason}`;
-      if (how === "short") return { how, reason: what, hasBegun: done.size + failures.length > 0 };
+      if (how === "short") return { how, reason: what, hasBegun: done.size + failed.size > 0 };
       if (code === 0) done.add(program);
-      else failures.push(what);
+      else if (goOn) failed.set(program, what);
+      else return { how: "failed", reason: what };
     }
+    const failures = [...found.mistakes, ...failed.values()];
     return failures.length === 0 ? { how: "ran" } : { how: "failed", reason: failures.join("; ") };
   }
 
-  #doneFor({ epoch }: Promotion): Set<string> {
-    if (this.#done?.epoch !== epoch) this.#done = { epoch, programs: new Set() };
-    return this.#done.programs;
+  #progressOf({ epoch }: Promotion): Progress {
+    if (this.#progress?.epoch !== epoch) {
+      this.#progress = { epoch, done: new Set(), failed: new Map() };
+    }
+    return this.#progress;
   }
 
   async #runOne(program: string, promotion: Promotion, signal: AbortSignal): Promise<Ending> {

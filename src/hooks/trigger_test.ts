@@ -149,6 +149,7 @@ Deno.test({
   ignore: Deno.build.os !== "linux",
   async fn() {
     await using scene = await Scene.begin();
+    await scene.folder.script("0", "exit 1");
     await scene.folder.script("1", "exit 0");
     const busy = await scene.folder.script("2", "exit 0");
     await scene.folder.script("3", "exit 0");
@@ -160,8 +161,9 @@ Deno.test({
       hasBegun: true,
     });
     file.close();
-    assertEquals(await scene.triggers.run(promotion, never), { how: "ran" });
+    assertEquals((await scene.triggers.run(promotion, never)).how, "failed");
     assertEquals(scene.heard.lines, [
+      ...["started 0 7", "failed 0 7 exited with 1"],
       ...["started 1 7", "finished 1 7", "started 2 7"],
       ...["started 2 7", "finished 2 7", "started 3 7", "finished 3 7"],
     ]);

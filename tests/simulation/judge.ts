@@ -47,7 +47,7 @@ export class Judge {
       if (this.settings.policy.triggers === "before" && !world.returned.has(epoch)) {
         const how = world.outcomes.get(epoch);
         const mayFail = this.settings.policy.onTriggerFailure === "continue";
-        const isLetIn = how === "ran" || (mayFail && (how === "failed" || how === "calledOff"));
+        const isLetIn = how === "ran" || (mayFail && how === "failed");
         assert(isLetIn, `epoch ${epoch} was opened though its triggers ${how ?? "did not run"}`);
       }
     }
