@@ -1,7 +1,8 @@
 /**
  * TLS handshakes under way. Each costs a descriptor and whoever begins one need not say a word, so there are
- * few for each address and few in all; where there are too many, the one that has taken longest gives way. A
- * client that means it is through within a few round trips, whoever else is silent.
+ * few for each address and few in all; where there are too many, the one that has taken longest gives way. One
+ * that is young never does: a client that means it is through within a few round trips, and a crowd that comes
+ * at once waits to be accepted until there is room.
  */
 import type { Clock } from "../base/clock.ts";
 
@@ -9,8 +10,8 @@ import type { Clock } from "../base/clock.ts";
 export const HANDSHAKES_EACH_MAX = 64;
 export const HANDSHAKES_MAX = 512;
 export const HANDSHAKES_MIN = 16;
-/** One that has taken so long may be ended where descriptors are short. */
-const SLOW_MS = 1_000;
+/** One that has taken so long may be ended for others. */
+const SLOW_MS = 250;
 
 /** One of them; for `delete`. */
 export interface Handshake {
@@ -39,12 +40,16 @@ export class Handshakes {
     return this.#all.size;
   }
 
+  /** True if there is room for one more, or the slowest has given way. */
+  makeRoom(): boolean {
+    return this.#all.size < this.#allMax || this.giveWay();
+  }
+
   /** Takes one up; `close` is called if it has to give way. */
   add(address: string, close: () => void): Handshake {
     const group = groupOf(address);
     const own = this.#groups.get(group) ?? new Set();
-    if (own.size >= this.#eachMax) this.#end(own);
-    else if (this.#all.size >= this.#allMax) this.#end(this.#all);
+    if (own.size >= this.#eachMax) this.#endSlow(own);
     const handshake = { group, since: this.#clock.now(), close };
     this.#groups.set(group, own.add(handshake));
     this.#all.add(handshake);
@@ -61,19 +66,17 @@ export class Handshakes {
 
   /** Ends the one that has taken longest, if that is long; false if there is none. */
   giveWay(): boolean {
-    for (const { since } of this.#all) {
-      if (this.#clock.now() - since < SLOW_MS) return false;
-      this.#end(this.#all);
+    return this.#endSlow(this.#all);
+  }
+
+  #endSlow(some: ReadonlySet<Handshake>): boolean {
+    for (const oldest of some) {
+      if (this.#clock.now() - oldest.since < SLOW_MS) return false;
+      this.delete(oldest);
+      oldest.close();
       return true;
     }
     return false;
-  }
-
-  #end(some: ReadonlySet<Handshake>): void {
-    for (const oldest of some) {
-      this.delete(oldest);
-      return oldest.close();
-    }
   }
 }
 

@@ -40,6 +40,8 @@ export interface TlsParts {
 const LOOK_MS = 10_000;
 /** For the TLS handshake. */
 const HANDSHAKE_MS = 10_000;
+/** How soon there may be room for another handshake. */
+const HANDSHAKE_ROOM_MS = 5;
 /** How often it is looked whether somebody who is idle may give way. */
 const ROOM_MS = 250;
 
@@ -159,7 +161,7 @@ export class TlsListener {
       const serve = () => this.#serve(conn, peer).catch((error) => onError(error, peer));
       const moment = this.#queue.taken(conn.remoteAddr);
       if (moment === undefined) void serve();
-      else void moment.then(serve);
+      else void moment.then(() => this.#queue.isOwn(conn.remoteAddr) ? conn.close() : serve());
     }
   }
 
@@ -170,10 +172,11 @@ export class TlsListener {
 
   /** Resolves when one more client may be taken in. */
   async #room(): Promise<void> {
-    const { server, http2, clock } = this.#parts;
+    const { server, http2, handshakes, clock } = this.#parts;
     while (!this.#closed && !server.hasRoom && !http2.giveWay()) {
       await Promise.race([server.room(), sleep(clock, ROOM_MS)]);
     }
+    while (!this.#closed && !handshakes.makeRoom()) await sleep(clock, HANDSHAKE_ROOM_MS);
   }
 
   async #serve(conn: Deno.TlsConn, peer: string): Promise<void> {

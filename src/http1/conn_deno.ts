@@ -208,7 +208,7 @@ export async function serveListener(
     const serve = () => void server.serve(denoConn(tuned(conn)), peerOf(conn));
     const moment = queue.taken(conn.remoteAddr);
     if (moment === undefined) serve();
-    else void moment.then(serve);
+    else void moment.then(() => queue.isOwn(conn.remoteAddr) ? conn.close() : serve());
   }
 }
 

@@ -26,6 +26,8 @@ export class QueueEnd {
   #isClosed = false;
   /** Ports of those who were taken in since the end began. */
   readonly #ports = new Set<number>();
+  /** Those of them that are our own. */
+  readonly #own = new Set<number>();
   #arrival: (() => void) | undefined;
   #emptying: Promise<void> | undefined;
 
@@ -58,6 +60,11 @@ export class QueueEnd {
     if (client.transport === "tcp") this.#ports.add(client.port);
     this.#arrival?.();
     return this.#closed.promise;
+  }
+
+  /** True if it is we who stood in the queue, once it is time to serve. */
+  isOwn(client: Deno.Addr): boolean {
+    return client.transport === "tcp" && this.#own.has(client.port);
   }
 
   /** Closes the listener as soon as its queue is empty, or at once. */
@@ -108,6 +115,7 @@ export class QueueEnd {
       return false;
     }
     const mine = (own.localAddr as Deno.NetAddr).port;
+    this.#own.add(mine);
     while (!this.#ports.has(mine) && !this.#isClosed) {
       await new Promise<void>((taken) => this.#arrival = taken);
     }
