@@ -24,6 +24,10 @@ async function withCheck(flags: Readonly<Record<string, string>>) {
   return {
     ...{ primary, backup, proxy },
     async takeAway(): Promise<void> {
+      // A shell that was just started may fail to open its script, which is an answer like any other: one
+      // that brings down nobody whose first check has passed.
+      await proxy.event("upstream.up", { upstream: primary.name });
+      await proxy.event("upstream.up", { upstream: backup.name });
       await Deno.rename(check, `${check}~`);
       await proxy.event("verdict.missing", { upstream: primary.name });
       await proxy.event("verdict.missing", { upstream: backup.name });
