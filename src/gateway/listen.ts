@@ -103,6 +103,16 @@ export async function listen(
   if (typeof port === "string") return port;
   text = formatAddress(port.address);
   publish({ type: "port.opened", address: text });
+  return listeningOn(port, server, troubles, context);
+}
+
+/** What the owner of a service may ask of a port that is open. */
+function listeningOn(
+  port: Port,
+  server: Server,
+  troubles: ServerTroubles,
+  { clock, publish }: ListenContext,
+): Listening {
   return {
     address: port.address,
     finished: port.finished,
@@ -112,7 +122,7 @@ export async function listen(
       return { accepted: server.accepted, refused, broken };
     },
     async stop(drainMs, now) {
-      publish({ type: "port.closed", address: text });
+      publish({ type: "port.closed", address: formatAddress(port.address) });
       return await untilTimeIsUp(
         async (cut) => {
           const isClosed = closed(port, cut);
