@@ -4,7 +4,7 @@ import { parse } from "@std/yaml";
 import { permissionsFor } from "./permissions.ts";
 import { scriptOf } from "../tests/harness/readme.ts";
 import { tell } from "../tests/harness/scenario.ts";
-import { FOLDER, loadWith } from "../src/config/testing.ts";
+import { FOLDER, loadWith } from "../src/config/testing/config.ts";
 
 const EXAMPLES = new URL("examples/", import.meta.url);
 

@@ -2,7 +2,7 @@
  * Renews the tables of options and of variables in README.md.
  * `--check` only says whether it is up to date; `--sample tcp|http` and `--schema` print the others.
  */
-import { Mistake } from "../src/base/mistake.ts";
+import { Mistake } from "../src/base/config_error.ts";
 import { jsonSchema, sampleYaml, withTables } from "../src/config/reference.ts";
 
 const README = new URL("../README.md", import.meta.url);

@@ -2,14 +2,14 @@
  * The program: argv, environment and signals in, exit code out. Exit codes: 0 it ended as told, 1 it could
  * not listen or broke, 2 the operator's options are wrong.
  */
-import { run } from "./app.ts";
+import { run } from "./app/app.ts";
 import { load } from "./config/load.ts";
 import { summary } from "./config/print.ts";
-import { unusableEngines } from "./engines.ts";
-import { lookAtFiles } from "./files.ts";
+import { unusableEngines } from "./app/engines.ts";
+import { lookAtFiles } from "./app/files.ts";
 import { describe } from "./base/describe.ts";
-import { catchUncaught } from "./uncaught.ts";
-import { VERSION, versionText } from "./version.ts";
+import { catchUncaught } from "./app/uncaught.ts";
+import { VERSION, versionText } from "./app/version.ts";
 
 /** First signal: drain. Second: now. SIGUSR2: back to the best rank. */
 function listenToSignals() {

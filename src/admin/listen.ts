@@ -4,12 +4,12 @@
  * bound once; a port that is taken is the operator's mistake, told at the start.
  */
 import { type Address, formatAddress } from "../base/address.ts";
-import { bind } from "../net/bind.ts";
+import { bind } from "../net/deno/bind.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { ServerTroubles } from "../events/server_troubles.ts";
-import { serveListener } from "../http1/conn_deno.ts";
-import { Deadlines } from "../http1/deadlines.ts";
+import { serveListener } from "../net/deno/transport.ts";
+import { Deadlines } from "../net/deadlines.ts";
 import { Server } from "../http1/server.ts";
 
 /** Operators, scrapers and live feeds at one time; further ones wait, and idle ones give way. */

@@ -2,7 +2,7 @@
  * Where something listens: `host:port`, `[v6]:port` or `unix:/path`. Pure text in, text out; nothing
  * is resolved here, so a name that does not exist yet is a good address.
  */
-import { Mistake, type Parsed } from "./mistake.ts";
+import { Mistake, type Parsed } from "./config_error.ts";
 
 export type Address =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }

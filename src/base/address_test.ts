@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { formatAddress, parseAddress, parsePort } from "./address.ts";
-import { Mistake } from "./mistake.ts";
+import { Mistake } from "./config_error.ts";
 
 Deno.test("an address is read and printed back the same", () => {
   for (

@@ -1,5 +1,5 @@
 /** Sizes as people write them (`64KB`, `10MB`) and as code has them: bytes. One KB is 1024 bytes. */
-import { Mistake, type Parsed } from "./mistake.ts";
+import { Mistake, type Parsed } from "./config_error.ts";
 
 const UNITS = ["B", "KB", "MB", "GB", "TB"] as const;
 

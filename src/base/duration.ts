@@ -1,5 +1,5 @@
 /** Lengths of time as people write them (`250ms`, `2s`, `1m30s`) and as code has them: milliseconds. */
-import { Mistake, type Parsed } from "./mistake.ts";
+import { Mistake, type Parsed } from "./config_error.ts";
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   ms: 1,

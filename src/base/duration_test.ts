@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { formatDuration, parseDuration } from "./duration.ts";
 import { formatBytes, parseBytes } from "./bytes.ts";
-import { Mistake } from "./mistake.ts";
+import { Mistake } from "./config_error.ts";
 
 Deno.test("durations are read with and without units", () => {
   const cases = {

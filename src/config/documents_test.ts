@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { documentText } from "./documents.ts";
 import { envOf, flagOf, KEYS, optionOf, OPTIONS } from "./options.ts";
-import { loadWith } from "./testing.ts";
+import { loadWith } from "./testing/config.ts";
 
 async function run(program: string, args: string[], env: Record<string, string> = {}) {
   const { code, stdout, stderr } = await new Deno.Command(program, { args, env }).output();

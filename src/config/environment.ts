@@ -4,7 +4,7 @@
  * is empty counts as not set.
  */
 import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
-import { didYouMean, type Given, type Layer } from "./given.ts";
+import { didYouMean, type Given, type Layer } from "./raw_option.ts";
 import { envOf, type Key, KEYS, optionOf } from "./options.ts";
 
 const OWN = new Map(KEYS.map((key) => [envOf(key), key]));

@@ -5,7 +5,7 @@
  * empty value counts as not given.
  */
 import { parse } from "@std/yaml";
-import { didYouMean, type Given, type Layer } from "./given.ts";
+import { didYouMean, type Given, type Layer } from "./raw_option.ts";
 import type { Written } from "./kinds.ts";
 import { keyLines } from "./lines.ts";
 import { type Key, KEYS, optionOf, yamlKeyOf } from "./options.ts";

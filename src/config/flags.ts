@@ -5,7 +5,7 @@
  * (`--hold -5s`), which it would take for a row of letters.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { didYouMean, type Given, type Layer } from "./given.ts";
+import { didYouMean, type Given, type Layer } from "./raw_option.ts";
 import { quote } from "./kinds.ts";
 import { flagOf, type Key, KEYS, optionOf } from "./options.ts";
 

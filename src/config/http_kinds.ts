@@ -3,7 +3,7 @@
  * codes. Same rules as in `kinds.ts`: nothing throws, passwords never reach a printed text.
  */
 import { type Address } from "../base/address.ts";
-import { Mistake, type Parsed } from "../base/mistake.ts";
+import { Mistake, type Parsed } from "../base/config_error.ts";
 import { joinPath, type Kind, maskCredentials, quote, textKind, type Written } from "./kinds.ts";
 
 /** An upstream of HTTP mode that is a server. */

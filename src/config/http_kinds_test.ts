@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { Mistake } from "../base/mistake.ts";
+import { Mistake } from "../base/config_error.ts";
 import { anyTarget, reportUrl, serverTarget, statusRange, type UrlTarget } from "./http_kinds.ts";
 import { list, type Written } from "./kinds.ts";
 

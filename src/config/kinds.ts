@@ -7,7 +7,7 @@
 import { type Address, ANY_HOST, formatAddress, parseAddress, parsePort } from "../base/address.ts";
 import { formatBytes, parseBytes } from "../base/bytes.ts";
 import { formatDuration, parseDuration } from "../base/duration.ts";
-import { Mistake, type Parsed } from "../base/mistake.ts";
+import { Mistake, type Parsed } from "../base/config_error.ts";
 
 /** What stands in a file, in an environment variable or behind a flag, before it means anything. */
 export type Written = string | null | readonly Written[] | { readonly [key: string]: Written };

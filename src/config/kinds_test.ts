@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { Mistake } from "../base/mistake.ts";
+import { Mistake } from "../base/config_error.ts";
 import { count, duration, host, type Kind, list, onOff, quote, type Written } from "./kinds.ts";
 
 function expected<T>(kind: Kind<T>, written: Written): string {

@@ -4,12 +4,12 @@
  *
  * It reads nothing itself: arguments, environment and the reader of files are handed in.
  */
-import { Mistake } from "../base/mistake.ts";
-import { agreement } from "./agreement.ts";
+import { Mistake } from "../base/config_error.ts";
+import { agreement } from "./validate.ts";
 import { readEnvironment } from "./environment.ts";
 import { type FileOptions, NO_FILE, readYaml } from "./file.ts";
 import { readFlags } from "./flags.ts";
-import type { Given, Layer } from "./given.ts";
+import type { Given, Layer } from "./raw_option.ts";
 import { helpText, USAGE } from "./help.ts";
 import { onOff, quote } from "./kinds.ts";
 import {

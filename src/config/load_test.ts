@@ -11,7 +11,7 @@ import {
   tcpOf,
   warningsOf,
   type World,
-} from "./testing.ts";
+} from "./testing/config.ts";
 
 const TCP = ["-H", "a:1,b:2", "-p", "5432"];
 const HTTP = ["--primary", "https://app.example", "--backup", "https://backup.example"];

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { Mistake } from "../base/mistake.ts";
+import { Mistake } from "../base/config_error.ts";
 import {
   type Config,
   defaultOf,
@@ -14,7 +14,7 @@ import {
   type TcpConfig,
   yamlKeyOf,
 } from "./options.ts";
-import { configOf, FOLDER, loadWith, type World } from "./testing.ts";
+import { configOf, FOLDER, loadWith, type World } from "./testing/config.ts";
 
 /** For each metavar a text that is no option's default. */
 const SAMPLES: Readonly<Record<string, string>> = {

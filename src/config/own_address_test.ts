@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { parseAddress } from "../base/address.ts";
-import { Mistake } from "../base/mistake.ts";
+import { Mistake } from "../base/config_error.ts";
 import { collide, isOwn } from "./own_address.ts";
-import { mistakesOf, tcpOf } from "./testing.ts";
+import { mistakesOf, tcpOf } from "./testing/config.ts";
 
 const INTERFACES = ["127.0.0.1", "10.0.0.7", "::1", "fe80::1"];
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { loadWith, type World } from "./testing.ts";
+import { loadWith, type World } from "./testing/config.ts";
 
 function printed(args: readonly string[], world?: World): string {
   const loaded = loadWith([...args, "--print-config"], world);

@@ -2,7 +2,7 @@
  * The table of options as documents: the section of the README, a sample file, a JSON schema for
  * editors; and the README's table of what programs find in their environment. Text in, text out; `scripts/reference.ts` reads and writes the files.
  */
-import { Mistake } from "../base/mistake.ts";
+import { Mistake } from "../base/config_error.ts";
 import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
 import { notesOf } from "./help.ts";
 import {

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { parse } from "@std/yaml";
-import { Mistake } from "../base/mistake.ts";
+import { Mistake } from "../base/config_error.ts";
 import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
 import { flagOf, KEYS, optionOf, yamlKeyOf } from "./options.ts";
 import {
@@ -10,7 +10,7 @@ import {
   variablesMarkdown,
   withTables,
 } from "./reference.ts";
-import { configOf, httpOf, tcpOf } from "./testing.ts";
+import { configOf, httpOf, tcpOf } from "./testing/config.ts";
 
 Deno.test("the options section has a row for every option", () => {
   const rows = optionsMarkdown().split("\n").filter((line) =>

@@ -2,8 +2,8 @@
  * From layers of what was given, best first, to the typed options of one service or of the process. The
  * first layer that has an option wins, and only the winner is read.
  */
-import { Mistake } from "../base/mistake.ts";
-import type { Given, Layer } from "./given.ts";
+import { Mistake } from "../base/config_error.ts";
+import type { Given, Layer } from "./raw_option.ts";
 import type { Target } from "./http_kinds.ts";
 import { quote } from "./kinds.ts";
 import {

@@ -4,7 +4,7 @@
  * mistake; what isn't in it is left alone; what is there and can't be used is a warning, because the
  * operator who mounted it meant it to be used.
  */
-import type { Given, Layer } from "./given.ts";
+import type { Given, Layer } from "./raw_option.ts";
 import { quote } from "./kinds.ts";
 import type { Key } from "./options.ts";
 import { whyUnreadable } from "./unreadable.ts";

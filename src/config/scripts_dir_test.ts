@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { PathInfo } from "./scripts_dir.ts";
-import { FOLDER, httpOf, loadWith, mistakesOf, tcpOf, warningsOf } from "./testing.ts";
+import { FOLDER, httpOf, loadWith, mistakesOf, tcpOf, warningsOf } from "./testing/config.ts";
 
 const TCP = ["-H", "a:1,b:2", "-p", "5432"];
 const env = { FAILOVER_SCRIPTS_DIR: "/etc/flopsy/" };

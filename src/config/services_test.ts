@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { configOf, mistakesOf, warningsOf } from "./testing.ts";
+import { configOf, mistakesOf, warningsOf } from "./testing/config.ts";
 
 const TWO = `
 json_logs: on

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { type Fault, type FaultName, FAULTS, statusOf } from "../base/fault.ts";
-import { Seldom } from "../base/seldom.ts";
+import { Seldom } from "../base/log_limiter.ts";
 import type { Publish } from "./events.ts";
 
 /** The same is told once in this time; a scanner brings thousands. */

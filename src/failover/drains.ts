@@ -2,7 +2,7 @@
 import { isDown } from "./health.ts";
 import type { ProbeResult } from "./ports.ts";
 import type { PendingDrain } from "./state.ts";
-import type { Turn } from "./turn.ts";
+import type { Turn } from "./step_context.ts";
 
 /**
  * Follows one failure of an upstream that is down: the sessions that it has from `throughEpoch` and

@@ -5,7 +5,7 @@
  * clients meet, `drains.ts` which sessions end.
  */
 import { formatDuration } from "../base/duration.ts";
-import { endHold, overstayed } from "./door.ts";
+import { endHold, overstayed } from "./admission.ts";
 import { drainDown, spare } from "./drains.ts";
 import { doubted, failuresSoFar, type Health, isDown, isUp, observe } from "./health.ts";
 import { planFailback, takeOrder, tickFailback } from "./moving_back.ts";
@@ -20,7 +20,7 @@ import {
   tickPromotion,
   watchPromotion,
 } from "./switching.ts";
-import { Turn } from "./turn.ts";
+import { Turn } from "./step_context.ts";
 
 /** Takes one input. `now` may stand still but is never taken to go back. */
 export function step(state: State, input: Input, now: number, policy: Policy): Step {

@@ -1,12 +1,12 @@
 /** When and how traffic moves back to a better rank, by itself or because the operator wants it. */
 import { formatDuration } from "../base/duration.ts";
 import type { MoveKind } from "../events/events.ts";
-import { leaveService } from "./door.ts";
+import { leaveService } from "./admission.ts";
 import { dampingMs, failbackAt, recentFailbacks } from "./failback.ts";
 import { isDown, isSound } from "./health.ts";
 import type { Policy, State } from "./state.ts";
 import { promote } from "./switching.ts";
-import type { Turn } from "./turn.ts";
+import type { Turn } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 
 /**

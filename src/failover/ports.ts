@@ -1,5 +1,5 @@
 /**
- * What the controller needs from the world. The rooms around implement these; `app.ts` joins them.
+ * What the controller needs from the world. The rooms around implement these; `app/app.ts` joins them.
  * Each comment is the contract.
  */
 import type { MoveKind } from "../events/events.ts";

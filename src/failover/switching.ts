@@ -5,13 +5,13 @@
 import { backoffMs } from "../base/backoff.ts";
 import type { MoveKind } from "../events/events.ts";
 import { choose } from "./candidate.ts";
-import { endHold, leaveService } from "./door.ts";
+import { endHold, leaveService } from "./admission.ts";
 import { drainLeft, spare } from "./drains.ts";
 import { recentFailbacks, retryFailbackMs } from "./failback.ts";
 import { isDown, isUp, trusted } from "./health.ts";
 import type { ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
 import { DOOMED_TRIGGERS_MS, type Former, type Phase, type TriggerProgress } from "./state.ts";
-import type { Turn } from "./turn.ts";
+import type { Turn } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 
 const NOBODY: ReadonlySet<string> = new Set();

@@ -2,7 +2,7 @@
 import type { FaultName } from "../base/fault.ts";
 import { reasonOf } from "../http1/fetch_app.ts";
 import type { ResponseHead } from "../http1/head.ts";
-import type { Client } from "./client.ts";
+import type { Client } from "./downstream.ts";
 import { writeResponseFields } from "./headers.ts";
 import type { ServerUpstream } from "./upstream.ts";
 

@@ -1,8 +1,8 @@
 /** New connections to upstreams: those being made can be called off, and slow ones are told of. */
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
-import { type Member, Roster } from "../base/roster.ts";
-import type { ClientConnection } from "../http1/client.ts";
+import { type Member, Roster } from "../base/slab.ts";
+import type { ClientConnection } from "../http1/upstream_conn.ts";
 import type { ServerUpstream } from "./upstream.ts";
 
 /** A connect without an answer for so long is reported, though it may still succeed. */

@@ -5,12 +5,12 @@
  */
 import { Fault } from "../base/fault.ts";
 import type { BodySource } from "../http1/body.ts";
-import type { Conn } from "../http1/conn.ts";
-import type { Deadlines } from "../http1/deadlines.ts";
+import type { Conn } from "../net/conn.ts";
+import type { Deadlines } from "../net/deadlines.ts";
 import { isBodyless } from "../http1/framing.ts";
 import { parseRequestHead, parseResponseHead, type RequestHead } from "../http1/head.ts";
 import { HeadWriter } from "../http1/head_writer.ts";
-import type { Client } from "./client.ts";
+import type { Client } from "./downstream.ts";
 
 const LIMITS = { headBytesMax: 128 * 1024, fieldsMax: 512 };
 /** Framing and hop fields that an HTTP/2 request cannot mean, and `TE`: we could not keep its promise. */

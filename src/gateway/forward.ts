@@ -8,22 +8,22 @@ import { Fault, FAULTS, statusOf } from "../base/fault.ts";
 import type { Publish } from "../events/events.ts";
 import type { Doubt } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
-import type { ClientConnection, Reply } from "../http1/client.ts";
-import type { Deadlines } from "../http1/deadlines.ts";
+import type { ClientConnection, Reply } from "../http1/upstream_conn.ts";
+import type { Deadlines } from "../net/deadlines.ts";
 import { sendResponse } from "../http1/fetch_app.ts";
 import { httpDate } from "../http1/http_date.ts";
 import { ANSWERED } from "../http1/server.ts";
 import { answerWithPage, type ErrorPage, failoverValue, inform } from "./answers.ts";
 import type { KeptTotal } from "./body.ts";
-import type { Client } from "./client.ts";
+import type { Client } from "./downstream.ts";
 import { Connects } from "./connects.ts";
-import { type Denial, DENIALS, type Gate, type Passage } from "./gate.ts";
+import { type Denial, DENIALS, type Gate, type Passage } from "./admission.ts";
 import { joinedTarget, writeRequestFields, writeResponseFields } from "./headers.ts";
 import { GATEWAY_ERRORS_MAX, GatewayErrors } from "./gateway_errors.ts";
-import { isLocal, maySayStale, RepeatBudget, type Stage, verdictOn } from "./ledger.ts";
+import { isLocal, maySayStale, RepeatBudget, type Stage, verdictOn } from "./retry.ts";
 import { Losses } from "./losses.ts";
 import { Running } from "./running.ts";
-import { ServerAttempt, Trip, type TripSettings } from "./trip.ts";
+import { ServerAttempt, Trip, type TripSettings } from "./request_state.ts";
 import { joinUpgraded } from "./upgrade.ts";
 import {
   type GatewayUpstream,

@@ -5,14 +5,14 @@
  */
 import { Hono } from "hono";
 import { Fault } from "../base/fault.ts";
-import { Seldom } from "../base/seldom.ts";
+import { Seldom } from "../base/log_limiter.ts";
 import type { DataPlane, DrainOrder } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import type { RequestHead } from "../http1/head.ts";
-import type { Client } from "./client.ts";
+import type { Client } from "./downstream.ts";
 import { climbs } from "./climbs.ts";
 import { type ForwardContext, Forwarder, type ForwardSettings } from "./forward.ts";
-import { Gate } from "./gate.ts";
+import { Gate } from "./admission.ts";
 import { hasBeenHere } from "./headers.ts";
 
 export interface GatewaySettings extends ForwardSettings {

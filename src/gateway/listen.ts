@@ -6,11 +6,11 @@ import { type Address, formatAddress } from "../base/address.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { ServerTroubles } from "../events/server_troubles.ts";
-import type { Deadlines } from "../http1/deadlines.ts";
+import type { Deadlines } from "../net/deadlines.ts";
 import { Server, type ServerOptions } from "../http1/server.ts";
-import type { ListeningPort, Sockets } from "../http1/sockets.ts";
+import type { ListeningPort, Sockets } from "../net/transport.ts";
 import type { GatewayEnv } from "./gateway.ts";
-import type { TlsFiles } from "./listen_tls.ts";
+import type { TlsFiles } from "./tls/listen_tls.ts";
 import { SecureSide } from "./secure_side.ts";
 
 export interface ListenSettings {

@@ -2,9 +2,9 @@
 import type { Clock } from "../base/clock.ts";
 import { describe } from "../base/describe.ts";
 import { type Fault, faultOf } from "../base/fault.ts";
-import { Seldom } from "../base/seldom.ts";
+import { Seldom } from "../base/log_limiter.ts";
 import type { Publish } from "../events/events.ts";
-import type { Client } from "./client.ts";
+import type { Client } from "./downstream.ts";
 
 /** What is the same is told once in this time. */
 const SAY_AGAIN_MS = 1_000;

@@ -5,10 +5,10 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
-import { type Member, Roster } from "../base/roster.ts";
+import { type Member, Roster } from "../base/slab.ts";
 import type { Publish } from "../events/events.ts";
 import type { DrainOrder } from "../failover/ports.ts";
-import type { Deadlines, Timed } from "../http1/deadlines.ts";
+import type { Deadlines, Timed } from "../net/deadlines.ts";
 
 /** One attempt of an exchange, from its request on. */
 export interface Attempt extends Member {

@@ -4,9 +4,9 @@ import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import type { Server } from "../http1/server.ts";
 import { Handshakes } from "./handshakes.ts";
-import { Http2, type Http2Parts } from "./http2.ts";
+import { Http2, type Http2Parts } from "./tls/http2.ts";
 import type { Port } from "./listen.ts";
-import { type TlsFiles, TlsListener } from "./listen_tls.ts";
+import { type TlsFiles, TlsListener } from "./tls/listen_tls.ts";
 
 /** In a drain, for clients whose handshake is not over. */
 const LAST_HANDSHAKES_MS = 1_000;

@@ -2,9 +2,9 @@
  * An upgraded connection (WebSocket or any other protocol, RFC 9110 section 7.8): after the upstream's 101
  * the gateway moves bytes and understands none of them.
  */
-import type { ClientConnection } from "../http1/client.ts";
-import type { Conn } from "../http1/conn.ts";
-import { tunnel, type TunnelCount } from "../http1/tunnel.ts";
+import type { ClientConnection } from "../http1/upstream_conn.ts";
+import type { Conn } from "../net/conn.ts";
+import { tunnel, type TunnelCount } from "../net/tunnel.ts";
 
 /** A tunnel under way. */
 export interface Tunnel {

@@ -2,8 +2,8 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { ManualClock, realClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import type { ProbeResult } from "../failover/ports.ts";
-import { dialer } from "../http1/conn_deno.ts";
-import { Deadlines } from "../http1/deadlines.ts";
+import { dialer } from "../net/deno/transport.ts";
+import { Deadlines } from "../net/deadlines.ts";
 import { Pool } from "../http1/pool.ts";
 import { httpProbe } from "./http.ts";
 

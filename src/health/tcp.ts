@@ -3,7 +3,7 @@
  * nothing and reads nothing, so a server that accepts and then says nothing passes.
  */
 import type { Clock } from "../base/clock.ts";
-import { dial } from "../net/dial.ts";
+import { dial } from "../net/deno/dial.ts";
 import { Fault } from "../base/fault.ts";
 import type { Probe } from "../failover/ports.ts";
 import { connectEvidence } from "./evidence.ts";

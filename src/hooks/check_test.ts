@@ -4,7 +4,7 @@ import type { Event } from "../events/events.ts";
 import type { ProbeContext, ProbeResult } from "../failover/ports.ts";
 import { CHECK_LINES_MAX, scriptProbe } from "./check.ts";
 import { type Ending, KILL_GRACE_MS, Programs } from "./program.ts";
-import { Folder } from "./testing.ts";
+import { Folder } from "./testing/program.ts";
 
 /** A check program, asked like the real one. */
 class Check implements AsyncDisposable {

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { findCheck, findTriggers, PROGRAMS_MAX } from "./find.ts";
-import { Folder } from "./testing.ts";
+import { Folder } from "./testing/program.ts";
 
 const nothing = { programs: [], mistakes: [], warnings: [] };
 

@@ -3,7 +3,7 @@ import { type Clock, ManualClock, realClock } from "../base/clock.ts";
 import { LINE_COST, LINE_MAX, OUTPUT_MAX, PAUSE_MS, THROWN_AT_ONCE } from "./output.ts";
 import { type Ending, KILL_GRACE_MS, Programs, type Run } from "./program.ts";
 import type { Report } from "../../tests/harness/short_of_program.ts";
-import { Folder, Heard } from "./testing.ts";
+import { Folder, Heard } from "./testing/program.ts";
 
 /** One run of a shell script, and what it said. */
 class Story implements AsyncDisposable {

@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { findTriggers, type Found } from "./find.ts";
-import { Folder } from "./testing.ts";
+import { Folder } from "./testing/program.ts";
 import { FIRST_LOOK_MS, LOOK_MS, REFRESH_MS, TriggerFiles } from "./trigger_files.ts";
 
 /** Looks that end when the test says so. */

@@ -3,7 +3,7 @@ import { realClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import type { Promotion } from "../failover/ports.ts";
 import { Programs } from "./program.ts";
-import { Folder, Heard } from "./testing.ts";
+import { Folder, Heard } from "./testing/program.ts";
 import { ProgramTriggers } from "./trigger.ts";
 
 const promotion: Promotion = {

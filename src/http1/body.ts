@@ -5,7 +5,7 @@
 import { Fault, type FaultName } from "../base/fault.ts";
 import type { Fields } from "./fields.ts";
 import { CHUNKED, ChunkedDecoder, type Framing, UNTIL_CLOSE } from "./framing.ts";
-import type { Wire } from "./wire.ts";
+import type { Wire } from "./buffered_conn.ts";
 
 /** Where the bytes of a message come from. */
 export interface BodySource {

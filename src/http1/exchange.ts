@@ -5,13 +5,13 @@
  */
 import type { Fault } from "../base/fault.ts";
 import { type Body, type BodySource } from "./body.ts";
-import type { Conn } from "./conn.ts";
+import type { Conn } from "../net/conn.ts";
 import { CHUNKED, type Framing, isBodyless, UNTIL_CLOSE } from "./framing.ts";
 import type { RequestHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { httpDate } from "./http_date.ts";
 import { bytesSource, sendMessage } from "./send.ts";
-import type { Wire } from "./wire.ts";
+import type { Wire } from "./buffered_conn.ts";
 
 /** What the server tells its exchanges. */
 export interface ServerMood {

@@ -1,9 +1,9 @@
 /** One exchange: how responses are framed, cut, announced and switched to another protocol. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { Fault } from "../base/fault.ts";
-import { fakePair } from "./conn_fake.ts";
-import { bench, GET, raw, text } from "./server_fake.ts";
-import { tunnel } from "./tunnel.ts";
+import { fakePair } from "../net/testing/conn_fake.ts";
+import { bench, GET, raw, text } from "./testing/server_fake.ts";
+import { tunnel } from "../net/tunnel.ts";
 
 Deno.test("the response is framed for the request and for its status", async () => {
   const { connect } = bench(raw(async (exchange) => {

@@ -3,8 +3,8 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Hono } from "hono";
 import { stream } from "hono/streaming";
 import { ManualClock } from "../base/clock.ts";
-import { type FakeConn, fakePair } from "./conn_fake.ts";
-import { Deadlines } from "./deadlines.ts";
+import { type FakeConn, fakePair } from "../net/testing/conn_fake.ts";
+import { Deadlines } from "../net/deadlines.ts";
 import type { Exchange } from "./exchange.ts";
 import { Server } from "./server.ts";
 

@@ -7,9 +7,9 @@
  * is lost. So a connection is given up before its upstream does so, as far as it has said or shown when that
  * is, and what may not be sent twice goes only over one that has hardly rested.
  */
-import { ClientConnection, type ClientOptions, type Keeper } from "./client.ts";
-import type { Dial } from "./conn.ts";
-import type { Deadlines } from "./deadlines.ts";
+import { ClientConnection, type ClientOptions, type Keeper } from "./upstream_conn.ts";
+import type { Dial } from "../net/conn.ts";
+import type { Deadlines } from "../net/deadlines.ts";
 
 export interface PoolOptions {
   readonly dial: Dial;

@@ -1,6 +1,6 @@
 /** Which connections a pool keeps, for how long, and for what. */
 import { assertEquals } from "@std/assert";
-import { onConns } from "./conn_fake.ts";
+import { onConns } from "../net/testing/conn_fake.ts";
 import { bench, get, rested } from "./testing/client_bench.ts";
 
 onConns(

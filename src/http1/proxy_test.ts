@@ -1,9 +1,9 @@
 /** Both sides joined as a reverse proxy joins them: what goes through, what is held back, what is cut. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
-import type { ClientConnection } from "./client.ts";
-import { type FakeConn, type MakePair, onConns } from "./conn_fake.ts";
-import { Deadlines } from "./deadlines.ts";
+import type { ClientConnection } from "./upstream_conn.ts";
+import { type FakeConn, type MakePair, onConns } from "../net/testing/conn_fake.ts";
+import { Deadlines } from "../net/deadlines.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Fields } from "./fields.ts";
 import type { HeadWriter } from "./head_writer.ts";

@@ -7,7 +7,7 @@ import { Fault } from "../base/fault.ts";
 import type { BodySource } from "./body.ts";
 import { CHUNKED, type Framing, UNTIL_CLOSE } from "./framing.ts";
 import type { HeadWriter } from "./head_writer.ts";
-import type { Wire } from "./wire.ts";
+import type { Wire } from "./buffered_conn.ts";
 
 /** Payload up to this size is copied behind what waits to be written; more gets its own write. */
 const TOGETHER_BYTES_MAX = 16 * 1024;

@@ -8,9 +8,9 @@
  * the others wait for a place, and are told 503 when still others need theirs.
  */
 import type { Fault } from "../base/fault.ts";
-import { Roster } from "../base/roster.ts";
-import type { Conn } from "./conn.ts";
-import type { Deadlines, Timed } from "./deadlines.ts";
+import { Roster } from "../base/slab.ts";
+import type { Conn } from "../net/conn.ts";
+import type { Deadlines, Timed } from "../net/deadlines.ts";
 import type { Exchange } from "./exchange.ts";
 import { ServerConnection } from "./server_connection.ts";
 

@@ -6,14 +6,14 @@
  */
 import { Fault } from "../base/fault.ts";
 import { Body, decoderFor } from "./body.ts";
-import type { Conn } from "./conn.ts";
+import type { Conn } from "../net/conn.ts";
 import { Exchange, type ServerMood } from "./exchange.ts";
 import { LightRequest, sendResponse } from "./fetch_app.ts";
 import { parseRequestHead, type RequestHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { refusal, sendRefusal } from "./refusal.ts";
 import type { Server, ServerLimits } from "./server.ts";
-import { Wire } from "./wire.ts";
+import { Wire } from "./buffered_conn.ts";
 
 /** After a refusal the client may still be sending; closing at once would destroy our answer. */
 const LINGER_MS = 2_000;

@@ -1,7 +1,7 @@
 /** The end of a server: nobody who was in, and asked in time, goes without an answer. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Fault } from "../base/fault.ts";
-import { GET, onBench, raw, say } from "./server_fake.ts";
+import { GET, onBench, raw, say } from "./testing/server_fake.ts";
 
 onBench(
   "a drain closes idle connections, lets a running exchange finish, and says so in it",

@@ -1,6 +1,6 @@
 /** A server at its limit: who gives way, who waits, who is answered all the same. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { type Bench, bench as benchOf, GET, onBench, raw, say } from "./server_fake.ts";
+import { type Bench, bench as benchOf, GET, onBench, raw, say } from "./testing/server_fake.ts";
 import { ANSWERED, type App, reserveOf } from "./server.ts";
 
 /** A client whose request stays under way until `go`. */

@@ -1,7 +1,7 @@
 /** The server against a client that says each byte when the test wants it. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Fault } from "../base/fault.ts";
-import { GET, onBench, raw, readAll, say, text } from "./server_fake.ts";
+import { GET, onBench, raw, readAll, say, text } from "./testing/server_fake.ts";
 
 onBench(
   "pipelined requests are answered in order, also when they come in pieces",

@@ -3,9 +3,9 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { ManualClock, realClock } from "../base/clock.ts";
 import { Fault, type FaultName, FAULTS } from "../base/fault.ts";
-import type { Conn } from "./conn.ts";
-import type { PlainDialOptions } from "./sockets.ts";
-import { joined, listener, onBoth, untilStill } from "./sockets_both.ts";
+import type { Conn } from "../net/conn.ts";
+import type { PlainDialOptions } from "../net/transport.ts";
+import { joined, listener, onBoth, untilStill } from "./testing/both_transports.ts";
 
 const to = (port: number, more: Partial<PlainDialOptions> = {}): PlainDialOptions => ({
   hostname: "127.0.0.1",

@@ -3,10 +3,10 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connect } from "node:net";
 import type { Address } from "../base/address.ts";
 import { realClock } from "../base/clock.ts";
-import { Deadlines } from "./deadlines.ts";
+import { Deadlines } from "../net/deadlines.ts";
 import { type App, Server } from "./server.ts";
-import { raw, say, text } from "./server_fake.ts";
-import { onBoth, serve, untilStill } from "./sockets_both.ts";
+import { raw, say, text } from "./testing/server_fake.ts";
+import { onBoth, serve, untilStill } from "./testing/both_transports.ts";
 
 /** Answers with the client's address as it is known. */
 const who: App = raw(async (exchange) => {

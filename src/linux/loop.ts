@@ -8,7 +8,7 @@
  * late change for a closed descriptor from one for its successor.
  */
 import type { Kernel } from "./kernel.ts";
-import { type Timed, Wheel } from "./wheel.ts";
+import { type Timed, Wheel } from "./timer_wheel.ts";
 
 export interface Watcher {
   /** `flags` is made of READABLE, WRITABLE … of `kernel.ts`. */

@@ -4,7 +4,7 @@
  * that is out of descriptors can neither ask its upstreams nor switch. Pure, but for `measure`.
  */
 import { Libc } from "../linux/libc.ts";
-import { kernelObstacle } from "../linux/obstacle.ts";
+import { kernelObstacle } from "../linux/unsupported_reason.ts";
 
 /** What one service needs. */
 export interface Need {

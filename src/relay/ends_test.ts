@@ -5,10 +5,10 @@
  */
 import { assertEquals } from "@std/assert";
 import { type Address, parseAddress } from "../base/address.ts";
-import { Mistake } from "../base/mistake.ts";
+import { Mistake } from "../base/config_error.ts";
 import { RawListener, RawSocket } from "../linux/testing/raw_socket.ts";
 import { EngineUnavailable } from "./engine.ts";
-import { makePortableRelay } from "./portable.ts";
+import { makePortableRelay } from "./portable/portable.ts";
 import { startSplice } from "./splice/splice.ts";
 import { type MakeRelay, World } from "./testing/world.ts";
 

@@ -9,7 +9,7 @@ import {
   type RelaySettings,
   type StartEngine,
 } from "./engine.ts";
-import { makePortableRelay } from "./portable.ts";
+import { makePortableRelay } from "./portable/portable.ts";
 import { startSplice } from "./splice/splice.ts";
 
 /** What the operator may ask for. `auto` takes the fastest engine that runs here. */

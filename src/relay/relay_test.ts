@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import { EngineUnavailable, type StartEngine } from "./engine.ts";
-import { makePortableRelay } from "./portable.ts";
+import { makePortableRelay } from "./portable/portable.ts";
 import { type EngineChoice, startRelay } from "./relay.ts";
 import { SETTINGS } from "./testing/world.ts";
 

@@ -1,11 +1,11 @@
 /** A service asks and decides nothing before it can serve, and each request has a hold of its own. */
 import { assertEquals } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
-import { httpOf } from "../../src/config/testing.ts";
+import { httpOf } from "../../src/config/testing/config.ts";
 import type { Event } from "../../src/events/events.ts";
 import { Programs } from "../../src/hooks/program.ts";
-import { httpStarter } from "../../src/http_service.ts";
-import type { Service } from "../../src/service.ts";
+import { httpStarter } from "../../src/app/http_service.ts";
+import type { Service } from "../../src/app/service.ts";
 import { patiently } from "../harness/patience.ts";
 import { scenario } from "../harness/scenario.ts";
 import { nodeUpstream } from "./stage.ts";

@@ -1,6 +1,6 @@
 /** Certificates for tests, made by openssl on the spot. */
 import { assert } from "@std/assert";
-import type { TlsFiles } from "../../src/gateway/listen_tls.ts";
+import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
 
 const hasOpenssl = ["/usr/bin/openssl", "/usr/local/bin/openssl"].some((path) => {
   try {

@@ -1,6 +1,6 @@
 /** HTTP/2 toward clients, where it differs from HTTP/1.1: bodies that may be none, and what comes first. */
 import { assertEquals } from "@std/assert";
-import type { TlsFiles } from "../../src/gateway/listen_tls.ts";
+import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
 import { tlsTest } from "./certificate.ts";
 import { patiently } from "../harness/patience.ts";
 import {

@@ -1,11 +1,11 @@
 /** A whole HTTP service as the command line describes it: every option must make a difference. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
-import { httpOf } from "../../src/config/testing.ts";
+import { httpOf } from "../../src/config/testing/config.ts";
 import type { Event } from "../../src/events/events.ts";
 import { Programs } from "../../src/hooks/program.ts";
-import { httpStarter } from "../../src/http_service.ts";
-import type { Service } from "../../src/service.ts";
+import { httpStarter } from "../../src/app/http_service.ts";
+import type { Service } from "../../src/app/service.ts";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tlsTest } from "./certificate.ts";

@@ -3,8 +3,8 @@
  * connection that is there already; what becomes of it is printed, one JSON value a line. Run with the
  * kind of sockets as its argument, under `ulimit -n`.
  */
-import { denoSockets } from "../../src/http1/conn_deno.ts";
-import { linuxSockets } from "../../src/http1/sockets_linux.ts";
+import { denoSockets } from "../../src/net/deno/transport.ts";
+import { linuxSockets } from "../../src/net/linux/transport.ts";
 import { realClock } from "../../src/base/clock.ts";
 import { hear, rawUpstream, say, Stage } from "./stage.ts";
 

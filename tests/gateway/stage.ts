@@ -10,13 +10,13 @@ import type { Doubt } from "../../src/failover/ports.ts";
 import type { Upstream } from "../../src/failover/upstream.ts";
 import { DEFAULT_PAGE } from "../../src/gateway/answers.ts";
 import { Gateway, type GatewayEnv, type GatewaySettings } from "../../src/gateway/gateway.ts";
-import type { TlsFiles } from "../../src/gateway/listen_tls.ts";
+import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
 import { requestRules } from "../../src/gateway/headers.ts";
 import { listen, type Listening } from "../../src/gateway/listen.ts";
 import type { GatewayUpstream } from "../../src/gateway/upstream.ts";
-import { denoSockets } from "../../src/http1/conn_deno.ts";
-import type { Sockets } from "../../src/http1/sockets.ts";
-import { Deadlines } from "../../src/http1/deadlines.ts";
+import { denoSockets } from "../../src/net/deno/transport.ts";
+import type { Sockets } from "../../src/net/transport.ts";
+import { Deadlines } from "../../src/net/deadlines.ts";
 import { Pool } from "../../src/http1/pool.ts";
 
 /** Where something stands that speaks, or does not speak, HTTP. */

@@ -1,8 +1,8 @@
 /** A story of the gateway, told once on each kind of sockets: the two must not differ in what a client sees. */
-import { denoSockets } from "../../src/http1/conn_deno.ts";
-import type { Sockets } from "../../src/http1/sockets.ts";
+import { denoSockets } from "../../src/net/deno/transport.ts";
+import type { Sockets } from "../../src/net/transport.ts";
 import { realClock } from "../../src/base/clock.ts";
-import { linuxSockets } from "../../src/http1/sockets_linux.ts";
+import { linuxSockets } from "../../src/net/linux/transport.ts";
 import { type Engine, scenario } from "../harness/scenario.ts";
 import { Stage, type StageOptions } from "./stage.ts";
 

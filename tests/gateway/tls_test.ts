@@ -1,7 +1,7 @@
 /** HTTPS toward clients: both versions of HTTP behind one port, and the same forwarder behind both. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
-import type { TlsFiles } from "../../src/gateway/listen_tls.ts";
+import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
 import { certificate, tlsTest } from "./certificate.ts";
 import { patiently } from "../harness/patience.ts";
 import { hear, hearAll, nodeUpstream, rawUpstream, refusingPort, say, Stage } from "./stage.ts";

@@ -4,7 +4,7 @@
  * the page.
  */
 import { realClock } from "../../src/base/clock.ts";
-import { folderBackup, pageBackup } from "../../src/gateway/static.ts";
+import { folderBackup, pageBackup } from "../../src/gateway/static/static.ts";
 
 const [folder, page] = Deno.args as [string, string];
 const backups = [folderBackup(folder, realClock), pageBackup(page, realClock)];

@@ -5,7 +5,7 @@
  * Its argument is a folder with a named pipe `pipe`, and a file `page` of more than one part.
  */
 import { ManualClock } from "../../src/base/clock.ts";
-import { folderBackup } from "../../src/gateway/static.ts";
+import { folderBackup } from "../../src/gateway/static/static.ts";
 
 /** Deno has 32. */
 const THREADS = 48;

@@ -4,7 +4,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { EngineUnavailable } from "../../src/relay/engine.ts";
-import { makePortableRelay } from "../../src/relay/portable.ts";
+import { makePortableRelay } from "../../src/relay/portable/portable.ts";
 import { startSplice } from "../../src/relay/splice/splice.ts";
 import {
   echoes,

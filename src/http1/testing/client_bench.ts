@@ -1,9 +1,9 @@
 /** A pool whose upstreams say each byte when the test wants it, on a clock that the test moves. */
 import { ManualClock } from "../../base/clock.ts";
 import type { BodySource } from "../body.ts";
-import type { ClientConnection, ExchangeOptions, Reply } from "../client.ts";
-import type { FakeConn, MakePair } from "../conn_fake.ts";
-import { Deadlines } from "../deadlines.ts";
+import type { ClientConnection, ExchangeOptions, Reply } from "../upstream_conn.ts";
+import type { FakeConn, MakePair } from "../../net/testing/conn_fake.ts";
+import { Deadlines } from "../../net/deadlines.ts";
 import { Pool, type PoolOptions } from "../pool.ts";
 
 export function bench(pair: MakePair, options: Partial<PoolOptions> = {}) {

@@ -7,11 +7,11 @@ import { type Address, formatAddress } from "../../base/address.ts";
 import type { Event } from "../../events/events.ts";
 import { AcceptPauses } from "../../net/accept.ts";
 import { EAGAIN, errnoWords, isShortage } from "../../linux/errno.ts";
-import { listenAt } from "../../linux/listen.ts";
+import { listenAt } from "../../net/linux/bind.ts";
 import type { PortShare, SockAddr } from "../../linux/kernel.ts";
 import type { Loop, Turn, Watcher } from "../../linux/loop.ts";
 import { endpointOf, isUnix } from "../../linux/sockaddr.ts";
-import { NEVER, type Timed } from "../../linux/wheel.ts";
+import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
 
 /** Clients taken in one turn. */
 const ACCEPT_MAX = 64;

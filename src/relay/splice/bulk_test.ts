@@ -6,7 +6,7 @@ import { Loop } from "../../linux/loop.ts";
 import { endpointOf, ipSockaddr } from "../../linux/sockaddr.ts";
 import { SETTINGS, TestUpstream, writeAll } from "../testing/world.ts";
 import { newCounters } from "./counters.ts";
-import { Plane } from "./plane.ts";
+import { Plane } from "./worker_relay.ts";
 
 class CountingLibc extends Libc {
   received = 0;

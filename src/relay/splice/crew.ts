@@ -8,7 +8,7 @@ import { endpointOf } from "../../linux/sockaddr.ts";
 import { Libc } from "../../linux/libc.ts";
 import type { RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
 import { COUNT, sumCounters } from "./counters.ts";
-import { type Estate, Lane, newEstate, WORKER } from "./lane.ts";
+import { type Estate, Lane, newEstate, WORKER } from "./worker_handle.ts";
 import type { Order, Report } from "./messages.ts";
 
 /** The pause before a worker is started again: doubled each time, up to the maximum. */

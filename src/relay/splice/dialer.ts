@@ -9,7 +9,7 @@
  * When this machine is short of descriptors or ports that is no doubt about anybody: the client waits, and
  * what is given back next is for it, before another client is let in.
  */
-import { Seldom } from "../../base/seldom.ts";
+import { Seldom } from "../../base/log_limiter.ts";
 import { backoffMs } from "../../base/backoff.ts";
 import { type FaultName, FAULTS } from "../../base/fault.ts";
 import type { Event } from "../../events/events.ts";
@@ -18,7 +18,7 @@ import { connectFaultOf, isShortage } from "../../linux/errno.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, type SockAddr, WRITABLE } from "../../linux/kernel.ts";
 import { isSelfConnect } from "../../linux/self_connect.ts";
 import type { Loop } from "../../linux/loop.ts";
-import { NEVER } from "../../linux/wheel.ts";
+import { NEVER } from "../../linux/timer_wheel.ts";
 import { SETTLE_MS } from "../engine.ts";
 import { printSockaddr } from "./acceptor.ts";
 import { COUNT } from "./counters.ts";

@@ -6,7 +6,7 @@
 import type { Event } from "../../events/events.ts";
 import type { DrainOrder } from "../../failover/ports.ts";
 import type { Loop } from "../../linux/loop.ts";
-import { NEVER, type Timed } from "../../linux/wheel.ts";
+import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
 import { COUNT, type Counters } from "./counters.ts";
 import type { Session } from "./session.ts";
 

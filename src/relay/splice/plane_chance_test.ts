@@ -11,7 +11,7 @@ import type { Peer } from "../../linux/testing/fake_peer.ts";
 import { SETTINGS } from "../testing/world.ts";
 import { COUNT, newCounters } from "./counters.ts";
 import type { Report } from "./messages.ts";
-import { Plane } from "./plane.ts";
+import { Plane } from "./worker_relay.ts";
 
 const CASES = 4_000;
 const PORT = 1;

@@ -14,7 +14,7 @@
 import { EAGAIN, EINTR } from "../../linux/errno.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE } from "../../linux/kernel.ts";
 import type { Loop, Turn, Watcher } from "../../linux/loop.ts";
-import { NEVER, type Timed } from "../../linux/wheel.ts";
+import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
 import { COUNT } from "./counters.ts";
 import { Flow, type Plant } from "./flow.ts";
 import type { Wait } from "./wait.ts";

@@ -6,12 +6,12 @@
  * not held up by that, for a worker lets clients wait until it is told the addresses.
  */
 import { formatAddress, parseAddress } from "../../base/address.ts";
-import { Mistake } from "../../base/mistake.ts";
+import { Mistake } from "../../base/config_error.ts";
 import type { Event } from "../../events/events.ts";
 import type { DrainOrder } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
-import { isGranted, kernelObstacle } from "../../linux/obstacle.ts";
+import { isGranted, kernelObstacle } from "../../linux/unsupported_reason.ts";
 import { literalSockaddr } from "../../linux/sockaddr.ts";
 import {
   EngineUnavailable,

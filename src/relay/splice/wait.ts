@@ -5,7 +5,7 @@
  */
 import type { FaultName } from "../../base/fault.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
-import { NEVER } from "../../linux/wheel.ts";
+import { NEVER } from "../../linux/timer_wheel.ts";
 
 export class Wait {
   /** When it waits no longer. */

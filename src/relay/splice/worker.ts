@@ -10,7 +10,7 @@ import { Mailbox } from "../../linux/mailbox.ts";
 import { TrackedLibc } from "../../linux/tracked_libc.ts";
 import { COUNT } from "./counters.ts";
 import type { Letter, Report, Start } from "./messages.ts";
-import { Plane } from "./plane.ts";
+import { Plane } from "./worker_relay.ts";
 
 // The part of a worker's global scope that is used here; the document's own `self` is typed in its stead.
 const scope = self as unknown as {

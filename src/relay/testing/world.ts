@@ -5,7 +5,7 @@
  */
 import { parseAddress } from "../../base/address.ts";
 import { type Clock, realClock, sleep } from "../../base/clock.ts";
-import { Mistake } from "../../base/mistake.ts";
+import { Mistake } from "../../base/config_error.ts";
 import type { Event, EventOf } from "../../events/events.ts";
 import type { Doubt } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";

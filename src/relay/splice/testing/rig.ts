@@ -11,7 +11,7 @@ import type { RelaySettings } from "../../engine.ts";
 import { SETTINGS } from "../../testing/world.ts";
 import { COUNT, newCounters } from "../counters.ts";
 import type { Order } from "../messages.ts";
-import { Plane } from "../plane.ts";
+import { Plane } from "../worker_relay.ts";
 
 export const PORT = 1;
 export const at = (ip: string): SockAddr => ipSockaddr(ip, 80)!;

@@ -1,0 +1,45 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { misplacedTestCode, tooLong, untested, withoutDoor } from "./house_rules.ts";
+
+const body = (lines: number, indent = "  ") => `${indent}work();\n`.repeat(lines);
+
+Deno.test("a file of more than 400 lines is a breach", () => {
+  assertEquals(tooLong({ path: "base/x.ts", text: "x\n".repeat(400) }), []);
+  assertMatch(tooLong({ path: "base/x.ts", text: "x\n".repeat(401) })[0]!, /401 lines/);
+});
+
+Deno.test("a function or method of more than 70 lines is a breach", () => {
+  const short = `export async function short(\n  a: number,\n): void {\n${body(66)}}\n`;
+  assertEquals(tooLong({ path: "base/x.ts", text: short }), []);
+  const long = `export function long(a: number): void {\n${body(69)}}\n`;
+  assertMatch(tooLong({ path: "base/x.ts", text: long })[0]!, /long has 71 lines/);
+  const method = `class A {\n  async #run(a: number): void {\n${body(70, "    ")}  }\n}\n`;
+  assertMatch(tooLong({ path: "base/x.ts", text: method })[0]!, /#run has 72 lines/);
+});
+
+Deno.test("a call with a long block is no function", () => {
+  const text = `class A {\n  constructor() {\n    run(() => {\n${
+    body(60, "      ")
+  }    });\n  }\n}\n`;
+  assertEquals(tooLong({ path: "base/x.ts", text }), []);
+});
+
+Deno.test("test code stands in tests and testing folders only", () => {
+  const text = `Deno.test("x", () => {});\n`;
+  assertEquals(misplacedTestCode({ path: "a/x_test.ts", text }), []);
+  assertEquals(misplacedTestCode({ path: "a/testing/x.ts", text }), []);
+  assertMatch(misplacedTestCode({ path: "a/x.ts", text })[0]!, /belongs in a test/);
+  assertEquals(misplacedTestCode({ path: "a/x.ts", text: "// Deno.test\n" }), []);
+});
+
+Deno.test("a source without a test needs a reason, and a reason without need must go", () => {
+  const paths = ["a/x.ts", "a/x_test.ts", "a/y.ts", "a/testing/z.ts"];
+  assertEquals(untested(paths, { "a/y.ts": "types only" }), []);
+  assertMatch(untested(paths, {})[0]!, /a\/y\.ts: no unit test/);
+  assertMatch(untested(paths, { "a/y.ts": "types", "a/x.ts": "old" })[0]!, /a\/x\.ts: has a unit/);
+});
+
+Deno.test("every room has a door", () => {
+  assertEquals(withoutDoor(["a/a.ts", "b/c.ts", "main.ts"], { b: ["c.ts"] }), []);
+  assertMatch(withoutDoor(["a/b.ts"], {})[0]!, /door a\.ts is missing/);
+});

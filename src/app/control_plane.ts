@@ -1,0 +1,177 @@
+/**
+ * The part that services of both modes have in common: checks, the operator's programs and the controller
+ * around one data plane. Part of the composition root.
+ */
+import type { Counters, ServiceView } from "../admin/view.ts";
+import type { ServiceConfig } from "../config/options.ts";
+import { Controller } from "../failover/controller.ts";
+import type { DataPlane, Doubt, Probe, Triggers } from "../failover/ports.ts";
+import { type Policy, type State, trustedFor } from "../failover/state.ts";
+import type { Upstream } from "../failover/upstream.ts";
+import { allOf } from "../health/all_of.ts";
+import { Checker } from "../health/checker.ts";
+import { standing } from "../health/standing.ts";
+import { scriptProbe } from "../hooks/check.ts";
+import { KILL_GRACE_MS } from "../hooks/program.ts";
+import { TriggerFiles } from "../hooks/trigger_files.ts";
+import { ProgramTriggers } from "../hooks/trigger.ts";
+import type { ServiceContext } from "./service.ts";
+
+/** Time between two checks while a verdict is in doubt. */
+const DOUBT_MS = 500;
+/** What a probe may take beyond its own deadlines before it counts as broken: more than a kill takes. */
+const PROBE_SLACK_MS = 2 * KILL_GRACE_MS + 1_000;
+
+/** What differs between the modes. */
+export interface BrainParts {
+  /** In rank order. */
+  readonly upstreams: readonly Upstream[];
+  /** Asks an upstream over the network; the operator's check program comes after it. */
+  readonly probe: Probe;
+  readonly triggers: Policy["triggers"];
+  readonly failOpen: boolean;
+}
+
+export class Brain implements AsyncDisposable {
+  readonly policy: Policy;
+  /** Settles only if a part ends by itself, which is a bug. */
+  readonly finished: Promise<unknown>;
+  readonly #config: ServiceConfig;
+  readonly #controller: Controller;
+  readonly #triggerFiles: TriggerFiles | undefined;
+  readonly #failed = Promise.withResolvers<never>();
+  readonly #makeChecker: () => Checker;
+  #checker: Checker | undefined;
+
+  /** Nothing is asked or decided before `begin`. */
+  constructor(config: ServiceConfig, parts: BrainParts, plane: DataPlane, context: ServiceContext) {
+    const { clock, publish } = context;
+    const { upstreams } = parts;
+    this.#config = config;
+    this.policy = policyOf(config, parts, context);
+    const { onFailover } = config;
+    this.#triggerFiles = onFailover === undefined ? undefined : new TriggerFiles(onFailover, clock);
+    this.#makeChecker = () =>
+      new Checker({
+        upstreams,
+        probe: probeOf(config, parts.probe, context),
+        connection: standing(parts.probe, config.checkTimeout),
+        intervalMs: config.checkInterval,
+        doubtMs: DOUBT_MS,
+        probeMaxMs: config.checkTimeout + config.checkScriptTimeout + PROBE_SLACK_MS,
+      }, {
+        clock,
+        random: Math.random,
+        context: (upstream) => {
+          const { phase, epoch } = this.state;
+          return { lastChosen: trustedFor(this.state, upstream), phase: phase.name, epoch };
+        },
+        stage: () => this.state.stage,
+        post: (upstream, result, stage) =>
+          this.#controller.post({ type: "probed", upstream, result, stage }),
+      });
+    this.#controller = new Controller(upstreams, this.policy, {
+      clock,
+      publish,
+      plane,
+      checks: {
+        now: (upstream) => this.#checker?.now(upstream),
+        pace: (upstream, pace) => this.#checker?.pace(upstream, pace),
+      },
+      triggers: triggersOf(config, context, this.#triggerFiles),
+    });
+    this.finished = Promise.race([this.#controller.finished, this.#failed.promise]);
+  }
+
+  get state(): State {
+    return this.#controller.state;
+  }
+
+  begin(): void {
+    this.#checker = this.#makeChecker();
+    this.#checker.finished.catch(this.#failed.reject);
+    this.#controller.post({ type: "begun" });
+  }
+
+  /** A live connection failed. */
+  doubt(doubt: Doubt): void {
+    this.#controller.post({ type: "doubted", doubt });
+  }
+
+  /** How the service looks to the operator. */
+  view(counters: () => Counters): ServiceView {
+    return {
+      name: this.#config.name,
+      mode: this.#config.mode,
+      policy: this.policy,
+      state: () => this.state,
+      history: (upstream) => this.#controller.history.of(upstream),
+      counters,
+      nextCheckAt: (upstream) => this.#checker?.nextAt(upstream),
+      failback: () => this.#controller.post({ type: "failbackOrdered" }),
+    };
+  }
+
+  /** Stops checking and deciding, and ends running triggers. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#triggerFiles?.[Symbol.dispose]();
+    await this.#checker?.[Symbol.asyncDispose]();
+    await this.#controller[Symbol.asyncDispose]();
+  }
+}
+
+function probeOf(config: ServiceConfig, bare: Probe, context: ServiceContext): Probe {
+  const probe = standing(bare, config.checkTimeout);
+  if (config.checkHost === undefined) return probe;
+  const settings = {
+    path: config.checkHost,
+    timeoutMs: config.checkScriptTimeout,
+    service: config.name,
+  };
+  const program = scriptProbe(settings, context.programs, context.publish);
+  return allOf(probe, standing(program, config.checkScriptTimeout + 2 * KILL_GRACE_MS));
+}
+
+function triggersOf(
+  config: ServiceConfig,
+  context: ServiceContext,
+  files: TriggerFiles | undefined,
+): Triggers {
+  if (config.onFailover === undefined) return { run: () => Promise.resolve({ how: "ran" }) };
+  const settings = {
+    path: config.onFailover,
+    timeoutMs: config.triggerTimeout,
+    goOn: config.onTriggerFailure === "continue",
+    service: config.name,
+    warnings: context.triggerWarnings,
+  };
+  const find = files === undefined ? undefined : () => files.current();
+  return new ProgramTriggers(settings, context.programs, context.publish, find);
+}
+
+function policyOf(
+  config: ServiceConfig,
+  parts: BrainParts,
+  { instance, drainMs }: ServiceContext,
+): Policy {
+  // Behind a program that promotes or judges servers there is state, which two of them must not change.
+  const hasState = config.mode === "tcp" &&
+    (config.onFailover !== undefined || config.checkHost !== undefined);
+  return {
+    rise: config.recoverThreshold,
+    fall: config.failThreshold,
+    holdMs: config.hold,
+    holdWhile: config.holdWhile,
+    failback: config.failback,
+    damping: config.failbackDamping,
+    maxBackoffMs: config.maxBackoff,
+    sessionsOnDown: config.sessionsOnDown,
+    sessionsOnMove: config.sessionsOnMove ?? (hasState ? "cut" : "drain"),
+    graceMs: config.grace,
+    drainMs,
+    onTriggerFailure: config.onTriggerFailure,
+    triggers: parts.triggers,
+    failOpen: parts.failOpen,
+    instance,
+  };
+}

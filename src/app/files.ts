@@ -1,0 +1,246 @@
+/**
+ * Everything that the operator named by path, looked at before anything starts: programs, certificates,
+ * pages and folders. What cannot be used is a mistake in one line that names the file and the option.
+ * Part of the composition root.
+ */
+import { type Clock, realClock } from "../base/clock.ts";
+import { quote } from "../config/kinds.ts";
+import {
+  type Config,
+  type HttpConfig,
+  type Key,
+  type ServiceConfig,
+  yamlKeyOf,
+} from "../config/options.ts";
+import { whyUnreadable } from "../config/unreadable.ts";
+import type { ErrorPage } from "../gateway/answers.ts";
+import type { TlsFiles } from "../gateway/tls/listen_tls.ts";
+import { findCheck, findTriggers, type Found } from "../hooks/find.ts";
+
+/** What was found of one service's programs. */
+export interface ProgramFiles {
+  /** About the check program and the triggers. */
+  readonly warnings: readonly string[];
+  /** Those about the triggers, which are looked at again at each promotion. */
+  readonly triggerWarnings: readonly string[];
+}
+
+/** The contents of the files that an HTTP service needs while it runs. */
+export interface HttpFiles {
+  /** Authorities to trust for upstreams besides the usual ones, as PEM. */
+  readonly caCerts: readonly string[] | undefined;
+  /** Undefined where there is no page of the operator's own. */
+  readonly errorPage: ErrorPage | undefined;
+  /** Certificate and key to serve HTTPS with. */
+  readonly tls: TlsFiles | undefined;
+}
+
+/** What was found, and what is wrong with it, a line each; where a line is, the rest is of no use. */
+export interface Looked<T> {
+  readonly found: T;
+  readonly mistakes: string[];
+}
+
+/** A file system that is silent for so long is not waited for any longer, in milliseconds. */
+const SILENT_MS = 10_000;
+
+/** Looks at the files of all services, and returns what is to be known of their programs, in order. */
+export async function lookAtFiles(
+  config: Config,
+  clock: Clock = realClock,
+): Promise<Looked<readonly ProgramFiles[]>> {
+  const looks = config.services.map((service) => new Look(service, clock));
+  const found = await Promise.all(looks.map((look) => look.programs()));
+  await Promise.all(looks.map((look) => look.http()));
+  // A file that the services share is wrong once.
+  return { found, mistakes: [...new Set(looks.flatMap(({ mistakes }) => mistakes))] };
+}
+
+/** Reads the files of an HTTP service as they are now: each time that it is started. */
+export async function readHttpFiles(
+  service: HttpConfig,
+  clock: Clock,
+): Promise<Looked<HttpFiles>> {
+  const look = new Look(service, clock);
+  return { found: await look.http(), mistakes: look.mistakes };
+}
+
+/** One service's files. */
+class Look {
+  readonly mistakes: string[] = [];
+  readonly #service: ServiceConfig;
+  readonly #clock: Clock;
+
+  constructor(service: ServiceConfig, clock: Clock) {
+    this.#service = service;
+    this.#clock = clock;
+  }
+
+  async programs(): Promise<ProgramFiles> {
+    const { checkHost, onFailover } = this.#service;
+    const check = await this.#programs("checkHost", checkHost, findCheck);
+    const triggers = await this.#programs("onFailover", onFailover, findTriggers);
+    const triggerWarnings = triggers?.warnings ?? [];
+    return { warnings: [...check?.warnings ?? [], ...triggerWarnings], triggerWarnings };
+  }
+
+  async #programs(
+    key: Key,
+    path: string | undefined,
+    find: (path: string) => Promise<Found>,
+  ): Promise<Found | undefined> {
+    if (path === undefined) return undefined;
+    try {
+      const found = await this.#inTime(find(path));
+      for (const line of found.mistakes) {
+        this.#mistake(key, path, line.startsWith(`${path}: `) ? line.slice(path.length + 2) : line);
+      }
+      return found;
+    } catch (error) {
+      this.#mistake(key, path, whyUnreadable(error));
+    }
+  }
+
+  async http(): Promise<HttpFiles> {
+    const service = this.#service;
+    if (service.mode !== "http") return NO_HTTP;
+    for (const target of service.backup ?? []) {
+      if (target.kind === "page") await this.#look("backup", target.path, target.written);
+      if (target.kind === "folder") await this.#folder("backup", target.path, target.written);
+    }
+    const page = await this.#read("errorPage", service.errorPage);
+    const isHtml = /\.html?$/i.test(service.errorPage ?? "");
+    const contentType = `text/${isHtml ? "html" : "plain"}; charset=utf-8`;
+    return {
+      caCerts: await this.#caCerts(service.caFile),
+      errorPage: page === undefined ? undefined : { contentType, bytes: page },
+      tls: await this.#tls(service.tlsCert, service.tlsKey),
+    };
+  }
+
+  async #caCerts(path: string | undefined): Promise<readonly string[] | undefined> {
+    const pem = decoded(await this.#read("caFile", path));
+    if (path === undefined || pem === undefined) return undefined;
+    // Deno takes a text without any certificate and trusts nobody more for it.
+    const why = hasBlock(pem, "CERTIFICATE") ? objection({ caCerts: [pem] }) : undefined;
+    if (!hasBlock(pem, "CERTIFICATE")) this.#mistake("caFile", path, NO_CERTIFICATE);
+    else if (why !== undefined) {
+      this.#mistake("caFile", path, `a certificate in it ${NO_USE}: ${why}`);
+    }
+    return [pem];
+  }
+
+  async #tls(certPath?: string, keyPath?: string): Promise<TlsFiles | undefined> {
+    const cert = decoded(await this.#read("tlsCert", certPath));
+    const key = decoded(await this.#read("tlsKey", keyPath));
+    // One without the other was refused before.
+    if (cert === undefined || key === undefined) return undefined;
+    const mayBeKey = hasBlock(key, "(\\w+ )?PRIVATE KEY");
+    if (!hasBlock(cert, "CERTIFICATE")) this.#mistake("tlsCert", certPath!, NO_CERTIFICATE);
+    if (hasBlock(key, "ENCRYPTED PRIVATE KEY") || key.includes("\nProc-Type: 4,ENCRYPTED")) {
+      this.#mistake(
+        "tlsKey",
+        keyPath!,
+        "it is encrypted, and there is nobody to ask for the passphrase",
+      );
+    } else if (!mayBeKey) this.#mistake("tlsKey", keyPath!, "it holds no private key (PEM)");
+    else if (hasBlock(cert, "CERTIFICATE")) {
+      const why = objection({ cert, key });
+      if (why !== undefined) this.#mistake(...whose(why, certPath!, keyPath!));
+    }
+    return { certPath: certPath!, keyPath: keyPath!, cert, key };
+  }
+
+  /** The bytes of a file; undefined after a mistake, or without a path. */
+  async #read(key: Key, path: string | undefined): Promise<Uint8Array | undefined> {
+    if (path === undefined || !await this.#look(key, path)) return undefined;
+    try {
+      return await this.#inTime(Deno.readFile(path));
+    } catch (error) {
+      this.#mistake(key, path, whyUnreadable(error));
+    }
+  }
+
+  /** Whether there is a file that can be read. */
+  async #look(key: Key, path: string, written = path): Promise<boolean> {
+    try {
+      const { isFile, isDirectory } = await this.#inTime(Deno.stat(path));
+      // Reading from a pipe or a device may never end.
+      const why = isDirectory ? "it is a directory" : "it is no regular file";
+      if (!isFile) this.#mistake(key, written, why);
+      else (await this.#inTime(Deno.open(path))).close();
+      return isFile;
+    } catch (error) {
+      this.#mistake(key, written, whyUnreadable(error));
+      return false;
+    }
+  }
+
+  async #folder(key: Key, path: string, written: string): Promise<void> {
+    try {
+      // Opens it as well: one that may not be read is of no use either.
+      const entries = Deno.readDir(path)[Symbol.asyncIterator]();
+      await this.#inTime(entries.next());
+      await entries.return?.();
+    } catch (error) {
+      const missing = error instanceof Deno.errors.NotFound;
+      const file = error instanceof Deno.errors.NotADirectory;
+      const why = missing ? "there is no such folder" : file ? "it is not a folder" : undefined;
+      this.#mistake(key, written, why ?? whyUnreadable(error));
+    }
+  }
+
+  /** What `work` gives; rejects if that takes longer than a file system may be silent. */
+  async #inTime<T>(work: Promise<T>): Promise<T> {
+    const late = Promise.withResolvers<never>();
+    const cancel = this.#clock.after(
+      SILENT_MS,
+      () => late.reject(new Error("the file system does not answer")),
+    );
+    try {
+      return await Promise.race([work, late.promise]);
+    } finally {
+      cancel();
+    }
+  }
+
+  #mistake(key: Key, written: string, why: string): void {
+    const from = this.#service.origins[key];
+    this.mistakes.push(`Cannot use ${quote(written)} as ${yamlKeyOf(key)}: ${why} (from ${from})`);
+  }
+}
+
+const NO_HTTP: HttpFiles = { caCerts: undefined, errorPage: undefined, tls: undefined };
+const NO_USE = "cannot be used";
+const NO_CERTIFICATE = "it holds no certificate (PEM)";
+
+function decoded(bytes: Uint8Array | undefined): string | undefined {
+  return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+}
+
+/** Whether a PEM text has a block of this label (RFC 7468). */
+function hasBlock(pem: string, label: string): boolean {
+  return new RegExp(`^-----BEGIN ${label}-----`, "m").test(pem);
+}
+
+/** What Deno's TLS library says against such certificates or such a key. Opens no socket. */
+function objection(
+  pem: Deno.CreateHttpClientOptions & Partial<Deno.TlsCertifiedKeyPem>,
+): string | undefined {
+  try {
+    Deno.createHttpClient(pem).close();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Which of the two files the library's complaint is about, and how to say it. */
+function whose(why: string, certPath: string, keyPath: string): [Key, string, string] {
+  if (/KeyMismatch/.test(why)) {
+    return ["tlsKey", keyPath, `it does not belong to the certificate in ${quote(certPath)}`];
+  }
+  return /\bkey\b/i.test(why)
+    ? ["tlsKey", keyPath, `its key ${NO_USE}: ${why}`]
+    : ["tlsCert", certPath, `its certificate ${NO_USE}: ${why}`];
+}

@@ -1,0 +1,41 @@
+/** Files on a file system that is silent; what else can be wrong with files is told by scenarios. */
+import { assertEquals } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
+import { configOf } from "../config/testing/config.ts";
+import { lookAtFiles } from "./files.ts";
+
+Deno.test("a file system that does not answer is told of, file by file, instead of being waited for", async () => {
+  const config = configOf([
+    ...["--primary=http://p", "--backup=page:/silent/sorry.html", "-c", "/silent/check.sh"],
+    ...["-f", "/silent/promote.sh", "--error-page=/silent/page.html"],
+  ]);
+  const clock = new ManualClock();
+  const { stat } = Deno;
+  let asked = Promise.withResolvers<void>();
+  const looking = new Set<string | URL>();
+  // A dead mount: every question hangs, and its thread with it.
+  Deno.stat = (path) => {
+    looking.add(path);
+    asked.resolve();
+    return new Promise(() => {});
+  };
+  try {
+    const looked = lookAtFiles(config, clock);
+    const ended = looked.then(() => "ended");
+    for (let files = 1; files <= 4; files++) {
+      assertEquals(await Promise.race([ended, asked.promise]), undefined);
+      asked = Promise.withResolvers();
+      await clock.advance(10_000);
+    }
+    const { mistakes } = await looked;
+    assertEquals(mistakes, [
+      'Cannot use "/silent/check.sh" as check_host: the file system does not answer (from flag --check-host)',
+      'Cannot use "/silent/promote.sh" as on_failover: the file system does not answer (from flag --on-failover)',
+      'Cannot use "page:/silent/sorry.html" as backup: the file system does not answer (from flag --backup)',
+      'Cannot use "/silent/page.html" as error_page: the file system does not answer (from flag --error-page)',
+    ]);
+    assertEquals(looking.size, 4);
+  } finally {
+    Deno.stat = stat;
+  }
+});

@@ -1,0 +1,144 @@
+/** One HTTP service: a gateway, what serves it to clients, and a brain, joined. Part of the composition root. */
+import { formatAddress } from "../base/address.ts";
+import { tryBind } from "../net/deno/bind.ts";
+import { Brain } from "./control_plane.ts";
+import type { HttpConfig } from "../config/options.ts";
+import { readHttpFiles } from "./files.ts";
+import { isDown } from "../failover/health.ts";
+import type { Upstream } from "../failover/upstream.ts";
+import { DEFAULT_PAGE, type ErrorPage } from "../gateway/answers.ts";
+import { Gateway } from "../gateway/gateway.ts";
+import { HANDSHAKES_MIN } from "../gateway/handshakes.ts";
+import { listen, type Listening } from "../gateway/listen.ts";
+import { Deadlines } from "../net/deadlines.ts";
+import { reserveOf } from "../http1/server.ts";
+import { chooseSockets } from "./transport.ts";
+import { httpUpstreams } from "./http_upstreams.ts";
+import type { Need } from "../net/descriptors.ts";
+import { checkDescriptors } from "../shares.ts";
+import type { Service, ServiceContext, Starter } from "./service.ts";
+
+export function httpStarter(config: HttpConfig): Starter {
+  return {
+    listenOption: "listen",
+    listensOn: formatAddress(config.listen),
+    need: needOf(config),
+    tryListen: () => tryBind(config.listen),
+    start: (context) => start(config, context),
+  };
+}
+
+/** The loops, their sockets and the ports of a service; over TLS also the inner server of HTTP/2. */
+const SERVICE_DESCRIPTORS = 12;
+
+/** Besides: those few beyond the limit, and the handshakes that are allowed in any case. */
+const MORE_DESCRIPTORS = { plain: reserveOf(1), tls: reserveOf(1) + HANDSHAKES_MIN };
+/** For each client, what of these grows with their number. */
+const MORE_EACH = { plain: 1 / 8, tls: 1 / 8 + 1 / 4 };
+
+/**
+ * A client, its upstream, and a kept connection to the upstream that was active before; over HTTP/2 also both
+ * ends of the connection to the inner server.
+ */
+function needOf({ primary, backup, checkHost, maxConnections, tlsCert }: HttpConfig): Need {
+  const upstreams = [primary, ...backup ?? []];
+  const kind = tlsCert === undefined ? "plain" : "tls";
+  const checks = upstreams.length * checkDescriptors(checkHost);
+  const fixed = SERVICE_DESCRIPTORS + MORE_DESCRIPTORS[kind] + checks;
+  const each = (kind === "plain" ? 3 : 5) + MORE_EACH[kind];
+  return { asked: maxConnections, each, fixed };
+}
+
+/** Builds the service and lets it begin. Its port is open from now on; requests wait for an upstream. */
+async function start(config: HttpConfig, context: ServiceContext): Promise<Service | string> {
+  const { found: files, mistakes } = await readHttpFiles(config, context.clock);
+  // They were good when the process started; a service that is started again may find others.
+  if (mistakes.length > 0) return mistakes.join("; ");
+  const { clock, publish } = context;
+  const sockets = chooseSockets(config, context);
+  if (typeof sockets === "string") return sockets;
+  const deadlines = new Deadlines(clock);
+  const pseudonym = newPseudonym();
+  const { caCerts } = files;
+  const upstreams = httpUpstreams(config, { clock, deadlines, sockets, caCerts, pseudonym });
+  // Where the switch waits for triggers, nobody is let through without them.
+  const mayGoAhead = config.triggerMode === "beside" || config.onFailover === undefined;
+  const page = files.errorPage ?? DEFAULT_PAGE;
+  const gateway: Gateway = new Gateway(gatewaySettings(config, page, pseudonym), {
+    clock,
+    deadlines,
+    publish,
+    upstreams: upstreams.ways,
+    doubt: (doubt) => brain.doubt(doubt),
+    others: () => mayGoAhead ? standIns(brain) : [],
+    // Nobody can ask before there is somebody to answer.
+    admin: { fetch: (request) => window.fetch(request) },
+  });
+  const parts = {
+    upstreams: upstreams.list,
+    probe: upstreams.probe,
+    triggers: config.triggerMode,
+    failOpen: mayGoAhead,
+  };
+  const brain: Brain = new Brain(config, parts, gateway, context);
+  const served: { port?: Listening } = {};
+  const view = brain.view(() => ({ ...gateway.counters(), ...served.port?.counters() }));
+  const window = await context.publicWindow(view);
+  const { listen: address } = config;
+  const { connectionsMax, socketMode } = context;
+  const listening = await listen({ address, connectionsMax, socketMode, tls: files.tls }, {
+    clock,
+    deadlines,
+    publish,
+    sockets,
+    app: gateway.fetch,
+  });
+  if (typeof listening === "string") {
+    await brain[Symbol.asyncDispose]();
+    await sockets.close();
+    return `Cannot listen on ${
+      formatAddress(address)
+    }: ${listening} (from ${config.origins.listen})`;
+  }
+  served.port = listening;
+  brain.begin();
+  return {
+    view,
+    finished: Promise.race([listening.finished, brain.finished]),
+    async stop(drainMs, now) {
+      // First of all the port: running triggers may take their time to end.
+      const cut = listening.stop(drainMs, now);
+      await brain[Symbol.asyncDispose]();
+      gateway.decideNoMore();
+      await cut;
+      gateway[Symbol.dispose]();
+      await sockets.close();
+      return cut;
+    },
+  };
+}
+
+/** Who may stand in for one exchange before a switch is decided. */
+function standIns({ state, policy }: Brain): readonly Upstream[] {
+  return state.upstreams.filter(({ name }) => !isDown(state.health.get(name)!, policy));
+}
+
+/** Unlike that of any other service, here or elsewhere: one may well stand behind another. */
+function newPseudonym(): string {
+  return `failover-${crypto.randomUUID().slice(0, 8)}`;
+}
+
+function gatewaySettings(config: HttpConfig, errorPage: ErrorPage, pseudonym: string) {
+  return {
+    pseudonym,
+    allowTrace: config.allowTrace,
+    holdMs: config.hold,
+    heldMax: config.holdClients,
+    responseTimeoutMs: config.responseTimeout,
+    idleTimeoutMs: config.idleTimeout,
+    bodyMax: config.maxBody,
+    honourIdempotencyKey: config.honourIdempotencyKey,
+    failoverHeader: !config.noFailoverHeader,
+    errorPage,
+  };
+}

@@ -1,0 +1,122 @@
+/**
+ * The upstreams of an HTTP service: what the operator wrote of each becomes a way to reach it and a way
+ * to ask it. Part of the composition root.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { Target, UrlTarget } from "../config/http_kinds.ts";
+import type { HttpConfig } from "../config/options.ts";
+import type { Probe } from "../failover/ports.ts";
+import type { Upstream } from "../failover/upstream.ts";
+import { requestRules } from "../gateway/headers.ts";
+import { folderBackup, pageBackup, staticProbe } from "../gateway/static/static.ts";
+import type { GatewayUpstream } from "../gateway/upstream.ts";
+import { httpProbe } from "../health/http.ts";
+import type { Dial } from "../net/conn.ts";
+import { dialer } from "../net/deno/transport.ts";
+import type { Deadlines } from "../net/deadlines.ts";
+import { Pool } from "../http1/pool.ts";
+import type { Sockets } from "../net/transport.ts";
+
+export interface HttpUpstreams {
+  /** In rank order. */
+  readonly list: readonly Upstream[];
+  /** How to reach each, by name. */
+  readonly ways: ReadonlyMap<string, GatewayUpstream>;
+  /** Asks any of them. */
+  readonly probe: Probe;
+}
+
+/** What all of them share. */
+export interface HttpSurroundings {
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  readonly sockets: Sockets;
+  /** Authorities to trust besides the usual ones, as PEM. */
+  readonly caCerts: readonly string[] | undefined;
+  /** What the service calls itself in \`Via\`. */
+  readonly pseudonym: string;
+}
+
+export function httpUpstreams(config: HttpConfig, around: HttpSurroundings): HttpUpstreams {
+  const targets: readonly Target[] = [config.primary, ...config.backup ?? []];
+  const reached = targets.map((target, rank) =>
+    target.kind === "url"
+      ? serverUpstream(target, rank, config, around)
+      : staticUpstream(target, rank, around.clock)
+  );
+  const probes = new Map(reached.map(({ way, probe }) => [way.upstream.name, probe]));
+  return {
+    list: reached.map(({ way }) => way.upstream),
+    ways: new Map(reached.map(({ way }) => [way.upstream.name, way])),
+    probe: (upstream, context, signal) => probes.get(upstream.name)!(upstream, context, signal),
+  };
+}
+
+interface Reached {
+  readonly way: GatewayUpstream;
+  readonly probe: Probe;
+}
+
+function staticUpstream(
+  { kind, path, name }: Exclude<Target, UrlTarget>,
+  rank: number,
+  clock: Clock,
+): Reached {
+  const upstream = { name, rank, address: { kind: "unix", path } } as const;
+  const respond = kind === "folder" ? folderBackup(path, clock) : pageBackup(path, clock);
+  return { way: { kind: "static", upstream, respond }, probe: staticProbe(kind, path, clock) };
+}
+
+function serverUpstream(
+  target: UrlTarget,
+  rank: number,
+  config: HttpConfig,
+  around: HttpSurroundings,
+): Reached {
+  const { clock, deadlines } = around;
+  const { name, url, host, address } = target;
+  const { preserveHost, checkTimeout, checkStatus, checkPath, idleTimeout, connectTimeout } =
+    config;
+  const rules = requestRules(url.host, {
+    host,
+    preserveHost,
+    headers: headersOf(target),
+    pseudonym: around.pseudonym,
+  });
+  const { headers } = rules;
+  const dial = dialOf(target, connectTimeout, around);
+  const pool = new Pool({ dial, deadlines, bodyMs: idleTimeout });
+  const settings = { timeoutMs: checkTimeout, statuses: checkStatus };
+  const check = { pool, target: checkPath ?? url.pathname, host: host ?? url.host, headers };
+  return {
+    way: {
+      kind: "server",
+      upstream: { name, rank, address },
+      origin: url.origin,
+      basePath: url.pathname.replace(/\/+$/, ""),
+      pool,
+      rules,
+    },
+    probe: httpProbe(settings, () => check, clock),
+  };
+}
+
+function dialOf(
+  { url, address }: UrlTarget,
+  connectMs: number,
+  { clock, sockets, caCerts }: HttpSurroundings,
+): Dial {
+  if (address.kind !== "tcp") throw new Error("an HTTP upstream without a port");
+  const options = { hostname: address.host, port: address.port, clock, connectMs };
+  if (url.protocol !== "https:") return sockets.dialer(options);
+  return dialer({ ...options, tls: caCerts === undefined ? {} : { caCerts } });
+}
+
+/** The operator's headers; user and password of the URL become one, unless there is one already. */
+function headersOf({ url, headers }: UrlTarget): UrlTarget["headers"] {
+  const hasOwn = headers.some(([name]) => name.toLowerCase() === "authorization");
+  if (hasOwn || (url.username === "" && url.password === "")) return headers;
+  const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  const utf8 = String.fromCharCode(...new TextEncoder().encode(pair));
+  return [...headers, ["Authorization", `Basic ${btoa(utf8)}`]];
+}

@@ -1,0 +1,126 @@
+/**
+ * What the process tells people, joined: the stream of events and everything that subscribes to it, and
+ * the operator's window. Part of the composition root. The window's code is loaded only when somebody
+ * asks for one.
+ */
+import type { FetchApp } from "../admin/listen.ts";
+import type { AdminSettings } from "../admin/admin.ts";
+import { Tally } from "../admin/tally.ts";
+import type { ServiceView } from "../admin/view.ts";
+import type { Address } from "../base/address.ts";
+import { type Clock, sleep } from "../base/clock.ts";
+import type { Config } from "../config/options.ts";
+import { EventStream } from "../events/stream.ts";
+import { Incidents } from "../report/incident.ts";
+import { sentenceOf } from "../report/lines.ts";
+import { Log, type Sink } from "../report/log.ts";
+import { Webhook } from "../report/webhook.ts";
+
+/** Events that are remembered for whoever asks later. */
+const EVENTS_KEPT = 256;
+/** How long the last log lines may take to be written when the program ends. */
+const LAST_LINES_MS = 1_000;
+
+export class Reports implements AsyncDisposable {
+  readonly events: EventStream;
+  /** One for each service that has started. */
+  readonly views: ServiceView[] = [];
+  readonly #clock: Clock;
+  readonly #config: Config;
+  readonly #version: string;
+  readonly #startedAt: number;
+  readonly #log: Log;
+  readonly #tally = new Tally();
+  readonly #webhook: Webhook | undefined;
+  /** Ends the live feeds. */
+  readonly #stop = new AbortController();
+  #listener: AsyncDisposable | undefined;
+
+  constructor(config: Config, version: string, stderr: Sink, clock: Clock) {
+    const { logLevel, jsonLogs, webhookUrl, webhookFormat } = config.process;
+    this.#clock = clock;
+    this.#config = config;
+    this.#version = version;
+    this.#startedAt = clock.wall();
+    this.events = new EventStream(clock, { keep: EVENTS_KEPT });
+    this.#log = new Log({ level: logLevel, json: jsonLogs }, stderr);
+    this.events.subscribe(this.#log.take);
+    this.events.subscribe(this.#tally.take);
+    if (webhookUrl === undefined) return;
+    const ports = { incidents: this.#incidents(), clock, publish: this.events.scope("") };
+    this.#webhook = new Webhook({ url: webhookUrl, format: webhookFormat }, ports);
+    this.events.subscribe(this.#webhook.take);
+  }
+
+  /** What the main port of an HTTP service shows below `/__failover/`. */
+  async publicWindow(view: ServiceView): Promise<FetchApp> {
+    const { adminApp } = await import("../admin/admin.ts");
+    const exposure = this.#config.process.admin === undefined ? "public" : "health";
+    return adminApp(this.#settings([view]), exposure);
+  }
+
+  /**
+   * Opens the operator's own listener. Resolves with a promise that rejects if it breaks, or with the
+   * reason why it cannot listen.
+   */
+  async openWindow(
+    address: Address,
+    connectionsMax: number,
+  ): Promise<{ readonly finished: Promise<void> } | string> {
+    const [{ adminApp }, { isLoopback, listenAdmin }] = await Promise.all([
+      import("../admin/admin.ts"),
+      import("../admin/listen.ts"),
+    ]);
+    const app = adminApp(this.#settings(this.views), isLoopback(address) ? "local" : "operator");
+    const publish = this.events.scope("");
+    const listener = await listenAdmin(address, app, {
+      clock: this.#clock,
+      publish,
+      connectionsMax,
+      socketMode: this.#config.process.socketMode,
+    });
+    if (typeof listener === "string") return listener;
+    this.#listener = listener;
+    return listener;
+  }
+
+  /** Says the last words: to live feeds, to the webhook, to the log. Bounded in time. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#listener?.[Symbol.asyncDispose]();
+    await this.#webhook?.[Symbol.asyncDispose]();
+    await Promise.race([this.#log.flushed(), sleep(this.#clock, LAST_LINES_MS)]);
+  }
+
+  #settings(services: readonly ServiceView[]): AdminSettings {
+    const { events } = this;
+    return {
+      clock: this.#clock,
+      services,
+      events,
+      tally: this.#tally,
+      sentence: sentenceOf,
+      stop: this.#stop.signal,
+      facts: () => ({
+        version: this.#version,
+        startedAt: this.#startedAt,
+        memoryBytes: Deno.memoryUsage().rss,
+        logLinesLost: this.#log.lost,
+        notificationsLost: this.#webhook?.lost ?? 0,
+        reportsBroken: events.broken,
+      }),
+    };
+  }
+
+  #incidents(): Incidents {
+    const primaries = this.#config.services.map((service) => [
+      service.name,
+      service.mode === "tcp" ? service.hosts[0]!.name : service.primary.name,
+    ]);
+    return new Incidents(Object.fromEntries(primaries), (name) => {
+      const counters = this.views.find((view) => view.name === name)?.counters() ?? {};
+      const { released = 0, repeated = 0, lost = 0, cut = 0 } = counters;
+      return { held: released, retried: repeated, lost: lost + cut };
+    });
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * Keeps one service running. A part of a service that ends by itself has a bug; that ends the sessions of
+ * this service, is told in one loud line, and the service is started again after a pause. The other
+ * services of the process do not notice. Part of the composition root.
+ */
+import type { ServiceView } from "../admin/view.ts";
+import { backoffMs } from "../base/backoff.ts";
+import { sleep } from "../base/clock.ts";
+import type { Service, ServiceContext, Starter } from "./service.ts";
+import { describe } from "../base/describe.ts";
+
+/** Longest pause before a service is started again. */
+const RETRY_MS_MAX = 60_000;
+/** A service that ran for so long before it died is started again as if for the first time. */
+const STABLE_MS = 10 * 60_000;
+/** How long what is left of a dead service may take to end. */
+const STOP_MS_MAX = 5_000;
+
+export class Supervisor {
+  /** How the service looks to the operator; the same over restarts. */
+  readonly view: ServiceView;
+  readonly #starter: Starter;
+  readonly #context: ServiceContext;
+  readonly #stopping = new AbortController();
+  #service: Service | undefined;
+  #restarting: Promise<void> = Promise.resolve();
+  #startedAt: number;
+  /** Times it died in a row, each before it was stable. */
+  #deaths = 0;
+  #generation = 0;
+
+  /** Starts the service, or resolves with what the operator asked for in vain. */
+  static async start(starter: Starter, context: ServiceContext): Promise<Supervisor | string> {
+    const service = await starter.start(context);
+    return typeof service === "string" ? service : new Supervisor(service, starter, context);
+  }
+
+  private constructor(service: Service, starter: Starter, context: ServiceContext) {
+    this.#starter = starter;
+    this.#context = context;
+    this.#startedAt = context.clock.now();
+    let view = service.view;
+    const current = () => view = this.#service?.view ?? view;
+    this.view = {
+      name: view.name,
+      mode: view.mode,
+      policy: view.policy,
+      state: () => current().state(),
+      history: (upstream) => current().history(upstream),
+      counters: () => current().counters(),
+      nextCheckAt: (upstream) => current().nextCheckAt?.(upstream),
+      failback: () => current().failback(),
+    };
+    this.#watch(service);
+  }
+
+  /** As `Service.stop`; also calls off a restart. */
+  async stop(drainMs: number, now: AbortSignal): Promise<number> {
+    this.#stopping.abort();
+    await this.#restarting;
+    return await this.#service?.stop(drainMs, now) ?? 0;
+  }
+
+  #watch(service: Service): void {
+    this.#service = service;
+    service.finished.then(
+      () => this.#died(service, "a part of it ended by itself"),
+      (error) => this.#died(service, describe(error)),
+    );
+  }
+
+  #died(service: Service, reason: string): void {
+    if (this.#stopping.signal.aborted || this.#service !== service) return;
+    this.#service = undefined;
+    this.#restarting = this.#restart(service, reason);
+  }
+
+  async #restart(dead: Service, reason: string): Promise<void> {
+    const { clock, publish } = this.#context;
+    if (clock.now() - this.#startedAt > STABLE_MS) this.#deaths = 0;
+    let why: string | undefined = reason;
+    let ending: Promise<unknown> = dead.stop(0, AbortSignal.abort()).catch(() => {});
+    while (why !== undefined) {
+      const retryInMs = backoffMs(++this.#deaths, RETRY_MS_MAX);
+      publish({ type: "service.died", reason: why, retryInMs });
+      await Promise.race([ending, this.#pause(STOP_MS_MAX)]);
+      ending = Promise.resolve();
+      await this.#pause(retryInMs);
+      if (this.#stopping.signal.aborted) return;
+      why = await this.#startAgain();
+    }
+  }
+
+  /** Undefined when it runs again, else why not. */
+  async #startAgain(): Promise<string | undefined> {
+    const context = this.#context;
+    // Ids of promotions must not come twice, and the epoch begins anew.
+    const instance = `${context.instance}.${++this.#generation}`;
+    try {
+      const service = await this.#starter.start({ ...context, instance });
+      if (typeof service === "string") return service;
+      this.#startedAt = context.clock.now();
+      this.#watch(service);
+    } catch (error) {
+      return describe(error);
+    }
+  }
+
+  /** Waits; the stop of the process ends the wait. */
+  #pause(ms: number): Promise<void> {
+    return sleep(this.#context.clock, ms, this.#stopping.signal).catch(() => {});
+  }
+}

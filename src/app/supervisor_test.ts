@@ -1,0 +1,101 @@
+import { assert, assertEquals } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
+import type { Event } from "../events/events.ts";
+import type { Service, ServiceContext, Starter } from "./service.ts";
+import { Supervisor } from "./supervisor.ts";
+
+/** A service that ends when the test says so. */
+class FakeService {
+  readonly end = Promise.withResolvers<void>();
+  stops = 0;
+
+  readonly service = {
+    view: { name: "web", mode: "tcp", policy: {}, counters: () => ({ accepted: 1 }) },
+    finished: this.end.promise,
+    stop: () => Promise.resolve(++this.stops),
+  } as unknown as Service;
+}
+
+/** A starter whose n-th start gives the n-th of `results`, and the world around a supervisor. */
+function worldOf(...results: (FakeService | string | Error)[]) {
+  const clock = new ManualClock();
+  const events: Event[] = [];
+  const instances: string[] = [];
+  const starter = {
+    start: (context: ServiceContext) => {
+      instances.push(context.instance);
+      const result = results.shift()!;
+      if (result instanceof Error) return Promise.reject(result);
+      return Promise.resolve(typeof result === "string" ? result : result.service);
+    },
+  } as unknown as Starter;
+  const publish = (event: Event) => void events.push(event);
+  const context = { clock, publish, instance: "i" } as unknown as ServiceContext;
+  return { clock, events, instances, start: () => Supervisor.start(starter, context) };
+}
+
+async function startIn(world: ReturnType<typeof worldOf>): Promise<Supervisor> {
+  const started = await world.start();
+  assert(started instanceof Supervisor);
+  return started;
+}
+
+Deno.test("Supervisor starts a service again that died, later each time", async () => {
+  const [first, second, third] = [new FakeService(), new FakeService(), new FakeService()];
+  const world = worldOf(first, second, third);
+  const supervisor = await startIn(world);
+  first.end.reject(new Error("boom"));
+  await world.clock.advance(0);
+  await world.clock.advance(999);
+  assertEquals([first.stops, world.instances.length], [1, 1]);
+  await world.clock.advance(1);
+  assertEquals(world.instances, ["i", "i.1"]);
+  second.end.resolve();
+  await world.clock.advance(0);
+  await world.clock.advance(2_000);
+  assertEquals(world.instances, ["i", "i.1", "i.2"]);
+  assertEquals(
+    world.events.map((event) => event.type === "service.died" ? event.retryInMs : 0),
+    [1_000, 2_000],
+  );
+  assertEquals(await supervisor.stop(0, new AbortController().signal), 1);
+  assertEquals(third.stops, 1);
+});
+
+Deno.test("Supervisor goes on trying when a new start fails or throws", async () => {
+  const [first, last] = [new FakeService(), new FakeService()];
+  const world = worldOf(first, "address in use", new Error("no memory"), last);
+  await startIn(world);
+  first.end.reject(new Error("boom"));
+  await world.clock.advance(0);
+  for (const ms of [1_000, 2_000, 4_000]) await world.clock.advance(ms);
+  assertEquals(world.instances.length, 4);
+  const reasons = world.events.map((event) => event.type === "service.died" && event.reason);
+  assertEquals(String(reasons[1]), "address in use");
+  assert(/no memory/.test(String(reasons[2])));
+});
+
+Deno.test("Supervisor is stopped at once while it waits to start again", async () => {
+  const first = new FakeService();
+  const world = worldOf(first);
+  const supervisor = await startIn(world);
+  first.end.reject(new Error("boom"));
+  await world.clock.advance(10);
+  assertEquals(await supervisor.stop(0, new AbortController().signal), 0);
+  await world.clock.advance(120_000);
+  assertEquals(world.instances.length, 1);
+});
+
+Deno.test("Supervisor forgets earlier deaths of a service that ran for long", async () => {
+  const [first, second, third] = [new FakeService(), new FakeService(), new FakeService()];
+  const world = worldOf(first, second, third);
+  await startIn(world);
+  first.end.reject(new Error("boom"));
+  await world.clock.advance(0);
+  await world.clock.advance(1_000);
+  await world.clock.advance(11 * 60_000);
+  second.end.reject(new Error("boom"));
+  await world.clock.advance(0);
+  await world.clock.advance(1_000);
+  assertEquals(world.instances.length, 3);
+});

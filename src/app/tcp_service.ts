@@ -1,0 +1,92 @@
+/** One TCP service: a relay and a brain, joined. Part of the composition root. */
+import { formatAddress } from "../base/address.ts";
+import { tryBind } from "../net/deno/bind.ts";
+import { Brain } from "./control_plane.ts";
+import type { TcpConfig } from "../config/options.ts";
+import { tcpProbe } from "../health/tcp.ts";
+import { EngineUnavailable, type RelayContext } from "../relay/engine.ts";
+import { startRelay } from "../relay/relay.ts";
+import type { Need } from "../net/descriptors.ts";
+import { checkDescriptors } from "../shares.ts";
+import type { Service, ServiceContext, Starter } from "./service.ts";
+
+export function tcpStarter(config: TcpConfig): Starter {
+  return {
+    listenOption: "bind",
+    listensOn: formatAddress(config.bind),
+    need: needOf(config),
+    tryListen: () => tryBind(config.bind),
+    start: (context) => Promise.resolve(start(config, context)),
+  };
+}
+
+/** The system's own needs of a worker: its thread's, its loop's and its port's. */
+const WORKER_DESCRIPTORS = 12;
+/** Of clients that move bulk at one time, one in so many has a pipe of two ends; the others copy. */
+const CLIENTS_PER_PIPE = 4;
+
+function needOf(config: TcpConfig): Need {
+  const { hosts, checkHost, maxConnections, relay } = config;
+  const checks = hosts.length * checkDescriptors(checkHost);
+  // Both ends of a session, and pipes where they are used.
+  if (relay === "stream") return { asked: maxConnections, each: 2, fixed: checks + 4 };
+  const fixed = checks + workersOf(config) * WORKER_DESCRIPTORS;
+  return { asked: maxConnections, each: 2 + 2 / CLIENTS_PER_PIPE, fixed };
+}
+
+function workersOf({ workers }: TcpConfig): number {
+  return workers === "auto" ? navigator.hardwareConcurrency : workers;
+}
+
+/** Builds the service and lets it begin; its port opens when the first upstream has been promoted. */
+function start(config: TcpConfig, context: ServiceContext): Service | string {
+  const { clock, publish } = context;
+  const relay = relayOf(config, context, {
+    clock,
+    publish,
+    doubt: (doubt) => brain.doubt(doubt),
+  });
+  if (relay instanceof EngineUnavailable) {
+    return `Cannot use the relay engine ${config.relay}: ${relay.reason} (from ${config.origins.relay})`;
+  }
+  const parts = {
+    upstreams: config.hosts.map(({ name, address }, rank) => ({ name, address, rank })),
+    probe: tcpProbe(config.checkTimeout, clock),
+    triggers: "before",
+    failOpen: false,
+  } as const;
+  const brain: Brain = new Brain(config, parts, relay, context);
+  brain.begin();
+  return {
+    view: brain.view(() => relay.counters()),
+    finished: Promise.race([relay.finished, brain.finished]),
+    async stop(drainMs, now) {
+      // First of all the port: running triggers may take their time to end.
+      const cut = relay.stop(drainMs, now);
+      await brain[Symbol.asyncDispose]();
+      await cut;
+      await relay[Symbol.asyncDispose]();
+      return cut;
+    },
+  };
+}
+
+function relayOf(
+  config: TcpConfig,
+  { socketMode, connectionsMax }: ServiceContext,
+  context: RelayContext,
+) {
+  const settings = {
+    bind: config.bind,
+    connectTimeoutMs: config.connectTimeout,
+    idleTimeoutMs: config.idleTimeout,
+    holdMs: config.hold,
+    heldMax: config.holdClients,
+    connectionsMax,
+    pipesMax: Math.max(1, Math.floor(connectionsMax / CLIENTS_PER_PIPE / workersOf(config))),
+    workers: workersOf(config),
+    sendProxy: config.sendProxy,
+    socketMode,
+  };
+  return startRelay(config.relay, settings, context);
+}

@@ -1,0 +1,72 @@
+/** Which sockets an HTTP service gets, and what is said about it. */
+import { assert, assertEquals } from "@std/assert";
+import { httpOf } from "../config/testing/config.ts";
+import { realClock } from "../base/clock.ts";
+import type { Event } from "../events/events.ts";
+import { denoSockets } from "../net/deno/transport.ts";
+import { chooseSockets } from "./transport.ts";
+
+const onLinux = { ignore: Deno.build.os !== "linux" };
+const PLAIN = ["--primary=http://a.test", "--backup=page:/sorry.html"];
+const TLS: readonly (readonly string[])[] = [
+  ["--primary=https://a.test"],
+  ["--primary=http://a.test", "--backup=http://b.test", "--backup=https://c.test"],
+  ["--primary=http://a.test", "--tls-cert=/cert.pem", "--tls-key=/key.pem"],
+];
+
+function choose(args: readonly string[]) {
+  const events: Event[] = [];
+  const publish = (event: Event) => void events.push(event);
+  return { sockets: chooseSockets(httpOf(args), { clock: realClock, publish }), events };
+}
+
+Deno.test("stream takes Deno's sockets wherever it runs", () => {
+  const { sockets, events } = choose([...PLAIN, "--relay=stream"]);
+  assert(sockets === denoSockets);
+  assertEquals(events, [
+    { type: "relay.chosen", engine: "stream", reason: "it was asked for" },
+  ]);
+});
+
+for (
+  const [engine, reason] of [
+    ["auto", "it is the fastest on this system"],
+    ["splice", "it was asked for"],
+  ]
+) {
+  Deno.test({
+    name: `${engine} takes the kernel's sockets where no TLS is spoken`,
+    ...onLinux,
+    async fn() {
+      const { sockets, events } = choose([...PLAIN, `--relay=${engine}`]);
+      assert(typeof sockets !== "string" && sockets !== denoSockets);
+      assertEquals(events, [{ type: "relay.chosen", engine: "splice", reason: reason! }]);
+      await sockets.close();
+    },
+  });
+}
+
+Deno.test("auto takes Deno's sockets where TLS is spoken with anyone, and says why", () => {
+  for (const args of TLS) {
+    const { sockets, events } = choose(args);
+    assert(sockets === denoSockets, args.join(" "));
+    const reason = "splice cannot run: TLS needs the sockets of Deno";
+    assertEquals(events, [{ type: "relay.chosen", engine: "stream", reason }]);
+  }
+});
+
+Deno.test("splice insisted on where TLS is spoken is an error that names the option", () => {
+  for (const args of TLS) {
+    const { sockets, events } = choose([...args, "--relay=splice"]);
+    const reason = "TLS needs the sockets of Deno";
+    assertEquals(sockets, `Cannot use the relay engine splice: ${reason} (from flag --relay)`);
+    assertEquals(events, []);
+  }
+});
+
+if (Deno.build.os !== "linux") {
+  Deno.test("elsewhere auto takes Deno's sockets, and splice is an error", () => {
+    assert(choose(PLAIN).sockets === denoSockets);
+    assertEquals(typeof choose([...PLAIN, "--relay=splice"]).sockets, "string");
+  });
+}

@@ -1,0 +1,41 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { describe } from "../base/describe.ts";
+
+Deno.test("a fault is described in one line, with its place", () => {
+  assertMatch(
+    describe(new TypeError("no\nsuch thing")),
+    /^TypeError: no such thing \(src\/app\/unc/,
+  );
+  assertEquals(describe("thrown text"), "thrown text");
+  const bare = new Error("x");
+  delete bare.stack;
+  assertEquals(describe(bare), "Error: x");
+});
+
+/** Runs a program that has `catchUncaught` and says what it was told. */
+async function ranWith(code: string): Promise<{ out: string; err: string; code: number }> {
+  const guard = new URL("./uncaught.ts", import.meta.url).href;
+  const program = `import { catchUncaught } from "${guard}";
+    catchUncaught((reason) => console.log("told " + reason));
+    ${code}
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    console.log("still here");`;
+  const output = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--quiet", program],
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { out: text(output.stdout), err: text(output.stderr), code: output.code };
+}
+
+Deno.test("a rejection that nobody awaits is told, and the process goes on without a trace", async () => {
+  const ran = await ranWith(`void Promise.reject(new Error("lost"));`);
+  assertEquals([ran.out, ran.err, ran.code], ["told Error: lost\nstill here\n", "", 0]);
+});
+
+Deno.test("an exception in a timer is told, and the process goes on without a trace", async () => {
+  const ran = await ranWith(`setTimeout(() => { throw new RangeError("late"); }, 0);`);
+  assertEquals([ran.out, ran.err, ran.code], ["told RangeError: late\nstill here\n", "", 0]);
+});

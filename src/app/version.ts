@@ -1,0 +1,17 @@
+/**
+ * Which failover this is. `scripts/compile.ts` writes the commit into its copy of `build.json`; here it
+ * is empty, and the program says that it runs from source.
+ */
+import deno from "../../deno.json" with { type: "json" };
+import build from "../build.json" with { type: "json" };
+
+export const VERSION: string = deno.version;
+
+/** One line for `--version`, with the relay engine that `--relay auto` takes on this machine. */
+export async function versionText(): Promise<string> {
+  const { obstacle } = await import("../relay/splice/splice.ts");
+  const origin = build.commit === "" ? "from source" : `commit ${build.commit}`;
+  const engine = obstacle() === undefined ? "splice" : "stream";
+  const facts = [origin, `Deno ${Deno.version.deno}`, Deno.build.target, `relay engine ${engine}`];
+  return `failover ${VERSION} (${facts.join(", ")})`;
+}

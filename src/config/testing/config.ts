@@ -1,0 +1,70 @@
+/** Shared by the tests of this room: loading without a world around it. */
+import { load, type Loaded } from "../load.ts";
+import type { Config, HttpConfig, TcpConfig } from "../options.ts";
+
+import type { Interfaces } from "../own_address.ts";
+import type { PathInfo } from "../scripts_dir.ts";
+
+/** What is handed to `load` beside the arguments. */
+export interface World {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly files?: Readonly<Record<string, string>>;
+  /** What `stat` finds, with or without a slash at the end; the folders of what it finds are there too. */
+  readonly infos?: Readonly<Record<string, PathInfo>>;
+  readonly interfaces?: Interfaces;
+}
+
+/** What `stat` says of a folder. */
+export const FOLDER: PathInfo = { isFile: false, isDirectory: true, mode: 0o40755 };
+
+export function loadWith(args: readonly string[], world: World = {}): Loaded {
+  return load({
+    args,
+    env: world.env ?? {},
+    interfaces: world.interfaces ?? (() => []),
+    readFile(path) {
+      const text = world.files?.[path];
+      if (text === undefined) throw new Deno.errors.NotFound(path);
+      return text;
+    },
+    stat(path) {
+      const bare = path.replace(/\/$/, "");
+      const info = world.infos?.[bare];
+      if (info !== undefined) return info;
+      if (Object.keys(world.infos ?? {}).some((each) => each.startsWith(`${bare}/`))) return FOLDER;
+      throw new Deno.errors.NotFound(path);
+    },
+  });
+}
+
+/** The config, or a failure that shows the mistakes. */
+export function configOf(args: readonly string[], world?: World): Config {
+  const loaded = loadWith(args, world);
+  if (loaded.kind !== "run") throw new Error(JSON.stringify(loaded, null, 2));
+  return loaded.config;
+}
+
+export function tcpOf(args: readonly string[], world?: World): TcpConfig {
+  const service = configOf(args, world).services[0];
+  if (service?.mode !== "tcp") throw new Error("not a TCP service");
+  return service;
+}
+
+export function httpOf(args: readonly string[], world?: World): HttpConfig {
+  const service = configOf(args, world).services[0];
+  if (service?.mode !== "http") throw new Error("not an HTTP service");
+  return service;
+}
+
+/** The lines of a load that must go wrong. */
+export function mistakesOf(args: readonly string[], world?: World): readonly string[] {
+  const loaded = loadWith(args, world);
+  if (loaded.kind !== "mistakes") throw new Error(JSON.stringify(loaded, null, 2));
+  return loaded.lines;
+}
+
+export function warningsOf(args: readonly string[], world?: World): readonly string[] {
+  const loaded = loadWith(args, world);
+  if (loaded.kind !== "run") throw new Error(JSON.stringify(loaded, null, 2));
+  return loaded.warnings;
+}

@@ -1,0 +1,78 @@
+import { assertEquals } from "@std/assert";
+import { httpOf, mistakesOf, warningsOf } from "./testing/config.ts";
+
+const TCP = ["-H", "a:1,b:2", "-p", "5432"];
+const HTTP = ["--primary=http://p", "--backup=http://b"];
+
+Deno.test("options that agree are neither mistakes nor warned of", () => {
+  assertEquals(warningsOf(TCP), []);
+  assertEquals(warningsOf(HTTP), []);
+});
+
+Deno.test("the operator is warned of settings that do less than they seem to", () => {
+  const cases: [string[], string][] = [
+    [
+      [...TCP, "--check-timeout=3s"],
+      "check_timeout 3s is longer than check_interval 2s: a silent upstream is asked less often than that",
+    ],
+    [
+      [...TCP, "--hold=0", "--hold-while=down"],
+      "hold_while does nothing with hold 0s: no client is held",
+    ],
+    [[...TCP, "--trigger-timeout=1s"], "trigger_timeout does nothing without on_failover"],
+    [[...TCP, "--check-script-timeout=1s"], "check_script_timeout does nothing without check_host"],
+    [
+      [...TCP, "-f", "x", "--trigger-timeout=1m"],
+      "hold 10s is shorter than trigger_timeout 1m: clients may be given up on while a program runs",
+    ],
+    [[...TCP, "--on-trigger-failure=retry"], "on_trigger_failure does nothing without on_failover"],
+    [[...HTTP, "--trigger-mode=before"], "trigger_mode does nothing without on_failover"],
+    [
+      [...TCP, "--socket-mode=0660"],
+      "socket_mode does nothing: nothing listens on a unix socket",
+    ],
+    [["--primary=http://p"], "there is no backup to fail over to"],
+    [[...HTTP, "--webhook-format=slack"], "webhook_format does nothing without webhook_url"],
+  ];
+  for (const [args, warning] of cases) assertEquals(warningsOf(args), [warning]);
+});
+
+Deno.test("the same server as primary and backup is warned of, and counted as two", () => {
+  const args = ["--primary=http://p", "--backup=http://b", "--backup=http://me:hush@p"];
+  assertEquals(warningsOf(["--primary=http://p", "--backup=http://p"]), [
+    "primary and backup are the same, http://p: there is nowhere to fail over to (from flag " +
+    "--primary and from flag --backup)",
+  ]);
+  assertEquals(warningsOf(args).length, 1);
+  assertEquals(warningsOf(["--primary=http://p/a", "--backup=http://p/b"]), []);
+});
+
+Deno.test("upstreams that are written alike have names of their own", () => {
+  const service = httpOf(["--primary=http://p", "--backup=http://p", "--backup=http://q"]);
+  assertEquals([service.primary, ...service.backup!].map(({ name }) => name), [
+    "http://p",
+    "http://p (2)",
+    "http://q",
+  ]);
+  const masked = ["--backup=http://a:1@q", "--backup=http://b:2@q", "--backup=http://c:3@q"];
+  assertEquals(httpOf(["--primary=http://p", ...masked]).backup!.map(({ name }) => name), [
+    "http://***@q",
+    "http://***@q (2)",
+    "http://***@q (3)",
+  ]);
+});
+
+Deno.test("a certificate without its key, or a key without its certificate, is a mistake", () => {
+  assertEquals(mistakesOf([...HTTP, "--tls-cert=c.pem"]), [
+    "Cannot use tls_cert without tls_key (from flag --tls-cert)",
+  ]);
+  assertEquals(mistakesOf([...HTTP, "--tls-key=k.pem"]), [
+    "Cannot use tls_key without tls_cert (from flag --tls-key)",
+  ]);
+});
+
+Deno.test("the admin listener can't be where clients connect", () => {
+  assertEquals(mistakesOf([...TCP, "--admin=[::]:5432"]), [
+    'Cannot listen on "[::]:5432" twice (from flag --admin and from flag --port)',
+  ]);
+});

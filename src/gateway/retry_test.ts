@@ -1,0 +1,63 @@
+import { assertEquals } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
+import { type Entry, isRepeatable, RepeatBudget, verdictOn } from "./retry.ts";
+
+const ENTRY: Entry = {
+  stage: "nothingSent",
+  reused: false,
+  replayable: true,
+  deliveries: 0,
+  refreshed: false,
+};
+
+Deno.test("the ledger says for each stage what may follow", () => {
+  const cases: [change: Partial<Entry>, verdict: ReturnType<typeof verdictOn>][] = [
+    [{}, "next"],
+    [{ deliveries: 2 }, "next"],
+    [{ replayable: false }, "never"],
+    [{ stage: "sentSafe", deliveries: 1 }, "next"],
+    [{ stage: "sentSafe", deliveries: 2 }, "never"],
+    [{ stage: "sentSafe", deliveries: 2, reused: true }, "never"],
+    [{ stage: "sentSafe", replayable: false }, "never"],
+    [{ stage: "sentSafe", deliveries: 1, reused: true }, "fresh"],
+    [{ stage: "nothingSent", reused: true }, "fresh"],
+    [{ stage: "nothingSent", reused: true, refreshed: true }, "next"],
+    [{ stage: "sentUnsafe", reused: true }, "never"],
+    [{ stage: "responseStarted", reused: true }, "never"],
+  ];
+  for (const [change, verdict] of cases) {
+    assertEquals(verdictOn({ ...ENTRY, ...change }), verdict, JSON.stringify(change));
+  }
+});
+
+Deno.test("only methods that are safe or idempotent by definition are repeatable", () => {
+  const methods = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH", "get", "LOCK"];
+  const repeatable = methods.filter((method) => isRepeatable(method, false));
+  assertEquals(repeatable, ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
+  assertEquals(isRepeatable("POST", true), true);
+});
+
+Deno.test("the budget grows with the exchanges under way, and whoever waits is next", async () => {
+  const clock = new ManualClock();
+  let active = 20;
+  const budget = new RepeatBudget(clock, () => active);
+  const taken = () => budget.take(1_000, () => {});
+  assertEquals(await Promise.all([taken(), taken(), taken(), taken()]), [true, true, true, true]);
+  const [fifth, sixth] = [taken(), taken()];
+  budget.giveBack();
+  assertEquals(await fifth, true);
+  await clock.advance(1_000);
+  assertEquals([await sixth, clock.pending], [false, 0]);
+  active = 100;
+  assertEquals(await taken(), true);
+});
+
+Deno.test("whoever leaves while it waits for the budget takes nothing", async () => {
+  const clock = new ManualClock();
+  const budget = new RepeatBudget(clock, () => 0);
+  for (let i = 0; i < 3; i++) await budget.take(1_000, () => {});
+  let leave = () => {};
+  const waiting = budget.take(1_000, (now) => leave = now);
+  leave();
+  assertEquals([await waiting, clock.pending], [false, 0]);
+});

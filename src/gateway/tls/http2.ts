@@ -1,0 +1,272 @@
+/**
+ * HTTP/2 toward clients: connections whose TLS has ended with us are handed, byte for byte, to a
+ * `Deno.serve` on the loopback that nobody else may use. It has neither timeouts nor limits, so both are
+ * kept here: a connection on which no request runs is closed after a while, whatever it sends.
+ */
+import { Fault, FAULTS, statusOf } from "../../base/fault.ts";
+import type { Conn } from "../../net/conn.ts";
+import { denoConn } from "../../net/deno/transport.ts";
+import type { Deadlines, Timed } from "../../net/deadlines.ts";
+import { ALLOWED } from "../../http1/refusal.ts";
+import { SERVER_LIMITS } from "../../http1/server.ts";
+import { tunnel } from "../../net/tunnel.ts";
+import { FetchExchange } from "../fetch_exchange.ts";
+import { InnerServer } from "../inner_server.ts";
+import type { GatewayEnv } from "../gateway.ts";
+
+type App = (request: Request, env: GatewayEnv) => Response | Promise<Response>;
+
+/** What HTTP/2 needs of whoever listens. */
+export interface Http2Parts {
+  readonly deadlines: Deadlines;
+  readonly app: App;
+  /** True for the path of a request that is answered although the limit is reached. */
+  readonly isOwn: (path: string) => boolean;
+  /** Told of a request that was refused. */
+  readonly onFault: (fault: Fault, peer: string) => void;
+  /** Told of anything else that was thrown; it ended the exchange it was thrown in. */
+  readonly onError: (error: unknown, peer: string) => void;
+  /** Told why HTTP/2 cannot be served, and with undefined when it can again. */
+  readonly onChange: (obstacle: string | undefined) => void;
+}
+
+interface Joined {
+  readonly peer: string;
+  /** Beyond the limit: only our own endpoints are answered. */
+  readonly isExtra: boolean;
+  readonly cut: () => void;
+  /** Requests under way. */
+  running: number;
+  hasAsked: boolean;
+  /** Since when no request is under way, by the coarse clock. */
+  idleSince: number;
+  /** When it is closed if no request comes. */
+  idleBy: number;
+}
+
+/** What a client sends first (RFC 9113 section 3.4). */
+const PREFACE = new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+/** A connection that has just been made, or used, does not give way to others. */
+const NEW_MS = 1_000;
+const KEPT_MS = 250;
+/** How often a drain looks whether it may go on. */
+const LOOK_MS = 10;
+/** Descriptors that must be free for a client to be joined: two are needed, others may take some meanwhile. */
+const SPARE_DESCRIPTORS = 4;
+
+export class Http2 implements Timed {
+  place = -1;
+  readonly #parts: Http2Parts;
+  readonly #inner: InnerServer;
+  readonly #joined = new Set<Joined>();
+  /** The same, once they are joined, by the port that they have on the loopback. */
+  readonly #byPort = new Map<number, Joined>();
+
+  constructor(parts: Http2Parts) {
+    this.#parts = parts;
+    const { deadlines: { clock }, onChange } = parts;
+    this.#inner = new InnerServer({
+      clock,
+      handler: (request, port) => this.#answer(request, port),
+      // A stream that ended with a Fault is cut, by which the client can tell.
+      onError: (error) => {
+        if (!(error instanceof Fault)) parts.onError(error, "of HTTP/2");
+      },
+      onEnd: () => this.#cutStale(),
+      onChange,
+    });
+  }
+
+  get connections(): number {
+    return this.#joined.size;
+  }
+
+  /** Why it cannot be served at present. */
+  get obstacle(): string | undefined {
+    return this.#inner.obstacle;
+  }
+
+  /** Serves one connection until it ends. Owns `conn` from here. `isExtra`: it is beyond the limit. */
+  async serve(conn: Conn, peer: string, isExtra = false): Promise<void> {
+    const { deadlines } = this.#parts;
+    const ends: Conn[] = [conn];
+    const joined: Joined = {
+      peer,
+      isExtra,
+      cut: () => ends.forEach((end) => end.close()),
+      running: 0,
+      hasAsked: false,
+      idleSince: deadlines.now,
+      idleBy: deadlines.in(SERVER_LIMITS.headMs),
+    };
+    if (this.#joined.size === 0) deadlines.add(this);
+    this.#joined.add(joined);
+    try {
+      // Else `Deno.serve` would answer HTTP/1.1 as well, past our parser and its limits.
+      if (await beginsAsHttp2(conn)) await this.#join(conn, joined, ends);
+    } catch {
+      // Broken before it was joined, stopped meanwhile, or out of descriptors: the client sees its end.
+    } finally {
+      this.#joined.delete(joined);
+      if (this.#joined.size === 0) deadlines.delete(this);
+      joined.cut();
+    }
+  }
+
+  async #join(conn: Conn, joined: Joined, ends: Conn[]): Promise<void> {
+    const { port } = this.#inner;
+    if (port === undefined || !hasDescriptors(SPARE_DESCRIPTORS)) return;
+    const inner = await Deno.connect({ hostname: "127.0.0.1", port });
+    const served = denoConn(inner);
+    ends.push(served);
+    inner.setNoDelay(true);
+    const local = (inner.localAddr as Deno.NetAddr).port;
+    this.#byPort.set(local, joined);
+    try {
+      await served.write(PREFACE);
+      await tunnel(conn, served);
+    } finally {
+      this.#byPort.delete(local);
+    }
+  }
+
+  tick(now: number): void {
+    for (const { running, idleBy, cut } of this.#joined) {
+      if (running === 0 && now >= idleBy) cut();
+    }
+  }
+
+  /** Closes the connection that has been idle for longest; false if there is none. */
+  giveWay(): boolean {
+    const { now } = this.#parts.deadlines;
+    let oldest: Joined | undefined;
+    for (const one of this.#joined) {
+      const { running, idleSince, hasAsked } = one;
+      const isIdle = running === 0 && now - idleSince >= (hasAsked ? KEPT_MS : NEW_MS);
+      if (isIdle && idleSince < (oldest?.idleSince ?? Infinity)) oldest = one;
+    }
+    if (oldest === undefined) return false;
+    this.#joined.delete(oldest);
+    oldest.cut();
+    return true;
+  }
+
+  /**
+   * Lets running requests finish, and those be asked that are on their way, or cuts all when `now` is aborted.
+   * Resolves with how many connections were cut.
+   */
+  async drain(now: AbortSignal): Promise<number> {
+    let count = 0;
+    const cutAll = () => {
+      count = this.#joined.size;
+      for (const { cut } of this.#joined) cut();
+    };
+    if (now.aborted) cutAll();
+    else now.addEventListener("abort", cutAll, { once: true });
+    // A client that has just come may be about to ask.
+    await this.#within(NEW_MS, now, () => [...this.#joined].every(({ hasAsked }) => hasAsked));
+    await this.#inner.close();
+    // Its last words are still on their way through the tunnels, and clients answer its farewell with theirs.
+    await this.#within(NEW_MS, now, () => this.#joined.size === 0);
+    now.removeEventListener("abort", cutAll);
+    for (const { cut } of this.#joined) cut();
+    return count;
+  }
+
+  /** Resolves when `isSo`, after `ms`, or when `now` is aborted. */
+  async #within(ms: number, now: AbortSignal, isSo: () => boolean): Promise<void> {
+    const { clock } = this.#parts.deadlines;
+    for (let left = ms; left > 0 && !now.aborted && !isSo(); left -= LOOK_MS) {
+      await new Promise<void>((resolve) => clock.after(LOOK_MS, resolve));
+    }
+  }
+
+  /** The inner server is gone: what runs may end, the rest would wait for ever. */
+  #cutStale(): void {
+    for (const joined of this.#byPort.values()) {
+      joined.idleBy = -Infinity;
+      if (joined.running === 0) joined.cut();
+    }
+  }
+
+  async #answer(request: Request, port: number): Promise<Response> {
+    const joined = this.#byPort.get(port);
+    // Not one of ours: somebody on this machine has found the port.
+    if (joined === undefined) return new Response(null, { status: 421 });
+    const { deadlines } = this.#parts;
+    joined.running++;
+    joined.hasAsked = true;
+    const done = () => {
+      joined.running--;
+      joined.idleSince = deadlines.now;
+      if (joined.idleBy !== -Infinity) joined.idleBy = deadlines.in(SERVER_LIMITS.idleMs);
+    };
+    let exchange: FetchExchange;
+    try {
+      exchange = await FetchExchange.of(request, joined.peer, deadlines, SERVER_LIMITS.bodyMs);
+      if (joined.isExtra && !this.#parts.isOwn(exchange.head.path)) throw new Fault("tooManyHeld");
+    } catch (error) {
+      done();
+      return this.#refused(error, joined.peer);
+    }
+    const answering = this.#run(request, exchange);
+    answering.then(done, done);
+    try {
+      return await Promise.race([exchange.response, answering]);
+    } catch (error) {
+      return this.#refused(error, joined.peer);
+    }
+  }
+
+  /** The response; of an exchange that answers by itself, when all of it was sent. */
+  async #run(request: Request, exchange: FetchExchange): Promise<Response> {
+    try {
+      const response = await this.#parts.app(request, { exchange, scheme: "https" });
+      return exchange.responseStarted ? await exchange.response : response;
+    } catch (error) {
+      if (!exchange.responseStarted) throw error;
+      const isOurs = error instanceof Fault;
+      if (!isOurs) this.#parts.onError(error, exchange.peer);
+      // The stream of the response fails, by which the client can tell.
+      exchange.abort(isOurs ? error : new Fault("internalError", undefined, { cause: error }));
+      return await exchange.response;
+    }
+  }
+
+  #refused(error: unknown, peer: string): Response {
+    const { onFault, onError } = this.#parts;
+    if (error instanceof Fault) onFault(error, peer);
+    else onError(error, peer);
+    const { fault } = error instanceof Fault ? error : new Fault("internalError");
+    const headers: HeadersInit = fault === "methodRefused" ? { allow: ALLOWED } : {};
+    return new Response(`${FAULTS[fault].words}\n`, { status: statusOf(fault), headers });
+  }
+}
+
+/** True if so many descriptors are free. The inner server dies where it lacks one. */
+function hasDescriptors(count: number): boolean {
+  const files: Deno.FsFile[] = [];
+  try {
+    while (files.length < count) files.push(Deno.openSync(NULL_DEVICE));
+    return true;
+  } catch {
+    return false;
+  } finally {
+    for (const file of files) file.close();
+  }
+}
+
+const NULL_DEVICE = Deno.build.os === "windows" ? "NUL" : "/dev/null";
+
+/** Reads what an HTTP/2 client must send first; false for anything else. */
+async function beginsAsHttp2(conn: Conn): Promise<boolean> {
+  const bytes = new Uint8Array(PREFACE.length);
+  for (let have = 0; have < bytes.length;) {
+    const count = await conn.read(bytes.subarray(have));
+    if (count === null) return false;
+    for (const end = have + count; have < end; have++) {
+      if (bytes[have] !== PREFACE[have]) return false;
+    }
+  }
+  return true;
+}

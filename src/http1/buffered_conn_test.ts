@@ -1,0 +1,198 @@
+/** A wire does the same on connections that promise everything and on those that do at once what they can. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
+import { Fault, type FaultName } from "../base/fault.ts";
+import { type FakeConn, type MakePair, onConns } from "../net/testing/conn_fake.ts";
+import { Deadlines } from "../net/deadlines.ts";
+import { Wire } from "./buffered_conn.ts";
+
+const WRITE_MS = 5_000;
+
+interface Bench {
+  readonly clock: ManualClock;
+  readonly wire: Wire;
+  /** Ours, under the wire, and the peer's. */
+  readonly near: FakeConn;
+  readonly far: FakeConn;
+  /** What `onArrival` and `onFail` were told. */
+  readonly told: (boolean | FaultName)[];
+}
+
+function bench(pair: MakePair, room?: number): Bench {
+  const clock = new ManualClock();
+  const [near, far] = pair(room);
+  const wire = new Wire(near, {
+    deadlines: new Deadlines(clock),
+    writeMs: WRITE_MS,
+    faults: { reset: "clientReset", slowWrite: "slowReader" },
+  });
+  const told: Bench["told"] = [];
+  wire.onArrival = (more) => told.push(more);
+  wire.onFail = ({ fault }) => told.push(fault);
+  return { clock, wire, near, far, told };
+}
+
+/** What has been read and not been used. */
+const unused = ({ bytes, start, end }: Wire) =>
+  new TextDecoder().decode(bytes.subarray(start, end));
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+async function faultOf(promise: Promise<unknown>): Promise<FaultName> {
+  return (await assertRejects(() => promise, Fault)).fault;
+}
+
+onConns(
+  "what is there is read at once, what is not is waited for, and a second call joins the first",
+  async (pair) => {
+    const { wire, far, told } = bench(pair);
+    await far.say("one ");
+    assertEquals(await wire.fill(), true);
+    const [second, joined] = [wire.fill(), wire.fill()];
+    await far.say("two ");
+    assertEquals([await second, await joined], [true, true]);
+    assertEquals([unused(wire), wire.received], ["one two ", 8]);
+    await far.closeWrite();
+    assertEquals([await wire.fill(), await wire.fill()], [false, false]);
+    assertEquals([wire.atEnd, told], [true, [true, true, false]]);
+    wire.close();
+  },
+);
+
+onConns(
+  "the bytes of a head stay where they are while more is read, however much",
+  async (pair) => {
+    const { wire, far } = bench(pair);
+    await far.say("head");
+    await wire.fill();
+    const { bytes: held } = wire;
+    wire.start = wire.end;
+    wire.hold();
+    for (let i = 0; i < 20; i++) {
+      await far.say(`body ${i} `.repeat(100));
+      await wire.fill(true);
+    }
+    assertEquals(new TextDecoder().decode(held.subarray(0, 4)), "head");
+    const body = Array.from({ length: 20 }, (_, i) => `body ${i} `.repeat(100)).join("");
+    assertEquals(unused(wire), body);
+    wire.unhold();
+    wire.close();
+  },
+);
+
+onConns(
+  "a read that is late is told to whoever asked, and is a failure where nobody did",
+  async (pair) => {
+    for (const isAsked of [true, false]) {
+      const { wire, clock, told, near } = bench(pair);
+      const late: FaultName[] = [];
+      if (isAsked) wire.onLate = ({ fault }) => late.push(fault);
+      wire.readBy(wire.deadlines.in(1_000), "requestTimeout");
+      const filling = wire.fill();
+      const ended = isAsked ? undefined : faultOf(filling);
+      await clock.advance(1_000);
+      assertEquals([late, told], [[], []]);
+      await clock.advance(500);
+      assertEquals(late, isAsked ? ["requestTimeout"] : []);
+      assertEquals(near.end, isAsked ? "open" : "reset");
+      if (!isAsked) assertEquals(await ended, "requestTimeout");
+      if (isAsked) {
+        const closed = faultOf(filling);
+        wire.close();
+        await closed;
+      }
+      assertEquals(clock.pending, 0);
+    }
+  },
+);
+
+onConns(
+  "a peer that takes a little now and then gets all; one that takes nothing is too slow",
+  async (pair) => {
+    const { wire, clock, far, told } = bench(pair, 10);
+    const sending = wire.send(bytes("x".repeat(50)));
+    for (let i = 0; i < 4; i++) {
+      await clock.advance(WRITE_MS - 1_000);
+      assertEquals((await far.hear("x".repeat(10))).length, 10);
+    }
+    await sending;
+    assertEquals(await far.hear("x".repeat(10)), "x".repeat(10));
+    // Now there is room for ten, and nobody reads.
+    const stuck = faultOf(wire.send(bytes("y".repeat(11)))!);
+    await clock.advance(WRITE_MS + 1_000);
+    assertEquals([await stuck, told], ["slowReader", ["slowReader"]]);
+    assertEquals([wire.wrote, wire.fault?.fault, clock.pending], [true, "slowReader", 0]);
+  },
+);
+
+onConns(
+  "a wire in which nothing moves is quiet, and one byte either way is enough",
+  async (pair) => {
+    const { wire, clock, far, near } = bench(pair);
+    wire.endWhenQuiet(1_000, "clientGone");
+    for (let i = 0; i < 3; i++) {
+      await clock.advance(900);
+      await wire.send(bytes("o"));
+      await clock.advance(900);
+      const filling = wire.fill();
+      await far.say("i");
+      await filling;
+    }
+    assertEquals(near.end, "open");
+    await clock.advance(1_500);
+    assertEquals([near.end, wire.fault?.fault], ["reset", "clientGone"]);
+  },
+);
+
+onConns("the first fault is the one that everybody gets, and is told once", async (pair) => {
+  const { wire, near, told } = bench(pair, 1);
+  const reading = faultOf(wire.fill());
+  const writing = faultOf(wire.send(bytes("more than fits"))!);
+  wire.fail(new Fault("drained"));
+  wire.fail(new Fault("clientGone"));
+  wire.close();
+  assertEquals([await reading, await writing], ["drained", "drained"]);
+  assertEquals(await faultOf(wire.fill()), "drained");
+  assertEquals(await faultOf(wire.send(bytes("x"))!), "drained");
+  assertEquals([near.end, told], ["reset", ["drained"]]);
+});
+
+onConns("a peer's reset is the fault of this side, for the reader and the writer", async (pair) => {
+  const { wire, far, told } = bench(pair);
+  const reading = faultOf(wire.fill());
+  far.reset();
+  assertEquals([await reading, told], ["clientReset", ["clientReset"]]);
+  assertEquals(await faultOf(wire.send(bytes("x"))!), "clientReset");
+});
+
+onConns(
+  "a write that fails leaves the reading side alone: its peer may have said why",
+  async (pair) => {
+    const { wire, near, far } = bench(pair);
+    await far.say("413");
+    await near.closeWrite(); // any write fails from now on
+    assertEquals(await faultOf(wire.send(bytes("x"))!), "clientReset");
+    assertEquals([wire.fault, wire.writeFault?.fault], [undefined, "clientReset"]);
+    assertEquals([await wire.fill(), unused(wire)], [true, "413"]);
+    wire.close();
+  },
+);
+
+onConns(
+  "used as a connection it gives what was read ahead first, and then the rest",
+  async (pair) => {
+    const { wire, far } = bench(pair);
+    await far.say("early");
+    await wire.fill();
+    const room = new Uint8Array(3);
+    assertEquals([await wire.read(room), await wire.read(room)], [3, 2]);
+    const later = wire.read(room);
+    await far.say("on");
+    await far.closeWrite();
+    assertEquals([await later, await wire.read(room)], [2, null]);
+    assertEquals(await wire.write(bytes("out")), 3);
+    await wire.closeWrite();
+    assertEquals(await far.hearAll(), "out");
+    wire.close();
+  },
+);

@@ -1,0 +1,88 @@
+/** For tests of what both kinds of sockets promise: each is run once on Deno's and once on the kernel's own. */
+import { ManualClock, realClock } from "../../base/clock.ts";
+import type { Conn } from "../../net/conn.ts";
+import { denoSockets } from "../../net/deno/transport.ts";
+import { Deadlines } from "../../net/deadlines.ts";
+import { type App, Server, type ServerLimits } from "../server.ts";
+import type { ListeningPort, Sockets } from "../../net/transport.ts";
+import { linuxSockets } from "../../net/linux/transport.ts";
+
+export interface Kind {
+  readonly name: "deno" | "linux";
+  readonly make: () => Sockets;
+}
+
+export const KINDS: readonly Kind[] = [
+  { name: "deno", make: () => denoSockets },
+  ...(Deno.build.os === "linux"
+    ? [{ name: "linux", make: () => linuxSockets(realClock) } as const]
+    : []),
+];
+
+/** Registers a test for each kind; its sockets are closed after it. */
+export function onBoth(name: string, run: (sockets: Sockets, kind: Kind) => Promise<void>): void {
+  for (const kind of KINDS) {
+    Deno.test(`${kind.name}: ${name}`, async () => {
+      const sockets = kind.make();
+      try {
+        await run(sockets, kind);
+      } finally {
+        await sockets.close();
+      }
+    });
+  }
+}
+
+/** A listener of Deno's that nobody accepts from unless the test does. */
+export function listener(backlog = 16): Deno.TcpListener {
+  return Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: backlog });
+}
+
+/** A connection of `sockets`, and its other end in the hands of the test. */
+export async function joined(sockets: Sockets): Promise<{ conn: Conn; peer: Deno.TcpConn }> {
+  using there = listener();
+  const { port } = there.addr;
+  const dial = sockets.dialer({ hostname: "127.0.0.1", port, clock: realClock, connectMs: 20_000 });
+  const [conn, peer] = await Promise.all([dial(), there.accept()]);
+  return { conn, peer };
+}
+
+/** A server on a port of the system's choice, and how to end it. */
+export async function serve(
+  sockets: Sockets,
+  app: App,
+  limits: Partial<ServerLimits> = {},
+): Promise<
+  {
+    port: ListeningPort;
+    number: number;
+    /** What was told of failed accepts. */
+    complaints: string[];
+    end: () => Promise<void>;
+  }
+> {
+  const deadlines = new Deadlines(new ManualClock());
+  const server = new Server({ deadlines, app, limits });
+  const asked = { kind: "tcp", host: "127.0.0.1", port: 0 } as const;
+  const complaints: string[] = [];
+  const onAcceptFailed = (error: unknown) => complaints.push(String(error));
+  const port = await sockets.listen(asked, server, { clock: realClock, onAcceptFailed });
+  if (typeof port === "string") throw new Error(port);
+  return {
+    port,
+    complaints,
+    number: port.address.kind === "tcp" ? port.address.port : 0,
+    async end() {
+      port.close();
+      await server.drain(AbortSignal.abort());
+    },
+  };
+}
+
+/** Lets everything that is ready happen until `count` has stopped growing: what does not move now waits. */
+export async function untilStill(count: () => number): Promise<void> {
+  for (let before = -1; before !== count();) {
+    before = count();
+    for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
+  }
+}

@@ -1,0 +1,79 @@
+/** What the server's tests share: a server on fake connections, and small apps. */
+import { ManualClock } from "../../base/clock.ts";
+import { type FakeConn, fakePair, type MakePair, onConns } from "../../net/testing/conn_fake.ts";
+import { Deadlines } from "../../net/deadlines.ts";
+import type { Exchange } from "../exchange.ts";
+import { ANSWERED, type App, Server, type ServerLimits, type ServerOptions } from "../server.ts";
+
+/** A server whose clients a test makes itself. */
+export interface Bench {
+  readonly clock: ManualClock;
+  readonly server: Server;
+  readonly faults: string[];
+  /** A new client; `done` resolves when the server is through with it. */
+  connect(room?: number): { client: FakeConn; server: FakeConn; done: Promise<void> };
+}
+
+/** A server on a clock that stands still. */
+export function bench(
+  app: App,
+  limits: Partial<ServerLimits> = {},
+  pair: MakePair = fakePair,
+  options: Partial<ServerOptions> = {},
+): Bench {
+  const clock = new ManualClock();
+  const faults: string[] = [];
+  const server = new Server({
+    deadlines: new Deadlines(clock),
+    app,
+    limits,
+    onFault: (fault) => faults.push(fault.fault),
+    ...options,
+  });
+  return {
+    clock,
+    server,
+    faults,
+    connect(room?: number) {
+      const [client, end] = pair(room);
+      return { client, server: end, done: server.serve(end, "peer") };
+    },
+  };
+}
+
+/** Registers a test once for each kind of connections. */
+export function onBench(
+  name: string,
+  run: (
+    make: (app: App, limits?: Partial<ServerLimits>, options?: Partial<ServerOptions>) => Bench,
+  ) => Promise<void>,
+): void {
+  onConns(name, (pair) => run((app, limits, options) => bench(app, limits, pair, options)));
+}
+
+/** An app on the raw exchange. */
+export function raw(handle: (exchange: Exchange) => Promise<void>): App {
+  return async (_, { exchange }) => {
+    await handle(exchange);
+    return ANSWERED;
+  };
+}
+
+/** Text to bytes. */
+export const text = new TextEncoder();
+/** A whole request. */
+export const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+/** Answers with the path. */
+export const say = raw(async (exchange) => {
+  exchange.respond(200, "OK");
+  await exchange.send(text.encode(exchange.head.path));
+});
+/** Answers with the request's body. */
+export const readAll = raw(async (exchange) => {
+  let body = "";
+  for (let part = await exchange.body.read(); part; part = await exchange.body.read()) {
+    body += new TextDecoder().decode(part);
+  }
+  exchange.respond(200, "OK");
+  await exchange.send(text.encode(body));
+});

@@ -1,0 +1,380 @@
+/**
+ * One upstream connection, one request at a time. It tells as facts what a retry depends on: whether
+ * any byte of the request was handed to the system, and whether any byte of a response came back.
+ * It decides nothing: no retry, no redirect, no header of its own but framing and `Connection`.
+ */
+import { Fault, faultOf } from "../base/fault.ts";
+import { Body, type BodySource, decoderFor } from "./body.ts";
+import type { Conn } from "../net/conn.ts";
+import type { Deadlines } from "../net/deadlines.ts";
+import { CHUNKED, type Framing, responseFraming, UNTIL_CLOSE } from "./framing.ts";
+import { announcedMs, hasDoubtfulFraming, keptFor } from "./keep_alive.ts";
+import { type HeadLimits, parseResponseHead, type ResponseHead } from "./head.ts";
+import { HeadWriter } from "./head_writer.ts";
+import { bytesSource, sendMessage } from "./send.ts";
+import { Wire } from "./buffered_conn.ts";
+
+/** A response whose body is still to be read. */
+export interface Reply {
+  readonly head: ResponseHead;
+  readonly body: Body;
+}
+
+export interface ExchangeOptions {
+  /** From the last byte of the request to the last of the response head, in milliseconds; 0 is never. */
+  readonly responseMs: number;
+  /** Told of each interim response (100, 102, 103); the response waits for what it returns. */
+  readonly onInform?: (head: ResponseHead) => void | Promise<void>;
+  /** Send the body only after `100 Continue`, or after a second in which nothing came. */
+  readonly waitForContinue?: boolean;
+  /** Ask to switch protocols: adds `Connection: upgrade`; the `Upgrade` line is the caller's. */
+  readonly upgrade?: boolean;
+}
+
+export interface ClientOptions {
+  readonly deadlines: Deadlines;
+  /** Without a byte of a response body while one is awaited, in milliseconds; 0 is never. */
+  readonly bodyMs: number;
+  /** Without a byte taken by the upstream, in milliseconds; 0 is never. */
+  readonly writeMs: number;
+  readonly limits: HeadLimits;
+  /** Who has the connections that rest. */
+  readonly keeper: Keeper;
+}
+
+/** Whoever has connections between two requests. */
+export interface Keeper {
+  /** Takes the connection back after a whole exchange; false closes it. */
+  keep(connection: ClientConnection): boolean;
+  /** A connection that was kept has ended by itself, or as its time was up. */
+  lose(connection: ClientConnection): void;
+  /** The upstream has ended a connection that had rested for so long, in milliseconds. */
+  sawEnd(restedMs: number): void;
+}
+
+/** Interim responses before the final one. */
+const INFORMS_MAX = 32;
+/** How long a body is held back for `100 Continue` (RFC 9110 section 10.1.1: not for ever). */
+const CONTINUE_MS = 1_000;
+/** A connection that rests keeps an output buffer of at most this size. */
+const OUT_KEPT_BYTES = 32 * 1024;
+
+/** A body was held back until the response made it needless. */
+const HELD_BACK = Symbol("held back");
+
+export class ClientConnection {
+  readonly #wire: Wire;
+  readonly #options: ClientOptions;
+  readonly #out = new HeadWriter();
+  /** Where the field lines of the present head are. */
+  readonly #offsets: number[] = [];
+  #requests = 0;
+  #method = "";
+  #receivedBefore = 0;
+  #sent = false;
+  #keepAlive = false;
+  #reply: Body | undefined;
+  #upgraded = false;
+  #resting = false;
+  /** Since when it rests, or had rested until the present request; by the exact clock. */
+  #restedSince = 0;
+  #restedMs = 0;
+  /** What the upstream has last said of how long it keeps an idle connection, in milliseconds. */
+  #announcedMs = Infinity;
+  /** Who has it after the present exchange. */
+  keeper: Keeper;
+  #goOn: ((send: boolean) => void) | undefined;
+  /** The body of the present request, as long as it may be on its way. */
+  #source: BodySource | undefined;
+  /** Settles when the sending has ended, one way or the other; it never rejects. */
+  #pump: Promise<void> | undefined;
+
+  /** Owns `conn` from here. */
+  constructor(conn: Conn, options: ClientOptions) {
+    this.#options = options;
+    this.#wire = new Wire(conn, {
+      deadlines: options.deadlines,
+      writeMs: options.writeMs,
+      faults: { reset: "upstreamReset", slowWrite: "upstreamStalled" },
+    });
+    this.keeper = options.keeper;
+    // Whatever comes while it rests, an end or bytes nobody asked for, makes it useless.
+    this.#wire.onArrival = () => this.#spoil(true);
+    this.#wire.onFail = ({ fault }) => this.#spoil(fault === "upstreamReset");
+  }
+
+  #spoil(isByUpstream: boolean): void {
+    if (!this.#resting) return;
+    this.#resting = false;
+    if (isByUpstream) this.keeper.sawEnd(this.restedMs);
+    this.keeper.lose(this);
+    this.#wire.close();
+  }
+
+  /** How long it has rested since its last exchange, in milliseconds. */
+  get restedMs(): number {
+    return this.#options.deadlines.clock.now() - this.#restedSince;
+  }
+
+  /** True if it has carried a request before the present one: then it may be stale. */
+  get reused(): boolean {
+    return this.#requests > 1;
+  }
+
+  /** True once any byte of the present request was handed to the system. */
+  get requestStarted(): boolean {
+    return this.#wire.wrote;
+  }
+
+  /** True once any byte came back since the present request began, interim responses included. */
+  get responseStarted(): boolean {
+    return this.#wire.received > this.#receivedBefore;
+  }
+
+  /**
+   * Begins a request. Add its lines, `Host` among them, without the framing and connection fields, then
+   * `exchange`.
+   */
+  request(method: string, target: string): HeadWriter {
+    this.#requests++;
+    this.#method = method;
+    this.#sent = false;
+    this.#reply = undefined;
+    this.#receivedBefore = this.#wire.received;
+    this.#wire.wrote = false;
+    this.#out.clear();
+    this.#out.requestLine(method, target);
+    return this.#out;
+  }
+
+  /**
+   * Sends the request and resolves with the final response head; the body of the request may still be
+   * on its way when an early response comes. Rejects with a Fault of the upstream or of `body`; then
+   * the connection is gone, and nothing takes from `body` any more.
+   */
+  async exchange(body: BodySource | Uint8Array | null, options: ExchangeOptions): Promise<Reply> {
+    const source = body instanceof Uint8Array ? bytesSource(body) : body ?? undefined;
+    const framing = this.#frame(source, options.upgrade === true);
+    this.#out.endHead();
+    try {
+      this.#send(framing, source, options);
+      for (let informs = 0; informs <= INFORMS_MAX; informs++) {
+        const head = this.#parseHead() ?? await this.#readHead();
+        if (head.status >= 200 || (head.status === 101 && options.upgrade === true)) {
+          return { head, body: this.#begin(head, options) };
+        }
+        await this.#passBy(head, options);
+      }
+      throw new Fault("badResponse", "too many interim responses");
+    } catch (error) {
+      const fault = this.#wire.fail(faultOf(error));
+      const isStale = this.reused && !this.responseStarted && fault.fault === "upstreamReset";
+      if (isStale) this.keeper.sawEnd(this.#restedMs);
+      this.#endSending();
+      // Whoever decides what follows must find the body at rest.
+      await this.#pump;
+      throw fault;
+    }
+  }
+
+  /** After the response: kept for another request if all went well to the end, else closed. */
+  release(): void {
+    const wire = this.#wire;
+    const isClean = this.#sent && this.#keepAlive && this.#reply?.ended === true &&
+      !wire.closed && !wire.atEnd && wire.start === wire.end;
+    if (isClean && this.keeper.keep(this)) return;
+    wire.dispose();
+    this.#endSending();
+    this.#out.release();
+  }
+
+  /** Ends it now; what waits on it rejects with `fault`. */
+  abort(fault: Fault): void {
+    this.#wire.fail(fault);
+    this.#endSending();
+  }
+
+  /** A pump that waits, for the body or for leave to send it, waits no more. */
+  #endSending(): void {
+    if (this.#pump === undefined) return;
+    this.#source?.cancel?.();
+    this.#goOn?.(false);
+  }
+
+  /** After a 101: the raw connection, whose early bytes are read first. The caller closes it. */
+  detach(): Conn {
+    if (!this.#upgraded) throw new TypeError("Cannot detach before a 101");
+    this.#wire.unhold();
+    return this.#wire;
+  }
+
+  /**
+   * Waits, idle, for at most `idleMs`, and less where the upstream has said that it will close it earlier;
+   * the keeper is told when the upstream or the time has ended it.
+   */
+  rest(idleMs: number): void {
+    const { deadlines } = this.#options;
+    const wire = this.#wire;
+    wire.unhold();
+    this.#out.clear(OUT_KEPT_BYTES);
+    wire.readBy(deadlines.in(Math.min(idleMs, keptFor(this.#announcedMs))), "idleTimeout");
+    this.#restedSince = deadlines.clock.now();
+    this.#resting = true;
+    wire.watch();
+  }
+
+  /** Ends the rest. False if it is no longer usable, as far as can be told at once. */
+  wake(): boolean {
+    const wire = this.#wire;
+    // Its end, or bytes that nobody asked for, may be here and not be reported yet.
+    if (!wire.closed) wire.look();
+    wire.readBy(Infinity, "idleTimeout");
+    this.#resting = false;
+    this.#restedMs = this.restedMs;
+    return !wire.closed && !wire.atEnd && wire.start === wire.end;
+  }
+
+  close(): void {
+    this.#wire.close();
+  }
+
+  #frame(source: BodySource | undefined, upgrade: boolean): Framing {
+    const out = this.#out;
+    if (upgrade) out.line("Connection", "upgrade");
+    if (source === undefined) {
+      // RFC 9110 section 8.6: methods that expect content say that there is none.
+      const expectsBody = this.#method === "POST" || this.#method === "PUT" ||
+        this.#method === "PATCH";
+      if (expectsBody) out.contentLength(0);
+      return 0;
+    }
+    if (source.length === undefined) {
+      out.line("Transfer-Encoding", "chunked");
+      return CHUNKED;
+    }
+    out.contentLength(source.length);
+    return source.length;
+  }
+
+  /** What goes wrong is told to whoever reads the response. */
+  #send(framing: Framing, source: BodySource | undefined, options: ExchangeOptions): void {
+    try {
+      const sending = options.waitForContinue === true && framing !== 0
+        ? this.#sendLater(framing, source)
+        : sendMessage(this.#wire, this.#out, framing, source);
+      if (sending === undefined) return this.#hasSent(options);
+      this.#source = source;
+      this.#pump = this.#finish(sending, options);
+    } catch (error) {
+      this.#sendFailed(error, options);
+    }
+  }
+
+  async #sendLater(framing: Framing, source: BodySource | undefined): Promise<void> {
+    await this.#wire.send(this.#out.view());
+    this.#out.clear();
+    if (!await this.#mayGoOn()) throw HELD_BACK;
+    await sendMessage(this.#wire, this.#out, framing, source);
+  }
+
+  async #finish(sending: Promise<void>, options: ExchangeOptions): Promise<void> {
+    try {
+      await sending;
+      this.#hasSent(options);
+    } catch (error) {
+      this.#sendFailed(error, options);
+    } finally {
+      this.#source = this.#pump = undefined;
+    }
+  }
+
+  #hasSent(options: ExchangeOptions): void {
+    this.#sent = true;
+    this.#expectResponse(options.responseMs);
+  }
+
+  #sendFailed(error: unknown, options: ExchangeOptions): void {
+    const wire = this.#wire;
+    if (error === HELD_BACK) return;
+    // A write that failed: the upstream may have answered before it stopped listening.
+    if (error === wire.writeFault) this.#expectResponse(options.responseMs);
+    else wire.fail(faultOf(error));
+  }
+
+  #expectResponse(responseMs: number): void {
+    if (this.#reply !== undefined) return;
+    this.#wire.readBy(this.#options.deadlines.in(responseMs), "responseTimeout");
+  }
+
+  #mayGoOn(): Promise<boolean> {
+    if (this.#wire.fault !== undefined) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const cancel = this.#options.deadlines.clock.after(CONTINUE_MS, () => resolve(true));
+      this.#goOn = (send) => {
+        this.#goOn = undefined;
+        cancel();
+        resolve(send);
+      };
+    });
+  }
+
+  /** An interim response: told on, then forgotten. */
+  async #passBy(head: ResponseHead, options: ExchangeOptions): Promise<void> {
+    const wire = this.#wire;
+    if (head.status === 101) throw new Fault("badResponse", "101 that was not asked for");
+    await options.onInform?.(head);
+    wire.start = head.end;
+    wire.unhold();
+    if (head.status === 100) this.#goOn?.(true);
+    if (this.#sent) this.#expectResponse(options.responseMs);
+  }
+
+  /** The head that is here already. */
+  #parseHead(): ResponseHead | undefined {
+    const wire = this.#wire;
+    if (wire.start === wire.end) return undefined;
+    const head = parseResponseHead(
+      wire.bytes,
+      wire.start,
+      wire.end,
+      this.#options.limits,
+      this.#offsets,
+    );
+    if (head instanceof Fault) throw head;
+    if (head !== undefined) wire.hold();
+    return head;
+  }
+
+  /** The upstream is trusted not to drip: every arrival is parsed anew, within the limits. */
+  async #readHead(): Promise<ResponseHead> {
+    while (await this.#wire.fill()) {
+      const head = this.#parseHead();
+      if (head !== undefined) return head;
+    }
+    throw this.responseStarted
+      ? new Fault("responseCut", "within the head")
+      : new Fault("upstreamReset", "closed without a response");
+  }
+
+  #begin(head: ResponseHead, options: ExchangeOptions): Body {
+    const wire = this.#wire;
+    // Nobody needs a body that is still held back.
+    this.#goOn?.(false);
+    wire.readBy(Infinity, "responseTimeout");
+    wire.start = head.end;
+    const framing = responseFraming(this.#method, head.status, head.said);
+    this.#upgraded = head.status === 101;
+    this.#keepAlive = head.keepAlive && framing !== UNTIL_CLOSE && options.upgrade !== true &&
+      !hasDoubtfulFraming(head);
+    if (this.#keepAlive) this.#announcedMs = announcedMs(head) ?? this.#announcedMs;
+    return this.#reply = new Body(wire, {
+      framing,
+      declared: head.said.length >= 0 ? head.said.length : undefined,
+      waitMs: this.#options.bodyMs,
+      rateMin: 0,
+      lateFault: "responseTimeout",
+      cutFault: "responseCut",
+      decoder: decoderFor(framing, "response"),
+    });
+  }
+}

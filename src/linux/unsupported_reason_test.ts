@@ -1,0 +1,40 @@
+import { assertEquals } from "@std/assert";
+import { kernelObstacle } from "./unsupported_reason.ts";
+
+/** What a process of its own says, with these permissions; on a terminal or not, it must not ask. */
+async function said(...permissions: string[]): Promise<[stdout: string, stderr: string]> {
+  const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
+  const main = `${folder}/main.ts`;
+  const room = new URL("./unsupported_reason.ts", import.meta.url);
+  const program = `import { kernelObstacle } from ${JSON.stringify(room)};
+    console.log(String(kernelObstacle()));`;
+  await Deno.writeTextFile(main, program);
+  const args = ["run", "--quiet", "--no-check", ...permissions, main];
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+  await Deno.remove(folder, { recursive: true });
+  return [new TextDecoder().decode(stdout).trim(), new TextDecoder().decode(stderr).trim()];
+}
+
+Deno.test({
+  name: "on Linux with all it needs nothing is in the way, and looking leaves nothing open",
+  ignore: Deno.build.os !== "linux",
+  fn() {
+    assertEquals([kernelObstacle(), kernelObstacle()], [undefined, undefined]);
+  },
+});
+
+Deno.test({
+  name: "without the permission it says which one, and asks nobody",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const missing = "calling libc is not permitted (--allow-ffi)";
+    assertEquals(await said(), [missing, ""]);
+    assertEquals(await said("--allow-ffi"), ["undefined", ""]);
+  },
+});
+
+if (Deno.build.os !== "linux") {
+  Deno.test("elsewhere it says that it needs Linux", () => {
+    assertEquals(kernelObstacle(), `it needs Linux, and this is ${Deno.build.os}`);
+  });
+}

@@ -1,0 +1,157 @@
+/**
+ * Listening on an address by Deno's sockets, and trying at the start whether an address can be had at all,
+ * with every reason why not as a value for a person.
+ */
+import { type Address, ANY_HOST } from "../../base/address.ts";
+import { EADDRNOTAVAIL, EAFNOSUPPORT, errnoWords } from "../../linux/errno.ts";
+import { Libc } from "../../linux/libc.ts";
+import { kernelObstacle } from "../../linux/unsupported_reason.ts";
+import { ipSockaddr, unixSockaddr } from "../../linux/sockaddr.ts";
+import { systemLookUp } from "../look_up.ts";
+
+/** Clients that the kernel keeps for us; it takes no more than net.core.somaxconn. */
+const BACKLOG = 4_096;
+
+/** What asks the system; tests put another in its place. */
+export type Listen = (address: Address) => Deno.Listener;
+
+/**
+ * Finds out whether this address can be listened on. Nobody who connects meanwhile is let in or reset:
+ * nothing listens. Resolves with nothing, or with the reason why not, for a person.
+ */
+export async function tryBind(address: Address): Promise<string | undefined> {
+  if (address.kind === "unix") return await tryPath(address.path);
+  if (kernelObstacle() !== undefined) return await tryWithoutKernel(address);
+  using libc = new Libc();
+  const literal = ipSockaddr(address.host, address.port) === undefined
+    ? (await systemLookUp(address.host))[0]
+    : address.host;
+  if (literal === undefined) return "name does not resolve";
+  const { port } = address;
+  const result = bindAndClose(libc, literal, port);
+  const lacksIpv6 = result === -EAFNOSUPPORT || result === -EADDRNOTAVAIL;
+  const last = lacksIpv6 && literal === ANY_HOST ? bindAndClose(libc, "0.0.0.0", port) : result;
+  return last < 0 ? errnoWords(last) : undefined;
+}
+
+function bindAndClose(libc: Libc, ip: string, port: number): number {
+  const fd = libc.bind(ipSockaddr(ip, port)!, { reusePort: false, userTimeoutMs: 0 });
+  if (fd >= 0) libc.close(fd);
+  return fd;
+}
+
+/** Where the kernel cannot be asked, a port is in use if somebody answers there; the rest shows later. */
+async function tryWithoutKernel(
+  address: Address & { readonly kind: "tcp" },
+): Promise<string | undefined> {
+  const elsewhere = await bind({ ...address, port: 0 });
+  if (typeof elsewhere === "string") return elsewhere;
+  elsewhere.close();
+  if (address.port === 0) return undefined;
+  const hostname = { "::": "::1", "0.0.0.0": "127.0.0.1" }[address.host] ?? address.host;
+  try {
+    (await Deno.connect({ hostname, port: address.port })).close();
+    return "address in use";
+  } catch {
+    return undefined;
+  }
+}
+
+/** A path that is free is tried out, by a socket that does not listen. */
+async function tryPath(path: string): Promise<string | undefined> {
+  try {
+    if (!(await Deno.lstat(path)).isSocket) return "a file that is no socket is in the way";
+    return await isAnswered(path) ? "address in use" : undefined;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) return bindReason(error);
+  }
+  if (kernelObstacle() !== undefined) return undefined;
+  using libc = new Libc();
+  const fd = libc.bind(unixSockaddr(path), { reusePort: false, userTimeoutMs: 0 });
+  if (fd < 0) return errnoWords(fd);
+  libc.close(fd);
+  libc.unlinkSocket(path);
+}
+
+/** How to listen. */
+export interface BindOptions {
+  /** Permission bits for the file of a unix socket; without them umask(2) rules. */
+  readonly socketMode?: number | undefined;
+  readonly listen?: Listen;
+}
+
+/**
+ * Listens, or resolves with the reason why not. `::` falls back to IPv4 where the system has no IPv6, and
+ * the socket file of a process that crashed is replaced.
+ */
+export async function bind(
+  address: Address,
+  { socketMode, listen = listenOn }: BindOptions = {},
+): Promise<Deno.Listener | string> {
+  const listener = await bindAnyway(address, listen);
+  if (address.kind === "tcp" || socketMode === undefined) return listener;
+  if (typeof listener === "string" || Deno.build.os === "windows") return listener;
+  try {
+    await Deno.chmod(address.path, socketMode);
+    return listener;
+  } catch (error) {
+    listener.close();
+    return bindReason(error);
+  }
+}
+
+async function bindAnyway(address: Address, listen: Listen): Promise<Deno.Listener | string> {
+  try {
+    return listen(address);
+  } catch (error) {
+    if (address.kind === "unix" && error instanceof Deno.errors.AddrInUse) {
+      return await bindOverStale(address.path, listen);
+    }
+    if (address.kind === "tcp" && address.host === ANY_HOST && isWithoutIpv6(error)) {
+      return await bindAnyway({ ...address, host: "0.0.0.0" }, listen);
+    }
+    return bindReason(error);
+  }
+}
+
+/** A process that crashed leaves its socket file behind. It is replaced if nobody answers on it. */
+async function bindOverStale(path: string, listen: Listen): Promise<Deno.Listener | string> {
+  try {
+    if (await isAnswered(path)) return "address in use";
+    // Connecting to a file of another kind is refused too (connect(2)); that one is not ours to remove.
+    if ((await Deno.lstat(path)).isSocket !== true) return "a file that is no socket is in the way";
+    await Deno.remove(path);
+    return listen({ kind: "unix", path });
+  } catch (error) {
+    return bindReason(error);
+  }
+}
+
+async function isAnswered(path: string): Promise<boolean> {
+  try {
+    const conn = await Deno.connect({ transport: "unix", path });
+    conn.close();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionRefused) return false;
+    throw error;
+  }
+}
+
+/** Asks the system itself. */
+export function listenOn(address: Address): Deno.Listener {
+  if (address.kind === "unix") return Deno.listen({ transport: "unix", path: address.path });
+  return Deno.listen({ hostname: address.host, port: address.port, tcpBacklog: BACKLOG });
+}
+
+function isWithoutIpv6(error: unknown): boolean {
+  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+  return code === "EAFNOSUPPORT" || code === "EADDRNOTAVAIL";
+}
+
+function bindReason(error: unknown): string {
+  if (error instanceof Deno.errors.AddrInUse) return "address in use";
+  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
+  if (error instanceof Deno.errors.AddrNotAvailable) return "not an address of this machine";
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,131 @@
+/**
+ * The end of a listener of Deno's: clients that the kernel has let in see an open connection, so they are taken
+ * out of its queue before it is closed, which would reset them. Deno does not say how many wait, and its event
+ * loop may turn many times before it looks at a socket at all. So we stand in the queue ourselves: when our own
+ * connection is accepted, so is everybody who came before. Those who are taken in meanwhile are served after
+ * that: clients that come anew with each request would otherwise never let the queue run empty.
+ */
+import type { Clock } from "../../base/clock.ts";
+
+/** Rounds without anybody else after which nobody is expected: an answer just sent may bring its client back. */
+const QUIET_ROUNDS = 4;
+/** Between two of them. */
+const PAUSE_MS = 5;
+/** The longest that all of it takes: somebody may come for ever. */
+const EMPTY_MS = 500;
+/** For a unix socket, whose clients have no address to be known by. */
+const UNIX_MS = 25;
+
+export class QueueEnd {
+  readonly #clock: Clock;
+  readonly #address: Deno.Addr;
+  readonly #close: () => void;
+  readonly #begun = Promise.withResolvers<void>();
+  readonly #closed = Promise.withResolvers<void>();
+  #isBegun = false;
+  #isClosed = false;
+  /** Ports of those who were taken in since the end began. */
+  readonly #ports = new Set<number>();
+  /** Those of them that are our own. */
+  readonly #own = new Set<number>();
+  #arrival: (() => void) | undefined;
+  #emptying: Promise<void> | undefined;
+
+  /** `address` is the listener's; `close` closes it, and may be called more than once. */
+  constructor(clock: Clock, address: Deno.Addr, close: () => void) {
+    this.#clock = clock;
+    this.#address = address;
+    this.#close = () => {
+      this.#isClosed = true;
+      close();
+      this.#closed.resolve();
+      this.#arrival?.();
+    };
+  }
+
+  /** Resolves when the end has begun: from then on clients are taken whether or not there is room. */
+  get begun(): Promise<void> {
+    return this.#begun.promise;
+  }
+
+  /** Resolves when the listener is closed and nothing of its end is left. */
+  async over(): Promise<void> {
+    await this.#closed.promise;
+    await this.#emptying;
+  }
+
+  /** To be called for each client that was accepted; if it returns a promise, that is when to serve it. */
+  taken(client: Deno.Addr): Promise<void> | undefined {
+    if (!this.#isBegun) return undefined;
+    if (client.transport === "tcp") this.#ports.add(client.port);
+    this.#arrival?.();
+    return this.#closed.promise;
+  }
+
+  /** True if it is we who stood in the queue, once it is time to serve. */
+  isOwn(client: Deno.Addr): boolean {
+    return client.transport === "tcp" && this.#own.has(client.port);
+  }
+
+  /** Closes the listener as soon as its queue is empty, or at once. */
+  begin(atOnce: boolean): void {
+    const isFirst = !this.#isBegun;
+    this.#isBegun = true;
+    if (atOnce) this.#close();
+    else if (isFirst) this.#emptying = this.#empty();
+    this.#begun.resolve();
+  }
+
+  async #empty(): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const isTcp = this.#address.transport === "tcp";
+    const cancel = this.#clock.after(isTcp ? EMPTY_MS : UNIX_MS, late.resolve);
+    const rounds = isTcp ? this.#standInLine() : this.#closed.promise;
+    await Promise.race([rounds, late.promise, this.#closed.promise]);
+    cancel();
+    this.#close();
+    await rounds;
+  }
+
+  async #standInLine(): Promise<void> {
+    for (let quiet = 0; quiet < QUIET_ROUNDS && !this.#isClosed; quiet++) {
+      const before = this.#ports.size;
+      // Else the queue is full, or descriptors are short: the listener is closed as it is.
+      if (!await this.#oneRound()) return;
+      if (this.#ports.size > before + 1) quiet = -1;
+      // The last time it is closed at once: whoever comes in between is lost.
+      if (quiet < QUIET_ROUNDS - 1) await this.#pause();
+    }
+  }
+
+  async #pause(): Promise<void> {
+    const over = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(PAUSE_MS, over.resolve);
+    await Promise.race([over.promise, this.#closed.promise]);
+    cancel();
+  }
+
+  /** Resolves when those are taken in who were in the queue; with false if we could not stand in it. */
+  async #oneRound(): Promise<boolean> {
+    const { hostname, port } = this.#address as Deno.NetAddr;
+    let own: Deno.TcpConn;
+    try {
+      own = await Deno.connect({ hostname: reachable(hostname), port });
+    } catch {
+      return false;
+    }
+    const mine = (own.localAddr as Deno.NetAddr).port;
+    this.#own.add(mine);
+    while (!this.#ports.has(mine) && !this.#isClosed) {
+      await new Promise<void>((taken) => this.#arrival = taken);
+    }
+    own.close();
+    return true;
+  }
+}
+
+/** An address of this machine under which a listener on `hostname` is reached. */
+function reachable(hostname: string): string {
+  if (hostname === "0.0.0.0") return "127.0.0.1";
+  return hostname === "::" ? "::1" : hostname;
+}

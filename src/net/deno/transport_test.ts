@@ -1,0 +1,134 @@
+/** Deno's sockets under `Conn`: dialling, TLS and accepting, on loopback. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { ManualClock, realClock } from "../../base/clock.ts";
+import { Fault, FAULTS } from "../../base/fault.ts";
+import { denoConn, dialer, type DialOptions, serveListener } from "./transport.ts";
+import { Deadlines } from "../deadlines.ts";
+import { Server } from "../../http1/server.ts";
+
+function listen(): { listener: Deno.TcpListener; port: number } {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return { listener, port: listener.addr.port };
+}
+
+const local = (port: number, more: Partial<DialOptions> = {}): DialOptions => ({
+  hostname: "127.0.0.1",
+  port,
+  clock: realClock,
+  connectMs: 5_000,
+  ...more,
+});
+
+async function assertFault(promise: Promise<unknown>, fault: string): Promise<void> {
+  const error = await assertRejects(() => promise, Fault);
+  assertEquals(error.fault, fault);
+  assertEquals(FAULTS[error.fault].nothingSent, true);
+}
+
+Deno.test("a refused connection is a fault that says that nothing was sent", async () => {
+  const { listener, port } = listen();
+  listener.close();
+  await assertFault(dialer(local(port))(), "connectRefused");
+});
+
+Deno.test("a dial that is called off or too late ends", async () => {
+  const { listener, port } = listen();
+  await assertRejects(() => dialer(local(port))(AbortSignal.abort()), Fault);
+  listener.close();
+});
+
+Deno.test("a TLS handshake that nobody answers ends with the connect time", async () => {
+  const { listener, port } = listen();
+  const clock = new ManualClock();
+  const dialing = dialer(local(port, { clock, connectMs: 3_000, tls: {} }))();
+  const conn = await listener.accept();
+  const hello = await conn.read(new Uint8Array(10));
+  assertEquals(hello! > 0, true);
+  const failed = assertFault(dialing, "connectTimeout");
+  await clock.advance(3_000);
+  await failed;
+  assertEquals(clock.pending, 0);
+  conn.close();
+  listener.close();
+});
+
+Deno.test("a peer that does not speak TLS is a fault that says that nothing was sent", async () => {
+  const { listener, port } = listen();
+  const dialing = dialer(local(port, { tls: {} }))();
+  const conn = await listener.accept();
+  await conn.write(new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\n\r\n"));
+  await assertFault(dialing, "tlsFailed");
+  conn.close();
+  listener.close();
+});
+
+/** A certificate for `name`, good for a day, that is its own authority. */
+async function certificate(name: string): Promise<{ cert: string; key: string }> {
+  const directory = await Deno.makeTempDir();
+  try {
+    const [key, cert] = [`${directory}/key.pem`, `${directory}/cert.pem`];
+    const { success, stderr } = await new Deno.Command("openssl", {
+      args: ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        .concat(["-keyout", key, "-out", cert, "-days", "1", "-subj", `/CN=${name}`])
+        .concat(["-addext", `subjectAltName=DNS:${name}`])
+        .concat(["-addext", "basicConstraints=critical,CA:FALSE"]),
+    }).output();
+    if (!success) throw new Error(new TextDecoder().decode(stderr));
+    return { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) };
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+Deno.test("TLS trusts the given authority, for the given name, and nothing else", async () => {
+  const { cert, key } = await certificate("up.test");
+  const listener = Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert, key });
+  const accepting = (async () => {
+    for await (const conn of listener) {
+      // A client that does not trust us ends the handshake; that is its test.
+      conn.handshake().then(() => conn.write(new Uint8Array(3)), () => {}).finally(() =>
+        conn.close()
+      );
+    }
+  })();
+  const dial = (tls: DialOptions["tls"]) => dialer(local(listener.addr.port, { tls: tls! }))();
+  const conn = await dial({ serverName: "up.test", caCerts: [cert] });
+  assertEquals(await conn.read(new Uint8Array(10)), 3);
+  conn.close();
+  conn.close();
+  await assertFault(dial({ serverName: "up.test" }), "tlsFailed");
+  await assertFault(dial({ serverName: "other.test", caCerts: [cert] }), "tlsFailed");
+  listener.close();
+  await accepting;
+});
+
+Deno.test("a listener serves until it is closed, whatever the app throws", async () => {
+  const { listener, port } = listen();
+  const bug = new Error("bug");
+  const errors: unknown[] = [];
+  const server = new Server({
+    deadlines: new Deadlines(realClock),
+    onError: (error) => errors.push(error),
+    app: (request) => {
+      if (request.url.endsWith("/bug")) throw bug;
+      return new Response("fine");
+    },
+  });
+  const serving = serveListener(listener, server, { clock: realClock });
+  const ask = async (path: string) => {
+    const conn = denoConn(await Deno.connect({ hostname: "127.0.0.1", port }));
+    const request = `GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
+    await conn.write(new TextEncoder().encode(request));
+    const buffer = new Uint8Array(1000);
+    const count = await conn.read(buffer);
+    conn.close();
+    return new TextDecoder().decode(buffer.subarray(0, count ?? 0));
+  };
+  assertEquals((await ask("/")).endsWith("\r\n\r\nfine"), true);
+  assertEquals((await ask("/bug")).startsWith("HTTP/1.1 500 "), true);
+  assertEquals(errors, [bug]);
+  assertEquals((await ask("/")).endsWith("\r\n\r\nfine"), true);
+  listener.close();
+  await serving;
+  await server.drain(AbortSignal.abort());
+});

@@ -1,0 +1,108 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  EADDRINUSE,
+  EADDRNOTAVAIL,
+  EAFNOSUPPORT,
+  EAGAIN,
+  ECONNREFUSED,
+} from "../../linux/errno.ts";
+import type { SockAddr } from "../../linux/kernel.ts";
+import { Libc } from "../../linux/libc.ts";
+import { listenAt } from "./bind.ts";
+import { endpointOf, ipSockaddr, unixSockaddr } from "../../linux/sockaddr.ts";
+import { FakeKernel } from "../../linux/testing/fake_kernel.ts";
+
+/** Permission denied. */
+const EACCES = 13;
+const OPTIONS = { backlog: 8, reusePort: false, userTimeoutMs: 0 } as const;
+const PATH = "/run/front.sock";
+const LISTENER = 7;
+const CONNECTED = 8;
+
+/** A kernel that answers each `listen` and each `connect` as told, and notes what it was asked. */
+function kernel(listens: readonly number[], connects: readonly number[] = []) {
+  const [listening, connecting] = [[...listens], [...connects]];
+  const asked: string[] = [];
+  const name = (address: SockAddr) => {
+    const endpoint = endpointOf(address);
+    return endpoint.kind === "ip" ? `${endpoint.ip} ${endpoint.port}` : endpoint.path;
+  };
+  const note = (what: string, answer: number | undefined) => {
+    asked.push(what);
+    if (answer === undefined) throw new Error(`nobody expected ${what}`);
+    return answer;
+  };
+  const told = Object.assign(new FakeKernel(), {
+    listen: (address: SockAddr) => note(`listen ${name(address)}`, listening.shift()),
+    connect: (address: SockAddr) => note(`connect ${name(address)}`, connecting.shift()),
+    close: (fd: number) => void asked.push(`close ${fd}`),
+    unlinkSocket: (path: string) => asked.push(`unlink ${path}`) && 0,
+  });
+  return { asked, told };
+}
+
+const ip = (text: string) => ipSockaddr(text, 80)!;
+
+Deno.test("an address that can be had is asked for once, and its answer is the answer", () => {
+  for (const answer of [LISTENER, -EADDRINUSE, -EACCES]) {
+    const { asked, told } = kernel([answer]);
+    assertEquals(listenAt(told, ip("10.0.0.1"), OPTIONS), answer);
+    assertEquals(asked, ["listen 10.0.0.1 80"]);
+  }
+});
+
+Deno.test("where there is no IPv6, `::` is all addresses of IPv4, and any other address is an error", () => {
+  for (const error of [-EAFNOSUPPORT, -EADDRNOTAVAIL]) {
+    const any = kernel([error, LISTENER]);
+    assertEquals(listenAt(any.told, ip("::"), OPTIONS), LISTENER);
+    assertEquals(any.asked, ["listen :: 80", "listen 0.0.0.0 80"]);
+    const one = kernel([error]);
+    assertEquals(listenAt(one.told, ip("::1"), OPTIONS), error);
+  }
+  const taken = kernel([-EADDRINUSE]);
+  assertEquals(listenAt(taken.told, ip("::"), OPTIONS), -EADDRINUSE);
+});
+
+Deno.test("a socket file on which nobody answers is replaced", () => {
+  const { asked, told } = kernel([-EADDRINUSE, LISTENER], [-ECONNREFUSED]);
+  assertEquals(listenAt(told, unixSockaddr(PATH), OPTIONS), LISTENER);
+  assertEquals(asked, [`listen ${PATH}`, `connect ${PATH}`, `unlink ${PATH}`, `listen ${PATH}`]);
+});
+
+Deno.test("a socket file on which somebody answers, or is too busy to, stays", () => {
+  // A queue that is full says "again", and has an owner all the same.
+  for (const [answer, closed] of [[CONNECTED, [`close ${CONNECTED}`]], [-EAGAIN, []]] as const) {
+    const { asked, told } = kernel([-EADDRINUSE], [answer]);
+    assertEquals(listenAt(told, unixSockaddr(PATH), OPTIONS), -EADDRINUSE);
+    assertEquals(asked, [`listen ${PATH}`, `connect ${PATH}`, ...closed]);
+  }
+});
+
+Deno.test("any other error of a unix socket is none of a crash", () => {
+  const { asked, told } = kernel([-EACCES]);
+  assertEquals(listenAt(told, unixSockaddr(PATH), OPTIONS), -EACCES);
+  assertEquals(asked, [`listen ${PATH}`]);
+});
+
+Deno.test({
+  name:
+    "the real kernel answers so: a file of a crash is replaced, one that lives or is no socket stays",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
+    using libc = new Libc();
+    const path = `${folder}/front.sock`;
+    const first = listenAt(libc, unixSockaddr(path), OPTIONS);
+    assert(first > 0);
+    assertEquals(listenAt(libc, unixSockaddr(path), OPTIONS), -EADDRINUSE);
+    libc.close(first); // without removing the file, as a crash would
+    const second = listenAt(libc, unixSockaddr(path), OPTIONS);
+    assert(second > 0);
+    libc.close(second);
+    const other = `${folder}/text`;
+    await Deno.writeTextFile(other, "kept");
+    assertEquals(listenAt(libc, unixSockaddr(other), OPTIONS), -EADDRINUSE);
+    assertEquals(await Deno.readTextFile(other), "kept");
+    await Deno.remove(folder, { recursive: true });
+  },
+});

@@ -1,0 +1,174 @@
+/**
+ * A socket of `linux/` under `Conn`. Half of what a request costs on Deno's sockets is spent between the
+ * kernel and us; here it is one system call per read and write, made where the bytes are wanted.
+ *
+ * A socket is asked only when the kernel has reported it, or has not said no since. What can be done at
+ * once is, a few times per turn of the loop; then the next must have theirs.
+ */
+import { EAGAIN, EINTR, errnoWords } from "../../linux/errno.ts";
+import type { HostedLoop } from "./embedded_loop.ts";
+import { FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE } from "../../linux/kernel.ts";
+import type { Turn, Watcher } from "../../linux/loop.ts";
+import type { Reader, SwiftConn } from "../conn.ts";
+
+const COMES = READABLE | URGENT | PEER_ENDED | HUNG_UP | FAILED;
+const LAST = URGENT | PEER_ENDED | HUNG_UP | FAILED;
+const GOES = WRITABLE | HUNG_UP | FAILED;
+
+/** Reads of one connection in one turn of the loop. */
+const READS_MAX = 4;
+
+/** Made once: each new error would cost more than the rest of closing. */
+const CLOSED = new Error("closed by us");
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** A write that waits for the peer to take something. */
+interface Writing {
+  readonly bytes: Bytes;
+  readonly resolve: (count: number) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class LinuxConn implements SwiftConn, Watcher, Turn {
+  queued = false;
+  readonly #host: HostedLoop;
+  #fd: number;
+  #readable = false;
+  #writable = true;
+  /** The peer's end or failure is near: a short read does not mean that there is nothing more. */
+  #thorough = false;
+  #reader: Reader | undefined;
+  #room: Bytes | undefined;
+  #writing: Writing | undefined;
+  /** In which turn of the loop it last read, and how often. */
+  #round = -1;
+  #reads = 0;
+
+  /** Owns `fd`. Whoever made it watches it for this. */
+  constructor(host: HostedLoop, fd: number) {
+    this.#host = host;
+    this.#fd = fd;
+  }
+
+  ready(_fd: number, flags: number): void {
+    if ((flags & COMES) !== 0) this.#readable = true;
+    if ((flags & LAST) !== 0) this.#thorough = true;
+    if ((flags & GOES) !== 0) this.#writable = true;
+    if (this.#writing !== undefined && this.#writable) this.#writeOn(this.#writing);
+    this.run();
+  }
+
+  /** Called by the loop, which a mistake in what one connection does must not end. */
+  run(): void {
+    try {
+      this.#readIfAny();
+    } catch (error) {
+      // Whoever reports what nobody caught tells it.
+      reportError(error);
+      this.reset();
+    }
+  }
+
+  #readIfAny(): void {
+    if (this.#reader === undefined || !this.#readable) return;
+    if (this.#mayRead()) this.#readOn(this.#reader, this.#room!);
+    else this.#host.again(this);
+  }
+
+  readTo(buffer: Uint8Array, reader: Reader): void {
+    if (this.#fd === -1) return reader.failed(CLOSED);
+    this.#reader = reader;
+    this.#room = buffer as Bytes;
+    this.#readIfAny();
+  }
+
+  look(): void {
+    this.#readable = true;
+    this.#readIfAny();
+  }
+
+  read(buffer: Uint8Array): Promise<number | null> {
+    return new Promise((arrived, failed) => this.readTo(buffer, { arrived, failed }));
+  }
+
+  writeNow(bytes: Uint8Array, length: number): number {
+    if (this.#fd === -1) throw CLOSED;
+    if (!this.#writable) return 0;
+    const { kernel } = this.#host.loop;
+    let count = kernel.send(this.#fd, bytes as Bytes, 0, length);
+    while (count === -EINTR) count = kernel.send(this.#fd, bytes as Bytes, 0, length);
+    if (count >= 0) return count;
+    if (count !== -EAGAIN) throw new Error(errnoWords(count));
+    this.#writable = false;
+    return 0;
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    return new Promise((resolve, reject) =>
+      this.#writeOn({ bytes: bytes as Bytes, resolve, reject })
+    );
+  }
+
+  closeWrite(): Promise<void> {
+    if (this.#fd !== -1) this.#host.loop.kernel.shutdownWrite(this.#fd);
+    return Promise.resolve();
+  }
+
+  close(): void {
+    this.#end(false);
+  }
+
+  reset(): void {
+    this.#end(true);
+  }
+
+  /** True a few times per turn of the loop. */
+  #mayRead(): boolean {
+    const { round } = this.#host.loop;
+    if (this.#round !== round) {
+      this.#round = round;
+      this.#reads = 0;
+    }
+    return ++this.#reads <= READS_MAX;
+  }
+
+  #readOn(reader: Reader, room: Bytes): void {
+    const { kernel } = this.#host.loop;
+    let count = kernel.receiveInto(this.#fd, room);
+    while (count === -EINTR) count = kernel.receiveInto(this.#fd, room);
+    if (count === -EAGAIN) {
+      this.#readable = false;
+      return;
+    }
+    this.#reader = this.#room = undefined;
+    if (count < 0) return reader.failed(new Error(errnoWords(count)));
+    // Less than we asked for: there is nothing more, and what comes later is reported (epoll(7)).
+    if (count < room.length && !this.#thorough) this.#readable = false;
+    reader.arrived(count === 0 ? null : count);
+  }
+
+  #writeOn(writing: Writing): void {
+    this.#writing = undefined;
+    try {
+      const count = this.writeNow(writing.bytes, writing.bytes.length);
+      if (count > 0) writing.resolve(count);
+      else this.#writing = writing;
+    } catch (error) {
+      writing.reject(error);
+    }
+  }
+
+  #end(reset: boolean): void {
+    if (this.#fd === -1) return;
+    const { loop } = this.#host;
+    loop.forget(this.#fd);
+    if (reset) loop.kernel.reset(this.#fd);
+    else loop.kernel.close(this.#fd);
+    this.#fd = -1;
+    const [reader, writing] = [this.#reader, this.#writing];
+    this.#reader = this.#room = this.#writing = undefined;
+    writing?.reject(CLOSED);
+    reader?.failed(CLOSED);
+  }
+}

@@ -1,0 +1,319 @@
+/** A connection on the fake kernel: short counts, interruptions, ends and errors at every point, by seeds. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import type { HostedLoop } from "./embedded_loop.ts";
+import { URGENT } from "../../linux/kernel.ts";
+import { ipSockaddr } from "../../linux/sockaddr.ts";
+import { Dice } from "../../linux/testing/dice.ts";
+import { FakeHost } from "../testing/fake_host.ts";
+import type { FakeOptions } from "../../linux/testing/fake_kernel.ts";
+import type { Peer } from "../../linux/testing/fake_peer.ts";
+import type { Reader } from "../conn.ts";
+import { LinuxConn } from "./conn.ts";
+import { caught } from "../../http1/testing/caught.ts";
+
+const PORT = 80;
+const SEEDS = 300;
+
+/** A loop on a fake kernel, and connections that were accepted in it. */
+class Bench {
+  readonly host: FakeHost;
+  readonly hosted: HostedLoop;
+  readonly #listener: number;
+
+  constructor(options?: FakeOptions, host: FakeHost = new FakeHost(options)) {
+    this.host = host;
+    this.hosted = host.hosted();
+    const address = ipSockaddr("127.0.0.1", PORT)!;
+    const asked = { backlog: 8, reusePort: false, userTimeoutMs: 0 } as const;
+    this.#listener = host.listen(address, asked);
+  }
+
+  connect(): { conn: LinuxConn; peer: Peer; fd: number } {
+    const peer = this.host.client(PORT)!;
+    let fd = this.host.accept(this.#listener);
+    while (fd < 0) fd = this.host.accept(this.#listener);
+    const conn = new LinuxConn(this.hosted, fd);
+    this.hosted.loop.watch(fd, conn);
+    return { conn, peer, fd };
+  }
+
+  /** Ends all; nothing may be left open. */
+  async end(): Promise<void> {
+    this.host.close(this.#listener);
+    assertEquals(this.host.open, 0, "descriptors are open");
+    await this.hosted.stop();
+  }
+}
+
+const bytes = (count: number, from = 0) =>
+  Uint8Array.from({ length: count }, (_, place) => (from + place) % 251);
+
+/** Both directions of a connection, each going on for as long as it can. */
+class Traffic {
+  /** What was read, and what the writes said that they had handed over. */
+  read = 0;
+  written = 0;
+  readEnd = "";
+  writeEnd = "";
+  readonly reading: Promise<void>;
+  readonly writing: Promise<void>;
+
+  constructor(conn: LinuxConn, dice: Dice) {
+    this.reading = this.#read(conn, dice);
+    this.writing = this.#write(conn, dice);
+  }
+
+  async #read(conn: LinuxConn, dice: Dice): Promise<void> {
+    try {
+      for (;;) {
+        const room = new Uint8Array(1 + dice.under(100));
+        const count = await conn.read(room);
+        if (count === null) break;
+        assertEquals(room.subarray(0, count), bytes(count, this.read));
+        this.read += count;
+      }
+      this.readEnd = "end";
+    } catch (error) {
+      if (!(error instanceof Error) || error.name === "AssertionError") throw error;
+      this.readEnd = error.message;
+    }
+  }
+
+  async #write(conn: LinuxConn, dice: Dice): Promise<void> {
+    try {
+      for (;;) this.written += await conn.write(bytes(1 + dice.under(200), this.written));
+    } catch (error) {
+      this.writeEnd = (error as Error).message;
+    }
+  }
+}
+
+Deno.test("whatever the kernel does, no byte is lost or moved, and everybody who waits is told of the end", async () => {
+  for (let seed = 0; seed < SEEDS; seed++) {
+    const dice = new Dice(seed);
+    const bench = new Bench({ dice, bufferBytes: 64 });
+    const { conn, peer } = bench.connect();
+    const traffic = new Traffic(conn, new Dice(seed + SEEDS));
+    let [sent, heard] = [0, 0];
+    const send = () => sent += peer.send(bytes(1 + dice.under(80), sent));
+    const hear = () => {
+      const got = peer.read(1 + dice.under(80));
+      assertEquals(got, bytes(got.length, heard), `seed ${seed}`);
+      heard += got.length;
+    };
+    for (let step = 0; step < 40; step++) {
+      dice.pick([send, hear, send])();
+      if (dice.once(3)) await bench.host.untilQuiet();
+    }
+    const end = dice.pick(["peer ends", "peer resets", "we close", "we reset"]);
+    if (dice.once(2)) send(); // so that data and end come together
+    const isLast = dice.once(2);
+    if (end === "peer ends") peer.end();
+    else if (end === "peer resets") peer.reset();
+    else if (end === "we close") conn.close();
+    else conn.reset();
+    if (isLast) hear();
+    await bench.host.untilQuiet();
+    if (end.startsWith("peer")) await traffic.reading;
+    conn.close();
+    await Promise.all([traffic.reading, traffic.writing]);
+    while (peer.fromUs.length > 0) hear();
+    const told = `seed ${seed}: ${end}, ${JSON.stringify(traffic)}`;
+    // A reset of either side, or a close with bytes unread, throws away what was not taken yet (tcp(7)).
+    const isThrownAway = end.endsWith("reset") || end === "peer resets" ||
+      (end === "we close" && traffic.read < sent);
+    if (isThrownAway) assert(heard <= traffic.written, told);
+    else assertEquals(heard, traffic.written, told);
+    if (end.startsWith("peer")) assertEquals(traffic.read, sent, told);
+    if (end === "peer ends") assertEquals(traffic.readEnd, "end", told);
+    if (end.startsWith("we")) {
+      assertEquals([traffic.readEnd, traffic.writeEnd], ["closed by us", "closed by us"], told);
+    }
+    if (end === "we reset") assert(peer.weReset, told);
+    await bench.end();
+  }
+});
+
+Deno.test("what was refused goes on when there is room, and a write says what it handed over", async () => {
+  const bench = new Bench({ bufferBytes: 10 });
+  const { conn, peer } = bench.connect();
+  assertEquals(conn.writeNow(bytes(9), 8), 8);
+  assertEquals(conn.writeNow(bytes(8, 8), 8), 2);
+  assertEquals(conn.writeNow(bytes(8, 10), 8), 0);
+  const writing = conn.write(bytes(8, 10));
+  await bench.host.untilQuiet();
+  assertEquals(peer.read(4), bytes(4));
+  assertEquals(await writing, 4);
+  assertEquals(peer.read(), bytes(10, 4));
+  conn.close();
+  await bench.end();
+});
+
+Deno.test("the peer's last bytes and its end are read although they were reported once", async () => {
+  const bench = new Bench();
+  const { conn, peer } = bench.connect();
+  await bench.host.untilQuiet();
+  peer.send(bytes(5));
+  peer.end();
+  const room = new Uint8Array(100);
+  assertEquals([await conn.read(room), await conn.read(room)], [5, null]);
+  assertEquals(conn.writeNow(bytes(3), 3), 3); // its end is no end of ours
+  conn.close();
+  await bench.end();
+});
+
+Deno.test("a reset is told after the bytes before it, to the reader and to the writer", async () => {
+  for (const isWriting of [false, true]) {
+    const bench = new Bench({ bufferBytes: 10 });
+    const { conn, peer } = bench.connect();
+    assertEquals(conn.writeNow(bytes(10), 10), 10);
+    await bench.host.untilQuiet();
+    const writing = isWriting ? assertRejects(() => conn.write(bytes(1)), Error, "reset") : null;
+    peer.send(bytes(5));
+    peer.reset();
+    const room = new Uint8Array(100);
+    await writing;
+    assertEquals(await conn.read(room), 5);
+    // An error is met once, by whoever comes first (socket(7)).
+    if (isWriting) assertEquals(await conn.read(room), null);
+    else await assertRejects(() => conn.read(room), Error, "connection reset");
+    await assertRejects(async () => await conn.write(bytes(1)), Error, "broken pipe");
+    conn.close();
+    await bench.end();
+  }
+});
+
+Deno.test("a read cut short by an urgent mark does not hide what lies behind it", async () => {
+  /** A read stops before a byte sent out of band (tcp(7)), here the third. */
+  class Marked extends FakeHost {
+    #before = 2;
+
+    override receiveInto(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
+      const most = this.#before > 0 ? this.#before : buffer.length;
+      const count = super.receiveInto(fd, buffer.subarray(0, most));
+      this.#before -= Math.max(0, count);
+      return count;
+    }
+  }
+  const bench = new Bench({}, new Marked());
+  const { conn, peer, fd } = bench.connect();
+  await bench.host.untilQuiet();
+  peer.send(bytes(5));
+  const told: (number | null)[] = [];
+  const reader: Reader = { arrived: (count) => told.push(count), failed() {} };
+  const room = new Uint8Array(100);
+  conn.ready(fd, URGENT);
+  // Without a pause, so that no further report can help.
+  for (let i = 0; i < 2; i++) conn.readTo(room, reader);
+  assertEquals(told, [2, 3]);
+  conn.close();
+  await bench.end();
+});
+
+/** Counts the reads of each descriptor between two looks at the kernel. */
+class Counting extends FakeHost {
+  readonly turns: Map<number, number>[] = [new Map()];
+
+  override poll(): number {
+    this.turns.push(new Map());
+    return super.poll();
+  }
+
+  override receiveInto(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
+    const turn = this.turns.at(-1)!;
+    turn.set(fd, (turn.get(fd) ?? 0) + 1);
+    return super.receiveInto(fd, buffer);
+  }
+}
+
+/** Reads on as soon as it was told of something. */
+class Greedy implements Reader {
+  count = 0;
+  readonly #conn: LinuxConn;
+  readonly #room: Uint8Array;
+
+  constructor(conn: LinuxConn, roomBytes: number) {
+    this.#conn = conn;
+    this.#room = new Uint8Array(roomBytes);
+  }
+
+  begin(): void {
+    this.#conn.readTo(this.#room, this);
+  }
+
+  arrived(count: number | null): void {
+    if (count === null) return;
+    this.count += count;
+    this.begin();
+  }
+
+  failed(): void {}
+}
+
+Deno.test("a connection that could read for ever gets four reads in a turn, and the others get theirs", async () => {
+  const host = new Counting({ bufferBytes: 10_000 });
+  const bench = new Bench({}, host);
+  const [flood, drip] = [bench.connect(), bench.connect()];
+  await host.untilQuiet();
+  const [greedy, modest] = [new Greedy(flood.conn, 10), new Greedy(drip.conn, 10)];
+  flood.peer.send(bytes(10_000));
+  greedy.begin();
+  // What was asked for at once is read at once, and no more than that.
+  assert(greedy.count <= 40, `${greedy.count} bytes before anyone else`);
+  modest.begin();
+  const first = host.turns.length;
+  drip.peer.send(bytes(5));
+  await host.untilQuiet();
+  assertEquals([greedy.count, modest.count], [10_000, 5]);
+  const reads = (fd: number) => host.turns.map((turn) => turn.get(fd) ?? 0);
+  const greedyReads = reads(flood.fd);
+  assertEquals(Math.max(...greedyReads), 4);
+  // A read that did not fill its room has emptied the socket: asking again would be in vain.
+  assertEquals(reads(drip.fd).reduce((sum, count) => sum + count), 1);
+  const servedIn = reads(drip.fd).findIndex((count, turn) => turn >= first && count > 0);
+  assert(servedIn >= 0 && servedIn <= first + 1, `served in turn ${servedIn - first}`);
+  for (const { conn } of [flood, drip]) conn.close();
+  await bench.end();
+});
+
+Deno.test("a connection closed by whoever was told of its bytes is left alone", async () => {
+  const bench = new Bench();
+  const { conn, peer } = bench.connect();
+  await bench.host.untilQuiet();
+  const told: string[] = [];
+  conn.readTo(new Uint8Array(2), {
+    arrived() {
+      told.push("arrived");
+      conn.reset();
+      conn.readTo(new Uint8Array(2), { arrived() {}, failed: () => told.push("failed") });
+    },
+    failed: () => told.push("too late"),
+  });
+  peer.send(bytes(5));
+  await bench.host.untilQuiet();
+  assertEquals([told, peer.weReset], [["arrived", "failed"], true]);
+  await conn.closeWrite(); // of no effect, and no harm
+  await bench.end();
+});
+
+Deno.test("a mistake of whoever was told of bytes ends that connection, and not the loop", async () => {
+  const bench = new Bench();
+  const broken = bench.connect();
+  const sound = bench.connect();
+  await bench.host.untilQuiet();
+  broken.conn.readTo(new Uint8Array(2), {
+    arrived() {
+      throw new Error("made by a test");
+    },
+    failed() {},
+  });
+  const reading = sound.conn.read(new Uint8Array(2));
+  const errors = await caught(async () => {
+    broken.peer.send(bytes(2));
+    sound.peer.send(bytes(2));
+    await bench.host.untilQuiet();
+  });
+  assertEquals([errors, broken.peer.weReset, await reading], [["made by a test"], true, 2]);
+  sound.conn.close();
+  await bench.end();
+});

@@ -1,0 +1,189 @@
+/**
+ * Connects sockets of `linux/`: the addresses of a name in turn, the next one as soon as one fails or has not
+ * answered for a moment (RFC 8305), within one deadline for all of it. The same as `net/deno/dial.ts` does.
+ */
+import type { Clock } from "../../base/clock.ts";
+import { Fault, FAULTS } from "../../base/fault.ts";
+import { connectFaultOf, errnoWords } from "../../linux/errno.ts";
+import type { HostedLoop } from "./embedded_loop.ts";
+import { FAILED, type SockAddr, WRITABLE } from "../../linux/kernel.ts";
+import type { Watcher } from "../../linux/loop.ts";
+import { isSelfConnect } from "../../linux/self_connect.ts";
+import { scopedSockaddr } from "../../linux/scope.ts";
+import { ipSockaddr } from "../../linux/sockaddr.ts";
+import { ADDRESSES_MAX, NEXT_ADDRESS_MS } from "../deno/dial.ts";
+import { type Resolver, resolver as ofProcess } from "../resolve.ts";
+import type { Conn, Dial } from "../conn.ts";
+import { LinuxConn } from "./conn.ts";
+import type { PlainDialOptions } from "../transport.ts";
+
+/** A way to open connections to one upstream. It rejects with a Fault; nothing has been sent then. */
+export function linuxDialer(
+  host: HostedLoop,
+  options: PlainDialOptions,
+  resolver: Resolver = ofProcess,
+): Dial {
+  const { hostname, port, clock, connectMs } = options;
+  const literal = ipSockaddr(hostname, port);
+  return async (signal) => {
+    const attempt = new Attempt(host, clock, (ip, fault) => {
+      if (ip === undefined) return;
+      if (fault === undefined) resolver.connected(hostname, ip);
+      else if (FAULTS[fault.fault].side === "upstream") resolver.failed(hostname, ip);
+    });
+    const callOff = () => attempt.giveUp(new Fault("connectFailed", "called off"));
+    const cancel = clock.after(connectMs, () => attempt.timedOut());
+    signal?.addEventListener("abort", callOff, { once: true });
+    if (signal?.aborted) callOff();
+    try {
+      if (literal !== undefined) attempt.begin([{ address: literal }]);
+      // A look-up cannot be called off; what it finds too late, nobody connects to.
+      else void resolver.resolve(hostname).then((found) => attempt.found(found, port));
+      return await attempt.outcome;
+    } finally {
+      cancel();
+      signal?.removeEventListener("abort", callOff);
+    }
+  };
+}
+
+/** One address to try; with `ip` where a name has it. */
+interface Place {
+  readonly address: SockAddr;
+  readonly ip?: string;
+}
+
+/** Is told how each address of a name did. */
+type Note = (ip: string | undefined, fault: Fault | undefined) => void;
+
+class Attempt implements Watcher {
+  readonly #host: HostedLoop;
+  readonly #clock: Clock;
+  readonly #note: Note;
+  readonly #end = Promise.withResolvers<Conn>();
+  /** Undefined while the name is being looked up. */
+  #left: readonly Place[] | undefined;
+  /** Sockets that connect now. */
+  readonly #open: { readonly fd: number; readonly place: Place }[] = [];
+  #cancelNext: () => void = () => {};
+  /** What it ends with if no address answers. */
+  #fault: Fault | undefined;
+  #isOver = false;
+
+  constructor(host: HostedLoop, clock: Clock, note: Note) {
+    this.#host = host;
+    this.#clock = clock;
+    this.#note = note;
+  }
+
+  get outcome(): Promise<Conn> {
+    return this.#end.promise;
+  }
+
+  found(ips: readonly string[] | Fault, port: number): void {
+    if (this.#isOver) return;
+    if (ips instanceof Fault) return this.giveUp(ips);
+    const places = ips.map((ip) => ({ ip, address: scopedSockaddr(ip, port) }));
+    this.begin(
+      places.filter((place): place is Place & { ip: string } => place.address !== undefined),
+    );
+  }
+
+  begin(places: readonly Place[]): void {
+    this.#left = places.slice(0, ADDRESSES_MAX);
+    this.#next();
+  }
+
+  ready(fd: number, flags: number): void {
+    const { loop } = this.#host;
+    const error = (flags & FAILED) === 0 ? 0 : loop.kernel.takeError(fd);
+    if (error < 0) return this.#failed(fd, faultOf(error));
+    if ((flags & WRITABLE) === 0) return;
+    if (isSelfConnect(loop.kernel, fd)) {
+      return this.#failed(fd, new Fault("connectRefused", "nobody listens there"));
+    }
+    this.#note(this.#take(fd).ip, undefined);
+    this.#finish();
+    const conn = new LinuxConn(this.#host, fd);
+    loop.rewatch(fd, conn);
+    // It may have spoken, or left, already.
+    conn.ready(fd, flags);
+    this.#end.resolve(conn);
+  }
+
+  timedOut(): void {
+    this.giveUp(new Fault(this.#left === undefined ? "nameSilent" : "connectTimeout"));
+  }
+
+  giveUp(fault: Fault): void {
+    if (this.#isOver) return;
+    this.#finish();
+    this.#end.reject(fault);
+  }
+
+  /** Tries the next address, and the one after it when this one takes its time. */
+  #next(): void {
+    this.#cancelNext();
+    while (!this.#isOver) {
+      const [place, ...left] = this.#left!;
+      if (place === undefined) {
+        if (this.#open.length === 0) this.giveUp(this.#fault ?? new Fault("nameUnknown"));
+        return;
+      }
+      this.#left = left;
+      const fault = this.#connect(place);
+      if (fault === undefined) break;
+      this.#noteFault(place, fault);
+    }
+    if (this.#isOver || this.#left!.length === 0) return;
+    this.#cancelNext = this.#clock.after(NEXT_ADDRESS_MS, () => this.#next());
+  }
+
+  #connect(place: Place): Fault | undefined {
+    const { loop } = this.#host;
+    const fd = loop.kernel.connect(place.address, { userTimeoutMs: 0 });
+    if (fd < 0) return faultOf(fd);
+    const result = loop.watch(fd, this);
+    if (result < 0) {
+      loop.kernel.close(fd);
+      return faultOf(result);
+    }
+    this.#open.push({ fd, place });
+  }
+
+  #failed(fd: number, fault: Fault): void {
+    const place = this.#take(fd);
+    this.#close(fd);
+    this.#noteFault(place, fault);
+    this.#next();
+  }
+
+  #noteFault(place: Place, fault: Fault): void {
+    this.#note(place.ip, fault);
+    // The peer's own no says more than a missing answer.
+    if (this.#fault === undefined || !FAULTS[this.#fault.fault].hard) this.#fault = fault;
+  }
+
+  /** The address that `fd` connects to, which is no more of this attempt. */
+  #take(fd: number): Place {
+    const index = this.#open.findIndex((open) => open.fd === fd);
+    return this.#open.splice(index, 1)[0]!.place;
+  }
+
+  #finish(): void {
+    this.#isOver = true;
+    this.#cancelNext();
+    for (const { fd } of this.#open.splice(0)) this.#close(fd);
+  }
+
+  #close(fd: number): void {
+    this.#host.loop.forget(fd);
+    this.#host.loop.kernel.close(fd);
+  }
+}
+
+function faultOf(result: number): Fault {
+  const name = connectFaultOf(result);
+  const needsWords = name === "connectFailed" || name === "localShortage";
+  return new Fault(name, needsWords ? errnoWords(result) : undefined);
+}

@@ -1,0 +1,319 @@
+/** Dialling and accepting on the fake kernel: what runs short, what never answers, and what is left open. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { ManualClock } from "../../base/clock.ts";
+import { Fault } from "../../base/fault.ts";
+import { EHOSTUNREACH, EMFILE, ENOMEM } from "../../linux/errno.ts";
+import { Dice } from "../../linux/testing/dice.ts";
+import { FakeHost } from "../testing/fake_host.ts";
+import { type Answer, where } from "../../linux/testing/fake_kernel.ts";
+import type { Peer } from "../../linux/testing/fake_peer.ts";
+import { Deadlines } from "../deadlines.ts";
+import type { LookUp } from "../look_up.ts";
+import { Resolver } from "../resolve.ts";
+import { linuxDialer } from "./dial.ts";
+import { reserveOf, Server, type ServerLimits } from "../../http1/server.ts";
+import { GET, say, text } from "../../http1/testing/server_fake.ts";
+import { socketsIn } from "./transport.ts";
+
+const HOST = "10.0.0.9";
+const PORT = 80;
+
+/** A dialer of `hostname` in a loop on `host`, on a clock that stands still. */
+function dialing(host: FakeHost, hostname = HOST, find?: LookUp) {
+  const clock = new ManualClock();
+  const hosted = host.hosted();
+  const resolver = new Resolver(clock, find);
+  const dial = linuxDialer(hosted, { hostname, port: PORT, clock, connectMs: 3_000 }, resolver);
+  return { clock, hosted, dial };
+}
+
+async function assertFault(promise: Promise<unknown>, message: string): Promise<void> {
+  assertEquals((await assertRejects(() => promise, Fault)).message, message);
+}
+
+const FAILURES: readonly (readonly [answer: Answer, message: string])[] = [
+  ["refuse", "connection refused"],
+  [-EHOSTUNREACH, "no route to host"],
+  [-EMFILE, "something is short on this machine: too many open files"],
+];
+for (const [answer, message] of FAILURES) {
+  Deno.test(`a connect answered by ${answer} is a fault, and leaves nothing open: ${message}`, async () => {
+    const host = new FakeHost();
+    host.answers.set(where(HOST, PORT), answer);
+    const { dial, clock, hosted } = dialing(host);
+    await assertFault(dial(), message);
+    assertEquals([host.open, clock.pending], [0, 0]);
+    await hosted.stop();
+  });
+}
+
+Deno.test("a connect for which there is no descriptor, or no room to watch it, is a fault of ours", async () => {
+  const host = new FakeHost();
+  host.answers.set(where(HOST, PORT), "accept");
+  const { dial, hosted } = dialing(host);
+  host.fdMax = 0;
+  await assertFault(dial(), "something is short on this machine: too many open files");
+  host.fdMax = 1;
+  Object.assign(host, { watch: () => -ENOMEM });
+  await assertFault(dial(), "something is short on this machine: out of memory");
+  assertEquals(host.open, 0);
+  await hosted.stop();
+});
+
+Deno.test("a connect that nobody answers is given up in time, and a late answer finds nobody", async () => {
+  const host = new FakeHost();
+  host.answers.set(where(HOST, PORT), "silence");
+  const { dial, clock, hosted } = dialing(host);
+  const failed = assertFault(dial(), "no answer to connect");
+  await host.untilQuiet();
+  await clock.advance(2_999);
+  assertEquals(host.open, 1);
+  await clock.advance(1);
+  await failed;
+  assertEquals([host.open, clock.pending], [0, 0]);
+  host.upstreams[0]!.accept();
+  await host.untilQuiet();
+  await hosted.stop();
+});
+
+Deno.test("a dial called off on its way leaves nothing open, and one called off before does not begin", async () => {
+  const host = new FakeHost();
+  host.answers.set(where(HOST, PORT), "silence");
+  const { dial, clock, hosted } = dialing(host);
+  const stop = new AbortController();
+  const failed = assertFault(dial(stop.signal), "cannot connect: called off");
+  await host.untilQuiet();
+  stop.abort();
+  await failed;
+  await assertFault(dial(AbortSignal.abort()), "cannot connect: called off");
+  assertEquals([host.open, host.upstreams.length, clock.pending], [0, 1, 0]);
+  await hosted.stop();
+});
+
+const ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.0.0.3"] as const;
+const found: LookUp = () => Promise.resolve(ADDRESSES);
+
+Deno.test("the addresses of a name are tried in turn, and the first that answers is taken", async () => {
+  const host = new FakeHost();
+  const answers = ["refuse", -EHOSTUNREACH, "accept"] as const;
+  ADDRESSES.forEach((ip, i) => host.answers.set(where(ip, PORT), answers[i]!));
+  const { dial, hosted } = dialing(host, "up.test", found);
+  const conn = await dial();
+  assertEquals(host.upstreams.map(({ address }) => address), [
+    where(ADDRESSES[0], PORT),
+    where(ADDRESSES[2], PORT),
+  ]);
+  await conn.write(text.encode("hello"));
+  assertEquals(host.upstreams[1]!.read().length, 5);
+  const reading = conn.read(new Uint8Array(10));
+  await host.untilQuiet();
+  host.upstreams[1]!.send(text.encode("hi"));
+  assertEquals(await reading, 2);
+  conn.close();
+  assertEquals(host.open, 0);
+  await hosted.stop();
+});
+
+Deno.test("an address that says no tells how it ended; one time limit is for all of them, the look-up too", async () => {
+  const host = new FakeHost();
+  host.answers.set(where(ADDRESSES[2], PORT), -EHOSTUNREACH);
+  const { dial, hosted } = dialing(host, "up.test", found);
+  await assertFault(dial(), "connection refused");
+  await hosted.stop();
+
+  const lookup = Promise.withResolvers<readonly []>();
+  let lookups = 0;
+  const slow = dialing(new FakeHost(), "up.test", () => {
+    lookups++;
+    return lookup.promise;
+  });
+  const failed = [1, 2, 3].map(() => assertFault(slow.dial(), "the name service does not answer"));
+  await slow.clock.advance(3_000);
+  await Promise.all(failed);
+  // It cannot be called off and holds a thread, so those who dial have one together.
+  assertEquals(lookups, 1);
+  lookup.resolve([]);
+  await assertFault(slow.dial(), "name does not resolve");
+  assertEquals(lookups, 1);
+  await slow.clock.advance(1_000);
+  await assertFault(slow.dial(), "name does not resolve");
+  assertEquals(lookups, 2);
+  await slow.hosted.stop();
+
+  const none = dialing(new FakeHost(), "up.test", () => Promise.resolve([]));
+  await assertFault(none.dial(), "name does not resolve");
+  await none.hosted.stop();
+});
+
+Deno.test("an address that says nothing has another tried beside it, and is tried last from then on", async () => {
+  const host = new FakeHost();
+  host.answers.set(where(ADDRESSES[0], PORT), "silence");
+  host.answers.set(where(ADDRESSES[1], PORT), "accept");
+  const { dial, clock, hosted } = dialing(host, "up.test", found);
+  const first = dial();
+  await host.untilQuiet();
+  assertEquals(host.open, 1);
+  await clock.advance(250);
+  await host.untilQuiet();
+  (await first).close();
+  assertEquals([host.open, clock.pending], [0, 0]);
+  // At once this time.
+  const second = dial();
+  await host.untilQuiet();
+  (await second).close();
+  assertEquals(host.upstreams.map(({ address }) => address), [
+    where(ADDRESSES[0], PORT),
+    where(ADDRESSES[1], PORT),
+    where(ADDRESSES[1], PORT),
+  ]);
+  await hosted.stop();
+});
+
+Deno.test("what an upstream said while it was still being connected to is read", async () => {
+  const host = new FakeHost();
+  host.answers.set(where(HOST, PORT), "silence");
+  const { dial, hosted } = dialing(host);
+  const dialled = dial();
+  const upstream = host.upstreams[0]!;
+  upstream.isUp = true;
+  upstream.send(text.encode("220 hello"));
+  upstream.end();
+  const conn = await dialled;
+  const room = new Uint8Array(100);
+  assertEquals([await conn.read(room), await conn.read(room)], [9, null]);
+  conn.close();
+  await hosted.stop();
+});
+
+/** A port on a fake kernel, and what its owner was told. */
+async function listening(host: FakeHost, limits: Partial<ServerLimits> = {}) {
+  const clock = new ManualClock();
+  const told: string[] = [];
+  const server = new Server({ deadlines: new Deadlines(new ManualClock()), app: say, limits });
+  const hosted = host.hosted();
+  const address = { kind: "tcp", host: "127.0.0.1", port: PORT } as const;
+  const port = await socketsIn(hosted).listen(address, server, {
+    clock,
+    onAcceptFailed: (error, retryInMs) => told.push(`${error}, again in ${retryInMs} ms`),
+  });
+  if (typeof port === "string") throw new Error(port);
+  return {
+    clock,
+    told,
+    server,
+    async end() {
+      port.close();
+      await server.drain(AbortSignal.abort());
+      await port.finished;
+      assertEquals([host.open, clock.pending], [0, 0]);
+      await hosted.stop();
+    },
+  };
+}
+
+/** Asks, and gives the end of the answer. */
+async function ask(host: FakeHost, peer: Peer): Promise<string> {
+  peer.send(text.encode(GET));
+  await host.untilQuiet();
+  return new TextDecoder().decode(peer.read()).slice(-5);
+}
+
+Deno.test("without descriptors accepting pauses, says so, and goes on with those who waited", async () => {
+  const host = new FakeHost();
+  const { clock, told, end } = await listening(host);
+  host.fdMax = host.open + 1;
+  const clients = [1, 2, 3].map(() => host.client(PORT)!);
+  await host.untilQuiet();
+  assertEquals(told, ["too many open files, again in 10 ms"]);
+  // Who is in is served, and who comes meanwhile waits like the others.
+  assertEquals(await ask(host, clients[0]!), "\r\n\r\n/");
+  clients.push(host.client(PORT)!);
+  await host.untilQuiet();
+  assertEquals(told.length, 1);
+  await clock.advance(10);
+  await host.untilQuiet();
+  // Tried again and in vain, which is no news.
+  assertEquals(told.length, 1);
+  host.fdMax = Infinity;
+  await clock.advance(20);
+  await host.untilQuiet();
+  assertEquals(await ask(host, clients[1]!), "\r\n\r\n/");
+  assertEquals(await ask(host, clients[2]!), "\r\n\r\n/");
+  assertEquals(await ask(host, clients[3]!), "\r\n\r\n/");
+  host.fdMax = host.open;
+  host.client(PORT);
+  await host.untilQuiet();
+  assertEquals(told.length, 1);
+  await clock.advance(10_000);
+  await host.untilQuiet();
+  assertEquals(told.length, 2);
+  await end();
+});
+
+Deno.test("a client that cannot be watched is let go, and those behind it wait until it is over", async () => {
+  const host = new FakeHost();
+  const { clock, told, server, end } = await listening(host);
+  const clients = [1, 2, 3].map(() => host.client(PORT)!);
+  const { watch } = FakeHost.prototype;
+  Object.assign(host, { watch: () => -ENOMEM });
+  await host.untilQuiet();
+  assertEquals([told, server.connections], [["out of memory, again in 10 ms"], 0]);
+  assertEquals(clients.map(({ weClosed }) => weClosed), [true, false, false]);
+  Object.assign(host, { watch });
+  await clock.advance(10);
+  await host.untilQuiet();
+  assertEquals([told.length, server.connections], [1, 2]);
+  assertEquals(await ask(host, clients[1]!), "\r\n\r\n/");
+  await end();
+});
+
+Deno.test("a port that cannot be watched is a port that cannot be had", async () => {
+  const host = new FakeHost();
+  const hosted = host.hosted();
+  const server = new Server({ deadlines: new Deadlines(new ManualClock()), app: say });
+  const address = { kind: "tcp", host: "127.0.0.1", port: PORT } as const;
+  const before = host.open;
+  Object.assign(host, { watch: () => -ENOMEM });
+  const port = await socketsIn(hosted).listen(address, server, { clock: new ManualClock() });
+  assertEquals([port, host.open], ["out of memory", before]);
+  await hosted.stop();
+});
+
+Deno.test("a port closed in a pause, or while it has no room, stays closed", async () => {
+  for (const limits of [{}, { connectionsMax: 1 }]) {
+    const host = new FakeHost();
+    const { server, end } = await listening(host, limits);
+    if (limits.connectionsMax === undefined) host.fdMax = host.open;
+    for (let i = 0; i < 12; i++) host.client(PORT);
+    await host.untilQuiet();
+    // A few more than the limit are let in, to be told of it.
+    const most = limits.connectionsMax === undefined ? 0 : 1 + reserveOf(1);
+    assertEquals(server.connections, most);
+    await end();
+    assertEquals(host.client(PORT), undefined);
+  }
+});
+
+Deno.test("whatever the kernel does, every client of a crowd is answered, and nothing stays open", async () => {
+  for (let seed = 0; seed < 50; seed++) {
+    const dice = new Dice(seed);
+    const host = new FakeHost({ dice });
+    const { end, clock } = await listening(host, { connectionsMax: 40 });
+    const clients = Array.from({ length: 100 }, () => host.client(PORT)!);
+    const answered = new Set<Peer>();
+    for (let round = 0; answered.size < clients.length; round++) {
+      if (round > 100) throw new Error(`seed ${seed}: ${answered.size} were answered`);
+      for (const client of clients) {
+        if (answered.has(client)) continue;
+        if (round === 0) client.send(text.encode(GET));
+        if (client.read().length === 0) continue;
+        answered.add(client);
+        client.end();
+      }
+      host.fdMax = dice.once(2) ? host.open + dice.under(3) : Infinity;
+      await clock.advance(2_000);
+      await host.untilQuiet();
+    }
+    await end();
+  }
+});

@@ -1,0 +1,195 @@
+/**
+ * Two connected `Conn`s without a kernel, for tests: a bounded pipe each way, so that back-pressure,
+ * half-close and resets happen exactly when a test says so.
+ */
+import type { Conn, Reader, SwiftConn } from "../conn.ts";
+
+class Pipe {
+  readonly #room: number;
+  #bytes: number[] = [];
+  #ended = false;
+  #broken: Error | undefined;
+  #wake: (() => void)[] = [];
+
+  constructor(room: number) {
+    this.#room = room;
+  }
+
+  /** Undefined if there is nothing to tell yet. */
+  readNow(buffer: Uint8Array): number | null | undefined {
+    if (this.#broken !== undefined) throw this.#broken;
+    if (this.#bytes.length === 0) return this.#ended ? null : undefined;
+    const taken = this.#bytes.splice(0, buffer.length);
+    buffer.set(taken);
+    this.#changed();
+    return taken.length;
+  }
+
+  async read(buffer: Uint8Array): Promise<number | null> {
+    for (;;) {
+      const count = this.readNow(buffer);
+      if (count !== undefined) return count;
+      await this.#change();
+    }
+  }
+
+  /** How many bytes there was room for. */
+  writeNow(bytes: Uint8Array): number {
+    if (this.#broken !== undefined) throw this.#broken;
+    if (this.#ended) throw new Error("Cannot write after the end");
+    const count = Math.min(bytes.length, this.#room - this.#bytes.length);
+    if (count > 0) {
+      this.#bytes.push(...bytes.subarray(0, count));
+      this.#changed();
+    }
+    return count;
+  }
+
+  async write(bytes: Uint8Array): Promise<number> {
+    for (;;) {
+      const count = this.writeNow(bytes);
+      if (count > 0) return count;
+      await this.#change();
+    }
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#changed();
+  }
+
+  break(error: Error): void {
+    this.#broken ??= error;
+    this.#changed();
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#wake.push(resolve));
+  }
+
+  #changed(): void {
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+}
+
+/** One end of a fake connection. */
+export class FakeConn implements Conn {
+  readonly #incoming: Pipe;
+  readonly #outgoing: Pipe;
+  /** How it was ended by its owner. */
+  end: "open" | "closed" | "reset" = "open";
+
+  constructor(incoming: Pipe, outgoing: Pipe) {
+    this.#incoming = incoming;
+    this.#outgoing = outgoing;
+  }
+
+  read(buffer: Uint8Array): Promise<number | null> {
+    return this.#incoming.read(buffer);
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    return this.#outgoing.write(bytes);
+  }
+
+  closeWrite(): Promise<void> {
+    this.#outgoing.end();
+    return Promise.resolve();
+  }
+
+  close(): void {
+    if (this.end === "open") this.end = "closed";
+    this.#outgoing.end();
+    this.#incoming.break(new Error("closed by us"));
+  }
+
+  reset(): void {
+    if (this.end === "open") this.end = "reset";
+    this.#outgoing.break(new Error("reset by peer"));
+    this.#incoming.break(new Error("closed by us"));
+  }
+
+  /** Writes a whole text, one byte per character. */
+  async say(text: string): Promise<void> {
+    const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
+    for (let at = 0; at < bytes.length;) at += await this.write(bytes.subarray(at));
+  }
+
+  /** Reads until what was read ends with `text`; everything that was read. */
+  async hear(text: string): Promise<string> {
+    let heard = "";
+    const buffer = new Uint8Array(1);
+    while (!heard.endsWith(text)) {
+      const count = await this.read(buffer);
+      if (count === null) throw new Error(`Ended after ${JSON.stringify(heard)}`);
+      heard += String.fromCharCode(buffer[0]!);
+    }
+    return heard;
+  }
+
+  /** Reads to the end of the stream; a reset ends it with `(reset)`. */
+  async hearAll(): Promise<string> {
+    let heard = "";
+    const buffer = new Uint8Array(65536);
+    try {
+      for (let count = await this.read(buffer); count !== null; count = await this.read(buffer)) {
+        heard += String.fromCharCode(...buffer.subarray(0, count));
+      }
+    } catch {
+      // A test wants to see a reset as what it heard last.
+      heard += "(reset)";
+    }
+    return heard;
+  }
+}
+
+/** The same without a promise for what can be done at once, as the sockets of Linux have it. */
+class SwiftFakeConn extends FakeConn implements SwiftConn {
+  readonly #incoming: Pipe;
+  readonly #outgoing: Pipe;
+
+  constructor(incoming: Pipe, outgoing: Pipe) {
+    super(incoming, outgoing);
+    this.#incoming = incoming;
+    this.#outgoing = outgoing;
+  }
+
+  readTo(buffer: Uint8Array, reader: Reader): void {
+    let count: number | null | undefined;
+    try {
+      count = this.#incoming.readNow(buffer);
+    } catch (error) {
+      return reader.failed(error);
+    }
+    if (count !== undefined) return reader.arrived(count);
+    this.read(buffer).then((later) => reader.arrived(later), (error) => reader.failed(error));
+  }
+
+  /** A read that is pending was told already. */
+  look(): void {}
+
+  writeNow(bytes: Uint8Array, length: number): number {
+    return this.#outgoing.writeNow(bytes.subarray(0, length));
+  }
+}
+
+/** Both ends of a connection whose pipes hold `room` bytes each way. */
+export type MakePair = (room?: number) => [FakeConn, FakeConn];
+
+export const fakePair: MakePair = (room = 65536) => {
+  const there = new Pipe(room);
+  const back = new Pipe(room);
+  return [new FakeConn(back, there), new FakeConn(there, back)];
+};
+
+const swiftPair: MakePair = (room = 65536) => {
+  const there = new Pipe(room);
+  const back = new Pipe(room);
+  return [new SwiftFakeConn(back, there), new SwiftFakeConn(there, back)];
+};
+
+/** Registers a test once for each way in which a connection may hand over what it can do at once. */
+export function onConns(name: string, run: (pair: MakePair) => Promise<void>): void {
+  Deno.test(`plain: ${name}`, () => run(fakePair));
+  Deno.test(`swift: ${name}`, () => run(swiftPair));
+}

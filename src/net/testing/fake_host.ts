@@ -1,0 +1,131 @@
+/**
+ * The fake kernel with what a hosted loop needs besides: an eventfd, and a wait in another thread that
+ * ends when there is something to report, when it is woken, or when the test says that its time is up.
+ */
+import { ManualClock } from "../../base/clock.ts";
+import { HostedLoop } from "../linux/embedded_loop.ts";
+import type { Host } from "../linux/embedded_loop.ts";
+import { READABLE } from "../../linux/kernel.ts";
+import { Loop } from "../../linux/loop.ts";
+import { FakeKernel, type FakeOptions } from "../../linux/testing/fake_kernel.ts";
+
+/** Far from the numbers of sockets. */
+const EVENTFD = 999;
+
+export class FakeHost extends FakeKernel implements Host {
+  /** How long each wait elsewhere was to be, oldest first. */
+  readonly waits: number[] = [];
+  /** How often the loop has asked for changes. */
+  polls = 0;
+  /** What a turn of the loop takes, by the test's clock. */
+  msPerPoll = 0;
+  isEventfdOpen = false;
+  /** For the loop's own timers. */
+  readonly clock = new ManualClock();
+  /** The other thread is not given its turn: nothing but `timeIsUp` ends a wait. */
+  isCrowded = false;
+  #isWoken = false;
+  #eventfdMark = 0;
+  /** Of the last poll, without the eventfd. */
+  #reported = 0;
+  #waiting: (() => void) | undefined;
+  #quiet = Promise.withResolvers<void>();
+
+  constructor(options?: FakeOptions) {
+    super(options);
+  }
+
+  /** A loop on this host, which begins at once. */
+  hosted(): HostedLoop {
+    return new HostedLoop(new Loop(this), this, this.clock);
+  }
+
+  /** True while the loop waits elsewhere. */
+  get isElsewhere(): boolean {
+    return this.#waiting !== undefined;
+  }
+
+  /** Ends the wait elsewhere, as its time does. */
+  timeIsUp(): void {
+    this.#waiting?.();
+  }
+
+  /** Resolves when the loop has nothing to do and waits elsewhere. */
+  async untilQuiet(): Promise<void> {
+    do await this.#quiet.promise; while (!await this.#isStillQuiet());
+  }
+
+  /** Promises that the last turn settled may have given the loop more to do. */
+  async #isStillQuiet(): Promise<boolean> {
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.#waiting !== undefined;
+  }
+
+  async pollElsewhere(timeoutMs: number): Promise<void> {
+    this.waits.push(timeoutMs);
+    if (!this.isCrowded && (timeoutMs === 0 || this.#isWoken || this.hasChanges)) return;
+    await new Promise<void>((resolve) => {
+      this.#waiting = () => {
+        this.#waiting = undefined;
+        this.#quiet = Promise.withResolvers();
+        resolve();
+      };
+      this.#quiet.resolve();
+    });
+  }
+
+  override changed(fd: number): void {
+    super.changed(fd);
+    if (this.hasChanges && !this.isCrowded) this.#waiting?.();
+  }
+
+  override watch(fd: number, mark: number): number {
+    if (fd === EVENTFD) {
+      this.#eventfdMark = mark;
+      return 0;
+    }
+    const result = super.watch(fd, mark);
+    // What is ready as it is added ends a wait that is under way (epoll_ctl(2)).
+    if (this.hasChanges && !this.isCrowded) this.#waiting?.();
+    return result;
+  }
+
+  override poll(): number {
+    this.polls++;
+    this.time += this.msPerPoll;
+    this.#reported = super.poll();
+    return this.#reported + (this.#isWoken ? 1 : 0);
+  }
+
+  override eventFd(index: number): number {
+    return index < this.#reported ? super.eventFd(index) : EVENTFD;
+  }
+
+  override eventMark(index: number): number {
+    return index < this.#reported ? super.eventMark(index) : this.#eventfdMark;
+  }
+
+  override eventFlags(index: number): number {
+    return index < this.#reported ? super.eventFlags(index) : READABLE;
+  }
+
+  eventfd(): number {
+    this.isEventfdOpen = true;
+    return EVENTFD;
+  }
+
+  wake(): void {
+    this.#isWoken = true;
+    if (!this.isCrowded) this.#waiting?.();
+  }
+
+  settle(): void {
+    this.#isWoken = false;
+  }
+
+  override close(fd: number): void {
+    if (fd !== EVENTFD) return super.close(fd);
+    if (!this.isEventfdOpen) throw new Error("the eventfd was closed twice");
+    this.isEventfdOpen = false;
+  }
+}

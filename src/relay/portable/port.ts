@@ -1,0 +1,148 @@
+/**
+ * The port that clients connect to: opened, closed and opened again, with clients accepted only while
+ * there is room for them. The rest wait in the kernel's accept queue. Knows nothing of upstreams.
+ *
+ * The surprising thing: `close` waits for the accept under way to fail, because listening again before
+ * that is "address in use".
+ */
+import { type Address, formatAddress } from "../../base/address.ts";
+import { AcceptPauses, acceptVerdict } from "../../net/accept.ts";
+import { bind, type BindOptions, type Listen, listenOn } from "../../net/deno/bind.ts";
+import type { RelayContext } from "../engine.ts";
+
+const RETRY_BIND_MS = 1_000;
+/** What the port asks of and gives to its owner. */
+export interface PortOwner {
+  /** False while no further client should be accepted; asked before each. */
+  hasRoom(): boolean;
+  /** Hands over one client. */
+  taken(conn: Deno.Conn): void;
+}
+
+export class Port {
+  readonly #bind: Address;
+  readonly #owner: PortOwner;
+  readonly #context: Pick<RelayContext, "clock" | "publish">;
+  readonly #listen: Listen;
+  readonly #socketMode: number | undefined;
+  #wanted = false;
+  #listener: Deno.Listener | undefined;
+  #accepting: Promise<void> = Promise.resolve();
+  #cancelRetry = () => {};
+  #wake = () => {};
+
+  constructor(
+    bind: Address,
+    owner: PortOwner,
+    context: Pick<RelayContext, "clock" | "publish">,
+    { listen = listenOn, socketMode }: BindOptions = {},
+  ) {
+    this.#bind = bind;
+    this.#owner = owner;
+    this.#context = context;
+    this.#listen = listen;
+    this.#socketMode = socketMode;
+  }
+
+  /** Listens; where that fails it says so and tries again each second. Resolves after the first try. */
+  async open(): Promise<void> {
+    if (this.#wanted) return;
+    this.#wanted = true;
+    await this.#try();
+  }
+
+  /** Stops listening. Clients still in the accept queue are reset by the kernel. */
+  async close(): Promise<void> {
+    this.#wanted = false;
+    this.#cancelRetry();
+    const listener = this.#listener;
+    if (listener === undefined) return;
+    this.#listener = undefined;
+    const address = this.#name(listener);
+    listener.close();
+    this.#wake();
+    await this.#accepting;
+    this.#context.publish({ type: "port.closed", address });
+  }
+
+  /** To be called when there may be room again. */
+  recheck(): void {
+    this.#wake();
+  }
+
+  async #try(): Promise<void> {
+    const listener = await bind(this.#bind, { listen: this.#listen, socketMode: this.#socketMode });
+    if (!this.#wanted) {
+      if (typeof listener !== "string") listener.close();
+      return;
+    }
+    if (typeof listener === "string") {
+      this.#context.publish({
+        type: "port.failed",
+        address: formatAddress(this.#bind),
+        reason: listener,
+        retryInMs: RETRY_BIND_MS,
+      });
+      this.#cancelRetry = this.#context.clock.after(RETRY_BIND_MS, () => this.#try());
+      return;
+    }
+    this.#listener = listener;
+    this.#context.publish({ type: "port.opened", address: this.#name(listener) });
+    this.#accepting = this.#accept(listener);
+  }
+
+  async #accept(listener: Deno.Listener): Promise<void> {
+    const pauses = new AcceptPauses();
+    while (this.#listener === listener) {
+      if (!this.#owner.hasRoom()) {
+        await this.#pause();
+        continue;
+      }
+      let conn: Deno.Conn;
+      try {
+        conn = await listener.accept();
+      } catch (error) {
+        if (this.#listener !== listener) return; // `close` ended it
+        if (acceptVerdict(error) === "again") continue;
+        // Out of descriptors or memory, mostly: clients keep waiting in the queue meanwhile.
+        const { pauseMs, isNews } = pauses.next(this.#context.clock.now());
+        if (isNews) this.#acceptFailed(listener, error, pauseMs);
+        await this.#pause(pauseMs);
+        continue;
+      }
+      pauses.over();
+      this.#owner.taken(conn);
+    }
+  }
+
+  #acceptFailed(listener: Deno.Listener, error: unknown, retryInMs: number): void {
+    this.#context.publish({
+      type: "accept.failed",
+      address: this.#name(listener),
+      reason: error instanceof Error ? error.message : String(error),
+      retryInMs,
+    });
+  }
+
+  /** Waits for `recheck`, `close` or the time, whichever is first. */
+  #pause(ms?: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = ms === undefined
+        ? () => {}
+        : this.#context.clock.after(ms, () => this.#wake());
+      this.#wake = () => {
+        cancel();
+        this.#wake = () => {};
+        resolve();
+      };
+    });
+  }
+
+  /** The address as listened on, with the port that the system chose. */
+  #name(listener: Deno.Listener): string {
+    const { addr } = listener;
+    return formatAddress(
+      "hostname" in addr ? { kind: "tcp", host: addr.hostname, port: addr.port } : this.#bind,
+    );
+  }
+}

@@ -1,0 +1,267 @@
+/**
+ * The relay engine that runs wherever Deno does: `Deno.listen`, `Deno.connect` and `pipeTo`. This file
+ * is the orders and the bookkeeping; `port.ts` accepts, `session.ts` is the life of one client,
+ * `streams.ts` moves the bytes. One coarse sweep watches for idle sessions; there is no timer per
+ * message.
+ */
+import { LimitWatch } from "../../base/limit_watch.ts";
+import { Roster } from "../../base/slab.ts";
+import { Seldom } from "../../base/log_limiter.ts";
+import type { DrainOrder } from "../../failover/ports.ts";
+import type { Upstream } from "../../failover/upstream.ts";
+import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
+import { Port } from "./port.ts";
+import { type Route, Session, type SessionOwner, type Tally } from "./session.ts";
+
+/** How often idle sessions are looked for, at most and at least. */
+const SWEEP_MAX_MS = 1_000;
+const SWEEP_MIN_MS = 10;
+/** The same reason is told at most once in this time. */
+const SAY_AGAIN_MS = 1_000;
+
+interface Drain {
+  readonly order: DrainOrder;
+  cancel: () => void;
+}
+
+type State = "closed" | "open" | "held" | "stopped";
+
+class PortableRelay implements Relay, SessionOwner {
+  readonly engine = "stream";
+  readonly settings: RelaySettings;
+  readonly context: RelayContext;
+  readonly tally: Tally = {
+    accepted: 0,
+    active: 0,
+    held: 0,
+    released: 0,
+    lost: 0,
+    abandoned: 0,
+    cut: 0,
+    bytesUp: 0,
+    bytesDown: 0,
+    longestHoldMs: 0,
+  };
+  route: Route | undefined;
+  #starved = 0;
+  #state: State = "closed";
+  readonly #port: Port;
+  readonly #sessions = new Roster<Session>();
+  /** One for each upstream that has sessions to end. */
+  readonly #drains = new Map<string, Drain>();
+  readonly #connections: LimitWatch;
+  readonly #held: LimitWatch;
+  readonly #failures = new Seldom(SAY_AGAIN_MS);
+  readonly #finished = Promise.withResolvers<void>();
+  #stopping: Promise<number> | undefined;
+  #cancelSweep = () => {};
+  #onEmpty = () => {};
+
+  constructor(settings: RelaySettings, context: RelayContext) {
+    this.settings = settings;
+    this.context = context;
+    const watchLimit = (limit: string, max: number) =>
+      new LimitWatch(max, (max) => context.publish({ type: "limit.reached", limit, max }));
+    this.#connections = watchLimit("connections", settings.connectionsMax);
+    this.#held = watchLimit("held", settings.heldMax);
+    this.#port = new Port(
+      settings.bind,
+      {
+        hasRoom: () => this.#hasRoom(),
+        taken: (conn) => this.#take(conn),
+      },
+      context,
+      settings,
+    );
+    if (settings.idleTimeoutMs > 0) this.#sweepLater();
+  }
+
+  get finished(): Promise<void> {
+    return this.#finished.promise;
+  }
+
+  get turningAway(): boolean {
+    return this.#state === "closed" || this.#state === "stopped";
+  }
+
+  get starved(): number {
+    return this.#starved;
+  }
+
+  set starved(count: number) {
+    this.#starved = count;
+    if (count === 0) this.#port.recheck();
+  }
+
+  counters(): RelayCounters {
+    return { ...this.tally };
+  }
+
+  async open(upstream: Upstream, epoch: number): Promise<void> {
+    if (this.#state === "stopped") return;
+    this.#state = "open";
+    this.#reroute({ upstream, epoch });
+    await this.#port.open();
+  }
+
+  hold(): Promise<void> {
+    if (this.#state === "open") {
+      this.#state = "held";
+      this.#reroute(undefined);
+    }
+    return Promise.resolve();
+  }
+
+  async refuse(): Promise<void> {
+    if (this.#state === "stopped") return;
+    this.#state = "closed";
+    this.route = undefined;
+    for (const session of this.#sessions.all()) {
+      if (!session.relayed) session.turnAway();
+    }
+    await this.#port.close();
+  }
+
+  confirm(upstream: string): Promise<void> {
+    for (const session of this.#sessions.all()) session.confirm(upstream);
+    return Promise.resolve();
+  }
+
+  drain(order: DrainOrder): Promise<void> {
+    const { upstream, graceMs } = order;
+    const older = this.#drains.get(upstream);
+    older?.cancel();
+    // What was decided by hard evidence is not undone, nor put off once more.
+    if (older?.order.revocable === false) this.#cut(older, true);
+    const drain: Drain = { order, cancel: () => {} };
+    this.#drains.set(upstream, drain);
+    if (graceMs > 0) this.#cutLater(drain, graceMs, true);
+    else this.#cut(drain, true);
+    return Promise.resolve();
+  }
+
+  spare(upstream: string): Promise<void> {
+    const drain = this.#drains.get(upstream);
+    if (drain?.order.revocable) {
+      drain.cancel();
+      this.#drains.delete(upstream);
+    }
+    return Promise.resolve();
+  }
+
+  stop(drainMs: number, now: AbortSignal): Promise<number> {
+    this.#stopping ??= this.#stop(drainMs, now);
+    return this.#stopping;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop(0, AbortSignal.abort());
+  }
+
+  /** Tells of a client that was given up on, unless it was told the same a moment ago. */
+  failed(upstream: string, client: string, reason: string): void {
+    if (!this.#failures.lets(`${upstream} ${reason}`, this.context.clock.now())) return;
+    this.context.publish({ type: "session.failed", upstream, client, reason });
+  }
+
+  #reroute(route: Route | undefined): void {
+    this.route = route;
+    for (const session of this.#sessions.all()) session.reroute();
+    this.#port.recheck();
+  }
+
+  #hasRoom(): boolean {
+    const now = this.context.clock.now();
+    if (this.#connections.isReached(this.#sessions.size, now)) return false;
+    // Where nobody may wait, who would have to is turned away instead.
+    const { heldMax } = this.settings;
+    if (this.#starved > 0) return false;
+    return heldMax === 0 || this.#state !== "held" || !this.#held.isReached(this.tally.held, now);
+  }
+
+  #take(conn: Deno.Conn): void {
+    this.tally.accepted++;
+    const session = new Session(conn, this);
+    this.#sessions.add(session);
+    session.run().catch((bug) => this.#finished.reject(bug)).finally(() => {
+      this.#sessions.delete(session);
+      this.#port.recheck();
+      if (this.#sessions.size === 0) this.#onEmpty();
+    });
+  }
+
+  /** Ends what is left after the grace; on soft evidence, only what has been silent. */
+  #cut(drain: Drain, first: boolean): void {
+    const { order } = drain;
+    const left = this.#sessions.all().filter((session) => isOrdered(session, order));
+    const { upstream, reason, sparedIfMovedMs } = order;
+    const movedBefore = sparedIfMovedMs === undefined
+      ? Infinity
+      : this.context.clock.now() - sparedIfMovedMs;
+    const kept = left.filter((session) => session.movedAt > movedBefore).length;
+    const count = left.length - kept;
+    for (const session of left) if (session.movedAt <= movedBefore) session.end();
+    this.tally.cut += count;
+    if (count > 0 || (first && kept > 0)) {
+      this.context.publish({ type: "sessions.cut", upstream, count, kept, reason });
+    }
+    if (kept > 0) this.#cutLater(drain, sparedIfMovedMs!, false);
+    else if (this.#drains.get(upstream) === drain) this.#drains.delete(upstream);
+  }
+
+  #cutLater(drain: Drain, ms: number, first: boolean): void {
+    drain.cancel = this.context.clock.after(ms, () => this.#cut(drain, first));
+  }
+
+  #sweepLater(): void {
+    const { idleTimeoutMs } = this.settings;
+    const everyMs = Math.max(SWEEP_MIN_MS, Math.min(SWEEP_MAX_MS, idleTimeoutMs / 4));
+    this.#cancelSweep = this.context.clock.after(everyMs, () => {
+      const movedBefore = this.context.clock.now() - idleTimeoutMs;
+      for (const session of this.#sessions.all()) {
+        if (session.joined !== undefined && session.movedAt <= movedBefore) session.end();
+      }
+      this.#sweepLater();
+    });
+  }
+
+  async #stop(drainMs: number, now: AbortSignal): Promise<number> {
+    this.#state = "stopped";
+    for (const session of this.#sessions.all()) {
+      if (session.joined === undefined) session.turnAway();
+    }
+    await this.#port.close();
+    const cut = await this.#emptied(drainMs, now);
+    this.#cancelSweep();
+    for (const { cancel } of this.#drains.values()) cancel();
+    this.#finished.resolve();
+    return cut;
+  }
+
+  /** Waits for the sessions to end, and ends those left when the time is up. */
+  async #emptied(drainMs: number, now: AbortSignal): Promise<number> {
+    if (this.#sessions.size === 0) return 0;
+    const empty = new Promise<void>((resolve) => this.#onEmpty = resolve);
+    const timeUp = Promise.withResolvers<void>();
+    const cancel = this.context.clock.after(drainMs, timeUp.resolve);
+    if (now.aborted) timeUp.resolve();
+    now.addEventListener("abort", () => timeUp.resolve(), { once: true });
+    await Promise.race([empty, timeUp.promise]);
+    cancel();
+    const left = this.#sessions.all().filter((session) => session.joined !== undefined).length;
+    for (const session of this.#sessions.all()) session.end();
+    await empty;
+    return left;
+  }
+}
+
+function isOrdered(session: Session, order: DrainOrder): boolean {
+  const { joined, relayed } = session;
+  return relayed && joined !== undefined && joined.upstream.name === order.upstream &&
+    joined.epoch <= order.throughEpoch;
+}
+
+/** Makes the portable engine, its port still closed. */
+export function makePortableRelay(settings: RelaySettings, context: RelayContext): Relay {
+  return new PortableRelay(settings, context);
+}

@@ -1,0 +1,383 @@
+/**
+ * One client, from accept to end: it waits for an upstream, is joined to one, and is moved to another
+ * only as long as not a byte has flowed either way. The whole life is `run`, read from top to bottom;
+ * the relay interferes through the few methods above it.
+ *
+ * Deno cannot send a reset. An upstream's reset, or a cut, reaches the client as the end of the stream.
+ */
+import { formatAddress } from "../../base/address.ts";
+import { backoffMs } from "../../base/backoff.ts";
+import { dial } from "../../net/deno/dial.ts";
+import { Fault, FAULTS } from "../../base/fault.ts";
+import type { Member } from "../../base/slab.ts";
+import type { Upstream } from "../../failover/upstream.ts";
+
+import { type RelayContext, type RelayCounters, type RelaySettings, SETTLE_MS } from "../engine.ts";
+import { proxyHeader } from "../proxy_header.ts";
+import { addressOf, closeConn, reachesItself, tune } from "./socket.ts";
+import { drop, flow, type FlowEnd, Inlet, throwBug } from "./streams.ts";
+
+/** An attempt to connect without an answer for so long is worth a probe. */
+const DOUBT_AFTER_MS = 500;
+const RECONNECT_FIRST_MS = 50;
+const RECONNECT_MAX_MS = 1_000;
+/** How long, and for how many bytes of its own, a peer may take in what the other said before it broke. */
+const LINGER_MS = 30_000;
+const LINGER_BYTES_MAX = 64 * 1_048_576;
+
+/** Where new clients go. Two routes are the same only if they are the same object. */
+export interface Route {
+  readonly upstream: Upstream;
+  readonly epoch: number;
+}
+
+/** Counters that one relay shares with its sessions. */
+export type Tally = { -readonly [Name in keyof RelayCounters]: RelayCounters[Name] };
+
+/** What a session needs of its relay. */
+export interface SessionOwner {
+  readonly settings: RelaySettings;
+  readonly context: RelayContext;
+  readonly tally: Tally;
+  /** Undefined while clients are held. */
+  readonly route: Route | undefined;
+  /** True when clients that wait are turned away. */
+  readonly turningAway: boolean;
+  /** Clients that wait because something is short here: none are let in before them. */
+  starved: number;
+  /** Tells the world of a client that was given up on. */
+  failed(upstream: string, client: string, reason: string): void;
+}
+
+/** Why a wait was over. */
+type Woken = "rerouted" | "confirmed" | "timeUp" | "over";
+
+export class Session implements Member {
+  place = -1;
+  readonly #owner: SessionOwner;
+  readonly #client: Deno.Conn;
+  readonly #fromClient: Inlet;
+  #upstream: { readonly conn: Deno.Conn; readonly route: Route } | undefined;
+  #attempt: AbortController | undefined;
+  #wake: ((why: Woken) => void) | undefined;
+  #over = false;
+  #relayed = false;
+  #waitingSince: number;
+  #wasHeld = false;
+  #asking = false;
+  #refusals = 0;
+  #slowRoute: Route | undefined;
+  #trouble: Fault | undefined;
+  /** When the last byte moved, on the relay's clock. */
+  movedAt = 0;
+
+  /** From here on the session owns the connection. */
+  constructor(client: Deno.Conn, owner: SessionOwner) {
+    this.#client = client;
+    this.#owner = owner;
+    this.#fromClient = new Inlet(client);
+    this.#waitingSince = owner.context.clock.now();
+  }
+
+  /** The route this session is joined by; undefined while its client waits. */
+  get joined(): Route | undefined {
+    return this.#wake === undefined ? this.#upstream?.route : undefined;
+  }
+
+  /** True once a byte, or the client's end, went to either side: from then on it is never moved. */
+  get relayed(): boolean {
+    return this.#relayed;
+  }
+
+  /** The route has changed: a client that has relayed nothing leaves its upstream. */
+  reroute(): void {
+    if (this.#relayed) return;
+    this.#attempt?.abort();
+    if (this.#wake !== undefined) this.#wake("rerouted");
+    else if (this.#upstream !== undefined) closeConn(this.#upstream.conn);
+  }
+
+  /** The upstream answers after all. */
+  confirm(upstream: string): void {
+    if (this.#asking && this.#owner.route?.upstream.name === upstream) this.#wake?.("confirmed");
+  }
+
+  /** Ends a client that has no upstream, and counts it as lost. */
+  turnAway(): void {
+    if (this.#over) return;
+    this.#owner.tally.lost++;
+    this.#noteWait();
+    this.end();
+  }
+
+  /** Ends the session now, whatever its state. */
+  end(): void {
+    this.#over = true;
+    this.#attempt?.abort();
+    this.#wake?.("over");
+    closeConn(this.#client);
+    if (this.#upstream !== undefined) closeConn(this.#upstream.conn);
+  }
+
+  /** Resolves when the client is gone and both sockets are closed. */
+  async run(): Promise<void> {
+    tune(this.#client);
+    try {
+      while (!this.#over) {
+        const { route, turningAway } = this.#owner;
+        if (turningAway) this.turnAway();
+        else if (route === undefined) await this.#wait(undefined);
+        else await this.#try(route);
+      }
+    } finally {
+      closeConn(this.#client);
+    }
+  }
+
+  /** One attempt under one route. Returns when the session is over or another attempt is due. */
+  async #try(route: Route): Promise<void> {
+    const conn = await this.#connect(route);
+    if (conn === undefined) return;
+    if (conn instanceof Fault && FAULTS[conn.fault].side === "proxy") {
+      return await this.#starve(route, conn);
+    }
+    if (conn instanceof Fault) {
+      const why = await this.#ask(route, conn);
+      // The pause keeps an upstream that passes probes and refuses clients from being hammered.
+      const pauseMs = backoffMs(++this.#refusals, RECONNECT_MAX_MS, RECONNECT_FIRST_MS);
+      if (why === "confirmed") await this.#wait(route, pauseMs);
+      return;
+    }
+    if (this.#over || this.#owner.route !== route) return closeConn(conn); // too late to call off
+    this.#upstream = { conn, route };
+    try {
+      await this.#join(conn, route);
+    } finally {
+      closeConn(conn);
+      this.#upstream = undefined;
+    }
+  }
+
+  /** Resolves with nothing when the attempt was called off. */
+  async #connect(route: Route): Promise<Deno.Conn | Fault | undefined> {
+    const { settings, context: { clock } } = this.#owner;
+    this.#attempt = new AbortController();
+    const cancelDoubt = clock.after(DOUBT_AFTER_MS, () => this.#slow(route));
+    const outcome = await dial(route.upstream.address, {
+      clock,
+      timeoutMs: Math.min(settings.connectTimeoutMs, this.#waitLeftMs()),
+      signal: this.#attempt.signal,
+    });
+    cancelDoubt();
+    this.#attempt = undefined;
+    if (outcome === undefined || outcome instanceof Fault || !reachesItself(outcome)) {
+      return outcome;
+    }
+    closeConn(outcome);
+    return new Fault("connectRefused", "the socket reached itself");
+  }
+
+  /** Something is short on this machine, which is no doubt about the upstream: the client waits for it. */
+  async #starve(route: Route, fault: Fault): Promise<void> {
+    this.#trouble = fault;
+    this.#owner.starved++;
+    await this.#wait(route, backoffMs(++this.#refusals, RECONNECT_MAX_MS, RECONNECT_FIRST_MS));
+    this.#owner.starved--;
+  }
+
+  #slow(route: Route): void {
+    this.#watchClient();
+    if (this.#slowRoute === route) return;
+    this.#slowRoute = route;
+    this.#doubt(route, new Fault("connectTimeout", `${DOUBT_AFTER_MS} ms`));
+  }
+
+  #doubt(route: Route, fault: Fault): void {
+    this.#owner.context.doubt({
+      upstream: route.upstream.name,
+      epoch: route.epoch,
+      hard: FAULTS[fault.fault].hard,
+      reason: fault.message,
+    });
+  }
+
+  /** Reports trouble with the upstream and waits for what is decided about it. */
+  async #ask(route: Route, fault: Fault): Promise<Woken> {
+    this.#trouble = fault;
+    this.#asking = true;
+    const answer = this.#wait(route);
+    this.#doubt(route, fault);
+    const why = await answer;
+    this.#asking = false;
+    return why;
+  }
+
+  /** Waits under one route, until it changes, its upstream is confirmed, or `ms` have passed. */
+  #wait(route: Route | undefined, ms = Infinity): Promise<Woken> {
+    const { tally, context } = this.#owner;
+    if (this.#over) return Promise.resolve("over");
+    if (this.#owner.route !== route || this.#owner.turningAway) return Promise.resolve("rerouted");
+    if (this.#owner.settings.heldMax === 0) {
+      this.#turnAwayWith(this.#trouble ?? new Fault("tooManyHeld"));
+      return Promise.resolve("over");
+    }
+    this.#wasHeld = true;
+    tally.held++;
+    this.#watchClient();
+    return new Promise((resolve) => {
+      const leftMs = this.#waitLeftMs();
+      const cancel = context.clock.after(Math.min(ms, leftMs), () => {
+        if (leftMs <= ms) this.#giveUp();
+        this.#wake?.("timeUp");
+      });
+      this.#wake = (why) => {
+        this.#wake = undefined;
+        cancel();
+        tally.held--;
+        resolve(why);
+      };
+    });
+  }
+
+  /**
+   * A client that resets its connection while it waits has left, and so has one that ends it without
+   * having said a word. One that said something is served even if it ended after that: it may have sent
+   * its whole request.
+   */
+  #noticeLeaving(): void {
+    const { arrived, failed } = this.#fromClient;
+    const waits = this.#wake !== undefined || this.#attempt !== undefined;
+    // While we connect, an end may be a half-close that the upstream answers.
+    const hasLeft = failed || (arrived === "end" && this.#wake !== undefined);
+    if (this.#over || !waits || !hasLeft) return;
+    this.#owner.tally.abandoned++;
+    this.end();
+  }
+
+  #watchClient(): void {
+    this.#fromClient.first().then(() => this.#noticeLeaving());
+    this.#fromClient.watch().then(() => this.#noticeLeaving());
+  }
+
+  #waitLeftMs(): number {
+    const { holdMs, connectTimeoutMs } = this.#owner.settings;
+    const end = this.#waitingSince + Math.max(holdMs, connectTimeoutMs);
+    return Math.max(0, end - this.#owner.context.clock.now());
+  }
+
+  #giveUp(): void {
+    this.#turnAwayWith(new Fault("holdTimeout", this.#trouble?.message));
+  }
+
+  #turnAwayWith(fault: Fault): void {
+    const upstream = this.#owner.route?.upstream.name ?? "";
+    this.#owner.failed(upstream, formatAddress(addressOf(this.#client.remoteAddr)), fault.message);
+    this.turnAway();
+  }
+
+  #noteWait(): void {
+    const { tally, context } = this.#owner;
+    const waitedMs = context.clock.now() - this.#waitingSince;
+    tally.longestHoldMs = Math.max(tally.longestHoldMs, waitedMs);
+  }
+
+  /** Both ends are connected. Returns early if the upstream must be left before any byte flowed. */
+  async #join(conn: Deno.Conn, route: Route): Promise<void> {
+    const { tally, context } = this.#owner;
+    this.#noteWait();
+    if (this.#wasHeld) tally.released++;
+    this.#wasHeld = false;
+    this.movedAt = context.clock.now();
+    tally.active++;
+    try {
+      tune(conn);
+      const fromUpstream = new Inlet(conn);
+      await this.#introduce(conn);
+      await Promise.race([this.#fromClient.first(), fromUpstream.first()]);
+      if (this.#over || this.#owner.route !== route) return;
+      if (isEnd(fromUpstream.arrived) && !isEnd(this.#fromClient.arrived)) {
+        if (!await this.#isMeantToEnd(route)) return;
+      }
+      this.#relayed = true;
+      await this.#relay(conn, fromUpstream);
+      this.#over = true;
+    } finally {
+      tally.active--;
+      this.#waitingSince = context.clock.now(); // a client that must move has its whole time again
+    }
+  }
+
+  /** The upstream ended before any byte. True if it answers probes, so that this was its answer. */
+  async #isMeantToEnd(route: Route): Promise<boolean> {
+    if (this.#owner.settings.heldMax === 0) {
+      this.#doubt(route, new Fault("closedUnused"));
+      return true;
+    }
+    this.#waitingSince = this.#owner.context.clock.now();
+    this.#owner.tally.active--;
+    const why = await this.#wait(route, SETTLE_MS) === "timeUp"
+      ? await this.#ask(route, new Fault("closedUnused"))
+      : "rerouted";
+    this.#owner.tally.active++;
+    this.#wasHeld = why !== "confirmed";
+    return why === "confirmed";
+  }
+
+  /** Sends the PROXY header. It tells of the client but is not the client's: it binds nobody. */
+  async #introduce(conn: Deno.Conn): Promise<void> {
+    const { sendProxy } = this.#owner.settings;
+    if (sendProxy === "none") return;
+    const { remoteAddr, localAddr } = this.#client;
+    const header = proxyHeader(sendProxy, addressOf(remoteAddr), addressOf(localAddr));
+    try {
+      for (let sent = 0; sent < header.length;) sent += await conn.write(header.subarray(sent));
+    } catch (error) {
+      throwBug(error); // any other is the socket's end, which the first read reports
+    }
+  }
+
+  async #relay(conn: Deno.Conn, fromUpstream: Inlet): Promise<void> {
+    const { tally, context: { clock } } = this.#owner;
+    const up = flow(this.#fromClient, conn, (bytes) => {
+      tally.bytesUp += bytes;
+      this.movedAt = clock.now();
+    });
+    const down = flow(fromUpstream, this.#client, (bytes) => {
+      tally.bytesDown += bytes;
+      this.movedAt = clock.now();
+    });
+    await Promise.all([
+      up.then((end) => this.#flowOver(end, conn, fromUpstream, down)),
+      down.then((end) => this.#flowOver(end, this.#client, this.#fromClient, up)),
+    ]);
+  }
+
+  /**
+   * A peer that cannot be read from is gone. What it said is on its way to the other, and closing that
+   * other socket with bytes unread would throw it away (tcp(7)): so it is told the end, and what it says
+   * is dropped until it ends too. One that cannot be written to may still have sent something, and its own
+   * direction finds the end.
+   */
+  async #flowOver(
+    end: FlowEnd,
+    sink: Deno.Conn,
+    fromSink: Inlet,
+    back: Promise<FlowEnd>,
+  ): Promise<void> {
+    if (end !== "sourceFailed" || this.#over) return;
+    if (fromSink.isReading) return this.end(); // nothing is unread: the kernel delivers what it has
+    const cancel = this.#owner.context.clock.after(LINGER_MS, () => this.end());
+    try {
+      await sink.closeWrite();
+      if (await back === "sinkFailed") await drop(sink, LINGER_BYTES_MAX);
+    } catch (error) {
+      throwBug(error); // any other says that this socket is over too
+    }
+    cancel();
+    this.end();
+  }
+}
+
+function isEnd(first: Inlet["arrived"]): boolean {
+  return first === "end" || first === "failed";
+}

@@ -1,0 +1,238 @@
+/**
+ * The data plane of one loop: every session it has, and what each order means for them. Runs in the
+ * worker with the real kernel, in tests with a fake one; knows neither threads nor promises.
+ */
+import { LimitWatch } from "../../base/limit_watch.ts";
+import type { Event } from "../../events/events.ts";
+import type { DrainOrder } from "../../failover/ports.ts";
+import type { PortShare } from "../../linux/kernel.ts";
+import type { Loop } from "../../linux/loop.ts";
+import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
+import type { RelaySettings } from "../engine.ts";
+import { proxyHeader } from "../proxy_header.ts";
+import { Acceptor, addressOf } from "./acceptor.ts";
+import { COUNT, type Counters } from "./counters.ts";
+import { Dialer } from "./dialer.ts";
+import { Drains } from "./drain.ts";
+import type { Plant } from "./flow.ts";
+import type { Addresses, Order, Report } from "./messages.ts";
+import { Pools } from "./pools.ts";
+import { type Around, Session } from "./session.ts";
+import { Target } from "./target.ts";
+
+/** Records kept for the next sessions. */
+const RECORDS_KEPT = 1_024;
+
+export class Plane {
+  readonly loop: Loop;
+  readonly plant: Plant;
+  readonly #settings: RelaySettings;
+  readonly #report: (report: Report) => void;
+  readonly #sessions: Session[] = [];
+  readonly #records: Session[] = [];
+  readonly #dialer: Dialer;
+  readonly #acceptor: Acceptor;
+  readonly #around: Around;
+  readonly #drains: Drains;
+  readonly #connections: LimitWatch;
+  readonly #held: LimitWatch;
+  /** The newest decision seen; an older one comes too late. */
+  #epoch = 0;
+  #isStopping = false;
+  #cutAtStop = 0;
+
+  constructor(
+    loop: Loop,
+    counters: Counters,
+    settings: RelaySettings,
+    reusePort: PortShare,
+    report: (report: Report) => void,
+  ) {
+    this.loop = loop;
+    this.#settings = settings;
+    this.#report = report;
+    const { kernel } = loop;
+    const plant = this.plant = { kernel, pools: new Pools(kernel, settings.pipesMax), counters };
+    const publish = (event: Event) => report({ is: "event", event });
+    const watchLimit = (limit: string, max: number) =>
+      new LimitWatch(max, (max) => publish({ type: "limit.reached", limit, max }));
+    this.#connections = watchLimit("connections", settings.connectionsMax);
+    this.#held = watchLimit("held", settings.heldMax);
+    // The operator's word on silence is the system's too, for a peer that does not acknowledge; but it
+    // is no word on connecting. Without one the system's own stands: a reader that pauses for minutes
+    // must not be taken for dead.
+    const { idleTimeoutMs, connectTimeoutMs } = settings;
+    const userTimeoutMs = idleTimeoutMs === 0 ? 0 : Math.max(idleTimeoutMs, connectTimeoutMs);
+    this.#drains = new Drains({ loop, counters, publish, sessions: this.#sessions });
+    const waitMaxMs = Math.max(settings.holdMs, settings.connectTimeoutMs);
+    const short = (result: number) => {
+      plant.pools.trim();
+      this.#acceptor.pause(result);
+    };
+    const dialer = this.#dialer = new Dialer({
+      loop,
+      plant,
+      publish,
+      userTimeoutMs,
+      connectTimeoutMs,
+      doubt: (doubt) => report({ is: "doubt", doubt }),
+      isWaitless: settings.heldMax === 0,
+      waitOver: () => this.#acceptor.resume(),
+      headerFor: (client) => this.#headerFor(client),
+      short,
+    });
+    this.#acceptor = new Acceptor({
+      loop,
+      publish,
+      userTimeoutMs,
+      reusePort,
+      socketMode: settings.socketMode,
+      hasRoom: () => this.#hasRoom(),
+      admit: (client) => this.#admit(client),
+      short,
+      opened: (listener) => counters[COUNT.listener] = listener + 1,
+    });
+    this.#around = {
+      loop,
+      plant,
+      idleTimeoutMs,
+      waitMaxMs,
+      early: (session, fd, flags) => dialer.early(session, fd, flags),
+      expired: (session, now) => dialer.expired(session, now),
+      endedUnused: (session, how) => dialer.endedUnused(session, how),
+      release: (session) => this.#release(session),
+    };
+    const listener = counters[COUNT.listener]! - 1;
+    if (listener >= 0) this.#acceptor.adopt(listener);
+  }
+
+  /** Does what is ordered; it is in force when this returns. */
+  obey(order: Order): void {
+    switch (order.do) {
+      case "open":
+        return this.#open(order.upstream, order.epoch, order.addresses);
+      case "hold":
+        return this.#hold();
+      case "refuse":
+        return this.#refuse();
+      case "confirm":
+        return this.#dialer.confirm(order.upstream, this.#sessions);
+      case "drain":
+        return this.#drain(order.order);
+      case "spare":
+        return this.#drains.spare(order.upstream);
+      case "bind":
+        return this.#acceptor.bindTo(order.address);
+      case "addresses":
+        return this.#dialer.learn(order.upstream, order.addresses, this.#sessions);
+      case "stop":
+        return this.#stop(order.drainMs);
+      case "cutAll":
+        return this.#cutAll();
+    }
+  }
+
+  #open(name: string, epoch: number, addresses: Addresses): void {
+    if (this.#isStopping || epoch < this.#epoch) return;
+    this.#epoch = epoch;
+    this.#dialer.aim(new Target(name, epoch, addresses));
+    for (const session of this.#unjoined()) {
+      if (session.phase !== "joined" || session.epoch < epoch) this.#dialer.dial(session);
+    }
+    this.#acceptor.open();
+    this.#acceptor.resume();
+  }
+
+  #hold(): void {
+    this.#dialer.aim(undefined);
+    for (const session of this.#unjoined()) this.#dialer.park(session);
+    this.#acceptor.resume(); // nobody waits for a descriptor any more
+  }
+
+  #refuse(): void {
+    this.#acceptor.close();
+    this.#dialer.aim(undefined);
+    for (const session of this.#unjoined()) this.#dialer.lose(session);
+  }
+
+  #drain(order: DrainOrder): void {
+    for (const session of this.#unjoined()) {
+      if (Drains.concerns(order, session)) this.#dialer.dial(session);
+    }
+    this.#drains.begin(order);
+  }
+
+  #stop(drainMs: number): void {
+    this.#isStopping = true;
+    this.#acceptor.close();
+    this.#dialer.aim(undefined);
+    const waiting = this.#sessions.filter((session) => session.phase !== "joined");
+    for (const session of waiting) this.#dialer.lose(session);
+    const deadline: Timed = {
+      due: NEVER,
+      next: undefined,
+      previous: undefined,
+      expire: () => this.#cutAll(),
+    };
+    this.loop.after(deadline, drainMs);
+    this.#endIfEmpty();
+  }
+
+  #cutAll(): void {
+    this.#cutAtStop += this.#sessions.length;
+    for (const session of [...this.#sessions]) session.cut();
+  }
+
+  /** Those whose bytes have not begun to flow: to all of them applies what is ordered for new clients. */
+  #unjoined(): Session[] {
+    return this.#sessions.filter((session) => session.phase !== "joined" || session.isUnused);
+  }
+
+  #hasRoom(): boolean {
+    const { loop: { now }, plant: { counters } } = this;
+    if (this.#connections.isReached(this.#sessions.length, now)) return false;
+    // Where nobody may wait, who would have to is turned away instead.
+    if (this.#settings.heldMax > 0 && this.#held.isReached(counters[COUNT.held]!, now)) {
+      return false;
+    }
+    return !this.#dialer.hasStarved;
+  }
+
+  #admit(client: number): void {
+    const session = this.#records.pop() ?? new Session(this.#around);
+    session.begin(client);
+    session.index = this.#sessions.push(session) - 1;
+    this.plant.counters[COUNT.accepted]!++;
+    const result = this.loop.watch(client, session);
+    if (result === 0) return this.#dialer.dial(session);
+    // No memory to watch one more: it cannot be served, and the next should wait outside.
+    this.#dialer.lose(session);
+    this.#acceptor.pause(result);
+  }
+
+  #release(session: Session): void {
+    const last = this.#sessions.pop()!;
+    if (last !== session) {
+      this.#sessions[session.index] = last;
+      last.index = session.index;
+    }
+    if (this.#records.length < RECORDS_KEPT) this.#records.push(session);
+    if (!this.#dialer.feed()) this.#acceptor.resume();
+    this.#endIfEmpty();
+  }
+
+  #endIfEmpty(): void {
+    if (!this.#isStopping || this.#sessions.length > 0) return;
+    this.plant.pools.trim();
+    this.#report({ is: "stopped", cut: this.#cutAtStop });
+    this.loop.stop();
+  }
+
+  #headerFor(client: number): Uint8Array | undefined {
+    const { sendProxy } = this.#settings;
+    if (sendProxy === "none") return undefined;
+    const { kernel } = this.loop;
+    const [peer, local] = [kernel.peerAddress(client), kernel.localAddress(client)];
+    return proxyHeader(sendProxy, addressOf(peer), addressOf(local));
+  }
+}
