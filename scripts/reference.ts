@@ -2,7 +2,7 @@
  * Renews the tables of options and of variables in README.md.
  * `--check` only says whether it is up to date; `--sample tcp|http` and `--schema` print the others.
  */
-import { Mistake } from "../src/base/config_error.ts";
+import { ConfigError } from "../src/base/config_error.ts";
 import { jsonSchema, sampleYaml, withTables } from "../src/config/reference.ts";
 
 const README = new URL("../README.md", import.meta.url);
@@ -19,7 +19,7 @@ function main(args: readonly string[]): number {
   }
   const before = Deno.readTextFileSync(README);
   const after = withTables(before);
-  if (after instanceof Mistake) {
+  if (after instanceof ConfigError) {
     console.error(`Cannot write the tables into README.md: expected ${after.expected}`);
     return 1;
   }

@@ -11,7 +11,7 @@ import { Programs } from "../hooks/program.ts";
 import type { Sink } from "../report/log.ts";
 import { tryBind } from "../net/deno/bind.ts";
 import { Reports } from "./reports.ts";
-import { Seldom } from "../base/log_limiter.ts";
+import { LogLimiter } from "../base/log_limiter.ts";
 import type { Starter } from "./service.ts";
 import { shareDescriptors } from "../shares.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -65,9 +65,9 @@ export async function run(
 
   await using reports = new Reports(config, version, stderr, realClock);
   const { events } = reports;
-  const faults = new Seldom(UNCAUGHT_EVERY_MS);
+  const faults = new LogLimiter(UNCAUGHT_EVERY_MS);
   orders.onUncaught((reason) => {
-    if (faults.lets(reason, realClock.now())) {
+    if (faults.allow(reason, realClock.now())) {
       events.publish("", { type: "proxy.faulted", reason });
     }
   });

@@ -23,7 +23,7 @@ const DOUBT_MS = 500;
 const PROBE_SLACK_MS = 2 * KILL_GRACE_MS + 1_000;
 
 /** What differs between the modes. */
-export interface BrainParts {
+export interface ControlPlaneParts {
   /** In rank order. */
   readonly upstreams: readonly Upstream[];
   /** Asks an upstream over the network; the operator's check program comes after it. */
@@ -32,7 +32,7 @@ export interface BrainParts {
   readonly failOpen: boolean;
 }
 
-export class Brain implements AsyncDisposable {
+export class ControlPlane implements AsyncDisposable {
   readonly policy: Policy;
   /** Settles only if a part ends by itself, which is a bug. */
   readonly finished: Promise<unknown>;
@@ -44,7 +44,12 @@ export class Brain implements AsyncDisposable {
   #checker: Checker | undefined;
 
   /** Nothing is asked or decided before `begin`. */
-  constructor(config: ServiceConfig, parts: BrainParts, plane: DataPlane, context: ServiceContext) {
+  constructor(
+    config: ServiceConfig,
+    parts: ControlPlaneParts,
+    plane: DataPlane,
+    context: ServiceContext,
+  ) {
     const { clock, publish } = context;
     const { upstreams } = parts;
     this.#config = config;
@@ -151,7 +156,7 @@ function triggersOf(
 
 function policyOf(
   config: ServiceConfig,
-  parts: BrainParts,
+  parts: ControlPlaneParts,
   { instance, drainMs }: ServiceContext,
 ): Policy {
   // Behind a program that promotes or judges servers there is state, which two of them must not change.

@@ -9,11 +9,13 @@ export async function unusableEngines(config: Config): Promise<string[]> {
   const lines: string[] = [];
   for (const service of config.services) {
     if (service.relay !== "splice") continue;
-    const obstacle = await obstacleOf(service);
-    if (obstacle === undefined) continue;
-    lines.push(`Cannot use the relay engine splice: ${obstacle} (from ${service.origins.relay})`);
+    const unsupportedReason = await obstacleOf(service);
+    if (unsupportedReason === undefined) continue;
+    lines.push(
+      `Cannot use the relay engine splice: ${unsupportedReason} (from ${service.origins.relay})`,
+    );
   }
-  // Services that share the option and the obstacle are told of once.
+  // Services that share the option and the unsupportedReason are told of once.
   return [...new Set(lines)];
 }
 
@@ -21,5 +23,5 @@ async function obstacleOf(service: ServiceConfig): Promise<string | undefined> {
   if (service.mode === "http") {
     return (await import("./transport.ts")).socketsObstacle(service);
   }
-  return (await import("../relay/splice/splice.ts")).obstacle();
+  return (await import("../relay/splice/splice.ts")).unsupportedReason();
 }

@@ -1,7 +1,7 @@
-/** One HTTP service: a gateway, what serves it to clients, and a brain, joined. Part of the composition root. */
+/** One HTTP service: a gateway, what serves it to clients, and a control, joined. Part of the composition root. */
 import { formatAddress } from "../base/address.ts";
 import { tryBind } from "../net/deno/bind.ts";
-import { Brain } from "./control_plane.ts";
+import { ControlPlane } from "./control_plane.ts";
 import type { HttpConfig } from "../config/options.ts";
 import { readHttpFiles } from "./files.ts";
 import { isDown } from "../failover/health.ts";
@@ -69,8 +69,8 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
     deadlines,
     publish,
     upstreams: upstreams.ways,
-    doubt: (doubt) => brain.doubt(doubt),
-    others: () => mayGoAhead ? standIns(brain) : [],
+    doubt: (doubt) => control.doubt(doubt),
+    others: () => mayGoAhead ? standIns(control) : [],
     // Nobody can ask before there is somebody to answer.
     admin: { fetch: (request) => window.fetch(request) },
   });
@@ -80,9 +80,9 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
     triggers: config.triggerMode,
     failOpen: mayGoAhead,
   };
-  const brain: Brain = new Brain(config, parts, gateway, context);
+  const control: ControlPlane = new ControlPlane(config, parts, gateway, context);
   const served: { port?: Listening } = {};
-  const view = brain.view(() => ({ ...gateway.counters(), ...served.port?.counters() }));
+  const view = control.view(() => ({ ...gateway.counters(), ...served.port?.counters() }));
   const window = await context.publicWindow(view);
   const { listen: address } = config;
   const { connectionsMax, socketMode } = context;
@@ -94,21 +94,21 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
     app: gateway.fetch,
   });
   if (typeof listening === "string") {
-    await brain[Symbol.asyncDispose]();
+    await control[Symbol.asyncDispose]();
     await sockets.close();
     return `Cannot listen on ${
       formatAddress(address)
     }: ${listening} (from ${config.origins.listen})`;
   }
   served.port = listening;
-  brain.begin();
+  control.begin();
   return {
     view,
-    finished: Promise.race([listening.finished, brain.finished]),
+    finished: Promise.race([listening.finished, control.finished]),
     async stop(drainMs, now) {
       // First of all the port: running triggers may take their time to end.
       const cut = listening.stop(drainMs, now);
-      await brain[Symbol.asyncDispose]();
+      await control[Symbol.asyncDispose]();
       gateway.decideNoMore();
       await cut;
       gateway[Symbol.dispose]();
@@ -119,7 +119,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
 }
 
 /** Who may stand in for one exchange before a switch is decided. */
-function standIns({ state, policy }: Brain): readonly Upstream[] {
+function standIns({ state, policy }: ControlPlane): readonly Upstream[] {
   return state.upstreams.filter(({ name }) => !isDown(state.health.get(name)!, policy));
 }
 

@@ -1,7 +1,7 @@
-/** One TCP service: a relay and a brain, joined. Part of the composition root. */
+/** One TCP service: a relay and a control, joined. Part of the composition root. */
 import { formatAddress } from "../base/address.ts";
 import { tryBind } from "../net/deno/bind.ts";
-import { Brain } from "./control_plane.ts";
+import { ControlPlane } from "./control_plane.ts";
 import type { TcpConfig } from "../config/options.ts";
 import { tcpProbe } from "../health/tcp.ts";
 import { EngineUnavailable, type RelayContext } from "../relay/engine.ts";
@@ -44,7 +44,7 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
   const relay = relayOf(config, context, {
     clock,
     publish,
-    doubt: (doubt) => brain.doubt(doubt),
+    doubt: (doubt) => control.doubt(doubt),
   });
   if (relay instanceof EngineUnavailable) {
     return `Cannot use the relay engine ${config.relay}: ${relay.reason} (from ${config.origins.relay})`;
@@ -55,15 +55,15 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
     triggers: "before",
     failOpen: false,
   } as const;
-  const brain: Brain = new Brain(config, parts, relay, context);
-  brain.begin();
+  const control: ControlPlane = new ControlPlane(config, parts, relay, context);
+  control.begin();
   return {
-    view: brain.view(() => relay.counters()),
-    finished: Promise.race([relay.finished, brain.finished]),
+    view: control.view(() => relay.counters()),
+    finished: Promise.race([relay.finished, control.finished]),
     async stop(drainMs, now) {
       // First of all the port: running triggers may take their time to end.
       const cut = relay.stop(drainMs, now);
-      await brain[Symbol.asyncDispose]();
+      await control[Symbol.asyncDispose]();
       await cut;
       await relay[Symbol.asyncDispose]();
       return cut;

@@ -8,7 +8,7 @@ import type { Publish } from "../events/events.ts";
 import { denoSockets } from "../net/deno/transport.ts";
 import type { Sockets } from "../net/transport.ts";
 import { linuxSockets } from "../net/linux/transport.ts";
-import { kernelObstacle } from "../linux/unsupported_reason.ts";
+import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
 
 /** Resolves with the reason, for the operator, where `splice` is insisted on and cannot run. */
 export function chooseSockets(
@@ -20,11 +20,11 @@ export function chooseSockets(
     return denoSockets;
   };
   if (config.relay === "stream") return portable("it was asked for");
-  const obstacle = socketsObstacle(config);
-  if (obstacle !== undefined && config.relay === "splice") {
-    return `Cannot use the relay engine splice: ${obstacle} (from ${config.origins.relay})`;
+  const unsupportedReason = socketsObstacle(config);
+  if (unsupportedReason !== undefined && config.relay === "splice") {
+    return `Cannot use the relay engine splice: ${unsupportedReason} (from ${config.origins.relay})`;
   }
-  if (obstacle !== undefined) return portable(`splice cannot run: ${obstacle}`);
+  if (unsupportedReason !== undefined) return portable(`splice cannot run: ${unsupportedReason}`);
   const reason = config.relay === "splice"
     ? "it was asked for"
     : "it is the fastest on this system";
@@ -35,7 +35,7 @@ export function chooseSockets(
 /** What keeps an HTTP service from the kernel's own sockets, for the operator; undefined if nothing does. */
 export function socketsObstacle(config: HttpConfig): string | undefined {
   // Both kinds side by side would work too, but ours keep Deno's waiting, some milliseconds at a time.
-  return speaksTls(config) ? "TLS needs the sockets of Deno" : kernelObstacle();
+  return speaksTls(config) ? "TLS needs the sockets of Deno" : kernelUnsupportedReason();
 }
 
 function speaksTls({ primary, backup, tlsCert }: HttpConfig): boolean {

@@ -9,9 +9,9 @@ export const VERSION: string = deno.version;
 
 /** One line for `--version`, with the relay engine that `--relay auto` takes on this machine. */
 export async function versionText(): Promise<string> {
-  const { obstacle } = await import("../relay/splice/splice.ts");
+  const { unsupportedReason } = await import("../relay/splice/splice.ts");
   const origin = build.commit === "" ? "from source" : `commit ${build.commit}`;
-  const engine = obstacle() === undefined ? "splice" : "stream";
+  const engine = unsupportedReason() === undefined ? "splice" : "stream";
   const facts = [origin, `Deno ${Deno.version.deno}`, Deno.build.target, `relay engine ${engine}`];
   return `failover ${VERSION} (${facts.join(", ")})`;
 }

@@ -2,7 +2,7 @@
  * Where something listens: `host:port`, `[v6]:port` or `unix:/path`. Pure text in, text out; nothing
  * is resolved here, so a name that does not exist yet is a good address.
  */
-import { Mistake, type Parsed } from "./config_error.ts";
+import { ConfigError, type Parsed } from "./config_error.ts";
 
 export type Address =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
@@ -23,31 +23,31 @@ const IPV6 = /^[0-9a-f:.]+(%[\w.-]+)?$/i;
 export function parsePort(text: string, allowZero = false): Parsed<number> {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
   const least = allowZero ? 0 : 1;
-  return port >= least && port <= 65535 ? port : new Mistake(`a port from ${least} to 65535`);
+  return port >= least && port <= 65535 ? port : new ConfigError(`a port from ${least} to 65535`);
 }
 
 /** Reads one address; port 0 is for listeners. */
 export function parseAddress(text: string, allowPortZero = false): Parsed<Address> {
   if (text.startsWith("unix:")) return parseUnix(text.slice("unix:".length));
   const parts = /^(?:\[([^\]]*)\]|([^:[\]]*)):([^:]*)$/.exec(text);
-  if (parts === null) return new Mistake(EXPECTED);
+  if (parts === null) return new ConfigError(EXPECTED);
   const [, bracketed, plain, portText] = parts;
   const port = parsePort(portText ?? "", allowPortZero);
-  if (port instanceof Mistake) return new Mistake(`${EXPECTED} with ${port.expected}`);
+  if (port instanceof ConfigError) return new ConfigError(`${EXPECTED} with ${port.expected}`);
   if (bracketed !== undefined) {
     const looksV6 = IPV6.test(bracketed) && bracketed.includes(":");
     return looksV6
       ? { kind: "tcp", host: bracketed, port }
-      : new Mistake("an IPv6 address between [ and ]");
+      : new ConfigError("an IPv6 address between [ and ]");
   }
   const host = plain ?? "";
-  return HOST_NAME.test(host) ? { kind: "tcp", host, port } : new Mistake(EXPECTED);
+  return HOST_NAME.test(host) ? { kind: "tcp", host, port } : new ConfigError(EXPECTED);
 }
 
 function parseUnix(path: string): Parsed<Address> {
-  if (path === "" || path.includes("\0")) return new Mistake("unix: followed by a path");
+  if (path === "" || path.includes("\0")) return new ConfigError("unix: followed by a path");
   if (new TextEncoder().encode(path).length > UNIX_PATH_MAX) {
-    return new Mistake(`a socket path of at most ${UNIX_PATH_MAX} bytes`);
+    return new ConfigError(`a socket path of at most ${UNIX_PATH_MAX} bytes`);
   }
   return { kind: "unix", path };
 }

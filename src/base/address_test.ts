@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { formatAddress, parseAddress, parsePort } from "./address.ts";
-import { Mistake } from "./config_error.ts";
+import { ConfigError } from "./config_error.ts";
 
 Deno.test("an address is read and printed back the same", () => {
   for (
@@ -13,7 +13,7 @@ Deno.test("an address is read and printed back the same", () => {
     ]
   ) {
     const address = parseAddress(text);
-    assert(!(address instanceof Mistake), text);
+    assert(!(address instanceof ConfigError), text);
     assertEquals(formatAddress(address), text);
   }
 });
@@ -51,19 +51,19 @@ Deno.test("an address that cannot be is a mistake that says what was expected", 
   ];
   for (const text of bad) {
     const mistake = parseAddress(text);
-    assert(mistake instanceof Mistake, text);
+    assert(mistake instanceof ConfigError, text);
     assert(mistake.expected.length > 5);
   }
 });
 
 Deno.test("port 0 is for listeners only", () => {
-  assert(parseAddress("127.0.0.1:0") instanceof Mistake);
+  assert(parseAddress("127.0.0.1:0") instanceof ConfigError);
   assertEquals(parseAddress("127.0.0.1:0", true), { kind: "tcp", host: "127.0.0.1", port: 0 });
 });
 
 Deno.test("a port is a plain number from 1 to 65535", () => {
   assertEquals(parsePort("65535"), 65535);
   for (const text of ["0", "65536", "", "1e3", "0x10", "-1", "１"]) {
-    assert(parsePort(text) instanceof Mistake, text);
+    assert(parsePort(text) instanceof ConfigError, text);
   }
 });

@@ -1,12 +1,12 @@
 /** Sizes as people write them (`64KB`, `10MB`) and as code has them: bytes. One KB is 1024 bytes. */
-import { Mistake, type Parsed } from "./config_error.ts";
+import { ConfigError, type Parsed } from "./config_error.ts";
 
 const UNITS = ["B", "KB", "MB", "GB", "TB"] as const;
 
 /** Reads a size into bytes; a bare number is bytes, `K`, `KB` and `KiB` mean the same. */
 export function parseBytes(text: string): Parsed<number> {
   const parts = /^(\d+(?:\.\d+)?)\s*(?:([kmgt]?)i?b?)$/i.exec(text);
-  const expected = new Mistake("a size like 512, 64KB, 10MB or 1GB");
+  const expected = new ConfigError("a size like 512, 64KB, 10MB or 1GB");
   if (parts === null) return expected;
   const power = parts[2] === "" ? 0 : "KMGT".indexOf(parts[2]!.toUpperCase()) + 1;
   const bytes = Math.round(Number(parts[1]) * 1024 ** power);

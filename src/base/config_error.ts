@@ -4,7 +4,7 @@
  */
 
 /** Says what a text should have been, as the end of the sentence "expected …". */
-export class Mistake {
+export class ConfigError {
   /**
    * `found` names the part that is wrong, for a line about it, where that is less than the whole text;
    * `others` are further mistakes in the same text.
@@ -12,9 +12,9 @@ export class Mistake {
   constructor(
     readonly expected: string,
     readonly found?: string,
-    readonly others: readonly Mistake[] = [],
+    readonly others: readonly ConfigError[] = [],
   ) {}
 }
 
-/** A value, or the `Mistake` that stood in its place. */
-export type Parsed<T> = T | Mistake;
+/** A value, or the `ConfigError` that stood in its place. */
+export type Parsed<T> = T | ConfigError;

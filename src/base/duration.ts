@@ -1,5 +1,5 @@
 /** Lengths of time as people write them (`250ms`, `2s`, `1m30s`) and as code has them: milliseconds. */
-import { Mistake, type Parsed } from "./config_error.ts";
+import { ConfigError, type Parsed } from "./config_error.ts";
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   ms: 1,
@@ -14,7 +14,7 @@ export const DURATION_MAX_MS = 2 ** 31 - 1;
 
 /** Reads a duration into milliseconds. A bare number counts in seconds, as in the original program. */
 export function parseDuration(text: string): Parsed<number> {
-  const expected = new Mistake(
+  const expected = new ConfigError(
     "a duration like 250ms, 2s, 1m30s or a number of seconds, at most 24d",
   );
   const whole = /^\d+(\.\d+)?$/.test(text) ? `${text}s` : text;

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { formatDuration, parseDuration } from "./duration.ts";
 import { formatBytes, parseBytes } from "./bytes.ts";
-import { Mistake } from "./config_error.ts";
+import { ConfigError } from "./config_error.ts";
 
 Deno.test("durations are read with and without units", () => {
   const cases = {
@@ -18,7 +18,7 @@ Deno.test("durations are read with and without units", () => {
 
 Deno.test("what is not a duration, or longer than a timer can wait, is a mistake", () => {
   for (const text of ["", "s", "2 s", "-1s", "1x", "ms5", "1s2", "25d", "1e3", "Infinity"]) {
-    assert(parseDuration(text) instanceof Mistake, text);
+    assert(parseDuration(text) instanceof ConfigError, text);
   }
 });
 
@@ -43,7 +43,7 @@ Deno.test("sizes are read with and without units", () => {
 
 Deno.test("what is not a size is a mistake", () => {
   for (const text of ["", "MB", "10XB", "-1", "1e9", "99999999TB"]) {
-    assert(parseBytes(text) instanceof Mistake, text);
+    assert(parseBytes(text) instanceof ConfigError, text);
   }
 });
 

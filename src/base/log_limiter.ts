@@ -3,7 +3,7 @@
 /** Things that are told apart; beyond it all are forgotten, and may be said again. */
 const KEYS_MAX = 100;
 
-export class Seldom {
+export class LogLimiter {
   readonly #everyMs: number;
   readonly #saidAt = new Map<string, number>();
 
@@ -12,7 +12,7 @@ export class Seldom {
   }
 
   /** True if `key` was not let through within the last `everyMs` milliseconds before `now`. */
-  lets(key: string, now: number): boolean {
+  allow(key: string, now: number): boolean {
     if (now - (this.#saidAt.get(key) ?? -Infinity) < this.#everyMs) return false;
     if (this.#saidAt.size >= KEYS_MAX) this.#saidAt.clear();
     this.#saidAt.set(key, now);

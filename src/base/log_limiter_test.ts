@@ -1,14 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
-import { Seldom } from "./log_limiter.ts";
+import { LogLimiter } from "./log_limiter.ts";
 
 Deno.test("the same thing may be said once in a while, another thing at once", () => {
-  const seldom = new Seldom(1_000);
-  const said = [0, 500, 999, 1_000, 1_500].map((now) => seldom.lets("a", now));
+  const limiter = new LogLimiter(1_000);
+  const said = [0, 500, 999, 1_000, 1_500].map((now) => limiter.allow("a", now));
   assertEquals(said, [true, false, false, true, false]);
-  assert(seldom.lets("b", 1_500));
+  assert(limiter.allow("b", 1_500));
 });
 
 Deno.test("what it remembers has a bound", () => {
-  const seldom = new Seldom(1_000);
-  for (let i = 0; i < 1_000; i++) assert(seldom.lets(`${i}`, 0));
+  const limiter = new LogLimiter(1_000);
+  for (let i = 0; i < 1_000; i++) assert(limiter.allow(`${i}`, 0));
 });

@@ -6,13 +6,13 @@
  * outlives its time with it. Exchanges in a Map cost twice the processor time for that.
  */
 
-/** Something that is in at most one roster. */
+/** Something that is in at most one slab. */
 export interface Member {
-  /** The roster's own while it is in one. */
+  /** The slab's own while it is in one. */
   place: number;
 }
 
-export class Roster<M extends Member> {
+export class Slab<M extends Member> {
   readonly #members: M[] = [];
 
   get size(): number {

@@ -1,40 +1,40 @@
 import { assert, assertEquals } from "@std/assert";
-import { type Member, Roster } from "./slab.ts";
+import { type Member, Slab } from "./slab.ts";
 
 const member = (name: string): Member & { name: string } => ({ place: -1, name });
 
-Deno.test("a roster knows who is in, whoever leaves in whatever order", () => {
-  const roster = new Roster<ReturnType<typeof member>>();
+Deno.test("a slab knows who is in, whoever leaves in whatever order", () => {
+  const slab = new Slab<ReturnType<typeof member>>();
   const [a, b, c] = [member("a"), member("b"), member("c")];
-  const names = () => roster.all().map(({ name }) => name).sort().join("");
-  for (const one of [a, b, c]) roster.add(one);
-  assertEquals([roster.size, names()], [3, "abc"]);
-  assertEquals(roster.delete(a), true);
-  assertEquals([roster.size, names()], [2, "bc"]);
-  roster.add(a);
-  assertEquals(roster.delete(c), true);
-  assertEquals(roster.delete(b), true);
-  assertEquals([roster.size, names()], [1, "a"]);
-  assertEquals(roster.delete(a), true);
-  assertEquals(roster.size, 0);
+  const names = () => slab.all().map(({ name }) => name).sort().join("");
+  for (const one of [a, b, c]) slab.add(one);
+  assertEquals([slab.size, names()], [3, "abc"]);
+  assertEquals(slab.delete(a), true);
+  assertEquals([slab.size, names()], [2, "bc"]);
+  slab.add(a);
+  assertEquals(slab.delete(c), true);
+  assertEquals(slab.delete(b), true);
+  assertEquals([slab.size, names()], [1, "a"]);
+  assertEquals(slab.delete(a), true);
+  assertEquals(slab.size, 0);
 });
 
 Deno.test("to leave twice, or without having been in, changes nothing", () => {
-  const roster = new Roster<Member>();
+  const slab = new Slab<Member>();
   const [a, b] = [member("a"), member("b")];
-  roster.add(a);
-  assertEquals(roster.delete(b), false);
-  roster.add(b);
-  assertEquals([roster.delete(a), roster.delete(a)], [true, false]);
-  assertEquals(roster.all(), [b]);
+  slab.add(a);
+  assertEquals(slab.delete(b), false);
+  slab.add(b);
+  assertEquals([slab.delete(a), slab.delete(a)], [true, false]);
+  assertEquals(slab.all(), [b]);
 });
 
 Deno.test("who has left is not kept alive by those who stay", async () => {
   // In a process of its own, whose collector can be called. It is the quick one, for the young: the
-  // thorough one would find what a table holds on to, but comes late and costs more (`roster.ts`).
+  // thorough one would find what a table holds on to, but comes late and costs more (`slab.ts`).
   const program = `
-    import { Roster } from ${JSON.stringify(new URL("./slab.ts", import.meta.url))};
-    const roster = new Roster();
+    import { Slab } from ${JSON.stringify(new URL("./slab.ts", import.meta.url))};
+    const slab = new Slab();
     const present = [];
     const used = () => Deno.memoryUsage().heapUsed;
     globalThis.gc();
@@ -42,9 +42,9 @@ Deno.test("who has left is not kept alive by those who stay", async () => {
     let most = before;
     for (let i = 0; i < 200_000; i++) {
       const member = { place: -1, payload: new Array(64).fill(i) };
-      roster.add(member);
+      slab.add(member);
       present.push(member);
-      if (present.length > 100) roster.delete(present.shift());
+      if (present.length > 100) slab.delete(present.shift());
       if (i % 2_000 > 0) continue;
       globalThis.gc({ type: "minor" });
       most = Math.max(most, used());

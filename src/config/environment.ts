@@ -4,7 +4,7 @@
  * is empty counts as not set.
  */
 import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
-import { didYouMean, type Given, type Layer } from "./raw_option.ts";
+import { didYouMean, type Layer, type RawOption } from "./raw_option.ts";
 import { envOf, type Key, KEYS, optionOf } from "./options.ts";
 
 const OWN = new Map(KEYS.map((key) => [envOf(key), key]));
@@ -26,8 +26,8 @@ export function readEnvironment(env: Readonly<Record<string, string>>): {
   general: Layer;
   warnings: string[];
 } {
-  const own = new Map<Key, Given>();
-  const general = new Map<Key, Given>();
+  const own = new Map<Key, RawOption>();
+  const general = new Map<Key, RawOption>();
   const warnings: string[] = [];
   const known = [...OWN.keys(), ...GENERAL.keys()].filter((each) => each !== undefined);
   for (const [name, text] of Object.entries(env)) {

@@ -5,7 +5,7 @@
  * empty value counts as not given.
  */
 import { parse } from "@std/yaml";
-import { didYouMean, type Given, type Layer } from "./raw_option.ts";
+import { didYouMean, type Layer, type RawOption } from "./raw_option.ts";
 import type { Written } from "./kinds.ts";
 import { keyLines } from "./lines.ts";
 import { type Key, KEYS, optionOf, yamlKeyOf } from "./options.ts";
@@ -86,7 +86,7 @@ function severalServices(walk: Walk, top: Section, sections: Written): FileOptio
   return { top: { entries: shared, shared: true }, services, mistakes: walk.mistakes };
 }
 
-function serviceEntries(walk: Walk, name: string, section: Written): Map<Key, Given> {
+function serviceEntries(walk: Walk, name: string, section: Written): Map<Key, RawOption> {
   const where = ["services", name];
   const origin = originOf(walk, where);
   if (!isSection(section)) {
@@ -107,8 +107,8 @@ function entriesOf(
   section: Section,
   where: readonly string[],
   refuse: (key: Key) => string | undefined,
-): Map<Key, Given> {
-  const entries = new Map<Key, Given>();
+): Map<Key, RawOption> {
+  const entries = new Map<Key, RawOption>();
   for (const [yamlKey, written] of Object.entries(section)) {
     const origin = originOf(walk, [...where, yamlKey]);
     const key = BY_YAML_KEY.get(yamlKey);

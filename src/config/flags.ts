@@ -5,7 +5,7 @@
  * (`--hold -5s`), which it would take for a row of letters.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { didYouMean, type Given, type Layer } from "./raw_option.ts";
+import { didYouMean, type Layer, type RawOption } from "./raw_option.ts";
 import { quote } from "./kinds.ts";
 import { flagOf, type Key, KEYS, optionOf } from "./options.ts";
 
@@ -18,7 +18,7 @@ const LETTERS = new Map(KEYS.map((key) => [optionOf(key).short, key]));
 /** Reads all arguments; each mistake is one line. */
 export function readFlags(args: readonly string[]): { layer: Layer; mistakes: string[] } {
   const mistakes: string[] = [];
-  const entries = new Map<Key, Given>();
+  const entries = new Map<Key, RawOption>();
   const { rest, switched } = tidy(args);
   const parsed = parseArgs(rest, {
     string: VALUED.map(nameOf),

@@ -3,7 +3,7 @@
  * codes. Same rules as in `kinds.ts`: nothing throws, passwords never reach a printed text.
  */
 import { type Address } from "../base/address.ts";
-import { Mistake, type Parsed } from "../base/config_error.ts";
+import { ConfigError, type Parsed } from "../base/config_error.ts";
 import { joinPath, type Kind, maskCredentials, quote, textKind, type Written } from "./kinds.ts";
 
 /** An upstream of HTTP mode that is a server. */
@@ -41,7 +41,7 @@ export const serverTarget: Kind<UrlTarget> = targetKind((text) => parseServer(te
 export const anyTarget: Kind<Target> = targetKind<Target>((text) => {
   if (text.startsWith("page:")) {
     const path = text.slice("page:".length);
-    if (path === "") return new Mistake("page: and a file");
+    if (path === "") return new ConfigError("page: and a file");
     return { kind: "page", written: text, name: text, path };
   }
   return text.startsWith("file:") ? parseFolder(text) : parseServer(text, EXPECTED_TARGET);
@@ -66,15 +66,17 @@ function targetKind<T extends Target>(parse: (text: string) => Parsed<T>): Kind<
   const read = (written: Written): Parsed<T> => {
     if (typeof written === "string") return parse(written.trim());
     if (written === null || Array.isArray(written)) {
-      return new Mistake("a URL, or url: with its own");
+      return new ConfigError("a URL, or url: with its own");
     }
     const { url, host, headers, ...unknown } = written as Record<string, Written>;
     if (Object.keys(unknown).length > 0 || typeof url !== "string") {
-      return new Mistake(`url:, with host: and headers: if wanted, and nothing else`);
+      return new ConfigError(`url:, with host: and headers: if wanted, and nothing else`);
     }
     const target = parse(url.trim());
-    if (target instanceof Mistake) return target;
-    if (target.kind !== "url") return new Mistake("a server's URL where host: or headers: stands");
+    if (target instanceof ConfigError) return target;
+    if (target.kind !== "url") {
+      return new ConfigError("a server's URL where host: or headers: stands");
+    }
     return withExtras(target, host ?? null, headers ?? null) as Parsed<T>;
   };
   return { metavar: "URL", read, print: printTarget, schema, within: targetWithin };
@@ -88,14 +90,14 @@ function targetWithin<T extends Target>(target: T, folder: string): T {
 function parseServer(text: string, expected: string): Parsed<UrlTarget> {
   const url = URL.parse(text);
   const isHttp = url?.protocol === "http:" || url?.protocol === "https:";
-  if (url === null || !isHttp || /[?#\s]/.test(text)) return new Mistake(expected);
+  if (url === null || !isHttp || /[?#\s]/.test(text)) return new ConfigError(expected);
   if (!isDecodable(url.username) || !isDecodable(url.password)) {
-    return new Mistake(
+    return new ConfigError(
       "each % before the @ to be the first of three characters (%25 stands for one)",
     );
   }
   const port = url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
-  if (port === 0) return new Mistake(expected);
+  if (port === 0) return new ConfigError(expected);
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const address: Address = { kind: "tcp", host, port };
   const written = maskCredentials(text);
@@ -105,11 +107,11 @@ function parseServer(text: string, expected: string): Parsed<UrlTarget> {
 function parseFolder(text: string): Parsed<Target> {
   const url = URL.parse(text);
   if (url === null || url.host !== "" || !text.startsWith("file:///") || /[?#]/.test(text)) {
-    return new Mistake("file:/// and the path of a folder");
+    return new ConfigError("file:/// and the path of a folder");
   }
   return isDecodable(url.pathname)
     ? { kind: "folder", written: text, name: text, path: decodeURIComponent(url.pathname) }
-    : new Mistake("file:/// and a path whose % stand for bytes of UTF-8");
+    : new ConfigError("file:/// and a path whose % stand for bytes of UTF-8");
 }
 
 function isDecodable(text: string): boolean {
@@ -131,16 +133,16 @@ const HOST_VALUE = /^[\w.-]+(:\d{1,5})?$|^\[[\da-f:.]+\](:\d{1,5})?$/i;
 
 function withExtras(target: UrlTarget, host: Written, headers: Written): Parsed<UrlTarget> {
   if (host !== null && (typeof host !== "string" || !HOST_VALUE.test(host))) {
-    return new Mistake("a host name, with a port if wanted, behind host:");
+    return new ConfigError("a host name, with a port if wanted, behind host:");
   }
   if (headers !== null && (typeof headers === "string" || Array.isArray(headers))) {
-    return new Mistake("header names with their values under headers:");
+    return new ConfigError("header names with their values under headers:");
   }
   const pairs: [string, string][] = [];
   for (const [name, value] of Object.entries(headers ?? {})) {
     const isGood = HEADER_NAME.test(name) && typeof value === "string" && HEADER_VALUE.test(value);
     const wrong = isGood ? wrongName(name, pairs) : "a header name and its value";
-    if (wrong !== undefined) return new Mistake(wrong, `header ${quote(name)}`);
+    if (wrong !== undefined) return new ConfigError(wrong, `header ${quote(name)}`);
     pairs.push([name, value as string]);
   }
   return { ...target, host: host ?? undefined, headers: pairs };
@@ -176,7 +178,9 @@ export const reportUrl: Kind<URL> = textKind<URL>({
   parse(text) {
     const url = URL.parse(text);
     const isHttp = url?.protocol === "http:" || url?.protocol === "https:";
-    return url !== null && isHttp ? url : new Mistake("a URL that begins with http:// or https://");
+    return url !== null && isHttp
+      ? url
+      : new ConfigError("a URL that begins with http:// or https://");
   },
   print: (url) => maskCredentials(url.href),
 });
@@ -194,7 +198,9 @@ export const statusRange: Kind<StatusRange> = textKind<StatusRange>({
     const parts = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(text);
     const from = Number(parts?.[1]);
     const to = Number(parts?.[2] ?? parts?.[1]);
-    return parts !== null && from <= to ? { from, to } : new Mistake("status codes like 200-399");
+    return parts !== null && from <= to
+      ? { from, to }
+      : new ConfigError("status codes like 200-399");
   },
   print: ({ from, to }) => from === to ? `${from}` : `${from}-${to}`,
   schema: { type: ["integer", "string"] },

@@ -1,11 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
-import { Mistake } from "../base/config_error.ts";
+import { ConfigError } from "../base/config_error.ts";
 import { anyTarget, reportUrl, serverTarget, statusRange, type UrlTarget } from "./http_kinds.ts";
 import { list, type Written } from "./kinds.ts";
 
 function server(written: Written): UrlTarget {
   const target = serverTarget.read(written);
-  assert(!(target instanceof Mistake), target instanceof Mistake ? target.expected : "");
+  assert(!(target instanceof ConfigError), target instanceof ConfigError ? target.expected : "");
   return target;
 }
 
@@ -69,27 +69,27 @@ Deno.test("what is no upstream is refused", () => {
     "http://user:%ff@x",
   ];
   for (const written of wrong) {
-    assert(anyTarget.read(written) instanceof Mistake, `took ${JSON.stringify(written)}`);
+    assert(anyTarget.read(written) instanceof ConfigError, `took ${JSON.stringify(written)}`);
   }
 });
 
 Deno.test("a primary can be neither folder nor page", () => {
-  assert(serverTarget.read("file:///srv") instanceof Mistake);
-  assert(serverTarget.read("page:x.html") instanceof Mistake);
+  assert(serverTarget.read("file:///srv") instanceof ConfigError);
+  assert(serverTarget.read("page:x.html") instanceof ConfigError);
 });
 
 Deno.test("status codes are one or a range", () => {
   assertEquals(statusRange.read("204"), { from: 204, to: 204 });
   assertEquals(statusRange.read("200-399"), { from: 200, to: 399 });
   for (const text of ["20", "600", "399-200", "2xx", "200-"]) {
-    assert(statusRange.read(text) instanceof Mistake, text);
+    assert(statusRange.read(text) instanceof ConfigError, text);
   }
 });
 
 Deno.test("reports go to http and https only", () => {
   assert(reportUrl.read("https://hooks.example/x") instanceof URL);
   for (const text of ["mailto:me@example", "hooks.example"]) {
-    assert(reportUrl.read(text) instanceof Mistake, text);
+    assert(reportUrl.read(text) instanceof ConfigError, text);
   }
 });
 
@@ -111,11 +111,11 @@ Deno.test("a header that is not the operator's to set is refused by its name", (
     ]
   ) {
     const mistake = mistakeOf(name);
-    assert(mistake instanceof Mistake, name);
+    assert(mistake instanceof ConfigError, name);
     assertEquals(mistake.found, `header "${name}"`);
   }
   const host = mistakeOf("Host");
-  assert(host instanceof Mistake && host.expected === "it as host: beside url:");
+  assert(host instanceof ConfigError && host.expected === "it as host: beside url:");
 });
 
 Deno.test("user and password of a URL may hold any character, as bytes of UTF-8", () => {
@@ -124,5 +124,5 @@ Deno.test("user and password of a URL may hold any character, as bytes of UTF-8"
 
 Deno.test("two upstreams that differ in their passwords only are two", () => {
   const backups = list(anyTarget, "URL").read(["http://a:1@x", "http://b:2@x"]);
-  assert(!(backups instanceof Mistake) && backups.length === 2);
+  assert(!(backups instanceof ConfigError) && backups.length === 2);
 });

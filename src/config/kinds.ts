@@ -1,13 +1,13 @@
 /**
  * The kinds of value an option can have: how each is read from what the operator wrote, printed back,
- * and described. A kind never throws; a `Mistake` says what was expected, `load.ts` adds the rest.
+ * and described. A kind never throws; a `ConfigError` says what was expected, `load.ts` adds the rest.
  *
  * Files are read without guessing types, so `8080`, `"8080"` and `yes` are all plain text here.
  */
 import { type Address, ANY_HOST, formatAddress, parseAddress, parsePort } from "../base/address.ts";
 import { formatBytes, parseBytes } from "../base/bytes.ts";
 import { formatDuration, parseDuration } from "../base/duration.ts";
-import { Mistake, type Parsed } from "../base/config_error.ts";
+import { ConfigError, type Parsed } from "../base/config_error.ts";
 
 /** What stands in a file, in an environment variable or behind a flag, before it means anything. */
 export type Written = string | null | readonly Written[] | { readonly [key: string]: Written };
@@ -41,7 +41,7 @@ export function textKind<T>(
   { metavar, parse, print = String, schema = TEXT }: TextKind<T>,
 ): Kind<T> {
   const read = (written: Written) =>
-    typeof written === "string" ? parse(written.trim()) : new Mistake(`one value (${metavar})`);
+    typeof written === "string" ? parse(written.trim()) : new ConfigError(`one value (${metavar})`);
   return { metavar, read, print, schema };
 }
 
@@ -51,8 +51,8 @@ export function duration(leastMs = 0): Kind<number> {
     metavar: "TIME",
     parse(text) {
       const ms = parseDuration(text);
-      if (ms instanceof Mistake || ms >= leastMs) return ms;
-      return new Mistake(`a duration of at least ${formatDuration(leastMs)}`);
+      if (ms instanceof ConfigError || ms >= leastMs) return ms;
+      return new ConfigError(`a duration of at least ${formatDuration(leastMs)}`);
     },
     print: formatDuration,
     schema: NUMBER_OR_TEXT,
@@ -67,7 +67,7 @@ export function count(least: number, most = 1_000_000): Kind<number> {
       const value = /^\d{1,15}$/.test(text) ? Number(text) : -1;
       return value >= least && value <= most
         ? value
-        : new Mistake(`a whole number from ${least} to ${most}`);
+        : new ConfigError(`a whole number from ${least} to ${most}`);
     },
     schema: { type: ["integer", "string"], minimum: least, maximum: most },
   });
@@ -77,7 +77,9 @@ export function count(least: number, most = 1_000_000): Kind<number> {
 export const fileMode: Kind<number> = textKind({
   metavar: "MODE",
   parse: (text) =>
-    /^0?[0-7]{3}$/.test(text) ? parseInt(text, 8) : new Mistake("three octal digits, like 0660"),
+    /^0?[0-7]{3}$/.test(text)
+      ? parseInt(text, 8)
+      : new ConfigError("three octal digits, like 0660"),
   print: (value) => value.toString(8).padStart(4, "0"),
   schema: { type: ["integer", "string"], pattern: "^0?[0-7]{3}$" },
 });
@@ -89,7 +91,7 @@ export function countOrAuto(least: number, most: number): Kind<number | "auto"> 
     metavar: "N|auto",
     parse(text) {
       const value = text === "auto" ? text : number.read(text);
-      return value instanceof Mistake ? new Mistake(`auto or ${value.expected}`) : value;
+      return value instanceof ConfigError ? new ConfigError(`auto or ${value.expected}`) : value;
     },
     schema: { type: ["integer", "string"], minimum: least, maximum: most },
   });
@@ -111,7 +113,7 @@ export const onOff: Kind<boolean> = textKind({
   metavar: "on|off",
   parse(text) {
     if (ON.includes(text.toLowerCase())) return true;
-    return OFF.includes(text.toLowerCase()) ? false : new Mistake("on or off");
+    return OFF.includes(text.toLowerCase()) ? false : new ConfigError("on or off");
   },
   print: (value) => value ? "on" : "off",
   schema: { type: ["boolean", "string"] },
@@ -124,7 +126,7 @@ export const flag: Kind<boolean> = { ...onOff, metavar: "" };
 export function choice<const W extends string>(...words: readonly W[]): Kind<W> {
   return textKind<W>({
     metavar: words.join("|"),
-    parse: (text) => words.find((word) => word === text) ?? new Mistake(orList(words)),
+    parse: (text) => words.find((word) => word === text) ?? new ConfigError(orList(words)),
     schema: { enum: words },
   });
 }
@@ -133,7 +135,7 @@ export function choice<const W extends string>(...words: readonly W[]): Kind<W> 
 export function pattern(metavar: string, allowed: RegExp, expected: string): Kind<string> {
   return textKind({
     metavar,
-    parse: (text) => allowed.test(text) ? text : new Mistake(expected),
+    parse: (text) => allowed.test(text) ? text : new ConfigError(expected),
   });
 }
 
@@ -169,7 +171,7 @@ export const anyInterfacePort: Kind<Address> = textKind({
   metavar: "N",
   parse(text): Parsed<Address> {
     const port = parsePort(text, true);
-    return port instanceof Mistake ? port : { kind: "tcp", host: ANY_HOST, port };
+    return port instanceof ConfigError ? port : { kind: "tcp", host: ANY_HOST, port };
   },
   print: (address) => address.kind === "tcp" ? String(address.port) : formatAddress(address),
   schema: { type: ["integer", "string"] },
@@ -187,7 +189,7 @@ export const host: Kind<Host> = {
     metavar: "HOST:PORT",
     parse(text): Parsed<Host> {
       const address = parseAddress(text);
-      return address instanceof Mistake ? address : { name: text, address };
+      return address instanceof ConfigError ? address : { name: text, address };
     },
     print: (value) => value.name,
   }),
@@ -209,25 +211,25 @@ export function list<T>(item: Kind<T>, metavar: string): Kind<readonly T[]> {
       ? written as readonly Written[]
       : [written];
     const values: T[] = [];
-    const wrong: Mistake[] = [];
+    const wrong: ConfigError[] = [];
     const seen = new Set<string>();
     for (const part of parts) {
       const value = item.read(part);
       // What is printed hides passwords and headers, in which two upstreams may differ.
       const identity = JSON.stringify(value);
-      if (value instanceof Mistake) {
+      if (value instanceof ConfigError) {
         const found = typeof part === "string" ? quote(part) : `${quote(part)} in a list`;
-        wrong.push(new Mistake(value.expected, value.found ?? found));
+        wrong.push(new ConfigError(value.expected, value.found ?? found));
       } else if (seen.has(identity)) {
-        wrong.push(new Mistake("each one once", `${quote(part)} twice`));
+        wrong.push(new ConfigError("each one once", `${quote(part)} twice`));
       } else {
         seen.add(identity);
         values.push(value);
       }
     }
     const [first, ...others] = wrong;
-    if (first !== undefined) return new Mistake(first.expected, first.found, others);
-    return values.length > 0 ? values : new Mistake("at least one");
+    if (first !== undefined) return new ConfigError(first.expected, first.found, others);
+    return values.length > 0 ? values : new ConfigError("at least one");
   }
   const schema = { anyOf: [item.schema, { type: "array", items: item.schema, minItems: 1 }] };
   const print = (values: readonly T[]) => values.map(item.print).join(",");
@@ -253,8 +255,8 @@ export const failback: Kind<Failback> = textKind<Failback>({
   parse(text) {
     if (text === "never" || text === "auto" || text === "manual") return { kind: text };
     const ms = parseDuration(text);
-    return ms instanceof Mistake
-      ? new Mistake("never, auto, manual or a duration like 30s")
+    return ms instanceof ConfigError
+      ? new ConfigError("never, auto, manual or a duration like 30s")
       : { kind: "after", ms };
   },
   print: (value) => value.kind === "after" ? formatDuration(value.ms) : value.kind,

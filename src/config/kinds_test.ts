@@ -1,16 +1,16 @@
 import { assert, assertEquals } from "@std/assert";
-import { Mistake } from "../base/config_error.ts";
+import { ConfigError } from "../base/config_error.ts";
 import { count, duration, host, type Kind, list, onOff, quote, type Written } from "./kinds.ts";
 
 function expected<T>(kind: Kind<T>, written: Written): string {
   const value = kind.read(written);
-  assert(value instanceof Mistake, `${JSON.stringify(written)} was taken`);
+  assert(value instanceof ConfigError, `${JSON.stringify(written)} was taken`);
   return value.expected;
 }
 
 function found<T>(kind: Kind<T>, written: Written): string | undefined {
   const value = kind.read(written);
-  return value instanceof Mistake ? value.found : undefined;
+  return value instanceof ConfigError ? value.found : undefined;
 }
 
 const hosts = list(host, "HOSTS");
@@ -31,7 +31,7 @@ Deno.test("a list says which of its items is wrong", () => {
 
 Deno.test("a list tells of each wrong item", () => {
   const mistake = hosts.read("a:x,b:1,c:y,b:1");
-  assert(mistake instanceof Mistake);
+  assert(mistake instanceof ConfigError);
   assertEquals([mistake, ...mistake.others].map((each) => each.found), [
     '"a:x"',
     '"c:y"',

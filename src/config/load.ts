@@ -4,12 +4,12 @@
  *
  * It reads nothing itself: arguments, environment and the reader of files are handed in.
  */
-import { Mistake } from "../base/config_error.ts";
-import { agreement } from "./validate.ts";
+import { ConfigError } from "../base/config_error.ts";
+import { validate } from "./validate.ts";
 import { readEnvironment } from "./environment.ts";
 import { type FileOptions, NO_FILE, readYaml } from "./file.ts";
 import { readFlags } from "./flags.ts";
-import type { Given, Layer } from "./raw_option.ts";
+import type { Layer, RawOption } from "./raw_option.ts";
 import { helpText, USAGE } from "./help.ts";
 import { onOff, quote } from "./kinds.ts";
 import {
@@ -28,11 +28,11 @@ import { configText } from "./print.ts";
 import {
   badValue,
   badValues,
+  inapplicableOptions,
   MODE_NAMES,
   modeOf,
   resolveProcess,
   resolveService,
-  strangers,
 } from "./resolve.ts";
 import { NO_SCRIPTS, scriptsLayer, type Stat } from "./scripts_dir.ts";
 import { whyUnreadable } from "./unreadable.ts";
@@ -93,7 +93,7 @@ export function load(input: LoadInput): Loaded {
   const file = readConfigFile([flags, general], input.readFile, mistakes);
   const config = build({ flags, own, general, file, mistakes, warnings }, input.stat);
   if (mistakes.length === 0) {
-    const found = agreement(config, input.interfaces);
+    const found = validate(config, input.interfaces);
     mistakes.push(...found.mistakes);
     warnings.push(...found.warnings);
   }
@@ -120,7 +120,7 @@ function documentOf(flags: Layer, mistakes: string[]): DocumentName | undefined 
   const given = flags.entries.get("generate");
   if (given === undefined) return undefined;
   const value = OPTIONS.generate.kind.read(given.written);
-  if (!(value instanceof Mistake)) return value;
+  if (!(value instanceof ConfigError)) return value;
   mistakes.push(badValue("generate", given, value));
   return undefined;
 }
@@ -177,7 +177,7 @@ function oneService(sources: Sources, scripts: Layer, lenient: boolean): Service
     if (!lenient) mistakes.push(NO_MODE, ...USAGE);
     return [];
   }
-  mistakes.push(...strangers(layers, mode));
+  mistakes.push(...inapplicableOptions(layers, mode));
   for (const [key, given] of general.entries) {
     if (!isFor(optionOf(key), mode)) warnings.push(unused(given, `this is ${MODE_NAMES[mode]}`));
   }
@@ -210,7 +210,7 @@ function manyServices(
       if (!lenient) mistakes.push(prefix(NO_MODE));
     } else {
       modes.add(mode);
-      const found = strangers([section], mode);
+      const found = inapplicableOptions([section], mode);
       services.push(resolveService([section, file.top, scripts], mode, found, lenient));
       mistakes.push(...found.map(prefix));
     }
@@ -228,7 +228,7 @@ function ofService(key: Key): boolean {
   return optionOf(key).scope === "service";
 }
 
-function unused(given: Given, why: string): string {
+function unused(given: RawOption, why: string): string {
   return `${given.origin} is not used: ${why}`;
 }
 

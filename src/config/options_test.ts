@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { Mistake } from "../base/config_error.ts";
+import { ConfigError } from "../base/config_error.ts";
 import {
   type Config,
   defaultOf,
@@ -82,7 +82,7 @@ function arrived(
 function printed(key: Key, text: string): string {
   const { kind } = optionOf(key);
   const value = kind.read(text);
-  assert(!(value instanceof Mistake), `${key}: sample ${text} is not good`);
+  assert(!(value instanceof ConfigError), `${key}: sample ${text} is not good`);
   return kind.print(value);
 }
 

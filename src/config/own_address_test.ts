@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { parseAddress } from "../base/address.ts";
-import { Mistake } from "../base/config_error.ts";
+import { ConfigError } from "../base/config_error.ts";
 import { collide, isOwn } from "./own_address.ts";
 import { mistakesOf, tcpOf } from "./testing/config.ts";
 
@@ -8,7 +8,9 @@ const INTERFACES = ["127.0.0.1", "10.0.0.7", "::1", "fe80::1"];
 
 function own(upstream: string, listener: string): boolean {
   const [to, at] = [parseAddress(upstream), parseAddress(listener, true)];
-  if (to instanceof Mistake || at instanceof Mistake) throw new Error(`${upstream} ${listener}`);
+  if (to instanceof ConfigError || at instanceof ConfigError) {
+    throw new Error(`${upstream} ${listener}`);
+  }
   return isOwn(to, at, () => INTERFACES);
 }
 
@@ -55,7 +57,7 @@ Deno.test("an upstream elsewhere is none of ours", () => {
 Deno.test("listeners collide where one takes the address of the other", () => {
   const both = (one: string, other: string) => {
     const [a, b] = [parseAddress(one, true), parseAddress(other, true)];
-    if (a instanceof Mistake || b instanceof Mistake) throw new Error(`${one} ${other}`);
+    if (a instanceof ConfigError || b instanceof ConfigError) throw new Error(`${one} ${other}`);
     assertEquals(collide(a, b), collide(b, a));
     return collide(a, b);
   };

@@ -4,7 +4,7 @@ import { levenshteinDistance } from "@std/text/levenshtein-distance";
 import type { Written } from "./kinds.ts";
 import type { Key } from "./options.ts";
 
-export interface Given {
+export interface RawOption {
   readonly written: Written;
   /** `flag --hosts`, `environment HOSTS`, `config.yaml line 3`. */
   readonly origin: string;
@@ -14,7 +14,7 @@ export interface Given {
 
 /** All that one source gives. */
 export interface Layer {
-  readonly entries: ReadonlyMap<Key, Given>;
+  readonly entries: ReadonlyMap<Key, RawOption>;
   /** True when it may hold things meant for others, which are then no mistake. */
   readonly shared: boolean;
 }

@@ -2,7 +2,7 @@
  * The table of options as documents: the section of the README, a sample file, a JSON schema for
  * editors; and the README's table of what programs find in their environment. Text in, text out; `scripts/reference.ts` reads and writes the files.
  */
-import { Mistake } from "../base/config_error.ts";
+import { ConfigError } from "../base/config_error.ts";
 import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
 import { notesOf } from "./help.ts";
 import {
@@ -65,14 +65,14 @@ const SECTIONS: Readonly<Record<string, () => string>> = {
 };
 
 /** A README with its tables renewed, or what is wrong with its markers. */
-export function withTables(readme: string): string | Mistake {
+export function withTables(readme: string): string | ConfigError {
   let text = readme;
   for (const [name, markdown] of Object.entries(SECTIONS)) {
     const marks = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`] as const;
     const begin = text.indexOf(marks[0]);
     const end = text.indexOf(marks[1]);
     if (begin < 0 || end < begin) {
-      return new Mistake(`the markers ${marks.join(" and ")} around the ${name}`);
+      return new ConfigError(`the markers ${marks.join(" and ")} around the ${name}`);
     }
     const head = text.slice(0, begin + marks[0].length);
     const [from, to] = UNFORMATTED;

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { parse } from "@std/yaml";
-import { Mistake } from "../base/config_error.ts";
+import { ConfigError } from "../base/config_error.ts";
 import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
 import { flagOf, KEYS, optionOf, yamlKeyOf } from "./options.ts";
 import {
@@ -47,7 +47,7 @@ Deno.test("a README without markers is refused", () => {
   for (
     const readme of ["", "<!-- options:begin -->", "<!-- options:end --><!-- options:begin -->"]
   ) {
-    assert(withTables(readme) instanceof Mistake);
+    assert(withTables(readme) instanceof ConfigError);
   }
 });
 

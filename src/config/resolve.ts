@@ -2,8 +2,8 @@
  * From layers of what was given, best first, to the typed options of one service or of the process. The
  * first layer that has an option wins, and only the winner is read.
  */
-import { Mistake } from "../base/config_error.ts";
-import type { Given, Layer } from "./raw_option.ts";
+import { ConfigError } from "../base/config_error.ts";
+import type { Layer, RawOption } from "./raw_option.ts";
 import type { Target } from "./http_kinds.ts";
 import { quote } from "./kinds.ts";
 import {
@@ -26,13 +26,13 @@ export const MODE_NAMES = { tcp: "TCP mode", http: "HTTP mode" } as const;
 const MODE_KEYS = { tcp: ["hosts"], http: ["primary", "backup"] } as const;
 
 /** Says what is wrong with one value: what was found, what was expected, where it came from. */
-export function badValue(key: Key, given: Given, { expected, found }: Mistake): string {
+export function badValue(key: Key, given: RawOption, { expected, found }: ConfigError): string {
   const what = optionOf(key).secret ? '"***"' : found ?? quote(given.written);
   return `Cannot use ${what} as ${yamlKeyOf(key)}: expected ${expected} (from ${given.origin})`;
 }
 
 /** A line for each mistake in one value. */
-function badLines(key: Key, given: Given, mistake: Mistake): string[] {
+function badLines(key: Key, given: RawOption, mistake: ConfigError): string[] {
   return [mistake, ...mistake.others].map((each) => badValue(key, given, each));
 }
 
@@ -51,7 +51,7 @@ export function modeOf(layers: readonly Layer[]): Mode | undefined | { mistake: 
   return tcp !== undefined || find(layers, MODE_KEYS.tcp) !== undefined ? "tcp" : undefined;
 }
 
-function find(layers: readonly Layer[], keys: readonly Key[]): Given | undefined {
+function find(layers: readonly Layer[], keys: readonly Key[]): RawOption | undefined {
   for (const { entries } of layers) {
     for (const key of keys) if (entries.has(key)) return entries.get(key);
   }
@@ -59,7 +59,7 @@ function find(layers: readonly Layer[], keys: readonly Key[]): Given | undefined
 }
 
 /** Options that were given although they mean nothing in this mode, a line for each. */
-export function strangers(layers: readonly Layer[], mode: Mode): string[] {
+export function inapplicableOptions(layers: readonly Layer[], mode: Mode): string[] {
   const lines: string[] = [];
   for (const { entries, shared } of layers) {
     for (const [key, given] of shared ? [] : entries) {
@@ -117,7 +117,7 @@ export function badValues(layers: readonly Layer[]): string[] {
   return KEYS.filter((key) => optionOf(key).scope === "service").flatMap((key) => {
     const given = layers.map(({ entries }) => entries.get(key)).find((each) => each !== undefined);
     const value = given === undefined ? undefined : optionOf(key).kind.read(given.written);
-    return value instanceof Mistake ? badLines(key, given!, value) : [];
+    return value instanceof ConfigError ? badLines(key, given!, value) : [];
   });
 }
 
@@ -148,7 +148,7 @@ function resolve(
     const { kind } = optionOf(found.key);
     const { written, folder } = found.given;
     const value = kind.read(written);
-    if (value instanceof Mistake) mistakes.push(...badLines(found.key, found.given, value));
+    if (value instanceof ConfigError) mistakes.push(...badLines(found.key, found.given, value));
     else values[key] = folder === undefined ? value : kind.within?.(value, folder) ?? value;
     origins[key] = found.given.origin;
   }
@@ -161,7 +161,7 @@ function winner(
   layers: readonly Layer[],
   mode: Mode,
   mistakes: string[],
-): { key: Key; given: Given } | undefined {
+): { key: Key; given: RawOption } | undefined {
   const spellings = [key, ...KEYS.filter((other) => optionOf(other).writes?.[mode] === key)];
   for (const { entries } of layers) {
     const present = spellings.filter((each) => entries.has(each));
@@ -176,7 +176,11 @@ function winner(
   return undefined;
 }
 
-function fallback(key: Key, option: Option, mode: Mode): { key: Key; given: Given } | undefined {
+function fallback(
+  key: Key,
+  option: Option,
+  mode: Mode,
+): { key: Key; given: RawOption } | undefined {
   const written = defaultOf(option, mode);
   return written === undefined ? undefined : { key, given: { written, origin: "default" } };
 }

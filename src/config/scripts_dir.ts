@@ -4,7 +4,7 @@
  * mistake; what isn't in it is left alone; what is there and can't be used is a warning, because the
  * operator who mounted it meant it to be used.
  */
-import type { Given, Layer } from "./raw_option.ts";
+import type { Layer, RawOption } from "./raw_option.ts";
 import { quote } from "./kinds.ts";
 import type { Key } from "./options.ts";
 import { whyUnreadable } from "./unreadable.ts";
@@ -30,7 +30,7 @@ export const NO_SCRIPTS: Scripts = {
 
 /** The options that the folder stands for: less than a file says, more than a default. */
 export function scriptsLayer(folder: string, origin: string, stat: Stat): Scripts {
-  const entries = new Map<Key, Given>();
+  const entries = new Map<Key, RawOption>();
   const warnings: string[] = [];
   const found = look(folder, stat) ?? "there is no such folder";
   if (typeof found === "string" || !found.isDirectory) {

@@ -15,7 +15,7 @@ import {
 } from "./options.ts";
 
 /** One line for each; both lists are empty for options that agree. */
-export function agreement(
+export function validate(
   config: Config,
   interfaces: Interfaces,
 ): { mistakes: string[]; warnings: string[] } {

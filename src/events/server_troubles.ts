@@ -1,10 +1,10 @@
 /**
- * What goes wrong between a server and its clients, as events: seldom enough for a log, and counted. Each
+ * What goes wrong between a server and its clients, as events: limiter enough for a log, and counted. Each
  * server of the process has one of these, whatever it serves.
  */
 import type { Clock } from "../base/clock.ts";
 import { type Fault, type FaultName, FAULTS, statusOf } from "../base/fault.ts";
-import { Seldom } from "../base/log_limiter.ts";
+import { LogLimiter } from "../base/log_limiter.ts";
 import type { Publish } from "./events.ts";
 
 /** The same is told once in this time; a scanner brings thousands. */
@@ -16,7 +16,7 @@ const OURS: ReadonlySet<FaultName> = new Set<FaultName>(["tooManyHeld"]);
 export class ServerTroubles {
   readonly #clock: Clock;
   readonly #publish: Publish;
-  readonly #seldom = new Seldom(SAY_AGAIN_MS);
+  readonly #limiter = new LogLimiter(SAY_AGAIN_MS);
   /** How many of each kind were refused since it was told last. */
   readonly #untold = new Map<FaultName, number>();
   /** Requests that were answered with a refusal of the server itself: 400, 408, 413, 431 … */
@@ -41,7 +41,7 @@ export class ServerTroubles {
     this.refused++;
     const count = (this.#untold.get(fault) ?? 0) + 1;
     this.#untold.set(fault, count);
-    if (!this.#seldom.lets(fault, this.#clock.now())) return;
+    if (!this.#limiter.allow(fault, this.#clock.now())) return;
     this.#untold.delete(fault);
     const status = statusOf(fault);
     this.#publish({ type: "request.refused", client, status, reason: message, count });
@@ -51,13 +51,13 @@ export class ServerTroubles {
   readonly onError = (error: unknown, client: string): void => {
     this.broken++;
     const reason = `an exchange of client ${client} ended: ${described(error)}`;
-    if (!this.#seldom.lets(described(error), this.#clock.now())) return;
+    if (!this.#limiter.allow(described(error), this.#clock.now())) return;
     this.#publish({ type: "proxy.faulted", reason });
   };
 
   /** The limit of connections was reached. */
   readonly onFull = (max: number): void => {
-    if (!this.#seldom.lets("full", this.#clock.now())) return;
+    if (!this.#limiter.allow("full", this.#clock.now())) return;
     this.#publish({ type: "limit.reached", limit: "connections", max });
   };
 }

@@ -2,7 +2,7 @@
 import { isDown } from "./health.ts";
 import type { ProbeResult } from "./ports.ts";
 import type { PendingDrain } from "./state.ts";
-import type { Turn } from "./step_context.ts";
+import type { StepContext } from "./step_context.ts";
 
 /**
  * Follows one failure of an upstream that is down: the sessions that it has from `throughEpoch` and
@@ -10,22 +10,22 @@ import type { Turn } from "./step_context.ts";
  * something harder is heard.
  */
 export function drainDown(
-  turn: Turn,
+  context: StepContext,
   upstream: string,
   result: ProbeResult,
   hasFallen: boolean,
   throughEpoch: number,
 ): void {
-  const { policy, now, state } = turn;
+  const { policy, now, state } = context;
   if (result.passed || policy.sessionsOnDown === "keep" || throughEpoch === 0) return;
-  if (!isDown(turn.health(upstream), policy)) return;
+  if (!isDown(context.health(upstream), policy)) return;
   const pending = state.drains.get(upstream);
   const isSoft = result.evidence === "silent";
   if (hasFallen ? isSoft && pending?.why === "move" : isSoft || pending?.why !== "soft") return;
-  const quietMs = now - (turn.health(upstream).failingSince ?? now);
+  const quietMs = now - (context.health(upstream).failingSince ?? now);
   const epoch = hasFallen ? throughEpoch : pending!.throughEpoch;
-  note(turn, upstream, isSoft ? { why: "soft", throughEpoch: epoch } : undefined);
-  turn.ask({
+  note(context, upstream, isSoft ? { why: "soft", throughEpoch: epoch } : undefined);
+  context.requestAction({
     do: "drain",
     order: {
       upstream,
@@ -40,14 +40,14 @@ export function drainDown(
 
 /** Traffic has moved away from, or is about to leave, an upstream that still works. */
 export function drainLeft(
-  turn: Turn,
+  context: StepContext,
   upstream: string,
   throughEpoch: number,
   graceMs: number,
   reason: string,
 ): void {
-  if (graceMs > 0) note(turn, upstream, { why: "move", throughEpoch });
-  turn.ask({
+  if (graceMs > 0) note(context, upstream, { why: "move", throughEpoch });
+  context.requestAction({
     do: "drain",
     order: {
       upstream,
@@ -61,16 +61,16 @@ export function drainLeft(
 }
 
 /** The upstream is up again (`soft`), or active again (any): those of its sessions that are left may stay. */
-export function spare(turn: Turn, upstream: string, why?: PendingDrain["why"]): void {
-  const pending = turn.state.drains.get(upstream);
+export function spare(context: StepContext, upstream: string, why?: PendingDrain["why"]): void {
+  const pending = context.state.drains.get(upstream);
   if (pending === undefined || (why !== undefined && pending.why !== why)) return;
-  note(turn, upstream, undefined);
-  turn.ask({ do: "spare", upstream });
+  note(context, upstream, undefined);
+  context.requestAction({ do: "spare", upstream });
 }
 
-function note(turn: Turn, upstream: string, pending: PendingDrain | undefined): void {
-  const drains = new Map(turn.state.drains);
+function note(context: StepContext, upstream: string, pending: PendingDrain | undefined): void {
+  const drains = new Map(context.state.drains);
   if (pending === undefined) drains.delete(upstream);
   else drains.set(upstream, pending);
-  turn.set({ drains });
+  context.set({ drains });
 }

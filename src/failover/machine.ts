@@ -20,33 +20,33 @@ import {
   tickPromotion,
   watchPromotion,
 } from "./switching.ts";
-import { Turn } from "./step_context.ts";
+import { StepContext } from "./step_context.ts";
 
 /** Takes one input. `now` may stand still but is never taken to go back. */
 export function step(state: State, input: Input, now: number, policy: Policy): Step {
-  const turn = new Turn(state, Math.max(now, state.now), policy);
+  const context = new StepContext(state, Math.max(now, state.now), policy);
   switch (input.type) {
     case "begun":
-      if (!hasBegun(state)) startRound(turn, 1, "start");
+      if (!hasBegun(state)) startRound(context, 1, "start");
       break;
     case "probed":
-      takeResult(turn, input.upstream, input.result, input.stage);
+      takeResult(context, input.upstream, input.result, input.stage);
       break;
     case "doubted":
-      takeDoubt(turn, input.doubt);
+      takeDoubt(context, input.doubt);
       break;
     case "triggersEnded":
-      takeTriggersEnded(turn, input.epoch, input.outcome);
+      takeTriggersEnded(context, input.epoch, input.outcome);
       break;
     case "failbackOrdered":
-      takeOrder(turn);
+      takeOrder(context);
       break;
     case "ticked":
-      takeTick(turn);
+      takeTick(context);
       break;
   }
-  planFailback(turn);
-  return { state: turn.state, effects: turn.effects };
+  planFailback(context);
+  return { state: context.state, effects: context.effects };
 }
 
 function hasBegun({ phase }: State): boolean {
@@ -55,109 +55,109 @@ function hasBegun({ phase }: State): boolean {
 
 // ---- Results and doubts
 
-function takeResult(turn: Turn, name: string, result: ProbeResult, stage: number): void {
-  if (stage !== turn.state.stage) {
+function takeResult(context: StepContext, name: string, result: ProbeResult, stage: number): void {
+  if (stage !== context.state.stage) {
     // Who was overtaken is being asked again already.
-    if (result.overtaken !== true) turn.ask({ do: "probe", upstream: name });
+    if (result.overtaken !== true) context.requestAction({ do: "probe", upstream: name });
     return;
   }
-  const { policy } = turn;
-  const before = turn.health(name);
-  const after = observe(before, result, policy, turn.now);
+  const { policy } = context;
+  const before = context.health(name);
+  const after = observe(before, result, policy, context.now);
   // What the judgement lets in begins after the fall, and is not what the fall ends.
-  const { epoch } = turn.state;
-  turn.setHealth(name, after);
-  tellVerdict(turn, name, result, before, after);
+  const { epoch } = context.state;
+  context.setHealth(name, after);
+  tellVerdict(context, name, result, before, after);
   const hasFallen = isDown(after, policy) && !isDown(before, policy);
-  if (isUp(after, policy) && isDown(before, policy)) spare(turn, name, "soft");
-  judge(turn, name, result, before);
-  if (result.evidence !== "none") drainDown(turn, name, result, hasFallen, epoch);
+  if (isUp(after, policy) && isDown(before, policy)) spare(context, name, "soft");
+  judge(context, name, result, before);
+  if (result.evidence !== "none") drainDown(context, name, result, hasFallen, epoch);
 }
 
 /** What one result means in the present phase. */
-function judge(turn: Turn, name: string, result: ProbeResult, before: Health): void {
-  const { phase } = turn;
+function judge(context: StepContext, name: string, result: ProbeResult, before: Health): void {
+  const { phase } = context;
   switch (phase.name) {
     case "selecting":
       // What could not be asked does not undo what was heard.
       if (result.evidence === "none" && phase.answers.has(name)) return;
-      turn.enter({ ...phase, answers: new Map(phase.answers).set(name, result) });
-      return judgeRound(turn);
+      context.enter({ ...phase, answers: new Map(phase.answers).set(name, result) });
+      return judgeRound(context);
     case "waiting":
-      if (!result.passed || !hasBegun(turn.state) || phase.passedOver.has(name)) return;
-      startRound(turn, phase.round + 1, phase.reason, [[name, result]], phase.passedOver);
-      return judgeRound(turn);
+      if (!result.passed || !hasBegun(context.state) || phase.passedOver.has(name)) return;
+      startRound(context, phase.round + 1, phase.reason, [[name, result]], phase.passedOver);
+      return judgeRound(context);
     case "promoting":
-      confirm(turn, name, before);
-      return watchPromotion(turn, name);
+      confirm(context, name, before);
+      return watchPromotion(context, name);
     case "serving":
       if (phase.active.name !== name || result.evidence === "none") return;
-      proveActive(turn, result.passed);
-      if (!turn.isUp(phase.active)) return lose(turn, `${name} is down: ${result.reason}`);
-      confirm(turn, name, before);
+      proveActive(context, result.passed);
+      if (!context.isUp(phase.active)) return lose(context, `${name} is down: ${result.reason}`);
+      confirm(context, name, before);
   }
 }
 
 /** Clients that doubted the active upstream may try it again: it answers after all. */
-function confirm(turn: Turn, name: string, before: Health): void {
-  const active = activeOf(turn.state)?.upstream;
-  if (active?.name !== name || !turn.isUp(active)) return;
-  if (before.doubt === "none" || turn.health(name).doubt !== "none") return;
-  turn.ask({ do: "confirm", upstream: name });
+function confirm(context: StepContext, name: string, before: Health): void {
+  const active = activeOf(context.state)?.upstream;
+  if (active?.name !== name || !context.isUp(active)) return;
+  if (before.doubt === "none" || context.health(name).doubt !== "none") return;
+  context.requestAction({ do: "confirm", upstream: name });
 }
 
 function tellVerdict(
-  turn: Turn,
+  context: StepContext,
   upstream: string,
   { reason, tookMs, passed, evidence }: ProbeResult,
   before: Health,
   after: Health,
 ): void {
-  const { policy } = turn;
+  const { policy } = context;
   if (before.unheard === undefined && after.unheard !== undefined) {
-    turn.tell({ type: "verdict.missing", upstream, reason: after.unheard.reason });
+    context.emit({ type: "verdict.missing", upstream, reason: after.unheard.reason });
   } else if (before.unheard !== undefined && after.unheard === undefined) {
-    const missingMs = turn.now - before.unheard.since;
-    turn.tell({ type: "verdict.resumed", upstream, missingMs });
+    const missingMs = context.now - before.unheard.since;
+    context.emit({ type: "verdict.resumed", upstream, missingMs });
   }
   if (evidence === "none") return;
   if (isUp(after, policy) && !isUp(before, policy)) {
-    turn.tell({ type: "upstream.up", upstream, reason });
+    context.emit({ type: "upstream.up", upstream, reason });
   } else if (isDown(after, policy) && !isDown(before, policy)) {
-    const failingMs = turn.now - (after.failingSince ?? turn.now);
-    turn.tell({ type: "upstream.down", upstream, reason, failingMs });
+    const failingMs = context.now - (after.failingSince ?? context.now);
+    context.emit({ type: "upstream.down", upstream, reason, failingMs });
   } else if (!passed && isUp(after, policy)) {
     const failures = failuresSoFar(after, policy);
-    turn.tell({ type: "probe.failed", upstream, reason, tookMs, failures, fall: policy.fall });
+    context.emit({ type: "probe.failed", upstream, reason, tookMs, failures, fall: policy.fall });
   }
 }
 
 /** A live connection failed. The first such report starts a probe at once; the rest add nothing. */
-function takeDoubt(turn: Turn, doubt: Doubt): void {
-  const active = activeOf(turn.state);
+function takeDoubt(context: StepContext, doubt: Doubt): void {
+  const active = activeOf(context.state);
   if (active?.upstream.name !== doubt.upstream || active.epoch !== doubt.epoch) return;
-  const before = turn.health(doubt.upstream);
+  const before = context.health(doubt.upstream);
   if (before.doubt === "hard" || (before.doubt === "soft" && !doubt.hard)) return;
-  const after = doubted(before, doubt.hard ? "hard" : "soft", turn.policy);
-  turn.setHealth(doubt.upstream, after);
-  turn.tell({ type: "upstream.doubted", upstream: doubt.upstream, reason: doubt.reason });
-  turn.ask({ do: "probe", upstream: doubt.upstream });
+  const after = doubted(before, doubt.hard ? "hard" : "soft", context.policy);
+  context.setHealth(doubt.upstream, after);
+  context.emit({ type: "upstream.doubted", upstream: doubt.upstream, reason: doubt.reason });
+  context.requestAction({ do: "probe", upstream: doubt.upstream });
 }
 
 // ---- Time
 
-function takeTick(turn: Turn): void {
-  const { now, state } = turn;
+function takeTick(context: StepContext): void {
+  const { now, state } = context;
   if (state.holdUntil !== undefined && now >= state.holdUntil) {
-    const { phase } = turn;
+    const { phase } = context;
     const foundNobody = phase.name === "waiting" || (phase.name === "selecting" && phase.round > 1);
     const end = foundNobody ? endHold : overstayed;
-    end(turn, `held for ${formatDuration(turn.policy.holdMs)}`);
+    end(context, `held for ${formatDuration(context.policy.holdMs)}`);
   }
-  const { phase } = turn;
+  const { phase } = context;
   if (phase.name === "waiting" && now >= phase.until) {
-    startRound(turn, phase.round + 1, phase.reason);
+    startRound(context, phase.round + 1, phase.reason);
   }
-  tickPromotion(turn);
-  tickFailback(turn);
+  tickPromotion(context);
+  tickFailback(context);
 }

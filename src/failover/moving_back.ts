@@ -6,7 +6,7 @@ import { dampingMs, failbackAt, recentFailbacks } from "./failback.ts";
 import { isDown, isSound } from "./health.ts";
 import type { Policy, State } from "./state.ts";
 import { promote } from "./switching.ts";
-import type { Turn } from "./step_context.ts";
+import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 
 /**
@@ -24,20 +24,20 @@ function betterRank({ phase, upstreams, health }: State, policy: Policy): Upstre
 }
 
 /** Keeps the failback plan in step with the verdicts; runs after every input. */
-export function planFailback(turn: Turn): void {
-  const { state, policy, now, phase } = turn;
+export function planFailback(context: StepContext): void {
+  const { state, policy, now, phase } = context;
   if (phase.name !== "serving") return;
   const better = betterRank(state, policy);
-  cancelPlan(turn, better);
-  if (better === undefined || turn.state.failbackPlan !== undefined) return;
+  cancelPlan(context, better);
+  if (better === undefined || context.state.failbackPlan !== undefined) return;
   const dampMs = policy.damping ? dampingMs(state.failbacks, now) : 0;
-  const allowedAt = failbackAt(policy.failback, turn.health(better.name).since, dampMs);
+  const allowedAt = failbackAt(policy.failback, context.health(better.name).since, dampMs);
   if (allowedAt === undefined) return;
   const { failedMoves } = state;
   const retryAt = failedMoves?.to === better.name ? failedMoves.until : allowedAt;
   const at = Math.max(allowedAt, retryAt);
-  if (at <= now) return moveTo(turn, better, "failback", `${better.name} is up again`);
-  turn.set({ failbackPlan: { to: better.name, at, dampingMs: dampMs } });
+  if (at <= now) return moveTo(context, better, "failback", `${better.name} is up again`);
+  context.set({ failbackPlan: { to: better.name, at, dampingMs: dampMs } });
   const recent = recentFailbacks(state.failbacks, now).length;
   const reason = at > allowedAt
     ? `its triggers failed ${failedMoves!.count === 1 ? "once" : `${failedMoves!.count} times`}`
@@ -45,38 +45,38 @@ export function planFailback(turn: Turn): void {
     ? `damped by ${formatDuration(dampMs)}: ${recent} failbacks in the last 10 minutes`
     : "it must stay up until then";
   const inMs = Math.round(at - now);
-  turn.tell({ type: "failback.scheduled", to: better.name, inMs, dampingMs: dampMs, reason });
+  context.emit({ type: "failback.scheduled", to: better.name, inMs, dampingMs: dampMs, reason });
 }
 
-function cancelPlan(turn: Turn, better: Upstream | undefined): void {
-  const plan = turn.state.failbackPlan;
+function cancelPlan(context: StepContext, better: Upstream | undefined): void {
+  const plan = context.state.failbackPlan;
   if (plan === undefined || plan.to === better?.name) return;
-  turn.set({ failbackPlan: undefined });
-  const health = turn.health(plan.to);
-  const reason = isDown(health, turn.policy)
+  context.set({ failbackPlan: undefined });
+  const health = context.health(plan.to);
+  const reason = isDown(health, context.policy)
     ? `${plan.to} is down again`
     : health.unheard !== undefined
     ? `${plan.to} can't be checked now`
-    : !isSound(health, turn.policy)
+    : !isSound(health, context.policy)
     ? `a check of ${plan.to} failed`
     : `${better?.name} is better still`;
-  turn.tell({ type: "failback.cancelled", to: plan.to, reason });
+  context.emit({ type: "failback.cancelled", to: plan.to, reason });
 }
 
 /**
  * A move away from an upstream that still works. New clients wait for the triggers, or stay where they
  * are until then if the triggers may run beside the traffic.
  */
-function moveTo(turn: Turn, to: Upstream, move: MoveKind, reason: string): void {
-  const { phase } = turn;
+function moveTo(context: StepContext, to: Upstream, move: MoveKind, reason: string): void {
+  const { phase } = context;
   if (phase.name !== "serving") return;
   const { active: upstream, epoch, proof } = phase;
   // Those that run beside the traffic are ended by the triggers of a newer promotion.
   const triggers = phase.triggers.is === "ran" || phase.triggers.is === "failed"
     ? phase.triggers
     : { is: "failed" as const, reason: "they were called off" };
-  if (turn.policy.triggers === "before") leaveService(turn, reason);
-  promote(turn, to, move, reason, { back: { upstream, epoch, triggers, proof } });
+  if (context.policy.triggers === "before") leaveService(context, reason);
+  promote(context, to, move, reason, { back: { upstream, epoch, triggers, proof } });
 }
 
 /** Why an operator's order to move back would not be followed now; undefined if it would. */
@@ -88,19 +88,24 @@ export function whyNoFailback(state: State, policy: Policy): string | undefined 
 }
 
 /** The operator wants the best rank back now. */
-export function takeOrder(turn: Turn): void {
-  const reason = whyNoFailback(turn.state, turn.policy);
-  if (reason !== undefined) return turn.tell({ type: "failback.refused", reason });
-  moveTo(turn, betterRank(turn.state, turn.policy)!, "switchover", "ordered by the operator");
+export function takeOrder(context: StepContext): void {
+  const reason = whyNoFailback(context.state, context.policy);
+  if (reason !== undefined) return context.emit({ type: "failback.refused", reason });
+  moveTo(
+    context,
+    betterRank(context.state, context.policy)!,
+    "switchover",
+    "ordered by the operator",
+  );
 }
 
 /** Time has come for the failback that was planned. */
-export function tickFailback(turn: Turn): void {
-  const { phase, state, now, policy } = turn;
+export function tickFailback(context: StepContext): void {
+  const { phase, state, now, policy } = context;
   const plan = state.failbackPlan;
   if (phase.name !== "serving" || plan === undefined || now < plan.at) return;
   const to = state.upstreams.find((u) => u.name === plan.to);
-  turn.set({ failbackPlan: undefined });
-  if (to === undefined || to !== betterRank(turn.state, policy)) return;
-  moveTo(turn, to, "failback", `${to.name} is up again`);
+  context.set({ failbackPlan: undefined });
+  if (to === undefined || to !== betterRank(context.state, policy)) return;
+  moveTo(context, to, "failback", `${to.name} is up again`);
 }

@@ -108,7 +108,7 @@ export type Phase =
     readonly answers: ReadonlyMap<string, ProbeResult>;
     /** Those that were down when the round began. */
     readonly suspects: ReadonlySet<string>;
-    /** Those whose triggers failed in this round; they have had their turn. */
+    /** Those whose triggers failed in this round; they have had their context. */
     readonly passedOver: ReadonlySet<string>;
   }
   | {

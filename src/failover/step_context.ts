@@ -8,7 +8,7 @@ import { type Effect, MOVES, type Phase, type Policy, type State } from "./state
 import type { Upstream } from "./upstream.ts";
 
 /** One step under way: the state as it stands, and what has been asked for so far. */
-export class Turn {
+export class StepContext {
   readonly effects: Effect[] = [];
   state: State;
 
@@ -41,7 +41,7 @@ export class Turn {
   setHealth(upstream: string, health: Health): void {
     const inDoubt = isInDoubt(health, this.policy);
     if (inDoubt !== isInDoubt(this.health(upstream), this.policy)) {
-      this.ask({ do: "pace", upstream, pace: inDoubt ? "doubt" : "steady" });
+      this.requestAction({ do: "pace", upstream, pace: inDoubt ? "doubt" : "steady" });
     }
     this.set({ health: new Map(this.state.health).set(upstream, health) });
   }
@@ -50,11 +50,11 @@ export class Turn {
     return isUp(this.health(name), this.policy);
   }
 
-  ask(effect: Effect): void {
+  requestAction(effect: Effect): void {
     this.effects.push(effect);
   }
 
-  tell(event: Event): void {
+  emit(event: Event): void {
     this.effects.push({ do: "publish", event });
   }
 }

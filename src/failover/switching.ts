@@ -11,7 +11,7 @@ import { recentFailbacks, retryFailbackMs } from "./failback.ts";
 import { isDown, isUp, trusted } from "./health.ts";
 import type { ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
 import { DOOMED_TRIGGERS_MS, type Former, type Phase, type TriggerProgress } from "./state.ts";
-import type { Turn } from "./step_context.ts";
+import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 
 const NOBODY: ReadonlySet<string> = new Set();
@@ -23,31 +23,31 @@ type Promoting = Extract<Phase, { name: "promoting" }>;
 // ---- Selecting
 
 /** The active upstream cannot be used: hold the clients and look for another. */
-export function lose(turn: Turn, reason: string): void {
-  leaveService(turn, reason);
-  startRound(turn, 1, reason);
+export function lose(context: StepContext, reason: string): void {
+  leaveService(context, reason);
+  startRound(context, 1, reason);
 }
 
 export function startRound(
-  turn: Turn,
+  context: StepContext,
   round: number,
   reason: string,
   known: readonly (readonly [string, ProbeResult])[] = [],
   passedOver = NOBODY,
 ): void {
-  const { state, policy } = turn;
+  const { state, policy } = context;
   const answers = new Map(known);
-  const down = state.upstreams.filter((u) => isDown(turn.health(u.name), policy));
+  const down = state.upstreams.filter((u) => isDown(context.health(u.name), policy));
   const suspects = new Set(down.map((u) => u.name));
-  turn.enter({ name: "selecting", round, reason, answers, suspects, passedOver });
-  if (round === 1) turn.tell({ type: "selection.started", reason });
+  context.enter({ name: "selecting", round, reason, answers, suspects, passedOver });
+  if (round === 1) context.emit({ type: "selection.started", reason });
   for (const { name } of state.upstreams) {
-    if (!answers.has(name)) turn.ask({ do: "probe", upstream: name });
+    if (!answers.has(name)) context.requestAction({ do: "probe", upstream: name });
   }
 }
 
-export function judgeRound(turn: Turn): void {
-  const { phase, state } = turn;
+export function judgeRound(context: StepContext): void {
+  const { phase, state } = context;
   if (phase.name !== "selecting") return;
   const { answers, suspects, passedOver, round, reason } = phase;
   const choosable = state.upstreams.filter(({ name }) => !passedOver.has(name));
@@ -57,28 +57,28 @@ export function judgeRound(turn: Turn): void {
     const { name } = choice.upstream;
     const move = state.lastActive === undefined ? "start" : "failover";
     const why = reason === "start" ? `${name} is the first usable` : reason;
-    return promote(turn, choice.upstream, move, why, { round, passedOver });
+    return promote(context, choice.upstream, move, why, { round, passedOver });
   }
   const reasons = state.upstreams.map(({ name }) => ({
     upstream: name,
     reason: passedOver.has(name) ? "its triggers failed" : answers.get(name)?.reason ?? "no answer",
   }));
-  const retryInMs = backoffMs(round, turn.policy.maxBackoffMs);
-  turn.enter({ name: "waiting", round, reason, until: turn.now + retryInMs, passedOver });
-  turn.tell({ type: "selection.failed", round, retryInMs, reasons });
+  const retryInMs = backoffMs(round, context.policy.maxBackoffMs);
+  context.enter({ name: "waiting", round, reason, until: context.now + retryInMs, passedOver });
+  context.emit({ type: "selection.failed", round, retryInMs, reasons });
   // Who could not be asked may well be usable: that is no reason to turn clients away.
   const couldNotAsk = [...answers.values()].some((answer) => answer.evidence === "none");
   const { holdUntil, door } = state;
-  const mayStillWait = holdUntil !== undefined && turn.policy.holdWhile === "down";
+  const mayStillWait = holdUntil !== undefined && context.policy.holdWhile === "down";
   const mayBeAsked = couldNotAsk && (door === "holding" || round === 1);
-  if (!mayStillWait && !mayBeAsked) endHold(turn, "no upstream is usable");
+  if (!mayStillWait && !mayBeAsked) endHold(context, "no upstream is usable");
 }
 
 // ---- Promoting
 
 /** Begins a promotion. `back` is where traffic goes again if this is a move that may fail. */
 export function promote(
-  turn: Turn,
+  context: StepContext,
   candidate: Upstream,
   move: MoveKind,
   reason: string,
@@ -88,8 +88,8 @@ export function promote(
     readonly passedOver?: ReadonlySet<string>;
   },
 ): void {
-  const { state, now, policy } = turn;
-  believe(turn, candidate);
+  const { state, now, policy } = context;
+  believe(context, candidate);
   const epoch = state.epoch + 1;
   const from = state.lastActive;
   const id = `${policy.instance}-${epoch}`;
@@ -97,10 +97,10 @@ export function promote(
   // A failback counts as soon as it is tried: one that fails half-way has disturbed the clients too.
   const recent = recentFailbacks(state.failbacks, now);
   const failbacks = move === "failback" ? [...recent, now] : recent;
-  turn.set({ epoch, stage: state.stage + 1, failbacks, failbackPlan: undefined });
+  context.set({ epoch, stage: state.stage + 1, failbacks, failbackPlan: undefined });
   const isCutFirst = back !== undefined && policy.sessionsOnMove === "cut" &&
     policy.triggers === "before";
-  turn.enter({
+  context.enter({
     name: "promoting",
     candidate,
     promotion,
@@ -110,23 +110,23 @@ export function promote(
     round,
     passedOver,
   });
-  turn.tell({ type: "promotion.started", ...told(promotion) });
+  context.emit({ type: "promotion.started", ...told(promotion) });
   if (isCutFirst) {
-    if (policy.graceMs === 0) beginTriggers(turn);
+    if (policy.graceMs === 0) beginTriggers(context);
     return;
   }
-  turn.ask({ do: "runTriggers", promotion });
-  if (policy.triggers === "beside" && back === undefined) finishPromotion(turn);
+  context.requestAction({ do: "runTriggers", promotion });
+  if (policy.triggers === "beside" && back === undefined) finishPromotion(context);
 }
 
 /** One pass is enough for an upstream that is chosen. */
-function believe(turn: Turn, { name }: Upstream): void {
-  const before = turn.health(name);
-  const after = trusted(before, turn.policy, turn.now);
-  turn.setHealth(name, after);
-  if (isUp(before, turn.policy) || before.level === undefined) return;
-  turn.tell({ type: "upstream.up", upstream: name, reason: after.last?.reason ?? "chosen" });
-  spare(turn, name, "soft");
+function believe(context: StepContext, { name }: Upstream): void {
+  const before = context.health(name);
+  const after = trusted(before, context.policy, context.now);
+  context.setHealth(name, after);
+  if (isUp(before, context.policy) || before.level === undefined) return;
+  context.emit({ type: "upstream.up", upstream: name, reason: after.last?.reason ?? "chosen" });
+  spare(context, name, "soft");
 }
 
 function told(promotion: Promotion) {
@@ -135,13 +135,13 @@ function told(promotion: Promotion) {
 }
 
 /** The grace is over: sessions on the upstream that is being left end, and only then the triggers begin. */
-function beginTriggers(turn: Turn): void {
-  const { phase } = turn;
+function beginTriggers(context: StepContext): void {
+  const { phase } = context;
   if (phase.name !== "promoting" || phase.back === undefined) return;
   const { back, promotion } = phase;
-  drainLeft(turn, back.upstream.name, promotion.epoch - 1, 0, leaving(promotion));
-  turn.enter({ ...phase, triggers: { is: "running", attempt: 1 } });
-  turn.ask({ do: "runTriggers", promotion });
+  drainLeft(context, back.upstream.name, promotion.epoch - 1, 0, leaving(promotion));
+  context.enter({ ...phase, triggers: { is: "running", attempt: 1 } });
+  context.requestAction({ do: "runTriggers", promotion });
 }
 
 function leaving({ to, reason }: Promotion): string {
@@ -149,134 +149,138 @@ function leaving({ to, reason }: Promotion): string {
 }
 
 /** While a promotion is under way: what a result about `name` means for it. */
-export function watchPromotion(turn: Turn, name: string): void {
-  const { phase, now } = turn;
+export function watchPromotion(context: StepContext, name: string): void {
+  const { phase, now } = context;
   if (phase.name !== "promoting") return;
   const isBackDown = phase.back?.upstream.name === name &&
-    isDown(turn.health(name), turn.policy);
-  if (isBackDown) return loseBack(turn, phase);
-  const down = !turn.isUp(phase.candidate);
+    isDown(context.health(name), context.policy);
+  if (isBackDown) return loseBack(context, phase);
+  const down = !context.isUp(phase.candidate);
   if (down === (phase.doomedAt !== undefined)) return;
   const doomed: Promoting = { ...phase, doomedAt: down ? now + DOOMED_TRIGGERS_MS : undefined };
-  turn.enter(doomed);
+  context.enter(doomed);
   // What runs may finish, for it may be of use to somebody; but not while service could be had.
-  if (down && (phase.back !== undefined || phase.triggers.is !== "running")) giveUp(turn);
+  if (down && (phase.back !== undefined || phase.triggers.is !== "running")) giveUp(context);
 }
 
 /** The upstream that traffic was to leave went down before it was left: now the move must succeed. */
-function loseBack(turn: Turn, phase: Promoting): void {
+function loseBack(context: StepContext, phase: Promoting): void {
   const { name } = phase.back!.upstream;
-  const { door } = turn.state;
-  turn.enter({ ...phase, back: undefined });
-  if (phase.triggers.is === "due") beginTriggersOf(turn);
+  const { door } = context.state;
+  context.enter({ ...phase, back: undefined });
+  if (phase.triggers.is === "due") beginTriggersOf(context);
   if (door !== "open") return;
-  leaveService(turn, `${name} is down: ${turn.health(name).last?.reason ?? "no answer"}`);
+  leaveService(context, `${name} is down: ${context.health(name).last?.reason ?? "no answer"}`);
   // These triggers run beside the traffic, which has nowhere else to go now.
-  finishPromotion(turn);
+  finishPromotion(context);
 }
 
-function beginTriggersOf(turn: Turn): void {
-  const { phase } = turn;
+function beginTriggersOf(context: StepContext): void {
+  const { phase } = context;
   if (phase.name !== "promoting") return;
-  turn.enter({ ...phase, triggers: { is: "running", attempt: 1 } });
-  turn.ask({ do: "runTriggers", promotion: phase.promotion });
+  context.enter({ ...phase, triggers: { is: "running", attempt: 1 } });
+  context.requestAction({ do: "runTriggers", promotion: phase.promotion });
 }
 
 /** Ends a promotion whose candidate is down. */
-function giveUp(turn: Turn): void {
-  const { phase } = turn;
+function giveUp(context: StepContext): void {
+  const { phase } = context;
   if (phase.name !== "promoting") return;
   const { epoch, to } = phase.promotion;
-  if (phase.triggers.is === "running") turn.ask({ do: "cancelTriggers", epoch });
-  abandon(turn, `${to} went down: ${turn.health(to).last?.reason ?? "no answer"}`);
+  if (phase.triggers.is === "running") context.requestAction({ do: "cancelTriggers", epoch });
+  abandon(context, `${to} went down: ${context.health(to).last?.reason ?? "no answer"}`);
 }
 
 /** The promotion has failed: back to the upstream that served, or on to the next candidate. */
-function abandon(turn: Turn, reason: string, passedOver?: ReadonlySet<string>): void {
-  const { phase, state } = turn;
+function abandon(context: StepContext, reason: string, passedOver?: ReadonlySet<string>): void {
+  const { phase, state } = context;
   if (phase.name !== "promoting") return;
   const { id, epoch, to } = phase.promotion;
-  turn.set({ stage: state.stage + 1 });
-  turn.tell({ type: "promotion.abandoned", id, epoch, to, reason });
-  if (phase.back !== undefined) return comeBack(turn, phase.back, reason);
-  if (passedOver === undefined) return startRound(turn, 1, reason);
-  startRound(turn, Math.max(1, phase.round), reason, [], passedOver);
+  context.set({ stage: state.stage + 1 });
+  context.emit({ type: "promotion.abandoned", id, epoch, to, reason });
+  if (phase.back !== undefined) return comeBack(context, phase.back, reason);
+  if (passedOver === undefined) return startRound(context, 1, reason);
+  startRound(context, Math.max(1, phase.round), reason, [], passedOver);
 }
 
 /** A failback or switchover failed: the upstream that served until then is still up and serves on. */
-function comeBack(turn: Turn, back: Former, reason: string): void {
-  const { state, now } = turn;
+function comeBack(context: StepContext, back: Former, reason: string): void {
+  const { state, now } = context;
   const { upstream, triggers, proof } = back;
   const isOpen = state.door === "open";
   const epoch = isOpen ? back.epoch : state.epoch + 1;
-  turn.enter({ name: "serving", active: upstream, epoch, triggers, proof });
+  context.enter({ name: "serving", active: upstream, epoch, triggers, proof });
   const tookMs = now - (state.outSince ?? now);
-  turn.set({
+  context.set({
     epoch: Math.max(epoch, state.epoch),
     door: "open",
     holdUntil: undefined,
     outSince: undefined,
   });
-  if (!isOpen) turn.ask({ do: "open", upstream, epoch });
-  turn.tell({ type: "service.returned", upstream: upstream.name, epoch, reason, tookMs });
+  if (!isOpen) context.requestAction({ do: "open", upstream, epoch });
+  context.emit({ type: "service.returned", upstream: upstream.name, epoch, reason, tookMs });
 }
 
 // ---- Triggers
 
 /** The triggers of a promotion have ended, or could not be started. */
-export function takeTriggersEnded(turn: Turn, epoch: number, outcome: TriggerOutcome): void {
-  const { phase, state } = turn;
+export function takeTriggersEnded(
+  context: StepContext,
+  epoch: number,
+  outcome: TriggerOutcome,
+): void {
+  const { phase, state } = context;
   if (phase.name === "promoting" && phase.promotion.epoch === epoch) {
     if (phase.triggers.is !== "running") return;
-    turn.set({ stage: state.stage + 1 });
-    return endPromotion(turn, phase, phase.triggers.attempt, outcome);
+    context.set({ stage: state.stage + 1 });
+    return endPromotion(context, phase, phase.triggers.attempt, outcome);
   }
   if (phase.name !== "serving" || phase.epoch !== epoch || phase.triggers.is !== "running") return;
-  turn.set({ stage: state.stage + 1 });
-  if (outcome.how === "ran") turn.set({ lastChosen: phase.active.name });
-  const triggers = progressAfter(turn, phase.active.name, phase.triggers.attempt, outcome);
-  turn.enter({ ...phase, triggers });
+  context.set({ stage: state.stage + 1 });
+  if (outcome.how === "ran") context.set({ lastChosen: phase.active.name });
+  const triggers = progressAfter(context, phase.active.name, phase.triggers.attempt, outcome);
+  context.enter({ ...phase, triggers });
   if (triggers.is !== "failed") return;
-  turn.tell({ type: "promotion.flawed", to: phase.active.name, epoch, reason: triggers.reason });
-  turn.ask({ do: "probe", upstream: phase.active.name });
+  context.emit({ type: "promotion.flawed", to: phase.active.name, epoch, reason: triggers.reason });
+  context.requestAction({ do: "probe", upstream: phase.active.name });
 }
 
 function endPromotion(
-  turn: Turn,
+  context: StepContext,
   phase: Promoting,
   attempt: number,
   outcome: TriggerOutcome,
 ): void {
   const { candidate: { name }, back, passedOver, doomedAt } = phase;
-  if (outcome.how === "ran") turn.set({ lastChosen: name });
-  if (doomedAt !== undefined) return giveUpAfter(turn, phase);
+  if (outcome.how === "ran") context.set({ lastChosen: name });
+  if (doomedAt !== undefined) return giveUpAfter(context, phase);
   if (outcome.how === "ran") {
-    turn.enter({ ...phase, triggers: { is: "ran" } });
-    return finishPromotion(turn);
+    context.enter({ ...phase, triggers: { is: "ran" } });
+    return finishPromotion(context);
   }
   const mayReturn = back !== undefined && !(outcome.how === "short" && outcome.hasBegun);
   if (mayReturn) {
-    postponeFailback(turn, name);
-    return abandon(turn, why(outcome));
+    postponeFailback(context, name);
+    return abandon(context, why(outcome));
   }
-  const { onTriggerFailure } = turn.policy;
+  const { onTriggerFailure } = context.policy;
   if (outcome.how === "failed" && onTriggerFailure === "next") {
-    return abandon(turn, why(outcome), new Set(passedOver).add(name));
+    return abandon(context, why(outcome), new Set(passedOver).add(name));
   }
-  const triggers = progressAfter(turn, name, attempt, outcome);
-  turn.enter({ ...phase, triggers });
-  if (triggers.is === "failed") finishPromotion(turn);
+  const triggers = progressAfter(context, name, attempt, outcome);
+  context.enter({ ...phase, triggers });
+  if (triggers.is === "failed") finishPromotion(context);
 }
 
 /** The triggers of a candidate that is down have ended by themselves. */
-function giveUpAfter(turn: Turn, phase: Promoting): void {
-  turn.enter({ ...phase, triggers: { is: "ran" } });
-  giveUp(turn);
+function giveUpAfter(context: StepContext, phase: Promoting): void {
+  context.enter({ ...phase, triggers: { is: "ran" } });
+  giveUp(context);
 }
 
 /** Where the triggers are after an attempt, when nobody but the policy has a say. */
 function progressAfter(
-  turn: Turn,
+  context: StepContext,
   to: string,
   attempt: number,
   outcome: TriggerOutcome,
@@ -284,12 +288,12 @@ function progressAfter(
   if (outcome.how === "ran") return { is: "ran" };
   const reason = why(outcome);
   // One that was called off, and not by us, has not run either.
-  const isRepeated = outcome.how !== "failed" || turn.policy.onTriggerFailure === "retry";
+  const isRepeated = outcome.how !== "failed" || context.policy.onTriggerFailure === "retry";
   if (!isRepeated) return { is: "failed", reason };
-  const retryInMs = backoffMs(attempt, Math.min(turn.policy.maxBackoffMs, TRIGGER_RETRY_MAX_MS));
-  const { epoch } = turn.state;
-  turn.tell({ type: "promotion.delayed", to, epoch, reason, attempt, retryInMs });
-  return { is: "retrying", at: turn.now + retryInMs, attempt, reason };
+  const retryInMs = backoffMs(attempt, Math.min(context.policy.maxBackoffMs, TRIGGER_RETRY_MAX_MS));
+  const { epoch } = context.state;
+  context.emit({ type: "promotion.delayed", to, epoch, reason, attempt, retryInMs });
+  return { is: "retrying", at: context.now + retryInMs, attempt, reason };
 }
 
 function why(outcome: Exclude<TriggerOutcome, { how: "ran" }>): string {
@@ -297,39 +301,39 @@ function why(outcome: Exclude<TriggerOutcome, { how: "ran" }>): string {
 }
 
 /** The next automatic failback to an upstream whose triggers failed must wait, longer each time. */
-function postponeFailback(turn: Turn, to: string): void {
-  const { failedMoves } = turn.state;
+function postponeFailback(context: StepContext, to: string): void {
+  const { failedMoves } = context.state;
   const count = failedMoves?.to === to ? failedMoves.count + 1 : 1;
-  turn.set({ failedMoves: { to, count, until: turn.now + retryFailbackMs(count) } });
+  context.set({ failedMoves: { to, count, until: context.now + retryFailbackMs(count) } });
 }
 
 /** Time has come for triggers that are due, to be repeated, or doomed. */
-export function tickPromotion(turn: Turn): void {
-  const { phase, now } = turn;
+export function tickPromotion(context: StepContext): void {
+  const { phase, now } = context;
   if (phase.name === "promoting") {
     const { triggers, doomedAt } = phase;
-    if (triggers.is === "due" && now >= triggers.at) return beginTriggers(turn);
-    if (doomedAt !== undefined && now >= doomedAt) return giveUp(turn);
+    if (triggers.is === "due" && now >= triggers.at) return beginTriggers(context);
+    if (doomedAt !== undefined && now >= doomedAt) return giveUp(context);
   }
   if (!("triggers" in phase) || phase.triggers.is !== "retrying") return;
   const { at, attempt } = phase.triggers;
   if (now < at) return;
-  const promotion = phase.name === "promoting" ? phase.promotion : turn.state.lastPromotion!;
-  turn.enter({ ...phase, triggers: { is: "running", attempt: attempt + 1 } });
-  turn.ask({ do: "runTriggers", promotion });
+  const promotion = phase.name === "promoting" ? phase.promotion : context.state.lastPromotion!;
+  context.enter({ ...phase, triggers: { is: "running", attempt: attempt + 1 } });
+  context.requestAction({ do: "runTriggers", promotion });
 }
 
 // ---- Serving
 
 /** Lets clients in to the candidate: every trigger has ended, or runs beside them. */
-function finishPromotion(turn: Turn): void {
-  const { phase, now, state, policy } = turn;
+function finishPromotion(context: StepContext): void {
+  const { phase, now, state, policy } = context;
   if (phase.name !== "promoting") return;
   const { candidate: active, promotion, triggers, back } = phase;
   const { epoch } = promotion;
   const tookMs = now - (state.outSince ?? now);
-  turn.enter({ name: "serving", active, epoch, triggers, proof: "none" });
-  turn.set({
+  context.enter({ name: "serving", active, epoch, triggers, proof: "none" });
+  context.set({
     lastActive: active.name,
     lastPromotion: promotion,
     door: "open",
@@ -339,26 +343,26 @@ function finishPromotion(turn: Turn): void {
     servedSince: now,
     failedMoves: undefined,
   });
-  spare(turn, active.name);
-  turn.ask({ do: "open", upstream: active, epoch });
+  spare(context, active.name);
+  context.requestAction({ do: "open", upstream: active, epoch });
   const flaw = triggers.is === "failed" ? { triggersFailed: triggers.reason } : {};
-  turn.tell({ type: "promotion.finished", ...told(promotion), tookMs, ...flaw });
-  if (triggers.is === "failed") turn.ask({ do: "probe", upstream: active.name });
+  context.emit({ type: "promotion.finished", ...told(promotion), tookMs, ...flaw });
+  if (triggers.is === "failed") context.requestAction({ do: "probe", upstream: active.name });
   const wasCut = policy.triggers === "before" && policy.sessionsOnMove === "cut";
   if (back === undefined || policy.sessionsOnMove === "keep" || wasCut) return;
   const graceMs = policy.sessionsOnMove === "cut" ? policy.graceMs : policy.drainMs;
-  drainLeft(turn, back.upstream.name, epoch - 1, graceMs, leaving(promotion));
+  drainLeft(context, back.upstream.name, epoch - 1, graceMs, leaving(promotion));
 }
 
 /**
  * A verdict on the active upstream whose triggers failed, asked for while it served: a pass shows that it
  * is what was wanted all the same.
  */
-export function proveActive(turn: Turn, passed: boolean): void {
-  const { phase } = turn;
+export function proveActive(context: StepContext, passed: boolean): void {
+  const { phase } = context;
   if (phase.name !== "serving" || phase.triggers.is !== "failed" || phase.proof === "passed") {
     return;
   }
-  turn.enter({ ...phase, proof: passed ? "passed" : "failed" });
-  if (passed) turn.set({ lastChosen: phase.active.name });
+  context.enter({ ...phase, proof: passed ? "passed" : "failed" });
+  if (passed) context.set({ lastChosen: phase.active.name });
 }

@@ -8,13 +8,13 @@ import type { FaultName } from "../base/fault.ts";
 import type { Upstream } from "../failover/upstream.ts";
 
 /** Leave to go to an upstream, under a decision. */
-export interface Passage {
+export interface Route {
   readonly upstream: Upstream;
   readonly epoch: number;
 }
 
-/** Why a wait ended without a passage. */
-export type Denial = "closed" | "late" | "full" | "gone";
+/** Why a wait ended without a route. */
+export type Rejection = "closed" | "late" | "full" | "gone";
 
 /** What the client of such a wait is answered. */
 export const DENIALS = {
@@ -22,36 +22,36 @@ export const DENIALS = {
   late: "holdTimeout",
   full: "tooManyHeld",
   gone: "clientGone",
-} as const satisfies Record<Denial, FaultName>;
+} as const satisfies Record<Rejection, FaultName>;
 
-export interface GateLimits {
+export interface AdmissionLimits {
   /** Exchanges that may wait at one time; 0 lets none wait. */
   readonly heldMax: number;
 }
 
 interface Waiter {
-  readonly end: (result: Passage | Denial) => void;
+  readonly end: (result: Route | Rejection) => void;
 }
 
-export class Gate {
+export class AdmissionGate {
   readonly #clock: Clock;
-  readonly #limits: GateLimits;
+  readonly #limits: AdmissionLimits;
   readonly #waiting = new Set<Waiter>();
-  #door: Passage | "holding" | "closed" = "holding";
+  #door: Route | "holding" | "closed" = "holding";
   #epoch = 0;
   #isFinal = false;
-  /** Exchanges that waited and got a passage. */
+  /** Exchanges that waited and got a route. */
   released = 0;
   longestHoldMs = 0;
 
   /** Holding, until the first order. */
-  constructor(clock: Clock, limits: GateLimits) {
+  constructor(clock: Clock, limits: AdmissionLimits) {
     this.#clock = clock;
     this.#limits = limits;
   }
 
   /** The way that is open now, if one is. */
-  get passage(): Passage | undefined {
+  get route(): Route | undefined {
     return typeof this.#door === "object" ? this.#door : undefined;
   }
 
@@ -69,7 +69,7 @@ export class Gate {
   open(upstream: Upstream, epoch: number): void {
     if (epoch < this.#epoch) return;
     this.#epoch = epoch;
-    const door: Passage = { upstream, epoch };
+    const door: Route = { upstream, epoch };
     this.#door = door;
     for (const waiter of this.#waiting) waiter.end(door);
   }
@@ -86,26 +86,26 @@ export class Gate {
   /** No order comes any more: an open door stays open, and nobody waits for another. */
   decideNoMore(): void {
     this.#isFinal = true;
-    if (this.passage === undefined) return this.close();
+    if (this.route === undefined) return this.close();
     for (const waiter of this.#waiting) waiter.end("closed");
   }
 
   /** The active upstream answers after all: those who doubted it may try it again. */
   confirm(upstream: string): void {
-    const door = this.passage;
+    const door = this.route;
     if (door?.upstream.name !== upstream) return;
     for (const waiter of this.#waiting) waiter.end(door);
   }
 
   /**
-   * Waits for a passage other than `after`, for at most `ms`. `onLeave` is handed a function to call if
+   * Waits for a route other than `after`, for at most `ms`. `onLeave` is handed a function to call if
    * the client leaves meanwhile.
    */
   wait(
-    after: Passage | undefined,
+    after: Route | undefined,
     ms: number,
     onLeave: (leave: () => void) => void,
-  ): Promise<Passage | Denial> {
+  ): Promise<Route | Rejection> {
     const door = this.#door;
     if (door === "closed") return Promise.resolve("closed");
     if (door !== "holding" && door !== after) return Promise.resolve(door);
@@ -114,17 +114,17 @@ export class Gate {
   }
 
   /** Waits for at most `ms`, unless a decision comes first: `late` is the usual end. */
-  pause(ms: number, onLeave: (leave: () => void) => void): Promise<Passage | Denial> {
+  pause(ms: number, onLeave: (leave: () => void) => void): Promise<Route | Rejection> {
     if (this.#door === "closed") return Promise.resolve("closed");
     return this.#enter(ms, onLeave);
   }
 
-  #enter(ms: number, onLeave: (leave: () => void) => void): Promise<Passage | Denial> {
+  #enter(ms: number, onLeave: (leave: () => void) => void): Promise<Route | Rejection> {
     if (this.#waiting.size >= this.#limits.heldMax) return Promise.resolve("full");
     if (ms <= 0) return Promise.resolve("late");
     const since = this.#clock.now();
     return new Promise((resolve) => {
-      const end = (result: Passage | Denial) => {
+      const end = (result: Route | Rejection) => {
         if (!this.#waiting.delete(waiter)) return;
         cancel();
         this.longestHoldMs = Math.max(this.longestHoldMs, this.#clock.now() - since);

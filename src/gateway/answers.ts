@@ -62,13 +62,13 @@ export async function answerWithPage(
 }
 
 /** Passes an interim response on, to clients that can use it. */
-export async function inform(
+export async function write1xx(
   client: Client,
   head: ResponseHead,
   server: ServerUpstream,
 ): Promise<void> {
   if (head.status === 100 && !client.head.expectsContinue) return;
-  await client.inform(
+  await client.write1xx(
     head.status,
     head.reason,
     (out) => writeResponseFields(out, head, server, server.rules.via),

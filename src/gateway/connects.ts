@@ -1,8 +1,8 @@
 /** New connections to upstreams: those being made can be called off, and slow ones are told of. */
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
-import { type Member, Roster } from "../base/slab.ts";
-import type { ClientConnection } from "../http1/upstream_conn.ts";
+import { type Member, Slab } from "../base/slab.ts";
+import type { UpstreamConn } from "../http1/upstream_conn.ts";
 import type { ServerUpstream } from "./upstream.ts";
 
 /** A connect without an answer for so long is reported, though it may still succeed. */
@@ -29,7 +29,7 @@ export interface ConnectOptions {
 
 export class Connects {
   readonly #clock: Clock;
-  readonly #all = new Roster<Connecting>();
+  readonly #all = new Slab<Connecting>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -44,7 +44,7 @@ export class Connects {
   async make(
     { pool, upstream: { name } }: ServerUpstream,
     { onLeave, onSlow, settles }: ConnectOptions,
-  ): Promise<ClientConnection> {
+  ): Promise<UpstreamConn> {
     const abort = new AbortController();
     onLeave(() => abort.abort());
     const connecting = { place: -1, abort, upstream: name };
@@ -67,7 +67,7 @@ export class Connects {
    * True if a new connection still stands after a moment. A server that was killed takes connections until
    * its port is closed, last of all; what is sent then is lost, and there is only one more time to send it.
    */
-  #settle(connection: ClientConnection, onLeave: ConnectOptions["onLeave"]): Promise<boolean> {
+  #settle(connection: UpstreamConn, onLeave: ConnectOptions["onLeave"]): Promise<boolean> {
     connection.rest(SETTLE_MS_MAX);
     return new Promise((resolve) => {
       const end = () => {

@@ -12,7 +12,7 @@ type ExchangePart = Pick<
   | "responseStarted"
   | "gone"
   | "whenGone"
-  | "inform"
+  | "write1xx"
   | "respond"
   | "answer"
   | "send"

@@ -90,7 +90,7 @@ export class FetchExchange implements Client {
   }
 
   /** Nothing: `Deno.serve` knows no interim responses. */
-  async inform(): Promise<void> {}
+  async write1xx(): Promise<void> {}
 
   respond(status: number, reason: string): HeadWriter {
     if (this.#started) throw new TypeError("Cannot respond twice to one request");

@@ -8,22 +8,22 @@ import { Fault, FAULTS, statusOf } from "../base/fault.ts";
 import type { Publish } from "../events/events.ts";
 import type { Doubt } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
-import type { ClientConnection, Reply } from "../http1/upstream_conn.ts";
+import type { Reply, UpstreamConn } from "../http1/upstream_conn.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 import { sendResponse } from "../http1/fetch_app.ts";
 import { httpDate } from "../http1/http_date.ts";
 import { ANSWERED } from "../http1/server.ts";
-import { answerWithPage, type ErrorPage, failoverValue, inform } from "./answers.ts";
+import { answerWithPage, type ErrorPage, failoverValue, write1xx } from "./answers.ts";
 import type { KeptTotal } from "./body.ts";
 import type { Client } from "./downstream.ts";
 import { Connects } from "./connects.ts";
-import { type Denial, DENIALS, type Gate, type Passage } from "./admission.ts";
+import { type AdmissionGate, DENIALS, type Rejection, type Route } from "./admission.ts";
 import { joinedTarget, writeRequestFields, writeResponseFields } from "./headers.ts";
 import { GATEWAY_ERRORS_MAX, GatewayErrors } from "./gateway_errors.ts";
-import { isLocal, maySayStale, RepeatBudget, type Stage, verdictOn } from "./retry.ts";
+import { isLocal, maySayStale, RetryBudget, retryDecision, type Stage } from "./retry.ts";
 import { Losses } from "./losses.ts";
 import { Running } from "./running.ts";
-import { ServerAttempt, Trip, type TripSettings } from "./request_state.ts";
+import { type RequestSettings, RequestState, ServerAttempt } from "./request_state.ts";
 import { joinUpgraded } from "./upgrade.ts";
 import {
   type GatewayUpstream,
@@ -32,7 +32,7 @@ import {
   type StaticUpstream,
 } from "./upstream.ts";
 
-export interface ForwardSettings extends TripSettings {
+export interface ForwardSettings extends RequestSettings {
   /** The longest that one exchange waits, over all its waits, in milliseconds. */
   readonly holdMs: number;
   /** From a request's last byte to its response's first, in milliseconds; 0 is never. */
@@ -49,7 +49,7 @@ export interface ForwardContext {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
   readonly publish: Publish;
-  readonly gate: Gate;
+  readonly gate: AdmissionGate;
   readonly upstreams: ReadonlyMap<string, GatewayUpstream>;
   /** Tells the controller that a live exchange failed. Returns at once. */
   readonly doubt: (doubt: Doubt) => void;
@@ -65,7 +65,7 @@ const LOCAL_PAUSE_MS_MAX = 1_000;
 
 /** Where an attempt goes. */
 interface Step {
-  readonly passage: Passage;
+  readonly route: Route;
   readonly to: GatewayUpstream;
   /** True to leave kept connections alone. */
   readonly fresh: boolean;
@@ -83,7 +83,7 @@ export class Forwarder {
   readonly running: Running;
   readonly #settings: ForwardSettings;
   readonly #context: ForwardContext;
-  readonly #budget: RepeatBudget;
+  readonly #budget: RetryBudget;
   readonly #kept: KeptTotal = { bytes: 0 };
   readonly #connects: Connects;
   readonly #gatewayErrors = new GatewayErrors();
@@ -105,7 +105,7 @@ export class Forwarder {
     this.#settings = settings;
     this.#context = context;
     const { clock, deadlines, publish } = context;
-    this.#budget = new RepeatBudget(clock, () => this.counters.active);
+    this.#budget = new RetryBudget(clock, () => this.counters.active);
     this.#losses = new Losses(clock, publish);
     this.#connects = new Connects(clock);
     this.running = new Running(clock, deadlines, publish, settings.idleTimeoutMs);
@@ -123,29 +123,29 @@ export class Forwarder {
    */
   async forward(client: Client, request: Request, scheme: "http" | "https"): Promise<Response> {
     const { counters } = this;
-    const trip = new Trip(client, request, scheme, this.#settings, this.#kept);
+    const state = new RequestState(client, request, scheme, this.#settings, this.#kept);
     counters.requests++;
     counters.active++;
     try {
       if ((client.body.length ?? 0) > this.#settings.bodyMax) {
         throw new Fault("bodyTooLarge", `over ${this.#settings.bodyMax} bytes`);
       }
-      let step = this.#stepTo(this.#context.gate.passage ?? await this.#wait(trip, undefined));
+      let step = this.#stepTo(this.#context.gate.route ?? await this.#wait(state, undefined));
       while (!(step instanceof Fault)) {
-        const failure = await this.#try(trip, step);
+        const failure = await this.#try(state, step);
         if (failure === undefined) return ANSWERED;
-        step = await this.#after(trip, step, failure);
+        step = await this.#after(state, step, failure);
       }
-      await this.#giveUp(trip, step);
+      await this.#giveUp(state, step);
       return ANSWERED;
     } catch (error) {
       if (client.gone !== undefined) counters.abandoned++;
       throw this.#losses.faultOf(error);
     } finally {
       counters.active--;
-      counters.bytesUp += trip.body?.received ?? 0;
-      trip.body?.release();
-      for (; trip.repeats > 0; trip.repeats--) this.#budget.giveBack();
+      counters.bytesUp += state.body?.received ?? 0;
+      state.body?.release();
+      for (; state.repeats > 0; state.repeats--) this.#budget.giveBack();
     }
   }
 
@@ -154,9 +154,9 @@ export class Forwarder {
     this.#connects.callOff(upstream);
   }
 
-  #stepTo(result: Passage | Denial): Step | Fault {
+  #stepTo(result: Route | Rejection): Step | Fault {
     if (typeof result === "string") return new Fault(DENIALS[result]);
-    return { passage: result, to: this.#of(result.upstream), fresh: false };
+    return { route: result, to: this.#of(result.upstream), fresh: false };
   }
 
   #of(upstream: Upstream): GatewayUpstream {
@@ -165,100 +165,100 @@ export class Forwarder {
     return found;
   }
 
-  #wait(trip: Trip, after: Passage | undefined): Promise<Passage | Denial> {
-    if (trip.client.gone !== undefined) return Promise.resolve("gone");
+  #wait(state: RequestState, after: Route | undefined): Promise<Route | Rejection> {
+    if (state.client.gone !== undefined) return Promise.resolve("gone");
     const { gate } = this.#context;
-    return gate.wait(after, this.#patience(trip), (leave) => trip.onGone = leave);
+    return gate.wait(after, this.#patience(state), (leave) => state.onGone = leave);
   }
 
   /** How long an exchange may still wait, over all its waits. */
-  #patience(trip: Trip): number {
+  #patience(state: RequestState): number {
     const now = this.#context.clock.now();
-    trip.holdBy ??= now + this.#settings.holdMs;
-    return trip.holdBy - now;
+    state.holdBy ??= now + this.#settings.holdMs;
+    return state.holdBy - now;
   }
 
   /** What a failed attempt is followed by: another one, or the fault that the client is told. */
-  async #after(trip: Trip, step: Step, failure: Failure): Promise<Step | Fault> {
+  async #after(state: RequestState, step: Step, failure: Failure): Promise<Step | Fault> {
     const { fault, stage, reused } = failure;
-    if (trip.client.gone !== undefined) throw trip.client.gone;
+    if (state.client.gone !== undefined) throw state.client.gone;
     if (FAULTS[fault.fault].side === "client") throw fault;
     if (fault.fault === "internalError") return fault;
-    if (isLocal(fault.fault)) return await this.#again(trip, step, fault);
-    if (stage !== "nothingSent") trip.deliveries++;
-    const { deliveries, refreshed, body } = trip;
+    if (isLocal(fault.fault)) return await this.#again(state, step, fault);
+    if (stage !== "nothingSent") state.deliveries++;
+    const { deliveries, refreshed, body } = state;
     const replayable = body?.replayable ?? true;
-    const verdict = verdictOn({ stage, reused, replayable, deliveries, refreshed });
+    const verdict = retryDecision({ stage, reused, replayable, deliveries, refreshed });
     if (verdict === "fresh") {
-      trip.refreshed = true;
+      state.refreshed = true;
       return { ...step, fresh: true };
     }
     this.#doubt(step, FAULTS[fault.fault].hard, fault.message);
-    trip.reason = fault.fault;
-    if (verdict === "never" || trip.attempts >= ATTEMPTS_MAX) return fault;
+    state.reason = fault.fault;
+    if (verdict === "never" || state.attempts >= ATTEMPTS_MAX) return fault;
     if (stage === "sentSafe") {
-      if (!await this.#budget.take(this.#patience(trip), (leave) => trip.onGone = leave)) {
+      if (!await this.#budget.take(this.#patience(state), (leave) => state.onGone = leave)) {
         return fault;
       }
-      trip.repeats++;
+      state.repeats++;
     }
-    const next = await this.#elsewhere(trip, step);
+    const next = await this.#elsewhere(state, step);
     return next instanceof Fault && stage === "sentSafe" ? fault : next;
   }
 
   /** The same once more, after a pause, as long as the exchange may wait; then the shortage is told. */
-  async #again(trip: Trip, step: Step, shortage: Fault): Promise<Step | Fault> {
+  async #again(state: RequestState, step: Step, shortage: Fault): Promise<Step | Fault> {
     const { gate } = this.#context;
-    trip.reason = shortage.fault;
-    const pauseMs = Math.min(LOCAL_PAUSE_MS * 2 ** trip.shortages++, LOCAL_PAUSE_MS_MAX);
-    const leftMs = this.#patience(trip);
+    state.reason = shortage.fault;
+    const pauseMs = Math.min(LOCAL_PAUSE_MS * 2 ** state.shortages++, LOCAL_PAUSE_MS_MAX);
+    const leftMs = this.#patience(state);
     if (leftMs <= 0) return shortage;
-    const result = await gate.pause(Math.min(pauseMs, leftMs), (leave) => trip.onGone = leave);
+    const result = await gate.pause(Math.min(pauseMs, leftMs), (leave) => state.onGone = leave);
     if (result !== "late") return this.#stepTo(result);
-    const present = gate.passage;
-    if (present === step.passage) return { ...step, again: true };
-    const next = this.#stepTo(present ?? await this.#wait(trip, undefined));
+    const present = gate.route;
+    if (present === step.route) return { ...step, again: true };
+    const next = this.#stepTo(present ?? await this.#wait(state, undefined));
     return next instanceof Fault ? next : { ...next, again: true };
   }
 
   /** Another upstream at once, or whatever the gate gives next. */
-  async #elsewhere(trip: Trip, { passage, to }: Step): Promise<Step | Fault> {
+  async #elsewhere(state: RequestState, { route, to }: Step): Promise<Step | Fault> {
     const { gate, others } = this.#context;
-    const present = gate.passage;
-    if (present !== undefined && present !== passage) return this.#stepTo(present);
-    trip.failed = [...trip.failed, to.upstream.name];
-    const other = others().find((upstream) => !trip.failed.includes(upstream.name));
-    if (other !== undefined) return { passage, to: this.#of(other), fresh: false };
-    trip.failed = [];
-    return this.#stepTo(await this.#wait(trip, passage));
+    const present = gate.route;
+    if (present !== undefined && present !== route) return this.#stepTo(present);
+    state.failed = [...state.failed, to.upstream.name];
+    const other = others().find((upstream) => !state.failed.includes(upstream.name));
+    if (other !== undefined) return { route, to: this.#of(other), fresh: false };
+    state.failed = [];
+    return this.#stepTo(await this.#wait(state, route));
   }
 
-  async #giveUp(trip: Trip, fault: Fault): Promise<void> {
-    const { client } = trip;
+  async #giveUp(state: RequestState, fault: Fault): Promise<void> {
+    const { client } = state;
     if (client.gone !== undefined) throw client.gone;
     this.#losses.lost++;
     const { errorPage, failoverHeader } = this.#settings;
-    const reason = trip.reason ?? fault.fault;
-    const failover = failoverHeader ? failoverValue("none", trip.attempts, reason) : undefined;
+    const reason = state.reason ?? fault.fault;
+    const failover = failoverHeader ? failoverValue("none", state.attempts, reason) : undefined;
     await answerWithPage(client, statusOf(fault.fault), errorPage, failover);
   }
 
-  #doubt({ passage, to }: Step, hard: boolean, reason: string): void {
-    const { name } = passage.upstream;
+  #doubt({ route, to }: Step, hard: boolean, reason: string): void {
+    const { name } = route.upstream;
     if (to.upstream.name !== name) return;
-    this.#context.doubt({ upstream: name, epoch: passage.epoch, hard, reason });
+    this.#context.doubt({ upstream: name, epoch: route.epoch, hard, reason });
   }
 
   /** One attempt. Undefined when the response has gone through. */
-  async #try(trip: Trip, step: Step): Promise<Failure | undefined> {
-    if (step.again !== true && ++trip.attempts > 1) this.counters.repeated++;
+  async #try(state: RequestState, step: Step): Promise<Failure | undefined> {
+    if (step.again !== true && ++state.attempts > 1) this.counters.repeated++;
     const { to } = step;
-    if (to.kind === "static") return await this.#serve(trip, to);
-    const kept = step.fresh ? undefined : to.pool.take(trip.isRepeatable);
-    const connection = kept ?? await this.#connect(trip, step, to);
+    if (to.kind === "static") return await this.#serve(state, to);
+    const kept = step.fresh ? undefined : to.pool.take(state.isRepeatable);
+    const connection = kept ?? await this.#connect(state, step, to);
     if ("stage" in connection) return connection;
-    const attempt = new ServerAttempt(to.upstream.name, step.passage.epoch, connection, trip);
-    trip.onGone = (fault) => connection.abort(fault);
+    const attempt = new ServerAttempt(to.upstream.name, step.route.epoch, connection, state);
+    state.onGone = (fault) => connection.abort(fault);
     this.running.add(attempt);
     try {
       attempt.reply = await this.#ask(attempt, to);
@@ -285,33 +285,33 @@ export class Forwarder {
 
   #leave(attempt: ServerAttempt): void {
     this.running.delete(attempt);
-    attempt.trip.onGone = undefined;
+    attempt.state.onGone = undefined;
   }
 
-  async #serve(trip: Trip, to: StaticUpstream): Promise<undefined> {
-    const response = await to.respond(trip.request);
-    const value = this.#failoverValue(trip, to);
+  async #serve(state: RequestState, to: StaticUpstream): Promise<undefined> {
+    const response = await to.respond(state.request);
+    const value = this.#failoverValue(state, to);
     if (value !== undefined) response.headers.set("Failover", value);
     try {
-      await sendResponse(trip.client, response);
+      await sendResponse(state.client, response);
     } catch (error) {
       // One file that changed says nothing about the others, so there is no doubt.
       const fault = this.#losses.faultOf(error);
-      this.#losses.cut(trip.client, to.upstream.name, fault);
+      this.#losses.cut(state.client, to.upstream.name, fault);
       throw fault;
     }
   }
 
   async #connect(
-    trip: Trip,
+    state: RequestState,
     step: Step,
     to: ServerUpstream,
-  ): Promise<ClientConnection | Failure> {
+  ): Promise<UpstreamConn | Failure> {
     try {
       return await this.#connects.make(to, {
-        onLeave: (leave) => trip.onGone = leave,
+        onLeave: (leave) => state.onGone = leave,
         onSlow: (reason) => this.#doubt(step, false, reason),
-        settles: step.fresh && trip.deliveries > 0,
+        settles: step.fresh && state.deliveries > 0,
       });
     } catch (error) {
       return { fault: this.#losses.faultOf(error), stage: "nothingSent", reused: false };
@@ -319,14 +319,14 @@ export class Forwarder {
   }
 
   /** Sends the request; resolves with the head of its response. */
-  #ask({ trip, connection }: ServerAttempt, server: ServerUpstream): Promise<Reply> {
-    const { client, scheme } = trip;
+  #ask({ state, connection }: ServerAttempt, server: ServerUpstream): Promise<Reply> {
+    const { client, scheme } = state;
     const { head } = client;
     const out = connection.request(head.method, joinedTarget(server.basePath, head.path));
     writeRequestFields(out, head, { peer: client.peer, scheme }, server.rules);
-    return connection.exchange(trip.body?.begin(server.rules.trailersDropped) ?? null, {
+    return connection.exchange(state.body?.begin(server.rules.trailersDropped) ?? null, {
       responseMs: this.#settings.responseTimeoutMs,
-      onInform: (interim) => inform(client, interim, server),
+      onInform: (interim) => write1xx(client, interim, server),
       waitForContinue: head.expectsContinue,
       upgrade: head.wantsUpgrade,
     });
@@ -337,8 +337,8 @@ export class Forwarder {
    * better or worse.
    */
   #pass(attempt: ServerAttempt, step: Step, server: ServerUpstream): Promise<void> | undefined {
-    const { trip, connection } = attempt;
-    const { client } = trip;
+    const { state, connection } = attempt;
+    const { client } = state;
     const { head, body } = attempt.reply!;
     if (this.#gatewayErrors.isDoubtful(step.to.upstream.name, head.status)) {
       this.#doubt(step, false, `${GATEWAY_ERRORS_MAX} responses in a row were 502, 503 or 504`);
@@ -349,7 +349,7 @@ export class Forwarder {
     if (!head.hasDate && head.status >= 200) {
       out.line("Date", httpDate(this.#context.clock.wall()));
     }
-    const value = this.#failoverValue(trip, server);
+    const value = this.#failoverValue(state, server);
     if (value !== undefined) out.line("Failover", value);
     if (head.status === 101) return this.#join(attempt);
     // Of a body that is left out (HEAD, 304) only a length that was declared may be told.
@@ -361,7 +361,7 @@ export class Forwarder {
   /** The response could not be passed on to its end. */
   #cutOff(attempt: ServerAttempt, step: Step, error: unknown): Fault {
     const fault = this.#losses.faultOf(error);
-    const { client } = attempt.trip;
+    const { client } = attempt.state;
     attempt.connection.abort(fault);
     if (client.gone !== undefined) return fault;
     this.#losses.cut(client, attempt.upstream, fault);
@@ -371,15 +371,15 @@ export class Forwarder {
   }
 
   async #join(attempt: ServerAttempt): Promise<void> {
-    const client = await attempt.trip.client.upgrade();
+    const client = await attempt.state.client.upgrade();
     attempt.tunnel = joinUpgraded(client, attempt.connection);
     await attempt.tunnel.finished;
     this.counters.bytesUp += attempt.tunnel.count.fromClient;
     this.counters.bytesDown += attempt.tunnel.count.fromUpstream;
   }
 
-  #failoverValue(trip: Trip, { upstream }: GatewayUpstream): string | undefined {
+  #failoverValue(state: RequestState, { upstream }: GatewayUpstream): string | undefined {
     if (!this.#settings.failoverHeader) return undefined;
-    return failoverValue(roleOf(upstream), trip.attempts, trip.reason);
+    return failoverValue(roleOf(upstream), state.attempts, state.reason);
   }
 }

@@ -5,14 +5,14 @@
  */
 import { Hono } from "hono";
 import { Fault } from "../base/fault.ts";
-import { Seldom } from "../base/log_limiter.ts";
+import { LogLimiter } from "../base/log_limiter.ts";
 import type { DataPlane, DrainOrder } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import type { RequestHead } from "../http1/head.ts";
 import type { Client } from "./downstream.ts";
 import { climbs } from "./climbs.ts";
 import { type ForwardContext, Forwarder, type ForwardSettings } from "./forward.ts";
-import { Gate } from "./admission.ts";
+import { AdmissionGate } from "./admission.ts";
 import { hasBeenHere } from "./headers.ts";
 
 export interface GatewaySettings extends ForwardSettings {
@@ -66,13 +66,13 @@ export interface GatewayCounters {
 }
 
 export class Gateway implements DataPlane, Disposable {
-  readonly #gate: Gate;
+  readonly #gate: AdmissionGate;
   readonly #forwarder: Forwarder;
   readonly #settings: GatewaySettings;
   readonly #context: GatewayContext;
   /** True if an upstream has a base path, which no request may leave. */
   readonly #hasBasePath: boolean;
-  readonly #loops = new Seldom(LOOP_SAID_MS);
+  readonly #loops = new LogLimiter(LOOP_SAID_MS);
   readonly #app: Hono<{ Bindings: GatewayEnv }>;
 
   /** Holds every exchange until the first order. */
@@ -82,7 +82,7 @@ export class Gateway implements DataPlane, Disposable {
     this.#hasBasePath = [...context.upstreams.values()].some((each) =>
       each.kind === "server" && each.basePath !== ""
     );
-    this.#gate = new Gate(context.clock, { heldMax: settings.heldMax });
+    this.#gate = new AdmissionGate(context.clock, { heldMax: settings.heldMax });
     this.#forwarder = new Forwarder(settings, { ...context, gate: this.#gate });
     this.#app = this.#routes();
   }
@@ -117,7 +117,7 @@ export class Gateway implements DataPlane, Disposable {
     }
     if (!hasBeenHere(head, pseudonym)) return;
     const { clock, publish } = this.#context;
-    if (this.#loops.lets("", clock.now())) {
+    if (this.#loops.allow("", clock.now())) {
       const warning =
         "a request came back to this service: an upstream leads to the service itself";
       publish({ type: "config.warned", warning });
@@ -131,7 +131,7 @@ export class Gateway implements DataPlane, Disposable {
   }
 
   hold(): Promise<void> {
-    const active = this.#gate.passage;
+    const active = this.#gate.route;
     this.#gate.hold();
     if (active !== undefined) this.#forwarder.callOff(active.upstream.name);
     return Promise.resolve();

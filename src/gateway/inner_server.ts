@@ -1,7 +1,7 @@
 /**
  * The `Deno.serve` behind HTTP/2, on the loopback. It ends when it cannot accept, as for want of a descriptor;
  * nothing else may end with it, so it is started again after a pause. Where that comes to nothing several
- * times in a row it is taken for something that cannot be had, and tried again seldom.
+ * times in a row it is taken for something that cannot be had, and tried again limiter.
  */
 import { backoffMs } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
@@ -23,7 +23,7 @@ export interface InnerServerParts {
   /** Its connections have ended with it. */
   readonly onEnd: () => void;
   /** Told why it cannot be had, and with undefined when it can again. */
-  readonly onChange: (obstacle: string | undefined) => void;
+  readonly onChange: (unsupportedReason: string | undefined) => void;
 }
 
 export class InnerServer {
@@ -32,7 +32,7 @@ export class InnerServer {
   #upSince = -Infinity;
   /** In a row; one that never began at all will not begin a moment later. */
   #failures = FAILURES_MAX - 1;
-  #obstacle: string | undefined;
+  #unsupportedReason: string | undefined;
   #closed = false;
   #cancel = () => {};
 
@@ -48,8 +48,8 @@ export class InnerServer {
   }
 
   /** Why it cannot be had, if that is known. */
-  get obstacle(): string | undefined {
-    return this.#obstacle;
+  get unsupportedReason(): string | undefined {
+    return this.#unsupportedReason;
   }
 
   /** Ends it in order: resolves when its last request has ended. */
@@ -93,8 +93,8 @@ export class InnerServer {
       this.#parts.onEnd();
       this.#failed(error);
     });
-    if (this.#obstacle === undefined) return;
-    this.#obstacle = undefined;
+    if (this.#unsupportedReason === undefined) return;
+    this.#unsupportedReason = undefined;
     onChange(undefined);
   }
 
@@ -102,11 +102,11 @@ export class InnerServer {
     if (this.#closed) return;
     const { clock, onChange } = this.#parts;
     const livedMs = this.#upSince === -Infinity ? 0 : clock.now() - this.#upSince;
-    if (livedMs >= STEADY_MS && this.#obstacle === undefined) this.#failures = 0;
+    if (livedMs >= STEADY_MS && this.#unsupportedReason === undefined) this.#failures = 0;
     const isLasting = ++this.#failures >= FAILURES_MAX;
-    if (isLasting && this.#obstacle === undefined) {
-      this.#obstacle = error instanceof Error ? error.message : String(error);
-      onChange(this.#obstacle);
+    if (isLasting && this.#unsupportedReason === undefined) {
+      this.#unsupportedReason = error instanceof Error ? error.message : String(error);
+      onChange(this.#unsupportedReason);
     }
     const pauseMs = isLasting
       ? PAUSE_LONG_MS

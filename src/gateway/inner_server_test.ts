@@ -15,7 +15,7 @@ const server = new InnerServer({
   handler: () => Promise.resolve(new Response("ok")),
   onError: (error) => said("error " + error),
   onEnd: () => said("end"),
-  onChange: (obstacle) => said("obstacle " + obstacle),
+  onChange: (unsupportedReason) => said("unsupportedReason " + unsupportedReason),
 });
 const first = server.port;
 const files = [];
@@ -46,7 +46,7 @@ Deno.test({
   },
 });
 
-Deno.test("what cannot be had is said once, tried seldom, and said when it is back", async () => {
+Deno.test("what cannot be had is said once, tried limiter, and said when it is back", async () => {
   const clock = new ManualClock();
   const said: (string | undefined)[] = [];
   const serve = Deno.serve;
@@ -61,10 +61,10 @@ Deno.test("what cannot be had is said once, tried seldom, and said when it is ba
       handler: () => Promise.resolve(new Response("ok")),
       onError: () => {},
       onEnd: () => {},
-      onChange: (obstacle) => said.push(obstacle),
+      onChange: (unsupportedReason) => said.push(unsupportedReason),
     });
     await clock.advance(60_000);
-    assertEquals([server.port, server.obstacle, said], [
+    assertEquals([server.port, server.unsupportedReason, said], [
       undefined,
       "made by a test",
       ["made by a test"],
@@ -72,7 +72,7 @@ Deno.test("what cannot be had is said once, tried seldom, and said when it is ba
     isBroken = false;
     await clock.advance(30_000);
     assertNotEquals(server.port, undefined);
-    assertEquals([server.obstacle, said], [undefined, ["made by a test", undefined]]);
+    assertEquals([server.unsupportedReason, said], [undefined, ["made by a test", undefined]]);
     await server.close();
     assertEquals(clock.pending, 0);
   } finally {

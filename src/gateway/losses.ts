@@ -2,7 +2,7 @@
 import type { Clock } from "../base/clock.ts";
 import { describe } from "../base/describe.ts";
 import { type Fault, faultOf } from "../base/fault.ts";
-import { Seldom } from "../base/log_limiter.ts";
+import { LogLimiter } from "../base/log_limiter.ts";
 import type { Publish } from "../events/events.ts";
 import type { Client } from "./downstream.ts";
 
@@ -12,7 +12,7 @@ const SAY_AGAIN_MS = 1_000;
 export class Losses {
   readonly #clock: Clock;
   readonly #publish: Publish;
-  readonly #said = new Seldom(SAY_AGAIN_MS);
+  readonly #said = new LogLimiter(SAY_AGAIN_MS);
   /** Exchanges that an upstream's trouble, or ours, ended: answered with an error, or cut. */
   lost = 0;
   /** Exchanges that a mistake in this program ended. */
@@ -27,7 +27,7 @@ export class Losses {
   cut({ gone, peer }: Client, upstream: string, { message: reason }: Fault): void {
     if (gone !== undefined) return;
     this.lost++;
-    if (!this.#said.lets(`${upstream} ${reason}`, this.#clock.now())) return;
+    if (!this.#said.allow(`${upstream} ${reason}`, this.#clock.now())) return;
     this.#publish({ type: "session.failed", upstream, client: peer, reason });
   }
 
@@ -38,7 +38,7 @@ export class Losses {
     const reason = describe(fault.cause ?? fault);
     this.faulted++;
     fault.isTold = true;
-    if (this.#said.lets(reason, this.#clock.now())) {
+    if (this.#said.allow(reason, this.#clock.now())) {
       this.#publish({ type: "proxy.faulted", reason });
     }
     return fault;

@@ -3,7 +3,7 @@
  * working on.
  */
 import type { Fault, FaultName } from "../base/fault.ts";
-import type { ClientConnection, Reply } from "../http1/upstream_conn.ts";
+import type { Reply, UpstreamConn } from "../http1/upstream_conn.ts";
 import { type KeptTotal, RequestBody } from "./body.ts";
 import type { Client } from "./downstream.ts";
 import { isRepeatable, type Stage } from "./retry.ts";
@@ -11,7 +11,7 @@ import type { Attempt } from "./running.ts";
 import type { Tunnel } from "./upgrade.ts";
 
 /** What of the operator's wishes an exchange must know from its beginning. */
-export interface TripSettings {
+export interface RequestSettings {
   /** Bytes in a request body. */
   readonly bodyMax: number;
   /** Whether an `Idempotency-Key` makes any request repeatable. */
@@ -19,7 +19,7 @@ export interface TripSettings {
 }
 
 /** One exchange, over all its attempts. */
-export class Trip {
+export class RequestState {
   readonly body: RequestBody | undefined;
   readonly isRepeatable: boolean;
   attempts = 0;
@@ -43,7 +43,7 @@ export class Trip {
     readonly client: Client,
     readonly request: Request,
     readonly scheme: "http" | "https",
-    settings: TripSettings,
+    settings: RequestSettings,
     kept: KeptTotal,
   ) {
     const { head, body } = client;
@@ -67,13 +67,13 @@ export class ServerAttempt implements Attempt {
   constructor(
     readonly upstream: string,
     readonly epoch: number,
-    readonly connection: ClientConnection,
-    readonly trip: Trip,
+    readonly connection: UpstreamConn,
+    readonly state: RequestState,
   ) {}
 
   moved(): number {
-    const { reply, tunnel, trip } = this;
-    const up = (trip.body?.received ?? 0) + (tunnel?.count.fromClient ?? 0);
+    const { reply, tunnel, state } = this;
+    const up = (state.body?.received ?? 0) + (tunnel?.count.fromClient ?? 0);
     const down = (reply?.body.received ?? 0) + (tunnel?.count.fromUpstream ?? 0);
     return up + down + (reply === undefined ? 0 : 1);
   }
@@ -85,9 +85,9 @@ export class ServerAttempt implements Attempt {
 
   /** How far it has come, once it has failed. */
   stage(): Stage {
-    const { connection, trip } = this;
+    const { connection, state } = this;
     if (!connection.requestStarted) return "nothingSent";
     if (connection.responseStarted) return "responseStarted";
-    return trip.isRepeatable ? "sentSafe" : "sentUnsafe";
+    return state.isRepeatable ? "sentSafe" : "sentUnsafe";
   }
 }

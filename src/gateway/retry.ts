@@ -62,7 +62,7 @@ export interface Entry {
 }
 
 /** `next`: another upstream; `fresh`: the same upstream on a new connection; `never`: that was it. */
-export function verdictOn(entry: Entry): "next" | "fresh" | "never" {
+export function retryDecision(entry: Entry): "next" | "fresh" | "never" {
   const { stage, reused, replayable, deliveries, refreshed } = entry;
   if (!replayable || stage === "responseStarted" || stage === "sentUnsafe") return "never";
   if (stage === "sentSafe" && deliveries >= DELIVERIES_MAX) return "never";
@@ -77,7 +77,7 @@ const REPEATS_MIN = 3;
  * Repeats at one time: a share of the exchanges under way, so that an outage is not answered by a flood.
  * Whoever finds no room waits for another repeat to end, which is better than to fail.
  */
-export class RepeatBudget {
+export class RetryBudget {
   readonly #clock: Clock;
   readonly #active: () => number;
   readonly #waiting = new Set<(taken: boolean) => void>();

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
-import { type Entry, isRepeatable, RepeatBudget, verdictOn } from "./retry.ts";
+import { type Entry, isRepeatable, RetryBudget, retryDecision } from "./retry.ts";
 
 const ENTRY: Entry = {
   stage: "nothingSent",
@@ -11,7 +11,7 @@ const ENTRY: Entry = {
 };
 
 Deno.test("the ledger says for each stage what may follow", () => {
-  const cases: [change: Partial<Entry>, verdict: ReturnType<typeof verdictOn>][] = [
+  const cases: [change: Partial<Entry>, verdict: ReturnType<typeof retryDecision>][] = [
     [{}, "next"],
     [{ deliveries: 2 }, "next"],
     [{ replayable: false }, "never"],
@@ -26,7 +26,7 @@ Deno.test("the ledger says for each stage what may follow", () => {
     [{ stage: "responseStarted", reused: true }, "never"],
   ];
   for (const [change, verdict] of cases) {
-    assertEquals(verdictOn({ ...ENTRY, ...change }), verdict, JSON.stringify(change));
+    assertEquals(retryDecision({ ...ENTRY, ...change }), verdict, JSON.stringify(change));
   }
 });
 
@@ -40,7 +40,7 @@ Deno.test("only methods that are safe or idempotent by definition are repeatable
 Deno.test("the budget grows with the exchanges under way, and whoever waits is next", async () => {
   const clock = new ManualClock();
   let active = 20;
-  const budget = new RepeatBudget(clock, () => active);
+  const budget = new RetryBudget(clock, () => active);
   const taken = () => budget.take(1_000, () => {});
   assertEquals(await Promise.all([taken(), taken(), taken(), taken()]), [true, true, true, true]);
   const [fifth, sixth] = [taken(), taken()];
@@ -54,7 +54,7 @@ Deno.test("the budget grows with the exchanges under way, and whoever waits is n
 
 Deno.test("whoever leaves while it waits for the budget takes nothing", async () => {
   const clock = new ManualClock();
-  const budget = new RepeatBudget(clock, () => 0);
+  const budget = new RetryBudget(clock, () => 0);
   for (let i = 0; i < 3; i++) await budget.take(1_000, () => {});
   let leave = () => {};
   const waiting = budget.take(1_000, (now) => leave = now);

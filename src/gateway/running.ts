@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
-import { type Member, Roster } from "../base/slab.ts";
+import { type Member, Slab } from "../base/slab.ts";
 import type { Publish } from "../events/events.ts";
 import type { DrainOrder } from "../failover/ports.ts";
 import type { Deadlines, Timed } from "../net/deadlines.ts";
@@ -36,7 +36,7 @@ export class Running implements Timed {
   readonly #deadlines: Deadlines;
   readonly #publish: Publish;
   readonly #idleMs: number;
-  readonly #attempts = new Roster<Attempt>();
+  readonly #attempts = new Slab<Attempt>();
   /** One for each upstream that has attempts to end. */
   readonly #drains = new Map<string, Drain>();
   #cut = 0;

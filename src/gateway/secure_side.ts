@@ -29,7 +29,10 @@ export class SecureSide {
     this.#clock = clock;
     this.#settings = settings;
     this.#handshakes = new Handshakes(clock, settings.connectionsMax);
-    this.#http2 = new Http2({ ...settings, onChange: (obstacle) => this.#http2Changed(obstacle) });
+    this.#http2 = new Http2({
+      ...settings,
+      onChange: (unsupportedReason) => this.#http2Changed(unsupportedReason),
+    });
   }
 
   /** Connections that count beside those of the server. Handshakes have a limit of their own. */
@@ -98,11 +101,11 @@ export class SecureSide {
     return await this.#http2.drain(cut);
   }
 
-  #http2Changed(obstacle: string | undefined): void {
+  #http2Changed(unsupportedReason: string | undefined): void {
     const { publish } = this.#settings;
-    const warning = obstacle === undefined
+    const warning = unsupportedReason === undefined
       ? "HTTP/2 is served again"
-      : `HTTP/2 cannot be served (${obstacle}): clients are offered HTTP/1.1 alone`;
+      : `HTTP/2 cannot be served (${unsupportedReason}): clients are offered HTTP/1.1 alone`;
     publish({ type: "config.warned", warning });
     this.#listener?.relisten();
   }

@@ -2,7 +2,7 @@
  * An upgraded connection (WebSocket or any other protocol, RFC 9110 section 7.8): after the upstream's 101
  * the gateway moves bytes and understands none of them.
  */
-import type { ClientConnection } from "../http1/upstream_conn.ts";
+import type { UpstreamConn } from "../http1/upstream_conn.ts";
 import type { Conn } from "../net/conn.ts";
 import { tunnel, type TunnelCount } from "../net/tunnel.ts";
 
@@ -16,7 +16,7 @@ export interface Tunnel {
 }
 
 /** Joins the client to an upstream that has answered 101. Closes the upstream's side at the end. */
-export function joinUpgraded(client: Conn, connection: ClientConnection): Tunnel {
+export function joinUpgraded(client: Conn, connection: UpstreamConn): Tunnel {
   const upstream = connection.detach();
   const count: TunnelCount = { fromClient: 0, fromUpstream: 0 };
   return {

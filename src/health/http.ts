@@ -5,7 +5,7 @@
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import type { Probe, ProbeResult } from "../failover/ports.ts";
-import type { ClientConnection } from "../http1/upstream_conn.ts";
+import type { UpstreamConn } from "../http1/upstream_conn.ts";
 import type { Pool } from "../http1/pool.ts";
 import { connectEvidence, exchangeEvidence } from "./evidence.ts";
 
@@ -72,7 +72,7 @@ async function ask(
   statuses: readonly StatusRange[],
   signal: AbortSignal,
 ): Promise<Verdict> {
-  let connection: ClientConnection;
+  let connection: UpstreamConn;
   try {
     connection = await check.pool.connect(signal);
   } catch (error) {

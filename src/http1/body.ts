@@ -5,7 +5,7 @@
 import { Fault, type FaultName } from "../base/fault.ts";
 import type { Fields } from "./fields.ts";
 import { CHUNKED, ChunkedDecoder, type Framing, UNTIL_CLOSE } from "./framing.ts";
-import type { Wire } from "./buffered_conn.ts";
+import type { BufferedConn } from "./buffered_conn.ts";
 
 /** Where the bytes of a message come from. */
 export interface BodySource {
@@ -45,7 +45,7 @@ export interface BodyOptions {
 
 /** The body of a message that arrives on a connection. */
 export class Body implements BodySource {
-  readonly #wire: Wire;
+  readonly #wire: BufferedConn;
   readonly #options: BodyOptions;
   readonly #decoder: ChunkedDecoder | undefined;
   #left: number;
@@ -59,7 +59,7 @@ export class Body implements BodySource {
   /** True if the message carries no payload, whatever `length` declares. */
   readonly none: boolean;
 
-  constructor(wire: Wire, options: BodyOptions) {
+  constructor(wire: BufferedConn, options: BodyOptions) {
     this.#wire = wire;
     this.#options = options;
     this.#decoder = options.decoder;

@@ -7,7 +7,7 @@
  * that read is how a peer that left is noticed, and it is the next message's first read: it costs nothing.
  */
 import { Fault, type FaultName } from "../base/fault.ts";
-import type { Conn, Reader, SwiftConn } from "../net/conn.ts";
+import type { Conn, Reader, TryConn } from "../net/conn.ts";
 import type { Deadlines, Timed } from "../net/deadlines.ts";
 
 /** First reads: a head and often the whole message. */
@@ -48,9 +48,9 @@ const NONE = new Uint8Array(0);
 /** Made once: an error is dear, and most connections end well. */
 const CLOSED = new Fault("closedUnused", "closed by us");
 
-export class Wire implements Conn, Reader, Timed {
+export class BufferedConn implements Conn, Reader, Timed {
   place = -1;
-  readonly #conn: Conn & Partial<SwiftConn>;
+  readonly #conn: Conn & Partial<TryConn>;
   readonly deadlines: Deadlines;
   readonly #options: WireOptions;
   /** Bytes `start` to `end` have been read and not been used. */
@@ -149,7 +149,7 @@ export class Wire implements Conn, Reader, Timed {
     const room = this.end === 0 ? this.bytes : this.bytes.subarray(this.end);
     const conn = this.#conn;
     this.#isReading = true;
-    if (conn.readTo !== undefined) conn.readTo(room, this);
+    if (conn.readWith !== undefined) conn.readWith(room, this);
     else conn.read(room).then((count) => this.arrived(count), (error) => this.failed(error));
   }
 
@@ -219,7 +219,7 @@ export class Wire implements Conn, Reader, Timed {
     const conn = this.#conn;
     let count = 0;
     try {
-      if (conn.writeNow !== undefined) count = conn.writeNow(bytes, length);
+      if (conn.tryWrite !== undefined) count = conn.tryWrite(bytes, length);
     } catch (error) {
       return Promise.reject(this.#writeFailed(error));
     }

@@ -4,13 +4,13 @@ import { ManualClock } from "../base/clock.ts";
 import { Fault, type FaultName } from "../base/fault.ts";
 import { type FakeConn, type MakePair, onConns } from "../net/testing/conn_fake.ts";
 import { Deadlines } from "../net/deadlines.ts";
-import { Wire } from "./buffered_conn.ts";
+import { BufferedConn } from "./buffered_conn.ts";
 
 const WRITE_MS = 5_000;
 
 interface Bench {
   readonly clock: ManualClock;
-  readonly wire: Wire;
+  readonly wire: BufferedConn;
   /** Ours, under the wire, and the peer's. */
   readonly near: FakeConn;
   readonly far: FakeConn;
@@ -21,7 +21,7 @@ interface Bench {
 function bench(pair: MakePair, room?: number): Bench {
   const clock = new ManualClock();
   const [near, far] = pair(room);
-  const wire = new Wire(near, {
+  const wire = new BufferedConn(near, {
     deadlines: new Deadlines(clock),
     writeMs: WRITE_MS,
     faults: { reset: "clientReset", slowWrite: "slowReader" },
@@ -33,7 +33,7 @@ function bench(pair: MakePair, room?: number): Bench {
 }
 
 /** What has been read and not been used. */
-const unused = ({ bytes, start, end }: Wire) =>
+const unused = ({ bytes, start, end }: BufferedConn) =>
   new TextDecoder().decode(bytes.subarray(start, end));
 
 const bytes = (text: string) => new TextEncoder().encode(text);

@@ -11,10 +11,10 @@ import type { RequestHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { httpDate } from "./http_date.ts";
 import { bytesSource, sendMessage } from "./send.ts";
-import type { Wire } from "./buffered_conn.ts";
+import type { BufferedConn } from "./buffered_conn.ts";
 
 /** What the server tells its exchanges. */
-export interface ServerMood {
+export interface DrainState {
   /** True once no connection is to be kept. */
   readonly draining: boolean;
 }
@@ -24,9 +24,9 @@ export class Exchange {
   readonly body: Body;
   /** Whatever `serve` was told about the peer: its address. */
   readonly peer: string;
-  readonly #wire: Wire;
+  readonly #wire: BufferedConn;
   readonly #out: HeadWriter;
-  readonly #mood: ServerMood;
+  readonly #mood: DrainState;
   #status = 0;
   #started = false;
   #finished = false;
@@ -36,9 +36,9 @@ export class Exchange {
   #refused: Fault | undefined;
 
   constructor(
-    wire: Wire,
+    wire: BufferedConn,
     out: HeadWriter,
-    mood: ServerMood,
+    mood: DrainState,
     head: RequestHead,
     body: Body,
     peer: string,
@@ -90,7 +90,7 @@ export class Exchange {
   }
 
   /** Sends an interim response (100, 102, 103); HTTP/1.0 clients are sent none. Rejects with a Fault. */
-  async inform(
+  async write1xx(
     status: number,
     reason: string,
     fill?: (head: HeadWriter) => void,

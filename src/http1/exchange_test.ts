@@ -87,7 +87,7 @@ Deno.test("a fault of the app before any response is answered with its status", 
 
 Deno.test("interim responses reach HTTP/1.1 clients only", async () => {
   const { connect } = bench(raw(async (exchange) => {
-    await exchange.inform(103, "Early Hints", (head) => head.line("Link", "</a>"));
+    await exchange.write1xx(103, "Early Hints", (head) => head.line("Link", "</a>"));
     exchange.respond(200, "OK");
     await exchange.send(null);
   }));

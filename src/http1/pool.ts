@@ -7,7 +7,7 @@
  * is lost. So a connection is given up before its upstream does so, as far as it has said or shown when that
  * is, and what may not be sent twice goes only over one that has hardly rested.
  */
-import { ClientConnection, type ClientOptions, type Keeper } from "./upstream_conn.ts";
+import { type Keeper, UpstreamConn, type UpstreamConnOptions } from "./upstream_conn.ts";
 import type { Dial } from "../net/conn.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 
@@ -37,10 +37,10 @@ const SHOWN_FOR_MS = 60_000;
 
 export class Pool implements Keeper {
   readonly #dial: Dial;
-  readonly #client: ClientOptions;
+  readonly #client: UpstreamConnOptions;
   readonly #idleMax: number;
   readonly #idleMs: number;
-  readonly #idle: ClientConnection[] = [];
+  readonly #idle: UpstreamConn[] = [];
   readonly #deadlines: Deadlines;
   /** The shortest rest after which the upstream was seen to end a connection, and until when that counts. */
   #shownMs = Infinity;
@@ -73,7 +73,7 @@ export class Pool implements Keeper {
    * The idle connection used last, if there is one. It may turn out to be stale; for what may not be sent
    * twice (`isRepeatable` is false) none is given that has rested for more than a moment.
    */
-  take(isRepeatable = true): ClientConnection | undefined {
+  take(isRepeatable = true): UpstreamConn | undefined {
     for (let connection = this.#idle.at(-1); connection; connection = this.#idle.at(-1)) {
       if (!isRepeatable && connection.restedMs > this.#unsafeMs) return undefined;
       this.#idle.pop();
@@ -93,8 +93,8 @@ export class Pool implements Keeper {
   }
 
   /** A fresh connection. Rejects with a Fault that proves that nothing was sent. */
-  async connect(signal?: AbortSignal): Promise<ClientConnection> {
-    return new ClientConnection(await this.#dial(signal), this.#client);
+  async connect(signal?: AbortSignal): Promise<UpstreamConn> {
+    return new UpstreamConn(await this.#dial(signal), this.#client);
   }
 
   /** Closes the idle connections; those in use are closed when they are released. */
@@ -103,14 +103,14 @@ export class Pool implements Keeper {
     for (const connection of this.#idle.splice(0)) connection.close();
   }
 
-  keep(connection: ClientConnection): boolean {
+  keep(connection: UpstreamConn): boolean {
     if (this.#closed || this.#idle.length >= this.#idleMax) return false;
     this.#idle.push(connection);
     connection.rest(Math.min(this.#idleMs, this.#shown * 0.75));
     return true;
   }
 
-  lose(connection: ClientConnection): void {
+  lose(connection: UpstreamConn): void {
     const at = this.#idle.indexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);
   }

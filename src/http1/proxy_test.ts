@@ -1,7 +1,7 @@
 /** Both sides joined as a reverse proxy joins them: what goes through, what is held back, what is cut. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
-import type { ClientConnection } from "./upstream_conn.ts";
+import type { UpstreamConn } from "./upstream_conn.ts";
 import { type FakeConn, type MakePair, onConns } from "../net/testing/conn_fake.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import type { Exchange } from "./exchange.ts";
@@ -26,15 +26,15 @@ function copyAll(fields: Fields, out: HeadWriter): void {
 }
 
 /** The smallest proxy that is right: no retry, no headers of its own. */
-async function forward(exchange: Exchange, upstream: ClientConnection): Promise<Response> {
+async function forward(exchange: Exchange, upstream: UpstreamConn): Promise<Response> {
   const { head, body } = exchange;
   exchange.whenGone = (fault) => upstream.abort(fault);
   copyAll(head.fields, upstream.request(head.method, head.path));
   const reply = await upstream.exchange(body.none ? null : body, {
     responseMs: 10_000,
     waitForContinue: exchange.awaitsContinue,
-    onInform: (inform) =>
-      exchange.inform(inform.status, inform.reason, (out) => copyAll(inform.fields, out)),
+    onInform: (interim) =>
+      exchange.write1xx(interim.status, interim.reason, (out) => copyAll(interim.fields, out)),
   });
   copyAll(reply.head.fields, exchange.respond(reply.head.status, reply.head.reason));
   try {

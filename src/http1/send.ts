@@ -7,7 +7,7 @@ import { Fault } from "../base/fault.ts";
 import type { BodySource } from "./body.ts";
 import { CHUNKED, type Framing, UNTIL_CLOSE } from "./framing.ts";
 import type { HeadWriter } from "./head_writer.ts";
-import type { Wire } from "./buffered_conn.ts";
+import type { BufferedConn } from "./buffered_conn.ts";
 
 /** Payload up to this size is copied behind what waits to be written; more gets its own write. */
 const TOGETHER_BYTES_MAX = 16 * 1024;
@@ -17,7 +17,7 @@ const TOGETHER_BYTES_MAX = 16 * 1024;
  * throws, the Fault of either side.
  */
 export function sendMessage(
-  wire: Wire,
+  wire: BufferedConn,
   out: HeadWriter,
   framing: Framing,
   body: BodySource | undefined,
@@ -35,7 +35,7 @@ export function sendMessage(
 }
 
 async function sendPlain(
-  wire: Wire,
+  wire: BufferedConn,
   out: HeadWriter,
   length: number,
   body: BodySource,
@@ -69,7 +69,7 @@ function reduce(left: number, part: Uint8Array): number {
   return left - part.length;
 }
 
-async function sendChunked(wire: Wire, out: HeadWriter, body: BodySource): Promise<void> {
+async function sendChunked(wire: BufferedConn, out: HeadWriter, body: BodySource): Promise<void> {
   for (;;) {
     let part = body.ready?.();
     while (part !== undefined) {

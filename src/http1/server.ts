@@ -8,7 +8,7 @@
  * the others wait for a place, and are told 503 when still others need theirs.
  */
 import type { Fault } from "../base/fault.ts";
-import { Roster } from "../base/slab.ts";
+import { Slab } from "../base/slab.ts";
 import type { Conn } from "../net/conn.ts";
 import type { Deadlines, Timed } from "../net/deadlines.ts";
 import type { Exchange } from "./exchange.ts";
@@ -106,7 +106,7 @@ export class Server implements Timed {
   readonly limits: ServerLimits;
   readonly options: ServerOptions;
   readonly #reserve: number;
-  readonly #connections = new Roster<ServerConnection>();
+  readonly #connections = new Slab<ServerConnection>();
   readonly #changes = new Set<() => void>();
   /** Beyond the limit, with a request that needs a place. */
   readonly #waiting: Waiting[] = [];

@@ -7,13 +7,13 @@
 import { Fault } from "../base/fault.ts";
 import { Body, decoderFor } from "./body.ts";
 import type { Conn } from "../net/conn.ts";
-import { Exchange, type ServerMood } from "./exchange.ts";
+import { type DrainState, Exchange } from "./exchange.ts";
 import { LightRequest, sendResponse } from "./fetch_app.ts";
 import { parseRequestHead, type RequestHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { refusal, sendRefusal } from "./refusal.ts";
 import type { Server, ServerLimits } from "./server.ts";
-import { Wire } from "./buffered_conn.ts";
+import { BufferedConn } from "./buffered_conn.ts";
 
 /** After a refusal the client may still be sending; closing at once would destroy our answer. */
 const LINGER_MS = 2_000;
@@ -27,9 +27,9 @@ const LAST_CALL_MS = 250;
 /** … and on one that has just been made. */
 const FIRST_CALL_MS = 1_000;
 
-export class ServerConnection implements ServerMood {
+export class ServerConnection implements DrainState {
   place = -1;
-  readonly #wire: Wire;
+  readonly #wire: BufferedConn;
   readonly #peer: string;
   readonly #server: Server;
   readonly #limits: ServerLimits;
@@ -57,7 +57,7 @@ export class ServerConnection implements ServerMood {
     this.#peer = peer;
     this.#server = server;
     this.#limits = limits;
-    this.#wire = new Wire(conn, {
+    this.#wire = new BufferedConn(conn, {
       deadlines,
       writeMs: limits.writeMs,
       faults: { reset: "clientReset", slowWrite: "slowReader" },
@@ -230,7 +230,7 @@ export class ServerConnection implements ServerMood {
       decoder: decoderFor(head.framing, "request"),
       beforeWait: head.expectsContinue
         ? async () => {
-          if (exchange.awaitsContinue) await exchange.inform(100, "Continue");
+          if (exchange.awaitsContinue) await exchange.write1xx(100, "Continue");
         }
         : undefined,
       onEnd: () => this.#watch(),

@@ -12,7 +12,7 @@ import { announcedMs, hasDoubtfulFraming, keptFor } from "./keep_alive.ts";
 import { type HeadLimits, parseResponseHead, type ResponseHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { bytesSource, sendMessage } from "./send.ts";
-import { Wire } from "./buffered_conn.ts";
+import { BufferedConn } from "./buffered_conn.ts";
 
 /** A response whose body is still to be read. */
 export interface Reply {
@@ -31,7 +31,7 @@ export interface ExchangeOptions {
   readonly upgrade?: boolean;
 }
 
-export interface ClientOptions {
+export interface UpstreamConnOptions {
   readonly deadlines: Deadlines;
   /** Without a byte of a response body while one is awaited, in milliseconds; 0 is never. */
   readonly bodyMs: number;
@@ -45,9 +45,9 @@ export interface ClientOptions {
 /** Whoever has connections between two requests. */
 export interface Keeper {
   /** Takes the connection back after a whole exchange; false closes it. */
-  keep(connection: ClientConnection): boolean;
+  keep(connection: UpstreamConn): boolean;
   /** A connection that was kept has ended by itself, or as its time was up. */
-  lose(connection: ClientConnection): void;
+  lose(connection: UpstreamConn): void;
   /** The upstream has ended a connection that had rested for so long, in milliseconds. */
   sawEnd(restedMs: number): void;
 }
@@ -62,9 +62,9 @@ const OUT_KEPT_BYTES = 32 * 1024;
 /** A body was held back until the response made it needless. */
 const HELD_BACK = Symbol("held back");
 
-export class ClientConnection {
-  readonly #wire: Wire;
-  readonly #options: ClientOptions;
+export class UpstreamConn {
+  readonly #wire: BufferedConn;
+  readonly #options: UpstreamConnOptions;
   readonly #out = new HeadWriter();
   /** Where the field lines of the present head are. */
   readonly #offsets: number[] = [];
@@ -90,9 +90,9 @@ export class ClientConnection {
   #pump: Promise<void> | undefined;
 
   /** Owns `conn` from here. */
-  constructor(conn: Conn, options: ClientOptions) {
+  constructor(conn: Conn, options: UpstreamConnOptions) {
     this.#options = options;
-    this.#wire = new Wire(conn, {
+    this.#wire = new BufferedConn(conn, {
       deadlines: options.deadlines,
       writeMs: options.writeMs,
       faults: { reset: "upstreamReset", slowWrite: "upstreamStalled" },

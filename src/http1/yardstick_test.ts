@@ -168,7 +168,7 @@ Deno.test("node:http understands our responses on a kept-alive connection, and w
   await using ours = ourServer(async (exchange) => {
     const { head, body } = exchange;
     assertEquals(head.target, "/x/../y?z|");
-    await exchange.inform(103, "Early Hints", (out) => out.line("Link", "</a>"));
+    await exchange.write1xx(103, "Early Hints", (out) => out.line("Link", "</a>"));
     const out = exchange.respond(299, "Odd Reason");
     out.line("Set-Cookie", "a=1");
     out.line("set-cookie", "b=2");

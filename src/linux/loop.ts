@@ -8,7 +8,7 @@
  * late change for a closed descriptor from one for its successor.
  */
 import type { Kernel } from "./kernel.ts";
-import { type Timed, Wheel } from "./timer_wheel.ts";
+import { type Timed, TimerWheel } from "./timer_wheel.ts";
 
 export interface Watcher {
   /** `flags` is made of READABLE, WRITABLE … of `kernel.ts`. */
@@ -16,7 +16,7 @@ export interface Watcher {
 }
 
 /** Has work left although nothing new will be reported for it. */
-export interface Turn {
+export interface Tick {
   /** True while it waits for its turn; the loop's own. */
   queued: boolean;
   run(): void;
@@ -29,9 +29,9 @@ export class Loop {
   readonly kernel: Kernel;
   readonly #watchers: (Watcher | undefined)[] = [];
   readonly #marks: number[] = [];
-  readonly #wheel: Wheel;
-  #turns: Turn[] = [];
-  #spare: Turn[] = [];
+  readonly #timerWheel: TimerWheel;
+  #ticks: Tick[] = [];
+  #spare: Tick[] = [];
   #now: number;
   #round = 0;
   #watched = 0;
@@ -41,7 +41,7 @@ export class Loop {
   constructor(kernel: Kernel) {
     this.kernel = kernel;
     this.#now = kernel.now();
-    this.#wheel = new Wheel(this.#now);
+    this.#timerWheel = new TimerWheel(this.#now);
   }
 
   /** The time at the beginning of this turn: exact enough for deadlines, and free. */
@@ -87,23 +87,23 @@ export class Loop {
 
   /** Calls `timed.expire` once, `ms` from now or up to 16 ms later. */
   after(timed: Timed, ms: number): void {
-    this.#wheel.set(timed, this.#now + ms);
+    this.#timerWheel.set(timed, this.#now + ms);
   }
 
   /** The same with a moment of `now`. */
   at(timed: Timed, due: number): void {
-    this.#wheel.set(timed, due);
+    this.#timerWheel.set(timed, due);
   }
 
   cancel(timed: Timed): void {
-    this.#wheel.clear(timed);
+    this.#timerWheel.clear(timed);
   }
 
   /** Runs `turn` again after everyone else had theirs. */
-  again(turn: Turn): void {
-    if (turn.queued) return;
-    turn.queued = true;
-    this.#turns.push(turn);
+  again(tick: Tick): void {
+    if (tick.queued) return;
+    tick.queued = true;
+    this.#ticks.push(tick);
   }
 
   stop(): void {
@@ -113,21 +113,21 @@ export class Loop {
   /** Runs until `stop`; `beat` is called once per turn, at least twice a second. */
   run(beat: () => void): void {
     while (!this.#stopped) {
-      this.turn();
+      this.tick();
       beat();
     }
   }
 
   /** True when somebody waits for another turn. */
   get hasMore(): boolean {
-    return this.#turns.length > 0;
+    return this.#ticks.length > 0;
   }
 
   /** One turn: at most one sleep, then all that is ready. Returns how many changes there were. */
-  turn(sleepMaxMs = SLEEP_MAX_MS): number {
+  tick(sleepMaxMs = SLEEP_MAX_MS): number {
     const kernel = this.kernel;
     // The clock moved since the last turn began; what came due meanwhile only shortens the sleep.
-    const sleepMs = this.#turns.length > 0 ? 0 : this.#wheel.waitMs(this.#now, sleepMaxMs);
+    const sleepMs = this.#ticks.length > 0 ? 0 : this.#timerWheel.waitMs(this.#now, sleepMaxMs);
     const count = kernel.poll(sleepMs);
     this.#now = kernel.now();
     this.#round++;
@@ -137,20 +137,20 @@ export class Loop {
       if (watcher === undefined || this.#marks[fd] !== kernel.eventMark(i)) continue;
       watcher.ready(fd, kernel.eventFlags(i));
     }
-    this.#wheel.advance(this.#now);
-    this.#runTurns();
+    this.#timerWheel.advance(this.#now);
+    this.#runTicks();
     return count;
   }
 
-  #runTurns(): void {
-    const turns = this.#turns;
-    this.#turns = this.#spare;
-    for (let i = 0; i < turns.length; i++) {
-      const turn = turns[i]!;
-      turn.queued = false;
-      turn.run();
+  #runTicks(): void {
+    const ticks = this.#ticks;
+    this.#ticks = this.#spare;
+    for (let i = 0; i < ticks.length; i++) {
+      const tick = ticks[i]!;
+      tick.queued = false;
+      tick.run();
     }
-    turns.length = 0;
-    this.#spare = turns;
+    ticks.length = 0;
+    this.#spare = ticks;
   }
 }

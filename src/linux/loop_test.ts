@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Kernel, READABLE } from "./kernel.ts";
-import { Loop, type Turn, type Watcher } from "./loop.ts";
+import { Loop, type Tick, type Watcher } from "./loop.ts";
 import { ipSockaddr } from "./sockaddr.ts";
 import { FakeKernel } from "./testing/fake_kernel.ts";
 
@@ -39,9 +39,9 @@ Deno.test("a report taken before its socket was closed does not reach the socket
     },
   });
   loop.watch(second, record(told, "second"));
-  loop.turn();
+  loop.tick();
   assertEquals(told, []);
-  loop.turn();
+  loop.tick();
   assertEquals(told, ["successor writable"]);
 });
 
@@ -50,14 +50,14 @@ Deno.test("a watcher that was forgotten hears nothing", () => {
   const told: string[] = [];
   loop.watch(first, record(told, "first"));
   loop.forget(first);
-  loop.turn();
+  loop.tick();
   assertEquals(told, []);
 });
 
 Deno.test("a turn asked for in a turn comes after those of everyone else", () => {
   const loop = new Loop(new FakeKernel());
   const ran: string[] = [];
-  const turn = (name: string, times: number): Turn => ({
+  const turn = (name: string, times: number): Tick => ({
     queued: false,
     run() {
       ran.push(name);
@@ -68,7 +68,7 @@ Deno.test("a turn asked for in a turn comes after those of everyone else", () =>
   loop.again(greedy);
   loop.again(greedy); // asking twice is asking once
   loop.again(turn("modest", 1));
-  for (let i = 0; i < 4; i++) loop.turn();
+  for (let i = 0; i < 4; i++) loop.tick();
   assertEquals(ran, ["greedy", "modest", "greedy", "greedy"]);
 });
 
@@ -80,11 +80,11 @@ Deno.test("the loop does not sleep while someone waits for a turn, nor past a de
     return 0;
   };
   const loop = new Loop(Object.assign(kernel, { poll }));
-  loop.turn();
+  loop.tick();
   loop.after({ due: Infinity, next: undefined, previous: undefined, expire() {} }, 100);
-  loop.turn();
+  loop.tick();
   loop.again({ queued: false, run() {} });
-  loop.turn();
+  loop.tick();
   assertEquals([slept[0], slept[2]], [500, 0]);
   assert(slept[1]! >= 100 && slept[1]! <= 116);
 });

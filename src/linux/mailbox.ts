@@ -1,22 +1,22 @@
 /**
  * Mail for a thread that sits in epoll: the sender posts a message and writes to an eventfd, the loop is
- * woken by it and takes what has come, without a turn of JavaScript's event loop. Letters arrive in
+ * woken by it and takes what has come, without a turn of JavaScript's event loop. Envelopes arrive in
  * order. It answers by `postMessage`, which needs no help.
  */
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import type { Libc } from "./libc.ts";
-import type { Loop, Turn, Watcher } from "./loop.ts";
+import type { Loop, Tick, Watcher } from "./loop.ts";
 
-/** Letters taken in one turn, so that a flood of orders cannot starve the traffic. */
-const LETTERS_MAX = 64;
+/** Envelopes taken in one turn, so that a flood of orders cannot starve the traffic. */
+const ENVELOPES_MAX = 64;
 
-export class Mailbox<Letter> implements Watcher, Turn {
+export class Mailbox<Envelope> implements Watcher, Tick {
   queued = false;
   readonly #libc: Libc;
   readonly #loop: Loop;
   readonly #eventfd: number;
   readonly #port: MessagePort;
-  readonly #read: (letter: Letter) => void;
+  readonly #read: (envelope: Envelope) => void;
 
   /** Borrows `eventfd`, which the sender owns. */
   constructor(
@@ -24,7 +24,7 @@ export class Mailbox<Letter> implements Watcher, Turn {
     loop: Loop,
     eventfd: number,
     port: MessagePort,
-    read: (letter: Letter) => void,
+    read: (envelope: Envelope) => void,
   ) {
     this.#libc = libc;
     this.#loop = loop;
@@ -37,16 +37,16 @@ export class Mailbox<Letter> implements Watcher, Turn {
   }
 
   ready(): void {
-    // Emptied before the mail is taken: a letter that comes in between rings again.
+    // Emptied before the mail is taken: a envelope that comes in between rings again.
     this.#libc.settle(this.#eventfd);
     this.run();
   }
 
   run(): void {
-    for (let taken = 0; taken < LETTERS_MAX; taken++) {
-      const letter = receiveMessageOnPort(this.#port) as { message: Letter } | undefined;
-      if (letter === undefined) return;
-      this.#read(letter.message);
+    for (let taken = 0; taken < ENVELOPES_MAX; taken++) {
+      const envelope = receiveMessageOnPort(this.#port) as { message: Envelope } | undefined;
+      if (envelope === undefined) return;
+      this.#read(envelope.message);
     }
     this.#loop.again(this);
   }

@@ -30,7 +30,7 @@ function slots(count: number): Timed[] {
   });
 }
 
-export class Wheel {
+export class TimerWheel {
   readonly #ticks = slots(TICKS);
   readonly #blocks = slots(BLOCKS);
   /** The last tick that was dealt with. */

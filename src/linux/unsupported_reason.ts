@@ -2,7 +2,7 @@
 import { Libc } from "./libc.ts";
 
 /** Why it cannot, if so, for a person; asks the system, and leaves nothing open. */
-export function kernelObstacle(): string | undefined {
+export function kernelUnsupportedReason(): string | undefined {
   const { os, arch } = Deno.build;
   if (os !== "linux") return `it needs Linux, and this is ${os}`;
   if (arch !== "x86_64" && arch !== "aarch64") return `it does not know the ${arch} processor`;

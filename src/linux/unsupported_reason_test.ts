@@ -1,13 +1,13 @@
 import { assertEquals } from "@std/assert";
-import { kernelObstacle } from "./unsupported_reason.ts";
+import { kernelUnsupportedReason } from "./unsupported_reason.ts";
 
 /** What a process of its own says, with these permissions; on a terminal or not, it must not ask. */
 async function said(...permissions: string[]): Promise<[stdout: string, stderr: string]> {
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
   const main = `${folder}/main.ts`;
   const room = new URL("./unsupported_reason.ts", import.meta.url);
-  const program = `import { kernelObstacle } from ${JSON.stringify(room)};
-    console.log(String(kernelObstacle()));`;
+  const program = `import { kernelUnsupportedReason } from ${JSON.stringify(room)};
+    console.log(String(kernelUnsupportedReason()));`;
   await Deno.writeTextFile(main, program);
   const args = ["run", "--quiet", "--no-check", ...permissions, main];
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
@@ -19,7 +19,7 @@ Deno.test({
   name: "on Linux with all it needs nothing is in the way, and looking leaves nothing open",
   ignore: Deno.build.os !== "linux",
   fn() {
-    assertEquals([kernelObstacle(), kernelObstacle()], [undefined, undefined]);
+    assertEquals([kernelUnsupportedReason(), kernelUnsupportedReason()], [undefined, undefined]);
   },
 });
 
@@ -35,6 +35,6 @@ Deno.test({
 
 if (Deno.build.os !== "linux") {
   Deno.test("elsewhere it says that it needs Linux", () => {
-    assertEquals(kernelObstacle(), `it needs Linux, and this is ${Deno.build.os}`);
+    assertEquals(kernelUnsupportedReason(), `it needs Linux, and this is ${Deno.build.os}`);
   });
 }

@@ -31,14 +31,14 @@ export interface Reader {
  * A `Conn` that makes no promise of what it can do at once: on the way of a request, promises cost more
  * than the work between them.
  */
-export interface SwiftConn extends Conn {
+export interface TryConn extends Conn {
   /** As `read`; `reader` is told instead, before this returns if there is something to tell already. */
-  readTo(buffer: Uint8Array, reader: Reader): void;
+  readWith(buffer: Uint8Array, reader: Reader): void;
   /**
    * Hands over what is taken without waiting of the first `length` bytes, which may be nothing: how many.
    * Throws when broken.
    */
-  writeNow(bytes: Uint8Array, length: number): number;
+  tryWrite(bytes: Uint8Array, length: number): number;
   /** Has a read that is pending ask the system at once whether there is something. */
   look(): void;
 }

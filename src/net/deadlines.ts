@@ -4,7 +4,7 @@
  * found up to two ticks after its time, never before it.
  */
 import type { Clock } from "../base/clock.ts";
-import { type Member, Roster } from "../base/slab.ts";
+import { type Member, Slab } from "../base/slab.ts";
 
 /** Something with deadlines of its own. */
 export interface Timed extends Member {
@@ -18,7 +18,7 @@ export const TICK_MS = 250;
 export class Deadlines {
   /** For the rare wait that needs a timer of its own. */
   readonly clock: Clock;
-  readonly #timed = new Roster<Timed>();
+  readonly #timed = new Slab<Timed>();
   #cancel: (() => void) | undefined;
   /** The clock's time at the last tick, which is what `in` counts from. */
   #now = 0;

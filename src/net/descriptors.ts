@@ -4,7 +4,7 @@
  * that is out of descriptors can neither ask its upstreams nor switch. Pure, but for `measure`.
  */
 import { Libc } from "../linux/libc.ts";
-import { kernelObstacle } from "../linux/unsupported_reason.ts";
+import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
 
 /** What one service needs. */
 export interface Need {
@@ -59,7 +59,7 @@ export function budget(needs: readonly Need[], { limit, open }: Descriptors): Bu
  * asked. Deno does the same at its start, but need not always.
  */
 export function measure(): Descriptors | undefined {
-  if (kernelObstacle() !== undefined) return undefined;
+  if (kernelUnsupportedReason() !== undefined) return undefined;
   using libc = new Libc();
   const limit = libc.raiseDescriptorLimit();
   if (limit === undefined) return undefined;

@@ -5,7 +5,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { type Address, parseAddress } from "../base/address.ts";
-import { Mistake } from "../base/config_error.ts";
+import { ConfigError } from "../base/config_error.ts";
 import { RawListener, RawSocket } from "../linux/testing/raw_socket.ts";
 import { EngineUnavailable } from "./engine.ts";
 import { makePortableRelay } from "./portable/portable.ts";
@@ -127,7 +127,7 @@ async function throughRelay(make: MakeRelay, { upstream, relay }: Places) {
   await using world = await World.start(make, { bind: relay });
   await world.relay.open({ name: "a", address: listener.address, rank: 0 }, 1);
   const opened = parseAddress((await world.event("port.opened")).address);
-  if (opened instanceof Mistake) throw new Error("no address");
+  if (opened instanceof ConfigError) throw new Error("no address");
   const pairs = await pairsThrough(opened, listener);
   await world.counters("all are joined", (c) => c.active === pairs.length);
   const results = await playAll(pairs, scenes(relay));

@@ -65,13 +65,13 @@ class Caller implements Watcher {
 }
 
 const free: Caller[] = Array.from({ length: CONNECTIONS }, () => new Caller());
-loop.turn(); // the connections stand
+loop.tick(); // the connections stand
 
 startedAt = performance.now();
 startTimer();
 const deadline = startedAt + 3_000 * (seconds + 1);
 while (answered < total) {
-  loop.turn();
+  loop.tick();
   if (loop.now > deadline) throw new Error(`${answered} of ${total} answers came in time`);
 }
 const sorted = tookMs.subarray(warmUp).sort();

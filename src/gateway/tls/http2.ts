@@ -27,7 +27,7 @@ export interface Http2Parts {
   /** Told of anything else that was thrown; it ended the exchange it was thrown in. */
   readonly onError: (error: unknown, peer: string) => void;
   /** Told why HTTP/2 cannot be served, and with undefined when it can again. */
-  readonly onChange: (obstacle: string | undefined) => void;
+  readonly onChange: (unsupportedReason: string | undefined) => void;
 }
 
 interface Joined {
@@ -82,8 +82,8 @@ export class Http2 implements Timed {
   }
 
   /** Why it cannot be served at present. */
-  get obstacle(): string | undefined {
-    return this.#inner.obstacle;
+  get unsupportedReason(): string | undefined {
+    return this.#inner.unsupportedReason;
   }
 
   /** Serves one connection until it ends. Owns `conn` from here. `isExtra`: it is beyond the limit. */

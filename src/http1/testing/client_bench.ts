@@ -1,7 +1,7 @@
 /** A pool whose upstreams say each byte when the test wants it, on a clock that the test moves. */
 import { ManualClock } from "../../base/clock.ts";
 import type { BodySource } from "../body.ts";
-import type { ClientConnection, ExchangeOptions, Reply } from "../upstream_conn.ts";
+import type { ExchangeOptions, Reply, UpstreamConn } from "../upstream_conn.ts";
 import type { FakeConn, MakePair } from "../../net/testing/conn_fake.ts";
 import { Deadlines } from "../../net/deadlines.ts";
 import { Pool, type PoolOptions } from "../pool.ts";
@@ -26,7 +26,7 @@ export function bench(pair: MakePair, options: Partial<PoolOptions> = {}) {
 export const WAIT: ExchangeOptions = { responseMs: 5_000 };
 
 export function get(
-  connection: ClientConnection,
+  connection: UpstreamConn,
   method = "GET",
   options: ExchangeOptions = WAIT,
   body: BodySource | Uint8Array | null = null,

@@ -5,7 +5,7 @@
 import { type Address, ANY_HOST } from "../../base/address.ts";
 import { EADDRNOTAVAIL, EAFNOSUPPORT, errnoWords } from "../../linux/errno.ts";
 import { Libc } from "../../linux/libc.ts";
-import { kernelObstacle } from "../../linux/unsupported_reason.ts";
+import { kernelUnsupportedReason } from "../../linux/unsupported_reason.ts";
 import { ipSockaddr, unixSockaddr } from "../../linux/sockaddr.ts";
 import { systemLookUp } from "../look_up.ts";
 
@@ -21,7 +21,7 @@ export type Listen = (address: Address) => Deno.Listener;
  */
 export async function tryBind(address: Address): Promise<string | undefined> {
   if (address.kind === "unix") return await tryPath(address.path);
-  if (kernelObstacle() !== undefined) return await tryWithoutKernel(address);
+  if (kernelUnsupportedReason() !== undefined) return await tryWithoutKernel(address);
   using libc = new Libc();
   const literal = ipSockaddr(address.host, address.port) === undefined
     ? (await systemLookUp(address.host))[0]
@@ -65,7 +65,7 @@ async function tryPath(path: string): Promise<string | undefined> {
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) return bindReason(error);
   }
-  if (kernelObstacle() !== undefined) return undefined;
+  if (kernelUnsupportedReason() !== undefined) return undefined;
   using libc = new Libc();
   const fd = libc.bind(unixSockaddr(path), { reusePort: false, userTimeoutMs: 0 });
   if (fd < 0) return errnoWords(fd);

@@ -6,10 +6,10 @@
  * once is, a few times per turn of the loop; then the next must have theirs.
  */
 import { EAGAIN, EINTR, errnoWords } from "../../linux/errno.ts";
-import type { HostedLoop } from "./embedded_loop.ts";
+import type { EmbeddedLoop } from "./embedded_loop.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE } from "../../linux/kernel.ts";
-import type { Turn, Watcher } from "../../linux/loop.ts";
-import type { Reader, SwiftConn } from "../conn.ts";
+import type { Tick, Watcher } from "../../linux/loop.ts";
+import type { Reader, TryConn } from "../conn.ts";
 
 const COMES = READABLE | URGENT | PEER_ENDED | HUNG_UP | FAILED;
 const LAST = URGENT | PEER_ENDED | HUNG_UP | FAILED;
@@ -30,9 +30,9 @@ interface Writing {
   readonly reject: (error: unknown) => void;
 }
 
-export class LinuxConn implements SwiftConn, Watcher, Turn {
+export class LinuxConn implements TryConn, Watcher, Tick {
   queued = false;
-  readonly #host: HostedLoop;
+  readonly #host: EmbeddedLoop;
   #fd: number;
   #readable = false;
   #writable = true;
@@ -46,7 +46,7 @@ export class LinuxConn implements SwiftConn, Watcher, Turn {
   #reads = 0;
 
   /** Owns `fd`. Whoever made it watches it for this. */
-  constructor(host: HostedLoop, fd: number) {
+  constructor(host: EmbeddedLoop, fd: number) {
     this.#host = host;
     this.#fd = fd;
   }
@@ -76,7 +76,7 @@ export class LinuxConn implements SwiftConn, Watcher, Turn {
     else this.#host.again(this);
   }
 
-  readTo(buffer: Uint8Array, reader: Reader): void {
+  readWith(buffer: Uint8Array, reader: Reader): void {
     if (this.#fd === -1) return reader.failed(CLOSED);
     this.#reader = reader;
     this.#room = buffer as Bytes;
@@ -89,10 +89,10 @@ export class LinuxConn implements SwiftConn, Watcher, Turn {
   }
 
   read(buffer: Uint8Array): Promise<number | null> {
-    return new Promise((arrived, failed) => this.readTo(buffer, { arrived, failed }));
+    return new Promise((arrived, failed) => this.readWith(buffer, { arrived, failed }));
   }
 
-  writeNow(bytes: Uint8Array, length: number): number {
+  tryWrite(bytes: Uint8Array, length: number): number {
     if (this.#fd === -1) throw CLOSED;
     if (!this.#writable) return 0;
     const { kernel } = this.#host.loop;
@@ -151,7 +151,7 @@ export class LinuxConn implements SwiftConn, Watcher, Turn {
   #writeOn(writing: Writing): void {
     this.#writing = undefined;
     try {
-      const count = this.writeNow(writing.bytes, writing.bytes.length);
+      const count = this.tryWrite(writing.bytes, writing.bytes.length);
       if (count > 0) writing.resolve(count);
       else this.#writing = writing;
     } catch (error) {

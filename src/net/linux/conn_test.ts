@@ -1,6 +1,6 @@
 /** A connection on the fake kernel: short counts, interruptions, ends and errors at every point, by seeds. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { HostedLoop } from "./embedded_loop.ts";
+import type { EmbeddedLoop } from "./embedded_loop.ts";
 import { URGENT } from "../../linux/kernel.ts";
 import { ipSockaddr } from "../../linux/sockaddr.ts";
 import { Dice } from "../../linux/testing/dice.ts";
@@ -17,7 +17,7 @@ const SEEDS = 300;
 /** A loop on a fake kernel, and connections that were accepted in it. */
 class Bench {
   readonly host: FakeHost;
-  readonly hosted: HostedLoop;
+  readonly hosted: EmbeddedLoop;
   readonly #listener: number;
 
   constructor(options?: FakeOptions, host: FakeHost = new FakeHost(options)) {
@@ -137,9 +137,9 @@ Deno.test("whatever the kernel does, no byte is lost or moved, and everybody who
 Deno.test("what was refused goes on when there is room, and a write says what it handed over", async () => {
   const bench = new Bench({ bufferBytes: 10 });
   const { conn, peer } = bench.connect();
-  assertEquals(conn.writeNow(bytes(9), 8), 8);
-  assertEquals(conn.writeNow(bytes(8, 8), 8), 2);
-  assertEquals(conn.writeNow(bytes(8, 10), 8), 0);
+  assertEquals(conn.tryWrite(bytes(9), 8), 8);
+  assertEquals(conn.tryWrite(bytes(8, 8), 8), 2);
+  assertEquals(conn.tryWrite(bytes(8, 10), 8), 0);
   const writing = conn.write(bytes(8, 10));
   await bench.host.untilQuiet();
   assertEquals(peer.read(4), bytes(4));
@@ -157,7 +157,7 @@ Deno.test("the peer's last bytes and its end are read although they were reporte
   peer.end();
   const room = new Uint8Array(100);
   assertEquals([await conn.read(room), await conn.read(room)], [5, null]);
-  assertEquals(conn.writeNow(bytes(3), 3), 3); // its end is no end of ours
+  assertEquals(conn.tryWrite(bytes(3), 3), 3); // its end is no end of ours
   conn.close();
   await bench.end();
 });
@@ -166,7 +166,7 @@ Deno.test("a reset is told after the bytes before it, to the reader and to the w
   for (const isWriting of [false, true]) {
     const bench = new Bench({ bufferBytes: 10 });
     const { conn, peer } = bench.connect();
-    assertEquals(conn.writeNow(bytes(10), 10), 10);
+    assertEquals(conn.tryWrite(bytes(10), 10), 10);
     await bench.host.untilQuiet();
     const writing = isWriting ? assertRejects(() => conn.write(bytes(1)), Error, "reset") : null;
     peer.send(bytes(5));
@@ -204,7 +204,7 @@ Deno.test("a read cut short by an urgent mark does not hide what lies behind it"
   const room = new Uint8Array(100);
   conn.ready(fd, URGENT);
   // Without a pause, so that no further report can help.
-  for (let i = 0; i < 2; i++) conn.readTo(room, reader);
+  for (let i = 0; i < 2; i++) conn.readWith(room, reader);
   assertEquals(told, [2, 3]);
   conn.close();
   await bench.end();
@@ -238,7 +238,7 @@ class Greedy implements Reader {
   }
 
   begin(): void {
-    this.#conn.readTo(this.#room, this);
+    this.#conn.readWith(this.#room, this);
   }
 
   arrived(count: number | null): void {
@@ -281,11 +281,11 @@ Deno.test("a connection closed by whoever was told of its bytes is left alone", 
   const { conn, peer } = bench.connect();
   await bench.host.untilQuiet();
   const told: string[] = [];
-  conn.readTo(new Uint8Array(2), {
+  conn.readWith(new Uint8Array(2), {
     arrived() {
       told.push("arrived");
       conn.reset();
-      conn.readTo(new Uint8Array(2), { arrived() {}, failed: () => told.push("failed") });
+      conn.readWith(new Uint8Array(2), { arrived() {}, failed: () => told.push("failed") });
     },
     failed: () => told.push("too late"),
   });
@@ -301,7 +301,7 @@ Deno.test("a mistake of whoever was told of bytes ends that connection, and not 
   const broken = bench.connect();
   const sound = bench.connect();
   await bench.host.untilQuiet();
-  broken.conn.readTo(new Uint8Array(2), {
+  broken.conn.readWith(new Uint8Array(2), {
     arrived() {
       throw new Error("made by a test");
     },

@@ -5,7 +5,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { Fault, FAULTS } from "../../base/fault.ts";
 import { connectFaultOf, errnoWords } from "../../linux/errno.ts";
-import type { HostedLoop } from "./embedded_loop.ts";
+import type { EmbeddedLoop } from "./embedded_loop.ts";
 import { FAILED, type SockAddr, WRITABLE } from "../../linux/kernel.ts";
 import type { Watcher } from "../../linux/loop.ts";
 import { isSelfConnect } from "../../linux/self_connect.ts";
@@ -19,7 +19,7 @@ import type { PlainDialOptions } from "../transport.ts";
 
 /** A way to open connections to one upstream. It rejects with a Fault; nothing has been sent then. */
 export function linuxDialer(
-  host: HostedLoop,
+  host: EmbeddedLoop,
   options: PlainDialOptions,
   resolver: Resolver = ofProcess,
 ): Dial {
@@ -57,7 +57,7 @@ interface Place {
 type Note = (ip: string | undefined, fault: Fault | undefined) => void;
 
 class Attempt implements Watcher {
-  readonly #host: HostedLoop;
+  readonly #host: EmbeddedLoop;
   readonly #clock: Clock;
   readonly #note: Note;
   readonly #end = Promise.withResolvers<Conn>();
@@ -70,7 +70,7 @@ class Attempt implements Watcher {
   #fault: Fault | undefined;
   #isOver = false;
 
-  constructor(host: HostedLoop, clock: Clock, note: Note) {
+  constructor(host: EmbeddedLoop, clock: Clock, note: Note) {
     this.#host = host;
     this.#clock = clock;
     this.#note = note;

@@ -13,7 +13,7 @@
 import { setImmediate } from "node:timers";
 import type { Clock } from "../../base/clock.ts";
 import type { Libc } from "../../linux/libc.ts";
-import { Loop, type Turn, type Watcher } from "../../linux/loop.ts";
+import { Loop, type Tick, type Watcher } from "../../linux/loop.ts";
 
 /** The longest sleep on the thread itself. */
 const NAP_MS = 1;
@@ -31,7 +31,7 @@ const STOP_MS = 1_000;
 /** What of `Libc` the host needs; tests put another in its place. */
 export type Host = Pick<Libc, "pollElsewhere" | "eventfd" | "wake" | "settle" | "close" | "now">;
 
-export class HostedLoop implements Watcher {
+export class EmbeddedLoop implements Watcher {
   readonly loop: Loop;
   readonly #host: Host;
   readonly #clock: Clock;
@@ -59,7 +59,7 @@ export class HostedLoop implements Watcher {
     this.#freeSince = host.now();
     this.#eventfd = host.eventfd();
     loop.watch(this.#eventfd, this);
-    setImmediate(this.#turn);
+    setImmediate(this.#tick);
   }
 
   /** Resolves when it has ended as told; rejects if a watcher had a bug, which ends it too. */
@@ -68,8 +68,8 @@ export class HostedLoop implements Watcher {
   }
 
   /** Runs `turn` again after everyone else had theirs. Unlike the loop's own, it may be called at any time. */
-  again(turn: Turn): void {
-    this.loop.again(turn);
+  again(tick: Tick): void {
+    this.loop.again(tick);
     if (this.#isElsewhere) this.#host.wake(this.#eventfd);
   }
 
@@ -96,12 +96,12 @@ export class HostedLoop implements Watcher {
     return isFree;
   }
 
-  readonly #turn = (): void => {
+  readonly #tick = (): void => {
     if (this.#isOver) return this.#end();
     const { loop } = this;
     let changes: number;
     try {
-      changes = loop.turn(NAP_MS);
+      changes = loop.tick(NAP_MS);
     } catch (error) {
       this.#isOver = true;
       this.#ended.reject(error);
@@ -111,7 +111,7 @@ export class HostedLoop implements Watcher {
     if (this.#isAwaited && changes > 0) this.#isLate = true;
     const isQuiet = changes === 0 && !loop.hasMore;
     if (isQuiet || loop.now - this.#freeSince > BUSY_MS) this.#goElsewhere(isQuiet ? WAIT_MS : 0);
-    else setImmediate(this.#turn);
+    else setImmediate(this.#tick);
   };
 
   #goElsewhere(waitMs: number): void {
@@ -134,7 +134,7 @@ export class HostedLoop implements Watcher {
     this.#isElsewhere = false;
     this.#cancel();
     this.#freeSince = this.#host.now();
-    this.#turn();
+    this.#tick();
   }
 
   #end(): void {

@@ -1,13 +1,13 @@
 /** A loop as a guest: when it waits elsewhere, who wakes it, and that the others on its thread have their turns. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { realClock } from "../../base/clock.ts";
-import { HostedLoop } from "./embedded_loop.ts";
+import { EmbeddedLoop } from "./embedded_loop.ts";
 import { Libc } from "../../linux/libc.ts";
-import { Loop, type Turn } from "../../linux/loop.ts";
+import { Loop, type Tick } from "../../linux/loop.ts";
 import { FakeHost } from "../testing/fake_host.ts";
 
 /** Runs `act` in a turn of the loop. */
-const turn = (act: (self: Turn) => void): Turn => ({
+const turn = (act: (self: Tick) => void): Tick => ({
   queued: false,
   run() {
     act(this);
@@ -166,7 +166,7 @@ Deno.test({
       usleep: { parameters: ["u32"], result: "i32", nonblocking: true },
     });
     const libc = new Libc();
-    const hosted = new HostedLoop(new Loop(libc), libc, realClock);
+    const hosted = new EmbeddedLoop(new Loop(libc), libc, realClock);
     let left = 64; // of which 32 run at a time
     const sleeping = Array.from({ length: left }, async () => {
       await sleeper.symbols.usleep(700_000);
@@ -205,7 +205,7 @@ Deno.test({
      */
     const TURNS_MAX = 5_000;
     const libc = new Libc();
-    const hosted = new HostedLoop(new Loop(libc), libc, realClock);
+    const hosted = new EmbeddedLoop(new Loop(libc), libc, realClock);
     let turns = 0;
     let isEnough = false;
     const starved = Promise.withResolvers<never>();

@@ -4,11 +4,11 @@ import type { Clock } from "../../base/clock.ts";
 import { AcceptPauses } from "../accept.ts";
 import { systemLookUp } from "../look_up.ts";
 import { EAGAIN, errnoWords, isShortage } from "../../linux/errno.ts";
-import { HostedLoop } from "./embedded_loop.ts";
+import { EmbeddedLoop } from "./embedded_loop.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
 import { Libc } from "../../linux/libc.ts";
 import { listenAt } from "./bind.ts";
-import { Loop, type Turn, type Watcher } from "../../linux/loop.ts";
+import { Loop, type Tick, type Watcher } from "../../linux/loop.ts";
 import { endpointOf, ipSockaddr, literalSockaddr } from "../../linux/sockaddr.ts";
 import { LinuxConn } from "./conn.ts";
 import { linuxDialer } from "./dial.ts";
@@ -27,7 +27,7 @@ const ACCEPTS_MAX = 64;
 /** Throws what `Libc` throws where the kernel cannot be called (`linux/unsupported_reason.ts`). */
 export function linuxSockets(clock: Clock): Sockets {
   const libc = new Libc();
-  const host = new HostedLoop(new Loop(libc), libc, clock);
+  const host = new EmbeddedLoop(new Loop(libc), libc, clock);
   return {
     ...socketsIn(host),
     async close() {
@@ -38,7 +38,7 @@ export function linuxSockets(clock: Clock): Sockets {
 }
 
 /** The same in a loop that is another's to stop. */
-export function socketsIn(host: HostedLoop): Omit<Sockets, "close"> {
+export function socketsIn(host: EmbeddedLoop): Omit<Sockets, "close"> {
   return {
     dialer: (options) => linuxDialer(host, options),
     listen: (address, acceptee, options) => listen(host, address, acceptee, options),
@@ -46,7 +46,7 @@ export function socketsIn(host: HostedLoop): Omit<Sockets, "close"> {
 }
 
 async function listen(
-  host: HostedLoop,
+  host: EmbeddedLoop,
   asked: Address,
   acceptee: Acceptee,
   options: AcceptOptions,
@@ -91,9 +91,9 @@ async function sockaddrOf(address: Address): Promise<SockAddr | undefined> {
   return ip === undefined ? undefined : ipSockaddr(ip, address.port);
 }
 
-class Acceptor implements Watcher, Turn {
+class Acceptor implements Watcher, Tick {
   queued = false;
-  readonly #host: HostedLoop;
+  readonly #host: EmbeddedLoop;
   readonly #listener: number;
   readonly #acceptee: Acceptee;
   readonly #options: AcceptOptions;
@@ -105,7 +105,7 @@ class Acceptor implements Watcher, Turn {
   #cancel: () => void = () => {};
 
   /** Owns `listener`. Whoever made it watches it for this. */
-  constructor(host: HostedLoop, listener: number, acceptee: Acceptee, options: AcceptOptions) {
+  constructor(host: EmbeddedLoop, listener: number, acceptee: Acceptee, options: AcceptOptions) {
     this.#host = host;
     this.#listener = listener;
     this.#acceptee = acceptee;

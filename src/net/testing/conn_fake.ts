@@ -2,7 +2,7 @@
  * Two connected `Conn`s without a kernel, for tests: a bounded pipe each way, so that back-pressure,
  * half-close and resets happen exactly when a test says so.
  */
-import type { Conn, Reader, SwiftConn } from "../conn.ts";
+import type { Conn, Reader, TryConn } from "../conn.ts";
 
 class Pipe {
   readonly #room: number;
@@ -34,7 +34,7 @@ class Pipe {
   }
 
   /** How many bytes there was room for. */
-  writeNow(bytes: Uint8Array): number {
+  tryWrite(bytes: Uint8Array): number {
     if (this.#broken !== undefined) throw this.#broken;
     if (this.#ended) throw new Error("Cannot write after the end");
     const count = Math.min(bytes.length, this.#room - this.#bytes.length);
@@ -47,7 +47,7 @@ class Pipe {
 
   async write(bytes: Uint8Array): Promise<number> {
     for (;;) {
-      const count = this.writeNow(bytes);
+      const count = this.tryWrite(bytes);
       if (count > 0) return count;
       await this.#change();
     }
@@ -144,7 +144,7 @@ export class FakeConn implements Conn {
 }
 
 /** The same without a promise for what can be done at once, as the sockets of Linux have it. */
-class SwiftFakeConn extends FakeConn implements SwiftConn {
+class SwiftFakeConn extends FakeConn implements TryConn {
   readonly #incoming: Pipe;
   readonly #outgoing: Pipe;
 
@@ -154,7 +154,7 @@ class SwiftFakeConn extends FakeConn implements SwiftConn {
     this.#outgoing = outgoing;
   }
 
-  readTo(buffer: Uint8Array, reader: Reader): void {
+  readWith(buffer: Uint8Array, reader: Reader): void {
     let count: number | null | undefined;
     try {
       count = this.#incoming.readNow(buffer);
@@ -168,8 +168,8 @@ class SwiftFakeConn extends FakeConn implements SwiftConn {
   /** A read that is pending was told already. */
   look(): void {}
 
-  writeNow(bytes: Uint8Array, length: number): number {
-    return this.#outgoing.writeNow(bytes.subarray(0, length));
+  tryWrite(bytes: Uint8Array, length: number): number {
+    return this.#outgoing.tryWrite(bytes.subarray(0, length));
   }
 }
 

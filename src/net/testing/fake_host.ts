@@ -3,7 +3,7 @@
  * ends when there is something to report, when it is woken, or when the test says that its time is up.
  */
 import { ManualClock } from "../../base/clock.ts";
-import { HostedLoop } from "../linux/embedded_loop.ts";
+import { EmbeddedLoop } from "../linux/embedded_loop.ts";
 import type { Host } from "../linux/embedded_loop.ts";
 import { READABLE } from "../../linux/kernel.ts";
 import { Loop } from "../../linux/loop.ts";
@@ -36,8 +36,8 @@ export class FakeHost extends FakeKernel implements Host {
   }
 
   /** A loop on this host, which begins at once. */
-  hosted(): HostedLoop {
-    return new HostedLoop(new Loop(this), this, this.clock);
+  hosted(): EmbeddedLoop {
+    return new EmbeddedLoop(new Loop(this), this, this.clock);
   }
 
   /** True while the loop waits elsewhere. */

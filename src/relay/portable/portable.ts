@@ -5,8 +5,8 @@
  * message.
  */
 import { LimitWatch } from "../../base/limit_watch.ts";
-import { Roster } from "../../base/slab.ts";
-import { Seldom } from "../../base/log_limiter.ts";
+import { Slab } from "../../base/slab.ts";
+import { LogLimiter } from "../../base/log_limiter.ts";
 import type { DrainOrder } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
@@ -46,12 +46,12 @@ class PortableRelay implements Relay, SessionOwner {
   #starved = 0;
   #state: State = "closed";
   readonly #port: Port;
-  readonly #sessions = new Roster<Session>();
+  readonly #sessions = new Slab<Session>();
   /** One for each upstream that has sessions to end. */
   readonly #drains = new Map<string, Drain>();
   readonly #connections: LimitWatch;
   readonly #held: LimitWatch;
-  readonly #failures = new Seldom(SAY_AGAIN_MS);
+  readonly #failures = new LogLimiter(SAY_AGAIN_MS);
   readonly #finished = Promise.withResolvers<void>();
   #stopping: Promise<number> | undefined;
   #cancelSweep = () => {};
@@ -160,7 +160,7 @@ class PortableRelay implements Relay, SessionOwner {
 
   /** Tells of a client that was given up on, unless it was told the same a moment ago. */
   failed(upstream: string, client: string, reason: string): void {
-    if (!this.#failures.lets(`${upstream} ${reason}`, this.context.clock.now())) return;
+    if (!this.#failures.allow(`${upstream} ${reason}`, this.context.clock.now())) return;
     this.context.publish({ type: "session.failed", upstream, client, reason });
   }
 

@@ -9,7 +9,7 @@ import { AcceptPauses } from "../../net/accept.ts";
 import { EAGAIN, errnoWords, isShortage } from "../../linux/errno.ts";
 import { listenAt } from "../../net/linux/bind.ts";
 import type { PortShare, SockAddr } from "../../linux/kernel.ts";
-import type { Loop, Turn, Watcher } from "../../linux/loop.ts";
+import type { Loop, Tick, Watcher } from "../../linux/loop.ts";
 import { endpointOf, isUnix } from "../../linux/sockaddr.ts";
 import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
 
@@ -19,7 +19,7 @@ const ACCEPT_MAX = 64;
 const BACKLOG = 4096;
 const RETRY_BIND_MS = 1_000;
 
-export interface Hall {
+export interface AcceptorOwner {
   readonly loop: Loop;
   readonly userTimeoutMs: number;
   readonly reusePort: PortShare;
@@ -27,7 +27,7 @@ export interface Hall {
   readonly publish: (event: Event) => void;
   /** Whether another client may come in. When that changes to true, `resume` is called. */
   readonly hasRoom: () => boolean;
-  /** A client came in; the hall owns its socket. */
+  /** A client came in; the owner owns its socket. */
   readonly admit: (client: number) => void;
   /** The system is short of something, as `result` says. Ends in a `pause`. */
   readonly short: (result: number) => void;
@@ -48,12 +48,12 @@ export function printSockaddr(address: SockAddr): string {
   return formatAddress(addressOf(address));
 }
 
-export class Acceptor implements Watcher, Turn, Timed {
+export class Acceptor implements Watcher, Tick, Timed {
   queued = false;
   due = NEVER;
   next: Timed | undefined;
   previous: Timed | undefined;
-  readonly #hall: Hall;
+  readonly #owner: AcceptorOwner;
   /** Where to listen; undefined until its name is known. */
   #address: SockAddr | undefined;
   #isWanted = false;
@@ -63,8 +63,8 @@ export class Acceptor implements Watcher, Turn, Timed {
   #isPaused = false;
   #isFull = false;
 
-  constructor(hall: Hall) {
-    this.#hall = hall;
+  constructor(owner: AcceptorOwner) {
+    this.#owner = owner;
   }
 
   /** Says where to listen. Applies to the next `open`, or to one that is still waiting for it. */
@@ -77,34 +77,34 @@ export class Acceptor implements Watcher, Turn, Timed {
   open(): void {
     this.#isWanted = true;
     if (this.#listener !== -1 || this.#address === undefined) return;
-    const { loop: { kernel }, userTimeoutMs, reusePort, socketMode } = this.#hall;
+    const { loop: { kernel }, userTimeoutMs, reusePort, socketMode } = this.#owner;
     const listener = listenAt(kernel, this.#address, {
       backlog: BACKLOG,
       userTimeoutMs,
       reusePort,
       ...socketMode === undefined ? {} : { socketMode },
     });
-    const result = listener < 0 ? listener : this.#hall.loop.watch(listener, this);
+    const result = listener < 0 ? listener : this.#owner.loop.watch(listener, this);
     if (result < 0) {
       if (listener >= 0) kernel.close(listener);
       const reason = errnoWords(result);
       const address = printSockaddr(this.#address);
-      this.#hall.publish({ type: "port.failed", address, reason, retryInMs: RETRY_BIND_MS });
-      this.#hall.loop.after(this, RETRY_BIND_MS);
+      this.#owner.publish({ type: "port.failed", address, reason, retryInMs: RETRY_BIND_MS });
+      this.#owner.loop.after(this, RETRY_BIND_MS);
       return;
     }
-    this.#hall.loop.cancel(this);
+    this.#owner.loop.cancel(this);
     this.#listener = listener;
-    this.#hall.opened(listener);
+    this.#owner.opened(listener);
     this.#isPaused = this.#isFull = false;
     this.#opened = isUnix(this.#address) ? this.#address : kernel.localAddress(listener);
-    this.#hall.publish({ type: "port.opened", address: printSockaddr(this.#opened) });
-    this.#hall.loop.again(this);
+    this.#owner.publish({ type: "port.opened", address: printSockaddr(this.#opened) });
+    this.#owner.loop.again(this);
   }
 
   /** Goes on with a port that is open already, as a worker left it that died. */
   adopt(listener: number): void {
-    const { loop } = this.#hall;
+    const { loop } = this.#owner;
     const result = loop.watch(listener, this);
     if (result < 0) throw new Error(`cannot watch the port: ${errnoWords(result)}`);
     this.#isWanted = true;
@@ -115,26 +115,26 @@ export class Acceptor implements Watcher, Turn, Timed {
 
   close(): void {
     this.#isWanted = false;
-    this.#hall.loop.cancel(this);
+    this.#owner.loop.cancel(this);
     // Who joins an open port is told where when it is open, each time anew.
-    if (this.#hall.reusePort === "join") this.#address = undefined;
+    if (this.#owner.reusePort === "join") this.#address = undefined;
     if (this.#listener === -1) return;
-    const { loop } = this.#hall;
+    const { loop } = this.#owner;
     loop.forget(this.#listener);
     loop.kernel.close(this.#listener);
     this.#listener = -1;
-    this.#hall.opened(-1);
+    this.#owner.opened(-1);
     const endpoint = endpointOf(this.#opened!);
     if (endpoint.kind === "unix") loop.kernel.unlinkSocket(endpoint.path);
-    this.#hall.publish({ type: "port.closed", address: printSockaddr(this.#opened!) });
+    this.#owner.publish({ type: "port.closed", address: printSockaddr(this.#opened!) });
   }
 
   /** There is room again, or what was short has been given back. */
   resume(): void {
-    if (this.#isPaused && this.#listener !== -1) this.#hall.loop.cancel(this);
+    if (this.#isPaused && this.#listener !== -1) this.#owner.loop.cancel(this);
     else if (!this.#isFull) return;
     this.#isFull = this.#isPaused = false;
-    this.#hall.loop.again(this);
+    this.#owner.loop.again(this);
   }
 
   ready(): void {
@@ -149,19 +149,19 @@ export class Acceptor implements Watcher, Turn, Timed {
 
   run(): void {
     if (this.#listener === -1 || this.#isPaused) return;
-    const { loop } = this.#hall;
+    const { loop } = this.#owner;
     for (let taken = 0; taken < ACCEPT_MAX; taken++) {
-      if (!this.#hall.hasRoom()) {
+      if (!this.#owner.hasRoom()) {
         this.#isFull = true;
         return;
       }
       const client = loop.kernel.accept(this.#listener);
       if (client === -EAGAIN) return;
-      if (isShortage(client)) return this.#hall.short(client);
+      if (isShortage(client)) return this.#owner.short(client);
       // Else it is an error of that one connection, which Linux reports here (accept(2)).
       if (client < 0) continue;
       this.#pauses.over();
-      this.#hall.admit(client);
+      this.#owner.admit(client);
       if (this.#isPaused) return;
     }
     loop.again(this);
@@ -171,11 +171,11 @@ export class Acceptor implements Watcher, Turn, Timed {
   pause(result: number): void {
     if (this.#isPaused || this.#listener === -1) return;
     this.#isPaused = true;
-    const { loop } = this.#hall;
+    const { loop } = this.#owner;
     const { pauseMs, isNews } = this.#pauses.next(loop.now);
     loop.after(this, pauseMs);
     if (!isNews) return;
-    this.#hall.publish({
+    this.#owner.publish({
       type: "accept.failed",
       address: printSockaddr(this.#opened!),
       reason: errnoWords(result),

@@ -6,7 +6,7 @@ import { Loop } from "../../linux/loop.ts";
 import { endpointOf, ipSockaddr } from "../../linux/sockaddr.ts";
 import { SETTINGS, TestUpstream, writeAll } from "../testing/world.ts";
 import { newCounters } from "./counters.ts";
-import { Plane } from "./worker_relay.ts";
+import { WorkerRelay } from "./worker_relay.ts";
 
 class CountingLibc extends Libc {
   received = 0;
@@ -49,7 +49,7 @@ Deno.test({
     const { address } = upstream.upstream;
     assert(address.kind === "tcp");
     using libc = new CountingLibc();
-    const plane = new Plane(new Loop(libc), newCounters(), SETTINGS, false, () => {});
+    const plane = new WorkerRelay(new Loop(libc), newCounters(), SETTINGS, false, () => {});
     plane.obey({ do: "bind", address: ipSockaddr("127.0.0.1", 0)! });
     const addresses = [ipSockaddr("127.0.0.1", address.port)!];
     plane.obey({ do: "open", upstream: "a", epoch: 1, addresses });
@@ -57,7 +57,7 @@ Deno.test({
     let isOver = false;
     const turning = (async () => {
       while (!isOver) {
-        plane.loop.turn();
+        plane.loop.tick();
         await sleep(realClock, 0);
       }
     })();

@@ -8,7 +8,7 @@ import { endpointOf } from "../../linux/sockaddr.ts";
 import { Libc } from "../../linux/libc.ts";
 import type { RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
 import { COUNT, sumCounters } from "./counters.ts";
-import { type Estate, Lane, newEstate, WORKER } from "./worker_handle.ts";
+import { type Estate, newEstate, WORKER, WorkerHandle } from "./worker_handle.ts";
 import type { Order, Report } from "./messages.ts";
 
 /** The pause before a worker is started again: doubled each time, up to the maximum. */
@@ -24,7 +24,7 @@ interface Seat {
   readonly number: number;
   readonly estate: Estate;
   /** Undefined while the worker is dead. */
-  lane: Lane | undefined;
+  lane: WorkerHandle | undefined;
   startedAt: number;
   /** Deaths in a row, each before it was stable. */
   deaths: number;
@@ -120,9 +120,9 @@ export class Crew {
     const { clock } = this.#context;
     const reusePort = this.#seats.length === 1 ? false : seat.number === 0 ? "first" : "join";
     const hear = (report: Report) => this.#hear(seat.number, report);
-    let lane: Lane;
+    let lane: WorkerHandle;
     try {
-      lane = new Lane(clock, this.#settings, reusePort, hear, this.#script, seat.estate);
+      lane = new WorkerHandle(clock, this.#settings, reusePort, hear, this.#script, seat.estate);
     } catch (error) {
       // The first start has its relay to tell; later ones lack descriptors or threads, and try again.
       if (seat.deaths === 0) throw error;

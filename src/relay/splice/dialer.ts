@@ -9,7 +9,7 @@
  * When this machine is short of descriptors or ports that is no doubt about anybody: the client waits, and
  * what is given back next is for it, before another client is let in.
  */
-import { Seldom } from "../../base/log_limiter.ts";
+import { LogLimiter } from "../../base/log_limiter.ts";
 import { backoffMs } from "../../base/backoff.ts";
 import { type FaultName, FAULTS } from "../../base/fault.ts";
 import type { Event } from "../../events/events.ts";
@@ -22,7 +22,7 @@ import { NEVER } from "../../linux/timer_wheel.ts";
 import { SETTLE_MS } from "../engine.ts";
 import { printSockaddr } from "./acceptor.ts";
 import { COUNT } from "./counters.ts";
-import type { Plant } from "./flow.ts";
+import type { FlowDeps } from "./flow.ts";
 import type { Session } from "./session.ts";
 import type { Target } from "./target.ts";
 import type { Wait } from "./wait.ts";
@@ -35,9 +35,9 @@ const RETRY_MAX_MS = 1_000;
 const DOUBT_PAUSE_MS = 100;
 const TELL_PAUSE_MS = 1_000;
 
-export interface Desk {
+export interface DialerOwner {
   readonly loop: Loop;
-  readonly plant: Plant;
+  readonly deps: FlowDeps;
   readonly connectTimeoutMs: number;
   readonly userTimeoutMs: number;
   /** Nobody may wait: who would have to is turned away. */
@@ -53,16 +53,16 @@ export interface Desk {
 }
 
 export class Dialer {
-  readonly #desk: Desk;
+  readonly #owner: DialerOwner;
   /** Where clients go now; undefined while they are held. */
   #target: Target | undefined;
   readonly #doubtedAt = { hard: -Infinity, soft: -Infinity };
-  readonly #failures = new Seldom(TELL_PAUSE_MS);
+  readonly #failures = new LogLimiter(TELL_PAUSE_MS);
   /** Clients that wait because something is short here; those that went on meanwhile are among them. */
   readonly #starved: Session[] = [];
 
-  constructor(desk: Desk) {
-    this.#desk = desk;
+  constructor(owner: DialerOwner) {
+    this.#owner = owner;
   }
 
   /** Clients go there from now on; undefined: nowhere. Those that wait are for the caller to dial. */
@@ -102,13 +102,13 @@ export class Dialer {
     session.upstreamName = target.name;
     session.epoch = target.epoch;
     const wait = session.wait!;
-    wait.doubtAt = this.#desk.loop.now + DOUBT_AFTER_MS;
+    wait.doubtAt = this.#owner.loop.now + DOUBT_AFTER_MS;
     wait.tried = 0;
     wait.first = target.first;
     const wasStarved = wait.isStarved;
     wait.isStarved = false;
     this.#tryNext(session, target);
-    if (wasStarved) this.#desk.waitOver(); // it no longer stands before those who want to come in
+    if (wasStarved) this.#owner.waitOver(); // it no longer stands before those who want to come in
   }
 
   /** Lets a client wait for an order, and calls off what was under way for it. */
@@ -121,7 +121,7 @@ export class Dialer {
   confirm(upstream: string, sessions: readonly Session[]): void {
     if (this.#target?.name !== upstream) return;
     this.#forgetDoubts();
-    const { loop } = this.#desk;
+    const { loop } = this.#owner;
     for (const session of sessions.filter((session) => session.phase === "waiting")) {
       const wait = session.wait!;
       if (wait.unusedEnd !== undefined) {
@@ -154,7 +154,7 @@ export class Dialer {
     }
     // The upstream of a waiting client has ended; all of that is known.
     if (session.phase !== "connecting") return;
-    const { kernel } = this.#desk.plant;
+    const { kernel } = this.#owner.deps;
     const error = (flags & FAILED) === 0 ? 0 : kernel.takeError(fd);
     // One that said something and was reset since is for the client to judge.
     if (error < 0 && kernel.peek(fd) <= 0) {
@@ -190,7 +190,7 @@ export class Dialer {
   endedUnused(session: Session, how: "end" | "reset"): void {
     const isTarget = session.epoch === this.#target?.epoch;
     if (!isTarget || this.#hasLeft(session)) return session.passEndOn(how);
-    if (this.#desk.isWaitless) {
+    if (this.#owner.isWaitless) {
       this.#doubt(session, "closedUnused");
       return session.passEndOn(how);
     }
@@ -198,19 +198,19 @@ export class Dialer {
     const wait = session.wait!;
     wait.fault = "closedUnused";
     wait.unusedEnd = how;
-    wait.retryAt = this.#desk.loop.now + SETTLE_MS;
+    wait.retryAt = this.#owner.loop.now + SETTLE_MS;
     this.#arm(session);
   }
 
   /** Closes a client that got nothing. */
   lose(session: Session): void {
-    this.#desk.plant.counters[COUNT.lost]!++;
+    this.#owner.deps.counters[COUNT.lost]!++;
     this.#noteWait(session);
     session.close();
   }
 
   #tryNext(session: Session, target: Target): void {
-    const { loop, connectTimeoutMs } = this.#desk;
+    const { loop, connectTimeoutMs } = this.#owner;
     const { addresses } = target;
     const wait = session.wait!;
     wait.attemptEndsAt = loop.now + connectTimeoutMs / Math.max(1, addresses?.length ?? 1);
@@ -223,7 +223,7 @@ export class Dialer {
       if (result >= 0) return this.#arm(session);
       const fault = connectFaultOf(result);
       this.#blame(wait, fault);
-      if (fault === "localShortage") this.#desk.short(result);
+      if (fault === "localShortage") this.#owner.short(result);
       else target.avoid(address);
       if (!isShortage(result)) continue;
       wait.fault = fault; // another address would fare no better
@@ -243,7 +243,7 @@ export class Dialer {
     wait.isStarved = true;
     if (!wait.isQueued) this.#starved.push(session);
     wait.isQueued = true;
-    wait.retryAt = this.#desk.loop.now + RETRY_MAX_MS;
+    wait.retryAt = this.#owner.loop.now + RETRY_MAX_MS;
     this.#arm(session);
   }
 
@@ -262,7 +262,7 @@ export class Dialer {
   }
 
   #connect(session: Session, address: SockAddr): number {
-    const { loop, plant: { kernel }, userTimeoutMs } = this.#desk;
+    const { loop, deps: { kernel }, userTimeoutMs } = this.#owner;
     const fd = kernel.connect(address, { userTimeoutMs });
     if (fd < 0) return fd;
     const result = loop.watch(fd, session);
@@ -275,41 +275,41 @@ export class Dialer {
   }
 
   #join(session: Session, flags: number, wasReset: boolean): void {
-    const { plant } = this.#desk;
+    const { deps } = this.#owner;
     const wait = session.wait!;
-    if (isSelfConnect(plant.kernel, session.upstream)) {
+    if (isSelfConnect(deps.kernel, session.upstream)) {
       this.#blame(wait, "connectRefused");
       return this.#attemptFailed(session);
     }
     this.#target!.prefer(wait.address!);
     const waited = wait.since !== NEVER;
     if (waited) {
-      plant.counters[COUNT.released]!++;
+      deps.counters[COUNT.released]!++;
       this.#noteWait(session);
     }
     session.enter("joined");
-    if (waited) this.#desk.waitOver();
-    session.join(flags, this.#desk.headerFor(session.client), wasReset);
+    if (waited) this.#owner.waitOver();
+    session.join(flags, this.#owner.headerFor(session.client), wasReset);
   }
 
   /** The upstream's early end was meant: the client gets it, and waits no longer. */
   #passEndOn(session: Session, how: "end" | "reset"): void {
     session.passEndOn(how);
-    this.#desk.waitOver();
+    this.#owner.waitOver();
   }
 
   /** False if the client is gone now: it had left already, or nobody may wait. */
   #wait(session: Session): boolean {
     session.enter("waiting");
     const wait = session.wait!;
-    if (wait.since === NEVER) wait.since = this.#desk.loop.now;
+    if (wait.since === NEVER) wait.since = this.#owner.loop.now;
     wait.retryAt = NEVER;
     wait.isStarved = false;
     if (this.#hasLeft(session)) {
       this.#abandon(session);
       return false;
     }
-    if (this.#desk.isWaitless) {
+    if (this.#owner.isWaitless) {
       wait.fault ??= "tooManyHeld";
       this.#giveUp(session);
       return false;
@@ -323,16 +323,16 @@ export class Dialer {
     const due = session.phase === "waiting"
       ? wait.retryAt
       : Math.min(wait.doubtAt, wait.attemptEndsAt);
-    this.#desk.loop.at(session, Math.min(due, wait.giveUpAt));
+    this.#owner.loop.at(session, Math.min(due, wait.giveUpAt));
   }
 
   #doubt(session: Session, fault: FaultName): void {
     const { hard, words } = FAULTS[fault];
-    const { now } = this.#desk.loop;
+    const { now } = this.#owner.loop;
     const kind = hard ? "hard" : "soft";
     if (now - this.#doubtedAt[kind] < DOUBT_PAUSE_MS) return;
     this.#doubtedAt[kind] = now;
-    this.#desk.doubt({
+    this.#owner.doubt({
       upstream: session.upstreamName,
       epoch: session.epoch,
       hard,
@@ -349,23 +349,23 @@ export class Dialer {
     const { clientFlags } = session;
     if ((clientFlags & (FAILED | HUNG_UP)) !== 0) return true;
     if ((clientFlags & PEER_ENDED) === 0 || session.phase === "connecting") return false;
-    return this.#desk.plant.kernel.peek(session.client) === 0;
+    return this.#owner.deps.kernel.peek(session.client) === 0;
   }
 
   #abandon(session: Session): void {
-    this.#desk.plant.counters[COUNT.abandoned]!++;
+    this.#owner.deps.counters[COUNT.abandoned]!++;
     this.#noteWait(session);
     session.close();
   }
 
   #giveUp(session: Session): void {
-    const { loop, plant, publish } = this.#desk;
+    const { loop, deps, publish } = this.#owner;
     const reason = FAULTS[session.wait!.fault ?? "holdTimeout"].words;
-    if (this.#failures.lets(`${session.upstreamName} ${reason}`, loop.now)) {
+    if (this.#failures.allow(`${session.upstreamName} ${reason}`, loop.now)) {
       publish({
         type: "session.failed",
         upstream: session.upstreamName,
-        client: printSockaddr(plant.kernel.peerAddress(session.client)),
+        client: printSockaddr(deps.kernel.peerAddress(session.client)),
         reason,
       });
     }
@@ -374,7 +374,7 @@ export class Dialer {
 
   /** A wait is over. */
   #noteWait(session: Session): void {
-    const { loop, plant: { counters } } = this.#desk;
+    const { loop, deps: { counters } } = this.#owner;
     const { wait } = session;
     if (wait === undefined || wait.since === NEVER) return;
     const waitedMs = loop.now - wait.since;

@@ -12,7 +12,7 @@ import type { Counters } from "./counters.ts";
 import type { Buffer, Pools } from "./pools.ts";
 
 /** What the flows of one loop share. */
-export interface Plant {
+export interface FlowDeps {
   readonly kernel: Kernel;
   readonly pools: Pools;
   readonly counters: Counters;
@@ -120,38 +120,38 @@ export class Flow {
   }
 
   /** Ends it and gives back what it holds; bytes not delivered are lost. */
-  end(plant: Plant): void {
+  end(deps: FlowDeps): void {
     this.#is |= ENDED;
-    this.#giveBack(plant);
+    this.#giveBack(deps);
     this.held = 0;
   }
 
   /** Bytes in front of the client's own, such as a PROXY header; at most a scratch buffer of them. */
-  prepend(bytes: Uint8Array, plant: Plant): void {
-    plant.kernel.scratch.set(bytes);
-    this.#holdCopy(plant, 0, bytes.length);
+  prepend(bytes: Uint8Array, deps: FlowDeps): void {
+    deps.kernel.scratch.set(bytes);
+    this.#holdCopy(deps, 0, bytes.length);
   }
 
   /** Moves bytes until there is something to wait for or the turn is over. */
-  pump(plant: Plant): Pumped {
+  pump(deps: FlowDeps): Pumped {
     for (let round = 0; round < ROUNDS_MAX; round++) {
-      let stopped = this.held > 0 ? this.#flush(plant) : undefined;
+      let stopped = this.held > 0 ? this.#flush(deps) : undefined;
       if (stopped !== undefined) return stopped;
       if (this.held > 0) continue;
-      if (!this.#has(CAN_WRITE)) return this.#rest(plant, "full");
-      if (!this.#has(CAN_READ)) return this.#rest(plant, "dry");
-      stopped = this.#bulk >= BULK_READS ? this.#spliceIn(plant) : this.#copy(plant);
+      if (!this.#has(CAN_WRITE)) return this.#rest(deps, "full");
+      if (!this.#has(CAN_READ)) return this.#rest(deps, "dry");
+      stopped = this.#bulk >= BULK_READS ? this.#spliceIn(deps) : this.#copy(deps);
       if (stopped !== undefined) return stopped;
     }
     return "again";
   }
 
   /** One message: read and sent on at once, as long as the sink takes all of it. */
-  #copy(plant: Plant): Pumped | undefined {
-    const { kernel } = plant;
+  #copy(deps: FlowDeps): Pumped | undefined {
+    const { kernel } = deps;
     const read = kernel.receive(this.source);
-    if (read <= 0) return this.#readEnded(plant, read);
-    this.#count(plant, read);
+    if (read <= 0) return this.#readEnded(deps, read);
+    this.#count(deps, read);
     if (read < kernel.scratch.length) {
       if (this.#bulk > 0) this.#bulk = 0;
       // Less than we asked for: the source is dry, and what comes later is reported (epoll(7)).
@@ -160,21 +160,21 @@ export class Flow {
     const sent = kernel.send(this.sink, kernel.scratch, 0, read);
     if (sent === read) return undefined;
     if (sent < 0 && !this.#sinkWaits(sent)) return sinkOver(sent);
-    this.#holdCopy(plant, Math.max(0, sent), read);
+    this.#holdCopy(deps, Math.max(0, sent), read);
     return undefined;
   }
 
-  #spliceIn(plant: Plant): Pumped | undefined {
-    const pipe = this.#pipe ??= plant.pools.takePipe();
+  #spliceIn(deps: FlowDeps): Pumped | undefined {
+    const pipe = this.#pipe ??= deps.pools.takePipe();
     if (pipe === undefined) {
       this.#bulk = 0;
       return undefined;
     }
     // The pipe is empty here, so "would block" can only mean a dry source.
-    const read = plant.kernel.splice(this.source, pipe.write, pipe.capacity);
+    const read = deps.kernel.splice(this.source, pipe.write, pipe.capacity);
     if (read === -EINVAL) {
       this.#bulk = NEVER_BULK;
-      this.#giveBack(plant);
+      this.#giveBack(deps);
       return undefined;
     }
     // At an urgent byte splice(2) answers "would block", or "end" if that has come too, for good. A plain
@@ -182,24 +182,24 @@ export class Flow {
     // that does not ask for it. So the plain read has the last word.
     if (read === 0 || (read === -EAGAIN && this.#has(THOROUGH))) {
       this.#bulk = 0;
-      this.#giveBack(plant);
+      this.#giveBack(deps);
       return undefined;
     }
-    if (read <= 0) return this.#readEnded(plant, read);
-    this.#count(plant, read);
+    if (read <= 0) return this.#readEnded(deps, read);
+    this.#count(deps, read);
     this.held = read;
-    const isSmall = read < plant.kernel.scratch.length / 2;
+    const isSmall = read < deps.kernel.scratch.length / 2;
     this.#bulk = isSmall ? this.#bulk + 1 : BULK_READS;
     if (this.#bulk >= BULK_READS + SMALL_SPLICES) this.#bulk = 0;
     return undefined;
   }
 
   /** Offers the sink what is held. Undefined: it is all gone, or an attempt more may be made. */
-  #flush(plant: Plant): Pumped | undefined {
+  #flush(deps: FlowDeps): Pumped | undefined {
     if (!this.#has(CAN_WRITE)) return "full";
     const sent = this.#pipe === undefined
-      ? this.#sendHeld(plant, this.#buffer!)
-      : plant.kernel.splice(this.#pipe.read, this.sink, this.held);
+      ? this.#sendHeld(deps, this.#buffer!)
+      : deps.kernel.splice(this.#pipe.read, this.sink, this.held);
     if (sent < 0) {
       if (!this.#sinkWaits(sent)) return sinkOver(sent);
       return this.#has(CAN_WRITE) ? undefined : "full";
@@ -208,7 +208,7 @@ export class Flow {
     this.held -= sent;
     if (this.held > 0) return undefined;
     // A flow that goes on splicing keeps its pipe for the next round.
-    if (this.#pipe === undefined || this.#bulk < BULK_READS) this.#giveBack(plant);
+    if (this.#pipe === undefined || this.#bulk < BULK_READS) this.#giveBack(deps);
     return undefined;
   }
 
@@ -218,29 +218,29 @@ export class Flow {
     return result === -EAGAIN || result === -EINTR;
   }
 
-  #count(plant: Plant, read: number): void {
-    plant.counters[this.#counter]! += read;
+  #count(deps: FlowDeps, read: number): void {
+    deps.counters[this.#counter]! += read;
     this.#is |= USED | MOVED;
   }
 
-  #readEnded(plant: Plant, read: number): Pumped | undefined {
+  #readEnded(deps: FlowDeps, read: number): Pumped | undefined {
     if (read === -EINTR) return undefined;
-    if (read === 0) return this.#rest(plant, "end");
-    if (read !== -EAGAIN) return this.#rest(plant, "sourceFailed");
+    if (read === 0) return this.#rest(deps, "end");
+    if (read !== -EAGAIN) return this.#rest(deps, "sourceFailed");
     this.#is &= ~CAN_READ;
-    return this.#rest(plant, "dry");
+    return this.#rest(deps, "dry");
   }
 
-  #holdCopy(plant: Plant, from: number, to: number): void {
-    this.#buffer = plant.pools.takeBuffer();
-    this.#buffer.bytes.set(plant.kernel.scratch.subarray(from, to));
+  #holdCopy(deps: FlowDeps, from: number, to: number): void {
+    this.#buffer = deps.pools.takeBuffer();
+    this.#buffer.bytes.set(deps.kernel.scratch.subarray(from, to));
     this.#buffer.at = 0;
     this.held = to - from;
   }
 
-  #sendHeld(plant: Plant, buffer: Buffer): number {
+  #sendHeld(deps: FlowDeps, buffer: Buffer): number {
     const { bytes, at } = buffer;
-    const sent = plant.kernel.send(this.sink, bytes, at, at + this.held);
+    const sent = deps.kernel.send(this.sink, bytes, at, at + this.held);
     if (sent > 0) buffer.at += sent;
     return sent;
   }
@@ -249,19 +249,19 @@ export class Flow {
     return (this.#is & what) !== 0;
   }
 
-  #rest(plant: Plant, why: Pumped): Pumped {
-    if (this.held === 0) this.#giveBack(plant);
+  #rest(deps: FlowDeps, why: Pumped): Pumped {
+    if (this.held === 0) this.#giveBack(deps);
     return why;
   }
 
-  #giveBack(plant: Plant): void {
+  #giveBack(deps: FlowDeps): void {
     if (this.#pipe !== undefined) {
-      if (this.held === 0) plant.pools.givePipe(this.#pipe);
-      else plant.pools.dropPipe(this.#pipe);
+      if (this.held === 0) deps.pools.givePipe(this.#pipe);
+      else deps.pools.dropPipe(this.#pipe);
       this.#pipe = undefined;
     }
     if (this.#buffer !== undefined) {
-      plant.pools.giveBuffer(this.#buffer);
+      deps.pools.giveBuffer(this.#buffer);
       this.#buffer = undefined;
     }
   }

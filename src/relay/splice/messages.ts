@@ -25,7 +25,7 @@ export type Order =
   | { readonly do: "cutAll" };
 
 /** An order with the number under which the worker says that it is in force. */
-export interface Letter {
+export interface Envelope {
   readonly id: number;
   readonly order: Order;
 }

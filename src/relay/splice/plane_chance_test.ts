@@ -11,7 +11,7 @@ import type { Peer } from "../../linux/testing/fake_peer.ts";
 import { SETTINGS } from "../testing/world.ts";
 import { COUNT, newCounters } from "./counters.ts";
 import type { Report } from "./messages.ts";
-import { Plane } from "./worker_relay.ts";
+import { WorkerRelay } from "./worker_relay.ts";
 
 const CASES = 4_000;
 const PORT = 1;
@@ -87,7 +87,7 @@ class Case {
   readonly dice: Dice;
   readonly kernel: FakeKernel;
   readonly counters = newCounters();
-  readonly plane: Plane;
+  readonly plane: WorkerRelay;
   readonly clients: Actor[] = [];
   readonly servers: Server[] = [];
   #doubted = false;
@@ -100,7 +100,7 @@ class Case {
       this.#doubted ||= report.is === "doubt";
     };
     const settings = { ...SETTINGS, sendProxy: "v1" } as const;
-    this.plane = new Plane(new Loop(this.kernel), this.counters, settings, false, hear);
+    this.plane = new WorkerRelay(new Loop(this.kernel), this.counters, settings, false, hear);
     this.plane.obey({ do: "bind", address: ipSockaddr("127.0.0.1", PORT)! });
     const addresses = [ipSockaddr("127.0.0.1", 2)!];
     this.plane.obey({ do: "open", upstream: "a", epoch: 1, addresses });
@@ -109,7 +109,7 @@ class Case {
 
   turn(ms: number): void {
     this.kernel.time += ms;
-    this.plane.loop.turn();
+    this.plane.loop.tick();
     for (const peer of this.kernel.upstreams.slice(this.servers.length)) {
       this.servers.push(new Server(peer, this.dice));
     }
@@ -184,7 +184,7 @@ class Case {
     for (const { peer } of [...this.clients, ...this.servers]) {
       assert(peer.weClosed, "a socket stayed open");
     }
-    this.plane.plant.pools.trim();
+    this.plane.deps.pools.trim();
     assertEquals(this.kernel.open, 1, "descriptors leaked");
     const { active, held } = COUNT;
     assertEquals([this.counters[active], this.counters[held]], [0, 0]);

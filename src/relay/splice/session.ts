@@ -13,19 +13,19 @@
  */
 import { EAGAIN, EINTR } from "../../linux/errno.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE } from "../../linux/kernel.ts";
-import type { Loop, Turn, Watcher } from "../../linux/loop.ts";
+import type { Loop, Tick, Watcher } from "../../linux/loop.ts";
 import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
 import { COUNT } from "./counters.ts";
-import { Flow, type Plant } from "./flow.ts";
+import { Flow, type FlowDeps } from "./flow.ts";
 import type { Wait } from "./wait.ts";
 
 /** `free`: in the pool. `waiting`: no attempt under way. `connecting`: one is. `joined`: bytes may flow. */
 export type Phase = "free" | "waiting" | "connecting" | "joined";
 
 /** What a session asks of those around it. */
-export interface Around {
+export interface SessionOwner {
   readonly loop: Loop;
-  readonly plant: Plant;
+  readonly deps: FlowDeps;
   readonly idleTimeoutMs: number;
   /** The longest that a client waits for an upstream. */
   readonly waitMaxMs: number;
@@ -51,7 +51,7 @@ const LOOK_MAX_MS = 512;
 /** Reads of one turn that drop what a side says to one that is gone. */
 const DROPS_MAX = 16;
 
-export class Session implements Watcher, Turn, Timed {
+export class Session implements Watcher, Tick, Timed {
   phase: Phase = "free";
   /** Place in the plane's list. */
   index = -1;
@@ -84,10 +84,10 @@ export class Session implements Watcher, Turn, Timed {
   next: Timed | undefined;
   previous: Timed | undefined;
 
-  readonly #around: Around;
+  readonly #owner: SessionOwner;
 
-  constructor(around: Around) {
-    this.#around = around;
+  constructor(owner: SessionOwner) {
+    this.#owner = owner;
   }
 
   /** Begins with a client that was just accepted; owns its socket from here on. It is not dialed yet. */
@@ -105,7 +105,7 @@ export class Session implements Watcher, Turn, Timed {
    */
   get lastMoved(): number {
     if (this.#sentAt <= this.#movedAt || this.upstream === -1) return this.#movedAt;
-    const { loop, plant: { kernel } } = this.#around;
+    const { loop, deps: { kernel } } = this.#owner;
     const unacked = kernel.unacked(this.upstream);
     const acked = kernel.acked(this.upstream);
     const taken = acked >= 0 ? acked : -unacked;
@@ -120,7 +120,7 @@ export class Session implements Watcher, Turn, Timed {
 
   /** Changes the phase, and the counters that follow from it. */
   enter(phase: Phase): void {
-    const { counters } = this.#around.plant;
+    const { counters } = this.#owner.deps;
     if (this.phase === "waiting") counters[COUNT.held]!--;
     if (this.phase === "joined") counters[COUNT.active]!--;
     if (phase === "waiting") counters[COUNT.held]!++;
@@ -130,7 +130,7 @@ export class Session implements Watcher, Turn, Timed {
   }
 
   #keepWait(waits: boolean): void {
-    const { loop, plant: { pools }, waitMaxMs } = this.#around;
+    const { loop, deps: { pools }, waitMaxMs } = this.#owner;
     if (waits === (this.wait !== undefined)) return;
     if (waits) {
       this.wait = pools.takeWait();
@@ -151,14 +151,14 @@ export class Session implements Watcher, Turn, Timed {
    * as the caller knows, has bytes that the client shall have.
    */
   join(upstreamFlags: number, header: Uint8Array | undefined, wasReset: boolean): void {
-    const { loop, plant, idleTimeoutMs } = this.#around;
+    const { loop, deps, idleTimeoutMs } = this.#owner;
     this.#movedAt = loop.now;
     this.#sentAt = 0;
     this.#taken = undefined;
     const { client, upstream, clientFlags } = this;
     this.up.begin(client, upstream, (clientFlags & COMES) !== 0, (clientFlags & LAST) !== 0);
     this.down.begin(upstream, client, (upstreamFlags & COMES) !== 0, (upstreamFlags & LAST) !== 0);
-    if (header !== undefined) this.up.prepend(header, plant);
+    if (header !== undefined) this.up.prepend(header, deps);
     if (idleTimeoutMs > 0) loop.after(this, idleTimeoutMs);
     else loop.cancel(this);
     if (wasReset) this.#fail(upstream, true);
@@ -167,7 +167,7 @@ export class Session implements Watcher, Turn, Timed {
 
   ready(fd: number, flags: number): void {
     if (fd === this.client) this.clientFlags |= flags;
-    if (this.phase !== "joined") return this.#around.early(this, fd, flags);
+    if (this.phase !== "joined") return this.#owner.early(this, fd, flags);
     const isClient = fd === this.client;
     const from = isClient ? this.up : this.down;
     const into = isClient ? this.down : this.up;
@@ -187,16 +187,16 @@ export class Session implements Watcher, Turn, Timed {
   }
 
   expire(now: number): void {
-    if (this.phase !== "joined") return this.#around.expired(this, now);
+    if (this.phase !== "joined") return this.#owner.expired(this, now);
     if (this.#broken !== -1) return this.#look(now);
-    const idleAt = this.lastMoved + this.#around.idleTimeoutMs;
-    if (now < idleAt) this.#around.loop.at(this, idleAt);
+    const idleAt = this.lastMoved + this.#owner.idleTimeoutMs;
+    if (now < idleAt) this.#owner.loop.at(this, idleAt);
     else this.close();
   }
 
   /** The upstream's early end is what the client shall get. */
   passEndOn(how: "end" | "reset"): void {
-    const { loop, idleTimeoutMs } = this.#around;
+    const { loop, idleTimeoutMs } = this.#owner;
     if (idleTimeoutMs > 0) loop.after(this, idleTimeoutMs);
     else loop.cancel(this);
     this.enter("joined");
@@ -209,11 +209,11 @@ export class Session implements Watcher, Turn, Timed {
   /** Lets go of the upstream, which got not a byte of the client's; the client stays. */
   detach(): void {
     if (this.upstream === -1) return;
-    const { loop, plant } = this.#around;
-    this.up.end(plant);
-    this.down.end(plant);
+    const { loop, deps } = this.#owner;
+    this.up.end(deps);
+    this.down.end(deps);
     loop.forget(this.upstream);
-    plant.kernel.close(this.upstream);
+    deps.kernel.close(this.upstream);
     this.upstream = -1;
     if (this.wait !== undefined) this.wait.unusedEnd = undefined;
   }
@@ -230,8 +230,8 @@ export class Session implements Watcher, Turn, Timed {
 
   #pump(flow: Flow): void {
     if (!flow.canMove) return;
-    const { loop, plant } = this.#around;
-    const stopped = flow.pump(plant);
+    const { loop, deps } = this.#owner;
+    const stopped = flow.pump(deps);
     if (flow.tookStep()) {
       // Whether a live upstream takes the client's bytes is found out when somebody asks.
       if (flow === this.down || this.#broken !== -1) this.#movedAt = loop.now;
@@ -242,22 +242,22 @@ export class Session implements Watcher, Turn, Timed {
     if (stopped === "sinkFailed") return this.#fail(flow.sink, true);
     if (stopped === "sinkClosed") return this.#fail(flow.sink, false);
     const unused = flow === this.down && this.isUnused && !this.up.ended;
-    if (unused) return this.#around.endedUnused(this, stopped === "end" ? "end" : "reset");
+    if (unused) return this.#owner.endedUnused(this, stopped === "end" ? "end" : "reset");
     // After a reset that a send has met already, a read answers "end".
     const isInOrder = stopped === "end" && !(this.#broken === flow.source && this.#wasReset);
     if (isInOrder) return this.#finish(flow);
     this.#wasReset = true;
-    flow.end(plant);
+    flow.end(deps);
     this.#fail(flow.source, true);
   }
 
   /** Passes the end of the flow's source on. */
   #finish(flow: Flow): void {
-    const { plant } = this.#around;
-    flow.end(plant);
+    const { deps } = this.#owner;
+    flow.end(deps);
     // When both directions are over the sockets are closed at once, and closing tells it as well.
     const isLast = this.up.ended && this.down.ended && this.#broken === -1;
-    if (!isLast) plant.kernel.shutdownWrite(flow.sink);
+    if (!isLast) deps.kernel.shutdownWrite(flow.sink);
   }
 
   /** One side is broken: nothing goes to it any more; what it sent before goes to the other. */
@@ -269,8 +269,8 @@ export class Session implements Watcher, Turn, Timed {
     // An end in order that went before it is what the other side was told.
     if (wasReset && !from.ended) this.#wasReset = true;
     if (!isNew) return;
-    const { loop, plant } = this.#around;
-    into.end(plant);
+    const { loop, deps } = this.#owner;
+    into.end(deps);
     from.sourceReady(true);
     this.#movedAt = loop.now;
     this.#lookMs = 0;
@@ -281,7 +281,7 @@ export class Session implements Watcher, Turn, Timed {
 
   /** Reads what the sound side says to the broken one, so that it does not wait for it. */
   #drop(): void {
-    const { loop, plant: { kernel } } = this.#around;
+    const { loop, deps: { kernel } } = this.#owner;
     const sound = this.#sound;
     for (let read = 0; read < DROPS_MAX; read++) {
       const count = kernel.receive(sound);
@@ -302,7 +302,7 @@ export class Session implements Watcher, Turn, Timed {
       if (areOver) this.close();
       return;
     }
-    const { loop, plant: { kernel } } = this.#around;
+    const { loop, deps: { kernel } } = this.#owner;
     if (areOver && kernel.unacked(this.#sound) <= 0) return this.#part();
     if (this.#lookMs > 0) return;
     this.#lookMs = LOOK_FIRST_MS;
@@ -312,7 +312,7 @@ export class Session implements Watcher, Turn, Timed {
 
   /** Looks how the sound side comes along with what it is owed. */
   #look(now: number): void {
-    const { loop, plant: { kernel }, idleTimeoutMs } = this.#around;
+    const { loop, deps: { kernel }, idleTimeoutMs } = this.#owner;
     const owed = kernel.unacked(this.#sound);
     if (owed < this.#owed) this.#movedAt = now;
     this.#owed = owed;
@@ -334,21 +334,21 @@ export class Session implements Watcher, Turn, Timed {
   }
 
   #leave(resetsClient: boolean, resetsUpstream: boolean): void {
-    const { loop, plant } = this.#around;
-    this.up.end(plant);
-    this.down.end(plant);
+    const { loop, deps } = this.#owner;
+    this.up.end(deps);
+    this.down.end(deps);
     loop.cancel(this);
     this.#shut(this.client, resetsClient);
     if (this.upstream !== -1) this.#shut(this.upstream, resetsUpstream);
     this.client = this.upstream = -1;
     this.enter("free");
-    this.#around.release(this);
+    this.#owner.release(this);
   }
 
   #shut(fd: number, reset: boolean): void {
-    const { loop, plant } = this.#around;
+    const { loop, deps } = this.#owner;
     loop.forget(fd);
-    if (reset) plant.kernel.reset(fd);
-    else plant.kernel.close(fd);
+    if (reset) deps.kernel.reset(fd);
+    else deps.kernel.close(fd);
   }
 }

@@ -39,7 +39,7 @@ Deno.test("bulk moves through a pipe, small messages are copied, and an idle ses
   assertEquals([rig.kernel.spliced - spliced, rig.kernel.copied - copied], [1_000, 0]);
   send(10, 10);
   assert(rig.kernel.copied - copied >= 60, "it never went back to copying");
-  rig.plane.plant.pools.trim();
+  rig.plane.deps.pools.trim();
   assertEquals(rig.kernel.open, before);
 });
 
@@ -110,7 +110,7 @@ Deno.test("a flood does not keep another session from its turn", () => {
     return splice(from, to, count);
   };
   refill();
-  for (let turn = 0; turn < 3; turn++) rig.plane.loop.turn();
+  for (let turn = 0; turn < 3; turn++) rig.plane.loop.tick();
   assertEquals(text(modest.upstream), "me too");
 });
 

@@ -6,12 +6,12 @@
  * not held up by that, for a worker lets clients wait until it is told the addresses.
  */
 import { formatAddress, parseAddress } from "../../base/address.ts";
-import { Mistake } from "../../base/config_error.ts";
+import { ConfigError } from "../../base/config_error.ts";
 import type { Event } from "../../events/events.ts";
 import type { DrainOrder } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
-import { isGranted, kernelObstacle } from "../../linux/unsupported_reason.ts";
+import { isGranted, kernelUnsupportedReason } from "../../linux/unsupported_reason.ts";
 import { literalSockaddr } from "../../linux/sockaddr.ts";
 import {
   EngineUnavailable,
@@ -25,8 +25,8 @@ import type { Report } from "./messages.ts";
 import { NameWatch } from "./names.ts";
 
 /** Why this engine cannot run here, if so; asks the system, and leaves nothing open. */
-export function obstacle(): string | undefined {
-  const reason = kernelObstacle();
+export function unsupportedReason(): string | undefined {
+  const reason = kernelUnsupportedReason();
   if (reason !== undefined) return reason;
   const path = new URL("./worker.ts", import.meta.url);
   const isFile = path.protocol === "file:" && !Deno.build.standalone;
@@ -45,7 +45,7 @@ export function startSplice(
   context: RelayContext,
   script?: URL,
 ): Relay | EngineUnavailable {
-  const reason = obstacle();
+  const reason = unsupportedReason();
   if (reason !== undefined) return new EngineUnavailable(reason);
   return new SpliceRelay(settings, context, script);
 }
@@ -153,18 +153,18 @@ class SpliceRelay implements Relay {
     return new NameWatch(clock, bind, tell);
   }
 
-  #hear(lane: number, report: Report): void {
+  #hear(worker: number, report: Report): void {
     if (report.is === "doubt") this.#context.doubt(report.doubt);
     if (report.is !== "event") return;
     const { event } = report;
-    if (event.type === "port.opened" && lane === 0) this.#sharePort(event);
-    const isEcho = lane > 0 && (event.type === "port.opened" || event.type === "port.closed");
+    if (event.type === "port.opened" && worker === 0) this.#sharePort(event);
+    const isEcho = worker > 0 && (event.type === "port.opened" || event.type === "port.closed");
     if (!isEcho) this.#context.publish(event);
   }
 
   #sharePort(event: Event & { type: "port.opened" }): void {
     const opened = parseAddress(event.address);
-    if (opened instanceof Mistake) throw new Error(`Not an address: ${event.address}`);
+    if (opened instanceof ConfigError) throw new Error(`Not an address: ${event.address}`);
     this.#crew.bindOthers({ do: "bind", address: literalSockaddr(opened)! });
   }
 }

@@ -9,8 +9,8 @@ import { Loop } from "../../linux/loop.ts";
 import { Mailbox } from "../../linux/mailbox.ts";
 import { TrackedLibc } from "../../linux/tracked_libc.ts";
 import { COUNT } from "./counters.ts";
-import type { Letter, Report, Start } from "./messages.ts";
-import { Plane } from "./worker_relay.ts";
+import type { Envelope, Report, Start } from "./messages.ts";
+import { WorkerRelay } from "./worker_relay.ts";
 
 // The part of a worker's global scope that is used here; the document's own `self` is typed in its stead.
 const scope = self as unknown as {
@@ -36,12 +36,12 @@ function serve(start: Start): Report {
   const loop = new Loop(libc);
   const { counters, settings, reusePort } = start;
   let last: Report = { is: "stopped", cut: 0 };
-  const plane = new Plane(loop, counters, settings, reusePort, (report) => {
+  const plane = new WorkerRelay(loop, counters, settings, reusePort, (report) => {
     if (report.is === "stopped") last = report;
     else scope.postMessage(report);
   });
   const port = start.port as unknown as MessagePort; // the same object; node's types know it under their name
-  new Mailbox<Letter>(libc, loop, start.eventfd, port, ({ id, order }) => {
+  new Mailbox<Envelope>(libc, loop, start.eventfd, port, ({ id, order }) => {
     plane.obey(order);
     scope.postMessage({ is: "done", id });
   });

@@ -8,7 +8,7 @@ import { Libc } from "../../linux/libc.ts";
 import type { RelaySettings } from "../engine.ts";
 import { closeMarked, type Marks, newMarks } from "../../linux/tracked_libc.ts";
 import { COUNT, type Counters, newCounters } from "./counters.ts";
-import type { Letter, Order, Report, Start } from "./messages.ts";
+import type { Envelope, Order, Report, Start } from "./messages.ts";
 
 /** A loop turns at least twice a second; one that has not for five looks in a row stands still. */
 const LOOK_MS = 2_000;
@@ -32,7 +32,7 @@ export function newEstate(): Estate {
 /** What a worker runs. */
 export const WORKER = new URL("./worker.ts", import.meta.url);
 
-export class Lane {
+export class WorkerHandle {
   readonly counters: Counters;
   /** The number of sessions cut at its stop; rejects with `WorkerDied`. */
   readonly ended: Promise<number>;
@@ -80,9 +80,9 @@ export class Lane {
   order(order: Order): Promise<void> {
     if (this.#isOver) return Promise.resolve();
     const { promise, resolve } = Promise.withResolvers<void>();
-    const letter: Letter = { id: ++this.#id, order };
-    this.#waiting.set(letter.id, resolve);
-    this.#port.postMessage(letter);
+    const envelope: Envelope = { id: ++this.#id, order };
+    this.#waiting.set(envelope.id, resolve);
+    this.#port.postMessage(envelope);
     this.#libc.wake(this.#eventfd);
     return promise;
   }

@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock, realClock } from "../../base/clock.ts";
 import { SETTINGS, until } from "../testing/world.ts";
 import { COUNT } from "./counters.ts";
-import { Lane, WorkerDied } from "./worker_handle.ts";
+import { WorkerDied, WorkerHandle } from "./worker_handle.ts";
 
 const ignore = Deno.build.os !== "linux";
 const script = (text: string) => new URL(`data:application/javascript,${encodeURIComponent(text)}`);
@@ -11,7 +11,7 @@ Deno.test({
   name: "an order is in force when it is answered, and a stop gives everything back",
   ignore,
   async fn() {
-    const lane = new Lane(realClock, SETTINGS, false, () => {});
+    const lane = new WorkerHandle(realClock, SETTINGS, false, () => {});
     await lane.order({ do: "hold" });
     void lane.order({ do: "stop", drainMs: 0 });
     assertEquals(await lane.ended, 0);
@@ -23,7 +23,7 @@ Deno.test({
   name: "a loop without traffic shows that it lives",
   ignore,
   async fn() {
-    const lane = new Lane(realClock, SETTINGS, false, () => {});
+    const lane = new WorkerHandle(realClock, SETTINGS, false, () => {});
     await until("the loop turned thrice", () => lane.counters[COUNT.beat]! > 3);
     void lane.order({ do: "stop", drainMs: 0 });
     await lane.ended;
@@ -36,7 +36,7 @@ Deno.test({
   async fn() {
     const clock = new ManualClock();
     const mute = script("self.onmessage = () => self.close()");
-    const lane = new Lane(clock, SETTINGS, false, () => {}, mute);
+    const lane = new WorkerHandle(clock, SETTINGS, false, () => {}, mute);
     const ordered = lane.order({ do: "hold" });
     const died = assertRejects(() => lane.ended, WorkerDied, "stands still");
     await clock.advance(12_000);
@@ -51,7 +51,7 @@ Deno.test({
   ignore,
   async fn() {
     const broken = script("self.onmessage = () => { throw new Error('a bug, made by a test') }");
-    const lane = new Lane(realClock, SETTINGS, false, () => {}, broken);
+    const lane = new WorkerHandle(realClock, SETTINGS, false, () => {}, broken);
     await assertRejects(() => lane.ended, WorkerDied, "a bug, made by a test");
   },
 });

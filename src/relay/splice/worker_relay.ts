@@ -14,25 +14,25 @@ import { Acceptor, addressOf } from "./acceptor.ts";
 import { COUNT, type Counters } from "./counters.ts";
 import { Dialer } from "./dialer.ts";
 import { Drains } from "./drain.ts";
-import type { Plant } from "./flow.ts";
+import type { FlowDeps } from "./flow.ts";
 import type { Addresses, Order, Report } from "./messages.ts";
 import { Pools } from "./pools.ts";
-import { type Around, Session } from "./session.ts";
+import { Session, type SessionOwner } from "./session.ts";
 import { Target } from "./target.ts";
 
 /** Records kept for the next sessions. */
 const RECORDS_KEPT = 1_024;
 
-export class Plane {
+export class WorkerRelay {
   readonly loop: Loop;
-  readonly plant: Plant;
+  readonly deps: FlowDeps;
   readonly #settings: RelaySettings;
   readonly #report: (report: Report) => void;
   readonly #sessions: Session[] = [];
   readonly #records: Session[] = [];
   readonly #dialer: Dialer;
   readonly #acceptor: Acceptor;
-  readonly #around: Around;
+  readonly #owner: SessionOwner;
   readonly #drains: Drains;
   readonly #connections: LimitWatch;
   readonly #held: LimitWatch;
@@ -52,7 +52,7 @@ export class Plane {
     this.#settings = settings;
     this.#report = report;
     const { kernel } = loop;
-    const plant = this.plant = { kernel, pools: new Pools(kernel, settings.pipesMax), counters };
+    const deps = this.deps = { kernel, pools: new Pools(kernel, settings.pipesMax), counters };
     const publish = (event: Event) => report({ is: "event", event });
     const watchLimit = (limit: string, max: number) =>
       new LimitWatch(max, (max) => publish({ type: "limit.reached", limit, max }));
@@ -66,12 +66,12 @@ export class Plane {
     this.#drains = new Drains({ loop, counters, publish, sessions: this.#sessions });
     const waitMaxMs = Math.max(settings.holdMs, settings.connectTimeoutMs);
     const short = (result: number) => {
-      plant.pools.trim();
+      deps.pools.trim();
       this.#acceptor.pause(result);
     };
     const dialer = this.#dialer = new Dialer({
       loop,
-      plant,
+      deps,
       publish,
       userTimeoutMs,
       connectTimeoutMs,
@@ -92,9 +92,9 @@ export class Plane {
       short,
       opened: (listener) => counters[COUNT.listener] = listener + 1,
     });
-    this.#around = {
+    this.#owner = {
       loop,
-      plant,
+      deps,
       idleTimeoutMs,
       waitMaxMs,
       early: (session, fd, flags) => dialer.early(session, fd, flags),
@@ -189,7 +189,7 @@ export class Plane {
   }
 
   #hasRoom(): boolean {
-    const { loop: { now }, plant: { counters } } = this;
+    const { loop: { now }, deps: { counters } } = this;
     if (this.#connections.isReached(this.#sessions.length, now)) return false;
     // Where nobody may wait, who would have to is turned away instead.
     if (this.#settings.heldMax > 0 && this.#held.isReached(counters[COUNT.held]!, now)) {
@@ -199,10 +199,10 @@ export class Plane {
   }
 
   #admit(client: number): void {
-    const session = this.#records.pop() ?? new Session(this.#around);
+    const session = this.#records.pop() ?? new Session(this.#owner);
     session.begin(client);
     session.index = this.#sessions.push(session) - 1;
-    this.plant.counters[COUNT.accepted]!++;
+    this.deps.counters[COUNT.accepted]!++;
     const result = this.loop.watch(client, session);
     if (result === 0) return this.#dialer.dial(session);
     // No memory to watch one more: it cannot be served, and the next should wait outside.
@@ -223,7 +223,7 @@ export class Plane {
 
   #endIfEmpty(): void {
     if (!this.#isStopping || this.#sessions.length > 0) return;
-    this.plant.pools.trim();
+    this.deps.pools.trim();
     this.#report({ is: "stopped", cut: this.#cutAtStop });
     this.loop.stop();
   }

@@ -5,7 +5,7 @@
  */
 import { parseAddress } from "../../base/address.ts";
 import { type Clock, realClock, sleep } from "../../base/clock.ts";
-import { Mistake } from "../../base/config_error.ts";
+import { ConfigError } from "../../base/config_error.ts";
 import type { Event, EventOf } from "../../events/events.ts";
 import type { Doubt } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
@@ -84,7 +84,7 @@ export class World implements AsyncDisposable {
     const opened = this.all("port.opened").at(-1);
     if (opened === undefined) throw new Error("The port was never opened");
     const address = parseAddress(opened.address);
-    if (address instanceof Mistake) throw new Error(`Not an address: ${opened.address}`);
+    if (address instanceof ConfigError) throw new Error(`Not an address: ${opened.address}`);
     return address.kind === "unix"
       ? await Deno.connect({ transport: "unix", path: address.path })
       : await Deno.connect({ hostname: loopback(address.host), port: address.port });

@@ -11,7 +11,7 @@ import type { RelaySettings } from "../../engine.ts";
 import { SETTINGS } from "../../testing/world.ts";
 import { COUNT, newCounters } from "../counters.ts";
 import type { Order } from "../messages.ts";
-import { Plane } from "../worker_relay.ts";
+import { WorkerRelay } from "../worker_relay.ts";
 
 export const PORT = 1;
 export const at = (ip: string): SockAddr => ipSockaddr(ip, 80)!;
@@ -24,16 +24,22 @@ export class Rig {
   readonly counters = newCounters();
   readonly events: Event[] = [];
   readonly doubts: Doubt[] = [];
-  readonly plane: Plane;
+  readonly plane: WorkerRelay;
   stopped: number | undefined;
 
   constructor(settings: Partial<RelaySettings> = {}) {
     const loop = new Loop(this.kernel);
-    this.plane = new Plane(loop, this.counters, { ...SETTINGS, ...settings }, false, (report) => {
-      if (report.is === "event") this.events.push(report.event);
-      if (report.is === "doubt") this.doubts.push(report.doubt);
-      if (report.is === "stopped") this.stopped = report.cut;
-    });
+    this.plane = new WorkerRelay(
+      loop,
+      this.counters,
+      { ...SETTINGS, ...settings },
+      false,
+      (report) => {
+        if (report.is === "event") this.events.push(report.event);
+        if (report.is === "doubt") this.doubts.push(report.doubt);
+        if (report.is === "stopped") this.stopped = report.cut;
+      },
+    );
     this.kernel.answers.set(where("10.0.0.2", 80), "accept");
     this.kernel.answers.set(where("10.0.0.3", 80), "accept");
     this.obey({ do: "bind", address: ipSockaddr("127.0.0.1", PORT)! });
@@ -51,14 +57,14 @@ export class Rig {
 
   /** Lets everything happen that can without time passing. */
   turns(): void {
-    for (let turn = 0; turn < 20; turn++) this.plane.loop.turn();
+    for (let turn = 0; turn < 20; turn++) this.plane.loop.tick();
   }
 
   /** Lets time pass, in steps as small as the loop's own. */
   pass(ms: number): void {
     for (const end = this.kernel.time + ms; this.kernel.time < end;) {
       this.kernel.time = Math.min(end, this.kernel.time + 16);
-      this.plane.loop.turn();
+      this.plane.loop.tick();
     }
     this.kernel.time += 16; // a deadline may be met up to one tick late
     this.turns();
