@@ -152,8 +152,8 @@ Deno.test("a release says what the changelog says of the version", async () => {
   assert(log.includes(`\n## ${version}\n`), `the changelog has nothing of ${version}`);
 });
 
-Deno.test("what the README tells to type installs the program, which then runs from anywhere", async () => {
-  const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
+Deno.test("what the documentation tells to type installs the program, which then runs from anywhere", async () => {
+  const readme = await Deno.readTextFile(new URL("../.github/docs/install.md", import.meta.url));
   const [line] = /^deno install .*$/m.exec(readme)!;
   const [, ...args] = line.split(" ");
   const flags = permissionsFor("linux");
@@ -180,8 +180,8 @@ Deno.test("what the README tells to type installs the program, which then runs f
   }
 });
 
-Deno.test("the containers of the README listen on the ports that they publish", async () => {
-  const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
+Deno.test("the containers of the documentation listen on the ports that they publish", async () => {
+  const readme = await Deno.readTextFile(new URL("../.github/docs/install.md", import.meta.url));
   const commands = [...readme.matchAll(/^docker run (.*) ghcr\.io\/failover\/failover ?(.*)$/gm)];
   const listening = commands.map(([, options, args]) => {
     const env = Object.fromEntries(

@@ -1,14 +1,39 @@
 /**
- * Renews the tables of options and of variables in README.md.
- * `--check` only says whether it is up to date; `--sample tcp|http` and `--schema` print the others.
+ * Renews the tables of the documentation that are written from code: options, variables of programs, events,
+ * metrics. `--check` only says whether they are up to date; `--sample tcp|http` and `--schema` print the
+ * other documents.
  */
 import { ConfigError } from "../src/base/config_error.ts";
-import { jsonSchema, sampleYaml, withTables } from "../src/config/reference.ts";
+import {
+  jsonSchema,
+  optionsMarkdown,
+  sampleYaml,
+  variablesMarkdown,
+  withTable,
+} from "../src/config/reference.ts";
+import { eventsMarkdown, metricsMarkdown } from "./events_reference.ts";
 
-const README = new URL("../README.md", import.meta.url);
+const DOCS = new URL("../.github/docs/", import.meta.url);
+const EVENTS = new URL("../src/events/events.ts", import.meta.url);
 
-/** Exit code: 0 when all is well, 1 when the README is out of date or has no place for the options. */
-function main(args: readonly string[]): number {
+/** Each table: its name between the markers, the page it stands on, and how it is made. */
+const TABLES: readonly {
+  readonly name: string;
+  readonly page: string;
+  readonly markdown: () => string | Promise<string>;
+}[] = [
+  { name: "options", page: "options.md", markdown: optionsMarkdown },
+  { name: "variables", page: "scripts.md", markdown: variablesMarkdown },
+  {
+    name: "events",
+    page: "events.md",
+    markdown: () => eventsMarkdown(Deno.readTextFileSync(EVENTS)),
+  },
+  { name: "metrics", page: "events.md", markdown: metricsMarkdown },
+];
+
+/** Exit code: 0 when all is well, 1 when a page is out of date or has no place for its table. */
+async function main(args: readonly string[]): Promise<number> {
   if (args[0] === "--schema") {
     console.log(JSON.stringify(jsonSchema(), null, 2));
     return 0;
@@ -17,22 +42,21 @@ function main(args: readonly string[]): number {
     console.log(sampleYaml(args[1] === "http" ? "http" : "tcp"));
     return 0;
   }
-  const before = Deno.readTextFileSync(README);
-  const after = withTables(before);
-  if (after instanceof ConfigError) {
-    console.error(`Cannot write the tables into README.md: expected ${after.expected}`);
-    return 1;
+  let stale = 0;
+  for (const { name, page, markdown } of TABLES) {
+    const before = Deno.readTextFileSync(new URL(page, DOCS));
+    const after = withTable(before, name, await markdown());
+    if (after instanceof ConfigError) {
+      console.error(`Cannot write the ${name} into ${page}: expected ${after.expected}`);
+      return 1;
+    }
+    if (after === before) continue;
+    if (args[0] === "--check") {
+      stale++;
+      console.error(`.github/docs/${page}: the ${name} are out of date: run deno task reference`);
+    } else Deno.writeTextFileSync(new URL(page, DOCS), after);
   }
-  if (after === before) return 0;
-  if (args[0] === "--check") {
-    console.error(
-      "README.md is not up to date with src/config/options.ts and src/base/program_variables.ts: " +
-        "run scripts/reference.ts",
-    );
-    return 1;
-  }
-  Deno.writeTextFileSync(README, after);
-  return 0;
+  return stale === 0 ? 0 : 1;
 }
 
-if (import.meta.main) Deno.exit(main(Deno.args));
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,5 +1,5 @@
 /**
- * The table of options as documents: the section of the README, a sample file, a JSON schema for
+ * The table of options as documents: the table in the documentation, a sample file, a JSON schema for
  * editors; and the README's table of what programs find in their environment. Text in, text out; `scripts/reference.ts` reads and writes the files.
  */
 import { ConfigError } from "../base/config_error.ts";
@@ -58,27 +58,17 @@ export function variablesMarkdown(): string {
   ].join("\n");
 }
 
-/** The sections of the README that are written from tables, each between markers of its name. */
-const SECTIONS: Readonly<Record<string, () => string>> = {
-  options: optionsMarkdown,
-  variables: variablesMarkdown,
-};
-
-/** A README with its tables renewed, or what is wrong with its markers. */
-export function withTables(readme: string): string | ConfigError {
-  let text = readme;
-  for (const [name, markdown] of Object.entries(SECTIONS)) {
-    const marks = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`] as const;
-    const begin = text.indexOf(marks[0]);
-    const end = text.indexOf(marks[1]);
-    if (begin < 0 || end < begin) {
-      return new ConfigError(`the markers ${marks.join(" and ")} around the ${name}`);
-    }
-    const head = text.slice(0, begin + marks[0].length);
-    const [from, to] = UNFORMATTED;
-    text = `${head}\n\n${from}\n\n${markdown()}\n\n${to}\n\n${text.slice(end)}`;
+/** A page with the table `name` between its markers renewed, or what is wrong with its markers. */
+export function withTable(page: string, name: string, markdown: string): string | ConfigError {
+  const marks = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`] as const;
+  const begin = page.indexOf(marks[0]);
+  const end = page.indexOf(marks[1]);
+  if (begin < 0 || end < begin) {
+    return new ConfigError(`the markers ${marks.join(" and ")} around the ${name}`);
   }
-  return text;
+  const head = page.slice(0, begin + marks[0].length);
+  const [from, to] = UNFORMATTED;
+  return `${head}\n\n${from}\n\n${markdown}\n\n${to}\n\n${page.slice(end)}`;
 }
 
 const EXAMPLES: Readonly<Record<Mode, Readonly<Partial<Record<Key, string>>>>> = {

@@ -8,7 +8,7 @@ import {
   optionsMarkdown,
   sampleYaml,
   variablesMarkdown,
-  withTables,
+  withTable,
 } from "./reference.ts";
 import { configOf, httpOf, tcpOf } from "./testing/config.ts";
 
@@ -31,23 +31,19 @@ Deno.test("a bar in the options section does not break its table", () => {
   }
 });
 
-Deno.test("renewing the tables leaves the rest of the README alone, and is at rest after that", () => {
-  const variables = "<!-- variables:begin -->\nstale row\n<!-- variables:end -->\n";
-  const options = "<!-- options:begin -->\nstale row\n<!-- options:end -->\n";
-  const after = withTables(`# Failover\n${variables}between\n${options}more\n`);
+Deno.test("renewing a table leaves the rest of the page alone, and is at rest after that", () => {
+  const before = "# Page\n<!-- options:begin -->\nstale row\n<!-- options:end -->\nmore\n";
+  const after = withTable(before, "options", "| row |");
   assert(typeof after === "string");
-  assert(after.startsWith("# Failover\n<!-- variables:begin -->\n"));
-  assert(after.includes("\n<!-- variables:end -->\nbetween\n<!-- options:begin -->\n"));
+  assert(after.startsWith("# Page\n<!-- options:begin -->\n"));
   assert(after.endsWith("\n<!-- options:end -->\nmore\n"));
-  assert(!after.includes("stale row"));
-  assertEquals(withTables(after), after);
+  assert(after.includes("\n| row |\n") && !after.includes("stale row"));
+  assertEquals(withTable(after, "options", "| row |"), after);
 });
 
-Deno.test("a README without markers is refused", () => {
-  for (
-    const readme of ["", "<!-- options:begin -->", "<!-- options:end --><!-- options:begin -->"]
-  ) {
-    assert(withTables(readme) instanceof ConfigError);
+Deno.test("a page without markers is refused", () => {
+  for (const page of ["", "<!-- options:begin -->", "<!-- options:end --><!-- options:begin -->"]) {
+    assert(withTable(page, "options", "") instanceof ConfigError);
   }
 });
 

@@ -1,0 +1,108 @@
+/**
+ * The reference of events and metrics for operators, written from the code itself: the union of events, the
+ * sentences of `report/lines.ts`, and what a scrape of a process returns. Text in, text out.
+ */
+import { TestService } from "../src/admin/testing/service.ts";
+import { COUNTERS } from "../src/admin/view.ts";
+import { metricsText, type ProcessFacts } from "../src/admin/metrics.ts";
+import type { Event } from "../src/events/events.ts";
+import { levelOf, ROWS, sentenceOf } from "../src/report/lines.ts";
+
+/** One member of the union of events, as it is written there. */
+export interface EventMember {
+  readonly type: string;
+  readonly fields: readonly { readonly name: string; readonly type: string }[];
+  /** The comment above it, in one line; empty where there is none. */
+  readonly comment: string;
+}
+
+/** Reads the members of the union `Event` out of the text of `events/events.ts`. */
+export function eventMembers(source: string): EventMember[] {
+  const union = /export type Event =\n(.*?);\n\n/s.exec(source)?.[1];
+  if (union === undefined) throw new Error("Cannot find the union of events");
+  const members = union.matchAll(
+    /(?:\/\*\*((?:(?!\*\/).)*)\*\/\s*)?\| \{\s*type: "([\w.]+)"(.*?)\n?\s*\}(?=\n|$)/gs,
+  );
+  return [...members].map(([, comment = "", type, rest]) => ({
+    type: type!,
+    fields: fieldsOf(rest!),
+    comment: comment.replace(/\s*\n\s*\*?\s*/g, " ").trim(),
+  }));
+}
+
+function fieldsOf(text: string): EventMember["fields"] {
+  const bare = text.replace(/\/\*\*.*?\*\//gs, "");
+  return [...bare.matchAll(/(?:^|;)\s*(\w+)\??: ((?:[^;{]|\{[^}]*\})+)/g)].map((
+    [, name, type],
+  ) => ({
+    name: name!,
+    type: type!.trim(),
+  }));
+}
+
+/** An event whose texts are the names of its fields, so that its sentence reads as a pattern. */
+function sampleOf({ type, fields }: EventMember): Event {
+  const values = fields.map(({ name, type }) => [name, sampleValue(name, type)]);
+  return { type, ...Object.fromEntries(values) } as Event;
+}
+
+function sampleValue(name: string, type: string): unknown {
+  if (type.startsWith("readonly {")) return [{ upstream: "UPSTREAM", reason: "REASON" }];
+  if (type.startsWith("readonly")) return [name.toUpperCase()];
+  if (type.includes("number")) return name.endsWith("Ms") ? 1_500 : 2;
+  if (type === "boolean") return true;
+  return type === "MoveKind" ? "failover" : name.replace(/[A-Z]/g, "_$&").toUpperCase();
+}
+
+/** All events as a Markdown table: name, level, the fields of the JSON log, and the line of the log. */
+export function eventsMarkdown(source: string): string {
+  const members = eventMembers(source);
+  const unknown = Object.keys(ROWS).filter((type) => !members.some((each) => each.type === type));
+  if (unknown.length > 0) throw new Error(`Cannot find the events ${unknown.join(", ")}`);
+  return [
+    "| event | level | fields | line of the log |",
+    "| --- | --- | --- | --- |",
+    ...members.map((member) => {
+      const event = sampleOf(member);
+      const fields = member.fields.map(({ name }) => `\`${name}\``).join(", ");
+      return `| \`${member.type}\` | ${levelOf(event)} | ${fields} | ${cell(sentenceOf(event))} |`;
+    }),
+  ].join("\n");
+}
+
+/** All metrics as a Markdown table: name, kind, labels, meaning. */
+export async function metricsMarkdown(): Promise<string> {
+  const counters = Object.fromEntries(Object.keys(COUNTERS).map((name) => [name, 1]));
+  await using service = new TestService({ name: "web", counters });
+  service.tally.take({ time: 0, service: "web", event: START, id: 1 } as never);
+  const text = metricsText([service.view], service.tally, FACTS);
+  const rows = [...text.matchAll(/# HELP (\S+) (.*)\n# TYPE \S+ (\w+)\n(.*)/g)];
+  return [
+    "| metric | kind | labels | meaning |",
+    "| --- | --- | --- | --- |",
+    ...rows.map(([, name, help, kind, sample]) => {
+      const labels = [...sample!.matchAll(/[{,](\w+)="/g)].map(([, label]) => `\`${label}\``);
+      return `| \`${name}\` | ${kind} | ${labels.join(", ")} | ${cell(help!)} |`;
+    }),
+  ].join("\n");
+}
+
+/** An event that the tally counts in each of its families. */
+const START: Event = {
+  type: "promotion.finished",
+  move: "start",
+  id: "x-1",
+  epoch: 1,
+  to: "a",
+  reason: "a is the first usable",
+  tookMs: 1,
+} as Event;
+
+/** Only the names matter. */
+const FACTS = new Proxy({ version: "0" }, {
+  get: (target, key) => key === "version" ? target.version : 0,
+}) as unknown as ProcessFacts;
+
+function cell(text: string): string {
+  return text.replaceAll("|", "\\|").replaceAll("<", "&lt;");
+}
