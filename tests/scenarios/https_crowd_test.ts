@@ -2,8 +2,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { patiently } from "../harness/patience.ts";
 import { isInstalled } from "../harness/scenario.ts";
+import { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
+import { Wire } from "../harness/wire.ts";
 import { tlsTest } from "../gateway/certificate.ts";
 
 const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -139,3 +141,23 @@ tlsTest(
     assertNoTrace(proxy);
   },
 );
+
+tlsTest("a crowd that shakes hands at once is served, each client", async (tls) => {
+  await using primary = await WebUpstream.start("primary");
+  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+  await using proxy = await startWebProxy({ primary, flags });
+  const options = { hostname: "localhost", port: portOf(proxy), caCerts: [tls.cert] };
+  // More than one address may have under way at one time.
+  const asked = Array.from({ length: 150 }, async () => {
+    const connection = new WebConnection(new Wire(await Deno.connectTls(options)));
+    try {
+      await connection.send({ target: "/" });
+      return (await connection.reply()).text;
+    } finally {
+      connection.close();
+    }
+  });
+  const answers = await patiently("all answers", Promise.all(asked), proxy.lastLines);
+  assertEquals(new Set(answers), new Set(["primary"]));
+  assertNoTrace(proxy);
+});
