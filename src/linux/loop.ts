@@ -15,6 +15,14 @@ export interface Watcher {
   ready(fd: number, flags: number): void;
 }
 
+/**
+ * Can end itself after a bug in its own `ready`, `run` or `expire`, and lets the loop go on with the others.
+ * What cannot ends the loop, which throws the bug on.
+ */
+export interface Breakable {
+  broken(error: unknown): void;
+}
+
 /** Has work left although nothing new will be reported for it. */
 export interface Tick {
   /** True while it waits for its turn; the loop's own. */
@@ -41,7 +49,7 @@ export class Loop {
   constructor(kernel: Kernel) {
     this.kernel = kernel;
     this.#now = kernel.now();
-    this.#timerWheel = new TimerWheel(this.#now);
+    this.#timerWheel = new TimerWheel(this.#now, breakOff);
   }
 
   /** The time at the beginning of this turn: exact enough for deadlines, and free. */
@@ -135,7 +143,11 @@ export class Loop {
       const fd = kernel.eventFd(i);
       const watcher = this.#watchers[fd];
       if (watcher === undefined || this.#marks[fd] !== kernel.eventMark(i)) continue;
-      watcher.ready(fd, kernel.eventFlags(i));
+      try {
+        watcher.ready(fd, kernel.eventFlags(i));
+      } catch (error) {
+        breakOff(error, watcher);
+      }
     }
     this.#timerWheel.advance(this.#now);
     this.#runTicks();
@@ -148,9 +160,18 @@ export class Loop {
     for (let i = 0; i < ticks.length; i++) {
       const tick = ticks[i]!;
       tick.queued = false;
-      tick.run();
+      try {
+        tick.run();
+      } catch (error) {
+        breakOff(error, tick);
+      }
     }
     ticks.length = 0;
     this.#spare = ticks;
   }
+}
+
+function breakOff(error: unknown, culprit: Watcher | Tick | Timed | Breakable): void {
+  if (!("broken" in culprit)) throw error;
+  culprit.broken(error);
 }

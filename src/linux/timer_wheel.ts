@@ -30,6 +30,10 @@ function slots(count: number): Timed[] {
   });
 }
 
+function throwOn(error: unknown, _timed: Timed): void {
+  throw error;
+}
+
 export class TimerWheel {
   readonly #ticks = slots(TICKS);
   readonly #blocks = slots(BLOCKS);
@@ -37,8 +41,12 @@ export class TimerWheel {
   #tick: number;
   #size = 0;
 
-  constructor(now: number) {
+  readonly #onBug: (error: unknown, timed: Timed) => void;
+
+  /** `onBug` gets what an `expire` throws; without it `advance` throws it on. */
+  constructor(now: number, onBug = throwOn) {
     this.#tick = Math.floor(now / TICK_MS);
+    this.#onBug = onBug;
   }
 
   /** How many deadlines are set. */
@@ -108,8 +116,15 @@ export class TimerWheel {
       const timed = head.next!;
       const { due } = timed;
       this.clear(timed);
-      if (due <= now) timed.expire(now);
-      else this.set(timed, due);
+      if (due > now) {
+        this.set(timed, due);
+        continue;
+      }
+      try {
+        timed.expire(now);
+      } catch (error) {
+        this.#onBug(error, timed);
+      }
     }
   }
 }

@@ -13,7 +13,7 @@
  */
 import { EAGAIN, EINTR } from "../../linux/errno.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE } from "../../linux/kernel.ts";
-import type { Loop, Tick, Watcher } from "../../linux/loop.ts";
+import type { Breakable, Loop, Tick, Watcher } from "../../linux/loop.ts";
 import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
 import { COUNT } from "./counters.ts";
 import { Flow, type FlowDeps } from "./flow.ts";
@@ -35,6 +35,8 @@ export interface SessionOwner {
   expired(session: Session, now: number): void;
   /** The upstream ended or was reset before any byte; the client is still there. */
   endedUnused(session: Session, how: "end" | "reset"): void;
+  /** A session had a bug and has ended. */
+  broken(error: unknown): void;
   /** Both sockets are closed: the record may be used again. */
   release(session: Session): void;
 }
@@ -51,7 +53,7 @@ const LOOK_MAX_MS = 512;
 /** Reads of one turn that drop what a side says to one that is gone. */
 const DROPS_MAX = 16;
 
-export class Session implements Watcher, Tick, Timed {
+export class Session implements Watcher, Tick, Timed, Breakable {
   phase: Phase = "free";
   /** Place in the plane's list. */
   index = -1;
@@ -226,6 +228,12 @@ export class Session implements Watcher, Tick, Timed {
   /** Ends it with a reset on both sides. */
   cut(): void {
     this.#leave(true, true);
+  }
+
+  /** A bug in what was done for it ends this session, and no other. */
+  broken(error: unknown): void {
+    if (this.phase !== "free") this.cut();
+    this.#owner.broken(error);
   }
 
   #pump(flow: Flow): void {

@@ -3,6 +3,8 @@
  * worker with the real kernel, in tests with a fake one; knows neither threads nor promises.
  */
 import { LimitWatch } from "../../base/limit_watch.ts";
+import { describe } from "../../base/describe.ts";
+import { LogLimiter } from "../../base/log_limiter.ts";
 import type { Event } from "../../events/events.ts";
 import type { DrainOrder } from "../../failover/ports.ts";
 import type { PortShare } from "../../linux/kernel.ts";
@@ -20,6 +22,7 @@ import { Pools } from "./pools.ts";
 import { Session, type SessionOwner } from "./session.ts";
 import { Target } from "./target.ts";
 
+const BUG_PAUSE_MS = 10_000;
 /** Records kept for the next sessions. */
 const RECORDS_KEPT = 1_024;
 
@@ -38,6 +41,8 @@ export class WorkerRelay {
   readonly #held: LimitWatch;
   /** The newest decision seen; an older one comes too late. */
   #epoch = 0;
+  /** The same bug is told once in a while. */
+  readonly #bugs = new LogLimiter(BUG_PAUSE_MS);
   #isStopping = false;
   #cutAtStop = 0;
 
@@ -99,6 +104,7 @@ export class WorkerRelay {
       waitMaxMs,
       early: (session, fd, flags) => dialer.early(session, fd, flags),
       expired: (session, now) => dialer.expired(session, now),
+      broken: (error) => this.#broken(error),
       endedUnused: (session, how) => dialer.endedUnused(session, how),
       release: (session) => this.#release(session),
     };
@@ -219,6 +225,13 @@ export class WorkerRelay {
     if (this.#records.length < RECORDS_KEPT) this.#records.push(session);
     if (!this.#dialer.feed()) this.#acceptor.resume();
     this.#endIfEmpty();
+  }
+
+  #broken(error: unknown): void {
+    this.deps.counters[COUNT.cut]!++;
+    const reason = describe(error);
+    if (!this.#bugs.allow(reason, this.loop.now)) return;
+    this.#report({ is: "event", event: { type: "proxy.faulted", reason } });
   }
 
   #endIfEmpty(): void {

@@ -1,17 +1,27 @@
-/** A worker with a bug in it: a client that says `throw` makes its loop throw, one that says `spin` never end. */
+/**
+ * A worker with bugs in it. Of the clients' bytes it does not take kindly to: `throw`, which throws in the
+ * handling of that session; `die`, which makes its loop throw; and `spin`, which makes it stand still.
+ */
 import { Libc } from "../../../linux/libc.ts";
 // Evaluated in one go with what follows: a message that comes before it listens would be lost.
 import "../worker.ts";
 
-const receive = Libc.prototype.receive;
+const { receive, poll } = Libc.prototype;
+let isDying = false;
 
 Libc.prototype.receive = function (this: Libc, fd: number): number {
   const count = receive.call(this, fd);
   const said = count > 0 ? new TextDecoder().decode(this.scratch.subarray(0, count)) : "";
-  if (said === "throw") throw new Error("a bug, made by a test");
+  if (said === "throw") throw new Error("a bug in one session, made by a test");
+  if (said === "die") isDying = true;
   if (said === "spin") {
     this.send(fd, new TextEncoder().encode("so be it"), 0, 8);
     for (;;);
   }
   return count;
+};
+
+Libc.prototype.poll = function (this: Libc, timeoutMs: number): number {
+  if (isDying) throw new Error("a bug, made by a test");
+  return poll.call(this, timeoutMs);
 };
