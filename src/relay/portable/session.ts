@@ -13,18 +13,15 @@ import type { Member } from "../../base/slab.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 
 import { type RelayContext, type RelayCounters, type RelaySettings, SETTLE_MS } from "../engine.ts";
+import { linger } from "./linger.ts";
 import { proxyHeader } from "../proxy_header.ts";
 import { addressOf, closeConn, reachesItself, tune } from "./socket.ts";
-import { drop, flow, type FlowEnd, Inlet, throwBug } from "./streams.ts";
+import { flow, type FlowEnd, Inlet, throwBug } from "./streams.ts";
 
 /** An attempt to connect without an answer for so long is worth a probe. */
 const DOUBT_AFTER_MS = 500;
 const RECONNECT_FIRST_MS = 50;
 const RECONNECT_MAX_MS = 1_000;
-/** How long, and for how many bytes of its own, a peer may take in what the other said before it broke. */
-const LINGER_MS = 30_000;
-const LINGER_BYTES_MAX = 64 * 1_048_576;
-
 /** Where new clients go. Two routes are the same only if they are the same object. */
 export interface Route {
   readonly upstream: Upstream;
@@ -353,27 +350,14 @@ export class Session implements Member {
   }
 
   /**
-   * A peer that cannot be read from is gone. What it said is on its way to the other, and closing that
-   * other socket with bytes unread would throw it away (tcp(7)): so it is told the end, and what it says
-   * is dropped until it ends too. One that cannot be written to may still have sent something, and its own
-   * direction finds the end.
+   * One direction is over. A peer that cannot be read from is gone; one that cannot be written to may still
+   * have sent something, and its own direction finds the end. Either way the other gets what was sent.
    */
-  async #flowOver(
-    end: FlowEnd,
-    sink: Deno.Conn,
-    fromSink: Inlet,
-    back: Promise<FlowEnd>,
-  ): Promise<void> {
-    if (end !== "sourceFailed" || this.#over) return;
-    if (fromSink.isReading) return this.end(); // nothing is unread: the kernel delivers what it has
-    const cancel = this.#owner.context.clock.after(LINGER_MS, () => this.end());
-    try {
-      await sink.closeWrite();
-      if (await back === "sinkFailed") await drop(sink, LINGER_BYTES_MAX);
-    } catch (error) {
-      throwBug(error); // any other says that this socket is over too
-    }
-    cancel();
+  async #flowOver(end: FlowEnd, sink: Deno.Conn, fromSink: Inlet, back: Promise<FlowEnd>) {
+    if (this.#over || end === "sinkFailed") return;
+    if (end === "ended" && await back !== "sinkFailed") return;
+    const { clock } = this.#owner.context;
+    await linger({ sink, fromSink, back, clock, sentAt: this.movedAt, end: () => this.end() });
     this.end();
   }
 }

@@ -196,12 +196,17 @@ export async function flow(
 }
 
 /** Reads and forgets what a socket brings, until it ends or `max` bytes came. Rejects as reading does. */
-export async function drop(conn: Deno.Conn, max: number): Promise<void> {
+export async function drop(
+  conn: Deno.Conn,
+  max: number,
+  dropped: (bytes: number) => void,
+): Promise<void> {
   const buffer = new Uint8Array(LARGE_BYTES);
-  for (let dropped = 0; dropped < max;) {
+  for (let left = max; left > 0;) {
     const count = await conn.read(buffer);
     if (count === null) return;
-    dropped += count;
+    dropped(count);
+    left -= count;
   }
 }
 
