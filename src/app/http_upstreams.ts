@@ -75,8 +75,14 @@ function serverUpstream(
 ): Reached {
   const { clock, deadlines } = around;
   const { name, url, host, address } = target;
-  const { preserveHost, checkTimeout, checkStatus, checkPath, idleTimeout, connectTimeout } =
-    config;
+  const {
+    preserveHost,
+    checkTimeout,
+    checkStatus,
+    checkPath,
+    responseIdleTimeout,
+    connectTimeout,
+  } = config;
   const rules = requestRules(url.host, {
     host,
     preserveHost,
@@ -85,7 +91,7 @@ function serverUpstream(
   });
   const { headers } = rules;
   const dial = dialOf(target, connectTimeout, around);
-  const pool = new Pool({ dial, deadlines, bodyMs: idleTimeout });
+  const pool = new Pool({ dial, deadlines, bodyMs: responseIdleTimeout });
   const settings = { timeoutMs: checkTimeout, statuses: checkStatus };
   const check = { pool, target: checkPath ?? url.pathname, host: host ?? url.host, headers };
   return {

@@ -223,6 +223,13 @@ export const OPTIONS = {
       default: "60s",
     },
   ),
+  responseIdleTimeout: upstreams(
+    duration(),
+    "Time between two bytes of a response, unless it is an event stream; 0 is no limit",
+    {
+      default: "60s",
+    },
+  ),
   preserveHost: upstreams(flag, "Send the client's Host to upstreams, not their own", {
     default: "off",
   }),

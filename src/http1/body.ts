@@ -78,6 +78,11 @@ export class Body implements BodySource {
     return this.#ended;
   }
 
+  /** Payload that may still come, in bytes; Infinity where nobody knows. */
+  get left(): number {
+    return this.#ended ? 0 : this.#left;
+  }
+
   /** Why it cannot be read to its end, once that is known. */
   get broken(): Fault | undefined {
     return this.#broken;

@@ -13,6 +13,13 @@ import { httpDate } from "./http_date.ts";
 import { bytesSource, sendMessage } from "./send.ts";
 import type { BufferedConn } from "./buffered_conn.ts";
 
+/**
+ * What an error leaves of a request body is read and dropped, so that the connection can be kept, if it is
+ * certain to be no more than this; else the response says that it is the last. A response that is no error
+ * may well be followed by the rest of the request.
+ */
+const DISCARD_BYTES_MAX = 64 * 1024;
+
 /** What the server tells its exchanges. */
 export interface DrainState {
   /** True once no connection is to be kept. */
@@ -178,10 +185,16 @@ export class Exchange {
     const framing = this.#bodyFraming(source);
     if (framing === CHUNKED) out.line("Transfer-Encoding", "chunked");
     this.#keepAlive = this.head.keepAlive && !this.#mood.draining && framing !== UNTIL_CLOSE &&
-      !this.awaitsContinue && this.body.broken === undefined;
+      !this.awaitsContinue && this.body.broken === undefined &&
+      this.#canReadRest;
     if (!this.#keepAlive) out.line("Connection", "close");
     else if (this.head.minor === 0) out.line("Connection", "keep-alive");
     return framing;
+  }
+
+  /** True if what is left of the request is worth reading, so that the next one can follow. */
+  get #canReadRest(): boolean {
+    return this.#status < 400 || this.body.left <= DISCARD_BYTES_MAX;
   }
 
   #bodyFraming(source: BodySource | undefined): Framing {

@@ -34,7 +34,7 @@ export interface ServerLimits {
   readonly bodyRateMin: number;
   /** Without a byte taken by the client. 30 s. */
   readonly writeMs: number;
-  /** How long a client that closed its sending side is served while no byte moves. 5 s. */
+  /** How long a client that closed its sending side is served while no byte moves. 1 s. */
   readonly halfCloseMs: number;
   /** Size of a request head. 64 KiB. */
   readonly headBytesMax: number;
@@ -50,7 +50,7 @@ export const SERVER_LIMITS: ServerLimits = {
   bodyMs: 30_000,
   bodyRateMin: 100,
   writeMs: 30_000,
-  halfCloseMs: 5_000,
+  halfCloseMs: 1_000,
   headBytesMax: 64 * 1024,
   fieldsMax: 128,
   connectionsMax: 10_000,

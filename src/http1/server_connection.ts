@@ -15,11 +15,12 @@ import { refusal, sendRefusal } from "./refusal.ts";
 import type { Server, ServerLimits } from "./server.ts";
 import { BufferedConn } from "./buffered_conn.ts";
 
-/** After a refusal the client may still be sending; closing at once would destroy our answer. */
-const LINGER_MS = 2_000;
-const LINGER_BYTES_MAX = 1024 * 1024;
-/** An unread request body up to this size is read and dropped so that the connection can be kept. */
-const DISCARD_BYTES_MAX = 64 * 1024;
+/**
+ * After an answer the client may still be sending, and closing at once would destroy it: so long, and so
+ * much, is read and dropped.
+ */
+const LINGER_MS = 5_000;
+const LINGER_BYTES_MAX = 64 * 1024 * 1024;
 /** A connection that waits keeps an output buffer of at most this size. */
 const OUT_KEPT_BYTES = 32 * 1024;
 /** In a drain: what a client may have on its way on a kept connection is waited for … */
@@ -263,7 +264,7 @@ export class ServerConnection implements DrainState {
   async #discard(body: Body): Promise<boolean> {
     let bytes = 0;
     try {
-      while (bytes <= DISCARD_BYTES_MAX) {
+      while (bytes <= LINGER_BYTES_MAX) {
         const view = await body.read();
         if (view === undefined) return true;
         bytes += view.length;
@@ -289,11 +290,13 @@ export class ServerConnection implements DrainState {
     this.#idle = true;
     this.idleSince = Infinity;
     await wire.closeWrite();
-    wire.readBy(this.#server.options.deadlines.in(LINGER_MS), "idleTimeout");
+    const by = this.#server.options.deadlines.in(LINGER_MS);
     const before = wire.received;
-    do wire.start = wire.end; while (
-      wire.received - before < LINGER_BYTES_MAX && await wire.fill(true)
-    );
+    do {
+      wire.start = wire.end;
+      // Each time anew: who was still reading the body takes its own deadline back.
+      wire.readBy(by, "idleTimeout");
+    } while (wire.received - before < LINGER_BYTES_MAX && await wire.fill(true));
   }
 
   /** The client took too long: between requests it is let go, within one it is told. */

@@ -147,7 +147,7 @@ onBench("a client that closes its sending side still gets its answer", async (be
   const { client, done } = connect();
   await client.say(GET);
   await client.closeWrite();
-  await clock.advance(4_000);
+  await clock.advance(900);
   answer.resolve();
   assertMatch(await client.hearAll(), /\r\n\r\nlate$/);
   await done;
@@ -162,7 +162,7 @@ onBench("a half-closed client for whom nothing moves is taken to have gone", asy
   const { client, server, done } = connect();
   await client.say(GET);
   await client.closeWrite();
-  await clock.advance(6_000);
+  await clock.advance(1_750);
   assertEquals((await gone.promise).fault, "clientGone");
   await done;
   assertEquals(server.end, "reset");
@@ -252,3 +252,24 @@ onBench(
     await done;
   },
 );
+
+onBench("an error in the middle of a large body says that it is the last answer", async (bench) => {
+  const { connect } = bench(raw(async (exchange) => {
+    exchange.respond(413, "Too Much");
+    await exchange.send(null);
+  }));
+  for (const framing of ["Content-Length: 200000", "Transfer-Encoding: chunked"]) {
+    const { client, done } = connect();
+    await client.say(`POST /a HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n`);
+    assertMatch(await client.hear("\r\n\r\n"), /\r\nConnection: close\r\n/);
+    client.close();
+    await done;
+  }
+  const { client, done } = connect();
+  await client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+  assert(!/Connection: close/.test(await client.hear("\r\n\r\n")));
+  await client.say(`12345${GET}`);
+  await client.hear("\r\n\r\n");
+  client.close();
+  await done;
+});

@@ -8,7 +8,7 @@ import { Body, type BodySource, decoderFor } from "./body.ts";
 import type { Conn } from "../net/conn.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 import { CHUNKED, type Framing, responseFraming, UNTIL_CLOSE } from "./framing.ts";
-import { announcedMs, hasDoubtfulFraming, keptFor } from "./keep_alive.ts";
+import { announcedMs, hasDoubtfulFraming, isEventStream, keptFor } from "./response_says.ts";
 import { type HeadLimits, parseResponseHead, type ResponseHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { bytesSource, sendMessage } from "./send.ts";
@@ -33,7 +33,10 @@ export interface ExchangeOptions {
 
 export interface UpstreamConnOptions {
   readonly deadlines: Deadlines;
-  /** Without a byte of a response body while one is awaited, in milliseconds; 0 is never. */
+  /**
+   * Without a byte of a response body while one is awaited, in milliseconds; 0 is never. It does not hold
+   * for event streams, which may well be silent.
+   */
   readonly bodyMs: number;
   /** Without a byte taken by the upstream, in milliseconds; 0 is never. */
   readonly writeMs: number;
@@ -370,11 +373,16 @@ export class UpstreamConn {
     return this.#reply = new Body(wire, {
       framing,
       declared: head.said.length >= 0 ? head.said.length : undefined,
-      waitMs: this.#options.bodyMs,
+      waitMs: isHere(wire, framing) || !isEventStream(head) ? this.#options.bodyMs : 0,
       rateMin: 0,
       lateFault: "responseTimeout",
       cutFault: "responseCut",
       decoder: decoderFor(framing, "response"),
     });
   }
+}
+
+/** True if the whole body of a plain framing is in the buffer, so that nobody waits for it. */
+function isHere(wire: BufferedConn, framing: Framing): boolean {
+  return framing >= 0 && wire.end - wire.start >= framing;
 }

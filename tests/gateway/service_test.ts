@@ -11,7 +11,7 @@ import type { AddressInfo } from "node:net";
 import { tlsTest } from "./certificate.ts";
 import { patiently } from "../harness/patience.ts";
 import { scenario } from "../harness/scenario.ts";
-import { close, hearAll, nodeUpstream, parsed, refusingPort, say } from "./stage.ts";
+import { close, hearAll, hearEnd, nodeUpstream, parsed, refusingPort, say } from "./stage.ts";
 
 /** A service that runs, on a port of the system's choice. */
 class Front implements AsyncDisposable {
@@ -214,6 +214,22 @@ story("checks that all fail do not take down what still answers", async (start) 
   await using front = await start([`--primary=http://127.0.0.1:${up.port}`]);
   await front.event("service.failedOpen");
   assertEquals((await front.ask("/", REAL)).status, 200);
+});
+
+story("--response-idle-timeout ends a response that has stopped", async (start) => {
+  await using up = await nodeUpstream((request, response) => {
+    if (request.headers["x-real"] === undefined) return void response.end();
+    response.writeHead(200, { "content-length": 100 }).write("part");
+  });
+  await using front = await start([
+    `--primary=http://127.0.0.1:${up.port}`,
+    "--response-idle-timeout=300ms",
+  ]);
+  const conn = await Deno.connect({ hostname: "127.0.0.1", port: front.port });
+  await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nX-Real: 1\r\n\r\n");
+  const { text } = await patiently("the response to be cut", hearEnd(conn));
+  close(conn);
+  assertStringIncludes(text, "part");
 });
 
 Deno.test("a file that cannot be read is a mistake of the operator, named with its option", async () => {

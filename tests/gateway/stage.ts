@@ -145,6 +145,8 @@ export interface StageOptions extends Partial<GatewaySettings> {
   readonly preserveHost?: boolean;
   readonly headers?: readonly (readonly [string, string])[];
   readonly connectMs?: number;
+  /** Between two bytes of a response; 0, which is never, by default. */
+  readonly responseIdleMs?: number;
   /** Makes the sockets; Deno's by default. */
   readonly sockets?: () => Sockets;
   /** Whether upstreams other than the active one may stand in; true by default. */
@@ -212,7 +214,7 @@ export class Stage implements AsyncDisposable {
           connectMs: options.connectMs ?? 3_000,
         }),
         deadlines,
-        bodyMs: 0,
+        bodyMs: options.responseIdleMs ?? 0,
       }),
       rules: requestRules(`127.0.0.1:${port}`, { host, preserveHost, headers, pseudonym }),
     }));

@@ -1,4 +1,4 @@
-/** What an upstream says, and what follows from it, about keeping a connection after a response. Pure. */
+/** What the head of a response says of its connection, beyond its framing. Pure. */
 import type { ResponseHead } from "./head.ts";
 
 /**
@@ -21,4 +21,9 @@ export function announcedMs({ fields }: ResponseHead): number | undefined {
 /** How long a connection is kept that the upstream keeps for `ms`: a second less, but half at least. */
 export function keptFor(ms: number): number {
   return Math.max(ms - 1_000, ms / 2, 1);
+}
+
+/** Server-sent events: their silence means that there is no news. */
+export function isEventStream({ fields }: ResponseHead): boolean {
+  return /^text\/event-stream\s*(?:;|$)/i.test(fields.get("content-type") ?? "");
 }

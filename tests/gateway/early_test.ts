@@ -1,0 +1,123 @@
+/** Answers that come before their request has ended, and responses that stop: each side learns the truth. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { ManualClock } from "../../src/base/clock.ts";
+import { patiently } from "../harness/patience.ts";
+import { close, hear, hearAll, hearEnd, nodeUpstream, parsed, rawUpstream, say } from "./stage.ts";
+import { story } from "./story.ts";
+
+story(
+  "a chunked upload over the limit always gets its 413, with Expect or without, however much is sent",
+  async ({ start }) => {
+    await using up = await nodeUpstream((request, response) => {
+      request.resume().on("error", () => {}).on("end", () => response.end("well"));
+    });
+    await using stage = await start([up.port], { bodyMax: 10_000 });
+    await stage.open(0);
+    for (const expect of ["", "Expect: 100-continue\r\n"]) {
+      for (let i = 0; i < 5; i++) {
+        const conn = await stage.connect();
+        await say(
+          conn,
+          `PUT / HTTP/1.1\r\nHost: a\r\n${expect}Transfer-Encoding: chunked\r\n\r\n`,
+        );
+        const before = expect === "" ? "" : await patiently("100", hear(conn));
+        assertMatch(before, expect === "" ? /^$/ : /^HTTP\/1\.1 100 /);
+        // More than the buffers hold, so that some of it comes after the answer.
+        const chunk = `10000\r\n${"x".repeat(65_536)}\r\n`;
+        for (let n = 0; n < 30; n++) await say(conn, chunk);
+        const answer = parsed(await patiently("an answer", hearAll(conn)));
+        assertEquals([answer.status, answer.get("connection")], [413, "close"]);
+        close(conn);
+      }
+    }
+  },
+);
+
+story(
+  "an upstream's answer in the middle of an upload reaches a client that goes on",
+  async ({ start }) => {
+    await using up = rawUpstream(async (conn) => {
+      await hear(conn, "xxxx");
+      await say(conn, "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno");
+      await hearAll(conn);
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    for (const framing of ["Content-Length: 4000000", "Transfer-Encoding: chunked"]) {
+      const conn = await stage.connect();
+      await say(conn, `PUT / HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n`);
+      const part = "x".repeat(65_536);
+      const chunk = framing.startsWith("C") ? part : `10000\r\n${part}\r\n`;
+      for (let n = 0; n < 40; n++) await say(conn, chunk);
+      const answer = parsed(await patiently("an answer", hearAll(conn)));
+      assertEquals([answer.status, answer.get("connection"), answer.body], [403, "close", "no"]);
+      close(conn);
+    }
+    assertEquals(stage.doubts, []);
+  },
+);
+
+story(
+  "a response that stops is cut in time; an event stream may be silent",
+  async ({ start, cut }) => {
+    const speak = Promise.withResolvers<void>();
+    await using up = rawUpstream(async (conn) => {
+      const type = /events/.test(await hear(conn))
+        ? "text/event-stream; charset=utf-8"
+        : "text/plain";
+      await say(conn, `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nContent-Length: 20\r\n\r\npart`);
+      await speak.promise;
+      await say(conn, " and the rest ..");
+    });
+    const clock = new ManualClock();
+    await using stage = await start([up.port], { clock, responseIdleMs: 60_000 });
+    await stage.open(0);
+    const stopped = await stage.connect();
+    await say(stopped, "GET /stops HTTP/1.1\r\nHost: a\r\n\r\n");
+    const events = await stage.connect();
+    await say(events, "GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+    await patiently("the first part", Promise.all([hear(stopped, "part"), hear(events, "part")]));
+    await clock.advance(59_000);
+    assertEquals(stage.gateway.counters().lost, 0);
+    await clock.advance(2_000);
+    assertEquals((await patiently("the end", hearEnd(stopped))).end, cut);
+    assertEquals([stage.gateway.counters().lost, stage.gateway.counters().active], [1, 1]);
+    assertMatch(JSON.stringify(stage.events), /no response in time/);
+    speak.resolve();
+    assertEquals(await patiently("the rest", hear(events, "..")), " and the rest ..");
+  },
+);
+
+story(
+  "a client that leaves with a FIN frees its upstream within a second or two",
+  async ({ start }) => {
+    const [asked, left] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    await using up = rawUpstream(async (conn) => {
+      try {
+        await hear(conn);
+        asked.resolve();
+        await hearAll(conn);
+      } finally {
+        left.resolve();
+      }
+    });
+    const clock = new ManualClock();
+    await using stage = await start([up.port], { clock });
+    await stage.open(0);
+    const conn = await stage.connect();
+    await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await patiently("the request", asked.promise);
+    close(conn);
+    // The FIN is on its way; the clock goes on only as long as it must.
+    const gone = async () => {
+      for (let ms = 0; stage.gateway.counters().active > 0; ms += 250) {
+        assert(ms <= 10_000, "the upstream is kept busy");
+        await new Promise((resolve) => setTimeout(resolve));
+        await clock.advance(ms === 0 ? 0 : 250);
+      }
+    };
+    await patiently("the exchange to end", gone());
+    await patiently("the upstream to be left", left.promise);
+    assertEquals(stage.gateway.counters().abandoned, 1);
+  },
+);
