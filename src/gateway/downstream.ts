@@ -18,6 +18,7 @@ type ExchangePart = Pick<
   | "send"
   | "upgrade"
   | "abort"
+  | "companion"
 >;
 
 export interface Client extends ExchangePart {

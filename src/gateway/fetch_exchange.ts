@@ -76,6 +76,15 @@ export class FetchExchange implements Client {
     return this.#started;
   }
 
+  /** Streams of one HTTP/2 connection may be anybody's: nothing is kept for it. */
+  get companion(): { close(): void } | undefined {
+    return undefined;
+  }
+
+  set companion(companion: { close(): void } | undefined) {
+    companion?.close();
+  }
+
   get gone(): Fault | undefined {
     return this.#gone;
   }

@@ -16,6 +16,7 @@ import { ANSWERED } from "../http1/server.ts";
 import { answerWithPage, type ErrorPage, failoverValue, write1xx } from "./answers.ts";
 import type { KeptTotal } from "./body.ts";
 import type { Client } from "./downstream.ts";
+import { bind, boundTo, isBoundLogin } from "./bound.ts";
 import { Connects } from "./connects.ts";
 import { type AdmissionGate, DENIALS, type Rejection, type Route } from "./admission.ts";
 import { joinedTarget, writeRequestFields, writeResponseFields } from "./headers.ts";
@@ -254,7 +255,9 @@ export class Forwarder {
     if (step.again !== true && ++state.attempts > 1) this.counters.repeated++;
     const { to } = step;
     if (to.kind === "static") return await this.#serve(state, to);
-    const kept = step.fresh ? undefined : to.pool.take(state.isRepeatable);
+    const kept = step.fresh
+      ? undefined
+      : boundTo(state.client, to) ?? to.pool.take(state.isRepeatable);
     const connection = kept ?? await this.#connect(state, step, to);
     if ("stage" in connection) return connection;
     const attempt = new ServerAttempt(to.upstream.name, step.route.epoch, connection, state);
@@ -262,6 +265,8 @@ export class Forwarder {
     this.running.add(attempt);
     try {
       attempt.reply = await this.#ask(attempt, to);
+      const { client } = state;
+      if (isBoundLogin(client.head.fields, attempt.reply.head)) bind(client, connection, to);
     } catch (error) {
       const fault = this.#losses.faultOf(error);
       connection.abort(fault);

@@ -49,6 +49,8 @@ const NONE = new Uint8Array(0);
 const CLOSED = new Fault("closedUnused", "closed by us");
 
 export class BufferedConn implements Conn, Reader, Timed {
+  /** Something that ends with it. */
+  companion: { close(): void } | undefined;
   place = -1;
   readonly #conn: Conn & Partial<TryConn>;
   readonly deadlines: Deadlines;
@@ -284,6 +286,7 @@ export class BufferedConn implements Conn, Reader, Timed {
   /** Closes it, if that is still to do, and gives its buffers to others: no byte of it is used any more. */
   dispose(): void {
     this.close();
+    this.companion?.close();
     this.unhold();
     // A read that is not known to have ended may still write into it.
     if (!this.#isReading) giveBuffer(this.bytes);

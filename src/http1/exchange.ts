@@ -78,6 +78,15 @@ export class Exchange {
     return this.#keepAlive && !this.#upgraded;
   }
 
+  /** Something that ends with the client's connection, and outlives this exchange. */
+  get companion(): { close(): void } | undefined {
+    return this.#wire.companion;
+  }
+
+  set companion(companion: { close(): void } | undefined) {
+    this.#wire.companion = companion;
+  }
+
   /** Set once the client is known to have gone: reset, too slow, or half-closed and silent too long. */
   get gone(): Fault | undefined {
     return this.#wire.fault;

@@ -1,0 +1,45 @@
+/** A login that belongs to a connection (NTLM, Negotiate) never reaches another client. */
+import { assertEquals } from "@std/assert";
+import { patiently } from "../harness/patience.ts";
+import { close, hear, rawUpstream, say } from "./stage.ts";
+import { story } from "./story.ts";
+
+story(
+  "a login for a connection serves the client that made it, and ends with it",
+  async ({ start }) => {
+    let ended = 0;
+    const gone = Promise.withResolvers<void>();
+    await using up = rawUpstream(async (conn) => {
+      let who = "";
+      try {
+        for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
+          who = /Authorization: (?:NTLM|Negotiate) (\w+)/.exec(head)?.[1] ?? who;
+          const [status, line] = who === "" ? ["401", "WWW-Authenticate: NTLM\r\n"] : ["200", ""];
+          const said = who === "" ? "hello nobody ." : `hello ${who} .`;
+          await say(
+            conn,
+            `HTTP/1.1 ${status} X\r\n${line}Content-Length: ${said.length}\r\n\r\n${said}`,
+          );
+        }
+      } finally {
+        if (who === "alice" && ++ended === 1) gone.resolve();
+      }
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    const ask = async (conn: Deno.Conn, line = "") => {
+      await say(conn, `GET / HTTP/1.1\r\nHost: a\r\n${line}\r\n`);
+      return /hello \w+/.exec(await patiently("an answer", hear(conn, " .")))?.[0];
+    };
+    const [alice, stranger] = [await stage.connect(), await stage.connect()];
+    assertEquals(await ask(alice), "hello nobody");
+    assertEquals(await ask(alice, "Authorization: NTLM alice\r\n"), "hello alice");
+    assertEquals(await ask(stranger), "hello nobody");
+    // The connection is hers, with the login or without, and nobody else's.
+    assertEquals(await ask(alice), "hello alice");
+    assertEquals(await ask(stranger), "hello nobody");
+    close(alice);
+    await patiently("her connection to the upstream to end", gone.promise);
+    assertEquals(await ask(await stage.connect()), "hello nobody");
+  },
+);
