@@ -91,5 +91,4 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "relay/splice/worker.ts": "told by the contract of all engines: relay/testing",
   "report/lines.ts": "told by the tests of its room",
   "report/payload.ts": "told by the tests of its room",
-  "shares.ts": "told by the tests of its room",
 };

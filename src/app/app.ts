@@ -13,7 +13,7 @@ import { tryBind } from "../net/deno/bind.ts";
 import { Reports } from "./reports.ts";
 import { LogLimiter } from "../base/log_limiter.ts";
 import type { Starter } from "./service.ts";
-import { shareDescriptors } from "../shares.ts";
+import { shareDescriptors } from "./shares.ts";
 import { Supervisor } from "./supervisor.ts";
 import { describe } from "../base/describe.ts";
 import type { ReportUncaught } from "./uncaught.ts";
@@ -123,8 +123,9 @@ async function serve(
     return cuts.reduce((sum, cut) => sum + cut, 0);
   };
   const instance = crypto.randomUUID().slice(0, 8);
-  const shares = shareDescriptors(plans.map(({ config: { name }, starter: { need } }) => ({
+  const shares = shareDescriptors(plans.map(({ config: { name, origins }, starter: { need } }) => ({
     need,
+    isExplicit: origins.maxConnections !== "default",
     publish: events.scope(name),
   })));
   for (const [place, plan] of plans.entries()) {

@@ -15,7 +15,7 @@ import { reserveOf } from "../http1/server.ts";
 import { chooseSockets } from "./transport.ts";
 import { httpUpstreams } from "./http_upstreams.ts";
 import type { Need } from "../net/descriptors.ts";
-import { checkDescriptors } from "../shares.ts";
+import { checkDescriptors } from "./shares.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
 
 export function httpStarter(config: HttpConfig): Starter {

@@ -7,7 +7,7 @@ import { tcpProbe } from "../health/tcp.ts";
 import { EngineUnavailable, type RelayContext } from "../relay/engine.ts";
 import { startRelay } from "../relay/relay.ts";
 import type { Need } from "../net/descriptors.ts";
-import { checkDescriptors } from "../shares.ts";
+import { checkDescriptors } from "./shares.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
 
 export function tcpStarter(config: TcpConfig): Starter {

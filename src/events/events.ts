@@ -115,8 +115,10 @@ export type Event =
   | { type: "port.closed"; address: string }
   | { type: "port.failed"; address: string; reason: string; retryInMs: number }
   | { type: "accept.failed"; address: string; reason: string; retryInMs: number }
-  /** The limit of descriptors allows fewer clients at one time than the operator does. */
+  /** The limit of descriptors allows fewer clients at one time than the operator asked for. */
   | { type: "connections.limited"; asked: number; max: number; descriptors: number }
+  /** The same where the operator set no number: the default was made to fit. */
+  | { type: "connections.fitted"; max: number; descriptors: number }
   | { type: "limit.reached"; limit: string; max: number }
   | { type: "sessions.cut"; upstream: string; count: number; kept: number; reason: string }
   | { type: "session.failed"; upstream: string; client: string; reason: string }

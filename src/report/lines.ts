@@ -181,6 +181,12 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
       `at most ${e.max} clients at one time instead of ${e.asked}: this process may have ` +
       `${e.descriptors} descriptors (ulimit -n, LimitNOFILE); further clients wait to be accepted`,
   },
+  "connections.fitted": {
+    level: "info",
+    line: (e) =>
+      `at most ${e.max} clients at one time: this process may have ${e.descriptors} descriptors ` +
+      `(ulimit -n, LimitNOFILE); further clients wait to be accepted`,
+  },
   "limit.reached": {
     level: "warn",
     line: (e) => `${e.limit} reached its limit of ${e.max}: further clients wait to be accepted`,

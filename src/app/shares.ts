@@ -1,0 +1,51 @@
+/**
+ * Divides the descriptors of the process among its services, once at the start. Part of the composition
+ * root.
+ */
+import type { Publish } from "../events/events.ts";
+import {
+  ADMIN_MAX,
+  type Budget,
+  budget,
+  type Descriptors,
+  measure,
+  type Need,
+} from "../net/descriptors.ts";
+
+/** The part of one service. */
+export interface Share {
+  readonly need: Need;
+  /** True if the operator set `--max-connections`; a default that does not fit is no fault of theirs. */
+  readonly isExplicit: boolean;
+  /** Publishes under the service's name. */
+  readonly publish: Publish;
+}
+
+/** Descriptors that checking one upstream takes: its connection, and the pipes of a check program. */
+export function checkDescriptors(checkHost: unknown): number {
+  return checkHost === undefined ? 1 : 4;
+}
+
+/**
+ * How many clients each service, in order, and the admin listener may have at one time. Publishes one event
+ * for each service that gets fewer than it asked for: a warning if the operator set the number, else a piece
+ * of information. With `descriptors` undefined (the system cannot be asked) every service gets what it asked
+ * for.
+ */
+export function shareDescriptors(
+  services: readonly Share[],
+  descriptors: Descriptors | undefined = measure(),
+): Budget {
+  if (descriptors === undefined) {
+    return { clients: services.map(({ need }) => need.asked), admin: ADMIN_MAX };
+  }
+  const { limit } = descriptors;
+  const shares = budget(services.map(({ need }) => need), descriptors);
+  for (const [place, { need: { asked }, isExplicit, publish }] of services.entries()) {
+    const max = shares.clients[place]!;
+    if (max >= asked) continue;
+    if (isExplicit) publish({ type: "connections.limited", asked, max, descriptors: limit });
+    else publish({ type: "connections.fitted", max, descriptors: limit });
+  }
+  return shares;
+}
