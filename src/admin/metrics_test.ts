@@ -13,7 +13,7 @@ const FACTS = {
 };
 
 Deno.test("metrics tell of verdicts, of the active upstream, of checks and of moves", async () => {
-  const counters = { bytesUp: 10, held: 2, longestHoldMs: 1_500 };
+  const counters = { clientSentBytes: 10, held: 2, longestHoldMs: 1_500 };
   await using service = new TestService({ name: "shop", counters });
   await service.start(PASSED, REFUSED);
   await service.answer("a", REFUSED, 4);
@@ -32,7 +32,7 @@ Deno.test("metrics tell of verdicts, of the active upstream, of checks and of mo
       'failover_checks_total{service="shop",upstream="b",result="none"} 2',
       'failover_promotions_total{service="shop",move="failover"} 1',
       'failover_events_total{service="shop",type="upstream.down"} 2',
-      'failover_bytes_up_total{service="shop"} 10',
+      'failover_client_sent_bytes_total{service="shop"} 10',
       'failover_clients_held{service="shop"} 2',
       'failover_longest_hold_seconds{service="shop"} 1.5',
       "failover_log_lines_lost_total 1",

@@ -31,7 +31,7 @@ Deno.test("the report has the documented keys, also before anything is known", a
 });
 
 Deno.test("the report says where traffic goes, since when, and what each upstream answered", async () => {
-  await using service = new TestService({ counters: { bytesUp: 7, held: 0 } });
+  await using service = new TestService({ counters: { clientSentBytes: 7, held: 0 } });
   const { clock } = service;
   await clock.advance(5_400);
   await service.start(PASSED, PASSED);
@@ -45,7 +45,7 @@ Deno.test("the report says where traffic goes, since when, and what each upstrea
     door: "open",
     epoch: 1,
     fail_count: 2,
-    counters: { bytes_up: 7, held: 0 },
+    counters: { client_sent_bytes: 7, held: 0 },
   });
   const [a, b] = report.upstreams as Record<string, unknown>[];
   assertObjectMatch(a!, {

@@ -48,11 +48,6 @@ export const COUNTERS = {
     kind: "counter",
     help: "Clients turned away, given up on or answered with an error of ours.",
   },
-  faulted: {
-    metric: "exchanges_faulted_total",
-    kind: "counter",
-    help: "Exchanges that a mistake in this program ended.",
-  },
   abandoned: {
     metric: "clients_abandoned_total",
     kind: "counter",
@@ -70,24 +65,24 @@ export const COUNTERS = {
     help:
       "HTTP requests answered by the proxy itself with 400, 408, 413, 431, or 503 at the limit.",
   },
-  broken: {
-    metric: "exchanges_broken_total",
+  faulted: {
+    metric: "exchanges_faulted_total",
     kind: "counter",
     help:
       "Exchanges or connections ended by an error of the proxy itself; anything but 0 is a bug.",
   },
-  repeated: {
-    metric: "requests_repeated_total",
+  retried: {
+    metric: "requests_retried_total",
     kind: "counter",
     help: "Attempts after the first of an HTTP request.",
   },
-  bytesUp: {
-    metric: "bytes_up_total",
+  clientSentBytes: {
+    metric: "client_sent_bytes_total",
     kind: "counter",
     help: "Bytes sent from clients to upstreams.",
   },
-  bytesDown: {
-    metric: "bytes_down_total",
+  clientReceivedBytes: {
+    metric: "client_received_bytes_total",
     kind: "counter",
     help: "Bytes sent from upstreams to clients.",
   },

@@ -82,7 +82,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   };
   const control: ControlPlane = new ControlPlane(config, parts, gateway, context);
   const served: { port?: Listening } = {};
-  const view = control.view(() => ({ ...gateway.counters(), ...served.port?.counters() }));
+  const view = control.view(() => countersOf(gateway, served.port));
   const window = await context.publicWindow(view);
   const { listen: address } = config;
   const { connectionsMax, socketMode } = context;
@@ -116,6 +116,12 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
       return cut;
     },
   };
+}
+
+/** What the gateway and its port count. Both count what a bug of ours ended, neither what the other did. */
+function countersOf(gateway: Gateway, port: Listening | undefined) {
+  const [inside, atPort] = [gateway.counters(), port?.counters()];
+  return { ...inside, ...atPort, faulted: inside.faulted + (atPort?.faulted ?? 0) };
 }
 
 /** Who may stand in for one exchange before a switch is decided. */

@@ -119,8 +119,8 @@ export class Reports implements AsyncDisposable {
     ]);
     return new Incidents(Object.fromEntries(primaries), (name) => {
       const counters = this.views.find((view) => view.name === name)?.counters() ?? {};
-      const { released = 0, repeated = 0, lost = 0, cut = 0 } = counters;
-      return { held: released, retried: repeated, lost: lost + cut };
+      const { released = 0, retried = 0, lost = 0, cut = 0 } = counters;
+      return { released, retried, lost, cut };
     });
   }
 }

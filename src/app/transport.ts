@@ -16,7 +16,7 @@ export function chooseSockets(
   { clock, publish }: { readonly clock: Clock; readonly publish: Publish },
 ): Sockets | string {
   const portable = (reason: string) => {
-    publish({ type: "relay.chosen", engine: "stream", reason });
+    publish({ type: "sockets.chosen", sockets: "deno", reason });
     return denoSockets;
   };
   if (config.relay === "stream") return portable("it was asked for");
@@ -24,11 +24,13 @@ export function chooseSockets(
   if (unsupportedReason !== undefined && config.relay === "splice") {
     return `Cannot use the relay engine splice: ${unsupportedReason} (from ${config.origins.relay})`;
   }
-  if (unsupportedReason !== undefined) return portable(`splice cannot run: ${unsupportedReason}`);
+  if (unsupportedReason !== undefined) {
+    return portable(`those of Linux cannot be used: ${unsupportedReason}`);
+  }
   const reason = config.relay === "splice"
     ? "it was asked for"
     : "it is the fastest on this system";
-  publish({ type: "relay.chosen", engine: "splice", reason });
+  publish({ type: "sockets.chosen", sockets: "linux", reason });
   return linuxSockets(clock);
 }
 

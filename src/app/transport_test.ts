@@ -24,7 +24,7 @@ Deno.test("stream takes Deno's sockets wherever it runs", () => {
   const { sockets, events } = choose([...PLAIN, "--relay=stream"]);
   assert(sockets === denoSockets);
   assertEquals(events, [
-    { type: "relay.chosen", engine: "stream", reason: "it was asked for" },
+    { type: "sockets.chosen", sockets: "deno", reason: "it was asked for" },
   ]);
 });
 
@@ -40,7 +40,7 @@ for (
     async fn() {
       const { sockets, events } = choose([...PLAIN, `--relay=${engine}`]);
       assert(typeof sockets !== "string" && sockets !== denoSockets);
-      assertEquals(events, [{ type: "relay.chosen", engine: "splice", reason: reason! }]);
+      assertEquals(events, [{ type: "sockets.chosen", sockets: "linux", reason: reason! }]);
       await sockets.close();
     },
   });
@@ -50,8 +50,8 @@ Deno.test("auto takes Deno's sockets where TLS is spoken with anyone, and says w
   for (const args of TLS) {
     const { sockets, events } = choose(args);
     assert(sockets === denoSockets, args.join(" "));
-    const reason = "splice cannot run: TLS needs the sockets of Deno";
-    assertEquals(events, [{ type: "relay.chosen", engine: "stream", reason }]);
+    const reason = "those of Linux cannot be used: TLS needs the sockets of Deno";
+    assertEquals(events, [{ type: "sockets.chosen", sockets: "deno", reason }]);
   }
 });
 

@@ -19,6 +19,8 @@ export type Event =
   /** A part of one service ended by itself; the service is started again. */
   | { type: "service.died"; reason: string; retryInMs: number }
   | { type: "relay.chosen"; engine: string; reason: string }
+  /** Where an HTTP service takes its connections from: the kernel of Linux, or Deno. */
+  | { type: "sockets.chosen"; sockets: "linux" | "deno"; reason: string }
   /** One worker of the engine, counted from 1, died with its sessions; it is started again. */
   | {
     type: "relay.died";
@@ -121,7 +123,8 @@ export type Event =
   | { type: "connections.fitted"; max: number; descriptors: number }
   | { type: "limit.reached"; limit: string; max: number }
   | { type: "sessions.cut"; upstream: string; count: number; kept: number; reason: string }
-  | { type: "session.failed"; upstream: string; client: string; reason: string }
+  /** `upstream` is missing where the client was given up before there was one for it. */
+  | { type: "session.failed"; upstream?: string; client: string; reason: string }
   /** A request that no upstream got: 400, 408, 413, 431 … `count` of its kind since the last line. */
   | { type: "request.refused"; client: string; status: number; reason: string; count: number };
 

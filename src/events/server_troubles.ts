@@ -21,8 +21,8 @@ export class ServerTroubles {
   readonly #untold = new Map<FaultName, number>();
   /** Requests that were answered with a refusal of the server itself: 400, 408, 413, 431 … */
   refused = 0;
-  /** Exchanges and connections that a bug of ours ended. */
-  broken = 0;
+  /** Exchanges and connections that a bug of ours ended, without those that were counted where it happened. */
+  faulted = 0;
 
   constructor(clock: Clock, publish: Publish) {
     this.#clock = clock;
@@ -32,8 +32,8 @@ export class ServerTroubles {
   /** A request or connection ended badly; only what was answered by a refusal is told. */
   readonly onFault = ({ fault, message, cause, isTold }: Fault, client: string): void => {
     if (fault === "internalError") {
-      if (!isTold) return this.onError(cause, client);
-      this.broken++;
+      if (!isTold) this.onError(cause, client);
+      return;
     }
     const row: { readonly side: string; readonly status?: number } = FAULTS[fault];
     const isRefusal = OURS.has(fault) || (row.side === "client" && row.status !== undefined);
@@ -49,7 +49,7 @@ export class ServerTroubles {
 
   /** Something that is no Fault was thrown; it ended what it happened in. */
   readonly onError = (error: unknown, client: string): void => {
-    this.broken++;
+    this.faulted++;
     const reason = `an exchange of client ${client} ended: ${described(error)}`;
     if (!this.#limiter.allow(described(error), this.#clock.now())) return;
     this.#publish({ type: "proxy.faulted", reason });

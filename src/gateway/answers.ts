@@ -6,8 +6,8 @@ import type { Client } from "./downstream.ts";
 import { writeResponseFields } from "./headers.ts";
 import type { ServerUpstream } from "./upstream.ts";
 
-/** Seconds after which a client that was turned away may come again. */
-const RETRY_AFTER_S = 5;
+/** Value of `Retry-After` in each 503 of ours, in seconds: a failover takes about as long. */
+export const RETRY_AFTER_S = 5;
 
 /** A page that is sent when no upstream is left to answer. */
 export interface ErrorPage {

@@ -95,11 +95,11 @@ export class Forwarder {
     /** Exchanges under way. */
     active: 0,
     /** Attempts after the first. */
-    repeated: 0,
+    retried: 0,
     /** Exchanges whose client left first. */
     abandoned: 0,
-    bytesUp: 0,
-    bytesDown: 0,
+    clientSentBytes: 0,
+    clientReceivedBytes: 0,
   };
 
   constructor(settings: ForwardSettings, context: ForwardContext) {
@@ -144,7 +144,7 @@ export class Forwarder {
       throw this.#losses.faultOf(error);
     } finally {
       counters.active--;
-      counters.bytesUp += state.body?.received ?? 0;
+      counters.clientSentBytes += state.body?.received ?? 0;
       state.body?.release();
       for (; state.repeats > 0; state.repeats--) this.#budget.giveBack();
     }
@@ -252,7 +252,7 @@ export class Forwarder {
 
   /** One attempt. Undefined when the response has gone through. */
   async #try(state: RequestState, step: Step): Promise<Failure | undefined> {
-    if (step.again !== true && ++state.attempts > 1) this.counters.repeated++;
+    if (step.again !== true && ++state.attempts > 1) this.counters.retried++;
     const { to } = step;
     if (to.kind === "static") return await this.#serve(state, to);
     const kept = step.fresh
@@ -283,7 +283,7 @@ export class Forwarder {
     } catch (error) {
       throw this.#cutOff(attempt, step, error);
     } finally {
-      this.counters.bytesDown += attempt.reply.body.received;
+      this.counters.clientReceivedBytes += attempt.reply.body.received;
       this.#leave(attempt);
     }
   }
@@ -379,8 +379,8 @@ export class Forwarder {
     const client = await attempt.state.client.upgrade();
     attempt.tunnel = joinUpgraded(client, attempt.connection);
     await attempt.tunnel.finished;
-    this.counters.bytesUp += attempt.tunnel.count.fromClient;
-    this.counters.bytesDown += attempt.tunnel.count.fromUpstream;
+    this.counters.clientSentBytes += attempt.tunnel.count.fromClient;
+    this.counters.clientReceivedBytes += attempt.tunnel.count.fromUpstream;
   }
 
   #failoverValue(state: RequestState, { upstream }: GatewayUpstream): string | undefined {

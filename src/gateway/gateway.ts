@@ -38,7 +38,7 @@ export interface GatewayEnv {
   readonly scheme: "http" | "https";
 }
 
-/** Read on scrape; `active`, `held` and `repeating` aside they only grow. */
+/** Read when metrics are scraped; all but `active` and `held` only grow. */
 export interface GatewayCounters {
   /** Exchanges so far. */
   readonly requests: number;
@@ -49,7 +49,7 @@ export interface GatewayCounters {
   /** Exchanges that waited and then got an upstream. */
   readonly released: number;
   /** Attempts after the first of an exchange. */
-  readonly repeated: number;
+  readonly retried: number;
   /** Exchanges that got an error from us, or were cut off. */
   readonly lost: number;
   /** Exchanges that a mistake in this program ended. */
@@ -59,9 +59,9 @@ export interface GatewayCounters {
   /** Exchanges ended because their upstream went down. */
   readonly cut: number;
   /** Bytes of request bodies, and of upgraded connections. */
-  readonly bytesUp: number;
+  readonly clientSentBytes: number;
   /** Bytes of response bodies, and of upgraded connections. */
-  readonly bytesDown: number;
+  readonly clientReceivedBytes: number;
   readonly longestHoldMs: number;
 }
 

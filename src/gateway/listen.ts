@@ -38,8 +38,8 @@ export interface ListenCounters {
   readonly accepted: number;
   /** Requests refused by the server itself. */
   readonly refused: number;
-  /** Exchanges and connections that a bug of ours ended. */
-  readonly broken: number;
+  /** Exchanges and connections that a bug of ours ended, without those that the gateway has counted. */
+  readonly faulted: number;
 }
 
 /** A port that is served. */
@@ -118,8 +118,8 @@ function listeningOn(
     finished: port.finished,
     connections: () => server.connections + (port.others?.() ?? 0),
     counters: () => {
-      const { refused, broken } = troubles;
-      return { accepted: server.accepted, refused, broken };
+      const { refused, faulted } = troubles;
+      return { accepted: server.accepted, refused, faulted };
     },
     async stop(drainMs, now) {
       publish({ type: "port.closed", address: formatAddress(port.address) });

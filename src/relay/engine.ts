@@ -62,9 +62,9 @@ export interface RelayCounters {
   /** Sessions ended by us because their upstream went down. */
   readonly cut: number;
   /** Bytes from clients to upstreams. */
-  readonly bytesUp: number;
+  readonly clientSentBytes: number;
   /** Bytes from upstreams to clients. */
-  readonly bytesDown: number;
+  readonly clientReceivedBytes: number;
   /** The longest that any client waited for an upstream, in milliseconds. */
   readonly longestHoldMs: number;
 }

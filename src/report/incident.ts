@@ -10,12 +10,14 @@ import type { Stamped } from "../events/stream.ts";
 
 /** What clients met, counted since the start of the process; a data plane leaves out what it cannot know. */
 export interface ClientCounts {
-  /** Waited for a failover and were then served. */
-  readonly held?: number;
-  /** Were sent to one more upstream. */
+  /** Clients that waited for an upstream and then got one. */
+  readonly released?: number;
+  /** Attempts after the first of a request. */
   readonly retried?: number;
-  /** Were turned away or cut off. */
+  /** Clients turned away, given up on or answered with an error of the proxy. */
   readonly lost?: number;
+  /** Sessions or exchanges ended because their upstream went down. */
+  readonly cut?: number;
 }
 
 /**
@@ -216,7 +218,7 @@ export class Incidents {
 function difference(now: ClientCounts, before: ClientCounts): ClientCounts {
   const since = (key: keyof ClientCounts) =>
     now[key] === undefined ? {} : { [key]: now[key] - (before[key] ?? 0) };
-  return { ...since("held"), ...since("retried"), ...since("lost") };
+  return { ...since("released"), ...since("retried"), ...since("lost"), ...since("cut") };
 }
 
 /** The notice as one sentence or two. */

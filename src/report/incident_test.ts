@@ -54,9 +54,9 @@ Deno.test("a start on the primary and the fall of an idle backup are nobody's tr
 Deno.test("a failover and its recovery are told with cause, duration and what clients met", () => {
   const story = new Story();
   story.moved(0, "start", "a");
-  story.counts = { held: 5, lost: 1 };
+  story.counts = { released: 5, lost: 1 };
   story.down(10, "a", 4_000);
-  story.counts = { held: 8, lost: 1 };
+  story.counts = { released: 8, lost: 1 };
   assertObjectMatch(story.moved(11, "failover", "b", 900)!, {
     kind: "failover",
     service: "shop",
@@ -70,7 +70,7 @@ Deno.test("a failover and its recovery are told with cause, duration and what cl
       lastedMs: 5_000,
       finished: false,
     },
-    clients: { held: 3, lost: 0 },
+    clients: { released: 3, lost: 0 },
   });
   assertObjectMatch(story.moved(60, "failback", "a")!, {
     kind: "recovery",
@@ -151,15 +151,15 @@ Deno.test("a notice reads as a sentence", () => {
   const story = new Story();
   story.moved(0, "start", "a");
   story.down(10, "a", 1_000);
-  story.counts = { held: 2, retried: 1, lost: 0 };
+  story.counts = { released: 2, retried: 1, lost: 0 };
   assertEquals(
     noticeSentence(story.moved(11, "failover", "b", 900)!),
-    "[shop] failover from a to b: failover it is. clients found no upstream for 900ms, 2 held, 1 retried, 0 lost.",
+    "[shop] failover from a to b: failover it is. clients found no upstream for 900ms, 2 released, 1 retried, 0 lost.",
   );
   assertEquals(
     noticeSentence(story.moved(69, "failback", "a", 0)!),
     "[shop] recovery from b to a: failback it is. clients found no upstream for 0s, " +
-      "the incident (a is down: refused) lasted 1m, 2 held, 1 retried, 0 lost.",
+      "the incident (a is down: refused) lasted 1m, 2 released, 1 retried, 0 lost.",
   );
 });
 

@@ -49,6 +49,11 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
       }: ${e.reason}`,
   },
   "relay.chosen": { level: "info", line: (e) => `relay engine is ${e.engine}: ${e.reason}` },
+  "sockets.chosen": {
+    level: "info",
+    line: (e) =>
+      `connections use the sockets of ${e.sockets === "linux" ? "Linux" : "Deno"}: ${e.reason}`,
+  },
   "relay.died": {
     level: "error",
     line: (e) =>
@@ -205,7 +210,10 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
   },
   "session.failed": {
     level: "warn",
-    line: (e) => `session of client ${e.client} with ${e.upstream} failed: ${e.reason}`,
+    line: (e) => {
+      const upstream = e.upstream === undefined ? "" : ` with ${e.upstream}`;
+      return `session of client ${e.client}${upstream} failed: ${e.reason}`;
+    },
   },
 };
 

@@ -62,6 +62,18 @@ Deno.test("a JSON line holds the same sentence and the event's own fields", () =
   });
 });
 
+Deno.test("a client that was given up before it had an upstream is told without one", () => {
+  const failed = { type: "session.failed", client: "10.0.0.1:4000", reason: "held for too long" };
+  assertEquals(
+    sentenceOf(failed as Event),
+    "session of client 10.0.0.1:4000 failed: held for too long",
+  );
+  assertEquals(
+    sentenceOf({ ...failed, upstream: "db1:5432" } as Event),
+    "session of client 10.0.0.1:4000 with db1:5432 failed: held for too long",
+  );
+});
+
 Deno.test("a JSON line tells times to the microsecond at most", () => {
   const done: Event = { type: "trigger.finished", program: "t", epoch: 2, tookMs: 30.3188712345 };
   assertEquals(JSON.parse(jsonLine(stamped(done))).tookMs, 30.319);

@@ -46,7 +46,7 @@ function slackText(text: string): string {
 function jsonOf(notice: Notice): Readonly<Record<string, unknown>> {
   const { id, kind, service, time, from, to, reason, interruptedMs, incident, clients } = notice;
   return {
-    schema: 1,
+    schema: 2,
     id,
     kind,
     service,

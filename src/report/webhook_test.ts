@@ -47,7 +47,7 @@ function receiver(answer: (count: number) => Response | Promise<Response>) {
 function build(url: URL, format: WebhookSettings["format"] = "json") {
   const clock = new PauseClock();
   const events = new EventStream(clock, { keep: 500 });
-  const incidents = new Incidents({ shop: "a" }, () => ({ held: 1 }));
+  const incidents = new Incidents({ shop: "a" }, () => ({ released: 1 }));
   const webhook = new Webhook({ url, format }, { incidents, clock, publish: events.scope("") });
   events.subscribe(webhook.take);
   const ends: Event[] = [];
@@ -87,18 +87,18 @@ Deno.test("a failover reaches the receiver as documented JSON", async () => {
   const time = new Date(hook.clock.wall()).toISOString();
   const began = new Date(hook.clock.wall() - 5).toISOString();
   assertEquals(JSON.parse(to.bodies[0]!), {
-    schema: 1,
+    schema: 2,
     id: `${hook.clock.wall()}-1`,
     kind: "failover",
     service: "shop",
     time,
-    message: "[shop] failover to b: because. clients found no upstream for 5ms, 0 held.",
+    message: "[shop] failover to b: because. clients found no upstream for 5ms, 0 released.",
     from: null,
     to: "b",
     reason: "because",
     interrupted_ms: 5,
     incident: { started: began, reason: "because", lasted_ms: 5, finished: false },
-    clients: { held: 0 },
+    clients: { released: 0 },
   });
 });
 

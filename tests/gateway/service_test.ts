@@ -81,13 +81,14 @@ class Front implements AsyncDisposable {
   }
 }
 
-/** Tells `tell` once for each relay engine. */
+/** Tells `tell` once for each kind of sockets. */
 function story(name: string, tell: (start: typeof Front.start) => Promise<void>): void {
   scenario(name, ({ relay }) =>
     tell(async (args, files) => {
       const front = await Front.start([...args, `--relay=${relay}`], files);
-      const chosen = front.events.filter((event) => event.type === "relay.chosen");
-      assertEquals(chosen.map(({ engine }) => engine), [relay]);
+      const chosen = front.events.filter((event) => event.type === "sockets.chosen");
+      const sockets = relay === "splice" ? "linux" : "deno";
+      assertEquals(chosen.map((event) => event.sockets), [sockets]);
       return front;
     }));
 }

@@ -46,9 +46,9 @@ async function run(holdMs: number, givesBack: boolean): Promise<void> {
   }
   const answer = await hear(conn);
   if (!givesBack) giveBack();
-  const { repeated, lost } = stage.gateway.counters();
+  const { retried, lost } = stage.gateway.counters();
   const status = Number(answer.slice(9, 12));
-  console.log(JSON.stringify({ status, repeated, lost, doubts: stage.doubts.length }));
+  console.log(JSON.stringify({ status, retried, lost, doubts: stage.doubts.length }));
   await stage[Symbol.asyncDispose]();
   await up[Symbol.asyncDispose]();
 }

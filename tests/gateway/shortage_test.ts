@@ -18,8 +18,8 @@ scenario(
     });
     await patiently("the program to end", child.ended, () => err.join("\n"));
     assertEquals([err, out.map((line) => JSON.parse(line))], [[], [
-      { status: 200, repeated: 0, lost: 0, doubts: 0 },
-      { status: 503, repeated: 0, lost: 1, doubts: 0 },
+      { status: 200, retried: 0, lost: 0, doubts: 0 },
+      { status: 503, retried: 0, lost: 1, doubts: 0 },
     ]]);
   },
   ["/bin/sh"],

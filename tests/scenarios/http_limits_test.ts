@@ -31,7 +31,7 @@ for (const relay of ENGINES) {
     assertEquals(proxy.events("request.refused", { status: 400 }).length, 1);
     const metrics = (await proxy.get("/__failover/metrics")).text;
     assertStringIncludes(metrics, 'failover_requests_refused_total{service="http"} 4\n');
-    assertStringIncludes(metrics, 'failover_exchanges_broken_total{service="http"} 0\n');
+    assertStringIncludes(metrics, 'failover_exchanges_faulted_total{service="http"} 0\n');
   });
 
   tell(`${relay}: idle clients at the limit keep nobody from being served`, [], async () => {

@@ -13,13 +13,13 @@ import { startWebProxy, WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
 /** What auto takes here with the documented permissions. */
-const BEST = Deno.build.os === "linux" ? "splice" : "stream";
+const BEST = Deno.build.os === "linux" ? "linux" : "deno";
 
 Deno.test("the documented permissions are enough for the fastest engine, and it is the one that serves", async () => {
   await using primary = await WebUpstream.start("primary");
   await using proxy = await startWebProxy({ primary });
-  const chosen = proxy.events("relay.chosen");
-  assertEquals(chosen.map(({ engine }) => engine), [BEST]);
+  const chosen = proxy.events("sockets.chosen");
+  assertEquals(chosen.map(({ sockets }) => sockets), [BEST]);
   assertEquals((await proxy.get("/")).text, "primary");
 });
 
@@ -29,7 +29,8 @@ scenario("--relay is what an HTTP service runs on, on a unix socket too", async 
   const listen = `unix:${folder.at("front.sock")}`;
   const args = [`--primary=${primary.url}`, `--listen=${listen}`, `--relay=${relay}`];
   await using proxy = new WebProxy([...args, "--json-logs"], {}, listen);
-  await proxy.event("relay.chosen", { engine: relay, reason: "it was asked for" });
+  const sockets = relay === "splice" ? "linux" : "deno";
+  await proxy.event("sockets.chosen", { sockets, reason: "it was asked for" });
   await proxy.event("promotion.finished");
   const connection = new WebConnection(await connectTo(listen));
   for (let i = 0; i < 2; i++) {
@@ -98,9 +99,11 @@ onLinux("without --allow-ffi auto falls back, says so once, and serves", async (
   await patiently("an upstream", Promise.race([chosen.promise, proxy.ended]), all);
   assert(!proxy.hasEnded, all());
   assertEquals((await request(listen, { target: "/" }, all)).text, "primary");
-  const told = log.map((line) => JSON.parse(line)).filter(({ event }) => event === "relay.chosen");
-  assertEquals(told.map(({ engine, reason }) => [engine, reason]), [
-    ["stream", "splice cannot run: calling libc is not permitted (--allow-ffi)"],
+  const told = log.map((line) => JSON.parse(line)).filter(({ event }) =>
+    event === "sockets.chosen"
+  );
+  assertEquals(told.map(({ sockets, reason }) => [sockets, reason]), [
+    ["deno", "those of Linux cannot be used: calling libc is not permitted (--allow-ffi)"],
   ]);
 });
 

@@ -8,13 +8,11 @@ import { contentType } from "@std/media-types/content-type";
 import type { Clock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import type { Probe, ProbeResult } from "../../failover/ports.ts";
+import { RETRY_AFTER_S } from "../answers.ts";
 import { bodyOf, inTime, type OpenFile, openFile, respondWith } from "./file_response.ts";
 
 /** Answers a request from a folder or a page. Resolves always; the body's stream owns the file. */
 export type StaticBackup = (request: Request) => Promise<Response>;
-
-/** Seconds after which a client may try again what a static backup cannot do. */
-export const RETRY_AFTER_S = 10;
 
 const SEPARATOR = Deno.build.os === "windows" ? "\\" : "/";
 

@@ -203,7 +203,7 @@ Deno.test("methods that write are told to come back later", async () => {
   await using at = await site();
   for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
     const response = await folderBackup(at.root, realClock)(asked("/", { method }));
-    assertEquals([response.status, response.headers.get("retry-after")], [503, "10"]);
+    assertEquals([response.status, response.headers.get("retry-after")], [503, "5"]);
     await response.body?.cancel();
   }
 });
@@ -235,7 +235,7 @@ Deno.test("a page answers everything with 503, and a file that is missing does n
   for (const method of ["GET", "POST"]) {
     const response = await backup(asked("/any/thing", { method, headers: { range: "bytes=0-1" } }));
     assertEquals([response.status, await response.text()], [503, "<p>back soon</p>"]);
-    assertEquals(response.headers.get("retry-after"), "10");
+    assertEquals(response.headers.get("retry-after"), "5");
     assertMatch(response.headers.get("content-type")!, /^text\/html/);
   }
   assertEquals((await get(pageBackup(`${at.root}/none.html`, realClock), "/")).status, 503);

@@ -38,8 +38,8 @@ class PortableRelay implements Relay, SessionOwner {
     lost: 0,
     abandoned: 0,
     cut: 0,
-    bytesUp: 0,
-    bytesDown: 0,
+    clientSentBytes: 0,
+    clientReceivedBytes: 0,
     longestHoldMs: 0,
   };
   route: Route | undefined;
@@ -159,9 +159,10 @@ class PortableRelay implements Relay, SessionOwner {
   }
 
   /** Tells of a client that was given up on, unless it was told the same a moment ago. */
-  failed(upstream: string, client: string, reason: string): void {
+  failed(upstream: string | undefined, client: string, reason: string): void {
     if (!this.#failures.allow(`${upstream} ${reason}`, this.context.clock.now())) return;
-    this.context.publish({ type: "session.failed", upstream, client, reason });
+    const known = upstream === undefined ? {} : { upstream };
+    this.context.publish({ type: "session.failed", ...known, client, reason });
   }
 
   #reroute(route: Route | undefined): void {

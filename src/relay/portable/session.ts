@@ -43,7 +43,7 @@ export interface SessionOwner {
   /** Clients that wait because something is short here: none are let in before them. */
   starved: number;
   /** Tells the world of a client that was given up on. */
-  failed(upstream: string, client: string, reason: string): void;
+  failed(upstream: string | undefined, client: string, reason: string): void;
 }
 
 /** Why a wait was over. */
@@ -267,7 +267,7 @@ export class Session implements Member {
   }
 
   #turnAwayWith(fault: Fault): void {
-    const upstream = this.#owner.route?.upstream.name ?? "";
+    const upstream = this.#owner.route?.upstream.name;
     this.#owner.failed(upstream, formatAddress(addressOf(this.#client.remoteAddr)), fault.message);
     this.turnAway();
   }
@@ -336,11 +336,11 @@ export class Session implements Member {
   async #relay(conn: Deno.Conn, fromUpstream: Inlet): Promise<void> {
     const { tally, context: { clock } } = this.#owner;
     const up = flow(this.#fromClient, conn, (bytes) => {
-      tally.bytesUp += bytes;
+      tally.clientSentBytes += bytes;
       this.movedAt = clock.now();
     });
     const down = flow(fromUpstream, this.#client, (bytes) => {
-      tally.bytesDown += bytes;
+      tally.clientReceivedBytes += bytes;
       this.movedAt = clock.now();
     });
     await Promise.all([

@@ -17,8 +17,8 @@ export const COUNT = {
   lost: 4,
   abandoned: 5,
   cut: 6,
-  bytesUp: 7,
-  bytesDown: 8,
+  clientSentBytes: 7,
+  clientReceivedBytes: 8,
   longestHoldMs: 9,
   beat: 10,
   listener: 11,
@@ -41,8 +41,8 @@ export function sumCounters(all: readonly Counters[]): RelayCounters {
     lost: sum(COUNT.lost),
     abandoned: sum(COUNT.abandoned),
     cut: sum(COUNT.cut),
-    bytesUp: sum(COUNT.bytesUp),
-    bytesDown: sum(COUNT.bytesDown),
+    clientSentBytes: sum(COUNT.clientSentBytes),
+    clientReceivedBytes: sum(COUNT.clientReceivedBytes),
     longestHoldMs: Math.max(...all.map((counters) => counters[COUNT.longestHoldMs]!)),
   };
 }

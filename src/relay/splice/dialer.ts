@@ -364,7 +364,7 @@ export class Dialer {
     if (this.#failures.allow(`${session.upstreamName} ${reason}`, loop.now)) {
       publish({
         type: "session.failed",
-        upstream: session.upstreamName,
+        ...(session.upstreamName === "" ? {} : { upstream: session.upstreamName }),
         client: printSockaddr(deps.kernel.peerAddress(session.client)),
         reason,
       });

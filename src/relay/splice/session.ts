@@ -59,8 +59,8 @@ export class Session implements Watcher, Tick, Timed, Breakable {
   index = -1;
   client = -1;
   upstream = -1;
-  readonly up = new Flow(COUNT.bytesUp);
-  readonly down = new Flow(COUNT.bytesDown);
+  readonly up = new Flow(COUNT.clientSentBytes);
+  readonly down = new Flow(COUNT.clientReceivedBytes);
   /** The upstream it is or was joined to, or tries to reach, and under which decision. */
   upstreamName = "";
   epoch = 0;

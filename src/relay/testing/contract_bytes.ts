@@ -77,8 +77,8 @@ export function bytesContract(name: string, make: MakeRelay): void {
       ]);
       await world.counters("the session ended", (c) => c.active === 0);
       assertEquals(failures, []);
-      const { bytesUp, bytesDown } = world.relay.counters();
-      assertEquals([bytesUp, bytesDown], [total, total]);
+      const { clientSentBytes, clientReceivedBytes } = world.relay.counters();
+      assertEquals([clientSentBytes, clientReceivedBytes], [total, total]);
     });
   }
 
@@ -138,7 +138,7 @@ export function bytesContract(name: string, make: MakeRelay): void {
     let steady = 0;
     let last = -1;
     await until("the upstream is stalled", () => {
-      const now = sent + world.relay.counters().bytesDown;
+      const now = sent + world.relay.counters().clientReceivedBytes;
       steady = now === last && now > 0 ? steady + 1 : 0;
       last = now;
       return steady > 100; // looks, one millisecond or more apart

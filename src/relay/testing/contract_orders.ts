@@ -258,6 +258,7 @@ export function ordersContract(name: string, make: MakeRelay): void {
     assert(await ended(client));
     const failed = await world.event("session.failed");
     assertEquals(failed.reason, "held for too long");
+    assert(!("upstream" in failed), "no upstream was tried, so none is named");
     await world.counters("it counts as lost", (c) => c.lost === 1 && c.held === 0);
   });
 
