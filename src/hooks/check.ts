@@ -66,12 +66,14 @@ export function scriptProbe(settings: CheckSettings, programs: Programs, publish
 
 function judge(ending: Ending, lastLine: string | undefined): ProbeResult {
   const passed = ending.code === 0;
+  // In the midst of a deploy a shell may find no script, or half of one: that is no answer.
+  const evidence = ending.isFileChanged === true ? "none" : EVIDENCE[ending.how];
   const because = passed || lastLine === undefined ? "" : `: ${lastLine}`;
   return {
     passed,
     tookMs: ending.tookMs,
     reason: passed ? "check passed" : `check ${ending.reason}${because}`,
-    evidence: passed ? "passed" : EVIDENCE[ending.how],
+    evidence: passed ? "passed" : evidence,
   };
 }
 

@@ -87,6 +87,45 @@ Deno.test("a check program that dies denies; one that cannot start gives no verd
   );
 });
 
+for (const code of [1, 2, 126, 127]) {
+  Deno.test(`a check program that is gone when it exits with ${code} gives no verdict`, async () => {
+    await using check = await Check.write(`echo cannot open; rm "$0"; exit ${code}`);
+    const { passed, evidence, reason } = await check.ask();
+    assertEquals([passed, evidence], [false, "none"]);
+    assertEquals(
+      reason,
+      `check exited with ${code}, and its file was removed meanwhile: cannot open`,
+    );
+  });
+}
+
+Deno.test("a shell that finds its check program gone gives no verdict", async () => {
+  await using check = await Check.write("");
+  // The interpreter is started by the kernel and then finds nothing to read, as in a deploy.
+  const remover = await check.folder.script("remover", 'rm "$1"; exec /bin/sh "$@"');
+  await check.folder.write("check", `#!${remover}\nexit 0\n`);
+  const { evidence } = await check.ask();
+  assertEquals(evidence, "none");
+  assertEquals((await check.ask()).evidence, "none");
+});
+
+Deno.test("a check program that was replaced or rewritten while it ran gives no verdict", async () => {
+  await using check = await Check.write('cp "$0" "$0.new"; mv "$0.new" "$0"; exit 1');
+  const replaced = await check.ask();
+  assertEquals(replaced.evidence, "none");
+  assertEquals(replaced.reason, "check exited with 1, and its file was replaced meanwhile");
+  await check.folder.script("check", 'echo "exit 3" >>"$0"; kill -9 $$');
+  const rewritten = await check.ask();
+  assertEquals(rewritten.evidence, "none");
+  await check.folder.script("check", 'chmod a-x "$0"; exit 1');
+  assertEquals((await check.ask()).evidence, "none");
+});
+
+Deno.test("a check program that passes is believed, whatever became of its file", async () => {
+  await using check = await Check.write('rm "$0"; exit 0');
+  assertEquals((await check.ask()).evidence, "passed");
+});
+
 Deno.test("a check program that hangs is silent", async () => {
   const clock = new ManualClock();
   await using check = await Check.write('read line <"$(dirname "$0")/held"', clock);

@@ -8,6 +8,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { formatDuration } from "../base/duration.ts";
+import { fileChange, fileState } from "./file_state.ts";
 import { Output } from "./output.ts";
 import { isShortage } from "./shortage.ts";
 
@@ -38,6 +39,11 @@ export interface Ending {
   readonly how: "exited" | "signalled" | "timedOut" | "aborted" | "notStarted" | "short";
   /** Set if, and only if, it exited by itself. */
   readonly code?: number;
+  /**
+   * Set if it failed by itself and its file is not what it was at the start: whether the program ran
+   * at all, and which one, is then unknown.
+   */
+  readonly isFileChanged?: true;
   readonly tookMs: number;
   /** For a person, the end of a sentence about the program: `exited with 3`. */
   readonly reason: string;
@@ -97,6 +103,8 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
     reason,
   });
   if (run.signal.aborted) return ended("aborted", "was called off");
+  const path = asFile(run.path);
+  const before = fileState(path);
   const child = start(run);
   if (child instanceof Error) {
     const how = isShortage(child) ? "short" : "notStarted";
@@ -109,8 +117,11 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
     await within(output.finished, LINGER_MS, clock);
     await output.close();
     const { code, signal } = await child.status;
-    if (signal !== null) return ended("signalled", `was ended by ${signal}`);
-    return { ...ended("exited", `exited with ${code}`), code };
+    const change = code === 0 ? undefined : fileChange(path, before);
+    const flaw = change === undefined ? {} : { isFileChanged: true as const };
+    const also = change === undefined ? "" : `, and its file was ${change} meanwhile`;
+    if (signal !== null) return { ...ended("signalled", `was ended by ${signal}${also}`), ...flaw };
+    return { ...ended("exited", `exited with ${code}${also}`), code, ...flaw };
   }
   const gone = await endGroup(child, output, clock, now);
   await output.close();

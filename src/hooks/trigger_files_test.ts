@@ -98,13 +98,13 @@ Deno.test({
     const path = await folder.script("trigger", "exit 0");
     const fifo = await folder.fifo("hangs");
     const clock = new ManualClock();
-    const looked = Promise.withResolvers<void>();
+    const looks: Promise<Found>[] = [];
     using files = new TriggerFiles(path, clock, (path) => {
       const look = findTriggers(path);
-      void look.then(() => looked.resolve());
+      looks.push(look);
       return look;
     });
-    await looked.promise;
+    await looks[0];
     // Each takes a thread until somebody opens the other end, as a look-up without an answer does.
     const hanging = Array.from({ length: 64 }, () => Deno.open(fifo));
     const found = files.current();
@@ -113,5 +113,6 @@ Deno.test({
     Deno.openSync(fifo, { write: true, read: true }).close();
     using _ = Deno.openSync(fifo, { write: true, read: true });
     for (const file of await Promise.all(hanging)) file.close();
+    await Promise.all(looks);
   },
 });

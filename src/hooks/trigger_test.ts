@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { realClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import type { Promotion } from "../failover/ports.ts";
@@ -228,4 +228,34 @@ Deno.test("a trigger that went missing fails the promotion's trigger, not the pr
   const { path: program } = settings;
   const reason = `${program}: no such file`;
   assertEquals(events, [{ type: "trigger.failed", program, epoch: 7, reason, tookMs: 0 }]);
+});
+
+Deno.test("a trigger that disappears between look and start has failed, and the next one runs", async () => {
+  await using scene = await Scene.begin();
+  const next = await scene.folder.script("2", "exit 0");
+  await scene.folder.script("1", `rm '${next}'`);
+  await scene.folder.script("3", "exit 0");
+  const outcome = await scene.triggers.run(promotion, never);
+  const why = "could not be started: it, or the interpreter it names, is missing";
+  assertEquals(outcome, { how: "failed", reason: `trigger ${next} ${why}` });
+  assertEquals(scene.heard.lines, [
+    ...["started 1 7", "finished 1 7", "started 2 7", `failed 2 7 ${why}`],
+    ...["started 3 7", "finished 3 7"],
+  ]);
+});
+
+Deno.test("a trigger that is gone before its shell opens it has failed, and is told apart", async () => {
+  await using scene = await Scene.begin(0, false);
+  const remover = await scene.folder.script(".remover", 'rm "$1"; exec /bin/sh "$@"');
+  const gone = await scene.folder.write("1", `#!${remover}\nexit 0\n`);
+  const outcome = await scene.triggers.run(promotion, never);
+  assert(outcome.how === "failed");
+  const why = /exited with (2|127), and its file was removed meanwhile$/;
+  assertMatch(outcome.reason, why);
+  assertMatch(scene.heard.lines.at(-1)!, /^failed 1 7 exited/);
+  // Repeated when it is there again: it counts as one that has not run.
+  await scene.folder.script("1", "exit 0");
+  assertEquals(await scene.triggers.run(promotion, never), { how: "ran" });
+  assertEquals(scene.heard.lines.slice(-2), ["started 1 7", "finished 1 7"]);
+  assert(gone.endsWith("/1"));
 });
