@@ -5,6 +5,7 @@
 import type { ServiceView } from "../admin/view.ts";
 import { type Address, formatAddress } from "../base/address.ts";
 import { realClock } from "../base/clock.ts";
+import { whenAborted } from "../base/deadline.ts";
 import type { Config, ServiceConfig } from "../config/options.ts";
 import type { ProgramFiles } from "./files.ts";
 import { Programs } from "../hooks/program.ts";
@@ -158,7 +159,7 @@ async function serve(
   });
   orders.onFailbackOrder(() => services.forEach((service) => service.view.failback()));
 
-  await aborted(orders.stop);
+  await whenAborted(orders.stop);
   const reason = String(orders.stop.reason);
   const sessions = services.reduce((sum, { view }) => sum + (view.counters().active ?? 0), 0);
   events.publish("", { type: "proxy.stopping", reason, sessions, drainMs: drainTimeout });
@@ -187,12 +188,5 @@ function startPlan(
     triggerWarnings,
     publicWindow,
     ...rest,
-  });
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
   });
 }

@@ -4,6 +4,7 @@
  * Part of the composition root.
  */
 import { type Clock, realClock } from "../base/clock.ts";
+import { inTime } from "../base/deadline.ts";
 import { quote } from "../config/kinds.ts";
 import {
   type Config,
@@ -191,17 +192,8 @@ class Look {
   }
 
   /** What `work` gives; rejects if that takes longer than a file system may be silent. */
-  async #inTime<T>(work: Promise<T>): Promise<T> {
-    const late = Promise.withResolvers<never>();
-    const cancel = this.#clock.after(
-      SILENT_MS,
-      () => late.reject(new Error("the file system does not answer")),
-    );
-    try {
-      return await Promise.race([work, late.promise]);
-    } finally {
-      cancel();
-    }
+  #inTime<T>(work: Promise<T>): Promise<T> {
+    return inTime(work, SILENT_MS, this.#clock, () => new Error("the file system does not answer"));
   }
 
   #mistake(key: Key, written: string, why: string): void {

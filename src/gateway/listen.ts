@@ -4,6 +4,7 @@
  */
 import { type Address, formatAddress } from "../base/address.ts";
 import type { Clock } from "../base/clock.ts";
+import { withDeadline } from "../base/deadline.ts";
 import type { Publish } from "../events/events.ts";
 import { ServerTroubles } from "../events/server_troubles.ts";
 import type { Deadlines } from "../net/deadlines.ts";
@@ -123,20 +124,15 @@ function listeningOn(
     },
     async stop(drainMs, now) {
       publish({ type: "port.closed", address: formatAddress(port.address) });
-      return await untilTimeIsUp(
-        async (cut) => {
-          const isClosed = closed(port, cut);
-          const cuts = await Promise.all([
-            server.drain(cut),
-            isClosed.then(() => port.drainOthers?.(cut) ?? 0),
-          ]);
-          // Those who were still in the queue, or in a handshake, may have come meanwhile.
-          return cuts[0] + cuts[1] + await server.drain(cut);
-        },
-        clock,
-        drainMs,
-        now,
-      );
+      using deadline = withDeadline(now, drainMs, clock);
+      const cut = deadline.signal;
+      const isClosed = closed(port, cut);
+      const cuts = await Promise.all([
+        server.drain(cut),
+        isClosed.then(() => port.drainOthers?.(cut) ?? 0),
+      ]);
+      // Those who were still in the queue, or in a handshake, may have come meanwhile.
+      return cuts[0] + cuts[1] + await server.drain(cut);
     },
   };
 }
@@ -164,24 +160,4 @@ async function closed(port: Port, cut: AbortSignal): Promise<void> {
   // A bug in the accept loop is for `finished` to tell.
   await port.finished.catch(() => {});
   cut.removeEventListener("abort", close);
-}
-
-/** Runs `drain`, whose signal is aborted after `drainMs`, or with `now`. */
-async function untilTimeIsUp(
-  drain: (cut: AbortSignal) => Promise<number>,
-  clock: Clock,
-  drainMs: number,
-  now: AbortSignal,
-): Promise<number> {
-  const cut = new AbortController();
-  const cutNow = () => cut.abort();
-  const cancel = clock.after(drainMs, cutNow);
-  now.addEventListener("abort", cutNow, { once: true });
-  if (now.aborted) cutNow();
-  try {
-    return await drain(cut.signal);
-  } finally {
-    cancel();
-    now.removeEventListener("abort", cutNow);
-  }
 }

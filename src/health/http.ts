@@ -3,6 +3,7 @@
  * accepts. Redirects are not followed: what counts is what this upstream answers itself.
  */
 import type { Clock } from "../base/clock.ts";
+import { withDeadline } from "../base/deadline.ts";
 import { Fault } from "../base/fault.ts";
 import type { Probe, ProbeResult } from "../failover/ports.ts";
 import type { UpstreamConn } from "../http1/upstream_conn.ts";
@@ -41,27 +42,16 @@ export function httpProbe(
 ): Probe {
   return async function probeByAsking(upstream, _context, signal) {
     const startedAt = clock.now();
-    const stop = new AbortController();
-    let late = false;
-    const cancel = clock.after(settings.timeoutMs, () => {
-      late = true;
-      stop.abort();
-    });
-    const callOff = () => stop.abort();
-    signal.addEventListener("abort", callOff, { once: true });
-    if (signal.aborted) callOff();
-    try {
-      const verdict = await ask(check(upstream.name), settings.statuses, stop.signal);
-      const tookMs = clock.now() - startedAt;
-      if (!stop.signal.aborted || verdict.passed) return { ...verdict, tookMs };
-      if (!late) return { passed: false, tookMs, reason: "check was called off", evidence: "none" };
-      // What was short here, if anything was, is the better answer: it says nothing of the upstream.
-      if (verdict.evidence === "none") return { ...verdict, tookMs };
-      return { passed: false, tookMs, reason: "no answer in time", evidence: "silent" };
-    } finally {
-      cancel();
-      signal.removeEventListener("abort", callOff);
+    using deadline = withDeadline(signal, settings.timeoutMs, clock);
+    const verdict = await ask(check(upstream.name), settings.statuses, deadline.signal);
+    const tookMs = clock.now() - startedAt;
+    if (!deadline.signal.aborted || verdict.passed) return { ...verdict, tookMs };
+    if (!deadline.isLate) {
+      return { passed: false, tookMs, reason: "check was called off", evidence: "none" };
     }
+    // What was short here, if anything was, is the better answer: it says nothing of the upstream.
+    if (verdict.evidence === "none") return { ...verdict, tookMs };
+    return { passed: false, tookMs, reason: "no answer in time", evidence: "silent" };
   };
 }
 

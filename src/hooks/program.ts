@@ -7,6 +7,7 @@
  * its output is no longer read. Past the deadline, or called off, the whole group goes.
  */
 import type { Clock } from "../base/clock.ts";
+import { endAfter, whenAborted } from "../base/deadline.ts";
 import { formatDuration } from "../base/duration.ts";
 import { fileChange, fileState } from "./file_state.ts";
 import { Output } from "./output.ts";
@@ -176,17 +177,17 @@ function firstOf(
   clock: Clock,
 ): Promise<"ended" | "timedOut" | "aborted"> {
   return new Promise((resolve) => {
-    const end = (cause: "ended" | "timedOut" | "aborted") => {
-      cancelDeadline?.();
-      run.signal.removeEventListener("abort", onAbort);
-      resolve(cause);
-    };
-    const onAbort = () => end("aborted");
-    const cancelDeadline = run.timeoutMs > 0
-      ? clock.after(run.timeoutMs, () => end("timedOut"))
-      : undefined;
-    run.signal.addEventListener("abort", onAbort, { once: true });
-    child.status.then(() => end("ended"));
+    const timeoutMs = run.timeoutMs > 0 ? run.timeoutMs : Infinity;
+    const cancel = endAfter(
+      run.signal,
+      timeoutMs,
+      clock,
+      (cause) => resolve(cause === "late" ? "timedOut" : cause),
+    );
+    child.status.then(() => {
+      cancel();
+      resolve("ended");
+    });
   });
 }
 
@@ -204,7 +205,7 @@ async function endGroup(
     signalGroup(child, "SIGTERM");
     // The end of the output shows that the others of the group are gone as well as the child.
     const allGone = Promise.all([child.status, output.finished]);
-    await within(Promise.race([allGone, aborted(now)]), KILL_GRACE_MS, clock);
+    await within(Promise.race([allGone, whenAborted(now)]), KILL_GRACE_MS, clock);
   }
   signalGroup(child, "SIGKILL");
   return await within(child.status, KILL_GRACE_MS, clock);
@@ -230,12 +231,5 @@ function within(promise: Promise<unknown>, ms: number, clock: Clock): Promise<bo
       cancel();
       resolve(true);
     });
-  });
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
   });
 }

@@ -5,6 +5,7 @@
  */
 import { backoffMs } from "../base/backoff.ts";
 import { type Clock, sleep } from "../base/clock.ts";
+import { withDeadline } from "../base/deadline.ts";
 import type { Publish } from "../events/events.ts";
 import type { Stamped } from "../events/stream.ts";
 import type { Incidents, Notice } from "./incident.ts";
@@ -110,31 +111,23 @@ export class Webhook implements AsyncDisposable {
 
   /** One attempt. Redirects are not followed: a notice must not end up where nobody sent it. */
   async #post(body: string): Promise<Outcome> {
-    const { signal } = this.#stop;
-    const abort = new AbortController();
-    const giveUp = () => abort.abort();
-    let isLate = false;
-    const cancel = this.#clock.after(ATTEMPT_MS, () => {
-      isLate = true;
-      giveUp();
-    });
-    signal.addEventListener("abort", giveUp);
+    using deadline = withDeadline(this.#stop.signal, ATTEMPT_MS, this.#clock);
     try {
       const response = await fetch(this.#settings.url, {
         method: "POST",
         headers: { "content-type": "application/json", "user-agent": "failover" },
         body,
         redirect: "manual",
-        signal: abort.signal,
+        signal: deadline.signal,
       });
       await response.body?.cancel();
       return outcomeOf(response.status);
     } catch {
       // The error's own text names the URL.
-      return { reason: isLate ? "no answer in time" : "cannot be reached", mayRetry: true };
-    } finally {
-      cancel();
-      signal.removeEventListener("abort", giveUp);
+      return {
+        reason: deadline.isLate ? "no answer in time" : "cannot be reached",
+        mayRetry: true,
+      };
     }
   }
 }

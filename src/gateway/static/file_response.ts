@@ -5,6 +5,7 @@
  */
 import { eTag, ifNoneMatch } from "@std/http/etag";
 import type { Clock } from "../../base/clock.ts";
+import { inTime as withinTime } from "../../base/deadline.ts";
 import { Fault } from "../../base/fault.ts";
 
 /** A regular file, open for reading. Whoever has it closes it. */
@@ -23,16 +24,8 @@ const SILENT_MS = 10_000;
 
 /** What `work` gives; rejects with a Fault if that takes longer than a file system may be silent. */
 export async function inTime<T>(clock: Clock, work: Promise<T>): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const cancel = clock.after(
-    SILENT_MS,
-    () => late.reject(new Fault("responseCut", "the file system does not answer")),
-  );
-  try {
-    return await Promise.race([work, late.promise]);
-  } finally {
-    cancel();
-  }
+  const onLate = () => new Fault("responseCut", "the file system does not answer");
+  return await withinTime(work, SILENT_MS, clock, onLate);
 }
 
 const CHUNK_BYTES = 64 * 1024;

@@ -9,6 +9,7 @@
  */
 import type { Address } from "../../base/address.ts";
 import type { Clock } from "../../base/clock.ts";
+import { endAfter } from "../../base/deadline.ts";
 import { connectFault, Fault, FAULTS } from "../../base/fault.ts";
 import { isIp, type Resolver, resolver as ofProcess } from "../resolve.ts";
 
@@ -60,8 +61,11 @@ class Attempt {
     this.#limits = limits;
     this.#resolver = limits.resolver ?? ofProcess;
     this.#resolve = resolve;
-    this.#cancelDeadline = limits.clock.after(limits.timeoutMs, () => this.#timedOut());
-    limits.signal.addEventListener("abort", this.#callOff, { once: true });
+    const { signal, timeoutMs, clock } = limits;
+    this.#cancelDeadline = endAfter(signal, timeoutMs, clock, (cause) => {
+      if (cause === "late") this.#timedOut();
+      else this.#end(undefined);
+    });
   }
 
   begin(): void {
@@ -133,13 +137,10 @@ class Attempt {
     );
   }
 
-  readonly #callOff = (): void => this.#end(undefined);
-
   #end(outcome: Outcome): void {
     this.#isOver = true;
     this.#cancelDeadline();
     this.#cancelNext();
-    this.#limits.signal.removeEventListener("abort", this.#callOff);
     this.#sockets.abort();
     this.#resolve(outcome);
   }

@@ -3,6 +3,7 @@
  * answered for a moment (RFC 8305), within one deadline for all of it. The same as `net/deno/dial.ts` does.
  */
 import type { Clock } from "../../base/clock.ts";
+import { endAfter } from "../../base/deadline.ts";
 import { Fault, FAULTS } from "../../base/fault.ts";
 import { connectFaultOf, errnoWords } from "../../linux/errno.ts";
 import type { EmbeddedLoop } from "./embedded_loop.ts";
@@ -31,10 +32,10 @@ export function linuxDialer(
       if (fault === undefined) resolver.connected(hostname, ip);
       else if (FAULTS[fault.fault].side === "upstream") resolver.failed(hostname, ip);
     });
-    const callOff = () => attempt.giveUp(new Fault("connectFailed", "called off"));
-    const cancel = clock.after(connectMs, () => attempt.timedOut());
-    signal?.addEventListener("abort", callOff, { once: true });
-    if (signal?.aborted) callOff();
+    const cancel = endAfter(signal, connectMs, clock, (cause) => {
+      if (cause === "late") attempt.timedOut();
+      else attempt.giveUp(new Fault("connectFailed", "called off"));
+    });
     try {
       if (literal !== undefined) attempt.begin([{ address: literal }]);
       // A look-up cannot be called off; what it finds too late, nobody connects to.
@@ -42,7 +43,6 @@ export function linuxDialer(
       return await attempt.outcome;
     } finally {
       cancel();
-      signal?.removeEventListener("abort", callOff);
     }
   };
 }

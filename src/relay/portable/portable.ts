@@ -4,6 +4,7 @@
  * `streams.ts` moves the bytes. One coarse sweep watches for idle sessions; there is no timer per
  * message.
  */
+import { whenAborted, withDeadline } from "../../base/deadline.ts";
 import { LimitWatch } from "../../base/limit_watch.ts";
 import { Slab } from "../../base/slab.ts";
 import { LogLimiter } from "../../base/log_limiter.ts";
@@ -243,12 +244,8 @@ class PortableRelay implements Relay, SessionOwner {
   async #emptied(drainMs: number, now: AbortSignal): Promise<number> {
     if (this.#sessions.size === 0) return 0;
     const empty = new Promise<void>((resolve) => this.#onEmpty = resolve);
-    const timeUp = Promise.withResolvers<void>();
-    const cancel = this.context.clock.after(drainMs, timeUp.resolve);
-    if (now.aborted) timeUp.resolve();
-    now.addEventListener("abort", () => timeUp.resolve(), { once: true });
-    await Promise.race([empty, timeUp.promise]);
-    cancel();
+    using deadline = withDeadline(now, drainMs, this.context.clock);
+    await Promise.race([empty, whenAborted(deadline.signal)]);
     const left = this.#sessions.all().filter((session) => session.joined !== undefined).length;
     for (const session of this.#sessions.all()) session.end();
     await empty;

@@ -1,0 +1,92 @@
+/**
+ * Deadlines joined with abort signals: work ends when its time is up or when its caller calls it off, and
+ * afterwards neither a timer nor a listener is left behind. Every place that has both uses one of these.
+ *
+ * This stands in `base` and not in `net`, because what is reported and what runs programs has deadlines too.
+ */
+import type { Clock } from "./clock.ts";
+
+/** Why something ended early: its time was up, or its signal was aborted. */
+export type EndCause = "late" | "aborted";
+
+/**
+ * Calls `end` once: after `ms` milliseconds (`Infinity`: never), or as soon as `signal` is aborted, whichever
+ * comes first. If it is aborted already, that is before this function returns. The returned function calls it
+ * off; it may be called at any time and repeatedly.
+ */
+export function endAfter(
+  signal: AbortSignal | undefined,
+  ms: number,
+  clock: Clock,
+  end: (cause: EndCause) => void,
+): () => void {
+  if (signal?.aborted) {
+    end("aborted");
+    return () => {};
+  }
+  const onAbort = () => {
+    cancelTimer();
+    end("aborted");
+  };
+  const cancelTimer = ms === Infinity ? () => {} : clock.after(ms, () => {
+    signal?.removeEventListener("abort", onAbort);
+    end("late");
+  });
+  signal?.addEventListener("abort", onAbort, { once: true });
+  return () => {
+    cancelTimer();
+    signal?.removeEventListener("abort", onAbort);
+  };
+}
+
+/** A signal with a deadline. Dispose of it when the work is done. */
+export interface Deadline extends Disposable {
+  /** Aborted when the time is up, or with the signal that it was made of. */
+  readonly signal: AbortSignal;
+  /** True if it was the time that was up. */
+  readonly isLate: boolean;
+}
+
+/** A signal that is aborted after `ms` milliseconds or with `signal`, whichever comes first. */
+export function withDeadline(signal: AbortSignal, ms: number, clock: Clock): Deadline {
+  const abort = new AbortController();
+  let isLate = false;
+  const cancel = endAfter(signal, ms, clock, (cause) => {
+    isLate = cause === "late";
+    abort.abort();
+  });
+  return {
+    signal: abort.signal,
+    get isLate() {
+      return isLate;
+    },
+    [Symbol.dispose]: cancel,
+  };
+}
+
+/** Resolves when `signal` is aborted, at once if it is already. */
+export function whenAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+/**
+ * The outcome of `work`, or a rejection with what `onLate` makes if `work` has not settled after `ms`
+ * milliseconds. The work itself is not called off: it ends unobserved.
+ */
+export async function inTime<T>(
+  work: Promise<T>,
+  ms: number,
+  clock: Clock,
+  onLate: () => Error,
+): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const cancel = clock.after(ms, () => late.reject(onLate()));
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    cancel();
+  }
+}

@@ -1,0 +1,84 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { ManualClock } from "./clock.ts";
+import { endAfter, type EndCause, inTime, whenAborted, withDeadline } from "./deadline.ts";
+
+Deno.test("the time ends it, once, and leaves nothing behind", async () => {
+  const clock = new ManualClock();
+  const abort = new AbortController();
+  const ends: EndCause[] = [];
+  endAfter(abort.signal, 100, clock, (cause) => ends.push(cause));
+  await clock.advance(99);
+  assertEquals(ends, []);
+  await clock.advance(1);
+  abort.abort();
+  assertEquals([ends, clock.pending], [["late"], 0]);
+});
+
+Deno.test("the signal ends it, once, and leaves nothing behind", async () => {
+  const clock = new ManualClock();
+  const abort = new AbortController();
+  const ends: EndCause[] = [];
+  endAfter(abort.signal, 100, clock, (cause) => ends.push(cause));
+  abort.abort();
+  assertEquals([ends, clock.pending], [["aborted"], 0]);
+  await clock.advance(1_000);
+  assertEquals(ends, ["aborted"]);
+});
+
+Deno.test("what was called off before ends at once and sets no timer", () => {
+  const clock = new ManualClock();
+  const ends: EndCause[] = [];
+  endAfter(AbortSignal.abort(), 100, clock, (cause) => ends.push(cause))();
+  assertEquals([ends, clock.pending], [["aborted"], 0]);
+});
+
+Deno.test("what was finished is ended by nothing", async () => {
+  const clock = new ManualClock();
+  const abort = new AbortController();
+  const ends: EndCause[] = [];
+  const cancel = endAfter(abort.signal, 100, clock, (cause) => ends.push(cause));
+  cancel();
+  cancel();
+  abort.abort();
+  await clock.advance(1_000);
+  assertEquals([ends, clock.pending], [[], 0]);
+});
+
+Deno.test("a deadline's signal tells whether it was the time", async () => {
+  const clock = new ManualClock();
+  const abort = new AbortController();
+  using late = withDeadline(abort.signal, 50, clock);
+  using calledOff = withDeadline(abort.signal, 100, clock);
+  await clock.advance(50);
+  abort.abort();
+  assertEquals([late.signal.aborted, late.isLate], [true, true]);
+  assertEquals([calledOff.signal.aborted, calledOff.isLate], [true, false]);
+});
+
+Deno.test("a deadline that was disposed of is no timer any more", () => {
+  const clock = new ManualClock();
+  const deadline = withDeadline(new AbortController().signal, 50, clock);
+  deadline[Symbol.dispose]();
+  assertEquals([deadline.signal.aborted, clock.pending], [false, 0]);
+});
+
+Deno.test("work that takes too long is a rejection, other work is what it is", async () => {
+  const clock = new ManualClock();
+  const onLate = () => new Error("too slow");
+  const slow = inTime(new Promise<never>(() => {}), 10, clock, onLate);
+  const rejected = assertRejects(() => slow, Error, "too slow");
+  await clock.advance(10);
+  await rejected;
+  assertEquals(await inTime(Promise.resolve(7), 10, clock, onLate), 7);
+  const broken = Promise.reject(new Error("broken"));
+  await assertRejects(() => inTime(broken, 10, clock, onLate), Error, "broken");
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("the abort of a signal can be awaited, also when it is over", async () => {
+  const abort = new AbortController();
+  const waiting = whenAborted(abort.signal);
+  abort.abort();
+  await waiting;
+  await whenAborted(abort.signal);
+});
