@@ -136,7 +136,7 @@ Deno.test("an operator's order moves traffic back, or is refused with the reason
   assertEquals(await order(), [409, { error: "no better upstream is up" }]);
   await service.answer("a", PASSED, 2);
   assertEquals(await order(), [202, { ordered: true, epoch: 2 }]);
-  assertEquals(service.controller.state.lastActive, "a");
+  assertEquals(service.controller.state.lastServed?.promotion.to, "a");
 });
 
 Deno.test("an order must name its service where there are several", async () => {
@@ -161,7 +161,7 @@ Deno.test("no web page can give an order, not even one of ours", async () => {
       { "sec-fetch-site": "same-origin" },
     ] as Record<string, string>[]
   ) assertEquals(await status("failback", { method: "POST", headers }), 403);
-  assert(service.controller.state.lastActive === "b");
+  assert(service.controller.state.lastServed?.promotion.to === "b");
 });
 
 Deno.test("a local listener answers only to names of this machine", async () => {

@@ -3,7 +3,7 @@
  * states and counters from the services, counts of events from the tally. Pure.
  */
 import { isUp } from "../failover/health.ts";
-import { activeOf } from "../failover/state.ts";
+import { activeOf, letsClientsThrough } from "../failover/state.ts";
 import { family, type Sample } from "./exposition.ts";
 import type { Tally } from "./tally.ts";
 import { COUNTER_ROWS, type ServiceView } from "./view.ts";
@@ -93,7 +93,7 @@ function stateFamilies(views: readonly ServiceView[]): string[] {
       "failover_serving",
       "gauge",
       "1 if new clients are let through to an upstream.",
-      perService((view) => Number(view.state().door === "open")),
+      perService((view) => Number(letsClientsThrough(view.state()))),
     ),
     family(
       "failover_checks_total",

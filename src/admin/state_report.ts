@@ -25,25 +25,29 @@ export function stateReport(view: ServiceView, clock: Clock): Json {
   const [primary, ...backups] = state.upstreams;
   const { name } = primary!;
   const { answers, run } = view.history(name);
+  const { admission, lastServed } = state;
+  const lastActive = lastServed?.promotion.to;
   const lastPassed = answers.findLast(({ evidence }) => evidence !== "none")?.passed;
   return {
     service: view.name,
     mode: view.mode,
-    on_backup: backups.some((u) => u.name === state.lastActive),
-    since_unix: toUnix(state.outSince ?? state.servedSince ?? state.now),
+    on_backup: backups.some((u) => u.name === lastActive),
+    since_unix: toUnix(admission.is === "open" ? lastServed!.since : admission.outSince),
     primary: name,
     backup: backups[0]?.name ?? null,
     fail_count: lastPassed === false ? run : 0,
     recover_count: lastPassed && isDown(state.health.get(name)!, policy) ? run : 0,
     phase: state.phase.name,
     active: activeOf(state)?.upstream.name ?? null,
-    last_active: state.lastActive ?? null,
+    last_active: lastActive ?? null,
     candidate: state.phase.name === "promoting" ? state.phase.candidate.name : null,
     triggers: triggersReport(state, toUnix),
     last_promoted: state.lastChosen ?? null,
     epoch: state.epoch,
-    door: state.door,
-    door_closes_unix: state.holdUntil === undefined ? null : toUnix(state.holdUntil),
+    door: admission.is === "failOpen" ? "open" : admission.is,
+    door_closes_unix: admission.is === "holding" && admission.until !== Infinity
+      ? toUnix(admission.until)
+      : null,
     failback: failbackReport(state, policy, toUnix),
     counters: countersReport(view.counters()),
     upstreams: state.upstreams.map((upstream) => upstreamReport(view, state, upstream, toUnix)),
@@ -63,7 +67,7 @@ function triggersReport({ phase }: State, toUnix: ToUnix): Json | null {
 
 function failbackReport(state: State, policy: Policy, toUnix: ToUnix): Json {
   const { failback, damping } = policy;
-  const plan = state.failbackPlan;
+  const plan = state.phase.name === "serving" ? state.phase.failbackPlan : undefined;
   return {
     policy: failback.kind === "after" ? `after ${formatDuration(failback.ms)}` : failback.kind,
     damping,

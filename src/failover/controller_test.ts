@@ -156,10 +156,10 @@ Deno.test("the controller remembers what probes said and since when the active u
   probed("a", YES);
   probed("b", NO);
   await clock.advance(40);
-  assertEquals(controller.state.servedSince, undefined);
+  assertEquals(controller.state.lastServed?.since, undefined);
   running[0]!.end();
   await clock.advance(0);
-  assertEquals(controller.state.servedSince, 40);
+  assertEquals(controller.state.lastServed?.since, 40);
   assertEquals(["a", "b"].map((name) => controller.history.of(name).passed), [1, 0]);
   await controller[Symbol.asyncDispose]();
 });

@@ -1,7 +1,7 @@
 /**
  * The failover machine: `step(state, input, now, policy)` → next state and effects. Pure: no clock, no socket,
  * no await. `state.ts` holds the theory and the words. Here inputs are taken; `switching.ts` decides who
- * is next and promotes it, `moving_back.ts` when a better rank gets the traffic back, `door.ts` what new
+ * is next and promotes it, `moving_back.ts` when a better rank gets the traffic back, `admission.ts` what new
  * clients meet, `drains.ts` which sessions end.
  */
 import { formatDuration } from "../base/duration.ts";
@@ -67,7 +67,7 @@ function takeResult(context: StepContext, name: string, result: ProbeResult, sta
   // What the judgement lets in begins after the fall, and is not what the fall ends.
   const { epoch } = context.state;
   context.setHealth(name, after);
-  tellVerdict(context, name, result, before, after);
+  emitVerdict(context, name, result, before, after);
   const hasFallen = isDown(after, policy) && !isDown(before, policy);
   if (isUp(after, policy) && isDown(before, policy)) spare(context, name, "soft");
   judge(context, name, result, before);
@@ -106,7 +106,7 @@ function confirm(context: StepContext, name: string, before: Health): void {
   context.requestAction({ do: "confirm", upstream: name });
 }
 
-function tellVerdict(
+function emitVerdict(
   context: StepContext,
   upstream: string,
   { reason, tookMs, passed, evidence }: ProbeResult,
@@ -148,7 +148,7 @@ function takeDoubt(context: StepContext, doubt: Doubt): void {
 
 function takeTick(context: StepContext): void {
   const { now, state } = context;
-  if (state.holdUntil !== undefined && now >= state.holdUntil) {
+  if (state.admission.is === "holding" && now >= state.admission.until) {
     const { phase } = context;
     const foundNobody = phase.name === "waiting" || (phase.name === "selecting" && phase.round > 1);
     const end = foundNobody ? endHold : overstayed;

@@ -4,7 +4,7 @@ import type { MoveKind } from "../events/events.ts";
 import { leaveService } from "./admission.ts";
 import { dampingMs, failbackAt, recentFailbacks } from "./failback.ts";
 import { isDown, isSound } from "./health.ts";
-import type { Policy, State } from "./state.ts";
+import type { FailbackPlan, Policy, State } from "./state.ts";
 import { promote } from "./switching.ts";
 import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
@@ -28,8 +28,8 @@ export function planFailback(context: StepContext): void {
   const { state, policy, now, phase } = context;
   if (phase.name !== "serving") return;
   const better = betterRank(state, policy);
-  cancelPlan(context, better);
-  if (better === undefined || context.state.failbackPlan !== undefined) return;
+  const plan = keepPlan(context, phase.failbackPlan, better);
+  if (better === undefined || plan !== undefined) return;
   const dampMs = policy.damping ? dampingMs(state.failbacks, now) : 0;
   const allowedAt = failbackAt(policy.failback, context.health(better.name).since, dampMs);
   if (allowedAt === undefined) return;
@@ -37,7 +37,7 @@ export function planFailback(context: StepContext): void {
   const retryAt = failedMoves?.to === better.name ? failedMoves.until : allowedAt;
   const at = Math.max(allowedAt, retryAt);
   if (at <= now) return moveTo(context, better, "failback", `${better.name} is up again`);
-  context.set({ failbackPlan: { to: better.name, at, dampingMs: dampMs } });
+  setPlan(context, { to: better.name, at, dampingMs: dampMs });
   const recent = recentFailbacks(state.failbacks, now).length;
   const reason = at > allowedAt
     ? `its triggers failed ${failedMoves!.count === 1 ? "once" : `${failedMoves!.count} times`}`
@@ -48,10 +48,14 @@ export function planFailback(context: StepContext): void {
   context.emit({ type: "failback.scheduled", to: better.name, inMs, dampingMs: dampMs, reason });
 }
 
-function cancelPlan(context: StepContext, better: Upstream | undefined): void {
-  const plan = context.state.failbackPlan;
-  if (plan === undefined || plan.to === better?.name) return;
-  context.set({ failbackPlan: undefined });
+/** The plan, unless another upstream or none may get the traffic now: then it is cancelled. */
+function keepPlan(
+  context: StepContext,
+  plan: FailbackPlan | undefined,
+  better: Upstream | undefined,
+): FailbackPlan | undefined {
+  if (plan === undefined || plan.to === better?.name) return plan;
+  setPlan(context, undefined);
   const health = context.health(plan.to);
   const reason = isDown(health, context.policy)
     ? `${plan.to} is down again`
@@ -61,6 +65,12 @@ function cancelPlan(context: StepContext, better: Upstream | undefined): void {
     ? `a check of ${plan.to} failed`
     : `${better?.name} is better still`;
   context.emit({ type: "failback.cancelled", to: plan.to, reason });
+  return undefined;
+}
+
+function setPlan(context: StepContext, failbackPlan: FailbackPlan | undefined): void {
+  const { phase } = context;
+  if (phase.name === "serving") context.enter({ ...phase, failbackPlan });
 }
 
 /**
@@ -70,13 +80,13 @@ function cancelPlan(context: StepContext, better: Upstream | undefined): void {
 function moveTo(context: StepContext, to: Upstream, move: MoveKind, reason: string): void {
   const { phase } = context;
   if (phase.name !== "serving") return;
-  const { active: upstream, epoch, proof } = phase;
+  const { active: upstream, epoch } = phase;
   // Those that run beside the traffic are ended by the triggers of a newer promotion.
   const triggers = phase.triggers.is === "ran" || phase.triggers.is === "failed"
     ? phase.triggers
-    : { is: "failed" as const, reason: "they were called off" };
+    : { is: "failed" as const, reason: "they were called off", proof: "none" as const };
   if (context.policy.triggers === "before") leaveService(context, reason);
-  promote(context, to, move, reason, { back: { upstream, epoch, triggers, proof } });
+  promote(context, to, move, reason, { back: { upstream, epoch, triggers } });
 }
 
 /** Why an operator's order to move back would not be followed now; undefined if it would. */
@@ -102,10 +112,11 @@ export function takeOrder(context: StepContext): void {
 /** Time has come for the failback that was planned. */
 export function tickFailback(context: StepContext): void {
   const { phase, state, now, policy } = context;
-  const plan = state.failbackPlan;
-  if (phase.name !== "serving" || plan === undefined || now < plan.at) return;
+  if (phase.name !== "serving") return;
+  const plan = phase.failbackPlan;
+  if (plan === undefined || now < plan.at) return;
   const to = state.upstreams.find((u) => u.name === plan.to);
-  context.set({ failbackPlan: undefined });
+  setPlan(context, undefined);
   if (to === undefined || to !== betterRank(context.state, policy)) return;
   moveTo(context, to, "failback", `${to.name} is up again`);
 }

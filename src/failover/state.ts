@@ -1,6 +1,6 @@
 /**
- * What the failover machine knows, what it is told, and what it asks for. The theory stands here; the
- * moves themselves are in `machine.ts`.
+ * The state of the failover machine, its inputs and its effects. This comment explains the model; the
+ * transitions are in `machine.ts` and the files that it names.
  *
  * A service is always in one of four phases:
  *
@@ -9,25 +9,28 @@
  *      │  ▼  └──────────┴───────────┘
  *     waiting
  *
- * - **selecting**: every upstream has been asked; the first in order that passes becomes the candidate.
- * - **waiting**: a whole round found nobody; the next round begins after the back-off, or as soon as
- *   any upstream passes its regular check.
- * - **promoting**: the candidate's triggers run. No client is let through yet.
+ * - **selecting**: every upstream is being probed; the first in rank order that passes becomes the
+ *   candidate.
+ * - **waiting**: no upstream passed in a whole round of probes. The next round begins after the back-off,
+ *   or as soon as any upstream passes its regular check.
+ * - **promoting**: the candidate's triggers run. It does not receive clients yet.
  * - **serving**: new clients go to the active upstream.
  *
- * Apart from the phase there is the **door**, which is what new clients meet: `closed` (they are refused),
- * `holding` (they wait) or `open`. The door is open while serving; while there is a **last resort**
- * (nobody passes, but rather than turn everybody away, clients are let through to the best upstream that
- * has not refused us; it is not promoted and its triggers do not run); and while traffic is about to move
- * **back** to a better upstream whose triggers may run beside it, so that the old one serves until then.
+ * The phase does not decide alone what happens to new clients; the **admission** says that. They are
+ * refused (`closed`), they wait (`holding`), they go to a promoted upstream (`open`), or they go to a
+ * fail-open target (`failOpen`): if no upstream passes, the best one that has not refused a connection
+ * gets the clients without being promoted, and its triggers do not run. Admission is open while serving,
+ * and also during a failback whose triggers may run beside the traffic: the old upstream serves until
+ * they have ended.
  *
- * Every promotion has an epoch, which only grows. A failback or switchover that fails is no outage: the
- * upstream that served until then gets a new epoch and serves again.
+ * Every promotion has an epoch, a number that only grows. A failback or switchover that fails is no
+ * outage: the upstream that served before goes on serving. If admission was closed for the move, it gets
+ * a new epoch.
  *
- * A probe that could not be asked for want of something on this machine has the evidence `none`. It is
- * no answer: it changes no verdict, and nobody is promoted over an upstream for the lack of its answer.
+ * A probe that could not be sent because of trouble on this machine has the evidence `none`. It is not an
+ * answer: it changes no verdict, and no other upstream is promoted because this answer is missing.
  *
- * The machine knows no time but `now`, an argument.
+ * The machine is pure. It knows no time but `now`, an argument in milliseconds.
  */
 import type { Event } from "../events/events.ts";
 import type { FailbackPolicy } from "./failback.ts";
@@ -35,45 +38,49 @@ import { type Health, type Thresholds, unknownHealth } from "./health.ts";
 import type { Doubt, DrainOrder, ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** What the operator decided beforehand. Times in milliseconds. */
+/** The settings of one service that the machine needs. All times are in milliseconds. */
 export interface Policy extends Thresholds {
-  /** How long new clients may wait in one go; 0 closes the door at once. */
+  /** How long new clients wait after service is lost; with 0 they are refused at once. */
   readonly holdMs: number;
-  /** `promoting`: the door closes when a whole round found nobody; `down`: only `holdMs` closes it. */
+  /**
+   * `promoting`: clients are refused as soon as no upstream passed in a whole round. `down`: they are
+   * held for `holdMs` in any case.
+   */
   readonly holdWhile: "promoting" | "down";
-  /** When the hold is over and nobody passes, let clients through to a last resort. */
+  /** When the hold is over and no upstream passes, clients go to a fail-open target. */
   readonly failOpen: boolean;
   readonly failback: FailbackPolicy;
   readonly damping: boolean;
-  /** Longest pause between two rounds that find nobody. */
+  /** Longest pause between two rounds in which no upstream passes. */
   readonly maxBackoffMs: number;
   readonly sessionsOnDown: "cut" | "keep";
   /**
-   * Sessions of an upstream that still works when traffic moves away from it. `cut`: after the grace, and
-   * before the triggers begin if these come before the clients; `drain`: `drainMs` after the move.
+   * When sessions end on an upstream that still works when traffic moves away from it. `cut`: after
+   * `graceMs`, and before the triggers begin if `triggers` is `before`. `drain`: `drainMs` after the
+   * move. `keep`: never.
    */
   readonly sessionsOnMove: "cut" | "drain" | "keep";
-  /** How long sessions that are to be cut may go on. */
+  /** How long sessions may go on before they are cut. */
   readonly graceMs: number;
   /** How long sessions may go on after a move that drains them. */
   readonly drainMs: number;
-  /** `before`: clients wait for the triggers; `beside`: triggers run while clients are let in. */
+  /** `before`: clients wait for the triggers; `beside`: triggers run while clients are served. */
   readonly triggers: "before" | "beside";
   /**
-   * What follows a trigger that failed, when service was out: `continue` lets clients in all the same,
-   * `retry` runs it again until it succeeds, `next` tries another upstream.
+   * What happens after a trigger failed while no upstream was serving. `continue`: clients are let in
+   * anyway. `retry`: it runs again until it succeeds. `next`: another upstream is tried.
    */
   readonly onTriggerFailure: "continue" | "retry" | "next";
-  /** Begins every promotion id, so that ids of two runs of the program differ. */
+  /** The prefix of every promotion id, so that the ids of two runs of the program differ. */
   readonly instance: string;
 }
 
-/** Where the triggers of a promotion are. */
+/** How far the triggers of a promotion have come. `at` is a time of the machine. */
 export type TriggerProgress =
-  /** The sessions of the upstream that traffic moves away from have so long before they are cut. */
+  /** They begin at `at`, when the sessions of the upstream that traffic leaves are cut. */
   | { readonly is: "due"; readonly at: number }
   | { readonly is: "running"; readonly attempt: number }
-  /** They could not be started, or failed and are to be repeated. */
+  /** They could not be started, or failed and will be repeated at `at`. */
   | {
     readonly is: "retrying";
     readonly at: number;
@@ -81,20 +88,19 @@ export type TriggerProgress =
     readonly reason: string;
   }
   | { readonly is: "ran" }
-  | { readonly is: "failed"; readonly reason: string };
+  | { readonly is: "failed"; readonly reason: string; readonly proof: Proof };
 
-/** An upstream that served and may do so again if a move away from it fails. */
+/** The upstream that served before a failback or switchover, and serves again if the move fails. */
 export interface Former {
   readonly upstream: Upstream;
   /** The epoch it served under. */
   readonly epoch: number;
   readonly triggers: TriggerProgress;
-  readonly proof: Proof;
 }
 
 /**
  * What is known of an active upstream whose triggers failed: nothing yet, or that its first check since
- * failed, or that one passed. Irrelevant where the triggers ran.
+ * then failed, or that one passed.
  */
 export type Proof = "none" | "failed" | "passed";
 
@@ -106,9 +112,9 @@ export type Phase =
     /** Why service was lost. */
     readonly reason: string;
     readonly answers: ReadonlyMap<string, ProbeResult>;
-    /** Those that were down when the round began. */
+    /** Upstreams that were down when the round began. */
     readonly suspects: ReadonlySet<string>;
-    /** Those whose triggers failed in this round; they have had their context. */
+    /** Upstreams whose triggers failed in this round; they are not chosen again in it. */
     readonly passedOver: ReadonlySet<string>;
   }
   | {
@@ -123,11 +129,14 @@ export type Phase =
     readonly candidate: Upstream;
     readonly promotion: Promotion;
     readonly triggers: TriggerProgress;
-    /** The candidate went down meanwhile: its triggers may finish until then, and are ended after. */
+    /**
+     * Set when the candidate goes down during the promotion: its triggers may finish until this time and
+     * are then ended.
+     */
     readonly doomedAt: number | undefined;
-    /** Where traffic goes again if a failback or switchover fails; undefined otherwise. */
+    /** Where traffic returns if a failback or switchover fails; undefined in other promotions. */
     readonly back: Former | undefined;
-    /** Of the selection that chose the candidate; 0 in a failback or switchover. */
+    /** The round of selection that chose the candidate; 0 in a failback or switchover. */
     readonly round: number;
     readonly passedOver: ReadonlySet<string>;
   }
@@ -136,26 +145,50 @@ export type Phase =
     readonly active: Upstream;
     readonly epoch: number;
     readonly triggers: TriggerProgress;
-    readonly proof: Proof;
+    /** The failback that will begin unless a check prevents it; undefined if none is due. */
+    readonly failbackPlan: FailbackPlan | undefined;
   };
 
-/** `soft`: the upstream fell silent and sessions that move are spared; `move`: traffic moved away. */
+/**
+ * What happens to new clients. `outSince` is when service was lost, or the start of the program before
+ * the first promotion: no promoted upstream has served a client since then.
+ */
+export type Admission =
+  /** They are refused. */
+  | { readonly is: "closed"; readonly outSince: number }
+  /**
+   * They wait. At `until` the hold that began with the loss of service is over: clients are refused, or
+   * let through to a fail-open target. With `holdWhile: down` the machine may go on holding, and then
+   * `until` is Infinity, for each client has a hold of its own that begins when it arrives.
+   */
+  | { readonly is: "holding"; readonly outSince: number; readonly until: number }
+  /** They go to `target`, the name of an upstream that does not pass its checks. */
+  | { readonly is: "failOpen"; readonly outSince: number; readonly target: string }
+  /** They go to the upstream that `activeOf` returns. */
+  | { readonly is: "open" };
+
+/**
+ * Sessions that are being ended on one upstream. `soft`: it fell silent, and sessions that still move
+ * bytes are spared. `move`: traffic moved away from it. Sessions of a later epoch than `throughEpoch` are
+ * not affected.
+ */
 export interface PendingDrain {
   readonly why: "soft" | "move";
   readonly throughEpoch: number;
 }
 
+/** A failback that will begin at `at`; `dampingMs` of the wait are due to damping. */
 export interface FailbackPlan {
   readonly to: string;
   readonly at: number;
   readonly dampingMs: number;
 }
 
-/** Failbacks to one upstream whose triggers failed, in a row. */
+/** Consecutive failbacks to one upstream that failed because of its triggers. */
 export interface FailedMoves {
   readonly to: string;
   readonly count: number;
-  /** No automatic failback to it before then. */
+  /** There is no automatic failback to it before this time. */
   readonly until: number;
 }
 
@@ -164,45 +197,30 @@ export interface State {
   /** In rank order. */
   readonly upstreams: readonly Upstream[];
   readonly health: ReadonlyMap<string, Health>;
-  /** Number of the last decision about where clients go; 0 before the first. */
+  /** The number of the last decision about where clients go; 0 before the first. */
   readonly epoch: number;
   /**
-   * Grows when a promotion begins and when it comes to an end. What a probe was asked at an earlier stage
-   * is asked again, since a promotion may have changed the answer.
+   * Grows when a promotion begins and when it ends. A probe that was sent at an earlier stage is repeated,
+   * since a promotion may have changed the result.
    */
   readonly stage: number;
-  /** The upstream that served last, or serves now. */
-  readonly lastActive: string | undefined;
-  /** The last promotion that let clients in. */
-  readonly lastPromotion: Promotion | undefined;
+  readonly admission: Admission;
+  /** The last promotion that let clients in, and when it did; undefined before the first. */
+  readonly lastServed: { readonly promotion: Promotion; readonly since: number } | undefined;
   /**
-   * The upstream of the last promotion that succeeded. It did when all its triggers ran and exited with
-   * 0, even if the candidate died then and nobody was let in: a trigger may have made it the one that
-   * takes writes. It did also when a trigger failed, clients were let in all the same, and a check passed
-   * while it served. It did not when a trigger was called off, never ran, or failed and no check passed:
-   * no client has been let in on it, or it has shown that it is of no use to them.
+   * The upstream of the last promotion that succeeded; undefined before the first. A promotion succeeded
+   * if all its triggers ran and exited with 0, even if the candidate died afterwards and served no client:
+   * a trigger may have made it the server that accepts writes. It also succeeded if a trigger failed,
+   * clients were let in anyway, and a check passed while it served. It did not succeed if a trigger was
+   * called off, never ran, or failed without a check that passed later.
    */
   readonly lastChosen: string | undefined;
-  readonly door: "closed" | "holding" | "open";
-  /**
-   * When the hold that began with the loss of service is over; only while the door is holding. It closes
-   * then, or opens for a last resort; with `holdWhile: down` it may go on holding, for each client has a
-   * hold of its own.
-   */
-  readonly holdUntil: number | undefined;
-  /** The upstream that gets clients although it does not pass; never while serving. */
-  readonly lastResort: string | undefined;
-  /** Since when no new client has been served; only while the door is not open. */
-  readonly outSince: number | undefined;
-  /** When the upstream that served last, or serves now, was given its first client. */
-  readonly servedSince: number | undefined;
-  readonly failbackPlan: FailbackPlan | undefined;
-  /** Times of past automatic failbacks that still count for damping. */
+  /** Times of the automatic failbacks that still count for damping. */
   readonly failbacks: readonly number[];
   readonly failedMoves: FailedMoves | undefined;
-  /** Upstreams with a drain that may have to be called off or made harder, and through which epoch. */
+  /** By upstream: drains that may have to be called off, or to be made harder. */
   readonly drains: ReadonlyMap<string, PendingDrain>;
-  /** The machine's time; never goes back even if `now` does. */
+  /** The machine's time. It never goes back, even if the argument `now` does. */
   readonly now: number;
 }
 
@@ -212,7 +230,7 @@ export type Input =
     readonly type: "probed";
     readonly upstream: string;
     readonly result: ProbeResult;
-    /** `State.stage` when the question was put. */
+    /** `State.stage` when the probe was sent. */
     readonly stage: number;
   }
   | { readonly type: "doubted"; readonly doubt: Doubt }
@@ -221,11 +239,11 @@ export type Input =
     readonly epoch: number;
     readonly outcome: TriggerOutcome;
   }
-  /** The operator wants the best rank back now. */
+  /** The operator asked for a switchover to the best upstream now. */
   | { readonly type: "failbackOrdered" }
   | { readonly type: "ticked" };
 
-/** What must be done, in this order; facts are told in their place among the deeds. */
+/** What the controller must do. Effects are in order, and events are interleaved with actions. */
 export type Effect =
   | { readonly do: "publish"; readonly event: Event }
   | { readonly do: "probe"; readonly upstream: string }
@@ -244,10 +262,10 @@ export interface Step {
   readonly effects: readonly Effect[];
 }
 
-/** Every legal move between phases, and why it is made. The simulation proves that each one happens. */
+/** Every legal transition between phases and its reason. The simulation shows that each one occurs. */
 export const MOVES = [
   { from: "selecting", to: "promoting", why: "a candidate passed its probe" },
-  { from: "selecting", to: "waiting", why: "a whole round found nobody" },
+  { from: "selecting", to: "waiting", why: "no upstream passed in a whole round" },
   { from: "waiting", to: "selecting", why: "the back-off is over or an upstream answered" },
   { from: "promoting", to: "serving", why: "every trigger has ended, or a move back failed" },
   { from: "promoting", to: "selecting", why: "the candidate went down" },
@@ -255,10 +273,10 @@ export const MOVES = [
   { from: "serving", to: "promoting", why: "traffic moves back, or where the operator wants it" },
 ] as const satisfies readonly { from: Phase["name"]; to: Phase["name"]; why: string }[];
 
-/** How long the triggers of a candidate that went down may still run. */
+/** How long, in milliseconds, the triggers of a candidate that went down may still run. */
 export const DOOMED_TRIGGERS_MS = 30_000;
 
-/** Nothing known, door closed. Nothing is decided before the input `begun`. */
+/** Nothing is known and clients are refused. Nothing is decided before the input `begun`. */
 export function initialState(upstreams: readonly Upstream[], now: number): State {
   return {
     phase: { name: "waiting", round: 0, reason: "start", until: Infinity, passedOver: new Set() },
@@ -266,15 +284,9 @@ export function initialState(upstreams: readonly Upstream[], now: number): State
     health: new Map(upstreams.map((u) => [u.name, unknownHealth(now)])),
     epoch: 0,
     stage: 0,
-    lastActive: undefined,
-    lastPromotion: undefined,
+    admission: { is: "closed", outSince: now },
+    lastServed: undefined,
     lastChosen: undefined,
-    door: "closed",
-    holdUntil: undefined,
-    lastResort: undefined,
-    outSince: now,
-    servedSince: undefined,
-    failbackPlan: undefined,
     failbacks: [],
     failedMoves: undefined,
     drains: new Map(),
@@ -282,32 +294,37 @@ export function initialState(upstreams: readonly Upstream[], now: number): State
   };
 }
 
-/** When the machine wants its next tick, if time alone can change anything. */
+/** When the machine needs its next `ticked` input; undefined if time alone changes nothing. */
 export function wakeAt(state: State): number | undefined {
-  const { phase } = state;
+  const { phase, admission } = state;
   const times = [
-    state.holdUntil,
+    admission.is === "holding" ? admission.until : undefined,
     phase.name === "waiting" ? phase.until : undefined,
     phase.name === "promoting" ? phase.doomedAt : undefined,
-    phase.name === "serving" ? state.failbackPlan?.at : undefined,
+    phase.name === "serving" ? phase.failbackPlan?.at : undefined,
     "triggers" in phase && "at" in phase.triggers ? phase.triggers.at : undefined,
   ].filter((time) => time !== undefined && time !== Infinity);
   return times.length === 0 ? undefined : Math.min(...times as number[]);
 }
 
-/** The upstream that gets new clients because it was promoted, and under which epoch. */
+/** The promoted upstream that gets new clients, and its epoch; undefined if there is none. */
 export function activeOf(
-  { phase, door }: State,
+  { phase, admission }: State,
 ): { readonly upstream: Upstream; readonly epoch: number } | undefined {
   if (phase.name === "serving") return { upstream: phase.active, epoch: phase.epoch };
-  if (phase.name === "promoting" && door === "open") return phase.back;
+  if (phase.name === "promoting" && admission.is === "open") return phase.back;
+}
+
+/** True while new clients are let through, to a promoted upstream or to a fail-open target. */
+export function letsClientsThrough({ admission }: State): boolean {
+  return admission.is === "open" || admission.is === "failOpen";
 }
 
 /**
- * The upstream that a check program is to trust when it is asked about `upstream`. That is
- * `State.lastChosen`, with two exceptions. The active upstream is asked about as the chosen one that it
- * is, and so is the one that traffic may still return to. And while the outcome of a promotion is open,
- * everybody else is asked as if it had succeeded, for it may have.
+ * The upstream that a check program must consider chosen (`FAILOVER_ACTIVE`) while it checks `upstream`;
+ * undefined before the first promotion. This is `State.lastChosen` with two exceptions. For the active
+ * upstream, and for the one that traffic may still return to, it is that upstream itself. And while it is
+ * unknown whether a promotion succeeded, it is the upstream of that promotion for all others.
  */
 export function trustedFor(state: State, upstream: string): string | undefined {
   const { phase, lastChosen } = state;
@@ -315,7 +332,7 @@ export function trustedFor(state: State, upstream: string): string | undefined {
     return phase.back?.upstream.name === upstream ? upstream : phase.candidate.name;
   }
   if (phase.name !== "serving") return lastChosen;
-  const { active, triggers, proof } = phase;
-  const isOpen = triggers.is === "failed" ? proof === "none" : triggers.is !== "ran";
+  const { active, triggers } = phase;
+  const isOpen = triggers.is === "failed" ? triggers.proof === "none" : triggers.is !== "ran";
   return active.name === upstream || isOpen ? active.name : lastChosen;
 }

@@ -5,7 +5,7 @@
 import { backoffMs } from "../base/backoff.ts";
 import type { MoveKind } from "../events/events.ts";
 import { choose } from "./candidate.ts";
-import { endHold, leaveService } from "./admission.ts";
+import { endHold, leaveService, outageMs } from "./admission.ts";
 import { drainLeft, spare } from "./drains.ts";
 import { recentFailbacks, retryFailbackMs } from "./failback.ts";
 import { isDown, isUp, trusted } from "./health.ts";
@@ -55,7 +55,7 @@ export function judgeRound(context: StepContext): void {
   if (choice.found === "nothing-yet") return;
   if (choice.found === "candidate") {
     const { name } = choice.upstream;
-    const move = state.lastActive === undefined ? "start" : "failover";
+    const move = state.lastServed === undefined ? "start" : "failover";
     const why = reason === "start" ? `${name} is the first usable` : reason;
     return promote(context, choice.upstream, move, why, { round, passedOver });
   }
@@ -68,9 +68,10 @@ export function judgeRound(context: StepContext): void {
   context.emit({ type: "selection.failed", round, retryInMs, reasons });
   // Who could not be asked may well be usable: that is no reason to turn clients away.
   const couldNotAsk = [...answers.values()].some((answer) => answer.evidence === "none");
-  const { holdUntil, door } = state;
-  const mayStillWait = holdUntil !== undefined && context.policy.holdWhile === "down";
-  const mayBeAsked = couldNotAsk && (door === "holding" || round === 1);
+  const { admission } = state;
+  const mayStillWait = admission.is === "holding" && admission.until !== Infinity &&
+    context.policy.holdWhile === "down";
+  const mayBeAsked = couldNotAsk && (admission.is === "holding" || round === 1);
   if (!mayStillWait && !mayBeAsked) endHold(context, "no upstream is usable");
 }
 
@@ -91,13 +92,13 @@ export function promote(
   const { state, now, policy } = context;
   believe(context, candidate);
   const epoch = state.epoch + 1;
-  const from = state.lastActive;
+  const from = state.lastServed?.promotion.to;
   const id = `${policy.instance}-${epoch}`;
   const promotion: Promotion = { move, id, epoch, from, to: candidate.name, reason };
   // A failback counts as soon as it is tried: one that fails half-way has disturbed the clients too.
   const recent = recentFailbacks(state.failbacks, now);
   const failbacks = move === "failback" ? [...recent, now] : recent;
-  context.set({ epoch, stage: state.stage + 1, failbacks, failbackPlan: undefined });
+  context.set({ epoch, stage: state.stage + 1, failbacks });
   const isCutFirst = back !== undefined && policy.sessionsOnMove === "cut" &&
     policy.triggers === "before";
   context.enter({
@@ -110,7 +111,7 @@ export function promote(
     round,
     passedOver,
   });
-  context.emit({ type: "promotion.started", ...told(promotion) });
+  context.emit({ type: "promotion.started", ...eventFields(promotion) });
   if (isCutFirst) {
     if (policy.graceMs === 0) beginTriggers(context);
     return;
@@ -129,7 +130,7 @@ function believe(context: StepContext, { name }: Upstream): void {
   spare(context, name, "soft");
 }
 
-function told(promotion: Promotion) {
+function eventFields(promotion: Promotion) {
   const { from, ...rest } = promotion;
   return from === undefined ? rest : { ...rest, from };
 }
@@ -166,10 +167,10 @@ export function watchPromotion(context: StepContext, name: string): void {
 /** The upstream that traffic was to leave went down before it was left: now the move must succeed. */
 function loseBack(context: StepContext, phase: Promoting): void {
   const { name } = phase.back!.upstream;
-  const { door } = context.state;
+  const isOpen = context.state.admission.is === "open";
   context.enter({ ...phase, back: undefined });
   if (phase.triggers.is === "due") beginTriggersOf(context);
-  if (door !== "open") return;
+  if (!isOpen) return;
   leaveService(context, `${name} is down: ${context.health(name).last?.reason ?? "no answer"}`);
   // These triggers run beside the traffic, which has nowhere else to go now.
   finishPromotion(context);
@@ -206,17 +207,12 @@ function abandon(context: StepContext, reason: string, passedOver?: ReadonlySet<
 /** A failback or switchover failed: the upstream that served until then is still up and serves on. */
 function comeBack(context: StepContext, back: Former, reason: string): void {
   const { state, now } = context;
-  const { upstream, triggers, proof } = back;
-  const isOpen = state.door === "open";
+  const { upstream, triggers } = back;
+  const isOpen = state.admission.is === "open";
   const epoch = isOpen ? back.epoch : state.epoch + 1;
-  context.enter({ name: "serving", active: upstream, epoch, triggers, proof });
-  const tookMs = now - (state.outSince ?? now);
-  context.set({
-    epoch: Math.max(epoch, state.epoch),
-    door: "open",
-    holdUntil: undefined,
-    outSince: undefined,
-  });
+  context.enter({ name: "serving", active: upstream, epoch, triggers, failbackPlan: undefined });
+  const tookMs = outageMs(state.admission, now);
+  context.set({ epoch: Math.max(epoch, state.epoch), admission: { is: "open" } });
   if (!isOpen) context.requestAction({ do: "open", upstream, epoch });
   context.emit({ type: "service.returned", upstream: upstream.name, epoch, reason, tookMs });
 }
@@ -289,7 +285,7 @@ function progressAfter(
   const reason = why(outcome);
   // One that was called off, and not by us, has not run either.
   const isRepeated = outcome.how !== "failed" || context.policy.onTriggerFailure === "retry";
-  if (!isRepeated) return { is: "failed", reason };
+  if (!isRepeated) return { is: "failed", reason, proof: "none" };
   const retryInMs = backoffMs(attempt, Math.min(context.policy.maxBackoffMs, TRIGGER_RETRY_MAX_MS));
   const { epoch } = context.state;
   context.emit({ type: "promotion.delayed", to, epoch, reason, attempt, retryInMs });
@@ -318,7 +314,9 @@ export function tickPromotion(context: StepContext): void {
   if (!("triggers" in phase) || phase.triggers.is !== "retrying") return;
   const { at, attempt } = phase.triggers;
   if (now < at) return;
-  const promotion = phase.name === "promoting" ? phase.promotion : context.state.lastPromotion!;
+  const promotion = phase.name === "promoting"
+    ? phase.promotion
+    : context.state.lastServed!.promotion;
   context.enter({ ...phase, triggers: { is: "running", attempt: attempt + 1 } });
   context.requestAction({ do: "runTriggers", promotion });
 }
@@ -331,22 +329,17 @@ function finishPromotion(context: StepContext): void {
   if (phase.name !== "promoting") return;
   const { candidate: active, promotion, triggers, back } = phase;
   const { epoch } = promotion;
-  const tookMs = now - (state.outSince ?? now);
-  context.enter({ name: "serving", active, epoch, triggers, proof: "none" });
+  const tookMs = outageMs(state.admission, now);
+  context.enter({ name: "serving", active, epoch, triggers, failbackPlan: undefined });
   context.set({
-    lastActive: active.name,
-    lastPromotion: promotion,
-    door: "open",
-    holdUntil: undefined,
-    lastResort: undefined,
-    outSince: undefined,
-    servedSince: now,
+    admission: { is: "open" },
+    lastServed: { promotion, since: now },
     failedMoves: undefined,
   });
   spare(context, active.name);
   context.requestAction({ do: "open", upstream: active, epoch });
   const flaw = triggers.is === "failed" ? { triggersFailed: triggers.reason } : {};
-  context.emit({ type: "promotion.finished", ...told(promotion), tookMs, ...flaw });
+  context.emit({ type: "promotion.finished", ...eventFields(promotion), tookMs, ...flaw });
   if (triggers.is === "failed") context.requestAction({ do: "probe", upstream: active.name });
   const wasCut = policy.triggers === "before" && policy.sessionsOnMove === "cut";
   if (back === undefined || policy.sessionsOnMove === "keep" || wasCut) return;
@@ -360,9 +353,9 @@ function finishPromotion(context: StepContext): void {
  */
 export function proveActive(context: StepContext, passed: boolean): void {
   const { phase } = context;
-  if (phase.name !== "serving" || phase.triggers.is !== "failed" || phase.proof === "passed") {
-    return;
-  }
-  context.enter({ ...phase, proof: passed ? "passed" : "failed" });
+  if (phase.name !== "serving") return;
+  const { triggers } = phase;
+  if (triggers.is !== "failed" || triggers.proof === "passed") return;
+  context.enter({ ...phase, triggers: { ...triggers, proof: passed ? "passed" : "failed" } });
   if (passed) context.set({ lastChosen: phase.active.name });
 }

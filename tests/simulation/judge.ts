@@ -4,7 +4,12 @@ import type { Event } from "../../src/events/events.ts";
 import { failbackAt } from "../../src/failover/failback.ts";
 import { isDown, isSound, isUp } from "../../src/failover/health.ts";
 import type { DrainOrder, ProbeResult } from "../../src/failover/ports.ts";
-import { activeOf, DOOMED_TRIGGERS_MS, type Phase } from "../../src/failover/state.ts";
+import {
+  activeOf,
+  DOOMED_TRIGGERS_MS,
+  letsClientsThrough,
+  type Phase,
+} from "../../src/failover/state.ts";
 import type { Settings, World } from "./world.ts";
 
 /** What a jumping clock may add to any wait. */
@@ -27,7 +32,7 @@ export class Judge {
 
   check = (world: World): void => {
     this.#epochs(world);
-    this.#door(world);
+    this.#admission(world);
     this.#promotions(world);
     this.#unheard(world);
     this.#lateAnswers(world);
@@ -53,21 +58,23 @@ export class Judge {
     }
   }
 
-  #door(world: World): void {
-    const { state, door } = world;
-    const { lastResort } = state;
+  #admission(world: World): void {
+    const { state, admission } = world;
+    const target = state.admission.is === "failOpen" ? state.admission.target : undefined;
     const active = activeOf(state)?.upstream.name;
-    assert(active === undefined || lastResort === undefined, "a last resort while serving");
-    assert(lastResort === undefined || this.settings.policy.failOpen, "failed open unasked");
-    const open = active ?? lastResort;
-    assert((open !== undefined) === (typeof door === "object"), "the door is open unasked, or not");
+    assert(active === undefined || target === undefined, "a fail-open target while serving");
+    assert(target === undefined || this.settings.policy.failOpen, "failed open unasked");
+    const open = active ?? target;
+    const isOpen = typeof admission === "object";
+    assert((open !== undefined) === isOpen, "clients are let through unasked, or not");
+    assert(isOpen === letsClientsThrough(state), "the data plane and the machine disagree");
     const epoch = activeOf(state)?.epoch ?? state.epoch;
-    if (typeof door === "object") assert(door.upstream === open && door.epoch === epoch);
+    if (isOpen) assert(admission.upstream === open && admission.epoch === epoch);
     // Opened and held again within one step (a better rank came back meanwhile) is a new hold.
     const openedSince = world.opened.length !== this.#heldAfter;
     this.#heldAfter = world.opened.length;
-    if (door !== "holding" || openedSince) this.#holdingSince = undefined;
-    if (door === "holding") {
+    if (admission !== "holding" || openedSince) this.#holdingSince = undefined;
+    if (admission === "holding") {
       this.#holdingSince ??= state.now;
       const heldMs = state.now - this.#holdingSince;
       const { policy, jumps } = this.settings;
@@ -143,7 +150,7 @@ export class Judge {
     }
     const active = activeOf(before);
     if (active !== undefined) assertEquals(activeOf(state), active, "traffic moved unasked");
-    const held = before.door === "holding" && state.door === "closed";
+    const held = before.admission.is === "holding" && state.admission.is === "closed";
     assert(!held, "clients were turned away without a verdict");
     assertEquals(state.lastChosen, before.lastChosen);
   }
@@ -156,7 +163,7 @@ export class Judge {
   }
 
   /** A failback or switchover that fails gives the service back in the same moment. */
-  #movesThatFail({ before, state, door }: World): void {
+  #movesThatFail({ before, state, admission }: World): void {
     const { policy } = this.settings;
     const backOf = (phase: Phase) => phase.name === "promoting" ? phase.back : undefined;
     const back = backOf(state.phase);
@@ -165,7 +172,8 @@ export class Judge {
       const isLost = isDown(state.health.get(candidate.name)!, policy);
       assert(!isLost, "a move whose candidate is down goes on");
       if (policy.triggers === "beside") {
-        assert(typeof door === "object" && door.upstream === back.upstream.name, "no service");
+        const isServed = typeof admission === "object" && admission.upstream === back.upstream.name;
+        assert(isServed, "no service");
       }
     }
     const former = backOf(before.phase);
@@ -216,8 +224,8 @@ export class Judge {
     if (this.settings.triggerTrouble > 0) return;
     // What cannot be asked cannot be noticed; the arithmetic begins when it can.
     if (world.shortage.isShort) this.#badSince = undefined;
-    const served = typeof world.door === "object" &&
-      world.conditions.get(world.door.upstream)!.condition === "well";
+    const served = typeof world.admission === "object" &&
+      world.conditions.get(world.admission.upstream)!.condition === "well";
     if (served) this.#badSince = undefined;
     else this.#badSince ??= world.now;
     if (this.#badSince === undefined) return;

@@ -38,7 +38,7 @@ function settingsFor(seed: number): Settings {
   };
   return {
     seed,
-    // Where triggers come before the first client, a last resort would come before its triggers.
+    // Where triggers come before the first client, a fail-open target would come before its triggers.
     policy: { ...policy, failOpen: policy.triggers === "beside" && pick(true, false) },
     upstreams: pick(1, 2, 2, 3, 5),
     checkIntervalMs: 2_000,

@@ -68,7 +68,8 @@ export class World {
   state: State;
   readonly conditions: Map<string, { condition: Condition; since: number }>;
   /** What the data plane was last told. */
-  door: "closed" | "holding" | { readonly upstream: string; readonly epoch: number } = "closed";
+  admission: "closed" | "holding" | { readonly upstream: string; readonly epoch: number } =
+    "closed";
   readonly opened: number[] = [];
   /** The last drain ordered for each upstream that was not called off; a data plane has no other. */
   readonly drains = new Map<string, DrainOrder>();
@@ -178,8 +179,8 @@ export class World {
   /** Clients that meet a bad active upstream, and now and then a clock that jumps. */
   #planDoubt(): void {
     this.#at(this.#random() * 3_000, () => {
-      if (typeof this.door === "object") {
-        const { upstream, epoch } = this.door;
+      if (typeof this.admission === "object") {
+        const { upstream, epoch } = this.admission;
         const { condition } = this.conditions.get(upstream)!;
         if (condition === "refusing" || condition === "silent") {
           const hard = condition === "refusing";
@@ -267,13 +268,13 @@ export class World {
         this.#probing.get(effect.upstream)!.pace = effect.pace;
         return this.#planProbe(effect.upstream);
       case "hold":
-        this.door = "holding";
+        this.admission = "holding";
         return;
       case "refuse":
-        this.door = "closed";
+        this.admission = "closed";
         return;
       case "open":
-        this.door = { upstream: effect.upstream.name, epoch: effect.epoch };
+        this.admission = { upstream: effect.upstream.name, epoch: effect.epoch };
         this.opened.push(effect.epoch);
         return;
       case "drain":
