@@ -8,7 +8,7 @@ import { bind } from "../net/deno/bind.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { ServerTroubles } from "../events/server_troubles.ts";
-import { serveListener } from "../net/deno/transport.ts";
+import { serveListener } from "../net/deno/listener.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { Server } from "../http1/server.ts";
 

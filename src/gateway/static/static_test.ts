@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { realClock } from "../../base/clock.ts";
-import { serveListener } from "../../net/deno/transport.ts";
+import { serveListener } from "../../net/deno/listener.ts";
 import { Deadlines } from "../../net/deadlines.ts";
 import { Server } from "../../http1/server.ts";
 import { folderBackup, pageBackup, type StaticBackup, staticProbe } from "./static.ts";

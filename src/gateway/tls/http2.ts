@@ -5,7 +5,7 @@
  */
 import { Fault, FAULTS, statusOf } from "../../base/fault.ts";
 import type { Conn } from "../../net/conn.ts";
-import { denoConn } from "../../net/deno/transport.ts";
+import { denoConn } from "../../net/deno/conn.ts";
 import type { Deadlines, Timed } from "../../net/deadlines.ts";
 import { ALLOWED } from "../../http1/refusal.ts";
 import { SERVER_LIMITS } from "../../http1/server.ts";

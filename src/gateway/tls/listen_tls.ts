@@ -6,10 +6,10 @@
  * may be refused. Connections that stand are not touched.
  */
 import { type Clock, sleep } from "../../base/clock.ts";
-import { denoConn } from "../../net/deno/transport.ts";
+import { denoConn, peerOf } from "../../net/deno/conn.ts";
+import { acceptAll } from "../../net/deno/listener.ts";
 import { QueueEnd } from "../../net/deno/queue_end.ts";
 import type { Server } from "../../http1/server.ts";
-import { AcceptPauses, acceptVerdict } from "../../net/accept.ts";
 import type { Handshakes } from "../handshakes.ts";
 import type { Http2 } from "./http2.ts";
 
@@ -132,42 +132,35 @@ export class TlsListener {
     });
   }
 
-  async #accept(): Promise<void> {
+  #accept(): Promise<void> {
     const { clock, onAcceptFailed, onShortage, onError } = this.#parts;
-    const pauses = new AcceptPauses();
-    const pause = async (error: unknown) => {
-      const { pauseMs, isNews } = pauses.next(clock.now());
-      if (isNews) onAcceptFailed(error, pauseMs);
-      onShortage();
-      await sleep(clock, pauseMs);
-    };
-    while (!this.#closed) {
-      await Promise.race([this.#room(), this.#queue.begun]);
-      let conn: Deno.TlsConn;
-      try {
-        if (this.#closed) return;
-        if (this.#reloading) this.#listenAgain();
-        conn = await this.#listener.accept();
-      } catch (error) {
-        if (this.#closed) return;
-        if (!this.#reloading && acceptVerdict(error) === "again") continue;
-        // A listener that was closed to listen anew is no shortage; one that cannot listen anew may be.
-        if (this.#reloading && error instanceof Deno.errors.BadResource) continue;
-        await pause(error);
-        continue;
-      }
-      pauses.over();
-      const peer = conn.remoteAddr.hostname;
-      const serve = () => this.#serve(conn, peer).catch((error) => onError(error, peer));
-      const moment = this.#queue.taken(conn.remoteAddr);
-      if (moment === undefined) void serve();
-      else void moment.then(() => this.#queue.isOwn(conn.remoteAddr) ? conn.close() : serve());
-    }
+    return acceptAll<Deno.TlsConn>({
+      listener: () => this.#current(),
+      room: () => Promise.race([this.#room(), this.#queue.begun]),
+      taken: (conn) => {
+        const peer = peerOf(conn);
+        this.#queue.admit(
+          conn,
+          () => void this.#serve(conn, peer).catch((error) => onError(error, peer)),
+        );
+      },
+      async pause(error, pauseMs, isNews) {
+        if (isNews) onAcceptFailed(error, pauseMs);
+        onShortage();
+        await sleep(clock, pauseMs);
+      },
+      now: () => clock.now(),
+    });
   }
 
-  #listenAgain(): void {
-    this.#listener = this.#listen(this.port);
-    this.#reloading = false;
+  /** The listener of now, made anew where that was asked for; undefined after `close`. */
+  #current(): Deno.TlsListener | undefined {
+    if (this.#closed) return undefined;
+    if (this.#reloading) {
+      this.#listener = this.#listen(this.port);
+      this.#reloading = false;
+    }
+    return this.#listener;
   }
 
   /** Resolves when one more client may be taken in. */

@@ -54,16 +54,19 @@ export class QueueEnd {
     await this.#emptying;
   }
 
-  /** To be called for each client that was accepted; if it returns a promise, that is when to serve it. */
-  taken(client: Deno.Addr): Promise<void> | undefined {
-    if (!this.#isBegun) return undefined;
+  /**
+   * To be called for each client that was accepted. Calls `serve` at once, or when the listener is closed if
+   * its end has begun; our own connections are closed instead. Owns `conn` until then.
+   */
+  admit(conn: Deno.Conn, serve: () => void): void {
+    if (!this.#isBegun) return serve();
+    const client = conn.remoteAddr;
     if (client.transport === "tcp") this.#ports.add(client.port);
     this.#arrival?.();
-    return this.#closed.promise;
+    this.#closed.promise.then(() => this.#isOwn(client) ? conn.close() : serve());
   }
 
-  /** True if it is we who stood in the queue, once it is time to serve. */
-  isOwn(client: Deno.Addr): boolean {
+  #isOwn(client: Deno.Addr): boolean {
     return client.transport === "tcp" && this.#own.has(client.port);
   }
 

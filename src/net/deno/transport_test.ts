@@ -2,7 +2,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock, realClock } from "../../base/clock.ts";
 import { Fault, FAULTS } from "../../base/fault.ts";
-import { denoConn, dialer, type DialOptions, serveListener } from "./transport.ts";
+import { denoConn } from "./conn.ts";
+import { serveListener } from "./listener.ts";
+import { dialer, type DialOptions } from "./transport.ts";
 import { Deadlines } from "../deadlines.ts";
 import { Server } from "../../http1/server.ts";
 

@@ -6,8 +6,9 @@
  * that is "address in use".
  */
 import { type Address, formatAddress } from "../../base/address.ts";
-import { AcceptPauses, acceptVerdict } from "../../net/accept.ts";
 import { bind, type BindOptions, type Listen, listenOn } from "../../net/deno/bind.ts";
+import { addressOf } from "../../net/deno/conn.ts";
+import { acceptAll } from "../../net/deno/listener.ts";
 import type { RelayContext } from "../engine.ts";
 
 const RETRY_BIND_MS = 1_000;
@@ -91,28 +92,23 @@ export class Port {
     this.#accepting = this.#accept(listener);
   }
 
-  async #accept(listener: Deno.Listener): Promise<void> {
-    const pauses = new AcceptPauses();
-    while (this.#listener === listener) {
-      if (!this.#owner.hasRoom()) {
-        await this.#pause();
-        continue;
-      }
-      let conn: Deno.Conn;
-      try {
-        conn = await listener.accept();
-      } catch (error) {
-        if (this.#listener !== listener) return; // `close` ended it
-        if (acceptVerdict(error) === "again") continue;
-        // Out of descriptors or memory, mostly: clients keep waiting in the queue meanwhile.
-        const { pauseMs, isNews } = pauses.next(this.#context.clock.now());
+  #accept(listener: Deno.Listener): Promise<void> {
+    const current = () => this.#listener === listener ? listener : undefined;
+    return acceptAll<Deno.Conn>({
+      listener: current,
+      room: () => this.#owner.hasRoom() ? undefined : this.#room(current),
+      taken: (conn) => this.#owner.taken(conn),
+      pause: (error, pauseMs, isNews) => {
         if (isNews) this.#acceptFailed(listener, error, pauseMs);
-        await this.#pause(pauseMs);
-        continue;
-      }
-      pauses.over();
-      this.#owner.taken(conn);
-    }
+        return this.#pause(pauseMs);
+      },
+      now: () => this.#context.clock.now(),
+    });
+  }
+
+  /** Resolves when there is room, or the port was closed. */
+  async #room(current: () => unknown): Promise<void> {
+    while (current() !== undefined && !this.#owner.hasRoom()) await this.#pause();
   }
 
   #acceptFailed(listener: Deno.Listener, error: unknown, retryInMs: number): void {
@@ -141,8 +137,6 @@ export class Port {
   /** The address as listened on, with the port that the system chose. */
   #name(listener: Deno.Listener): string {
     const { addr } = listener;
-    return formatAddress(
-      "hostname" in addr ? { kind: "tcp", host: addr.hostname, port: addr.port } : this.#bind,
-    );
+    return formatAddress(addr.transport === "tcp" ? addressOf(addr) : this.#bind);
   }
 }

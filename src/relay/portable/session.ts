@@ -7,6 +7,7 @@
  */
 import { formatAddress } from "../../base/address.ts";
 import { backoffMs } from "../../base/backoff.ts";
+import { addressOf, closeConn, tune } from "../../net/deno/conn.ts";
 import { dial } from "../../net/deno/dial.ts";
 import { Fault, FAULTS } from "../../base/fault.ts";
 import type { Member } from "../../base/slab.ts";
@@ -15,7 +16,6 @@ import type { Upstream } from "../../failover/upstream.ts";
 import { type RelayContext, type RelayCounters, type RelaySettings, SETTLE_MS } from "../engine.ts";
 import { linger } from "./linger.ts";
 import { proxyHeader } from "../proxy_header.ts";
-import { addressOf, closeConn, reachesItself, tune } from "./socket.ts";
 import { flow, type FlowEnd, Inlet, throwBug } from "./streams.ts";
 
 /** An attempt to connect without an answer for so long is worth a probe. */
@@ -118,7 +118,7 @@ export class Session implements Member {
 
   /** Resolves when the client is gone and both sockets are closed. */
   async run(): Promise<void> {
-    tune(this.#client);
+    tune(this.#client, true);
     try {
       while (!this.#over) {
         const { route, turningAway } = this.#owner;
@@ -167,11 +167,7 @@ export class Session implements Member {
     });
     cancelDoubt();
     this.#attempt = undefined;
-    if (outcome === undefined || outcome instanceof Fault || !reachesItself(outcome)) {
-      return outcome;
-    }
-    closeConn(outcome);
-    return new Fault("connectRefused", "the socket reached itself");
+    return outcome;
   }
 
   /** Something is short on this machine, which is no doubt about the upstream: the client waits for it. */
@@ -287,7 +283,7 @@ export class Session implements Member {
     this.movedAt = context.clock.now();
     tally.active++;
     try {
-      tune(conn);
+      tune(conn, true);
       const fromUpstream = new Inlet(conn);
       await this.#introduce(conn);
       await Promise.race([this.#fromClient.first(), fromUpstream.first()]);

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { addressOf, closeConn, tune } from "./socket.ts";
+import { addressOf, closeConn, tune } from "./conn.ts";
 
 Deno.test("a tuned socket sends at once and is kept alive", () => {
   const calls: string[] = [];
@@ -7,7 +7,7 @@ Deno.test("a tuned socket sends at once and is kept alive", () => {
     setNoDelay: (on: boolean) => calls.push(`noDelay ${on}`),
     setKeepAlive: (on: boolean) => calls.push(`keepAlive ${on}`),
   };
-  tune(conn as unknown as Deno.Conn);
+  tune(conn as unknown as Deno.Conn, true);
   assertEquals(calls, ["noDelay true", "keepAlive true"]);
 });
 

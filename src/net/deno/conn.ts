@@ -1,0 +1,81 @@
+/**
+ * Deno's sockets under `Conn`, and what everybody who has one in hand needs: options, names of the peer, a
+ * close that may be repeated.
+ *
+ * Deno cannot send a RST: what is cut here ends with a FIN, and only the framing tells the peer.
+ */
+import type { Address } from "../../base/address.ts";
+import type { Conn } from "../conn.ts";
+
+class DenoConn implements Conn {
+  readonly #conn: Deno.Conn;
+  #closed = false;
+
+  constructor(conn: Deno.Conn) {
+    this.#conn = conn;
+  }
+
+  read(buffer: Uint8Array): Promise<number | null> {
+    return this.#conn.read(buffer);
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    return this.#conn.write(bytes);
+  }
+
+  closeWrite(): Promise<void> {
+    return this.#conn.closeWrite();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#conn.close();
+  }
+
+  reset(): void {
+    this.close();
+  }
+}
+
+/** Wraps a connection that is open, with or without TLS. The result owns it. */
+export function denoConn(conn: Deno.Conn): Conn {
+  return new DenoConn(conn);
+}
+
+/**
+ * Sends small messages at once (TCP_NODELAY, tcp(7)), with `keepAlive` also finds out, in hours, about a peer
+ * that silently vanished (SO_KEEPALIVE, socket(7)). Does nothing on a unix socket. Returns `conn`.
+ */
+export function tune<C extends Deno.Conn>(conn: C, keepAlive = false): C {
+  if (!("setNoDelay" in conn)) return conn;
+  const tcp = conn as unknown as Deno.TcpConn;
+  try {
+    tcp.setNoDelay(true);
+    if (keepAlive) tcp.setKeepAlive(true);
+  } catch {
+    // A connection that has ended meanwhile has no options; its first read says so.
+  }
+  return conn;
+}
+
+/** Closes a connection that may be closed already. */
+export function closeConn(conn: Deno.Conn): void {
+  try {
+    conn.close();
+  } catch (error) {
+    // This is what Deno throws for one that is.
+    if (!(error instanceof Deno.errors.BadResource)) throw error;
+  }
+}
+
+/** One end of a connection, or where a listener listens, as the rest of the program knows addresses. */
+export function addressOf(end: Deno.Addr): Address {
+  if ("hostname" in end) return { kind: "tcp", host: end.hostname, port: end.port };
+  return { kind: "unix", path: "path" in end ? end.path ?? "" : "" };
+}
+
+/** The client's IP address, or `unix`. */
+export function peerOf({ remoteAddr }: Deno.Conn): string {
+  return remoteAddr.transport === "tcp" ? remoteAddr.hostname : "unix";
+}

@@ -1,0 +1,103 @@
+/** The accept loop, with listeners that do what they are told. */
+import { assertEquals } from "@std/assert";
+import { acceptAll, type AcceptSource, closeListener } from "./listener.ts";
+
+const CLIENT = {} as Deno.Conn;
+const coded = (code: string) => Object.assign(new Error(code), { code });
+
+/** Each `accept` gives what comes next of `script`; after that it is closed. */
+function listener(...script: (Deno.Conn | Error)[]): { accept(): Promise<Deno.Conn> } {
+  return {
+    accept() {
+      const next = script.shift() ?? new Deno.errors.BadResource("Listener has been closed");
+      return next instanceof Error ? Promise.reject(next) : Promise.resolve(next);
+    },
+  };
+}
+
+/** A source that has always room, and what it was told. */
+function source(over: Partial<AcceptSource<Deno.Conn>>) {
+  const told: unknown[] = [];
+  const whole: AcceptSource<Deno.Conn> = {
+    listener: () => undefined,
+    room: () => undefined,
+    taken: () => told.push("taken"),
+    pause(error, pauseMs, isNews) {
+      told.push([(error as Error).message, pauseMs, isNews]);
+      return Promise.resolve();
+    },
+    now: () => 0,
+    ...over,
+  };
+  return { whole, told };
+}
+
+Deno.test("a client that left before it was accepted costs no pause, a shortage does", async () => {
+  const only = listener(CLIENT, coded("ECONNABORTED"), coded("EMFILE"), coded("EMFILE"), CLIENT);
+  const { whole, told } = source({ listener: () => only });
+  await acceptAll(whole);
+  assertEquals(told, ["taken", ["EMFILE", 10, true], ["EMFILE", 20, false], "taken"]);
+});
+
+Deno.test("a listener that was closed is followed by its successor, once there is room", async () => {
+  const order: string[] = [];
+  const successor = listener(CLIENT);
+  let current = listener(CLIENT);
+  const { accept } = current;
+  current.accept = () =>
+    accept().catch((error) => {
+      current = successor;
+      throw error;
+    });
+  const room = () => void order.push("room");
+  const { whole } = source({
+    listener: () => current,
+    room: () => room() as undefined,
+    taken: () => order.push("taken"),
+  });
+  await acceptAll(whole);
+  // The room before the end of the first, and one for its successor; none after the end of that.
+  assertEquals(order, ["room", "taken", "room", "room", "taken", "room"]);
+});
+
+Deno.test("a listener that cannot be had for a moment is asked for again", async () => {
+  let asked = 0;
+  const { whole, told } = source({
+    listener() {
+      if (++asked === 1) throw new Error("address in use");
+      return undefined;
+    },
+  });
+  await acceptAll(whole);
+  assertEquals(told, [["address in use", 10, true]]);
+});
+
+Deno.test("a closed listener ends the loop though there is no room any more", async () => {
+  const only = listener();
+  let asked = 0;
+  const room = () => ++asked === 1 ? undefined : new Promise<void>(() => {});
+  await acceptAll(source({ listener: () => only, room }).whole);
+});
+
+Deno.test("nobody is accepted before there is room", async () => {
+  const room = Promise.withResolvers<void>();
+  let accepts = 0;
+  const only = {
+    accept() {
+      accepts++;
+      return Promise.reject(new Deno.errors.BadResource("closed"));
+    },
+  };
+  const over = acceptAll(source({ listener: () => only, room: () => room.promise }).whole);
+  await Promise.resolve();
+  assertEquals(accepts, 0);
+  room.resolve();
+  await over;
+  assertEquals(accepts, 1);
+});
+
+Deno.test("a listener may be closed twice", () => {
+  const real = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  closeListener(real);
+  closeListener(real);
+});
