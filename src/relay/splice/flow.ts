@@ -34,12 +34,10 @@ export type Pumped =
 
 /** Reads of one turn; with full buffers 1 MB copied, or 4 MB spliced. */
 const ROUNDS_MAX = 16;
-/** Full reads in a row that make a flow splice. */
-const BULK_READS = 2;
-/** Splices in a row, each of less than half a scratch buffer, that make it copy again. */
+/** Full reads in a row after which a flow splices. */
+const FULL_READS = 2;
+/** Splices in a row, each of less than half a scratch buffer, after which it copies again. */
 const SMALL_SPLICES = 3;
-/** The `#bulk` of sockets that cannot splice. */
-const NEVER_BULK = -1;
 
 // What is true of a flow, as bits of one number: there are thousands of flows, most of them idle, and a
 // field for each would make them half as large again.
@@ -55,6 +53,10 @@ const ENDED = 8;
 const USED = 16;
 /** A byte was read or sent on since the session last looked. */
 const MOVED = 32;
+/** The mode: splices through a pipe; without this bit it copies through the shared buffer. */
+const SPLICES = 64;
+/** These sockets cannot splice, so the mode never changes. */
+const COPIES_ONLY = 128;
 
 export class Flow {
   source = -1;
@@ -64,8 +66,8 @@ export class Flow {
   #is = ENDED;
   #pipe: Pipe | undefined;
   #buffer: Buffer | undefined;
-  /** Full reads in a row; once they are `BULK_READS`, on top of that the small splices in a row. */
-  #bulk = 0;
+  /** What speaks for the other mode: full reads in a row while it copies, small splices while it splices. */
+  #streak = 0;
   /** Where in the counters its bytes go. */
   readonly #counter: number;
 
@@ -79,7 +81,7 @@ export class Flow {
     this.sink = sink;
     this.held = 0;
     this.#is = CAN_WRITE | (readable ? CAN_READ : 0) | (thorough ? THOROUGH : 0);
-    this.#bulk = 0;
+    this.#streak = 0;
   }
 
   /** The source was reported readable; `thorough`: perhaps for the last time. */
@@ -140,7 +142,7 @@ export class Flow {
       if (this.held > 0) continue;
       if (!this.#has(CAN_WRITE)) return this.#rest(deps, "full");
       if (!this.#has(CAN_READ)) return this.#rest(deps, "dry");
-      stopped = this.#bulk >= BULK_READS ? this.#spliceIn(deps) : this.#copy(deps);
+      stopped = this.#has(SPLICES) ? this.#spliceIn(deps) : this.#copy(deps);
       if (stopped !== undefined) return stopped;
     }
     return "again";
@@ -153,10 +155,10 @@ export class Flow {
     if (read <= 0) return this.#readEnded(deps, read);
     this.#count(deps, read);
     if (read < kernel.scratch.length) {
-      if (this.#bulk > 0) this.#bulk = 0;
+      this.#streak = 0;
       // Less than we asked for: the source is dry, and what comes later is reported (epoll(7)).
       if (!this.#has(THOROUGH)) this.#is &= ~CAN_READ;
-    } else if (this.#bulk !== NEVER_BULK) this.#bulk++;
+    } else if (!this.#has(COPIES_ONLY) && ++this.#streak >= FULL_READS) this.#enterMode(SPLICES);
     const sent = kernel.send(this.sink, kernel.scratch, 0, read);
     if (sent === read) return undefined;
     if (sent < 0 && !this.#sinkWaits(sent)) return sinkOver(sent);
@@ -167,13 +169,13 @@ export class Flow {
   #spliceIn(deps: FlowDeps): Pumped | undefined {
     const pipe = this.#pipe ??= deps.pools.takePipe();
     if (pipe === undefined) {
-      this.#bulk = 0;
+      this.#enterMode(0);
       return undefined;
     }
     // The pipe is empty here, so "would block" can only mean a dry source.
     const read = deps.kernel.splice(this.source, pipe.write, pipe.capacity);
     if (read === -EINVAL) {
-      this.#bulk = NEVER_BULK;
+      this.#enterMode(COPIES_ONLY);
       this.#giveBack(deps);
       return undefined;
     }
@@ -181,17 +183,22 @@ export class Flow {
     // read passes it by (tcp(7)): it stays out of band and does not reach the sink, as with every proxy
     // that does not ask for it. So the plain read has the last word.
     if (read === 0 || (read === -EAGAIN && this.#has(THOROUGH))) {
-      this.#bulk = 0;
+      this.#enterMode(0);
       this.#giveBack(deps);
       return undefined;
     }
     if (read <= 0) return this.#readEnded(deps, read);
     this.#count(deps, read);
     this.held = read;
-    const isSmall = read < deps.kernel.scratch.length / 2;
-    this.#bulk = isSmall ? this.#bulk + 1 : BULK_READS;
-    if (this.#bulk >= BULK_READS + SMALL_SPLICES) this.#bulk = 0;
+    if (read >= deps.kernel.scratch.length / 2) this.#streak = 0;
+    else if (++this.#streak >= SMALL_SPLICES) this.#enterMode(0);
     return undefined;
+  }
+
+  /** `mode`: SPLICES, COPIES_ONLY, or 0 for copying until reads are full again. */
+  #enterMode(mode: number): void {
+    this.#is = this.#is & ~(SPLICES | COPIES_ONLY) | mode;
+    this.#streak = 0;
   }
 
   /** Offers the sink what is held. Undefined: it is all gone, or an attempt more may be made. */
@@ -208,7 +215,7 @@ export class Flow {
     this.held -= sent;
     if (this.held > 0) return undefined;
     // A flow that goes on splicing keeps its pipe for the next round.
-    if (this.#pipe === undefined || this.#bulk < BULK_READS) this.#giveBack(deps);
+    if (this.#pipe === undefined || !this.#has(SPLICES)) this.#giveBack(deps);
     return undefined;
   }
 
