@@ -163,8 +163,8 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     if (header !== undefined) this.up.prepend(header, deps);
     if (idleTimeoutMs > 0) loop.after(this, idleTimeoutMs);
     else loop.cancel(this);
-    if (wasReset) this.#fail(upstream, true);
-    else this.run();
+    if (wasReset) this.#breakSide(upstream, true);
+    this.run();
   }
 
   ready(fd: number, flags: number): void {
@@ -177,15 +177,25 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     if ((flags & GOES) !== 0) into.sinkReady();
     this.run();
     // The error may concern a direction in which nothing is left to do, where no call would meet it.
-    if ((flags & FAILED) !== 0 && this.#owns(fd)) this.#fail(fd, false);
+    if ((flags & FAILED) === 0 || !this.#owns(fd)) return;
+    this.#breakSide(fd, false);
+    this.run();
   }
 
-  /** Moves what can be moved. Harmless at any time. */
+  /**
+   * Moves what can be moved, in both directions, and then draws the conclusions. Any step may end the
+   * session or return it to the dialer, hence each step looks at the phase. Harmless at any time.
+   */
   run(): void {
-    if (this.phase === "joined") this.#pump(this.down);
-    if (this.phase === "joined") this.#pump(this.up);
-    if (this.phase === "joined" && this.#broken !== -1) this.#drop();
-    if (this.phase === "joined") this.#settle();
+    const wasSound = this.#broken === -1;
+    this.#pump(this.down);
+    this.#pump(this.up);
+    if (this.#broken !== -1) {
+      // The second direction may have found the source of the first one broken, which is to be emptied.
+      if (wasSound) this.#pump(this.#fromBroken);
+      this.#drop();
+    }
+    this.#settle();
   }
 
   expire(now: number): void {
@@ -236,8 +246,9 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     this.#owner.broken(error);
   }
 
+  /** Moves the bytes of one direction, and does what follows from the state in which that left it. */
   #pump(flow: Flow): void {
-    if (!flow.canMove) return;
+    if (this.phase !== "joined" || !flow.canMove) return;
     const { loop, deps } = this.#owner;
     const stopped = flow.pump(deps);
     if (flow.tookStep()) {
@@ -245,66 +256,89 @@ export class Session implements Watcher, Tick, Timed, Breakable {
       if (flow === this.down || this.#broken !== -1) this.#movedAt = loop.now;
       else this.#sentAt = loop.now;
     }
-    if (stopped === "dry" || stopped === "full") return;
-    if (stopped === "again") return loop.again(this);
-    if (stopped === "sinkFailed") return this.#fail(flow.sink, true);
-    if (stopped === "sinkClosed") return this.#fail(flow.sink, false);
-    const unused = flow === this.down && this.isUnused && !this.up.ended;
-    if (unused) return this.#owner.endedUnused(this, stopped === "end" ? "end" : "reset");
+    switch (stopped) {
+      case "dry":
+      case "full":
+        return; // the kernel reports when there is more to do
+      case "again":
+        return loop.again(this);
+      case "sinkFailed":
+        return this.#breakSide(flow.sink, true);
+      case "sinkClosed":
+        return this.#breakSide(flow.sink, false);
+      case "end":
+      case "sourceFailed":
+        return this.#sourceOver(flow, stopped === "end");
+    }
+  }
+
+  /** Nothing more comes from the flow's source; what came before has been delivered. */
+  #sourceOver(flow: Flow, isEnd: boolean): void {
+    const isUnused = flow === this.down && this.isUnused && !this.up.ended;
+    if (isUnused) return this.#owner.endedUnused(this, isEnd ? "end" : "reset");
     // After a reset that a send has met already, a read answers "end".
-    const isInOrder = stopped === "end" && !(this.#broken === flow.source && this.#wasReset);
+    const isInOrder = isEnd && !(this.#broken === flow.source && this.#wasReset);
     if (isInOrder) return this.#finish(flow);
     this.#wasReset = true;
-    flow.end(deps);
-    this.#fail(flow.source, true);
+    flow.end(this.#owner.deps);
+    this.#breakSide(flow.source, true);
   }
 
   /** Passes the end of the flow's source on. */
   #finish(flow: Flow): void {
     const { deps } = this.#owner;
     flow.end(deps);
-    // When both directions are over the sockets are closed at once, and closing tells it as well.
+    // When both directions are over the sockets are closed at once, which passes the end on as well.
     const isLast = this.up.ended && this.down.ended && this.#broken === -1;
     if (!isLast) deps.kernel.shutdownWrite(flow.sink);
   }
 
-  /** One side is broken: nothing goes to it any more; what it sent before goes to the other. */
-  #fail(fd: number, wasReset: boolean): void {
+  /**
+   * Notes that one side is broken: nothing goes to it any more, and what it sent before is to go to the
+   * other side, which `run` does. When both sides are broken the session ends.
+   */
+  #breakSide(fd: number, wasReset: boolean): void {
     if (this.#broken !== -1 && this.#broken !== fd) return this.cut();
     const isNew = this.#broken === -1;
     this.#broken = fd;
-    const [from, into] = fd === this.client ? [this.up, this.down] : [this.down, this.up];
-    // An end in order that went before it is what the other side was told.
+    // If its end arrived in order before the reset, the other side has been given that end already.
+    const from = this.#fromBroken;
     if (wasReset && !from.ended) this.#wasReset = true;
     if (!isNew) return;
     const { loop, deps } = this.#owner;
+    const into = from === this.up ? this.down : this.up;
     into.end(deps);
     from.sourceReady(true);
     this.#movedAt = loop.now;
     this.#lookMs = 0;
-    this.#pump(from);
-    if (this.phase === "joined") this.#drop();
-    if (this.phase === "joined") this.#settle();
   }
 
-  /** Reads what the sound side says to the broken one, so that it does not wait for it. */
+  /** Reads and drops what the sound side says to the broken one, so that it does not wait for it. */
   #drop(): void {
+    if (this.phase !== "joined") return;
     const { loop, deps: { kernel } } = this.#owner;
     const sound = this.#sound;
     for (let read = 0; read < DROPS_MAX; read++) {
       const count = kernel.receive(sound);
       if (count === -EINTR) continue;
       if (count === 0 || count === -EAGAIN) return;
-      if (count < 0) return this.#fail(sound, true);
+      if (count < 0) return this.cut(); // now both sides are broken
     }
     loop.again(this);
+  }
+
+  /** The direction whose source is the broken side. */
+  get #fromBroken(): Flow {
+    return this.#broken === this.client ? this.up : this.down;
   }
 
   get #sound(): number {
     return this.#broken === this.client ? this.upstream : this.client;
   }
 
+  /** Ends the session if both directions are over and nothing is owed; else sees to it that somebody looks. */
   #settle(): void {
+    if (this.phase !== "joined") return;
     const areOver = this.up.ended && this.down.ended;
     if (this.#broken === -1) {
       if (areOver) this.close();
