@@ -49,12 +49,16 @@ export class Connects {
     onLeave(() => abort.abort());
     const connecting = { place: -1, abort, upstream: name };
     this.#all.add(connecting);
-    const cancel = this.#clock.after(
-      SLOW_CONNECT_MS,
-      () => onSlow(`no answer to connect for ${SLOW_CONNECT_MS} ms`),
-    );
+    let cancel: () => void = () => {};
+    // The time before this is that of the name service, and says nothing about the upstream.
+    const onConnecting = () => {
+      cancel = this.#clock.after(
+        SLOW_CONNECT_MS,
+        () => onSlow(`no answer to connect for ${SLOW_CONNECT_MS} ms`),
+      );
+    };
     try {
-      const connection = await pool.connect(abort.signal);
+      const connection = await pool.connect(abort.signal, onConnecting);
       if (settles && !await this.#settle(connection, onLeave)) throw new Fault("closedUnused");
       return connection;
     } finally {

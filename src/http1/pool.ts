@@ -30,7 +30,10 @@ export interface PoolOptions {
 
 /** A connection that has rested for longer carries nothing that may not be sent twice. */
 const UNSAFE_REST_MS = 500;
-/** An end after less rest is a restart, or a server that keeps nothing: it shows no time of the upstream's. */
+/**
+ * An end after less rest may be a restart, so it does not shorten the rest of all connections. What may not be
+ * sent twice is more careful and counts it as well.
+ */
 const SHOWN_MS_MIN = 20;
 /** How long it is remembered when an upstream was seen to end idle connections. */
 const SHOWN_FOR_MS = 60_000;
@@ -44,6 +47,8 @@ export class Pool implements Keeper {
   readonly #deadlines: Deadlines;
   /** The shortest rest after which the upstream was seen to end a connection, and until when that counts. */
   #shownMs = Infinity;
+  /** The same without a minimum, for what may not be sent twice. */
+  #shownUnsafeMs = Infinity;
   #shownBy = 0;
   #closed = false;
 
@@ -84,17 +89,25 @@ export class Pool implements Keeper {
   }
 
   get #unsafeMs(): number {
-    return Math.min(UNSAFE_REST_MS, this.#shown / 2);
+    this.#forgetShown();
+    return Math.min(UNSAFE_REST_MS, this.#shownUnsafeMs / 2);
   }
 
   get #shown(): number {
-    if (this.#shownMs !== Infinity && this.#deadlines.now > this.#shownBy) this.#shownMs = Infinity;
+    this.#forgetShown();
     return this.#shownMs;
   }
 
-  /** A fresh connection. Rejects with a Fault that proves that nothing was sent. */
-  async connect(signal?: AbortSignal): Promise<UpstreamConn> {
-    return new UpstreamConn(await this.#dial(signal), this.#client);
+  #forgetShown(): void {
+    if (this.#shownUnsafeMs === Infinity || this.#deadlines.now <= this.#shownBy) return;
+    this.#shownMs = this.#shownUnsafeMs = Infinity;
+  }
+
+  /**
+   * A fresh connection. Rejects with a Fault that proves that nothing was sent. `onConnecting`: as for `Dial`.
+   */
+  async connect(signal?: AbortSignal, onConnecting?: () => void): Promise<UpstreamConn> {
+    return new UpstreamConn(await this.#dial(signal, onConnecting), this.#client);
   }
 
   /** Closes the idle connections; those in use are closed when they are released. */
@@ -116,8 +129,9 @@ export class Pool implements Keeper {
   }
 
   sawEnd(restedMs: number): void {
-    if (restedMs < SHOWN_MS_MIN) return;
-    this.#shownMs = Math.min(this.#shown, restedMs);
+    this.#forgetShown();
+    this.#shownUnsafeMs = Math.min(this.#shownUnsafeMs, restedMs);
+    if (restedMs >= SHOWN_MS_MIN) this.#shownMs = Math.min(this.#shownMs, restedMs);
     this.#shownBy = this.#deadlines.in(SHOWN_FOR_MS);
   }
 }

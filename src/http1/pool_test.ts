@@ -122,3 +122,18 @@ onConns("when the upstream ends what rests is learned, and forgotten again", asy
   busy.close();
   world.pool.close();
 });
+
+onConns("what may not be sent twice learns of ends after the shortest rest, too", async (pair) => {
+  const world = bench(pair, { idleMs: 30_000 });
+  const upstream = await rested(world, "HTTP/1.1 204 No\r\n\r\n");
+  await upstream.closeWrite();
+  await world.clock.advance(0);
+  assertEquals(world.pool.idle, 0);
+  await rested(world, "HTTP/1.1 204 No\r\n\r\n");
+  await world.clock.advance(10);
+  assertEquals([world.pool.take(false), world.pool.idle], [undefined, 1]);
+  // The others rest as long as before: it may have been a restart.
+  await world.clock.advance(20_000);
+  assertEquals(world.pool.idle, 1);
+  world.pool.close();
+});

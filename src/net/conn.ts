@@ -43,5 +43,10 @@ export interface TryConn extends Conn {
   look(): void;
 }
 
-/** Opens a connection. Rejects with a `Fault` whose row says that nothing was sent. */
-export type Dial = (signal?: AbortSignal) => Promise<Conn>;
+/**
+ * Opens a connection. Rejects with a `Fault` whose row says that nothing was sent. `onConnecting` is called
+ * once, when an address is known and the first connect begins: time that passes before it is the name
+ * service's, time that passes after it the peer's. It is not called after the promise has settled, and must
+ * not throw.
+ */
+export type Dial = (signal?: AbortSignal, onConnecting?: () => void) => Promise<Conn>;

@@ -2,6 +2,7 @@
 import type { Address } from "../base/address.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Conn, Dial } from "./conn.ts";
+import type { Resolver } from "./resolve.ts";
 
 /** How to reach an upstream without TLS. */
 export interface PlainDialOptions {
@@ -10,6 +11,8 @@ export interface PlainDialOptions {
   readonly clock: Clock;
   /** For the name and the connection together, in milliseconds. */
   readonly connectMs: number;
+  /** Finds the addresses of names; the process's own where it is missing. */
+  readonly resolver?: Resolver;
 }
 
 export interface AcceptOptions {

@@ -1,6 +1,7 @@
 /** HTTP/2 toward clients, where it differs from HTTP/1.1: bodies that may be none, and what comes first. */
 import { assertEquals } from "@std/assert";
 import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
+import { ENGINES } from "../harness/scenario.ts";
 import { tlsTest } from "./certificate.ts";
 import { patiently } from "../harness/patience.ts";
 import {
@@ -13,6 +14,7 @@ import {
   say,
   Stage,
 } from "./stage.ts";
+import { SOCKETS } from "./story.ts";
 
 async function withClient(tls: TlsFiles, story: (client: Deno.HttpClient) => Promise<void>) {
   using client = Deno.createHttpClient({ caCerts: [tls.cert], http1: false, http2: true });
@@ -160,4 +162,39 @@ if (hasCurl) {
     const framed = heads.map((head) => /chunked|Content-Length: 0/.exec(head)?.[0]);
     assertEquals(framed, [undefined, undefined, "Content-Length: 0", "Content-Length: 0"]);
   });
+}
+
+for (const engine of ENGINES) {
+  tlsTest(
+    `[${engine}] a login for a connection, made over HTTP/2, ends with its response`,
+    async (tls) => {
+      const ended: Record<string, () => void> = {};
+      const endOf = (name: string) => new Promise<void>((resolve) => ended[name] = resolve);
+      await using up = rawUpstream(async (conn) => {
+        let name = "nobody";
+        for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
+          name = /authorization: negotiate (\w+)/i.exec(head)?.[1] ?? name;
+          await say(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${name.length}\r\n\r\n${name}`);
+        }
+        ended[name]?.();
+      });
+      await using stage = await Stage.start([up.port], { tls, sockets: SOCKETS[engine] });
+      await stage.open(0);
+      const [alice, bob] = [endOf("alice"), endOf("bob")];
+      await withClient(tls, async (client) => {
+        const ask = async (name?: string) => {
+          const headers = name === undefined ? {} : { authorization: `Negotiate ${name}` };
+          const url = `https://localhost:${stage.port}/`;
+          return await (await fetch(url, { client, headers })).text();
+        };
+        assertEquals([await ask("alice"), await ask(), await ask("bob")], [
+          "alice",
+          "nobody",
+          "bob",
+        ]);
+        await patiently("both connections to the upstream to end", Promise.all([alice, bob]));
+        assertEquals([await ask(), await ask()], ["nobody", "nobody"]);
+      });
+    },
+  );
 }

@@ -15,6 +15,8 @@ import { requestRules } from "../../src/gateway/headers.ts";
 import { listen, type Listening } from "../../src/gateway/listen.ts";
 import type { GatewayUpstream } from "../../src/gateway/upstream.ts";
 import { denoSockets } from "../../src/net/deno/transport.ts";
+import type { LookUp } from "../../src/net/look_up.ts";
+import { Resolver } from "../../src/net/resolve.ts";
 import type { Sockets } from "../../src/net/transport.ts";
 import { Deadlines } from "../../src/net/deadlines.ts";
 import { Pool } from "../../src/http1/pool.ts";
@@ -147,6 +149,10 @@ export interface StageOptions extends Partial<GatewaySettings> {
   readonly connectMs?: number;
   /** Between two bytes of a response; 0, which is never, by default. */
   readonly responseIdleMs?: number;
+  /** The name of every upstream; its IP address by default. */
+  readonly upstreamHost?: string;
+  /** Finds the address of that name. */
+  readonly lookUp?: LookUp;
   /** Makes the sockets; Deno's by default. */
   readonly sockets?: () => Sockets;
   /** Whether upstreams other than the active one may stand in; true by default. */
@@ -201,6 +207,8 @@ export class Stage implements AsyncDisposable {
     const deadlines = new Deadlines(clock);
     const { basePath = "", host, preserveHost = false, headers = [] } = options;
     const { pseudonym } = { ...QUICK, ...options };
+    const { lookUp } = options;
+    const resolver = lookUp === undefined ? undefined : new Resolver(clock, lookUp);
     const list: GatewayUpstream[] = ports.map((port, rank) => ({
       kind: "server",
       upstream: upstreamAt(`u${rank}`, port, rank),
@@ -208,10 +216,11 @@ export class Stage implements AsyncDisposable {
       basePath,
       pool: new Pool({
         dial: this.#sockets.dialer({
-          hostname: "127.0.0.1",
+          hostname: options.upstreamHost ?? "127.0.0.1",
           port,
           clock,
           connectMs: options.connectMs ?? 3_000,
+          ...(resolver === undefined ? {} : { resolver }),
         }),
         deadlines,
         bodyMs: options.responseIdleMs ?? 0,

@@ -6,7 +6,7 @@ import { linuxSockets } from "../../src/net/linux/transport.ts";
 import { type Engine, scenario } from "../harness/scenario.ts";
 import { Stage, type StageOptions } from "./stage.ts";
 
-const SOCKETS: Readonly<Record<Engine, () => Sockets>> = {
+export const SOCKETS: Readonly<Record<Engine, () => Sockets>> = {
   stream: () => denoSockets,
   splice: () => linuxSockets(realClock),
 };

@@ -26,7 +26,9 @@ export interface DialLimits {
   /** Calls the attempt off. */
   readonly signal: AbortSignal;
   /** Finds the addresses of names; the process's own where it is missing. */
-  readonly resolver?: Resolver;
+  readonly resolver?: Resolver | undefined;
+  /** Called once, when an address is known and the first connect begins. Must not throw. */
+  readonly onConnecting?: (() => void) | undefined;
 }
 
 /**
@@ -72,16 +74,19 @@ class Attempt {
     const address = this.#address;
     if (address.kind === "unix") {
       this.#left = [];
+      this.#limits.onConnecting?.();
       return void this.#follow(Deno.connect({ transport: "unix", path: address.path }));
     }
     if (isIp(address.host)) {
       this.#left = [];
+      this.#limits.onConnecting?.();
       return void this.#follow(this.#open(address.host, address.port));
     }
     this.#resolver.resolve(address.host).then((found) => {
       if (this.#isOver) return;
       if (found instanceof Fault) return this.#end(found);
       this.#left = found.slice(0, ADDRESSES_MAX);
+      this.#limits.onConnecting?.();
       this.#next(address);
     });
   }

@@ -29,13 +29,17 @@ const NEVER = new AbortController().signal;
 
 /** A way to open connections to one upstream. It rejects with a Fault; nothing has been sent then. */
 export function dialer(options: DialOptions): Dial {
-  return (signal) => open(options, signal);
+  return (signal, onConnecting) => open(options, signal, onConnecting);
 }
 
-async function open(options: DialOptions, signal = NEVER): Promise<Conn> {
-  const { clock, connectMs, hostname, port } = options;
+async function open(
+  options: DialOptions,
+  signal = NEVER,
+  onConnecting?: () => void,
+): Promise<Conn> {
+  const { clock, connectMs, hostname, port, resolver } = options;
   const startedAt = clock.now();
-  const limits = { clock, timeoutMs: connectMs, signal };
+  const limits = { clock, timeoutMs: connectMs, signal, resolver, onConnecting };
   const conn = await dial({ kind: "tcp", host: hostname, port }, limits);
   if (conn === undefined) throw new Fault("connectFailed", "called off");
   if (conn instanceof Fault) throw conn;

@@ -13,25 +13,21 @@ import { isSelfConnect } from "../../linux/self_connect.ts";
 import { scopedSockaddr } from "../../linux/scope.ts";
 import { ipSockaddr } from "../../linux/sockaddr.ts";
 import { ADDRESSES_MAX, NEXT_ADDRESS_MS } from "../deno/dial.ts";
-import { type Resolver, resolver as ofProcess } from "../resolve.ts";
+import { resolver as ofProcess } from "../resolve.ts";
 import type { Conn, Dial } from "../conn.ts";
 import { LinuxConn } from "./conn.ts";
 import type { PlainDialOptions } from "../transport.ts";
 
 /** A way to open connections to one upstream. It rejects with a Fault; nothing has been sent then. */
-export function linuxDialer(
-  host: EmbeddedLoop,
-  options: PlainDialOptions,
-  resolver: Resolver = ofProcess,
-): Dial {
-  const { hostname, port, clock, connectMs } = options;
+export function linuxDialer(host: EmbeddedLoop, options: PlainDialOptions): Dial {
+  const { hostname, port, clock, connectMs, resolver = ofProcess } = options;
   const literal = ipSockaddr(hostname, port);
-  return async (signal) => {
+  return async (signal, onConnecting) => {
     const attempt = new Attempt(host, clock, (ip, fault) => {
       if (ip === undefined) return;
       if (fault === undefined) resolver.connected(hostname, ip);
       else if (FAULTS[fault.fault].side === "upstream") resolver.failed(hostname, ip);
-    });
+    }, onConnecting);
     const cancel = endAfter(signal, connectMs, clock, (cause) => {
       if (cause === "late") attempt.timedOut();
       else attempt.giveUp(new Fault("connectFailed", "called off"));
@@ -60,6 +56,7 @@ class Attempt implements Watcher {
   readonly #host: EmbeddedLoop;
   readonly #clock: Clock;
   readonly #note: Note;
+  readonly #onConnecting: (() => void) | undefined;
   readonly #end = Promise.withResolvers<Conn>();
   /** Undefined while the name is being looked up. */
   #left: readonly Place[] | undefined;
@@ -70,10 +67,11 @@ class Attempt implements Watcher {
   #fault: Fault | undefined;
   #isOver = false;
 
-  constructor(host: EmbeddedLoop, clock: Clock, note: Note) {
+  constructor(host: EmbeddedLoop, clock: Clock, note: Note, onConnecting?: () => void) {
     this.#host = host;
     this.#clock = clock;
     this.#note = note;
+    this.#onConnecting = onConnecting;
   }
 
   get outcome(): Promise<Conn> {
@@ -91,6 +89,7 @@ class Attempt implements Watcher {
 
   begin(places: readonly Place[]): void {
     this.#left = places.slice(0, ADDRESSES_MAX);
+    this.#onConnecting?.();
     this.#next();
   }
 

@@ -23,7 +23,7 @@ function dialing(host: FakeHost, hostname = HOST, find?: LookUp) {
   const clock = new ManualClock();
   const hosted = host.hosted();
   const resolver = new Resolver(clock, find);
-  const dial = linuxDialer(hosted, { hostname, port: PORT, clock, connectMs: 3_000 }, resolver);
+  const dial = linuxDialer(hosted, { hostname, port: PORT, clock, connectMs: 3_000, resolver });
   return { clock, hosted, dial };
 }
 

@@ -1,0 +1,163 @@
+/** Connections to upstreams that are kept for the next request, and those that must not be. */
+import { assert, assertEquals } from "@std/assert";
+import { ManualClock } from "../../src/base/clock.ts";
+import { Child } from "../harness/child.ts";
+import { patiently } from "../harness/patience.ts";
+import { hear, parsed, type Place, rawUpstream, say } from "./stage.ts";
+import { story } from "./story.ts";
+
+/**
+ * Answers each request by `answers`, in order over all connections; `heard` has the number of the connection
+ * of each request, and `end` is called with the number of each connection that has ended.
+ */
+function inTurn(
+  answers: readonly string[],
+  heard: number[],
+  end: (connection: number) => void = () => {},
+): Place {
+  let connections = 0;
+  return rawUpstream(async (conn) => {
+    const number = ++connections;
+    try {
+      while ((await hear(conn)) !== "") {
+        heard.push(number);
+        await say(conn, answers[heard.length - 1]!);
+      }
+    } finally {
+      end(number);
+    }
+  });
+}
+
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+for (
+  const [what, odd, status] of [
+    ["a 204 with a length", "HTTP/1.1 204 X\r\nContent-Length: 5\r\n\r\n", 204],
+    ["a 204 in chunks", "HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\n\r\n", 204],
+    ["a 304 with a length", "HTTP/1.1 304 X\r\nContent-Length: 5\r\n\r\n", 304],
+    ["a 204 with a body", `HTTP/1.1 204 X\r\nContent-Length: 5\r\n\r\nevil!`, 204],
+    ["an answer and one more", `${OK}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil`, 200],
+  ] as const
+) {
+  story(`after ${what} the connection carries no other request`, async ({ start }) => {
+    const heard: number[] = [];
+    await using up = inTurn([odd, OK, OK], heard);
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    const first = await stage.ask("GET", "/");
+    const second = await stage.ask("GET", "/");
+    const third = await stage.ask("GET", "/");
+    assertEquals([first, second, third].map((answer) => answer.status), [status, 200, 200]);
+    assertEquals([second.body, third.body], ["ok", "ok"]);
+    assertEquals(heard, [1, 2, 2]);
+    assertEquals(stage.doubts, []);
+  });
+}
+
+story("bytes that come before a request are no answer to it", async ({ start }) => {
+  const asked = Promise.withResolvers<void>();
+  const evil = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<void>();
+  let connections = 0;
+  await using up = rawUpstream(async (conn) => {
+    const isFirst = ++connections === 1;
+    await hear(conn);
+    await say(conn, OK);
+    if (!isFirst) return;
+    await asked.promise;
+    await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+    evil.resolve();
+    assertEquals(await hear(conn), "");
+    ended.resolve();
+  });
+  await using stage = await start([up.port]);
+  await stage.open(0);
+  assertEquals((await stage.ask("GET", "/")).body, "ok");
+  asked.resolve();
+  await patiently("bytes that nobody asked for", evil.promise);
+  await patiently("the connection to be given up", ended.promise);
+  assertEquals([(await stage.ask("POST", "/")).body, connections], ["ok", 2]);
+});
+
+story(
+  "an upstream's Keep-Alive timeout is kept to: we are the first to close",
+  async ({ start }) => {
+    const heard: number[] = [];
+    const ended: number[] = [];
+    const first = Promise.withResolvers<void>();
+    const announcing =
+      "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5, max=9\r\nContent-Length: 2\r\n\r\nok";
+    await using up = inTurn(Array(4).fill(announcing), heard, (connection) => {
+      ended.push(connection);
+      first.resolve();
+    });
+    const clock = new ManualClock();
+    await using stage = await start([up.port], { clock });
+    await stage.open(0);
+    assertEquals((await stage.ask("GET", "/")).status, 200);
+    await clock.advance(3_000);
+    assertEquals((await stage.ask("GET", "/")).status, 200);
+    assertEquals([heard, ended], [[1, 1], []]);
+    await clock.advance(4_900);
+    await patiently("the connection to be closed", first.promise);
+    assertEquals((await stage.ask("GET", "/")).status, 200);
+    assertEquals([heard, ended], [[1, 1, 2], [1]]);
+  },
+);
+
+/** Sends POSTs one after another on one connection; resolves with their statuses. */
+async function posts(conn: Deno.Conn, ids: readonly string[]): Promise<number[]> {
+  const statuses: number[] = [];
+  for (const id of ids) {
+    await say(conn, `POST / HTTP/1.1\r\nHost: a\r\nX-Id: ${id}\r\nContent-Length: 0\r\n\r\n`);
+    const head = await patiently(`an answer to ${id}`, hear(conn));
+    const { status, get } = parsed(head);
+    const left = Number(get("content-length")) - (head.length - head.indexOf("\r\n\r\n") - 4);
+    for (let got = 0; got < left;) got += (await conn.read(new Uint8Array(left - got)))!;
+    statuses.push(status);
+  }
+  return statuses;
+}
+
+const POSTS = 300;
+for (
+  const [what, keptMs, clients] of [
+    ["at once", 0, 1],
+    ["at once, many clients", 0, 8],
+    ["within the pace of its clients", 3, 8],
+  ] as const
+) {
+  story(`no POST is sent twice to an upstream that closes ${what}`, async ({ start }) => {
+    const seen = new Map<string, number>();
+    let look = () => {};
+    const named = (count: number) =>
+      new Promise<void>((resolve) => {
+        look = () => seen.size >= count && resolve();
+        look();
+      });
+    const port = Promise.withResolvers<number>();
+    const program = new URL("./closing_program.ts", import.meta.url).pathname;
+    await using _up = new Child(Deno.execPath(), {
+      args: ["run", "--quiet", "--no-prompt", "--allow-net", program, String(keptMs)],
+      onOut: (line) => {
+        const [word, value] = line.split(" ");
+        if (word === "port") port.resolve(Number(value));
+        else seen.set(value!, (seen.get(value!) ?? 0) + 1);
+        look();
+      },
+    });
+    await using stage = await start([await patiently("the upstream to listen", port.promise)]);
+    await stage.open(0);
+    const all = await Promise.all(Array.from({ length: clients }, async (_, client) => {
+      const ids = Array.from({ length: Math.ceil(POSTS / clients) }, (_, i) => `${client}.${i}`);
+      return await posts(await stage.connect(), ids);
+    }));
+    const statuses = all.flat();
+    const lost = statuses.filter((status) => status !== 200).length;
+    // Each client may lose one to a connection that has just ended, before that is known of the upstream.
+    assert(lost <= 2 * clients, `${lost} of ${statuses.length} POSTs were lost`);
+    await patiently("the upstream to name them all", named(statuses.length - lost));
+    assertEquals([...seen].filter(([, times]) => times > 1), []);
+  });
+}

@@ -1,0 +1,73 @@
+/** A name service that is silent, on the way to an upstream: trouble of this machine, not of the upstream. */
+import { assert, assertEquals } from "@std/assert";
+import { ManualClock } from "../../src/base/clock.ts";
+import { patiently } from "../harness/patience.ts";
+import { hearAll, nodeUpstream, parsed, say, type Stage } from "./stage.ts";
+import { story } from "./story.ts";
+
+/** Lets the time pass, `stepMs` at a time, until `promise` has settled; at most `mostMs`. */
+async function passUntil<T>(
+  clock: ManualClock,
+  promise: Promise<T>,
+  mostMs: number,
+  stepMs = 500,
+): Promise<{ value: T; afterMs: number }> {
+  let settled: { value: T } | undefined;
+  const waiting = promise.then((value) => settled = { value });
+  for (let ms = 0;; ms += stepMs) {
+    for (let turns = 0; turns < 20 && settled === undefined; turns++) {
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+    if (settled !== undefined) return { ...settled as { value: T }, afterMs: ms };
+    if (ms >= mostMs) break;
+    await clock.advance(stepMs);
+  }
+  await patiently("the end", waiting);
+  throw new Error(`It did not end within ${mostMs} ms`);
+}
+
+/** Sends a request; resolves with its answer. */
+async function asking(stage: Stage, method: string): Promise<ReturnType<typeof parsed>> {
+  const conn = await stage.connect();
+  await say(
+    conn,
+    `${method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+  );
+  return parsed(await hearAll(conn));
+}
+
+story(
+  "a name service that hangs raises no doubt: requests wait, and then get a 503",
+  async ({ start }) => {
+    const clock = new ManualClock();
+    const lookUp = () => new Promise<string[]>(() => {});
+    await using stage = await start([1], { clock, upstreamHost: "up.test", lookUp, holdMs: 8_000 });
+    await stage.open(0);
+    const { value, afterMs } = await passUntil(clock, asking(stage, "POST"), 60_000);
+    assertEquals([value.status, stage.doubts], [503, []]);
+    assertEquals(value.get("failover"), "upstream=none; attempt=1; reason=name-silent");
+    assert(afterMs >= 8_000, `answered after ${afterMs} ms`);
+  },
+);
+
+story("a name service that answers late costs its time, and nothing else", async ({ start }) => {
+  await using up = await nodeUpstream((_, response) => response.end("well"));
+  const clock = new ManualClock();
+  const asked = Promise.withResolvers<void>();
+  const found = Promise.withResolvers<string[]>();
+  await using stage = await start([up.port], {
+    clock,
+    upstreamHost: "up.test",
+    lookUp: () => {
+      asked.resolve();
+      return found.promise;
+    },
+  });
+  await stage.open(0);
+  const answer = asking(stage, "POST");
+  await patiently("the look-up", asked.promise);
+  await clock.advance(2_900);
+  found.resolve(["127.0.0.1"]);
+  const { value } = await passUntil(clock, answer, 5_000);
+  assertEquals([value.status, stage.doubts], [200, []]);
+});
