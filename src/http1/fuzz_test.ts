@@ -7,20 +7,10 @@ import { assertEquals } from "@std/assert";
 import { Fault } from "../base/fault.ts";
 import { ChunkedDecoder } from "./framing.ts";
 import { parseRequestHead, parseResponseHead } from "./head.ts";
+import { random } from "./testing/mutations.ts";
 
 const LIMITS = { headBytesMax: 300, fieldsMax: 6 };
 const ROUNDS = 1500;
-
-/** mulberry32: small, seeded, good enough to wander. */
-function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 const HEAD_PARTS = [
   ..."GET / HTTP/1.1|\r\n|Host: a|Content-Length: 3|Transfer-Encoding: chunked|HTTP/1.1 200 OK"

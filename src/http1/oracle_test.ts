@@ -6,6 +6,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { Fault } from "../base/fault.ts";
+import { chosenSeed } from "../base/testing/dice.ts";
 import type { Fields } from "./fields.ts";
 import { CHUNKED, ChunkedDecoder } from "./framing.ts";
 import { parseRequestHead, parseResponseHead, type RequestHead } from "./head.ts";
@@ -151,6 +152,7 @@ Deno.test("whatever is done to requests, what we read is what llhttp reads, or l
     } else if (ours.error === undefined) seen.same++;
     else if (theirs.error === undefined) seen.stricter.add(reasonOf(ours.error));
   }
+  if (chosenSeed !== undefined) return;
   assert(seen.same > ROUNDS / 20, `only ${seen.same} got through`);
   assertEquals([...seen.stricter].sort(), STRICTER);
   assertEquals([...seen.laxer].sort(), LAXER.slice(0, 2));
@@ -174,6 +176,7 @@ Deno.test("whatever is done to the heads of responses, what we read is what llht
     assertEquals([status, reason, linesOf(fields)], [first.status, first.target, first.fields]);
     seen.same++;
   }
+  if (chosenSeed !== undefined) return;
   assert(seen.same > ROUNDS / 20, `only ${seen.same} got through`);
   assertEquals(
     [...seen.stricter].sort(),

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { Dice } from "./testing/dice.ts";
+import { Dice, seedOr } from "../base/testing/dice.ts";
 import { NEVER, type Timed, TimerWheel } from "./timer_wheel.ts";
 
 class Alarm implements Timed {
@@ -15,7 +15,7 @@ class Alarm implements Timed {
 }
 
 Deno.test("a deadline is met once, not early and at most a tick late, however far off it is", () => {
-  const dice = new Dice(7);
+  const dice = new Dice(seedOr(7));
   const timerWheel = new TimerWheel(0);
   const wanted = Array.from({ length: 500 }, () => dice.under(dice.pick([20_000, 2_000_000])));
   const alarms = wanted.map((due) => {

@@ -7,7 +7,7 @@ import { assert, assertEquals } from "@std/assert";
 import { createServer as createNetServer, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import { KEPT_MAX } from "../../src/gateway/body.ts";
-import { Dice, seeds } from "../harness/dice.ts";
+import { Dice, seeds } from "../../src/base/testing/dice.ts";
 import { patiently } from "../harness/patience.ts";
 import { close, hear, nodeUpstream, type Place, say } from "./stage.ts";
 import { story, type Told } from "./story.ts";
@@ -32,15 +32,15 @@ interface Plan {
 function planOf(dice: Dice): Plan {
   const size = dice.pick([1, 100, 5_000, 40_000, KEPT_MAX, KEPT_MAX + 1, 80_000, 200_000]);
   // Most of all while what came would still fit, so that what comes next decides.
-  const after = dice.roll(dice.roll(2) === 0 ? Math.min(size, KEPT_MAX) : size + 200);
+  const after = dice.under(dice.under(2) === 0 ? Math.min(size, KEPT_MAX) : size + 200);
   return {
     size,
-    chunked: dice.roll(3) > 0,
+    chunked: dice.under(3) > 0,
     fault: dice.pick(FAULTS),
     after,
-    standIn: dice.roll(3) === 0,
+    standIn: dice.under(3) === 0,
     waits: dice.pick([0, 1, 5, 15]),
-    gate: dice.roll(3) === 0 ? Infinity : after + dice.roll(2_000),
+    gate: dice.under(3) === 0 ? Infinity : after + dice.under(2_000),
   };
 }
 
@@ -88,7 +88,7 @@ function pieces(dice: Dice, body: Uint8Array, chunked: boolean): Uint8Array[] {
   const encoder = new TextEncoder();
   const all: Uint8Array[] = [];
   for (let at = 0; at < body.length;) {
-    const part = body.subarray(at, at + 1 + dice.roll(dice.pick([1_000, 30_000, 70_000])));
+    const part = body.subarray(at, at + 1 + dice.under(dice.pick([1_000, 30_000, 70_000])));
     at += part.length;
     if (chunked) all.push(encoder.encode(`${part.length.toString(16)}\r\n`));
     all.push(part);
@@ -105,7 +105,7 @@ async function write(
   gate: number,
   isOpen: () => boolean,
 ): Promise<void> {
-  const mayPause = dice.roll(2) === 0;
+  const mayPause = dice.under(2) === 0;
   let count = 0;
   const writeAll = async (bytes: Uint8Array) => {
     for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
@@ -116,18 +116,18 @@ async function write(
     if (count <= gate && count + part.length > gate) {
       // Framed otherwise, the upstream may count less than what it waits for.
       for (let i = 20; i > 0 && !isOpen(); i--) await turns(1);
-      await turns(dice.roll(4));
+      await turns(dice.under(4));
     }
     await writeAll(part.subarray(before));
     count += part.length;
-    if (mayPause && dice.roll(8) === 0) await turns(dice.roll(4));
+    if (mayPause && dice.under(8) === 0) await turns(dice.under(4));
   }
 }
 
 async function run(seed: number, start: Told["start"]): Promise<void> {
   const dice = new Dice(seed);
   const plan = planOf(dice);
-  const what = `FAILOVER_TEST_SEED=${seed} ${JSON.stringify(plan)}`;
+  const what = `FAILOVER_SEED=${seed} ${JSON.stringify(plan)}`;
   const stalled = Promise.withResolvers<void>();
   const got: Uint8Array[][] = [];
   await using first = await faulty(plan, stalled.promise);

@@ -3,6 +3,7 @@
  * jitter, late answers and times in which it cannot ask, triggers that take their time, fail or cannot be
  * started, and a data plane that only remembers its orders. All randomness comes from one seed. `check` is called after every step with all that is known.
  */
+import { Dice } from "../../src/base/testing/dice.ts";
 import type { Event } from "../../src/events/events.ts";
 import { step } from "../../src/failover/machine.ts";
 import type { DrainOrder, ProbeResult, TriggerOutcome } from "../../src/failover/ports.ts";
@@ -35,18 +36,6 @@ export interface Settings {
   readonly triggerTrouble: number;
   /** Whether the clock jumps now and then, by up to a minute, in both directions. */
   readonly jumps: boolean;
-}
-
-/** A small generator with good enough dice (mulberry32). */
-export function dice(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 interface Appointment {
@@ -97,7 +86,8 @@ export class World {
 
   constructor(settings: Settings) {
     this.#settings = settings;
-    this.#random = dice(settings.seed);
+    const dice = new Dice(settings.seed);
+    this.#random = () => dice.fraction();
     const upstreams = Array.from({ length: settings.upstreams }, (_, rank) => ({
       name: `u${rank}`,
       rank,

@@ -1,18 +1,17 @@
 /** Messages and what may be done to them: seeded, so that a failure can be repeated. */
+import { Dice, seedOr } from "../../base/testing/dice.ts";
 
 export const POST = "POST /a HTTP/1.1\r\nHost: a\r\n";
 export const CHUNKS = "3\r\nabc\r\n0\r\n\r\n";
 export const NEXT = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/** mulberry32: small, seeded, good enough to wander. Each call gives a number from 0 to below `below`. */
-export function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
+/**
+ * Gives a number from 0 to below `below` at each call: the same ones for the same seed, which is `usual`
+ * unless `FAILOVER_SEED` names another.
+ */
+export function random(usual: number): (below: number) => number {
+  const dice = new Dice(seedOr(usual));
+  return (below) => dice.under(below);
 }
 
 /** Sound requests on one connection, with and without bodies. */

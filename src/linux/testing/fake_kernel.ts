@@ -21,7 +21,7 @@ import {
   WRITABLE,
 } from "../kernel.ts";
 import { endpointOf, ipSockaddr } from "../sockaddr.ts";
-import type { Dice } from "./dice.ts";
+import type { Dice } from "../../base/testing/dice.ts";
 import { type Bytes, Peer, Queue } from "./fake_peer.ts";
 
 interface Listener {

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { EmbeddedLoop } from "./embedded_loop.ts";
 import { URGENT } from "../../linux/kernel.ts";
 import { ipSockaddr } from "../../linux/sockaddr.ts";
-import { Dice } from "../../linux/testing/dice.ts";
+import { Dice, seeds } from "../../base/testing/dice.ts";
 import { FakeHost } from "../testing/fake_host.ts";
 import type { FakeOptions } from "../../linux/testing/fake_kernel.ts";
 import type { Peer } from "../../linux/testing/fake_peer.ts";
@@ -89,7 +89,7 @@ class Traffic {
 }
 
 Deno.test("whatever the kernel does, no byte is lost or moved, and everybody who waits is told of the end", async () => {
-  for (let seed = 0; seed < SEEDS; seed++) {
+  for (const seed of seeds(SEEDS)) {
     const dice = new Dice(seed);
     const bench = new Bench({ dice, bufferBytes: 64 });
     const { conn, peer } = bench.connect();

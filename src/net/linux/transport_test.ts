@@ -3,7 +3,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import { EHOSTUNREACH, EMFILE, ENOMEM } from "../../linux/errno.ts";
-import { Dice } from "../../linux/testing/dice.ts";
+import { Dice, seeds } from "../../base/testing/dice.ts";
 import { FakeHost } from "../testing/fake_host.ts";
 import { type Answer, where } from "../../linux/testing/fake_kernel.ts";
 import type { Peer } from "../../linux/testing/fake_peer.ts";
@@ -295,7 +295,7 @@ Deno.test("a port closed in a pause, or while it has no room, stays closed", asy
 });
 
 Deno.test("whatever the kernel does, every client of a crowd is answered, and nothing stays open", async () => {
-  for (let seed = 0; seed < 50; seed++) {
+  for (const seed of seeds(50)) {
     const dice = new Dice(seed);
     const host = new FakeHost({ dice });
     const { end, clock } = await listening(host, { connectionsMax: 40 });

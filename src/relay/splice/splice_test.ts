@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { realClock, sleep } from "../../base/clock.ts";
 import { RawListener } from "../../linux/testing/raw_socket.ts";
-import { Dice } from "../../linux/testing/dice.ts";
+import { Dice } from "../../base/testing/dice.ts";
 import { relayContract } from "../testing/contract.ts";
 import {
   closeQuietly,

@@ -5,7 +5,7 @@
  */
 import { Libc } from "../../linux/libc.ts";
 import { ipSockaddr } from "../../linux/sockaddr.ts";
-import { Dice } from "../../linux/testing/dice.ts";
+import { Dice, seedOr } from "../../base/testing/dice.ts";
 import { EngineUnavailable } from "../engine.ts";
 import { startSplice } from "../splice/splice.ts";
 import {
@@ -43,7 +43,7 @@ async function main(): Promise<void> {
 /** 50 clients per round. `isClean` is told how many descriptors were open before the first of them. */
 async function story(rounds: number, isClean: (opened: number) => boolean): Promise<void> {
   using libc = new Libc();
-  const dice = new Dice(42);
+  const dice = new Dice(seedOr(42));
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const serving = serveRoughly(listener, dice);
   const address = { kind: "tcp", host: "127.0.0.1", port: listener.addr.port } as const;

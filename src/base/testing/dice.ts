@@ -1,0 +1,65 @@
+/**
+ * Random numbers that can be repeated, and the seeds of all random tests. A test that fails names its
+ * seed. `FAILOVER_SEED=N` in the environment repeats that case: tests that go through many seeds run
+ * this one alone, and tests that wander from one seed begin with it.
+ */
+
+/** A generator that gives the same numbers for the same seed (mulberry32, Tommy Ettinger). */
+export class Dice {
+  #state: number;
+
+  constructor(readonly seed: number) {
+    this.#state = seed >>> 0;
+  }
+
+  /** A whole number from 0 to `below - 1`. */
+  under(below: number): number {
+    return this.#next() % below;
+  }
+
+  /** A number from 0 to 1, without 1. */
+  fraction(): number {
+    return this.#next() / 2 ** 32;
+  }
+
+  /** True once in `times`. */
+  once(times: number): boolean {
+    return this.under(times) === 0;
+  }
+
+  pick<T>(choices: readonly T[]): T {
+    return choices[this.under(choices.length)]!;
+  }
+
+  /** 32 random bits as a number that is not negative. */
+  #next(): number {
+    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
+    let mixed = this.#state;
+    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return (mixed ^ (mixed >>> 14)) >>> 0;
+  }
+}
+
+/** The seed that the environment names. With it, a test must not expect to see all of its cases. */
+export const chosenSeed: number | undefined = readSeed();
+
+function readSeed(): number | undefined {
+  const text = Deno.env.get("FAILOVER_SEED");
+  if (text === undefined) return undefined;
+  const seed = Number(text);
+  if (text === "" || !Number.isInteger(seed)) throw new Error(`Cannot use FAILOVER_SEED="${text}"`);
+  return seed;
+}
+
+/** The seeds of a test that goes through many: `count` of them from `first`, or the chosen one alone. */
+export function seeds(count: number, first = 0): readonly number[] {
+  return chosenSeed === undefined
+    ? Array.from({ length: count }, (_, at) => first + at)
+    : [chosenSeed];
+}
+
+/** The seed of a test that has one: the chosen one, or `usual`. */
+export function seedOr(usual: number): number {
+  return chosenSeed ?? usual;
+}
