@@ -8,6 +8,7 @@
  */
 import { type Clock, realClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
+import { isIp } from "../base/ip.ts";
 import { type LookUp, systemLookUp } from "./look_up.ts";
 
 /** How old an answer may get. */
@@ -176,9 +177,4 @@ function alternating(ips: readonly string[]): string[] {
   const length = Math.max(first.length, second.length);
   return Array.from({ length }, (_, i) => [first[i], second[i]]).flat()
     .filter((ip) => ip !== undefined);
-}
-
-/** True for an address of IPv4 or IPv6, which no look-up is needed for; a scope (`%eth0`) may follow. */
-export function isIp(host: string): boolean {
-  return host.includes(":") || /^\d+(\.\d+){3}$/.test(host);
 }

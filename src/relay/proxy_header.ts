@@ -5,6 +5,7 @@
  * the section numbers below are of that text.
  */
 import type { Address } from "../base/address.ts";
+import { formatIp, ipv4Of, ipv6Of, parseIp } from "../base/ip.ts";
 
 /** Section 2.2: the twelve bytes that no other protocol begins with. */
 const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
@@ -48,8 +49,8 @@ function samePair(client: Address, local: Address): Pair | undefined {
 function printV1(pair: Pair | undefined): Uint8Array {
   const line = pair === undefined ? "UNKNOWN" : [
     pair.bytes === 4 ? "TCP4" : "TCP6",
-    printIp(pair.source),
-    printIp(pair.target),
+    formatIp(pair.source),
+    formatIp(pair.target),
     pair.sourcePort,
     pair.targetPort,
   ].join(" ");
@@ -87,45 +88,7 @@ function printV2Unix(path: string): Uint8Array {
   return header;
 }
 
-/** The 4 or 16 bytes of an address in text; undefined for a name. */
+/** The bytes of an address; undefined for a name. A scope means nothing to another machine. */
 function ipBytes(host: string): readonly number[] | undefined {
-  const text = host.replace(/%.*$/, ""); // a zone means nothing to another machine
-  if (/^\d+\.\d+\.\d+\.\d+$/.test(text)) return text.split(".").map(Number);
-  if (!text.includes(":")) return undefined;
-  const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(text);
-  const whole = dotted === null
-    ? text
-    : `${dotted[1]}${hexPair(dotted[2]!, dotted[3]!)}:${hexPair(dotted[4]!, dotted[5]!)}`;
-  const [head = "", tail] = whole.split("::");
-  const before = groups(head);
-  const after = tail === undefined ? [] : groups(tail);
-  const zeros = Array<number>(8 - before.length - after.length).fill(0);
-  return [...before, ...zeros, ...after].flatMap((group) => [group >> 8, group & 255]);
-}
-
-function hexPair(high: string, low: string): string {
-  return (Number(high) * 256 + Number(low)).toString(16);
-}
-
-function groups(text: string): number[] {
-  return text === "" ? [] : text.split(":").map((group) => Number.parseInt(group, 16));
-}
-
-function ipv4Of(bytes: readonly number[]): readonly number[] | undefined {
-  if (bytes.length === 4) return bytes;
-  const mapped = bytes.slice(0, 10).every((byte) => byte === 0) && bytes[10] === 255 &&
-    bytes[11] === 255;
-  return mapped ? bytes.slice(12) : undefined;
-}
-
-function ipv6Of(bytes: readonly number[]): readonly number[] {
-  return bytes.length === 16 ? bytes : [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, ...bytes];
-}
-
-/** Dotted for IPv4, the short form (RFC 5952) for IPv6, by whoever knows how: the URL parser. */
-function printIp(bytes: readonly number[]): string {
-  if (bytes.length === 4) return bytes.join(".");
-  const text: string[] = [];
-  for (let at = 0; at < 16; at += 2) text.push((bytes[at]! * 256 + bytes[at + 1]!).toString(16));
-  return new URL(`http://[${text.join(":")}]`).hostname.slice(1, -1);
+  return parseIp(host.replace(/%.*$/, ""));
 }

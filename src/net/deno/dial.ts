@@ -11,7 +11,8 @@ import type { Address } from "../../base/address.ts";
 import type { Clock } from "../../base/clock.ts";
 import { endAfter } from "../../base/deadline.ts";
 import { connectFault, Fault, FAULTS } from "../../base/fault.ts";
-import { isIp, type Resolver, resolver as ofProcess } from "../resolve.ts";
+import { isIp } from "../../base/ip.ts";
+import { type Resolver, resolver as ofProcess } from "../resolve.ts";
 
 /** How long one address has before the next one is tried beside it (RFC 8305 section 5). */
 export const NEXT_ADDRESS_MS = 250;

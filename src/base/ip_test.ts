@@ -1,0 +1,47 @@
+import { assertEquals } from "@std/assert";
+import { formatIp, ipv4Of, ipv6Of, isIp, parseIp } from "./ip.ts";
+
+Deno.test("an address is printed in its shortest form", () => {
+  const forms = [
+    ["1.2.3.4", "1.2.3.4"],
+    ["::", "::"],
+    ["::1", "::1"],
+    ["2001:DB8:0:0:1:0:0:1", "2001:db8::1:0:0:1"],
+    ["1:0:3:4:5:6:7:8", "1:0:3:4:5:6:7:8"],
+    ["1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"],
+    ["::ffff:10.1.2.3", "::ffff:a01:203"],
+  ];
+  for (const [given, shortest] of forms) assertEquals(formatIp(parseIp(given!)!), shortest);
+});
+
+Deno.test("what the URL parser, another author's, makes of an address is what we print", () => {
+  let seed = 1;
+  const next = () => (seed = (seed * 48_271) % 2_147_483_647);
+  for (let round = 0; round < 2_000; round++) {
+    // Few different groups, so that runs of zeros of all lengths and places occur.
+    const groups = Array.from({ length: 8 }, () => [0, 0, 0, 1, 0xabc, 0xffff][next() % 6]!);
+    const text = groups.map((group) => group.toString(16)).join(":");
+    const expected = new URL(`http://[${text}]`).hostname.slice(1, -1);
+    assertEquals(formatIp(parseIp(text)!), expected);
+    assertEquals(parseIp(expected), parseIp(text));
+  }
+});
+
+Deno.test("what is no address is not taken for one", () => {
+  const wrong = ["localhost", "1.2.3", "1.2.3.256", "1::2::3", "1:2:3", "12345::", "::1%eth0", ""];
+  for (const text of wrong) assertEquals(parseIp(text), undefined, text);
+});
+
+Deno.test("a mapped address is one of IPv4, and back", () => {
+  const mapped = parseIp("::ffff:1.2.3.4")!;
+  assertEquals(ipv4Of(mapped), [1, 2, 3, 4]);
+  assertEquals(ipv6Of([1, 2, 3, 4]), mapped);
+  assertEquals(ipv4Of([1, 2, 3, 4]), [1, 2, 3, 4]);
+  assertEquals(ipv4Of(parseIp("::fffe:1.2.3.4")!), undefined);
+  assertEquals(ipv4Of(parseIp("1::ffff:1.2.3.4")!), undefined);
+});
+
+Deno.test("addresses need no look-up, names do", () => {
+  for (const host of ["1.2.3.4", "::1", "fe80::1%eth0"]) assertEquals(isIp(host), true, host);
+  for (const host of ["localhost", "1.2.3", "a.b.c.d"]) assertEquals(isIp(host), false, host);
+});
