@@ -10,6 +10,7 @@ import type { Publish } from "../events/events.ts";
 import { ServerTroubles } from "../events/server_troubles.ts";
 import { serveListener } from "../net/deno/listener.ts";
 import { Deadlines } from "../net/deadlines.ts";
+import { serveFetch } from "../http1/fetch_app.ts";
 import { Server } from "../http1/server.ts";
 
 /** Operators, scrapers and live feeds at one time; further ones wait, and idle ones give way. */
@@ -52,7 +53,7 @@ export async function listenAdmin(
   const { onFault, onError, onFull } = new ServerTroubles(clock, publish);
   const server = new Server({
     deadlines: new Deadlines(clock),
-    app: (request) => app.fetch(request),
+    handler: (exchange) => serveFetch(exchange, (request) => app.fetch(request)),
     limits: { connectionsMax },
     onFault,
     onError,

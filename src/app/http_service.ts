@@ -91,7 +91,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
     deadlines,
     publish,
     sockets,
-    app: gateway.fetch,
+    serve: gateway.serve,
   });
   if (typeof listening === "string") {
     await control[Symbol.asyncDispose]();

@@ -10,9 +10,8 @@ import type { Doubt } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import type { Reply, UpstreamConn } from "../http1/upstream_conn.ts";
 import type { Deadlines } from "../net/deadlines.ts";
-import { sendResponse } from "../http1/fetch_app.ts";
+import { responseOf, sendResponse } from "../http1/fetch_app.ts";
 import { httpDate } from "../http1/http_date.ts";
-import { ANSWERED } from "../http1/server.ts";
 import { answerWithPage, type ErrorPage, failoverValue, write1xx } from "./answers.ts";
 import type { KeptTotal } from "./body.ts";
 import type { Client } from "./downstream.ts";
@@ -120,11 +119,11 @@ export class Forwarder {
 
   /**
    * Answers one exchange, by an upstream or by itself. Rejects with a Fault where the client is to be
-   * told, or cut off, by whoever serves it. Resolves with `ANSWERED`.
+   * told, or cut off, by whoever serves it.
    */
-  async forward(client: Client, request: Request, scheme: "http" | "https"): Promise<Response> {
+  async forward(client: Client, scheme: "http" | "https"): Promise<void> {
     const { counters } = this;
-    const state = new RequestState(client, request, scheme, this.#settings, this.#kept);
+    const state = new RequestState(client, scheme, this.#settings, this.#kept);
     counters.requests++;
     counters.active++;
     try {
@@ -134,11 +133,10 @@ export class Forwarder {
       let step = this.#stepTo(this.#context.gate.route ?? await this.#wait(state, undefined));
       while (!(step instanceof Fault)) {
         const failure = await this.#try(state, step);
-        if (failure === undefined) return ANSWERED;
+        if (failure === undefined) return;
         step = await this.#after(state, step, failure);
       }
       await this.#giveUp(state, step);
-      return ANSWERED;
     } catch (error) {
       if (client.gone !== undefined) counters.abandoned++;
       throw this.#losses.faultOf(error);
@@ -294,7 +292,7 @@ export class Forwarder {
   }
 
   async #serve(state: RequestState, to: StaticUpstream): Promise<undefined> {
-    const response = await to.respond(state.request);
+    const response = await responseOf(state.client, to.respond);
     const value = this.#failoverValue(state, to);
     if (value !== undefined) response.headers.set("Failover", value);
     try {

@@ -1,42 +1,49 @@
 /**
- * The HTTP data plane of one service: a Hono app in which `/__failover/*` is ours and everything else is
- * forwarded, behind the orders of the controller. In contrast to TCP mode its port stays open all the
- * time: who is refused is told so, with a page and a time to come again.
+ * The HTTP data plane of one service: a Hono app that answers our own paths, `/__failover/*`, and forwards
+ * everything else, as the controller orders. In contrast to TCP mode the port stays open all the time:
+ * clients that are refused get a page and a `Retry-After`.
  */
 import { Hono } from "hono";
 import { Fault } from "../base/fault.ts";
 import { LogLimiter } from "../base/log_limiter.ts";
 import type { DataPlane, DrainOrder } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
+import { serveFetch } from "../http1/fetch_app.ts";
 import type { RequestHead } from "../http1/head.ts";
 import type { Client } from "./downstream.ts";
 import { climbs } from "./climbs.ts";
 import { type ForwardContext, Forwarder, type ForwardSettings } from "./forward.ts";
 import { AdmissionGate } from "./admission.ts";
 import { hasBeenHere } from "./headers.ts";
+import { isOwnPath } from "./own_path.ts";
 
 export interface GatewaySettings extends ForwardSettings {
-  /** Exchanges that may wait at one time; further ones get 503 at once. */
+  /** Requests that may wait at one time; further ones get 503 at once. */
   readonly heldMax: number;
-  /** Whether TRACE is passed on: its answer shows the headers that were added on the way. */
+  /** Whether TRACE is forwarded: its response shows the headers that proxies have added. */
   readonly allowTrace: boolean;
-  /** What we call ourselves in `Via`; another name for each service. */
+  /** Our name in `Via`; each service has another one. */
   readonly pseudonym: string;
 }
 
-/** A request that came back to us is told to the operator once in this time. */
-const LOOP_SAID_MS = 60_000;
+/** The operator is warned of requests that came back to us at most once in this time. */
+const LOOP_WARNED_MS = 60_000;
 
 export interface GatewayContext extends Omit<ForwardContext, "gate"> {
-  /** Answers everything below `/__failover/` but `health`; without it there is nothing else. */
+  /** Answers all paths below `/__failover/` but `health`; without it they get 404. */
   readonly admin?: { fetch(request: Request): Response | Promise<Response> };
 }
 
-/** What the app is told beside the request. */
+/** What the app gets beside a request (Hono's bindings). */
 export interface GatewayEnv {
-  readonly exchange: Client;
+  /** The client's side of the exchange. A request that is forwarded is answered on it. */
+  readonly downstream: Client;
+  /** How the client has reached us. */
   readonly scheme: "http" | "https";
 }
+
+/** What the app responds when the exchange was answered on the downstream connection. */
+const ANSWERED = new Response(null);
 
 /** Read when metrics are scraped; all but `active` and `held` only grow. */
 export interface GatewayCounters {
@@ -52,7 +59,7 @@ export interface GatewayCounters {
   readonly retried: number;
   /** Exchanges that got an error from us, or were cut off. */
   readonly lost: number;
-  /** Exchanges that a mistake in this program ended. */
+  /** Exchanges that a bug in this program ended. */
   readonly faulted: number;
   /** Exchanges whose client left first. */
   readonly abandoned: number;
@@ -70,12 +77,13 @@ export class Gateway implements DataPlane, Disposable {
   readonly #forwarder: Forwarder;
   readonly #settings: GatewaySettings;
   readonly #context: GatewayContext;
-  /** True if an upstream has a base path, which no request may leave. */
+  /** True if an upstream has a base path, above which no request may lead. */
   readonly #hasBasePath: boolean;
-  readonly #loops = new LogLimiter(LOOP_SAID_MS);
-  readonly #app: Hono<{ Bindings: GatewayEnv }>;
+  readonly #loops = new LogLimiter(LOOP_WARNED_MS);
+  /** All that this service answers. `app.request(path, init, env)` asks it without a socket. */
+  readonly app: Hono<{ Bindings: GatewayEnv }>;
 
-  /** Holds every exchange until the first order. */
+  /** Holds all requests until the first order. */
   constructor(settings: GatewaySettings, context: GatewayContext) {
     this.#settings = settings;
     this.#context = context;
@@ -84,12 +92,18 @@ export class Gateway implements DataPlane, Disposable {
     );
     this.#gate = new AdmissionGate(context.clock, { heldMax: settings.heldMax });
     this.#forwarder = new Forwarder(settings, { ...context, gate: this.#gate });
-    this.#app = this.#routes();
+    this.app = this.#routes();
   }
 
-  /** The fetch-style app to serve. It rejects with a Fault where the server is to tell the client. */
-  readonly fetch = (request: Request, env: GatewayEnv): Response | Promise<Response> =>
-    this.#app.fetch(request, env);
+  /**
+   * Answers one request of a client, as the app does. A request that is not for us is told apart before the
+   * app and goes straight to the forwarder, because most requests do, and the app's `Request` and routing
+   * would cost them more than the rest of the way. Rejects with a Fault if the server is to answer with it.
+   */
+  readonly serve = (downstream: Client, scheme: GatewayEnv["scheme"]): Promise<void> => {
+    if (!isOwnPath(downstream.head.path)) return this.#forward(downstream, scheme);
+    return serveFetch(downstream, (request) => this.app.fetch(request, { downstream, scheme }));
+  };
 
   #routes(): Hono<{ Bindings: GatewayEnv }> {
     const { admin } = this.#context;
@@ -97,32 +111,38 @@ export class Gateway implements DataPlane, Disposable {
     app.get("/__failover/health", (c) => c.text("OK"));
     app.all("/__failover/*", (c) => admin?.fetch(c.req.raw) ?? c.notFound());
     app.all("/__failover", (c) => c.notFound());
-    app.all("*", (c) => {
-      this.#admit(c.env.exchange.head);
-      return this.#forwarder.forward(c.env.exchange, c.req.raw, c.env.scheme);
+    app.all("*", async (c) => {
+      await this.#forward(c.env.downstream, c.env.scheme);
+      return ANSWERED;
     });
-    // The server knows what to do with a fault; anything else is a bug.
+    // The server answers with the status of a Fault; everything else is a bug.
     app.onError((error) => {
       throw error;
     });
     return app;
   }
 
-  /** Throws the Fault of a request that is for no upstream, whichever is active. */
-  #admit(head: RequestHead): void {
+  #forward(downstream: Client, scheme: GatewayEnv["scheme"]): Promise<void> {
+    const fault = this.#unfit(downstream.head);
+    if (fault !== undefined) return Promise.reject(fault);
+    return this.#forwarder.forward(downstream, scheme);
+  }
+
+  /** Why a request must not be forwarded to any upstream, or undefined if it may be. */
+  #unfit(head: RequestHead): Fault | undefined {
     const { allowTrace, pseudonym } = this.#settings;
-    if (head.method === "TRACE" && !allowTrace) throw new Fault("methodRefused");
+    if (head.method === "TRACE" && !allowTrace) return new Fault("methodRefused");
     if (this.#hasBasePath && climbs(head.path)) {
-      throw new Fault("badRequest", "the path leaves the base path of an upstream");
+      return new Fault("badRequest", "the path leaves the base path of an upstream");
     }
-    if (!hasBeenHere(head, pseudonym)) return;
+    if (!hasBeenHere(head, pseudonym)) return undefined;
     const { clock, publish } = this.#context;
     if (this.#loops.allow("", clock.now())) {
       const warning =
         "a request came back to this service: an upstream leads to the service itself";
       publish({ type: "config.warned", warning });
     }
-    throw new Fault("loopDetected");
+    return new Fault("loopDetected");
   }
 
   open(upstream: Upstream, epoch: number): Promise<void> {
@@ -143,8 +163,8 @@ export class Gateway implements DataPlane, Disposable {
   }
 
   /**
-   * Nobody decides any more: whoever waits for a decision waits in vain, and whoever comes goes to the
-   * upstream that is active, for as long as the drain lasts.
+   * There will be no more decisions, because the service ends: requests that wait for one are refused, and
+   * requests that still come during the drain go to the active upstream.
    */
   decideNoMore(): void {
     this.#gate.decideNoMore();
@@ -178,7 +198,7 @@ export class Gateway implements DataPlane, Disposable {
     };
   }
 
-  /** Turns away those who wait, and closes idle connections to upstreams. */
+  /** Refuses the requests that wait, and closes idle connections to upstreams. */
   [Symbol.dispose](): void {
     this.#gate.close();
     this.#forwarder.running.close();

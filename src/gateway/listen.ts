@@ -10,7 +10,8 @@ import { ServerTroubles } from "../events/server_troubles.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 import { Server, type ServerOptions } from "../http1/server.ts";
 import type { ListeningPort, Sockets } from "../net/transport.ts";
-import type { GatewayEnv } from "./gateway.ts";
+import type { Client } from "./downstream.ts";
+import { isOwnPath } from "./own_path.ts";
 import type { TlsFiles } from "./tls/listen_tls.ts";
 import { SecureSide } from "./secure_side.ts";
 
@@ -30,8 +31,8 @@ export interface ListenContext {
   readonly publish: Publish;
   /** Where plain connections come from. */
   readonly sockets: Sockets;
-  /** The gateway's app. */
-  readonly app: (request: Request, env: GatewayEnv) => Response | Promise<Response>;
+  /** Answers one request: that of the gateway. */
+  readonly serve: (downstream: Client, scheme: "http" | "https") => Promise<void>;
 }
 
 export interface ListenCounters {
@@ -64,17 +65,24 @@ export async function listen(
   settings: ListenSettings,
   context: ListenContext,
 ): Promise<Listening | string> {
-  const { clock, deadlines, publish, sockets, app } = context;
+  const { clock, deadlines, publish, sockets, serve } = context;
   const { connectionsMax, tls } = settings;
   const socketMode = settings.socketMode === undefined ? {} : { socketMode: settings.socketMode };
   const scheme = tls === undefined ? "http" : "https";
   const troubles = new ServerTroubles(clock, publish);
   const { onFault, onError, onFull } = troubles;
-  const common = { deadlines, isOwn, onFault, onError, onFull, limits: { connectionsMax } };
+  const common = {
+    deadlines,
+    isOwn: isOwnPath,
+    onFault,
+    onError,
+    onFull,
+    limits: { connectionsMax },
+  };
   const serverFor = (others?: ServerOptions["others"]) =>
     new Server({
       ...common,
-      app: (request, { exchange }) => app(request, { exchange, scheme }),
+      handler: (exchange) => serve(exchange, scheme),
       ...others === undefined ? {} : { others },
     });
   let text = formatAddress(settings.address);
@@ -96,7 +104,7 @@ export async function listen(
       ...socketMode,
     });
   } else {
-    const secure = new SecureSide(clock, { ...common, app, publish, connectionsMax });
+    const secure = new SecureSide(clock, { ...common, serve, publish, connectionsMax });
     relieve = () => secure.relieve();
     server = serverFor(secure);
     port = await secure.listen(settings.address, tls, { server, onAcceptFailed, onShortage });
@@ -135,11 +143,6 @@ function listeningOn(
       return cuts[0] + cuts[1] + await server.drain(cut);
     },
   };
-}
-
-/** Our own endpoints answer also where there is no place left for anything else. */
-function isOwn(path: string): boolean {
-  return path.startsWith("/__failover/");
 }
 
 /** Idle connections closed at once when nobody can be accepted. */

@@ -41,7 +41,6 @@ export class RequestState {
 
   constructor(
     readonly client: Client,
-    readonly request: Request,
     readonly scheme: "http" | "https",
     settings: RequestSettings,
     kept: KeptTotal,

@@ -156,18 +156,6 @@ export class Body implements BodySource {
       wire.readBy(Infinity, lateFault);
     }
   }
-
-  /** The rest as a WHATWG stream: for handlers that want one, never between two sockets. */
-  stream(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return new ReadableStream({
-      pull: async (controller) => {
-        const view = await this.read();
-        if (view === undefined) controller.close();
-        // The view is ours for one call only; what a stream holds may wait for long.
-        else controller.enqueue(view.slice());
-      },
-    }, { highWaterMark: 0 });
-  }
 }
 
 /** A decoder if this framing needs one. */

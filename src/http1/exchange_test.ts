@@ -2,11 +2,11 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { Fault } from "../base/fault.ts";
 import { fakePair } from "../net/testing/conn_fake.ts";
-import { bench, GET, raw, text } from "./testing/server_fake.ts";
+import { bench, GET, text } from "./testing/server_fake.ts";
 import { tunnel } from "../net/tunnel.ts";
 
 Deno.test("the response is framed for the request and for its status", async () => {
-  const { connect } = bench(raw(async (exchange) => {
+  const { connect } = bench(async (exchange) => {
     const [, status, kind] = exchange.head.path.split("/");
     exchange.respond(Number(status), "X");
     const parts = [text.encode("ab"), text.encode("c")];
@@ -17,7 +17,7 @@ Deno.test("the response is framed for the request and for its status", async () 
         read: () => Promise.resolve(parts.shift()),
       },
     );
-  }));
+  });
   const ask = async (method: string, path: string, version = "1.1", field = "") => {
     const { client, done } = connect();
     await client.say(`${method} ${path} HTTP/${version}\r\nHost: a\r\n${field}\r\n`);
@@ -44,11 +44,11 @@ Deno.test("the response is framed for the request and for its status", async () 
 });
 
 Deno.test("an empty part of a body is never a chunk, which would be the last one", async () => {
-  const { connect } = bench(raw(async (exchange) => {
+  const { connect } = bench(async (exchange) => {
     exchange.respond(200, "OK");
     const parts = [text.encode(""), text.encode("ab"), text.encode("")];
     await exchange.send({ length: undefined, read: () => Promise.resolve(parts.shift()) });
-  }));
+  });
   const { client, done } = connect();
   await client.say(GET);
   await client.closeWrite();
@@ -58,7 +58,7 @@ Deno.test("an empty part of a body is never a chunk, which would be the last one
 });
 
 Deno.test("a response whose source breaks is cut, so that the client can tell", async () => {
-  const { connect, faults } = bench(raw(async (exchange) => {
+  const { connect, faults } = bench(async (exchange) => {
     exchange.respond(200, "OK");
     const parts = [text.encode("ab")];
     await exchange.send({
@@ -68,7 +68,7 @@ Deno.test("a response whose source breaks is cut, so that the client can tell", 
           ? Promise.resolve(parts.shift())
           : Promise.reject(new Fault("responseCut")),
     });
-  }));
+  });
   const { client, server, done } = connect();
   await client.say(GET);
   await done;
@@ -86,11 +86,11 @@ Deno.test("a fault of the app before any response is answered with its status", 
 });
 
 Deno.test("interim responses reach HTTP/1.1 clients only", async () => {
-  const { connect } = bench(raw(async (exchange) => {
+  const { connect } = bench(async (exchange) => {
     await exchange.write1xx(103, "Early Hints", (head) => head.line("Link", "</a>"));
     exchange.respond(200, "OK");
     await exchange.send(null);
-  }));
+  });
   const modern = connect();
   await modern.client.say(GET);
   await modern.client.hear("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
@@ -103,12 +103,12 @@ Deno.test("interim responses reach HTTP/1.1 clients only", async () => {
 
 Deno.test("after an upgrade both sides see each other's bytes, early ones and the half-close too", async () => {
   const [upstream, far] = fakePair();
-  const { connect } = bench(raw(async (exchange) => {
+  const { connect } = bench(async (exchange) => {
     exchange.respond(101, "Switching Protocols").line("Upgrade", "echo");
     const count = await tunnel(await exchange.upgrade(), upstream);
     assertEquals(count, { fromClient: 5, fromUpstream: 3 });
     upstream.close();
-  }));
+  });
   const { client, done } = connect();
   await client.say(
     "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\nearly",

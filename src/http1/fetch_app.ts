@@ -1,7 +1,7 @@
 /**
- * The bridge to apps that speak `Request` and `Response`: a request that looks like one and builds the
- * real one only when something is asked that needs it, and a response written out. An app that only
- * routes by method and URL costs no WHATWG object at all.
+ * The bridge to fetch-style apps, which map a `Request` to a `Response`: it makes the `Request` of an
+ * exchange and sends the `Response` on it. It is for requests that we answer ourselves. Requests that are
+ * forwarded never come here, because the web's objects would cost more than the forwarding does.
  */
 import { STATUS_TEXT } from "@std/http/status";
 import type { Fault } from "../base/fault.ts";
@@ -9,57 +9,89 @@ import type { BodySource } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
 import { isBodyless, parseLength } from "./framing.ts";
 
-/** The phrase for a status; empty for one nobody knows. */
+/** The reason phrase of a status; empty for a status that is not registered. */
 export function reasonOf(status: number): string {
   return STATUS_TEXT[status] ?? "";
 }
 
-/** Built on demand; what it lacks goes to the real `Request` behind it. */
-export class LightRequest {
-  readonly #exchange: Exchange;
-  #real: Request | undefined;
-  #headers: Headers | undefined;
-  #url: string | undefined;
+/** What is needed of an exchange to make a `Request` of it. */
+type Asking = Pick<Exchange, "head" | "gone" | "whenGone"> & {
+  readonly body: BodySource & { readonly none: boolean };
+};
 
-  constructor(exchange: Exchange) {
-    this.#exchange = exchange;
-  }
+/** What is needed of an exchange to send a `Response` on it. */
+type Answering = Pick<
+  Exchange,
+  "head" | "answer" | "send" | "gone" | "whenGone" | "responseStarted"
+>;
 
-  get method(): string {
-    return this.#exchange.head.method;
-  }
-
-  /** The target as it came behind `http://` and the host: nothing is normalised. */
-  get url(): string {
-    return this.#url ??= `http://${this.#exchange.head.host || "localhost"}${
-      slashed(this.#exchange)
-    }`;
-  }
-
-  get headers(): Headers {
-    if (this.#headers !== undefined) return this.#headers;
-    const headers = new Headers();
-    const { fields } = this.#exchange.head;
-    for (let i = 0; i < fields.count; i++) headers.append(fields.name(i), fields.value(i));
-    return this.#headers = headers;
-  }
-
-  /** The real thing. Its body is read from the connection as it is asked for. */
-  get real(): Request {
-    if (this.#real !== undefined) return this.#real;
-    const { head, body } = this.#exchange;
-    const carries = !body.none && head.method !== "GET" && head.method !== "HEAD";
-    const gone = new AbortController();
-    alsoWhenGone(this.#exchange, (fault) => gone.abort(fault));
-    return this.#real = new Request(this.url, {
-      method: head.method,
-      headers: this.headers,
-      body: carries ? body.stream() : null,
-      signal: gone.signal,
-    });
-  }
+/**
+ * Has a fetch-style app answer one exchange. A path that no `Request` can carry unchanged gets 404. Rejects
+ * with a Fault of the client, or with what the app threw or its stream failed with.
+ */
+export async function serveFetch(
+  exchange: Asking & Answering,
+  app: (request: Request) => Response | Promise<Response>,
+): Promise<void> {
+  await sendResponse(exchange, await responseOf(exchange, app));
 }
 
+/** What `app` responds to the request of an exchange; 404 as in `serveFetch`. Rejects as the app does. */
+export async function responseOf(
+  exchange: Asking,
+  app: (request: Request) => Response | Promise<Response>,
+): Promise<Response> {
+  const request = requestOf(exchange);
+  if (request === undefined) return new Response("Not found.\n", { status: 404 });
+  return await app(request);
+}
+
+/**
+ * The request of an exchange, whose body is read from the connection as the app reads it, and whose signal
+ * is aborted with a Fault when the client has gone. Undefined if the URL standard would change which path is
+ * meant: it resolves dot segments and turns backslashes into slashes, and the app would then see a path that
+ * the client did not send and that no check before it has seen.
+ */
+function requestOf(exchange: Asking): Request | undefined {
+  const { head, body } = exchange;
+  if (wouldChange(head.path)) return undefined;
+  const path = head.path === "*" ? "/*" : head.path;
+  const url = `http://${head.host || "localhost"}${path}`;
+  const headers = new Headers();
+  for (let i = 0; i < head.fields.count; i++) {
+    headers.append(head.fields.name(i), head.fields.value(i));
+  }
+  const hasBody = !body.none && head.method !== "GET" && head.method !== "HEAD";
+  const gone = new AbortController();
+  alsoWhenGone(exchange, (fault) => gone.abort(fault));
+  // Not every host that HTTP allows is one for the URL standard; the app finds it in the headers.
+  return new Request(URL.canParse(url) ? url : `http://localhost${path}`, {
+    method: head.method,
+    headers,
+    body: hasBody ? streamOf(body) : null,
+    signal: gone.signal,
+  });
+}
+
+/** True if the URL standard would resolve or rewrite segments of this path (section 4.4 of WHATWG URL). */
+function wouldChange(path: string): boolean {
+  const end = path.search(/[?#]/);
+  return /\\|\/(\.|%2e){1,2}(\/|$)/i.test(end < 0 ? path : path.slice(0, end));
+}
+
+/** A body as a stream that reads nothing before it is asked to. */
+function streamOf(body: BodySource): ReadableStream<Uint8Array<ArrayBuffer>> {
+  return new ReadableStream({
+    pull: async (controller) => {
+      const view = await body.read();
+      if (view === undefined) controller.close();
+      // The view is valid until the next read; a chunk of a stream may be kept for longer.
+      else controller.enqueue(view.slice());
+    },
+  }, { highWaterMark: 0 });
+}
+
+/** Calls `callback` when the client has gone, beside what is called then already. */
 function alsoWhenGone(
   exchange: Pick<Exchange, "gone" | "whenGone">,
   callback: (fault: Fault) => void,
@@ -72,44 +104,7 @@ function alsoWhenGone(
   };
 }
 
-function slashed(exchange: Exchange): string {
-  const { path } = exchange.head;
-  return path === "*" ? "/*" : path;
-}
-
-const PASSED_ON = [
-  "arrayBuffer",
-  "blob",
-  "body",
-  "bodyUsed",
-  "bytes",
-  "cache",
-  "clone",
-  "credentials",
-  "destination",
-  "formData",
-  "integrity",
-  "json",
-  "mode",
-  "redirect",
-  "referrer",
-  "referrerPolicy",
-  "signal",
-  "text",
-] as const;
-
-for (const name of PASSED_ON) {
-  Object.defineProperty(LightRequest.prototype, name, {
-    get(this: LightRequest) {
-      const value: unknown = Reflect.get(this.real, name);
-      return typeof value === "function" ? value.bind(this.real) : value;
-    },
-  });
-}
-// So that `instanceof Request` holds.
-Object.setPrototypeOf(LightRequest.prototype, Request.prototype);
-
-/** Set by `exchange` itself; from an app they would contradict it. */
+/** The exchange writes these itself; from an app they would contradict it. */
 const FRAMING_FIELDS = new Set([
   "connection",
   "content-length",
@@ -119,10 +114,7 @@ const FRAMING_FIELDS = new Set([
   "upgrade",
 ]);
 
-/** What `sendResponse` needs of an exchange. */
-type Answering = Pick<Exchange, "head" | "answer" | "send" | "gone" | "whenGone">;
-
-/** Writes a `Response` out. Rejects with a Fault, or with what the response's stream failed with. */
+/** Sends a `Response`. Rejects with a Fault, or with what the response's stream failed with. */
 export async function sendResponse(
   exchange: Answering,
   response: Response,
@@ -136,58 +128,56 @@ export async function sendResponse(
     return await exchange.send(leftOut(response, isBodyless(exchange.head.method, status)));
   }
   const reader = response.body.getReader();
-  // A stream with nothing to say would otherwise never learn that nobody listens.
+  // Without this, a stream that has nothing to send would never learn that its client has gone.
   alsoWhenGone(exchange, (fault) => void reader.cancel(fault).catch(() => {}));
   try {
     await exchange.send(await sourceOf(reader, response.headers.get("content-length")));
   } catch (error) {
-    // Whoever fills the stream learns that nobody reads on; that it was over already is fine.
+    // The stream's producer learns that nobody reads on. A stream that has failed already rejects this.
     await reader.cancel(error).catch(() => {});
     throw error;
   }
 }
 
-/** RFC 9110 section 8.6: HEAD and 304 may tell the length of the body they leave out. */
+/** RFC 9110 section 8.6: responses to HEAD and 304 may declare the length of the body they leave out. */
 function leftOut({ headers }: Response, isLeftOut: boolean): BodySource | null {
   const length = isLeftOut ? parseLength(headers.get("content-length") ?? "") : undefined;
   return length === undefined ? null : { length, read: () => Promise.resolve(undefined) };
 }
 
+/**
+ * The stream of a response as the body of a message. If the app declares no length, the stream has one turn
+ * of the event loop: a body that is in memory has ended by then, because its reads wait for nothing but other
+ * promises, and is sent with its length. All other streams are sent in chunks.
+ */
 async function sourceOf(
   reader: ReadableStreamDefaultReader<Uint8Array>,
   declared: string | null,
 ): Promise<BodySource> {
-  const waiting: Promise<ReadableStreamReadResult<Uint8Array>>[] = [];
+  const reads: Promise<ReadableStreamReadResult<Uint8Array>>[] = [];
   let length = declared === null ? undefined : parseLength(declared);
   if (length === undefined) {
-    // A body that was a string is here at once and ends right behind its only part.
-    const first = reader.read();
-    waiting.push(first);
-    const part = await atOnce(first);
-    if (part?.done === true) length = 0;
-    if (part?.done === false) {
-      const second = reader.read();
-      waiting.push(second);
-      if ((await atOnce(second))?.done === true) length = part.value.length;
+    const turn = new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined)));
+    let bytes = 0;
+    // A body in memory is one part and its end; one more than these two reads shows that it is none.
+    while (length === undefined && reads.length < 2) {
+      const reading = reader.read();
+      reads.push(reading);
+      // What fails here fails again where the part is used.
+      const part = await Promise.race([reading.catch(() => undefined), turn]);
+      if (part === undefined) break;
+      if (part.done) length = bytes;
+      else bytes += part.value.length;
     }
   }
   return {
     length,
     async read() {
       for (;;) {
-        const part = await (waiting.shift() ?? reader.read());
+        const part = await (reads.shift() ?? reader.read());
         if (part.done) return undefined;
         if (part.value.length > 0) return part.value;
       }
     },
   };
-}
-
-/** What this read gave, if that took only a few microtasks, which no real wait does. */
-async function atOnce<T>(reading: Promise<T>): Promise<T | undefined> {
-  let result: T | undefined;
-  // A failure comes up again where the part is used.
-  reading.then((value) => result = value, () => {});
-  for (let turn = 0; turn < 8 && result === undefined; turn++) await Promise.resolve();
-  return result;
 }

@@ -6,6 +6,7 @@ import { ManualClock } from "../base/clock.ts";
 import { type FakeConn, fakePair } from "../net/testing/conn_fake.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import type { Exchange } from "./exchange.ts";
+import { serveFetch } from "./fetch_app.ts";
 import { Server } from "./server.ts";
 
 type Env = { Bindings: { exchange: Exchange } };
@@ -13,7 +14,7 @@ type Env = { Bindings: { exchange: Exchange } };
 function connect(app: Hono<Env>): FakeConn {
   const server = new Server({
     deadlines: new Deadlines(new ManualClock()),
-    app: (request, env) => app.fetch(request, env),
+    handler: (exchange) => serveFetch(exchange, (request) => app.fetch(request, { exchange })),
   });
   const [client, end] = fakePair();
   server.serve(end, "peer");
@@ -37,19 +38,32 @@ Deno.test("an app sees method, URL and headers as they came", async () => {
     assert(c.req.raw instanceof Request);
     return c.json([c.req.method, c.req.url, c.req.header("x-a"), c.req.query("q")]);
   });
-  const [head, body] = await ask(app, get("/x/../y%2F?q=1", "X-A: 1\r\nx-a: 2\r\n"));
+  const [head, body] = await ask(app, get("/x/y%2F?q=1", "X-A: 1\r\nx-a: 2\r\n"));
   assertMatch(head, /^HTTP\/1.1 200 OK\r\n/);
   assertMatch(head, /\r\nContent-Length: \d+$/);
-  assertEquals(JSON.parse(body), ["GET", "http://a.b:8/x/../y%2F?q=1", "1, 2", "1"]);
+  assertEquals(JSON.parse(body), ["GET", "http://a.b:8/x/y%2F?q=1", "1, 2", "1"]);
 });
 
 Deno.test("a path that only looks like a route through normalising is not that route", async () => {
   const app = new Hono<Env>();
   app.get("/__failover/state", (c) => c.text("ours"));
   app.all("*", (c) => c.text("theirs"));
-  for (const target of ["/x/../__failover/state", "//__failover/state", "/__failover/./state"]) {
-    assertEquals((await ask(app, get(target)))[1], "theirs", target);
+  assertEquals((await ask(app, get("//__failover/state")))[1], "theirs");
+  for (
+    const target of [
+      "/x/../__failover/state",
+      "/__failover/./state",
+      "/__failover/%2e%2E/x",
+      "/__failover/..",
+      "/.%2e?x",
+      "/__failover\\state",
+    ]
+  ) {
+    const [head, body] = await ask(app, get(target));
+    assertMatch(head, /^HTTP\/1.1 404 /, target);
+    assertEquals(body, "Not found.\n", target);
   }
+  assertEquals((await ask(app, get("/__failover/state?/../x")))[1], "ours");
   assertEquals((await ask(app, get("http://c/__failover/state")))[1], "ours");
 });
 
@@ -111,4 +125,44 @@ Deno.test("an app that sets framing fields itself cannot contradict what is sent
   const [head, body] = await ask(app, get("/"));
   assertEquals(body, "hello");
   assert(!/transfer-encoding|connection/i.test(head), head);
+});
+
+Deno.test("a host that is none for the URL standard costs the app the host in the URL, and no more", async () => {
+  const app = new Hono<Env>();
+  app.all("*", (c) => c.json([c.req.url, c.req.header("host")]));
+  const [, body] = await ask(app, get("/x").replace("a.b:8", "999.1.1.1"));
+  assertEquals(JSON.parse(body), ["http://localhost/x", "999.1.1.1"]);
+});
+
+Deno.test("a body that is in memory has its length, however many promises it waits for", async () => {
+  const app = new Hono<Env>();
+  app.get("/", () => {
+    let left = 1;
+    return new Response(
+      new ReadableStream({
+        async pull(controller) {
+          for (let i = 0; i < 100; i++) await undefined;
+          if (left-- > 0) controller.enqueue(new TextEncoder().encode("hello"));
+          else controller.close();
+        },
+      }),
+    );
+  });
+  const [head, body] = await ask(app, get("/"));
+  assertMatch(head, /\r\nContent-Length: 5$/);
+  assertEquals(body, "hello");
+});
+
+Deno.test("an app's request is aborted with the fault when its client leaves", async () => {
+  const app = new Hono<Env>();
+  const gone = Promise.withResolvers<unknown>();
+  app.get("/", (c) => {
+    const { signal } = c.req.raw;
+    signal.addEventListener("abort", () => gone.resolve(signal.reason));
+    return new Promise<Response>(() => {});
+  });
+  const client = connect(app);
+  await client.say(get("/"));
+  client.reset();
+  assertMatch(String(await gone.promise), /clientReset|reset/i);
 });

@@ -1,11 +1,11 @@
 /**
- * Serves a fetch-style app on any `Conn`, with the raw exchange beside the request. Knows nothing of
- * listeners. What happens on one connection is `server_connection.ts`; here is what they share: a limit,
- * and an end.
+ * Serves HTTP/1.1 on any `Conn`: each request becomes an `Exchange`, which a handler answers. Knows nothing
+ * of listeners. What happens on one connection is in `server_connection.ts`; what all connections share is
+ * here: a limit on their number, and the drain.
  *
- * At the limit, connections that wait for their next request give way, the one that has waited longest
- * first. Where all are busy, a few more are let in: those that ask for an endpoint of our own are answered,
- * the others wait for a place, and are told 503 when still others need theirs.
+ * At the limit, idle connections are closed to make room, the longest idle first. If all connections are
+ * busy, a few more are let in: requests for an endpoint of our own are answered on them, all other requests
+ * wait for a place, and get 503 when further connections need the place in which they wait.
  */
 import type { Fault } from "../base/fault.ts";
 import { Slab } from "../base/slab.ts";
@@ -14,14 +14,12 @@ import type { Deadlines, Timed } from "../net/deadlines.ts";
 import type { Exchange } from "./exchange.ts";
 import { ServerConnection } from "./server_connection.ts";
 
-/** A fetch-style app; Hono's `app.fetch` fits. What it returns is ignored once `exchange` has answered. */
-export type App = (
-  request: Request,
-  env: { readonly exchange: Exchange },
-) => Response | Promise<Response>;
-
-/** Return this from the app when the raw exchange has answered. */
-export const ANSWERED = new Response(null);
+/**
+ * Answers one exchange, and resolves when that is done. If it rejects with a Fault before the response has
+ * begun, the server sends the status of that fault; after that, it cuts the connection. `serveFetch` of
+ * `fetch_app.ts` makes a handler of a fetch-style app.
+ */
+export type Handler = (exchange: Exchange) => Promise<void>;
 
 export interface ServerLimits {
   /** From the first byte of a head to its last. 10 s. */
@@ -58,7 +56,7 @@ export const SERVER_LIMITS: ServerLimits = {
 
 export interface ServerOptions {
   readonly deadlines: Deadlines;
-  readonly app: App;
+  readonly handler: Handler;
   /** Where it is missing, `SERVER_LIMITS` holds. */
   readonly limits?: Partial<ServerLimits>;
   /** True for the path of a request that is answered although the limit is reached. */

@@ -8,7 +8,6 @@ import { Fault } from "../base/fault.ts";
 import { Body, decoderFor } from "./body.ts";
 import type { Conn } from "../net/conn.ts";
 import { type DrainState, Exchange } from "./exchange.ts";
-import { LightRequest, sendResponse } from "./fetch_app.ts";
 import { parseRequestHead, type RequestHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { refusal, sendRefusal } from "./refusal.ts";
@@ -127,9 +126,8 @@ export class ServerConnection implements DrainState {
     const exchange = this.#exchange = this.#begin(head);
     if (exchange.body.ended) this.#watch();
     try {
-      const request = new LightRequest(exchange) as unknown as Request;
-      const response = await this.#server.options.app(request, { exchange });
-      if (!exchange.responseStarted) await sendResponse(exchange, response);
+      await this.#server.options.handler(exchange);
+      if (!exchange.responseStarted) throw new TypeError("The handler has not answered");
     } catch (error) {
       await this.#answerFault(exchange, error);
     }

@@ -1,21 +1,21 @@
 /** The end of a server: nobody who was in, and asked in time, goes without an answer. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Fault } from "../base/fault.ts";
-import { GET, onBench, raw, say } from "./testing/server_fake.ts";
+import { GET, onBench, say } from "./testing/server_fake.ts";
 
 onBench(
   "a drain closes idle connections, lets a running exchange finish, and says so in it",
   async (bench) => {
     const started = Promise.withResolvers<void>();
     const answer = Promise.withResolvers<void>();
-    const { connect, server, clock } = bench(raw(async (exchange) => {
+    const { connect, server, clock } = bench(async (exchange) => {
       if (exchange.head.path === "/slow") {
         started.resolve();
         await answer.promise;
       }
       exchange.respond(200, "OK");
       await exchange.send(null);
-    }));
+    });
     const idle = connect();
     await idle.client.say(GET);
     await idle.client.hear("\r\n\r\n");
@@ -34,11 +34,11 @@ onBench(
 
 onBench("a drain whose time is up cuts what is left and counts it", async (bench) => {
   const started = Promise.withResolvers<void>();
-  const { connect, server } = bench(raw(async (exchange) => {
+  const { connect, server } = bench(async (exchange) => {
     const gone = new Promise<Fault>((resolve) => exchange.whenGone = resolve);
     started.resolve();
     throw await gone;
-  }));
+  });
   const { client, done } = connect();
   await client.say(GET);
   await started.promise;
@@ -92,12 +92,12 @@ onBench(
 onBench("pipelined requests that are here when a drain begins are all served", async (bench) => {
   const started = Promise.withResolvers<void>();
   const answer = Promise.withResolvers<void>();
-  const { connect, server } = bench(raw(async (exchange) => {
+  const { connect, server } = bench(async (exchange) => {
     started.resolve();
     await answer.promise;
     exchange.respond(200, "OK");
     await exchange.send(new TextEncoder().encode(exchange.head.path));
-  }));
+  });
   const { client, done } = connect();
   await client.say(["/a", "/b", "/c"].map((p) => `GET ${p} HTTP/1.1\r\nHost: a\r\n\r\n`).join(""));
   await started.promise;

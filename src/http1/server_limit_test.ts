@@ -1,17 +1,16 @@
 /** A server at its limit: who gives way, who waits, who is answered all the same. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { type Bench, bench as benchOf, GET, onBench, raw, say } from "./testing/server_fake.ts";
-import { ANSWERED, type App, reserveOf } from "./server.ts";
+import { type Bench, bench as benchOf, GET, onBench, say } from "./testing/server_fake.ts";
+import { type Handler, reserveOf } from "./server.ts";
 
 /** A client whose request stays under way until `go`. */
-function busyApp(): { app: App; go: () => void } {
+function busyApp(): { app: Handler; go: () => void } {
   const gate = Promise.withResolvers<void>();
   return {
-    app: async (_, { exchange }) => {
+    app: async (exchange) => {
       if (exchange.head.path === "/busy") await gate.promise;
       exchange.respond(200, "OK");
       await exchange.send(new TextEncoder().encode(exchange.head.path));
-      return ANSWERED;
     },
     go: gate.resolve,
   };
@@ -153,14 +152,14 @@ Deno.test("a bug in the app ends its exchange with a 500, is told, and ends noth
   const errors: unknown[] = [];
   const bug = new Error("bug");
   const { connect } = benchOf(
-    raw(async (exchange) => {
+    async (exchange) => {
       if (exchange.head.path === "/before") throw bug;
       exchange.respond(200, "OK");
       if (exchange.head.path === "/within") {
         await exchange.send({ length: 5, read: () => Promise.reject(bug) });
       }
       await exchange.send(null);
-    }),
+    },
     {},
     undefined,
     { onError: (error) => errors.push(error) },

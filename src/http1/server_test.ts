@@ -1,7 +1,7 @@
 /** The server against a client that says each byte when the test wants it. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Fault } from "../base/fault.ts";
-import { GET, onBench, raw, readAll, say, text } from "./testing/server_fake.ts";
+import { GET, onBench, readAll, say, text } from "./testing/server_fake.ts";
 
 onBench(
   "pipelined requests are answered in order, also when they come in pieces",
@@ -36,9 +36,9 @@ onBench(
   "a smuggled second request in a chunked body is refused before it is looked at",
   async (bench) => {
     const paths: string[] = [];
-    const { connect } = bench((request, env) => {
-      paths.push(env.exchange.head.path);
-      return readAll(request, env);
+    const { connect } = bench((exchange) => {
+      paths.push(exchange.head.path);
+      return readAll(exchange);
     });
     const { client, done } = connect();
     await client.say(
@@ -116,14 +116,14 @@ onBench(
   "a client that reads nothing stops the source and is cut after the write time",
   async (bench) => {
     let given = 0;
-    const { connect, clock, faults } = bench(raw(async (exchange) => {
+    const { connect, clock, faults } = bench(async (exchange) => {
       exchange.respond(200, "OK");
       const part = new Uint8Array(1024);
       await exchange.send({
         length: undefined,
         read: () => (given += 1024, Promise.resolve(part)),
       });
-    }));
+    });
     const { client, server, done } = connect(4096);
     await client.say(GET);
     await clock.advance(29_000);
@@ -139,11 +139,11 @@ onBench(
 
 onBench("a client that closes its sending side still gets its answer", async (bench) => {
   const answer = Promise.withResolvers<void>();
-  const { connect, clock } = bench(raw(async (exchange) => {
+  const { connect, clock } = bench(async (exchange) => {
     await answer.promise;
     exchange.respond(200, "OK");
     await exchange.send(text.encode("late"));
-  }));
+  });
   const { client, done } = connect();
   await client.say(GET);
   await client.closeWrite();
@@ -155,10 +155,10 @@ onBench("a client that closes its sending side still gets its answer", async (be
 
 onBench("a half-closed client for whom nothing moves is taken to have gone", async (bench) => {
   const gone = Promise.withResolvers<Fault>();
-  const { connect, clock, faults } = bench(raw(async (exchange) => {
+  const { connect, clock, faults } = bench(async (exchange) => {
     exchange.whenGone = gone.resolve;
     throw await gone.promise;
-  }));
+  });
   const { client, server, done } = connect();
   await client.say(GET);
   await client.closeWrite();
@@ -171,10 +171,10 @@ onBench("a half-closed client for whom nothing moves is taken to have gone", asy
 
 onBench("a client that resets while it waits is noticed at once", async (bench) => {
   const gone = Promise.withResolvers<Fault>();
-  const { connect } = bench(raw(async (exchange) => {
+  const { connect } = bench(async (exchange) => {
     exchange.whenGone = gone.resolve;
     throw await gone.promise;
-  }));
+  });
   const { client, done } = connect();
   await client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
   client.reset();
@@ -254,10 +254,10 @@ onBench(
 );
 
 onBench("an error in the middle of a large body says that it is the last answer", async (bench) => {
-  const { connect } = bench(raw(async (exchange) => {
+  const { connect } = bench(async (exchange) => {
     exchange.respond(413, "Too Much");
     await exchange.send(null);
-  }));
+  });
   for (const framing of ["Content-Length: 200000", "Transfer-Encoding: chunked"]) {
     const { client, done } = connect();
     await client.say(`POST /a HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n`);

@@ -4,15 +4,16 @@ import { connect } from "node:net";
 import type { Address } from "../base/address.ts";
 import { realClock } from "../base/clock.ts";
 import { Deadlines } from "../net/deadlines.ts";
-import { type App, Server } from "./server.ts";
-import { raw, say, text } from "./testing/server_fake.ts";
+import { serveFetch } from "./fetch_app.ts";
+import { type Handler, Server } from "./server.ts";
+import { say, text } from "./testing/server_fake.ts";
 import { onBoth, serve, untilStill } from "./testing/both_transports.ts";
 
 /** Answers with the client's address as it is known. */
-const who: App = raw(async (exchange) => {
+const who: Handler = async (exchange) => {
   exchange.respond(200, "OK");
   await exchange.send(text.encode(exchange.peer));
-});
+};
 
 /** A client that keeps its connection. */
 class Client implements Disposable {
@@ -48,7 +49,7 @@ function connectAndReset(port: number): Promise<void> {
   });
 }
 
-const server = (app: App) => new Server({ deadlines: new Deadlines(realClock), app });
+const server = (handler: Handler) => new Server({ deadlines: new Deadlines(realClock), handler });
 const OPTIONS = { clock: realClock };
 
 onBoth(
@@ -195,10 +196,14 @@ onBoth("a crowd that comes at once is served, each client", async (sockets) => {
 });
 
 onBoth("a bug in the app ends its exchange, and the port goes on", async (sockets) => {
-  const { port, number, end } = await serve(sockets, (request) => {
-    if (request.url.endsWith("/bug")) throw new Error("a bug, made by a test");
-    return new Response("fine");
-  });
+  const { port, number, end } = await serve(
+    sockets,
+    (exchange) =>
+      serveFetch(exchange, (request) => {
+        if (request.url.endsWith("/bug")) throw new Error("a bug, made by a test");
+        return new Response("fine");
+      }),
+  );
   using first = await Client.to(number);
   assertEquals(await first.ask("/"), "fine");
   {

@@ -10,7 +10,7 @@ import { dialer } from "../net/deno/transport.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import type { Exchange } from "./exchange.ts";
 import { Pool } from "./pool.ts";
-import { ANSWERED, Server } from "./server.ts";
+import { Server } from "./server.ts";
 
 async function nodeServer(listener: http.RequestListener, setUp?: (server: http.Server) => void) {
   const server = http.createServer(listener);
@@ -35,10 +35,7 @@ function ourServer(handle: (exchange: Exchange) => Promise<void>) {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const server = new Server({
     deadlines: new Deadlines(realClock),
-    app: async (_, { exchange }) => {
-      await handle(exchange);
-      return ANSWERED;
-    },
+    handler: handle,
   });
   const serving = serveListener(listener, server, { clock: realClock });
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });

@@ -161,7 +161,7 @@ export interface StageOptions extends Partial<GatewaySettings> {
   readonly tls?: TlsFiles;
   readonly admin?: { fetch(request: Request): Response | Promise<Response> };
   /** Does something to each exchange before the gateway has it. */
-  readonly meddle?: (exchange: GatewayEnv["exchange"]) => void;
+  readonly meddle?: (exchange: GatewayEnv["downstream"]) => void;
 }
 
 const QUICK: GatewaySettings = {
@@ -256,9 +256,9 @@ export class Stage implements AsyncDisposable {
         deadlines,
         publish,
         sockets,
-        app: (request, env) => {
-          options.meddle?.(env.exchange);
-          return this.gateway.fetch(request, env);
+        serve: (downstream, scheme) => {
+          options.meddle?.(downstream);
+          return this.gateway.serve(downstream, scheme);
         },
       },
     );

@@ -2,6 +2,8 @@ import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { realClock } from "../../base/clock.ts";
 import { serveListener } from "../../net/deno/listener.ts";
 import { Deadlines } from "../../net/deadlines.ts";
+import type { Exchange } from "../../http1/exchange.ts";
+import { serveFetch } from "../../http1/fetch_app.ts";
 import { Server } from "../../http1/server.ts";
 import { folderBackup, pageBackup, type StaticBackup, staticProbe } from "./static.ts";
 
@@ -97,7 +99,8 @@ Deno.test("nobody gets out of the folder over the wire either, where targets arr
   await using at = await site();
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const app = folderBackup(at.root, realClock);
-  const server = new Server({ deadlines: new Deadlines(realClock), app });
+  const handler = (exchange: Exchange) => serveFetch(exchange, app);
+  const server = new Server({ deadlines: new Deadlines(realClock), handler });
   const serving = serveListener(listener, server, { clock: realClock });
   const first = async (target: string) => {
     using conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port });

@@ -12,14 +12,13 @@ import { SERVER_LIMITS } from "../../http1/server.ts";
 import { tunnel } from "../../net/tunnel.ts";
 import { FetchExchange } from "../fetch_exchange.ts";
 import { InnerServer } from "../inner_server.ts";
-import type { GatewayEnv } from "../gateway.ts";
-
-type App = (request: Request, env: GatewayEnv) => Response | Promise<Response>;
+import type { Client } from "../downstream.ts";
 
 /** What HTTP/2 needs of whoever listens. */
 export interface Http2Parts {
   readonly deadlines: Deadlines;
-  readonly app: App;
+  /** Answers one request. */
+  readonly serve: (downstream: Client, scheme: "https") => Promise<void>;
   /** True for the path of a request that is answered although the limit is reached. */
   readonly isOwn: (path: string) => boolean;
   /** Told of a request that was refused. */
@@ -209,27 +208,26 @@ export class Http2 implements Timed {
       done();
       return this.#refused(error, joined.peer);
     }
-    const answering = this.#run(request, exchange);
+    const answering = this.#run(exchange);
     answering.then(done, done);
     try {
-      return await Promise.race([exchange.response, answering]);
+      return await Promise.race([exchange.response, answering.then(() => exchange.response)]);
     } catch (error) {
       return this.#refused(error, joined.peer);
     }
   }
 
-  /** The response; of an exchange that answers by itself, when all of it was sent. */
-  async #run(request: Request, exchange: FetchExchange): Promise<Response> {
+  /** Resolves when the exchange is over. Rejects if it has ended without a response. */
+  async #run(exchange: FetchExchange): Promise<void> {
     try {
-      const response = await this.#parts.app(request, { exchange, scheme: "https" });
-      return exchange.responseStarted ? await exchange.response : response;
+      await this.#parts.serve(exchange, "https");
+      if (!exchange.responseStarted) throw new TypeError("The request was not answered");
     } catch (error) {
       if (!exchange.responseStarted) throw error;
       const isOurs = error instanceof Fault;
       if (!isOurs) this.#parts.onError(error, exchange.peer);
       // The stream of the response fails, by which the client can tell.
       exchange.abort(isOurs ? error : new Fault("internalError", undefined, { cause: error }));
-      return await exchange.response;
     }
   }
 

@@ -3,7 +3,7 @@ import { ManualClock, realClock } from "../../base/clock.ts";
 import type { Conn } from "../../net/conn.ts";
 import { denoSockets } from "../../net/deno/transport.ts";
 import { Deadlines } from "../../net/deadlines.ts";
-import { type App, Server, type ServerLimits } from "../server.ts";
+import { type Handler, Server, type ServerLimits } from "../server.ts";
 import type { ListeningPort, Sockets } from "../../net/transport.ts";
 import { linuxSockets } from "../../net/linux/transport.ts";
 
@@ -50,7 +50,7 @@ export async function joined(sockets: Sockets): Promise<{ conn: Conn; peer: Deno
 /** A server on a port of the system's choice, and how to end it. */
 export async function serve(
   sockets: Sockets,
-  app: App,
+  handler: Handler,
   limits: Partial<ServerLimits> = {},
 ): Promise<
   {
@@ -62,7 +62,7 @@ export async function serve(
   }
 > {
   const deadlines = new Deadlines(new ManualClock());
-  const server = new Server({ deadlines, app, limits });
+  const server = new Server({ deadlines, handler, limits });
   const asked = { kind: "tcp", host: "127.0.0.1", port: 0 } as const;
   const complaints: string[] = [];
   const onAcceptFailed = (error: unknown) => complaints.push(String(error));

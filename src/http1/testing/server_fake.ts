@@ -2,8 +2,7 @@
 import { ManualClock } from "../../base/clock.ts";
 import { type FakeConn, fakePair, type MakePair, onConns } from "../../net/testing/conn_fake.ts";
 import { Deadlines } from "../../net/deadlines.ts";
-import type { Exchange } from "../exchange.ts";
-import { ANSWERED, type App, Server, type ServerLimits, type ServerOptions } from "../server.ts";
+import { type Handler, Server, type ServerLimits, type ServerOptions } from "../server.ts";
 
 /** A server whose clients a test makes itself. */
 export interface Bench {
@@ -16,7 +15,7 @@ export interface Bench {
 
 /** A server on a clock that stands still. */
 export function bench(
-  app: App,
+  handler: Handler,
   limits: Partial<ServerLimits> = {},
   pair: MakePair = fakePair,
   options: Partial<ServerOptions> = {},
@@ -25,7 +24,7 @@ export function bench(
   const faults: string[] = [];
   const server = new Server({
     deadlines: new Deadlines(clock),
-    app,
+    handler,
     limits,
     onFault: (fault) => faults.push(fault.fault),
     ...options,
@@ -45,18 +44,14 @@ export function bench(
 export function onBench(
   name: string,
   run: (
-    make: (app: App, limits?: Partial<ServerLimits>, options?: Partial<ServerOptions>) => Bench,
+    make: (
+      handler: Handler,
+      limits?: Partial<ServerLimits>,
+      options?: Partial<ServerOptions>,
+    ) => Bench,
   ) => Promise<void>,
 ): void {
-  onConns(name, (pair) => run((app, limits, options) => bench(app, limits, pair, options)));
-}
-
-/** An app on the raw exchange. */
-export function raw(handle: (exchange: Exchange) => Promise<void>): App {
-  return async (_, { exchange }) => {
-    await handle(exchange);
-    return ANSWERED;
-  };
+  onConns(name, (pair) => run((handler, limits, options) => bench(handler, limits, pair, options)));
 }
 
 /** Text to bytes. */
@@ -64,16 +59,16 @@ export const text = new TextEncoder();
 /** A whole request. */
 export const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 /** Answers with the path. */
-export const say = raw(async (exchange) => {
+export const say: Handler = async (exchange) => {
   exchange.respond(200, "OK");
   await exchange.send(text.encode(exchange.head.path));
-});
+};
 /** Answers with the request's body. */
-export const readAll = raw(async (exchange) => {
+export const readAll: Handler = async (exchange) => {
   let body = "";
   for (let part = await exchange.body.read(); part; part = await exchange.body.read()) {
     body += new TextDecoder().decode(part);
   }
   exchange.respond(200, "OK");
   await exchange.send(text.encode(body));
-});
+};

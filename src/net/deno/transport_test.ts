@@ -6,6 +6,7 @@ import { denoConn } from "./conn.ts";
 import { serveListener } from "./listener.ts";
 import { dialer, type DialOptions } from "./transport.ts";
 import { Deadlines } from "../deadlines.ts";
+import { serveFetch } from "../../http1/fetch_app.ts";
 import { Server } from "../../http1/server.ts";
 
 function listen(): { listener: Deno.TcpListener; port: number } {
@@ -111,10 +112,11 @@ Deno.test("a listener serves until it is closed, whatever the app throws", async
   const server = new Server({
     deadlines: new Deadlines(realClock),
     onError: (error) => errors.push(error),
-    app: (request) => {
-      if (request.url.endsWith("/bug")) throw bug;
-      return new Response("fine");
-    },
+    handler: (exchange) =>
+      serveFetch(exchange, (request) => {
+        if (request.url.endsWith("/bug")) throw bug;
+        return new Response("fine");
+      }),
   });
   const serving = serveListener(listener, server, { clock: realClock });
   const ask = async (path: string) => {

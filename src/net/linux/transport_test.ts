@@ -189,7 +189,7 @@ Deno.test("what an upstream said while it was still being connected to is read",
 async function listening(host: FakeHost, limits: Partial<ServerLimits> = {}) {
   const clock = new ManualClock();
   const told: string[] = [];
-  const server = new Server({ deadlines: new Deadlines(new ManualClock()), app: say, limits });
+  const server = new Server({ deadlines: new Deadlines(new ManualClock()), handler: say, limits });
   const hosted = host.hosted();
   const address = { kind: "tcp", host: "127.0.0.1", port: PORT } as const;
   const port = await socketsIn(hosted).listen(address, server, {
@@ -270,7 +270,7 @@ Deno.test("a client that cannot be watched is let go, and those behind it wait u
 Deno.test("a port that cannot be watched is a port that cannot be had", async () => {
   const host = new FakeHost();
   const hosted = host.hosted();
-  const server = new Server({ deadlines: new Deadlines(new ManualClock()), app: say });
+  const server = new Server({ deadlines: new Deadlines(new ManualClock()), handler: say });
   const address = { kind: "tcp", host: "127.0.0.1", port: PORT } as const;
   const before = host.open;
   Object.assign(host, { watch: () => -ENOMEM });

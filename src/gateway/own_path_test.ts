@@ -1,0 +1,57 @@
+import { assert, assertEquals } from "@std/assert";
+import { Hono } from "hono";
+import { random } from "../http1/testing/mutations.ts";
+import { isOwnPath } from "./own_path.ts";
+
+Deno.test("our own paths are told apart, however they are spelt", () => {
+  const own = [
+    "/__failover",
+    "/__failover/",
+    "/__failover/state?a",
+    "/__failover?x",
+    "/__failover#x",
+    "/%5f_failover/state",
+    "/%5F%5f%66ailove%72",
+    "/__failover/../x",
+  ];
+  const other = [
+    "",
+    "*",
+    "/",
+    "/x",
+    "/_",
+    "/__failove",
+    "/__failovers",
+    "/__failover%2Fstate",
+    "/%2F__failover",
+    "%2f__failover/state",
+    "/__failover\\state",
+    "/%5g_failover",
+    "/%5",
+    "/%",
+    "/x/../__failover/state",
+    "//__failover/state",
+    "/__FAILOVER/state",
+    "/?/__failover",
+  ];
+  assertEquals(own.filter((path) => !isOwnPath(path)), []);
+  assertEquals(other.filter(isOwnPath), []);
+});
+
+Deno.test("Hono routes the same paths to the same side", async () => {
+  const app = new Hono();
+  app.all("/__failover/*", (c) => c.text("own"));
+  app.all("*", (c) => c.text("other"));
+  const pieces = "/|/__failover|/__failover/|__failover|%5f_fail|over|%2F|%|x|?|/x".split("|");
+  const dice = random(7);
+  const seen = { own: 0, other: 0 };
+  for (let i = 0; i < 2_000; i++) {
+    let path = "";
+    for (let count = 1 + dice(4); count > 0; count--) path += pieces[dice(pieces.length)];
+    if (!path.startsWith("/")) path = `/${path}`;
+    seen[isOwnPath(path) ? "own" : "other"]++;
+    const said = await (await app.request(`http://h${path}`)).text();
+    assertEquals(isOwnPath(path), said === "own", path);
+  }
+  assert(seen.own > 200 && seen.other > 200, JSON.stringify(seen));
+});

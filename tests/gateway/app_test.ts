@@ -1,0 +1,133 @@
+/**
+ * The gateway's app without a socket: `app.request()` with a downstream connection in its environment gets
+ * the answer that a client gets over a socket, whether we answer it or an upstream does.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { realClock } from "../../src/base/clock.ts";
+import { FetchExchange } from "../../src/gateway/fetch_exchange.ts";
+import { Deadlines } from "../../src/net/deadlines.ts";
+import { folderBackup } from "../../src/gateway/static/static.ts";
+import { nodeUpstream, refusingPort, type Stage } from "./stage.ts";
+import { story } from "./story.ts";
+
+interface Said {
+  readonly status: number;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly body: string;
+}
+
+/** Fields about the connection, and the framing that is chosen for it. */
+const OF_CONNECTION = /^(connection|content-length|date|keep-alive|transfer-encoding)$/i;
+
+function comparable(status: number, headers: Headers, body: string): Said {
+  return { status, headers: [...headers].filter(([name]) => !OF_CONNECTION.test(name)), body };
+}
+
+type Lines = Readonly<Record<string, string>>;
+
+async function overSocket(
+  stage: Stage,
+  method: string,
+  path: string,
+  lines: Lines,
+  body: string,
+): Promise<Said> {
+  const fields = Object.entries(lines).map(([name, value]) => `${name}: ${value}`);
+  const said = await stage.ask(method, path, fields, body);
+  const chunked = /^[\da-f]+\r\n([^]*)\r\n0\r\n\r\n$/i.exec(said.body)?.[1];
+  const headers = new Headers();
+  for (const line of said.lines) {
+    const colon = line.indexOf(":");
+    headers.append(line.slice(0, colon), line.slice(colon + 1).trim());
+  }
+  const isChunked = headers.has("transfer-encoding");
+  return comparable(said.status, headers, isChunked ? chunked ?? said.body : said.body);
+}
+
+/** As the app answers: by its response, or on the downstream connection that was forwarded. */
+async function byApp(
+  stage: Stage,
+  method: string,
+  path: string,
+  lines: Lines,
+  body: string,
+): Promise<Said> {
+  const url = `http://front.test${path}`;
+  const init = { method, headers: { ...lines, host: "front.test" } };
+  const sized = { ...init, headers: { ...init.headers, "content-length": String(body.length) } };
+  const downstream = await FetchExchange.of(
+    new Request(url, body === "" ? init : { ...sized, body }),
+    "127.0.0.1",
+    new Deadlines(realClock),
+    1_000,
+  );
+  const answering = stage.gateway.app.request(new Request(url, init), {}, {
+    downstream,
+    scheme: "http",
+  });
+  const response = await Promise.race([
+    downstream.response,
+    Promise.resolve(answering).then((own) =>
+      downstream.responseStarted ? downstream.response : own
+    ),
+  ]);
+  const text = await response.text();
+  await answering;
+  return comparable(response.status, response.headers, text);
+}
+
+const REQUESTS: readonly (readonly [string, string, Lines, string])[] = [
+  ["GET", "/x?y=1", { "x-asked": "a" }, ""],
+  ["GET", "/%5F_failovers", {}, ""],
+  ["HEAD", "/x", {}, ""],
+  ["POST", "/x", { "content-type": "text/plain" }, "hello"],
+  ["GET", "/missing", {}, ""],
+  ["GET", "/__failover/health", {}, ""],
+  ["GET", "/__failover/state?a=1", { accept: "application/json" }, ""],
+  ["GET", "/%5f_failover/state", {}, ""],
+  ["GET", "/__failover", {}, ""],
+  ["HEAD", "/__failover/health", {}, ""],
+];
+
+async function assertAlike(stage: Stage): Promise<void> {
+  for (const [method, path, lines, body] of REQUESTS) {
+    const one = await overSocket(stage, method, path, lines, body);
+    assert(one.status >= 200, `${method} ${path}`);
+    assertEquals(await byApp(stage, method, path, lines, body), one, `${method} ${path}`);
+  }
+}
+
+const admin = {
+  fetch: ({ method, url }: Request) =>
+    new Response(`${method} ${url}`, { headers: { "x-own": "1" } }),
+};
+
+story("the app answers without a socket as it does over one: an upstream", async ({ start }) => {
+  await using up = await nodeUpstream(async (request, response) => {
+    let body = "";
+    for await (const part of request) body += part;
+    // What the upstream sees must be alike, too.
+    const { method, url, headers } = request;
+    response.statusCode = url === "/missing" ? 404 : 200;
+    response.setHeader("x-answered", ["1", "2"]);
+    response.end(JSON.stringify({ method, url, headers, body }));
+  });
+  await using stage = await start([up.port], { admin });
+  await stage.open(0);
+  await assertAlike(stage);
+});
+
+story("the app answers without a socket as it does over one: files", async ({ start }) => {
+  const folder = await Deno.makeTempDir();
+  await Deno.writeTextFile(`${folder}/x`, "a file");
+  await using stage = await start([], { admin, backup: folderBackup(folder, realClock) });
+  await stage.open(0);
+  await assertAlike(stage);
+  await Deno.remove(folder, { recursive: true });
+});
+
+story("the app answers without a socket as it does over one: pages", async ({ start }) => {
+  await using stage = await start([refusingPort()], { admin });
+  await stage.gateway.refuse();
+  await assertAlike(stage);
+});
