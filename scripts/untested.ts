@@ -86,7 +86,6 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "relay/splice/drain.ts": "told by the contract of all engines: relay/testing",
   "relay/splice/flow.ts": "told by the contract of all engines: relay/testing",
   "relay/splice/messages.ts": "types only",
-  "relay/splice/target.ts": "told by the contract of all engines: relay/testing",
   "relay/splice/wait.ts": "told by the contract of all engines: relay/testing",
   "relay/splice/worker.ts": "told by the contract of all engines: relay/testing",
   "report/lines.ts": "told by the tests of its room",

@@ -24,7 +24,7 @@ import { printSockaddr } from "./acceptor.ts";
 import { COUNT } from "./counters.ts";
 import type { FlowDeps } from "./flow.ts";
 import type { Session } from "./session.ts";
-import type { Target } from "./target.ts";
+import type { Route } from "./route.ts";
 import type { Wait } from "./wait.ts";
 
 /** An upstream that has not answered a connect for so long is doubted. */
@@ -55,7 +55,7 @@ export interface DialerOwner {
 export class Dialer {
   readonly #owner: DialerOwner;
   /** Where clients go now; undefined while they are held. */
-  #target: Target | undefined;
+  #route: Route | undefined;
   readonly #doubtedAt = { hard: -Infinity, soft: -Infinity };
   readonly #failures = new LogLimiter(TELL_PAUSE_MS);
   /** Clients that wait because something is short here; those that went on meanwhile are among them. */
@@ -66,15 +66,15 @@ export class Dialer {
   }
 
   /** Clients go there from now on; undefined: nowhere. Those that wait are for the caller to dial. */
-  aim(target: Target | undefined): void {
-    this.#target = target;
+  aim(route: Route | undefined): void {
+    this.#route = route;
     this.#forgetDoubts();
   }
 
   /** True while clients wait because something is short here: none may be let in before them. */
   get hasStarved(): boolean {
     for (let head = this.#starved[0]; head !== undefined; head = this.#starved[0]) {
-      if (head.wait?.isStarved) return true;
+      if (head.wait?.waitsFor === "resources") return true;
       this.#dequeue();
     }
     return false;
@@ -93,22 +93,22 @@ export class Dialer {
     return session;
   }
 
-  /** Connects the client to the target, or lets it wait while there is none. Drops an older attempt. */
+  /** Connects the client to the route, or lets it wait while there is none. Drops an older attempt. */
   dial(session: Session): void {
     session.detach();
-    const target = this.#target;
-    if (target === undefined) return this.park(session);
+    const route = this.#route;
+    if (route === undefined) return this.park(session);
     session.enter("connecting");
-    session.upstreamName = target.name;
-    session.epoch = target.epoch;
+    session.upstreamName = route.upstream;
+    session.epoch = route.epoch;
     const wait = session.wait!;
     wait.doubtAt = this.#owner.loop.now + DOUBT_AFTER_MS;
     wait.tried = 0;
-    wait.first = target.first;
-    const wasStarved = wait.isStarved;
-    wait.isStarved = false;
-    this.#tryNext(session, target);
-    if (wasStarved) this.#owner.waitOver(); // it no longer stands before those who want to come in
+    wait.first = route.first;
+    const lackedResources = wait.waitsFor === "resources";
+    wait.enter("connect");
+    this.#tryNext(session, route);
+    if (lackedResources) this.#owner.waitOver(); // it no longer keeps new clients out
   }
 
   /** Lets a client wait for an order, and calls off what was under way for it. */
@@ -117,27 +117,29 @@ export class Dialer {
     this.#wait(session);
   }
 
-  /** The target answers after all: early ends are passed on, failed connects are tried again. */
+  /** The route answers after all: early ends are passed on, failed connects are tried again. */
   confirm(upstream: string, sessions: readonly Session[]): void {
-    if (this.#target?.name !== upstream) return;
+    if (this.#route?.upstream !== upstream) return;
     this.#forgetDoubts();
     const { loop } = this.#owner;
     for (const session of sessions.filter((session) => session.phase === "waiting")) {
       const wait = session.wait!;
-      if (wait.unusedEnd !== undefined) {
-        if (wait.retryAt === NEVER) this.#passEndOn(session, wait.unusedEnd);
+      if (wait.waitsFor === "settling") continue; // it has not asked yet
+      if (wait.waitsFor === "verdict") {
+        this.#passEndOn(session, wait.unusedEnd);
         continue;
       }
-      wait.retryAt = loop.now + backoffMs(wait.failures, RETRY_MAX_MS, RETRY_FIRST_MS);
+      if (wait.waitsFor === "order") wait.waitsFor = "retry";
+      wait.nextAt = loop.now + backoffMs(wait.failures, RETRY_MAX_MS, RETRY_FIRST_MS);
       this.#arm(session);
     }
   }
 
-  /** The target's addresses as of now. What waited for them goes on. */
+  /** The route's addresses as of now. What waited for them goes on. */
   learn(upstream: string, addresses: readonly SockAddr[], sessions: readonly Session[]): void {
-    const target = this.#target;
-    if (target?.name !== upstream) return;
-    target.learn(addresses);
+    const route = this.#route;
+    if (route?.upstream !== upstream) return;
+    route.learn(addresses);
     for (const session of [...sessions]) {
       const lacksAddress = session.phase === "connecting"
         ? session.upstream === -1
@@ -170,7 +172,7 @@ export class Dialer {
     if (session.phase === "connecting") {
       if (now >= Math.min(wait.doubtAt, wait.attemptEndsAt)) {
         wait.doubtAt = NEVER;
-        if (wait.address !== undefined) this.#target?.avoid(wait.address);
+        if (wait.address !== undefined) this.#route?.avoid(wait.address);
         this.#doubt(session, "connectTimeout");
       }
       const isOver = now >= wait.attemptEndsAt;
@@ -178,9 +180,9 @@ export class Dialer {
       if (isOver && now < wait.giveUpAt) return this.#attemptFailed(session);
     }
     if (now >= wait.giveUpAt) return this.#giveUp(session);
-    if (session.phase === "waiting" && now >= wait.retryAt) {
-      if (wait.unusedEnd === undefined) return this.dial(session);
-      wait.retryAt = NEVER;
+    if (now >= wait.nextAt) {
+      if (wait.waitsFor !== "settling") return this.dial(session);
+      wait.enter("verdict");
       this.#doubt(session, "closedUnused");
     }
     this.#arm(session);
@@ -188,8 +190,8 @@ export class Dialer {
 
   /** The upstream ended before any byte: the client waits for what that means, if it is news. */
   endedUnused(session: Session, how: "end" | "reset"): void {
-    const isTarget = session.epoch === this.#target?.epoch;
-    if (!isTarget || this.#hasLeft(session)) return session.passEndOn(how);
+    const isCurrent = session.epoch === this.#route?.epoch;
+    if (!isCurrent || this.#hasLeft(session)) return session.passEndOn(how);
     if (this.#owner.isWaitless) {
       this.#doubt(session, "closedUnused");
       return session.passEndOn(how);
@@ -198,7 +200,7 @@ export class Dialer {
     const wait = session.wait!;
     wait.fault = "closedUnused";
     wait.unusedEnd = how;
-    wait.retryAt = this.#owner.loop.now + SETTLE_MS;
+    wait.enter("settling", this.#owner.loop.now + SETTLE_MS);
     this.#arm(session);
   }
 
@@ -209,9 +211,9 @@ export class Dialer {
     session.close();
   }
 
-  #tryNext(session: Session, target: Target): void {
+  #tryNext(session: Session, route: Route): void {
     const { loop, connectTimeoutMs } = this.#owner;
-    const { addresses } = target;
+    const { addresses } = route;
     const wait = session.wait!;
     wait.attemptEndsAt = loop.now + connectTimeoutMs / Math.max(1, addresses?.length ?? 1);
     if (addresses === undefined) return this.#arm(session);
@@ -224,7 +226,7 @@ export class Dialer {
       const fault = connectFaultOf(result);
       this.#blame(wait, fault);
       if (fault === "localShortage") this.#owner.short(result);
-      else target.avoid(address);
+      else route.avoid(address);
       if (!isShortage(result)) continue;
       wait.fault = fault; // another address would fare no better
       break;
@@ -232,7 +234,7 @@ export class Dialer {
     this.#nowhere(session, wait.fault ?? "connectFailed");
   }
 
-  /** No address of the target is left to try. */
+  /** No address of the route is left to try. */
   #nowhere(session: Session, fault: FaultName): void {
     const isOurs = FAULTS[fault].side === "proxy";
     if (!isOurs) session.wait!.failures++;
@@ -240,10 +242,9 @@ export class Dialer {
     if (!isOurs) this.#doubt(session, fault);
     if (!this.#wait(session) || !isOurs) return;
     const wait = session.wait!;
-    wait.isStarved = true;
+    wait.enter("resources", this.#owner.loop.now + RETRY_MAX_MS);
     if (!wait.isQueued) this.#starved.push(session);
     wait.isQueued = true;
-    wait.retryAt = this.#owner.loop.now + RETRY_MAX_MS;
     this.#arm(session);
   }
 
@@ -255,10 +256,10 @@ export class Dialer {
   /** The address that was tried is no good; the next one may be. */
   #attemptFailed(session: Session): void {
     session.detach();
-    const target = this.#target!; // a session connects only while there is one, and to that one
+    const route = this.#route!; // a session connects only while there is one, and to that one
     const { address } = session.wait!;
-    if (address !== undefined) target.avoid(address);
-    this.#tryNext(session, target);
+    if (address !== undefined) route.avoid(address);
+    this.#tryNext(session, route);
   }
 
   #connect(session: Session, address: SockAddr): number {
@@ -281,7 +282,7 @@ export class Dialer {
       this.#blame(wait, "connectRefused");
       return this.#attemptFailed(session);
     }
-    this.#target!.prefer(wait.address!);
+    this.#route!.prefer(wait.address!);
     const waited = wait.since !== NEVER;
     if (waited) {
       deps.counters[COUNT.released]!++;
@@ -303,8 +304,7 @@ export class Dialer {
     session.enter("waiting");
     const wait = session.wait!;
     if (wait.since === NEVER) wait.since = this.#owner.loop.now;
-    wait.retryAt = NEVER;
-    wait.isStarved = false;
+    wait.enter("order");
     if (this.#hasLeft(session)) {
       this.#abandon(session);
       return false;
@@ -320,9 +320,9 @@ export class Dialer {
 
   #arm(session: Session): void {
     const wait = session.wait!;
-    const due = session.phase === "waiting"
-      ? wait.retryAt
-      : Math.min(wait.doubtAt, wait.attemptEndsAt);
+    const due = wait.waitsFor === "connect"
+      ? Math.min(wait.doubtAt, wait.attemptEndsAt)
+      : wait.nextAt;
     this.#owner.loop.at(session, Math.min(due, wait.giveUpAt));
   }
 

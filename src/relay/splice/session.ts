@@ -227,7 +227,6 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     loop.forget(this.upstream);
     deps.kernel.close(this.upstream);
     this.upstream = -1;
-    if (this.wait !== undefined) this.wait.unusedEnd = undefined;
   }
 
   /** Ends it in order: each side gets what was sent, then the end. */

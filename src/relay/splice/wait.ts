@@ -1,44 +1,63 @@
 /**
  * What is true of a client only while it has no upstream: deadlines, in the loop's time, and what was
- * tried for it. Joined sessions are the many, and idle most of the time; they do without this record,
- * which goes back to the pool and serves the next client.
+ * tried for it. Most sessions are joined, and most of those are idle; they do without this record, which
+ * returns to the pool and serves the next client.
  */
 import type { FaultName } from "../../base/fault.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
 import { NEVER } from "../../linux/timer_wheel.ts";
 
+/**
+ * What a client waits for.
+ * `connect`: for the attempt under way.
+ * `order`: for a decision of the control plane.
+ * `retry`: for the pause before the next attempt, until `nextAt`.
+ * `resources`: for a descriptor or a port that this machine is short of; tries again at `nextAt`.
+ * `settling`: its upstream ended before any byte; at `nextAt` the control plane is asked about that.
+ * `verdict`: it has been asked, and the answer is awaited.
+ */
+export type WaitsFor = "connect" | "order" | "retry" | "resources" | "settling" | "verdict";
+
 export class Wait {
-  /** When it waits no longer. */
+  waitsFor: WaitsFor = "connect";
+  /** When `retry`, `resources` or `settling` is over; `NEVER` in the other states. */
+  nextAt = NEVER;
+  /** When the client has waited long enough and is closed. */
   giveUpAt = NEVER;
-  /** When no attempt was left to wait for; `NEVER` if the first is under way. */
+  /** Since when the client has been waiting without an attempt; `NEVER` while its first is under way. */
   since = NEVER;
-  /** When the attempt under way makes us doubt the upstream, when it is over, when the next begins. */
+  /** When the attempt under way makes us doubt the upstream, and when it is over. */
   doubtAt = NEVER;
   attemptEndsAt = NEVER;
-  retryAt = NEVER;
-  /** The address that is tried, and where in the target's list the first one stood. */
+  /** The address that is tried, and the index of the first one in the route's list. */
   address: SockAddr | undefined;
   first = 0;
-  /** Connects that failed, addresses of the upstream tried in this one, and what failed last. */
+  /** Rounds of connects that failed, addresses tried in this round, and what failed last. */
   failures = 0;
   tried = 0;
   fault: FaultName | undefined;
-  /** It lacks a descriptor or a port for its upstream: the next that is free is for it. */
-  isStarved = false;
-  /** It stands in the queue of those; it stays there while it tries again. */
+  /** It is in the queue of those that lack resources, where it stays while it tries again. */
   isQueued = false;
-  /** How the upstream ended before any byte, while that is being judged. */
-  unusedEnd: "end" | "reset" | undefined;
+  /** How the upstream ended, in the states `settling` and `verdict`. */
+  unusedEnd: "end" | "reset" = "end";
 
+  /** Makes the record fit for the next client. `giveUpAt` is in the loop's time, in milliseconds. */
   begin(giveUpAt: number): void {
+    this.waitsFor = "connect";
     this.giveUpAt = giveUpAt;
     this.since =
       this.doubtAt =
       this.attemptEndsAt =
-      this.retryAt =
+      this.nextAt =
         NEVER;
     this.failures = this.tried = this.first = 0;
-    this.address = this.fault = this.unusedEnd = undefined;
-    this.isStarved = this.isQueued = false;
+    this.address = this.fault = undefined;
+    this.isQueued = false;
+  }
+
+  /** Enters a state, which lasts until `nextAt` or until something else ends it. */
+  enter(waitsFor: WaitsFor, nextAt = NEVER): void {
+    this.waitsFor = waitsFor;
+    this.nextAt = nextAt;
   }
 }

@@ -20,7 +20,7 @@ import type { FlowDeps } from "./flow.ts";
 import type { Addresses, Order, Report } from "./messages.ts";
 import { Pools } from "./pools.ts";
 import { Session, type SessionOwner } from "./session.ts";
-import { Target } from "./target.ts";
+import { Route } from "./route.ts";
 
 const BUG_PAUSE_MS = 10_000;
 /** Records kept for the next sessions. */
@@ -138,10 +138,10 @@ export class WorkerRelay {
     }
   }
 
-  #open(name: string, epoch: number, addresses: Addresses): void {
+  #open(upstream: string, epoch: number, addresses: Addresses): void {
     if (this.#isStopping || epoch < this.#epoch) return;
     this.#epoch = epoch;
-    this.#dialer.aim(new Target(name, epoch, addresses));
+    this.#dialer.aim(new Route(upstream, epoch, addresses));
     for (const session of this.#unjoined()) {
       if (session.phase !== "joined" || session.epoch < epoch) this.#dialer.dial(session);
     }

@@ -1,15 +1,18 @@
-/** Where clients go: an upstream under one decision, its addresses, and which of them to begin with. */
+/**
+ * Where clients go, as a worker knows it: an upstream under one decision, as everywhere, and with it the
+ * addresses of that upstream and which of them to begin with.
+ */
 import type { SockAddr } from "../../linux/kernel.ts";
 
-export class Target {
-  readonly name: string;
+export class Route {
+  readonly upstream: string;
   readonly epoch: number;
   #addresses: readonly SockAddr[] | undefined;
-  /** Place of the address that answered last, or that comes after one that did not. */
+  /** Index of the address that answered last, or that comes after one that did not. */
   #first = 0;
 
-  constructor(name: string, epoch: number, addresses: readonly SockAddr[] | undefined) {
-    this.name = name;
+  constructor(upstream: string, epoch: number, addresses: readonly SockAddr[] | undefined) {
+    this.upstream = upstream;
     this.epoch = epoch;
     this.#addresses = addresses;
   }
@@ -19,7 +22,7 @@ export class Target {
     return this.#addresses;
   }
 
-  /** Place of the address that a client begins with. */
+  /** Index of the address that a client begins with. */
   get first(): number {
     return this.#first;
   }
