@@ -85,6 +85,15 @@ export interface Triggers {
   run(promotion: Promotion, signal: AbortSignal): Promise<TriggerOutcome>;
 }
 
+/**
+ * Where new clients or exchanges go: an upstream, under the decision with this number. Each decision makes
+ * a new object, so two routes are the same only if they are the same object.
+ */
+export interface Route {
+  readonly upstream: Upstream;
+  readonly epoch: number;
+}
+
 /** Which sessions end when an upstream went down or traffic moved away from it, and when. */
 export interface DrainOrder {
   readonly upstream: string;

@@ -5,13 +5,8 @@
  */
 import type { Clock } from "../base/clock.ts";
 import type { FaultName } from "../base/fault.ts";
+import type { Route } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
-
-/** Leave to go to an upstream, under a decision. */
-export interface Route {
-  readonly upstream: Upstream;
-  readonly epoch: number;
-}
 
 /** Why a wait ended without a route. */
 export type Rejection = "closed" | "late" | "full" | "gone";

@@ -6,7 +6,7 @@
 import type { Clock } from "../base/clock.ts";
 import { Fault, FAULTS, statusOf } from "../base/fault.ts";
 import type { Publish } from "../events/events.ts";
-import type { Doubt } from "../failover/ports.ts";
+import type { Doubt, Route } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import type { Reply, UpstreamConn } from "../http1/upstream_conn.ts";
 import type { Deadlines } from "../net/deadlines.ts";
@@ -17,7 +17,7 @@ import type { KeptTotal } from "./body.ts";
 import type { Client } from "./downstream.ts";
 import { bind, boundTo, isBoundLogin } from "./bound.ts";
 import { Connects } from "./connects.ts";
-import { type AdmissionGate, DENIALS, type Rejection, type Route } from "./admission.ts";
+import { type AdmissionGate, DENIALS, type Rejection } from "./admission.ts";
 import { joinedTarget, writeRequestFields, writeResponseFields } from "./headers.ts";
 import { GATEWAY_ERRORS_MAX, GatewayErrors } from "./gateway_errors.ts";
 import { isLocal, maySayStale, RetryBudget, retryDecision, type Stage } from "./retry.ts";

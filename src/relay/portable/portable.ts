@@ -8,11 +8,11 @@ import { whenAborted, withDeadline } from "../../base/deadline.ts";
 import { LimitWatch } from "../../base/limit_watch.ts";
 import { Slab } from "../../base/slab.ts";
 import { LogLimiter } from "../../base/log_limiter.ts";
-import type { DrainOrder } from "../../failover/ports.ts";
+import type { DrainOrder, Route } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
 import { Port } from "./port.ts";
-import { type Route, Session, type SessionOwner, type Tally } from "./session.ts";
+import { Session, type SessionOwner, type Tally } from "./session.ts";
 
 /** How often idle sessions are looked for, at most and at least. */
 const SWEEP_MAX_MS = 1_000;

@@ -11,8 +11,7 @@ import { addressOf, closeConn, tune } from "../../net/deno/conn.ts";
 import { dial } from "../../net/deno/dial.ts";
 import { Fault, FAULTS } from "../../base/fault.ts";
 import type { Member } from "../../base/slab.ts";
-import type { Upstream } from "../../failover/upstream.ts";
-
+import type { Route } from "../../failover/ports.ts";
 import { type RelayContext, type RelayCounters, type RelaySettings, SETTLE_MS } from "../engine.ts";
 import { linger } from "./linger.ts";
 import { proxyHeader } from "../proxy_header.ts";
@@ -22,11 +21,6 @@ import { flow, type FlowEnd, Inlet, throwBug } from "./streams.ts";
 const DOUBT_AFTER_MS = 500;
 const RECONNECT_FIRST_MS = 50;
 const RECONNECT_MAX_MS = 1_000;
-/** Where new clients go. Two routes are the same only if they are the same object. */
-export interface Route {
-  readonly upstream: Upstream;
-  readonly epoch: number;
-}
 
 /** Counters that one relay shares with its sessions. */
 export type Tally = { -readonly [Name in keyof RelayCounters]: RelayCounters[Name] };
