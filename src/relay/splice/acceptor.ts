@@ -6,17 +6,14 @@
 import { type Address, formatAddress } from "../../base/address.ts";
 import type { Event } from "../../events/events.ts";
 import { AcceptPauses } from "../../net/accept.ts";
-import { EAGAIN, errnoWords, isShortage } from "../../linux/errno.ts";
+import { errnoWords } from "../../linux/errno.ts";
 import { listenAt } from "../../net/linux/bind.ts";
+import { acceptBatch, BACKLOG, type BatchTaker } from "../../net/linux/listener.ts";
 import type { PortShare, SockAddr } from "../../linux/kernel.ts";
 import type { Loop, Tick, Watcher } from "../../linux/loop.ts";
 import { endpointOf, isUnix } from "../../linux/sockaddr.ts";
 import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
 
-/** Clients taken in one turn. */
-const ACCEPT_MAX = 64;
-/** Connections that may wait in the accept queue; `net.core.somaxconn` limits it further. */
-const BACKLOG = 4096;
 const RETRY_BIND_MS = 1_000;
 
 export interface AcceptorOwner {
@@ -48,7 +45,7 @@ export function printSockaddr(address: SockAddr): string {
   return formatAddress(addressOf(address));
 }
 
-export class Acceptor implements Watcher, Tick, Timed {
+export class Acceptor implements Watcher, Tick, Timed, BatchTaker {
   queued = false;
   due = NEVER;
   next: Timed | undefined;
@@ -150,21 +147,23 @@ export class Acceptor implements Watcher, Tick, Timed {
   run(): void {
     if (this.#listener === -1 || this.#isPaused) return;
     const { loop } = this.#owner;
-    for (let taken = 0; taken < ACCEPT_MAX; taken++) {
-      if (!this.#owner.hasRoom()) {
-        this.#isFull = true;
-        return;
-      }
-      const client = loop.kernel.accept(this.#listener);
-      if (client === -EAGAIN) return;
-      if (isShortage(client)) return this.#owner.short(client);
-      // Else it is an error of that one connection, which Linux reports here (accept(2)).
-      if (client < 0) continue;
-      this.#pauses.over();
-      this.#owner.admit(client);
-      if (this.#isPaused) return;
-    }
-    loop.again(this);
+    const end = acceptBatch(loop.kernel, this.#listener, this);
+    if (end === "full") this.#isFull = true;
+    else if (end === "more") loop.again(this);
+    else if (end !== "empty") this.#owner.short(end);
+  }
+
+  get hasRoom(): boolean {
+    return this.#owner.hasRoom();
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  take(client: number): void {
+    this.#pauses.over();
+    this.#owner.admit(client);
   }
 
   /** Takes no one in for a while: the system is short of something, as `result` says. */

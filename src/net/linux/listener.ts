@@ -1,0 +1,151 @@
+/**
+ * Accepting on sockets of `linux/`: a few clients at a time, so that those who are in have their turn. The batch
+ * is shared with the splice engine, whose port is opened and closed again as ordered.
+ */
+import { EAGAIN, errnoWords, isShortage } from "../../linux/errno.ts";
+import type { Kernel } from "../../linux/kernel.ts";
+import type { Tick, Watcher } from "../../linux/loop.ts";
+import { endpointOf } from "../../linux/sockaddr.ts";
+import { AcceptPauses } from "../accept.ts";
+import type { Acceptee, AcceptOptions } from "../transport.ts";
+import { LinuxConn } from "./conn.ts";
+import type { EmbeddedLoop } from "./embedded_loop.ts";
+
+/** Connections that the kernel keeps in its accept queue; `net.core.somaxconn` limits it further (listen(2)). */
+export const BACKLOG = 4_096;
+/** Clients taken in one turn of the loop. */
+const BATCH_MAX = 64;
+
+/** Who takes the clients of a batch. */
+export interface BatchTaker {
+  /** True while another client may be let in; asked before each. */
+  readonly hasRoom: boolean;
+  /** True if nobody else is to be accepted in this turn; asked after each. */
+  readonly isPaused: boolean;
+  /** Takes over the socket of one client. */
+  take(client: number): void;
+}
+
+/**
+ * How a batch ended: the queue is empty (or the taker paused), the taker is full, more may be waiting; or a
+ * shortage, as a negated error number.
+ */
+export type BatchEnd = "empty" | "full" | "more" | number;
+
+/** Accepts up to 64 clients that wait at `listener`. Never waits. */
+export function acceptBatch(kernel: Kernel, listener: number, taker: BatchTaker): BatchEnd {
+  for (let taken = 0; taken < BATCH_MAX; taken++) {
+    if (!taker.hasRoom) return "full";
+    const client = kernel.accept(listener);
+    if (client === -EAGAIN) return "empty";
+    if (isShortage(client)) return client;
+    // Any other error is one of that connection, which Linux reports here (accept(2)).
+    if (client < 0) continue;
+    taker.take(client);
+    if (taker.isPaused) return "empty";
+  }
+  return "more";
+}
+
+export class Acceptor implements Watcher, Tick, BatchTaker {
+  queued = false;
+  readonly #host: EmbeddedLoop;
+  readonly #listener: number;
+  readonly #acceptee: Acceptee;
+  readonly #options: AcceptOptions;
+  readonly #end = Promise.withResolvers<void>();
+  #isOver = false;
+  /** Waits for room, or for the end of a shortage; who comes meanwhile stays in the kernel's queue. */
+  #isWaiting = false;
+  readonly #pauses = new AcceptPauses();
+  #cancel: () => void = () => {};
+
+  /** Owns `listener`. Whoever made it watches it for this. */
+  constructor(host: EmbeddedLoop, listener: number, acceptee: Acceptee, options: AcceptOptions) {
+    this.#host = host;
+    this.#listener = listener;
+    this.#acceptee = acceptee;
+    this.#options = options;
+    // Without a bug nobody ever looks at it.
+    this.#end.promise.catch(() => {});
+  }
+
+  /** Resolves after `close`; rejects for a bug in the accept loop. */
+  get finished(): Promise<void> {
+    return this.#end.promise;
+  }
+
+  /** Takes in whoever is in the queue, whether or not there is room. */
+  takeAll(): void {
+    for (let taken = 0; taken < BACKLOG && !this.#isOver; taken++) {
+      const client = this.#host.loop.kernel.accept(this.#listener);
+      if (client === -EAGAIN || isShortage(client)) return;
+      if (client >= 0) this.take(client);
+    }
+  }
+
+  /** False if it was closed before. */
+  close(): boolean {
+    if (this.#isOver) return false;
+    this.#isOver = true;
+    this.#cancel();
+    this.#host.loop.forget(this.#listener);
+    this.#host.loop.kernel.close(this.#listener);
+    this.#end.resolve();
+    return true;
+  }
+
+  ready(): void {
+    this.run();
+  }
+
+  run(): void {
+    if (this.#isOver || this.#isWaiting) return;
+    const end = acceptBatch(this.#host.loop.kernel, this.#listener, this);
+    if (end === "full") void this.#waitForRoom();
+    else if (end === "more") this.#host.again(this);
+    else if (end !== "empty") this.#pause(end);
+  }
+
+  get isPaused(): boolean {
+    return this.#isWaiting;
+  }
+
+  get hasRoom(): boolean {
+    return this.#acceptee.hasRoom;
+  }
+
+  take(client: number): void {
+    const { loop } = this.#host;
+    const conn = new LinuxConn(this.#host, client);
+    const result = loop.watch(client, conn);
+    if (result < 0) {
+      conn.close();
+      return this.#pause(result);
+    }
+    this.#pauses.over();
+    const peer = endpointOf(loop.kernel.peerAddress(client));
+    this.#acceptee.serve(conn, peer.kind === "ip" ? peer.ip : "unix").catch(this.#end.reject);
+  }
+
+  async #waitForRoom(): Promise<void> {
+    this.#isWaiting = true;
+    await this.#acceptee.room();
+    this.#goOn();
+  }
+
+  #pause(result: number): void {
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    const { clock, onAcceptFailed, onShortage } = this.#options;
+    const { pauseMs, isNews } = this.#pauses.next(clock.now());
+    if (isNews) onAcceptFailed?.(errnoWords(result), pauseMs);
+    onShortage?.();
+    this.#cancel = clock.after(pauseMs, () => this.#goOn());
+  }
+
+  #goOn(): void {
+    this.#isWaiting = false;
+    if (!this.#isOver) this.#host.again(this);
+  }
+}
