@@ -63,7 +63,6 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "http1/head_writer.ts": "told by the tests of the message that uses it",
   "http1/http_date.ts": "told by the tests of the message that uses it",
   "http1/refusal.ts": "told by the tests of the message that uses it",
-  "http1/send.ts": "told by the tests of the message that uses it",
   "http1/server_connection.ts": "told by the tests of the message that uses it",
   "linux/errno.ts": "told by the tests of its room",
   "linux/kernel.ts": "types only",

@@ -12,6 +12,7 @@ import type { Reply, UpstreamConn } from "../http1/upstream_conn.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 import { responseOf, sendResponse } from "../http1/fetch_app.ts";
 import { httpDate } from "../http1/http_date.ts";
+import { type MaybeDone, whenDone } from "../http1/maybe_done.ts";
 import { answerWithPage, type ErrorPage, failoverValue, write1xx } from "./answers.ts";
 import type { KeptTotal } from "./body.ts";
 import type { Client } from "./downstream.ts";
@@ -72,6 +73,9 @@ interface Step {
   /** True if the attempt before got no farther than this machine, and so does not count. */
   readonly again?: boolean;
 }
+
+/** For `whenDone`. */
+const release = (connection: UpstreamConn): void => connection.release();
 
 interface Failure {
   readonly fault: Fault;
@@ -339,7 +343,7 @@ export class Forwarder {
    * Passes the response on; undefined if that is done. From here on the exchange is this upstream's, for
    * better or worse.
    */
-  #pass(attempt: ServerAttempt, step: Step, server: ServerUpstream): Promise<void> | undefined {
+  #pass(attempt: ServerAttempt, step: Step, server: ServerUpstream): MaybeDone {
     const { state, connection } = attempt;
     const { client } = state;
     const { head, body } = attempt.reply!;
@@ -356,9 +360,11 @@ export class Forwarder {
     if (value !== undefined) out.line("Failover", value);
     if (head.status === 101) return this.#join(attempt);
     // Of a body that is left out (HEAD, 304) only a length that was declared may be told.
-    const sending = client.send(body.none && head.said.length < 0 ? null : body);
-    if (sending !== undefined) return sending.then(() => connection.release());
-    connection.release();
+    return whenDone(
+      client.send(body.none && head.said.length < 0 ? null : body),
+      release,
+      connection,
+    );
   }
 
   /** The response could not be passed on to its end. */

@@ -9,6 +9,7 @@
 import { Fault, type FaultName } from "../base/fault.ts";
 import type { Conn, Reader, TryConn } from "../net/conn.ts";
 import type { Deadlines, Timed } from "../net/deadlines.ts";
+import type { MaybeDone } from "./maybe_done.ts";
 
 /** First reads: a head and often the whole message. */
 const SMALL_BYTES = 8 * 1024;
@@ -215,7 +216,7 @@ export class BufferedConn implements Conn, Reader, Timed {
    * Writes all of the first `length` bytes. One at a time. Undefined if all of it went at once. Rejects with
    * a Fault, and leaves the reading side alone: a peer that stopped listening may have said why.
    */
-  send(bytes: Uint8Array, length = bytes.length): Promise<void> | undefined {
+  send(bytes: Uint8Array, length = bytes.length): MaybeDone {
     if (this.fault !== undefined) return Promise.reject(this.fault);
     this.wrote = true;
     const conn = this.#conn;

@@ -10,6 +10,7 @@ import { CHUNKED, type Framing, isBodyless, UNTIL_CLOSE } from "./framing.ts";
 import type { RequestHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { httpDate } from "./http_date.ts";
+import { type MaybeDone, whenDone } from "./maybe_done.ts";
 import { bytesSource, sendMessage } from "./send.ts";
 import type { BufferedConn } from "./buffered_conn.ts";
 
@@ -141,25 +142,23 @@ export class Exchange {
   }
 
   /**
-   * Sends the head that `respond` began, framed for this client, then the body. Resolves when all of it
-   * was handed to the system, and is undefined if that is so already; rejects, or throws, the Fault of the
-   * body or of the client, after which the connection is cut, so that the client can tell.
+   * Sends the head that `respond` began, framed for this client, then the body. Done when all of it was
+   * handed to the system. Rejects with the Fault of the body or of the client; the connection is cut then,
+   * so that the client can tell that the response is incomplete.
    */
-  send(body: BodySource | Uint8Array | null): Promise<void> | undefined {
+  send(body: BodySource | Uint8Array | null): MaybeDone {
     const source = body instanceof Uint8Array ? bytesSource(body) : body ?? undefined;
-    if (this.#status < 200) throw new TypeError("Cannot send before respond");
-    if (this.#refused !== undefined) throw this.#refused;
+    if (this.#status < 200) return Promise.reject(new TypeError("Cannot send before respond"));
+    if (this.#refused !== undefined) return Promise.reject(this.#refused);
     const framing = this.#frame(source);
     this.#out.endHead();
     this.#started = true;
-    const sending = sendMessage(this.#wire, this.#out, framing, source);
-    if (sending !== undefined) return sending.then(() => this.#finish());
-    this.#finish();
+    return whenDone(sendMessage(this.#wire, this.#out, framing, source), Exchange.#finish, this);
   }
 
-  #finish(): void {
-    this.#wire.onFail = undefined;
-    this.#finished = true;
+  static #finish(exchange: Exchange): void {
+    exchange.#wire.onFail = undefined;
+    exchange.#finished = true;
   }
 
   /**

@@ -1,32 +1,38 @@
 /**
- * Sends one message: a head that is printed already, then its body from wherever it comes. What is at
- * hand leaves together with the head in one write; a body that waits is pumped, read and written by
- * turns, so that a slow receiver stops the reading.
+ * Sends one message: a head that is already printed, then its body from any source. What can be had without
+ * waiting leaves together with the head in one write. Else the body is read and written in turns, so that a
+ * slow receiver stops the reading.
  */
 import { Fault } from "../base/fault.ts";
 import type { BodySource } from "./body.ts";
 import { CHUNKED, type Framing, UNTIL_CLOSE } from "./framing.ts";
 import type { HeadWriter } from "./head_writer.ts";
+import type { MaybeDone } from "./maybe_done.ts";
 import type { BufferedConn } from "./buffered_conn.ts";
 
-/** Payload up to this size is copied behind what waits to be written; more gets its own write. */
+/** Payload up to this size, in bytes, is copied behind the head; larger parts get a write of their own. */
 const TOGETHER_BYTES_MAX = 16 * 1024;
 
 /**
- * Sends what `out` holds, then `body` in this framing; undefined if all of it went at once. Rejects, or
- * throws, the Fault of either side.
+ * Sends what `out` holds, then `body` in this framing (RFC 9112 section 6). Rejects with the Fault of the
+ * source or of the receiver; with a TypeError if the body is longer than its declared length.
  */
 export function sendMessage(
   wire: BufferedConn,
   out: HeadWriter,
   framing: Framing,
   body: BodySource | undefined,
-): Promise<void> | undefined {
+): MaybeDone {
   if (body === undefined || framing === 0) return wire.send(out.bytes, out.length);
   if (framing === CHUNKED) return sendChunked(wire, out, body);
-  const first = body.ready?.();
-  const isWhole = first?.length === framing && framing <= TOGETHER_BYTES_MAX && body.ended === true;
-  if (isWhole && body.done !== undefined) {
+  let first: Uint8Array | undefined;
+  try {
+    first = body.ready?.();
+  } catch (error) {
+    return Promise.reject(error);
+  }
+  const isWhole = framing <= TOGETHER_BYTES_MAX && body.ended === true;
+  if (isWhole && first?.length === framing && body.done !== undefined) {
     out.raw(first);
     body.done();
     return wire.send(out.bytes, out.length);
@@ -57,7 +63,7 @@ async function sendPlain(
     await wire.send(part);
     part = undefined;
   }
-  // Asked once more, the source learns that we are done, and we that it was as long as it said.
+  // The last read tells the source that we are done, and us that it was as long as it declared.
   if (left === 0 && await body.read() !== undefined) throw new TypeError(TOO_LONG);
   if (left > 0 && length !== Infinity) throw new Fault("responseCut", "body shorter than declared");
 }
@@ -91,11 +97,11 @@ async function sendChunked(wire: BufferedConn, out: HeadWriter, body: BodySource
   }
   out.lastChunk(body.trailers);
   await wire.send(out.bytes, out.length);
-  // Lets a body that ended while it was `ready` say so.
+  // A body that ended in `ready` announces its end only in a read.
   if (body.ended === true) await body.read();
 }
 
-/** Bytes at hand as a source. */
+/** A body that is in memory. */
 export function bytesSource(bytes: Uint8Array): BodySource {
   let rest: Uint8Array | undefined = bytes.length > 0 ? bytes : undefined;
   const take = () => {

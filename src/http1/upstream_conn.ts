@@ -259,18 +259,14 @@ export class UpstreamConn {
     return source.length;
   }
 
-  /** What goes wrong is told to whoever reads the response. */
+  /** Begins to send the request. If that fails, the read of the response fails with the same Fault. */
   #send(framing: Framing, source: BodySource | undefined, options: ExchangeOptions): void {
-    try {
-      const sending = options.waitForContinue === true && framing !== 0
-        ? this.#sendLater(framing, source)
-        : sendMessage(this.#wire, this.#out, framing, source);
-      if (sending === undefined) return this.#hasSent(options);
-      this.#source = source;
-      this.#pump = this.#finish(sending, options);
-    } catch (error) {
-      this.#sendFailed(error, options);
-    }
+    const sending = options.waitForContinue === true && framing !== 0
+      ? this.#sendLater(framing, source)
+      : sendMessage(this.#wire, this.#out, framing, source);
+    if (sending === undefined) return this.#hasSent(options);
+    this.#source = source;
+    this.#pump = this.#finish(sending, options);
   }
 
   async #sendLater(framing: Framing, source: BodySource | undefined): Promise<void> {

@@ -1,0 +1,86 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
+import { Fault } from "../base/fault.ts";
+import { Deadlines } from "../net/deadlines.ts";
+import { type MakePair, onConns } from "../net/testing/conn_fake.ts";
+import type { BodySource } from "./body.ts";
+import { BufferedConn } from "./buffered_conn.ts";
+import { CHUNKED, type Framing } from "./framing.ts";
+import { HeadWriter } from "./head_writer.ts";
+import { bytesSource, sendMessage } from "./send.ts";
+
+/** A connection with room for so many bytes, and a head that is written already. */
+function open(pair: MakePair, room: number) {
+  const [peer, near] = pair(room);
+  const wire = new BufferedConn(near, {
+    deadlines: new Deadlines(new ManualClock()),
+    writeMs: 1_000,
+    faults: { reset: "clientReset", slowWrite: "slowReader" },
+  });
+  const out = new HeadWriter();
+  out.statusLine(200, "OK");
+  out.endHead();
+  const send = (framing: Framing, body: BodySource | undefined) =>
+    sendMessage(wire, out, framing, body);
+  return { peer, wire, send };
+}
+
+const HEAD = "HTTP/1.1 200 OK\r\n\r\n";
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+/** A body that has ended once its only part was taken. */
+function whole(text: string): BodySource & { isDone: boolean } {
+  const parts = [bytes(text)];
+  return {
+    length: text.length,
+    isDone: false,
+    get ended() {
+      return parts.length === 0;
+    },
+    ready: () => parts.shift(),
+    read: () => Promise.resolve(parts.shift()),
+    done() {
+      this.isDone = true;
+    },
+  };
+}
+
+onConns("a message that is in memory goes out with its head", async (pair) => {
+  const { peer, wire, send } = open(pair, 1_000);
+  const body = whole("hello");
+  await send(5, body);
+  assertEquals(body.isDone, true);
+  wire.close();
+  assertEquals(await peer.hearAll(), `${HEAD}hello`);
+});
+
+onConns("a receiver that takes little at a time gets all of it", async (pair) => {
+  const { peer, wire, send } = open(pair, 3);
+  const sending = send(5, whole("hello"));
+  await peer.hear("hello");
+  await sending;
+  wire.close();
+});
+
+onConns("a body that is broken before its first byte rejects, and is not thrown", async (pair) => {
+  const broken: BodySource = {
+    length: 5,
+    ready() {
+      throw new Fault("responseCut");
+    },
+    read: () => Promise.reject(new Fault("responseCut")),
+  };
+  for (const framing of [5, CHUNKED]) {
+    const { wire, send } = open(pair, 1_000);
+    const sending = send(framing, broken);
+    await assertRejects(() => Promise.resolve(sending), Fault);
+    wire.close();
+  }
+});
+
+onConns("a body that is not as long as it declared rejects", async (pair) => {
+  const { wire, send } = open(pair, 1_000);
+  await assertRejects(() => Promise.resolve(send(9, bytesSource(bytes("short")))), Fault);
+  await assertRejects(() => Promise.resolve(send(3, bytesSource(bytes("longer")))), TypeError);
+  wire.close();
+});
