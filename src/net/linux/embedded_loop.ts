@@ -1,95 +1,107 @@
 /**
- * A loop as a guest on a thread whose own event loop must go on: promises, timers and everything of
- * Deno's have their turns between ours.
+ * Runs our epoll loop inside Deno's event loop, on the same thread. Promises, timers and everything else of
+ * Deno's run between the ticks of ours.
  *
- * While there is traffic the loop sleeps in epoll itself, for a millisecond at most, and is called again
- * by `setImmediate`: all promises that a turn settled have run by then. Such calls alone would starve
- * Deno's own sockets, which are looked at only when the thread has nothing to do (once in 61 calls, as
- * measured); so every few milliseconds, and whenever a sleep brought nothing, the wait goes to another
- * thread, and this one is free until that comes back. That way costs 35 µs, which is why it is not the
- * only one. It is not relied on either: Deno has 32 threads for all that blocks, and look-ups that nobody
- * answers can take them all, so a timer of this thread ends the wait here as well.
+ * While there is traffic, a tick sleeps in epoll_wait(2) for a millisecond at most, and the next one is called
+ * by `setImmediate`, when all promises that the tick settled have run. Such calls alone would starve Deno's own
+ * sockets, which Deno polls only when the thread has nothing to do (once in 61 calls, as measured). So every few
+ * milliseconds, and whenever a tick found nothing, a helper thread waits in our place, and this thread is free
+ * until the helper returns. That costs 35 µs, which is why it is not the only way. The helper is not relied on
+ * either: Deno has 32 threads for everything that blocks, and look-ups without an answer can take them all, so
+ * a timer of this thread ends the wait as well.
  */
 import { setImmediate } from "node:timers";
 import type { Clock } from "../../base/clock.ts";
 import type { Libc } from "../../linux/libc.ts";
 import { Loop, type Tick, type Watcher } from "../../linux/loop.ts";
 
-/** The longest sleep on the thread itself. */
+/** The longest sleep of a tick on the thread itself, in milliseconds, as all of these. */
 const NAP_MS = 1;
 /** How long Deno's own sockets may have to wait while ours are busy. */
 const BUSY_MS = 4;
-/** The longest wait elsewhere. */
+/** The longest wait of the helper thread. */
 const WAIT_MS = 500;
-/** How soon we look ourselves whether the thread that waits for us was given its turn at all … */
+/** How soon this thread looks by itself, in case the helper did not get a thread at all … */
 const LOOK_MS = 50;
-/** … and how soon once it is known that it was not. */
+/** … and how soon when it is known that it did not. */
 const LATE_MS = 1;
-/** How long the end waits for that thread. */
+/** How long `stop` waits for the helper. */
 const STOP_MS = 1_000;
 
-/** What of `Libc` the host needs; tests put another in its place. */
+/** What the loop needs of `Libc`; tests put another in its place. */
 export type Host = Pick<Libc, "pollElsewhere" | "eventfd" | "wake" | "settle" | "close" | "now">;
+
+/**
+ * What the loop is doing.
+ *
+ * | state      | next tick                  | timer or helper returns | `stop`   |
+ * | ---------- | -------------------------- | ----------------------- | -------- |
+ * | `running`  | runs; then running or away | nothing                 | stopping |
+ * | `away`     | none is due                | running, and a tick     | stopping |
+ * | `stopping` | closing or ended           | closing or ended        | nothing  |
+ * | `closing`  | nothing                    | ended, with the helper  | nothing  |
+ * | `ended`    | nothing                    | nothing                 | nothing  |
+ *
+ * `away`: this thread is free. `closing`: the helper still waits in epoll_wait(2), so the descriptors must stay.
+ */
+type LoopState = "running" | "away" | "stopping" | "closing" | "ended";
+
+/** The helper thread: not asked; asked to wait; or asked, and found to be late, since there were events. */
+type HelperState = "idle" | "waiting" | "late";
 
 export class EmbeddedLoop implements Watcher {
   readonly loop: Loop;
   readonly #host: Host;
   readonly #clock: Clock;
   readonly #eventfd: number;
-  #freeSince: number;
-  /** This thread is free: the loop has a timer and, most often, another thread to bring it back. */
-  #isElsewhere = false;
-  /** Another thread was asked to wait and has not come back. */
-  #isAwaited = false;
-  /** It was seen that the other thread is late. */
-  #isLate = false;
-  #cancel: () => void = () => {};
-  #isOver = false;
-  /** The end waits for the other thread. */
-  #isEnding = false;
+  /** Since when this thread has been ours, in the host's milliseconds. */
+  #busySince: number;
+  #state: LoopState = "running";
+  #helper: HelperState = "idle";
+  #cancelTimer: () => void = () => {};
   readonly #ended = Promise.withResolvers<void>();
 
   /** Begins to run at once. */
   constructor(loop: Loop, host: Host, clock: Clock) {
-    // For whoever awaits it; nobody may do so.
+    // `finished` may be read by nobody, and a rejection must not count as unhandled then.
     this.#ended.promise.catch(() => {});
     this.loop = loop;
     this.#host = host;
     this.#clock = clock;
-    this.#freeSince = host.now();
+    this.#busySince = host.now();
     this.#eventfd = host.eventfd();
     loop.watch(this.#eventfd, this);
     setImmediate(this.#tick);
   }
 
-  /** Resolves when it has ended as told; rejects if a watcher had a bug, which ends it too. */
+  /** Resolves when the loop has ended after `stop`; rejects if a watcher had a bug, which ends it too. */
   get finished(): Promise<void> {
     return this.#ended.promise;
   }
 
-  /** Runs `turn` again after everyone else had theirs. Unlike the loop's own, it may be called at any time. */
+  /** Runs `tick` after all others had their turn. Unlike the loop's own, it may be called at any time. */
   again(tick: Tick): void {
     this.loop.again(tick);
-    if (this.#isElsewhere) this.#host.wake(this.#eventfd);
+    if (this.#state === "away") this.#host.wake(this.#eventfd);
   }
 
-  /** Woken up: there is a turn to run, or an end to come to. */
+  /** The loop was woken: there is a tick to run, or the loop is to stop. */
   ready(): void {
     this.#host.settle(this.#eventfd);
   }
 
   /**
-   * Ends it, and resolves when it has ended; with false if another thread still holds its wait after a
-   * second. What was watched is the watchers' to close.
+   * Ends the loop. Resolves with true when it has ended; with false if the helper thread still waits after a
+   * second. Its watchers close what they watch.
    */
   async stop(): Promise<boolean> {
-    if (!this.#isOver) {
-      this.#isOver = true;
-      if (this.#isAwaited) this.#host.wake(this.#eventfd);
+    if (this.#state === "running" || this.#state === "away") {
+      this.#state = "stopping";
+      if (this.#helper !== "idle") this.#host.wake(this.#eventfd);
     }
     const late = Promise.withResolvers<false>();
     const cancel = this.#clock.after(STOP_MS, () => late.resolve(false));
-    // A bug that ended it is for `finished` to tell.
+    // A bug that ended the loop is reported by `finished`.
     const ended = this.#ended.promise.then(() => true, () => true);
     const isFree = await Promise.race([ended, late.promise]);
     cancel();
@@ -97,49 +109,59 @@ export class EmbeddedLoop implements Watcher {
   }
 
   readonly #tick = (): void => {
-    if (this.#isOver) return this.#end();
+    if (!this.#isRunning) return this.#end();
     const { loop } = this;
     let changes: number;
     try {
       changes = loop.tick(NAP_MS);
     } catch (error) {
-      this.#isOver = true;
       this.#ended.reject(error);
       return this.#end();
     }
-    // Whoever waits for us would have come back because of these, or will before the next turn.
-    if (this.#isAwaited && changes > 0) this.#isLate = true;
+    // A watcher may have stopped the loop.
+    if (!this.#isRunning) return this.#end();
+    // The helper would have returned because of these events, or will before the next tick.
+    if (this.#helper === "waiting" && changes > 0) this.#helper = "late";
     const isQuiet = changes === 0 && !loop.hasMore;
-    if (isQuiet || loop.now - this.#freeSince > BUSY_MS) this.#goElsewhere(isQuiet ? WAIT_MS : 0);
+    if (isQuiet || loop.now - this.#busySince > BUSY_MS) this.#leave(isQuiet ? WAIT_MS : 0);
     else setImmediate(this.#tick);
   };
 
-  #goElsewhere(waitMs: number): void {
-    this.#isElsewhere = true;
-    const isShort = waitMs === 0 || this.#isLate;
-    this.#cancel = this.#clock.after(isShort ? LATE_MS : LOOK_MS, () => this.#comeBack());
-    if (!this.#isAwaited) void this.#wait(waitMs);
+  get #isRunning(): boolean {
+    return this.#state === "running";
+  }
+
+  /** Frees this thread, for `waitMs` milliseconds at most. */
+  #leave(waitMs: number): void {
+    this.#state = "away";
+    const isShort = waitMs === 0 || this.#helper === "late";
+    this.#cancelTimer = this.#clock.after(isShort ? LATE_MS : LOOK_MS, () => this.#comeBack());
+    if (this.#helper === "idle") void this.#wait(waitMs);
   }
 
   async #wait(waitMs: number): Promise<void> {
-    this.#isAwaited = true;
+    this.#helper = "waiting";
     await this.#host.pollElsewhere(waitMs);
-    this.#isAwaited = this.#isLate = false;
+    this.#helper = "idle";
     this.#comeBack();
   }
 
+  /** The timer is due, or the helper has returned. */
   #comeBack(): void {
-    if (this.#isEnding) return this.#end();
-    if (!this.#isElsewhere) return;
-    this.#isElsewhere = false;
-    this.#cancel();
-    this.#freeSince = this.#host.now();
+    if (this.#isRunning) return;
+    if (this.#state !== "away") return this.#end();
+    this.#state = "running";
+    this.#cancelTimer();
+    this.#busySince = this.#host.now();
     this.#tick();
   }
 
+  /** Closes what is ours, now or when the helper returns. */
   #end(): void {
-    this.#isEnding = this.#isAwaited;
-    if (this.#isEnding) return;
+    if (this.#state === "ended") return;
+    this.#cancelTimer();
+    this.#state = this.#helper === "idle" ? "ended" : "closing";
+    if (this.#state === "closing") return;
     this.loop.forget(this.#eventfd);
     this.#host.close(this.#eventfd);
     this.#ended.resolve();
