@@ -114,6 +114,14 @@ function nameOf(listen: UpstreamPlan["listen"]): string {
   return `${host}:${listen.port}`;
 }
 
+/** Clients in the accept queue of a listener on 127.0.0.1 (proc_net_tcp(5): state 0A, rx_queue). */
+function queueLength(port: number): number {
+  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const row = Deno.readTextFileSync("/proc/net/tcp").split("\n")
+    .map((line) => line.trim().split(/\s+/)).find((each) => each[1] === local && each[3] === "0A");
+  return row === undefined ? 0 : parseInt(row[4]!.split(":")[1]!, 16);
+}
+
 /** Connections to a port that nobody accepts from, until the kernel answers no more. */
 class Filler implements AsyncDisposable {
   readonly #port: number;
@@ -125,19 +133,27 @@ class Filler implements AsyncDisposable {
     this.#port = port;
   }
 
-  /** Linux queues `backlog + 1` connections; attempts beyond that stay without an answer. */
+  /**
+   * Linux queues `backlog + 1` connections; attempts beyond that stay without an answer. Those of the proxy
+   * that nobody has accepted are in the queue as well, so its length is asked of the kernel.
+   */
   async fill(backlog: number): Promise<void> {
     const full = Promise.withResolvers<void>();
+    const length = () => Deno.build.os === "linux" ? queueLength(this.#port) : this.#conns.length;
+    const look = setInterval(() => length() > backlog && full.resolve(), 20);
     this.#attempts = Array.from({ length: backlog + 4 }, async () => {
       try {
         const conn = await Deno.connect({ port: this.#port, signal: this.#abort.signal });
         this.#conns.push(conn);
-        if (this.#conns.length > backlog) full.resolve();
       } catch (error) {
         if (!this.#abort.signal.aborted) full.reject(error);
       }
     });
-    await patiently("an accept queue to be full", full.promise);
+    try {
+      await patiently("an accept queue to be full", full.promise);
+    } finally {
+      clearInterval(look);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -8,11 +8,17 @@ export class Folder implements AsyncDisposable {
     return new Folder(await Deno.makeTempDir({ prefix: "failover-hooks-" }));
   }
 
-  /** Writes a file; executable unless `mode` says otherwise. Returns its path. */
+  /**
+   * Writes a file; executable unless `mode` says otherwise. Returns its path. Another process writes it: a
+   * child that some other test starts meanwhile would hold our descriptor for writing until its own
+   * execve(2), and a file that is open for writing cannot be started (ETXTBSY).
+   */
   async write(name: string, text: string, mode = 0o755): Promise<string> {
     const path = `${this.path}/${name}`;
-    await Deno.writeTextFile(path, text);
-    await Deno.chmod(path, mode);
+    const { success } = await new Deno.Command("sh", {
+      args: ["-c", 'printf %s "$2" >"$1" && chmod "$3" "$1"', "sh", path, text, mode.toString(8)],
+    }).output();
+    if (!success) throw new Error(`Cannot write ${path}`);
     return path;
   }
 
