@@ -61,7 +61,7 @@ function stateFamilies(views: readonly ServiceView[]): string[] {
         read(view, name),
       ])
     );
-  const checks = (result: "passed" | "failed" | "unheard", as: string = result): Sample[] =>
+  const checks = (result: "passed" | "failed" | "withoutVerdict", as: string = result): Sample[] =>
     views.flatMap((view) =>
       view.state().upstreams.map(({ name }): Sample => [
         { service: view.name, upstream: name, result: as },
@@ -99,7 +99,7 @@ function stateFamilies(views: readonly ServiceView[]): string[] {
       "failover_checks_total",
       "counter",
       "Checks by result; none is no verdict, for want of something on this machine.",
-      [...checks("passed"), ...checks("failed"), ...checks("unheard", "none")],
+      [...checks("passed"), ...checks("failed"), ...checks("withoutVerdict", "none")],
     ),
   ];
 }

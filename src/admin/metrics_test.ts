@@ -18,8 +18,8 @@ Deno.test("metrics tell of verdicts, of the active upstream, of checks and of mo
   await service.start(PASSED, REFUSED);
   await service.answer("a", REFUSED, 4);
   await service.answer("b", PASSED);
-  const unheard = { passed: false, tookMs: 0, reason: "EMFILE", evidence: "none" };
-  await service.answer("b", unheard as typeof REFUSED, 2);
+  const withoutVerdict = { passed: false, tookMs: 0, reason: "EMFILE", evidence: "none" };
+  await service.answer("b", withoutVerdict as typeof REFUSED, 2);
   const text = metricsText([service.view], service.tally, FACTS);
   for (
     const line of [

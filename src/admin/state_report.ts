@@ -98,7 +98,7 @@ function upstreamReport(
 ): Json {
   const { policy } = view;
   const health = state.health.get(name)!;
-  const { answers, passed, failed, unheard } = view.history(name);
+  const { answers, passed, failed, withoutVerdict } = view.history(name);
   const nextAt = view.nextCheckAt?.(name);
   return {
     name,
@@ -109,10 +109,10 @@ function upstreamReport(
     doubt: health.doubt,
     checks_passed: passed,
     checks_failed: failed,
-    checks_without_verdict: unheard,
-    no_verdict: health.unheard === undefined
+    checks_without_verdict: withoutVerdict,
+    no_verdict: health.noVerdict === undefined
       ? null
-      : { since_unix: toUnix(health.unheard.since), reason: health.unheard.reason },
+      : { since_unix: toUnix(health.noVerdict.since), reason: health.noVerdict.reason },
     last_results: answers.map((answer) => ({
       time: new Date(answer.time).toISOString(),
       passed: answer.passed,

@@ -9,7 +9,7 @@ const health = (level: number | undefined, doubt: "none" | "hard" = "none") => (
   failingSince: undefined,
   doubt,
   last: undefined,
-  unheard: undefined,
+  noVerdict: undefined,
 });
 /** Seconds since 1970 at which a manual clock stands at 0. */
 const ZERO = 1_750_000_000;
@@ -122,8 +122,8 @@ Deno.test("the report says what could not be asked, and where the triggers are",
   const { clock } = service;
   await service.start(PASSED, PASSED);
   await clock.advance(3_000);
-  const unheard = { passed: false, tookMs: 0, reason: "too many open files", evidence: "none" };
-  await service.answer("b", unheard as typeof REFUSED, 4);
+  const noVerdict = { passed: false, tookMs: 0, reason: "too many open files", evidence: "none" };
+  await service.answer("b", noVerdict as typeof REFUSED, 4);
   const report = stateReport(service.view, clock);
   assertObjectMatch(report, {
     triggers: { state: "ran", reason: null, next_attempt_unix: null },

@@ -1,6 +1,6 @@
 /**
- * The part that services of both modes have in common: checks, the operator's programs and the controller
- * around one data plane. Part of the composition root.
+ * The control plane of one service, the same in both modes: checks, the operator's programs and the
+ * controller for one data plane. It is part of the composition root.
  */
 import type { Counters, ServiceView } from "../admin/view.ts";
 import type { ServiceConfig } from "../config/options.ts";
@@ -10,31 +10,32 @@ import { type Policy, type State, trustedFor } from "../failover/state.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import { allOf } from "../health/all_of.ts";
 import { Checker } from "../health/checker.ts";
-import { standing } from "../health/standing.ts";
+import { guardStandstill } from "../health/standstill.ts";
 import { scriptProbe } from "../hooks/check.ts";
 import { KILL_GRACE_MS } from "../hooks/program.ts";
 import { TriggerFiles } from "../hooks/trigger_files.ts";
 import { ProgramTriggers } from "../hooks/trigger.ts";
 import type { ServiceContext } from "./service.ts";
 
-/** Time between two checks while a verdict is in doubt. */
+/** The interval between two checks, in milliseconds, while a verdict is in doubt. */
 const DOUBT_MS = 500;
-/** What a probe may take beyond its own deadlines before it counts as broken: more than a kill takes. */
+/** How many milliseconds a probe may exceed its deadlines: more than it takes to kill a program. */
 const PROBE_SLACK_MS = 2 * KILL_GRACE_MS + 1_000;
 
-/** What differs between the modes. */
+/** The parts that differ between the modes. */
 export interface ControlPlaneParts {
   /** In rank order. */
   readonly upstreams: readonly Upstream[];
-  /** Asks an upstream over the network; the operator's check program comes after it. */
+  /** Checks an upstream over the network. The check program, if any, runs after it. */
   readonly probe: Probe;
   readonly triggers: Policy["triggers"];
   readonly failOpen: boolean;
 }
 
+/** Checks and decides from `begin` until it is disposed of. */
 export class ControlPlane implements AsyncDisposable {
   readonly policy: Policy;
-  /** Settles only if a part ends by itself, which is a bug. */
+  /** Rejects if a part fails, which is a bug. Resolves after disposal only. */
   readonly finished: Promise<unknown>;
   readonly #config: ServiceConfig;
   readonly #controller: Controller;
@@ -43,7 +44,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly #makeChecker: () => Checker;
   #checker: Checker | undefined;
 
-  /** Nothing is asked or decided before `begin`. */
+  /** Connects the parts. Nothing is checked or decided before `begin`. */
   constructor(
     config: ServiceConfig,
     parts: ControlPlaneParts,
@@ -60,7 +61,7 @@ export class ControlPlane implements AsyncDisposable {
       new Checker({
         upstreams,
         probe: probeOf(config, parts.probe, context),
-        connection: standing(parts.probe, config.checkTimeout),
+        connection: guardStandstill(parts.probe, config.checkTimeout),
         intervalMs: config.checkInterval,
         doubtMs: DOUBT_MS,
         probeMaxMs: config.checkTimeout + config.checkScriptTimeout + PROBE_SLACK_MS,
@@ -88,22 +89,24 @@ export class ControlPlane implements AsyncDisposable {
     this.finished = Promise.race([this.#controller.finished, this.#failed.promise]);
   }
 
+  /** The present state of the failover machine. */
   get state(): State {
     return this.#controller.state;
   }
 
+  /** Starts the checks and the first selection. Must be called once. */
   begin(): void {
     this.#checker = this.#makeChecker();
     this.#checker.finished.catch(this.#failed.reject);
     this.#controller.post({ type: "begun" });
   }
 
-  /** A live connection failed. */
+  /** Reports a failure on a live connection to the active upstream. */
   doubt(doubt: Doubt): void {
     this.#controller.post({ type: "doubted", doubt });
   }
 
-  /** How the service looks to the operator. */
+  /** The view of the service for reports and metrics; `counters` returns the present counts. */
   view(counters: () => Counters): ServiceView {
     return {
       name: this.#config.name,
@@ -117,7 +120,7 @@ export class ControlPlane implements AsyncDisposable {
     };
   }
 
-  /** Stops checking and deciding, and ends running triggers. */
+  /** Stops the checks, takes no more decisions, and ends running triggers. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#triggerFiles?.[Symbol.dispose]();
     await this.#checker?.[Symbol.asyncDispose]();
@@ -126,7 +129,7 @@ export class ControlPlane implements AsyncDisposable {
 }
 
 function probeOf(config: ServiceConfig, bare: Probe, context: ServiceContext): Probe {
-  const probe = standing(bare, config.checkTimeout);
+  const probe = guardStandstill(bare, config.checkTimeout);
   if (config.checkHost === undefined) return probe;
   const settings = {
     path: config.checkHost,
@@ -134,7 +137,7 @@ function probeOf(config: ServiceConfig, bare: Probe, context: ServiceContext): P
     service: config.name,
   };
   const program = scriptProbe(settings, context.programs, context.publish);
-  return allOf(probe, standing(program, config.checkScriptTimeout + 2 * KILL_GRACE_MS));
+  return allOf(probe, guardStandstill(program, config.checkScriptTimeout + 2 * KILL_GRACE_MS));
 }
 
 function triggersOf(
@@ -159,7 +162,8 @@ function policyOf(
   parts: ControlPlaneParts,
   { instance, drainMs }: ServiceContext,
 ): Policy {
-  // Behind a program that promotes or judges servers there is state, which two of them must not change.
+  // A service with a trigger or a check program probably has a state, as a database has, which clients
+  // must not change on two servers at the same time.
   const hasState = config.mode === "tcp" &&
     (config.onFailover !== undefined || config.checkHost !== undefined);
   return {

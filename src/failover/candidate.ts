@@ -1,7 +1,7 @@
 /**
- * Who is next: the first upstream in the operator's order that passed its probe in this round. An
- * upstream that was known to be down when the round began is not waited for as long as another may do,
- * so a black hole at the top of the list costs nothing.
+ * Selects the candidate: the first upstream in rank order that passed its probe in this round. The answer
+ * of an upstream that was down when the round began is not waited for while another may pass, so a host
+ * at the top of the list that never answers does not delay a failover.
  */
 import type { ProbeResult } from "./ports.ts";
 import type { Upstream } from "./upstream.ts";
@@ -9,14 +9,14 @@ import type { Upstream } from "./upstream.ts";
 export type Choice =
   | { readonly found: "candidate"; readonly upstream: Upstream }
   | { readonly found: "nothing-yet" }
-  /** Nobody may be taken, for a better rank could not be asked. */
+  /** No upstream may be chosen, since a better rank could not be probed. */
   | { readonly found: "unasked" }
   | { readonly found: "nobody" };
 
 /**
- * Looks at the answers of a round so far. `upstreams` are in rank order; `suspects` were down when the
- * round began and are considered only when everybody else has failed. Nobody is taken instead of a better
- * upstream that gave no verdict, unless that was down before.
+ * Judges the answers of a round so far. `upstreams` are in rank order. `suspects` were down when the
+ * round began; they are considered only after all others have failed. No upstream is chosen instead of a
+ * better one that gave no verdict, unless the better one was down before.
  */
 export function choose(
   upstreams: readonly Upstream[],

@@ -1,7 +1,7 @@
 /**
- * Drives the machine of one service: takes inputs from everywhere, steps, and performs the effects one
- * after another through the ports. It is the only caller of `step` and decides nothing itself. Inputs are
- * judged the moment they are posted; effects queue, since an order to a data plane takes a moment.
+ * Drives the machine of one service: takes inputs, calls `step`, and performs the effects one after
+ * another through the ports. It is the only caller of `step` and decides nothing itself. An input is
+ * applied at once when it is posted; effects are queued, since the data plane takes time for an order.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
@@ -19,13 +19,13 @@ export interface ControllerPorts {
   readonly triggers: Triggers;
 }
 
-/** More effects than this waiting means that a data plane hangs: a bug, and worth a crash. */
+/** More queued effects than this mean that a data plane hangs, which is a bug. */
 const EFFECTS_MAX = 100_000;
 
 export class Controller implements AsyncDisposable {
   /** Resolves after disposal; rejects when a step or a port failed, which only a bug can cause. */
   readonly finished: Promise<void>;
-  /** What the probes of each upstream said, for people to read; decides nothing. */
+  /** The last results of each upstream, for reports only. */
   readonly history: History;
   readonly #policy: Policy;
   readonly #ports: ControllerPorts;
@@ -44,7 +44,7 @@ export class Controller implements AsyncDisposable {
     this.history = new History(upstreams, ports.clock);
     this.#state = initialState(upstreams, ports.clock.now());
     this.finished = this.#done.promise;
-    // Whoever cares awaits it; until then a failure must not count as unhandled.
+    // The owner may await it later; a rejection before that must not count as unhandled.
     this.finished.catch(() => {});
   }
 
@@ -52,7 +52,7 @@ export class Controller implements AsyncDisposable {
     return this.#state;
   }
 
-  /** Takes one input. Ignored after disposal. */
+  /** Applies one input and starts its effects. Does nothing after disposal. */
   post(input: Input): void {
     if (this.#stopped) return;
     const { clock } = this.#ports;
@@ -68,11 +68,12 @@ export class Controller implements AsyncDisposable {
       return this.#fail(error);
     }
     this.#setWake();
-    // Started with nothing to do it would end at once, before its promise could be kept here.
+    // With an empty queue `#performAll` would end before its promise is assigned, and the field would
+    // never be cleared.
     if (this.#effects.length > 0) this.#performing ??= this.#performAll();
   }
 
-  /** Takes no more inputs, ends running triggers, and resolves when nothing is under way any more. */
+  /** Ignores further inputs, ends running triggers, and resolves when no effect is under way. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped = true;
     this.#cancelWake();
@@ -136,7 +137,7 @@ export class Controller implements AsyncDisposable {
     }
   }
 
-  /** Starts the triggers and goes on; their end is an input. A newer promotion calls off an older one. */
+  /** Starts the triggers and returns; their end is an input. A newer promotion cancels an older one. */
   #runTriggers(promotion: Promotion): void {
     this.#triggers?.abort.abort();
     const abort = new AbortController();

@@ -1,13 +1,13 @@
-/** Which sessions the machine has ended, and when it thinks better of it. */
+/** The orders that end sessions on an upstream, and those that call such an order off. */
 import { isDown } from "./health.ts";
 import type { ProbeResult } from "./ports.ts";
 import type { PendingDrain } from "./state.ts";
 import type { StepContext } from "./step_context.ts";
 
 /**
- * Follows one failure of an upstream that is down: the sessions that it has from `throughEpoch` and
- * before end as far as the policy and the evidence go. Silence spares those that still move bytes, until
- * something harder is heard.
+ * Ends sessions after a failed check of an upstream that is down, as far as the policy and the evidence
+ * allow: those of epoch `throughEpoch` and older. Silence spares sessions that still move bytes, until a
+ * check fails with harder evidence. `hasFallen` is true if this result brought the upstream down.
  */
 export function drainDown(
   context: StepContext,
@@ -38,7 +38,7 @@ export function drainDown(
   });
 }
 
-/** Traffic has moved away from, or is about to leave, an upstream that still works. */
+/** Ends sessions on an upstream that works, after a grace in milliseconds: traffic moves away from it. */
 export function drainLeft(
   context: StepContext,
   upstream: string,
@@ -60,7 +60,10 @@ export function drainLeft(
   });
 }
 
-/** The upstream is up again (`soft`), or active again (any): those of its sessions that are left may stay. */
+/**
+ * Calls off the drain of an upstream; with `why` only a drain for that reason. Its remaining sessions stay,
+ * because the upstream is up again (`soft`) or active again (any reason).
+ */
 export function spare(context: StepContext, upstream: string, why?: PendingDrain["why"]): void {
   const pending = context.state.drains.get(upstream);
   if (pending === undefined || (why !== undefined && pending.why !== why)) return;

@@ -1,44 +1,47 @@
 /**
- * One upstream's verdict from its probe results: `rise` passes in a row bring it up, `fall` failures in a
- * row bring it down. Rise and fall live in one number, as in HAProxy's checks: 0 … rise-1 is down,
- * rise … rise+fall-1 is up; a change of luck falls back to the end of the range it started from.
- * The very first result decides alone, since knowing nothing is worse than believing one answer.
+ * The verdict about one upstream from its check results: `rise` consecutive passes bring it up, `fall`
+ * consecutive failures bring it down. One number counts both, as in HAProxy's checks: 0 … rise-1 is down,
+ * rise … rise+fall-1 is up, and one opposite result returns to the end of the current range. The first
+ * result decides alone, since a verdict from one result is better than none.
  */
 import type { ProbeResult } from "./ports.ts";
 
 export interface Thresholds {
-  /** Passes in a row that bring an upstream up; 1 or more. */
+  /** Consecutive passes that bring an upstream up; 1 or more. */
   readonly rise: number;
-  /** Failures in a row that bring it down; 1 or more. */
+  /** Consecutive failures that bring it down; 1 or more. */
   readonly fall: number;
 }
 
+/** What is known of one upstream. Times are those of the machine, in milliseconds. */
 export interface Health {
-  /** See above; undefined before the first result. */
+  /** The number explained above; undefined before the first result. */
   readonly level: number | undefined;
-  /** When the present verdict began, by the machine's clock. */
+  /** When the present verdict began. */
   readonly since: number;
-  /** When the present run of failures began; undefined while it passes. */
+  /** When the present series of failures began; undefined after a pass. */
   readonly failingSince: number | undefined;
   /**
-   * What live connections said of it, until a probe has settled the matter. `hard`: one was turned away,
-   * so that a single refused probe is enough; `soft`: one got no answer, which only asks for a probe.
+   * A failure on a live connection, until a check passes. `hard`: the upstream refused or closed it, so
+   * that a single refused check brings the upstream down. `soft`: there was no answer, which only starts
+   * a check.
    */
   readonly doubt: "none" | "soft" | "hard";
   /** The last result that was a verdict. */
   readonly last: ProbeResult | undefined;
-  /** Set while probes give no verdict, until as many as `rise` in a row have given one. */
-  readonly unheard: Unheard | undefined;
+  /** Set while checks give no verdict, until `rise` consecutive ones have given one. */
+  readonly noVerdict: NoVerdict | undefined;
 }
 
-/** An upstream that could not be asked for want of something on this machine. */
-export interface Unheard {
+/** An upstream that could not be checked because of trouble on this machine. */
+export interface NoVerdict {
   readonly since: number;
   readonly reason: string;
-  /** Verdicts in a row since the last probe without one. */
+  /** Consecutive verdicts since the last check without one. */
   readonly verdicts: number;
 }
 
+/** The health of an upstream before its first result. */
 export function unknownHealth(now: number): Health {
   return {
     level: undefined,
@@ -46,25 +49,27 @@ export function unknownHealth(now: number): Health {
     failingSince: undefined,
     doubt: "none",
     last: undefined,
-    unheard: undefined,
+    noVerdict: undefined,
   };
 }
 
+/** True if the verdict is up; false if it is down or there is none. */
 export function isUp(health: Health, t: Thresholds): boolean {
   return health.level !== undefined && health.level >= t.rise;
 }
 
+/** True if the verdict is down; false if it is up or there is none. */
 export function isDown(health: Health, t: Thresholds): boolean {
   return health.level !== undefined && health.level < t.rise;
 }
 
-/** True between two verdicts: up but failing, or down but passing. Such an upstream is asked more often. */
+/** True between two verdicts: up but failing, or down but passing. It is then checked more often. */
 export function isInDoubt(health: Health, t: Thresholds): boolean {
   if (health.level === undefined) return false;
   return health.doubt !== "none" || (health.level > 0 && health.level < fullLevel(t));
 }
 
-/** True for an upstream that is up and that nothing has been said against since it was down or doubted. */
+/** True if the upstream is up, and its last check passed, and no live connection has failed since. */
 export function isSound(health: Health, t: Thresholds): boolean {
   return health.level === fullLevel(t) && health.doubt === "none";
 }
@@ -73,14 +78,14 @@ function fullLevel(t: Thresholds): number {
   return t.rise + t.fall - 1;
 }
 
-/** How many failures in a row an upstream that is still up has taken. */
+/** The number of consecutive failures of an upstream that is still up. */
 export function failuresSoFar(health: Health, t: Thresholds): number {
   return health.level === undefined ? 0 : Math.max(0, fullLevel(t) - health.level);
 }
 
 /**
- * The health after a live connection failed. That counts as much as one failed check, except that it
- * never brings an upstream down by itself: one connection may fail for reasons of its own.
+ * The health after a live connection failed. This counts as one failed check, except that it never brings
+ * an upstream down alone: a single connection may fail for a reason that concerns only that client.
  */
 export function doubted(health: Health, doubt: "soft" | "hard", t: Thresholds): Health {
   const { level } = health;
@@ -88,12 +93,12 @@ export function doubted(health: Health, doubt: "soft" | "hard", t: Thresholds): 
   return { ...health, doubt, level: isNew ? level - 1 : level };
 }
 
-/** The health after one more result. One without a verdict changes nothing but `unheard`. */
+/** The health after one more result at `now`. A result without a verdict changes only `noVerdict`. */
 export function observe(health: Health, result: ProbeResult, t: Thresholds, now: number): Health {
-  const { unheard } = health;
+  const { noVerdict } = health;
   if (result.evidence === "none") {
     const { reason } = result;
-    return { ...health, unheard: { since: unheard?.since ?? now, reason, verdicts: 0 } };
+    return { ...health, noVerdict: { since: noVerdict?.since ?? now, reason, verdicts: 0 } };
   }
   const level = nextLevel(health, result, t);
   const flipped = health.level === undefined || (level >= t.rise) !== (health.level >= t.rise);
@@ -103,13 +108,13 @@ export function observe(health: Health, result: ProbeResult, t: Thresholds, now:
     failingSince: result.passed ? undefined : health.failingSince ?? now - result.tookMs,
     doubt: settlesDoubt(result) || level < t.rise ? "none" : health.doubt,
     last: result,
-    unheard: unheard === undefined || unheard.verdicts + 1 >= t.rise
+    noVerdict: noVerdict === undefined || noVerdict.verdicts + 1 >= t.rise
       ? undefined
-      : { ...unheard, verdicts: unheard.verdicts + 1 },
+      : { ...noVerdict, verdicts: noVerdict.verdicts + 1 },
   };
 }
 
-/** A pass that began before the doubt says nothing of what has happened since. */
+/** A pass whose check began before the doubt does not clear it. */
 function settlesDoubt(result: ProbeResult): boolean {
   return result.passed && result.overtaken !== true;
 }
@@ -122,7 +127,7 @@ function nextLevel(health: Health, result: ProbeResult, t: Thresholds): number {
   return level - 1 < t.rise ? 0 : level - 1;
 }
 
-/** Believes a single pass, as a selection with nothing better to offer must. */
+/** The health of an upstream that a selection has chosen: one pass is enough to bring it up. */
 export function trusted(health: Health, t: Thresholds, now: number): Health {
   return isUp(health, t) ? health : { ...health, level: fullLevel(t), since: now };
 }

@@ -1,12 +1,12 @@
 /**
- * What the probes of one service said lately, per upstream, and how often they passed and failed. For
- * reports only: the machine decides by `health.ts` and never looks here.
+ * The last check results of each upstream of a service, and how many passed and failed. It is for reports
+ * only: the machine decides by `health.ts`.
  */
 import type { Clock } from "../base/clock.ts";
 import type { ProbeResult } from "./ports.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** A probe's answer and when it came. */
+/** A check result and when it arrived. */
 export interface Answer extends ProbeResult {
   /** Milliseconds since 1970. */
   readonly time: number;
@@ -21,16 +21,17 @@ export interface UpstreamHistory {
   /** How many failed since the start. */
   readonly failed: number;
   /** How many gave no verdict since the start. */
-  readonly unheard: number;
-  /** How many verdicts of the same kind as the last came in a row, the last included. */
+  readonly withoutVerdict: number;
+  /** The number of consecutive verdicts equal to the last one, which is included. */
   readonly run: number;
 }
 
 /** Answers kept per upstream. */
 export const ANSWERS_MAX = 10;
 
-const NOTHING: UpstreamHistory = { answers: [], passed: 0, failed: 0, unheard: 0, run: 0 };
+const NOTHING: UpstreamHistory = { answers: [], passed: 0, failed: 0, withoutVerdict: 0, run: 0 };
 
+/** Counts from the moment it is made; keeps `ANSWERS_MAX` results for each upstream. */
 export class History {
   readonly #clock: Clock;
   readonly #of: Map<string, UpstreamHistory>;
@@ -40,12 +41,13 @@ export class History {
     this.#of = new Map(upstreams.map(({ name }) => [name, NOTHING]));
   }
 
+  /** Adds one result, with the present time. */
   add(upstream: string, result: ProbeResult): void {
     const before = this.of(upstream);
     const answers = [...before.answers, { ...result, time: this.#clock.wall() }];
     const kept = { ...before, answers: answers.slice(-ANSWERS_MAX) };
     if (result.evidence === "none") {
-      this.#of.set(upstream, { ...kept, unheard: before.unheard + 1 });
+      this.#of.set(upstream, { ...kept, withoutVerdict: before.withoutVerdict + 1 });
       return;
     }
     const last = before.answers.findLast(({ evidence }) => evidence !== "none");
@@ -54,6 +56,7 @@ export class History {
     this.#of.set(upstream, { ...kept, [counted]: before[counted] + 1, run });
   }
 
+  /** The record of one upstream; empty if it has no result yet. */
   of(upstream: string): UpstreamHistory {
     return this.#of.get(upstream) ?? NOTHING;
   }

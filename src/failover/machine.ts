@@ -1,8 +1,8 @@
 /**
- * The failover machine: `step(state, input, now, policy)` → next state and effects. Pure: no clock, no socket,
- * no await. `state.ts` holds the theory and the words. Here inputs are taken; `switching.ts` decides who
- * is next and promotes it, `moving_back.ts` when a better rank gets the traffic back, `admission.ts` what new
- * clients meet, `drains.ts` which sessions end.
+ * The failover machine: `step(state, input, now, policy)` returns the next state and the effects. It is
+ * pure: no clock, no socket, no await. `state.ts` explains the model. This file dispatches the inputs;
+ * `switching.ts` selects and promotes the next upstream, `moving_back.ts` decides when a better rank gets
+ * the traffic back, `admission.ts` what happens to new clients, `drains.ts` which sessions end.
  */
 import { formatDuration } from "../base/duration.ts";
 import { endHold, overstayed } from "./admission.ts";
@@ -22,7 +22,7 @@ import {
 } from "./switching.ts";
 import { StepContext } from "./step_context.ts";
 
-/** Takes one input. `now` may stand still but is never taken to go back. */
+/** Applies one input. A `now` (in milliseconds) before that of the last step counts as the same time. */
 export function step(state: State, input: Input, now: number, policy: Policy): Step {
   const context = new StepContext(state, Math.max(now, state.now), policy);
   switch (input.type) {
@@ -57,14 +57,14 @@ function hasBegun({ phase }: State): boolean {
 
 function takeResult(context: StepContext, name: string, result: ProbeResult, stage: number): void {
   if (stage !== context.state.stage) {
-    // Who was overtaken is being asked again already.
+    // A probe that was overtaken is being repeated already.
     if (result.overtaken !== true) context.requestAction({ do: "probe", upstream: name });
     return;
   }
   const { policy } = context;
   const before = context.health(name);
   const after = observe(before, result, policy, context.now);
-  // What the judgement lets in begins after the fall, and is not what the fall ends.
+  // Clients that `judge` lets in get a later epoch; their sessions must not be ended by this failure.
   const { epoch } = context.state;
   context.setHealth(name, after);
   emitVerdict(context, name, result, before, after);
@@ -74,12 +74,12 @@ function takeResult(context: StepContext, name: string, result: ProbeResult, sta
   if (result.evidence !== "none") drainDown(context, name, result, hasFallen, epoch);
 }
 
-/** What one result means in the present phase. */
+/** Applies one result according to the present phase. */
 function judge(context: StepContext, name: string, result: ProbeResult, before: Health): void {
   const { phase } = context;
   switch (phase.name) {
     case "selecting":
-      // What could not be asked does not undo what was heard.
+      // A probe without a verdict does not replace a verdict of the same round.
       if (result.evidence === "none" && phase.answers.has(name)) return;
       context.enter({ ...phase, answers: new Map(phase.answers).set(name, result) });
       return judgeRound(context);
@@ -98,7 +98,7 @@ function judge(context: StepContext, name: string, result: ProbeResult, before: 
   }
 }
 
-/** Clients that doubted the active upstream may try it again: it answers after all. */
+/** Clients that met a failure of the active upstream may try it again: a check has passed since. */
 function confirm(context: StepContext, name: string, before: Health): void {
   const active = activeOf(context.state)?.upstream;
   if (active?.name !== name || !context.isUp(active)) return;
@@ -114,10 +114,10 @@ function emitVerdict(
   after: Health,
 ): void {
   const { policy } = context;
-  if (before.unheard === undefined && after.unheard !== undefined) {
-    context.emit({ type: "verdict.missing", upstream, reason: after.unheard.reason });
-  } else if (before.unheard !== undefined && after.unheard === undefined) {
-    const missingMs = context.now - before.unheard.since;
+  if (before.noVerdict === undefined && after.noVerdict !== undefined) {
+    context.emit({ type: "verdict.missing", upstream, reason: after.noVerdict.reason });
+  } else if (before.noVerdict !== undefined && after.noVerdict === undefined) {
+    const missingMs = context.now - before.noVerdict.since;
     context.emit({ type: "verdict.resumed", upstream, missingMs });
   }
   if (evidence === "none") return;
@@ -132,7 +132,7 @@ function emitVerdict(
   }
 }
 
-/** A live connection failed. The first such report starts a probe at once; the rest add nothing. */
+/** A live connection failed. The first such report starts a probe at once; further ones add nothing. */
 function takeDoubt(context: StepContext, doubt: Doubt): void {
   const active = activeOf(context.state);
   if (active?.upstream.name !== doubt.upstream || active.epoch !== doubt.epoch) return;

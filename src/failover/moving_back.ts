@@ -1,4 +1,4 @@
-/** When and how traffic moves back to a better rank, by itself or because the operator wants it. */
+/** Failback and switchover: when and how traffic moves back to a better rank. */
 import { formatDuration } from "../base/duration.ts";
 import type { MoveKind } from "../events/events.ts";
 import { leaveService } from "./admission.ts";
@@ -10,20 +10,21 @@ import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 
 /**
- * The best upstream before the active one that is up and sound. Nobody while it can't be asked: neither
- * is an old verdict good enough for a move, nor the lack of a new one a reason to move elsewhere.
+ * The best upstream before the active one that is up and sound; undefined if there is none. It is also
+ * undefined while that upstream cannot be checked: an old verdict is not good enough for a move, and a
+ * missing one is no reason to move to a third upstream.
  */
 function betterRank({ phase, upstreams, health }: State, policy: Policy): Upstream | undefined {
   if (phase.name !== "serving") return undefined;
   const better = upstreams.find(({ rank, name }) =>
     rank < phase.active.rank && isSound(health.get(name)!, policy)
   );
-  return better === undefined || health.get(better.name)!.unheard !== undefined
+  return better === undefined || health.get(better.name)!.noVerdict !== undefined
     ? undefined
     : better;
 }
 
-/** Keeps the failback plan in step with the verdicts; runs after every input. */
+/** Brings the failback plan into line with the verdicts. Runs after every input. */
 export function planFailback(context: StepContext): void {
   const { state, policy, now, phase } = context;
   if (phase.name !== "serving") return;
@@ -59,7 +60,7 @@ function keepPlan(
   const health = context.health(plan.to);
   const reason = isDown(health, context.policy)
     ? `${plan.to} is down again`
-    : health.unheard !== undefined
+    : health.noVerdict !== undefined
     ? `${plan.to} can't be checked now`
     : !isSound(health, context.policy)
     ? `a check of ${plan.to} failed`
@@ -74,14 +75,14 @@ function setPlan(context: StepContext, failbackPlan: FailbackPlan | undefined): 
 }
 
 /**
- * A move away from an upstream that still works. New clients wait for the triggers, or stay where they
- * are until then if the triggers may run beside the traffic.
+ * Moves traffic away from an upstream that still works. New clients wait for the triggers; if these may
+ * run beside the traffic, the old upstream serves until they have ended.
  */
 function moveTo(context: StepContext, to: Upstream, move: MoveKind, reason: string): void {
   const { phase } = context;
   if (phase.name !== "serving") return;
   const { active: upstream, epoch } = phase;
-  // Those that run beside the traffic are ended by the triggers of a newer promotion.
+  // The triggers of the new promotion end older ones that run beside the traffic.
   const triggers = phase.triggers.is === "ran" || phase.triggers.is === "failed"
     ? phase.triggers
     : { is: "failed" as const, reason: "they were called off", proof: "none" as const };
@@ -89,7 +90,7 @@ function moveTo(context: StepContext, to: Upstream, move: MoveKind, reason: stri
   promote(context, to, move, reason, { back: { upstream, epoch, triggers } });
 }
 
-/** Why an operator's order to move back would not be followed now; undefined if it would. */
+/** Why a switchover would be refused now, for a person; undefined if it would be done. */
 export function whyNoFailback(state: State, policy: Policy): string | undefined {
   if (state.phase.name === "promoting") return "a promotion is under way";
   if (state.phase.name !== "serving") return "no upstream is serving now";
@@ -97,7 +98,7 @@ export function whyNoFailback(state: State, policy: Policy): string | undefined 
   return betterRank(state, policy) === undefined ? "no better upstream is up" : undefined;
 }
 
-/** The operator wants the best rank back now. */
+/** Does the switchover that the operator ordered, or says why not. */
 export function takeOrder(context: StepContext): void {
   const reason = whyNoFailback(context.state, context.policy);
   if (reason !== undefined) return context.emit({ type: "failback.refused", reason });
@@ -109,7 +110,7 @@ export function takeOrder(context: StepContext): void {
   );
 }
 
-/** Time has come for the failback that was planned. */
+/** Begins the planned failback when it is due. */
 export function tickFailback(context: StepContext): void {
   const { phase, state, now, policy } = context;
   if (phase.name !== "serving") return;

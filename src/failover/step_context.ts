@@ -1,13 +1,13 @@
 /**
- * One step of the machine under way: the state as it stands, and what has been asked for and told so far.
- * It guards the table of moves and decides nothing.
+ * The context of one step of the machine. It collects the changes of the state and the effects, checks
+ * each change of phase against the table of transitions, and decides nothing.
  */
 import type { Event } from "../events/events.ts";
 import { type Health, isInDoubt, isUp, unknownHealth } from "./health.ts";
 import { type Effect, MOVES, type Phase, type Policy, type State } from "./state.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** One step under way: the state as it stands, and what has been asked for so far. */
+/** The state and the effects of one step, as far as it has come. Lives for the length of the step. */
 export class StepContext {
   readonly effects: Effect[] = [];
   state: State;
@@ -20,11 +20,12 @@ export class StepContext {
     return this.state.phase;
   }
 
+  /** Replaces parts of the state. */
   set(change: Partial<State>): void {
     this.state = { ...this.state, ...change };
   }
 
-  /** Changes the phase. A move that is not in the table is a bug. */
+  /** Changes the phase. Throws on a transition that is not in `MOVES`, which is a bug. */
   enter(phase: Phase): void {
     const from = this.phase.name;
     if (from !== phase.name && !MOVES.some((m) => m.from === from && m.to === phase.name)) {
@@ -33,11 +34,12 @@ export class StepContext {
     this.set({ phase });
   }
 
+  /** The health of the upstream `name`. */
   health(name: string): Health {
     return this.state.health.get(name) ?? unknownHealth(this.now);
   }
 
-  /** Also asks for quicker checks while the verdict is in doubt. */
+  /** Sets the health of an upstream, and requests more frequent checks while its verdict is in doubt. */
   setHealth(upstream: string, health: Health): void {
     const inDoubt = isInDoubt(health, this.policy);
     if (inDoubt !== isInDoubt(this.health(upstream), this.policy)) {

@@ -1,6 +1,6 @@
 /**
- * The way from lost service to the next upstream: rounds of selection, the promotion of a candidate, its
- * triggers, and what follows when one of these fails.
+ * From the loss of service to the next upstream: rounds of selection, the promotion of a candidate, its
+ * triggers, and what follows if one of these fails.
  */
 import { backoffMs } from "../base/backoff.ts";
 import type { MoveKind } from "../events/events.ts";
@@ -15,19 +15,20 @@ import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 
 const NOBODY: ReadonlySet<string> = new Set();
-/** Longest pause before triggers that could not be started, or failed, are tried again. */
+/** Longest pause, in milliseconds, before triggers that failed or could not be started are run again. */
 const TRIGGER_RETRY_MAX_MS = 10_000;
 
 type Promoting = Extract<Phase, { name: "promoting" }>;
 
 // ---- Selecting
 
-/** The active upstream cannot be used: hold the clients and look for another. */
+/** The active upstream cannot be used: holds the clients and begins a selection. */
 export function lose(context: StepContext, reason: string): void {
   leaveService(context, reason);
   startRound(context, 1, reason);
 }
 
+/** Probes every upstream except those in `known`, whose results of this moment are used. */
 export function startRound(
   context: StepContext,
   round: number,
@@ -46,6 +47,7 @@ export function startRound(
   }
 }
 
+/** Promotes a candidate or ends the round, as far as the answers allow. */
 export function judgeRound(context: StepContext): void {
   const { phase, state } = context;
   if (phase.name !== "selecting") return;
@@ -66,7 +68,7 @@ export function judgeRound(context: StepContext): void {
   const retryInMs = backoffMs(round, context.policy.maxBackoffMs);
   context.enter({ name: "waiting", round, reason, until: context.now + retryInMs, passedOver });
   context.emit({ type: "selection.failed", round, retryInMs, reasons });
-  // Who could not be asked may well be usable: that is no reason to turn clients away.
+  // An upstream that could not be probed may be usable: that is no reason to refuse clients.
   const couldNotAsk = [...answers.values()].some((answer) => answer.evidence === "none");
   const { admission } = state;
   const mayStillWait = admission.is === "holding" && admission.until !== Infinity &&
@@ -77,7 +79,7 @@ export function judgeRound(context: StepContext): void {
 
 // ---- Promoting
 
-/** Begins a promotion. `back` is where traffic goes again if this is a move that may fail. */
+/** Begins a promotion. `back` is set for a failback or switchover: traffic returns there if it fails. */
 export function promote(
   context: StepContext,
   candidate: Upstream,
@@ -95,7 +97,7 @@ export function promote(
   const from = state.lastServed?.promotion.to;
   const id = `${policy.instance}-${epoch}`;
   const promotion: Promotion = { move, id, epoch, from, to: candidate.name, reason };
-  // A failback counts as soon as it is tried: one that fails half-way has disturbed the clients too.
+  // A failback counts from its attempt: one that fails later has disturbed the clients as well.
   const recent = recentFailbacks(state.failbacks, now);
   const failbacks = move === "failback" ? [...recent, now] : recent;
   context.set({ epoch, stage: state.stage + 1, failbacks });
@@ -120,7 +122,7 @@ export function promote(
   if (policy.triggers === "beside" && back === undefined) finishPromotion(context);
 }
 
-/** One pass is enough for an upstream that is chosen. */
+/** A chosen upstream is up after one pass, whatever the rise threshold. */
 function believe(context: StepContext, { name }: Upstream): void {
   const before = context.health(name);
   const after = trusted(before, context.policy, context.now);
@@ -130,12 +132,13 @@ function believe(context: StepContext, { name }: Upstream): void {
   spare(context, name, "soft");
 }
 
+/** The fields of an event about a promotion, without an empty `from`. */
 function eventFields(promotion: Promotion) {
   const { from, ...rest } = promotion;
   return from === undefined ? rest : { ...rest, from };
 }
 
-/** The grace is over: sessions on the upstream that is being left end, and only then the triggers begin. */
+/** The grace is over: sessions on the upstream that traffic leaves are cut, and then the triggers begin. */
 function beginTriggers(context: StepContext): void {
   const { phase } = context;
   if (phase.name !== "promoting" || phase.back === undefined) return;
@@ -149,7 +152,7 @@ function leaving({ to, reason }: Promotion): string {
   return `traffic moves to ${to}: ${reason}`;
 }
 
-/** While a promotion is under way: what a result about `name` means for it. */
+/** Applies a result of the upstream `name` to the promotion that is under way. */
 export function watchPromotion(context: StepContext, name: string): void {
   const { phase, now } = context;
   if (phase.name !== "promoting") return;
@@ -160,11 +163,12 @@ export function watchPromotion(context: StepContext, name: string): void {
   if (down === (phase.doomedAt !== undefined)) return;
   const doomed: Promoting = { ...phase, doomedAt: down ? now + DOOMED_TRIGGERS_MS : undefined };
   context.enter(doomed);
-  // What runs may finish, for it may be of use to somebody; but not while service could be had.
+  // Triggers that run may finish, since one ended half-way can leave a server half promoted; but not if
+  // the old upstream can serve again.
   if (down && (phase.back !== undefined || phase.triggers.is !== "running")) giveUp(context);
 }
 
-/** The upstream that traffic was to leave went down before it was left: now the move must succeed. */
+/** The upstream that traffic was about to leave went down: the move is now a failover. */
 function loseBack(context: StepContext, phase: Promoting): void {
   const { name } = phase.back!.upstream;
   const isOpen = context.state.admission.is === "open";
@@ -172,7 +176,7 @@ function loseBack(context: StepContext, phase: Promoting): void {
   if (phase.triggers.is === "due") beginTriggersOf(context);
   if (!isOpen) return;
   leaveService(context, `${name} is down: ${context.health(name).last?.reason ?? "no answer"}`);
-  // These triggers run beside the traffic, which has nowhere else to go now.
+  // The triggers run beside the traffic, and no other upstream can take it.
   finishPromotion(context);
 }
 
@@ -192,7 +196,7 @@ function giveUp(context: StepContext): void {
   abandon(context, `${to} went down: ${context.health(to).last?.reason ?? "no answer"}`);
 }
 
-/** The promotion has failed: back to the upstream that served, or on to the next candidate. */
+/** The promotion failed: returns to the upstream that served before, or begins a new selection. */
 function abandon(context: StepContext, reason: string, passedOver?: ReadonlySet<string>): void {
   const { phase, state } = context;
   if (phase.name !== "promoting") return;
@@ -204,7 +208,7 @@ function abandon(context: StepContext, reason: string, passedOver?: ReadonlySet<
   startRound(context, Math.max(1, phase.round), reason, [], passedOver);
 }
 
-/** A failback or switchover failed: the upstream that served until then is still up and serves on. */
+/** A failback or switchover failed: the upstream that served before is up and goes on serving. */
 function comeBack(context: StepContext, back: Former, reason: string): void {
   const { state, now } = context;
   const { upstream, triggers } = back;
@@ -219,7 +223,7 @@ function comeBack(context: StepContext, back: Former, reason: string): void {
 
 // ---- Triggers
 
-/** The triggers of a promotion have ended, or could not be started. */
+/** Applies the outcome of the triggers of a promotion. */
 export function takeTriggersEnded(
   context: StepContext,
   epoch: number,
@@ -268,13 +272,13 @@ function endPromotion(
   if (triggers.is === "failed") finishPromotion(context);
 }
 
-/** The triggers of a candidate that is down have ended by themselves. */
+/** The triggers of a candidate that is down have ended without being cancelled. */
 function giveUpAfter(context: StepContext, phase: Promoting): void {
   context.enter({ ...phase, triggers: { is: "ran" } });
   giveUp(context);
 }
 
-/** Where the triggers are after an attempt, when nobody but the policy has a say. */
+/** What follows an attempt to run triggers if only the policy decides. */
 function progressAfter(
   context: StepContext,
   to: string,
@@ -283,7 +287,7 @@ function progressAfter(
 ): TriggerProgress {
   if (outcome.how === "ran") return { is: "ran" };
   const reason = why(outcome);
-  // One that was called off, and not by us, has not run either.
+  // Triggers that something else called off have not run either.
   const isRepeated = outcome.how !== "failed" || context.policy.onTriggerFailure === "retry";
   if (!isRepeated) return { is: "failed", reason, proof: "none" };
   const retryInMs = backoffMs(attempt, Math.min(context.policy.maxBackoffMs, TRIGGER_RETRY_MAX_MS));
@@ -296,14 +300,14 @@ function why(outcome: Exclude<TriggerOutcome, { how: "ran" }>): string {
   return outcome.how === "calledOff" ? "its triggers were called off" : outcome.reason;
 }
 
-/** The next automatic failback to an upstream whose triggers failed must wait, longer each time. */
+/** Delays the next automatic failback to an upstream whose triggers failed, longer each time. */
 function postponeFailback(context: StepContext, to: string): void {
   const { failedMoves } = context.state;
   const count = failedMoves?.to === to ? failedMoves.count + 1 : 1;
   context.set({ failedMoves: { to, count, until: context.now + retryFailbackMs(count) } });
 }
 
-/** Time has come for triggers that are due, to be repeated, or doomed. */
+/** Begins triggers that are due, repeats them, or gives up a candidate that is down. */
 export function tickPromotion(context: StepContext): void {
   const { phase, now } = context;
   if (phase.name === "promoting") {
@@ -323,7 +327,7 @@ export function tickPromotion(context: StepContext): void {
 
 // ---- Serving
 
-/** Lets clients in to the candidate: every trigger has ended, or runs beside them. */
+/** Lets clients in: every trigger of the candidate has ended, or runs beside the traffic. */
 function finishPromotion(context: StepContext): void {
   const { phase, now, state, policy } = context;
   if (phase.name !== "promoting") return;
@@ -348,8 +352,8 @@ function finishPromotion(context: StepContext): void {
 }
 
 /**
- * A verdict on the active upstream whose triggers failed, asked for while it served: a pass shows that it
- * is what was wanted all the same.
+ * Applies a result of the active upstream if its triggers failed. A check that passes while it serves
+ * shows that the promotion succeeded in spite of that.
  */
 export function proveActive(context: StepContext, passed: boolean): void {
   const { phase } = context;

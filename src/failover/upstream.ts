@@ -1,10 +1,10 @@
-/** A server that traffic can be sent to, and its place in the operator's list. */
+/** A server that can receive traffic, and its place in the configured order. */
 import type { Address } from "../base/address.ts";
 
 export interface Upstream {
-  /** What the operator wrote. It is the upstream's identity, and the only argument of every script. */
+  /** The text of the configuration. It identifies the upstream and is the only argument of each script. */
   readonly name: string;
   readonly address: Address;
-  /** Place in the operator's list: 0 is the primary, every other a backup. */
+  /** Its place in the configured order: 0 is the primary, all others are backups. */
   readonly rank: number;
 }

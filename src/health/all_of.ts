@@ -1,7 +1,7 @@
-/** Several probes as one: asks in order and stops at the first that fails. */
+/** Several probes as one: they run in order, and the first failure is the result. */
 import type { Probe, ProbeResult } from "../failover/ports.ts";
 
-/** Joins at least one probe. The result is the last one's, with the time of all that were asked. */
+/** Joins probes. The result is that of the last probe that ran; `tookMs` is the sum of all that ran. */
 export function allOf(first: Probe, ...others: readonly Probe[]): Probe {
   return async function probeAll(upstream, context, signal) {
     let result: ProbeResult = await first(upstream, context, signal);

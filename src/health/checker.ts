@@ -1,52 +1,52 @@
 /**
- * Asks every upstream how it is, on a schedule, and posts what it hears. Decides nothing: what a
- * failure means is the machine's business.
+ * Checks every upstream on a schedule and posts the results. It decides nothing: the failover machine
+ * judges the results.
  *
- * The interval counts from the start of one question to the start of the next: what a silent upstream
- * takes for its deadline is not added to it. A question that takes longer than the interval is followed
- * by the next at once, never overlapped by it.
+ * The interval counts from the start of one check to the start of the next, so the time-out of a silent
+ * upstream is not added to it. If a check takes longer than the interval, the next one begins as soon as
+ * it has ended; two checks of one upstream never overlap.
  *
- * A question may take seconds: a check program does. Who wants to know at once gets the connection
- * asked beside it: if that is turned away, it is the answer, and the slow question is called off.
+ * A check program may take seconds. If the machine wants a result at once meanwhile, a connection is
+ * tried beside the check: if it is refused, that is the result, and the slow check is called off.
  */
 import type { Clock } from "../base/clock.ts";
 import { formatDuration } from "../base/duration.ts";
 import type { Checks, Probe, ProbeContext, ProbeResult } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
-import { unlessStill } from "./standing.ts";
+import { unlessStoodStill } from "./standstill.ts";
 
 export interface CheckerSettings {
   readonly upstreams: readonly Upstream[];
   readonly probe: Probe;
-  /** The quick part of `probe`: whether the upstream accepts at all. Asked beside one under way. */
+  /** The quick part of `probe`: whether the upstream accepts connections. It may run beside `probe`. */
   readonly connection: Probe;
-  /** From one question to the next, in the steady pace. */
+  /** The interval in milliseconds, at the steady pace. */
   readonly intervalMs: number;
-  /** The same while a verdict is in doubt; the shorter of the two holds. */
+  /** The interval in milliseconds while a verdict is in doubt, if it is shorter than `intervalMs`. */
   readonly doubtMs: number;
-  /** A probe that says nothing for so long breaks its contract: it counts as silent and is left. */
+  /** A probe that takes longer, in milliseconds, breaks its contract: it counts as silent. */
   readonly probeMaxMs: number;
 }
 
-/** The world as the checker is handed it. */
+/** What the checker needs from its owner. */
 export interface CheckerContext {
   readonly clock: Clock;
-  /** At least 0, less than 1. */
+  /** Returns a number from 0 up to, but not including, 1. */
   readonly random: () => number;
-  /** What a check program may know when asked about an upstream, asked for at each probe. */
+  /** Returns what a check program learns about the state. Called for each check of an upstream. */
   readonly context: (upstream: string) => ProbeContext;
-  /** The machine's stage, asked for at each probe and posted with its result. */
+  /** Returns the machine's stage. Called for each check and posted with its result. */
   readonly stage: () => number;
-  /** Given each result, in order; may call `now` and `pace` back. */
+  /** Receives each result, in order; it may call `now` and `pace`. */
   readonly post: (upstream: string, result: ProbeResult, stage: number) => void;
 }
 
 type Pace = Parameters<Checks["pace"]>[1];
 
-/** Part of the interval by which each wait differs, so that proxies do not march in step. */
+/** The part of the interval by which it varies, so that several proxies do not check in step. */
 const JITTER = 0.05;
 
-/** Probes from the moment it is made until it is disposed of. */
+/** Checks from the moment it is made until it is disposed of. */
 export class Checker implements Checks, AsyncDisposable {
   /** Resolves after disposal; rejects if a probe or `post` threw, which is a bug. */
   readonly finished: Promise<void>;
@@ -61,19 +61,19 @@ export class Checker implements Checks, AsyncDisposable {
   }
 
   now(upstream: string): void {
-    this.#of(upstream).askNow();
+    this.#of(upstream).checkNow();
   }
 
   pace(upstream: string, pace: Pace): void {
     this.#of(upstream).setPace(pace);
   }
 
-  /** When the next question is due, by the clock's `now`; undefined while one is under way. */
+  /** When the next check is due, by the clock's `now`; undefined while one is under way. */
   nextAt(upstream: string): number | undefined {
     return this.#of(upstream).dueAt;
   }
 
-  /** Calls off the probes under way and waits for them; nothing is posted after this was called. */
+  /** Calls off the checks under way and waits until they have ended. Nothing is posted any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const schedule of this.#schedules.values()) schedule.stop();
     await this.finished;
@@ -86,11 +86,11 @@ export class Checker implements Checks, AsyncDisposable {
   }
 }
 
-/** The questions to one upstream: ask, post, rest, and again. */
+/** The checks of one upstream: check, post the result, wait until the next one is due. */
 class Schedule {
   /** Resolves after `stop`; rejects if a probe or `post` threw. */
   readonly finished: Promise<void>;
-  /** When the rest is over; undefined while a question is under way. */
+  /** When the next check is due; undefined while one is under way. */
   dueAt: number | undefined;
   readonly #upstream: Upstream;
   readonly #settings: CheckerSettings;
@@ -98,28 +98,28 @@ class Schedule {
   #pace: Pace = "steady";
   #stopped = false;
   #startedAt = 0;
-  /** The machine's stage when the question was put whose answer is awaited. */
+  /** The machine's stage when the check under way began. */
   #stage = 0;
-  /** True from a wish for a question until that question begins. */
+  /** True from a request for a check until that check begins. */
   #wanted = false;
   #probing = new AbortController();
-  /** Asks for the connection, once, beside the question under way; undefined while there is none. */
-  #askBeside: (() => void) | undefined;
-  /** Set while resting. */
+  /** Tries a connection, once, beside the check under way; undefined while there is none. */
+  #connectBeside: (() => void) | undefined;
+  /** Set while waiting until the next check is due. */
   #rest: { readonly wake: () => void; cancelTimer: () => void } | undefined;
 
   constructor(upstream: Upstream, settings: CheckerSettings, context: CheckerContext) {
     this.#upstream = upstream;
     this.#settings = settings;
     this.#context = context;
-    // Not before our maker is done: whoever gets the results is made after us.
+    // Not before the constructor of the owner has returned: `post` leads to an object made after this.
     this.finished = Promise.resolve().then(() => this.#live());
   }
 
-  askNow(): void {
+  checkNow(): void {
     this.#wanted = true;
     this.#rest?.wake();
-    this.#askBeside?.();
+    this.#connectBeside?.();
   }
 
   setPace(pace: Pace): void {
@@ -132,9 +132,9 @@ class Schedule {
 
   stop(): void {
     this.#stopped = true;
-    this.#askBeside = undefined;
+    this.#connectBeside = undefined;
     this.#probing.abort();
-    this.askNow();
+    this.checkNow();
   }
 
   async #live(): Promise<void> {
@@ -142,7 +142,7 @@ class Schedule {
       this.#wanted = false;
       this.#startedAt = this.#context.clock.now();
       this.#stage = this.#context.stage();
-      const result = await this.#ask();
+      const result = await this.#check();
       if (this.#stopped) return;
       this.#context.post(
         this.#upstream.name,
@@ -153,7 +153,7 @@ class Schedule {
     }
   }
 
-  async #ask(): Promise<ProbeResult> {
+  async #check(): Promise<ProbeResult> {
     const { clock, context } = this.#context;
     const { probe, probeMaxMs } = this.#settings;
     this.#probing = new AbortController();
@@ -164,36 +164,36 @@ class Schedule {
       overdue.resolve({ passed: false, tookMs, reason, evidence: "silent" });
       this.#probing.abort();
     });
-    const turnedAway = Promise.withResolvers<ProbeResult>();
+    const refused = Promise.withResolvers<ProbeResult>();
     const over = new AbortController();
-    this.#askBeside = () => {
-      this.#askBeside = undefined;
-      this.#turnedAway(over.signal).then((result) => {
-        turnedAway.resolve(result);
+    this.#connectBeside = () => {
+      this.#connectBeside = undefined;
+      this.#refusal(over.signal).then((result) => {
+        refused.resolve(result);
         this.#probing.abort();
-      }, turnedAway.reject);
+      }, refused.reject);
     };
     try {
       const answer = probe(this.#upstream, context(this.#upstream.name), this.#probing.signal);
-      return unlessStill(
-        await Promise.race([answer, overdue.promise, turnedAway.promise]),
+      return unlessStoodStill(
+        await Promise.race([answer, overdue.promise, refused.promise]),
         probeMaxMs,
       );
     } finally {
-      this.#askBeside = undefined;
+      this.#connectBeside = undefined;
       over.abort();
       cancelTimer();
     }
   }
 
-  /** Resolves only if the connection was turned away: anything else is for the whole question to say. */
-  async #turnedAway(over: AbortSignal): Promise<ProbeResult> {
+  /** Resolves only if the connection is refused; in all other cases the whole check decides. */
+  async #refusal(over: AbortSignal): Promise<ProbeResult> {
     const { connection } = this.#settings;
     const stage = this.#context.stage();
     const context = this.#context.context(this.#upstream.name);
     const result = await connection(this.#upstream, context, over);
     if (over.aborted || result.evidence !== "refused") return await new Promise(() => {});
-    // This is as new an answer as was wished for.
+    // This result is as new as the request for it.
     this.#wanted = false;
     this.#stage = stage;
     return result;
@@ -208,7 +208,7 @@ class Schedule {
     this.dueAt = undefined;
   }
 
-  /** Sets the timer for the next question, which is due since `#startedAt`. */
+  /** Sets the timer for the next check. The interval counts from `#startedAt`. */
   #setTimer(wake: () => void): () => void {
     const { intervalMs, doubtMs } = this.#settings;
     const { clock, random } = this.#context;

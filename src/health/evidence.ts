@@ -1,23 +1,23 @@
 /**
- * What a probe that met a fault has learned about the upstream. Whose fault it is says the table of
- * faults; what is ours (no descriptor left, no local port, a name service that is silent) proves nothing
- * about anybody else, and no verdict may change because of it.
+ * What a fault during a check proves about the upstream. The table of faults says which side caused it. A
+ * fault of this machine (no descriptor, no local port, a name service that does not answer) proves nothing
+ * about the upstream, and no verdict may change because of it.
  */
 import { type Fault, FAULTS } from "../base/fault.ts";
 import type { ProbeResult } from "../failover/ports.ts";
 
 type Evidence = ProbeResult["evidence"];
 
-/** Of a fault while connecting. */
+/** The evidence of a fault during the connection attempt, TLS handshake included. */
 export function connectEvidence({ fault }: Fault): Evidence {
   const { side, hard } = FAULTS[fault];
   if (side === "proxy") return "none";
-  // A host that accepts and then fails the handshake is there; what it says is no.
+  // The host accepts connections, so its sessions may still be alive.
   if (fault === "tlsFailed") return "denied";
   return hard ? "refused" : "silent";
 }
 
-/** Of a fault on a connection that the upstream has accepted. */
+/** The evidence of a fault on a connection that the upstream has accepted. */
 export function exchangeEvidence({ fault }: Fault): Evidence {
   const { side, hard } = FAULTS[fault];
   if (side === "proxy") return "none";

@@ -1,6 +1,6 @@
 /**
- * The probe of HTTP mode: one GET on a connection of its own, so that it also shows that the upstream
- * accepts. Redirects are not followed: what counts is what this upstream answers itself.
+ * The probe of HTTP mode: one GET on a new connection, which also shows that the upstream accepts
+ * connections. Redirects are not followed: the status of this upstream counts.
  */
 import type { Clock } from "../base/clock.ts";
 import { withDeadline } from "../base/deadline.ts";
@@ -10,46 +10,47 @@ import type { UpstreamConn } from "../http1/upstream_conn.ts";
 import type { Pool } from "../http1/pool.ts";
 import { connectEvidence, exchangeEvidence } from "./evidence.ts";
 
-/** How one upstream is asked. */
+/** The request that checks one upstream. */
 export interface HttpCheck {
-  /** Gives a fresh connection for each question. */
+  /** Opens a new connection for each check. */
   readonly pool: Pool;
-  /** Path and query to ask for. */
+  /** Path and query of the request. */
   readonly target: string;
-  /** `Host` to send. */
+  /** Value of the `Host` field. */
   readonly host: string;
-  /** Further lines to send. */
+  /** Further header fields. */
   readonly headers: readonly (readonly [name: string, value: string])[];
 }
 
+/** Status codes from `from` to `to`, both included. */
 export interface StatusRange {
   readonly from: number;
   readonly to: number;
 }
 
 export interface HttpProbeSettings {
-  /** For connection, handshake and response head together, in milliseconds. */
+  /** Deadline for connection, handshake and response head together, in milliseconds. */
   readonly timeoutMs: number;
   /** Status codes that pass. */
   readonly statuses: readonly StatusRange[];
 }
 
-/** Makes the probe; `check` tells how to ask the upstream of a name. */
+/** Makes the probe; `check` returns the request for the upstream with a name. */
 export function httpProbe(
   settings: HttpProbeSettings,
   check: (upstream: string) => HttpCheck,
   clock: Clock,
 ): Probe {
-  return async function probeByAsking(upstream, _context, signal) {
+  return async function probeByRequest(upstream, _context, signal) {
     const startedAt = clock.now();
     using deadline = withDeadline(signal, settings.timeoutMs, clock);
-    const verdict = await ask(check(upstream.name), settings.statuses, deadline.signal);
+    const verdict = await request(check(upstream.name), settings.statuses, deadline.signal);
     const tookMs = clock.now() - startedAt;
     if (!deadline.signal.aborted || verdict.passed) return { ...verdict, tookMs };
     if (!deadline.isLate) {
       return { passed: false, tookMs, reason: "check was called off", evidence: "none" };
     }
-    // What was short here, if anything was, is the better answer: it says nothing of the upstream.
+    // Trouble on this machine explains the missing answer better than a silent upstream does.
     if (verdict.evidence === "none") return { ...verdict, tookMs };
     return { passed: false, tookMs, reason: "no answer in time", evidence: "silent" };
   };
@@ -57,7 +58,7 @@ export function httpProbe(
 
 type Verdict = Omit<ProbeResult, "tookMs">;
 
-async function ask(
+async function request(
   check: HttpCheck,
   statuses: readonly StatusRange[],
   signal: AbortSignal,

@@ -1,6 +1,6 @@
 /**
- * The probe that asks whether an upstream accepts connections: connects and closes at once. It sends
- * nothing and reads nothing, so a server that accepts and then says nothing passes.
+ * The probe that shows whether an upstream accepts connections: it connects and closes at once. It sends
+ * and reads nothing, so a server that accepts and then sends nothing passes.
  */
 import type { Clock } from "../base/clock.ts";
 import { dial } from "../net/deno/dial.ts";
@@ -8,7 +8,7 @@ import { Fault } from "../base/fault.ts";
 import type { Probe } from "../failover/ports.ts";
 import { connectEvidence } from "./evidence.ts";
 
-/** Makes the probe. `timeoutMs` is for the whole attempt, the look-up of the name included. */
+/** Makes the probe. `timeoutMs` is the deadline of the whole attempt, including the look-up of the name. */
 export function tcpProbe(timeoutMs: number, clock: Clock): Probe {
   return async function probeByConnecting(upstream, _context, signal) {
     const startedAt = clock.now();

@@ -1,32 +1,30 @@
 /**
- * The probe that asks the operator's check program. Its only argument is the upstream as the operator
- * wrote it; exit code 0 means usable.
+ * The probe that runs the operator's check program. Its only argument is the upstream as it is written in
+ * the configuration; exit code 0 means that the upstream may be used.
  *
- * A program that passes every two seconds would fill the log: what it prints is passed on only when
- * its answer about an upstream is not the one it gave before.
+ * A program that runs every two seconds would fill the log, so its output is logged only when its result
+ * for an upstream differs from the one before.
  */
 import type { CheckVariables } from "../base/program_variables.ts";
 import type { Publish } from "../events/events.ts";
 import type { Probe, ProbeResult } from "../failover/ports.ts";
 import type { Ending, Programs } from "./program.ts";
 
-/** Lines of one run that are passed on, all at once: more would push the proxy's own out of the log. */
+/** The maximum number of lines of one run that are logged; more would displace the proxy's own lines. */
 export const CHECK_LINES_MAX = 200;
 
 export interface CheckSettings {
   readonly path: string;
-  /** More than 0: a check always has a deadline. */
+  /** The deadline of one run in milliseconds; more than 0. */
   readonly timeoutMs: number;
-  /** Name of the service, told to the program. */
+  /** The name of the service, which the program gets in its environment. */
   readonly service: string;
 }
 
-/**
- * Makes the probe. The program finds `CheckVariables` in its environment.
- */
+/** Makes the probe. The program gets `CheckVariables` in its environment. */
 export function scriptProbe(settings: CheckSettings, programs: Programs, publish: Publish): Probe {
   const answers = new Map<string, string>();
-  // One that was called off may take a moment to end; the next for the same upstream waits for it.
+  // A run that was called off takes a moment to end; the next one for the same upstream waits for it.
   const running = new Map<string, Promise<Ending>>();
 
   return async function probeByProgram(upstream, context, signal) {
@@ -45,9 +43,9 @@ export function scriptProbe(settings: CheckSettings, programs: Programs, publish
       } satisfies CheckVariables,
       timeoutMs: settings.timeoutMs,
       signal,
-      // It runs every few seconds: what it leaves behind would pile up.
+      // It runs every few seconds, so processes that it leaves behind would accumulate.
       leftovers: "end",
-      say: (line) => {
+      onLine: (line) => {
         if (lines.length < CHECK_LINES_MAX) lines.push(line);
         last = line;
       },
@@ -66,7 +64,7 @@ export function scriptProbe(settings: CheckSettings, programs: Programs, publish
 
 function judge(ending: Ending, lastLine: string | undefined): ProbeResult {
   const passed = ending.code === 0;
-  // In the midst of a deploy a shell may find no script, or half of one: that is no answer.
+  // During a deploy a shell may find no script, or half of one. Its exit code is then no answer.
   const evidence = ending.isFileChanged === true ? "none" : EVIDENCE[ending.how];
   const because = passed || lastLine === undefined ? "" : `: ${lastLine}`;
   return {
@@ -77,7 +75,7 @@ function judge(ending: Ending, lastLine: string | undefined): ProbeResult {
   };
 }
 
-/** Only a program that ran has said something about the upstream. */
+/** Only a program that ran has tested the upstream. */
 const EVIDENCE = {
   exited: "denied",
   signalled: "denied",

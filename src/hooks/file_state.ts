@@ -5,30 +5,27 @@
  * of the script.
  */
 
-/** What identifies the contents of one file, as stat(2) reports it; undefined if there is none. */
+/** The fields of stat(2) that change with a file, as one text; undefined if there is no file. */
 export type FileState = string | undefined;
 
 /**
- * The present state of the file at `path`; symbolic links are followed. It is read synchronously, as
- * the start of the program is: it takes no descriptor, and no thread of the pool, which slow names or
- * disks may keep busy.
+ * The present state of the file at `path`; symbolic links are followed. The call is synchronous, as the
+ * start of a program is. It needs no descriptor and no thread of Deno's pool, whose threads may all wait
+ * for a name service or a disk.
  */
 export function fileState(path: string): FileState {
   try {
     const { dev, ino, size, mode, mtime, ctime } = Deno.statSync(path);
-    // ctime changes with each rename and chmod too, and mtime can be set to anything. Windows has no
-    // ctime; size and mtime must do there.
+    // A rename or chmod changes ctime, which no program can set, unlike mtime. Windows has no ctime, so
+    // only size and mtime count there.
     return [dev, ino, size, mode, mtime?.getTime(), ctime?.getTime()].join();
   } catch {
-    // Gone, or no longer to be reached: either way it is not what it was.
+    // It does not exist, or its path can no longer be followed.
     return undefined;
   }
 }
 
-/**
- * What became of the file since `before`, as the end of a sentence for a person; undefined if it is
- * still there and the same.
- */
+/** How the file at `path` has changed since `before`; undefined if it has not. */
 export function fileChange(path: string, before: FileState): "removed" | "replaced" | undefined {
   const now = fileState(path);
   if (now === undefined) return "removed";

@@ -1,32 +1,32 @@
 /**
- * Looks at the files that an operator named as programs, before they are needed: most of what can be
- * wrong with a script shows without running it. Reads the beginning of each file and runs nothing.
+ * Examines the files that the operator configured as programs before they are needed. It reads the
+ * beginning of each file and runs nothing; most faults of a script can be found so.
  *
- * What keeps a program from running is a mistake, what merely looks like an oversight a warning; each
- * is one line that begins with the path.
+ * A fault that prevents a program from running is a mistake; one that is probably an oversight is a
+ * warning. Each is one line of text that begins with the path.
  */
 
 import { isShortage } from "./shortage.ts";
 
-/** What was found under one path. */
+/** The result for one path. */
 export interface Found {
-  /** Paths to run, in the order to run them. Empty if there is any mistake. */
+  /** The paths of the programs, in the order in which they run. Empty if the path itself has a mistake. */
   readonly programs: readonly string[];
   readonly mistakes: readonly string[];
   readonly warnings: readonly string[];
-  /** Set when the look itself failed for want of descriptors or memory: it says nothing of the files. */
+  /** Set if the examination failed because descriptors or memory were exhausted: the files are unknown. */
   readonly isShort?: true;
 }
 
-/** Programs in one directory; more look like the wrong directory. */
+/** The maximum number of programs in one directory; more are probably the wrong directory. */
 export const PROGRAMS_MAX = 100;
 
-/** Left behind by editors and package managers: copies that nobody means to run. */
+/** Copies that editors and package managers leave behind, and hidden files. */
 const LEFTOVER = /^\.|~$|\.(bak|orig|rej|sw[op]|dpkg-\w+|rpm(new|orig|save))$/;
-/** Enough for the `#!` line of any script (Linux reads 256 bytes). */
+/** Enough for the `#!` line of any script; Linux reads 256 bytes, see execve(2). */
 const HEAD_BYTES = 256;
 
-/** Looks at a check program: one executable file. */
+/** Examines a check program, which is one executable file. */
 export async function findCheck(path: string): Promise<Found> {
   const info = await look(path);
   if (info === undefined) return mistake(`${path}: no such file`);
@@ -35,8 +35,8 @@ export async function findCheck(path: string): Promise<Found> {
 }
 
 /**
- * Looks at triggers: one executable file, or a directory whose executable files run in the byte order
- * of their names.
+ * Examines triggers: one executable file, or a directory whose executable files run in the byte order of
+ * their names.
  */
 export async function findTriggers(path: string): Promise<Found> {
   const info = await look(path);
@@ -45,14 +45,14 @@ export async function findTriggers(path: string): Promise<Found> {
   try {
     for await (const { name } of Deno.readDir(path)) names.push(name);
   } catch (error) {
-    // Not readable, or gone since: the operator's to mend.
+    // It is not readable, or it has been removed since: the operator must correct that.
     return failed(`${path}: cannot be read`, error);
   }
   const programs: string[] = [];
   const warnings: string[] = [];
   for (const name of names.sort(byBytes)) {
     const member = await findMember(path.replace(/\/*$/, `/${name}`), name);
-    // A list with one missing that is only not seen would be believed.
+    // An incomplete list would look like a complete one.
     if (member.isShort === true) return member;
     programs.push(...member.programs);
     warnings.push(...member.warnings, ...member.mistakes.map((what) => `${what}; it will not run`));
@@ -64,7 +64,7 @@ export async function findTriggers(path: string): Promise<Found> {
   return { programs, mistakes: [], warnings };
 }
 
-/** In a directory a file that cannot run does not keep the others from running. */
+/** Examines a file in a directory. If it cannot run, the others run nevertheless. */
 async function findMember(path: string, name: string): Promise<Found> {
   const info = await look(path);
   if (LEFTOVER.test(name)) {
@@ -76,11 +76,11 @@ async function findMember(path: string, name: string): Promise<Found> {
   return info instanceof Error ? failed(path, info) : await inspect(path, info);
 }
 
-/** Judges a file by its mode and its first bytes. */
+/** Examines a file by its mode and its first bytes. */
 async function inspect(path: string, info: Deno.FileInfo): Promise<Found> {
   if (info.isDirectory) return mistake(`${path}: is a directory`);
   if (!info.isFile) return mistake(`${path}: is not a file`);
-  // Windows has no such mode. Who may execute is left to the kernel; nobody at all is a mistake.
+  // Windows has no mode. The kernel decides who may execute; a file that no user may is a mistake.
   if (info.mode !== null && (info.mode & 0o111) === 0) {
     return mistake(`${path}: is not executable (chmod +x it)`);
   }
@@ -96,12 +96,15 @@ async function inspect(path: string, info: Deno.FileInfo): Promise<Found> {
       ? mistake(`${path}: names an interpreter that is missing: ${JSON.stringify(interpreter)}`)
       : { ...program, warnings: [] };
   }
-  // Binaries have NUL bytes near their beginning, in every format there is; text has none.
+  // Binaries of all common formats have NUL bytes near their beginning; text has none.
   const isText = !head.includes("\0") && info.mode !== null;
   return { ...program, warnings: isText ? [`${path}: has no #! line; /bin/sh will run it`] : [] };
 }
 
-/** The first bytes as characters, one each; undefined if the file cannot be read; what was short here. */
+/**
+ * The first bytes, each as one character; undefined if the file cannot be read; the error if a resource
+ * of this machine is exhausted.
+ */
 async function readHead(path: string): Promise<string | Error | undefined> {
   try {
     using file = await Deno.open(path);
@@ -109,12 +112,12 @@ async function readHead(path: string): Promise<string | Error | undefined> {
     const count = await file.read(head) ?? 0;
     return new TextDecoder("latin1").decode(head.subarray(0, count));
   } catch (error) {
-    // No mistake yet: a binary may well be executable and not readable.
+    // This is no mistake: a binary may be executable without being readable.
     return isShortage(error) ? error as Error : undefined;
   }
 }
 
-/** What is there; undefined if nothing is. Follows links. */
+/** The state of a file, symbolic links followed; undefined if there is none; the error of stat(2). */
 async function look(path: string): Promise<Deno.FileInfo | Error | undefined> {
   try {
     return await Deno.stat(path);
@@ -126,7 +129,7 @@ async function look(path: string): Promise<Deno.FileInfo | Error | undefined> {
   }
 }
 
-/** The order of `LC_ALL=C ls` and of run-parts, the same whatever the locale. */
+/** The order of run-parts(8) and of `LC_ALL=C ls`, which does not depend on the locale. */
 function byBytes(a: string, b: string): number {
   const [left, right] = [a, b].map((name) => new TextEncoder().encode(name));
   for (let at = 0; at < left!.length && at < right!.length; at++) {
@@ -141,7 +144,7 @@ function mistake(line: string): Found {
   return { ...NOTHING, mistakes: [line] };
 }
 
-/** A look that failed. */
+/** The result if a file or directory could not be examined. */
 function failed(what: string, error: unknown): Found {
   const found = mistake(`${what}: ${error instanceof Error ? error.message : error}`);
   return isShortage(error) ? { ...found, isShort: true } : found;

@@ -1,54 +1,54 @@
 /**
- * What a program of the operator printed, as lines for a log, and never more of it than a log can
- * bear. Past the limit it goes on reading and throws away, since a program must not stall because it
- * says much; but no faster than a pace, since reading one that prints without end would take a core.
+ * Reads what a program of the operator prints and makes log lines of it, up to a limit. After that it
+ * reads and discards, so that the program does not stall on a full pipe; but at a limited rate, since a
+ * program that prints without end would otherwise use a whole core of the proxy.
  */
 import type { Clock } from "../base/clock.ts";
 
-/** Bytes of one run that become lines, standard output and error together … */
+/** The bytes of one run that become lines, standard output and standard error together. */
 export const OUTPUT_MAX = 64 * 1024;
-/** … where a line counts as so many at least: a flood of short ones would push others out of the log. */
+/** The minimum that each line counts in bytes: many short lines would displace others in the log. */
 export const LINE_COST = 64;
-/** Characters of one line that are kept. */
+/** The maximum length of a line in characters; the rest is cut. */
 export const LINE_MAX = 1_000;
-/** Bytes of one pipe that are thrown away between two pauses … */
-export const THROWN_AT_ONCE = 4 * 1024 * 1024;
-/** … and how long each lasts, in milliseconds: 32 MB a second. */
+/** The bytes of one pipe that are discarded between two pauses. */
+export const DISCARDED_AT_ONCE = 4 * 1024 * 1024;
+/** The length of such a pause in milliseconds; so at most 32 MB a second are discarded. */
 export const PAUSE_MS = 125;
 
-/** Bytes taken by one read while they become lines. */
+/** The maximum of one read, in bytes, while they become lines. */
 const KEPT_READ = 2 * 1024;
-/** The same for bytes to throw away: what a pipe of Linux holds. */
-const THROWN_READ = 64 * 1024;
+/** The maximum of one read of bytes to discard: the capacity of a pipe on Linux, see pipe(7). */
+const DISCARDED_READ = 64 * 1024;
 
-/** The pipes of one program, being read into lines from the moment it is made. */
+/** Reads the pipes of one program from the moment it is made. */
 export class Output {
-  /** Resolves when nobody holds the other end of any pipe, or when `close` was called. */
+  /** Resolves when the other end of every pipe is closed, or after `close`. */
   readonly finished: Promise<void>;
-  readonly #say: (line: string) => void;
+  readonly #onLine: (line: string) => void;
   readonly #clock: Clock;
   readonly #readers: ReadableStreamBYOBReader[] = [];
-  /** Ends each pause that lasts. */
+  /** Functions that each end one pause. */
   readonly #pauses = new Set<() => void>();
   #left = OUTPUT_MAX;
   #cut = false;
   #closed = false;
 
   /**
-   * `say` is given each line that is not blank, without its end, as soon as it is whole. The pipes are
-   * streams of bytes, as those of `Deno.ChildProcess` are.
+   * `onLine` receives each line that is not blank, without its line end, as soon as it is complete. The
+   * pipes must be byte streams, as those of `Deno.ChildProcess` are.
    */
   constructor(
     pipes: readonly ReadableStream<Uint8Array>[],
-    say: (line: string) => void,
+    onLine: (line: string) => void,
     clock: Clock,
   ) {
-    this.#say = say;
+    this.#onLine = onLine;
     this.#clock = clock;
     this.finished = Promise.all(pipes.map((pipe) => this.#read(pipe))).then(() => {});
   }
 
-  /** Stops reading and lets go of the pipes: who still writes into one gets SIGPIPE. */
+  /** Stops reading and closes the pipes: a process that writes into one afterwards gets SIGPIPE. */
   async close(): Promise<void> {
     this.#closed = true;
     const cancelled = this.#readers.map((reader) => reader.cancel());
@@ -74,25 +74,25 @@ export class Output {
       for (const line of lines) this.#line(line);
       if (kept.length < next.value.length) {
         this.#line(begun);
-        this.#sayCut();
+        this.#noteCut();
         begun = "";
       }
     }
     this.#line(begun + decoder.decode());
-    await this.#throwAway(reader);
+    await this.#discard(reader);
   }
 
-  async #throwAway(reader: ReadableStreamBYOBReader): Promise<void> {
-    let buffer = new Uint8Array(THROWN_READ);
-    let thrown = 0;
+  async #discard(reader: ReadableStreamBYOBReader): Promise<void> {
+    let buffer = new Uint8Array(DISCARDED_READ);
+    let discarded = 0;
     for (;;) {
       const next = await reader.read(buffer);
       if (next.done) return;
-      this.#sayCut();
+      this.#noteCut();
       buffer = new Uint8Array(next.value.buffer);
-      thrown += next.value.length;
-      if (thrown < THROWN_AT_ONCE) continue;
-      thrown -= THROWN_AT_ONCE;
+      discarded += next.value.length;
+      if (discarded < DISCARDED_AT_ONCE) continue;
+      discarded -= DISCARDED_AT_ONCE;
       await this.#pause();
     }
   }
@@ -113,14 +113,14 @@ export class Output {
   #line(text: string): void {
     const line = text.trimEnd();
     if (line === "") return;
-    if (this.#left < 0) return this.#sayCut();
+    if (this.#left < 0) return this.#noteCut();
     this.#left -= Math.max(0, LINE_COST - line.length);
-    this.#say(line.length > LINE_MAX ? `${line.slice(0, LINE_MAX)} …` : line);
+    this.#onLine(line.length > LINE_MAX ? `${line.slice(0, LINE_MAX)} …` : line);
   }
 
-  #sayCut(): void {
+  #noteCut(): void {
     if (this.#cut) return;
     this.#cut = true;
-    this.#say(`(output cut after ${OUTPUT_MAX / 1024} KB)`);
+    this.#onLine(`(output cut after ${OUTPUT_MAX / 1024} KB)`);
   }
 }

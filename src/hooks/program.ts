@@ -1,10 +1,10 @@
 /**
- * Runs programs of the operator: each with a deadline, in a process group of its own, so that whatever
- * it started ends with it. A result is always a value; a program can fail, hang, ignore SIGTERM, print
- * without end or not exist, and its caller is told so in time.
+ * Runs programs of the operator, each with a deadline and in a separate process group. A run always
+ * resolves with a value in time, whether the program fails, hangs, ignores SIGTERM, prints without end or
+ * does not exist.
  *
- * A program that ends by itself may leave a job running in the background: that is left alone, only
- * its output is no longer read. Past the deadline, or called off, the whole group goes.
+ * A program that exits by itself may leave a background job, which goes on unless `leftovers` is `end`;
+ * only its output is no longer read. After the deadline or an abort the whole group is ended.
  */
 import type { Clock } from "../base/clock.ts";
 import { endAfter, whenAborted } from "../base/deadline.ts";
@@ -13,69 +13,69 @@ import { fileChange, fileState } from "./file_state.ts";
 import { Output } from "./output.ts";
 import { isShortage } from "./shortage.ts";
 
-/** What to run, and within which limits. */
+/** A program with its arguments and limits. */
 export interface Run {
-  /** A file; never looked up in PATH. */
+  /** A file. It is never looked up in PATH. */
   readonly path: string;
-  /** A NUL, which no argument can carry (execve(2)), is written as `␀`. */
+  /** A NUL, which an argument cannot contain (execve(2)), is replaced by `␀`. */
   readonly args: readonly string[];
-  /** Added to the environment of this process; NUL as above. */
+  /** Added to the environment of this process. A NUL is replaced as above. */
   readonly env: Readonly<Record<string, string>>;
-  /** 0 lets it run for as long as it likes. */
+  /** The deadline in milliseconds; 0 means none. */
   readonly timeoutMs: number;
-  /** Ends the program with its group. */
+  /** An abort ends the program and its process group. */
   readonly signal: AbortSignal;
-  /** Whether processes that it leaves behind when it exits by itself may go on. */
+  /** Whether background processes may go on after the program has exited by itself. */
   readonly leftovers: "stay" | "end";
-  /** Given each line it prints, see `Output`. */
-  readonly say: (line: string) => void;
+  /** Receives each line that the program prints, see `Output`. */
+  readonly onLine: (line: string) => void;
 }
 
 /** How a run ended. */
 export interface Ending {
   /**
-   * `notStarted`: this program can never start (missing, not executable, wrong format). `short`: it
-   * could not be started now, because this process or machine ran out of something.
+   * `notStarted`: the program cannot be started (missing, not executable, wrong format). `short`: it could
+   * not be started now because a resource is exhausted, see `shortage.ts`.
    */
   readonly how: "exited" | "signalled" | "timedOut" | "aborted" | "notStarted" | "short";
-  /** Set if, and only if, it exited by itself. */
+  /** The exit code; set only if `how` is `exited`. */
   readonly code?: number;
   /**
-   * Set if it failed by itself and its file is not what it was at the start: whether the program ran
-   * at all, and which one, is then unknown.
+   * Set if the program failed by itself and its file has changed since the start: then it is unknown
+   * whether the program ran at all.
    */
   readonly isFileChanged?: true;
   readonly tookMs: number;
-  /** For a person, the end of a sentence about the program: `exited with 3`. */
+  /** For a person: the end of a sentence that begins with the program, such as `exited with 3`. */
   readonly reason: string;
 }
 
-/** Between SIGTERM and SIGKILL, and again after SIGKILL before a process is given up on. */
+/** Milliseconds between SIGTERM and SIGKILL, and again after SIGKILL until a process is given up. */
 export const KILL_GRACE_MS = 2_000;
-/** How long the output of an ended program is still waited for when somebody holds its pipes. */
+/** How long, in milliseconds, output is awaited after the end of a program whose pipes are still open. */
 const LINGER_MS = 250;
 
 const HAS_GROUPS = Deno.build.os !== "windows";
 
-/** Those that run right now; disposing of it ends them all, and later ones do not start. */
+/** The running programs. Disposal ends all of them, and no further one starts. */
 export class Programs implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #now: AbortSignal;
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<Ending>>();
 
-  /** Once `now` is aborted all that run end by SIGKILL without a grace, and none starts any more. */
+  /** An abort of `now` ends all programs by SIGKILL without a grace, and no further one starts. */
   constructor(clock: Clock, now: AbortSignal = NEVER) {
     this.#clock = clock;
     this.#now = now;
   }
 
-  /** How many are running. */
+  /** The number of running programs. */
   get running(): number {
     return this.#running.size;
   }
 
-  /** Runs one. Never rejects; resolves within the deadline and twice `KILL_GRACE_MS`. */
+  /** Runs a program. Never rejects; resolves within the deadline plus twice `KILL_GRACE_MS`. */
   async run(run: Run): Promise<Ending> {
     const signal = AbortSignal.any([run.signal, this.#stop.signal, this.#now]);
     const ending = runOne({ ...run, signal }, this.#clock, this.#now);
@@ -87,7 +87,7 @@ export class Programs implements AsyncDisposable {
     }
   }
 
-  /** Ends all that run, with their groups; takes twice `KILL_GRACE_MS` at most. */
+  /** Ends all programs and their groups; takes at most twice `KILL_GRACE_MS`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await Promise.all(this.#running);
@@ -111,7 +111,7 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
     const how = isShortage(child) ? "short" : "notStarted";
     return ended(how, `could not be started: ${whyNotStarted(child)}`);
   }
-  const output = new Output([child.stdout, child.stderr], run.say, clock);
+  const output = new Output([child.stdout, child.stderr], run.onLine, clock);
   const cause = await firstOf(child, run, clock);
   if (cause === "ended") {
     if (run.leftovers === "end") signalGroup(child, "SIGKILL");
@@ -142,35 +142,35 @@ function start(run: Run): Deno.ChildProcess | Error {
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
-      // A session and process group of its own, whose number is the child's pid. Started by root, it
-      // also has root's supplementary groups no more.
+      // Deno calls setsid(2): the number of the process group is the pid of the child. If this process
+      // runs as root, the child also loses the supplementary groups.
       detached: HAS_GROUPS,
     }).spawn();
   } catch (error) {
-    // Whatever the reason, it goes to the operator, who is the one that can do something about it.
+    // Every reason goes to the log, since only the operator can correct it.
     return error instanceof Error ? error : new Error(String(error));
   }
 }
 
-/** A bare name would be looked up in PATH, and a wrong program run. */
+/** Makes a path of a bare name, which would be looked up in PATH. */
 function asFile(path: string): string {
   return path.includes("/") || path.includes("\\") ? path : `./${path}`;
 }
 
 function withoutNul(text: string): string {
-  // No escape with a backslash: the echo of many shells would make a NUL of it again.
+  // An escape with a backslash would become a NUL again in the `echo` of many shells.
   return text.replaceAll("\0", "␀");
 }
 
 function whyNotStarted(error: Error): string {
-  // The system does not tell these two apart.
+  // execve(2) reports both cases by the same error, ENOENT.
   if (error instanceof Deno.errors.NotFound) return "it, or the interpreter it names, is missing";
   if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
-  // `Failed to spawn '/path': Too many open files (os error 24)`: the path is known.
+  // From `Failed to spawn '/path': Too many open files (os error 24)` only the middle is of use.
   return /: ([^:]+?)(?: \(os error \d+\))?$/.exec(error.message)?.[1] ?? error.message;
 }
 
-/** Waits for whatever comes first: the end, the deadline, the abort. */
+/** Waits for the end of the program, the deadline or the abort, and returns which came first. */
 function firstOf(
   child: Deno.ChildProcess,
   run: Run,
@@ -192,8 +192,8 @@ function firstOf(
 }
 
 /**
- * Ends a process and all it started. False if even SIGKILL did not help, as with a process that hangs
- * in the kernel on a dead disk.
+ * Ends a process and its group. Returns false if the process did not end after SIGKILL, as one that waits
+ * in the kernel for a dead disk.
  */
 async function endGroup(
   child: Deno.ChildProcess,
@@ -203,7 +203,7 @@ async function endGroup(
 ): Promise<boolean> {
   if (!now.aborted) {
     signalGroup(child, "SIGTERM");
-    // The end of the output shows that the others of the group are gone as well as the child.
+    // The end of the output shows that the other processes of the group have ended too.
     const allGone = Promise.all([child.status, output.finished]);
     await within(Promise.race([allGone, whenAborted(now)]), KILL_GRACE_MS, clock);
   }
@@ -216,14 +216,14 @@ function signalGroup(child: Deno.ChildProcess, signal: "SIGTERM" | "SIGKILL"): v
     if (HAS_GROUPS) Deno.kill(-child.pid, signal);
     else child.kill(signal);
   } catch (error) {
-    // Gone already: no such process, or (macOS) only a zombie is left, or (Windows) it has ended.
+    // It has ended: no such process, or only a zombie (macOS), or an ended process (Windows).
     const gone = error instanceof Deno.errors.NotFound ||
       error instanceof Deno.errors.PermissionDenied || error instanceof TypeError;
     if (!gone) throw error;
   }
 }
 
-/** True if `promise` settled within `ms`. */
+/** Returns true if `promise` resolves within `ms`. */
 function within(promise: Promise<unknown>, ms: number, clock: Clock): Promise<boolean> {
   return new Promise((resolve) => {
     const cancel = clock.after(ms, () => resolve(false));

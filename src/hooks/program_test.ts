@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { type Clock, ManualClock, realClock } from "../base/clock.ts";
-import { LINE_COST, LINE_MAX, OUTPUT_MAX, PAUSE_MS, THROWN_AT_ONCE } from "./output.ts";
+import { DISCARDED_AT_ONCE, LINE_COST, LINE_MAX, OUTPUT_MAX, PAUSE_MS } from "./output.ts";
 import { type Ending, KILL_GRACE_MS, Programs, type Run } from "./program.ts";
 import type { Report } from "../../tests/harness/short_of_program.ts";
 import { Folder, Heard } from "./testing/program.ts";
@@ -29,7 +29,7 @@ class Story implements AsyncDisposable {
       timeoutMs: 0,
       leftovers: "stay",
       signal: this.stop.signal,
-      say: this.heard.say,
+      onLine: this.heard.say,
       ...changes,
     });
   }
@@ -245,7 +245,7 @@ Deno.test("what a program prints past the limit is taken at a pace, not by a who
   // Time passes only by waiting for it, so the pauses are all that a run takes.
   const clock = new WaitingClock();
   await using story = await Story.begin(clock);
-  const ending = await story.run(`head -c ${4 * THROWN_AT_ONCE + OUTPUT_MAX} /dev/zero`);
+  const ending = await story.run(`head -c ${4 * DISCARDED_AT_ONCE + OUTPUT_MAX} /dev/zero`);
   assertEquals([ending.code, ending.tookMs], [0, 4 * PAUSE_MS]);
 });
 

@@ -1,11 +1,12 @@
-/** Whether an error says that something is short here, which may be there again in a moment. */
+/** Errors that mean that a resource of this process or machine is exhausted for the moment. */
 
 /**
- * What fork(2), pipe(2), open(2) and execve(2) say then. With them ETXTBSY: the file is just being
- * written, as in the midst of a deploy.
+ * The error codes of fork(2), pipe(2), open(2) and execve(2) for this case. ETXTBSY is one of them: the
+ * file is being written, as during a deploy.
  */
 const SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "EAGAIN", "ENOMEM", "ETXTBSY"]);
 
+/** True if `error`, as Deno throws it, has one of these codes. */
 export function isShortage(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code } = error as { code?: string };

@@ -1,9 +1,9 @@
 /**
- * Runs the operator's triggers of a promotion, one after another, and says what became of them. What that
- * means for the promotion is decided elsewhere.
+ * Runs the operator's triggers for a promotion, one after another, and returns their outcome. The failover
+ * machine decides what the outcome means for the promotion.
  *
- * A directory of triggers is read anew at each promotion, so that a file put there works without a
- * restart; what is wrong with one is said once more only when it is news.
+ * A directory of triggers is read again for each promotion, so a new file works without a restart. A
+ * warning about a file is published again only if the file had no such warning before.
  */
 import type { TriggerVariables } from "../base/program_variables.ts";
 import type { Publish } from "../events/events.ts";
@@ -14,37 +14,37 @@ import type { Ending, Programs } from "./program.ts";
 export interface TriggerSettings {
   /** A program, or a directory of programs. */
   readonly path: string;
-  /** For each program; 0 lets it run for as long as it likes. */
+  /** The deadline of each program in milliseconds; 0 means none. */
   readonly timeoutMs: number;
-  /** Whether those after one that failed are run all the same. */
+  /** Whether the triggers after one that failed run nevertheless. */
   readonly goOn: boolean;
-  /** Name of the service, told to the programs. */
+  /** The name of the service, which the programs get in their environment. */
   readonly service: string;
-  /** What `findTriggers` warned of at the start. */
+  /** The warnings of `findTriggers` at the start of the proxy, which have been published. */
   readonly warnings: readonly string[];
 }
 
-/** What has run for a promotion, and is not run again for it. */
+/** The triggers that have run for a promotion and do not run again for it. */
 interface Progress {
   readonly epoch: number;
-  /** Those that exited with 0. */
+  /** The paths of those that exited with 0. */
   readonly done: Set<string>;
-  /** Those that failed where that is a warning, and why. */
+  /** By path: why a trigger failed, where a failure is only a warning. */
   readonly failed: Map<string, string>;
 }
 
-/** The triggers of one service. Each gets the upstream as its only argument and the rest by `tell`. */
+/** The triggers of one service. Each gets the upstream as its only argument, and `TriggerVariables`. */
 export class ProgramTriggers implements Triggers {
   readonly #settings: TriggerSettings;
   readonly #programs: Programs;
   readonly #publish: Publish;
   readonly #find: () => Promise<Found>;
   #warned: readonly string[];
-  #turn: Promise<unknown> = Promise.resolve();
-  /** Of the newest promotion. */
+  #previous: Promise<unknown> = Promise.resolve();
+  /** For the newest promotion. */
   #progress: Progress | undefined;
 
-  /** `find` says which programs there are, without keeping a promotion waiting. */
+  /** `find` returns the present programs. It must resolve in a short time, see `TriggerFiles`. */
   constructor(
     settings: TriggerSettings,
     programs: Programs,
@@ -58,10 +58,11 @@ export class ProgramTriggers implements Triggers {
     this.#warned = settings.warnings;
   }
 
+  /** See `Triggers` in `failover/ports.ts` for the contract. */
   run(promotion: Promotion, signal: AbortSignal): Promise<TriggerOutcome> {
-    const ended = this.#turn.then(() => this.#runAll(promotion, signal));
-    // A bug in this run is its caller's to see, not the next one's.
-    this.#turn = ended.catch(() => {});
+    const ended = this.#previous.then(() => this.#runAll(promotion, signal));
+    // An error of this run rejects for its caller only, and not for that of the next run.
+    this.#previous = ended.catch(() => {});
     return ended;
   }
 
@@ -111,15 +112,15 @@ export class ProgramTriggers implements Triggers {
     const ending = await this.#programs.run({
       path: program,
       args: [to],
-      env: tell(promotion, this.#settings.service),
+      env: variablesOf(promotion, this.#settings.service),
       timeoutMs: this.#settings.timeoutMs,
       leftovers: "stay",
       signal,
-      say: (line) => this.#publish({ type: "program.said", program, upstream: to, line }),
+      onLine: (line) => this.#publish({ type: "program.said", program, upstream: to, line }),
     });
     const { how, code, reason, tookMs } = ending;
     if (code === 0) this.#publish({ type: "trigger.finished", program, epoch, tookMs });
-    // Whoever waits for it says that it must.
+    // The machine publishes `promotion.delayed` instead.
     else if (how !== "short") {
       this.#publish({ type: "trigger.failed", program, epoch, reason, tookMs });
     }
@@ -127,8 +128,8 @@ export class ProgramTriggers implements Triggers {
   }
 }
 
-/** A promotion as environment variables. */
-function tell(promotion: Promotion, service: string): TriggerVariables {
+/** A promotion as environment variables. An undefined `from` becomes the empty string. */
+function variablesOf(promotion: Promotion, service: string): TriggerVariables {
   return {
     FAILOVER_EVENT: promotion.move,
     FAILOVER_EVENT_ID: promotion.id,

@@ -1,20 +1,20 @@
 /**
- * Knows the triggers before they are needed. A look at files takes a thread, of which there are few, and
- * names that nobody answers keep them busy for a minute; the disk may be slow; no descriptor may be
- * left. None of this may keep a promotion waiting: what was seen last is good enough then.
+ * Finds the triggers before they are needed, so that a promotion does not wait for files. To examine a
+ * file takes a thread of Deno's pool, and look-ups without an answer may occupy all threads for a minute;
+ * the disk may be slow, or no descriptor may be left. The promotion then uses the last known result.
  */
 import type { Clock } from "../base/clock.ts";
 import { formatDuration } from "../base/duration.ts";
 import { findTriggers, type Found } from "./find.ts";
 
-/** How often the files are looked at while nobody asks. */
+/** The interval, in milliseconds, at which the files are examined between promotions. */
 export const REFRESH_MS = 10_000;
-/** How long a promotion waits for a look of its own. */
+/** How long, in milliseconds, a promotion waits until the files have been examined again. */
 export const LOOK_MS = 1_000;
-/** The same while nothing is known yet. */
+/** The same while there is no result yet. */
 export const FIRST_LOOK_MS = 10_000;
 
-/** Looks from the moment it is made until it is disposed of; at most one look is under way. */
+/** Examines the files from the moment it is made until its disposal; never twice at the same time. */
 export class TriggerFiles implements Disposable {
   readonly #path: string;
   readonly #clock: Clock;
@@ -32,8 +32,8 @@ export class TriggerFiles implements Disposable {
   }
 
   /**
-   * What is there now; after `LOOK_MS`, or if something is short here, what was seen last. Never
-   * rejects. Where nothing was seen yet it is a mistake after `FIRST_LOOK_MS`, and `isShort`.
+   * The present triggers. After `LOOK_MS`, or if descriptors or memory are exhausted, the last known ones.
+   * Without any result, it is a mistake with `isShort` after `FIRST_LOOK_MS`. Never rejects.
    */
   async current(): Promise<Found> {
     const waitMs = this.#last === undefined ? FIRST_LOOK_MS : LOOK_MS;
@@ -52,7 +52,7 @@ export class TriggerFiles implements Disposable {
     this.#cancelRefresh();
   }
 
-  /** A look that begins now, or as soon as the one under way has ended. */
+  /** Examines the files now, or as soon as the examination under way has ended. */
   async #lookAnew(): Promise<Found> {
     while (this.#looking !== undefined) await this.#looking;
     return await this.#look();
@@ -73,7 +73,7 @@ export class TriggerFiles implements Disposable {
     this.#cancelRefresh = this.#clock.after(REFRESH_MS, () => void this.#refresh());
   }
 
-  /** Undefined if it takes longer. */
+  /** The result of `look`; undefined if it takes longer than `ms`. */
   #inTime(look: Promise<Found>, ms: number): Promise<Found | undefined> {
     return new Promise((resolve) => {
       const cancel = this.#clock.after(ms, () => resolve(undefined));

@@ -26,7 +26,7 @@ async function run(): Promise<Pick<Ending, "how" | "reason">> {
     timeoutMs: 0,
     leftovers: "end",
     signal: never,
-    say: () => {},
+    onLine: () => {},
   });
   return { how, reason };
 }

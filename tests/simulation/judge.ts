@@ -34,7 +34,7 @@ export class Judge {
     this.#epochs(world);
     this.#admission(world);
     this.#promotions(world);
-    this.#unheard(world);
+    this.#noVerdict(world);
     this.#lateAnswers(world);
     this.#movesThatFail(world);
     this.#trust(world);
@@ -123,7 +123,7 @@ export class Judge {
     const { policy } = this.settings;
     const health = world.state.health.get(event.to)!;
     assert(isSound(health, policy), "a failback to one that failed");
-    assert(health.unheard === undefined, "a failback to one that can't be asked");
+    assert(health.noVerdict === undefined, "a failback to one that can't be asked");
     {
       assert(policy.failback.kind !== "never" && policy.failback.kind !== "manual");
       const upSince = world.state.health.get(event.to)!.since;
@@ -139,13 +139,13 @@ export class Judge {
   }
 
   /** A probe without a verdict changes no verdict and takes nothing from anybody. */
-  #unheard({ before, state, input }: World): void {
+  #noVerdict({ before, state, input }: World): void {
     if (input.type !== "probed" || input.result.evidence !== "none") return;
     for (const { name } of state.upstreams) {
       // A round may end with it, for one that was down is not waited for; who passed is then believed.
       if (state.epoch > before.epoch && name !== input.upstream) continue;
-      const { unheard: _before, ...was } = before.health.get(name)!;
-      const { unheard: _now, ...is } = state.health.get(name)!;
+      const { noVerdict: _before, ...was } = before.health.get(name)!;
+      const { noVerdict: _now, ...is } = state.health.get(name)!;
       assertEquals(is, was, "a verdict changed without one");
     }
     const active = activeOf(before);

@@ -1,6 +1,6 @@
-/** Scripts on disk for the tests of this room, and a way to wait for what they print. */
+/** Scripts on disk for the tests of this room, and a way to wait for their output. */
 
-/** A folder that is removed with all in it when its scope ends. */
+/** A temporary folder, which is removed with its contents at the end of its scope. */
 export class Folder implements AsyncDisposable {
   private constructor(readonly path: string) {}
 
@@ -28,8 +28,8 @@ export class Folder implements AsyncDisposable {
   }
 
   /**
-   * Makes a named pipe. Reading it to its end waits until every process that holds it for writing is
-   * gone; a script takes hold, for itself and its children, by `exec 3>"$1"`.
+   * Makes a named pipe. To read it to its end waits until every process that has it open for writing has
+   * ended; `exec 3>"$1"` opens it so for a script and its children.
    */
   async fifo(name: string): Promise<string> {
     const path = `${this.path}/${name}`;
@@ -43,7 +43,7 @@ export class Folder implements AsyncDisposable {
   }
 }
 
-/** What was said, and a promise for the first thing that begins in a certain way. */
+/** Collects lines, and waits for the first one that begins with a given text. */
 export class Heard {
   readonly lines: string[] = [];
   readonly #waiting: { start: string; resolve: (line: string) => void }[] = [];

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { ProbeResult } from "../failover/ports.ts";
-import { BUSY_MS, standing } from "./standing.ts";
+import { BUSY_MS, guardStandstill } from "./standstill.ts";
 
 const upstream = { name: "a", address: { kind: "tcp", host: "::1", port: 1 }, rank: 0 } as const;
 const context = { lastChosen: "b", phase: "serving" as const, epoch: 3 };
@@ -8,7 +8,7 @@ const { signal } = new AbortController();
 
 async function judged(evidence: ProbeResult["evidence"], tookMs: number): Promise<ProbeResult> {
   const result = { passed: evidence === "passed", tookMs, reason: "as it was", evidence };
-  return await standing(() => Promise.resolve(result), 500)(upstream, context, signal);
+  return await guardStandstill(() => Promise.resolve(result), 500)(upstream, context, signal);
 }
 
 Deno.test("silence proves nothing where this process stood still itself", async () => {
