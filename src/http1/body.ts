@@ -6,6 +6,7 @@ import { Fault, type FaultName } from "../base/fault.ts";
 import type { Fields } from "./fields.ts";
 import { CHUNKED, ChunkedDecoder, type Framing, UNTIL_CLOSE } from "./framing.ts";
 import type { BufferedConn } from "./buffered_conn.ts";
+import type { ReadBuffer } from "./read_buffer.ts";
 
 /** Where the bytes of a message come from. */
 export interface BodySource {
@@ -94,28 +95,26 @@ export class Body implements BodySource {
 
   /** Payload that is here already. Throws the Fault of bad framing. */
   ready(): Uint8Array | undefined {
-    const wire = this.#wire;
     if (this.#broken !== undefined) throw this.#broken;
-    if (this.#ended || wire.start === wire.end) return undefined;
-    if (this.#decoder !== undefined) return this.#decode(this.#decoder);
-    const count = Math.min(this.#left, wire.end - wire.start);
-    const view = wire.bytes.subarray(wire.start, wire.start + count);
-    wire.start += count;
+    const { input } = this.#wire;
+    if (this.#ended || input.isEmpty) return undefined;
+    if (this.#decoder !== undefined) return this.#decode(input, this.#decoder);
+    const count = Math.min(this.#left, input.length);
+    const view = input.take(count);
     this.#left -= count;
     this.received += count;
     if (this.#left === 0) this.#ended = true;
     return view;
   }
 
-  #decode(decoder: ChunkedDecoder): Uint8Array | undefined {
-    const wire = this.#wire;
-    const step = decoder.step(wire.bytes, wire.start, wire.end);
-    wire.start = decoder.at;
+  #decode(input: ReadBuffer, decoder: ChunkedDecoder): Uint8Array | undefined {
+    const step = decoder.step(input.bytes, input.start, input.end);
+    input.start = decoder.at;
     if (step instanceof Fault) throw this.#broken = step;
     if (step === "end") this.#ended = true;
     if (step !== "data") return undefined;
     this.received += decoder.dataEnd - decoder.dataStart;
-    return wire.bytes.subarray(decoder.dataStart, decoder.dataEnd);
+    return input.bytes.subarray(decoder.dataStart, decoder.dataEnd);
   }
 
   /** The next payload. Rejects with a Fault when the body is late, cut or malformed. */

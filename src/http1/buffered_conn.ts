@@ -1,38 +1,17 @@
 /**
- * One `Conn` with its read buffer, its deadlines and its end. Everything that goes wrong here goes
- * through `fail`, once: the first fault is the one that everybody waiting gets.
+ * A `Conn` with a read buffer, deadlines and one end. All failures go through `fail`, once: everybody who
+ * waits for something here gets the first fault.
  *
- * While an exchange runs, the bytes of its head must stay where they are (`hold`): further reads then
- * go to another buffer. Between exchanges a connection owns one small buffer, with a read pending on it;
- * that read is how a peer that left is noticed, and it is the next message's first read: it costs nothing.
+ * A read can be pending (`watch`) although nobody waits for bytes: by it we notice a peer that leaves, and
+ * it becomes the first read of the next message.
  */
 import { Fault, type FaultName } from "../base/fault.ts";
 import type { Conn, Reader, TryConn } from "../net/conn.ts";
 import type { Deadlines, Timed } from "../net/deadlines.ts";
 import type { MaybeDone } from "./maybe_done.ts";
+import { ReadBuffer } from "./read_buffer.ts";
 
-/** First reads: a head and often the whole message. */
-const SMALL_BYTES = 8 * 1024;
-/** Reads of a body. */
-export const LARGE_BYTES = 64 * 1024;
-const SMALL_KEPT_MAX = 1024;
-const LARGE_KEPT_MAX = 64;
-
-const smallFree: Uint8Array<ArrayBuffer>[] = [];
-const largeFree: Uint8Array<ArrayBuffer>[] = [];
-
-function takeBuffer(large: boolean): Uint8Array<ArrayBuffer> {
-  return large
-    ? largeFree.pop() ?? new Uint8Array(LARGE_BYTES)
-    : smallFree.pop() ?? new Uint8Array(SMALL_BYTES);
-}
-
-function giveBuffer(buffer: Uint8Array<ArrayBuffer>): void {
-  if (buffer.length === SMALL_BYTES && smallFree.length < SMALL_KEPT_MAX) smallFree.push(buffer);
-  if (buffer.length === LARGE_BYTES && largeFree.length < LARGE_KEPT_MAX) largeFree.push(buffer);
-}
-
-/** Which faults the troubles of this peer are. */
+/** The names of faults that depend on who the peer is. */
 export interface WireFaults {
   readonly reset: FaultName;
   readonly slowWrite: FaultName;
@@ -45,8 +24,7 @@ export interface WireOptions {
   readonly faults: WireFaults;
 }
 
-const NONE = new Uint8Array(0);
-/** Made once: an error is dear, and most connections end well. */
+/** Made once, because an Error is expensive and most connections end well. */
 const CLOSED = new Fault("closedUnused", "closed by us");
 
 export class BufferedConn implements Conn, Reader, Timed {
@@ -56,29 +34,26 @@ export class BufferedConn implements Conn, Reader, Timed {
   readonly #conn: Conn & Partial<TryConn>;
   readonly deadlines: Deadlines;
   readonly #options: WireOptions;
-  /** Bytes `start` to `end` have been read and not been used. */
-  bytes: Uint8Array<ArrayBuffer> = takeBuffer(false);
-  start = 0;
-  end = 0;
+  /** What was read and has not been used. */
+  readonly input = new ReadBuffer();
   /** True once the peer has closed its sending side. */
   atEnd = false;
   /** Why it ended, if it ended badly. */
   fault: Fault | undefined;
   /** Why the last write failed. */
   writeFault: Fault | undefined;
-  /** True once bytes were handed to the system, until someone sets it back. */
+  /** True once bytes were handed to the system; the owner sets it back for each message. */
   wrote = false;
   /** Bytes read so far. */
   received = 0;
-  /** Called once, when the connection failed. One slot, for whoever works on it now. */
+  /** Called once, when the connection fails. There is one slot, for the present user of the connection. */
   onFail: ((fault: Fault) => void) | undefined;
-  /** Called when the read deadline passed; by default that is a failure. */
+  /** Called when the read deadline has passed; without it the connection fails then. */
   onLate: ((fault: Fault) => void) | undefined;
-  /** Called after each read that brought bytes or, with false, the peer's end. One slot, as `onFail`. */
+  /** Called after each read: with true if it has brought bytes, with false at the peer's end. */
   onArrival: ((more: boolean) => void) | undefined;
-  #held: Uint8Array<ArrayBuffer> | undefined;
   #isReading = false;
-  /** Who waits for the read that is pending, if anybody does. */
+  /** Settled by the pending read, if somebody waits for it. */
   #waiter: PromiseWithResolvers<boolean> | undefined;
   #readBy = Infinity;
   #readFault: FaultName = "idleTimeout";
@@ -100,13 +75,13 @@ export class BufferedConn implements Conn, Reader, Timed {
     return this.#closed;
   }
 
-  /** Sets when the pending or next read is late, and what that is called; Infinity takes it back. */
+  /** Sets the deadline of the pending or next read, and the fault when it has passed. Infinity is none. */
   readBy(moment: number, fault: FaultName): void {
     this.#readBy = moment;
     this.#readFault = fault;
   }
 
-  /** From now on ends the connection after `ms` in which no byte moved either way; 0 takes it back. */
+  /** From now on the connection fails after `ms` in which no byte moved in either direction; 0 is never. */
   endWhenQuiet(ms: number, fault: FaultName): void {
     this.#quietMs = ms;
     this.#quietBy = this.deadlines.in(ms);
@@ -123,20 +98,9 @@ export class BufferedConn implements Conn, Reader, Timed {
     else if (now >= this.#quietBy) this.fail(new Fault(this.#quietFault));
   }
 
-  /** Keeps the bytes of the head in place until `unhold`. */
-  hold(): void {
-    this.#held = this.bytes;
-  }
-
-  unhold(): void {
-    const held = this.#held;
-    this.#held = undefined;
-    if (held !== undefined && held !== this.bytes) giveBuffer(held);
-  }
-
   /**
-   * Reads more behind what is there; false at the peer's end. A second call joins the first. `large`
-   * says that a body is read. Rejects with a Fault.
+   * Waits until more bytes were read; false at the peer's end. A second call joins the first. `large`: a body
+   * is read. Rejects with a Fault.
    */
   fill(large = false): Promise<boolean> {
     if (this.#waiter !== undefined) return this.#waiter.promise;
@@ -145,33 +109,32 @@ export class BufferedConn implements Conn, Reader, Timed {
     return this.fault === undefined ? Promise.resolve(!this.atEnd) : Promise.reject(this.fault);
   }
 
-  /** Has a read pending, as `fill`; what comes of it is told by `onArrival` and `onFail`. */
+  /** Begins a read, if none is pending. `onArrival` or `onFail` is called with its outcome. */
   watch(large = false): void {
     if (this.#isReading || this.fault !== undefined || this.atEnd) return;
-    this.#makeRoom(large);
-    const room = this.end === 0 ? this.bytes : this.bytes.subarray(this.end);
+    const room = this.input.room(large);
     const conn = this.#conn;
     this.#isReading = true;
     if (conn.readWith !== undefined) conn.readWith(room, this);
     else conn.read(room).then((count) => this.arrived(count), (error) => this.failed(error));
   }
 
-  /** True if `look` finds bytes that were not reported yet. */
+  /** True if `look` can ask the system for bytes that have not been reported yet. */
   get canLook(): boolean {
     return this.#conn.look !== undefined;
   }
 
-  /** True if unread bytes are here; where that can be done at once, after a last question to the system. */
+  /** True if unused bytes are here. Asks the system once more if `canLook`. */
   look(): boolean {
-    if (this.start === this.end && this.#isReading) this.#conn.look?.();
-    return this.start < this.end;
+    if (this.input.isEmpty && this.#isReading) this.#conn.look?.();
+    return !this.input.isEmpty;
   }
 
   arrived(count: number | null): void {
     this.#isReading = false;
     if (count === null) this.atEnd = true;
     else {
-      this.end += count;
+      this.input.added(count);
       this.received += count;
       if (this.#quietMs > 0) this.#quietBy = this.deadlines.in(this.#quietMs);
     }
@@ -190,31 +153,9 @@ export class BufferedConn implements Conn, Reader, Timed {
     waiter?.reject(fault);
   }
 
-  #makeRoom(large: boolean): void {
-    const bytes = this.bytes;
-    if (this.start === this.end) {
-      this.start = this.end = 0;
-      if (bytes === this.#held) this.bytes = takeBuffer(large);
-      else if (large !== (bytes.length === LARGE_BYTES)) {
-        giveBuffer(bytes);
-        this.bytes = takeBuffer(large);
-      }
-      return;
-    }
-    if (this.end < bytes.length) return;
-    const rest = bytes.subarray(this.start, this.end);
-    if (bytes === this.#held || this.start === 0) {
-      this.bytes = rest.length < SMALL_BYTES ? takeBuffer(large) : new Uint8Array(rest.length * 2);
-      this.bytes.set(rest);
-      if (bytes !== this.#held) giveBuffer(bytes);
-    } else bytes.copyWithin(0, this.start, this.end);
-    this.start = 0;
-    this.end = rest.length;
-  }
-
   /**
-   * Writes all of the first `length` bytes. One at a time. Undefined if all of it went at once. Rejects with
-   * a Fault, and leaves the reading side alone: a peer that stopped listening may have said why.
+   * Writes the first `length` bytes, all of them. One call at a time. Rejects with a Fault, but does not end
+   * the connection: a peer that has stopped reading may have sent its reason.
    */
   send(bytes: Uint8Array, length = bytes.length): MaybeDone {
     if (this.fault !== undefined) return Promise.reject(this.fault);
@@ -252,18 +193,18 @@ export class BufferedConn implements Conn, Reader, Timed {
       new Fault(this.#options.faults.reset, undefined, { cause: error });
   }
 
-  /** As `send`, for a wire that is used as a `Conn`. */
+  /** As `send`, for users of a `Conn`. */
   async write(bytes: Uint8Array): Promise<number> {
     await this.send(bytes);
     return bytes.length;
   }
 
-  /** What was read ahead comes first: so a wire can be handed on as a `Conn` after an upgrade. */
+  /** Gives the bytes that were read ahead first, so that it can be used as a `Conn` after an upgrade. */
   async read(buffer: Uint8Array): Promise<number | null> {
-    if (this.start === this.end && !await this.fill(true)) return null;
-    const count = Math.min(buffer.length, this.end - this.start);
-    buffer.set(this.bytes.subarray(this.start, this.start + count));
-    this.start += count;
+    const { input } = this;
+    if (input.isEmpty && !await this.fill(true)) return null;
+    const count = Math.min(buffer.length, input.length);
+    buffer.set(input.take(count));
     return count;
   }
 
@@ -275,7 +216,7 @@ export class BufferedConn implements Conn, Reader, Timed {
     }
   }
 
-  /** Ends it in order; whoever still waits gets `fault`. */
+  /** Closes it in order. Everybody who still waits gets `fault`. */
   close(fault?: Fault): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -284,22 +225,19 @@ export class BufferedConn implements Conn, Reader, Timed {
     this.#conn.close();
   }
 
-  /** Closes it, if that is still to do, and gives its buffers to others: no byte of it is used any more. */
+  /** Closes it, if it is open, and frees its buffers: no byte of them may be used any more. */
   dispose(): void {
     this.close();
     this.companion?.close();
-    this.unhold();
-    // A read that is not known to have ended may still write into it.
-    if (!this.#isReading) giveBuffer(this.bytes);
-    this.bytes = NONE;
-    this.start = this.end = 0;
+    // A read that is not known to have ended may still write to its buffer.
+    this.input.dispose(this.#isReading);
   }
 
   reset(): void {
     this.fail(new Fault("drained"));
   }
 
-  /** Ends it so that the peer can tell; everybody who waits gets the first fault, which is returned. */
+  /** Resets it, so that the peer can tell. Everybody who waits gets the first fault, which is returned. */
   fail(fault: Fault): Fault {
     if (this.fault !== undefined) return this.fault;
     this.fault = fault;

@@ -33,7 +33,7 @@ function bench(pair: MakePair, room?: number): Bench {
 }
 
 /** What has been read and not been used. */
-const unused = ({ bytes, start, end }: BufferedConn) =>
+const unused = ({ input: { bytes, start, end } }: BufferedConn) =>
   new TextDecoder().decode(bytes.subarray(start, end));
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -65,9 +65,9 @@ onConns(
     const { wire, far } = bench(pair);
     await far.say("head");
     await wire.fill();
-    const { bytes: held } = wire;
-    wire.start = wire.end;
-    wire.hold();
+    const { bytes: held } = wire.input;
+    wire.input.clear();
+    wire.input.hold();
     for (let i = 0; i < 20; i++) {
       await far.say(`body ${i} `.repeat(100));
       await wire.fill(true);
@@ -75,7 +75,7 @@ onConns(
     assertEquals(new TextDecoder().decode(held.subarray(0, 4)), "head");
     const body = Array.from({ length: 20 }, (_, i) => `body ${i} `.repeat(100)).join("");
     assertEquals(unused(wire), body);
-    wire.unhold();
+    wire.input.unhold();
     wire.close();
   },
 );

@@ -110,15 +110,15 @@ export class ServerConnection implements DrainState {
   /** One request and its response. False when the connection is to end. */
   async #next(): Promise<boolean> {
     const wire = this.#wire;
-    if (wire.start === wire.end && !await this.#firstBytes()) return false;
+    if (wire.input.isEmpty && !await this.#firstBytes()) return false;
     const head = this.#parseHead() ?? await this.#readHead();
     if (head === undefined) return false;
     if (head instanceof Fault) {
       await this.#refuse(head);
       return false;
     }
-    wire.start = head.end;
-    wire.hold();
+    wire.input.start = head.end;
+    wire.input.hold();
     if (this.isExtra && !await this.#hasPlace(head)) {
       await this.#refuse(new Fault("tooManyHeld"));
       return false;
@@ -141,7 +141,7 @@ export class ServerConnection implements DrainState {
   #canGoOn({ responseFinished, keepAlive, body }: Exchange): boolean {
     if (!responseFinished || !keepAlive || !body.ended) return false;
     this.#out.clear(OUT_KEPT_BYTES);
-    this.#wire.unhold();
+    this.#wire.input.unhold();
     return true;
   }
 
@@ -180,19 +180,19 @@ export class ServerConnection implements DrainState {
 
   /** The head that is here already. From now on it has its own deadline. */
   #parseHead(): RequestHead | Fault | undefined {
-    const wire = this.#wire;
+    const { input } = this.#wire;
     this.#idle = false;
     this.idleSince = Infinity;
     this.hasAsked = true;
     const head = parseRequestHead(
-      wire.bytes,
-      wire.start,
-      wire.end,
+      input.bytes,
+      input.start,
+      input.end,
       this.#limits,
       this.#offsets,
     );
     if (head === undefined) return undefined;
-    wire.readBy(Infinity, "requestTimeout");
+    this.#wire.readBy(Infinity, "requestTimeout");
     return head;
   }
 
@@ -208,13 +208,16 @@ export class ServerConnection implements DrainState {
   /** Reads on until parsing again is worth its while: byte by byte it would cost the square of the head. */
   async #readMore(): Promise<boolean> {
     const wire = this.#wire;
-    const had = wire.end - wire.start;
+    const { input } = wire;
+    const had = input.length;
     for (;;) {
       if (!await wire.fill()) return false;
-      const have = wire.end - wire.start;
+      const have = input.length;
       const isFull = have >= this.#limits.headBytesMax;
       if (isFull || have - had >= 1024) return true;
-      if (wire.bytes.subarray(wire.start + had, wire.end).includes(10)) return true;
+      if (input.bytes.subarray(input.start + had, input.end).includes(10)) {
+        return true;
+      }
     }
   }
 
@@ -240,7 +243,7 @@ export class ServerConnection implements DrainState {
 
   /** Keeps a read pending while the app works, unless the next request is here already. */
   #watch(): void {
-    if (this.#wire.start < this.#wire.end || this.#exchange === undefined) return;
+    if (!this.#wire.input.isEmpty || this.#exchange === undefined) return;
     this.#isWatching = true;
     this.#wire.watch();
   }
@@ -291,7 +294,7 @@ export class ServerConnection implements DrainState {
     const by = this.#server.options.deadlines.in(LINGER_MS);
     const before = wire.received;
     do {
-      wire.start = wire.end;
+      wire.input.clear();
       // Each time anew: who was still reading the body takes its own deadline back.
       wire.readBy(by, "idleTimeout");
     } while (wire.received - before < LINGER_BYTES_MAX && await wire.fill(true));
@@ -316,7 +319,7 @@ export class ServerConnection implements DrainState {
     if (isWaitedFor && wire.look()) return;
     if (!isWaitedFor || wire.canLook || !this.#server.draining) return wire.close();
     this.#server.options.deadlines.clock.after(0, () => {
-      if (this.#idle && wire.start === wire.end) wire.close();
+      if (this.#idle && wire.input.isEmpty) wire.close();
     });
   }
 

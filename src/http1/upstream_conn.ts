@@ -184,7 +184,7 @@ export class UpstreamConn {
   release(): void {
     const wire = this.#wire;
     const isClean = this.#sent && this.#keepAlive && this.#reply?.ended === true &&
-      !wire.closed && !wire.atEnd && wire.start === wire.end;
+      !wire.closed && !wire.atEnd && wire.input.isEmpty;
     if (isClean && this.keeper.keep(this)) return;
     wire.dispose();
     this.#endSending();
@@ -207,7 +207,7 @@ export class UpstreamConn {
   /** After a 101: the raw connection, whose early bytes are read first. The caller closes it. */
   detach(): Conn {
     if (!this.#upgraded) throw new TypeError("Cannot detach before a 101");
-    this.#wire.unhold();
+    this.#wire.input.unhold();
     return this.#wire;
   }
 
@@ -218,7 +218,7 @@ export class UpstreamConn {
   rest(idleMs: number): void {
     const { deadlines } = this.#options;
     const wire = this.#wire;
-    wire.unhold();
+    wire.input.unhold();
     this.#out.clear(OUT_KEPT_BYTES);
     wire.readBy(deadlines.in(Math.min(idleMs, keptFor(this.#announcedMs))), "idleTimeout");
     this.#restedSince = deadlines.clock.now();
@@ -234,7 +234,7 @@ export class UpstreamConn {
     wire.readBy(Infinity, "idleTimeout");
     this.#resting = false;
     this.#restedMs = this.restedMs;
-    return !wire.closed && !wire.atEnd && wire.start === wire.end;
+    return !wire.closed && !wire.atEnd && wire.input.isEmpty;
   }
 
   close(): void {
@@ -322,25 +322,25 @@ export class UpstreamConn {
     const wire = this.#wire;
     if (head.status === 101) throw new Fault("badResponse", "101 that was not asked for");
     await options.onInform?.(head);
-    wire.start = head.end;
-    wire.unhold();
+    wire.input.start = head.end;
+    wire.input.unhold();
     if (head.status === 100) this.#goOn?.(true);
     if (this.#sent) this.#expectResponse(options.responseMs);
   }
 
   /** The head that is here already. */
   #parseHead(): ResponseHead | undefined {
-    const wire = this.#wire;
-    if (wire.start === wire.end) return undefined;
+    const { input } = this.#wire;
+    if (input.isEmpty) return undefined;
     const head = parseResponseHead(
-      wire.bytes,
-      wire.start,
-      wire.end,
+      input.bytes,
+      input.start,
+      input.end,
       this.#options.limits,
       this.#offsets,
     );
     if (head instanceof Fault) throw head;
-    if (head !== undefined) wire.hold();
+    if (head !== undefined) input.hold();
     return head;
   }
 
@@ -360,7 +360,7 @@ export class UpstreamConn {
     // Nobody needs a body that is still held back.
     this.#goOn?.(false);
     wire.readBy(Infinity, "responseTimeout");
-    wire.start = head.end;
+    wire.input.start = head.end;
     const framing = responseFraming(this.#method, head.status, head.said);
     this.#upgraded = head.status === 101;
     this.#keepAlive = head.keepAlive && framing !== UNTIL_CLOSE && options.upgrade !== true &&
@@ -380,5 +380,5 @@ export class UpstreamConn {
 
 /** True if the whole body of a plain framing is in the buffer, so that nobody waits for it. */
 function isHere(wire: BufferedConn, framing: Framing): boolean {
-  return framing >= 0 && wire.end - wire.start >= framing;
+  return framing >= 0 && wire.input.length >= framing;
 }
