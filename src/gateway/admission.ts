@@ -4,6 +4,7 @@
  * by leaving. Nothing polls.
  */
 import type { Clock } from "../base/clock.ts";
+import { endAfter } from "../base/deadline.ts";
 import type { FaultName } from "../base/fault.ts";
 import type { Route } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
@@ -12,7 +13,7 @@ import type { Upstream } from "../failover/upstream.ts";
 export type Rejection = "closed" | "late" | "full" | "gone";
 
 /** What the client of such a wait is answered. */
-export const DENIALS = {
+export const REJECTIONS = {
   closed: "noUpstream",
   late: "holdTimeout",
   full: "tooManyHeld",
@@ -32,7 +33,7 @@ export class AdmissionGate {
   readonly #clock: Clock;
   readonly #limits: AdmissionLimits;
   readonly #waiting = new Set<Waiter>();
-  #door: Route | "holding" | "closed" = "holding";
+  #state: Route | "holding" | "closed" = "holding";
   #epoch = 0;
   #isFinal = false;
   /** Exchanges that waited and got a route. */
@@ -47,12 +48,12 @@ export class AdmissionGate {
 
   /** The way that is open now, if one is. */
   get route(): Route | undefined {
-    return typeof this.#door === "object" ? this.#door : undefined;
+    return typeof this.#state === "object" ? this.#state : undefined;
   }
 
   /** True if new exchanges are turned away. */
   get isClosed(): boolean {
-    return this.#door === "closed";
+    return this.#state === "closed";
   }
 
   /** Exchanges that wait. */
@@ -64,21 +65,21 @@ export class AdmissionGate {
   open(upstream: Upstream, epoch: number): void {
     if (epoch < this.#epoch) return;
     this.#epoch = epoch;
-    const door: Route = { upstream, epoch };
-    this.#door = door;
-    for (const waiter of this.#waiting) waiter.end(door);
+    const state: Route = { upstream, epoch };
+    this.#state = state;
+    for (const waiter of this.#waiting) waiter.end(state);
   }
 
   hold(): void {
-    this.#door = "holding";
+    this.#state = "holding";
   }
 
   close(): void {
-    this.#door = "closed";
+    this.#state = "closed";
     for (const waiter of this.#waiting) waiter.end("closed");
   }
 
-  /** No order comes any more: an open door stays open, and nobody waits for another. */
+  /** No order comes any more: a route that is open stays open, and nobody waits for another. */
   decideNoMore(): void {
     this.#isFinal = true;
     if (this.route === undefined) return this.close();
@@ -87,35 +88,35 @@ export class AdmissionGate {
 
   /** The active upstream answers after all: those who doubted it may try it again. */
   confirm(upstream: string): void {
-    const door = this.route;
-    if (door?.upstream.name !== upstream) return;
-    for (const waiter of this.#waiting) waiter.end(door);
+    const state = this.route;
+    if (state?.upstream.name !== upstream) return;
+    for (const waiter of this.#waiting) waiter.end(state);
   }
 
   /**
-   * Waits for a route other than `after`, for at most `ms`. `onLeave` is handed a function to call if
-   * the client leaves meanwhile.
+   * Waits for a route other than `after`, for at most `ms` milliseconds. Resolves with `gone` when `signal` is
+   * aborted, as it is when the client leaves. Never rejects.
    */
-  wait(
-    after: Route | undefined,
-    ms: number,
-    onLeave: (leave: () => void) => void,
-  ): Promise<Route | Rejection> {
-    const door = this.#door;
-    if (door === "closed") return Promise.resolve("closed");
-    if (door !== "holding" && door !== after) return Promise.resolve(door);
+  wait(after: Route | undefined, ms: number, signal: AbortSignal): Promise<Route | Rejection> {
+    const state = this.#state;
+    if (state === "closed") return Promise.resolve("closed");
+    if (state !== "holding" && state !== after) return Promise.resolve(state);
     if (this.#isFinal) return Promise.resolve("closed");
-    return this.#enter(ms, onLeave);
+    return this.#enter(ms, signal);
   }
 
-  /** Waits for at most `ms`, unless a decision comes first: `late` is the usual end. */
-  pause(ms: number, onLeave: (leave: () => void) => void): Promise<Route | Rejection> {
-    if (this.#door === "closed") return Promise.resolve("closed");
-    return this.#enter(ms, onLeave);
+  /**
+   * Waits for at most `ms` milliseconds, unless a decision comes first: `late` is the usual end. Otherwise as
+   * `wait`.
+   */
+  pause(ms: number, signal: AbortSignal): Promise<Route | Rejection> {
+    if (this.#state === "closed") return Promise.resolve("closed");
+    return this.#enter(ms, signal);
   }
 
-  #enter(ms: number, onLeave: (leave: () => void) => void): Promise<Route | Rejection> {
+  #enter(ms: number, signal: AbortSignal): Promise<Route | Rejection> {
     if (this.#waiting.size >= this.#limits.heldMax) return Promise.resolve("full");
+    if (signal.aborted) return Promise.resolve("gone");
     if (ms <= 0) return Promise.resolve("late");
     const since = this.#clock.now();
     return new Promise((resolve) => {
@@ -127,9 +128,13 @@ export class AdmissionGate {
         resolve(result);
       };
       const waiter: Waiter = { end };
-      const cancel = this.#clock.after(ms, () => end("late"));
       this.#waiting.add(waiter);
-      onLeave(() => end("gone"));
+      const cancel = endAfter(
+        signal,
+        ms,
+        this.#clock,
+        (cause) => end(cause === "late" ? "late" : "gone"),
+      );
     });
   }
 }

@@ -1,5 +1,6 @@
 /** New connections to upstreams: those being made can be called off, and slow ones are told of. */
 import type { Clock } from "../base/clock.ts";
+import { endAfter } from "../base/deadline.ts";
 import { Fault } from "../base/fault.ts";
 import { type Member, Slab } from "../base/slab.ts";
 import type { UpstreamConn } from "../http1/upstream_conn.ts";
@@ -19,8 +20,8 @@ interface Connecting extends Member {
 
 /** What whoever waits for a connection has to say and wants to hear. */
 export interface ConnectOptions {
-  /** Is handed what to call if the client leaves meanwhile. */
-  readonly onLeave: (leave: () => void) => void;
+  /** Aborted when the client leaves meanwhile. */
+  readonly signal: AbortSignal;
   /** Told, with the reason, of a connect that takes long. */
   readonly onSlow: (reason: string) => void;
   /** True if it must still stand after a moment. */
@@ -43,10 +44,10 @@ export class Connects {
   /** A new connection. Rejects with a Fault; nothing has been sent then. */
   async make(
     { pool, upstream: { name } }: ServerUpstream,
-    { onLeave, onSlow, settles }: ConnectOptions,
+    { signal, onSlow, settles }: ConnectOptions,
   ): Promise<UpstreamConn> {
     const abort = new AbortController();
-    onLeave(() => abort.abort());
+    const forget = endAfter(signal, Infinity, this.#clock, () => abort.abort());
     const connecting = { place: -1, abort, upstream: name };
     this.#all.add(connecting);
     let cancel: () => void = () => {};
@@ -59,10 +60,11 @@ export class Connects {
     };
     try {
       const connection = await pool.connect(abort.signal, onConnecting);
-      if (settles && !await this.#settle(connection, onLeave)) throw new Fault("closedUnused");
+      if (settles && !await this.#settle(connection, signal)) throw new Fault("closedUnused");
       return connection;
     } finally {
       cancel();
+      forget();
       this.#all.delete(connecting);
     }
   }
@@ -71,15 +73,10 @@ export class Connects {
    * True if a new connection still stands after a moment. A server that was killed takes connections until
    * its port is closed, last of all; what is sent then is lost, and there is only one more time to send it.
    */
-  #settle(connection: UpstreamConn, onLeave: ConnectOptions["onLeave"]): Promise<boolean> {
+  #settle(connection: UpstreamConn, signal: AbortSignal): Promise<boolean> {
     connection.rest(SETTLE_MS_MAX);
     return new Promise((resolve) => {
-      const end = () => {
-        cancel();
-        resolve(connection.wake());
-      };
-      const cancel = this.#clock.after(SETTLE_MS, end);
-      onLeave(end);
+      endAfter(signal, SETTLE_MS, this.#clock, () => resolve(connection.wake()));
     });
   }
 }

@@ -1,14 +1,8 @@
-/**
- * What is remembered of one exchange over all its attempts, and of the one attempt that an upstream is
- * working on.
- */
+/** What is remembered of one exchange over all its attempts. */
 import type { Fault, FaultName } from "../base/fault.ts";
-import type { Reply, UpstreamConn } from "../http1/upstream_conn.ts";
 import { type KeptTotal, RequestBody } from "./body.ts";
 import type { Client } from "./downstream.ts";
-import { isRepeatable, type Stage } from "./retry.ts";
-import type { Attempt } from "./running.ts";
-import type { Tunnel } from "./upgrade.ts";
+import { isRepeatable } from "./retry.ts";
 
 /** What of the operator's wishes an exchange must know from its beginning. */
 export interface RequestSettings {
@@ -36,8 +30,9 @@ export class RequestState {
   holdBy: number | undefined;
   /** Upstreams that failed it since its last wait. */
   failed: readonly string[] = [];
-  /** What to do at present if the client leaves. */
-  onGone: ((fault: Fault) => void) | undefined;
+  /** The attempt that an upstream is working on. Set and cleared by that attempt alone. */
+  attempt: { clientLeft(fault: Fault): void } | undefined;
+  #leaving: AbortController | undefined;
 
   constructor(
     readonly client: Client,
@@ -51,42 +46,21 @@ export class RequestState {
     this.body = body.none
       ? undefined
       : new RequestBody(body, settings.bodyMax, this.isRepeatable, kept);
-    client.whenGone = (fault) => this.onGone?.(fault);
-  }
-}
-
-/** A request that an upstream has, until its response has gone through. */
-export class ServerAttempt implements Attempt {
-  place = -1;
-  count = 0;
-  at = 0;
-  reply: Reply | undefined;
-  tunnel: Tunnel | undefined;
-
-  constructor(
-    readonly upstream: string,
-    readonly epoch: number,
-    readonly connection: UpstreamConn,
-    readonly state: RequestState,
-  ) {}
-
-  moved(): number {
-    const { reply, tunnel, state } = this;
-    const up = (state.body?.received ?? 0) + (tunnel?.count.fromClient ?? 0);
-    const down = (reply?.body.received ?? 0) + (tunnel?.count.fromUpstream ?? 0);
-    return up + down + (reply === undefined ? 0 : 1);
+    client.whenGone = (fault) => {
+      this.attempt?.clientLeft(fault);
+      this.#leaving?.abort();
+    };
   }
 
-  cut(fault: Fault): void {
-    if (this.tunnel !== undefined) this.tunnel.cut();
-    else this.connection.abort(fault);
-  }
-
-  /** How far it has come, once it has failed. */
-  stage(): Stage {
-    const { connection, state } = this;
-    if (!connection.requestStarted) return "nothingSent";
-    if (connection.responseStarted) return "responseStarted";
-    return state.isRepeatable ? "sentSafe" : "sentUnsafe";
+  /**
+   * Aborted when the client leaves: for everything that the exchange waits for between its attempts. It is
+   * made when it is first asked for, since most exchanges never wait.
+   */
+  get signal(): AbortSignal {
+    if (this.#leaving === undefined) {
+      this.#leaving = new AbortController();
+      if (this.client.gone !== undefined) this.#leaving.abort();
+    }
+    return this.#leaving.signal;
   }
 }

@@ -7,6 +7,7 @@
  * whether the first time went over a kept connection or not.
  */
 import type { Clock } from "../base/clock.ts";
+import { endAfter } from "../base/deadline.ts";
 import type { FaultName } from "../base/fault.ts";
 
 export type Stage =
@@ -89,19 +90,21 @@ export class RetryBudget {
     this.#active = active;
   }
 
-  /** Takes one repeat, to be given back; false if there was no room for `ms`, or `leave` was called. */
-  take(ms: number, onLeave: (leave: () => void) => void): Promise<boolean> {
+  /**
+   * Takes one repeat, to be given back. Resolves with false if there was no room for `ms` milliseconds, or
+   * when `signal` is aborted. Never rejects.
+   */
+  take(ms: number, signal: AbortSignal): Promise<boolean> {
     if (this.#takeRoom()) return Promise.resolve(true);
-    if (ms <= 0) return Promise.resolve(false);
+    if (ms <= 0 || signal.aborted) return Promise.resolve(false);
     return new Promise((resolve) => {
       const end = (taken: boolean) => {
         cancel();
         this.#waiting.delete(end);
         resolve(taken);
       };
-      const cancel = this.#clock.after(ms, () => end(false));
       this.#waiting.add(end);
-      onLeave(() => end(false));
+      const cancel = endAfter(signal, ms, this.#clock, () => end(false));
     });
   }
 

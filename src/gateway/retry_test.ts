@@ -41,7 +41,7 @@ Deno.test("the budget grows with the exchanges under way, and whoever waits is n
   const clock = new ManualClock();
   let active = 20;
   const budget = new RetryBudget(clock, () => active);
-  const taken = () => budget.take(1_000, () => {});
+  const taken = () => budget.take(1_000, new AbortController().signal);
   assertEquals(await Promise.all([taken(), taken(), taken(), taken()]), [true, true, true, true]);
   const [fifth, sixth] = [taken(), taken()];
   budget.giveBack();
@@ -55,9 +55,9 @@ Deno.test("the budget grows with the exchanges under way, and whoever waits is n
 Deno.test("whoever leaves while it waits for the budget takes nothing", async () => {
   const clock = new ManualClock();
   const budget = new RetryBudget(clock, () => 0);
-  for (let i = 0; i < 3; i++) await budget.take(1_000, () => {});
-  let leave = () => {};
-  const waiting = budget.take(1_000, (now) => leave = now);
-  leave();
+  for (let i = 0; i < 3; i++) await budget.take(1_000, new AbortController().signal);
+  const leaving = new AbortController();
+  const waiting = budget.take(1_000, leaving.signal);
+  leaving.abort();
   assertEquals([await waiting, clock.pending], [false, 0]);
 });

@@ -11,7 +11,7 @@ import type { DrainOrder } from "../failover/ports.ts";
 import type { Deadlines, Timed } from "../net/deadlines.ts";
 
 /** One attempt of an exchange, from its request on. */
-export interface Attempt extends Member {
+export interface Drainable extends Member {
   /** How often it had moved when last looked at, and when that had changed; set here. */
   count: number;
   at: number;
@@ -36,7 +36,7 @@ export class Running implements Timed {
   readonly #deadlines: Deadlines;
   readonly #publish: Publish;
   readonly #idleMs: number;
-  readonly #attempts = new Slab<Attempt>();
+  readonly #attempts = new Slab<Drainable>();
   /** One for each upstream that has attempts to end. */
   readonly #drains = new Map<string, Drain>();
   #cut = 0;
@@ -58,14 +58,14 @@ export class Running implements Timed {
     return this.#cut;
   }
 
-  add(attempt: Attempt): void {
+  add(attempt: Drainable): void {
     if (this.#attempts.size === 0) this.#deadlines.add(this);
     attempt.count = 0;
     attempt.at = this.#deadlines.now;
     this.#attempts.add(attempt);
   }
 
-  delete(attempt: Attempt): void {
+  delete(attempt: Drainable): void {
     if (this.#attempts.delete(attempt) && this.#attempts.size === 0) this.#deadlines.delete(this);
   }
 
@@ -104,7 +104,7 @@ export class Running implements Timed {
 
   #drainNow(drain: Drain, first: boolean): void {
     const { upstream, throughEpoch, sparedIfMovedMs, reason } = drain.order;
-    const isSpared = (attempt: Attempt) =>
+    const isSpared = (attempt: Drainable) =>
       sparedIfMovedMs !== undefined &&
       (attempt.at > this.#deadlines.now - sparedIfMovedMs || attempt.moved() !== attempt.count);
     let count = 0;

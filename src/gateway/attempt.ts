@@ -1,0 +1,282 @@
+/**
+ * One attempt of an exchange on one upstream server: get a connection, send the request, pass the response on.
+ * What became of it is the value that it resolves with. It decides nothing about what follows.
+ */
+import type { Clock } from "../base/clock.ts";
+import { Fault, FAULTS } from "../base/fault.ts";
+import type { Route } from "../failover/ports.ts";
+import { httpDate } from "../http1/http_date.ts";
+import { type MaybeDone, whenDone } from "../http1/maybe_done.ts";
+import type { Reply, UpstreamConn } from "../http1/upstream_conn.ts";
+import { failoverValue, write1xx } from "./answers.ts";
+import { bind, boundTo, isBoundLogin } from "./bound.ts";
+import type { Connects } from "./connects.ts";
+import { GATEWAY_ERRORS_MAX, type GatewayErrors } from "./gateway_errors.ts";
+import { joinedTarget, writeRequestFields, writeResponseFields } from "./headers.ts";
+import type { Losses } from "./losses.ts";
+import type { RequestState } from "./request_state.ts";
+import { maySayStale, type Stage } from "./retry.ts";
+import type { Drainable, Running } from "./running.ts";
+import { joinUpgraded, type Tunnel } from "./upgrade.ts";
+import { type GatewayUpstream, roleOf, type ServerUpstream } from "./upstream.ts";
+
+/** Where an attempt goes. */
+export interface AttemptPlan {
+  readonly route: Route;
+  readonly to: GatewayUpstream;
+  /** True to leave kept connections alone. */
+  readonly fresh: boolean;
+  /** True if the attempt before got no farther than this machine, and so does not count. */
+  readonly again?: boolean;
+}
+
+/** What became of an attempt. */
+export type Outcome =
+  /** The whole response was passed on. */
+  | { readonly is: "done" }
+  /** No part of a response has reached the client: another attempt may follow, as far as `stage` allows. */
+  | Failure
+  /** The response, or a part of it, could not be passed on: nothing can follow. */
+  | { readonly is: "cut"; readonly fault: Fault };
+
+export interface Failure {
+  readonly is: "failed";
+  readonly fault: Fault;
+  readonly stage: Stage;
+  /** True if a kept connection was used, and its end may mean no more than that it had gone stale. */
+  readonly reused: boolean;
+}
+
+export const DONE: Outcome = { is: "done" };
+
+/** For `whenDone`. */
+const release = (connection: UpstreamConn): void => connection.release();
+
+/** What all attempts of a service share. */
+export interface AttemptContext {
+  readonly clock: Clock;
+  readonly connects: Connects;
+  readonly running: Running;
+  readonly losses: Losses;
+  readonly gatewayErrors: GatewayErrors;
+  readonly settings: {
+    /** From a request's last byte to its response's first, in milliseconds; 0 is never. */
+    readonly responseTimeoutMs: number;
+    /** Whether responses tell in a `Failover` header who answered, and why. */
+    readonly failoverHeader: boolean;
+  };
+  /** In bytes; added to when an attempt ends. */
+  readonly counters: { clientSentBytes: number; clientReceivedBytes: number };
+  /** Reports that the upstream of this plan is in doubt, if it is the active one. `reason`: for a person. */
+  readonly doubt: (plan: AttemptPlan, hard: boolean, reason: string) => void;
+}
+
+/** Makes one attempt on a server, on a kept connection or a new one. Rejects only for a bug. */
+export function attempt(
+  context: AttemptContext,
+  state: RequestState,
+  plan: AttemptPlan,
+  to: ServerUpstream,
+): Promise<Outcome> {
+  const kept = plan.fresh
+    ? undefined
+    : boundTo(state.client, to) ?? to.pool.take(state.isRepeatable);
+  return kept === undefined
+    ? attemptOnNew(context, state, plan, to)
+    : new Attempt(context, state, plan, to, kept).run();
+}
+
+async function attemptOnNew(
+  context: AttemptContext,
+  state: RequestState,
+  plan: AttemptPlan,
+  to: ServerUpstream,
+): Promise<Outcome> {
+  let connection: UpstreamConn;
+  try {
+    connection = await context.connects.make(to, {
+      signal: state.signal,
+      onSlow: (reason) => context.doubt(plan, false, reason),
+      settles: plan.fresh && state.deliveries > 0,
+    });
+  } catch (error) {
+    const fault = context.losses.faultOf(error);
+    return { is: "failed", fault, stage: "nothingSent", reused: false };
+  }
+  const { gone } = state.client;
+  if (gone !== undefined) {
+    connection.close();
+    return { is: "failed", fault: gone, stage: "nothingSent", reused: false };
+  }
+  return await new Attempt(context, state, plan, to, connection).run();
+}
+
+class Attempt implements Drainable {
+  place = -1;
+  count = 0;
+  at = 0;
+  readonly upstream: string;
+  readonly epoch: number;
+  readonly #context: AttemptContext;
+  readonly #state: RequestState;
+  readonly #plan: AttemptPlan;
+  readonly #to: ServerUpstream;
+  readonly #connection: UpstreamConn;
+  #reply: Reply | undefined;
+  #tunnel: Tunnel | undefined;
+
+  /** Owns `connection` from here. */
+  constructor(
+    context: AttemptContext,
+    state: RequestState,
+    plan: AttemptPlan,
+    to: ServerUpstream,
+    connection: UpstreamConn,
+  ) {
+    this.upstream = to.upstream.name;
+    this.epoch = plan.route.epoch;
+    this.#context = context;
+    this.#state = state;
+    this.#plan = plan;
+    this.#to = to;
+    this.#connection = connection;
+  }
+
+  async run(): Promise<Outcome> {
+    this.#begin();
+    try {
+      const reply = this.#reply = await this.#ask();
+      const { client } = this.#state;
+      if (isBoundLogin(client.head.fields, reply.head)) bind(client, this.#connection, this.#to);
+    } catch (error) {
+      const failure = this.#failed(error);
+      this.#end();
+      return failure;
+    }
+    try {
+      const passing = this.#pass(this.#reply);
+      if (passing !== undefined) await passing;
+      return DONE;
+    } catch (error) {
+      return { is: "cut", fault: this.#cutOff(error) };
+    } finally {
+      this.#context.counters.clientReceivedBytes += this.#reply.body.received;
+      this.#end();
+    }
+  }
+
+  /** Grows with every byte that moves either way. */
+  moved(): number {
+    const body = this.#state.body?.received ?? 0;
+    const up = body + (this.#tunnel?.count.fromClient ?? 0);
+    const down = (this.#reply?.body.received ?? 0) + (this.#tunnel?.count.fromUpstream ?? 0);
+    return up + down + (this.#reply === undefined ? 0 : 1);
+  }
+
+  /** Ends it from our side: the upstream went down, or nothing has moved for too long. */
+  cut(fault: Fault): void {
+    if (this.#tunnel !== undefined) this.#tunnel.cut();
+    else this.#connection.abort(fault);
+  }
+
+  /** Ends it because its client has left. */
+  clientLeft(fault: Fault): void {
+    this.#connection.abort(fault);
+  }
+
+  #begin(): void {
+    this.#state.attempt = this;
+    this.#context.running.add(this);
+  }
+
+  #end(): void {
+    this.#context.running.delete(this);
+    this.#state.attempt = undefined;
+  }
+
+  /** Sends the request; resolves with the head of its response. */
+  #ask(): Promise<Reply> {
+    const { client, scheme, body } = this.#state;
+    const { head } = client;
+    const server = this.#to;
+    const out = this.#connection.request(head.method, joinedTarget(server.basePath, head.path));
+    writeRequestFields(out, head, { peer: client.peer, scheme }, server.rules);
+    return this.#connection.exchange(body?.begin(server.rules.trailersDropped) ?? null, {
+      responseMs: this.#context.settings.responseTimeoutMs,
+      onInform: (interim) => write1xx(client, interim, server),
+      waitForContinue: head.expectsContinue,
+      upgrade: head.wantsUpgrade,
+    });
+  }
+
+  #failed(error: unknown): Failure {
+    const connection = this.#connection;
+    const fault = this.#context.losses.faultOf(error);
+    connection.abort(fault);
+    // Ended by us, a kept connection was not stale: the same upstream would be no better on a fresh one.
+    const reused = connection.reused && maySayStale(fault.fault);
+    return { is: "failed", fault, stage: this.#stage(), reused };
+  }
+
+  /** How far it has come, once it has failed. */
+  #stage(): Stage {
+    if (!this.#connection.requestStarted) return "nothingSent";
+    if (this.#connection.responseStarted) return "responseStarted";
+    return this.#state.isRepeatable ? "sentSafe" : "sentUnsafe";
+  }
+
+  /**
+   * Passes the response on; undefined if that is done. From here on the exchange is this upstream's, for
+   * better or worse.
+   */
+  #pass({ head, body }: Reply): MaybeDone {
+    const { gatewayErrors, clock } = this.#context;
+    const { client } = this.#state;
+    const server = this.#to;
+    if (gatewayErrors.isDoubtful(this.upstream, head.status)) {
+      const reason = `${GATEWAY_ERRORS_MAX} responses in a row were 502, 503 or 504`;
+      this.#context.doubt(this.#plan, false, reason);
+    }
+    const out = client.respond(head.status, head.reason);
+    writeResponseFields(out, head, server, server.rules.via);
+    // RFC 9110 section 6.6.1: a proxy adds the date that a response lacks.
+    if (!head.hasDate && head.status >= 200) out.line("Date", httpDate(clock.wall()));
+    const value = failoverOf(this.#context.settings, this.#state, server);
+    if (value !== undefined) out.line("Failover", value);
+    if (head.status === 101) return this.#join();
+    // Of a body that is left out (HEAD, 304) only a length that was declared may be passed on.
+    const sending = client.send(body.none && head.said.length < 0 ? null : body);
+    return whenDone(sending, release, this.#connection);
+  }
+
+  /** Moves the bytes of an upgraded connection until both sides have ended. */
+  async #join(): Promise<void> {
+    const client = await this.#state.client.upgrade();
+    const { finished, count } = this.#tunnel = joinUpgraded(client, this.#connection);
+    await finished;
+    this.#context.counters.clientSentBytes += count.fromClient;
+    this.#context.counters.clientReceivedBytes += count.fromUpstream;
+  }
+
+  /** The response could not be passed on to its end. */
+  #cutOff(error: unknown): Fault {
+    const { losses } = this.#context;
+    const { client } = this.#state;
+    const fault = losses.faultOf(error);
+    this.#connection.abort(fault);
+    if (client.gone !== undefined) return fault;
+    losses.cut(client, this.upstream, fault);
+    const { side, hard } = FAULTS[fault.fault];
+    if (side === "upstream") this.#context.doubt(this.#plan, hard, fault.message);
+    return fault;
+  }
+}
+
+/** Value of the `Failover` header of a response by this upstream, if there is to be one. */
+export function failoverOf(
+  { failoverHeader }: { readonly failoverHeader: boolean },
+  { attempts, reason }: RequestState,
+  { upstream }: GatewayUpstream,
+): string | undefined {
+  return failoverHeader ? failoverValue(roleOf(upstream), attempts, reason) : undefined;
+}

@@ -1,0 +1,133 @@
+/** What becomes of an attempt, for each way in which its upstream or its client may fail it. */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { Fault } from "../base/fault.ts";
+import type { Event } from "../events/events.ts";
+import { bench } from "../http1/testing/client_bench.ts";
+import { Deadlines } from "../net/deadlines.ts";
+import { onConns } from "../net/testing/conn_fake.ts";
+import type { MakePair } from "../net/testing/conn_fake.ts";
+import { attempt, type AttemptContext, type AttemptPlan, type Outcome } from "./attempt.ts";
+import { Connects } from "./connects.ts";
+import { GatewayErrors } from "./gateway_errors.ts";
+import { requestRules } from "./headers.ts";
+import { Losses } from "./losses.ts";
+import { RequestState } from "./request_state.ts";
+import { Running } from "./running.ts";
+import { FakeClient } from "./testing/fake_client.ts";
+import type { ServerUpstream } from "./upstream.ts";
+
+function stageOf(pair: MakePair, client = new FakeClient(), dialFault?: Fault) {
+  const world = bench(
+    pair,
+    dialFault === undefined ? {} : { dial: () => Promise.reject(dialFault) },
+  );
+  const { clock, pool } = world;
+  const events: Event[] = [];
+  const doubts: string[] = [];
+  const publish = (event: Event) => void events.push(event);
+  const running = new Running(clock, new Deadlines(clock), publish, 0);
+  const counters = { clientSentBytes: 0, clientReceivedBytes: 0 };
+  const context: AttemptContext = {
+    clock,
+    connects: new Connects(clock),
+    running,
+    losses: new Losses(clock, publish),
+    gatewayErrors: new GatewayErrors(),
+    settings: { responseTimeoutMs: 5_000, failoverHeader: true },
+    counters,
+    doubt: (_, hard, reason) => void doubts.push(`${hard ? "hard" : "soft"}: ${reason}`),
+  };
+  const to: ServerUpstream = {
+    kind: "server",
+    upstream: { name: "a", rank: 0, address: { kind: "tcp", host: "127.0.0.1", port: 1 } },
+    origin: "http://up.test",
+    basePath: "",
+    pool,
+    rules: requestRules("up.test", { preserveHost: false, headers: [], pseudonym: "failover" }),
+  };
+  const settings = { bodyMax: 1_000, honourIdempotencyKey: false };
+  const state = new RequestState(client, "http", settings, { bytes: 0 });
+  state.attempts = 1;
+  const plan: AttemptPlan = { route: { upstream: to.upstream, epoch: 1 }, to, fresh: false };
+  const run = (): Promise<Outcome> => attempt(context, state, plan, to);
+  return { ...world, client, state, running, counters, events, doubts, run };
+}
+
+/** An outcome without what its fault carries besides its name. */
+function told(outcome: Outcome): unknown {
+  return outcome.is === "done" ? "done" : { ...outcome, fault: outcome.fault.fault };
+}
+
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwell";
+
+onConns(
+  "a whole response is done, and leaves its connection for the next attempt",
+  async (pair) => {
+    const world = stageOf(pair);
+    for (let i = 0; i < 2; i++) {
+      const outcome = world.run();
+      await world.clock.advance(0);
+      assertEquals([world.running.size, world.state.attempt === undefined], [1, false]);
+      await world.upstreams[0]!.hear("\r\n\r\n");
+      await world.upstreams[0]!.say(OK);
+      assertEquals(told(await outcome), "done");
+    }
+    assertStringIncludes(world.client.answered, "Failover: upstream=primary; attempt=1\r\n");
+    assertEquals([world.upstreams.length, world.pool.idle, world.running.size], [1, 1, 0]);
+    assertEquals([world.counters.clientReceivedBytes, world.state.attempt], [8, undefined]);
+    world.pool.close();
+  },
+);
+
+onConns("a connection that cannot be had means that nothing was sent", async (pair) => {
+  const world = stageOf(pair, new FakeClient(), new Fault("connectRefused"));
+  assertEquals(told(await world.run()), {
+    is: "failed",
+    fault: "connectRefused",
+    stage: "nothingSent",
+    reused: false,
+  });
+  assertEquals([world.running.size, world.clock.pending], [0, 0]);
+});
+
+for (
+  const [method, stage] of [["GET", "sentSafe"], ["POST", "sentUnsafe"]] as const
+) {
+  onConns(`a ${method} without an answer has failed as ${stage}`, async (pair) => {
+    const world = stageOf(pair, new FakeClient(method));
+    const outcome = world.run();
+    await world.clock.advance(0);
+    await world.upstreams[0]!.hear("\r\n\r\n");
+    world.upstreams[0]!.close();
+    assertEquals(told(await outcome), {
+      is: "failed",
+      fault: "upstreamReset",
+      stage,
+      reused: false,
+    });
+    assertEquals([world.running.size, world.client.answered], [0, ""]);
+  });
+}
+
+onConns("a response that breaks off is cut, told of, counted and a doubt", async (pair) => {
+  const world = stageOf(pair);
+  const outcome = world.run();
+  await world.clock.advance(0);
+  await world.upstreams[0]!.hear("\r\n\r\n");
+  await world.upstreams[0]!.say(OK.slice(0, -2));
+  world.upstreams[0]!.close();
+  assertEquals(told(await outcome), { is: "cut", fault: "responseCut" });
+  assertEquals(world.events.map(({ type }) => type), ["session.failed"]);
+  assertEquals(world.doubts, ["hard: response was cut short"]);
+  assertEquals([world.running.size, world.state.attempt], [0, undefined]);
+});
+
+onConns("a client that leaves ends its attempt at once, without a doubt", async (pair) => {
+  const world = stageOf(pair);
+  const outcome = world.run();
+  await world.clock.advance(0);
+  await world.upstreams[0]!.hear("\r\n\r\n");
+  world.client.leave();
+  assertEquals((await outcome).is, "failed");
+  assertEquals([world.state.signal.aborted, world.doubts, world.events], [true, [], []]);
+});
