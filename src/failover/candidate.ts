@@ -6,12 +6,13 @@
 import type { ProbeResult } from "./ports.ts";
 import type { Upstream } from "./upstream.ts";
 
+/** What the answers of a round allow. `pending`: an answer that could decide has not arrived yet. */
 export type Choice =
   | { readonly found: "candidate"; readonly upstream: Upstream }
-  | { readonly found: "nothing-yet" }
+  | { readonly found: "pending" }
   /** No upstream may be chosen, since a better rank could not be probed. */
-  | { readonly found: "unasked" }
-  | { readonly found: "nobody" };
+  | { readonly found: "unknown" }
+  | { readonly found: "none" };
 
 /**
  * Judges the answers of a round so far. `upstreams` are in rank order. `suspects` were down when the
@@ -26,10 +27,10 @@ export function choose(
   const trusted = upstreams.filter((u) => !suspects.has(u.name));
   const choice = firstPassed(trusted, answers);
   const doubtful = upstreams.filter((u) => suspects.has(u.name));
-  if (choice.found === "nobody") return firstPassed(doubtful, answers, true);
-  if (choice.found !== "unasked") return choice;
-  const unasked = trusted.find((u) => answers.get(u.name)?.evidence === "none")!;
-  const better = doubtful.filter((u) => u.rank < unasked.rank);
+  if (choice.found === "none") return firstPassed(doubtful, answers, true);
+  if (choice.found !== "unknown") return choice;
+  const unknown = trusted.find((u) => answers.get(u.name)?.evidence === "none")!;
+  const better = doubtful.filter((u) => u.rank < unknown.rank);
   const instead = firstPassed(better, answers, true);
   return instead.found === "candidate" ? instead : choice;
 }
@@ -41,9 +42,9 @@ function firstPassed(
 ): Choice {
   for (const upstream of upstreams) {
     const answer = answers.get(upstream.name);
-    if (answer === undefined) return { found: "nothing-yet" };
+    if (answer === undefined) return { found: "pending" };
     if (answer.passed) return { found: "candidate", upstream };
-    if (answer.evidence === "none" && !areSuspects) return { found: "unasked" };
+    if (answer.evidence === "none" && !areSuspects) return { found: "unknown" };
   }
-  return { found: "nobody" };
+  return { found: "none" };
 }

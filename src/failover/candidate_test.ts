@@ -21,7 +21,7 @@ Deno.test("the first in order that passed is chosen", () => {
 });
 
 Deno.test("a better rank that has not answered yet is waited for", () => {
-  assertEquals(chosen({ b: YES }), "nothing-yet");
+  assertEquals(chosen({ b: YES }), "pending");
 });
 
 Deno.test("a worse rank that has not answered yet is not waited for", () => {
@@ -30,14 +30,14 @@ Deno.test("a worse rank that has not answered yet is not waited for", () => {
 
 Deno.test("an upstream that was down is not waited for while another may do", () => {
   assertEquals(chosen({ b: YES }, ["a"]), "b");
-  assertEquals(chosen({ a: YES }, ["a"]), "nothing-yet");
+  assertEquals(chosen({ a: YES }, ["a"]), "pending");
 });
 
 Deno.test("an upstream that was down is taken when everybody else has failed", () => {
   assertEquals(chosen({ a: YES, b: NO, c: NO }, ["a"]), "a");
 });
 
-Deno.test("a round in which everybody failed finds nobody", () => {
-  assertEquals(chosen({ a: NO, b: NO, c: NO }), "nobody");
-  assertEquals(chosen({ a: NO, b: NO }), "nothing-yet");
+Deno.test("a round in which every upstream failed finds none", () => {
+  assertEquals(chosen({ a: NO, b: NO, c: NO }), "none");
+  assertEquals(chosen({ a: NO, b: NO }), "pending");
 });

@@ -29,7 +29,7 @@ const UPSTREAMS = ["a", "b"].map((name, rank) => ({
 const YES: ProbeResult = { passed: true, tookMs: 1, reason: "connected", evidence: "passed" };
 const NO: ProbeResult = { passed: false, tookMs: 1, reason: "refused", evidence: "refused" };
 
-/** A controller with ports that write down what they are asked, and triggers that end when told to. */
+/** A controller with ports that record their calls, and triggers that end when the test ends them. */
 function build(plane: Partial<DataPlane> = {}) {
   const deeds: string[] = [];
   const clock = new ManualClock();

@@ -14,7 +14,7 @@ import { DOOMED_TRIGGERS_MS, type Former, type Phase, type TriggerProgress } fro
 import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 
-const NOBODY: ReadonlySet<string> = new Set();
+const NO_NAMES: ReadonlySet<string> = new Set();
 /** Longest pause, in milliseconds, before triggers that failed or could not be started are run again. */
 const TRIGGER_RETRY_MAX_MS = 10_000;
 
@@ -34,7 +34,7 @@ export function startRound(
   round: number,
   reason: string,
   known: readonly (readonly [string, ProbeResult])[] = [],
-  passedOver = NOBODY,
+  passedOver = NO_NAMES,
 ): void {
   const { state, policy } = context;
   const answers = new Map(known);
@@ -54,7 +54,7 @@ export function judgeRound(context: StepContext): void {
   const { answers, suspects, passedOver, round, reason } = phase;
   const choosable = state.upstreams.filter(({ name }) => !passedOver.has(name));
   const choice = choose(choosable, answers, suspects);
-  if (choice.found === "nothing-yet") return;
+  if (choice.found === "pending") return;
   if (choice.found === "candidate") {
     const { name } = choice.upstream;
     const move = state.lastServed === undefined ? "start" : "failover";
@@ -85,7 +85,7 @@ export function promote(
   candidate: Upstream,
   move: MoveKind,
   reason: string,
-  { back, round = 0, passedOver = NOBODY }: {
+  { back, round = 0, passedOver = NO_NAMES }: {
     readonly back?: Former;
     readonly round?: number;
     readonly passedOver?: ReadonlySet<string>;

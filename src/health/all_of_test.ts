@@ -6,7 +6,7 @@ const upstream = { name: "a", address: { kind: "tcp", host: "::1", port: 1 }, ra
 const context = { lastChosen: "b", phase: "serving" as const, epoch: 3 };
 const { signal } = new AbortController();
 
-/** A probe with a fixed answer that notes what it was asked. */
+/** A probe with a fixed result that records its calls. */
 function answer(result: Omit<ProbeResult, "tookMs">, asked: string[] = []): Probe {
   return (...question) => {
     assertEquals(question, [upstream, context, signal]);

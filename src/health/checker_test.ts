@@ -13,14 +13,14 @@ const INTERVAL_MS = 2_000;
 const DOUBT_MS = 500;
 const PROBE_MAX_MS = 9_000;
 
-/** A checker on a clock that stands still, with probes that answer when the test says so. */
+/** A checker with a manual clock, and probes that resolve when the test answers them. */
 class Scene implements AsyncDisposable {
   readonly clock = new ManualClock();
   /** When each probe began, as `name@ms`. */
   readonly asked: string[] = [];
   readonly posted: string[] = [];
   calledOff = 0;
-  /** Answers to the connection when it is asked beside a question, oldest first; then `silent`. */
+  /** The results of connections beside a check, in order; after the last one `silent`. */
   readonly connections: Promise<ProbeResult>[] = [];
   readonly checker: Checker;
   readonly #open: { readonly name: string; readonly resolve: (result: ProbeResult) => void }[] = [];
@@ -55,19 +55,19 @@ class Scene implements AsyncDisposable {
     });
   }
 
-  /** A checker whose first questions have begun. */
+  /** A checker whose first checks have begun. */
   static async begin(settings: Partial<CheckerSettings> = {}, random = () => 0.5): Promise<Scene> {
     const scene = new Scene(settings, random);
     await scene.clock.advance(0);
     return scene;
   }
 
-  /** How many probes wait for their answer. */
+  /** The number of probes under way. */
   get open(): number {
     return this.#open.length;
   }
 
-  /** Answers the oldest open probe, and lets a question begin that is due already. */
+  /** Answers the oldest probe under way, and lets a check begin that is due. */
   async answer(reason = "connected"): Promise<void> {
     this.#open.shift()!.resolve({ ...PASSED, reason });
     await this.clock.advance(0);

@@ -6,7 +6,7 @@ import { CHECK_LINES_MAX, scriptProbe } from "./check.ts";
 import { type Ending, KILL_GRACE_MS, Programs } from "./program.ts";
 import { Folder } from "./testing/program.ts";
 
-/** A check program, asked like the real one. */
+/** A check program in a temporary folder, run as in production. */
 class Check implements AsyncDisposable {
   readonly said: string[] = [];
   readonly stop = new AbortController();
@@ -101,7 +101,7 @@ for (const code of [1, 2, 126, 127]) {
 
 Deno.test("a shell that finds its check program gone gives no verdict", async () => {
   await using check = await Check.write("");
-  // The interpreter is started by the kernel and then finds nothing to read, as in a deploy.
+  // The kernel has started the interpreter, which then finds no file to read, as in a deploy.
   const remover = await check.folder.script("remover", 'rm "$1"; exec /bin/sh "$@"');
   await check.folder.write("check", `#!${remover}\nexit 0\n`);
   const { evidence } = await check.ask();
@@ -131,7 +131,7 @@ Deno.test("a check program that hangs is silent", async () => {
   await using check = await Check.write('read line <"$(dirname "$0")/held"', clock);
   const held = await check.folder.fifo("held");
   const asking = check.ask();
-  // Opens when the program reads, so it is running and waits.
+  // The pipe opens when the program reads from it, so the program is running and waits.
   using _ = await Deno.open(held, { write: true });
   await clock.advance(5_000);
   await clock.advance(KILL_GRACE_MS);
@@ -167,7 +167,7 @@ Deno.test("of a check that says much only the beginning is quoted, and its last 
   assertEquals(check.said, quoted);
 });
 
-/** Runs nothing: each run ends when the test says so. */
+/** Runs nothing; each run ends when the test ends it. */
 class Pretended extends Programs {
   readonly begun: ((ending: Ending) => void)[] = [];
 

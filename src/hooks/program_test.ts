@@ -5,7 +5,7 @@ import { type Ending, KILL_GRACE_MS, Programs, type Run } from "./program.ts";
 import type { Report } from "../../tests/harness/short_of_program.ts";
 import { Folder, Heard } from "./testing/program.ts";
 
-/** One run of a shell script, and what it said. */
+/** One run of a shell script, and the lines that it printed. */
 class Story implements AsyncDisposable {
   readonly heard = new Heard();
   readonly stop = new AbortController();
@@ -40,7 +40,7 @@ class Story implements AsyncDisposable {
   }
 }
 
-/** A clock that is moved by whoever waits for it. */
+/** A clock that each wait moves forward at once. */
 class WaitingClock extends ManualClock {
   override after(ms: number, callback: () => void): () => void {
     const cancel = super.after(ms, callback);
@@ -187,7 +187,7 @@ Deno.test("a job left in the background neither delays the end nor is ended", as
 });
 
 Deno.test("what is printed on the way out is still heard", async () => {
-  // On a clock that stands still only the end of the output lets the run end.
+  // The clock does not move, so only the end of the output can end the run.
   await using story = await Story.begin(new ManualClock());
   const ending = await story.run("(sleep 0.05; echo last words) & exit 0");
   assertEquals([ending.code, story.heard.lines], [0, ["last words"]]);
@@ -242,7 +242,7 @@ Deno.test("a program that prints much is not stalled, and little of it is kept",
 });
 
 Deno.test("what a program prints past the limit is taken at a pace, not by a whole core", async () => {
-  // Time passes only by waiting for it, so the pauses are all that a run takes.
+  // Only waiting moves the clock, so the duration of the run is the sum of the pauses.
   const clock = new WaitingClock();
   await using story = await Story.begin(clock);
   const ending = await story.run(`head -c ${4 * DISCARDED_AT_ONCE + OUTPUT_MAX} /dev/zero`);
@@ -277,7 +277,7 @@ Deno.test("disposing of all programs ends those that run and starts no more", as
 
 Deno.test("when all must end now a stubborn program is killed without its grace", async () => {
   const now = new AbortController();
-  // On a clock that stands still nothing but the order ends it.
+  // The clock does not move, so only the abort can end the run.
   await using story = await Story.begin(new ManualClock(), now.signal);
   const stubborn = "trap 'echo asked' TERM; echo up; while :; do sleep 1000 & wait; done";
   const running = story.run(stubborn);
@@ -326,7 +326,7 @@ Deno.test({
   },
 });
 
-/** What a process that ran out of something saw, see `short_of_program.ts`. */
+/** The result of a process with an exhausted resource, see `short_of_program.ts`. */
 async function shortOf(what: "descriptors" | "processes"): Promise<Report> {
   const program = new URL("../../tests/harness/short_of_program.ts", import.meta.url);
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -345,7 +345,7 @@ Deno.test({
   async fn() {
     const { endings, probe, leftOpen } = await shortOf("descriptors");
     const reason = "could not be started: Too many open files";
-    // How many pipes are half open when it fails differs with each that is free.
+    // The number of half open pipes at the failure depends on the number of free descriptors.
     for (const free of [0, 1, 2, 3]) assertEquals(endings[free], { how: "short", reason });
     assertEquals(endings.at(-1), { how: "exited", reason: "exited with 0" });
     assertEquals(new Set(endings.map(({ how }) => how)), new Set(["short", "exited"]));

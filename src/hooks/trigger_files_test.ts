@@ -4,7 +4,7 @@ import { findTriggers, type Found } from "./find.ts";
 import { Folder } from "./testing/program.ts";
 import { FIRST_LOOK_MS, LOOK_MS, REFRESH_MS, TriggerFiles } from "./trigger_files.ts";
 
-/** Looks that end when the test says so. */
+/** Examinations that end when the test ends them. */
 class Looks {
   readonly begun: PromiseWithResolvers<Found>[] = [];
   readonly find = (): Promise<Found> => {
@@ -43,7 +43,7 @@ Deno.test("a promotion waits a second for its look, and then takes what was seen
   const found = files.current();
   await clock.advance(LOOK_MS);
   assertEquals(await found, one);
-  // What it brings at last is the newest that was seen.
+  // The late result is the newest one and is kept.
   looks.begun[1]!.resolve(two);
   await clock.advance(0);
   const later = files.current();
@@ -105,7 +105,7 @@ Deno.test({
       return look;
     });
     await looks[0];
-    // Each takes a thread until somebody opens the other end, as a look-up without an answer does.
+    // Each occupies a thread until the other end is opened, as a look-up without an answer does.
     const hanging = Array.from({ length: 64 }, () => Deno.open(fifo));
     const found = files.current();
     await clock.advance(LOOK_MS);

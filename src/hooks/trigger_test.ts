@@ -16,7 +16,7 @@ const promotion: Promotion = {
 };
 const never = new AbortController().signal;
 
-/** A directory of triggers and the story of its runs, one line an event. */
+/** A directory of triggers, and one line for each event of its runs. */
 class Scene implements AsyncDisposable {
   readonly heard = new Heard();
   readonly triggers: ProgramTriggers;
@@ -153,7 +153,7 @@ Deno.test({
     await scene.folder.script("1", "exit 0");
     const busy = await scene.folder.script("2", "exit 0");
     await scene.folder.script("3", "exit 0");
-    // A program that is open for writing can't be executed (ETXTBSY).
+    // A program that is open for writing cannot be executed (ETXTBSY).
     const file = await Deno.open(busy, { append: true });
     assertEquals(await scene.triggers.run(promotion, never), {
       how: "short",
@@ -253,7 +253,7 @@ Deno.test("a trigger that is gone before its shell opens it has failed, and is t
   const why = /exited with (2|127), and its file was removed meanwhile$/;
   assertMatch(outcome.reason, why);
   assertMatch(scene.heard.lines.at(-1)!, /^failed 1 7 exited/);
-  // Repeated when it is there again: it counts as one that has not run.
+  // It has not run, so it runs again when its file is back.
   await scene.folder.script("1", "exit 0");
   assertEquals(await scene.triggers.run(promotion, never), { how: "ran" });
   assertEquals(scene.heard.lines.slice(-2), ["started 1 7", "finished 1 7"]);

@@ -1,4 +1,4 @@
-/** What must be true of the failover machine at every moment, whatever the world does. */
+/** The invariants of the failover machine, which must hold after each step. */
 import { assert, assertEquals } from "@std/assert";
 import type { Event } from "../../src/events/events.ts";
 import { failbackAt } from "../../src/failover/failback.ts";
@@ -12,12 +12,12 @@ import {
 } from "../../src/failover/state.ts";
 import type { Settings, World } from "./world.ts";
 
-/** What a jumping clock may add to any wait. */
+/** How many milliseconds a jump of the clock may add to a wait. */
 const JUMP_MAX_MS = 60_000;
 
 type Started = Extract<Event, { type: "promotion.started" }>;
 
-/** Holds what must be true at every moment against one world. */
+/** Checks the invariants of one world after each step. */
 export class Judge {
   #epoch = 0;
   #holdingSince: number | undefined;
@@ -63,14 +63,15 @@ export class Judge {
     const target = state.admission.is === "failOpen" ? state.admission.target : undefined;
     const active = activeOf(state)?.upstream.name;
     assert(active === undefined || target === undefined, "a fail-open target while serving");
-    assert(target === undefined || this.settings.policy.failOpen, "failed open unasked");
+    assert(target === undefined || this.settings.policy.failOpen, "failed open against the policy");
     const open = active ?? target;
     const isOpen = typeof admission === "object";
-    assert((open !== undefined) === isOpen, "clients are let through unasked, or not");
+    assert((open !== undefined) === isOpen, "clients are let through without a reason, or refused");
     assert(isOpen === letsClientsThrough(state), "the data plane and the machine disagree");
     const epoch = activeOf(state)?.epoch ?? state.epoch;
     if (isOpen) assert(admission.upstream === open && admission.epoch === epoch);
-    // Opened and held again within one step (a better rank came back meanwhile) is a new hold.
+    // If clients were let through and held again within one step, because a better rank came back, it is
+    // a new hold.
     const openedSince = world.opened.length !== this.#heldAfter;
     this.#heldAfter = world.opened.length;
     if (admission !== "holding" || openedSince) this.#holdingSince = undefined;
@@ -78,7 +79,7 @@ export class Judge {
       this.#holdingSince ??= state.now;
       const heldMs = state.now - this.#holdingSince;
       const { policy, jumps } = this.settings;
-      // With `down` it is each client's own hold that ends.
+      // With `down` each client has a separate hold, which the machine does not know.
       const isOver = heldMs > policy.holdMs + (jumps ? JUMP_MAX_MS : 1);
       assert(policy.holdWhile === "down" || !isOver, `held for ${heldMs} ms`);
     }
@@ -94,7 +95,7 @@ export class Judge {
     }
   }
 
-  /** Nobody is promoted over a better rank for the lack of its answer, unless that was down before. */
+  /** No upstream is promoted because the answer of a better one is missing, unless that was down. */
   #reason(world: World, { to }: Started): void {
     const { before, input } = world;
     const { phase } = before;
@@ -123,7 +124,7 @@ export class Judge {
     const { policy } = this.settings;
     const health = world.state.health.get(event.to)!;
     assert(isSound(health, policy), "a failback to one that failed");
-    assert(health.noVerdict === undefined, "a failback to one that can't be asked");
+    assert(health.noVerdict === undefined, "a failback to one that cannot be checked");
     {
       assert(policy.failback.kind !== "never" && policy.failback.kind !== "manual");
       const upSince = world.state.health.get(event.to)!.since;
@@ -138,31 +139,33 @@ export class Judge {
     }
   }
 
-  /** A probe without a verdict changes no verdict and takes nothing from anybody. */
+  /** A probe without a verdict changes no verdict and refuses no client. */
   #noVerdict({ before, state, input }: World): void {
     if (input.type !== "probed" || input.result.evidence !== "none") return;
     for (const { name } of state.upstreams) {
-      // A round may end with it, for one that was down is not waited for; who passed is then believed.
+      // It may end a round, since one that was down is not waited for, and the candidate is then up.
       if (state.epoch > before.epoch && name !== input.upstream) continue;
       const { noVerdict: _before, ...was } = before.health.get(name)!;
       const { noVerdict: _now, ...is } = state.health.get(name)!;
       assertEquals(is, was, "a verdict changed without one");
     }
     const active = activeOf(before);
-    if (active !== undefined) assertEquals(activeOf(state), active, "traffic moved unasked");
+    if (active !== undefined) {
+      assertEquals(activeOf(state), active, "traffic moved without a verdict");
+    }
     const held = before.admission.is === "holding" && state.admission.is === "closed";
     assert(!held, "clients were turned away without a verdict");
     assertEquals(state.lastChosen, before.lastChosen);
   }
 
-  /** What was asked before a promotion is not believed after it. */
+  /** The result of a probe from before a promotion changes nothing after it. */
   #lateAnswers({ before, state, input }: World): void {
     if (input.type !== "probed" || input.stage === before.stage) return;
     assertEquals(state.health, before.health, "a late answer was believed");
     assertEquals(state.phase, before.phase);
   }
 
-  /** A failback or switchover that fails gives the service back in the same moment. */
+  /** A failback or switchover that fails returns the traffic in the same step. */
   #movesThatFail({ before, state, admission }: World): void {
     const { policy } = this.settings;
     const backOf = (phase: Phase) => phase.name === "promoting" ? phase.back : undefined;
@@ -182,7 +185,7 @@ export class Judge {
     if (isStillUp) assert(state.phase.name === "serving", "a failback cost the service");
   }
 
-  /** Sessions end for a reason, and a soft one is forgotten when the upstream is up or active again. */
+  /** Sessions end for a reason, and a drain is called off when the upstream is up or active again. */
   #drains({ state, input, drains, events }: World): void {
     const { policy } = this.settings;
     for (const [upstream, order] of drains) {
@@ -207,7 +210,7 @@ export class Judge {
     }
   }
 
-  /** Check programs are told to trust an upstream only for a reason. */
+  /** `lastChosen` changes only for a reason. */
   #trust({ before, state, input }: World): void {
     if (state.lastChosen === before.lastChosen) return;
     const ran = input.type === "triggersEnded" && input.outcome.how === "ran";
@@ -216,23 +219,23 @@ export class Judge {
     assert(ran || passed, `${state.lastChosen} is trusted for no reason`);
   }
 
-  /** A healthy upstream is found within its bound, whatever else happens. */
+  /** A healthy upstream serves within a bounded time. */
   #bound(world: World): void {
     const { policy, checkIntervalMs, checkTimeoutMs, slowCheckMs, triggerMaxMs, jumps } =
       this.settings;
-    // A trigger that fails may be repeated for ever.
+    // A trigger that fails may be repeated without end.
     if (this.settings.triggerTrouble > 0) return;
-    // What cannot be asked cannot be noticed; the arithmetic begins when it can.
+    // While probes give no verdict nothing can be noticed; the time counts from the end of that.
     if (world.shortage.isShort) this.#badSince = undefined;
     const served = typeof world.admission === "object" &&
       world.conditions.get(world.admission.upstream)!.condition === "well";
     if (served) this.#badSince = undefined;
     else this.#badSince ??= world.now;
     if (this.#badSince === undefined) return;
-    // Somebody has been well all that time: noticing the failure, one round, triggers of a candidate that
-    // failed meanwhile, another round, and the triggers that count. Probes take up to twice their
-    // time when one is under way. A change of anybody's condition starts the arithmetic anew.
-    // A candidate's fall and a recovery on probation are each noticed within the same time.
+    // One upstream has been well all that time. The bound is the sum of: noticing the failure, one round,
+    // the triggers of a candidate that failed meanwhile, another round, and the triggers that count. A
+    // probe takes up to twice its time if one is under way. Each change of a condition starts the time
+    // anew. The fall of a candidate and a recovery are each noticed within the same time.
     const answerMs = Math.max(checkTimeoutMs, slowCheckMs);
     const noticeMs = (checkIntervalMs + answerMs) * 1.1 * (policy.fall + 1);
     const roundMs = 3 * answerMs + checkIntervalMs;

@@ -1,7 +1,8 @@
 /**
- * A world in virtual time for the failover machine: upstreams that come, go and freeze, a checker with
- * jitter, late answers and times in which it cannot ask, triggers that take their time, fail or cannot be
- * started, and a data plane that only remembers its orders. All randomness comes from one seed. `check` is called after every step with all that is known.
+ * A simulated world in virtual time for the failover machine. Upstreams start, stop and freeze. The
+ * checker has jitter, late results and times without a verdict. Triggers take time, fail or cannot be
+ * started. The data plane only records its orders. All randomness comes from one seed. After each step
+ * `check` is called with the world.
  */
 import { Dice } from "../../src/base/testing/dice.ts";
 import type { Event } from "../../src/events/events.ts";
@@ -26,15 +27,15 @@ export interface Settings {
   readonly checkTimeoutMs: number;
   readonly triggerMaxMs: number;
   readonly lengthMs: number;
-  /** Mean time between two changes of one upstream's condition. */
+  /** Mean time between two changes of one upstream's condition, in milliseconds. */
   readonly meanChangeMs: number;
-  /** The longest that a check may take, when it is one of the slow ones; 0 if there are none. */
+  /** The longest time of a slow check, in milliseconds; 0 if there are no slow checks. */
   readonly slowCheckMs: number;
-  /** Share of the time in which this machine is short of something, so that checks give no verdict. */
+  /** The share of the time, from 0 to 1, in which checks give no verdict. */
   readonly shortage: number;
-  /** Share of the triggers that fail, and that cannot be started. */
+  /** The share of the triggers, from 0 to 1, that fail or cannot be started. */
   readonly triggerTrouble: number;
-  /** Whether the clock jumps now and then, by up to a minute, in both directions. */
+  /** Whether the clock jumps at random, by up to a minute, in both directions. */
   readonly jumps: boolean;
 }
 
@@ -48,28 +49,28 @@ interface Probing {
   underWay: boolean;
   again: boolean;
   pace: "steady" | "doubt";
-  /** Only the newest appointment for a regular probe counts. */
-  turn: number;
+  /** The number of the newest timer for a regular probe; older timers are ignored. */
+  timer: number;
 }
 
 export class World {
   now = 0;
   state: State;
   readonly conditions: Map<string, { condition: Condition; since: number }>;
-  /** What the data plane was last told. */
+  /** The last order of admission to the data plane. */
   admission: "closed" | "holding" | { readonly upstream: string; readonly epoch: number } =
     "closed";
   readonly opened: number[] = [];
-  /** The last drain ordered for each upstream that was not called off; a data plane has no other. */
+  /** By upstream: the last drain that was ordered and not called off. */
   readonly drains = new Map<string, DrainOrder>();
   /** The state before the last input, and that input. */
   before: State;
   input: Input = { type: "ticked" };
-  /** Since when this machine is short of something, or no longer is. */
+  /** Whether checks give no verdict at present, and since when that is so. */
   shortage: { readonly isShort: boolean; readonly since: number } = { isShort: false, since: 0 };
-  /** Epochs under which an upstream served on after a move away from it had failed. */
+  /** The epochs in which an upstream went on serving after a failed move away from it. */
   readonly returned = new Set<number>();
-  /** How the triggers of each epoch ended the last time. */
+  /** By epoch: the last outcome of its triggers. */
   readonly outcomes = new Map<number, TriggerOutcome["how"]>();
   readonly events: { readonly at: number; readonly event: Event }[] = [];
   readonly moves = new Set<string>();
@@ -81,7 +82,7 @@ export class World {
   #run: { readonly epoch: number } | undefined;
   #order = 0;
   #wake = 0;
-  /** What a jumping clock adds to the time the machine is told. */
+  /** The offset, in milliseconds, of the clock of the machine after jumps. */
   #skew = 0;
 
   constructor(settings: Settings) {
@@ -98,7 +99,7 @@ export class World {
       upstreams.map((u) => [u.name, { condition: this.#draw(), since: 0 }]),
     );
     for (const { name } of upstreams) {
-      this.#probing.set(name, { underWay: false, again: false, pace: "steady", turn: 0 });
+      this.#probing.set(name, { underWay: false, again: false, pace: "steady", timer: 0 });
     }
   }
 
@@ -158,7 +159,7 @@ export class World {
     });
   }
 
-  /** An operator who now and then wants the best rank back. */
+  /** An operator who orders a switchover at random times. */
   #planOrder(): void {
     this.#at(this.#random() * 600_000, () => {
       this.#input({ type: "failbackOrdered" });
@@ -166,7 +167,7 @@ export class World {
     });
   }
 
-  /** Clients that meet a bad active upstream, and now and then a clock that jumps. */
+  /** Clients that meet a failed active upstream, and jumps of the clock, at random times. */
   #planDoubt(): void {
     this.#at(this.#random() * 3_000, () => {
       if (typeof this.admission === "object") {
@@ -191,7 +192,7 @@ export class World {
       return;
     }
     probing.underWay = true;
-    probing.turn++;
+    probing.timer++;
     const { stage } = this.state;
     const { condition } = this.conditions.get(name)!;
     const { checkTimeoutMs, slowCheckMs } = this.#settings;
@@ -217,10 +218,10 @@ export class World {
   #planProbe(name: string): void {
     const probing = this.#probing.get(name)!;
     if (probing.underWay) return;
-    const turn = ++probing.turn;
+    const timer = ++probing.timer;
     const interval = probing.pace === "doubt" ? 500 : this.#settings.checkIntervalMs;
     this.#at(interval * (0.95 + this.#random() * 0.1), () => {
-      if (probing.turn === turn) this.#probe(name);
+      if (probing.timer === timer) this.#probe(name);
     });
   }
 
@@ -280,7 +281,7 @@ export class World {
     }
   }
 
-  /** As the controller does, a newer run calls off the one under way. */
+  /** A newer run calls off the one under way, as in the controller. */
   #runTriggers(epoch: number): void {
     if (this.#run !== undefined) this.#callOff(this.#run);
     const run = this.#run = { epoch };

@@ -1,10 +1,10 @@
 /**
- * Runs every `*.txt` beside it through the failover machine. A transcript is a list of commands, a line
- * `----`, and what the machine asked for and told. After a wanted change, run this file with `--rewrite`
- * (`deno test -A tests/transcripts -- --rewrite`) and read the diff as you would read a story.
+ * Runs every `*.txt` file of this folder through the failover machine. A transcript consists of commands,
+ * a line `----`, and the effects of the machine. After an intended change, rewrite the transcripts by
+ * `deno test -A tests/transcripts -- --rewrite` and review the diff.
  *
  * Commands: `upstreams a b key=value …` · `begin` · `pass|overtaken|refuse|deny|silence|unheard UPSTREAM
- * [×N] [late]` (late: asked before the last turn of a promotion) · `doubt UPSTREAM hard|soft` ·
+ * [×N] [late]` (late: the probe began before the last change of `stage`) · `doubt UPSTREAM hard|soft` ·
  * `triggers end|fail|short` · `wait DURATION` · `failback`.
  */
 import { assert, assertEquals } from "@std/assert";
@@ -81,7 +81,7 @@ function policyFrom(words: readonly string[]): Policy {
   return policy as unknown as Policy;
 }
 
-/** The machine with a clock of its own and a record of what it put out. */
+/** A machine with a manual clock, and one line for each of its effects. */
 class Story {
   #policy = DEFAULTS;
   #state: State = initialState([], 0);
@@ -182,7 +182,7 @@ function factOf(event: Event): string {
   return `${type} ${JSON.stringify(fields)}`;
 }
 
-/** Replays a transcript and returns it with the outputs as they are now. */
+/** Runs the commands of a transcript and returns it with the present effects. */
 function replay(text: string): string {
   const story = new Story();
   const out: string[] = [];
