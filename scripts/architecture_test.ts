@@ -1,4 +1,4 @@
-/** Whatever the documentation names in the code is there. */
+/** Files, functions and links that the documentation names exist. */
 import { assert, assertEquals } from "@std/assert";
 
 const ROOT = new URL("../", import.meta.url);
@@ -25,7 +25,7 @@ function exists(url: URL): boolean {
   }
 }
 
-/** Mentions such as `relay/splice/flow.ts:pump` and of files alone. */
+/** Mentions of a file, alone or with a name in it, such as `relay/splice/flow.ts:pump`. */
 function mentions(text: string): { readonly path: string; readonly name: string | undefined }[] {
   const found = text.matchAll(/`((?:[\w.-]+\/)+[\w.-]+\.(?:ts|sh|md))(?::(\w+))?`/g);
   return [...found].map(([, path, name]) => ({ path: path!, name }));

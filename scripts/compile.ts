@@ -2,8 +2,8 @@
  * `deno task compile [target…] [--out FOLDER] [--commit ID]`: one executable for each target, and their
  * SHA-256 sums. It compiles a copy of the sources, without tests, into which it has written the commit.
  *
- * What the program opens beside its own modules (worker entries, assets) is found by the one way to
- * write that, `new URL("./name", import.meta.url)`, and embedded; nobody has to remember a list.
+ * Files that the program opens besides its modules (worker entries, assets) are found by the only form in
+ * which they may be written, `new URL("./name", import.meta.url)`, and embedded; there is no list to keep.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { fileURLToPath } from "node:url";
@@ -28,7 +28,7 @@ export interface Staged {
   readonly beside: readonly string[];
 }
 
-/** Copies what the program is made of into an empty folder, with the commit written into it. */
+/** Copies the program's sources into an empty folder and writes the commit into them. */
 export async function stage(folder: string, commit: string): Promise<Staged> {
   const beside = new Set<string>();
   async function copy(path: string): Promise<void> {
@@ -51,7 +51,7 @@ export async function stage(folder: string, commit: string): Promise<Staged> {
   return { folder, beside: [...beside].sort() };
 }
 
-/** Compiles what was staged. Returns Deno's listing of what it embedded, or what it complained of. */
+/** Compiles the staged sources. Returns Deno's listing of the embedded files, or its error. */
 export async function compile(
   staged: Staged,
   triple: string,
@@ -63,11 +63,11 @@ export async function compile(
     env: { NO_COLOR: "1" },
     args: [
       "compile",
-      // The gate has checked the types.
+      // `deno task check` has checked the types.
       "--no-check",
       "--frozen",
       "--exclude-unused-npm",
-      // It would be kept in the shared temporary folder, where others might have put theirs before.
+      // Otherwise Deno keeps it in the shared temporary folder, where other users could have placed a file.
       "--no-code-cache",
       ...permissionsFor(os),
       ...staged.beside.flatMap((path) => ["--include", path]),
@@ -79,7 +79,7 @@ export async function compile(
   return success ? { listing: text } : { complaint: complaintOf(triple, text) };
 }
 
-/** What a person can act on: one line if the base is missing, else all that Deno said. */
+/** The error for a person: one line if the runtime base is missing, else Deno's whole output. */
 function complaintOf(triple: string, text: string): string {
   const url = /\S+\/denort-\S+?\.zip/.exec(text)?.[0];
   if (url === undefined) return text.trimEnd();
@@ -87,7 +87,7 @@ function complaintOf(triple: string, text: string): string {
     "and isn't cached; put it somewhere and name it in DENORT_BIN";
 }
 
-/** One `sha256sum` line for each executable in the folder, in the order of their names. */
+/** One line in the format of sha256sum(1) for each executable in the folder, sorted by name. */
 export async function sums(folder: string): Promise<string> {
   const lines: string[] = [];
   for (const name of Object.keys(TARGETS).sort()) {

@@ -1,7 +1,7 @@
 /**
- * What can be known of the executables without running them, which takes a runtime base that is
- * downloaded: Deno itself stands in for it, and the listing tells what would be embedded. That the
- * program lives with so little is shown by running what is embedded, with the compiled permissions.
+ * Tests of the executables without running them, because that needs a runtime base from the network: Deno
+ * itself is used in its place, and its listing shows what would be embedded. Running only the embedded
+ * files, with the compiled permissions, shows that nothing is missing.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { compile, stage, type Staged, sums, TARGETS } from "./compile.ts";

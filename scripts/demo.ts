@@ -1,11 +1,11 @@
 /**
- * Shows in a few seconds what `failover` is for: two small upstreams and the real proxy in front of them,
- * clients that never stop asking, a primary that is killed and comes back. Everything runs in processes
- * of its own, and the lines marked `failover |` are the proxy's real log. Exit code 0 only if no client
- * was failed. `--stay` then goes on until Ctrl-C, to be tried by hand.
+ * Shows in a few seconds what `failover` does: two small upstreams, the real proxy in front of them, clients
+ * that send requests all the time, and a primary that is killed and comes back. Upstreams and proxy are
+ * separate processes, and lines marked `failover |` are the proxy's real log. The exit code is 0 only if no
+ * request failed. With `--stay` it then continues until Ctrl-C, for experiments by hand.
  *
- * A request here is a connection on which the upstream says its name. The upstream speaks first, so a
- * client that meets the kill has not been answered in part, and the proxy's promise holds for it.
+ * A request here is a connection on which the upstream sends its name. The upstream sends first, so a client
+ * that is connected when the primary is killed has not received a partial answer, and the proxy can move it.
  */
 import { deadline } from "@std/async/deadline";
 import { Child } from "../tests/harness/child.ts";
@@ -18,7 +18,7 @@ const PAUSE_MS = 20;
 const ACT_MS = 2_000;
 const STORY_MAX_MS = 25_000;
 
-/** Clients that connect, hear who serves them, and start again; and what came of it. */
+/** Clients that connect, read the name of the upstream and start again, and the results. */
 class Traffic {
   readonly served = new Map<string, number>();
   readonly failures: string[] = [];
@@ -44,7 +44,7 @@ class Traffic {
     }
   }
 
-  /** Resolves when somebody has been served by `name` after this was called. */
+  /** Resolves when a client has been served by `name` after this call. */
   async servedBy(name: string): Promise<void> {
     const before = this.served.get(name) ?? 0;
     while (!this.#stop && (this.served.get(name) ?? 0) === before) await pause(PAUSE_MS);
@@ -87,7 +87,7 @@ function say(line: string): void {
   console.log(line);
 }
 
-/** Kill, failover, return, failback; with traffic all the while. */
+/** Kill, failover, return and failback, with traffic throughout. */
 async function tell(traffic: Traffic, primary: UpstreamProcess): Promise<void> {
   say(`\n${CLIENTS} clients ask again and again …`);
   await pause(ACT_MS);

@@ -1,6 +1,6 @@
 /**
- * The reference of events and metrics for operators, written from the code itself: the union of events, the
- * sentences of `report/lines.ts`, and what a scrape of a process returns. Text in, text out.
+ * The reference of events and metrics for operators, made from the code: the union of events, the sentences
+ * of `report/lines.ts`, and the result of a scrape. Pure: text in, text out.
  */
 import { TestService } from "../src/admin/testing/service.ts";
 import { COUNTERS } from "../src/admin/view.ts";
@@ -40,7 +40,7 @@ function fieldsOf(text: string): EventMember["fields"] {
   }));
 }
 
-/** An event whose texts are the names of its fields, so that its sentence reads as a pattern. */
+/** An event whose values are the names of its fields, so that its sentence is a pattern. */
 function sampleOf({ type, fields }: EventMember): Event {
   const values = fields.map(({ name, type }) => [name, sampleValue(name, type)]);
   return { type, ...Object.fromEntries(values) } as Event;
@@ -98,7 +98,7 @@ const START: Event = {
   tookMs: 1,
 } as Event;
 
-/** Only the names matter. */
+/** Any values: only the names of the metrics matter. */
 const FACTS = new Proxy({ version: "0" }, {
   get: (target, key) => key === "version" ? target.version : 0,
 }) as unknown as ProcessFacts;

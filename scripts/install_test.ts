@@ -1,6 +1,6 @@
 /**
- * The install script against a file server of our own, under every shell that is installed. What it
- * installs here is a script that says a version, in place of an executable of 70 MB.
+ * Tests of the install script against a local file server, in every shell that is installed. It installs a
+ * script that prints a version, in place of an executable of 70 MB.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 
@@ -48,7 +48,7 @@ interface Ran {
   readonly err: string;
 }
 
-/** Runs the script as somebody with a home of their own and nothing else in the environment. */
+/** Runs the script with a new home folder and an otherwise empty environment. */
 async function install(
   shell: readonly string[],
   home: string,
@@ -213,7 +213,7 @@ story("mistakes on its command line are told before anything is done", async (sh
   assertEquals([releases.asked, names(home)], [[], []]);
 });
 
-/** A folder of stand-ins for system programs, each a line of shell, in front of the others in PATH. */
+/** A search path that begins with a folder of replacements for system programs, each one line of shell. */
 async function standIns(home: string, lines: Readonly<Record<string, string>>): Promise<string> {
   const folder = await Deno.makeTempDir({ dir: home });
   for (const [name, line] of Object.entries(lines)) {

@@ -1,4 +1,4 @@
-/** The examples, the Dockerfile and the workflows, as far as they can be judged without running them. */
+/** Tests of the examples, the Dockerfile and the workflows that need not run them. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { parse } from "@std/yaml";
 import { permissionsFor } from "./permissions.ts";
@@ -76,7 +76,7 @@ Deno.test("the sample files begin the options that the unit starts with", async 
   assertEquals(command[0], "/usr/local/bin/failover");
   const files = { "/etc/failover/failover.yaml": "hosts: a:1\nport: 2\n" };
   assertEquals(loadWith(command.slice(1), { files }).kind, "run");
-  // JavaScript cannot live with this one.
+  // V8 cannot run with this restriction.
   assert(!/^MemoryDenyWriteExecute/m.test(unit));
 });
 

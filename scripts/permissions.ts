@@ -1,22 +1,22 @@
 /**
- * What the program may do, once: compiled binaries, the test harness and the documentation use this
- * list, and tests hold the `start` task and the README to it.
+ * The permissions of the program, in one place: compiled executables and the test harness use this list, and
+ * tests compare the `start` task and the documentation with it.
  */
 
 const EVERYWHERE = [
-  // What is not allowed is an error, also at a terminal.
+  // A missing permission is an error and never a question, even on a terminal.
   "--no-prompt",
-  // All of its code is there when it starts.
+  // All code is present at the start; nothing is downloaded.
   "--deny-import",
   "--allow-net",
   // Config, scripts, certificates, static backups.
   "--allow-read",
-  // Unix sockets: they are files that are made and removed.
+  // Unix sockets are files, which are created and removed.
   "--allow-write",
   "--allow-env",
-  // The operator's check and trigger programs, whatever they are called.
+  // The operator's check and trigger programs, which may have any name.
   "--allow-run",
-  // Whether an upstream is an address of this machine on which the proxy itself listens.
+  // To detect an upstream that is the proxy's own listening address.
   "--allow-sys=networkInterfaces",
 ] as const;
 

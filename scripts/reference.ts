@@ -1,6 +1,6 @@
 /**
- * Renews the tables of the documentation that are written from code: options, variables of programs, events,
- * metrics. `--check` only says whether they are up to date; `--sample tcp|http` and `--schema` print the
+ * Writes the tables of the documentation that are generated from code: options, variables of programs, events
+ * and metrics. `--check` only reports whether they are up to date; `--sample tcp|http` and `--schema` print
  * other documents.
  */
 import { ConfigError } from "../src/base/config_error.ts";

@@ -1,9 +1,10 @@
 /**
- * `deno task smoke [COMMAND [ARGUMENT…]]`: does this executable, or else the program from source, work
- * on this machine? It must tell its version, then live through a real failover in TCP mode and one in HTTP mode, without failing a single
- * client, and end when told to. A line for each thing that was seen; exit code 0 only if all was.
+ * `deno task smoke [COMMAND [ARGUMENT…]]` tests whether this executable, by default the program from source,
+ * works on this machine. It must print its version, do one failover in TCP mode and one in HTTP mode without
+ * failing a client, and end on request. Prints one line for each step; the exit code is 0 only if all
+ * succeed.
  *
- * The upstreams live in this process, so nothing is needed beside the executable.
+ * The upstreams are in this process, so only the executable is needed.
  */
 import { deadline } from "@std/async/deadline";
 import { EXECUTABLE } from "../tests/harness/proxy.ts";
@@ -11,7 +12,7 @@ import { Child } from "../tests/harness/child.ts";
 
 const STEP_MAX_MS = 20_000;
 const PAUSE_MS = 20;
-/** Clients that come at once when the primary is gone. */
+/** The number of clients that connect at the same time after the primary is gone. */
 const CLIENTS = 20;
 const QUICK = ["--json-logs", "--check-interval", "200ms"];
 
@@ -22,12 +23,12 @@ interface Upstream {
   stop(): Promise<void>;
 }
 
-/** What a client of either mode does. */
+/** One mode as a client sees it. */
 interface Mode {
   readonly name: string;
   serve(says: string): Upstream;
   flags(listen: string, primary: number, backup: number): readonly string[];
-  /** The name of who answered; throws if nobody did. */
+  /** Resolves with the name of the upstream that answered; rejects if none did. */
   ask(port: number): Promise<string>;
 }
 
@@ -37,7 +38,7 @@ const TCP: Mode = {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const accepting = (async () => {
       for await (const conn of listener) {
-        // Checks connect and leave without a word, before the name is written or after.
+        // Checks connect and close, before or after the name is written.
         conn.write(new TextEncoder().encode(says)).catch(() => {}).finally(() => conn.close());
       }
     })();
@@ -74,7 +75,7 @@ const HTTP: Mode = {
     ...["--backup", `http://127.0.0.1:${backup}`],
   ],
   async ask(port) {
-    // A client that gets its own connection each time sees every failure there is.
+    // Each client uses a new connection, so that no failure is hidden.
     using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
     const response = await fetch(`http://127.0.0.1:${port}/`, { client });
     const text = await response.text();
@@ -85,7 +86,10 @@ const HTTP: Mode = {
 
 export const MODES = { tcp: TCP, http: HTTP };
 
-/** Runs one failover in one mode. Resolves with what was seen; throws what went wrong, with the log. */
+/**
+ * Runs one failover in one mode. Resolves with the result in one line; rejects with the cause and the
+ * log.
+ */
 export async function failover(command: readonly string[], mode: Mode): Promise<string> {
   const [program, ...args] = command;
   const [primary, backup] = [mode.serve("primary"), mode.serve("backup")];
@@ -108,7 +112,7 @@ export async function failover(command: readonly string[], mode: Mode): Promise<
     if (others.length > 0) throw new Error(`the primary is gone, but ${others[0]} answered`);
     const tookMs = Math.round(performance.now() - start);
     const engine = /"event":"relay.chosen".*?"engine":"(\w+)"/.exec(log.join("\n"))?.[1];
-    // An executable that may not call the C library would go on with the other one, and nobody notice.
+    // An executable without permission to call the C library would use the other engine unnoticed.
     if (mode === TCP && engine !== EXPECTED_ENGINE) {
       throw new Error(`the relay engine is ${engine}, not ${EXPECTED_ENGINE}`);
     }
@@ -131,7 +135,7 @@ async function end(child: Child): Promise<void> {
   if (code !== 0) throw new Error(`it ended with exit code ${code} when told to`);
 }
 
-/** Asks until somebody answers; a port that is still closed is all that may be wrong. */
+/** Repeats the request until an upstream answers. Only a port that is still closed is tolerated. */
 async function until(ask: () => Promise<string>, child: Child): Promise<void> {
   for (;;) {
     try {
@@ -161,7 +165,7 @@ function freePort(): number {
   return (listener.addr as Deno.NetAddr).port;
 }
 
-/** What `--version` says. */
+/** The output of `--version`. */
 export async function versionOf(command: readonly string[]): Promise<string> {
   const [program, ...args] = command;
   const { success, stdout } = await new Deno.Command(program!, { args: [...args, "--version"] })

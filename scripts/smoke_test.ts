@@ -1,4 +1,4 @@
-/** The smoke test of a release, with the program from source in place of an executable. */
+/** Runs the smoke test of a release with the program from source instead of an executable. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { failover, FROM_SOURCE, MODES, versionOf } from "./smoke.ts";
 

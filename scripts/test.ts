@@ -1,18 +1,18 @@
 /**
- * Runs the tests (all, or the files and folders given), with their output as it comes, and ends with the
- * names of those that were skipped and one line of counts: `N passed, N failed, N skipped`.
+ * Runs all tests, or the files and folders in the arguments. Passes their output on, then prints the names of
+ * skipped tests and one line of counts: `N passed, N failed, N skipped`.
  */
 
-/** Scenarios wait far more than they compute, so more of them run at once than there are cores. */
+/** Test files that run at the same time. Scenarios mostly wait, so there are more of them than cores. */
 const JOBS = Math.max(4, navigator.hardwareConcurrency);
 
-/** What `deno test` wrote of one test into its report. */
+/** The result of one test in the report of `deno test`. */
 export interface Result {
   readonly name: string;
   readonly outcome: "passed" | "failed" | "skipped";
 }
 
-/** Reads a JUnit report as `deno test` writes it, which is flat enough for patterns. */
+/** Parses a JUnit report of `deno test`; its structure is flat, so regular expressions suffice. */
 export function readReport(xml: string): Result[] {
   const cases = xml.matchAll(/<testcase\b[^>]*?\bname="([^"]*)"[^>]*?(?:\/>|>(.*?)<\/testcase>)/gs);
   return [...cases].map(([, name, body = ""]) => ({
@@ -50,7 +50,7 @@ async function main(): Promise<number> {
     for (const each of results) {
       if (each.outcome === "skipped") console.log(`skipped: ${each.name}`);
     }
-    // A file that doesn't load has no tests to fail, but it has failed.
+    // A file that does not load reports no tests, but counts as a failure.
     const failed = code === 0 ? 0 : Math.max(1, count("failed"));
     console.log(`${count("passed")} passed, ${failed} failed, ${count("skipped")} skipped`);
     return code;

@@ -1,6 +1,6 @@
 /**
- * The program: argv, environment and signals in, exit code out. Exit codes: 0 it ended as told, 1 it could
- * not listen or broke, 2 the operator's options are wrong.
+ * The program: arguments, environment and signals in, exit code out. Exit codes: 0 it ended as requested, 1 it
+ * could not listen or a part of it failed, 2 options, or files that they name, are wrong.
  */
 import { run } from "./app/app.ts";
 import { load } from "./config/load.ts";
@@ -11,7 +11,7 @@ import { describe } from "./base/describe.ts";
 import { catchUncaught } from "./app/uncaught.ts";
 import { VERSION, versionText } from "./app/version.ts";
 
-/** First signal: drain. Second: now. SIGUSR2: back to the best rank. */
+/** SIGINT or SIGTERM: drain; a second one: end at once. SIGUSR2: move back to the best rank. */
 function listenToSignals() {
   const stop = new AbortController();
   const stopNow = new AbortController();
@@ -33,13 +33,13 @@ function listenToSignals() {
   };
 }
 
-/** The addresses of this machine, as far as they may be known. */
+/** The addresses of this machine's interfaces; empty without the permission to list them. */
 function interfaces(): string[] {
   try {
     return Deno.networkInterfaces().map(({ address }) => address);
   } catch {
-    // Installed with an older list of permissions, or in a sandbox that doesn't tell: then only loopback
-    // addresses are known to be our own.
+    // Installed with an older list of permissions, or in a sandbox that hides the interfaces: then only
+    // loopback addresses are known to be our own.
     return [];
   }
 }
@@ -65,14 +65,14 @@ async function main(): Promise<number> {
     console.log(documentText(loaded.document));
     return 0;
   }
-  if (loaded.kind === "mistakes") {
-    const { mistakes } = await lookAtFiles(loaded.readable);
-    return failed([...loaded.lines, ...mistakes], loaded.exitCode);
+  if (loaded.kind === "errors") {
+    const { errors } = await lookAtFiles(loaded.readable);
+    return failed([...loaded.lines, ...errors], loaded.exitCode);
   }
   const { config, warnings } = loaded;
-  const { found: programs, mistakes } = await lookAtFiles(config);
-  mistakes.push(...await unusableEngines(config));
-  if (mistakes.length > 0) return failed(mistakes, 2);
+  const { found: programs, errors } = await lookAtFiles(config);
+  errors.push(...await unusableEngines(config));
+  if (errors.length > 0) return failed(errors, 2);
   if (loaded.kind === "check") {
     const all = [...warnings, ...programs.flatMap((each) => each.warnings)];
     console.log(summary(config, [...new Set(all)]));
@@ -83,17 +83,17 @@ async function main(): Promise<number> {
   return failed(outcome.lines, outcome.exitCode);
 }
 
-/** Says on stderr what went wrong, if anything did. */
+/** Prints error lines on stderr and returns the exit code. */
 function failed(lines: readonly string[], exitCode: number): number {
   try {
     for (const line of lines) console.error(`failover: ${line}`);
   } catch {
-    // A full disk under stderr: the exit code is all that is left to tell with.
+    // The disk under stderr is full: only the exit code can report the failure.
   }
   return exitCode;
 }
 
-/** A fault of our own on the way up or down is one line, without a stack trace. */
+/** Runs the program; an unexpected error at start or stop is one line, without a stack trace. */
 async function mainOrFault(): Promise<number> {
   try {
     return await main();
@@ -102,5 +102,5 @@ async function mainOrFault(): Promise<number> {
   }
 }
 
-// A worker that sits in the kernel would keep the process from ending by itself, hence the explicit exit.
+// A worker that waits in the kernel keeps the process from ending, hence the explicit exit.
 Deno.exit(await mainOrFault());

@@ -1,8 +1,8 @@
 /**
- * The operator's window: `/__failover/*` as a Hono app, served on the main port in HTTP mode and on a
- * listener of its own with `--admin`. The main port belongs to the public, so it takes no orders and
- * tells no events, which may name clients. Nothing here is for other web pages: no CORS, and no order
- * is taken from a browser, whatever page it shows.
+ * The admin endpoints: `/__failover/*` as a Hono app, served on the main port in HTTP mode and on a separate
+ * listener with `--admin`. The main port is public, so it accepts no orders and shows no events, which may
+ * contain client addresses. Other web pages get no access: there is no CORS, and orders from browsers are
+ * refused, whatever page they come from.
  */
 import { type Context, Hono } from "hono";
 import type { Clock } from "../base/clock.ts";
@@ -23,24 +23,25 @@ export interface AdminSettings {
   readonly events: EventStream;
   readonly tally: Tally;
   readonly facts: () => ProcessFacts;
-  /** An event as a sentence. */
+  /** Formats an event as a sentence. */
   readonly sentence: (event: Event) => string;
-  /** Ends the live feeds, which would otherwise outlast every drain. */
+  /** Ends the live feeds, which otherwise never end by themselves. */
   readonly stop: AbortSignal;
 }
 
 /**
- * Who may reach it. `public`: anybody, so health, state and metrics. `health`: anybody, and the rest is
- * on a listener of its own. `operator`: that listener. `local` does the same, and refuses requests that
- * were not addressed to this machine: a web page may give its own name our address (DNS rebinding).
+ * Who can reach the endpoints. `public`: anybody; shows health, state and metrics. `health`: anybody, while
+ * a separate listener has the rest; shows health only. `operator`: that separate listener; has everything.
+ * `local`: the same on a loopback address; it also refuses requests whose `Host` is not this machine,
+ * because a web page can make its own name resolve to our address (DNS rebinding).
  */
 export type Exposure = "public" | "health" | "operator" | "local";
 
 const ROOT = "/__failover";
-/** Live feeds at one time. */
+/** Most live feeds at one time. */
 export const FEEDS_MAX = 16;
 
-/** Builds the app. Paths begin with `/__failover/`; each is answered here, known or not. */
+/** Builds the app. It answers every path below `/__failover/`, with 404 for unknown ones. */
 export function adminApp(settings: AdminSettings, exposure: Exposure): Hono {
   const app = new Hono();
   app.use(`${ROOT}/*`, async (c, next) => {
@@ -87,7 +88,7 @@ function answerState(c: Context, { services, clock, facts }: AdminSettings): Res
   return c.json({ version, ...stateReport(view, clock) });
 }
 
-/** The service of that name; without a name the only one. */
+/** The service with that name; without a name, the only service. */
 function find(services: readonly ServiceView[], name: string | undefined): ServiceView | undefined {
   if (name !== undefined) return services.find((view) => view.name === name);
   return services.length === 1 ? services[0] : undefined;
@@ -126,7 +127,7 @@ function answerEvents(settings: AdminSettings): (c: Context) => Response {
 }
 
 function takeFailback(c: Context, services: readonly ServiceView[]): Response {
-  // Every browser names the origin of a POST, also of one that a page's script or form makes to itself.
+  // Browsers send `Origin` with every POST, even with one to the page's own origin.
   if (c.req.header("origin") !== undefined || c.req.header("sec-fetch-site") !== undefined) {
     return c.json({ error: "orders are not taken from web pages" }, 403);
   }

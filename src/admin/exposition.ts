@@ -1,15 +1,15 @@
 /**
- * The Prometheus text format, version 0.0.4: one family of samples at a time. It knows the grammar and
- * nothing of failover. Names are ours and trusted; label values and help texts are escaped. Pure.
+ * The Prometheus text format, version 0.0.4, one metric family at a time. This module knows only the grammar.
+ * Names are constants of this program and trusted; label values and help texts are escaped. Pure.
  */
 
-/** Goes with what `family` returns. */
+/** The content type of the format. */
 export const EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 export type Labels = Readonly<Record<string, string | number>>;
 export type Sample = readonly [labels: Labels, value: number];
 
-/** A metric with all its samples; empty without any. Counters must end in `_total`. */
+/** A metric family as text; an empty string without samples. Names of counters must end in `_total`. */
 export function family(
   name: string,
   kind: "counter" | "gauge",

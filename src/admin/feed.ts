@@ -1,29 +1,31 @@
 /**
- * Events as they happen, for one reader: `text/event-stream`. What the reader is too slow for queues up
- * to a maximum; then the oldest go and the reader is told how many. A reader that comes back with the
- * number of the last event it saw gets what was missed, as far as it is still remembered.
+ * The live feed of events for one reader, as `text/event-stream`. Events for a slow reader wait in a bounded
+ * queue; when it is full the oldest are dropped and the feed says how many. A reader that reconnects with
+ * the number of the last event it saw (`Last-Event-ID`) gets the missed events that are still kept.
  */
 import type { Clock } from "../base/clock.ts";
 import type { EventStream, Stamped } from "../events/stream.ts";
 
-/** Events that may wait for one reader. */
+/** Most events that wait for one reader. */
 export const FEED_QUEUE_MAX = 256;
-/** A sign of life when nothing happens, so that proxies in between keep the connection. */
+/**
+ * Interval of comments in an idle feed, in milliseconds, which keep proxies from closing the connection.
+ */
 export const FEED_BEAT_MS = 15_000;
 
 export interface FeedOptions {
   readonly clock: Clock;
   /** The event as one line of JSON. */
   readonly print: (stamped: Stamped) => string;
-  /** Number of the last event the reader has seen; undefined begins with the next. */
+  /** Number of the last event that the reader has seen; undefined begins with the next event. */
   readonly after: number | undefined;
   /** Ends the feed. */
   readonly stop: AbortSignal;
-  /** Called once, when the reader has left or the feed was ended. */
+  /** Called once, when the reader has left or the feed has ended. */
   readonly onEnd: () => void;
 }
 
-/** The feed as a body. It holds its place among the subscribers until it ends or is cancelled. */
+/** The feed as a response body. It subscribes to the events until it ends or is cancelled. */
 export function feed(events: EventStream, options: FeedOptions): ReadableStream<Uint8Array> {
   const { clock, print, after, stop, onEnd } = options;
   const encoder = new TextEncoder();
@@ -66,7 +68,7 @@ export function feed(events: EventStream, options: FeedOptions): ReadableStream<
       if (queue.length === 0 && !ended) {
         await new Promise<void>((resolve) => wake = resolve);
       }
-      // A feed that was ended says its last words; after a cancel nobody hears what fails here.
+      // A feed that was ended still sends its queue; after a cancel an error here concerns nobody.
       if (queue.length > 0) {
         const notice = lost === 0 ? "" : `event: lost\ndata: {"count":${lost}}\n\n`;
         lost = 0;
@@ -78,7 +80,7 @@ export function feed(events: EventStream, options: FeedOptions): ReadableStream<
   }, { highWaterMark: 0 });
 }
 
-/** Numbers restart with the process: one that is still to come is from an earlier run. */
+/** Event numbers restart with the process, so a number beyond the present one is from an earlier run. */
 function missed(events: EventStream, after: number | undefined): readonly Stamped[] {
   if (after === undefined) return [];
   const newest = events.recent.at(-1)?.seq ?? 0;

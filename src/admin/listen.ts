@@ -1,7 +1,7 @@
 /**
- * Serves the operator's window on an address of its own (`--admin`), by `http1/`'s server: a listener
- * that could be filled with half-sent heads would take the descriptors of the whole proxy with it. It is
- * bound once; a port that is taken is the operator's mistake, told at the start.
+ * Serves the admin endpoints on a separate address (`--admin`), with the server of `http1/`: it has deadlines
+ * and a limit of connections, so that half-sent requests cannot use up the descriptors of the proxy. The
+ * address is bound once, and a port that is in use is reported as an error at the start.
  */
 import { type Address, formatAddress } from "../base/address.ts";
 import { bind } from "../net/deno/bind.ts";
@@ -13,23 +13,26 @@ import { Deadlines } from "../net/deadlines.ts";
 import { serveFetch } from "../http1/fetch_app.ts";
 import { Server } from "../http1/server.ts";
 
-/** Operators, scrapers and live feeds at one time; further ones wait, and idle ones give way. */
+/**
+ * Most connections at one time: operators, scrapers and live feeds. Further ones wait, and idle ones are
+ * closed for them.
+ */
 export const ADMIN_CONNECTIONS_MAX = 64;
 
 export interface AdminListener extends AsyncDisposable {
-  /** Where it listens; the system's choice where the port was 0. */
+  /** The bound address, with the system's choice if the port was 0. */
   readonly address: Address;
-  /** Resolves when it was disposed of; rejects for a bug. */
+  /** Resolves after disposal; rejects because of a bug. */
   readonly finished: Promise<void>;
 }
 
-/** What there is to serve: a Hono app fits. */
+/** The app to serve; a Hono app has this type. */
 export interface FetchApp {
   fetch(request: Request): Response | Promise<Response>;
 }
 
 /**
- * Listens and serves, or says why it cannot listen: `address already in use`. Disposal closes every
+ * Listens and serves, or resolves with the reason why it cannot, such as `address already in use`. Disposal closes every
  * connection at once; end the live feeds first, so that their readers get the last events.
  */
 export async function listenAdmin(
@@ -38,9 +41,9 @@ export async function listenAdmin(
   { clock, publish, socketMode, connectionsMax = ADMIN_CONNECTIONS_MAX }: {
     readonly clock: Clock;
     readonly publish: Publish;
-    /** Permission bits for the file of a unix socket; without them umask(2) rules. */
+    /** Permission bits for the file of a unix socket; by default those that umask(2) leaves. */
     readonly socketMode?: number;
-    /** Clients at one time; `ADMIN_CONNECTIONS_MAX` where it is missing. */
+    /** Most connections at one time; by default `ADMIN_CONNECTIONS_MAX`. */
     readonly connectionsMax?: number;
   },
 ): Promise<AdminListener | string> {
@@ -63,12 +66,12 @@ export async function listenAdmin(
     clock,
     onAcceptFailed: (error, retryInMs) =>
       publish({ type: "accept.failed", address: text, reason: String(error), retryInMs }),
-    // Descriptors, mostly: those who are idle have some.
+    // Usually descriptors are short: closing idle connections frees some.
     onShortage: () => {
       while (server.giveWay());
     },
   });
-  // Whoever cares awaits it; until then a bug must not count as unhandled.
+  // The caller may await `finished` later; until then a rejection must not count as unhandled.
   finished.catch(() => {});
   publish({ type: "port.opened", address: text });
   return {
@@ -82,7 +85,10 @@ export async function listenAdmin(
   };
 }
 
-/** True if only this machine can reach it over TCP: names other than its own are then refused. */
+/**
+ * True for a TCP address that only this machine can reach. Requests for other host names are then
+ * refused.
+ */
 export function isLoopback(address: Address): boolean {
   if (address.kind === "unix") return false;
   return /^(localhost|127(\.\d{1,3}){3}|::1)$/i.test(address.host);

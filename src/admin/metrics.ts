@@ -1,6 +1,6 @@
 /**
- * The metrics of the whole process as Prometheus text. Everything is read at the moment of the scrape:
- * states and counters from the services, counts of events from the tally. Pure.
+ * The metrics of the process as Prometheus text. All values are read at the time of the scrape: states and
+ * counters from the services, counts of events from the tally. Pure.
  */
 import { isUp } from "../failover/health.ts";
 import { activeOf, letsClientsThrough } from "../failover/state.ts";
@@ -8,15 +8,15 @@ import { family, type Sample } from "./exposition.ts";
 import type { Tally } from "./tally.ts";
 import { COUNTER_ROWS, type ServiceView } from "./view.ts";
 
-/** What is known of the process itself. */
+/** Facts about the process itself. */
 export interface ProcessFacts {
   readonly version: string;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
   readonly memoryBytes: number;
-  /** Log lines given up because their reader was too slow. */
+  /** Log lines dropped because their reader was too slow. */
   readonly logLinesLost: number;
-  /** Notifications given up, because the queue was full or after the last attempt. */
+  /** Notifications dropped because the queue was full or the last attempt failed. */
   readonly notificationsLost: number;
   /** Event subscribers that failed and were dropped; anything but 0 is a bug. */
   readonly reportsBroken: number;

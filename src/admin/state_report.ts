@@ -1,7 +1,8 @@
 /**
- * One service as JSON for `/__failover/state`: what is going on, since when, why, and what would change
- * it. The keys `on_backup`, `since_unix`, `primary` and `backup` are those of the original program, and
- * so is the flat shape. Pure. Upstream names carry no credentials: the config masks them.
+ * The state of one service as JSON for `/__failover/state`: what is happening, since when and why, and what
+ * would change it. The keys `on_backup`, `since_unix`, `primary` and `backup` and the flat structure are
+ * those of the original program, kagehq/failover. Upstream names contain no credentials, because the config
+ * masks them. Pure.
  */
 import { formatDuration } from "../base/duration.ts";
 import type { Clock } from "../base/clock.ts";
@@ -13,10 +14,10 @@ import { COUNTER_ROWS, type Counters, type ServiceView } from "./view.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** From the clock's milliseconds to whole seconds since 1970. */
+/** Converts the clock's milliseconds to whole seconds since 1970. */
 type ToUnix = (at: number) => number;
 
-/** Everything that can be said of one service. Keys in snake_case; `*_unix` are seconds since 1970. */
+/** The whole report of one service. Keys are in snake_case; `*_unix` are seconds since 1970. */
 export function stateReport(view: ServiceView, clock: Clock): Json {
   const state = view.state();
   const { policy } = view;
@@ -54,7 +55,7 @@ export function stateReport(view: ServiceView, clock: Clock): Json {
   };
 }
 
-/** Where the triggers of the promotion are that is under way or was the last; null before the first. */
+/** The state of the triggers of the current or last promotion; null before the first. */
 function triggersReport({ phase }: State, toUnix: ToUnix): Json | null {
   if (!("triggers" in phase)) return null;
   const { triggers } = phase;
@@ -125,12 +126,12 @@ function upstreamReport(
   };
 }
 
-/** What it takes to flip the verdict, as a sentence. */
+/** What would change the verdict, as a sentence. */
 export function outlook({ level, doubt }: Health, { rise, fall }: Thresholds): string {
   if (level === undefined) return "the first check decides";
   if (level < rise) return `${checks(rise - level, "passed")} brings it up`;
   const left = checks(level - rise + 1, "failed");
-  if (doubt === "hard") return `a client was turned away: one refused check brings it down`;
+  if (doubt === "hard") return `it refused a client: one refused check brings it down`;
   const isFull = level === rise + fall - 1;
   return isFull ? `${left} brings it down` : `${left} brings it down, one passed clears it`;
 }

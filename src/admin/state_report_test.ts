@@ -114,7 +114,7 @@ Deno.test("what would change a verdict is said as a sentence", () => {
   assertEquals(outlook(health(0), T), "a run of 2 passed checks brings it up");
   assertEquals(outlook(health(1), T), "one more passed check brings it up");
   assertEquals(outlook(health(4), T), "a run of 3 failed checks brings it down");
-  assertEquals(outlook(health(4, "hard"), T).includes("turned away"), true);
+  assertEquals(outlook(health(4, "hard"), T).includes("refused a client"), true);
 });
 
 Deno.test("the report says what could not be asked, and where the triggers are", async () => {

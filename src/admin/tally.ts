@@ -1,4 +1,4 @@
-/** Counts events as they pass: subscribe `take` to the stream before the first is published. */
+/** Counts events by type. `take` must subscribe to the stream before the first event is published. */
 import type { Stamped } from "../events/stream.ts";
 import type { Labels, Sample } from "./exposition.ts";
 
@@ -16,12 +16,12 @@ export class Tally {
     if (event.type === "promotion.finished") add(this.#promotions, { service, move: event.move });
   };
 
-  /** How often each type of event happened in each service. */
+  /** The number of events of each type in each service. */
   get events(): readonly Sample[] {
     return samples(this.#events);
   }
 
-  /** How many promotions were finished, by what moved the traffic. */
+  /** The number of finished promotions of each service, by what moved the traffic. */
   get promotions(): readonly Sample[] {
     return samples(this.#promotions);
   }

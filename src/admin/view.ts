@@ -1,6 +1,6 @@
 /**
- * What the operator's window is shown of one service: plain functions and values, so that it need not
- * know a data plane. Everything is read when somebody asks; nothing is copied ahead.
+ * What the admin endpoints see of one service: plain functions and values, so that they need not know the
+ * data plane. Everything is read on request; nothing is copied in advance.
  */
 import type { UpstreamHistory } from "../failover/history.ts";
 import type { Policy, State } from "../failover/state.ts";
@@ -11,29 +11,32 @@ export interface ServiceView {
   readonly mode: "tcp" | "http";
   readonly policy: Policy;
   state(): State;
-  /** What the probes of an upstream said lately. */
+  /** The recent results of an upstream's probes. */
   history(upstream: string): UpstreamHistory;
   counters(): Counters;
-  /** When an upstream is asked next, by the clock's `now`; undefined if that is not known. */
+  /** Time of an upstream's next check in the clock's milliseconds; undefined if it is not known. */
   nextCheckAt?(upstream: string): number | undefined;
   /** Posts the operator's order to move back to the best rank. */
   failback(): void;
 }
 
-/** What a data plane counts: any of the rows of `COUNTERS`. `RelayCounters` fits, so does what the
- * gateway counts. */
+/** The counts of a data plane: some or all of the rows of `COUNTERS`. `RelayCounters` and
+ * `GatewayCounters` have this type. */
 export type Counters = { readonly [C in keyof typeof COUNTERS]?: number };
 
 interface CounterRow {
-  /** Metric name without the `failover_` in front. */
+  /** Metric name without the prefix `failover_`. */
   readonly metric: string;
   readonly kind: "counter" | "gauge";
   readonly help: string;
-  /** The metric is the count times this; 1 where it is missing. */
+  /** Factor from the count to the metric; 1 by default. */
   readonly scale?: number;
 }
 
-/** Each count a data plane may keep, and how it appears among the metrics. */
+/**
+ * The counts that a data plane may keep, and their metrics. The keys in snake_case are those of the state
+ * report.
+ */
 export const COUNTERS = {
   accepted: { metric: "clients_accepted_total", kind: "counter", help: "Clients accepted." },
   active: { metric: "sessions", kind: "gauge", help: "Sessions or exchanges under way." },
@@ -94,5 +97,5 @@ export const COUNTERS = {
   },
 } as const satisfies Record<string, CounterRow>;
 
-/** The rows in order, each under its name. */
+/** The rows in order, as pairs of key and row. */
 export const COUNTER_ROWS = Object.entries(COUNTERS) as [keyof typeof COUNTERS, CounterRow][];

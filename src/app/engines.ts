@@ -1,25 +1,25 @@
 /**
- * Whether the relay engines that the operator insists on can run here, before anything starts. Part of the
- * composition root; loads the code of an engine only where somebody insists on it.
+ * Checks, before anything starts, whether the relay engines that options demand (`--relay splice`) can run
+ * here. Loads the code of an engine only if it is demanded. Part of the composition root.
  */
 import type { Config, ServiceConfig } from "../config/options.ts";
 
-/** A line for each service whose engine cannot run. */
+/** One error line for each service whose demanded engine cannot run. */
 export async function unusableEngines(config: Config): Promise<string[]> {
   const lines: string[] = [];
   for (const service of config.services) {
     if (service.relay !== "splice") continue;
-    const unsupportedReason = await obstacleOf(service);
+    const unsupportedReason = await unsupportedReasonOf(service);
     if (unsupportedReason === undefined) continue;
     lines.push(
       `Cannot use the relay engine splice: ${unsupportedReason} (from ${service.origins.relay})`,
     );
   }
-  // Services that share the option and the unsupportedReason are told of once.
+  // Services that share the option and the reason give one line.
   return [...new Set(lines)];
 }
 
-async function obstacleOf(service: ServiceConfig): Promise<string | undefined> {
+async function unsupportedReasonOf(service: ServiceConfig): Promise<string | undefined> {
   if (service.mode === "http") {
     return (await import("./transport.ts")).socketsObstacle(service);
   }

@@ -1,7 +1,7 @@
 /**
- * Everything that the operator named by path, looked at before anything starts: programs, certificates,
- * pages and folders. What cannot be used is a mistake in one line that names the file and the option.
- * Part of the composition root.
+ * Checks, before anything starts, all files that options name: programs, certificates, pages and folders. A
+ * file that cannot be used is an error in one line, with its path and its option. Part of the composition
+ * root.
  */
 import { type Clock, realClock } from "../base/clock.ts";
 import { inTime } from "../base/deadline.ts";
@@ -18,34 +18,37 @@ import type { ErrorPage } from "../gateway/answers.ts";
 import type { TlsFiles } from "../gateway/tls/listen_tls.ts";
 import { findCheck, findTriggers, type Found } from "../hooks/find.ts";
 
-/** What was found of one service's programs. */
+/** The programs of one service that were found. */
 export interface ProgramFiles {
-  /** About the check program and the triggers. */
+  /** Warnings about the check program and the triggers. */
   readonly warnings: readonly string[];
-  /** Those about the triggers, which are looked at again at each promotion. */
+  /** Those of the warnings that concern triggers, which are checked again at each promotion. */
   readonly triggerWarnings: readonly string[];
 }
 
 /** The contents of the files that an HTTP service needs while it runs. */
 export interface HttpFiles {
-  /** Authorities to trust for upstreams besides the usual ones, as PEM. */
+  /** Certificate authorities to trust for upstreams in addition to the system's, as PEM. */
   readonly caCerts: readonly string[] | undefined;
-  /** Undefined where there is no page of the operator's own. */
+  /** The operator's error page; undefined for the built-in one. */
   readonly errorPage: ErrorPage | undefined;
   /** Certificate and key to serve HTTPS with. */
   readonly tls: TlsFiles | undefined;
 }
 
-/** What was found, and what is wrong with it, a line each; where a line is, the rest is of no use. */
+/** The result of a check, and the errors, one line each. If there are errors, `found` must not be used. */
 export interface Looked<T> {
   readonly found: T;
-  readonly mistakes: string[];
+  readonly errors: string[];
 }
 
-/** A file system that is silent for so long is not waited for any longer, in milliseconds. */
+/** Deadline for one access to a file system, in milliseconds: a network file system may never answer. */
 const SILENT_MS = 10_000;
 
-/** Looks at the files of all services, and returns what is to be known of their programs, in order. */
+/**
+ * Checks the files of all services. `found` holds the programs of each service, in the order of the
+ * services.
+ */
 export async function lookAtFiles(
   config: Config,
   clock: Clock = realClock,
@@ -53,22 +56,22 @@ export async function lookAtFiles(
   const looks = config.services.map((service) => new Look(service, clock));
   const found = await Promise.all(looks.map((look) => look.programs()));
   await Promise.all(looks.map((look) => look.http()));
-  // A file that the services share is wrong once.
-  return { found, mistakes: [...new Set(looks.flatMap(({ mistakes }) => mistakes))] };
+  // An error in a file that services share is reported once.
+  return { found, errors: [...new Set(looks.flatMap(({ errors }) => errors))] };
 }
 
-/** Reads the files of an HTTP service as they are now: each time that it is started. */
+/** Reads the files of an HTTP service. Called at each start of the service, so the contents are current. */
 export async function readHttpFiles(
   service: HttpConfig,
   clock: Clock,
 ): Promise<Looked<HttpFiles>> {
   const look = new Look(service, clock);
-  return { found: await look.http(), mistakes: look.mistakes };
+  return { found: await look.http(), errors: look.errors };
 }
 
-/** One service's files. */
+/** Checks the files of one service. */
 class Look {
-  readonly mistakes: string[] = [];
+  readonly errors: string[] = [];
   readonly #service: ServiceConfig;
   readonly #clock: Clock;
 
@@ -94,11 +97,11 @@ class Look {
     try {
       const found = await this.#inTime(find(path));
       for (const line of found.mistakes) {
-        this.#mistake(key, path, line.startsWith(`${path}: `) ? line.slice(path.length + 2) : line);
+        this.#error(key, path, line.startsWith(`${path}: `) ? line.slice(path.length + 2) : line);
       }
       return found;
     } catch (error) {
-      this.#mistake(key, path, whyUnreadable(error));
+      this.#error(key, path, whyUnreadable(error));
     }
   }
 
@@ -122,11 +125,11 @@ class Look {
   async #caCerts(path: string | undefined): Promise<readonly string[] | undefined> {
     const pem = decoded(await this.#read("caFile", path));
     if (path === undefined || pem === undefined) return undefined;
-    // Deno takes a text without any certificate and trusts nobody more for it.
+    // Deno accepts a text without certificates and then trusts no additional authority.
     const why = hasBlock(pem, "CERTIFICATE") ? objection({ caCerts: [pem] }) : undefined;
-    if (!hasBlock(pem, "CERTIFICATE")) this.#mistake("caFile", path, NO_CERTIFICATE);
+    if (!hasBlock(pem, "CERTIFICATE")) this.#error("caFile", path, NO_CERTIFICATE);
     else if (why !== undefined) {
-      this.#mistake("caFile", path, `a certificate in it ${NO_USE}: ${why}`);
+      this.#error("caFile", path, `a certificate in it ${NO_USE}: ${why}`);
     }
     return [pem];
   }
@@ -134,52 +137,52 @@ class Look {
   async #tls(certPath?: string, keyPath?: string): Promise<TlsFiles | undefined> {
     const cert = decoded(await this.#read("tlsCert", certPath));
     const key = decoded(await this.#read("tlsKey", keyPath));
-    // One without the other was refused before.
+    // `validate.ts` has refused one without the other.
     if (cert === undefined || key === undefined) return undefined;
     const mayBeKey = hasBlock(key, "(\\w+ )?PRIVATE KEY");
-    if (!hasBlock(cert, "CERTIFICATE")) this.#mistake("tlsCert", certPath!, NO_CERTIFICATE);
+    if (!hasBlock(cert, "CERTIFICATE")) this.#error("tlsCert", certPath!, NO_CERTIFICATE);
     if (hasBlock(key, "ENCRYPTED PRIVATE KEY") || key.includes("\nProc-Type: 4,ENCRYPTED")) {
-      this.#mistake(
+      this.#error(
         "tlsKey",
         keyPath!,
         "it is encrypted, and there is nobody to ask for the passphrase",
       );
-    } else if (!mayBeKey) this.#mistake("tlsKey", keyPath!, "it holds no private key (PEM)");
+    } else if (!mayBeKey) this.#error("tlsKey", keyPath!, "it holds no private key (PEM)");
     else if (hasBlock(cert, "CERTIFICATE")) {
       const why = objection({ cert, key });
-      if (why !== undefined) this.#mistake(...whose(why, certPath!, keyPath!));
+      if (why !== undefined) this.#error(...whose(why, certPath!, keyPath!));
     }
     return { certPath: certPath!, keyPath: keyPath!, cert, key };
   }
 
-  /** The bytes of a file; undefined after a mistake, or without a path. */
+  /** The bytes of a file; undefined after an error or without a path. */
   async #read(key: Key, path: string | undefined): Promise<Uint8Array | undefined> {
     if (path === undefined || !await this.#look(key, path)) return undefined;
     try {
       return await this.#inTime(Deno.readFile(path));
     } catch (error) {
-      this.#mistake(key, path, whyUnreadable(error));
+      this.#error(key, path, whyUnreadable(error));
     }
   }
 
-  /** Whether there is a file that can be read. */
+  /** Adds an error unless the path is a file that can be read. */
   async #look(key: Key, path: string, written = path): Promise<boolean> {
     try {
       const { isFile, isDirectory } = await this.#inTime(Deno.stat(path));
       // Reading from a pipe or a device may never end.
       const why = isDirectory ? "it is a directory" : "it is no regular file";
-      if (!isFile) this.#mistake(key, written, why);
+      if (!isFile) this.#error(key, written, why);
       else (await this.#inTime(Deno.open(path))).close();
       return isFile;
     } catch (error) {
-      this.#mistake(key, written, whyUnreadable(error));
+      this.#error(key, written, whyUnreadable(error));
       return false;
     }
   }
 
   async #folder(key: Key, path: string, written: string): Promise<void> {
     try {
-      // Opens it as well: one that may not be read is of no use either.
+      // Opens the file too, because permission to read it may be missing.
       const entries = Deno.readDir(path)[Symbol.asyncIterator]();
       await this.#inTime(entries.next());
       await entries.return?.();
@@ -187,18 +190,18 @@ class Look {
       const missing = error instanceof Deno.errors.NotFound;
       const file = error instanceof Deno.errors.NotADirectory;
       const why = missing ? "there is no such folder" : file ? "it is not a folder" : undefined;
-      this.#mistake(key, written, why ?? whyUnreadable(error));
+      this.#error(key, written, why ?? whyUnreadable(error));
     }
   }
 
-  /** What `work` gives; rejects if that takes longer than a file system may be silent. */
+  /** The result of `work`; rejects after the deadline for file systems. */
   #inTime<T>(work: Promise<T>): Promise<T> {
     return inTime(work, SILENT_MS, this.#clock, () => new Error("the file system does not answer"));
   }
 
-  #mistake(key: Key, written: string, why: string): void {
+  #error(key: Key, written: string, why: string): void {
     const from = this.#service.origins[key];
-    this.mistakes.push(`Cannot use ${quote(written)} as ${yamlKeyOf(key)}: ${why} (from ${from})`);
+    this.errors.push(`Cannot use ${quote(written)} as ${yamlKeyOf(key)}: ${why} (from ${from})`);
   }
 }
 
@@ -215,7 +218,10 @@ function hasBlock(pem: string, label: string): boolean {
   return new RegExp(`^-----BEGIN ${label}-----`, "m").test(pem);
 }
 
-/** What Deno's TLS library says against such certificates or such a key. Opens no socket. */
+/**
+ * The error of Deno's TLS library for these certificates or this key; undefined if it accepts them. Opens
+ * no socket.
+ */
 function objection(
   pem: Deno.CreateHttpClientOptions & Partial<Deno.TlsCertifiedKeyPem>,
 ): string | undefined {
@@ -227,7 +233,7 @@ function objection(
   }
 }
 
-/** Which of the two files the library's complaint is about, and how to say it. */
+/** The option, the path and the reason, for an error of the library about a certificate or its key. */
 function whose(why: string, certPath: string, keyPath: string): [Key, string, string] {
   if (/KeyMismatch/.test(why)) {
     return ["tlsKey", keyPath, `it does not belong to the certificate in ${quote(certPath)}`];

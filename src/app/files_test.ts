@@ -27,8 +27,8 @@ Deno.test("a file system that does not answer is told of, file by file, instead 
       asked = Promise.withResolvers();
       await clock.advance(10_000);
     }
-    const { mistakes } = await looked;
-    assertEquals(mistakes, [
+    const { errors } = await looked;
+    assertEquals(errors, [
       'Cannot use "/silent/check.sh" as check_host: the file system does not answer (from flag --check-host)',
       'Cannot use "/silent/promote.sh" as on_failover: the file system does not answer (from flag --on-failover)',
       'Cannot use "page:/silent/sorry.html" as backup: the file system does not answer (from flag --backup)',

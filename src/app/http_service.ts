@@ -51,9 +51,9 @@ function needOf({ primary, backup, checkHost, maxConnections, tlsCert }: HttpCon
 
 /** Builds the service and lets it begin. Its port is open from now on; requests wait for an upstream. */
 async function start(config: HttpConfig, context: ServiceContext): Promise<Service | string> {
-  const { found: files, mistakes } = await readHttpFiles(config, context.clock);
+  const { found: files, errors } = await readHttpFiles(config, context.clock);
   // They were good when the process started; a service that is started again may find others.
-  if (mistakes.length > 0) return mistakes.join("; ");
+  if (errors.length > 0) return errors.join("; ");
   const { clock, publish } = context;
   const sockets = chooseSockets(config, context);
   if (typeof sockets === "string") return sockets;

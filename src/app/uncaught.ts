@@ -1,15 +1,15 @@
 /**
- * The last guard of the process: an exception or rejection that nobody caught is a bug of ours in one
- * exchange, session or report. It must end just that and be told; without this the runtime would end the
- * process with all the other sessions, and write a stack trace to the log.
+ * The last error handler of the process. An uncaught exception or rejection is a bug in one exchange, session
+ * or report. It must end only that and be reported; without this handler the runtime would end the process
+ * with all other sessions, and print a stack trace.
  */
 
 import { describe } from "../base/describe.ts";
 
-/** Given one line for each fault, made for a person. Must not throw. */
+/** Receives one line for each uncaught error, written for a person. Must not throw. */
 export type ReportUncaught = (reason: string) => void;
 
-/** Reports whatever nobody catches in this thread, for as long as the process runs. */
+/** Reports all uncaught errors and rejections of this thread, until the process ends. */
 export function catchUncaught(report: ReportUncaught): void {
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();

@@ -7,7 +7,7 @@
 export class ConfigError {
   /**
    * `found` names the part that is wrong, for a line about it, where that is less than the whole text;
-   * `others` are further mistakes in the same text.
+   * `others` are further errors in the same text.
    */
   constructor(
     readonly expected: string,

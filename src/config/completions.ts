@@ -1,7 +1,7 @@
 /**
- * Completions for bash, zsh and fish, from the table of options: flags, the words of those that take one
- * of a few, and files. Values that nobody can guess, such as addresses and times, complete to nothing.
- * Text in, text out; both names of the program complete alike.
+ * Completions for bash, zsh and fish, made from the table of options. They complete flags, the words of
+ * options that allow only a few, and file names; free values such as addresses and times are not
+ * completed. Both names of the program, `failover` and `flopsy`, complete alike. Pure: text in, text out.
  */
 import { path } from "./kinds.ts";
 import { flagOf, type Key, KEYS, optionOf } from "./options.ts";
@@ -21,7 +21,7 @@ function wordsOf(key: Key): string[] {
   return optionOf(key).kind.metavar.split("|");
 }
 
-/** The flag and its letter. */
+/** The long flag and, if it has one, its one-letter form. */
 function spellings(key: Key): string[] {
   const { short } = optionOf(key);
   return short === undefined ? [flagOf(key)] : [flagOf(key), `-${short}`];
@@ -73,7 +73,7 @@ export function zshCompletion(): string {
       files: ":path:_files",
       nothing: `:${zshText(kind.metavar)}: `,
     };
-    // A list may be given again; any other flag once, under one of its names.
+    // A list option may be repeated; any other flag is offered once, whichever of its names was used.
     const repeat = isList ? "*" : `(${spellings(key).join(" ")})`;
     const tail = `[${zshText(help)}]${actions[completes(key)]}`;
     const long = `${flagOf(key)}${isSwitch ? "" : "="}`;
@@ -108,7 +108,7 @@ export function fishCompletion(): string {
   }\nend\n`;
 }
 
-/** One word for a POSIX shell, whatever is in it. */
+/** Quotes text so that a POSIX shell reads it as one word. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,4 +1,4 @@
-/** What `--generate` prints, each made from the table of options. Loaded only when it is asked for. */
+/** The documents that `--generate` prints, made from the table of options. Loaded only on `--generate`. */
 import { bashCompletion, fishCompletion, zshCompletion } from "./completions.ts";
 import { manualPage } from "./manual.ts";
 import type { DocumentName } from "./options.ts";
@@ -14,7 +14,7 @@ const DOCUMENTS: Readonly<Record<DocumentName, () => string>> = {
   schema: () => JSON.stringify(jsonSchema(), null, 2),
 };
 
-/** The text of a document. */
+/** The text of the document with this name, as `--generate NAME` prints it. */
 export function documentText(name: DocumentName): string {
   return DOCUMENTS[name]().trimEnd();
 }

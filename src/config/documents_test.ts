@@ -45,7 +45,7 @@ Deno.test("every document is asked for with a flag, and nothing else is needed f
     assert(documentText(loaded.document).length > 500, name);
   }
   const loaded = loadWith(["--generate", "pdf"]);
-  assertEquals(loaded.kind === "mistakes" && loaded.lines, [
+  assertEquals(loaded.kind === "errors" && loaded.lines, [
     'Cannot use "pdf" as generate: expected bash, zsh, fish, man, tcp-sample, http-sample or schema (from flag --generate)',
   ]);
 });

@@ -1,7 +1,7 @@
 /**
- * Options from environment variables. Every one has a `FAILOVER_` name of its own; the few general names
- * (`PORT`, `HOSTS`, `MAX_BACKOFF`) may be meant for another program and are kept apart. A variable that
- * is empty counts as not set.
+ * Options from environment variables. Each option has its own `FAILOVER_` name. The few general names
+ * (`PORT`, `HOSTS`, `MAX_BACKOFF`) may be meant for another program and are kept in a separate layer. An
+ * empty variable counts as not set.
  */
 import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
 import { didYouMean, type Layer, type RawOption } from "./raw_option.ts";
@@ -11,15 +11,16 @@ const OWN = new Map(KEYS.map((key) => [envOf(key), key]));
 const GENERAL = new Map(KEYS.map((key) => [optionOf(key).env, key]));
 
 /**
- * Names that look like ours and aren't options, besides those that our programs are told: what Kubernetes
- * and Docker links put into containers beside a service called "failover" (`FAILOVER_PORT=tcp://…` among it).
+ * Names that begin like ours and are not options: Kubernetes and Docker links set such variables in
+ * containers that run beside a service called "failover", for instance `FAILOVER_PORT=tcp://…`. The
+ * variables that check programs and triggers receive are recognised as well (`program_variables.ts`).
  */
 const LINKS = /^FAILOVER_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_\w+)$/;
 const SERVICE_LINK = /^(tcp|udp|sctp):\/\//;
 
 /**
- * Reads the variables that are ours. One that nobody knows is a warning and not a mistake, because any
- * program may have put it there.
+ * Reads the variables of options. An unknown `FAILOVER_` variable is a warning and not an error, because
+ * another program may have set it.
  */
 export function readEnvironment(env: Readonly<Record<string, string>>): {
   own: Layer;
@@ -33,11 +34,11 @@ export function readEnvironment(env: Readonly<Record<string, string>>): {
   for (const [name, text] of Object.entries(env)) {
     if (text === "" || name in PROGRAM_VARIABLES) continue;
     if (LINKS.test(name) || SERVICE_LINK.test(text)) continue;
-    const given = { written: text, origin: `environment ${name}` };
+    const raw = { written: text, origin: `environment ${name}` };
     const ownKey = OWN.get(name);
     const generalKey = GENERAL.get(name);
-    if (ownKey !== undefined) own.set(ownKey, given);
-    else if (generalKey !== undefined) general.set(generalKey, given);
+    if (ownKey !== undefined) own.set(ownKey, raw);
+    else if (generalKey !== undefined) general.set(generalKey, raw);
     else if (name.startsWith("FAILOVER_")) {
       warnings.push(`Unknown environment variable ${name}${didYouMean(name, known)}`);
     }

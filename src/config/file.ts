@@ -1,8 +1,8 @@
 /**
- * Options from a YAML file: all of one service at the top level, or several services under `services:`,
- * where the top level holds what they have in common. Nothing is understood here but the keys. Scalars
- * stay text (YAML's failsafe schema), so that `1.50`, `off` and `0x1F` mean what they look like. An
- * empty value counts as not given.
+ * Options from a YAML file. The file describes one service at the top level, or several under `services:`;
+ * then the top level holds the options they share. Only keys are interpreted here: scalars stay text
+ * (YAML's failsafe schema), so that `1.50`, `off` and `0x1F` reach the option's kind as they are written.
+ * An empty value counts as not set.
  */
 import { parse } from "@std/yaml";
 import { didYouMean, type Layer, type RawOption } from "./raw_option.ts";
@@ -14,14 +14,14 @@ export interface FileOptions {
   readonly top: Layer;
   /** By name, in the order of the file; undefined for a file of one service. */
   readonly services: ReadonlyMap<string, Layer> | undefined;
-  readonly mistakes: readonly string[];
+  readonly errors: readonly string[];
 }
 
-/** What no file, or an empty one, says. */
+/** The result for a missing or empty file: no options, no errors. */
 export const NO_FILE: FileOptions = {
   top: { entries: new Map(), shared: false },
   services: undefined,
-  mistakes: [],
+  errors: [],
 };
 
 type Section = Readonly<Record<string, Written>>;
@@ -30,7 +30,10 @@ const BY_YAML_KEY = new Map(
   KEYS.filter((key) => optionOf(key).scope !== "command").map((key) => [yamlKeyOf(key), key]),
 );
 
-/** Reads the text of a file, whose `path` is for origins and mistakes, and for relative paths in it. */
+/**
+ * Parses the text of a file. `path` appears in origins and errors, and its folder is the base of relative
+ * paths.
+ */
 export function readYaml(path: string, text: string): FileOptions {
   let content: Written;
   try {
@@ -39,7 +42,7 @@ export function readYaml(path: string, text: string): FileOptions {
     if (!(error instanceof SyntaxError)) throw error;
     // The lines below the first quote the file, which may hold secrets.
     const why = error.message.split("\n")[0]!.replace(/:$/, "");
-    return { ...NO_FILE, mistakes: [`Cannot read ${path}: ${why}`] };
+    return { ...NO_FILE, errors: [`Cannot read ${path}: ${why}`] };
   }
   // An empty file, or one of nothing but comments.
   if (content === null) return NO_FILE;
@@ -47,24 +50,24 @@ export function readYaml(path: string, text: string): FileOptions {
     const found = Array.isArray(content) ? "a list" : "a single value";
     return {
       ...NO_FILE,
-      mistakes: [`Cannot use ${path}: expected "key: value" lines, found ${found}`],
+      errors: [`Cannot use ${path}: expected "key: value" lines, found ${found}`],
     };
   }
   const folder = path.replace(/[^/\\]*$/, "");
-  const walk: Walk = { path, folder, lineOf: keyLines(text), mistakes: [] };
+  const walk: Walk = { path, folder, lineOf: keyLines(text), errors: [] };
   const { services, ...top } = content;
   if (services !== undefined) return severalServices(walk, top, services);
   const entries = entriesOf(walk, top, [], () => undefined);
-  return { ...NO_FILE, top: { entries, shared: false }, mistakes: walk.mistakes };
+  return { ...NO_FILE, top: { entries, shared: false }, errors: walk.errors };
 }
 
-/** One walk through a file. */
+/** The state of reading one file. */
 interface Walk {
   readonly path: string;
-  /** The file's folder, as relative paths in it are meant; empty for the working directory. */
+  /** The folder from which relative paths in the file are taken; empty for the working directory. */
   readonly folder: string;
   readonly lineOf: ReturnType<typeof keyLines>;
-  readonly mistakes: string[];
+  readonly errors: string[];
 }
 
 function severalServices(walk: Walk, top: Section, sections: Written): FileOptions {
@@ -81,16 +84,16 @@ function severalServices(walk: Walk, top: Section, sections: Written): FileOptio
     }
   } else {
     const where = originOf(walk, ["services"]);
-    walk.mistakes.push(`Cannot use "services" in ${where}: expected a name and options for each`);
+    walk.errors.push(`Cannot use "services" in ${where}: expected a name and options for each`);
   }
-  return { top: { entries: shared, shared: true }, services, mistakes: walk.mistakes };
+  return { top: { entries: shared, shared: true }, services, errors: walk.errors };
 }
 
 function serviceEntries(walk: Walk, name: string, section: Written): Map<Key, RawOption> {
   const where = ["services", name];
   const origin = originOf(walk, where);
   if (!isSection(section)) {
-    walk.mistakes.push(`Cannot use service "${name}" in ${origin}: expected its options`);
+    walk.errors.push(`Cannot use service "${name}" in ${origin}: expected its options`);
     return new Map();
   }
   const entries = entriesOf(walk, section, where, (key) => {
@@ -101,7 +104,7 @@ function serviceEntries(walk: Walk, name: string, section: Written): Map<Key, Ra
   return entries.set("name", { written: name, origin });
 }
 
-/** The options of one mapping; `refuse` may say why one of them can't stand there. */
+/** The options of one mapping. `refuse` returns the reason if a key is not allowed in this place. */
 function entriesOf(
   walk: Walk,
   section: Section,
@@ -114,12 +117,12 @@ function entriesOf(
     const key = BY_YAML_KEY.get(yamlKey);
     if (key === undefined) {
       const hint = didYouMean(yamlKey, [...BY_YAML_KEY.keys(), "services"]);
-      walk.mistakes.push(`Unknown key "${yamlKey}" in ${origin}${hint}`);
+      walk.errors.push(`Unknown key "${yamlKey}" in ${origin}${hint}`);
       continue;
     }
     const refusal = refuse(key);
     if (refusal !== undefined) {
-      walk.mistakes.push(`Cannot use "${yamlKey}" in ${origin}: ${refusal}`);
+      walk.errors.push(`Cannot use "${yamlKey}" in ${origin}: ${refusal}`);
     } else if (written !== null && written !== "") {
       entries.set(key, { written, origin, folder: walk.folder });
     }

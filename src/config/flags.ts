@@ -1,8 +1,9 @@
 /**
- * The command line, by `@std/cli/parse-args`. What it reads otherwise than a user of other programs means
- * is brought into its own spelling first: a letter with its value attached (`-p80`), a switch with a value
- * (`--json-logs=off`), which it would take for yes whatever it says, and a value that begins with a dash
- * (`--hold -5s`), which it would take for a row of letters.
+ * Options from the command line, parsed by `@std/cli/parse-args`. Spellings that users know from other
+ * programs and that the library reads differently are normalised first: a short flag with its value
+ * attached (`-p80`); a switch with a value (`--json-logs=off`), which the library takes for true whatever
+ * the value is; and a value that begins with a dash (`--hold -5s`), which it takes for a group of short
+ * flags.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { didYouMean, type Layer, type RawOption } from "./raw_option.ts";
@@ -15,9 +16,9 @@ const SWITCHES = KEYS.filter(isSwitch);
 const VALUED = KEYS.filter((key) => !isSwitch(key));
 const LETTERS = new Map(KEYS.map((key) => [optionOf(key).short, key]));
 
-/** Reads all arguments; each mistake is one line. */
-export function readFlags(args: readonly string[]): { layer: Layer; mistakes: string[] } {
-  const mistakes: string[] = [];
+/** Reads all arguments. Each error is one line; one bad argument does not hide the others. */
+export function readFlags(args: readonly string[]): { layer: Layer; errors: string[] } {
+  const errors: string[] = [];
   const entries = new Map<Key, RawOption>();
   const { rest, switched } = tidy(args);
   const parsed = parseArgs(rest, {
@@ -27,32 +28,35 @@ export function readFlags(args: readonly string[]): { layer: Layer; mistakes: st
     alias: Object.fromEntries([...LETTERS].flatMap(([l, key]) => l ? [[l, nameOf(key)]] : [])),
     unknown(arg, key) {
       const line = unknownLine(arg, key);
-      // It is called for each letter of a row of them.
-      if (!mistakes.includes(line)) mistakes.push(line);
+      // The library calls this once for each letter of a group such as `-xyz`.
+      if (!errors.includes(line)) errors.push(line);
       return false;
     },
   });
   for (const key of KEYS) {
-    // What was collected: texts of a valued flag, `true` for each bare switch.
+    // Collected values: strings for a flag with a value, `true` for each bare switch.
     const found = parsed[nameOf(key)] as readonly (string | boolean)[];
     const values = [...found.map((v) => v === true ? "on" : String(v)), ...switched.get(key) ?? []];
     const written = values.join(",");
     if (values.length === 0) continue;
-    if (values.includes("")) mistakes.push(needsValue(key));
+    if (values.includes("")) errors.push(needsValue(key));
     else if (values.length > 1 && !optionOf(key).kind.isList) {
-      mistakes.push(`Flag ${flagOf(key)} is given more than once`);
+      errors.push(`Flag ${flagOf(key)} is given more than once`);
     } else entries.set(key, { written, origin: `flag ${flagOf(key)}` });
   }
-  return { layer: { entries, shared: false }, mistakes };
+  return { layer: { entries, shared: false }, errors };
 }
 
-/** The arguments as `parseArgs` wants them, and the values of switches, which it cannot take. */
+/**
+ * The arguments in the spelling that `parseArgs` expects, and separately the values of switches, which it
+ * cannot read.
+ */
 function tidy(args: readonly string[]): { rest: string[]; switched: Map<Key, string[]> } {
   const rest: string[] = [];
   const switched = new Map<Key, string[]>();
   for (let at = 0; at < args.length; at++) {
     const arg = args[at]!;
-    // Runners such as `deno task` hand their own separator on.
+    // Runners such as `deno task` pass their own `--` separator on to the program.
     if (arg === "--") continue;
     const [, flag, value] = /^(--[^=]+)=(.*)$/s.exec(arg) ?? [];
     const [, letter, equals, attached] = /^-([A-Za-z])(=?)(.*)$/s.exec(arg) ?? [];
@@ -61,7 +65,7 @@ function tidy(args: readonly string[]): { rest: string[]; switched: Map<Key, str
       ? VALUED.find((key) => flagOf(key) === arg)
       : VALUED.find((key) => optionOf(key).short === letter);
     const next = args[at + 1];
-    // The value of a flag that nobody knows is no mistake of its own.
+    // The value behind an unknown flag is not reported as a second error.
     if (!isFlag(arg) && arg.startsWith("-") && isUnknown(rest.at(-1))) continue;
     if (key !== undefined) switched.set(key, [...switched.get(key) ?? [], value!]);
     else if (valued === undefined) rest.push(arg);
@@ -72,12 +76,12 @@ function tidy(args: readonly string[]): { rest: string[]; switched: Map<Key, str
   return { rest, switched };
 }
 
-/** Whether an argument is a flag that there isn't, without a value attached to it. */
+/** Whether an argument is an unknown flag without an attached value. */
 function isUnknown(arg: string | undefined): boolean {
   return arg !== undefined && /^--[^=]+$/.test(arg) && !KEYS.some((key) => flagOf(key) === arg);
 }
 
-/** Whether an argument is a flag rather than a value that begins with a dash, as `-5s` and `-` are. */
+/** Whether an argument is a flag, and not a value that begins with a dash, such as `-5s` or `-`. */
 function isFlag(arg: string): boolean {
   return /^--|^-[A-Za-z]/.test(arg);
 }

@@ -2,8 +2,8 @@ import { assertEquals } from "@std/assert";
 import { readFlags } from "./flags.ts";
 
 function given(...args: string[]): Record<string, unknown> {
-  const { layer, mistakes } = readFlags(args);
-  assertEquals(mistakes, []);
+  const { layer, errors } = readFlags(args);
+  assertEquals(errors, []);
   return Object.fromEntries([...layer.entries].map(([key, { written }]) => [key, written]));
 }
 
@@ -27,22 +27,22 @@ Deno.test("a value may hold equals signs", () => {
 Deno.test("a flag without value leaves the next argument alone", () => {
   assertEquals(given("--json-logs", "-p", "80"), { jsonLogs: "on", port: "80" });
   assertEquals(given("--json-logs=off"), { jsonLogs: "off" });
-  assertEquals(readFlags(["--json-logs", "maybe"]).mistakes, [
+  assertEquals(readFlags(["--json-logs", "maybe"]).errors, [
     'Cannot use the argument "maybe": every option begins with - or --',
   ]);
 });
 
 Deno.test("list flags add up, others may be given once", () => {
   assertEquals(given("-H", "a:1", "--hosts=b:2"), { hosts: "a:1,b:2" });
-  assertEquals(readFlags(["-p", "1", "--port=2"]).mistakes, [
+  assertEquals(readFlags(["-p", "1", "--port=2"]).errors, [
     "Flag --port is given more than once",
   ]);
 });
 
 Deno.test("a flag whose value is missing does not take the next flag for it", () => {
-  const { layer, mistakes } = readFlags(["--hosts", "--port", "80", "--bind=", "-c"]);
+  const { layer, errors } = readFlags(["--hosts", "--port", "80", "--bind=", "-c"]);
   assertEquals([...layer.entries.keys()], ["port"]);
-  assertEquals(mistakes, [
+  assertEquals(errors, [
     "Flag --hosts needs a value: HOST:PORT,…",
     "Flag --bind needs a value: ADDR:PORT",
     "Flag --check-host needs a value: PATH",
@@ -50,7 +50,7 @@ Deno.test("a flag whose value is missing does not take the next flag for it", ()
 });
 
 Deno.test("an unknown flag is told with the one that was probably meant", () => {
-  assertEquals(readFlags(["--check_intervall", "2s", "--prot=80", "-z", "--xyzzy"]).mistakes, [
+  assertEquals(readFlags(["--check_intervall", "2s", "--prot=80", "-z", "--xyzzy"]).errors, [
     "Unknown flag --check_intervall; did you mean --check-interval?",
     "Unknown flag --prot; did you mean --port?",
     "Unknown flag -z",
@@ -65,7 +65,7 @@ Deno.test("the separator that task runners hand on means nothing", () => {
 Deno.test("what follows a flag is its value, also if it begins with a dash or is empty", () => {
   assertEquals(given("--hold", "-5s", "-B", "-1"), { hold: "-5s", maxBackoff: "-1" });
   assertEquals(given("--drain-timeout", "-", "-p", "80"), { drainTimeout: "-", port: "80" });
-  assertEquals(readFlags(["--name", "", "-H", "", "--bind=", "-p="]).mistakes, [
+  assertEquals(readFlags(["--name", "", "-H", "", "--bind=", "-p="]).errors, [
     "Flag --hosts needs a value: HOST:PORT,…",
     "Flag --port needs a value: N",
     "Flag --bind needs a value: ADDR:PORT",
@@ -74,16 +74,16 @@ Deno.test("what follows a flag is its value, also if it begins with a dash or is
 });
 
 Deno.test("a separator in place of a value is no value", () => {
-  assertEquals(readFlags(["--bind", "--", "-p", "80"]).mistakes, [
+  assertEquals(readFlags(["--bind", "--", "-p", "80"]).errors, [
     "Flag --bind needs a value: ADDR:PORT",
   ]);
 });
 
 Deno.test("a flag that nobody knows is told once, and its value not at all", () => {
-  assertEquals(readFlags(["-5s", "-zyx", "--holdd", "-5s", "-p", "80"]).mistakes, [
+  assertEquals(readFlags(["-5s", "-zyx", "--holdd", "-5s", "-p", "80"]).errors, [
     "Unknown flag -5s",
     "Unknown flag -zyx",
     "Unknown flag --holdd; did you mean --hold?",
   ]);
-  assertEquals(readFlags(["--json-logs", "-5s"]).mistakes, ["Unknown flag -5s"]);
+  assertEquals(readFlags(["--json-logs", "-5s"]).errors, ["Unknown flag -5s"]);
 });

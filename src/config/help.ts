@@ -1,10 +1,10 @@
-/** The table of options as `--help` shows it: in groups, within 80 columns. */
+/** The text of `--help`: the table of options in groups, at most 80 columns wide. */
 import { flagOf, type Key, KEYS, type Option, optionOf } from "./options.ts";
 
 const WIDTH = 80;
 const TEXT_COLUMN = 30;
 
-/** The two ways to start, one line each. */
+/** The two forms of the command line, one line each. */
 export const USAGE: readonly string[] = [
   "usage: failover --port 5432 --hosts db1:5432,db2:5432",
   "       failover --primary https://app.example --backup https://backup.example",
@@ -46,10 +46,12 @@ function optionLines(key: Key, option: Option): string[] {
   return [head.padEnd(TEXT_COLUMN) + rows[0]!.trimStart(), ...rows.slice(1)];
 }
 
-/** What the group's heading and the help text leave open: mode, default, general environment name. */
+/**
+ * Facts that the group's heading and the help text do not state: mode, default, general environment name.
+ */
 export function notesOf(option: Option): string[] {
   const notes: string[] = [];
-  // A group that is named after its mode says it already.
+  // The heading of a mode's own group already names the mode.
   const inOwnGroup = option.group.startsWith(option.mode.toUpperCase());
   if (option.mode !== "both" && !inOwnGroup) notes.push(`${option.mode.toUpperCase()} mode only`);
   if (typeof option.default === "object") {

@@ -1,17 +1,17 @@
 /**
- * The kinds of value that only HTTP mode knows: upstreams given as URLs, folders or pages, and status
- * codes. Same rules as in `kinds.ts`: nothing throws, passwords never reach a printed text.
+ * The kinds of values that exist only in HTTP mode: upstreams as URLs, folders or pages, and status codes.
+ * The rules of `kinds.ts` apply: nothing throws, and printed text never contains passwords.
  */
 import { type Address } from "../base/address.ts";
 import { ConfigError, type Parsed } from "../base/config_error.ts";
 import { joinPath, type Kind, maskCredentials, quote, textKind, type Written } from "./kinds.ts";
 
-/** An upstream of HTTP mode that is a server. */
+/** An upstream of HTTP mode that is a server, described by a URL. */
 export interface UrlTarget {
   readonly kind: "url";
-  /** What the operator wrote, with user and password masked. */
+  /** The operator's text, with user name and password masked. */
   readonly written: string;
-  /** The upstream's identity: `written`, with a number behind it where another one is written alike. */
+  /** The upstream's identity: `written`, followed by a number if an earlier upstream has the same text. */
   readonly name: string;
   /** Scheme http or https; the path is the base path; may hold user and password. */
   readonly url: URL;
@@ -37,7 +37,7 @@ const EXPECTED_TARGET = `${EXPECTED_URL}, or file:///FOLDER, or page:FILE`;
 /** An HTTP upstream that must be a server. */
 export const serverTarget: Kind<UrlTarget> = targetKind((text) => parseServer(text, EXPECTED_URL));
 
-/** An HTTP upstream of any sort. */
+/** An HTTP upstream of any of the three sorts. */
 export const anyTarget: Kind<Target> = targetKind<Target>((text) => {
   if (text.startsWith("page:")) {
     const path = text.slice("page:".length);
@@ -82,7 +82,7 @@ function targetKind<T extends Target>(parse: (text: string) => Parsed<T>): Kind<
   return { metavar: "URL", read, print: printTarget, schema, within: targetWithin };
 }
 
-/** Only a page may have a relative path. Its name stays what the operator wrote. */
+/** Only a page may have a relative path. Its name remains the operator's text. */
 function targetWithin<T extends Target>(target: T, folder: string): T {
   return target.kind === "page" ? { ...target, path: joinPath(folder, target.path) } : target;
 }
@@ -119,14 +119,17 @@ function isDecodable(text: string): boolean {
     decodeURIComponent(text);
     return true;
   } catch {
-    // Only a stray % ends here: there is no function that asks before it decodes.
+    // Only a stray % reaches this place: there is no function that validates without decoding.
     return false;
   }
 }
 
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~\w]+$/; // token, RFC 9110 5.6.2
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/; // RFC 9110 5.5
-/** Those that belong to one connection or one message, so that a fixed value breaks either. */
+/**
+ * Fields that describe one connection or one message (RFC 9110 section 7.6.1), where a fixed value is
+ * wrong.
+ */
 const NOT_SETTABLE =
   /^(connection|content-length|expect|http2-settings|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/i;
 const HOST_VALUE = /^[\w.-]+(:\d{1,5})?$|^\[[\da-f:.]+\](:\d{1,5})?$/i;
@@ -148,7 +151,7 @@ function withExtras(target: UrlTarget, host: Written, headers: Written): Parsed<
   return { ...target, host: host ?? undefined, headers: pairs };
 }
 
-/** What a header of this name should have been instead, or undefined if it may be set. */
+/** What to use instead of a header with this name, or undefined if it may be set. */
 function wrongName(
   name: string,
   others: readonly (readonly [string, string])[],
@@ -162,7 +165,7 @@ function wrongName(
   return isDouble ? "each name once, whatever its case" : undefined;
 }
 
-/** Header values may be secrets, so only their names are told. */
+/** Header values may be secrets, so only the names are printed. */
 function printTarget(target: Target): string {
   if (target.kind !== "url") {
     return target.kind === "page" ? `page:${target.path}` : target.written;
@@ -172,7 +175,7 @@ function printTarget(target: Target): string {
   return `${target.written}${host}${headers}`;
 }
 
-/** The URL reports are sent to. */
+/** The URL to which notifications are sent. */
 export const reportUrl: Kind<URL> = textKind<URL>({
   metavar: "URL",
   parse(text) {

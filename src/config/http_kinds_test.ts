@@ -110,9 +110,9 @@ Deno.test("a header that is not the operator's to set is refused by its name", (
       "UPGRADE",
     ]
   ) {
-    const mistake = mistakeOf(name);
-    assert(mistake instanceof ConfigError, name);
-    assertEquals(mistake.found, `header "${name}"`);
+    const error = mistakeOf(name);
+    assert(error instanceof ConfigError, name);
+    assertEquals(error.found, `header "${name}"`);
   }
   const host = mistakeOf("Host");
   assert(host instanceof ConfigError && host.expected === "it as host: beside url:");

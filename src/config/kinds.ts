@@ -1,6 +1,7 @@
 /**
- * The kinds of value an option can have: how each is read from what the operator wrote, printed back,
- * and described. A kind never throws; a `ConfigError` says what was expected, `load.ts` adds the rest.
+ * The kinds of values that options have: how each is read from the operator's text, printed, and described
+ * in a schema. A kind never throws: it returns a `ConfigError` with what it expected, and `resolve.ts` adds
+ * the option and where the value came from.
  *
  * Files are read without guessing types, so `8080`, `"8080"` and `yes` are all plain text here.
  */
@@ -9,20 +10,20 @@ import { formatBytes, parseBytes } from "../base/bytes.ts";
 import { formatDuration, parseDuration } from "../base/duration.ts";
 import { ConfigError, type Parsed } from "../base/config_error.ts";
 
-/** What stands in a file, in an environment variable or behind a flag, before it means anything. */
+/** An uninterpreted value from a file, an environment variable or a flag. */
 export type Written = string | null | readonly Written[] | { readonly [key: string]: Written };
 
 export interface Kind<T> {
-  /** Stands for the value in `--help`; empty for a flag that is given without one. */
+  /** Placeholder for the value in `--help`; empty for a flag that takes no value. */
   readonly metavar: string;
   read(written: Written): Parsed<T>;
-  /** The value as text that `read` understands, with passwords masked. */
+  /** The value as text that `read` accepts, with passwords masked. */
   print(value: T): string;
-  /** True when several values may be given, in text with commas between them. */
+  /** True if the option holds several values; in text they are separated by commas. */
   readonly isList?: true;
   /** JSON schema of the value in a file. */
   readonly schema: Readonly<Record<string, unknown>>;
-  /** The value with its relative paths taken from `folder`; kinds without it hold no path. */
+  /** The value with relative paths resolved from `folder`; missing for kinds that hold no path. */
   readonly within?: (value: T, folder: string) => T;
 }
 
@@ -36,7 +37,7 @@ interface TextKind<T> {
   readonly schema?: Readonly<Record<string, unknown>>;
 }
 
-/** A kind that is one piece of text wherever it stands. */
+/** Makes a kind whose value is one piece of text in every source. */
 export function textKind<T>(
   { metavar, parse, print = String, schema = TEXT }: TextKind<T>,
 ): Kind<T> {
@@ -119,7 +120,7 @@ export const onOff: Kind<boolean> = textKind({
   schema: { type: ["boolean", "string"] },
 });
 
-/** Yes or no, where the bare flag means yes. */
+/** Yes or no; the flag without a value means yes. */
 export const flag: Kind<boolean> = { ...onOff, metavar: "" };
 
 /** One of a few words. */
@@ -131,7 +132,7 @@ export function choice<const W extends string>(...words: readonly W[]): Kind<W> 
   });
 }
 
-/** Any text that a pattern allows; `expected` completes the sentence "expected …". */
+/** Text that matches a pattern; `expected` completes the sentence "expected …" of the error. */
 export function pattern(metavar: string, allowed: RegExp, expected: string): Kind<string> {
   return textKind({
     metavar,
@@ -139,13 +140,13 @@ export function pattern(metavar: string, allowed: RegExp, expected: string): Kin
   });
 }
 
-/** A file or folder; whether it exists is for those to find out who use it. */
+/** A path to a file or folder. `app/files.ts` checks later whether it exists and can be used. */
 export const path: Kind<string> = {
   ...pattern("PATH", /^[^\0]+$/, "a path"),
   within: (value, folder) => joinPath(folder, value),
 };
 
-/** A path as one who stands in `folder` means it. */
+/** Resolves a relative path from `folder`. */
 export function joinPath(folder: string, path: string): string {
   // On Windows a path may begin with a drive or a backslash.
   if (folder === "" || /^([A-Za-z]:|[\\/])/.test(path)) return path;
@@ -166,7 +167,7 @@ export const listener: Kind<Address> = {
   within: socketWithin,
 };
 
-/** A port on all interfaces, as the address it stands for. */
+/** A port number, read as the address that listens on this port of all interfaces. */
 export const anyInterfacePort: Kind<Address> = textKind({
   metavar: "N",
   parse(text): Parsed<Address> {
@@ -179,7 +180,7 @@ export const anyInterfacePort: Kind<Address> = textKind({
 
 /** One upstream of TCP mode. */
 export interface Host {
-  /** What the operator wrote; the upstream's identity. */
+  /** The operator's text, which is the upstream's identity. */
   readonly name: string;
   readonly address: Address;
 }
@@ -193,7 +194,7 @@ export const host: Kind<Host> = {
     },
     print: (value) => value.name,
   }),
-  // Programs are handed the name, so it must lead them to the same socket.
+  // Check programs and triggers receive the name, so it must lead them to the same socket.
   within: ({ name, address }, folder) =>
     address.kind === "tcp" ? { name, address } : unixHost(socketWithin(address, folder)),
 };
@@ -202,7 +203,7 @@ function unixHost(address: Address): Host {
   return { name: formatAddress(address), address };
 }
 
-/** Several values: in text with commas between them, in a file also as a list. No two may be the same. */
+/** Several values, separated by commas in text; in a file also a YAML list. Duplicates are refused. */
 export function list<T>(item: Kind<T>, metavar: string): Kind<readonly T[]> {
   function read(written: Written): Parsed<readonly T[]> {
     const parts = typeof written === "string"
@@ -215,7 +216,7 @@ export function list<T>(item: Kind<T>, metavar: string): Kind<readonly T[]> {
     const seen = new Set<string>();
     for (const part of parts) {
       const value = item.read(part);
-      // What is printed hides passwords and headers, in which two upstreams may differ.
+      // Printed text hides passwords and headers, and two upstreams may differ in just these.
       const identity = JSON.stringify(value);
       if (value instanceof ConfigError) {
         const found = typeof part === "string" ? quote(part) : `${quote(part)} in a list`;
@@ -247,7 +248,7 @@ export function list<T>(item: Kind<T>, metavar: string): Kind<readonly T[]> {
 /** When traffic goes back to an upstream of better rank. */
 export type Failback =
   | { readonly kind: "never" | "auto" | "manual" }
-  /** After it was up for so long without a break. */
+  /** After it has been up for this many milliseconds without a break. */
   | { readonly kind: "after"; readonly ms: number };
 
 export const failback: Kind<Failback> = textKind<Failback>({
@@ -263,7 +264,10 @@ export const failback: Kind<Failback> = textKind<Failback>({
   schema: NUMBER_OR_TEXT,
 });
 
-/** What the operator wrote, for one line: text in quotes and without passwords, the rest by its nature. */
+/**
+ * The operator's value for an error line: text in quotes with passwords masked; other values by their
+ * type.
+ */
 export function quote(written: Written): string {
   if (written === null) return "nothing";
   if (Array.isArray(written)) return "a list";
@@ -272,7 +276,7 @@ export function quote(written: Written): string {
   return JSON.stringify(safe.length <= 100 ? safe : `${safe.slice(0, 99)}…`);
 }
 
-/** Hides user name and password in URLs. */
+/** Masks user name and password in URLs. */
 export function maskCredentials(text: string): string {
   return text.replaceAll(/\/\/[^/\s,]*@/g, "//***@");
 }

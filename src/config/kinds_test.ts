@@ -30,9 +30,9 @@ Deno.test("a list says which of its items is wrong", () => {
 });
 
 Deno.test("a list tells of each wrong item", () => {
-  const mistake = hosts.read("a:x,b:1,c:y,b:1");
-  assert(mistake instanceof ConfigError);
-  assertEquals([mistake, ...mistake.others].map((each) => each.found), [
+  const error = hosts.read("a:x,b:1,c:y,b:1");
+  assert(error instanceof ConfigError);
+  assertEquals([error, ...error.others].map((each) => each.found), [
     '"a:x"',
     '"c:y"',
     '"b:1" twice',

@@ -1,11 +1,15 @@
 /**
- * Finds the lines on which the keys of a YAML text stand, which the YAML parser doesn't tell. It knows
- * block mappings, as files are written by hand; inside `{…}` it answers with the line of the outer key.
+ * Finds the line of each key in a YAML text, which the YAML parser does not report. It understands block
+ * mappings, the usual form of files written by hand; for keys inside `{…}` it returns the line of the
+ * outer key.
  */
 
 const KEY_LINE = /^( *)(?:"([^"]*)"|'([^']*)'|([^\s#"'[{&*!|>-][^#:]*?)) *:(?:\s|$)/;
 
-/** A function from the path of a key to its line, from 1; undefined for a path it never saw. */
+/**
+ * Returns a function from the path of a key to its line, counted from 1, or undefined for an unknown
+ * path.
+ */
 export function keyLines(text: string): (path: readonly string[]) => number | undefined {
   const lineOf = new Map<string, number>();
   const open: { readonly indent: number; readonly path: readonly string[] }[] = [];
@@ -17,7 +21,7 @@ export function keyLines(text: string): (path: readonly string[]) => number | un
     const path = [...open.at(-1)?.path ?? [], parts[2] ?? parts[3] ?? parts[4]!];
     open.push({ indent, path });
     const id = JSON.stringify(path);
-    // A later one can only be text inside a block scalar: the parser refuses keys given twice.
+    // A second one can only be text in a block scalar, because the parser refuses duplicate keys.
     if (!lineOf.has(id)) lineOf.set(id, index + 1);
   }
   return (path) => {

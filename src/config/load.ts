@@ -1,8 +1,12 @@
 /**
- * From arguments, environment and file to a frozen `Config`, to a text that was asked for, or to all
- * mistakes at once. Precedence: flag, environment, file, default.
+ * Turns arguments, environment and file into a frozen `Config`, into a text that was requested, or into the
+ * list of all errors. Precedence: flag, environment, file, default.
  *
- * It reads nothing itself: arguments, environment and the reader of files are handed in.
+ * The sources pass through three steps. `flags.ts`, `environment.ts` and `file.ts` turn each source into a
+ * layer of `RawOption`s (`raw_option.ts`): uninterpreted values with their origin. `resolve.ts` reads the
+ * winning value of each option by its kind; a value that cannot be read is a `ConfigError`, and an option of
+ * the other mode is reported by `inapplicableOptions`. `validate.ts` checks the typed options against each
+ * other. This module does no I/O: arguments, environment and the function that reads files are parameters.
  */
 import { ConfigError } from "../base/config_error.ts";
 import { validate } from "./validate.ts";
@@ -40,14 +44,14 @@ import { whyUnreadable } from "./unreadable.ts";
 export interface LoadInput {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** Returns the text of a file or throws what `Deno.readTextFileSync` throws. */
+  /** Returns the text of a file; throws as `Deno.readTextFileSync` does. */
   readonly readFile: (path: string) => string;
   readonly stat: Stat;
   readonly interfaces: Interfaces;
 }
 
 export type Loaded =
-  /** To be run, or (`check`) only to be looked at. */
+  /** A config to run or, with `check`, only to report on. */
   | {
     readonly kind: "run" | "check";
     readonly config: Config;
@@ -58,105 +62,109 @@ export type Loaded =
   | { readonly kind: "version" }
   /** A document that `config/documents.ts` writes, for stdout. */
   | { readonly kind: "generate"; readonly document: DocumentName }
-  /** For stderr. What could be read is there too, so that all that is wrong with it can be told at once. */
+  /**
+   * Errors for stderr. `readable` holds the options that could be read, so that their files can be
+   * checked as well.
+   */
   | {
-    readonly kind: "mistakes";
+    readonly kind: "errors";
     readonly lines: readonly string[];
     readonly exitCode: 2;
     readonly readable: Config;
   };
 
-/** All layers of given options, best first, and what was wrong in reading them. */
+/** The layers of raw options, highest precedence first, and the errors of reading them. */
 interface Sources {
   readonly flags: Layer;
   readonly own: Layer;
   readonly general: Layer;
   readonly file: FileOptions;
-  readonly mistakes: string[];
+  readonly errors: string[];
   readonly warnings: string[];
 }
 
 const NO_MODE = "Nothing says hosts (TCP mode) or primary (HTTP mode)";
 
-/** Finds out what the operator wants. */
+/** Loads the options. Never throws for wrong options: they are returned as errors, one line each. */
 export function load(input: LoadInput): Loaded {
-  const { layer: flags, mistakes } = readFlags(input.args);
-  const command = (key: Key) => isOn(flags, key, mistakes);
+  const { layer: flags, errors } = readFlags(input.args);
+  const command = (key: Key) => isOn(flags, key, errors);
   if (command("help")) return { kind: "print", text: helpText(), exitCode: 0 };
   if (command("version")) return { kind: "version" };
-  const document = documentOf(flags, mistakes);
+  const document = documentOf(flags, errors);
   if (document !== undefined) return { kind: "generate", document };
   const wantsPrint = command("printConfig");
   const wantsCheck = command("checkConfig");
 
   const { own, general, warnings } = readEnvironment(input.env);
-  const file = readConfigFile([flags, general], input.readFile, mistakes);
-  const config = build({ flags, own, general, file, mistakes, warnings }, input.stat);
-  if (mistakes.length === 0) {
+  const file = readConfigFile([flags, general], input.readFile, errors);
+  const config = build({ flags, own, general, file, errors, warnings }, input.stat);
+  if (errors.length === 0) {
     const found = validate(config, input.interfaces);
-    mistakes.push(...found.mistakes);
+    errors.push(...found.errors);
     warnings.push(...found.warnings);
   }
 
-  if (mistakes.length > 0) {
-    return { kind: "mistakes", lines: mistakes, exitCode: 2, readable: config };
+  if (errors.length > 0) {
+    return { kind: "errors", lines: errors, exitCode: 2, readable: config };
   }
   if (wantsPrint) return { kind: "print", text: configText(config), exitCode: 0 };
   return { kind: wantsCheck ? "check" : "run", config: freeze(config), warnings };
 }
 
-/** Whether a flag that commands something is on. */
-function isOn(flags: Layer, key: Key, mistakes: string[]): boolean {
-  const given = flags.entries.get(key);
-  if (given === undefined) return false;
-  const value = onOff.read(given.written);
+/** Whether a command flag such as `--help` is on. */
+function isOn(flags: Layer, key: Key, errors: string[]): boolean {
+  const raw = flags.entries.get(key);
+  if (raw === undefined) return false;
+  const value = onOff.read(raw.written);
   if (typeof value === "boolean") return value;
-  mistakes.push(badValue(key, given, value));
+  errors.push(badValue(key, raw, value));
   return false;
 }
 
-/** The document that is asked for; undefined if none is, or if it isn't one of ours. */
-function documentOf(flags: Layer, mistakes: string[]): DocumentName | undefined {
-  const given = flags.entries.get("generate");
-  if (given === undefined) return undefined;
-  const value = OPTIONS.generate.kind.read(given.written);
+/**
+ * The document that `--generate` requests; undefined without the flag, or with an error added if it is
+ * unknown.
+ */
+function documentOf(flags: Layer, errors: string[]): DocumentName | undefined {
+  const raw = flags.entries.get("generate");
+  if (raw === undefined) return undefined;
+  const value = OPTIONS.generate.kind.read(raw.written);
   if (!(value instanceof ConfigError)) return value;
-  mistakes.push(badValue("generate", given, value));
+  errors.push(badValue("generate", raw, value));
   return undefined;
 }
 
 function readConfigFile(
   layers: readonly Layer[],
   readFile: (path: string) => string,
-  mistakes: string[],
+  errors: string[],
 ): FileOptions {
-  const given = layers.map(({ entries }) => entries.get("config")).find((each) =>
-    each !== undefined
-  );
-  if (given === undefined) return NO_FILE;
-  const path = String(given.written);
+  const raw = layers.map(({ entries }) => entries.get("config")).find((each) => each !== undefined);
+  if (raw === undefined) return NO_FILE;
+  const path = String(raw.written);
   let text: string;
   try {
     text = readFile(path);
   } catch (error) {
-    mistakes.push(`Cannot read ${quote(path)}: ${whyUnreadable(error)} (from ${given.origin})`);
+    errors.push(`Cannot read ${quote(path)}: ${whyUnreadable(error)} (from ${raw.origin})`);
     return NO_FILE;
   }
   const file = readYaml(path, text);
-  mistakes.push(...file.mistakes);
+  errors.push(...file.errors);
   return file;
 }
 
 function build(sources: Sources, stat: Stat): Config {
-  const { flags, own, general, file, mistakes, warnings } = sources;
-  // Where a source is broken, what seems to be missing may well be what could not be read.
-  const lenient = mistakes.length > 0;
-  const process = resolveProcess([flags, own, general, file.top], mistakes);
+  const { flags, own, general, file, errors, warnings } = sources;
+  // If a source could not be read, an option that seems missing may be in it: do not report it.
+  const lenient = errors.length > 0;
+  const process = resolveProcess([flags, own, general, file.top], errors);
   const { scriptsDir, origins } = process;
   const scripts = scriptsDir === undefined
     ? NO_SCRIPTS
     : scriptsLayer(scriptsDir, origins.scriptsDir!, stat);
-  mistakes.push(...scripts.mistakes);
+  errors.push(...scripts.errors);
   warnings.push(...scripts.warnings);
   const services = file.services === undefined
     ? oneService(sources, scripts.layer, lenient)
@@ -165,38 +173,38 @@ function build(sources: Sources, stat: Stat): Config {
 }
 
 function oneService(sources: Sources, scripts: Layer, lenient: boolean): ServiceConfig[] {
-  const { flags, own, general, file, mistakes, warnings } = sources;
+  const { flags, own, general, file, errors, warnings } = sources;
   const layers = [flags, own, general, file.top, scripts];
   const mode = modeOf(layers);
   if (typeof mode === "object") {
-    mistakes.push(mode.mistake, ...badValues(layers));
+    errors.push(mode.error, ...badValues(layers));
     return [];
   }
   if (mode === undefined) {
-    mistakes.push(...badValues(layers));
-    if (!lenient) mistakes.push(NO_MODE, ...USAGE);
+    errors.push(...badValues(layers));
+    if (!lenient) errors.push(NO_MODE, ...USAGE);
     return [];
   }
-  mistakes.push(...inapplicableOptions(layers, mode));
-  for (const [key, given] of general.entries) {
-    if (!isFor(optionOf(key), mode)) warnings.push(unused(given, `this is ${MODE_NAMES[mode]}`));
+  errors.push(...inapplicableOptions(layers, mode));
+  for (const [key, raw] of general.entries) {
+    if (!isFor(optionOf(key), mode)) warnings.push(unused(raw, `this is ${MODE_NAMES[mode]}`));
   }
-  return [resolveService(layers, mode, mistakes, lenient)];
+  return [resolveService(layers, mode, errors, lenient)];
 }
 
 function manyServices(
-  { flags, own, general, file, mistakes, warnings }: Sources,
+  { flags, own, general, file, errors, warnings }: Sources,
   sections: ReadonlyMap<string, Layer>,
   scripts: Layer,
   lenient: boolean,
 ): ServiceConfig[] {
   const aimless = [...flags.entries, ...own.entries].filter(([key]) => ofService(key));
   if (aimless.length > 0) {
-    const origins = aimless.map(([, given]) => given.origin).join(", ");
-    mistakes.push(`Cannot tell which service is meant by ${origins}: the file has several`);
+    const origins = aimless.map(([, raw]) => raw.origin).join(", ");
+    errors.push(`Cannot tell which service is meant by ${origins}: the file has several`);
   }
-  for (const [key, given] of general.entries) {
-    if (ofService(key)) warnings.push(unused(given, "the file has several services"));
+  for (const [key, raw] of general.entries) {
+    if (ofService(key)) warnings.push(unused(raw, "the file has several services"));
   }
   const modes = new Set<Mode>();
   const services: ServiceConfig[] = [];
@@ -204,22 +212,22 @@ function manyServices(
     const prefix = (line: string) => `Service "${name}": ${line}`;
     const mode = modeOf([section]);
     if (typeof mode === "object") {
-      mistakes.push(...[mode.mistake, ...badValues([section])].map(prefix));
+      errors.push(...[mode.error, ...badValues([section])].map(prefix));
     } else if (mode === undefined) {
-      mistakes.push(...badValues([section]).map(prefix));
-      if (!lenient) mistakes.push(prefix(NO_MODE));
+      errors.push(...badValues([section]).map(prefix));
+      if (!lenient) errors.push(prefix(NO_MODE));
     } else {
       modes.add(mode);
       const found = inapplicableOptions([section], mode);
       services.push(resolveService([section, file.top, scripts], mode, found, lenient));
-      mistakes.push(...found.map(prefix));
+      errors.push(...found.map(prefix));
     }
   }
   const useless = [...file.top.entries].filter(([key]) =>
     ofService(key) && ![...modes].some((mode) => isFor(optionOf(key), mode))
   );
   for (const [key, { origin }] of modes.size > 0 ? useless : []) {
-    mistakes.push(`Cannot use ${yamlKeyOf(key)}: no service is in its mode (from ${origin})`);
+    errors.push(`Cannot use ${yamlKeyOf(key)}: no service is in its mode (from ${origin})`);
   }
   return services;
 }
@@ -228,8 +236,8 @@ function ofService(key: Key): boolean {
   return optionOf(key).scope === "service";
 }
 
-function unused(given: RawOption, why: string): string {
-  return `${given.origin} is not used: ${why}`;
+function unused(raw: RawOption, why: string): string {
+  return `${raw.origin} is not used: ${why}`;
 }
 
 function freeze<T>(value: T): T {

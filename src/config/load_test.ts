@@ -4,10 +4,10 @@ import { load } from "./load.ts";
 import { summary } from "./print.ts";
 import {
   configOf,
+  errorsOf,
   FOLDER,
   httpOf,
   loadWith,
-  mistakesOf,
   tcpOf,
   warningsOf,
   type World,
@@ -65,7 +65,7 @@ Deno.test("several backups keep their order, from repeated flags and from a list
   assertEquals(backup?.map((each) => each.name), ["http://one", "http://two"]);
 });
 
-Deno.test("PORT alone sets the port of HTTP mode and is no mistake", () => {
+Deno.test("PORT alone sets the port of HTTP mode and is no error", () => {
   const http = httpOf(HTTP, { env: { PORT: "3000" } });
   assertEquals(http.listen, { kind: "tcp", host: "::", port: 3000 });
   assertEquals(http.origins.listen, "environment PORT");
@@ -118,7 +118,7 @@ Deno.test("an unknown variable is a warning, with the name that was probably mea
   ]);
 });
 
-Deno.test("one mistake is one line", () => {
+Deno.test("one error is one line", () => {
   for (
     const wrong of [
       ["--hold", "-5s"],
@@ -126,9 +126,9 @@ Deno.test("one mistake is one line", () => {
       ["--name", ""],
       ["--drain-timeout", "-"],
     ]
-  ) assertEquals(mistakesOf([...TCP, ...wrong]).length, 1, wrong.join(" "));
-  assertEquals(mistakesOf(["-p", "80", "-H", ""]), ["Flag --hosts needs a value: HOST:PORT,…"]);
-  assertEquals(mistakesOf(FROM_FILE, file("hosts: [a:1, a:x]\nport: 80")), [
+  ) assertEquals(errorsOf([...TCP, ...wrong]).length, 1, wrong.join(" "));
+  assertEquals(errorsOf(["-p", "80", "-H", ""]), ["Flag --hosts needs a value: HOST:PORT,…"]);
+  assertEquals(errorsOf(FROM_FILE, file("hosts: [a:1, a:x]\nport: 80")), [
     'Cannot use "a:x" as hosts: expected HOST:PORT, [IPV6]:PORT or unix:/PATH with a port from 1 to ' +
     "65535 (from f.yaml line 1)",
   ]);
@@ -139,9 +139,9 @@ Deno.test("a file may be named by the environment", () => {
   assertEquals(tcpOf([], world).hosts.length, 1);
 });
 
-Deno.test("all mistakes are told at once, a line each", () => {
+Deno.test("all errors are told at once, a line each", () => {
   const args = ["-H", "a:b", "-p", "99999", "--check-interval", "soon", "--failback=x", "--xyz"];
-  const lines = mistakesOf(args);
+  const lines = errorsOf(args);
   assertEquals(lines, [
     "Unknown flag --xyz",
     'Cannot use "a:b" as hosts: expected HOST:PORT, [IPV6]:PORT or unix:/PATH with a port from 1 ' +
@@ -154,39 +154,39 @@ Deno.test("all mistakes are told at once, a line each", () => {
   ]);
 });
 
-Deno.test("both modes at once are a mistake that names both sources", () => {
-  assertEquals(mistakesOf([...TCP, "--primary", "http://p"]), [
+Deno.test("both modes at once are an error that names both sources", () => {
+  assertEquals(errorsOf([...TCP, "--primary", "http://p"]), [
     "Cannot run one service in both modes: hosts (from flag --hosts) means TCP mode, primary or " +
     "backup (from flag --primary) HTTP mode",
   ]);
 });
 
-Deno.test("neither mode is a mistake that shows how both are started", () => {
-  const lines = mistakesOf([]);
+Deno.test("neither mode is an error that shows how both are started", () => {
+  const lines = errorsOf([]);
   assertEquals(lines[0], "Nothing says hosts (TCP mode) or primary (HTTP mode)");
   assertStringIncludes(lines[1]!, "--hosts");
   assertStringIncludes(lines[2]!, "--primary");
 });
 
 Deno.test("what seems to be missing is not told when a source could not be read", () => {
-  assertEquals(mistakesOf(["--hosts"]), ["Flag --hosts needs a value: HOST:PORT,…"]);
-  assertEquals(mistakesOf(["-p", "80", ...FROM_FILE]), [
+  assertEquals(errorsOf(["--hosts"]), ["Flag --hosts needs a value: HOST:PORT,…"]);
+  assertEquals(errorsOf(["-p", "80", ...FROM_FILE]), [
     'Cannot read "f.yaml": there is no such file (from flag --config)',
   ]);
 });
 
-Deno.test("an option of the other mode is a mistake", () => {
-  assertEquals(mistakesOf([...TCP, "--max-body", "1MB"]), [
+Deno.test("an option of the other mode is an error", () => {
+  assertEquals(errorsOf([...TCP, "--max-body", "1MB"]), [
     "Cannot use max_body in TCP mode: it belongs to HTTP mode (from flag --max-body)",
   ]);
-  assertEquals(mistakesOf(HTTP, { env: { FAILOVER_WORKERS: "auto" } }), [
+  assertEquals(errorsOf(HTTP, { env: { FAILOVER_WORKERS: "auto" } }), [
     "Cannot use workers in HTTP mode: it belongs to TCP mode (from environment FAILOVER_WORKERS)",
   ]);
 });
 
 Deno.test("TCP mode needs one of port and bind, and takes no two", () => {
-  assertEquals(mistakesOf(["-H", "a:1"]), ["Nothing says port or bind, which TCP mode needs"]);
-  assertEquals(mistakesOf(["-H", "a:1", "-p", "1", "-b", "c:2"]), [
+  assertEquals(errorsOf(["-H", "a:1"]), ["Nothing says port or bind, which TCP mode needs"]);
+  assertEquals(errorsOf(["-H", "a:1", "-p", "1", "-b", "c:2"]), [
     "Cannot use both bind and port: give one of them (from flag --bind and flag --port)",
   ]);
 });
@@ -196,7 +196,7 @@ Deno.test("--port as a flag wins over bind in a file", () => {
   assertEquals(tcp.bind, { kind: "tcp", host: "::", port: 80 });
 });
 
-Deno.test("a file that cannot be read is a mistake with the reason", () => {
+Deno.test("a file that cannot be read is an error with the reason", () => {
   const fails = (error: Error) =>
     load({
       args: ["--config", "d"],
@@ -209,7 +209,7 @@ Deno.test("a file that cannot be read is a mistake with the reason", () => {
     });
   const lines = (error: Error) => {
     const loaded = fails(error);
-    return loaded.kind === "mistakes" ? loaded.lines : [];
+    return loaded.kind === "errors" ? loaded.lines : [];
   };
   assertEquals(lines(new Deno.errors.PermissionDenied()), [
     'Cannot read "d": permission denied (from flag --config)',
@@ -219,8 +219,8 @@ Deno.test("a file that cannot be read is a mistake with the reason", () => {
   ]);
 });
 
-Deno.test("a secret is in no mistake", () => {
-  const lines = mistakesOf([
+Deno.test("a secret is in no error", () => {
+  const lines = errorsOf([
     ...HTTP,
     "--webhook-url=ftp://hush.example/hush",
     "--primary=http://me:hush@p?q",
@@ -237,20 +237,20 @@ Deno.test("--help and --version are obeyed, whatever else is wrong", () => {
 });
 
 Deno.test("bad values are told although the mode is not clear", () => {
-  const lines = mistakesOf(["--hots", "a:1", "-p", "99999", "--check-interval", "2x"]);
+  const lines = errorsOf(["--hots", "a:1", "-p", "99999", "--check-interval", "2x"]);
   assertEquals(lines.length, 3, lines.join("\n"));
   assertStringIncludes(lines.join("\n"), '"99999"');
   assertStringIncludes(lines.join("\n"), '"2x"');
 });
 
-Deno.test("--check-config gives the options to be looked at, or the mistakes", () => {
+Deno.test("--check-config gives the options to be looked at, or the errors", () => {
   const good = loadWith([...TCP, "--check-config"]);
   assert(good.kind === "check");
   assertEquals(
     summary(good.config, ["odd"]),
     "Config is good: service tcp listens on [::]:5432, TCP mode, 2 upstreams\nWarning: odd",
   );
-  assertEquals(loadWith(["--check-config"]).kind, "mistakes");
+  assertEquals(loadWith(["--check-config"]).kind, "errors");
 });
 
 Deno.test("relative paths in a file begin in its folder; others, and flags, stay as they are", () => {

@@ -1,4 +1,4 @@
-/** The manual page, failover(1), from the table of options, in the man(7) macros that every man reads. */
+/** The manual page failover(1), made from the table of options, in portable man(7) macros. */
 import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
 import { notesOf, USAGE } from "./help.ts";
 import { envOf, flagOf, type Key, KEYS, optionOf } from "./options.ts";
@@ -44,7 +44,7 @@ export function manualPage(): string {
     ".SH EXIT STATUS",
     ...term("0", "It ended as it was told to."),
     ...term("1", "It could not listen, or a part of it broke."),
-    ...term("2", "The options are wrong; each mistake is told on a line of stderr."),
+    ...term("2", "The options are wrong; each error is told on a line of stderr."),
     "",
   ].join("\n");
 }
@@ -66,7 +66,7 @@ function paragraph(text: string): string[] {
   return [".PP", roff(text)];
 }
 
-/** Text that roff prints as it is: hyphens that can be copied, and no line that looks like a request. */
+/** Escapes text for roff: hyphens stay copyable, and no line is taken for a request. */
 function roff(text: string): string {
   const safe = text.replaceAll("\\", "\\e").replaceAll("-", "\\-").replaceAll("…", "...");
   return /^[.']/.test(safe) ? `\\&${safe}` : safe;

@@ -1,6 +1,6 @@
 /**
- * Every option there is, once. From a row follow its flag, environment variable and YAML key, its type,
- * its line in `--help` and its row in the README; nothing else lists options.
+ * The table of all options, the only place that lists them. From a row follow its flag, environment
+ * variable and YAML key, its type, its line in `--help` and its row in `.github/docs/options.md`.
  *
  * The key is the name in code: `checkInterval` is `--check-interval`, `FAILOVER_CHECK_INTERVAL` and
  * `check_interval:`.
@@ -27,25 +27,31 @@ import {
 
 export type Mode = "tcp" | "http";
 
-/** What a row says beside its kind and help text. */
+/** The properties of a row besides its kind and help text. */
 interface Facts {
   readonly group: string;
-  /** `command`: about this one start, not in files. `process`: for all services. `service`: for each. */
+  /**
+   * `command`: concerns this start only, not allowed in files. `process`: shared by all services.
+   * `service`: one value for each service.
+   */
   readonly scope: "command" | "process" | "service";
   readonly mode: Mode | "both";
-  /** Text that `kind` reads. Without one the value may be undefined. */
+  /** Default, as text that `kind` reads. Without one the value may be undefined. */
   readonly default?: string | Readonly<Record<Mode, string>>;
-  /** The one letter that works as a flag as well. */
+  /** The one-letter flag. */
   readonly short?: string;
-  /** A further environment variable. It may be meant for another program, so it yields to our own. */
+  /**
+   * A general environment variable. It may be meant for another program, so the `FAILOVER_` name has
+   * precedence.
+   */
   readonly env?: string;
-  /** Must be given in its mode. */
+  /** Required in its mode. */
   readonly required?: true;
-  /** Never the same for two services, so no default for all of them. */
+  /** Must differ between services, so it cannot be set for all of them at once. */
   readonly own?: true;
-  /** The value is never printed. */
+  /** A secret: the value is never printed. */
   readonly secret?: true;
-  /** Another way to write these options: what is read here is kept there. */
+  /** This row is another spelling of another option: its value is stored under that key. */
   readonly writes?: { readonly tcp: "bind"; readonly http: "listen" };
 }
 
@@ -57,14 +63,18 @@ export type Option = Facts & {
 
 type Shared = Pick<Facts, "group" | "scope" | "mode">;
 
-/** A maker of rows that have some facts in common. The row's type keeps every fact literally. */
+/**
+ * Returns a function that makes rows with common properties. The row's type keeps each property
+ * literally.
+ */
 function rows<const S extends Shared>(shared: S) {
   return <T, const Extra extends Partial<Facts> = Record<never, never>>(
     kind: Kind<T>,
     help: string,
     extra?: Extra,
   ): Omit<S, keyof Extra> & Extra & { readonly kind: Kind<T>; readonly help: string } => {
-    // Spreading generics is typed as an intersection, though later facts replace earlier ones.
+    // TypeScript types a spread of generics as an intersection, although later properties replace earlier
+    // ones.
     // deno-lint-ignore no-explicit-any
     return { ...shared, ...extra, kind, help } as any;
   };
@@ -299,7 +309,7 @@ export const OPTIONS = {
 export type Key = keyof typeof OPTIONS;
 export const KEYS = Object.keys(OPTIONS) as readonly Key[];
 
-/** The row of an option, without its own types. That every row fits `Option` is checked here. */
+/** The row of an option, with its type widened to `Option`. */
 export function optionOf(key: Key): Option {
   return OPTIONS[key];
 }
@@ -316,7 +326,7 @@ type KeysWhere<Wanted> = {
 }[Key];
 type Values<K extends Key> = { readonly [P in K]: Value<(typeof OPTIONS)[P]> };
 
-/** Where each value came from: `flag --hosts`, `environment HOSTS`, `config.yaml line 3`, `default`. */
+/** The origin of each value: `flag --hosts`, `environment HOSTS`, `config.yaml line 3` or `default`. */
 interface WithOrigins {
   readonly origins: Readonly<Partial<Record<Key, string>>>;
 }
@@ -333,7 +343,7 @@ export type ServiceConfig = TcpConfig | HttpConfig;
 /** The options that all services of the process share. */
 export type ProcessConfig = Values<KeysWhere<{ readonly scope: "process" }>> & WithOrigins;
 
-/** What the operator said, complete and frozen. */
+/** The complete configuration, frozen. */
 export interface Config {
   readonly process: ProcessConfig;
   /** At least one; names and listening addresses differ. */
@@ -350,7 +360,7 @@ export function yamlKeyOf(key: string): string {
   return words(key).join("_");
 }
 
-/** `checkInterval` → `FAILOVER_CHECK_INTERVAL`; undefined for what can't be set there. */
+/** `checkInterval` → `FAILOVER_CHECK_INTERVAL`; undefined for options that no variable can set. */
 export function envOf(key: Key): string | undefined {
   if (optionOf(key).scope === "command") return undefined;
   return `FAILOVER_${words(key).join("_").toUpperCase()}`;
@@ -365,7 +375,7 @@ export function defaultOf(option: Option, mode: Mode): string | undefined {
   return typeof option.default === "object" ? option.default[mode] : option.default;
 }
 
-/** Whether an option means something in a mode. */
+/** Whether an option applies in a mode. */
 export function isFor(option: Option, mode: Mode): boolean {
   return option.mode === "both" || option.mode === mode;
 }

@@ -186,7 +186,7 @@ Deno.test("every option refuses a value that is not of its kind, and says where 
   const picky = CASES.filter(({ key }) => optionOf(key).kind.metavar !== "PATH");
   for (const { key, mode } of picky) {
     const loaded = loadWith([`${flagOf(key)}=\u0001`, ...neededFlags(key, mode)]);
-    assert(loaded.kind === "mistakes", `${key} took a control character`);
+    assert(loaded.kind === "errors", `${key} took a control character`);
     const line = loaded.lines.find((each) => each.includes(` as ${yamlKeyOf(key)}: expected `));
     assert(line?.endsWith(`(from flag ${flagOf(key)})`), loaded.lines.join("\n"));
   }

@@ -1,11 +1,11 @@
 /**
- * Addresses of our own. Whether an upstream is the very address on which its service listens: traffic sent
- * there would come back to us, again and again. And whether two listeners want the same. Names other than
- * `localhost` are not looked up.
+ * Compares addresses with those on which the proxy listens. An upstream that is its service's own listening
+ * address would send all traffic back to the proxy in a loop, and two listeners cannot share an address.
+ * No names are looked up except `localhost`, whose addresses are known.
  */
 import type { Address } from "../base/address.ts";
 
-/** Returns the addresses of this machine's interfaces, without their zones. */
+/** Returns the IP addresses of this machine's interfaces, without zone identifiers. */
 export type Interfaces = () => readonly string[];
 
 /** True if a connection to `upstream` ends at `listener`. */
@@ -13,7 +13,7 @@ export function isOwn(upstream: Address, listener: Address, interfaces: Interfac
   if (upstream.kind === "unix" || listener.kind === "unix") {
     return upstream.kind === "unix" && listener.kind === "unix" && upstream.path === listener.path;
   }
-  // With port 0 the system finds one that nobody can have named before.
+  // With port 0 the system picks a free port, which no upstream can have named in advance.
   if (upstream.port !== listener.port || listener.port === 0) return false;
   const [to, at] = [canonical(upstream.host), canonical(listener.host)];
   // A connection to the wildcard address goes to this machine (ip(7)).
@@ -22,31 +22,31 @@ export function isOwn(upstream: Address, listener: Address, interfaces: Interfac
     const isName = to === "localhost" || isWildcard(to);
     return to === at || (isName && (at === "127.0.0.1" || at === "::1" || at === "localhost"));
   }
-  // IPv4's wildcard is not met by IPv6, the other way round it is (ipv6(7)).
+  // "0.0.0.0" does not accept IPv6, whereas "::" accepts IPv4 as well (ipv6(7)).
   if (at === "0.0.0.0" && to.includes(":") && to !== "::") return false;
   return isHere || interfaces().some((each) => canonical(each) === to);
 }
 
-/** True if two listeners cannot both be had: the same address, or one of them takes it with all others. */
+/** True if two listeners conflict: the same address, or one is the wildcard that includes the other. */
 export function collide(one: Address, other: Address): boolean {
   if (one.kind === "unix" || other.kind === "unix") {
     return one.kind === "unix" && other.kind === "unix" && one.path === other.path;
   }
-  // With port 0 the system finds a free one for each.
+  // With port 0 the system picks a different free port for each.
   if (one.port !== other.port || one.port === 0) return false;
   const [a, b] = [listening(one.host), listening(other.host)];
-  // Under "::" IPv4 is taken too; "0.0.0.0" is all of IPv4 and nothing else (ipv6(7)).
+  // "::" includes IPv4; "0.0.0.0" is IPv4 only (ipv6(7)).
   const takes = (x: string, y: string) => x === "::" || (x === "0.0.0.0" && !y.includes(":"));
   return a === b || takes(a, b) || takes(b, a);
 }
 
-/** The address that is listened on under this name. */
+/** The IP address that a listener with this host name binds. */
 function listening(host: string): string {
   const address = canonical(host);
   return address === "localhost" ? "127.0.0.1" : address;
 }
 
-/** One spelling for each address: `127.1` is `127.0.0.1`, as for the system, and `::ffff:1.2.3.4` is IPv4. */
+/** Canonical form of an address: `127.1` becomes `127.0.0.1`, and `::ffff:1.2.3.4` becomes IPv4. */
 function canonical(host: string): string {
   const bare = host.replace(/%.*$/, "").replace(/\.$/, "").toLowerCase();
   const text = URL.parse(`http://${bare.includes(":") ? `[${bare}]` : bare}`)?.hostname ?? bare;

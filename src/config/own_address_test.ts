@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { parseAddress } from "../base/address.ts";
 import { ConfigError } from "../base/config_error.ts";
 import { collide, isOwn } from "./own_address.ts";
-import { mistakesOf, tcpOf } from "./testing/config.ts";
+import { errorsOf, tcpOf } from "./testing/config.ts";
 
 const INTERFACES = ["127.0.0.1", "10.0.0.7", "::1", "fe80::1"];
 
@@ -80,23 +80,23 @@ Deno.test("listeners collide where one takes the address of the other", () => {
       ["unix:/x", "unix:/y"],
     ]
   ) assertEquals(both(one!, other!), false, `${one} ${other}`);
-  assertEquals(mistakesOf(["-p", "80", "-H", "a:1", "--admin", "127.0.0.1:80"]), [
+  assertEquals(errorsOf(["-p", "80", "-H", "a:1", "--admin", "127.0.0.1:80"]), [
     'Cannot listen on "[::]:80" beside "127.0.0.1:80" (from flag --admin and from flag --port)',
   ]);
 });
 
 Deno.test("a service whose upstream is its own address is refused, in either mode", () => {
-  assertEquals(mistakesOf(["-p", "5432", "-H", "db1:5432,localhost:5432"]), [
+  assertEquals(errorsOf(["-p", "5432", "-H", "db1:5432,localhost:5432"]), [
     'Cannot use "localhost:5432" as hosts: it is where the service itself listens ' +
     "(from flag --hosts, listening from flag --port)",
   ]);
   const http = ["--primary=http://127.0.0.1:8080/app", "--backup=http://b"];
-  assertEquals(mistakesOf(http), [
+  assertEquals(errorsOf(http), [
     'Cannot use "http://127.0.0.1:8080/app" as primary: it is where the service itself listens ' +
     "(from flag --primary, listening from default)",
   ]);
   const backup = ["--primary=http://p", "--backup=http://b", "--backup=http://[::1]", "-p", "80"];
-  assertEquals(mistakesOf(backup), [
+  assertEquals(errorsOf(backup), [
     'Cannot use "http://[::1]" as backup: it is where the service itself listens ' +
     "(from flag --backup, listening from flag --port)",
   ]);
@@ -106,6 +106,6 @@ Deno.test("a service whose upstream is its own address is refused, in either mod
 Deno.test("the addresses of this machine are asked for only where a wildcard listens", () => {
   const interfaces = () => ["192.0.2.7"];
   const wrong = ["-p", "80", "-H", "192.0.2.7:80"];
-  assertEquals(mistakesOf(wrong, { interfaces }).length, 1);
+  assertEquals(errorsOf(wrong, { interfaces }).length, 1);
   assertEquals(tcpOf(["-p", "80", "-H", "192.0.2.8:80"], { interfaces }).hosts.length, 1);
 });

@@ -1,4 +1,4 @@
-/** What `--print-config` and `--check-config` say. Secrets and passwords never appear. */
+/** The output of `--print-config` and `--check-config`. It never contains secrets or passwords. */
 import { formatAddress } from "../base/address.ts";
 import {
   type Config,
@@ -10,7 +10,7 @@ import {
   yamlKeyOf,
 } from "./options.ts";
 
-/** Every option with its value and origin, as YAML with comments. */
+/** Every option as YAML, with its origin in a comment. */
 export function configText(config: Config): string {
   const lines = ["# for the whole process", ...optionLines(config.process)];
   const [only, ...others] = config.services;
@@ -48,12 +48,12 @@ function valueText(key: Key, value: unknown): string {
   return option.secret ? '"***"' : yamlText(option.kind.print(value));
 }
 
-/** Text as a YAML scalar, in quotes where it might mean something else. */
+/** Text as a YAML scalar, quoted where YAML could read it differently. */
 export function yamlText(text: string): string {
   return /^[A-Za-z0-9/][\w./-]*$/.test(text) ? text : JSON.stringify(text);
 }
 
-/** That the options are good, what they amount to, and what is odd about them. */
+/** The summary of `--check-config`: the options are good, one line for each service, then the warnings. */
 export function summary(config: Config, warnings: readonly string[]): string {
   const services = config.services.map((service) => {
     const tcp = service.mode === "tcp";

@@ -1,4 +1,4 @@
-/** What the operator gave, from one source, before it is understood; and how mistakes in it are told. */
+/** Raw options: values of one source before they are interpreted, each with its origin for error lines. */
 import { closestString } from "@std/text/closest-string";
 import { levenshteinDistance } from "@std/text/levenshtein-distance";
 import type { Written } from "./kinds.ts";
@@ -8,22 +8,25 @@ export interface RawOption {
   readonly written: Written;
   /** `flag --hosts`, `environment HOSTS`, `config.yaml line 3`. */
   readonly origin: string;
-  /** Where relative paths in it begin; undefined where that is the working directory. */
+  /** The folder from which relative paths are taken; undefined for the working directory. */
   readonly folder?: string;
 }
 
-/** All that one source gives. */
+/** The raw options of one source. */
 export interface Layer {
   readonly entries: ReadonlyMap<Key, RawOption>;
-  /** True when it may hold things meant for others, which are then no mistake. */
+  /**
+   * True if an option of the other mode is no error here, because other services or programs use this
+   * source too.
+   */
   readonly shared: boolean;
 }
 
-/** A `; did you mean …?` when a known word is close to this one, else nothing. */
+/** Returns `; did you mean …?` if a known word is similar to this one, else an empty string. */
 export function didYouMean(word: string, known: readonly string[]): string {
   const closest = closestString(word, known);
   const letters = closest.replace(/^(--|FAILOVER_)/, "").length;
   const distance = levenshteinDistance(word.toLowerCase(), closest.toLowerCase());
-  // Two letters in the wrong order are a distance of 2.
+  // Two swapped letters are a Levenshtein distance of 2.
   return distance <= Math.max(2, letters / 3) ? `; did you mean ${closest}?` : "";
 }

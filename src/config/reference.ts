@@ -1,6 +1,7 @@
 /**
- * The table of options as documents: the table in the documentation, a sample file, a JSON schema for
- * editors; and the README's table of what programs find in their environment. Text in, text out; `scripts/reference.ts` reads and writes the files.
+ * Documents made from the table of options: the reference in the documentation, a sample file, and a JSON
+ * schema for editors; also the table of the variables that check programs and triggers receive. Pure: text
+ * in, text out; `scripts/reference.ts` reads and writes the files.
  */
 import { ConfigError } from "../base/config_error.ts";
 import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
@@ -18,7 +19,7 @@ import {
 } from "./options.ts";
 import { yamlText } from "./print.ts";
 
-/** `deno fmt` would pad each column to its longest cell. */
+/** Keeps `deno fmt` from padding each column to its longest cell. */
 const UNFORMATTED = ["<!-- deno-fmt-ignore-start -->", "<!-- deno-fmt-ignore-end -->"] as const;
 
 /** The options as Markdown tables, one for each group. */
@@ -46,7 +47,7 @@ function cell(text: string): string {
   return text.replaceAll("|", "\\|");
 }
 
-/** What the operator's programs find in their environment, as a Markdown table. */
+/** The environment variables of check programs and triggers, as a Markdown table. */
 export function variablesMarkdown(): string {
   const tick = (is: boolean) => is ? "✓" : "";
   return [
@@ -58,7 +59,7 @@ export function variablesMarkdown(): string {
   ].join("\n");
 }
 
-/** A page with the table `name` between its markers renewed, or what is wrong with its markers. */
+/** The page with the table `name` between its markers replaced, or the error if the markers are missing. */
 export function withTable(page: string, name: string, markdown: string): string | ConfigError {
   const marks = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`] as const;
   const begin = page.indexOf(marks[0]);
@@ -76,7 +77,7 @@ const EXAMPLES: Readonly<Record<Mode, Readonly<Partial<Record<Key, string>>>>> =
   http: { primary: "https://app.example", backup: "https://backup.example" },
 };
 
-/** A file that works: what must be given, and every other option with its default behind a `#`. */
+/** A sample file that loads: the required options, and every other option as a comment with its default. */
 export function sampleYaml(mode: Mode): string {
   const lines: string[] = [];
   for (const key of KEYS) {
@@ -94,7 +95,7 @@ export function sampleYaml(mode: Mode): string {
   return lines.join("\n");
 }
 
-/** A JSON schema (2020-12) of the file, for editors. */
+/** The JSON schema (2020-12) of the config file, for editors. */
 export function jsonSchema(): Record<string, unknown> {
   const inFile = KEYS.filter((key) => optionOf(key).scope !== "command");
   const inService = inFile.filter((key) => optionOf(key).scope === "service" && key !== "name");

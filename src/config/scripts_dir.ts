@@ -1,34 +1,34 @@
 /**
- * The folder of scripts that a container image names: `check-host.sh` in it is the check program and
- * `triggers.d` holds the triggers, wherever nothing else says which. That the folder is missing is a
- * mistake; what isn't in it is left alone; what is there and can't be used is a warning, because the
- * operator who mounted it meant it to be used.
+ * `--scripts-dir`: a folder, named by the container image, whose `check-host.sh` is the check program and
+ * whose `triggers.d` holds the triggers, unless other options name them. A missing folder is an error; a
+ * missing entry is ignored; an entry that cannot be used is a warning, because the operator who mounted it
+ * expects it to be used.
  */
 import type { Layer, RawOption } from "./raw_option.ts";
 import { quote } from "./kinds.ts";
 import type { Key } from "./options.ts";
 import { whyUnreadable } from "./unreadable.ts";
 
-/** What must be known of a path. */
+/** The properties of a path that are needed here; `Deno.FileInfo` has them. */
 export type PathInfo = Pick<Deno.FileInfo, "isFile" | "isDirectory" | "mode">;
 
-/** Returns what is there, or throws what `Deno.statSync` throws. */
+/** Returns information about a path; throws as `Deno.statSync` does. */
 export type Stat = (path: string) => PathInfo;
 
 export interface Scripts {
   readonly layer: Layer;
-  readonly mistakes: readonly string[];
+  readonly errors: readonly string[];
   readonly warnings: readonly string[];
 }
 
-/** What no folder, or an empty one, gives. */
+/** The result without a folder, or with an empty one. */
 export const NO_SCRIPTS: Scripts = {
   layer: { entries: new Map(), shared: true },
-  mistakes: [],
+  errors: [],
   warnings: [],
 };
 
-/** The options that the folder stands for: less than a file says, more than a default. */
+/** The options that the folder implies. Their precedence is below the file's and above the defaults'. */
 export function scriptsLayer(folder: string, origin: string, stat: Stat): Scripts {
   const entries = new Map<Key, RawOption>();
   const warnings: string[] = [];
@@ -36,7 +36,7 @@ export function scriptsLayer(folder: string, origin: string, stat: Stat): Script
   if (typeof found === "string" || !found.isDirectory) {
     const why = typeof found === "string" ? found : "it is not a folder";
     const line = `Cannot use ${quote(folder)} as scripts_dir: ${why} (from ${origin})`;
-    return { ...NO_SCRIPTS, mistakes: [line] };
+    return { ...NO_SCRIPTS, errors: [line] };
   }
   function use(key: Key, name: string, whyNot: (info: PathInfo) => string | undefined): void {
     const path = folder.replace(/\/*$/, `/${name}`);
@@ -48,14 +48,14 @@ export function scriptsLayer(folder: string, origin: string, stat: Stat): Script
   }
   use("checkHost", "check-host.sh", ({ isFile, mode }) => {
     if (!isFile) return "it is not a file";
-    // Windows has no such mode.
+    // Windows has no permission bits.
     return mode === null || (mode & 0o111) !== 0 ? undefined : "it is not executable (chmod +x it)";
   });
   use("onFailover", "triggers.d", (info) => info.isDirectory ? undefined : "it is not a folder");
-  return { layer: { entries, shared: true }, mistakes: [], warnings };
+  return { layer: { entries, shared: true }, errors: [], warnings };
 }
 
-/** What is at the path, why that can't be told, or undefined if nothing is. */
+/** Information about the path, the reason why it is unknown, or undefined if nothing is there. */
 function look(path: string, stat: Stat): PathInfo | string | undefined {
   try {
     return stat(path);

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { PathInfo } from "./scripts_dir.ts";
-import { FOLDER, httpOf, loadWith, mistakesOf, tcpOf, warningsOf } from "./testing/config.ts";
+import { errorsOf, FOLDER, httpOf, loadWith, tcpOf, warningsOf } from "./testing/config.ts";
 
 const TCP = ["-H", "a:1,b:2", "-p", "5432"];
 const env = { FAILOVER_SCRIPTS_DIR: "/etc/flopsy/" };
@@ -60,11 +60,11 @@ Deno.test("where there is no such mode every file counts as executable", () => {
   assertEquals(tcpOf(TCP, { env, infos }).checkHost, "/etc/flopsy/check-host.sh");
 });
 
-Deno.test("a folder of scripts that is missing, or none, is a mistake", () => {
-  assertEquals(mistakesOf([...TCP, "--scripts-dir=/typo"]), [
+Deno.test("a folder of scripts that is missing, or none, is an error", () => {
+  assertEquals(errorsOf([...TCP, "--scripts-dir=/typo"]), [
     'Cannot use "/typo" as scripts_dir: there is no such folder (from flag --scripts-dir)',
   ]);
-  assertEquals(mistakesOf(TCP, { env, infos: { "/etc/flopsy": script } }), [
+  assertEquals(errorsOf(TCP, { env, infos: { "/etc/flopsy": script } }), [
     'Cannot use "/etc/flopsy/" as scripts_dir: it is not a folder (from environment FAILOVER_SCRIPTS_DIR)',
   ]);
 });

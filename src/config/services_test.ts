@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { configOf, mistakesOf, warningsOf } from "./testing/config.ts";
+import { configOf, errorsOf, warningsOf } from "./testing/config.ts";
 
 const TWO = `
 json_logs: on
@@ -43,7 +43,7 @@ Deno.test("flags for the whole process go together with services", () => {
 
 Deno.test("flags and variables for one service don't go together with services", () => {
   const world = { ...file(TWO), env: { FAILOVER_HOLD: "1s" } };
-  assertEquals(mistakesOf([...args, "--grace", "2s"], world), [
+  assertEquals(errorsOf([...args, "--grace", "2s"], world), [
     "Cannot tell which service is meant by flag --grace, environment FAILOVER_HOLD: " +
     "the file has several",
   ]);
@@ -55,35 +55,35 @@ Deno.test("general variables are not used with services, and said to be", () => 
 });
 
 Deno.test("what is each service's own can't be a default for all", () => {
-  assertEquals(mistakesOf(args, file(`port: 80\n${TWO}`)), [
+  assertEquals(errorsOf(args, file(`port: 80\n${TWO}`)), [
     'Cannot use "port" in f.yaml line 1: it belongs to one service: write it under "services"',
   ]);
 });
 
 Deno.test("what is for the whole process can't stand in one service", () => {
-  assertEquals(mistakesOf(args, file(`${TWO}    log_level: debug\n`)), [
+  assertEquals(errorsOf(args, file(`${TWO}    log_level: debug\n`)), [
     'Cannot use "log_level" in f.yaml line 14: it is for the whole process: write it at the top level',
   ]);
 });
 
-Deno.test("a default that fits no service is a mistake", () => {
+Deno.test("a default that fits no service is an error", () => {
   const yaml = "max_body: 1MB\nservices:\n  a: {hosts: 'a:1', port: 1}\n";
-  assertEquals(mistakesOf(args, file(yaml)), [
+  assertEquals(errorsOf(args, file(yaml)), [
     "Cannot use max_body: no service is in its mode (from f.yaml line 1)",
   ]);
 });
 
-Deno.test("mistakes in a service name it", () => {
+Deno.test("errors in a service name it", () => {
   const yaml =
     "services:\n  a:\n    hosts: a:1\n  b:\n    grace: 1s\n  c: 7\n  d x: {hosts: 'a:1', port: 2}\n";
   assertEquals(
-    mistakesOf(args, file(yaml)),
+    errorsOf(args, file(yaml)),
     [
       'Cannot use service "c" in f.yaml line 6: expected its options',
       'Cannot use "d x" as name: expected up to 64 letters, digits and . _ - (from f.yaml line 7)',
     ].map((line) => line.startsWith('Cannot use "d x"') ? `Service "d x": ${line}` : line),
   );
-  assertEquals(mistakesOf(args, file("services:\n  a:\n    hosts: a:1\n  b:\n    grace: 1s\n")), [
+  assertEquals(errorsOf(args, file("services:\n  a:\n    hosts: a:1\n  b:\n    grace: 1s\n")), [
     'Service "a": Nothing says port or bind, which TCP mode needs',
     'Service "b": Nothing says hosts (TCP mode) or primary (HTTP mode)',
   ]);
@@ -92,7 +92,7 @@ Deno.test("mistakes in a service name it", () => {
 Deno.test("two services can't listen on one address, unless the system chooses the port", () => {
   const yaml = (port: number) =>
     `services:\n  a: {hosts: "a:1", port: ${port}}\n  b: {hosts: "a:1", port: ${port}}\n`;
-  assertEquals(mistakesOf(args, file(yaml(80))), [
+  assertEquals(errorsOf(args, file(yaml(80))), [
     'Cannot listen on "[::]:80" twice (from f.yaml line 2 and from f.yaml line 3)',
   ]);
   assertEquals(configOf(args, file(yaml(0))).services.length, 2);
@@ -100,7 +100,7 @@ Deno.test("two services can't listen on one address, unless the system chooses t
 
 Deno.test("services must be a mapping that is not empty", () => {
   for (const services of ["[a, b]", "{}", "x", ""]) {
-    assertEquals(mistakesOf(args, file(`services: ${services}\n`)), [
+    assertEquals(errorsOf(args, file(`services: ${services}\n`)), [
       'Cannot use "services" in f.yaml line 1: expected a name and options for each',
     ]);
   }

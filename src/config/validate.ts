@@ -1,6 +1,6 @@
 /**
- * Whether options that are good one by one go together. Mistakes keep the process from starting;
- * warnings are for settings that do less than they seem to.
+ * Checks options that are valid by themselves against each other. An error keeps the process from starting;
+ * a warning is for a setting that has less effect than it seems.
  */
 import { type Address, formatAddress } from "../base/address.ts";
 import { formatDuration } from "../base/duration.ts";
@@ -14,36 +14,36 @@ import {
   yamlKeyOf,
 } from "./options.ts";
 
-/** One line for each; both lists are empty for options that agree. */
+/** Errors and warnings, one line each. Both lists are empty for options that fit together. */
 export function validate(
   config: Config,
   interfaces: Interfaces,
-): { mistakes: string[]; warnings: string[] } {
-  const mistakes = twoListeners(config);
+): { errors: string[]; warnings: string[] } {
+  const errors = twoListeners(config);
   const warnings: string[] = [];
   for (const service of config.services) {
     const prefix = config.services.length > 1 ? `Service "${service.name}": ` : "";
-    const found = { mistakes: selves(service, interfaces), warnings: switches(service) };
+    const found = { errors: selves(service, interfaces), warnings: switches(service) };
     if (service.mode === "http") upstreamsOf(service, found);
-    mistakes.push(...found.mistakes.map((line) => prefix + line));
+    errors.push(...found.errors.map((line) => prefix + line));
     warnings.push(...found.warnings.map((line) => prefix + line));
   }
   const listeners = config.services.map((each) => each.mode === "tcp" ? each.bind : each.listen);
   const hasSocket = [config.process.admin, ...listeners].some((each) => each?.kind === "unix");
-  if (given(config.process, "socketMode") && !hasSocket) {
+  if (isWritten(config.process, "socketMode") && !hasSocket) {
     warnings.push("socket_mode does nothing: nothing listens on a unix socket");
   }
-  if (config.process.webhookUrl === undefined && given(config.process, "webhookFormat")) {
+  if (config.process.webhookUrl === undefined && isWritten(config.process, "webhookFormat")) {
     warnings.push("webhook_format does nothing without webhook_url");
   }
-  return { mistakes, warnings };
+  return { errors, warnings };
 }
 
-function given(part: { origins: Readonly<Partial<Record<Key, string>>> }, key: Key): boolean {
+function isWritten(part: { origins: Readonly<Partial<Record<Key, string>>> }, key: Key): boolean {
   return part.origins[key] !== "default" && part.origins[key] !== undefined;
 }
 
-/** Two listeners on one address, which the second of them would only find out later. */
+/** Errors for two listeners on one address, found before the second one fails to bind. */
 function twoListeners(config: Config): string[] {
   const lines: string[] = [];
   const claims: { readonly address: Address; readonly origin: string }[] = [];
@@ -67,7 +67,7 @@ function twoListeners(config: Config): string[] {
   return lines;
 }
 
-/** Upstreams that are the address on which the service itself listens. */
+/** Errors for upstreams that are the service's own listening address. */
 function selves(service: ServiceConfig, interfaces: Interfaces): string[] {
   const isTcp = service.mode === "tcp";
   const [listener, key] = isTcp
@@ -96,15 +96,15 @@ function switches(service: ServiceConfig): string[] {
         `${formatDuration(service.checkInterval)}: a silent upstream is asked less often than that`,
     );
   }
-  if (service.hold === 0 && given(service, "holdWhile")) {
+  if (service.hold === 0 && isWritten(service, "holdWhile")) {
     warnings.push("hold_while does nothing with hold 0s: no client is held");
   }
   for (const key of ["triggerTimeout", "triggerMode", "onTriggerFailure"] as const) {
-    if (service.onFailover === undefined && given(service, key)) {
+    if (service.onFailover === undefined && isWritten(service, key)) {
       warnings.push(`${yamlKeyOf(key)} does nothing without on_failover`);
     }
   }
-  if (service.checkHost === undefined && given(service, "checkScriptTimeout")) {
+  if (service.checkHost === undefined && isWritten(service, "checkScriptTimeout")) {
     warnings.push("check_script_timeout does nothing without check_host");
   }
   const clientsWait = service.mode === "tcp" || service.triggerMode === "before";
@@ -121,7 +121,7 @@ function switches(service: ServiceConfig): string[] {
 
 function upstreamsOf(
   service: HttpConfig,
-  found: { mistakes: string[]; warnings: string[] },
+  found: { errors: string[]; warnings: string[] },
 ): void {
   const { primary, backup, origins } = service;
   const { origin, pathname } = primary.url;
@@ -137,6 +137,6 @@ function upstreamsOf(
   if ((service.tlsCert === undefined) !== (service.tlsKey === undefined)) {
     const [has, lacks] = service.tlsCert === undefined ? ["key", "cert"] : ["cert", "key"];
     const origin = origins.tlsCert ?? origins.tlsKey;
-    found.mistakes.push(`Cannot use tls_${has} without tls_${lacks} (from ${origin})`);
+    found.errors.push(`Cannot use tls_${has} without tls_${lacks} (from ${origin})`);
   }
 }

@@ -1,10 +1,10 @@
 import { assertEquals } from "@std/assert";
-import { httpOf, mistakesOf, warningsOf } from "./testing/config.ts";
+import { errorsOf, httpOf, warningsOf } from "./testing/config.ts";
 
 const TCP = ["-H", "a:1,b:2", "-p", "5432"];
 const HTTP = ["--primary=http://p", "--backup=http://b"];
 
-Deno.test("options that agree are neither mistakes nor warned of", () => {
+Deno.test("options that agree are neither errors nor warned of", () => {
   assertEquals(warningsOf(TCP), []);
   assertEquals(warningsOf(HTTP), []);
 });
@@ -62,17 +62,17 @@ Deno.test("upstreams that are written alike have names of their own", () => {
   ]);
 });
 
-Deno.test("a certificate without its key, or a key without its certificate, is a mistake", () => {
-  assertEquals(mistakesOf([...HTTP, "--tls-cert=c.pem"]), [
+Deno.test("a certificate without its key, or a key without its certificate, is an error", () => {
+  assertEquals(errorsOf([...HTTP, "--tls-cert=c.pem"]), [
     "Cannot use tls_cert without tls_key (from flag --tls-cert)",
   ]);
-  assertEquals(mistakesOf([...HTTP, "--tls-key=k.pem"]), [
+  assertEquals(errorsOf([...HTTP, "--tls-key=k.pem"]), [
     "Cannot use tls_key without tls_cert (from flag --tls-key)",
   ]);
 });
 
 Deno.test("the admin listener can't be where clients connect", () => {
-  assertEquals(mistakesOf([...TCP, "--admin=[::]:5432"]), [
+  assertEquals(errorsOf([...TCP, "--admin=[::]:5432"]), [
     'Cannot listen on "[::]:5432" twice (from flag --admin and from flag --port)',
   ]);
 });

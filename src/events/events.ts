@@ -1,12 +1,15 @@
 /**
- * Everything that can be said to have happened, in the past tense and with the facts only. Whoever acts
- * publishes one; logs, metrics, webhooks and incidents subscribe. A fact that is missing here reaches
- * nobody, and a fact without a log line in `report/log.ts` does not compile.
+ * All events of the proxy: facts, in the past tense. The code that acts publishes an event; the log, the
+ * metrics, the webhook and the incidents subscribe. An event without a row in `report/lines.ts` does not
+ * compile.
  *
- * Upstreams appear by the text the operator wrote for them. Times are milliseconds.
+ * Upstreams are identified by the operator's text for them. Times are in milliseconds.
  */
 
-/** What moved traffic: the first choice at start, a forced move, an automatic return, an operator's order. */
+/**
+ * What moved traffic: the first choice at the start, a forced move, an automatic return, or an operator's
+ * order.
+ */
 export type MoveKind = "start" | "failover" | "failback" | "switchover";
 
 export type Event =
@@ -14,14 +17,17 @@ export type Event =
   | { type: "proxy.started"; version: string; services: number }
   | { type: "proxy.stopping"; reason: string; sessions: number; drainMs: number }
   | { type: "proxy.stopped"; cutSessions: number }
-  /** A bug of ours was caught by the last guard; what it happened in has ended, the rest goes on. */
+  /**
+   * A bug of the proxy was caught; the exchange or session in which it happened has ended, the rest goes
+   * on.
+   */
   | { type: "proxy.faulted"; reason: string }
-  /** A part of one service ended by itself; the service is started again. */
+  /** A part of a service ended unexpectedly; the service is restarted. */
   | { type: "service.died"; reason: string; retryInMs: number }
   | { type: "relay.chosen"; engine: string; reason: string }
   /** Where an HTTP service takes its connections from: the kernel of Linux, or Deno. */
   | { type: "sockets.chosen"; sockets: "linux" | "deno"; reason: string }
-  /** One worker of the engine, counted from 1, died with its sessions; it is started again. */
+  /** A worker of the engine, counted from 1, died with its sessions; it is restarted. */
   | {
     type: "relay.died";
     engine: string;
@@ -45,11 +51,11 @@ export type Event =
     type: "upstream.down";
     upstream: string;
     reason: string;
-    /** How long it has failed for, from the first failure of the row. */
+    /** Time since the first of the consecutive failures. */
     failingMs: number;
   }
   | { type: "upstream.doubted"; upstream: string; reason: string }
-  /** Checks cannot be made for want of something on this machine; told when that begins and ends. */
+  /** Checks cannot be made because this machine lacks a resource; published when that begins and ends. */
   | { type: "verdict.missing"; upstream: string; reason: string }
   | { type: "verdict.resumed"; upstream: string; missingMs: number }
   // Choosing
@@ -88,14 +94,14 @@ export type Event =
     from?: string;
     to: string;
     reason: string;
-    /** From the moment the last upstream was given up (or the start) until clients were let in. */
+    /** From the moment the last upstream was given up (or from the start) until clients were admitted. */
     tookMs: number;
-    /** Why the triggers failed, if clients were let in all the same. */
+    /** Why the triggers failed, if clients were admitted nevertheless. */
     triggersFailed?: string;
   }
-  /** A trigger that ran beside the traffic failed after clients had been let in. */
+  /** A trigger that ran beside the traffic failed after clients were admitted. */
   | { type: "promotion.flawed"; to: string; epoch: number; reason: string }
-  /** A failback or switchover failed: the upstream that served before serves on. */
+  /** A failback or switchover failed; the upstream that served before continues to serve. */
   | { type: "service.returned"; upstream: string; epoch: number; reason: string; tookMs: number }
   | { type: "failback.scheduled"; to: string; inMs: number; dampingMs: number; reason: string }
   | { type: "failback.cancelled"; to: string; reason: string }
@@ -105,30 +111,33 @@ export type Event =
   | { type: "trigger.finished"; program: string; epoch: number; tookMs: number }
   | { type: "trigger.failed"; program: string; epoch: number; reason: string; tookMs: number }
   | { type: "program.said"; program: string; upstream: string; line: string }
-  // Telling people; where to is a secret
+  // Notifications, whose URL is a secret
   | { type: "notification.sent"; kind: string; attempts: number }
   | { type: "notification.lost"; kind: string; attempts: number; reason: string }
   // Clients
   | { type: "clients.held"; reason: string; holdMs: number }
   | { type: "clients.refused"; reason: string }
-  /** Nobody passes its checks, and clients are let through all the same, to this upstream. */
+  /** No upstream passes its checks; clients are admitted to this one nevertheless (fail open). */
   | { type: "service.failedOpen"; upstream: string; epoch: number; reason: string }
   | { type: "port.opened"; address: string }
   | { type: "port.closed"; address: string }
   | { type: "port.failed"; address: string; reason: string; retryInMs: number }
   | { type: "accept.failed"; address: string; reason: string; retryInMs: number }
-  /** The limit of descriptors allows fewer clients at one time than the operator asked for. */
+  /** The limit of descriptors allows fewer clients at one time than the operator configured. */
   | { type: "connections.limited"; asked: number; max: number; descriptors: number }
-  /** The same where the operator set no number: the default was made to fit. */
+  /** The same if the operator configured no number: the default was reduced to fit. */
   | { type: "connections.fitted"; max: number; descriptors: number }
   | { type: "limit.reached"; limit: string; max: number }
   | { type: "sessions.cut"; upstream: string; count: number; kept: number; reason: string }
-  /** `upstream` is missing where the client was given up before there was one for it. */
+  /** `upstream` is missing if the client was given up before it had one. */
   | { type: "session.failed"; upstream?: string; client: string; reason: string }
-  /** A request that no upstream got: 400, 408, 413, 431 … `count` of its kind since the last line. */
+  /**
+   * The proxy answered a request itself: 400, 408, 413, 431 … `count` counts those of this kind since the
+   * last event.
+   */
   | { type: "request.refused"; client: string; status: number; reason: string; count: number };
 
 export type EventOf<T extends Event["type"]> = Extract<Event, { type: T }>;
 
-/** How a part of one service tells what happened. Never throws and never waits. */
+/** Publishes an event of one service. Never throws and never waits. */
 export type Publish = (event: Event) => void;

@@ -1,27 +1,29 @@
 /**
- * What goes wrong between a server and its clients, as events: limiter enough for a log, and counted. Each
- * server of the process has one of these, whatever it serves.
+ * Turns faults between an HTTP server and its clients into events and counts. Events are rate-limited, so
+ * that one client cannot fill the log; counts are not. Each server of the process has one instance.
  */
 import type { Clock } from "../base/clock.ts";
 import { type Fault, type FaultName, FAULTS, statusOf } from "../base/fault.ts";
 import { LogLimiter } from "../base/log_limiter.ts";
 import type { Publish } from "./events.ts";
 
-/** The same is told once in this time; a scanner brings thousands. */
+/** Shortest time between two events of the same kind, in milliseconds; a port scanner causes thousands. */
 const SAY_AGAIN_MS = 10_000;
 
-/** Refusals that are no fault of the client, and are told all the same. */
+/** Refusals that are not the client's fault and are published nevertheless. */
 const OURS: ReadonlySet<FaultName> = new Set<FaultName>(["tooManyHeld"]);
 
 export class ServerTroubles {
   readonly #clock: Clock;
   readonly #publish: Publish;
   readonly #limiter = new LogLimiter(SAY_AGAIN_MS);
-  /** How many of each kind were refused since it was told last. */
+  /** Refusals of each kind since the last event about it. */
   readonly #untold = new Map<FaultName, number>();
-  /** Requests that were answered with a refusal of the server itself: 400, 408, 413, 431 … */
+  /** Requests that the server itself answered with an error: 400, 408, 413, 431 … */
   refused = 0;
-  /** Exchanges and connections that a bug of ours ended, without those that were counted where it happened. */
+  /**
+   * Exchanges and connections that a bug of the proxy ended, without those that the gateway has counted.
+   */
   faulted = 0;
 
   constructor(clock: Clock, publish: Publish) {
@@ -29,7 +31,7 @@ export class ServerTroubles {
     this.#publish = publish;
   }
 
-  /** A request or connection ended badly; only what was answered by a refusal is told. */
+  /** A request or connection ended with a fault. An event is published only if the client got a refusal. */
   readonly onFault = ({ fault, message, cause, isTold }: Fault, client: string): void => {
     if (fault === "internalError") {
       if (!isTold) this.onError(cause, client);
@@ -47,7 +49,7 @@ export class ServerTroubles {
     this.#publish({ type: "request.refused", client, status, reason: message, count });
   };
 
-  /** Something that is no Fault was thrown; it ended what it happened in. */
+  /** An error other than a `Fault` was thrown and ended the exchange or connection: a bug. */
   readonly onError = (error: unknown, client: string): void => {
     this.faulted++;
     const reason = `an exchange of client ${client} ended: ${described(error)}`;
@@ -55,14 +57,14 @@ export class ServerTroubles {
     this.#publish({ type: "proxy.faulted", reason });
   };
 
-  /** The limit of connections was reached. */
+  /** The limit of connections, `max`, was reached. */
   readonly onFull = (max: number): void => {
     if (!this.#limiter.allow("full", this.#clock.now())) return;
     this.#publish({ type: "limit.reached", limit: "connections", max });
   };
 }
 
-/** The error in one line, with the innermost place in our own code. */
+/** The error in one line, with the innermost position in our own code. */
 function described(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const place = /\bat (?:.*\()?\S*?((?:src|tests)\/[\w/.]+:\d+)/.exec(error.stack ?? "")?.[1];

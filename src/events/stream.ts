@@ -1,18 +1,18 @@
 /**
- * The one stream of events of the process. Publishing is synchronous and cannot fail: a subscriber that
- * throws is dropped, with its error kept for `broken`. Subscribers that are slow (a pipe, a webhook)
- * queue for themselves; nothing waits here.
+ * The event stream of the process. Publishing is synchronous and cannot fail: a subscriber that throws is
+ * removed and counted in `broken`. Subscribers with a slow sink (a pipe, a webhook) have queues of their
+ * own; nothing waits here.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Event, Publish } from "./events.ts";
 
-/** An event with its place and time. */
+/** An event with its number, time and service. */
 export interface Stamped {
-  /** Counts from 1 without gaps. */
+  /** Number of the event, from 1, without gaps. */
   readonly seq: number;
   /** Milliseconds since 1970. */
   readonly time: number;
-  /** Name of the service it happened in; empty for the process itself. */
+  /** Name of the service in which it happened; empty for the process itself. */
   readonly service: string;
   readonly event: Event;
 }
@@ -27,7 +27,7 @@ export class EventStream {
   #seq = 0;
   #broken = 0;
 
-  /** `keep` is how many past events `recent` remembers. */
+  /** `keep`: the number of past events in `recent`. */
   constructor(clock: Clock, options: { readonly keep: number }) {
     this.#clock = clock;
     this.#keep = options.keep;
@@ -38,7 +38,7 @@ export class EventStream {
     return this.#recent;
   }
 
-  /** How many subscribers were dropped because they threw. */
+  /** The number of subscribers that were removed because they threw. */
   get broken(): number {
     return this.#broken;
   }
@@ -51,14 +51,14 @@ export class EventStream {
       try {
         subscriber(stamped);
       } catch {
-        // A report must never hurt the decision it reports; it loses its place instead.
+        // A report must never disturb the decision that it reports, so the subscriber is removed.
         this.#subscribers.delete(subscriber);
         this.#broken++;
       }
     }
   }
 
-  /** A `Publish` that stamps everything with one service's name. */
+  /** Returns a `Publish` for the events of one service. */
   scope(service: string): Publish {
     return (event) => this.publish(service, event);
   }

@@ -1,14 +1,17 @@
 /**
- * Folds events into incidents and says when people should be told. An incident of a service begins with
- * the first failure of its active upstream, or when traffic must go to a backup, and ends when traffic is
- * on the primary again. Each promotion makes one notice at most, so nothing is told twice; only a trigger
- * that fails beside the traffic, later, makes one of its own. Pure.
+ * Turns events into incidents and decides when to notify people. An incident of a service begins with the
+ * first failure of its active upstream, or when traffic must go to a backup, and ends when traffic is on
+ * the primary again. Each promotion makes one notice at most; a trigger that runs beside the traffic and
+ * fails after its promotion makes a separate notice. Pure.
  */
 import { formatDuration } from "../base/duration.ts";
 import type { EventOf } from "../events/events.ts";
 import type { Stamped } from "../events/stream.ts";
 
-/** What clients met, counted since the start of the process; a data plane leaves out what it cannot know. */
+/**
+ * Counts of clients since the start of the process, under the names of the metrics. A data plane omits
+ * those that it does not count.
+ */
 export interface ClientCounts {
   /** Clients that waited for an upstream and then got one. */
   readonly released?: number;
@@ -21,11 +24,11 @@ export interface ClientCounts {
 }
 
 /**
- * What is worth telling: traffic moved away, came back, or nobody can take it; and that a trigger failed
- * that ran beside the traffic, after its promotion had been told.
+ * One notification: traffic moved to a backup, came back, or no upstream can take it; or a trigger that ran
+ * beside the traffic failed after the notice of its promotion.
  */
 export interface Notice {
-  /** Unique, and the same each time the notice is sent. */
+  /** Unique, and the same in each attempt to send the notice. */
   readonly id: string;
   readonly kind: "failover" | "recovery" | "outage" | "trigger_failed";
   readonly service: string;
@@ -35,18 +38,18 @@ export interface Notice {
   /** Where traffic goes now; undefined in an outage. */
   readonly to: string | undefined;
   readonly reason: string;
-  /** How long new clients found no upstream, so far. */
+  /** For how long new clients have found no upstream so far. */
   readonly interruptedMs: number;
   readonly incident: {
     /** Milliseconds since 1970. */
     readonly startedAt: number;
-    /** What began it. */
+    /** The cause of its beginning. */
     readonly reason: string;
     readonly lastedMs: number;
     /** True when traffic is on the primary again. */
     readonly finished: boolean;
   };
-  /** What clients met since the incident began. */
+  /** Counts of clients since the incident began. */
   readonly clients: ClientCounts;
 }
 
@@ -65,14 +68,17 @@ interface Service {
   incident: Incident | undefined;
 }
 
-/** A round that finds nobody may be bad luck; when the second does too, people are told. */
+/** One round that finds no usable upstream may be chance; a notice is sent after this many. */
 const OUTAGE_ROUND = 2;
 
 export class Incidents {
   readonly #services: ReadonlyMap<string, Service>;
   readonly #counts: (service: string) => ClientCounts;
 
-  /** `primaries` holds the primary of each service, by the service's name. */
+  /**
+   * `primaries`: the primary upstream of each service, by the service's name. `counts` reads the present
+   * counts of a service.
+   */
   constructor(
     primaries: Readonly<Record<string, string>>,
     counts: (service: string) => ClientCounts,
@@ -84,7 +90,7 @@ export class Incidents {
     this.#counts = counts;
   }
 
-  /** Takes one event; gives back what people should be told of it. */
+  /** Takes one event; returns the notice to send, if any. */
   take(stamped: Stamped): Notice | undefined {
     const service = this.#services.get(stamped.service);
     if (service === undefined) return undefined;
@@ -111,7 +117,7 @@ export class Incidents {
     }
   }
 
-  /** Traffic has moved, but what was to happen with it has not. */
+  /** A trigger that ran beside the traffic failed after the move. */
   #takeFlaw(
     service: Service,
     stamped: Stamped,
@@ -221,7 +227,7 @@ function difference(now: ClientCounts, before: ClientCounts): ClientCounts {
   return { ...since("released"), ...since("retried"), ...since("lost"), ...since("cut") };
 }
 
-/** The notice as one sentence or two. */
+/** The notice as one or two sentences. */
 export function noticeSentence(notice: Notice): string {
   const { service, kind, from, to, reason, interruptedMs, incident, clients } = notice;
   const what = kind === "outage"

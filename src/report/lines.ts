@@ -1,6 +1,6 @@
 /**
- * How each event reads: its level and its sentence, and the two shapes of a log line made of them. An
- * event without a row here does not compile. Pure.
+ * The level and the sentence of each event, and the two formats of a log line. An event without a row here
+ * does not compile. Pure.
  */
 import { formatDuration } from "../base/duration.ts";
 import type { Event, EventOf } from "../events/events.ts";
@@ -218,7 +218,7 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
 };
 
 function rowOf<E extends Event>(event: E): Row<E> {
-  // The mapped type above pairs each row with its event; TypeScript cannot follow it through the lookup.
+  // The mapped type above pairs each row with its event; TypeScript loses that in the lookup.
   return ROWS[event.type] as unknown as Row<E>;
 }
 
@@ -226,7 +226,10 @@ export function levelOf(event: Event): Level {
   return rowOf(event).level;
 }
 
-/** The event as one sentence, without anything that could forge a second line or move a cursor. */
+/**
+ * The event as one sentence. Control characters, which could forge a second line or move the cursor,
+ * become spaces.
+ */
 export function sentenceOf(event: Event): string {
   // deno-lint-ignore no-control-regex
   return rowOf(event).line(event).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
@@ -252,7 +255,7 @@ export function jsonLine({ time, service, event }: Stamped): string {
   }, rounded);
 }
 
-/** Times are measured finer than anybody wants to read. */
+/** Rounds numbers to three decimals: times are measured in fractions of a microsecond. */
 function rounded(_key: string, value: unknown): unknown {
   return typeof value === "number" ? Math.round(value * 1_000) / 1_000 : value;
 }

@@ -1,13 +1,13 @@
 /**
- * Writes events as lines to a sink, normally stderr. Lines queue up to a maximum and are written in the
- * background, so that a terminal that was paused, a full pipe or a full disk never delays a decision; when
- * the queue is full the oldest lines go. How many went is said as soon as something can be said again.
+ * Writes events as lines to a sink, normally stderr. Lines wait in a bounded queue and are written in the
+ * background, so that a paused terminal, a full pipe or a full disk never delays a decision. When the queue
+ * is full, the oldest lines are dropped; a line with their number follows as soon as writing works again.
  */
 import type { Stamped } from "../events/stream.ts";
 import { jsonLine, type Level, levelOf, LEVELS, personLine } from "./lines.ts";
 
 export interface LogSettings {
-  /** Lines below this level are left out. */
+  /** Lines below this level are not written. */
   readonly level: Level;
   readonly json: boolean;
 }
@@ -19,7 +19,7 @@ export interface Sink {
 
 /** Lines that may wait for a slow reader. */
 const QUEUE_MAX = 2_000;
-/** Lines joined into one write. */
+/** Most lines joined into one write. */
 const BATCH_MAX = 200;
 
 export class Log {
@@ -28,10 +28,10 @@ export class Log {
   readonly #queue: string[] = [];
   readonly #encoder = new TextEncoder();
   #lost = 0;
-  /** How many of them the reader was told of. */
+  /** How many of the lost lines a line has reported. */
   #toldLost = 0;
   #writing: Promise<void> | undefined;
-  /** The last line that was begun has no end yet. */
+  /** The last line was written in part; its end is missing. */
   #isCutShort = false;
 
   constructor(settings: LogSettings, sink: Sink) {
@@ -39,18 +39,18 @@ export class Log {
     this.#sink = sink;
   }
 
-  /** Lines given up since the start because they could not be written in time. */
+  /** Lines dropped since the start because they could not be written in time. */
   get lost(): number {
     return this.#lost;
   }
 
-  /** Queues one event. Returns at once and never throws: made to be subscribed to the stream. */
+  /** Queues one event. Returns at once and never throws, so it can subscribe to the event stream. */
   readonly take = (stamped: Stamped): void => {
     if (LEVELS.indexOf(levelOf(stamped.event)) < LEVELS.indexOf(this.#settings.level)) return;
     this.#add(this.#settings.json ? jsonLine(stamped) : personLine(stamped));
   };
 
-  /** Resolves when every line so far is written, or cannot be. */
+  /** Resolves when every line so far was written or could not be. */
   async flushed(): Promise<void> {
     if (this.#queue.length > 0) this.#writing ??= this.#writeAll();
     await this.#writing;
@@ -67,7 +67,7 @@ export class Log {
 
   /** Writes until the queue is empty or the sink fails; the next line, or `flushed`, tries again. */
   async #writeAll(): Promise<void> {
-    // Lines of one burst are joined by the time this turn ends.
+    // By the end of this turn of the event loop, the lines of one burst are in the queue together.
     await Promise.resolve();
     let isWell = true;
     while (isWell && this.#queue.length > 0) {
@@ -97,7 +97,10 @@ export class Log {
     }
   }
 
-  /** Lines that were not written: a reader that is gone will not read them, a full disk may have room again. */
+  /**
+   * Handles lines that were not written: they are dropped if the reader is gone, and kept if a full disk
+   * may have room later.
+   */
   #keep(lines: readonly string[], error: unknown): void {
     const isGone = error instanceof Deno.errors.BrokenPipe;
     const room = isGone ? 0 : Math.max(0, QUEUE_MAX - this.#queue.length);
@@ -116,7 +119,7 @@ export class Log {
 
 const NEWLINE = 10;
 
-/** How many lines end in these bytes. */
+/** The number of line ends in these bytes. */
 function count(bytes: Uint8Array): number {
   return bytes.reduce((sum, byte) => byte === NEWLINE ? sum + 1 : sum, 0);
 }

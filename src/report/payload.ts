@@ -1,18 +1,18 @@
 /**
- * A notice as the JSON that Slack, Discord or a program of the operator's own understands. Text comes
- * from check programs and servers, so nothing in it may mention people or forge a link. Pure.
+ * Formats a notice as JSON for Slack, for Discord or for the operator's own program. Parts of the text come
+ * from check programs and servers, so they must not be able to mention people or forge a link. Pure.
  */
 import { type Notice, noticeSentence } from "./incident.ts";
 
 export type PayloadFormat = "slack" | "discord" | "json";
 
-/** What the receiver at this URL understands, as far as its host tells. */
+/** The format for the receiver at this URL, by its host name. */
 export function formatFor({ hostname }: URL): PayloadFormat {
   if (hostname === "hooks.slack.com") return "slack";
   return /^(.+\.)?discord(app)?\.com$/.test(hostname) ? "discord" : "json";
 }
 
-/** Discord refuses more. */
+/** Longest message that Discord accepts, in characters. */
 const DISCORD_MAX = 2_000;
 const SLACK_MAX = 4_000;
 
@@ -33,15 +33,15 @@ export function payloadOf(
   }
 }
 
-/** The three characters that Slack gives a meaning: `<!channel>` would ring everybody. */
+/** Escapes the three characters that are special in Slack: `<!channel>` would notify everybody. */
 function slackText(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 /**
- * The documented shape. Keys are only ever added; `schema` changes if one must go. Times are ISO 8601;
- * `from` is null when nothing was active before, `to` is null in an outage; `clients` holds what the
- * data plane counts of `held`, `retried` and `lost`, since the incident began.
+ * The documented JSON. New keys may be added; `schema` changes if a key is removed or renamed. Times are ISO
+ * 8601. `from` is null if nothing was active before, `to` is null in an outage. `clients` holds `released`,
+ * `retried`, `lost` and `cut`, as far as the data plane counts them, since the incident began.
  */
 function jsonOf(notice: Notice): Readonly<Record<string, unknown>> {
   const { id, kind, service, time, from, to, reason, interruptedMs, incident, clients } = notice;

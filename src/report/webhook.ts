@@ -1,7 +1,8 @@
 /**
- * Tells a web service of failovers and recoveries. Notices wait in a short queue and are sent one by one
- * in the background; whatever the other side does (slow, broken, away) costs a notice at worst and never
- * anything else. The URL is a secret: it, and every message that may contain it, stays in here.
+ * Sends notices of failovers and recoveries to a web service. Notices wait in a short queue and are sent one
+ * after another in the background; a receiver that is slow, broken or unreachable can cost a notice, but
+ * never delays anything else. The URL is a secret: it, and errors that may contain it, never leave this
+ * module.
  */
 import { backoffMs } from "../base/backoff.ts";
 import { type Clock, sleep } from "../base/clock.ts";
@@ -13,21 +14,21 @@ import { formatFor, type PayloadFormat, payloadOf } from "./payload.ts";
 
 export interface WebhookSettings {
   readonly url: URL;
-  /** `auto` goes by the host of the URL. */
+  /** `auto` chooses by the host of the URL. */
   readonly format: PayloadFormat | "auto";
 }
 
-/** Notices that may wait; beyond it the oldest go. */
+/** Most notices that wait; beyond this the oldest is dropped. */
 export const NOTICES_MAX = 32;
-/** How long one attempt may take. */
+/** Deadline of one attempt, in milliseconds. */
 export const ATTEMPT_MS = 5_000;
 export const ATTEMPTS_MAX = 5;
-/** Longest pause between two attempts. */
+/** Longest pause between two attempts, in milliseconds. */
 const PAUSE_MAX_MS = 30_000;
-/** How long the end of the process waits for notices still to be sent. */
+/** How long the end of the process waits for notices that are not sent yet, in milliseconds. */
 export const FLUSH_MS = 2_000;
 
-/** How an attempt ended: sent, or why not and whether another may help. */
+/** The outcome of an attempt: sent, or the reason why not and whether to try again. */
 type Outcome = "sent" | { readonly reason: string; readonly mayRetry: boolean };
 
 export class Webhook implements AsyncDisposable {
@@ -53,12 +54,12 @@ export class Webhook implements AsyncDisposable {
     this.#publish = ports.publish;
   }
 
-  /** Notices given up since the start: the queue was full, or no attempt succeeded. */
+  /** Notices dropped since the start, because the queue was full or every attempt failed. */
   get lost(): number {
     return this.#lost;
   }
 
-  /** Takes one event. Returns at once and never throws: made to be subscribed to the stream. */
+  /** Takes one event. Returns at once and never throws, so it can subscribe to the event stream. */
   readonly take = (stamped: Stamped): void => {
     const notice = this.#incidents.take(stamped);
     if (notice === undefined || this.#closed) return;
@@ -70,7 +71,7 @@ export class Webhook implements AsyncDisposable {
     this.#sending ??= this.#sendAll();
   };
 
-  /** Sends what waits, for 2 s at most, and takes nothing more. */
+  /** Stops taking events and sends the waiting notices, for at most `FLUSH_MS`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     const cancel = this.#clock.after(FLUSH_MS, () => this.#stop.abort());
@@ -79,7 +80,7 @@ export class Webhook implements AsyncDisposable {
   }
 
   async #sendAll(): Promise<void> {
-    // Starts after the decision that made the notice has been carried out.
+    // Starts in a later microtask, after the decision that caused the notice was carried out.
     await Promise.resolve();
     for (let notice = this.#queue.shift(); notice; notice = this.#queue.shift()) {
       await this.#send(notice);
@@ -99,7 +100,7 @@ export class Webhook implements AsyncDisposable {
       if (!outcome.mayRetry || attempt === ATTEMPTS_MAX) {
         return this.#giveUp(notice, attempt, outcome.reason);
       }
-      // Only the stop rejects it, which the next turn sees.
+      // Only the stop signal rejects it; the next iteration sees that.
       await sleep(this.#clock, backoffMs(attempt, PAUSE_MAX_MS), signal).catch(() => {});
     }
   }
@@ -109,7 +110,7 @@ export class Webhook implements AsyncDisposable {
     this.#publish({ type: "notification.lost", kind, attempts, reason });
   }
 
-  /** One attempt. Redirects are not followed: a notice must not end up where nobody sent it. */
+  /** Makes one attempt. Redirects are not followed, so that a notice goes only to the configured URL. */
   async #post(body: string): Promise<Outcome> {
     using deadline = withDeadline(this.#stop.signal, ATTEMPT_MS, this.#clock);
     try {
@@ -123,7 +124,7 @@ export class Webhook implements AsyncDisposable {
       await response.body?.cancel();
       return outcomeOf(response.status);
     } catch {
-      // The error's own text names the URL.
+      // The error's message contains the URL, which is secret.
       return {
         reason: deadline.isLate ? "no answer in time" : "cannot be reached",
         mayRetry: true,
@@ -132,7 +133,7 @@ export class Webhook implements AsyncDisposable {
   }
 }
 
-/** Too early, too many, too slow or broken may pass; any other refusal will be the same again. */
+/** The outcome for a response's status. After 408, 425, 429 and 5xx another attempt may succeed. */
 function outcomeOf(status: number): Outcome {
   if (status >= 200 && status < 300) return "sent";
   const mayRetry = status >= 500 || status === 408 || status === 425 || status === 429;

@@ -1,6 +1,6 @@
 /**
- * Whole files as operators write them. Each of `valid/` must load; each of `invalid/` must give exactly
- * the lines of the `.txt` beside it. `REWRITE=1` renews those: read the diff before committing it.
+ * Complete config files. Each file of `valid/` must load; each file of `invalid/` must give exactly the error
+ * lines in the `.txt` beside it. `REWRITE=1` rewrites these: read the diff before committing it.
  */
 import { assert, assertEquals } from "@std/assert";
 import { load, type Loaded } from "../../src/config/load.ts";
@@ -55,7 +55,7 @@ Deno.test("every option of a file stands in a valid one, with another value than
   for (const mode of ["tcp", "http"] as const) {
     const missing = KEYS.filter((key) => {
       const option = optionOf(key);
-      // What is written by way of another option counts as that one.
+      // An option that is another spelling of an option counts as that option.
       const isInFiles = option.scope !== "command" && option.writes === undefined;
       return isInFiles && isFor(option, mode) && !given.get(mode)?.has(key);
     });
@@ -68,7 +68,7 @@ Deno.test("every invalid file is told what is wrong with it, all at once", () =>
   assert(names.length > 15);
   for (const name of names) {
     const loaded = loadFixture(INVALID, name);
-    assert(loaded.kind === "mistakes", `${name} was taken`);
+    assert(loaded.kind === "errors", `${name} was taken`);
     assertEquals(loaded.exitCode, 2);
     const told = loaded.lines.join("\n") + "\n";
     const expected = new URL(name.replace(/\.yaml$/, ".txt"), INVALID);

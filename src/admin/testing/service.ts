@@ -1,4 +1,4 @@
-/** A service for tests of the operator's window: a real controller whose data plane only nods. */
+/** A service for tests of the admin endpoints: a real controller with a data plane that does nothing. */
 import { ManualClock } from "../../base/clock.ts";
 import { EventStream } from "../../events/stream.ts";
 import { Controller } from "../../failover/controller.ts";
@@ -82,7 +82,7 @@ export class TestService implements AsyncDisposable {
     };
   }
 
-  /** Starts with the answers of both upstreams. */
+  /** Starts the service; the arguments are the first probe results of both upstreams. */
   async start(a: ProbeResult, b: ProbeResult): Promise<void> {
     this.controller.post({ type: "begun" });
     await this.answer("a", a);

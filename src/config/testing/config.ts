@@ -1,20 +1,20 @@
-/** Shared by the tests of this room: loading without a world around it. */
+/** Helpers for the tests of this room: loading options without files or an environment. */
 import { load, type Loaded } from "../load.ts";
 import type { Config, HttpConfig, TcpConfig } from "../options.ts";
 
 import type { Interfaces } from "../own_address.ts";
 import type { PathInfo } from "../scripts_dir.ts";
 
-/** What is handed to `load` beside the arguments. */
+/** The inputs of `load` besides the arguments. */
 export interface World {
   readonly env?: Readonly<Record<string, string>>;
   readonly files?: Readonly<Record<string, string>>;
-  /** What `stat` finds, with or without a slash at the end; the folders of what it finds are there too. */
+  /** The paths that `stat` finds, with or without a trailing slash; their parent folders exist as well. */
   readonly infos?: Readonly<Record<string, PathInfo>>;
   readonly interfaces?: Interfaces;
 }
 
-/** What `stat` says of a folder. */
+/** The result of `stat` for a folder. */
 export const FOLDER: PathInfo = { isFile: false, isDirectory: true, mode: 0o40755 };
 
 export function loadWith(args: readonly string[], world: World = {}): Loaded {
@@ -37,7 +37,7 @@ export function loadWith(args: readonly string[], world: World = {}): Loaded {
   });
 }
 
-/** The config, or a failure that shows the mistakes. */
+/** The config; throws with the errors if there are any. */
 export function configOf(args: readonly string[], world?: World): Config {
   const loaded = loadWith(args, world);
   if (loaded.kind !== "run") throw new Error(JSON.stringify(loaded, null, 2));
@@ -56,10 +56,10 @@ export function httpOf(args: readonly string[], world?: World): HttpConfig {
   return service;
 }
 
-/** The lines of a load that must go wrong. */
-export function mistakesOf(args: readonly string[], world?: World): readonly string[] {
+/** The error lines; throws if the options are good. */
+export function errorsOf(args: readonly string[], world?: World): readonly string[] {
   const loaded = loadWith(args, world);
-  if (loaded.kind !== "mistakes") throw new Error(JSON.stringify(loaded, null, 2));
+  if (loaded.kind !== "errors") throw new Error(JSON.stringify(loaded, null, 2));
   return loaded.lines;
 }
 
