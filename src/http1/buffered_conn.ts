@@ -24,6 +24,16 @@ export interface WireOptions {
   readonly faults: WireFaults;
 }
 
+/** What the owner of a connection hears of it. Nothing of it may throw. */
+export interface BufferedConnEvents {
+  /** A read has ended: with bytes, or, if `hasMore` is false, at the peer's end. */
+  onArrival?(hasMore: boolean): void;
+  /** The read deadline has passed. Where this is missing, the connection fails with `fault`. */
+  onLate?(fault: Fault): void;
+  /** It has failed. Called once at most, and not after `close`. */
+  onFail?(fault: Fault): void;
+}
+
 /** Made once, because an Error is expensive and most connections end well. */
 const CLOSED = new Fault("closedUnused", "closed by us");
 
@@ -34,6 +44,7 @@ export class BufferedConn implements Conn, Reader, Timed {
   readonly #conn: Conn & Partial<TryConn>;
   readonly deadlines: Deadlines;
   readonly #options: WireOptions;
+  readonly #events: BufferedConnEvents;
   /** What was read and has not been used. */
   readonly input = new ReadBuffer();
   /** True once the peer has closed its sending side. */
@@ -46,12 +57,6 @@ export class BufferedConn implements Conn, Reader, Timed {
   wrote = false;
   /** Bytes read so far. */
   received = 0;
-  /** Called once, when the connection fails. There is one slot, for the present user of the connection. */
-  onFail: ((fault: Fault) => void) | undefined;
-  /** Called when the read deadline has passed; without it the connection fails then. */
-  onLate: ((fault: Fault) => void) | undefined;
-  /** Called after each read: with true if it has brought bytes, with false at the peer's end. */
-  onArrival: ((more: boolean) => void) | undefined;
   #isReading = false;
   /** Settled by the pending read, if somebody waits for it. */
   #waiter: PromiseWithResolvers<boolean> | undefined;
@@ -64,8 +69,9 @@ export class BufferedConn implements Conn, Reader, Timed {
   #closed = false;
 
   /** Owns `conn` from here. */
-  constructor(conn: Conn, options: WireOptions) {
+  constructor(conn: Conn, options: WireOptions, events: BufferedConnEvents = {}) {
     this.#conn = conn;
+    this.#events = events;
     this.#options = options;
     this.deadlines = options.deadlines;
     this.deadlines.add(this);
@@ -92,7 +98,7 @@ export class BufferedConn implements Conn, Reader, Timed {
     if (now >= this.#readBy) {
       this.#readBy = Infinity;
       const fault = new Fault(this.#readFault);
-      if (this.onLate !== undefined) this.onLate(fault);
+      if (this.#events.onLate !== undefined) this.#events.onLate(fault);
       else this.fail(fault);
     } else if (now >= this.#writeBy) this.fail(new Fault(this.#options.faults.slowWrite));
     else if (now >= this.#quietBy) this.fail(new Fault(this.#quietFault));
@@ -141,7 +147,7 @@ export class BufferedConn implements Conn, Reader, Timed {
     const waiter = this.#waiter;
     this.#waiter = undefined;
     waiter?.resolve(count !== null);
-    this.onArrival?.(count !== null);
+    this.#events.onArrival?.(count !== null);
   }
 
   failed(error: unknown): void {
@@ -244,7 +250,7 @@ export class BufferedConn implements Conn, Reader, Timed {
     this.#closed = true;
     this.deadlines.delete(this);
     this.#conn.reset();
-    this.onFail?.(fault);
+    this.#events.onFail?.(fault);
     return fault;
   }
 }

@@ -4,7 +4,7 @@ import { ManualClock } from "../base/clock.ts";
 import { Fault, type FaultName } from "../base/fault.ts";
 import { type FakeConn, type MakePair, onConns } from "../net/testing/conn_fake.ts";
 import { Deadlines } from "../net/deadlines.ts";
-import { BufferedConn } from "./buffered_conn.ts";
+import { BufferedConn, type BufferedConnEvents } from "./buffered_conn.ts";
 
 const WRITE_MS = 5_000;
 
@@ -18,17 +18,19 @@ interface Bench {
   readonly told: (boolean | FaultName)[];
 }
 
-function bench(pair: MakePair, room?: number): Bench {
+function bench(pair: MakePair, room?: number, events: BufferedConnEvents = {}): Bench {
   const clock = new ManualClock();
   const [near, far] = pair(room);
+  const told: Bench["told"] = [];
   const wire = new BufferedConn(near, {
     deadlines: new Deadlines(clock),
     writeMs: WRITE_MS,
     faults: { reset: "clientReset", slowWrite: "slowReader" },
+  }, {
+    ...events,
+    onArrival: (more) => told.push(more),
+    onFail: ({ fault }) => told.push(fault),
   });
-  const told: Bench["told"] = [];
-  wire.onArrival = (more) => told.push(more);
-  wire.onFail = ({ fault }) => told.push(fault);
   return { clock, wire, near, far, told };
 }
 
@@ -84,9 +86,9 @@ onConns(
   "a read that is late is told to whoever asked, and is a failure where nobody did",
   async (pair) => {
     for (const isAsked of [true, false]) {
-      const { wire, clock, told, near } = bench(pair);
       const late: FaultName[] = [];
-      if (isAsked) wire.onLate = ({ fault }) => late.push(fault);
+      const events = isAsked ? { onLate: ({ fault }: Fault) => late.push(fault) } : {};
+      const { wire, clock, told, near } = bench(pair, undefined, events);
       wire.readBy(wire.deadlines.in(1_000), "requestTimeout");
       const filling = wire.fill();
       const ended = isAsked ? undefined : faultOf(filling);

@@ -42,6 +42,7 @@ export class Exchange {
   #upgraded = false;
   #informed100 = false;
   #refused: Fault | undefined;
+  #whenGone: ((fault: Fault) => void) | undefined;
 
   constructor(
     wire: BufferedConn,
@@ -98,12 +99,17 @@ export class Exchange {
    * for whoever forwards: setting it forgets the one before.
    */
   get whenGone(): ((fault: Fault) => void) | undefined {
-    return this.#wire.onFail;
+    return this.#whenGone;
   }
 
   set whenGone(callback: ((fault: Fault) => void) | undefined) {
-    this.#wire.onFail = callback;
+    this.#whenGone = callback;
     if (this.#wire.fault !== undefined) callback?.(this.#wire.fault);
+  }
+
+  /** For the server: the client's connection has failed. */
+  clientGone(fault: Fault): void {
+    this.#whenGone?.(fault);
   }
 
   /** Sends an interim response (100, 102, 103); HTTP/1.0 clients are sent none. Rejects with a Fault. */
@@ -157,7 +163,7 @@ export class Exchange {
   }
 
   static #finish(exchange: Exchange): void {
-    exchange.#wire.onFail = undefined;
+    exchange.#whenGone = undefined;
     exchange.#finished = true;
   }
 

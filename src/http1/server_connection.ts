@@ -12,7 +12,7 @@ import { parseRequestHead, type RequestHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { refusal, sendRefusal } from "./refusal.ts";
 import type { Server, ServerLimits } from "./server.ts";
-import { BufferedConn } from "./buffered_conn.ts";
+import { BufferedConn, type BufferedConnEvents } from "./buffered_conn.ts";
 
 /**
  * After an answer the client may still be sending, and closing at once would destroy it: so long, and so
@@ -27,7 +27,7 @@ const LAST_CALL_MS = 250;
 /** … and on one that has just been made. */
 const FIRST_CALL_MS = 1_000;
 
-export class ServerConnection implements DrainState {
+export class ServerConnection implements DrainState, BufferedConnEvents {
   place = -1;
   readonly #wire: BufferedConn;
   readonly #peer: string;
@@ -45,6 +45,8 @@ export class ServerConnection implements DrainState {
   hasAsked = false;
   /** The server's own: it is beyond the limit. */
   isExtra = false;
+  /** Set while a request waits for a place: its client has gone. */
+  #leaveQueue: (() => void) | undefined;
   /** A read is pending only to notice whether the client leaves. */
   #isWatching = false;
 
@@ -61,14 +63,19 @@ export class ServerConnection implements DrainState {
       deadlines,
       writeMs: limits.writeMs,
       faults: { reset: "clientReset", slowWrite: "slowReader" },
-    });
+    }, this);
     this.idleSince = deadlines.now;
-    this.#wire.onLate = (fault) => this.#late(fault);
-    this.#wire.onArrival = (more) => {
-      if (!more && this.#isWatching) {
-        this.#wire.endWhenQuiet(limits.halfCloseMs, "clientGone");
-      }
-    };
+  }
+
+  onArrival(hasMore: boolean): void {
+    if (!hasMore && this.#isWatching) {
+      this.#wire.endWhenQuiet(this.#limits.halfCloseMs, "clientGone");
+    }
+  }
+
+  onFail(fault: Fault): void {
+    this.#leaveQueue?.();
+    this.#exchange?.clientGone(fault);
   }
 
   /** Serves one request after another; resolves when it has ended. Rejects for a bug. */
@@ -133,7 +140,6 @@ export class ServerConnection implements DrainState {
     }
     this.#exchange = undefined;
     this.#isWatching = false;
-    wire.onFail = undefined;
     return this.#canGoOn(exchange) || await this.#goOn(exchange);
   }
 
@@ -171,10 +177,9 @@ export class ServerConnection implements DrainState {
   /** Beyond the limit: true if this request may be served all the same, or once a place was free. */
   async #hasPlace({ path }: RequestHead): Promise<boolean> {
     if (this.#server.options.isOwn?.(path) === true) return true;
-    const wire = this.#wire;
-    wire.watch();
-    const hasPlace = await this.#server.waitForPlace(this, (leave) => wire.onFail = leave);
-    wire.onFail = undefined;
+    this.#wire.watch();
+    const hasPlace = await this.#server.waitForPlace(this, (leave) => this.#leaveQueue = leave);
+    this.#leaveQueue = undefined;
     return hasPlace;
   }
 
@@ -300,8 +305,8 @@ export class ServerConnection implements DrainState {
     } while (wire.received - before < LINGER_BYTES_MAX && await wire.fill(true));
   }
 
-  /** The client took too long: between requests it is let go, within one it is told. */
-  #late(fault: Fault): void {
+  /** The client took too long: between requests it is let go, within one it gets an answer. */
+  onLate(fault: Fault): void {
     const wire = this.#wire;
     const exchange = this.#exchange;
     if (this.#idle) return this.#letGo();

@@ -12,7 +12,7 @@ import { announcedMs, hasDoubtfulFraming, isEventStream, keptFor } from "./respo
 import { type HeadLimits, parseResponseHead, type ResponseHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { bytesSource, sendMessage } from "./send.ts";
-import { BufferedConn } from "./buffered_conn.ts";
+import { BufferedConn, type BufferedConnEvents } from "./buffered_conn.ts";
 
 /** A response whose body is still to be read. */
 export interface Reply {
@@ -65,7 +65,7 @@ const OUT_KEPT_BYTES = 32 * 1024;
 /** A body was held back until the response made it needless. */
 const HELD_BACK = Symbol("held back");
 
-export class UpstreamConn {
+export class UpstreamConn implements BufferedConnEvents {
   readonly #wire: BufferedConn;
   readonly #options: UpstreamConnOptions;
   readonly #out = new HeadWriter();
@@ -99,11 +99,17 @@ export class UpstreamConn {
       deadlines: options.deadlines,
       writeMs: options.writeMs,
       faults: { reset: "upstreamReset", slowWrite: "upstreamStalled" },
-    });
+    }, this);
     this.keeper = options.keeper;
-    // Whatever comes while it rests, an end or bytes nobody asked for, makes it useless.
-    this.#wire.onArrival = () => this.#spoil(true);
-    this.#wire.onFail = ({ fault }) => this.#spoil(fault === "upstreamReset");
+  }
+
+  /** An end, or bytes that nobody has asked for, make an idle connection useless. */
+  onArrival(): void {
+    this.#spoil(true);
+  }
+
+  onFail({ fault }: Fault): void {
+    this.#spoil(fault === "upstreamReset");
   }
 
   #spoil(isByUpstream: boolean): void {
