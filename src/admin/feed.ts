@@ -68,7 +68,7 @@ export function feed(events: EventStream, options: FeedOptions): ReadableStream<
       if (queue.length === 0 && !ended) {
         await new Promise<void>((resolve) => wake = resolve);
       }
-      // A feed that was ended still sends its queue; after a cancel an error here concerns nobody.
+      // A feed that was ended still sends its queue; after a cancel an error here has no effect.
       if (queue.length > 0) {
         const notice = lost === 0 ? "" : `event: lost\ndata: {"count":${lost}}\n\n`;
         lost = 0;

@@ -98,7 +98,7 @@ function stateFamilies(views: readonly ServiceView[]): string[] {
     family(
       "failover_checks_total",
       "counter",
-      "Checks by result; none is no verdict, for want of something on this machine.",
+      "Checks by result; none: no verdict, because the check could not be made on this machine.",
       [...checks("passed"), ...checks("failed"), ...checks("withoutVerdict", "none")],
     ),
   ];
