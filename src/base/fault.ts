@@ -4,6 +4,7 @@
  */
 
 import { describe } from "./describe.ts";
+import { connectFaultOfCode, errorCode } from "./errno.ts";
 
 interface Row {
   /** Who is to blame. */
@@ -231,33 +232,14 @@ export function connectFault(error: unknown, timedOut: boolean): Fault {
     return new Fault("connectRefused", "no such socket", cause);
   }
   const code = errorCode(error);
-  if (code !== undefined && SHORTAGES.has(code)) {
-    return new Fault("localShortage", code, cause);
-  }
-  if (code === "EHOSTUNREACH" || code === "ENETUNREACH") {
-    return new Fault("connectUnreachable", undefined, cause);
+  // EAGAIN: no entry of the routing cache is left (connect(2)).
+  const known = code === "EAGAIN" ? "localShortage" : connectFaultOfCode(code);
+  if (known !== undefined) {
+    return new Fault(known, known === "localShortage" ? code : undefined, cause);
   }
   // A failed look-up is a plain Error with neither class nor code (seen in Deno 2.9).
   if (error instanceof Error && error.constructor === Error && code === undefined) {
     return new Fault("nameUnknown", undefined, cause);
   }
   return new Fault("connectFailed", error instanceof Error ? error.message : String(error), cause);
-}
-
-/**
- * Error codes of `connect` and `socket` that mean that this process or machine ran out of something:
- * descriptors, memory, or (EADDRNOTAVAIL) local ports (connect(2), socket(2)).
- */
-const SHORTAGES: ReadonlySet<string> = new Set([
-  "EMFILE",
-  "ENFILE",
-  "ENOMEM",
-  "ENOBUFS",
-  "EADDRNOTAVAIL",
-  "EAGAIN",
-]);
-
-function errorCode(error: unknown): string | undefined {
-  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
-  return typeof code === "string" ? code : undefined;
 }

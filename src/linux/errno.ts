@@ -1,7 +1,8 @@
 /**
- * The error numbers a relay meets, by Linux's own table (asm-generic/errno-base.h and errno.h: the same
- * on x86-64 and arm64). Calls return them negated.
+ * The error numbers that a relay meets, and words for them, by Linux's own table (asm-generic/errno-base.h and
+ * errno.h: the same on x86-64 and arm64). Calls return them negated. What they mean is in `base/errno.ts`.
  */
+import { connectFaultOfCode, isShortageCode } from "../base/errno.ts";
 import type { FaultName } from "../base/fault.ts";
 
 export const EPERM = 1;
@@ -48,33 +49,33 @@ const WORDS: Readonly<Record<number, string>> = {
   [EHOSTUNREACH]: "no route to host",
 };
 
-/** Words for a person, of a call's result (a negated error number). */
+/** Words for a person about the result of a call that failed, a negated error number. */
 export function errnoWords(result: number): string {
   return WORDS[-result] ?? `error ${-result}`;
 }
 
-const CONNECT_FAULTS: Readonly<Record<number, FaultName>> = {
-  // A unix socket whose file is not there is as clear a no as a refused port.
-  [ENOENT]: "connectRefused",
-  [ECONNREFUSED]: "connectRefused",
-  [ECONNRESET]: "connectReset",
-  [EPIPE]: "connectReset",
-  [ETIMEDOUT]: "connectTimeout",
-  [EHOSTUNREACH]: "connectUnreachable",
-  [ENETUNREACH]: "connectUnreachable",
-  [EMFILE]: "localShortage",
-  [ENFILE]: "localShortage",
-  [ENOMEM]: "localShortage",
-  [ENOBUFS]: "localShortage",
-  [EADDRNOTAVAIL]: "localShortage",
+/** The names of the numbers for which `base/errno.ts` has a meaning. */
+const NAMES: Readonly<Record<number, string>> = {
+  [ENOENT]: "ENOENT",
+  [ENOMEM]: "ENOMEM",
+  [ENFILE]: "ENFILE",
+  [EMFILE]: "EMFILE",
+  [EPIPE]: "EPIPE",
+  [EADDRNOTAVAIL]: "EADDRNOTAVAIL",
+  [ENETUNREACH]: "ENETUNREACH",
+  [ECONNRESET]: "ECONNRESET",
+  [ENOBUFS]: "ENOBUFS",
+  [ETIMEDOUT]: "ETIMEDOUT",
+  [ECONNREFUSED]: "ECONNREFUSED",
+  [EHOSTUNREACH]: "EHOSTUNREACH",
 };
 
-/** What a connect that failed with this result means. */
+/** What it means that a connect failed with this result, a negated error number. */
 export function connectFaultOf(result: number): FaultName {
-  return CONNECT_FAULTS[-result] ?? "connectFailed";
+  return connectFaultOfCode(NAMES[-result]) ?? "connectFailed";
 }
 
-/** True when this machine or process ran out of something: no one outside is to blame. */
+/** True if a call on sockets failed because something is short on this machine. `result` is as of any call. */
 export function isShortage(result: number): boolean {
-  return result === -EMFILE || result === -ENFILE || result === -ENOBUFS || result === -ENOMEM;
+  return result < 0 && isShortageCode("socket", NAMES[-result]);
 }

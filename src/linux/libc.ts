@@ -7,6 +7,7 @@
  * thread must not be used by another. Right after means in the same function, hence the repetition: where
  * a function is entered V8 may compile it first, and its system calls leave an errno of their own.
  */
+import { errorCode } from "../base/errno.ts";
 import { EACCES, EAGAIN, EINPROGRESS, EINTR, EINVAL, EPERM, EROFS } from "./errno.ts";
 import {
   FAILED,
@@ -381,7 +382,7 @@ function setMode(path: string, mode: number): number {
 
 /** The error number, negated, of what one of Deno's file operations threw. */
 function fileError(error: unknown): number {
-  const code = error instanceof Error ? (error as { readonly code?: unknown }).code : undefined;
+  const code = errorCode(error);
   return code === "EROFS" ? -EROFS : code === "EPERM" ? -EPERM : -EACCES;
 }
 

@@ -7,36 +7,17 @@
  * port to everybody. Only a shortage is a reason to wait.
  */
 import { backoffMs } from "../base/backoff.ts";
+import { concernsOneConnection, errorCode } from "../base/errno.ts";
 
 /** Accept again at once; wait, because something is short here; or end, because the listener is closed. */
 export type AcceptVerdict = "again" | "wait" | "stop";
-
-/** Errors of one connection, by the names of accept(2) and tcp(7), and a call that a signal broke off. */
-const OF_ONE_CONNECTION: ReadonlySet<string> = new Set([
-  "ECONNABORTED",
-  "ECONNRESET",
-  "EHOSTDOWN",
-  "EHOSTUNREACH",
-  "EINTR",
-  "ENETDOWN",
-  "ENETUNREACH",
-  "ENONET",
-  "ENOPROTOOPT",
-  "ENOTCONN",
-  "EOPNOTSUPP",
-  "EPERM",
-  "EPIPE",
-  "EPROTO",
-  "ETIMEDOUT",
-]);
 
 /** Judges what `Deno.Listener.accept` threw. What nobody foresaw waits, so that no loop can spin. */
 export function acceptVerdict(error: unknown): AcceptVerdict {
   // This is how Deno says that the listener was closed, before or during the call.
   if (error instanceof Deno.errors.BadResource) return "stop";
   if (error instanceof Deno.errors.Interrupted) return "stop";
-  const code = error instanceof Error ? (error as { readonly code?: unknown }).code : undefined;
-  return typeof code === "string" && OF_ONE_CONNECTION.has(code) ? "again" : "wait";
+  return concernsOneConnection(errorCode(error)) ? "again" : "wait";
 }
 
 /** The first pause of a shortage, and the longest. */

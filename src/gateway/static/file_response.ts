@@ -6,6 +6,7 @@
 import { eTag, ifNoneMatch } from "@std/http/etag";
 import type { Clock } from "../../base/clock.ts";
 import { inTime as withinTime } from "../../base/deadline.ts";
+import { errorCode, isShortageCode } from "../../base/errno.ts";
 import { Fault } from "../../base/fault.ts";
 
 /** A regular file, open for reading. Whoever has it closes it. */
@@ -30,9 +31,6 @@ export async function inTime<T>(clock: Clock, work: Promise<T>): Promise<T> {
 
 const CHUNK_BYTES = 64 * 1024;
 
-/** The codes of open(2) that say nothing about the file: no descriptor, or no memory, is left. */
-const SHORTAGES: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOMEM"]);
-
 /**
  * Opens `path` if it is a regular file that may be read: opening a named pipe would wait for ever.
  * Rejects with a Fault where this process cannot open any file at the moment.
@@ -46,8 +44,8 @@ export async function openFile(path: string, clock: Clock): Promise<OpenFile | u
     // It may have been replaced since the first look.
     if (info.isFile) return { path, file, info, clock };
   } catch (error) {
-    const code = (error as { code?: unknown }).code;
-    if (SHORTAGES.has(code)) throw new Fault("localShortage", String(code), { cause: error });
+    const code = errorCode(error);
+    if (isShortageCode("file", code)) throw new Fault("localShortage", code, { cause: error });
     // Not there or not ours to read: to a client the same.
   }
   file?.close();

@@ -3,6 +3,7 @@
  * with every reason why not as a value for a person.
  */
 import { type Address, ANY_HOST } from "../../base/address.ts";
+import { errorCode } from "../../base/errno.ts";
 import { EADDRNOTAVAIL, EAFNOSUPPORT, errnoWords } from "../../linux/errno.ts";
 import { Libc } from "../../linux/libc.ts";
 import { kernelUnsupportedReason } from "../../linux/unsupported_reason.ts";
@@ -145,7 +146,7 @@ export function listenOn(address: Address): Deno.Listener {
 }
 
 function isWithoutIpv6(error: unknown): boolean {
-  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+  const code = errorCode(error);
   return code === "EAFNOSUPPORT" || code === "EADDRNOTAVAIL";
 }
 

@@ -1,0 +1,50 @@
+import { assertEquals } from "@std/assert";
+import { concernsOneConnection, connectFaultOfCode, errorCode, isShortageCode } from "./errno.ts";
+
+Deno.test("a code is read from what the system threw, and from nothing else", () => {
+  assertEquals(errorCode(Object.assign(new Error("x"), { code: "EMFILE" })), "EMFILE");
+  for (const other of [new Error("x"), Object.assign(new Error("x"), { code: 5 }), "EMFILE"]) {
+    assertEquals(errorCode(other), undefined);
+  }
+});
+
+Deno.test("what a failed connect means", () => {
+  const meanings = ["ENOENT", "EPIPE", "ETIMEDOUT", "ENETUNREACH", "EADDRNOTAVAIL", "EMFILE"];
+  assertEquals(meanings.map(connectFaultOfCode), [
+    "connectRefused",
+    "connectReset",
+    "connectTimeout",
+    "connectUnreachable",
+    "localShortage",
+    "localShortage",
+  ]);
+  assertEquals([connectFaultOfCode("EINVAL"), connectFaultOfCode(undefined)], [
+    undefined,
+    undefined,
+  ]);
+});
+
+Deno.test("what is short depends on the call", () => {
+  for (const what of ["file", "socket", "program"] as const) {
+    for (const code of ["EMFILE", "ENFILE", "ENOMEM"]) {
+      assertEquals(isShortageCode(what, code), true);
+    }
+    assertEquals(isShortageCode(what, "ENOENT"), false);
+  }
+  assertEquals([isShortageCode("socket", "ENOBUFS"), isShortageCode("file", "ENOBUFS")], [
+    true,
+    false,
+  ]);
+  assertEquals([isShortageCode("program", "EAGAIN"), isShortageCode("socket", "EAGAIN")], [
+    true,
+    false,
+  ]);
+});
+
+Deno.test("an accept that failed for one connection is told from a shortage", () => {
+  assertEquals(["ECONNABORTED", "EMFILE", undefined].map(concernsOneConnection), [
+    true,
+    false,
+    false,
+  ]);
+});
