@@ -18,7 +18,7 @@ export class ServerTroubles {
   readonly #publish: Publish;
   readonly #limiter = new LogLimiter(SAY_AGAIN_MS);
   /** Refusals of each kind since the last event about it. */
-  readonly #untold = new Map<FaultName, number>();
+  readonly #unreported = new Map<FaultName, number>();
   /** Requests that the server itself answered with an error: 400, 408, 413, 431 … */
   refused = 0;
   /**
@@ -41,10 +41,10 @@ export class ServerTroubles {
     const isRefusal = OURS.has(fault) || (row.side === "client" && row.status !== undefined);
     if (!isRefusal) return;
     this.refused++;
-    const count = (this.#untold.get(fault) ?? 0) + 1;
-    this.#untold.set(fault, count);
+    const count = (this.#unreported.get(fault) ?? 0) + 1;
+    this.#unreported.set(fault, count);
     if (!this.#limiter.allow(fault, this.#clock.now())) return;
-    this.#untold.delete(fault);
+    this.#unreported.delete(fault);
     const status = statusOf(fault);
     this.#publish({ type: "request.refused", client, status, reason: message, count });
   };
