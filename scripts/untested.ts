@@ -75,7 +75,6 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "relay/portable/streams.ts": "tested by the contract of all engines: relay/testing",
   "relay/splice/acceptor.ts": "tested by the contract of all engines: relay/testing",
   "relay/splice/counters.ts": "tested by the contract of all engines: relay/testing",
-  "relay/splice/drain.ts": "tested by the contract of all engines: relay/testing",
   "relay/splice/flow.ts": "tested by the contract of all engines: relay/testing",
   "relay/splice/messages.ts": "types only",
   "relay/splice/wait.ts": "tested by the contract of all engines: relay/testing",

@@ -7,6 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { type Member, Slab } from "../base/slab.ts";
 import type { Publish } from "../events/events.ts";
+import { DrainRunner } from "../failover/drain_runner.ts";
 import type { DrainOrder } from "../failover/ports.ts";
 import type { Deadlines, Timed } from "../net/deadlines.ts";
 
@@ -24,29 +25,29 @@ export interface Drainable extends Member {
   cut(fault: Fault): void;
 }
 
-/** A drain under way. */
-interface Drain {
-  readonly order: DrainOrder;
-  cancel: () => void;
-}
-
 export class Running implements Timed {
   place = -1;
-  readonly #clock: Clock;
   readonly #deadlines: Deadlines;
-  readonly #publish: Publish;
   readonly #idleMs: number;
   readonly #attempts = new Slab<Drainable>();
-  /** One for each upstream that has attempts to end. */
-  readonly #drains = new Map<string, Drain>();
+  readonly #drains: DrainRunner<Drainable>;
   #cut = 0;
 
   /** `idleMs`: an attempt in which no byte moves for so long is ended; 0 is never. */
   constructor(clock: Clock, deadlines: Deadlines, publish: Publish, idleMs: number) {
-    this.#clock = clock;
     this.#deadlines = deadlines;
-    this.#publish = publish;
     this.#idleMs = idleMs;
+    this.#drains = new DrainRunner({
+      concerned: ({ upstream, throughEpoch }) =>
+        this.#attempts.all().filter((attempt) =>
+          attempt.upstream === upstream && attempt.epoch <= throughEpoch
+        ),
+      hasMoved: (attempt, ms) => this.#hasMoved(attempt, ms),
+      cut: (attempt, { reason }) => attempt.cut(new Fault("upstreamDown", reason)),
+      after: (ms, run) => clock.after(ms, run),
+      countCut: (count) => this.#cut += count,
+      publish,
+    });
   }
 
   get size(): number {
@@ -83,55 +84,20 @@ export class Running implements Timed {
 
   /** Ends attempts as ordered, after their grace; in the place of an older order for the upstream. */
   drain(order: DrainOrder): void {
-    const { upstream, graceMs } = order;
-    const older = this.#drains.get(upstream);
-    older?.cancel();
-    // What was decided by hard evidence is not undone, nor put off once more.
-    if (older?.order.revocable === false) this.#drainNow(older, true);
-    const drain: Drain = { order, cancel: () => {} };
-    this.#drains.set(upstream, drain);
-    if (graceMs > 0) this.#drainLater(drain, graceMs, true);
-    else this.#drainNow(drain, true);
+    this.#drains.begin(order);
   }
 
   /** Calls off the drain of an upstream if that may be. */
   spare(upstream: string): void {
-    const drain = this.#drains.get(upstream);
-    if (!drain?.order.revocable) return;
-    drain.cancel();
-    this.#drains.delete(upstream);
+    this.#drains.spare(upstream);
   }
 
-  #drainNow(drain: Drain, first: boolean): void {
-    const { upstream, throughEpoch, sparedIfMovedMs, reason } = drain.order;
-    const isSpared = (attempt: Drainable) =>
-      sparedIfMovedMs !== undefined &&
-      (attempt.at > this.#deadlines.now - sparedIfMovedMs || attempt.moved() !== attempt.count);
-    let count = 0;
-    let kept = 0;
-    for (const attempt of this.#attempts.all()) {
-      if (attempt.upstream !== upstream || attempt.epoch > throughEpoch) continue;
-      if (isSpared(attempt)) kept++;
-      else {
-        count++;
-        attempt.cut(new Fault("upstreamDown", reason));
-      }
-    }
-    this.#cut += count;
-    if (count > 0 || (first && kept > 0)) {
-      this.#publish({ type: "sessions.cut", upstream, count, kept, reason });
-    }
-    if (kept > 0) this.#drainLater(drain, sparedIfMovedMs!, false);
-    else if (this.#drains.get(upstream) === drain) this.#drains.delete(upstream);
-  }
-
-  #drainLater(drain: Drain, ms: number, first: boolean): void {
-    drain.cancel = this.#clock.after(ms, () => this.#drainNow(drain, first));
+  #hasMoved(attempt: Drainable, ms: number): boolean {
+    return this.#deadlines.now - attempt.at < ms || attempt.moved() !== attempt.count;
   }
 
   /** Forgets the drains that are still to come. */
   close(): void {
-    for (const { cancel } of this.#drains.values()) cancel();
-    this.#drains.clear();
+    this.#drains.close();
   }
 }

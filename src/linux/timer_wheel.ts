@@ -16,6 +16,12 @@ export interface Timed {
 }
 
 export const NEVER = Infinity;
+
+/** A deadline that calls `run` when it is due, for what has no record of its own to put the fields in. */
+export function timed(run: () => void): Timed {
+  return { due: NEVER, next: undefined, previous: undefined, expire: run };
+}
+
 const TICK_MS = 16;
 /** Ticks of a block, and slots for ticks: about 8 s. */
 const TICKS = 512;

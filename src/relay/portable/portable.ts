@@ -8,6 +8,7 @@ import { whenAborted, withDeadline } from "../../base/deadline.ts";
 import { LimitWatch } from "../../base/limit_watch.ts";
 import { Slab } from "../../base/slab.ts";
 import { LogLimiter } from "../../base/log_limiter.ts";
+import { DrainRunner } from "../../failover/drain_runner.ts";
 import type { DrainOrder, Route } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
@@ -19,11 +20,6 @@ const SWEEP_MAX_MS = 1_000;
 const SWEEP_MIN_MS = 10;
 /** The same reason is told at most once in this time. */
 const SAY_AGAIN_MS = 1_000;
-
-interface Drain {
-  readonly order: DrainOrder;
-  cancel: () => void;
-}
 
 type State = "closed" | "open" | "held" | "stopped";
 
@@ -48,8 +44,7 @@ class PortableRelay implements Relay, SessionOwner {
   #state: State = "closed";
   readonly #port: Port;
   readonly #sessions = new Slab<Session>();
-  /** One for each upstream that has sessions to end. */
-  readonly #drains = new Map<string, Drain>();
+  readonly #drains: DrainRunner<Session>;
   readonly #connections: LimitWatch;
   readonly #held: LimitWatch;
   readonly #failures = new LogLimiter(SAY_AGAIN_MS);
@@ -74,6 +69,14 @@ class PortableRelay implements Relay, SessionOwner {
       context,
       settings,
     );
+    this.#drains = new DrainRunner({
+      concerned: (order) => this.#sessions.all().filter((session) => isConcerned(session, order)),
+      hasMoved: ({ movedAt }, ms) => context.clock.now() - movedAt < ms,
+      cut: (session) => session.end(),
+      after: (ms, run) => context.clock.after(ms, run),
+      countCut: (count) => this.tally.cut += count,
+      publish: context.publish,
+    });
     if (settings.idleTimeoutMs > 0) this.#sweepLater();
   }
 
@@ -129,24 +132,12 @@ class PortableRelay implements Relay, SessionOwner {
   }
 
   drain(order: DrainOrder): Promise<void> {
-    const { upstream, graceMs } = order;
-    const older = this.#drains.get(upstream);
-    older?.cancel();
-    // What was decided by hard evidence is not undone, nor put off once more.
-    if (older?.order.revocable === false) this.#cut(older, true);
-    const drain: Drain = { order, cancel: () => {} };
-    this.#drains.set(upstream, drain);
-    if (graceMs > 0) this.#cutLater(drain, graceMs, true);
-    else this.#cut(drain, true);
+    this.#drains.begin(order);
     return Promise.resolve();
   }
 
   spare(upstream: string): Promise<void> {
-    const drain = this.#drains.get(upstream);
-    if (drain?.order.revocable) {
-      drain.cancel();
-      this.#drains.delete(upstream);
-    }
+    this.#drains.spare(upstream);
     return Promise.resolve();
   }
 
@@ -192,29 +183,6 @@ class PortableRelay implements Relay, SessionOwner {
     });
   }
 
-  /** Ends what is left after the grace; on soft evidence, only what has been silent. */
-  #cut(drain: Drain, first: boolean): void {
-    const { order } = drain;
-    const left = this.#sessions.all().filter((session) => isOrdered(session, order));
-    const { upstream, reason, sparedIfMovedMs } = order;
-    const movedBefore = sparedIfMovedMs === undefined
-      ? Infinity
-      : this.context.clock.now() - sparedIfMovedMs;
-    const kept = left.filter((session) => session.movedAt > movedBefore).length;
-    const count = left.length - kept;
-    for (const session of left) if (session.movedAt <= movedBefore) session.end();
-    this.tally.cut += count;
-    if (count > 0 || (first && kept > 0)) {
-      this.context.publish({ type: "sessions.cut", upstream, count, kept, reason });
-    }
-    if (kept > 0) this.#cutLater(drain, sparedIfMovedMs!, false);
-    else if (this.#drains.get(upstream) === drain) this.#drains.delete(upstream);
-  }
-
-  #cutLater(drain: Drain, ms: number, first: boolean): void {
-    drain.cancel = this.context.clock.after(ms, () => this.#cut(drain, first));
-  }
-
   #sweepLater(): void {
     const { idleTimeoutMs } = this.settings;
     const everyMs = Math.max(SWEEP_MIN_MS, Math.min(SWEEP_MAX_MS, idleTimeoutMs / 4));
@@ -235,7 +203,7 @@ class PortableRelay implements Relay, SessionOwner {
     await this.#port.close();
     const cut = await this.#emptied(drainMs, now);
     this.#cancelSweep();
-    for (const { cancel } of this.#drains.values()) cancel();
+    this.#drains.close();
     this.#finished.resolve();
     return cut;
   }
@@ -253,7 +221,8 @@ class PortableRelay implements Relay, SessionOwner {
   }
 }
 
-function isOrdered(session: Session, order: DrainOrder): boolean {
+/** True for a session that relays bytes and that the order is about. */
+function isConcerned(session: Session, order: DrainOrder): boolean {
   const { joined, relayed } = session;
   return relayed && joined !== undefined && joined.upstream.name === order.upstream &&
     joined.epoch <= order.throughEpoch;

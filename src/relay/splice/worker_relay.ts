@@ -6,16 +6,16 @@ import { LimitWatch } from "../../base/limit_watch.ts";
 import { describe } from "../../base/describe.ts";
 import { LogLimiter } from "../../base/log_limiter.ts";
 import type { Event } from "../../events/events.ts";
+import { DrainRunner } from "../../failover/drain_runner.ts";
 import type { DrainOrder } from "../../failover/ports.ts";
 import type { PortShare } from "../../linux/kernel.ts";
 import type { Loop } from "../../linux/loop.ts";
-import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
+import { timed } from "../../linux/timer_wheel.ts";
 import type { RelaySettings } from "../engine.ts";
 import { proxyHeader } from "../proxy_header.ts";
 import { Acceptor, addressOf } from "./acceptor.ts";
 import { COUNT, type Counters } from "./counters.ts";
 import { Dialer } from "./dialer.ts";
-import { Drains } from "./drain.ts";
 import type { FlowDeps } from "./flow.ts";
 import type { Addresses, Order, Report } from "./messages.ts";
 import { Pools } from "./pools.ts";
@@ -36,7 +36,7 @@ export class WorkerRelay {
   readonly #dialer: Dialer;
   readonly #acceptor: Acceptor;
   readonly #owner: SessionOwner;
-  readonly #drains: Drains;
+  readonly #drains: DrainRunner<Session>;
   readonly #connections: LimitWatch;
   readonly #held: LimitWatch;
   /** The newest decision seen; an older one comes too late. */
@@ -68,7 +68,7 @@ export class WorkerRelay {
     // must not be taken for dead.
     const { idleTimeoutMs, connectTimeoutMs } = settings;
     const userTimeoutMs = idleTimeoutMs === 0 ? 0 : Math.max(idleTimeoutMs, connectTimeoutMs);
-    this.#drains = new Drains({ loop, counters, publish, sessions: this.#sessions });
+    this.#drains = this.#makeDrains(publish);
     const waitMaxMs = Math.max(settings.holdMs, settings.connectTimeoutMs);
     const short = (result: number) => {
       deps.pools.trim();
@@ -110,6 +110,22 @@ export class WorkerRelay {
     };
     const listener = counters[COUNT.listener]! - 1;
     if (listener >= 0) this.#acceptor.adopt(listener);
+  }
+
+  #makeDrains(publish: (event: Event) => void): DrainRunner<Session> {
+    const { loop, deps: { counters } } = this;
+    return new DrainRunner({
+      concerned: (order) => this.#sessions.filter((session) => isConcerned(session, order)),
+      hasMoved: (session, ms) => loop.now - session.lastMoved < ms,
+      cut: (session) => session.cut(),
+      after: (ms, run) => {
+        const deadline = timed(run);
+        loop.after(deadline, ms);
+        return () => loop.cancel(deadline);
+      },
+      countCut: (count) => counters[COUNT.cut]! += count,
+      publish,
+    });
   }
 
   /** Does what is ordered; it is in force when this returns. */
@@ -163,7 +179,7 @@ export class WorkerRelay {
 
   #drain(order: DrainOrder): void {
     for (const session of this.#unjoined()) {
-      if (Drains.concerns(order, session)) this.#dialer.dial(session);
+      if (isConcerned(session, order)) this.#dialer.dial(session);
     }
     this.#drains.begin(order);
   }
@@ -174,13 +190,7 @@ export class WorkerRelay {
     this.#dialer.aim(undefined);
     const waiting = this.#sessions.filter((session) => session.phase !== "joined");
     for (const session of waiting) this.#dialer.lose(session);
-    const deadline: Timed = {
-      due: NEVER,
-      next: undefined,
-      previous: undefined,
-      expire: () => this.#cutAll(),
-    };
-    this.loop.after(deadline, drainMs);
+    this.loop.after(timed(() => this.#cutAll()), drainMs);
     this.#endIfEmpty();
   }
 
@@ -248,4 +258,10 @@ export class WorkerRelay {
     const [peer, local] = [kernel.peerAddress(client), kernel.localAddress(client)];
     return proxyHeader(sendProxy, addressOf(peer), addressOf(local));
   }
+}
+
+/** True for a joined session that the order is about. */
+function isConcerned(session: Session, { upstream, throughEpoch }: DrainOrder): boolean {
+  return session.phase === "joined" && session.upstreamName === upstream &&
+    session.epoch <= throughEpoch;
 }
