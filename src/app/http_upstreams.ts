@@ -1,6 +1,6 @@
 /**
- * The upstreams of an HTTP service: what the operator wrote of each becomes a way to reach it and a way
- * to ask it. Part of the composition root.
+ * The upstreams of an HTTP service: makes, from the configuration of each, a way to send requests to it and a
+ * health check. Part of the composition root.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Target, UrlTarget } from "../config/http_kinds.ts";
@@ -22,7 +22,7 @@ export interface HttpUpstreams {
   readonly list: readonly Upstream[];
   /** How to reach each, by name. */
   readonly ways: ReadonlyMap<string, GatewayUpstream>;
-  /** Asks any of them. */
+  /** Checks the health of any of them. */
   readonly probe: Probe;
 }
 
@@ -31,9 +31,9 @@ export interface HttpSurroundings {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
   readonly sockets: Sockets;
-  /** Authorities to trust besides the usual ones, as PEM. */
+  /** Certificate authorities to trust in addition to the usual ones, in PEM. */
   readonly caCerts: readonly string[] | undefined;
-  /** What the service calls itself in \`Via\`. */
+  /** What the service calls itself in `Via`. */
   readonly pseudonym: string;
 }
 

@@ -1,7 +1,7 @@
 /**
- * What a new exchange meets: a way to the active upstream, a wait, or a refusal. The controller turns the
- * gate through the gateway's orders; those who wait are woken by such an order, by their own deadline, or
- * by leaving. Nothing polls.
+ * Admission: a new exchange gets the route to the active upstream, waits for one, or is rejected. The
+ * controller opens, holds and closes the gate. An exchange that waits is woken by such an order, by its
+ * deadline, or because its client left. Nothing polls.
  */
 import type { Clock } from "../base/clock.ts";
 import { endAfter } from "../base/deadline.ts";
@@ -12,7 +12,7 @@ import type { Upstream } from "../failover/upstream.ts";
 /** Why a wait ended without a route. */
 export type Rejection = "closed" | "late" | "full" | "gone";
 
-/** What the client of such a wait is answered. */
+/** The fault that each rejection becomes, and with it the status of the answer. */
 export const REJECTIONS = {
   closed: "noUpstream",
   late: "holdTimeout",
@@ -21,7 +21,7 @@ export const REJECTIONS = {
 } as const satisfies Record<Rejection, FaultName>;
 
 export interface AdmissionLimits {
-  /** Exchanges that may wait at one time; 0 lets none wait. */
+  /** Exchanges that may wait at the same time. 0: none may wait. */
   readonly heldMax: number;
 }
 
@@ -40,28 +40,28 @@ export class AdmissionGate {
   released = 0;
   longestHoldMs = 0;
 
-  /** Holding, until the first order. */
+  /** Every exchange waits until the first order. */
   constructor(clock: Clock, limits: AdmissionLimits) {
     this.#clock = clock;
     this.#limits = limits;
   }
 
-  /** The way that is open now, if one is. */
+  /** The route that new exchanges take now; undefined while they wait or are rejected. */
   get route(): Route | undefined {
     return typeof this.#state === "object" ? this.#state : undefined;
   }
 
-  /** True if new exchanges are turned away. */
+  /** True if new exchanges are rejected. */
   get isClosed(): boolean {
     return this.#state === "closed";
   }
 
-  /** Exchanges that wait. */
+  /** How many exchanges are waiting now. */
   get held(): number {
     return this.#waiting.size;
   }
 
-  /** Ignored if a newer epoch was seen. */
+  /** Sends all exchanges to `upstream`. Ignored if an order with a higher epoch came before. */
   open(upstream: Upstream, epoch: number): void {
     if (epoch < this.#epoch) return;
     this.#epoch = epoch;
@@ -79,14 +79,14 @@ export class AdmissionGate {
     for (const waiter of this.#waiting) waiter.end("closed");
   }
 
-  /** No order comes any more: a route that is open stays open, and nobody waits for another. */
+  /** There will be no further order: an open route stays open, and no exchange waits for another one. */
   decideNoMore(): void {
     this.#isFinal = true;
     if (this.route === undefined) return this.close();
     for (const waiter of this.#waiting) waiter.end("closed");
   }
 
-  /** The active upstream answers after all: those who doubted it may try it again. */
+  /** The active upstream was found to be well: exchanges that failed on it may try it again. */
   confirm(upstream: string): void {
     const state = this.route;
     if (state?.upstream.name !== upstream) return;

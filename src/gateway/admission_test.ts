@@ -14,7 +14,7 @@ function gateOf(heldMax = 10) {
   return { clock, gate, leaving, wait };
 }
 
-Deno.test("whoever waits gets the route of the next order, and no timer is left", async () => {
+Deno.test("an exchange that waits gets the route of the next order, and no timer is left", async () => {
   const { clock, gate, wait } = gateOf();
   const waiting = [wait(), wait()];
   assertEquals([gate.held, gate.route, gate.isClosed], [2, undefined, false]);
@@ -50,7 +50,7 @@ Deno.test("an order of an older epoch changes nothing", () => {
   assertEquals(gate.route, { upstream: B, epoch: 2 });
 });
 
-Deno.test("who was failed by a route waits for another one, or for it to be confirmed", async () => {
+Deno.test("an exchange that failed on a route waits for another one, or for it to be confirmed", async () => {
   const { gate, leaving } = gateOf();
   gate.open(A, 1);
   const failed = gate.route!;

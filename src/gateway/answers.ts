@@ -1,4 +1,4 @@
-/** What the gateway says for itself: error pages, and the one response header that tells what happened. */
+/** Local replies: error pages, interim responses, and the `Failover` response header. */
 import type { FaultName } from "../base/fault.ts";
 import { reasonOf } from "../http1/fetch_app.ts";
 import type { ResponseHead } from "../http1/head.ts";
@@ -9,7 +9,7 @@ import type { ServerUpstream } from "./upstream.ts";
 /** Value of `Retry-After` in each 503 of ours, in seconds: a failover takes about as long. */
 export const RETRY_AFTER_S = 5;
 
-/** A page that is sent when no upstream is left to answer. */
+/** The page that is sent when no upstream can answer. */
 export interface ErrorPage {
   readonly contentType: string;
   readonly bytes: Uint8Array;
@@ -36,7 +36,7 @@ function wordsOf(fault: FaultName): string {
   return fault.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** Value of the `Failover` header. `reason`: why the last attempt but this one failed. */
+/** Value of the `Failover` header. `reason`: why the attempt before this one failed; undefined if none did. */
 export function failoverValue(
   role: string,
   attempt: number,
@@ -46,7 +46,10 @@ export function failoverValue(
   return `upstream=${role}; attempt=${attempt}${why}`;
 }
 
-/** Answers in place of an upstream. Only for exchanges whose response has not begun. */
+/**
+ * Answers in place of an upstream. Only for exchanges whose response has not begun. Rejects with the Fault of
+ * a client that cannot be answered.
+ */
 export async function answerWithPage(
   client: Client,
   status: number,
@@ -61,7 +64,9 @@ export async function answerWithPage(
   await client.send(page.bytes);
 }
 
-/** Passes an interim response on, to clients that can use it. */
+/**
+ * Passes on an interim response (RFC 9110 section 15.2). `100 Continue` goes only to clients that asked for it.
+ */
 export async function write1xx(
   client: Client,
   head: ResponseHead,

@@ -62,7 +62,7 @@ export interface AttemptContext {
   readonly settings: {
     /** From a request's last byte to its response's first, in milliseconds; 0 is never. */
     readonly responseTimeoutMs: number;
-    /** Whether responses tell in a `Failover` header who answered, and why. */
+    /** Whether responses carry the `Failover` header. */
     readonly failoverHeader: boolean;
   };
   /** In bytes; added to when an attempt ends. */

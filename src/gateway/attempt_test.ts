@@ -54,7 +54,7 @@ function stageOf(pair: MakePair, client = new FakeClient(), dialFault?: Fault) {
 }
 
 /** An outcome without what its fault carries besides its name. */
-function told(outcome: Outcome): unknown {
+function summaryOf(outcome: Outcome): unknown {
   return outcome.is === "done" ? "done" : { ...outcome, fault: outcome.fault.fault };
 }
 
@@ -70,7 +70,7 @@ onConns(
       assertEquals([world.running.size, world.state.attempt === undefined], [1, false]);
       await world.upstreams[0]!.hear("\r\n\r\n");
       await world.upstreams[0]!.say(OK);
-      assertEquals(told(await outcome), "done");
+      assertEquals(summaryOf(await outcome), "done");
     }
     assertStringIncludes(world.client.answered, "Failover: upstream=primary; attempt=1\r\n");
     assertEquals([world.upstreams.length, world.pool.idle, world.running.size], [1, 1, 0]);
@@ -81,7 +81,7 @@ onConns(
 
 onConns("a connection that cannot be had means that nothing was sent", async (pair) => {
   const world = stageOf(pair, new FakeClient(), new Fault("connectRefused"));
-  assertEquals(told(await world.run()), {
+  assertEquals(summaryOf(await world.run()), {
     is: "failed",
     fault: "connectRefused",
     stage: "nothingSent",
@@ -99,7 +99,7 @@ for (
     await world.clock.advance(0);
     await world.upstreams[0]!.hear("\r\n\r\n");
     world.upstreams[0]!.close();
-    assertEquals(told(await outcome), {
+    assertEquals(summaryOf(await outcome), {
       is: "failed",
       fault: "upstreamReset",
       stage,
@@ -109,14 +109,14 @@ for (
   });
 }
 
-onConns("a response that breaks off is cut, told of, counted and a doubt", async (pair) => {
+onConns("a response that breaks off is cut, published and a doubt", async (pair) => {
   const world = stageOf(pair);
   const outcome = world.run();
   await world.clock.advance(0);
   await world.upstreams[0]!.hear("\r\n\r\n");
   await world.upstreams[0]!.say(OK.slice(0, -2));
   world.upstreams[0]!.close();
-  assertEquals(told(await outcome), { is: "cut", fault: "responseCut" });
+  assertEquals(summaryOf(await outcome), { is: "cut", fault: "responseCut" });
   assertEquals(world.events.map(({ type }) => type), ["session.failed"]);
   assertEquals(world.doubts, ["hard: response was cut short"]);
   assertEquals([world.running.size, world.state.attempt], [0, undefined]);

@@ -1,20 +1,20 @@
 /**
- * A request body on its way to an upstream: bounded in size, and kept, as long as it is small, so that it
- * can be sent again. What is beyond the bound of one request or of all together streams through once.
+ * A request body on its way to an upstream. Its size is limited. While it is small it is kept, so that it can
+ * be sent again; beyond the limit for one request, or for all requests together, it streams through once.
  *
- * A part that does not fit is not the end of what is kept: only when an attempt takes that part is the
- * rest let go. So an attempt that fails while the client goes on sending loses nothing.
+ * When a part does not fit, what is kept so far is discarded only once an attempt takes that part. So an
+ * attempt that fails while the client goes on sending loses nothing.
  */
 import { Fault } from "../base/fault.ts";
 import type { BodySource } from "../http1/body.ts";
 import type { Fields } from "../http1/fields.ts";
 
-/** Kept of one request. */
+/** The most that is kept of one request, in bytes. */
 export const KEPT_MAX = 64 * 1024;
-/** Kept of all requests under way. */
+/** The most that is kept of all requests under way together, in bytes. */
 export const KEPT_TOTAL_MAX = 64 * 1024 * 1024;
 
-/** How much is kept at present. */
+/** How much is kept now of all requests together, in bytes. */
 export interface KeptTotal {
   bytes: number;
 }
@@ -26,15 +26,15 @@ export class RequestBody {
   #keeps: boolean;
   #kept: Uint8Array[] = [];
   #keptBytes = 0;
-  /** How many of the kept parts the present attempt has had. */
+  /** How many of the kept parts the present attempt has taken. */
   #at = 0;
-  /** A part that is not kept, between its arrival and its use. */
+  /** A part that is not kept, from its arrival until an attempt takes it. */
   #passing: Uint8Array | undefined;
-  /** True once a part was handed out that is not kept. */
+  /** True once an attempt has taken a part that is not kept. */
   #hasPassed = false;
   #isPulling = false;
   #isOver = false;
-  /** Why nothing more can be had from the client. */
+  /** Why nothing more can be read from the client. */
   #broken: { readonly error: unknown } | undefined;
   /** Called when a pull has ended, or the attempt that waits for it. */
   #wake: (() => void) | undefined;
@@ -50,14 +50,14 @@ export class RequestBody {
     this.#total = total;
   }
 
-  /** True if it can be sent from its first byte. Only true to the end once the last attempt has ended. */
+  /** True if it can be sent from its first byte. Reliable only after the last attempt has ended. */
   get replayable(): boolean {
     return !this.#hasPassed;
   }
 
   /**
-   * The body from its first byte, and the trailers but those in `dropped`. A source that was handed out
-   * before ends.
+   * The body from its first byte on, with the trailers except those in `dropped`. The source that an earlier
+   * call returned ends.
    */
   begin(dropped: Parameters<Fields["without"]>[0]): BodySource {
     this.end();
@@ -81,21 +81,21 @@ export class RequestBody {
     };
   }
 
-  /** Ends the attempt that has the body: it gets nothing more, and a read that waits rejects. */
+  /** Ends the source of the present attempt: it yields nothing more, and a pending read rejects. */
   end(): void {
     this.#attempt++;
     this.#wakeReader();
   }
 
-  /** Lets go of all of it: nobody sends it any more. */
+  /** Discards all that is kept. Call it when the exchange is over. */
   release(): void {
     this.end();
-    this.#letGo();
+    this.#discard();
     this.#passing = undefined;
     this.#hasPassed = true;
   }
 
-  #letGo(): void {
+  #discard(): void {
     this.#total.bytes -= this.#keptBytes;
     this.#keptBytes = 0;
     this.#kept = [];
@@ -117,7 +117,7 @@ export class RequestBody {
     return this.#takeWaiting();
   }
 
-  /** One read of the client at a time, whoever asked for it: an attempt that ended leaves it to the next. */
+  /** There is one read of the client at a time. If its attempt ends, the next attempt gets the result. */
   async #read(mine: number): Promise<Uint8Array | undefined> {
     for (;;) {
       if (mine !== this.#attempt) throw new Fault("upstreamReset", "attempt is over");
@@ -155,7 +155,7 @@ export class RequestBody {
     if (part === undefined) return undefined;
     this.#passing = undefined;
     this.#hasPassed = true;
-    this.#letGo();
+    this.#discard();
     return part;
   }
 

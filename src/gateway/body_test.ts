@@ -29,7 +29,7 @@ async function sizes(source: BodySource): Promise<number[]> {
   return all;
 }
 
-Deno.test("a small body can be had again and again, and is let go in the end", async () => {
+Deno.test("a small body can be had again and again, and is discarded in the end", async () => {
   const total = { bytes: 0 };
   const body = new RequestBody(client(3, 4), 100, true, total);
   assertEquals(await sizes(body.begin(NONE)), [3, 4]);
@@ -144,7 +144,7 @@ Deno.test("a part that does not fit waits beside what is kept until an attempt t
   assertEquals([body.replayable, total.bytes], [false, 0]);
 });
 
-Deno.test("a client that fails while nobody reads is told of to the next attempt only", async () => {
+Deno.test("a client that fails while nobody reads is reported to the next attempt only", async () => {
   const { source, fail } = slowClient();
   const body = new RequestBody(source, 100, true, { bytes: 0 });
   const pending = body.begin(NONE).read();

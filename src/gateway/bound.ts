@@ -1,16 +1,15 @@
 /**
- * Logins that belong to a connection (NTLM, and Negotiate as it is used, RFC 4559 section 6): after them
- * the upstream takes whatever comes over that connection for the same person's. So such a connection serves
- * the one client connection on which the login was seen, and is closed with it.
+ * Logins that belong to a connection: NTLM, and Negotiate as it is used in practice (RFC 4559 section 6). After
+ * such a login the upstream treats every request on that connection as coming from the same user. So the
+ * connection serves only the client connection on which the login was seen, and is closed together with it.
  */
 import type { Fields } from "../http1/fields.ts";
 import type { ResponseHead } from "../http1/head.ts";
-
 import type { Keeper, UpstreamConn } from "../http1/upstream_conn.ts";
 import type { Client } from "./downstream.ts";
 import type { ServerUpstream } from "./upstream.ts";
 
-/** How long such a connection rests; its client's own limit is the same. */
+/** How long such a connection may be idle, in milliseconds. A client connection has the same limit. */
 const REST_MS = 75_000;
 
 const SCHEMES = /(?:^|,)\s*(?:ntlm|negotiate)(?:[\s,]|$)/i;
@@ -22,12 +21,12 @@ function names(fields: Fields, lowerName: string): boolean {
   return false;
 }
 
-/** True if this request or its response is part of a login that holds for the whole connection. */
+/** True if this request or its response belongs to a login that is valid for the whole connection. */
 export function isBoundLogin(request: Fields, { fields }: ResponseHead): boolean {
   return names(request, "authorization") || names(fields, "www-authenticate");
 }
 
-/** A connection to an upstream that one client connection has for itself. */
+/** Keeps a connection to an upstream for one client connection alone. */
 export class BoundConnection implements Keeper {
   readonly #to: ServerUpstream;
   #resting: UpstreamConn | undefined;
@@ -37,7 +36,7 @@ export class BoundConnection implements Keeper {
     this.#to = to;
   }
 
-  /** The connection, if it leads to `to` and still stands. */
+  /** The idle connection, if it leads to `to` and is still open; undefined otherwise. */
   take(to: ServerUpstream): UpstreamConn | undefined {
     const connection = this.#resting;
     if (connection === undefined || to !== this.#to) return undefined;
@@ -69,13 +68,13 @@ export class BoundConnection implements Keeper {
   }
 }
 
-/** The connection that this client has for itself, if it leads to `to`. */
+/** The idle connection that is reserved for this client, if it leads to `to` and is still open. */
 export function boundTo(client: Client, to: ServerUpstream): UpstreamConn | undefined {
   const { companion } = client;
   return companion instanceof BoundConnection ? companion.take(to) : undefined;
 }
 
-/** Gives `connection` to this client alone. */
+/** Reserves `connection` for this client. A connection that was reserved for it before is closed. */
 export function bind(client: Client, connection: UpstreamConn, to: ServerUpstream): void {
   if (connection.keeper instanceof BoundConnection) return;
   client.companion?.close();

@@ -1,4 +1,4 @@
-/** New connections to upstreams: those being made can be called off, and slow ones are told of. */
+/** Makes new connections to upstreams. Pending ones can be called off, and slow ones are reported. */
 import type { Clock } from "../base/clock.ts";
 import { endAfter } from "../base/deadline.ts";
 import { Fault } from "../base/fault.ts";
@@ -6,11 +6,11 @@ import { type Member, Slab } from "../base/slab.ts";
 import type { UpstreamConn } from "../http1/upstream_conn.ts";
 import type { ServerUpstream } from "./upstream.ts";
 
-/** A connect without an answer for so long is reported, though it may still succeed. */
+/** A connect that has had no answer for this long is reported, though it may still succeed. Milliseconds. */
 const SLOW_CONNECT_MS = 500;
-/** How long a new connection that takes the place of a stale one is watched before it is used. */
+/** How long a new connection that replaces a stale one is watched before it is used, in milliseconds. */
 const SETTLE_MS = 50;
-/** By then it is closed in any case; its use takes this back. */
+/** Idle limit of that connection while it is watched, in milliseconds; using it lifts the limit. */
 const SETTLE_MS_MAX = 5_000;
 
 interface Connecting extends Member {
@@ -18,13 +18,13 @@ interface Connecting extends Member {
   readonly upstream: string;
 }
 
-/** What whoever waits for a connection has to say and wants to hear. */
+/** How to make one connection. */
 export interface ConnectOptions {
-  /** Aborted when the client leaves meanwhile. */
+  /** Aborted when the client leaves: the connect is then called off. */
   readonly signal: AbortSignal;
-  /** Told, with the reason, of a connect that takes long. */
+  /** Called once, with a reason for a person, if the connect is slow. */
   readonly onSlow: (reason: string) => void;
-  /** True if it must still stand after a moment. */
+  /** True if the connection must still be open after `SETTLE_MS` before it may be used. */
   readonly settles: boolean;
 }
 
@@ -36,12 +36,12 @@ export class Connects {
     this.#clock = clock;
   }
 
-  /** Calls off attempts to connect to an upstream that are under way. */
+  /** Calls off all pending connects to the upstream of this name; each rejects with a Fault. */
   callOff(upstream: string): void {
     for (const each of this.#all.all()) if (each.upstream === upstream) each.abort.abort();
   }
 
-  /** A new connection. Rejects with a Fault; nothing has been sent then. */
+  /** Makes a new connection. Rejects with a Fault; then nothing has been sent. */
   async make(
     { pool, upstream: { name } }: ServerUpstream,
     { signal, onSlow, settles }: ConnectOptions,
@@ -51,7 +51,7 @@ export class Connects {
     const connecting = { place: -1, abort, upstream: name };
     this.#all.add(connecting);
     let cancel: () => void = () => {};
-    // The time before this is that of the name service, and says nothing about the upstream.
+    // Time spent before this was spent on the name service, so it is no evidence about the upstream.
     const onConnecting = () => {
       cancel = this.#clock.after(
         SLOW_CONNECT_MS,
@@ -70,8 +70,9 @@ export class Connects {
   }
 
   /**
-   * True if a new connection still stands after a moment. A server that was killed takes connections until
-   * its port is closed, last of all; what is sent then is lost, and there is only one more time to send it.
+   * True if a new connection is still open after `SETTLE_MS`. A server that was killed accepts connections
+   * until its port is closed, which happens last. What is sent on such a connection is lost, and the exchange
+   * can be sent only once more.
    */
   #settle(connection: UpstreamConn, signal: AbortSignal): Promise<boolean> {
     connection.rest(SETTLE_MS_MAX);

@@ -1,7 +1,8 @@
 /**
- * One exchange from client to upstream and back: waits at the gate if it must, is sent, and, as far as the
- * ledger allows, sent again elsewhere when that fails. It never decides which upstream is active and never
- * changes a byte of a body; what it notices about the active upstream it reports as a doubt.
+ * Takes one exchange from the client to an upstream and back. It waits for admission if it must, makes an
+ * attempt (`attempt.ts`), and makes further ones if that fails and `retry.ts` allows it. The forwarder never
+ * decides which upstream is active, and never changes a byte of a body. A failure of the active upstream is
+ * reported to the controller as a doubt.
  */
 import type { Clock } from "../base/clock.ts";
 import { Fault, FAULTS, statusOf } from "../base/fault.ts";
@@ -32,33 +33,33 @@ import { Running } from "./running.ts";
 import type { GatewayUpstream, StaticUpstream } from "./upstream.ts";
 
 export interface ForwardSettings extends RequestSettings {
-  /** The longest that one exchange waits, over all its waits, in milliseconds. */
+  /** The longest that one exchange may wait, all its waits taken together, in milliseconds. */
   readonly holdMs: number;
   /** From a request's last byte to its response's first, in milliseconds; 0 is never. */
   readonly responseTimeoutMs: number;
-  /** An exchange in which no byte moves for so long is ended; 0 is never. */
+  /** An exchange in which no byte moves for this long is ended, in milliseconds; 0 is never. */
   readonly idleTimeoutMs: number;
-  /** Whether responses tell in a `Failover` header who answered, and why. */
+  /** Whether responses carry a `Failover` header that names the upstream and the reason. */
   readonly failoverHeader: boolean;
   readonly errorPage: ErrorPage;
 }
 
-/** The world as the forwarder is handed it. */
+/** What the forwarder depends on. */
 export interface ForwardContext {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
   readonly publish: Publish;
   readonly gate: AdmissionGate;
   readonly upstreams: ReadonlyMap<string, GatewayUpstream>;
-  /** Tells the controller that a live exchange failed. Returns at once. */
+  /** Reports to the controller that an exchange failed. Returns at once. */
   readonly doubt: (doubt: Doubt) => void;
-  /** Upstreams that may stand in for one exchange, best first; the active one may be among them. */
+  /** Upstreams that one exchange may use in place of the active one, which may be among them; best first. */
   readonly others: () => readonly Upstream[];
 }
 
-/** Attempts of one exchange, over all waits. */
+/** The most attempts of one exchange, over all its waits. */
 const ATTEMPTS_MAX = 10;
-/** How long after a shortage on this machine it is tried again; the pause doubles up to its maximum. */
+/** Pause after a shortage on this machine, in milliseconds. It doubles each time, up to the maximum. */
 const LOCAL_PAUSE_MS = 25;
 const LOCAL_PAUSE_MS_MAX = 1_000;
 
@@ -104,15 +105,15 @@ export class Forwarder {
     };
   }
 
-  /** Exchanges that were lost, and those of them that a mistake of ours ended. */
+  /** Exchanges that were lost, and how many of them a bug in this program ended. */
   get losses(): { readonly lost: number; readonly faulted: number } {
     const { lost, faulted } = this.#losses;
     return { lost, faulted };
   }
 
   /**
-   * Answers one exchange, by an upstream or by itself. Rejects with a Fault where the client is to be
-   * told, or cut off, by whoever serves it.
+   * Answers one exchange from an upstream, or with an error page. Rejects with a Fault where the server must
+   * answer the client itself (for instance with 400 or 413), or cut its connection.
    */
   async forward(client: Client, scheme: "http" | "https"): Promise<void> {
     const { counters } = this;
@@ -142,7 +143,7 @@ export class Forwarder {
     }
   }
 
-  /** Calls off attempts to connect to an upstream that are under way; they go elsewhere. */
+  /** Calls off pending connects to the upstream of this name; their exchanges try another one. */
   callOff(upstream: string): void {
     this.#connects.callOff(upstream);
   }
@@ -164,14 +165,14 @@ export class Forwarder {
     return gate.wait(after, this.#patience(state), state.signal);
   }
 
-  /** How long an exchange may still wait, over all its waits. */
+  /** How long an exchange may still wait, in milliseconds; its first wait starts the time. */
   #patience(state: RequestState): number {
     const now = this.#context.clock.now();
     state.holdBy ??= now + this.#settings.holdMs;
     return state.holdBy - now;
   }
 
-  /** What a failed attempt is followed by: another one, or the fault that the client is told. */
+  /** What follows a failed attempt: another attempt, or the fault that the client is answered with. */
   async #after(
     state: RequestState,
     plan: AttemptPlan,
@@ -203,7 +204,7 @@ export class Forwarder {
     return next instanceof Fault && stage === "sentSafe" ? fault : next;
   }
 
-  /** The same once more, after a pause, as long as the exchange may wait; then the shortage is told. */
+  /** Repeats the attempt after a pause while the exchange may wait; after that, the shortage is the answer. */
   async #again(
     state: RequestState,
     plan: AttemptPlan,
@@ -222,7 +223,7 @@ export class Forwarder {
     return next instanceof Fault ? next : { ...next, again: true };
   }
 
-  /** Another upstream at once, or whatever the gate gives next. */
+  /** Another upstream at once if there is one, else the next route that the gate opens. */
   async #elsewhere(state: RequestState, { route, to }: AttemptPlan): Promise<AttemptPlan | Fault> {
     const { gate, others } = this.#context;
     const present = gate.route;

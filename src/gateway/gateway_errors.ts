@@ -1,12 +1,12 @@
-/** Counts what an upstream says of upstreams of its own. */
+/** Counts consecutive 502, 503 and 504 responses of each upstream (outlier detection). */
 
-/** So many 502, 503 or 504 in a row put an upstream in doubt. */
+/** This many 502, 503 or 504 in a row put an upstream in doubt. */
 export const GATEWAY_ERRORS_MAX = 5;
 
 export class GatewayErrors {
   readonly #inRow = new Map<string, number>();
 
-  /** Notes the status of a response. True with every so many errors in a row. */
+  /** Counts the status of a response. True when it completes a row of errors; the count then restarts. */
   isDoubtful(upstream: string, status: number): boolean {
     if (status < 502 || status > 504) {
       if (this.#inRow.size > 0) this.#inRow.delete(upstream);

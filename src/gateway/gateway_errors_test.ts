@@ -20,7 +20,7 @@ Deno.test("any other answer between them begins the count anew", () => {
   }
 });
 
-Deno.test("each upstream has a count of its own", () => {
+Deno.test("each upstream is counted separately", () => {
   const errors = new GatewayErrors();
   for (const status of ERRORS.slice(1)) errors.isDoubtful("a", status);
   assertEquals(errors.isDoubtful("b", 503), false);

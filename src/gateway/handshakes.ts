@@ -1,19 +1,19 @@
 /**
- * TLS handshakes under way. Each costs a descriptor and whoever begins one need not say a word, so there are
- * few for each address and few in all; where there are too many, the one that has taken longest gives way. One
- * that is young never does: a client that means it is through within a few round trips, and a crowd that comes
- * at once waits to be accepted until there is room.
+ * TLS handshakes under way. Each takes a descriptor, and a client can open one without sending a byte. So
+ * their number is limited for each address and in total. When a limit is reached, the handshake that has taken longest
+ * is ended, but never a young one: an honest client is done within a few round trips. Further clients then
+ * wait to be accepted until there is room.
  */
 import type { Clock } from "../base/clock.ts";
 
-/** Handshakes of one address at one time, and of all; fewer where few connections are allowed at all. */
+/** The most handshakes of one address at one time, and of all; fewer where few connections are allowed. */
 export const HANDSHAKES_EACH_MAX = 64;
 export const HANDSHAKES_MAX = 512;
 export const HANDSHAKES_MIN = 16;
-/** One that has taken so long may be ended for others. */
+/** A handshake that has taken this long may be ended for others, in milliseconds. */
 const SLOW_MS = 250;
 
-/** One of them; for `delete`. */
+/** A handshake that was added, to be passed to `delete`. */
 export interface Handshake {
   readonly group: string;
   readonly since: number;
@@ -22,13 +22,13 @@ export interface Handshake {
 
 export class Handshakes {
   readonly #clock: Clock;
-  /** The oldest first, as are those of each group. */
+  /** In the order of their age, the oldest first; so are those of each group. */
   readonly #all = new Set<Handshake>();
   readonly #groups = new Map<string, Set<Handshake>>();
   readonly #allMax: number;
   readonly #eachMax: number;
 
-  /** `connectionsMax`: clients at one time; handshakes come on top of those. */
+  /** `connectionsMax`: the most clients at one time. Handshakes do not count toward it. */
   constructor(clock: Clock, connectionsMax: number) {
     this.#clock = clock;
     const part = Math.max(HANDSHAKES_MIN, Math.ceil(connectionsMax / 4));
@@ -40,12 +40,12 @@ export class Handshakes {
     return this.#all.size;
   }
 
-  /** True if there is room for one more, or the slowest has given way. */
+  /** True if there is room for one more, if necessary after the oldest one was ended. */
   makeRoom(): boolean {
     return this.#all.size < this.#allMax || this.giveWay();
   }
 
-  /** Takes one up; `close` is called if it has to give way. */
+  /** Adds a handshake. `close` is called if it must be ended for others. */
   add(address: string, close: () => void): Handshake {
     const group = groupOf(address);
     const own = this.#groups.get(group) ?? new Set();
@@ -56,7 +56,7 @@ export class Handshakes {
     return handshake;
   }
 
-  /** It is over, whatever came of it. */
+  /** Removes a handshake that is over, whether it succeeded or not. */
   delete(handshake: Handshake): void {
     if (!this.#all.delete(handshake)) return;
     const own = this.#groups.get(handshake.group)!;
@@ -64,7 +64,7 @@ export class Handshakes {
     if (own.size === 0) this.#groups.delete(handshake.group);
   }
 
-  /** Ends the one that has taken longest, if that is long; false if there is none. */
+  /** Ends the handshake that has taken longest, if it is old enough; false if there is none. */
   giveWay(): boolean {
     return this.#endSlow(this.#all);
   }
@@ -80,7 +80,7 @@ export class Handshakes {
   }
 }
 
-/** The address itself; of IPv6 the network of 64 bits, which is what one client is given. */
+/** The IPv4 address, or the 64-bit network of an IPv6 address, which is what one client usually gets. */
 export function groupOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
   if (mapped !== null) return mapped[1]!;

@@ -2,10 +2,11 @@
  * Which field lines cross the gateway, and which are ours. Pure; works on raw heads, so lines that cross
  * do so byte for byte, in their order, with their duplicates.
  *
- * Never passed on are the fields of one hop (RFC 9110 section 7.6.1), whatever `Connection` names, and the
- * framing, which `http1/` writes anew for each side. The chain of `X-Forwarded-For` and `Forwarded` is
- * continued, but what we know ourselves (`X-Forwarded-Proto`, `-Host`) replaces what a client claims.
- * Who comes through a unix socket has no address and is a proxy on this machine: what it says is kept.
+ * These are never passed on: the fields of one hop (RFC 9110 section 7.6.1), the fields that `Connection`
+ * names, and the framing, which `http1/` writes anew for each side. The chain of `X-Forwarded-For` and
+ * `Forwarded` is continued, but what we know ourselves (`X-Forwarded-Proto`, `-Host`) replaces what a client
+ * claims. A client on a unix socket has no address and is taken for a proxy on this machine, so its values are
+ * kept.
  */
 import type { Fields } from "../http1/fields.ts";
 import { type RequestHead, type ResponseHead, upgradeOffer } from "../http1/head.ts";
@@ -33,7 +34,7 @@ export class NameSet {
   }
 }
 
-/** Of one hop, or written by `http1/`. */
+/** Fields of one hop, and fields that `http1/` writes. */
 const ONE_HOP = [
   "connection",
   "content-length",
@@ -57,8 +58,8 @@ const NOT_TO_UPSTREAM = [
 ];
 
 /**
- * What a trailer may not carry beside what a head may not: it comes too late to be checked by those who
- * decide by it (RFC 9110 section 6.5.1).
+ * Fields that are dropped from trailers in addition to those dropped from heads: in a trailer they come too
+ * late for a recipient that decides by them (RFC 9110 section 6.5.1).
  */
 const NOT_IN_TRAILERS = [
   ...NOT_TO_UPSTREAM,
@@ -73,8 +74,8 @@ const NOT_IN_TRAILERS = [
   "trailer",
 ];
 /**
- * Lines that the operator cannot add: they are written by `http1/`, promise what it would have to keep, or
- * have an option of their own. The config refuses them; this is for whatever else makes rules.
+ * Lines that the operator cannot add, because `http1/` writes them, or would have to keep what they promise,
+ * or because there is an option for them. The configuration refuses them; this covers any other caller.
  */
 const NOT_ADDED: ReadonlySet<string> = new Set([
   ...ONE_HOP,
@@ -92,7 +93,7 @@ export function viaNames(pseudonym: string): ViaNames {
   return [`1.0 ${pseudonym}`, `1.1 ${pseudonym}`];
 }
 
-/** True if this request has been here before: its way leads in a circle. */
+/** True if this request has passed through this service before, so that it runs in a loop. */
 export function hasBeenHere({ hasVia, fields }: RequestHead, pseudonym: string): boolean {
   if (!hasVia) return false;
   for (let i = fields.find("via"); i >= 0; i = fields.find("via", i + 1)) {
@@ -103,12 +104,12 @@ export function hasBeenHere({ hasVia, fields }: RequestHead, pseudonym: string):
   return false;
 }
 
-/** How requests are made up for one upstream. */
+/** How requests are rewritten for one upstream. */
 export interface RequestRules {
-  /** The `Host` to send; undefined passes on the client's, `ownHost` where it has none. */
+  /** The `Host` to send; undefined passes on the client's, or `ownHost` if the client sent none. */
   readonly host: string | undefined;
   readonly ownHost: string;
-  /** Lines to add, in place of the client's of the same names. */
+  /** Lines to add. They replace the client's lines of the same names. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   /** Lines of the client's head that do not pass. */
   readonly dropped: NameSet;
@@ -140,7 +141,7 @@ export function requestRules(
   };
 }
 
-/** Where a request came in. */
+/** How a request reached this proxy. */
 export interface Sender {
   /** The client's address, or `unix`. */
   readonly peer: string;
@@ -168,7 +169,7 @@ export function writeRequestFields(
   out.line("Via", head.hasVia ? continued(fields, "via", own) : own);
 }
 
-/** The lines that say who asked, for what, and over what. */
+/** Writes the `X-Forwarded-*` and `Forwarded` lines (RFC 7239). */
 function writeSender(out: HeadWriter, head: RequestHead, { peer, scheme }: Sender): void {
   const { fields } = head;
   if (peer === "unix") {
@@ -206,7 +207,7 @@ export function writeResponseFields(
   out.line("Via", via[head.minor]);
 }
 
-/** Copies what passes; line `changed` keeps its place and its name, and gets another value. */
+/** Copies the lines that pass. Line number `changed` keeps its place and name, and gets another value. */
 function copyFields(
   out: HeadWriter,
   fields: Fields,
@@ -243,7 +244,7 @@ function namedByConnection(fields: Fields): NameSet | undefined {
   return new NameSet(fields.list("connection"));
 }
 
-/** All members of a list field so far, and ours behind them. */
+/** The value of a list field: all members that the request has, followed by ours. */
 function continued(fields: Fields, name: string, own: string): string {
   let index = fields.find(name);
   if (index < 0) return own;
@@ -253,8 +254,8 @@ function continued(fields: Fields, name: string, own: string): string {
 }
 
 /**
- * The chain of `Forwarded`, and our element behind it. A line in which a quoted string stays open, or
- * stands where none may, is left out: it would take our element in.
+ * The elements of `Forwarded` that the request has, followed by ours. A line in which a quoted string is not
+ * closed, or stands where none may, is left out: our element would become part of that string.
  */
 function forwarded(fields: Fields, own: string): string {
   let index = fields.find("forwarded");
@@ -280,13 +281,13 @@ function isDelimited(value: string): boolean {
   return true;
 }
 
-/** RFC 7239 section 4; whatever is not a token is quoted. */
+/** Our element of `Forwarded` (RFC 7239 section 4). Values that are not tokens are quoted. */
 function forwardedElement(node: string, host: string, scheme: string): string {
   const quoted = /^[\w.-]+$/.test(host) ? host : `"${host}"`;
   return host === "" ? `for=${node};proto=${scheme}` : `for=${node};host=${quoted};proto=${scheme}`;
 }
 
-/** Where an upstream stands, to recognise it in a `Location`. */
+/** The address of an upstream as URLs have it, to recognise it in a `Location`. */
 export interface Origin {
   /** Scheme and authority as a URL has them: in lower case, without a default port. */
   readonly origin: string;
@@ -295,8 +296,8 @@ export interface Origin {
 }
 
 /**
- * A `Location` that leads to the upstream itself leads to us afterwards: as a path, since whether
- * clients see us as http or https may be known only to whatever stands before us.
+ * Rewrites a `Location` that points to the upstream itself so that it points to this proxy. The result is a
+ * path, since only a proxy in front of us may know whether clients use http or https.
  */
 export function localLocation(value: string, { origin, basePath }: Origin): string {
   const rest = afterOrigin(value, origin);
@@ -308,7 +309,7 @@ export function localLocation(value: string, { origin, basePath }: Origin): stri
   return /^\/[/\\]/.test(rooted) ? `/.${rooted}` : rooted;
 }
 
-/** What follows the upstream's own origin; a path is its own already. Undefined for anywhere else. */
+/** The part behind the upstream's origin. A path is returned as it is; undefined for any other origin. */
 function afterOrigin(value: string, origin: string): string | undefined {
   if (/^\/(?![/\\])/.test(value)) return value;
   const match = /^https?:\/\/[^/?#\\]*/i.exec(value);

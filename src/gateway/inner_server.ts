@@ -1,28 +1,28 @@
 /**
- * The `Deno.serve` behind HTTP/2, on the loopback. It ends when it cannot accept, as for want of a descriptor;
- * nothing else may end with it, so it is started again after a pause. Where that comes to nothing several
- * times in a row it is taken for something that cannot be had, and tried again limiter.
+ * The `Deno.serve` behind HTTP/2, on the loopback. It ends when it cannot accept, for instance when no
+ * descriptor is left. Nothing else may end because of that, so it is started again after a pause. After several
+ * failures in a row it is reported as unavailable, and is tried again less often.
  */
 import { backoffMs } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
 
-/** Failures in a row after which it is said that it cannot be had. */
+/** Failures in a row after which it is reported as unavailable. */
 const FAILURES_MAX = 3;
 const PAUSE_FIRST_MS = 10;
 const PAUSE_MAX_MS = 1_000;
-/** The pause once it is known that it cannot be had. */
+/** The pause between two starts while it is unavailable, in milliseconds. */
 const PAUSE_LONG_MS = 30_000;
-/** A server that lived for so long has not failed in a row. */
+/** After running for this long, an end counts as the first failure, in milliseconds. */
 const STEADY_MS = 10_000;
 
 export interface InnerServerParts {
   readonly clock: Clock;
   readonly handler: (request: Request, port: number) => Promise<Response>;
-  /** Told what was thrown where nobody else hears of it: in the handler, and in the stream of a response. */
+  /** Called with what the handler, or the stream of a response, has thrown: nothing else reports that. */
   readonly onError: (error: unknown) => void;
-  /** Its connections have ended with it. */
+  /** Called when it has ended, and all its connections with it. */
   readonly onEnd: () => void;
-  /** Told why it cannot be had, and with undefined when it can again. */
+  /** Called with the reason when it becomes unavailable, and with undefined when it works again. */
   readonly onChange: (unsupportedReason: string | undefined) => void;
 }
 
@@ -30,7 +30,7 @@ export class InnerServer {
   readonly #parts: InnerServerParts;
   #server: Deno.HttpServer<Deno.NetAddr> | undefined;
   #upSince = -Infinity;
-  /** In a row; one that never began at all will not begin a moment later. */
+  /** Failures in a row. */
   #failures = FAILURES_MAX - 1;
   #unsupportedReason: string | undefined;
   #closed = false;
@@ -47,12 +47,12 @@ export class InnerServer {
     return this.#server?.addr.port;
   }
 
-  /** Why it cannot be had, if that is known. */
+  /** Why it is unavailable; undefined if it is not. */
   get unsupportedReason(): string | undefined {
     return this.#unsupportedReason;
   }
 
-  /** Ends it in order: resolves when its last request has ended. */
+  /** Shuts it down gracefully: resolves when its last request has ended. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancel();
@@ -61,7 +61,7 @@ export class InnerServer {
     try {
       await server?.shutdown();
     } catch {
-      // It ended by itself meanwhile, which is told where it is watched.
+      // It ended by itself in the meantime; the code that watches it reports that.
     }
   }
 
@@ -74,7 +74,7 @@ export class InnerServer {
         port: 0,
         onListen: () => {},
         automaticCompression: false,
-        // Its own would print a stack trace.
+        // The default handler would print a stack trace.
         onError: (error) => {
           onError(error);
           return new Response(null, { status: 500 });
@@ -89,7 +89,7 @@ export class InnerServer {
     server.finished.catch((error) => {
       if (this.#server !== server) return;
       this.#server = undefined;
-      // Whoever is still on it would wait for ever: nobody takes its requests any more.
+      // Clients that are still connected would wait for ever: their requests are not read any more.
       this.#parts.onEnd();
       this.#failed(error);
     });

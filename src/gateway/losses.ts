@@ -1,4 +1,4 @@
-/** Exchanges that did not go well: counted each, told with measure. */
+/** Exchanges that failed: each is counted, and events about them are limited in rate. */
 import type { Clock } from "../base/clock.ts";
 import { describe } from "../base/describe.ts";
 import { type Fault, faultOf } from "../base/fault.ts";
@@ -6,16 +6,16 @@ import { LogLimiter } from "../base/log_limiter.ts";
 import type { Publish } from "../events/events.ts";
 import type { Client } from "./downstream.ts";
 
-/** What is the same is told once in this time. */
+/** The same failure is published at most once in this time, in milliseconds. */
 const SAY_AGAIN_MS = 1_000;
 
 export class Losses {
   readonly #clock: Clock;
   readonly #publish: Publish;
   readonly #said = new LogLimiter(SAY_AGAIN_MS);
-  /** Exchanges that an upstream's trouble, or ours, ended: answered with an error, or cut. */
+  /** Exchanges that were answered with an error or cut, because of an upstream or of this program. */
   lost = 0;
-  /** Exchanges that a mistake in this program ended. */
+  /** Exchanges that a bug in this program ended. */
   faulted = 0;
 
   constructor(clock: Clock, publish: Publish) {
@@ -23,7 +23,7 @@ export class Losses {
     this.#publish = publish;
   }
 
-  /** A response could not be passed on to its end, and not because its client left. */
+  /** Records a response that was not passed on to its end, unless that was because its client left. */
   cut({ gone, peer }: Client, upstream: string, { message: reason }: Fault): void {
     if (gone !== undefined) return;
     this.lost++;
@@ -31,7 +31,7 @@ export class Losses {
     this.#publish({ type: "session.failed", upstream, client: peer, reason });
   }
 
-  /** What was thrown, as a Fault. One that was none is a mistake of ours, which is told of here. */
+  /** What was thrown, as a Fault. Anything else is a bug in this program, which is counted and published. */
   faultOf(error: unknown): Fault {
     const fault = faultOf(error);
     if (fault.fault !== "internalError" || fault.isTold) return fault;

@@ -4,9 +4,9 @@ import { type KeptTotal, RequestBody } from "./body.ts";
 import type { Client } from "./downstream.ts";
 import { isRepeatable } from "./retry.ts";
 
-/** What of the operator's wishes an exchange must know from its beginning. */
+/** The options that apply to a request from its beginning. */
 export interface RequestSettings {
-  /** Bytes in a request body. */
+  /** The largest request body, in bytes. */
   readonly bodyMax: number;
   /** Whether an `Idempotency-Key` makes any request repeatable. */
   readonly honourIdempotencyKey: boolean;
@@ -17,18 +17,19 @@ export class RequestState {
   readonly body: RequestBody | undefined;
   readonly isRepeatable: boolean;
   attempts = 0;
-  /** Places taken in the budget of repeats. */
+  /** Places that it holds in the retry budget. */
   repeats = 0;
-  /** How often something of it was sent, in attempts that failed. */
+  /** Failed attempts in which at least one byte was sent. */
   deliveries = 0;
-  /** How often something was short on this machine. */
+  /** Failed attempts that ended because of a shortage on this machine. */
   shortages = 0;
+  /** True if a fresh connection was tried already in place of a stale one. */
   refreshed = false;
   /** Why the last attempt failed. */
   reason: FaultName | undefined;
-  /** When its waiting must end; set by the first wait. */
+  /** When its waiting must end, in the milliseconds of the clock; set by the first wait. */
   holdBy: number | undefined;
-  /** Upstreams that failed it since its last wait. */
+  /** Names of the upstreams on which it failed since its last wait. */
   failed: readonly string[] = [];
   /** The attempt that an upstream is working on. Set and cleared by that attempt alone. */
   attempt: { clientLeft(fault: Fault): void } | undefined;
@@ -53,8 +54,8 @@ export class RequestState {
   }
 
   /**
-   * Aborted when the client leaves: for everything that the exchange waits for between its attempts. It is
-   * made when it is first asked for, since most exchanges never wait.
+   * Aborted when the client leaves. Everything that the exchange waits for between its attempts takes it. It
+   * is made when it is first asked for, since most exchanges never wait.
    */
   get signal(): AbortSignal {
     if (this.#leaving === undefined) {

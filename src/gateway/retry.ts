@@ -1,37 +1,37 @@
 /**
- * The retry ledger: how far an exchange has come, and so whether it may be tried again. Pure, but for the
- * count of repeats under way.
+ * Retries: whether an exchange may be attempted again after a failed attempt, and how many retries there may
+ * be at the same time. Pure, except for that count.
  *
- * What proves that nothing was sent may go anywhere, at once, whatever its method. What was sent may be
- * repeated only if repeating it does no harm, only while not a byte of a response has come, and only once,
- * whether the first time went over a kept connection or not.
+ * If nothing was sent, the request may go to any upstream at once, whatever its method. If something was sent,
+ * it may be repeated only if a repetition does no harm, only while no byte of a response has come, and only
+ * once, whether or not the first attempt used a kept connection.
  */
 import type { Clock } from "../base/clock.ts";
 import { endAfter } from "../base/deadline.ts";
 import type { FaultName } from "../base/fault.ts";
 
 export type Stage =
-  /** Not a byte of the request was handed to the system. */
+  /** No byte of the request was given to the operating system. */
   | "nothingSent"
-  /** Something was sent, of a request that may be sent twice. */
+  /** At least one byte was sent, of a request that may be sent twice. */
   | "sentSafe"
-  /** Something was sent, and a second time it might do something a second time. */
+  /** At least one byte was sent, of a request that might take effect twice if it is sent twice. */
   | "sentUnsafe"
-  /** A byte of the response has come: it is this upstream's to finish. */
+  /** At least one byte of the response has come: only this upstream can finish it. */
   | "responseStarted";
 
 /** Safe or idempotent by definition (RFC 9110 section 9.2.2). */
 const REPEATABLE = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 
-/** Whether sending this request twice is like sending it once. */
+/** Whether a request of this method has the same effect when it is sent twice as when it is sent once. */
 export function isRepeatable(method: string, hasHonouredKey: boolean): boolean {
   return hasHonouredKey || REPEATABLE.has(method);
 }
 
-/** How often an exchange may be sent: once, and once more. */
+/** How often an exchange may be sent: twice, the first time included. */
 const DELIVERIES_MAX = 2;
 
-/** Ends of a kept connection that do not say that it had gone stale. */
+/** Faults of a kept connection that do not mean that it had gone stale: this proxy ended it. */
 const OURS: ReadonlySet<FaultName> = new Set<FaultName>([
   "upstreamDown",
   "responseTimeout",
@@ -39,44 +39,46 @@ const OURS: ReadonlySet<FaultName> = new Set<FaultName>([
   "idleTimeout",
 ]);
 
-/** True unless a kept connection ended for a reason that a fresh one would meet as well. */
+/** True if a kept connection that ended with this fault may have been stale. */
 export function maySayStale(fault: FaultName): boolean {
   return !OURS.has(fault);
 }
 
-/** True for trouble of this machine on the way to an upstream, which says nothing about the upstream. */
+/** True for a fault of this machine on the way to an upstream, which is no evidence about the upstream. */
 export function isLocal(fault: FaultName): boolean {
   return fault === "localShortage" || fault === "nameSilent";
 }
 
-/** What one attempt has left behind. */
-export interface Entry {
+/** What the decision depends on, after an attempt that failed. */
+export interface FailedAttempt {
   readonly stage: Stage;
-  /** True if it was made on a connection that had carried requests before. */
+  /** True if it used a connection that had carried requests before. */
   readonly reused: boolean;
-  /** True if every byte of the request body that was taken so far is still there. */
+  /** True if every byte of the request body that was read so far is still kept. */
   readonly replayable: boolean;
-  /** How often something of the exchange was sent so far, this attempt included. */
+  /** Attempts so far in which at least one byte was sent, this one included. */
   readonly deliveries: number;
-  /** True if a fresh connection was tried already for one that had gone stale. */
+  /** True if a fresh connection was tried already in place of a stale one. */
   readonly refreshed: boolean;
 }
 
-/** `next`: another upstream; `fresh`: the same upstream on a new connection; `never`: that was it. */
-export function retryDecision(entry: Entry): "next" | "fresh" | "never" {
-  const { stage, reused, replayable, deliveries, refreshed } = entry;
+/** `next`: try another upstream. `fresh`: try the same upstream on a new connection. `never`: do not retry. */
+export function retryDecision(failed: FailedAttempt): "next" | "fresh" | "never" {
+  const { stage, reused, replayable, deliveries, refreshed } = failed;
   if (!replayable || stage === "responseStarted" || stage === "sentUnsafe") return "never";
   if (stage === "sentSafe" && deliveries >= DELIVERIES_MAX) return "never";
-  // The upstream closing a connection that was idle says nothing about the upstream.
+  // That an upstream closes an idle connection is no evidence against it.
   return reused && !refreshed ? "fresh" : "next";
 }
 
+/** Retries at one time, as a share of the exchanges under way … */
 const SHARE = 0.2;
+/** … but never fewer than this. */
 const REPEATS_MIN = 3;
 
 /**
- * Repeats at one time: a share of the exchanges under way, so that an outage is not answered by a flood.
- * Whoever finds no room waits for another repeat to end, which is better than to fail.
+ * Limits the retries at one time to a share of the exchanges under way, so that an outage does not multiply
+ * the load. An exchange that finds no room waits until another retry ends, which is better than to fail.
  */
 export class RetryBudget {
   readonly #clock: Clock;
@@ -84,15 +86,15 @@ export class RetryBudget {
   readonly #waiting = new Set<(taken: boolean) => void>();
   #running = 0;
 
-  /** `active` tells how many exchanges are under way. */
+  /** `active` returns how many exchanges are under way. */
   constructor(clock: Clock, active: () => number) {
     this.#clock = clock;
     this.#active = active;
   }
 
   /**
-   * Takes one repeat, to be given back. Resolves with false if there was no room for `ms` milliseconds, or
-   * when `signal` is aborted. Never rejects.
+   * Takes one place, which the caller must give back. Resolves with false if there was no room for `ms`
+   * milliseconds, or when `signal` is aborted. Never rejects.
    */
   take(ms: number, signal: AbortSignal): Promise<boolean> {
     if (this.#takeRoom()) return Promise.resolve(true);
@@ -108,6 +110,7 @@ export class RetryBudget {
     });
   }
 
+  /** Gives one place back; it goes to the exchange that has waited longest, if there is room. */
   giveBack(): void {
     this.#running--;
     for (const end of this.#waiting) {

@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
-import { type Entry, isRepeatable, RetryBudget, retryDecision } from "./retry.ts";
+import { type FailedAttempt, isRepeatable, RetryBudget, retryDecision } from "./retry.ts";
 
-const ENTRY: Entry = {
+const FAILED: FailedAttempt = {
   stage: "nothingSent",
   reused: false,
   replayable: true,
@@ -10,8 +10,8 @@ const ENTRY: Entry = {
   refreshed: false,
 };
 
-Deno.test("the ledger says for each stage what may follow", () => {
-  const cases: [change: Partial<Entry>, verdict: ReturnType<typeof retryDecision>][] = [
+Deno.test("each stage has its retry decision", () => {
+  const cases: [change: Partial<FailedAttempt>, decision: ReturnType<typeof retryDecision>][] = [
     [{}, "next"],
     [{ deliveries: 2 }, "next"],
     [{ replayable: false }, "never"],
@@ -25,8 +25,8 @@ Deno.test("the ledger says for each stage what may follow", () => {
     [{ stage: "sentUnsafe", reused: true }, "never"],
     [{ stage: "responseStarted", reused: true }, "never"],
   ];
-  for (const [change, verdict] of cases) {
-    assertEquals(retryDecision({ ...ENTRY, ...change }), verdict, JSON.stringify(change));
+  for (const [change, decision] of cases) {
+    assertEquals(retryDecision({ ...FAILED, ...change }), decision, JSON.stringify(change));
   }
 });
 
@@ -37,7 +37,7 @@ Deno.test("only methods that are safe or idempotent by definition are repeatable
   assertEquals(isRepeatable("POST", true), true);
 });
 
-Deno.test("the budget grows with the exchanges under way, and whoever waits is next", async () => {
+Deno.test("the budget grows with the exchanges under way, and an exchange that waits is next", async () => {
   const clock = new ManualClock();
   let active = 20;
   const budget = new RetryBudget(clock, () => active);
@@ -52,7 +52,7 @@ Deno.test("the budget grows with the exchanges under way, and whoever waits is n
   assertEquals(await taken(), true);
 });
 
-Deno.test("whoever leaves while it waits for the budget takes nothing", async () => {
+Deno.test("an exchange whose client leaves while it waits for the budget takes nothing", async () => {
   const clock = new ManualClock();
   const budget = new RetryBudget(clock, () => 0);
   for (let i = 0; i < 3; i++) await budget.take(1_000, new AbortController().signal);

@@ -1,7 +1,7 @@
 /**
- * The exchanges that an upstream is working on: so that they can be ended when it goes down, when they
- * are silent for too long, or when the time to drain is up. Whether one still moves is looked at once a
- * tick for all of them together, so that a byte on its way costs nothing.
+ * The attempts that upstreams are working on. They are ended when their upstream goes down, when no byte has
+ * moved for too long, or when the time to drain is up. One tick checks all of them for progress, so that a
+ * byte that passes costs nothing.
  */
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
@@ -11,17 +11,17 @@ import { DrainRunner } from "../failover/drain_runner.ts";
 import type { DrainOrder } from "../failover/ports.ts";
 import type { Deadlines, Timed } from "../net/deadlines.ts";
 
-/** One attempt of an exchange, from its request on. */
+/** One attempt of an exchange, from the sending of its request on. */
 export interface Drainable extends Member {
-  /** How often it had moved when last looked at, and when that had changed; set here. */
+  /** The value of `moved` at the last change that a tick saw, and the time of that tick; set by `Running`. */
   count: number;
   at: number;
   readonly upstream: string;
-  /** The decision it was begun under. */
+  /** The epoch of the decision under which it began. */
   readonly epoch: number;
   /** Grows with every byte that moves either way. */
   moved(): number;
-  /** Ends it; what it becomes then is decided by the ledger. */
+  /** Ends it with this fault; whether it is retried is for the forwarder to decide. */
   cut(fault: Fault): void;
 }
 
@@ -33,7 +33,7 @@ export class Running implements Timed {
   readonly #drains: DrainRunner<Drainable>;
   #cut = 0;
 
-  /** `idleMs`: an attempt in which no byte moves for so long is ended; 0 is never. */
+  /** `idleMs`: an attempt in which no byte moves for this long is ended, in milliseconds; 0 is never. */
   constructor(clock: Clock, deadlines: Deadlines, publish: Publish, idleMs: number) {
     this.#deadlines = deadlines;
     this.#idleMs = idleMs;
@@ -54,7 +54,7 @@ export class Running implements Timed {
     return this.#attempts.size;
   }
 
-  /** Attempts ended because their upstream went down. */
+  /** Attempts that were ended because their upstream went down. */
   get cut(): number {
     return this.#cut;
   }
@@ -82,12 +82,12 @@ export class Running implements Timed {
     }
   }
 
-  /** Ends attempts as ordered, after their grace; in the place of an older order for the upstream. */
+  /** Ends attempts as ordered, after the grace period. Replaces an earlier order for the same upstream. */
   drain(order: DrainOrder): void {
     this.#drains.begin(order);
   }
 
-  /** Calls off the drain of an upstream if that may be. */
+  /** Calls off the drain of an upstream, if its order is revocable. */
   spare(upstream: string): void {
     this.#drains.spare(upstream);
   }
@@ -96,7 +96,7 @@ export class Running implements Timed {
     return this.#deadlines.now - attempt.at < ms || attempt.moved() !== attempt.count;
   }
 
-  /** Forgets the drains that are still to come. */
+  /** Calls off all drains that are still to come. */
   close(): void {
     this.#drains.close();
   }

@@ -1,4 +1,4 @@
-/** What serves HTTPS beside the server of HTTP/1.1: handshakes under way, HTTP/2, and the port of both. */
+/** The HTTPS part of a service, beside its HTTP/1.1 server: the port, handshakes under way, and HTTP/2. */
 import type { Address } from "../base/address.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
@@ -8,12 +8,12 @@ import { Http2, type Http2Parts } from "./tls/http2.ts";
 import type { Port } from "./listen.ts";
 import { type TlsFiles, TlsListener } from "./tls/listen_tls.ts";
 
-/** In a drain, for clients whose handshake is not over. */
+/** How long a drain waits for handshakes that are under way, in milliseconds. */
 const LAST_HANDSHAKES_MS = 1_000;
 const LOOK_MS = 10;
 
 export interface SecureSettings extends Omit<Http2Parts, "onChange"> {
-  /** Clients at one time. */
+  /** The most clients at one time. */
   readonly connectionsMax: number;
   readonly publish: Publish;
 }
@@ -35,22 +35,22 @@ export class SecureSide {
     });
   }
 
-  /** Connections that count beside those of the server. Handshakes have a limit of their own. */
+  /** Connections that count in addition to those of the server. Handshakes have a separate limit. */
   count(): number {
     return this.#http2.connections;
   }
 
-  /** Has the connection that has been idle for longest give way; false if there is none. */
+  /** Closes the connection that has been idle longest; false if none is idle. */
   giveWay(): boolean {
     return this.#http2.giveWay();
   }
 
-  /** Descriptors are short: has a handshake that takes its time, or an idle connection, give way. */
+  /** Frees a descriptor when there are too few: ends a slow handshake, or else an idle connection. */
   relieve(): boolean {
     return this.#handshakes.giveWay() || this.#http2.giveWay();
   }
 
-  /** Listens and serves. Resolves with the reason where it cannot; it is over then. */
+  /** Listens and serves. Resolves with the reason, for a person, if it cannot; then everything is closed. */
   async listen(
     asked: Address,
     files: TlsFiles,
@@ -75,7 +75,7 @@ export class SecureSide {
         });
       }
     } catch (error) {
-      // The address is taken, or the certificate and its key are none.
+      // The address is in use, or the certificate or its key is not valid.
       trouble = error instanceof Error ? error.message : String(error);
     }
     const listener = this.#listener;

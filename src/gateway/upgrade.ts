@@ -11,7 +11,7 @@ export interface Tunnel {
   readonly count: TunnelCount;
   /** Resolves when both directions have ended. */
   readonly finished: Promise<void>;
-  /** Ends it at once; both sides can tell. */
+  /** Ends it at once with a reset to both sides, where the sockets allow that. */
   cut(): void;
 }
 

@@ -19,7 +19,7 @@ export interface StaticUpstream {
 
 export type GatewayUpstream = ServerUpstream | StaticUpstream;
 
-/** How clients are told of an upstream: its place, not its name, which may be a secret of the house. */
+/** The name of an upstream toward clients: its rank, since its configured name may be confidential. */
 export function roleOf({ rank }: Upstream): string {
   return rank === 0 ? "primary" : rank === 1 ? "backup" : `backup-${rank}`;
 }

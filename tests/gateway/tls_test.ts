@@ -42,7 +42,7 @@ tlsTest(
   },
 );
 
-tlsTest("HTTP/2 has the same ledger: refused goes elsewhere, cut short is told", async (tls) => {
+tlsTest("HTTP/2 has the same retries: refused goes elsewhere, cut short is told", async (tls) => {
   await using bad = rawUpstream(async (conn) => {
     await hear(conn);
     await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart");

@@ -1,7 +1,7 @@
 /**
  * One open file as a response: validators, conditions and a single byte range (RFC 9110 sections 8.8, 13
- * and 14). The file is opened once and everything is said of that open file, so one that is replaced
- * meanwhile is never mixed. Bytes are read as they are asked for, and never more than were promised.
+ * and 14). The file is opened once, and head and body both describe that open file, so a file that is replaced
+ * in the meantime is never mixed with its successor. Bytes are read on demand, never more than were announced.
  */
 import { eTag, ifNoneMatch } from "@std/http/etag";
 import type { Clock } from "../../base/clock.ts";
@@ -9,7 +9,7 @@ import { inTime as withinTime } from "../../base/deadline.ts";
 import { errorCode, isShortageCode } from "../../base/errno.ts";
 import { Fault } from "../../base/fault.ts";
 
-/** A regular file, open for reading. Whoever has it closes it. */
+/** A regular file, open for reading. Its owner must close it. */
 export interface OpenFile {
   readonly path: string;
   readonly file: Deno.FsFile;
@@ -18,12 +18,12 @@ export interface OpenFile {
 }
 
 /**
- * A file system that is silent for so long (a server of files that has gone, or threads that all wait for
- * something else) is not waited for any longer, in milliseconds.
+ * How long a file operation may take, in milliseconds. It takes longer when a file server is gone, or when all
+ * threads of Deno wait for something else.
  */
 const SILENT_MS = 10_000;
 
-/** What `work` gives; rejects with a Fault if that takes longer than a file system may be silent. */
+/** The result of `work`; rejects with a Fault if it takes longer than a file operation may take. */
 export async function inTime<T>(clock: Clock, work: Promise<T>): Promise<T> {
   const onLate = () => new Fault("responseCut", "the file system does not answer");
   return await withinTime(work, SILENT_MS, clock, onLate);
@@ -41,18 +41,18 @@ export async function openFile(path: string, clock: Clock): Promise<OpenFile | u
     if (!(await Deno.stat(path)).isFile) return undefined;
     file = await Deno.open(path);
     const info = await file.stat();
-    // It may have been replaced since the first look.
+    // The file may have been replaced since the first `stat`.
     if (info.isFile) return { path, file, info, clock };
   } catch (error) {
     const code = errorCode(error);
     if (isShortageCode("file", code)) throw new Fault("localShortage", code, { cause: error });
-    // Not there or not ours to read: to a client the same.
+    // A missing file and one that may not be read are the same to a client.
   }
   file?.close();
   return undefined;
 }
 
-/** Answers a GET or HEAD with a file: 200, 206, 304 or 416. Takes the file. */
+/** Answers a GET or HEAD with a file: 200, 206, 304 or 416. Owns the file from here. */
 export async function respondWith(
   request: Request,
   file: OpenFile,
@@ -99,7 +99,7 @@ interface Range {
   readonly length: number;
 }
 
-/** The range to send; undefined sends the whole, as for several ranges or one we cannot read. */
+/** The range to send; undefined means the whole file, also for several ranges and for one that is malformed. */
 function rangeOf(
   request: Request,
   size: number,
@@ -108,7 +108,7 @@ function rangeOf(
   const parts = /^bytes=(\d*)-(\d*)$/i.exec(request.headers.get("range")?.trim() ?? "");
   const [, from = "", to = ""] = parts ?? [];
   if (parts === null || (from === "" && to === "")) return undefined;
-  // Our tags are weak, and If-Range wants a strong comparison: only the very date can match.
+  // Our tags are weak, and If-Range needs a strong comparison: only an equal date can match.
   const condition = request.headers.get("if-range");
   if (condition !== null && condition !== modified) return undefined;
   if (from === "") {
@@ -124,7 +124,7 @@ function rangeOf(
 /**
  * Exactly `length` bytes from `first` on, as they are asked for; null for HEAD. The stream owns the file
  * and closes it at its end and on cancel. A file that has become shorter, was written over, or can no
- * longer be read breaks the stream with a Fault, so that the response is cut and the client can tell.
+ * longer be read errors the stream with a Fault: the response is then cut, which the client can detect.
  */
 export function bodyOf(
   request: Request,
@@ -149,7 +149,7 @@ export function bodyOf(
         const chunk = new Uint8Array(Math.min(CHUNK_BYTES, left));
         const count = await inTime(clock, file.read(chunk));
         if (count === null) throw new Fault("responseCut", "the file became shorter meanwhile");
-        // What came in one read is of one state; later parts may be of another.
+        // The bytes of one read are consistent; those of a later read may be from another version.
         const isLastOfMany = count === left && left < length;
         if (isLastOfMany && await isWrittenOver(file, info)) {
           throw new Fault("responseCut", "the file was written meanwhile");
@@ -161,7 +161,7 @@ export function bodyOf(
           controller.close();
         }
       } catch (error) {
-        // Also when a cancel came in between: there is nobody left to tell then.
+        // This also happens after a cancel, when nobody needs the error any more.
         close();
         throw error instanceof Fault
           ? error
@@ -172,7 +172,7 @@ export function bodyOf(
   }, { highWaterMark: 0 });
 }
 
-/** True if the file has changed since and not merely grown, as a log does: what was sent may be a mixture. */
+/** True if the file has changed in another way than by growing, so that what was sent may be a mixture. */
 async function isWrittenOver(file: Deno.FsFile, { mtime, size }: Deno.FileInfo): Promise<boolean> {
   const now = await file.stat();
   return now.size <= size && now.mtime?.getTime() !== mtime?.getTime();

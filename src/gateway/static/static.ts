@@ -1,8 +1,8 @@
 /**
  * A backup that needs no server: a folder of files, or one page for everything. It reads, streams and
- * closes; it never lists a folder, never follows a link out of it, never buffers a file. Methods other
- * than GET and HEAD are told to come back later (503, not 405: the service is away, not unwilling).
- * What is answered here stands under the primary's URLs, so clients are told not to keep it.
+ * closes; it never lists a folder, never follows a link out of it, never buffers a file. Methods other than GET
+ * and HEAD get 503 with `Retry-After`, and not 405, since the service that supports them is only away. The
+ * answers appear under the primary's URLs, so clients may not use them later without asking again (`Cache-Control`).
  */
 import { contentType } from "@std/media-types/content-type";
 import type { Clock } from "../../base/clock.ts";
@@ -41,8 +41,8 @@ export function pageBackup(file: string, clock: Clock): StaticBackup {
 }
 
 /**
- * Where no file can be opened at the moment, or none in time, a client is told to come back: 404 would be
- * a lie.
+ * When no file can be opened at the moment, or not in time, the answer is 503 with `Retry-After`: a 404 would
+ * be wrong.
  */
 function orAway(clock: Clock, backup: StaticBackup): StaticBackup {
   return async (request) => {
@@ -51,14 +51,14 @@ function orAway(clock: Clock, backup: StaticBackup): StaticBackup {
       return await inTime(clock, working);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      // A response that comes too late still has its file open.
+      // The response comes too late, and its file is still open.
       working.then((response) => response.body?.cancel(), () => {});
       return away("This service is away at the moment.\n");
     }
   };
 }
 
-/** Asks whether the folder or the page is there: the health check of a backup without a server. */
+/** The health check of a backup without a server: whether its folder or page exists. */
 export function staticProbe(kind: "folder" | "page", path: string, clock: Clock): Probe {
   return async () => {
     const began = clock.now();
@@ -93,7 +93,7 @@ function segmentsOf(url: string): readonly string[] | undefined {
   return names;
 }
 
-/** Path of a URL as it came: `new URL` would resolve dots and turn backslashes. */
+/** The path of a URL exactly as the client sent it: `new URL` would resolve dots and convert backslashes. */
 function pathOf(url: string): string {
   const afterScheme = url.indexOf("//") + 2;
   const start = url.indexOf("/", afterScheme);
@@ -104,12 +104,12 @@ function decoded(text: string): string | undefined {
   try {
     return decodeURIComponent(text);
   } catch {
-    // A stray % or bytes that are no UTF-8: there is no function that asks before it decodes.
+    // A stray % or bytes that are not UTF-8: no function checks that without decoding.
     return undefined;
   }
 }
 
-/** No separators in disguise, no dots that climb, no hidden files; what `.well-known` holds is public. */
+/** Refuses encoded separators, dot segments and hidden files, except `.well-known`, which is public. */
 function mayServe(name: string): boolean {
   return !/[/\\\0]/.test(name) && (!name.startsWith(".") || name === ".well-known");
 }
@@ -143,7 +143,7 @@ async function within(folder: string, names: readonly string[]): Promise<string 
     const inside = root.endsWith(SEPARATOR) ? root : root + SEPARATOR;
     return path === root || path.startsWith(inside) ? path : undefined;
   } catch {
-    // Not there, not readable, a name too long, a loop of links: to a client all of it is not there.
+    // Missing, not readable, a name that is too long, a loop of links: to a client all of these are missing.
     return undefined;
   }
 }

@@ -1,4 +1,4 @@
-/** The retry ledger against upstreams that fail at every point of an exchange. */
+/** Retries, against upstreams that fail at every point of an exchange. */
 import { ManualClock } from "../../src/base/clock.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { patiently } from "../harness/patience.ts";
