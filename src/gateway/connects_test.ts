@@ -1,0 +1,108 @@
+/** New connections: when a connect is slow, called off, or left by its client, and when one must settle. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { Fault } from "../base/fault.ts";
+import { bench } from "../http1/testing/client_bench.ts";
+import type { Conn, Dial } from "../net/conn.ts";
+import { type MakePair, onConns } from "../net/testing/conn_fake.ts";
+import { Connects } from "./connects.ts";
+import { requestRules } from "./headers.ts";
+import type { ServerUpstream } from "./upstream.ts";
+
+/** A dialer that answers when the test says so; it can be called off. */
+function connectsOf(pair: MakePair) {
+  const dialed = Promise.withResolvers<Conn>();
+  let connecting = () => {};
+  const dial: Dial = (signal, onConnecting) => {
+    connecting = onConnecting!;
+    signal!.addEventListener(
+      "abort",
+      () => dialed.reject(new Fault("connectFailed", "called off")),
+    );
+    return dialed.promise;
+  };
+  const world = bench(pair, { dial });
+  const to: ServerUpstream = {
+    kind: "server",
+    upstream: { name: "a", rank: 0, address: { kind: "tcp", host: "127.0.0.1", port: 1 } },
+    origin: "http://up.test",
+    basePath: "",
+    pool: world.pool,
+    rules: requestRules("up.test", { preserveHost: false, headers: [], pseudonym: "failover" }),
+  };
+  const connects = new Connects(world.clock);
+  const leaving = new AbortController();
+  const slow: string[] = [];
+  const make = (settles = false) =>
+    connects.make(to, { signal: leaving.signal, onSlow: (reason) => slow.push(reason), settles });
+  const [upstream, end] = pair();
+  return {
+    clock: world.clock,
+    connects,
+    leaving,
+    slow,
+    make,
+    upstream,
+    connecting: () => connecting(),
+    answer: () => dialed.resolve(end),
+  };
+}
+
+onConns(
+  "a connect is slow by the time of the connect, not by that of the name service",
+  async (pair) => {
+    const world = connectsOf(pair);
+    const made = world.make();
+    await world.clock.advance(5_000);
+    assertEquals(world.slow, []);
+    world.connecting();
+    await world.clock.advance(499);
+    assertEquals(world.slow, []);
+    await world.clock.advance(2);
+    assertEquals(world.slow, ["no answer to connect for 500 ms"]);
+    world.answer();
+    (await made).close();
+    assertEquals(world.clock.pending, 0);
+  },
+);
+
+onConns(
+  "connects are called off by the name of their upstream, or when their client leaves",
+  async (pair) => {
+    const first = connectsOf(pair);
+    const made = first.make();
+    first.connecting();
+    first.connects.callOff("b");
+    await first.clock.advance(0);
+    first.connects.callOff("a");
+    await assertRejects(() => made, Fault, "called off");
+    const second = connectsOf(pair);
+    const left = second.make();
+    second.connecting();
+    second.leaving.abort();
+    await assertRejects(() => left, Fault, "called off");
+    assertEquals([first.clock.pending, second.clock.pending], [0, 0]);
+  },
+);
+
+for (const ends of [false, true]) {
+  onConns(
+    `a connection that must settle is ${ends ? "refused" : "given"} if it ${
+      ends ? "ends" : "stays"
+    }`,
+    async (pair) => {
+      const world = connectsOf(pair);
+      const made = world.make(true);
+      const outcome = made.then(() => "made", (fault: Fault) => fault.fault);
+      world.connecting();
+      world.answer();
+      await world.clock.advance(10);
+      if (ends) await world.upstream.closeWrite();
+      await world.clock.advance(10);
+      await world.clock.advance(41);
+      assertEquals(await outcome, ends ? "closedUnused" : "made");
+      if (!ends) (await made).close();
+      await world.clock.advance(0);
+      assertEquals(world.slow, []);
+    },
+  );
+}
