@@ -1,7 +1,7 @@
 /**
- * An exchange made of what `Deno.serve` hands out, for HTTP/2, so that the same forwarder serves it. The
- * request is printed as an HTTP/1.1 head and parsed again: from there on the same strict rules hold.
- * What `Deno.serve` hides is missing here: interim responses, trailers, and connections to upgrade.
+ * An exchange made of a `Request` and a `Response`, so that HTTP/2 requests from `Deno.serve` go to the same
+ * forwarder. The request is printed as an HTTP/1.1 head and parsed again, so that the same strict rules apply.
+ * `Deno.serve` has no interim responses, no trailers and no upgrades, so they are missing here.
  */
 import { Fault } from "../base/fault.ts";
 import type { BodySource } from "../http1/body.ts";
@@ -13,7 +13,7 @@ import { HeadWriter } from "../http1/head_writer.ts";
 import type { Client } from "./downstream.ts";
 
 const LIMITS = { headBytesMax: 128 * 1024, fieldsMax: 512 };
-/** Framing and hop fields that an HTTP/2 request cannot mean, and `TE`: we could not keep its promise. */
+/** Framing and hop-by-hop fields, which HTTP/2 does not have, and `TE`: trailers would not get through. */
 const LEFT_OUT = new Set([
   "connection",
   "host",
@@ -27,7 +27,7 @@ export class FetchExchange implements Client {
   readonly head: RequestHead;
   readonly body: Client["body"];
   readonly peer: string;
-  /** What `Deno.serve` is to be given; settles when `send` begins, or when it is aborted before. */
+  /** The response for `Deno.serve`. Resolves when `send` begins; rejects if it is aborted before. */
   readonly response: Promise<Response>;
   readonly #response = Promise.withResolvers<Response>();
   readonly #out = new HeadWriter();
@@ -38,8 +38,8 @@ export class FetchExchange implements Client {
   #fail: ((fault: Fault) => void) | undefined;
 
   /**
-   * The exchange of a request whose body, if it has one, has begun or is known to take its time. `bodyMs`:
-   * how long a part of the body may take. Rejects with a Fault for a request we do not take.
+   * Makes the exchange of a request, as soon as it is known whether the request has a body. `bodyMs`: the
+   * longest wait for a part of the body. Rejects with a Fault for a request that is malformed.
    */
   static async of(
     request: Request,
@@ -62,10 +62,10 @@ export class FetchExchange implements Client {
     this.head = head;
     this.body = body;
     this.response = this.#response.promise;
-    // Whoever awaits it hears of it; nobody does if the app answers by itself.
+    // A rejection that nobody awaits must not count as unhandled.
     this.response.catch(() => {});
     const leave = () => {
-      // It also fires after a success.
+      // The signal is also aborted after a success.
       if (!this.#finished) this.#leave(new Fault("clientReset"));
     };
     request.signal.addEventListener("abort", leave);
@@ -76,7 +76,7 @@ export class FetchExchange implements Client {
     return this.#started;
   }
 
-  /** Streams of one HTTP/2 connection may be anybody's: nothing is kept for it. */
+  /** None: the streams of one HTTP/2 connection may belong to several clients. */
   get companion(): { close(): void } | undefined {
     return undefined;
   }
@@ -98,7 +98,7 @@ export class FetchExchange implements Client {
     if (this.#gone !== undefined) callback?.(this.#gone);
   }
 
-  /** Nothing: `Deno.serve` knows no interim responses. */
+  /** Does nothing: `Deno.serve` has no interim responses. */
   async write1xx(): Promise<void> {}
 
   respond(status: number, reason: string): HeadWriter {
@@ -137,7 +137,7 @@ export class FetchExchange implements Client {
     this.#finished = true;
   }
 
-  /** Settles `sent` when the last byte was taken, or when there will be no more. */
+  /** The body as a stream. Settles `sent` when its last byte was taken, or when it has failed. */
   #streamOf(
     body: BodySource | Uint8Array,
     sent: PromiseWithResolvers<void>,
@@ -198,7 +198,7 @@ function headOf(request: Request): RequestHead {
     }
     out.endHead();
   } catch (error) {
-    // The writer refuses what would not be a head.
+    // The writer throws on what cannot stand in a head.
     throw new Fault("badRequest", undefined, { cause: error });
   }
   const bytes = out.view();
@@ -207,7 +207,7 @@ function headOf(request: Request): RequestHead {
   return head;
 }
 
-/** Of `Deno.serve`, each request that is neither GET nor HEAD has a stream, whether or not it has a body. */
+/** `Deno.serve` gives each request but GET and HEAD a stream, whether or not it has a body. */
 async function bodyOf(
   request: Request,
   deadlines: Deadlines,
@@ -228,7 +228,7 @@ const NO_BODY: Client["body"] = {
   read: () => Promise.resolve(undefined),
 };
 
-/** A body of undeclared length is waited for this long, to learn whether there is one at all. */
+/** How long to wait, without a declared length, to learn whether there is a body. */
 const FIRST_PART_MS = 100;
 
 class FetchBody implements BodySource {
@@ -236,7 +236,7 @@ class FetchBody implements BodySource {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #deadlines: Deadlines;
   readonly #bodyMs: number;
-  /** The read that is under way, or has brought what nobody has asked for yet. */
+  /** The pending read, or one whose part nobody has taken yet. */
   #reading: Promise<Uint8Array | undefined> | undefined;
   #ended = false;
   #isNone = false;
@@ -261,10 +261,10 @@ class FetchBody implements BodySource {
     return this.#ended;
   }
 
-  /** Resolves once it is known whether there is a body, or when the client takes its time with it. */
+  /** Resolves when it is known whether there is a body, or after `FIRST_PART_MS`. */
   async begin(): Promise<void> {
     const reading = this.#reading = this.#next();
-    // What fails here comes up again where the part is used.
+    // If it fails, it fails again where the part is used.
     const first = reading.then((part) => this.#isNone = part === undefined, () => {});
     const late = Promise.withResolvers<void>();
     const cancel = this.#deadlines.clock.after(FIRST_PART_MS, late.resolve);
@@ -291,7 +291,7 @@ class FetchBody implements BodySource {
     }
   }
 
-  /** Skips parts that are empty, which `Deno.serve` hands out where there is no body. */
+  /** Skips empty parts, which `Deno.serve` gives where there is no body. */
   async #next(): Promise<Uint8Array | undefined> {
     for (;;) {
       const part = await this.#reader.read();

@@ -1,6 +1,6 @@
 /**
- * What serves the gateway's app to clients: `http1/`'s server on a port or a unix socket. The port is
- * bound from the first moment and stays bound; nothing here knows whether an upstream is up.
+ * Serves the gateway to clients: HTTP or HTTPS on a port or a unix socket. The port is bound from the start
+ * to the end of the service, whether or not an upstream is up.
  */
 import { type Address, formatAddress } from "../base/address.ts";
 import type { Clock } from "../base/clock.ts";
@@ -17,9 +17,9 @@ import { SecureSide } from "./secure_side.ts";
 
 export interface ListenSettings {
   readonly address: Address;
-  /** Clients at one time; a few more are let in to wait, the others stay in the kernel's queue. */
+  /** Connections at one time. A few more are accepted, to wait; the others stay in the kernel's queue. */
   readonly connectionsMax: number;
-  /** Permission bits for the file of a unix socket; without them umask(2) rules. */
+  /** Permission bits for the file of a unix socket; without them umask(2) decides. */
   readonly socketMode?: number;
   /** HTTPS if given. */
   readonly tls?: TlsFiles | undefined;
@@ -31,16 +31,16 @@ export interface ListenContext {
   readonly publish: Publish;
   /** Where plain connections come from. */
   readonly sockets: Sockets;
-  /** Answers one request: that of the gateway. */
+  /** Answers one request: `Gateway.serve`. */
   readonly serve: (downstream: Client, scheme: "http" | "https") => Promise<void>;
 }
 
 export interface ListenCounters {
-  /** Clients so far. */
+  /** Connections so far. */
   readonly accepted: number;
   /** Requests refused by the server itself. */
   readonly refused: number;
-  /** Exchanges and connections that a bug of ours ended, without those that the gateway has counted. */
+  /** Exchanges and connections that a bug ended, without those that the gateway counts itself. */
   readonly faulted: number;
 }
 
@@ -51,7 +51,7 @@ export interface Listening {
   /** Resolves when `stop` is done; rejects for a bug. */
   readonly finished: Promise<void>;
   readonly connections: () => number;
-  /** What the server counts, beside what the gateway does. */
+  /** Counters of the server; the gateway has its own. */
   counters(): ListenCounters;
   /**
    * Stops accepting, lets running exchanges finish for at most `drainMs` or until `now` is aborted, and
@@ -60,7 +60,7 @@ export interface Listening {
   stop(drainMs: number, now: AbortSignal): Promise<number>;
 }
 
-/** Serves HTTP, or HTTPS where there is a certificate. Resolves with the reason where it cannot. */
+/** Serves HTTP, or HTTPS if there is a certificate. Resolves with a reason, in words, if it cannot. */
 export async function listen(
   settings: ListenSettings,
   context: ListenContext,
@@ -89,7 +89,7 @@ export async function listen(
   let server: Server;
   const onAcceptFailed = (error: unknown, retryInMs: number) =>
     publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
-  // Descriptors, mostly: those who are idle have some.
+  // Mostly descriptors are short, and each idle connection holds one.
   const onShortage = () => {
     for (let i = 0; i < GIVE_WAY_MAX && (server.giveWay() || relieve()); i++);
   };
@@ -115,7 +115,7 @@ export async function listen(
   return listeningOn(port, server, troubles, context);
 }
 
-/** What the owner of a service may ask of a port that is open. */
+/** An open port, for the service that owns it. */
 function listeningOn(
   port: Port,
   server: Server,
@@ -139,7 +139,7 @@ function listeningOn(
         server.drain(cut),
         isClosed.then(() => port.drainOthers?.(cut) ?? 0),
       ]);
-      // Those who were still in the queue, or in a handshake, may have come meanwhile.
+      // Clients that were in the queue, or in a handshake, may have been accepted meanwhile.
       return cuts[0] + cuts[1] + await server.drain(cut);
     },
   };
@@ -148,19 +148,19 @@ function listeningOn(
 /** Idle connections closed at once when nobody can be accepted. */
 const GIVE_WAY_MAX = 64;
 
-/** What accepts, and whatever it serves beside the server. */
+/** A port that accepts, with the connections that are not the server's (HTTP/2). */
 export interface Port extends ListeningPort {
   readonly others?: () => number;
   drainOthers?(cut: AbortSignal): Promise<number>;
 }
 
-/** Takes in those who wait to be accepted, unless there is no time left, and closes the port. */
+/** Accepts the clients in the kernel's queue, unless `cut` is aborted, and closes the port. */
 async function closed(port: Port, cut: AbortSignal): Promise<void> {
   if (cut.aborted) return port.close();
   const close = () => port.close();
   cut.addEventListener("abort", close, { once: true });
   port.end();
-  // A bug in the accept loop is for `finished` to tell.
+  // A bug in the accept loop is reported through `finished`.
   await port.finished.catch(() => {});
   cut.removeEventListener("abort", close);
 }

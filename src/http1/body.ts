@@ -1,6 +1,6 @@
 /**
- * Message bodies as bytes that are asked for: nothing is read before someone wants it, which is all the
- * back-pressure there is. A body is a view into its connection's buffer, so forwarding copies nothing.
+ * Message bodies, which are pulled: nothing is read before a consumer asks for it, and that is the whole
+ * back-pressure. The bytes are views into the connection's buffer, so forwarding copies nothing.
  */
 import { Fault, type FaultName } from "../base/fault.ts";
 import type { Fields } from "./fields.ts";
@@ -12,15 +12,15 @@ import type { ReadBuffer } from "./read_buffer.ts";
 export interface BodySource {
   /** Bytes in all, if that is known; undefined sends it chunked, or until close to HTTP/1.0. */
   readonly length: number | undefined;
-  /** Bytes that can be had without waiting, or undefined. The view is good until the next call. */
+  /** Bytes that can be had without waiting, or undefined. The view is valid until the next call. */
   ready?(): Uint8Array | undefined;
-  /** The next bytes, never empty; undefined at the end. The view is good until the next call. */
+  /** The next bytes, never empty; undefined at the end. The view is valid until the next call. */
   read(): Promise<Uint8Array | undefined>;
-  /** True once it is known that nothing more comes; where it is missing, only `read` tells. */
+  /** True once it is known that nothing more comes. Where it is missing, only `read` can show that. */
   readonly ended?: boolean;
-  /** To be called instead of a last `read` by who has seen `ended` and has used the last view. */
+  /** Replaces the last `read` for a consumer that has seen `ended` and has used the last view. */
   done?(): void;
-  /** Who took the bytes has ended: it gets nothing more, and a read of its that waits rejects. */
+  /** The consumer has ended: it gets nothing more, and a pending read rejects. */
   cancel?(): void;
   /** Trailer fields, once the end was seen. They are sent on only where the framing is chunked. */
   readonly trailers?: Fields | undefined;
@@ -79,7 +79,7 @@ export class Body implements BodySource {
     return this.#ended;
   }
 
-  /** Payload that may still come, in bytes; Infinity where nobody knows. */
+  /** Payload that may still come, in bytes; Infinity if that is unknown. */
   get left(): number {
     return this.#ended ? 0 : this.#left;
   }
@@ -157,7 +157,7 @@ export class Body implements BodySource {
   }
 }
 
-/** A decoder if this framing needs one. */
+/** A decoder, if this framing needs one. */
 export function decoderFor(framing: Framing, side: "request" | "response") {
   return framing === CHUNKED ? new ChunkedDecoder(side) : undefined;
 }

@@ -1,7 +1,7 @@
 /**
- * One request with its response, raw, as the server hands it to the app: head and body as they came,
- * and a response that is written line by line. Framing and persistence are settled here and nowhere
- * else, so that no handler can send a message that ends elsewhere than it says.
+ * One request and its response, as the server hands them to a handler: the head and body that were received,
+ * and a response that is written line by line. Framing and persistence (RFC 9112 sections 6 and 9) are
+ * decided here and nowhere else, so that no handler can send a message whose length is not what it declares.
  */
 import type { Fault } from "../base/fault.ts";
 import { type Body, type BodySource } from "./body.ts";
@@ -15,26 +15,26 @@ import { bytesSource, sendMessage } from "./send.ts";
 import type { BufferedConn } from "./buffered_conn.ts";
 
 /**
- * What an error leaves of a request body is read and dropped, so that the connection can be kept, if it is
- * certain to be no more than this; else the response says that it is the last. A response that is no error
- * may well be followed by the rest of the request.
+ * After an error response, the rest of the request body is read and dropped, so that the connection can be
+ * kept, if it is known to be no longer than this; else the response carries `Connection: close`. After a
+ * response that is no error, clients usually send the rest.
  */
 const DISCARD_BYTES_MAX = 64 * 1024;
 
-/** What the server tells its exchanges. */
+/** What an exchange must know of its connection. */
 export interface DrainState {
-  /** True once no connection is to be kept. */
+  /** True if the connection will not be kept after this response. */
   readonly draining: boolean;
 }
 
 export class Exchange {
   readonly head: RequestHead;
   readonly body: Body;
-  /** Whatever `serve` was told about the peer: its address. */
+  /** The client's address, as it was given to `Server.serve`. */
   readonly peer: string;
   readonly #wire: BufferedConn;
   readonly #out: HeadWriter;
-  readonly #mood: DrainState;
+  readonly #state: DrainState;
   #status = 0;
   #started = false;
   #finished = false;
@@ -47,14 +47,14 @@ export class Exchange {
   constructor(
     wire: BufferedConn,
     out: HeadWriter,
-    mood: DrainState,
+    state: DrainState,
     head: RequestHead,
     body: Body,
     peer: string,
   ) {
     this.#wire = wire;
     this.#out = out;
-    this.#mood = mood;
+    this.#state = state;
     this.head = head;
     this.body = body;
     this.peer = peer;
@@ -95,8 +95,8 @@ export class Exchange {
   }
 
   /**
-   * Called once, when `gone` is set before the response was sent; at once if it is already. One slot,
-   * for whoever forwards: setting it forgets the one before.
+   * Called once, if `gone` is set before the response was sent; at once if it is set already. There is one
+   * slot: setting it replaces the callback before.
    */
   get whenGone(): ((fault: Fault) => void) | undefined {
     return this.#whenGone;
@@ -120,7 +120,7 @@ export class Exchange {
   ): Promise<void> {
     if (status === 100) this.#informed100 = true;
     if (this.head.minor === 0 || this.#started) return;
-    // Not `#out`: the final head may be half written there.
+    // Not `#out`, in which the final head may be half written.
     const out = new HeadWriter();
     out.statusLine(status, reason);
     fill?.(out);
@@ -130,7 +130,7 @@ export class Exchange {
 
   /**
    * Begins the final response. Add its lines, without the framing and connection fields, then `send`.
-   * Beginning again before `send` forgets what was written.
+   * Calling it again before `send` starts anew.
    */
   respond(status: number, reason: string): HeadWriter {
     if (this.#started) throw new TypeError("Cannot respond twice to one request");
@@ -140,7 +140,7 @@ export class Exchange {
     return this.#out;
   }
 
-  /** As `respond`, for an answer that no upstream gave: with its `Date`. */
+  /** As `respond`, with a `Date`: for responses that are ours and no upstream's. */
   answer(status: number, reason: string): HeadWriter {
     const out = this.respond(status, reason);
     out.line("Date", httpDate(this.#wire.deadlines.clock.wall()));
@@ -168,9 +168,9 @@ export class Exchange {
   }
 
   /**
-   * Sends the 101 that `respond` began, adding `Connection: upgrade`, and gives the raw connection away:
-   * what the client sent early is read first. It stays the server's to close: keep the app's promise
-   * pending until the protocol is done, and end it when `whenGone` tells that the server has closed.
+   * Sends the 101 that `respond` began, adding `Connection: upgrade`, and resolves with the raw connection,
+   * which gives the bytes that the client sent early first. The server closes it when the handler's promise
+   * settles. If the server closes it earlier, `whenGone` is called; then end the protocol.
    */
   async upgrade(): Promise<Conn> {
     if (this.#status !== 101) throw new TypeError("Cannot upgrade without a 101");
@@ -183,12 +183,12 @@ export class Exchange {
     return this.#wire;
   }
 
-  /** Cuts the client off: it sees neither terminator nor full length. */
+  /** Resets the connection, so that the client can tell that the response is incomplete. */
   abort(fault: Fault): void {
     this.#wire.fail(fault);
   }
 
-  /** Makes a later `send` fail: the server has answered by itself. */
+  /** Makes a later `send` reject with `fault`, because the server has sent an answer itself. */
   refuse(fault: Fault): void {
     this.#refused = fault;
   }
@@ -198,7 +198,7 @@ export class Exchange {
     const out = this.#out;
     const framing = this.#bodyFraming(source);
     if (framing === CHUNKED) out.line("Transfer-Encoding", "chunked");
-    this.#keepAlive = this.head.keepAlive && !this.#mood.draining && framing !== UNTIL_CLOSE &&
+    this.#keepAlive = this.head.keepAlive && !this.#state.draining && framing !== UNTIL_CLOSE &&
       !this.awaitsContinue && this.body.broken === undefined &&
       this.#canReadRest;
     if (!this.#keepAlive) out.line("Connection", "close");

@@ -1,10 +1,10 @@
 /**
- * Field lines (RFC 9112 section 5) as offsets into the bytes they came in. No string is made until
- * someone asks for one, so forwarding a head costs a copy, not a dictionary. A `Fields` is good for as
- * long as its message is: when the exchange ends, its buffer goes to someone else.
+ * Field lines (RFC 9112 section 5) as offsets into the bytes that were read. A string is made only when
+ * somebody asks for it, so forwarding a head costs a copy and no dictionary. A `Fields` is valid for as long
+ * as its message: when the exchange ends, its buffer is reused.
  *
- * The parser is strict and reads strictly left to right: whether it finds a fault, an end, or wants
- * more depends on the bytes alone, never on how they were cut up on their way.
+ * The parser is strict and reads from left to right: whether it finds a fault or an end, or needs more, depends
+ * on the bytes alone and not on how they were split into reads.
  */
 import { Fault } from "../base/fault.ts";
 
@@ -14,7 +14,7 @@ const SP = 32;
 const TAB = 9;
 const COLON = 58;
 
-/** Who sent a malformed message, as a fault. */
+/** The fault of a malformed message, by its sender. */
 export type MessageSide = "request" | "response";
 
 /** The fault for bytes that break the grammar. */
@@ -40,7 +40,7 @@ export const VALUE = table((code) => code === TAB || (code >= SP && code !== 127
 /** Bytes `start` to `end` as text, one character per byte. */
 export function latin1(buffer: Uint8Array, start: number, end: number): string {
   let text = "";
-  // `apply` puts its arguments on the stack, which is not endless.
+  // `apply` puts its arguments on the stack, whose size is limited.
   for (let at = start; at < end; at += 4096) {
     const part = buffer.subarray(at, Math.min(end, at + 4096));
     text += String.fromCharCode.apply(null, part as unknown as number[]);
@@ -48,7 +48,7 @@ export function latin1(buffer: Uint8Array, start: number, end: number): string {
   return text;
 }
 
-/** True if the bytes spell `lower`, which must be in lower case, in any case of theirs. */
+/** True if the bytes equal `lower`, ignoring case. `lower` must be in lower case. */
 export function spells(buffer: Uint8Array, start: number, end: number, lower: string): boolean {
   if (end - start !== lower.length) return false;
   for (let i = 0; i < lower.length; i++) {
@@ -62,7 +62,7 @@ export function spells(buffer: Uint8Array, start: number, end: number, lower: st
 /** Offsets kept per line: name start, name end, value start, value end. */
 const STRIDE = 4;
 
-/** The field lines of one head or trailer section, in the order they came, duplicates included. */
+/** The field lines of a head or trailer section in the order in which they were received, with duplicates. */
 export class Fields {
   readonly bytes: Uint8Array;
   /** How many lines there are. */
@@ -73,8 +73,8 @@ export class Fields {
   /** First byte after the section. */
   readonly end: number;
   /**
-   * True if the lines stand one behind the other and all end in CRLF, so that they may be copied with
-   * their ends; otherwise each line ends with its value.
+   * True if the lines are contiguous and all end in CRLF, so that they can be copied with their line ends;
+   * otherwise each line ends with its value.
    */
   readonly isExact: boolean;
 
@@ -95,19 +95,19 @@ export class Fields {
     this.isExact = isExact;
   }
 
-  /** Name of line `index` as it was spelt. Made anew on each call. */
+  /** Name of line `index`, as received. Each call makes a new string. */
   name(index: number): string {
     const at = index * STRIDE;
     return latin1(this.bytes, this.#offsets[at]!, this.#offsets[at + 1]!);
   }
 
-  /** Value of line `index` without surrounding white space, one character per byte. Made anew on each call. */
+  /** Value of line `index` without surrounding white space, a character per byte. Each call makes a string. */
   value(index: number): string {
     const at = index * STRIDE;
     return latin1(this.bytes, this.#offsets[at + 2]!, this.#offsets[at + 3]!);
   }
 
-  /** How long the name of line `index` is: what to switch on before comparing. */
+  /** Length of the name of line `index`, in bytes; cheaper than to compare names. */
   nameLength(index: number): number {
     const at = index * STRIDE;
     return this.#offsets[at + 1]! - this.#offsets[at]!;
@@ -151,7 +151,7 @@ export class Fields {
     return members;
   }
 
-  /** The same lines in bytes of their own, which nobody will overwrite; `start` is where they begin. */
+  /** A copy of the lines that stays valid after the exchange; `start` is where they begin. */
   copied(start: number): Fields {
     const offsets = this.#offsets.slice(0, this.count * STRIDE).map((offset) => offset - start);
     const bytes = this.bytes.slice(start, this.end);
@@ -185,9 +185,9 @@ export class Fields {
 
 /**
  * Reads field lines up to and including the empty line that closes them. Undefined means that more
- * bytes are needed. Where the lines are is kept in `offsets`, which nothing else may use as long as the
+ * bytes are needed. `offsets` holds the positions of the lines; nothing else may use it for as long as the
  * result is used. With `takesLf` a line may also end in LF alone (RFC 9112 section 2.2 allows it to a
- * recipient): only for the heads of responses, where nobody can use it to smuggle a request.
+ * recipient). That is only for heads of responses, where it cannot be used to smuggle a request.
  */
 export function parseFields(
   bytes: Uint8Array,

@@ -1,19 +1,19 @@
 /**
- * How long a message body is (RFC 9112 section 6) and the chunked coding (section 7.1), without any I/O.
- * What two readers could frame differently is refused here, never guessed at: that is the whole defence
+ * The length of message bodies (RFC 9112 section 6) and the chunked coding (section 7.1), without any I/O.
+ * Messages that two readers could frame differently are refused, never interpreted: that is our defence
  * against request smuggling.
  */
 import { Fault } from "../base/fault.ts";
 import { Fields, malformed, type MessageSide, parseFields, VALUE } from "./fields.ts";
 
-/** A count of bytes, 0 and more, or one of the two below. */
+/** The length of a body in bytes, 0 or more, or one of the two constants below. */
 export type Framing = number;
-/** Chunked coding: the body says itself where it ends. */
+/** Chunked coding: the body itself marks its end. */
 export const CHUNKED: Framing = -1;
 /** The body ends with the connection; responses only. */
 export const UNTIL_CLOSE: Framing = -2;
 
-/** 15 digits stay below 2^53, which is 9 PB more than a body has. */
+/** 15 digits stay below 2^53, so that the length is exact as a number. */
 const LENGTH_DIGITS_MAX = 15;
 
 /** What the framing fields of one head say, before the rules for its kind of message are applied. */
@@ -62,7 +62,7 @@ export function readCoding(
   if (said.chunked) return malformed(side, "more than one Transfer-Encoding");
   if (endsInTab(fields, i)) return malformed(side, "bad Transfer-Encoding");
   if (!fields.valueIs(i, "chunked")) {
-    // Another coding than chunked at the end leaves the length open: that is malformed, not unknown.
+    // If the last coding is not chunked, the length of a request is undefined: malformed, not unsupported.
     const isWhole = /,[ \t]*chunked$/i.test(fields.value(i)) &&
       !/chunked[ \t]*,/i.test(fields.value(i));
     return side === "request" && isWhole
@@ -73,8 +73,8 @@ export function readCoding(
 }
 
 /**
- * True if the white space behind the value of line `i` has a tab in it. The grammar allows that; not all
- * servers take it off, and to those this is another value.
+ * True if the white space after the value of line `i` has a tab in it. The grammar allows that, but some
+ * servers do not strip it and see another value.
  */
 function endsInTab(fields: Fields, i: number): boolean {
   let at = fields.valueEnd(i);
@@ -103,7 +103,7 @@ const SEMICOLON = 59;
 
 /** Hex digits of one chunk size, leading zeros included. */
 const SIZE_DIGITS_MAX = 12;
-/** Bytes of chunk extensions in one whole body: nobody needs them, and they cost the reader time. */
+/** Bytes of chunk extensions in a whole body. Nobody needs them, and reading them takes time. */
 const EXTENSION_BYTES_MAX = 4096;
 /** Size of a trailer section. */
 const TRAILER_BYTES_MAX = 8192;
@@ -116,16 +116,16 @@ export type ChunkedStep = "data" | "more" | "end" | Fault;
 
 type ChunkedState = "size" | "extension" | "sizeEnd" | "data" | "dataCr" | "dataLf" | "trailers";
 
-/** Takes a chunked body apart, wherever its bytes are cut. */
+/** Decodes a chunked body, however its bytes are split into reads. */
 export class ChunkedDecoder {
   readonly #side: MessageSide;
   #state: ChunkedState = "size";
   #digits = 0;
   #left = 0;
   #extensionBytes = 0;
-  /** First byte not yet used up, after each step. */
+  /** After each step: the position of the first unused byte. */
   at = 0;
-  /** After "data": where the payload stands. */
+  /** After "data": where the payload begins and ends. */
   dataStart = 0;
   dataEnd = 0;
   /** After "end", if there were any. */
@@ -135,7 +135,7 @@ export class ChunkedDecoder {
     this.#side = side;
   }
 
-  /** Goes on at `start` until there is payload, the end, or no more to go on with. */
+  /** Decodes from `start` until it finds payload or the end of the body, or needs more bytes. */
   step(bytes: Uint8Array, start: number, end: number): ChunkedStep {
     this.at = start;
     while (this.at < end) {
@@ -201,7 +201,7 @@ export class ChunkedDecoder {
     return undefined;
   }
 
-  /** The trailer section must lie in one piece; it is short. */
+  /** The trailer section must be in the buffer as a whole; it is short. */
   #trailers(bytes: Uint8Array, end: number): ChunkedStep {
     const reach = Math.min(end, this.at + TRAILER_BYTES_MAX);
     const fields = parseFields(bytes, this.at, reach, TRAILER_FIELDS_MAX, this.#side);

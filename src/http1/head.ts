@@ -40,9 +40,9 @@ interface ConnectionOptions {
 /** The head of a request. Valid until its exchange ends; `method`, `target`, `path`, `host` stay valid. */
 export interface RequestHead {
   readonly method: string;
-  /** The request target exactly as it came. */
+  /** The request target exactly as it was received. */
   readonly target: string;
-  /** Path and query exactly as they came, also when the target was in absolute form; `*` for `OPTIONS *`. */
+  /** Path and query exactly as received, also of a target in absolute form; `*` for `OPTIONS *`. */
   readonly path: string;
   /** Authority asked for: that of an absolute target, else the Host field, else (HTTP/1.0 only) "". */
   readonly host: string;
@@ -166,8 +166,8 @@ function requestHead(
 }
 
 /**
- * Reads one response head from `bytes`; its lines may end in LF alone, as in `parseFields`, which also
- * tells about `offsets`.
+ * Reads one response head from `bytes`. Its lines may end in LF alone; for that, and for `offsets`, see
+ * `parseFields`.
  */
 export function parseResponseHead(
   bytes: Uint8Array,

@@ -1,11 +1,11 @@
 /**
- * Prints heads and small bodies into one buffer, so that a whole small message leaves in one write.
- * Refuses what would break the grammar: no name or value can smuggle a line end into a head.
+ * Prints heads and small bodies into one buffer, so that a small message leaves in one write. Names and values
+ * that would break the grammar are refused, so that none can smuggle a line end into a head.
  */
 import { type Fields, TOKEN, VALUE } from "./fields.ts";
 
 const ROOM_START = 1024;
-/** Buffers of that size that wait to be used again: new ones are cleared, and counted by the collector. */
+/** Unused buffers of that size: a new one must be cleared, and costs the garbage collector time. */
 const FREE_MAX = 1024;
 const free: Uint8Array<ArrayBuffer>[] = [];
 
@@ -17,7 +17,7 @@ const NONE = new Uint8Array(0);
 export class HeadWriter {
   #bytes = free.pop() ?? new Uint8Array(ROOM_START);
   #length = 0;
-  // A run of neighbouring lines that were asked for by `copy` and not yet copied.
+  // Contiguous lines that `copy` was called for and that have not been copied yet.
   #run: Uint8Array | undefined;
   #runStart = 0;
   #runEnd = 0;
@@ -28,26 +28,26 @@ export class HeadWriter {
     return this.#length;
   }
 
-  /** What was written is at the beginning of these bytes; good until the next call. */
+  /** The bytes written are at the beginning of these. Valid until the next call. */
   get bytes(): Uint8Array {
     this.#copyRun();
     return this.#bytes;
   }
 
-  /** What was written; good until the next call. */
+  /** The bytes written. Valid until the next call. */
   view(): Uint8Array {
     this.#copyRun();
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Begins anew. A buffer that had to grow beyond `keep` bytes is let go. */
+  /** Starts anew. A buffer that has grown beyond `keep` bytes is dropped. */
   clear(keep = Infinity): void {
     this.#run = undefined;
     this.#length = 0;
     if (this.#bytes.length > keep) this.#bytes = new Uint8Array(ROOM_START);
   }
 
-  /** To be called last, and once: gives its buffer to the next. */
+  /** Frees the buffer for another writer. Must be called once, after all other calls. */
   release(): void {
     if (this.#bytes.length === ROOM_START && free.length < FREE_MAX) free.push(this.#bytes);
     this.#bytes = NONE;
@@ -68,7 +68,7 @@ export class HeadWriter {
   }
 
   /**
-   * Adds line `index` of `fields` byte for byte; neighbours are copied in one go. A line that did not end
+   * Adds line `index` of `fields` byte for byte; contiguous lines are copied at once. A line that did not end
    * in CRLF does so here.
    */
   copy(fields: Fields, index: number): void {
@@ -100,7 +100,7 @@ export class HeadWriter {
     this.#crlf();
   }
 
-  /** `HTTP/1.1 200 OK`. We speak 1.1 to everyone (RFC 9112 section 2.3). */
+  /** `HTTP/1.1 200 OK`. We send version 1.1 to all peers (RFC 9112 section 2.3). */
   statusLine(status: number, reason: string): void {
     this.#room(reason.length + 15);
     this.#text("HTTP/1.1 ", VALUE);
@@ -126,7 +126,7 @@ export class HeadWriter {
     this.#crlf();
   }
 
-  /** Adds payload as it is. */
+  /** Adds payload without a coding. */
   raw(bytes: Uint8Array): void {
     this.#copyRun();
     this.#room(bytes.length);
@@ -134,7 +134,7 @@ export class HeadWriter {
     this.#length += bytes.length;
   }
 
-  /** Adds payload as one chunk; nothing for none, which would end the body (RFC 9112 section 7.1). */
+  /** Adds payload as one chunk. Empty payload adds nothing: it would end the body (RFC 9112 section 7.1). */
   chunk(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.#copyRun();

@@ -1,4 +1,4 @@
-/** The `Date` of answers that are our own (RFC 9110 section 6.6.1), printed once a second. */
+/** The `Date` of our own responses (RFC 9110 section 6.6.1), formatted once a second. */
 
 let second = NaN;
 let text = "";

@@ -1,11 +1,11 @@
 /**
- * Kept-alive connections to one upstream. The one used last is used next, so that a quiet time lets the
- * others expire. Whether a connection is fresh or has been used is for the caller to know: only it can
- * say what may be sent twice.
+ * Kept-alive connections to one upstream. The connection used last is used next, so that the others expire
+ * when traffic is low. The caller can see whether a connection is new or reused, because only the caller
+ * knows which requests may be sent twice.
  *
- * An upstream ends idle connections after a time of its own, and a request that crosses that end on its way
- * is lost. So a connection is given up before its upstream does so, as far as it has said or shown when that
- * is, and what may not be sent twice goes only over one that has hardly rested.
+ * An upstream closes idle connections after some time, and a request that is sent at that moment is lost. So
+ * we close a connection before its upstream does, as far as the upstream has announced or shown its time, and
+ * send requests that may not be sent twice only on connections that were idle for a moment at most.
  */
 import { type Keeper, UpstreamConn, type UpstreamConnOptions } from "./upstream_conn.ts";
 import type { Dial } from "../net/conn.ts";
@@ -28,14 +28,14 @@ export interface PoolOptions {
   readonly fieldsMax?: number;
 }
 
-/** A connection that has rested for longer carries nothing that may not be sent twice. */
+/** A connection that was idle for longer is not used for requests that may not be sent twice. */
 const UNSAFE_REST_MS = 500;
 /**
  * An end after less rest may be a restart, so it does not shorten the rest of all connections. What may not be
  * sent twice is more careful and counts it as well.
  */
 const SHOWN_MS_MIN = 20;
-/** How long it is remembered when an upstream was seen to end idle connections. */
+/** How long we remember after which idle time an upstream has closed connections. */
 const SHOWN_FOR_MS = 60_000;
 
 export class Pool implements Keeper {
@@ -45,7 +45,7 @@ export class Pool implements Keeper {
   readonly #idleMs: number;
   readonly #idle: UpstreamConn[] = [];
   readonly #deadlines: Deadlines;
-  /** The shortest rest after which the upstream was seen to end a connection, and until when that counts. */
+  /** The shortest idle time after which the upstream has closed a connection, and until when that counts. */
   #shownMs = Infinity;
   /** The same without a minimum, for what may not be sent twice. */
   #shownUnsafeMs = Infinity;
@@ -75,8 +75,8 @@ export class Pool implements Keeper {
   }
 
   /**
-   * The idle connection used last, if there is one. It may turn out to be stale; for what may not be sent
-   * twice (`isRepeatable` is false) none is given that has rested for more than a moment.
+   * The idle connection used last, if there is one; the upstream may just have closed it. A request that may
+   * not be sent twice (`isRepeatable` is false) gets none that was idle for more than a moment.
    */
   take(isRepeatable = true): UpstreamConn | undefined {
     for (let connection = this.#idle.at(-1); connection; connection = this.#idle.at(-1)) {

@@ -1,14 +1,14 @@
-/** What the server itself answers when a request cannot be served. */
+/** The server's own answers to requests that cannot be served. */
 import { type Fault, FAULTS, statusOf } from "../base/fault.ts";
 import type { Exchange } from "./exchange.ts";
 import { reasonOf } from "./fetch_app.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { httpDate } from "./http_date.ts";
 
-/** Methods that are passed on, beside others that only an upstream knows: RFC 9110 section 15.5.6. */
+/** For `Allow` (RFC 9110 section 15.5.6): methods that are forwarded. Unknown methods are forwarded, too. */
 export const ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/** A whole answer to a request that has no exchange. `wallMs`: milliseconds since 1970. */
+/** A whole response, as bytes, to a request that has no exchange. `wallMs`: milliseconds since 1970. */
 export function refusal(fault: Fault, wallMs: number): Uint8Array {
   const out = new HeadWriter();
   const status = statusOf(fault.fault);
@@ -20,7 +20,7 @@ export function refusal(fault: Fault, wallMs: number): Uint8Array {
   return out.view();
 }
 
-/** Answers an exchange whose app gave up with a fault. */
+/** Answers an exchange whose handler rejected with a fault. */
 export async function sendRefusal(exchange: Exchange, fault: Fault): Promise<void> {
   const status = statusOf(fault.fault);
   const out = exchange.answer(status, reasonOf(status));

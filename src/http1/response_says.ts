@@ -1,9 +1,9 @@
-/** What the head of a response says of its connection, beyond its framing. Pure. */
+/** What a response head reveals about its connection, beside the framing. Pure functions. */
 import type { ResponseHead } from "./head.ts";
 
 /**
- * A 204 or 304 ends with its head (RFC 9112 section 6.3); of an upstream that declares a body all the same,
- * nobody knows whether it sends one.
+ * A 204 or 304 ends with its head (RFC 9112 section 6.3). If it declares a body all the same, we cannot know
+ * whether the upstream sends one.
  */
 export function hasDoubtfulFraming({ status, said }: ResponseHead): boolean {
   return (status === 204 || status === 304) && (said.chunked || said.length > 0);
@@ -18,12 +18,12 @@ export function announcedMs({ fields }: ResponseHead): number | undefined {
   return seconds === undefined ? undefined : Number(seconds) * 1_000;
 }
 
-/** How long a connection is kept that the upstream keeps for `ms`: a second less, but half at least. */
+/** How long we keep a connection that the upstream keeps for `ms`: a second less, but at least half. */
 export function keptFor(ms: number): number {
   return Math.max(ms - 1_000, ms / 2, 1);
 }
 
-/** Server-sent events: their silence means that there is no news. */
+/** True for server-sent events, in which silence is normal. */
 export function isEventStream({ fields }: ResponseHead): boolean {
   return /^text\/event-stream\s*(?:;|$)/i.test(fields.get("content-type") ?? "");
 }

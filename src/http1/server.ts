@@ -38,7 +38,7 @@ export interface ServerLimits {
   readonly headBytesMax: number;
   /** Field lines in a request head. 128. */
   readonly fieldsMax: number;
-  /** Connections at one time; `reserveOf` it more are let in to be told so. 10000. */
+  /** Connections at one time; `reserveOf` more are accepted, to wait or to be refused. 10000. */
   readonly connectionsMax: number;
 }
 
@@ -61,11 +61,11 @@ export interface ServerOptions {
   readonly limits?: Partial<ServerLimits>;
   /** True for the path of a request that is answered although the limit is reached. */
   readonly isOwn?: (path: string) => boolean;
-  /** Told of each request or connection that ended badly. Must not throw. */
+  /** Called for each request or connection that failed. Must not throw. */
   readonly onFault?: (fault: Fault, peer: string) => void;
-  /** Told of anything else that was thrown in an exchange, which ended just that. Must not throw. */
+  /** Called for all other errors thrown in an exchange; only that exchange ends. Must not throw. */
   readonly onError?: (error: unknown, peer: string) => void;
-  /** Told when the limit is reached, and again only after it was far from it. Must not throw. */
+  /** Called when the limit is reached, and again only after there were far fewer. Must not throw. */
   readonly onFull?: (max: number) => void;
   /** Connections of the same clients that are served elsewhere, and count as well. */
   readonly others?: {
@@ -75,20 +75,21 @@ export interface ServerOptions {
   };
 }
 
-/** Connections beyond the limit, for our own endpoints and for those who are to be told. */
+/** Connections accepted beyond the limit, for our own endpoints and to answer the others with 503. */
 const RESERVE_MIN = 8;
 const RESERVE_MAX = 64;
-/** One that waits for a place is told 503 when others need its own, but not before this … */
+/** A request that waits for a place gets 503 when further connections need its own, but not before this … */
 const WAIT_MS = 1_000;
-/** … and in any case after this. */
+/** … and always after this. */
 const WAIT_MS_MAX = 30_000;
-/** A connection whose client has not asked yet may be about to; one that was kept may be, too. */
+/** A new connection is closed for others only after this; its client may be about to send a request. */
 const SILENT_MS = 1_000;
+/** The same for a connection that was kept alive after a response. */
 const KEPT_MS = 250;
-/** The limit is told again when there were once so few connections, as a share of it. */
+/** `onFull` is called again only after there were no more connections than this share of the limit. */
 const FAR_FROM_FULL = 0.9;
 
-/** How many connections beyond `connectionsMax` are let in. */
+/** How many connections are accepted beyond `connectionsMax`. */
 export function reserveOf(connectionsMax: number): number {
   return Math.max(RESERVE_MIN, Math.min(RESERVE_MAX, Math.ceil(connectionsMax / 8)));
 }
@@ -110,7 +111,7 @@ export class Server implements Timed {
   readonly #waiting: Waiting[] = [];
   /** Connections beyond the limit, waiting or not. */
   #extras = 0;
-  /** Idle ones as of the last look, the longest idle last. */
+  /** Connections that were idle at the last search, the longest idle last. */
   #idle: ServerConnection[] = [];
   #lookedAt = -1;
   #isFull = false;
@@ -133,7 +134,7 @@ export class Server implements Timed {
     return this.#draining;
   }
 
-  /** True while no connection is to be kept: the end is near, or somebody waits for a place. */
+  /** True while no connection may be kept alive: in a drain, or while a request waits for a place. */
   get keepsNone(): boolean {
     return this.#draining || this.#waiting.length > 0;
   }
@@ -165,7 +166,7 @@ export class Server implements Timed {
     }
   }
 
-  /** True if there is a place for one more connection, or one that was idle gave way. */
+  /** True if there is a place for one more connection, if need be because an idle one was closed. */
   makeRoom(): boolean {
     if (this.#regular < this.limits.connectionsMax) return true;
     this.#tellFull();
@@ -184,7 +185,10 @@ export class Server implements Timed {
     return false;
   }
 
-  /** A place for a connection beyond the limit that has a request; false if it is to be turned away. */
+  /**
+   * Waits for a place for a connection beyond the limit that has a request; false if the request must be
+   * refused. `onGone` is handed what to call if the client leaves meanwhile.
+   */
   waitForPlace(
     connection: ServerConnection,
     onGone: (leave: () => void) => void,
@@ -209,7 +213,7 @@ export class Server implements Timed {
     });
   }
 
-  /** To be called when there may be room again because of `others`. */
+  /** Must be called when there may be room again because of `others`. */
   changed(): void {
     for (const resolve of this.#changes) resolve();
     this.#changes.clear();
@@ -230,8 +234,8 @@ export class Server implements Timed {
   }
 
   /**
-   * Ends idle connections after a moment, in which their clients may still ask, and the others after their
-   * response. Aborting `now` cuts what is left; resolves, when all have ended, with how many had to be cut.
+   * Closes idle connections after a moment, in which their clients may still send a request, and the others
+   * after their response. Aborting `now` cuts the rest. Resolves when all have ended, with how many were cut.
    */
   async drain(now: AbortSignal): Promise<number> {
     this.#draining = true;
@@ -268,7 +272,7 @@ export class Server implements Timed {
     if (--this.#extras === 0) this.options.deadlines.delete(this);
   }
 
-  /** Its place is free; whoever waits for one gets it. */
+  /** Frees the place of a connection and gives it to the request that has waited longest. */
   #leave(connection: ServerConnection): void {
     if (!this.#remove(connection)) return;
     const { connectionsMax } = this.limits;
@@ -289,7 +293,7 @@ export class Server implements Timed {
     this.options.onFull?.(this.limits.connectionsMax);
   }
 
-  /** At most once a tick: at the limit this must not cost a look at all connections for each new one. */
+  /** At most once a tick, so that at the limit not every new connection costs a search of all. */
   #lookForIdle(now: number): void {
     this.#lookedAt = now;
     this.#idle = this.#connections.all().filter((one) => !one.isExtra && isIdle(one, now));
@@ -302,7 +306,7 @@ export class Server implements Timed {
   }
 }
 
-/** True if it may be closed for others: its client has had its time to ask. */
+/** True if it may be closed for others: its client has had time to send a request. */
 function isIdle({ idleSince, hasAsked }: ServerConnection, now: number): boolean {
   return now - idleSince >= (hasAsked ? KEPT_MS : SILENT_MS);
 }

@@ -1,8 +1,8 @@
 /**
- * One connection of a client: one request after another, in order; a pipelined one waits in the buffer.
+ * One connection of a client. Requests are served one after another; a pipelined request waits in the buffer.
  *
- * While the app works, a read is pending on the client: it notices a client that leaves, and is the next
- * request's first read. A client that closes only its sending side is served on while bytes move.
+ * While the handler works, a read is pending: by it we notice a client that leaves, and it becomes the first
+ * read of the next request. A client that closes only its sending side is served for as long as bytes move.
  */
 import { Fault } from "../base/fault.ts";
 import { Body, decoderFor } from "./body.ts";
@@ -15,16 +15,16 @@ import type { Server, ServerLimits } from "./server.ts";
 import { BufferedConn, type BufferedConnEvents } from "./buffered_conn.ts";
 
 /**
- * After an answer the client may still be sending, and closing at once would destroy it: so long, and so
- * much, is read and dropped.
+ * After a response the client may still be sending, and closing at once would destroy the response (RFC 9112
+ * section 9.6). We read and drop for so long, and so much.
  */
 const LINGER_MS = 5_000;
 const LINGER_BYTES_MAX = 64 * 1024 * 1024;
-/** A connection that waits keeps an output buffer of at most this size. */
+/** An idle connection keeps an output buffer of at most this size. */
 const OUT_KEPT_BYTES = 32 * 1024;
-/** In a drain: what a client may have on its way on a kept connection is waited for … */
+/** In a drain, we wait this long for a request that may be on its way on a kept connection … */
 const LAST_CALL_MS = 250;
-/** … and on one that has just been made. */
+/** … and this long on a new connection. */
 const FIRST_CALL_MS = 1_000;
 
 export class ServerConnection implements DrainState, BufferedConnEvents {
@@ -34,20 +34,20 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
   readonly #server: Server;
   readonly #limits: ServerLimits;
   readonly #out = new HeadWriter();
-  /** Where the field lines of the present head are. */
+  /** Positions of the field lines of the present head; reused for each head. */
   readonly #offsets: number[] = [];
   #exchange: Exchange | undefined;
-  /** No request is under way: its end is nobody's loss. */
+  /** No request is under way, so that nothing is lost if the connection ends. */
   #idle = true;
-  /** Since when its client is waited for, by the coarse clock; Infinity while it is not. */
+  /** Since when we wait for a request, by the coarse clock; Infinity while we do not. */
   idleSince: number;
   /** True once a request came. */
   hasAsked = false;
-  /** The server's own: it is beyond the limit. */
+  /** Set by the server: the connection is beyond the limit. */
   isExtra = false;
   /** Set while a request waits for a place: its client has gone. */
   #leaveQueue: (() => void) | undefined;
-  /** A read is pending only to notice whether the client leaves. */
+  /** The pending read is there only to notice a client that leaves. */
   #isWatching = false;
 
   constructor(
@@ -78,7 +78,7 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     this.#exchange?.clientGone(fault);
   }
 
-  /** Serves one request after another; resolves when it has ended. Rejects for a bug. */
+  /** Serves one request after another. Resolves when the connection has ended; rejects for a bug. */
   async run(): Promise<void> {
     try {
       while (await this.#next());
@@ -92,20 +92,20 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     }
   }
 
-  /** True if the response that is begun now is to be the last. Requests that are here already are served. */
+  /** True if a response that begins now must be the last. Requests that have arrived are served first. */
   get draining(): boolean {
     if (!this.isExtra && !this.#server.keepsNone) return false;
     return this.isExtra || this.#exchange?.body.ended !== true || !this.#wire.look();
   }
 
-  /** Closes it if its client is waited for and has sent nothing; false if it is to stay. */
+  /** Closes the connection if it is idle and nothing has arrived; false if it stays. */
   giveWay(): boolean {
     if (this.idleSince === Infinity || this.#wire.look()) return false;
     this.#wire.close();
     return true;
   }
 
-  /** The server is to end: a client that is waited for has a moment to ask. */
+  /** The server drains: the client of an idle connection has a moment left for a request. */
   lastCall(): void {
     if (this.idleSince !== Infinity) this.#waitForRequest();
   }
@@ -151,7 +151,7 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     return true;
   }
 
-  /** Deals with what is left of the request. False when the connection is to end. */
+  /** Reads the rest of the request, if there is any. False if the connection must end. */
   async #goOn(exchange: Exchange): Promise<boolean> {
     const { responseFinished, keepAlive, body } = exchange;
     if (!responseFinished) return false;
@@ -159,7 +159,7 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     return this.#canGoOn(exchange);
   }
 
-  /** Waits for the next request. False when the client is done, or should be. */
+  /** Waits for the next request. False if the client has closed its side. */
   #firstBytes(): Promise<boolean> | boolean {
     this.#idle = true;
     this.idleSince = this.#server.options.deadlines.now;
@@ -167,14 +167,14 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     return this.#wire.fill();
   }
 
-  /** Sets when a client that has not asked by then is let go. */
+  /** Sets the deadline for the next request. */
   #waitForRequest(): void {
     const lastMs = this.hasAsked ? LAST_CALL_MS : FIRST_CALL_MS;
     const ms = this.#server.draining ? lastMs : this.#limits.idleMs;
     this.#wire.readBy(this.#server.options.deadlines.in(ms), "idleTimeout");
   }
 
-  /** Beyond the limit: true if this request may be served all the same, or once a place was free. */
+  /** For a connection beyond the limit: true if this request may be served, if need be after a wait. */
   async #hasPlace({ path }: RequestHead): Promise<boolean> {
     if (this.#server.options.isOwn?.(path) === true) return true;
     this.#wire.watch();
@@ -183,7 +183,7 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     return hasPlace;
   }
 
-  /** The head that is here already. From now on it has its own deadline. */
+  /** Parses the head that has arrived; undefined if it is incomplete. */
   #parseHead(): RequestHead | Fault | undefined {
     const { input } = this.#wire;
     this.#idle = false;
@@ -201,7 +201,7 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     return head;
   }
 
-  /** Undefined when the client is done, or should be. */
+  /** Reads the rest of a head; undefined if the client has closed its side. */
   async #readHead(): Promise<RequestHead | Fault | undefined> {
     this.#wire.readBy(this.#server.options.deadlines.in(this.#limits.headMs), "requestTimeout");
     while (await this.#readMore()) {
@@ -210,7 +210,7 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     }
   }
 
-  /** Reads on until parsing again is worth its while: byte by byte it would cost the square of the head. */
+  /** Reads until a line may be complete: parsing after each byte would take quadratic time. */
   async #readMore(): Promise<boolean> {
     const wire = this.#wire;
     const { input } = wire;
@@ -246,7 +246,7 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     return exchange;
   }
 
-  /** Keeps a read pending while the app works, unless the next request is here already. */
+  /** Keeps a read pending while the handler works, unless the next request has arrived. */
   #watch(): void {
     if (!this.#wire.input.isEmpty || this.#exchange === undefined) return;
     this.#isWatching = true;
@@ -260,13 +260,13 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     await sendRefusal(exchange, fault);
   }
 
-  /** A bug ends the exchange that met it, and nothing else. */
+  /** Reports a bug in the handler; only this exchange ends. */
   #broken(error: unknown): Fault {
     this.#server.options.onError?.(error, this.#peer);
     return new Fault("internalError", undefined, { cause: error });
   }
 
-  /** Reads and drops what is left of a body nobody wanted; false if that is too much. */
+  /** Reads and drops the rest of a body; false if it is too much or malformed. */
   async #discard(body: Body): Promise<boolean> {
     let bytes = 0;
     try {
@@ -276,21 +276,21 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
         bytes += view.length;
       }
     } catch (error) {
-      // Malformed, and found out after the answer: that one shall still arrive.
+      // The body turned out to be malformed after the response, which must still arrive.
       if (error !== body.broken) throw error;
       this.#report(body.broken!);
     }
     return false;
   }
 
-  /** Answers what could not be understood, and ends. */
+  /** Answers a request that cannot be served, and ends the connection. */
   async #refuse(fault: Fault): Promise<void> {
     this.#report(fault);
     await this.#wire.send(refusal(fault, this.#server.options.deadlines.clock.wall()));
     await this.#linger();
   }
 
-  /** Ends our side and reads for a moment what the client still sends (RFC 9112 section 9.6). */
+  /** Closes our sending side and reads for a moment what the client still sends (RFC 9112 section 9.6). */
   async #linger(): Promise<void> {
     const wire = this.#wire;
     this.#idle = true;
@@ -300,24 +300,27 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     const before = wire.received;
     do {
       wire.input.clear();
-      // Each time anew: who was still reading the body takes its own deadline back.
+      // Set again each time, because a read of the body that was still pending clears the deadline.
       wire.readBy(by, "idleTimeout");
     } while (wire.received - before < LINGER_BYTES_MAX && await wire.fill(true));
   }
 
-  /** The client took too long: between requests it is let go, within one it gets an answer. */
+  /** The client took too long: between requests the connection is closed, within one it gets an answer. */
   onLate(fault: Fault): void {
     const wire = this.#wire;
     const exchange = this.#exchange;
     if (this.#idle) return this.#letGo();
     if (exchange?.responseStarted) return void wire.fail(fault);
     exchange?.refuse(fault);
-    // In order, or the reset would overtake the answer.
+    // Closed in order, because a reset would overtake the answer.
     const end = () => wire.close(fault);
     wire.write(refusal(fault, this.#server.options.deadlines.clock.wall())).then(end, end);
   }
 
-  /** A request that has come meanwhile is served; where only the event loop tells, that has one more turn. */
+  /**
+   * Closes an idle connection, unless a request has arrived meanwhile. On sockets that cannot be asked, the
+   * event loop gets one more turn to report it.
+   */
   #letGo(): void {
     const wire = this.#wire;
     const isWaitedFor = this.idleSince !== Infinity;

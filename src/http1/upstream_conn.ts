@@ -1,7 +1,7 @@
 /**
- * One upstream connection, one request at a time. It tells as facts what a retry depends on: whether
- * any byte of the request was handed to the system, and whether any byte of a response came back.
- * It decides nothing: no retry, no redirect, no header of its own but framing and `Connection`.
+ * One connection to an upstream, with one request at a time. It reports the facts that a retry depends on:
+ * whether any byte of the request was handed to the system, and whether any byte of a response came back.
+ * It neither retries nor follows redirects, and adds no fields but framing and `Connection`.
  */
 import { Fault, faultOf } from "../base/fault.ts";
 import { Body, type BodySource, decoderFor } from "./body.ts";
@@ -23,11 +23,11 @@ export interface Reply {
 export interface ExchangeOptions {
   /** From the last byte of the request to the last of the response head, in milliseconds; 0 is never. */
   readonly responseMs: number;
-  /** Told of each interim response (100, 102, 103); the response waits for what it returns. */
+  /** Called for each interim response (100, 102, 103); the response waits for what it returns. */
   readonly onInform?: (head: ResponseHead) => void | Promise<void>;
   /** Send the body only after `100 Continue`, or after a second in which nothing came. */
   readonly waitForContinue?: boolean;
-  /** Ask to switch protocols: adds `Connection: upgrade`; the `Upgrade` line is the caller's. */
+  /** Ask to switch protocols: adds `Connection: upgrade`; the caller writes the `Upgrade` line. */
   readonly upgrade?: boolean;
 }
 
@@ -41,35 +41,35 @@ export interface UpstreamConnOptions {
   /** Without a byte taken by the upstream, in milliseconds; 0 is never. */
   readonly writeMs: number;
   readonly limits: HeadLimits;
-  /** Who has the connections that rest. */
+  /** Keeps connections between two requests. */
   readonly keeper: Keeper;
 }
 
-/** Whoever has connections between two requests. */
+/** Keeps idle connections; the pool is one. */
 export interface Keeper {
   /** Takes the connection back after a whole exchange; false closes it. */
   keep(connection: UpstreamConn): boolean;
-  /** A connection that was kept has ended by itself, or as its time was up. */
+  /** A connection that was kept has ended: by the upstream, a failure, or its deadline. */
   lose(connection: UpstreamConn): void;
-  /** The upstream has ended a connection that had rested for so long, in milliseconds. */
+  /** The upstream has closed a connection that had been idle for so long, in milliseconds. */
   sawEnd(restedMs: number): void;
 }
 
 /** Interim responses before the final one. */
 const INFORMS_MAX = 32;
-/** How long a body is held back for `100 Continue` (RFC 9110 section 10.1.1: not for ever). */
+/** How long a body waits for `100 Continue`. RFC 9110 section 10.1.1 forbids to wait for ever. */
 const CONTINUE_MS = 1_000;
-/** A connection that rests keeps an output buffer of at most this size. */
+/** An idle connection keeps an output buffer of at most this size. */
 const OUT_KEPT_BYTES = 32 * 1024;
 
-/** A body was held back until the response made it needless. */
+/** Thrown when the response came before the body was sent, so that nobody needs the body. */
 const HELD_BACK = Symbol("held back");
 
 export class UpstreamConn implements BufferedConnEvents {
   readonly #wire: BufferedConn;
   readonly #options: UpstreamConnOptions;
   readonly #out = new HeadWriter();
-  /** Where the field lines of the present head are. */
+  /** Positions of the field lines of the present head; reused for each head. */
   readonly #offsets: number[] = [];
   #requests = 0;
   #method = "";
@@ -79,12 +79,12 @@ export class UpstreamConn implements BufferedConnEvents {
   #reply: Body | undefined;
   #upgraded = false;
   #resting = false;
-  /** Since when it rests, or had rested until the present request; by the exact clock. */
+  /** Since when it is idle, and for how long it was before the present request, by the exact clock. */
   #restedSince = 0;
   #restedMs = 0;
-  /** What the upstream has last said of how long it keeps an idle connection, in milliseconds. */
+  /** How long the upstream keeps an idle connection, as it announced last, in milliseconds. */
   #announcedMs = Infinity;
-  /** Who has it after the present exchange. */
+  /** Gets the connection after the present exchange. */
   keeper: Keeper;
   #goOn: ((send: boolean) => void) | undefined;
   /** The body of the present request, as long as it may be on its way. */
@@ -120,12 +120,12 @@ export class UpstreamConn implements BufferedConnEvents {
     this.#wire.close();
   }
 
-  /** How long it has rested since its last exchange, in milliseconds. */
+  /** How long it has been idle since its last exchange, in milliseconds. */
   get restedMs(): number {
     return this.#options.deadlines.clock.now() - this.#restedSince;
   }
 
-  /** True if it has carried a request before the present one: then it may be stale. */
+  /** True if it carried a request before the present one; then the upstream may have closed it. */
   get reused(): boolean {
     return this.#requests > 1;
   }
@@ -180,13 +180,13 @@ export class UpstreamConn implements BufferedConnEvents {
       const isStale = this.reused && !this.responseStarted && fault.fault === "upstreamReset";
       if (isStale) this.keeper.sawEnd(this.#restedMs);
       this.#endSending();
-      // Whoever decides what follows must find the body at rest.
+      // The caller may retry with the same body, so nobody may still be reading it.
       await this.#pump;
       throw fault;
     }
   }
 
-  /** After the response: kept for another request if all went well to the end, else closed. */
+  /** After the response: keeps the connection for another request if all went well, else closes it. */
   release(): void {
     const wire = this.#wire;
     const isClean = this.#sent && this.#keepAlive && this.#reply?.ended === true &&
@@ -197,20 +197,20 @@ export class UpstreamConn implements BufferedConnEvents {
     this.#out.release();
   }
 
-  /** Ends it now; what waits on it rejects with `fault`. */
+  /** Resets it; everything that waits for it rejects with `fault`. */
   abort(fault: Fault): void {
     this.#wire.fail(fault);
     this.#endSending();
   }
 
-  /** A pump that waits, for the body or for leave to send it, waits no more. */
+  /** Ends the sending of the request, if it waits for the body or for `100 Continue`. */
   #endSending(): void {
     if (this.#pump === undefined) return;
     this.#source?.cancel?.();
     this.#goOn?.(false);
   }
 
-  /** After a 101: the raw connection, whose early bytes are read first. The caller closes it. */
+  /** After a 101: the raw connection, which gives the bytes read ahead first. The caller closes it. */
   detach(): Conn {
     if (!this.#upgraded) throw new TypeError("Cannot detach before a 101");
     this.#wire.input.unhold();
@@ -218,8 +218,8 @@ export class UpstreamConn implements BufferedConnEvents {
   }
 
   /**
-   * Waits, idle, for at most `idleMs`, and less where the upstream has said that it will close it earlier;
-   * the keeper is told when the upstream or the time has ended it.
+   * Becomes idle for at most `idleMs`, and for less if the upstream has announced that it will close it
+   * earlier. The keeper hears if the upstream or the deadline ends it.
    */
   rest(idleMs: number): void {
     const { deadlines } = this.#options;
@@ -232,10 +232,10 @@ export class UpstreamConn implements BufferedConnEvents {
     wire.watch();
   }
 
-  /** Ends the rest. False if it is no longer usable, as far as can be told at once. */
+  /** Ends the idle time. False if the connection is known to be unusable. */
   wake(): boolean {
     const wire = this.#wire;
-    // Its end, or bytes that nobody asked for, may be here and not be reported yet.
+    // The system may know of its end, or of unexpected bytes, and not have reported them yet.
     if (!wire.closed) wire.look();
     wire.readBy(Infinity, "idleTimeout");
     this.#resting = false;
@@ -323,7 +323,7 @@ export class UpstreamConn implements BufferedConnEvents {
     });
   }
 
-  /** An interim response: told on, then forgotten. */
+  /** Passes an interim response on. */
   async #passBy(head: ResponseHead, options: ExchangeOptions): Promise<void> {
     const wire = this.#wire;
     if (head.status === 101) throw new Fault("badResponse", "101 that was not asked for");
@@ -350,7 +350,7 @@ export class UpstreamConn implements BufferedConnEvents {
     return head;
   }
 
-  /** The upstream is trusted not to drip: every arrival is parsed anew, within the limits. */
+  /** Parses again after each read: unlike a client, an upstream is trusted not to send byte by byte. */
   async #readHead(): Promise<ResponseHead> {
     while (await this.#wire.fill()) {
       const head = this.#parseHead();
@@ -363,7 +363,7 @@ export class UpstreamConn implements BufferedConnEvents {
 
   #begin(head: ResponseHead, options: ExchangeOptions): Body {
     const wire = this.#wire;
-    // Nobody needs a body that is still held back.
+    // Nobody needs a body that has not been sent by now.
     this.#goOn?.(false);
     wire.readBy(Infinity, "responseTimeout");
     wire.input.start = head.end;

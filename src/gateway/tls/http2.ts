@@ -1,7 +1,7 @@
 /**
- * HTTP/2 toward clients: connections whose TLS has ended with us are handed, byte for byte, to a
- * `Deno.serve` on the loopback that nobody else may use. It has neither timeouts nor limits, so both are
- * kept here: a connection on which no request runs is closed after a while, whatever it sends.
+ * HTTP/2 for clients. We terminate TLS and pass the bytes of each connection to a `Deno.serve` on the loopback,
+ * which refuses all other clients. `Deno.serve` has neither time-outs nor limits, so they are here: a
+ * connection without a running request is closed after a while, whatever it sends.
  */
 import { Fault, FAULTS, statusOf } from "../../base/fault.ts";
 import type { Conn } from "../../net/conn.ts";
@@ -14,18 +14,18 @@ import { FetchExchange } from "../fetch_exchange.ts";
 import { InnerServer } from "../inner_server.ts";
 import type { Client } from "../downstream.ts";
 
-/** What HTTP/2 needs of whoever listens. */
+/** What HTTP/2 needs from the listener. */
 export interface Http2Parts {
   readonly deadlines: Deadlines;
   /** Answers one request. */
   readonly serve: (downstream: Client, scheme: "https") => Promise<void>;
   /** True for the path of a request that is answered although the limit is reached. */
   readonly isOwn: (path: string) => boolean;
-  /** Told of a request that was refused. */
+  /** Called for each request that was refused. */
   readonly onFault: (fault: Fault, peer: string) => void;
-  /** Told of anything else that was thrown; it ended the exchange it was thrown in. */
+  /** Called for all other errors; each has ended its exchange. */
   readonly onError: (error: unknown, peer: string) => void;
-  /** Told why HTTP/2 cannot be served, and with undefined when it can again. */
+  /** Called with the reason when HTTP/2 cannot be served, and with undefined when it can again. */
   readonly onChange: (unsupportedReason: string | undefined) => void;
 }
 
@@ -39,18 +39,18 @@ interface Joined {
   hasAsked: boolean;
   /** Since when no request is under way, by the coarse clock. */
   idleSince: number;
-  /** When it is closed if no request comes. */
+  /** When it is closed if no request arrives. */
   idleBy: number;
 }
 
 /** What a client sends first (RFC 9113 section 3.4). */
 const PREFACE = new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-/** A connection that has just been made, or used, does not give way to others. */
+/** A connection is closed for others only after so long without a request: a new one, and a used one. */
 const NEW_MS = 1_000;
 const KEPT_MS = 250;
-/** How often a drain looks whether it may go on. */
+/** How often a drain checks whether it may go on. */
 const LOOK_MS = 10;
-/** Descriptors that must be free for a client to be joined: two are needed, others may take some meanwhile. */
+/** Descriptors that must be free to join a client. It needs two; others may take some meanwhile. */
 const SPARE_DESCRIPTORS = 4;
 
 export class Http2 implements Timed {
@@ -58,7 +58,7 @@ export class Http2 implements Timed {
   readonly #parts: Http2Parts;
   readonly #inner: InnerServer;
   readonly #joined = new Set<Joined>();
-  /** The same, once they are joined, by the port that they have on the loopback. */
+  /** The joined connections by their port on the loopback. */
   readonly #byPort = new Map<number, Joined>();
 
   constructor(parts: Http2Parts) {
@@ -67,7 +67,7 @@ export class Http2 implements Timed {
     this.#inner = new InnerServer({
       clock,
       handler: (request, port) => this.#answer(request, port),
-      // A stream that ended with a Fault is cut, by which the client can tell.
+      // A Fault has reset the stream on purpose, so that the client can tell.
       onError: (error) => {
         if (!(error instanceof Fault)) parts.onError(error, "of HTTP/2");
       },
@@ -101,10 +101,10 @@ export class Http2 implements Timed {
     if (this.#joined.size === 0) deadlines.add(this);
     this.#joined.add(joined);
     try {
-      // Else `Deno.serve` would answer HTTP/1.1 as well, past our parser and its limits.
+      // Otherwise `Deno.serve` would also answer HTTP/1.1, without our parser and its limits.
       if (await beginsAsHttp2(conn)) await this.#join(conn, joined, ends);
     } catch {
-      // Broken before it was joined, stopped meanwhile, or out of descriptors: the client sees its end.
+      // It broke, the inner server stopped, or no descriptor is left: the client sees the connection end.
     } finally {
       this.#joined.delete(joined);
       if (this.#joined.size === 0) deadlines.delete(this);
@@ -151,7 +151,7 @@ export class Http2 implements Timed {
   }
 
   /**
-   * Lets running requests finish, and those be asked that are on their way, or cuts all when `now` is aborted.
+   * Lets running requests finish, and serves requests that are on their way; cuts all when `now` is aborted.
    * Resolves with how many connections were cut.
    */
   async drain(now: AbortSignal): Promise<number> {
@@ -162,10 +162,10 @@ export class Http2 implements Timed {
     };
     if (now.aborted) cutAll();
     else now.addEventListener("abort", cutAll, { once: true });
-    // A client that has just come may be about to ask.
+    // A new client may be about to send a request.
     await this.#within(NEW_MS, now, () => [...this.#joined].every(({ hasAsked }) => hasAsked));
     await this.#inner.close();
-    // Its last words are still on their way through the tunnels, and clients answer its farewell with theirs.
+    // The last bytes are still in the tunnels, and clients answer the GOAWAY.
     await this.#within(NEW_MS, now, () => this.#joined.size === 0);
     now.removeEventListener("abort", cutAll);
     for (const { cut } of this.#joined) cut();
@@ -180,7 +180,7 @@ export class Http2 implements Timed {
     }
   }
 
-  /** The inner server is gone: what runs may end, the rest would wait for ever. */
+  /** The inner server has ended: running requests may finish, all other connections are closed. */
   #cutStale(): void {
     for (const joined of this.#byPort.values()) {
       joined.idleBy = -Infinity;
@@ -190,7 +190,7 @@ export class Http2 implements Timed {
 
   async #answer(request: Request, port: number): Promise<Response> {
     const joined = this.#byPort.get(port);
-    // Not one of ours: somebody on this machine has found the port.
+    // Not one of our connections: another program on this machine has found the port.
     if (joined === undefined) return new Response(null, { status: 421 });
     const { deadlines } = this.#parts;
     joined.running++;
@@ -226,7 +226,7 @@ export class Http2 implements Timed {
       if (!exchange.responseStarted) throw error;
       const isOurs = error instanceof Fault;
       if (!isOurs) this.#parts.onError(error, exchange.peer);
-      // The stream of the response fails, by which the client can tell.
+      // The response stream fails, so that the client can tell.
       exchange.abort(isOurs ? error : new Fault("internalError", undefined, { cause: error }));
     }
   }
@@ -241,7 +241,7 @@ export class Http2 implements Timed {
   }
 }
 
-/** True if so many descriptors are free. The inner server dies where it lacks one. */
+/** True if so many descriptors are free. The inner server ends if it lacks one. */
 function hasDescriptors(count: number): boolean {
   const files: Deno.FsFile[] = [];
   try {
@@ -256,7 +256,7 @@ function hasDescriptors(count: number): boolean {
 
 const NULL_DEVICE = Deno.build.os === "windows" ? "NUL" : "/dev/null";
 
-/** Reads what an HTTP/2 client must send first; false for anything else. */
+/** Reads the preface that an HTTP/2 client must send; false for anything else. */
 async function beginsAsHttp2(conn: Conn): Promise<boolean> {
   const bytes = new Uint8Array(PREFACE.length);
   for (let have = 0; have < bytes.length;) {

@@ -1,9 +1,9 @@
 /**
- * HTTPS toward clients. TLS ends here; what speaks HTTP/1.1 inside goes to `http1/`'s server as plain
- * HTTP does, with its limits and upgrades, and what has chosen HTTP/2 goes to `http2.ts`.
+ * HTTPS for clients. TLS is terminated here. Connections that have negotiated HTTP/2 go to `http2.ts`, all
+ * others to the server of `http1/`, with its limits and upgrades.
  *
- * A changed certificate is taken up by listening anew: for a moment, clients that are just connecting
- * may be refused. Connections that stand are not touched.
+ * To use a changed certificate, we close the listener and listen again. Clients that connect at that moment may
+ * be refused; connections that are established stay.
  */
 import { type Clock, sleep } from "../../base/clock.ts";
 import { denoConn, peerOf } from "../../net/deno/conn.ts";
@@ -26,23 +26,23 @@ export interface TlsParts {
   readonly server: Server;
   readonly http2: Http2;
   readonly handshakes: Handshakes;
-  /** Told when accepting failed and will be tried again. */
+  /** Called when accept failed and will be tried again after `retryInMs`. */
   readonly onAcceptFailed: (error: unknown, retryInMs: number) => void;
-  /** Called each time that something is short. */
+  /** Called each time that accept failed because a resource is short. */
   readonly onShortage: () => void;
-  /** Told in words of a certificate that could not be taken up. */
+  /** Called with a reason, in words, if a changed certificate cannot be used. */
   readonly onReload: (trouble: string) => void;
-  /** Told of what was thrown in serving one client, which ended just that. */
+  /** Called for each error that has ended the service of one client. */
   readonly onError: (error: unknown, peer: string) => void;
 }
 
-/** How often the files are looked at. */
+/** How often the files are read. */
 const LOOK_MS = 10_000;
-/** For the TLS handshake. */
+/** The longest TLS handshake. */
 const HANDSHAKE_MS = 10_000;
-/** How soon there may be room for another handshake. */
+/** How often we check whether there is room for another handshake. */
 const HANDSHAKE_ROOM_MS = 5;
-/** How often it is looked whether somebody who is idle may give way. */
+/** How often we check whether an idle connection can be closed for a new one. */
 const ROOM_MS = 250;
 
 export class TlsListener {
@@ -67,17 +67,17 @@ export class TlsListener {
     this.port = this.#listener.addr.port;
     this.#queue = new QueueEnd(parts.clock, this.#listener.addr, () => this.#close());
     this.finished = this.#accept().then(() => this.#queue.over());
-    // For whoever awaits it; nobody may do so.
+    // A rejection that nobody awaits must not count as unhandled.
     this.finished.catch(() => {});
     this.#lookLater();
   }
 
-  /** Takes in those who wait in the queue, and then nobody. */
+  /** Accepts the clients in the kernel's queue, and then no more. */
   end(): void {
     this.#queue.begin(false);
   }
 
-  /** Accepts nobody any more. */
+  /** Stops accepting at once. */
   close(): void {
     this.#queue.begin(true);
   }
@@ -86,11 +86,11 @@ export class TlsListener {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancelLook();
-    // While it is listened anew there may be none.
+    // During a reload there may be no listener.
     if (!this.#reloading) this.#listener.close();
   }
 
-  /** Looks at the files, and listens anew if they have changed. */
+  /** Reads the files, and listens again if they have changed. */
   async reload(): Promise<void> {
     const { certPath, keyPath, cert, key } = this.#files;
     try {
@@ -101,17 +101,17 @@ export class TlsListener {
         key: await Deno.readTextFile(keyPath),
       };
       if (this.#closed || (files.cert === cert && files.key === key)) return;
-      // Tried out elsewhere first: a bad pair must not cost the good one.
+      // Tried on another port first: a bad pair must not replace the good one.
       Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert: files.cert, key: files.key }).close();
       this.#files = files;
     } catch (error) {
-      // Half-written files, mostly; the next look finds them whole.
+      // Mostly the files are half written; the next reload finds them complete.
       return this.#parts.onReload(error instanceof Error ? error.message : String(error));
     }
     this.relisten();
   }
 
-  /** Listens anew, with the certificate and the protocols of now. */
+  /** Listens again, with the present certificate and protocols. */
   relisten(): void {
     if (this.#closed || this.#reloading) return;
     this.#reloading = true;
@@ -153,7 +153,7 @@ export class TlsListener {
     });
   }
 
-  /** The listener of now, made anew where that was asked for; undefined after `close`. */
+  /** The present listener, made again after `relisten`; undefined after `close`. */
   #current(): Deno.TlsListener | undefined {
     if (this.#closed) return undefined;
     if (this.#reloading) {
@@ -163,7 +163,7 @@ export class TlsListener {
     return this.#listener;
   }
 
-  /** Resolves when one more client may be taken in. */
+  /** Resolves when one more client may be accepted. */
   async #room(): Promise<void> {
     const { server, http2, handshakes, clock } = this.#parts;
     while (!this.#closed && !server.hasRoom && !http2.giveWay()) {
@@ -182,7 +182,7 @@ export class TlsListener {
     try {
       protocol = (await conn.handshake()).alpnProtocol;
     } catch {
-      // Not TLS, too slow, or one of too many: there is nobody to tell.
+      // Not TLS, too slow, or too many: the client sees the connection end.
       return close();
     } finally {
       cancel();
