@@ -1,45 +1,46 @@
 /**
- * What HTTP/1.1 needs from a connection, and nothing else: a `Deno.Conn` fits behind it, so will a
- * socket of `linux/`. No deadlines here; whoever waits sets them (`wire.ts`).
+ * A connection as HTTP/1.1 needs it. `deno/conn.ts` implements it with Deno's sockets, `linux/conn.ts` with
+ * sockets of the kernel. It has no deadlines: the caller that waits sets them (`http1/buffered_conn.ts`).
  */
 
 export interface Conn {
   /**
-   * Reads what is there into `buffer`: 1 to `buffer.length` bytes, or null when the peer has closed its
-   * sending side. Rejects when the connection broke or was closed by us. One read at a time.
+   * Reads available bytes into `buffer`. Resolves with their number, 1 to `buffer.length`, or with null when
+   * the peer has closed its sending side. Rejects when the connection broke or `close` was called. Only one
+   * read at a time.
    */
   read(buffer: Uint8Array): Promise<number | null>;
-  /** Hands over at least one byte and says how many; the rest is the caller's. One write at a time. */
+  /** Writes at least one byte and resolves with how many; the caller writes the rest. Only one write at a time. */
   write(bytes: Uint8Array): Promise<number>;
-  /** Tells the peer that nothing more will be sent; reading goes on. */
+  /** Closes the sending side (a FIN); reading goes on. */
   closeWrite(): Promise<void>;
-  /** Ends both directions; what waits on it rejects. Harmless when repeated. */
+  /** Closes both directions; pending reads and writes reject. May be repeated. */
   close(): void;
-  /** Ends the connection so that the peer can tell that it was cut, where the system allows. */
+  /** Closes with a RST where the system allows it, so that the peer sees an error and not an end. */
   reset(): void;
 }
 
-/** Is told what became of a read. */
+/** Receives the result of a read. */
 export interface Reader {
-  /** So many bytes came; null: the peer has closed its sending side. */
+  /** `count` bytes were read; null: the peer has closed its sending side. */
   arrived(count: number | null): void;
-  /** The connection broke or was closed by us. */
+  /** The connection broke, or `close` was called. */
   failed(error: unknown): void;
 }
 
 /**
- * A `Conn` that makes no promise of what it can do at once: on the way of a request, promises cost more
- * than the work between them.
+ * A `Conn` that completes synchronously where possible, without a Promise: while a request is forwarded,
+ * promises cost more than the work between them.
  */
 export interface TryConn extends Conn {
-  /** As `read`; `reader` is told instead, before this returns if there is something to tell already. */
+  /** As `read`, but calls `reader`, which happens before this returns if bytes are available. */
   readWith(buffer: Uint8Array, reader: Reader): void;
   /**
-   * Hands over what is taken without waiting of the first `length` bytes, which may be nothing: how many.
-   * Throws when broken.
+   * Writes as many of the first `length` bytes as the socket accepts without waiting. Returns their number,
+   * which may be 0. Throws if the connection is broken.
    */
   tryWrite(bytes: Uint8Array, length: number): number;
-  /** Has a read that is pending ask the system at once whether there is something. */
+  /** Makes a pending read try the socket at once. */
   look(): void;
 }
 

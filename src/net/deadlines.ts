@@ -1,43 +1,43 @@
 /**
- * One coarse clock for a whole set of connections. A deadline is a number that its owner overwrites;
- * a single timer looks at all of them now and then. So a request costs no timer, and what is late is
- * found up to two ticks after its time, never before it.
+ * One coarse clock for a whole set of connections. A deadline is a number that its owner overwrites, and a
+ * single timer examines all of them every 250 ms. So a request costs no timer, and a deadline that has passed
+ * is noticed up to two ticks late, never early.
  */
 import type { Clock } from "../base/clock.ts";
 import { type Member, Slab } from "../base/slab.ts";
 
-/** Something with deadlines of its own. */
+/** An object with deadlines, such as a connection. */
 export interface Timed extends Member {
-  /** Called each tick with the coarse time; ends what is overdue. Must not throw. */
+  /** Called on each tick with the coarse time, in milliseconds; ends what is overdue. Must not throw. */
   tick(now: number): void;
 }
 
-/** How often the set is looked at; every deadline is this much coarse. */
+/** The interval between two ticks, in milliseconds: the precision of every deadline. */
 export const TICK_MS = 250;
 
 export class Deadlines {
-  /** For the rare wait that needs a timer of its own. */
+  /** For the rare wait that needs an exact timer. */
   readonly clock: Clock;
   readonly #timed = new Slab<Timed>();
   #cancel: (() => void) | undefined;
-  /** The clock's time at the last tick, which is what `in` counts from. */
+  /** The time of the last tick, from which `in` counts. */
   #now = 0;
 
   constructor(clock: Clock) {
     this.clock = clock;
   }
 
-  /** The moment `ms` from now, rounded up; 0 means never. No system call is made. */
+  /** The time `ms` milliseconds from now, rounded up; 0 means never. Makes no system call. */
   in(ms: number): number {
     return ms === 0 ? Infinity : this.#now + ms + TICK_MS;
   }
 
-  /** The time as of the last tick. */
+  /** The time of the last tick, in milliseconds. */
   get now(): number {
     return this.#now;
   }
 
-  /** Looks after `timed` until `delete`. The timer runs only while there is someone to look after. */
+  /** Calls `timed.tick` until `delete`. The timer runs only while the set is not empty. */
   add(timed: Timed): void {
     this.#timed.add(timed);
     if (this.#cancel === undefined) {
@@ -52,12 +52,12 @@ export class Deadlines {
     this.#cancel = undefined;
   }
 
-  /** A mistake in one of them must not keep the others, nor the clock, from going on. */
+  /** A bug in one member must not stop the others, or the timer. */
   #tick(timed: Timed): void {
     try {
       timed.tick(this.#now);
     } catch (error) {
-      // Whoever reports what nobody caught tells it.
+      // The handler of uncaught errors logs it.
       reportError(error);
     }
   }
@@ -67,7 +67,7 @@ export class Deadlines {
       this.#cancel = undefined;
       this.#now = this.clock.now();
       for (const timed of this.#timed.all()) this.#tick(timed);
-      // Those who left and came during the tick may have set the timer already.
+      // Members that left and came back during the tick may have set the timer already.
       if (this.#timed.size > 0 && this.#cancel === undefined) this.#arm();
     });
   }

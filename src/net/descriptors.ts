@@ -1,7 +1,7 @@
 /**
- * How many clients there may be with the descriptors that this process may have. Beyond that they wait to be
- * accepted, so that those who are in, checks, scripts and the operator's window never lack one: a process
- * that is out of descriptors can neither ask its upstreams nor switch. Pure, but for `measure`.
+ * How many clients the limit of descriptors allows. Further clients wait to be accepted, so that established
+ * sessions, checks, scripts and the admin listener never lack a descriptor: a process without any can neither
+ * check its upstreams nor fail over. Pure, except for `measure`.
  */
 import { Libc } from "../linux/libc.ts";
 import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
@@ -12,7 +12,7 @@ export interface Need {
   readonly asked: number;
   /** Descriptors for each of them. */
   readonly each: number;
-  /** Descriptors besides: ports, loops, and for each upstream what a check takes. */
+  /** Descriptors that do not depend on the clients: ports, loops, and what checks take for each upstream. */
   readonly fixed: number;
 }
 
@@ -23,13 +23,13 @@ export interface Descriptors {
 }
 
 /**
- * Kept for the whole process: look-ups (at most 12, a socket each), one program that is just being started
- * (three pipes and one for the error of exec), the log and files that are read.
+ * Descriptors kept for the whole process: for look-ups (at most 12, a socket each), for a program that is being
+ * started (three pipes, and one for an error of exec), for the log and for files that are read.
  */
 const RESERVE = 24;
-/** Numbers in a row that are free, after which no more are looked at. */
+/** `measure` ends after so many free numbers in a row. */
 const GAP_MAX = 256;
-/** Clients of the operator's window, at most and at least; and the share of what there is for them. */
+/** Clients of the admin listener: at most, at least, and one for so many free descriptors. */
 export const ADMIN_MAX = 64;
 const ADMIN_MIN = 2;
 const ADMIN_SHARE = 16;
@@ -37,13 +37,13 @@ const ADMIN_SHARE = 16;
 export interface Budget {
   /** For each need, in order: how many clients there may be at one time. */
   readonly clients: readonly number[];
-  /** Clients of the operator's window at one time. */
+  /** How many clients of the admin listener there may be at one time. */
   readonly admin: number;
 }
 
 /**
- * Shares the descriptors out. Where they do not suffice for all that was asked, each service gives up the same
- * share of it, and keeps at least one client.
+ * Divides the descriptors among the services. If they do not suffice, each service gets the same fraction of
+ * what it asked for, and at least one client.
  */
 export function budget(needs: readonly Need[], { limit, open }: Descriptors): Budget {
   const fixed = needs.reduce((sum, need) => sum + need.fixed, 0);
@@ -55,15 +55,15 @@ export function budget(needs: readonly Need[], { limit, open }: Descriptors): Bu
 }
 
 /**
- * Raises the limit as far as this process may, and says what it is; undefined where the system cannot be
- * asked. Deno does the same at its start, but need not always.
+ * Raises the soft limit of descriptors to the hard limit (setrlimit(2)), and counts what is open. Undefined
+ * where the kernel cannot be called. Deno raises the limit at its start too, but does not promise to.
  */
 export function measure(): Descriptors | undefined {
   if (kernelUnsupportedReason() !== undefined) return undefined;
   using libc = new Libc();
   const limit = libc.raiseDescriptorLimit();
   if (limit === undefined) return undefined;
-  // The system gives the lowest number that is free, so that beyond a gap as long as this there is nothing.
+  // The kernel gives out the lowest free number, so nothing is open beyond a long gap.
   let [open, gap] = [0, 0];
   for (let fd = 0; fd < limit && gap < GAP_MAX; fd++) {
     const isOpen = libc.isOpen(fd);

@@ -1,41 +1,41 @@
 /**
- * The addresses behind names, for the whole process. A name service that hangs must hold up nobody but those
- * who need its answer: look-ups take threads that file operations and programs need as well (32 of Deno's),
- * so there is one look-up for a name at a time, and few in all.
+ * The addresses of names, for the whole process. A name service that hangs must delay only the callers that
+ * need its answer. Look-ups occupy threads that file operations and programs need as well (Deno has 32), so
+ * there is one look-up for a name at a time, and few in all.
  *
- * An answer is good for 5 s. What was found last stays good for as long as the service says nothing, or says
- * that the name is gone: a service in trouble says that too. Addresses that just failed are tried last.
+ * An answer is valid for 5 s. The last addresses stay in use while the name service is silent or says that the
+ * name does not exist, since a name service that is failing says that too. Addresses that failed are tried last.
  */
 import { type Clock, realClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { isIp } from "../base/ip.ts";
 import { type LookUp, systemLookUp } from "./look_up.ts";
 
-/** How old an answer may get. */
+/** How long an answer is valid. All times here are in milliseconds. */
 const FRESH_MS = 5_000;
-/** How soon a look-up that failed is repeated. */
+/** How long after a failed look-up the next one may start. */
 const RETRY_MS = 1_000;
-/** How long a fresh answer is waited for where an old one is at hand. */
+/** How long a caller waits for a new answer if there is an old one. */
 const PATIENCE_MS = 250;
-/** Look-ups at one time. One that takes longer than `SLOW_MS` gives its place to another … */
+/** Look-ups at one time. One that takes longer than `SLOW_MS` no longer counts … */
 const RUNNING_MAX = 4;
 const SLOW_MS = 2_000;
-/** … as long as there are no more of those than this, each of which takes a thread. */
+/** … unless there are more slow ones than this: each occupies a thread. */
 const SLOW_MAX = 8;
-/** Names that are remembered; beyond it, names that are not being looked up are forgotten. */
+/** Names in memory. When there are more, all that are not being looked up are forgotten. */
 const NAMES_MAX = 10_000;
 
 interface Name {
   readonly host: string;
-  /** What was found last, as the system sorts it; empty if nothing ever was. */
+  /** The addresses of the last successful look-up, in the system's order; empty if there was none. */
   found: readonly string[];
-  /** When it was found, or when looking it up failed. */
+  /** Until when no new look-up is needed. */
   freshUntil: number;
-  /** The look-up that runs, or waits for its turn. Resolves when it has ended, found or not. */
+  /** The look-up that runs or is queued. Resolves when it has ended, with or without success. */
   asking: Promise<void> | undefined;
-  /** That look-up was waited for in vain. */
+  /** A caller has waited for that look-up without success: others do not wait for it. */
   isSilent: boolean;
-  /** The address that answered last, and those that failed since they last did. */
+  /** The address that was connected last, and those that have failed since they were. */
   best: string | undefined;
   readonly failed: Set<string>;
 }
@@ -54,9 +54,9 @@ export class Resolver {
   }
 
   /**
-   * The addresses of `host`, those to be tried first in front; `host` itself if it is an address. Resolves
-   * with the fault `nameUnknown` where the name has none. Stays pending while the name service is silent and
-   * nothing was found before: the caller's deadline then means `nameSilent`. Never rejects.
+   * The addresses of `host` in the order in which to try them; `host` itself if it is an address. Resolves with
+   * the fault `nameUnknown` if the name has none. Stays pending while the name service is silent and no address
+   * is known: if the caller's deadline passes meanwhile, that means `nameSilent`. Never rejects.
    */
   async resolve(host: string): Promise<readonly string[] | Fault> {
     if (isIp(host)) return [host];
@@ -68,7 +68,7 @@ export class Resolver {
     return answerOf(name);
   }
 
-  /** A connection to this address of `host` stands. */
+  /** Reports that a connection to this address of `host` was made. */
   connected(host: string, ip: string): void {
     const name = this.#names.get(host);
     if (name === undefined) return;
@@ -76,7 +76,7 @@ export class Resolver {
     name.failed.delete(ip);
   }
 
-  /** A connection to this address of `host` failed: it is tried last from now on. */
+  /** Reports that a connection to this address of `host` failed: it is tried last from now on. */
   failed(host: string, ip: string): void {
     const name = this.#names.get(host);
     if (name === undefined) return;
@@ -157,7 +157,7 @@ export class Resolver {
   }
 }
 
-/** The one for everything in this process that connects. */
+/** The resolver of this process. */
 export const resolver = new Resolver(realClock);
 
 function answerOf({ found, best, failed }: Name): readonly string[] | Fault {
@@ -169,7 +169,7 @@ function answerOf({ found, best, failed }: Name): readonly string[] | Fault {
   return best === undefined ? sorted : [best, ...sorted];
 }
 
-/** Both families in turn, beginning with that of the first (RFC 8305 section 4). */
+/** Alternates both families, beginning with that of the first address (RFC 8305 section 4). */
 function alternating(ips: readonly string[]): string[] {
   const isV6 = (ip: string) => ip.includes(":");
   const first = ips.filter((ip) => isV6(ip) === isV6(ips[0]!));

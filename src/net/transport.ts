@@ -1,4 +1,7 @@
-/** Where plain connections come from: Deno's sockets, which run anywhere, or the kernel's own on Linux. */
+/**
+ * The contract of both kinds of sockets: Deno's (`deno/`), which run on every system, and the kernel's
+ * (`linux/`), which are faster and need Linux.
+ */
 import type { Address } from "../base/address.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Conn, Dial } from "./conn.ts";
@@ -9,7 +12,7 @@ export interface PlainDialOptions {
   readonly hostname: string;
   readonly port: number;
   readonly clock: Clock;
-  /** For the name and the connection together, in milliseconds. */
+  /** Time for looking the name up and connecting, together, in milliseconds. */
   readonly connectMs: number;
   /** Finds the addresses of names; the process's own where it is missing. */
   readonly resolver?: Resolver;
@@ -17,51 +20,51 @@ export interface PlainDialOptions {
 
 export interface AcceptOptions {
   readonly clock: Clock;
-  /** Permission bits for the file of a unix socket; without them umask(2) rules. */
+  /** Permission bits for the file of a unix socket; without them umask(2) decides. */
   readonly socketMode?: number;
-  /** Told when something is short and nobody can be accepted, once for each shortage; it is tried again. Must not throw. */
+  /** Called once for each shortage that keeps clients from being accepted; accepting is tried again. Must not throw. */
   readonly onAcceptFailed?: (error: unknown, retryInMs: number) => void;
-  /** Called each time that something is short: who has something to spare gives it back. Must not throw. */
+  /** Called on every failed try of a shortage, so that idle connections can be closed. Must not throw. */
   readonly onShortage?: () => void;
 }
 
-/** Takes in the clients of a listener; the HTTP server is one. */
+/** Serves the clients of a listener; the HTTP server is one. */
 export interface Acceptee {
-  /** True while another client may be let in. */
+  /** True while another client may be accepted. */
   readonly hasRoom: boolean;
-  /** Resolves when there is room. */
+  /** Resolves when another client may be accepted. */
   room(): Promise<void>;
   /** Serves one connection until it ends; `peer` is the client's IP address, or `unix`. */
   serve(conn: Conn, peer: string): Promise<void>;
 }
 
-/** A port whose clients are served. */
+/** A listener that is open, and its accept loop. */
 export interface ListeningPort {
   /** Where it listens; the system's choice where the port was 0. */
   readonly address: Address;
-  /** Resolves when nobody is accepted any more; rejects for a bug in the accept loop. */
+  /** Resolves when the accept loop has ended; rejects if it had a bug. */
   readonly finished: Promise<void>;
   /**
-   * Takes in those who wait in the queue, and then nobody: for them the connection is open already. Harmless
-   * when repeated, and after `close`.
+   * Accepts the clients that wait in the kernel's queue, for whom the connection is open already, and closes
+   * the listener then. May be repeated, also after `close`.
    */
   end(): void;
-  /** Accepts nobody any more, and resets those who wait. Harmless when repeated. */
+  /** Closes the listener at once; the kernel resets the clients in its queue. May be repeated. */
   close(): void;
 }
 
 export interface Sockets {
-  /** A way to open connections to one upstream. It rejects with a Fault; nothing has been sent then. */
+  /** Makes the function that opens connections to one upstream. It rejects with a Fault; nothing was sent then. */
   dialer(options: PlainDialOptions): Dial;
   /**
-   * Listens and accepts for `acceptee`; connections beyond its limit stay in the kernel's queue. Resolves
-   * with the reason, for a person, where it cannot.
+   * Listens and accepts for `acceptee`. Connections beyond its limit stay in the kernel's queue. If it cannot
+   * listen, resolves with the reason, for a person.
    */
   listen(
     address: Address,
     acceptee: Acceptee,
     options: AcceptOptions,
   ): Promise<ListeningPort | string>;
-  /** To be called last, when every connection is closed. */
+  /** Frees the sockets' resources. Call it last, when every connection is closed. */
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * Listening on an address by Deno's sockets, and trying at the start whether an address can be had at all,
- * with every reason why not as a value for a person.
+ * Listens on an address with Deno's sockets, and finds out at the start whether an address is free. Failures
+ * are values: the reason, for a person.
  */
 import { type Address, ANY_HOST } from "../../base/address.ts";
 import { errorCode } from "../../base/errno.ts";
@@ -10,15 +10,15 @@ import { kernelUnsupportedReason } from "../../linux/unsupported_reason.ts";
 import { ipSockaddr, unixSockaddr } from "../../linux/sockaddr.ts";
 import { systemLookUp } from "../look_up.ts";
 
-/** Clients that the kernel keeps for us; it takes no more than net.core.somaxconn. */
+/** Length of the kernel's accept queue; `net.core.somaxconn` limits it further (listen(2)). */
 const BACKLOG = 4_096;
 
-/** What asks the system; tests put another in its place. */
+/** Makes the system call; tests replace it. */
 export type Listen = (address: Address) => Deno.Listener;
 
 /**
- * Finds out whether this address can be listened on. Nobody who connects meanwhile is let in or reset:
- * nothing listens. Resolves with nothing, or with the reason why not, for a person.
+ * Finds out whether this address can be listened on, by binding a socket that does not listen: clients that
+ * connect meanwhile are refused as before. Resolves with undefined, or with the reason why not, for a person.
  */
 export async function tryBind(address: Address): Promise<string | undefined> {
   if (address.kind === "unix") return await tryPath(address.path);
@@ -41,7 +41,7 @@ function bindAndClose(libc: Libc, ip: string, port: number): number {
   return fd;
 }
 
-/** Where the kernel cannot be asked, a port is in use if somebody answers there; the rest shows later. */
+/** Where the kernel cannot be called, a port is in use if it answers; other problems show when it is opened. */
 async function tryWithoutKernel(
   address: Address & { readonly kind: "tcp" },
 ): Promise<string | undefined> {
@@ -58,7 +58,7 @@ async function tryWithoutKernel(
   }
 }
 
-/** A path that is free is tried out, by a socket that does not listen. */
+/** Binds a free path for a moment, with a socket that does not listen. */
 async function tryPath(path: string): Promise<string | undefined> {
   try {
     if (!(await Deno.lstat(path)).isSocket) return "a file that is no socket is in the way";
@@ -76,14 +76,14 @@ async function tryPath(path: string): Promise<string | undefined> {
 
 /** How to listen. */
 export interface BindOptions {
-  /** Permission bits for the file of a unix socket; without them umask(2) rules. */
+  /** Permission bits for the file of a unix socket; without them umask(2) decides. */
   readonly socketMode?: number | undefined;
   readonly listen?: Listen;
 }
 
 /**
- * Listens, or resolves with the reason why not. `::` falls back to IPv4 where the system has no IPv6, and
- * the socket file of a process that crashed is replaced.
+ * Listens on `address`. Resolves with the listener, or with the reason why it cannot, for a person. `::` falls
+ * back to IPv4 where the system has no IPv6, and the socket file of a process that crashed is replaced.
  */
 export async function bind(
   address: Address,
@@ -115,11 +115,11 @@ async function bindAnyway(address: Address, listen: Listen): Promise<Deno.Listen
   }
 }
 
-/** A process that crashed leaves its socket file behind. It is replaced if nobody answers on it. */
+/** A process that crashed leaves its socket file behind. The file is replaced if nothing listens on it. */
 async function bindOverStale(path: string, listen: Listen): Promise<Deno.Listener | string> {
   try {
     if (await isAnswered(path)) return "address in use";
-    // Connecting to a file of another kind is refused too (connect(2)); that one is not ours to remove.
+    // A connect to a file of another kind is refused too (connect(2)); such a file must not be removed.
     if ((await Deno.lstat(path)).isSocket !== true) return "a file that is no socket is in the way";
     await Deno.remove(path);
     return listen({ kind: "unix", path });
@@ -139,7 +139,7 @@ async function isAnswered(path: string): Promise<boolean> {
   }
 }
 
-/** Asks the system itself. */
+/** Makes the real system call. */
 export function listenOn(address: Address): Deno.Listener {
   if (address.kind === "unix") return Deno.listen({ transport: "unix", path: address.path });
   return Deno.listen({ hostname: address.host, port: address.port, tcpBacklog: BACKLOG });

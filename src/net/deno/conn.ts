@@ -1,8 +1,9 @@
 /**
- * Deno's sockets under `Conn`, and what everybody who has one in hand needs: options, names of the peer, a
- * close that may be repeated.
+ * Deno's sockets as `Conn`, and functions for any `Deno.Conn`: socket options, addresses, and a close that may
+ * be repeated.
  *
- * Deno cannot send a RST: what is cut here ends with a FIN, and only the framing tells the peer.
+ * Deno cannot send a RST: a connection that is cut ends with a FIN, and only the framing of the protocol shows
+ * the peer that something is missing.
  */
 import type { Address } from "../../base/address.ts";
 import type { Conn } from "../conn.ts";

@@ -1,11 +1,9 @@
 /**
- * Connects, with a deadline, and never leaks the connection that arrives too late. Everything that
- * dials out of the process by `Deno.connect` comes through here.
+ * Connects within a deadline by `Deno.connect`, and closes a connection that arrives too late.
  *
- * The addresses of a name are tried one after another, the next one as soon as one fails or has not
- * answered for a moment (Happy Eyeballs, RFC 8305); the first that answers is it. A look-up of a name, and
- * a connect to a unix socket, cannot be called off: they end by themselves behind our back, and what they
- * bring is closed.
+ * The addresses of a name are tried one after another: the next one starts as soon as one fails or has not
+ * answered for 250 ms, and the first that answers wins (Happy Eyeballs, RFC 8305). A look-up of a name, and
+ * a connect to a unix socket, cannot be cancelled: they end later, and a connection that they bring is closed.
  */
 import type { Address } from "../../base/address.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -14,28 +12,28 @@ import { connectFault, Fault, FAULTS } from "../../base/fault.ts";
 import { isIp } from "../../base/ip.ts";
 import { type Resolver, resolver as ofProcess } from "../resolve.ts";
 
-/** How long one address has before the next one is tried beside it (RFC 8305 section 5). */
+/** How long one address has before the next one is tried as well, in milliseconds (RFC 8305 section 5). */
 export const NEXT_ADDRESS_MS = 250;
-/** Addresses of one name that are tried. */
+/** How many addresses of one name are tried. */
 export const ADDRESSES_MAX = 8;
 
-/** What may end an attempt to connect before its time. */
+/** What limits an attempt to connect. */
 export interface DialLimits {
   readonly clock: Clock;
-  /** For everything, the look-up of the name included. */
+  /** For the whole attempt, including the look-up of the name, in milliseconds. */
   readonly timeoutMs: number;
-  /** Calls the attempt off. */
+  /** Cancels the attempt. */
   readonly signal: AbortSignal;
-  /** Finds the addresses of names; the process's own where it is missing. */
+  /** Finds the addresses of names; the resolver of the process if missing. */
   readonly resolver?: Resolver | undefined;
   /** Called once, when an address is known and the first connect begins. Must not throw. */
   readonly onConnecting?: (() => void) | undefined;
 }
 
 /**
- * Connects to `address`. Resolves with the connection, which is then the caller's; with a `Fault`,
- * `connectTimeout` when time was up, `nameSilent` when it was the name service that said nothing; with
- * undefined when the signal came first. Never rejects.
+ * Connects to `address`. Resolves with the connection, which the caller then owns; with a `Fault` if that
+ * failed (`connectTimeout` if the deadline passed, `nameSilent` if it passed during the look-up); with
+ * undefined if the signal was aborted. Never rejects.
  */
 export function dial(address: Address, limits: DialLimits): Promise<Deno.Conn | Fault | undefined> {
   if (limits.signal.aborted) return Promise.resolve(undefined);
@@ -56,7 +54,7 @@ class Attempt {
   /** Undefined while the name is being looked up. */
   #left: readonly string[] | undefined;
   #running = 0;
-  /** What the attempt ends with if no address answers. */
+  /** The result if no address answers. */
   #fault: Fault | undefined;
 
   constructor(address: Address, limits: DialLimits, resolve: (outcome: Outcome) => void) {
@@ -92,7 +90,7 @@ class Attempt {
     });
   }
 
-  /** Tries the next address, and the one after it when this one takes its time. */
+  /** Tries the next address, and later the one after it if this one has not answered. */
   #next(address: Address & { readonly kind: "tcp" }): void {
     this.#cancelNext();
     const [ip, ...left] = this.#left!;
@@ -106,25 +104,25 @@ class Attempt {
 
   #open(hostname: string, port: number): Promise<Deno.TcpConn> {
     const { signal } = this.#sockets;
-    // `Deno.connect` asks this once more when it already has the connection, and would throw it away
-    // unclosed. Without an answer it hands the connection over and we close it.
+    // `Deno.connect` calls this again when it already has the connection, and if it throws, the connection
+    // leaks. This way the connection is returned, and we close it.
     signal.throwIfAborted = () => {};
     return Deno.connect({ hostname, port, autoSelectFamily: false, signal });
   }
 
-  /** Resolves when this connection has come, or has failed and others are to be tried. */
+  /** Resolves when this connection was made or has failed. */
   async #follow(opening: Promise<Deno.Conn>, ip?: string): Promise<void> {
     this.#running++;
     const outcome = await opening.then(refuseSelf, (error) => connectFault(error, false));
     this.#running--;
     if (this.#isOver) {
-      // An attempt that we ended fails with our own interruption, which is no news.
+      // A connection attempt that we cancelled fails because of that; there is nothing to report.
       if (!(outcome instanceof Fault)) outcome.close();
       return;
     }
     this.#note(outcome, ip);
     if (!(outcome instanceof Fault)) return this.#end(outcome);
-    // The peer's own no says more than a missing answer.
+    // A refusal by the peer says more than a missing answer.
     if (this.#fault === undefined || !FAULTS[this.#fault.fault].hard) this.#fault = outcome;
     if (this.#running === 0 && this.#left!.length === 0) this.#end(this.#fault);
   }

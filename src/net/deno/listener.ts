@@ -1,7 +1,7 @@
 /**
  * The accept loop of every listener of Deno's in this process: plain HTTP, HTTPS, the admin listener and the
- * portable TCP engine. Clients for whom there is no room wait in the kernel's queue; a shortage is borne with
- * longer and longer pauses; what befell a single connection costs no pause (`net/accept.ts`).
+ * portable TCP engine. Clients beyond the limit wait in the kernel's queue. In a shortage the loop pauses, each
+ * time for longer; an error of a single connection causes no pause (`net/accept.ts`).
  */
 import { sleep } from "../../base/clock.ts";
 import { AcceptPauses, acceptVerdict } from "../accept.ts";
@@ -12,24 +12,21 @@ import { QueueEnd } from "./queue_end.ts";
 /** What an accept loop accepts from, and for whom. */
 export interface AcceptSource<C extends Deno.Conn> {
   /**
-   * The listener to accept from now; undefined ends the loop. It may be another one each time. What this
-   * throws is a shortage: the loop waits and asks again.
+   * The listener to accept from, which may be another one each time; undefined ends the loop. If this throws,
+   * the loop pauses as in a shortage and asks again.
    */
   listener(): { accept(): Promise<C> } | undefined;
   /** Undefined if another client may be accepted at once, else resolves when that may have changed. */
   room(): Promise<void> | undefined;
   /** Takes over a client. Must not throw. */
   taken(conn: C): void;
-  /** Waits for `pauseMs` milliseconds, or less; with `isNews` people are to be told of `error`. */
+  /** Waits for at most `pauseMs` milliseconds. `isNews`: `error` should be reported. */
   pause(error: unknown, pauseMs: number, isNews: boolean): Promise<void>;
-  /** For the pauses. */
+  /** The time, in milliseconds; decides which pauses are reported. */
   now(): number;
 }
 
-/**
- * Accepts until the listener is closed and `source` has no other. Rejects only for what `source` throws
- * where it must not.
- */
+/** Accepts until the listener is closed and `source` has no other. Rejects only if `source` has a bug. */
 export async function acceptAll<C extends Deno.Conn>(source: AcceptSource<C>): Promise<void> {
   const pauses = new AcceptPauses();
   const pause = (error: unknown) => {

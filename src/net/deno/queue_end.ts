@@ -1,19 +1,20 @@
 /**
- * The end of a listener of Deno's: clients that the kernel has let in see an open connection, so they are taken
- * out of its queue before it is closed, which would reset them. Deno does not say how many wait, and its event
- * loop may turn many times before it looks at a socket at all. So we stand in the queue ourselves: when our own
- * connection is accepted, so is everybody who came before. Those who are taken in meanwhile are served after
- * that: clients that come anew with each request would otherwise never let the queue run empty.
+ * Closes a listener of Deno's without losing clients. Clients in the kernel's accept queue see an open
+ * connection, so they are accepted before the listener is closed, which would reset them. Deno does not say how
+ * many are waiting, and its event loop may run many times before it polls a socket. So this connects to the
+ * listener itself: when its own connection is accepted, so is every client that came before. The clients
+ * accepted meanwhile are served only after that: those that open a connection for each request would otherwise
+ * never let the queue become empty.
  */
 import type { Clock } from "../../base/clock.ts";
 
-/** Rounds without anybody else after which nobody is expected: an answer just sent may bring its client back. */
+/** So many rounds without another client end it: a response just sent may make its client connect again. */
 const QUIET_ROUNDS = 4;
-/** Between two of them. */
+/** The pause between two rounds, in milliseconds. */
 const PAUSE_MS = 5;
-/** The longest that all of it takes: somebody may come for ever. */
+/** The longest that all of it may take: clients may never stop coming. */
 const EMPTY_MS = 500;
-/** For a unix socket, whose clients have no address to be known by. */
+/** The same for a unix socket, whose clients have no address by which ours could be recognised. */
 const UNIX_MS = 25;
 
 export class QueueEnd {
@@ -24,9 +25,9 @@ export class QueueEnd {
   readonly #closed = Promise.withResolvers<void>();
   #isBegun = false;
   #isClosed = false;
-  /** Ports of those who were taken in since the end began. */
+  /** Ports of the clients that were accepted since the end began. */
   readonly #ports = new Set<number>();
-  /** Those of them that are our own. */
+  /** Ports of our own connections. */
   readonly #own = new Set<number>();
   #arrival: (() => void) | undefined;
   #emptying: Promise<void> | undefined;
@@ -43,12 +44,12 @@ export class QueueEnd {
     };
   }
 
-  /** Resolves when the end has begun: from then on clients are taken whether or not there is room. */
+  /** Resolves when the end has begun: from then on clients are accepted even beyond the limit. */
   get begun(): Promise<void> {
     return this.#begun.promise;
   }
 
-  /** Resolves when the listener is closed and nothing of its end is left. */
+  /** Resolves when the listener is closed and no work of its end is left. */
   async over(): Promise<void> {
     await this.#closed.promise;
     await this.#emptying;
@@ -70,7 +71,7 @@ export class QueueEnd {
     return client.transport === "tcp" && this.#own.has(client.port);
   }
 
-  /** Closes the listener as soon as its queue is empty, or at once. */
+  /** Closes the listener as soon as its queue is empty; with `atOnce` immediately. */
   begin(atOnce: boolean): void {
     const isFirst = !this.#isBegun;
     this.#isBegun = true;
@@ -93,10 +94,10 @@ export class QueueEnd {
   async #standInLine(): Promise<void> {
     for (let quiet = 0; quiet < QUIET_ROUNDS && !this.#isClosed; quiet++) {
       const before = this.#ports.size;
-      // Else the queue is full, or descriptors are short: the listener is closed as it is.
+      // If not, the queue is full or descriptors are exhausted: the listener is closed without more ado.
       if (!await this.#oneRound()) return;
       if (this.#ports.size > before + 1) quiet = -1;
-      // The last time it is closed at once: whoever comes in between is lost.
+      // No pause after the last round: clients that come in between would be lost.
       if (quiet < QUIET_ROUNDS - 1) await this.#pause();
     }
   }
@@ -108,7 +109,7 @@ export class QueueEnd {
     cancel();
   }
 
-  /** Resolves when those are taken in who were in the queue; with false if we could not stand in it. */
+  /** Resolves with true when all clients in the queue were accepted, with false if we could not connect. */
   async #oneRound(): Promise<boolean> {
     const { hostname, port } = this.#address as Deno.NetAddr;
     let own: Deno.TcpConn;

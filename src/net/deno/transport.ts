@@ -1,6 +1,6 @@
 /**
- * The contract of `net/transport.ts` on Deno's sockets, which run wherever Deno does: dialling with a deadline,
- * with or without TLS, and listening.
+ * The contract of `net/transport.ts` with Deno's sockets, which run wherever Deno does: dialling within a
+ * deadline, with or without TLS, and listening.
  */
 import type { Address } from "../../base/address.ts";
 import { withDeadline } from "../../base/deadline.ts";
@@ -13,13 +13,13 @@ import { dial } from "./dial.ts";
 import { closeListener, serveListener } from "./listener.ts";
 import { QueueEnd } from "./queue_end.ts";
 
-/** How to reach an upstream; with TLS, the time to connect includes the handshake. */
+/** How to reach an upstream. With TLS, `connectMs` includes the handshake. */
 export interface DialOptions extends PlainDialOptions {
-  /** TLS if given. */
+  /** Use TLS. */
   readonly tls?: {
-    /** The name to ask for and to check, where it is not `hostname`. */
+    /** The name to send and to verify (RFC 6066 section 3), if it is not `hostname`. */
     readonly serverName?: string;
-    /** Certificates to trust beside those Deno trusts anyway, in PEM. */
+    /** Certificates to trust in addition to Deno's, in PEM. */
     readonly caCerts?: readonly string[];
   };
 }
@@ -27,7 +27,7 @@ export interface DialOptions extends PlainDialOptions {
 /** A signal that is never aborted. */
 const NEVER = new AbortController().signal;
 
-/** A way to open connections to one upstream. It rejects with a Fault; nothing has been sent then. */
+/** Makes the function that opens connections to one upstream. It rejects with a Fault; nothing was sent then. */
 export function dialer(options: DialOptions): Dial {
   return (signal, onConnecting) => open(options, signal, onConnecting);
 }
@@ -49,7 +49,7 @@ async function open(
   return await secure(conn as Deno.TcpConn, options, leftMs, signal);
 }
 
-/** TLS on a connection that stands, within `timeoutMs` milliseconds. Owns `conn`. */
+/** Starts TLS on an open connection, within `timeoutMs` milliseconds. Owns `conn`. */
 async function secure(
   conn: Deno.TcpConn,
   options: DialOptions,
@@ -61,7 +61,7 @@ async function secure(
   return denoConn(await shakeHands(conn, options, options.tls!, deadline.signal, isLate));
 }
 
-/** `startTls` takes no signal and `handshake` no deadline: closing the connection ends both. */
+/** `startTls` takes no signal and `handshake` no deadline, so closing the connection ends both. */
 async function shakeHands(
   conn: Deno.TcpConn,
   options: DialOptions,
@@ -93,7 +93,7 @@ async function shakeHands(
   }
 }
 
-/** Plain connections on Deno's own sockets: they run wherever Deno does. */
+/** Plain connections on Deno's sockets. */
 export const denoSockets: Sockets = {
   dialer,
   async listen(asked, acceptee, options) {

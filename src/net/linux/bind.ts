@@ -1,11 +1,11 @@
-/** Listening on an address as an operator means it. */
+/** Listens on an address with sockets of the kernel, with the fallbacks that an operator expects. */
 import { EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, ECONNREFUSED } from "../../linux/errno.ts";
 import type { Kernel, ListenOptions, SockAddr } from "../../linux/kernel.ts";
 import { endpointOf, ipSockaddr } from "../../linux/sockaddr.ts";
 
 /**
- * A listening socket, or an error number negated. `::` falls back to IPv4 where the system has no IPv6,
- * and the socket file of a process that crashed is replaced.
+ * Returns the descriptor of a listening socket, or a negated error number. `::` falls back to IPv4 where the
+ * system has no IPv6, and the socket file of a process that crashed is replaced.
  */
 export function listenAt(kernel: Kernel, address: SockAddr, options: ListenOptions): number {
   const listener = kernel.listen(address, options);
@@ -15,13 +15,13 @@ export function listenAt(kernel: Kernel, address: SockAddr, options: ListenOptio
     const kept = kernel.unlinkSocket(endpoint.path);
     return kept < 0 ? kept : kernel.listen(address, options);
   }
-  // A system without IPv6 has no "::", but all its interfaces have an address of IPv4.
+  // A system without IPv6 has no "::"; its interfaces have addresses of IPv4.
   const lacksIpv6 = listener === -EAFNOSUPPORT || listener === -EADDRNOTAVAIL;
   if (!lacksIpv6 || endpoint.ip !== "::") return listener;
   return kernel.listen(ipSockaddr("0.0.0.0", endpoint.port)!, options);
 }
 
-/** True when nobody answers on the socket file any more: its owner ended without removing it. */
+/** True if nothing listens on the socket file: its owner ended without removing it. */
 function isStale(kernel: Kernel, address: SockAddr): boolean {
   const fd = kernel.connect(address, { userTimeoutMs: 0 });
   if (fd >= 0) kernel.close(fd);

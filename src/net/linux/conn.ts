@@ -1,9 +1,9 @@
 /**
- * A socket of `linux/` under `Conn`. Half of what a request costs on Deno's sockets is spent between the
- * kernel and us; here it is one system call per read and write, made where the bytes are wanted.
+ * A socket of the kernel as `Conn`. Half of the cost of a request on Deno's sockets arises between the kernel
+ * and our code; here a read or write is one system call, made where the bytes are needed.
  *
- * A socket is asked only when the kernel has reported it, or has not said no since. What can be done at
- * once is, a few times per turn of the loop; then the next must have theirs.
+ * A socket is read or written only after epoll has reported it ready, until a call returns EAGAIN. One
+ * connection reads a few times per tick of the loop, so that the others get their share.
  */
 import { EAGAIN, EINTR, errnoWords } from "../../linux/errno.ts";
 import type { EmbeddedLoop } from "./embedded_loop.ts";
@@ -15,15 +15,15 @@ const COMES = READABLE | URGENT | PEER_ENDED | HUNG_UP | FAILED;
 const LAST = URGENT | PEER_ENDED | HUNG_UP | FAILED;
 const GOES = WRITABLE | HUNG_UP | FAILED;
 
-/** Reads of one connection in one turn of the loop. */
+/** Reads of one connection in one tick of the loop. */
 const READS_MAX = 4;
 
-/** Made once: each new error would cost more than the rest of closing. */
+/** Made once: a new error would cost more than everything else in closing. */
 const CLOSED = new Error("closed by us");
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** A write that waits for the peer to take something. */
+/** A write that waits for room in the socket's send buffer. */
 interface Writing {
   readonly bytes: Bytes;
   readonly resolve: (count: number) => void;
@@ -36,16 +36,16 @@ export class LinuxConn implements TryConn, Watcher, Tick {
   #fd: number;
   #readable = false;
   #writable = true;
-  /** The peer's end or failure is near: a short read does not mean that there is nothing more. */
+  /** The peer has ended or failed: a short read does not mean that the socket is empty. */
   #thorough = false;
   #reader: Reader | undefined;
   #room: Bytes | undefined;
   #writing: Writing | undefined;
-  /** In which turn of the loop it last read, and how often. */
+  /** The tick of the loop in which it last read, and how often it did. */
   #round = -1;
   #reads = 0;
 
-  /** Owns `fd`. Whoever made it watches it for this. */
+  /** Owns `fd`. The caller registers this object as the watcher of `fd`. */
   constructor(host: EmbeddedLoop, fd: number) {
     this.#host = host;
     this.#fd = fd;
@@ -59,12 +59,12 @@ export class LinuxConn implements TryConn, Watcher, Tick {
     this.run();
   }
 
-  /** Called by the loop, which a mistake in what one connection does must not end. */
+  /** Called by the loop, which a bug in one connection must not end. */
   run(): void {
     try {
       this.#readIfAny();
     } catch (error) {
-      // Whoever reports what nobody caught tells it.
+      // The handler of uncaught errors logs it.
       reportError(error);
       this.reset();
     }
@@ -123,7 +123,7 @@ export class LinuxConn implements TryConn, Watcher, Tick {
     this.#end(true);
   }
 
-  /** True a few times per turn of the loop. */
+  /** True for the first few calls in each tick of the loop. */
   #mayRead(): boolean {
     const { round } = this.#host.loop;
     if (this.#round !== round) {
@@ -143,7 +143,7 @@ export class LinuxConn implements TryConn, Watcher, Tick {
     }
     this.#reader = this.#room = undefined;
     if (count < 0) return reader.failed(new Error(errnoWords(count)));
-    // Less than we asked for: there is nothing more, and what comes later is reported (epoll(7)).
+    // A short read has emptied the socket, and what comes later is reported (epoll(7)).
     if (count < room.length && !this.#thorough) this.#readable = false;
     reader.arrived(count === 0 ? null : count);
   }

@@ -1,6 +1,6 @@
 /**
- * Connects sockets of `linux/`: the addresses of a name in turn, the next one as soon as one fails or has not
- * answered for a moment (RFC 8305), within one deadline for all of it. The same as `net/deno/dial.ts` does.
+ * Connects sockets of the kernel, as `net/deno/dial.ts` does with Deno's: the addresses of a name one after
+ * another, the next one as soon as one fails or has not answered for 250 ms (RFC 8305), within one deadline.
  */
 import type { Clock } from "../../base/clock.ts";
 import { endAfter } from "../../base/deadline.ts";
@@ -18,7 +18,7 @@ import type { Conn, Dial } from "../conn.ts";
 import { LinuxConn } from "./conn.ts";
 import type { PlainDialOptions } from "../transport.ts";
 
-/** A way to open connections to one upstream. It rejects with a Fault; nothing has been sent then. */
+/** Makes the function that opens connections to one upstream. It rejects with a Fault; nothing was sent then. */
 export function linuxDialer(host: EmbeddedLoop, options: PlainDialOptions): Dial {
   const { hostname, port, clock, connectMs, resolver = ofProcess } = options;
   const literal = ipSockaddr(hostname, port);
@@ -34,7 +34,7 @@ export function linuxDialer(host: EmbeddedLoop, options: PlainDialOptions): Dial
     });
     try {
       if (literal !== undefined) attempt.begin([{ address: literal }]);
-      // A look-up cannot be called off; what it finds too late, nobody connects to.
+      // A look-up cannot be cancelled; addresses that it finds too late are ignored.
       else void resolver.resolve(hostname).then((found) => attempt.found(found, port));
       return await attempt.outcome;
     } finally {
@@ -43,13 +43,13 @@ export function linuxDialer(host: EmbeddedLoop, options: PlainDialOptions): Dial
   };
 }
 
-/** One address to try; with `ip` where a name has it. */
+/** One address to try; `ip` is set if it is one of a name's. */
 interface Place {
   readonly address: SockAddr;
   readonly ip?: string;
 }
 
-/** Is told how each address of a name did. */
+/** Called with the outcome of each address: no fault if it was connected. */
 type Note = (ip: string | undefined, fault: Fault | undefined) => void;
 
 class Attempt implements Watcher {
@@ -63,7 +63,7 @@ class Attempt implements Watcher {
   /** Sockets that connect now. */
   readonly #open: { readonly fd: number; readonly place: Place }[] = [];
   #cancelNext: () => void = () => {};
-  /** What it ends with if no address answers. */
+  /** The result if no address answers. */
   #fault: Fault | undefined;
   #isOver = false;
 
@@ -105,7 +105,7 @@ class Attempt implements Watcher {
     this.#finish();
     const conn = new LinuxConn(this.#host, fd);
     loop.rewatch(fd, conn);
-    // It may have spoken, or left, already.
+    // The upstream may have sent something, or have closed, already.
     conn.ready(fd, flags);
     this.#end.resolve(conn);
   }
@@ -120,7 +120,7 @@ class Attempt implements Watcher {
     this.#end.reject(fault);
   }
 
-  /** Tries the next address, and the one after it when this one takes its time. */
+  /** Tries the next address, and later the one after it if this one has not answered. */
   #next(): void {
     this.#cancelNext();
     while (!this.#isOver) {
@@ -159,11 +159,11 @@ class Attempt implements Watcher {
 
   #noteFault(place: Place, fault: Fault): void {
     this.#note(place.ip, fault);
-    // The peer's own no says more than a missing answer.
+    // A refusal by the peer says more than a missing answer.
     if (this.#fault === undefined || !FAULTS[this.#fault.fault].hard) this.#fault = fault;
   }
 
-  /** The address that `fd` connects to, which is no more of this attempt. */
+  /** Removes `fd` from this attempt, and returns its address. */
   #take(fd: number): Place {
     const index = this.#open.findIndex((open) => open.fd === fd);
     return this.#open.splice(index, 1)[0]!.place;

@@ -1,6 +1,6 @@
 /**
- * Accepting on sockets of `linux/`: a few clients at a time, so that those who are in have their turn. The batch
- * is shared with the splice engine, whose port is opened and closed again as ordered.
+ * Accepts clients on sockets of the kernel, in batches, so that established connections get their share of each
+ * tick. `acceptBatch` is used by the splice engine as well, whose port can be closed and opened again.
  */
 import { EAGAIN, errnoWords, isShortage } from "../../linux/errno.ts";
 import type { Kernel } from "../../linux/kernel.ts";
@@ -13,22 +13,22 @@ import type { EmbeddedLoop } from "./embedded_loop.ts";
 
 /** Connections that the kernel keeps in its accept queue; `net.core.somaxconn` limits it further (listen(2)). */
 export const BACKLOG = 4_096;
-/** Clients taken in one turn of the loop. */
+/** Clients accepted in one tick of the loop. */
 const BATCH_MAX = 64;
 
-/** Who takes the clients of a batch. */
+/** Receives the clients of a batch. */
 export interface BatchTaker {
-  /** True while another client may be let in; asked before each. */
+  /** True while another client may be accepted; read before each. */
   readonly hasRoom: boolean;
-  /** True if nobody else is to be accepted in this turn; asked after each. */
+  /** True if no other client should be accepted in this tick; read after each. */
   readonly isPaused: boolean;
   /** Takes over the socket of one client. */
   take(client: number): void;
 }
 
 /**
- * How a batch ended: the queue is empty (or the taker paused), the taker is full, more may be waiting; or a
- * shortage, as a negated error number.
+ * How a batch ended: the queue is empty (or the taker is paused), the taker is full, or more clients may be
+ * waiting. A negated error number stands for a shortage.
  */
 export type BatchEnd = "empty" | "full" | "more" | number;
 
@@ -55,18 +55,18 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
   readonly #options: AcceptOptions;
   readonly #end = Promise.withResolvers<void>();
   #isOver = false;
-  /** Waits for room, or for the end of a shortage; who comes meanwhile stays in the kernel's queue. */
+  /** Waits for room or for the end of a shortage; clients stay in the kernel's queue meanwhile. */
   #isWaiting = false;
   readonly #pauses = new AcceptPauses();
   #cancel: () => void = () => {};
 
-  /** Owns `listener`. Whoever made it watches it for this. */
+  /** Owns `listener`. The caller registers this object as its watcher. */
   constructor(host: EmbeddedLoop, listener: number, acceptee: Acceptee, options: AcceptOptions) {
     this.#host = host;
     this.#listener = listener;
     this.#acceptee = acceptee;
     this.#options = options;
-    // Without a bug nobody ever looks at it.
+    // It rejects only for a bug, and must not count as unhandled then.
     this.#end.promise.catch(() => {});
   }
 
@@ -75,7 +75,7 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
     return this.#end.promise;
   }
 
-  /** Takes in whoever is in the queue, whether or not there is room. */
+  /** Accepts all clients in the queue, even beyond the limit. */
   takeAll(): void {
     for (let taken = 0; taken < BACKLOG && !this.#isOver; taken++) {
       const client = this.#host.loop.kernel.accept(this.#listener);
@@ -84,7 +84,7 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
     }
   }
 
-  /** False if it was closed before. */
+  /** Returns false if it was closed before. */
   close(): boolean {
     if (this.#isOver) return false;
     this.#isOver = true;

@@ -1,4 +1,4 @@
-/** Plain connections on sockets of `linux/`, in a loop that is a guest on this thread. */
+/** The contract of `net/transport.ts` with sockets of the kernel, in a loop inside Deno's event loop. */
 import type { Address } from "../../base/address.ts";
 import type { Clock } from "../../base/clock.ts";
 import { systemLookUp } from "../look_up.ts";
@@ -18,20 +18,20 @@ import {
   type Sockets,
 } from "../transport.ts";
 
-/** Throws what `Libc` throws where the kernel cannot be called (`linux/unsupported_reason.ts`). */
+/** Throws what `Libc` throws if the kernel cannot be called (`linux/unsupported_reason.ts`). */
 export function linuxSockets(clock: Clock): Sockets {
   const libc = new Libc();
   const host = new EmbeddedLoop(new Loop(libc), libc, clock);
   return {
     ...socketsIn(host),
     async close() {
-      // What is still under way, or open by some mistake, must not call what is not there any more.
+      // Calls that are still pending, or sockets left open by a bug, must not use a library that was closed.
       if (await host.stop() && host.loop.watched === 0) libc[Symbol.dispose]();
     },
   };
 }
 
-/** The same in a loop that is another's to stop. */
+/** The same in a loop that the caller stops. */
 export function socketsIn(host: EmbeddedLoop): Omit<Sockets, "close"> {
   return {
     dialer: (options) => linuxDialer(host, options),
@@ -64,7 +64,7 @@ async function listen(
     return errnoWords(result);
   }
   const close = () => {
-    // Only once: by the second time the file may be a successor's.
+    // Only once: by the second time the file may belong to another process.
     if (acceptor.close() && asked.kind === "unix") kernel.unlinkSocket(asked.path);
   };
   return {
