@@ -10,7 +10,7 @@ import type { DataPlane, Doubt } from "../failover/ports.ts";
 /**
  * An upstream that ended before any byte is asked about only after this. The connections of a killed
  * process end some milliseconds before its port does (up to 9 were measured): a probe within that time
- * would find it well, and the client would be given an empty answer.
+ * would pass, and the client would get an empty response.
  */
 export const SETTLE_MS = 50;
 
@@ -37,15 +37,15 @@ export interface RelaySettings {
   readonly sendProxy: "none" | "v1" | "v2";
 }
 
-/** The world as an engine is handed it. */
+/** What an engine gets from its surroundings. */
 export interface RelayContext {
   readonly clock: Clock;
   readonly publish: Publish;
-  /** Tells the controller that a live connection failed. Returns at once. */
+  /** Reports to the controller that a live connection failed. Returns at once. */
   readonly doubt: (doubt: Doubt) => void;
 }
 
-/** Read on scrape; all but `active`, `held` only grow. */
+/** Read on each scrape. All but `active` and `held` only grow. */
 export interface RelayCounters {
   /** Clients accepted. */
   readonly accepted: number;
@@ -55,7 +55,7 @@ export interface RelayCounters {
   readonly held: number;
   /** Clients that waited for a failover and then got an upstream. */
   readonly released: number;
-  /** Clients turned away or given up on without any byte relayed. */
+  /** Clients that were closed without any byte relayed. */
   readonly lost: number;
   /** Clients that left by themselves while they waited. */
   readonly abandoned: number;
@@ -78,7 +78,7 @@ export interface Relay extends DataPlane, AsyncDisposable {
    */
   stop(drainMs: number, now: AbortSignal): Promise<number>;
   counters(): RelayCounters;
-  /** Resolves when the engine has ended; rejects if it died of itself. */
+  /** Resolves when the engine has stopped; rejects if a bug ended it. */
   readonly finished: Promise<void>;
 }
 
@@ -87,7 +87,7 @@ export class EngineUnavailable {
   constructor(readonly reason: string) {}
 }
 
-/** Makes an engine, its port still closed. */
+/** Makes an engine, with its port closed. */
 export type StartEngine = (
   settings: RelaySettings,
   context: RelayContext,

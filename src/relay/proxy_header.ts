@@ -45,7 +45,7 @@ function samePair(client: Address, local: Address): Pair | undefined {
     : { bytes: 16, source: ipv6Of(source), target: ipv6Of(target), ...ports };
 }
 
-/** Section 2.1: one line; UNKNOWN when there is nothing to say that the text form could hold. */
+/** Section 2.1: one line; UNKNOWN when the addresses have no text form. */
 function printV1(pair: Pair | undefined): Uint8Array {
   const line = pair === undefined ? "UNKNOWN" : [
     pair.bytes === 4 ? "TCP4" : "TCP6",
@@ -80,7 +80,7 @@ function printV2(pair: Pair | undefined, local: Address): Uint8Array {
   ]);
 }
 
-/** A client of a unix socket has no name of its own; ours is the path it connected to. */
+/** A client of a unix socket has no address; ours is the path that it connected to. */
 function printV2Unix(path: string): Uint8Array {
   const header = new Uint8Array(16 + 2 * UNIX_BYTES);
   header.set([...SIGNATURE, VERSION_2_PROXY, UNIX_STREAM, 0, 2 * UNIX_BYTES]);

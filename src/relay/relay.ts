@@ -1,6 +1,6 @@
 /**
- * Picks the engine that moves the bytes. All engines do the same (see `testing/contract.ts`); they
- * differ in speed and in where they run. What was picked, and why, is published once.
+ * Chooses the engine that moves the bytes. All engines behave alike (see `testing/contract.ts`); they
+ * differ in speed and in where they run. The choice and its reason are published once.
  */
 import {
   EngineUnavailable,
@@ -15,7 +15,7 @@ import { startSplice } from "./splice/splice.ts";
 /** What the operator may ask for. `auto` takes the fastest engine that runs here. */
 export type EngineChoice = "auto" | "stream" | "splice";
 
-/** Makes a relay, its port still closed. Fails only where `splice` is insisted on and cannot run. */
+/** Makes a relay, with its port closed. Fails only if `choice` is `splice` and that cannot run here. */
 export function startRelay(
   choice: EngineChoice,
   settings: RelaySettings,

@@ -1,20 +1,21 @@
 /**
- * The end of a session of which one side broke, on Deno's sockets. What that side said is on its way to the
- * other, and closing the other's socket while bytes of its own lie unread would throw it away (tcp(7)). So
- * it is told the end, and what it says is dropped until it ends too. How much it has taken cannot be asked
- * here; one that says nothing for a while is left to the kernel, which delivers what it has.
+ * The end of a session in which one side broke, on Deno's sockets. The bytes that this side sent are still
+ * on their way to the other, and closing the other socket while it has unread bytes would discard them
+ * (tcp(7)). So the other side gets the end, and what it sends is dropped until it ends too. Deno cannot tell
+ * how much it has acknowledged; a side that sends nothing for a while is closed, and the kernel delivers the
+ * rest.
  */
 import type { Clock } from "../../base/clock.ts";
 import { drop, type FlowEnd, type Inlet, throwBug } from "./streams.ts";
 
-/** How long after the last byte, and for how many bytes of its own, a peer may take in the rest. */
+/** How long after the last byte, and for how many dropped bytes, we wait for the peer. */
 const LINGER_MS = 30_000;
 const LINGER_BYTES_MAX = 64 * 1_048_576;
-/** One that says nothing between two looks is not waited for. */
+/** A peer that sends nothing in this time is not waited for. */
 const LOOK_MS = 2_000;
 
 export interface Lingering {
-  /** The side that is still there, and what reads from it. */
+  /** The side that is not broken, and the reader of its socket. */
   readonly sink: Deno.Conn;
   readonly fromSink: Inlet;
   /** The direction from it to the broken side. */
@@ -26,7 +27,7 @@ export interface Lingering {
   readonly end: () => void;
 }
 
-/** Resolves when the side that is still there has ended, or need not be waited for. */
+/** Resolves when the side that is not broken has ended, or need not be waited for. */
 export async function linger(session: Lingering): Promise<void> {
   const { sink, fromSink, back, clock, sentAt, end } = session;
   let dropped = 0;
@@ -47,7 +48,7 @@ export async function linger(session: Lingering): Promise<void> {
     seen = -1;
     if (backEnd === "sinkFailed") await drop(sink, LINGER_BYTES_MAX, (bytes) => dropped += bytes);
   } catch (error) {
-    throwBug(error); // any other says that this socket is over too
+    throwBug(error); // any other error means that this socket is over too
   } finally {
     cancel();
   }

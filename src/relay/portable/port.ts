@@ -2,8 +2,7 @@
  * The port that clients connect to: opened, closed and opened again, with clients accepted only while
  * there is room for them. The rest wait in the kernel's accept queue. Knows nothing of upstreams.
  *
- * The surprising thing: `close` waits for the accept under way to fail, because listening again before
- * that is "address in use".
+ * `close` waits until the pending accept has failed: listening again before that fails with "address in use".
  */
 import { type Address, formatAddress } from "../../base/address.ts";
 import { bind, type BindOptions, type Listen, listenOn } from "../../net/deno/bind.ts";
@@ -16,7 +15,7 @@ const RETRY_BIND_MS = 1_000;
 export interface PortOwner {
   /** False while no further client should be accepted; asked before each. */
   hasRoom(): boolean;
-  /** Hands over one client. */
+  /** Passes one accepted client to the owner, which owns its socket. */
   taken(conn: Deno.Conn): void;
 }
 
@@ -45,7 +44,7 @@ export class Port {
     this.#socketMode = socketMode;
   }
 
-  /** Listens; where that fails it says so and tries again each second. Resolves after the first try. */
+  /** Listens; if that fails, reports it and tries again each second. Resolves after the first attempt. */
   async open(): Promise<void> {
     if (this.#wanted) return;
     this.#wanted = true;

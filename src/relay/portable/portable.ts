@@ -1,8 +1,7 @@
 /**
- * The relay engine that runs wherever Deno does: `Deno.listen`, `Deno.connect` and `pipeTo`. This file
- * is the orders and the bookkeeping; `port.ts` accepts, `session.ts` is the life of one client,
- * `streams.ts` moves the bytes. One coarse sweep watches for idle sessions; there is no timer per
- * message.
+ * The relay engine that runs wherever Deno does, on `Deno.listen`, `Deno.connect` and `pipeTo`. This file
+ * carries out the orders and keeps the counters; `port.ts` accepts, `session.ts` serves one client,
+ * `streams.ts` moves the bytes. A periodic sweep finds idle sessions, so there is no timer per message.
  */
 import { whenAborted, withDeadline } from "../../base/deadline.ts";
 import { LimitWatch } from "../../base/limit_watch.ts";
@@ -15,10 +14,10 @@ import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engin
 import { Port } from "./port.ts";
 import { Session, type SessionOwner, type Tally } from "./session.ts";
 
-/** How often idle sessions are looked for, at most and at least. */
+/** The interval of the sweep for idle sessions: the longest, and the shortest. */
 const SWEEP_MAX_MS = 1_000;
 const SWEEP_MIN_MS = 10;
-/** The same reason is told at most once in this time. */
+/** The same failure is reported at most once in this time. */
 const SAY_AGAIN_MS = 1_000;
 
 type State = "closed" | "open" | "held" | "stopped";
@@ -150,7 +149,7 @@ class PortableRelay implements Relay, SessionOwner {
     await this.stop(0, AbortSignal.abort());
   }
 
-  /** Tells of a client that was given up on, unless it was told the same a moment ago. */
+  /** Reports a client that got no upstream, unless the same failure was reported a moment ago. */
   failed(upstream: string | undefined, client: string, reason: string): void {
     if (!this.#failures.allow(`${upstream} ${reason}`, this.context.clock.now())) return;
     const known = upstream === undefined ? {} : { upstream };
@@ -166,7 +165,7 @@ class PortableRelay implements Relay, SessionOwner {
   #hasRoom(): boolean {
     const now = this.context.clock.now();
     if (this.#connections.isReached(this.#sessions.size, now)) return false;
-    // Where nobody may wait, who would have to is turned away instead.
+    // Where no client may wait, there is no limit to reach: those that would have to wait are closed.
     const { heldMax } = this.settings;
     if (this.#starved > 0) return false;
     return heldMax === 0 || this.#state !== "held" || !this.#held.isReached(this.tally.held, now);
@@ -228,7 +227,7 @@ function isConcerned(session: Session, order: DrainOrder): boolean {
     joined.epoch <= order.throughEpoch;
 }
 
-/** Makes the portable engine, its port still closed. */
+/** Makes the portable engine, with its port closed. */
 export function makePortableRelay(settings: RelaySettings, context: RelayContext): Relay {
   return new PortableRelay(settings, context);
 }

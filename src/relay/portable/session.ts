@@ -1,7 +1,7 @@
 /**
  * One client, from accept to end: it waits for an upstream, is joined to one, and is moved to another
- * only as long as not a byte has flowed either way. The whole life is `run`, read from top to bottom;
- * the relay interferes through the few methods above it.
+ * only while no byte has passed in either direction. `run` is its whole life, from top to bottom; the relay
+ * intervenes through the few methods above it.
  *
  * Deno cannot send a reset. An upstream's reset, or a cut, reaches the client as the end of the stream.
  */
@@ -34,13 +34,13 @@ export interface SessionOwner {
   readonly route: Route | undefined;
   /** True when clients that wait are turned away. */
   readonly turningAway: boolean;
-  /** Clients that wait because something is short here: none are let in before them. */
+  /** Clients that wait because this machine lacks a resource: none are accepted before them. */
   starved: number;
-  /** Tells the world of a client that was given up on. */
+  /** Reports a client that got no upstream. */
   failed(upstream: string | undefined, client: string, reason: string): void;
 }
 
-/** Why a wait was over. */
+/** Why a wait ended. */
 type Woken = "rerouted" | "confirmed" | "timeUp" | "over";
 
 export class Session implements Member {
@@ -228,7 +228,7 @@ export class Session implements Member {
 
   /**
    * A client that resets its connection while it waits has left, and so has one that ends it without
-   * having said a word. One that said something is served even if it ended after that: it may have sent
+   * having sent a byte. One that sent something is served even if it ended after that: it may have sent
    * its whole request.
    */
   #noticeLeaving(): void {
@@ -310,7 +310,7 @@ export class Session implements Member {
     return why === "confirmed";
   }
 
-  /** Sends the PROXY header. It tells of the client but is not the client's: it binds nobody. */
+  /** Sends the PROXY header. It is no byte of the client's: the client can still be moved after it. */
   async #introduce(conn: Deno.Conn): Promise<void> {
     const { sendProxy } = this.#owner.settings;
     if (sendProxy === "none") return;

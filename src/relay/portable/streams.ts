@@ -5,7 +5,7 @@
  * 16 500 small requests a second and 14 instead of 7.9 Gbit/s; a bare read/write loop in the same run
  * had 49 000 and 11.6. Byte streams were slower than what Deno has (13 800): each read moves a buffer.
  *
- * The surprising thing: a chunk is only valid until its write ends. `pipeTo` keeps to that, because with
+ * A chunk is only valid until its write ends. `pipeTo` respects that, because with
  * a high-water mark of 0 it asks for the next chunk only when the sink is ready again.
  */
 
@@ -13,13 +13,13 @@
 const SMALL_BYTES = 4_096;
 /** Bulk gains nothing beyond this. It is also the most that one direction of a session holds. */
 const LARGE_BYTES = 262_144;
-/** So many short reads in a row show that a bulk transfer is over. */
+/** After so many short reads in a row a bulk transfer is over. */
 const SHORT_READS_MAX = 64;
 
 /** Bytes read ahead of a client that waits: enough to see its end behind a request. */
 const AHEAD_BYTES_MAX = 65_536;
 
-/** What the first read of a socket brought. */
+/** The result of the first read of a socket. */
 export type First = "nothing yet" | "bytes" | "end" | "failed";
 
 /**
@@ -148,7 +148,7 @@ export class Inlet {
   }
 }
 
-/** The writing side of a socket. Closing it ends this direction only; `moved` hears of each write. */
+/** The writing side of a socket. Closing it ends this direction only; `moved` gets the bytes of each write. */
 export function outlet(
   conn: Deno.Conn,
   moved: (bytes: number) => void,
@@ -195,7 +195,7 @@ export async function flow(
   }
 }
 
-/** Reads and forgets what a socket brings, until it ends or `max` bytes came. Rejects as reading does. */
+/** Reads and drops what a socket sends, until it ends or `max` bytes were read. Rejects if reading does. */
 export async function drop(
   conn: Deno.Conn,
   max: number,
@@ -210,7 +210,7 @@ export async function drop(
   }
 }
 
-/** Throws what can only be a mistake of ours; what remains is a socket's trouble. */
+/** Throws an error that can only be a bug; any other comes from the socket. */
 export function throwBug(error: unknown): void {
   if (
     error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError

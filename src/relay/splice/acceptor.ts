@@ -1,7 +1,7 @@
 /**
- * The port: bound, closed and bound again as ordered, and clients taken from it in batches as long as
- * there is room for them. Who finds no room stays in the kernel's accept queue. Out of descriptors, it
- * pauses and says so; the sessions there are go on.
+ * The port: opened and closed as ordered. Clients are accepted in batches as long as there is room for them;
+ * the others stay in the kernel's accept queue. When the system is out of descriptors it pauses and reports
+ * that; running sessions are not affected.
  */
 import { type Address, formatAddress } from "../../base/address.ts";
 import type { Event } from "../../events/events.ts";
@@ -22,11 +22,11 @@ export interface AcceptorOwner {
   readonly reusePort: PortShare;
   readonly socketMode: number | undefined;
   readonly publish: (event: Event) => void;
-  /** Whether another client may come in. When that changes to true, `resume` is called. */
+  /** Whether another client may be accepted. When that becomes true, the owner calls `resume`. */
   readonly hasRoom: () => boolean;
-  /** A client came in; the owner owns its socket. */
+  /** A client was accepted; the owner owns its socket. */
   readonly admit: (client: number) => void;
-  /** The system is short of something, as `result` says. Ends in a `pause`. */
+  /** The system lacks a resource; `result` is the error number, negated. The owner then calls `pause`. */
   readonly short: (result: number) => void;
   /** The port was opened with this descriptor; -1: it was closed. */
   readonly opened: (listener: number) => void;
@@ -64,7 +64,7 @@ export class Acceptor implements Watcher, Tick, Timed, BatchTaker {
     this.#owner = owner;
   }
 
-  /** Says where to listen. Applies to the next `open`, or to one that is still waiting for it. */
+  /** Sets the address to listen on. Applies to the next `open`, or to one that waits for the address. */
   bindTo(address: SockAddr): void {
     this.#address = address;
     if (this.#isWanted) this.open();
@@ -99,7 +99,7 @@ export class Acceptor implements Watcher, Tick, Timed, BatchTaker {
     this.#owner.loop.again(this);
   }
 
-  /** Goes on with a port that is open already, as a worker left it that died. */
+  /** Continues with an open port that a worker left when it died. Throws if it cannot be watched. */
   adopt(listener: number): void {
     const { loop } = this.#owner;
     const result = loop.watch(listener, this);
@@ -113,7 +113,7 @@ export class Acceptor implements Watcher, Tick, Timed, BatchTaker {
   close(): void {
     this.#isWanted = false;
     this.#owner.loop.cancel(this);
-    // Who joins an open port is told where when it is open, each time anew.
+    // The first worker opens the port; the address to join it is ordered again each time.
     if (this.#owner.reusePort === "join") this.#address = undefined;
     if (this.#listener === -1) return;
     const { loop } = this.#owner;
@@ -126,7 +126,7 @@ export class Acceptor implements Watcher, Tick, Timed, BatchTaker {
     this.#owner.publish({ type: "port.closed", address: printSockaddr(this.#opened!) });
   }
 
-  /** There is room again, or what was short has been given back. */
+  /** There is room again, or resources were freed. */
   resume(): void {
     if (this.#isPaused && this.#listener !== -1) this.#owner.loop.cancel(this);
     else if (!this.#isFull) return;
@@ -166,7 +166,7 @@ export class Acceptor implements Watcher, Tick, Timed, BatchTaker {
     this.#owner.admit(client);
   }
 
-  /** Takes no one in for a while: the system is short of something, as `result` says. */
+  /** Accepts nobody for a while because the system lacks a resource; `result` is the error number, negated. */
   pause(result: number): void {
     if (this.#isPaused || this.#listener === -1) return;
     this.#isPaused = true;

@@ -1,13 +1,13 @@
 /**
- * What the worker counts, in memory that it shares with the main thread: one writer, read on scrape
- * without asking. Plain 64-bit stores do not tear on the CPUs we run on.
+ * The counters of a worker, in memory that it shares with the main thread: the worker writes, the main
+ * thread reads them on each scrape. Plain 64-bit stores do not tear on the CPUs we run on.
  */
 import type { RelayCounters } from "../engine.ts";
 
 /**
- * Place of each counter. `beat` grows with each turn of the loop and shows that it lives. `listener` is the
- * descriptor of the open port and one, 0 while it is closed: whoever comes after a worker that died goes on
- * with it, so that nobody in its queue is lost.
+ * Index of each counter. `beat` grows with each tick of the loop and shows that it runs. `listener` is the
+ * descriptor of the open port plus one, or 0 while the port is closed: the successor of a dead worker
+ * continues with that descriptor, so that no client in the accept queue is lost.
  */
 export const COUNT = {
   accepted: 0,

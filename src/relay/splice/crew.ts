@@ -1,7 +1,7 @@
 /**
- * The workers of one relay, as if they were one: an order goes to all of them. A worker that dies loses its
- * sessions and nothing else: its port stays open, its clients wait in the queue, and a new one takes its
- * place after a pause and is told what was ordered last.
+ * All workers of one relay: an order goes to each of them. A worker that dies loses its sessions and nothing
+ * else: its port stays open, new clients wait in the accept queue, and after a pause a new worker takes its
+ * place and gets the latest orders.
  */
 import { backoffMs } from "../../base/backoff.ts";
 import { endpointOf } from "../../linux/sockaddr.ts";
@@ -14,22 +14,22 @@ import type { Order, Report } from "./messages.ts";
 /** The pause before a worker is started again: doubled each time, up to the maximum. */
 const RESTART_FIRST_MS = 250;
 const RESTART_MAX_MS = 10_000;
-/** A worker that lived for so long is started again as if it had never died. */
+/** After so long without a death the pause begins at its first value again. */
 const STABLE_MS = 60_000;
 
-/** A report, and the number of the worker it comes from. */
+/** Receives each report, with the number of the worker that sent it. */
 export type Hear = (number: number, report: Report) => void;
 
 interface Seat {
   readonly number: number;
   readonly estate: Estate;
   /** Undefined while the worker is dead. */
-  lane: WorkerHandle | undefined;
+  worker: WorkerHandle | undefined;
   startedAt: number;
   /** Deaths in a row, each before it was stable. */
   deaths: number;
   cancelRestart: () => void;
-  /** Where it is to listen, as ordered last. */
+  /** The latest order where to listen. */
   bind: Order | undefined;
 }
 
@@ -39,7 +39,7 @@ export class Crew {
   readonly #hear: Hear;
   readonly #script: URL;
   readonly #seats: readonly Seat[];
-  /** Where clients go, as ordered last. */
+  /** The latest order where clients go. */
   #aim: Order | undefined;
   #isStopping = false;
 
@@ -58,7 +58,7 @@ export class Crew {
     this.#seats = Array.from({ length: count }, (_, number) => ({
       number,
       estate: newEstate(),
-      lane: undefined,
+      worker: undefined,
       startedAt: 0,
       deaths: 0,
       cancelRestart: () => {},
@@ -71,20 +71,20 @@ export class Crew {
     return sumCounters(this.#seats.map(({ estate }) => estate.counters));
   }
 
-  /** Resolves when the order is in force in all workers that live; the others are told when they do. */
+  /** Resolves when the order is in force in all living workers; the others get it when they are started. */
   async order(order: Order): Promise<void> {
     this.#remember(order);
-    await Promise.all(this.#seats.map(({ lane }) => lane?.order(order)));
+    await Promise.all(this.#seats.map(({ worker }) => worker?.order(order)));
   }
 
-  /** Tells worker `number` where to listen. */
+  /** Orders worker `number` where to listen. */
   bind(number: number, order: Order & { readonly do: "bind" }): void {
     const seat = this.#seats[number]!;
     seat.bind = order;
-    void seat.lane?.order(order);
+    void seat.worker?.order(order);
   }
 
-  /** Tells all workers but the first where to listen: beside it. */
+  /** Orders all workers but the first where to listen: on the port of the first. */
   bindOthers(order: Order & { readonly do: "bind" }): void {
     for (const { number } of this.#seats.slice(1)) this.bind(number, order);
   }
@@ -92,13 +92,13 @@ export class Crew {
   /** Ends all workers by an order to stop. Resolves with the number of sessions cut. */
   async stop(order: Order & { readonly do: "stop" }): Promise<number> {
     this.#isStopping = true;
-    const lanes = this.#seats.map(({ lane }) => lane);
+    const workers = this.#seats.map(({ worker }) => worker);
     for (const seat of this.#seats) {
       seat.cancelRestart();
-      if (seat.lane === undefined) this.#closePort(seat);
+      if (seat.worker === undefined) this.#closePort(seat);
     }
     void this.order(order);
-    const ends = await Promise.allSettled(lanes.map((lane) => lane?.ended ?? 0));
+    const ends = await Promise.allSettled(workers.map((worker) => worker?.ended ?? 0));
     return ends.reduce((cut, end) => cut + (end.status === "fulfilled" ? end.value : 0), 0);
   }
 
@@ -110,8 +110,8 @@ export class Crew {
     }
     if (order.do !== "refuse") return;
     for (const seat of this.#seats) {
-      if (seat.lane === undefined) this.#closePort(seat);
-      // Beside the first one, which opens it anew: until then there is nothing to join.
+      if (seat.worker === undefined) this.#closePort(seat);
+      // They join the port of the first worker, and there is nothing to join until that is open again.
       if (seat.number > 0) seat.bind = undefined;
     }
   }
@@ -120,19 +120,19 @@ export class Crew {
     const { clock } = this.#context;
     const reusePort = this.#seats.length === 1 ? false : seat.number === 0 ? "first" : "join";
     const hear = (report: Report) => this.#hear(seat.number, report);
-    let lane: WorkerHandle;
+    let worker: WorkerHandle;
     try {
-      lane = new WorkerHandle(clock, this.#settings, reusePort, hear, this.#script, seat.estate);
+      worker = new WorkerHandle(clock, this.#settings, reusePort, hear, this.#script, seat.estate);
     } catch (error) {
-      // The first start has its relay to tell; later ones lack descriptors or threads, and try again.
+      // The first start fails the relay. Later ones lack descriptors or threads, and are tried again.
       if (seat.deaths === 0) throw error;
       return this.#died(seat, error);
     }
-    seat.lane = lane;
+    seat.worker = worker;
     seat.startedAt = clock.now();
-    lane.ended.catch((error) => this.#died(seat, error));
-    if (seat.bind !== undefined) void lane.order(seat.bind);
-    if (this.#aim !== undefined) void lane.order(this.#aim);
+    worker.ended.catch((error) => this.#died(seat, error));
+    if (seat.bind !== undefined) void worker.order(seat.bind);
+    if (this.#aim !== undefined) void worker.order(this.#aim);
   }
 
   #died(seat: Seat, error: unknown): void {
@@ -143,7 +143,7 @@ export class Crew {
     counters[COUNT.lost]! += counters[COUNT.held]!;
     counters[COUNT.active] = counters[COUNT.held] = 0;
     if (clock.now() - seat.startedAt > STABLE_MS) seat.deaths = 0;
-    seat.lane = undefined;
+    seat.worker = undefined;
     const retryInMs = backoffMs(++seat.deaths, RESTART_MAX_MS, RESTART_FIRST_MS);
     publish({
       type: "relay.died",

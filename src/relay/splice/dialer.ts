@@ -1,13 +1,14 @@
 /**
- * The waiting room: clients that have no upstream yet. Each is connected to the one that is open now;
- * when that fails, the failure is reported as a doubt and the client waits for what the brain makes of
- * it: the same upstream confirmed (again, after a pause), another one opened, or nobody in time.
+ * Connects clients that have no upstream yet. Each is connected to the current route. When that fails, the
+ * failure is reported as a doubt, and the client waits for the decision of the control plane: the same
+ * upstream is confirmed (it connects again after a pause), another one is opened, or the time runs out.
  *
- * A client's bytes are never read here, so it can go anywhere. That it left shows as a reset, or as its
- * end with no byte before it; an end after bytes may be a half-close whose answer it waits for.
+ * A client's bytes are never read here, so it can go to any upstream. A client has left when its connection
+ * was reset, or when it ended with no byte before the end; an end after bytes may be a half-close by a client
+ * that waits for the response.
  *
- * When this machine is short of descriptors or ports that is no doubt about anybody: the client waits, and
- * what is given back next is for it, before another client is let in.
+ * A shortage of descriptors or ports on this machine is no doubt about an upstream: the client waits, and
+ * gets the next descriptor that is freed, before another client is accepted.
  */
 import { LogLimiter } from "../../base/log_limiter.ts";
 import { backoffMs } from "../../base/backoff.ts";
@@ -31,7 +32,7 @@ import type { Wait } from "./wait.ts";
 const DOUBT_AFTER_MS = 500;
 const RETRY_FIRST_MS = 50;
 const RETRY_MAX_MS = 1_000;
-/** Doubts alike within so long are one: each makes the brain ask the upstream. */
+/** Equal doubts within so long are reported once, as each makes the control plane probe the upstream. */
 const DOUBT_PAUSE_MS = 100;
 const TELL_PAUSE_MS = 1_000;
 
@@ -40,15 +41,15 @@ export interface DialerOwner {
   readonly deps: FlowDeps;
   readonly connectTimeoutMs: number;
   readonly userTimeoutMs: number;
-  /** Nobody may wait: who would have to is turned away. */
+  /** No client may wait: one that would have to is closed. */
   readonly isWaitless: boolean;
   readonly publish: (event: Event) => void;
   doubt(doubt: Doubt): void;
-  /** What an upstream gets before the bytes of this client, if anything. */
+  /** The PROXY header of this client, if one is sent. */
   headerFor(client: number): Uint8Array | undefined;
-  /** A client that had to wait no longer does, which makes room for another. */
+  /** A client that had to wait no longer does, which makes room for another one. */
   waitOver(): void;
-  /** The system is short of something. */
+  /** The system is short of descriptors, ports or memory; `result` is an error number negated. */
   short(result: number): void;
 }
 
@@ -58,20 +59,20 @@ export class Dialer {
   #route: Route | undefined;
   readonly #doubtedAt = { hard: -Infinity, soft: -Infinity };
   readonly #failures = new LogLimiter(TELL_PAUSE_MS);
-  /** Clients that wait because something is short here; those that went on meanwhile are among them. */
+  /** Clients that lack a descriptor or a port, in order; some may have got one meanwhile. */
   readonly #starved: Session[] = [];
 
   constructor(owner: DialerOwner) {
     this.#owner = owner;
   }
 
-  /** Clients go there from now on; undefined: nowhere. Those that wait are for the caller to dial. */
+  /** Sets the route for new clients; undefined holds them. The caller dials those that wait already. */
   aim(route: Route | undefined): void {
     this.#route = route;
     this.#forgetDoubts();
   }
 
-  /** True while clients wait because something is short here: none may be let in before them. */
+  /** True while clients wait for a descriptor or a port: none may be accepted before them. */
   get hasStarved(): boolean {
     for (let head = this.#starved[0]; head !== undefined; head = this.#starved[0]) {
       if (head.wait?.waitsFor === "resources") return true;
@@ -80,7 +81,7 @@ export class Dialer {
     return false;
   }
 
-  /** Descriptors were given back: the client that lacked them longest tries again. True if there was one. */
+  /** Descriptors were freed: the client that waits longest for one tries again. True if there was one. */
   feed(): boolean {
     if (!this.hasStarved) return false;
     this.dial(this.#dequeue());
@@ -93,7 +94,7 @@ export class Dialer {
     return session;
   }
 
-  /** Connects the client to the route, or lets it wait while there is none. Drops an older attempt. */
+  /** Connects the client along the route, or lets it wait if there is none. Drops an older attempt. */
   dial(session: Session): void {
     session.detach();
     const route = this.#route;
@@ -117,7 +118,7 @@ export class Dialer {
     this.#wait(session);
   }
 
-  /** The route answers after all: early ends are passed on, failed connects are tried again. */
+  /** The upstream answers probes: its early ends are passed on, failed connects are tried again. */
   confirm(upstream: string, sessions: readonly Session[]): void {
     if (this.#route?.upstream !== upstream) return;
     this.#forgetDoubts();
@@ -135,7 +136,7 @@ export class Dialer {
     }
   }
 
-  /** The route's addresses as of now. What waited for them goes on. */
+  /** Sets the addresses of the route's upstream. Clients that waited for them are dialed. */
   learn(upstream: string, addresses: readonly SockAddr[], sessions: readonly Session[]): void {
     const route = this.#route;
     if (route?.upstream !== upstream) return;
@@ -158,7 +159,7 @@ export class Dialer {
     if (session.phase !== "connecting") return;
     const { kernel } = this.#owner.deps;
     const error = (flags & FAILED) === 0 ? 0 : kernel.takeError(fd);
-    // One that said something and was reset since is for the client to judge.
+    // If it sent something before the reset, the client is to get that.
     if (error < 0 && kernel.peek(fd) <= 0) {
       this.#blame(session.wait!, connectFaultOf(error));
       return this.#attemptFailed(session);
@@ -188,7 +189,7 @@ export class Dialer {
     this.#arm(session);
   }
 
-  /** The upstream ended before any byte: the client waits for what that means, if it is news. */
+  /** The upstream ended before any byte: the client waits for a verdict, if the route is still the same. */
   endedUnused(session: Session, how: "end" | "reset"): void {
     const isCurrent = session.epoch === this.#route?.epoch;
     if (!isCurrent || this.#hasLeft(session)) return session.passEndOn(how);
@@ -204,7 +205,7 @@ export class Dialer {
     this.#arm(session);
   }
 
-  /** Closes a client that got nothing. */
+  /** Closes a client that got no upstream. */
   lose(session: Session): void {
     this.#owner.deps.counters[COUNT.lost]!++;
     this.#noteWait(session);
@@ -228,7 +229,7 @@ export class Dialer {
       if (fault === "localShortage") this.#owner.short(result);
       else route.avoid(address);
       if (!isShortage(result)) continue;
-      wait.fault = fault; // another address would fare no better
+      wait.fault = fault; // another address would fail in the same way
       break;
     }
     this.#nowhere(session, wait.fault ?? "connectFailed");
@@ -238,7 +239,7 @@ export class Dialer {
   #nowhere(session: Session, fault: FaultName): void {
     const isOurs = FAULTS[fault].side === "proxy";
     if (!isOurs) session.wait!.failures++;
-    // While it still is connecting: who may not wait is gone after this.
+    // Before `#wait`, which may close the client.
     if (!isOurs) this.#doubt(session, fault);
     if (!this.#wait(session) || !isOurs) return;
     const wait = session.wait!;
@@ -248,12 +249,12 @@ export class Dialer {
     this.#arm(session);
   }
 
-  /** Notes what failed. What is short here says nothing, so it does not hide what an address said. */
+  /** Notes why an address failed. A local shortage does not hide the failure of an earlier address. */
   #blame(wait: Wait, fault: FaultName): void {
     if (fault !== "localShortage" || wait.tried <= 1) wait.fault = fault;
   }
 
-  /** The address that was tried is no good; the next one may be. */
+  /** The address under way failed: tries the next one. */
   #attemptFailed(session: Session): void {
     session.detach();
     const route = this.#route!; // a session connects only while there is one, and to that one
@@ -293,13 +294,13 @@ export class Dialer {
     session.join(flags, this.#owner.headerFor(session.client), wasReset);
   }
 
-  /** The upstream's early end was meant: the client gets it, and waits no longer. */
+  /** The upstream works and ended on purpose: the client gets that end, and waits no longer. */
   #passEndOn(session: Session, how: "end" | "reset"): void {
     session.passEndOn(how);
     this.#owner.waitOver();
   }
 
-  /** False if the client is gone now: it had left already, or nobody may wait. */
+  /** Lets the client wait for an order. False if it is closed now: it had left, or no client may wait. */
   #wait(session: Session): boolean {
     session.enter("waiting");
     const wait = session.wait!;
@@ -340,7 +341,7 @@ export class Dialer {
     });
   }
 
-  /** The brain has spoken: what fails from now on is news. */
+  /** The control plane has decided: the next failure is reported again. */
   #forgetDoubts(): void {
     this.#doubtedAt.hard = this.#doubtedAt.soft = -Infinity;
   }
@@ -372,7 +373,7 @@ export class Dialer {
     this.lose(session);
   }
 
-  /** A wait is over. */
+  /** A wait is over: counts how long it was. */
   #noteWait(session: Session): void {
     const { loop, deps: { counters } } = this.#owner;
     const { wait } = session;

@@ -1,10 +1,11 @@
 /**
  * One direction of a session: bytes from a source to a sink until the source is dry or the sink is full.
  *
- * Small messages are copied through one buffer that all flows share: two calls per message. When reads
- * keep filling that buffer the flow splices instead, through a pipe, and the bytes never enter this
- * process; when splices bring little it goes back to copying. What a sink does not take is held, in a
- * buffer or in the pipe, and nothing more is read until it is gone: at most one buffer or pipe per flow.
+ * A flow has two modes. It copies small messages through one buffer that all flows share: two system calls
+ * per message. When reads keep filling that buffer, it splices through a pipe instead, and the bytes never
+ * enter this process (splice(2)). When splices move little, it returns to copying. Bytes that the sink does
+ * not accept are held in a buffer or in the pipe, and nothing more is read until they are gone: at most one
+ * buffer or pipe per flow.
  */
 import { EAGAIN, EINTR, EINVAL, EPIPE } from "../../linux/errno.ts";
 import type { Kernel, Pipe } from "../../linux/kernel.ts";
@@ -19,9 +20,11 @@ export interface FlowDeps {
 }
 
 /**
- * Why a pump stopped. `dry`, `full`: until the kernel reports the source, the sink. `again`: its turn was
- * used up. `end`: the source ended and all of it was delivered; the sink does not know yet. `sinkClosed`:
- * the sink takes nothing more, though no reset was seen: its own bytes and its end may still be there.
+ * Why a pump stopped. `dry`: until the kernel reports the source. `full`: until it reports the sink.
+ * `again`: its share of this tick is used up. `end`: the source ended and all its bytes were delivered; the
+ * end has not been passed on to the sink yet. `sourceFailed`, `sinkFailed`: that socket was reset or failed.
+ * `sinkClosed`: the sink accepts nothing more although no reset was seen; bytes that it sent, and its end,
+ * may still be readable.
  */
 export type Pumped =
   | "dry"
@@ -32,7 +35,7 @@ export type Pumped =
   | "sinkFailed"
   | "sinkClosed";
 
-/** Reads of one turn; with full buffers 1 MB copied, or 4 MB spliced. */
+/** Reads in one tick: with full buffers 1 MB copied, or 4 MB spliced. */
 const ROUNDS_MAX = 16;
 /** Full reads in a row after which a flow splices. */
 const FULL_READS = 2;
@@ -41,17 +44,17 @@ const SMALL_SPLICES = 3;
 
 // What is true of a flow, as bits of one number: there are thousands of flows, most of them idle, and a
 // field for each would make them half as large again.
-/** The source was reported readable and no read came back dry since. */
+/** The source was reported readable, and no read has found it dry since. */
 const CAN_READ = 1;
 /** The sink has not refused a byte since it was reported writable. */
 const CAN_WRITE = 2;
-/** The source's end, failure or urgent byte is near: a short read does not mean that it is dry. */
+/** The source has an end, a failure or an urgent byte pending: a short read does not mean that it is dry. */
 const THOROUGH = 4;
-/** No byte will pass any more: the sink was told, or one of both is broken. */
+/** No byte will pass any more: the end was passed on to the sink, or one of the two sockets is broken. */
 const ENDED = 8;
 /** A byte was read since the session began. */
 const USED = 16;
-/** A byte was read or sent on since the session last looked. */
+/** A byte was read or sent since the last `tookStep`. */
 const MOVED = 32;
 /** The mode: splices through a pipe; without this bit it copies through the shared buffer. */
 const SPLICES = 64;
@@ -75,7 +78,7 @@ export class Flow {
     this.#counter = counter;
   }
 
-  /** Begins anew between two sockets, which the session owns. */
+  /** Starts again between two sockets, which the session owns. */
   begin(source: number, sink: number, readable: boolean, thorough: boolean): void {
     this.source = source;
     this.sink = sink;
@@ -84,7 +87,7 @@ export class Flow {
     this.#streak = 0;
   }
 
-  /** The source was reported readable; `thorough`: perhaps for the last time. */
+  /** The source was reported readable; `thorough`: there may be no further report. */
   sourceReady(thorough: boolean): void {
     this.#is |= thorough ? CAN_READ | THOROUGH : CAN_READ;
   }
@@ -94,7 +97,7 @@ export class Flow {
     this.#is |= CAN_WRITE;
   }
 
-  /** To be called when reports may have gone by unseen: everything is tried once. */
+  /** To be called when reports may have been missed: every call is tried once. */
   rouse(): void {
     this.#is |= CAN_READ | CAN_WRITE | THOROUGH;
   }
@@ -121,20 +124,20 @@ export class Flow {
     return moved;
   }
 
-  /** Ends it and gives back what it holds; bytes not delivered are lost. */
+  /** Ends the flow and returns its buffer and pipe; bytes that were not delivered are lost. */
   end(deps: FlowDeps): void {
     this.#is |= ENDED;
     this.#giveBack(deps);
     this.held = 0;
   }
 
-  /** Bytes in front of the client's own, such as a PROXY header; at most a scratch buffer of them. */
+  /** Puts bytes before the client's, such as a PROXY header; at most as many as the scratch buffer holds. */
   prepend(bytes: Uint8Array, deps: FlowDeps): void {
     deps.kernel.scratch.set(bytes);
     this.#holdCopy(deps, 0, bytes.length);
   }
 
-  /** Moves bytes until there is something to wait for or the turn is over. */
+  /** Moves bytes until it must wait for the kernel, or its share of this tick is used up. */
   pump(deps: FlowDeps): Pumped {
     for (let round = 0; round < ROUNDS_MAX; round++) {
       let stopped = this.held > 0 ? this.#flush(deps) : undefined;
@@ -179,9 +182,9 @@ export class Flow {
       this.#giveBack(deps);
       return undefined;
     }
-    // At an urgent byte splice(2) answers "would block", or "end" if that has come too, for good. A plain
-    // read passes it by (tcp(7)): it stays out of band and does not reach the sink, as with every proxy
-    // that does not ask for it. So the plain read has the last word.
+    // At an urgent byte splice(2) returns EAGAIN, or 0 if the end has arrived too, and does so for ever. A
+    // plain read skips that byte (tcp(7)), which stays out of band and does not reach the sink, as in every
+    // proxy that does not ask for it. So a plain read must confirm both results.
     if (read === 0 || (read === -EAGAIN && this.#has(THOROUGH))) {
       this.#enterMode(0);
       this.#giveBack(deps);
@@ -201,7 +204,7 @@ export class Flow {
     this.#streak = 0;
   }
 
-  /** Offers the sink what is held. Undefined: it is all gone, or an attempt more may be made. */
+  /** Offers the held bytes to the sink. Undefined: all were accepted, or another attempt may be made. */
   #flush(deps: FlowDeps): Pumped | undefined {
     if (!this.#has(CAN_WRITE)) return "full";
     const sent = this.#pipe === undefined
@@ -219,7 +222,7 @@ export class Flow {
     return undefined;
   }
 
-  /** True when a send that failed may be tried again, at once or when the sink is reported. */
+  /** True when a failed send may be tried again: at once, or when the sink is reported writable. */
   #sinkWaits(result: number): boolean {
     if (result === -EAGAIN) this.#is &= ~CAN_WRITE;
     return result === -EAGAIN || result === -EINTR;
@@ -274,7 +277,7 @@ export class Flow {
   }
 }
 
-/** What a send that failed says of the sink. EPIPE comes without a reset, or after one that was told. */
+/** What a failed send means for the sink. EPIPE occurs without a reset, or after one that was reported. */
 function sinkOver(result: number): Pumped {
   return result === -EPIPE ? "sinkClosed" : "sinkFailed";
 }

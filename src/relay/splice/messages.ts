@@ -1,4 +1,4 @@
-/** What the main thread orders and the worker reports, as plain data that survives `postMessage`. */
+/** Orders of the main thread and reports of a worker, as plain data for `postMessage`. */
 import type { Event } from "../../events/events.ts";
 import type { Doubt, DrainOrder } from "../../failover/ports.ts";
 import type { PortShare, SockAddr } from "../../linux/kernel.ts";
@@ -6,7 +6,7 @@ import type { Marks } from "../../linux/tracked_libc.ts";
 import type { RelaySettings } from "../engine.ts";
 import type { Counters } from "./counters.ts";
 
-/** Where an upstream can be reached; undefined while its name is being looked up, empty if it has none. */
+/** The addresses of an upstream; undefined while its name is being resolved, empty if it has none. */
 export type Addresses = readonly SockAddr[] | undefined;
 
 export type Order =
@@ -16,15 +16,15 @@ export type Order =
   | { readonly do: "confirm"; readonly upstream: string }
   | { readonly do: "drain"; readonly order: DrainOrder }
   | { readonly do: "spare"; readonly upstream: string }
-  /** Where to listen; the empty address while the name is unknown. */
+  /** The address to listen on. */
   | { readonly do: "bind"; readonly address: SockAddr }
-  /** The upstream's addresses as of now. */
+  /** The current addresses of the upstream. */
   | { readonly do: "addresses"; readonly upstream: string; readonly addresses: readonly SockAddr[] }
   | { readonly do: "stop"; readonly drainMs: number }
   /** Ends a stop that is under way. */
   | { readonly do: "cutAll" };
 
-/** An order with the number under which the worker says that it is in force. */
+/** An order, and the number with which the worker confirms that it is in force. */
 export interface Envelope {
   readonly id: number;
   readonly order: Order;
@@ -34,18 +34,18 @@ export type Report =
   | { readonly is: "done"; readonly id: number }
   | { readonly is: "event"; readonly event: Event }
   | { readonly is: "doubt"; readonly doubt: Doubt }
-  /** The worker's last word after a bug, which ended it. */
+  /** The last report of a worker that a bug ended. */
   | { readonly is: "died"; readonly reason: string }
-  /** The worker's last word. */
+  /** The last report of a worker that was stopped; `cut` counts sessions. */
   | { readonly is: "stopped"; readonly cut: number };
 
-/** What the main thread hands to a worker once. */
+/** What the main thread sends to a worker once, at its start. */
 export interface Start {
   readonly settings: RelaySettings;
   readonly counters: Counters;
-  /** Where the worker marks what it has open. */
+  /** Where the worker marks the descriptors that it has open. */
   readonly marks: Marks;
-  /** Wakes the worker; the main thread's own. */
+  /** Wakes the worker; the main thread owns and closes it. */
   readonly eventfd: number;
   readonly port: MessagePort;
   readonly reusePort: PortShare;

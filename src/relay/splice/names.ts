@@ -1,7 +1,6 @@
 /**
- * The socket addresses behind a name that the operator gave: it is looked up, and looked up again while it
- * is in use. What is kept while the name service is in trouble, and which address comes first, is the
- * resolver's to say (`net/resolve.ts`).
+ * The socket addresses of a host name, which is resolved again and again while it is in use. The resolver
+ * (`net/resolve.ts`) decides what is kept while the name service fails, and the order of the addresses.
  */
 import type { Address } from "../../base/address.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -10,7 +9,7 @@ import type { SockAddr } from "../../linux/kernel.ts";
 import { scopedSockaddr } from "../../linux/scope.ts";
 import { type Resolver, resolver as ofProcess } from "../../net/resolve.ts";
 
-/** How often the resolver is asked, and how soon where it knew nothing. */
+/** The interval between two look-ups: normally, and after one that found nothing. */
 const FRESH_MS = 5_000;
 const RETRY_MS = 1_000;
 
@@ -24,8 +23,8 @@ export class NameWatch implements Disposable {
   #isOver = false;
 
   /**
-   * `tell` gets the addresses after each look-up: none if the name was never found. It is told nothing as
-   * long as the name service is silent and knew nothing before.
+   * `tell` gets the addresses after each look-up; an empty list if the name was never found. It is not called
+   * while the first look-up has no answer.
    */
   constructor(
     clock: Clock,
@@ -52,7 +51,7 @@ export class NameWatch implements Disposable {
     this.#cancel = this.#clock.after(againMs, () => void this.#ask());
   }
 
-  /** Tells nothing more from now on. A look-up that is under way cannot be called off; it goes unheard. */
+  /** Stops the look-ups. One that is under way cannot be aborted; its result is ignored. */
   [Symbol.dispose](): void {
     this.#isOver = true;
     this.#cancel();

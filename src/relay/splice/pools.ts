@@ -1,21 +1,21 @@
 /**
- * Pipes and buffers between their uses. A flow takes one when it has bytes that its sink will not take,
- * or bulk to move, and gives it back as soon as it is empty: an idle session holds neither. Records of
- * waiting clients lie here as well.
+ * Free pipes and buffers. A flow takes one when its sink does not accept bytes, or when it splices, and
+ * returns it as soon as it is empty: an idle session has neither. Records of waiting clients are pooled as
+ * well.
  */
 import type { Kernel, Pipe } from "../../linux/kernel.ts";
 import { Wait } from "./wait.ts";
 
-/** Pipes there may be at one time: each takes two descriptors, and memory when its sink is slow. */
+/** Most pipes at one time: each needs two descriptors, and memory when its sink is slow. */
 const PIPES_MAX = 1_000;
 const PIPES_KEPT = 64;
 const BUFFERS_KEPT = 64;
 const WAITS_KEPT = 64;
 
-/** Bytes that a sink did not take yet. */
+/** Bytes that a sink has not accepted yet. */
 export interface Buffer {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Where those begin that are still to go. */
+  /** Index of the first byte that is still to be sent. */
   at: number;
 }
 
@@ -27,13 +27,13 @@ export class Pools {
   readonly #pipesMax: number;
   #made = 0;
 
-  /** `pipesMax` and no more than that many pipes are made. */
+  /** At most `pipesMax` pipes are made, and never more than 1 000. */
   constructor(kernel: Kernel, pipesMax = PIPES_MAX) {
     this.#kernel = kernel;
     this.#pipesMax = Math.min(pipesMax, PIPES_MAX);
   }
 
-  /** An empty pipe, or undefined when there is none to be had now. The taker gives it back or drops it. */
+  /** An empty pipe, or undefined when none can be made now. The caller returns it or drops it. */
   takePipe(): Pipe | undefined {
     const kept = this.#pipes.pop();
     if (kept !== undefined) return kept;
@@ -50,7 +50,7 @@ export class Pools {
     else this.dropPipe(pipe);
   }
 
-  /** Closes a pipe, for one that is not empty. */
+  /** Closes a pipe that is not empty. */
   dropPipe(pipe: Pipe): void {
     this.#made--;
     this.#kernel.close(pipe.read);
@@ -75,7 +75,7 @@ export class Pools {
     if (this.#waits.length < WAITS_KEPT) this.#waits.push(wait);
   }
 
-  /** Gives the descriptors that are kept back to the system, which is short of them. */
+  /** Closes all free pipes, because the system is short of descriptors. */
   trim(): void {
     for (const pipe of this.#pipes.splice(0)) this.dropPipe(pipe);
   }

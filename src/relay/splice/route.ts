@@ -1,6 +1,6 @@
 /**
- * Where clients go, as a worker knows it: an upstream under one decision, as everywhere, and with it the
- * addresses of that upstream and which of them to begin with.
+ * Where clients go, as a worker sees it: an upstream and the number of the decision, as in every route, and
+ * the addresses of that upstream with the one to try first.
  */
 import type { SockAddr } from "../../linux/kernel.ts";
 
@@ -17,7 +17,7 @@ export class Route {
     this.#addresses = addresses;
   }
 
-  /** Undefined while its name is being looked up; empty when it has no address. */
+  /** Undefined while the name is being resolved; empty when it has no address. */
   get addresses(): readonly SockAddr[] | undefined {
     return this.#addresses;
   }
@@ -27,7 +27,7 @@ export class Route {
     return this.#first;
   }
 
-  /** The addresses as of now. They may come in another order each time. */
+  /** Sets the current addresses, whose order may differ each time. */
   learn(addresses: readonly SockAddr[]): void {
     const preferred = this.#addresses?.[this.#first];
     this.#addresses = addresses;

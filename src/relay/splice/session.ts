@@ -2,14 +2,14 @@
  * One client and the upstream it is joined to: two flows, half-closes passed on as such and failures as
  * resets. Before the join it is the client's place in the waiting room, which `dialer.ts` runs.
  *
- * When one side breaks, the other gets all that was acknowledged to it before: what lies in our pipes, in
- * the broken socket and in the other socket's own send queue, which a reset, or a close with bytes unread,
- * would throw away. So the other side is closed only when it has acknowledged everything, or has taken
- * nothing for long. What it says meanwhile has no one to go to and is read and dropped.
+ * When one side breaks, the other still gets all bytes that the kernel had acknowledged to the broken one:
+ * those in our pipes, in the broken socket's receive queue and in the other socket's send queue. A reset, or
+ * a close with unread bytes, would discard that queue. So the sound side is closed only when it has
+ * acknowledged everything, or has acknowledged nothing for a long time. What it sends meanwhile is dropped.
  *
- * While no byte has passed either way, an upstream that ends does not end the session: that is for the
- * dialer to judge, for the client may be better off elsewhere. Hence the upstream's side is always looked
- * at before the client's bytes are touched. Records are used again, so nothing keeps one past its end.
+ * While no byte has passed in either direction, an upstream that ends does not end the session: the dialer
+ * decides, because another upstream may serve the client. Hence the upstream's direction is always pumped
+ * before the client's bytes are read. Records are reused, so nothing may keep one after its end.
  */
 import { EAGAIN, EINTR } from "../../linux/errno.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE } from "../../linux/kernel.ts";
@@ -45,17 +45,17 @@ const COMES = READABLE | URGENT | PEER_ENDED | HUNG_UP | FAILED;
 const LAST = URGENT | PEER_ENDED | HUNG_UP | FAILED;
 const GOES = WRITABLE | HUNG_UP | FAILED;
 
-/** A side that takes nothing of what it is owed for so long is given up, unless the idle time is shorter. */
+/** The sound side is given up when it acknowledges nothing for so long, or for the idle timeout if shorter. */
 const OWED_STILL_MS = 30_000;
-/** How often it is looked at what a side still owes us, at first and at most. */
+/** The interval between two looks at the bytes that are not acknowledged yet: the first, and the longest. */
 const LOOK_FIRST_MS = 16;
 const LOOK_MAX_MS = 512;
-/** Reads of one turn that drop what a side says to one that is gone. */
+/** Reads in one tick that drop what the sound side sends to the broken one. */
 const DROPS_MAX = 16;
 
 export class Session implements Watcher, Tick, Timed, Breakable {
   phase: Phase = "free";
-  /** Place in the plane's list. */
+  /** Index in the list of the worker's sessions. */
   index = -1;
   client = -1;
   upstream = -1;
@@ -64,21 +64,21 @@ export class Session implements Watcher, Tick, Timed, Breakable {
   /** The upstream it is or was joined to, or tries to reach, and under which decision. */
   upstreamName = "";
   epoch = 0;
-  /** What the kernel has said about the client so far. */
+  /** All flags that the kernel has reported for the client so far. */
   clientFlags = 0;
-  /** There while it is `waiting` or `connecting`, and only then. */
+  /** Set in the phases `waiting` and `connecting`, and only then. */
   wait: Wait | undefined;
-  /** The socket that is broken; the other one is still owed something. */
+  /** The socket that is broken, or -1; the other one is to get all that the broken one sent. */
   #broken = -1;
-  /** It was reset, as far as we know not after an end in order: the other side is to see a reset too. */
+  /** The broken side was reset before an orderly end: the other side is to see a reset as well. */
   #wasReset = false;
-  /** How long until the next look at what is owed, and how much it was at the last. */
+  /** Milliseconds between two looks, 0 before the first; and the bytes unacknowledged at the last look. */
   #lookMs = 0;
   #owed = 0;
-  /** When a byte last moved for certain; when one was last sent to the upstream, which may be dead. */
+  /** When a byte last moved for certain; when one was last sent to the upstream, which may be dead. Loop time. */
   #movedAt = 0;
   #sentAt = 0;
-  /** What the upstream had taken when we last asked; undefined if we never did. */
+  /** What the upstream had acknowledged when the kernel was last asked; undefined before that. */
   #taken: number | undefined;
 
   queued = false;
@@ -92,7 +92,7 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     this.#owner = owner;
   }
 
-  /** Begins with a client that was just accepted; owns its socket from here on. It is not dialed yet. */
+  /** Starts with a client that was just accepted, whose socket the session owns from here on. Dials nothing. */
   begin(client: number): void {
     this.client = client;
     this.clientFlags = 0;
@@ -101,9 +101,10 @@ export class Session implements Watcher, Tick, Timed, Breakable {
   }
 
   /**
-   * When a byte last moved: one that the upstream said, or took, or that the client took. What we sent and
-   * the upstream did not acknowledge is no movement, as a dead one's buffer takes it too. Asks the kernel
-   * where that is not known, so a session that is only written to may seem to move until the second look.
+   * When a byte last moved, in loop time: one that the upstream sent or acknowledged, or that was sent to the
+   * client. Bytes that we sent and the upstream has not acknowledged do not count, as the send buffer of a
+   * dead peer accepts them too. Asks the kernel where needed; the first question has nothing to compare with,
+   * so a session that only sends to its upstream may seem to move until the second one.
    */
   get lastMoved(): number {
     if (this.#sentAt <= this.#movedAt || this.upstream === -1) return this.#movedAt;
@@ -143,14 +144,14 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     }
   }
 
-  /** True while the client could still be given to another upstream without its noticing. */
+  /** True while the client can still be moved to another upstream without noticing it. */
   get isUnused(): boolean {
     return !this.up.used && !this.down.used;
   }
 
   /**
-   * Joins the client to the connected `this.upstream`; `header` goes to it first. One that was reset since,
-   * as the caller knows, has bytes that the client shall have.
+   * Joins the client to the connected `this.upstream`, which gets `header` first. `wasReset`: the upstream
+   * has been reset since, but sent bytes before, which the client is to get.
    */
   join(upstreamFlags: number, header: Uint8Array | undefined, wasReset: boolean): void {
     const { loop, deps, idleTimeoutMs } = this.#owner;
@@ -176,7 +177,7 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     if ((flags & COMES) !== 0) from.sourceReady((flags & LAST) !== 0);
     if ((flags & GOES) !== 0) into.sinkReady();
     this.run();
-    // The error may concern a direction in which nothing is left to do, where no call would meet it.
+    // The error may concern a direction in which nothing is left to do, where no system call would return it.
     if ((flags & FAILED) === 0 || !this.#owns(fd)) return;
     this.#breakSide(fd, false);
     this.run();
@@ -206,7 +207,7 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     else this.close();
   }
 
-  /** The upstream's early end is what the client shall get. */
+  /** Passes the upstream's end before any byte on to the client. */
   passEndOn(how: "end" | "reset"): void {
     const { loop, idleTimeoutMs } = this.#owner;
     if (idleTimeoutMs > 0) loop.after(this, idleTimeoutMs);
@@ -214,11 +215,11 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     this.enter("joined");
     if (how === "reset") return this.cut();
     this.#finish(this.down);
-    this.up.rouse(); // what the kernel said during the wait concerned the wait
+    this.up.rouse(); // reports during the wait did not reach the flow
     this.run();
   }
 
-  /** Lets go of the upstream, which got not a byte of the client's; the client stays. */
+  /** Closes the upstream, which got no byte of the client's; the client stays. */
   detach(): void {
     if (this.upstream === -1) return;
     const { loop, deps } = this.#owner;
@@ -229,17 +230,17 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     this.upstream = -1;
   }
 
-  /** Ends it in order: each side gets what was sent, then the end. */
+  /** Ends the session in order: each side gets what was sent to it, then the end. */
   close(): void {
     this.#leave(false, false);
   }
 
-  /** Ends it with a reset on both sides. */
+  /** Ends the session with a reset on both sides. */
   cut(): void {
     this.#leave(true, true);
   }
 
-  /** A bug in what was done for it ends this session, and no other. */
+  /** An exception from a bug while this session was served ends this session, and no other. */
   broken(error: unknown): void {
     if (this.phase !== "free") this.cut();
     this.#owner.broken(error);
@@ -251,7 +252,7 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     const { loop, deps } = this.#owner;
     const stopped = flow.pump(deps);
     if (flow.tookStep()) {
-      // Whether a live upstream takes the client's bytes is found out when somebody asks.
+      // Whether the upstream acknowledges the client's bytes is asked in `lastMoved`, and only there.
       if (flow === this.down || this.#broken !== -1) this.#movedAt = loop.now;
       else this.#sentAt = loop.now;
     }
@@ -275,7 +276,7 @@ export class Session implements Watcher, Tick, Timed, Breakable {
   #sourceOver(flow: Flow, isEnd: boolean): void {
     const isUnused = flow === this.down && this.isUnused && !this.up.ended;
     if (isUnused) return this.#owner.endedUnused(this, isEnd ? "end" : "reset");
-    // After a reset that a send has met already, a read answers "end".
+    // After a reset that a send has returned already, a read returns 0, as at an end.
     const isInOrder = isEnd && !(this.#broken === flow.source && this.#wasReset);
     if (isInOrder) return this.#finish(flow);
     this.#wasReset = true;
@@ -312,7 +313,7 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     this.#lookMs = 0;
   }
 
-  /** Reads and drops what the sound side says to the broken one, so that it does not wait for it. */
+  /** Reads and drops what the sound side sends to the broken one, so that its sends do not block. */
   #drop(): void {
     if (this.phase !== "joined") return;
     const { loop, deps: { kernel } } = this.#owner;
@@ -335,7 +336,7 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     return this.#broken === this.client ? this.upstream : this.client;
   }
 
-  /** Ends the session if both directions are over and nothing is owed; else sees to it that somebody looks. */
+  /** Ends the session if both directions are over and all is acknowledged; else starts the looks if needed. */
   #settle(): void {
     if (this.phase !== "joined") return;
     const areOver = this.up.ended && this.down.ended;
@@ -351,7 +352,7 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     loop.after(this, this.#lookMs);
   }
 
-  /** Looks how the sound side comes along with what it is owed. */
+  /** Checks whether the sound side still acknowledges the bytes that it is to get. */
   #look(now: number): void {
     const { loop, deps: { kernel }, idleTimeoutMs } = this.#owner;
     const owed = kernel.unacked(this.#sound);
@@ -364,7 +365,7 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     loop.after(this, this.#lookMs);
   }
 
-  /** The sound side has all that it was owed. */
+  /** The sound side has acknowledged all bytes: the session ends. */
   #part(): void {
     const isClient = this.#broken === this.client;
     this.#leave(this.#wasReset || isClient, this.#wasReset || !isClient);

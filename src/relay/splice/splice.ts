@@ -1,9 +1,9 @@
 /**
- * The Linux relay engine, seen from the main thread: each order goes to every worker, each report to the
- * controller. The bytes are moved in the workers, on sockets that this thread never sees.
+ * The Linux relay engine, as the main thread sees it: each order goes to every worker, each report to the
+ * control plane. The workers move the bytes, on sockets that this thread never touches.
  *
- * Names are looked up here, as the workers' threads never wait for anything but the kernel; orders are
- * not held up by that, for a worker lets clients wait until it is told the addresses.
+ * Names are resolved here, because a worker's thread waits for nothing but epoll. Orders are not delayed by
+ * that: a worker lets clients wait until it gets the addresses.
  */
 import { formatAddress, parseAddress } from "../../base/address.ts";
 import { ConfigError } from "../../base/config_error.ts";
@@ -24,7 +24,7 @@ import { Crew } from "./crew.ts";
 import type { Report } from "./messages.ts";
 import { NameWatch } from "./names.ts";
 
-/** Why this engine cannot run here, if so; asks the system, and leaves nothing open. */
+/** The reason why this engine cannot run here, or undefined. Tries the system calls; leaves nothing open. */
 export function unsupportedReason(): string | undefined {
   const reason = kernelUnsupportedReason();
   if (reason !== undefined) return reason;
@@ -36,9 +36,9 @@ export function unsupportedReason(): string | undefined {
 }
 
 /**
- * Makes the engine, its port still closed. `workers` threads, each with a loop of its own, share the
- * port (SO_REUSEPORT) and the orders. Each takes an even share of the limits, while the kernel deals the
- * clients out by chance: one worker may be full before all are. `script` is what they run, in tests.
+ * Makes the engine, with its port closed. `workers` threads, each with its own loop, share the port
+ * (SO_REUSEPORT) and get the same orders. Each has an equal share of the limits, while the kernel spreads
+ * clients by a hash: one worker may be full before the others are. Tests replace the worker's `script`.
  */
 export function startSplice(
   settings: RelaySettings,
@@ -75,7 +75,7 @@ class SpliceRelay implements Relay {
     this.#bindWatch = this.#bind();
   }
 
-  /** Resolves after `stop`. A worker that dies is replaced, which is no end. */
+  /** Resolves after `stop`. A worker that dies is replaced and does not end the engine. */
   get finished(): Promise<void> {
     return this.#finished.promise;
   }
@@ -138,7 +138,7 @@ class SpliceRelay implements Relay {
     return cut;
   }
 
-  /** Tells the first worker where to listen; the others share the port that it got. */
+  /** Orders the first worker to listen; the others join the port that it opened. */
   #bind(): NameWatch | undefined {
     const { bind } = this.#settings;
     const { clock, publish } = this.#context;

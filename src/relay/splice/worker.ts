@@ -1,7 +1,7 @@
 /**
- * The worker's main: one loop, one data plane, orders in and reports out. Once it runs it never yields
- * to this thread's event loop; it ends when the plane has stopped, with everything it opened
- * closed, or with a bug, which the main thread is told.
+ * The main file of a worker: one loop, one data plane, orders in and reports out. While it runs it never
+ * yields to the event loop of this thread. It ends when the data plane has stopped and everything it opened
+ * is closed, or with a bug, which it reports to the main thread.
  */
 import type { MessagePort } from "node:worker_threads";
 import { describe } from "../../base/describe.ts";
@@ -24,13 +24,13 @@ scope.onmessage = ({ data }) => {
   try {
     last = serve(data);
   } catch (error) {
-    // Thrown on, it would come out on stderr with its stack.
+    // If it were thrown again, Deno would print it with its stack on stderr.
     last = { is: "died", reason: describe(error) };
   }
   scope.postMessage(last);
 };
 
-/** Runs until stopped; returns the last word, to be said when all is closed. */
+/** Runs until stopped; returns the last report, which is sent when everything is closed. */
 function serve(start: Start): Report {
   using libc = new TrackedLibc(start.marks);
   const loop = new Loop(libc);

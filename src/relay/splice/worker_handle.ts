@@ -1,6 +1,6 @@
 /**
- * The main thread's end of one worker: orders go in and are awaited, reports come out, and a worker that
- * died or stands still is noticed. Owns the worker, its port, its eventfd and the library behind it.
+ * One worker, as the main thread sees it: sends orders and awaits their confirmation, receives reports, and
+ * notices when the worker died or hangs. Owns the worker, its message port, its eventfd and its libc.
  */
 import type { Clock } from "../../base/clock.ts";
 import type { PortShare } from "../../linux/kernel.ts";
@@ -10,16 +10,16 @@ import { closeMarked, type Marks, newMarks } from "../../linux/tracked_libc.ts";
 import { COUNT, type Counters, newCounters } from "./counters.ts";
 import type { Envelope, Order, Report, Start } from "./messages.ts";
 
-/** A loop turns at least twice a second; one that has not for five looks in a row stands still. */
+/** A loop ticks at least twice a second; one that has not ticked in five checks in a row hangs. */
 const LOOK_MS = 2_000;
 const LOOKS_MAX = 5;
 
-/** A worker ended without being told to. Every session in it is gone, and what it had open is closed. */
+/** A worker ended without an order to. All its sessions are gone, and its descriptors are closed. */
 export class WorkerDied extends Error {
   override readonly name = "WorkerDied";
 }
 
-/** What outlives a worker, and is handed to the next one in its place. */
+/** What outlives a worker and is given to its successor. */
 export interface Estate {
   readonly counters: Counters;
   readonly marks: Marks;
@@ -60,14 +60,14 @@ export class WorkerHandle {
     this.counters = counters;
     this.#marks = marks;
     this.ended = this.#end.promise;
-    this.ended.catch(() => {}); // told to whoever awaits it; nobody may do so yet
+    this.ended.catch(() => {}); // a rejection before somebody awaits it is no error
     this.#eventfd = this.#libc.eventfd();
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     this.#worker = new Worker(script, { type: "module" });
     this.#worker.onmessage = ({ data }: MessageEvent<Report>) => this.#read(data, report);
     this.#worker.onerror = (event) => {
-      event.preventDefault(); // else the whole process dies of it, without a word from us
+      event.preventDefault(); // else the whole process would end
       this.#close(new WorkerDied(event.message));
     };
     const eventfd = this.#eventfd;
@@ -105,7 +105,7 @@ export class WorkerHandle {
     });
   }
 
-  /** Ends a worker that stands still. It may take a moment; until then its descriptors are in use. */
+  /** Ends a worker that hangs. That may take a moment, in which its descriptors are still in use. */
   #giveUp(): void {
     this.#worker.terminate();
     this.#stopLooking = this.#clock.after(LOOK_MS, () => {
@@ -119,7 +119,7 @@ export class WorkerHandle {
     this.#stopLooking();
     this.#worker.terminate();
     this.#port.close();
-    // The open port is left to the next worker, with all who wait in its queue.
+    // The open port stays for the next worker, with the clients in its accept queue.
     closeMarked(this.#libc, this.#marks, this.counters[COUNT.listener]! - 1);
     this.#libc.close(this.#eventfd);
     this.#libc[Symbol.dispose]();

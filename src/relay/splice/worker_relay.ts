@@ -1,6 +1,6 @@
 /**
- * The data plane of one loop: every session it has, and what each order means for them. Runs in the
- * worker with the real kernel, in tests with a fake one; knows neither threads nor promises.
+ * The data plane of one loop: its sessions, and what each order does to them. Runs in a worker with the
+ * real kernel, and in tests with a fake one; uses neither threads nor promises.
  */
 import { LimitWatch } from "../../base/limit_watch.ts";
 import { describe } from "../../base/describe.ts";
@@ -39,9 +39,9 @@ export class WorkerRelay {
   readonly #drains: DrainRunner<Session>;
   readonly #connections: LimitWatch;
   readonly #held: LimitWatch;
-  /** The newest decision seen; an older one comes too late. */
+  /** The newest decision seen; orders of older ones are ignored. */
   #epoch = 0;
-  /** The same bug is told once in a while. */
+  /** Limits how often the same bug is reported. */
   readonly #bugs = new LogLimiter(BUG_PAUSE_MS);
   #isStopping = false;
   #cutAtStop = 0;
@@ -63,9 +63,9 @@ export class WorkerRelay {
       new LimitWatch(max, (max) => publish({ type: "limit.reached", limit, max }));
     this.#connections = watchLimit("connections", settings.connectionsMax);
     this.#held = watchLimit("held", settings.heldMax);
-    // The operator's word on silence is the system's too, for a peer that does not acknowledge; but it
-    // is no word on connecting. Without one the system's own stands: a reader that pauses for minutes
-    // must not be taken for dead.
+    // The idle timeout applies also to a peer that acknowledges nothing (TCP_USER_TIMEOUT, tcp(7)), but it
+    // must not shorten a connect. Without an idle timeout the system's default holds: a reader that pauses
+    // for minutes must not be taken for dead.
     const { idleTimeoutMs, connectTimeoutMs } = settings;
     const userTimeoutMs = idleTimeoutMs === 0 ? 0 : Math.max(idleTimeoutMs, connectTimeoutMs);
     this.#drains = this.#makeDrains(publish);
@@ -128,7 +128,7 @@ export class WorkerRelay {
     });
   }
 
-  /** Does what is ordered; it is in force when this returns. */
+  /** Carries an order out; it is in force when this returns. */
   obey(order: Order): void {
     switch (order.do) {
       case "open":
@@ -168,7 +168,7 @@ export class WorkerRelay {
   #hold(): void {
     this.#dialer.aim(undefined);
     for (const session of this.#unjoined()) this.#dialer.park(session);
-    this.#acceptor.resume(); // nobody waits for a descriptor any more
+    this.#acceptor.resume(); // no client waits for a descriptor any more
   }
 
   #refuse(): void {
@@ -199,7 +199,7 @@ export class WorkerRelay {
     for (const session of [...this.#sessions]) session.cut();
   }
 
-  /** Those whose bytes have not begun to flow: to all of them applies what is ordered for new clients. */
+  /** Sessions through which no byte has passed: orders for new clients apply to them too. */
   #unjoined(): Session[] {
     return this.#sessions.filter((session) => session.phase !== "joined" || session.isUnused);
   }
@@ -207,7 +207,7 @@ export class WorkerRelay {
   #hasRoom(): boolean {
     const { loop: { now }, deps: { counters } } = this;
     if (this.#connections.isReached(this.#sessions.length, now)) return false;
-    // Where nobody may wait, who would have to is turned away instead.
+    // Where no client may wait, there is no limit to reach: those that would have to wait are closed.
     if (this.#settings.heldMax > 0 && this.#held.isReached(counters[COUNT.held]!, now)) {
       return false;
     }
@@ -221,7 +221,7 @@ export class WorkerRelay {
     this.deps.counters[COUNT.accepted]!++;
     const result = this.loop.watch(client, session);
     if (result === 0) return this.#dialer.dial(session);
-    // No memory to watch one more: it cannot be served, and the next should wait outside.
+    // There is no memory to watch it: it is closed, and the next ones stay in the accept queue for a while.
     this.#dialer.lose(session);
     this.#acceptor.pause(result);
   }
