@@ -49,7 +49,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** The file through which a room is entered, where it is not named like the room. */
 const DOORS: Readonly<Record<string, readonly string[]>> = {
-  base: [], // words, each in a file of its own
+  base: [], // small modules, each with one purpose
   config: ["load.ts", "options.ts"],
   failover: ["controller.ts", "ports.ts"],
   health: ["checker.ts"],
@@ -81,7 +81,7 @@ const ONLY_IN: readonly { readonly what: RegExp; readonly where: RegExp; readonl
     {
       what: /\bDeno\.Command\b/,
       where: /^hooks\//,
-      why: "programs run with a deadline and in a group of their own",
+      why: "programs run with a deadline and in a separate process group",
     },
     { what: /\bconsole\./, where: /^main\.ts$/, why: "everything else publishes events" },
   ];

@@ -132,7 +132,7 @@ async function end(child: Child): Promise<void> {
   if (Deno.build.os === "windows") return;
   child.signal("SIGTERM");
   const { code } = await within("it to end", child.ended);
-  if (code !== 0) throw new Error(`it ended with exit code ${code} when told to`);
+  if (code !== 0) throw new Error(`it ended with exit code ${code} on request`);
 }
 
 /** Repeats the request until an upstream answers. Only a port that is still closed is tolerated. */

@@ -1,6 +1,6 @@
 /**
- * The composition root: from a config to running services and back down again. Everything is built here,
- * and nothing here decides anything.
+ * The composition root: builds the services of a config, runs them, and stops them. It connects the rooms
+ * and decides nothing.
  */
 import type { ServiceView } from "../admin/view.ts";
 import { type Address, formatAddress } from "../base/address.ts";
@@ -19,37 +19,37 @@ import { Supervisor } from "./supervisor.ts";
 import { describe } from "../base/describe.ts";
 import type { ReportUncaught } from "./uncaught.ts";
 
-/** What the outside may ask of a running program. */
+/** The requests that a running program receives from outside: stop and failback. */
 export interface Orders {
   /** Aborted when the program should end; the reason is a word for the log. */
   readonly stop: AbortSignal;
-  /** Aborted when it should end without waiting for anybody. */
+  /** Aborted when it should end at once, without letting sessions finish. */
   readonly stopNow: AbortSignal;
-  /** Called with what to do when the operator wants the best rank back. */
+  /** Receives the function to call when the operator orders a failback. */
   onFailbackOrder(failback: () => void): void;
-  /** Called once, with what to tell of faults that nobody in the process caught. */
+  /** Called once, with the function that reports uncaught errors. */
   onUncaught(report: ReportUncaught): void;
 }
 
 export interface Outcome {
   readonly exitCode: 0 | 1 | 2;
-  /** For stderr: what kept the program from running. */
+  /** Error lines for stderr: why the program could not run. */
   readonly lines: readonly string[];
 }
 
-/** The same fault of our own is told this often at most. */
+/** Shortest time between two reports of the same uncaught error, in milliseconds. */
 const UNCAUGHT_EVERY_MS = 10_000;
 
-/** What a run begins with: options that are good, as are the files that they name. */
+/** The input of a run: options that were validated, and the files that they name. */
 export interface Given {
   readonly config: Config;
-  /** About the options. */
+  /** Warnings about the options. */
   readonly warnings: readonly string[];
-  /** For each service, in order. */
+  /** The programs of each service, in the order of the services. */
   readonly programs: readonly ProgramFiles[];
 }
 
-/** Runs all services until told to stop. Resolves when everything has ended. */
+/** Runs all services until the stop signal. Resolves when everything has ended. */
 export async function run(
   { config, warnings, programs }: Given,
   version: string,
@@ -77,7 +77,7 @@ export async function run(
   return await serve(plans, config, reports, orders);
 }
 
-/** A line for each address on which the process is to listen and cannot. */
+/** One error line for each address on which the process cannot listen. */
 async function takenAddresses(plans: readonly Plan[], config: Config): Promise<string[]> {
   const lines: string[] = [];
   for (const { config: { name, origins }, starter } of plans) {
@@ -87,7 +87,7 @@ async function takenAddresses(plans: readonly Plan[], config: Config): Promise<s
     const origin = `option ${listenOption} of service ${name}, from ${origins[listenOption]}`;
     lines.push(`Cannot listen on ${listensOn}: ${reason} (${origin})`);
   }
-  // Found out only when it is opened, it would stop services that have promoted an upstream already.
+  // Checked in advance: at the opening, the error would stop services that have already promoted an upstream.
   const { admin, origins } = config.process;
   const reason = admin === undefined ? undefined : await tryBind(admin);
   if (reason !== undefined) lines.push(cannotOpenWindow(admin!, reason, origins.admin));
@@ -103,7 +103,7 @@ interface Plan extends ProgramFiles {
   readonly starter: Starter;
 }
 
-/** Loads only the code of the mode that is asked for. */
+/** Loads only the code of the service's mode. */
 async function starterFor(config: ServiceConfig): Promise<Starter> {
   if (config.mode === "tcp") return (await import("./tcp_service.ts")).tcpStarter(config);
   return (await import("./http_service.ts")).httpStarter(config);
@@ -140,7 +140,7 @@ async function serve(
     });
     if (typeof service === "string") {
       await stopAll(0, AbortSignal.abort());
-      // All options were good when they were looked at, so something has changed since.
+      // All options were valid when they were checked, so something has changed since.
       return { exitCode: 1, lines: [service] };
     }
     services.push(service);

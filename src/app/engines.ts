@@ -21,7 +21,7 @@ export async function unusableEngines(config: Config): Promise<string[]> {
 
 async function unsupportedReasonOf(service: ServiceConfig): Promise<string | undefined> {
   if (service.mode === "http") {
-    return (await import("./transport.ts")).socketsObstacle(service);
+    return (await import("./transport.ts")).socketsUnsupportedReason(service);
   }
   return (await import("../relay/splice/splice.ts")).unsupportedReason();
 }

@@ -1,4 +1,4 @@
-/** One HTTP service: a gateway, what serves it to clients, and a control, joined. Part of the composition root. */
+/** Builds an HTTP service from a gateway, its listener and a control plane. Part of the composition root. */
 import { formatAddress } from "../base/address.ts";
 import { tryBind } from "../net/deno/bind.ts";
 import { ControlPlane } from "./control_plane.ts";
@@ -28,12 +28,12 @@ export function httpStarter(config: HttpConfig): Starter {
   };
 }
 
-/** The loops, their sockets and the ports of a service; over TLS also the inner server of HTTP/2. */
+/** Descriptors of a service's loops and ports, and over TLS of the inner server of HTTP/2. */
 const SERVICE_DESCRIPTORS = 12;
 
-/** Besides: those few beyond the limit, and the handshakes that are allowed in any case. */
+/** Descriptors of the connections beyond the limit, and of the TLS handshakes that are always allowed. */
 const MORE_DESCRIPTORS = { plain: reserveOf(1), tls: reserveOf(1) + HANDSHAKES_MIN };
-/** For each client, what of these grows with their number. */
+/** The part of these that grows with the number of clients, for each client. */
 const MORE_EACH = { plain: 1 / 8, tls: 1 / 8 + 1 / 4 };
 
 /**
@@ -49,10 +49,10 @@ function needOf({ primary, backup, checkHost, maxConnections, tlsCert }: HttpCon
   return { asked: maxConnections, each, fixed };
 }
 
-/** Builds the service and lets it begin. Its port is open from now on; requests wait for an upstream. */
+/** Builds and starts the service. Its port is open when this resolves; requests wait for an upstream. */
 async function start(config: HttpConfig, context: ServiceContext): Promise<Service | string> {
   const { found: files, errors } = await readHttpFiles(config, context.clock);
-  // They were good when the process started; a service that is started again may find others.
+  // They were valid when the process started, but may have changed before a restart of the service.
   if (errors.length > 0) return errors.join("; ");
   const { clock, publish } = context;
   const sockets = chooseSockets(config, context);
@@ -61,7 +61,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   const pseudonym = newPseudonym();
   const { caCerts } = files;
   const upstreams = httpUpstreams(config, { clock, deadlines, sockets, caCerts, pseudonym });
-  // Where the switch waits for triggers, nobody is let through without them.
+  // If a switch waits for triggers, no request may reach the new upstream before they have ended.
   const mayGoAhead = config.triggerMode === "beside" || config.onFailover === undefined;
   const page = files.errorPage ?? DEFAULT_PAGE;
   const gateway: Gateway = new Gateway(gatewaySettings(config, page, pseudonym), {
@@ -71,7 +71,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
     upstreams: upstreams.ways,
     doubt: (doubt) => control.doubt(doubt),
     others: () => mayGoAhead ? standIns(control) : [],
-    // Nobody can ask before there is somebody to answer.
+    // `window` is assigned before the port opens, so no request can find it missing.
     admin: { fetch: (request) => window.fetch(request) },
   });
   const parts = {
@@ -106,7 +106,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
     view,
     finished: Promise.race([listening.finished, control.finished]),
     async stop(drainMs, now) {
-      // First of all the port: running triggers may take their time to end.
+      // The port is closed first, because running triggers may take long to end.
       const cut = listening.stop(drainMs, now);
       await control[Symbol.asyncDispose]();
       gateway.decideNoMore();
@@ -118,18 +118,18 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   };
 }
 
-/** What the gateway and its port count. Both count what a bug of ours ended, neither what the other did. */
+/** The counts of the gateway and its port. Both count exchanges that a bug ended, each one in one place only. */
 function countersOf(gateway: Gateway, port: Listening | undefined) {
   const [inside, atPort] = [gateway.counters(), port?.counters()];
   return { ...inside, ...atPort, faulted: inside.faulted + (atPort?.faulted ?? 0) };
 }
 
-/** Who may stand in for one exchange before a switch is decided. */
+/** The upstreams that may take one exchange before a switch is decided: those that are not down. */
 function standIns({ state, policy }: ControlPlane): readonly Upstream[] {
   return state.upstreams.filter(({ name }) => !isDown(state.health.get(name)!, policy));
 }
 
-/** Unlike that of any other service, here or elsewhere: one may well stand behind another. */
+/** A name for `Via` that no other service has, because one proxy may be the upstream of another. */
 function newPseudonym(): string {
   return `failover-${crypto.randomUUID().slice(0, 8)}`;
 }

@@ -20,13 +20,13 @@ import type { Sockets } from "../net/transport.ts";
 export interface HttpUpstreams {
   /** In rank order. */
   readonly list: readonly Upstream[];
-  /** How to reach each, by name. */
+  /** How to forward to each upstream, by its name. */
   readonly ways: ReadonlyMap<string, GatewayUpstream>;
   /** Checks the health of any of them. */
   readonly probe: Probe;
 }
 
-/** What all of them share. */
+/** The dependencies that all upstreams share. */
 export interface HttpSurroundings {
   readonly clock: Clock;
   readonly deadlines: Deadlines;

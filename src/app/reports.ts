@@ -1,7 +1,6 @@
 /**
- * What the process tells people, joined: the stream of events and everything that subscribes to it, and
- * the operator's window. Part of the composition root. The window's code is loaded only when somebody
- * asks for one.
+ * Connects everything that reports to people: the event stream with its subscribers, and the admin endpoints,
+ * whose code is loaded only if they are configured. Part of the composition root.
  */
 import type { FetchApp } from "../admin/listen.ts";
 import type { AdminSettings } from "../admin/admin.ts";
@@ -16,9 +15,9 @@ import { sentenceOf } from "../report/lines.ts";
 import { Log, type Sink } from "../report/log.ts";
 import { Webhook } from "../report/webhook.ts";
 
-/** Events that are remembered for whoever asks later. */
+/** The number of past events that `/__failover/events` can show. */
 const EVENTS_KEPT = 256;
-/** How long the last log lines may take to be written when the program ends. */
+/** How long the end of the program waits for the last log lines to be written, in milliseconds. */
 const LAST_LINES_MS = 1_000;
 
 export class Reports implements AsyncDisposable {
@@ -52,7 +51,7 @@ export class Reports implements AsyncDisposable {
     this.events.subscribe(this.#webhook.take);
   }
 
-  /** What the main port of an HTTP service shows below `/__failover/`. */
+  /** The admin endpoints on the main port of an HTTP service. */
   async publicWindow(view: ServiceView): Promise<FetchApp> {
     const { adminApp } = await import("../admin/admin.ts");
     const exposure = this.#config.process.admin === undefined ? "public" : "health";
@@ -60,8 +59,8 @@ export class Reports implements AsyncDisposable {
   }
 
   /**
-   * Opens the operator's own listener. Resolves with a promise that rejects if it breaks, or with the
-   * reason why it cannot listen.
+   * Opens the admin listener. Resolves with an object whose `finished` rejects if the listener fails, or
+   * with the reason why it cannot listen.
    */
   async openWindow(
     address: Address,
@@ -84,7 +83,7 @@ export class Reports implements AsyncDisposable {
     return listener;
   }
 
-  /** Says the last words: to live feeds, to the webhook, to the log. Bounded in time. */
+  /** Ends the live feeds and sends the last notices and log lines, within a bounded time. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#listener?.[Symbol.asyncDispose]();

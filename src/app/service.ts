@@ -1,4 +1,4 @@
-/** What `app/app.ts` asks of a service of either mode, and what it hands to one. */
+/** The contract between `app/app.ts` and a service of either mode. */
 import type { FetchApp } from "../admin/listen.ts";
 import type { ServiceView } from "../admin/view.ts";
 import type { Clock } from "../base/clock.ts";
@@ -10,44 +10,44 @@ export interface ServiceContext {
   readonly clock: Clock;
   /** Publishes under the service's name. */
   readonly publish: Publish;
-  /** Runs the operator's programs, and ends them with the process. */
+  /** Runs the operator's check programs and triggers, and ends them with the process. */
   readonly programs: Programs;
-  /** What was found wrong with the folder of triggers at start, and said already. */
+  /** Warnings about the folder of triggers that were already logged at the start. */
   readonly triggerWarnings: readonly string[];
-  /** Permission bits for the files of unix sockets that are listened on. */
+  /** Permission bits for the files of listening unix sockets. */
   readonly socketMode: number;
-  /** Clients at one time, which may be fewer than the operator allows: descriptors are what there is of them. */
+  /** Most clients at one time; fewer than configured if there are not enough descriptors. */
   readonly connectionsMax: number;
-  /** Differs from run to run; begins every promotion id. */
+  /** Unique for each run of the process; the prefix of every promotion id. */
   readonly instance: string;
-  /** How long sessions may go on that are to end by themselves. */
+  /** How long drained sessions may continue, in milliseconds. */
   readonly drainMs: number;
-  /** What the service's main port shows below `/__failover/`, where it speaks HTTP. */
+  /** Builds the admin endpoints for the main port of an HTTP service. */
   publicWindow(view: ServiceView): Promise<FetchApp>;
 }
 
 export interface Service {
-  /** How the service looks to the operator. */
+  /** What the admin endpoints show of the service. */
   readonly view: ServiceView;
-  /** Settles only if a part ends by itself, which is a bug; rejects with its reason. */
+  /** Settles only if a part of the service ends unexpectedly, which is a bug; rejects with the reason. */
   readonly finished: Promise<unknown>;
   /**
-   * Stops checking and accepting, lets sessions end for at most `drainMs`, or until `now` is aborted.
+   * Stops checking and accepting, then lets sessions finish for at most `drainMs` or until `now` is aborted.
    * Resolves with the number of sessions that had to be cut.
    */
   stop(drainMs: number, now: AbortSignal): Promise<number>;
 }
 
-/** A service that has been looked at and can be started. */
+/** A service that can be started. */
 export interface Starter {
-  /** The option that says where it listens. */
+  /** The option with its listening address. */
   readonly listenOption: "bind" | "listen";
-  /** That address, for people. */
+  /** That address as text. */
   readonly listensOn: string;
-  /** What it needs of the process's descriptors. */
+  /** The file descriptors that it needs. */
   readonly need: Need;
-  /** Tries whether the address is free, and leaves it free. Resolves with the reason if it is not. */
+  /** Binds the address and releases it again. Resolves with the reason if it cannot be bound. */
   tryListen(): Promise<string | undefined>;
-  /** Starts it, or resolves with what the operator asked for in vain. */
+  /** Starts it. Resolves with an error line if an option cannot be satisfied. */
   start(context: ServiceContext): Promise<Service | string>;
 }

@@ -1,7 +1,7 @@
 /**
- * Keeps one service running. A part of a service that ends by itself has a bug; that ends the sessions of
- * this service, is told in one loud line, and the service is started again after a pause. The other
- * services of the process do not notice. Part of the composition root.
+ * Keeps one service running. If a part of it ends unexpectedly, which is a bug, the sessions of the service
+ * end, one line is logged, and the service is restarted after a pause. The other services of the process are
+ * not affected. Part of the composition root.
  */
 import type { ServiceView } from "../admin/view.ts";
 import { backoffMs } from "../base/backoff.ts";
@@ -9,15 +9,15 @@ import { sleep } from "../base/clock.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
 import { describe } from "../base/describe.ts";
 
-/** Longest pause before a service is started again. */
+/** Longest pause before a restart, in milliseconds. */
 const RETRY_MS_MAX = 60_000;
-/** A service that ran for so long before it died is started again as if for the first time. */
+/** A service that ran for this long before it died begins again with the shortest pause, in milliseconds. */
 const STABLE_MS = 10 * 60_000;
-/** How long what is left of a dead service may take to end. */
+/** How long the remaining parts of a dead service may take to end, in milliseconds. */
 const STOP_MS_MAX = 5_000;
 
 export class Supervisor {
-  /** How the service looks to the operator; the same over restarts. */
+  /** What the admin endpoints show of the service; the same object after restarts. */
   readonly view: ServiceView;
   readonly #starter: Starter;
   readonly #context: ServiceContext;
@@ -25,11 +25,11 @@ export class Supervisor {
   #service: Service | undefined;
   #restarting: Promise<void> = Promise.resolve();
   #startedAt: number;
-  /** Times it died in a row, each before it was stable. */
+  /** Consecutive deaths, each before it was stable. */
   #deaths = 0;
   #generation = 0;
 
-  /** Starts the service, or resolves with what the operator asked for in vain. */
+  /** Starts the service. Resolves with an error line if an option cannot be satisfied. */
   static async start(starter: Starter, context: ServiceContext): Promise<Supervisor | string> {
     const service = await starter.start(context);
     return typeof service === "string" ? service : new Supervisor(service, starter, context);
@@ -54,7 +54,7 @@ export class Supervisor {
     this.#watch(service);
   }
 
-  /** As `Service.stop`; also calls off a restart. */
+  /** As `Service.stop`; it also cancels a pending restart. */
   async stop(drainMs: number, now: AbortSignal): Promise<number> {
     this.#stopping.abort();
     await this.#restarting;
@@ -91,10 +91,10 @@ export class Supervisor {
     }
   }
 
-  /** Undefined when it runs again, else why not. */
+  /** Restarts it. Resolves with undefined, or with the reason why it does not run. */
   async #startAgain(): Promise<string | undefined> {
     const context = this.#context;
-    // Ids of promotions must not come twice, and the epoch begins anew.
+    // Promotion ids must be unique although the epoch restarts from 1.
     const instance = `${context.instance}.${++this.#generation}`;
     try {
       const service = await this.#starter.start({ ...context, instance });
@@ -106,7 +106,7 @@ export class Supervisor {
     }
   }
 
-  /** Waits; the stop of the process ends the wait. */
+  /** Waits for the pause or for the stop of the process. */
   #pause(ms: number): Promise<void> {
     return sleep(this.#context.clock, ms, this.#stopping.signal).catch(() => {});
   }

@@ -1,4 +1,4 @@
-/** One TCP service: a relay and a control, joined. Part of the composition root. */
+/** Builds a TCP service from a relay and a control plane. Part of the composition root. */
 import { formatAddress } from "../base/address.ts";
 import { tryBind } from "../net/deno/bind.ts";
 import { ControlPlane } from "./control_plane.ts";
@@ -20,9 +20,9 @@ export function tcpStarter(config: TcpConfig): Starter {
   };
 }
 
-/** The system's own needs of a worker: its thread's, its loop's and its port's. */
+/** Descriptors of a worker's thread, loop and port. */
 const WORKER_DESCRIPTORS = 12;
-/** Of clients that move bulk at one time, one in so many has a pipe of two ends; the others copy. */
+/** One pipe (two descriptors) for this many clients; the bytes of clients without a pipe are copied. */
 const CLIENTS_PER_PIPE = 4;
 
 function needOf(config: TcpConfig): Need {
@@ -38,7 +38,7 @@ function workersOf({ workers }: TcpConfig): number {
   return workers === "auto" ? navigator.hardwareConcurrency : workers;
 }
 
-/** Builds the service and lets it begin; its port opens when the first upstream has been promoted. */
+/** Builds and starts the service. Its port opens after the first promotion. */
 function start(config: TcpConfig, context: ServiceContext): Service | string {
   const { clock, publish } = context;
   const relay = relayOf(config, context, {
@@ -61,7 +61,7 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
     view: control.view(() => relay.counters()),
     finished: Promise.race([relay.finished, control.finished]),
     async stop(drainMs, now) {
-      // First of all the port: running triggers may take their time to end.
+      // The port is closed first, because running triggers may take long to end.
       const cut = relay.stop(drainMs, now);
       await control[Symbol.asyncDispose]();
       await cut;

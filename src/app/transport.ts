@@ -1,6 +1,7 @@
 /**
- * Picks where an HTTP service's connections come from. Both kinds of sockets do the same; they differ in
- * speed and in where they run. What was picked, and why, is published once. Part of the composition root.
+ * Chooses the sockets of an HTTP service: those of Linux or those of Deno. Both have the same contract; they
+ * differ in speed and in where they run. The choice and its reason are published once. Part of the
+ * composition root.
  */
 import type { Clock } from "../base/clock.ts";
 import type { HttpConfig } from "../config/options.ts";
@@ -10,7 +11,7 @@ import type { Sockets } from "../net/transport.ts";
 import { linuxSockets } from "../net/linux/transport.ts";
 import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
 
-/** Resolves with the reason, for the operator, where `splice` is insisted on and cannot run. */
+/** Returns the sockets, or an error line if `--relay splice` demands those of Linux and they cannot be used. */
 export function chooseSockets(
   config: HttpConfig,
   { clock, publish }: { readonly clock: Clock; readonly publish: Publish },
@@ -20,7 +21,7 @@ export function chooseSockets(
     return denoSockets;
   };
   if (config.relay === "stream") return portable("it was asked for");
-  const unsupportedReason = socketsObstacle(config);
+  const unsupportedReason = socketsUnsupportedReason(config);
   if (unsupportedReason !== undefined && config.relay === "splice") {
     return `Cannot use the relay engine splice: ${unsupportedReason} (from ${config.origins.relay})`;
   }
@@ -34,9 +35,9 @@ export function chooseSockets(
   return linuxSockets(clock);
 }
 
-/** What keeps an HTTP service from the kernel's own sockets, for the operator; undefined if nothing does. */
-export function socketsObstacle(config: HttpConfig): string | undefined {
-  // Both kinds side by side would work too, but ours keep Deno's waiting, some milliseconds at a time.
+/** Why an HTTP service cannot use the sockets of Linux; undefined if it can. */
+export function socketsUnsupportedReason(config: HttpConfig): string | undefined {
+  // Using both kinds at once is possible, but ours delay Deno's by some milliseconds.
   return speaksTls(config) ? "TLS needs the sockets of Deno" : kernelUnsupportedReason();
 }
 

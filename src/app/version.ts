@@ -1,13 +1,13 @@
 /**
- * Which failover this is. `scripts/compile.ts` writes the commit into its copy of `build.json`; here it
- * is empty, and the program says that it runs from source.
+ * The version of the program. `scripts/compile.ts` writes the commit into its copy of `build.json`; in the
+ * sources it is empty, and the program reports that it runs from source.
  */
 import deno from "../../deno.json" with { type: "json" };
 import build from "../build.json" with { type: "json" };
 
 export const VERSION: string = deno.version;
 
-/** One line for `--version`, with the relay engine that `--relay auto` takes on this machine. */
+/** The line of `--version`, with the relay engine that `--relay auto` chooses on this machine. */
 export async function versionText(): Promise<string> {
   const { unsupportedReason } = await import("../relay/splice/splice.ts");
   const origin = build.commit === "" ? "from source" : `commit ${build.commit}`;

@@ -34,7 +34,7 @@ export function bashCompletion(): string {
   return `# bash completion for ${NAMES.join(" and ")}
 _failover() {
   local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD - 1]}
-  # bash takes the = of --flag=value for a word of its own.
+  # bash treats the = of --flag=value as a separate word.
   if [[ $cur == "=" ]]; then
     cur=
   elif [[ $prev == "=" ]]; then

@@ -42,9 +42,9 @@ export function manualPage(): string {
     ...term("SIGTERM, SIGINT", "Stop accepting and let sessions end; a second one ends at once."),
     ...term("SIGUSR2", "Go back to the best upstream that is up."),
     ".SH EXIT STATUS",
-    ...term("0", "It ended as it was told to."),
+    ...term("0", "It ended as requested."),
     ...term("1", "It could not listen, or a part of it broke."),
-    ...term("2", "The options are wrong; each error is told on a line of stderr."),
+    ...term("2", "The options are wrong; each error is one line on stderr."),
     "",
   ].join("\n");
 }
