@@ -1,8 +1,8 @@
 /**
- * Deadlines joined with abort signals: work ends when its time is up or when its caller calls it off, and
- * afterwards neither a timer nor a listener is left behind. Every place that has both uses one of these.
+ * Deadlines joined with abort signals: work ends when its time is up or when its caller cancels it, and no timer
+ * and no listener is left afterwards. Every place that has both a deadline and a signal uses one of these.
  *
- * This stands in `base` and not in `net`, because what is reported and what runs programs has deadlines too.
+ * This file is in `base` and not in `net`, because `report` and `hooks` have deadlines too and no connections.
  */
 import type { Clock } from "./clock.ts";
 
@@ -11,8 +11,8 @@ export type EndCause = "late" | "aborted";
 
 /**
  * Calls `end` once: after `ms` milliseconds (`Infinity`: never), or as soon as `signal` is aborted, whichever
- * comes first. If it is aborted already, that is before this function returns. The returned function calls it
- * off; it may be called at any time and repeatedly.
+ * comes first. If it is aborted already, `end` is called before this function returns. The returned function
+ * cancels that; it may be called at any time and repeatedly.
  */
 export function endAfter(
   signal: AbortSignal | undefined,
@@ -39,11 +39,11 @@ export function endAfter(
   };
 }
 
-/** A signal with a deadline. Dispose of it when the work is done. */
+/** A signal with a deadline. Dispose it when the work is done. */
 export interface Deadline extends Disposable {
-  /** Aborted when the time is up, or with the signal that it was made of. */
+  /** Aborted when the time is up, or together with the signal that it was made from. */
   readonly signal: AbortSignal;
-  /** True if it was the time that was up. */
+  /** True if it was aborted because the time was up. */
   readonly isLate: boolean;
 }
 
@@ -74,7 +74,7 @@ export function whenAborted(signal: AbortSignal): Promise<void> {
 
 /**
  * The outcome of `work`, or a rejection with what `onLate` makes if `work` has not settled after `ms`
- * milliseconds. The work itself is not called off: it ends unobserved.
+ * milliseconds. The work itself is not cancelled; its outcome is ignored then.
  */
 export async function inTime<T>(
   work: Promise<T>,

@@ -1,6 +1,6 @@
 /**
- * What the system's error codes mean for a proxy: the only table of them. Both kinds of sockets and everything
- * that opens files or starts programs ask here; `linux/errno.ts` adds the numbers and the words.
+ * What the system's error codes mean for a proxy: the only table of them. It serves both kinds of sockets, and
+ * the code that opens files and starts programs; `linux/errno.ts` adds the numbers and the words.
  *
  * Sources: accept(2), connect(2), socket(2), open(2), fork(2), execve(2).
  */
@@ -12,10 +12,10 @@ export function errorCode(error: unknown): string | undefined {
   return typeof code === "string" ? code : undefined;
 }
 
-/** No descriptor or no memory is left: nobody outside is to blame, and there may be some in a moment. */
+/** No descriptor or no memory is left. No peer caused that, and it may be over in a moment. */
 const RESOURCES = ["EMFILE", "ENFILE", "ENOMEM"] as const;
 
-/** For each kind of call, the codes that mean that something is short on this machine. */
+/** For each kind of call, the codes that mean that a resource of this machine is exhausted. */
 const SHORTAGES = {
   file: new Set<string>(RESOURCES),
   socket: new Set<string>([...RESOURCES, "ENOBUFS"]),
@@ -23,13 +23,13 @@ const SHORTAGES = {
   program: new Set<string>([...RESOURCES, "EAGAIN", "ETXTBSY"]),
 } as const;
 
-/** True if `code`, of a call that has to do with `what`, says that something is short on this machine. */
+/** True if `code`, from a call on a `what`, means that a resource of this machine is exhausted. */
 export function isShortageCode(what: keyof typeof SHORTAGES, code: string | undefined): boolean {
   return code !== undefined && SHORTAGES[what].has(code);
 }
 
 const CONNECT_FAULTS: ReadonlyMap<string, FaultName> = new Map<string, FaultName>([
-  // A unix socket whose file is not there is as clear a no as a refused port.
+  // The file of a unix socket is missing, which is as clear as a refused port.
   ["ENOENT", "connectRefused"],
   ["ECONNREFUSED", "connectRefused"],
   ["ECONNRESET", "connectReset"],
@@ -41,15 +41,15 @@ const CONNECT_FAULTS: ReadonlyMap<string, FaultName> = new Map<string, FaultName
   ["EADDRNOTAVAIL", "localShortage"],
 ]);
 
-/** What it means that a connect failed with `code`; undefined for a code without a meaning of its own. */
+/** The fault of a connect that failed with `code`; undefined for a code that has no row here. */
 export function connectFaultOfCode(code: string | undefined): FaultName | undefined {
   if (code === undefined) return undefined;
   return CONNECT_FAULTS.get(code) ?? (isShortageCode("socket", code) ? "localShortage" : undefined);
 }
 
 /**
- * Errors of the one connection that accept(2) was about to hand over, and of a call that a signal broke off:
- * the next connection may be accepted at once. Deno says ENOTCONN for ECONNABORTED.
+ * Errors of the one connection that accept(2) was about to return, and EINTR: the next connection may be
+ * accepted at once. Deno says ENOTCONN for ECONNABORTED.
  */
 const ACCEPT_ONCE: ReadonlySet<string> = new Set([
   "ECONNABORTED",
@@ -69,7 +69,7 @@ const ACCEPT_ONCE: ReadonlySet<string> = new Set([
   "ETIMEDOUT",
 ]);
 
-/** True if a failed accept says something about one connection only. */
+/** True if a failed accept concerns one connection only. */
 export function concernsOneConnection(code: string | undefined): boolean {
   return code !== undefined && ACCEPT_ONCE.has(code);
 }

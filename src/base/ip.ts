@@ -2,7 +2,7 @@
  * IP addresses as text and as bytes: the only parser and the only printer of them. Pure.
  *
  * Bytes are in network order, 4 for IPv4 and 16 for IPv6 (RFC 4291). A scope (`%eth0`, RFC 4007) is no part
- * of an address here: who needs it takes it off first.
+ * of an address here: the caller removes it first.
  */
 
 /** The bytes of an address in text form; undefined for anything else. */
@@ -41,8 +41,8 @@ export function ipv6Of(bytes: readonly number[]): readonly number[] {
 }
 
 /**
- * True for what is meant as an address, with or without a scope, so that no look-up is needed for it. Whether
- * it is a good one is for the system to say.
+ * True if `host` has the form of an address, with or without a scope, so that it needs no look-up. It need not
+ * be a valid one: the system decides that.
  */
 export function isIp(host: string): boolean {
   return host.includes(":") || /^\d+(\.\d+){3}$/.test(host);

@@ -75,7 +75,7 @@ export function connectFaultOf(result: number): FaultName {
   return connectFaultOfCode(NAMES[-result]) ?? "connectFailed";
 }
 
-/** True if a call on sockets failed because something is short on this machine. `result` is as of any call. */
+/** True if a call on sockets failed because a resource of this machine is exhausted. Takes any result. */
 export function isShortage(result: number): boolean {
   return result < 0 && isShortageCode("socket", NAMES[-result]);
 }

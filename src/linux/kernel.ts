@@ -1,19 +1,19 @@
 /**
- * The calls a relay makes to the kernel, as an interface: `libc.ts` is the real side, `fake_kernel.ts`
- * the one that tests drive into every short count and error. It knows descriptors, nothing of proxies.
+ * The system calls that a relay needs, as an interface. `libc.ts` implements it; `testing/fake_kernel.ts`
+ * imitates it, with every short count and error that a test asks for. It knows descriptors, nothing of proxies.
  *
- * No call blocks but `poll`, and none throws for what the kernel says: a result below zero is an error
- * number, negated (`errno.ts`). Whoever gets a descriptor from here owns it and closes it exactly once.
+ * Only `poll` blocks. No call throws for an error of the kernel: a result below zero is a negated error number
+ * (`errno.ts`). The caller owns each descriptor that it gets from here, and closes it exactly once.
  */
 
 /** A `struct sockaddr` as bytes, made and read by `sockaddr.ts`. */
 export type SockAddr = Uint8Array<ArrayBuffer>;
 
-/** A kernel pipe: what splice moves bytes through. The owner closes both ends. */
+/** A pipe, through which splice(2) moves bytes. The owner closes both ends. */
 export interface Pipe {
   readonly read: number;
   readonly write: number;
-  /** Bytes that fit into it. */
+  /** How many bytes it can hold. */
   readonly capacity: number;
 }
 
@@ -22,18 +22,18 @@ export interface SocketOptions {
   readonly userTimeoutMs: number;
 }
 
-/** How a listener stands to others on its port. */
+/** Whether a listener shares its port: not at all, as the first of several, or as a later one. */
 export type PortShare = false | "first" | "join";
 
 export interface ListenOptions extends SocketOptions {
-  /** Connections that may wait to be accepted; the system's `somaxconn` limits it further. */
+  /** Length of the accept queue; `net.core.somaxconn` limits it further (listen(2)). */
   readonly backlog: number;
   /**
-   * Whether the port is shared by several listeners of this process (SO_REUSEPORT). The first one takes it
-   * for itself before it lets others in, so that another process is told that the port is in use.
+   * Whether several listeners of this process share the port (SO_REUSEPORT, socket(7)). The first one binds it
+   * exclusively before it allows others, so that another process gets the error "address in use".
    */
   readonly reusePort: PortShare;
-  /** Permission bits of a unix socket's file, set before anybody can connect. Without them umask(2) rules. */
+  /** Permission bits of a unix socket's file, set before a client can connect. Without them umask(2) decides. */
   readonly socketMode?: number;
 }
 
@@ -46,57 +46,57 @@ export const HUNG_UP = 0x010;
 export const PEER_ENDED = 0x2000;
 
 export interface Kernel {
-  /** Milliseconds that never go back. */
+  /** A monotonic clock, in milliseconds. */
   now(): number;
 
-  /** Reports each change of `fd` from now on, edge-triggered, until it is closed. `mark` comes back with it. */
+  /** Reports changes of `fd`, edge-triggered, until it is closed; each with `mark` (epoll_ctl(2)). */
   watch(fd: number, mark: number): number;
-  /** Waits for changes, at most `timeoutMs`; how many there are. Valid until the next call. */
+  /** Waits for changes, at most `timeoutMs` milliseconds. Returns their number; they are valid until the next call. */
   poll(timeoutMs: number): number;
   eventFd(index: number): number;
   eventMark(index: number): number;
   eventFlags(index: number): number;
 
-  /** A listening socket. Accepted sockets inherit its options. */
+  /** Returns a listening socket. Accepted sockets inherit its options. */
   listen(address: SockAddr, options: ListenOptions): number;
   accept(listener: number): number;
-  /** A socket that begins to connect; WRITABLE or FAILED is reported when that has ended. */
+  /** Returns a socket that begins to connect; WRITABLE or FAILED is reported when that has ended. */
   connect(address: SockAddr, options: SocketOptions): number;
-  /** Takes the error that waits on a socket: 0, or an error number negated. */
+  /** Reads and clears the pending error of a socket (SO_ERROR): 0, or a negated error number. */
   takeError(fd: number): number;
   localAddress(fd: number): SockAddr;
-  /** The peer's address; empty when it is gone already. */
+  /** The peer's address; empty if the peer has gone already. */
   peerAddress(fd: number): SockAddr;
 
   /**
-   * Where `receive` puts bytes. One for all: what is in it must be used before the next call. A read
-   * that does not fill it has emptied the socket.
+   * The buffer of `receive`. All sockets share it, so its bytes must be used before the next call. A read that
+   * does not fill it has emptied the socket.
    */
   readonly scratch: Uint8Array<ArrayBuffer>;
-  /** Reads into `scratch`; 0 is the peer's end. */
+  /** Reads into `scratch`. Returns the number of bytes; 0 means that the peer has ended. */
   receive(fd: number): number;
-  /** Reads into `buffer`; 0 is the peer's end. */
+  /** Reads into `buffer`. Returns the number of bytes; 0 means that the peer has ended. */
   receiveInto(fd: number, buffer: Uint8Array<ArrayBuffer>): number;
-  /** As `receive`, with one byte that stays where it is. */
+  /** As `receive`, for one byte, which stays in the socket (MSG_PEEK). */
   peek(fd: number): number;
   send(fd: number, bytes: Uint8Array<ArrayBuffer>, from: number, to: number): number;
-  /** Bytes that were sent and that the peer has not acknowledged; our end counts as one of them (tcp(7)). */
+  /** Bytes that were sent and not acknowledged; a FIN counts as one (SIOCOUTQ, tcp(7)). */
   unacked(fd: number): number;
-  /** Bytes that the peer has acknowledged since the connection was made; an error where only TCP knows. */
+  /** Bytes that the peer has acknowledged since the connection was made (TCP_INFO); an error if it is not TCP. */
   acked(fd: number): number;
-  /** Moves up to `count` bytes between a pipe and a socket without showing them to us (splice(2)). */
+  /** Moves up to `count` bytes between a pipe and a socket inside the kernel (splice(2)). */
   splice(from: number, to: number, count: number): number;
-  /** A new pipe, as large as the system allows. */
+  /** Returns a new pipe, as large as the system allows. */
   pipe(): Pipe | number;
 
-  /** Sends the peer our end, after what was sent before. */
+  /** Closes the sending side: the peer gets a FIN after all bytes that were sent. */
   shutdownWrite(fd: number): void;
   close(fd: number): void;
-  /** Closes so that the peer sees a reset, and drops what was not sent yet. */
+  /** Closes with a RST, and drops bytes that were not sent yet. */
   reset(fd: number): void;
   /**
-   * Removes the file of a unix socket, and no other kind of file. 0 also where it is not there; an error
-   * number negated where it stays.
+   * Removes the file of a unix socket, and no other kind of file. Returns 0, also if there is no such file; a
+   * negated error number if the file cannot be removed.
    */
   unlinkSocket(path: string): number;
 }

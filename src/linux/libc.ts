@@ -1,11 +1,11 @@
 /**
- * The real kernel, through libc and Deno's FFI: the table of functions, the layouts of their structures
- * and errno. The only unsafe file: a wrong line here crashes the process, so `selfTest` asks the kernel
- * whether we mean the same before anything relies on it. No pointer leaves this file.
+ * The real kernel, called through libc and Deno's FFI: the layouts of the structures, and errno. This is the
+ * only unsafe file: a wrong line here crashes the process, so `selfTest` compares our layouts with the kernel's
+ * before anything relies on them. No pointer leaves this file.
  *
- * errno is read right after each call, through a view of this thread's errno made once: the libc of one
- * thread must not be used by another. Right after means in the same function, hence the repetition: where
- * a function is entered V8 may compile it first, and its system calls leave an errno of their own.
+ * errno is read right after each call, through a view of this thread's errno that is made once: the `Libc` of
+ * one thread must not be used by another. It is read in the same function, hence the repetition: when another
+ * function is entered, V8 may compile it first, and its system calls change errno.
  */
 import { errorCode } from "../base/errno.ts";
 import { EACCES, EAGAIN, EINPROGRESS, EINTR, EINVAL, EPERM, EROFS } from "./errno.ts";
@@ -54,7 +54,7 @@ const F_SETPIPE_SZ = 1031;
 const SPLICE_F_MOVE = 1;
 const SPLICE_F_NONBLOCK = 2;
 
-/** A silent peer is asked after 60 s, then every 10 s; after nine questions (tcp(7)) it is gone. */
+/** The first keep-alive probe after 60 s of silence, then one every 10 s; after nine the peer is gone (tcp(7)). */
 const KEEPALIVE = { idleSec: 60, intervalSec: 10 };
 /** `tcpi_bytes_acked` of `struct tcp_info`, a 64-bit number (linux/tcp.h, since Linux 4.1), in 32-bit words. */
 const BYTES_ACKED_WORD = 30;
@@ -98,7 +98,7 @@ export class Libc implements Kernel {
     this.#library.close();
   }
 
-  /** The descriptor that `poll` waits on; this object's own. */
+  /** The epoll descriptor that `poll` waits on, which this object owns. */
   get epoll(): number {
     return this.#epoll;
   }
@@ -121,12 +121,12 @@ export class Libc implements Kernel {
   }
 
   /**
-   * Resolves when `poll` has something to report, `wake` was called on a watched eventfd, or after
-   * `timeoutMs`. It waits in another thread, so this one's event loop goes on. One at a time.
+   * Resolves when `poll` would report events, `wake` was called on a watched eventfd, or `timeoutMs`
+   * milliseconds have passed. Waits in another thread, so this thread's event loop goes on. One call at a time.
    */
   async pollElsewhere(timeoutMs: number): Promise<void> {
     this.#pollfd[0] = this.#epoll;
-    this.#pollfd[1] = READABLE; // POLLIN is the same bit; the second half is the answer's
+    this.#pollfd[1] = READABLE; // POLLIN is the same bit; the upper half receives the result
     await this.#c.poll(this.#pollfd, 1, timeoutMs);
   }
 
@@ -146,7 +146,7 @@ export class Libc implements Kernel {
     const fd = this.bind(address, options);
     if (fd < 0) return fd;
     if (this.#c.listen(fd, options.backlog) === 0) {
-      // Only now: with this option set, a second process could bind beside us and would not be told.
+      // Only now: if it were set before bind(2), a second process could bind the same port without an error.
       if (options.reusePort === "first") this.#option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
       return fd;
     }
@@ -155,7 +155,7 @@ export class Libc implements Kernel {
     return error;
   }
 
-  /** A socket that has the address and does not listen: whoever connects is refused, as before. */
+  /** Binds a socket that does not listen, so clients that connect are still refused. */
   bind(address: SockAddr, options: Omit<ListenOptions, "backlog">): number {
     const fd = this.#socket(address, options);
     if (fd < 0) return fd;
@@ -188,7 +188,7 @@ export class Libc implements Kernel {
     const error = result === -1 ? -this.#errno[0]! : 0;
     if (error === 0 || error === -EINPROGRESS || error === -EINTR) return fd;
     this.close(fd);
-    // A unix socket says "again" when the listener's queue is full: as clear an answer as a refusal.
+    // EAGAIN on a unix socket means that the listener's queue is full, which is an answer like a refusal.
     return error;
   }
 
@@ -265,7 +265,7 @@ export class Libc implements Kernel {
   }
 
   close(fd: number): void {
-    // Never again after an error: Linux has given the number back by then (close(2)).
+    // Not repeated after an error: Linux has freed the number even then (close(2)).
     this.#c.close(fd);
   }
 
@@ -300,7 +300,7 @@ export class Libc implements Kernel {
     this.#c.read(eventfd, this.#count, 8);
   }
 
-  /** How many descriptors this process may have, after asking for all that it may ask for (getrlimit(2)). */
+  /** Raises the soft limit of descriptors to the hard limit, and returns it (setrlimit(2)). */
   raiseDescriptorLimit(): number | undefined {
     const limits = new BigUint64Array(2); // soft and hard
     if (this.#c.getrlimit(RLIMIT_NOFILE, limits) !== 0) return undefined;
@@ -312,7 +312,7 @@ export class Libc implements Kernel {
     return this.#c.fcntl(fd, F_GETFD, 0) !== -1;
   }
 
-  /** Asks the kernel whether our layouts are its own; throws with what differed. Leaves nothing open. */
+  /** Compares our layouts with the kernel's; throws what differs. Leaves nothing open. */
   selfTest(): void {
     const woken = this.eventfd();
     const listener = this.listen(ipSockaddr("127.0.0.1", 0)!, {
@@ -352,7 +352,7 @@ export class Libc implements Kernel {
     return fd;
   }
 
-  /** Sets an int option. Its failure (an option this kernel lacks) costs comfort, never correctness. */
+  /** Sets an option of type int. If the kernel lacks the option, the program still works correctly. */
   #option(fd: number, level: number, name: number, value: number): void {
     this.#int[0] = value;
     this.#c.setsockopt(fd, level, name, this.#int, 4);
@@ -380,7 +380,7 @@ function setMode(path: string, mode: number): number {
   }
 }
 
-/** The error number, negated, of what one of Deno's file operations threw. */
+/** The negated error number of what one of Deno's file operations threw. */
 function fileError(error: unknown): number {
   const code = errorCode(error);
   return code === "EROFS" ? -EROFS : code === "EPERM" ? -EPERM : -EACCES;

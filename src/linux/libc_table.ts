@@ -1,7 +1,7 @@
-/** The functions of libc that we call, as its headers have them; a wrong line here crashes the process. */
+/** The functions of libc that are called, with the types of its headers. A wrong line here crashes the process. */
 
-// Counts are declared i32/u32 although C has ssize_t/size_t: Deno returns 64-bit results as bigint,
-// which costs an allocation, and no count of ours comes near 2^31.
+// Counts are declared i32/u32 although C has ssize_t/size_t: Deno returns 64-bit results as bigint, which
+// costs an allocation, and no count here comes near 2^31.
 export const LIBC = {
   __errno_location: { parameters: [], result: "pointer" },
   accept4: { parameters: ["i32", "pointer", "pointer", "i32"], result: "i32" }, // int, sockaddr*, socklen_t*, int flags

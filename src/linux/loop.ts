@@ -1,11 +1,11 @@
 /**
- * The loop of one thread: waits in epoll, hands each change to whoever watches that descriptor, runs
- * deadlines, and gives those who used up their turn another one. Never yields to JavaScript's own event
- * loop, so no promise and no timer of the thread moves while it runs.
+ * The event loop of one thread. It waits in epoll, passes each change to the watcher of that descriptor, runs
+ * expired deadlines, and runs again the ticks that had more work than fits into one. `run` never yields to
+ * JavaScript's own event loop, so no promise and no timer of the thread makes progress meanwhile.
  *
- * epoll is edge-triggered and asked once per descriptor: a watcher that is told "readable" must remember
- * it until a read came back dry. Descriptor numbers are reused within a turn, hence the mark that tells a
- * late change for a closed descriptor from one for its successor.
+ * epoll is edge-triggered, and each descriptor is registered once: a watcher must remember that a socket is
+ * readable until a read returns EAGAIN. Descriptor numbers are reused within one tick; the mark distinguishes
+ * a late event of a closed descriptor from one of its successor.
  */
 import type { Kernel } from "./kernel.ts";
 import { type Timed, TimerWheel } from "./timer_wheel.ts";
@@ -16,21 +16,21 @@ export interface Watcher {
 }
 
 /**
- * Can end itself after a bug in its own `ready`, `run` or `expire`, and lets the loop go on with the others.
- * What cannot ends the loop, which throws the bug on.
+ * A watcher, tick or timer that can end itself after a bug in its `ready`, `run` or `expire`, so that the loop
+ * goes on. A bug in any other one is thrown by the loop, which ends it.
  */
 export interface Breakable {
   broken(error: unknown): void;
 }
 
-/** Has work left although nothing new will be reported for it. */
+/** Work that is left although epoll will report nothing new for it. */
 export interface Tick {
-  /** True while it waits for its turn; the loop's own. */
+  /** True while it is queued; only the loop writes it. */
   queued: boolean;
   run(): void;
 }
 
-/** The longest sleep, and so how often a loop without traffic shows that it lives. */
+/** The longest sleep, in milliseconds; so a loop without traffic calls `beat` this often. */
 const SLEEP_MAX_MS = 500;
 
 export class Loop {
@@ -52,22 +52,22 @@ export class Loop {
     this.#timerWheel = new TimerWheel(this.#now, breakOff);
   }
 
-  /** The time at the beginning of this turn: exact enough for deadlines, and free. */
+  /** The time at the beginning of this tick, in milliseconds: exact enough for deadlines, and no system call. */
   get now(): number {
     return this.#now;
   }
 
-  /** The number of this turn. */
+  /** The number of this tick. */
   get round(): number {
     return this.#round;
   }
 
-  /** Descriptors that are watched. */
+  /** How many descriptors are watched. */
   get watched(): number {
     return this.#watched;
   }
 
-  /** Tells `watcher` of changes of `fd` until `forget`; 0, or an error number negated. */
+  /** Calls `watcher` on changes of `fd` until `forget`. Returns 0 or a negated error number. */
   watch(fd: number, watcher: Watcher): number {
     this.#mark = (this.#mark + 1) & 0x7fff_ffff;
     const result = this.kernel.watch(fd, this.#mark);
@@ -82,23 +82,23 @@ export class Loop {
     return 0;
   }
 
-  /** Hands what is reported of a watched `fd` to another from now on. */
+  /** Replaces the watcher of `fd`. */
   rewatch(fd: number, watcher: Watcher): void {
     this.#watchers[fd] = watcher;
   }
 
-  /** To be called before `fd` is closed or handed on. */
+  /** Must be called before `fd` is closed or given to another owner. */
   forget(fd: number): void {
     if (this.#watchers[fd] !== undefined) this.#watched--;
     this.#watchers[fd] = undefined;
   }
 
-  /** Calls `timed.expire` once, `ms` from now or up to 16 ms later. */
+  /** Calls `timed.expire` once, `ms` milliseconds from now, up to 16 ms late. */
   after(timed: Timed, ms: number): void {
     this.#timerWheel.set(timed, this.#now + ms);
   }
 
-  /** The same with a moment of `now`. */
+  /** The same at the time `due`, on the clock of `now`. */
   at(timed: Timed, due: number): void {
     this.#timerWheel.set(timed, due);
   }
@@ -107,7 +107,7 @@ export class Loop {
     this.#timerWheel.clear(timed);
   }
 
-  /** Runs `turn` again after everyone else had theirs. */
+  /** Queues `tick` to run once more, after everything else that is ready. */
   again(tick: Tick): void {
     if (tick.queued) return;
     tick.queued = true;
@@ -118,7 +118,7 @@ export class Loop {
     this.#stopped = true;
   }
 
-  /** Runs until `stop`; `beat` is called once per turn, at least twice a second. */
+  /** Runs until `stop`. Calls `beat` once per tick, at least twice a second. */
   run(beat: () => void): void {
     while (!this.#stopped) {
       this.tick();
@@ -126,15 +126,15 @@ export class Loop {
     }
   }
 
-  /** True when somebody waits for another turn. */
+  /** True while ticks are queued. */
   get hasMore(): boolean {
     return this.#ticks.length > 0;
   }
 
-  /** One turn: at most one sleep, then all that is ready. Returns how many changes there were. */
+  /** One tick: sleeps once at most, then runs everything that is ready. Returns the number of events. */
   tick(sleepMaxMs = SLEEP_MAX_MS): number {
     const kernel = this.kernel;
-    // The clock moved since the last turn began; what came due meanwhile only shortens the sleep.
+    // The time is that of the last tick; a deadline that has passed since then only shortens the sleep.
     const sleepMs = this.#ticks.length > 0 ? 0 : this.#timerWheel.waitMs(this.#now, sleepMaxMs);
     const count = kernel.poll(sleepMs);
     this.#now = kernel.now();

@@ -1,13 +1,13 @@
 /**
- * Mail for a thread that sits in epoll: the sender posts a message and writes to an eventfd, the loop is
- * woken by it and takes what has come, without a turn of JavaScript's event loop. Envelopes arrive in
- * order. It answers by `postMessage`, which needs no help.
+ * Messages for a thread that waits in epoll. The sender posts a message and writes to an eventfd(2), which wakes
+ * the loop; the loop then takes the messages without running JavaScript's event loop. Messages arrive in order.
+ * The thread itself answers by `postMessage`.
  */
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import type { Libc } from "./libc.ts";
 import type { Loop, Tick, Watcher } from "./loop.ts";
 
-/** Envelopes taken in one turn, so that a flood of orders cannot starve the traffic. */
+/** Envelopes taken in one tick, so that many orders cannot delay the traffic. */
 const ENVELOPES_MAX = 64;
 
 export class Mailbox<Envelope> implements Watcher, Tick {
@@ -18,7 +18,7 @@ export class Mailbox<Envelope> implements Watcher, Tick {
   readonly #port: MessagePort;
   readonly #read: (envelope: Envelope) => void;
 
-  /** Borrows `eventfd`, which the sender owns. */
+  /** Calls `read` with each message. The sender owns `eventfd`. */
   constructor(
     libc: Libc,
     loop: Loop,
@@ -32,12 +32,12 @@ export class Mailbox<Envelope> implements Watcher, Tick {
     this.#port = port;
     this.#read = read;
     loop.watch(eventfd, this);
-    // What was posted before we watched.
+    // For messages that were posted before `eventfd` was watched.
     loop.again(this);
   }
 
   ready(): void {
-    // Emptied before the mail is taken: a envelope that comes in between rings again.
+    // Reset before the messages are taken: an envelope that arrives in between wakes the loop again.
     this.#libc.settle(this.#eventfd);
     this.run();
   }

@@ -1,13 +1,12 @@
 /**
- * Link-local addresses, which mean nothing without an interface: `fe80::1%eth0` (RFC 4007). The kernel
- * wants the interface by its number, which changes when the interface is made anew, so it is asked for
- * each time.
+ * Link-local addresses, which need an interface: `fe80::1%eth0` (RFC 4007). The kernel expects the number of the
+ * interface, which changes when the interface is created again, so it is looked up each time.
  */
 import type { SockAddr } from "./kernel.ts";
 import { Libc } from "./libc.ts";
 import { ipSockaddr } from "./sockaddr.ts";
 
-/** The address with its interface by number; as it is when it names none, undefined if there is none such. */
+/** Replaces the name of an interface by its number; undefined if there is no such interface. */
 export function numberScope(ip: string, indexOf = interfaceIndex): string | undefined {
   const at = ip.indexOf("%");
   const name = at === -1 ? "" : ip.slice(at + 1);
@@ -16,7 +15,7 @@ export function numberScope(ip: string, indexOf = interfaceIndex): string | unde
   return index === 0 ? undefined : `${ip.slice(0, at)}%${index}`;
 }
 
-/** Numbers that were found, for when the system cannot be asked. */
+/** Numbers found before, for the time when no descriptor is left to look one up. */
 const known = new Map<string, number>();
 const KNOWN_MAX = 100;
 
@@ -27,11 +26,11 @@ function interfaceIndex(name: string): number {
     if (known.size < KNOWN_MAX) known.set(name, index);
     return index;
   } catch {
-    return known.get(name) ?? 0; // no descriptor is left to ask with
+    return known.get(name) ?? 0;
   }
 }
 
-/** The socket address of an IP literal, with any interface by its number; undefined where it has none. */
+/** The socket address of an IP address with or without an interface; undefined if that does not exist. */
 export function scopedSockaddr(ip: string, port: number): SockAddr | undefined {
   const numbered = numberScope(ip);
   return numbered === undefined ? undefined : ipSockaddr(numbered, port);

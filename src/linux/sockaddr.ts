@@ -1,6 +1,6 @@
 /**
- * Socket addresses as the kernel wants them (ip(7), ipv6(7), unix(7)) and back. Pure bytes. Both CPUs we
- * run on are little-endian; ports and addresses are big-endian everywhere.
+ * Encodes and decodes socket addresses of the kernel (ip(7), ipv6(7), unix(7)). Pure. Both supported processors
+ * are little-endian; ports and addresses are always big-endian.
  */
 import type { Address } from "../base/address.ts";
 import { formatIp, ipv4Of, parseIp } from "../base/ip.ts";
@@ -14,7 +14,7 @@ export type Endpoint =
   | { readonly kind: "ip"; readonly ip: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string };
 
-/** Encodes an IP literal and port; undefined when `ip` is no literal. `%n` gives the scope by number. */
+/** Encodes an IP address and a port; undefined if `ip` is not an address. `%n` gives the scope by number. */
 export function ipSockaddr(ip: string, port: number): SockAddr | undefined {
   const [literal = "", scope] = ip.split("%");
   const parsed = parseIp(literal);
@@ -32,7 +32,7 @@ export function ipSockaddr(ip: string, port: number): SockAddr | undefined {
   return bytes;
 }
 
-/** Encodes the path of a unix socket, at most 107 bytes. */
+/** Encodes the path of a unix socket, of at most 107 bytes. */
 export function unixSockaddr(path: string): SockAddr {
   const text = new TextEncoder().encode(path);
   const bytes = new Uint8Array(2 + text.length + 1);
@@ -41,7 +41,7 @@ export function unixSockaddr(path: string): SockAddr {
   return bytes;
 }
 
-/** The socket address of `address` if it takes no look-up to know it. */
+/** The socket address of `address`; undefined if its host is a name. */
 export function literalSockaddr(address: Address): SockAddr | undefined {
   return address.kind === "unix"
     ? unixSockaddr(address.path)
@@ -56,7 +56,7 @@ export function isIpv6(address: SockAddr): boolean {
   return address[0] === AF_INET6;
 }
 
-/** Reads what getsockname and getpeername gave; an address that is empty or unknown is a nameless unix one. */
+/** Decodes a result of getsockname(2) or getpeername(2). An empty or unknown address counts as an unnamed unix socket. */
 export function endpointOf(address: SockAddr): Endpoint {
   const view = new DataView(address.buffer, address.byteOffset, address.byteLength);
   if (address[0] === AF_INET && address.length >= 8) {
@@ -65,7 +65,7 @@ export function endpointOf(address: SockAddr): Endpoint {
   if (address[0] === AF_INET6 && address.length >= 24) {
     const scope = address.length >= 28 ? view.getUint32(24, true) : 0;
     const bytes = address.subarray(8, 24);
-    // A listener for both families shows clients of IPv4 as mapped addresses.
+    // A dual-stack listener shows IPv4 clients with mapped addresses.
     const ip = formatIp(ipv4Of(bytes) ?? bytes) + (scope === 0 ? "" : `%${scope}`);
     return { kind: "ip", ip, port: view.getUint16(2) };
   }

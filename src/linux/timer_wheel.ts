@@ -1,15 +1,16 @@
 /**
- * Deadlines by the thousand: setting and clearing one costs a few pointers and allocates nothing. Time is
- * cut into ticks, and ticks into blocks. A near deadline waits in the slot of its tick, a far one in the
- * slot of its block, and moves when that block begins: thousands of sessions that are idle for an hour
- * wake nobody up. A deadline is met up to a tick late and never early.
+ * A hierarchical timer wheel for thousands of deadlines: setting and clearing one changes a few pointers and
+ * allocates nothing. Time is divided into ticks of 16 ms, and blocks of 512 ticks. A near deadline is in the
+ * slot of its tick; a far one is in the slot of its block and moves to its tick's slot when the block begins.
+ * So thousands of sessions that are idle for an hour do not wake the loop. A deadline expires up to one tick
+ * late and never early.
  */
 
-/** Something with one deadline. The wheel owns these fields while it is set. */
+/** An object with one deadline. The wheel owns these fields while the deadline is set. */
 export interface Timed {
-  /** When it is due, in the loop's milliseconds; `NEVER` when it is not set. */
+  /** When it is due, in milliseconds on the loop's clock; `NEVER` if it is not set. */
   due: number;
-  /** Neighbours in the slot: each slot is a ring that begins and ends at its own head. */
+  /** Neighbours in the slot: each slot is a circular list with a head. */
   next: Timed | undefined;
   previous: Timed | undefined;
   expire(now: number): void;
@@ -23,9 +24,9 @@ export function timed(run: () => void): Timed {
 }
 
 const TICK_MS = 16;
-/** Ticks of a block, and slots for ticks: about 8 s. */
+/** Ticks in a block, and slots for ticks: about 8 s. */
 const TICKS = 512;
-/** Slots for blocks: about 9 minutes. What is due later has its slot to itself more than once. */
+/** Slots for blocks: about 9 minutes. Farther deadlines are examined again once per lap. */
 const BLOCKS = 64;
 
 function slots(count: number): Timed[] {
@@ -43,13 +44,13 @@ function throwOn(error: unknown, _timed: Timed): void {
 export class TimerWheel {
   readonly #ticks = slots(TICKS);
   readonly #blocks = slots(BLOCKS);
-  /** The last tick that was dealt with. */
+  /** The last tick that was processed. */
   #tick: number;
   #size = 0;
 
   readonly #onBug: (error: unknown, timed: Timed) => void;
 
-  /** `onBug` gets what an `expire` throws; without it `advance` throws it on. */
+  /** `now` is in milliseconds. `onBug` receives what an `expire` throws; without it, `advance` throws. */
   constructor(now: number, onBug = throwOn) {
     this.#tick = Math.floor(now / TICK_MS);
     this.#onBug = onBug;
@@ -60,7 +61,7 @@ export class TimerWheel {
     return this.#size;
   }
 
-  /** Sets or moves the deadline of `timed`. */
+  /** Sets or moves the deadline of `timed`, to the time `due` in milliseconds. */
   set(timed: Timed, due: number): void {
     this.clear(timed);
     const tick = Math.max(this.#tick + 1, Math.ceil(due / TICK_MS));
@@ -84,7 +85,7 @@ export class TimerWheel {
     this.#size--;
   }
 
-  /** Milliseconds until there may be something to do, at most `maxMs`. */
+  /** Milliseconds until a deadline may expire, at most `maxMs`. */
   waitMs(now: number, maxMs: number): number {
     if (this.#size === 0) return maxMs;
     const last = Math.floor((now + maxMs) / TICK_MS);
@@ -96,10 +97,10 @@ export class TimerWheel {
     return maxMs;
   }
 
-  /** Expires what is due. What it sets anew for now or earlier comes with the next tick. */
+  /** Expires all deadlines up to `now`. A deadline set meanwhile for `now` or earlier expires with the next tick. */
   advance(now: number): void {
     const until = Math.floor(now / TICK_MS);
-    // After a long sleep one round sees every slot, of ticks as of blocks.
+    // After a long sleep, one lap over all slots is enough.
     const firstBlock = Math.floor(this.#tick / TICKS) + 1;
     const lastBlock = Math.floor(until / TICKS);
     const from = Math.max(this.#tick + 1, until - TICKS + 1);
@@ -113,9 +114,9 @@ export class TimerWheel {
     }
   }
 
-  /** Expires what is due in a slot and finds the rest its place. */
+  /** Expires the due deadlines of a slot, and moves the others to their slots. */
   #empty(head: Timed, now: number): void {
-    // An expiry may set and clear any deadline, this slot's too, so only as many are taken as there were.
+    // `expire` may set and clear deadlines of this slot too, so only as many are taken as there were.
     let left = 0;
     for (let timed = head.next!; timed !== head; timed = timed.next!) left++;
     for (; left > 0 && head.next !== head; left--) {

@@ -1,8 +1,8 @@
 /**
- * libc that marks, in memory which another thread can read, the descriptors that it holds open. A thread that
- * dies takes nothing with it: descriptors belong to the process. Whoever finds it dead closes what is marked.
+ * A `Libc` that marks its open descriptors in memory that another thread can read. Descriptors belong to the
+ * process, so they stay open when a thread dies; the thread that notices it closes those that are marked.
  *
- * Descriptors above the marks' length go unmarked; `newMarks` has a place for each one there can be here.
+ * Descriptors beyond the length of the marks are not marked; `newMarks` has room for all that are possible.
  */
 import type { ListenOptions, Pipe, SockAddr, SocketOptions } from "./kernel.ts";
 import { Libc } from "./libc.ts";
@@ -13,7 +13,7 @@ export type Marks = Uint8Array<SharedArrayBuffer>;
 /** The default of `fs.nr_open`, beyond which no limit of descriptors can be set (proc_sys_fs(5)). */
 const FDS_MAX = 1024 * 1024;
 
-/** Costs address space; memory only where descriptors were open. */
+/** Reserves 1 MiB of address space; memory is used only where descriptors were open. */
 export function newMarks(): Marks {
   return new Uint8Array(new SharedArrayBuffer(FDS_MAX));
 }
@@ -52,7 +52,7 @@ export class TrackedLibc extends Libc {
     return pipe;
   }
 
-  // The mark goes first: between a close and its mark another thread may get the number.
+  // The mark is removed first: after the close another thread may get the same number.
   override close(fd: number): void {
     this.#marks[fd] = 0;
     super.close(fd);
@@ -69,7 +69,7 @@ export class TrackedLibc extends Libc {
   }
 }
 
-/** Closes what a thread left open when it died, but for `kept`. The thread must run no more. */
+/** Closes the descriptors that a dead thread left open, except `kept`. The thread must not run any more. */
 export function closeMarked(libc: Libc, marks: Marks, kept: number): void {
   for (let fd = marks.indexOf(1); fd !== -1; fd = marks.indexOf(1, fd + 1)) {
     if (fd === kept) continue;

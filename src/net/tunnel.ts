@@ -1,20 +1,20 @@
 /**
- * Two connections joined byte for byte, after an upgrade. Each direction ends by itself; when one breaks,
- * both end.
+ * Joins two connections byte for byte, after an upgrade of the protocol. Each direction ends separately; an
+ * error in one direction resets both connections.
  */
 import type { Conn } from "./conn.ts";
 
 const CHUNK_BYTES = 16 * 1024;
 
-/** Bytes that went each way. */
+/** Bytes that were moved, in each direction. */
 export interface TunnelCount {
   fromClient: number;
   fromUpstream: number;
 }
 
 /**
- * Moves bytes until both directions have ended; resolves also if one broke. Closes neither connection
- * of itself but resets both when one breaks. `count` grows as bytes move.
+ * Moves bytes until both directions have ended, and resolves also after an error, which resets both connections.
+ * Otherwise the caller closes them. `count` is updated while bytes move.
  */
 export async function tunnel(
   client: Conn,
