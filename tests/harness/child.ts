@@ -88,9 +88,11 @@ async function handOut(
 /** Whether a process runs; one that has ended and was not yet reaped does not. Linux only. */
 export function isAlive(pid: string): boolean {
   try {
-    return !/^State:\s+Z/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
+    return !/^State:\s+[ZX]/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
+    // ESRCH, for which Deno has no class: the process ended between open(2) and read(2), see proc(5).
+    if (error instanceof Error && error.message.endsWith("(os error 3)")) return false;
     throw error;
   }
 }
