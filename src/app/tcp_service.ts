@@ -52,7 +52,7 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
   const parts = {
     upstreams: config.hosts.map(({ name, address }, rank) => ({ name, address, rank })),
     probe: tcpProbe(config.checkTimeout, clock),
-    triggers: "before",
+    triggers: config.triggerMode,
     failOpen: false,
   } as const;
   const control: ControlPlane = new ControlPlane(config, parts, relay, context);

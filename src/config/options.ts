@@ -164,7 +164,7 @@ export const OPTIONS = {
   triggerMode: switching(
     choice("before", "beside"),
     "Whether clients wait for those programs or not",
-    { mode: "http", default: "beside" },
+    { default: { tcp: "before", http: "beside" } },
   ),
   onTriggerFailure: switching(
     choice("continue", "retry", "next"),

@@ -107,7 +107,7 @@ function switches(service: ServiceConfig): string[] {
   if (service.checkHost === undefined && isWritten(service, "checkScriptTimeout")) {
     warnings.push("check_script_timeout does nothing without check_host");
   }
-  const clientsWait = service.mode === "tcp" || service.triggerMode === "before";
+  const clientsWait = service.triggerMode === "before";
   if (clientsWait && service.hold > 0 && service.triggerTimeout > service.hold) {
     warnings.push(
       `hold ${formatDuration(service.hold)} is shorter than trigger_timeout ` +

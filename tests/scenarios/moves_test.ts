@@ -76,6 +76,19 @@ scenario(
   },
 );
 
+scenario(
+  "with --trigger-mode beside the old upstream serves until the triggers of a move back have ended",
+  async (relay) => {
+    await using pair = await onBackup({ ...relay, "trigger-mode": "beside" }, hangsOnTheWayBack);
+    pair.proxy.signal("SIGUSR2");
+    await pair.proxy.event("trigger.started", { epoch: 3 });
+    assertEquals(await pair.proxy.ask(), "backup");
+    await pair.folder.write("go", "");
+    await pair.proxy.event("promotion.finished", { epoch: 3 });
+    assertEquals(await pair.proxy.ask(), "primary");
+  },
+);
+
 scenario("--grace passes before they are cut", async (relay) => {
   await using pair = await onBackup({ ...relay, grace: "1m" }, () => "exit 0");
 
