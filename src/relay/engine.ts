@@ -6,6 +6,7 @@ import type { Address } from "../base/address.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import type { DataPlane, Doubt } from "../failover/ports.ts";
+import type { Resolver } from "../net/resolve.ts";
 
 /**
  * An upstream that ended before any byte is asked about only after this. The connections of a killed
@@ -43,6 +44,8 @@ export interface RelayContext {
   readonly publish: Publish;
   /** Reports to the controller that a live connection failed. Returns at once. */
   readonly doubt: (doubt: Doubt) => void;
+  /** Finds the addresses of names; the resolver of the process if missing. */
+  readonly resolver?: Resolver;
 }
 
 /** Read on each scrape. All but `active` and `held` only grow. */

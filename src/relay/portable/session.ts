@@ -129,6 +129,7 @@ export class Session implements Member {
   async #try(route: Route): Promise<void> {
     const conn = await this.#connect(route);
     if (conn === undefined) return;
+    if (conn instanceof Fault && conn.fault === "nameSilent") return this.#stillUnnamed(conn);
     if (conn instanceof Fault && FAULTS[conn.fault].side === "proxy") {
       return await this.#starve(route, conn);
     }
@@ -151,14 +152,19 @@ export class Session implements Member {
 
   /** Resolves with nothing when the attempt was called off. */
   async #connect(route: Route): Promise<Deno.Conn | Fault | undefined> {
-    const { settings, context: { clock } } = this.#owner;
+    const { settings, context: { clock, resolver } } = this.#owner;
     this.#attempt = new AbortController();
-    const cancelDoubt = clock.after(DOUBT_AFTER_MS, () => this.#slow(route));
+    const cancelWatch = clock.after(DOUBT_AFTER_MS, () => this.#watchClient());
+    let cancelDoubt = () => {};
     const outcome = await dial(route.upstream.address, {
       clock,
       timeoutMs: Math.min(settings.connectTimeoutMs, this.#waitLeftMs()),
       signal: this.#attempt.signal,
+      resolver,
+      // Not before: the time that a look-up takes is no evidence against the upstream.
+      onConnecting: () => cancelDoubt = clock.after(DOUBT_AFTER_MS, () => this.#slow(route)),
     });
+    cancelWatch();
     cancelDoubt();
     this.#attempt = undefined;
     return outcome;
@@ -172,8 +178,13 @@ export class Session implements Member {
     this.#owner.starved--;
   }
 
+  /** The name service has not answered in the time of one attempt: asks again while the client may wait. */
+  #stillUnnamed(fault: Fault): void {
+    this.#trouble = fault;
+    if (this.#waitLeftMs() <= 0) this.#giveUp();
+  }
+
   #slow(route: Route): void {
-    this.#watchClient();
     if (this.#slowRoute === route) return;
     this.#slowRoute = route;
     this.#doubt(route, new Fault("connectTimeout", `${DOUBT_AFTER_MS} ms`));

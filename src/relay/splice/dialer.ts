@@ -103,7 +103,6 @@ export class Dialer {
     session.upstreamName = route.upstream;
     session.epoch = route.epoch;
     const wait = session.wait!;
-    wait.doubtAt = this.#owner.loop.now + DOUBT_AFTER_MS;
     wait.tried = 0;
     wait.first = route.first;
     const lackedResources = wait.waitsFor === "resources";
@@ -177,7 +176,7 @@ export class Dialer {
         this.#doubt(session, "connectTimeout");
       }
       const isOver = now >= wait.attemptEndsAt;
-      if (isOver) wait.fault = session.upstream === -1 ? "nameUnknown" : "connectTimeout";
+      if (isOver) wait.fault = "connectTimeout";
       if (isOver && now < wait.giveUpAt) return this.#attemptFailed(session);
     }
     if (now >= wait.giveUpAt) return this.#giveUp(session);
@@ -216,8 +215,14 @@ export class Dialer {
     const { loop, connectTimeoutMs } = this.#owner;
     const { addresses } = route;
     const wait = session.wait!;
-    wait.attemptEndsAt = loop.now + connectTimeoutMs / Math.max(1, addresses?.length ?? 1);
-    if (addresses === undefined) return this.#arm(session);
+    if (addresses === undefined) {
+      // The time that a look-up takes is no evidence against the upstream.
+      wait.doubtAt = wait.attemptEndsAt = NEVER;
+      wait.fault = "nameSilent";
+      return this.#arm(session);
+    }
+    if (wait.tried === 0) wait.doubtAt = loop.now + DOUBT_AFTER_MS;
+    wait.attemptEndsAt = loop.now + connectTimeoutMs / Math.max(1, addresses.length);
     if (addresses.length === 0) wait.fault = "nameUnknown";
     while (wait.tried < addresses.length) {
       const address = addresses[(wait.first + wait.tried++) % addresses.length]!;

@@ -88,7 +88,12 @@ class SpliceRelay implements Relay {
     if (literal === undefined && address.kind === "tcp") {
       const tell = (addresses: readonly SockAddr[]) =>
         void this.#crew.order({ do: "addresses", upstream: name, addresses });
-      this.#upstreamWatch = new NameWatch(this.#context.clock, address, tell);
+      this.#upstreamWatch = new NameWatch(
+        this.#context.clock,
+        address,
+        tell,
+        this.#context.resolver,
+      );
     }
     return ordered;
   }
@@ -141,7 +146,7 @@ class SpliceRelay implements Relay {
   /** Orders the first worker to listen; the others join the port that it opened. */
   #bind(): NameWatch | undefined {
     const { bind } = this.#settings;
-    const { clock, publish } = this.#context;
+    const { clock, publish, resolver } = this.#context;
     const literal = literalSockaddr(bind);
     if (literal !== undefined) this.#crew.bind(0, { do: "bind", address: literal });
     if (literal !== undefined || bind.kind === "unix") return undefined;
@@ -150,7 +155,7 @@ class SpliceRelay implements Relay {
       const reason = "name does not resolve";
       publish({ type: "port.failed", address: formatAddress(bind), reason, retryInMs: 1_000 });
     };
-    return new NameWatch(clock, bind, tell);
+    return new NameWatch(clock, bind, tell, resolver);
   }
 
   #hear(worker: number, report: Report): void {

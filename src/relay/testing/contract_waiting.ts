@@ -1,7 +1,9 @@
 /** The contract of clients that wait: who may, who has left, and what is told of a limit. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Address, parseAddress } from "../../base/address.ts";
+import { ManualClock, realClock } from "../../base/clock.ts";
 import { RawSocket } from "../../linux/testing/raw_socket.ts";
+import { Resolver } from "../../net/resolve.ts";
 import {
   echoes,
   encode,
@@ -17,6 +19,8 @@ import {
 } from "./world.ts";
 
 export function waitingContract(name: string, make: MakeRelay): void {
+  namesContract(name, make);
+
   Deno.test(`${name}: where nobody may wait clients are served while an upstream is open`, async () => {
     await using primary = new TestUpstream("a", echoes);
     await using backup = new TestUpstream("b", says("b"));
@@ -96,5 +100,46 @@ export function waitingContract(name: string, make: MakeRelay): void {
       await world.counters("all left", (c) => c.active === 0);
     }
     assertEquals(world.all("limit.reached").length, 1);
+  });
+}
+
+/** Of the names that nobody answers for. */
+function namesContract(name: string, make: MakeRelay): void {
+  const address = { kind: "tcp", host: "silent.test", port: 80 } as const;
+  const upstream = { name: "a", address, rank: 0 };
+
+  for (const connectTimeoutMs of [100, 700]) {
+    const what =
+      `a name service that is silent is no doubt, with ${connectTimeoutMs} ms to connect`;
+    Deno.test(`${name}: ${what}`, async () => {
+      const silent = new Resolver(new ManualClock(), () => new Promise(() => {}));
+      const settings = { holdMs: 700, connectTimeoutMs };
+      await using world = await World.start(make, settings, realClock, silent);
+      await world.relay.open(upstream, 1);
+      using client = await world.connect();
+      assert(await ended(client));
+      const { reason } = await world.event("session.failed");
+      assertStringIncludes(reason, "the name service does not answer");
+      assertEquals(world.doubts, []);
+    });
+  }
+
+  Deno.test(`${name}: clients are connected when the name service answers at last`, async () => {
+    await using primary = new TestUpstream("a", echoes);
+    const { port } = primary.upstream.address as Address & { kind: "tcp" };
+    const answer = Promise.withResolvers<string[]>();
+    const slow = new Resolver(realClock, () => answer.promise);
+    await using world = await World.start(make, { connectTimeoutMs: 50 }, realClock, slow);
+    await world.relay.open({ ...upstream, address: { ...address, port } }, 1);
+    using first = await world.connect();
+    await world.counters("the first is accepted", (c) => c.accepted === 1);
+    using second = await world.connect();
+    await world.counters("the second does not wait for the first", (c) => c.accepted === 2);
+    answer.resolve(["127.0.0.1"]);
+    for (const client of [first, second]) {
+      await writeAll(client, encode("x"));
+      assertEquals(await readText(client, 1), "x");
+    }
+    assertEquals(world.doubts, []);
   });
 }

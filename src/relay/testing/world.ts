@@ -9,6 +9,7 @@ import { ConfigError } from "../../base/config_error.ts";
 import type { Event, EventOf } from "../../events/events.ts";
 import type { Doubt } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
+import type { Resolver } from "../../net/resolve.ts";
 import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
 
 /** Makes the engine under test. */
@@ -50,10 +51,12 @@ export class World implements AsyncDisposable {
     make: MakeRelay,
     settings: Partial<RelaySettings> = {},
     clock: Clock = realClock,
+    resolver?: Resolver,
   ): Promise<World> {
     const world = new World();
     world.relay = await make({ ...SETTINGS, ...settings }, {
       clock,
+      ...resolver === undefined ? {} : { resolver },
       publish: (event) => world.events.push(event),
       doubt: (doubt) => world.doubts.push(doubt),
     });
