@@ -87,10 +87,13 @@ export class BufferedConn implements Conn, Reader, Timed {
     this.#readFault = fault;
   }
 
-  /** From now on the connection fails after `ms` in which no byte moved in either direction; 0 is never. */
-  endWhenQuiet(ms: number, fault: FaultName): void {
+  /**
+   * From now on the connection fails after `ms` in which no byte moved in either direction, the first time
+   * after `firstMs`; 0 is never. While the peer has not taken all that we write, the write deadline counts.
+   */
+  endWhenQuiet(ms: number, fault: FaultName, firstMs = ms): void {
     this.#quietMs = ms;
-    this.#quietBy = this.deadlines.in(ms);
+    this.#quietBy = this.deadlines.in(firstMs);
     this.#quietFault = fault;
   }
 
@@ -101,7 +104,9 @@ export class BufferedConn implements Conn, Reader, Timed {
       if (this.#events.onLate !== undefined) this.#events.onLate(fault);
       else this.fail(fault);
     } else if (now >= this.#writeBy) this.fail(new Fault(this.#options.faults.slowWrite));
-    else if (now >= this.#quietBy) this.fail(new Fault(this.#quietFault));
+    else if (now >= this.#quietBy && this.#writeBy === Infinity) {
+      this.fail(new Fault(this.#quietFault));
+    }
   }
 
   /**

@@ -34,6 +34,11 @@ export interface ServerLimits {
   readonly writeMs: number;
   /** How long a client that closed its sending side is served while no byte moves. 1 s. */
   readonly halfCloseMs: number;
+  /**
+   * The same until the first byte of the response, for a GET or HEAD without a body: such a client has nearly
+   * always left. 250 ms.
+   */
+  readonly halfCloseGetMs: number;
   /** Size of a request head. 64 KiB. */
   readonly headBytesMax: number;
   /** Field lines in a request head. 128. */
@@ -49,6 +54,7 @@ export const SERVER_LIMITS: ServerLimits = {
   bodyRateMin: 100,
   writeMs: 30_000,
   halfCloseMs: 1_000,
+  halfCloseGetMs: 250,
   headBytesMax: 64 * 1024,
   fieldsMax: 128,
   connectionsMax: 10_000,

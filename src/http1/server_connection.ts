@@ -2,7 +2,8 @@
  * One connection of a client. Requests are served one after another; a pipelined request waits in the buffer.
  *
  * While the handler works, a read is pending: by it we notice a client that leaves, and it becomes the first
- * read of the next request. A client that closes only its sending side is served for as long as bytes move.
+ * read of the next request. A client that closes only its sending side looks like one that has left until we
+ * send something, so it is served for a short time only, and for as long as bytes move.
  */
 import { Fault } from "../base/fault.ts";
 import { Body, decoderFor } from "./body.ts";
@@ -68,9 +69,19 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
   }
 
   onArrival(hasMore: boolean): void {
-    if (!hasMore && this.#isWatching) {
-      this.#wire.endWhenQuiet(this.#limits.halfCloseMs, "clientGone");
-    }
+    // After an upgrade it is up to the other protocol what an end means.
+    if (hasMore || !this.#isWatching || this.#exchange!.responseFinished) return;
+    const { halfCloseMs } = this.#limits;
+    this.#wire.endWhenQuiet(halfCloseMs, "clientGone", this.#patienceMs);
+  }
+
+  /** How long a client that has closed its sending side waits for the next byte. */
+  get #patienceMs(): number {
+    const { halfCloseMs, halfCloseGetMs } = this.#limits;
+    const { head, body } = this.#exchange!;
+    const isGet = head.method === "GET" || head.method === "HEAD";
+    // Ending any other request would leave it unclear how far the upstream got with it.
+    return isGet && body.none ? halfCloseGetMs : halfCloseMs;
   }
 
   onFail(fault: Fault): void {

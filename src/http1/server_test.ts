@@ -137,37 +137,68 @@ onBench(
   },
 );
 
+/** Requests, and how long their clients wait for the response after they closed their sending side. */
+const HALF_CLOSERS: readonly (readonly [request: string, waitMs: number, goneMs: number])[] = [
+  [GET, 240, 750],
+  [GET.replace("GET", "HEAD"), 240, 750],
+  [GET.replace("GET", "DELETE"), 900, 1_750],
+  ["GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 900, 1_750],
+  ["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 900, 1_750],
+];
+
 onBench("a client that closes its sending side still gets its answer", async (bench) => {
-  const answer = Promise.withResolvers<void>();
-  const { connect, clock } = bench(async (exchange) => {
-    await answer.promise;
-    exchange.respond(200, "OK");
-    await exchange.send(text.encode("late"));
-  });
-  const { client, done } = connect();
-  await client.say(GET);
-  await client.closeWrite();
-  await clock.advance(900);
-  answer.resolve();
-  assertMatch(await client.hearAll(), /\r\n\r\nlate$/);
-  await done;
+  for (const [request, waitMs] of HALF_CLOSERS) {
+    const answer = Promise.withResolvers<void>();
+    const { connect, clock } = bench(async (exchange) => {
+      while (await exchange.body.read() !== undefined);
+      await answer.promise;
+      exchange.respond(200, "OK");
+      await exchange.send(text.encode("late"));
+    });
+    const { client, done } = connect();
+    await client.say(request);
+    await client.closeWrite();
+    await clock.advance(waitMs);
+    answer.resolve();
+    assertMatch(await client.hearAll(), /^HTTP\/1.1 200 OK\r\n/);
+    await done;
+  }
 });
 
 onBench("a half-closed client for whom nothing moves is taken to have gone", async (bench) => {
-  const gone = Promise.withResolvers<Fault>();
-  const { connect, clock, faults } = bench(async (exchange) => {
-    exchange.whenGone = gone.resolve;
-    throw await gone.promise;
-  });
-  const { client, server, done } = connect();
-  await client.say(GET);
-  await client.closeWrite();
-  await clock.advance(1_750);
-  assertEquals((await gone.promise).fault, "clientGone");
-  await done;
-  assertEquals(server.end, "reset");
-  assertEquals(faults, ["clientGone"]);
+  for (const [request, , goneMs] of HALF_CLOSERS) {
+    const gone = Promise.withResolvers<Fault>();
+    const { connect, clock, faults } = bench(async (exchange) => {
+      while (await exchange.body.read() !== undefined);
+      exchange.whenGone = gone.resolve;
+      throw await gone.promise;
+    });
+    const { client, server, done } = connect();
+    await client.say(request);
+    await client.closeWrite();
+    await clock.advance(goneMs);
+    assertEquals((await gone.promise).fault, "clientGone");
+    await done;
+    assertEquals(server.end, "reset");
+    assertEquals(faults, ["clientGone"]);
+  }
 });
+
+onBench(
+  "a half-closed client that takes its response slowly has the time of any other",
+  async (bench) => {
+    const { connect, clock } = bench(async (exchange) => {
+      exchange.respond(200, "OK");
+      await exchange.send(text.encode("x".repeat(2_000)));
+    });
+    const { client, done } = connect(256);
+    await client.say(GET);
+    await client.closeWrite();
+    await clock.advance(20_000);
+    assertMatch(await client.hearAll(), /\r\n\r\nx{2000}$/);
+    await done;
+  },
+);
 
 onBench("a client that resets while it waits is noticed at once", async (bench) => {
   const gone = Promise.withResolvers<Fault>();

@@ -1,6 +1,7 @@
 /** A request's way through the gateway and back: what must arrive as it was sent, and what must not. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { connect } from "node:net";
+import { ManualClock } from "../../src/base/clock.ts";
 import { patiently } from "../harness/patience.ts";
 import { hear, hearAll, nodeUpstream, parsed, rawUpstream, refusingPort, say } from "./stage.ts";
 import { story } from "./story.ts";
@@ -371,6 +372,32 @@ story(
     assertEquals(await hearAll(conn), "bye");
   },
 );
+
+story("an upgraded connection that is half-closed has all the time it needs", async ({ start }) => {
+  const [ended, later] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  await using up = rawUpstream(async (conn) => {
+    await hear(conn);
+    await say(
+      conn,
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x/1\r\nConnection: upgrade\r\n\r\n",
+    );
+    assertEquals(await hearAll(conn), "");
+    ended.resolve();
+    await later.promise;
+    await say(conn, "at last");
+  });
+  const clock = new ManualClock();
+  await using stage = await start([up.port], { clock });
+  await stage.open(0);
+  const conn = await stage.connect();
+  await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x/1\r\nConnection: upgrade\r\n\r\n");
+  await hear(conn);
+  await conn.closeWrite();
+  await patiently("the end at the upstream", ended.promise);
+  await clock.advance(60_000);
+  later.resolve();
+  assertEquals(await patiently("the rest", hearAll(conn)), "at last");
+});
 
 story("an upgrade that the upstream declines is an ordinary response", async ({ start }) => {
   await using up = await nodeUpstream((_, response) => response.writeHead(403).end("no"));
