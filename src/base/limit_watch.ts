@@ -16,10 +16,15 @@ export class LimitWatch {
     this.#tell = tell;
   }
 
+  /** To be called when there are fewer, where `isReached` is not asked before each. */
+  noteCount(count: number): void {
+    if (count <= Math.floor(this.#max * LEFT_SHARE)) this.#isReached = false;
+  }
+
   /** True while there are as many as there may be. `now` in milliseconds. */
   isReached(count: number, now: number): boolean {
     if (count < this.#max) {
-      if (count <= Math.floor(this.#max * LEFT_SHARE)) this.#isReached = false;
+      this.noteCount(count);
       return false;
     }
     const isNews = !this.#isReached && now - this.#toldAt >= PAUSE_MS;

@@ -57,9 +57,8 @@ export class ServerTroubles {
     this.#publish({ type: "proxy.faulted", reason });
   };
 
-  /** The limit of connections, `max`, was reached. */
+  /** The limit of connections, `max`, was reached. Its caller says so seldom enough (`base/limit_watch.ts`). */
   readonly onFull = (max: number): void => {
-    if (!this.#limiter.allow("full", this.#clock.now())) return;
     this.#publish({ type: "limit.reached", limit: "connections", max });
   };
 }

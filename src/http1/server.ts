@@ -8,6 +8,7 @@
  * wait for a place, and get 503 when further connections need the place in which they wait.
  */
 import type { Fault } from "../base/fault.ts";
+import { LimitWatch } from "../base/limit_watch.ts";
 import { Slab } from "../base/slab.ts";
 import type { Conn } from "../net/conn.ts";
 import type { Deadlines, Timed } from "../net/deadlines.ts";
@@ -71,7 +72,7 @@ export interface ServerOptions {
   readonly onFault?: (fault: Fault, peer: string) => void;
   /** Called for all other errors thrown in an exchange; only that exchange ends. Must not throw. */
   readonly onError?: (error: unknown, peer: string) => void;
-  /** Called when the limit is reached, and again only after there were far fewer. Must not throw. */
+  /** Called when the limit is reached, as seldom as `LimitWatch` says. Must not throw. */
   readonly onFull?: (max: number) => void;
   /** Connections of the same clients that are served elsewhere, and count as well. */
   readonly others?: {
@@ -92,8 +93,6 @@ const WAIT_MS_MAX = 30_000;
 const SILENT_MS = 1_000;
 /** The same for a connection that was kept alive after a response. */
 const KEPT_MS = 250;
-/** `onFull` is called again only after there were no more connections than this share of the limit. */
-const FAR_FROM_FULL = 0.9;
 
 /** How many connections are accepted beyond `connectionsMax`. */
 export function reserveOf(connectionsMax: number): number {
@@ -120,7 +119,7 @@ export class Server implements Timed {
   /** Connections that were idle at the last search, the longest idle last. */
   #idle: ServerConnection[] = [];
   #lookedAt = -1;
-  #isFull = false;
+  readonly #full: LimitWatch;
   #draining = false;
   /** Connections so far. */
   accepted = 0;
@@ -129,6 +128,7 @@ export class Server implements Timed {
     this.options = options;
     this.limits = { ...SERVER_LIMITS, ...options.limits };
     this.#reserve = reserveOf(this.limits.connectionsMax);
+    this.#full = new LimitWatch(this.limits.connectionsMax, (max) => options.onFull?.(max));
   }
 
   /** Connections right now. */
@@ -174,8 +174,7 @@ export class Server implements Timed {
 
   /** True if there is a place for one more connection, if need be because an idle one was closed. */
   makeRoom(): boolean {
-    if (this.#regular < this.limits.connectionsMax) return true;
-    this.#tellFull();
+    if (!this.#full.isReached(this.#regular, this.options.deadlines.now)) return true;
     return this.giveWay() || this.options.others?.giveWay() === true;
   }
 
@@ -282,7 +281,7 @@ export class Server implements Timed {
   #leave(connection: ServerConnection): void {
     if (!this.#remove(connection)) return;
     const { connectionsMax } = this.limits;
-    if (this.#regular <= connectionsMax * FAR_FROM_FULL) this.#isFull = false;
+    this.#full.noteCount(this.#regular);
     if (this.#waiting.length > 0 && this.#regular < connectionsMax) this.#waiting[0]!.end(true);
   }
 
@@ -291,12 +290,6 @@ export class Server implements Timed {
     this.#removeExtra(connection);
     this.changed();
     return true;
-  }
-
-  #tellFull(): void {
-    if (this.#isFull) return;
-    this.#isFull = true;
-    this.options.onFull?.(this.limits.connectionsMax);
   }
 
   /** At most once a tick, so that at the limit not every new connection costs a search of all. */
