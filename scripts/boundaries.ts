@@ -83,6 +83,17 @@ const ONLY_IN: readonly { readonly what: RegExp; readonly where: RegExp; readonl
       where: /^hooks\//,
       why: "programs run with a deadline and in a separate process group",
     },
+    {
+      what: /\bDeno\.connect\b/,
+      where: /^(net\/deno\/dial|gateway\/tls\/http2)\.ts$/,
+      why: "one dialer; the inner HTTP/2 server of this process is connected to without one",
+    },
+    {
+      what: /\bkernel\.connect\(/,
+      where: /^(net\/linux\/(dial|bind)|relay\/splice\/dialer)\.ts$/,
+      why:
+        "one dialer for each kind of loop; a unix socket that is bound anew is asked without one",
+    },
     { what: /\bconsole\./, where: /^main\.ts$/, why: "everything else publishes events" },
   ];
 

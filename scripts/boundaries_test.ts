@@ -22,6 +22,8 @@ Deno.test("a room that nobody planned is a breach", () => {
 Deno.test("the world may be touched only in its place, and comments do not count", () => {
   assertMatch(one("relay/x.ts", "const now = Date.now();\n")[0]!, /Date\.now belongs/);
   assertMatch(one("report/x.ts", "const k = Deno.env.get('K');\n")[0]!, /Deno\.env belongs/);
+  assertMatch(one("relay/x.ts", "await Deno.connect({ port });\n")[0]!, /one dialer/);
+  assertEquals(one("net/deno/dial.ts", "await Deno.connect({ port });\n"), []);
   assertEquals(one("relay/x.ts", "// Date.now would jump\n/* setTimeout */\n"), []);
   assertEquals(one("base/clock.ts", "Date.now();\n"), []);
 });

@@ -115,6 +115,7 @@ export class Http2 implements Timed {
   async #join(conn: Conn, joined: Joined, ends: Conn[]): Promise<void> {
     const { port } = this.#inner;
     if (port === undefined || !hasDescriptors(SPARE_DESCRIPTORS)) return;
+    // Without the dialer: this process itself listens there, and answers at once or not at all.
     const inner = await Deno.connect({ hostname: "127.0.0.1", port });
     const served = denoConn(inner);
     ends.push(served);

@@ -50,6 +50,12 @@ export class RawSocket implements Disposable {
     return new RawSocket(kernel().libc.connect(literalSockaddr(to)!, OPTIONS));
   }
 
+  /** Undefined where the accept queue of a unix socket is full. */
+  static tryConnect(to: Address): RawSocket | undefined {
+    const fd = kernel().libc.connect(literalSockaddr(to)!, OPTIONS);
+    return fd === -EAGAIN ? undefined : new RawSocket(fd);
+  }
+
   /** Bytes that it sent and its peer's kernel has not acknowledged. */
   get unacked(): number {
     return kernel().libc.unacked(this.#fd);
@@ -168,4 +174,14 @@ export class RawListener implements Disposable {
   [Symbol.dispose](): void {
     kernel().libc.close(this.#fd);
   }
+}
+
+/** Connects to a unix socket until its accept queue takes no more. */
+export function fillQueue(address: Address): RawSocket[] {
+  const queued: RawSocket[] = [];
+  for (let one = RawSocket.tryConnect(address); one !== undefined;) {
+    queued.push(one);
+    one = RawSocket.tryConnect(address);
+  }
+  return queued;
 }

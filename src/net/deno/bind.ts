@@ -3,15 +3,21 @@
  * are values: the reason, for a person.
  */
 import { type Address, ANY_HOST } from "../../base/address.ts";
+import { realClock } from "../../base/clock.ts";
 import { errorCode } from "../../base/errno.ts";
+import { Fault } from "../../base/fault.ts";
 import { EADDRNOTAVAIL, EAFNOSUPPORT, errnoWords } from "../../linux/errno.ts";
 import { Libc } from "../../linux/libc.ts";
 import { kernelUnsupportedReason } from "../../linux/unsupported_reason.ts";
 import { ipSockaddr, unixSockaddr } from "../../linux/sockaddr.ts";
+import { dial } from "./dial.ts";
 import { systemLookUp } from "../look_up.ts";
 
 /** Length of the kernel's accept queue; `net.core.somaxconn` limits it further (listen(2)). */
 const BACKLOG = 4_096;
+
+/** How long whoever listens on an address has to answer, in milliseconds. */
+const ANSWER_MS = 1_000;
 
 /** Makes the system call; tests replace it. */
 export type Listen = (address: Address) => Deno.Listener;
@@ -49,20 +55,23 @@ async function tryWithoutKernel(
   if (typeof elsewhere === "string") return elsewhere;
   elsewhere.close();
   if (address.port === 0) return undefined;
-  const hostname = { "::": "::1", "0.0.0.0": "127.0.0.1" }[address.host] ?? address.host;
-  try {
-    (await Deno.connect({ hostname, port: address.port })).close();
-    return "address in use";
-  } catch {
-    return undefined;
-  }
+  const host = { "::": "::1", "0.0.0.0": "127.0.0.1" }[address.host] ?? address.host;
+  return await asked({ ...address, host }) === undefined ? "address in use" : undefined;
+}
+
+/** Undefined if somebody answers at `address`, else why not. */
+async function asked(address: Address): Promise<Fault | undefined> {
+  const { signal } = new AbortController();
+  const outcome = await dial(address, { clock: realClock, timeoutMs: ANSWER_MS, signal });
+  if (outcome instanceof Fault) return outcome;
+  outcome?.close();
 }
 
 /** Binds a free path for a moment, with a socket that does not listen. */
 async function tryPath(path: string): Promise<string | undefined> {
   try {
     if (!(await Deno.lstat(path)).isSocket) return "a file that is no socket is in the way";
-    return await isAnswered(path) ? "address in use" : undefined;
+    return await isOwned(path) ? "address in use" : undefined;
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) return bindReason(error);
   }
@@ -118,7 +127,7 @@ async function bindAnyway(address: Address, listen: Listen): Promise<Deno.Listen
 /** A process that crashed leaves its socket file behind. The file is replaced if nothing listens on it. */
 async function bindOverStale(path: string, listen: Listen): Promise<Deno.Listener | string> {
   try {
-    if (await isAnswered(path)) return "address in use";
+    if (await isOwned(path)) return "address in use";
     // A connect to a file of another kind is refused too (connect(2)); such a file must not be removed.
     if ((await Deno.lstat(path)).isSocket !== true) return "a file that is no socket is in the way";
     await Deno.remove(path);
@@ -128,15 +137,12 @@ async function bindOverStale(path: string, listen: Listen): Promise<Deno.Listene
   }
 }
 
-async function isAnswered(path: string): Promise<boolean> {
-  try {
-    const conn = await Deno.connect({ transport: "unix", path });
-    conn.close();
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.ConnectionRefused) return false;
-    throw error;
-  }
+/** True if somebody listens on this socket file, even if the accept queue is full. */
+async function isOwned(path: string): Promise<boolean> {
+  const fault = await asked({ kind: "unix", path });
+  if (fault === undefined || fault.fault === "connectTimeout") return true;
+  if (fault.fault === "connectRefused") return false;
+  throw fault.cause;
 }
 
 /** Makes the real system call. */

@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { tryBind } from "./bind.ts";
+import { fillQueue, RawListener } from "../../linux/testing/raw_socket.ts";
+import { bind, tryBind } from "./bind.ts";
 
 Deno.test("tryBind says that a port is in use, and nothing of one that is free", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -14,6 +15,21 @@ Deno.test("tryBind leaves a file that is no socket alone", async () => {
   assertEquals(await tryBind({ kind: "unix", path }), "a file that is no socket is in the way");
   await Deno.lstat(path);
   await Deno.remove(path);
+});
+
+Deno.test({
+  name: "a socket file whose owner is too busy to answer is in use",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const address = { kind: "unix", path: `${folder}/front.sock` } as const;
+    using _listener = new RawListener(address);
+    const queued = fillQueue(address);
+    assertEquals(await bind(address), "address in use");
+    assertEquals(await tryBind(address), "address in use");
+    for (const one of queued) one.close();
+    await Deno.remove(folder, { recursive: true });
+  },
 });
 
 /** Connects again and again until `work` has ended; how each attempt went. */

@@ -7,6 +7,8 @@
  * never let the queue become empty.
  */
 import type { Clock } from "../../base/clock.ts";
+import { Fault } from "../../base/fault.ts";
+import { dial } from "./dial.ts";
 
 /** So many rounds without another client end it: a response just sent may make its client connect again. */
 const QUIET_ROUNDS = 4;
@@ -23,6 +25,8 @@ export class QueueEnd {
   readonly #close: () => void;
   readonly #begun = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<void>();
+  /** Aborted when the listener is closed. */
+  readonly #calledOff = new AbortController();
   #isBegun = false;
   #isClosed = false;
   /** Ports of the clients that were accepted since the end began. */
@@ -38,6 +42,7 @@ export class QueueEnd {
     this.#address = address;
     this.#close = () => {
       this.#isClosed = true;
+      this.#calledOff.abort();
       close();
       this.#closed.resolve();
       this.#arrival?.();
@@ -112,12 +117,12 @@ export class QueueEnd {
   /** Resolves with true when all clients in the queue were accepted, with false if we could not connect. */
   async #oneRound(): Promise<boolean> {
     const { hostname, port } = this.#address as Deno.NetAddr;
-    let own: Deno.TcpConn;
-    try {
-      own = await Deno.connect({ hostname: reachable(hostname), port });
-    } catch {
-      return false;
-    }
+    const own = await dial({ kind: "tcp", host: reachable(hostname), port }, {
+      clock: this.#clock,
+      timeoutMs: EMPTY_MS,
+      signal: this.#calledOff.signal,
+    });
+    if (own === undefined || own instanceof Fault) return false;
     const mine = (own.localAddr as Deno.NetAddr).port;
     this.#own.add(mine);
     while (!this.#ports.has(mine) && !this.#isClosed) {

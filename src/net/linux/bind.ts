@@ -21,7 +21,10 @@ export function listenAt(kernel: Kernel, address: SockAddr, options: ListenOptio
   return kernel.listen(ipSockaddr("0.0.0.0", endpoint.port)!, options);
 }
 
-/** True if nothing listens on the socket file: its owner ended without removing it. */
+/**
+ * True if nothing listens on the socket file: its owner ended without removing it. A connect to a unix socket
+ * answers at once, so it needs no dialer.
+ */
 function isStale(kernel: Kernel, address: SockAddr): boolean {
   const fd = kernel.connect(address, { userTimeoutMs: 0 });
   if (fd >= 0) kernel.close(fd);
