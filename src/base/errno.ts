@@ -37,7 +37,8 @@ const CONNECT_FAULTS: ReadonlyMap<string, FaultName> = new Map<string, FaultName
   ["ETIMEDOUT", "connectTimeout"],
   ["EHOSTUNREACH", "connectUnreachable"],
   ["ENETUNREACH", "connectUnreachable"],
-  // No local port is left.
+  // The accept queue of a unix socket is full; where that of a TCP port is, there is no answer either.
+  ["EAGAIN", "connectTimeout"],
   ["EADDRNOTAVAIL", "localShortage"],
 ]);
 
@@ -45,6 +46,11 @@ const CONNECT_FAULTS: ReadonlyMap<string, FaultName> = new Map<string, FaultName
 export function connectFaultOfCode(code: string | undefined): FaultName | undefined {
   if (code === undefined) return undefined;
   return CONNECT_FAULTS.get(code) ?? (isShortageCode("socket", code) ? "localShortage" : undefined);
+}
+
+/** What a connect lacked that failed with the fault `localShortage`, for a person; `words` describe the code. */
+export function connectShortage(code: string | undefined, words: string): string {
+  return code === "EADDRNOTAVAIL" ? "no local port is left for connections to upstreams" : words;
 }
 
 /**

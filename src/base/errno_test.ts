@@ -1,5 +1,11 @@
 import { assertEquals } from "@std/assert";
-import { concernsOneConnection, connectFaultOfCode, errorCode, isShortageCode } from "./errno.ts";
+import {
+  concernsOneConnection,
+  connectFaultOfCode,
+  connectShortage,
+  errorCode,
+  isShortageCode,
+} from "./errno.ts";
 
 Deno.test("a code is read from what the system threw, and from nothing else", () => {
   assertEquals(errorCode(Object.assign(new Error("x"), { code: "EMFILE" })), "EMFILE");
@@ -9,19 +15,28 @@ Deno.test("a code is read from what the system threw, and from nothing else", ()
 });
 
 Deno.test("what a failed connect means", () => {
-  const meanings = ["ENOENT", "EPIPE", "ETIMEDOUT", "ENETUNREACH", "EADDRNOTAVAIL", "EMFILE"];
+  const meanings = ["ENOENT", "EPIPE", "ETIMEDOUT", "ENETUNREACH", "EAGAIN", "EMFILE"];
   assertEquals(meanings.map(connectFaultOfCode), [
     "connectRefused",
     "connectReset",
     "connectTimeout",
     "connectUnreachable",
-    "localShortage",
+    "connectTimeout",
     "localShortage",
   ]);
   assertEquals([connectFaultOfCode("EINVAL"), connectFaultOfCode(undefined)], [
     undefined,
     undefined,
   ]);
+});
+
+Deno.test("a connect without a local port says what is short, which the system's words do not", () => {
+  assertEquals(connectFaultOfCode("EADDRNOTAVAIL"), "localShortage");
+  assertEquals(
+    connectShortage("EADDRNOTAVAIL", "address not available"),
+    "no local port is left for connections to upstreams",
+  );
+  assertEquals(connectShortage("EMFILE", "too many open files"), "too many open files");
 });
 
 Deno.test("what is short depends on the call", () => {

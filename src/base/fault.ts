@@ -4,7 +4,7 @@
  */
 
 import { describe } from "./describe.ts";
-import { connectFaultOfCode, errorCode } from "./errno.ts";
+import { connectFaultOfCode, connectShortage, errorCode } from "./errno.ts";
 
 interface Row {
   /** Who is to blame. */
@@ -232,11 +232,9 @@ export function connectFault(error: unknown, timedOut: boolean): Fault {
     return new Fault("connectRefused", "no such socket", cause);
   }
   const code = errorCode(error);
-  // EAGAIN: no entry of the routing cache is left (connect(2)).
-  const known = code === "EAGAIN" ? "localShortage" : connectFaultOfCode(code);
-  if (known !== undefined) {
-    return new Fault(known, known === "localShortage" ? code : undefined, cause);
-  }
+  const known = connectFaultOfCode(code);
+  if (known === "localShortage") return new Fault(known, connectShortage(code, code!), cause);
+  if (known !== undefined) return new Fault(known, undefined, cause);
   // A failed look-up is a plain Error with neither class nor code (seen in Deno 2.9).
   if (error instanceof Error && error.constructor === Error && code === undefined) {
     return new Fault("nameUnknown", undefined, cause);

@@ -2,7 +2,7 @@
  * The error numbers that a relay meets, and words for them, by Linux's own table (asm-generic/errno-base.h and
  * errno.h: the same on x86-64 and arm64). Calls return them negated. What they mean is in `base/errno.ts`.
  */
-import { connectFaultOfCode, isShortageCode } from "../base/errno.ts";
+import { connectFaultOfCode, connectShortage, isShortageCode } from "../base/errno.ts";
 import type { FaultName } from "../base/fault.ts";
 
 export const EPERM = 1;
@@ -57,6 +57,7 @@ export function errnoWords(result: number): string {
 /** The names of the numbers for which `base/errno.ts` has a meaning. */
 const NAMES: Readonly<Record<number, string>> = {
   [ENOENT]: "ENOENT",
+  [EAGAIN]: "EAGAIN",
   [ENOMEM]: "ENOMEM",
   [ENFILE]: "ENFILE",
   [EMFILE]: "EMFILE",
@@ -73,6 +74,11 @@ const NAMES: Readonly<Record<number, string>> = {
 /** What it means that a connect failed with this result, a negated error number. */
 export function connectFaultOf(result: number): FaultName {
   return connectFaultOfCode(NAMES[-result]) ?? "connectFailed";
+}
+
+/** Words for a person about what a connect lacked that failed with `localShortage`. */
+export function connectShortageWords(result: number): string {
+  return connectShortage(NAMES[-result], errnoWords(result));
 }
 
 /** True if a call on sockets failed because a resource of this machine is exhausted. Takes any result. */

@@ -188,7 +188,6 @@ export class Libc implements Kernel {
     const error = result === -1 ? -this.#errno[0]! : 0;
     if (error === 0 || error === -EINPROGRESS || error === -EINTR) return fd;
     this.close(fd);
-    // EAGAIN on a unix socket means that the listener's queue is full, which is an answer like a refusal.
     return error;
   }
 

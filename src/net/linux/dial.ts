@@ -5,7 +5,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { endAfter } from "../../base/deadline.ts";
 import { Fault, FAULTS } from "../../base/fault.ts";
-import { connectFaultOf, errnoWords } from "../../linux/errno.ts";
+import { connectFaultOf, connectShortageWords, errnoWords } from "../../linux/errno.ts";
 import type { EmbeddedLoop } from "./embedded_loop.ts";
 import { FAILED, type SockAddr, WRITABLE } from "../../linux/kernel.ts";
 import type { Watcher } from "../../linux/loop.ts";
@@ -183,6 +183,6 @@ class Attempt implements Watcher {
 
 function faultOf(result: number): Fault {
   const name = connectFaultOf(result);
-  const needsWords = name === "connectFailed" || name === "localShortage";
-  return new Fault(name, needsWords ? errnoWords(result) : undefined);
+  if (name === "localShortage") return new Fault(name, connectShortageWords(result));
+  return new Fault(name, name === "connectFailed" ? errnoWords(result) : undefined);
 }

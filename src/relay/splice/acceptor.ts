@@ -26,8 +26,8 @@ export interface AcceptorOwner {
   readonly hasRoom: () => boolean;
   /** A client was accepted; the owner owns its socket. */
   readonly admit: (client: number) => void;
-  /** The system lacks a resource; `result` is the error number, negated. The owner then calls `pause`. */
-  readonly short: (result: number) => void;
+  /** The system lacks a resource, as `reason` says. The owner then calls `pause`. */
+  readonly short: (reason: string) => void;
   /** The port was opened with this descriptor; -1: it was closed. */
   readonly opened: (listener: number) => void;
 }
@@ -150,7 +150,7 @@ export class Acceptor implements Watcher, Tick, Timed, BatchTaker {
     const end = acceptBatch(loop.kernel, this.#listener, this);
     if (end === "full") this.#isFull = true;
     else if (end === "more") loop.again(this);
-    else if (end !== "empty") this.#owner.short(end);
+    else if (end !== "empty") this.#owner.short(errnoWords(end));
   }
 
   get hasRoom(): boolean {
@@ -166,8 +166,8 @@ export class Acceptor implements Watcher, Tick, Timed, BatchTaker {
     this.#owner.admit(client);
   }
 
-  /** Accepts nobody for a while because the system lacks a resource; `result` is the error number, negated. */
-  pause(result: number): void {
+  /** Accepts nobody for a while because the system lacks a resource, as `reason` says. */
+  pause(reason: string): void {
     if (this.#isPaused || this.#listener === -1) return;
     this.#isPaused = true;
     const { loop } = this.#owner;
@@ -177,7 +177,7 @@ export class Acceptor implements Watcher, Tick, Timed, BatchTaker {
     this.#owner.publish({
       type: "accept.failed",
       address: printSockaddr(this.#opened!),
-      reason: errnoWords(result),
+      reason,
       retryInMs: pauseMs,
     });
   }

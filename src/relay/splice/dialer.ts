@@ -15,7 +15,7 @@ import { backoffMs } from "../../base/backoff.ts";
 import { type FaultName, FAULTS } from "../../base/fault.ts";
 import type { Event } from "../../events/events.ts";
 import type { Doubt } from "../../failover/ports.ts";
-import { connectFaultOf, isShortage } from "../../linux/errno.ts";
+import { connectFaultOf, connectShortageWords, isShortage } from "../../linux/errno.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, type SockAddr, WRITABLE } from "../../linux/kernel.ts";
 import { isSelfConnect } from "../../linux/self_connect.ts";
 import type { Loop } from "../../linux/loop.ts";
@@ -49,8 +49,8 @@ export interface DialerOwner {
   headerFor(client: number): Uint8Array | undefined;
   /** A client that had to wait no longer does, which makes room for another one. */
   waitOver(): void;
-  /** The system is short of descriptors, ports or memory; `result` is an error number negated. */
-  short(result: number): void;
+  /** The system is short of descriptors, ports or memory; `reason` says of what. */
+  short(reason: string): void;
 }
 
 export class Dialer {
@@ -231,7 +231,7 @@ export class Dialer {
       if (result >= 0) return this.#arm(session);
       const fault = connectFaultOf(result);
       this.#blame(wait, fault);
-      if (fault === "localShortage") this.#owner.short(result);
+      if (fault === "localShortage") this.#owner.short(connectShortageWords(result));
       else route.avoid(address);
       if (!isShortage(result)) continue;
       wait.fault = fault; // another address would fail in the same way

@@ -94,7 +94,11 @@ Deno.test("a socket that is connected to itself counts as refused", () => {
   assert(rig.kernel.upstreams[0]!.weClosed);
 });
 
-for (const [what, errno] of [["ports", EADDRNOTAVAIL], ["descriptors", EMFILE]] as const) {
+const SHORT = [
+  ["ports", EADDRNOTAVAIL, "no local port is left for connections to upstreams"],
+  ["descriptors", EMFILE, "too many open files"],
+] as const;
+for (const [what, errno, words] of SHORT) {
   Deno.test(`without ${what} for an upstream clients wait, nobody is doubted, and nobody else is let in`, () => {
     const rig = new Rig({ holdMs: 5_000 });
     rig.kernel.answers.set(where("10.0.0.2", 80), -errno);
@@ -103,6 +107,8 @@ for (const [what, errno] of [["ports", EADDRNOTAVAIL], ["descriptors", EMFILE]] 
     const second = rig.client();
     rig.pass(3_000);
     assertEquals([rig.count("accepted"), rig.count("held"), rig.doubts], [1, 1, []]);
+    const told = rig.of("accept.failed").map((event) => "reason" in event && event.reason);
+    assertEquals(told, [words]);
     rig.kernel.answers.set(where("10.0.0.2", 80), "accept");
     rig.pass(1_000);
     assertEquals([rig.count("accepted"), rig.count("active")], [2, 2]);

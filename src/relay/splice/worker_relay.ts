@@ -8,6 +8,7 @@ import { LogLimiter } from "../../base/log_limiter.ts";
 import type { Event } from "../../events/events.ts";
 import { DrainRunner } from "../../failover/drain_runner.ts";
 import type { DrainOrder } from "../../failover/ports.ts";
+import { errnoWords } from "../../linux/errno.ts";
 import type { PortShare } from "../../linux/kernel.ts";
 import type { Loop } from "../../linux/loop.ts";
 import { timed } from "../../linux/timer_wheel.ts";
@@ -70,9 +71,9 @@ export class WorkerRelay {
     const userTimeoutMs = idleTimeoutMs === 0 ? 0 : Math.max(idleTimeoutMs, connectTimeoutMs);
     this.#drains = this.#makeDrains(publish);
     const waitMaxMs = Math.max(settings.holdMs, settings.connectTimeoutMs);
-    const short = (result: number) => {
+    const short = (reason: string) => {
       deps.pools.trim();
-      this.#acceptor.pause(result);
+      this.#acceptor.pause(reason);
     };
     const dialer = this.#dialer = new Dialer({
       loop,
@@ -223,7 +224,7 @@ export class WorkerRelay {
     if (result === 0) return this.#dialer.dial(session);
     // There is no memory to watch it: it is closed, and the next ones stay in the accept queue for a while.
     this.#dialer.lose(session);
-    this.#acceptor.pause(result);
+    this.#acceptor.pause(errnoWords(result));
   }
 
   #release(session: Session): void {

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Address, parseAddress } from "../../base/address.ts";
 import { ManualClock, realClock } from "../../base/clock.ts";
-import { RawSocket } from "../../linux/testing/raw_socket.ts";
+import { fillQueue, RawListener, RawSocket } from "../../linux/testing/raw_socket.ts";
 import { Resolver } from "../../net/resolve.ts";
 import {
   echoes,
@@ -20,6 +20,7 @@ import {
 
 export function waitingContract(name: string, make: MakeRelay): void {
   namesContract(name, make);
+  fullQueueContract(name, make);
 
   Deno.test(`${name}: where nobody may wait clients are served while an upstream is open`, async () => {
     await using primary = new TestUpstream("a", echoes);
@@ -100,6 +101,36 @@ export function waitingContract(name: string, make: MakeRelay): void {
       await world.counters("all left", (c) => c.active === 0);
     }
     assertEquals(world.all("limit.reached").length, 1);
+  });
+}
+
+/** Of an upstream on a unix socket whose accept queue is full. */
+function fullQueueContract(name: string, make: MakeRelay): void {
+  Deno.test({
+    name:
+      `${name}: a unix socket with a full queue is doubted softly, and its client is served later`,
+    ignore: Deno.build.os !== "linux",
+    async fn() {
+      const folder = await Deno.makeTempDir();
+      const address = { kind: "unix", path: `${folder}/a` } as const;
+      using listener = new RawListener(address);
+      const queued = fillQueue(address);
+      await using world = await World.start(make);
+      await world.relay.open({ name: "a", address, rank: 0 }, 1);
+      using client = await world.connect();
+      await world.counters("the client waits", (c) => c.held === 1);
+      const { hard, reason } = await world.doubt();
+      assertEquals([hard, reason], [false, "no answer to connect"]);
+      for (const one of queued) {
+        (await listener.accept()).close();
+        one.close();
+      }
+      await world.relay.confirm("a");
+      using upstream = await listener.accept();
+      await upstream.send(encode("hello"));
+      assertEquals(await readText(client, 5), "hello");
+      await Deno.remove(folder, { recursive: true });
+    },
   });
 }
 
