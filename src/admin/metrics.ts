@@ -61,7 +61,7 @@ function stateFamilies(views: readonly ServiceView[]): string[] {
         read(view, name),
       ])
     );
-  const checks = (result: "passed" | "failed" | "withoutVerdict", as: string = result): Sample[] =>
+  const checks = (result: "passed" | "failed" | "noVerdict", as: string = result): Sample[] =>
     views.flatMap((view) =>
       view.state().upstreams.map(({ name }): Sample => [
         { service: view.name, upstream: name, result: as },
@@ -98,8 +98,8 @@ function stateFamilies(views: readonly ServiceView[]): string[] {
     family(
       "failover_checks_total",
       "counter",
-      "Checks by result; none: no verdict, because the check could not be made on this machine.",
-      [...checks("passed"), ...checks("failed"), ...checks("withoutVerdict", "none")],
+      "Checks by result; no_verdict: this machine could not make the check, so it proves nothing.",
+      [...checks("passed"), ...checks("failed"), ...checks("noVerdict", "no_verdict")],
     ),
   ];
 }

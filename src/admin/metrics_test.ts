@@ -18,8 +18,8 @@ Deno.test("metrics tell of verdicts, of the active upstream, of checks and of mo
   await service.start(PASSED, REFUSED);
   await service.answer("a", REFUSED, 4);
   await service.answer("b", PASSED);
-  const withoutVerdict = { passed: false, tookMs: 0, reason: "EMFILE", evidence: "none" };
-  await service.answer("b", withoutVerdict as typeof REFUSED, 2);
+  const noVerdict = { passed: false, tookMs: 0, reason: "EMFILE", evidence: "no_verdict" };
+  await service.answer("b", noVerdict as typeof REFUSED, 2);
   const text = metricsText([service.view], service.tally, FACTS);
   for (
     const line of [
@@ -29,7 +29,7 @@ Deno.test("metrics tell of verdicts, of the active upstream, of checks and of mo
       'failover_serving{service="shop"} 1',
       'failover_checks_total{service="shop",upstream="a",result="failed"} 4',
       'failover_checks_total{service="shop",upstream="b",result="passed"} 1',
-      'failover_checks_total{service="shop",upstream="b",result="none"} 2',
+      'failover_checks_total{service="shop",upstream="b",result="no_verdict"} 2',
       'failover_promotions_total{service="shop",move="failover"} 1',
       'failover_events_total{service="shop",type="upstream.down"} 2',
       'failover_client_sent_bytes_total{service="shop"} 10',

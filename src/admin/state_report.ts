@@ -28,7 +28,7 @@ export function stateReport(view: ServiceView, clock: Clock): Json {
   const { answers, run } = view.history(name);
   const { admission, lastServed } = state;
   const lastActive = lastServed?.promotion.to;
-  const lastPassed = answers.findLast(({ evidence }) => evidence !== "none")?.passed;
+  const lastPassed = answers.findLast(({ evidence }) => evidence !== "no_verdict")?.passed;
   return {
     service: view.name,
     mode: view.mode,
@@ -45,8 +45,8 @@ export function stateReport(view: ServiceView, clock: Clock): Json {
     triggers: triggersReport(state, toUnix),
     last_promoted: state.lastChosen ?? null,
     epoch: state.epoch,
-    door: admission.is === "failOpen" ? "open" : admission.is,
-    door_closes_unix: admission.is === "holding" && admission.until !== Infinity
+    admission: admission.is === "failOpen" ? "open" : admission.is,
+    hold_ends_unix: admission.is === "holding" && admission.until !== Infinity
       ? toUnix(admission.until)
       : null,
     failback: failbackReport(state, policy, toUnix),
@@ -99,7 +99,7 @@ function upstreamReport(
 ): Json {
   const { policy } = view;
   const health = state.health.get(name)!;
-  const { answers, passed, failed, withoutVerdict } = view.history(name);
+  const { answers, passed, failed, noVerdict } = view.history(name);
   const nextAt = view.nextCheckAt?.(name);
   return {
     name,
@@ -110,7 +110,7 @@ function upstreamReport(
     doubt: health.doubt,
     checks_passed: passed,
     checks_failed: failed,
-    checks_without_verdict: withoutVerdict,
+    checks_no_verdict: noVerdict,
     no_verdict: health.noVerdict === undefined
       ? null
       : { since_unix: toUnix(health.noVerdict.since), reason: health.noVerdict.reason },

@@ -25,7 +25,7 @@ Deno.test("the report has the documented keys, also before anything is known", a
     recover_count: 0,
     phase: "waiting",
     active: null,
-    door: "closed",
+    admission: "closed",
     epoch: 0,
   });
 });
@@ -42,7 +42,7 @@ Deno.test("the report says where traffic goes, since when, and what each upstrea
     on_backup: false,
     since_unix: ZERO + 5,
     active: "a",
-    door: "open",
+    admission: "open",
     epoch: 1,
     fail_count: 2,
     counters: { client_sent_bytes: 7, held: 0 },
@@ -81,8 +81,8 @@ Deno.test("the report tells of a backup in use and of the recovery under way", a
     phase: "selecting",
     active: null,
     last_active: "a",
-    door: "holding",
-    door_closes_unix: ZERO + 20,
+    admission: "holding",
+    hold_ends_unix: ZERO + 20,
   });
   await clock.advance(2_000);
   await service.answer("b", PASSED);
@@ -122,7 +122,12 @@ Deno.test("the report says what could not be asked, and where the triggers are",
   const { clock } = service;
   await service.start(PASSED, PASSED);
   await clock.advance(3_000);
-  const noVerdict = { passed: false, tookMs: 0, reason: "too many open files", evidence: "none" };
+  const noVerdict = {
+    passed: false,
+    tookMs: 0,
+    reason: "too many open files",
+    evidence: "no_verdict",
+  };
   await service.answer("b", noVerdict as typeof REFUSED, 4);
   const report = stateReport(service.view, clock);
   assertObjectMatch(report, {
@@ -134,7 +139,7 @@ Deno.test("the report says what could not be asked, and where the triggers are",
     verdict: "up",
     checks_passed: 1,
     checks_failed: 0,
-    checks_without_verdict: 4,
+    checks_no_verdict: 4,
     no_verdict: { since_unix: ZERO + 3, reason: "too many open files" },
   });
 });

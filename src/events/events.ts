@@ -56,8 +56,8 @@ export type Event =
   }
   | { type: "upstream.doubted"; upstream: string; reason: string }
   /** Checks cannot be made because this machine lacks a resource; published when that begins and ends. */
-  | { type: "verdict.missing"; upstream: string; reason: string }
-  | { type: "verdict.resumed"; upstream: string; missingMs: number }
+  | { type: "noVerdict.began"; upstream: string; reason: string }
+  | { type: "noVerdict.ended"; upstream: string; lastedMs: number }
   // Choosing
   | { type: "selection.started"; reason: string }
   | {

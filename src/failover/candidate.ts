@@ -29,7 +29,7 @@ export function choose(
   const doubtful = upstreams.filter((u) => suspects.has(u.name));
   if (choice.found === "none") return firstPassed(doubtful, answers, true);
   if (choice.found !== "unknown") return choice;
-  const unknown = trusted.find((u) => answers.get(u.name)?.evidence === "none")!;
+  const unknown = trusted.find((u) => answers.get(u.name)?.evidence === "no_verdict")!;
   const better = doubtful.filter((u) => u.rank < unknown.rank);
   const instead = firstPassed(better, answers, true);
   return instead.found === "candidate" ? instead : choice;
@@ -44,7 +44,7 @@ function firstPassed(
     const answer = answers.get(upstream.name);
     if (answer === undefined) return { found: "pending" };
     if (answer.passed) return { found: "candidate", upstream };
-    if (answer.evidence === "none" && !areSuspects) return { found: "unknown" };
+    if (answer.evidence === "no_verdict" && !areSuspects) return { found: "unknown" };
   }
   return { found: "none" };
 }

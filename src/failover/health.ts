@@ -96,7 +96,7 @@ export function doubted(health: Health, doubt: "soft" | "hard", t: Thresholds): 
 /** The health after one more result at `now`. A result without a verdict changes only `noVerdict`. */
 export function observe(health: Health, result: ProbeResult, t: Thresholds, now: number): Health {
   const { noVerdict } = health;
-  if (result.evidence === "none") {
+  if (result.evidence === "no_verdict") {
     const { reason } = result;
     return { ...health, noVerdict: { since: noVerdict?.since ?? now, reason, verdicts: 0 } };
   }

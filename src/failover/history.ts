@@ -21,7 +21,7 @@ export interface UpstreamHistory {
   /** How many failed since the start. */
   readonly failed: number;
   /** How many gave no verdict since the start. */
-  readonly withoutVerdict: number;
+  readonly noVerdict: number;
   /** The number of consecutive verdicts equal to the last one, which is included. */
   readonly run: number;
 }
@@ -29,7 +29,7 @@ export interface UpstreamHistory {
 /** Answers kept per upstream. */
 export const ANSWERS_MAX = 10;
 
-const NOTHING: UpstreamHistory = { answers: [], passed: 0, failed: 0, withoutVerdict: 0, run: 0 };
+const NOTHING: UpstreamHistory = { answers: [], passed: 0, failed: 0, noVerdict: 0, run: 0 };
 
 /** Counts from the moment it is made; keeps `ANSWERS_MAX` results for each upstream. */
 export class History {
@@ -46,11 +46,11 @@ export class History {
     const before = this.of(upstream);
     const answers = [...before.answers, { ...result, time: this.#clock.wall() }];
     const kept = { ...before, answers: answers.slice(-ANSWERS_MAX) };
-    if (result.evidence === "none") {
-      this.#of.set(upstream, { ...kept, withoutVerdict: before.withoutVerdict + 1 });
+    if (result.evidence === "no_verdict") {
+      this.#of.set(upstream, { ...kept, noVerdict: before.noVerdict + 1 });
       return;
     }
-    const last = before.answers.findLast(({ evidence }) => evidence !== "none");
+    const last = before.answers.findLast(({ evidence }) => evidence !== "no_verdict");
     const counted = result.passed ? "passed" : "failed";
     const run = last?.passed === result.passed ? before.run + 1 : 1;
     this.#of.set(upstream, { ...kept, [counted]: before[counted] + 1, run });

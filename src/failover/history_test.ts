@@ -10,7 +10,7 @@ const FAIL: ProbeResult = { passed: false, tookMs: 2, reason: "refused", evidenc
 Deno.test("a history keeps the last answers with their time, and counts all of them", async () => {
   const clock = new ManualClock(0, 1_000);
   const history = new History([{ name: "a", address, rank: 0 }], clock);
-  assertEquals(history.of("a"), { answers: [], passed: 0, failed: 0, withoutVerdict: 0, run: 0 });
+  assertEquals(history.of("a"), { answers: [], passed: 0, failed: 0, noVerdict: 0, run: 0 });
   for (let i = 0; i < ANSWERS_MAX; i++) history.add("a", PASS);
   await clock.advance(500);
   history.add("a", FAIL);

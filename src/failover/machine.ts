@@ -71,7 +71,7 @@ function takeResult(context: StepContext, name: string, result: ProbeResult, sta
   const hasFallen = isDown(after, policy) && !isDown(before, policy);
   if (isUp(after, policy) && isDown(before, policy)) spare(context, name, "soft");
   judge(context, name, result, before);
-  if (result.evidence !== "none") drainDown(context, name, result, hasFallen, epoch);
+  if (result.evidence !== "no_verdict") drainDown(context, name, result, hasFallen, epoch);
 }
 
 /** Applies one result according to the present phase. */
@@ -80,7 +80,7 @@ function judge(context: StepContext, name: string, result: ProbeResult, before: 
   switch (phase.name) {
     case "selecting":
       // A probe without a verdict does not replace a verdict of the same round.
-      if (result.evidence === "none" && phase.answers.has(name)) return;
+      if (result.evidence === "no_verdict" && phase.answers.has(name)) return;
       context.enter({ ...phase, answers: new Map(phase.answers).set(name, result) });
       return judgeRound(context);
     case "waiting":
@@ -91,7 +91,7 @@ function judge(context: StepContext, name: string, result: ProbeResult, before: 
       confirm(context, name, before);
       return watchPromotion(context, name);
     case "serving":
-      if (phase.active.name !== name || result.evidence === "none") return;
+      if (phase.active.name !== name || result.evidence === "no_verdict") return;
       proveActive(context, result.passed);
       if (!context.isUp(phase.active)) return lose(context, `${name} is down: ${result.reason}`);
       confirm(context, name, before);
@@ -115,12 +115,12 @@ function emitVerdict(
 ): void {
   const { policy } = context;
   if (before.noVerdict === undefined && after.noVerdict !== undefined) {
-    context.emit({ type: "verdict.missing", upstream, reason: after.noVerdict.reason });
+    context.emit({ type: "noVerdict.began", upstream, reason: after.noVerdict.reason });
   } else if (before.noVerdict !== undefined && after.noVerdict === undefined) {
-    const missingMs = context.now - before.noVerdict.since;
-    context.emit({ type: "verdict.resumed", upstream, missingMs });
+    const lastedMs = context.now - before.noVerdict.since;
+    context.emit({ type: "noVerdict.ended", upstream, lastedMs });
   }
-  if (evidence === "none") return;
+  if (evidence === "no_verdict") return;
   if (isUp(after, policy) && !isUp(before, policy)) {
     context.emit({ type: "upstream.up", upstream, reason });
   } else if (isDown(after, policy) && !isDown(before, policy)) {

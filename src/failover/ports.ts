@@ -14,11 +14,11 @@ export interface ProbeResult {
   /**
    * How much a failure proves. `refused`: the host itself refused the connection. `denied`: it accepts
    * connections, but the check program or the HTTP status failed. `silent`: there was no answer in time.
-   * `none`: no verdict. The check could not be done because of trouble on this machine (no descriptor,
+   * `no_verdict`: the check could not be done because of trouble on this machine (no descriptor,
    * no local port, the check program cannot be started, the name service does not answer), so nothing
    * was learned about the upstream and no verdict changes. `passed` is then false.
    */
-  readonly evidence: "passed" | "refused" | "denied" | "silent" | "none";
+  readonly evidence: "passed" | "refused" | "denied" | "silent" | "no_verdict";
   /** Set if `Checks.now` was called while this check was under way. */
   readonly overtaken?: true;
 }

@@ -69,7 +69,7 @@ export function judgeRound(context: StepContext): void {
   context.enter({ name: "waiting", round, reason, until: context.now + retryInMs, passedOver });
   context.emit({ type: "selection.failed", round, retryInMs, reasons });
   // An upstream that could not be probed may be usable: that is no reason to refuse clients.
-  const couldNotAsk = [...answers.values()].some((answer) => answer.evidence === "none");
+  const couldNotAsk = [...answers.values()].some((answer) => answer.evidence === "no_verdict");
   const { admission } = state;
   const mayStillWait = admission.is === "holding" && admission.until !== Infinity &&
     context.policy.holdWhile === "down";

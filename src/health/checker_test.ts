@@ -189,7 +189,7 @@ Deno.test("a connection that is turned away beside a slow question is the answer
 });
 
 Deno.test("a connection that passes, is silent or tells nothing leaves the answer to the question", async () => {
-  for (const evidence of ["passed", "silent", "denied", "none"] as const) {
+  for (const evidence of ["passed", "silent", "denied", "no_verdict"] as const) {
     await using scene = await Scene.begin();
     scene.connections.push(Promise.resolve({ ...SILENT, evidence }));
     scene.checker.now("a");

@@ -11,7 +11,7 @@ type Evidence = ProbeResult["evidence"];
 /** The evidence of a fault during the connection attempt, TLS handshake included. */
 export function connectEvidence({ fault }: Fault): Evidence {
   const { side, hard } = FAULTS[fault];
-  if (side === "proxy") return "none";
+  if (side === "proxy") return "no_verdict";
   // The host accepts connections, so its sessions may still be alive.
   if (fault === "tlsFailed") return "denied";
   return hard ? "refused" : "silent";
@@ -20,6 +20,6 @@ export function connectEvidence({ fault }: Fault): Evidence {
 /** The evidence of a fault on a connection that the upstream has accepted. */
 export function exchangeEvidence({ fault }: Fault): Evidence {
   const { side, hard } = FAULTS[fault];
-  if (side === "proxy") return "none";
+  if (side === "proxy") return "no_verdict";
   return hard ? "denied" : "silent";
 }

@@ -6,8 +6,8 @@ Deno.test("a fault of this machine is no evidence, a fault of anybody else is so
   for (const name of Object.keys(FAULTS) as FaultName[]) {
     const isOurs = FAULTS[name].side === "proxy";
     const fault = new Fault(name);
-    assertEquals([name, connectEvidence(fault) === "none"], [name, isOurs]);
-    assertEquals([name, exchangeEvidence(fault) === "none"], [name, isOurs]);
+    assertEquals([name, connectEvidence(fault) === "no_verdict"], [name, isOurs]);
+    assertEquals([name, exchangeEvidence(fault) === "no_verdict"], [name, isOurs]);
   }
 });
 

@@ -48,10 +48,10 @@ export function httpProbe(
     const tookMs = clock.now() - startedAt;
     if (!deadline.signal.aborted || verdict.passed) return { ...verdict, tookMs };
     if (!deadline.isLate) {
-      return { passed: false, tookMs, reason: "check was called off", evidence: "none" };
+      return { passed: false, tookMs, reason: "check was called off", evidence: "no_verdict" };
     }
     // Trouble on this machine explains the missing answer better than a silent upstream does.
-    if (verdict.evidence === "none") return { ...verdict, tookMs };
+    if (verdict.evidence === "no_verdict") return { ...verdict, tookMs };
     return { passed: false, tookMs, reason: "no answer in time", evidence: "silent" };
   };
 }

@@ -110,11 +110,11 @@ Deno.test("what is short on this machine gives no verdict, at the deadline too",
     const ask = () => probe({ name: "a", rank: 0, address }, CONTEXT, new AbortController().signal);
     const asking = ask();
     fail(new Fault(fault));
-    assertEquals((await asking).evidence, "none");
+    assertEquals((await asking).evidence, "no_verdict");
     const late = ask();
     await clock.advance(2_000);
     fail(new Fault(fault));
     const { passed, evidence, reason } = await late;
-    assertEquals([passed, evidence, reason], [false, "none", new Fault(fault).message]);
+    assertEquals([passed, evidence, reason], [false, "no_verdict", new Fault(fault).message]);
   }
 });

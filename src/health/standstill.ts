@@ -21,5 +21,5 @@ export function unlessStoodStill(result: ProbeResult, withinMs: number): ProbeRe
   const lateMs = result.tookMs - withinMs;
   if (result.evidence !== "silent" || lateMs <= BUSY_MS) return result;
   const reason = `this process stood still for ${formatDuration(Math.round(lateMs))}`;
-  return { ...result, reason, evidence: "none" };
+  return { ...result, reason, evidence: "no_verdict" };
 }

@@ -16,7 +16,7 @@ Deno.test("silence proves nothing where this process stood still itself", async 
     passed: false,
     tookMs: 500 + BUSY_MS + 1_500,
     reason: "this process stood still for 2.5s",
-    evidence: "none",
+    evidence: "no_verdict",
   });
 });
 
@@ -27,7 +27,7 @@ Deno.test("silence in its time is silence, on a busy machine too", async () => {
 });
 
 Deno.test("what was answered counts, however late it was heard", async () => {
-  for (const evidence of ["passed", "refused", "denied", "none"] as const) {
+  for (const evidence of ["passed", "refused", "denied", "no_verdict"] as const) {
     const result = await judged(evidence, 60_000);
     assertEquals([result.evidence, result.reason], [evidence, "as it was"]);
   }

@@ -67,5 +67,5 @@ Deno.test("a TCP probe that is called off fails without evidence", async () => {
   const probe = tcpProbe(1_000, clock);
   const upstream = { name: "a", address: local(listener), rank: 0 };
   const result = await probe(upstream, context, AbortSignal.abort());
-  assertEquals([result.passed, result.evidence, clock.pending], [false, "none", 0]);
+  assertEquals([result.passed, result.evidence, clock.pending], [false, "no_verdict", 0]);
 });

@@ -65,7 +65,7 @@ export function scriptProbe(settings: CheckSettings, programs: Programs, publish
 function judge(ending: Ending, lastLine: string | undefined): ProbeResult {
   const passed = ending.code === 0;
   // During a deploy a shell may find no script, or half of one. Its exit code is then no answer.
-  const evidence = ending.isFileChanged === true ? "none" : EVIDENCE[ending.how];
+  const evidence = ending.isFileChanged === true ? "no_verdict" : EVIDENCE[ending.how];
   const because = passed || lastLine === undefined ? "" : `: ${lastLine}`;
   return {
     passed,
@@ -79,8 +79,8 @@ function judge(ending: Ending, lastLine: string | undefined): ProbeResult {
 const EVIDENCE = {
   exited: "denied",
   signalled: "denied",
-  notStarted: "none",
-  short: "none",
+  notStarted: "no_verdict",
+  short: "no_verdict",
   timedOut: "silent",
-  aborted: "none",
+  aborted: "no_verdict",
 } as const;

@@ -80,7 +80,7 @@ Deno.test("a check program that dies denies; one that cannot start gives no verd
   assertEquals([died.evidence, died.reason], ["denied", "check was ended by SIGKILL"]);
   await Deno.remove(`${check.folder.path}/check`);
   const gone = await check.ask();
-  assertEquals(gone.evidence, "none");
+  assertEquals(gone.evidence, "no_verdict");
   assertEquals(
     gone.reason,
     "check could not be started: it, or the interpreter it names, is missing",
@@ -91,7 +91,7 @@ for (const code of [1, 2, 126, 127]) {
   Deno.test(`a check program that is gone when it exits with ${code} gives no verdict`, async () => {
     await using check = await Check.write(`echo cannot open; rm "$0"; exit ${code}`);
     const { passed, evidence, reason } = await check.ask();
-    assertEquals([passed, evidence], [false, "none"]);
+    assertEquals([passed, evidence], [false, "no_verdict"]);
     assertEquals(
       reason,
       `check exited with ${code}, and its file was removed meanwhile: cannot open`,
@@ -105,20 +105,20 @@ Deno.test("a shell that finds its check program gone gives no verdict", async ()
   const remover = await check.folder.script("remover", 'rm "$1"; exec /bin/sh "$@"');
   await check.folder.write("check", `#!${remover}\nexit 0\n`);
   const { evidence } = await check.ask();
-  assertEquals(evidence, "none");
-  assertEquals((await check.ask()).evidence, "none");
+  assertEquals(evidence, "no_verdict");
+  assertEquals((await check.ask()).evidence, "no_verdict");
 });
 
 Deno.test("a check program that was replaced or rewritten while it ran gives no verdict", async () => {
   await using check = await Check.write('cp "$0" "$0.new"; mv "$0.new" "$0"; exit 1');
   const replaced = await check.ask();
-  assertEquals(replaced.evidence, "none");
+  assertEquals(replaced.evidence, "no_verdict");
   assertEquals(replaced.reason, "check exited with 1, and its file was replaced meanwhile");
   await check.folder.script("check", 'echo "exit 3" >>"$0"; kill -9 $$');
   const rewritten = await check.ask();
-  assertEquals(rewritten.evidence, "none");
+  assertEquals(rewritten.evidence, "no_verdict");
   await check.folder.script("check", 'chmod a-x "$0"; exit 1');
-  assertEquals((await check.ask()).evidence, "none");
+  assertEquals((await check.ask()).evidence, "no_verdict");
 });
 
 Deno.test("a check program that passes is believed, whatever became of its file", async () => {
@@ -146,7 +146,7 @@ Deno.test("a check that is called off fails without evidence and is not quoted",
   using _ = await Deno.open(held, { write: true });
   check.stop.abort();
   const { passed, reason, evidence } = await asking;
-  assertEquals([passed, evidence], [false, "none"]);
+  assertEquals([passed, evidence], [false, "no_verdict"]);
   assertEquals(reason, "check was called off: looking");
   assertEquals(check.said, []);
 });
@@ -188,7 +188,7 @@ Deno.test("a check waits until the last one for the same upstream has really end
   const ending = { how: "exited", code: 0, tookMs: 1, reason: "exited with 0" } as const;
   assertEquals(programs.begun.length, 2);
   programs.begun[0]!({ how: "aborted", tookMs: 1, reason: "was called off" });
-  assertEquals((await asked[0]!).evidence, "none");
+  assertEquals((await asked[0]!).evidence, "no_verdict");
   assertEquals(programs.begun.length, 3);
   for (const end of programs.begun) end(ending);
   assertEquals((await Promise.all(asked)).map(({ passed }) => passed), [false, true, true]);

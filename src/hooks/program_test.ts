@@ -349,7 +349,7 @@ Deno.test({
     for (const free of [0, 1, 2, 3]) assertEquals(endings[free], { how: "short", reason });
     assertEquals(endings.at(-1), { how: "exited", reason: "exited with 0" });
     assertEquals(new Set(endings.map(({ how }) => how)), new Set(["short", "exited"]));
-    assertEquals(probe?.evidence, "none");
+    assertEquals(probe?.evidence, "no_verdict");
     assertEquals(leftOpen, 0);
   },
 });

@@ -71,14 +71,14 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
     level: "debug",
     line: (e) => `a client could not use ${e.upstream} (${e.reason}): checking it now`,
   },
-  "verdict.missing": {
+  "noVerdict.began": {
     level: "error",
     line: (e) =>
-      `cannot check ${e.upstream}: ${e.reason}; that is this machine's own trouble, so nothing changes`,
+      `no verdict on ${e.upstream}, since this machine cannot check it (${e.reason}): nothing changes`,
   },
-  "verdict.resumed": {
+  "noVerdict.ended": {
     level: "info",
-    line: (e) => `${e.upstream} is checked again, after ${took(e.missingMs)}`,
+    line: (e) => `${e.upstream} is checked again: there was no verdict for ${took(e.lastedMs)}`,
   },
   "selection.started": {
     level: "debug",

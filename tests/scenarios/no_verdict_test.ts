@@ -29,8 +29,8 @@ async function withCheck(flags: Readonly<Record<string, string>>) {
       await proxy.event("upstream.up", { upstream: primary.name });
       await proxy.event("upstream.up", { upstream: backup.name });
       await Deno.rename(check, `${check}~`);
-      await proxy.event("verdict.missing", { upstream: primary.name });
-      await proxy.event("verdict.missing", { upstream: backup.name });
+      await proxy.event("noVerdict.began", { upstream: primary.name });
+      await proxy.event("noVerdict.began", { upstream: backup.name });
     },
     putBack: () => Deno.rename(`${check}~`, check),
     async window(path: string): Promise<string> {
@@ -50,28 +50,30 @@ scenario(
     assertEquals(await session.line(), "primary");
 
     await it.takeAway();
-    const unheard = (metrics: string) =>
-      [...metrics.matchAll(/checks_total\{.*result="none"\} (\d+)/g)].map(([, n]) => Number(n));
+    const noVerdicts = (metrics: string) =>
+      [...metrics.matchAll(/checks_total\{.*result="no_verdict"\} (\d+)/g)].map(([, n]) =>
+        Number(n)
+      );
     // More of them than it takes failures to bring an upstream down.
     let metrics = await it.window("metrics");
-    while (!unheard(metrics).every((n) => n > 4)) {
+    while (!noVerdicts(metrics).every((n) => n > 4)) {
       await sleep(realClock, 50);
       metrics = await it.window("metrics");
     }
-    assertEquals(unheard(metrics).length, 2);
+    assertEquals(noVerdicts(metrics).length, 2);
     const state = JSON.parse(await it.window("state"));
     const [first] = (state.services ?? [state])[0].upstreams;
     assertEquals(first.verdict, "up");
     assertStringIncludes(first.no_verdict.reason, "check");
     await it.putBack();
 
-    await proxy.event("verdict.resumed", { upstream: primary.name });
+    await proxy.event("noVerdict.ended", { upstream: primary.name });
     await session.say("who");
     assertEquals(await session.line(), "primary");
     assertEquals(await proxy.ask(), "primary");
     session.close();
     assertEquals(proxy.events("upstream.down"), []);
-    assertEquals(proxy.events("verdict.missing", { upstream: primary.name }).length, 1);
+    assertEquals(proxy.events("noVerdict.began", { upstream: primary.name }).length, 1);
   },
 );
 

@@ -37,8 +37,8 @@ scenario("a deadline that passed while the proxy stood still is no silence", asy
     await new Promise((resolve) => setTimeout(resolve, STILL_MS));
     proxy.signal("SIGCONT");
 
-    await proxy.event("verdict.missing", { reason: /^this process stood still for / });
-    await proxy.event("verdict.resumed");
+    await proxy.event("noVerdict.began", { reason: /^this process stood still for / });
+    await proxy.event("noVerdict.ended");
     assertEquals(proxy.events("upstream.down"), []);
     assertEquals((await proxy.get("/")).status, 200);
   } finally {

@@ -102,7 +102,8 @@ export class Judge {
     const isDownBefore = (name: string) => isDown(before.health.get(name)!, this.settings.policy);
     const answers = new Map<string, ProbeResult>(phase.name === "selecting" ? phase.answers : []);
     if (
-      input.type === "probed" && !(answers.has(input.upstream) && input.result.evidence === "none")
+      input.type === "probed" &&
+      !(answers.has(input.upstream) && input.result.evidence === "no_verdict")
     ) {
       answers.set(input.upstream, input.result);
     }
@@ -116,7 +117,10 @@ export class Judge {
       const answer = answers.get(name);
       assert(answer !== undefined, `${to} was promoted before ${name} had answered`);
       assert(!answer.passed, `${to} was promoted though ${name} passed`);
-      assert(answer.evidence !== "none", `${to} was promoted for want of an answer from ${name}`);
+      assert(
+        answer.evidence !== "no_verdict",
+        `${to} was promoted for want of an answer from ${name}`,
+      );
     }
   }
 
@@ -141,7 +145,7 @@ export class Judge {
 
   /** A probe without a verdict changes no verdict and refuses no client. */
   #noVerdict({ before, state, input }: World): void {
-    if (input.type !== "probed" || input.result.evidence !== "none") return;
+    if (input.type !== "probed" || input.result.evidence !== "no_verdict") return;
     for (const { name } of state.upstreams) {
       // It may end a round, since one that was down is not waited for, and the candidate is then up.
       if (state.epoch > before.epoch && name !== input.upstream) continue;

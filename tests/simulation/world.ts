@@ -203,7 +203,7 @@ export class World {
       ? checkTimeoutMs
       : this.#random() * checkTimeoutMs * 0.5;
     const result = this.shortage.isShort && this.#random() < 0.9
-      ? { passed: false, tookMs: 0, reason: "too many open files", evidence: "none" as const }
+      ? { passed: false, tookMs: 0, reason: "too many open files", evidence: "no_verdict" as const }
       : answer(condition, tookMs);
     this.#at(result.tookMs, () => {
       probing.underWay = false;

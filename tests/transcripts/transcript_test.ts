@@ -3,9 +3,10 @@
  * a line `----`, and the effects of the machine. After an intended change, rewrite the transcripts by
  * `deno test -A tests/transcripts -- --rewrite` and review the diff.
  *
- * Commands: `upstreams a b key=value …` · `begin` · `pass|overtaken|refuse|deny|silence|unheard UPSTREAM
- * [×N] [late]` (late: the probe began before the last change of `stage`) · `doubt UPSTREAM hard|soft` ·
- * `triggers end|fail|short` · `wait DURATION` · `failback`.
+ * Commands: `upstreams a b key=value …` · `begin` ·
+ * `pass|overtaken|refuse|deny|silence|no_verdict UPSTREAM [×N] [late]` (late: the probe began before the
+ * last change of `stage`) · `doubt UPSTREAM hard|soft` · `triggers end|fail|short` · `wait DURATION` ·
+ * `failback`.
  */
 import { assert, assertEquals } from "@std/assert";
 import { formatDuration, parseDuration } from "../../src/base/duration.ts";
@@ -45,7 +46,7 @@ const ANSWERS: Readonly<Record<string, ProbeResult>> = {
   refuse: { passed: false, tookMs: 1, reason: "connection refused", evidence: "refused" },
   deny: { passed: false, tookMs: 5, reason: "check exited with 1", evidence: "denied" },
   silence: { passed: false, tookMs: 1_000, reason: "no answer in 1s", evidence: "silent" },
-  unheard: { passed: false, tookMs: 0, reason: "too many open files", evidence: "none" },
+  no_verdict: { passed: false, tookMs: 0, reason: "too many open files", evidence: "no_verdict" },
 };
 
 const OUTCOMES: Readonly<Record<string, TriggerOutcome>> = {
@@ -82,7 +83,7 @@ function policyFrom(words: readonly string[]): Policy {
 }
 
 /** A machine with a manual clock, and one line for each of its effects. */
-class Story {
+class Machine {
   #policy = DEFAULTS;
   #state: State = initialState([], 0);
   #now = 0;
@@ -150,7 +151,7 @@ class Story {
 function lineOf(effect: Effect): string {
   switch (effect.do) {
     case "publish":
-      return `  ${factOf(effect.event)}`;
+      return `  ${eventLine(effect.event)}`;
     case "open":
       return `open ${effect.upstream.name} (epoch ${effect.epoch})`;
     case "probe":
@@ -177,25 +178,25 @@ function lineOf(effect: Effect): string {
   }
 }
 
-function factOf(event: Event): string {
+function eventLine(event: Event): string {
   const { type, ...fields } = event;
   return `${type} ${JSON.stringify(fields)}`;
 }
 
 /** Runs the commands of a transcript and returns it with the present effects. */
 function replay(text: string): string {
-  const story = new Story();
+  const machine = new Machine();
   const out: string[] = [];
   let inOutput = false;
   for (const line of text.split("\n")) {
     if (line.trim() === "") inOutput = false;
     else if (inOutput) continue;
     else if (line.startsWith("----")) inOutput = true;
-    else if (!line.startsWith("#")) story.run(line);
+    else if (!line.startsWith("#")) machine.run(line);
     out.push(line);
-    if (inOutput) out.push(...story.lines.splice(0));
+    if (inOutput) out.push(...machine.lines.splice(0));
   }
-  assertEquals(story.lines, [], "commands without a ---- line after them");
+  assertEquals(machine.lines, [], "commands without a ---- line after them");
   return out.join("\n");
 }
 
