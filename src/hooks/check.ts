@@ -2,8 +2,8 @@
  * The probe that runs the operator's check program. Its only argument is the upstream as it is written in
  * the configuration; exit code 0 means that the upstream may be used.
  *
- * A program that runs every two seconds would fill the log, so its output is logged only when its result
- * for an upstream differs from the one before.
+ * A program that runs every two seconds would fill the log, so its output is logged only when its answer
+ * about an upstream is new, see `Answers`.
  */
 import type { CheckVariables } from "../base/program_variables.ts";
 import type { Publish } from "../events/events.ts";
@@ -12,6 +12,8 @@ import type { Ending, Programs } from "./program.ts";
 
 /** The maximum number of lines of one run that are logged; more would displace the proxy's own lines. */
 export const CHECK_LINES_MAX = 200;
+/** The maximum number of different failures of one upstream that are logged until the outcome changes. */
+export const FAILURES_MAX = 16;
 
 export interface CheckSettings {
   readonly path: string;
@@ -23,7 +25,7 @@ export interface CheckSettings {
 
 /** Makes the probe. The program gets `CheckVariables` in its environment. */
 export function scriptProbe(settings: CheckSettings, programs: Programs, publish: Publish): Probe {
-  const answers = new Map<string, string>();
+  const answers = new Map<string, Answers>();
   // A run that was called off takes a moment to end; the next one for the same upstream waits for it.
   const running = new Map<string, Promise<Ending>>();
 
@@ -52,14 +54,38 @@ export function scriptProbe(settings: CheckSettings, programs: Programs, publish
     });
     running.set(upstream.name, run);
     const ending = await run;
-    if (ending.how !== "aborted" && answers.get(upstream.name) !== ending.reason) {
-      answers.set(upstream.name, ending.reason);
+    const known = answers.get(upstream.name) ?? new Answers();
+    answers.set(upstream.name, known);
+    if (ending.how !== "aborted" && known.isNew(ending, last)) {
       for (const line of lines) {
         publish({ type: "program.said", program: settings.path, upstream: upstream.name, line });
       }
     }
     return judge(ending, last);
   };
+}
+
+/** The answers about one upstream that have been logged since the outcome of its check last changed. */
+class Answers {
+  #outcome: string | undefined;
+  readonly #failures = new Set<string>();
+
+  /**
+   * Whether an answer is to be logged, which this then takes for done. The outcome of a run (`Ending.reason`)
+   * counts; of runs that failed the last line counts as well, since a server that was silent may now say
+   * that it is stale, with the same exit code. Numbers in that line do not count, as they may be different
+   * each time (a delay, a process id), and no failure counts twice.
+   */
+  isNew(ending: Ending, lastLine = ""): boolean {
+    const changed = ending.reason !== this.#outcome;
+    if (changed) this.#failures.clear();
+    this.#outcome = ending.reason;
+    if (ending.code === 0) return changed;
+    const failure = lastLine.replace(/\d+(\.\d+)*/g, "0");
+    if (this.#failures.has(failure) || this.#failures.size >= FAILURES_MAX) return false;
+    this.#failures.add(failure);
+    return true;
+  }
 }
 
 function judge(ending: Ending, lastLine: string | undefined): ProbeResult {

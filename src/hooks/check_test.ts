@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { type Clock, ManualClock, realClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import type { ProbeContext, ProbeResult } from "../failover/ports.ts";
-import { CHECK_LINES_MAX, scriptProbe } from "./check.ts";
+import { CHECK_LINES_MAX, FAILURES_MAX, scriptProbe } from "./check.ts";
 import { type Ending, KILL_GRACE_MS, Programs } from "./program.ts";
 import { Folder } from "./testing/program.ts";
 
@@ -158,6 +158,33 @@ Deno.test("a check program is quoted only when its answer about an upstream chan
   for (let n = 0; n < 5; n++) await check.ask("a");
   await check.ask("b");
   assertEquals(check.said, ["a: answer 1", "a: answer 3", "a: answer 4", "b: answer 1"]);
+});
+
+Deno.test("a check that goes on failing is quoted again when it gives another reason", async () => {
+  await using check = await Check.write('cat "$(dirname "$0")/says"; exit 1');
+  const says = async (line: string) => {
+    await check.folder.write("says", `asking\n${line}\n`);
+    await check.ask("a");
+  };
+  // A number that changes is no other reason, and neither is one that was quoted before.
+  for (const line of ["timeout after 2.1 s", "timeout after 3 s", "stale", "timeout after 4 s"]) {
+    await says(line);
+  }
+  assertEquals(check.said, ["a: asking", "a: timeout after 2.1 s", "a: asking", "a: stale"]);
+});
+
+Deno.test("a check that gives another reason each time is quoted a limited number of times", async () => {
+  await using check = await Check.write('cat "$(dirname "$0")/says"; exit 1');
+  for (let n = 1; n <= FAILURES_MAX + 2; n++) {
+    await check.folder.write("says", `${"x".repeat(n)}\n`);
+    await check.ask("a");
+  }
+  assertEquals(check.said.length, FAILURES_MAX);
+  await check.folder.script("check", "echo fine");
+  await check.ask("a");
+  await check.folder.script("check", "echo x; exit 1");
+  await check.ask("a");
+  assertEquals(check.said.slice(FAILURES_MAX), ["a: fine", "a: x"]);
 });
 
 Deno.test("of a check that says much only the beginning is quoted, and its last line answers", async () => {

@@ -2,7 +2,7 @@
  * A PostgreSQL server of Debian's packages, in a process of its own with its data in a folder of the
  * test. The server refuses to run as root, so root gives that up for the user `postgres` first.
  */
-import { Child } from "./child.ts";
+import { Child, isAlive } from "./child.ts";
 import { patiently } from "./patience.ts";
 import { type Named, unusedPort } from "./upstream.ts";
 
@@ -49,6 +49,8 @@ export class Postgres implements Named, AsyncDisposable {
   readonly #settings: readonly string[];
   #child: Child | undefined;
   readonly #log: string[] = [];
+  /** Its children that `freeze` stopped. */
+  readonly #frozen = new Set<number>();
 
   private constructor(data: string, settings: readonly string[] = []) {
     this.#data = data;
@@ -124,31 +126,49 @@ export class Postgres implements Named, AsyncDisposable {
   async kill(): Promise<void> {
     const child = this.#child;
     if (child === undefined || child.hasEnded) return;
-    // A stopped parent starts no further children while we count them.
-    child.signal("SIGSTOP");
-    for (const pid of childrenOf(child.pid)) signalIfThere(pid, "SIGKILL");
+    await this.freeze();
+    for (const pid of this.#frozen) signalIfThere(pid, "SIGKILL");
     await child.kill();
   }
 
   /** Stops all of its processes where they are; the kernel still takes connections for them. */
-  freeze(): void {
-    // The parent first: stopped, it starts no further children.
-    this.#signalAll("SIGSTOP");
+  async freeze(): Promise<void> {
+    const { pid } = this.#child!;
+    // The parent first: once it is stopped, it starts no further children.
+    this.#child!.signal("SIGSTOP");
+    await patiently("postgres to stand still", untilStopped(pid));
+    // While a child ends, the kernel's list may lack another one, see proc(5): look until none is new.
+    this.#frozen.clear();
+    for (let found = -1; found < this.#frozen.size;) {
+      found = this.#frozen.size;
+      for (const each of childrenOf(pid)) {
+        if (!this.#frozen.has(each)) signalIfThere(each, "SIGSTOP");
+        this.#frozen.add(each);
+      }
+    }
   }
 
   /** Lets them go on as if nothing had happened. */
   thaw(): void {
-    this.#signalAll("SIGCONT");
-  }
-
-  #signalAll(signal: Deno.Signal): void {
-    this.#child!.signal(signal);
-    for (const pid of childrenOf(this.#child!.pid)) signalIfThere(pid, signal);
+    // The parent last, so that it starts none before all of these go on.
+    for (const pid of this.#frozen) signalIfThere(pid, "SIGCONT");
+    this.#child!.signal("SIGCONT");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
   }
+}
+
+/** Resolves when a process is stopped by a signal; a signal that was sent is not yet one that was obeyed. */
+async function untilStopped(pid: number): Promise<void> {
+  while (isAlive(String(pid)) && !isStopped(pid)) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+function isStopped(pid: number): boolean {
+  return /^State:\s+T/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
 }
 
 function childrenOf(pid: number): number[] {
