@@ -10,8 +10,9 @@
 import { deadline } from "@std/async/deadline";
 import { Child } from "../tests/harness/child.ts";
 import { EXECUTABLE } from "../tests/harness/proxy.ts";
-import { startUpstream, unusedPort, type UpstreamProcess } from "../tests/harness/upstream.ts";
+import { startUpstream, type UpstreamProcess } from "../tests/harness/upstream.ts";
 import { Wire } from "../tests/harness/wire.ts";
+import { unusedPort } from "../src/base/testing/ports.ts";
 
 const CLIENTS = 10;
 const PAUSE_MS = 20;

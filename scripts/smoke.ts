@@ -9,6 +9,7 @@
 import { deadline } from "@std/async/deadline";
 import { EXECUTABLE } from "../tests/harness/proxy.ts";
 import { Child } from "../tests/harness/child.ts";
+import { unusedPort } from "../src/base/testing/ports.ts";
 
 const STEP_MAX_MS = 20_000;
 const PAUSE_MS = 20;
@@ -93,7 +94,7 @@ export const MODES = { tcp: TCP, http: HTTP };
 export async function failover(command: readonly string[], mode: Mode): Promise<string> {
   const [program, ...args] = command;
   const [primary, backup] = [mode.serve("primary"), mode.serve("backup")];
-  const port = freePort();
+  const port = unusedPort();
   const log: string[] = [];
   const flags = mode.flags(`127.0.0.1:${port}`, primary.port, backup.port);
   await using child = new Child(program!, {
@@ -158,11 +159,6 @@ async function within<T>(what: string, promise: Promise<T>): Promise<T> {
 
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return (listener.addr as Deno.NetAddr).port;
 }
 
 /** The output of `--version`. */

@@ -1,8 +1,8 @@
 /** What a soak needs: upstreams that come and go in a moment, clients, and a look at what is left. */
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
-import { unusedPort } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 export type Mode = "tcp" | "http";
 

@@ -3,10 +3,10 @@ import { connect } from "node:net";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
-import { unusedPort } from "../harness/upstream.ts";
 import { Load, pause, type Tally } from "./load.ts";
 import type { Contestant, Wish } from "./proxies.ts";
 import { CountingUpstream } from "./upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** What a fault may lay hands on. */
 export interface Stage {

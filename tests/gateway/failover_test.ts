@@ -7,8 +7,8 @@ import { Child } from "../harness/child.ts";
 import { patiently } from "../harness/patience.ts";
 import { Proxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
-import { unusedPort } from "../harness/upstream.ts";
 import { parsed } from "./stage.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const CLIENTS = 200;
 const WITNESS = new URL("./witness.ts", import.meta.url).pathname;

@@ -5,7 +5,7 @@
 import { Child } from "./child.ts";
 import { Folder } from "./folder.ts";
 import { patiently } from "./patience.ts";
-import { unusedPort } from "./upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** What it needs to be installed. */
 export const BROWSER = ["chromium", "chromedriver"];

@@ -4,7 +4,8 @@
  */
 import { Child, isAlive } from "./child.ts";
 import { patiently } from "./patience.ts";
-import { type Named, unusedPort } from "./upstream.ts";
+import { type Named } from "./upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** Where Debian puts the programs, the newest version first; undefined when there are none. */
 export const POSTGRES_BIN = newestBin("/usr/lib/postgresql");

@@ -5,10 +5,11 @@
 import { Child } from "./child.ts";
 import { ask, connectTo } from "./client.ts";
 import { patiently } from "./patience.ts";
-import { type Named, unusedPort } from "./upstream.ts";
+import { type Named } from "./upstream.ts";
 import type { Wire } from "./wire.ts";
 import { permissionsFor } from "../../scripts/permissions.ts";
 import type { Event, EventOf } from "../../src/events/events.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const MAIN = new URL("../../src/main.ts", import.meta.url).href;
 

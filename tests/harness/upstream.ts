@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net";
 import { Child } from "./child.ts";
 import { patiently } from "./patience.ts";
 import type { UpstreamPlan } from "./upstream_program.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** Anything that can stand in `--hosts`. */
 export interface Named {
@@ -161,23 +162,6 @@ class Filler implements AsyncDisposable {
     await Promise.all(this.#attempts);
     for (const conn of this.#conns) conn.close();
   }
-}
-
-/**
- * A port that nobody listens on, outside the range from which the system picks ports by itself, so that
- * no connection of another test can take it meanwhile.
- */
-export function unusedPort(): number {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const port = 10_000 + Math.floor(Math.random() * 20_000);
-    try {
-      Deno.listen({ hostname: "127.0.0.1", port }).close();
-      return port;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-    }
-  }
-  throw new Error("found no port that is free");
 }
 
 /** An upstream that refuses every connection. */

@@ -1,8 +1,8 @@
 /** The real executable in HTTP mode, and what its clients do with it. */
 import { argsOf, Proxy } from "./proxy.ts";
-import { unusedPort } from "./upstream.ts";
 import { type Reply, request, type Sent, WebConnection } from "./web_client.ts";
 import type { WebNamed } from "./web_upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 export interface WebProxyOptions {
   readonly primary?: WebNamed;

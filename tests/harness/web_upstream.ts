@@ -5,9 +5,9 @@
 import { Child } from "./child.ts";
 import { Folder } from "./folder.ts";
 import { patiently } from "./patience.ts";
-import { unusedPort } from "./upstream.ts";
 import { ask } from "./web_client.ts";
 import type { Behaviour, WebPlan } from "./web_upstream_program.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** Anything that can stand in `--primary` and `--backup`. */
 export interface WebNamed {

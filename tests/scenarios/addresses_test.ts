@@ -4,7 +4,8 @@ import { ask } from "../harness/client.ts";
 import { Folder } from "../harness/folder.ts";
 import { Proxy, spawnProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
-import { startUpstream, unusedPort } from "../harness/upstream.ts";
+import { startUpstream } from "../harness/upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 scenario(
   "clients and upstreams may meet on unix sockets, through a failover too",

@@ -2,8 +2,9 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { runProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
-import { startUpstream, unusedPort } from "../harness/upstream.ts";
+import { startUpstream } from "../harness/upstream.ts";
 import { patiently } from "../harness/patience.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 scenario(
   "--admin shows health, state and metrics, and takes the order to move back",

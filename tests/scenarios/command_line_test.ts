@@ -4,7 +4,8 @@ import { ask } from "../harness/client.ts";
 import { Folder } from "../harness/folder.ts";
 import { Proxy, runProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
-import { startUpstream, unusedPort } from "../harness/upstream.ts";
+import { startUpstream } from "../harness/upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 scenario("a port in use ends it with exit code 1 and one line", async (relay) => {
   await using primary = await startUpstream({ says: "primary" });

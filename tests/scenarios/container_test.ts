@@ -8,7 +8,8 @@ import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
 import { Proxy, runProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
-import { startUpstream, unusedPort } from "../harness/upstream.ts";
+import { startUpstream } from "../harness/upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const DOCKERFILE = await Deno.readTextFile(new URL("../../Dockerfile", import.meta.url));
 

@@ -5,11 +5,12 @@ import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
 import { ENGINES, tell } from "../harness/scenario.ts";
-import { startUpstream, unusedPort } from "../harness/upstream.ts";
+import { startUpstream } from "../harness/upstream.ts";
 import { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 import type { Wire } from "../harness/wire.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const CLIENTS = 300;
 

@@ -5,9 +5,9 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
 import { runProxy } from "../harness/proxy.ts";
-import { unusedPort } from "../harness/upstream.ts";
 import { startWebProxy, WebProxy, type WebProxyOptions } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** Two servers and the proxy in front of them. */
 async function pair(flags: WebProxyOptions["flags"] = {}) {

@@ -4,8 +4,8 @@ import { hear, rawUpstream, say } from "../gateway/stage.ts";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { scenario } from "../harness/scenario.ts";
-import { unusedPort } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 scenario(
   "an upstream whose lines end in LF alone passes its checks and is served",

@@ -3,9 +3,10 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
 import { scenario, tell } from "../harness/scenario.ts";
-import { refusingUpstream, unusedPort } from "../harness/upstream.ts";
+import { refusingUpstream } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { Nginx, rawWebUpstream, WebUpstream } from "../harness/web_upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 scenario("a request that waits for a frozen primary is answered by the backup", async (relay) => {
   await using primary = await WebUpstream.start("primary");

@@ -7,10 +7,10 @@ import { patiently } from "../harness/patience.ts";
 import { EXECUTABLE, runProxy } from "../harness/proxy.ts";
 import { scenario, tell } from "../harness/scenario.ts";
 import { connectTo } from "../harness/client.ts";
-import { unusedPort } from "../harness/upstream.ts";
 import { request, WebConnection } from "../harness/web_client.ts";
 import { startWebProxy, WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** What auto takes here with the documented permissions. */
 const BEST = Deno.build.os === "linux" ? "linux" : "deno";

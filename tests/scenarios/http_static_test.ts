@@ -5,9 +5,9 @@ import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
 import { type Engine, scenario, tell } from "../harness/scenario.ts";
-import { unusedPort } from "../harness/upstream.ts";
 import type { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** More than all the buffers between a file and a client that does not read hold. */
 const HUGE_BYTES = 64 * 1024 * 1024;

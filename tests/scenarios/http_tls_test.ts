@@ -3,12 +3,12 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
 import { runProxy } from "../harness/proxy.ts";
-import { unusedPort } from "../harness/upstream.ts";
 import { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 import { Wire } from "../harness/wire.ts";
 import { tlsTest } from "../gateway/certificate.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** A connection to the proxy that trusts `cert`, and which protocol the two agreed on. */
 async function connectTls(

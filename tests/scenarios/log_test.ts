@@ -4,7 +4,8 @@ import { connectTo } from "../harness/client.ts";
 import { patiently } from "../harness/patience.ts";
 import { Proxy, runProxy, spawnProxy } from "../harness/proxy.ts";
 import { ENGINES, tell } from "../harness/scenario.ts";
-import { startUpstream, unusedPort } from "../harness/upstream.ts";
+import { startUpstream } from "../harness/upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** What takes the place of stderr. Each is a command that becomes the proxy. */
 const LOGS = {

@@ -7,8 +7,9 @@ import { tlsTest } from "../gateway/certificate.ts";
 import { Folder } from "../harness/folder.ts";
 import { Proxy, runProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
-import { startUpstream, unusedPort } from "../harness/upstream.ts";
+import { startUpstream } from "../harness/upstream.ts";
 import { WebProxy } from "../harness/web_proxy.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const TCP = ["-H", "127.0.0.1:1,127.0.0.1:2", "-b", "127.0.0.1:0"];
 const HTTP = ["--primary", "http://127.0.0.1:1", "--listen", "127.0.0.1:0"];

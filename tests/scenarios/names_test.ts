@@ -4,9 +4,10 @@ import { Folder } from "../harness/folder.ts";
 import { mayServeNames, NameServer } from "../harness/name_server.ts";
 import { Proxy, startProxy } from "../harness/proxy.ts";
 import { type Engine, ENGINES } from "../harness/scenario.ts";
-import { startUpstream, unusedPort } from "../harness/upstream.ts";
+import { startUpstream } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const ignore = !mayServeNames();
 

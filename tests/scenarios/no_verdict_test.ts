@@ -4,7 +4,8 @@ import { realClock, sleep } from "../../src/base/clock.ts";
 import { Folder } from "../harness/folder.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
-import { startUpstream, unusedPort } from "../harness/upstream.ts";
+import { startUpstream } from "../harness/upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** A proxy with two upstreams whose check program can be taken away, as during a deploy. */
 async function withCheck(flags: Readonly<Record<string, string>>) {

@@ -4,7 +4,8 @@ import { ask, connectTo } from "../harness/client.ts";
 import { Folder } from "../harness/folder.ts";
 import { Proxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
-import { startUpstream, unusedPort } from "../harness/upstream.ts";
+import { startUpstream } from "../harness/upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const FAULTY = new URL("../harness/faulty_main.ts", import.meta.url).href;
 

@@ -5,10 +5,11 @@ import { patiently } from "../harness/patience.ts";
 import { runProxy, spawnProxy, startProxy } from "../harness/proxy.ts";
 import { scenario, tell } from "../harness/scenario.ts";
 import { resetInQueue } from "../harness/storm.ts";
-import { startUpstream, unusedPort } from "../harness/upstream.ts";
+import { startUpstream } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 import { tlsTest } from "../gateway/certificate.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const portOf = (address: string) => Number(address.slice(address.lastIndexOf(":") + 1));
 

@@ -11,7 +11,7 @@ import { PostgresWriter, urlOf } from "../harness/postgres_writer.ts";
 import { Proxy } from "../harness/proxy.ts";
 import { commandsOf, copyScripts } from "../harness/readme.ts";
 import { type Engine, scenario, tell } from "../harness/scenario.ts";
-import { unusedPort } from "../harness/upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const NEEDS = [
   "bash",

@@ -9,8 +9,9 @@ import { patiently } from "../harness/patience.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { copyScripts } from "../harness/readme.ts";
 import { scenario } from "../harness/scenario.ts";
-import { type Named, unusedPort } from "../harness/upstream.ts";
+import { type Named } from "../harness/upstream.ts";
 import type { Wire } from "../harness/wire.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** A Redis server that keeps nothing on disk; resolves when it takes connections. */
 async function startRedis(dir: string, port: number, more: readonly string[] = []): Promise<Child> {

@@ -5,8 +5,9 @@ import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { type Engine, scenario } from "../harness/scenario.ts";
-import { startUpstream, unusedPort } from "../harness/upstream.ts";
+import { startUpstream } from "../harness/upstream.ts";
 import type { Wire } from "../harness/wire.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** A primary that a check script can be told to deny (`deny`) or to say nothing of (`mute`). */
 async function startDeniable(flags: Readonly<Record<string, string>> & { relay: Engine }) {

@@ -6,8 +6,9 @@ import { Folder } from "../harness/folder.ts";
 import { patiently } from "../harness/patience.ts";
 import { EXECUTABLE } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
-import { startUpstream, unusedPort } from "../harness/upstream.ts";
+import { startUpstream } from "../harness/upstream.ts";
 import config from "../../deno.json" with { type: "json" };
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const [RUN, ...REST] = EXECUTABLE;
 

@@ -4,7 +4,6 @@ import {
   echoes,
   encode,
   ended,
-  freePort,
   hangsUp,
   listens,
   type MakeRelay,
@@ -15,6 +14,7 @@ import {
   World,
   writeAll,
 } from "./world.ts";
+import { unusedPort } from "../../base/testing/ports.ts";
 
 /** Has the upstream say back the first line that it gets. */
 const firstLine = async (conn: Deno.Conn): Promise<void> => {
@@ -59,7 +59,7 @@ export function limitsContract(name: string, make: MakeRelay): void {
   });
 
   Deno.test(`${name}: a port that is taken is tried again until it is free`, async () => {
-    const port = freePort();
+    const port = unusedPort();
     const squatter = Deno.listen({ hostname: "127.0.0.1", port });
     await using primary = new TestUpstream("a", says("a"));
     await using world = await World.start(make, { bind: { kind: "tcp", host: "127.0.0.1", port } });

@@ -5,7 +5,6 @@ import {
   echoes,
   encode,
   ended,
-  freePort,
   hangsUp,
   listens,
   type MakeRelay,
@@ -16,10 +15,11 @@ import {
   World,
   writeAll,
 } from "./world.ts";
+import { unusedPort } from "../../base/testing/ports.ts";
 
 export function ordersContract(name: string, make: MakeRelay): void {
   Deno.test(`${name}: the port is closed until the first open`, async () => {
-    const port = freePort();
+    const port = unusedPort();
     await using primary = new TestUpstream("a", says("a"));
     await using world = await World.start(make, { bind: { kind: "tcp", host: "127.0.0.1", port } });
     await assertRejects(() => Deno.connect({ port }), Deno.errors.ConnectionRefused);
@@ -76,7 +76,7 @@ export function ordersContract(name: string, make: MakeRelay): void {
   });
 
   Deno.test(`${name}: refuse closes the port and turns waiting clients away`, async () => {
-    const port = freePort();
+    const port = unusedPort();
     await using primary = new TestUpstream("a", says("a"));
     await using world = await World.start(make, { bind: { kind: "tcp", host: "127.0.0.1", port } });
     await world.relay.open(primary.upstream, 1);

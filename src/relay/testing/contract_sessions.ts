@@ -7,7 +7,6 @@ import {
   echoes,
   encode,
   ended,
-  freePort,
   type MakeRelay,
   readText,
   readToEnd,
@@ -17,6 +16,7 @@ import {
   World,
   writeAll,
 } from "./world.ts";
+import { unusedPort } from "../../base/testing/ports.ts";
 
 const DRAIN: DrainOrder = {
   upstream: "a",
@@ -185,7 +185,7 @@ function drainContract(name: string, make: MakeRelay): void {
 
 function stopContract(name: string, make: MakeRelay): void {
   Deno.test(`${name}: stop closes the port, turns waiting clients away and lets sessions end`, async () => {
-    const port = freePort();
+    const port = unusedPort();
     await using primary = new TestUpstream("a", echoes);
     await using world = await World.start(make, { bind: { kind: "tcp", host: "127.0.0.1", port } });
     await world.relay.open(primary.upstream, 1);
@@ -242,7 +242,7 @@ function resetContract(name: string, make: MakeRelay): void {
       socket.on("error", () => {});
       socket.once("data", () => socket.write("partial", () => socket.resetAndDestroy()));
     });
-    const port = freePort();
+    const port = unusedPort();
     await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
     await using world = await World.start(make);
     const address = { kind: "tcp", host: "127.0.0.1", port } as const;

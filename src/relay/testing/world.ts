@@ -264,9 +264,3 @@ export class BlackHole implements Disposable {
     this.#listener.close();
   }
 }
-
-/** A port that was free a moment ago. */
-export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return (listener.addr as Deno.NetAddr).port;
-}

@@ -1,0 +1,74 @@
+/**
+ * Ports for tests that need to know one before anybody listens on it. Test files run at the same time, as
+ * threads of one process or in several processes, so each of them has a block of ports that nobody else
+ * gets: it listens on the first port of its block as long as it runs. The blocks are outside the range
+ * from which the system picks ports itself (port 0, and the local ports of connections).
+ */
+
+/** The ports of one block, less the first. All that one test file uses at the same time. */
+const BLOCK = 400;
+/** Below are ports of well-known services. */
+const LOWEST = 10_000;
+const HIGHEST = 65_535;
+/** Where Linux picks ports unless it is told otherwise (net.ipv4.ip_local_port_range); others are higher. */
+const USUAL_RANGE = [32_768, 60_999] as const;
+
+/** The first ports of all blocks that do not touch the range `from` to `to`. */
+export function blocksOutside([from, to]: readonly [number, number]): number[] {
+  const found: number[] = [];
+  for (let first = LOWEST; first + BLOCK - 1 <= HIGHEST; first += BLOCK) {
+    if (first + BLOCK <= from || first > to) found.push(first);
+  }
+  return found;
+}
+
+function rangeOfSystem(): readonly [number, number] {
+  if (Deno.build.os !== "linux") return USUAL_RANGE;
+  const text = Deno.readTextFileSync("/proc/sys/net/ipv4/ip_local_port_range");
+  const [from, to] = text.trim().split(/\s+/).map(Number);
+  return [from!, to!];
+}
+
+/** A listener if nobody listens on that port of any IPv4 address. */
+function tryListen(hostname: string, port: number): Deno.TcpListener | undefined {
+  try {
+    return Deno.listen({ hostname, port });
+  } catch (error) {
+    // Windows keeps some ports for itself, and says so like this.
+    const taken = error instanceof Deno.errors.AddrInUse ||
+      error instanceof Deno.errors.PermissionDenied;
+    if (taken) return undefined;
+    throw error;
+  }
+}
+
+/** Takes a block until this thread ends. The first to be tried is random, as many may look at one time. */
+function takeBlock(): number {
+  const outside = blocksOutside(rangeOfSystem());
+  // A system that picks from all ports leaves no choice.
+  const all = outside.length > 0 ? outside : blocksOutside([0, 0]);
+  const offset = Math.floor(Math.random() * all.length);
+  for (const first of [...all.slice(offset), ...all.slice(0, offset)]) {
+    // Not closed on purpose: this is what holds the block.
+    if (tryListen("127.0.0.1", first) !== undefined) return first;
+  }
+  throw new Error(`all ${all.length} blocks of ports for tests are taken`);
+}
+
+// When the module is loaded, as a test must close each listener that it opens.
+const first = takeBlock();
+let handedOut = 0;
+
+/**
+ * A port of 127.0.0.1 and of all other addresses that nobody listens on. The same one comes again after
+ * `BLOCK - 1` calls at the earliest.
+ */
+export function unusedPort(): number {
+  for (let attempt = 1; attempt < BLOCK; attempt++) {
+    const port = first + 1 + handedOut++ % (BLOCK - 1);
+    const listener = tryListen("0.0.0.0", port);
+    listener?.close();
+    if (listener !== undefined) return port;
+  }
+  throw new Error(`all ports from ${first} to ${first + BLOCK - 1} are taken`);
+}
