@@ -346,7 +346,13 @@ export class Session implements Member {
     });
     await Promise.all([
       up.then((end) => this.#flowOver(end, conn, fromUpstream, down)),
-      down.then((end) => this.#flowOver(end, this.#client, this.#fromClient, up)),
+      down.then((end) => {
+        const isUnanswered = end === "sourceFailed" && fromUpstream.arrived === "failed";
+        if (isUnanswered && !this.#over) {
+          this.#doubt(this.#upstream!.route, new Fault("upstreamReset"));
+        }
+        return this.#flowOver(end, this.#client, this.#fromClient, up);
+      }),
     ]);
   }
 

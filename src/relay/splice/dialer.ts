@@ -204,6 +204,11 @@ export class Dialer {
     this.#arm(session);
   }
 
+  /** The upstream was reset after it got bytes of the client's and before it sent any. */
+  resetUnanswered(session: Session): void {
+    if (session.epoch === this.#route?.epoch) this.#doubt(session, "upstreamReset");
+  }
+
   /** Closes a client that got no upstream. */
   lose(session: Session): void {
     this.#owner.deps.counters[COUNT.lost]!++;

@@ -35,6 +35,8 @@ export interface SessionOwner {
   expired(session: Session, now: number): void;
   /** The upstream ended or was reset before any byte; the client is still there. */
   endedUnused(session: Session, how: "end" | "reset"): void;
+  /** The upstream was reset after it got bytes and before it sent any. The session ends. */
+  resetUnanswered(session: Session): void;
   /** A session had a bug and has ended. */
   broken(error: unknown): void;
   /** Both sockets are closed: the record may be used again. */
@@ -368,6 +370,7 @@ export class Session implements Watcher, Tick, Timed, Breakable {
   /** The sound side has acknowledged all bytes: the session ends. */
   #part(): void {
     const isClient = this.#broken === this.client;
+    if (!isClient && this.#wasReset && !this.down.used) this.#owner.resetUnanswered(this);
     this.#leave(this.#wasReset || isClient, this.#wasReset || !isClient);
   }
 

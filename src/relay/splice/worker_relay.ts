@@ -107,6 +107,7 @@ export class WorkerRelay {
       expired: (session, now) => dialer.expired(session, now),
       broken: (error) => this.#broken(error),
       endedUnused: (session, how) => dialer.endedUnused(session, how),
+      resetUnanswered: (session) => dialer.resetUnanswered(session),
       release: (session) => this.#release(session),
     };
     const listener = counters[COUNT.listener]! - 1;

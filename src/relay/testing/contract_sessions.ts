@@ -257,6 +257,24 @@ function resetContract(name: string, make: MakeRelay): void {
     await new Promise((resolve) => server.close(resolve));
   });
 
+  Deno.test(`${name}: an upstream that resets before it said anything is doubted`, async () => {
+    const server = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.once("data", () => socket.resetAndDestroy());
+    });
+    const port = unusedPort();
+    await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+    await using world = await World.start(make);
+    const address = { kind: "tcp", host: "127.0.0.1", port } as const;
+    await world.relay.open({ name: "a", address, rank: 0 }, 1);
+    using client = await world.connect();
+    await writeAll(client, encode("hello"));
+    assert(await ended(client));
+    const { hard, upstream, epoch, reason } = await world.doubt();
+    assertEquals([hard, upstream, epoch, reason], [true, "a", 1, "reset by upstream"]);
+    await new Promise((resolve) => server.close(resolve));
+  });
+
   Deno.test(`${name}: a client that disappears ends its upstream connection`, async () => {
     await using primary = new TestUpstream("a", echoes);
     await using world = await World.start(make);
