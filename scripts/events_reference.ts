@@ -74,8 +74,8 @@ export function eventsMarkdown(source: string): string {
 export async function metricsMarkdown(): Promise<string> {
   const counters = Object.fromEntries(Object.keys(COUNTERS).map((name) => [name, 1]));
   await using service = new TestService({ name: "web", counters });
-  service.tally.take({ time: 0, service: "web", event: START, id: 1 } as never);
-  const text = metricsText([service.view], service.tally, FACTS);
+  service.eventCounts.take({ time: 0, service: "web", event: START, id: 1 } as never);
+  const text = metricsText([service.view], service.eventCounts, FACTS);
   const rows = [...text.matchAll(/# HELP (\S+) (.*)\n# TYPE \S+ (\w+)\n(.*)/g)];
   return [
     "| metric | kind | labels | meaning |",
@@ -87,7 +87,7 @@ export async function metricsMarkdown(): Promise<string> {
   ].join("\n");
 }
 
-/** An event that the tally counts in each of its families. */
+/** An event that the eventCounts counts in each of its families. */
 const START: Event = {
   type: "promotion.finished",
   move: "start",

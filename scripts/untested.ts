@@ -4,7 +4,7 @@
  */
 export const UNTESTED: Readonly<Record<string, string>> = {
   "admin/exposition.ts": "tested by the tests of its room",
-  "admin/tally.ts": "tested by the tests of its room",
+  "admin/event_counts.ts": "tested by the tests of its room",
   "admin/view.ts": "types only",
   "app/app.ts": "composition: tests/scenarios",
   "app/control_plane.ts": "composition: tests/scenarios",
@@ -42,7 +42,7 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "gateway/gateway.ts": "tested by tests/gateway on both kinds of sockets",
   "gateway/listen.ts": "tested by tests/gateway on both kinds of sockets",
   "gateway/running.ts": "tested by tests/gateway on both kinds of sockets",
-  "gateway/secure_side.ts": "tested by tests/gateway on both kinds of sockets",
+  "gateway/tls/https_server.ts": "tested by tests/gateway on both kinds of sockets",
   "gateway/static/file_response.ts": "tested by tests/gateway on both kinds of sockets",
   "gateway/tls/http2.ts": "tested by tests/gateway on both kinds of sockets",
   "gateway/tls/listen_tls.ts": "tested by tests/gateway on both kinds of sockets",
@@ -51,7 +51,7 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "http1/fields.ts": "tested by the tests of the message that uses it",
   "http1/head_writer.ts": "tested by the tests of the message that uses it",
   "http1/http_date.ts": "tested by the tests of the message that uses it",
-  "http1/refusal.ts": "tested by the tests of the message that uses it",
+  "http1/local_reply.ts": "tested by the tests of the message that uses it",
   "http1/server_connection.ts": "tested by the tests of the message that uses it",
   "linux/errno.ts": "tested by the tests of its room",
   "linux/kernel.ts": "types only",

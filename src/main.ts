@@ -6,7 +6,7 @@ import { run } from "./app/app.ts";
 import { load } from "./config/load.ts";
 import { summary } from "./config/print.ts";
 import { unusableEngines } from "./app/engines.ts";
-import { lookAtFiles } from "./app/files.ts";
+import { checkFiles } from "./app/files.ts";
 import { describe } from "./base/describe.ts";
 import { catchUncaught } from "./app/uncaught.ts";
 import { VERSION, versionText } from "./app/version.ts";
@@ -66,11 +66,11 @@ async function main(): Promise<number> {
     return 0;
   }
   if (loaded.kind === "errors") {
-    const { errors } = await lookAtFiles(loaded.readable);
+    const { errors } = await checkFiles(loaded.readable);
     return failed([...loaded.lines, ...errors], loaded.exitCode);
   }
   const { config, warnings } = loaded;
-  const { found: programs, errors } = await lookAtFiles(config);
+  const { found: programs, errors } = await checkFiles(config);
   errors.push(...await unusableEngines(config));
   if (errors.length > 0) return failed(errors, 2);
   if (loaded.kind === "check") {

@@ -13,7 +13,7 @@ import { EXPOSITION_TYPE } from "./exposition.ts";
 import { feed } from "./feed.ts";
 import { metricsText, type ProcessFacts } from "./metrics.ts";
 import { stateReport } from "./state_report.ts";
-import type { Tally } from "./tally.ts";
+import type { EventCounts } from "./event_counts.ts";
 import type { ServiceView } from "./view.ts";
 
 export interface AdminSettings {
@@ -21,7 +21,7 @@ export interface AdminSettings {
   /** At least one. */
   readonly services: readonly ServiceView[];
   readonly events: EventStream;
-  readonly tally: Tally;
+  readonly eventCounts: EventCounts;
   readonly facts: () => ProcessFacts;
   /** Formats an event as a sentence. */
   readonly sentence: (event: Event) => string;
@@ -56,8 +56,8 @@ export function adminApp(settings: AdminSettings, exposure: Exposure): Hono {
   if (exposure !== "health") {
     app.get(`${ROOT}/state`, (c) => answerState(c, settings));
     app.get(`${ROOT}/metrics`, (c) => {
-      const { services, tally, facts } = settings;
-      return c.body(metricsText(services, tally, facts()), 200, {
+      const { services, eventCounts, facts } = settings;
+      return c.body(metricsText(services, eventCounts, facts()), 200, {
         "content-type": EXPOSITION_TYPE,
       });
     });

@@ -4,13 +4,13 @@ import { PASSED, REFUSED, TestService } from "./testing/service.ts";
 
 /** The app over one or more services, and a way to ask it. */
 function admin(exposure: Exposure, ...services: readonly TestService[]) {
-  const { clock, events, tally } = services[0]!;
+  const { clock, events, eventCounts } = services[0]!;
   const stop = new AbortController();
   const app = adminApp({
     clock,
     services: services.map(({ view }) => view),
     events,
-    tally,
+    eventCounts,
     facts: () => ({
       version: "1.2.3",
       startedAt: 0,

@@ -22,7 +22,7 @@ async function serve(service: TestService, clock: Clock = realClock) {
     clock: service.clock,
     services: [service.view],
     events: service.events,
-    tally: service.tally,
+    eventCounts: service.eventCounts,
     facts: () => ({
       version: "1.2.3",
       startedAt: 0,

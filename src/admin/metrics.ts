@@ -1,11 +1,11 @@
 /**
  * The metrics of the process as Prometheus text. All values are read at the time of the scrape: states and
- * counters from the services, counts of events from the tally. Pure.
+ * counters from the services, counts of events from the eventCounts. Pure.
  */
 import { isUp } from "../failover/health.ts";
 import { activeOf, letsClientsThrough } from "../failover/state.ts";
 import { family, type Sample } from "./exposition.ts";
-import type { Tally } from "./tally.ts";
+import type { EventCounts } from "./event_counts.ts";
 import { COUNTER_ROWS, type ServiceView } from "./view.ts";
 
 /** Facts about the process itself. */
@@ -24,7 +24,7 @@ export interface ProcessFacts {
 
 export function metricsText(
   views: readonly ServiceView[],
-  tally: Tally,
+  eventCounts: EventCounts,
   facts: ProcessFacts,
 ): string {
   return [
@@ -44,9 +44,9 @@ export function metricsText(
       "failover_promotions_total",
       "counter",
       "Promotions finished, by what moved the traffic.",
-      tally.promotions,
+      eventCounts.promotions,
     ),
-    family("failover_events_total", "counter", "Events, by type.", tally.events),
+    family("failover_events_total", "counter", "Events, by type.", eventCounts.events),
     ...processFamilies(facts),
   ].join("");
 }

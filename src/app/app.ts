@@ -41,7 +41,7 @@ export interface Outcome {
 const UNCAUGHT_EVERY_MS = 10_000;
 
 /** The input of a run: options that were validated, and the files that they name. */
-export interface Given {
+export interface RunInput {
   readonly config: Config;
   /** Warnings about the options. */
   readonly warnings: readonly string[];
@@ -51,7 +51,7 @@ export interface Given {
 
 /** Runs all services until the stop signal. Resolves when everything has ended. */
 export async function run(
-  { config, warnings, programs }: Given,
+  { config, warnings, programs }: RunInput,
   version: string,
   orders: Orders,
   stderr: Sink,
@@ -90,11 +90,11 @@ async function takenAddresses(plans: readonly Plan[], config: Config): Promise<s
   // Checked in advance: at the opening, the error would stop services that have already promoted an upstream.
   const { admin, origins } = config.process;
   const reason = admin === undefined ? undefined : await tryBind(admin);
-  if (reason !== undefined) lines.push(cannotOpenWindow(admin!, reason, origins.admin));
+  if (reason !== undefined) lines.push(cannotListenAdmin(admin!, reason, origins.admin));
   return lines;
 }
 
-function cannotOpenWindow(admin: Address, reason: string, origin: string | undefined): string {
+function cannotListenAdmin(admin: Address, reason: string, origin: string | undefined): string {
   return `Cannot listen on ${formatAddress(admin)}: ${reason} (option admin, from ${origin})`;
 }
 
@@ -146,10 +146,10 @@ async function serve(
     services.push(service);
     reports.views.push(service.view);
   }
-  const window = admin === undefined ? undefined : await reports.openWindow(admin, shares.admin);
+  const window = admin === undefined ? undefined : await reports.listenAdmin(admin, shares.admin);
   if (typeof window === "string") {
     await stopAll(0, AbortSignal.abort());
-    return { exitCode: 1, lines: [cannotOpenWindow(admin!, window, origins.admin)] };
+    return { exitCode: 1, lines: [cannotListenAdmin(admin!, window, origins.admin)] };
   }
   window?.finished.catch((error) => {
     events.publish("", {
@@ -181,12 +181,12 @@ function startPlan(
 ): Promise<Supervisor | string> {
   const publish = reports.events.scope(name);
   for (const warning of warnings) publish({ type: "config.warned", warning });
-  const publicWindow = (view: ServiceView) => reports.publicWindow(view);
+  const publicEndpoints = (view: ServiceView) => reports.publicEndpoints(view);
   return Supervisor.start(starter, {
     clock: realClock,
     publish,
     triggerWarnings,
-    publicWindow,
+    publicEndpoints,
     ...rest,
   });
 }

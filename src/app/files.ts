@@ -16,7 +16,7 @@ import {
 import { whyUnreadable } from "../config/unreadable.ts";
 import type { ErrorPage } from "../gateway/answers.ts";
 import type { TlsFiles } from "../gateway/tls/listen_tls.ts";
-import { findCheck, findTriggers, type Found } from "../hooks/find.ts";
+import { findCheck, findTriggers, type FoundPrograms } from "../hooks/find.ts";
 
 /** The programs of one service that were found. */
 export interface ProgramFiles {
@@ -37,7 +37,7 @@ export interface HttpFiles {
 }
 
 /** The result of a check, and the errors, one line each. If there are errors, `found` must not be used. */
-export interface Looked<T> {
+export interface Checked<T> {
   readonly found: T;
   readonly errors: string[];
 }
@@ -49,28 +49,28 @@ const SILENT_MS = 10_000;
  * Checks the files of all services. `found` holds the programs of each service, in the order of the
  * services.
  */
-export async function lookAtFiles(
+export async function checkFiles(
   config: Config,
   clock: Clock = realClock,
-): Promise<Looked<readonly ProgramFiles[]>> {
-  const looks = config.services.map((service) => new Look(service, clock));
-  const found = await Promise.all(looks.map((look) => look.programs()));
-  await Promise.all(looks.map((look) => look.http()));
+): Promise<Checked<readonly ProgramFiles[]>> {
+  const checks = config.services.map((service) => new FileCheck(service, clock));
+  const found = await Promise.all(checks.map((check) => check.programs()));
+  await Promise.all(checks.map((check) => check.http()));
   // An error in a file that services share is reported once.
-  return { found, errors: [...new Set(looks.flatMap(({ errors }) => errors))] };
+  return { found, errors: [...new Set(checks.flatMap(({ errors }) => errors))] };
 }
 
 /** Reads the files of an HTTP service. Called at each start of the service, so the contents are current. */
 export async function readHttpFiles(
   service: HttpConfig,
   clock: Clock,
-): Promise<Looked<HttpFiles>> {
-  const look = new Look(service, clock);
-  return { found: await look.http(), errors: look.errors };
+): Promise<Checked<HttpFiles>> {
+  const check = new FileCheck(service, clock);
+  return { found: await check.http(), errors: check.errors };
 }
 
 /** Checks the files of one service. */
-class Look {
+class FileCheck {
   readonly errors: string[] = [];
   readonly #service: ServiceConfig;
   readonly #clock: Clock;
@@ -91,12 +91,12 @@ class Look {
   async #programs(
     key: Key,
     path: string | undefined,
-    find: (path: string) => Promise<Found>,
-  ): Promise<Found | undefined> {
+    find: (path: string) => Promise<FoundPrograms>,
+  ): Promise<FoundPrograms | undefined> {
     if (path === undefined) return undefined;
     try {
       const found = await this.#inTime(find(path));
-      for (const line of found.mistakes) {
+      for (const line of found.errors) {
         this.#error(key, path, line.startsWith(`${path}: `) ? line.slice(path.length + 2) : line);
       }
       return found;
@@ -109,7 +109,7 @@ class Look {
     const service = this.#service;
     if (service.mode !== "http") return NO_HTTP;
     for (const target of service.backup ?? []) {
-      if (target.kind === "page") await this.#look("backup", target.path, target.written);
+      if (target.kind === "page") await this.#check("backup", target.path, target.written);
       if (target.kind === "folder") await this.#folder("backup", target.path, target.written);
     }
     const page = await this.#read("errorPage", service.errorPage);
@@ -157,7 +157,7 @@ class Look {
 
   /** The bytes of a file; undefined after an error or without a path. */
   async #read(key: Key, path: string | undefined): Promise<Uint8Array | undefined> {
-    if (path === undefined || !await this.#look(key, path)) return undefined;
+    if (path === undefined || !await this.#check(key, path)) return undefined;
     try {
       return await this.#inTime(Deno.readFile(path));
     } catch (error) {
@@ -166,7 +166,7 @@ class Look {
   }
 
   /** Adds an error unless the path is a file that can be read. */
-  async #look(key: Key, path: string, written = path): Promise<boolean> {
+  async #check(key: Key, path: string, written = path): Promise<boolean> {
     try {
       const { isFile, isDirectory } = await this.#inTime(Deno.stat(path));
       // Reading from a pipe or a device may never end.

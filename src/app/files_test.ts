@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { configOf } from "../config/testing/config.ts";
-import { lookAtFiles } from "./files.ts";
+import { checkFiles } from "./files.ts";
 
 Deno.test("a file system that does not answer is told of, file by file, instead of being waited for", async () => {
   const config = configOf([
@@ -20,7 +20,7 @@ Deno.test("a file system that does not answer is told of, file by file, instead 
     return new Promise(() => {});
   };
   try {
-    const looked = lookAtFiles(config, clock);
+    const looked = checkFiles(config, clock);
     const ended = looked.then(() => "ended");
     for (let files = 1; files <= 4; files++) {
       assertEquals(await Promise.race([ended, asked.promise]), undefined);

@@ -83,7 +83,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   const control: ControlPlane = new ControlPlane(config, parts, gateway, context);
   const served: { port?: Listening } = {};
   const view = control.view(() => countersOf(gateway, served.port));
-  const window = await context.publicWindow(view);
+  const window = await context.publicEndpoints(view);
   const { listen: address } = config;
   const { connectionsMax, socketMode } = context;
   const listening = await listen({ address, connectionsMax, socketMode, tls: files.tls }, {

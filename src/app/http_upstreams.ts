@@ -27,7 +27,7 @@ export interface HttpUpstreams {
 }
 
 /** The dependencies that all upstreams share. */
-export interface HttpSurroundings {
+export interface HttpUpstreamsDeps {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
   readonly sockets: Sockets;
@@ -37,12 +37,12 @@ export interface HttpSurroundings {
   readonly pseudonym: string;
 }
 
-export function httpUpstreams(config: HttpConfig, around: HttpSurroundings): HttpUpstreams {
+export function httpUpstreams(config: HttpConfig, deps: HttpUpstreamsDeps): HttpUpstreams {
   const targets: readonly Target[] = [config.primary, ...config.backup ?? []];
   const reached = targets.map((target, rank) =>
     target.kind === "url"
-      ? serverUpstream(target, rank, config, around)
-      : staticUpstream(target, rank, around.clock)
+      ? serverUpstream(target, rank, config, deps)
+      : staticUpstream(target, rank, deps.clock)
   );
   const probes = new Map(reached.map(({ way, probe }) => [way.upstream.name, probe]));
   return {
@@ -71,9 +71,9 @@ function serverUpstream(
   target: UrlTarget,
   rank: number,
   config: HttpConfig,
-  around: HttpSurroundings,
+  deps: HttpUpstreamsDeps,
 ): Reached {
-  const { clock, deadlines } = around;
+  const { clock, deadlines } = deps;
   const { name, url, host, address } = target;
   const {
     preserveHost,
@@ -87,10 +87,10 @@ function serverUpstream(
     host,
     preserveHost,
     headers: headersOf(target),
-    pseudonym: around.pseudonym,
+    pseudonym: deps.pseudonym,
   });
   const { headers } = rules;
-  const dial = dialOf(target, connectTimeout, around);
+  const dial = dialOf(target, connectTimeout, deps);
   const pool = new Pool({ dial, deadlines, bodyMs: responseIdleTimeout });
   const settings = { timeoutMs: checkTimeout, statuses: checkStatus };
   const check = { pool, target: checkPath ?? url.pathname, host: host ?? url.host, headers };
@@ -110,7 +110,7 @@ function serverUpstream(
 function dialOf(
   { url, address }: UrlTarget,
   connectMs: number,
-  { clock, sockets, caCerts }: HttpSurroundings,
+  { clock, sockets, caCerts }: HttpUpstreamsDeps,
 ): Dial {
   if (address.kind !== "tcp") throw new Error("an HTTP upstream without a port");
   const options = { hostname: address.host, port: address.port, clock, connectMs };

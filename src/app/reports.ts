@@ -4,7 +4,7 @@
  */
 import type { FetchApp } from "../admin/listen.ts";
 import type { AdminSettings } from "../admin/admin.ts";
-import { Tally } from "../admin/tally.ts";
+import { EventCounts } from "../admin/event_counts.ts";
 import type { ServiceView } from "../admin/view.ts";
 import type { Address } from "../base/address.ts";
 import { type Clock, sleep } from "../base/clock.ts";
@@ -29,7 +29,7 @@ export class Reports implements AsyncDisposable {
   readonly #version: string;
   readonly #startedAt: number;
   readonly #log: Log;
-  readonly #tally = new Tally();
+  readonly #eventCounts = new EventCounts();
   readonly #webhook: Webhook | undefined;
   /** Ends the live feeds. */
   readonly #stop = new AbortController();
@@ -44,7 +44,7 @@ export class Reports implements AsyncDisposable {
     this.events = new EventStream(clock, { keep: EVENTS_KEPT });
     this.#log = new Log({ level: logLevel, json: jsonLogs }, stderr);
     this.events.subscribe(this.#log.take);
-    this.events.subscribe(this.#tally.take);
+    this.events.subscribe(this.#eventCounts.take);
     if (webhookUrl === undefined) return;
     const ports = { incidents: this.#incidents(), clock, publish: this.events.scope("") };
     this.#webhook = new Webhook({ url: webhookUrl, format: webhookFormat }, ports);
@@ -52,7 +52,7 @@ export class Reports implements AsyncDisposable {
   }
 
   /** The admin endpoints on the main port of an HTTP service. */
-  async publicWindow(view: ServiceView): Promise<FetchApp> {
+  async publicEndpoints(view: ServiceView): Promise<FetchApp> {
     const { adminApp } = await import("../admin/admin.ts");
     const exposure = this.#config.process.admin === undefined ? "public" : "health";
     return adminApp(this.#settings([view]), exposure);
@@ -62,7 +62,7 @@ export class Reports implements AsyncDisposable {
    * Opens the admin listener. Resolves with an object whose `finished` rejects if the listener fails, or
    * with the reason why it cannot listen.
    */
-  async openWindow(
+  async listenAdmin(
     address: Address,
     connectionsMax: number,
   ): Promise<{ readonly finished: Promise<void> } | string> {
@@ -97,7 +97,7 @@ export class Reports implements AsyncDisposable {
       clock: this.#clock,
       services,
       events,
-      tally: this.#tally,
+      eventCounts: this.#eventCounts,
       sentence: sentenceOf,
       stop: this.#stop.signal,
       facts: () => ({

@@ -23,7 +23,7 @@ export interface ServiceContext {
   /** How long drained sessions may continue, in milliseconds. */
   readonly drainMs: number;
   /** Builds the admin endpoints for the main port of an HTTP service. */
-  publicWindow(view: ServiceView): Promise<FetchApp>;
+  publicEndpoints(view: ServiceView): Promise<FetchApp>;
 }
 
 export interface Service {

@@ -7,13 +7,13 @@ const PAUSE_MS = 10_000;
 
 export class LimitWatch {
   readonly #max: number;
-  readonly #tell: (max: number) => void;
+  readonly #publish: (max: number) => void;
   #isReached = false;
-  #toldAt = -Infinity;
+  #publishedAt = -Infinity;
 
-  constructor(max: number, tell: (max: number) => void) {
+  constructor(max: number, publish: (max: number) => void) {
     this.#max = max;
-    this.#tell = tell;
+    this.#publish = publish;
   }
 
   /** To be called when there are fewer, where `isReached` is not asked before each. */
@@ -27,11 +27,11 @@ export class LimitWatch {
       this.noteCount(count);
       return false;
     }
-    const isNews = !this.#isReached && now - this.#toldAt >= PAUSE_MS;
+    const isNews = !this.#isReached && now - this.#publishedAt >= PAUSE_MS;
     this.#isReached = true;
     if (isNews) {
-      this.#toldAt = now;
-      this.#tell(this.#max);
+      this.#publishedAt = now;
+      this.#publish(this.#max);
     }
     return true;
   }

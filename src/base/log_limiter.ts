@@ -5,7 +5,7 @@ const KEYS_MAX = 100;
 
 export class LogLimiter {
   readonly #everyMs: number;
-  readonly #saidAt = new Map<string, number>();
+  readonly #publishedAt = new Map<string, number>();
 
   constructor(everyMs: number) {
     this.#everyMs = everyMs;
@@ -13,9 +13,9 @@ export class LogLimiter {
 
   /** True if `key` was not let through within the last `everyMs` milliseconds before `now`. */
   allow(key: string, now: number): boolean {
-    if (now - (this.#saidAt.get(key) ?? -Infinity) < this.#everyMs) return false;
-    if (this.#saidAt.size >= KEYS_MAX) this.#saidAt.clear();
-    this.#saidAt.set(key, now);
+    if (now - (this.#publishedAt.get(key) ?? -Infinity) < this.#everyMs) return false;
+    if (this.#publishedAt.size >= KEYS_MAX) this.#publishedAt.clear();
+    this.#publishedAt.set(key, now);
     return true;
   }
 }

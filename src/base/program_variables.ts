@@ -52,11 +52,11 @@ export const PROGRAM_VARIABLES = {
 
 type Table = typeof PROGRAM_VARIABLES;
 export type ProgramVariable = keyof Table;
-type Given<To extends "check" | "trigger"> = {
+type NamesFor<To extends "check" | "trigger"> = {
   [V in ProgramVariable]: Table[V] extends { readonly [K in To]: true } ? V : never;
 }[ProgramVariable];
 
 /** All that a check program is given. */
-export type CheckVariables = Readonly<Record<Given<"check">, string>>;
+export type CheckVariables = Readonly<Record<NamesFor<"check">, string>>;
 /** All that a trigger is given. */
-export type TriggerVariables = Readonly<Record<Given<"trigger">, string>>;
+export type TriggerVariables = Readonly<Record<NamesFor<"trigger">, string>>;

@@ -54,15 +54,15 @@ export function readYaml(path: string, text: string): FileOptions {
     };
   }
   const folder = path.replace(/[^/\\]*$/, "");
-  const walk: Walk = { path, folder, lineOf: keyLines(text), errors: [] };
+  const context: ParseContext = { path, folder, lineOf: keyLines(text), errors: [] };
   const { services, ...top } = content;
-  if (services !== undefined) return severalServices(walk, top, services);
-  const entries = entriesOf(walk, top, [], () => undefined);
-  return { ...NO_FILE, top: { entries, shared: false }, errors: walk.errors };
+  if (services !== undefined) return severalServices(context, top, services);
+  const entries = entriesOf(context, top, [], () => undefined);
+  return { ...NO_FILE, top: { entries, shared: false }, errors: context.errors };
 }
 
 /** The state of reading one file. */
-interface Walk {
+interface ParseContext {
   readonly path: string;
   /** The folder from which relative paths in the file are taken; empty for the working directory. */
   readonly folder: string;
@@ -70,9 +70,9 @@ interface Walk {
   readonly errors: string[];
 }
 
-function severalServices(walk: Walk, top: Section, sections: Written): FileOptions {
+function severalServices(context: ParseContext, top: Section, sections: Written): FileOptions {
   const shared = entriesOf(
-    walk,
+    context,
     top,
     [],
     (key) => optionOf(key).own ? `it belongs to one service: write it under "services"` : undefined,
@@ -80,23 +80,27 @@ function severalServices(walk: Walk, top: Section, sections: Written): FileOptio
   const services = new Map<string, Layer>();
   if (isSection(sections) && Object.keys(sections).length > 0) {
     for (const [name, section] of Object.entries(sections)) {
-      services.set(name, { entries: serviceEntries(walk, name, section), shared: false });
+      services.set(name, { entries: serviceEntries(context, name, section), shared: false });
     }
   } else {
-    const where = originOf(walk, ["services"]);
-    walk.errors.push(`Cannot use "services" in ${where}: expected a name and options for each`);
+    const where = originOf(context, ["services"]);
+    context.errors.push(`Cannot use "services" in ${where}: expected a name and options for each`);
   }
-  return { top: { entries: shared, shared: true }, services, errors: walk.errors };
+  return { top: { entries: shared, shared: true }, services, errors: context.errors };
 }
 
-function serviceEntries(walk: Walk, name: string, section: Written): Map<Key, RawOption> {
+function serviceEntries(
+  context: ParseContext,
+  name: string,
+  section: Written,
+): Map<Key, RawOption> {
   const where = ["services", name];
-  const origin = originOf(walk, where);
+  const origin = originOf(context, where);
   if (!isSection(section)) {
-    walk.errors.push(`Cannot use service "${name}" in ${origin}: expected its options`);
+    context.errors.push(`Cannot use service "${name}" in ${origin}: expected its options`);
     return new Map();
   }
-  const entries = entriesOf(walk, section, where, (key) => {
+  const entries = entriesOf(context, section, where, (key) => {
     if (key === "name") return `it is the key under "services" already`;
     const isProcess = optionOf(key).scope === "process";
     return isProcess ? "it is for the whole process: write it at the top level" : undefined;
@@ -106,33 +110,33 @@ function serviceEntries(walk: Walk, name: string, section: Written): Map<Key, Ra
 
 /** The options of one mapping. `refuse` returns the reason if a key is not allowed in this place. */
 function entriesOf(
-  walk: Walk,
+  context: ParseContext,
   section: Section,
   where: readonly string[],
   refuse: (key: Key) => string | undefined,
 ): Map<Key, RawOption> {
   const entries = new Map<Key, RawOption>();
   for (const [yamlKey, written] of Object.entries(section)) {
-    const origin = originOf(walk, [...where, yamlKey]);
+    const origin = originOf(context, [...where, yamlKey]);
     const key = BY_YAML_KEY.get(yamlKey);
     if (key === undefined) {
       const hint = didYouMean(yamlKey, [...BY_YAML_KEY.keys(), "services"]);
-      walk.errors.push(`Unknown key "${yamlKey}" in ${origin}${hint}`);
+      context.errors.push(`Unknown key "${yamlKey}" in ${origin}${hint}`);
       continue;
     }
     const refusal = refuse(key);
     if (refusal !== undefined) {
-      walk.errors.push(`Cannot use "${yamlKey}" in ${origin}: ${refusal}`);
+      context.errors.push(`Cannot use "${yamlKey}" in ${origin}: ${refusal}`);
     } else if (written !== null && written !== "") {
-      entries.set(key, { written, origin, folder: walk.folder });
+      entries.set(key, { written, origin, folder: context.folder });
     }
   }
   return entries;
 }
 
-function originOf(walk: Walk, where: readonly string[]): string {
-  const line = walk.lineOf(where);
-  return line === undefined ? walk.path : `${walk.path} line ${line}`;
+function originOf(context: ParseContext, where: readonly string[]): string {
+  const line = context.lineOf(where);
+  return line === undefined ? context.path : `${context.path} line ${line}`;
 }
 
 function isSection(written: Written): written is Section {

@@ -8,7 +8,7 @@ import { LogLimiter } from "../base/log_limiter.ts";
 import type { Publish } from "./events.ts";
 
 /** Shortest time between two events of the same kind, in milliseconds; a port scanner causes thousands. */
-const SAY_AGAIN_MS = 10_000;
+const LOG_INTERVAL_MS = 10_000;
 
 /** Refusals that are not the client's fault and are published nevertheless. */
 const OURS: ReadonlySet<FaultName> = new Set<FaultName>(["tooManyHeld"]);
@@ -16,7 +16,7 @@ const OURS: ReadonlySet<FaultName> = new Set<FaultName>(["tooManyHeld"]);
 export class ServerTroubles {
   readonly #clock: Clock;
   readonly #publish: Publish;
-  readonly #limiter = new LogLimiter(SAY_AGAIN_MS);
+  readonly #limiter = new LogLimiter(LOG_INTERVAL_MS);
   /** Refusals of each kind since the last event about it. */
   readonly #unreported = new Map<FaultName, number>();
   /** Requests that the server itself answered with an error: 400, 408, 413, 431 … */

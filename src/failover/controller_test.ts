@@ -31,16 +31,16 @@ const NO: ProbeResult = { passed: false, tookMs: 1, reason: "refused", evidence:
 
 /** A controller with ports that record their calls, and triggers that end when the test ends them. */
 function build(plane: Partial<DataPlane> = {}) {
-  const deeds: string[] = [];
+  const actions: string[] = [];
   const clock = new ManualClock();
   const running: { promotion: Promotion; end: () => void }[] = [];
-  const note = (deed: string) => {
-    deeds.push(deed);
+  const note = (action: string) => {
+    actions.push(action);
     return Promise.resolve();
   };
   const controller = new Controller(UPSTREAMS, POLICY, {
     clock,
-    publish: (event) => deeds.push(event.type),
+    publish: (event) => actions.push(event.type),
     plane: {
       open: (upstream, epoch) => note(`open ${upstream.name} ${epoch}`),
       hold: () => note("hold"),
@@ -55,7 +55,7 @@ function build(plane: Partial<DataPlane> = {}) {
       run(promotion, signal) {
         const { promise, resolve } = Promise.withResolvers<TriggerOutcome>();
         signal.addEventListener("abort", () => {
-          deeds.push(`triggers of ${promotion.epoch} called off`);
+          actions.push(`triggers of ${promotion.epoch} called off`);
           resolve({ how: "calledOff" });
         });
         running.push({ promotion, end: () => resolve({ how: "ran" }) });
@@ -65,18 +65,18 @@ function build(plane: Partial<DataPlane> = {}) {
   });
   const probed = (upstream: string, result: ProbeResult) =>
     controller.post({ type: "probed", upstream, result, stage: controller.state.stage });
-  return { controller, deeds, clock, running, probed };
+  return { controller, actions, clock, running, probed };
 }
 
 Deno.test("the controller lets clients in only after the triggers ended", async () => {
-  const { controller, deeds, clock, running, probed } = build();
+  const { controller, actions, clock, running, probed } = build();
   controller.post({ type: "begun" });
   probed("a", YES);
   await clock.advance(0);
-  assertEquals(deeds, ["selection.started", "upstream.up", "promotion.started"]);
+  assertEquals(actions, ["selection.started", "upstream.up", "promotion.started"]);
   running[0]!.end();
   await clock.advance(0);
-  assertEquals(deeds.slice(3), ["open a 1", "promotion.finished"]);
+  assertEquals(actions.slice(3), ["open a 1", "promotion.finished"]);
   await controller[Symbol.asyncDispose]();
 });
 
@@ -102,19 +102,19 @@ Deno.test("the controller performs effects one after another, however slow the f
 });
 
 Deno.test("an input that changes nothing does not keep the next from being performed", async () => {
-  const { controller, deeds, clock, probed } = build();
+  const { controller, actions, clock, probed } = build();
   controller.post({ type: "begun" });
   await clock.advance(0);
   controller.post({ type: "triggersEnded", epoch: 99, outcome: { how: "ran" } });
   await clock.advance(0);
   probed("a", YES);
   await clock.advance(0);
-  assertEquals(deeds.at(-1), "promotion.started");
+  assertEquals(actions.at(-1), "promotion.started");
   await controller[Symbol.asyncDispose]();
 });
 
 Deno.test("the controller wakes the machine when its time has come", async () => {
-  const { controller, deeds, clock, probed } = build();
+  const { controller, actions, clock, probed } = build();
   controller.post({ type: "begun" });
   probed("a", NO);
   probed("b", NO);
@@ -122,18 +122,18 @@ Deno.test("the controller wakes the machine when its time has come", async () =>
   assertEquals(controller.state.phase.name, "waiting");
   await clock.advance(1);
   assertEquals(controller.state.phase.name, "selecting");
-  assertEquals(deeds.filter((d) => d === "selection.failed").length, 1);
+  assertEquals(actions.filter((d) => d === "selection.failed").length, 1);
   await controller[Symbol.asyncDispose]();
   assertEquals(clock.pending, 0);
 });
 
 Deno.test("a stopped controller ends running triggers and takes no more inputs", async () => {
-  const { controller, deeds, clock, probed } = build();
+  const { controller, actions, clock, probed } = build();
   controller.post({ type: "begun" });
   probed("a", YES);
   await clock.advance(0);
   await controller[Symbol.asyncDispose]();
-  assertEquals(deeds.at(-1), "triggers of 1 called off");
+  assertEquals(actions.at(-1), "triggers of 1 called off");
   probed("a", NO);
   assertEquals(controller.state.phase.name, "promoting");
   await controller.finished;

@@ -91,7 +91,7 @@ export type TriggerProgress =
   | { readonly is: "failed"; readonly reason: string; readonly proof: Proof };
 
 /** The upstream that served before a failback or switchover, and serves again if the move fails. */
-export interface Former {
+export interface PreviousActive {
   readonly upstream: Upstream;
   /** The epoch it served under. */
   readonly epoch: number;
@@ -135,7 +135,7 @@ export type Phase =
      */
     readonly doomedAt: number | undefined;
     /** Where traffic returns if a failback or switchover fails; undefined in other promotions. */
-    readonly back: Former | undefined;
+    readonly back: PreviousActive | undefined;
     /** The round of selection that chose the candidate; 0 in a failback or switchover. */
     readonly round: number;
     readonly passedOver: ReadonlySet<string>;

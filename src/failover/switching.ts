@@ -10,7 +10,12 @@ import { drainLeft, spare } from "./drains.ts";
 import { recentFailbacks, retryFailbackMs } from "./failback.ts";
 import { isDown, isUp, trusted } from "./health.ts";
 import type { ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
-import { DOOMED_TRIGGERS_MS, type Former, type Phase, type TriggerProgress } from "./state.ts";
+import {
+  DOOMED_TRIGGERS_MS,
+  type Phase,
+  type PreviousActive,
+  type TriggerProgress,
+} from "./state.ts";
 import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -86,13 +91,13 @@ export function promote(
   move: MoveKind,
   reason: string,
   { back, round = 0, passedOver = NO_NAMES }: {
-    readonly back?: Former;
+    readonly back?: PreviousActive;
     readonly round?: number;
     readonly passedOver?: ReadonlySet<string>;
   },
 ): void {
   const { state, now, policy } = context;
-  believe(context, candidate);
+  bringUp(context, candidate);
   const epoch = state.epoch + 1;
   const from = state.lastServed?.promotion.to;
   const id = `${policy.instance}-${epoch}`;
@@ -123,7 +128,7 @@ export function promote(
 }
 
 /** A chosen upstream is up after one pass, whatever the rise threshold. */
-function believe(context: StepContext, { name }: Upstream): void {
+function bringUp(context: StepContext, { name }: Upstream): void {
   const before = context.health(name);
   const after = trusted(before, context.policy, context.now);
   context.setHealth(name, after);
@@ -143,12 +148,12 @@ function beginTriggers(context: StepContext): void {
   const { phase } = context;
   if (phase.name !== "promoting" || phase.back === undefined) return;
   const { back, promotion } = phase;
-  drainLeft(context, back.upstream.name, promotion.epoch - 1, 0, leaving(promotion));
+  drainLeft(context, back.upstream.name, promotion.epoch - 1, 0, drainReason(promotion));
   context.enter({ ...phase, triggers: { is: "running", attempt: 1 } });
   context.requestAction({ do: "runTriggers", promotion });
 }
 
-function leaving({ to, reason }: Promotion): string {
+function drainReason({ to, reason }: Promotion): string {
   return `traffic moves to ${to}: ${reason}`;
 }
 
@@ -209,7 +214,7 @@ function abandon(context: StepContext, reason: string, passedOver?: ReadonlySet<
 }
 
 /** A failback or switchover failed: the upstream that served before is up and goes on serving. */
-function comeBack(context: StepContext, back: Former, reason: string): void {
+function comeBack(context: StepContext, back: PreviousActive, reason: string): void {
   const { state, now } = context;
   const { upstream, triggers } = back;
   const isOpen = state.admission.is === "open";
@@ -348,7 +353,7 @@ function finishPromotion(context: StepContext): void {
   const wasCut = policy.triggers === "before" && policy.sessionsOnMove === "cut";
   if (back === undefined || policy.sessionsOnMove === "keep" || wasCut) return;
   const graceMs = policy.sessionsOnMove === "cut" ? policy.graceMs : policy.drainMs;
-  drainLeft(context, back.upstream.name, epoch - 1, graceMs, leaving(promotion));
+  drainLeft(context, back.upstream.name, epoch - 1, graceMs, drainReason(promotion));
 }
 
 /**

@@ -203,7 +203,7 @@ class Attempt implements Drainable {
     writeRequestFields(out, head, { peer: client.peer, scheme }, server.rules);
     return this.#connection.exchange(body?.begin(server.rules.trailersDropped) ?? null, {
       responseMs: this.#context.settings.responseTimeoutMs,
-      onInform: (interim) => write1xx(client, interim, server),
+      onInformational: (interim) => write1xx(client, interim, server),
       waitForContinue: head.expectsContinue,
       upgrade: head.wantsUpgrade,
     });

@@ -5,12 +5,12 @@
  */
 import type { Fields } from "../http1/fields.ts";
 import type { ResponseHead } from "../http1/head.ts";
-import type { Keeper, UpstreamConn } from "../http1/upstream_conn.ts";
+import type { ConnectionOwner, UpstreamConn } from "../http1/upstream_conn.ts";
 import type { Client } from "./downstream.ts";
 import type { ServerUpstream } from "./upstream.ts";
 
 /** How long such a connection may be idle, in milliseconds. A client connection has the same limit. */
-const REST_MS = 75_000;
+const IDLE_MS = 75_000;
 
 const SCHEMES = /(?:^|,)\s*(?:ntlm|negotiate)(?:[\s,]|$)/i;
 
@@ -27,9 +27,9 @@ export function isBoundLogin(request: Fields, { fields }: ResponseHead): boolean
 }
 
 /** Keeps a connection to an upstream for one client connection alone. */
-export class BoundConnection implements Keeper {
+export class BoundConnection implements ConnectionOwner {
   readonly #to: ServerUpstream;
-  #resting: UpstreamConn | undefined;
+  #idle: UpstreamConn | undefined;
   #isClosed = false;
 
   constructor(to: ServerUpstream) {
@@ -38,9 +38,9 @@ export class BoundConnection implements Keeper {
 
   /** The idle connection, if it leads to `to` and is still open; undefined otherwise. */
   take(to: ServerUpstream): UpstreamConn | undefined {
-    const connection = this.#resting;
+    const connection = this.#idle;
     if (connection === undefined || to !== this.#to) return undefined;
-    this.#resting = undefined;
+    this.#idle = undefined;
     if (connection.wake()) return connection;
     connection.close();
     return undefined;
@@ -48,23 +48,23 @@ export class BoundConnection implements Keeper {
 
   keep(connection: UpstreamConn): boolean {
     if (this.#isClosed) return false;
-    this.#resting = connection;
-    connection.rest(REST_MS);
+    this.#idle = connection;
+    connection.startIdle(IDLE_MS);
     return true;
   }
 
   lose(): void {
-    this.#resting = undefined;
+    this.#idle = undefined;
   }
 
-  sawEnd(restedMs: number): void {
-    this.#to.pool.sawEnd(restedMs);
+  sawEnd(idleForMs: number): void {
+    this.#to.pool.sawEnd(idleForMs);
   }
 
   close(): void {
     this.#isClosed = true;
-    this.#resting?.close();
-    this.#resting = undefined;
+    this.#idle?.close();
+    this.#idle = undefined;
   }
 }
 
@@ -76,9 +76,9 @@ export function boundTo(client: Client, to: ServerUpstream): UpstreamConn | unde
 
 /** Reserves `connection` for this client. A connection that was reserved for it before is closed. */
 export function bind(client: Client, connection: UpstreamConn, to: ServerUpstream): void {
-  if (connection.keeper instanceof BoundConnection) return;
+  if (connection.owner instanceof BoundConnection) return;
   client.companion?.close();
   const bound = new BoundConnection(to);
-  connection.keeper = bound;
+  connection.owner = bound;
   client.companion = bound;
 }

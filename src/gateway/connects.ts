@@ -75,7 +75,7 @@ export class Connects {
    * can be sent only once more.
    */
   #settle(connection: UpstreamConn, signal: AbortSignal): Promise<boolean> {
-    connection.rest(SETTLE_MS_MAX);
+    connection.startIdle(SETTLE_MS_MAX);
     return new Promise((resolve) => {
       endAfter(signal, SETTLE_MS, this.#clock, () => resolve(connection.wake()));
     });

@@ -11,11 +11,11 @@ import type { Upstream } from "../failover/upstream.ts";
 import { serveFetch } from "../http1/fetch_app.ts";
 import type { RequestHead } from "../http1/head.ts";
 import type { Client } from "./downstream.ts";
-import { climbs } from "./climbs.ts";
+import { isPathTraversal } from "./path_traversal.ts";
 import { type ForwardContext, Forwarder, type ForwardSettings } from "./forward.ts";
 import { AdmissionGate } from "./admission.ts";
 import { hasBeenHere } from "./headers.ts";
-import { isOwnPath } from "./own_path.ts";
+import { isReservedPath } from "./reserved_path.ts";
 
 export interface GatewaySettings extends ForwardSettings {
   /** Requests that may wait at one time; further ones get 503 at once. */
@@ -101,7 +101,7 @@ export class Gateway implements DataPlane, Disposable {
    * would cost them more than the rest of the way. Rejects with a Fault if the server is to answer with it.
    */
   readonly serve = (downstream: Client, scheme: GatewayEnv["scheme"]): Promise<void> => {
-    if (!isOwnPath(downstream.head.path)) return this.#forward(downstream, scheme);
+    if (!isReservedPath(downstream.head.path)) return this.#forward(downstream, scheme);
     return serveFetch(downstream, (request) => this.app.fetch(request, { downstream, scheme }));
   };
 
@@ -132,7 +132,7 @@ export class Gateway implements DataPlane, Disposable {
   #unfit(head: RequestHead): Fault | undefined {
     const { allowTrace, pseudonym } = this.#settings;
     if (head.method === "TRACE" && !allowTrace) return new Fault("methodRefused");
-    if (this.#hasBasePath && climbs(head.path)) {
+    if (this.#hasBasePath && isPathTraversal(head.path)) {
       return new Fault("badRequest", "the path leaves the base path of an upstream");
     }
     if (!hasBeenHere(head, pseudonym)) return undefined;

@@ -11,9 +11,9 @@ import type { Deadlines } from "../net/deadlines.ts";
 import { Server, type ServerOptions } from "../http1/server.ts";
 import type { ListeningPort, Sockets } from "../net/transport.ts";
 import type { Client } from "./downstream.ts";
-import { isOwnPath } from "./own_path.ts";
+import { isReservedPath } from "./reserved_path.ts";
 import type { TlsFiles } from "./tls/listen_tls.ts";
-import { SecureSide } from "./secure_side.ts";
+import { HttpsServer } from "./tls/https_server.ts";
 
 export interface ListenSettings {
   readonly address: Address;
@@ -73,7 +73,7 @@ export async function listen(
   const { onFault, onError, onFull } = troubles;
   const common = {
     deadlines,
-    isOwn: isOwnPath,
+    isReserved: isReservedPath,
     onFault,
     onError,
     onFull,
@@ -104,7 +104,7 @@ export async function listen(
       ...socketMode,
     });
   } else {
-    const secure = new SecureSide(clock, { ...common, serve, publish, connectionsMax });
+    const secure = new HttpsServer(clock, { ...common, serve, publish, connectionsMax });
     relieve = () => secure.relieve();
     server = serverFor(secure);
     port = await secure.listen(settings.address, tls, { server, onAcceptFailed, onShortage });

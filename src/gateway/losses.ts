@@ -7,12 +7,12 @@ import type { Publish } from "../events/events.ts";
 import type { Client } from "./downstream.ts";
 
 /** The same failure is published at most once in this time, in milliseconds. */
-const SAY_AGAIN_MS = 1_000;
+const LOG_INTERVAL_MS = 1_000;
 
 export class Losses {
   readonly #clock: Clock;
   readonly #publish: Publish;
-  readonly #said = new LogLimiter(SAY_AGAIN_MS);
+  readonly #said = new LogLimiter(LOG_INTERVAL_MS);
   /** Exchanges that were answered with an error or cut, because of an upstream or of this program. */
   lost = 0;
   /** Exchanges that a bug in this program ended. */

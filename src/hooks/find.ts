@@ -9,10 +9,10 @@
 import { isShortage } from "./shortage.ts";
 
 /** The result for one path. */
-export interface Found {
+export interface FoundPrograms {
   /** The paths of the programs, in the order in which they run. Empty if the path itself has a mistake. */
   readonly programs: readonly string[];
-  readonly mistakes: readonly string[];
+  readonly errors: readonly string[];
   readonly warnings: readonly string[];
   /** Set if the examination failed because descriptors or memory were exhausted: the files are unknown. */
   readonly isShort?: true;
@@ -27,7 +27,7 @@ const LEFTOVER = /^\.|~$|\.(bak|orig|rej|sw[op]|dpkg-\w+|rpm(new|orig|save))$/;
 const HEAD_BYTES = 256;
 
 /** Examines a check program, which is one executable file. */
-export async function findCheck(path: string): Promise<Found> {
+export async function findCheck(path: string): Promise<FoundPrograms> {
   const info = await look(path);
   if (info === undefined) return mistake(`${path}: no such file`);
   if (info instanceof Error) return failed(path, info);
@@ -38,7 +38,7 @@ export async function findCheck(path: string): Promise<Found> {
  * Examines triggers: one executable file, or a directory whose executable files run in the byte order of
  * their names.
  */
-export async function findTriggers(path: string): Promise<Found> {
+export async function findTriggers(path: string): Promise<FoundPrograms> {
   const info = await look(path);
   if (info instanceof Error || !info?.isDirectory) return await findCheck(path);
   const names: string[] = [];
@@ -55,17 +55,17 @@ export async function findTriggers(path: string): Promise<Found> {
     // An incomplete list would look like a complete one.
     if (member.isShort === true) return member;
     programs.push(...member.programs);
-    warnings.push(...member.warnings, ...member.mistakes.map((what) => `${what}; it will not run`));
+    warnings.push(...member.warnings, ...member.errors.map((what) => `${what}; it will not run`));
   }
   if (programs.length > PROGRAMS_MAX) {
     return mistake(`${path}: has ${programs.length} programs, more than ${PROGRAMS_MAX}`);
   }
   if (programs.length === 0) warnings.push(`${path}: has no program to run`);
-  return { programs, mistakes: [], warnings };
+  return { programs, errors: [], warnings };
 }
 
 /** Examines a file in a directory. If it cannot run, the others run nevertheless. */
-async function findMember(path: string, name: string): Promise<Found> {
+async function findMember(path: string, name: string): Promise<FoundPrograms> {
   const info = await look(path);
   if (LEFTOVER.test(name)) {
     return info instanceof Error || !info?.isFile
@@ -77,14 +77,14 @@ async function findMember(path: string, name: string): Promise<Found> {
 }
 
 /** Examines a file by its mode and its first bytes. */
-async function inspect(path: string, info: Deno.FileInfo): Promise<Found> {
+async function inspect(path: string, info: Deno.FileInfo): Promise<FoundPrograms> {
   if (info.isDirectory) return mistake(`${path}: is a directory`);
   if (!info.isFile) return mistake(`${path}: is not a file`);
   // Windows has no mode. The kernel decides who may execute; a file that no user may is a mistake.
   if (info.mode !== null && (info.mode & 0o111) === 0) {
     return mistake(`${path}: is not executable (chmod +x it)`);
   }
-  const program = { programs: [path], mistakes: [] };
+  const program = { programs: [path], errors: [] };
   const head = await readHead(path);
   if (head instanceof Error) return failed(path, head);
   if (head === undefined) {
@@ -138,14 +138,14 @@ function byBytes(a: string, b: string): number {
   return left!.length - right!.length;
 }
 
-const NOTHING: Found = { programs: [], mistakes: [], warnings: [] };
+const NOTHING: FoundPrograms = { programs: [], errors: [], warnings: [] };
 
-function mistake(line: string): Found {
-  return { ...NOTHING, mistakes: [line] };
+function mistake(line: string): FoundPrograms {
+  return { ...NOTHING, errors: [line] };
 }
 
 /** The result if a file or directory could not be examined. */
-function failed(what: string, error: unknown): Found {
+function failed(what: string, error: unknown): FoundPrograms {
   const found = mistake(`${what}: ${error instanceof Error ? error.message : error}`);
   return isShortage(error) ? { ...found, isShort: true } : found;
 }

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { findCheck, findTriggers, PROGRAMS_MAX } from "./find.ts";
 import { Folder } from "./testing/program.ts";
 
-const nothing = { programs: [], mistakes: [], warnings: [] };
+const nothing = { programs: [], errors: [], warnings: [] };
 
 Deno.test("a check with its #! line is found without a word", async () => {
   await using folder = await Folder.make();
@@ -28,7 +28,7 @@ Deno.test("a check that is missing, a directory or not executable is a mistake",
       [fifo, "is not a file"],
     ] as const
   ) {
-    assertEquals(await findCheck(path), { ...nothing, mistakes: [`${path}: ${what}`] });
+    assertEquals(await findCheck(path), { ...nothing, errors: [`${path}: ${what}`] });
   }
 });
 
@@ -37,7 +37,7 @@ Deno.test("a script whose interpreter is missing is a mistake, also for a stray 
   for (const interpreter of ["/no/such/shell", "/bin/sh\r"]) {
     const path = await folder.write("check", `#! ${interpreter}\nexit 0\n`);
     const what = `names an interpreter that is missing: ${JSON.stringify(interpreter)}`;
-    assertEquals(await findCheck(path), { ...nothing, mistakes: [`${path}: ${what}`] });
+    assertEquals(await findCheck(path), { ...nothing, errors: [`${path}: ${what}`] });
   }
 });
 
@@ -45,7 +45,7 @@ Deno.test("a script without #! line is a warning, for /bin/sh runs it", async ()
   await using folder = await Folder.make();
   const path = await folder.write("check", "exit 0\n");
   const warnings = [`${path}: has no #! line; /bin/sh will run it`];
-  assertEquals(await findCheck(path), { programs: [path], mistakes: [], warnings });
+  assertEquals(await findCheck(path), { programs: [path], errors: [], warnings });
 });
 
 Deno.test("triggers may be one file, judged as a check is", async () => {
@@ -55,7 +55,7 @@ Deno.test("triggers may be one file, judged as a check is", async () => {
   const missing = `${folder.path}/none`;
   assertEquals(await findTriggers(missing), {
     ...nothing,
-    mistakes: [`${missing}: no such file`],
+    errors: [`${missing}: no such file`],
   });
 });
 
@@ -93,7 +93,7 @@ Deno.test("what will not run in a directory of triggers is said, each in a line"
   const found = await findTriggers(folder.path);
   assertEquals(found, {
     programs: [good],
-    mistakes: [],
+    errors: [],
     warnings: [
       `${folder.path}/.hidden: is hidden or a left-over copy; it will not run`,
       `${folder.path}/10-plain: is not executable (chmod +x it); it will not run`,
@@ -114,5 +114,5 @@ Deno.test("a directory with no program is a warning, one with too many a mistake
   });
   for (let n = 0; n <= PROGRAMS_MAX; n++) await folder.script(`${n}`, "exit 0");
   const what = `has ${PROGRAMS_MAX + 1} programs, more than ${PROGRAMS_MAX}`;
-  assertEquals(await findTriggers(path), { ...nothing, mistakes: [`${path}: ${what}`] });
+  assertEquals(await findTriggers(path), { ...nothing, errors: [`${path}: ${what}`] });
 });

@@ -8,7 +8,7 @@
 import type { TriggerVariables } from "../base/program_variables.ts";
 import type { Publish } from "../events/events.ts";
 import type { Promotion, TriggerOutcome, Triggers } from "../failover/ports.ts";
-import { findTriggers, type Found } from "./find.ts";
+import { findTriggers, type FoundPrograms } from "./find.ts";
 import type { Ending, Programs } from "./program.ts";
 
 export interface TriggerSettings {
@@ -38,7 +38,7 @@ export class ProgramTriggers implements Triggers {
   readonly #settings: TriggerSettings;
   readonly #programs: Programs;
   readonly #publish: Publish;
-  readonly #find: () => Promise<Found>;
+  readonly #find: () => Promise<FoundPrograms>;
   #warned: readonly string[];
   #previous: Promise<unknown> = Promise.resolve();
   /** For the newest promotion. */
@@ -78,9 +78,9 @@ export class ProgramTriggers implements Triggers {
     if (found.isShort === true) {
       const { done, failed } = this.#progressOf(promotion);
       const hasBegun = done.size + failed.size > 0;
-      return { how: "short", reason: found.mistakes.join("; "), hasBegun };
+      return { how: "short", reason: found.errors.join("; "), hasBegun };
     }
-    for (const reason of found.mistakes) {
+    for (const reason of found.errors) {
       this.#publish({ type: "trigger.failed", program: path, epoch, reason, tookMs: 0 });
     }
     const { done, failed } = this.#progressOf(promotion);
@@ -95,7 +95,7 @@ export class ProgramTriggers implements Triggers {
       else if (goOn) failed.set(program, what);
       else return { how: "failed", reason: what };
     }
-    const failures = [...found.mistakes, ...failed.values()];
+    const failures = [...found.errors, ...failed.values()];
     return failures.length === 0 ? { how: "ran" } : { how: "failed", reason: failures.join("; ") };
   }
 

@@ -5,22 +5,22 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { formatDuration } from "../base/duration.ts";
-import { findTriggers, type Found } from "./find.ts";
+import { findTriggers, type FoundPrograms } from "./find.ts";
 
 /** The interval, in milliseconds, at which the files are examined between promotions. */
 export const REFRESH_MS = 10_000;
 /** How long, in milliseconds, a promotion waits until the files have been examined again. */
-export const LOOK_MS = 1_000;
+export const SEARCH_MS = 1_000;
 /** The same while there is no result yet. */
-export const FIRST_LOOK_MS = 10_000;
+export const FIRST_SEARCH_MS = 10_000;
 
 /** Examines the files from the moment it is made until its disposal; never twice at the same time. */
 export class TriggerFiles implements Disposable {
   readonly #path: string;
   readonly #clock: Clock;
-  readonly #find: (path: string) => Promise<Found>;
-  #last: Found | undefined;
-  #looking: Promise<Found> | undefined;
+  readonly #find: (path: string) => Promise<FoundPrograms>;
+  #last: FoundPrograms | undefined;
+  #searching: Promise<FoundPrograms> | undefined;
   #cancelRefresh = () => {};
   #disposed = false;
 
@@ -32,16 +32,16 @@ export class TriggerFiles implements Disposable {
   }
 
   /**
-   * The present triggers. After `LOOK_MS`, or if descriptors or memory are exhausted, the last known ones.
-   * Without any result, it is a mistake with `isShort` after `FIRST_LOOK_MS`. Never rejects.
+   * The present triggers. After `SEARCH_MS`, or if descriptors or memory are exhausted, the last known ones.
+   * Without any result, it is a mistake with `isShort` after `FIRST_SEARCH_MS`. Never rejects.
    */
-  async current(): Promise<Found> {
-    const waitMs = this.#last === undefined ? FIRST_LOOK_MS : LOOK_MS;
-    const found = await this.#inTime(this.#lookAnew(), waitMs);
+  async current(): Promise<FoundPrograms> {
+    const waitMs = this.#last === undefined ? FIRST_SEARCH_MS : SEARCH_MS;
+    const found = await this.#inTime(this.#searchAnew(), waitMs);
     if (found !== undefined && found.isShort !== true) return found;
     return this.#last ?? found ?? {
       programs: [],
-      mistakes: [`${this.#path}: could not be looked at within ${formatDuration(waitMs)}`],
+      errors: [`${this.#path}: could not be looked at within ${formatDuration(waitMs)}`],
       warnings: [],
       isShort: true,
     };
@@ -53,28 +53,28 @@ export class TriggerFiles implements Disposable {
   }
 
   /** Examines the files now, or as soon as the examination under way has ended. */
-  async #lookAnew(): Promise<Found> {
-    while (this.#looking !== undefined) await this.#looking;
-    return await this.#look();
+  async #searchAnew(): Promise<FoundPrograms> {
+    while (this.#searching !== undefined) await this.#searching;
+    return await this.#search();
   }
 
-  #look(): Promise<Found> {
-    this.#looking ??= this.#find(this.#path).then((found) => {
-      this.#looking = undefined;
+  #search(): Promise<FoundPrograms> {
+    this.#searching ??= this.#find(this.#path).then((found) => {
+      this.#searching = undefined;
       if (found.isShort !== true) this.#last = found;
       return found;
     });
-    return this.#looking;
+    return this.#searching;
   }
 
   async #refresh(): Promise<void> {
-    await this.#look();
+    await this.#search();
     if (this.#disposed) return;
     this.#cancelRefresh = this.#clock.after(REFRESH_MS, () => void this.#refresh());
   }
 
   /** The result of `look`; undefined if it takes longer than `ms`. */
-  #inTime(look: Promise<Found>, ms: number): Promise<Found | undefined> {
+  #inTime(look: Promise<FoundPrograms>, ms: number): Promise<FoundPrograms | undefined> {
     return new Promise((resolve) => {
       const cancel = this.#clock.after(ms, () => resolve(undefined));
       void look.then((found) => {

@@ -1,23 +1,23 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
-import { findTriggers, type Found } from "./find.ts";
+import { findTriggers, type FoundPrograms } from "./find.ts";
 import { Folder } from "./testing/program.ts";
-import { FIRST_LOOK_MS, LOOK_MS, REFRESH_MS, TriggerFiles } from "./trigger_files.ts";
+import { FIRST_SEARCH_MS, REFRESH_MS, SEARCH_MS, TriggerFiles } from "./trigger_files.ts";
 
 /** Examinations that end when the test ends them. */
 class Looks {
-  readonly begun: PromiseWithResolvers<Found>[] = [];
-  readonly find = (): Promise<Found> => {
-    const look = Promise.withResolvers<Found>();
+  readonly begun: PromiseWithResolvers<FoundPrograms>[] = [];
+  readonly find = (): Promise<FoundPrograms> => {
+    const look = Promise.withResolvers<FoundPrograms>();
     this.begun.push(look);
     return look.promise;
   };
 }
 
-const nothing: Found = { programs: [], mistakes: [], warnings: [] };
-const one: Found = { ...nothing, programs: ["/t/1"] };
-const two: Found = { ...nothing, programs: ["/t/1", "/t/2"] };
-const short: Found = { ...nothing, mistakes: ["/t: too many open files"], isShort: true };
+const nothing: FoundPrograms = { programs: [], errors: [], warnings: [] };
+const one: FoundPrograms = { ...nothing, programs: ["/t/1"] };
+const two: FoundPrograms = { ...nothing, programs: ["/t/1", "/t/2"] };
+const short: FoundPrograms = { ...nothing, errors: ["/t: too many open files"], isShort: true };
 
 function begin() {
   const [clock, looks] = [new ManualClock(), new Looks()];
@@ -41,13 +41,13 @@ Deno.test("a promotion waits a second for its look, and then takes what was seen
   looks.begun[0]!.resolve(one);
   await clock.advance(0);
   const found = files.current();
-  await clock.advance(LOOK_MS);
+  await clock.advance(SEARCH_MS);
   assertEquals(await found, one);
   // The late result is the newest one and is kept.
   looks.begun[1]!.resolve(two);
   await clock.advance(0);
   const later = files.current();
-  await clock.advance(LOOK_MS);
+  await clock.advance(SEARCH_MS);
   assertEquals(await later, two);
   files[Symbol.dispose]();
 });
@@ -65,10 +65,10 @@ Deno.test("a look that failed for a shortage is not believed where another is kn
 Deno.test("where nothing was ever seen a promotion is told that it is a shortage", async () => {
   const { clock, looks, files } = begin();
   const found = files.current();
-  await clock.advance(FIRST_LOOK_MS);
-  const { programs, mistakes, isShort } = await found;
+  await clock.advance(FIRST_SEARCH_MS);
+  const { programs, errors, isShort } = await found;
   assertEquals([programs, isShort], [[], true]);
-  assertMatch(mistakes[0]!, /^\/t: could not be looked at within 10s$/);
+  assertMatch(errors[0]!, /^\/t: could not be looked at within 10s$/);
   assertEquals(looks.begun.length, 1);
   files[Symbol.dispose]();
 });
@@ -84,7 +84,7 @@ Deno.test("files are looked at again while no promotion runs, one look at a time
   looks.begun[1]!.resolve(two);
   await clock.advance(0);
   const found = files.current();
-  await clock.advance(LOOK_MS);
+  await clock.advance(SEARCH_MS);
   assertEquals(await found, two);
   files[Symbol.dispose]();
   assertEquals(clock.pending, 0);
@@ -98,7 +98,7 @@ Deno.test({
     const path = await folder.script("trigger", "exit 0");
     const fifo = await folder.fifo("hangs");
     const clock = new ManualClock();
-    const looks: Promise<Found>[] = [];
+    const looks: Promise<FoundPrograms>[] = [];
     using files = new TriggerFiles(path, clock, (path) => {
       const look = findTriggers(path);
       looks.push(look);
@@ -108,7 +108,7 @@ Deno.test({
     // Each occupies a thread until the other end is opened, as a look-up without an answer does.
     const hanging = Array.from({ length: 64 }, () => Deno.open(fifo));
     const found = files.current();
-    await clock.advance(LOOK_MS);
+    await clock.advance(SEARCH_MS);
     assertEquals((await found).programs, [path]);
     Deno.openSync(fifo, { write: true, read: true }).close();
     using _ = Deno.openSync(fifo, { write: true, read: true });

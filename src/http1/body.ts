@@ -46,7 +46,7 @@ export interface BodyOptions {
 
 /** The body of a message that arrives on a connection. */
 export class Body implements BodySource {
-  readonly #wire: BufferedConn;
+  readonly #io: BufferedConn;
   readonly #options: BodyOptions;
   readonly #decoder: ChunkedDecoder | undefined;
   #left: number;
@@ -60,8 +60,8 @@ export class Body implements BodySource {
   /** True if the message carries no payload, whatever `length` declares. */
   readonly none: boolean;
 
-  constructor(wire: BufferedConn, options: BodyOptions) {
-    this.#wire = wire;
+  constructor(io: BufferedConn, options: BodyOptions) {
+    this.#io = io;
     this.#options = options;
     this.#decoder = options.decoder;
     this.#left = options.framing >= 0 ? options.framing : Infinity;
@@ -96,7 +96,7 @@ export class Body implements BodySource {
   /** Payload that is here already. Throws the Fault of bad framing. */
   ready(): Uint8Array | undefined {
     if (this.#broken !== undefined) throw this.#broken;
-    const { input } = this.#wire;
+    const { input } = this.#io;
     if (this.#ended || input.isEmpty) return undefined;
     if (this.#decoder !== undefined) return this.#decode(input, this.#decoder);
     const count = Math.min(this.#left, input.length);
@@ -140,19 +140,19 @@ export class Body implements BodySource {
 
   async #wait(): Promise<boolean> {
     const { waitMs, rateMin, lateFault, beforeWait } = this.#options;
-    const wire = this.#wire;
-    const waitBy = wire.deadlines.in(waitMs);
+    const io = this.#io;
+    const waitBy = io.deadlines.in(waitMs);
     if (!this.#waited) {
       this.#waited = true;
       if (rateMin > 0) this.#slowBy = waitBy;
       await beforeWait?.();
     }
     const slowBy = rateMin > 0 ? this.#slowBy + this.received / rateMin * 1000 : Infinity;
-    wire.readBy(Math.min(waitBy, slowBy), lateFault);
+    io.readBy(Math.min(waitBy, slowBy), lateFault);
     try {
-      return await wire.fill(this.#left > 4096);
+      return await io.fill(this.#left > 4096);
     } finally {
-      wire.readBy(Infinity, lateFault);
+      io.readBy(Infinity, lateFault);
     }
   }
 }

@@ -12,16 +12,16 @@ import type { MaybeDone } from "./maybe_done.ts";
 import { ReadBuffer } from "./read_buffer.ts";
 
 /** The names of faults that depend on who the peer is. */
-export interface WireFaults {
+export interface BufferedConnFaults {
   readonly reset: FaultName;
   readonly slowWrite: FaultName;
 }
 
-export interface WireOptions {
+export interface BufferedConnOptions {
   readonly deadlines: Deadlines;
   /** Without a byte taken by the peer, in milliseconds. */
   readonly writeMs: number;
-  readonly faults: WireFaults;
+  readonly faults: BufferedConnFaults;
 }
 
 /** What the owner of a connection hears of it. Nothing of it may throw. */
@@ -43,7 +43,7 @@ export class BufferedConn implements Conn, Reader, Timed {
   place = -1;
   readonly #conn: Conn & Partial<TryConn>;
   readonly deadlines: Deadlines;
-  readonly #options: WireOptions;
+  readonly #options: BufferedConnOptions;
   readonly #events: BufferedConnEvents;
   /** What was read and has not been used. */
   readonly input = new ReadBuffer();
@@ -69,7 +69,7 @@ export class BufferedConn implements Conn, Reader, Timed {
   #closed = false;
 
   /** Owns `conn` from here. */
-  constructor(conn: Conn, options: WireOptions, events: BufferedConnEvents = {}) {
+  constructor(conn: Conn, options: BufferedConnOptions, events: BufferedConnEvents = {}) {
     this.#conn = conn;
     this.#events = events;
     this.#options = options;

@@ -10,7 +10,7 @@ const WRITE_MS = 5_000;
 
 interface Bench {
   readonly clock: ManualClock;
-  readonly wire: BufferedConn;
+  readonly io: BufferedConn;
   /** Ours, under the wire, and the peer's. */
   readonly near: FakeConn;
   readonly far: FakeConn;
@@ -22,7 +22,7 @@ function bench(pair: MakePair, room?: number, events: BufferedConnEvents = {}): 
   const clock = new ManualClock();
   const [near, far] = pair(room);
   const told: Bench["told"] = [];
-  const wire = new BufferedConn(near, {
+  const io = new BufferedConn(near, {
     deadlines: new Deadlines(clock),
     writeMs: WRITE_MS,
     faults: { reset: "clientReset", slowWrite: "slowReader" },
@@ -31,7 +31,7 @@ function bench(pair: MakePair, room?: number, events: BufferedConnEvents = {}): 
     onArrival: (more) => told.push(more),
     onFail: ({ fault }) => told.push(fault),
   });
-  return { clock, wire, near, far, told };
+  return { clock, io, near, far, told };
 }
 
 /** What has been read and not been used. */
@@ -47,38 +47,38 @@ async function faultOf(promise: Promise<unknown>): Promise<FaultName> {
 onConns(
   "what is there is read at once, what is not is waited for, and a second call joins the first",
   async (pair) => {
-    const { wire, far, told } = bench(pair);
+    const { io, far, told } = bench(pair);
     await far.say("one ");
-    assertEquals(await wire.fill(), true);
-    const [second, joined] = [wire.fill(), wire.fill()];
+    assertEquals(await io.fill(), true);
+    const [second, joined] = [io.fill(), io.fill()];
     await far.say("two ");
     assertEquals([await second, await joined], [true, true]);
-    assertEquals([unused(wire), wire.received], ["one two ", 8]);
+    assertEquals([unused(io), io.received], ["one two ", 8]);
     await far.closeWrite();
-    assertEquals([await wire.fill(), await wire.fill()], [false, false]);
-    assertEquals([wire.atEnd, told], [true, [true, true, false]]);
-    wire.close();
+    assertEquals([await io.fill(), await io.fill()], [false, false]);
+    assertEquals([io.atEnd, told], [true, [true, true, false]]);
+    io.close();
   },
 );
 
 onConns(
   "the bytes of a head stay where they are while more is read, however much",
   async (pair) => {
-    const { wire, far } = bench(pair);
+    const { io, far } = bench(pair);
     await far.say("head");
-    await wire.fill();
-    const { bytes: held } = wire.input;
-    wire.input.clear();
-    wire.input.hold();
+    await io.fill();
+    const { bytes: held } = io.input;
+    io.input.clear();
+    io.input.hold();
     for (let i = 0; i < 20; i++) {
       await far.say(`body ${i} `.repeat(100));
-      await wire.fill(true);
+      await io.fill(true);
     }
     assertEquals(new TextDecoder().decode(held.subarray(0, 4)), "head");
     const body = Array.from({ length: 20 }, (_, i) => `body ${i} `.repeat(100)).join("");
-    assertEquals(unused(wire), body);
-    wire.input.unhold();
-    wire.close();
+    assertEquals(unused(io), body);
+    io.input.unhold();
+    io.close();
   },
 );
 
@@ -88,9 +88,9 @@ onConns(
     for (const isAsked of [true, false]) {
       const late: FaultName[] = [];
       const events = isAsked ? { onLate: ({ fault }: Fault) => late.push(fault) } : {};
-      const { wire, clock, told, near } = bench(pair, undefined, events);
-      wire.readBy(wire.deadlines.in(1_000), "requestTimeout");
-      const filling = wire.fill();
+      const { io, clock, told, near } = bench(pair, undefined, events);
+      io.readBy(io.deadlines.in(1_000), "requestTimeout");
+      const filling = io.fill();
       const ended = isAsked ? undefined : faultOf(filling);
       await clock.advance(1_000);
       assertEquals([late, told], [[], []]);
@@ -100,7 +100,7 @@ onConns(
       if (!isAsked) assertEquals(await ended, "requestTimeout");
       if (isAsked) {
         const closed = faultOf(filling);
-        wire.close();
+        io.close();
         await closed;
       }
       assertEquals(clock.pending, 0);
@@ -111,8 +111,8 @@ onConns(
 onConns(
   "a peer that takes a little now and then gets all; one that takes nothing is too slow",
   async (pair) => {
-    const { wire, clock, far, told } = bench(pair, 10);
-    const sending = wire.send(bytes("x".repeat(50)));
+    const { io, clock, far, told } = bench(pair, 10);
+    const sending = io.send(bytes("x".repeat(50)));
     for (let i = 0; i < 4; i++) {
       await clock.advance(WRITE_MS - 1_000);
       assertEquals((await far.hear("x".repeat(10))).length, 10);
@@ -120,81 +120,81 @@ onConns(
     await sending;
     assertEquals(await far.hear("x".repeat(10)), "x".repeat(10));
     // Now there is room for ten, and nobody reads.
-    const stuck = faultOf(wire.send(bytes("y".repeat(11)))!);
+    const stuck = faultOf(io.send(bytes("y".repeat(11)))!);
     await clock.advance(WRITE_MS + 1_000);
     assertEquals([await stuck, told], ["slowReader", ["slowReader"]]);
-    assertEquals([wire.wrote, wire.fault?.fault, clock.pending], [true, "slowReader", 0]);
+    assertEquals([io.wrote, io.fault?.fault, clock.pending], [true, "slowReader", 0]);
   },
 );
 
 onConns(
-  "a wire in which nothing moves is quiet, and one byte either way is enough",
+  "a io in which nothing moves is quiet, and one byte either way is enough",
   async (pair) => {
-    const { wire, clock, far, near } = bench(pair);
-    wire.endWhenQuiet(1_000, "clientGone");
+    const { io, clock, far, near } = bench(pair);
+    io.endWhenQuiet(1_000, "clientGone");
     for (let i = 0; i < 3; i++) {
       await clock.advance(900);
-      await wire.send(bytes("o"));
+      await io.send(bytes("o"));
       await clock.advance(900);
-      const filling = wire.fill();
+      const filling = io.fill();
       await far.say("i");
       await filling;
     }
     assertEquals(near.end, "open");
     await clock.advance(1_500);
-    assertEquals([near.end, wire.fault?.fault], ["reset", "clientGone"]);
+    assertEquals([near.end, io.fault?.fault], ["reset", "clientGone"]);
   },
 );
 
 onConns("the first fault is the one that everybody gets, and is told once", async (pair) => {
-  const { wire, near, told } = bench(pair, 1);
-  const reading = faultOf(wire.fill());
-  const writing = faultOf(wire.send(bytes("more than fits"))!);
-  wire.fail(new Fault("drained"));
-  wire.fail(new Fault("clientGone"));
-  wire.close();
+  const { io, near, told } = bench(pair, 1);
+  const reading = faultOf(io.fill());
+  const writing = faultOf(io.send(bytes("more than fits"))!);
+  io.fail(new Fault("drained"));
+  io.fail(new Fault("clientGone"));
+  io.close();
   assertEquals([await reading, await writing], ["drained", "drained"]);
-  assertEquals(await faultOf(wire.fill()), "drained");
-  assertEquals(await faultOf(wire.send(bytes("x"))!), "drained");
+  assertEquals(await faultOf(io.fill()), "drained");
+  assertEquals(await faultOf(io.send(bytes("x"))!), "drained");
   assertEquals([near.end, told], ["reset", ["drained"]]);
 });
 
 onConns("a peer's reset is the fault of this side, for the reader and the writer", async (pair) => {
-  const { wire, far, told } = bench(pair);
-  const reading = faultOf(wire.fill());
+  const { io, far, told } = bench(pair);
+  const reading = faultOf(io.fill());
   far.reset();
   assertEquals([await reading, told], ["clientReset", ["clientReset"]]);
-  assertEquals(await faultOf(wire.send(bytes("x"))!), "clientReset");
+  assertEquals(await faultOf(io.send(bytes("x"))!), "clientReset");
 });
 
 onConns(
   "a write that fails leaves the reading side alone: its peer may have said why",
   async (pair) => {
-    const { wire, near, far } = bench(pair);
+    const { io, near, far } = bench(pair);
     await far.say("413");
     await near.closeWrite(); // any write fails from now on
-    assertEquals(await faultOf(wire.send(bytes("x"))!), "clientReset");
-    assertEquals([wire.fault, wire.writeFault?.fault], [undefined, "clientReset"]);
-    assertEquals([await wire.fill(), unused(wire)], [true, "413"]);
-    wire.close();
+    assertEquals(await faultOf(io.send(bytes("x"))!), "clientReset");
+    assertEquals([io.fault, io.writeFault?.fault], [undefined, "clientReset"]);
+    assertEquals([await io.fill(), unused(io)], [true, "413"]);
+    io.close();
   },
 );
 
 onConns(
   "used as a connection it gives what was read ahead first, and then the rest",
   async (pair) => {
-    const { wire, far } = bench(pair);
+    const { io, far } = bench(pair);
     await far.say("early");
-    await wire.fill();
+    await io.fill();
     const room = new Uint8Array(3);
-    assertEquals([await wire.read(room), await wire.read(room)], [3, 2]);
-    const later = wire.read(room);
+    assertEquals([await io.read(room), await io.read(room)], [3, 2]);
+    const later = io.read(room);
     await far.say("on");
     await far.closeWrite();
-    assertEquals([await later, await wire.read(room)], [2, null]);
-    assertEquals(await wire.write(bytes("out")), 3);
-    await wire.closeWrite();
+    assertEquals([await later, await io.read(room)], [2, null]);
+    assertEquals(await io.write(bytes("out")), 3);
+    await io.closeWrite();
     assertEquals(await far.hearAll(), "out");
-    wire.close();
+    io.close();
   },
 );

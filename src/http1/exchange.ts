@@ -32,7 +32,7 @@ export class Exchange {
   readonly body: Body;
   /** The client's address, as it was given to `Server.serve`. */
   readonly peer: string;
-  readonly #wire: BufferedConn;
+  readonly #io: BufferedConn;
   readonly #out: HeadWriter;
   readonly #state: DrainState;
   #status = 0;
@@ -40,19 +40,19 @@ export class Exchange {
   #finished = false;
   #keepAlive = true;
   #upgraded = false;
-  #informed100 = false;
+  #sent100 = false;
   #refused: Fault | undefined;
   #whenGone: ((fault: Fault) => void) | undefined;
 
   constructor(
-    wire: BufferedConn,
+    io: BufferedConn,
     out: HeadWriter,
     state: DrainState,
     head: RequestHead,
     body: Body,
     peer: string,
   ) {
-    this.#wire = wire;
+    this.#io = io;
     this.#out = out;
     this.#state = state;
     this.head = head;
@@ -72,7 +72,7 @@ export class Exchange {
 
   /** True while the client may be waiting for `100 Continue`. */
   get awaitsContinue(): boolean {
-    return this.head.expectsContinue && !this.#informed100 && !this.body.ended;
+    return this.head.expectsContinue && !this.#sent100 && !this.body.ended;
   }
 
   /** True if this connection can carry another request after the response. */
@@ -82,16 +82,16 @@ export class Exchange {
 
   /** Something that ends with the client's connection, and outlives this exchange. */
   get companion(): { close(): void } | undefined {
-    return this.#wire.companion;
+    return this.#io.companion;
   }
 
   set companion(companion: { close(): void } | undefined) {
-    this.#wire.companion = companion;
+    this.#io.companion = companion;
   }
 
   /** Set once the client is known to have gone: reset, too slow, or half-closed and silent too long. */
   get gone(): Fault | undefined {
-    return this.#wire.fault;
+    return this.#io.fault;
   }
 
   /**
@@ -104,7 +104,7 @@ export class Exchange {
 
   set whenGone(callback: ((fault: Fault) => void) | undefined) {
     this.#whenGone = callback;
-    if (this.#wire.fault !== undefined) callback?.(this.#wire.fault);
+    if (this.#io.fault !== undefined) callback?.(this.#io.fault);
   }
 
   /** For the server: the client's connection has failed. */
@@ -118,14 +118,14 @@ export class Exchange {
     reason: string,
     fill?: (head: HeadWriter) => void,
   ): Promise<void> {
-    if (status === 100) this.#informed100 = true;
+    if (status === 100) this.#sent100 = true;
     if (this.head.minor === 0 || this.#started) return;
     // Not `#out`, in which the final head may be half written.
     const out = new HeadWriter();
     out.statusLine(status, reason);
     fill?.(out);
     out.endHead();
-    await this.#wire.send(out.view());
+    await this.#io.send(out.view());
   }
 
   /**
@@ -143,7 +143,7 @@ export class Exchange {
   /** As `respond`, with a `Date`: for responses that are ours and no upstream's. */
   answer(status: number, reason: string): HeadWriter {
     const out = this.respond(status, reason);
-    out.line("Date", httpDate(this.#wire.deadlines.clock.wall()));
+    out.line("Date", httpDate(this.#io.deadlines.clock.wall()));
     return out;
   }
 
@@ -159,7 +159,7 @@ export class Exchange {
     const framing = this.#frame(source);
     this.#out.endHead();
     this.#started = true;
-    return whenDone(sendMessage(this.#wire, this.#out, framing, source), Exchange.#finish, this);
+    return whenDone(sendMessage(this.#io, this.#out, framing, source), Exchange.#finish, this);
   }
 
   static #finish(exchange: Exchange): void {
@@ -177,15 +177,15 @@ export class Exchange {
     this.#out.line("Connection", "upgrade");
     this.#out.endHead();
     this.#started = this.#upgraded = true;
-    await this.#wire.send(this.#out.view());
+    await this.#io.send(this.#out.view());
     this.#finished = true;
-    this.#wire.endWhenQuiet(0, "idleTimeout");
-    return this.#wire;
+    this.#io.endWhenQuiet(0, "idleTimeout");
+    return this.#io;
   }
 
   /** Resets the connection, so that the client can tell that the response is incomplete. */
   abort(fault: Fault): void {
-    this.#wire.fail(fault);
+    this.#io.fail(fault);
   }
 
   /** Makes a later `send` reject with `fault`, because the server has sent an answer itself. */

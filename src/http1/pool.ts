@@ -7,7 +7,7 @@
  * we close a connection before its upstream does, as far as the upstream has announced or shown its time, and
  * send requests that may not be sent twice only on connections that were idle for a moment at most.
  */
-import { type Keeper, UpstreamConn, type UpstreamConnOptions } from "./upstream_conn.ts";
+import { type ConnectionOwner, UpstreamConn, type UpstreamConnOptions } from "./upstream_conn.ts";
 import type { Dial } from "../net/conn.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 
@@ -29,16 +29,16 @@ export interface PoolOptions {
 }
 
 /** A connection that was idle for longer is not used for requests that may not be sent twice. */
-const UNSAFE_REST_MS = 500;
+const UNSAFE_IDLE_MS_MAX = 500;
 /**
  * An end after less rest may be a restart, so it does not shorten the rest of all connections. What may not be
  * sent twice is more careful and counts it as well.
  */
-const SHOWN_MS_MIN = 20;
+const OBSERVED_IDLE_MS_MIN = 20;
 /** How long we remember after which idle time an upstream has closed connections. */
-const SHOWN_FOR_MS = 60_000;
+const OBSERVED_FOR_MS = 60_000;
 
-export class Pool implements Keeper {
+export class Pool implements ConnectionOwner {
   readonly #dial: Dial;
   readonly #client: UpstreamConnOptions;
   readonly #idleMax: number;
@@ -46,10 +46,10 @@ export class Pool implements Keeper {
   readonly #idle: UpstreamConn[] = [];
   readonly #deadlines: Deadlines;
   /** The shortest idle time after which the upstream has closed a connection, and until when that counts. */
-  #shownMs = Infinity;
+  #observedIdleMs = Infinity;
   /** The same without a minimum, for what may not be sent twice. */
-  #shownUnsafeMs = Infinity;
-  #shownBy = 0;
+  #observedUnsafeIdleMs = Infinity;
+  #observedUntil = 0;
   #closed = false;
 
   constructor(options: PoolOptions) {
@@ -65,7 +65,7 @@ export class Pool implements Keeper {
         headBytesMax: options.headBytesMax ?? 64 * 1024,
         fieldsMax: options.fieldsMax ?? 128,
       },
-      keeper: this,
+      owner: this,
     };
   }
 
@@ -80,7 +80,7 @@ export class Pool implements Keeper {
    */
   take(isRepeatable = true): UpstreamConn | undefined {
     for (let connection = this.#idle.at(-1); connection; connection = this.#idle.at(-1)) {
-      if (!isRepeatable && connection.restedMs > this.#unsafeMs) return undefined;
+      if (!isRepeatable && connection.idleForMs > this.#unsafeMs) return undefined;
       this.#idle.pop();
       if (connection.wake()) return connection;
       connection.close();
@@ -89,18 +89,20 @@ export class Pool implements Keeper {
   }
 
   get #unsafeMs(): number {
-    this.#forgetShown();
-    return Math.min(UNSAFE_REST_MS, this.#shownUnsafeMs / 2);
+    this.#forgetObserved();
+    return Math.min(UNSAFE_IDLE_MS_MAX, this.#observedUnsafeIdleMs / 2);
   }
 
-  get #shown(): number {
-    this.#forgetShown();
-    return this.#shownMs;
+  get #idleTimeoutMs(): number {
+    this.#forgetObserved();
+    return this.#observedIdleMs;
   }
 
-  #forgetShown(): void {
-    if (this.#shownUnsafeMs === Infinity || this.#deadlines.now <= this.#shownBy) return;
-    this.#shownMs = this.#shownUnsafeMs = Infinity;
+  #forgetObserved(): void {
+    if (this.#observedUnsafeIdleMs === Infinity || this.#deadlines.now <= this.#observedUntil) {
+      return;
+    }
+    this.#observedIdleMs = this.#observedUnsafeIdleMs = Infinity;
   }
 
   /**
@@ -119,7 +121,7 @@ export class Pool implements Keeper {
   keep(connection: UpstreamConn): boolean {
     if (this.#closed || this.#idle.length >= this.#idleMax) return false;
     this.#idle.push(connection);
-    connection.rest(Math.min(this.#idleMs, this.#shown * 0.75));
+    connection.startIdle(Math.min(this.#idleMs, this.#idleTimeoutMs * 0.75));
     return true;
   }
 
@@ -128,10 +130,12 @@ export class Pool implements Keeper {
     if (at >= 0) this.#idle.splice(at, 1);
   }
 
-  sawEnd(restedMs: number): void {
-    this.#forgetShown();
-    this.#shownUnsafeMs = Math.min(this.#shownUnsafeMs, restedMs);
-    if (restedMs >= SHOWN_MS_MIN) this.#shownMs = Math.min(this.#shownMs, restedMs);
-    this.#shownBy = this.#deadlines.in(SHOWN_FOR_MS);
+  sawEnd(idleForMs: number): void {
+    this.#forgetObserved();
+    this.#observedUnsafeIdleMs = Math.min(this.#observedUnsafeIdleMs, idleForMs);
+    if (idleForMs >= OBSERVED_IDLE_MS_MIN) {
+      this.#observedIdleMs = Math.min(this.#observedIdleMs, idleForMs);
+    }
+    this.#observedUntil = this.#deadlines.in(OBSERVED_FOR_MS);
   }
 }

@@ -33,7 +33,7 @@ async function forward(exchange: Exchange, upstream: UpstreamConn): Promise<void
   const reply = await upstream.exchange(body.none ? null : body, {
     responseMs: 10_000,
     waitForContinue: exchange.awaitsContinue,
-    onInform: (interim) =>
+    onInformational: (interim) =>
       exchange.write1xx(interim.status, interim.reason, (out) => copyAll(interim.fields, out)),
   });
   copyAll(reply.head.fields, exchange.respond(reply.head.status, reply.head.reason));

@@ -18,13 +18,13 @@ const TOGETHER_BYTES_MAX = 16 * 1024;
  * source or of the receiver; with a TypeError if the body is longer than its declared length.
  */
 export function sendMessage(
-  wire: BufferedConn,
+  io: BufferedConn,
   out: HeadWriter,
   framing: Framing,
   body: BodySource | undefined,
 ): MaybeDone {
-  if (body === undefined || framing === 0) return wire.send(out.bytes, out.length);
-  if (framing === CHUNKED) return sendChunked(wire, out, body);
+  if (body === undefined || framing === 0) return io.send(out.bytes, out.length);
+  if (framing === CHUNKED) return sendChunked(io, out, body);
   let first: Uint8Array | undefined;
   try {
     first = body.ready?.();
@@ -35,13 +35,13 @@ export function sendMessage(
   if (isWhole && first?.length === framing && body.done !== undefined) {
     out.raw(first);
     body.done();
-    return wire.send(out.bytes, out.length);
+    return io.send(out.bytes, out.length);
   }
-  return sendPlain(wire, out, framing === UNTIL_CLOSE ? Infinity : framing, body, first);
+  return sendPlain(io, out, framing === UNTIL_CLOSE ? Infinity : framing, body, first);
 }
 
 async function sendPlain(
-  wire: BufferedConn,
+  io: BufferedConn,
   out: HeadWriter,
   length: number,
   body: BodySource,
@@ -54,13 +54,13 @@ async function sendPlain(
     out.raw(part);
     part = undefined;
   }
-  if (out.length > 0) await wire.send(out.bytes, out.length);
+  if (out.length > 0) await io.send(out.bytes, out.length);
   out.clear();
   while (left > 0) {
     part ??= await body.read();
     if (part === undefined) break;
     left = reduce(left, part);
-    await wire.send(part);
+    await io.send(part);
     part = undefined;
   }
   // The last read tells the source that we are done, and us that it was as long as it declared.
@@ -75,20 +75,20 @@ function reduce(left: number, part: Uint8Array): number {
   return left - part.length;
 }
 
-async function sendChunked(wire: BufferedConn, out: HeadWriter, body: BodySource): Promise<void> {
+async function sendChunked(io: BufferedConn, out: HeadWriter, body: BodySource): Promise<void> {
   for (;;) {
     let part = body.ready?.();
     while (part !== undefined) {
       out.chunk(part);
       if (out.length > TOGETHER_BYTES_MAX) {
-        await wire.send(out.bytes, out.length);
+        await io.send(out.bytes, out.length);
         out.clear();
       }
       part = body.ready?.();
     }
     if (body.ended === true) break;
     if (out.length > 0) {
-      await wire.send(out.bytes, out.length);
+      await io.send(out.bytes, out.length);
       out.clear();
     }
     part = await body.read();
@@ -96,7 +96,7 @@ async function sendChunked(wire: BufferedConn, out: HeadWriter, body: BodySource
     out.chunk(part);
   }
   out.lastChunk(body.trailers);
-  await wire.send(out.bytes, out.length);
+  await io.send(out.bytes, out.length);
   // A body that ended in `ready` announces its end only in a read.
   if (body.ended === true) await body.read();
 }

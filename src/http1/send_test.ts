@@ -12,7 +12,7 @@ import { bytesSource, sendMessage } from "./send.ts";
 /** A connection with room for so many bytes, and a head that is written already. */
 function open(pair: MakePair, room: number) {
   const [peer, near] = pair(room);
-  const wire = new BufferedConn(near, {
+  const io = new BufferedConn(near, {
     deadlines: new Deadlines(new ManualClock()),
     writeMs: 1_000,
     faults: { reset: "clientReset", slowWrite: "slowReader" },
@@ -21,8 +21,8 @@ function open(pair: MakePair, room: number) {
   out.statusLine(200, "OK");
   out.endHead();
   const send = (framing: Framing, body: BodySource | undefined) =>
-    sendMessage(wire, out, framing, body);
-  return { peer, wire, send };
+    sendMessage(io, out, framing, body);
+  return { peer, io, send };
 }
 
 const HEAD = "HTTP/1.1 200 OK\r\n\r\n";
@@ -46,20 +46,20 @@ function whole(text: string): BodySource & { isDone: boolean } {
 }
 
 onConns("a message that is in memory goes out with its head", async (pair) => {
-  const { peer, wire, send } = open(pair, 1_000);
+  const { peer, io, send } = open(pair, 1_000);
   const body = whole("hello");
   await send(5, body);
   assertEquals(body.isDone, true);
-  wire.close();
+  io.close();
   assertEquals(await peer.hearAll(), `${HEAD}hello`);
 });
 
 onConns("a receiver that takes little at a time gets all of it", async (pair) => {
-  const { peer, wire, send } = open(pair, 3);
+  const { peer, io, send } = open(pair, 3);
   const sending = send(5, whole("hello"));
   await peer.hear("hello");
   await sending;
-  wire.close();
+  io.close();
 });
 
 onConns("a body that is broken before its first byte rejects, and is not thrown", async (pair) => {
@@ -71,16 +71,16 @@ onConns("a body that is broken before its first byte rejects, and is not thrown"
     read: () => Promise.reject(new Fault("responseCut")),
   };
   for (const framing of [5, CHUNKED]) {
-    const { wire, send } = open(pair, 1_000);
+    const { io, send } = open(pair, 1_000);
     const sending = send(framing, broken);
     await assertRejects(() => Promise.resolve(sending), Fault);
-    wire.close();
+    io.close();
   }
 });
 
 onConns("a body that is not as long as it declared rejects", async (pair) => {
-  const { wire, send } = open(pair, 1_000);
+  const { io, send } = open(pair, 1_000);
   await assertRejects(() => Promise.resolve(send(9, bytesSource(bytes("short")))), Fault);
   await assertRejects(() => Promise.resolve(send(3, bytesSource(bytes("longer")))), TypeError);
-  wire.close();
+  io.close();
 });

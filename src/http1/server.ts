@@ -67,7 +67,7 @@ export interface ServerOptions {
   /** Where it is missing, `SERVER_LIMITS` holds. */
   readonly limits?: Partial<ServerLimits>;
   /** True for the path of a request that is answered although the limit is reached. */
-  readonly isOwn?: (path: string) => boolean;
+  readonly isReserved?: (path: string) => boolean;
   /** Called for each request or connection that failed. Must not throw. */
   readonly onFault?: (fault: Fault, peer: string) => void;
   /** Called for all other errors thrown in an exchange; only that exchange ends. Must not throw. */
@@ -115,7 +115,7 @@ export class Server implements Timed {
   /** Beyond the limit, with a request that needs a place. */
   readonly #waiting: Waiting[] = [];
   /** Connections beyond the limit, waiting or not. */
-  #extras = 0;
+  #overLimit = 0;
   /** Connections that were idle at the last search, the longest idle last. */
   #idle: ServerConnection[] = [];
   #lookedAt = -1;
@@ -147,7 +147,7 @@ export class Server implements Timed {
 
   /** True if one more connection may be accepted. */
   get hasRoom(): boolean {
-    return this.#regular + this.#extras < this.limits.connectionsMax + this.#reserve;
+    return this.#regular + this.#overLimit < this.limits.connectionsMax + this.#reserve;
   }
 
   /** Resolves as soon as one more connection may be accepted. */
@@ -160,7 +160,7 @@ export class Server implements Timed {
     this.accepted++;
     const connection = new ServerConnection(conn, peer, this);
     const hasPlace = this.#draining || (this.#waiting.length === 0 && this.makeRoom());
-    if (!hasPlace) this.#addExtra(connection);
+    if (!hasPlace) this.#addOverLimit(connection);
     this.#connections.add(connection);
     try {
       await connection.run();
@@ -207,7 +207,7 @@ export class Server implements Timed {
           const at = this.#waiting.indexOf(waiting);
           if (at < 0) return;
           this.#waiting.splice(at, 1);
-          if (hasPlace) this.#removeExtra(connection);
+          if (hasPlace) this.#removeOverLimit(connection);
           resolve(hasPlace);
         },
       };
@@ -234,7 +234,7 @@ export class Server implements Timed {
     if (!isCrowded) return;
     for (const connection of this.#connections.all()) {
       const isOld = isIdle(connection, now);
-      if (connection.isExtra && isOld && connection.giveWay()) this.#remove(connection);
+      if (connection.isOverLimit && isOld && connection.giveWay()) this.#remove(connection);
     }
   }
 
@@ -263,18 +263,18 @@ export class Server implements Timed {
 
   /** Connections that count against the limit. */
   get #regular(): number {
-    return this.#connections.size - this.#extras + (this.options.others?.count() ?? 0);
+    return this.#connections.size - this.#overLimit + (this.options.others?.count() ?? 0);
   }
 
-  #addExtra(connection: ServerConnection): void {
-    connection.isExtra = true;
-    if (this.#extras++ === 0) this.options.deadlines.add(this);
+  #addOverLimit(connection: ServerConnection): void {
+    connection.isOverLimit = true;
+    if (this.#overLimit++ === 0) this.options.deadlines.add(this);
   }
 
-  #removeExtra(connection: ServerConnection): void {
-    if (!connection.isExtra) return;
-    connection.isExtra = false;
-    if (--this.#extras === 0) this.options.deadlines.delete(this);
+  #removeOverLimit(connection: ServerConnection): void {
+    if (!connection.isOverLimit) return;
+    connection.isOverLimit = false;
+    if (--this.#overLimit === 0) this.options.deadlines.delete(this);
   }
 
   /** Frees the place of a connection and gives it to the request that has waited longest. */
@@ -287,7 +287,7 @@ export class Server implements Timed {
 
   #remove(connection: ServerConnection): boolean {
     if (!this.#connections.delete(connection)) return false;
-    this.#removeExtra(connection);
+    this.#removeOverLimit(connection);
     this.changed();
     return true;
   }
@@ -295,7 +295,7 @@ export class Server implements Timed {
   /** At most once a tick, so that at the limit not every new connection costs a search of all. */
   #lookForIdle(now: number): void {
     this.#lookedAt = now;
-    this.#idle = this.#connections.all().filter((one) => !one.isExtra && isIdle(one, now));
+    this.#idle = this.#connections.all().filter((one) => !one.isOverLimit && isIdle(one, now));
     this.#idle.sort((a, b) => b.idleSince - a.idleSince);
   }
 

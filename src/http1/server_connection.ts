@@ -11,7 +11,7 @@ import type { Conn } from "../net/conn.ts";
 import { type DrainState, Exchange } from "./exchange.ts";
 import { parseRequestHead, type RequestHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
-import { refusal, sendRefusal } from "./refusal.ts";
+import { localReply, sendLocalReply } from "./local_reply.ts";
 import type { Server, ServerLimits } from "./server.ts";
 import { BufferedConn, type BufferedConnEvents } from "./buffered_conn.ts";
 
@@ -30,7 +30,7 @@ const FIRST_CALL_MS = 1_000;
 
 export class ServerConnection implements DrainState, BufferedConnEvents {
   place = -1;
-  readonly #wire: BufferedConn;
+  readonly #io: BufferedConn;
   readonly #peer: string;
   readonly #server: Server;
   readonly #limits: ServerLimits;
@@ -45,7 +45,7 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
   /** True once a request came. */
   hasAsked = false;
   /** Set by the server: the connection is beyond the limit. */
-  isExtra = false;
+  isOverLimit = false;
   /** Set while a request waits for a place: its client has gone. */
   #leaveQueue: (() => void) | undefined;
   /** The pending read is there only to notice a client that leaves. */
@@ -60,7 +60,7 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     this.#peer = peer;
     this.#server = server;
     this.#limits = limits;
-    this.#wire = new BufferedConn(conn, {
+    this.#io = new BufferedConn(conn, {
       deadlines,
       writeMs: limits.writeMs,
       faults: { reset: "clientReset", slowWrite: "slowReader" },
@@ -72,7 +72,7 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     // After an upgrade it is up to the other protocol what an end means.
     if (hasMore || !this.#isWatching || this.#exchange!.responseFinished) return;
     const { halfCloseMs } = this.#limits;
-    this.#wire.endWhenQuiet(halfCloseMs, "clientGone", this.#patienceMs);
+    this.#io.endWhenQuiet(halfCloseMs, "clientGone", this.#patienceMs);
   }
 
   /** How long a client that has closed its sending side waits for the next byte. */
@@ -96,23 +96,23 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       if (!this.#idle) this.#report(error);
-      this.#wire.fail(error);
+      this.#io.fail(error);
     } finally {
-      this.#wire.dispose();
+      this.#io.dispose();
       this.#out.release();
     }
   }
 
   /** True if a response that begins now must be the last. Requests that have arrived are served first. */
   get draining(): boolean {
-    if (!this.isExtra && !this.#server.keepsNone) return false;
-    return this.isExtra || this.#exchange?.body.ended !== true || !this.#wire.look();
+    if (!this.isOverLimit && !this.#server.keepsNone) return false;
+    return this.isOverLimit || this.#exchange?.body.ended !== true || !this.#io.look();
   }
 
   /** Closes the connection if it is idle and nothing has arrived; false if it stays. */
   giveWay(): boolean {
-    if (this.idleSince === Infinity || this.#wire.look()) return false;
-    this.#wire.close();
+    if (this.idleSince === Infinity || this.#io.look()) return false;
+    this.#io.close();
     return true;
   }
 
@@ -122,22 +122,22 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
   }
 
   cut(): void {
-    this.#wire.fail(new Fault("drained"));
+    this.#io.fail(new Fault("drained"));
   }
 
   /** One request and its response. False when the connection is to end. */
   async #next(): Promise<boolean> {
-    const wire = this.#wire;
-    if (wire.input.isEmpty && !await this.#firstBytes()) return false;
+    const io = this.#io;
+    if (io.input.isEmpty && !await this.#firstBytes()) return false;
     const head = this.#parseHead() ?? await this.#readHead();
     if (head === undefined) return false;
     if (head instanceof Fault) {
       await this.#refuse(head);
       return false;
     }
-    wire.input.start = head.end;
-    wire.input.hold();
-    if (this.isExtra && !await this.#hasPlace(head)) {
+    io.input.start = head.end;
+    io.input.hold();
+    if (this.isOverLimit && !await this.#hasPlace(head)) {
       await this.#refuse(new Fault("tooManyHeld"));
       return false;
     }
@@ -158,7 +158,7 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
   #canGoOn({ responseFinished, keepAlive, body }: Exchange): boolean {
     if (!responseFinished || !keepAlive || !body.ended) return false;
     this.#out.clear(OUT_KEPT_BYTES);
-    this.#wire.input.unhold();
+    this.#io.input.unhold();
     return true;
   }
 
@@ -175,20 +175,20 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     this.#idle = true;
     this.idleSince = this.#server.options.deadlines.now;
     this.#waitForRequest();
-    return this.#wire.fill();
+    return this.#io.fill();
   }
 
   /** Sets the deadline for the next request. */
   #waitForRequest(): void {
     const lastMs = this.hasAsked ? LAST_CALL_MS : FIRST_CALL_MS;
     const ms = this.#server.draining ? lastMs : this.#limits.idleMs;
-    this.#wire.readBy(this.#server.options.deadlines.in(ms), "idleTimeout");
+    this.#io.readBy(this.#server.options.deadlines.in(ms), "idleTimeout");
   }
 
   /** For a connection beyond the limit: true if this request may be served, if need be after a wait. */
   async #hasPlace({ path }: RequestHead): Promise<boolean> {
-    if (this.#server.options.isOwn?.(path) === true) return true;
-    this.#wire.watch();
+    if (this.#server.options.isReserved?.(path) === true) return true;
+    this.#io.watch();
     const hasPlace = await this.#server.waitForPlace(this, (leave) => this.#leaveQueue = leave);
     this.#leaveQueue = undefined;
     return hasPlace;
@@ -196,7 +196,7 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
 
   /** Parses the head that has arrived; undefined if it is incomplete. */
   #parseHead(): RequestHead | Fault | undefined {
-    const { input } = this.#wire;
+    const { input } = this.#io;
     this.#idle = false;
     this.idleSince = Infinity;
     this.hasAsked = true;
@@ -208,13 +208,13 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
       this.#offsets,
     );
     if (head === undefined) return undefined;
-    this.#wire.readBy(Infinity, "requestTimeout");
+    this.#io.readBy(Infinity, "requestTimeout");
     return head;
   }
 
   /** Reads the rest of a head; undefined if the client has closed its side. */
   async #readHead(): Promise<RequestHead | Fault | undefined> {
-    this.#wire.readBy(this.#server.options.deadlines.in(this.#limits.headMs), "requestTimeout");
+    this.#io.readBy(this.#server.options.deadlines.in(this.#limits.headMs), "requestTimeout");
     while (await this.#readMore()) {
       const head = this.#parseHead();
       if (head !== undefined) return head;
@@ -223,11 +223,11 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
 
   /** Reads until a line may be complete: parsing after each byte would take quadratic time. */
   async #readMore(): Promise<boolean> {
-    const wire = this.#wire;
-    const { input } = wire;
+    const io = this.#io;
+    const { input } = io;
     const had = input.length;
     for (;;) {
-      if (!await wire.fill()) return false;
+      if (!await io.fill()) return false;
       const have = input.length;
       const isFull = have >= this.#limits.headBytesMax;
       if (isFull || have - had >= 1024) return true;
@@ -238,7 +238,7 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
   }
 
   #begin(head: RequestHead): Exchange {
-    const body: Body = new Body(this.#wire, {
+    const body: Body = new Body(this.#io, {
       framing: head.framing,
       declared: undefined,
       waitMs: this.#limits.bodyMs,
@@ -253,22 +253,22 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
         : undefined,
       onEnd: () => this.#watch(),
     });
-    const exchange = new Exchange(this.#wire, this.#out, this, head, body, this.#peer);
+    const exchange = new Exchange(this.#io, this.#out, this, head, body, this.#peer);
     return exchange;
   }
 
   /** Keeps a read pending while the handler works, unless the next request has arrived. */
   #watch(): void {
-    if (!this.#wire.input.isEmpty || this.#exchange === undefined) return;
+    if (!this.#io.input.isEmpty || this.#exchange === undefined) return;
     this.#isWatching = true;
-    this.#wire.watch();
+    this.#io.watch();
   }
 
   async #answerFault(exchange: Exchange, error: unknown): Promise<void> {
     const fault = error instanceof Fault ? error : this.#broken(error);
-    if (exchange.responseStarted || this.#wire.fault !== undefined) throw fault;
+    if (exchange.responseStarted || this.#io.fault !== undefined) throw fault;
     if (fault === error) this.#report(fault);
-    await sendRefusal(exchange, fault);
+    await sendLocalReply(exchange, fault);
   }
 
   /** Reports a bug in the handler; only this exchange ends. */
@@ -297,35 +297,35 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
   /** Answers a request that cannot be served, and ends the connection. */
   async #refuse(fault: Fault): Promise<void> {
     this.#report(fault);
-    await this.#wire.send(refusal(fault, this.#server.options.deadlines.clock.wall()));
+    await this.#io.send(localReply(fault, this.#server.options.deadlines.clock.wall()));
     await this.#linger();
   }
 
   /** Closes our sending side and reads for a moment what the client still sends (RFC 9112 section 9.6). */
   async #linger(): Promise<void> {
-    const wire = this.#wire;
+    const io = this.#io;
     this.#idle = true;
     this.idleSince = Infinity;
-    await wire.closeWrite();
+    await io.closeWrite();
     const by = this.#server.options.deadlines.in(LINGER_MS);
-    const before = wire.received;
+    const before = io.received;
     do {
-      wire.input.clear();
+      io.input.clear();
       // Set again each time, because a read of the body that was still pending clears the deadline.
-      wire.readBy(by, "idleTimeout");
-    } while (wire.received - before < LINGER_BYTES_MAX && await wire.fill(true));
+      io.readBy(by, "idleTimeout");
+    } while (io.received - before < LINGER_BYTES_MAX && await io.fill(true));
   }
 
   /** The client took too long: between requests the connection is closed, within one it gets an answer. */
   onLate(fault: Fault): void {
-    const wire = this.#wire;
+    const io = this.#io;
     const exchange = this.#exchange;
     if (this.#idle) return this.#letGo();
-    if (exchange?.responseStarted) return void wire.fail(fault);
+    if (exchange?.responseStarted) return void io.fail(fault);
     exchange?.refuse(fault);
     // Closed in order, because a reset would overtake the answer.
-    const end = () => wire.close(fault);
-    wire.write(refusal(fault, this.#server.options.deadlines.clock.wall())).then(end, end);
+    const end = () => io.close(fault);
+    io.write(localReply(fault, this.#server.options.deadlines.clock.wall())).then(end, end);
   }
 
   /**
@@ -333,12 +333,12 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
    * event loop gets one more turn to report it.
    */
   #letGo(): void {
-    const wire = this.#wire;
+    const io = this.#io;
     const isWaitedFor = this.idleSince !== Infinity;
-    if (isWaitedFor && wire.look()) return;
-    if (!isWaitedFor || wire.canLook || !this.#server.draining) return wire.close();
+    if (isWaitedFor && io.look()) return;
+    if (!isWaitedFor || io.canLook || !this.#server.draining) return io.close();
     this.#server.options.deadlines.clock.after(0, () => {
-      if (this.#idle && wire.input.isEmpty) wire.close();
+      if (this.#idle && io.input.isEmpty) io.close();
     });
   }
 

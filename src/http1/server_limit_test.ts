@@ -109,7 +109,9 @@ onBench(
 
 onBench("our own endpoints answer beyond the limit", async (make) => {
   const { app, go } = busyApp();
-  const { connect, clock } = make(app, { connectionsMax: 1 }, { isOwn: (path) => path === "/own" });
+  const { connect, clock } = make(app, { connectionsMax: 1 }, {
+    isReserved: (path) => path === "/own",
+  });
   const busy = connect();
   await busy.client.say(get("/busy"));
   await clock.advance(100);

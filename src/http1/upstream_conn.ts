@@ -24,7 +24,7 @@ export interface ExchangeOptions {
   /** From the last byte of the request to the last of the response head, in milliseconds; 0 is never. */
   readonly responseMs: number;
   /** Called for each interim response (100, 102, 103); the response waits for what it returns. */
-  readonly onInform?: (head: ResponseHead) => void | Promise<void>;
+  readonly onInformational?: (head: ResponseHead) => void | Promise<void>;
   /** Send the body only after `100 Continue`, or after a second in which nothing came. */
   readonly waitForContinue?: boolean;
   /** Ask to switch protocols: adds `Connection: upgrade`; the caller writes the `Upgrade` line. */
@@ -42,21 +42,21 @@ export interface UpstreamConnOptions {
   readonly writeMs: number;
   readonly limits: HeadLimits;
   /** Keeps connections between two requests. */
-  readonly keeper: Keeper;
+  readonly owner: ConnectionOwner;
 }
 
 /** Keeps idle connections; the pool is one. */
-export interface Keeper {
+export interface ConnectionOwner {
   /** Takes the connection back after a whole exchange; false closes it. */
   keep(connection: UpstreamConn): boolean;
   /** A connection that was kept has ended: by the upstream, a failure, or its deadline. */
   lose(connection: UpstreamConn): void;
   /** The upstream has closed a connection that had been idle for so long, in milliseconds. */
-  sawEnd(restedMs: number): void;
+  sawEnd(idleForMs: number): void;
 }
 
 /** Interim responses before the final one. */
-const INFORMS_MAX = 32;
+const INFORMATIONAL_MAX = 32;
 /** How long a body waits for `100 Continue`. RFC 9110 section 10.1.1 forbids to wait for ever. */
 const CONTINUE_MS = 1_000;
 /** An idle connection keeps an output buffer of at most this size. */
@@ -66,7 +66,7 @@ const OUT_KEPT_BYTES = 32 * 1024;
 const HELD_BACK = Symbol("held back");
 
 export class UpstreamConn implements BufferedConnEvents {
-  readonly #wire: BufferedConn;
+  readonly #io: BufferedConn;
   readonly #options: UpstreamConnOptions;
   readonly #out = new HeadWriter();
   /** Positions of the field lines of the present head; reused for each head. */
@@ -78,14 +78,14 @@ export class UpstreamConn implements BufferedConnEvents {
   #keepAlive = false;
   #reply: Body | undefined;
   #upgraded = false;
-  #resting = false;
+  #idle = false;
   /** Since when it is idle, and for how long it was before the present request, by the exact clock. */
-  #restedSince = 0;
-  #restedMs = 0;
+  #idleSince = 0;
+  #idleForMs = 0;
   /** How long the upstream keeps an idle connection, as it announced last, in milliseconds. */
   #announcedMs = Infinity;
   /** Gets the connection after the present exchange. */
-  keeper: Keeper;
+  owner: ConnectionOwner;
   #goOn: ((send: boolean) => void) | undefined;
   /** The body of the present request, as long as it may be on its way. */
   #source: BodySource | undefined;
@@ -95,12 +95,12 @@ export class UpstreamConn implements BufferedConnEvents {
   /** Owns `conn` from here. */
   constructor(conn: Conn, options: UpstreamConnOptions) {
     this.#options = options;
-    this.#wire = new BufferedConn(conn, {
+    this.#io = new BufferedConn(conn, {
       deadlines: options.deadlines,
       writeMs: options.writeMs,
       faults: { reset: "upstreamReset", slowWrite: "upstreamStalled" },
     }, this);
-    this.keeper = options.keeper;
+    this.owner = options.owner;
   }
 
   /** An end, or bytes that nobody has asked for, make an idle connection useless. */
@@ -113,16 +113,16 @@ export class UpstreamConn implements BufferedConnEvents {
   }
 
   #spoil(isByUpstream: boolean): void {
-    if (!this.#resting) return;
-    this.#resting = false;
-    if (isByUpstream) this.keeper.sawEnd(this.restedMs);
-    this.keeper.lose(this);
-    this.#wire.close();
+    if (!this.#idle) return;
+    this.#idle = false;
+    if (isByUpstream) this.owner.sawEnd(this.idleForMs);
+    this.owner.lose(this);
+    this.#io.close();
   }
 
   /** How long it has been idle since its last exchange, in milliseconds. */
-  get restedMs(): number {
-    return this.#options.deadlines.clock.now() - this.#restedSince;
+  get idleForMs(): number {
+    return this.#options.deadlines.clock.now() - this.#idleSince;
   }
 
   /** True if it carried a request before the present one; then the upstream may have closed it. */
@@ -132,12 +132,12 @@ export class UpstreamConn implements BufferedConnEvents {
 
   /** True once any byte of the present request was handed to the system. */
   get requestStarted(): boolean {
-    return this.#wire.wrote;
+    return this.#io.wrote;
   }
 
   /** True once any byte came back since the present request began, interim responses included. */
   get responseStarted(): boolean {
-    return this.#wire.received > this.#receivedBefore;
+    return this.#io.received > this.#receivedBefore;
   }
 
   /**
@@ -149,8 +149,8 @@ export class UpstreamConn implements BufferedConnEvents {
     this.#method = method;
     this.#sent = false;
     this.#reply = undefined;
-    this.#receivedBefore = this.#wire.received;
-    this.#wire.wrote = false;
+    this.#receivedBefore = this.#io.received;
+    this.#io.wrote = false;
     this.#out.clear();
     this.#out.requestLine(method, target);
     return this.#out;
@@ -167,7 +167,7 @@ export class UpstreamConn implements BufferedConnEvents {
     this.#out.endHead();
     try {
       this.#send(framing, source, options);
-      for (let informs = 0; informs <= INFORMS_MAX; informs++) {
+      for (let count = 0; count <= INFORMATIONAL_MAX; count++) {
         const head = this.#parseHead() ?? await this.#readHead();
         if (head.status >= 200 || (head.status === 101 && options.upgrade === true)) {
           return { head, body: this.#begin(head, options) };
@@ -176,9 +176,9 @@ export class UpstreamConn implements BufferedConnEvents {
       }
       throw new Fault("badResponse", "too many interim responses");
     } catch (error) {
-      const fault = this.#wire.fail(faultOf(error));
+      const fault = this.#io.fail(faultOf(error));
       const isStale = this.reused && !this.responseStarted && fault.fault === "upstreamReset";
-      if (isStale) this.keeper.sawEnd(this.#restedMs);
+      if (isStale) this.owner.sawEnd(this.#idleForMs);
       this.#endSending();
       // The caller may retry with the same body, so nobody may still be reading it.
       await this.#pump;
@@ -188,18 +188,18 @@ export class UpstreamConn implements BufferedConnEvents {
 
   /** After the response: keeps the connection for another request if all went well, else closes it. */
   release(): void {
-    const wire = this.#wire;
+    const io = this.#io;
     const isClean = this.#sent && this.#keepAlive && this.#reply?.ended === true &&
-      !wire.closed && !wire.atEnd && wire.input.isEmpty;
-    if (isClean && this.keeper.keep(this)) return;
-    wire.dispose();
+      !io.closed && !io.atEnd && io.input.isEmpty;
+    if (isClean && this.owner.keep(this)) return;
+    io.dispose();
     this.#endSending();
     this.#out.release();
   }
 
   /** Resets it; everything that waits for it rejects with `fault`. */
   abort(fault: Fault): void {
-    this.#wire.fail(fault);
+    this.#io.fail(fault);
     this.#endSending();
   }
 
@@ -213,38 +213,38 @@ export class UpstreamConn implements BufferedConnEvents {
   /** After a 101: the raw connection, which gives the bytes read ahead first. The caller closes it. */
   detach(): Conn {
     if (!this.#upgraded) throw new TypeError("Cannot detach before a 101");
-    this.#wire.input.unhold();
-    return this.#wire;
+    this.#io.input.unhold();
+    return this.#io;
   }
 
   /**
    * Becomes idle for at most `idleMs`, and for less if the upstream has announced that it will close it
-   * earlier. The keeper hears if the upstream or the deadline ends it.
+   * earlier. The owner hears if the upstream or the deadline ends it.
    */
-  rest(idleMs: number): void {
+  startIdle(idleMs: number): void {
     const { deadlines } = this.#options;
-    const wire = this.#wire;
-    wire.input.unhold();
+    const io = this.#io;
+    io.input.unhold();
     this.#out.clear(OUT_KEPT_BYTES);
-    wire.readBy(deadlines.in(Math.min(idleMs, keptFor(this.#announcedMs))), "idleTimeout");
-    this.#restedSince = deadlines.clock.now();
-    this.#resting = true;
-    wire.watch();
+    io.readBy(deadlines.in(Math.min(idleMs, keptFor(this.#announcedMs))), "idleTimeout");
+    this.#idleSince = deadlines.clock.now();
+    this.#idle = true;
+    io.watch();
   }
 
   /** Ends the idle time. False if the connection is known to be unusable. */
   wake(): boolean {
-    const wire = this.#wire;
+    const io = this.#io;
     // The system may know of its end, or of unexpected bytes, and not have reported them yet.
-    if (!wire.closed) wire.look();
-    wire.readBy(Infinity, "idleTimeout");
-    this.#resting = false;
-    this.#restedMs = this.restedMs;
-    return !wire.closed && !wire.atEnd && wire.input.isEmpty;
+    if (!io.closed) io.look();
+    io.readBy(Infinity, "idleTimeout");
+    this.#idle = false;
+    this.#idleForMs = this.idleForMs;
+    return !io.closed && !io.atEnd && io.input.isEmpty;
   }
 
   close(): void {
-    this.#wire.close();
+    this.#io.close();
   }
 
   #frame(source: BodySource | undefined, upgrade: boolean): Framing {
@@ -269,17 +269,17 @@ export class UpstreamConn implements BufferedConnEvents {
   #send(framing: Framing, source: BodySource | undefined, options: ExchangeOptions): void {
     const sending = options.waitForContinue === true && framing !== 0
       ? this.#sendLater(framing, source)
-      : sendMessage(this.#wire, this.#out, framing, source);
+      : sendMessage(this.#io, this.#out, framing, source);
     if (sending === undefined) return this.#hasSent(options);
     this.#source = source;
     this.#pump = this.#finish(sending, options);
   }
 
   async #sendLater(framing: Framing, source: BodySource | undefined): Promise<void> {
-    await this.#wire.send(this.#out.view());
+    await this.#io.send(this.#out.view());
     this.#out.clear();
     if (!await this.#mayGoOn()) throw HELD_BACK;
-    await sendMessage(this.#wire, this.#out, framing, source);
+    await sendMessage(this.#io, this.#out, framing, source);
   }
 
   async #finish(sending: Promise<void>, options: ExchangeOptions): Promise<void> {
@@ -299,20 +299,20 @@ export class UpstreamConn implements BufferedConnEvents {
   }
 
   #sendFailed(error: unknown, options: ExchangeOptions): void {
-    const wire = this.#wire;
+    const io = this.#io;
     if (error === HELD_BACK) return;
     // A write that failed: the upstream may have answered before it stopped listening.
-    if (error === wire.writeFault) this.#expectResponse(options.responseMs);
-    else wire.fail(faultOf(error));
+    if (error === io.writeFault) this.#expectResponse(options.responseMs);
+    else io.fail(faultOf(error));
   }
 
   #expectResponse(responseMs: number): void {
     if (this.#reply !== undefined) return;
-    this.#wire.readBy(this.#options.deadlines.in(responseMs), "responseTimeout");
+    this.#io.readBy(this.#options.deadlines.in(responseMs), "responseTimeout");
   }
 
   #mayGoOn(): Promise<boolean> {
-    if (this.#wire.fault !== undefined) return Promise.resolve(false);
+    if (this.#io.fault !== undefined) return Promise.resolve(false);
     return new Promise((resolve) => {
       const cancel = this.#options.deadlines.clock.after(CONTINUE_MS, () => resolve(true));
       this.#goOn = (send) => {
@@ -325,18 +325,18 @@ export class UpstreamConn implements BufferedConnEvents {
 
   /** Passes an interim response on. */
   async #passBy(head: ResponseHead, options: ExchangeOptions): Promise<void> {
-    const wire = this.#wire;
+    const io = this.#io;
     if (head.status === 101) throw new Fault("badResponse", "101 that was not asked for");
-    await options.onInform?.(head);
-    wire.input.start = head.end;
-    wire.input.unhold();
+    await options.onInformational?.(head);
+    io.input.start = head.end;
+    io.input.unhold();
     if (head.status === 100) this.#goOn?.(true);
     if (this.#sent) this.#expectResponse(options.responseMs);
   }
 
   /** The head that is here already. */
   #parseHead(): ResponseHead | undefined {
-    const { input } = this.#wire;
+    const { input } = this.#io;
     if (input.isEmpty) return undefined;
     const head = parseResponseHead(
       input.bytes,
@@ -352,7 +352,7 @@ export class UpstreamConn implements BufferedConnEvents {
 
   /** Parses again after each read: unlike a client, an upstream is trusted not to send byte by byte. */
   async #readHead(): Promise<ResponseHead> {
-    while (await this.#wire.fill()) {
+    while (await this.#io.fill()) {
       const head = this.#parseHead();
       if (head !== undefined) return head;
     }
@@ -362,20 +362,20 @@ export class UpstreamConn implements BufferedConnEvents {
   }
 
   #begin(head: ResponseHead, options: ExchangeOptions): Body {
-    const wire = this.#wire;
+    const io = this.#io;
     // Nobody needs a body that has not been sent by now.
     this.#goOn?.(false);
-    wire.readBy(Infinity, "responseTimeout");
-    wire.input.start = head.end;
+    io.readBy(Infinity, "responseTimeout");
+    io.input.start = head.end;
     const framing = responseFraming(this.#method, head.status, head.said);
     this.#upgraded = head.status === 101;
     this.#keepAlive = head.keepAlive && framing !== UNTIL_CLOSE && options.upgrade !== true &&
       !hasDoubtfulFraming(head);
     if (this.#keepAlive) this.#announcedMs = announcedMs(head) ?? this.#announcedMs;
-    return this.#reply = new Body(wire, {
+    return this.#reply = new Body(io, {
       framing,
       declared: head.said.length >= 0 ? head.said.length : undefined,
-      waitMs: isHere(wire, framing) || !isEventStream(head) ? this.#options.bodyMs : 0,
+      waitMs: isHere(io, framing) || !isEventStream(head) ? this.#options.bodyMs : 0,
       rateMin: 0,
       lateFault: "responseTimeout",
       cutFault: "responseCut",
@@ -385,6 +385,6 @@ export class UpstreamConn implements BufferedConnEvents {
 }
 
 /** True if the whole body of a plain framing is in the buffer, so that nobody waits for it. */
-function isHere(wire: BufferedConn, framing: Framing): boolean {
-  return framing >= 0 && wire.input.length >= framing;
+function isHere(io: BufferedConn, framing: Framing): boolean {
+  return framing >= 0 && io.input.length >= framing;
 }

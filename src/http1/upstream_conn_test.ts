@@ -234,8 +234,8 @@ onConns("interim responses are told in order before the final one", async (pair)
   const { pool, upstreams } = bench(pair);
   const seen: number[] = [];
   const connection = await pool.connect();
-  const onInform = (head: { status: number }) => void seen.push(head.status);
-  const reply = get(connection, "GET", { ...WAIT, onInform });
+  const onInformational = (head: { status: number }) => void seen.push(head.status);
+  const reply = get(connection, "GET", { ...WAIT, onInformational });
   await upstreams[0]!.say("HTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 E\r\nLink: x\r\n\r\n");
   await upstreams[0]!.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
   assertEquals((await reply).head.status, 200);

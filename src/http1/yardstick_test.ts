@@ -107,7 +107,7 @@ Deno.test("node:http sees our chunked body and trailers, and its Continue and hi
   const parts = [BIG.subarray(0, 100_000), BIG.subarray(0, 7)];
   const reply = await connection.exchange(
     { length: undefined, read: () => Promise.resolve(parts.shift()) },
-    { ...WAIT, waitForContinue: true, onInform: (head) => void statuses.push(head.status) },
+    { ...WAIT, waitForContinue: true, onInformational: (head) => void statuses.push(head.status) },
   );
   const text = new TextDecoder().decode(await collect(reply.body));
   assertEquals(text, '[[],"chunked"]');

@@ -19,8 +19,8 @@ export interface Watcher {
  * A watcher, tick or timer that can end itself after a bug in its `ready`, `run` or `expire`, so that the loop
  * goes on. A bug in any other one is thrown by the loop, which ends it.
  */
-export interface Breakable {
-  broken(error: unknown): void;
+export interface BugHandler {
+  onBug(error: unknown): void;
 }
 
 /** Work that is left although epoll will report nothing new for it. */
@@ -49,7 +49,7 @@ export class Loop {
   constructor(kernel: Kernel) {
     this.kernel = kernel;
     this.#now = kernel.now();
-    this.#timerWheel = new TimerWheel(this.#now, breakOff);
+    this.#timerWheel = new TimerWheel(this.#now, reportBug);
   }
 
   /** The time at the beginning of this tick, in milliseconds: exact enough for deadlines, and no system call. */
@@ -146,7 +146,7 @@ export class Loop {
       try {
         watcher.ready(fd, kernel.eventFlags(i));
       } catch (error) {
-        breakOff(error, watcher);
+        reportBug(error, watcher);
       }
     }
     this.#timerWheel.advance(this.#now);
@@ -163,7 +163,7 @@ export class Loop {
       try {
         tick.run();
       } catch (error) {
-        breakOff(error, tick);
+        reportBug(error, tick);
       }
     }
     ticks.length = 0;
@@ -171,7 +171,7 @@ export class Loop {
   }
 }
 
-function breakOff(error: unknown, culprit: Watcher | Tick | Timed | Breakable): void {
-  if (!("broken" in culprit)) throw error;
-  culprit.broken(error);
+function reportBug(error: unknown, culprit: Watcher | Tick | Timed | BugHandler): void {
+  if (!("onBug" in culprit)) throw error;
+  culprit.onBug(error);
 }

@@ -24,12 +24,12 @@ export function acceptVerdict(error: unknown): AcceptVerdict {
 const PAUSE_FIRST_MS = 10;
 const PAUSE_MAX_MS = 1_000;
 /** A shortage that returns within this time after the last log line about it is not reported again. */
-const TELL_AGAIN_MS = 10_000;
+const LOG_INTERVAL_MS = 10_000;
 
 /** The pauses of one listener in a shortage: each longer than the one before, with one log line for all. */
 export class AcceptPauses {
   #failures = 0;
-  #toldAt = -Infinity;
+  #publishedAt = -Infinity;
 
   /** A client was accepted: the shortage is over. */
   over(): void {
@@ -39,8 +39,8 @@ export class AcceptPauses {
   /** An accept failed in a shortage: how long to wait, and whether it should be reported. `now` in milliseconds. */
   next(now: number): { readonly pauseMs: number; readonly isNews: boolean } {
     const pauseMs = backoffMs(++this.#failures, PAUSE_MAX_MS, PAUSE_FIRST_MS);
-    const isNews = now - this.#toldAt >= TELL_AGAIN_MS;
-    this.#toldAt = isNews ? now : this.#toldAt;
+    const isNews = now - this.#publishedAt >= LOG_INTERVAL_MS;
+    this.#publishedAt = isNews ? now : this.#publishedAt;
     return { pauseMs, isNews };
   }
 }

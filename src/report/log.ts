@@ -29,7 +29,7 @@ export class Log {
   readonly #encoder = new TextEncoder();
   #lost = 0;
   /** How many of the lost lines a line has reported. */
-  #toldLost = 0;
+  #reportedLost = 0;
   #writing: Promise<void> | undefined;
   /** The last line was written in part; its end is missing. */
   #isCutShort = false;
@@ -79,20 +79,20 @@ export class Log {
   /** False if the sink failed. Lines that it did not take wait for the next attempt, or are lost. */
   async #writeBatch(lines: string[]): Promise<boolean> {
     const lost = this.#lost;
-    if (lost > this.#toldLost) lines.unshift(this.#lossLine(lost - this.#toldLost));
-    const isTelling = lost > this.#toldLost;
+    if (lost > this.#reportedLost) lines.unshift(this.#lossLine(lost - this.#reportedLost));
+    const reportsLoss = lost > this.#reportedLost;
     const bytes = this.#encoder.encode((this.#isCutShort ? "\n" : "") + lines.join("\n") + "\n");
     let written = 0;
     try {
       while (written < bytes.length) written += await this.#sink.write(bytes.subarray(written));
       this.#isCutShort = false;
-      this.#toldLost = lost;
+      this.#reportedLost = lost;
       return true;
     } catch (error) {
       const done = count(bytes.subarray(0, written)) - (this.#isCutShort && written > 0 ? 1 : 0);
       if (written > 0) this.#isCutShort = bytes[written - 1] !== NEWLINE;
-      if (isTelling && done > 0) this.#toldLost = lost;
-      this.#keep(lines.slice(isTelling ? Math.max(done, 1) : done), error);
+      if (reportsLoss && done > 0) this.#reportedLost = lost;
+      this.#keep(lines.slice(reportsLoss ? Math.max(done, 1) : done), error);
       return false;
     }
   }

@@ -29,7 +29,7 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
     connectionsMax: config.maxConnections,
     instance: "test",
     drainMs: 1_000,
-    async publicWindow() {
+    async publicEndpoints() {
       await whileStarting();
       return { fetch: () => new Response("window") };
     },

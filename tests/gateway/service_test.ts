@@ -34,7 +34,7 @@ class Front implements AsyncDisposable {
       connectionsMax: config.maxConnections,
       instance: "test",
       drainMs: 30_000,
-      publicWindow: (view) =>
+      publicEndpoints: (view) =>
         Promise.resolve({ fetch: () => new Response(`window of ${view.name}`) }),
     });
     if (typeof service === "string") {

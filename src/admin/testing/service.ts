@@ -5,7 +5,7 @@ import { Controller } from "../../failover/controller.ts";
 import type { ProbeResult } from "../../failover/ports.ts";
 import type { Policy } from "../../failover/state.ts";
 import type { Upstream } from "../../failover/upstream.ts";
-import { Tally } from "../tally.ts";
+import { EventCounts } from "../event_counts.ts";
 import type { Counters, ServiceView } from "../view.ts";
 
 export const PASSED: ProbeResult = {
@@ -42,7 +42,7 @@ const POLICY: Policy = {
 export class TestService implements AsyncDisposable {
   readonly clock = new ManualClock();
   readonly events = new EventStream(this.clock, { keep: 100 });
-  readonly tally = new Tally();
+  readonly eventCounts = new EventCounts();
   readonly controller: Controller;
   readonly view: ServiceView;
 
@@ -60,12 +60,12 @@ export class TestService implements AsyncDisposable {
       rank,
       address: { kind: "tcp", host, port: 1 },
     }));
-    this.events.subscribe(this.tally.take);
-    const nod = () => Promise.resolve();
+    this.events.subscribe(this.eventCounts.take);
+    const done = () => Promise.resolve();
     const controller = new Controller(upstreams, policy, {
       clock: this.clock,
       publish: this.events.scope(name),
-      plane: { open: nod, hold: nod, refuse: nod, confirm: nod, drain: nod, spare: nod },
+      plane: { open: done, hold: done, refuse: done, confirm: done, drain: done, spare: done },
       checks: { now: () => {}, pace: () => {} },
       triggers: { run: () => Promise.resolve({ how: "ran" } as const) },
     });

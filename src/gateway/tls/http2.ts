@@ -7,11 +7,11 @@ import { Fault, FAULTS, statusOf } from "../../base/fault.ts";
 import type { Conn } from "../../net/conn.ts";
 import { denoConn } from "../../net/deno/conn.ts";
 import type { Deadlines, Timed } from "../../net/deadlines.ts";
-import { ALLOWED } from "../../http1/refusal.ts";
+import { ALLOWED } from "../../http1/local_reply.ts";
 import { SERVER_LIMITS } from "../../http1/server.ts";
 import { tunnel } from "../../net/tunnel.ts";
 import { FetchExchange } from "../fetch_exchange.ts";
-import { InnerServer } from "../inner_server.ts";
+import { LoopbackServer } from "./loopback_server.ts";
 import type { Client } from "../downstream.ts";
 
 /** What HTTP/2 needs from the listener. */
@@ -20,7 +20,7 @@ export interface Http2Parts {
   /** Answers one request. */
   readonly serve: (downstream: Client, scheme: "https") => Promise<void>;
   /** True for the path of a request that is answered although the limit is reached. */
-  readonly isOwn: (path: string) => boolean;
+  readonly isReserved: (path: string) => boolean;
   /** Called for each request that was refused. */
   readonly onFault: (fault: Fault, peer: string) => void;
   /** Called for all other errors; each has ended its exchange. */
@@ -32,7 +32,7 @@ export interface Http2Parts {
 interface Joined {
   readonly peer: string;
   /** Beyond the limit: only our own endpoints are answered. */
-  readonly isExtra: boolean;
+  readonly isOverLimit: boolean;
   readonly cut: () => void;
   /** Requests under way. */
   running: number;
@@ -49,14 +49,14 @@ const PREFACE = new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const NEW_MS = 1_000;
 const KEPT_MS = 250;
 /** How often a drain checks whether it may go on. */
-const LOOK_MS = 10;
+const POLL_MS = 10;
 /** Descriptors that must be free to join a client. It needs two; others may take some meanwhile. */
 const SPARE_DESCRIPTORS = 4;
 
 export class Http2 implements Timed {
   place = -1;
   readonly #parts: Http2Parts;
-  readonly #inner: InnerServer;
+  readonly #loopback: LoopbackServer;
   readonly #joined = new Set<Joined>();
   /** The joined connections by their port on the loopback. */
   readonly #byPort = new Map<number, Joined>();
@@ -64,7 +64,7 @@ export class Http2 implements Timed {
   constructor(parts: Http2Parts) {
     this.#parts = parts;
     const { deadlines: { clock }, onChange } = parts;
-    this.#inner = new InnerServer({
+    this.#loopback = new LoopbackServer({
       clock,
       handler: (request, port) => this.#answer(request, port),
       // A Fault has reset the stream on purpose, so that the client can tell.
@@ -82,16 +82,16 @@ export class Http2 implements Timed {
 
   /** Why it cannot be served at present. */
   get unsupportedReason(): string | undefined {
-    return this.#inner.unsupportedReason;
+    return this.#loopback.unsupportedReason;
   }
 
-  /** Serves one connection until it ends. Owns `conn` from here. `isExtra`: it is beyond the limit. */
-  async serve(conn: Conn, peer: string, isExtra = false): Promise<void> {
+  /** Serves one connection until it ends. Owns `conn` from here. `isOverLimit`: it is beyond the limit. */
+  async serve(conn: Conn, peer: string, isOverLimit = false): Promise<void> {
     const { deadlines } = this.#parts;
     const ends: Conn[] = [conn];
     const joined: Joined = {
       peer,
-      isExtra,
+      isOverLimit,
       cut: () => ends.forEach((end) => end.close()),
       running: 0,
       hasAsked: false,
@@ -113,7 +113,7 @@ export class Http2 implements Timed {
   }
 
   async #join(conn: Conn, joined: Joined, ends: Conn[]): Promise<void> {
-    const { port } = this.#inner;
+    const { port } = this.#loopback;
     if (port === undefined || !hasDescriptors(SPARE_DESCRIPTORS)) return;
     // Without the dialer: this process itself listens there, and answers at once or not at all.
     const inner = await Deno.connect({ hostname: "127.0.0.1", port });
@@ -165,7 +165,7 @@ export class Http2 implements Timed {
     else now.addEventListener("abort", cutAll, { once: true });
     // A new client may be about to send a request.
     await this.#within(NEW_MS, now, () => [...this.#joined].every(({ hasAsked }) => hasAsked));
-    await this.#inner.close();
+    await this.#loopback.close();
     // The last bytes are still in the tunnels, and clients answer the GOAWAY.
     await this.#within(NEW_MS, now, () => this.#joined.size === 0);
     now.removeEventListener("abort", cutAll);
@@ -176,8 +176,8 @@ export class Http2 implements Timed {
   /** Resolves when `isSo`, after `ms`, or when `now` is aborted. */
   async #within(ms: number, now: AbortSignal, isSo: () => boolean): Promise<void> {
     const { clock } = this.#parts.deadlines;
-    for (let left = ms; left > 0 && !now.aborted && !isSo(); left -= LOOK_MS) {
-      await new Promise<void>((resolve) => clock.after(LOOK_MS, resolve));
+    for (let left = ms; left > 0 && !now.aborted && !isSo(); left -= POLL_MS) {
+      await new Promise<void>((resolve) => clock.after(POLL_MS, resolve));
     }
   }
 
@@ -204,7 +204,9 @@ export class Http2 implements Timed {
     let exchange: FetchExchange;
     try {
       exchange = await FetchExchange.of(request, joined.peer, deadlines, SERVER_LIMITS.bodyMs);
-      if (joined.isExtra && !this.#parts.isOwn(exchange.head.path)) throw new Fault("tooManyHeld");
+      if (joined.isOverLimit && !this.#parts.isReserved(exchange.head.path)) {
+        throw new Fault("tooManyHeld");
+      }
     } catch (error) {
       done();
       return this.#refused(error, joined.peer);

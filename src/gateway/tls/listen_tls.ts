@@ -37,7 +37,7 @@ export interface TlsParts {
 }
 
 /** How often the files are read. */
-const LOOK_MS = 10_000;
+const POLL_MS = 10_000;
 /** The longest TLS handshake. */
 const HANDSHAKE_MS = 10_000;
 /** How often we check whether there is room for another handshake. */
@@ -56,7 +56,7 @@ export class TlsListener {
   #listener: Deno.TlsListener;
   #closed = false;
   #reloading = false;
-  #cancelLook = () => {};
+  #cancelPoll = () => {};
 
   /** Throws what `Deno.listenTls` throws for an address or a certificate it does not take. */
   constructor(hostname: string, port: number, files: TlsFiles, parts: TlsParts) {
@@ -69,7 +69,7 @@ export class TlsListener {
     this.finished = this.#accept().then(() => this.#queue.over());
     // A rejection that nobody awaits must not count as unhandled.
     this.finished.catch(() => {});
-    this.#lookLater();
+    this.#pollLater();
   }
 
   /** Accepts the clients in the kernel's queue, and then no more. */
@@ -85,7 +85,7 @@ export class TlsListener {
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#cancelLook();
+    this.#cancelPoll();
     // During a reload there may be no listener.
     if (!this.#reloading) this.#listener.close();
   }
@@ -125,10 +125,10 @@ export class TlsListener {
     return Deno.listenTls({ hostname: this.#hostname, port, cert, key, alpnProtocols });
   }
 
-  #lookLater(): void {
-    this.#cancelLook = this.#parts.clock.after(LOOK_MS, async () => {
+  #pollLater(): void {
+    this.#cancelPoll = this.#parts.clock.after(POLL_MS, async () => {
       await this.reload();
-      if (!this.#closed) this.#lookLater();
+      if (!this.#closed) this.#pollLater();
     });
   }
 

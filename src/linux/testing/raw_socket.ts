@@ -19,7 +19,7 @@ const PATIENCE_MS = 20_000;
 const FAST_BYTES = 262_144;
 const SLOW_BYTES = 16_384;
 /** Looks, one millisecond or more apart, after which something is taken to be full. */
-const FULL_LOOKS = 50;
+const FULL_POLLS = 50;
 const OPTIONS = { userTimeoutMs: 0 };
 
 /** The calls behind all of them; they live as long as the process. */
@@ -78,7 +78,7 @@ export class RawSocket implements Disposable {
   /** Sends until nothing has fitted in for a while: whatever lies between it and the peer is full. */
   async talkUntilFull(): Promise<void> {
     const bytes = new Uint8Array(262_144);
-    for (let full = 0; full < FULL_LOOKS; full++) {
+    for (let full = 0; full < FULL_POLLS; full++) {
       if (kernel().libc.send(this.#fd, bytes, 0, bytes.length) > 0) full = 0;
       await sleep(realClock, 1);
     }

@@ -113,7 +113,7 @@ class Attempt {
   /** Resolves when this connection was made or has failed. */
   async #follow(opening: Promise<Deno.Conn>, ip?: string): Promise<void> {
     this.#running++;
-    const outcome = await opening.then(refuseSelf, (error) => connectFault(error, false));
+    const outcome = await opening.then(refuseSelfConnect, (error) => connectFault(error, false));
     this.#running--;
     if (this.#isOver) {
       // A connection attempt that we cancelled fails because of that; there is nothing to report.
@@ -154,7 +154,7 @@ class Attempt {
  * A connection to a port of this machine that nobody listens on may meet itself: the kernel picks the same
  * port for our end, and both ends agree (RFC 9293 section 3.5, simultaneous open). That is a closed port.
  */
-function refuseSelf(conn: Deno.Conn): Deno.Conn | Fault {
+function refuseSelfConnect(conn: Deno.Conn): Deno.Conn | Fault {
   const { localAddr: local, remoteAddr: remote } = conn;
   if (local.transport !== "tcp" || remote.transport !== "tcp") return conn;
   if (local.port !== remote.port || local.hostname !== remote.hostname) return conn;

@@ -89,14 +89,14 @@ export class QueueEnd {
     const late = Promise.withResolvers<void>();
     const isTcp = this.#address.transport === "tcp";
     const cancel = this.#clock.after(isTcp ? EMPTY_MS : UNIX_MS, late.resolve);
-    const rounds = isTcp ? this.#standInLine() : this.#closed.promise;
+    const rounds = isTcp ? this.#waitForQueueEnd() : this.#closed.promise;
     await Promise.race([rounds, late.promise, this.#closed.promise]);
     cancel();
     this.#close();
     await rounds;
   }
 
-  async #standInLine(): Promise<void> {
+  async #waitForQueueEnd(): Promise<void> {
     for (let quiet = 0; quiet < QUIET_ROUNDS && !this.#isClosed; quiet++) {
       const before = this.#ports.size;
       // If not, the queue is full or descriptors are exhausted: the listener is closed without more ado.

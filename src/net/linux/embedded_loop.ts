@@ -16,13 +16,13 @@ import type { Libc } from "../../linux/libc.ts";
 import { Loop, type Tick, type Watcher } from "../../linux/loop.ts";
 
 /** The longest sleep of a tick on the thread itself, in milliseconds, as all of these. */
-const NAP_MS = 1;
+const SLEEP_MS = 1;
 /** How long Deno's own sockets may have to wait while ours are busy. */
 const BUSY_MS = 4;
 /** The longest wait of the helper thread. */
 const WAIT_MS = 500;
 /** How soon this thread looks by itself, in case the helper did not get a thread at all … */
-const LOOK_MS = 50;
+const POLL_MS = 50;
 /** … and how soon when it is known that it did not. */
 const LATE_MS = 1;
 /** How long `stop` waits for the helper. */
@@ -113,7 +113,7 @@ export class EmbeddedLoop implements Watcher {
     const { loop } = this;
     let changes: number;
     try {
-      changes = loop.tick(NAP_MS);
+      changes = loop.tick(SLEEP_MS);
     } catch (error) {
       this.#ended.reject(error);
       return this.#end();
@@ -135,7 +135,7 @@ export class EmbeddedLoop implements Watcher {
   #leave(waitMs: number): void {
     this.#state = "away";
     const isShort = waitMs === 0 || this.#helper === "late";
-    this.#cancelTimer = this.#clock.after(isShort ? LATE_MS : LOOK_MS, () => this.#comeBack());
+    this.#cancelTimer = this.#clock.after(isShort ? LATE_MS : POLL_MS, () => this.#comeBack());
     if (this.#helper === "idle") void this.#wait(waitMs);
   }
 

@@ -6,18 +6,18 @@
  * rest.
  */
 import type { Clock } from "../../base/clock.ts";
-import { drop, type FlowEnd, type Inlet, throwBug } from "./streams.ts";
+import { drop, type FlowEnd, type SourceReader, throwBug } from "./streams.ts";
 
 /** How long after the last byte, and for how many dropped bytes, we wait for the peer. */
 const LINGER_MS = 30_000;
 const LINGER_BYTES_MAX = 64 * 1_048_576;
 /** A peer that sends nothing in this time is not waited for. */
-const LOOK_MS = 2_000;
+const POLL_MS = 2_000;
 
 export interface Lingering {
   /** The side that is not broken, and the reader of its socket. */
   readonly sink: Deno.Conn;
-  readonly fromSink: Inlet;
+  readonly fromSink: SourceReader;
   /** The direction from it to the broken side. */
   readonly back: Promise<FlowEnd>;
   readonly clock: Clock;
@@ -38,9 +38,9 @@ export async function linger(session: Lingering): Promise<void> {
     const isStuck = !isBackOver && !fromSink.isReading; // a write to the broken side is not over yet
     if (clock.now() >= sentAt + LINGER_MS || (dropped === seen && !isStuck)) return end();
     seen = dropped;
-    cancel = clock.after(LOOK_MS, look);
+    cancel = clock.after(POLL_MS, look);
   };
-  cancel = clock.after(LOOK_MS, look);
+  cancel = clock.after(POLL_MS, look);
   try {
     await sink.closeWrite();
     const backEnd = await back;

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { ManualClock } from "../../base/clock.ts";
 import { closeQuietly, readToEnd, until, writeAll } from "../testing/world.ts";
 import { linger } from "./linger.ts";
-import { Inlet } from "./streams.ts";
+import { SourceReader } from "./streams.ts";
 
 /** A connection: our end, and that of the peer. */
 async function pair(): Promise<[Deno.Conn, Deno.Conn]> {
@@ -20,7 +20,7 @@ function lingerFor(sink: Deno.Conn, clock: ManualClock): Promise<boolean> {
     closeQuietly(sink);
   };
   const back = Promise.resolve("sinkFailed" as const);
-  const fromSink = new Inlet(sink);
+  const fromSink = new SourceReader(sink);
   return linger({ sink, fromSink, back, clock, sentAt: clock.now(), end }).then(() => wasCut);
 }
 

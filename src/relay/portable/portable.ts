@@ -18,7 +18,7 @@ import { Session, type SessionOwner, type Tally } from "./session.ts";
 const SWEEP_MAX_MS = 1_000;
 const SWEEP_MIN_MS = 10;
 /** The same failure is reported at most once in this time. */
-const SAY_AGAIN_MS = 1_000;
+const LOG_INTERVAL_MS = 1_000;
 
 type State = "closed" | "open" | "held" | "stopped";
 
@@ -46,7 +46,7 @@ class PortableRelay implements Relay, SessionOwner {
   readonly #drains: DrainRunner<Session>;
   readonly #connections: LimitWatch;
   readonly #held: LimitWatch;
-  readonly #failures = new LogLimiter(SAY_AGAIN_MS);
+  readonly #failures = new LogLimiter(LOG_INTERVAL_MS);
   readonly #finished = Promise.withResolvers<void>();
   #stopping: Promise<number> | undefined;
   #cancelSweep = () => {};

@@ -56,7 +56,7 @@ Deno.test("a client held after an hour of silence has its whole time to wait", a
 
 Deno.test("a client that failed to connect and then is held waits no longer than one that did not", async () => {
   const clock = new ManualClock();
-  using hole = await BlackHole.dig();
+  using hole = await BlackHole.open();
   const settings = { holdMs: 10_000, connectTimeoutMs: 3_000 };
   await using world = await World.start(makePortableRelay, settings, clock);
   await world.relay.open(hole.upstream, 1);
@@ -82,7 +82,7 @@ Deno.test("a client that failed to connect and then is held waits no longer than
 
 Deno.test("a client without a hold still has the time of one connect", async () => {
   const clock = new ManualClock();
-  using hole = await BlackHole.dig();
+  using hole = await BlackHole.open();
   const settings = { holdMs: 0, connectTimeoutMs: 3_000 };
   await using world = await World.start(makePortableRelay, settings, clock);
   await world.relay.open(hole.upstream, 1);

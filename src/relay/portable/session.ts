@@ -15,7 +15,7 @@ import type { Route } from "../../failover/ports.ts";
 import { type RelayContext, type RelayCounters, type RelaySettings, SETTLE_MS } from "../engine.ts";
 import { linger } from "./linger.ts";
 import { proxyHeader } from "../proxy_header.ts";
-import { flow, type FlowEnd, Inlet, throwBug } from "./streams.ts";
+import { flow, type FlowEnd, SourceReader, throwBug } from "./streams.ts";
 
 /** An attempt to connect without an answer for so long is worth a probe. */
 const DOUBT_AFTER_MS = 500;
@@ -47,7 +47,7 @@ export class Session implements Member {
   place = -1;
   readonly #owner: SessionOwner;
   readonly #client: Deno.Conn;
-  readonly #fromClient: Inlet;
+  readonly #fromClient: SourceReader;
   #upstream: { readonly conn: Deno.Conn; readonly route: Route } | undefined;
   #attempt: AbortController | undefined;
   #wake: ((why: Woken) => void) | undefined;
@@ -66,7 +66,7 @@ export class Session implements Member {
   constructor(client: Deno.Conn, owner: SessionOwner) {
     this.#client = client;
     this.#owner = owner;
-    this.#fromClient = new Inlet(client);
+    this.#fromClient = new SourceReader(client);
     this.#waitingSince = owner.context.clock.now();
   }
 
@@ -131,7 +131,7 @@ export class Session implements Member {
     if (conn === undefined) return;
     if (conn instanceof Fault && conn.fault === "nameSilent") return this.#stillUnnamed(conn);
     if (conn instanceof Fault && FAULTS[conn.fault].side === "proxy") {
-      return await this.#starve(route, conn);
+      return await this.#waitForResource(route, conn);
     }
     if (conn instanceof Fault) {
       const why = await this.#ask(route, conn);
@@ -171,7 +171,7 @@ export class Session implements Member {
   }
 
   /** Something is short on this machine, which is no doubt about the upstream: the client waits for it. */
-  async #starve(route: Route, fault: Fault): Promise<void> {
+  async #waitForResource(route: Route, fault: Fault): Promise<void> {
     this.#trouble = fault;
     this.#owner.starved++;
     await this.#wait(route, backoffMs(++this.#refusals, RECONNECT_MAX_MS, RECONNECT_FIRST_MS));
@@ -289,7 +289,7 @@ export class Session implements Member {
     tally.active++;
     try {
       tune(conn, true);
-      const fromUpstream = new Inlet(conn);
+      const fromUpstream = new SourceReader(conn);
       await this.#introduce(conn);
       await Promise.race([this.#fromClient.first(), fromUpstream.first()]);
       if (this.#over || this.#owner.route !== route) return;
@@ -334,7 +334,7 @@ export class Session implements Member {
     }
   }
 
-  async #relay(conn: Deno.Conn, fromUpstream: Inlet): Promise<void> {
+  async #relay(conn: Deno.Conn, fromUpstream: SourceReader): Promise<void> {
     const { tally, context: { clock } } = this.#owner;
     const up = flow(this.#fromClient, conn, (bytes) => {
       tally.clientSentBytes += bytes;
@@ -360,7 +360,7 @@ export class Session implements Member {
    * One direction is over. A peer that cannot be read from is gone; one that cannot be written to may still
    * have sent something, and its own direction finds the end. Either way the other gets what was sent.
    */
-  async #flowOver(end: FlowEnd, sink: Deno.Conn, fromSink: Inlet, back: Promise<FlowEnd>) {
+  async #flowOver(end: FlowEnd, sink: Deno.Conn, fromSink: SourceReader, back: Promise<FlowEnd>) {
     if (this.#over || end === "sinkFailed") return;
     if (end === "ended" && await back !== "sinkFailed") return;
     const { clock } = this.#owner.context;
@@ -369,6 +369,6 @@ export class Session implements Member {
   }
 }
 
-function isEnd(first: Inlet["arrived"]): boolean {
+function isEnd(first: SourceReader["arrived"]): boolean {
   return first === "end" || first === "failed";
 }

@@ -26,7 +26,7 @@ export type First = "nothing yet" | "bytes" | "end" | "failed";
  * The reading side of one socket. Before the stream begins its first read can be made, and more in order
  * to see an end; what came is kept for the stream.
  */
-export class Inlet {
+export class SourceReader {
   readonly #conn: Deno.Conn;
   #buffer = new Uint8Array(SMALL_BYTES);
   #shortReads = 0;
@@ -182,7 +182,7 @@ export type FlowEnd = "ended" | "sourceFailed" | "sinkFailed";
 
 /** Moves bytes one way, back-pressure included, until the source ends, and then ends the sink's input. */
 export async function flow(
-  source: Inlet,
+  source: SourceReader,
   sink: Deno.Conn,
   moved: (bytes: number) => void,
 ): Promise<FlowEnd> {

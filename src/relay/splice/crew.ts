@@ -8,7 +8,7 @@ import { endpointOf } from "../../linux/sockaddr.ts";
 import { Libc } from "../../linux/libc.ts";
 import type { RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
 import { COUNT, sumCounters } from "./counters.ts";
-import { type Estate, newEstate, WORKER, WorkerHandle } from "./worker_handle.ts";
+import { newSharedMemory, type SharedMemory, WORKER, WorkerHandle } from "./worker_handle.ts";
 import type { Order, Report } from "./messages.ts";
 
 /** The pause before a worker is started again: doubled each time, up to the maximum. */
@@ -18,11 +18,11 @@ const RESTART_MAX_MS = 10_000;
 const STABLE_MS = 60_000;
 
 /** Receives each report, with the number of the worker that sent it. */
-export type Hear = (number: number, report: Report) => void;
+export type OnReport = (number: number, report: Report) => void;
 
-interface Seat {
+interface Slot {
   readonly number: number;
-  readonly estate: Estate;
+  readonly shared: SharedMemory;
   /** Undefined while the worker is dead. */
   worker: WorkerHandle | undefined;
   startedAt: number;
@@ -36,9 +36,9 @@ interface Seat {
 export class Crew {
   readonly #settings: RelaySettings;
   readonly #context: RelayContext;
-  readonly #hear: Hear;
+  readonly #onReport: OnReport;
   readonly #script: URL;
-  readonly #seats: readonly Seat[];
+  readonly #slots: readonly Slot[];
   /** The latest order where clients go. */
   #aim: Order | undefined;
   #isStopping = false;
@@ -48,54 +48,54 @@ export class Crew {
     count: number,
     settings: RelaySettings,
     context: RelayContext,
-    hear: Hear,
+    onReport: OnReport,
     script = WORKER,
   ) {
     this.#settings = settings;
     this.#context = context;
-    this.#hear = hear;
+    this.#onReport = onReport;
     this.#script = script;
-    this.#seats = Array.from({ length: count }, (_, number) => ({
+    this.#slots = Array.from({ length: count }, (_, number) => ({
       number,
-      estate: newEstate(),
+      shared: newSharedMemory(),
       worker: undefined,
       startedAt: 0,
       deaths: 0,
       cancelRestart: () => {},
       bind: undefined,
     }));
-    for (const seat of this.#seats) this.#start(seat);
+    for (const slot of this.#slots) this.#start(slot);
   }
 
   counters(): RelayCounters {
-    return sumCounters(this.#seats.map(({ estate }) => estate.counters));
+    return sumCounters(this.#slots.map(({ shared }) => shared.counters));
   }
 
   /** Resolves when the order is in force in all living workers; the others get it when they are started. */
   async order(order: Order): Promise<void> {
     this.#remember(order);
-    await Promise.all(this.#seats.map(({ worker }) => worker?.order(order)));
+    await Promise.all(this.#slots.map(({ worker }) => worker?.order(order)));
   }
 
   /** Orders worker `number` where to listen. */
   bind(number: number, order: Order & { readonly do: "bind" }): void {
-    const seat = this.#seats[number]!;
-    seat.bind = order;
-    void seat.worker?.order(order);
+    const slot = this.#slots[number]!;
+    slot.bind = order;
+    void slot.worker?.order(order);
   }
 
   /** Orders all workers but the first where to listen: on the port of the first. */
   bindOthers(order: Order & { readonly do: "bind" }): void {
-    for (const { number } of this.#seats.slice(1)) this.bind(number, order);
+    for (const { number } of this.#slots.slice(1)) this.bind(number, order);
   }
 
   /** Ends all workers by an order to stop. Resolves with the number of sessions cut. */
   async stop(order: Order & { readonly do: "stop" }): Promise<number> {
     this.#isStopping = true;
-    const workers = this.#seats.map(({ worker }) => worker);
-    for (const seat of this.#seats) {
-      seat.cancelRestart();
-      if (seat.worker === undefined) this.#closePort(seat);
+    const workers = this.#slots.map(({ worker }) => worker);
+    for (const slot of this.#slots) {
+      slot.cancelRestart();
+      if (slot.worker === undefined) this.#closePort(slot);
     }
     void this.order(order);
     const ends = await Promise.allSettled(workers.map((worker) => worker?.ended ?? 0));
@@ -109,57 +109,64 @@ export class Crew {
       this.#aim = { ...aim, addresses: order.addresses };
     }
     if (order.do !== "refuse") return;
-    for (const seat of this.#seats) {
-      if (seat.worker === undefined) this.#closePort(seat);
+    for (const slot of this.#slots) {
+      if (slot.worker === undefined) this.#closePort(slot);
       // They join the port of the first worker, and there is nothing to join until that is open again.
-      if (seat.number > 0) seat.bind = undefined;
+      if (slot.number > 0) slot.bind = undefined;
     }
   }
 
-  #start(seat: Seat): void {
+  #start(slot: Slot): void {
     const { clock } = this.#context;
-    const reusePort = this.#seats.length === 1 ? false : seat.number === 0 ? "first" : "join";
-    const hear = (report: Report) => this.#hear(seat.number, report);
+    const reusePort = this.#slots.length === 1 ? false : slot.number === 0 ? "first" : "join";
+    const onReport = (report: Report) => this.#onReport(slot.number, report);
     let worker: WorkerHandle;
     try {
-      worker = new WorkerHandle(clock, this.#settings, reusePort, hear, this.#script, seat.estate);
+      worker = new WorkerHandle(
+        clock,
+        this.#settings,
+        reusePort,
+        onReport,
+        this.#script,
+        slot.shared,
+      );
     } catch (error) {
       // The first start fails the relay. Later ones lack descriptors or threads, and are tried again.
-      if (seat.deaths === 0) throw error;
-      return this.#died(seat, error);
+      if (slot.deaths === 0) throw error;
+      return this.#died(slot, error);
     }
-    seat.worker = worker;
-    seat.startedAt = clock.now();
-    worker.ended.catch((error) => this.#died(seat, error));
-    if (seat.bind !== undefined) void worker.order(seat.bind);
+    slot.worker = worker;
+    slot.startedAt = clock.now();
+    worker.ended.catch((error) => this.#died(slot, error));
+    if (slot.bind !== undefined) void worker.order(slot.bind);
     if (this.#aim !== undefined) void worker.order(this.#aim);
   }
 
-  #died(seat: Seat, error: unknown): void {
+  #died(slot: Slot, error: unknown): void {
     const { clock, publish } = this.#context;
-    const { counters } = seat.estate;
+    const { counters } = slot.shared;
     const sessions = counters[COUNT.active]! + counters[COUNT.held]!;
     counters[COUNT.cut]! += counters[COUNT.active]!;
     counters[COUNT.lost]! += counters[COUNT.held]!;
     counters[COUNT.active] = counters[COUNT.held] = 0;
-    if (clock.now() - seat.startedAt > STABLE_MS) seat.deaths = 0;
-    seat.worker = undefined;
-    const retryInMs = backoffMs(++seat.deaths, RESTART_MAX_MS, RESTART_FIRST_MS);
+    if (clock.now() - slot.startedAt > STABLE_MS) slot.deaths = 0;
+    slot.worker = undefined;
+    const retryInMs = backoffMs(++slot.deaths, RESTART_MAX_MS, RESTART_FIRST_MS);
     publish({
       type: "relay.died",
       engine: "splice",
-      worker: seat.number + 1,
+      worker: slot.number + 1,
       sessions,
       reason: error instanceof Error ? error.message : String(error),
       retryInMs,
     });
-    if (this.#isStopping) return this.#closePort(seat);
-    if (this.#aim?.do === "refuse") this.#closePort(seat);
-    seat.cancelRestart = clock.after(retryInMs, () => this.#start(seat));
+    if (this.#isStopping) return this.#closePort(slot);
+    if (this.#aim?.do === "refuse") this.#closePort(slot);
+    slot.cancelRestart = clock.after(retryInMs, () => this.#start(slot));
   }
 
   /** Closes the port that a dead worker left open. */
-  #closePort({ estate: { counters, marks } }: Seat): void {
+  #closePort({ shared: { counters, marks } }: Slot): void {
     const listener = counters[COUNT.listener]! - 1;
     if (listener < 0) return;
     using libc = new Libc();

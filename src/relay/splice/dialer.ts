@@ -34,7 +34,7 @@ const RETRY_FIRST_MS = 50;
 const RETRY_MAX_MS = 1_000;
 /** Equal doubts within so long are reported once, as each makes the control plane probe the upstream. */
 const DOUBT_PAUSE_MS = 100;
-const TELL_PAUSE_MS = 1_000;
+const LOG_INTERVAL_MS = 1_000;
 
 export interface DialerOwner {
   readonly loop: Loop;
@@ -58,7 +58,7 @@ export class Dialer {
   /** Where clients go now; undefined while they are held. */
   #route: Route | undefined;
   readonly #doubtedAt = { hard: -Infinity, soft: -Infinity };
-  readonly #failures = new LogLimiter(TELL_PAUSE_MS);
+  readonly #failures = new LogLimiter(LOG_INTERVAL_MS);
   /** Clients that lack a descriptor or a port, in order; some may have got one meanwhile. */
   readonly #starved: Session[] = [];
 

@@ -1,6 +1,6 @@
 /**
- * One client and the upstream it is joined to: two flows, half-closes passed on as such and failures as
- * resets. Before the join it is the client's place in the waiting room, which `dialer.ts` runs.
+ * One client and the upstream that it is joined to: two flows. Half-closes are passed on as half-closes,
+ * failures as resets. Before the join it is the place of a client that waits, which `dialer.ts` runs.
  *
  * When one side breaks, the other still gets all bytes that the kernel had acknowledged to the broken one:
  * those in our pipes, in the broken socket's receive queue and in the other socket's send queue. A reset, or
@@ -13,7 +13,7 @@
  */
 import { EAGAIN, EINTR } from "../../linux/errno.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE } from "../../linux/kernel.ts";
-import type { Breakable, Loop, Tick, Watcher } from "../../linux/loop.ts";
+import type { BugHandler, Loop, Tick, Watcher } from "../../linux/loop.ts";
 import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
 import { COUNT } from "./counters.ts";
 import { Flow, type FlowDeps } from "./flow.ts";
@@ -38,7 +38,7 @@ export interface SessionOwner {
   /** The upstream was reset after it got bytes and before it sent any. The session ends. */
   resetUnanswered(session: Session): void;
   /** A session had a bug and has ended. */
-  broken(error: unknown): void;
+  onBug(error: unknown): void;
   /** Both sockets are closed: the record may be used again. */
   release(session: Session): void;
 }
@@ -47,15 +47,15 @@ const COMES = READABLE | URGENT | PEER_ENDED | HUNG_UP | FAILED;
 const LAST = URGENT | PEER_ENDED | HUNG_UP | FAILED;
 const GOES = WRITABLE | HUNG_UP | FAILED;
 
-/** The sound side is given up when it acknowledges nothing for so long, or for the idle timeout if shorter. */
-const OWED_STILL_MS = 30_000;
-/** The interval between two looks at the bytes that are not acknowledged yet: the first, and the longest. */
-const LOOK_FIRST_MS = 16;
-const LOOK_MAX_MS = 512;
+/** The sound side is closed if it acknowledges nothing for so long, or for the idle timeout if that is shorter. */
+const NO_ACK_MS = 30_000;
+/** The first and the longest interval at which the bytes that are not acknowledged are counted. */
+const POLL_FIRST_MS = 16;
+const POLL_MAX_MS = 512;
 /** Reads in one tick that drop what the sound side sends to the broken one. */
 const DROPS_MAX = 16;
 
-export class Session implements Watcher, Tick, Timed, Breakable {
+export class Session implements Watcher, Tick, Timed, BugHandler {
   phase: Phase = "free";
   /** Index in the list of the worker's sessions. */
   index = -1;
@@ -75,7 +75,7 @@ export class Session implements Watcher, Tick, Timed, Breakable {
   /** The broken side was reset before an orderly end: the other side is to see a reset as well. */
   #wasReset = false;
   /** Milliseconds between two looks, 0 before the first; and the bytes unacknowledged at the last look. */
-  #lookMs = 0;
+  #pollMs = 0;
   #owed = 0;
   /** When a byte last moved for certain; when one was last sent to the upstream, which may be dead. Loop time. */
   #movedAt = 0;
@@ -203,7 +203,7 @@ export class Session implements Watcher, Tick, Timed, Breakable {
 
   expire(now: number): void {
     if (this.phase !== "joined") return this.#owner.expired(this, now);
-    if (this.#broken !== -1) return this.#look(now);
+    if (this.#broken !== -1) return this.#poll(now);
     const idleAt = this.lastMoved + this.#owner.idleTimeoutMs;
     if (now < idleAt) this.#owner.loop.at(this, idleAt);
     else this.close();
@@ -243,9 +243,9 @@ export class Session implements Watcher, Tick, Timed, Breakable {
   }
 
   /** An exception from a bug while this session was served ends this session, and no other. */
-  broken(error: unknown): void {
+  onBug(error: unknown): void {
     if (this.phase !== "free") this.cut();
-    this.#owner.broken(error);
+    this.#owner.onBug(error);
   }
 
   /** Moves the bytes of one direction, and does what follows from the state in which that left it. */
@@ -312,7 +312,7 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     into.end(deps);
     from.sourceReady(true);
     this.#movedAt = loop.now;
-    this.#lookMs = 0;
+    this.#pollMs = 0;
   }
 
   /** Reads and drops what the sound side sends to the broken one, so that its sends do not block. */
@@ -338,7 +338,7 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     return this.#broken === this.client ? this.upstream : this.client;
   }
 
-  /** Ends the session if both directions are over and all is acknowledged; else starts the looks if needed. */
+  /** Ends the session if both directions are over and all is acknowledged; else starts to poll if needed. */
   #settle(): void {
     if (this.phase !== "joined") return;
     const areOver = this.up.ended && this.down.ended;
@@ -348,23 +348,23 @@ export class Session implements Watcher, Tick, Timed, Breakable {
     }
     const { loop, deps: { kernel } } = this.#owner;
     if (areOver && kernel.unacked(this.#sound) <= 0) return this.#part();
-    if (this.#lookMs > 0) return;
-    this.#lookMs = LOOK_FIRST_MS;
+    if (this.#pollMs > 0) return;
+    this.#pollMs = POLL_FIRST_MS;
     this.#owed = Infinity;
-    loop.after(this, this.#lookMs);
+    loop.after(this, this.#pollMs);
   }
 
   /** Checks whether the sound side still acknowledges the bytes that it is to get. */
-  #look(now: number): void {
+  #poll(now: number): void {
     const { loop, deps: { kernel }, idleTimeoutMs } = this.#owner;
     const owed = kernel.unacked(this.#sound);
     if (owed < this.#owed) this.#movedAt = now;
     this.#owed = owed;
     if (this.up.ended && this.down.ended && owed <= 0) return this.#part();
-    const stillMs = idleTimeoutMs > 0 ? Math.min(idleTimeoutMs, OWED_STILL_MS) : OWED_STILL_MS;
+    const stillMs = idleTimeoutMs > 0 ? Math.min(idleTimeoutMs, NO_ACK_MS) : NO_ACK_MS;
     if (now - this.#movedAt >= stillMs) return this.cut();
-    this.#lookMs = Math.min(this.#lookMs * 2, LOOK_MAX_MS);
-    loop.after(this, this.#lookMs);
+    this.#pollMs = Math.min(this.#pollMs * 2, POLL_MAX_MS);
+    loop.after(this, this.#pollMs);
   }
 
   /** The sound side has acknowledged all bytes: the session ends. */

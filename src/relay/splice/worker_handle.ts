@@ -11,8 +11,8 @@ import { COUNT, type Counters, newCounters } from "./counters.ts";
 import type { Envelope, Order, Report, Start } from "./messages.ts";
 
 /** A loop ticks at least twice a second; one that has not ticked in five checks in a row hangs. */
-const LOOK_MS = 2_000;
-const LOOKS_MAX = 5;
+const POLL_MS = 2_000;
+const POLLS_MAX = 5;
 
 /** A worker ended without an order to. All its sessions are gone, and its descriptors are closed. */
 export class WorkerDied extends Error {
@@ -20,12 +20,12 @@ export class WorkerDied extends Error {
 }
 
 /** What outlives a worker and is given to its successor. */
-export interface Estate {
+export interface SharedMemory {
   readonly counters: Counters;
   readonly marks: Marks;
 }
 
-export function newEstate(): Estate {
+export function newSharedMemory(): SharedMemory {
   return { counters: newCounters(), marks: newMarks() };
 }
 
@@ -44,7 +44,7 @@ export class WorkerHandle {
   readonly #clock: Clock;
   readonly #waiting = new Map<number, () => void>();
   readonly #end = Promise.withResolvers<number>();
-  #stopLooking: () => void = () => {};
+  #stopPolling: () => void = () => {};
   #isOver = false;
   #id = 0;
 
@@ -54,7 +54,7 @@ export class WorkerHandle {
     reusePort: PortShare,
     report: (report: Report) => void,
     script = WORKER,
-    { counters, marks } = newEstate(),
+    { counters, marks } = newSharedMemory(),
   ) {
     this.#clock = clock;
     this.counters = counters;
@@ -73,7 +73,7 @@ export class WorkerHandle {
     const eventfd = this.#eventfd;
     const start: Start = { settings, counters, marks, eventfd, port: port2, reusePort };
     this.#worker.postMessage(start, [port2]);
-    this.#look(0, 0);
+    this.#poll(0, 0);
   }
 
   /** Resolves when the order is in force; at once when there is no worker any more. */
@@ -96,11 +96,11 @@ export class WorkerHandle {
     else pass(report);
   }
 
-  #look(lastBeat: number, still: number): void {
-    this.#stopLooking = this.#clock.after(LOOK_MS, () => {
+  #poll(lastBeat: number, still: number): void {
+    this.#stopPolling = this.#clock.after(POLL_MS, () => {
       const beat = this.counters[COUNT.beat]!;
       const stillNow = beat === lastBeat ? still + 1 : 0;
-      if (stillNow < LOOKS_MAX) this.#look(beat, stillNow);
+      if (stillNow < POLLS_MAX) this.#poll(beat, stillNow);
       else this.#giveUp();
     });
   }
@@ -108,7 +108,7 @@ export class WorkerHandle {
   /** Ends a worker that hangs. That may take a moment, in which its descriptors are still in use. */
   #giveUp(): void {
     this.#worker.terminate();
-    this.#stopLooking = this.#clock.after(LOOK_MS, () => {
+    this.#stopPolling = this.#clock.after(POLL_MS, () => {
       this.#close(new WorkerDied("its loop stands still"));
     });
   }
@@ -116,7 +116,7 @@ export class WorkerHandle {
   #close(outcome: number | WorkerDied): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#stopLooking();
+    this.#stopPolling();
     this.#worker.terminate();
     this.#port.close();
     // The open port stays for the next worker, with the clients in its accept queue.

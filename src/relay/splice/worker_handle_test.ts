@@ -11,11 +11,11 @@ Deno.test({
   name: "an order is in force when it is answered, and a stop gives everything back",
   ignore,
   async fn() {
-    const lane = new WorkerHandle(realClock, SETTINGS, false, () => {});
-    await lane.order({ do: "hold" });
-    void lane.order({ do: "stop", drainMs: 0 });
-    assertEquals(await lane.ended, 0);
-    await lane.order({ do: "hold" }); // nobody is there; nobody waits for ever
+    const handle = new WorkerHandle(realClock, SETTINGS, false, () => {});
+    await handle.order({ do: "hold" });
+    void handle.order({ do: "stop", drainMs: 0 });
+    assertEquals(await handle.ended, 0);
+    await handle.order({ do: "hold" }); // nobody is there; nobody waits for ever
   },
 });
 
@@ -23,10 +23,10 @@ Deno.test({
   name: "a loop without traffic shows that it lives",
   ignore,
   async fn() {
-    const lane = new WorkerHandle(realClock, SETTINGS, false, () => {});
-    await until("the loop turned thrice", () => lane.counters[COUNT.beat]! > 3);
-    void lane.order({ do: "stop", drainMs: 0 });
-    await lane.ended;
+    const handle = new WorkerHandle(realClock, SETTINGS, false, () => {});
+    await until("the loop turned thrice", () => handle.counters[COUNT.beat]! > 3);
+    void handle.order({ do: "stop", drainMs: 0 });
+    await handle.ended;
   },
 });
 
@@ -36,9 +36,9 @@ Deno.test({
   async fn() {
     const clock = new ManualClock();
     const mute = script("self.onmessage = () => self.close()");
-    const lane = new WorkerHandle(clock, SETTINGS, false, () => {}, mute);
-    const ordered = lane.order({ do: "hold" });
-    const died = assertRejects(() => lane.ended, WorkerDied, "stands still");
+    const handle = new WorkerHandle(clock, SETTINGS, false, () => {}, mute);
+    const ordered = handle.order({ do: "hold" });
+    const died = assertRejects(() => handle.ended, WorkerDied, "stands still");
     await clock.advance(12_000);
     await died;
     await ordered;
@@ -51,7 +51,7 @@ Deno.test({
   ignore,
   async fn() {
     const broken = script("self.onmessage = () => { throw new Error('a bug, made by a test') }");
-    const lane = new WorkerHandle(realClock, SETTINGS, false, () => {}, broken);
-    await assertRejects(() => lane.ended, WorkerDied, "a bug, made by a test");
+    const handle = new WorkerHandle(realClock, SETTINGS, false, () => {}, broken);
+    await assertRejects(() => handle.ended, WorkerDied, "a bug, made by a test");
   },
 });

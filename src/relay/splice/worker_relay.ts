@@ -105,7 +105,7 @@ export class WorkerRelay {
       waitMaxMs,
       early: (session, fd, flags) => dialer.early(session, fd, flags),
       expired: (session, now) => dialer.expired(session, now),
-      broken: (error) => this.#broken(error),
+      onBug: (error) => this.#onBug(error),
       endedUnused: (session, how) => dialer.endedUnused(session, how),
       resetUnanswered: (session) => dialer.resetUnanswered(session),
       release: (session) => this.#release(session),
@@ -239,7 +239,7 @@ export class WorkerRelay {
     this.#endIfEmpty();
   }
 
-  #broken(error: unknown): void {
+  #onBug(error: unknown): void {
     this.deps.counters[COUNT.cut]!++;
     const reason = describe(error);
     if (!this.#bugs.allow(reason, this.loop.now)) return;

@@ -129,7 +129,7 @@ export function ordersContract(name: string, make: MakeRelay): void {
   });
 
   Deno.test(`${name}: a silent upstream is doubted, and hold calls the attempt off`, async () => {
-    using hole = await BlackHole.dig();
+    using hole = await BlackHole.open();
     await using backup = new TestUpstream("b", says("b"));
     await using world = await World.start(make);
     await world.relay.open(hole.upstream, 1);

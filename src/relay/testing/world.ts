@@ -251,7 +251,7 @@ export class BlackHole implements Disposable {
     this.upstream = { name: "hole", address: { kind: "tcp", host: "127.0.0.1", port }, rank: 0 };
   }
 
-  static async dig(): Promise<BlackHole> {
+  static async open(): Promise<BlackHole> {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
     const { port } = listener.addr as Deno.NetAddr;
     // Linux completes one connection more than the backlog says (listen(2)).

@@ -3,8 +3,8 @@
  * descriptor is left. Nothing else may end because of that, so it is started again after a pause. After several
  * failures in a row it is reported as unavailable, and is tried again less often.
  */
-import { backoffMs } from "../base/backoff.ts";
-import type { Clock } from "../base/clock.ts";
+import { backoffMs } from "../../base/backoff.ts";
+import type { Clock } from "../../base/clock.ts";
 
 /** Failures in a row after which it is reported as unavailable. */
 const FAILURES_MAX = 3;
@@ -15,7 +15,7 @@ const PAUSE_LONG_MS = 30_000;
 /** After running for this long, an end counts as the first failure, in milliseconds. */
 const STEADY_MS = 10_000;
 
-export interface InnerServerParts {
+export interface LoopbackServerParts {
   readonly clock: Clock;
   readonly handler: (request: Request, port: number) => Promise<Response>;
   /** Called with what the handler, or the stream of a response, has thrown: nothing else reports that. */
@@ -26,8 +26,8 @@ export interface InnerServerParts {
   readonly onChange: (unsupportedReason: string | undefined) => void;
 }
 
-export class InnerServer {
-  readonly #parts: InnerServerParts;
+export class LoopbackServer {
+  readonly #parts: LoopbackServerParts;
   #server: Deno.HttpServer<Deno.NetAddr> | undefined;
   #upSince = -Infinity;
   /** Failures in a row. */
@@ -37,7 +37,7 @@ export class InnerServer {
   #cancel = () => {};
 
   /** Starts it. */
-  constructor(parts: InnerServerParts) {
+  constructor(parts: LoopbackServerParts) {
     this.#parts = parts;
     this.#start();
   }

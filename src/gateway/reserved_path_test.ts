@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Hono } from "hono";
 import { random } from "../http1/testing/mutations.ts";
-import { isOwnPath } from "./own_path.ts";
+import { isReservedPath } from "./reserved_path.ts";
 
 Deno.test("our own paths are told apart, however they are spelt", () => {
   const own = [
@@ -34,8 +34,8 @@ Deno.test("our own paths are told apart, however they are spelt", () => {
     "/__FAILOVER/state",
     "/?/__failover",
   ];
-  assertEquals(own.filter((path) => !isOwnPath(path)), []);
-  assertEquals(other.filter(isOwnPath), []);
+  assertEquals(own.filter((path) => !isReservedPath(path)), []);
+  assertEquals(other.filter(isReservedPath), []);
 });
 
 Deno.test("Hono routes the same paths to the same side", async () => {
@@ -49,9 +49,9 @@ Deno.test("Hono routes the same paths to the same side", async () => {
     let path = "";
     for (let count = 1 + dice(4); count > 0; count--) path += pieces[dice(pieces.length)];
     if (!path.startsWith("/")) path = `/${path}`;
-    seen[isOwnPath(path) ? "own" : "other"]++;
+    seen[isReservedPath(path) ? "own" : "other"]++;
     const said = await (await app.request(`http://h${path}`)).text();
-    assertEquals(isOwnPath(path), said === "own", path);
+    assertEquals(isReservedPath(path), said === "own", path);
   }
   assert(seen.own > 200 && seen.other > 200, JSON.stringify(seen));
 });

@@ -7,7 +7,7 @@ interface Count {
   value: number;
 }
 
-export class Tally {
+export class EventCounts {
   readonly #events = new Map<string, Count>();
   readonly #promotions = new Map<string, Count>();
 

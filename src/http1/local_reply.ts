@@ -9,7 +9,7 @@ import { httpDate } from "./http_date.ts";
 export const ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /** A whole response, as bytes, to a request that has no exchange. `wallMs`: milliseconds since 1970. */
-export function refusal(fault: Fault, wallMs: number): Uint8Array {
+export function localReply(fault: Fault, wallMs: number): Uint8Array {
   const out = new HeadWriter();
   const status = statusOf(fault.fault);
   out.statusLine(status, reasonOf(status));
@@ -21,7 +21,7 @@ export function refusal(fault: Fault, wallMs: number): Uint8Array {
 }
 
 /** Answers an exchange whose handler rejected with a fault. */
-export async function sendRefusal(exchange: Exchange, fault: Fault): Promise<void> {
+export async function sendLocalReply(exchange: Exchange, fault: Fault): Promise<void> {
   const status = statusOf(fault.fault);
   const out = exchange.answer(status, reasonOf(status));
   out.line("Content-Type", "text/plain; charset=utf-8");

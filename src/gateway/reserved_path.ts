@@ -13,7 +13,7 @@ const UNDERSCORE = 95;
  * section 2.3: the two forms are equivalent). `path`: path and query as they were sent. Nearly all paths
  * are decided by their second character.
  */
-export function isOwnPath(path: string): boolean {
+export function isReservedPath(path: string): boolean {
   const second = path.charCodeAt(1);
   if (second !== UNDERSCORE && second !== PERCENT) return false;
   let at = 0;

@@ -1,31 +1,31 @@
 /** The HTTPS part of a service, beside its HTTP/1.1 server: the port, handshakes under way, and HTTP/2. */
-import type { Address } from "../base/address.ts";
-import type { Clock } from "../base/clock.ts";
-import type { Publish } from "../events/events.ts";
-import type { Server } from "../http1/server.ts";
-import { Handshakes } from "./handshakes.ts";
-import { Http2, type Http2Parts } from "./tls/http2.ts";
-import type { Port } from "./listen.ts";
-import { type TlsFiles, TlsListener } from "./tls/listen_tls.ts";
+import type { Address } from "../../base/address.ts";
+import type { Clock } from "../../base/clock.ts";
+import type { Publish } from "../../events/events.ts";
+import type { Server } from "../../http1/server.ts";
+import { Handshakes } from "../handshakes.ts";
+import { Http2, type Http2Parts } from "./http2.ts";
+import type { Port } from "../listen.ts";
+import { type TlsFiles, TlsListener } from "./listen_tls.ts";
 
 /** How long a drain waits for handshakes that are under way, in milliseconds. */
 const LAST_HANDSHAKES_MS = 1_000;
-const LOOK_MS = 10;
+const POLL_MS = 10;
 
-export interface SecureSettings extends Omit<Http2Parts, "onChange"> {
+export interface HttpsServerSettings extends Omit<Http2Parts, "onChange"> {
   /** The most clients at one time. */
   readonly connectionsMax: number;
   readonly publish: Publish;
 }
 
-export class SecureSide {
+export class HttpsServer {
   readonly #clock: Clock;
-  readonly #settings: SecureSettings;
+  readonly #settings: HttpsServerSettings;
   readonly #handshakes: Handshakes;
   readonly #http2: Http2;
   #listener: TlsListener | undefined;
 
-  constructor(clock: Clock, settings: SecureSettings) {
+  constructor(clock: Clock, settings: HttpsServerSettings) {
     this.#clock = clock;
     this.#settings = settings;
     this.#handshakes = new Handshakes(clock, settings.connectionsMax);
@@ -94,9 +94,9 @@ export class SecureSide {
   }
 
   async #drain(cut: AbortSignal): Promise<number> {
-    for (let ms = 0; ms < LAST_HANDSHAKES_MS && this.#handshakes.size > 0; ms += LOOK_MS) {
+    for (let ms = 0; ms < LAST_HANDSHAKES_MS && this.#handshakes.size > 0; ms += POLL_MS) {
       if (cut.aborted) break;
-      await new Promise<void>((resolve) => this.#clock.after(LOOK_MS, resolve));
+      await new Promise<void>((resolve) => this.#clock.after(POLL_MS, resolve));
     }
     return await this.#http2.drain(cut);
   }

@@ -20,7 +20,7 @@ const NAMED = -1;
  * 5.2.4, WHATWG URL, servlets). A name that a server may see as none, or as two, does not count as a step
  * down. Paths without such dots, which is nearly all, cost three searches; the others one walk.
  */
-export function climbs(path: string): boolean {
+export function isPathTraversal(path: string): boolean {
   if (path.indexOf("..") < 0 && path.indexOf("%2e") < 0 && path.indexOf("%2E") < 0) return false;
   let depth = 0;
   // Of the part between two real slashes: how many of its names lead up, and whether it is one name only.

@@ -1,16 +1,18 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
-import { ManualClock } from "../base/clock.ts";
-import { InnerServer } from "./inner_server.ts";
+import { ManualClock } from "../../base/clock.ts";
+import { LoopbackServer } from "./loopback_server.ts";
 
 /**
  * Runs in a process of its own: what it needs is that this process is out of descriptors. Prints what
  * happened, a line each.
  */
 const PROGRAM = `
-import { InnerServer } from ${JSON.stringify(new URL("./inner_server.ts", import.meta.url).href)};
-import { realClock } from ${JSON.stringify(new URL("../base/clock.ts", import.meta.url).href)};
+import { LoopbackServer } from ${
+  JSON.stringify(new URL("./loopback_server.ts", import.meta.url).href)
+};
+import { realClock } from ${JSON.stringify(new URL("../../base/clock.ts", import.meta.url).href)};
 const said = (text) => console.log(text);
-const server = new InnerServer({
+const server = new LoopbackServer({
   clock: realClock,
   handler: () => Promise.resolve(new Response("ok")),
   onError: (error) => said("error " + error),
@@ -56,7 +58,7 @@ Deno.test("what cannot be had is said once, tried limiter, and said when it is b
     return serve(...args);
   }) as typeof serve;
   try {
-    const server = new InnerServer({
+    const server = new LoopbackServer({
       clock,
       handler: () => Promise.resolve(new Response("ok")),
       onError: () => {},
