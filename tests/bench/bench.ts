@@ -4,7 +4,8 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import type { BenchOptions } from "./compare.ts";
-import { benchHttp, HTTP_PROXIES, HTTP_WORKS } from "./http.ts";
+import { benchHttp, HTTP_WORKS } from "./http.ts";
+import { HTTP_PROXIES } from "./http_proxies.ts";
 import { PROXIES } from "./proxies.ts";
 import { benchStart } from "./start.ts";
 import { benchTcp, TCP_WORKS } from "./tcp.ts";
@@ -15,16 +16,20 @@ const USAGE = `Usage: deno task bench tcp|http [options]
   --rounds N      rounds per proxy and kind of work, of which the median counts (default 5)
   --seconds N     length of one measurement (default 3)
   --only A,B      tcp: bulk1, bulk16, small50, small1000, connect;
-                  p99 (of a small request at half of HAProxy's peak, from when it was due);
+                  p99, connect-p99 (of small requests, or of a new connection each, at half of
+                  HAProxy's peak, from when it was due);
+                  beside (one session that asks and waits, beside 32 bulk streams);
                   idle (memory of an idle session, of 5 000)
-                  http: small, large, connect, latency, memory (default all)
+                  http: small, large, connect, p99, connect-p99,
+                  light (one client, a request each 2 ms), latency, memory (default all)
   --proxies A,B   tcp: haproxy (always), nginx, stream, splice
-                  http: nginx (always), haproxy, failover (default all)
+                  http: haproxy (always), nginx, failover (default all)
+  --threads       also the CPU time of each thread
   --pin           the proxy on core 0, the rest on the others (default where there are more than two)`;
 
 const args = parseArgs(Deno.args, {
   string: ["rounds", "seconds", "only", "proxies"],
-  boolean: ["pin", "help"],
+  boolean: ["pin", "threads", "help"],
 });
 /** Stops with the usage: a benchmark of nothing must not look like one. */
 function misused(message: string): never {
@@ -63,6 +68,7 @@ const options: BenchOptions = {
   seconds: count("seconds", 3),
   only: names("only", works),
   proxies: names("proxies", proxies),
+  threads: args.threads === true,
   pin: args.pin === true || navigator.hardwareConcurrency > 2,
 };
 Deno.exit(await bench(options) ? 0 : 1);

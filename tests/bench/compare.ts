@@ -4,8 +4,12 @@
  * mean something on a machine that is shared.
  */
 import { type Background, missing, run, versionOf } from "./programs.ts";
-import { median, number, titleOf } from "./table.ts";
+import { type CpuTime, type ThreadTime, threadTimes } from "./processes.ts";
+import { head, median, number, row, titleOf } from "./table.ts";
 import type { Work } from "./work.ts";
+
+/** Threads of one proxy in the table: the busiest. Deno has some that hardly work. */
+const THREADS_SHOWN = 4;
 
 export interface BenchOptions {
   readonly rounds: number;
@@ -14,6 +18,8 @@ export interface BenchOptions {
   readonly only: readonly string[] | undefined;
   readonly proxies: readonly string[] | undefined;
   readonly pin: boolean;
+  /** Also prints the CPU time of each thread of a proxy. */
+  readonly threads: boolean;
 }
 
 /** One proxy in front of one upstream, both on 127.0.0.1. */
@@ -40,9 +46,13 @@ export interface Contest {
   ): Promise<RunningProxy>;
 }
 
-interface Result {
+/** Medians of what one proxy did; CPU time in seconds for one unit of work. */
+export interface Result {
   readonly rate: number;
-  readonly cpuPerUnit: number;
+  readonly user: number;
+  readonly system: number;
+  /** Of each thread that worked, in the last round; the busiest first. */
+  readonly threads: readonly ThreadTime[];
 }
 
 /** Where the proxy runs and where the load does, as beginnings of their commands. */
@@ -58,22 +68,27 @@ export async function compare(
   options: BenchOptions,
   folder: string,
 ): Promise<boolean> {
-  const { programs, proxies } = contest;
-  const lacking = await missing([...programs, ...(options.pin ? ["taskset"] : [])]);
-  if (lacking.length > 0) {
-    lacking.forEach((line) => console.error(line));
-    return false;
-  }
+  if (!await isComplete(contest.programs, options)) return false;
   const works = contest.works.filter(({ name }) => options.only?.includes(name) ?? true);
-  const names = chosen(proxies, options);
-  await printHeader(contest, options);
+  const names = chosen(contest.proxies, options);
+  await printHeader(contest.programs, options);
   if (works.length === 0) return true;
-  console.log(`| work | proxy | rate | × ${contest.base} | CPU | × ${contest.base} |`);
-  console.log("| --- | --- | ---: | ---: | ---: | ---: |");
+  const { base } = contest;
+  console.log(
+    head(["work", "proxy", ">rate", `>× ${base}`, ">CPU", `>× ${base}`, ">user", ">system"]),
+  );
   for (const work of works) {
-    printRows(contest, work, await measure(contest, work, names, folder, options));
+    const results = await measure(contest, work, names, folder, options);
+    printRows(contest, work, results, options.threads);
   }
   return true;
+}
+
+/** Whether all programs can be started; says which cannot. */
+export async function isComplete(programs: readonly string[], options: BenchOptions) {
+  const lacking = await missing([...programs, ...(options.pin ? ["taskset"] : [])]);
+  lacking.forEach((line) => console.error(line));
+  return lacking.length === 0;
 }
 
 /** The proxies that take part; the first always does. */
@@ -81,8 +96,9 @@ export function chosen(proxies: readonly string[], options: BenchOptions): strin
   return proxies.filter((name, i) => i === 0 || (options.proxies?.includes(name) ?? true));
 }
 
-async function measure(
-  { start }: Contest,
+/** Lets each proxy do `work`, in turn, round after round. */
+export async function measure(
+  { start }: Pick<Contest, "start">,
   work: Work,
   names: readonly string[],
   folder: string,
@@ -99,23 +115,54 @@ async function measure(
     running.push(proxy);
     await work.ask(proxy.port, 1, pinned.load); // warms up code and caches
   }
-  const rows = new Map<string, Result[]>(names.map((name) => [name, []]));
+  const results = new Map<string, Result[]>(names.map((name) => [name, []]));
   for (let round = 0; round < rounds; round++) {
     for (const { name, port, program } of running) {
-      const before = program.cpuSeconds();
+      const threadsBefore = threadTimes(program.pid);
+      const before = program.cpuTime();
       const { rate, units } = await work.ask(port, seconds, pinned.load);
-      const cpuPerUnit = (program.cpuSeconds() - before) / units;
-      rows.get(name)!.push({ rate, cpuPerUnit });
+      const { user, system } = program.cpuTime();
+      results.get(name)!.push({
+        rate,
+        user: (user - before.user) / units,
+        system: (system - before.system) / units,
+        threads: perUnit(threadsBefore, threadTimes(program.pid), units),
+      });
     }
   }
-  return new Map([...rows].map(([name, results]) => [name, {
-    rate: median(results.map((result) => result.rate)),
-    cpuPerUnit: median(results.map((result) => result.cpuPerUnit)),
+  return new Map([...results].map(([name, all]) => [name, {
+    rate: median(all.map(({ rate }) => rate)),
+    ...medianTime(all),
+    threads: all.at(-1)!.threads,
   }]));
 }
 
-async function printHeader(
-  { programs }: Contest,
+/** User and system time of the round whose sum is the median, so that the parts add up to it. */
+function medianTime(all: readonly Result[]): Pick<Result, "user" | "system"> {
+  const sorted = all.toSorted((a, b) => a.user + a.system - b.user - b.system);
+  const { user, system } = sorted[sorted.length >> 1]!;
+  return { user, system };
+}
+
+/** What each thread took between two looks, for one unit of work; those that took nothing are left out. */
+export function perUnit(
+  before: readonly ThreadTime[],
+  after: readonly ThreadTime[],
+  units: number,
+): ThreadTime[] {
+  const earlier = new Map(before.map((thread) => [thread.id, thread]));
+  return after.map(({ id, name, user, system }) => ({
+    id,
+    name,
+    user: (user - (earlier.get(id)?.user ?? 0)) / units,
+    system: (system - (earlier.get(id)?.system ?? 0)) / units,
+  })).filter(({ user, system }) => user + system > 0)
+    .toSorted((a, b) => b.user + b.system - a.user - a.system);
+}
+
+/** Says on what it is measured, and how. */
+export async function printHeader(
+  programs: readonly string[],
   { rounds, seconds, pin }: BenchOptions,
 ): Promise<void> {
   const model = /model name\s*:\s*(.*)/.exec(await Deno.readTextFile("/proc/cpuinfo"))?.[1];
@@ -136,17 +183,27 @@ function printRows(
   { proxies }: Contest,
   work: Work,
   results: ReadonlyMap<string, Result>,
+  threads: boolean,
 ): void {
   const base = results.get(proxies[0]!)!;
-  for (const [name, { rate, cpuPerUnit }] of results) {
-    const cells = [
+  const cpu = ({ user, system }: CpuTime) => user + system;
+  const cost = (seconds: number) => `${number(seconds * work.cpuScale)} ${work.cpuUnit}`;
+  const parts = ({ user, system }: CpuTime) =>
+    [user, system].map((seconds) => number(seconds * work.cpuScale));
+  for (const [name, result] of results) {
+    console.log(row([
       name === proxies[0] ? work.title : "",
       titleOf(name),
-      `${number(rate)} ${work.rateUnit}`,
-      (rate / base.rate).toFixed(2),
-      `${number(cpuPerUnit * work.cpuScale)} ${work.cpuUnit}`,
-      (cpuPerUnit / base.cpuPerUnit).toFixed(2),
-    ];
-    console.log(`| ${cells.join(" | ")} |`);
+      `${number(result.rate)} ${work.rateUnit}`,
+      (result.rate / base.rate).toFixed(2),
+      cost(cpu(result)),
+      (cpu(result) / cpu(base)).toFixed(2),
+      ...parts(result),
+    ]));
+    for (const thread of threads ? result.threads.slice(0, THREADS_SHOWN) : []) {
+      console.log(
+        row(["", `thread ${thread.name}`, "", "", cost(cpu(thread)), "", ...parts(thread)]),
+      );
+    }
   }
 }

@@ -3,13 +3,13 @@
  * rates it prints the latency that each adds, and the memory that a large transfer costs.
  */
 import { type BenchOptions, chosen, compare, pins, type RunningProxy } from "./compare.ts";
+import { HTTP_PROXIES, startHttpProxy } from "./http_proxies.ts";
+import { HTTP_TRAITS } from "./latency.ts";
+import { peakBytes } from "./processes.ts";
 import { run } from "./programs.ts";
-import { type Command, starter } from "./proxies.ts";
 import { median, number } from "./table.ts";
-import { requests, serveFolder, type Work } from "./work.ts";
-
-export const HTTP_PROXIES = ["nginx", "haproxy", "failover"] as const;
-type Name = typeof HTTP_PROXIES[number];
+import { printTraits } from "./traits.ts";
+import { benchFolder, connect50, requests, serveFolder, small50, type Work } from "./work.ts";
 
 const LARGE = "large.bin";
 const LARGE_BYTES = 2 ** 20;
@@ -19,94 +19,31 @@ const HUGE_BYTES = 2 ** 31;
 const CALM_CONNECTIONS = 4;
 
 const WORKS: readonly Work[] = [
-  requests("small", "small responses, 50 kept connections", 50, true),
+  { ...small50, name: "small" },
   requests("large", "responses of 1 MB, 16 kept connections", 16, true, `/${LARGE}`),
-  requests("connect", "a new connection for each request", 50, false),
+  connect50,
 ];
-export const HTTP_WORKS = [...WORKS.map(({ name }) => name), "latency", "memory"];
+export const HTTP_WORKS = [
+  ...[...WORKS, ...HTTP_TRAITS].map(({ name }) => name),
+  ...["latency", "memory"],
+];
 
 /** Runs the benchmark and prints its tables. False if it could not run. */
 export async function benchHttp(options: BenchOptions): Promise<boolean> {
-  const folder = await Deno.makeTempDir({ prefix: "failover-bench-" });
-  try {
-    // The upstream's worker may be somebody else, who must be able to look inside.
-    await Deno.chmod(folder, 0o755);
-    await Deno.writeFile(`${folder}/${LARGE}`, new Uint8Array(LARGE_BYTES));
-    await Deno.writeFile(`${folder}/${HUGE}`, new Uint8Array(0));
-    await Deno.truncate(`${folder}/${HUGE}`, HUGE_BYTES);
-    const programs = ["nginx", "haproxy", "wrk"];
-    const contest = { proxies: HTTP_PROXIES, base: "nginx", works: WORKS, programs, start };
-    if (!await compare(contest, options, folder)) return false;
-    if (options.only?.includes("latency") ?? true) await printLatency(folder, options);
-    if (options.only?.includes("memory") ?? true) await printMemory(folder, options);
-    return true;
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using temporary = await benchFolder();
+  const folder = temporary.path;
+  await Deno.writeFile(`${folder}/${LARGE}`, new Uint8Array(LARGE_BYTES));
+  await Deno.writeFile(`${folder}/${HUGE}`, new Uint8Array(0));
+  await Deno.truncate(`${folder}/${HUGE}`, HUGE_BYTES);
+  const programs = ["haproxy", "nginx", "wrk"];
+  const start = startHttpProxy;
+  const contest = { proxies: HTTP_PROXIES, base: "HAProxy", works: WORKS, programs, start };
+  if (!await compare(contest, options, folder)) return false;
+  await printTraits(HTTP_TRAITS, HTTP_PROXIES, start, folder, options);
+  if (options.only?.includes("latency") ?? true) await printLatency(folder, options);
+  if (options.only?.includes("memory") ?? true) await printMemory(folder, options);
+  return true;
 }
-
-const COMMANDS: Readonly<Record<Name, Command>> = {
-  async nginx(folder, port, upstreamPort) {
-    const file = `${folder}/nginx-${port}.conf`;
-    await Deno.writeTextFile(
-      file,
-      `daemon off;
-worker_processes 1;
-pid ${folder}/nginx-${port}.pid;
-error_log /dev/null;
-events { worker_connections 8192; }
-http {
-  access_log off;
-  keepalive_requests 1000000000;
-  proxy_temp_path ${folder}/proxy-${port};
-  upstream up { server 127.0.0.1:${upstreamPort}; keepalive 256; keepalive_requests 1000000000; }
-  server {
-    listen 127.0.0.1:${port} backlog=4096;
-    location / {
-      proxy_pass http://up;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_max_temp_file_size 0;
-    }
-  }
-}
-`,
-    );
-    return ["nginx", "-c", file];
-  },
-  async haproxy(folder, port, upstreamPort) {
-    const file = `${folder}/haproxy-${port}.cfg`;
-    await Deno.writeTextFile(
-      file,
-      `global
-  nbthread 1
-  maxconn 4096
-defaults
-  mode http
-  option forwardfor
-  option splice-auto
-  http-reuse always
-  timeout connect 3s
-  timeout client 1h
-  timeout server 1h
-listen relay
-  bind 127.0.0.1:${port} backlog 4096
-  server upstream 127.0.0.1:${upstreamPort}
-`,
-    );
-    return ["haproxy", "-db", "-f", file];
-  },
-  failover(_folder, port, upstreamPort) {
-    const main = new URL("../../src/main.ts", import.meta.url).pathname;
-    const permissions = ["net", "read", "write", "env", "run", "ffi"].map((p) => `--allow-${p}`);
-    const flags = ["--primary", `http://127.0.0.1:${upstreamPort}`, "--log-level", "error"];
-    const args = ["run", "--quiet", ...permissions, main, ...flags];
-    return Promise.resolve([Deno.execPath(), ...args, "--listen", `127.0.0.1:${port}`]);
-  },
-};
-
-const start = starter(COMMANDS);
 
 /** Upstream and proxies, kept as long as `use` needs them. */
 async function withAll(
@@ -120,7 +57,7 @@ async function withAll(
   stack.use(upstream.program);
   const running: RunningProxy[] = [];
   for (const name of chosen(HTTP_PROXIES, options)) {
-    const proxy = await start(name, folder, upstream.port, pinned.proxy);
+    const proxy = await startHttpProxy(name, folder, upstream.port, pinned.proxy);
     stack.use(proxy.program);
     running.push(proxy);
   }
@@ -179,12 +116,12 @@ async function printMemory(folder: string, options: BenchOptions): Promise<void>
     console.log("| --- | ---: | ---: | ---: |");
     for (const { name, port, program } of running) {
       await download(port, LARGE);
-      const before = program.peakBytes();
+      const before = peakBytes(program.pid);
       const began = performance.now();
       await download(port, HUGE);
       const rate = HUGE_BYTES / (performance.now() - began) / 1e6;
       const mb = (bytes: number) => `${number(bytes / 2 ** 20)} MB`;
-      const cells = [name, mb(before), mb(program.peakBytes()), `${number(rate)} GB/s`];
+      const cells = [name, mb(before), mb(peakBytes(program.pid)), `${number(rate)} GB/s`];
       console.log(`| ${cells.join(" | ")} |`);
     }
   });

@@ -1,54 +1,64 @@
 /**
- * A client that keeps a pace: `pace.ts PORT REQUESTS_PER_SECOND SECONDS` sends small HTTP requests over
- * 50 kept connections at moments that are fixed beforehand, and prints the 99th percentile of the time
- * to their answers in milliseconds. Each counts from the moment it was due, not from when it could be
- * sent: a proxy that stands still pays for all that had to wait (no coordinated omission).
- *
- * It runs on the relay's own loop over epoll and is woken by a timerfd, exact to some 10 µs. The first
- * second is not counted.
+ * A client that keeps a pace: `pace.ts PORT REQUESTS_PER_SECOND SECONDS kept|new` sends small HTTP requests
+ * at moments that are fixed beforehand, over 50 kept connections or over a new connection each, and prints
+ * percentiles of the time to their answers in milliseconds, as JSON. Each counts from the moment it was due,
+ * not from when it could be sent: a proxy that stands still pays for all that had to wait (no coordinated
+ * omission). The first second is not counted.
  */
 import { EAGAIN } from "../../src/linux/errno.ts";
-import { Libc } from "../../src/linux/libc.ts";
-import { Loop, type Watcher } from "../../src/linux/loop.ts";
-import { ipSockaddr } from "../../src/linux/sockaddr.ts";
+import { WRITABLE } from "../../src/linux/kernel.ts";
+import type { Watcher } from "../../src/linux/loop.ts";
+import {
+  checked,
+  connectTo,
+  each,
+  lengthOfAnswer,
+  libc,
+  loop,
+  runUntil,
+  sendAll,
+} from "./epoll.ts";
+import { percentile } from "./table.ts";
 
+/** Kept connections, or new ones at one time. */
 const CONNECTIONS = 50;
-const REQUEST = new TextEncoder().encode("GET / HTTP/1.1\r\nHost: bench\r\n\r\n");
-const CLOCK_MONOTONIC = 1;
-const TFD_NONBLOCK = 0o4000;
 
-const [port, perSecond, seconds] = Deno.args.map(Number) as [number, number, number];
-const warmUp = perSecond;
-const total = warmUp + perSecond * seconds;
-const answerBytes = await lengthOfAnswer();
-
-const timer = Deno.dlopen("libc.so.6", {
-  timerfd_create: { parameters: ["i32", "i32"], result: "i32" }, // int clock, int flags
-  timerfd_settime: { parameters: ["i32", "i32", "buffer", "pointer"], result: "i32" }, // int, int, const itimerspec*, itimerspec*
-});
-const libc = new Libc();
-const loop = new Loop(libc);
+const [port, perSecond, seconds] = Deno.args.slice(0, 3).map(Number) as [number, number, number];
+const isKept = Deno.args[3] === "kept";
+const request = new TextEncoder().encode(
+  `GET / HTTP/1.1\r\nHost: bench\r\n${isKept ? "" : "Connection: close\r\n"}\r\n`,
+);
+const total = perSecond * (seconds + 1);
 const tookMs = new Float64Array(total);
 let next = 0;
 let answered = 0;
-let startedAt = 0;
 
-/** One connection: at most one request is under way on it. */
-class Caller implements Watcher {
-  readonly #fd: number;
+function took(request: number): void {
+  tookMs[request] = performance.now() - dueAt(request);
+  answered++;
+}
+
+/** Sends one request at a time. */
+interface Caller {
+  ask(request: number): void;
+}
+
+/** Keeps its connection. */
+class KeptCaller implements Caller, Watcher {
+  readonly #fd = connectTo(port);
+  readonly #answerBytes: number;
   #request = 0;
   #got = 0;
 
-  constructor() {
-    this.#fd = checked(libc.connect(ipSockaddr("127.0.0.1", port)!, { userTimeoutMs: 0 }));
+  constructor(answerBytes: number) {
+    this.#answerBytes = answerBytes;
     checked(loop.watch(this.#fd, this));
   }
 
-  ask(request: number): void {
-    this.#request = request;
+  ask(number: number): void {
+    this.#request = number;
     this.#got = 0;
-    const sent = checked(libc.send(this.#fd, REQUEST, 0, REQUEST.length));
-    if (sent !== REQUEST.length) throw new Error("The connection took half a request");
+    sendAll(this.#fd, request);
   }
 
   ready(): void {
@@ -56,60 +66,66 @@ class Caller implements Watcher {
     if (read === -EAGAIN) return; // the report was of something else: that it is connected, or may send
     if (checked(read) === 0) throw new Error("The proxy closed a connection");
     this.#got += read;
-    if (this.#got < answerBytes) return;
-    tookMs[this.#request] = performance.now() - dueAt(this.#request);
-    answered++;
+    if (this.#got < this.#answerBytes) return;
+    took(this.#request);
     free.push(this);
     sendDue();
   }
 }
 
-const free: Caller[] = Array.from({ length: CONNECTIONS }, () => new Caller());
-loop.tick(); // the connections stand
+/** Makes a connection for each request; the answer has come when the proxy has ended it. */
+class NewCaller implements Caller, Watcher {
+  #request = 0;
+  #got = 0;
+  #isSent = false;
 
-startedAt = performance.now();
-startTimer();
-const deadline = startedAt + 3_000 * (seconds + 1);
-while (answered < total) {
-  loop.tick();
-  if (loop.now > deadline) throw new Error(`${answered} of ${total} answers came in time`);
+  ask(number: number): void {
+    this.#request = number;
+    this.#got = 0;
+    this.#isSent = false;
+    checked(loop.watch(connectTo(port), this));
+  }
+
+  ready(fd: number, flags: number): void {
+    if (!this.#isSent && (flags & WRITABLE) !== 0) {
+      checked(libc.takeError(fd));
+      sendAll(fd, request);
+      this.#isSent = true;
+    }
+    let read = libc.receive(fd);
+    for (; read > 0; read = libc.receive(fd)) this.#got += read;
+    if (read === -EAGAIN) return;
+    if (checked(read) === 0 && this.#got === 0) {
+      throw new Error("A connection ended without answer");
+    }
+    loop.forget(fd);
+    libc.close(fd);
+    took(this.#request);
+    free.push(this);
+    sendDue();
+  }
 }
-const sorted = tookMs.subarray(warmUp).sort();
-console.log(sorted[Math.floor(sorted.length * 0.99)]);
+
+const answerBytes = await lengthOfAnswer(port, request);
+const free: Caller[] = Array.from(
+  { length: CONNECTIONS },
+  () => isKept ? new KeptCaller(answerBytes) : new NewCaller(),
+);
+if (isKept) loop.tick(); // the connections stand
+
+const startedAt = performance.now();
+each(1_000 / perSecond, sendDue);
+runUntil(() => answered === total, 3_000 * (seconds + 1), () => `${answered} of ${total} answers`);
+const sorted = tookMs.subarray(perSecond).sort();
+console.log(JSON.stringify({ p50: percentile(sorted, 50), p99: percentile(sorted, 99) }));
+Deno.exit(0);
 
 function dueAt(request: number): number {
   return startedAt + request * 1_000 / perSecond;
 }
 
-/** Sends what is due, as long as there are connections for it; each has its turn. */
+/** Sends what is due, as long as there are callers for it; each has its turn. */
 function sendDue(): void {
   const now = performance.now();
   while (next < total && free.length > 0 && dueAt(next) <= now) free.shift()!.ask(next++);
-}
-
-/** Wakes the loop once per request, for `sendDue`. */
-function startTimer(): void {
-  const fd = checked(timer.symbols.timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK));
-  const pause = BigInt(Math.floor(1e9 / perSecond));
-  const spec = new BigInt64Array([0n, pause, 0n, pause]); // interval, first: seconds and nanoseconds
-  checked(timer.symbols.timerfd_settime(fd, 0, spec, null));
-  const ready = () => {
-    libc.settle(fd); // one that is not read does not go on (timerfd_create(2))
-    sendDue();
-  };
-  checked(loop.watch(fd, { ready }));
-}
-
-async function lengthOfAnswer(): Promise<number> {
-  using conn = await Deno.connect({ hostname: "127.0.0.1", port });
-  await conn.write(REQUEST);
-  const buffer = new Uint8Array(4_096);
-  const length = await conn.read(buffer);
-  if (!new TextDecoder().decode(buffer).startsWith("HTTP/1.1 200")) throw new Error("No answer");
-  return length!;
-}
-
-function checked(result: number): number {
-  if (result < 0) throw new Error(`A call failed with error ${-result}`);
-  return result;
 }

@@ -1,4 +1,6 @@
-/** Programs of a benchmark: which are missing, starting and ending them, and the CPU time and memory they took. */
+/** Programs of a benchmark: which are missing, and starting and ending them. */
+import { type CpuTime, cpuTime } from "./processes.ts";
+import { pause } from "./table.ts";
 
 /** Debian's package for each program. */
 const PACKAGES: Readonly<Record<string, string>> = {
@@ -45,75 +47,19 @@ export class Background implements AsyncDisposable {
     this.#child = new Deno.Command(program!, { args, stdout: "null", stderr }).spawn();
   }
 
-  /** Seconds of CPU, user and system, of this process and all under it. */
-  cpuSeconds(): number {
-    const ticks = tree(this.#child.pid).map(({ ticks }) => ticks);
-    return ticks.reduce((sum, each) => sum + each, 0) / TICKS_PER_SECOND;
+  get pid(): number {
+    return this.#child.pid;
   }
 
-  /** Memory resident now, of this process and all under it. */
-  residentBytes(): number {
-    const sizes = tree(this.#child.pid).map(({ pid }) => {
-      // `status` has it too, but lags behind (proc(5)).
-      const rollup = Deno.readTextFileSync(`/proc/${pid}/smaps_rollup`);
-      return Number(/^Rss:\s+(\d+) kB/m.exec(rollup)?.[1]) * 1024;
-    });
-    return sizes.reduce((sum, each) => sum + each, 0);
-  }
-
-  /** The most memory, in bytes, that each of them ever held (VmHWM, proc(5)), added up. */
-  peakBytes(): number {
-    return tree(this.#child.pid).reduce((sum, { pid }) => sum + peakOf(pid), 0);
+  /** CPU time of this process and all under it. */
+  cpuTime(): CpuTime {
+    return cpuTime(this.#child.pid);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill("SIGTERM");
     await this.#child.status;
   }
-}
-
-/** USER_HZ, which Linux shows to programs on every machine (proc(5), time(7)). */
-const TICKS_PER_SECOND = 100;
-
-/** 0 if the process has ended. */
-function peakOf(pid: number): number {
-  try {
-    const status = Deno.readTextFileSync(`/proc/${pid}/status`);
-    return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return 0;
-    throw error;
-  }
-}
-
-interface Stat {
-  readonly pid: number;
-  readonly parent: number;
-  readonly ticks: number;
-}
-
-/** A process and all under it. */
-function tree(root: number): Stat[] {
-  const stats = new Map<number, Stat>();
-  for (const entry of Deno.readDirSync("/proc")) {
-    const stat = /^\d+$/.test(entry.name) ? statOf(Number(entry.name)) : undefined;
-    if (stat !== undefined) stats.set(stat.pid, stat);
-  }
-  const isUnder = (pid: number): boolean =>
-    pid === root || (pid !== 0 && isUnder(stats.get(pid)?.parent ?? 0));
-  return [...stats.values()].filter(({ pid }) => isUnder(pid));
-}
-
-/** Parent, and utime + stime of all threads (proc(5)); undefined if the process has ended. */
-function statOf(pid: number): Stat | undefined {
-  let text: string;
-  try {
-    text = Deno.readTextFileSync(`/proc/${pid}/stat`);
-  } catch {
-    return undefined; // it ended between listing and reading
-  }
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return { pid, parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) };
 }
 
 /** A port that was free a moment ago. */
@@ -124,15 +70,41 @@ export function freePort(): number {
 
 /** Waits until something listens there, without a connection: iperf3 would take that for a test. */
 export async function answers(port: number): Promise<void> {
-  const hex = port.toString(16).toUpperCase().padStart(4, "0");
-  const listens = new RegExp(`:${hex} [0-9A-F]+:0000 0A `); // state TCP_LISTEN, proc(5)
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const tables = [
-      Deno.readTextFileSync("/proc/net/tcp"),
-      Deno.readTextFileSync("/proc/net/tcp6"),
-    ];
-    if (tables.some((table) => listens.test(table))) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+  if (!await listens(port, 1, 10_000)) {
+    throw new Error(`Nothing listens on port ${port} after ten seconds`);
   }
-  throw new Error(`Nothing listens on port ${port} after ten seconds`);
+}
+
+/** Whether `count` addresses listen on `port` within `timeoutMs`. */
+export async function listens(port: number, count: number, timeoutMs: number): Promise<boolean> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const table = listening("/proc/net/tcp") + listening("/proc/net/tcp6");
+    if (listeners(table, port) >= count) return true;
+    if (performance.now() > deadline) return false;
+    await pause(10);
+  }
+}
+
+/**
+ * The beginning of a table of sockets, with all that listen: the kernel shows them before the others, of
+ * which there may be hundreds of thousands after a benchmark with short connections.
+ */
+function listening(path: string): string {
+  using file = Deno.openSync(path);
+  const buffer = new Uint8Array(65_536);
+  let text = "";
+  for (;;) {
+    const count = file.readSync(buffer);
+    if (count === null) return text;
+    text += new TextDecoder().decode(buffer.subarray(0, count));
+    if (/:[0-9A-F]{4} (?!0A )[0-9A-F]{2} /.test(text)) return text;
+  }
+}
+
+/** How many different addresses listen on `port` according to a table of sockets (`/proc/net/tcp`, proc(5)). */
+export function listeners(table: string, port: number): number {
+  const hex = port.toString(16).toUpperCase().padStart(4, "0");
+  const isListening = new RegExp(`\\d+: ([0-9A-F]+):${hex} [0-9A-F]+:0000 0A `, "g"); // state TCP_LISTEN
+  return new Set([...table.matchAll(isListening)].map(([, address]) => address)).size;
 }

@@ -1,11 +1,13 @@
 /** The proxies that are compared, each set up to relay TCP with one thread, as fast as it can. */
 import type { Contest } from "./compare.ts";
+import { EXECUTABLE } from "../harness/proxy.ts";
 import { answers, Background, freePort } from "./programs.ts";
 
 export const PROXIES = ["haproxy", "nginx", "stream", "splice"] as const;
 type ProxyName = typeof PROXIES[number];
 
-const NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so";
+/** nginx's TCP proxy. */
+export const NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 /** Writes what a proxy needs into `folder`, and gives the command that runs it on `port`. */
 export type Command = (folder: string, port: number, upstreamPort: number) => Promise<string[]>;
@@ -21,11 +23,17 @@ export function starter(commands: Readonly<Record<string, Command>>): Contest["s
   };
 }
 
-const ours = (engine: string): Command => (_folder, port, upstreamPort) => {
-  const script = new URL("./relay_main.ts", import.meta.url).pathname;
-  const args = ["run", "-A", "--quiet", script, engine, String(port), String(upstreamPort)];
-  return Promise.resolve([Deno.execPath(), ...args]);
-};
+/** The real program in TCP mode. Its peers check no upstream here; it does at the start, and then once an hour. */
+export function ours(engine: string, more: readonly string[] = CHECK_ONCE): Command {
+  return (_folder, port, upstreamPort) => {
+    const flags = ["--relay", engine, "--log-level", "error", ...more];
+    const ends = ["--hosts", `127.0.0.1:${upstreamPort}`, "--bind", `127.0.0.1:${port}`];
+    return Promise.resolve([Deno.execPath(), ...EXECUTABLE, ...flags, ...ends]);
+  };
+}
+
+/** iperf3 takes a check for a client, which disturbs one that it is serving. */
+const CHECK_ONCE = ["--check-interval", "1h"];
 
 const COMMANDS: Readonly<Record<ProxyName, Command>> = {
   async haproxy(folder, port, upstreamPort) {

@@ -86,6 +86,17 @@ export function requests(
   };
 }
 
+/** A file that bulk streams beside a session download. */
+export const BULK_PATH = "/bulk.bin";
+
+/** A folder for configuration and the files of the upstream, removed in the end. */
+export async function benchFolder(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await Deno.makeTempDir({ prefix: "failover-bench-" });
+  // nginx's worker runs as another user, who must be able to look inside.
+  await Deno.chmod(path, 0o755);
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
+
 /** Starts the upstream of the works in HTTP. */
 export async function serveFolder(folder: string, pinned: readonly string[]) {
   const port = freePort();
@@ -110,18 +121,24 @@ http {
   server {
     listen 127.0.0.1:${port} backlog=4096;
     location = / { return 200 "hello"; }
+    # In small turns, so that a session beside bulk streams does not wait for the upstream.
+    location = ${BULK_PATH} { root ${folder}; sendfile_max_chunk 64k; }
     location / { root ${folder}; }
   }
 }
 `;
 }
 
+export const bulk16 = bulk(16);
 export const small50 = requests("small50", "small requests, 50 kept connections", 50, true);
 
+export const connect50 = requests("connect", "a new connection for each request", 50, false);
+
+/** Of the TCP benchmark. */
 export const WORKS: readonly Work[] = [
   bulk(1),
-  bulk(16),
+  bulk16,
   small50,
   requests("small1000", "small requests, 1 000 kept connections", 1_000, true),
-  requests("connect", "a new connection for each request", 50, false),
+  connect50,
 ];

@@ -1,0 +1,70 @@
+/** What the clients of the benchmark share: the relay's own loop over epoll, woken by exact timers. */
+import { Libc } from "../../src/linux/libc.ts";
+import { Loop } from "../../src/linux/loop.ts";
+import { ipSockaddr } from "../../src/linux/sockaddr.ts";
+
+const CLOCK_MONOTONIC = 1;
+const TFD_NONBLOCK = 0o4000;
+
+export const libc = new Libc();
+export const loop = new Loop(libc);
+
+const timer = Deno.dlopen("libc.so.6", {
+  timerfd_create: { parameters: ["i32", "i32"], result: "i32" }, // int clock, int flags
+  timerfd_settime: { parameters: ["i32", "i32", "buffer", "pointer"], result: "i32" }, // int, int, const itimerspec*, itimerspec*
+});
+
+/** A socket that begins to connect to 127.0.0.1. */
+export function connectTo(port: number): number {
+  return checked(libc.connect(ipSockaddr("127.0.0.1", port)!, { userTimeoutMs: 0 }));
+}
+
+/** Sends the whole of a few bytes. */
+export function sendAll(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
+  if (checked(libc.send(fd, bytes, 0, bytes.length)) !== bytes.length) {
+    throw new Error("A connection took half a request");
+  }
+}
+
+/** Calls `ready` each `ms` milliseconds by a timerfd(2), exact to some 10 µs. */
+export function each(ms: number, ready: () => void): void {
+  const fd = checked(timer.symbols.timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK));
+  const nanoseconds = BigInt(Math.floor(ms * 1e6));
+  const time = [nanoseconds / 1_000_000_000n, nanoseconds % 1_000_000_000n];
+  const spec = new BigInt64Array([...time, ...time]); // interval, first: seconds and nanoseconds
+  checked(timer.symbols.timerfd_settime(fd, 0, spec, null));
+  checked(loop.watch(fd, {
+    ready() {
+      libc.settle(fd); // one that is not read does not go on (timerfd_create(2))
+      ready();
+    },
+  }));
+}
+
+/** Runs the loop until `isDone`; throws after `timeoutMs`. */
+export function runUntil(isDone: () => boolean, timeoutMs: number, what: () => string): void {
+  const deadline = performance.now() + timeoutMs;
+  while (!isDone()) {
+    loop.tick();
+    if (performance.now() > deadline) throw new Error(`Not done in time: ${what()}`);
+  }
+}
+
+/** A result of the kernel that is not an error. */
+export function checked(result: number): number {
+  if (result < 0) throw new Error(`A call failed with error ${-result}`);
+  return result;
+}
+
+/** Length in bytes of the whole answer to `request`. */
+export async function lengthOfAnswer(
+  port: number,
+  request: Uint8Array<ArrayBuffer>,
+): Promise<number> {
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port });
+  await conn.write(request);
+  const buffer = new Uint8Array(4_096);
+  const length = await conn.read(buffer);
+  if (!new TextDecoder().decode(buffer).startsWith("HTTP/1.1 200")) throw new Error("No answer");
+  return length!;
+}
