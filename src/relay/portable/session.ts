@@ -336,22 +336,23 @@ export class Session implements Member {
 
   async #relay(conn: Deno.Conn, fromUpstream: SourceReader): Promise<void> {
     const { tally, context: { clock } } = this.#owner;
+    const sentAt = { up: this.movedAt, down: this.movedAt };
     const up = flow(this.#fromClient, conn, (bytes) => {
       tally.clientSentBytes += bytes;
-      this.movedAt = clock.now();
+      this.movedAt = sentAt.up = clock.now();
     });
     const down = flow(fromUpstream, this.#client, (bytes) => {
       tally.clientReceivedBytes += bytes;
-      this.movedAt = clock.now();
+      this.movedAt = sentAt.down = clock.now();
     });
     await Promise.all([
-      up.then((end) => this.#flowOver(end, conn, fromUpstream, down)),
+      up.then((end) => this.#flowOver(end, conn, down, sentAt.up)),
       down.then((end) => {
         const isUnanswered = end === "sourceFailed" && fromUpstream.arrived === "failed";
         if (isUnanswered && !this.#over) {
           this.#doubt(this.#upstream!.route, new Fault("upstreamReset"));
         }
-        return this.#flowOver(end, this.#client, this.#fromClient, up);
+        return this.#flowOver(end, this.#client, up, sentAt.down);
       }),
     ]);
   }
@@ -360,11 +361,11 @@ export class Session implements Member {
    * One direction is over. A peer that cannot be read from is gone; one that cannot be written to may still
    * have sent something, and its own direction finds the end. Either way the other gets what was sent.
    */
-  async #flowOver(end: FlowEnd, sink: Deno.Conn, fromSink: SourceReader, back: Promise<FlowEnd>) {
+  async #flowOver(end: FlowEnd, sink: Deno.Conn, back: Promise<FlowEnd>, sentAt: number) {
     if (this.#over || end === "sinkFailed") return;
     if (end === "ended" && await back !== "sinkFailed") return;
     const { clock } = this.#owner.context;
-    await linger({ sink, fromSink, back, clock, sentAt: this.movedAt, end: () => this.end() });
+    await linger({ sink, back, clock, sentAt, end: () => this.end() });
     this.end();
   }
 }

@@ -41,7 +41,6 @@ export class SourceReader {
   #reading: Promise<void> | undefined;
   #watching: Promise<void> | undefined;
   #isTaken = false;
-  #isReading = false;
 
   constructor(conn: Deno.Conn) {
     this.#conn = conn;
@@ -55,11 +54,6 @@ export class SourceReader {
   /** True once reading has failed. */
   get failed(): boolean {
     return this.#end === "failed";
-  }
-
-  /** True while the stream waits for bytes: none lies unread then. */
-  get isReading(): boolean {
-    return this.#isReading;
   }
 
   /** Reads once, at most 4 KiB, and keeps what came for `readable`. Never rejects. */
@@ -106,7 +100,6 @@ export class SourceReader {
     type Controller = ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
     this.#isTaken = true;
     const failed = (error: unknown) => {
-      this.#isReading = false;
       this.#end = "failed";
       throw error;
     };
@@ -117,9 +110,7 @@ export class SourceReader {
       if (this.#end === "failed") throw this.#error;
       if (this.#end === "end") return controller.close();
       const buffer = this.#buffer;
-      this.#isReading = true;
       return this.#conn.read(buffer).then((count) => {
-        this.#isReading = false;
         if (count === null) controller.close();
         else this.#pass(buffer.subarray(0, count), controller);
       }, failed);
@@ -196,16 +187,11 @@ export async function flow(
 }
 
 /** Reads and drops what a socket sends, until it ends or `max` bytes were read. Rejects if reading does. */
-export async function drop(
-  conn: Deno.Conn,
-  max: number,
-  dropped: (bytes: number) => void,
-): Promise<void> {
+export async function drop(conn: Deno.Conn, max: number): Promise<void> {
   const buffer = new Uint8Array(LARGE_BYTES);
   for (let left = max; left > 0;) {
     const count = await conn.read(buffer);
     if (count === null) return;
-    dropped(count);
     left -= count;
   }
 }

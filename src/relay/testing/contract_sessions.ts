@@ -247,11 +247,12 @@ function resetContract(name: string, make: MakeRelay): void {
     await using world = await World.start(make);
     const address = { kind: "tcp", host: "127.0.0.1", port } as const;
     await world.relay.open({ name: "a", address, rank: 0 }, 1);
-    using client = await world.connect();
+    const client = await world.connect();
     await writeAll(client, encode("hello"));
     const end = await readToEnd(client).catch((error) => error);
     // Linux throws away what a reset overtakes, so the bytes before it may or may not be seen.
     assert(["", "partial"].includes(end) || end instanceof Deno.errors.ConnectionReset, `${end}`);
+    client.close();
     await world.counters("the session ended", (c) => c.active === 0);
     assertEquals(world.doubts, []);
     await new Promise((resolve) => server.close(resolve));
@@ -280,6 +281,20 @@ function resetContract(name: string, make: MakeRelay): void {
     await using world = await World.start(make);
     await world.relay.open(primary.upstream, 1);
     const client = await joined(world);
+    client.close();
+    await world.counters("the session ended", (c) => c.active === 0);
+    assert(await primary.idle());
+  });
+
+  Deno.test(`${name}: a client that leaves while its upstream talks without end frees it`, async () => {
+    await using primary = new TestUpstream("a", async (conn) => {
+      for (const part = new Uint8Array(16_384);;) await conn.write(part); // until it fails
+    });
+    await using world = await World.start(make);
+    await world.relay.open(primary.upstream, 1);
+    const client = await world.connect();
+    await writeAll(client, encode("hello"));
+    await readText(client, 100_000);
     client.close();
     await world.counters("the session ended", (c) => c.active === 0);
     assert(await primary.idle());
