@@ -1,57 +1,64 @@
 /**
- * TLS handshakes under way. Each takes a descriptor, and a client can open one without sending a byte. So
- * their number is limited for each address and in total. When a limit is reached, the handshake that has taken longest
- * is ended, but never a young one: an honest client is done within a few round trips. Further clients then
- * wait to be accepted until there is room.
+ * TLS handshakes under way. Each takes a descriptor, and a client can open one without sending a byte, so their
+ * number is limited. Further clients wait to be accepted. When that limit is reached, or descriptors are short,
+ * a handshake is ended to make room: first one whose client has not said anything for a while, from the address
+ * that has most under way. A client that has begun gets the time that an honest one needs over a bad line.
  */
 import type { Clock } from "../base/clock.ts";
+import type { TlsSocket, UnfinishedTls } from "../net/deno/unfinished_tls.ts";
 
-/** The most handshakes of one address at one time, and of all; fewer where few connections are allowed. */
-export const HANDSHAKES_EACH_MAX = 64;
+/** The most handshakes at one time; fewer where few connections are allowed. */
 export const HANDSHAKES_MAX = 512;
 export const HANDSHAKES_MIN = 16;
-/** A handshake that has taken this long may be ended for others, in milliseconds. */
-const SLOW_MS = 250;
+/** A handshake may be ended for others after this, in milliseconds, if its client has said nothing … */
+const SILENT_MS = 250;
+/** … and after this if it has: some round trips, and a packet that was lost and sent again. */
+const SLOW_MS = 2_000;
+/** The one that is ended is chosen among so many of the oldest, so that a crowd of them costs little. */
+const COMPARED_MAX = 32;
 
-/** A handshake that was added, to be passed to `delete`. */
+/** What is needed of `UnfinishedTls`. */
+export type HandshakeSockets = Pick<UnfinishedTls, "end" | "isSilent">;
+
+/** A handshake that was added, to be passed to `delete` or `end`. */
 export interface Handshake {
+  readonly conn: TlsSocket;
   readonly group: string;
   readonly since: number;
-  readonly close: () => void;
+  /** True once its client is known to have begun. */
+  hasBegun: boolean;
 }
 
 export class Handshakes {
   readonly #clock: Clock;
-  /** In the order of their age, the oldest first; so are those of each group. */
+  readonly #sockets: HandshakeSockets;
+  /** In the order of their age, the oldest first. */
   readonly #all = new Set<Handshake>();
-  readonly #groups = new Map<string, Set<Handshake>>();
-  readonly #allMax: number;
-  readonly #eachMax: number;
+  /** How many there are of each address. */
+  readonly #groups = new Map<string, number>();
+  readonly #max: number;
 
   /** `connectionsMax`: the most clients at one time. Handshakes do not count toward it. */
-  constructor(clock: Clock, connectionsMax: number) {
+  constructor(clock: Clock, connectionsMax: number, sockets: HandshakeSockets) {
     this.#clock = clock;
+    this.#sockets = sockets;
     const part = Math.max(HANDSHAKES_MIN, Math.ceil(connectionsMax / 4));
-    this.#allMax = Math.min(HANDSHAKES_MAX, part);
-    this.#eachMax = Math.min(HANDSHAKES_EACH_MAX, part);
+    this.#max = Math.min(HANDSHAKES_MAX, part);
   }
 
   get size(): number {
     return this.#all.size;
   }
 
-  /** True if there is room for one more, if necessary after the oldest one was ended. */
+  /** True if there is room for one more, if necessary after another one was ended. */
   makeRoom(): boolean {
-    return this.#all.size < this.#allMax || this.giveWay();
+    return this.#all.size < this.#max || this.giveWay();
   }
 
-  /** Adds a handshake. `close` is called if it must be ended for others. */
-  add(address: string, close: () => void): Handshake {
+  add(conn: TlsSocket, address: string): Handshake {
     const group = groupOf(address);
-    const own = this.#groups.get(group) ?? new Set();
-    if (own.size >= this.#eachMax) this.#endSlow(own);
-    const handshake = { group, since: this.#clock.now(), close };
-    this.#groups.set(group, own.add(handshake));
+    this.#groups.set(group, (this.#groups.get(group) ?? 0) + 1);
+    const handshake = { conn, group, since: this.#clock.now(), hasBegun: false };
     this.#all.add(handshake);
     return handshake;
   }
@@ -59,24 +66,54 @@ export class Handshakes {
   /** Removes a handshake that is over, whether it succeeded or not. */
   delete(handshake: Handshake): void {
     if (!this.#all.delete(handshake)) return;
-    const own = this.#groups.get(handshake.group)!;
-    own.delete(handshake);
-    if (own.size === 0) this.#groups.delete(handshake.group);
+    const { group } = handshake;
+    const left = this.#groups.get(group)! - 1;
+    if (left > 0) this.#groups.set(group, left);
+    else this.#groups.delete(group);
   }
 
-  /** Ends the handshake that has taken longest, if it is old enough; false if there is none. */
+  /** Ends a handshake that is not over, and closes its connection. */
+  end(handshake: Handshake): void {
+    if (!this.#all.has(handshake)) return;
+    this.delete(handshake);
+    this.#sockets.end(handshake.conn, this.#conns());
+  }
+
+  endAll(): void {
+    for (const handshake of this.#all) this.end(handshake);
+  }
+
+  /** Ends a handshake that may be ended for others; false if there is none. */
   giveWay(): boolean {
-    return this.#endSlow(this.#all);
+    const now = this.#clock.now();
+    let chosen: Handshake | undefined;
+    let slow = 0;
+    for (const handshake of this.#all) {
+      const ageMs = now - handshake.since;
+      if (ageMs < SILENT_MS || slow === COMPARED_MAX) break;
+      if (this.#hasBegun(handshake) && ageMs < SLOW_MS) continue;
+      slow++;
+      if (this.#isBefore(handshake, chosen)) chosen = handshake;
+    }
+    if (chosen === undefined) return false;
+    this.end(chosen);
+    return true;
   }
 
-  #endSlow(some: ReadonlySet<Handshake>): boolean {
-    for (const oldest of some) {
-      if (this.#clock.now() - oldest.since < SLOW_MS) return false;
-      this.delete(oldest);
-      oldest.close();
-      return true;
-    }
-    return false;
+  /** True if `one` must give way before `other`, which is older. */
+  #isBefore(one: Handshake, other: Handshake | undefined): boolean {
+    if (other === undefined) return true;
+    if (one.hasBegun !== other.hasBegun) return other.hasBegun;
+    return this.#groups.get(one.group)! > this.#groups.get(other.group)!;
+  }
+
+  #hasBegun(handshake: Handshake): boolean {
+    handshake.hasBegun ||= !this.#sockets.isSilent(handshake.conn, this.#conns());
+    return handshake.hasBegun;
+  }
+
+  *#conns(): Iterable<TlsSocket> {
+    for (const { conn } of this.#all) yield conn;
   }
 }
 

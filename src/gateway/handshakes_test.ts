@@ -1,61 +1,114 @@
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
-import { groupOf, Handshakes, HANDSHAKES_EACH_MAX, HANDSHAKES_MAX } from "./handshakes.ts";
+import type { TlsSocket } from "../net/deno/unfinished_tls.ts";
+import { groupOf, Handshakes, HANDSHAKES_MAX } from "./handshakes.ts";
 
-Deno.test("the oldest handshake of an address gives way to its newest, and to nobody else's", async () => {
+/** Handshakes whose clients, named like their sockets, begin when a test says so. */
+function bench(connectionsMax: number) {
   const clock = new ManualClock();
-  const handshakes = new Handshakes(clock, 10_000);
-  const closed: string[] = [];
-  const add = (address: string, name: string) => handshakes.add(address, () => closed.push(name));
-  add("10.0.0.2", "other");
-  for (let i = 0; i < HANDSHAKES_EACH_MAX; i++) add("10.0.0.1", `${i}`);
-  await clock.advance(250);
-  for (let i = 0; i < 2; i++) add("10.0.0.1", "new");
-  assertEquals(closed, ["0", "1"]);
-  assertEquals(handshakes.size, HANDSHAKES_EACH_MAX + 1);
-});
+  const names = new Map<TlsSocket, string>();
+  const ended: string[] = [];
+  const begun = new Set<string>();
+  let asked = 0;
+  const handshakes = new Handshakes(clock, connectionsMax, {
+    end: (conn) => void ended.push(names.get(conn)!),
+    isSilent(conn) {
+      asked++;
+      return !begun.has(names.get(conn)!);
+    },
+  });
+  return {
+    clock,
+    handshakes,
+    ended,
+    begun,
+    asked: () => asked,
+    add(name: string, address = "10.0.0.1") {
+      const conn = {} as TlsSocket;
+      names.set(conn, name);
+      return handshakes.add(conn, address);
+    },
+  };
+}
 
 Deno.test("a crowd that comes at once keeps its handshakes, as long as there is room for all", () => {
-  const handshakes = new Handshakes(new ManualClock(), 10_000);
-  let closed = 0;
+  const { handshakes, ended, add } = bench(10_000);
   for (let i = 0; i < HANDSHAKES_MAX; i++) {
     assertEquals(handshakes.makeRoom(), true);
-    handshakes.add("10.0.0.1", () => closed++);
+    add(`${i}`);
   }
-  assertEquals([handshakes.makeRoom(), closed], [false, 0]);
+  assertEquals([handshakes.makeRoom(), ended], [false, []]);
 });
 
-Deno.test("there is a limit for all addresses together", async () => {
-  const clock = new ManualClock();
-  const handshakes = new Handshakes(clock, 10_000);
-  const closed: number[] = [];
-  const add = (i: number) => handshakes.add(`10.0.${i >> 8}.${i & 255}`, () => closed.push(i));
-  for (let i = 0; i < HANDSHAKES_MAX; i++) add(i);
-  assertEquals(handshakes.makeRoom(), false);
+Deno.test("one that has begun keeps its place for two seconds, a silent one for a quarter", async () => {
+  const { handshakes, clock, ended, begun, add } = bench(1);
+  begun.add("begun");
+  add("begun");
+  for (let i = 1; i < 16; i++) add(`silent ${i}`);
+  await clock.advance(240);
+  assertEquals([handshakes.makeRoom(), ended], [false, []]);
+  await clock.advance(10);
+  for (let i = 1; i < 16; i++) assertEquals(handshakes.giveWay(), true);
+  assertEquals(ended, Array.from({ length: 15 }, (_, i) => `silent ${i + 1}`));
+  assertEquals(handshakes.giveWay(), false);
+  await clock.advance(1_740);
+  assertEquals(handshakes.giveWay(), false);
+  await clock.advance(10);
+  add("young");
+  assertEquals([handshakes.giveWay(), ended.at(-1), handshakes.size], [true, "begun", 1]);
+});
+
+Deno.test("slow clients lose nothing while there is room, however many one address has", async () => {
+  const { handshakes, clock, ended, begun, add } = bench(10_000);
+  for (let i = 0; i < HANDSHAKES_MAX - 1; i++) {
+    begun.add(`${i}`);
+    add(`${i}`);
+  }
+  await clock.advance(1_900);
+  assertEquals([handshakes.makeRoom(), ended], [true, []]);
+});
+
+Deno.test("the address that has most under way gives way first, by its oldest handshake", async () => {
+  const { handshakes, clock, ended, add } = bench(1);
+  for (const name of ["a", "b"]) add(name, "10.0.0.2");
+  for (let i = 0; i < 14; i++) add(`${i}`, "10.0.0.3");
   await clock.advance(250);
-  assertEquals([handshakes.makeRoom(), handshakes.giveWay()], [true, true]);
-  assertEquals([closed, handshakes.size], [[0, 1], HANDSHAKES_MAX - 2]);
+  for (let i = 0; i < 15; i++) handshakes.giveWay();
+  assertEquals(ended, [...Array.from({ length: 12 }, (_, i) => `${i}`), "a", "12", "b"]);
+});
+
+Deno.test("a client is not asked about again once it has begun, and a crowd costs little", async () => {
+  const { handshakes, clock, begun, asked, add } = bench(10_000);
+  begun.add("begun");
+  add("begun");
+  for (let i = 0; i < 400; i++) add(`${i}`);
+  await clock.advance(250);
+  handshakes.giveWay();
+  const first = asked();
+  assertEquals(first < 40, true);
+  handshakes.giveWay();
+  assertEquals(asked() < 2 * first, true);
 });
 
 Deno.test("where few connections are allowed there are few handshakes, but some", () => {
-  const handshakes = new Handshakes(new ManualClock(), 1);
-  while (handshakes.makeRoom()) handshakes.add("10.0.0.1", () => {});
+  const { handshakes, add } = bench(1);
+  while (handshakes.makeRoom()) add("one");
   assertEquals(handshakes.size, 16);
 });
 
-Deno.test("one that is slow gives way where there is no room, one that is young does not", async () => {
-  const clock = new ManualClock();
-  const handshakes = new Handshakes(clock, 10_000);
-  assertEquals(handshakes.giveWay(), false);
-  let closed = 0;
-  handshakes.add("10.0.0.1", () => closed++);
-  assertEquals(handshakes.giveWay(), false);
-  await clock.advance(250);
-  const young = handshakes.add("10.0.0.1", () => closed++);
-  assertEquals([handshakes.giveWay(), handshakes.giveWay(), closed], [true, false, 1]);
-  handshakes.delete(young);
-  handshakes.delete(young);
-  assertEquals(handshakes.size, 0);
+Deno.test("one that is over can neither be removed nor ended again", () => {
+  const { handshakes, ended, add } = bench(1);
+  const [one, other] = [add("one"), add("other")];
+  handshakes.delete(one);
+  handshakes.delete(one);
+  handshakes.end(one);
+  assertEquals([handshakes.size, ended], [1, []]);
+  handshakes.end(other);
+  handshakes.delete(other);
+  assertEquals([handshakes.size, ended], [0, ["other"]]);
+  add("last");
+  handshakes.endAll();
+  assertEquals([handshakes.size, ended], [0, ["other", "last"]]);
 });
 
 Deno.test("of IPv6 the network counts, and a mapped address is that of IPv4", () => {

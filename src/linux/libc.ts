@@ -48,6 +48,7 @@ const IPV6_V6ONLY = 26;
 const MSG_PEEK = 2;
 const SIOCOUTQ = 0x5411;
 const SHUT_WR = 1;
+const SHUT_RDWR = 2;
 const EPOLL_CTL_ADD = 1;
 const EPOLLET = 0x8000_0000;
 const F_SETPIPE_SZ = 1031;
@@ -305,6 +306,11 @@ export class Libc implements Kernel {
     if (this.#c.getrlimit(RLIMIT_NOFILE, limits) !== 0) return undefined;
     const raised = new BigUint64Array([limits[1]!, limits[1]!]);
     return Number(this.#c.setrlimit(RLIMIT_NOFILE, raised) === 0 ? limits[1] : limits[0]);
+  }
+
+  /** Ends both directions of a connection, whose descriptor stays open (shutdown(2)). */
+  shutdown(fd: number): void {
+    this.#c.shutdown(fd, SHUT_RDWR);
   }
 
   isOpen(fd: number): boolean {

@@ -105,6 +105,34 @@ tlsTest("clients that begin no handshake keep nobody from HTTPS", async (tls) =>
   }
 });
 
+tlsTest("with few descriptors, too, silent clients are ended and others served", async (tls) => {
+  if (!isInstalled("prlimit")) return;
+  await using primary = await WebUpstream.start("primary");
+  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+  const under = ["prlimit", "--nofile=96:96"];
+  await using proxy = await startWebProxy({ primary, flags, under });
+  const silent: Deno.Conn[] = [];
+  const most = Promise.withResolvers<void>();
+  let ended = 0;
+  const end = () => {
+    if (++ended === 100) most.resolve();
+  };
+  for (let i = 0; i < 150; i++) {
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port: portOf(proxy) });
+    silent.push(conn);
+    conn.read(new Uint8Array(1)).then(end, end);
+  }
+  using client = Deno.createHttpClient({ caCerts: [tls.cert] });
+  const url = `https://localhost:${portOf(proxy)}/`;
+  const answer = await patiently("an answer", fetch(url, { client }), proxy.lastLines);
+  assertEquals(await answer.text(), "primary");
+  // They would keep their descriptors if they did not see their end.
+  await patiently("the end of most of them", most.promise, proxy.lastLines);
+  closeAll(silent);
+  assertNoTrace(proxy);
+  assertEquals(proxy.events("accept.failed"), []);
+});
+
 tlsTest(
   "over HTTP/2, too, the idle give way and our own endpoints answer at the limit",
   async (tls) => {

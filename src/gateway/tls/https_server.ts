@@ -3,6 +3,7 @@ import type { Address } from "../../base/address.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Publish } from "../../events/events.ts";
 import type { Server } from "../../http1/server.ts";
+import { UnfinishedTls } from "../../net/deno/unfinished_tls.ts";
 import { Handshakes } from "../handshakes.ts";
 import { Http2, type Http2Parts } from "./http2.ts";
 import type { Port } from "../listen.ts";
@@ -21,6 +22,7 @@ export interface HttpsServerSettings extends Omit<Http2Parts, "onChange"> {
 export class HttpsServer {
   readonly #clock: Clock;
   readonly #settings: HttpsServerSettings;
+  readonly #unfinished = new UnfinishedTls();
   readonly #handshakes: Handshakes;
   readonly #http2: Http2;
   #listener: TlsListener | undefined;
@@ -28,7 +30,7 @@ export class HttpsServer {
   constructor(clock: Clock, settings: HttpsServerSettings) {
     this.#clock = clock;
     this.#settings = settings;
-    this.#handshakes = new Handshakes(clock, settings.connectionsMax);
+    this.#handshakes = new Handshakes(clock, settings.connectionsMax, this.#unfinished);
     this.#http2 = new Http2({
       ...settings,
       onChange: (unsupportedReason) => this.#http2Changed(unsupportedReason),
@@ -98,6 +100,8 @@ export class HttpsServer {
       if (cut.aborted) break;
       await new Promise<void>((resolve) => this.#clock.after(POLL_MS, resolve));
     }
+    this.#handshakes.endAll();
+    this.#unfinished[Symbol.dispose]();
     return await this.#http2.drain(cut);
   }
 

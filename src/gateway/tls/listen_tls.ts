@@ -6,7 +6,7 @@
  * be refused; connections that are established stay.
  */
 import { type Clock, sleep } from "../../base/clock.ts";
-import { denoConn, peerOf } from "../../net/deno/conn.ts";
+import { closeConn, denoConn, peerOf } from "../../net/deno/conn.ts";
 import { acceptAll } from "../../net/deno/listener.ts";
 import { QueueEnd } from "../../net/deno/queue_end.ts";
 import type { Server } from "../../http1/server.ts";
@@ -174,20 +174,19 @@ export class TlsListener {
 
   async #serve(conn: Deno.TlsConn, peer: string): Promise<void> {
     const { server, http2, clock, handshakes } = this.#parts;
-    const wrapped = denoConn(conn);
-    const close = () => wrapped.close();
-    const cancel = clock.after(HANDSHAKE_MS, close);
-    const handshake = handshakes.add(peer, close);
+    const handshake = handshakes.add(conn, peer);
+    const cancel = clock.after(HANDSHAKE_MS, () => handshakes.end(handshake));
     let protocol: string | null;
     try {
       protocol = (await conn.handshake()).alpnProtocol;
     } catch {
       // Not TLS, too slow, or too many: the client sees the connection end.
-      return close();
+      return closeConn(conn);
     } finally {
       cancel();
       handshakes.delete(handshake);
     }
+    const wrapped = denoConn(conn);
     if (protocol !== "h2") return await server.serve(wrapped, peer);
     await http2.serve(wrapped, peer, !server.makeRoom());
     server.changed();

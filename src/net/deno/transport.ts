@@ -12,6 +12,7 @@ import { denoConn, tune } from "./conn.ts";
 import { dial } from "./dial.ts";
 import { closeListener, serveListener } from "./listener.ts";
 import { QueueEnd } from "./queue_end.ts";
+import { UnfinishedTls } from "./unfinished_tls.ts";
 
 /** How to reach an upstream. With TLS, `connectMs` includes the handshake. */
 export interface DialOptions extends PlainDialOptions {
@@ -26,6 +27,8 @@ export interface DialOptions extends PlainDialOptions {
 
 /** A signal that is never aborted. */
 const NEVER = new AbortController().signal;
+/** One for all connections, since it takes time to load. */
+const unfinished = new UnfinishedTls();
 
 /** Makes the function that opens connections to one upstream. It rejects with a Fault; nothing was sent then. */
 export function dialer(options: DialOptions): Dial {
@@ -70,8 +73,13 @@ async function shakeHands(
   isLate: () => boolean,
 ): Promise<Deno.TlsConn> {
   let secured: Deno.TlsConn | undefined;
-  const close = () => secured?.close();
-  signal.addEventListener("abort", close, { once: true });
+  let isEnded = false;
+  const end = () => {
+    if (secured === undefined || isEnded) return;
+    isEnded = true;
+    unfinished.end(secured);
+  };
+  signal.addEventListener("abort", end, { once: true });
   try {
     secured = await Deno.startTls(conn, {
       hostname: tls.serverName ?? options.hostname,
@@ -82,14 +90,15 @@ async function shakeHands(
     await secured.handshake();
     return secured;
   } catch (error) {
-    if (!signal.aborted) close();
+    if (signal.aborted) end();
+    else secured?.close();
     throw isLate()
       ? new Fault("connectTimeout", "in the TLS handshake", { cause: error })
       : new Fault("tlsFailed", error instanceof Error ? error.message : String(error), {
         cause: error,
       });
   } finally {
-    signal.removeEventListener("abort", close);
+    signal.removeEventListener("abort", end);
   }
 }
 
@@ -107,7 +116,10 @@ export const denoSockets: Sockets = {
       close: () => queue.begin(true),
     } satisfies ListeningPort;
   },
-  close: () => Promise.resolve(),
+  close() {
+    unfinished[Symbol.dispose]();
+    return Promise.resolve();
+  },
 };
 
 function boundTo(asked: Address, { addr }: Deno.Listener): Address {

@@ -4,7 +4,7 @@ import { ManualClock, realClock } from "../../base/clock.ts";
 import { Fault, FAULTS } from "../../base/fault.ts";
 import { denoConn } from "./conn.ts";
 import { serveListener } from "./listener.ts";
-import { dialer, type DialOptions } from "./transport.ts";
+import { denoSockets, dialer, type DialOptions } from "./transport.ts";
 import { Deadlines } from "../deadlines.ts";
 import { serveFetch } from "../../http1/fetch_app.ts";
 import { Server } from "../../http1/server.ts";
@@ -53,6 +53,7 @@ Deno.test("a TLS handshake that nobody answers ends with the connect time", asyn
   assertEquals(clock.pending, 0);
   conn.close();
   listener.close();
+  await denoSockets.close();
 });
 
 Deno.test("a peer that does not speak TLS is a fault that says that nothing was sent", async () => {

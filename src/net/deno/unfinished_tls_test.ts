@@ -1,0 +1,110 @@
+/** Silent peers in TLS handshakes, on real sockets: what they see is what became of our descriptors. */
+import { assertEquals } from "@std/assert";
+import { realClock } from "../../base/clock.ts";
+import { kernelUnsupportedReason } from "../../linux/unsupported_reason.ts";
+import { denoSockets, dialer } from "./transport.ts";
+import { UnfinishedTls } from "./unfinished_tls.ts";
+
+/** An own certificate of localhost, of no use to anybody else. */
+async function certificate(): Promise<{ cert: string; key: string }> {
+  const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
+  try {
+    const [key, cert] = [`${folder}/key.pem`, `${folder}/cert.pem`];
+    const args = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1
+      -subj /CN=localhost -keyout ${key} -out ${cert}`.split(/\s+/);
+    const { success, stderr } = await new Deno.Command("openssl", { args }).output();
+    if (!success) throw new Error(new TextDecoder().decode(stderr));
+    return { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) };
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const onLinux = { ignore: kernelUnsupportedReason() !== undefined };
+
+/** A TLS listener and clients of it that only connect, with the server's ends in the same order. */
+async function meet(hostname: string, count: number) {
+  const listener = Deno.listenTls({ hostname, port: 0, ...await certificate() });
+  const clients: Deno.TcpConn[] = [];
+  const served: Deno.TlsConn[] = [];
+  for (let i = 0; i < count; i++) {
+    clients.push(await Deno.connect({ hostname, port: listener.addr.port }));
+    served.push(await listener.accept());
+  }
+  const shaking = served.map((conn) => conn.handshake().then(() => {}, () => {}));
+  return { listener, clients, served, shaking };
+}
+
+for (const hostname of ["127.0.0.1", "::1"]) {
+  Deno.test({
+    name: `a connection is ended in its handshake, and no other one with it (${hostname})`,
+    ...onLinux,
+    async fn() {
+      using unfinished = new UnfinishedTls();
+      const { listener, clients, served, shaking } = await meet(hostname, 3);
+      const ends: number[] = [];
+      const heard = clients.map((client, i) =>
+        client.read(new Uint8Array(1)).then((count) => void (count === null && ends.push(i)))
+      );
+      for (const one of [1, 0, 2]) {
+        unfinished.end(served[one]!, served);
+        await Promise.all([heard[one], shaking[one]]);
+      }
+      assertEquals(ends, [1, 0, 2]);
+      for (const client of clients) client.close();
+      listener.close();
+    },
+  });
+}
+
+Deno.test({
+  name: "a peer is silent until a whole first message of the handshake has come",
+  ...onLinux,
+  async fn() {
+    using unfinished = new UnfinishedTls();
+    const { listener, clients: [client], served: [conn], shaking } = await meet("127.0.0.1", 1);
+    assertEquals(unfinished.isSilent(conn!), true);
+    // A hello of TLS 1.2, sent by somebody else, that is taken in two parts.
+    const relay = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const other = await Deno.connect({ hostname: "127.0.0.1", port: relay.addr.port });
+    const from = await relay.accept();
+    const asking = Deno.startTls(other, { hostname: "localhost" });
+    const tls = await asking;
+    const failed = tls.handshake().then(() => {}, () => {});
+    const hello = new Uint8Array(4096);
+    const length = (await from.read(hello))!;
+    await client!.write(hello.subarray(0, 20));
+    // What Deno has not taken yet counts as said.
+    while (!unfinished.isSilent(conn!)) await new Promise((resolve) => setTimeout(resolve));
+    await client!.write(hello.subarray(20, length));
+    // The answer shows that it was taken.
+    assertEquals((await client!.read(new Uint8Array(1)))! > 0, true);
+    assertEquals(unfinished.isSilent(conn!), false);
+    unfinished.end(conn!);
+    unfinished.end(tls);
+    await Promise.all([...shaking, failed]);
+    for (const each of [client!, from, relay, listener]) each.close();
+  },
+});
+
+Deno.test({
+  name: "an upstream that is silent in the handshake costs no descriptor once it was given up",
+  ...onLinux,
+  async fn() {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr;
+    const options = { hostname: "127.0.0.1", port, clock: realClock, connectMs: 50, tls: {} };
+    const dialing = dialer(options)().then(() => {}, () => {});
+    const conn = await listener.accept();
+    const buffer = new Uint8Array(4096);
+    let said = 0;
+    for (let count = await conn.read(buffer); count !== null; count = await conn.read(buffer)) {
+      said += count;
+    }
+    assertEquals(said > 0, true);
+    await dialing;
+    conn.close();
+    listener.close();
+    await denoSockets.close();
+  },
+});
