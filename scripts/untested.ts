@@ -47,6 +47,7 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "gateway/tls/http2.ts": "tested by tests/gateway on both kinds of sockets",
   "gateway/tls/listen_tls.ts": "tested by tests/gateway on both kinds of sockets",
   "gateway/upgrade.ts": "tested by tests/gateway on both kinds of sockets",
+  "http1/asking.ts": "types only",
   "http1/body.ts": "tested by the tests of the message that uses it",
   "http1/fields.ts": "tested by the tests of the message that uses it",
   "http1/head_writer.ts": "tested by the tests of the message that uses it",

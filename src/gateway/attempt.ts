@@ -7,7 +7,8 @@ import { Fault, FAULTS } from "../base/fault.ts";
 import type { Route } from "../failover/ports.ts";
 import { httpDate } from "../http1/http_date.ts";
 import { type MaybeDone, whenDone } from "../http1/maybe_done.ts";
-import type { Reply, UpstreamConn } from "../http1/upstream_conn.ts";
+import type { Asker, Reply } from "../http1/asking.ts";
+import type { UpstreamConn } from "../http1/upstream_conn.ts";
 import { failoverValue, write1xx } from "./answers.ts";
 import { bind, boundTo, isBoundLogin } from "./bound.ts";
 import type { Connects } from "./connects.ts";
@@ -69,29 +70,36 @@ export interface AttemptContext {
   readonly counters: { clientSentBytes: number; clientReceivedBytes: number };
   /** Reports that the upstream of this plan is in doubt, if it is the active one. `reason`: for a person. */
   readonly doubt: (plan: AttemptPlan, hard: boolean, reason: string) => void;
+  /** Hears what became of an attempt. Must not throw. */
+  readonly attempted: (state: RequestState, plan: AttemptPlan, outcome: Outcome) => void;
 }
 
-/** Makes one attempt on a server, on a kept connection or a new one. Rejects only for a bug. */
+/**
+ * Makes one attempt on a server, on a kept connection or a new one. No promise is made for a request and a
+ * response that are sent and read without waiting, except for the response.
+ */
 export function attempt(
   context: AttemptContext,
   state: RequestState,
   plan: AttemptPlan,
   to: ServerUpstream,
-): Promise<Outcome> {
+): void {
   const kept = plan.fresh
     ? undefined
     : boundTo(state.client, to) ?? to.pool.take(state.isRepeatable);
-  return kept === undefined
-    ? attemptOnNew(context, state, plan, to)
-    : new Attempt(context, state, plan, to, kept).run();
+  if (kept !== undefined) return new Attempt(context, state, plan, to, kept).start();
+  attemptOnNew(context, state, plan, to).then((failure) => {
+    if (failure !== undefined) context.attempted(state, plan, failure);
+  });
 }
 
+/** Resolves when the attempt has begun, or with why there is no connection for it. */
 async function attemptOnNew(
   context: AttemptContext,
   state: RequestState,
   plan: AttemptPlan,
   to: ServerUpstream,
-): Promise<Outcome> {
+): Promise<Failure | undefined> {
   let connection: UpstreamConn;
   try {
     connection = await context.connects.make(to, {
@@ -108,10 +116,10 @@ async function attemptOnNew(
     connection.close();
     return { is: "failed", fault: gone, stage: "nothingSent", reused: false };
   }
-  return await new Attempt(context, state, plan, to, connection).run();
+  new Attempt(context, state, plan, to, connection).start();
 }
 
-class Attempt implements Drainable {
+class Attempt implements Drainable, Asker {
   place = -1;
   count = 0;
   at = 0;
@@ -142,27 +150,32 @@ class Attempt implements Drainable {
     this.#connection = connection;
   }
 
-  async run(): Promise<Outcome> {
-    this.#begin();
+  start(): void {
+    this.#state.attempt = this;
+    this.#context.running.add(this);
     try {
-      const reply = this.#reply = await this.#ask();
+      this.#ask();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  replied(reply: Reply): void {
+    this.#reply = reply;
+    let passing: MaybeDone;
+    try {
       const { client } = this.#state;
       if (isBoundLogin(client.head.fields, reply.head)) bind(client, this.#connection, this.#to);
+      passing = this.#pass(reply);
     } catch (error) {
-      const failure = this.#failed(error);
-      this.#end();
-      return failure;
+      return this.#cutOff(error);
     }
-    try {
-      const passing = this.#pass(this.#reply);
-      if (passing !== undefined) await passing;
-      return DONE;
-    } catch (error) {
-      return { is: "cut", fault: this.#cutOff(error) };
-    } finally {
-      this.#context.counters.clientReceivedBytes += this.#reply.body.received;
-      this.#end();
-    }
+    if (passing === undefined) return this.#end(DONE);
+    passing.then(() => this.#end(DONE), (error) => this.#cutOff(error));
+  }
+
+  askFailed(fault: Fault): void {
+    this.#fail(fault);
   }
 
   /** Grows with every byte that moves either way. */
@@ -184,38 +197,36 @@ class Attempt implements Drainable {
     this.#connection.abort(fault);
   }
 
-  #begin(): void {
-    this.#state.attempt = this;
-    this.#context.running.add(this);
-  }
-
-  #end(): void {
+  #end(outcome: Outcome): void {
+    this.#context.counters.clientReceivedBytes += this.#reply?.body.received ?? 0;
     this.#context.running.delete(this);
     this.#state.attempt = undefined;
+    this.#context.attempted(this.#state, this.#plan, outcome);
   }
 
-  /** Sends the request; resolves with the head of its response. */
-  #ask(): Promise<Reply> {
+  /** Sends the request. */
+  #ask(): void {
     const { client, scheme, body } = this.#state;
     const { head } = client;
     const server = this.#to;
     const out = this.#connection.request(head.method, joinedTarget(server.basePath, head.path));
     writeRequestFields(out, head, { peer: client.peer, scheme }, server.rules);
-    return this.#connection.exchange(body?.begin(server.rules.trailersDropped) ?? null, {
+    const source = body?.begin(server.rules.trailersDropped) ?? null;
+    this.#connection.ask(source, {
       responseMs: this.#context.settings.responseTimeoutMs,
       onInformational: (interim) => write1xx(client, interim, server),
       waitForContinue: head.expectsContinue,
       upgrade: head.wantsUpgrade,
-    });
+    }, this);
   }
 
-  #failed(error: unknown): Failure {
+  #fail(error: unknown): void {
     const connection = this.#connection;
     const fault = this.#context.losses.faultOf(error);
     connection.abort(fault);
     // Ended by us, a kept connection was not stale: the same upstream would be no better on a fresh one.
     const reused = connection.reused && maySayStale(fault.fault);
-    return { is: "failed", fault, stage: this.#stage(), reused };
+    this.#end({ is: "failed", fault, stage: this.#stage(), reused });
   }
 
   /** How far it has come, once it has failed. */
@@ -259,16 +270,17 @@ class Attempt implements Drainable {
   }
 
   /** The response could not be passed on to its end. */
-  #cutOff(error: unknown): Fault {
+  #cutOff(error: unknown): void {
     const { losses } = this.#context;
     const { client } = this.#state;
     const fault = losses.faultOf(error);
     this.#connection.abort(fault);
-    if (client.gone !== undefined) return fault;
-    losses.cut(client, this.upstream, fault);
-    const { side, hard } = FAULTS[fault.fault];
-    if (side === "upstream") this.#context.doubt(this.#plan, hard, fault.message);
-    return fault;
+    if (client.gone === undefined) {
+      losses.cut(client, this.upstream, fault);
+      const { side, hard } = FAULTS[fault.fault];
+      if (side === "upstream") this.#context.doubt(this.#plan, hard, fault.message);
+    }
+    this.#end({ is: "cut", fault });
   }
 }
 

@@ -36,6 +36,7 @@ function stageOf(pair: MakePair, client = new FakeClient(), dialFault?: Fault) {
     settings: { responseTimeoutMs: 5_000, failoverHeader: true },
     counters,
     doubt: (_, hard, reason) => void doubts.push(`${hard ? "hard" : "soft"}: ${reason}`),
+    attempted: (_state, _plan, outcome) => attempted.resolve(outcome),
   };
   const to: ServerUpstream = {
     kind: "server",
@@ -49,7 +50,12 @@ function stageOf(pair: MakePair, client = new FakeClient(), dialFault?: Fault) {
   const state = new RequestState(client, "http", settings, { bytes: 0 });
   state.attempts = 1;
   const plan: AttemptPlan = { route: { upstream: to.upstream, epoch: 1 }, to, fresh: false };
-  const run = (): Promise<Outcome> => attempt(context, state, plan, to);
+  let attempted = Promise.withResolvers<Outcome>();
+  const run = (): Promise<Outcome> => {
+    attempted = Promise.withResolvers();
+    attempt(context, state, plan, to);
+    return attempted.promise;
+  };
   return { ...world, client, state, running, counters, events, doubts, run };
 }
 

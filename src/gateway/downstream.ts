@@ -4,6 +4,7 @@
  */
 import type { BodySource } from "../http1/body.ts";
 import type { Exchange } from "../http1/exchange.ts";
+import type { Task } from "../http1/task.ts";
 
 type ExchangePart = Pick<
   Exchange,
@@ -27,3 +28,6 @@ export interface Client extends ExchangePart {
     readonly none: boolean;
   };
 }
+
+/** Answers one request of a client, who has reached us by `scheme`. Fails with a Fault if the server is to answer with it. */
+export type Serve = (downstream: Client, scheme: "http" | "https") => Promise<void> | Task;

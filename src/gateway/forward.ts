@@ -10,6 +10,7 @@ import type { Publish } from "../events/events.ts";
 import type { Doubt, Route } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import type { Deadlines } from "../net/deadlines.ts";
+import type { Task } from "../http1/task.ts";
 import { responseOf, sendResponse } from "../http1/fetch_app.ts";
 import { type AdmissionGate, type Rejection, REJECTIONS } from "./admission.ts";
 import { answerWithPage, type ErrorPage, failoverValue } from "./answers.ts";
@@ -102,6 +103,7 @@ export class Forwarder {
       gatewayErrors: new GatewayErrors(),
       counters: this.counters,
       doubt: (plan, hard, reason) => this.#doubt(plan, hard, reason),
+      attempted: (state, plan, outcome) => this.#attempted(state, plan, outcome),
     };
   }
 
@@ -112,35 +114,65 @@ export class Forwarder {
   }
 
   /**
-   * Answers one exchange from an upstream, or with an error page. Rejects with a Fault where the server must
+   * Answers one exchange from an upstream, or with an error page. Fails with a Fault where the server must
    * answer the client itself (for instance with 400 or 413), or cut its connection.
+   *
+   * Without a promise as long as nothing must be waited for but the response.
    */
-  async forward(client: Client, scheme: "http" | "https"): Promise<void> {
+  forward(client: Client, scheme: "http" | "https"): Task {
     const { counters } = this;
     const state = new RequestState(client, scheme, this.#settings, this.#kept);
     counters.requests++;
     counters.active++;
-    try {
-      if ((client.body.length ?? 0) > this.#settings.bodyMax) {
-        throw new Fault("bodyTooLarge", `over ${this.#settings.bodyMax} bytes`);
-      }
-      let plan = this.#planFor(this.#context.gate.route ?? await this.#wait(state, undefined));
-      while (!(plan instanceof Fault)) {
-        const outcome = await this.#attempt(state, plan);
-        if (outcome.is === "done") return;
-        if (outcome.is === "cut") throw outcome.fault;
-        plan = await this.#after(state, plan, outcome);
-      }
-      await this.#giveUp(state, plan);
-    } catch (error) {
-      if (client.gone !== undefined) counters.abandoned++;
-      throw this.#losses.faultOf(error);
-    } finally {
-      counters.active--;
-      counters.clientSentBytes += state.body?.received ?? 0;
-      state.body?.release();
-      for (; state.repeats > 0; state.repeats--) this.#budget.giveBack();
+    if ((client.body.length ?? 0) > this.#settings.bodyMax) {
+      this.#finish(state, new Fault("bodyTooLarge", `over ${this.#settings.bodyMax} bytes`));
+    } else {
+      const { route } = this.#context.gate;
+      if (route === undefined) this.#followLater(state, this.#firstPlan(state));
+      else this.#follow(state, this.#planFor(route));
     }
+    return state;
+  }
+
+  async #firstPlan(state: RequestState): Promise<AttemptPlan | Fault> {
+    return this.#planFor(await this.#wait(state, undefined));
+  }
+
+  /** Makes an attempt, or answers with the fault if there is to be none. */
+  #follow(state: RequestState, plan: AttemptPlan | Fault): void {
+    try {
+      if (!(plan instanceof Fault)) return this.#attempt(state, plan);
+    } catch (error) {
+      return this.#finish(state, error);
+    }
+    this.#giveUp(state, plan).then(
+      () => this.#finish(state),
+      (error) => this.#finish(state, error),
+    );
+  }
+
+  #followLater(state: RequestState, planning: Promise<AttemptPlan | Fault>): void {
+    planning.then(
+      (plan) => this.#follow(state, plan),
+      (error) => this.#finish(state, error),
+    );
+  }
+
+  #attempted(state: RequestState, plan: AttemptPlan, outcome: Outcome): void {
+    if (outcome.is === "done") this.#finish(state);
+    else if (outcome.is === "cut") this.#finish(state, outcome.fault);
+    else this.#followLater(state, this.#after(state, plan, outcome));
+  }
+
+  /** The exchange is over, with an error if it failed. */
+  #finish(state: RequestState, error?: unknown): void {
+    const { counters } = this;
+    if (error !== undefined && state.client.gone !== undefined) counters.abandoned++;
+    counters.active--;
+    counters.clientSentBytes += state.body?.received ?? 0;
+    state.body?.release();
+    for (; state.repeats > 0; state.repeats--) this.#budget.giveBack();
+    state.end(error === undefined ? undefined : this.#losses.faultOf(error));
   }
 
   /** Calls off pending connects to the upstream of this name; their exchanges try another one. */
@@ -252,10 +284,14 @@ export class Forwarder {
   }
 
   /** One attempt, on a server or with our own files. */
-  #attempt(state: RequestState, plan: AttemptPlan): Promise<Outcome> {
+  #attempt(state: RequestState, plan: AttemptPlan): void {
     if (plan.again !== true && ++state.attempts > 1) this.counters.retried++;
     const { to } = plan;
-    return to.kind === "static" ? this.#serve(state, to) : attempt(this.#shared, state, plan, to);
+    if (to.kind === "server") return attempt(this.#shared, state, plan, to);
+    this.#serve(state, to).then(
+      (outcome) => this.#attempted(state, plan, outcome),
+      (error) => this.#finish(state, error),
+    );
   }
 
   async #serve(state: RequestState, to: StaticUpstream): Promise<Outcome> {

@@ -10,7 +10,8 @@ import type { DataPlane, DrainOrder } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import { serveFetch } from "../http1/fetch_app.ts";
 import type { RequestHead } from "../http1/head.ts";
-import type { Client } from "./downstream.ts";
+import type { Task } from "../http1/task.ts";
+import type { Client, Serve } from "./downstream.ts";
 import { isPathTraversal } from "./path_traversal.ts";
 import { type ForwardContext, Forwarder, type ForwardSettings } from "./forward.ts";
 import { AdmissionGate } from "./admission.ts";
@@ -98,9 +99,9 @@ export class Gateway implements DataPlane, Disposable {
   /**
    * Answers one request of a client, as the app does. A request that is not for us is told apart before the
    * app and goes straight to the forwarder, because most requests do, and the app's `Request` and routing
-   * would cost them more than the rest of the way. Rejects with a Fault if the server is to answer with it.
+   * would cost them more than the rest of the way. Fails with a Fault if the server is to answer with it.
    */
-  readonly serve = (downstream: Client, scheme: GatewayEnv["scheme"]): Promise<void> => {
+  readonly serve: Serve = (downstream, scheme) => {
     if (!isReservedPath(downstream.head.path)) return this.#forward(downstream, scheme);
     return serveFetch(downstream, (request) => this.app.fetch(request, { downstream, scheme }));
   };
@@ -122,7 +123,7 @@ export class Gateway implements DataPlane, Disposable {
     return app;
   }
 
-  #forward(downstream: Client, scheme: GatewayEnv["scheme"]): Promise<void> {
+  #forward(downstream: Client, scheme: GatewayEnv["scheme"]): Promise<void> | Task {
     const fault = this.#unfit(downstream.head);
     if (fault !== undefined) return Promise.reject(fault);
     return this.#forwarder.forward(downstream, scheme);

@@ -10,7 +10,7 @@ import { ServerTroubles } from "../events/server_troubles.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 import { Server, type ServerOptions } from "../http1/server.ts";
 import type { ListeningPort, Sockets } from "../net/transport.ts";
-import type { Client } from "./downstream.ts";
+import type { Serve } from "./downstream.ts";
 import { isReservedPath } from "./reserved_path.ts";
 import type { TlsFiles } from "./tls/listen_tls.ts";
 import { HttpsServer } from "./tls/https_server.ts";
@@ -32,7 +32,7 @@ export interface ListenContext {
   /** Where plain connections come from. */
   readonly sockets: Sockets;
   /** Answers one request: `Gateway.serve`. */
-  readonly serve: (downstream: Client, scheme: "http" | "https") => Promise<void>;
+  readonly serve: Serve;
 }
 
 export interface ListenCounters {

@@ -1,6 +1,7 @@
 /** What is remembered of one exchange over all its attempts. */
 import type { Fault, FaultName } from "../base/fault.ts";
 import { type KeptTotal, RequestBody } from "./body.ts";
+import { Task } from "../http1/task.ts";
 import type { Client } from "./downstream.ts";
 import { isRepeatable } from "./retry.ts";
 
@@ -12,8 +13,8 @@ export interface RequestSettings {
   readonly honourIdempotencyKey: boolean;
 }
 
-/** One exchange, over all its attempts. */
-export class RequestState {
+/** One exchange, over all its attempts. It ends as a task when its client is served, or cannot be. */
+export class RequestState extends Task {
   readonly body: RequestBody | undefined;
   readonly isRepeatable: boolean;
   attempts = 0;
@@ -41,6 +42,7 @@ export class RequestState {
     settings: RequestSettings,
     kept: KeptTotal,
   ) {
+    super();
     const { head, body } = client;
     const isHonoured = settings.honourIdempotencyKey && head.fields.find("idempotency-key") >= 0;
     this.isRepeatable = isRepeatable(head.method, isHonoured);

@@ -161,3 +161,8 @@ export class Body implements BodySource {
 export function decoderFor(framing: Framing, side: "request" | "response") {
   return framing === CHUNKED ? new ChunkedDecoder(side) : undefined;
 }
+
+/** True if the whole body of a plain framing is in the buffer, so that nobody waits for it. */
+export function isHere(wire: BufferedConn, framing: Framing): boolean {
+  return framing >= 0 && wire.input.length >= framing;
+}

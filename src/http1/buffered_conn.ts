@@ -34,6 +34,14 @@ export interface BufferedConnEvents {
   onFail?(fault: Fault): void;
 }
 
+/** Waits for bytes without a promise: on the way of a request, promises cost more than the work between them. */
+export interface Filler {
+  /** More bytes were read; false: the peer has ended instead. */
+  filled(hasMore: boolean): void;
+  /** The connection has failed. */
+  fillFailed(fault: Fault): void;
+}
+
 /** Made once, because an Error is expensive and most connections end well. */
 const CLOSED = new Fault("closedUnused", "closed by us");
 
@@ -60,6 +68,7 @@ export class BufferedConn implements Conn, Reader, Timed {
   #isReading = false;
   /** Settled by the pending read, if somebody waits for it. */
   #waiter: PromiseWithResolvers<boolean> | undefined;
+  #filler: Filler | undefined;
   #readBy = Infinity;
   #readFault: FaultName = "idleTimeout";
   #writeBy = Infinity;
@@ -120,6 +129,17 @@ export class BufferedConn implements Conn, Reader, Timed {
     return this.fault === undefined ? Promise.resolve(!this.atEnd) : Promise.reject(this.fault);
   }
 
+  /** As `fill`, but calls `filler`, which happens before this returns if there is nothing to wait for. */
+  fillFor(filler: Filler, large = false): void {
+    this.#filler = filler;
+    this.watch(large);
+    // The read may have ended already, and the filler may even have asked for the next one.
+    if (this.#isReading || this.#filler !== filler) return;
+    this.#filler = undefined;
+    if (this.fault === undefined) filler.filled(!this.atEnd);
+    else filler.fillFailed(this.fault);
+  }
+
   /** Begins a read, if none is pending. `onArrival` or `onFail` is called with its outcome. */
   watch(large = false): void {
     if (this.#isReading || this.fault !== undefined || this.atEnd) return;
@@ -150,9 +170,12 @@ export class BufferedConn implements Conn, Reader, Timed {
       if (this.#quietMs > 0) this.#quietBy = this.deadlines.in(this.#quietMs);
     }
     const waiter = this.#waiter;
-    this.#waiter = undefined;
-    waiter?.resolve(count !== null);
+    const filler = this.#filler;
+    this.#waiter = this.#filler = undefined;
     this.#events.onArrival?.(count !== null);
+    waiter?.resolve(count !== null);
+    // Last, because it may begin the next read.
+    filler?.filled(count !== null);
   }
 
   failed(error: unknown): void {
@@ -160,8 +183,10 @@ export class BufferedConn implements Conn, Reader, Timed {
     const fault = this.fault ??
       this.fail(new Fault(this.#options.faults.reset, undefined, { cause: error }));
     const waiter = this.#waiter;
-    this.#waiter = undefined;
+    const filler = this.#filler;
+    this.#waiter = this.#filler = undefined;
     waiter?.reject(fault);
+    filler?.fillFailed(fault);
   }
 
   /**

@@ -198,3 +198,45 @@ onConns(
     io.close();
   },
 );
+
+onConns("a filler hears of bytes, of the peer's end and of a failure, each once", async (pair) => {
+  const { io, far } = bench(pair);
+  const heard: unknown[] = [];
+  const filler = {
+    filled: (hasMore: boolean) => void heard.push(hasMore),
+    fillFailed: ({ fault }: Fault) => void heard.push(fault),
+  };
+  io.fillFor(filler);
+  await far.say("a");
+  assertEquals(heard, [true]);
+  io.fillFor(filler);
+  await far.closeWrite();
+  await far.say("").catch(() => {});
+  assertEquals(heard, [true, false]);
+  // At once, since nothing can come any more.
+  io.fillFor(filler);
+  io.close(new Fault("drained"));
+  io.fillFor(filler);
+  assertEquals(heard, [true, false, false, "drained"]);
+});
+
+onConns("a filler may ask for the next bytes as soon as it hears of some", async (pair) => {
+  const { io, far } = bench(pair);
+  let text = "";
+  const filler = {
+    filled(hasMore: boolean) {
+      text += unused(io);
+      io.input.clear();
+      if (hasMore) io.fillFor(filler);
+    },
+    fillFailed() {},
+  };
+  await far.say("a");
+  io.fillFor(filler);
+  await far.say("b");
+  await far.say("c");
+  await far.closeWrite();
+  await far.say("").catch(() => {});
+  assertEquals(text, "abc");
+  io.dispose();
+});

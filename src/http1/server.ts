@@ -14,13 +14,14 @@ import type { Conn } from "../net/conn.ts";
 import type { Deadlines, Timed } from "../net/deadlines.ts";
 import type { Exchange } from "./exchange.ts";
 import { ServerConnection } from "./server_connection.ts";
+import type { Task } from "./task.ts";
 
 /**
- * Answers one exchange, and resolves when that is done. If it rejects with a Fault before the response has
+ * Answers one exchange; what it returns ends when that is done. If it fails with a Fault before the response has
  * begun, the server sends the status of that fault; after that, it cuts the connection. `serveFetch` of
  * `fetch_app.ts` makes a handler of a fetch-style app.
  */
-export type Handler = (exchange: Exchange) => Promise<void>;
+export type Handler = (exchange: Exchange) => Promise<void> | Task;
 
 export interface ServerLimits {
   /** From the first byte of a head to its last. 10 s. */

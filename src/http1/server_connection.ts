@@ -11,16 +11,12 @@ import type { Conn } from "../net/conn.ts";
 import { type DrainState, Exchange } from "./exchange.ts";
 import { parseRequestHead, type RequestHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
+import { discard, linger, readLine } from "./slow_reads.ts";
 import { localReply, sendLocalReply } from "./local_reply.ts";
-import type { Server, ServerLimits } from "./server.ts";
-import { BufferedConn, type BufferedConnEvents } from "./buffered_conn.ts";
+import type { Handler, Server, ServerLimits } from "./server.ts";
+import { BufferedConn, type BufferedConnEvents, type Filler } from "./buffered_conn.ts";
+import { type EndListener, Task } from "./task.ts";
 
-/**
- * After a response the client may still be sending, and closing at once would destroy the response (RFC 9112
- * section 9.6). We read and drop for so long, and so much.
- */
-const LINGER_MS = 5_000;
-const LINGER_BYTES_MAX = 64 * 1024 * 1024;
 /** An idle connection keeps an output buffer of at most this size. */
 const OUT_KEPT_BYTES = 32 * 1024;
 /** In a drain, we wait this long for a request that may be on its way on a kept connection … */
@@ -28,7 +24,7 @@ const LAST_CALL_MS = 250;
 /** … and this long on a new connection. */
 const FIRST_CALL_MS = 1_000;
 
-export class ServerConnection implements DrainState, BufferedConnEvents {
+export class ServerConnection implements DrainState, BufferedConnEvents, Filler, EndListener {
   place = -1;
   readonly #io: BufferedConn;
   readonly #peer: string;
@@ -48,6 +44,11 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
   isOverLimit = false;
   /** Set while a request waits for a place: its client has gone. */
   #leaveQueue: (() => void) | undefined;
+  #isAdvancing = false;
+  /** Set while `#advance` runs: it is to go on. */
+  #hasNext = false;
+  #isOver = false;
+  readonly #end = Promise.withResolvers<void>();
   /** The pending read is there only to notice a client that leaves. */
   #isWatching = false;
 
@@ -90,17 +91,9 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
   }
 
   /** Serves one request after another. Resolves when the connection has ended; rejects for a bug. */
-  async run(): Promise<void> {
-    try {
-      while (await this.#next());
-    } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      if (!this.#idle) this.#report(error);
-      this.#io.fail(error);
-    } finally {
-      this.#io.dispose();
-      this.#out.release();
-    }
+  run(): Promise<void> {
+    this.#advance();
+    return this.#end.promise;
   }
 
   /** True if a response that begins now must be the last. Requests that have arrived are served first. */
@@ -111,7 +104,9 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
 
   /** Closes the connection if it is idle and nothing has arrived; false if it stays. */
   giveWay(): boolean {
-    if (this.idleSince === Infinity || this.#io.look()) return false;
+    if (this.idleSince === Infinity) return false;
+    // A request that is found now begins at once, unless its head is incomplete.
+    if (this.#io.look() || this.idleSince === Infinity) return false;
     this.#io.close();
     return true;
   }
@@ -125,33 +120,92 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     this.#io.fail(new Fault("drained"));
   }
 
-  /** One request and its response. False when the connection is to end. */
-  async #next(): Promise<boolean> {
-    const io = this.#io;
-    if (io.input.isEmpty && !await this.#firstBytes()) return false;
-    const head = this.#parseHead() ?? await this.#readHead();
-    if (head === undefined) return false;
-    if (head instanceof Fault) {
-      await this.#refuse(head);
-      return false;
-    }
-    io.input.start = head.end;
-    io.input.hold();
-    if (this.isOverLimit && !await this.#hasPlace(head)) {
-      await this.#refuse(new Fault("tooManyHeld"));
-      return false;
-    }
-    const exchange = this.#exchange = this.#begin(head);
-    if (exchange.body.ended) this.#watch();
+  /**
+   * Serves what has arrived, and returns when there is something to wait for. Nothing waits for a promise on
+   * the way of a request that is whole. An exchange that ends within this call goes on in the same loop, so
+   * that a client with many requests in the buffer cannot exhaust the stack.
+   */
+  #advance(): void {
+    this.#hasNext = true;
+    if (this.#isAdvancing) return;
+    this.#isAdvancing = true;
     try {
-      await this.#server.options.handler(exchange);
-      if (!exchange.responseStarted) throw new TypeError("The handler has not answered");
+      while (this.#hasNext && !this.#isOver) {
+        this.#hasNext = false;
+        this.#next();
+      }
     } catch (error) {
-      await this.#answerFault(exchange, error);
+      this.#finish(error);
+    } finally {
+      this.#isAdvancing = false;
     }
+  }
+
+  /** Begins to serve the next request, or to wait for it. */
+  #next(): void {
+    if (this.#io.input.isEmpty) return this.#waitForBytes();
+    const head = this.#parseHead();
+    if (head === undefined || head instanceof Fault || this.isOverLimit) {
+      this.#admit(head).catch((error) => this.#finish(error));
+    } else this.#begin(head);
+  }
+
+  /** For a request that must wait before it can be served, or that cannot be served at all. */
+  async #admit(arrived: RequestHead | Fault | undefined): Promise<void> {
+    const head = arrived ?? await this.#readHead();
+    if (head === undefined) return this.#finish();
+    let fault: Fault | undefined;
+    if (head instanceof Fault) fault = head;
+    else if (this.isOverLimit) {
+      this.#keep(head);
+      if (!await this.#hasPlace(head)) fault = new Fault("tooManyHeld");
+    }
+    if (fault === undefined) return this.#begin(head as RequestHead);
+    await this.#refuse(fault);
+    this.#finish();
+  }
+
+  /** The bytes of the head stay in place, and those after it are next. */
+  #keep(head: RequestHead): void {
+    this.#io.input.start = head.end;
+    this.#io.input.hold();
+  }
+
+  #begin(head: RequestHead): void {
+    this.#keep(head);
+    const exchange = this.#exchange = this.#exchangeOf(head);
+    if (exchange.body.ended) this.#watch();
+    let work: ReturnType<Handler>;
+    try {
+      work = this.#server.options.handler(exchange);
+    } catch (error) {
+      return this.ended(error);
+    }
+    if (work instanceof Task) work.whenEnded(this);
+    else work.then(() => this.ended(), (error) => this.ended(error));
+  }
+
+  /** The handler is done with the present exchange. */
+  ended(error?: unknown): void {
+    const exchange = this.#exchange!;
+    const problem = error ??
+      (exchange.responseStarted ? undefined : new TypeError("The handler has not answered"));
+    if (problem === undefined) return this.#after(exchange);
+    this.#answerFault(exchange, problem).then(
+      () => this.#after(exchange),
+      (fault) => this.#finish(fault),
+    );
+  }
+
+  #after(exchange: Exchange): void {
     this.#exchange = undefined;
     this.#isWatching = false;
-    return this.#canGoOn(exchange) || await this.#goOn(exchange);
+    if (this.#canGoOn(exchange)) return this.#advance();
+    if (!exchange.responseFinished || exchange.body.ended) return this.#finish();
+    this.#goOn(exchange).then(
+      (goesOn) => goesOn ? this.#advance() : this.#finish(),
+      (error) => this.#finish(error),
+    );
   }
 
   /** True if the next request may follow at once. */
@@ -162,20 +216,40 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     return true;
   }
 
-  /** Reads the rest of the request, if there is any. False if the connection must end. */
+  /** Reads the rest of the request after its response. False if the connection must end. */
   async #goOn(exchange: Exchange): Promise<boolean> {
-    const { responseFinished, keepAlive, body } = exchange;
-    if (!responseFinished) return false;
-    if (!body.ended && (!keepAlive || !await this.#discard(body))) await this.#linger();
+    if (!exchange.keepAlive || !await this.#discard(exchange.body)) await this.#linger();
     return this.#canGoOn(exchange);
   }
 
-  /** Waits for the next request. False if the client has closed its side. */
-  #firstBytes(): Promise<boolean> | boolean {
+  /** The connection ends, with an error if that is why. */
+  #finish(error?: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (error instanceof Fault) {
+      if (!this.#idle) this.#report(error);
+      this.#io.fail(error);
+    }
+    this.#io.dispose();
+    this.#out.release();
+    if (error === undefined || error instanceof Fault) this.#end.resolve();
+    else this.#end.reject(error);
+  }
+
+  #waitForBytes(): void {
     this.#idle = true;
     this.idleSince = this.#server.options.deadlines.now;
     this.#waitForRequest();
-    return this.#io.fill();
+    this.#io.fillFor(this);
+  }
+
+  filled(hasMore: boolean): void {
+    if (hasMore) this.#advance();
+    else this.#finish();
+  }
+
+  fillFailed(fault: Fault): void {
+    this.#finish(fault);
   }
 
   /** Sets the deadline for the next request. */
@@ -215,29 +289,13 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
   /** Reads the rest of a head; undefined if the client has closed its side. */
   async #readHead(): Promise<RequestHead | Fault | undefined> {
     this.#io.readBy(this.#server.options.deadlines.in(this.#limits.headMs), "requestTimeout");
-    while (await this.#readMore()) {
+    while (await readLine(this.#io, this.#limits.headBytesMax)) {
       const head = this.#parseHead();
       if (head !== undefined) return head;
     }
   }
 
-  /** Reads until a line may be complete: parsing after each byte would take quadratic time. */
-  async #readMore(): Promise<boolean> {
-    const io = this.#io;
-    const { input } = io;
-    const had = input.length;
-    for (;;) {
-      if (!await io.fill()) return false;
-      const have = input.length;
-      const isFull = have >= this.#limits.headBytesMax;
-      if (isFull || have - had >= 1024) return true;
-      if (input.bytes.subarray(input.start + had, input.end).includes(10)) {
-        return true;
-      }
-    }
-  }
-
-  #begin(head: RequestHead): Exchange {
+  #exchangeOf(head: RequestHead): Exchange {
     const body: Body = new Body(this.#io, {
       framing: head.framing,
       declared: undefined,
@@ -277,21 +335,12 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     return new Fault("internalError", undefined, { cause: error });
   }
 
-  /** Reads and drops the rest of a body; false if it is too much or malformed. */
+  /** Reads the rest of a body; false if it is too much or malformed. */
   async #discard(body: Body): Promise<boolean> {
-    let bytes = 0;
-    try {
-      while (bytes <= LINGER_BYTES_MAX) {
-        const view = await body.read();
-        if (view === undefined) return true;
-        bytes += view.length;
-      }
-    } catch (error) {
-      // The body turned out to be malformed after the response, which must still arrive.
-      if (error !== body.broken) throw error;
-      this.#report(body.broken!);
-    }
-    return false;
+    const rest = await discard(body);
+    // The body turned out to be malformed after the response, which must still arrive.
+    if (rest instanceof Fault) this.#report(rest);
+    return rest === "ended";
   }
 
   /** Answers a request that cannot be served, and ends the connection. */
@@ -301,19 +350,10 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
     await this.#linger();
   }
 
-  /** Closes our sending side and reads for a moment what the client still sends (RFC 9112 section 9.6). */
-  async #linger(): Promise<void> {
-    const io = this.#io;
+  #linger(): Promise<void> {
     this.#idle = true;
     this.idleSince = Infinity;
-    await io.closeWrite();
-    const by = this.#server.options.deadlines.in(LINGER_MS);
-    const before = io.received;
-    do {
-      io.input.clear();
-      // Set again each time, because a read of the body that was still pending clears the deadline.
-      io.readBy(by, "idleTimeout");
-    } while (io.received - before < LINGER_BYTES_MAX && await io.fill(true));
+    return linger(this.#io);
   }
 
   /** The client took too long: between requests the connection is closed, within one it gets an answer. */
@@ -335,7 +375,7 @@ export class ServerConnection implements DrainState, BufferedConnEvents {
   #letGo(): void {
     const io = this.#io;
     const isWaitedFor = this.idleSince !== Infinity;
-    if (isWaitedFor && io.look()) return;
+    if (isWaitedFor && (io.look() || this.idleSince === Infinity)) return;
     if (!isWaitedFor || io.canLook || !this.#server.draining) return io.close();
     this.#server.options.deadlines.clock.after(0, () => {
       if (this.#idle && io.input.isEmpty) io.close();

@@ -4,7 +4,8 @@
  * It neither retries nor follows redirects, and adds no fields but framing and `Connection`.
  */
 import { Fault, faultOf } from "../base/fault.ts";
-import { Body, type BodySource, decoderFor } from "./body.ts";
+import type { Asker, ExchangeOptions, Reply } from "./asking.ts";
+import { Body, type BodySource, decoderFor, isHere } from "./body.ts";
 import type { Conn } from "../net/conn.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 import { CHUNKED, type Framing, responseFraming, UNTIL_CLOSE } from "./framing.ts";
@@ -12,24 +13,7 @@ import { announcedMs, hasDoubtfulFraming, isEventStream, keptFor } from "./respo
 import { type HeadLimits, parseResponseHead, type ResponseHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { bytesSource, sendMessage } from "./send.ts";
-import { BufferedConn, type BufferedConnEvents } from "./buffered_conn.ts";
-
-/** A response whose body is still to be read. */
-export interface Reply {
-  readonly head: ResponseHead;
-  readonly body: Body;
-}
-
-export interface ExchangeOptions {
-  /** From the last byte of the request to the last of the response head, in milliseconds; 0 is never. */
-  readonly responseMs: number;
-  /** Called for each interim response (100, 102, 103); the response waits for what it returns. */
-  readonly onInformational?: (head: ResponseHead) => void | Promise<void>;
-  /** Send the body only after `100 Continue`, or after a second in which nothing came. */
-  readonly waitForContinue?: boolean;
-  /** Ask to switch protocols: adds `Connection: upgrade`; the caller writes the `Upgrade` line. */
-  readonly upgrade?: boolean;
-}
+import { BufferedConn, type BufferedConnEvents, type Filler } from "./buffered_conn.ts";
 
 export interface UpstreamConnOptions {
   readonly deadlines: Deadlines;
@@ -62,10 +46,12 @@ const CONTINUE_MS = 1_000;
 /** An idle connection keeps an output buffer of at most this size. */
 const OUT_KEPT_BYTES = 32 * 1024;
 
+const NOTHING_ASKED: ExchangeOptions = { responseMs: 0 };
+
 /** Thrown when the response came before the body was sent, so that nobody needs the body. */
 const HELD_BACK = Symbol("held back");
 
-export class UpstreamConn implements BufferedConnEvents {
+export class UpstreamConn implements BufferedConnEvents, Filler {
   readonly #io: BufferedConn;
   readonly #options: UpstreamConnOptions;
   readonly #out = new HeadWriter();
@@ -77,6 +63,10 @@ export class UpstreamConn implements BufferedConnEvents {
   #sent = false;
   #keepAlive = false;
   #reply: Body | undefined;
+  /** Who waits for the response to the present request, and how; undefined once it has come. */
+  #asker: Asker | undefined;
+  #asked: ExchangeOptions = NOTHING_ASKED;
+  #informational = 0;
   #upgraded = false;
   #idle = false;
   /** Since when it is idle, and for how long it was before the present request, by the exact clock. */
@@ -156,34 +146,66 @@ export class UpstreamConn implements BufferedConnEvents {
     return this.#out;
   }
 
+  /** As `ask`, with a promise, which rejects with the Fault. */
+  exchange(body: BodySource | Uint8Array | null, options: ExchangeOptions): Promise<Reply> {
+    return new Promise((replied, askFailed) => this.ask(body, options, { replied, askFailed }));
+  }
+
   /**
-   * Sends the request and resolves with the final response head; the body of the request may still be
-   * on its way when an early response comes. Rejects with a Fault of the upstream or of `body`; then
-   * the connection is gone, and nothing takes from `body` any more.
+   * Sends the request and hands the final response head to `asker`. If that is not possible, `asker` gets a
+   * Fault of the upstream or of `body`, always after this has returned.
    */
-  async exchange(body: BodySource | Uint8Array | null, options: ExchangeOptions): Promise<Reply> {
+  ask(body: BodySource | Uint8Array | null, options: ExchangeOptions, asker: Asker): void {
     const source = body instanceof Uint8Array ? bytesSource(body) : body ?? undefined;
+    this.#asker = asker;
+    this.#asked = options;
+    this.#informational = 0;
     const framing = this.#frame(source, options.upgrade === true);
     this.#out.endHead();
-    try {
-      this.#send(framing, source, options);
-      for (let count = 0; count <= INFORMATIONAL_MAX; count++) {
-        const head = this.#parseHead() ?? await this.#readHead();
-        if (head.status >= 200 || (head.status === 101 && options.upgrade === true)) {
-          return { head, body: this.#begin(head, options) };
-        }
-        await this.#passBy(head, options);
-      }
-      throw new Fault("badResponse", "too many interim responses");
-    } catch (error) {
-      const fault = this.#io.fail(faultOf(error));
-      const isStale = this.reused && !this.responseStarted && fault.fault === "upstreamReset";
-      if (isStale) this.owner.sawEnd(this.#idleForMs);
-      this.#endSending();
-      // The caller may retry with the same body, so nobody may still be reading it.
-      await this.#pump;
-      throw fault;
+    this.#send(framing, source, options);
+    this.#readOn();
+  }
+
+  filled(hasMore: boolean): void {
+    if (hasMore) return this.#readOn();
+    this.#lose(
+      this.responseStarted
+        ? new Fault("responseCut", "within the head")
+        : new Fault("upstreamReset", "closed without a response"),
+    );
+  }
+
+  fillFailed(fault: Fault): void {
+    this.#lose(fault);
+  }
+
+  /**
+   * Reads the next head from what has arrived, or waits for more. It begins anew after each read: unlike a
+   * client, an upstream is trusted not to send byte by byte.
+   */
+  #readOn(): void {
+    const head = this.#parseHead();
+    if (head === undefined) return this.#io.fillFor(this);
+    if (head instanceof Fault) return this.#lose(head);
+    const asked = this.#asked;
+    if (head.status >= 200 || (head.status === 101 && asked.upgrade === true)) {
+      const asker = this.#asker!;
+      this.#asker = undefined;
+      return asker.replied({ head, body: this.#begin(head, asked) });
     }
+    this.#passBy(head, asked).then(() => this.#readOn(), (error) => this.#lose(faultOf(error)));
+  }
+
+  /** The response cannot come any more. */
+  #lose(reason: Fault): void {
+    const asker = this.#asker!;
+    this.#asker = undefined;
+    const fault = this.#io.fail(reason);
+    const isStale = this.reused && !this.responseStarted && fault.fault === "upstreamReset";
+    if (isStale) this.owner.sawEnd(this.#idleForMs);
+    this.#endSending();
+    // The caller may retry with the same body, so nobody may still be reading it.
+    Promise.resolve(this.#pump).then(() => asker.askFailed(fault));
   }
 
   /** After the response: keeps the connection for another request if all went well, else closes it. */
@@ -327,6 +349,9 @@ export class UpstreamConn implements BufferedConnEvents {
   async #passBy(head: ResponseHead, options: ExchangeOptions): Promise<void> {
     const io = this.#io;
     if (head.status === 101) throw new Fault("badResponse", "101 that was not asked for");
+    if (++this.#informational > INFORMATIONAL_MAX) {
+      throw new Fault("badResponse", "too many interim responses");
+    }
     await options.onInformational?.(head);
     io.input.start = head.end;
     io.input.unhold();
@@ -335,7 +360,7 @@ export class UpstreamConn implements BufferedConnEvents {
   }
 
   /** The head that is here already. */
-  #parseHead(): ResponseHead | undefined {
+  #parseHead(): ResponseHead | Fault | undefined {
     const { input } = this.#io;
     if (input.isEmpty) return undefined;
     const head = parseResponseHead(
@@ -345,20 +370,8 @@ export class UpstreamConn implements BufferedConnEvents {
       this.#options.limits,
       this.#offsets,
     );
-    if (head instanceof Fault) throw head;
-    if (head !== undefined) input.hold();
+    if (head !== undefined && !(head instanceof Fault)) input.hold();
     return head;
-  }
-
-  /** Parses again after each read: unlike a client, an upstream is trusted not to send byte by byte. */
-  async #readHead(): Promise<ResponseHead> {
-    while (await this.#io.fill()) {
-      const head = this.#parseHead();
-      if (head !== undefined) return head;
-    }
-    throw this.responseStarted
-      ? new Fault("responseCut", "within the head")
-      : new Fault("upstreamReset", "closed without a response");
   }
 
   #begin(head: ResponseHead, options: ExchangeOptions): Body {
@@ -382,9 +395,4 @@ export class UpstreamConn implements BufferedConnEvents {
       decoder: decoderFor(framing, "response"),
     });
   }
-}
-
-/** True if the whole body of a plain framing is in the buffer, so that nobody waits for it. */
-function isHere(io: BufferedConn, framing: Framing): boolean {
-  return framing >= 0 && io.input.length >= framing;
 }

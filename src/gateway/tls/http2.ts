@@ -12,13 +12,13 @@ import { SERVER_LIMITS } from "../../http1/server.ts";
 import { tunnel } from "../../net/tunnel.ts";
 import { FetchExchange } from "../fetch_exchange.ts";
 import { LoopbackServer } from "./loopback_server.ts";
-import type { Client } from "../downstream.ts";
+import type { Serve } from "../downstream.ts";
 
 /** What HTTP/2 needs from the listener. */
 export interface Http2Parts {
   readonly deadlines: Deadlines;
   /** Answers one request. */
-  readonly serve: (downstream: Client, scheme: "https") => Promise<void>;
+  readonly serve: Serve;
   /** True for the path of a request that is answered although the limit is reached. */
   readonly isReserved: (path: string) => boolean;
   /** Called for each request that was refused. */

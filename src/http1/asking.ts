@@ -1,0 +1,29 @@
+/** What the sender of a request and the connection to its upstream know of each other. */
+import type { Fault } from "../base/fault.ts";
+import type { Body } from "./body.ts";
+import type { ResponseHead } from "./head.ts";
+
+/** A response whose body is still to be read. */
+export interface Reply {
+  readonly head: ResponseHead;
+  readonly body: Body;
+}
+
+export interface ExchangeOptions {
+  /** From the last byte of the request to the last of the response head, in milliseconds; 0 is never. */
+  readonly responseMs: number;
+  /** Called for each interim response (100, 102, 103); the response waits for what it returns. */
+  readonly onInformational?: (head: ResponseHead) => void | Promise<void>;
+  /** Send the body only after `100 Continue`, or after a second in which nothing came. */
+  readonly waitForContinue?: boolean;
+  /** Ask to switch protocols: adds `Connection: upgrade`; the caller writes the `Upgrade` line. */
+  readonly upgrade?: boolean;
+}
+
+/** Gets what came of a request. Neither may throw. */
+export interface Asker {
+  /** The final response head; the body of the request may still be on its way when an early response comes. */
+  replied(reply: Reply): void;
+  /** The connection is gone, and nothing takes from the request's body any more. */
+  askFailed(fault: Fault): void;
+}

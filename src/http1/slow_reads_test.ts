@@ -1,0 +1,90 @@
+/** What comes slowly is read until it is of use, and what is of no use is dropped within limits. */
+import { assertEquals } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
+import { Fault } from "../base/fault.ts";
+import { Deadlines } from "../net/deadlines.ts";
+import { type MakePair, onConns } from "../net/testing/conn_fake.ts";
+import { Body, decoderFor } from "./body.ts";
+import { BufferedConn } from "./buffered_conn.ts";
+import { CHUNKED, type Framing } from "./framing.ts";
+import { discard, linger, readLine } from "./slow_reads.ts";
+
+function bench(pair: MakePair) {
+  const clock = new ManualClock();
+  const [near, far] = pair();
+  const io = new BufferedConn(near, {
+    deadlines: new Deadlines(clock),
+    writeMs: 5_000,
+    faults: { reset: "clientReset", slowWrite: "slowReader" },
+  });
+  const bodyOf = (framing: Framing) =>
+    new Body(io, {
+      framing,
+      declared: undefined,
+      waitMs: 1_000,
+      rateMin: 0,
+      lateFault: "requestTimeout",
+      cutFault: "clientReset",
+      decoder: decoderFor(framing, "request"),
+    });
+  return { clock, io, far, bodyOf };
+}
+
+onConns(
+  "a head is worth another look when a line may have ended, not after each byte",
+  async (pair) => {
+    const { io, far } = bench(pair);
+    let hasMore: boolean | undefined;
+    const reading = readLine(io, 4_096).then((result) => hasMore = result);
+    await far.say("GET / HTT");
+    await far.say("P/1.1\r");
+    assertEquals(hasMore, undefined);
+    await far.say("\n");
+    assertEquals(await reading, true);
+    const last = readLine(io, 4_096);
+    await far.closeWrite();
+    assertEquals(await last, false);
+    io.dispose();
+  },
+);
+
+onConns("a head without line ends is looked at as soon as it is too long", async (pair) => {
+  const { io, far } = bench(pair);
+  const reading = readLine(io, 512);
+  await far.say("x".repeat(512));
+  assertEquals(await reading, true);
+  io.dispose();
+});
+
+onConns("the rest of a body is dropped, and what is malformed in it is told", async (pair) => {
+  const { io, far, bodyOf } = bench(pair);
+  const whole = discard(bodyOf(4));
+  await far.say("rest");
+  assertEquals(await whole, "ended");
+  const malformed = discard(bodyOf(CHUNKED));
+  await far.say("no size\r\n");
+  const fault = await malformed;
+  assertEquals(fault instanceof Fault && fault.fault, "badRequest");
+  io.dispose();
+});
+
+onConns("after a response, what the client still sends is dropped until its end", async (pair) => {
+  const { io, far } = bench(pair);
+  const lingering = linger(io);
+  assertEquals(await far.hearAll(), "");
+  await far.say("more");
+  await far.closeWrite();
+  await lingering;
+  io.dispose();
+});
+
+onConns(
+  "a client that neither ends nor sends is not waited for beyond five seconds",
+  async (pair) => {
+    const { clock, io } = bench(pair);
+    const lingering = linger(io).then(() => "ended", ({ fault }) => fault);
+    await clock.advance(5_500);
+    assertEquals(await lingering, "idleTimeout");
+    io.dispose();
+  },
+);

@@ -1,0 +1,32 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { Task } from "./task.ts";
+
+function heard(task: Task): unknown[] {
+  const errors: unknown[] = [];
+  task.whenEnded({ ended: (error) => void errors.push(error) });
+  return errors;
+}
+
+Deno.test("a task tells its listener once, at once if it has ended before", () => {
+  const task = new Task();
+  const before = heard(task);
+  task.end();
+  task.end(new Error("late"));
+  assertEquals(before, [undefined]);
+  assertEquals(heard(task), [undefined]);
+});
+
+Deno.test("a task that failed tells why, also who awaits it", async () => {
+  const task = new Task();
+  const error = new TypeError("broken");
+  const awaited = assertRejects(async () => await task, TypeError, "broken");
+  task.end(error);
+  await awaited;
+  assertEquals(heard(task), [error]);
+});
+
+Deno.test("a task that succeeded can be awaited", async () => {
+  const task = new Task();
+  task.end();
+  assertEquals(await task, undefined);
+});
