@@ -11,13 +11,13 @@ import { deadline } from "@std/async/deadline";
 import { Child } from "../tests/harness/child.ts";
 import { EXECUTABLE } from "../tests/harness/proxy.ts";
 import { startUpstream, type UpstreamProcess } from "../tests/harness/upstream.ts";
-import { Wire } from "../tests/harness/wire.ts";
+import { LineConn } from "../tests/harness/line_conn.ts";
 import { unusedPort } from "../src/base/testing/ports.ts";
 
 const CLIENTS = 10;
 const PAUSE_MS = 20;
 const ACT_MS = 2_000;
-const STORY_MAX_MS = 25_000;
+const DEMO_MAX_MS = 25_000;
 
 /** Clients that connect, read the name of the upstream and start again, and the results. */
 class Traffic {
@@ -58,7 +58,7 @@ class Traffic {
 }
 
 async function request(port: number): Promise<string> {
-  const wire = new Wire(await Deno.connect({ hostname: "127.0.0.1", port }));
+  const wire = new LineConn(await Deno.connect({ hostname: "127.0.0.1", port }));
   try {
     const name = await wire.line();
     if (name === undefined) throw new Error("closed without an answer");
@@ -89,7 +89,7 @@ function say(line: string): void {
 }
 
 /** Kill, failover, return and failback, with traffic throughout. */
-async function tell(traffic: Traffic, primary: UpstreamProcess): Promise<void> {
+async function narrate(traffic: Traffic, primary: UpstreamProcess): Promise<void> {
   say(`\n${CLIENTS} clients ask again and again …`);
   await pause(ACT_MS);
   say(`\nkill -9 ${primary.pid}: the primary dies in the middle of it`);
@@ -135,18 +135,18 @@ async function main(): Promise<number> {
     args: [...EXECUTABLE, ...args],
     onErr: (line) => say(`  failover | ${line}`),
   });
-  await deadline(untilOpen(port), STORY_MAX_MS);
+  await deadline(untilOpen(port), DEMO_MAX_MS);
 
   const traffic = new Traffic(port);
   try {
-    await deadline(tell(traffic, primary), STORY_MAX_MS);
+    await deadline(narrate(traffic, primary), DEMO_MAX_MS);
   } finally {
     await traffic.stop();
   }
   report(traffic);
   if (Deno.args.includes("--stay")) await stay(port, primary);
   proxy.signal("SIGTERM");
-  await deadline(proxy.ended, STORY_MAX_MS);
+  await deadline(proxy.ended, DEMO_MAX_MS);
   return traffic.failures.length === 0 ? 0 : 1;
 }
 

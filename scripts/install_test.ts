@@ -80,9 +80,9 @@ function isInstalled(program: string): boolean {
   return new Deno.Command("sh", { args: ["-c", `command -v ${program}`] }).outputSync().success;
 }
 
-function story(
+function onEachShell(
   name: string,
-  tell: (shell: readonly string[], home: string) => Promise<void>,
+  run: (shell: readonly string[], home: string) => Promise<void>,
 ): void {
   for (const shell of SHELLS) {
     const ignore = !isInstalled(shell[0]!);
@@ -93,7 +93,7 @@ function story(
       async fn() {
         const home = await Deno.makeTempDir({ prefix: "failover-test-" });
         try {
-          await tell(shell, home);
+          await run(shell, home);
         } finally {
           await Deno.remove(home, { recursive: true });
         }
@@ -102,7 +102,7 @@ function story(
   }
 }
 
-story(
+onEachShell(
   "the latest release is installed under both names, and once is enough",
   async (shell, home) => {
     await using releases = await serveReleases();
@@ -128,7 +128,7 @@ story(
   },
 );
 
-story("a release that is named replaces another", async (shell, home) => {
+onEachShell("a release that is named replaces another", async (shell, home) => {
   await using releases = await serveReleases();
   await install(shell, home, releases.url, ["--dir", home]);
   for (const version of ["1.0.0", "v1.0.0"]) {
@@ -151,7 +151,7 @@ story("a release that is named replaces another", async (shell, home) => {
   assertEquals(await says(`${home}/failover`), "failover 1.0.0 (as a test)");
 });
 
-story("a wrong checksum is refused, and what was there stays", async (shell, home) => {
+onEachShell("a wrong checksum is refused, and what was there stays", async (shell, home) => {
   const isFile = (path: string) => path.endsWith(NAME) && path.startsWith("/latest");
   await using releases = await serveReleases((path, text) =>
     isFile(path) ? text.replace("2.0.0", "6.6.6") : text
@@ -170,7 +170,7 @@ story("a wrong checksum is refused, and what was there stays", async (shell, hom
   assertEquals(names(home), ["failover", "flopsy"]);
 });
 
-story("a release without a sum for this platform is refused", async (shell, home) => {
+onEachShell("a release without a sum for this platform is refused", async (shell, home) => {
   await using releases = await serveReleases((path, text) =>
     path.endsWith("SHA256SUMS") ? text.replace(NAME, `${NAME}.old`) : text
   );
@@ -179,7 +179,7 @@ story("a release without a sum for this platform is refused", async (shell, home
   assertMatch(err, /SHA256SUMS has no sum of failover-/);
 });
 
-story("an executable that does not run here is not installed", async (shell, home) => {
+onEachShell("an executable that does not run here is not installed", async (shell, home) => {
   const broken = "#!/bin/sh\nexit 1\n";
   const sum = await sumOf(broken);
   await using releases = await serveReleases((path, text) =>
@@ -190,7 +190,7 @@ story("an executable that does not run here is not installed", async (shell, hom
   assertMatch(err, /does not run on this system/);
 });
 
-story("another program called flopsy is left alone", async (shell, home) => {
+onEachShell("another program called flopsy is left alone", async (shell, home) => {
   await using releases = await serveReleases();
   await Deno.writeTextFile(`${home}/flopsy`, "mine");
   const { code, out } = await install(shell, home, releases.url, ["--dir", home]);
@@ -199,19 +199,22 @@ story("another program called flopsy is left alone", async (shell, home) => {
   assertEquals(await Deno.readTextFile(`${home}/flopsy`), "mine");
 });
 
-story("mistakes on its command line are told before anything is done", async (shell, home) => {
-  await using releases = await serveReleases();
-  for (const args of [["--versoin", "1"], ["--dir"], ["--version="]]) {
-    const { code, out, err } = await install(shell, home, releases.url, args);
-    assertEquals([code, out], [1, ""]);
-    assertMatch(
-      err,
-      /install: (unknown argument --versoin|--dir needs a value|--version needs a value)\n$/,
-    );
-  }
-  assertEquals((await install(shell, home, releases.url, ["--help"])).code, 0);
-  assertEquals([releases.asked, names(home)], [[], []]);
-});
+onEachShell(
+  "mistakes on its command line are told before anything is done",
+  async (shell, home) => {
+    await using releases = await serveReleases();
+    for (const args of [["--versoin", "1"], ["--dir"], ["--version="]]) {
+      const { code, out, err } = await install(shell, home, releases.url, args);
+      assertEquals([code, out], [1, ""]);
+      assertMatch(
+        err,
+        /install: (unknown argument --versoin|--dir needs a value|--version needs a value)\n$/,
+      );
+    }
+    assertEquals((await install(shell, home, releases.url, ["--help"])).code, 0);
+    assertEquals([releases.asked, names(home)], [[], []]);
+  },
+);
 
 /** A search path that begins with a folder of replacements for system programs, each one line of shell. */
 async function standIns(home: string, lines: Readonly<Record<string, string>>): Promise<string> {
@@ -223,7 +226,7 @@ async function standIns(home: string, lines: Readonly<Record<string, string>>): 
   return `${folder}:${Deno.env.get("PATH")}`;
 }
 
-story("without root it installs into ~/.local/bin", async (shell, home) => {
+onEachShell("without root it installs into ~/.local/bin", async (shell, home) => {
   await using releases = await serveReleases();
   const path = await standIns(home, { id: "echo 1000" });
   const { code, err } = await install(shell, home, releases.url, [], path);
@@ -231,34 +234,37 @@ story("without root it installs into ~/.local/bin", async (shell, home) => {
   assertEquals(names(`${home}/.local/bin`), ["failover", "flopsy"]);
 });
 
-story("it knows which executable a platform needs, and which have none", async (shell, home) => {
-  await using releases = await serveReleases();
-  const cases = [
-    ["Linux", "x86_64", "failover-linux-x86_64"],
-    ["Linux", "aarch64", "failover-linux-aarch64"],
-    ["Darwin", "x86_64", "failover-macos-x86_64"],
-    ["Darwin", "arm64", "failover-macos-aarch64"],
-    ["Linux", "riscv64", "no executable for the riscv64 processor"],
-    ["FreeBSD", "amd64", "no executable for FreeBSD"],
-  ];
-  for (const [system, machine, wanted] of cases) {
-    const path = await standIns(home, {
-      uname: `[ "$1" = -s ] && echo ${system} || echo ${machine}`,
-      sysctl: "exit 1",
-      ldd: "echo glibc",
+onEachShell(
+  "it knows which executable a platform needs, and which have none",
+  async (shell, home) => {
+    await using releases = await serveReleases();
+    const cases = [
+      ["Linux", "x86_64", "failover-linux-x86_64"],
+      ["Linux", "aarch64", "failover-linux-aarch64"],
+      ["Darwin", "x86_64", "failover-macos-x86_64"],
+      ["Darwin", "arm64", "failover-macos-aarch64"],
+      ["Linux", "riscv64", "no executable for the riscv64 processor"],
+      ["FreeBSD", "amd64", "no executable for FreeBSD"],
+    ];
+    for (const [system, machine, wanted] of cases) {
+      const path = await standIns(home, {
+        uname: `[ "$1" = -s ] && echo ${system} || echo ${machine}`,
+        sysctl: "exit 1",
+        ldd: "echo glibc",
+      });
+      const { out, err } = await install(shell, home, releases.url, ["--dir", `${home}/bin`], path);
+      const found = wanted === NAME ? `${out}${releases.asked.at(-1)}` : err;
+      assertStringIncludes(found, wanted!);
+    }
+    const musl = await standIns(home, {
+      uname: "[ $1 = -s ] && echo Linux || echo x86_64",
+      ldd: "echo musl >&2; exit 1",
     });
-    const { out, err } = await install(shell, home, releases.url, ["--dir", `${home}/bin`], path);
-    const found = wanted === NAME ? `${out}${releases.asked.at(-1)}` : err;
-    assertStringIncludes(found, wanted!);
-  }
-  const musl = await standIns(home, {
-    uname: "[ $1 = -s ] && echo Linux || echo x86_64",
-    ldd: "echo musl >&2; exit 1",
-  });
-  const { code, err } = await install(shell, home, releases.url, [], musl);
-  assertEquals(code, 1);
-  assertMatch(err, /has musl/);
-});
+    const { code, err } = await install(shell, home, releases.url, [], musl);
+    assertEquals(code, 1);
+    assertMatch(err, /has musl/);
+  },
+);
 
 const hasWget = Deno.build.os === "linux" && isInstalled("wget");
 Deno.test({

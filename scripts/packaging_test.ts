@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { parse } from "@std/yaml";
 import { permissionsFor } from "./permissions.ts";
 import { scriptOf } from "../tests/harness/readme.ts";
-import { tell } from "../tests/harness/scenario.ts";
+import { testWithPrograms } from "../tests/harness/scenario.ts";
 import { FOLDER, loadWith } from "../src/config/testing/config.ts";
 
 const EXAMPLES = new URL("examples/", import.meta.url);
@@ -57,18 +57,22 @@ Deno.test("the compose example has what the scripts of the README's recipe need"
   assertMatch(await read("failover.service"), /^StateDirectory=failover$/m);
 });
 
-tell("shellcheck finds nothing wrong with the scripts of the recipes", ["shellcheck"], async () => {
-  for (const engine of ["postgres", "redis"]) {
-    for (const name of [`${engine}_check.sh`, `${engine}_promote.sh`]) {
-      const file = await Deno.makeTempFile({ suffix: ".sh" });
-      await Deno.writeTextFile(file, scriptOf(name));
-      const command = new Deno.Command("shellcheck", { args: ["--shell=sh", file] });
-      const { code, stdout } = await command.output();
-      await Deno.remove(file);
-      assertEquals(code, 0, new TextDecoder().decode(stdout));
+testWithPrograms(
+  "shellcheck finds nothing wrong with the scripts of the recipes",
+  ["shellcheck"],
+  async () => {
+    for (const engine of ["postgres", "redis"]) {
+      for (const name of [`${engine}_check.sh`, `${engine}_promote.sh`]) {
+        const file = await Deno.makeTempFile({ suffix: ".sh" });
+        await Deno.writeTextFile(file, scriptOf(name));
+        const command = new Deno.Command("shellcheck", { args: ["--shell=sh", file] });
+        const { code, stdout } = await command.output();
+        await Deno.remove(file);
+        assertEquals(code, 0, new TextDecoder().decode(stdout));
+      }
     }
-  }
-});
+  },
+);
 
 Deno.test("the sample files begin the options that the unit starts with", async () => {
   const unit = await read("failover.service");

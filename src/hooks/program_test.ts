@@ -3,11 +3,11 @@ import { type Clock, ManualClock, realClock } from "../base/clock.ts";
 import { DISCARDED_AT_ONCE, LINE_COST, LINE_MAX, OUTPUT_MAX, PAUSE_MS } from "./output.ts";
 import { type Ending, KILL_GRACE_MS, Programs, type Run } from "./program.ts";
 import type { Report } from "../../tests/harness/short_of_program.ts";
-import { Folder, Heard } from "./testing/program.ts";
+import { Folder, LineCollector } from "./testing/program.ts";
 
 /** One run of a shell script, and the lines that it printed. */
-class Story implements AsyncDisposable {
-  readonly heard = new Heard();
+class Fixture implements AsyncDisposable {
+  readonly output = new LineCollector();
   readonly stop = new AbortController();
   readonly programs: Programs;
   #scripts = 0;
@@ -16,8 +16,8 @@ class Story implements AsyncDisposable {
     this.programs = new Programs(clock, now);
   }
 
-  static async begin(clock: Clock = realClock, now?: AbortSignal): Promise<Story> {
-    return new Story(await Folder.make(), clock, now);
+  static async begin(clock: Clock = realClock, now?: AbortSignal): Promise<Fixture> {
+    return new Fixture(await Folder.make(), clock, now);
   }
 
   async run(body: string, changes: Partial<Run> = {}): Promise<Ending> {
@@ -29,7 +29,7 @@ class Story implements AsyncDisposable {
       timeoutMs: 0,
       leftovers: "stay",
       signal: this.stop.signal,
-      onLine: this.heard.say,
+      onLine: this.output.add,
       ...changes,
     });
   }
@@ -50,51 +50,51 @@ class WaitingClock extends ManualClock {
 }
 
 Deno.test("a program gets arguments and environment, and its exit code comes back", async () => {
-  await using story = await Story.begin();
-  const ending = await story.run('echo "$1|$2|$GREETING|${PATH:+path}"; echo bad >&2; exit 3', {
+  await using fixture = await Fixture.begin();
+  const ending = await fixture.run('echo "$1|$2|$GREETING|${PATH:+path}"; echo bad >&2; exit 3', {
     args: ["a b", "*"],
     env: { GREETING: "hello" },
   });
   assertEquals(ending, { how: "exited", code: 3, tookMs: ending.tookMs, reason: "exited with 3" });
-  assertEquals(story.heard.lines.toSorted(), ["a b|*|hello|path", "bad"]);
-  assertEquals(story.programs.running, 0);
+  assertEquals(fixture.output.lines.toSorted(), ["a b|*|hello|path", "bad"]);
+  assertEquals(fixture.programs.running, 0);
 });
 
 Deno.test("a program that ends by a signal of its own says which", async () => {
-  await using story = await Story.begin();
-  const { how, reason, code } = await story.run("kill -SEGV $$");
+  await using fixture = await Fixture.begin();
+  const { how, reason, code } = await fixture.run("kill -SEGV $$");
   assertEquals([how, reason, code], ["signalled", "was ended by SIGSEGV", undefined]);
 });
 
 Deno.test("a program that is missing, or whose interpreter is, does not start", async () => {
-  await using story = await Story.begin();
-  const missing = await story.run("", { path: "/no/such/program" });
+  await using fixture = await Fixture.begin();
+  const missing = await fixture.run("", { path: "/no/such/program" });
   assertEquals(missing.how, "notStarted");
   assertEquals(
     missing.reason,
     "could not be started: it, or the interpreter it names, is missing",
   );
-  const folder = await story.run("", { path: "/" });
+  const folder = await fixture.run("", { path: "/" });
   assertEquals(folder.reason, "could not be started: permission denied");
 });
 
 Deno.test("a bare name is a file here, not a program of the PATH", async () => {
-  await using story = await Story.begin();
-  assertEquals((await story.run("", { path: "true" })).how, "notStarted");
+  await using fixture = await Fixture.begin();
+  assertEquals((await fixture.run("", { path: "true" })).how, "notStarted");
 });
 
 Deno.test("a program that hangs is ended at its deadline, with its group", async () => {
   const clock = new ManualClock();
-  await using story = await Story.begin(clock);
-  const fifo = await story.folder.fifo("held");
-  const running = story.run('exec 3>"$1"; sleep 1000 & echo up >&3; wait', {
+  await using fixture = await Fixture.begin(clock);
+  const fifo = await fixture.folder.fifo("held");
+  const running = fixture.run('exec 3>"$1"; sleep 1000 & echo up >&3; wait', {
     args: [fifo],
     timeoutMs: 5_000,
   });
   const held = await Deno.open(fifo);
   assertEquals(await held.read(new Uint8Array(16)), 3);
   await clock.advance(4_999);
-  assertEquals(story.programs.running, 1);
+  assertEquals(fixture.programs.running, 1);
   await clock.advance(1);
   const ending = await running;
   assertEquals([ending.how, ending.reason], ["timedOut", "did not end within 5s"]);
@@ -105,18 +105,18 @@ Deno.test("a program that hangs is ended at its deadline, with its group", async
 
 Deno.test("a program that ignores SIGTERM is killed after the grace, children and all", async () => {
   const clock = new ManualClock();
-  await using story = await Story.begin(clock);
-  const fifo = await story.folder.fifo("held");
+  await using fixture = await Fixture.begin(clock);
+  const fifo = await fixture.folder.fifo("held");
   const script = `exec 3>"$1"
     (trap 'echo child asked' TERM; echo child up; while :; do sleep 1000 & wait; done) &
     trap 'echo parent asked' TERM; echo parent up; while :; do wait; done`;
-  const running = story.run(script, { args: [fifo], timeoutMs: 1_000 });
+  const running = fixture.run(script, { args: [fifo], timeoutMs: 1_000 });
   const gone = Deno.readTextFile(fifo);
-  await Promise.all([story.heard.first("child up"), story.heard.first("parent up")]);
+  await Promise.all([fixture.output.first("child up"), fixture.output.first("parent up")]);
   await clock.advance(1_000);
-  await Promise.all([story.heard.first("child asked"), story.heard.first("parent asked")]);
+  await Promise.all([fixture.output.first("child asked"), fixture.output.first("parent asked")]);
   await clock.advance(KILL_GRACE_MS - 1);
-  assertEquals(story.programs.running, 1);
+  assertEquals(fixture.programs.running, 1);
   await clock.advance(1);
   const ending = await running;
   assertEquals([ending.how, ending.reason], ["timedOut", "did not end within 1s"]);
@@ -125,15 +125,15 @@ Deno.test("a program that ignores SIGTERM is killed after the grace, children an
 
 Deno.test("a child that ignores SIGTERM is killed although its parent obeyed", async () => {
   const clock = new ManualClock();
-  await using story = await Story.begin(clock);
-  const fifo = await story.folder.fifo("held");
+  await using fixture = await Fixture.begin(clock);
+  const fifo = await fixture.folder.fifo("held");
   const script =
     `exec 3>"$1"; (trap 'echo asked' TERM; echo up; while :; do sleep 1000 & wait; done) & wait`;
-  const running = story.run(script, { args: [fifo], timeoutMs: 1_000 });
+  const running = fixture.run(script, { args: [fifo], timeoutMs: 1_000 });
   const gone = Deno.readTextFile(fifo);
-  await story.heard.first("up");
+  await fixture.output.first("up");
   await clock.advance(1_000);
-  await story.heard.first("asked");
+  await fixture.output.first("asked");
   await clock.advance(KILL_GRACE_MS);
   assertEquals((await running).how, "timedOut");
   assertEquals(await gone, "");
@@ -141,10 +141,10 @@ Deno.test("a child that ignores SIGTERM is killed although its parent obeyed", a
 
 Deno.test("a program without a deadline may run for as long as it likes", async () => {
   const clock = new ManualClock();
-  await using story = await Story.begin(clock);
-  const go = await story.folder.fifo("go");
-  const running = story.run('echo up; read line <"$1"', { args: [go], timeoutMs: 0 });
-  await story.heard.first("up");
+  await using fixture = await Fixture.begin(clock);
+  const go = await fixture.folder.fifo("go");
+  const running = fixture.run('echo up; read line <"$1"', { args: [go], timeoutMs: 0 });
+  await fixture.output.first("up");
   await clock.advance(24 * 3_600_000);
   assertEquals(clock.pending, 0);
   await Deno.writeTextFile(go, "go\n");
@@ -152,32 +152,35 @@ Deno.test("a program without a deadline may run for as long as it likes", async 
 });
 
 Deno.test("a program that is called off ends with its group", async () => {
-  await using story = await Story.begin();
-  const fifo = await story.folder.fifo("held");
-  const running = story.run('exec 3>"$1"; sleep 1000 & echo up; wait', { args: [fifo] });
+  await using fixture = await Fixture.begin();
+  const fifo = await fixture.folder.fifo("held");
+  const running = fixture.run('exec 3>"$1"; sleep 1000 & echo up; wait', { args: [fifo] });
   const gone = Deno.readTextFile(fifo);
-  await story.heard.first("up");
-  story.stop.abort();
+  await fixture.output.first("up");
+  fixture.stop.abort();
   const ending = await running;
   assertEquals([ending.how, ending.reason], ["aborted", "was called off"]);
   assertEquals(await gone, "");
-  assertEquals((await story.run("echo never")).how, "aborted");
-  assertEquals(story.heard.lines.includes("never"), false);
+  assertEquals((await fixture.run("echo never")).how, "aborted");
+  assertEquals(fixture.output.lines.includes("never"), false);
 });
 
 Deno.test("a job left in the background ends with its program if it may not stay", async () => {
-  await using story = await Story.begin();
-  const fifo = await story.folder.fifo("held");
-  const running = story.run('exec 3>"$1"; sleep 1000 & exit 0', { args: [fifo], leftovers: "end" });
+  await using fixture = await Fixture.begin();
+  const fifo = await fixture.folder.fifo("held");
+  const running = fixture.run('exec 3>"$1"; sleep 1000 & exit 0', {
+    args: [fifo],
+    leftovers: "end",
+  });
   const gone = Deno.readTextFile(fifo);
   assertEquals((await running).code, 0);
   assertEquals(await gone, "");
 });
 
 Deno.test("a job left in the background neither delays the end nor is ended", async () => {
-  await using story = await Story.begin();
-  const [go, did] = [await story.folder.fifo("go"), await story.folder.fifo("did")];
-  const ending = await story.run('(read line <"$1"; echo "did $line" >"$2") & exit 0', {
+  await using fixture = await Fixture.begin();
+  const [go, did] = [await fixture.folder.fifo("go"), await fixture.folder.fifo("did")];
+  const ending = await fixture.run('(read line <"$1"; echo "did $line" >"$2") & exit 0', {
     args: [go, did],
     timeoutMs: 60_000,
   });
@@ -186,126 +189,128 @@ Deno.test("a job left in the background neither delays the end nor is ended", as
   assertEquals(await Deno.readTextFile(did), "did it\n");
 });
 
-Deno.test("what is printed on the way out is still heard", async () => {
+Deno.test("what is printed on the way out is still output", async () => {
   // The clock does not move, so only the end of the output can end the run.
-  await using story = await Story.begin(new ManualClock());
-  const ending = await story.run("(sleep 0.05; echo last words) & exit 0");
-  assertEquals([ending.code, story.heard.lines], [0, ["last words"]]);
+  await using fixture = await Fixture.begin(new ManualClock());
+  const ending = await fixture.run("(sleep 0.05; echo last words) & exit 0");
+  assertEquals([ending.code, fixture.output.lines], [0, ["last words"]]);
 });
 
 Deno.test("output comes line by line while the program runs", async () => {
-  await using story = await Story.begin();
-  const running = story.run("printf 'on'; printf 'e\\r\\n\\n  \\ntwo\\n'; sleep 1000; echo never");
-  assertEquals(await story.heard.first("two"), "two");
-  assertEquals(story.heard.lines, ["one", "two"]);
-  story.stop.abort();
+  await using fixture = await Fixture.begin();
+  const running = fixture.run(
+    "printf 'on'; printf 'e\\r\\n\\n  \\ntwo\\n'; sleep 1000; echo never",
+  );
+  assertEquals(await fixture.output.first("two"), "two");
+  assertEquals(fixture.output.lines, ["one", "two"]);
+  fixture.stop.abort();
   await running;
 });
 
 Deno.test("output without a last line end is not lost", async () => {
-  await using story = await Story.begin();
-  await story.run("printf 'a\\nlast'; printf oops >&2");
-  assertEquals(story.heard.lines.toSorted(), ["a", "last", "oops"]);
+  await using fixture = await Fixture.begin();
+  await fixture.run("printf 'a\\nlast'; printf oops >&2");
+  assertEquals(fixture.output.lines.toSorted(), ["a", "last", "oops"]);
 });
 
-Deno.test("a program that prints many short lines is heard up to 64 KB, and told so once", async () => {
-  await using story = await Story.begin();
-  const { code } = await story.run("seq 10000 29999; exit 4");
+Deno.test("a program that prints many short lines is output up to 64 KB, and told so once", async () => {
+  await using fixture = await Fixture.begin();
+  const { code } = await fixture.run("seq 10000 29999; exit 4");
   assertEquals(code, 4);
-  const count = story.heard.lines.length - 1;
+  const count = fixture.output.lines.length - 1;
   const most = OUTPUT_MAX / LINE_COST;
   assert(count > most * 0.9 && count <= most + 1, `${count} lines`);
-  assertEquals(story.heard.lines, [
+  assertEquals(fixture.output.lines, [
     ...Array.from({ length: count }, (_, i) => `${10_000 + i}`),
     "(output cut after 64 KB)",
   ]);
 });
 
-Deno.test("a program that prints lines of ordinary length is heard for all of 64 KB", async () => {
-  await using story = await Story.begin();
+Deno.test("a program that prints lines of ordinary length is output for all of 64 KB", async () => {
+  await using fixture = await Fixture.begin();
   const line = "x".repeat(LINE_COST);
   const count = Math.floor(OUTPUT_MAX / (LINE_COST + 1));
-  await story.run(`yes ${line} | head -n ${count}`);
-  assertEquals(story.heard.lines, Array.from({ length: count }, () => line));
+  await fixture.run(`yes ${line} | head -n ${count}`);
+  assertEquals(fixture.output.lines, Array.from({ length: count }, () => line));
 });
 
 Deno.test("a program that prints much is not stalled, and little of it is kept", async () => {
-  await using story = await Story.begin();
-  const ending = await story.run(
+  await using fixture = await Fixture.begin();
+  const ending = await fixture.run(
     "yes $(seq -s, 500) | head -c 3000000; head -c 3000000 /dev/zero >&2; exit 7",
   );
   assertEquals(ending.code, 7);
-  const kept = story.heard.lines.reduce((sum, line) => sum + line.length + 1, 0);
+  const kept = fixture.output.lines.reduce((sum, line) => sum + line.length + 1, 0);
   assertLess(kept, OUTPUT_MAX + LINE_MAX);
-  const cuts = story.heard.lines.filter((line) => line === "(output cut after 64 KB)");
+  const cuts = fixture.output.lines.filter((line) => line === "(output cut after 64 KB)");
   assertEquals(cuts.length, 1);
 });
 
 Deno.test("what a program prints past the limit is taken at a pace, not by a whole core", async () => {
   // Only waiting moves the clock, so the duration of the run is the sum of the pauses.
   const clock = new WaitingClock();
-  await using story = await Story.begin(clock);
-  const ending = await story.run(`head -c ${4 * DISCARDED_AT_ONCE + OUTPUT_MAX} /dev/zero`);
+  await using fixture = await Fixture.begin(clock);
+  const ending = await fixture.run(`head -c ${4 * DISCARDED_AT_ONCE + OUTPUT_MAX} /dev/zero`);
   assertEquals([ending.code, ending.tookMs], [0, 4 * PAUSE_MS]);
 });
 
 Deno.test("a program that prints without end is ended in time, in the midst of a pause too", async () => {
   const clock = new ManualClock();
-  await using story = await Story.begin(clock);
-  const running = story.run("exec yes", { timeoutMs: 60_000 });
-  await story.heard.first("(output cut");
-  story.stop.abort();
+  await using fixture = await Fixture.begin(clock);
+  const running = fixture.run("exec yes", { timeoutMs: 60_000 });
+  await fixture.output.first("(output cut");
+  fixture.stop.abort();
   assertEquals((await running).how, "aborted");
   assertEquals(clock.pending, 0);
 });
 
 Deno.test("a long line is cut to its beginning", async () => {
-  await using story = await Story.begin();
-  await story.run("head -c 5000 /dev/zero | tr '\\0' x; echo; echo next");
-  assertEquals(story.heard.lines, ["x".repeat(LINE_MAX) + " …", "next"]);
+  await using fixture = await Fixture.begin();
+  await fixture.run("head -c 5000 /dev/zero | tr '\\0' x; echo; echo next");
+  assertEquals(fixture.output.lines, ["x".repeat(LINE_MAX) + " …", "next"]);
 });
 
 Deno.test("disposing of all programs ends those that run and starts no more", async () => {
-  await using story = await Story.begin();
-  const running = [story.run("echo up $$; sleep 1000"), story.run("echo up $$; sleep 1000")];
-  await story.heard.first("up");
-  await story.programs[Symbol.asyncDispose]();
+  await using fixture = await Fixture.begin();
+  const running = [fixture.run("echo up $$; sleep 1000"), fixture.run("echo up $$; sleep 1000")];
+  await fixture.output.first("up");
+  await fixture.programs[Symbol.asyncDispose]();
   assertEquals((await Promise.all(running)).map(({ how }) => how), ["aborted", "aborted"]);
-  assertEquals((await story.run("exit 0")).how, "aborted");
-  assert(story.programs.running === 0);
+  assertEquals((await fixture.run("exit 0")).how, "aborted");
+  assert(fixture.programs.running === 0);
 });
 
 Deno.test("when all must end now a stubborn program is killed without its grace", async () => {
   const now = new AbortController();
   // The clock does not move, so only the abort can end the run.
-  await using story = await Story.begin(new ManualClock(), now.signal);
+  await using fixture = await Fixture.begin(new ManualClock(), now.signal);
   const stubborn = "trap 'echo asked' TERM; echo up; while :; do sleep 1000 & wait; done";
-  const running = story.run(stubborn);
-  await story.heard.first("up");
-  story.stop.abort();
-  await story.heard.first("asked");
+  const running = fixture.run(stubborn);
+  await fixture.output.first("up");
+  fixture.stop.abort();
+  await fixture.output.first("asked");
   now.abort();
   const { how, reason } = await running;
   assertEquals([how, reason], ["aborted", "was called off"]);
-  assertEquals((await story.run("exit 0")).how, "aborted");
+  assertEquals((await fixture.run("exit 0")).how, "aborted");
 });
 
 Deno.test("the order to end now is enough where nobody asked for an end before", async () => {
   const now = new AbortController();
-  await using story = await Story.begin(new ManualClock(), now.signal);
-  const running = story.run("trap '' TERM; echo up; while :; do sleep 1000 & wait; done");
-  await story.heard.first("up");
+  await using fixture = await Fixture.begin(new ManualClock(), now.signal);
+  const running = fixture.run("trap '' TERM; echo up; while :; do sleep 1000 & wait; done");
+  await fixture.output.first("up");
   now.abort();
   assertEquals((await running).how, "aborted");
 });
 
 Deno.test("a NUL in an argument or the environment keeps no program from running", async () => {
-  await using story = await Story.begin();
-  const ending = await story.run('printf "%s|%s\\n" "$1" "$REASON"', {
+  await using fixture = await Fixture.begin();
+  const ending = await fixture.run('printf "%s|%s\\n" "$1" "$REASON"', {
     args: ["a\0b"],
     env: { REASON: "check exited with 1: \0\0bad" },
   });
-  assertEquals([ending.code, story.heard.lines], [
+  assertEquals([ending.code, fixture.output.lines], [
     0,
     ["a␀b|check exited with 1: ␀␀bad"],
   ]);
@@ -315,14 +320,14 @@ Deno.test({
   name: "a program that is just being written is short, not one that can never start",
   ignore: Deno.build.os === "windows",
   async fn() {
-    await using story = await Story.begin();
-    const path = await story.folder.script("busy", "exit 0");
+    await using fixture = await Fixture.begin();
+    const path = await fixture.folder.script("busy", "exit 0");
     {
       using _ = await Deno.open(path, { write: true });
-      const { how, reason } = await story.run("", { path });
+      const { how, reason } = await fixture.run("", { path });
       assertEquals([how, reason], ["short", "could not be started: Text file busy"]);
     }
-    assertEquals((await story.run("", { path })).code, 0);
+    assertEquals((await fixture.run("", { path })).code, 0);
   },
 });
 

@@ -3,7 +3,7 @@ import { realClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import type { Promotion } from "../failover/ports.ts";
 import { Programs } from "./program.ts";
-import { Folder, Heard } from "./testing/program.ts";
+import { Folder, LineCollector } from "./testing/program.ts";
 import { ProgramTriggers } from "./trigger.ts";
 
 const promotion: Promotion = {
@@ -18,13 +18,13 @@ const never = new AbortController().signal;
 
 /** A directory of triggers, and one line for each event of its runs. */
 class Scene implements AsyncDisposable {
-  readonly heard = new Heard();
+  readonly output = new LineCollector();
   readonly triggers: ProgramTriggers;
   readonly #programs = new Programs(realClock);
 
   private constructor(readonly folder: Folder, timeoutMs: number, goOn: boolean) {
     const settings = { path: folder.path, timeoutMs, service: "db", goOn, warnings: [] };
-    const publish = (event: Event) => this.heard.say(this.#line(event));
+    const publish = (event: Event) => this.output.add(this.#line(event));
     this.triggers = new ProgramTriggers(settings, this.#programs, publish);
   }
 
@@ -60,7 +60,7 @@ Deno.test("a trigger is told all of a promotion", async () => {
   await using scene = await Scene.begin();
   await scene.folder.script("one", 'echo "$#|$1"; env | grep ^FAILOVER_ | LC_ALL=C sort');
   await scene.triggers.run(promotion, never);
-  assertEquals(scene.heard.lines, [
+  assertEquals(scene.output.lines, [
     "started one 7",
     "said one b:2 1|b:2",
     "said one b:2 FAILOVER_EPOCH=7",
@@ -82,7 +82,7 @@ Deno.test("triggers run in the order of their names, and a failing one stops not
   await scene.folder.script("4", "kill -9 $$");
   await scene.folder.script("5", "exit 0");
   await scene.triggers.run({ ...promotion, from: undefined }, never);
-  assertEquals(scene.heard.lines, [
+  assertEquals(scene.output.lines, [
     'warned 3: names an interpreter that is missing: "/no/such/shell"; it will not run',
     ...["started 1 7", "failed 1 7 exited with 3"],
     ...["started 2 7", "finished 2 7"],
@@ -96,7 +96,7 @@ Deno.test("a trigger past its deadline fails and the next one runs", async () =>
   await scene.folder.script("1", "sleep 1000");
   await scene.folder.script("2", "exit 0");
   await scene.triggers.run(promotion, never);
-  assertEquals(scene.heard.lines, [
+  assertEquals(scene.output.lines, [
     ...["started 1 7", "failed 1 7 did not end within 100ms"],
     ...["started 2 7", "finished 2 7"],
   ]);
@@ -108,10 +108,10 @@ Deno.test("calling triggers off ends the running one and skips the rest", async 
   await scene.folder.script("2", "exit 0");
   const stop = new AbortController();
   const running = scene.triggers.run(promotion, stop.signal);
-  await scene.heard.first("said 1 b:2 up");
+  await scene.output.first("said 1 b:2 up");
   stop.abort();
   await running;
-  assertEquals(scene.heard.lines.slice(2), ["failed 1 7 was called off"]);
+  assertEquals(scene.output.lines.slice(2), ["failed 1 7 was called off"]);
 });
 
 Deno.test("a run says that all triggers ran, which failed, or that it was called off", async () => {
@@ -136,7 +136,7 @@ Deno.test("where a failure counts, those after it wait, and a repetition begins 
   await scene.folder.script("3", "exit 0");
   assertEquals((await scene.triggers.run(promotion, never)).how, "failed");
   assertEquals(await scene.triggers.run(promotion, never), { how: "ran" });
-  const runs = scene.heard.lines.filter((line) => !line.startsWith("warned"));
+  const runs = scene.output.lines.filter((line) => !line.startsWith("warned"));
   assertEquals(runs, [
     ...["started 1 7", "finished 1 7", "started 2 7", "failed 2 7 exited with 1"],
     ...["started 2 7", "finished 2 7", "started 3 7", "finished 3 7"],
@@ -162,7 +162,7 @@ Deno.test({
     });
     file.close();
     assertEquals((await scene.triggers.run(promotion, never)).how, "failed");
-    assertEquals(scene.heard.lines, [
+    assertEquals(scene.output.lines, [
       ...["started 0 7", "failed 0 7 exited with 1"],
       ...["started 1 7", "finished 1 7", "started 2 7"],
       ...["started 2 7", "finished 2 7", "started 3 7", "finished 3 7"],
@@ -176,13 +176,13 @@ Deno.test("triggers of two promotions never overlap", async () => {
   await scene.folder.script("1", 'echo up; read line <"$(dirname "$0")/.go"');
   const first = scene.triggers.run(promotion, never);
   const second = scene.triggers.run({ ...promotion, epoch: 8 }, never);
-  await scene.heard.first("said 1 b:2 up");
+  await scene.output.first("said 1 b:2 up");
   await Deno.writeTextFile(go, "go\n");
   await first;
-  await scene.heard.first("started 1 8");
+  await scene.output.first("started 1 8");
   await Deno.writeTextFile(go, "go\n");
   await second;
-  assertEquals(scene.heard.lines, [
+  assertEquals(scene.output.lines, [
     ...["started 1 7", "said 1 b:2 up", "finished 1 7"],
     ...["started 1 8", "said 1 b:2 up", "finished 1 8"],
   ]);
@@ -196,7 +196,7 @@ Deno.test("a promotion that is called off while it waits for its turn runs nothi
   const second = scene.triggers.run({ ...promotion, epoch: 8 }, stop.signal);
   stop.abort();
   await Promise.all([first, second]);
-  assertEquals(scene.heard.lines, ["started 1 7", "finished 1 7"]);
+  assertEquals(scene.output.lines, ["started 1 7", "finished 1 7"]);
 });
 
 Deno.test("a directory of triggers is read anew, and its flaws are said once", async () => {
@@ -205,7 +205,7 @@ Deno.test("a directory of triggers is read anew, and its flaws are said once", a
   await scene.triggers.run(promotion, never);
   await scene.folder.script("late", "exit 0");
   await scene.triggers.run({ ...promotion, epoch: 8 }, never);
-  assertEquals(scene.heard.lines, [
+  assertEquals(scene.output.lines, [
     "warned plain: is not executable (chmod +x it); it will not run",
     "warned : has no program to run",
     ...["started late 8", "finished late 8"],
@@ -238,7 +238,7 @@ Deno.test("a trigger that disappears between look and start has failed, and the 
   const outcome = await scene.triggers.run(promotion, never);
   const why = "could not be started: it, or the interpreter it names, is missing";
   assertEquals(outcome, { how: "failed", reason: `trigger ${next} ${why}` });
-  assertEquals(scene.heard.lines, [
+  assertEquals(scene.output.lines, [
     ...["started 1 7", "finished 1 7", "started 2 7", `failed 2 7 ${why}`],
     ...["started 3 7", "finished 3 7"],
   ]);
@@ -252,10 +252,10 @@ Deno.test("a trigger that is gone before its shell opens it has failed, and is t
   assert(outcome.how === "failed");
   const why = /exited with (2|127), and its file was removed meanwhile$/;
   assertMatch(outcome.reason, why);
-  assertMatch(scene.heard.lines.at(-1)!, /^failed 1 7 exited/);
+  assertMatch(scene.output.lines.at(-1)!, /^failed 1 7 exited/);
   // It has not run, so it runs again when its file is back.
   await scene.folder.script("1", "exit 0");
   assertEquals(await scene.triggers.run(promotion, never), { how: "ran" });
-  assertEquals(scene.heard.lines.slice(-2), ["started 1 7", "finished 1 7"]);
+  assertEquals(scene.output.lines.slice(-2), ["started 1 7", "finished 1 7"]);
   assert(gone.endsWith("/1"));
 });

@@ -8,7 +8,7 @@ import { BufferedConn, type BufferedConnEvents } from "./buffered_conn.ts";
 
 const WRITE_MS = 5_000;
 
-interface Bench {
+interface Fixture {
   readonly clock: ManualClock;
   readonly io: BufferedConn;
   /** Ours, under the wire, and the peer's. */
@@ -18,10 +18,10 @@ interface Bench {
   readonly told: (boolean | FaultName)[];
 }
 
-function bench(pair: MakePair, room?: number, events: BufferedConnEvents = {}): Bench {
+function fixture(pair: MakePair, room?: number, events: BufferedConnEvents = {}): Fixture {
   const clock = new ManualClock();
   const [near, far] = pair(room);
-  const told: Bench["told"] = [];
+  const told: Fixture["told"] = [];
   const io = new BufferedConn(near, {
     deadlines: new Deadlines(clock),
     writeMs: WRITE_MS,
@@ -47,7 +47,7 @@ async function faultOf(promise: Promise<unknown>): Promise<FaultName> {
 onConns(
   "what is there is read at once, what is not is waited for, and a second call joins the first",
   async (pair) => {
-    const { io, far, told } = bench(pair);
+    const { io, far, told } = fixture(pair);
     await far.say("one ");
     assertEquals(await io.fill(), true);
     const [second, joined] = [io.fill(), io.fill()];
@@ -64,7 +64,7 @@ onConns(
 onConns(
   "the bytes of a head stay where they are while more is read, however much",
   async (pair) => {
-    const { io, far } = bench(pair);
+    const { io, far } = fixture(pair);
     await far.say("head");
     await io.fill();
     const { bytes: held } = io.input;
@@ -88,7 +88,7 @@ onConns(
     for (const isAsked of [true, false]) {
       const late: FaultName[] = [];
       const events = isAsked ? { onLate: ({ fault }: Fault) => late.push(fault) } : {};
-      const { io, clock, told, near } = bench(pair, undefined, events);
+      const { io, clock, told, near } = fixture(pair, undefined, events);
       io.readBy(io.deadlines.in(1_000), "requestTimeout");
       const filling = io.fill();
       const ended = isAsked ? undefined : faultOf(filling);
@@ -111,7 +111,7 @@ onConns(
 onConns(
   "a peer that takes a little now and then gets all; one that takes nothing is too slow",
   async (pair) => {
-    const { io, clock, far, told } = bench(pair, 10);
+    const { io, clock, far, told } = fixture(pair, 10);
     const sending = io.send(bytes("x".repeat(50)));
     for (let i = 0; i < 4; i++) {
       await clock.advance(WRITE_MS - 1_000);
@@ -130,7 +130,7 @@ onConns(
 onConns(
   "a io in which nothing moves is quiet, and one byte either way is enough",
   async (pair) => {
-    const { io, clock, far, near } = bench(pair);
+    const { io, clock, far, near } = fixture(pair);
     io.endWhenQuiet(1_000, "clientGone");
     for (let i = 0; i < 3; i++) {
       await clock.advance(900);
@@ -147,7 +147,7 @@ onConns(
 );
 
 onConns("the first fault is the one that everybody gets, and is told once", async (pair) => {
-  const { io, near, told } = bench(pair, 1);
+  const { io, near, told } = fixture(pair, 1);
   const reading = faultOf(io.fill());
   const writing = faultOf(io.send(bytes("more than fits"))!);
   io.fail(new Fault("drained"));
@@ -160,7 +160,7 @@ onConns("the first fault is the one that everybody gets, and is told once", asyn
 });
 
 onConns("a peer's reset is the fault of this side, for the reader and the writer", async (pair) => {
-  const { io, far, told } = bench(pair);
+  const { io, far, told } = fixture(pair);
   const reading = faultOf(io.fill());
   far.reset();
   assertEquals([await reading, told], ["clientReset", ["clientReset"]]);
@@ -170,7 +170,7 @@ onConns("a peer's reset is the fault of this side, for the reader and the writer
 onConns(
   "a write that fails leaves the reading side alone: its peer may have said why",
   async (pair) => {
-    const { io, near, far } = bench(pair);
+    const { io, near, far } = fixture(pair);
     await far.say("413");
     await near.closeWrite(); // any write fails from now on
     assertEquals(await faultOf(io.send(bytes("x"))!), "clientReset");
@@ -183,7 +183,7 @@ onConns(
 onConns(
   "used as a connection it gives what was read ahead first, and then the rest",
   async (pair) => {
-    const { io, far } = bench(pair);
+    const { io, far } = fixture(pair);
     await far.say("early");
     await io.fill();
     const room = new Uint8Array(3);
@@ -200,7 +200,7 @@ onConns(
 );
 
 onConns("a filler hears of bytes, of the peer's end and of a failure, each once", async (pair) => {
-  const { io, far } = bench(pair);
+  const { io, far } = fixture(pair);
   const heard: unknown[] = [];
   const filler = {
     filled: (hasMore: boolean) => void heard.push(hasMore),
@@ -221,7 +221,7 @@ onConns("a filler hears of bytes, of the peer's end and of a failure, each once"
 });
 
 onConns("a filler may ask for the next bytes as soon as it hears of some", async (pair) => {
-  const { io, far } = bench(pair);
+  const { io, far } = fixture(pair);
   let text = "";
   const filler = {
     filled(hasMore: boolean) {

@@ -1,12 +1,12 @@
 /** Which connections a pool keeps, for how long, and for what. */
 import { assertEquals } from "@std/assert";
 import { onConns } from "../net/testing/conn_fake.ts";
-import { bench, get, rested } from "./testing/client_bench.ts";
+import { fixture, get, idleConnection } from "./testing/pool_fixture.ts";
 
 onConns(
   "an idle connection leaves the pool when its time is up, its upstream ends it or talks",
   async (pair) => {
-    const { pool, clock, upstreams } = bench(pair, { idleMs: 10_000 });
+    const { pool, clock, upstreams } = fixture(pair, { idleMs: 10_000 });
     const rest = async () => {
       const connection = await pool.connect();
       const upstream = upstreams.at(-1)!;
@@ -33,7 +33,7 @@ onConns(
 );
 
 onConns("a pool keeps no more idle connections than it may, and none once closed", async (pair) => {
-  const { pool, upstreams } = bench(pair, { idleMax: 1 });
+  const { pool, upstreams } = fixture(pair, { idleMax: 1 });
   const both = [await pool.connect(), await pool.connect(), await pool.connect()];
   for (const [i, connection] of both.entries()) {
     const reply = get(connection);
@@ -60,8 +60,8 @@ onConns("a 204 or 304 that declares a body is the last on its connection", async
   ];
   for (const [answers, idle] of [[kept, 1], [closed, 0]] as const) {
     for (const answer of answers) {
-      const world = bench(pair);
-      await rested(world, `HTTP/1.1 ${answer}`);
+      const world = fixture(pair);
+      await idleConnection(world, `HTTP/1.1 ${answer}`);
       assertEquals(world.pool.idle, idle, answer);
       world.pool.close();
     }
@@ -72,8 +72,8 @@ onConns("a connection is given up before its upstream said that it would be", as
   for (
     const [line, keptMs] of [["", 29_000], ["Keep-Alive: timeout=5, max=100\r\n", 3_500]] as const
   ) {
-    const world = bench(pair, { idleMs: 30_000 });
-    await rested(world, `HTTP/1.1 204 No\r\n${line}\r\n`);
+    const world = fixture(pair, { idleMs: 30_000 });
+    await idleConnection(world, `HTTP/1.1 204 No\r\n${line}\r\n`);
     await world.clock.advance(keptMs);
     assertEquals(world.pool.idle, 1, line);
     await world.clock.advance(1_500);
@@ -82,10 +82,10 @@ onConns("a connection is given up before its upstream said that it would be", as
 });
 
 onConns(
-  "what may not be sent twice goes over a connection that has hardly rested",
+  "what may not be sent twice goes over a connection that has hardly idleConnection",
   async (pair) => {
-    const world = bench(pair);
-    await rested(world, "HTTP/1.1 204 No\r\n\r\n");
+    const world = fixture(pair);
+    await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
     await world.clock.advance(400);
     const young = world.pool.take(false)!;
     const reply = get(young, "POST");
@@ -101,13 +101,13 @@ onConns(
 );
 
 onConns("when the upstream ends what rests is learned, and forgotten again", async (pair) => {
-  const world = bench(pair, { idleMs: 30_000 });
-  const upstream = await rested(world, "HTTP/1.1 204 No\r\n\r\n");
+  const world = fixture(pair, { idleMs: 30_000 });
+  const upstream = await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
   await world.clock.advance(400);
   await upstream.closeWrite();
   await world.clock.advance(0);
   assertEquals(world.pool.idle, 0);
-  await rested(world, "HTTP/1.1 204 No\r\n\r\n");
+  await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
   await world.clock.advance(250);
   assertEquals([world.pool.take(false), world.pool.idle], [undefined, 1]);
   // Three quarters of what was seen, found a tick or two later.
@@ -116,7 +116,7 @@ onConns("when the upstream ends what rests is learned, and forgotten again", asy
   // What keeps the coarse clock going meanwhile.
   const busy = await world.pool.connect();
   await world.clock.advance(61_000);
-  await rested(world, "HTTP/1.1 204 No\r\n\r\n");
+  await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
   await world.clock.advance(2_000);
   assertEquals(world.pool.idle, 1);
   busy.close();
@@ -124,12 +124,12 @@ onConns("when the upstream ends what rests is learned, and forgotten again", asy
 });
 
 onConns("what may not be sent twice learns of ends after the shortest rest, too", async (pair) => {
-  const world = bench(pair, { idleMs: 30_000 });
-  const upstream = await rested(world, "HTTP/1.1 204 No\r\n\r\n");
+  const world = fixture(pair, { idleMs: 30_000 });
+  const upstream = await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
   await upstream.closeWrite();
   await world.clock.advance(0);
   assertEquals(world.pool.idle, 0);
-  await rested(world, "HTTP/1.1 204 No\r\n\r\n");
+  await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
   await world.clock.advance(10);
   assertEquals([world.pool.take(false), world.pool.idle], [undefined, 1]);
   // The others rest as long as before: it may have been a restart.

@@ -44,7 +44,7 @@ async function forward(exchange: Exchange, upstream: UpstreamConn): Promise<void
   }
 }
 
-function bench(pair: MakePair) {
+function fixture(pair: MakePair) {
   const clock = new ManualClock();
   const deadlines = new Deadlines(clock);
   const upstreams: FakeConn[] = [];
@@ -77,7 +77,7 @@ async function firstOf(upstreams: FakeConn[]): Promise<FakeConn> {
 onConns(
   "a proxied exchange keeps target, names and order, and both connections are used again",
   async (pair) => {
-    const { client, upstreams, pool, done } = bench(pair);
+    const { client, upstreams, pool, done } = fixture(pair);
     for (let round = 0; round < 3; round++) {
       await client.say(GET);
       const upstream = await firstOf(upstreams);
@@ -104,7 +104,7 @@ onConns(
 onConns(
   "an upstream body that ends with its connection is chunked for the client, trailers pass",
   async (pair) => {
-    const { client, upstreams, done } = bench(pair);
+    const { client, upstreams, done } = fixture(pair);
     await client.say(GET);
     const upstream = await firstOf(upstreams);
     await upstream.say("HTTP/1.0 200 OK\r\n\r\nsome");
@@ -127,7 +127,7 @@ onConns(
 
 onConns("a response that the upstream cuts is cut for the client", async (pair) => {
   for (const framing of ["Content-Length: 9", "Transfer-Encoding: chunked"]) {
-    const { client, end, upstreams, done } = bench(pair);
+    const { client, end, upstreams, done } = fixture(pair);
     await client.say(GET);
     const upstream = await firstOf(upstreams);
     await upstream.say(`HTTP/1.1 200 OK\r\n${framing}\r\n\r\n`);
@@ -141,7 +141,7 @@ onConns("a response that the upstream cuts is cut for the client", async (pair) 
 });
 
 onConns("a client that reads slowly holds the upstream back, and loses nothing", async (pair) => {
-  const { client, upstreams, pool, done, clock } = bench(pair);
+  const { client, upstreams, pool, done, clock } = fixture(pair);
   await client.say(GET);
   const upstream = await firstOf(upstreams);
   const total = 200_000;
@@ -166,7 +166,7 @@ onConns("a client that reads slowly holds the upstream back, and loses nothing",
 onConns(
   "Expect is relayed: the client is told to go on when the upstream says so",
   async (pair) => {
-    const { client, upstreams, done } = bench(pair);
+    const { client, upstreams, done } = fixture(pair);
     await client.say(
       "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
     );
@@ -185,7 +185,7 @@ onConns(
 );
 
 onConns("a client that goes away takes its upstream request with it", async (pair) => {
-  const { client, upstreams, pool, done } = bench(pair);
+  const { client, upstreams, pool, done } = fixture(pair);
   await client.say(GET);
   const upstream = await firstOf(upstreams);
   await upstream.hear("\r\n\r\n");

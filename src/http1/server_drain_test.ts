@@ -1,14 +1,14 @@
 /** The end of a server: nobody who was in, and asked in time, goes without an answer. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Fault } from "../base/fault.ts";
-import { GET, onBench, say } from "./testing/server_fake.ts";
+import { GET, say, serverTest } from "./testing/server_fixture.ts";
 
-onBench(
+serverTest(
   "a drain closes idle connections, lets a running exchange finish, and says so in it",
-  async (bench) => {
+  async (fixture) => {
     const started = Promise.withResolvers<void>();
     const answer = Promise.withResolvers<void>();
-    const { connect, server, clock } = bench(async (exchange) => {
+    const { connect, server, clock } = fixture(async (exchange) => {
       if (exchange.head.path === "/slow") {
         started.resolve();
         await answer.promise;
@@ -32,9 +32,9 @@ onBench(
   },
 );
 
-onBench("a drain whose time is up cuts what is left and counts it", async (bench) => {
+serverTest("a drain whose time is up cuts what is left and counts it", async (fixture) => {
   const started = Promise.withResolvers<void>();
-  const { connect, server } = bench(async (exchange) => {
+  const { connect, server } = fixture(async (exchange) => {
     const gone = new Promise<Fault>((resolve) => exchange.whenGone = resolve);
     started.resolve();
     throw await gone;
@@ -50,10 +50,10 @@ onBench("a drain whose time is up cuts what is left and counts it", async (bench
   await done;
 });
 
-onBench(
+serverTest(
   "a request that was on its way when a drain began is answered, and told the end",
-  async (bench) => {
-    const { connect, server, clock } = bench(say);
+  async (fixture) => {
+    const { connect, server, clock } = fixture(say);
     const kept = connect();
     await kept.client.say(GET);
     await kept.client.hear("\r\n\r\n/");
@@ -72,10 +72,10 @@ onBench(
   },
 );
 
-onBench(
+serverTest(
   "a connection that never asked is waited for a little longer than a kept one",
-  async (bench) => {
-    const { connect, server, clock } = bench(say);
+  async (fixture) => {
+    const { connect, server, clock } = fixture(say);
     const kept = connect();
     await kept.client.say(GET);
     await kept.client.hear("\r\n\r\n/");
@@ -89,24 +89,29 @@ onBench(
   },
 );
 
-onBench("pipelined requests that are here when a drain begins are all served", async (bench) => {
-  const started = Promise.withResolvers<void>();
-  const answer = Promise.withResolvers<void>();
-  const { connect, server } = bench(async (exchange) => {
-    started.resolve();
-    await answer.promise;
-    exchange.respond(200, "OK");
-    await exchange.send(new TextEncoder().encode(exchange.head.path));
-  });
-  const { client, done } = connect();
-  await client.say(["/a", "/b", "/c"].map((p) => `GET ${p} HTTP/1.1\r\nHost: a\r\n\r\n`).join(""));
-  await started.promise;
-  const drained = server.drain(new AbortController().signal);
-  answer.resolve();
-  const heard = await client.hearAll();
-  assertEquals(heard.match(/\r\n\r\n\/./g), ["\r\n\r\n/a", "\r\n\r\n/b", "\r\n\r\n/c"]);
-  assertEquals(heard.match(/Connection: close/g)?.length, 1);
-  client.close();
-  await done;
-  assertEquals(await drained, 0);
-});
+serverTest(
+  "pipelined requests that are here when a drain begins are all served",
+  async (fixture) => {
+    const started = Promise.withResolvers<void>();
+    const answer = Promise.withResolvers<void>();
+    const { connect, server } = fixture(async (exchange) => {
+      started.resolve();
+      await answer.promise;
+      exchange.respond(200, "OK");
+      await exchange.send(new TextEncoder().encode(exchange.head.path));
+    });
+    const { client, done } = connect();
+    await client.say(
+      ["/a", "/b", "/c"].map((p) => `GET ${p} HTTP/1.1\r\nHost: a\r\n\r\n`).join(""),
+    );
+    await started.promise;
+    const drained = server.drain(new AbortController().signal);
+    answer.resolve();
+    const heard = await client.hearAll();
+    assertEquals(heard.match(/\r\n\r\n\/./g), ["\r\n\r\n/a", "\r\n\r\n/b", "\r\n\r\n/c"]);
+    assertEquals(heard.match(/Connection: close/g)?.length, 1);
+    client.close();
+    await done;
+    assertEquals(await drained, 0);
+  },
+);

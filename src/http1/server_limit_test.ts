@@ -1,6 +1,12 @@
 /** A server at its limit: who gives way, who waits, who is answered all the same. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { type Bench, bench as benchOf, GET, onBench, say } from "./testing/server_fake.ts";
+import {
+  fixture as fixtureOf,
+  GET,
+  say,
+  type ServerFixture,
+  serverTest,
+} from "./testing/server_fixture.ts";
 import { type Handler, reserveOf } from "./server.ts";
 
 /** A client whose request stays under way until `go`. */
@@ -18,42 +24,48 @@ function busyApp(): { app: Handler; go: () => void } {
 
 const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
 
-async function kept({ connect }: Bench, path = "/"): Promise<ReturnType<Bench["connect"]>> {
+async function kept(
+  { connect }: ServerFixture,
+  path = "/",
+): Promise<ReturnType<ServerFixture["connect"]>> {
   const one = connect();
   await one.client.say(get(path));
   await one.client.hear(`\r\n\r\n${path}`);
   return one;
 }
 
-onBench("at the limit the connection that has been idle for longest gives way", async (make) => {
-  const bench = make(say, { connectionsMax: 2 });
-  const oldest = await kept(bench);
-  await bench.clock.advance(500);
-  const younger = await kept(bench);
-  await bench.clock.advance(500);
-  const third = await kept(bench, "/third");
+serverTest("at the limit the connection that has been idle for longest gives way", async (make) => {
+  const fixture = make(say, { connectionsMax: 2 });
+  const oldest = await kept(fixture);
+  await fixture.clock.advance(500);
+  const younger = await kept(fixture);
+  await fixture.clock.advance(500);
+  const third = await kept(fixture, "/third");
   assertEquals(await oldest.client.hearAll(), "");
   assertEquals([younger.server.end, third.server.end], ["open", "open"]);
-  const fourth = await kept(bench, "/fourth");
+  const fourth = await kept(fixture, "/fourth");
   assertEquals(await younger.client.hearAll(), "");
   for (const { client } of [third, fourth]) client.close();
 });
 
-onBench("a silent connection gives way too, once its client had its time to ask", async (make) => {
-  const bench = make(say, { connectionsMax: 1 });
-  const silent = bench.connect();
-  await bench.clock.advance(500);
-  const asking = bench.connect();
-  await asking.client.say(get("/a"));
-  await bench.clock.advance(250);
-  assertEquals(silent.server.end, "open");
-  await bench.clock.advance(750);
-  assertMatch(await asking.client.hear("/a"), /^HTTP\/1.1 200 /);
-  assertEquals(silent.server.end, "closed");
-  asking.client.close();
-});
+serverTest(
+  "a silent connection gives way too, once its client had its time to ask",
+  async (make) => {
+    const fixture = make(say, { connectionsMax: 1 });
+    const silent = fixture.connect();
+    await fixture.clock.advance(500);
+    const asking = fixture.connect();
+    await asking.client.say(get("/a"));
+    await fixture.clock.advance(250);
+    assertEquals(silent.server.end, "open");
+    await fixture.clock.advance(750);
+    assertMatch(await asking.client.hear("/a"), /^HTTP\/1.1 200 /);
+    assertEquals(silent.server.end, "closed");
+    asking.client.close();
+  },
+);
 
-onBench(
+serverTest(
   "where all are busy, a request waits for a place and gets the first that is free",
   async (make) => {
     const { app, go } = busyApp();
@@ -77,7 +89,7 @@ onBench(
   },
 );
 
-onBench(
+serverTest(
   "who waits in vain is told 503, at once when others need the place to be heard",
   async (make) => {
     const { app, go } = busyApp();
@@ -107,7 +119,7 @@ onBench(
   },
 );
 
-onBench("our own endpoints answer beyond the limit", async (make) => {
+serverTest("our own endpoints answer beyond the limit", async (make) => {
   const { app, go } = busyApp();
   const { connect, clock } = make(app, { connectionsMax: 1 }, {
     isReserved: (path) => path === "/own",
@@ -126,12 +138,12 @@ onBench("our own endpoints answer beyond the limit", async (make) => {
   busy.client.close();
 });
 
-onBench(
+serverTest(
   "the limit is told when it is reached, and again only after it was far from it for a while",
   async (make) => {
     let told = 0;
-    const bench = make(say, { connectionsMax: 2 }, { onFull: () => told++ });
-    const { connect, server, clock } = bench;
+    const fixture = make(say, { connectionsMax: 2 }, { onFull: () => told++ });
+    const { connect, server, clock } = fixture;
     const [a, b] = [connect(), connect()];
     assertEquals(told, 0);
     const c = connect();
@@ -161,7 +173,7 @@ onBench(
 Deno.test("a bug in the app ends its exchange with a 500, is told, and ends nothing else", async () => {
   const errors: unknown[] = [];
   const bug = new Error("bug");
-  const { connect } = benchOf(
+  const { connect } = fixtureOf(
     async (exchange) => {
       if (exchange.head.path === "/before") throw bug;
       exchange.respond(200, "OK");

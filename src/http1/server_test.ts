@@ -1,12 +1,12 @@
 /** The server against a client that says each byte when the test wants it. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Fault } from "../base/fault.ts";
-import { GET, onBench, readAll, say, text } from "./testing/server_fake.ts";
+import { GET, readAll, say, serverTest, text } from "./testing/server_fixture.ts";
 
-onBench(
+serverTest(
   "pipelined requests are answered in order, also when they come in pieces",
-  async (bench) => {
-    const { connect, clock } = bench(say);
+  async (fixture) => {
+    const { connect, clock } = fixture(say);
     const { client, done } = connect();
     const all = ["/a", "/b", "/c"].map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`).join(
       "",
@@ -20,23 +20,26 @@ onBench(
   },
 );
 
-onBench("a malformed request is refused once, and nothing behind it is served", async (bench) => {
-  const { connect, faults } = bench(say);
-  const { client, done } = connect();
-  await client.say(`${GET}GET / HTTP/1.1\nHost: a\r\n\r\n${GET}`);
-  await client.closeWrite();
-  const answers = await client.hearAll();
-  assertEquals(answers.split("HTTP/1.1").length, 3);
-  assertMatch(answers, /HTTP\/1.1 400 Bad Request\r\nDate: [^\r]+ GMT\r\nConnection: close\r\n/);
-  await done;
-  assertEquals(faults, ["badRequest"]);
-});
+serverTest(
+  "a malformed request is refused once, and nothing behind it is served",
+  async (fixture) => {
+    const { connect, faults } = fixture(say);
+    const { client, done } = connect();
+    await client.say(`${GET}GET / HTTP/1.1\nHost: a\r\n\r\n${GET}`);
+    await client.closeWrite();
+    const answers = await client.hearAll();
+    assertEquals(answers.split("HTTP/1.1").length, 3);
+    assertMatch(answers, /HTTP\/1.1 400 Bad Request\r\nDate: [^\r]+ GMT\r\nConnection: close\r\n/);
+    await done;
+    assertEquals(faults, ["badRequest"]);
+  },
+);
 
-onBench(
+serverTest(
   "a smuggled second request in a chunked body is refused before it is looked at",
-  async (bench) => {
+  async (fixture) => {
     const paths: string[] = [];
-    const { connect } = bench((exchange) => {
+    const { connect } = fixture((exchange) => {
       paths.push(exchange.head.path);
       return readAll(exchange);
     });
@@ -51,10 +54,10 @@ onBench(
   },
 );
 
-onBench(
+serverTest(
   "a client that drips its head is told 408 when its time is up, not before",
-  async (bench) => {
-    const { connect, clock, faults } = bench(say);
+  async (fixture) => {
+    const { connect, clock, faults } = fixture(say);
     const slow = connect();
     const other = connect();
     for (let second = 0; second < 9; second++) {
@@ -74,8 +77,8 @@ onBench(
   },
 );
 
-onBench("an idle connection is closed without a word after the idle time", async (bench) => {
-  const { connect, clock, faults } = bench(say, { idleMs: 5_000 });
+serverTest("an idle connection is closed without a word after the idle time", async (fixture) => {
+  const { connect, clock, faults } = fixture(say, { idleMs: 5_000 });
   const { client, server, done } = connect();
   await client.say(GET);
   await client.hear("\r\n\r\n/");
@@ -87,8 +90,8 @@ onBench("an idle connection is closed without a word after the idle time", async
   assertEquals(faults, []);
 });
 
-onBench("a body that stops coming is ended by its deadline, with 408", async (bench) => {
-  const { connect, clock } = bench(readAll, { bodyRateMin: 0 });
+serverTest("a body that stops coming is ended by its deadline, with 408", async (fixture) => {
+  const { connect, clock } = fixture(readAll, { bodyRateMin: 0 });
   const { client, done } = connect();
   await client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345");
   await clock.advance(29_000);
@@ -100,8 +103,8 @@ onBench("a body that stops coming is ended by its deadline, with 408", async (be
   await done;
 });
 
-onBench("a body that only drips is ended although it never stops", async (bench) => {
-  const { connect, clock, server } = bench(readAll, { bodyRateMin: 100 });
+serverTest("a body that only drips is ended although it never stops", async (fixture) => {
+  const { connect, clock, server } = fixture(readAll, { bodyRateMin: 100 });
   const { client, done } = connect();
   await client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
   for (let second = 0; second < 40 && server.connections > 0; second++) {
@@ -112,11 +115,11 @@ onBench("a body that only drips is ended although it never stops", async (bench)
   assertEquals(server.connections, 0);
 });
 
-onBench(
+serverTest(
   "a client that reads nothing stops the source and is cut after the write time",
-  async (bench) => {
+  async (fixture) => {
     let given = 0;
-    const { connect, clock, faults } = bench(async (exchange) => {
+    const { connect, clock, faults } = fixture(async (exchange) => {
       exchange.respond(200, "OK");
       const part = new Uint8Array(1024);
       await exchange.send({
@@ -146,10 +149,10 @@ const HALF_CLOSERS: readonly (readonly [request: string, waitMs: number, goneMs:
   ["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 900, 1_750],
 ];
 
-onBench("a client that closes its sending side still gets its answer", async (bench) => {
+serverTest("a client that closes its sending side still gets its answer", async (fixture) => {
   for (const [request, waitMs] of HALF_CLOSERS) {
     const answer = Promise.withResolvers<void>();
-    const { connect, clock } = bench(async (exchange) => {
+    const { connect, clock } = fixture(async (exchange) => {
       while (await exchange.body.read() !== undefined);
       await answer.promise;
       exchange.respond(200, "OK");
@@ -165,10 +168,10 @@ onBench("a client that closes its sending side still gets its answer", async (be
   }
 });
 
-onBench("a half-closed client for whom nothing moves is taken to have gone", async (bench) => {
+serverTest("a half-closed client for whom nothing moves is taken to have gone", async (fixture) => {
   for (const [request, , goneMs] of HALF_CLOSERS) {
     const gone = Promise.withResolvers<Fault>();
-    const { connect, clock, faults } = bench(async (exchange) => {
+    const { connect, clock, faults } = fixture(async (exchange) => {
       while (await exchange.body.read() !== undefined);
       exchange.whenGone = gone.resolve;
       throw await gone.promise;
@@ -184,10 +187,10 @@ onBench("a half-closed client for whom nothing moves is taken to have gone", asy
   }
 });
 
-onBench(
+serverTest(
   "a half-closed client that takes its response slowly has the time of any other",
-  async (bench) => {
-    const { connect, clock } = bench(async (exchange) => {
+  async (fixture) => {
+    const { connect, clock } = fixture(async (exchange) => {
       exchange.respond(200, "OK");
       await exchange.send(text.encode("x".repeat(2_000)));
     });
@@ -200,9 +203,9 @@ onBench(
   },
 );
 
-onBench("a client that resets while it waits is noticed at once", async (bench) => {
+serverTest("a client that resets while it waits is noticed at once", async (fixture) => {
   const gone = Promise.withResolvers<Fault>();
-  const { connect } = bench(async (exchange) => {
+  const { connect } = fixture(async (exchange) => {
     exchange.whenGone = gone.resolve;
     throw await gone.promise;
   });
@@ -213,8 +216,8 @@ onBench("a client that resets while it waits is noticed at once", async (bench) 
   await done;
 });
 
-onBench("100-continue is said when the app reads the body", async (bench) => {
-  const { connect } = bench(readAll);
+serverTest("100-continue is said when the app reads the body", async (fixture) => {
+  const { connect } = fixture(readAll);
   const { client } = connect();
   const head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
   await client.say(head);
@@ -224,10 +227,10 @@ onBench("100-continue is said when the app reads the body", async (bench) => {
   client.close();
 });
 
-onBench(
+serverTest(
   "100-continue is not said when the app answers without the body, and the connection ends",
-  async (bench) => {
-    const { connect } = bench(say);
+  async (fixture) => {
+    const { connect } = fixture(say);
     const { client, done } = connect();
     const head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
     await client.say(head);
@@ -240,22 +243,27 @@ onBench(
   },
 );
 
-onBench("a small body that nobody reads is dropped and the connection goes on", async (bench) => {
-  const { connect } = bench(say);
-  const { client } = connect();
-  await client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12345");
-  await client.hear("\r\n\r\n/a");
-  await client.say("POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nxx\r\n");
-  await client.say("0\r\n\r\nGET /c HTTP/1.1\r\nHost: a\r\n\r\n");
-  await client.hear("\r\n\r\n/b");
-  await client.hear("\r\n\r\n/c");
-  client.close();
-});
+serverTest(
+  "a small body that nobody reads is dropped and the connection goes on",
+  async (fixture) => {
+    const { connect } = fixture(say);
+    const { client } = connect();
+    await client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12345");
+    await client.hear("\r\n\r\n/a");
+    await client.say(
+      "POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nxx\r\n",
+    );
+    await client.say("0\r\n\r\nGET /c HTTP/1.1\r\nHost: a\r\n\r\n");
+    await client.hear("\r\n\r\n/b");
+    await client.hear("\r\n\r\n/c");
+    client.close();
+  },
+);
 
-onBench(
+serverTest(
   "a body found to be malformed after the answer ends the connection behind that answer",
-  async (bench) => {
-    const { connect, faults } = bench(say);
+  async (fixture) => {
+    const { connect, faults } = fixture(say);
     const { client, done } = connect();
     await client.say(
       "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n",
@@ -268,10 +276,10 @@ onBench(
   },
 );
 
-onBench(
+serverTest(
   "a large body that nobody reads ends the connection after the answer was heard",
-  async (bench) => {
-    const { connect } = bench(say);
+  async (fixture) => {
+    const { connect } = fixture(say);
     const { client, done } = connect(1024);
     const sending = (async () => {
       await client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
@@ -284,23 +292,26 @@ onBench(
   },
 );
 
-onBench("an error in the middle of a large body says that it is the last answer", async (bench) => {
-  const { connect } = bench(async (exchange) => {
-    exchange.respond(413, "Too Much");
-    await exchange.send(null);
-  });
-  for (const framing of ["Content-Length: 200000", "Transfer-Encoding: chunked"]) {
+serverTest(
+  "an error in the middle of a large body says that it is the last answer",
+  async (fixture) => {
+    const { connect } = fixture(async (exchange) => {
+      exchange.respond(413, "Too Much");
+      await exchange.send(null);
+    });
+    for (const framing of ["Content-Length: 200000", "Transfer-Encoding: chunked"]) {
+      const { client, done } = connect();
+      await client.say(`POST /a HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n`);
+      assertMatch(await client.hear("\r\n\r\n"), /\r\nConnection: close\r\n/);
+      client.close();
+      await done;
+    }
     const { client, done } = connect();
-    await client.say(`POST /a HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n`);
-    assertMatch(await client.hear("\r\n\r\n"), /\r\nConnection: close\r\n/);
+    await client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+    assert(!/Connection: close/.test(await client.hear("\r\n\r\n")));
+    await client.say(`12345${GET}`);
+    await client.hear("\r\n\r\n");
     client.close();
     await done;
-  }
-  const { client, done } = connect();
-  await client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
-  assert(!/Connection: close/.test(await client.hear("\r\n\r\n")));
-  await client.say(`12345${GET}`);
-  await client.hear("\r\n\r\n");
-  client.close();
-  await done;
-});
+  },
+);

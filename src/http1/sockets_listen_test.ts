@@ -6,7 +6,7 @@ import { realClock } from "../base/clock.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { serveFetch } from "./fetch_app.ts";
 import { type Handler, Server } from "./server.ts";
-import { say, text } from "./testing/server_fake.ts";
+import { say, text } from "./testing/server_fixture.ts";
 import { onBoth, serve, untilStill } from "./testing/both_transports.ts";
 
 /** Answers with the client's address as it is known. */

@@ -5,7 +5,7 @@ import { type ClientCounts, Incidents, type Notice, noticeSentence } from "./inc
 const START = 1_000_000;
 
 /** A service `shop` of a, b and c, whose events come second by second. */
-class Story {
+class Fixture {
   counts: ClientCounts = {};
   readonly told: Notice[] = [];
   readonly #incidents = new Incidents({ shop: "a" }, () => this.counts);
@@ -42,22 +42,22 @@ class Story {
 }
 
 Deno.test("a start on the primary and the fall of an idle backup are nobody's trouble", () => {
-  const story = new Story();
-  story.moved(0, "start", "a");
-  story.down(1, "b");
-  story.event(2, { type: "upstream.up", upstream: "b", reason: "connected" });
-  assertEquals(story.told, []);
-  story.down(3, "a");
-  assertEquals(story.moved(4, "failover", "b")!.incident.startedAt, START + 3_000);
+  const fixture = new Fixture();
+  fixture.moved(0, "start", "a");
+  fixture.down(1, "b");
+  fixture.event(2, { type: "upstream.up", upstream: "b", reason: "connected" });
+  assertEquals(fixture.told, []);
+  fixture.down(3, "a");
+  assertEquals(fixture.moved(4, "failover", "b")!.incident.startedAt, START + 3_000);
 });
 
 Deno.test("a failover and its recovery are told with cause, duration and what clients met", () => {
-  const story = new Story();
-  story.moved(0, "start", "a");
-  story.counts = { released: 5, lost: 1 };
-  story.down(10, "a", 4_000);
-  story.counts = { released: 8, lost: 1 };
-  assertObjectMatch(story.moved(11, "failover", "b", 900)!, {
+  const fixture = new Fixture();
+  fixture.moved(0, "start", "a");
+  fixture.counts = { released: 5, lost: 1 };
+  fixture.down(10, "a", 4_000);
+  fixture.counts = { released: 8, lost: 1 };
+  assertObjectMatch(fixture.moved(11, "failover", "b", 900)!, {
     kind: "failover",
     service: "shop",
     from: "a",
@@ -72,27 +72,27 @@ Deno.test("a failover and its recovery are told with cause, duration and what cl
     },
     clients: { released: 3, lost: 0 },
   });
-  assertObjectMatch(story.moved(60, "failback", "a")!, {
+  assertObjectMatch(fixture.moved(60, "failback", "a")!, {
     kind: "recovery",
     from: "b",
     to: "a",
     incident: { startedAt: START + 6_000, lastedMs: 54_000, finished: true },
   });
-  assertEquals(new Set(story.told.map(({ id }) => id)).size, 2);
+  assertEquals(new Set(fixture.told.map(({ id }) => id)).size, 2);
   // The next incident begins anew.
-  story.down(70, "a");
-  assertEquals(story.moved(71, "failover", "b")!.incident.startedAt, START + 70_000);
+  fixture.down(70, "a");
+  assertEquals(fixture.moved(71, "failover", "b")!.incident.startedAt, START + 70_000);
 });
 
 Deno.test("one incident lasts from backup to backup until the primary is back", () => {
-  const story = new Story();
-  story.moved(0, "start", "a");
-  story.down(10, "a");
-  story.moved(11, "failover", "b");
-  story.down(20, "b");
-  const second = story.moved(21, "failover", "c")!;
-  const better = story.moved(30, "failback", "b")!;
-  const last = story.moved(40, "switchover", "a")!;
+  const fixture = new Fixture();
+  fixture.moved(0, "start", "a");
+  fixture.down(10, "a");
+  fixture.moved(11, "failover", "b");
+  fixture.down(20, "b");
+  const second = fixture.moved(21, "failover", "c")!;
+  const better = fixture.moved(30, "failback", "b")!;
+  const last = fixture.moved(40, "switchover", "a")!;
   assertEquals([second, better, last].map((n) => [n.kind, n.incident.finished]), [
     ["failover", false],
     ["recovery", false],
@@ -102,38 +102,38 @@ Deno.test("one incident lasts from backup to backup until the primary is back", 
 });
 
 Deno.test("an outage is told once, when the second round found nobody, and its end is a recovery", () => {
-  const story = new Story();
-  story.moved(0, "start", "a");
-  story.down(10, "a");
-  assertEquals(story.nobody(11, 1), undefined);
-  assertObjectMatch(story.nobody(13, 2)!, {
+  const fixture = new Fixture();
+  fixture.moved(0, "start", "a");
+  fixture.down(10, "a");
+  assertEquals(fixture.nobody(11, 1), undefined);
+  assertObjectMatch(fixture.nobody(13, 2)!, {
     kind: "outage",
     from: "a",
     reason: "no upstream is usable (a: refused)",
     interruptedMs: 3_000,
   });
-  assertEquals(story.nobody(17, 3), undefined);
-  assertObjectMatch(story.moved(20, "failover", "a", 10_000)!, { kind: "recovery", to: "a" });
-  assertEquals(story.told.length, 2);
+  assertEquals(fixture.nobody(17, 3), undefined);
+  assertObjectMatch(fixture.moved(20, "failover", "a", 10_000)!, { kind: "recovery", to: "a" });
+  assertEquals(fixture.told.length, 2);
 });
 
 Deno.test("a second outage within an incident is told too", () => {
-  const story = new Story();
-  story.moved(0, "start", "b");
+  const fixture = new Fixture();
+  fixture.moved(0, "start", "b");
   for (const second of [10, 20]) {
-    story.down(second, "b");
-    story.nobody(second, 1);
-    story.nobody(second + 1, 2);
-    story.moved(second + 2, "failover", "b");
+    fixture.down(second, "b");
+    fixture.nobody(second, 1);
+    fixture.nobody(second + 1, 2);
+    fixture.moved(second + 2, "failover", "b");
   }
   const kinds = ["failover", "outage", "recovery", "outage", "recovery"];
-  assertEquals(story.told.map(({ kind }) => kind), kinds);
+  assertEquals(fixture.told.map(({ kind }) => kind), kinds);
 });
 
 Deno.test("a start on a backup is an incident, a start that found nobody too", () => {
-  const backup = new Story();
+  const backup = new Fixture();
   assertObjectMatch(backup.moved(0, "start", "b")!, { kind: "failover", to: "b" });
-  const nobody = new Story();
+  const nobody = new Fixture();
   nobody.nobody(0, 1);
   nobody.nobody(1, 2);
   nobody.moved(9, "start", "a", 9_000);
@@ -141,39 +141,39 @@ Deno.test("a start on a backup is an incident, a start that found nobody too", (
 });
 
 Deno.test("events of the process and of unknown services are not about incidents", () => {
-  const story = new Story();
-  story.event(0, { type: "upstream.down", upstream: "a", reason: "x", failingMs: 0 }, "");
-  story.event(0, { type: "proxy.stopped", cutSessions: 0 });
-  assertEquals(story.told, []);
+  const fixture = new Fixture();
+  fixture.event(0, { type: "upstream.down", upstream: "a", reason: "x", failingMs: 0 }, "");
+  fixture.event(0, { type: "proxy.stopped", cutSessions: 0 });
+  assertEquals(fixture.told, []);
 });
 
 Deno.test("a notice reads as a sentence", () => {
-  const story = new Story();
-  story.moved(0, "start", "a");
-  story.down(10, "a", 1_000);
-  story.counts = { released: 2, retried: 1, lost: 0 };
+  const fixture = new Fixture();
+  fixture.moved(0, "start", "a");
+  fixture.down(10, "a", 1_000);
+  fixture.counts = { released: 2, retried: 1, lost: 0 };
   assertEquals(
-    noticeSentence(story.moved(11, "failover", "b", 900)!),
+    noticeSentence(fixture.moved(11, "failover", "b", 900)!),
     "[shop] failover from a to b: failover it is. clients found no upstream for 900ms, 2 released, 1 retried, 0 lost.",
   );
   assertEquals(
-    noticeSentence(story.moved(69, "failback", "a", 0)!),
+    noticeSentence(fixture.moved(69, "failback", "a", 0)!),
     "[shop] recovery from b to a: failback it is. clients found no upstream for 0s, " +
       "the incident (a is down: refused) lasted 1m, 2 released, 1 retried, 0 lost.",
   );
 });
 
 Deno.test("a trigger that failed is told with its promotion, or by itself if it failed later", () => {
-  const story = new Story();
-  story.moved(0, "start", "a");
-  story.down(1, "a");
-  const told = story.event(2, {
+  const fixture = new Fixture();
+  fixture.moved(0, "start", "a");
+  fixture.down(1, "a");
+  const told = fixture.event(2, {
     ...{ type: "promotion.finished", move: "failover", id: "x", epoch: 2, to: "b", tookMs: 5 },
     reason: "a is down",
     triggersFailed: "trigger ./promote exited with 1",
   } as Event)!;
   assertEquals(told.reason, "a is down (serving, trigger failed: trigger ./promote exited with 1)");
-  const later = story.event(3, {
+  const later = fixture.event(3, {
     type: "promotion.flawed",
     to: "b",
     epoch: 2,

@@ -38,7 +38,7 @@ Deno.test("[faults] kill: nothing is doubled or wrong, and only what was under w
 });
 
 Deno.test("[faults] the client counts what was turned away, lost, doubled and wrong", async () => {
-  // Nobody answers this client; what the upstreams' ledgers say is made up.
+  // Nobody answers this client; what the upstreams' requestLogs say is made up.
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const gone = (async () => {
     for await (const conn of listener) conn.close();
@@ -49,11 +49,11 @@ Deno.test("[faults] the client counts what was turned away, lost, doubled and wr
   listener.close();
   await gone;
   const asked = load.tally([], []).asked;
-  const ledger = ["GET 0 0", "GET 0 0", "POST 1 7", "POST 1 0", "POST 3 2"];
-  const tally = load.tally(ledger, []);
+  const requestLog = ["GET 0 0", "GET 0 0", "POST 1 7", "POST 1 0", "POST 3 2"];
+  const tally = load.tally(requestLog, []);
   assertEquals([tally.doubled, tally.wrongBytes, tally.cut], [1, 9, 4]);
   assertEquals(tally.failed + tally.lost, asked);
-  assertEquals(load.tally(ledger, [""]).cut, 0);
+  assertEquals(load.tally(requestLog, [""]).cut, 0);
 });
 
 Deno.test("[faults] bytes are compared with what they should be", () => {

@@ -66,11 +66,11 @@ export class Load implements AsyncDisposable {
     await this.#clients;
   }
 
-  /** `ledgers` are the upstreams' own, `harmed` those whose sessions had to end. */
-  tally(ledgers: readonly string[], harmed: readonly string[]): Tally {
+  /** `requestLogs` are the upstreams' own, `harmed` those whose sessions had to end. */
+  tally(requestLogs: readonly string[], harmed: readonly string[]): Tally {
     const got = new Map<number, number>();
     let [doubled, wrongBytes] = [0, 0];
-    for (const line of ledgers) {
+    for (const line of requestLogs) {
       const [method, number, wrong] = line.split(" ");
       const times = (got.get(Number(number)) ?? 0) + 1;
       got.set(Number(number), times);

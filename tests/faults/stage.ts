@@ -2,7 +2,7 @@
 import { connect } from "node:net";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { Load, pause, type Tally } from "./load.ts";
 import type { Contestant, Wish } from "./proxies.ts";
 import { CountingUpstream } from "./upstream.ts";
@@ -65,16 +65,20 @@ export async function show(fault: Fault, contestant: Contestant): Promise<Tally 
   const [program, ...args] = prepared?.wrap?.(plain) ?? plain;
   const log: string[] = [];
   await using proxy = new Child(program!, { args, onErr: (line) => log.push(line) });
-  await patiently(`${contestant.name} to serve`, served(place.port, proxy), () => log.join("\n"));
+  await withTestDeadline(
+    `${contestant.name} to serve`,
+    served(place.port, proxy),
+    () => log.join("\n"),
+  );
   await using load = new Load(place.port);
   await load.begin();
   await pause(BEFORE_MS);
   await fault.strike({ primary, backup, proxy, port: place.port, folder });
   await pause(AFTER_MS);
-  const ledgersNow = async () => [...await primary.ledger(), ...await backup.ledger()];
+  const logsNow = async () => [...await primary.requestLog(), ...await backup.requestLog()];
   await load.end();
   if (Deno.env.has("FAULTS_LOG")) console.error(log.join("\n"));
-  return load.tally(await ledgersNow(), fault.harmed);
+  return load.tally(await logsNow(), fault.harmed);
 }
 
 /** Resolves when a request has come through. */

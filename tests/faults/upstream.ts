@@ -1,6 +1,6 @@
 /** A counting upstream in a process of its own, with all that can befall one. */
 import { Child } from "../harness/child.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import type { CountingPlan } from "./upstream_program.ts";
 
 const PROGRAM = new URL("./upstream_program.ts", import.meta.url).pathname;
@@ -22,9 +22,9 @@ export class CountingUpstream implements AsyncDisposable {
     this.#child = child;
   }
 
-  /** `folder` is where it keeps its ledger. */
+  /** `folder` is where it keeps its requestLog. */
   static async start(says: string, folder: string): Promise<CountingUpstream> {
-    const plan = { says, port: 0, ledger: `${folder}/${says}`, backlog: BACKLOG, deafMs: 0 };
+    const plan = { says, port: 0, requestLog: `${folder}/${says}`, backlog: BACKLOG, deafMs: 0 };
     const [port, child] = await launch(plan);
     return new CountingUpstream({ ...plan, port }, child);
   }
@@ -61,7 +61,7 @@ export class CountingUpstream implements AsyncDisposable {
         if (this.#fillers.length > BACKLOG / 2) full.resolve();
       }, () => {});
     }
-    await patiently("an accept queue to be full", full.promise);
+    await withTestDeadline("an accept queue to be full", full.promise);
   }
 
   /** Turns on, and the next time off, that it resets every new connection. */
@@ -70,8 +70,10 @@ export class CountingUpstream implements AsyncDisposable {
   }
 
   /** What it got so far, a line each. */
-  async ledger(): Promise<string[]> {
-    return (await Deno.readTextFile(this.#plan.ledger)).split("\n").filter((line) => line !== "");
+  async requestLog(): Promise<string[]> {
+    return (await Deno.readTextFile(this.#plan.requestLog)).split("\n").filter((line) =>
+      line !== ""
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -91,5 +93,5 @@ async function launch(plan: CountingPlan): Promise<[number, Child]> {
     onErr: (line) => complaints.push(line),
   });
   const what = `upstream ${plan.says} to listen`;
-  return [await patiently(what, listening.promise, () => complaints.join("\n")), child];
+  return [await withTestDeadline(what, listening.promise, () => complaints.join("\n")), child];
 }

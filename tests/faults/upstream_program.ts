@@ -1,6 +1,6 @@
 /**
- * A server that counts: each request it gets is a line in its ledger, written before it answers, so that
- * the ledger tells what it had even if it is killed. Its only argument is a `CountingPlan` in JSON. When
+ * A server that counts: each request it gets is a line in its requestLog, written before it answers, so that
+ * the requestLog tells what it had even if it is killed. Its only argument is a `CountingPlan` in JSON. When
  * it listens it says on which port, as one line on stdout. SIGUSR2 lets it reset all new connections, and
  * be well again.
  */
@@ -13,8 +13,8 @@ export interface CountingPlan {
   readonly says: string;
   /** 0 lets the system choose. */
   readonly port: number;
-  /** The file of the ledger. */
-  readonly ledger: string;
+  /** The file of the requestLog. */
+  readonly requestLog: string;
   /** Length of the accept queue. */
   readonly backlog: number;
   /** For so long after its start it accepts and does not answer, in milliseconds. */
@@ -25,7 +25,7 @@ export interface CountingPlan {
 const BEAT_MS = 50;
 
 const plan: CountingPlan = JSON.parse(Deno.args[0]!);
-const ledger = await Deno.open(plan.ledger, { append: true, create: true });
+const requestLog = await Deno.open(plan.requestLog, { append: true, create: true });
 const startedAt = performance.now();
 let resetting = false;
 Deno.addSignalListener("SIGUSR2", () => resetting = !resetting);
@@ -40,7 +40,7 @@ async function bodyOf(request: IncomingMessage): Promise<Uint8Array> {
 async function count(request: IncomingMessage, response: ServerResponse, number: number) {
   const method = request.method!;
   const wrong = method === "POST" ? differing(await bodyOf(request), patternOf(number)) : 0;
-  ledger.writeSync(new TextEncoder().encode(`${method} ${number} ${wrong}\n`));
+  requestLog.writeSync(new TextEncoder().encode(`${method} ${number} ${wrong}\n`));
   response.end(patternOf(number + 1));
 }
 

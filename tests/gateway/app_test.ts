@@ -8,7 +8,7 @@ import { FetchExchange } from "../../src/gateway/fetch_exchange.ts";
 import { Deadlines } from "../../src/net/deadlines.ts";
 import { folderBackup } from "../../src/gateway/static/static.ts";
 import { nodeUpstream, refusingPort, type Stage } from "./stage.ts";
-import { story } from "./story.ts";
+import { onBothSockets } from "./both_sockets.ts";
 
 interface Said {
   readonly status: number;
@@ -102,22 +102,25 @@ const admin = {
     new Response(`${method} ${url}`, { headers: { "x-own": "1" } }),
 };
 
-story("the app answers without a socket as it does over one: an upstream", async ({ start }) => {
-  await using up = await nodeUpstream(async (request, response) => {
-    let body = "";
-    for await (const part of request) body += part;
-    // What the upstream sees must be alike, too.
-    const { method, url, headers } = request;
-    response.statusCode = url === "/missing" ? 404 : 200;
-    response.setHeader("x-answered", ["1", "2"]);
-    response.end(JSON.stringify({ method, url, headers, body }));
-  });
-  await using stage = await start([up.port], { admin });
-  await stage.open(0);
-  await assertAlike(stage);
-});
+onBothSockets(
+  "the app answers without a socket as it does over one: an upstream",
+  async ({ start }) => {
+    await using up = await nodeUpstream(async (request, response) => {
+      let body = "";
+      for await (const part of request) body += part;
+      // What the upstream sees must be alike, too.
+      const { method, url, headers } = request;
+      response.statusCode = url === "/missing" ? 404 : 200;
+      response.setHeader("x-answered", ["1", "2"]);
+      response.end(JSON.stringify({ method, url, headers, body }));
+    });
+    await using stage = await start([up.port], { admin });
+    await stage.open(0);
+    await assertAlike(stage);
+  },
+);
 
-story("the app answers without a socket as it does over one: files", async ({ start }) => {
+onBothSockets("the app answers without a socket as it does over one: files", async ({ start }) => {
   const folder = await Deno.makeTempDir();
   await Deno.writeTextFile(`${folder}/x`, "a file");
   await using stage = await start([], { admin, backup: folderBackup(folder, realClock) });
@@ -126,7 +129,7 @@ story("the app answers without a socket as it does over one: files", async ({ st
   await Deno.remove(folder, { recursive: true });
 });
 
-story("the app answers without a socket as it does over one: pages", async ({ start }) => {
+onBothSockets("the app answers without a socket as it does over one: pages", async ({ start }) => {
   await using stage = await start([refusingPort()], { admin });
   await stage.gateway.refuse();
   await assertAlike(stage);

@@ -6,7 +6,7 @@ import type { Event } from "../../src/events/events.ts";
 import { Programs } from "../../src/hooks/program.ts";
 import { httpStarter } from "../../src/app/http_service.ts";
 import type { Service } from "../../src/app/service.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
 import { nodeUpstream } from "./stage.ts";
 
@@ -42,7 +42,7 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
       const happened = async () => {
         while (!events.some((event) => event.type === type)) await news.arrived.promise;
       };
-      await patiently(type, happened(), () => JSON.stringify(events, null, 1));
+      await withTestDeadline(type, happened(), () => JSON.stringify(events, null, 1));
     },
     async [Symbol.asyncDispose]() {
       await service.stop(0, AbortSignal.abort());

@@ -1,10 +1,10 @@
 /** A login that belongs to a connection (NTLM, Negotiate) never reaches another client. */
 import { assertEquals } from "@std/assert";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { close, hear, rawUpstream, say } from "./stage.ts";
-import { story } from "./story.ts";
+import { onBothSockets } from "./both_sockets.ts";
 
-story(
+onBothSockets(
   "a login for a connection serves the client that made it, and ends with it",
   async ({ start }) => {
     let ended = 0;
@@ -29,7 +29,7 @@ story(
     await stage.open(0);
     const ask = async (conn: Deno.Conn, line = "") => {
       await say(conn, `GET / HTTP/1.1\r\nHost: a\r\n${line}\r\n`);
-      return /hello \w+/.exec(await patiently("an answer", hear(conn, " .")))?.[0];
+      return /hello \w+/.exec(await withTestDeadline("an answer", hear(conn, " .")))?.[0];
     };
     const [alice, stranger] = [await stage.connect(), await stage.connect()];
     assertEquals(await ask(alice), "hello nobody");
@@ -39,7 +39,7 @@ story(
     assertEquals(await ask(alice), "hello alice");
     assertEquals(await ask(stranger), "hello nobody");
     close(alice);
-    await patiently("her connection to the upstream to end", gone.promise);
+    await withTestDeadline("her connection to the upstream to end", gone.promise);
     assertEquals(await ask(await stage.connect()), "hello nobody");
   },
 );

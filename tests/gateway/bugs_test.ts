@@ -1,8 +1,8 @@
 /** Mistakes of our own, put into one exchange: it ends, is told of and counted, and nothing else ends. */
 import { assertEquals, assertMatch } from "@std/assert";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { close, hear, hearEnd, nodeUpstream, rawUpstream, say, type Stage } from "./stage.ts";
-import { story } from "./story.ts";
+import { onBothSockets } from "./both_sockets.ts";
 
 /** What is thrown on purpose. */
 function bug(_?: unknown): never {
@@ -13,7 +13,7 @@ function faultsOf(stage: Stage): string[] {
   return stage.events.flatMap((event) => event.type === "proxy.faulted" ? [event.reason] : []);
 }
 
-story(
+onBothSockets(
   "a bug in forwarding answers 500, and the connection to the upstream ends",
   async ({ start }) => {
     let isBroken = false;
@@ -38,7 +38,7 @@ story(
     assertEquals((await stage.ask("GET", "/")).body, "ok");
     isBroken = true;
     assertEquals((await stage.ask("GET", "/")).status, 500);
-    await patiently("the upstream's connection to end", ended.promise);
+    await withTestDeadline("the upstream's connection to end", ended.promise);
     isBroken = false;
     assertEquals((await stage.ask("GET", "/")).body, "ok");
     assertEquals([stage.doubts, stage.gateway.counters().faulted], [[], 1]);
@@ -49,7 +49,7 @@ story(
   },
 );
 
-story("a bug in the body of a request answers 500, at once or later", async ({ start }) => {
+onBothSockets("a bug in the body of a request answers 500, at once or later", async ({ start }) => {
   for (const isLater of [false, true]) {
     let isBroken = true;
     await using up = await nodeUpstream((request, response) => {
@@ -71,7 +71,7 @@ story("a bug in the body of a request answers 500, at once or later", async ({ s
     await stage.open(0);
     const conn = await stage.connect();
     await say(conn, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n");
-    assertMatch(await patiently("an answer", hear(conn)), /^HTTP\/1\.1 500 /);
+    assertMatch(await withTestDeadline("an answer", hear(conn)), /^HTTP\/1\.1 500 /);
     close(conn);
     isBroken = false;
     const { status } = await stage.ask("PUT", "/", [], "body");
@@ -80,36 +80,39 @@ story("a bug in the body of a request answers 500, at once or later", async ({ s
   }
 });
 
-story("a bug while a response is passed on cuts that client, and only it", async ({ start }) => {
-  let isBroken = true;
-  await using up = await nodeUpstream((_, response) => response.end("well"));
-  await using stage = await start([up.port], {
-    meddle: (exchange) => {
-      if (!isBroken) return;
-      const send = exchange.send.bind(exchange);
-      exchange.send = async (body) => {
-        await send(
-          body instanceof Uint8Array || body === null ? body : {
-            length: 100,
-            ready: () => new Uint8Array(3),
-            read: () => Promise.resolve().then(bug),
-          },
-        );
-      };
-    },
-  });
-  await stage.open(0);
-  const conn = await stage.connect();
-  await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-  const { text } = await patiently("the end", hearEnd(conn));
-  assertMatch(text, /^HTTP\/1\.1 200 /);
-  isBroken = false;
-  assertEquals((await stage.ask("GET", "/")).status, 200);
-  const { faulted, lost } = stage.gateway.counters();
-  assertEquals([faulted, lost, stage.doubts, faultsOf(stage).length], [1, 1, [], 1]);
-});
+onBothSockets(
+  "a bug while a response is passed on cuts that client, and only it",
+  async ({ start }) => {
+    let isBroken = true;
+    await using up = await nodeUpstream((_, response) => response.end("well"));
+    await using stage = await start([up.port], {
+      meddle: (exchange) => {
+        if (!isBroken) return;
+        const send = exchange.send.bind(exchange);
+        exchange.send = async (body) => {
+          await send(
+            body instanceof Uint8Array || body === null ? body : {
+              length: 100,
+              ready: () => new Uint8Array(3),
+              read: () => Promise.resolve().then(bug),
+            },
+          );
+        };
+      },
+    });
+    await stage.open(0);
+    const conn = await stage.connect();
+    await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    const { text } = await withTestDeadline("the end", hearEnd(conn));
+    assertMatch(text, /^HTTP\/1\.1 200 /);
+    isBroken = false;
+    assertEquals((await stage.ask("GET", "/")).status, 200);
+    const { faulted, lost } = stage.gateway.counters();
+    assertEquals([faulted, lost, stage.doubts, faultsOf(stage).length], [1, 1, [], 1]);
+  },
+);
 
-story("a bug in a backup of our own answers 500", async ({ start }) => {
+onBothSockets("a bug in a backup of our own answers 500", async ({ start }) => {
   await using stage = await start([], { backup: () => Promise.resolve().then(bug) });
   await stage.open(0);
   assertEquals((await stage.ask("GET", "/")).status, 500);

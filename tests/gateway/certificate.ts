@@ -23,14 +23,14 @@ export async function certificate(folder: string): Promise<TlsFiles> {
 }
 
 /** A test that needs a certificate; skipped by name without openssl. */
-export function tlsTest(name: string, story: (tls: TlsFiles) => Promise<void>): void {
+export function tlsTest(name: string, run: (tls: TlsFiles) => Promise<void>): void {
   Deno.test({
     name: hasOpenssl ? name : `${name} (needs openssl)`,
     ignore: !hasOpenssl,
     async fn() {
       const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
       try {
-        await story(await certificate(folder));
+        await run(await certificate(folder));
       } finally {
         await Deno.remove(folder, { recursive: true });
       }

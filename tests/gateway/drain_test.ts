@@ -1,9 +1,9 @@
 /** Which exchanges a drain ends, which it spares, and when it is called off. */
 import { assertEquals } from "@std/assert";
 import type { DrainOrder } from "../../src/failover/ports.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { hear, hearAll, hearEnd, type Place, rawUpstream, say, type Stage } from "./stage.ts";
-import { story } from "./story.ts";
+import { onBothSockets } from "./both_sockets.ts";
 
 const HARD: DrainOrder = {
   upstream: "u0",
@@ -40,10 +40,10 @@ async function joined(stage: Stage): Promise<Deno.Conn> {
 
 async function alive(conn: Deno.Conn): Promise<void> {
   await say(conn, "hello");
-  assertEquals(await patiently("the echo", hear(conn, "hello")), "hello");
+  assertEquals(await withTestDeadline("the echo", hear(conn, "hello")), "hello");
 }
 
-story("a drain that is called off in time cuts nobody", async ({ start }) => {
+onBothSockets("a drain that is called off in time cuts nobody", async ({ start }) => {
   await using primary = echoing();
   await using backup = echoing();
   await using stage = await start([primary.port, backup.port]);
@@ -57,12 +57,12 @@ story("a drain that is called off in time cuts nobody", async ({ start }) => {
   await stage.gateway.spare("u0");
   await stage.gateway.drain({ ...soft, upstream: "u1" });
   // As silent as the spared one, and looked at later.
-  await patiently("the other tunnel to end", hearEnd(other));
+  await withTestDeadline("the other tunnel to end", hearEnd(other));
   await alive(spared);
   assertEquals(stage.gateway.counters().cut, 1);
 });
 
-story("hard evidence ends what soft evidence spared", async ({ start }) => {
+onBothSockets("hard evidence ends what soft evidence spared", async ({ start }) => {
   await using up = echoing();
   await using stage = await start([up.port]);
   await stage.open(0);
@@ -72,19 +72,19 @@ story("hard evidence ends what soft evidence spared", async ({ start }) => {
   await alive(busy);
   await stage.gateway.drain(HARD);
   assertEquals(stage.gateway.counters().cut, 1);
-  await patiently("the tunnel to end", hearEnd(busy));
+  await withTestDeadline("the tunnel to end", hearEnd(busy));
   const cuts = stage.events.filter((event) => event.type === "sessions.cut");
   assertEquals(cuts.map(({ count, kept }) => [count, kept]), [[0, 1], [1, 0]]);
 });
 
-story("what hard evidence ordered is neither called off nor put off", async ({ start }) => {
+onBothSockets("what hard evidence ordered is neither called off nor put off", async ({ start }) => {
   await using up = echoing();
   await using stage = await start([up.port]);
   await stage.open(0);
   const first = await joined(stage);
   await stage.gateway.drain({ ...HARD, graceMs: 100 });
   await stage.gateway.spare("u0");
-  await patiently("the first tunnel to end", hearEnd(first));
+  await withTestDeadline("the first tunnel to end", hearEnd(first));
 
   await stage.open(0);
   const second = await joined(stage);
@@ -92,6 +92,6 @@ story("what hard evidence ordered is neither called off nor put off", async ({ s
   for (let i = 0; i < 100; i++) await stage.gateway.drain(soft);
   await stage.gateway.drain({ ...HARD, throughEpoch: 2, graceMs: 60_000, reason: "hard" });
   await stage.gateway.drain(soft);
-  await patiently("the second tunnel to end", hearAll(second).catch(() => ""));
+  await withTestDeadline("the second tunnel to end", hearAll(second).catch(() => ""));
   assertEquals(stage.gateway.counters().cut, 2);
 });

@@ -1,11 +1,11 @@
 /** Answers that come before their request has ended, and responses that stop: each side learns the truth. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { close, hear, hearAll, hearEnd, nodeUpstream, parsed, rawUpstream, say } from "./stage.ts";
-import { story } from "./story.ts";
+import { onBothSockets } from "./both_sockets.ts";
 
-story(
+onBothSockets(
   "a chunked upload over the limit always gets its 413, with Expect or without, however much is sent",
   async ({ start }) => {
     await using up = await nodeUpstream((request, response) => {
@@ -20,12 +20,12 @@ story(
           conn,
           `PUT / HTTP/1.1\r\nHost: a\r\n${expect}Transfer-Encoding: chunked\r\n\r\n`,
         );
-        const before = expect === "" ? "" : await patiently("100", hear(conn));
+        const before = expect === "" ? "" : await withTestDeadline("100", hear(conn));
         assertMatch(before, expect === "" ? /^$/ : /^HTTP\/1\.1 100 /);
         // More than the buffers hold, so that some of it comes after the answer.
         const chunk = `10000\r\n${"x".repeat(65_536)}\r\n`;
         for (let n = 0; n < 30; n++) await say(conn, chunk);
-        const answer = parsed(await patiently("an answer", hearAll(conn)));
+        const answer = parsed(await withTestDeadline("an answer", hearAll(conn)));
         assertEquals([answer.status, answer.get("connection")], [413, "close"]);
         close(conn);
       }
@@ -33,7 +33,7 @@ story(
   },
 );
 
-story(
+onBothSockets(
   "an upstream's answer in the middle of an upload reaches a client that goes on",
   async ({ start }) => {
     await using up = rawUpstream(async (conn) => {
@@ -49,7 +49,7 @@ story(
       const part = "x".repeat(65_536);
       const chunk = framing.startsWith("C") ? part : `10000\r\n${part}\r\n`;
       for (let n = 0; n < 40; n++) await say(conn, chunk);
-      const answer = parsed(await patiently("an answer", hearAll(conn)));
+      const answer = parsed(await withTestDeadline("an answer", hearAll(conn)));
       assertEquals([answer.status, answer.get("connection"), answer.body], [403, "close", "no"]);
       close(conn);
     }
@@ -57,7 +57,7 @@ story(
   },
 );
 
-story(
+onBothSockets(
   "a response that stops is cut in time; an event stream may be silent",
   async ({ start, cut }) => {
     const speak = Promise.withResolvers<void>();
@@ -76,19 +76,22 @@ story(
     await say(stopped, "GET /stops HTTP/1.1\r\nHost: a\r\n\r\n");
     const events = await stage.connect();
     await say(events, "GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
-    await patiently("the first part", Promise.all([hear(stopped, "part"), hear(events, "part")]));
+    await withTestDeadline(
+      "the first part",
+      Promise.all([hear(stopped, "part"), hear(events, "part")]),
+    );
     await clock.advance(59_000);
     assertEquals(stage.gateway.counters().lost, 0);
     await clock.advance(2_000);
-    assertEquals((await patiently("the end", hearEnd(stopped))).end, cut);
+    assertEquals((await withTestDeadline("the end", hearEnd(stopped))).end, cut);
     assertEquals([stage.gateway.counters().lost, stage.gateway.counters().active], [1, 1]);
     assertMatch(JSON.stringify(stage.events), /no response in time/);
     speak.resolve();
-    assertEquals(await patiently("the rest", hear(events, "..")), " and the rest ..");
+    assertEquals(await withTestDeadline("the rest", hear(events, "..")), " and the rest ..");
   },
 );
 
-story(
+onBothSockets(
   "a client that leaves with a FIN before its answer soon frees its upstream",
   async ({ start }) => {
     const [asked, left] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
@@ -106,7 +109,7 @@ story(
     await stage.open(0);
     const conn = await stage.connect();
     await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    await patiently("the request", asked.promise);
+    await withTestDeadline("the request", asked.promise);
     close(conn);
     // The FIN is on its way; the clock goes on only as long as it must.
     const gone = async () => {
@@ -118,8 +121,8 @@ story(
         await clock.advance(ms === 0 ? 0 : 250);
       }
     };
-    await patiently("the exchange to end", gone());
-    await patiently("the upstream to be left", left.promise);
+    await withTestDeadline("the exchange to end", gone());
+    await withTestDeadline("the upstream to be left", left.promise);
     assertEquals(stage.gateway.counters().abandoned, 1);
   },
 );

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { connect, type IncomingHttpHeaders, type IncomingHttpStatusHeader } from "node:http2";
 import { tlsTest } from "./certificate.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import {
   hear,
   hearAll,
@@ -13,7 +13,7 @@ import {
   say,
   Stage,
 } from "./stage.ts";
-import { story } from "./story.ts";
+import { onBothSockets } from "./both_sockets.ts";
 
 /** An upstream that answers with the request as it arrived, up to the end of its chunked body if it has one. */
 function mirror(): Place {
@@ -44,7 +44,7 @@ async function opened(stage: Stage): Promise<Stage> {
   return stage;
 }
 
-story(
+onBothSockets(
   "a head whose lines end in LF alone is served, with CRLF, and the connection goes on",
   async ({ start }) => {
     const lf = "HTTP/1.1 200 OK\nX-a: 1\nConnection: keep-alive\nContent-Length: 2\nX-B: 2\n\nhi";
@@ -54,22 +54,25 @@ story(
     const conn = await stage.connect();
     const get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     await say(conn, get);
-    const first = await patiently("an answer", hear(conn, "hi"));
+    const first = await withTestDeadline("an answer", hear(conn, "hi"));
     assertMatch(first, /^HTTP\/1\.1 200 OK\r\nX-a: 1\r\nX-B: 2\r\nVia: /);
     assert(!/[^\r]\n/.test(first), JSON.stringify(first));
     await say(conn, get);
-    const second = await patiently("an answer", hear(conn, "hi"));
+    const second = await withTestDeadline("an answer", hear(conn, "hi"));
     assertMatch(
       second,
       /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a>\r\nVia: .*\r\n\r\nHTTP\/1\.1 200 OK\r\n/,
     );
     await say(conn, get);
-    assertMatch(await patiently("an answer", hear(conn)), /^HTTP\/1\.1 204 None\r\nX-a: 3\r\n/);
+    assertMatch(
+      await withTestDeadline("an answer", hear(conn)),
+      /^HTTP\/1\.1 204 None\r\nX-a: 3\r\n/,
+    );
     assertEquals(stage.doubts, []);
   },
 );
 
-story(
+onBothSockets(
   "LF alone in the chunks of a response is still malformed, and cuts it",
   async ({ start }) => {
     const head = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n";
@@ -84,7 +87,7 @@ story(
   },
 );
 
-story(
+onBothSockets(
   "Upgrade: h2c and HTTP2-Settings do not pass; another protocol beside it does",
   async ({ start }) => {
     await using up = mirror();
@@ -107,7 +110,7 @@ story(
   },
 );
 
-story(
+onBothSockets(
   "TE: trailers passes with its connection option, and trailers come back",
   async ({ start }) => {
     const heads: string[] = [];
@@ -125,22 +128,25 @@ story(
   },
 );
 
-story("a redirect keeps its place among the headers and its spelling", async ({ start }) => {
-  await using up = rawUpstream(async (conn) => {
-    const { port } = up;
-    await hear(conn);
-    await say(
-      conn,
-      `HTTP/1.1 302 Found\r\nX-A: 1\r\nlOcation: http://127.0.0.1:${port}/app/x?y\r\nX-B: 2\r\n` +
-        "Content-Length: 0\r\n\r\n",
-    );
-  });
-  await using stage = await opened(await start([up.port], { basePath: "/app" }));
-  const { lines } = await stage.ask("GET", "/");
-  assertEquals(lines.slice(0, 3), ["X-A: 1", "lOcation: /x?y", "X-B: 2"]);
-});
+onBothSockets(
+  "a redirect keeps its place among the headers and its spelling",
+  async ({ start }) => {
+    await using up = rawUpstream(async (conn) => {
+      const { port } = up;
+      await hear(conn);
+      await say(
+        conn,
+        `HTTP/1.1 302 Found\r\nX-A: 1\r\nlOcation: http://127.0.0.1:${port}/app/x?y\r\nX-B: 2\r\n` +
+          "Content-Length: 0\r\n\r\n",
+      );
+    });
+    await using stage = await opened(await start([up.port], { basePath: "/app" }));
+    const { lines } = await stage.ask("GET", "/");
+    assertEquals(lines.slice(0, 3), ["X-A: 1", "lOcation: /x?y", "X-B: 2"]);
+  },
+);
 
-story(
+onBothSockets(
   "no path leads out of the base path, where the operator's credentials go along",
   async ({ start }) => {
     await using up = mirror();
@@ -168,7 +174,7 @@ story(
   },
 );
 
-story("TRACE is refused, unless it is allowed", async ({ start }) => {
+onBothSockets("TRACE is refused, unless it is allowed", async ({ start }) => {
   await using up = mirror();
   const headers = [["X-Key", "secret"]] as const;
   {
@@ -182,7 +188,7 @@ story("TRACE is refused, unless it is allowed", async ({ start }) => {
   assertStringIncludes((await stage.ask("TRACE", "/")).body, "TRACE / HTTP/1.1\r\n");
 });
 
-story("what a head may not say, a trailer may not either", async ({ start }) => {
+onBothSockets("what a head may not say, a trailer may not either", async ({ start }) => {
   await using up = mirror();
   await using stage = await opened(await start([up.port], { headers: [["X-Key", "ours"]] }));
   const bad = [
@@ -210,33 +216,39 @@ story("what a head may not say, a trailer may not either", async ({ start }) => 
   }
 });
 
-story("a request that comes back to us is answered 508, and told once", async ({ start }) => {
-  await using other = await nodeUpstream((_, response) => response.end("other"));
-  await using stage = await start([other.port], { pseudonym: "failover-abc" });
-  await stage.open(0);
-  const loop = ["Via: 1.1 edge, 1.1 failover-abc"];
-  for (let i = 0; i < 3; i++) assertEquals((await stage.ask("GET", "/", loop)).status, 508);
-  assertEquals(stage.events.filter(({ type }) => type === "config.warned").length, 1);
-  const pass = await stage.ask("GET", "/", ["Via: 1.1 failover-abd"]);
-  assertEquals([pass.status, pass.get("via")], [200, "1.1 failover-abc"]);
-  assertEquals((await stage.ask("GET", "/__failover/health", loop)).status, 200);
-});
+onBothSockets(
+  "a request that comes back to us is answered 508, and told once",
+  async ({ start }) => {
+    await using other = await nodeUpstream((_, response) => response.end("other"));
+    await using stage = await start([other.port], { pseudonym: "failover-abc" });
+    await stage.open(0);
+    const loop = ["Via: 1.1 edge, 1.1 failover-abc"];
+    for (let i = 0; i < 3; i++) assertEquals((await stage.ask("GET", "/", loop)).status, 508);
+    assertEquals(stage.events.filter(({ type }) => type === "config.warned").length, 1);
+    const pass = await stage.ask("GET", "/", ["Via: 1.1 failover-abd"]);
+    assertEquals([pass.status, pass.get("via")], [200, "1.1 failover-abc"]);
+    assertEquals((await stage.ask("GET", "/__failover/health", loop)).status, 200);
+  },
+);
 
-story("an upstream that leads back to us ends with 508 after one lap", async ({ start }) => {
-  const laps: string[] = [];
-  await using circle = rawUpstream(async (conn) => {
-    laps.push(await hear(conn));
-    const again = await stage.connect();
-    await say(again, laps.at(-1)!);
-    await say(conn, await hear(again, "sent it\n"));
-  });
-  await using stage = await start([circle.port], { pseudonym: "failover-1" });
-  await stage.open(0);
-  assertEquals((await patiently("an end", stage.ask("GET", "/"))).status, 508);
-  assertEquals(laps.length, 1);
-});
+onBothSockets(
+  "an upstream that leads back to us ends with 508 after one lap",
+  async ({ start }) => {
+    const laps: string[] = [];
+    await using circle = rawUpstream(async (conn) => {
+      laps.push(await hear(conn));
+      const again = await stage.connect();
+      await say(again, laps.at(-1)!);
+      await say(conn, await hear(again, "sent it\n"));
+    });
+    await using stage = await start([circle.port], { pseudonym: "failover-1" });
+    await stage.open(0);
+    assertEquals((await withTestDeadline("an end", stage.ask("GET", "/"))).status, 508);
+    assertEquals(laps.length, 1);
+  },
+);
 
-story("one service behind another is no circle", async ({ start }) => {
+onBothSockets("one service behind another is no circle", async ({ start }) => {
   await using end = await nodeUpstream((_, response) => response.end("end"));
   await using back = await opened(await start([end.port], { pseudonym: "failover-back" }));
   await using front = await opened(await start([back.port], { pseudonym: "failover-front" }));
@@ -244,7 +256,7 @@ story("one service behind another is no circle", async ({ start }) => {
   assertEquals([answer.status, answer.body.includes("end")], [200, true]);
 });
 
-story(
+onBothSockets(
   "our own answers have a Date, a response of an upstream keeps its own, or gets one",
   async ({ start }) => {
     await using up = canned("HTTP/1.1 200 OK\r\nDate: yesterday\r\nContent-Length: 0\r\n\r\n");
@@ -272,23 +284,26 @@ story(
   },
 );
 
-story("a request that is refused at once leaves its connection as it was", async ({ start }) => {
-  await using up = mirror();
-  const options = { basePath: "/app", pseudonym: "failover-1" };
-  await using stage = await opened(await start([up.port], options));
-  const body = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
-  const post = (target: string, line = "X: y") =>
-    `POST ${target} HTTP/1.1\r\nHost: a\r\n${line}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
-  const answer = await stage.raw([
-    post("/").replace("POST", "TRACE"),
-    post("/../x"),
-    post("/", "Via: 1.1 failover-1"),
-    "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-  ].join(""));
-  const statuses = [...answer.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status);
-  assertEquals(statuses, ["405", "400", "508", "200"]);
-  assertStringIncludes(answer, "GET /app/last HTTP/1.1\r\n");
-});
+onBothSockets(
+  "a request that is refused at once leaves its connection as it was",
+  async ({ start }) => {
+    await using up = mirror();
+    const options = { basePath: "/app", pseudonym: "failover-1" };
+    await using stage = await opened(await start([up.port], options));
+    const body = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
+    const post = (target: string, line = "X: y") =>
+      `POST ${target} HTTP/1.1\r\nHost: a\r\n${line}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    const answer = await stage.raw([
+      post("/").replace("POST", "TRACE"),
+      post("/../x"),
+      post("/", "Via: 1.1 failover-1"),
+      "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    ].join(""));
+    const statuses = [...answer.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status);
+    assertEquals(statuses, ["405", "400", "508", "200"]);
+    assertStringIncludes(answer, "GET /app/last HTTP/1.1\r\n");
+  },
+);
 
 tlsTest("over HTTP/2 the same is refused at once", async (tls) => {
   await using up = mirror();
@@ -306,7 +321,7 @@ tlsTest("over HTTP/2 the same is refused at once", async (tls) => {
     request.on("error", answer.reject);
     request.resume();
     request.end();
-    return patiently(JSON.stringify(headers), answer.promise);
+    return withTestDeadline(JSON.stringify(headers), answer.promise);
   };
   assertEquals((await ask({}))[":status"], 200);
   assertEquals((await ask({ ":path": "/a/%2e%2e/../x" }))[":status"], 400);
@@ -316,5 +331,5 @@ tlsTest("over HTTP/2 the same is refused at once", async (tls) => {
   assertStringIncludes(String(trace.allow), "GET");
   assertMatch(String(trace.date), / GMT$/);
   const closed = new Promise<void>((resolve) => session.close(resolve));
-  await patiently("the end of the session", closed);
+  await withTestDeadline("the end of the session", closed);
 });

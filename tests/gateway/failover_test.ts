@@ -4,17 +4,17 @@
  */
 import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { Child } from "../harness/child.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { Proxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { parsed } from "./stage.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const CLIENTS = 200;
-const WITNESS = new URL("./witness.ts", import.meta.url).pathname;
+const WITNESS = new URL("./logging_upstream.ts", import.meta.url).pathname;
 
 /** What the upstreams saw: how often each id was begun. */
-class Ledger {
+class RequestLog {
   readonly seen = new Map<string, number>();
 
   take(line: string): void {
@@ -23,16 +23,16 @@ class Ledger {
   }
 }
 
-async function witness(name: string, port: number, ledger: Ledger): Promise<Child> {
+async function loggingUpstream(name: string, port: number, requestLog: RequestLog): Promise<Child> {
   const ready = Promise.withResolvers<void>();
   const child = new Child(Deno.execPath(), {
     args: ["run", "--quiet", "--no-prompt", "--allow-net", WITNESS, name, String(port)],
     onOut: (line) => {
       ready.resolve();
-      ledger.take(line);
+      requestLog.take(line);
     },
   });
-  await patiently(`${name} to listen`, ready.promise);
+  await withTestDeadline(`${name} to listen`, ready.promise);
   return child;
 }
 
@@ -107,10 +107,10 @@ const UNSENT = /reason=(connect-|closed-unused|hold|no-upstream|too-many)/;
 scenario(
   "200 clients lose nothing that was not sent, and nothing unsafe is done twice",
   async ({ relay }) => {
-    const ledger = new Ledger();
+    const requestLog = new RequestLog();
     const [first, second, front] = [unusedPort(), unusedPort(), unusedPort()];
-    let primary = await witness("primary", first, ledger);
-    await using _backup = await witness("backup", second, ledger);
+    let primary = await loggingUpstream("primary", first, requestLog);
+    await using _backup = await loggingUpstream("backup", second, requestLog);
     const [a, b] = [`http://127.0.0.1:${first}`, `http://127.0.0.1:${second}`];
     const flags = ["--json-logs", "--log-level=debug", "--check-interval=200ms"];
     const ways = [`--primary=${a}`, `--backup=${b}`, `--relay=${relay}`];
@@ -130,14 +130,14 @@ scenario(
       { length: CLIENTS },
       (_, n) => client(front, n, stop.signal, outcomes),
     );
-    const progress = () => patiently("the clients to go on", outcomes.further(2 * CLIENTS));
+    const progress = () => withTestDeadline("the clients to go on", outcomes.further(2 * CLIENTS));
     try {
       for (let round = 0; round < 2; round++) {
         await progress();
         await primary.kill();
         await moved(b);
         await progress();
-        primary = await witness("primary", first, ledger);
+        primary = await loggingUpstream("primary", first, requestLog);
         await moved(a);
       }
       await progress();
@@ -149,11 +149,13 @@ scenario(
       await progress();
     } finally {
       stop.abort();
-      await patiently("the clients to stop", Promise.all(clients));
+      await withTestDeadline("the clients to stop", Promise.all(clients));
       await primary.kill();
     }
     const failed = outcomes.all.filter(({ status }) => status !== 200);
-    const twice = [...ledger.seen].filter(([key, count]) => key.startsWith("POST") && count > 1);
+    const twice = [...requestLog.seen].filter(([key, count]) =>
+      key.startsWith("POST") && count > 1
+    );
     console.log(
       `    ${outcomes.all.length} requests, ${failed.length} failed after they had been sent`,
     );
@@ -165,7 +167,7 @@ scenario(
     );
     assert(failed.every(({ status }) => [0, 502, 504].includes(status)), JSON.stringify(failed));
     assertEquals(
-      outcomes.all.filter(({ key, status }) => status === 200 && !ledger.seen.has(key)),
+      outcomes.all.filter(({ key, status }) => status === 200 && !requestLog.seen.has(key)),
       [],
     );
     // What may be repeated was, unless its response had begun; of the rest each blow meets what it meets.

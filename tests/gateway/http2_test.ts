@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
 import { ENGINES } from "../harness/scenario.ts";
 import { tlsTest } from "./certificate.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import {
   close,
   hear,
@@ -14,11 +14,11 @@ import {
   say,
   Stage,
 } from "./stage.ts";
-import { SOCKETS } from "./story.ts";
+import { SOCKETS } from "./both_sockets.ts";
 
-async function withClient(tls: TlsFiles, story: (client: Deno.HttpClient) => Promise<void>) {
+async function withClient(tls: TlsFiles, run: (client: Deno.HttpClient) => Promise<void>) {
   using client = Deno.createHttpClient({ caCerts: [tls.cert], http1: false, http2: true });
-  await story(client);
+  await run(client);
 }
 
 /** Answers each request that has come whole with the bytes of it, one connection after another. */
@@ -135,7 +135,7 @@ tlsTest("who has chosen HTTP/2 and speaks HTTP/1.1 is not answered", async (tls)
     });
     assertEquals((await conn.handshake()).alpnProtocol, "h2");
     await say(conn, head);
-    const { text } = await patiently("the end of the connection", hearEnd(conn));
+    const { text } = await withTestDeadline("the end of the connection", hearEnd(conn));
     assertEquals(text, "");
     close(conn);
   }
@@ -192,7 +192,10 @@ for (const engine of ENGINES) {
           "nobody",
           "bob",
         ]);
-        await patiently("both connections to the upstream to end", Promise.all([alice, bob]));
+        await withTestDeadline(
+          "both connections to the upstream to end",
+          Promise.all([alice, bob]),
+        );
         assertEquals([await ask(), await ask()], ["nobody", "nobody"]);
       });
     },

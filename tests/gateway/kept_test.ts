@@ -2,9 +2,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
 import { Child } from "../harness/child.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { hear, parsed, type Place, rawUpstream, say } from "./stage.ts";
-import { story } from "./story.ts";
+import { onBothSockets } from "./both_sockets.ts";
 
 /**
  * Answers each request by `answers`, in order over all connections; `heard` has the number of the connection
@@ -40,7 +40,7 @@ for (
     ["an answer and one more", `${OK}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil`, 200],
   ] as const
 ) {
-  story(`after ${what} the connection carries no other request`, async ({ start }) => {
+  onBothSockets(`after ${what} the connection carries no other request`, async ({ start }) => {
     const heard: number[] = [];
     await using up = inTurn([odd, OK, OK], heard);
     await using stage = await start([up.port]);
@@ -55,7 +55,7 @@ for (
   });
 }
 
-story("bytes that come before a request are no answer to it", async ({ start }) => {
+onBothSockets("bytes that come before a request are no answer to it", async ({ start }) => {
   const asked = Promise.withResolvers<void>();
   const evil = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<void>();
@@ -75,12 +75,12 @@ story("bytes that come before a request are no answer to it", async ({ start }) 
   await stage.open(0);
   assertEquals((await stage.ask("GET", "/")).body, "ok");
   asked.resolve();
-  await patiently("bytes that nobody asked for", evil.promise);
-  await patiently("the connection to be given up", ended.promise);
+  await withTestDeadline("bytes that nobody asked for", evil.promise);
+  await withTestDeadline("the connection to be given up", ended.promise);
   assertEquals([(await stage.ask("POST", "/")).body, connections], ["ok", 2]);
 });
 
-story(
+onBothSockets(
   "an upstream's Keep-Alive timeout is kept to: we are the first to close",
   async ({ start }) => {
     const heard: number[] = [];
@@ -100,7 +100,7 @@ story(
     assertEquals((await stage.ask("GET", "/")).status, 200);
     assertEquals([heard, ended], [[1, 1], []]);
     await clock.advance(4_900);
-    await patiently("the connection to be closed", first.promise);
+    await withTestDeadline("the connection to be closed", first.promise);
     assertEquals((await stage.ask("GET", "/")).status, 200);
     assertEquals([heard, ended], [[1, 1, 2], [1]]);
   },
@@ -111,7 +111,7 @@ async function posts(conn: Deno.Conn, ids: readonly string[]): Promise<number[]>
   const statuses: number[] = [];
   for (const id of ids) {
     await say(conn, `POST / HTTP/1.1\r\nHost: a\r\nX-Id: ${id}\r\nContent-Length: 0\r\n\r\n`);
-    const head = await patiently(`an answer to ${id}`, hear(conn));
+    const head = await withTestDeadline(`an answer to ${id}`, hear(conn));
     const { status, get } = parsed(head);
     const left = Number(get("content-length")) - (head.length - head.indexOf("\r\n\r\n") - 4);
     for (let got = 0; got < left;) got += (await conn.read(new Uint8Array(left - got)))!;
@@ -128,7 +128,7 @@ for (
     ["within the pace of its clients", 3, 8],
   ] as const
 ) {
-  story(`no POST is sent twice to an upstream that closes ${what}`, async ({ start }) => {
+  onBothSockets(`no POST is sent twice to an upstream that closes ${what}`, async ({ start }) => {
     const seen = new Map<string, number>();
     let look = () => {};
     const named = (count: number) =>
@@ -147,7 +147,9 @@ for (
         look();
       },
     });
-    await using stage = await start([await patiently("the upstream to listen", port.promise)]);
+    await using stage = await start([
+      await withTestDeadline("the upstream to listen", port.promise),
+    ]);
     await stage.open(0);
     const all = await Promise.all(Array.from({ length: clients }, async (_, client) => {
       const ids = Array.from({ length: Math.ceil(POSTS / clients) }, (_, i) => `${client}.${i}`);
@@ -157,7 +159,7 @@ for (
     const lost = statuses.filter((status) => status !== 200).length;
     // Each client may lose one to a connection that has just ended, before that is known of the upstream.
     assert(lost <= 2 * clients, `${lost} of ${statuses.length} POSTs were lost`);
-    await patiently("the upstream to name them all", named(statuses.length - lost));
+    await withTestDeadline("the upstream to name them all", named(statuses.length - lost));
     assertEquals([...seen].filter(([, times]) => times > 1), []);
   });
 }

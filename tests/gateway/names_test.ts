@@ -1,9 +1,9 @@
 /** A name service that is silent, on the way to an upstream: trouble of this machine, not of the upstream. */
 import { assert, assertEquals } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { hearAll, nodeUpstream, parsed, say, type Stage } from "./stage.ts";
-import { story } from "./story.ts";
+import { onBothSockets } from "./both_sockets.ts";
 
 /** Lets the time pass, `stepMs` at a time, until `promise` has settled; at most `mostMs`. */
 async function passUntil<T>(
@@ -22,7 +22,7 @@ async function passUntil<T>(
     if (ms >= mostMs) break;
     await clock.advance(stepMs);
   }
-  await patiently("the end", waiting);
+  await withTestDeadline("the end", waiting);
   throw new Error(`It did not end within ${mostMs} ms`);
 }
 
@@ -36,7 +36,7 @@ async function asking(stage: Stage, method: string): Promise<ReturnType<typeof p
   return parsed(await hearAll(conn));
 }
 
-story(
+onBothSockets(
   "a name service that hangs raises no doubt: requests wait, and then get a 503",
   async ({ start }) => {
     const clock = new ManualClock();
@@ -50,24 +50,27 @@ story(
   },
 );
 
-story("a name service that answers late costs its time, and nothing else", async ({ start }) => {
-  await using up = await nodeUpstream((_, response) => response.end("well"));
-  const clock = new ManualClock();
-  const asked = Promise.withResolvers<void>();
-  const found = Promise.withResolvers<string[]>();
-  await using stage = await start([up.port], {
-    clock,
-    upstreamHost: "up.test",
-    lookUp: () => {
-      asked.resolve();
-      return found.promise;
-    },
-  });
-  await stage.open(0);
-  const answer = asking(stage, "POST");
-  await patiently("the look-up", asked.promise);
-  await clock.advance(2_900);
-  found.resolve(["127.0.0.1"]);
-  const { value } = await passUntil(clock, answer, 5_000);
-  assertEquals([value.status, stage.doubts], [200, []]);
-});
+onBothSockets(
+  "a name service that answers late costs its time, and nothing else",
+  async ({ start }) => {
+    await using up = await nodeUpstream((_, response) => response.end("well"));
+    const clock = new ManualClock();
+    const asked = Promise.withResolvers<void>();
+    const found = Promise.withResolvers<string[]>();
+    await using stage = await start([up.port], {
+      clock,
+      upstreamHost: "up.test",
+      lookUp: () => {
+        asked.resolve();
+        return found.promise;
+      },
+    });
+    await stage.open(0);
+    const answer = asking(stage, "POST");
+    await withTestDeadline("the look-up", asked.promise);
+    await clock.advance(2_900);
+    found.resolve(["127.0.0.1"]);
+    const { value } = await passUntil(clock, answer, 5_000);
+    assertEquals([value.status, stage.doubts], [200, []]);
+  },
+);

@@ -1,9 +1,9 @@
 /** nginx as an upstream: another implementation's framing, keep-alive, ranges and errors. */
 import { assert, assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { refusingPort } from "./stage.ts";
-import { story } from "./story.ts";
+import { onBothSockets } from "./both_sockets.ts";
 
 /** nginx with a folder of its own, serving `files` of it. */
 async function startNginx(folder: string, port: number): Promise<AsyncDisposable> {
@@ -34,11 +34,11 @@ async function startNginx(folder: string, port: number): Promise<AsyncDisposable
 
 async function run(args: readonly string[]): Promise<void> {
   const child = new Child("nginx", { args });
-  const { success } = await patiently(`nginx ${args.join(" ")}`, child.ended);
+  const { success } = await withTestDeadline(`nginx ${args.join(" ")}`, child.ended);
   assert(success);
 }
 
-story(
+onBothSockets(
   "nginx behind the gateway: files, ranges, gzip, redirects, errors",
   async ({ start }) => {
     const folder = await Deno.makeTempDir({ prefix: "failover-test-" });

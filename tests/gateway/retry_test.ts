@@ -1,7 +1,7 @@
 /** Retries, against upstreams that fail at every point of an exchange. */
 import { ManualClock } from "../../src/base/clock.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import {
   close,
   hear,
@@ -15,7 +15,7 @@ import {
   say,
   type Stage,
 } from "./stage.ts";
-import { story } from "./story.ts";
+import { onBothSockets } from "./both_sockets.ts";
 
 /** Answers every request with `text`, and counts them. */
 async function well(text = "well"): Promise<Place & { readonly bodies: string[] }> {
@@ -39,18 +39,21 @@ function hangingUp(seen: string[]): Place {
   });
 }
 
-story("a refused connection sends any request to the next upstream at once", async ({ start }) => {
-  await using backup = await well();
-  await using stage = await start([refusingPort(), backup.port]);
-  await stage.open(0);
-  const answer = await stage.ask("POST", "/", [], "once");
-  assertEquals([answer.status, answer.body.includes("well")], [200, true]);
-  assertEquals(answer.get("failover"), "upstream=backup; attempt=2; reason=connect-refused");
-  assertEquals(backup.bodies, ["POST once"]);
-  assertEquals(stage.doubts.map(({ upstream, hard }) => [upstream, hard]), [["u0", true]]);
-});
+onBothSockets(
+  "a refused connection sends any request to the next upstream at once",
+  async ({ start }) => {
+    await using backup = await well();
+    await using stage = await start([refusingPort(), backup.port]);
+    await stage.open(0);
+    const answer = await stage.ask("POST", "/", [], "once");
+    assertEquals([answer.status, answer.body.includes("well")], [200, true]);
+    assertEquals(answer.get("failover"), "upstream=backup; attempt=2; reason=connect-refused");
+    assertEquals(backup.bodies, ["POST once"]);
+    assertEquals(stage.doubts.map(({ upstream, hard }) => [upstream, hard]), [["u0", true]]);
+  },
+);
 
-story(
+onBothSockets(
   "a request that may be sent twice is, once, with its body, if no byte came back",
   async ({ start }) => {
     const seen: string[] = [];
@@ -64,7 +67,7 @@ story(
   },
 );
 
-story("it is sent twice, never three times", async ({ start }) => {
+onBothSockets("it is sent twice, never three times", async ({ start }) => {
   const seen: string[] = [];
   await using bad = hangingUp(seen);
   await using worse = hangingUp(seen);
@@ -75,7 +78,7 @@ story("it is sent twice, never three times", async ({ start }) => {
   assertEquals([answer.status, seen, backup.bodies], [502, ["GET", "GET"], []]);
 });
 
-story(
+onBothSockets(
   "a request that a stale connection swallowed was sent once: it is sent once more, not twice",
   async ({ start }) => {
     const seen: string[] = [];
@@ -98,7 +101,7 @@ story(
   },
 );
 
-story(
+onBothSockets(
   "an unsafe request that was sent is not repeated, and the client is told why",
   async ({ start }) => {
     const seen: string[] = [];
@@ -112,7 +115,7 @@ story(
   },
 );
 
-story(
+onBothSockets(
   "an Idempotency-Key makes it repeatable, if the operator says that it is honoured",
   async ({ start }) => {
     for (const honourIdempotencyKey of [false, true]) {
@@ -127,7 +130,7 @@ story(
   },
 );
 
-story("a body that is too large to keep is not repeated", async ({ start }) => {
+onBothSockets("a body that is too large to keep is not repeated", async ({ start }) => {
   const seen: string[] = [];
   await using bad = rawUpstream(async (conn) => {
     seen.push((await hear(conn, "end")).slice(0, 3));
@@ -141,7 +144,7 @@ story("a body that is too large to keep is not repeated", async ({ start }) => {
   assertEquals(backup.bodies.map((b) => b.length), [4 + 65_003]);
 });
 
-story(
+onBothSockets(
   "a body that is still coming when the upstream fails goes on to the next",
   async ({ start }) => {
     const failed = Promise.withResolvers<void>();
@@ -160,12 +163,12 @@ story(
     );
     await failed.promise;
     await say(conn, "second".slice(0, 5));
-    assertStringIncludes(await patiently("an answer", hearAll(conn)), "200 OK");
+    assertStringIncludes(await withTestDeadline("an answer", hearAll(conn)), "200 OK");
     assertEquals(backup.bodies, ["PUT first secon"]);
   },
 );
 
-story("a kept connection that went stale is replaced silently", async ({ start }) => {
+onBothSockets("a kept connection that went stale is replaced silently", async ({ start }) => {
   let requests = 0;
   await using up = rawUpstream(async (conn) => {
     await hear(conn);
@@ -182,7 +185,7 @@ story("a kept connection that went stale is replaced silently", async ({ start }
   assertEquals(second.get("failover"), "upstream=primary; attempt=2");
 });
 
-story(
+onBothSockets(
   "an unsafe request on a kept connection that went stale is not repeated",
   async ({ start }) => {
     let requests = 0;
@@ -199,7 +202,7 @@ story(
   },
 );
 
-story(
+onBothSockets(
   "a response that has begun is never switched: the client is cut off and can tell",
   async ({ start, cut }) => {
     for (
@@ -217,7 +220,7 @@ story(
       await stage.open(0);
       const conn = await stage.connect();
       await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-      const { text, end } = await patiently("the end", hearEnd(conn));
+      const { text, end } = await withTestDeadline("the end", hearEnd(conn));
       assertEquals(end, cut);
       assertMatch(text, /^HTTP\/1\.1 200 OK\r\n/);
       assertMatch(text, /part(\r\n)?$/);
@@ -227,23 +230,26 @@ story(
   },
 );
 
-story("a storm of responses cut short is told in one line a second", async ({ start, cut }) => {
-  await using bad = rawUpstream(async (conn) => {
-    await hear(conn);
-    await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart");
-  });
-  await using stage = await start([bad.port], { clock: new ManualClock() });
-  await stage.open(0);
-  for (let i = 0; i < 5; i++) {
-    const conn = await stage.connect();
-    await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assertEquals((await patiently("the end", hearEnd(conn))).end, cut);
-  }
-  assertEquals(stage.gateway.counters().lost, 5);
-  assertEquals(stage.events.filter((event) => event.type === "session.failed").length, 1);
-});
+onBothSockets(
+  "a storm of responses cut short is told in one line a second",
+  async ({ start, cut }) => {
+    await using bad = rawUpstream(async (conn) => {
+      await hear(conn);
+      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart");
+    });
+    await using stage = await start([bad.port], { clock: new ManualClock() });
+    await stage.open(0);
+    for (let i = 0; i < 5; i++) {
+      const conn = await stage.connect();
+      await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+      assertEquals((await withTestDeadline("the end", hearEnd(conn))).end, cut);
+    }
+    assertEquals(stage.gateway.counters().lost, 5);
+    assertEquals(stage.events.filter((event) => event.type === "session.failed").length, 1);
+  },
+);
 
-story(
+onBothSockets(
   "an interim response begins the response: after it nothing is repeated",
   async ({ start }) => {
     await using bad = rawUpstream(async (conn) => {
@@ -259,30 +265,33 @@ story(
   },
 );
 
-story("a malformed response is a 502, and nothing of it reaches the client", async ({ start }) => {
-  const bad = [
-    "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-    "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nab",
-    "HTTP/1.1 200 OK\rX: 1\r\r",
-    "HTTP/1.1 200 OK\nX: 1\r\r\n\n",
-    "HTTP/1.1 200 OK\nX: a\0b\n\n",
-    "HTTP/1.1 200 OK\nX: a\n folded\n\n",
-    "HTTP/1.1 200 OK\r\nX: a\r\n folded\r\n\r\n",
-    "garbage\r\n\r\n",
-  ];
-  for (const response of bad) {
-    await using up = rawUpstream(async (conn) => {
-      await hear(conn);
-      await say(conn, response);
-    });
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    const answer = await stage.ask("GET", "/");
-    assertEquals([answer.status, answer.get("x")], [502, undefined], response);
-  }
-});
+onBothSockets(
+  "a malformed response is a 502, and nothing of it reaches the client",
+  async ({ start }) => {
+    const bad = [
+      "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+      "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nab",
+      "HTTP/1.1 200 OK\rX: 1\r\r",
+      "HTTP/1.1 200 OK\nX: 1\r\r\n\n",
+      "HTTP/1.1 200 OK\nX: a\0b\n\n",
+      "HTTP/1.1 200 OK\nX: a\n folded\n\n",
+      "HTTP/1.1 200 OK\r\nX: a\r\n folded\r\n\r\n",
+      "garbage\r\n\r\n",
+    ];
+    for (const response of bad) {
+      await using up = rawUpstream(async (conn) => {
+        await hear(conn);
+        await say(conn, response);
+      });
+      await using stage = await start([up.port]);
+      await stage.open(0);
+      const answer = await stage.ask("GET", "/");
+      assertEquals([answer.status, answer.get("x")], [502, undefined], response);
+    }
+  },
+);
 
-story(
+onBothSockets(
   "repeats have a budget: a fifth of the exchanges under way, at least three; others wait",
   async ({ start }) => {
     let hungUp = 0;
@@ -317,12 +326,12 @@ story(
         }
       }
     };
-    await patiently("all answers", Promise.all([serve(), ...asking]));
+    await withTestDeadline("all answers", Promise.all([serve(), ...asking]));
     assertEquals(most, 3);
   },
 );
 
-story("where nobody is held, a repeat without room fails at once", async ({ start }) => {
+onBothSockets("where nobody is held, a repeat without room fails at once", async ({ start }) => {
   await using bad = rawUpstream(async (conn) => {
     await hear(conn);
   });
@@ -339,13 +348,13 @@ story("where nobody is held, a repeat without room fails at once", async ({ star
   const there = async () => {
     while (waiting < 3) await new Promise((resolve) => setImmediate(resolve));
   };
-  await patiently("three repeats", there());
+  await withTestDeadline("three repeats", there());
   assertEquals((await stage.ask("GET", "/")).status, 502);
   go.resolve();
   assertEquals((await Promise.all(first)).map((a) => a.status), [200, 200, 200]);
 });
 
-story(
+onBothSockets(
   "with nowhere else to go a refused request waits, and the next decision takes it along",
   async ({ start }) => {
     await using backup = await well();
@@ -361,7 +370,7 @@ story(
   },
 );
 
-story("an upstream that answers after all gets what doubted it", async ({ start }) => {
+onBothSockets("an upstream that answers after all gets what doubted it", async ({ start }) => {
   const port = refusingPort();
   await using stage = await start([port], { standIn: false });
   await stage.open(0);
@@ -374,7 +383,7 @@ story("an upstream that answers after all gets what doubted it", async ({ start 
   assertEquals((await asking).body, "back");
 });
 
-story(
+onBothSockets(
   "held requests are woken by the decision, and turned away by a refusal",
   async ({ start }) => {
     await using up = await well();
@@ -403,10 +412,10 @@ async function held(stage: Stage, count: number): Promise<void> {
       await new Promise((resolve) => setImmediate(resolve));
     }
   };
-  await patiently(`${count} to be held`, waiting());
+  await withTestDeadline(`${count} to be held`, waiting());
 }
 
-story("more requests than may be held get 503 at once", async ({ start }) => {
+onBothSockets("more requests than may be held get 503 at once", async ({ start }) => {
   await using stage = await start([refusingPort()], { heldMax: 1 });
   const first = stage.ask("GET", "/");
   await held(stage, 1);
@@ -415,7 +424,7 @@ story("more requests than may be held get 503 at once", async ({ start }) => {
   await first;
 });
 
-story("a hold has an end, and then the page of the operator", async ({ start }) => {
+onBothSockets("a hold has an end, and then the page of the operator", async ({ start }) => {
   const bytes = new TextEncoder().encode("our page");
   await using stage = await start([refusingPort()], {
     holdMs: 20,
@@ -427,7 +436,7 @@ story("a hold has an end, and then the page of the operator", async ({ start }) 
   assertEquals(answer.get("failover"), undefined);
 });
 
-story("a held client that leaves makes room for another", async ({ start }) => {
+onBothSockets("a held client that leaves makes room for another", async ({ start }) => {
   await using stage = await start([refusingPort()]);
   const conn = (await import("node:net")).connect(stage.port, "127.0.0.1");
   conn.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -436,11 +445,11 @@ story("a held client that leaves makes room for another", async ({ start }) => {
   const gone = async () => {
     while (stage.gateway.counters().held > 0) await new Promise((r) => setImmediate(r));
   };
-  await patiently("the held client to be let go", gone());
+  await withTestDeadline("the held client to be let go", gone());
   assertEquals(stage.gateway.counters().abandoned, 1);
 });
 
-story(
+onBothSockets(
   "five gateway errors in a row put the upstream in doubt; other errors never do",
   async ({ start }) => {
     let status = 500;
@@ -456,7 +465,7 @@ story(
   },
 );
 
-story(
+onBothSockets(
   "an upstream that says nothing is given up in time, and a safe request goes on",
   async ({ start }) => {
     await using mute = rawUpstream(async (conn) => void await hearAll(conn));
@@ -472,7 +481,7 @@ story(
   },
 );
 
-story(
+onBothSockets(
   "when the active upstream goes down, what it still works on is ended and moves on if it may",
   async ({ start }) => {
     let there = 0;
@@ -503,47 +512,55 @@ story(
   },
 );
 
-story("a static backup answers for itself, and says so in the header", async ({ start }) => {
-  await using stage = await start([refusingPort()], {
-    backup: (request) =>
-      Promise.resolve(new Response(`file for ${request.method} ${new URL(request.url).pathname}`)),
-  });
-  await stage.open(0);
-  const answer = await stage.ask("GET", "/x");
-  assertEquals([answer.status, answer.body], [200, "file for GET /x"]);
-  assertEquals(answer.get("failover"), "upstream=backup; attempt=2; reason=connect-refused");
-});
+onBothSockets(
+  "a static backup answers for itself, and says so in the header",
+  async ({ start }) => {
+    await using stage = await start([refusingPort()], {
+      backup: (request) =>
+        Promise.resolve(
+          new Response(`file for ${request.method} ${new URL(request.url).pathname}`),
+        ),
+    });
+    await stage.open(0);
+    const answer = await stage.ask("GET", "/x");
+    assertEquals([answer.status, answer.body], [200, "file for GET /x"]);
+    assertEquals(answer.get("failover"), "upstream=backup; attempt=2; reason=connect-refused");
+  },
+);
 
-story("an upgraded connection ends when its upstream is given up", async ({ start, cut }) => {
-  const joined = Promise.withResolvers<void>();
-  await using up = rawUpstream(async (conn) => {
+onBothSockets(
+  "an upgraded connection ends when its upstream is given up",
+  async ({ start, cut }) => {
+    const joined = Promise.withResolvers<void>();
+    await using up = rawUpstream(async (conn) => {
+      await hear(conn);
+      await say(
+        conn,
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+      );
+      joined.resolve();
+      await hearAll(conn);
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    const conn = await stage.connect();
+    await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
     await hear(conn);
-    await say(
-      conn,
-      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
-    );
-    joined.resolve();
-    await hearAll(conn);
-  });
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const conn = await stage.connect();
-  await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
-  await hear(conn);
-  await joined.promise;
-  await stage.gateway.drain({
-    upstream: "u0",
-    throughEpoch: 1,
-    graceMs: 0,
-    sparedIfMovedMs: undefined,
-    revocable: false,
-    reason: "test",
-  });
-  const end = await patiently("the tunnel to end", hearEnd(conn));
-  assertEquals(end, { text: "", end: cut });
-});
+    await joined.promise;
+    await stage.gateway.drain({
+      upstream: "u0",
+      throughEpoch: 1,
+      graceMs: 0,
+      sparedIfMovedMs: undefined,
+      revocable: false,
+      reason: "test",
+    });
+    const end = await withTestDeadline("the tunnel to end", hearEnd(conn));
+    assertEquals(end, { text: "", end: cut });
+  },
+);
 
-story(
+onBothSockets(
   "draining lets a running exchange finish, and then closes its connection",
   async ({ start }) => {
     const there = Promise.withResolvers<void>();
@@ -560,14 +577,14 @@ story(
     await there.promise;
     const stopping = stage.listening.stop(10_000, new AbortController().signal);
     go.resolve();
-    const answer = parsed(await patiently("the answer", hearAll(conn)));
+    const answer = parsed(await withTestDeadline("the answer", hearAll(conn)));
     assertEquals([answer.body, answer.get("connection")], ["done", "close"]);
     assertEquals(await stopping, 0);
     assert(stage.events.some((e) => e.type === "port.closed"));
   },
 );
 
-story(
+onBothSockets(
   "a request on a kept connection moves on when its upstream goes down, not back to it",
   async ({ start }) => {
     let silent = false;
@@ -593,6 +610,6 @@ story(
       reason: "silent",
     };
     await stage.gateway.drain(order);
-    assertEquals((await patiently("an answer", answer)).body, "second");
+    assertEquals((await withTestDeadline("an answer", answer)).body, "second");
   },
 );

@@ -9,7 +9,7 @@ import type { Service } from "../../src/app/service.ts";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tlsTest } from "./certificate.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
 import { close, hearAll, hearEnd, nodeUpstream, parsed, refusingPort, say } from "./stage.ts";
 
@@ -57,7 +57,7 @@ class Front implements AsyncDisposable {
     const happened = async () => {
       while (!this.events.some((event) => event.type === type)) await this.#news.promise;
     };
-    await patiently(type, happened(), () => JSON.stringify(this.events, null, 1));
+    await withTestDeadline(type, happened(), () => JSON.stringify(this.events, null, 1));
   }
 
   async ask(path: string, lines: readonly string[] = [], body?: string) {
@@ -66,7 +66,7 @@ class Front implements AsyncDisposable {
     const first = `${body === undefined ? "GET" : "POST"} ${path} HTTP/1.1`;
     const head = [first, "Host: front.test", "Connection: close", ...lines, ...length];
     await say(conn, `${head.join("\r\n")}\r\n\r\n${body ?? ""}`);
-    const text = await patiently(`an answer to ${path}`, hearAll(conn));
+    const text = await withTestDeadline(`an answer to ${path}`, hearAll(conn));
     close(conn);
     return parsed(text);
   }
@@ -82,7 +82,7 @@ class Front implements AsyncDisposable {
 }
 
 /** Tells `tell` once for each kind of sockets. */
-function story(name: string, tell: (start: typeof Front.start) => Promise<void>): void {
+function onBothSockets(name: string, tell: (start: typeof Front.start) => Promise<void>): void {
   scenario(name, ({ relay }) =>
     tell(async (args, files) => {
       const front = await Front.start([...args, `--relay=${relay}`], files);
@@ -108,7 +108,7 @@ async function echo(checks: string[] = [], status: () => number = () => 200) {
 
 const REAL = ["X-Real: 1"];
 
-story(
+onBothSockets(
   "a URL gives base path, host and credentials; the file adds host and headers",
   async (start) => {
     await using up = await echo();
@@ -130,7 +130,7 @@ story(
   },
 );
 
-story("--preserve-host and --no-failover-header do what they say", async (start) => {
+onBothSockets("--preserve-host and --no-failover-header do what they say", async (start) => {
   await using up = await echo();
   const flags = ["--preserve-host", "--no-failover-header"];
   await using front = await start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
@@ -138,19 +138,19 @@ story("--preserve-host and --no-failover-header do what they say", async (start)
   assertEquals([JSON.parse(body).host, get("failover")], ["front.test", undefined]);
 });
 
-story("--allow-trace passes TRACE on, which is refused without it", async (start) => {
+onBothSockets("--allow-trace passes TRACE on, which is refused without it", async (start) => {
   await using up = await echo();
   const primary = `--primary=http://127.0.0.1:${up.port}`;
   for (const [flags, status] of [[[], 405], [["--allow-trace"], 200]] as const) {
     await using front = await start([primary, ...flags]);
     const conn = await Deno.connect({ hostname: "127.0.0.1", port: front.port });
     await say(conn, "TRACE / HTTP/1.1\r\nHost: a\r\nX-Real: 1\r\nConnection: close\r\n\r\n");
-    assertEquals(parsed(await patiently("an answer", hearAll(conn))).status, status);
+    assertEquals(parsed(await withTestDeadline("an answer", hearAll(conn))).status, status);
     close(conn);
   }
 });
 
-story("each service has a name of its own in Via", async (start) => {
+onBothSockets("each service has a name of its own in Via", async (start) => {
   await using up = await echo();
   const names = new Set<string>();
   for (let i = 0; i < 2; i++) {
@@ -163,17 +163,20 @@ story("each service has a name of its own in Via", async (start) => {
   assertEquals(names.size, 2);
 });
 
-story("--max-body bounds a request, --check-path and --check-status the checks", async (start) => {
-  const checks: string[] = [];
-  await using up = await echo(checks, () => 302);
-  const flags = ["--max-body=10B", "--check-path=/up?x", "--check-status=302"];
-  await using front = await start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
-  assertEquals((await front.ask("/", REAL, "x".repeat(11))).status, 413);
-  assertEquals((await front.ask("/", REAL, "x".repeat(10))).status, 200);
-  assertEquals([...new Set(checks)], ["/up?x"]);
-});
+onBothSockets(
+  "--max-body bounds a request, --check-path and --check-status the checks",
+  async (start) => {
+    const checks: string[] = [];
+    await using up = await echo(checks, () => 302);
+    const flags = ["--max-body=10B", "--check-path=/up?x", "--check-status=302"];
+    await using front = await start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
+    assertEquals((await front.ask("/", REAL, "x".repeat(11))).status, 413);
+    assertEquals((await front.ask("/", REAL, "x".repeat(10))).status, 200);
+    assertEquals([...new Set(checks)], ["/up?x"]);
+  },
+);
 
-story("a folder and a page stand in where no server is left", async (start) => {
+onBothSockets("a folder and a page stand in where no server is left", async (start) => {
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
   await Deno.writeTextFile(`${folder}/index.html`, "<p>static");
   await Deno.writeTextFile(`${folder}/sorry.html`, "<p>sorry");
@@ -195,29 +198,32 @@ story("a folder and a page stand in where no server is left", async (start) => {
   await Deno.remove(folder, { recursive: true });
 });
 
-story("with nobody left, clients are held for --hold and then get --error-page", async (start) => {
-  const page = await Deno.makeTempFile({ prefix: "failover-test-", suffix: ".html" });
-  await Deno.writeTextFile(page, "<p>gone for lunch");
-  const flags = ["--hold=50ms", `--error-page=${page}`];
-  {
-    const primary = `--primary=http://127.0.0.1:${refusingPort()}`;
-    await using front = await start([primary, ...flags]);
-    const answer = await front.ask("/");
-    assertEquals([answer.status, answer.body], [503, "<p>gone for lunch"]);
-    assertStringIncludes(answer.get("content-type")!, "text/html");
-    assertEquals((await front.ask("/__failover/health")).status, 200);
-  }
-  await Deno.remove(page);
-});
+onBothSockets(
+  "with nobody left, clients are held for --hold and then get --error-page",
+  async (start) => {
+    const page = await Deno.makeTempFile({ prefix: "failover-test-", suffix: ".html" });
+    await Deno.writeTextFile(page, "<p>gone for lunch");
+    const flags = ["--hold=50ms", `--error-page=${page}`];
+    {
+      const primary = `--primary=http://127.0.0.1:${refusingPort()}`;
+      await using front = await start([primary, ...flags]);
+      const answer = await front.ask("/");
+      assertEquals([answer.status, answer.body], [503, "<p>gone for lunch"]);
+      assertStringIncludes(answer.get("content-type")!, "text/html");
+      assertEquals((await front.ask("/__failover/health")).status, 200);
+    }
+    await Deno.remove(page);
+  },
+);
 
-story("checks that all fail do not take down what still answers", async (start) => {
+onBothSockets("checks that all fail do not take down what still answers", async (start) => {
   await using up = await echo([], () => 500);
   await using front = await start([`--primary=http://127.0.0.1:${up.port}`]);
   await front.event("service.failedOpen");
   assertEquals((await front.ask("/", REAL)).status, 200);
 });
 
-story("--response-idle-timeout ends a response that has stopped", async (start) => {
+onBothSockets("--response-idle-timeout ends a response that has stopped", async (start) => {
   await using up = await nodeUpstream((request, response) => {
     if (request.headers["x-real"] === undefined) return void response.end();
     response.writeHead(200, { "content-length": 100 }).write("part");
@@ -228,7 +234,7 @@ story("--response-idle-timeout ends a response that has stopped", async (start) 
   ]);
   const conn = await Deno.connect({ hostname: "127.0.0.1", port: front.port });
   await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nX-Real: 1\r\n\r\n");
-  const { text } = await patiently("the response to be cut", hearEnd(conn));
+  const { text } = await withTestDeadline("the response to be cut", hearEnd(conn));
   close(conn);
   assertStringIncludes(text, "part");
 });

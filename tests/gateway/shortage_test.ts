@@ -1,7 +1,7 @@
 /** Trouble of this machine on the way to an upstream: the request waits, and nobody else is blamed. */
 import { assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
 
 scenario(
@@ -16,7 +16,7 @@ scenario(
       onOut: (line) => out.push(line),
       onErr: (line) => err.push(line),
     });
-    await patiently("the program to end", child.ended, () => err.join("\n"));
+    await withTestDeadline("the program to end", child.ended, () => err.join("\n"));
     assertEquals([err, out.map((line) => JSON.parse(line))], [[], [
       { status: 200, retried: 0, lost: 0, doubts: 0 },
       { status: 503, retried: 0, lost: 1, doubts: 0 },

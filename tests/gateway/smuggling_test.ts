@@ -13,9 +13,9 @@ import {
   RESPONSE_PIECES,
   RESPONSES,
 } from "../../src/http1/testing/mutations.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { close, hear, nodeUpstream, rawUpstream, say, type Stage } from "./stage.ts";
-import { story } from "./story.ts";
+import { onBothSockets } from "./both_sockets.ts";
 
 const POST = "POST /open HTTP/1.1\r\nHost: a\r\n";
 const HIDDEN = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -122,7 +122,7 @@ async function send(stage: Stage, text: string): Promise<string> {
   const conn = await stage.connect();
   await say(conn, text).catch(() => {});
   await conn.closeWrite().catch(() => {});
-  const answer = await patiently(JSON.stringify(text), hearUntilCut(conn));
+  const answer = await withTestDeadline(JSON.stringify(text), hearUntilCut(conn));
   close(conn);
   return answer;
 }
@@ -135,7 +135,7 @@ function statuses(answer: string): string[] {
   return [...answer.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status!);
 }
 
-story(
+onBothSockets(
   "what two readers could frame differently is refused, and nothing of it arrives",
   async ({ start }) => {
     await using up = await recording();
@@ -151,7 +151,7 @@ story(
   },
 );
 
-story(
+onBothSockets(
   "a body that is no chunks ends the request, and what is in it stays in it",
   async ({ start }) => {
     await using up = await recording();
@@ -170,7 +170,7 @@ story(
   },
 );
 
-story(
+onBothSockets(
   "requests in bodies stay bodies, on connections that many requests share",
   async ({ start }) => {
     await using up = await recording();
@@ -198,7 +198,7 @@ story(
 /** Where llhttp stops and we do not: unknown methods, odd chunk extensions. */
 const LAXER = new Set(["HPE_INVALID_METHOD", "HPE_STRICT"]);
 
-story(
+onBothSockets(
   "whatever is done to requests, the upstream reads what llhttp reads directly, or less",
   async ({ start }) => {
     const next = random(11);
@@ -229,7 +229,7 @@ story(
   },
 );
 
-story(
+onBothSockets(
   "whatever is done to responses, a client reads one sound response, or none",
   async ({ start }) => {
     const next = random(12);
@@ -246,7 +246,7 @@ story(
       text = mutated(next, RESPONSES, RESPONSE_PIECES) + hidden;
       const conn = await stage.connect();
       await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-      const answer = await patiently(text, hearUntilCut(conn));
+      const answer = await withTestDeadline(text, hearUntilCut(conn));
       close(conn);
       const { messages, error } = readByLlhttp("RESPONSE", bytesOf(answer));
       const about = JSON.stringify([text, answer]);

@@ -3,12 +3,12 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
 import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
 import { certificate, tlsTest } from "./certificate.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { hear, hearAll, nodeUpstream, rawUpstream, refusingPort, say, Stage } from "./stage.ts";
 
-async function withClient(tls: TlsFiles, story: (client: Deno.HttpClient) => Promise<void>) {
+async function withClient(tls: TlsFiles, run: (client: Deno.HttpClient) => Promise<void>) {
   using client = Deno.createHttpClient({ caCerts: [tls.cert], http1: false, http2: true });
-  await story(client);
+  await run(client);
 }
 
 tlsTest(
@@ -86,7 +86,7 @@ tlsTest("an HTTP/1.1 client upgrades over the same port", async (tls) => {
   await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
   await hear(conn);
   await say(conn, "ping");
-  assertEquals(await patiently("the echo", hearAll(conn)), "ping");
+  assertEquals(await withTestDeadline("the echo", hearAll(conn)), "ping");
 });
 
 tlsTest("a certificate that changes is served to new clients, a broken one is not", async (tls) => {
@@ -111,13 +111,13 @@ tlsTest("a certificate that changes is served to new clients, a broken one is no
     await Deno.writeTextFile(tls.certPath, "half a certifi");
     await clock.advance(10_000);
     const warned = () => stage.events.some((event) => event.type === "config.warned");
-    await patiently("a warning", becomesTrue(warned));
+    await withTestDeadline("a warning", becomesTrue(warned));
     assert(await isServed(tls));
     const renewed = await certificate(folder);
     await Deno.copyFile(renewed.certPath, tls.certPath);
     await Deno.copyFile(renewed.keyPath, tls.keyPath);
     await clock.advance(10_000);
-    await patiently("the new certificate", becomesTrue(() => isServed(renewed)));
+    await withTestDeadline("the new certificate", becomesTrue(() => isServed(renewed)));
     assertEquals(await isServed(tls), false);
   }
   await Deno.remove(folder, { recursive: true });

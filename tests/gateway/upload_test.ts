@@ -8,9 +8,9 @@ import { createServer as createNetServer, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import { KEPT_MAX } from "../../src/gateway/body.ts";
 import { Dice, seeds } from "../../src/base/testing/dice.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { close, hear, nodeUpstream, type Place, say } from "./stage.ts";
-import { story, type Told } from "./story.ts";
+import { onBothSockets, type OnSockets } from "./both_sockets.ts";
 
 const SEEDS = 100;
 const FAULTS = ["kill", "reset", "stall", "early"] as const;
@@ -124,7 +124,7 @@ async function write(
   }
 }
 
-async function run(seed: number, start: Told["start"]): Promise<void> {
+async function run(seed: number, start: OnSockets["start"]): Promise<void> {
   const dice = new Dice(seed);
   const plan = planOf(dice);
   const what = `FAILOVER_SEED=${seed} ${JSON.stringify(plan)}`;
@@ -161,7 +161,7 @@ async function run(seed: number, start: Told["start"]): Promise<void> {
   );
   // An early answer ends the connection under the hands of who still writes.
   writing.catch(() => {}).finally(stalled.resolve);
-  const answer = await patiently(`an answer: ${what}`, hear(conn)).catch(String);
+  const answer = await withTestDeadline(`an answer: ${what}`, hear(conn)).catch(String);
   close(conn);
   await writing.catch(() => {});
   const status = /^HTTP\/1\.1 (\d+)/.exec(answer)?.[1] ?? answer;
@@ -181,41 +181,44 @@ async function run(seed: number, start: Told["start"]): Promise<void> {
   assert(isLost || isEarly || isUndone, `${what}: ${status}`);
 }
 
-story(
+onBothSockets(
   "the upstream that answers has got the client's bytes, all and only those",
   async ({ start }) => {
     for (const seed of seeds(SEEDS)) await run(seed, start);
   },
 );
 
-story("what the client sends between two attempts belongs to the next one", async ({ start }) => {
-  for (const fault of ["kill", "reset"] as const) {
-    await using first = await faulty({ fault, after: 30_000 }, Promise.resolve());
-    const bodies: string[] = [];
-    await using backup = await nodeUpstream((request, response) => {
-      let body = "";
-      request.on("data", (part) => body += part).on("error", () => {});
-      request.on("end", () => {
-        bodies.push(body);
-        response.end("well");
+onBothSockets(
+  "what the client sends between two attempts belongs to the next one",
+  async ({ start }) => {
+    for (const fault of ["kill", "reset"] as const) {
+      await using first = await faulty({ fault, after: 30_000 }, Promise.resolve());
+      const bodies: string[] = [];
+      await using backup = await nodeUpstream((request, response) => {
+        let body = "";
+        request.on("data", (part) => body += part).on("error", () => {});
+        request.on("end", () => {
+          bodies.push(body);
+          response.end("well");
+        });
       });
-    });
-    await using stage = await start([first.port, backup.port], { standIn: false });
-    await stage.open(0);
-    const doubted = Promise.withResolvers<void>();
-    stage.onDoubt = () => doubted.resolve();
-    const conn = await stage.connect();
-    const [head, half] = [
-      "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
-      "x".repeat(40_000),
-    ];
-    await say(conn, `${head}9c40\r\n${half}\r\n`);
-    await patiently("a doubt", doubted.promise);
-    await say(conn, `9c40\r\n${half.replaceAll("x", "y")}\r\n0\r\n\r\n`);
-    await turns(20);
-    await stage.open(1);
-    const answer = await patiently("an answer", hear(conn));
-    assertEquals([answer.slice(9, 12), bodies.map((body) => body.length)], ["200", [80_000]]);
-    assertEquals(bodies, [half + half.replaceAll("x", "y")]);
-  }
-});
+      await using stage = await start([first.port, backup.port], { standIn: false });
+      await stage.open(0);
+      const doubted = Promise.withResolvers<void>();
+      stage.onDoubt = () => doubted.resolve();
+      const conn = await stage.connect();
+      const [head, half] = [
+        "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "x".repeat(40_000),
+      ];
+      await say(conn, `${head}9c40\r\n${half}\r\n`);
+      await withTestDeadline("a doubt", doubted.promise);
+      await say(conn, `9c40\r\n${half.replaceAll("x", "y")}\r\n0\r\n\r\n`);
+      await turns(20);
+      await stage.open(1);
+      const answer = await withTestDeadline("an answer", hear(conn));
+      assertEquals([answer.slice(9, 12), bodies.map((body) => body.length)], ["200", [80_000]]);
+      assertEquals(bodies, [half + half.replaceAll("x", "y")]);
+    }
+  },
+);

@@ -2,9 +2,9 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { connect } from "node:net";
 import { ManualClock } from "../../src/base/clock.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { hear, hearAll, nodeUpstream, parsed, rawUpstream, refusingPort, say } from "./stage.ts";
-import { story } from "./story.ts";
+import { onBothSockets } from "./both_sockets.ts";
 
 /** An upstream that answers with the request's head as it arrived. */
 function mirror() {
@@ -17,7 +17,7 @@ function mirror() {
 
 const BASIC = "GET / HTTP/1.1\r\nHost: front.test\r\nConnection: close\r\n";
 
-story("a path and its query arrive exactly as they were sent", async ({ start }) => {
+onBothSockets("a path and its query arrive exactly as they were sent", async ({ start }) => {
   await using up = mirror();
   await using stage = await start([up.port]);
   await stage.open(0);
@@ -25,7 +25,7 @@ story("a path and its query arrive exactly as they were sent", async ({ start })
   assertMatch(body, /^GET \/a%2Fb\/\/c\/\.\.\/d\?x=%20y&z=\{\|\} HTTP\/1\.1\r\n/);
 });
 
-story(
+onBothSockets(
   "an absolute target reaches the upstream as a path, with the upstream's own host",
   async ({ start }) => {
     await using up = mirror();
@@ -38,7 +38,7 @@ story(
   },
 );
 
-story("OPTIONS * stays OPTIONS *, and any method passes", async ({ start }) => {
+onBothSockets("OPTIONS * stays OPTIONS *, and any method passes", async ({ start }) => {
   await using up = mirror();
   await using stage = await start([up.port], { basePath: "/base" });
   await stage.open(0);
@@ -46,7 +46,7 @@ story("OPTIONS * stays OPTIONS *, and any method passes", async ({ start }) => {
   assertMatch((await stage.ask("PROPFIND", "/dav")).body, /^PROPFIND \/base\/dav HTTP/);
 });
 
-story("headers keep their spelling, order and duplicates", async ({ start }) => {
+onBothSockets("headers keep their spelling, order and duplicates", async ({ start }) => {
   await using up = mirror();
   await using stage = await start([up.port]);
   await stage.open(0);
@@ -54,22 +54,25 @@ story("headers keep their spelling, order and duplicates", async ({ start }) => 
   assertStringIncludes(body, "X-b: 1\r\nx-A: 2\r\nX-b: 3\r\nCookie: a=1\r\n");
 });
 
-story("headers of one hop, and those that Connection names, do not pass", async ({ start }) => {
-  await using up = mirror();
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const answer = await stage.raw(
-    "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, X-Private , keep-alive\r\nX-Private: 1\r\n" +
-      "Keep-Alive: 5\r\nProxy-Connection: x\r\nProxy-Authorization: s\r\nTE: gzip\r\nUpgrade: h2c\r\n" +
-      "X-Public: 2\r\n\r\n",
-  );
-  for (const name of ["X-Private", "Keep-Alive", "Proxy-", "TE:", "Upgrade", "close"]) {
-    assert(!parsed(answer).body.includes(name), `${name} passed: ${answer}`);
-  }
-  assertStringIncludes(answer, "X-Public: 2");
-});
+onBothSockets(
+  "headers of one hop, and those that Connection names, do not pass",
+  async ({ start }) => {
+    await using up = mirror();
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    const answer = await stage.raw(
+      "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, X-Private , keep-alive\r\nX-Private: 1\r\n" +
+        "Keep-Alive: 5\r\nProxy-Connection: x\r\nProxy-Authorization: s\r\nTE: gzip\r\nUpgrade: h2c\r\n" +
+        "X-Public: 2\r\n\r\n",
+    );
+    for (const name of ["X-Private", "Keep-Alive", "Proxy-", "TE:", "Upgrade", "close"]) {
+      assert(!parsed(answer).body.includes(name), `${name} passed: ${answer}`);
+    }
+    assertStringIncludes(answer, "X-Public: 2");
+  },
+);
 
-story("the upstream learns who asked, for what host, and over what", async ({ start }) => {
+onBothSockets("the upstream learns who asked, for what host, and over what", async ({ start }) => {
   await using up = mirror();
   await using stage = await start([up.port]);
   await stage.open(0);
@@ -91,7 +94,7 @@ story("the upstream learns who asked, for what host, and over what", async ({ st
   assert(!body.includes("forged.test") && !body.includes("https"));
 });
 
-story(
+onBothSockets(
   "the client's Host is passed on if the operator wants it, a host of its own before that",
   async ({ start }) => {
     await using up = mirror();
@@ -106,7 +109,7 @@ story(
   },
 );
 
-story("headers configured for an upstream replace the client's", async ({ start }) => {
+onBothSockets("headers configured for an upstream replace the client's", async ({ start }) => {
   await using up = mirror();
   await using stage = await start([up.port], { headers: [["X-Token", "ours"]] });
   await stage.open(0);
@@ -115,20 +118,23 @@ story("headers configured for an upstream replace the client's", async ({ start 
   assert(!body.includes("theirs"));
 });
 
-story("the base path of an upstream is joined, and taken off its redirects", async ({ start }) => {
-  await using up = await nodeUpstream((request, response) => {
-    const { port } = up;
-    response.setHeader("x-url", request.url!);
-    response.writeHead(302, { location: `http://127.0.0.1:${port}/app/login?next=/a%2Fb` }).end();
-  });
-  await using stage = await start([up.port], { basePath: "/app" });
-  await stage.open(0);
-  const answer = await stage.ask("GET", "/x//y");
-  assertEquals(answer.get("x-url"), "/app/x//y");
-  assertEquals(answer.get("location"), "/login?next=/a%2Fb");
-});
+onBothSockets(
+  "the base path of an upstream is joined, and taken off its redirects",
+  async ({ start }) => {
+    await using up = await nodeUpstream((request, response) => {
+      const { port } = up;
+      response.setHeader("x-url", request.url!);
+      response.writeHead(302, { location: `http://127.0.0.1:${port}/app/login?next=/a%2Fb` }).end();
+    });
+    await using stage = await start([up.port], { basePath: "/app" });
+    await stage.open(0);
+    const answer = await stage.ask("GET", "/x//y");
+    assertEquals(answer.get("x-url"), "/app/x//y");
+    assertEquals(answer.get("location"), "/login?next=/a%2Fb");
+  },
+);
 
-story("a redirect elsewhere passes as it is, and is not followed", async ({ start }) => {
+onBothSockets("a redirect elsewhere passes as it is, and is not followed", async ({ start }) => {
   await using up = await nodeUpstream((_, response) => {
     response.writeHead(302, { location: "https://elsewhere.test/x" }).end();
   });
@@ -138,27 +144,30 @@ story("a redirect elsewhere passes as it is, and is not followed", async ({ star
   assertEquals([answer.status, answer.get("location")], [302, "https://elsewhere.test/x"]);
 });
 
-story("many Set-Cookie lines and an unknown reason phrase reach the client", async ({ start }) => {
-  await using up = rawUpstream(async (conn) => {
-    await hear(conn);
-    await say(
-      conn,
-      "HTTP/1.1 299 Quite Fine\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nConnection: x-hop\r\nX-Hop: 1\r\n" +
-        "Content-Length: 0\r\n\r\n",
-    );
-  });
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const answer = await stage.ask("GET", "/");
-  assertEquals([answer.status, answer.reason], [299, "Quite Fine"]);
-  assertEquals(answer.lines.filter((l) => /^set-cookie/i.test(l)), [
-    "Set-Cookie: a=1",
-    "set-cookie: b=2",
-  ]);
-  assertEquals(answer.get("x-hop"), undefined);
-});
+onBothSockets(
+  "many Set-Cookie lines and an unknown reason phrase reach the client",
+  async ({ start }) => {
+    await using up = rawUpstream(async (conn) => {
+      await hear(conn);
+      await say(
+        conn,
+        "HTTP/1.1 299 Quite Fine\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nConnection: x-hop\r\nX-Hop: 1\r\n" +
+          "Content-Length: 0\r\n\r\n",
+      );
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    const answer = await stage.ask("GET", "/");
+    assertEquals([answer.status, answer.reason], [299, "Quite Fine"]);
+    assertEquals(answer.lines.filter((l) => /^set-cookie/i.test(l)), [
+      "Set-Cookie: a=1",
+      "set-cookie: b=2",
+    ]);
+    assertEquals(answer.get("x-hop"), undefined);
+  },
+);
 
-story("a compressed body passes byte for byte with its headers", async ({ start }) => {
+onBothSockets("a compressed body passes byte for byte with its headers", async ({ start }) => {
   const bytes = new Uint8Array(
     await new Response(
       new Blob(["hello ".repeat(1000)]).stream().pipeThrough(new CompressionStream("gzip")),
@@ -181,19 +190,22 @@ story("a compressed body passes byte for byte with its headers", async ({ start 
   );
 });
 
-story("HEAD keeps the declared length, and gets none that was not declared", async ({ start }) => {
-  await using up = await nodeUpstream((request, response) => {
-    if (request.url === "/known") response.setHeader("content-length", 12345);
-    response.end();
-  });
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const known = await stage.ask("HEAD", "/known");
-  assertEquals([known.get("content-length"), known.body], ["12345", ""]);
-  assertEquals((await stage.ask("HEAD", "/unknown")).get("content-length"), undefined);
-});
+onBothSockets(
+  "HEAD keeps the declared length, and gets none that was not declared",
+  async ({ start }) => {
+    await using up = await nodeUpstream((request, response) => {
+      if (request.url === "/known") response.setHeader("content-length", 12345);
+      response.end();
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    const known = await stage.ask("HEAD", "/known");
+    assertEquals([known.get("content-length"), known.body], ["12345", ""]);
+    assertEquals((await stage.ask("HEAD", "/unknown")).get("content-length"), undefined);
+  },
+);
 
-story("204 and 304 pass without a body, ranges with theirs", async ({ start }) => {
+onBothSockets("204 and 304 pass without a body, ranges with theirs", async ({ start }) => {
   await using up = await nodeUpstream((request, response) => {
     if (request.headers.range !== undefined) {
       response.writeHead(206, { "content-range": "bytes 1-2/9", "content-length": 2 }).end("ab");
@@ -209,7 +221,7 @@ story("204 and 304 pass without a body, ranges with theirs", async ({ start }) =
   assertEquals([part.status, part.get("content-range"), part.body], [206, "bytes 1-2/9", "ab"]);
 });
 
-story("early hints and trailers pass in both directions", async ({ start }) => {
+onBothSockets("early hints and trailers pass in both directions", async ({ start }) => {
   let trailers: unknown;
   await using up = await nodeUpstream((request, response) => {
     request.resume().on("end", () => {
@@ -232,7 +244,7 @@ story("early hints and trailers pass in both directions", async ({ start }) => {
   assertEquals({ ...(trailers as object) }, { "x-check": "7" });
 });
 
-story("100 Continue is asked of the upstream before the body is", async ({ start }) => {
+onBothSockets("100 Continue is asked of the upstream before the body is", async ({ start }) => {
   await using up = rawUpstream(async (conn) => {
     assertStringIncludes(await hear(conn), "Expect: 100-continue");
     await say(conn, "HTTP/1.1 100 Continue\r\n\r\n");
@@ -251,7 +263,7 @@ story("100 Continue is asked of the upstream before the body is", async ({ start
   assertMatch(await hearAll(conn), /^HTTP\/1\.1 200 /);
 });
 
-story("an event stream arrives event by event", async ({ start }) => {
+onBothSockets("an event stream arrives event by event", async ({ start }) => {
   const turn = Promise.withResolvers<void>();
   await using up = await nodeUpstream(async (_, response) => {
     response.writeHead(200, { "content-type": "text/event-stream" });
@@ -263,39 +275,44 @@ story("an event stream arrives event by event", async ({ start }) => {
   await stage.open(0);
   const conn = await stage.connect();
   await say(conn, `${BASIC}\r\n`);
-  await patiently("the first event", hear(conn, "data: 1\n\n"));
+  await withTestDeadline("the first event", hear(conn, "data: 1\n\n"));
   turn.resolve();
   assertStringIncludes(await hearAll(conn), "data: 2\n\n");
 });
 
-story("a slow reader stops the upstream, and gets every byte in the end", async ({ start }) => {
-  const total = 64 * 1024 * 1024;
-  let sent = 0;
-  await using up = rawUpstream(async (conn) => {
-    await hear(conn);
-    await say(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`);
-    const block = new Uint8Array(65536).fill(65);
-    while (sent < total) sent += await conn.write(block.subarray(0, Math.min(65536, total - sent)));
-    await hearAll(conn);
-  });
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const conn = await stage.connect();
-  await say(conn, `${BASIC}\r\n`);
-  const first = await hear(conn);
-  // Nothing but kernel buffers lies between the upstream and a client that does not read.
-  for (let before = -1; before !== sent;) {
-    before = sent;
-    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
-  }
-  assert(sent < total / 2, `the upstream could send ${sent} of ${total}`);
-  let got = first.length - first.indexOf("\r\n\r\n") - 4;
-  const buffer = new Uint8Array(1 << 20);
-  for (let n = await conn.read(buffer); n !== null; n = await conn.read(buffer)) got += n;
-  assertEquals(got, total);
-});
+onBothSockets(
+  "a slow reader stops the upstream, and gets every byte in the end",
+  async ({ start }) => {
+    const total = 64 * 1024 * 1024;
+    let sent = 0;
+    await using up = rawUpstream(async (conn) => {
+      await hear(conn);
+      await say(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`);
+      const block = new Uint8Array(65536).fill(65);
+      while (sent < total) {
+        sent += await conn.write(block.subarray(0, Math.min(65536, total - sent)));
+      }
+      await hearAll(conn);
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    const conn = await stage.connect();
+    await say(conn, `${BASIC}\r\n`);
+    const first = await hear(conn);
+    // Nothing but kernel buffers lies between the upstream and a client that does not read.
+    for (let before = -1; before !== sent;) {
+      before = sent;
+      for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert(sent < total / 2, `the upstream could send ${sent} of ${total}`);
+    let got = first.length - first.indexOf("\r\n\r\n") - 4;
+    const buffer = new Uint8Array(1 << 20);
+    for (let n = await conn.read(buffer); n !== null; n = await conn.read(buffer)) got += n;
+    assertEquals(got, total);
+  },
+);
 
-story(
+onBothSockets(
   "a body that is too large is answered 413, whether it was declared or only grew",
   async ({ start }) => {
     let bytes = 0;
@@ -323,7 +340,7 @@ story(
   },
 );
 
-story("a client that leaves takes its request with it", async ({ start }) => {
+onBothSockets("a client that leaves takes its request with it", async ({ start }) => {
   const left = Promise.withResolvers<void>();
   const there = Promise.withResolvers<void>();
   await using up = await nodeUpstream((request) => {
@@ -336,11 +353,11 @@ story("a client that leaves takes its request with it", async ({ start }) => {
   client.write(`${BASIC}\r\n`);
   await there.promise;
   client.resetAndDestroy();
-  await patiently("the upstream's connection to close", left.promise);
+  await withTestDeadline("the upstream's connection to close", left.promise);
   assertEquals(stage.doubts, []);
 });
 
-story(
+onBothSockets(
   "an upgraded connection carries any bytes both ways until one side ends",
   async ({ start }) => {
     await using up = rawUpstream(async (conn) => {
@@ -373,70 +390,82 @@ story(
   },
 );
 
-story("an upgraded connection that is half-closed has all the time it needs", async ({ start }) => {
-  const [ended, later] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  await using up = rawUpstream(async (conn) => {
+onBothSockets(
+  "an upgraded connection that is half-closed has all the time it needs",
+  async ({ start }) => {
+    const [ended, later] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    await using up = rawUpstream(async (conn) => {
+      await hear(conn);
+      await say(
+        conn,
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x/1\r\nConnection: upgrade\r\n\r\n",
+      );
+      assertEquals(await hearAll(conn), "");
+      ended.resolve();
+      await later.promise;
+      await say(conn, "at last");
+    });
+    const clock = new ManualClock();
+    await using stage = await start([up.port], { clock });
+    await stage.open(0);
+    const conn = await stage.connect();
+    await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x/1\r\nConnection: upgrade\r\n\r\n");
     await hear(conn);
-    await say(
-      conn,
-      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x/1\r\nConnection: upgrade\r\n\r\n",
+    await conn.closeWrite();
+    await withTestDeadline("the end at the upstream", ended.promise);
+    await clock.advance(60_000);
+    later.resolve();
+    assertEquals(await withTestDeadline("the rest", hearAll(conn)), "at last");
+  },
+);
+
+onBothSockets(
+  "an upgrade that the upstream declines is an ordinary response",
+  async ({ start }) => {
+    await using up = await nodeUpstream((_, response) => response.writeHead(403).end("no"));
+    up.server.on(
+      "upgrade",
+      (_, socket) => socket.end("HTTP/1.1 426 No\r\nContent-Length: 0\r\n\r\n"),
     );
-    assertEquals(await hearAll(conn), "");
-    ended.resolve();
-    await later.promise;
-    await say(conn, "at last");
-  });
-  const clock = new ManualClock();
-  await using stage = await start([up.port], { clock });
-  await stage.open(0);
-  const conn = await stage.connect();
-  await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x/1\r\nConnection: upgrade\r\n\r\n");
-  await hear(conn);
-  await conn.closeWrite();
-  await patiently("the end at the upstream", ended.promise);
-  await clock.advance(60_000);
-  later.resolve();
-  assertEquals(await patiently("the rest", hearAll(conn)), "at last");
-});
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    const answer = await stage.ask("GET", "/", ["Upgrade: websocket", "Connection: upgrade"]);
+    assertEquals(answer.status, 426);
+  },
+);
 
-story("an upgrade that the upstream declines is an ordinary response", async ({ start }) => {
-  await using up = await nodeUpstream((_, response) => response.writeHead(403).end("no"));
-  up.server.on(
-    "upgrade",
-    (_, socket) => socket.end("HTTP/1.1 426 No\r\nContent-Length: 0\r\n\r\n"),
-  );
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const answer = await stage.ask("GET", "/", ["Upgrade: websocket", "Connection: upgrade"]);
-  assertEquals(answer.status, 426);
-});
+onBothSockets(
+  "the proxy's own paths are never proxied, however they are spelt",
+  async ({ start }) => {
+    const seen: string[] = [];
+    await using up = await nodeUpstream((request, response) => {
+      seen.push(request.url!);
+      response.end();
+    });
+    await using stage = await start([up.port], {
+      admin: { fetch: (request) => new Response(`admin ${new URL(request.url).pathname}`) },
+    });
+    await stage.open(0);
+    assertStringIncludes((await stage.ask("GET", "/__failover/health")).body, "OK");
+    assertStringIncludes(
+      (await stage.ask("GET", "/__failover/state")).body,
+      "admin /__failover/state",
+    );
+    for (
+      const path of ["/__failover", "/__failover/x", "/%5f_failover/state", "/__failover/state?a"]
+    ) {
+      await stage.ask("GET", path);
+    }
+    assertEquals(seen, []);
+  },
+);
 
-story("the proxy's own paths are never proxied, however they are spelt", async ({ start }) => {
-  const seen: string[] = [];
-  await using up = await nodeUpstream((request, response) => {
-    seen.push(request.url!);
-    response.end();
-  });
-  await using stage = await start([up.port], {
-    admin: { fetch: (request) => new Response(`admin ${new URL(request.url).pathname}`) },
-  });
-  await stage.open(0);
-  assertStringIncludes((await stage.ask("GET", "/__failover/health")).body, "OK");
-  assertStringIncludes(
-    (await stage.ask("GET", "/__failover/state")).body,
-    "admin /__failover/state",
-  );
-  for (
-    const path of ["/__failover", "/__failover/x", "/%5f_failover/state", "/__failover/state?a"]
-  ) {
-    await stage.ask("GET", path);
-  }
-  assertEquals(seen, []);
-});
-
-story("the health page answers while every other request is held or refused", async ({ start }) => {
-  await using stage = await start([refusingPort()]);
-  assertEquals((await stage.ask("GET", "/__failover/health")).status, 200);
-  await stage.gateway.refuse();
-  assertEquals((await stage.ask("GET", "/__failover/health")).status, 200);
-});
+onBothSockets(
+  "the health page answers while every other request is held or refused",
+  async ({ start }) => {
+    await using stage = await start([refusingPort()]);
+    assertEquals((await stage.ask("GET", "/__failover/health")).status, 200);
+    await stage.gateway.refuse();
+    assertEquals((await stage.ask("GET", "/__failover/health")).status, 200);
+  },
+);

@@ -4,7 +4,7 @@
  */
 import { Child } from "./child.ts";
 import { Folder } from "./folder.ts";
-import { patiently } from "./patience.ts";
+import { withTestDeadline } from "./test_deadline.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** What it needs to be installed. */
@@ -54,7 +54,7 @@ export class Browser implements AsyncDisposable {
       onErr: (line) => log.push(line),
     });
     try {
-      await patiently("the browser's driver", ready.promise, () => log.join("\n"));
+      await withTestDeadline("the browser's driver", ready.promise, () => log.join("\n"));
       const args = [...FLAGS, `--user-data-dir=${folder.at("profile")}`];
       const base = `http://127.0.0.1:${port}`;
       const session = await order(`${base}/session`, "POST", {
@@ -98,7 +98,7 @@ export class Browser implements AsyncDisposable {
         last = now;
       }
     };
-    await patiently(condition, asking(), () => `${JSON.stringify(last)}\n${more()}`);
+    await withTestDeadline(condition, asking(), () => `${JSON.stringify(last)}\n${more()}`);
   }
 
   /** What the console was told since it was last asked. */
@@ -116,7 +116,7 @@ export class Browser implements AsyncDisposable {
 
 async function order(url: string, method: string, body?: unknown): Promise<unknown> {
   const init = body === undefined ? { method } : { method, body: JSON.stringify(body) };
-  const answer = patiently(
+  const answer = withTestDeadline(
     `${method} ${url}`,
     fetch(url, init).then((response) => response.json()),
   );

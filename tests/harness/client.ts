@@ -1,18 +1,18 @@
 /** A client as the scenarios need it: opens a connection, asks one line, reads the answer. */
-import { patiently } from "./patience.ts";
-import { Wire } from "./wire.ts";
+import { withTestDeadline } from "./test_deadline.ts";
+import { LineConn } from "./line_conn.ts";
 
 /** Connects to an address as it stands in `--hosts` and `--bind`. */
-export async function connectTo(address: string): Promise<Wire> {
+export async function connectTo(address: string): Promise<LineConn> {
   const what = `a connection to ${address}`;
   if (address.startsWith("unix:")) {
     const path = address.slice("unix:".length);
-    return new Wire(await patiently(what, Deno.connect({ transport: "unix", path })));
+    return new LineConn(await withTestDeadline(what, Deno.connect({ transport: "unix", path })));
   }
   const colon = address.lastIndexOf(":");
   const hostname = address.slice(0, colon).replace(/^\[|\]$/g, "");
   const port = Number(address.slice(colon + 1));
-  return new Wire(await patiently(what, Deno.connect({ hostname, port })));
+  return new LineConn(await withTestDeadline(what, Deno.connect({ hostname, port })));
 }
 
 /** Opens a connection, asks one question, and returns the answer; `log` explains why there is none. */
@@ -24,7 +24,7 @@ export async function ask(
   const wire = await connectTo(address);
   try {
     await wire.say(question);
-    const answer = await patiently(`an answer to ${question}`, wire.line(), log);
+    const answer = await withTestDeadline(`an answer to ${question}`, wire.line(), log);
     if (answer === undefined) throw new Error(`${question}: closed without answer\n${log()}`);
     return answer;
   } finally {

@@ -1,5 +1,5 @@
 /** A folder for one test, gone after it, and the scripts an operator might keep in it. */
-import { patiently } from "./patience.ts";
+import { withTestDeadline } from "./test_deadline.ts";
 
 export class Folder implements AsyncDisposable {
   readonly path: string;
@@ -34,7 +34,7 @@ export class Folder implements AsyncDisposable {
       if (await isThere()) return;
       for await (const _ of watcher) if (await isThere()) return;
     })();
-    await patiently(`the file ${name}`, looking);
+    await withTestDeadline(`the file ${name}`, looking);
   }
 
   /** An executable for sh. It runs in its own folder, so that it finds what the test wrote there. */

@@ -4,7 +4,7 @@
  */
 import { createSocket, type Socket } from "node:dgram";
 import type { Folder } from "./folder.ts";
-import { patiently } from "./patience.ts";
+import { withTestDeadline } from "./test_deadline.ts";
 
 /** Programs that a story with a name server needs. */
 export const NEEDS_FOR_NAMES = ["unshare", "mount"];
@@ -41,13 +41,16 @@ export class NameServer implements AsyncDisposable {
       socket.once("error", reject);
       socket.bind(53, HOST, () => resolve());
     });
-    await patiently("the name server to listen", bound);
+    await withTestDeadline("the name server to listen", bound);
     return new NameServer(socket);
   }
 
   /** Resolves when it was asked for `name` and did not answer. */
   async unanswered(name: string): Promise<void> {
-    await patiently(`a question for ${name} that nobody answers`, this.#waiting(name).promise);
+    await withTestDeadline(
+      `a question for ${name} that nobody answers`,
+      this.#waiting(name).promise,
+    );
   }
 
   #waiting(name: string): PromiseWithResolvers<void> {

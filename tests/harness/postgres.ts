@@ -3,7 +3,7 @@
  * test. The server refuses to run as root, so root gives that up for the user `postgres` first.
  */
 import { Child, isAlive } from "./child.ts";
-import { patiently } from "./patience.ts";
+import { withTestDeadline } from "./test_deadline.ts";
 import { type Named } from "./upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
@@ -39,7 +39,7 @@ async function run(program: string, args: readonly string[]): Promise<void> {
   const output: string[] = [];
   const take = (line: string) => output.push(line);
   await using child = new Child(command, { args: all, onOut: take, onErr: take });
-  const { code } = await patiently(program, child.ended, () => output.join("\n"));
+  const { code } = await withTestDeadline(program, child.ended, () => output.join("\n"));
   if (code !== 0) throw new Error(`${program} exited with ${code}\n${output.join("\n")}`);
 }
 
@@ -120,7 +120,7 @@ export class Postgres implements Named, AsyncDisposable {
     // Later its end is the test's own doing.
     died.catch(() => {});
     const log = () => this.#log.join("\n");
-    await patiently("postgres to be ready", Promise.race([ready.promise, died]), log);
+    await withTestDeadline("postgres to be ready", Promise.race([ready.promise, died]), log);
   }
 
   /** kill -9 of the server and of all its processes, so that nothing of it can say goodbye. */
@@ -137,7 +137,7 @@ export class Postgres implements Named, AsyncDisposable {
     const { pid } = this.#child!;
     // The parent first: once it is stopped, it starts no further children.
     this.#child!.signal("SIGSTOP");
-    await patiently("postgres to stand still", untilStopped(pid));
+    await withTestDeadline("postgres to stand still", untilStopped(pid));
     // While a child ends, the kernel's list may lack another one, see proc(5): look until none is new.
     this.#frozen.clear();
     for (let found = -1; found < this.#frozen.size;) {

@@ -1,6 +1,6 @@
 /** A client that writes to PostgreSQL without end, and remembers what it was told is committed. */
 import { Child } from "./child.ts";
-import { patiently } from "./patience.ts";
+import { withTestDeadline } from "./test_deadline.ts";
 
 const ROWS_MAX = 1_000_000;
 
@@ -47,7 +47,7 @@ export class PostgresWriter implements AsyncDisposable {
   async further(rows: number): Promise<void> {
     this.#wanted = this.acknowledged.length + rows;
     this.#enough = Promise.withResolvers();
-    await patiently(`${rows} rows of ${this.name}`, this.#enough.promise);
+    await withTestDeadline(`${rows} rows of ${this.name}`, this.#enough.promise);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,9 +4,9 @@
  */
 import { Child } from "./child.ts";
 import { ask, connectTo } from "./client.ts";
-import { patiently } from "./patience.ts";
+import { withTestDeadline } from "./test_deadline.ts";
 import { type Named } from "./upstream.ts";
-import type { Wire } from "./wire.ts";
+import type { LineConn } from "./line_conn.ts";
 import { permissionsFor } from "../../scripts/permissions.ts";
 import type { Event, EventOf } from "../../src/events/events.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
@@ -146,11 +146,11 @@ export class Proxy implements AsyncDisposable {
       }
       return found;
     };
-    return await patiently(what, search(), this.lastLines);
+    return await withTestDeadline(what, search(), this.lastLines);
   }
 
   /** Opens a connection as a client would. */
-  async connect(): Promise<Wire> {
+  async connect(): Promise<LineConn> {
     return await connectTo(this.address);
   }
 
@@ -166,7 +166,7 @@ export class Proxy implements AsyncDisposable {
   /** Ends it as a service manager does; resolves with its exit code. */
   async stop(): Promise<number> {
     this.signal("SIGTERM");
-    const status = await patiently("the proxy to stop", this.ended, this.lastLines);
+    const status = await withTestDeadline("the proxy to stop", this.ended, this.lastLines);
     return status.code;
   }
 
@@ -175,7 +175,7 @@ export class Proxy implements AsyncDisposable {
     this.signal("SIGTERM");
     this.signal("SIGINT");
     try {
-      await patiently("the proxy to end at a second signal", this.ended);
+      await withTestDeadline("the proxy to end at a second signal", this.ended);
     } finally {
       await this.#child.kill();
     }
@@ -239,6 +239,6 @@ export async function runProxy(
   env: Readonly<Record<string, string>> = {},
 ): Promise<Finished> {
   await using proxy = new Proxy(args, env);
-  const { code } = await patiently("the proxy to end", proxy.ended, proxy.lastLines);
+  const { code } = await withTestDeadline("the proxy to end", proxy.ended, proxy.lastLines);
   return { code, stdout: proxy.stdout, stderr: proxy.log };
 }

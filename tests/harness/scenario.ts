@@ -1,5 +1,5 @@
 /**
- * A story told with real processes, once for each relay engine. A story that needs a program which is
+ * A run told with real processes, once for each relay engine. A run that needs a program which is
  * not installed is skipped, and its name says which.
  */
 
@@ -10,20 +10,26 @@ export const ENGINES: readonly Engine[] = Deno.build.os === "linux"
   ? ["stream", "splice"]
   : ["stream"];
 
-/** Tells `story` once for each engine. */
+/** Tells `run` once for each engine. */
 export function scenario(
   name: string,
-  story: (relay: Readonly<{ relay: Engine }>) => Promise<void>,
+  run: (relay: Readonly<{ relay: Engine }>) => Promise<void>,
   needs: readonly string[] = [],
 ): void {
-  for (const engine of ENGINES) tell(`[${engine}] ${name}`, needs, () => story({ relay: engine }));
+  for (const engine of ENGINES) {
+    testWithPrograms(`[${engine}] ${name}`, needs, () => run({ relay: engine }));
+  }
 }
 
-/** Tells `story` once, if all programs it needs are installed. */
-export function tell(name: string, needs: readonly string[], story: () => Promise<void>): void {
+/** Tells `run` once, if all programs it needs are installed. */
+export function testWithPrograms(
+  name: string,
+  needs: readonly string[],
+  run: () => Promise<void>,
+): void {
   const missing = needs.filter((program) => !isInstalled(program));
   const why = missing.length === 0 ? "" : ` (needs ${missing.join(", ")})`;
-  Deno.test({ name: `${name}${why}`, ignore: missing.length > 0, fn: story });
+  Deno.test({ name: `${name}${why}`, ignore: missing.length > 0, fn: run });
 }
 
 /** Whether a program can be found by name, or is there by path. */

@@ -1,6 +1,6 @@
 /** Connections that end at once and by a reset, as port scanners and health checks make them. */
 import { connect } from "node:net";
-import { patiently } from "./patience.ts";
+import { withTestDeadline } from "./test_deadline.ts";
 
 /** One connection, reset as soon as it stands. Resolves when it is gone. */
 export function connectAndReset(port: number, host = "127.0.0.1"): Promise<void> {
@@ -19,7 +19,7 @@ export async function resetInQueue(pid: number, port: number, count: number): Pr
   Deno.kill(pid, "SIGSTOP");
   try {
     for (let i = 0; i < count; i++) {
-      await patiently("a connection to be reset", connectAndReset(port));
+      await withTestDeadline("a connection to be reset", connectAndReset(port));
     }
   } finally {
     Deno.kill(pid, "SIGCONT");

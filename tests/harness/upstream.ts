@@ -5,7 +5,7 @@
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { Child } from "./child.ts";
-import { patiently } from "./patience.ts";
+import { withTestDeadline } from "./test_deadline.ts";
 import type { UpstreamPlan } from "./upstream_program.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
@@ -106,7 +106,7 @@ async function launch(plan: UpstreamPlan): Promise<[UpstreamPlan["listen"], Chil
   // Later, when nobody listens to it any more, its end is expected.
   failed.catch(() => {});
   const what = `upstream ${plan.says} to listen`;
-  return [await patiently(what, Promise.race([listening.promise, failed])), child];
+  return [await withTestDeadline(what, Promise.race([listening.promise, failed])), child];
 }
 
 function nameOf(listen: UpstreamPlan["listen"]): string {
@@ -151,7 +151,7 @@ class Filler implements AsyncDisposable {
       }
     });
     try {
-      await patiently("an accept queue to be full", full.promise);
+      await withTestDeadline("an accept queue to be full", full.promise);
     } finally {
       clearInterval(look);
     }

@@ -3,7 +3,7 @@
  * reads one line after another and answers each; what it can be asked is the table `ANSWERS`. Its only
  * argument is an `UpstreamPlan` in JSON. When it listens it says where, as one line on stdout.
  */
-import { Wire } from "./wire.ts";
+import { LineConn } from "./line_conn.ts";
 
 export interface UpstreamPlan {
   /** Its name, and its answer to `who`. */
@@ -20,7 +20,7 @@ export interface UpstreamPlan {
 }
 
 interface Session {
-  readonly wire: Wire;
+  readonly wire: LineConn;
   readonly proxyLine: string;
 }
 
@@ -72,14 +72,14 @@ class Upstream {
     bye: () => Promise.resolve(undefined),
   };
 
-  #sendBulk(wire: Wire, bytes: number): Promise<string> {
+  #sendBulk(wire: LineConn, bytes: number): Promise<string> {
     const before = this.#sent;
     return wire.sendBulk(bytes, (sent) => this.#sent = before + sent);
   }
 
   /** Serves one client. A client that breaks off is no business of anyone else. */
   async serve(conn: Deno.Conn): Promise<void> {
-    const wire = new Wire(conn);
+    const wire = new LineConn(conn);
     this.#connections++;
     try {
       if (this.#plan.greets) return await wire.say(this.#plan.says);

@@ -3,8 +3,8 @@
  * a connection whose end can be seen. `fetch` hides all of these.
  */
 import { connectTo } from "./client.ts";
-import { patiently } from "./patience.ts";
-import { Wire } from "./wire.ts";
+import { withTestDeadline } from "./test_deadline.ts";
+import { LineConn } from "./line_conn.ts";
 
 export interface Reply {
   readonly status: number;
@@ -21,10 +21,10 @@ export interface Sent {
 }
 
 export class WebConnection {
-  readonly wire: Wire;
+  readonly wire: LineConn;
 
   /** From here the connection owns `wire`. */
-  constructor(wire: Wire) {
+  constructor(wire: LineConn) {
     this.wire = wire;
   }
 
@@ -97,7 +97,7 @@ export async function request(
   try {
     await connection.send({ ...sent, lines: ["Connection: close", ...sent.lines ?? []] });
     const what = `an answer to ${sent.method ?? "GET"} ${sent.target}`;
-    return await patiently(what, connection.reply(sent.method), log);
+    return await withTestDeadline(what, connection.reply(sent.method), log);
   } catch (error) {
     throw new Error(`${sent.method ?? "GET"} ${sent.target} at ${address}\n${log()}`, {
       cause: error,
@@ -112,7 +112,7 @@ export async function ask(address: string, target: string): Promise<Reply> {
   const connection = await WebConnection.to(address);
   try {
     await connection.send({ target, lines: ["Connection: close"] });
-    return await patiently(`an answer to ${target}`, connection.reply());
+    return await withTestDeadline(`an answer to ${target}`, connection.reply());
   } finally {
     connection.close();
   }

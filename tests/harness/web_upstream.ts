@@ -4,7 +4,7 @@
  */
 import { Child } from "./child.ts";
 import { Folder } from "./folder.ts";
-import { patiently } from "./patience.ts";
+import { withTestDeadline } from "./test_deadline.ts";
 import { ask } from "./web_client.ts";
 import type { Behaviour, WebPlan } from "./web_upstream_program.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
@@ -33,9 +33,9 @@ export class WebUpstream implements WebNamed, AsyncDisposable {
     this.url = `http://${this.address}`;
   }
 
-  static async start(says: string, ledger?: string): Promise<WebUpstream> {
+  static async start(says: string, requestLog?: string): Promise<WebUpstream> {
     const place = { says, port: unusedPort() };
-    const upstream = new WebUpstream(ledger === undefined ? place : { ...place, ledger });
+    const upstream = new WebUpstream(requestLog === undefined ? place : { ...place, requestLog });
     await upstream.restart();
     return upstream;
   }
@@ -60,12 +60,12 @@ export class WebUpstream implements WebNamed, AsyncDisposable {
     // Later its end is the test's own doing.
     ended.catch(() => {});
     const what = `web upstream ${this.says} to listen`;
-    await patiently(what, Promise.race([listening, ended]), () => complaints.join("\n"));
+    await withTestDeadline(what, Promise.race([listening, ended]), () => complaints.join("\n"));
   }
 
   /** Resolves when it has begun to work on a request for `/wait`, from now on. */
   async isWaiting(): Promise<void> {
-    await patiently("a request to wait", this.#line.promise);
+    await withTestDeadline("a request to wait", this.#line.promise);
   }
 
   /** Changes how it treats everybody. */
@@ -124,7 +124,7 @@ export class Nginx implements WebNamed, AsyncDisposable {
       args: ["-c", this.#folder.at("nginx.conf"), "-e", "stderr"],
       onErr: (line) => log.push(line),
     });
-    await patiently("nginx to listen", this.#answers(), () => log.join("\n"));
+    await withTestDeadline("nginx to listen", this.#answers(), () => log.join("\n"));
   }
 
   async #answers(): Promise<void> {

@@ -13,7 +13,7 @@ export interface WebPlan {
   readonly says: string;
   readonly port: number;
   /** A file to which it adds `METHOD ID` for each request that has an `X-Request-Id`. */
-  readonly ledger?: string;
+  readonly requestLog?: string;
 }
 
 /** How it treats every request but those that steer it. */
@@ -124,9 +124,9 @@ const server = createServer((request, response) => {
     return response.end();
   }
   const id = request.headers["x-request-id"];
-  if (id !== undefined && plan.ledger !== undefined) {
+  if (id !== undefined && plan.requestLog !== undefined) {
     // Written before anything else, so that not even a kill can hide that it came.
-    Deno.writeTextFileSync(plan.ledger, `${request.method} ${id}\n`, { append: true });
+    Deno.writeTextFileSync(plan.requestLog, `${request.method} ${id}\n`, { append: true });
   }
   response.setHeader("X-Served-By", plan.says);
   const answer = async () => {

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { runProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 scenario(
@@ -65,7 +65,7 @@ scenario("--webhook-url is told of a failover, and the URL stays secret", async 
   });
   await primary.kill();
   assertEquals(await proxy.ask(), "backup");
-  const notice = await patiently("the notification", told.promise);
+  const notice = await withTestDeadline("the notification", told.promise);
   assertEquals([notice.kind, notice.to], ["failover", backup.name]);
   await proxy.event("notification.sent");
   assert(!proxy.log.join("\n").includes("hush-hush"));

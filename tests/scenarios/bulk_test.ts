@@ -1,6 +1,6 @@
 /** Bytes: none lost, none out of order, none hoarded; and each direction ends by itself. */
 import { assert, assertEquals } from "@std/assert";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
@@ -18,10 +18,10 @@ scenario(
 
     const wire = await proxy.connect();
     await wire.say(`exchange ${BULK_BYTES}`);
-    const sent = await patiently("the upload", wire.sendBulk(BULK_BYTES));
+    const sent = await withTestDeadline("the upload", wire.sendBulk(BULK_BYTES));
     // The upload is over and nothing was read. What the upstream could send is in the kernel, not in us.
     assert(Number(await proxy.ask("sent")) < BULK_BYTES / 2, "nothing held the upstream back");
-    const received = await patiently("the download", wire.receiveBulk(BULK_BYTES, 8 * 1024));
+    const received = await withTestDeadline("the download", wire.receiveBulk(BULK_BYTES, 8 * 1024));
 
     assertEquals(await wire.line(), `${received} ${sent}`);
     wire.close();
@@ -38,7 +38,7 @@ scenario(
 
     const wire = await proxy.connect();
     await wire.say(`exchangeLate ${BULK_BYTES}`);
-    const [sent, received] = await patiently(
+    const [sent, received] = await withTestDeadline(
       "the exchange",
       Promise.all([wire.sendBulk(BULK_BYTES), wire.receiveBulk(BULK_BYTES)]),
     );
@@ -58,7 +58,7 @@ scenario("a client that finishes first still gets its answer", async (relay) => 
   await wire.say("1234567");
   await wire.closeWrite();
 
-  assertEquals(await patiently("the answer", wire.rest()), "drank 8\n");
+  assertEquals(await withTestDeadline("the answer", wire.rest()), "drank 8\n");
   wire.close();
 });
 
@@ -68,7 +68,7 @@ scenario("an upstream that finishes first still hears the client out", async (re
 
   const wire = await proxy.connect();
   await wire.say("finish");
-  assertEquals(await patiently("the upstream's end", wire.rest()), "last words\n");
+  assertEquals(await withTestDeadline("the upstream's end", wire.rest()), "last words\n");
   await wire.say("and more");
   await wire.closeWrite();
 
@@ -86,7 +86,7 @@ scenario("a session without a byte for --idle-timeout ends, a busy one does not"
   const idle = await proxy.connect();
   const busy = await proxy.connect();
   let ended = false;
-  const end = patiently("the end of an idle session", idle.line().catch(() => undefined))
+  const end = withTestDeadline("the end of an idle session", idle.line().catch(() => undefined))
     .then(() => ended = true);
   while (!ended) {
     await busy.say("who");

@@ -184,11 +184,11 @@ scenario("the log for people tells a failover in one line for each fact", async 
   assertEquals(await proxy.ask(), "backup");
   assertEquals(await proxy.stop(), 0);
   assertEquals(proxy.stdout, []);
-  const story = proxy.log.join("\n");
+  const log = proxy.log.join("\n");
   for (const line of proxy.log) {
     assertMatch(line, /^\d{4}-\d\d-\d\d [\d:.]+Z (INFO|WARN|ERROR) +\S.{5,}$/);
   }
-  assertMatch(story, new RegExp(`upstream ${primary.name} is down: connection refused`));
-  assertMatch(story, new RegExp(`failover from ${primary.name} to ${backup.name} done in`));
-  assert(proxy.log.length < 20, story);
+  assertMatch(log, new RegExp(`upstream ${primary.name} is down: connection refused`));
+  assertMatch(log, new RegExp(`failover from ${primary.name} to ${backup.name} done in`));
+  assert(proxy.log.length < 20, log);
 });

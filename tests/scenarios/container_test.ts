@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { ask } from "../harness/client.ts";
 import { Folder } from "../harness/folder.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { Proxy, runProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
@@ -107,7 +107,11 @@ scenario(
       assert(await health(env) !== 0, admin);
       const args = ["--bind", "127.0.0.1:0", "--hosts", primary.name, "--relay", relay];
       await using proxy = new Proxy(args, env);
-      await patiently("the container to be healthy", untilHealthy(env), () => proxy.log.join("\n"));
+      await withTestDeadline(
+        "the container to be healthy",
+        untilHealthy(env),
+        () => proxy.log.join("\n"),
+      );
     }
     assertEquals(await health({ FAILOVER_ADMIN: "" }), 0);
   },

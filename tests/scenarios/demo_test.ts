@@ -1,7 +1,7 @@
 /** The demo that the README begins with. */
 import { assert, assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 
 const DEMO = new URL("../../scripts/demo.ts", import.meta.url).pathname;
 
@@ -9,7 +9,7 @@ Deno.test("the demo ends by itself and shows that no client was failed", async (
   const output: string[] = [];
   const take = (line: string) => output.push(line);
   await using demo = new Child(Deno.execPath(), { args: ["run", "-A", DEMO], onOut: take });
-  const { code } = await patiently("the demo", demo.ended, () => output.join("\n"));
+  const { code } = await withTestDeadline("the demo", demo.ended, () => output.join("\n"));
 
   assertEquals(code, 0, output.join("\n"));
   assert(output.includes("  failed: 0"), output.join("\n"));

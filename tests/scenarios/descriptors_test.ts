@@ -2,14 +2,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { connectTo } from "../harness/client.ts";
 import { Folder } from "../harness/folder.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
-import { ENGINES, tell } from "../harness/scenario.ts";
+import { ENGINES, testWithPrograms } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
-import type { Wire } from "../harness/wire.ts";
+import type { LineConn } from "../harness/line_conn.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const CLIENTS = 300;
@@ -32,14 +32,14 @@ async function checksPass(folder: Folder, count: number): Promise<void> {
   const waiting = (async () => {
     while (await runs() < until) await Deno.stat(folder.path);
   })();
-  await patiently("checks that pass", waiting);
+  await withTestDeadline("checks that pass", waiting);
 }
 
 for (const relay of ENGINES) {
   for (const limit of [96, 256]) {
     const underLimit = ["prlimit", `--nofile=${limit}`];
 
-    tell(
+    testWithPrograms(
       `[${relay}] ${limit} descriptors and ${CLIENTS} clients that stay`,
       ["prlimit"],
       async () => {
@@ -55,13 +55,16 @@ for (const relay of ENGINES) {
         });
         const { max, descriptors } = await proxy.event("connections.fitted");
         assertEquals(descriptors, limit);
-        const wires: Wire[] = [];
+        const wires: LineConn[] = [];
         for (let i = 0; i < CLIENTS; i++) wires.push(await connectTo(proxy.address));
         // So many are in, and are answered; the others wait in the queue.
         const inside = wires.slice(0, max);
         for (const wire of inside) await wire.say("who");
         for (const wire of inside) {
-          assertEquals(await patiently("an answer", wire.line(), proxy.lastLines), "primary");
+          assertEquals(
+            await withTestDeadline("an answer", wire.line(), proxy.lastLines),
+            "primary",
+          );
         }
         await proxy.event("limit.reached");
         await checksPass(folder, 20);
@@ -71,7 +74,10 @@ for (const relay of ENGINES) {
         for (const wire of wires.slice(max)) {
           inside.shift()?.close();
           await wire.say("who");
-          assertEquals(await patiently("a later answer", wire.line(), proxy.lastLines), "primary");
+          assertEquals(
+            await withTestDeadline("a later answer", wire.line(), proxy.lastLines),
+            "primary",
+          );
           inside.push(wire);
         }
         for (const wire of inside) wire.close();
@@ -79,7 +85,7 @@ for (const relay of ENGINES) {
       },
     );
 
-    tell(
+    testWithPrograms(
       `[${relay}] ${limit} descriptors and ${CLIENTS} HTTP clients that stay`,
       ["prlimit"],
       async () => {
@@ -102,7 +108,7 @@ for (const relay of ENGINES) {
         }
         // None of them leaves: those who were answered are idle, and give way to those who wait.
         for (const client of clients) {
-          const reply = await patiently("an answer", client.reply(), proxy.lastLines);
+          const reply = await withTestDeadline("an answer", client.reply(), proxy.lastLines);
           assertEquals([reply.status, reply.text], [200, "primary"]);
         }
         await checksPass(folder, 20);

@@ -1,7 +1,7 @@
 /** What a visitor sees of a failover: a real browser, a page with everything that pages have. */
 import { assert, assertEquals } from "@std/assert";
 import { BROWSER, Browser } from "../harness/browser.ts";
-import { tell } from "../harness/scenario.ts";
+import { testWithPrograms } from "../harness/scenario.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
@@ -12,7 +12,7 @@ const allFrom = (name: string) =>
 /** For a failure to tell. */
 const LAST_HEARD = "[errors, Object.values(heard).map((list) => list.slice(-3))]";
 
-tell(
+testWithPrograms(
   "a page with assets, a WebSocket and an event stream sees no error while the primary is killed and comes back",
   BROWSER,
   async () => {

@@ -1,8 +1,8 @@
 /** HTTP mode when upstreams break, come back, or are none: what a client sees of it. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
-import { patiently } from "../harness/patience.ts";
-import { scenario, tell } from "../harness/scenario.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
+import { scenario, testWithPrograms } from "../harness/scenario.ts";
 import { refusingUpstream } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { Nginx, rawWebUpstream, WebUpstream } from "../harness/web_upstream.ts";
@@ -25,9 +25,9 @@ scenario(
   "an unsafe request that a frozen primary may have got is not sent to the backup",
   async (relay) => {
     await using folder = await Folder.make();
-    const ledger = await folder.write("ledger", "");
-    await using primary = await WebUpstream.start("primary", ledger);
-    await using backup = await WebUpstream.start("backup", ledger);
+    const requestLog = await folder.write("requests.log", "");
+    await using primary = await WebUpstream.start("primary", requestLog);
+    await using backup = await WebUpstream.start("backup", requestLog);
     await using proxy = await startWebProxy({ primary, backups: [backup], flags: relay });
 
     primary.freeze();
@@ -37,42 +37,50 @@ scenario(
     primary.thaw();
     await primary.ask("/");
 
-    const delivered = (await folder.read("ledger")).match(/^POST 1$/gm) ?? [];
+    const delivered = (await folder.read("requests.log")).match(/^POST 1$/gm) ?? [];
     assert(delivered.length <= 1, `delivered ${delivered.length} times`);
     assertMatch(reply.headers.get("failover")!, /^upstream=none; attempt=1; reason=/);
   },
 );
 
-tell("nginx for nginx: the backup serves, and the primary again", ["nginx"], async () => {
-  await using primary = await Nginx.start("primary");
-  await using backup = await Nginx.start("backup");
-  await using proxy = await startWebProxy({ primary, backups: [backup] });
-  assertEquals((await proxy.get("/")).text, "primary");
+testWithPrograms(
+  "nginx for nginx: the backup serves, and the primary again",
+  ["nginx"],
+  async () => {
+    await using primary = await Nginx.start("primary");
+    await using backup = await Nginx.start("backup");
+    await using proxy = await startWebProxy({ primary, backups: [backup] });
+    assertEquals((await proxy.get("/")).text, "primary");
 
-  await primary.kill();
-  assertEquals((await proxy.get("/")).text, "backup");
-  const moved = await proxy.event("promotion.finished", { move: "failover" });
-  await primary.restart();
-  await proxy.event("promotion.finished", { move: "failback" }, moved);
-  assertEquals((await proxy.get("/")).text, "primary");
-});
+    await primary.kill();
+    assertEquals((await proxy.get("/")).text, "backup");
+    const moved = await proxy.event("promotion.finished", { move: "failover" });
+    await primary.restart();
+    await proxy.event("promotion.finished", { move: "failback" }, moved);
+    assertEquals((await proxy.get("/")).text, "primary");
+  },
+);
 
-tell("nginx's compressed bodies, ranges and validators pass unchanged", ["nginx"], async () => {
-  await using primary = await Nginx.start("primary");
-  await using proxy = await startWebProxy({ primary });
-  const whole = await proxy.get("/large.txt");
-  const etag = whole.headers.get("etag")!;
-  assertEquals([whole.text.length, whole.headers.get("content-length")], [100_000, "100000"]);
-  const part = await proxy.get("/large.txt", ["Range: bytes=10-14"]);
-  assertEquals([part.status, part.text], [206, "01234"]);
-  assertEquals(part.headers.get("content-range"), "bytes 10-14/100000");
-  const same = await proxy.get("/large.txt", [`If-None-Match: ${etag}`]);
-  assertEquals([same.status, same.text], [304, ""]);
-  const zipped = await proxy.get("/large.txt", ["Accept-Encoding: gzip"]);
-  assertEquals(zipped.headers.get("content-encoding"), "gzip");
-  const head = await proxy.request({ method: "HEAD", target: "/large.txt" });
-  assertEquals([head.status, head.headers.get("content-length")], [200, "100000"]);
-});
+testWithPrograms(
+  "nginx's compressed bodies, ranges and validators pass unchanged",
+  ["nginx"],
+  async () => {
+    await using primary = await Nginx.start("primary");
+    await using proxy = await startWebProxy({ primary });
+    const whole = await proxy.get("/large.txt");
+    const etag = whole.headers.get("etag")!;
+    assertEquals([whole.text.length, whole.headers.get("content-length")], [100_000, "100000"]);
+    const part = await proxy.get("/large.txt", ["Range: bytes=10-14"]);
+    assertEquals([part.status, part.text], [206, "01234"]);
+    assertEquals(part.headers.get("content-range"), "bytes 10-14/100000");
+    const same = await proxy.get("/large.txt", [`If-None-Match: ${etag}`]);
+    assertEquals([same.status, same.text], [304, ""]);
+    const zipped = await proxy.get("/large.txt", ["Accept-Encoding: gzip"]);
+    assertEquals(zipped.headers.get("content-encoding"), "gzip");
+    const head = await proxy.request({ method: "HEAD", target: "/large.txt" });
+    assertEquals([head.status, head.headers.get("content-length")], [200, "100000"]);
+  },
+);
 
 Deno.test("the order of several --backup decides", async () => {
   await using second = await WebUpstream.start("second");
@@ -183,10 +191,18 @@ Deno.test("a webhook is told of the failover and of the recovery", async () => {
   };
   await using proxy = await startWebProxy({ primary, backups: [backup], flags });
   await primary.kill();
-  const failover = await patiently("news of the failover", heard("failover"), proxy.lastLines);
+  const failover = await withTestDeadline(
+    "news of the failover",
+    heard("failover"),
+    proxy.lastLines,
+  );
   assertEquals([failover.from, failover.to], [primary.url, backup.url]);
   await primary.restart();
-  const recovery = await patiently("news of the recovery", heard("recovery"), proxy.lastLines);
+  const recovery = await withTestDeadline(
+    "news of the recovery",
+    heard("recovery"),
+    proxy.lastLines,
+  );
   assertEquals(recovery.to, primary.url);
   assert(!proxy.log.join("\n").includes("hush"));
 });
@@ -208,13 +224,13 @@ scenario(
     await isWaiting;
 
     proxy.signal("SIGTERM");
-    assertEquals(await patiently("the idle connection to end", idle.wire.line()), undefined);
+    assertEquals(await withTestDeadline("the idle connection to end", idle.wire.line()), undefined);
     await proxy.event("port.closed");
     await primary.ask("/release");
 
-    const reply = await patiently("the running exchange", busy.reply());
+    const reply = await withTestDeadline("the running exchange", busy.reply());
     assertEquals([reply.text, reply.headers.get("connection")], ["primary", "close"]);
-    assertEquals((await patiently("the end", proxy.ended, proxy.lastLines)).code, 0);
+    assertEquals((await withTestDeadline("the end", proxy.ended, proxy.lastLines)).code, 0);
     idle.close();
     busy.close();
   },
@@ -279,7 +295,7 @@ scenario(
       await connection.send({ target: `/${target}` });
       assertEquals((await connection.head()).status, 200);
       // A clean end here would make half a body look whole.
-      const rest = await patiently("the cut", connection.wire.rest().catch(() => "reset"));
+      const rest = await withTestDeadline("the cut", connection.wire.rest().catch(() => "reset"));
       assert(!rest.includes("\r\n0\r\n"), `${target}: ${rest}`);
       connection.close();
     }

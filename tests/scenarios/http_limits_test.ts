@@ -1,7 +1,7 @@
 /** What the HTTP side does where its clients are too many or in the wrong, on both kinds of sockets. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { patiently } from "../harness/patience.ts";
-import { ENGINES, tell } from "../harness/scenario.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
+import { ENGINES, testWithPrograms } from "../harness/scenario.ts";
 import { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
@@ -12,90 +12,112 @@ async function said(address: string, text: string): Promise<string> {
   const { wire } = await WebConnection.to(address);
   try {
     await wire.send(encoder.encode(text));
-    return await patiently(`an answer to ${text.slice(0, 20)}`, wire.rest());
+    return await withTestDeadline(`an answer to ${text.slice(0, 20)}`, wire.rest());
   } finally {
     wire.close();
   }
 }
 
 for (const relay of ENGINES) {
-  tell(`${relay}: what is refused before an upstream has it is told and counted`, [], async () => {
-    await using primary = await WebUpstream.start("primary");
-    await using proxy = await startWebProxy({ primary, flags: { relay } });
-    for (let i = 0; i < 3; i++) {
-      assertMatch(await said(proxy.address, "GET / HTTP/1.1\r\n\r\n"), /^HTTP\/1.1 400 /);
-    }
-    const large = `GET / HTTP/1.1\r\nHost: a\r\nX: ${"x".repeat(70_000)}\r\n\r\n`;
-    assertMatch(await said(proxy.address, large), /^HTTP\/1.1 431 /);
-    await proxy.event("request.refused", { status: 431, client: "127.0.0.1" });
-    assertEquals(proxy.events("request.refused", { status: 400 }).length, 1);
-    const metrics = (await proxy.get("/__failover/metrics")).text;
-    assertStringIncludes(metrics, 'failover_requests_refused_total{service="http"} 4\n');
-    assertStringIncludes(metrics, 'failover_exchanges_faulted_total{service="http"} 0\n');
-  });
+  testWithPrograms(
+    `${relay}: what is refused before an upstream has it is told and counted`,
+    [],
+    async () => {
+      await using primary = await WebUpstream.start("primary");
+      await using proxy = await startWebProxy({ primary, flags: { relay } });
+      for (let i = 0; i < 3; i++) {
+        assertMatch(await said(proxy.address, "GET / HTTP/1.1\r\n\r\n"), /^HTTP\/1.1 400 /);
+      }
+      const large = `GET / HTTP/1.1\r\nHost: a\r\nX: ${"x".repeat(70_000)}\r\n\r\n`;
+      assertMatch(await said(proxy.address, large), /^HTTP\/1.1 431 /);
+      await proxy.event("request.refused", { status: 431, client: "127.0.0.1" });
+      assertEquals(proxy.events("request.refused", { status: 400 }).length, 1);
+      const metrics = (await proxy.get("/__failover/metrics")).text;
+      assertStringIncludes(metrics, 'failover_requests_refused_total{service="http"} 4\n');
+      assertStringIncludes(metrics, 'failover_exchanges_faulted_total{service="http"} 0\n');
+    },
+  );
 
-  tell(`${relay}: idle clients at the limit keep nobody from being served`, [], async () => {
-    await using primary = await WebUpstream.start("primary");
-    await using proxy = await startWebProxy({ primary, flags: { relay, "max-connections": "4" } });
-    const kept: WebConnection[] = [];
-    for (let i = 0; i < 2; i++) {
-      kept.push(await proxy.open());
-      await kept[i]!.send({ target: "/" });
-      assertEquals((await kept[i]!.reply()).text, "primary");
-    }
-    // Two more that never say anything.
-    for (let i = 0; i < 2; i++) kept.push(await proxy.open());
-    for (let i = 0; i < 8; i++) {
+  testWithPrograms(
+    `${relay}: idle clients at the limit keep nobody from being served`,
+    [],
+    async () => {
+      await using primary = await WebUpstream.start("primary");
+      await using proxy = await startWebProxy({
+        primary,
+        flags: { relay, "max-connections": "4" },
+      });
+      const kept: WebConnection[] = [];
+      for (let i = 0; i < 2; i++) {
+        kept.push(await proxy.open());
+        await kept[i]!.send({ target: "/" });
+        assertEquals((await kept[i]!.reply()).text, "primary");
+      }
+      // Two more that never say anything.
+      for (let i = 0; i < 2; i++) kept.push(await proxy.open());
+      for (let i = 0; i < 8; i++) {
+        assertEquals((await proxy.get("/__failover/health")).text, "OK");
+        assertEquals((await proxy.get("/")).text, "primary");
+      }
+      await proxy.event("limit.reached", { limit: "connections", max: 4 });
+      assertEquals(proxy.events("limit.reached").length, 1);
+      for (const one of kept) one.close();
+    },
+  );
+
+  testWithPrograms(
+    `${relay}: where all are busy our own endpoints answer, and others wait`,
+    [],
+    async () => {
+      await using primary = await WebUpstream.start("primary");
+      await using proxy = await startWebProxy({
+        primary,
+        flags: { relay, "max-connections": "2" },
+      });
+      const busy: WebConnection[] = [];
+      for (let i = 0; i < 2; i++) {
+        busy.push(await proxy.open());
+        await busy[i]!.send({ target: "/wait" });
+        await primary.isWaiting();
+      }
+      for (const target of ["/__failover/health", "/__failover/state", "/__failover/metrics"]) {
+        assertEquals((await proxy.get(target)).status, 200);
+      }
+      const waiting = proxy.get("/");
       assertEquals((await proxy.get("/__failover/health")).text, "OK");
-      assertEquals((await proxy.get("/")).text, "primary");
-    }
-    await proxy.event("limit.reached", { limit: "connections", max: 4 });
-    assertEquals(proxy.events("limit.reached").length, 1);
-    for (const one of kept) one.close();
-  });
+      await primary.ask("/release");
+      assertEquals((await waiting).text, "primary");
+      for (const one of busy) {
+        assertEquals((await one.reply()).text, "primary");
+        one.close();
+      }
+    },
+  );
 
-  tell(`${relay}: where all are busy our own endpoints answer, and others wait`, [], async () => {
-    await using primary = await WebUpstream.start("primary");
-    await using proxy = await startWebProxy({ primary, flags: { relay, "max-connections": "2" } });
-    const busy: WebConnection[] = [];
-    for (let i = 0; i < 2; i++) {
-      busy.push(await proxy.open());
-      await busy[i]!.send({ target: "/wait" });
-      await primary.isWaiting();
-    }
-    for (const target of ["/__failover/health", "/__failover/state", "/__failover/metrics"]) {
-      assertEquals((await proxy.get(target)).status, 200);
-    }
-    const waiting = proxy.get("/");
-    assertEquals((await proxy.get("/__failover/health")).text, "OK");
-    await primary.ask("/release");
-    assertEquals((await waiting).text, "primary");
-    for (const one of busy) {
-      assertEquals((await one.reply()).text, "primary");
-      one.close();
-    }
-  });
-
-  tell(`${relay}: an admin listener full of idle clients answers all the same`, [], async () => {
-    await using primary = await WebUpstream.start("primary");
-    await using proxy = await startWebProxy({ primary, flags: { relay, admin: "127.0.0.1:0" } });
-    const opened = await proxy.event("port.opened", { service: "" });
-    const idle = await Promise.all(
-      Array.from({ length: 80 }, () => WebConnection.to(opened.address)),
-    );
-    const lines = ["Host: localhost"];
-    const answer = await said(
-      opened.address,
-      `GET /__failover/health HTTP/1.1\r\n${lines[0]}\r\nConnection: close\r\n\r\n`,
-    );
-    assert(answer.endsWith("OK"), answer);
-    await proxy.event("limit.reached", { service: "", limit: "connections" });
-    for (const one of idle) one.close();
-  });
+  testWithPrograms(
+    `${relay}: an admin listener full of idle clients answers all the same`,
+    [],
+    async () => {
+      await using primary = await WebUpstream.start("primary");
+      await using proxy = await startWebProxy({ primary, flags: { relay, admin: "127.0.0.1:0" } });
+      const opened = await proxy.event("port.opened", { service: "" });
+      const idle = await Promise.all(
+        Array.from({ length: 80 }, () => WebConnection.to(opened.address)),
+      );
+      const lines = ["Host: localhost"];
+      const answer = await said(
+        opened.address,
+        `GET /__failover/health HTTP/1.1\r\n${lines[0]}\r\nConnection: close\r\n\r\n`,
+      );
+      assert(answer.endsWith("OK"), answer);
+      await proxy.event("limit.reached", { service: "", limit: "connections" });
+      for (const one of idle) one.close();
+    },
+  );
 }
 
 for (const relay of ENGINES) {
-  tell(
+  testWithPrograms(
     `${relay}: where descriptors are short, idle clients give way and nothing ends`,
     ["prlimit"],
     async () => {

@@ -3,9 +3,9 @@ import { assert, assertEquals } from "@std/assert";
 import { nodeUpstream } from "../gateway/stage.ts";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { EXECUTABLE, runProxy } from "../harness/proxy.ts";
-import { scenario, tell } from "../harness/scenario.ts";
+import { scenario, testWithPrograms } from "../harness/scenario.ts";
 import { connectTo } from "../harness/client.ts";
 import { request, WebConnection } from "../harness/web_client.ts";
 import { startWebProxy, WebProxy } from "../harness/web_proxy.ts";
@@ -35,7 +35,7 @@ scenario("--relay is what an HTTP service runs on, on a unix socket too", async 
   const connection = new WebConnection(await connectTo(listen));
   for (let i = 0; i < 2; i++) {
     await connection.send({ target: "/" });
-    assertEquals((await patiently("an answer", connection.reply())).text, "primary");
+    assertEquals((await withTestDeadline("an answer", connection.reply())).text, "primary");
   }
   connection.close();
   assertEquals(await proxy.stop(), 0);
@@ -81,8 +81,8 @@ function withoutFfi(args: readonly string[], onErr: (line: string) => void): Chi
   return new Child(Deno.execPath(), { args: [...allowed, ...args], onErr });
 }
 
-const onLinux = (name: string, story: () => Promise<void>) => {
-  if (Deno.build.os === "linux") tell(name, [], story);
+const onLinux = (name: string, run: () => Promise<void>) => {
+  if (Deno.build.os === "linux") testWithPrograms(name, [], run);
 };
 
 onLinux("without --allow-ffi auto falls back, says so once, and serves", async () => {
@@ -96,7 +96,7 @@ onLinux("without --allow-ffi auto falls back, says so once, and serves", async (
     if (line.includes('"promotion.finished"')) chosen.resolve();
   });
   const all = () => log.join("\n");
-  await patiently("an upstream", Promise.race([chosen.promise, proxy.ended]), all);
+  await withTestDeadline("an upstream", Promise.race([chosen.promise, proxy.ended]), all);
   assert(!proxy.hasEnded, all());
   assertEquals((await request(listen, { target: "/" }, all)).text, "primary");
   const told = log.map((line) => JSON.parse(line)).filter(({ event }) =>
@@ -112,7 +112,7 @@ onLinux("without --allow-ffi splice ends with exit code 2 and one line that says
   const listen = `--listen=127.0.0.1:${unusedPort()}`;
   const args = ["--primary=http://a.example", "--relay=splice", "--log-level=error", listen];
   await using proxy = withoutFfi(args, (line) => log.push(line));
-  const { code } = await patiently("its end", proxy.ended, () => log.join("\n"));
+  const { code } = await withTestDeadline("its end", proxy.ended, () => log.join("\n"));
   assertEquals([code, log], [2, [
     "failover: Cannot use the relay engine splice: " +
     "calling libc is not permitted (--allow-ffi) (from flag --relay)",

@@ -1,8 +1,8 @@
 /** Clients that are slow on purpose, as `slowhttptest` makes them: each would like to occupy a place for ever. */
 import { assert, assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
-import { patiently } from "../harness/patience.ts";
-import { type Engine, ENGINES, tell } from "../harness/scenario.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
+import { type Engine, ENGINES, testWithPrograms } from "../harness/scenario.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
@@ -17,7 +17,7 @@ class Slowness implements AsyncDisposable {
 
   constructor(url: string, flags: readonly string[]) {
     const connected = Promise.withResolvers<void>();
-    this.connected = patiently("slow clients", connected.promise, this.#log);
+    this.connected = withTestDeadline("slow clients", connected.promise, this.#log);
     const pace = ["-c", `${CLIENTS}`, "-r", `${CLIENTS}`, "-l", "100"];
     this.#child = new Child("slowhttptest", {
       args: [...flags, ...pace, "-u", url],
@@ -39,14 +39,14 @@ class Slowness implements AsyncDisposable {
 
   /** Resolves when it has seen the last of its connections closed. */
   async isOver(): Promise<void> {
-    await patiently("slow clients to be ended", this.#child.ended, this.#log);
+    await withTestDeadline("slow clients to be ended", this.#child.ended, this.#log);
     const why = this.#said.find((line) => line.includes("Exit status"));
     assertEquals(why?.replace(/.*Exit status: */, "").trim(), "No open connections left");
   }
 
   /** Resolves at its next report, which is a few seconds away. */
   async report(): Promise<void> {
-    await patiently("a report", this.#report.promise, this.#log);
+    await withTestDeadline("a report", this.#report.promise, this.#log);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -59,7 +59,7 @@ function openFiles(pid: number): number {
   return [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
 }
 
-tell(
+testWithPrograms(
   "slow heads, bodies and readers keep nobody else from being served, and are ended by their deadlines",
   ["slowhttptest"],
   // Both engines at one time: what this takes is the deadlines, not the work.

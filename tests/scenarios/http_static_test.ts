@@ -3,8 +3,8 @@ import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { tlsTest } from "../gateway/certificate.ts";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
-import { patiently } from "../harness/patience.ts";
-import { type Engine, scenario, tell } from "../harness/scenario.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
+import { type Engine, scenario, testWithPrograms } from "../harness/scenario.ts";
 import type { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
@@ -36,7 +36,7 @@ async function ending({ wire }: WebConnection, length: number): Promise<"whole" 
 async function begun(proxy: WebProxy, target: string) {
   const connection = await proxy.open();
   await connection.send({ target, lines: ["Connection: close"] });
-  const head = await patiently(`a head of ${target}`, connection.head(), proxy.lastLines);
+  const head = await withTestDeadline(`a head of ${target}`, connection.head(), proxy.lastLines);
   return { connection, ...head };
 }
 
@@ -80,7 +80,11 @@ for (const kind of ["folder", "page"] as const) {
       const { connection, headers } = await begun(proxy, "/page");
       assertEquals(headers.get("content-length"), String(HUGE_BYTES));
       await Deno.truncate(file, 0);
-      const ended = await patiently("its end", ending(connection, HUGE_BYTES), proxy.lastLines);
+      const ended = await withTestDeadline(
+        "its end",
+        ending(connection, HUGE_BYTES),
+        proxy.lastLines,
+      );
       assertEquals(ended, "cut");
       connection.close();
       const told = await proxy.event("session.failed");
@@ -109,7 +113,11 @@ for (const kind of ["folder", "page"] as const) {
         await Deno.truncate(file, HUGE_BYTES);
         const { connection } = await begun(proxy, "/page");
         await change();
-        const ended = await patiently("its end", ending(connection, HUGE_BYTES), proxy.lastLines);
+        const ended = await withTestDeadline(
+          "its end",
+          ending(connection, HUGE_BYTES),
+          proxy.lastLines,
+        );
         assertEquals(ended, "whole");
         connection.close();
       }
@@ -132,7 +140,11 @@ scenario(
       await over.seek(-10, Deno.SeekMode.End);
       await over.write(new TextEncoder().encode("other text"));
     }
-    const ended = await patiently("its end", ending(connection, HUGE_BYTES), proxy.lastLines);
+    const ended = await withTestDeadline(
+      "its end",
+      ending(connection, HUGE_BYTES),
+      proxy.lastLines,
+    );
     assertEquals(ended, "cut");
     connection.close();
     assertMatch((await proxy.event("session.failed")).reason, /written meanwhile/);
@@ -165,7 +177,11 @@ scenario(
         const { connection, status, headers } = await begun(proxy, "/page");
         assertEquals(status, 200);
         const length = Number(headers.get("content-length"));
-        const ended = await patiently("its end", ending(connection, length), proxy.lastLines);
+        const ended = await withTestDeadline(
+          "its end",
+          ending(connection, length),
+          proxy.lastLines,
+        );
         connection.close();
         answers++;
         if (ended === "cut") cuts++;
@@ -198,14 +214,14 @@ scenario("HEAD of a file tells its length, and the connection goes on", async ({
   const connection = await proxy.open();
   for (const method of ["HEAD", "GET", "HEAD"]) {
     await connection.send({ method, target: "/page" });
-    const reply = await patiently(`the answer to ${method}`, connection.reply(method));
+    const reply = await withTestDeadline(`the answer to ${method}`, connection.reply(method));
     assertEquals([reply.status, reply.headers.get("content-length")], [200, "12"]);
     assertEquals(reply.text, method === "GET" ? "twelve bytes" : "");
   }
   connection.close();
 });
 
-tell(
+testWithPrograms(
   "without a free descriptor a folder does not claim that a file is not there",
   ["sh"],
   async () => {
@@ -221,7 +237,7 @@ tell(
   },
 );
 
-tell("a file system that does not answer is not waited for", ["mkfifo"], async () => {
+testWithPrograms("a file system that does not answer is not waited for", ["mkfifo"], async () => {
   await using folder = await Folder.make();
   await Deno.writeFile(folder.at("page"), new Uint8Array(200_000));
   await new Deno.Command("mkfifo", { args: [folder.at("pipe")] }).output();
@@ -232,7 +248,7 @@ tell("a file system that does not answer is not waited for", ["mkfifo"], async (
     onOut: (line) => said.push(line),
     onErr: (line) => said.push(line),
   });
-  await patiently("its end", child.ended, () => said.join("\n"));
+  await withTestDeadline("its end", child.ended, () => said.join("\n"));
   const silent = "response was cut short: the file system does not answer";
   assertEquals(said, [JSON.stringify([503, silent, 200, 200_000, 0])]);
 });
@@ -258,12 +274,14 @@ for (const version of [1, 2]) {
       });
       const url = `https://localhost:${proxy.address.split(":")[1]}`;
       const get = (target: string) =>
-        patiently(target, fetch(url + target, { client }), proxy.lastLines);
+        withTestDeadline(target, fetch(url + target, { client }), proxy.lastLines);
       for (let i = 0; i < 3; i++) {
         await Deno.truncate(file, HUGE_BYTES);
         const response = await get("/page");
         await Deno.truncate(file, 0);
-        await assertRejects(() => patiently("its end", response.arrayBuffer(), proxy.lastLines));
+        await assertRejects(() =>
+          withTestDeadline("its end", response.arrayBuffer(), proxy.lastLines)
+        );
       }
       assertMatch((await proxy.event("session.failed")).reason, /file became shorter/);
       assertEquals(await (await get("/__failover/health")).text(), "OK");

@@ -1,12 +1,12 @@
 /** SIGTERM under load: whoever saw an open connection and asked on it is answered. */
 import { assert, assertEquals } from "@std/assert";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
 import { askSteadily, type Steadiness, SteadyCount } from "../harness/steady_clients.ts";
 import { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
-import { Wire } from "../harness/wire.ts";
+import { LineConn } from "../harness/line_conn.ts";
 import { tlsTest } from "../gateway/certificate.ts";
 
 const CLIENTS = 60;
@@ -15,9 +15,9 @@ const CLIENTS = 60;
 async function stopUnderLoad(proxy: WebProxy, how: Steadiness): Promise<SteadyCount> {
   const count = new SteadyCount();
   const clients = askSteadily(proxy.address, CLIENTS, how, count);
-  await patiently("some answers", count.reaches(5 * CLIENTS), proxy.lastLines);
+  await withTestDeadline("some answers", count.reaches(5 * CLIENTS), proxy.lastLines);
   assertEquals(await proxy.stop(), 0);
-  await patiently("the last clients", clients, proxy.lastLines);
+  await withTestDeadline("the last clients", clients, proxy.lastLines);
   return count;
 }
 
@@ -47,7 +47,7 @@ tlsTest("a stop under load loses no request over HTTPS", async (tls) => {
     port: Number(proxy.address.split(":")[1]),
     caCerts: [tls.cert],
   };
-  const open = async () => new WebConnection(new Wire(await Deno.connectTls(options)));
+  const open = async () => new WebConnection(new LineConn(await Deno.connectTls(options)));
   const { lost } = await stopUnderLoad(proxy, { anew: false, pauseMs: 0, open });
   assertEquals(lost, []);
 });
@@ -77,9 +77,9 @@ tlsTest("a stop under load loses no request over HTTP/2", async (tls) => {
     const url = `https://localhost:${proxy.address.split(":")[1]}/`;
     const count = new SteadyCount();
     const clients = Array.from({ length: 10 }, () => askOverHttp2(url, tls.cert, count));
-    await patiently("some answers", count.reaches(200), proxy.lastLines);
+    await withTestDeadline("some answers", count.reaches(200), proxy.lastLines);
     assertEquals(await proxy.stop(), 0);
-    await patiently("the last clients", Promise.all(clients), proxy.lastLines);
+    await withTestDeadline("the last clients", Promise.all(clients), proxy.lastLines);
     assertEquals(count.lost, []);
     assertEquals(proxy.log.filter((line) => !line.startsWith("{")), []);
   }
@@ -96,11 +96,11 @@ scenario("pipelined requests that are here when a stop begins are served", async
   await proxy.event("proxy.stopping");
   await primary.ask("/release");
   const replies = [];
-  for (let i = 0; i < 4; i++) replies.push(await patiently("a reply", connection.reply()));
+  for (let i = 0; i < 4; i++) replies.push(await withTestDeadline("a reply", connection.reply()));
   assertEquals(replies.map(({ status }) => status), [200, 200, 200, 200]);
   assert(replies[1]!.text.includes("/echo?1"));
   // And then it ends, told before or not.
-  assertEquals(await patiently("the end", connection.wire.rest()), "");
+  assertEquals(await withTestDeadline("the end", connection.wire.rest()), "");
   connection.close();
   assertEquals(await proxy.stop(), 0);
 });

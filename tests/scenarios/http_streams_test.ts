@@ -1,7 +1,7 @@
 /** HTTP mode and what takes long: events, WebSockets, large bodies. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createHash } from "node:crypto";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import type { WebConnection } from "../harness/web_client.ts";
@@ -25,7 +25,7 @@ scenario(
     }
 
     await primary.kill();
-    const end = await patiently("the stream's end", nextEvent(first).catch(() => "cut"));
+    const end = await withTestDeadline("the stream's end", nextEvent(first).catch(() => "cut"));
     // Not the regular end of a body: the client must be able to tell.
     assertEquals(end, "cut");
     first.close();
@@ -50,7 +50,7 @@ async function eventStream(proxy: WebProxy): Promise<WebConnection> {
 }
 
 async function nextEvent(connection: WebConnection): Promise<string | undefined> {
-  const chunk = await patiently("an event", connection.chunk());
+  const chunk = await withTestDeadline("an event", connection.chunk());
   return chunk && new TextDecoder().decode(chunk).trim();
 }
 
@@ -73,7 +73,7 @@ class Talk implements Disposable {
   }
 
   async next(): Promise<string> {
-    while (this.#said.length === 0) await patiently("a message", this.#news.promise);
+    while (this.#said.length === 0) await withTestDeadline("a message", this.#news.promise);
     return this.#said.shift()!;
   }
 
@@ -144,7 +144,7 @@ scenario(
       now = Number(await primary.ask("/downloaded"));
     }
     assert(moved < LARGE_BYTES / 2, "nothing held the upstream back");
-    const sum = await patiently("the download", connection.wire.receiveBulk(LARGE_BYTES));
+    const sum = await withTestDeadline("the download", connection.wire.receiveBulk(LARGE_BYTES));
     assertEquals(sum, bulkSum(LARGE_BYTES));
     connection.close();
     await assertSlim(proxy, before);
@@ -158,7 +158,7 @@ scenario("300 MB up arrive whole in constant memory", async (relay) => {
   const connection = await proxy.open();
   const lines = [`Content-Length: ${LARGE_BYTES}`];
   await connection.send({ method: "PUT", target: "/upload", lines });
-  const sum = await patiently("the upload", connection.wire.sendBulk(LARGE_BYTES));
+  const sum = await withTestDeadline("the upload", connection.wire.sendBulk(LARGE_BYTES));
   assertEquals((await connection.reply()).text, `${LARGE_BYTES} ${sum}`);
   connection.close();
   await assertSlim(proxy, before);

@@ -1,12 +1,12 @@
 /** HTTPS on both sides of the executable, with certificates made on the spot. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { runProxy } from "../harness/proxy.ts";
 import { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
-import { Wire } from "../harness/wire.ts";
+import { LineConn } from "../harness/line_conn.ts";
 import { tlsTest } from "../gateway/certificate.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
@@ -19,7 +19,7 @@ async function connectTls(
   const port = Number(proxy.address.split(":")[1]);
   const hostname = "localhost";
   const options = { hostname, port, caCerts: [cert], alpnProtocols: [protocol] };
-  const conn = await patiently("a TLS connection", Deno.connectTls(options));
+  const conn = await withTestDeadline("a TLS connection", Deno.connectTls(options));
   const { alpnProtocol } = await conn.handshake();
   return { conn, agreed: alpnProtocol };
 }
@@ -54,7 +54,7 @@ tlsTest("over HTTPS, a client of HTTP/1.1 has its keep-alive and its WebSocket",
   await using proxy = await startWebProxy({ primary, flags });
   const { conn, agreed } = await connectTls(proxy, tls.cert, "http/1.1");
   assertEquals(agreed, "http/1.1");
-  const connection = new WebConnection(new Wire(conn));
+  const connection = new WebConnection(new LineConn(conn));
   for (let i = 0; i < 2; i++) {
     await connection.send({ target: "/" });
     assertEquals((await connection.reply()).text, "primary");
@@ -62,8 +62,8 @@ tlsTest("over HTTPS, a client of HTTP/1.1 has its keep-alive and its WebSocket",
   const key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==";
   const lines = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", key];
   await connection.send({ target: "/socket", lines });
-  assertEquals((await patiently("an upgrade", connection.head())).status, 101);
-  const frame = await patiently("a frame", connection.wire.bytes(9));
+  assertEquals((await withTestDeadline("an upgrade", connection.head())).status, 101);
+  const frame = await withTestDeadline("a frame", connection.wire.bytes(9));
   assertEquals(new TextDecoder().decode(frame.subarray(2)), "primary");
   connection.close();
 });

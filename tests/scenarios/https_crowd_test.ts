@@ -1,11 +1,11 @@
 /** HTTPS where descriptors are few, or many clients say nothing. */
 import { assert, assertEquals } from "@std/assert";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { isInstalled } from "../harness/scenario.ts";
 import { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
-import { Wire } from "../harness/wire.ts";
+import { LineConn } from "../harness/line_conn.ts";
 import { tlsTest } from "../gateway/certificate.ts";
 
 const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -70,7 +70,7 @@ tlsTest("idle clients of HTTP/2 and few descriptors end nothing", async (tls) =>
         }
       }
     };
-    assertEquals(await patiently("an answer", ask(), proxy.lastLines), "primary");
+    assertEquals(await withTestDeadline("an answer", ask(), proxy.lastLines), "primary");
     assertNoTrace(proxy);
     assertEquals(proxy.events("proxy.faulted"), []);
     assertEquals(await proxy.stop(), 0);
@@ -95,7 +95,7 @@ tlsTest("clients that begin no handshake keep nobody from HTTPS", async (tls) =>
     for (const http2 of [true, false]) {
       using client = Deno.createHttpClient({ caCerts: [tls.cert], http2, http1: !http2 });
       const url = `https://localhost:${portOf(proxy)}/`;
-      const answer = await patiently("an answer", fetch(url, { client }), proxy.lastLines);
+      const answer = await withTestDeadline("an answer", fetch(url, { client }), proxy.lastLines);
       assertEquals(await answer.text(), "primary");
       // It was not their deadline that made room.
       assert(ended < silent.length, "it waited for the silent ones");
@@ -124,10 +124,10 @@ tlsTest("with few descriptors, too, silent clients are ended and others served",
   }
   using client = Deno.createHttpClient({ caCerts: [tls.cert] });
   const url = `https://localhost:${portOf(proxy)}/`;
-  const answer = await patiently("an answer", fetch(url, { client }), proxy.lastLines);
+  const answer = await withTestDeadline("an answer", fetch(url, { client }), proxy.lastLines);
   assertEquals(await answer.text(), "primary");
   // They would keep their descriptors if they did not see their end.
-  await patiently("the end of most of them", most.promise, proxy.lastLines);
+  await withTestDeadline("the end of most of them", most.promise, proxy.lastLines);
   closeAll(silent);
   assertNoTrace(proxy);
   assertEquals(proxy.events("accept.failed"), []);
@@ -143,7 +143,7 @@ tlsTest(
     const idle = [await idleH2(proxy, tls.cert), await idleH2(proxy, tls.cert)];
     const getOnce = async (path: string) => {
       using client = Deno.createHttpClient({ caCerts: [tls.cert], http1: false, http2: true });
-      const answer = await patiently(path, fetch(url + path, { client }), proxy.lastLines);
+      const answer = await withTestDeadline(path, fetch(url + path, { client }), proxy.lastLines);
       return [answer.status, await answer.text()];
     };
     const ask = async (path: string) => {
@@ -153,7 +153,7 @@ tlsTest(
         if (status !== 503) return text;
       }
     };
-    assertEquals(await patiently("a place", ask("/")), "primary");
+    assertEquals(await withTestDeadline("a place", ask("/")), "primary");
     closeAll(idle);
     // Two that are at work.
     const busy = [];
@@ -177,7 +177,7 @@ tlsTest("a crowd that shakes hands at once is served, each client", async (tls) 
   const options = { hostname: "localhost", port: portOf(proxy), caCerts: [tls.cert] };
   // More than one address may have under way at one time.
   const asked = Array.from({ length: 150 }, async () => {
-    const connection = new WebConnection(new Wire(await Deno.connectTls(options)));
+    const connection = new WebConnection(new LineConn(await Deno.connectTls(options)));
     try {
       await connection.send({ target: "/" });
       return (await connection.reply()).text;
@@ -185,7 +185,7 @@ tlsTest("a crowd that shakes hands at once is served, each client", async (tls) 
       connection.close();
     }
   });
-  const answers = await patiently("all answers", Promise.all(asked), proxy.lastLines);
+  const answers = await withTestDeadline("all answers", Promise.all(asked), proxy.lastLines);
   assertEquals(new Set(answers), new Set(["primary"]));
   assertNoTrace(proxy);
 });

@@ -1,11 +1,11 @@
 /** Failbacks and switchovers: what becomes of sessions, and that one which fails costs no service. */
 import { assert, assertEquals } from "@std/assert";
 import { Folder, waitForFile } from "../harness/folder.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startUpstream, type UpstreamProcess } from "../harness/upstream.ts";
-import type { Wire } from "../harness/wire.ts";
+import type { LineConn } from "../harness/line_conn.ts";
 
 interface Pair extends AsyncDisposable {
   readonly folder: Folder;
@@ -13,7 +13,7 @@ interface Pair extends AsyncDisposable {
   readonly backup: UpstreamProcess;
   readonly proxy: Proxy;
   /** A session on the backup, in which bytes have flowed. */
-  readonly session: Wire;
+  readonly session: LineConn;
 }
 
 /** A proxy that serves from the backup while the primary is up again, with one session there. */
@@ -56,9 +56,9 @@ const hangsOnTheWayBack = () =>
   `[ "$FAILOVER_EVENT" = switchover ] || exit 0\n${waitForFile("go")}`;
 
 /** True if the session is cut in time. */
-async function isCut(wire: Wire): Promise<boolean> {
+async function isCut(wire: LineConn): Promise<boolean> {
   const end = wire.line().then((line) => line === undefined, () => true);
-  return await patiently("the session to be cut", end);
+  return await withTestDeadline("the session to be cut", end);
 }
 
 scenario(

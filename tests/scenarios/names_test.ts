@@ -11,9 +11,9 @@ import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const ignore = !mayServeNames();
 
-function named(name: string, story: (relay: Engine) => Promise<void>): void {
+function named(name: string, run: (relay: Engine) => Promise<void>): void {
   for (const relay of ENGINES) {
-    Deno.test({ name: `[${relay}] ${name}`, ignore, fn: () => story(relay) });
+    Deno.test({ name: `[${relay}] ${name}`, ignore, fn: () => run(relay) });
   }
 }
 

@@ -1,9 +1,9 @@
 /** The ports that the process listens on: who is let in, and what a storm at the door does. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Folder, waitForFile } from "../harness/folder.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { runProxy, spawnProxy, startProxy } from "../harness/proxy.ts";
-import { scenario, tell } from "../harness/scenario.ts";
+import { scenario, testWithPrograms } from "../harness/scenario.ts";
 import { resetInQueue } from "../harness/storm.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
@@ -84,7 +84,7 @@ scenario(
       await proxy.event("port.opened");
       assertEquals(await proxy.ask(), "primary");
       isOver = true;
-      await patiently("the last knock", knocking);
+      await withTestDeadline("the last knock", knocking);
       assertEquals([...seen].sort(), seen.size === 1 ? ["refused"] : ["primary", "refused"]);
       await Deno.remove(folder.at("go"));
     }
@@ -138,31 +138,35 @@ async function chattr(flag: "+i" | "-i", path: string): Promise<boolean> {
 }
 
 for (const relay of ["stream", "splice"] as const) {
-  tell(`[${relay}] a socket folder that turned read-only ends nothing`, ["chattr"], async () => {
-    await using primary = await startUpstream({ says: "primary" });
-    await using folder = await Folder.make();
-    const bind = `unix:${folder.at("front")}`;
-    const flags = { relay, hold: "0s", "hold-while": "promoting" };
-    await using proxy = await startProxy({ upstreams: [primary], bind, flags });
-    assertEquals(await proxy.ask(), "primary");
-    if (!await chattr("+i", folder.path)) return; // not the tests' to forbid here
-    try {
-      await primary.kill();
-      await proxy.event("port.closed");
-      await primary.restart();
-      const failed = await proxy.event("port.failed");
-      assert(/permitted|denied|read-only/.test(failed.reason), failed.reason);
-    } finally {
-      await chattr("-i", folder.path);
-    }
-    const opened = proxy.events("port.opened").at(-1)!;
-    await proxy.event("port.opened", {}, opened);
-    assertEquals(await proxy.ask(), "primary");
-    assertEquals(proxy.events("relay.died"), []);
-    assertEquals(await proxy.stop(), 0);
-  });
+  testWithPrograms(
+    `[${relay}] a socket folder that turned read-only ends nothing`,
+    ["chattr"],
+    async () => {
+      await using primary = await startUpstream({ says: "primary" });
+      await using folder = await Folder.make();
+      const bind = `unix:${folder.at("front")}`;
+      const flags = { relay, hold: "0s", "hold-while": "promoting" };
+      await using proxy = await startProxy({ upstreams: [primary], bind, flags });
+      assertEquals(await proxy.ask(), "primary");
+      if (!await chattr("+i", folder.path)) return; // not the tests' to forbid here
+      try {
+        await primary.kill();
+        await proxy.event("port.closed");
+        await primary.restart();
+        const failed = await proxy.event("port.failed");
+        assert(/permitted|denied|read-only/.test(failed.reason), failed.reason);
+      } finally {
+        await chattr("-i", folder.path);
+      }
+      const opened = proxy.events("port.opened").at(-1)!;
+      await proxy.event("port.opened", {}, opened);
+      assertEquals(await proxy.ask(), "primary");
+      assertEquals(proxy.events("relay.died"), []);
+      assertEquals(await proxy.stop(), 0);
+    },
+  );
 
-  tell(
+  testWithPrograms(
     `[${relay}] an HTTP service whose socket folder is read-only ends in order`,
     ["chattr"],
     async () => {

@@ -5,12 +5,12 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { asPostgres, Postgres, POSTGRES_BIN } from "../harness/postgres.ts";
 import { PostgresWriter, urlOf } from "../harness/postgres_writer.ts";
 import { Proxy } from "../harness/proxy.ts";
 import { commandsOf, copyScripts } from "../harness/readme.ts";
-import { type Engine, scenario, tell } from "../harness/scenario.ts";
+import { type Engine, scenario, testWithPrograms } from "../harness/scenario.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const NEEDS = [
@@ -58,7 +58,7 @@ class Reader implements AsyncDisposable {
       onOut: take,
       onErr: take,
     });
-    const { code } = await patiently(commands, shell.ended, () => output.join("\n"));
+    const { code } = await withTestDeadline(commands, shell.ended, () => output.join("\n"));
     assertEquals(code, 0, `${commands}\n${output.join("\n")}`);
     return output;
   }
@@ -204,11 +204,11 @@ async function runScript(
     },
     onErr: (line) => output.push(line),
   });
-  const { code } = await patiently(script, child.ended);
+  const { code } = await withTestDeadline(script, child.ended);
   return { code, text: output.join("\n") };
 }
 
-tell(
+testWithPrograms(
   "the recipe's scripts know a server by name, by an IPv6 address and by its socket",
   NEEDS,
   async () => {
@@ -242,7 +242,7 @@ tell(
   },
 );
 
-tell(
+testWithPrograms(
   "a trigger that cannot write down who was chosen fails at the start, and says so later",
   NEEDS,
   async () => {
@@ -291,7 +291,7 @@ scenario(
     for (let i = 0; i < 5; i++) clients.use(await takeConnection(full.name));
     // Only what was asked after it was full counts.
     await Deno.writeTextFile(folder.at("checks"), "");
-    await patiently("ten checks", untilChecked(folder, full.name, 10), proxy.lastLines);
+    await withTestDeadline("ten checks", untilChecked(folder, full.name, 10), proxy.lastLines);
 
     assertEquals(proxy.events("upstream.down", { upstream: full.name }), []);
     assertEquals(proxy.events("promotion.finished").length, 1);
@@ -319,7 +319,7 @@ async function takeConnection(address: string): Promise<Child> {
       ],
       onErr: (line) => line.endsWith("in") && ready.resolve(),
     });
-    await patiently("a connection", Promise.race([ready.promise, psql.ended]));
+    await withTestDeadline("a connection", Promise.race([ready.promise, psql.ended]));
     if (!psql.hasEnded) return psql;
   }
   throw new Error("no connection was left");

@@ -5,7 +5,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
 import { Child } from "../harness/child.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { Postgres, POSTGRES_BIN } from "../harness/postgres.ts";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
 import { copyScripts } from "../harness/readme.ts";
@@ -127,7 +127,7 @@ async function query(address: string, sql: string): Promise<string[]> {
     onOut: (line) => rows.push(line),
     onErr: (line) => complaints.push(line),
   });
-  const { code } = await patiently(sql, psql.ended);
+  const { code } = await withTestDeadline(sql, psql.ended);
   assertEquals(code, 0, complaints.join("\n"));
   return rows;
 }

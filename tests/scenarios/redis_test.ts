@@ -5,12 +5,12 @@
 import { assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { copyScripts } from "../harness/readme.ts";
 import { scenario } from "../harness/scenario.ts";
 import { type Named } from "../harness/upstream.ts";
-import type { Wire } from "../harness/wire.ts";
+import type { LineConn } from "../harness/line_conn.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** A Redis server that keeps nothing on disk; resolves when it takes connections. */
@@ -25,13 +25,13 @@ async function startRedis(dir: string, port: number, more: readonly string[] = [
       if (line.includes("Ready to accept connections")) ready.resolve();
     },
   });
-  await patiently("redis to be ready", ready.promise, () => log.join("\n"));
+  await withTestDeadline("redis to be ready", ready.promise, () => log.join("\n"));
   return child;
 }
 
-async function command(wire: Wire, text: string): Promise<string | undefined> {
+async function command(wire: LineConn, text: string): Promise<string | undefined> {
   await wire.say(text);
-  return (await patiently(`an answer to ${text}`, wire.line()))?.trimEnd();
+  return (await withTestDeadline(`an answer to ${text}`, wire.line()))?.trimEnd();
 }
 
 scenario(

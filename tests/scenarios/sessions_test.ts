@@ -2,11 +2,11 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { realClock, sleep } from "../../src/base/clock.ts";
 import { Folder } from "../harness/folder.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { type Engine, scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
-import type { Wire } from "../harness/wire.ts";
+import type { LineConn } from "../harness/line_conn.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** A primary that a check script can be told to deny (`deny`) or to say nothing of (`mute`). */
@@ -30,10 +30,10 @@ async function startDeniable(flags: Readonly<Record<string, string>> & { relay: 
 }
 
 /** True while the upstream behind `wire` answers. */
-async function isServed(wire: Wire): Promise<boolean> {
+async function isServed(wire: LineConn): Promise<boolean> {
   try {
     await wire.say("who");
-    return await patiently("an answer or an end", wire.line()) !== undefined;
+    return await withTestDeadline("an answer or an end", wire.line()) !== undefined;
   } catch (error) {
     // A session that was cut ends as a reset where the platform can, which a write meets as EPIPE.
     if (error instanceof Deno.errors.ConnectionReset) return false;
@@ -94,7 +94,7 @@ scenario(
 
     await it.folder.write("mute", "");
     let idleEnded = false;
-    const idleEnd = patiently("the idle session's end", idle.line().catch(() => undefined))
+    const idleEnd = withTestDeadline("the idle session's end", idle.line().catch(() => undefined))
       .then(() => idleEnded = true);
     while (!idleEnded) assert(await isServed(busy), it.proxy.log.join("\n"));
 
@@ -163,7 +163,7 @@ scenario(
     assert(await isServed(wire));
     wire.close();
 
-    assertEquals((await patiently("the proxy to end", proxy.ended)).code, 0);
+    assertEquals((await withTestDeadline("the proxy to end", proxy.ended)).code, 0);
     await proxy.event("proxy.stopped", { cutSessions: 0 });
   },
 );
@@ -182,7 +182,7 @@ scenario("a second signal ends it at once, sessions or not", async (relay) => {
   assertEquals(stopping.message, "stopping (SIGTERM): 1 running session has 1h to finish");
   proxy.signal("SIGTERM");
 
-  assertEquals((await patiently("the proxy to end", proxy.ended)).code, 0);
+  assertEquals((await withTestDeadline("the proxy to end", proxy.ended)).code, 0);
   await proxy.event("proxy.stopped", { cutSessions: 1 });
   assertEquals(await isServed(wire), false);
   wire.close();
@@ -211,7 +211,7 @@ scenario("SIGINT stops it as SIGTERM does, also while no upstream is up", async 
 
   proxy.signal("SIGINT");
 
-  assertEquals((await patiently("the proxy to end", proxy.ended)).code, 0);
+  assertEquals((await withTestDeadline("the proxy to end", proxy.ended)).code, 0);
   // Nobody is there to be given time.
   assertEquals((await proxy.event("proxy.stopping")).message, "stopping (SIGINT)");
 });

@@ -1,11 +1,11 @@
 /** Settings that no other story is about: that they reach the part of the program that they are for. */
 import { assert, assertEquals } from "@std/assert";
 import { Folder, waitForFile } from "../harness/folder.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { spawnProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { refusingUpstream, startUpstream } from "../harness/upstream.ts";
-import { Wire } from "../harness/wire.ts";
+import { LineConn } from "../harness/line_conn.ts";
 
 scenario(
   "--fail-threshold says how many failures in a row make an upstream down",
@@ -77,7 +77,7 @@ scenario(
     const heard = Promise.withResolvers<Uint8Array>();
     const serving = (async () => {
       for await (const conn of listener) {
-        const wire = new Wire(conn);
+        const wire = new LineConn(conn);
         // Probes say nothing; the first who speaks is our client.
         const first = await wire.chunk().catch(() => undefined);
         wire.close();
@@ -91,7 +91,7 @@ scenario(
     });
 
     const wire = await proxy.connect();
-    const first = await patiently("the first bytes", heard.promise);
+    const first = await withTestDeadline("the first bytes", heard.promise);
     await serving;
 
     const signature = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 
@@ -31,7 +31,7 @@ scenario("a deadline that passed while the proxy stood still is no silence", asy
       },
     });
     hold = true;
-    await patiently("a check to be under way", held.promise);
+    await withTestDeadline("a check to be under way", held.promise);
     proxy.signal("SIGSTOP");
     hold = false;
     await new Promise((resolve) => setTimeout(resolve, STILL_MS));

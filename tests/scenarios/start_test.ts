@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { ask } from "../harness/client.ts";
 import { Folder } from "../harness/folder.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { EXECUTABLE } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
@@ -33,7 +33,11 @@ scenario("TCP mode runs without Hono", async ({ relay }) => {
     log.push(line);
     if (line.includes('"port.opened"')) opened.resolve();
   });
-  await patiently("the port", Promise.race([opened.promise, proxy.ended]), () => log.join("\n"));
+  await withTestDeadline(
+    "the port",
+    Promise.race([opened.promise, proxy.ended]),
+    () => log.join("\n"),
+  );
 
   assert(!proxy.hasEnded, log.join("\n"));
   assertEquals(await ask(bind), "primary");
@@ -44,7 +48,7 @@ Deno.test("where Hono is needed, its absence is noticed: the test above is not h
   const log: string[] = [];
   const args = ["-b", "127.0.0.1:0", "-H", "127.0.0.1:1", "--admin", "127.0.0.1:0"];
   await using proxy = await startWithoutHono(folder, args, (line) => log.push(line));
-  const { code } = await patiently("its end", proxy.ended, () => log.join("\n"));
+  const { code } = await withTestDeadline("its end", proxy.ended, () => log.join("\n"));
 
   assertEquals(code, 1);
   assert(log.some((line) => line.includes("nowhere/hono.ts")), log.join("\n"));

@@ -44,11 +44,11 @@ export class Folder implements AsyncDisposable {
 }
 
 /** Collects lines, and waits for the first one that begins with a given text. */
-export class Heard {
+export class LineCollector {
   readonly lines: string[] = [];
   readonly #waiting: { start: string; resolve: (line: string) => void }[] = [];
 
-  readonly say = (line: string): void => {
+  readonly add = (line: string): void => {
     this.lines.push(line);
     for (const { start, resolve } of this.#waiting) if (line.startsWith(start)) resolve(line);
   };

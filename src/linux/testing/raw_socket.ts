@@ -2,7 +2,7 @@
  * One end of a TCP connection as a C program has it: it can reset, send an urgent byte, close with bytes
  * unread and ask what was acknowledged, none of which Deno's sockets can. For tests on the real kernel.
  *
- * Nothing blocks: what cannot be done yet is tried again each millisecond, for at most `PATIENCE_MS`.
+ * Nothing blocks: what cannot be done yet is tried again each millisecond, for at most `TEST_DEADLINE_MS`.
  */
 import type { Address } from "../../base/address.ts";
 import { realClock, sleep } from "../../base/clock.ts";
@@ -15,7 +15,7 @@ const TABLE = {
 } as const;
 
 const MSG_OOB = 1;
-const PATIENCE_MS = 20_000;
+const TEST_DEADLINE_MS = 20_000;
 const FAST_BYTES = 262_144;
 const SLOW_BYTES = 16_384;
 /** Looks, one millisecond or more apart, after which something is taken to be full. */
@@ -105,7 +105,7 @@ export class RawSocket implements Disposable {
   /** Reads to the end: as fast as it can, or 16 KiB in a millisecond. `check` gets each part and its place. */
   async readToEnd(isFast: boolean, check: (bytes: Uint8Array, at: number) => void): Promise<End> {
     const buffer = new Uint8Array(isFast ? FAST_BYTES : SLOW_BYTES);
-    const giveUpAt = realClock.now() + PATIENCE_MS;
+    const giveUpAt = realClock.now() + TEST_DEADLINE_MS;
     while (realClock.now() < giveUpAt) {
       const count = kernel().libc.receiveInto(this.#fd, buffer);
       if (count === 0) return "end";
@@ -137,7 +137,7 @@ export class RawSocket implements Disposable {
   }
 
   async #until(what: string, fact: () => boolean): Promise<void> {
-    const giveUpAt = realClock.now() + PATIENCE_MS;
+    const giveUpAt = realClock.now() + TEST_DEADLINE_MS;
     while (!fact()) {
       if (realClock.now() > giveUpAt) throw new Error(`waited in vain until ${what}`);
       await sleep(realClock, 1);
@@ -162,7 +162,7 @@ export class RawListener implements Disposable {
   }
 
   async accept(): Promise<RawSocket> {
-    const giveUpAt = realClock.now() + PATIENCE_MS;
+    const giveUpAt = realClock.now() + TEST_DEADLINE_MS;
     while (realClock.now() < giveUpAt) {
       const fd = kernel().libc.accept(this.#fd);
       if (fd >= 0) return new RawSocket(fd);

@@ -12,7 +12,7 @@ import type { LookUp } from "../look_up.ts";
 import { Resolver } from "../resolve.ts";
 import { linuxDialer } from "./dial.ts";
 import { reserveOf, Server, type ServerLimits } from "../../http1/server.ts";
-import { GET, say, text } from "../../http1/testing/server_fake.ts";
+import { GET, say, text } from "../../http1/testing/server_fixture.ts";
 import { socketsIn } from "./transport.ts";
 
 const HOST = "10.0.0.9";

@@ -17,7 +17,7 @@ const RETRY_MS = 1_000;
 export class NameWatch implements Disposable {
   readonly #clock: Clock;
   readonly #address: Address & { kind: "tcp" };
-  readonly #tell: (addresses: readonly SockAddr[]) => void;
+  readonly #onAddresses: (addresses: readonly SockAddr[]) => void;
   readonly #resolver: Resolver;
   #cancel: () => void = () => {};
   #isOver = false;
@@ -29,12 +29,12 @@ export class NameWatch implements Disposable {
   constructor(
     clock: Clock,
     address: Address & { kind: "tcp" },
-    tell: (addresses: readonly SockAddr[]) => void,
+    onAddresses: (addresses: readonly SockAddr[]) => void,
     resolver = ofProcess,
   ) {
     this.#clock = clock;
     this.#address = address;
-    this.#tell = tell;
+    this.#onAddresses = onAddresses;
     this.#resolver = resolver;
     void this.#ask();
   }
@@ -44,7 +44,7 @@ export class NameWatch implements Disposable {
     const found = await this.#resolver.resolve(host);
     if (this.#isOver) return;
     const ips = found instanceof Fault ? [] : found;
-    this.#tell(
+    this.#onAddresses(
       ips.map((ip) => scopedSockaddr(ip, port)).filter((address) => address !== undefined),
     );
     const againMs = ips.length > 0 ? FRESH_MS : RETRY_MS;

@@ -86,12 +86,12 @@ class SpliceRelay implements Relay {
     const addresses = literal === undefined ? undefined : [literal];
     const ordered = this.#crew.order({ do: "open", upstream: name, epoch, addresses });
     if (literal === undefined && address.kind === "tcp") {
-      const tell = (addresses: readonly SockAddr[]) =>
+      const onAddresses = (addresses: readonly SockAddr[]) =>
         void this.#crew.order({ do: "addresses", upstream: name, addresses });
       this.#upstreamWatch = new NameWatch(
         this.#context.clock,
         address,
-        tell,
+        onAddresses,
         this.#context.resolver,
       );
     }
@@ -150,12 +150,12 @@ class SpliceRelay implements Relay {
     const literal = literalSockaddr(bind);
     if (literal !== undefined) this.#crew.bind(0, { do: "bind", address: literal });
     if (literal !== undefined || bind.kind === "unix") return undefined;
-    const tell = ([address]: readonly SockAddr[]) => {
+    const onAddresses = ([address]: readonly SockAddr[]) => {
       if (address !== undefined) return this.#crew.bind(0, { do: "bind", address });
       const reason = "name does not resolve";
       publish({ type: "port.failed", address: formatAddress(bind), reason, retryInMs: 1_000 });
     };
-    return new NameWatch(clock, bind, tell, resolver);
+    return new NameWatch(clock, bind, onAddresses, resolver);
   }
 
   #hear(worker: number, report: Report): void {

@@ -19,28 +19,28 @@ const SCRATCH = 64;
 const BUFFER = 200;
 
 /** One end of a connection with a script: what it says, how it ends, what it got. */
-class Actor {
+class ScriptedPeer {
   readonly said: Uint8Array;
   readonly got: number[] = [];
   sent = 0;
   ended = false;
   reset = false;
   /** May reset at any moment. */
-  readonly isRude: boolean;
+  readonly mayReset: boolean;
   /** Closes its socket when it has said all, and so does not hear the rest. */
-  readonly isCurt: boolean;
+  readonly closesEarly: boolean;
   closed = false;
 
   constructor(readonly peer: Peer, dice: Dice) {
     const length = dice.pick([0, 1, dice.under(50), dice.under(1_000), dice.under(6_000)]);
     this.said = new Uint8Array(length).map((_, at) => (at * 31 + dice.seed + (at >> 8)) & 255);
-    this.isRude = dice.once(6);
-    this.isCurt = dice.once(6);
+    this.mayReset = dice.once(6);
+    this.closesEarly = dice.once(6);
   }
 
   act(dice: Dice): void {
     if (this.reset) return;
-    if (this.isRude && dice.once(30)) {
+    if (this.mayReset && dice.once(30)) {
       this.reset = true;
       return this.peer.reset();
     }
@@ -64,14 +64,14 @@ class Actor {
     this.sent += this.peer.send(this.said.subarray(this.sent, this.sent + max));
     if (this.sent < this.said.length) return;
     this.ended = true;
-    if (!this.isCurt) return this.peer.end();
+    if (!this.closesEarly) return this.peer.end();
     this.closed = true;
     this.peer.close();
   }
 }
 
 /** An upstream's end; the PROXY header tells whose it is. */
-class Server extends Actor {
+class Server extends ScriptedPeer {
   clientPort: number | undefined;
 
   override read(max: number): void {
@@ -88,7 +88,7 @@ class Case {
   readonly kernel: FakeKernel;
   readonly counters = newCounters();
   readonly plane: WorkerRelay;
-  readonly clients: Actor[] = [];
+  readonly clients: ScriptedPeer[] = [];
   readonly servers: Server[] = [];
   #doubted = false;
 
@@ -122,7 +122,7 @@ class Case {
     const clients = 1 + this.dice.under(3);
     for (let step = 0; step < 300; step++) {
       if (this.clients.length < clients && this.dice.once(5)) {
-        this.clients.push(new Actor(this.kernel.client(PORT)!, this.dice));
+        this.clients.push(new ScriptedPeer(this.kernel.client(PORT)!, this.dice));
       }
       for (const client of this.clients) if (this.dice.once(2)) client.act(this.dice);
       for (const server of this.servers) {
@@ -149,7 +149,7 @@ class Case {
     this.check();
   }
 
-  serverOf(client: Actor): Server | undefined {
+  serverOf(client: ScriptedPeer): Server | undefined {
     const port = Number(client.peer.address.split(":")[1]);
     return this.servers.find(({ clientPort }) => clientPort === port);
   }
@@ -192,7 +192,7 @@ class Case {
 }
 
 /** What our kernel acknowledged to one side has arrived at the other, whatever the first did then. */
-function assertHeard(by: Actor, from: Actor): void {
+function assertHeard(by: ScriptedPeer, from: ScriptedPeer): void {
   if (!by.isDeaf) assertEquals(by.got.length, from.sent, "bytes were lost");
   assert(by.got.length <= from.said.length, "bytes were made up");
   const wrong = by.got.findIndex((byte, at) => byte !== from.said[at]);

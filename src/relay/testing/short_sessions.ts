@@ -34,14 +34,14 @@ async function main(): Promise<void> {
   const ignored = () => {};
   Deno.addSignalListener("SIGUSR2", ignored);
   Deno.removeSignalListener("SIGUSR2", ignored);
-  await story(1, () => true);
+  await repeatSessions(1, () => true);
   const atStart = await steadyDescriptors();
-  await story(60, (opened) => openDescriptors() <= opened);
+  await repeatSessions(60, (opened) => openDescriptors() <= opened);
   await until("the worker's thread is gone too", () => openDescriptors() <= atStart);
 }
 
 /** 50 clients per round. `isClean` is told how many descriptors were open before the first of them. */
-async function story(rounds: number, isClean: (opened: number) => boolean): Promise<void> {
+async function repeatSessions(rounds: number, isClean: (opened: number) => boolean): Promise<void> {
   using libc = new Libc();
   const dice = new Dice(seedOr(42));
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });

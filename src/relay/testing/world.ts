@@ -30,11 +30,11 @@ export const SETTINGS: RelaySettings = {
 };
 
 /** Give-up time of every wait in tests; far beyond what a loaded machine needs. */
-const PATIENCE_MS = 20_000;
+const TEST_DEADLINE_MS = 20_000;
 
 /** Waits until `fact` holds. */
 export async function until(what: string, fact: () => boolean): Promise<void> {
-  const end = realClock.now() + PATIENCE_MS;
+  const end = realClock.now() + TEST_DEADLINE_MS;
   while (!fact()) {
     if (realClock.now() > end) throw new Error(`Waited in vain until ${what}`);
     await sleep(realClock, 1);

@@ -4,10 +4,10 @@
  */
 
 /** Longer than any promise the proxy makes in a scenario. */
-export const PATIENCE_MS = 30_000;
+export const TEST_DEADLINE_MS = 30_000;
 
-/** Awaits `promise`; after `PATIENCE_MS` fails with `what`, and with what `more` knows by then. */
-export async function patiently<T>(
+/** Awaits `promise`; after `TEST_DEADLINE_MS` fails with `what`, and with what `more` knows by then. */
+export async function withTestDeadline<T>(
   what: string,
   promise: Promise<T>,
   more: () => string = () => "",
@@ -15,8 +15,8 @@ export async function patiently<T>(
   let timer: ReturnType<typeof setTimeout> | undefined;
   const tooLong = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new Error(`waited ${PATIENCE_MS / 1_000} s in vain for ${what}\n${more()}`));
-    }, PATIENCE_MS);
+      reject(new Error(`waited ${TEST_DEADLINE_MS / 1_000} s in vain for ${what}\n${more()}`));
+    }, TEST_DEADLINE_MS);
   });
   try {
     return await Promise.race([promise, tooLong]);

@@ -7,7 +7,7 @@ import type { FakeConn, MakePair } from "../../net/testing/conn_fake.ts";
 import { Deadlines } from "../../net/deadlines.ts";
 import { Pool, type PoolOptions } from "../pool.ts";
 
-export function bench(pair: MakePair, options: Partial<PoolOptions> = {}) {
+export function fixture(pair: MakePair, options: Partial<PoolOptions> = {}) {
   const clock = new ManualClock();
   const upstreams: FakeConn[] = [];
   const ends: FakeConn[] = [];
@@ -45,8 +45,8 @@ export async function textOf(body: BodySource): Promise<string> {
 }
 
 /** A connection that has carried a whole exchange and rests. */
-export async function rested(
-  { pool, upstreams }: ReturnType<typeof bench>,
+export async function idleConnection(
+  { pool, upstreams }: ReturnType<typeof fixture>,
   answer: string,
   method = "GET",
 ): Promise<FakeConn> {

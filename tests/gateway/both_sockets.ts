@@ -11,7 +11,7 @@ export const SOCKETS: Readonly<Record<Engine, () => Sockets>> = {
   splice: () => linuxSockets(realClock),
 };
 
-export interface Told {
+export interface OnSockets {
   /** A gateway on sockets of this kind. */
   start(ports: readonly number[], options?: StageOptions): Promise<Stage>;
   /** How a connection that was cut ends for its client: Deno's sockets cannot send a reset. */
@@ -19,9 +19,9 @@ export interface Told {
 }
 
 /** Tells `tell` once for each kind of sockets that this system has. */
-export function story(
+export function onBothSockets(
   name: string,
-  tell: (told: Told) => Promise<void>,
+  tell: (told: OnSockets) => Promise<void>,
   needs: readonly string[] = [],
 ): void {
   scenario(name, ({ relay }) =>

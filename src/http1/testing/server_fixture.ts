@@ -5,7 +5,7 @@ import { Deadlines } from "../../net/deadlines.ts";
 import { type Handler, Server, type ServerLimits, type ServerOptions } from "../server.ts";
 
 /** A server whose clients a test makes itself. */
-export interface Bench {
+export interface ServerFixture {
   readonly clock: ManualClock;
   readonly server: Server;
   readonly faults: string[];
@@ -14,12 +14,12 @@ export interface Bench {
 }
 
 /** A server on a clock that stands still. */
-export function bench(
+export function fixture(
   handler: Handler,
   limits: Partial<ServerLimits> = {},
   pair: MakePair = fakePair,
   options: Partial<ServerOptions> = {},
-): Bench {
+): ServerFixture {
   const clock = new ManualClock();
   const faults: string[] = [];
   const server = new Server({
@@ -41,17 +41,20 @@ export function bench(
 }
 
 /** Registers a test once for each kind of connections. */
-export function onBench(
+export function serverTest(
   name: string,
   run: (
     make: (
       handler: Handler,
       limits?: Partial<ServerLimits>,
       options?: Partial<ServerOptions>,
-    ) => Bench,
+    ) => ServerFixture,
   ) => Promise<void>,
 ): void {
-  onConns(name, (pair) => run((handler, limits, options) => bench(handler, limits, pair, options)));
+  onConns(
+    name,
+    (pair) => run((handler, limits, options) => fixture(handler, limits, pair, options)),
+  );
 }
 
 /** Text to bytes. */

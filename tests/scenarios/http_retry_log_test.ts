@@ -1,10 +1,10 @@
 /**
- * The proof of the retry ledger: upstreams write down the id of every request they receive, a crowd of
+ * The proof of the retry requestLog: upstreams write down the id of every request they receive, a crowd of
  * clients notes what became of each of theirs, and afterwards the books are compared.
  */
 import { assert, assertEquals } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
-import { patiently } from "../harness/patience.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import type { WebConnection } from "../harness/web_client.ts";
@@ -42,12 +42,12 @@ class Crowd implements AsyncDisposable {
   /** Resolves when the crowd has had so many more answers. */
   async answers(count: number): Promise<void> {
     this.#round = { count, full: Promise.withResolvers() };
-    await patiently(`${count} answers`, this.#round.full.promise, this.#proxy.lastLines);
+    await withTestDeadline(`${count} answers`, this.#round.full.promise, this.#proxy.lastLines);
   }
 
   async end(): Promise<readonly Outcome[]> {
     this.#stop = true;
-    await patiently("the crowd to end", Promise.all(this.#clients), this.#proxy.lastLines);
+    await withTestDeadline("the crowd to end", Promise.all(this.#clients), this.#proxy.lastLines);
     return this.outcomes;
   }
 
@@ -81,7 +81,7 @@ class Crowd implements AsyncDisposable {
       const reason = /reason=([\w-]+)/.exec(told)?.[1];
       return { method, id, status, by, ...(reason === undefined ? {} : { reason }) };
     } catch {
-      // The ledger decides below whether it was right to cut it.
+      // The requestLog decides below whether it was right to cut it.
       return { method, id };
     }
   }

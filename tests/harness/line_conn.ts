@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 
 const BLOCK_BYTES = 64 * 1024;
 
-export class Wire {
+export class LineConn {
   readonly conn: Deno.Conn;
   /** Received and not yet given out. */
   #pending: Uint8Array = new Uint8Array(0);
