@@ -16,10 +16,10 @@ Deno.test("a fault is described in one line, with its place", () => {
 async function ranWith(code: string): Promise<{ out: string; err: string; code: number }> {
   const guard = new URL("./uncaught.ts", import.meta.url).href;
   const program = `import { catchUncaught } from "${guard}";
-    catchUncaught((reason) => console.log("told " + reason));
+    const told = Promise.withResolvers();
+    catchUncaught((reason) => told.resolve("told " + reason));
     ${code}
-    await new Promise((resolve) => setTimeout(resolve, 0));
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    console.log(await told.promise);
     console.log("still here");`;
   const output = await new Deno.Command(Deno.execPath(), {
     args: ["eval", "--quiet", program],

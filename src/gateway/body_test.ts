@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import type { BodySource } from "../http1/body.ts";
 import { KEPT_MAX, KEPT_TOTAL_MAX, RequestBody } from "./body.ts";
@@ -126,6 +127,9 @@ Deno.test("an attempt that was ended takes nothing more, whatever it was waiting
   assertEquals(await second.read(), undefined);
 });
 
+/** Lets every promise that can settle without the outside world do so. */
+const settled = () => new ManualClock().advance(0);
+
 Deno.test("a part that does not fit waits beside what is kept until an attempt takes it", async () => {
   const { source, say } = slowClient();
   const total = { bytes: 0 };
@@ -137,7 +141,7 @@ Deno.test("a part that does not fit waits beside what is kept until an attempt t
   first.cancel?.();
   await assertRejects(() => pending, Fault);
   say(1, KEPT_MAX);
-  await new Promise((resolve) => setTimeout(resolve));
+  await settled();
   assertEquals([body.received, body.replayable, total.bytes], [10 + KEPT_MAX, true, 10]);
   say(2, 0);
   assertEquals(await sizes(body.begin(NONE)), [10, KEPT_MAX]);
@@ -151,7 +155,7 @@ Deno.test("a client that fails while nobody reads is reported to the next attemp
   body.end();
   await assertRejects(() => pending, Fault);
   fail(0, new Fault("clientReset"));
-  await new Promise((resolve) => setTimeout(resolve));
+  await settled();
   const error = await assertRejects(() => body.begin(NONE).read(), Fault);
   assertEquals(error.fault, "clientReset");
 });

@@ -3,6 +3,9 @@
  * It only ever signals the process that it started.
  */
 
+import { realClock, sleep } from "../../src/base/clock.ts";
+import { withTestDeadline } from "./test_deadline.ts";
+
 /** Yields a stream's text line by line; a last line without its end counts too. */
 export async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
@@ -95,4 +98,13 @@ export function isAlive(pid: string): boolean {
     if (error instanceof Error && error.message.endsWith("(os error 3)")) return false;
     throw error;
   }
+}
+
+/** Resolves when none of these processes runs: one that was sent SIGKILL ends a moment later. Linux only. */
+export async function untilGone(pids: readonly string[]): Promise<void> {
+  const left = () => pids.filter(isAlive);
+  const looking = async () => {
+    while (left().length > 0) await sleep(realClock, 10);
+  };
+  await withTestDeadline("processes to end", looking(), () => left().join(" "));
 }

@@ -37,6 +37,17 @@ export class Folder implements AsyncDisposable {
     await withTestDeadline(`the file ${name}`, looking);
   }
 
+  /** Resolves when a file is there whose text is `enough`. */
+  async reads(name: string, enough: (text: string) => boolean): Promise<void> {
+    using watcher = Deno.watchFs(this.path);
+    const looking = (async () => {
+      const isEnough = () => this.read(name).then(enough, () => false);
+      if (await isEnough()) return;
+      for await (const _ of watcher) if (await isEnough()) return;
+    })();
+    await withTestDeadline(`enough in the file ${name}`, looking);
+  }
+
   /** An executable for sh. It runs in its own folder, so that it finds what the test wrote there. */
   async script(name: string, body: string): Promise<string> {
     const path = this.at(name);

@@ -9,8 +9,8 @@ import { withTestDeadline } from "./test_deadline.ts";
 /** Programs that a story with a name server needs. */
 export const NEEDS_FOR_NAMES = ["unshare", "mount"];
 
-/** An address that nobody else serves names on. */
-const HOST = "127.53.53.53";
+/** To find an address of its own among those of other tests. */
+const ATTEMPTS_MAX = 100;
 const HEADER_BYTES = 12;
 const TYPE_A = 1;
 
@@ -36,13 +36,11 @@ export class NameServer implements AsyncDisposable {
 
   /** Answers every name with 127.0.0.1, and no address of IPv6. */
   static async start(): Promise<NameServer> {
-    const socket = createSocket("udp4");
-    const bound = new Promise<void>((resolve, reject) => {
-      socket.once("error", reject);
-      socket.bind(53, HOST, () => resolve());
-    });
-    await withTestDeadline("the name server to listen", bound);
-    return new NameServer(socket);
+    for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+      const socket = await withTestDeadline("the name server to listen", boundTo(randomAddress()));
+      if (socket !== undefined) return new NameServer(socket);
+    }
+    throw new Error("found no address to serve names on");
   }
 
   /** Resolves when it was asked for `name` and did not answer. */
@@ -61,7 +59,10 @@ export class NameServer implements AsyncDisposable {
 
   /** The command under which a process asks this server alone. */
   async command(folder: Folder): Promise<string[]> {
-    const file = await folder.write("resolv.conf", `nameserver ${HOST}\n`);
+    const file = await folder.write(
+      "resolv.conf",
+      `nameserver ${this.#socket.address().address}\n`,
+    );
     const mount = `mount --bind '${file}' /etc/resolv.conf && exec "$@"`;
     return ["unshare", "-m", "sh", "-c", mount, "sh"];
   }
@@ -69,6 +70,24 @@ export class NameServer implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return new Promise((resolve) => this.#socket.close(() => resolve()));
   }
+}
+
+/** An address of the loopback network that hardly anybody uses. */
+function randomAddress(): string {
+  const part = () => 1 + Math.floor(Math.random() * 254);
+  return `127.53.${part()}.${part()}`;
+}
+
+/** A socket on port 53, the only one that resolv.conf(5) knows; undefined if it is taken. */
+function boundTo(address: string): Promise<Socket | undefined> {
+  const socket = createSocket("udp4");
+  return new Promise((resolve, reject) => {
+    socket.once("error", (error: Error & { code?: string }) => {
+      if (error.code === "EADDRINUSE") resolve(undefined);
+      else reject(error);
+    });
+    socket.bind(53, address, () => resolve(socket));
+  });
 }
 
 /** The name that is asked for (RFC 1035 section 3.1). */

@@ -1,6 +1,6 @@
 /** The operator's check script: what it is told, and what its exit, its silence and its children mean. */
 import { assert, assertEquals } from "@std/assert";
-import { isAlive } from "../harness/child.ts";
+import { untilGone } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { runProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
@@ -76,7 +76,7 @@ scenario(
     assertEquals(await proxy.ask(), "backup");
     assertEquals(await proxy.stop(), 0);
     const pids = (await folder.read("pids")).trim().split("\n");
-    assertEquals(pids.filter(isAlive), []);
+    await untilGone(pids);
   },
 );
 
@@ -94,7 +94,7 @@ scenario(
     assertEquals(await proxy.ask(), "primary");
     assertEquals(await proxy.stop(), 0);
     const pids = (await folder.read("pids")).trim().split("\n");
-    assertEquals(pids.filter(isAlive), []);
+    await untilGone(pids);
   },
 );
 

@@ -157,7 +157,7 @@ scenario(
     );
     await using proxy = new Proxy(["--config", config], {});
     await proxy.event("port.opened", { service: "left" });
-    await proxy.event("port.opened", { service: "right" });
+    await proxy.event("promotion.finished", { service: "right" });
     assertEquals([await ask(left), await ask(right)], ["a", "c"]);
 
     await a.kill();

@@ -94,7 +94,10 @@ async function health(env: Record<string, string>): Promise<number> {
 
 /** Resolves when the health check passes: the admin listener opens without a word. */
 async function untilHealthy(env: Record<string, string>): Promise<void> {
-  while (await health(env) !== 0);
+  const asking = async () => {
+    while (await health(env) !== 0);
+  };
+  await withTestDeadline("the health check to pass", asking());
 }
 
 scenario(

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { realClock, sleep } from "../../src/base/clock.ts";
 import { Folder } from "../harness/folder.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
@@ -56,11 +57,14 @@ scenario(
         Number(n)
       );
     // More of them than it takes failures to bring an upstream down.
-    let metrics = await it.window("metrics");
-    while (!noVerdicts(metrics).every((n) => n > 4)) {
-      await sleep(realClock, 50);
-      metrics = await it.window("metrics");
-    }
+    let metrics = "";
+    const untilCounted = async () => {
+      do {
+        await sleep(realClock, 50);
+        metrics = await it.window("metrics");
+      } while (!noVerdicts(metrics).every((n) => n > 4));
+    };
+    await withTestDeadline("more checks without a verdict", untilCounted(), proxy.lastLines);
     assertEquals(noVerdicts(metrics).length, 2);
     const state = JSON.parse(await it.window("state"));
     const [first] = (state.services ?? [state])[0].upstreams;

@@ -291,7 +291,8 @@ scenario(
     for (let i = 0; i < 5; i++) clients.use(await takeConnection(full.name));
     // Only what was asked after it was full counts.
     await Deno.writeTextFile(folder.at("checks"), "");
-    await withTestDeadline("ten checks", untilChecked(folder, full.name, 10), proxy.lastLines);
+    const isFull = (line: string) => line === full.name;
+    await folder.reads("checks", (text) => text.split("\n").filter(isFull).length >= 10);
 
     assertEquals(proxy.events("upstream.down", { upstream: full.name }), []);
     assertEquals(proxy.events("promotion.finished").length, 1);
@@ -323,12 +324,4 @@ async function takeConnection(address: string): Promise<Child> {
     if (!psql.hasEnded) return psql;
   }
   throw new Error("no connection was left");
-}
-
-async function untilChecked(folder: Folder, upstream: string, times: number): Promise<void> {
-  using watcher = Deno.watchFs(folder.path);
-  const count = async () =>
-    (await folder.read("checks")).split("\n").filter((line) => line === upstream).length;
-  if (await count() >= times) return;
-  for await (const _ of watcher) if (await count() >= times) return;
 }

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { realClock, sleep } from "../../src/base/clock.ts";
 import { Folder } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { startProxy } from "../harness/proxy.ts";
+import { type Proxy, startProxy } from "../harness/proxy.ts";
 import { type Engine, scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import type { LineConn } from "../harness/line_conn.ts";
@@ -42,6 +42,25 @@ async function isServed(wire: LineConn): Promise<boolean> {
   }
 }
 
+/** Keeps a session busy until `isOver`; the upstream must answer all the time. */
+async function busyUntil(wire: LineConn, isOver: () => boolean, proxy: Proxy): Promise<void> {
+  const asking = async () => {
+    while (!isOver()) assert(await isServed(wire), proxy.lastLines());
+  };
+  await withTestDeadline("the end of the wait of a busy session", asking(), proxy.lastLines);
+}
+
+/** Keeps a session busy until it is cut. */
+async function busyUntilCut(wire: LineConn, proxy: Proxy): Promise<void> {
+  const asking = async () => {
+    while (await isServed(wire));
+  };
+  await withTestDeadline("a busy session to be cut", asking(), proxy.lastLines);
+}
+
+/** Whether a cut has spared a session. */
+const hasSpared = (proxy: Proxy) => proxy.events("sessions.cut", { kept: 1 }).length > 0;
+
 scenario("sessions of an upstream that its check denies are cut after the grace", async (relay) => {
   await using it = await startDeniable({ ...relay, grace: "300ms" });
   const wire = await it.proxy.connect();
@@ -50,7 +69,7 @@ scenario("sessions of an upstream that its check denies are cut after the grace"
   await it.folder.write("deny", "");
 
   // It is busy all the time, which must not save it: the check said no.
-  while (await isServed(wire));
+  await busyUntilCut(wire, it.proxy);
   const cut = await it.proxy.event("sessions.cut", { upstream: it.primary.name });
   assertEquals([cut.count, cut.kept], [1, 0]);
   assertEquals(await it.proxy.ask(), "backup");
@@ -96,7 +115,7 @@ scenario(
     let idleEnded = false;
     const idleEnd = withTestDeadline("the idle session's end", idle.line().catch(() => undefined))
       .then(() => idleEnded = true);
-    while (!idleEnded) assert(await isServed(busy), it.proxy.log.join("\n"));
+    await busyUntil(busy, () => idleEnded, it.proxy);
 
     await idleEnd;
     const cut = await it.proxy.event("sessions.cut", { upstream: it.primary.name });
@@ -113,13 +132,13 @@ scenario(
     await using it = await startDeniable({ ...relay, grace: "0" });
     const busy = await it.proxy.connect();
     await it.folder.write("mute", "");
-    while (it.proxy.events("sessions.cut", { kept: 1 }).length === 0) assert(await isServed(busy));
+    await busyUntil(busy, () => hasSpared(it.proxy), it.proxy);
     assert(await isServed(busy));
 
     await it.folder.write("deny", "");
     await Deno.remove(it.folder.at("mute"));
 
-    while (await isServed(busy));
+    await busyUntilCut(busy, it.proxy);
     await it.proxy.event("sessions.cut", { upstream: it.primary.name, count: 1, kept: 0 });
     busy.close();
   },
@@ -130,7 +149,7 @@ scenario("sessions that silence spared may rest when the upstream answers again"
   await using it = await startDeniable({ ...relay, grace: "0", admin });
   const wire = await it.proxy.connect();
   await it.folder.write("mute", "");
-  while (it.proxy.events("sessions.cut", { kept: 1 }).length === 0) assert(await isServed(wire));
+  await busyUntil(wire, () => hasSpared(it.proxy), it.proxy);
 
   await Deno.remove(it.folder.at("mute"));
   const down = await it.proxy.event("upstream.down", { upstream: it.primary.name });
@@ -142,7 +161,10 @@ scenario("sessions that silence spared may rest when the upstream answers again"
     return Number(passed.exec(metrics)![1]);
   };
   const enough = await checks() + 20;
-  while (await checks() < enough) await sleep(realClock, 50);
+  const untilChecked = async () => {
+    while (await checks() < enough) await sleep(realClock, 50);
+  };
+  await withTestDeadline("further checks", untilChecked(), it.proxy.lastLines);
 
   assert(await isServed(wire));
   assertEquals(it.proxy.events("sessions.cut", { count: 1 }), []);

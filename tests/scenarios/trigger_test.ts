@@ -1,6 +1,6 @@
 /** The operator's trigger scripts: what they are told, in which order, and that clients wait for them. */
 import { assertEquals, assertMatch } from "@std/assert";
-import { isAlive } from "../harness/child.ts";
+import { untilGone } from "../harness/child.ts";
 import { connectTo } from "../harness/client.ts";
 import { Folder, waitForFile } from "../harness/folder.ts";
 import { spawnProxy, startProxy } from "../harness/proxy.ts";
@@ -136,7 +136,7 @@ scenario(
     await proxy.event("trigger.failed");
     assertEquals(await proxy.ask(), "primary");
     const pid = (await folder.read("pid")).trim();
-    assertEquals(isAlive(pid), false);
+    await untilGone([pid]);
   },
 );
 

@@ -10,13 +10,18 @@ const PROGRAM = `
 import { LoopbackServer } from ${
   JSON.stringify(new URL("./loopback_server.ts", import.meta.url).href)
 };
-import { realClock } from ${JSON.stringify(new URL("../../base/clock.ts", import.meta.url).href)};
+import { ManualClock } from ${JSON.stringify(new URL("../../base/clock.ts", import.meta.url).href)};
 const said = (text) => console.log(text);
+const clock = new ManualClock();
+const ended = Promise.withResolvers();
 const server = new LoopbackServer({
-  clock: realClock,
+  clock,
   handler: () => Promise.resolve(new Response("ok")),
   onError: (error) => said("error " + error),
-  onEnd: () => said("end"),
+  onEnd: () => {
+    said("end");
+    ended.resolve();
+  },
   onChange: (unsupportedReason) => said("unsupportedReason " + unsupportedReason),
 });
 const first = server.port;
@@ -25,10 +30,10 @@ try { for (;;) files.push(Deno.openSync("/dev/null")); } catch { /* There are no
 files.pop().close();
 // This one takes the last descriptor, so that the other end of it cannot be accepted.
 const conn = await Deno.connect({ hostname: "127.0.0.1", port: first }).catch(() => undefined);
-while (server.port !== undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+await ended.promise;
 for (const file of files) file.close();
 try { conn?.close(); } catch { /* Reset already. */ }
-while (server.port === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+await clock.advance(60_000);
 const answer = await fetch("http://127.0.0.1:" + server.port);
 said(await answer.text());
 await server.close();
