@@ -84,6 +84,20 @@ export function attempt(
   plan: AttemptPlan,
   to: ServerUpstream,
 ): void {
+  if (state.isRepeatable || to.pool.canLook) return begin(context, state, plan, to);
+  // On these sockets an end that came together with the request is known only after those reads have settled,
+  // and a request that may not be sent twice would be lost on that connection.
+  Promise.resolve().then(() => begin(context, state, plan, to)).catch((error) => {
+    context.attempted(state, plan, notSent(context.losses.faultOf(error)));
+  });
+}
+
+function begin(
+  context: AttemptContext,
+  state: RequestState,
+  plan: AttemptPlan,
+  to: ServerUpstream,
+): void {
   const kept = plan.fresh
     ? undefined
     : boundTo(state.client, to) ?? to.pool.take(state.isRepeatable);
@@ -91,6 +105,10 @@ export function attempt(
   attemptOnNew(context, state, plan, to).then((failure) => {
     if (failure !== undefined) context.attempted(state, plan, failure);
   });
+}
+
+function notSent(fault: Fault): Failure {
+  return { is: "failed", fault, stage: "nothingSent", reused: false };
 }
 
 /** Resolves when the attempt has begun, or with why there is no connection for it. */
@@ -108,13 +126,12 @@ async function attemptOnNew(
       settles: plan.fresh && state.deliveries > 0,
     });
   } catch (error) {
-    const fault = context.losses.faultOf(error);
-    return { is: "failed", fault, stage: "nothingSent", reused: false };
+    return notSent(context.losses.faultOf(error));
   }
   const { gone } = state.client;
   if (gone !== undefined) {
     connection.close();
-    return { is: "failed", fault: gone, stage: "nothingSent", reused: false };
+    return notSent(gone);
   }
   new Attempt(context, state, plan, to, connection).start();
 }

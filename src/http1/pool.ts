@@ -88,6 +88,11 @@ export class Pool implements ConnectionOwner {
     return undefined;
   }
 
+  /** True if `take` can ask the system whether the upstream has just closed the connection that it would give. */
+  get canLook(): boolean {
+    return this.#idle.at(-1)?.canLook ?? true;
+  }
+
   get #unsafeMs(): number {
     this.#forgetObserved();
     return Math.min(UNSAFE_IDLE_MS_MAX, this.#observedUnsafeIdleMs / 2);

@@ -46,8 +46,6 @@ const CONTINUE_MS = 1_000;
 /** An idle connection keeps an output buffer of at most this size. */
 const OUT_KEPT_BYTES = 32 * 1024;
 
-const NOTHING_ASKED: ExchangeOptions = { responseMs: 0 };
-
 /** Thrown when the response came before the body was sent, so that nobody needs the body. */
 const HELD_BACK = Symbol("held back");
 
@@ -65,7 +63,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
   #reply: Body | undefined;
   /** Who waits for the response to the present request, and how; undefined once it has come. */
   #asker: Asker | undefined;
-  #asked: ExchangeOptions = NOTHING_ASKED;
+  #asked: ExchangeOptions = { responseMs: 0 };
   #informational = 0;
   #upgraded = false;
   #idle = false;
@@ -254,6 +252,11 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
     io.watch();
   }
 
+  /** As that of its connection. */
+  get canLook(): boolean {
+    return this.#io.canLook;
+  }
+
   /** Ends the idle time. False if the connection is known to be unusable. */
   wake(): boolean {
     const io = this.#io;
@@ -321,11 +324,10 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
   }
 
   #sendFailed(error: unknown, options: ExchangeOptions): void {
-    const io = this.#io;
     if (error === HELD_BACK) return;
     // A write that failed: the upstream may have answered before it stopped listening.
-    if (error === io.writeFault) this.#expectResponse(options.responseMs);
-    else io.fail(faultOf(error));
+    if (error === this.#io.writeFault) this.#expectResponse(options.responseMs);
+    else this.#io.fail(faultOf(error));
   }
 
   #expectResponse(responseMs: number): void {
