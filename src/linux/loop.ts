@@ -30,6 +30,11 @@ export interface Tick {
   run(): void;
 }
 
+/**
+ * Ticks that are still queued after so long, in milliseconds, wait until what has become ready meanwhile was
+ * served: those that have much to do must not delay those that have little.
+ */
+const TICKS_MS = 0.5;
 /** The longest sleep, in milliseconds; so a loop without traffic calls `beat` this often. */
 const SLEEP_MAX_MS = 500;
 
@@ -38,8 +43,7 @@ export class Loop {
   readonly #watchers: (Watcher | undefined)[] = [];
   readonly #marks: number[] = [];
   readonly #timerWheel: TimerWheel;
-  #ticks: Tick[] = [];
-  #spare: Tick[] = [];
+  readonly #ticks: Tick[] = [];
   #now: number;
   #round = 0;
   #watched = 0;
@@ -156,18 +160,22 @@ export class Loop {
 
   #runTicks(): void {
     const ticks = this.#ticks;
-    this.#ticks = this.#spare;
-    for (let i = 0; i < ticks.length; i++) {
-      const tick = ticks[i]!;
+    const count = ticks.length; // those that are queued meanwhile come later
+    const end = this.#now + TICKS_MS;
+    let ran = 0;
+    while (ran < count) {
+      const tick = ticks[ran++]!;
       tick.queued = false;
       try {
         tick.run();
       } catch (error) {
         reportBug(error, tick);
       }
+      if (ran < count && this.kernel.now() >= end) break;
     }
-    ticks.length = 0;
-    this.#spare = ticks;
+    if (ran === 0) return;
+    ticks.copyWithin(0, ran);
+    ticks.length -= ran;
   }
 }
 

@@ -72,6 +72,25 @@ Deno.test("a turn asked for in a turn comes after those of everyone else", () =>
   assertEquals(ran, ["greedy", "modest", "greedy", "greedy"]);
 });
 
+Deno.test("ticks that take long let what has become ready meanwhile go first, and all get their turn", () => {
+  const { kernel, loop, fds: [first] } = sockets();
+  const ran: string[] = [];
+  loop.watch(first, { ready: () => ran.push("message") });
+  loop.tick();
+  const long = (name: string): Tick => ({
+    queued: false,
+    run() {
+      ran.push(name);
+      kernel.time += 0.4;
+      if (name === "a") kernel.changed(first); // something arrives
+      loop.again(this);
+    },
+  });
+  for (const name of ["a", "b", "c"]) loop.again(long(name));
+  for (let i = 0; i < 3; i++) loop.tick();
+  assertEquals(ran.join(" "), "message a b message c a message b c");
+});
+
 Deno.test("the loop does not sleep while someone waits for a turn, nor past a deadline", () => {
   const kernel = new FakeKernel();
   const slept: number[] = [];

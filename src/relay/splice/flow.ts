@@ -35,8 +35,8 @@ export type Pumped =
   | "sinkFailed"
   | "sinkClosed";
 
-/** Reads in one tick: with full buffers 1 MB copied, or 4 MB spliced. */
-const ROUNDS_MAX = 16;
+/** Reads in one tick: with full buffers 256 KB copied, or 1 MB spliced. More would only delay others. */
+const ROUNDS_MAX = 4;
 /** Full reads in a row after which a flow splices. */
 const FULL_READS = 2;
 /** Splices in a row, each of less than half a scratch buffer, after which it copies again. */
@@ -100,6 +100,11 @@ export class Flow {
   /** To be called when reports may have been missed: every call is tried once. */
   rouse(): void {
     this.#is |= CAN_READ | CAN_WRITE | THOROUGH;
+  }
+
+  /** True while bulk passes, of which each report of the kernel means much work. */
+  get splices(): boolean {
+    return this.#has(SPLICES);
   }
 
   /** True when a pump could do something. */

@@ -178,9 +178,13 @@ export class Session implements Watcher, Tick, Timed, BugHandler {
     const into = isClient ? this.down : this.up;
     if ((flags & COMES) !== 0) from.sourceReady((flags & LAST) !== 0);
     if ((flags & GOES) !== 0) into.sinkReady();
+    // Bulk takes its turn after all messages of this tick.
+    const isBulk = from.splices || into.splices;
+    if (isBulk && (flags & LAST) === 0) return this.#owner.loop.again(this);
     this.run();
     // The error may concern a direction in which nothing is left to do, where no system call would return it.
-    if ((flags & FAILED) === 0 || !this.#owns(fd)) return;
+    if ((flags & FAILED) === 0 || this.phase !== "joined") return;
+    if (fd !== this.client && fd !== this.upstream) return;
     this.#breakSide(fd, false);
     this.run();
   }
@@ -372,10 +376,6 @@ export class Session implements Watcher, Tick, Timed, BugHandler {
     const isClient = this.#broken === this.client;
     if (!isClient && this.#wasReset && !this.down.used) this.#owner.resetUnanswered(this);
     this.#leave(this.#wasReset || isClient, this.#wasReset || !isClient);
-  }
-
-  #owns(fd: number): boolean {
-    return this.phase === "joined" && (fd === this.client || fd === this.upstream);
   }
 
   #leave(resetsClient: boolean, resetsUpstream: boolean): void {

@@ -43,6 +43,30 @@ Deno.test("bulk moves through a pipe, small messages are copied, and an idle ses
   assertEquals(rig.kernel.open, before);
 });
 
+Deno.test("a message is relayed before bulk that became ready at the same time", () => {
+  const rig = new Rig();
+  rig.open("a", 1);
+  const bulk = rig.session();
+  const talk = rig.session();
+  for (let i = 0; i < 5; i++) {
+    bulk.client.send(new Uint8Array(200));
+    rig.turns();
+    bulk.upstream.read();
+  }
+  const order: string[] = [];
+  for (const call of ["splice", "send"] as const) {
+    const real = rig.kernel[call].bind(rig.kernel) as (...args: unknown[]) => number;
+    Object.assign(rig.kernel, {
+      [call]: (...args: unknown[]) => (order.push(call), real(...args)),
+    });
+  }
+  bulk.client.send(new Uint8Array(200));
+  talk.client.send(bytes("hello"));
+  rig.plane.loop.tick();
+  assertEquals([order[0], order[1]], ["send", "splice"]);
+  assertEquals([text(talk.upstream), bulk.upstream.read().length], ["hello", 200]);
+});
+
 Deno.test("full reads that are not in a row are no bulk", () => {
   const rig = new Rig();
   rig.open("a", 1);
