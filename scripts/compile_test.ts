@@ -173,7 +173,7 @@ async function filesUnder(root: string, path: string): Promise<string[]> {
   return found;
 }
 
-Deno.test("what is compiled tells its commit", async () => {
+Deno.test("a compiled program prints its commit", async () => {
   await withFolder(async (folder) => {
     await stage(folder, "0123456789ab");
     const args = ["run", "--quiet", ...permissionsFor(Deno.build.os), "src/main.ts", "--version"];

@@ -1,5 +1,5 @@
 /**
- * `deno task faults [NAME…]`: lets each fault befall each proxy in both modes while a client counts, and
+ * `deno task faults [NAME…]`: applies each fault to each proxy in both modes while a client counts, and
  * prints the table; a run of all of them writes it to `.github/docs/faults.md`. Loopback only, a few
  * minutes. HAProxy stands beside ours where it is installed, the originals where their binaries are
  * given: `--flopsy PATH`, `--kagehq PATH`. Exit code 1 if ours doubled a request or changed a byte.
@@ -71,7 +71,7 @@ async function befall(
   return new Map(results);
 }
 
-/** What must not be, whatever the fault. */
+/** What must not happen, whatever the fault. */
 function isBroken([, results]: Row): boolean {
   return [...results].some(([{ name }, tally]) =>
     name.startsWith("failover,") && tally !== undefined &&

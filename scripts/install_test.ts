@@ -200,7 +200,7 @@ onEachShell("another program called flopsy is left alone", async (shell, home) =
 });
 
 onEachShell(
-  "mistakes on its command line are told before anything is done",
+  "errors on its command line are reported before anything is done",
   async (shell, home) => {
     await using releases = await serveReleases();
     for (const args of [["--versoin", "1"], ["--dir"], ["--version="]]) {

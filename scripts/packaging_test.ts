@@ -156,7 +156,7 @@ Deno.test("a release says what the changelog says of the version", async () => {
   assert(log.includes(`\n## ${version}\n`), `the changelog has nothing of ${version}`);
 });
 
-Deno.test("what the documentation tells to type installs the program, which then runs from anywhere", async () => {
+Deno.test("the commands of the documentation install the program, which then runs from anywhere", async () => {
   const readme = await Deno.readTextFile(new URL("../.github/docs/install.md", import.meta.url));
   const [line] = /^deno install .*$/m.exec(readme)!;
   const [, ...args] = line.split(" ");

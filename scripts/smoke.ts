@@ -153,7 +153,7 @@ async function within<T>(what: string, promise: Promise<T>): Promise<T> {
     return await deadline(promise, STEP_MAX_MS);
   } catch (error) {
     if (!(error instanceof DOMException)) throw error;
-    throw new Error(`waited ${STEP_MAX_MS / 1_000} s in vain for ${what}`, { cause: error });
+    throw new Error(`waited ${STEP_MAX_MS / 1_000} s for ${what}`, { cause: error });
   }
 }
 

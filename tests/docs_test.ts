@@ -62,7 +62,7 @@ interface Command {
   readonly line: string;
 }
 
-/** The commands of all pages, one line each, without what is said of them behind `#`. */
+/** The commands of all pages, one line each, without the comment after `#`. */
 function commands(): Command[] {
   return PAGES.filter(({ name }) => WHOLE_PAGES[name] === undefined).flatMap((page) =>
     blocksOf(page, "bash").flatMap((block) => block.split("\n")).map((line) => ({

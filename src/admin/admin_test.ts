@@ -38,7 +38,7 @@ function admin(exposure: Exposure, ...services: readonly TestService[]) {
   return { ask, status, json, stop };
 }
 
-Deno.test("health is OK for whoever asks", async () => {
+Deno.test("health is OK for every client", async () => {
   await using service = new TestService();
   for (const exposure of ["public", "health", "operator", "local"] as const) {
     const response = await admin(exposure, service).ask("health");
@@ -92,7 +92,7 @@ Deno.test("metrics come with the type that Prometheus expects", async () => {
   assertMatch(await response.text(), /^# HELP failover_upstream_up /);
 });
 
-Deno.test("events are told with their sentence, as a list or as they happen", async () => {
+Deno.test("events are shown with their sentence, as a list or as a live stream", async () => {
   await using service = new TestService({ name: "shop" });
   const { json, ask, stop } = admin("operator", service);
   await service.start(PASSED, PASSED);

@@ -34,7 +34,7 @@ function stream() {
   return { clock, events: new EventStream(clock, { keep: 1_000 }) };
 }
 
-Deno.test("a feed tells events as they happen, with number, type and data", async () => {
+Deno.test("a feed sends events as they happen, with number, type and data", async () => {
   const { clock, events } = stream();
   events.publish("", PORT);
   const reader = read(events, clock);
@@ -57,7 +57,7 @@ Deno.test("a reader that comes back gets what it missed, also from before a rest
   }
 });
 
-Deno.test("a reader that is too slow loses the oldest events and is told how many", async () => {
+Deno.test("a reader that is too slow loses the oldest events and is sent their number", async () => {
   const { clock, events } = stream();
   const reader = read(events, clock);
   assertEquals(await reader.next(), "retry: 2000\n\n");

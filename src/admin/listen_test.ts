@@ -116,7 +116,7 @@ Deno.test("clients that send half a request lose their connection", async () => 
   assertMatch(await ended, /^HTTP\/1.1 408 |^$/);
 });
 
-Deno.test("at the limit whoever has been idle for longest gives way", async () => {
+Deno.test("at the limit the connection that has been idle for longest is closed", async () => {
   await using service = new TestService();
   const { listener, port, events } = await serve(service);
   await using _ = listener;

@@ -12,7 +12,7 @@ const FACTS = {
   reportsBroken: 0,
 };
 
-Deno.test("metrics tell of verdicts, of the active upstream, of checks and of moves", async () => {
+Deno.test("metrics show verdicts, the active upstream, checks and moves", async () => {
   const counters = { clientSentBytes: 10, held: 2, longestHoldMs: 1_500 };
   await using service = new TestService({ name: "shop", counters });
   await service.start(PASSED, REFUSED);

@@ -68,7 +68,7 @@ Deno.test("the report says where traffic goes, since when, and what each upstrea
   assertObjectMatch(b!, { active: false, verdict: "up", next_check_unix: null });
 });
 
-Deno.test("the report tells of a backup in use and of the recovery under way", async () => {
+Deno.test("the report shows a backup in use and the recovery under way", async () => {
   await using service = new TestService({ policy: { failback: { kind: "after", ms: 30_000 } } });
   const { clock } = service;
   await service.start(PASSED, PASSED);

@@ -1,10 +1,10 @@
-/** Files on a file system that is silent; what else can be wrong with files is told by scenarios. */
+/** Files on a file system that is silent; scenarios cover all other errors of files. */
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { configOf } from "../config/testing/config.ts";
 import { checkFiles } from "./files.ts";
 
-Deno.test("a file system that does not answer is told of, file by file, instead of being waited for", async () => {
+Deno.test("a file system that does not answer is reported, file by file, and not waited for", async () => {
   const config = configOf([
     ...["--primary=http://p", "--backup=page:/silent/sorry.html", "-c", "/silent/check.sh"],
     ...["-f", "/silent/promote.sh", "--error-page=/silent/page.html"],

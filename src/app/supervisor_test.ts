@@ -4,7 +4,7 @@ import type { Event } from "../events/events.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
 import { Supervisor } from "./supervisor.ts";
 
-/** A service that ends when the test says so. */
+/** A service that ends when the test ends it. */
 class FakeService {
   readonly end = Promise.withResolvers<void>();
   stops = 0;

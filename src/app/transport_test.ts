@@ -1,4 +1,4 @@
-/** Which sockets an HTTP service gets, and what is said about it. */
+/** Which sockets an HTTP service gets, and what is logged about it. */
 import { assert, assertEquals } from "@std/assert";
 import { httpOf } from "../config/testing/config.ts";
 import { realClock } from "../base/clock.ts";

@@ -12,14 +12,14 @@ Deno.test("a fault is described in one line, with its place", () => {
   assertEquals(describe(bare), "Error: x");
 });
 
-/** Runs a program that has `catchUncaught` and says what it was told. */
+/** Runs a program that calls `catchUncaught` and prints what is reported to it. */
 async function ranWith(code: string): Promise<{ out: string; err: string; code: number }> {
   const guard = new URL("./uncaught.ts", import.meta.url).href;
   const program = `import { catchUncaught } from "${guard}";
-    const told = Promise.withResolvers();
-    catchUncaught((reason) => told.resolve("told " + reason));
+    const reported = Promise.withResolvers();
+    catchUncaught((reason) => reported.resolve("reported " + reason));
     ${code}
-    console.log(await told.promise);
+    console.log(await reported.promise);
     console.log("still here");`;
   const output = await new Deno.Command(Deno.execPath(), {
     args: ["eval", "--quiet", program],
@@ -30,12 +30,12 @@ async function ranWith(code: string): Promise<{ out: string; err: string; code: 
   return { out: text(output.stdout), err: text(output.stderr), code: output.code };
 }
 
-Deno.test("a rejection that nobody awaits is told, and the process goes on without a trace", async () => {
+Deno.test("a rejection that nobody awaits is reported, and the process goes on without a trace", async () => {
   const ran = await ranWith(`void Promise.reject(new Error("lost"));`);
-  assertEquals([ran.out, ran.err, ran.code], ["told Error: lost\nstill here\n", "", 0]);
+  assertEquals([ran.out, ran.err, ran.code], ["reported Error: lost\nstill here\n", "", 0]);
 });
 
-Deno.test("an exception in a timer is told, and the process goes on without a trace", async () => {
+Deno.test("an exception in a timer is reported, and the process goes on without a trace", async () => {
   const ran = await ranWith(`setTimeout(() => { throw new RangeError("late"); }, 0);`);
-  assertEquals([ran.out, ran.err, ran.code], ["told RangeError: late\nstill here\n", "", 0]);
+  assertEquals([ran.out, ran.err, ran.code], ["reported RangeError: late\nstill here\n", "", 0]);
 });

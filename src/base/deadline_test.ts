@@ -44,7 +44,7 @@ Deno.test("what was finished is ended by nothing", async () => {
   assertEquals([ends, clock.pending], [[], 0]);
 });
 
-Deno.test("a deadline's signal tells whether it was the time", async () => {
+Deno.test("a deadline's signal shows whether the time has passed", async () => {
   const clock = new ManualClock();
   const abort = new AbortController();
   using late = withDeadline(abort.signal, 50, clock);

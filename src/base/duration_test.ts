@@ -16,7 +16,7 @@ Deno.test("durations are read with and without units", () => {
   for (const [text, ms] of Object.entries(cases)) assertEquals(parseDuration(text), ms, text);
 });
 
-Deno.test("what is not a duration, or longer than a timer can wait, is a mistake", () => {
+Deno.test("what is not a duration, or longer than a timer can wait, is an error", () => {
   for (const text of ["", "s", "2 s", "-1s", "1x", "ms5", "1s2", "25d", "1e3", "Infinity"]) {
     assert(parseDuration(text) instanceof ConfigError, text);
   }
@@ -41,7 +41,7 @@ Deno.test("sizes are read with and without units", () => {
   for (const [text, bytes] of Object.entries(cases)) assertEquals(parseBytes(text), bytes, text);
 });
 
-Deno.test("what is not a size is a mistake", () => {
+Deno.test("what is not a size is an error", () => {
   for (const text of ["", "MB", "10XB", "-1", "1e9", "99999999TB"]) {
     assert(parseBytes(text) instanceof ConfigError, text);
   }

@@ -56,7 +56,7 @@ Deno.test("what is short depends on the call", () => {
   ]);
 });
 
-Deno.test("an accept that failed for one connection is told from a shortage", () => {
+Deno.test("an accept that failed for one connection is distinguished from a shortage", () => {
   assertEquals(["ECONNABORTED", "EMFILE", undefined].map(concernsOneConnection), [
     true,
     false,

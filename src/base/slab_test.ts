@@ -3,7 +3,7 @@ import { type Member, Slab } from "./slab.ts";
 
 const member = (name: string): Member & { name: string } => ({ place: -1, name });
 
-Deno.test("a slab knows who is in, whoever leaves in whatever order", () => {
+Deno.test("a slab knows its members, whichever leave and in whichever order", () => {
   const slab = new Slab<ReturnType<typeof member>>();
   const [a, b, c] = [member("a"), member("b"), member("c")];
   const names = () => slab.all().map(({ name }) => name).sort().join("");
@@ -30,7 +30,7 @@ Deno.test("to leave twice, or without having been in, changes nothing", () => {
 });
 
 Deno.test("who has left is not kept alive by those who stay", async () => {
-  // In a process of its own, whose collector can be called. It is the quick one, for the young: the
+  // In a separate process, whose collector can be called. It is the quick one, for the young: the
   // thorough one would find what a table holds on to, but comes late and costs more (`slab.ts`).
   const program = `
     import { Slab } from ${JSON.stringify(new URL("./slab.ts", import.meta.url))};

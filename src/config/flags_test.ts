@@ -49,7 +49,7 @@ Deno.test("a flag whose value is missing does not take the next flag for it", ()
   ]);
 });
 
-Deno.test("an unknown flag is told with the one that was probably meant", () => {
+Deno.test("an unknown flag is reported with the flag that was probably meant", () => {
   assertEquals(readFlags(["--check_intervall", "2s", "--prot=80", "-z", "--xyzzy"]).errors, [
     "Unknown flag --check_intervall; did you mean --check-interval?",
     "Unknown flag --prot; did you mean --port?",
@@ -79,7 +79,7 @@ Deno.test("a separator in place of a value is no value", () => {
   ]);
 });
 
-Deno.test("a flag that nobody knows is told once, and its value not at all", () => {
+Deno.test("an unknown flag is reported once, and its value not at all", () => {
   assertEquals(readFlags(["-5s", "-zyx", "--holdd", "-5s", "-p", "80"]).errors, [
     "Unknown flag -5s",
     "Unknown flag -zyx",

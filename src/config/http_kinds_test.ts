@@ -9,7 +9,7 @@ function server(written: Written): UrlTarget {
   return target;
 }
 
-Deno.test("an upstream's URL tells where to connect to", () => {
+Deno.test("an upstream's URL determines where to connect", () => {
   assertEquals(server("http://x").address, { kind: "tcp", host: "x", port: 80 });
   assertEquals(server("https://x/base").address, { kind: "tcp", host: "x", port: 443 });
   assertEquals(server("http://[::1]:81").address, { kind: "tcp", host: "::1", port: 81 });
@@ -21,7 +21,7 @@ Deno.test("an upstream is named without its password, which its URL keeps", () =
   assertEquals(target.url.password, "secret");
 });
 
-Deno.test("an upstream may have a host and headers of its own, whose values are never printed", () => {
+Deno.test("an upstream may have its own host and headers, whose values are never printed", () => {
   const target = server({ url: "http://x", host: "y:81", headers: { "X-Key": "secret" } });
   assertEquals([target.host, target.headers], ["y:81", [["X-Key", "secret"]]]);
   assertEquals(serverTarget.print(target), "http://x host=y:81 X-Key=***");

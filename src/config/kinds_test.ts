@@ -29,7 +29,7 @@ Deno.test("a list says which of its items is wrong", () => {
   assertEquals(found(hosts, ["a:1", ["b:2"]]), "a list in a list");
 });
 
-Deno.test("a list tells of each wrong item", () => {
+Deno.test("each wrong item of a list is reported", () => {
   const error = hosts.read("a:x,b:1,c:y,b:1");
   assert(error instanceof ConfigError);
   assertEquals([error, ...error.others].map((each) => each.found), [

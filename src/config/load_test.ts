@@ -99,7 +99,7 @@ Deno.test("the variables that Kubernetes makes for a service called failover are
   assertEquals(warningsOf(TCP, { env }), []);
 });
 
-Deno.test("the variables that our own programs are told are left alone", () => {
+Deno.test("the variables that are set for our own programs are ignored", () => {
   const names = Object.keys(PROGRAM_VARIABLES);
   assert(names.includes("FAILOVER_PHASE") && names.includes("FAILOVER_ACTIVE"));
   assertEquals(warningsOf(TCP, { env: Object.fromEntries(names.map((name) => [name, "x"])) }), []);
@@ -139,7 +139,7 @@ Deno.test("a file may be named by the environment", () => {
   assertEquals(tcpOf([], world).hosts.length, 1);
 });
 
-Deno.test("all errors are told at once, a line each", () => {
+Deno.test("all errors are reported together, one line each", () => {
   const args = ["-H", "a:b", "-p", "99999", "--check-interval", "soon", "--failback=x", "--xyz"];
   const lines = errorsOf(args);
   assertEquals(lines, [
@@ -168,7 +168,7 @@ Deno.test("neither mode is an error that shows how both are started", () => {
   assertStringIncludes(lines[2]!, "--primary");
 });
 
-Deno.test("what seems to be missing is not told when a source could not be read", () => {
+Deno.test("what seems to be missing is not reported when a source could not be read", () => {
   assertEquals(errorsOf(["--hosts"]), ["Flag --hosts needs a value: HOST:PORT,…"]);
   assertEquals(errorsOf(["-p", "80", ...FROM_FILE]), [
     'Cannot read "f.yaml": there is no such file (from flag --config)',
@@ -236,7 +236,7 @@ Deno.test("--help and --version are obeyed, whatever else is wrong", () => {
   assertEquals(loadWith(["-V"]), { kind: "version" });
 });
 
-Deno.test("bad values are told although the mode is not clear", () => {
+Deno.test("bad values are reported although the mode is not clear", () => {
   const lines = errorsOf(["--hots", "a:1", "-p", "99999", "--check-interval", "2x"]);
   assertEquals(lines.length, 3, lines.join("\n"));
   assertStringIncludes(lines.join("\n"), '"99999"');

@@ -30,7 +30,7 @@ Deno.test("only the last events are kept", () => {
   assertEquals(stream.recent.map((s) => s.seq), [4, 5]);
 });
 
-Deno.test("a subscriber that left hears no more", () => {
+Deno.test("a subscriber that left receives nothing more", () => {
   const stream = new EventStream(new ManualClock(), { keep: 2 });
   let calls = 0;
   const leave = stream.subscribe(() => calls++);

@@ -35,7 +35,7 @@ Deno.test("an upstream goes down at the third failure in a row, not at the secon
   assert(isDown(after(PASS, REFUSED, REFUSED, REFUSED), T));
 });
 
-Deno.test("a pass between failures starts the count anew", () => {
+Deno.test("a pass between failures starts the count again", () => {
   assert(isUp(after(PASS, REFUSED, REFUSED, PASS, REFUSED, REFUSED), T));
 });
 
@@ -44,7 +44,7 @@ Deno.test("an upstream comes up at the second pass in a row, not at the first", 
   assert(isUp(after(REFUSED, PASS, PASS), T));
 });
 
-Deno.test("a failure between passes starts the count anew", () => {
+Deno.test("a failure between passes starts the count again", () => {
   assert(isDown(after(REFUSED, PASS, REFUSED, PASS), T));
 });
 

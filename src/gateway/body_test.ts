@@ -90,7 +90,7 @@ Deno.test("a body over its maximum ends with a fault of the client's", async () 
   assertEquals(error.fault, "bodyTooLarge");
 });
 
-/** A client whose parts come when the test says so. */
+/** A client whose parts arrive when the test sends them. */
 function slowClient() {
   const parts: PromiseWithResolvers<Uint8Array | undefined>[] = [];
   let asked = 0;
@@ -106,7 +106,7 @@ function slowClient() {
   };
 }
 
-Deno.test("an attempt that was ended takes nothing more, whatever it was waiting for", async () => {
+Deno.test("an attempt that was ended reads nothing more, whatever it was waiting for", async () => {
   const { source, say } = slowClient();
   const body = new RequestBody(source, 1e6, true, { bytes: 0 });
   const first = body.begin(NONE);

@@ -8,7 +8,7 @@ import { Connects } from "./connects.ts";
 import { requestRules } from "./headers.ts";
 import type { ServerUpstream } from "./upstream.ts";
 
-/** A dialer that answers when the test says so; it can be called off. */
+/** A dialer that answers when the test lets it; it can be aborted. */
 function connectsOf(pair: MakePair) {
   const dialed = Promise.withResolvers<Conn>();
   let connecting = () => {};

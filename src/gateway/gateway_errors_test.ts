@@ -14,7 +14,7 @@ Deno.test("the fifth 502, 503 or 504 in a row puts an upstream in doubt, and the
   assertEquals(doubts([...ERRORS, ...ERRORS.slice(1)]), 1);
 });
 
-Deno.test("any other answer between them begins the count anew", () => {
+Deno.test("any other answer between them starts the count again", () => {
   for (const other of [200, 304, 404, 500, 501, 505]) {
     assertEquals(doubts([502, 502, 502, 502, other, 502]), 0, String(other));
   }

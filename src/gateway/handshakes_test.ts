@@ -3,7 +3,7 @@ import { ManualClock } from "../base/clock.ts";
 import type { TlsSocket } from "../net/deno/unfinished_tls.ts";
 import { groupOf, Handshakes, HANDSHAKES_MAX } from "./handshakes.ts";
 
-/** Handshakes whose clients, named like their sockets, begin when a test says so. */
+/** Handshakes whose clients, named like their sockets, begin when a test starts them. */
 function bench(connectionsMax: number) {
   const clock = new ManualClock();
   const names = new Map<TlsSocket, string>();

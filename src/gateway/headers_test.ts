@@ -176,7 +176,7 @@ function elementsOf(value: string): string[] {
   return elements.map((element) => element.trim());
 }
 
-Deno.test("whatever a client says in Forwarded, ours is the last element", () => {
+Deno.test("whatever a client sends in Forwarded, ours is the last element", () => {
   const next = random(6);
   const pieces = 'for=|"|"|\\|,|;|a|=|192.0.2.9|"[2001:db8::1]"|proto=https| |\t'.split("|");
   let kept = 0;

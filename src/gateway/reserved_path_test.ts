@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import { random } from "../http1/testing/mutations.ts";
 import { isReservedPath } from "./reserved_path.ts";
 
-Deno.test("our own paths are told apart, however they are spelt", () => {
+Deno.test("reserved paths are recognised in every spelling", () => {
   const own = [
     "/__failover",
     "/__failover/",

@@ -102,7 +102,7 @@ Deno.test("a checker knows when it asks next, unless it is asking just now", asy
   assertEquals(scene.checker.nextAt("a"), undefined);
 });
 
-Deno.test("a checker asks every upstream, each on a schedule of its own", async () => {
+Deno.test("a checker checks every upstream, each on its own schedule", async () => {
   await using scene = await Scene.begin({ upstreams: [A, B] });
   assertEquals(scene.asked, ["a@0", "b@0"]);
   await scene.answer();
@@ -154,7 +154,7 @@ Deno.test("doubt never slows a checker whose interval is shorter", async () => {
   assertEquals(scene.clock.nextAt, 200);
 });
 
-Deno.test("a checker told `now` while it rests asks at once, and counts anew from there", async () => {
+Deno.test("a checker that is ordered to check now while it is idle does so at once, and counts again from there", async () => {
   await using scene = await Scene.begin();
   await scene.answer();
   await scene.clock.advance(700);
@@ -165,7 +165,7 @@ Deno.test("a checker told `now` while it rests asks at once, and counts anew fro
   assertEquals([scene.clock.nextAt, scene.clock.pending], [2_700, 1]);
 });
 
-Deno.test("a checker told `now` in the midst of a question asks exactly once more", async () => {
+Deno.test("a checker that is ordered to check now during a check makes exactly one more", async () => {
   await using scene = await Scene.begin();
   await scene.clock.advance(400);
   for (let n = 0; n < 3; n++) scene.checker.now("a");
@@ -188,7 +188,7 @@ Deno.test("a connection that is turned away beside a slow question is the answer
   assertEquals([scene.calledOff, scene.clock.nextAt], [1, INTERVAL_MS]);
 });
 
-Deno.test("a connection that passes, is silent or tells nothing leaves the answer to the question", async () => {
+Deno.test("a connection that passes, is silent or proves nothing leaves the result to the check", async () => {
   for (const evidence of ["passed", "silent", "denied", "no_verdict"] as const) {
     await using scene = await Scene.begin();
     scene.connections.push(Promise.resolve({ ...SILENT, evidence }));
@@ -211,7 +211,7 @@ Deno.test("a connection that is turned away after the question was answered is n
   assertEquals(scene.posted, ["a first, overtaken", "a second"]);
 });
 
-Deno.test("a connection that is asked for beside a question and throws is a bug that is told", async () => {
+Deno.test("a connection that is asked for beside a check and throws is a bug that is reported", async () => {
   const scene = await Scene.begin();
   scene.connections.push(Promise.reject(new Error("a bug")));
   scene.checker.now("a");

@@ -50,7 +50,7 @@ class Check implements AsyncDisposable {
   }
 }
 
-Deno.test("a check program is told the upstream and the present state", async () => {
+Deno.test("a check program gets the upstream and the present state", async () => {
   await using check = await Check.write(
     'echo "$#|$1|$FAILOVER_ACTIVE|$FAILOVER_PHASE|$FAILOVER_EPOCH|$FAILOVER_SERVICE"',
   );
@@ -59,7 +59,7 @@ Deno.test("a check program is told the upstream and the present state", async ()
   assertEquals(check.said, ["a:1: 1|a:1|b:2|serving|7|db"]);
 });
 
-Deno.test("before the first promotion a check program is told that none is active", async () => {
+Deno.test("before the first promotion a check program sees that none is active", async () => {
   await using check = await Check.write('test "${FAILOVER_ACTIVE-unset}" = ""');
   assertEquals(
     (await check.ask("a:1", { lastChosen: undefined, phase: "selecting", epoch: 0 })).passed,
@@ -121,7 +121,7 @@ Deno.test("a check program that was replaced or rewritten while it ran gives no 
   assertEquals((await check.ask()).evidence, "no_verdict");
 });
 
-Deno.test("a check program that passes is believed, whatever became of its file", async () => {
+Deno.test("a check program that passes counts, whatever happened to its file", async () => {
   await using check = await Check.write('rm "$0"; exit 0');
   assertEquals((await check.ask()).evidence, "passed");
 });

@@ -15,7 +15,7 @@ Deno.test("a compiled program is found without a word", async () => {
   assertEquals(await findCheck(path), { ...nothing, programs: [path] });
 });
 
-Deno.test("a check that is missing, a directory or not executable is a mistake", async () => {
+Deno.test("a check that is missing, a directory or not executable is an error", async () => {
   await using folder = await Folder.make();
   const plain = await folder.write("plain", "#!/bin/sh\n", 0o644);
   const fifo = await folder.fifo("fifo");

@@ -60,7 +60,7 @@ Deno.test("a program gets arguments and environment, and its exit code comes bac
   assertEquals(fixture.programs.running, 0);
 });
 
-Deno.test("a program that ends by a signal of its own says which", async () => {
+Deno.test("a program that ends by its own signal is reported with that signal", async () => {
   await using fixture = await Fixture.begin();
   const { how, reason, code } = await fixture.run("kill -SEGV $$");
   assertEquals([how, reason, code], ["signalled", "was ended by SIGSEGV", undefined]);
@@ -213,7 +213,7 @@ Deno.test("output without a last line end is not lost", async () => {
   assertEquals(fixture.output.lines.toSorted(), ["a", "last", "oops"]);
 });
 
-Deno.test("a program that prints many short lines is output up to 64 KB, and told so once", async () => {
+Deno.test("a program that prints many short lines is logged up to 64 KB, and a cut is reported once", async () => {
   await using fixture = await Fixture.begin();
   const { code } = await fixture.run("seq 10000 29999; exit 4");
   assertEquals(code, 4);
@@ -226,7 +226,7 @@ Deno.test("a program that prints many short lines is output up to 64 KB, and tol
   ]);
 });
 
-Deno.test("a program that prints lines of ordinary length is output for all of 64 KB", async () => {
+Deno.test("a program that prints lines of ordinary length is logged for all of 64 KB", async () => {
   await using fixture = await Fixture.begin();
   const line = "x".repeat(LINE_COST);
   const count = Math.floor(OUTPUT_MAX / (LINE_COST + 1));

@@ -62,7 +62,7 @@ Deno.test("a look that failed for a shortage is not believed where another is kn
   files[Symbol.dispose]();
 });
 
-Deno.test("where nothing was ever seen a promotion is told that it is a shortage", async () => {
+Deno.test("a promotion reports a shortage if the files were never read", async () => {
   const { clock, looks, files } = begin();
   const found = files.current();
   await clock.advance(FIRST_SEARCH_MS);

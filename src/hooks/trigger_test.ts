@@ -56,7 +56,7 @@ class Scene implements AsyncDisposable {
   }
 }
 
-Deno.test("a trigger is told all of a promotion", async () => {
+Deno.test("a trigger gets all facts of a promotion", async () => {
   await using scene = await Scene.begin();
   await scene.folder.script("one", 'echo "$#|$1"; env | grep ^FAILOVER_ | LC_ALL=C sort');
   await scene.triggers.run(promotion, never);
@@ -199,7 +199,7 @@ Deno.test("a promotion that is called off while it waits for its turn runs nothi
   assertEquals(scene.output.lines, ["started 1 7", "finished 1 7"]);
 });
 
-Deno.test("a directory of triggers is read anew, and its flaws are said once", async () => {
+Deno.test("a directory of triggers is read again, and its warnings are logged once", async () => {
   await using scene = await Scene.begin();
   await scene.folder.write("plain", "#!/bin/sh\n", 0o644);
   await scene.triggers.run(promotion, never);
@@ -244,7 +244,7 @@ Deno.test("a trigger that disappears between look and start has failed, and the 
   ]);
 });
 
-Deno.test("a trigger that is gone before its shell opens it has failed, and is told apart", async () => {
+Deno.test("a trigger that is gone before its shell opens it has failed, with a reason of that kind", async () => {
   await using scene = await Scene.begin(0, false);
   const remover = await scene.folder.script(".remover", 'rm "$1"; exec /bin/sh "$@"');
   const gone = await scene.folder.write("1", `#!${remover}\nexit 0\n`);

@@ -14,24 +14,24 @@ interface Fixture {
   /** Ours, under the wire, and the peer's. */
   readonly near: FakeConn;
   readonly far: FakeConn;
-  /** What `onArrival` and `onFail` were told. */
-  readonly told: (boolean | FaultName)[];
+  /** The calls of `onArrival` and `onFail`, by their argument. */
+  readonly reported: (boolean | FaultName)[];
 }
 
 function fixture(pair: MakePair, room?: number, events: BufferedConnEvents = {}): Fixture {
   const clock = new ManualClock();
   const [near, far] = pair(room);
-  const told: Fixture["told"] = [];
+  const reported: Fixture["reported"] = [];
   const io = new BufferedConn(near, {
     deadlines: new Deadlines(clock),
     writeMs: WRITE_MS,
     faults: { reset: "clientReset", slowWrite: "slowReader" },
   }, {
     ...events,
-    onArrival: (more) => told.push(more),
-    onFail: ({ fault }) => told.push(fault),
+    onArrival: (more) => reported.push(more),
+    onFail: ({ fault }) => reported.push(fault),
   });
-  return { clock, io, near, far, told };
+  return { clock, io, near, far, reported };
 }
 
 /** What has been read and not been used. */
@@ -47,7 +47,7 @@ async function faultOf(promise: Promise<unknown>): Promise<FaultName> {
 onConns(
   "what is there is read at once, what is not is waited for, and a second call joins the first",
   async (pair) => {
-    const { io, far, told } = fixture(pair);
+    const { io, far, reported } = fixture(pair);
     await far.say("one ");
     assertEquals(await io.fill(), true);
     const [second, joined] = [io.fill(), io.fill()];
@@ -56,7 +56,7 @@ onConns(
     assertEquals([unused(io), io.received], ["one two ", 8]);
     await far.closeWrite();
     assertEquals([await io.fill(), await io.fill()], [false, false]);
-    assertEquals([io.atEnd, told], [true, [true, true, false]]);
+    assertEquals([io.atEnd, reported], [true, [true, true, false]]);
     io.close();
   },
 );
@@ -83,17 +83,17 @@ onConns(
 );
 
 onConns(
-  "a read that is late is told to whoever asked, and is a failure where nobody did",
+  "a late read fails for the reader, and fails the connection where there is no reader",
   async (pair) => {
     for (const isAsked of [true, false]) {
       const late: FaultName[] = [];
       const events = isAsked ? { onLate: ({ fault }: Fault) => late.push(fault) } : {};
-      const { io, clock, told, near } = fixture(pair, undefined, events);
+      const { io, clock, reported, near } = fixture(pair, undefined, events);
       io.readBy(io.deadlines.in(1_000), "requestTimeout");
       const filling = io.fill();
       const ended = isAsked ? undefined : faultOf(filling);
       await clock.advance(1_000);
-      assertEquals([late, told], [[], []]);
+      assertEquals([late, reported], [[], []]);
       await clock.advance(500);
       assertEquals(late, isAsked ? ["requestTimeout"] : []);
       assertEquals(near.end, isAsked ? "open" : "reset");
@@ -111,7 +111,7 @@ onConns(
 onConns(
   "a peer that takes a little now and then gets all; one that takes nothing is too slow",
   async (pair) => {
-    const { io, clock, far, told } = fixture(pair, 10);
+    const { io, clock, far, reported } = fixture(pair, 10);
     const sending = io.send(bytes("x".repeat(50)));
     for (let i = 0; i < 4; i++) {
       await clock.advance(WRITE_MS - 1_000);
@@ -122,7 +122,7 @@ onConns(
     // Now there is room for ten, and nobody reads.
     const stuck = faultOf(io.send(bytes("y".repeat(11)))!);
     await clock.advance(WRITE_MS + 1_000);
-    assertEquals([await stuck, told], ["slowReader", ["slowReader"]]);
+    assertEquals([await stuck, reported], ["slowReader", ["slowReader"]]);
     assertEquals([io.wrote, io.fault?.fault, clock.pending], [true, "slowReader", 0]);
   },
 );
@@ -146,8 +146,8 @@ onConns(
   },
 );
 
-onConns("the first fault is the one that everybody gets, and is told once", async (pair) => {
-  const { io, near, told } = fixture(pair, 1);
+onConns("all waiters get the first fault, and it is reported once", async (pair) => {
+  const { io, near, reported } = fixture(pair, 1);
   const reading = faultOf(io.fill());
   const writing = faultOf(io.send(bytes("more than fits"))!);
   io.fail(new Fault("drained"));
@@ -156,14 +156,14 @@ onConns("the first fault is the one that everybody gets, and is told once", asyn
   assertEquals([await reading, await writing], ["drained", "drained"]);
   assertEquals(await faultOf(io.fill()), "drained");
   assertEquals(await faultOf(io.send(bytes("x"))!), "drained");
-  assertEquals([near.end, told], ["reset", ["drained"]]);
+  assertEquals([near.end, reported], ["reset", ["drained"]]);
 });
 
 onConns("a peer's reset is the fault of this side, for the reader and the writer", async (pair) => {
-  const { io, far, told } = fixture(pair);
+  const { io, far, reported } = fixture(pair);
   const reading = faultOf(io.fill());
   far.reset();
-  assertEquals([await reading, told], ["clientReset", ["clientReset"]]);
+  assertEquals([await reading, reported], ["clientReset", ["clientReset"]]);
   assertEquals(await faultOf(io.send(bytes("x"))!), "clientReset");
 });
 
@@ -199,28 +199,31 @@ onConns(
   },
 );
 
-onConns("a filler hears of bytes, of the peer's end and of a failure, each once", async (pair) => {
-  const { io, far } = fixture(pair);
-  const heard: unknown[] = [];
-  const filler = {
-    filled: (hasMore: boolean) => void heard.push(hasMore),
-    fillFailed: ({ fault }: Fault) => void heard.push(fault),
-  };
-  io.fillFor(filler);
-  await far.say("a");
-  assertEquals(heard, [true]);
-  io.fillFor(filler);
-  await far.closeWrite();
-  await far.say("").catch(() => {});
-  assertEquals(heard, [true, false]);
-  // At once, since nothing can come any more.
-  io.fillFor(filler);
-  io.close(new Fault("drained"));
-  io.fillFor(filler);
-  assertEquals(heard, [true, false, false, "drained"]);
-});
+onConns(
+  "a filler is notified of bytes, of the peer's end and of a failure, each once",
+  async (pair) => {
+    const { io, far } = fixture(pair);
+    const heard: unknown[] = [];
+    const filler = {
+      filled: (hasMore: boolean) => void heard.push(hasMore),
+      fillFailed: ({ fault }: Fault) => void heard.push(fault),
+    };
+    io.fillFor(filler);
+    await far.say("a");
+    assertEquals(heard, [true]);
+    io.fillFor(filler);
+    await far.closeWrite();
+    await far.say("").catch(() => {});
+    assertEquals(heard, [true, false]);
+    // At once, since nothing can come any more.
+    io.fillFor(filler);
+    io.close(new Fault("drained"));
+    io.fillFor(filler);
+    assertEquals(heard, [true, false, false, "drained"]);
+  },
+);
 
-onConns("a filler may ask for the next bytes as soon as it hears of some", async (pair) => {
+onConns("a filler may ask for the next bytes as soon as it is notified of some", async (pair) => {
   const { io, far } = fixture(pair);
   let text = "";
   const filler = {

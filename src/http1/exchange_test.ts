@@ -57,7 +57,7 @@ Deno.test("an empty part of a body is never a chunk, which would be the last one
   assertEquals(heard.slice(heard.indexOf("\r\n\r\n") + 4), "2\r\nab\r\n0\r\n\r\n");
 });
 
-Deno.test("a response whose source breaks is cut, so that the client can tell", async () => {
+Deno.test("a response whose source fails is reset, so that the client sees that it is incomplete", async () => {
   const { connect, faults } = fixture(async (exchange) => {
     exchange.respond(200, "OK");
     const parts = [text.encode("ab")];

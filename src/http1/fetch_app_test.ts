@@ -21,7 +21,7 @@ function connect(app: Hono<Env>): FakeConn {
   return client;
 }
 
-/** Sends one request on a connection of its own; the whole answer, head and body apart. */
+/** Sends one request on a separate connection; the whole answer, head and body apart. */
 async function ask(app: Hono<Env>, request: string): Promise<[string, string]> {
   const client = connect(app);
   await client.say(request);

@@ -1,5 +1,5 @@
 /**
- * The property: whatever the bytes, each prefix of them parses to "need more" or to the one result that
+ * The property: for all bytes, each prefix of them parses to "need more" or to the one result that
  * all of them have, which is a head or a `Fault`; and a chunked body decodes to the same payload and the
  * same end however it is cut. Nothing else is ever thrown. Seeded, so that a failure can be repeated.
  */

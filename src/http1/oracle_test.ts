@@ -127,7 +127,7 @@ const STRICTER = [
   "Transfer-Encoding in HTTP/1.0", // section 6.1
 ].sort();
 
-/** What we read and llhttp refuses. None of it is passed on as it came: framing is written anew. */
+/** What we read and llhttp refuses. None of it is passed on unchanged: the framing is always written by us. */
 const LAXER = [
   "a chunk extension that is no token",
   "a method that llhttp does not know",
@@ -138,7 +138,7 @@ function reasonOf(message: string): string {
   return message.slice(message.indexOf(": ") + 2);
 }
 
-Deno.test("whatever is done to requests, what we read is what llhttp reads, or less", () => {
+Deno.test("of mutated requests we read what llhttp reads, or less", () => {
   const next = random(7);
   const seen = { same: 0, stricter: new Set<string>(), laxer: new Set<string>() };
   for (let round = 0; round < ROUNDS; round++) {
@@ -158,7 +158,7 @@ Deno.test("whatever is done to requests, what we read is what llhttp reads, or l
   assertEquals([...seen.laxer].sort(), LAXER.slice(0, 2));
 });
 
-Deno.test("whatever is done to the heads of responses, what we read is what llhttp reads, or less", () => {
+Deno.test("of mutated response heads we read what llhttp reads, or less", () => {
   const next = random(8);
   const seen = { same: 0, stricter: new Set<string>() };
   for (let round = 0; round < ROUNDS; round++) {

@@ -25,7 +25,7 @@ function copyAll(fields: Fields, out: HeadWriter): void {
   }
 }
 
-/** The smallest proxy that is right: no retry, no headers of its own. */
+/** The smallest correct proxy: no retry, no added headers. */
 async function forward(exchange: Exchange, upstream: UpstreamConn): Promise<void> {
   const { head, body } = exchange;
   exchange.whenGone = (fault) => upstream.abort(fault);
@@ -164,7 +164,7 @@ onConns("a client that reads slowly holds the upstream back, and loses nothing",
 });
 
 onConns(
-  "Expect is relayed: the client is told to go on when the upstream says so",
+  "Expect is relayed: the client gets 100 Continue when the upstream sends it",
   async (pair) => {
     const { client, upstreams, done } = fixture(pair);
     await client.say(

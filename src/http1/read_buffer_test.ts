@@ -37,7 +37,7 @@ Deno.test("an empty buffer is small for a head and large for a body", () => {
   buffer.dispose(false);
 });
 
-Deno.test("a head that is held stays in place, whatever is read behind it", () => {
+Deno.test("a held head stays in place, whatever is read after it", () => {
   const buffer = new ReadBuffer();
   add(buffer, "head");
   const { bytes } = buffer;
@@ -79,7 +79,7 @@ Deno.test("a buffer that a read may still write to is given to nobody", () => {
   third.dispose(false);
 });
 
-Deno.test("whatever is read and taken in whatever pieces, no byte is lost or changed", () => {
+Deno.test("no byte is lost or changed, in whichever pieces it is read and taken", () => {
   const next = random(3);
   const buffer = new ReadBuffer();
   let written = 0;

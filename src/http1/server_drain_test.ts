@@ -51,7 +51,7 @@ serverTest("a drain whose time is up cuts what is left and counts it", async (fi
 });
 
 serverTest(
-  "a request that was on its way when a drain began is answered, and told the end",
+  "a request that was under way when a drain began is answered with Connection: close",
   async (fixture) => {
     const { connect, server, clock } = fixture(say);
     const kept = connect();

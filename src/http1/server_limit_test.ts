@@ -1,4 +1,4 @@
-/** A server at its limit: who gives way, who waits, who is answered all the same. */
+/** A server at its limit: which connections are closed, wait, or are answered nevertheless. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import {
   fixture as fixtureOf,
@@ -78,7 +78,7 @@ serverTest(
     await clock.advance(20_000);
     assertEquals(server.connections, 2);
     go();
-    // It is told to come back on another connection: somebody waits for this one's place.
+    // It is asked to use another connection: another client waits for the place of this one.
     assertMatch(await busy.client.hearAll(), /Connection: close\r\n\r\n\/busy$/);
     busy.client.close();
     await waiting.client.hear("/waits");
@@ -90,7 +90,7 @@ serverTest(
 );
 
 serverTest(
-  "who waits in vain is told 503, at once when others need the place to be heard",
+  "a client that waits too long gets 503, at once if others need its place",
   async (make) => {
     const { app, go } = busyApp();
     const { connect, clock, faults, server } = make(app, { connectionsMax: 1 });
@@ -139,30 +139,30 @@ serverTest("our own endpoints answer beyond the limit", async (make) => {
 });
 
 serverTest(
-  "the limit is told when it is reached, and again only after it was far from it for a while",
+  "the limit is reported when it is reached, and again only after the count was far below it for a while",
   async (make) => {
-    let told = 0;
-    const fixture = make(say, { connectionsMax: 2 }, { onFull: () => told++ });
+    let reported = 0;
+    const fixture = make(say, { connectionsMax: 2 }, { onFull: () => reported++ });
     const { connect, server, clock } = fixture;
     const [a, b] = [connect(), connect()];
-    assertEquals(told, 0);
+    assertEquals(reported, 0);
     const c = connect();
-    assertEquals(told, 1);
+    assertEquals(reported, 1);
     const d = connect();
     for (const { client, done } of [c, d, a]) {
       client.close();
       await done;
     }
-    assertEquals([told, server.connections], [1, 1]);
+    assertEquals([reported, server.connections], [1, 1]);
     const [e, f] = [connect(), connect()];
-    assertEquals(told, 1); // too soon to be news
+    assertEquals(reported, 1); // too soon to be news
     for (const { client, done } of [b, e, f]) {
       client.close();
       await done;
     }
     await clock.advance(10_000);
     const last = [connect(), connect(), connect()];
-    assertEquals(told, 2);
+    assertEquals(reported, 2);
     for (const { client, done } of last) {
       client.close();
       await done;
@@ -170,7 +170,7 @@ serverTest(
   },
 );
 
-Deno.test("a bug in the app ends its exchange with a 500, is told, and ends nothing else", async () => {
+Deno.test("a bug in the app ends its exchange with 500, is reported, and ends nothing else", async () => {
   const errors: unknown[] = [];
   const bug = new Error("bug");
   const { connect } = fixtureOf(

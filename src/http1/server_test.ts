@@ -55,7 +55,7 @@ serverTest(
 );
 
 serverTest(
-  "a client that drips its head is told 408 when its time is up, not before",
+  "a client that sends its head slowly gets 408 when its time is over, not before",
   async (fixture) => {
     const { connect, clock, faults } = fixture(say);
     const slow = connect();

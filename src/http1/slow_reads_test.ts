@@ -56,17 +56,20 @@ onConns("a head without line ends is looked at as soon as it is too long", async
   io.dispose();
 });
 
-onConns("the rest of a body is dropped, and what is malformed in it is told", async (pair) => {
-  const { io, far, bodyOf } = bench(pair);
-  const whole = discard(bodyOf(4));
-  await far.say("rest");
-  assertEquals(await whole, "ended");
-  const malformed = discard(bodyOf(CHUNKED));
-  await far.say("no size\r\n");
-  const fault = await malformed;
-  assertEquals(fault instanceof Fault && fault.fault, "badRequest");
-  io.dispose();
-});
+onConns(
+  "the rest of a body is discarded, and malformed framing in it is reported",
+  async (pair) => {
+    const { io, far, bodyOf } = bench(pair);
+    const whole = discard(bodyOf(4));
+    await far.say("rest");
+    assertEquals(await whole, "ended");
+    const malformed = discard(bodyOf(CHUNKED));
+    await far.say("no size\r\n");
+    const fault = await malformed;
+    assertEquals(fault instanceof Fault && fault.fault, "badRequest");
+    io.dispose();
+  },
+);
 
 onConns("after a response, what the client still sends is dropped until its end", async (pair) => {
   const { io, far } = bench(pair);

@@ -27,7 +27,7 @@ async function mute(): Promise<Disposable & { readonly port: number }> {
   const giveUp = new AbortController();
   const conns: Deno.Conn[] = [];
   const full = Promise.withResolvers<void>();
-  // Linux queues one more than it was asked to; whoever comes then stays without an answer.
+  // Linux queues one more than it was asked to; a client that comes then gets no answer.
   for (let i = 0; i < 4; i++) {
     Deno.connect({ hostname: "127.0.0.1", port, signal: giveUp.signal }).then((conn) => {
       if (conns.push(conn) === 2) full.resolve();
@@ -44,7 +44,7 @@ async function mute(): Promise<Disposable & { readonly port: number }> {
   };
 }
 
-onBoth("a refused connection is told from all others", async (sockets) => {
+onBoth("a refused connection is distinguished from all other failures", async (sockets) => {
   const there = listener();
   const { port } = there.addr;
   there.close();
@@ -79,7 +79,7 @@ onBoth("a dial that is called off ends, before it began and on its way", async (
   assertEquals(clock.pending, 0);
 });
 
-onBoth("a name that does not resolve is a fault of its own", async (sockets) => {
+onBoth("a name that does not resolve has its own fault", async (sockets) => {
   // No resolver needs a network to know that a label is longer than names allow (RFC 1035).
   const hostname = `${"a".repeat(64)}.test`;
   await assertFault(sockets.dialer(to(80, { hostname }))(), "nameUnknown");
@@ -148,7 +148,7 @@ onBoth("after closeWrite the peer sees the end, and reading goes on", async (soc
   peer.close();
 });
 
-/** The byte at each place of a stream that can tell when one is lost or moved. */
+/** The byte at each position of a stream, so that a lost or moved byte is noticed. */
 const byteAt = (place: number) => (place * 31 + (place >> 11)) & 0xff;
 
 onBoth("a peer that does not read stops a write, and gets every byte later", async (sockets) => {

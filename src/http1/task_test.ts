@@ -7,7 +7,7 @@ function heard(task: Task): unknown[] {
   return errors;
 }
 
-Deno.test("a task tells its listener once, at once if it has ended before", () => {
+Deno.test("a task calls its listener once, at once if it has ended before", () => {
   const task = new Task();
   const before = heard(task);
   task.end();
@@ -16,7 +16,7 @@ Deno.test("a task tells its listener once, at once if it has ended before", () =
   assertEquals(heard(task), [undefined]);
 });
 
-Deno.test("a task that failed tells why, also who awaits it", async () => {
+Deno.test("a task that failed reports why, also to those who await it", async () => {
   const task = new Task();
   const error = new TypeError("broken");
   const awaited = assertRejects(async () => await task, TypeError, "broken");

@@ -99,7 +99,7 @@ onConns(
   },
 );
 
-onConns("a response to HEAD tells a length and has no body", async (pair) => {
+onConns("a response to HEAD declares a length and has no body", async (pair) => {
   const answer = "HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n";
   const { reply, connection, pool } = await answered(pair, answer, "HEAD", false);
   if (reply instanceof Fault) throw reply;
@@ -110,7 +110,7 @@ onConns("a response to HEAD tells a length and has no body", async (pair) => {
 });
 
 onConns(
-  "what went wrong with a response is a fault, and whether a byte of it came is told",
+  "a failed response is a fault, and it is known whether a byte of it arrived",
   async (pair) => {
     for (
       const [answer, fault, started] of [
@@ -207,7 +207,7 @@ onConns(
       const connection = await pool.connect();
       return { connection, reply: get(connection, "PUT", options, body()) };
     };
-    const told = await ask();
+    const reported = await ask();
     assertEquals((await upstreams[0]!.hear("\r\n\r\n")).endsWith("4\r\n\r\n"), true);
     await upstreams[0]!.say("HTTP/1.1 100 Continue\r\n\r\n");
     assertEquals(await upstreams[0]!.hear("body"), "body");
@@ -223,14 +223,14 @@ onConns(
     assertEquals((await refused.reply).head.status, 417);
     refused.connection.release();
     assertEquals(await upstreams[2]!.hearAll(), "");
-    for (const { connection, reply } of [told, mute]) {
+    for (const { connection, reply } of [reported, mute]) {
       connection.abort(new Fault("clientGone"));
       await assertFault(reply, "clientGone");
     }
   },
 );
 
-onConns("interim responses are told in order before the final one", async (pair) => {
+onConns("informational responses are passed on in order before the final one", async (pair) => {
   const { pool, upstreams } = fixture(pair);
   const seen: number[] = [];
   const connection = await pool.connect();

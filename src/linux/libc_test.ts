@@ -38,7 +38,7 @@ Deno.test({
   name: "libc means what we mean by its structures, and testing that leaves nothing open",
   ...onLinux,
   async fn() {
-    // In a process of its own: in this one other tests open descriptors and close them.
+    // In a separate process: in this one other tests open descriptors and close them.
     const program = `
       import { Libc } from ${JSON.stringify(new URL("./libc.ts", import.meta.url))};
       const openDescriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
@@ -179,9 +179,9 @@ Deno.test({
     libc.watch(near, 1);
     await libc.pollElsewhere(forever);
     assert((pair.report() & WRITABLE) !== 0);
-    const told = libc.pollElsewhere(forever);
+    const reported = libc.pollElsewhere(forever);
     libc.send(far, new Uint8Array(3), 0, 3);
-    await told;
+    await reported;
     assert((pair.report() & READABLE) !== 0);
 
     const eventfd = libc.eventfd();
@@ -200,7 +200,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "what a peer has acknowledged is told, though it reads nothing",
+  name: "the kernel says what a peer has acknowledged, although the peer reads nothing",
   ...onLinux,
   fn() {
     const { libc, near, far, listener } = new Pair();

@@ -26,7 +26,7 @@ const record = (into: string[], name: string): Watcher => ({
 
 Deno.test("a report taken before its socket was closed does not reach the socket's successor", () => {
   const { kernel, loop, listener, fds: [first, second] } = sockets();
-  const told: string[] = [];
+  const reported: string[] = [];
   loop.watch(first, {
     ready() {
       // The report for `second` is in the same batch; its number is given away before it is handed out.
@@ -35,23 +35,23 @@ Deno.test("a report taken before its socket was closed does not reach the socket
       kernel.client(1);
       const successor = kernel.accept(listener);
       assertEquals(successor, second);
-      loop.watch(successor, record(told, "successor"));
+      loop.watch(successor, record(reported, "successor"));
     },
   });
-  loop.watch(second, record(told, "second"));
+  loop.watch(second, record(reported, "second"));
   loop.tick();
-  assertEquals(told, []);
+  assertEquals(reported, []);
   loop.tick();
-  assertEquals(told, ["successor writable"]);
+  assertEquals(reported, ["successor writable"]);
 });
 
-Deno.test("a watcher that was forgotten hears nothing", () => {
+Deno.test("a watcher that was removed is not called", () => {
   const { loop, fds: [first] } = sockets();
-  const told: string[] = [];
-  loop.watch(first, record(told, "first"));
+  const reported: string[] = [];
+  loop.watch(first, record(reported, "first"));
   loop.forget(first);
   loop.tick();
-  assertEquals(told, []);
+  assertEquals(reported, []);
 });
 
 Deno.test("a turn asked for in a turn comes after those of everyone else", () => {

@@ -4,7 +4,7 @@ import { numberScope } from "./scope.ts";
 
 const index = (name: string) => name === "eth0" ? 7 : 0;
 
-Deno.test("an interface is told by its number", () => {
+Deno.test("an interface may be named by its number", () => {
   assertEquals(numberScope("fe80::1%eth0", index), "fe80::1%7");
   assertEquals(numberScope("fe80::1%3", index), "fe80::1%3");
   assertEquals(numberScope("::1", index), "::1");

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { kernelUnsupportedReason } from "./unsupported_reason.ts";
 
-/** What a process of its own says, with these permissions; on a terminal or not, it must not ask. */
+/** What a separate process prints with these permissions; it must not prompt, on a terminal or not. */
 async function said(...permissions: string[]): Promise<[stdout: string, stderr: string]> {
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
   const main = `${folder}/main.ts`;

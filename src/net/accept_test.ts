@@ -15,7 +15,7 @@ Deno.test("only a shortage, and what nobody foresaw, makes a listener wait", () 
   assertEquals(acceptVerdict(new Deno.errors.Interrupted("closed")), "stop");
 });
 
-Deno.test("a shortage is waited for longer and longer, and told once", () => {
+Deno.test("the pauses of a shortage become longer, and it is reported once", () => {
   const pauses = new AcceptPauses();
   const all = Array.from({ length: 9 }, (_, i) => pauses.next(i));
   assertEquals(all.map(({ pauseMs }) => pauseMs), [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]);

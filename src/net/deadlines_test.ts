@@ -3,7 +3,7 @@ import { ManualClock } from "../base/clock.ts";
 import { Deadlines, TICK_MS } from "./deadlines.ts";
 import { caught } from "../http1/testing/caught.ts";
 
-Deno.test("a mistake in one of those with deadlines is told, and keeps no other from its own", async () => {
+Deno.test("a bug in one deadline is reported, and the others still run", async () => {
   const clock = new ManualClock();
   const deadlines = new Deadlines(clock);
   let ticks = 0;

@@ -1,5 +1,5 @@
 /**
- * How connections end, through both engines and without a proxy: whatever one side does after its bytes
+ * How connections end, through both engines and without a proxy: what one side does after its bytes
  * were acknowledged, the other side gets them, and then the same end. On the real kernel, with peers that
  * reset, close with bytes unread and send urgent data.
  */
@@ -48,12 +48,12 @@ function nameOf({ ends, how, isFast, size }: Scene): string {
   return `${ends} ${how}, ${isFast ? "fast" : "slow"} reader, ${size}`;
 }
 
-/** Bytes that tell their place. */
+/** Bytes that depend on their position. */
 function said(size: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(size).map((_, at) => (at * 31 + (at >> 8) * 7 + (at >> 16)) & 255);
 }
 
-/** Plays one scene over a connection and tells what the listening side got, and how it ended. */
+/** Plays one scene over a connection. Returns what the listening side got, and how it ended. */
 async function play(scene: Scene, ender: RawSocket, reader: RawSocket): Promise<string> {
   const { how, isFast, size } = scene;
   const bytes = said(size);
@@ -91,13 +91,13 @@ async function play(scene: Scene, ender: RawSocket, reader: RawSocket): Promise<
     reader.trySend(new Uint8Array(1));
   }
   const end = await reading;
-  // Whether a talker meets the reset by talking or by reading is chance; then reading tells an end.
+  // It is chance whether a sender sees the reset by a write or by a read; after that a read returns an end.
   return how === "talk" ? `${reader.got}` : `${reader.got} ${end}`;
 }
 
 type Pair = readonly [client: RawSocket, upstream: RawSocket];
 
-/** Plays all scenes at once, each over a pair of its own. */
+/** Plays all scenes at once, each over its own pair. */
 async function playAll(pairs: readonly Pair[], scenes: readonly Scene[]) {
   const results = new Map<string, string>();
   await Promise.all(scenes.map(async (scene, place) => {

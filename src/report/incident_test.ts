@@ -7,14 +7,14 @@ const START = 1_000_000;
 /** A service `shop` of a, b and c, whose events come second by second. */
 class Fixture {
   counts: ClientCounts = {};
-  readonly told: Notice[] = [];
+  readonly reported: Notice[] = [];
   readonly #incidents = new Incidents({ shop: "a" }, () => this.counts);
   #seq = 0;
 
   event(second: number, event: Event, service = "shop"): Notice | undefined {
     const stamped = { seq: ++this.#seq, time: START + second * 1_000, service, event };
     const notice = this.#incidents.take(stamped);
-    if (notice !== undefined) this.told.push(notice);
+    if (notice !== undefined) this.reported.push(notice);
     return notice;
   }
 
@@ -46,12 +46,12 @@ Deno.test("a start on the primary and the fall of an idle backup are nobody's tr
   fixture.moved(0, "start", "a");
   fixture.down(1, "b");
   fixture.event(2, { type: "upstream.up", upstream: "b", reason: "connected" });
-  assertEquals(fixture.told, []);
+  assertEquals(fixture.reported, []);
   fixture.down(3, "a");
   assertEquals(fixture.moved(4, "failover", "b")!.incident.startedAt, START + 3_000);
 });
 
-Deno.test("a failover and its recovery are told with cause, duration and what clients met", () => {
+Deno.test("a failover and its recovery are reported with cause, duration and counts of clients", () => {
   const fixture = new Fixture();
   fixture.moved(0, "start", "a");
   fixture.counts = { released: 5, lost: 1 };
@@ -78,8 +78,8 @@ Deno.test("a failover and its recovery are told with cause, duration and what cl
     to: "a",
     incident: { startedAt: START + 6_000, lastedMs: 54_000, finished: true },
   });
-  assertEquals(new Set(fixture.told.map(({ id }) => id)).size, 2);
-  // The next incident begins anew.
+  assertEquals(new Set(fixture.reported.map(({ id }) => id)).size, 2);
+  // The next incident is a new one.
   fixture.down(70, "a");
   assertEquals(fixture.moved(71, "failover", "b")!.incident.startedAt, START + 70_000);
 });
@@ -101,7 +101,7 @@ Deno.test("one incident lasts from backup to backup until the primary is back", 
   assertEquals(last.incident.startedAt, START + 10_000);
 });
 
-Deno.test("an outage is told once, when the second round found nobody, and its end is a recovery", () => {
+Deno.test("an outage is reported once, after the second round without an upstream, and its end is a recovery", () => {
   const fixture = new Fixture();
   fixture.moved(0, "start", "a");
   fixture.down(10, "a");
@@ -114,10 +114,10 @@ Deno.test("an outage is told once, when the second round found nobody, and its e
   });
   assertEquals(fixture.nobody(17, 3), undefined);
   assertObjectMatch(fixture.moved(20, "failover", "a", 10_000)!, { kind: "recovery", to: "a" });
-  assertEquals(fixture.told.length, 2);
+  assertEquals(fixture.reported.length, 2);
 });
 
-Deno.test("a second outage within an incident is told too", () => {
+Deno.test("a second outage within an incident is reported, too", () => {
   const fixture = new Fixture();
   fixture.moved(0, "start", "b");
   for (const second of [10, 20]) {
@@ -127,7 +127,7 @@ Deno.test("a second outage within an incident is told too", () => {
     fixture.moved(second + 2, "failover", "b");
   }
   const kinds = ["failover", "outage", "recovery", "outage", "recovery"];
-  assertEquals(fixture.told.map(({ kind }) => kind), kinds);
+  assertEquals(fixture.reported.map(({ kind }) => kind), kinds);
 });
 
 Deno.test("a start on a backup is an incident, a start that found nobody too", () => {
@@ -137,14 +137,14 @@ Deno.test("a start on a backup is an incident, a start that found nobody too", (
   nobody.nobody(0, 1);
   nobody.nobody(1, 2);
   nobody.moved(9, "start", "a", 9_000);
-  assertEquals(nobody.told.map(({ kind }) => kind), ["outage", "recovery"]);
+  assertEquals(nobody.reported.map(({ kind }) => kind), ["outage", "recovery"]);
 });
 
 Deno.test("events of the process and of unknown services are not about incidents", () => {
   const fixture = new Fixture();
   fixture.event(0, { type: "upstream.down", upstream: "a", reason: "x", failingMs: 0 }, "");
   fixture.event(0, { type: "proxy.stopped", cutSessions: 0 });
-  assertEquals(fixture.told, []);
+  assertEquals(fixture.reported, []);
 });
 
 Deno.test("a notice reads as a sentence", () => {
@@ -163,16 +163,19 @@ Deno.test("a notice reads as a sentence", () => {
   );
 });
 
-Deno.test("a trigger that failed is told with its promotion, or by itself if it failed later", () => {
+Deno.test("a failed trigger is reported with its promotion, or separately if it failed later", () => {
   const fixture = new Fixture();
   fixture.moved(0, "start", "a");
   fixture.down(1, "a");
-  const told = fixture.event(2, {
+  const reported = fixture.event(2, {
     ...{ type: "promotion.finished", move: "failover", id: "x", epoch: 2, to: "b", tookMs: 5 },
     reason: "a is down",
     triggersFailed: "trigger ./promote exited with 1",
   } as Event)!;
-  assertEquals(told.reason, "a is down (serving, trigger failed: trigger ./promote exited with 1)");
+  assertEquals(
+    reported.reason,
+    "a is down (serving, trigger failed: trigger ./promote exited with 1)",
+  );
   const later = fixture.event(3, {
     type: "promotion.flawed",
     to: "b",

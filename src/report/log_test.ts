@@ -62,7 +62,7 @@ Deno.test("a JSON line holds the same sentence and the event's own fields", () =
   });
 });
 
-Deno.test("a client that was given up before it had an upstream is told without one", () => {
+Deno.test("a client that was given up before it had an upstream is reported without one", () => {
   const failed = { type: "session.failed", client: "10.0.0.1:4000", reason: "held for too long" };
   assertEquals(
     sentenceOf(failed as Event),
@@ -74,7 +74,7 @@ Deno.test("a client that was given up before it had an upstream is told without 
   );
 });
 
-Deno.test("a JSON line tells times to the microsecond at most", () => {
+Deno.test("times in a JSON line have at most microseconds", () => {
   const done: Event = { type: "trigger.finished", program: "t", epoch: 2, tookMs: 30.3188712345 };
   assertEquals(JSON.parse(jsonLine(stamped(done))).tookMs, 30.319);
 });
@@ -101,7 +101,7 @@ Deno.test("json and text are chosen by the setting", async () => {
   assert((await logged({ level: "info", json: false }, stamped(DOWN))).startsWith("2026-"));
 });
 
-Deno.test("a reader that is too slow loses the oldest lines and is told how many", async () => {
+Deno.test("a reader that is too slow loses the oldest lines and is given their number", async () => {
   const sink = new SlowSink();
   const log = new Log({ level: "info", json: false }, sink);
   for (let i = 0; i < 5_000; i++) log.take(stamped({ ...DOWN, upstream: `u${i}` }));

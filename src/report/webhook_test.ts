@@ -25,7 +25,7 @@ class PauseClock extends ManualClock {
   }
 }
 
-/** A web service that answers as told and remembers what it got. */
+/** A web service with scripted answers, which records its requests. */
 function receiver(answer: (count: number) => Response | Promise<Response>) {
   const bodies: string[] = [];
   let onRequest = () => {};

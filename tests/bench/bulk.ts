@@ -6,7 +6,7 @@ import { EAGAIN } from "../../src/linux/errno.ts";
 import type { Tick, Watcher } from "../../src/linux/loop.ts";
 import { checked, connectTo, libc, loop, runUntil, sendAll } from "./epoll.ts";
 
-/** Reads of one connection before the others have their turn. */
+/** Reads of one connection before the others are read. */
 const READS_MAX = 4;
 const HEAD_END = "\r\n\r\n";
 

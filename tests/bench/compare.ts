@@ -35,7 +35,7 @@ export interface Contest {
   /** How the first reads in the head of the table. */
   readonly base: string;
   readonly works: readonly Work[];
-  /** Programs it needs; those that tell their version stand above the table. */
+  /** Programs it needs; those with a version number are listed above the table. */
   readonly programs: readonly string[];
   /** Starts a proxy; `pinned` is put before its command. Resolves when it listens. */
   start(

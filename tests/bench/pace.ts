@@ -124,7 +124,7 @@ function dueAt(request: number): number {
   return startedAt + request * 1_000 / perSecond;
 }
 
-/** Sends what is due, as long as there are callers for it; each has its turn. */
+/** Sends what is due, as long as there are callers for it, one after another. */
 function sendDue(): void {
   const now = performance.now();
   while (next < total && free.length > 0 && dueAt(next) <= now) free.shift()!.ask(next++);

@@ -3,7 +3,7 @@ import { cpuTime, peakBytes, readKb, readStat, residentBytes, threadTimes } from
 
 const LINUX = Deno.build.os === "linux";
 
-Deno.test("[bench] user and system time are told apart, whatever the name of the program", () => {
+Deno.test("[bench] user and system time are distinguished for every program name", () => {
   const line = "42 (a ) (b) S 7 42 42 0 -1 4194560 500 0 0 0 150 25 0 0 20 0 9 0 100 1 2";
   assertEquals(readStat(line), { name: "a ) (b", parent: 7, user: 1.5, system: 0.25 });
 });

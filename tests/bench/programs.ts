@@ -31,7 +31,7 @@ export async function run(program: string, args: readonly string[]): Promise<str
   return new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
 }
 
-/** The first version number a program tells of itself. */
+/** The first version number in the output of a program. */
 export async function versionOf(program: string): Promise<string> {
   return /\d+\.\d+(\.\d+)?/.exec(await run(program, ["-v"]))?.[0] ?? "?";
 }

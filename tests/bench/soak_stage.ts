@@ -41,7 +41,7 @@ export class Blinking implements AsyncDisposable {
     });
   }
 
-  /** Refuses from now on; whoever it was serving is reset. */
+  /** Refuses from now on; the clients that it was serving are reset. */
   async gone(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
@@ -91,7 +91,7 @@ export async function startBetween(
   });
 }
 
-/** One request on a connection of its own; resolves with who answered, undefined if nobody did. */
+/** One request on a separate connection; resolves with who answered, undefined if nobody did. */
 export function ask(address: string): Promise<string | undefined> {
   const port = Number(address.slice(address.lastIndexOf(":") + 1));
   return new Promise((resolve) => {

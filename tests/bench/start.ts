@@ -1,5 +1,5 @@
 /**
- * The start benchmark: from the start of the process until it has told its version, and until a client
+ * The start benchmark: from the start of the process until it has printed its version, and until a client
  * has been served; and the memory of the process when it has nothing to do. An empty program on the
  * same Deno stands beside it, because most of the time is Deno's own.
  */
@@ -90,7 +90,7 @@ async function untilServed(flags: readonly string[]): Promise<Started> {
   return { ms, saidMs, rssMb: mb("VmRSS"), anonymousMb: mb("RssAnon") };
 }
 
-/** One HTTP request, which means nothing to TCP mode but comes through it all the same. */
+/** One HTTP request, which TCP mode passes on like any bytes. */
 async function isServed(port: number): Promise<boolean> {
   try {
     using conn = await Deno.connect({ hostname: "127.0.0.1", port });
@@ -105,7 +105,7 @@ async function isServed(port: number): Promise<boolean> {
   }
 }
 
-/** An upstream that answers whatever it hears in one breath, and leaves those alone who say nothing. */
+/** An upstream that answers each read, and sends nothing to clients that send nothing. */
 function answering(): { port: number; stop(): void } {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const answer = new TextEncoder().encode(
@@ -117,7 +117,7 @@ function answering(): { port: number; stop(): void } {
         using socket = conn;
         if (await socket.read(new Uint8Array(4_096)) !== null) await socket.write(answer);
       };
-      serve().catch(() => {}); // a check that left, or a client that is gone: nobody to tell
+      serve().catch(() => {}); // a check that left, or a client that is gone: there is no one to answer
     }
   })();
   return { port: (listener.addr as Deno.NetAddr).port, stop: () => listener.close() };

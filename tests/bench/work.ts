@@ -52,7 +52,7 @@ function bulk(streams: number): Work {
   };
 }
 
-/** Requests by wrk, over connections that are kept or made anew each time. */
+/** Requests by wrk, over kept connections or a new one each time. */
 export function requests(
   name: string,
   title: string,

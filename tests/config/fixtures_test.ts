@@ -63,17 +63,17 @@ Deno.test("every option of a file stands in a valid one, with another value than
   }
 });
 
-Deno.test("every invalid file is told what is wrong with it, all at once", () => {
+Deno.test("all errors of an invalid file are reported together", () => {
   const names = fixtures(INVALID);
   assert(names.length > 15);
   for (const name of names) {
     const loaded = loadFixture(INVALID, name);
     assert(loaded.kind === "errors", `${name} was taken`);
     assertEquals(loaded.exitCode, 2);
-    const told = loaded.lines.join("\n") + "\n";
+    const reported = loaded.lines.join("\n") + "\n";
     const expected = new URL(name.replace(/\.yaml$/, ".txt"), INVALID);
-    if (Deno.env.get("REWRITE") === "1") Deno.writeTextFileSync(expected, told);
-    assertEquals(told, Deno.readTextFileSync(expected), name);
-    assert(!/hush|password/.test(told), `${name} tells a secret`);
+    if (Deno.env.get("REWRITE") === "1") Deno.writeTextFileSync(expected, reported);
+    assertEquals(reported, Deno.readTextFileSync(expected), name);
+    assert(!/hush|password/.test(reported), `${name} tells a secret`);
   }
 });

@@ -30,7 +30,7 @@ export class DnsServer implements AsyncDisposable {
     return new DnsServer(address, socket);
   }
 
-  /** All of them hear queries, and answer none, until told otherwise. */
+  /** All of them receive queries and answer none, until that is changed. */
   static silence(silent: boolean): void {
     for (const server of DnsServer.#all) server.#silent = silent;
   }

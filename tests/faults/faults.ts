@@ -126,7 +126,7 @@ export const FAULTS: readonly Fault[] = [
     name: "names-gone",
     title: "name service silent for 3 s",
     harmed: [],
-    obstacle: () => isRoot ? missing("unshare") : "needs root, for a name service of its own",
+    obstacle: () => isRoot ? missing("unshare") : "needs root, for a separate name service",
     prepare: named,
     async strike() {
       DnsServer.silence(true);
@@ -138,7 +138,7 @@ export const FAULTS: readonly Fault[] = [
     name: "names-gone-kill",
     title: "name service silent, then the primary killed",
     harmed: ["primary"],
-    obstacle: () => isRoot ? missing("unshare") : "needs root, for a name service of its own",
+    obstacle: () => isRoot ? missing("unshare") : "needs root, for a separate name service",
     prepare: named,
     async strike({ primary }) {
       DnsServer.silence(true);
@@ -262,7 +262,7 @@ function idleClients(port: number): Disposable {
   };
 }
 
-/** In HTTP mode a check program is told the URL of the upstream, hence only its end is compared. */
+/** In HTTP mode a check program gets the URL of the upstream, so only its end is compared. */
 function checked(body: string): NonNullable<Fault["prepare"]> {
   return async (folder) => nothingLeft({ check: await checkProgram(folder, body) });
 }

@@ -1,6 +1,6 @@
 /**
  * The proxy on a machine whose wall clock jumps: at SIGWINCH an hour ahead, at the next an hour back. No
- * namespace has a wall clock of its own, and setting the machine's would hit everybody else; so it is
+ * namespace has its own wall clock, and setting the clock of the machine would affect all other programs; so it is
  * `Date.now` that jumps, which is all that the proxy knows of that clock. `performance.now` is the
  * monotonic one, which does not jump on a real machine either.
  */

@@ -1,5 +1,5 @@
 /**
- * The counting client: asks numbered questions at an even pace, each on a connection of its own, holds
+ * The counting client: asks numbered questions at an even pace, each on a separate connection, holds
  * sessions open beside, and afterwards compares what it saw with what the upstreams got. It speaks
  * HTTP/1.1, which a TCP proxy passes on as it is, so that both modes are held to the same.
  */

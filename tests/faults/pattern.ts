@@ -1,4 +1,4 @@
-/** Bytes that belong to a number, so that whoever knows the number can tell whether they are right. */
+/** Bytes that belong to a number, so that they can be checked by that number. */
 
 const SIZE = 2_048;
 

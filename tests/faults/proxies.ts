@@ -12,7 +12,7 @@ export interface Wish {
   readonly flags?: readonly string[];
   /** A program in the place of our `main.ts`. */
   readonly main?: string;
-  /** Descriptors that it will have, and no more; who has to be told is. */
+  /** The number of descriptors that it will have; proxies that need to be configured for it are. */
   readonly descriptors?: number;
   /** What the upstreams are called; `127.0.0.1` by default. */
   readonly host?: string;

@@ -27,7 +27,7 @@ export interface Fault {
   readonly harmed: readonly ("primary" | "backup")[];
   /** What it needs of the proxy, and of the place; `folder` is there to write scripts into. */
   prepare?(folder: Folder): Promise<Prepared>;
-  /** Whether it can befall this proxy at all; everyone by default. */
+  /** Whether it can be applied to this proxy; true by default. */
   fits?(contestant: Contestant): boolean;
   /** What it needs of this machine; the reason why it cannot be shown, for a person. */
   obstacle?(): string | undefined;

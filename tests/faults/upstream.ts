@@ -1,4 +1,4 @@
-/** A counting upstream in a process of its own, with all that can befall one. */
+/** A counting upstream in a separate process, with all faults that it can have. */
 import { Child } from "../harness/child.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import type { CountingPlan } from "./upstream_program.ts";

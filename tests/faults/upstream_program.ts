@@ -1,6 +1,6 @@
 /**
  * A server that counts: each request it gets is a line in its requestLog, written before it answers, so that
- * the requestLog tells what it had even if it is killed. Its only argument is a `CountingPlan` in JSON. When
+ * the request log shows what it received even if it is killed. Its only argument is a `CountingPlan` in JSON. When
  * it listens it says on which port, as one line on stdout. SIGUSR2 lets it reset all new connections, and
  * be well again.
  */

@@ -1,4 +1,4 @@
-/** A service asks and decides nothing before it can serve, and each request has a hold of its own. */
+/** A service checks and decides nothing before it can serve, and each request has its own hold. */
 import { assertEquals } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
 import { httpOf } from "../../src/config/testing/config.ts";

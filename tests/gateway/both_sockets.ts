@@ -1,4 +1,4 @@
-/** A story of the gateway, told once on each kind of sockets: the two must not differ in what a client sees. */
+/** A test of the gateway, run on each kind of sockets: a client must see the same on both. */
 import { denoSockets } from "../../src/net/deno/transport.ts";
 import type { Sockets } from "../../src/net/transport.ts";
 import { realClock } from "../../src/base/clock.ts";
@@ -18,14 +18,14 @@ export interface OnSockets {
   readonly cut: "ended" | "reset";
 }
 
-/** Tells `tell` once for each kind of sockets that this system has. */
+/** Runs `run` once for each kind of sockets that this system has. */
 export function onBothSockets(
   name: string,
-  tell: (told: OnSockets) => Promise<void>,
+  run: (reported: OnSockets) => Promise<void>,
   needs: readonly string[] = [],
 ): void {
   scenario(name, ({ relay }) =>
-    tell({
+    run({
       start: (ports, options) => Stage.start(ports, { sockets: SOCKETS[relay], ...options }),
       cut: relay === "splice" ? "reset" : "ended",
     }), needs);

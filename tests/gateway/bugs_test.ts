@@ -1,4 +1,4 @@
-/** Mistakes of our own, put into one exchange: it ends, is told of and counted, and nothing else ends. */
+/** Bugs of our own, put into one exchange: it ends, is reported and counted, and nothing else ends. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { close, hear, hearEnd, nodeUpstream, rawUpstream, say, type Stage } from "./stage.ts";

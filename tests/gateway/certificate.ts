@@ -10,7 +10,7 @@ const hasOpenssl = ["/usr/bin/openssl", "/usr/local/bin/openssl"].some((path) =>
   }
 });
 
-/** A self-signed certificate in a folder of its own. */
+/** A self-signed certificate in a separate folder. */
 export async function certificate(folder: string): Promise<TlsFiles> {
   const [certPath, keyPath] = [`${folder}/cert.pem`, `${folder}/key.pem`];
   const args = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2

@@ -14,7 +14,7 @@ const HARD: DrainOrder = {
   reason: "test",
 };
 
-/** Answers `Upgrade` with a tunnel and then says back what it hears. */
+/** Answers `Upgrade` with a tunnel, which then echoes what it receives. */
 function echoing(): Place {
   return rawUpstream(async (conn) => {
     await hear(conn);

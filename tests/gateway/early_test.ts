@@ -111,7 +111,7 @@ onBothSockets(
     await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     await withTestDeadline("the request", asked.promise);
     close(conn);
-    // The FIN is on its way; the clock goes on only as long as it must.
+    // The FIN is under way; the clock advances only as long as it must.
     const gone = async () => {
       for (let ms = 0; stage.gateway.counters().active > 0; ms += 250) {
         assert(ms <= 1_250, "the upstream is kept busy");

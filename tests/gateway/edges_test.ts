@@ -217,7 +217,7 @@ onBothSockets("what a head may not say, a trailer may not either", async ({ star
 });
 
 onBothSockets(
-  "a request that comes back to us is answered 508, and told once",
+  "a request that comes back to us is answered 508, and reported once",
   async ({ start }) => {
     await using other = await nodeUpstream((_, response) => response.end("other"));
     await using stage = await start([other.port], { pseudonym: "failover-abc" });

@@ -1,5 +1,5 @@
 /**
- * The whole program between 200 clients and two upstreams in processes of their own, while the primary is
+ * The whole program between 200 clients and two upstreams in separate processes, while the primary is
  * killed, frozen and brought back. Every request has an id, and the upstreams say which ids they saw.
  */
 import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
@@ -61,7 +61,7 @@ class Outcomes {
   }
 }
 
-/** Sends request after request on kept connections until it is told to stop. */
+/** Sends request after request on kept connections until it is reported to stop. */
 async function client(port: number, number: number, stop: AbortSignal, outcomes: Outcomes) {
   const method = number % 2 === 0 ? "GET" : "POST";
   let conn: Deno.TcpConn | undefined;

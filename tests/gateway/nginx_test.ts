@@ -5,7 +5,7 @@ import { withTestDeadline } from "../harness/test_deadline.ts";
 import { refusingPort } from "./stage.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
-/** nginx with a folder of its own, serving `files` of it. */
+/** nginx with a separate folder, serving `files` of it. */
 async function startNginx(folder: string, port: number): Promise<AsyncDisposable> {
   const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((name) => `${name}_temp_path ${folder}/${name};`).join("\n");

@@ -31,7 +31,7 @@ async function well(text = "well"): Promise<Place & { readonly bodies: string[] 
   return Object.assign(up, { bodies });
 }
 
-/** Reads a whole head, tells `seen`, and hangs up without a byte of an answer. */
+/** Reads a whole head, calls `seen`, and closes without a byte of an answer. */
 function hangingUp(seen: string[]): Place {
   return rawUpstream(async (conn) => {
     const text = await hear(conn);
@@ -82,7 +82,7 @@ onBothSockets(
   "a request that a stale connection swallowed was sent once: it is sent once more, not twice",
   async ({ start }) => {
     const seen: string[] = [];
-    // Keeps its connection after the first answer, and hangs up on whatever comes later.
+    // Keeps its connection after the first answer, and closes on whatever comes later.
     await using bad = rawUpstream(async (conn) => {
       if ((await hear(conn)) === "") return;
       seen.push("GET");
@@ -102,7 +102,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "an unsafe request that was sent is not repeated, and the client is told why",
+  "an unsafe request that was sent is not retried, and the client is given the reason",
   async ({ start }) => {
     const seen: string[] = [];
     await using bad = hangingUp(seen);
@@ -203,7 +203,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "a response that has begun is never switched: the client is cut off and can tell",
+  "a response that has begun is never switched: the client's connection is reset",
   async ({ start, cut }) => {
     for (
       const framing of [
@@ -231,7 +231,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "a storm of responses cut short is told in one line a second",
+  "many incomplete responses are reported in one line a second",
   async ({ start, cut }) => {
     await using bad = rawUpstream(async (conn) => {
       await hear(conn);

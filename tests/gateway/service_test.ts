@@ -81,10 +81,10 @@ class Front implements AsyncDisposable {
   }
 }
 
-/** Tells `tell` once for each kind of sockets. */
-function onBothSockets(name: string, tell: (start: typeof Front.start) => Promise<void>): void {
+/** Runs `run` once for each kind of sockets. */
+function onBothSockets(name: string, run: (start: typeof Front.start) => Promise<void>): void {
   scenario(name, ({ relay }) =>
-    tell(async (args, files) => {
+    run(async (args, files) => {
       const front = await Front.start([...args, `--relay=${relay}`], files);
       const chosen = front.events.filter((event) => event.type === "sockets.chosen");
       const sockets = relay === "splice" ? "linux" : "deno";
@@ -119,7 +119,7 @@ onBothSockets(
       assertEquals([said.url, said.host], ["/app/x//y", `127.0.0.1:${up.port}`]);
       assertEquals(said.authorization, `Basic ${btoa("me:p@ss")}`);
       assertEquals(get("failover"), "upstream=primary; attempt=1");
-      assert(!JSON.stringify(front.events).includes("ss@"), "the password was told");
+      assert(!JSON.stringify(front.events).includes("ss@"), "the password was published");
       assertStringIncludes((await front.ask("/__failover/state")).body, "window of http");
     }
     const yaml = `primary:\n  url: http://127.0.0.1:${up.port}\n  host: bucket.test\n` +
@@ -150,7 +150,7 @@ onBothSockets("--allow-trace passes TRACE on, which is refused without it", asyn
   }
 });
 
-onBothSockets("each service has a name of its own in Via", async (start) => {
+onBothSockets("each service has its own name in Via", async (start) => {
   await using up = await echo();
   const names = new Set<string>();
   for (let i = 0; i < 2; i++) {

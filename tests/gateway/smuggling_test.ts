@@ -1,6 +1,6 @@
 /**
  * Request smuggling, end to end: whatever a client sends, no bytes of a request's body or of a refused
- * request become a request of their own at the upstream. The upstream is Node's, whose parser is another
+ * request become a separate request at the upstream. The upstream is Node's, whose parser is another
  * hand's.
  */
 import { assert, assertEquals } from "@std/assert";
@@ -199,7 +199,7 @@ onBothSockets(
 const LAXER = new Set(["HPE_INVALID_METHOD", "HPE_STRICT"]);
 
 onBothSockets(
-  "whatever is done to requests, the upstream reads what llhttp reads directly, or less",
+  "of mutated requests the upstream reads what llhttp reads directly, or less",
   async ({ start }) => {
     const next = random(11);
     await using up = await recording();
@@ -230,7 +230,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "whatever is done to responses, a client reads one sound response, or none",
+  "of mutated responses a client reads one valid response, or none",
   async ({ start }) => {
     const next = random(12);
     const hidden = "HTTP/1.1 200 Hidden\r\nContent-Length: 6\r\n\r\nhidden";

@@ -1,6 +1,6 @@
 /**
  * A gateway in this process, with upstreams of all kinds behind it and the controller's orders in the
- * hands of the test: what one exchange meets can then be said in one line.
+ * hands of the test: the conditions of one exchange then fit in one line.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -279,7 +279,7 @@ export class Stage implements AsyncDisposable {
     return conn;
   }
 
-  /** Sends `text` on a connection of its own and returns all that comes back until it is closed. */
+  /** Sends `text` on a separate connection and returns all that comes back until it is closed. */
   async raw(text: string): Promise<string> {
     const conn = await this.connect();
     await say(conn, text);
@@ -317,7 +317,7 @@ function upstreamAt(name: string, port: number, rank: number): Upstream {
 export interface Answer {
   readonly status: number;
   readonly reason: string;
-  /** Lines as they came. */
+  /** Lines in the order in which they arrived. */
   readonly lines: readonly string[];
   /** The first value of a field, by its name in any case. */
   get(name: string): string | undefined;

@@ -42,33 +42,36 @@ tlsTest(
   },
 );
 
-tlsTest("HTTP/2 has the same retries: refused goes elsewhere, cut short is told", async (tls) => {
-  await using bad = rawUpstream(async (conn) => {
-    await hear(conn);
-    await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart");
-  });
-  await using backup = await nodeUpstream((_, response) => response.end("well"));
-  await using stage = await Stage.start([refusingPort(), backup.port, bad.port], {
-    tls,
-    bodyMax: 10,
-  });
-  await stage.open(0);
-  await withClient(tls, async (client) => {
-    const url = `https://localhost:${stage.port}/`;
-    const answer = await fetch(url, { client, method: "POST", body: "x" });
-    assertEquals([answer.status, await answer.text()], [200, "well"]);
-    const large = await fetch(url, { client, method: "POST", body: "x".repeat(11) });
-    assertEquals(large.status, 413);
-    await large.body?.cancel();
-    await stage.open(2);
-    const cut = await fetch(url, { client }).then((r) => r.text()).catch(() => "cut");
-    assertEquals(cut, "cut");
-    await stage.gateway.refuse();
-    const refused = await fetch(url, { client });
-    assertEquals(refused.status, 503);
-    await refused.body?.cancel();
-  });
-});
+tlsTest(
+  "HTTP/2 has the same retries: after a refusal another upstream is used, an incomplete response is a stream error",
+  async (tls) => {
+    await using bad = rawUpstream(async (conn) => {
+      await hear(conn);
+      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart");
+    });
+    await using backup = await nodeUpstream((_, response) => response.end("well"));
+    await using stage = await Stage.start([refusingPort(), backup.port, bad.port], {
+      tls,
+      bodyMax: 10,
+    });
+    await stage.open(0);
+    await withClient(tls, async (client) => {
+      const url = `https://localhost:${stage.port}/`;
+      const answer = await fetch(url, { client, method: "POST", body: "x" });
+      assertEquals([answer.status, await answer.text()], [200, "well"]);
+      const large = await fetch(url, { client, method: "POST", body: "x".repeat(11) });
+      assertEquals(large.status, 413);
+      await large.body?.cancel();
+      await stage.open(2);
+      const cut = await fetch(url, { client }).then((r) => r.text()).catch(() => "cut");
+      assertEquals(cut, "cut");
+      await stage.gateway.refuse();
+      const refused = await fetch(url, { client });
+      assertEquals(refused.status, 503);
+      await refused.body?.cancel();
+    });
+  },
+);
 
 tlsTest("an HTTP/1.1 client upgrades over the same port", async (tls) => {
   await using up = rawUpstream(async (conn) => {

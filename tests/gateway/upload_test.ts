@@ -1,6 +1,6 @@
 /**
- * The property of uploads: whatever the bodies, splits, faults and waits, the upstream that answers has
- * got exactly the client's bytes, or the client is told that the request was lost. What is small enough
+ * The property of uploads: for all bodies, splits, faults and waits, the upstream that answers has
+ * got exactly the client's bytes, or the client learns that the request was lost. What is small enough
  * to be kept is never lost.
  */
 import { assert, assertEquals } from "@std/assert";

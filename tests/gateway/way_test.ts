@@ -95,7 +95,7 @@ onBothSockets("the upstream learns who asked, for what host, and over what", asy
 });
 
 onBothSockets(
-  "the client's Host is passed on if the operator wants it, a host of its own before that",
+  "the client's Host is passed on if the operator wants it, unless the upstream has its own host",
   async ({ start }) => {
     await using up = mirror();
     {

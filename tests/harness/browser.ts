@@ -85,7 +85,7 @@ export class Browser implements AsyncDisposable {
     return await order(`${this.#url}/execute/sync`, "POST", { script, args: [] });
   }
 
-  /** Asks the page until `condition` is true; a failure tells what `state` was in the end. */
+  /** Asks the page until `condition` is true; a failure shows the last `state`. */
   async until(condition: string, state: string, more: () => string = () => ""): Promise<void> {
     let last: unknown;
     const asking = async () => {
@@ -101,7 +101,7 @@ export class Browser implements AsyncDisposable {
     await withTestDeadline(condition, asking(), () => `${JSON.stringify(last)}\n${more()}`);
   }
 
-  /** What the console was told since it was last asked. */
+  /** What was written to the console since the last call. */
   async console(): Promise<readonly LogEntry[]> {
     return await order(`${this.#url}/se/log`, "POST", { type: "browser" }) as LogEntry[];
   }

@@ -71,7 +71,7 @@ Deno.test("bulk data keeps its checksum both ways", async () => {
   }
 });
 
-Deno.test("an upstream may finish first and still hears the rest", async () => {
+Deno.test("an upstream may finish first and still receives the rest", async () => {
   await using upstream = await startUpstream({ says: "primary" });
   const wire = await connectTo(upstream.name);
   await wire.say("finish");

@@ -13,7 +13,7 @@ export function limit(what: keyof typeof RESOURCES, most: number): void {
   }
 }
 
-/** Gives up being root, for good; does nothing for anybody else (setuid(2)). */
+/** Gives up being root, permanently; does nothing for any other user (setuid(2)). */
 export function leaveRoot(): void {
   if (Deno.uid() !== 0) return;
   using libc = openLibc();

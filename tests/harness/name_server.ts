@@ -1,12 +1,12 @@
 /**
  * A name server of the test's own, which can fall silent, and the command that makes a process ask it: in a
- * mount namespace of its own, with another /etc/resolv.conf. Needs root on Linux.
+ * separate mount namespace, with another /etc/resolv.conf. Needs root on Linux.
  */
 import { createSocket, type Socket } from "node:dgram";
 import type { Folder } from "./folder.ts";
 import { withTestDeadline } from "./test_deadline.ts";
 
-/** Programs that a story with a name server needs. */
+/** Programs that a test with a name server needs. */
 export const NEEDS_FOR_NAMES = ["unshare", "mount"];
 
 /** To find an address of its own among those of other tests. */

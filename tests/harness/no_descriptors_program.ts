@@ -1,6 +1,6 @@
 /**
  * A process without a free descriptor that asks a folder and a page for an answer, and prints the two
- * statuses. In a process of its own, since nothing else works in one that has none. Arguments: the folder,
+ * statuses. In a separate process, since nothing else works in one that has none. Arguments: the folder,
  * the page.
  */
 import { realClock } from "../../src/base/clock.ts";
@@ -9,7 +9,7 @@ import { folderBackup, pageBackup } from "../../src/gateway/static/static.ts";
 const [folder, page] = Deno.args as [string, string];
 const backups = [folderBackup(folder, realClock), pageBackup(page, realClock)];
 const request = new Request("http://a.example/page");
-// Once before, so that whatever is loaded on demand is there.
+// Once before, so that all modules that are loaded on demand are there.
 for (const backup of backups) await (await backup(request)).body?.cancel();
 
 const taken: Deno.FsFile[] = [];

@@ -1,5 +1,5 @@
 /**
- * A PostgreSQL server of Debian's packages, in a process of its own with its data in a folder of the
+ * A PostgreSQL server of Debian's packages, in a separate process with its data in a folder of the
  * test. The server refuses to run as root, so root gives that up for the user `postgres` first.
  */
 import { Child, isAlive } from "./child.ts";
@@ -149,9 +149,9 @@ export class Postgres implements Named, AsyncDisposable {
     }
   }
 
-  /** Lets them go on as if nothing had happened. */
+  /** Lets them continue as if nothing had happened. */
   thaw(): void {
-    // The parent last, so that it starts none before all of these go on.
+    // The parent last, so that it starts none before all of these run again.
     for (const pid of this.#frozen) signalIfThere(pid, "SIGCONT");
     this.#child!.signal("SIGCONT");
   }

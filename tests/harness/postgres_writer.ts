@@ -1,4 +1,4 @@
-/** A client that writes to PostgreSQL without end, and remembers what it was told is committed. */
+/** A client that writes to PostgreSQL without end, and remembers the rows whose commit was acknowledged. */
 import { Child } from "./child.ts";
 import { withTestDeadline } from "./test_deadline.ts";
 

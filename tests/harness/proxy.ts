@@ -1,5 +1,5 @@
 /**
- * The real executable in a process of its own, with the permissions that the documentation gives it.
+ * The real executable in a separate process, with the permissions that the documentation gives it.
  * Its JSON log is how a scenario sees what it decided: `event` waits for a line that was or will be.
  */
 import { Child } from "./child.ts";
@@ -24,7 +24,7 @@ export const EXECUTABLE: readonly string[] = runWith(MAIN);
 /** How much of its log a failure quotes. */
 const LINES_SHOWN = 100;
 
-/** Scenarios wait for verdicts, so these come sooner than an operator would want, and tell everything. */
+/** Scenarios wait for verdicts, so checks are more frequent than an operator would configure, and everything is logged. */
 const QUICK: Readonly<Record<string, string>> = {
   "log-level": "debug",
   "check-interval": "200ms",

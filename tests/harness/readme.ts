@@ -19,7 +19,7 @@ export function commandsOf(title: string): string[] {
   return [...page.matchAll(/\n```bash\n(.*?)\n```/gs)].map(([, block]) => block!);
 }
 
-/** Writes scripts of the documentation into a folder, executable as the reader is told to make them. */
+/** Writes scripts of the documentation into a folder, executable as the documentation says. */
 export async function copyScripts(folder: string, ...names: readonly string[]): Promise<void> {
   for (const name of names) {
     await Deno.writeTextFile(`${folder}/${name}`, scriptOf(name));

@@ -1,16 +1,16 @@
 /**
- * A run told with real processes, once for each relay engine. A run that needs a program which is
+ * A test with real processes, run once for each relay engine. A test that needs a program which is
  * not installed is skipped, and its name says which.
  */
 
-/** What `--relay` can be told. */
+/** The values of `--relay`. */
 export type Engine = "stream" | "splice";
 /** Those that run on this system. */
 export const ENGINES: readonly Engine[] = Deno.build.os === "linux"
   ? ["stream", "splice"]
   : ["stream"];
 
-/** Tells `run` once for each engine. */
+/** Runs `run` once for each engine. */
 export function scenario(
   name: string,
   run: (relay: Readonly<{ relay: Engine }>) => Promise<void>,
@@ -21,7 +21,7 @@ export function scenario(
   }
 }
 
-/** Tells `run` once, if all programs it needs are installed. */
+/** Runs `run` once, if all programs that it needs are installed. */
 export function testWithPrograms(
   name: string,
   needs: readonly string[],

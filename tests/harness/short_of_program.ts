@@ -45,7 +45,7 @@ async function probe(port: number): Promise<Report["probe"]> {
 async function withoutDescriptors(): Promise<Report> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   limit("descriptors", 64);
-  await run(); // whatever the first run opens for good
+  await run(); // what the first run opens permanently
   const before = openDescriptors();
   const endings = [];
   let answer: Report["probe"];

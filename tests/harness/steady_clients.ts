@@ -3,8 +3,8 @@ import { connectTo } from "./client.ts";
 import { WebConnection } from "./web_client.ts";
 
 export interface Steadiness {
-  /** Closes after each answer and comes anew. */
-  readonly anew: boolean;
+  /** Closes after each answer and connects again. */
+  readonly fresh: boolean;
   /** The longest pause between an answer and the next request, in milliseconds. */
   readonly pauseMs: number;
   /** Opens a connection; a plain one by default. A refusal is thrown as `ConnectionRefused`. */
@@ -44,7 +44,7 @@ export async function askSteadily(
 
 async function askOn(
   open: () => Promise<WebConnection>,
-  { anew, pauseMs }: Steadiness,
+  { fresh, pauseMs }: Steadiness,
   count: SteadyCount,
 ): Promise<void> {
   for (;;) {
@@ -62,7 +62,7 @@ async function askOn(
         // Awaited from before the request is sent: so an end that came first is seen, and is no loss.
         const reply = connection.reply().catch((error: Error) => error);
         if (pauseMs > 0 && await isOver(reply, Math.random() * pauseMs)) break;
-        await connection.send({ target: "/", lines: anew ? ["Connection: close"] : [] });
+        await connection.send({ target: "/", lines: fresh ? ["Connection: close"] : [] });
         const answer = await reply;
         if (answer instanceof Error) throw answer;
         if (answer.status !== 200) throw new Error(`status ${answer.status}`);

@@ -1,6 +1,6 @@
 /**
  * The deadline of everything a test waits for. It is long, because a loaded machine must not fail a
- * test, and it is never the measure of anything: whoever waits names what for, and the failure says so.
+ * test, and it measures nothing. Each caller names what it waits for, and the failure shows that.
  */
 
 /** Longer than any promise the proxy makes in a scenario. */
@@ -15,7 +15,7 @@ export async function withTestDeadline<T>(
   let timer: ReturnType<typeof setTimeout> | undefined;
   const tooLong = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new Error(`waited ${TEST_DEADLINE_MS / 1_000} s in vain for ${what}\n${more()}`));
+      reject(new Error(`waited ${TEST_DEADLINE_MS / 1_000} s for ${what}\n${more()}`));
     }, TEST_DEADLINE_MS);
   });
   try {

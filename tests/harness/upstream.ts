@@ -1,5 +1,5 @@
 /**
- * Upstreams for the scenarios: healthy ones in processes of their own, which can be killed, frozen and
+ * Upstreams for the scenarios: healthy ones in separate processes, which can be killed, frozen and
  * brought back at the same address, and a few that were never healthy.
  */
 import { createServer } from "node:net";
@@ -49,7 +49,7 @@ export class UpstreamProcess implements Named, AsyncDisposable {
     await this.#child.kill();
   }
 
-  /** The process stands still from now on; the kernel goes on accepting for it until its queue is full. */
+  /** The process stands still from now on; the kernel continues to accept for it until its queue is full. */
   freeze(): void {
     this.#child.signal("SIGSTOP");
   }
@@ -187,7 +187,7 @@ export async function blackHoleUpstream(): Promise<Named & AsyncDisposable> {
 /** An upstream that answers what it is sent with `says`, and then with a reset instead of an end. */
 export async function resettingUpstream(says: string): Promise<Named & AsyncDisposable> {
   const server = createServer((socket) => {
-    // A peer that resets first is the same end to the same story.
+    // A peer that resets first has ended as well.
     socket.on("error", () => {});
     socket.on("data", () => {
       socket.write(`${says}\n`, () => socket.resetAndDestroy());

@@ -1,5 +1,5 @@
 /**
- * A small server, run as a process of its own so that it can be killed, frozen and started again. It
+ * A small server, run as a separate process so that it can be killed, frozen and started again. It
  * reads one line after another and answers each; what it can be asked is the table `ANSWERS`. Its only
  * argument is an `UpstreamPlan` in JSON. When it listens it says where, as one line on stdout.
  */
@@ -48,7 +48,7 @@ class Upstream {
     proxied: (session) => Promise.resolve(session.proxyLine),
     /** Reads on until the client finishes, and only then says how much it was. */
     drink: async (session) => `drank ${(await session.wire.rest()).length}`,
-    /** Finishes first, then reads on until the client finishes; `tail` tells what that was. */
+    /** Finishes first, then reads on until the client finishes; `tail` is what that was. */
     finish: async (session) => {
       await session.wire.say("last words");
       await session.wire.closeWrite();
@@ -91,7 +91,7 @@ class Upstream {
         await wire.say(answer);
       }
     } catch {
-      // The client is gone; there is nobody left to tell.
+      // The client is gone; there is no one to answer.
     } finally {
       wire.close();
     }

@@ -1,5 +1,5 @@
 /**
- * An HTTP client that does what it is told and nothing else: no retry, no redirect, no decompression, and
+ * An HTTP client that does exactly what is asked: no retry, no redirect, no decompression, and
  * a connection whose end can be seen. `fetch` hides all of these.
  */
 import { connectTo } from "./client.ts";
@@ -87,7 +87,7 @@ export class WebConnection {
   }
 }
 
-/** One request on a connection of its own. `log` explains why there is no answer. */
+/** One request on a separate connection. `log` explains why there is no answer. */
 export async function request(
   address: string,
   sent: Sent,

@@ -1,6 +1,6 @@
 /**
  * The page that the browser scenario loads: assets of several kinds, a WebSocket, an event stream and a
- * request every now and then. It notes whatever goes wrong in `window.errors`. A WebSocket that was cut
+ * request every now and then. It records all errors in `window.errors`. A WebSocket that was cut
  * is opened again, as every page does that uses one; an event stream the browser reopens by itself.
  */
 

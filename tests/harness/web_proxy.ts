@@ -16,7 +16,7 @@ export interface WebProxyOptions {
   readonly under?: readonly string[];
 }
 
-/** Verdicts come sooner than an operator would want them, and everything is told. */
+/** Checks are more frequent than an operator would configure, and everything is logged. */
 const QUICK: Readonly<Record<string, string>> = {
   "log-level": "debug",
   "check-interval": "200ms",
@@ -26,12 +26,12 @@ const QUICK: Readonly<Record<string, string>> = {
 };
 
 export class WebProxy extends Proxy {
-  /** One request on a connection of its own. */
+  /** One request on a separate connection. */
   async request(sent: Sent): Promise<Reply> {
     return await request(this.address, sent, this.lastLines);
   }
 
-  /** One GET on a connection of its own. */
+  /** One GET on a separate connection. */
   async get(target: string, lines: readonly string[] = []): Promise<Reply> {
     return await this.request({ target, lines });
   }

@@ -1,5 +1,5 @@
 /**
- * Web servers as upstreams: Node's in a process of its own, Debian's nginx, and one of raw sockets that
+ * Web servers as upstreams: Node's in a separate process, Debian's nginx, and one of raw sockets that
  * misbehaves in the way its path says.
  */
 import { Child } from "./child.ts";

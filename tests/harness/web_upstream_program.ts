@@ -1,6 +1,6 @@
 /**
- * A web server of Node's, run as a process of its own so that it can be killed, frozen and started again.
- * What it can be asked is the table `PAGES`; what it does to everybody is told by `/behave`. Its only
+ * A web server of Node's, run as a separate process so that it can be killed, frozen and started again.
+ * The table `PAGES` lists its paths; `/behave` sets how it treats all requests. Its only
  * argument is a `WebPlan` in JSON. When it listens it says where, as one line on stdout.
  */
 import { createHash } from "node:crypto";
@@ -133,7 +133,7 @@ const server = createServer((request, response) => {
     try {
       await (PAGES[pathname] ?? PAGES["/"]!)(request, response, searchParams);
     } catch {
-      // The client is gone; there is nobody left to tell.
+      // The client is gone; there is no one to answer.
       response.destroy();
     }
   };

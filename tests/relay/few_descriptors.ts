@@ -1,5 +1,5 @@
 /**
- * A relay in a process of its own, for tests that leave it few descriptors: `few_descriptors.ts ENGINE
+ * A relay in a separate process, for tests that leave it few descriptors: `few_descriptors.ts ENGINE
  * PORT`. It serves the upstream at PORT until its input ends; its port, and at the end what it saw, are
  * lines of JSON.
  */

@@ -1,5 +1,5 @@
 /**
- * A program of its own for `shortage_test.ts`, in a network of its own that has few ports for outgoing
+ * A program for `shortage_test.ts`, in a network namespace that has few ports for outgoing
  * connections: `few_ports.ts ENGINE`. Ends with an error if something is not as it should be.
  */
 import { assertEquals } from "@std/assert";
@@ -31,7 +31,7 @@ function limitPorts(count: number): void {
   Deno.writeTextFileSync(RANGE, `${FIRST_PORT} ${FIRST_PORT + count - 1}`);
 }
 
-/** A client of the relay at an address of its own, so that it finds a port where others find none. */
+/** A client of the relay at a separate address, so that it finds a port where others find none. */
 async function connect(world: World, number: number): Promise<Deno.Conn> {
   const { address } = await world.event("port.opened");
   const port = Number(address.slice(address.lastIndexOf(":") + 1));

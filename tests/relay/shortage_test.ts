@@ -44,7 +44,7 @@ function startRelay(engine: string, upstreamPort: number, limit: number) {
   };
 }
 
-/** One client: says much, and hears it again. */
+/** One client: sends much, and receives its echo. */
 async function echoed(port: number): Promise<number> {
   using conn = await Deno.connect({ hostname: "127.0.0.1", port });
   const saying = writeAll(conn, new Uint8Array(BYTES).fill(7)).then(() => conn.closeWrite());
@@ -71,14 +71,14 @@ for (const [engine, limit] of [["splice", 48], ["stream", 48]] as const) {
       assertEquals(heard, Array(CLIENTS).fill(BYTES));
       assertEquals(doubts, []);
       assertEquals([counters.accepted, counters.lost], [CLIENTS, 0]);
-      assert(events.some(({ type }) => type === "accept.failed"), "nobody was told");
+      assert(events.some(({ type }) => type === "accept.failed"), "no event was published");
     },
   });
 }
 
 const inOwnNetwork = ["-rn"];
 
-/** True where a process may have a network of its own (unshare(1)), with the tools to set it up. */
+/** True where a process may have a network namespace (unshare(1)), with the tools to set it up. */
 function hasNetworks(): boolean {
   if (ignore) return false;
   try {

@@ -105,7 +105,7 @@ scenario("with --send-proxy v1 the upstream learns who the client is", async (re
   wire.close();
 });
 
-scenario("with --send-proxy v1 a client on IPv6 is told as such", async (relay) => {
+scenario("with --send-proxy v1 a client on IPv6 is announced as TCP6", async (relay) => {
   await using primary = await startUpstream({ says: "primary", proxyLine: true });
   await using proxy = await startProxy({
     upstreams: [primary],

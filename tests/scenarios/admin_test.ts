@@ -47,12 +47,12 @@ scenario("an --admin address in use ends it with exit code 1 and one line", asyn
   assertStringIncludes(run.stderr[0]!, "--admin");
 });
 
-scenario("--webhook-url is told of a failover, and the URL stays secret", async (relay) => {
-  const told = Promise.withResolvers<Record<string, unknown>>();
+scenario("--webhook-url receives a failover, and the URL stays secret", async (relay) => {
+  const reported = Promise.withResolvers<Record<string, unknown>>();
   await using receiver = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
     async (request) => {
-      told.resolve(await request.json());
+      reported.resolve(await request.json());
       return new Response("thanks");
     },
   );
@@ -65,7 +65,7 @@ scenario("--webhook-url is told of a failover, and the URL stays secret", async 
   });
   await primary.kill();
   assertEquals(await proxy.ask(), "backup");
-  const notice = await withTestDeadline("the notification", told.promise);
+  const notice = await withTestDeadline("the notification", reported.promise);
   assertEquals([notice.kind, notice.to], ["failover", backup.name]);
   await proxy.event("notification.sent");
   assert(!proxy.log.join("\n").includes("hush-hush"));

@@ -6,7 +6,7 @@ import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
 
 const BULK_BYTES = 200 * 1024 * 1024;
-/** Far below what was on its way, far above what a proxy needs. */
+/** Far below what was being transferred, far above what a proxy needs. */
 const GROWTH_MAX_BYTES = 64 * 1024 * 1024;
 
 scenario(
@@ -62,19 +62,22 @@ scenario("a client that finishes first still gets its answer", async (relay) => 
   wire.close();
 });
 
-scenario("an upstream that finishes first still hears the client out", async (relay) => {
-  await using upstream = await startUpstream({ says: "primary" });
-  await using proxy = await startProxy({ upstreams: [upstream], flags: relay });
+scenario(
+  "an upstream that finishes first still receives all that the client sends",
+  async (relay) => {
+    await using upstream = await startUpstream({ says: "primary" });
+    await using proxy = await startProxy({ upstreams: [upstream], flags: relay });
 
-  const wire = await proxy.connect();
-  await wire.say("finish");
-  assertEquals(await withTestDeadline("the upstream's end", wire.rest()), "last words\n");
-  await wire.say("and more");
-  await wire.closeWrite();
+    const wire = await proxy.connect();
+    await wire.say("finish");
+    assertEquals(await withTestDeadline("the upstream's end", wire.rest()), "last words\n");
+    await wire.say("and more");
+    await wire.closeWrite();
 
-  assertEquals(await proxy.ask("tail"), "and more");
-  wire.close();
-});
+    assertEquals(await proxy.ask("tail"), "and more");
+    wire.close();
+  },
+);
 
 scenario("a session without a byte for --idle-timeout ends, a busy one does not", async (relay) => {
   await using upstream = await startUpstream({ says: "primary" });
@@ -119,7 +122,7 @@ scenario("beyond --max-connections a client waits for its turn", async (relay) =
   second.close();
 });
 
-/** The most memory that the process ever held. Linux tells; elsewhere it counts as nothing. */
+/** The most memory that the process ever held. Known on Linux; 0 elsewhere. */
 async function peakBytes(proxy: Proxy): Promise<number> {
   if (Deno.build.os !== "linux") return 0;
   const status = await Deno.readTextFile(`/proc/${proxy.pid}/status`);

@@ -1,4 +1,4 @@
-/** The operator's check script: what it is told, and what its exit, its silence and its children mean. */
+/** The operator's check script: its input, and what its exit code, its silence and its children mean. */
 import { assert, assertEquals } from "@std/assert";
 import { untilGone } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
@@ -81,7 +81,7 @@ scenario(
 );
 
 scenario(
-  "a check script whose grandchild keeps the pipe open is heard all the same",
+  "a check script whose grandchild keeps the pipe open is judged by its exit code nevertheless",
   async (relay) => {
     await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });

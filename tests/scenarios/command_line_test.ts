@@ -36,7 +36,7 @@ scenario("an admin port in use is noticed before anything starts", async (relay)
   await assertRejects(() => folder.read("promoted"), Deno.errors.NotFound);
 });
 
-Deno.test("every mistake on the command line is told at once, with exit code 2", async () => {
+Deno.test("all errors on the command line are reported together, with exit code 2", async () => {
   const run = await runProxy(
     ["--prot", "80", "--hosts", "a:1,b:99999", "--check-interval", "soon"],
     { FAILOVER_FAIL_THRESHOLD: "many" },
@@ -51,7 +51,7 @@ Deno.test("every mistake on the command line is told at once, with exit code 2",
   assertEquals(run.stderr.filter((line) => /^\s+at /.test(line)), []);
 });
 
-Deno.test("neither mode, and both modes, are mistakes", async () => {
+Deno.test("neither mode, and both modes, are errors", async () => {
   assertEquals((await runProxy([])).code, 2);
   const both = ["-p", "8080", "-H", "a:1", "--primary", "http://a/"];
   assertEquals((await runProxy(both)).code, 2);
@@ -168,7 +168,7 @@ scenario(
   },
 );
 
-scenario("the log for people tells a failover in one line for each fact", async (relay) => {
+scenario("the log for people describes a failover in one line for each fact", async (relay) => {
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });
   const bind = `127.0.0.1:${unusedPort()}`;

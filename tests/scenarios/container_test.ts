@@ -48,7 +48,7 @@ Deno.test("mounted scripts check and are triggered, as in the original's contain
   assertEquals(await root.read("promoted"), `${backup.name}\n`);
 });
 
-Deno.test("without mounted scripts a container needs no more than it is told", async () => {
+Deno.test("without mounted scripts a container needs no further options", async () => {
   await using root = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   const port = String(unusedPort());
@@ -60,7 +60,7 @@ Deno.test("without mounted scripts a container needs no more than it is told", a
   assertEquals(proxy.events("config.warned"), []);
 });
 
-Deno.test("a mounted check that is not executable is told in one line, and not used", async () => {
+Deno.test("a mounted check that is not executable is reported in one line, and not used", async () => {
   await using root = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   const path = await root.script("etc/flopsy/check-host.sh", "exit 1");
@@ -76,7 +76,7 @@ Deno.test("a mounted check that is not executable is told in one line, and not u
   assert(warnings[0]!.startsWith(`${path} is not used: it is not executable`), warnings[0]);
 });
 
-Deno.test("--print-config tells that a script comes from the container's folder", async () => {
+Deno.test("--print-config shows that a script comes from the container's folder", async () => {
   await using root = await Folder.make();
   const path = await root.script("etc/flopsy/check-host.sh", "exit 0");
   const run = await runProxy(["-p", "1", "-H", "a:1", "--print-config"], imageEnv(root));

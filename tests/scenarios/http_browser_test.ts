@@ -9,7 +9,7 @@ import { WebUpstream } from "../harness/web_upstream.ts";
 const allFrom = (name: string) =>
   `Object.values(heard).slice(0, 3).every((list) => list.at(-1) === "${name}")`;
 
-/** For a failure to tell. */
+/** Shown when a test fails. */
 const LAST_HEARD = "[errors, Object.values(heard).map((list) => list.slice(-3))]";
 
 testWithPrograms(

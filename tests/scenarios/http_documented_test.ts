@@ -104,7 +104,7 @@ Deno.test("endpoints: /__failover/health answers OK, also while every upstream i
   assertEquals([reply.status, reply.text], [200, "OK"]);
 });
 
-Deno.test("endpoints: /__failover/state tells which upstream serves, and since when", async () => {
+Deno.test("endpoints: /__failover/state shows which upstream serves, and since when", async () => {
   await using scene = await pair({ "fail-threshold": "2" });
   const { primary, backup, proxy } = scene;
   const state = async () => JSON.parse((await proxy.get("/__failover/state")).text);
@@ -208,7 +208,7 @@ Deno.test("configuration: the documented file is read, and flags win over it", a
   assertEquals([await status(1_500), await status(2_500)], [200, 413]);
 });
 
-Deno.test("configuration: a mistake is told in one line, with exit code 2", async () => {
+Deno.test("configuration: an error is reported in one line, with exit code 2", async () => {
   const run = await runProxy(["--primary", "http://a.example", "--check-interval", "0s"]);
   assertEquals(run.code, 2);
   assertEquals(run.stderr.length, 1, run.stderr.join("\n"));

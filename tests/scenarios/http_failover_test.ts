@@ -167,21 +167,21 @@ Deno.test("--admin takes the state off the main port, and leaves health there", 
   assertEquals((await proxy.get("/__failover/health")).text, "OK");
 });
 
-Deno.test("a webhook is told of the failover and of the recovery", async () => {
-  const told: Record<string, unknown>[] = [];
+Deno.test("a webhook receives the failover and the recovery", async () => {
+  const reported: Record<string, unknown>[] = [];
   let news = Promise.withResolvers<void>();
   await using receiver = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
     async (request) => {
-      told.push(await request.json());
+      reported.push(await request.json());
       news.resolve();
       news = Promise.withResolvers();
       return new Response();
     },
   );
   const heard = async (kind: string) => {
-    while (!told.some((each) => each.kind === kind)) await news.promise;
-    return told.find((each) => each.kind === kind)!;
+    while (!reported.some((each) => each.kind === kind)) await news.promise;
+    return reported.find((each) => each.kind === kind)!;
   };
   await using primary = await WebUpstream.start("primary");
   await using backup = await WebUpstream.start("backup");
@@ -208,7 +208,7 @@ Deno.test("a webhook is told of the failover and of the recovery", async () => {
 });
 
 scenario(
-  "SIGTERM lets a running exchange end, tells its connection to close, and takes no more",
+  "SIGTERM lets a running exchange end with Connection: close, and accepts no more",
   async (relay) => {
     await using primary = await WebUpstream.start("primary");
     await using proxy = await startWebProxy({

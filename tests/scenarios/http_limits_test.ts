@@ -20,7 +20,7 @@ async function said(address: string, text: string): Promise<string> {
 
 for (const relay of ENGINES) {
   testWithPrograms(
-    `${relay}: what is refused before an upstream has it is told and counted`,
+    `${relay}: a request that is refused before an upstream gets it is reported and counted`,
     [],
     async () => {
       await using primary = await WebUpstream.start("primary");
@@ -95,7 +95,7 @@ for (const relay of ENGINES) {
   );
 
   testWithPrograms(
-    `${relay}: an admin listener full of idle clients answers all the same`,
+    `${relay}: an admin listener full of idle clients answers nevertheless`,
     [],
     async () => {
       await using primary = await WebUpstream.start("primary");

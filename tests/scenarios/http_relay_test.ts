@@ -98,10 +98,10 @@ onLinux("without --allow-ffi auto falls back, says so once, and serves", async (
   await withTestDeadline("an upstream", Promise.race([chosen.promise, proxy.ended]), all);
   assert(!proxy.hasEnded, all());
   assertEquals((await request(listen, { target: "/" }, all)).text, "primary");
-  const told = log.map((line) => JSON.parse(line)).filter(({ event }) =>
+  const reported = log.map((line) => JSON.parse(line)).filter(({ event }) =>
     event === "sockets.chosen"
   );
-  assertEquals(told.map(({ sockets, reason }) => [sockets, reason]), [
+  assertEquals(reported.map(({ sockets, reason }) => [sockets, reason]), [
     ["deno", "those of Linux cannot be used: calling libc is not permitted (--allow-ffi)"],
   ]);
 });

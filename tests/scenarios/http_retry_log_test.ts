@@ -76,9 +76,9 @@ class Crowd implements AsyncDisposable {
     try {
       await connection.send({ method, target: "/echo", lines: [`X-Request-Id: ${id}`], body });
       const { status, headers } = await connection.reply();
-      const told = headers.get("failover") ?? "";
-      const [, by = "?"] = /^upstream=(\w+)/.exec(told) ?? [];
-      const reason = /reason=([\w-]+)/.exec(told)?.[1];
+      const reported = headers.get("failover") ?? "";
+      const [, by = "?"] = /^upstream=(\w+)/.exec(reported) ?? [];
+      const reason = /reason=([\w-]+)/.exec(reported)?.[1];
       return { method, id, status, by, ...(reason === undefined ? {} : { reason }) };
     } catch {
       // The requestLog decides below whether it was right to cut it.
@@ -94,7 +94,7 @@ function provesNothingSent(reason: string): boolean {
 }
 
 scenario(
-  `${CLIENTS} clients: nothing unsafe arrives twice, nothing unsent is lost, whatever the primary does`,
+  `${CLIENTS} clients: nothing unsafe arrives twice and nothing unsent is lost, whatever the primary does`,
   async (relay) => {
     await using folder = await Folder.make();
     const books = [await folder.write("primary", ""), await folder.write("backup", "")] as const;

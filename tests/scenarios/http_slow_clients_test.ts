@@ -88,7 +88,7 @@ async function bear(relay: Engine): Promise<void> {
   for (let i = 0; i < 20; i++) assertEquals((await proxy.get("/")).text, "primary");
   await heads.isOver();
   await bodies.isOver();
-  // Their kernel goes on reading what ours has taken already, so it is our sockets that tell.
+  // Their kernel continues to receive what ours has taken already, so our sockets are counted.
   for (let rounds = 0; openFiles(proxy.pid) > CLIENTS; rounds++) {
     assert(rounds < 12, `${relay}: ${openFiles(proxy.pid)} files are open`);
     await readers.report();

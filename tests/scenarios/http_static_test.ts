@@ -32,7 +32,7 @@ async function ending({ wire }: WebConnection, length: number): Promise<"whole" 
   return "whole";
 }
 
-/** A request on a connection of its own, whose response's head has come, and not more. */
+/** A request on a separate connection, whose response's head has come, and not more. */
 async function begun(proxy: WebProxy, target: string) {
   const connection = await proxy.open();
   await connection.send({ target, lines: ["Connection: close"] });
@@ -40,7 +40,7 @@ async function begun(proxy: WebProxy, target: string) {
   return { connection, ...head };
 }
 
-/** How many files of this folder the process has open; undefined where the system does not tell. */
+/** How many files of this folder the process has open; undefined where the system does not say. */
 function openFilesOf(pid: number, folder: string): number | undefined {
   if (Deno.build.os !== "linux") return undefined;
   let count = 0;
@@ -69,7 +69,7 @@ async function assertUnharmed(proxy: WebProxy, folder: string): Promise<void> {
 
 for (const kind of ["folder", "page"] as const) {
   scenario(
-    `a ${kind} that shrinks while it is sent ends that response, and is told`,
+    `a ${kind} that shrinks while it is sent ends that response, and is reported`,
     async ({ relay }) => {
       await using folder = await Folder.make();
       const file = await folder.write("page", "");
@@ -87,8 +87,8 @@ for (const kind of ["folder", "page"] as const) {
       );
       assertEquals(ended, "cut");
       connection.close();
-      const told = await proxy.event("session.failed");
-      assertMatch(told.reason, /file became shorter/);
+      const reported = await proxy.event("session.failed");
+      assertMatch(reported.reason, /file became shorter/);
       const state = JSON.parse((await proxy.get("/__failover/state")).text);
       assertMatch(JSON.stringify(state), /"lost":1\b/);
       await assertUnharmed(proxy, folder.path);
@@ -207,7 +207,7 @@ scenario(
   },
 );
 
-scenario("HEAD of a file tells its length, and the connection goes on", async ({ relay }) => {
+scenario("HEAD of a file has its length, and the connection stays open", async ({ relay }) => {
   await using folder = await Folder.make();
   await folder.write("page", "twelve bytes");
   await using proxy = await withBackup(`file://${folder.path}`, relay);

@@ -1,4 +1,4 @@
-/** SIGTERM under load: whoever saw an open connection and asked on it is answered. */
+/** SIGTERM under load: each request on a connection that was open is answered. */
 import { assert, assertEquals } from "@std/assert";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
@@ -22,9 +22,9 @@ async function stopUnderLoad(proxy: WebProxy, how: Steadiness): Promise<SteadyCo
 }
 
 const KINDS: Readonly<Record<string, Steadiness>> = {
-  "on kept connections": { anew: false, pauseMs: 0 },
-  "after a while on kept connections": { anew: false, pauseMs: 60 },
-  "on a connection of its own for each": { anew: true, pauseMs: 0 },
+  "on kept connections": { fresh: false, pauseMs: 0 },
+  "after a while on kept connections": { fresh: false, pauseMs: 60 },
+  "on a separate connection for each": { fresh: true, pauseMs: 0 },
 };
 
 for (const [name, how] of Object.entries(KINDS)) {
@@ -48,7 +48,7 @@ tlsTest("a stop under load loses no request over HTTPS", async (tls) => {
     caCerts: [tls.cert],
   };
   const open = async () => new WebConnection(new LineConn(await Deno.connectTls(options)));
-  const { lost } = await stopUnderLoad(proxy, { anew: false, pauseMs: 0, open });
+  const { lost } = await stopUnderLoad(proxy, { fresh: false, pauseMs: 0, open });
   assertEquals(lost, []);
 });
 
@@ -99,7 +99,7 @@ scenario("pipelined requests that are here when a stop begins are served", async
   for (let i = 0; i < 4; i++) replies.push(await withTestDeadline("a reply", connection.reply()));
   assertEquals(replies.map(({ status }) => status), [200, 200, 200, 200]);
   assert(replies[1]!.text.includes("/echo?1"));
-  // And then it ends, told before or not.
+  // And then it ends, announced before or not.
   assertEquals(await withTestDeadline("the end", connection.wire.rest()), "");
   connection.close();
   assertEquals(await proxy.stop(), 0);

@@ -8,7 +8,7 @@ import type { WebConnection } from "../harness/web_client.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
 const LARGE_BYTES = 300 * 1024 * 1024;
-/** Far below what was on its way, far above what a proxy needs. */
+/** Far below what was being transferred, far above what a proxy needs. */
 const GROWTH_MAX_BYTES = 64 * 1024 * 1024;
 
 scenario(
@@ -26,7 +26,7 @@ scenario(
 
     await primary.kill();
     const end = await withTestDeadline("the stream's end", nextEvent(first).catch(() => "cut"));
-    // Not the regular end of a body: the client must be able to tell.
+    // Not the regular end of a body: the client must see that it is incomplete.
     assertEquals(end, "cut");
     first.close();
 
@@ -174,7 +174,7 @@ function bulkSum(bytes: number): string {
   return hash.digest("hex");
 }
 
-/** The most memory that the process ever held. Linux tells; elsewhere it counts as nothing. */
+/** The most memory that the process ever held. Known on Linux; 0 elsewhere. */
 async function peakBytes(proxy: WebProxy): Promise<number> {
   if (Deno.build.os !== "linux") return 0;
   const status = await Deno.readTextFile(`/proc/${proxy.pid}/status`);

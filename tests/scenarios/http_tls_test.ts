@@ -84,7 +84,7 @@ tlsTest("an upstream of HTTPS is trusted by --ca-file, and not without it", asyn
 });
 
 tlsTest(
-  "only one of --tls-cert and --tls-key is a mistake, told before anything starts",
+  "only one of --tls-cert and --tls-key is an error, reported before anything starts",
   async (tls) => {
     const listen = `127.0.0.1:${unusedPort()}`;
     const args = ["--primary", "http://a.example", "--listen", listen, "--tls-cert", tls.certPath];

@@ -9,7 +9,7 @@ import { LineConn } from "../harness/line_conn.ts";
 import { tlsTest } from "../gateway/certificate.ts";
 
 const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/** An empty SETTINGS frame, with which every client of HTTP/2 goes on. */
+/** An empty SETTINGS frame, which every client of HTTP/2 sends next. */
 const SETTINGS = "\0\0\0\x04\0\0\0\0\0";
 
 function portOf({ address }: WebProxy): number {
@@ -29,7 +29,7 @@ async function idleH2(proxy: WebProxy, cert: string): Promise<Deno.TlsConn | und
     await conn.write(new TextEncoder().encode(PREFACE + SETTINGS));
     return conn;
   } catch {
-    // Refused for want of a descriptor: that is what this is about.
+    // Refused for lack of a descriptor: this is the case under test.
     return undefined;
   }
 }

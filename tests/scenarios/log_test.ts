@@ -13,7 +13,7 @@ const LOGS = {
   "in a pipe that nobody reads": ["bash", "-c", 'exec "$@" 2> >(exec true)', "bash"],
 };
 
-/** Resolves when the proxy lets clients in; its log cannot tell. */
+/** Resolves when the proxy admits clients, which its log cannot show. */
 async function untilOpen(proxy: Proxy): Promise<void> {
   const opening = (async () => {
     for (;;) {
@@ -63,7 +63,7 @@ for (const [where, under] of Object.entries(LOGS)) {
     );
   }
 
-  testWithPrograms(`mistakes told ${where} keep their exit code`, ["bash"], async () => {
+  testWithPrograms(`errors that are printed ${where} keep their exit code`, ["bash"], async () => {
     await using proxy = new Proxy(["--no-such-option"], {}, "", undefined, under);
     const { code } = await withTestDeadline("the proxy to end", proxy.ended);
     assertEquals(code, 2);

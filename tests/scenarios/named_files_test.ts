@@ -1,5 +1,5 @@
 /**
- * Files that the operator named: a wrong one is told in one line with its option, by `--check-config` as
+ * Files that the operator named: a wrong one is reported in one line with its option, by `--check-config` as
  * by a start, before anything runs; relative ones are found beside the file that names them.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
@@ -19,14 +19,14 @@ const BACKUP = ["--backup", "http://127.0.0.1:2"];
 async function refused(args: readonly string[], ...wanted: RegExp[]): Promise<void> {
   for (const more of [[], ["--check-config"]]) {
     const run = await runProxy([...args, ...more]);
-    const told = run.stderr.join("\n");
-    assertEquals([run.code, run.stderr.length, run.stdout.length], [2, wanted.length, 0], told);
+    const reported = run.stderr.join("\n");
+    assertEquals([run.code, run.stderr.length, run.stdout.length], [2, wanted.length, 0], reported);
     for (const [at, pattern] of wanted.entries()) assertMatch(run.stderr[at]!, pattern);
     for (const line of run.stderr) assert(line.startsWith("failover: Cannot use "), line);
   }
 }
 
-Deno.test("programs that are missing or cannot run are told before anything starts", async () => {
+Deno.test("programs that are missing or cannot run are reported before anything starts", async () => {
   await using folder = await Folder.make();
   const plain = await folder.write("plain.sh", "#!/bin/sh\n");
   await refused(
@@ -36,7 +36,7 @@ Deno.test("programs that are missing or cannot run are told before anything star
   );
 });
 
-Deno.test("mistakes in options and in the files they name are told together", async () => {
+Deno.test("errors in options and in the files that they name are reported together", async () => {
   await refused(
     [...TCP, "--hold", "-5s", "-c", "/nowhere/check.sh"],
     /"-5s" as hold: /,
@@ -50,7 +50,7 @@ Deno.test("mistakes in options and in the files they name are told together", as
   );
 });
 
-Deno.test("a folder of scripts that is missing is told, as is a file in its place", async () => {
+Deno.test("a missing folder of scripts is reported, as is a file in its place", async () => {
   await refused(
     [...TCP, "--scripts-dir", "/typo"],
     /"\/typo" as scripts_dir: there is no such folder \(from flag --scripts-dir\)$/,
@@ -60,7 +60,7 @@ Deno.test("a folder of scripts that is missing is told, as is a file in its plac
   await refused([...TCP, "--scripts-dir", file], /as scripts_dir: it is not a folder/);
 });
 
-Deno.test("pages and folders that are missing are told before anything starts", async () => {
+Deno.test("pages and folders that are missing are reported before anything starts", async () => {
   await using folder = await Folder.make();
   const file = await folder.write("file", "");
   await refused(
@@ -133,7 +133,7 @@ tlsTest(
   },
 );
 
-Deno.test("--check-config tells what is odd about the triggers, as the log of a start does", async () => {
+Deno.test("--check-config prints the same warnings about triggers as the log of a start", async () => {
   await using folder = await Folder.make();
   await Deno.mkdir(folder.at("triggers.d"));
   const run = await runProxy([...TCP, "-f", folder.at("triggers.d"), "--check-config"]);
@@ -141,14 +141,14 @@ Deno.test("--check-config tells what is odd about the triggers, as the log of a 
   assertMatch(run.stdout[1] ?? "", /^Warning: .*triggers\.d: has no program to run$/);
 });
 
-Deno.test("an engine that cannot serve this is told before anything starts", async () => {
+Deno.test("an engine that cannot serve this is reported before anything starts", async () => {
   await refused(
     ["--primary", "https://127.0.0.1:1", ...BACKUP, "--relay", "splice"],
     /Cannot use the relay engine splice: .* \(from flag --relay\)$/,
   );
 });
 
-Deno.test("a file that several services share is told of once", async () => {
+Deno.test("a file that several services share is reported once", async () => {
   await using folder = await Folder.make();
   const services = "services:\n  a: {hosts: x:1, port: 1}\n  b: {hosts: y:1, port: 2}\n";
   const config = await folder.write("failover.yaml", `check_host: none.sh\n${services}`);

@@ -1,4 +1,4 @@
-/** A check that can't be made for want of something on the proxy's own machine is no evidence. */
+/** A check that cannot be made because the proxy's machine lacks something is no evidence. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { realClock, sleep } from "../../src/base/clock.ts";
 import { Folder } from "../harness/folder.ts";

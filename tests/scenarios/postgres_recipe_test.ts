@@ -18,7 +18,7 @@ const NEEDS = [
   "psql",
   POSTGRES_BIN === undefined ? "postgresql" : `${POSTGRES_BIN}/postgres`,
 ];
-/** Rows that must have been acknowledged before the story goes on. */
+/** Rows that must have been acknowledged before the test continues. */
 const ROWS = 20;
 /** To get a place that others only have for a moment. */
 const ATTEMPTS_MAX = 50;

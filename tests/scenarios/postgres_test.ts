@@ -1,6 +1,6 @@
 /**
  * PostgreSQL as operators run it: a primary, a synchronous standby, and `failover` in front with the
- * two scripts of the README's recipe. Whatever a client was told is committed must outlive `kill -9`.
+ * two scripts of the README's recipe. Each commit that was acknowledged to a client must survive `kill -9`.
  */
 import { assert, assertEquals } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
@@ -12,7 +12,7 @@ import { copyScripts } from "../harness/readme.ts";
 import { PostgresWriter, urlOf } from "../harness/postgres_writer.ts";
 import { scenario } from "../harness/scenario.ts";
 
-/** Rows that one writer must have been acknowledged before each next act of the story. */
+/** Rows that one writer must have been acknowledged before each next step of the test. */
 const ROWS_PER_ACT = 20;
 const WRITERS = 4;
 
@@ -53,12 +53,12 @@ async function writing(flags: Readonly<Record<string, string>>) {
     primary,
     standby,
     proxy,
-    /** Resolves when each of them was told that some further rows are committed. */
+    /** Resolves when some further commits were acknowledged to each of them. */
     async act(): Promise<void> {
       acts++;
       await Promise.all(all.map((writer) => writer.further(ROWS_PER_ACT)));
     },
-    /** Ends the writing, and holds the server that is active then to all that any of them was told. */
+    /** Ends the writing, and checks that the active server has all rows that were acknowledged to any of them. */
     async assertNothingLost(): Promise<void> {
       await writers.disposeAsync();
       const kept = new Set(await query(proxy.address, "select id from written"));

@@ -16,7 +16,7 @@ const NETWORK = [
   `echo '${PORTS.join(" ")}' > /proc/sys/net/ipv4/ip_local_port_range`,
   "echo 0 > /proc/sys/net/ipv4/tcp_max_tw_buckets",
 ].join(" && ");
-/** Becomes what follows it, alone on a network of its own. */
+/** Runs the command that follows it, in a separate network namespace. */
 const ALONE = ["unshare", "-n", "sh", "-c", `${NETWORK} && exec "$@"`, "sh"] as const;
 
 function alone(...args: string[]): Deno.CommandOutput {

@@ -1,4 +1,4 @@
-/** Sessions that were running when their upstream went down, or when the proxy was told to stop. */
+/** Sessions that were running when their upstream went down, or when the proxy was ordered to stop. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { realClock, sleep } from "../../src/base/clock.ts";
 import { Folder } from "../harness/folder.ts";
@@ -9,7 +9,7 @@ import { startUpstream } from "../harness/upstream.ts";
 import type { LineConn } from "../harness/line_conn.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-/** A primary that a check script can be told to deny (`deny`) or to say nothing of (`mute`). */
+/** A primary whose check script can be made to fail (`deny`) or to hang (`mute`). */
 async function startDeniable(flags: Readonly<Record<string, string>> & { relay: Engine }) {
   await using parts = new AsyncDisposableStack();
   const folder = parts.use(await Folder.make());

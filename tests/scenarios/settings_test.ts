@@ -1,4 +1,4 @@
-/** Settings that no other story is about: that they reach the part of the program that they are for. */
+/** Settings that no other test covers: that they reach the part of the program that they are for. */
 import { assert, assertEquals } from "@std/assert";
 import { Folder, waitForFile } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";

@@ -1,4 +1,4 @@
-/** Triggers that fail or cannot be started: who is let in, who is trusted, and what is said. */
+/** Triggers that fail or cannot be started: which clients are admitted, which upstream is trusted, what is logged. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { connectTo } from "../harness/client.ts";
 import { Folder } from "../harness/folder.ts";

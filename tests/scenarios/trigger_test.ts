@@ -1,4 +1,4 @@
-/** The operator's trigger scripts: what they are told, in which order, and that clients wait for them. */
+/** The operator's trigger scripts: their input, their order, and that clients wait for them. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { untilGone } from "../harness/child.ts";
 import { connectTo } from "../harness/client.ts";
@@ -25,7 +25,7 @@ scenario(
     await primary.kill();
     const answers = [proxy.ask(), proxy.ask(), proxy.ask()];
     await proxy.event("trigger.started", { epoch: 2 });
-    // The backup heard of none of them: this connection of ours, past the proxy, is its first but for
+    // None of them reached the backup: this connection of the test, past the proxy, is its first except for
     // the probes, which say nothing.
     assertEquals(proxy.events("promotion.finished", { to: backup.name }), []);
     await folder.write("go", "");
@@ -76,7 +76,7 @@ scenario("triggers of a folder run one after another, in alphabetical order", as
   assertEquals(await proxy.ask(), "primary");
 });
 
-scenario("a trigger gets the host alone, and the whole story in its environment", async (relay) => {
+scenario("a trigger gets the host alone, and all facts in its environment", async (relay) => {
   await using folder = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });
@@ -96,13 +96,13 @@ scenario("a trigger gets the host alone, and the whole story in its environment"
   assertEquals(start.line.split("|").slice(0, 5), ["start", first.id, "1", "", primary.name]);
 
   await primary.kill();
-  const told = await proxy.event("program.said", { line: /^failover\|/ });
+  const reported = await proxy.event("program.said", { line: /^failover\|/ });
   const second = await proxy.event("promotion.finished", { epoch: 2 });
   assertEquals(
-    told.line.split("|").slice(0, 5),
+    reported.line.split("|").slice(0, 5),
     ["failover", second.id, "2", primary.name, backup.name],
   );
-  assertMatch(told.line, /connection refused/);
+  assertMatch(reported.line, /connection refused/);
 });
 
 scenario("a trigger that fails is a warning and nothing else", async (relay) => {

@@ -119,7 +119,7 @@ export class Judge {
       assert(!answer.passed, `${to} was promoted though ${name} passed`);
       assert(
         answer.evidence !== "no_verdict",
-        `${to} was promoted for want of an answer from ${name}`,
+        `${to} was promoted although there was no answer from ${name}`,
       );
     }
   }
@@ -239,7 +239,7 @@ export class Judge {
     // One upstream has been well all that time. The bound is the sum of: noticing the failure, one round,
     // the triggers of a candidate that failed meanwhile, another round, and the triggers that count. A
     // probe takes up to twice its time if one is under way. Each change of a condition starts the time
-    // anew. The fall of a candidate and a recovery are each noticed within the same time.
+    // again. The fall of a candidate and a recovery are each noticed within the same time.
     const answerMs = Math.max(checkTimeoutMs, slowCheckMs);
     const noticeMs = (checkIntervalMs + answerMs) * 1.1 * (policy.fall + 1);
     const roundMs = 3 * answerMs + checkIntervalMs;

@@ -226,10 +226,10 @@ export class World {
   }
 
   #input(input: Input): void {
-    const told = this.now + this.#skew;
+    const reported = this.now + this.#skew;
     this.before = this.state;
     this.input = input;
-    const { state, effects } = step(this.state, input, told, this.#settings.policy);
+    const { state, effects } = step(this.state, input, reported, this.#settings.policy);
     const move = `${this.state.phase.name}>${state.phase.name}`;
     if (this.state.phase.name !== state.phase.name) this.moves.add(move);
     this.state = state;

@@ -10,7 +10,7 @@ const BLOCK = 400;
 /** Below are ports of well-known services. */
 const LOWEST = 10_000;
 const HIGHEST = 65_535;
-/** Where Linux picks ports unless it is told otherwise (net.ipv4.ip_local_port_range); others are higher. */
+/** Where Linux picks ports unless it is configured otherwise (net.ipv4.ip_local_port_range); others are higher. */
 const USUAL_RANGE = [32_768, 60_999] as const;
 
 /** The first ports of all blocks that do not touch the range `from` to `to`. */

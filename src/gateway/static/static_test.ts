@@ -54,7 +54,7 @@ Deno.test("a folder is served with types, an index page and its length", async (
   );
 });
 
-Deno.test("nobody gets out of the folder, whatever the path is made of", async () => {
+Deno.test("no path leads out of the folder, whatever it consists of", async () => {
   await using at = await site({ ".env": "secret", "b/.git/config": "secret" });
   const outside = `${at.root}/../secret.txt`;
   await Deno.symlink(outside, `${at.root}/link.txt`);
@@ -142,7 +142,7 @@ Deno.test("a folder without its slash is redirected within the same host", async
   assertEquals(await location("//evil.example"), "./evil.example/");
 });
 
-Deno.test("a client that has the file is told so and nothing is sent", async () => {
+Deno.test("a client that has the file gets 304 and no body", async () => {
   await using at = await site();
   const backup = folderBackup(at.root, realClock);
   const first = await get(backup, "/index.html");
@@ -202,7 +202,7 @@ Deno.test("a named pipe in the folder keeps nobody waiting", async () => {
   assertEquals((await get(folderBackup(at.root, realClock), "/pipe")).status, 404);
 });
 
-Deno.test("methods that write are told to come back later", async () => {
+Deno.test("methods that write are answered 503 with Retry-After", async () => {
   await using at = await site();
   for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
     const response = await folderBackup(at.root, realClock)(asked("/", { method }));

@@ -3,7 +3,7 @@ import { ManualClock } from "../../base/clock.ts";
 import { LoopbackServer } from "./loopback_server.ts";
 
 /**
- * Runs in a process of its own: what it needs is that this process is out of descriptors. Prints what
+ * Runs in a separate process: what it needs is that this process is out of descriptors. Prints what
  * happened, a line each.
  */
 const PROGRAM = `
@@ -40,7 +40,7 @@ await server.close();
 `;
 
 Deno.test({
-  name: "a server that died for want of a descriptor is started again, and its end is told",
+  name: "a server that died for lack of a descriptor is started again, and its end is reported",
   ignore: Deno.build.os !== "linux",
   async fn() {
     const script = await Deno.makeTempFile({ prefix: "failover-test-", suffix: ".ts" });

@@ -56,7 +56,7 @@ export async function serve(
   {
     port: ListeningPort;
     number: number;
-    /** What was told of failed accepts. */
+    /** The reported failures of accept. */
     complaints: string[];
     end: () => Promise<void>;
   }

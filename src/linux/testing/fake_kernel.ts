@@ -1,7 +1,7 @@
 /**
  * A kernel in memory, for tests: sockets with small buffers, pipes, edge-triggered reports, descriptor
  * numbers that are reused at once and can run out. It keeps the promises that Linux makes (a read that
- * does not fill its buffer emptied the socket; who was refused is told when there is room) and, with
+ * does not fill its buffer emptied the socket; after EAGAIN the socket becomes writable when there is room) and, with
  * dice, breaks everything it may: interrupted calls, short writes, reports in any order.
  *
  * The test holds the other end of each connection, a `Peer`. Time stands still until the test moves it.
@@ -320,7 +320,7 @@ export class FakeKernel implements Kernel {
   #unreadable(peer: Peer): number | undefined {
     if (this.#interrupted()) return -EINTR;
     if (peer.toUs.length > 0) return undefined;
-    // An end in order is told before an error that came after it.
+    // An orderly end is reported before an error that came after it.
     if (peer.hasEnded) return 0;
     if (peer.error !== 0) return this.#met(peer);
     return peer.hasReset ? 0 : -EAGAIN;

@@ -1,9 +1,9 @@
 /**
  * The other end of a socket of the fake kernel, and what lies between the two: buffers with a maximum,
- * ends, resets, an urgent byte. The test acts through it; the kernel is told of each change.
+ * ends, resets, an urgent byte. The test acts through it; the kernel is notified of each change.
  *
  * What we send lies in two places, as on the real one: the first half of `fromUs` has reached the peer's
- * own buffer, which it may read whatever becomes of us; the rest is still in our send queue, and lost
+ * own buffer, which it may read whatever happens to us; the rest is still in our send queue, and lost
  * when we reset the connection or the peer answers with a reset.
  */
 import { ECONNREFUSED, ECONNRESET, EPIPE } from "../errno.ts";
@@ -47,7 +47,7 @@ export class Queue {
   }
 }
 
-/** Is told that something happened to a socket. */
+/** Is called when something happened to a socket. */
 export interface Changes {
   changed(fd: number): void;
 }

@@ -32,7 +32,7 @@ function kernel() {
   return calls;
 }
 
-/** How a connection ended for whoever read from it. */
+/** How a connection ended for its reader. */
 export type End = "end" | "reset";
 
 export class RawSocket implements Disposable {
@@ -75,7 +75,7 @@ export class RawSocket implements Disposable {
     kernel().libc.send(this.#fd, bytes, 0, bytes.length);
   }
 
-  /** Sends until nothing has fitted in for a while: whatever lies between it and the peer is full. */
+  /** Sends until nothing has fitted in for a while: all buffers between it and the peer are full. */
   async talkUntilFull(): Promise<void> {
     const bytes = new Uint8Array(262_144);
     for (let full = 0; full < FULL_POLLS; full++) {
@@ -139,7 +139,7 @@ export class RawSocket implements Disposable {
   async #until(what: string, fact: () => boolean): Promise<void> {
     const giveUpAt = realClock.now() + TEST_DEADLINE_MS;
     while (!fact()) {
-      if (realClock.now() > giveUpAt) throw new Error(`waited in vain until ${what}`);
+      if (realClock.now() > giveUpAt) throw new Error(`timed out waiting until ${what}`);
       await sleep(realClock, 1);
     }
   }

@@ -1,4 +1,4 @@
-/** The accept loop, with listeners that do what they are told. */
+/** The accept loop, with scripted listeners. */
 import { assertEquals } from "@std/assert";
 import { acceptAll, type AcceptSource, closeListener } from "./listener.ts";
 
@@ -15,28 +15,28 @@ function listener(...script: (Deno.Conn | Error)[]): { accept(): Promise<Deno.Co
   };
 }
 
-/** A source that has always room, and what it was told. */
+/** A source that always has room, and the calls that it received. */
 function source(over: Partial<AcceptSource<Deno.Conn>>) {
-  const told: unknown[] = [];
+  const reported: unknown[] = [];
   const whole: AcceptSource<Deno.Conn> = {
     listener: () => undefined,
     room: () => undefined,
-    taken: () => told.push("taken"),
+    taken: () => reported.push("taken"),
     pause(error, pauseMs, isNews) {
-      told.push([(error as Error).message, pauseMs, isNews]);
+      reported.push([(error as Error).message, pauseMs, isNews]);
       return Promise.resolve();
     },
     now: () => 0,
     ...over,
   };
-  return { whole, told };
+  return { whole, reported };
 }
 
 Deno.test("a client that left before it was accepted costs no pause, a shortage does", async () => {
   const only = listener(CLIENT, coded("ECONNABORTED"), coded("EMFILE"), coded("EMFILE"), CLIENT);
-  const { whole, told } = source({ listener: () => only });
+  const { whole, reported } = source({ listener: () => only });
   await acceptAll(whole);
-  assertEquals(told, ["taken", ["EMFILE", 10, true], ["EMFILE", 20, false], "taken"]);
+  assertEquals(reported, ["taken", ["EMFILE", 10, true], ["EMFILE", 20, false], "taken"]);
 });
 
 Deno.test("a listener that was closed is followed by its successor, once there is room", async () => {
@@ -62,14 +62,14 @@ Deno.test("a listener that was closed is followed by its successor, once there i
 
 Deno.test("a listener that cannot be had for a moment is asked for again", async () => {
   let asked = 0;
-  const { whole, told } = source({
+  const { whole, reported } = source({
     listener() {
       if (++asked === 1) throw new Error("address in use");
       return undefined;
     },
   });
   await acceptAll(whole);
-  assertEquals(told, [["address in use", 10, true]]);
+  assertEquals(reported, [["address in use", 10, true]]);
 });
 
 Deno.test("a closed listener ends the loop though there is no room any more", async () => {

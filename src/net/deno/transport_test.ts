@@ -106,7 +106,7 @@ Deno.test("TLS trusts the given authority, for the given name, and nothing else"
   await accepting;
 });
 
-Deno.test("a listener serves until it is closed, whatever the app throws", async () => {
+Deno.test("a listener serves until it is closed, although the app throws", async () => {
   const { listener, port } = listen();
   const bug = new Error("bug");
   const errors: unknown[] = [];

@@ -19,7 +19,7 @@ const PATH = "/run/front.sock";
 const LISTENER = 7;
 const CONNECTED = 8;
 
-/** A kernel that answers each `listen` and each `connect` as told, and notes what it was asked. */
+/** A kernel with scripted answers to each `listen` and `connect`, which records the calls. */
 function kernel(listens: readonly number[], connects: readonly number[] = []) {
   const [listening, connecting] = [[...listens], [...connects]];
   const asked: string[] = [];
@@ -32,21 +32,21 @@ function kernel(listens: readonly number[], connects: readonly number[] = []) {
     if (answer === undefined) throw new Error(`nobody expected ${what}`);
     return answer;
   };
-  const told = Object.assign(new FakeKernel(), {
+  const fake = Object.assign(new FakeKernel(), {
     listen: (address: SockAddr) => note(`listen ${name(address)}`, listening.shift()),
     connect: (address: SockAddr) => note(`connect ${name(address)}`, connecting.shift()),
     close: (fd: number) => void asked.push(`close ${fd}`),
     unlinkSocket: (path: string) => asked.push(`unlink ${path}`) && 0,
   });
-  return { asked, told };
+  return { asked, fake };
 }
 
 const ip = (text: string) => ipSockaddr(text, 80)!;
 
 Deno.test("an address that can be had is asked for once, and its answer is the answer", () => {
   for (const answer of [LISTENER, -EADDRINUSE, -EACCES]) {
-    const { asked, told } = kernel([answer]);
-    assertEquals(listenAt(told, ip("10.0.0.1"), OPTIONS), answer);
+    const { asked, fake } = kernel([answer]);
+    assertEquals(listenAt(fake, ip("10.0.0.1"), OPTIONS), answer);
     assertEquals(asked, ["listen 10.0.0.1 80"]);
   }
 });
@@ -54,33 +54,33 @@ Deno.test("an address that can be had is asked for once, and its answer is the a
 Deno.test("where there is no IPv6, `::` is all addresses of IPv4, and any other address is an error", () => {
   for (const error of [-EAFNOSUPPORT, -EADDRNOTAVAIL]) {
     const any = kernel([error, LISTENER]);
-    assertEquals(listenAt(any.told, ip("::"), OPTIONS), LISTENER);
+    assertEquals(listenAt(any.fake, ip("::"), OPTIONS), LISTENER);
     assertEquals(any.asked, ["listen :: 80", "listen 0.0.0.0 80"]);
     const one = kernel([error]);
-    assertEquals(listenAt(one.told, ip("::1"), OPTIONS), error);
+    assertEquals(listenAt(one.fake, ip("::1"), OPTIONS), error);
   }
   const taken = kernel([-EADDRINUSE]);
-  assertEquals(listenAt(taken.told, ip("::"), OPTIONS), -EADDRINUSE);
+  assertEquals(listenAt(taken.fake, ip("::"), OPTIONS), -EADDRINUSE);
 });
 
 Deno.test("a socket file on which nobody answers is replaced", () => {
-  const { asked, told } = kernel([-EADDRINUSE, LISTENER], [-ECONNREFUSED]);
-  assertEquals(listenAt(told, unixSockaddr(PATH), OPTIONS), LISTENER);
+  const { asked, fake } = kernel([-EADDRINUSE, LISTENER], [-ECONNREFUSED]);
+  assertEquals(listenAt(fake, unixSockaddr(PATH), OPTIONS), LISTENER);
   assertEquals(asked, [`listen ${PATH}`, `connect ${PATH}`, `unlink ${PATH}`, `listen ${PATH}`]);
 });
 
 Deno.test("a socket file on which somebody answers, or is too busy to, stays", () => {
-  // A queue that is full says "again", and has an owner all the same.
+  // A full queue answers EAGAIN, and has an owner nevertheless.
   for (const [answer, closed] of [[CONNECTED, [`close ${CONNECTED}`]], [-EAGAIN, []]] as const) {
-    const { asked, told } = kernel([-EADDRINUSE], [answer]);
-    assertEquals(listenAt(told, unixSockaddr(PATH), OPTIONS), -EADDRINUSE);
+    const { asked, fake } = kernel([-EADDRINUSE], [answer]);
+    assertEquals(listenAt(fake, unixSockaddr(PATH), OPTIONS), -EADDRINUSE);
     assertEquals(asked, [`listen ${PATH}`, `connect ${PATH}`, ...closed]);
   }
 });
 
 Deno.test("any other error of a unix socket is none of a crash", () => {
-  const { asked, told } = kernel([-EACCES]);
-  assertEquals(listenAt(told, unixSockaddr(PATH), OPTIONS), -EACCES);
+  const { asked, fake } = kernel([-EACCES]);
+  assertEquals(listenAt(fake, unixSockaddr(PATH), OPTIONS), -EACCES);
   assertEquals(asked, [`listen ${PATH}`]);
 });
 

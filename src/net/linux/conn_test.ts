@@ -88,7 +88,7 @@ class Traffic {
   }
 }
 
-Deno.test("whatever the kernel does, no byte is lost or moved, and everybody who waits is told of the end", async () => {
+Deno.test("no byte is lost or moved, and all waiters learn of the end, whatever the kernel does", async () => {
   for (const seed of seeds(SEEDS)) {
     const dice = new Dice(seed);
     const bench = new Bench({ dice, bufferBytes: 64 });
@@ -118,18 +118,18 @@ Deno.test("whatever the kernel does, no byte is lost or moved, and everybody who
     conn.close();
     await Promise.all([traffic.reading, traffic.writing]);
     while (peer.fromUs.length > 0) hear();
-    const told = `seed ${seed}: ${end}, ${JSON.stringify(traffic)}`;
+    const reported = `seed ${seed}: ${end}, ${JSON.stringify(traffic)}`;
     // A reset of either side, or a close with bytes unread, throws away what was not taken yet (tcp(7)).
     const isThrownAway = end.endsWith("reset") || end === "peer resets" ||
       (end === "we close" && traffic.read < sent);
-    if (isThrownAway) assert(heard <= traffic.written, told);
-    else assertEquals(heard, traffic.written, told);
-    if (end.startsWith("peer")) assertEquals(traffic.read, sent, told);
-    if (end === "peer ends") assertEquals(traffic.readEnd, "end", told);
+    if (isThrownAway) assert(heard <= traffic.written, reported);
+    else assertEquals(heard, traffic.written, reported);
+    if (end.startsWith("peer")) assertEquals(traffic.read, sent, reported);
+    if (end === "peer ends") assertEquals(traffic.readEnd, "end", reported);
     if (end.startsWith("we")) {
-      assertEquals([traffic.readEnd, traffic.writeEnd], ["closed by us", "closed by us"], told);
+      assertEquals([traffic.readEnd, traffic.writeEnd], ["closed by us", "closed by us"], reported);
     }
-    if (end === "we reset") assert(peer.weReset, told);
+    if (end === "we reset") assert(peer.weReset, reported);
     await bench.end();
   }
 });
@@ -162,7 +162,7 @@ Deno.test("the peer's last bytes and its end are read although they were reporte
   await bench.end();
 });
 
-Deno.test("a reset is told after the bytes before it, to the reader and to the writer", async () => {
+Deno.test("a reset is reported after the bytes before it, to the reader and to the writer", async () => {
   for (const isWriting of [false, true]) {
     const bench = new Bench({ bufferBytes: 10 });
     const { conn, peer } = bench.connect();
@@ -174,7 +174,7 @@ Deno.test("a reset is told after the bytes before it, to the reader and to the w
     const room = new Uint8Array(100);
     await writing;
     assertEquals(await conn.read(room), 5);
-    // An error is met once, by whoever comes first (socket(7)).
+    // An error is returned once, to the first call (socket(7)).
     if (isWriting) assertEquals(await conn.read(room), null);
     else await assertRejects(() => conn.read(room), Error, "connection reset");
     await assertRejects(async () => await conn.write(bytes(1)), Error, "broken pipe");
@@ -199,13 +199,13 @@ Deno.test("a read cut short by an urgent mark does not hide what lies behind it"
   const { conn, peer, fd } = bench.connect();
   await bench.host.untilQuiet();
   peer.send(bytes(5));
-  const told: (number | null)[] = [];
-  const reader: Reader = { arrived: (count) => told.push(count), failed() {} };
+  const reported: (number | null)[] = [];
+  const reader: Reader = { arrived: (count) => reported.push(count), failed() {} };
   const room = new Uint8Array(100);
   conn.ready(fd, URGENT);
   // Without a pause, so that no further report can help.
   for (let i = 0; i < 2; i++) conn.readWith(room, reader);
-  assertEquals(told, [2, 3]);
+  assertEquals(reported, [2, 3]);
   conn.close();
   await bench.end();
 });
@@ -226,7 +226,7 @@ class Counting extends FakeHost {
   }
 }
 
-/** Reads on as soon as it was told of something. */
+/** Reads on as soon as something has arrived. */
 class Greedy implements Reader {
   count = 0;
   readonly #conn: LinuxConn;
@@ -268,7 +268,7 @@ Deno.test("a connection that could read for ever gets four reads in a turn, and 
   const reads = (fd: number) => host.turns.map((turn) => turn.get(fd) ?? 0);
   const greedyReads = reads(flood.fd);
   assertEquals(Math.max(...greedyReads), 4);
-  // A read that did not fill its room has emptied the socket: asking again would be in vain.
+  // A read that did not fill its room has emptied the socket: another read would return EAGAIN.
   assertEquals(reads(drip.fd).reduce((sum, count) => sum + count), 1);
   const servedIn = reads(drip.fd).findIndex((count, turn) => turn >= first && count > 0);
   assert(servedIn >= 0 && servedIn <= first + 1, `served in turn ${servedIn - first}`);
@@ -276,27 +276,27 @@ Deno.test("a connection that could read for ever gets four reads in a turn, and 
   await bench.end();
 });
 
-Deno.test("a connection closed by whoever was told of its bytes is left alone", async () => {
+Deno.test("a connection that its reader closes in the callback is not used any more", async () => {
   const bench = new Bench();
   const { conn, peer } = bench.connect();
   await bench.host.untilQuiet();
-  const told: string[] = [];
+  const reported: string[] = [];
   conn.readWith(new Uint8Array(2), {
     arrived() {
-      told.push("arrived");
+      reported.push("arrived");
       conn.reset();
-      conn.readWith(new Uint8Array(2), { arrived() {}, failed: () => told.push("failed") });
+      conn.readWith(new Uint8Array(2), { arrived() {}, failed: () => reported.push("failed") });
     },
-    failed: () => told.push("too late"),
+    failed: () => reported.push("too late"),
   });
   peer.send(bytes(5));
   await bench.host.untilQuiet();
-  assertEquals([told, peer.weReset], [["arrived", "failed"], true]);
+  assertEquals([reported, peer.weReset], [["arrived", "failed"], true]);
   await conn.closeWrite(); // of no effect, and no harm
   await bench.end();
 });
 
-Deno.test("a mistake of whoever was told of bytes ends that connection, and not the loop", async () => {
+Deno.test("a bug in a reader ends that connection, and not the loop", async () => {
   const bench = new Bench();
   const broken = bench.connect();
   const sound = bench.connect();

@@ -94,7 +94,7 @@ Deno.test("stop ends a loop that waits elsewhere, one that is busy, and one that
     }
     const stopping = hosted.stop();
     const again = hosted.stop();
-    assert(host.isEventfdOpen, "it ended in the middle of whoever asked for it");
+    assert(host.isEventfdOpen, "it ended while its caller was still running");
     await Promise.all([stopping, again]);
     assertEquals([host.isEventfdOpen, host.open, host.isElsewhere], [false, 0, false]);
     await hosted.finished;
@@ -145,7 +145,7 @@ Deno.test("a thread that is not given its turn holds the loop for a moment only"
   assertEquals(host.clock.pending, 0);
 });
 
-Deno.test("a stop waits a second for a thread that holds its wait, and says that it did in vain", async () => {
+Deno.test("a stop waits one second for a thread that is still in its wait, and reports if that was not enough", async () => {
   const host = new FakeHost();
   host.isCrowded = true;
   const hosted = host.hosted();
@@ -174,15 +174,15 @@ Deno.test({
     });
     const fd = libc.eventfd();
     for (let i = 0; i < 10; i++) {
-      const told = Promise.withResolvers<void>();
+      const reported = Promise.withResolvers<void>();
       const ready = () => {
         libc.settle(fd);
-        told.resolve();
+        reported.resolve();
       };
       if (i === 0) hosted.loop.watch(fd, { ready });
       else hosted.loop.rewatch(fd, { ready });
       setTimeout(() => libc.wake(fd));
-      await told.promise;
+      await reported.promise;
     }
     assert(left >= 32, `${64 - left} had ended`);
     hosted.loop.forget(fd);

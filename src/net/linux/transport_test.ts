@@ -114,7 +114,7 @@ Deno.test("the addresses of a name are tried in turn, and the first that answers
   await hosted.stop();
 });
 
-Deno.test("an address that says no tells how it ended; one time limit is for all of them, the look-up too", async () => {
+Deno.test("an address that refuses gives the reason; one time limit covers all addresses and the look-up", async () => {
   const host = new FakeHost();
   host.answers.set(where(ADDRESSES[2], PORT), -EHOSTUNREACH);
   const { dial, hosted } = dialing(host, "up.test", found);
@@ -185,21 +185,21 @@ Deno.test("what an upstream said while it was still being connected to is read",
   await hosted.stop();
 });
 
-/** A port on a fake kernel, and what its owner was told. */
+/** A port on a fake kernel, and what was reported to its owner. */
 async function listening(host: FakeHost, limits: Partial<ServerLimits> = {}) {
   const clock = new ManualClock();
-  const told: string[] = [];
+  const reported: string[] = [];
   const server = new Server({ deadlines: new Deadlines(new ManualClock()), handler: say, limits });
   const hosted = host.hosted();
   const address = { kind: "tcp", host: "127.0.0.1", port: PORT } as const;
   const port = await socketsIn(hosted).listen(address, server, {
     clock,
-    onAcceptFailed: (error, retryInMs) => told.push(`${error}, again in ${retryInMs} ms`),
+    onAcceptFailed: (error, retryInMs) => reported.push(`${error}, again in ${retryInMs} ms`),
   });
   if (typeof port === "string") throw new Error(port);
   return {
     clock,
-    told,
+    reported,
     server,
     async end() {
       port.close();
@@ -220,20 +220,20 @@ async function ask(host: FakeHost, peer: Peer): Promise<string> {
 
 Deno.test("without descriptors accepting pauses, says so, and goes on with those who waited", async () => {
   const host = new FakeHost();
-  const { clock, told, end } = await listening(host);
+  const { clock, reported, end } = await listening(host);
   host.fdMax = host.open + 1;
   const clients = [1, 2, 3].map(() => host.client(PORT)!);
   await host.untilQuiet();
-  assertEquals(told, ["too many open files, again in 10 ms"]);
+  assertEquals(reported, ["too many open files, again in 10 ms"]);
   // Who is in is served, and who comes meanwhile waits like the others.
   assertEquals(await ask(host, clients[0]!), "\r\n\r\n/");
   clients.push(host.client(PORT)!);
   await host.untilQuiet();
-  assertEquals(told.length, 1);
+  assertEquals(reported.length, 1);
   await clock.advance(10);
   await host.untilQuiet();
-  // Tried again and in vain, which is no news.
-  assertEquals(told.length, 1);
+  // Tried again without success, which is not reported again.
+  assertEquals(reported.length, 1);
   host.fdMax = Infinity;
   await clock.advance(20);
   await host.untilQuiet();
@@ -243,26 +243,26 @@ Deno.test("without descriptors accepting pauses, says so, and goes on with those
   host.fdMax = host.open;
   host.client(PORT);
   await host.untilQuiet();
-  assertEquals(told.length, 1);
+  assertEquals(reported.length, 1);
   await clock.advance(10_000);
   await host.untilQuiet();
-  assertEquals(told.length, 2);
+  assertEquals(reported.length, 2);
   await end();
 });
 
 Deno.test("a client that cannot be watched is let go, and those behind it wait until it is over", async () => {
   const host = new FakeHost();
-  const { clock, told, server, end } = await listening(host);
+  const { clock, reported, server, end } = await listening(host);
   const clients = [1, 2, 3].map(() => host.client(PORT)!);
   const { watch } = FakeHost.prototype;
   Object.assign(host, { watch: () => -ENOMEM });
   await host.untilQuiet();
-  assertEquals([told, server.connections], [["out of memory, again in 10 ms"], 0]);
+  assertEquals([reported, server.connections], [["out of memory, again in 10 ms"], 0]);
   assertEquals(clients.map(({ weClosed }) => weClosed), [true, false, false]);
   Object.assign(host, { watch });
   await clock.advance(10);
   await host.untilQuiet();
-  assertEquals([told.length, server.connections], [1, 2]);
+  assertEquals([reported.length, server.connections], [1, 2]);
   assertEquals(await ask(host, clients[1]!), "\r\n\r\n/");
   await end();
 });
@@ -286,7 +286,7 @@ Deno.test("a port closed in a pause, or while it has no room, stays closed", asy
     if (limits.connectionsMax === undefined) host.fdMax = host.open;
     for (let i = 0; i < 12; i++) host.client(PORT);
     await host.untilQuiet();
-    // A few more than the limit are let in, to be told of it.
+    // A few more than the limit are accepted, in order to answer them.
     const most = limits.connectionsMax === undefined ? 0 : 1 + reserveOf(1);
     assertEquals(server.connections, most);
     await end();
@@ -294,7 +294,7 @@ Deno.test("a port closed in a pause, or while it has no room, stays closed", asy
   }
 });
 
-Deno.test("whatever the kernel does, every client of a crowd is answered, and nothing stays open", async () => {
+Deno.test("every client of a crowd is answered and nothing stays open, whatever the kernel does", async () => {
   for (const seed of seeds(50)) {
     const dice = new Dice(seed);
     const host = new FakeHost({ dice });

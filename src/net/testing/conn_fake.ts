@@ -1,6 +1,6 @@
 /**
  * Two connected `Conn`s without a kernel, for tests: a bounded pipe each way, so that back-pressure,
- * half-close and resets happen exactly when a test says so.
+ * half-close and resets happen exactly when a test orders them.
  */
 import type { Conn, Reader, TryConn } from "../conn.ts";
 
@@ -15,7 +15,7 @@ class Pipe {
     this.#room = room;
   }
 
-  /** Undefined if there is nothing to tell yet. */
+  /** Undefined if there is nothing to report yet. */
   readNow(buffer: Uint8Array): number | null | undefined {
     if (this.#broken !== undefined) throw this.#broken;
     if (this.#bytes.length === 0) return this.#ended ? null : undefined;
@@ -165,7 +165,7 @@ class SwiftFakeConn extends FakeConn implements TryConn {
     this.read(buffer).then((later) => reader.arrived(later), (error) => reader.failed(error));
   }
 
-  /** A read that is pending was told already. */
+  /** A pending read was notified already. */
   look(): void {}
 
   tryWrite(bytes: Uint8Array, length: number): number {

@@ -7,7 +7,7 @@ import { until } from "../testing/world.ts";
 
 const HERE: Address = { kind: "tcp", host: "127.0.0.1", port: 0 };
 
-/** A listener whose accept does, one after another, what it is told, and then waits. */
+/** A listener with a list of results for accept, which then waits. */
 class FakeListener {
   readonly addr: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 1 };
   accepts = 0;
@@ -84,7 +84,7 @@ Deno.test("a port closes while it pauses", async () => {
   assertEquals(listener.accepts, 1);
 });
 
-Deno.test("a port without room accepts nobody until it is told to look again", async () => {
+Deno.test("a port without room accepts no client until there may be room again", async () => {
   let room = false;
   const { clock, port, taken, listener } = world([CLIENT], { hasRoom: () => room });
   await port.open();

@@ -1,4 +1,4 @@
-/** Workers that die, with real threads and sockets: who loses what, and how service goes on. */
+/** Workers that die, with real threads and sockets: which sessions are lost, and that service continues. */
 import { assert, assertEquals } from "@std/assert";
 import { ManualClock } from "../../base/clock.ts";
 import { EngineUnavailable } from "../engine.ts";
@@ -58,10 +58,10 @@ Deno.test({
       assertEquals(await endOf(fatal), "reset");
       await world.counters("it is cut", (c) => c.cut === bug && c.active === 1);
     }
-    // The same bug is told once.
-    const told = world.all("proxy.faulted").map(({ reason }) => reason);
-    assertEquals(told.length, 1);
-    assert(/a bug in one session, made by a test/.test(told[0]!), told[0]);
+    // The same bug is reported once.
+    const reported = world.all("proxy.faulted").map(({ reason }) => reason);
+    assertEquals(reported.length, 1);
+    assert(/a bug in one session, made by a test/.test(reported[0]!), reported[0]);
     assertEquals(world.all("relay.died"), []);
     assertEquals(await echo(session, "two"), "two");
     await until("the upstream has one session", () => upstream.conns.length === 4);
@@ -121,7 +121,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a worker that stands still is ended and replaced, and its clients are told",
+  name: "a worker that stands still is ended and replaced, and its clients are reset",
   ignore,
   async fn() {
     const clock = new ManualClock();

@@ -107,8 +107,8 @@ for (const [what, errno, words] of SHORT) {
     const second = rig.client();
     rig.pass(3_000);
     assertEquals([rig.count("accepted"), rig.count("held"), rig.doubts], [1, 1, []]);
-    const told = rig.of("accept.failed").map((event) => "reason" in event && event.reason);
-    assertEquals(told, [words]);
+    const reported = rig.of("accept.failed").map((event) => "reason" in event && event.reason);
+    assertEquals(reported, [words]);
     rig.kernel.answers.set(where("10.0.0.2", 80), "accept");
     rig.pass(1_000);
     assertEquals([rig.count("accepted"), rig.count("active")], [2, 2]);

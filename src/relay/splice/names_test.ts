@@ -18,13 +18,13 @@ Deno.test("a name in use is looked up every 5 s, also where that failed, and not
   const clock = new ManualClock();
   const answers = [["10.0.0.1", "::1"], [], ["10.0.0.2"]];
   const asked: number[] = [];
-  const told: string[] = [];
+  const reported: string[] = [];
   const watch = new NameWatch(
     clock,
     ADDRESS,
     (addresses) => {
       const found = addresses.map(endpointOf).map((found) => found.kind === "ip" ? found.ip : "");
-      told.push(`${clock.now()}: ${found}`);
+      reported.push(`${clock.now()}: ${found}`);
     },
     new Resolver(clock, () => {
       asked.push(clock.now());
@@ -33,7 +33,7 @@ Deno.test("a name in use is looked up every 5 s, also where that failed, and not
   );
   await clock.advance(0); // lets the first answer in
   for (let turn = 0; turn < 11; turn++) await clock.advance(1_000);
-  assertEquals(told, ["0: 10.0.0.1,::1", "5000: 10.0.0.1,::1", "10000: 10.0.0.2"]);
+  assertEquals(reported, ["0: 10.0.0.1,::1", "5000: 10.0.0.1,::1", "10000: 10.0.0.2"]);
   watch[Symbol.dispose]();
   await clock.advance(60_000);
   assertEquals([asked, clock.pending], [[0, 5_000, 10_000], 0]);
@@ -43,15 +43,20 @@ Deno.test("a name that was never found has no address; one that was keeps it int
   const clock = new ManualClock();
   let answer: readonly string[] = [];
   const resolver = new Resolver(clock, () => Promise.resolve(answer));
-  const told: number[] = [];
+  const reported: number[] = [];
   const watchOnce = async (found: readonly string[]) => {
     answer = found;
     await clock.advance(5_000); // what was found before is old
-    using _ = new NameWatch(clock, ADDRESS, (addresses) => told.push(addresses.length), resolver);
+    using _ = new NameWatch(
+      clock,
+      ADDRESS,
+      (addresses) => reported.push(addresses.length),
+      resolver,
+    );
     await clock.advance(0);
   };
   await watchOnce([]);
   await watchOnce(["10.0.0.1", "10.0.0.2"]);
   await watchOnce([]);
-  assertEquals(told, [0, 2, 2]);
+  assertEquals(reported, [0, 2, 2]);
 });

@@ -44,7 +44,7 @@ for (const [lacks, permissions] of [["ffi", { read: true }], ["read", { ffi: tru
   });
 }
 
-/** What one side of a session says, told by its number alone, so that the other side can check it. */
+/** What one side of a session sends, computed from its number, so that the other side can check it. */
 function script(number: number, side: "up" | "down"): Uint8Array<ArrayBuffer> {
   const dice = new Dice(number * 2 + (side === "up" ? 0 : 1));
   const length = dice.pick([0, 1, 500, 20_000, 200_000, 700_000]);
@@ -124,7 +124,7 @@ Deno.test({
   name: "thousands of short sessions, many cut off by either side, leave no descriptor behind",
   ignore,
   async fn() {
-    // In a process of its own: in this one other tests open descriptors and close them.
+    // In a separate process: in this one other tests open descriptors and close them.
     const { pathname } = new URL("../testing/short_sessions.ts", import.meta.url);
     const args = ["run", "-A", "--quiet", "--no-check", pathname];
     const { code, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();

@@ -49,7 +49,7 @@ class ScriptedPeer {
     else this.write(dice.pick([1, 10, 100, 1_000]));
   }
 
-  /** True when what it was told may have been lost on it. */
+  /** True when bytes sent to it may have been lost. */
   get isDeaf(): boolean {
     return this.reset || this.closed;
   }
@@ -70,7 +70,7 @@ class ScriptedPeer {
   }
 }
 
-/** An upstream's end; the PROXY header tells whose it is. */
+/** An upstream's socket; the PROXY header names its client. */
 class Server extends ScriptedPeer {
   clientPort: number | undefined;
 
@@ -191,7 +191,7 @@ class Case {
   }
 }
 
-/** What our kernel acknowledged to one side has arrived at the other, whatever the first did then. */
+/** What our kernel acknowledged to one side has arrived at the other, whatever the first did after that. */
 function assertHeard(by: ScriptedPeer, from: ScriptedPeer): void {
   if (!by.isDeaf) assertEquals(by.got.length, from.sent, "bytes were lost");
   assert(by.got.length <= from.said.length, "bytes were made up");

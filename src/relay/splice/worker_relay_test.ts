@@ -204,7 +204,7 @@ Deno.test("an order of an older epoch changes nothing", () => {
   assertEquals(rig.kernel.upstreams[0]!.address, "10.0.0.3:80");
 });
 
-Deno.test("running out of descriptors pauses accepting, is told of, and service goes on", () => {
+Deno.test("running out of descriptors pauses accepting, is reported, and service continues", () => {
   const rig = new Rig();
   rig.open("a", 1);
   const { client, upstream } = rig.session();
@@ -294,7 +294,7 @@ Deno.test("a stop ends the loop when the last session ended, and cuts what is le
   assertEquals([rig.stopped, rig.count("cut"), rig.kernel.open], [1, 0, 0]);
 });
 
-Deno.test("a port that is taken is told of and tried again each second, until it is not wanted", () => {
+Deno.test("a port in use is reported and tried again each second, until it is not wanted", () => {
   const rig = new Rig();
   const { kernel } = rig;
   const listen = kernel.listen.bind(kernel);

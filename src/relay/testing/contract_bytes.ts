@@ -14,7 +14,7 @@ import {
 
 const MIB = 1_048_576;
 
-/** Bytes that tell their place, so that a lost or moved block shows; a linear congruence (Knuth). */
+/** Bytes that depend on their position, so that a lost or moved block is noticed; a linear congruence (Knuth). */
 function* noise(total: number, seed: number): Generator<Uint8Array<ArrayBuffer>> {
   let state = seed >>> 0;
   let size = 1;

@@ -82,7 +82,7 @@ function addressContract(name: string, make: MakeRelay): void {
     await world.relay.open(primary.upstream, 1);
     const { address } = await world.event("port.opened");
     const port = Number(address.slice(address.lastIndexOf(":") + 1));
-    // Where the system has no IPv6 the relay listens on 0.0.0.0, and says so.
+    // Where the system has no IPv6 the relay listens on 0.0.0.0, and reports that.
     const hosts = address.startsWith("[::]") ? ["127.0.0.1", "::1"] : ["127.0.0.1"];
     for (const hostname of hosts) {
       using client = await Deno.connect({ hostname, port });

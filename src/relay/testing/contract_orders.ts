@@ -65,7 +65,7 @@ export function ordersContract(name: string, make: MakeRelay): void {
     await world.relay.hold();
     const clients = await Promise.all(Array.from({ length: 20 }, () => world.connect()));
     await world.event("limit.reached");
-    // One more may have been on its way in when the hold began.
+    // One more may have been about to be accepted when the hold began.
     assert(world.relay.counters().accepted <= 6, `${world.relay.counters().accepted} accepted`);
 
     await world.relay.open(backup.upstream, 2);
@@ -249,7 +249,7 @@ export function ordersContract(name: string, make: MakeRelay): void {
     assertEquals(world.relay.counters().lost, 0);
   });
 
-  Deno.test(`${name}: a client that waited its time is closed and told of`, async () => {
+  Deno.test(`${name}: a client whose waiting time is over is closed and reported`, async () => {
     await using primary = new TestUpstream("a", says("a"));
     await using world = await World.start(make, { holdMs: 50, connectTimeoutMs: 50 });
     await world.relay.open(primary.upstream, 1);
@@ -262,7 +262,7 @@ export function ordersContract(name: string, make: MakeRelay): void {
     await world.counters("it counts as lost", (c) => c.lost === 1 && c.held === 0);
   });
 
-  Deno.test(`${name}: a storm of lost clients is told of in few events`, async () => {
+  Deno.test(`${name}: many lost clients are reported in few events`, async () => {
     await using primary = new TestUpstream("a", says("a"));
     await using world = await World.start(make, { holdMs: 100, connectTimeoutMs: 100 });
     await world.relay.open(primary.upstream, 1);

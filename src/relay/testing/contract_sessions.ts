@@ -216,7 +216,7 @@ function stopContract(name: string, make: MakeRelay): void {
     await world.relay.finished;
   });
 
-  Deno.test(`${name}: a stop that is told "now" cuts at once`, async () => {
+  Deno.test(`${name}: a stop whose signal is aborted cuts at once`, async () => {
     await using primary = new TestUpstream("a", echoes);
     await using world = await World.start(make);
     await world.relay.open(primary.upstream, 1);

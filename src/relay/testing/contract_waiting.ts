@@ -1,4 +1,4 @@
-/** The contract of clients that wait: who may, who has left, and what is told of a limit. */
+/** The contract of clients that wait: which clients may wait, which have left, and what is reported of a limit. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Address, parseAddress } from "../../base/address.ts";
 import { ManualClock, realClock } from "../../base/clock.ts";
@@ -87,7 +87,7 @@ export function waitingContract(name: string, make: MakeRelay): void {
     assertEquals(heard, said);
   });
 
-  Deno.test(`${name}: a limit at which clients come and go is told of once`, async () => {
+  Deno.test(`${name}: a limit at which clients come and go is reported once`, async () => {
     await using primary = new TestUpstream("a", echoes);
     await using world = await World.start(make, { connectionsMax: 2 });
     await world.relay.open(primary.upstream, 1);

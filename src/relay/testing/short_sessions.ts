@@ -1,5 +1,5 @@
 /**
- * A program of its own for `splice_test.ts`: thousands of short sessions, many cut off by either side, after
+ * A separate program for `splice_test.ts`: thousands of short sessions, many cut off by either side, after
  * which no more descriptors are open than before: fewer are as good, for the runtime closes some of its own
  * soon after its start. Ends with an error if there are more.
  */
@@ -30,7 +30,7 @@ const spliceRelay: MakeRelay = (settings, context) => {
 };
 
 async function main(): Promise<void> {
-  // What the runtime opens for good, it shall open before we count: for signals, and for its first worker.
+  // The runtime must open what it keeps open before we count: for signals, and for its first worker.
   const ignored = () => {};
   Deno.addSignalListener("SIGUSR2", ignored);
   Deno.removeSignalListener("SIGUSR2", ignored);
@@ -40,7 +40,7 @@ async function main(): Promise<void> {
   await until("the worker's thread is gone too", () => openDescriptors() <= atStart);
 }
 
-/** 50 clients per round. `isClean` is told how many descriptors were open before the first of them. */
+/** 50 clients per round. `isClean` gets the number of descriptors that were open before the first of them. */
 async function repeatSessions(rounds: number, isClean: (opened: number) => boolean): Promise<void> {
   using libc = new Libc();
   const dice = new Dice(seedOr(42));

@@ -36,12 +36,12 @@ const TEST_DEADLINE_MS = 20_000;
 export async function until(what: string, fact: () => boolean): Promise<void> {
   const end = realClock.now() + TEST_DEADLINE_MS;
   while (!fact()) {
-    if (realClock.now() > end) throw new Error(`Waited in vain until ${what}`);
+    if (realClock.now() > end) throw new Error(`Timed out waiting until ${what}`);
     await sleep(realClock, 1);
   }
 }
 
-/** A relay that runs, with what it said so far. */
+/** A running relay, with the events it has published so far. */
 export class World implements AsyncDisposable {
   readonly events: Event[] = [];
   readonly doubts: Doubt[] = [];

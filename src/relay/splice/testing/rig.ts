@@ -1,4 +1,4 @@
-/** A plane on a fake kernel, for tests that tell stories: what was ordered, what was seen, what came of it. */
+/** A worker's relay on a fake kernel, with the orders it got, the reports it sent and what the peers saw. */
 import { assertEquals } from "@std/assert";
 import type { Event } from "../../../events/events.ts";
 import type { Doubt, DrainOrder } from "../../../failover/ports.ts";
