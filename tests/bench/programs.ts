@@ -36,11 +36,17 @@ export async function versionOf(program: string): Promise<string> {
   return /\d+\.\d+(\.\d+)?/.exec(await run(program, ["-v"]))?.[0] ?? "?";
 }
 
+/** How long a program may take to end by itself. */
+const TERM_MS = 3_000;
+
 /** A program in the background. */
 export class Background implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
 
-  /** `quiet` drops what it complains of: iperf3 does of each connection that is only a test. */
+  /**
+   * `quiet` drops what it complains of. iperf3 does of each connection that is only a test, and a proxy with more
+   * services than it can start says so of each.
+   */
   constructor(command: readonly string[], quiet = false) {
     const [program, ...args] = command;
     const stderr = quiet ? "null" : "inherit";
@@ -51,14 +57,30 @@ export class Background implements AsyncDisposable {
     return this.#child.pid;
   }
 
+  /** Resolves when it has ended. */
+  get ended(): Promise<Deno.CommandStatus> {
+    return this.#child.status;
+  }
+
   /** CPU time of this process and all under it. */
   cpuTime(): CpuTime {
     return cpuTime(this.#child.pid);
   }
 
+  /** Ends the program, by force if it takes longer than `TERM_MS`. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGTERM");
+    this.#signal("SIGTERM");
+    const timer = setTimeout(() => this.#signal("SIGKILL"), TERM_MS);
     await this.#child.status;
+    clearTimeout(timer);
+  }
+
+  #signal(signal: Deno.Signal): void {
+    try {
+      this.#child.kill(signal);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // it has ended by itself
+    }
   }
 }
 

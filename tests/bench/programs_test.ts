@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { listeners, listens, missing } from "./programs.ts";
+import { Background, listeners, listens, missing } from "./programs.ts";
 
 Deno.test("[bench] addresses that listen are counted once each; other ports and states are not", () => {
   const line = (n: number, local: string, remote: string, state: string) =>
@@ -29,4 +29,10 @@ Deno.test({
 
 Deno.test("[bench] a program that is not installed is named", async () => {
   assertEquals((await missing(["no-such-program"])).length, 1);
+});
+
+Deno.test("[bench] ending a program that has ended by itself is no error", async () => {
+  const program = new Background(["true"]);
+  await program.ended;
+  await program[Symbol.asyncDispose]();
 });

@@ -23,20 +23,26 @@ export function starter(commands: Readonly<Record<string, Command>>): Contest["s
   };
 }
 
-/** The real program in TCP mode. Its peers check no upstream here; it does at the start, and then once an hour. */
-export function ours(engine: string, more: readonly string[] = CHECK_ONCE): Command {
+/**
+ * The real program in TCP mode. Its peers check no upstream here; it does at the start, and then once an hour.
+ * Upstreams at the ports `backups` come after the first.
+ */
+export function ours(
+  engine: string,
+  more: readonly string[] = CHECK_ONCE,
+  backups: readonly number[] = [],
+): Command {
   return (_folder, port, upstreamPort) => {
+    const hosts = [upstreamPort, ...backups].map((each) => `127.0.0.1:${each}`).join(",");
     const flags = ["--relay", engine, "--log-level", "error", ...more];
-    const ends = ["--hosts", `127.0.0.1:${upstreamPort}`, "--bind", `127.0.0.1:${port}`];
+    const ends = ["--hosts", hosts, "--bind", `127.0.0.1:${port}`];
     return Promise.resolve([Deno.execPath(), ...EXECUTABLE, ...flags, ...ends]);
   };
 }
 
-/** iperf3 takes a check for a client, which disturbs one that it is serving. */
-const CHECK_ONCE = ["--check-interval", "1h"];
-
-const COMMANDS: Readonly<Record<ProxyName, Command>> = {
-  async haproxy(folder, port, upstreamPort) {
+/** HAProxy, with `more` lines after the one of the upstream. */
+function haproxy(more: readonly string[]): Command {
+  return async (folder, port, upstreamPort) => {
     const file = `${folder}/haproxy-${port}.cfg`;
     await Deno.writeTextFile(
       file,
@@ -52,10 +58,28 @@ defaults
 listen relay
   bind 127.0.0.1:${port} backlog 4096
   server upstream 127.0.0.1:${upstreamPort}
-`,
+${more.map((line) => `  ${line}\n`).join("")}`,
     );
     return ["haproxy", "-db", "-f", file];
-  },
+  };
+}
+
+/**
+ * HAProxy with backups at `ports`, which it checks each `intervalMs` milliseconds, by HTTP: a check that only
+ * connects is reset before the upstream can accept it.
+ */
+export function haproxyChecking(intervalMs: number, ports: readonly number[]): Command {
+  const servers = ports.map((port) =>
+    `server backup${port} 127.0.0.1:${port} check inter ${intervalMs} backup`
+  );
+  return haproxy(["option httpchk GET /", ...servers]);
+}
+
+/** iperf3 takes a check for a client, which disturbs one that it is serving. */
+const CHECK_ONCE = ["--check-interval", "1h"];
+
+const COMMANDS: Readonly<Record<ProxyName, Command>> = {
+  haproxy: haproxy([]),
   async nginx(folder, port, upstreamPort) {
     const file = `${folder}/nginx-${port}.conf`;
     await Deno.writeTextFile(

@@ -129,6 +129,7 @@ http {
 `;
 }
 
+export const bulk1 = bulk(1);
 export const bulk16 = bulk(16);
 export const small50 = requests("small50", "small requests, 50 kept connections", 50, true);
 
@@ -136,7 +137,7 @@ export const connect50 = requests("connect", "a new connection for each request"
 
 /** Of the TCP benchmark. */
 export const WORKS: readonly Work[] = [
-  bulk(1),
+  bulk1,
   bulk16,
   small50,
   requests("small1000", "small requests, 1 000 kept connections", 1_000, true),
