@@ -92,7 +92,7 @@ const ONLY_IN: readonly { readonly what: RegExp; readonly where: RegExp; readonl
       what: /\bkernel\.connect\(/,
       where: /^(net\/linux\/(dial|bind)|relay\/splice\/dialer)\.ts$/,
       why:
-        "one dialer for each kind of loop; a unix socket that is bound anew is asked without one",
+        "one dialer for each kind of loop; a unix socket that is bound again is probed without one",
     },
     { what: /\bconsole\./, where: /^main\.ts$/, why: "everything else publishes events" },
   ];

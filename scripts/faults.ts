@@ -56,14 +56,14 @@ async function befall(
   all: readonly Contestant[],
 ): Promise<Map<Contestant, Result>> {
   const startedAt = performance.now();
-  const told = (error: Error) => {
+  const report = (error: Error) => {
     console.error(`${fault.name}: ${error.message}`);
     return "did not serve";
   };
   const results = await Promise.all(
     all.map(async (each): Promise<readonly [Contestant, Result]> => [
       each,
-      await show(fault, each).catch(told),
+      await show(fault, each).catch(report),
     ]),
   );
   const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);

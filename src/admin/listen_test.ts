@@ -14,7 +14,7 @@ function started(listener: AdminListener | string): AdminListener {
   return listener;
 }
 
-/** The operator's window of a service on a port, and a way to ask it over the wire. */
+/** The admin listener of a service on a port, and a way to send it requests. */
 async function serve(service: TestService, clock: Clock = realClock) {
   const stop = new AbortController();
   const events: Event[] = [];

@@ -11,7 +11,7 @@ interface Row {
   readonly side: "upstream" | "client" | "proxy";
   /** True when it proves that nothing reached the upstream, so that another may be tried at once. */
   readonly nothingSent: boolean;
-  /** True when the peer itself said no; false when it merely said nothing. */
+  /** True for an explicit refusal by the peer; false for a time-out or an unreachable host. */
   readonly hard: boolean;
   /** What a person reads in a log line. */
   readonly words: string;
@@ -196,10 +196,10 @@ export function statusOf(fault: FaultName): number {
   return row.status ?? 502;
 }
 
-/** Trouble with a peer, on its way to whoever decides what to do about it. */
+/** Trouble with a peer, thrown to the code that decides what to do about it. */
 export class Fault extends Error {
   override readonly name = "Fault";
-  /** True once an event has told of it, so that nobody tells of it again. */
+  /** True once it was published as an event, so that it is not published again. */
   isTold = false;
 
   constructor(readonly fault: FaultName, detail?: string, options?: { cause?: unknown }) {

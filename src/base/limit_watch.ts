@@ -2,7 +2,7 @@
 
 /** It counts as left when a tenth of it is free again. */
 const LEFT_SHARE = 0.9;
-/** One that is reached again within so long since it was told is no news. */
+/** A limit that is reached again within so long is not published again. */
 const PAUSE_MS = 10_000;
 
 export class LimitWatch {

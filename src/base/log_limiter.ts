@@ -1,6 +1,6 @@
-/** Keeps a log readable in a storm: the same thing may be said once in a while, not each time. */
+/** Keeps a log readable when the same thing happens often: each key is allowed once in an interval. */
 
-/** Things that are told apart; beyond it all are forgotten, and may be said again. */
+/** The number of keys remembered; beyond it all are forgotten, and may be logged again. */
 const KEYS_MAX = 100;
 
 export class LogLimiter {

@@ -159,7 +159,7 @@ function wrongName(
   const lower = name.toLowerCase();
   if (lower === "host") return "it as host: beside url:";
   if (NOT_SETTABLE.test(name)) {
-    return "none of those that each message and connection has of its own";
+    return "none of those that each message and connection sets for itself";
   }
   const isDouble = others.some(([other]) => other.toLowerCase() === lower);
   return isDouble ? "each name once, whatever its case" : undefined;

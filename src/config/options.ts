@@ -168,7 +168,7 @@ export const OPTIONS = {
   ),
   onTriggerFailure: switching(
     choice("continue", "retry", "next"),
-    "A program of a switch that failed: let clients in all the same, run it again, or take the next upstream",
+    "When such a program fails: let clients in nevertheless, run it again, or take the next upstream",
     { default: "continue" },
   ),
   maxBackoff: switching(
@@ -256,7 +256,7 @@ export const OPTIONS = {
     "Also repeat unsafe requests that carry an Idempotency-Key",
     { default: "off" },
   ),
-  noFailoverHeader: upstreams(flag, "Leave out the response header that tells of a failover", {
+  noFailoverHeader: upstreams(flag, "Leave out the response header that reports a failover", {
     default: "off",
   }),
   errorPage: upstreams(path, "Page to send when no upstream is left"),

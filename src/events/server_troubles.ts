@@ -57,7 +57,7 @@ export class ServerTroubles {
     this.#publish({ type: "proxy.faulted", reason });
   };
 
-  /** The limit of connections, `max`, was reached. Its caller says so seldom enough (`base/limit_watch.ts`). */
+  /** The limit of connections, `max`, was reached. The caller limits how often (`base/limit_watch.ts`). */
   readonly onFull = (max: number): void => {
     this.#publish({ type: "limit.reached", limit: "connections", max });
   };

@@ -99,7 +99,7 @@ export interface DrainOrder {
   readonly upstream: string;
   /** Only sessions of this epoch or an older one are ended. */
   readonly throughEpoch: number;
-  /** How long the sessions may go on. */
+  /** How long the sessions may continue. */
   readonly graceMs: number;
   /**
    * Set if the upstream is only silent. Of the sessions that remain after the grace, those that moved a

@@ -24,7 +24,7 @@
  * they have ended.
  *
  * Every promotion has an epoch, a number that only grows. A failback or switchover that fails is no
- * outage: the upstream that served before goes on serving. If admission was closed for the move, it gets
+ * outage: the upstream that served before continues to serve. If admission was closed for the move, it gets
  * a new epoch.
  *
  * A probe that could not be sent because of trouble on this machine has the evidence `none`. It is not an
@@ -60,9 +60,9 @@ export interface Policy extends Thresholds {
    * move. `keep`: never.
    */
   readonly sessionsOnMove: "cut" | "drain" | "keep";
-  /** How long sessions may go on before they are cut. */
+  /** How long sessions may continue before they are cut. */
   readonly graceMs: number;
-  /** How long sessions may go on after a move that drains them. */
+  /** How long sessions may continue after a move that drains them. */
   readonly drainMs: number;
   /** `before`: clients wait for the triggers; `beside`: triggers run while clients are served. */
   readonly triggers: "before" | "beside";
@@ -158,8 +158,8 @@ export type Admission =
   | { readonly is: "closed"; readonly outSince: number }
   /**
    * They wait. At `until` the hold that began with the loss of service is over: clients are refused, or
-   * let through to a fail-open target. With `holdWhile: down` the machine may go on holding, and then
-   * `until` is Infinity, for each client has a hold of its own that begins when it arrives.
+   * let through to a fail-open target. With `holdWhile: down` the machine may continue to hold, and then
+   * `until` is Infinity, because the hold of each client begins when it arrives.
    */
   | { readonly is: "holding"; readonly outSince: number; readonly until: number }
   /** They go to `target`, the name of an upstream that does not pass its checks. */

@@ -213,7 +213,7 @@ function abandon(context: StepContext, reason: string, passedOver?: ReadonlySet<
   startRound(context, Math.max(1, phase.round), reason, [], passedOver);
 }
 
-/** A failback or switchover failed: the upstream that served before is up and goes on serving. */
+/** A failback or switchover failed: the upstream that served before is up and continues to serve. */
 function comeBack(context: StepContext, back: PreviousActive, reason: string): void {
   const { state, now } = context;
   const { upstream, triggers } = back;

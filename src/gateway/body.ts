@@ -1,9 +1,9 @@
 /**
- * A request body on its way to an upstream. Its size is limited. While it is small it is kept, so that it can
+ * A request body that is sent to an upstream. Its size is limited. While it is small it is kept, so that it can
  * be sent again; beyond the limit for one request, or for all requests together, it streams through once.
  *
  * When a part does not fit, what is kept so far is discarded only once an attempt takes that part. So an
- * attempt that fails while the client goes on sending loses nothing.
+ * attempt that fails while the client continues to send loses nothing.
  */
 import { Fault } from "../base/fault.ts";
 import type { BodySource } from "../http1/body.ts";
@@ -63,7 +63,7 @@ export class RequestBody {
     this.end();
     const mine = this.#attempt;
     this.#at = 0;
-    // deno-lint-ignore no-this-alias -- the getters below have a `this` of their own
+    // deno-lint-ignore no-this-alias -- the getters below have their own `this`
     const body = this;
     return {
       length: this.#source.length,

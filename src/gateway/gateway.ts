@@ -97,7 +97,7 @@ export class Gateway implements DataPlane, Disposable {
   }
 
   /**
-   * Answers one request of a client, as the app does. A request that is not for us is told apart before the
+   * Answers one request of a client, as the app does. A request that is not for us is recognised before the
    * app and goes straight to the forwarder, because most requests do, and the app's `Request` and routing
    * would cost them more than the rest of the way. Fails with a Fault if the server is to answer with it.
    */

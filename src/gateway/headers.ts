@@ -3,7 +3,7 @@
  * do so byte for byte, in their order, with their duplicates.
  *
  * These are never passed on: the fields of one hop (RFC 9110 section 7.6.1), the fields that `Connection`
- * names, and the framing, which `http1/` writes anew for each side. The chain of `X-Forwarded-For` and
+ * names, and the framing, which `http1/` writes for each side itself. The chain of `X-Forwarded-For` and
  * `Forwarded` is continued, but what we know ourselves (`X-Forwarded-Proto`, `-Host`) replaces what a client
  * claims. A client on a unix socket has no address and is taken for a proxy on this machine, so its values are
  * kept.

@@ -25,7 +25,7 @@ export interface Run {
   readonly timeoutMs: number;
   /** An abort ends the program and its process group. */
   readonly signal: AbortSignal;
-  /** Whether background processes may go on after the program has exited by itself. */
+  /** Whether background processes may continue after the program has exited by itself. */
   readonly leftovers: "stay" | "end";
   /** Receives each line that the program prints, see `Output`. */
   readonly onLine: (line: string) => void;

@@ -52,7 +52,7 @@ export class Body implements BodySource {
   #left: number;
   #ended: boolean;
   #broken: Fault | undefined;
-  #told = false;
+  #hasCalled = false;
   #waited = false;
   #slowBy = Infinity;
   /** Payload bytes handed out so far. */
@@ -133,8 +133,8 @@ export class Body implements BodySource {
   }
 
   done(): undefined {
-    if (this.#told) return;
-    this.#told = true;
+    if (this.#hasCalled) return;
+    this.#hasCalled = true;
     this.#options.onEnd?.();
   }
 

@@ -24,7 +24,7 @@ export interface BufferedConnOptions {
   readonly faults: BufferedConnFaults;
 }
 
-/** What the owner of a connection hears of it. Nothing of it may throw. */
+/** The events of a connection for its owner. The callbacks must not throw. */
 export interface BufferedConnEvents {
   /** A read has ended: with bytes, or, if `hasMore` is false, at the peer's end. */
   onArrival?(hasMore: boolean): void;
@@ -273,7 +273,7 @@ export class BufferedConn implements Conn, Reader, Timed {
     this.fail(new Fault("drained"));
   }
 
-  /** Resets it, so that the peer can tell. Everybody who waits gets the first fault, which is returned. */
+  /** Resets it, so that the peer sees the failure. Everybody who waits gets the first fault, which is returned. */
   fail(fault: Fault): Fault {
     if (this.fault !== undefined) return this.fault;
     this.fault = fault;

@@ -130,7 +130,7 @@ export class Exchange {
 
   /**
    * Begins the final response. Add its lines, without the framing and connection fields, then `send`.
-   * Calling it again before `send` starts anew.
+   * Calling it again before `send` discards the earlier call.
    */
   respond(status: number, reason: string): HeadWriter {
     if (this.#started) throw new TypeError("Cannot respond twice to one request");
@@ -150,7 +150,7 @@ export class Exchange {
   /**
    * Sends the head that `respond` began, framed for this client, then the body. Done when all of it was
    * handed to the system. Rejects with the Fault of the body or of the client; the connection is cut then,
-   * so that the client can tell that the response is incomplete.
+   * so that the client sees that the response is incomplete.
    */
   send(body: BodySource | Uint8Array | null): MaybeDone {
     const source = body instanceof Uint8Array ? bytesSource(body) : body ?? undefined;
@@ -183,7 +183,7 @@ export class Exchange {
     return this.#io;
   }
 
-  /** Resets the connection, so that the client can tell that the response is incomplete. */
+  /** Resets the connection, so that the client sees that the response is incomplete. */
   abort(fault: Fault): void {
     this.#io.fail(fault);
   }
@@ -214,7 +214,7 @@ export class Exchange {
   #bodyFraming(source: BodySource | undefined): Framing {
     const length = source === undefined ? 0 : source.length;
     if (isBodyless(this.head.method, this.#status)) {
-      // RFC 9110 section 8.6: HEAD and 304 may tell the length of what they leave out, 204 must not.
+      // RFC 9110 section 8.6: HEAD and 304 may declare the length of what they leave out, 204 must not.
       if (source !== undefined && length !== undefined && this.#status !== 204) {
         this.#out.contentLength(length);
       }

@@ -40,7 +40,7 @@ export class HeadWriter {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Starts anew. A buffer that has grown beyond `keep` bytes is dropped. */
+  /** Starts again. A buffer that has grown beyond `keep` bytes is dropped. */
   clear(keep = Infinity): void {
     this.#run = undefined;
     this.#length = 0;

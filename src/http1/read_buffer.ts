@@ -1,6 +1,6 @@
 /**
  * The bytes that a connection has read and that nobody has used yet. It does no I/O: a reader asks for `room`,
- * reads into it and says how much it `added`; whoever parses takes bytes from `start` and moves it on.
+ * reads into it and says how much it `added`; the parser takes bytes from `start` and advances it.
  *
  * While a request or response is under way, the bytes of its head must stay in place (`hold`), because the
  * parsed head points into them. Further reads then go to another buffer. Between two messages a connection

@@ -2,7 +2,7 @@
 import type { ResponseHead } from "./head.ts";
 
 /**
- * A 204 or 304 ends with its head (RFC 9112 section 6.3). If it declares a body all the same, we cannot know
+ * A 204 or 304 ends with its head (RFC 9112 section 6.3). If it declares a body nevertheless, we cannot know
  * whether the upstream sends one.
  */
 export function hasDoubtfulFraming({ status, said }: ResponseHead): boolean {

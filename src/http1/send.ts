@@ -10,7 +10,7 @@ import type { HeadWriter } from "./head_writer.ts";
 import type { MaybeDone } from "./maybe_done.ts";
 import type { BufferedConn } from "./buffered_conn.ts";
 
-/** Payload up to this size, in bytes, is copied behind the head; larger parts get a write of their own. */
+/** Payload up to this size, in bytes, is copied behind the head; larger parts get a separate write. */
 const TOGETHER_BYTES_MAX = 16 * 1024;
 
 /**
@@ -63,7 +63,7 @@ async function sendPlain(
     await io.send(part);
     part = undefined;
   }
-  // The last read tells the source that we are done, and us that it was as long as it declared.
+  // The last read shows the source that we are done, and us that it was as long as declared.
   if (left === 0 && await body.read() !== undefined) throw new TypeError(TOO_LONG);
   if (left > 0 && length !== Infinity) throw new Fault("responseCut", "body shorter than declared");
 }

@@ -73,7 +73,7 @@ export interface ServerOptions {
   readonly onFault?: (fault: Fault, peer: string) => void;
   /** Called for all other errors thrown in an exchange; only that exchange ends. Must not throw. */
   readonly onError?: (error: unknown, peer: string) => void;
-  /** Called when the limit is reached, as seldom as `LimitWatch` says. Must not throw. */
+  /** Called when the limit is reached, as often as `LimitWatch` allows. Must not throw. */
   readonly onFull?: (max: number) => void;
   /** Connections of the same clients that are served elsewhere, and count as well. */
   readonly others?: {

@@ -19,7 +19,7 @@ import { type EndListener, Task } from "./task.ts";
 
 /** An idle connection keeps an output buffer of at most this size. */
 const OUT_KEPT_BYTES = 32 * 1024;
-/** In a drain, we wait this long for a request that may be on its way on a kept connection … */
+/** In a drain, we wait this long for a request that may be under way on a kept connection … */
 const LAST_CALL_MS = 250;
 /** … and this long on a new connection. */
 const FIRST_CALL_MS = 1_000;

@@ -75,7 +75,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
   /** Gets the connection after the present exchange. */
   owner: ConnectionOwner;
   #goOn: ((send: boolean) => void) | undefined;
-  /** The body of the present request, as long as it may be on its way. */
+  /** The body of the present request, as long as it may be under way. */
   #source: BodySource | undefined;
   /** Settles when the sending has ended, one way or the other; it never rejects. */
   #pump: Promise<void> | undefined;
@@ -178,7 +178,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
   }
 
   /**
-   * Reads the next head from what has arrived, or waits for more. It begins anew after each read: unlike a
+   * Reads the next head from what has arrived, or waits for more. It starts again after each read: unlike a
    * client, an upstream is trusted not to send byte by byte.
    */
   #readOn(): void {
@@ -239,7 +239,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
 
   /**
    * Becomes idle for at most `idleMs`, and for less if the upstream has announced that it will close it
-   * earlier. The owner hears if the upstream or the deadline ends it.
+   * earlier. The owner is notified if the upstream or the deadline ends it.
    */
   startIdle(idleMs: number): void {
     const { deadlines } = this.#options;

@@ -1,5 +1,5 @@
 /**
- * The PROXY protocol header, which tells an upstream who the real client is: version 1 (text) and
+ * The PROXY protocol header, which informs an upstream of the real client: version 1 (text) and
  * version 2 (binary). Pure; both engines send what this prints before the client's first byte.
  * Source: "The PROXY protocol, versions 1 & 2", Willy Tarreau, haproxy.org, doc/proxy-protocol.txt;
  * the section numbers below are of that text.

@@ -166,7 +166,7 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
   "service.failedOpen": {
     level: "error",
     line: (e) =>
-      `every upstream looks down: clients are let through to ${e.upstream} all the same ` +
+      `every upstream looks down: clients are let through to ${e.upstream} nevertheless ` +
       `(epoch ${e.epoch}): ${e.reason}`,
   },
   "port.opened": { level: "info", line: (e) => `listening on ${e.address}` },

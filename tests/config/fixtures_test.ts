@@ -74,6 +74,6 @@ Deno.test("all errors of an invalid file are reported together", () => {
     const expected = new URL(name.replace(/\.yaml$/, ".txt"), INVALID);
     if (Deno.env.get("REWRITE") === "1") Deno.writeTextFileSync(expected, reported);
     assertEquals(reported, Deno.readTextFileSync(expected), name);
-    assert(!/hush|password/.test(reported), `${name} tells a secret`);
+    assert(!/hush|password/.test(reported), `${name} prints a secret`);
   }
 });

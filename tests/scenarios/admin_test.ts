@@ -1,4 +1,4 @@
-/** The operator's window in TCP mode, and the notifications that leave the process. */
+/** The admin listener in TCP mode, and the notifications. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { runProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";

@@ -18,7 +18,7 @@ const SEPARATOR = Deno.build.os === "windows" ? "\\" : "/";
 
 /**
  * Serves the files of `folder`: `index.html` for a folder, `404.html` at its root for what is not there.
- * The folder is resolved anew for each request, so a deploy that switches a symbolic link just works.
+ * The folder is resolved again for each request, so a deploy that switches a symbolic link just works.
  */
 export function folderBackup(folder: string, clock: Clock): StaticBackup {
   return orAway(clock, async (request) => {
@@ -31,7 +31,7 @@ export function folderBackup(folder: string, clock: Clock): StaticBackup {
   });
 }
 
-/** Answers everything with `file` and status 503. The file is read anew each time. */
+/** Answers everything with `file` and status 503. The file is read again each time. */
 export function pageBackup(file: string, clock: Clock): StaticBackup {
   return orAway(clock, async (request) => {
     const page = await openFile(file, clock);

@@ -67,7 +67,7 @@ export class Http2 implements Timed {
     this.#loopback = new LoopbackServer({
       clock,
       handler: (request, port) => this.#answer(request, port),
-      // A Fault has reset the stream on purpose, so that the client can tell.
+      // A Fault has reset the stream on purpose, so that the client sees the failure.
       onError: (error) => {
         if (!(error instanceof Fault)) parts.onError(error, "of HTTP/2");
       },
@@ -229,7 +229,7 @@ export class Http2 implements Timed {
       if (!exchange.responseStarted) throw error;
       const isOurs = error instanceof Fault;
       if (!isOurs) this.#parts.onError(error, exchange.peer);
-      // The response stream fails, so that the client can tell.
+      // The response stream fails, so that the client sees the failure.
       exchange.abort(isOurs ? error : new Fault("internalError", undefined, { cause: error }));
     }
   }

@@ -16,7 +16,7 @@ import { systemLookUp } from "../look_up.ts";
 /** Length of the kernel's accept queue; `net.core.somaxconn` limits it further (listen(2)). */
 const BACKLOG = 4_096;
 
-/** How long whoever listens on an address has to answer, in milliseconds. */
+/** How long the process that listens on an address has to answer, in milliseconds. */
 const ANSWER_MS = 1_000;
 
 /** Makes the system call; tests replace it. */

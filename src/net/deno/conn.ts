@@ -55,7 +55,7 @@ export function tune<C extends Deno.Conn>(conn: C, keepAlive = false): C {
     tcp.setNoDelay(true);
     if (keepAlive) tcp.setKeepAlive(true);
   } catch {
-    // A connection that has ended meanwhile has no options; its first read says so.
+    // A connection that has ended meanwhile has no options; its first read reports the end.
   }
   return conn;
 }

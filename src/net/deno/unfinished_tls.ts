@@ -3,7 +3,7 @@
  * that a peer that says nothing would keep the descriptor for as long as it likes. Where the kernel can be
  * called, the socket itself is shut down first: the handshake fails at once, and Deno closes the descriptor.
  *
- * Deno does not tell the descriptors of these connections. They are found among all of this process by their
+ * Deno does not reveal the descriptors of these connections. They are found among all of this process by their
  * two addresses.
  */
 import { formatIp, ipv4Of, parseIp } from "../../base/ip.ts";

@@ -79,7 +79,7 @@ export class EmbeddedLoop implements Watcher {
     return this.#ended.promise;
   }
 
-  /** Runs `tick` after all others had their turn. Unlike the loop's own, it may be called at any time. */
+  /** Runs `tick` after all others have run. Unlike the loop's own, it may be called at any time. */
   again(tick: Tick): void {
     this.loop.again(tick);
     if (this.#state === "away") this.#host.wake(this.#eventfd);

@@ -2,7 +2,7 @@
  * The end of a session in which one side broke, on Deno's sockets. The bytes that this side sent are still
  * on their way to the other, and closing the other socket while it has unread bytes, or gets more after that,
  * would discard them (tcp(7)). So the other side gets the end, and what it sends is dropped until it ends too.
- * Deno cannot tell how much it has acknowledged, so it has a fixed time after the last byte sent to it.
+ * Deno cannot say how much it has acknowledged, so it has a fixed time after the last byte sent to it.
  */
 import type { Clock } from "../../base/clock.ts";
 import { drop, type FlowEnd, throwBug } from "./streams.ts";

@@ -222,7 +222,7 @@ export class Flow {
     this.#is |= MOVED;
     this.held -= sent;
     if (this.held > 0) return undefined;
-    // A flow that goes on splicing keeps its pipe for the next round.
+    // A flow that continues to splice keeps its pipe for the next round.
     if (this.#pipe === undefined || !this.#has(SPLICES)) this.#giveBack(deps);
     return undefined;
   }

@@ -23,7 +23,7 @@ export class NameWatch implements Disposable {
   #isOver = false;
 
   /**
-   * `tell` gets the addresses after each look-up; an empty list if the name was never found. It is not called
+   * `onAddresses` gets the addresses after each look-up; an empty list if the name was never found. It is not called
    * while the first look-up has no answer.
    */
   constructor(
