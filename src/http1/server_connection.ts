@@ -147,7 +147,10 @@ export class ServerConnection implements DrainState, BufferedConnEvents, Filler,
     const head = this.#parseHead();
     if (head === undefined || head instanceof Fault || this.isOverLimit) {
       this.#admit(head).catch((error) => this.#finish(error));
-    } else this.#begin(head);
+    } else {
+      this.#keep(head);
+      this.#begin(head);
+    }
   }
 
   /** For a request that must wait before it can be served, or that cannot be served at all. */
@@ -156,23 +159,22 @@ export class ServerConnection implements DrainState, BufferedConnEvents, Filler,
     if (head === undefined) return this.#finish();
     let fault: Fault | undefined;
     if (head instanceof Fault) fault = head;
-    else if (this.isOverLimit) {
+    else {
       this.#keep(head);
-      if (!await this.#hasPlace(head)) fault = new Fault("tooManyHeld");
+      if (this.isOverLimit && !await this.#hasPlace(head)) fault = new Fault("tooManyHeld");
     }
     if (fault === undefined) return this.#begin(head as RequestHead);
     await this.#refuse(fault);
     this.#finish();
   }
 
-  /** The bytes of the head stay in place, and those after it are next. */
+  /** The bytes of the head stay in place, and those after it are next. To be called once for each head. */
   #keep(head: RequestHead): void {
     this.#io.input.start = head.end;
     this.#io.input.hold();
   }
 
   #begin(head: RequestHead): void {
-    this.#keep(head);
     const exchange = this.#exchange = this.#exchangeOf(head);
     if (exchange.body.ended) this.#watch();
     let work: ReturnType<Handler>;

@@ -82,6 +82,9 @@ serverTest(
     assertMatch(await busy.client.hearAll(), /Connection: close\r\n\r\n\/busy$/);
     busy.client.close();
     await waiting.client.hear("/waits");
+    // Nobody waits any more, so this connection is kept.
+    await waiting.client.say(get("/next"));
+    assertMatch(await waiting.client.hear("/next"), /^HTTP\/1.1 200 /);
     waiting.client.close();
     await waiting.done;
     assertEquals(server.connections, 0);
