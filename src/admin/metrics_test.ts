@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { family } from "./exposition.ts";
 import { metricsText } from "./metrics.ts";
 import { PASSED, REFUSED, TestService } from "./testing/service.ts";
 
@@ -57,12 +56,4 @@ Deno.test("every line of the metrics keeps to the grammar, each family named onc
   const names = [...text.matchAll(/^# TYPE (\S+) (\S+)/gm)];
   assertEquals(new Set(names.map(([, name]) => name)).size, names.length);
   for (const [, name, kind] of names) assertEquals(name!.endsWith("_total"), kind === "counter");
-});
-
-Deno.test("label values and help texts cannot break out of their line", () => {
-  assertEquals(
-    family("x", "gauge", "a\\b\nc", [[{ l: 'q"\\\n' }, Infinity], [{}, 1e21]]),
-    '# HELP x a\\\\b\\nc\n# TYPE x gauge\nx{l="q\\"\\\\\\n"} +Inf\nx 1e+21\n',
-  );
-  assertEquals(family("x", "gauge", "", []), "");
 });
