@@ -53,6 +53,11 @@ interface Probing {
   timer: number;
 }
 
+/** The most steps at one moment: a schedule in which the time stands still fails instead of hanging. */
+const STEPS_MAX = 10_000;
+/** The resolution of the timer of the machine, in milliseconds. */
+const TIMER_MS = 0.001;
+
 export class World {
   now = 0;
   state: State;
@@ -110,9 +115,12 @@ export class World {
     this.#planShortage();
     this.#planOrder();
     this.#input({ type: "begun" });
+    let stepsNow = 0;
     while (this.now < this.#settings.lengthMs) {
       const next = this.#takeNext();
       if (next === undefined) break;
+      stepsNow = next.at > this.now ? 0 : stepsNow + 1;
+      if (stepsNow > STEPS_MAX) throw new Error(`the time stands still at ${this.now} ms`);
       this.now = Math.max(this.now, next.at);
       next.run();
     }
@@ -242,7 +250,10 @@ export class World {
     const at = wakeAt(this.state);
     const wake = ++this.#wake;
     if (at === undefined) return;
-    this.#at(Math.max(0, at - (this.now + this.#skew)), () => {
+    // A difference smaller than the precision of `now` would not advance the time: the tick would come too
+    // early, and again, without end. Real timers have a resolution as well.
+    const waitMs = at - (this.now + this.#skew);
+    this.#at(waitMs > 0 ? Math.max(waitMs, TIMER_MS) : 0, () => {
       if (this.#wake === wake) this.#input({ type: "ticked" });
     });
   }
