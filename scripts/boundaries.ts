@@ -26,7 +26,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http1: ["base", "linux", "net"],
   health: ["base", "events", "failover", "http1", "net"],
   hooks: ["base", "events", "failover"],
-  relay: ["base", "events", "failover", "linux", "net"],
+  threads: ["base", "events", "failover", "linux", "net"],
+  relay: ["base", "events", "failover", "linux", "net", "threads"],
   gateway: ["base", "events", "failover", "http1", "net"],
   report: ["base", "events", "failover"],
   admin: ["base", "events", "failover", "http1", "net"],
@@ -40,6 +41,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "http1",
     "health",
     "hooks",
+    "threads",
     "relay",
     "gateway",
     "report",
@@ -58,6 +60,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   linux: ["libc.ts", "loop.ts"],
   net: ["transport.ts"],
   report: ["log.ts", "webhook.ts"],
+  threads: ["crew.ts", "thread.ts"],
 };
 
 /** Where things that touch the world may stand. */
@@ -65,8 +68,8 @@ const ONLY_IN: readonly { readonly what: RegExp; readonly where: RegExp; readonl
   [
     {
       what: /\bDeno\.(dlopen|UnsafePointer|UnsafePointerView)\b/,
-      where: /^linux\/(libc|testing\/raw_socket)\.ts$/,
-      why: "the only unsafe file, but for what only a test needs",
+      where: /^linux\/(libc|process_libc|testing\/raw_socket)\.ts$/,
+      why: "the only unsafe files, but for what only a test needs",
     },
     {
       what: /\bDeno\.(env|args|exit|exitCode)\b/,

@@ -97,7 +97,7 @@ Deno.test("an executable holds every module, worker and asset of the program, an
 
     const { files, packages } = await loaded(staged);
     assert(files.size > 40, [...files].join("\n"));
-    assert([...files].some((path) => path.endsWith("/worker.ts")), "no worker was found");
+    assert([...files].some((path) => path.endsWith("/thread_main.ts")), "no worker was found");
 
     const isTheirs = (path: string) => path.startsWith(".deno_compile_node_modules/");
     const listed = pathsOf(result.listing);

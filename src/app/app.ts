@@ -17,6 +17,7 @@ import type { Starter } from "./service.ts";
 import { shareDescriptors } from "./shares.ts";
 import { Supervisor } from "./supervisor.ts";
 import { describe } from "../base/describe.ts";
+import { startThreads, type Threads } from "./threads.ts";
 import type { ReportUncaught } from "./uncaught.ts";
 
 /** The requests that a running program receives from outside: stop and failback. */
@@ -118,20 +119,25 @@ async function serve(
   const { process: { admin, drainTimeout, socketMode, origins } } = config;
   const { events } = reports;
   await using programs = new Programs(realClock, orders.stopNow);
+  await using threads = startThreads(config, events.scope(""));
   const services: Supervisor[] = [];
   const stopAll = async (drainMs: number, now: AbortSignal) => {
     const cuts = await Promise.all(services.map((service) => service.stop(drainMs, now)));
     return cuts.reduce((sum, cut) => sum + cut, 0);
   };
   const instance = crypto.randomUUID().slice(0, 8);
-  const shares = shareDescriptors(plans.map(({ config: { name, origins }, starter: { need } }) => ({
-    need,
-    isExplicit: origins.maxConnections !== "default",
-    publish: events.scope(name),
-  })));
+  const shares = shareDescriptors(
+    plans.map(({ config: { name, origins }, starter: { need } }) => ({
+      need,
+      isExplicit: origins.maxConnections !== "default",
+      publish: events.scope(name),
+    })),
+    threads.descriptors,
+  );
   for (const [place, plan] of plans.entries()) {
     const service = await startPlan(plan, {
       programs,
+      threads,
       instance,
       drainMs: drainTimeout,
       reports,
@@ -172,6 +178,7 @@ function startPlan(
   { config: { name }, starter, warnings, triggerWarnings }: Plan,
   { reports, ...rest }: {
     readonly programs: Programs;
+    readonly threads: Threads;
     readonly instance: string;
     readonly drainMs: number;
     readonly reports: Reports;

@@ -23,5 +23,5 @@ async function unsupportedReasonOf(service: ServiceConfig): Promise<string | und
   if (service.mode === "http") {
     return (await import("./transport.ts")).socketsUnsupportedReason(service);
   }
-  return (await import("../relay/splice/splice.ts")).unsupportedReason();
+  return (await import("./threads.ts")).unsupportedReason();
 }

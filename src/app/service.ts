@@ -5,6 +5,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import type { Need } from "../net/descriptors.ts";
 import type { Programs } from "../hooks/program.ts";
+import type { Threads } from "./threads.ts";
 
 export interface ServiceContext {
   readonly clock: Clock;
@@ -14,6 +15,8 @@ export interface ServiceContext {
   readonly programs: Programs;
   /** Warnings about the folder of triggers that were already logged at the start. */
   readonly triggerWarnings: readonly string[];
+  /** The threads that move bytes, if there are any. */
+  readonly threads: Threads;
   /** Permission bits for the files of listening unix sockets. */
   readonly socketMode: number;
   /** Most clients at one time; fewer than configured if there are not enough descriptors. */

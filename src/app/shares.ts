@@ -30,17 +30,19 @@ export function checkDescriptors(checkHost: unknown): number {
  * How many clients each service, in order, and the admin listener may have at one time. Publishes one event
  * for each service that gets fewer than it asked for: a warning if the operator set the number, else a piece
  * of information. With `descriptors` undefined (the system cannot be asked) every service gets what it asked
- * for.
+ * for. `reserved` are taken by what all services share.
  */
 export function shareDescriptors(
   services: readonly Share[],
+  reserved: number,
   descriptors: Descriptors | undefined = measure(),
 ): Budget {
   if (descriptors === undefined) {
     return { clients: services.map(({ need }) => need.asked), admin: ADMIN_MAX };
   }
   const { limit } = descriptors;
-  const shares = budget(services.map(({ need }) => need), descriptors);
+  const open = descriptors.open + reserved;
+  const shares = budget(services.map(({ need }) => need), { limit, open });
   for (const [place, { need: { asked }, isExplicit, publish }] of services.entries()) {
     const max = shares.clients[place]!;
     if (max >= asked) continue;

@@ -11,7 +11,7 @@ function service(isExplicit: boolean): Share & { readonly published: Event[] } {
 
 Deno.test("a number of clients that the operator set and that does not fit is a warning", () => {
   const asked = service(true);
-  const { clients: [max] } = shareDescriptors([asked], { limit: 1_024, open: 24 });
+  const { clients: [max] } = shareDescriptors([asked], 0, { limit: 1_024, open: 24 });
   assertEquals(asked.published, [
     { type: "connections.limited", asked: 10_000, max: max!, descriptors: 1_024 },
   ]);
@@ -19,7 +19,7 @@ Deno.test("a number of clients that the operator set and that does not fit is a 
 
 Deno.test("a default that does not fit is made to fit, and is no warning", () => {
   const byDefault = service(false);
-  const { clients: [max] } = shareDescriptors([byDefault], { limit: 20_000, open: 24 });
+  const { clients: [max] } = shareDescriptors([byDefault], 0, { limit: 20_000, open: 24 });
   assertEquals(byDefault.published, [
     { type: "connections.fitted", max: max!, descriptors: 20_000 },
   ]);
@@ -27,7 +27,7 @@ Deno.test("a default that does not fit is made to fit, and is no warning", () =>
 
 Deno.test("nothing is published where the descriptors suffice", () => {
   const [one, other] = [service(true), service(false)];
-  const { clients } = shareDescriptors([one, other], { limit: 100_000, open: 24 });
+  const { clients } = shareDescriptors([one, other], 0, { limit: 100_000, open: 24 });
   assertEquals(clients, [10_000, 10_000]);
   assertEquals([...one.published, ...other.published], []);
 });

@@ -6,6 +6,7 @@ import type { TcpConfig } from "../config/options.ts";
 import { tcpProbe } from "../health/tcp.ts";
 import { EngineUnavailable, type RelayContext } from "../relay/engine.ts";
 import { startRelay } from "../relay/relay.ts";
+import { startSplice } from "../relay/splice/splice.ts";
 import type { Need } from "../net/descriptors.ts";
 import { checkDescriptors } from "./shares.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
@@ -20,22 +21,16 @@ export function tcpStarter(config: TcpConfig): Starter {
   };
 }
 
-/** Descriptors of a worker's thread, loop and port. */
-const WORKER_DESCRIPTORS = 12;
+/** Descriptors of its port, and of what it may take for a moment. */
+const SERVICE_DESCRIPTORS = 4;
 /** One pipe (two descriptors) for this many clients; the bytes of clients without a pipe are copied. */
 const CLIENTS_PER_PIPE = 4;
 
-function needOf(config: TcpConfig): Need {
-  const { hosts, checkHost, maxConnections, relay } = config;
-  const checks = hosts.length * checkDescriptors(checkHost);
+function needOf({ hosts, checkHost, maxConnections, relay }: TcpConfig): Need {
+  const fixed = hosts.length * checkDescriptors(checkHost) + SERVICE_DESCRIPTORS;
   // Both ends of a session, and pipes where they are used.
-  if (relay === "stream") return { asked: maxConnections, each: 2, fixed: checks + 4 };
-  const fixed = checks + workersOf(config) * WORKER_DESCRIPTORS;
-  return { asked: maxConnections, each: 2 + 2 / CLIENTS_PER_PIPE, fixed };
-}
-
-function workersOf({ workers }: TcpConfig): number {
-  return workers === "auto" ? navigator.hardwareConcurrency : workers;
+  const each = relay === "stream" ? 2 : 2 + 2 / CLIENTS_PER_PIPE;
+  return { asked: maxConnections, each, fixed };
 }
 
 /** Builds and starts the service. Its port opens after the first promotion. */
@@ -73,7 +68,7 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
 
 function relayOf(
   config: TcpConfig,
-  { socketMode, connectionsMax }: ServiceContext,
+  { socketMode, connectionsMax, threads: { crew, asked, unsupportedReason } }: ServiceContext,
   context: RelayContext,
 ) {
   const settings = {
@@ -83,10 +78,18 @@ function relayOf(
     holdMs: config.hold,
     heldMax: config.holdClients,
     connectionsMax,
-    pipesMax: Math.max(1, Math.floor(connectionsMax / CLIENTS_PER_PIPE / workersOf(config))),
-    workers: workersOf(config),
+    pipesMax: Math.max(1, Math.floor(connectionsMax / CLIENTS_PER_PIPE / asked)),
+    workers: asked,
     sendProxy: config.sendProxy,
     socketMode,
   };
-  return startRelay(config.relay, settings, context);
+  return startRelay(
+    config.relay,
+    settings,
+    context,
+    (settings, context) =>
+      crew === undefined
+        ? new EngineUnavailable(unsupportedReason ?? "it has no threads")
+        : startSplice(settings, context, crew),
+  );
 }

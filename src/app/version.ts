@@ -9,7 +9,7 @@ export const VERSION: string = deno.version;
 
 /** The line of `--version`, with the relay engine that `--relay auto` chooses on this machine. */
 export async function versionText(): Promise<string> {
-  const { unsupportedReason } = await import("../relay/splice/splice.ts");
+  const { unsupportedReason } = await import("./threads.ts");
   const origin = build.commit === "" ? "from source" : `commit ${build.commit}`;
   const engine = unsupportedReason() === undefined ? "splice" : "stream";
   const facts = [origin, `Deno ${Deno.version.deno}`, Deno.build.target, `relay engine ${engine}`];

@@ -179,8 +179,8 @@ Deno.test("an option of the other mode is an error", () => {
   assertEquals(errorsOf([...TCP, "--max-body", "1MB"]), [
     "Cannot use max_body in TCP mode: it belongs to HTTP mode (from flag --max-body)",
   ]);
-  assertEquals(errorsOf(HTTP, { env: { FAILOVER_WORKERS: "auto" } }), [
-    "Cannot use workers in HTTP mode: it belongs to TCP mode (from environment FAILOVER_WORKERS)",
+  assertEquals(errorsOf(HTTP, { env: { FAILOVER_SEND_PROXY: "v1" } }), [
+    "Cannot use send_proxy in HTTP mode: it belongs to TCP mode (from environment FAILOVER_SEND_PROXY)",
   ]);
 });
 

@@ -113,9 +113,6 @@ export const OPTIONS = {
     "Begin each upstream connection with a PROXY protocol header",
     { default: "none" },
   ),
-  workers: tcp(countOrAuto(1, 64), "Threads that move bytes (splice); auto is one for each core", {
-    default: "1",
-  }),
 
   primary: http(serverTarget, "The upstream to use while it is up", { required: true, own: true }),
   backup: http(
@@ -273,6 +270,11 @@ export const OPTIONS = {
     default: "info",
   }),
 
+  workers: process(
+    countOrAuto(1, 64),
+    "Threads that move bytes, shared by all services; auto is one for each core that may be used",
+    { default: "1" },
+  ),
   name: process(
     pattern("NAME", /^[A-Za-z0-9][\w.-]{0,63}$/, "up to 64 letters, digits and . _ -"),
     "Name of the service in logs and state",

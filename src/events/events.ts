@@ -27,15 +27,10 @@ export type Event =
   | { type: "relay.chosen"; engine: string; reason: string }
   /** Where an HTTP service takes its connections from: the kernel of Linux, or Deno. */
   | { type: "sockets.chosen"; sockets: "linux" | "deno"; reason: string }
-  /** A worker of the engine, counted from 1, died with its sessions; it is restarted. */
-  | {
-    type: "relay.died";
-    engine: string;
-    worker: number;
-    sessions: number;
-    reason: string;
-    retryInMs: number;
-  }
+  /** A thread of the data plane, counted from 1, died with its sessions; it is restarted. */
+  | { type: "worker.died"; worker: number; sessions: number; reason: string; retryInMs: number }
+  /** A thread of the data plane has not run for so long, since the machine gave it no time; it is left alone. */
+  | { type: "worker.starved"; worker: number; forMs: number }
   | { type: "config.warned"; warning: string }
   // Verdicts
   | {

@@ -22,17 +22,9 @@ export interface SocketOptions {
   readonly userTimeoutMs: number;
 }
 
-/** Whether a listener shares its port: not at all, as the first of several, or as a later one. */
-export type PortShare = false | "first" | "join";
-
 export interface ListenOptions extends SocketOptions {
   /** Length of the accept queue; `net.core.somaxconn` limits it further (listen(2)). */
   readonly backlog: number;
-  /**
-   * Whether several listeners of this process share the port (SO_REUSEPORT, socket(7)). The first one binds it
-   * exclusively before it allows others, so that another process gets the error "address in use".
-   */
-  readonly reusePort: PortShare;
   /** Permission bits of a unix socket's file, set before a client can connect. Without them umask(2) decides. */
   readonly socketMode?: number;
 }
@@ -51,6 +43,13 @@ export interface Kernel {
 
   /** Reports changes of `fd`, edge-triggered, until it is closed; each with `mark` (epoll_ctl(2)). */
   watch(fd: number, mark: number): number;
+  /**
+   * As `watch`, for a listening socket that several threads watch: of those that sleep, one is woken for a new
+   * client (EPOLLEXCLUSIVE, epoll_ctl(2)).
+   */
+  watchShared(listener: number, mark: number): number;
+  /** Ends the reports for `fd`, which stays open. */
+  unwatch(fd: number): void;
   /** Waits for changes, at most `timeoutMs` milliseconds. Returns their number; they are valid until the next call. */
   poll(timeoutMs: number): number;
   eventFd(index: number): number;

@@ -28,7 +28,6 @@ type Symbols = Deno.DynamicLibrary<typeof LIBC>["symbols"];
 
 const CLOEXEC = 0o2000000;
 const NONBLOCK = 0o4000;
-const RLIMIT_NOFILE = 7;
 const F_GETFD = 1;
 const SOCK_STREAM = 1;
 const SOL_SOCKET = 1;
@@ -36,7 +35,6 @@ const SO_REUSEADDR = 2;
 const SO_ERROR = 4;
 const SO_KEEPALIVE = 9;
 const SO_LINGER = 13;
-const SO_REUSEPORT = 15;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const TCP_KEEPIDLE = 4;
@@ -50,6 +48,8 @@ const SIOCOUTQ = 0x5411;
 const SHUT_WR = 1;
 const SHUT_RDWR = 2;
 const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
+const EPOLLEXCLUSIVE = 0x1000_0000;
 const EPOLLET = 0x8000_0000;
 const F_SETPIPE_SZ = 1031;
 const SPLICE_F_MOVE = 1;
@@ -116,6 +116,18 @@ export class Libc implements Kernel {
     return result === -1 ? -this.#errno[0]! : result;
   }
 
+  watchShared(listener: number, mark: number): number {
+    this.#interest[0] = READABLE | EPOLLEXCLUSIVE | EPOLLET;
+    this.#interest[DATA_WORD] = listener;
+    this.#interest[DATA_WORD + 1] = mark;
+    const result = this.#c.epoll_ctl(this.#epoll, EPOLL_CTL_ADD, listener, this.#interest);
+    return result === -1 ? -this.#errno[0]! : result;
+  }
+
+  unwatch(fd: number): void {
+    this.#c.epoll_ctl(this.#epoll, EPOLL_CTL_DEL, fd, this.#interest);
+  }
+
   poll(timeoutMs: number): number {
     const result = this.#c.epoll_wait(this.#epoll, this.#events, EVENTS_MAX, timeoutMs);
     return result === -1 ? -this.#errno[0]! : result;
@@ -146,11 +158,7 @@ export class Libc implements Kernel {
   listen(address: SockAddr, options: ListenOptions): number {
     const fd = this.bind(address, options);
     if (fd < 0) return fd;
-    if (this.#c.listen(fd, options.backlog) === 0) {
-      // Only now: if it were set before bind(2), a second process could bind the same port without an error.
-      if (options.reusePort === "first") this.#option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-      return fd;
-    }
+    if (this.#c.listen(fd, options.backlog) === 0) return fd;
     const error = -this.#errno[0]!;
     this.close(fd);
     return error;
@@ -161,7 +169,6 @@ export class Libc implements Kernel {
     const fd = this.#socket(address, options);
     if (fd < 0) return fd;
     this.#option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (options.reusePort === "join") this.#option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (isIpv6(address)) this.#option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     if (this.#c.bind(fd, address, address.length) === 0) {
       const endpoint = endpointOf(address);
@@ -300,15 +307,10 @@ export class Libc implements Kernel {
     this.#c.read(eventfd, this.#count, 8);
   }
 
-  /** Raises the soft limit of descriptors to the hard limit, and returns it (setrlimit(2)). */
-  raiseDescriptorLimit(): number | undefined {
-    const limits = new BigUint64Array(2); // soft and hard
-    if (this.#c.getrlimit(RLIMIT_NOFILE, limits) !== 0) return undefined;
-    const raised = new BigUint64Array([limits[1]!, limits[1]!]);
-    return Number(this.#c.setrlimit(RLIMIT_NOFILE, raised) === 0 ? limits[1] : limits[0]);
-  }
-
-  /** Ends both directions of a connection, whose descriptor stays open (shutdown(2)). */
+  /**
+   * Ends both directions of a connection, or refuses clients of a listening socket, those in its accept queue
+   * included. The descriptor stays open (shutdown(2)).
+   */
   shutdown(fd: number): void {
     this.#c.shutdown(fd, SHUT_RDWR);
   }
@@ -322,7 +324,6 @@ export class Libc implements Kernel {
     const woken = this.eventfd();
     const listener = this.listen(ipSockaddr("127.0.0.1", 0)!, {
       backlog: 1,
-      reusePort: false,
       userTimeoutMs: 0,
     });
     try {

@@ -15,7 +15,6 @@ export const LIBC = {
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int, int command, int argument
   getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int, sockaddr*, socklen_t*
   getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" }, // int, sockaddr*, socklen_t*
-  getrlimit: { parameters: ["i32", "buffer"], result: "i32" }, // int resource, struct rlimit*
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // int, level, name, void*, socklen_t*
   if_nametoindex: { parameters: ["buffer"], result: "u32" }, // const char*
   ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" }, // int, unsigned long request, int*
@@ -25,10 +24,19 @@ export const LIBC = {
   read: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, void*, size_t
   recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" }, // int, void*, size_t, int flags
   send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" }, // int, const void*, size_t, int flags
-  setrlimit: { parameters: ["i32", "buffer"], result: "i32" }, // int resource, const struct rlimit*
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" }, // int, level, name, const void*, socklen_t
   shutdown: { parameters: ["i32", "i32"], result: "i32" }, // int, int how
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int domain, int type, int protocol
   splice: { parameters: ["i32", "pointer", "i32", "pointer", "u32", "u32"], result: "i32" }, // int, off64_t*, int, off64_t*, size_t, unsigned flags
   write: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, const void*, size_t
+} as const;
+
+/** Those that concern the process and its threads, not sockets. */
+export const LIBC_OF_PROCESS = {
+  clock_gettime: { parameters: ["i32", "buffer"], result: "i32" }, // clockid_t, struct timespec*
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int, int command, int argument
+  getrlimit: { parameters: ["i32", "buffer"], result: "i32" }, // int resource, struct rlimit*
+  sched_getaffinity: { parameters: ["i32", "u32", "buffer"], result: "i32" }, // pid_t, size_t, cpu_set_t*
+  setrlimit: { parameters: ["i32", "buffer"], result: "i32" }, // int resource, const struct rlimit*
+  syscall: { parameters: ["i64"], result: "i64" }, // long number
 } as const;

@@ -6,7 +6,7 @@ import { Libc } from "./libc.ts";
 import { endpointOf, ipSockaddr } from "./sockaddr.ts";
 
 const onLinux = { ignore: Deno.build.os !== "linux" };
-const OPTIONS = { backlog: 8, reusePort: false, userTimeoutMs: 0 } as const;
+const OPTIONS = { backlog: 8, userTimeoutMs: 0 } as const;
 
 /** Two connected sockets on loopback and their listener. */
 class Pair implements Disposable {

@@ -73,15 +73,34 @@ export class Loop {
 
   /** Calls `watcher` on changes of `fd` until `forget`. Returns 0 or a negated error number. */
   watch(fd: number, watcher: Watcher): number {
-    this.#mark = (this.#mark + 1) & 0x7fff_ffff;
-    const result = this.kernel.watch(fd, this.#mark);
+    const mark = this.#nextMark();
+    return this.#entered(fd, watcher, mark, this.kernel.watch(fd, mark));
+  }
+
+  /** The same for a listening socket that other threads watch too, until `unwatch`. */
+  watchShared(listener: number, watcher: Watcher): number {
+    const mark = this.#nextMark();
+    return this.#entered(listener, watcher, mark, this.kernel.watchShared(listener, mark));
+  }
+
+  /** Ends the calls for a descriptor that stays open. */
+  unwatch(fd: number): void {
+    this.forget(fd);
+    this.kernel.unwatch(fd);
+  }
+
+  #nextMark(): number {
+    return this.#mark = (this.#mark + 1) & 0x7fff_ffff;
+  }
+
+  #entered(fd: number, watcher: Watcher, mark: number, result: number): number {
     if (result < 0) return result;
     while (this.#watchers.length <= fd) {
       this.#watchers.push(undefined);
       this.#marks.push(0);
     }
     this.#watchers[fd] = watcher;
-    this.#marks[fd] = this.#mark;
+    this.#marks[fd] = mark;
     this.#watched++;
     return 0;
   }

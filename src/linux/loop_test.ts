@@ -4,7 +4,7 @@ import { Loop, type Tick, type Watcher } from "./loop.ts";
 import { ipSockaddr } from "./sockaddr.ts";
 import { FakeKernel } from "./testing/fake_kernel.ts";
 
-const OPTIONS = { backlog: 8, reusePort: false, userTimeoutMs: 0 } as const;
+const OPTIONS = { backlog: 8, userTimeoutMs: 0 } as const;
 
 /** A loop with sockets of two clients, in the order in which changes will be reported. */
 function sockets(): { kernel: FakeKernel; loop: Loop; listener: number; fds: [number, number] } {

@@ -10,27 +10,34 @@ import type { Loop, Tick, Watcher } from "./loop.ts";
 /** Envelopes taken in one tick, so that many orders cannot delay the traffic. */
 const ENVELOPES_MAX = 64;
 
+export interface MailReader<Envelope> {
+  /** Takes one message. */
+  read(envelope: Envelope): void;
+  /** The eventfd was written to, with or without a message: there may be something to do. */
+  woken(): void;
+}
+
 export class Mailbox<Envelope> implements Watcher, Tick {
   queued = false;
   readonly #libc: Libc;
   readonly #loop: Loop;
   readonly #eventfd: number;
   readonly #port: MessagePort;
-  readonly #read: (envelope: Envelope) => void;
+  readonly #reader: MailReader<Envelope>;
 
-  /** Calls `read` with each message. The sender owns `eventfd`. */
+  /** The sender owns `eventfd`. */
   constructor(
     libc: Libc,
     loop: Loop,
     eventfd: number,
     port: MessagePort,
-    read: (envelope: Envelope) => void,
+    reader: MailReader<Envelope>,
   ) {
     this.#libc = libc;
     this.#loop = loop;
     this.#eventfd = eventfd;
     this.#port = port;
-    this.#read = read;
+    this.#reader = reader;
     loop.watch(eventfd, this);
     // For messages that were posted before `eventfd` was watched.
     loop.again(this);
@@ -40,13 +47,14 @@ export class Mailbox<Envelope> implements Watcher, Tick {
     // Reset before the messages are taken: an envelope that arrives in between wakes the loop again.
     this.#libc.settle(this.#eventfd);
     this.run();
+    this.#reader.woken();
   }
 
   run(): void {
     for (let taken = 0; taken < ENVELOPES_MAX; taken++) {
       const envelope = receiveMessageOnPort(this.#port) as { message: Envelope } | undefined;
       if (envelope === undefined) return;
-      this.#read(envelope.message);
+      this.#reader.read(envelope.message);
     }
     this.#loop.again(this);
   }

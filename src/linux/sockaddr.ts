@@ -73,3 +73,11 @@ export function endpointOf(address: SockAddr): Endpoint {
   const text = address.subarray(2, end === -1 ? undefined : end);
   return { kind: "unix", path: new TextDecoder().decode(text) };
 }
+
+/** A socket address as the rest of the program knows addresses. */
+export function addressOf(address: SockAddr): Address {
+  const endpoint = endpointOf(address);
+  return endpoint.kind === "unix"
+    ? endpoint
+    : { kind: "tcp", host: endpoint.ip, port: endpoint.port };
+}

@@ -69,10 +69,9 @@ export class TrackedLibc extends Libc {
   }
 }
 
-/** Closes the descriptors that a dead thread left open, except `kept`. The thread must not run any more. */
-export function closeMarked(libc: Libc, marks: Marks, kept: number): void {
+/** Closes the descriptors that a dead thread left open. The thread must not run any more. */
+export function closeMarked(libc: Libc, marks: Marks): void {
   for (let fd = marks.indexOf(1); fd !== -1; fd = marks.indexOf(1, fd + 1)) {
-    if (fd === kept) continue;
     marks[fd] = 0;
     libc.close(fd);
   }

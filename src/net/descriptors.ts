@@ -3,7 +3,7 @@
  * sessions, checks, scripts and the admin listener never lack a descriptor: a process without any can neither
  * check its upstreams nor fail over. Pure, except for `measure`.
  */
-import { Libc } from "../linux/libc.ts";
+import { ProcessLibc } from "../linux/process_libc.ts";
 import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
 
 /** What one service needs. */
@@ -60,7 +60,7 @@ export function budget(needs: readonly Need[], { limit, open }: Descriptors): Bu
  */
 export function measure(): Descriptors | undefined {
   if (kernelUnsupportedReason() !== undefined) return undefined;
-  using libc = new Libc();
+  using libc = new ProcessLibc();
   const limit = libc.raiseDescriptorLimit();
   if (limit === undefined) return undefined;
   // The kernel gives out the lowest free number, so nothing is open beyond a long gap.

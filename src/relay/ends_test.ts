@@ -7,9 +7,8 @@ import { assertEquals } from "@std/assert";
 import { type Address, parseAddress } from "../base/address.ts";
 import { ConfigError } from "../base/config_error.ts";
 import { RawListener, RawSocket } from "../linux/testing/raw_socket.ts";
-import { EngineUnavailable } from "./engine.ts";
 import { makePortableRelay } from "./portable/portable.ts";
-import { startSplice } from "./splice/splice.ts";
+import { spliceRelay as splice } from "./splice/testing/alone.ts";
 import { type MakeRelay, World } from "./testing/world.ts";
 
 const ignore = Deno.build.os !== "linux";
@@ -142,12 +141,6 @@ async function direct({ upstream }: Places): Promise<Map<string, string>> {
   if (upstream.kind === "unix") await Deno.remove(upstream.path);
   return results;
 }
-
-const splice: MakeRelay = (settings, context) => {
-  const relay = startSplice(settings, context);
-  if (relay instanceof EngineUnavailable) throw new Error(relay.reason);
-  return relay;
-};
 
 /** What differs, a line each. */
 function differences(want: Map<string, string>, got: Map<string, string>): string[] {

@@ -95,3 +95,12 @@ export type StartEngine = (
   settings: RelaySettings,
   context: RelayContext,
 ) => Relay | EngineUnavailable;
+
+/**
+ * TCP_USER_TIMEOUT (tcp(7)) of a service's sockets, in milliseconds; 0 leaves it to the system. The idle timeout
+ * applies also to a peer that acknowledges nothing, but it must not shorten a connect. Without an idle timeout
+ * the system's default holds: a reader that pauses for minutes must not be taken for dead.
+ */
+export function userTimeoutOf({ idleTimeoutMs, connectTimeoutMs }: RelaySettings): number {
+  return idleTimeoutMs === 0 ? 0 : Math.max(idleTimeoutMs, connectTimeoutMs);
+}

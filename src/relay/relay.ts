@@ -10,7 +10,6 @@ import {
   type StartEngine,
 } from "./engine.ts";
 import { makePortableRelay } from "./portable/portable.ts";
-import { startSplice } from "./splice/splice.ts";
 
 /** What the operator may ask for. `auto` takes the fastest engine that runs here. */
 export type EngineChoice = "auto" | "stream" | "splice";
@@ -20,7 +19,7 @@ export function startRelay(
   choice: EngineChoice,
   settings: RelaySettings,
   context: RelayContext,
-  splice: StartEngine = startSplice,
+  splice: StartEngine,
 ): Relay | EngineUnavailable {
   const { publish } = context;
   const portable = (reason: string) => {

@@ -6,7 +6,7 @@ import { makePortableRelay } from "./portable/portable.ts";
 import { type EngineChoice, startRelay } from "./relay.ts";
 import { SETTINGS } from "./testing/world.ts";
 
-function start(choice: EngineChoice, splice?: StartEngine, workers = 1) {
+function start(choice: EngineChoice, splice: StartEngine = cannot, workers = 1) {
   const events: Event[] = [];
   const context = {
     clock: new ManualClock(),

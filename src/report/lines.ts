@@ -54,11 +54,18 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
     line: (e) =>
       `connections use the sockets of ${e.sockets === "linux" ? "Linux" : "Deno"}: ${e.reason}`,
   },
-  "relay.died": {
+  "worker.died": {
     level: "error",
     line: (e) =>
-      `worker ${e.worker} of the relay engine ${e.engine} died with ${e.sessions} sessions; ` +
+      `worker ${e.worker} died with ${e.sessions} sessions; ` +
       `it is started again in ${took(e.retryInMs)}: ${e.reason}`,
+  },
+  "worker.starved": {
+    level: "warn",
+    line: (e) =>
+      `worker ${e.worker} has not run for ${
+        took(e.forMs)
+      }: the machine is overloaded, or stopped it`,
   },
   "config.warned": { level: "warn", line: (e) => e.warning },
   "probe.failed": {

@@ -1,5 +1,5 @@
 /**
- * The proxy with a fault in it: after SIGWINCH the next order to its worker is one that no worker
+ * The proxy with a fault in it: after SIGWINCH the next message to its worker is one that no worker
  * understands, so that an exception ends that thread.
  */
 let armed = false;
@@ -8,6 +8,6 @@ const post = MessagePort.prototype.postMessage as (this: MessagePort, ...args: u
 MessagePort.prototype.postMessage = function (this: MessagePort, ...args: unknown[]): void {
   if (!armed) return post.apply(this, args);
   armed = false;
-  post.call(this, { id: 0, order: undefined });
+  post.call(this, undefined);
 };
 await import("../../src/main.ts");

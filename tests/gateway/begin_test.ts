@@ -1,4 +1,5 @@
 /** A service checks and decides nothing before it can serve, and each request has its own hold. */
+import { NO_THREADS } from "../../src/app/threads.ts";
 import { assertEquals } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
 import { httpOf } from "../../src/config/testing/config.ts";
@@ -25,6 +26,7 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
     },
     programs,
     triggerWarnings: [],
+    threads: NO_THREADS,
     socketMode: 0o666,
     connectionsMax: config.maxConnections,
     instance: "test",

@@ -1,4 +1,5 @@
 /** A whole HTTP service as the command line describes it: every option must make a difference. */
+import { NO_THREADS } from "../../src/app/threads.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
 import { httpOf } from "../../src/config/testing/config.ts";
@@ -30,6 +31,7 @@ class Front implements AsyncDisposable {
       publish: (event) => front.#hear(event),
       programs: front.#programs,
       triggerWarnings: [],
+      threads: NO_THREADS,
       socketMode: 0o666,
       connectionsMax: config.maxConnections,
       instance: "test",

@@ -8,6 +8,7 @@ import type { Event } from "../../src/events/events.ts";
 import type { Doubt } from "../../src/failover/ports.ts";
 import { EngineUnavailable, type RelayCounters } from "../../src/relay/engine.ts";
 import { startRelay } from "../../src/relay/relay.ts";
+import { spliceRelay } from "../../src/relay/splice/testing/alone.ts";
 import { SETTINGS, until } from "../../src/relay/testing/world.ts";
 
 /** What it saw. */
@@ -25,7 +26,7 @@ if (import.meta.main) {
     clock: realClock,
     publish: (event) => events.push(event),
     doubt: (doubt) => doubts.push(doubt),
-  });
+  }, spliceRelay);
   if (relay instanceof EngineUnavailable) throw new Error(relay.reason);
   const address = { kind: "tcp", host: "127.0.0.1", port: Number(port) } as const;
   await relay.open({ name: "a", address, rank: 0 }, 1);

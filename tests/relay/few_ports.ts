@@ -3,9 +3,8 @@
  * connections: `few_ports.ts ENGINE`. Ends with an error if something is not as it should be.
  */
 import { assertEquals } from "@std/assert";
-import { EngineUnavailable } from "../../src/relay/engine.ts";
 import { makePortableRelay } from "../../src/relay/portable/portable.ts";
-import { startSplice } from "../../src/relay/splice/splice.ts";
+import { spliceRelay } from "../../src/relay/splice/testing/alone.ts";
 import {
   echoes,
   encode,
@@ -20,10 +19,8 @@ const RANGE = "/proc/sys/net/ipv4/ip_local_port_range";
 const FIRST_PORT = 40_000;
 
 const make: MakeRelay = (settings, context) => {
-  if (Deno.args[0] === "stream") return makePortableRelay(settings, context);
-  const relay = startSplice(settings, context);
-  if (relay instanceof EngineUnavailable) throw new Error(relay.reason);
-  return relay;
+  const isStream = Deno.args[0] === "stream";
+  return (isStream ? makePortableRelay : spliceRelay)(settings, context);
 };
 
 /** From now on outgoing connections have so many ports, each once for each peer. */

@@ -161,7 +161,7 @@ for (const relay of ["stream", "splice"] as const) {
       }
       await proxy.event("port.opened", {}, failed);
       assertEquals(await proxy.ask(), "primary");
-      assertEquals(proxy.events("relay.died"), []);
+      assertEquals(proxy.events("worker.died"), []);
       assertEquals(await proxy.stop(), 0);
     },
   );

@@ -110,6 +110,15 @@ export class FakeKernel implements Kernel {
     return 0;
   }
 
+  watchShared(fd: number, mark: number): number {
+    return this.watch(fd, mark);
+  }
+
+  unwatch(fd: number): void {
+    this.#marks.delete(fd);
+    this.#changed.delete(fd);
+  }
+
   poll(): number {
     const fds = [...this.#changed];
     this.#changed.clear();
@@ -132,7 +141,7 @@ export class FakeKernel implements Kernel {
     return this.#eventFlags[index]!;
   }
 
-  listen(address: SockAddr, _options: ListenOptions): number {
+  listen(address: SockAddr, _options?: ListenOptions): number {
     const name = printed(address);
     if (this.#listeners.has(name)) return -EADDRINUSE;
     const listener = { address: name, queue: [] };

@@ -152,7 +152,7 @@ export class RawListener implements Disposable {
 
   constructor(at: Address = { kind: "tcp", host: "127.0.0.1", port: 0 }) {
     const { libc } = kernel();
-    const options = { ...OPTIONS, backlog: 128, reusePort: false } as const;
+    const options = { ...OPTIONS, backlog: 128 } as const;
     this.#fd = libc.listen(literalSockaddr(at)!, options);
     if (this.#fd < 0) throw new Error(`no listener: ${this.#fd}`);
     const endpoint = endpointOf(libc.localAddress(this.#fd));

@@ -42,7 +42,7 @@ export async function tryBind(address: Address): Promise<string | undefined> {
 }
 
 function bindAndClose(libc: Libc, ip: string, port: number): number {
-  const fd = libc.bind(ipSockaddr(ip, port)!, { reusePort: false, userTimeoutMs: 0 });
+  const fd = libc.bind(ipSockaddr(ip, port)!, { userTimeoutMs: 0 });
   if (fd >= 0) libc.close(fd);
   return fd;
 }
@@ -77,7 +77,7 @@ async function tryPath(path: string): Promise<string | undefined> {
   }
   if (kernelUnsupportedReason() !== undefined) return undefined;
   using libc = new Libc();
-  const fd = libc.bind(unixSockaddr(path), { reusePort: false, userTimeoutMs: 0 });
+  const fd = libc.bind(unixSockaddr(path), { userTimeoutMs: 0 });
   if (fd < 0) return errnoWords(fd);
   libc.close(fd);
   libc.unlinkSocket(path);

@@ -14,7 +14,7 @@ import { FakeKernel } from "../../linux/testing/fake_kernel.ts";
 
 /** Permission denied. */
 const EACCES = 13;
-const OPTIONS = { backlog: 8, reusePort: false, userTimeoutMs: 0 } as const;
+const OPTIONS = { backlog: 8, userTimeoutMs: 0 } as const;
 const PATH = "/run/front.sock";
 const LISTENER = 7;
 const CONNECTED = 8;

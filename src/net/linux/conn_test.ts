@@ -24,7 +24,7 @@ class Bench {
     this.host = host;
     this.hosted = host.hosted();
     const address = ipSockaddr("127.0.0.1", PORT)!;
-    const asked = { backlog: 8, reusePort: false, userTimeoutMs: 0 } as const;
+    const asked = { backlog: 8, userTimeoutMs: 0 } as const;
     this.#listener = host.listen(address, asked);
   }
 

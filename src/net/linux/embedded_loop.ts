@@ -53,7 +53,10 @@ export class EmbeddedLoop implements Watcher {
   readonly loop: Loop;
   readonly #host: Host;
   readonly #clock: Clock;
+  readonly #isAlone: () => boolean;
   readonly #eventfd: number;
+  /** Called before each tick. */
+  beat: () => void = () => {};
   /** Since when this thread has been ours, in the host's milliseconds. */
   #busySince: number;
   #state: LoopState = "running";
@@ -61,13 +64,18 @@ export class EmbeddedLoop implements Watcher {
   #cancelTimer: () => void = () => {};
   readonly #ended = Promise.withResolvers<void>();
 
-  /** Begins to run at once. */
-  constructor(loop: Loop, host: Host, clock: Clock) {
+  /**
+   * Begins to run at once. `isAlone` tells whether nothing of Deno's own can have work for this thread: no
+   * timer, no file, no socket. Then it sleeps in epoll_wait(2) itself, as long as it likes, and no other thread
+   * has a part in it. On a thread that serves other purposes as well it is never alone.
+   */
+  constructor(loop: Loop, host: Host, clock: Clock, isAlone = () => false) {
     // `finished` may be read by nobody, and a rejection must not count as unhandled then.
     this.#ended.promise.catch(() => {});
     this.loop = loop;
     this.#host = host;
     this.#clock = clock;
+    this.#isAlone = isAlone;
     this.#busySince = host.now();
     this.#eventfd = host.eventfd();
     loop.watch(this.#eventfd, this);
@@ -111,15 +119,21 @@ export class EmbeddedLoop implements Watcher {
   readonly #tick = (): void => {
     if (!this.#isRunning) return this.#end();
     const { loop } = this;
+    const isAlone = this.#isAlone();
     let changes: number;
     try {
-      changes = loop.tick(SLEEP_MS);
+      this.beat();
+      changes = loop.tick(isAlone ? WAIT_MS : SLEEP_MS);
     } catch (error) {
       this.#ended.reject(error);
       return this.#end();
     }
     // A watcher may have stopped the loop.
     if (!this.#isRunning) return this.#end();
+    if (isAlone) {
+      this.#busySince = loop.now;
+      return void setImmediate(this.#tick);
+    }
     // The helper would have returned because of these events, or will before the next tick.
     if (this.#helper === "waiting" && changes > 0) this.#helper = "late";
     const isQuiet = changes === 0 && !loop.hasMore;

@@ -2,7 +2,7 @@
  * Accepts clients on sockets of the kernel, in batches, so that established connections get their share of each
  * tick. `acceptBatch` is used by the splice engine as well, whose port can be closed and opened again.
  */
-import { EAGAIN, errnoWords, isShortage } from "../../linux/errno.ts";
+import { EAGAIN, EINVAL, errnoWords, isShortage } from "../../linux/errno.ts";
 import type { Kernel } from "../../linux/kernel.ts";
 import type { Tick, Watcher } from "../../linux/loop.ts";
 import { endpointOf } from "../../linux/sockaddr.ts";
@@ -18,12 +18,14 @@ const BATCH_MAX = 64;
 
 /** Receives the clients of a batch. */
 export interface BatchTaker {
-  /** True while another client may be accepted; read before each. */
+  /** True while another client may be accepted; read once before each, so that it may take a place for it. */
   readonly hasRoom: boolean;
   /** True if no other client should be accepted in this tick; read after each. */
   readonly isPaused: boolean;
   /** Takes over the socket of one client. */
   take(client: number): void;
+  /** There was room for a client, and there was none. */
+  missed?(): void;
 }
 
 /**
@@ -37,10 +39,14 @@ export function acceptBatch(kernel: Kernel, listener: number, taker: BatchTaker)
   for (let taken = 0; taken < BATCH_MAX; taken++) {
     if (!taker.hasRoom) return "full";
     const client = kernel.accept(listener);
-    if (client === -EAGAIN) return "empty";
-    if (isShortage(client)) return client;
-    // Any other error is one of that connection, which Linux reports here (accept(2)).
-    if (client < 0) continue;
+    if (client < 0) {
+      taker.missed?.();
+      // It is closed in this very moment.
+      if (client === -EAGAIN || client === -EINVAL) return "empty";
+      if (isShortage(client)) return client;
+      // Any other error is one of that connection, which Linux reports here (accept(2)).
+      continue;
+    }
     taker.take(client);
     if (taker.isPaused) return "empty";
   }

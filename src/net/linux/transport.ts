@@ -51,7 +51,6 @@ async function listen(
   const { socketMode } = options;
   const fd = listenAt(kernel, address, {
     backlog: BACKLOG,
-    reusePort: false,
     userTimeoutMs: 0,
     ...socketMode === undefined ? {} : { socketMode },
   });

@@ -5,8 +5,7 @@ import { Libc } from "../../linux/libc.ts";
 import { Loop } from "../../linux/loop.ts";
 import { endpointOf, ipSockaddr } from "../../linux/sockaddr.ts";
 import { SETTINGS, TestUpstream, writeAll } from "../testing/world.ts";
-import { newCounters } from "./counters.ts";
-import { WorkerRelay } from "./worker_relay.ts";
+import { planeIn } from "./testing/rig.ts";
 
 class CountingLibc extends Libc {
   received = 0;
@@ -49,8 +48,9 @@ Deno.test({
     const { address } = upstream.upstream;
     assert(address.kind === "tcp");
     using libc = new CountingLibc();
-    const plane = new WorkerRelay(new Loop(libc), newCounters(), SETTINGS, false, () => {});
-    plane.obey({ do: "bind", address: ipSockaddr("127.0.0.1", 0)! });
+    const plane = planeIn(new Loop(libc), SETTINGS, () => {});
+    const listener = libc.listen(ipSockaddr("127.0.0.1", 0)!, { backlog: 8, userTimeoutMs: 0 });
+    plane.obey({ do: "listen", listener });
     const addresses = [ipSockaddr("127.0.0.1", address.port)!];
     plane.obey({ do: "open", upstream: "a", epoch: 1, addresses });
 
@@ -73,5 +73,6 @@ Deno.test({
     assertEquals(libc.received + libc.spliced / 2, total); // spliced bytes are moved twice
     plane.obey({ do: "stop", drainMs: 0 });
     plane.obey({ do: "cutAll" });
+    libc.close(listener);
   },
 });

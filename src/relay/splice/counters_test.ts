@@ -1,24 +1,17 @@
 import { assertEquals } from "@std/assert";
-import { COUNT, newCounters, sumCounters } from "./counters.ts";
+import { bury, COUNT, COUNTERS } from "./counters.ts";
 
-Deno.test("the counters of all workers are added, of the longest hold the maximum is taken", () => {
-  const [first, second] = [newCounters(), newCounters()];
-  first[COUNT.accepted] = 3;
-  second[COUNT.accepted] = 4;
-  first[COUNT.longestHoldMs] = 200;
-  second[COUNT.longestHoldMs] = 150;
-  // These two concern one worker and are not part of the sum.
-  first[COUNT.beat] = second[COUNT.listener] = 9;
-  assertEquals(sumCounters([first, second]), {
-    accepted: 7,
-    active: 0,
-    held: 0,
-    released: 0,
-    lost: 0,
-    abandoned: 0,
-    cut: 0,
-    clientSentBytes: 0,
-    clientReceivedBytes: 0,
-    longestHoldMs: 200,
-  });
+Deno.test("each counter stands at its index", () => {
+  assertEquals(Object.entries(COUNT), COUNTERS.map((name, at) => [name, at] as [never, never]));
+});
+
+Deno.test("the sessions of a dead thread are cut, and its waiting clients lost", () => {
+  const counters = new Float64Array(COUNTERS.length);
+  counters[COUNT.active] = 2;
+  counters[COUNT.held] = 3;
+  assertEquals(bury(counters), 5);
+  assertEquals(
+    [COUNT.active, COUNT.held, COUNT.cut, COUNT.lost].map((at) => counters[at]),
+    [0, 0, 2, 3],
+  );
 });

@@ -8,8 +8,9 @@
  * buffer or pipe per flow.
  */
 import { EAGAIN, EINTR, EINVAL, EPIPE } from "../../linux/errno.ts";
+import type { Places } from "../../base/places.ts";
 import type { Kernel, Pipe } from "../../linux/kernel.ts";
-import type { Counters } from "./counters.ts";
+import type { Counters } from "../../threads/memory.ts";
 import type { Buffer, Pools } from "./pools.ts";
 
 /** What the flows of one loop share. */
@@ -17,6 +18,8 @@ export interface FlowDeps {
   readonly kernel: Kernel;
   readonly pools: Pools;
   readonly counters: Counters;
+  /** Counts the clients that wait. */
+  readonly held: Pick<Places, "add" | "give">;
 }
 
 /**

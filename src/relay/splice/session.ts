@@ -125,10 +125,10 @@ export class Session implements Watcher, Tick, Timed, BugHandler {
 
   /** Changes the phase, and the counters that follow from it. */
   enter(phase: Phase): void {
-    const { counters } = this.#owner.deps;
-    if (this.phase === "waiting") counters[COUNT.held]!--;
+    const { counters, held } = this.#owner.deps;
+    if (phase === "waiting") held.add();
+    if (this.phase === "waiting") held.give();
     if (this.phase === "joined") counters[COUNT.active]!--;
-    if (phase === "waiting") counters[COUNT.held]!++;
     if (phase === "joined") counters[COUNT.active]!++;
     this.phase = phase;
     this.#keepWait(phase === "waiting" || phase === "connecting");

@@ -9,40 +9,18 @@ import {
   echoes,
   encode,
   ended,
-  type MakeRelay,
   readText,
   says,
-  SETTINGS,
   TestUpstream,
   World,
   writeAll,
 } from "../testing/world.ts";
-import { EngineUnavailable } from "../engine.ts";
-import { startSplice } from "./splice.ts";
+import { spliceRelay } from "./testing/alone.ts";
 
 const isLinux = Deno.build.os === "linux";
 const ignore = !isLinux;
 
-const withWorkers = (workers: number): MakeRelay => (settings, context) => {
-  const relay = startSplice({ ...settings, workers }, context);
-  if (relay instanceof EngineUnavailable) throw new Error(relay.reason);
-  return relay;
-};
-const spliceRelay = withWorkers(1);
-
 if (isLinux) relayContract("splice", spliceRelay);
-
-for (const [lacks, permissions] of [["ffi", { read: true }], ["read", { ffi: true }]] as const) {
-  Deno.test({
-    name: `without the permission "${lacks}" the engine is not available, and says so`,
-    ignore,
-    permissions,
-    fn() {
-      const relay = startSplice(SETTINGS, { clock: realClock, publish() {}, doubt() {} });
-      assert(relay instanceof EngineUnavailable && relay.reason.includes(`--allow-${lacks}`));
-    },
-  });
-}
 
 /** What one side of a session sends, computed from its number, so that the other side can check it. */
 function script(number: number, side: "up" | "down"): Uint8Array<ArrayBuffer> {
@@ -155,7 +133,7 @@ Deno.test({
   ignore,
   async fn() {
     await using primary = new TestUpstream("a", echoes);
-    await using world = await World.start(withWorkers(2));
+    await using world = await World.start(spliceRelay, { workers: 2 });
     await world.relay.open(primary.upstream, 1);
     await world.event("port.opened");
     const clients = await Promise.all(Array.from({ length: 40 }, () => world.connect()));
@@ -173,14 +151,73 @@ Deno.test({
   },
 });
 
+for (const workers of [1, 3]) {
+  Deno.test({
+    name:
+      `the limit of connections holds over ${workers} workers, and who leaves makes room for others`,
+    ignore,
+    async fn() {
+      await using primary = new TestUpstream("a", echoes);
+      await using world = await World.start(spliceRelay, { workers, connectionsMax: 5 });
+      await world.relay.open(primary.upstream, 1);
+      const clients = await Promise.all(Array.from({ length: 12 }, () => world.connect()));
+      const echoed = clients.map(async (client) => {
+        await writeAll(client, encode("x"));
+        await readText(client, 1);
+        return client;
+      });
+      for (let served = 5; served <= 12; served++) {
+        await world.counters(
+          `${served} were let in`,
+          (c) => c.accepted >= served && c.active === 5,
+        );
+        await world.relay.spare("nobody"); // all workers have had a turn
+        assertEquals(accepted(world), served);
+        if (served === 12) break;
+        const leaving = await Promise.race(echoed);
+        echoed.splice(clients.indexOf(leaving), 1);
+        clients.splice(clients.indexOf(leaving), 1);
+        leaving.close();
+      }
+      assertEquals(world.all("limit.reached").map(({ limit, max }) => [limit, max]), [[
+        "connections",
+        5,
+      ]]);
+      clients.forEach(closeQuietly);
+      await Promise.allSettled(echoed);
+    },
+  });
+
+  Deno.test({
+    name: `the limit of waiting clients holds over ${workers} workers`,
+    ignore,
+    async fn() {
+      await using primary = new TestUpstream("a", echoes);
+      await using world = await World.start(spliceRelay, { workers, heldMax: 4 });
+      await world.relay.open(primary.upstream, 1);
+      await world.relay.hold();
+      const clients = await Promise.all(Array.from({ length: 10 }, () => world.connect()));
+      await world.counters("four wait", (c) => c.held >= 4);
+      await world.relay.spare("nobody"); // all workers have had a turn
+      assertEquals([accepted(world), world.relay.counters().held], [4, 4]);
+      await world.relay.open(primary.upstream, 2);
+      for (const client of clients) {
+        await writeAll(client, encode("x"));
+        assertEquals(await readText(client, 1), "x");
+      }
+      clients.forEach(closeQuietly);
+    },
+  });
+}
+
 Deno.test({
-  name: "a unix socket is served by one worker, however many are asked for",
+  name: "a unix socket is served by several workers",
   ignore,
   async fn() {
     const folder = await Deno.makeTempDir();
     await using primary = new TestUpstream("a", says("a"));
     const bind = { kind: "unix", path: `${folder}/front` } as const;
-    await using world = await World.start(withWorkers(3), { bind });
+    await using world = await World.start(spliceRelay, { bind, workers: 3 });
     await world.relay.open(primary.upstream, 1);
     for (let i = 0; i < 5; i++) {
       using client = await world.connect();

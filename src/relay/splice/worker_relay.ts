@@ -8,17 +8,20 @@ import { LogLimiter } from "../../base/log_limiter.ts";
 import type { Event } from "../../events/events.ts";
 import { DrainRunner } from "../../failover/drain_runner.ts";
 import type { DrainOrder } from "../../failover/ports.ts";
+import type { Places } from "../../base/places.ts";
 import { errnoWords } from "../../linux/errno.ts";
-import type { PortShare } from "../../linux/kernel.ts";
 import type { Loop } from "../../linux/loop.ts";
 import { timed } from "../../linux/timer_wheel.ts";
-import type { RelaySettings } from "../engine.ts";
+import { type RelaySettings, userTimeoutOf } from "../engine.ts";
 import { proxyHeader } from "../proxy_header.ts";
-import { Acceptor, addressOf } from "./acceptor.ts";
-import { COUNT, type Counters } from "./counters.ts";
+import { addressOf } from "../../linux/sockaddr.ts";
+import type { Guest, GuestKind } from "../../threads/guest.ts";
+import type { Counters } from "../../threads/memory.ts";
+import type { Addresses, Order, Report } from "../../threads/messages.ts";
+import { Acceptor } from "./acceptor.ts";
+import { COUNT } from "./counters.ts";
 import { Dialer } from "./dialer.ts";
 import type { FlowDeps } from "./flow.ts";
-import type { Addresses, Order, Report } from "./messages.ts";
 import { Pools } from "./pools.ts";
 import { Session, type SessionOwner } from "./session.ts";
 import { Route } from "./route.ts";
@@ -27,7 +30,26 @@ const BUG_PAUSE_MS = 10_000;
 /** Records kept for the next sessions. */
 const RECORDS_KEPT = 1_024;
 
-export class WorkerRelay {
+/** What the plane gets from its surroundings. */
+export interface PlaneParts {
+  readonly loop: Loop;
+  readonly counters: Counters;
+  /** Places for all clients of the service, and for those of them that wait. */
+  readonly connections: Places;
+  readonly held: Places;
+  readonly report: (report: Report) => void;
+}
+
+/** The relay as a guest of a thread; its limits are those of `PlaneParts`, in that order. */
+export const guestKind: GuestKind = {
+  hasPromises: false,
+  make(settings, { loop, counters, limits: [connections, held], report }) {
+    const parts = { loop, counters, connections: connections!, held: held!, report };
+    return new WorkerRelay(parts, settings as RelaySettings);
+  },
+};
+
+export class WorkerRelay implements Guest {
   readonly loop: Loop;
   readonly deps: FlowDeps;
   readonly #settings: RelaySettings;
@@ -38,8 +60,10 @@ export class WorkerRelay {
   readonly #acceptor: Acceptor;
   readonly #owner: SessionOwner;
   readonly #drains: DrainRunner<Session>;
-  readonly #connections: LimitWatch;
-  readonly #held: LimitWatch;
+  readonly #connections: Places;
+  readonly #held: Places;
+  readonly #connectionsWatch: LimitWatch;
+  readonly #heldWatch: LimitWatch;
   /** The newest decision seen; orders of older ones are ignored. */
   #epoch = 0;
   /** Limits how often the same bug is reported. */
@@ -47,28 +71,22 @@ export class WorkerRelay {
   #isStopping = false;
   #cutAtStop = 0;
 
-  constructor(
-    loop: Loop,
-    counters: Counters,
-    settings: RelaySettings,
-    reusePort: PortShare,
-    report: (report: Report) => void,
-  ) {
+  constructor({ loop, counters, connections, held, report }: PlaneParts, settings: RelaySettings) {
     this.loop = loop;
+    this.#connections = connections;
+    this.#held = held;
     this.#settings = settings;
     this.#report = report;
     const { kernel } = loop;
-    const deps = this.deps = { kernel, pools: new Pools(kernel, settings.pipesMax), counters };
+    const pools = new Pools(kernel, settings.pipesMax);
+    const deps = this.deps = { kernel, pools, counters, held: counted(held, counters) };
     const publish = (event: Event) => report({ is: "event", event });
     const watchLimit = (limit: string, max: number) =>
       new LimitWatch(max, (max) => publish({ type: "limit.reached", limit, max }));
-    this.#connections = watchLimit("connections", settings.connectionsMax);
-    this.#held = watchLimit("held", settings.heldMax);
-    // The idle timeout applies also to a peer that acknowledges nothing (TCP_USER_TIMEOUT, tcp(7)), but it
-    // must not shorten a connect. Without an idle timeout the system's default holds: a reader that pauses
-    // for minutes must not be taken for dead.
+    this.#connectionsWatch = watchLimit("connections", settings.connectionsMax);
+    this.#heldWatch = watchLimit("held", settings.heldMax);
     const { idleTimeoutMs, connectTimeoutMs } = settings;
-    const userTimeoutMs = idleTimeoutMs === 0 ? 0 : Math.max(idleTimeoutMs, connectTimeoutMs);
+    const userTimeoutMs = userTimeoutOf(settings);
     this.#drains = this.#makeDrains(publish);
     const waitMaxMs = Math.max(settings.holdMs, settings.connectTimeoutMs);
     const short = (reason: string) => {
@@ -90,13 +108,10 @@ export class WorkerRelay {
     this.#acceptor = new Acceptor({
       loop,
       publish,
-      userTimeoutMs,
-      reusePort,
-      socketMode: settings.socketMode,
-      hasRoom: () => this.#hasRoom(),
+      takePlace: () => this.#takePlace(),
+      givePlace: () => this.#givePlace(),
       admit: (client) => this.#admit(client),
       short,
-      opened: (listener) => counters[COUNT.listener] = listener + 1,
     });
     this.#owner = {
       loop,
@@ -110,8 +125,6 @@ export class WorkerRelay {
       resetUnanswered: (session) => dialer.resetUnanswered(session),
       release: (session) => this.#release(session),
     };
-    const listener = counters[COUNT.listener]! - 1;
-    if (listener >= 0) this.#acceptor.adopt(listener);
   }
 
   #makeDrains(publish: (event: Event) => void): DrainRunner<Session> {
@@ -145,8 +158,8 @@ export class WorkerRelay {
         return this.#drain(order.order);
       case "spare":
         return this.#drains.spare(order.upstream);
-      case "bind":
-        return this.#acceptor.bindTo(order.address);
+      case "listen":
+        return this.#isStopping ? undefined : this.#acceptor.open(order.listener);
       case "addresses":
         return this.#dialer.learn(order.upstream, order.addresses, this.#sessions);
       case "stop":
@@ -156,6 +169,10 @@ export class WorkerRelay {
     }
   }
 
+  look(): void {
+    this.#acceptor.look();
+  }
+
   #open(upstream: string, epoch: number, addresses: Addresses): void {
     if (this.#isStopping || epoch < this.#epoch) return;
     this.#epoch = epoch;
@@ -163,7 +180,6 @@ export class WorkerRelay {
     for (const session of this.#unjoined()) {
       if (session.phase !== "joined" || session.epoch < epoch) this.#dialer.dial(session);
     }
-    this.#acceptor.open();
     this.#acceptor.resume();
   }
 
@@ -206,14 +222,28 @@ export class WorkerRelay {
     return this.#sessions.filter((session) => session.phase !== "joined" || session.isUnused);
   }
 
-  #hasRoom(): boolean {
-    const { loop: { now }, deps: { counters } } = this;
-    if (this.#connections.isReached(this.#sessions.length, now)) return false;
+  /** Takes a place among all clients, and one among those that wait: the next client may have to. */
+  #takePlace(): boolean {
+    const { loop: { now } } = this;
+    if (this.#dialer.hasStarved) return false;
+    const has = this.#connections.take();
+    this.#connectionsWatch.isReached(this.#connections.taken - (has ? 1 : 0), now);
+    if (!has) return false;
     // Where no client may wait, there is no limit to reach: those that would have to wait are closed.
-    if (this.#settings.heldMax > 0 && this.#held.isReached(counters[COUNT.held]!, now)) {
-      return false;
-    }
-    return !this.#dialer.hasStarved;
+    if (this.#settings.heldMax === 0) return true;
+    const mayWait = this.#held.take();
+    this.#heldWatch.isReached(this.#held.taken - (mayWait ? 1 : 0), now);
+    if (!mayWait) this.#connections.give();
+    return mayWait;
+  }
+
+  #givePlace(): void {
+    this.#connections.give();
+    this.#givePlaceToWait();
+  }
+
+  #givePlaceToWait(): void {
+    if (this.#settings.heldMax > 0) this.#held.give();
   }
 
   #admit(client: number): void {
@@ -222,7 +252,10 @@ export class WorkerRelay {
     session.index = this.#sessions.push(session) - 1;
     this.deps.counters[COUNT.accepted]!++;
     const result = this.loop.watch(client, session);
-    if (result === 0) return this.#dialer.dial(session);
+    if (result === 0) this.#dialer.dial(session);
+    // A client that waits has taken its own.
+    this.#givePlaceToWait();
+    if (result === 0) return;
     // There is no memory to watch it: it is closed, and the next ones stay in the accept queue for a while.
     this.#dialer.lose(session);
     this.#acceptor.pause(errnoWords(result));
@@ -235,6 +268,7 @@ export class WorkerRelay {
       last.index = session.index;
     }
     if (this.#records.length < RECORDS_KEPT) this.#records.push(session);
+    this.#connections.give();
     if (!this.#dialer.feed()) this.#acceptor.resume();
     this.#endIfEmpty();
   }
@@ -250,7 +284,6 @@ export class WorkerRelay {
     if (!this.#isStopping || this.#sessions.length > 0) return;
     this.deps.pools.trim();
     this.#report({ is: "stopped", cut: this.#cutAtStop });
-    this.loop.stop();
   }
 
   #headerFor(client: number): Uint8Array | undefined {
@@ -260,6 +293,20 @@ export class WorkerRelay {
     const [peer, local] = [kernel.peerAddress(client), kernel.localAddress(client)];
     return proxyHeader(sendProxy, addressOf(peer), addressOf(local));
   }
+}
+
+/** Places that are counted as they are taken and given back. */
+function counted(places: Places, counters: Counters): Pick<Places, "add" | "give"> {
+  return {
+    add() {
+      places.add();
+      counters[COUNT.held]!++;
+    },
+    give() {
+      places.give();
+      counters[COUNT.held]!--;
+    },
+  };
 }
 
 /** True for a joined session that the order is about. */

@@ -9,9 +9,11 @@ import { chosenSeed, Dice, seeds } from "../../base/testing/dice.ts";
 import { FakeKernel, where } from "../../linux/testing/fake_kernel.ts";
 import type { Peer } from "../../linux/testing/fake_peer.ts";
 import { SETTINGS } from "../testing/world.ts";
-import { COUNT, newCounters } from "./counters.ts";
-import type { Report } from "./messages.ts";
-import { WorkerRelay } from "./worker_relay.ts";
+import type { Counters } from "../../threads/memory.ts";
+import type { Report } from "../../threads/messages.ts";
+import { COUNT } from "./counters.ts";
+import { planeIn } from "./testing/rig.ts";
+import type { WorkerRelay } from "./worker_relay.ts";
 
 const CASES = 4_000;
 const PORT = 1;
@@ -86,7 +88,7 @@ class Server extends ScriptedPeer {
 class Case {
   readonly dice: Dice;
   readonly kernel: FakeKernel;
-  readonly counters = newCounters();
+  readonly counters: Counters;
   readonly plane: WorkerRelay;
   readonly clients: ScriptedPeer[] = [];
   readonly servers: Server[] = [];
@@ -100,8 +102,10 @@ class Case {
       this.#doubted ||= report.is === "doubt";
     };
     const settings = { ...SETTINGS, sendProxy: "v1" } as const;
-    this.plane = new WorkerRelay(new Loop(this.kernel), this.counters, settings, false, hear);
-    this.plane.obey({ do: "bind", address: ipSockaddr("127.0.0.1", PORT)! });
+    this.plane = planeIn(new Loop(this.kernel), settings, hear);
+    this.counters = this.plane.deps.counters;
+    const listener = this.kernel.listen(ipSockaddr("127.0.0.1", PORT)!);
+    this.plane.obey({ do: "listen", listener });
     const addresses = [ipSockaddr("127.0.0.1", 2)!];
     this.plane.obey({ do: "open", upstream: "a", epoch: 1, addresses });
     if (dice.once(4)) this.kernel.fdMax = 3 + dice.under(8);

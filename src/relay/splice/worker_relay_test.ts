@@ -1,6 +1,6 @@
 /** Orders, and clients that wait: what a plane does before bytes flow, and when they are to end. */
 import { assert, assertEquals } from "@std/assert";
-import { EADDRINUSE, EHOSTUNREACH } from "../../linux/errno.ts";
+import { EHOSTUNREACH } from "../../linux/errno.ts";
 import { where } from "../../linux/testing/fake_kernel.ts";
 import { at, bytes, DRAIN, PORT, Rig, text } from "./testing/rig.ts";
 
@@ -292,30 +292,4 @@ Deno.test("a stop ends the loop when the last session ended, and cuts what is le
   assertEquals([rig.stopped, rig.count("active")], [undefined, 1]);
   rig.pass(1_000);
   assertEquals([rig.stopped, rig.count("cut"), rig.kernel.open], [1, 0, 0]);
-});
-
-Deno.test("a port in use is reported and tried again each second, until it is not wanted", () => {
-  const rig = new Rig();
-  const { kernel } = rig;
-  const listen = kernel.listen.bind(kernel);
-  let tries = 0;
-  kernel.listen = () => {
-    tries++;
-    return -EADDRINUSE;
-  };
-  rig.open("a", 1);
-  assertEquals(rig.of("port.failed"), [{
-    type: "port.failed",
-    address: "127.0.0.1:1",
-    reason: "address in use",
-    retryInMs: 1_000,
-  }]);
-  rig.pass(1_000);
-  assertEquals(tries, 2);
-  rig.obey({ do: "refuse" });
-  rig.pass(3_000);
-  assertEquals(tries, 2);
-  kernel.listen = listen;
-  rig.open("a", 2);
-  assertEquals(rig.of("port.opened").length, 1);
 });

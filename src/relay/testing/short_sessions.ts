@@ -6,28 +6,11 @@
 import { Libc } from "../../linux/libc.ts";
 import { ipSockaddr } from "../../linux/sockaddr.ts";
 import { Dice, seedOr } from "../../base/testing/dice.ts";
-import { EngineUnavailable } from "../engine.ts";
-import { startSplice } from "../splice/splice.ts";
-import {
-  closeQuietly,
-  echoes,
-  encode,
-  hangsUp,
-  type MakeRelay,
-  says,
-  type Serve,
-  until,
-  World,
-} from "./world.ts";
+import { spliceRelay } from "../splice/testing/alone.ts";
+import { closeQuietly, echoes, encode, hangsUp, says, type Serve, until, World } from "./world.ts";
 
 const openDescriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
 const accepted = (world: World) => world.relay.counters().accepted;
-
-const spliceRelay: MakeRelay = (settings, context) => {
-  const relay = startSplice(settings, context);
-  if (relay instanceof EngineUnavailable) throw new Error(relay.reason);
-  return relay;
-};
 
 async function main(): Promise<void> {
   // The runtime must open what it keeps open before we count: for signals, and for its first worker.

@@ -9,8 +9,10 @@ import { FakeKernel, where } from "../../../linux/testing/fake_kernel.ts";
 import type { Peer } from "../../../linux/testing/fake_peer.ts";
 import type { RelaySettings } from "../../engine.ts";
 import { SETTINGS } from "../../testing/world.ts";
-import { COUNT, newCounters } from "../counters.ts";
-import type { Order } from "../messages.ts";
+import { LocalPlaces } from "../../../base/places.ts";
+import { newServiceMemory } from "../../../threads/memory.ts";
+import type { Order, Report } from "../../../threads/messages.ts";
+import { COUNT } from "../counters.ts";
 import { WorkerRelay } from "../worker_relay.ts";
 
 export const PORT = 1;
@@ -18,35 +20,49 @@ export const at = (ip: string): SockAddr => ipSockaddr(ip, 80)!;
 export const bytes = (text: string) => new TextEncoder().encode(text);
 export const text = (from: Peer) => new TextDecoder().decode(from.read());
 
+/** A plane on a loop, with memory of its own. */
+export function planeIn(
+  loop: Loop,
+  settings: RelaySettings,
+  report: (report: Report) => void,
+): WorkerRelay {
+  const { counters: [counters] } = newServiceMemory(1, []);
+  const connections = new LocalPlaces(settings.connectionsMax);
+  const held = new LocalPlaces(settings.heldMax);
+  return new WorkerRelay({ loop, counters: counters!, connections, held, report }, settings);
+}
+
 /** A plane on a fake kernel. Upstream a is at 10.0.0.2, b at 10.0.0.3. */
 export class Rig {
   readonly kernel = new FakeKernel({ scratchBytes: 64, bufferBytes: 256 });
-  readonly counters = newCounters();
   readonly events: Event[] = [];
   readonly doubts: Doubt[] = [];
   readonly plane: WorkerRelay;
+  /** The port, which the main thread would own. */
+  #listener = -1;
   stopped: number | undefined;
 
   constructor(settings: Partial<RelaySettings> = {}) {
     const loop = new Loop(this.kernel);
-    this.plane = new WorkerRelay(
-      loop,
-      this.counters,
-      { ...SETTINGS, ...settings },
-      false,
-      (report) => {
-        if (report.is === "event") this.events.push(report.event);
-        if (report.is === "doubt") this.doubts.push(report.doubt);
-        if (report.is === "stopped") this.stopped = report.cut;
-      },
-    );
+    this.plane = planeIn(loop, { ...SETTINGS, ...settings }, (report) => {
+      if (report.is === "event") this.events.push(report.event);
+      if (report.is === "doubt") this.doubts.push(report.doubt);
+      if (report.is === "stopped") this.stopped = report.cut;
+    });
     this.kernel.answers.set(where("10.0.0.2", 80), "accept");
     this.kernel.answers.set(where("10.0.0.3", 80), "accept");
-    this.obey({ do: "bind", address: ipSockaddr("127.0.0.1", PORT)! });
   }
 
   obey(order: Order): void {
     this.plane.obey(order);
+    if (order.do === "open" && this.#listener === -1) {
+      this.#listener = this.kernel.listen(ipSockaddr("127.0.0.1", PORT)!);
+      this.plane.obey({ do: "listen", listener: this.#listener });
+    }
+    if ((order.do === "refuse" || order.do === "stop") && this.#listener !== -1) {
+      this.kernel.close(this.#listener);
+      this.#listener = -1;
+    }
     this.turns();
   }
 
@@ -88,7 +104,7 @@ export class Rig {
   }
 
   count(name: keyof typeof COUNT): number {
-    return this.counters[COUNT[name]]!;
+    return this.plane.deps.counters[COUNT[name]]!;
   }
 
   of<T extends Event["type"]>(type: T): Event[] {

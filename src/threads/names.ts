@@ -2,12 +2,12 @@
  * The socket addresses of a host name, which is resolved again and again while it is in use. The resolver
  * (`net/resolve.ts`) decides what is kept while the name service fails, and the order of the addresses.
  */
-import type { Address } from "../../base/address.ts";
-import type { Clock } from "../../base/clock.ts";
-import { Fault } from "../../base/fault.ts";
-import type { SockAddr } from "../../linux/kernel.ts";
-import { scopedSockaddr } from "../../linux/scope.ts";
-import { type Resolver, resolver as ofProcess } from "../../net/resolve.ts";
+import type { Address } from "../base/address.ts";
+import type { Clock } from "../base/clock.ts";
+import { Fault } from "../base/fault.ts";
+import type { SockAddr } from "../linux/kernel.ts";
+import { scopedSockaddr } from "../linux/scope.ts";
+import { type Resolver, resolver as ofProcess } from "../net/resolve.ts";
 
 /** The interval between two look-ups: normally, and after one that found nothing. */
 const FRESH_MS = 5_000;

@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
-import { ManualClock } from "../../base/clock.ts";
-import { endpointOf } from "../../linux/sockaddr.ts";
-import { literalSockaddr } from "../../linux/sockaddr.ts";
-import { Resolver } from "../../net/resolve.ts";
+import { ManualClock } from "../base/clock.ts";
+import { endpointOf } from "../linux/sockaddr.ts";
+import { literalSockaddr } from "../linux/sockaddr.ts";
+import { Resolver } from "../net/resolve.ts";
 import { NameWatch } from "./names.ts";
 
 const ADDRESS = { kind: "tcp", host: "db.example", port: 5432 } as const;

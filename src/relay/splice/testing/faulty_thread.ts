@@ -1,10 +1,10 @@
 /**
- * A worker with bugs in it. Of the clients' bytes it does not take kindly to: `throw`, which throws in the
+ * A thread with bugs in it. Of the clients' bytes it does not take kindly to: `throw`, which throws in the
  * handling of that session; `die`, which makes its loop throw; and `spin`, which makes it stand still.
  */
 import { Libc } from "../../../linux/libc.ts";
 // Evaluated in one go with what follows: a message that comes before it listens would be lost.
-import "../worker.ts";
+import "./thread_main.ts";
 
 const { receive, poll } = Libc.prototype;
 let isDying = false;

@@ -1,0 +1,6 @@
+/** The main file of a thread that moves bytes: loads the code of the guests that it may be given. */
+import { beThread } from "../threads/thread.ts";
+
+beThread({
+  tcp: async () => (await import("../relay/splice/worker_relay.ts")).guestKind,
+});

@@ -1,0 +1,65 @@
+/** The threads that all services of the process share, as many as `--workers` says. Part of the composition root. */
+import { realClock } from "../base/clock.ts";
+import type { Config, ServiceConfig } from "../config/options.ts";
+import type { Publish } from "../events/events.ts";
+import { usableCores } from "../linux/cores.ts";
+import { Crew } from "../threads/crew.ts";
+import { threadsUnsupportedReason } from "../threads/unsupported_reason.ts";
+
+const SCRIPT = new URL("./thread_main.ts", import.meta.url);
+
+/** Descriptors that a thread takes, beside those of its sessions. */
+const THREAD_DESCRIPTORS = 12;
+
+/** The threads, or the reason why there are none. */
+export interface Threads extends AsyncDisposable {
+  readonly crew: Crew | undefined;
+  readonly unsupportedReason: string | undefined;
+  /** How many `--workers` asks for. */
+  readonly asked: number;
+  /** Descriptors that they need for themselves. */
+  readonly descriptors: number;
+}
+
+/** For services that the main thread serves. */
+export const NO_THREADS: Threads = {
+  crew: undefined,
+  unsupportedReason: undefined,
+  asked: 1,
+  descriptors: 0,
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+};
+
+/** How many threads an operator has asked for. */
+export function workersOf({ process: { workers } }: Config): number {
+  return workers === "auto" ? usableCores() : workers;
+}
+
+/** The reason, for a person, why the services cannot be served by threads here; undefined if they can. */
+export function unsupportedReason(): string | undefined {
+  return threadsUnsupportedReason(SCRIPT);
+}
+
+/** Starts the threads, if a service needs them and they can run here. */
+export function startThreads(config: Config, publish: Publish): Threads {
+  const asked = workersOf(config);
+  const kinds = [...new Set(config.services.map(kindOf).filter((kind) => kind !== undefined))];
+  const reason = kinds.length === 0 ? undefined : unsupportedReason();
+  const crew = kinds.length === 0 || reason !== undefined
+    ? undefined
+    : new Crew({ clock: realClock, publish, threads: asked, kinds, script: SCRIPT });
+  return {
+    crew,
+    unsupportedReason: reason,
+    asked,
+    descriptors: crew === undefined ? 0 : asked * THREAD_DESCRIPTORS,
+    async [Symbol.asyncDispose]() {
+      await crew?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The kind of the service's guests; undefined if the main thread serves it. */
+function kindOf({ mode, relay }: ServiceConfig): string | undefined {
+  return mode === "tcp" && relay !== "stream" ? "tcp" : undefined;
+}

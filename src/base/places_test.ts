@@ -1,0 +1,12 @@
+import { assertEquals } from "@std/assert";
+import { LocalPlaces } from "./places.ts";
+
+Deno.test("a place is taken while there is one, and may be taken beyond the limit by force", () => {
+  const places = new LocalPlaces(2);
+  assertEquals([places.take(), places.take(), places.take()], [true, true, false]);
+  places.add();
+  assertEquals(places.taken, 3);
+  places.give();
+  places.give();
+  assertEquals([places.take(), places.taken], [true, 2]);
+});

@@ -1,0 +1,60 @@
+/**
+ * What the kernel knows of this process and its threads, called through libc as in `libc.ts`. It opens nothing:
+ * each object has only the functions themselves.
+ */
+import { LIBC_OF_PROCESS } from "./libc_table.ts";
+
+const RLIMIT_NOFILE = 7;
+const F_GETFD = 1;
+/** `gettid` has no function of its own in older versions of glibc (gettid(2)). */
+const SYS_GETTID = Deno.build.arch === "x86_64" ? 186n : 178n;
+/** The size of a `cpu_set_t` in bytes, a bit for each of 8192 processors: more than any kernel knows. */
+const CPU_SET_BYTES = 1_024;
+/** The last bits of the number of a thread's clock of CPU time; the rest is the thread's number, inverted. */
+const CLOCK_OF_THREAD = 0b110;
+
+export class ProcessLibc {
+  readonly #library = Deno.dlopen("libc.so.6", LIBC_OF_PROCESS);
+
+  [Symbol.dispose](): void {
+    this.#library.close();
+  }
+
+  /** Raises the soft limit of descriptors to the hard limit, and returns it (setrlimit(2)). */
+  raiseDescriptorLimit(): number | undefined {
+    const { getrlimit, setrlimit } = this.#library.symbols;
+    const limits = new BigUint64Array(2); // soft and hard
+    if (getrlimit(RLIMIT_NOFILE, limits) !== 0) return undefined;
+    const raised = new BigUint64Array([limits[1]!, limits[1]!]);
+    return Number(setrlimit(RLIMIT_NOFILE, raised) === 0 ? limits[1] : limits[0]);
+  }
+
+  isOpen(fd: number): boolean {
+    return this.#library.symbols.fcntl(fd, F_GETFD, 0) !== -1;
+  }
+
+  /** The number of the calling thread (gettid(2)). */
+  threadId(): number {
+    return Number(this.#library.symbols.syscall(SYS_GETTID));
+  }
+
+  /**
+   * The CPU time that a thread of this process has used, in milliseconds; undefined if it has ended
+   * (clock_getcpuclockid(3), which makes the same number for a process).
+   */
+  cpuMs(threadId: number): number | undefined {
+    const time = new BigInt64Array(2); // seconds and nanoseconds
+    const clock = (~threadId << 3) | CLOCK_OF_THREAD;
+    if (this.#library.symbols.clock_gettime(clock, time) !== 0) return undefined;
+    return Number(time[0]) * 1_000 + Number(time[1]) / 1e6;
+  }
+
+  /** How many processors this process may use (sched_getaffinity(2)); undefined if that is not known. */
+  processors(): number | undefined {
+    const set = new Uint8Array(CPU_SET_BYTES);
+    if (this.#library.symbols.sched_getaffinity(0, set.length, set) !== 0) return undefined;
+    let count = 0;
+    for (const byte of set) for (let bits = byte; bits > 0; bits &= bits - 1) count++;
+    return count;
+  }
+}

@@ -1,0 +1,42 @@
+/** The engine with threads of its own, which end with it. */
+import { Crew, type CrewParts } from "../../../threads/crew.ts";
+import type { Relay, RelayContext, RelaySettings } from "../../engine.ts";
+import { startSplice } from "../splice.ts";
+
+const SCRIPT = new URL("./thread_main.ts", import.meta.url);
+
+export type StartSplice = (settings: RelaySettings, context: RelayContext) => Relay;
+
+/** Makes a relay in as many threads as its settings say. `parts` replaces what a test wants otherwise. */
+export function spliceAlone(parts: Partial<CrewParts> = {}): StartSplice {
+  return (settings, context) => {
+    const { clock, publish } = context;
+    const threads = settings.workers;
+    const crew = new Crew({ clock, publish, threads, kinds: ["tcp"], script: SCRIPT, ...parts });
+    const relay = startSplice(settings, context, crew);
+    let stopped: Promise<number> | undefined;
+    const stop = async (drainMs: number, now: AbortSignal) => {
+      const cut = await relay.stop(drainMs, now);
+      await crew[Symbol.asyncDispose]();
+      return cut;
+    };
+    return {
+      engine: relay.engine,
+      finished: relay.finished,
+      open: (upstream, epoch) => relay.open(upstream, epoch),
+      hold: () => relay.hold(),
+      refuse: () => relay.refuse(),
+      confirm: (upstream) => relay.confirm(upstream),
+      drain: (order) => relay.drain(order),
+      spare: (upstream) => relay.spare(upstream),
+      counters: () => relay.counters(),
+      stop: (drainMs, now) => stopped ??= stop(drainMs, now),
+      async [Symbol.asyncDispose]() {
+        await this.stop(0, AbortSignal.abort());
+      },
+    } satisfies Relay;
+  };
+}
+
+/** The engine with one thread, or as many as the settings say. */
+export const spliceRelay: StartSplice = spliceAlone();

@@ -1,0 +1,81 @@
+/** Orders of the main thread and reports of a thread, as plain data for `postMessage`. */
+import type { Event } from "../events/events.ts";
+import type { Doubt, DrainOrder } from "../failover/ports.ts";
+import type { SockAddr } from "../linux/kernel.ts";
+import type { Marks } from "../linux/tracked_libc.ts";
+import type { ServiceMemory, ThreadMemory } from "./memory.ts";
+
+/** The addresses of an upstream; undefined while its name is being resolved, empty if it has none. */
+export type Addresses = readonly SockAddr[] | undefined;
+
+/** An order to the guest of one service. */
+export type Order =
+  /** Accepts clients on this listening socket, which the main thread owns, until `refuse` or `stop`. */
+  | { readonly do: "listen"; readonly listener: number }
+  | {
+    readonly do: "open";
+    readonly upstream: string;
+    readonly epoch: number;
+    readonly addresses: Addresses;
+  }
+  | { readonly do: "hold" }
+  | { readonly do: "refuse" }
+  | { readonly do: "confirm"; readonly upstream: string }
+  | { readonly do: "drain"; readonly order: DrainOrder }
+  | { readonly do: "spare"; readonly upstream: string }
+  /** The current addresses of the upstream. */
+  | { readonly do: "addresses"; readonly upstream: string; readonly addresses: readonly SockAddr[] }
+  /** Forgets the listening socket, and ends when the last session has. The report `stopped` follows. */
+  | { readonly do: "stop"; readonly drainMs: number }
+  /** Ends a stop that is under way. */
+  | { readonly do: "cutAll" }
+  /** What only this kind of guest understands. */
+  | { readonly do: "tell"; readonly what: unknown };
+
+/** The beginning of a service in a thread. */
+export interface Engagement {
+  /** Names the code of the guest. */
+  readonly kind: string;
+  readonly settings: unknown;
+  readonly memory: ServiceMemory;
+}
+
+/** One message to a thread. It confirms the number when the order is in force. */
+export type Envelope =
+  | { readonly id: number; readonly service: number; readonly order: Order }
+  | { readonly id: number; readonly service: number; readonly engagement: Engagement }
+  /** Looks for clients at the listening sockets of all services. */
+  | { readonly id: number; readonly look: true }
+  /** Ends the thread. */
+  | { readonly id: number; readonly quit: true };
+
+/** A report of the guest of one service. */
+export type Report =
+  | { readonly is: "event"; readonly event: Event }
+  | { readonly is: "doubt"; readonly doubt: Doubt }
+  /** The last report of a guest that was stopped; `cut` counts sessions. */
+  | { readonly is: "stopped"; readonly cut: number }
+  /** What only this kind of guest says. */
+  | { readonly is: "tell"; readonly what: unknown };
+
+/** One message of a thread. */
+export type Letter =
+  | { readonly is: "done"; readonly id: number }
+  | { readonly is: "report"; readonly service: number; readonly report: Report }
+  /** A bug was caught, and the thread goes on. */
+  | { readonly is: "faulted"; readonly reason: string }
+  /** The last message: a bug ended the thread. */
+  | { readonly is: "died"; readonly reason: string }
+  /** The last message after `quit`. */
+  | { readonly is: "quit" };
+
+/** What the main thread sends to a thread once, at its start. */
+export interface Start {
+  readonly number: number;
+  /** The kinds of guests that it may be given. */
+  readonly kinds: readonly string[];
+  readonly memory: ThreadMemory;
+  /** Where the thread marks the descriptors that it has open. */
+  readonly marks: Marks;
+  readonly port: MessagePort;
+}

@@ -1,0 +1,68 @@
+/** The orders of the control plane, sent to the guests of one service in all threads. */
+import type { DataPlane, DrainOrder } from "../failover/ports.ts";
+import type { Upstream } from "../failover/upstream.ts";
+import type { SockAddr } from "../linux/kernel.ts";
+import type { Engaged } from "./engaged.ts";
+import type { Addresses } from "./messages.ts";
+
+/** Topics of the orders that a new thread gets: where clients go, and the socket that they come from. */
+const AIM = "aim";
+const LISTENER = "listener";
+
+export class ThreadPlane implements DataPlane {
+  readonly #service: Engaged;
+
+  constructor(service: Engaged) {
+    this.#service = service;
+  }
+
+  /** For guests that find the addresses themselves. */
+  open(upstream: Upstream, epoch: number): Promise<void> {
+    return this.aim(upstream.name, epoch, undefined);
+  }
+
+  /** As `open`, with the addresses of the upstream; undefined while its name is being resolved. */
+  aim(upstream: string, epoch: number, addresses: Addresses): Promise<void> {
+    return this.#service.order({ do: "open", upstream, epoch, addresses }, AIM);
+  }
+
+  /** The addresses of an upstream have changed. */
+  learn(upstream: string, addresses: readonly SockAddr[]): Promise<void> {
+    const aim = this.#service.standing(AIM);
+    const ordered = this.#service.order({ do: "addresses", upstream, addresses });
+    if (aim?.do === "open" && aim.upstream === upstream) {
+      this.#service.stand({ ...aim, addresses }, AIM);
+    }
+    return ordered;
+  }
+
+  /** Clients come from this listening socket. */
+  listen(listener: number): Promise<void> {
+    return this.#service.order({ do: "listen", listener }, LISTENER);
+  }
+
+  /** New threads do not get the listening socket any more. */
+  forgetListener(): void {
+    this.#service.withdraw(LISTENER);
+  }
+
+  hold(): Promise<void> {
+    return this.#service.order({ do: "hold" }, AIM);
+  }
+
+  refuse(): Promise<void> {
+    return this.#service.order({ do: "refuse" }, AIM);
+  }
+
+  confirm(upstream: string): Promise<void> {
+    return this.#service.order({ do: "confirm", upstream });
+  }
+
+  drain(order: DrainOrder): Promise<void> {
+    return this.#service.order({ do: "drain", order });
+  }
+
+  spare(upstream: string): Promise<void> {
+    return this.#service.order({ do: "spare", upstream });
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * One thread, as the main thread sees it: sends envelopes and awaits their confirmation, receives letters, and
+ * learns when the thread has ended. Owns the worker and its message port.
+ */
+import type { Libc } from "../linux/libc.ts";
+import { closeMarked, type Marks } from "../linux/tracked_libc.ts";
+import type { ThreadMemory } from "./memory.ts";
+import type { Engagement, Envelope, Letter, Order, Start } from "./messages.ts";
+
+/** A thread ended without an order to. All its sessions are gone, and its descriptors are closed. */
+export class ThreadDied extends Error {
+  override readonly name = "ThreadDied";
+}
+
+export interface ThreadParts {
+  readonly libc: Libc;
+  readonly script: URL;
+  readonly number: number;
+  readonly kinds: readonly string[];
+  readonly memory: ThreadMemory;
+  readonly marks: Marks;
+  /** Receives all letters but confirmations and the last one. */
+  readonly hear: (letter: Letter) => void;
+}
+
+/** What an envelope holds besides its number. */
+export type Content =
+  | { readonly service: number; readonly order: Order }
+  | { readonly service: number; readonly engagement: Engagement }
+  | { readonly look: true }
+  | { readonly quit: true };
+
+export class ThreadHandle {
+  /** Resolves after `quit`; rejects with `ThreadDied`. */
+  readonly ended: Promise<void>;
+  readonly #parts: ThreadParts;
+  readonly #eventfd: number;
+  readonly #port: MessagePort;
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, () => void>();
+  readonly #end = Promise.withResolvers<void>();
+  #isOver = false;
+  #id = 0;
+
+  /** Throws if no thread can be started. */
+  constructor(parts: ThreadParts) {
+    this.#parts = parts;
+    this.ended = this.#end.promise;
+    this.ended.catch(() => {}); // a rejection before somebody awaits it is no error
+    const { number, kinds, memory, marks } = parts;
+    this.#eventfd = memory.eventfds[number]!;
+    this.#worker = new Worker(parts.script, { type: "module", name: `data ${number + 1}` });
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    this.#worker.onmessage = ({ data }: MessageEvent<Letter>) => this.#read(data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault(); // else the whole process would end
+      this.#close(new ThreadDied(event.message));
+    };
+    const start: Start = { number, kinds, memory, marks, port: port2 };
+    this.#worker.postMessage(start, [port2]);
+  }
+
+  /** Resolves when the thread has read it, and what it orders is in force; at once if the thread has ended. */
+  send(content: Content): Promise<void> {
+    if (this.#isOver) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const envelope: Envelope = { id: ++this.#id, ...content };
+    this.#waiting.set(envelope.id, resolve);
+    this.#port.postMessage(envelope);
+    this.#parts.libc.wake(this.#eventfd);
+    return promise;
+  }
+
+  /** Stops the thread from running any further, which may take a moment; `bury` must follow. */
+  terminate(): void {
+    this.#worker.terminate();
+  }
+
+  /** The thread does not run any more. */
+  bury(reason: string): void {
+    this.#close(new ThreadDied(reason));
+  }
+
+  #read(letter: Letter): void {
+    if (letter.is === "done") {
+      this.#waiting.get(letter.id)?.();
+      this.#waiting.delete(letter.id);
+    } else if (letter.is === "quit") this.#close();
+    else if (letter.is === "died") this.#close(new ThreadDied(letter.reason));
+    else this.#parts.hear(letter);
+  }
+
+  #close(error?: ThreadDied): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#worker.terminate();
+    this.#port.close();
+    closeMarked(this.#parts.libc, this.#parts.marks);
+    for (const resolve of this.#waiting.values()) resolve();
+    this.#waiting.clear();
+    if (error === undefined) this.#end.resolve();
+    else this.#end.reject(error);
+  }
+}
