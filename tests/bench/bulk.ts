@@ -4,7 +4,7 @@
  */
 import { EAGAIN } from "../../src/linux/errno.ts";
 import type { Tick, Watcher } from "../../src/linux/loop.ts";
-import { checked, connectTo, libc, loop, runUntil, sendAll } from "./epoll.ts";
+import { checked, connectTo, drop, libc, loop, runUntil, sendAll } from "./epoll.ts";
 
 /** Reads of one connection before the others are read. */
 const READS_MAX = 4;
@@ -36,30 +36,29 @@ class Stream implements Watcher, Tick {
 
   run(): void {
     for (let n = 0; n < READS_MAX; n++) {
-      const read = libc.receive(this.#fd);
+      const read = this.#left === undefined ? libc.receive(this.#fd) : drop(this.#fd, this.#left);
       if (read === -EAGAIN) return;
       if (checked(read) === 0) throw new Error("The proxy closed a connection");
-      this.#take(libc.scratch.subarray(0, read));
+      bytes += read;
+      this.#left ??= lengthOf(libc.scratch.subarray(0, read));
+      this.#left -= read;
+      if (this.#left > 0) continue;
+      this.#left = undefined;
+      sendAll(this.#fd, request);
     }
     loop.again(this);
   }
+}
 
-  #take(chunk: Uint8Array): void {
-    bytes += chunk.length;
-    if (this.#left === undefined) {
-      const text = new TextDecoder("latin1").decode(chunk.subarray(0, 4_096));
-      const end = text.indexOf(HEAD_END);
-      const length = /^content-length: (\d+)\r$/mi.exec(text.slice(0, end + 2))?.[1];
-      if (!text.startsWith("HTTP/1.1 200") || length === undefined) {
-        throw new Error(`Not an answer of known length: ${text.slice(0, 200)}`);
-      }
-      this.#left = Number(length) + end + HEAD_END.length;
-    }
-    this.#left -= chunk.length;
-    if (this.#left > 0) return;
-    this.#left = undefined;
-    sendAll(this.#fd, request);
+/** Length in bytes of the whole answer that begins with `chunk`. */
+function lengthOf(chunk: Uint8Array): number {
+  const text = new TextDecoder("latin1").decode(chunk.subarray(0, 4_096));
+  const end = text.indexOf(HEAD_END);
+  const length = /^content-length: (\d+)\r$/mi.exec(text.slice(0, end + 2))?.[1];
+  if (!text.startsWith("HTTP/1.1 200") || length === undefined) {
+    throw new Error(`Not an answer of known length: ${text.slice(0, 200)}`);
   }
+  return Number(length) + end + HEAD_END.length;
 }
 
 for (let n = 0; n < streams; n++) new Stream();

@@ -5,11 +5,14 @@ import { ipSockaddr } from "../../src/linux/sockaddr.ts";
 
 const CLOCK_MONOTONIC = 1;
 const TFD_NONBLOCK = 0o4000;
+const MSG_TRUNC = 0x20;
+const MSG_DONTWAIT = 0x40;
 
 export const libc = new Libc();
 export const loop = new Loop(libc);
 
-const timer = Deno.dlopen("libc.so.6", {
+const c = Deno.dlopen("libc.so.6", {
+  recv: { parameters: ["i32", "pointer", "usize", "i32"], result: "isize" }, // int, void *, size_t, int flags
   timerfd_create: { parameters: ["i32", "i32"], result: "i32" }, // int clock, int flags
   timerfd_settime: { parameters: ["i32", "i32", "buffer", "pointer"], result: "i32" }, // int, int, const itimerspec*, itimerspec*
 });
@@ -26,13 +29,23 @@ export function sendAll(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
   }
 }
 
+/**
+ * Drops up to `max` bytes that have come, without copying them (MSG_TRUNC, tcp(7)), so that a client of bulk streams
+ * costs little beside the proxy. Returns how many, 0 at the end, or a negated error number.
+ */
+export function drop(fd: number, max: number): number {
+  const dropped = Number(c.symbols.recv(fd, null, BigInt(max), MSG_TRUNC | MSG_DONTWAIT));
+  // A failed call says why only in errno; the next one of `libc` fails for the same reason.
+  return dropped >= 0 ? dropped : libc.receive(fd);
+}
+
 /** Calls `ready` each `ms` milliseconds by a timerfd(2), exact to some 10 µs. */
 export function each(ms: number, ready: () => void): void {
-  const fd = checked(timer.symbols.timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK));
+  const fd = checked(c.symbols.timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK));
   const nanoseconds = BigInt(Math.floor(ms * 1e6));
   const time = [nanoseconds / 1_000_000_000n, nanoseconds % 1_000_000_000n];
   const spec = new BigInt64Array([...time, ...time]); // interval, first: seconds and nanoseconds
-  checked(timer.symbols.timerfd_settime(fd, 0, spec, null));
+  checked(c.symbols.timerfd_settime(fd, 0, spec, null));
   checked(loop.watch(fd, {
     ready() {
       libc.settle(fd); // one that is not read does not go on (timerfd_create(2))

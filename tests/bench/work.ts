@@ -122,7 +122,7 @@ http {
     listen 127.0.0.1:${port} backlog=4096;
     location = / { return 200 "hello"; }
     # In small turns, so that a session beside bulk streams does not wait for the upstream.
-    location = ${BULK_PATH} { root ${folder}; sendfile_max_chunk 64k; }
+    location = ${BULK_PATH} { root ${folder}; sendfile_max_chunk 256k; }
     location / { root ${folder}; }
   }
 }
