@@ -39,6 +39,7 @@ export interface ConnectionOwner {
   sawEnd(idleForMs: number): void;
 }
 
+const EXPECT_BODY = ["POST", "PUT", "PATCH"];
 /** Interim responses before the final one. */
 const INFORMATIONAL_MAX = 32;
 /** How long a body waits for `100 Continue`. RFC 9110 section 10.1.1 forbids to wait for ever. */
@@ -98,6 +99,12 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
 
   onFail({ fault }: Fault): void {
     this.#spoil(fault === "upstreamReset");
+  }
+
+  /** An idle connection is closed in order, because a reset would look like a failure to the upstream. */
+  onLate(fault: Fault): void {
+    if (!this.#idle) this.#io.fail(fault);
+    this.#spoil(false);
   }
 
   #spoil(isByUpstream: boolean): void {
@@ -277,9 +284,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
     if (upgrade) out.line("Connection", "upgrade");
     if (source === undefined) {
       // RFC 9110 section 8.6: methods that expect content say that there is none.
-      const expectsBody = this.#method === "POST" || this.#method === "PUT" ||
-        this.#method === "PATCH";
-      if (expectsBody) out.contentLength(0);
+      if (EXPECT_BODY.includes(this.#method)) out.contentLength(0);
       return 0;
     }
     if (source.length === undefined) {
@@ -365,13 +370,8 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
   #parseHead(): ResponseHead | Fault | undefined {
     const { input } = this.#io;
     if (input.isEmpty) return undefined;
-    const head = parseResponseHead(
-      input.bytes,
-      input.start,
-      input.end,
-      this.#options.limits,
-      this.#offsets,
-    );
+    const { bytes, start, end } = input;
+    const head = parseResponseHead(bytes, start, end, this.#options.limits, this.#offsets);
     if (head !== undefined && !(head instanceof Fault)) input.hold();
     return head;
   }
