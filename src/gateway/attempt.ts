@@ -226,8 +226,11 @@ class Attempt implements Drainable, Asker {
     const { client, scheme, body } = this.#state;
     const { head } = client;
     const server = this.#to;
-    const out = this.#connection.request(head.method, joinedTarget(server.basePath, head.path));
-    writeRequestFields(out, head, { peer: client.peer, scheme }, server.rules);
+    const out = server.basePath === "" && head.pathStart >= 0
+      ? this.#connection.requestAs(head)
+      : this.#connection.request(head.method, joinedTarget(server.basePath, head.path));
+    const from = { peer: client.peer, scheme, connection: client };
+    writeRequestFields(out, head, from, server.rules);
     const source = body?.begin(server.rules.trailersDropped) ?? null;
     this.#connection.ask(source, {
       responseMs: this.#context.settings.responseTimeoutMs,

@@ -20,6 +20,7 @@ type ExchangePart = Pick<
   | "upgrade"
   | "abort"
   | "companion"
+  | "memo"
 >;
 
 export interface Client extends ExchangePart {

@@ -27,6 +27,7 @@ export class FetchExchange implements Client {
   readonly head: RequestHead;
   readonly body: Client["body"];
   readonly peer: string;
+  memo: unknown;
   /** The response for `Deno.serve`. Resolves when `send` begins; rejects if it is aborted before. */
   readonly response: Promise<Response>;
   readonly #response = Promise.withResolvers<Response>();

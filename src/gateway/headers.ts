@@ -9,7 +9,9 @@
  * kept.
  */
 import type { Fields } from "../http1/fields.ts";
-import { type RequestHead, type ResponseHead, upgradeOffer } from "../http1/head.ts";
+import type { RequestHead, ResponseHead } from "../http1/head.ts";
+import { upgradeOffer } from "../http1/meaning.ts";
+import { copyAll, hostFor, printed, type Sender, senderLines, writeSender } from "./sender.ts";
 import type { HeadWriter } from "../http1/head_writer.ts";
 
 /** Field names to be found in a head without making a string. */
@@ -85,12 +87,16 @@ const NOT_ADDED: ReadonlySet<string> = new Set([
   "trailer",
 ]);
 
-/** Our name in `Via`, for messages received as HTTP/1.0 and HTTP/1.1. */
-export type ViaNames = readonly [received10: string, received11: string];
+/** What `Via` says of us for messages received as HTTP/1.0 and HTTP/1.1, as a value and as a whole line. */
+export interface Via {
+  readonly values: readonly [received10: string, received11: string];
+  readonly lines: readonly [received10: Uint8Array, received11: Uint8Array];
+}
 
 /** `pseudonym`: what we call ourselves (RFC 9110 section 7.6.3). */
-export function viaNames(pseudonym: string): ViaNames {
-  return [`1.0 ${pseudonym}`, `1.1 ${pseudonym}`];
+function viaOf(pseudonym: string): Via {
+  const values = [`1.0 ${pseudonym}`, `1.1 ${pseudonym}`] as const;
+  return { values, lines: [printed("Via", values[0]), printed("Via", values[1])] };
 }
 
 /** True if this request has passed through this service before, so that it runs in a loop. */
@@ -115,7 +121,7 @@ export interface RequestRules {
   readonly dropped: NameSet;
   /** Lines of the client's trailers that do not pass. */
   readonly trailersDropped: NameSet;
-  readonly via: ViaNames;
+  readonly via: Via;
 }
 
 /** `host` and `headers` are the operator's; `ownHost` is that of the upstream's URL. */
@@ -137,15 +143,8 @@ export function requestRules(
     headers,
     dropped: new NameSet([...NOT_TO_UPSTREAM, ...names]),
     trailersDropped: new NameSet([...NOT_IN_TRAILERS, ...names], "x-forwarded-"),
-    via: viaNames(pseudonym),
+    via: viaOf(pseudonym),
   };
-}
-
-/** How a request reached this proxy. */
-export interface Sender {
-  /** The client's address, or `unix`. */
-  readonly peer: string;
-  readonly scheme: "http" | "https";
 }
 
 /** Writes the field lines of a request to an upstream. */
@@ -156,7 +155,9 @@ export function writeRequestFields(
   rules: RequestRules,
 ): void {
   const { fields } = head;
-  out.line("Host", rules.host ?? (head.host || rules.ownHost));
+  const lines = senderLines(head, from, rules);
+  if (lines === undefined) out.line("Host", hostFor(head, rules));
+  else out.raw(lines.host);
   copyFields(out, fields, rules.dropped);
   if (head.wantsUpgrade) copyUpgrade(out, fields);
   else if (head.acceptsTrailers) {
@@ -164,28 +165,8 @@ export function writeRequestFields(
     out.line("Connection", "TE");
   }
   for (const [name, value] of rules.headers) out.line(name, value);
-  writeSender(out, head, from);
-  const own = rules.via[head.minor];
-  out.line("Via", head.hasVia ? continued(fields, "via", own) : own);
-}
-
-/** Writes the `X-Forwarded-*` and `Forwarded` lines (RFC 7239). */
-function writeSender(out: HeadWriter, head: RequestHead, { peer, scheme }: Sender): void {
-  const { fields } = head;
-  if (peer === "unix") {
-    copyAll(out, fields, "x-forwarded-for");
-    const host = fields.get("x-forwarded-host") ?? head.host;
-    if (host !== "") out.line("X-Forwarded-Host", host);
-    out.line("X-Forwarded-Proto", fields.get("x-forwarded-proto") ?? scheme);
-    return out.line("Forwarded", forwarded(fields, forwardedElement("unknown", head.host, scheme)));
-  }
-  // On a socket for both families, an IPv4 client comes as an IPv6 address.
-  const ip = peer.startsWith("::ffff:") ? peer.slice("::ffff:".length) : peer;
-  const node = ip.includes(":") ? `"[${ip}]"` : ip;
-  out.line("X-Forwarded-For", continued(fields, "x-forwarded-for", ip));
-  if (head.host !== "") out.line("X-Forwarded-Host", head.host);
-  out.line("X-Forwarded-Proto", scheme);
-  out.line("Forwarded", forwarded(fields, forwardedElement(node, head.host, scheme)));
+  if (lines === undefined) writeSender(out, head, from, rules);
+  else out.raw(lines.sender);
 }
 
 /** Writes the field lines of an interim or final response to the client. */
@@ -193,7 +174,7 @@ export function writeResponseFields(
   out: HeadWriter,
   head: ResponseHead,
   origin: Origin,
-  via: ViaNames,
+  via: Via,
 ): void {
   const { fields } = head;
   const location = head.status >= 300 || head.status === 201 ? fields.find("location") : -1;
@@ -204,7 +185,7 @@ export function writeResponseFields(
     copyFields(out, fields, NOT_TO_CLIENT, local === value ? -1 : location, local);
   }
   if (head.status === 101) copyAll(out, fields, "upgrade");
-  out.line("Via", via[head.minor]);
+  out.raw(via.lines[head.minor]);
 }
 
 /** Copies the lines that pass. Line number `changed` keeps its place and name, and gets another value. */
@@ -231,10 +212,6 @@ function copyUpgrade(out: HeadWriter, fields: Fields): void {
   }
 }
 
-function copyAll(out: HeadWriter, fields: Fields, name: string): void {
-  for (let i = fields.find(name); i >= 0; i = fields.find(name, i + 1)) out.copy(fields, i);
-}
-
 /** The fields that `Connection` names, beyond those that never pass anyway. */
 function namedByConnection(fields: Fields): NameSet | undefined {
   const first = fields.find("connection");
@@ -242,49 +219,6 @@ function namedByConnection(fields: Fields): NameSet | undefined {
   const isUsual = fields.valueIs(first, "keep-alive") || fields.valueIs(first, "close");
   if (isUsual && fields.find("connection", first + 1) < 0) return undefined;
   return new NameSet(fields.list("connection"));
-}
-
-/** The value of a list field: all members that the request has, followed by ours. */
-function continued(fields: Fields, name: string, own: string): string {
-  let index = fields.find(name);
-  if (index < 0) return own;
-  let list = "";
-  for (; index >= 0; index = fields.find(name, index + 1)) list += `${fields.value(index)}, `;
-  return list + own;
-}
-
-/**
- * The elements of `Forwarded` that the request has, followed by ours. A line in which a quoted string is not
- * closed, or stands where none may, is left out: our element would become part of that string.
- */
-function forwarded(fields: Fields, own: string): string {
-  let index = fields.find("forwarded");
-  if (index < 0) return own;
-  let list = "";
-  for (; index >= 0; index = fields.find("forwarded", index + 1)) {
-    const value = fields.value(index);
-    if (value !== "" && isDelimited(value)) list += `${value}, `;
-  }
-  return list + own;
-}
-
-/** True if each quoted string follows a `=`, is closed, and ends its value (RFC 7239 section 4). */
-function isDelimited(value: string): boolean {
-  const length = value.length;
-  for (let at = value.indexOf('"'); at >= 0; at = value.indexOf('"', at)) {
-    if (value[at - 1] !== "=") return false;
-    for (at++; at < length && value[at] !== '"'; at++) if (value[at] === "\\") at++;
-    if (at >= length) return false;
-    const next = value[++at];
-    if (next !== undefined && !" \t,;".includes(next)) return false;
-  }
-  return true;
-}
-
-/** Our element of `Forwarded` (RFC 7239 section 4). Values that are not tokens are quoted. */
-function forwardedElement(node: string, host: string, scheme: string): string {
-  const quoted = /^[\w.-]+$/.test(host) ? host : `"${host}"`;
-  return host === "" ? `for=${node};proto=${scheme}` : `for=${node};host=${quoted};proto=${scheme}`;
 }
 
 /** The address of an upstream as URLs have it, to recognise it in a `Location`. */

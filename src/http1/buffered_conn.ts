@@ -48,6 +48,8 @@ const CLOSED = new Fault("closedUnused", "closed by us");
 export class BufferedConn implements Conn, Reader, Timed {
   /** Something that ends with it. */
   companion: { close(): void } | undefined;
+  /** What its user wants to remember of it from one message to the next. */
+  memo: unknown;
   place = -1;
   readonly #conn: Conn & Partial<TryConn>;
   readonly deadlines: Deadlines;

@@ -89,6 +89,15 @@ export class Exchange {
     this.#io.companion = companion;
   }
 
+  /** What the handler wants to remember of the client's connection for the exchanges that follow on it. */
+  get memo(): unknown {
+    return this.#io.memo;
+  }
+
+  set memo(memo: unknown) {
+    this.#io.memo = memo;
+  }
+
   /** Set once the client is known to have gone: reset, too slow, or half-closed and silent too long. */
   get gone(): Fault | undefined {
     return this.#io.fault;

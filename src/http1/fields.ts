@@ -177,6 +177,11 @@ export class Fields {
     return index < this.count ? this.#offsets[index * STRIDE]! : this.#linesEnd;
   }
 
+  /** Where the value of line `index` begins in `bytes`. */
+  valueStart(index: number): number {
+    return this.#offsets[index * STRIDE + 2]!;
+  }
+
   /** Where the value of line `index` ends in `bytes`. */
   valueEnd(index: number): number {
     return this.#offsets[index * STRIDE + 3]!;

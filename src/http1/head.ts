@@ -14,12 +14,17 @@ import {
   TOKEN,
   VALUE,
 } from "./fields.ts";
-import { CHUNKED, type Framing, type FramingFields, readCoding, readLength } from "./framing.ts";
+import { CHUNKED, type Framing, type FramingFields } from "./framing.ts";
+import { isHost } from "./host.ts";
+import { type Meaning, readMeaning } from "./meaning.ts";
 
 const CR = 13;
 const LF = 10;
 const SP = 32;
 const HASH = 35;
+const STAR = 42;
+const SLASH = 47;
+const QUERY = 63;
 
 const METHOD_BYTES_MAX = 32;
 
@@ -30,22 +35,12 @@ export interface HeadLimits {
   readonly fieldsMax: number;
 }
 
-/** What `Connection` says (RFC 9110 section 7.6.1). */
-interface ConnectionOptions {
-  close: boolean;
-  keepAlive: boolean;
-  upgrade: boolean;
-}
-
-/** The head of a request. Valid until its exchange ends; `method`, `target`, `path`, `host` stay valid. */
-export interface RequestHead {
+/**
+ * The head of a request. Valid until its exchange ends: it points into the bytes that were read, and makes a
+ * string of a part only when it is asked for.
+ */
+export class RequestHead {
   readonly method: string;
-  /** The request target exactly as it was received. */
-  readonly target: string;
-  /** Path and query exactly as received, also of a target in absolute form; `*` for `OPTIONS *`. */
-  readonly path: string;
-  /** Authority asked for: that of an absolute target, else the Host field, else (HTTP/1.0 only) "". */
-  readonly host: string;
   readonly minor: 0 | 1;
   readonly fields: Fields;
   /** How the body is framed: a length or CHUNKED. */
@@ -63,8 +58,67 @@ export interface RequestHead {
   readonly acceptsTrailers: boolean;
   /** True if it came through other proxies, which `Via` names. */
   readonly hasVia: boolean;
+  /** True if it came through other proxies that name themselves or their clients in any way. */
+  readonly isForwarded: boolean;
   /** First byte after the head. */
   readonly end: number;
+  readonly #place: Place;
+  #target: string | undefined;
+  #path: string | undefined;
+  #host: string | undefined;
+
+  constructor(method: string, minor: 0 | 1, fields: Fields, meaning: Meaning, place: Place) {
+    this.method = method;
+    this.minor = minor;
+    this.fields = fields;
+    this.framing = meaning.chunked ? CHUNKED : Math.max(0, meaning.length);
+    this.keepAlive = minor === 1 ? !meaning.close : meaning.keepAlive && !meaning.close;
+    this.expectsContinue = meaning.expectsContinue && minor === 1;
+    this.wantsUpgrade = minor === 1 && meaning.connectionUpgrade && meaning.upgrade;
+    this.acceptsTrailers = minor === 1 && meaning.trailers;
+    this.hasVia = meaning.via;
+    this.isForwarded = meaning.via || meaning.forwarded;
+    this.end = fields.end;
+    this.#place = place;
+  }
+
+  /** The request target exactly as it was received. */
+  get target(): string {
+    const { targetStart, targetEnd } = this.#place;
+    return this.#target ??= latin1(this.fields.bytes, targetStart, targetEnd);
+  }
+
+  /** Path and query exactly as received, also of a target in absolute form; `*` for `OPTIONS *`. */
+  get path(): string {
+    return this.#path ??= this.#place.rootQuery ? `/${this.#pathText()}` : this.#pathText();
+  }
+
+  #pathText(): string {
+    return latin1(this.fields.bytes, this.#place.pathStart, this.#place.targetEnd);
+  }
+
+  /** Authority asked for: that of an absolute target, else the Host field, else (HTTP/1.0 only) "". */
+  get host(): string {
+    return this.#host ??= latin1(this.fields.bytes, this.#place.hostStart, this.#place.hostEnd);
+  }
+
+  /** The first bytes of the host and of the path in `fields.bytes`, and those after them. */
+  get hostStart(): number {
+    return this.#place.hostStart;
+  }
+
+  get hostEnd(): number {
+    return this.#place.hostEnd;
+  }
+
+  /** -1 if the path does not stand in the bytes: its slash is left out there. */
+  get pathStart(): number {
+    return this.#place.rootQuery ? -1 : this.#place.pathStart;
+  }
+
+  get pathEnd(): number {
+    return this.#place.targetEnd;
+  }
 }
 
 /** The head of a response. Valid until its exchange ends. */
@@ -132,37 +186,31 @@ function parseRequest(
   if (bytes[at + 1] !== LF) return malformed("request", "bare CR");
   const fields = parseFields(bytes, at + 2, end, limits.fieldsMax, "request", offsets);
   if (!(fields instanceof Fields)) return fields;
-  return requestHead(method, latin1(bytes, targetStart, targetEnd), minor, fields);
+  return requestHead(method, targetStart, targetEnd, minor, fields);
 }
 
 /** The rules that concern the request as a whole. */
 function requestHead(
   method: string,
-  target: string,
+  targetStart: number,
+  targetEnd: number,
   minor: 0 | 1,
   fields: Fields,
 ): RequestHead | Fault {
   const meaning = readMeaning(fields, "request", minor);
   if (meaning instanceof Fault) return meaning;
-  const { said, connection } = meaning;
-  if (meaning.host === undefined && minor === 1) return malformed("request", "no Host");
-  const place = parseTarget(method, target, meaning.host ?? "");
-  if (place instanceof Fault) return place;
-  return {
-    method,
-    target,
-    path: place.path,
-    host: place.host,
-    minor,
-    fields,
-    framing: said.chunked ? CHUNKED : Math.max(0, said.length),
-    keepAlive: minor === 1 ? !connection.close : connection.keepAlive && !connection.close,
-    expectsContinue: meaning.expectsContinue && minor === 1,
-    wantsUpgrade: minor === 1 && connection.upgrade && meaning.upgrade,
-    acceptsTrailers: minor === 1 && meaning.trailers,
-    hasVia: meaning.via,
-    end: fields.end,
+  const { host } = meaning;
+  if (host < 0 && minor === 1) return malformed("request", "no Host");
+  const place: Place = {
+    targetStart,
+    targetEnd,
+    pathStart: targetStart,
+    rootQuery: false,
+    hostStart: host < 0 ? 0 : fields.valueStart(host),
+    hostEnd: host < 0 ? 0 : fields.valueEnd(host),
   };
+  const fault = readTarget(method, fields.bytes, place);
+  return fault ?? new RequestHead(method, minor, fields, meaning, place);
 }
 
 /**
@@ -218,14 +266,13 @@ function parseResponse(
   if (!(fields instanceof Fields)) return fields;
   const meaning = readMeaning(fields, "response", minor);
   if (meaning instanceof Fault) return meaning;
-  const { said, connection } = meaning;
   return {
     status,
-    reason: latin1(bytes, reasonStart, reasonEnd),
+    reason: reasonText(bytes, reasonStart, reasonEnd),
     minor,
     fields,
-    said,
-    keepAlive: minor === 1 ? !connection.close : connection.keepAlive && !connection.close,
+    said: meaning,
+    keepAlive: minor === 1 ? !meaning.close : meaning.keepAlive && !meaning.close,
     hasDate: meaning.date,
     end: fields.end,
   };
@@ -264,129 +311,40 @@ function methodName(bytes: Uint8Array, start: number, end: number): string {
   return latin1(bytes, start, end);
 }
 
-interface Meaning {
-  readonly said: FramingFields;
-  readonly connection: ConnectionOptions;
-  host: string | undefined;
-  upgrade: boolean;
-  trailers: boolean;
-  via: boolean;
-  date: boolean;
-  expectsContinue: boolean;
+/** The usual reason without making a string for each response. */
+function reasonText(bytes: Uint8Array, start: number, end: number): string {
+  const isOk = end - start === 2 && bytes[start] === 79 && bytes[start + 1] === 75;
+  return isOk ? "OK" : latin1(bytes, start, end);
 }
 
-/** One walk over the fields for those that decide framing, persistence and place. */
-function readMeaning(fields: Fields, side: MessageSide, minor: 0 | 1): Meaning | Fault {
-  const meaning: Meaning = {
-    said: { length: -1, chunked: false },
-    connection: { close: false, keepAlive: false, upgrade: false },
-    host: undefined,
-    upgrade: false,
-    trailers: false,
-    via: false,
-    date: false,
-    expectsContinue: false,
-  };
-  const count = fields.count;
-  for (let i = 0; i < count; i++) {
-    const fault = readField(fields, i, side, minor, meaning);
-    if (fault !== undefined) return fault;
-  }
-  // RFC 9112 section 6.1: both at once is how requests are smuggled.
-  if (meaning.said.chunked && meaning.said.length >= 0) {
-    return malformed(side, "Content-Length beside Transfer-Encoding");
-  }
-  return meaning;
+/** Where the parts of a request target and the host stand in the bytes of a head. */
+interface Place {
+  readonly targetStart: number;
+  readonly targetEnd: number;
+  /** Up to `targetEnd`. */
+  pathStart: number;
+  /** True if a slash before `pathStart` must be added. */
+  rootQuery: boolean;
+  hostStart: number;
+  hostEnd: number;
 }
 
-function readField(
-  fields: Fields,
-  i: number,
-  side: MessageSide,
-  minor: 0 | 1,
-  meaning: Meaning,
-): Fault | undefined {
-  switch (fields.nameLength(i)) {
-    case 2:
-      if (fields.is(i, "te") && takesTrailers(fields, i)) meaning.trailers = true;
-      return;
-    case 3:
-      if (fields.is(i, "via")) meaning.via = true;
-      return;
-    case 4:
-      if (side === "response") {
-        if (fields.is(i, "date")) meaning.date = true;
-        return;
-      }
-      if (!fields.is(i, "host")) return;
-      if (meaning.host !== undefined) return malformed(side, "more than one Host");
-      meaning.host = fields.value(i);
-      return HOST.test(meaning.host) ? undefined : malformed(side, "bad Host");
-    case 6:
-      if (side === "response" || !fields.is(i, "expect")) return;
-      // RFC 9110 section 10.1.1: from HTTP/1.0 it means nothing.
-      if (minor === 0) return;
-      if (!fields.valueIs(i, "100-continue")) return new Fault("expectationUnknown");
-      meaning.expectsContinue = true;
-      return;
-    case 7:
-      if (fields.is(i, "upgrade") && upgradeOffer(fields, i) !== "") meaning.upgrade = true;
-      return;
-    case 10:
-      if (fields.is(i, "connection")) readConnection(fields, i, meaning.connection);
-      return;
-    case 14:
-      return fields.is(i, "content-length") ? readLength(fields, i, side, meaning.said) : undefined;
-    case 17:
-      if (!fields.is(i, "transfer-encoding")) return;
-      return readCoding(fields, i, side, minor, meaning.said);
-  }
-}
-
-function takesTrailers(fields: Fields, i: number): boolean {
-  return fields.valueIs(i, "trailers") || /(^|,)[ \t]*trailers[ \t]*(,|$)/i.test(fields.value(i));
-}
-
-/**
- * The protocols that line `i`, an `Upgrade`, offers, without HTTP/2 (`h2c`, which RFC 9113 has taken
- * back); "" if nothing is left.
- */
-export function upgradeOffer(fields: Fields, i: number): string {
-  const value = fields.value(i);
-  if (!/(^|,)[ \t]*h2c?[ \t]*(,|$)/i.test(value)) return value;
-  return value.split(",").map((name) => name.trim())
-    .filter((name) => name !== "" && !/^h2c?$/i.test(name)).join(", ");
-}
-
-function readConnection(fields: Fields, i: number, options: ConnectionOptions): void {
-  if (fields.valueIs(i, "keep-alive")) options.keepAlive = true;
-  else if (fields.valueIs(i, "close")) options.close = true;
-  else {
-    for (const option of fields.value(i).toLowerCase().split(",")) {
-      const name = option.trim();
-      if (name === "keep-alive") options.keepAlive = true;
-      if (name === "close") options.close = true;
-      if (name === "upgrade") options.upgrade = true;
-    }
-  }
-}
-
-/** `uri-host [ ":" port ]` of RFC 9110 section 7.2, not empty; no user part, no list. */
-const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+;=]+)(?::\d{0,5})?$/;
-const ABSOLUTE = /^https?:\/\/([^/?]*)(.*)$/i;
+const SCHEME = /^https?:\/\//i;
 
 /** The four forms of a target, RFC 9112 section 3.2. */
-function parseTarget(
-  method: string,
-  target: string,
-  host: string,
-): { readonly path: string; readonly host: string } | Fault {
+function readTarget(method: string, bytes: Uint8Array, place: Place): Fault | undefined {
+  const { targetStart, targetEnd } = place;
   if (method === "CONNECT") return new Fault("notImplemented", "CONNECT");
-  if (target.charCodeAt(0) === 47) return { path: target, host };
-  if (target === "*" && method === "OPTIONS") return { path: target, host };
-  const parts = ABSOLUTE.exec(target);
-  if (parts === null || !HOST.test(parts[1]!)) return malformed("request", "bad request target");
+  const first = bytes[targetStart]!;
+  if (first === SLASH) return;
+  if (first === STAR && targetEnd - targetStart === 1 && method === "OPTIONS") return;
+  const scheme = SCHEME.exec(latin1(bytes, targetStart, targetEnd));
+  if (scheme === null) return malformed("request", "bad request target");
   // RFC 9112 section 3.2.2: the authority of an absolute target replaces what Host says.
-  const rest = parts[2]!;
-  return { path: rest.startsWith("/") ? rest : `/${rest}`, host: parts[1]! };
+  place.hostStart = targetStart + scheme[0].length;
+  let at = place.hostStart;
+  while (at < targetEnd && bytes[at] !== SLASH && bytes[at] !== QUERY) at++;
+  if (!isHost(bytes, place.hostStart, at)) return malformed("request", "bad request target");
+  place.hostEnd = place.pathStart = at;
+  place.rootQuery = bytes[at] !== SLASH || at === targetEnd;
 }

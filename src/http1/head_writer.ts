@@ -3,6 +3,7 @@
  * that would break the grammar are refused, so that none can smuggle a line end into a head.
  */
 import { type Fields, TOKEN, VALUE } from "./fields.ts";
+import type { RequestHead } from "./head.ts";
 
 const ROOM_START = 1024;
 /** Unused buffers of that size: a new one must be cleared, and costs the garbage collector time. */
@@ -10,6 +11,8 @@ const FREE_MAX = 1024;
 const free: Uint8Array<ArrayBuffer>[] = [];
 
 const DIGITS = "0123456789abcdef";
+/** Up to this many bytes are copied one by one, which is faster than to make a view for `set`. */
+const COPIED_MAX = 128;
 
 const NONE = new Uint8Array(0);
 
@@ -73,7 +76,7 @@ export class HeadWriter {
    */
   copy(fields: Fields, index: number): void {
     if (!fields.isExact) {
-      this.raw(fields.bytes.subarray(fields.lineStart(index), fields.valueEnd(index)));
+      this.part(fields.bytes, fields.lineStart(index), fields.valueEnd(index));
       this.#room(2);
       return this.#crlf();
     }
@@ -96,6 +99,21 @@ export class HeadWriter {
     this.#bytes[this.#length++] = 32;
     if (/[^\x21-\x7e]/.test(target)) throw new TypeError("Cannot write this request target");
     this.#text(target, VALUE);
+    this.#text(" HTTP/1.1", VALUE);
+    this.#crlf();
+  }
+
+  /**
+   * The same for a path that was received, which has been checked and is copied as it is. Only for a head whose
+   * `pathStart` is not -1.
+   */
+  requestLineOf(head: RequestHead): void {
+    const { method, fields, pathStart, pathEnd } = head;
+    this.#room(method.length + 1);
+    this.#text(method, TOKEN);
+    this.#bytes[this.#length++] = 32;
+    this.part(fields.bytes, pathStart, pathEnd);
+    this.#room(11);
     this.#text(" HTTP/1.1", VALUE);
     this.#crlf();
   }
@@ -126,12 +144,15 @@ export class HeadWriter {
     this.#crlf();
   }
 
-  /** Adds payload without a coding. */
+  /** Adds bytes as they are: payload without a coding, or lines that were printed before. */
   raw(bytes: Uint8Array): void {
+    this.part(bytes, 0, bytes.length);
+  }
+
+  /** As `raw`, of the bytes from `start` to `end`. */
+  part(bytes: Uint8Array, start: number, end: number): void {
     this.#copyRun();
-    this.#room(bytes.length);
-    this.#bytes.set(bytes, this.#length);
-    this.#length += bytes.length;
+    this.#put(bytes, start, end);
   }
 
   /** Adds payload as one chunk. Empty payload adds nothing: it would end the body (RFC 9112 section 7.1). */
@@ -158,7 +179,14 @@ export class HeadWriter {
 
   /** Digits of a count. */
   number(value: number): void {
-    this.#text(String(value), VALUE);
+    let digits = 1;
+    for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) digits++;
+    let rest = value;
+    for (let at = this.#length + digits - 1; at >= this.#length; at--) {
+      this.#bytes[at] = 48 + rest % 10;
+      rest = Math.floor(rest / 10);
+    }
+    this.#length += digits;
   }
 
   #hex(value: number): void {
@@ -170,12 +198,20 @@ export class HeadWriter {
   }
 
   #copyRun(): void {
-    if (this.#run === undefined) return;
-    const run = this.#run.subarray(this.#runStart, this.#runEnd);
+    const run = this.#run;
+    if (run === undefined) return;
     this.#run = undefined;
-    this.#room(run.length);
-    this.#bytes.set(run, this.#length);
-    this.#length += run.length;
+    this.#put(run, this.#runStart, this.#runEnd);
+  }
+
+  #put(from: Uint8Array, start: number, end: number): void {
+    const count = end - start;
+    this.#room(count);
+    const bytes = this.#bytes;
+    const to = this.#length;
+    if (count <= COPIED_MAX) { for (let i = 0; i < count; i++) bytes[to + i] = from[start + i]!; }
+    else bytes.set(from.subarray(start, end), to);
+    this.#length = to + count;
   }
 
   #text(text: string, allowed: Uint8Array): void {

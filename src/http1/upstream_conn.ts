@@ -7,10 +7,11 @@ import { Fault, faultOf } from "../base/fault.ts";
 import type { Asker, ExchangeOptions, Reply } from "./asking.ts";
 import { Body, type BodySource, decoderFor, isHere } from "./body.ts";
 import type { Conn } from "../net/conn.ts";
+import { ContinueWait } from "./continue_wait.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 import { CHUNKED, type Framing, responseFraming, UNTIL_CLOSE } from "./framing.ts";
 import { announcedMs, hasDoubtfulFraming, isEventStream, keptFor } from "./response_says.ts";
-import { type HeadLimits, parseResponseHead, type ResponseHead } from "./head.ts";
+import { type HeadLimits, parseResponseHead, type RequestHead, type ResponseHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { bytesSource, sendMessage } from "./send.ts";
 import { BufferedConn, type BufferedConnEvents, type Filler } from "./buffered_conn.ts";
@@ -42,8 +43,6 @@ export interface ConnectionOwner {
 const EXPECT_BODY = ["POST", "PUT", "PATCH"];
 /** Interim responses before the final one. */
 const INFORMATIONAL_MAX = 32;
-/** How long a body waits for `100 Continue`. RFC 9110 section 10.1.1 forbids to wait for ever. */
-const CONTINUE_MS = 1_000;
 /** An idle connection keeps an output buffer of at most this size. */
 const OUT_KEPT_BYTES = 32 * 1024;
 
@@ -75,7 +74,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
   #announcedMs = Infinity;
   /** Gets the connection after the present exchange. */
   owner: ConnectionOwner;
-  #goOn: ((send: boolean) => void) | undefined;
+  readonly #continue = new ContinueWait();
   /** The body of the present request, as long as it may be under way. */
   #source: BodySource | undefined;
   /** Settles when the sending has ended, one way or the other; it never rejects. */
@@ -140,6 +139,17 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
    * `exchange`.
    */
   request(method: string, target: string): HeadWriter {
+    this.#start(method).requestLine(method, target);
+    return this.#out;
+  }
+
+  /** The same with the method and path of a request that was received, whose `pathStart` is not -1. */
+  requestAs(head: RequestHead): HeadWriter {
+    this.#start(head.method).requestLineOf(head);
+    return this.#out;
+  }
+
+  #start(method: string): HeadWriter {
     this.#requests++;
     this.#method = method;
     this.#sent = false;
@@ -147,7 +157,6 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
     this.#receivedBefore = this.#io.received;
     this.#io.wrote = false;
     this.#out.clear();
-    this.#out.requestLine(method, target);
     return this.#out;
   }
 
@@ -234,7 +243,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
   #endSending(): void {
     if (this.#pump === undefined) return;
     this.#source?.cancel?.();
-    this.#goOn?.(false);
+    this.#continue.end(false);
   }
 
   /** After a 101: the raw connection, which gives the bytes read ahead first. The caller closes it. */
@@ -308,7 +317,9 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
   async #sendLater(framing: Framing, source: BodySource | undefined): Promise<void> {
     await this.#io.send(this.#out.view());
     this.#out.clear();
-    if (!await this.#mayGoOn()) throw HELD_BACK;
+    const mayGoOn = this.#io.fault === undefined &&
+      await this.#continue.begin(this.#options.deadlines.clock);
+    if (!mayGoOn) throw HELD_BACK;
     await sendMessage(this.#io, this.#out, framing, source);
   }
 
@@ -340,18 +351,6 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
     this.#io.readBy(this.#options.deadlines.in(responseMs), "responseTimeout");
   }
 
-  #mayGoOn(): Promise<boolean> {
-    if (this.#io.fault !== undefined) return Promise.resolve(false);
-    return new Promise((resolve) => {
-      const cancel = this.#options.deadlines.clock.after(CONTINUE_MS, () => resolve(true));
-      this.#goOn = (send) => {
-        this.#goOn = undefined;
-        cancel();
-        resolve(send);
-      };
-    });
-  }
-
   /** Passes an interim response on. */
   async #passBy(head: ResponseHead, options: ExchangeOptions): Promise<void> {
     const io = this.#io;
@@ -362,7 +361,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
     await options.onInformational?.(head);
     io.input.start = head.end;
     io.input.unhold();
-    if (head.status === 100) this.#goOn?.(true);
+    if (head.status === 100) this.#continue.end(true);
     if (this.#sent) this.#expectResponse(options.responseMs);
   }
 
@@ -379,7 +378,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
   #begin(head: ResponseHead, options: ExchangeOptions): Body {
     const io = this.#io;
     // Nobody needs a body that has not been sent by now.
-    this.#goOn?.(false);
+    this.#continue.end(false);
     io.readBy(Infinity, "responseTimeout");
     io.input.start = head.end;
     const framing = responseFraming(this.#method, head.status, head.said);

@@ -28,6 +28,7 @@ export class FakeClient implements Client {
   #whenGone: ((fault: Fault) => void) | undefined;
   gone: Fault | undefined;
   companion: { close(): void } | undefined;
+  memo: unknown;
   responseStarted = false;
   /** Interim and final heads, each as it would be sent, and the body behind the last. */
   answered = "";

@@ -1,0 +1,182 @@
+/**
+ * The lines that tell an upstream where a request came from: `Host`, `X-Forwarded-*`, `Forwarded` (RFC 7239) and
+ * `Via`. For the requests of one client connection they are nearly always the same, so they are printed once and
+ * copied then, for as long as the host stays the same and the client sends no such lines itself.
+ */
+import type { Fields } from "../http1/fields.ts";
+import type { RequestHead } from "../http1/head.ts";
+import { HeadWriter } from "../http1/head_writer.ts";
+
+/** A client that asks for one host after another on a connection, as proxies do, gains nothing after these. */
+const PRINTS_MAX = 8;
+
+/** How a request reached this proxy. */
+export interface Sender {
+  /** The client's address, or `unix`. */
+  readonly peer: string;
+  readonly scheme: "http" | "https";
+  /** Keeps what is printed for the requests that follow. Peer and scheme must be the same for them. */
+  readonly connection?: { memo: unknown };
+}
+
+/** What of the rules of an upstream these lines depend on; the object stands for what is in it. */
+export interface SenderRules {
+  readonly host: string | undefined;
+  readonly ownHost: string;
+  readonly via: { readonly values: readonly [received10: string, received11: string] };
+}
+
+/** The value of `Host` for an upstream. */
+export function hostFor(head: RequestHead, rules: SenderRules): string {
+  return rules.host ?? (head.host || rules.ownHost);
+}
+
+/** Lines that were printed for one client connection, host, version and upstream. */
+export class SenderLines {
+  /** `Host`. */
+  readonly host: Uint8Array;
+  /** All others. */
+  readonly sender: Uint8Array;
+  readonly #rules: SenderRules;
+  readonly #minor: 0 | 1;
+  /** The host that the client asked for. */
+  readonly #asked: Uint8Array;
+
+  constructor(
+    head: RequestHead,
+    from: Sender,
+    rules: SenderRules,
+    /** How often lines were printed for this connection, these included. */
+    readonly prints: number,
+  ) {
+    this.host = printed("Host", hostFor(head, rules));
+    const out = new HeadWriter();
+    writeSender(out, head, from, rules);
+    this.sender = out.view().slice();
+    out.release();
+    this.#rules = rules;
+    this.#minor = head.minor;
+    this.#asked = head.fields.bytes.slice(head.hostStart, head.hostEnd);
+  }
+
+  /** True if they are right for this request, too. */
+  fits(head: RequestHead, rules: SenderRules): boolean {
+    const asked = this.#asked;
+    const { hostStart, fields: { bytes } } = head;
+    if (rules !== this.#rules || head.minor !== this.#minor) return false;
+    if (head.hostEnd - hostStart !== asked.length) return false;
+    for (let i = 0; i < asked.length; i++) if (bytes[hostStart + i] !== asked[i]) return false;
+    return true;
+  }
+}
+
+/**
+ * The lines of this request as they were printed before, or now. Undefined if they depend on other lines of it,
+ * or if it is not known to pay: for the first request of a connection, and after too many changes of the host.
+ */
+export function senderLines(
+  head: RequestHead,
+  from: Sender,
+  rules: SenderRules,
+): SenderLines | undefined {
+  const { connection } = from;
+  if (connection === undefined || head.isForwarded || from.peer === "unix") return undefined;
+  const { memo } = connection;
+  if (memo instanceof SenderLines) {
+    if (memo.fits(head, rules)) return memo;
+    connection.memo = memo.prints;
+    return undefined;
+  }
+  const prints = typeof memo === "number" ? memo + 1 : 0;
+  if (prints > PRINTS_MAX) return undefined;
+  const lines = prints === 0 ? undefined : new SenderLines(head, from, rules, prints);
+  connection.memo = lines ?? prints;
+  return lines;
+}
+
+/** One line as bytes. Throws a TypeError on a name or value that may not stand in a head. */
+export function printed(name: string, value: string): Uint8Array {
+  const out = new HeadWriter();
+  out.line(name, value);
+  const line = out.view().slice();
+  out.release();
+  return line;
+}
+
+/** Writes the `X-Forwarded-*`, `Forwarded` (RFC 7239) and `Via` lines. */
+export function writeSender(
+  out: HeadWriter,
+  head: RequestHead,
+  from: Sender,
+  rules: SenderRules,
+): void {
+  writeForwarded(out, head, from);
+  const own = rules.via.values[head.minor];
+  out.line("Via", head.hasVia ? continued(head.fields, "via", own) : own);
+}
+
+function writeForwarded(out: HeadWriter, head: RequestHead, { peer, scheme }: Sender): void {
+  const { fields } = head;
+  if (peer === "unix") {
+    copyAll(out, fields, "x-forwarded-for");
+    const host = fields.get("x-forwarded-host") ?? head.host;
+    if (host !== "") out.line("X-Forwarded-Host", host);
+    out.line("X-Forwarded-Proto", fields.get("x-forwarded-proto") ?? scheme);
+    return out.line("Forwarded", forwarded(fields, forwardedElement("unknown", head.host, scheme)));
+  }
+  // On a socket for both families, an IPv4 client comes as an IPv6 address.
+  const ip = peer.startsWith("::ffff:") ? peer.slice("::ffff:".length) : peer;
+  const node = ip.includes(":") ? `"[${ip}]"` : ip;
+  out.line("X-Forwarded-For", continued(fields, "x-forwarded-for", ip));
+  if (head.host !== "") out.line("X-Forwarded-Host", head.host);
+  out.line("X-Forwarded-Proto", scheme);
+  out.line("Forwarded", forwarded(fields, forwardedElement(node, head.host, scheme)));
+}
+
+/** Copies all lines of this name. */
+export function copyAll(out: HeadWriter, fields: Fields, name: string): void {
+  for (let i = fields.find(name); i >= 0; i = fields.find(name, i + 1)) out.copy(fields, i);
+}
+
+/** The value of a list field: all members that the request has, followed by ours. */
+function continued(fields: Fields, name: string, own: string): string {
+  let index = fields.find(name);
+  if (index < 0) return own;
+  let list = "";
+  for (; index >= 0; index = fields.find(name, index + 1)) list += `${fields.value(index)}, `;
+  return list + own;
+}
+
+/**
+ * The elements of `Forwarded` that the request has, followed by ours. A line in which a quoted string is not
+ * closed, or stands where none may, is left out: our element would become part of that string.
+ */
+function forwarded(fields: Fields, own: string): string {
+  let index = fields.find("forwarded");
+  if (index < 0) return own;
+  let list = "";
+  for (; index >= 0; index = fields.find("forwarded", index + 1)) {
+    const value = fields.value(index);
+    if (value !== "" && isDelimited(value)) list += `${value}, `;
+  }
+  return list + own;
+}
+
+/** True if each quoted string follows a `=`, is closed, and ends its value (RFC 7239 section 4). */
+function isDelimited(value: string): boolean {
+  const length = value.length;
+  for (let at = value.indexOf('"'); at >= 0; at = value.indexOf('"', at)) {
+    if (value[at - 1] !== "=") return false;
+    for (at++; at < length && value[at] !== '"'; at++) if (value[at] === "\\") at++;
+    if (at >= length) return false;
+    const next = value[++at];
+    if (next !== undefined && !" \t,;".includes(next)) return false;
+  }
+  return true;
+}
+
+/** Our element of `Forwarded` (RFC 7239 section 4). Values that are not tokens are quoted. */
+function forwardedElement(node: string, host: string, scheme: string): string {
+  const quoted = /^[\w.-]+$/.test(host) ? host : `"${host}"`;
+  return host === "" ? `for=${node};proto=${scheme}` : `for=${node};host=${quoted};proto=${scheme}`;
+}

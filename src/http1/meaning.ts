@@ -1,0 +1,128 @@
+/**
+ * What the fields of a head say of framing, persistence and place, read in one walk (RFC 9112 sections 3.2, 6
+ * and 9; RFC 9110 sections 7.6.1 and 10.1).
+ */
+import { Fault } from "../base/fault.ts";
+import { type Fields, malformed, type MessageSide } from "./fields.ts";
+import { type FramingFields, readCoding, readLength } from "./framing.ts";
+import { isHost } from "./host.ts";
+
+/** All in one object, because each head makes one. */
+export class Meaning implements FramingFields {
+  /** Value of `Content-Length`, or -1. */
+  length = -1;
+  /** True if `Transfer-Encoding` is there and is exactly `chunked`. */
+  chunked = false;
+  /** Options of `Connection`. */
+  close = false;
+  keepAlive = false;
+  connectionUpgrade = false;
+  /** Index of the `Host` line of a request, or -1. */
+  host = -1;
+  /** True if `Upgrade` offers anything but HTTP/2. */
+  upgrade = false;
+  /** True if `TE` names trailers. */
+  trailers = false;
+  via = false;
+  /** True if there is a `Forwarded` or `X-Forwarded-For`. */
+  forwarded = false;
+  date = false;
+  expectsContinue = false;
+}
+
+/** Reads the fields of a head; a Fault if they contradict each other or the grammar. */
+export function readMeaning(fields: Fields, side: MessageSide, minor: 0 | 1): Meaning | Fault {
+  const meaning = new Meaning();
+  const count = fields.count;
+  for (let i = 0; i < count; i++) {
+    const fault = readField(fields, i, side, minor, meaning);
+    if (fault !== undefined) return fault;
+  }
+  // RFC 9112 section 6.1: both at once is how requests are smuggled.
+  if (meaning.chunked && meaning.length >= 0) {
+    return malformed(side, "Content-Length beside Transfer-Encoding");
+  }
+  return meaning;
+}
+
+function readField(
+  fields: Fields,
+  i: number,
+  side: MessageSide,
+  minor: 0 | 1,
+  meaning: Meaning,
+): Fault | undefined {
+  switch (fields.nameLength(i)) {
+    case 2:
+      if (fields.is(i, "te") && takesTrailers(fields, i)) meaning.trailers = true;
+      return;
+    case 3:
+      if (fields.is(i, "via")) meaning.via = true;
+      return;
+    case 4:
+      if (side === "request") {
+        return fields.is(i, "host") ? readHost(fields, i, meaning) : undefined;
+      }
+      if (fields.is(i, "date")) meaning.date = true;
+      return;
+    case 6:
+      if (side === "response" || !fields.is(i, "expect")) return;
+      // RFC 9110 section 10.1.1: from HTTP/1.0 it means nothing.
+      if (minor === 0) return;
+      if (!fields.valueIs(i, "100-continue")) return new Fault("expectationUnknown");
+      meaning.expectsContinue = true;
+      return;
+    case 7:
+      if (fields.is(i, "upgrade") && upgradeOffer(fields, i) !== "") meaning.upgrade = true;
+      return;
+    case 9:
+      if (fields.is(i, "forwarded")) meaning.forwarded = true;
+      return;
+    case 10:
+      if (fields.is(i, "connection")) readConnection(fields, i, meaning);
+      return;
+    case 14:
+      return fields.is(i, "content-length") ? readLength(fields, i, side, meaning) : undefined;
+    case 15:
+      if (fields.is(i, "x-forwarded-for")) meaning.forwarded = true;
+      return;
+    case 17:
+      if (!fields.is(i, "transfer-encoding")) return;
+      return readCoding(fields, i, side, minor, meaning);
+  }
+}
+
+function readHost(fields: Fields, i: number, meaning: Meaning): Fault | undefined {
+  if (meaning.host >= 0) return malformed("request", "more than one Host");
+  meaning.host = i;
+  if (isHost(fields.bytes, fields.valueStart(i), fields.valueEnd(i))) return;
+  return malformed("request", "bad Host");
+}
+
+function takesTrailers(fields: Fields, i: number): boolean {
+  return fields.valueIs(i, "trailers") || /(^|,)[ \t]*trailers[ \t]*(,|$)/i.test(fields.value(i));
+}
+
+/**
+ * The protocols that line `i`, an `Upgrade`, offers, without HTTP/2 (`h2c`, which RFC 9113 has taken
+ * back); "" if nothing is left.
+ */
+export function upgradeOffer(fields: Fields, i: number): string {
+  const value = fields.value(i);
+  if (!/(^|,)[ \t]*h2c?[ \t]*(,|$)/i.test(value)) return value;
+  return value.split(",").map((name) => name.trim())
+    .filter((name) => name !== "" && !/^h2c?$/i.test(name)).join(", ");
+}
+
+function readConnection(fields: Fields, i: number, options: Meaning): void {
+  if (fields.valueIs(i, "keep-alive")) options.keepAlive = true;
+  else if (fields.valueIs(i, "close")) options.close = true;
+  else {
+    for (const option of fields.value(i).toLowerCase().split(",")) {
+      const name = option.trim();
+      if (name === "keep-alive") options.keepAlive = true;
+      if (name === "close") options.close = true;
+      if (name === "upgrade") options.connectionUpgrade = true;
+    }
+  }
+}
