@@ -29,7 +29,7 @@ import type { Client } from "./downstream.ts";
 import { GatewayErrors } from "./gateway_errors.ts";
 import { Losses } from "./losses.ts";
 import { type RequestSettings, RequestState } from "./request_state.ts";
-import { isLocal, RetryBudget, retryDecision } from "./retry.ts";
+import { isLocal, RetryBudget, retryDecision, type Stage } from "./retry.ts";
 import { Running } from "./running.ts";
 import type { GatewayUpstream, StaticUpstream } from "./upstream.ts";
 
@@ -63,6 +63,9 @@ const ATTEMPTS_MAX = 10;
 /** Pause after a shortage on this machine, in milliseconds. It doubles each time, up to the maximum. */
 const LOCAL_PAUSE_MS = 25;
 const LOCAL_PAUSE_MS_MAX = 1_000;
+
+/** Pause before a request is sent to the same upstream a second time, in milliseconds. */
+const REFRESH_PAUSE_MS = 25;
 
 export class Forwarder {
   readonly running: Running;
@@ -219,10 +222,7 @@ export class Forwarder {
     const { deliveries, refreshed, body } = state;
     const replayable = body?.replayable ?? true;
     const decision = retryDecision({ stage, reused, replayable, deliveries, refreshed });
-    if (decision === "fresh") {
-      state.refreshed = true;
-      return { ...plan, fresh: true };
-    }
+    if (decision === "fresh") return await this.#refresh(state, plan, stage);
     this.#doubt(plan, FAULTS[fault.fault].hard, fault.message);
     state.reason = fault.fault;
     if (decision === "never" || state.attempts >= ATTEMPTS_MAX) return fault;
@@ -234,6 +234,25 @@ export class Forwarder {
     }
     const next = await this.#elsewhere(state, plan);
     return next instanceof Fault && stage === "sentSafe" ? fault : next;
+  }
+
+  /**
+   * The same upstream on a new connection. If it got the request already, this is the last time it is sent,
+   * and a process that ends closes its connections and its port one after another: for a moment a new
+   * connection to it succeeds and is then reset as well. So that moment is given.
+   */
+  async #refresh(
+    state: RequestState,
+    plan: AttemptPlan,
+    stage: Stage,
+  ): Promise<AttemptPlan | Fault> {
+    state.refreshed = true;
+    if (stage !== "nothingSent") {
+      const result = await this.#context.gate.pause(REFRESH_PAUSE_MS, state.signal);
+      if (state.client.gone !== undefined) throw state.client.gone;
+      if (typeof result === "object") return this.#planFor(result);
+    }
+    return { ...plan, fresh: true };
   }
 
   /** Repeats the attempt after a pause while the exchange may wait; after that, the shortage is the answer. */

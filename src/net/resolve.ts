@@ -16,7 +16,7 @@ const FRESH_MS = 5_000;
 /** How long after a failed look-up the next one may start. */
 const RETRY_MS = 1_000;
 /** How long a caller waits for a new answer if there is an old one. */
-const TEST_DEADLINE_MS = 250;
+const RENEWAL_WAIT_MS = 250;
 /** Look-ups at one time. One that takes longer than `SLOW_MS` no longer counts … */
 const RUNNING_MAX = 4;
 const SLOW_MS = 2_000;
@@ -64,7 +64,7 @@ export class Resolver {
     if (this.#clock.now() < name.freshUntil) return answerOf(name);
     const asked = name.asking ?? this.#ask(name);
     if (name.found.length === 0) await asked;
-    else if (!name.isSilent) await this.#withTestDeadline(name, asked);
+    else if (!name.isSilent) await this.#renewed(name, asked);
     return answerOf(name);
   }
 
@@ -146,9 +146,9 @@ export class Resolver {
     if (name.best !== undefined && !found.includes(name.best)) name.best = undefined;
   }
 
-  async #withTestDeadline(name: Name, asked: Promise<void>): Promise<void> {
+  async #renewed(name: Name, asked: Promise<void>): Promise<void> {
     const late = Promise.withResolvers<void>();
-    const cancel = this.#clock.after(TEST_DEADLINE_MS, () => {
+    const cancel = this.#clock.after(RENEWAL_WAIT_MS, () => {
       name.isSilent = name.asking === asked;
       late.resolve();
     });

@@ -186,6 +186,30 @@ onBothSockets("a kept connection that went stale is replaced silently", async ({
 });
 
 onBothSockets(
+  "an upstream that dies, its port last, has a moment to do so: a repeatable request is not lost on it",
+  async ({ start }) => {
+    let connections = 0;
+    const dying = rawUpstream(async (conn) => {
+      await hear(conn);
+      if (++connections > 1) return;
+      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      await hear(conn);
+    });
+    await using backup = await well();
+    const clock = new ManualClock();
+    await using stage = await start([dying.port, backup.port], { clock });
+    await stage.open(0);
+    assertEquals((await stage.ask("GET", "/")).status, 200);
+    const answer = stage.ask("GET", "/");
+    await held(stage, 1);
+    await dying[Symbol.asyncDispose]();
+    await clock.advance(25);
+    const { status } = await withTestDeadline("an answer", answer);
+    assertEquals([status, connections, backup.bodies], [200, 1, ["GET "]]);
+  },
+);
+
+onBothSockets(
   "an unsafe request on a kept connection that went stale is not repeated",
   async ({ start }) => {
     let requests = 0;
