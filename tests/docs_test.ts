@@ -179,7 +179,7 @@ const FOREIGN_FLAGS = new Set([
   ],
   ...["--global", "--no-prompt", "--deny-import", "--allow-net", "--allow-read", "--allow-write"],
   ...["--allow-env", "--allow-run", "--allow-sys", "--allow-ffi", "--rounds", "--seconds"],
-  ...["--username", "--auth", "--source-server", "--no-psqlrc", "--no-password"],
+  ...["--username", "--auth", "--source-server", "--threads", "--no-psqlrc", "--no-password"],
 ]);
 
 Deno.test("every flag that the documentation names is one of ours, or known to be another program's", () => {

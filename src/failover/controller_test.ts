@@ -2,25 +2,8 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { Controller } from "./controller.ts";
 import type { DataPlane, ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
-import type { Policy } from "./state.ts";
+import { POLICY } from "./testing/policy.ts";
 
-const POLICY: Policy = {
-  rise: 2,
-  fall: 1,
-  holdMs: 10_000,
-  holdWhile: "promoting",
-  failOpen: false,
-  failback: { kind: "never" },
-  damping: true,
-  maxBackoffMs: 60_000,
-  sessionsOnDown: "cut",
-  sessionsOnMove: "keep",
-  graceMs: 1_000,
-  triggers: "before",
-  drainMs: 30_000,
-  onTriggerFailure: "continue",
-  instance: "test",
-};
 const UPSTREAMS = ["a", "b"].map((name, rank) => ({
   name,
   rank,
@@ -38,7 +21,7 @@ function build(plane: Partial<DataPlane> = {}) {
     actions.push(action);
     return Promise.resolve();
   };
-  const controller = new Controller(UPSTREAMS, POLICY, {
+  const controller = new Controller(UPSTREAMS, { ...POLICY, fall: 1 }, {
     clock,
     publish: (event) => actions.push(event.type),
     plane: {

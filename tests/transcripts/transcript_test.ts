@@ -21,24 +21,9 @@ import {
   type State,
   wakeAt,
 } from "../../src/failover/state.ts";
+import { POLICY } from "../../src/failover/testing/policy.ts";
 
-const DEFAULTS: Policy = {
-  rise: 2,
-  fall: 3,
-  holdMs: 10_000,
-  holdWhile: "promoting",
-  failOpen: false,
-  failback: { kind: "never" },
-  damping: true,
-  maxBackoffMs: 60_000,
-  sessionsOnDown: "cut",
-  sessionsOnMove: "keep",
-  graceMs: 1_000,
-  triggers: "before",
-  drainMs: 30_000,
-  onTriggerFailure: "continue",
-  instance: "id",
-};
+const DEFAULTS: Policy = { ...POLICY, instance: "id" };
 
 const ANSWERS: Readonly<Record<string, ProbeResult>> = {
   pass: { passed: true, tookMs: 1, reason: "connected", evidence: "passed" },

@@ -4,6 +4,7 @@ import { EventStream } from "../../events/stream.ts";
 import { Controller } from "../../failover/controller.ts";
 import type { ProbeResult } from "../../failover/ports.ts";
 import type { Policy } from "../../failover/state.ts";
+import { POLICY } from "../../failover/testing/policy.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import { EventCounts } from "../event_counts.ts";
 import type { Counters, ServiceView } from "../view.ts";
@@ -21,23 +22,7 @@ export const REFUSED: ProbeResult = {
   evidence: "refused",
 };
 
-const POLICY: Policy = {
-  rise: 2,
-  fall: 3,
-  holdMs: 10_000,
-  holdWhile: "down",
-  failOpen: false,
-  failback: { kind: "manual" },
-  damping: true,
-  maxBackoffMs: 60_000,
-  sessionsOnDown: "cut",
-  sessionsOnMove: "keep",
-  graceMs: 1_000,
-  triggers: "before",
-  drainMs: 30_000,
-  onTriggerFailure: "continue",
-  instance: "test",
-};
+const ADMIN_POLICY: Policy = { ...POLICY, holdWhile: "down", failback: { kind: "manual" } };
 
 export class TestService implements AsyncDisposable {
   readonly clock = new ManualClock();
@@ -54,7 +39,7 @@ export class TestService implements AsyncDisposable {
     } = {},
   ) {
     const { name = "", counters = {} } = options;
-    const policy = { ...POLICY, ...options.policy };
+    const policy = { ...ADMIN_POLICY, ...options.policy };
     const upstreams: Upstream[] = ["a", "b"].map((host, rank) => ({
       name: host,
       rank,
