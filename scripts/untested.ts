@@ -28,6 +28,7 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "failover/drains.ts": "the machine: tests/transcripts and tests/simulation",
   "failover/machine.ts": "the machine: tests/transcripts and tests/simulation",
   "failover/moving_back.ts": "the machine: tests/transcripts and tests/simulation",
+  "failover/orders.ts": "the machine: tests/transcripts and tests/simulation",
   "failover/ports.ts": "types only",
   "failover/step_context.ts": "the machine: tests/transcripts and tests/simulation",
   "failover/switching.ts": "the machine: tests/transcripts and tests/simulation",

@@ -8,9 +8,10 @@ import { type Context, Hono } from "hono";
 import type { Clock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import type { EventStream, Stamped } from "../events/stream.ts";
-import { whyNoFailback } from "../failover/moving_back.ts";
+import type { Order } from "../failover/orders.ts";
 import { EXPOSITION_TYPE } from "./exposition.ts";
 import { feed } from "./feed.ts";
+import { answerOrder, ORDERS } from "./orders.ts";
 import { metricsText, type ProcessFacts } from "./metrics.ts";
 import { stateReport } from "./state_report.ts";
 import type { EventCounts } from "./event_counts.ts";
@@ -38,6 +39,8 @@ export interface AdminSettings {
 export type Exposure = "public" | "health" | "operator" | "local";
 
 const ROOT = "/__failover";
+/** Who gave an order that came over the admin listener. */
+const BY_HTTP = "a client of the admin listener";
 /** Most live feeds at one time. */
 export const FEEDS_MAX = 16;
 
@@ -64,7 +67,9 @@ export function adminApp(settings: AdminSettings, exposure: Exposure): Hono {
   }
   if (exposure === "operator" || exposure === "local") {
     app.get(`${ROOT}/events`, answerEvents(settings));
-    app.post(`${ROOT}/failback`, (c) => takeFailback(c, settings.services));
+    for (const name of Object.keys(ORDERS) as Order["name"][]) {
+      app.post(`${ROOT}/${name}`, (c) => answerOrder(c, name, settings.services, BY_HTTP));
+    }
   }
   const paths = app.routes.filter((route) => route.method !== "ALL")
     .map(({ method, path }) => `${method} ${path}`);
@@ -124,21 +129,4 @@ function answerEvents(settings: AdminSettings): (c: Context) => Response {
     });
     return c.body(body, 200, { "content-type": "text/event-stream" });
   };
-}
-
-function takeFailback(c: Context, services: readonly ServiceView[]): Response {
-  // Browsers send `Origin` with every POST, even with one to the page's own origin.
-  if (c.req.header("origin") !== undefined || c.req.header("sec-fetch-site") !== undefined) {
-    return c.json({ error: "orders are not taken from web pages" }, 403);
-  }
-  const name = c.req.query("service");
-  const view = find(services, name);
-  if (view === undefined) {
-    const names = services.map((service) => service.name);
-    return c.json({ error: "name one service: ?service=NAME", services: names }, 400);
-  }
-  const refusal = whyNoFailback(view.state(), view.policy);
-  if (refusal !== undefined) return c.json({ error: refusal }, 409);
-  view.failback();
-  return c.json({ ordered: true, epoch: view.state().epoch }, 202);
 }

@@ -133,9 +133,13 @@ Deno.test("an operator's order moves traffic back, or is refused with the reason
     return [response.status, await response.json()];
   };
   await service.start(REFUSED, PASSED);
-  assertEquals(await order(), [409, { error: "no better upstream is up" }]);
+  assertEquals(await order(), [409, {
+    error: "no better upstream is up",
+    outcome: "refused",
+    epoch: 1,
+  }]);
   await service.answer("a", PASSED, 2);
-  assertEquals(await order(), [202, { ordered: true, epoch: 2 }]);
+  assertEquals(await order(), [202, { ordered: true, outcome: "accepted", epoch: 2 }]);
   assertEquals(service.controller.state.lastServed?.promotion.to, "a");
 });
 

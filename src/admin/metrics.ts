@@ -96,6 +96,18 @@ function stateFamilies(views: readonly ServiceView[]): string[] {
       perService((view) => Number(letsClientsThrough(view.state()))),
     ),
     family(
+      "failover_paused",
+      "gauge",
+      "1 while no automatic decision is made, by order of the operator.",
+      perService((view) => Number(view.state().paused !== undefined)),
+    ),
+    family(
+      "failover_upstream_drained",
+      "gauge",
+      "1 while the upstream is no candidate, by order of the operator.",
+      perUpstream((view, name) => Number(view.state().drained.has(name))),
+    ),
+    family(
       "failover_checks_total",
       "counter",
       "Checks by result; no_verdict: this machine could not make the check, so it proves nothing.",

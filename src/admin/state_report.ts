@@ -8,7 +8,8 @@ import { formatDuration } from "../base/duration.ts";
 import type { Clock } from "../base/clock.ts";
 import { type Health, isDown, isUp, type Thresholds } from "../failover/health.ts";
 import { whyNoFailback } from "../failover/moving_back.ts";
-import { activeOf, type Policy, type State } from "../failover/state.ts";
+import type { Standing } from "../failover/orders.ts";
+import { activeOf, letsClientsThrough, type Policy, type State } from "../failover/state.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import { COUNTER_ROWS, type Counters, type ServiceView } from "./view.ts";
 
@@ -45,14 +46,31 @@ export function stateReport(view: ServiceView, clock: Clock): Json {
     triggers: triggersReport(state, toUnix),
     last_promoted: state.lastChosen ?? null,
     epoch: state.epoch,
-    admission: admission.is === "failOpen" ? "open" : admission.is,
-    hold_ends_unix: admission.is === "holding" && admission.until !== Infinity
-      ? toUnix(admission.until)
-      : null,
+    admission: letsClientsThrough(state)
+      ? "open"
+      : state.held === undefined
+      ? admission.is
+      : "holding",
+    hold_ends_unix: holdEnd(state, toUnix),
+    paused: standingReport(state.paused, toUnix),
+    held_by_order: standingReport(state.held, toUnix),
+    pinned: state.pinned ?? null,
     failback: failbackReport(state, policy, toUnix),
     counters: countersReport(view.counters()),
     upstreams: state.upstreams.map((upstream) => upstreamReport(view, state, upstream, toUnix)),
   };
+}
+
+function holdEnd({ admission, held }: State, toUnix: ToUnix): number | null {
+  if (held !== undefined) return toUnix(held.until);
+  const isBounded = admission.is === "holding" && admission.until !== Infinity;
+  return isBounded ? toUnix(admission.until) : null;
+}
+
+/** An order that stands: since when, by whom and why; null if there is none. */
+function standingReport(standing: Standing | undefined, toUnix: ToUnix): Json | null {
+  if (standing === undefined) return null;
+  return { since_unix: toUnix(standing.since), by: standing.by, reason: standing.reason };
 }
 
 /** The state of the triggers of the current or last promotion; null before the first. */
@@ -107,6 +125,7 @@ function upstreamReport(
     active: activeOf(state)?.upstream.name === name,
     verdict: isUp(health, policy) ? "up" : isDown(health, policy) ? "down" : "unknown",
     since_unix: toUnix(health.since),
+    drained: standingReport(state.drained.get(name), toUnix),
     doubt: health.doubt,
     checks_passed: passed,
     checks_failed: failed,

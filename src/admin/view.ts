@@ -3,6 +3,7 @@
  * data plane. Everything is read on request; nothing is copied in advance.
  */
 import type { UpstreamHistory } from "../failover/history.ts";
+import type { Asker, Order, OrderOutcome } from "../failover/orders.ts";
 import type { Policy, State } from "../failover/state.ts";
 
 export interface ServiceView {
@@ -16,8 +17,8 @@ export interface ServiceView {
   counters(): Counters;
   /** Time of an upstream's next check in the clock's milliseconds; undefined if it is not known. */
   nextCheckAt?(upstream: string): number | undefined;
-  /** Posts the operator's order to move back to the best rank. */
-  failback(): void;
+  /** Carries out an order; `onOutcome` receives each outcome, at once or later. */
+  order(order: Order, asker: Asker, onOutcome?: (outcome: OrderOutcome) => void): void;
 }
 
 /** The counts of a data plane: some or all of the rows of `COUNTERS`. `RelayCounters` and

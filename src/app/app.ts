@@ -38,6 +38,8 @@ export interface Outcome {
   readonly lines: readonly string[];
 }
 
+/** Who ordered a failback by SIGUSR2. */
+const BY_SIGNAL = { by: "the operator", reason: "" };
 /** Shortest time between two reports of the same uncaught error, in milliseconds. */
 const UNCAUGHT_EVERY_MS = 10_000;
 
@@ -163,7 +165,9 @@ async function serve(
       reason: `the admin listener ended: ${describe(error)}`,
     });
   });
-  orders.onFailbackOrder(() => services.forEach((service) => service.view.failback()));
+  orders.onFailbackOrder(() =>
+    services.forEach((service) => service.view.order({ name: "failback" }, BY_SIGNAL))
+  );
 
   await whenAborted(orders.stop);
   const reason = String(orders.stop.reason);

@@ -116,7 +116,7 @@ export class ControlPlane implements AsyncDisposable {
       history: (upstream) => this.#controller.history.of(upstream),
       counters,
       nextCheckAt: (upstream) => this.#checker?.nextAt(upstream),
-      failback: () => this.#controller.post({ type: "failbackOrdered" }),
+      order: (order, asker, onOutcome) => this.#controller.order(order, asker, onOutcome),
     };
   }
 

@@ -124,9 +124,14 @@ function countersOf(gateway: Gateway, port: Listening | undefined) {
   return { ...inside, ...atPort, faulted: inside.faulted + (atPort?.faulted ?? 0) };
 }
 
-/** The upstreams that may take one exchange before a switch is decided: those that are not down. */
+/**
+ * The upstreams that may take one exchange before a switch is decided: those that are neither down nor
+ * drained.
+ */
 function standIns({ state, policy }: ControlPlane): readonly Upstream[] {
-  return state.upstreams.filter(({ name }) => !isDown(state.health.get(name)!, policy));
+  return state.upstreams.filter(({ name }) =>
+    !isDown(state.health.get(name)!, policy) && !state.drained.has(name)
+  );
 }
 
 /** A name for `Via` that no other service has, because one proxy may be the upstream of another. */

@@ -49,7 +49,7 @@ export class Supervisor {
       history: (upstream) => current().history(upstream),
       counters: () => current().counters(),
       nextCheckAt: (upstream) => current().nextCheckAt?.(upstream),
-      failback: () => current().failback(),
+      order: (order, asker, onOutcome) => current().order(order, asker, onOutcome),
     };
     this.#watch(service);
   }

@@ -100,7 +100,16 @@ export type Event =
   | { type: "service.returned"; upstream: string; epoch: number; reason: string; tookMs: number }
   | { type: "failback.scheduled"; to: string; inMs: number; dampingMs: number; reason: string }
   | { type: "failback.cancelled"; to: string; reason: string }
-  | { type: "failback.refused"; reason: string }
+  /** The active upstream is down, and nothing is done about it, because the operator paused the service. */
+  | { type: "failover.withheld"; upstream: string; reason: string }
+  // Orders of the operator; `by` says who gave them, `reason` why, or is empty
+  | { type: "order.refused"; order: string; by: string; reason: string }
+  | { type: "service.paused"; by: string; reason: string }
+  | { type: "service.resumed"; by: string; reason: string; pausedMs: number }
+  | { type: "hold.began"; by: string; reason: string; maxMs: number }
+  | { type: "hold.ended"; reason: string; heldMs: number }
+  | { type: "upstream.drained"; upstream: string; by: string; reason: string }
+  | { type: "upstream.undrained"; upstream: string; by: string; reason: string }
   // The operator's programs
   | { type: "trigger.started"; program: string; epoch: number }
   | { type: "trigger.finished"; program: string; epoch: number; tookMs: number }

@@ -12,7 +12,7 @@ export function leaveService(context: StepContext, reason: string): void {
   if (state.admission.is !== "open") return;
   if (policy.holdMs === 0) return close(context, now, reason);
   context.set({ admission: { is: "holding", outSince: now, until: now + policy.holdMs } });
-  context.requestAction({ do: "hold" });
+  context.admit({ do: "hold" });
   context.emit({ type: "clients.held", reason, holdMs: policy.holdMs });
 }
 
@@ -24,14 +24,17 @@ export function leaveService(context: StepContext, reason: string): void {
 export function endHold(context: StepContext, reason: string): void {
   const { state: { admission, upstreams, epoch: lastEpoch }, policy } = context;
   if (admission.is === "open") return;
-  const mayAnswer = ({ name }: Upstream) => context.health(name).last?.evidence !== "refused";
-  const target = policy.failOpen ? upstreams.find(mayAnswer) : undefined;
+  const mayAnswer = ({ name }: Upstream) =>
+    context.health(name).last?.evidence !== "refused" && !context.state.drained.has(name);
+  const target = policy.failOpen && context.state.paused === undefined
+    ? upstreams.find(mayAnswer)
+    : undefined;
   if (target === undefined) return overstayed(context, reason);
   if (admission.is === "failOpen" && admission.target === target.name) return;
   const { outSince } = admission;
   const epoch = lastEpoch + 1;
   context.set({ epoch, admission: { is: "failOpen", outSince, target: target.name } });
-  context.requestAction({ do: "open", upstream: target, epoch });
+  context.admit({ do: "open", upstream: target, epoch });
   context.emit({ type: "service.failedOpen", upstream: target.name, epoch, reason });
 }
 
@@ -51,7 +54,7 @@ export function overstayed(context: StepContext, reason: string): void {
 
 function close(context: StepContext, outSince: number, reason: string): void {
   context.set({ admission: { is: "closed", outSince } });
-  context.requestAction({ do: "refuse" });
+  context.admit({ do: "refuse" });
   context.emit({ type: "clients.refused", reason });
 }
 

@@ -7,8 +7,17 @@ import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { History } from "./history.ts";
 import { step } from "./machine.ts";
+import type { Asker, Order, OrderOutcome } from "./orders.ts";
 import type { Checks, DataPlane, Promotion, Triggers } from "./ports.ts";
-import { type Effect, initialState, type Input, type Policy, type State, wakeAt } from "./state.ts";
+import {
+  awaitsQuiet,
+  type Effect,
+  initialState,
+  type Input,
+  type Policy,
+  type State,
+  wakeAt,
+} from "./state.ts";
 import type { Upstream } from "./upstream.ts";
 
 export interface ControllerPorts {
@@ -21,6 +30,14 @@ export interface ControllerPorts {
 
 /** More queued effects than this mean that a data plane hangs, which is a bug. */
 const EFFECTS_MAX = 100_000;
+
+/** Pause, in milliseconds, between two questions to the data plane whether sessions are quiet. */
+const QUIET_POLL_MS = 50;
+/** More orders than this are not under way at one time: further ones are refused. */
+const ORDERS_MAX = 64;
+
+/** Receives each outcome of one order; the last one is final. */
+export type OnOutcome = (outcome: OrderOutcome) => void;
 
 export class Controller implements AsyncDisposable {
   /** Resolves after disposal; rejects when a step or a port failed, which only a bug can cause. */
@@ -36,6 +53,10 @@ export class Controller implements AsyncDisposable {
   #cancelWake = () => {};
   #triggers: { readonly epoch: number; readonly abort: AbortController } | undefined;
   #triggersEnded: Promise<void> = Promise.resolve();
+  readonly #orders = new Map<number, OnOutcome>();
+  #lastOrder = 0;
+  #quieting: Promise<void> = Promise.resolve();
+  #cancelPoll = () => {};
   #stopped = false;
 
   constructor(upstreams: readonly Upstream[], policy: Policy, ports: ControllerPorts) {
@@ -73,13 +94,24 @@ export class Controller implements AsyncDisposable {
     if (this.#effects.length > 0) this.#performing ??= this.#performAll();
   }
 
+  /** Carries out an operator's order. `onOutcome` is called at once, or later, until a final outcome. */
+  order(order: Order, asker: Asker, onOutcome: OnOutcome = () => {}): void {
+    if (this.#stopped) return onOutcome({ is: "refused", reason: "the service is stopping" });
+    if (this.#orders.size >= ORDERS_MAX) {
+      return onOutcome({ is: "refused", reason: `${ORDERS_MAX} orders are under way already` });
+    }
+    const id = ++this.#lastOrder;
+    this.#orders.set(id, onOutcome);
+    this.post({ type: "ordered", id, order, ...asker });
+  }
+
   /** Ignores further inputs, ends running triggers, and resolves when no effect is under way. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopped = true;
-    this.#cancelWake();
+    this.#stop("the service is stopping");
     this.#triggers?.abort.abort();
     await this.#performing;
     await this.#triggersEnded;
+    await this.#quieting;
     this.#done.resolve();
   }
 
@@ -92,9 +124,16 @@ export class Controller implements AsyncDisposable {
   }
 
   #fail(error: unknown): void {
+    this.#stop("a fault of the proxy itself");
+    this.#done.reject(error);
+  }
+
+  #stop(reason: string): void {
     this.#stopped = true;
     this.#cancelWake();
-    this.#done.reject(error);
+    this.#cancelPoll();
+    for (const onOutcome of this.#orders.values()) onOutcome({ is: "failed", reason });
+    this.#orders.clear();
   }
 
   async #performAll(): Promise<void> {
@@ -134,7 +173,31 @@ export class Controller implements AsyncDisposable {
         return this.#runTriggers(effect.promotion);
       case "cancelTriggers":
         if (this.#triggers?.epoch === effect.epoch) this.#triggers.abort.abort();
+        return;
+      case "awaitQuiet":
+        this.#cancelPoll();
+        return this.#pollQuiet(effect.upstream, effect.epoch);
+      case "settle":
+        return this.#settle(effect.id, effect.outcome);
     }
+  }
+
+  #settle(id: number, outcome: OrderOutcome): void {
+    const onOutcome = this.#orders.get(id);
+    if (outcome.is !== "accepted") this.#orders.delete(id);
+    onOutcome?.(outcome);
+  }
+
+  /** Asks the data plane until no session is busy, or until the machine no longer waits for that. */
+  #pollQuiet(upstream: string, epoch: number): void {
+    const isAwaited = () => !this.#stopped && awaitsQuiet(this.#state, epoch);
+    if (!isAwaited()) return;
+    this.#quieting = this.#ports.plane.busy(upstream, epoch - 1).then((count) => {
+      if (!isAwaited()) return;
+      if (count === 0) return this.post({ type: "quieted", epoch });
+      const again = () => this.#pollQuiet(upstream, epoch);
+      this.#cancelPoll = this.#ports.clock.after(QUIET_POLL_MS, again);
+    }, (error) => this.#fail(error));
   }
 
   /** Starts the triggers and returns; their end is an input. A newer promotion cancels an older one. */

@@ -31,6 +31,7 @@ function build(plane: Partial<DataPlane> = {}) {
       confirm: (upstream) => note(`confirm ${upstream}`),
       drain: (order) => note(`drain ${order.upstream}`),
       spare: (upstream) => note(`spare ${upstream}`),
+      busy: () => Promise.resolve(0),
       ...plane,
     },
     checks: { now: () => {}, pace: () => {} },
@@ -61,6 +62,56 @@ Deno.test("the controller lets clients in only after the triggers ended", async 
   await clock.advance(0);
   assertEquals(actions.slice(3), ["open a 1", "promotion.finished"]);
   await controller[Symbol.asyncDispose]();
+});
+
+Deno.test("a switchover asks the data plane until the sessions are quiet, then tells its caller the end", async () => {
+  let busy = 2;
+  const asked: unknown[] = [];
+  const { controller, actions, clock, running, probed } = build({
+    busy: (upstream, throughEpoch) => {
+      asked.push([upstream, throughEpoch]);
+      return Promise.resolve(busy);
+    },
+  });
+  const outcomes: unknown[] = [];
+  controller.post({ type: "begun" });
+  probed("a", YES);
+  probed("b", YES);
+  await clock.advance(0);
+  running[0]!.end();
+  await clock.advance(0);
+  const asker = { by: "ann", reason: "" };
+  controller.order({ name: "switchover", to: "b" }, asker, (outcome) => outcomes.push(outcome.is));
+  await clock.advance(200);
+  assertEquals([outcomes, running.length], [["accepted"], 1]);
+  assertEquals(asked[0], ["a", 1]);
+  busy = 0;
+  await clock.advance(50);
+  assertEquals(running.length, 2, "the triggers begin as soon as no session is busy");
+  const { length } = asked;
+  running[1]!.end();
+  await clock.advance(1_000);
+  assertEquals([outcomes, asked.length], [["accepted", "finished"], length]);
+  assertEquals(actions.at(-2), "open b 2");
+  await controller[Symbol.asyncDispose]();
+});
+
+Deno.test("orders under way are answered when the controller ends, and later ones refused", async () => {
+  const { controller, clock, running, probed } = build({ busy: () => Promise.resolve(1) });
+  const outcomes: unknown[] = [];
+  controller.post({ type: "begun" });
+  probed("a", YES);
+  probed("b", YES);
+  await clock.advance(0);
+  running[0]!.end();
+  await clock.advance(0);
+  const order = { name: "switchover", to: "b" } as const;
+  const asker = { by: "ann", reason: "" };
+  controller.order(order, asker, (outcome) => outcomes.push(outcome.is));
+  await clock.advance(0);
+  await controller[Symbol.asyncDispose]();
+  controller.order(order, asker, (outcome) => outcomes.push(outcome.is));
+  assertEquals(outcomes, ["accepted", "failed", "refused"]);
 });
 
 Deno.test("the controller performs effects one after another, however slow the first is", async () => {

@@ -2,16 +2,26 @@
  * The failover machine: `step(state, input, now, policy)` returns the next state and the effects. It is
  * pure: no clock, no socket, no await. `state.ts` explains the model. This file dispatches the inputs;
  * `switching.ts` selects and promotes the next upstream, `moving_back.ts` decides when a better rank gets
- * the traffic back, `admission.ts` what happens to new clients, `drains.ts` which sessions end.
+ * the traffic back, `orders.ts` carries out what the operator orders, `admission.ts` what happens to new clients, `drains.ts` which sessions end.
  */
 import { formatDuration } from "../base/duration.ts";
 import { endHold, overstayed } from "./admission.ts";
 import { drainDown, spare } from "./drains.ts";
 import { doubted, failuresSoFar, type Health, isDown, isUp, observe } from "./health.ts";
-import { planFailback, takeOrder, tickFailback } from "./moving_back.ts";
+import { planFailback, tickFailback } from "./moving_back.ts";
+import { takeOrder, tickHold } from "./orders.ts";
 import type { Doubt, ProbeResult } from "./ports.ts";
-import { activeOf, type Input, type Policy, type State, type Step } from "./state.ts";
 import {
+  activeOf,
+  awaitsQuiet,
+  hasBegun,
+  type Input,
+  type Policy,
+  type State,
+  type Step,
+} from "./state.ts";
+import {
+  beginTriggers,
   judgeRound,
   lose,
   proveActive,
@@ -38,8 +48,11 @@ export function step(state: State, input: Input, now: number, policy: Policy): S
     case "triggersEnded":
       takeTriggersEnded(context, input.epoch, input.outcome);
       break;
-    case "failbackOrdered":
-      takeOrder(context);
+    case "ordered":
+      takeOrder(context, input.id, input.order, { by: input.by, reason: input.reason });
+      break;
+    case "quieted":
+      if (awaitsQuiet(context.state, input.epoch)) beginTriggers(context);
       break;
     case "ticked":
       takeTick(context);
@@ -47,10 +60,6 @@ export function step(state: State, input: Input, now: number, policy: Policy): S
   }
   planFailback(context);
   return { state: context.state, effects: context.effects };
-}
-
-function hasBegun({ phase }: State): boolean {
-  return phase.name !== "waiting" || phase.round > 0;
 }
 
 // ---- Results and doubts
@@ -71,7 +80,11 @@ function takeResult(context: StepContext, name: string, result: ProbeResult, sta
   const hasFallen = isDown(after, policy) && !isDown(before, policy);
   if (isUp(after, policy) && isDown(before, policy)) spare(context, name, "soft");
   judge(context, name, result, before);
-  if (result.evidence !== "no_verdict") drainDown(context, name, result, hasFallen, epoch);
+  if (result.evidence === "no_verdict") return;
+  if (context.state.paused === undefined) drainDown(context, name, result, hasFallen, epoch);
+  else if (hasFallen && activeOf(context.state)?.upstream.name === name) {
+    context.emit({ type: "failover.withheld", upstream: name, reason: result.reason });
+  }
 }
 
 /** Applies one result according to the present phase. */
@@ -85,6 +98,7 @@ function judge(context: StepContext, name: string, result: ProbeResult, before: 
       return judgeRound(context);
     case "waiting":
       if (!result.passed || !hasBegun(context.state) || phase.passedOver.has(name)) return;
+      if (context.state.paused !== undefined || context.state.drained.has(name)) return;
       startRound(context, phase.round + 1, phase.reason, [[name, result]], phase.passedOver);
       return judgeRound(context);
     case "promoting":
@@ -93,8 +107,8 @@ function judge(context: StepContext, name: string, result: ProbeResult, before: 
     case "serving":
       if (phase.active.name !== name || result.evidence === "no_verdict") return;
       proveActive(context, result.passed);
-      if (!context.isUp(phase.active)) return lose(context, `${name} is down: ${result.reason}`);
-      confirm(context, name, before);
+      if (context.isUp(phase.active)) return confirm(context, name, before);
+      if (context.state.paused === undefined) lose(context, `${name} is down: ${result.reason}`);
   }
 }
 
@@ -147,6 +161,7 @@ function takeDoubt(context: StepContext, doubt: Doubt): void {
 // ---- Time
 
 function takeTick(context: StepContext): void {
+  tickHold(context);
   const { now, state } = context;
   if (state.admission.is === "holding" && now >= state.admission.until) {
     const { phase } = context;
@@ -155,7 +170,7 @@ function takeTick(context: StepContext): void {
     end(context, `held for ${formatDuration(context.policy.holdMs)}`);
   }
   const { phase } = context;
-  if (phase.name === "waiting" && now >= phase.until) {
+  if (phase.name === "waiting" && now >= phase.until && state.paused === undefined) {
     startRound(context, phase.round + 1, phase.reason);
   }
   tickPromotion(context);

@@ -4,7 +4,7 @@ import type { MoveKind } from "../events/events.ts";
 import { leaveService } from "./admission.ts";
 import { dampingMs, failbackAt, recentFailbacks } from "./failback.ts";
 import { isDown, isSound } from "./health.ts";
-import type { FailbackPlan, Policy, State } from "./state.ts";
+import type { FailbackPlan, MoveOrder, Policy, State } from "./state.ts";
 import { promote } from "./switching.ts";
 import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
@@ -14,10 +14,13 @@ import type { Upstream } from "./upstream.ts";
  * undefined while that upstream cannot be checked: an old verdict is not good enough for a move, and a
  * missing one is no reason to move to a third upstream.
  */
-function betterRank({ phase, upstreams, health }: State, policy: Policy): Upstream | undefined {
+export function betterRank(
+  { phase, upstreams, health, drained }: State,
+  policy: Policy,
+): Upstream | undefined {
   if (phase.name !== "serving") return undefined;
   const better = upstreams.find(({ rank, name }) =>
-    rank < phase.active.rank && isSound(health.get(name)!, policy)
+    rank < phase.active.rank && !drained.has(name) && isSound(health.get(name)!, policy)
   );
   return better === undefined || health.get(better.name)!.noVerdict !== undefined
     ? undefined
@@ -28,7 +31,8 @@ function betterRank({ phase, upstreams, health }: State, policy: Policy): Upstre
 export function planFailback(context: StepContext): void {
   const { state, policy, now, phase } = context;
   if (phase.name !== "serving") return;
-  const better = betterRank(state, policy);
+  const isBarred = state.paused !== undefined || state.pinned === phase.active.name;
+  const better = isBarred ? undefined : betterRank(state, policy);
   const plan = keepPlan(context, phase.failbackPlan, better);
   if (better === undefined || plan !== undefined) return;
   const dampMs = policy.damping ? dampingMs(state.failbacks, now) : 0;
@@ -37,7 +41,9 @@ export function planFailback(context: StepContext): void {
   const { failedMoves } = state;
   const retryAt = failedMoves?.to === better.name ? failedMoves.until : allowedAt;
   const at = Math.max(allowedAt, retryAt);
-  if (at <= now) return moveTo(context, better, "failback", `${better.name} is up again`);
+  if (at <= now) {
+    return moveTo(context, better, "failback", { reason: `${better.name} is up again` });
+  }
   setPlan(context, { to: better.name, at, dampingMs: dampMs });
   const recent = recentFailbacks(state.failbacks, now).length;
   const reason = at > allowedAt
@@ -58,7 +64,11 @@ function keepPlan(
   if (plan === undefined || plan.to === better?.name) return plan;
   setPlan(context, undefined);
   const health = context.health(plan.to);
-  const reason = isDown(health, context.policy)
+  const reason = context.state.paused !== undefined
+    ? "the service is paused"
+    : context.state.drained.has(plan.to)
+    ? `${plan.to} is drained`
+    : isDown(health, context.policy)
     ? `${plan.to} is down again`
     : health.noVerdict !== undefined
     ? `${plan.to} can't be checked now`
@@ -76,9 +86,20 @@ function setPlan(context: StepContext, failbackPlan: FailbackPlan | undefined): 
 
 /**
  * Moves traffic away from an upstream that still works. New clients wait for the triggers; if these may
- * run beside the traffic, the old upstream serves until they have ended.
+ * run beside the traffic, the old upstream serves until they have ended. With `waitMs` new clients wait in
+ * any case, and the triggers begin when the sessions of the old upstream are quiet, or `waitMs`
+ * milliseconds later.
  */
-function moveTo(context: StepContext, to: Upstream, move: MoveKind, reason: string): void {
+export function moveTo(
+  context: StepContext,
+  to: Upstream,
+  move: MoveKind,
+  { reason, order, waitMs }: {
+    readonly reason: string;
+    readonly order?: MoveOrder;
+    readonly waitMs?: number;
+  },
+): void {
   const { phase } = context;
   if (phase.name !== "serving") return;
   const { active: upstream, epoch } = phase;
@@ -86,8 +107,9 @@ function moveTo(context: StepContext, to: Upstream, move: MoveKind, reason: stri
   const triggers = phase.triggers.is === "ran" || phase.triggers.is === "failed"
     ? phase.triggers
     : { is: "failed" as const, reason: "they were called off", proof: "none" as const };
-  if (context.policy.triggers === "before") leaveService(context, reason);
-  promote(context, to, move, reason, { back: { upstream, epoch, triggers } });
+  const isHeld = context.policy.triggers === "before" || (waitMs ?? 0) > 0;
+  if (isHeld) leaveService(context, reason);
+  promote(context, to, move, reason, { back: { upstream, epoch, triggers }, order, waitMs });
 }
 
 /** Why a switchover would be refused now, for a person; undefined if it would be done. */
@@ -96,18 +118,6 @@ export function whyNoFailback(state: State, policy: Policy): string | undefined 
   if (state.phase.name !== "serving") return "no upstream is serving now";
   if (policy.failback.kind === "never") return "--failback is never";
   return betterRank(state, policy) === undefined ? "no better upstream is up" : undefined;
-}
-
-/** Does the switchover that the operator ordered, or says why not. */
-export function takeOrder(context: StepContext): void {
-  const reason = whyNoFailback(context.state, context.policy);
-  if (reason !== undefined) return context.emit({ type: "failback.refused", reason });
-  moveTo(
-    context,
-    betterRank(context.state, context.policy)!,
-    "switchover",
-    "ordered by the operator",
-  );
 }
 
 /** Begins the planned failback when it is due. */
@@ -119,5 +129,5 @@ export function tickFailback(context: StepContext): void {
   const to = state.upstreams.find((u) => u.name === plan.to);
   setPlan(context, undefined);
   if (to === undefined || to !== betterRank(context.state, policy)) return;
-  moveTo(context, to, "failback", `${to.name} is up again`);
+  moveTo(context, to, "failback", { reason: `${to.name} is up again` });
 }

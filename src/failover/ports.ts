@@ -112,6 +112,12 @@ export interface DrainOrder {
 }
 
 /**
+ * A session in which no byte moved for so many milliseconds counts as quiet: longer than the pauses within a
+ * transaction whose client is near.
+ */
+export const QUIET_MS = 200;
+
+/**
  * Relays the bytes. It starts with the port closed. New clients are those whose bytes do not flow yet;
  * each order applies to them and to all later clients. An order resolves when it is in force. It never
  * rejects because of the network; the data plane publishes such trouble as events.
@@ -136,6 +142,11 @@ export interface DataPlane {
   drain(order: DrainOrder): Promise<void>;
   /** Calls off the drain of an upstream if a revocable one is under way. */
   spare(upstream: string): Promise<void>;
+  /**
+   * The number of sessions of `upstream`, of epoch `throughEpoch` or older, that are not quiet: a byte moved
+   * in them within the last `QUIET_MS`. In HTTP, the exchanges that it is working on.
+   */
+  busy(upstream: string, throughEpoch: number): Promise<number>;
 }
 
 /** A failure on a live connection to the active upstream, which starts a check at once. */

@@ -35,6 +35,7 @@
 import type { Event } from "../events/events.ts";
 import type { FailbackPolicy } from "./failback.ts";
 import { type Health, type Thresholds, unknownHealth } from "./health.ts";
+import type { Asker, Order, OrderOutcome, Standing } from "./orders.ts";
 import type { Doubt, DrainOrder, ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -98,6 +99,14 @@ export interface PreviousActive {
   readonly triggers: TriggerProgress;
 }
 
+/** The operator's order behind a promotion. */
+export interface MoveOrder {
+  /** The number of the order, for its answer. */
+  readonly id: number;
+  /** Whether there is no automatic failback from the upstream that the order names. */
+  readonly pins: boolean;
+}
+
 /**
  * What is known of an active upstream whose triggers failed: nothing yet, or that its first check since
  * then failed, or that one passed.
@@ -136,6 +145,10 @@ export type Phase =
     readonly doomedAt: number | undefined;
     /** Where traffic returns if a failback or switchover fails; undefined in other promotions. */
     readonly back: PreviousActive | undefined;
+    /** True if the sessions of `back` are cut before the triggers begin. */
+    readonly cutsFirst: boolean;
+    /** The order that it carries out; undefined if the machine decided it alone. */
+    readonly order: MoveOrder | undefined;
     /** The round of selection that chose the candidate; 0 in a failback or switchover. */
     readonly round: number;
     readonly passedOver: ReadonlySet<string>;
@@ -218,6 +231,17 @@ export interface State {
   /** Times of the automatic failbacks that still count for damping. */
   readonly failbacks: readonly number[];
   readonly failedMoves: FailedMoves | undefined;
+  /** Set while no automatic decision may be made, by order of the operator. */
+  readonly paused: Standing | undefined;
+  /**
+   * The operator's hold: new clients wait until `until`, whatever `admission` is. That goes on to say what
+   * happens to them without the hold, and is put into force when it ends.
+   */
+  readonly held: (Standing & { readonly until: number }) | undefined;
+  /** By upstream: those that are no candidates, by order of the operator. */
+  readonly drained: ReadonlyMap<string, Standing>;
+  /** The active upstream, if the operator chose it by name: there is no automatic failback from it. */
+  readonly pinned: string | undefined;
   /** By upstream: drains that may have to be called off, or to be made harder. */
   readonly drains: ReadonlyMap<string, PendingDrain>;
   /** The machine's time. It never goes back, even if the argument `now` does. */
@@ -239,8 +263,10 @@ export type Input =
     readonly epoch: number;
     readonly outcome: TriggerOutcome;
   }
-  /** The operator asked for a switchover to the best upstream now. */
-  | { readonly type: "failbackOrdered" }
+  /** An operator's order; `id` is unique. */
+  | ({ readonly type: "ordered"; readonly id: number; readonly order: Order } & Asker)
+  /** The sessions of the upstream that traffic leaves are quiet; `epoch` is that of the promotion. */
+  | { readonly type: "quieted"; readonly epoch: number }
   | { readonly type: "ticked" };
 
 /** What the controller must do. Effects are in order, and events are interleaved with actions. */
@@ -255,7 +281,14 @@ export type Effect =
   | { readonly do: "drain"; readonly order: DrainOrder }
   | { readonly do: "spare"; readonly upstream: string }
   | { readonly do: "runTriggers"; readonly promotion: Promotion }
-  | { readonly do: "cancelTriggers"; readonly epoch: number };
+  | { readonly do: "cancelTriggers"; readonly epoch: number }
+  /**
+   * Posts `quieted` as soon as no session of `upstream`, of an epoch before `epoch`, moves bytes. Ends when
+   * the machine no longer waits for that.
+   */
+  | { readonly do: "awaitQuiet"; readonly upstream: string; readonly epoch: number }
+  /** Answers the caller of an order. */
+  | { readonly do: "settle"; readonly id: number; readonly outcome: OrderOutcome };
 
 export interface Step {
   readonly state: State;
@@ -289,6 +322,10 @@ export function initialState(upstreams: readonly Upstream[], now: number): State
     lastChosen: undefined,
     failbacks: [],
     failedMoves: undefined,
+    paused: undefined,
+    held: undefined,
+    drained: new Map(),
+    pinned: undefined,
     drains: new Map(),
     now,
   };
@@ -296,10 +333,11 @@ export function initialState(upstreams: readonly Upstream[], now: number): State
 
 /** When the machine needs its next `ticked` input; undefined if time alone changes nothing. */
 export function wakeAt(state: State): number | undefined {
-  const { phase, admission } = state;
+  const { phase, admission, held, paused } = state;
   const times = [
+    held?.until,
     admission.is === "holding" ? admission.until : undefined,
-    phase.name === "waiting" ? phase.until : undefined,
+    phase.name === "waiting" && paused === undefined ? phase.until : undefined,
     phase.name === "promoting" ? phase.doomedAt : undefined,
     phase.name === "serving" ? phase.failbackPlan?.at : undefined,
     "triggers" in phase && "at" in phase.triggers ? phase.triggers.at : undefined,
@@ -316,8 +354,19 @@ export function activeOf(
 }
 
 /** True while new clients are let through, to a promoted upstream or to a fail-open target. */
-export function letsClientsThrough({ admission }: State): boolean {
-  return admission.is === "open" || admission.is === "failOpen";
+export function letsClientsThrough({ admission, held }: State): boolean {
+  return held === undefined && (admission.is === "open" || admission.is === "failOpen");
+}
+
+/** True if the input `begun` has arrived. */
+export function hasBegun({ phase }: State): boolean {
+  return phase.name !== "waiting" || phase.round > 0;
+}
+
+/** True while the promotion `epoch` waits until the sessions of the old upstream are quiet. */
+export function awaitsQuiet({ phase }: State, epoch: number): boolean {
+  return phase.name === "promoting" && phase.triggers.is === "due" && phase.order !== undefined &&
+    phase.promotion.epoch === epoch;
 }
 
 /**

@@ -40,7 +40,8 @@ function promoting(isMove: boolean, triggers: TriggerProgress, doomedAt?: number
   } as const;
   const back = isMove ? { upstream: b, epoch: 3, triggers: { is: "ran" as const } } : undefined;
   const rest = { back, round: 0, passedOver: new Set<string>() };
-  return { name: "promoting", candidate: a, promotion, triggers, doomedAt, ...rest };
+  const more = { cutsFirst: false, order: undefined, ...rest };
+  return { name: "promoting", candidate: a, promotion, triggers, doomedAt, ...more };
 }
 
 Deno.test("at first clients are refused, no upstream is active, and time alone changes nothing", () => {

@@ -4,6 +4,7 @@
  */
 import type { Event } from "../events/events.ts";
 import { type Health, isInDoubt, isUp, unknownHealth } from "./health.ts";
+import type { OrderOutcome } from "./orders.ts";
 import { type Effect, MOVES, type Phase, type Policy, type State } from "./state.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -54,6 +55,15 @@ export class StepContext {
 
   requestAction(effect: Effect): void {
     this.effects.push(effect);
+  }
+
+  /** Orders the data plane what to do with new clients, unless the operator's hold has precedence. */
+  admit(effect: Extract<Effect, { do: "open" | "hold" | "refuse" }>): void {
+    if (this.state.held === undefined) this.requestAction(effect);
+  }
+
+  settle(id: number, outcome: OrderOutcome): void {
+    this.requestAction({ do: "settle", id, outcome });
   }
 
   emit(event: Event): void {

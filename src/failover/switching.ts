@@ -12,6 +12,7 @@ import { isDown, isUp, trusted } from "./health.ts";
 import type { ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
 import {
   DOOMED_TRIGGERS_MS,
+  type MoveOrder,
   type Phase,
   type PreviousActive,
   type TriggerProgress,
@@ -55,9 +56,11 @@ export function startRound(
 /** Promotes a candidate or ends the round, as far as the answers allow. */
 export function judgeRound(context: StepContext): void {
   const { phase, state } = context;
-  if (phase.name !== "selecting") return;
+  if (phase.name !== "selecting" || state.paused !== undefined) return;
   const { answers, suspects, passedOver, round, reason } = phase;
-  const choosable = state.upstreams.filter(({ name }) => !passedOver.has(name));
+  const choosable = state.upstreams.filter(({ name }) =>
+    !passedOver.has(name) && !state.drained.has(name)
+  );
   const choice = choose(choosable, answers, suspects);
   if (choice.found === "pending") return;
   if (choice.found === "candidate") {
@@ -68,7 +71,11 @@ export function judgeRound(context: StepContext): void {
   }
   const reasons = state.upstreams.map(({ name }) => ({
     upstream: name,
-    reason: passedOver.has(name) ? "its triggers failed" : answers.get(name)?.reason ?? "no answer",
+    reason: state.drained.has(name)
+      ? "drained by the operator"
+      : passedOver.has(name)
+      ? "its triggers failed"
+      : answers.get(name)?.reason ?? "no answer",
   }));
   const retryInMs = backoffMs(round, context.policy.maxBackoffMs);
   context.enter({ name: "waiting", round, reason, until: context.now + retryInMs, passedOver });
@@ -84,14 +91,19 @@ export function judgeRound(context: StepContext): void {
 
 // ---- Promoting
 
-/** Begins a promotion. `back` is set for a failback or switchover: traffic returns there if it fails. */
+/**
+ * Begins a promotion. `back` is set for a failback or switchover: traffic returns there if it fails. With
+ * `waitMs` the triggers begin when the sessions of `back` are quiet, at the latest after that time.
+ */
 export function promote(
   context: StepContext,
   candidate: Upstream,
   move: MoveKind,
   reason: string,
-  { back, round = 0, passedOver = NO_NAMES }: {
+  { back, order, waitMs, round = 0, passedOver = NO_NAMES }: {
     readonly back?: PreviousActive;
+    readonly order?: MoveOrder | undefined;
+    readonly waitMs?: number | undefined;
     readonly round?: number;
     readonly passedOver?: ReadonlySet<string>;
   },
@@ -106,23 +118,30 @@ export function promote(
   const recent = recentFailbacks(state.failbacks, now);
   const failbacks = move === "failback" ? [...recent, now] : recent;
   context.set({ epoch, stage: state.stage + 1, failbacks });
-  const isCutFirst = back !== undefined && policy.sessionsOnMove === "cut" &&
-    policy.triggers === "before";
+  const cutsFirst = back !== undefined && policy.sessionsOnMove === "cut" &&
+    state.admission.is !== "open";
+  const delayMs = waitMs ?? (cutsFirst ? policy.graceMs : 0);
   context.enter({
     name: "promoting",
     candidate,
     promotion,
-    triggers: isCutFirst ? { is: "due", at: now + policy.graceMs } : { is: "running", attempt: 1 },
+    triggers: cutsFirst || delayMs > 0
+      ? { is: "due", at: now + delayMs }
+      : { is: "running", attempt: 1 },
     doomedAt: undefined,
     back,
+    cutsFirst,
+    order,
     round,
     passedOver,
   });
   context.emit({ type: "promotion.started", ...eventFields(promotion) });
-  if (isCutFirst) {
-    if (policy.graceMs === 0) beginTriggers(context);
+  if (back !== undefined && delayMs > 0) {
+    const isOrdered = order !== undefined && waitMs !== undefined;
+    if (isOrdered) context.requestAction({ do: "awaitQuiet", upstream: back.upstream.name, epoch });
     return;
   }
+  if (cutsFirst) return beginTriggers(context);
   context.requestAction({ do: "runTriggers", promotion });
   if (policy.triggers === "beside" && back === undefined) finishPromotion(context);
 }
@@ -143,12 +162,17 @@ function eventFields(promotion: Promotion) {
   return from === undefined ? rest : { ...rest, from };
 }
 
-/** The grace is over: sessions on the upstream that traffic leaves are cut, and then the triggers begin. */
-function beginTriggers(context: StepContext): void {
+/**
+ * The wait is over: sessions on the upstream that traffic leaves are cut, if they are to be, and then the
+ * triggers begin.
+ */
+export function beginTriggers(context: StepContext): void {
   const { phase } = context;
   if (phase.name !== "promoting" || phase.back === undefined) return;
   const { back, promotion } = phase;
-  drainLeft(context, back.upstream.name, promotion.epoch - 1, 0, drainReason(promotion));
+  if (phase.cutsFirst) {
+    drainLeft(context, back.upstream.name, promotion.epoch - 1, 0, drainReason(promotion));
+  }
   context.enter({ ...phase, triggers: { is: "running", attempt: 1 } });
   context.requestAction({ do: "runTriggers", promotion });
 }
@@ -208,6 +232,7 @@ function abandon(context: StepContext, reason: string, passedOver?: ReadonlySet<
   const { id, epoch, to } = phase.promotion;
   context.set({ stage: state.stage + 1 });
   context.emit({ type: "promotion.abandoned", id, epoch, to, reason });
+  if (phase.order !== undefined) context.settle(phase.order.id, { is: "failed", reason });
   if (phase.back !== undefined) return comeBack(context, phase.back, reason);
   if (passedOver === undefined) return startRound(context, 1, reason);
   startRound(context, Math.max(1, phase.round), reason, [], passedOver);
@@ -222,7 +247,7 @@ function comeBack(context: StepContext, back: PreviousActive, reason: string): v
   context.enter({ name: "serving", active: upstream, epoch, triggers, failbackPlan: undefined });
   const tookMs = outageMs(state.admission, now);
   context.set({ epoch: Math.max(epoch, state.epoch), admission: { is: "open" } });
-  if (!isOpen) context.requestAction({ do: "open", upstream, epoch });
+  if (!isOpen) context.admit({ do: "open", upstream, epoch });
   context.emit({ type: "service.returned", upstream: upstream.name, epoch, reason, tookMs });
 }
 
@@ -336,7 +361,7 @@ export function tickPromotion(context: StepContext): void {
 function finishPromotion(context: StepContext): void {
   const { phase, now, state, policy } = context;
   if (phase.name !== "promoting") return;
-  const { candidate: active, promotion, triggers, back } = phase;
+  const { candidate: active, promotion, triggers, back, order, cutsFirst } = phase;
   const { epoch } = promotion;
   const tookMs = outageMs(state.admission, now);
   context.enter({ name: "serving", active, epoch, triggers, failbackPlan: undefined });
@@ -344,14 +369,15 @@ function finishPromotion(context: StepContext): void {
     admission: { is: "open" },
     lastServed: { promotion, since: now },
     failedMoves: undefined,
+    pinned: order?.pins === true ? active.name : undefined,
   });
   spare(context, active.name);
-  context.requestAction({ do: "open", upstream: active, epoch });
+  context.admit({ do: "open", upstream: active, epoch });
   const flaw = triggers.is === "failed" ? { triggersFailed: triggers.reason } : {};
   context.emit({ type: "promotion.finished", ...eventFields(promotion), tookMs, ...flaw });
   if (triggers.is === "failed") context.requestAction({ do: "probe", upstream: active.name });
-  const wasCut = policy.triggers === "before" && policy.sessionsOnMove === "cut";
-  if (back === undefined || policy.sessionsOnMove === "keep" || wasCut) return;
+  if (order !== undefined) context.settle(order.id, { is: "finished" });
+  if (back === undefined || policy.sessionsOnMove === "keep" || cutsFirst) return;
   const graceMs = policy.sessionsOnMove === "cut" ? policy.graceMs : policy.drainMs;
   drainLeft(context, back.upstream.name, epoch - 1, graceMs, drainReason(promotion));
 }

@@ -186,6 +186,10 @@ export class Gateway implements DataPlane, Disposable {
     return Promise.resolve();
   }
 
+  busy(upstream: string, throughEpoch: number): Promise<number> {
+    return Promise.resolve(this.#forwarder.running.count({ upstream, throughEpoch }));
+  }
+
   counters(): GatewayCounters {
     const { released, held, longestHoldMs } = this.#gate;
     const { cut } = this.#forwarder.running;

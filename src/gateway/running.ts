@@ -25,6 +25,8 @@ export interface Drainable extends Member {
   cut(fault: Fault): void;
 }
 
+type Concern = Pick<DrainOrder, "upstream" | "throughEpoch">;
+
 export class Running implements Timed {
   place = -1;
   readonly #deadlines: Deadlines;
@@ -38,10 +40,7 @@ export class Running implements Timed {
     this.#deadlines = deadlines;
     this.#idleMs = idleMs;
     this.#drains = new DrainRunner({
-      concerned: ({ upstream, throughEpoch }) =>
-        this.#attempts.all().filter((attempt) =>
-          attempt.upstream === upstream && attempt.epoch <= throughEpoch
-        ),
+      concerned: (order) => this.#concerned(order),
       hasMoved: (attempt, ms) => this.#hasMoved(attempt, ms),
       cut: (attempt, { reason }) => attempt.cut(new Fault("upstreamDown", reason)),
       after: (ms, run) => clock.after(ms, run),
@@ -57,6 +56,17 @@ export class Running implements Timed {
   /** Attempts that were ended because their upstream went down. */
   get cut(): number {
     return this.#cut;
+  }
+
+  /** How many attempts an upstream is working on, of the epoch `throughEpoch` or older. */
+  count(of: Concern): number {
+    return this.#concerned(of).length;
+  }
+
+  #concerned({ upstream, throughEpoch }: Concern): readonly Drainable[] {
+    return this.#attempts.all().filter((attempt) =>
+      attempt.upstream === upstream && attempt.epoch <= throughEpoch
+    );
   }
 
   add(attempt: Drainable): void {

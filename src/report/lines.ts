@@ -21,6 +21,7 @@ const leftToFinish = (sessions: number, ms: number) =>
     : sessions === 1
     ? `: 1 running session has ${took(ms)} to finish`
     : `: ${sessions} running sessions have ${took(ms)} to finish`;
+const because = (reason: string) => reason === "" ? "" : ` (${reason})`;
 const from = (upstream: string | undefined) => upstream === undefined ? "" : ` from ${upstream}`;
 
 export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
@@ -142,7 +143,39 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
     level: "info",
     line: (e) => `failback to ${e.to} called off: ${e.reason}`,
   },
-  "failback.refused": { level: "warn", line: (e) => `no failback: ${e.reason}` },
+  "failover.withheld": {
+    level: "error",
+    line: (e) =>
+      `${e.upstream} is down (${e.reason}), and nothing is done about it: the service is paused`,
+  },
+  "order.refused": {
+    level: "warn",
+    line: (e) => `no ${e.order}, ordered by ${e.by}: ${e.reason}`,
+  },
+  "service.paused": {
+    level: "warn",
+    line: (e) => `paused by ${e.by}: no automatic decision is made${because(e.reason)}`,
+  },
+  "service.resumed": {
+    level: "warn",
+    line: (e) => `resumed by ${e.by} after ${took(e.pausedMs)}${because(e.reason)}`,
+  },
+  "hold.began": {
+    level: "warn",
+    line: (e) => `held by ${e.by}: new clients wait, at most ${took(e.maxMs)}${because(e.reason)}`,
+  },
+  "hold.ended": {
+    level: "info",
+    line: (e) => `the hold ended after ${took(e.heldMs)}: ${e.reason}`,
+  },
+  "upstream.drained": {
+    level: "warn",
+    line: (e) => `${e.upstream} drained by ${e.by}: it is no candidate${because(e.reason)}`,
+  },
+  "upstream.undrained": {
+    level: "info",
+    line: (e) => `${e.upstream} is a candidate again, by order of ${e.by}${because(e.reason)}`,
+  },
   "trigger.started": {
     level: "debug",
     line: (e) => `trigger ${e.program} starts (epoch ${e.epoch})`,

@@ -1,7 +1,7 @@
 /** One service in all threads, as the main thread sees it: its orders, its reports, its counters and its stop. */
 import { LogLimiter } from "../base/log_limiter.ts";
 import type { Crew } from "./crew.ts";
-import { newServiceMemory, type ServiceMemory, sumCounters } from "./memory.ts";
+import { BUSY, newServiceMemory, type ServiceMemory, sumCounters } from "./memory.ts";
 import type { Engagement, Order, Report } from "./messages.ts";
 import { giveAll } from "./places.ts";
 import type { ThreadHandle } from "./thread_handle.ts";
@@ -54,6 +54,11 @@ export class Engaged {
 
   counters<Name extends string>(names: readonly Name[]): Record<Name, number> {
     return sumCounters(names, this.#memory);
+  }
+
+  /** The sum of what the threads counted by the last order to count. */
+  busy(): number {
+    return this.#memory.counters.reduce((sum, counters) => sum + counters[BUSY]!, 0);
   }
 
   /**
@@ -126,7 +131,9 @@ export class Engaged {
 
   /** Called by the crew: a thread has died. Returns the number of its sessions that were this service's. */
   died(thread: number, wake: (thread: number) => void): number {
-    const sessions = this.#spec.bury(this.#memory.counters[thread]!);
+    const counters = this.#memory.counters[thread]!;
+    const sessions = this.#spec.bury(counters);
+    counters[BUSY] = 0;
     for (const { cells } of this.#memory.limits) giveAll(cells, thread, wake);
     this.#ends?.get(thread)?.(0);
     return sessions;

@@ -8,6 +8,8 @@ export type Counters = Float64Array<SharedArrayBuffer>;
 
 /** The most counters that a guest may have. */
 const COUNTERS_MAX = 24;
+/** The place of the result of the last order to count, after the counters of the guest. */
+export const BUSY = COUNTERS_MAX - 1;
 
 /** Of one service. */
 export interface ServiceMemory {

@@ -23,6 +23,8 @@ export type Order =
   | { readonly do: "confirm"; readonly upstream: string }
   | { readonly do: "drain"; readonly order: DrainOrder }
   | { readonly do: "spare"; readonly upstream: string }
+  /** Counts the sessions that are not quiet (`DataPlane.busy`), in the counter `BUSY`. */
+  | { readonly do: "count"; readonly upstream: string; readonly throughEpoch: number }
   /** The current addresses of the upstream. */
   | { readonly do: "addresses"; readonly upstream: string; readonly addresses: readonly SockAddr[] }
   /** Forgets the listening socket, and ends when the last session has. The report `stopped` follows. */

@@ -65,4 +65,9 @@ export class ThreadPlane implements DataPlane {
   spare(upstream: string): Promise<void> {
     return this.#service.order({ do: "spare", upstream });
   }
+
+  async busy(upstream: string, throughEpoch: number): Promise<number> {
+    await this.#service.order({ do: "count", upstream, throughEpoch });
+    return this.#service.busy();
+  }
 }

@@ -83,7 +83,7 @@ scenario("an order to fail back is refused while the primary is down", async (re
 
   pair.proxy.signal("SIGUSR2");
 
-  await pair.proxy.event("failback.refused");
+  await pair.proxy.event("order.refused");
   assertEquals(await pair.proxy.ask(), "backup");
 });
 

@@ -26,7 +26,9 @@ export class Judge {
   #seenEvents = 0;
   #seenOpened = 0;
   readonly #failbacks: number[] = [];
-  readonly #orders = new Map<string, DrainOrder>();
+  readonly #drainOrders = new Map<string, DrainOrder>();
+  /** The answers that orders got: `switchover failed`. */
+  readonly answers = new Set<string>();
 
   constructor(readonly settings: Settings) {}
 
@@ -39,6 +41,7 @@ export class Judge {
     this.#movesThatFail(world);
     this.#trust(world);
     this.#drains(world);
+    this.#orders(world);
     this.#bound(world);
   };
 
@@ -48,7 +51,9 @@ export class Judge {
     for (; this.#seenOpened < world.opened.length; this.#seenOpened++) {
       const epoch = world.opened[this.#seenOpened]!;
       const before = world.opened[this.#seenOpened - 1] ?? 0;
-      assert(epoch > before, `epoch ${epoch} was opened after ${before}`);
+      // The end of the operator's hold opens to the same decision again.
+      const isSame = world.before.held !== undefined && epoch === before;
+      assert(epoch > before || isSame, `epoch ${epoch} was opened after ${before}`);
       if (this.settings.policy.triggers === "before" && !world.returned.has(epoch)) {
         const how = world.outcomes.get(epoch);
         const mayFail = this.settings.policy.onTriggerFailure === "continue";
@@ -66,6 +71,7 @@ export class Judge {
     assert(target === undefined || this.settings.policy.failOpen, "failed open against the policy");
     const open = active ?? target;
     const isOpen = typeof admission === "object";
+    if (state.held !== undefined) return this.#held(world);
     assert((open !== undefined) === isOpen, "clients are let through without a reason, or refused");
     assert(isOpen === letsClientsThrough(state), "the data plane and the machine disagree");
     const epoch = activeOf(state)?.epoch ?? state.epoch;
@@ -85,12 +91,62 @@ export class Judge {
     }
   }
 
+  /** The operator's hold: no client is let through, and it ends at its maximum. */
+  #held({ state, admission, now }: World): void {
+    this.#holdingSince = undefined;
+    assertEquals(admission, "holding", "a client was let through during a hold");
+    const { jumps, policy } = this.settings;
+    const heldMs = state.now - Math.max(state.held!.until, 0);
+    assert(heldMs <= (jumps ? JUMP_MAX_MS : 1), `a hold was over ${heldMs} ms ago at ${now}`);
+    assert(state.held!.until - state.held!.since <= 15 * 60_000 && policy.holdMs > 0);
+  }
+
+  /** A paused service never moves by itself, and a drained upstream is never chosen. */
+  #orders(world: World): void {
+    const { before, state, input, orders, now } = world;
+    if (before.paused !== undefined && input.type !== "ordered") {
+      const [was, is] = [activeOf(before), activeOf(state)];
+      const wasMoving = before.phase.name === "promoting";
+      if (!wasMoving) assertEquals(is?.upstream.name, was?.upstream.name, "a paused service moved");
+      const hasBegunToMove = state.phase.name === "promoting" && !wasMoving;
+      assert(!hasBegunToMove, "a paused service began to move");
+    }
+    const target = state.admission.is === "failOpen" ? state.admission.target : undefined;
+    if (state.phase.name === "promoting" && before.phase !== state.phase) {
+      assert(!state.drained.has(state.phase.candidate.name), "a drained upstream was chosen");
+    }
+    if (state.admission !== before.admission && target !== undefined) {
+      assert(!state.drained.has(target), "clients were let through to a drained upstream");
+    }
+    for (const [id, { order, outcomes, at }] of orders) {
+      const last = outcomes.at(-1);
+      if (last !== undefined && last !== "accepted") {
+        orders.delete(id);
+        this.answers.add(`${order.name} ${last}`);
+        if (outcomes.length > 1) this.answers.add(`${order.name} accepted`);
+        assert(outcomes.length <= 2, `order ${id} was answered by ${outcomes}`);
+        continue;
+      }
+      assertEquals(last, "accepted", `order ${id} was not answered`);
+      // Its wait, its triggers, and as much again if it became a failover. Triggers may be repeated for ever.
+      const { triggerMaxMs, policy, jumps, triggerTrouble } = this.settings;
+      const maxMs = policy.holdMs + 10_000 + 2 * triggerMaxMs + DOOMED_TRIGGERS_MS +
+        (jumps ? 2 * JUMP_MAX_MS : 0);
+      if (triggerTrouble === 0) assert(now - at <= maxMs, `order ${id} takes ${now - at} ms`);
+    }
+  }
+
   #promotions(world: World): void {
     for (; this.#seenEvents < world.events.length; this.#seenEvents++) {
       const { at, event } = world.events[this.#seenEvents]!;
       if (event.type !== "promotion.started") continue;
       assert(activeOf(world.before)?.upstream.name !== event.to, "the active one was promoted");
-      if (event.move === "failback") this.#failback(world, at, event);
+      assert(!world.state.drained.has(event.to), "a drained upstream was promoted");
+      if (event.move === "failback") {
+        this.#failback(world, at, event);
+        assert(world.state.paused === undefined, "a failback while paused");
+        assert(world.state.pinned !== event.from, "a failback from where the operator wanted it");
+      }
       if (event.move === "failover" || event.move === "start") this.#reason(world, event);
     }
   }
@@ -113,7 +169,7 @@ export class Judge {
     const passedOver = "passedOver" in phase ? phase.passedOver : new Set<string>();
     for (const { name } of before.upstreams) {
       if (name === to) break;
-      if (suspects.has(name) || passedOver.has(name)) continue;
+      if (suspects.has(name) || passedOver.has(name) || before.drained.has(name)) continue;
       const answer = answers.get(name);
       assert(answer !== undefined, `${to} was promoted before ${name} had answered`);
       assert(!answer.passed, `${to} was promoted though ${name} passed`);
@@ -178,7 +234,8 @@ export class Judge {
       const { candidate } = state.phase;
       const isLost = isDown(state.health.get(candidate.name)!, policy);
       assert(!isLost, "a move whose candidate is down goes on");
-      if (policy.triggers === "beside") {
+      const isWaiting = state.held !== undefined || state.phase.order !== undefined;
+      if (policy.triggers === "beside" && !isWaiting) {
         const isServed = typeof admission === "object" && admission.upstream === back.upstream.name;
         assert(isServed, "no service");
       }
@@ -199,14 +256,20 @@ export class Judge {
       const isActive = state.phase.name === "serving" && state.phase.active.name === upstream;
       const isLeft = order.revocable && order.graceMs > 0;
       assert(!(isLeft && isActive), `${upstream} is active, and its old sessions still end`);
-      if (this.#orders.get(upstream) === order) continue;
-      this.#orders.set(upstream, order);
+      if (this.#drainOrders.get(upstream) === order) continue;
+      this.#drainOrders.set(upstream, order);
       if (order.revocable && !isSoft) {
         assert(policy.sessionsOnMove !== "keep", "a move cut sessions that were to be kept");
         continue;
       }
       assert(policy.sessionsOnDown === "cut", "a fall cut sessions that were to be kept");
-      const evidence = input.type === "probed" ? input.result.evidence : "nothing";
+      // What was not done while paused is done on `resume`.
+      const isResumed = input.type === "ordered" && input.order.name === "resume";
+      const evidence = input.type === "probed"
+        ? input.result.evidence
+        : isResumed
+        ? state.health.get(upstream)!.last?.evidence
+        : "nothing";
       const isDue = isSoft
         ? evidence === "silent"
         : evidence === "refused" || evidence === "denied";
@@ -231,6 +294,9 @@ export class Judge {
     if (this.settings.triggerTrouble > 0) return;
     // While probes give no verdict nothing can be noticed; the time counts from the end of that.
     if (world.shortage.isShort) this.#badSince = undefined;
+    // What the operator ordered may keep clients waiting; the time counts from the end of that.
+    const { paused, held, drained } = world.state;
+    if (paused !== undefined || held !== undefined || drained.size > 0) this.#badSince = undefined;
     const served = typeof world.admission === "object" &&
       world.conditions.get(world.admission.upstream)!.condition === "well";
     if (served) this.#badSince = undefined;

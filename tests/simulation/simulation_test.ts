@@ -11,6 +11,15 @@ import { type Settings, World } from "./world.ts";
 
 const SCHEDULES = 3_000;
 
+/** Answers to orders that thousands of schedules must have seen. */
+const ANSWERS = [
+  ...["accepted", "refused", "finished", "failed"].map((is) => `switchover ${is}`),
+  ...["accepted", "refused", "finished", "failed"].map((is) => `failback ${is}`),
+  ...["pause", "resume", "hold", "release", "drain", "undrain"].map((name) => `${name} finished`),
+  "hold refused",
+  "drain refused",
+];
+
 function settingsFor(seed: number): Settings {
   const dice = new Dice(seed ^ 0x5eed);
   const pick = <T>(...choices: readonly T[]): T =>
@@ -52,14 +61,16 @@ function settingsFor(seed: number): Settings {
     shortage: pick(0, 0, 0.2, 0.6),
     triggerTrouble: pick(0, 0, 0.3),
     jumps: pick(false, false, true),
+    meanOrderMs: pick(0, 0, 10_000, 60_000),
   };
 }
 
-function simulate(seed: number, moves: Set<string>): void {
+function simulate(seed: number, moves: Set<string>, answers: Set<string>): void {
   const settings = settingsFor(seed);
   const world = new World(settings);
+  const judge = new Judge(settings);
   try {
-    world.run(new Judge(settings).check);
+    world.run(judge.check);
   } catch (error) {
     const last = world.events.slice(-15).map((e) => `${e.at} ${JSON.stringify(e.event)}`).join(
       "\n",
@@ -69,16 +80,19 @@ function simulate(seed: number, moves: Set<string>): void {
     });
   }
   for (const move of world.moves) moves.add(move);
+  for (const answer of judge.answers) answers.add(answer);
 }
 
 Deno.test("the machine keeps its promises in thousands of random schedules", () => {
   const all = seeds(SCHEDULES, Math.floor(Math.random() * 2 ** 31));
   console.log(`    first seed ${all[0]}, ${all.length} schedules`);
   const moves = new Set<string>();
-  for (const seed of all) simulate(seed, moves);
+  const answers = new Set<string>();
+  for (const seed of all) simulate(seed, moves, answers);
   if (chosenSeed !== undefined) return;
   for (const { from, to } of MOVES) {
     // With `triggers: beside` the machine passes through `promoting` within one step.
     assert(moves.has(`${from}>${to}`), `no schedule moved from ${from} to ${to}`);
   }
+  for (const answer of ANSWERS) assert(answers.has(answer), `no order was answered: ${answer}`);
 });

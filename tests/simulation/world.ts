@@ -7,6 +7,7 @@
 import { Dice } from "../../src/base/testing/dice.ts";
 import type { Event } from "../../src/events/events.ts";
 import { step } from "../../src/failover/machine.ts";
+import type { Order, OrderOutcome } from "../../src/failover/orders.ts";
 import type { DrainOrder, ProbeResult, TriggerOutcome } from "../../src/failover/ports.ts";
 import {
   type Effect,
@@ -37,6 +38,15 @@ export interface Settings {
   readonly triggerTrouble: number;
   /** Whether the clock jumps at random, by up to a minute, in both directions. */
   readonly jumps: boolean;
+  /** Mean time between two orders of the operator beside failbacks, in milliseconds; 0 without them. */
+  readonly meanOrderMs: number;
+}
+
+/** An order and what its caller was told. */
+export interface Ordered {
+  readonly order: Order;
+  readonly at: number;
+  readonly outcomes: OrderOutcome["is"][];
 }
 
 interface Appointment {
@@ -78,6 +88,7 @@ export class World {
   /** By epoch: the last outcome of its triggers. */
   readonly outcomes = new Map<number, TriggerOutcome["how"]>();
   readonly events: { readonly at: number; readonly event: Event }[] = [];
+  readonly orders = new Map<number, Ordered>();
   readonly moves = new Set<string>();
   readonly #random: () => number;
   readonly #settings: Settings;
@@ -85,7 +96,8 @@ export class World {
   readonly #agenda: Appointment[] = [];
   /** The run of triggers that is under way. */
   #run: { readonly epoch: number } | undefined;
-  #order = 0;
+  #appointments = 0;
+  #lastOrder = 0;
   #wake = 0;
   /** The offset, in milliseconds, of the clock of the machine after jumps. */
   #skew = 0;
@@ -114,6 +126,7 @@ export class World {
     this.#planDoubt();
     this.#planShortage();
     this.#planOrder();
+    this.#planOrders();
     this.#input({ type: "begun" });
     let stepsNow = 0;
     while (this.now < this.#settings.lengthMs) {
@@ -129,7 +142,7 @@ export class World {
   #check: (world: World) => void = () => {};
 
   #at(delayMs: number, run: () => void): void {
-    this.#agenda.push({ at: this.now + delayMs, order: this.#order++, run });
+    this.#agenda.push({ at: this.now + delayMs, order: this.#appointments++, run });
   }
 
   #takeNext(): Appointment | undefined {
@@ -170,9 +183,49 @@ export class World {
   /** An operator who orders a switchover at random times. */
   #planOrder(): void {
     this.#at(this.#random() * 600_000, () => {
-      this.#input({ type: "failbackOrdered" });
+      this.#order({ name: "failback" });
       this.#planOrder();
     });
+  }
+
+  /** Orders of every other kind at random times, with intervals that differ from world to world. */
+  #planOrders(): void {
+    const { meanOrderMs } = this.#settings;
+    if (meanOrderMs === 0) return;
+    this.#at(-Math.log(1 - this.#random()) * meanOrderMs, () => {
+      this.#order(this.#drawOrder());
+      this.#planOrders();
+    });
+  }
+
+  #drawOrder(): Order {
+    const upstream = `u${Math.floor(this.#random() * this.#settings.upstreams)}`;
+    const { holdMs } = this.#settings.policy;
+    const roll = Math.floor(this.#random() * 12);
+    // Pauses and drains end sooner than they come, so that most of the time decisions are made.
+    if (roll < 4) {
+      const isDefault = this.#random() < 0.5;
+      return isDefault
+        ? { name: "switchover", to: upstream }
+        : { name: "switchover", to: upstream, maxWaitMs: this.#random() * holdMs };
+    }
+    if (roll < 5) return { name: "pause" };
+    if (roll < 7) return { name: "resume" };
+    if (roll < 8) return { name: "hold", maxMs: this.#random() * holdMs };
+    if (roll < 9) return { name: "release" };
+    return roll < 10 ? { name: "drain", upstream } : { name: "undrain", upstream };
+  }
+
+  #order(order: Order): void {
+    const id = ++this.#lastOrder;
+    this.orders.set(id, { order, at: this.now, outcomes: [] });
+    this.#input({ type: "ordered", id, order, by: "ann", reason: "" });
+  }
+
+  /** Sessions become quiet at a random time after they are waited for, or never. */
+  #awaitQuiet(epoch: number): void {
+    if (this.#random() < 0.3) return;
+    this.#at(this.#random() * 8_000, () => this.#input({ type: "quieted", epoch }));
   }
 
   /** Clients that meet a failed active upstream, and jumps of the clock, at random times. */
@@ -289,6 +342,11 @@ export class World {
         return this.#runTriggers(effect.promotion.epoch);
       case "cancelTriggers":
         if (this.#run?.epoch === effect.epoch) this.#callOff(this.#run);
+        return;
+      case "awaitQuiet":
+        return this.#awaitQuiet(effect.epoch);
+      case "settle":
+        this.orders.get(effect.id)!.outcomes.push(effect.outcome.is);
     }
   }
 

@@ -6,12 +6,14 @@
  * Commands: `upstreams a b key=value …` · `begin` ·
  * `pass|overtaken|refuse|deny|silence|no_verdict UPSTREAM [×N] [late]` (late: the probe began before the
  * last change of `stage`) · `doubt UPSTREAM hard|soft` · `triggers end|fail|short` · `wait DURATION` ·
- * `failback`.
+ * `failback` · `switchover UPSTREAM [MAX_WAIT]` · `quiet` (the sessions of the old upstream are quiet) ·
+ * `pause` · `resume` · `hold [MAX]` · `release` · `drain UPSTREAM` · `undrain UPSTREAM`.
  */
 import { assert, assertEquals } from "@std/assert";
 import { formatDuration, parseDuration } from "../../src/base/duration.ts";
 import type { Event } from "../../src/events/events.ts";
 import type { ProbeResult, TriggerOutcome } from "../../src/failover/ports.ts";
+import type { Order } from "../../src/failover/orders.ts";
 import { step } from "../../src/failover/machine.ts";
 import {
   type Effect,
@@ -67,18 +69,46 @@ function policyFrom(words: readonly string[]): Policy {
   return policy as unknown as Policy;
 }
 
+/** The order that a command gives, or undefined if it gives none. */
+function orderFrom(verb: string, [first, second]: readonly string[]): Order | undefined {
+  switch (verb) {
+    case "switchover":
+      return {
+        name: verb,
+        to: first!,
+        ...(second === undefined ? {} : { maxWaitMs: ms(second) }),
+      };
+    case "hold":
+      return { name: verb, ...(first === undefined ? {} : { maxMs: ms(first) }) };
+    case "drain":
+    case "undrain":
+      return { name: verb, upstream: first! };
+    case "failback":
+    case "pause":
+    case "resume":
+    case "release":
+      return { name: verb };
+  }
+}
+
 /** A machine with a manual clock, and one line for each of its effects. */
 class Machine {
   #policy = DEFAULTS;
   #state: State = initialState([], 0);
   #now = 0;
+  #lastOrder = 0;
   readonly lines: string[] = [];
 
   run(command: string): void {
     const [verb, ...words] = command.split(/\s+/) as [string, ...string[]];
     if (verb === "upstreams") return this.#reset(words);
     if (verb === "begin") return this.#input({ type: "begun" });
-    if (verb === "failback") return this.#input({ type: "failbackOrdered" });
+    const order = orderFrom(verb, words);
+    if (order !== undefined) {
+      const asker = { by: "ann", reason: "" };
+      return this.#input({ type: "ordered", id: ++this.#lastOrder, order, ...asker });
+    }
+    if (verb === "quiet") return this.#input({ type: "quieted", epoch: this.#state.epoch });
     if (verb === "triggers") {
       const outcome = OUTCOMES[words[0]!];
       assert(outcome !== undefined, `unknown outcome ${command}`);
@@ -109,6 +139,7 @@ class Machine {
     const names = words.filter((word) => !word.includes("="));
     this.#policy = policyFrom(words.filter((word) => word.includes("=")));
     this.#now = 0;
+    this.#lastOrder = 0;
     const upstreams = names.map((name, rank) => ({
       name,
       rank,
@@ -158,6 +189,12 @@ function lineOf(effect: Effect): string {
       return `runTriggers ${effect.promotion.to} (epoch ${effect.promotion.epoch})`;
     case "cancelTriggers":
       return `cancelTriggers (epoch ${effect.epoch})`;
+    case "awaitQuiet":
+      return `awaitQuiet ${effect.upstream} before epoch ${effect.epoch}`;
+    case "settle": {
+      const { id, outcome } = effect;
+      return `order ${id} ${outcome.is}${"reason" in outcome ? `: ${outcome.reason}` : ""}`;
+    }
     default:
       return effect.do;
   }

@@ -50,7 +50,15 @@ export class TestService implements AsyncDisposable {
     const controller = new Controller(upstreams, policy, {
       clock: this.clock,
       publish: this.events.scope(name),
-      plane: { open: done, hold: done, refuse: done, confirm: done, drain: done, spare: done },
+      plane: {
+        open: done,
+        hold: done,
+        refuse: done,
+        confirm: done,
+        drain: done,
+        spare: done,
+        busy: () => Promise.resolve(0),
+      },
       checks: { now: () => {}, pace: () => {} },
       triggers: { run: () => Promise.resolve({ how: "ran" } as const) },
     });
@@ -63,7 +71,7 @@ export class TestService implements AsyncDisposable {
       history: (upstream) => controller.history.of(upstream),
       counters: () => counters,
       nextCheckAt: (upstream) => upstream === "a" ? this.clock.now() + 2_000 : undefined,
-      failback: () => controller.post({ type: "failbackOrdered" }),
+      order: (order, asker, onOutcome) => controller.order(order, asker, onOutcome),
     };
   }
 

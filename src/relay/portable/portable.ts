@@ -8,7 +8,7 @@ import { LimitWatch } from "../../base/limit_watch.ts";
 import { Slab } from "../../base/slab.ts";
 import { LogLimiter } from "../../base/log_limiter.ts";
 import { DrainRunner } from "../../failover/drain_runner.ts";
-import type { DrainOrder, Route } from "../../failover/ports.ts";
+import { type DrainOrder, QUIET_MS, type Route } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
 import { Port } from "./port.ts";
@@ -140,6 +140,13 @@ class PortableRelay implements Relay, SessionOwner {
     return Promise.resolve();
   }
 
+  busy(upstream: string, throughEpoch: number): Promise<number> {
+    const movedSince = this.context.clock.now() - QUIET_MS;
+    const isBusy = (session: Session) =>
+      isConcerned(session, { upstream, throughEpoch }) && session.movedAt > movedSince;
+    return Promise.resolve(this.#sessions.all().filter(isBusy).length);
+  }
+
   stop(drainMs: number, now: AbortSignal): Promise<number> {
     this.#stopping ??= this.#stop(drainMs, now);
     return this.#stopping;
@@ -221,7 +228,10 @@ class PortableRelay implements Relay, SessionOwner {
 }
 
 /** True for a session that relays bytes and that the order is about. */
-function isConcerned(session: Session, order: DrainOrder): boolean {
+function isConcerned(
+  session: Session,
+  order: Pick<DrainOrder, "upstream" | "throughEpoch">,
+): boolean {
   const { joined, relayed } = session;
   return relayed && joined !== undefined && joined.upstream.name === order.upstream &&
     joined.epoch <= order.throughEpoch;

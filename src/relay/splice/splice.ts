@@ -103,6 +103,10 @@ class SpliceRelay implements Relay {
     return this.#plane.spare(upstream);
   }
 
+  busy(upstream: string, throughEpoch: number): Promise<number> {
+    return this.#plane.busy(upstream, throughEpoch);
+  }
+
   counters(): RelayCounters {
     return this.#service.counters(COUNTERS);
   }

@@ -7,7 +7,7 @@ import { describe } from "../../base/describe.ts";
 import { LogLimiter } from "../../base/log_limiter.ts";
 import type { Event } from "../../events/events.ts";
 import { DrainRunner } from "../../failover/drain_runner.ts";
-import type { DrainOrder } from "../../failover/ports.ts";
+import { type DrainOrder, QUIET_MS } from "../../failover/ports.ts";
 import type { Places } from "../../base/places.ts";
 import { errnoWords } from "../../linux/errno.ts";
 import type { Loop } from "../../linux/loop.ts";
@@ -16,7 +16,7 @@ import { type RelaySettings, userTimeoutOf } from "../engine.ts";
 import { proxyHeader } from "../proxy_header.ts";
 import { addressOf } from "../../linux/sockaddr.ts";
 import type { Guest, GuestKind } from "../../threads/guest.ts";
-import type { Counters } from "../../threads/memory.ts";
+import { BUSY, type Counters } from "../../threads/memory.ts";
 import type { Addresses, Order, Report } from "../../threads/messages.ts";
 import { Acceptor } from "./acceptor.ts";
 import { COUNT } from "./counters.ts";
@@ -158,6 +158,8 @@ export class WorkerRelay implements Guest {
         return this.#drain(order.order);
       case "spare":
         return this.#drains.spare(order.upstream);
+      case "count":
+        return this.#countBusy(order);
       case "listen":
         return this.#isStopping ? undefined : this.#acceptor.open(order.listener);
       case "addresses":
@@ -200,6 +202,13 @@ export class WorkerRelay implements Guest {
       if (isConcerned(session, order)) this.#dialer.dial(session);
     }
     this.#drains.begin(order);
+  }
+
+  #countBusy(order: Concern): void {
+    const { loop, deps: { counters } } = this;
+    const isBusy = (session: Session) =>
+      isConcerned(session, order) && loop.now - session.lastMoved < QUIET_MS;
+    counters[BUSY] = this.#sessions.filter(isBusy).length;
   }
 
   #stop(drainMs: number): void {
@@ -309,8 +318,10 @@ function counted(places: Places, counters: Counters): Pick<Places, "add" | "give
   };
 }
 
+type Concern = Pick<DrainOrder, "upstream" | "throughEpoch">;
+
 /** True for a joined session that the order is about. */
-function isConcerned(session: Session, { upstream, throughEpoch }: DrainOrder): boolean {
+function isConcerned(session: Session, { upstream, throughEpoch }: Concern): boolean {
   return session.phase === "joined" && session.upstreamName === upstream &&
     session.epoch <= throughEpoch;
 }

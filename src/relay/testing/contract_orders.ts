@@ -96,6 +96,37 @@ export function ordersContract(name: string, make: MakeRelay): void {
     assertEquals(await readToEnd(client), "a");
   });
 
+  Deno.test(`${name}: it counts the sessions of an upstream in which bytes move`, async () => {
+    await using primary = new TestUpstream("a", echoes);
+    await using world = await World.start(make);
+    await world.relay.open(primary.upstream, 1);
+    using client = await world.connect();
+    using idle = await world.connect();
+    for (const each of [client, idle]) {
+      await writeAll(each, encode("one"));
+      assertEquals(await readText(each, 3), "one");
+    }
+    // The bytes of one session keep it busy; the other becomes quiet.
+    const chat = async () => {
+      await writeAll(client, encode("more"));
+      await readText(client, 4);
+    };
+    let busy = 2;
+    for (let turn = 0; busy !== 1 && turn < 100_000; turn++) {
+      await chat();
+      busy = await world.relay.busy("a", 1);
+    }
+    assertEquals(busy, 1);
+    await chat();
+    assertEquals(await world.relay.busy("b", 1), 0);
+    assertEquals(await world.relay.busy("a", 0), 0);
+    for (let turn = 0; busy !== 0 && turn < 5_000; turn++) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      busy = await world.relay.busy("a", 1);
+    }
+    assertEquals(busy, 0);
+  });
+
   Deno.test(`${name}: sessions with bytes live on through hold, refuse and open`, async () => {
     await using primary = new TestUpstream("a", echoes);
     await using backup = new TestUpstream("b", says("b"));

@@ -29,6 +29,7 @@ export function spliceAlone(parts: Partial<CrewParts> = {}): StartSplice {
       confirm: (upstream) => relay.confirm(upstream),
       drain: (order) => relay.drain(order),
       spare: (upstream) => relay.spare(upstream),
+      busy: (upstream, throughEpoch) => relay.busy(upstream, throughEpoch),
       counters: () => relay.counters(),
       stop: (drainMs, now) => stopped ??= stop(drainMs, now),
       async [Symbol.asyncDispose]() {

@@ -1,0 +1,173 @@
+/** Orders of the operator: switchover, pause, hold and drain, on a running proxy. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { Folder } from "../harness/folder.ts";
+import { startProxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
+import { startUpstream } from "../harness/upstream.ts";
+import { startWebProxy } from "../harness/web_proxy.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
+
+/** Gives orders over the admin listener; resolves with the status and the answer. */
+function ordererAt(admin: string) {
+  return async (order: string): Promise<readonly [number, Record<string, unknown>]> => {
+    const response = await fetch(`http://${admin}/__failover/${order}`, { method: "POST" });
+    return [response.status, await response.json()];
+  };
+}
+
+/** A primary, a backup, a proxy in front with a trigger that writes down its order, and its orders. */
+async function startTcp(flags: Readonly<Record<string, string>>) {
+  await using parts = new AsyncDisposableStack();
+  const folder = parts.use(await Folder.make());
+  const trigger = await folder.script("trigger.sh", `echo "$FAILOVER_EVENT $1" >> done`);
+  const primary = parts.use(await startUpstream({ says: "primary" }));
+  const backup = parts.use(await startUpstream({ says: "backup" }));
+  const admin = `127.0.0.1:${unusedPort()}`;
+  const proxy = parts.use(
+    await startProxy({
+      upstreams: [primary, backup],
+      flags: { "on-failover": trigger, hold: "1m", admin, ...flags },
+    }),
+  );
+  const owned = parts.move();
+  const parted = { folder, primary, backup, proxy, order: ordererAt(admin) };
+  return { ...parted, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+scenario("a switchover holds new clients, waits for quiet sessions, then moves", async (relay) => {
+  await using scene = await startTcp({ ...relay, failback: "auto" });
+  const { proxy, primary, backup, order } = scene;
+  const old = await proxy.connect();
+  await old.say("who");
+  assertEquals(await old.line(), "primary");
+
+  const moved = order(`switchover?to=${backup.name}&max_wait=50s&wait=true&reason=kernel%20update`);
+  await proxy.event("clients.held");
+  const [status, answer] = await moved;
+
+  assertEquals([status, answer.outcome], [200, "finished"]);
+  const begun = await proxy.event("promotion.started", { move: "switchover" });
+  assertMatch(begun.reason, /kernel update/);
+  // One engine ends it, the other resets it.
+  assertEquals(await old.line().catch(() => undefined), undefined);
+  assertEquals(await proxy.ask(), "backup");
+  assertEquals(
+    (await Deno.readTextFile(scene.folder.at("done"))).trim().split("\n").at(-1),
+    `switchover ${backup.name}`,
+  );
+  // The primary is up and better, and gets the traffic back by order only.
+  const passed = await proxy.event("promotion.finished", { move: "switchover" });
+  assertEquals((await order(`switchover?to=${primary.name}&wait=true`))[0], 200);
+  assertEquals(proxy.events("promotion.started", { move: "failback" }), []);
+  await proxy.event("promotion.finished", { to: primary.name }, passed);
+  old.close();
+});
+
+scenario("a switchover waits no longer than it may for a session that talks", async (relay) => {
+  await using scene = await startTcp(relay);
+  const { proxy, backup, order } = scene;
+  const old = await proxy.connect();
+  await old.say("echo x");
+  assertEquals(await old.line(), "x");
+  let talks = true;
+  const talk = (async () => {
+    while (talks) {
+      await old.say("echo x");
+      if (await old.line() === undefined) return;
+    }
+  })().catch(() => {});
+
+  const [status] = await order(`switchover?to=${backup.name}&max_wait=700ms&wait=true`);
+
+  await proxy.event("promotion.finished", { move: "switchover" });
+  talks = false;
+  await talk;
+  old.close();
+  assertEquals(status, 200);
+  assertEquals(await proxy.ask(), "backup");
+});
+
+scenario("a switchover whose trigger fails leaves the old upstream in service", async (relay) => {
+  await using scene = await startTcp(relay);
+  const { proxy, folder, backup, order } = scene;
+  await folder.script("trigger.sh", "exit 3");
+
+  const [status, answer] = await order(`switchover?to=${backup.name}&wait=true`);
+
+  assertEquals([status, answer.outcome], [409, "failed"]);
+  await proxy.event("service.returned");
+  assertEquals(await proxy.ask(), "primary");
+});
+
+scenario("a paused service does not move until it is resumed", async (relay) => {
+  await using scene = await startTcp(relay);
+  const { proxy, primary, backup, order } = scene;
+  assertEquals((await order("pause?reason=maintenance"))[0], 200);
+
+  await primary.kill();
+  const withheld = await proxy.event("failover.withheld", { upstream: primary.name });
+  assertEquals(proxy.events("promotion.started", { to: backup.name }), []);
+
+  assertEquals((await order("resume"))[0], 200);
+  await proxy.event("promotion.finished", { to: backup.name }, withheld);
+  assertEquals(await proxy.ask(), "backup");
+});
+
+scenario("a hold makes new clients wait until it is released", async (relay) => {
+  await using scene = await startTcp(relay);
+  const { proxy, order } = scene;
+  assertEquals((await order("hold?max=50s"))[0], 200);
+  let released = false;
+  const asked = proxy.ask().then((answer) => [answer, released]);
+  const early = await proxy.connect();
+
+  released = true;
+  assertEquals((await order("release"))[0], 200);
+
+  assertEquals(await asked, ["primary", true]);
+  early.close();
+});
+
+scenario("a drained upstream is not chosen, though nothing else is left", async (relay) => {
+  await using scene = await startTcp(relay);
+  const { proxy, primary, backup, order } = scene;
+  assertEquals((await order(`drain?upstream=${primary.name}`))[0], 409);
+  assertEquals((await order(`drain?upstream=${backup.name}`))[0], 200);
+
+  await primary.kill();
+  const failed = await proxy.event("selection.failed");
+  assertMatch(failed.message, /drained by the operator/);
+
+  assertEquals((await order(`undrain?upstream=${backup.name}`))[0], 200);
+  await proxy.event("promotion.finished", { to: backup.name }, failed);
+  assertEquals(await proxy.ask(), "backup");
+});
+
+scenario(
+  "in HTTP mode a switchover waits for the exchanges, and loses no request",
+  async (relay) => {
+    await using primary = await WebUpstream.start("primary");
+    await using backup = await WebUpstream.start("backup");
+    const admin = `127.0.0.1:${unusedPort()}`;
+    await using proxy = await startWebProxy({
+      primary,
+      backups: [backup],
+      flags: { ...relay, admin, hold: "1m", "sessions-on-move": "keep" },
+    });
+    const order = ordererAt(admin);
+    const working = primary.isWaiting();
+    const slow = proxy.request({ method: "POST", target: "/wait", body: "x" });
+    await working;
+
+    const moved = order(`switchover?to=${backup.url}&max_wait=50s&wait=true`);
+    await proxy.event("clients.held");
+    const held = proxy.get("/");
+    assertEquals(proxy.events("promotion.finished", { move: "switchover" }), []);
+    await primary.ask("/release");
+
+    assertEquals((await slow).text, "primary");
+    assertEquals((await moved)[0], 200);
+    assertEquals((await held).text, "backup");
+  },
+);
