@@ -15,7 +15,7 @@ Deno.test("an import against the arrows is a breach", () => {
   assertEquals(one("relay/x.ts", `import { a } from "../linux/loop.ts";\n`), []);
 });
 
-Deno.test("a room that nobody planned is a breach", () => {
+Deno.test("a room that is not in the table is a breach", () => {
   assertMatch(one("utils/x.ts", `import { a } from "../base/clock.ts";\n`)[0]!, /not in the table/);
 });
 

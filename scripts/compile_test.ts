@@ -182,7 +182,7 @@ Deno.test("a compiled program prints its commit", async () => {
   });
 });
 
-Deno.test("a runtime base that can't be had is one line that says what to do", async () => {
+Deno.test("a runtime base that cannot be downloaded gives one line with what to do", async () => {
   await withFolder(async (folder) => {
     const env = {
       // Nothing is cached there, and nothing listens where everything would have to come through.

@@ -120,7 +120,7 @@ Deno.test("the image is what it promises: fixed versions, no root, no shell befo
   }
 });
 
-Deno.test("actions of others are pinned by commit, and no workflow may do more than it says", async () => {
+Deno.test("actions of others are pinned by commit, and no workflow has more permissions than it declares", async () => {
   const folder = new URL("../.github/workflows/", import.meta.url);
   const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
   assertEquals(names.toSorted(), ["ci.yml", "release.yml"]);
@@ -150,7 +150,7 @@ Deno.test("the same Deno tests, compiles and makes the image", async () => {
   }
 });
 
-Deno.test("a release says what the changelog says of the version", async () => {
+Deno.test("the notes of a release are those of the changelog", async () => {
   const { version } = JSON.parse(await Deno.readTextFile(new URL("../deno.json", import.meta.url)));
   const log = await Deno.readTextFile(new URL("../.github/CHANGELOG.md", import.meta.url));
   assert(log.includes(`\n## ${version}\n`), `the changelog has nothing of ${version}`);

@@ -26,7 +26,7 @@ Deno.test("a program that ends by itself fails the smoke test, with its last wor
   assertMatch(error.message, /^TCP mode: it ended by itself\n(.|\n)*no such luck/);
 });
 
-Deno.test("a program that says nothing of its version fails the smoke test", async () => {
+Deno.test("a program that does not print its version fails the smoke test", async () => {
   const silent = [Deno.execPath(), "eval", "", "--"];
   assertEquals(
     (await assertRejects(() => versionOf(silent), Error)).message,

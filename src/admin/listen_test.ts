@@ -137,7 +137,7 @@ Deno.test("at the limit the connection that has been idle for longest is closed"
   for (const conn of clients) conn.close();
 });
 
-Deno.test("a port that is taken is said in a few words", async () => {
+Deno.test("a port in use is reported in a few words", async () => {
   const taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const clock = new ManualClock();
   const address = { ...LOCAL, port: taken.addr.port };

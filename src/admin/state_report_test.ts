@@ -30,7 +30,7 @@ Deno.test("the report has the documented keys, also before anything is known", a
   });
 });
 
-Deno.test("the report says where traffic goes, since when, and what each upstream answered", async () => {
+Deno.test("the report shows where traffic goes, since when, and the last results of each upstream", async () => {
   await using service = new TestService({ counters: { clientSentBytes: 7, held: 0 } });
   const { clock } = service;
   await clock.advance(5_400);
@@ -109,7 +109,7 @@ Deno.test("the report shows a backup in use and the recovery under way", async (
   });
 });
 
-Deno.test("what would change a verdict is said as a sentence", () => {
+Deno.test("what would change a verdict is a sentence in the report", () => {
   assertEquals(outlook(health(undefined), T), "the first check decides");
   assertEquals(outlook(health(0), T), "a run of 2 passed checks brings it up");
   assertEquals(outlook(health(1), T), "one more passed check brings it up");
@@ -117,7 +117,7 @@ Deno.test("what would change a verdict is said as a sentence", () => {
   assertEquals(outlook(health(4, "hard"), T).includes("refused a client"), true);
 });
 
-Deno.test("the report says what could not be asked, and where the triggers are", async () => {
+Deno.test("the report shows what could not be checked, and the state of the triggers", async () => {
   await using service = new TestService();
   const { clock } = service;
   await service.start(PASSED, PASSED);

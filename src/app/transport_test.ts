@@ -46,7 +46,7 @@ for (
   });
 }
 
-Deno.test("auto takes Deno's sockets where TLS is spoken with anyone, and says why", () => {
+Deno.test("auto uses Deno's sockets if there is any TLS, and reports why", () => {
   for (const args of TLS) {
     const { sockets, events } = choose(args);
     assert(sockets === denoSockets, args.join(" "));

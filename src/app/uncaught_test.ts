@@ -30,12 +30,12 @@ async function ranWith(code: string): Promise<{ out: string; err: string; code: 
   return { out: text(output.stdout), err: text(output.stderr), code: output.code };
 }
 
-Deno.test("a rejection that nobody awaits is reported, and the process goes on without a trace", async () => {
+Deno.test("a rejection that nobody awaits is reported, and the process continues without output", async () => {
   const ran = await ranWith(`void Promise.reject(new Error("lost"));`);
   assertEquals([ran.out, ran.err, ran.code], ["reported Error: lost\nstill here\n", "", 0]);
 });
 
-Deno.test("an exception in a timer is reported, and the process goes on without a trace", async () => {
+Deno.test("an exception in a timer is reported, and the process continues without output", async () => {
   const ran = await ranWith(`setTimeout(() => { throw new RangeError("late"); }, 0);`);
   assertEquals([ran.out, ran.err, ran.code], ["reported RangeError: late\nstill here\n", "", 0]);
 });

@@ -28,7 +28,7 @@ Deno.test("the parts of an address arrive in their fields", () => {
   assertEquals(parseAddress("unix:/run/x"), { kind: "unix", path: "/run/x" });
 });
 
-Deno.test("an address that cannot be is a mistake that says what was expected", () => {
+Deno.test("an invalid address is an error that names what was expected", () => {
   const bad = [
     "",
     "db1",

@@ -55,7 +55,7 @@ Deno.test("a deadline's signal shows whether the time has passed", async () => {
   assertEquals([calledOff.signal.aborted, calledOff.isLate], [true, false]);
 });
 
-Deno.test("a deadline that was disposed of is no timer any more", () => {
+Deno.test("a deadline that was disposed of leaves no timer", () => {
   const clock = new ManualClock();
   const deadline = withDeadline(new AbortController().signal, 50, clock);
   deadline[Symbol.dispose]();

@@ -19,7 +19,7 @@ const RESOURCES = ["EMFILE", "ENFILE", "ENOMEM"] as const;
 const SHORTAGES = {
   file: new Set<string>(RESOURCES),
   socket: new Set<string>([...RESOURCES, "ENOBUFS"]),
-  // EAGAIN: the limit of processes. ETXTBSY: the file is being written, as in the midst of a deploy.
+  // EAGAIN: the limit of processes. ETXTBSY: the file is being written, as during a deploy.
   program: new Set<string>([...RESOURCES, "EAGAIN", "ETXTBSY"]),
 } as const;
 

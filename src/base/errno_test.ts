@@ -30,7 +30,7 @@ Deno.test("what a failed connect means", () => {
   ]);
 });
 
-Deno.test("a connect without a local port says what is short, which the system's words do not", () => {
+Deno.test("a connect without a local port names the shortage, which the system's message does not", () => {
   assertEquals(connectFaultOfCode("EADDRNOTAVAIL"), "localShortage");
   assertEquals(
     connectShortage("EADDRNOTAVAIL", "address not available"),

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { LogLimiter } from "./log_limiter.ts";
 
-Deno.test("the same thing may be said once in a while, another thing at once", () => {
+Deno.test("the same key is allowed once in an interval, another key at once", () => {
   const limiter = new LogLimiter(1_000);
   const said = [0, 500, 999, 1_000, 1_500].map((now) => limiter.allow("a", now));
   assertEquals(said, [true, false, false, true, false]);

@@ -36,7 +36,7 @@ async function withFile(text: string, use: (path: string) => Promise<void>): Pro
   }
 }
 
-Deno.test("every document is asked for with a flag, and nothing else is needed for it", () => {
+Deno.test("every document is printed by a flag that needs no other option", () => {
   const names = OPTIONS.generate.kind.metavar.split("|");
   assertEquals(names.length, 7);
   for (const name of names) {

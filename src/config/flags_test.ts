@@ -39,7 +39,7 @@ Deno.test("list flags add up, others may be given once", () => {
   ]);
 });
 
-Deno.test("a flag whose value is missing does not take the next flag for it", () => {
+Deno.test("a flag without a value does not take the next flag as its value", () => {
   const { layer, errors } = readFlags(["--hosts", "--port", "80", "--bind=", "-c"]);
   assertEquals([...layer.entries.keys()], ["port"]);
   assertEquals(errors, [

@@ -22,7 +22,7 @@ Deno.test("a list is read alike from text with commas and from a list", () => {
   assertEquals(names(["a:1", " [::1]:2 ", "unix:/x"]), ["a:1", "[::1]:2", "unix:/x"]);
 });
 
-Deno.test("a list says which of its items is wrong", () => {
+Deno.test("an error in a list names the wrong item", () => {
   assertEquals(found(hosts, "a:1,b:x"), '"b:x"');
   assertEquals(found(hosts, ["a:x"]), '"a:x"');
   assertEquals(found(hosts, ["a:1", null]), "nothing in a list");

@@ -53,7 +53,7 @@ Deno.test("defaults follow the mode", () => {
   assertEquals([tcpOf(TCP).holdWhile, httpOf(HTTP).holdWhile], ["promoting", "down"]);
 });
 
-Deno.test("a failback duration says how long the better upstream must have been up", () => {
+Deno.test("a failback duration is the time for which the better upstream must have been up", () => {
   assertEquals(tcpOf([...TCP, "--failback", "5m"]).failback, { kind: "after", ms: 300_000 });
 });
 
@@ -77,7 +77,7 @@ Deno.test("PORT yields to an address given under its own name, whatever the sour
   assertEquals(tcpOf(["-H", "a:1", "-b", "c:3"], { env }).origins.bind, "flag --bind");
 });
 
-Deno.test("HOSTS in the environment of HTTP mode is not used, and said to be", () => {
+Deno.test("HOSTS in the environment of HTTP mode is not used, and gives a warning", () => {
   const warnings = warningsOf(HTTP, { env: { HOSTS: "a:1" } });
   assertEquals(warnings, ["environment HOSTS is not used: this is HTTP mode"]);
 });
@@ -184,7 +184,7 @@ Deno.test("an option of the other mode is an error", () => {
   ]);
 });
 
-Deno.test("TCP mode needs one of port and bind, and takes no two", () => {
+Deno.test("TCP mode needs either port or bind, and not both", () => {
   assertEquals(errorsOf(["-H", "a:1"]), ["Nothing says port or bind, which TCP mode needs"]);
   assertEquals(errorsOf(["-H", "a:1", "-p", "1", "-b", "c:2"]), [
     "Cannot use both bind and port: give one of them (from flag --bind and flag --port)",

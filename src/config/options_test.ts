@@ -182,7 +182,7 @@ Deno.test("every default is good and survives being printed and read again", () 
   }
 });
 
-Deno.test("every option refuses a value that is not of its kind, and says where it came from", () => {
+Deno.test("every option refuses a value that is not of its kind, and names its origin", () => {
   const picky = CASES.filter(({ key }) => optionOf(key).kind.metavar !== "PATH");
   for (const { key, mode } of picky) {
     const loaded = loadWith([`${flagOf(key)}=\u0001`, ...neededFlags(key, mode)]);

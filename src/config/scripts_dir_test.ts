@@ -6,7 +6,7 @@ const TCP = ["-H", "a:1,b:2", "-p", "5432"];
 const env = { FAILOVER_SCRIPTS_DIR: "/etc/flopsy/" };
 const script: PathInfo = { isFile: true, isDirectory: false, mode: 0o100755 };
 
-Deno.test("a folder of scripts gives the check and the triggers, and says so", () => {
+Deno.test("a folder of scripts gives the check and the triggers, and that is logged", () => {
   const infos = { "/etc/flopsy/check-host.sh": script, "/etc/flopsy/triggers.d": FOLDER };
   const { checkHost, onFailover, origins } = tcpOf(TCP, { env, infos });
   assertEquals([checkHost, onFailover], ["/etc/flopsy/check-host.sh", "/etc/flopsy/triggers.d"]);
@@ -27,7 +27,7 @@ Deno.test("a folder of scripts that has none changes nothing", () => {
   assertEquals(warningsOf(TCP, { env, infos }), []);
 });
 
-Deno.test("a file and a flag say more than the folder of scripts", () => {
+Deno.test("a file and a flag override the folder of scripts", () => {
   const infos = { "/etc/flopsy/check-host.sh": script, "/etc/flopsy/triggers.d": FOLDER };
   const files = { f: "check_host: ./from-file\n" };
   const tcp = tcpOf([...TCP, "--config=f", "-f", "./from-flag"], { env, infos, files });

@@ -49,7 +49,7 @@ Deno.test("flags and variables for one service don't go together with services",
   ]);
 });
 
-Deno.test("general variables are not used with services, and said to be", () => {
+Deno.test("general variables are not used with services, and give a warning", () => {
   const warnings = warningsOf(args, { ...file(TWO), env: { PORT: "80" } });
   assertEquals(warnings, ["environment PORT is not used: the file has several services"]);
 });

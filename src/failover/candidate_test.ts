@@ -33,7 +33,7 @@ Deno.test("an upstream that was down is not waited for while another may do", ()
   assertEquals(chosen({ a: YES }, ["a"]), "pending");
 });
 
-Deno.test("an upstream that was down is taken when everybody else has failed", () => {
+Deno.test("an upstream that was down is taken when all others have failed", () => {
   assertEquals(chosen({ a: YES, b: NO, c: NO }, ["a"]), "a");
 });
 

@@ -161,7 +161,7 @@ Deno.test("the controller wakes the machine when its time has come", async () =>
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("a stopped controller ends running triggers and takes no more inputs", async () => {
+Deno.test("a stopped controller ends running triggers and accepts no more inputs", async () => {
   const { controller, actions, clock, probed } = build();
   controller.post({ type: "begun" });
   probed("a", YES);
@@ -184,7 +184,7 @@ Deno.test("a data plane that breaks its contract ends the controller with its er
   await controller[Symbol.asyncDispose]();
 });
 
-Deno.test("the controller remembers what probes said and since when the active upstream serves", async () => {
+Deno.test("the controller remembers the results of probes and since when the active upstream serves", async () => {
   const { controller, clock, running, probed } = build();
   controller.post({ type: "begun" });
   probed("a", YES);

@@ -19,7 +19,7 @@ Deno.test("failbacks older than ten minutes are forgotten", () => {
   assertEquals(dampingMs([1, 2, 3], now), 0);
 });
 
-Deno.test("each policy says when traffic may return", () => {
+Deno.test("each policy determines when traffic may return", () => {
   assertEquals(failbackAt({ kind: "never" }, 1_000, 0), undefined);
   assertEquals(failbackAt({ kind: "manual" }, 1_000, 0), undefined);
   assertEquals(failbackAt({ kind: "auto" }, 1_000, 10_000), 11_000);

@@ -65,7 +65,7 @@ Deno.test("an exchange that failed on a route waits for another one, or for it t
   assertEquals(await gate.wait(failed, 1_000, leaving.signal), { upstream: B, epoch: 2 });
 });
 
-Deno.test("once nobody decides any more, nobody waits: an open route stays, else it is closed", async () => {
+Deno.test("after the end of all decisions no client waits: an open route stays, else clients are refused", async () => {
   const open = gateOf();
   open.gate.open(A, 1);
   const waiting = open.wait();

@@ -12,7 +12,7 @@ Deno.test("the Failover header names the upstream's role, the attempt and the re
   );
 });
 
-Deno.test("our own answers are not stored, and a 503 says when to come again", async () => {
+Deno.test("our own responses are not cached, and a 503 has Retry-After", async () => {
   for (const [status, reason] of [[503, "Service Unavailable"], [502, "Bad Gateway"]] as const) {
     const client = new FakeClient();
     await answerWithPage(client, status, PAGE, "upstream=none; attempt=1");

@@ -148,7 +148,7 @@ Deno.test("a part that does not fit waits beside what is kept until an attempt t
   assertEquals([body.replayable, total.bytes], [false, 0]);
 });
 
-Deno.test("a client that fails while nobody reads is reported to the next attempt only", async () => {
+Deno.test("a client that fails while no attempt reads is reported to the next attempt only", async () => {
   const { source, fail } = slowClient();
   const body = new RequestBody(source, 100, true, { bytes: 0 });
   const pending = body.begin(NONE).read();

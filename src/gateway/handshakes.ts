@@ -10,7 +10,7 @@ import type { TlsSocket, UnfinishedTls } from "../net/deno/unfinished_tls.ts";
 /** The most handshakes at one time; fewer where few connections are allowed. */
 export const HANDSHAKES_MAX = 512;
 export const HANDSHAKES_MIN = 16;
-/** A handshake may be ended for others after this, in milliseconds, if its client has said nothing … */
+/** A handshake may be ended for others after this, in milliseconds, if its client has sent nothing … */
 const SILENT_MS = 250;
 /** … and after this if it has: some round trips, and a packet that was lost and sent again. */
 const SLOW_MS = 2_000;

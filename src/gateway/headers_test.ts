@@ -40,7 +40,7 @@ Deno.test("Forwarded quotes what is not a token, and X-Forwarded-For names IPv4 
   assertEquals(sentBy("2001:db8::1", "")[4]!.split(";")[0], 'Forwarded: for="[2001:db8::1]"');
 });
 
-Deno.test("a client of a unix socket has no address: what it says of others is kept, none is made up", () => {
+Deno.test("a client of a unix socket has no address: those in its headers are kept, and none is added", () => {
   assertEquals(sentBy("unix", "").slice(1), [
     "X-Forwarded-Host: front.test:8080",
     "X-Forwarded-Proto: http",

@@ -8,7 +8,7 @@ function stateOf(client: FakeClient, honourIdempotencyKey = false): RequestState
   return new RequestState(client, "http", settings, { bytes: 0 });
 }
 
-Deno.test("a key makes a POST repeatable only where the option says so", () => {
+Deno.test("a key makes a POST repeatable only if the option is set", () => {
   const post = () => new FakeClient("POST", "/", "Idempotency-Key: 1\r\n");
   assertEquals([stateOf(post()).isRepeatable, stateOf(post(), true).isRepeatable], [false, true]);
   assertEquals(stateOf(new FakeClient("POST"), true).isRepeatable, false);

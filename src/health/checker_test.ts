@@ -80,7 +80,7 @@ class Scene implements AsyncDisposable {
   }
 }
 
-Deno.test("a checker asks at once, and then an interval after the last question began", async () => {
+Deno.test("a checker checks at once, and then one interval after the last check began", async () => {
   await using scene = await Scene.begin();
   await scene.clock.advance(300);
   await scene.answer();
@@ -178,7 +178,7 @@ Deno.test("a checker that is ordered to check now during a check makes exactly o
   assertEquals([scene.open, scene.clock.nextAt], [0, 2_400]);
 });
 
-Deno.test("a connection that is turned away beside a slow question is the answer", async () => {
+Deno.test("a connection that is turned away during a slow check is the result", async () => {
   await using scene = await Scene.begin();
   scene.connections.push(Promise.resolve(REFUSED));
   await scene.clock.advance(400);
@@ -200,7 +200,7 @@ Deno.test("a connection that passes, is silent or proves nothing leaves the resu
   }
 });
 
-Deno.test("a connection that is turned away after the question was answered is not heard", async () => {
+Deno.test("a connection that is turned away after the check has ended does not count", async () => {
   await using scene = await Scene.begin();
   const late = Promise.withResolvers<ProbeResult>();
   scene.connections.push(late.promise);
@@ -230,7 +230,7 @@ Deno.test("a probe that never answers counts as silent after the outer deadline"
   assertEquals(scene.posted.length, 1);
 });
 
-Deno.test("an overdue probe is called off, and what it says then is not heard", async () => {
+Deno.test("an overdue probe is aborted, and its late result is ignored", async () => {
   await using scene = await Scene.begin();
   await scene.clock.advance(PROBE_MAX_MS);
   assertEquals(scene.posted, ["a no answer from the check within 9s"]);
@@ -245,7 +245,7 @@ Deno.test("disposing of a checker calls the probe off and posts nothing more", a
   assertEquals(scene.posted, []);
 });
 
-Deno.test("a checker whose probe throws says so by its end", async () => {
+Deno.test("a checker whose probe throws ends with that error", async () => {
   const scene = await Scene.begin({ probe: () => Promise.reject(new Error("a bug")) });
   await assertRejects(() => scene.checker.finished, Error, "a bug");
   assertEquals(scene.clock.pending, 0);

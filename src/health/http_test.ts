@@ -50,7 +50,7 @@ Deno.test("a status in a wanted range passes, and the question is the operator's
   }
 });
 
-Deno.test("a redirect is not followed, and any other status says no", async () => {
+Deno.test("a redirect is not followed, and any other status is a failed check", async () => {
   for (const line of ["302 Found\r\nLocation: http://127.0.0.1:9/", "503 No"]) {
     await answering(`HTTP/1.1 ${line}\r\nContent-Length: 0\r\n\r\n`, async (port) => {
       const { passed, evidence } = await probeOf(port)();
@@ -59,7 +59,7 @@ Deno.test("a redirect is not followed, and any other status says no", async () =
   }
 });
 
-Deno.test("a connection that is closed without an answer says no", async () => {
+Deno.test("a connection that is closed without an answer is a failed check", async () => {
   await answering("", async (port) => {
     assertEquals((await probeOf(port)()).evidence, "denied");
   });
@@ -73,7 +73,7 @@ Deno.test("a refused connection is evidence of the hardest kind", async () => {
   assertEquals(verdict(await probeOf(port)()), expected as ReturnType<typeof verdict>);
 });
 
-Deno.test("an upstream that says nothing is given up at the deadline", async () => {
+Deno.test("an upstream that does not answer is given up at the deadline", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const clock = new ManualClock();
   const asking = probeOf((listener.addr as Deno.NetAddr).port, clock)();

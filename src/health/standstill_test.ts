@@ -26,7 +26,7 @@ Deno.test("silence in its time is silence, on a busy machine too", async () => {
   }
 });
 
-Deno.test("what was answered counts, however late it was heard", async () => {
+Deno.test("an answer that arrived in time counts, however late it is read", async () => {
   for (const evidence of ["passed", "refused", "denied", "no_verdict"] as const) {
     const result = await judged(evidence, 60_000);
     assertEquals([result.evidence, result.reason], [evidence, "as it was"]);

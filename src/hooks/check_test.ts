@@ -187,7 +187,7 @@ Deno.test("a check that gives another reason each time is quoted a limited numbe
   assertEquals(check.said.slice(FAILURES_MAX), ["a: fine", "a: x"]);
 });
 
-Deno.test("of a check that says much only the beginning is quoted, and its last line answers", async () => {
+Deno.test("of a long output of a check only the beginning is logged, and its last line is the reason", async () => {
   await using check = await Check.write("seq 1 1000; exit 1");
   assertEquals((await check.ask()).reason, "check exited with 1: 1000");
   const quoted = Array.from({ length: CHECK_LINES_MAX }, (_, i) => `a:1: ${i + 1}`);

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { fileChange, fileState } from "./file_state.ts";
 import { Folder } from "./testing/program.ts";
 
-Deno.test("a file that nobody touches has not changed, and being read changes nothing", async () => {
+Deno.test("a file that is not written has not changed, and reading it changes nothing", async () => {
   await using folder = await Folder.make();
   const path = await folder.script("check", "exit 0");
   const before = fileState(path);

@@ -81,7 +81,7 @@ Deno.test("a directory of triggers follows links, as in a mounted ConfigMap", as
   });
 });
 
-Deno.test("what will not run in a directory of triggers is said, each in a line", async () => {
+Deno.test("each file in a directory of triggers that will not run is reported in one line", async () => {
   await using folder = await Folder.make();
   const good = await folder.script("50-good", "exit 0");
   await folder.write("10-plain", "#!/bin/sh\n", 0o644);

@@ -295,7 +295,7 @@ Deno.test("when all must end now a stubborn program is killed without its grace"
   assertEquals((await fixture.run("exit 0")).how, "aborted");
 });
 
-Deno.test("the order to end now is enough where nobody asked for an end before", async () => {
+Deno.test("the order to end now is enough without an earlier order to end", async () => {
   const now = new AbortController();
   await using fixture = await Fixture.begin(new ManualClock(), now.signal);
   const running = fixture.run("trap '' TERM; echo up; while :; do sleep 1000 & wait; done");

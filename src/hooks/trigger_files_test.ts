@@ -36,7 +36,7 @@ Deno.test("a promotion gets what is there now, although a look was under way bef
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("a promotion waits a second for its look, and then takes what was seen last", async () => {
+Deno.test("a promotion waits one second for the search of its triggers, and then uses the last result", async () => {
   const { clock, looks, files } = begin();
   looks.begun[0]!.resolve(one);
   await clock.advance(0);

@@ -114,7 +114,7 @@ Deno.test("calling triggers off ends the running one and skips the rest", async 
   assertEquals(scene.output.lines.slice(2), ["failed 1 7 was called off"]);
 });
 
-Deno.test("a run says that all triggers ran, which failed, or that it was called off", async () => {
+Deno.test("a run reports that all triggers ran, which one failed, or that it was aborted", async () => {
   await using scene = await Scene.begin();
   assertEquals(await scene.triggers.run(promotion, never), { how: "ran" });
   const failing = await scene.folder.script("1", "exit 3");

@@ -168,7 +168,7 @@ onConns("a peer's reset is the fault of this side, for the reader and the writer
 });
 
 onConns(
-  "a write that fails leaves the reading side alone: its peer may have said why",
+  "a failed write leaves the reading side open: the peer may have sent the reason",
   async (pair) => {
     const { io, near, far } = fixture(pair);
     await far.say("413");

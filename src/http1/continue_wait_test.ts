@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { ContinueWait } from "./continue_wait.ts";
 
-Deno.test("a body waits until it is told, or for a second", async () => {
+Deno.test("a body waits until it may go on, at most one second", async () => {
   const clock = new ManualClock();
   const wait = new ContinueWait();
   for (const mayGoOn of [true, false]) {

@@ -104,7 +104,7 @@ Deno.test("section 3.1: any token is a method, nothing else is", () => {
   refused(`${"A".repeat(40)} / HTTP/1.1\r\nHost: a\r\n\r\n`, "notImplemented");
 });
 
-Deno.test("section 3.2: targets come in their forms, without fragment or bytes outside a URI", () => {
+Deno.test("section 3.2: targets have one of their forms, without a fragment or bytes outside a URI", () => {
   assertEquals(accepted("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").path, "*");
   for (
     const target of ["*", "a/b", "#", "/a#b", "/\x7f", "/\xe4", "ftp://a/", "http:///x", "a:80"]
@@ -232,7 +232,7 @@ Deno.test("RFC 9113: an upgrade to HTTP/2 is none, any other protocol beside it 
   for (const value of ["websocket", "h2c, websocket", "h2co", "xh2c"]) assert(wants(value), value);
 });
 
-Deno.test("RFC 9110 section 10.1.4: trailers are accepted by who says so, in HTTP/1.1", () => {
+Deno.test("RFC 9110 section 10.1.4: trailers are accepted by a client that announces it, in HTTP/1.1", () => {
   const accepts = (value: string) => accepted(lines(`TE: ${value}`)).acceptsTrailers;
   for (const value of ["trailers", "Trailers", "gzip;q=0.5, trailers", "trailers ,deflate"]) {
     assert(accepts(value), value);

@@ -68,7 +68,7 @@ onConns("a 204 or 304 that declares a body is the last on its connection", async
   }
 });
 
-onConns("a connection is given up before its upstream said that it would be", async (pair) => {
+onConns("a connection is closed before the time that its upstream announced", async (pair) => {
   for (
     const [line, keptMs] of [["", 29_000], ["Keep-Alive: timeout=5, max=100\r\n", 3_500]] as const
   ) {

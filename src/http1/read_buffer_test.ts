@@ -66,7 +66,7 @@ Deno.test("a buffer that is full of unused bytes grows, also while it is held", 
   }
 });
 
-Deno.test("a buffer that a read may still write to is given to nobody", () => {
+Deno.test("a buffer that a read may still write to is not reused", () => {
   const first = new ReadBuffer();
   const { bytes } = first;
   first.dispose(true);

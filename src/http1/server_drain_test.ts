@@ -4,7 +4,7 @@ import type { Fault } from "../base/fault.ts";
 import { GET, say, serverTest } from "./testing/server_fixture.ts";
 
 serverTest(
-  "a drain closes idle connections, lets a running exchange finish, and says so in it",
+  "a drain closes idle connections, and lets a running exchange finish with Connection: close",
   async (fixture) => {
     const started = Promise.withResolvers<void>();
     const answer = Promise.withResolvers<void>();

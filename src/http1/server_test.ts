@@ -4,7 +4,7 @@ import type { Fault } from "../base/fault.ts";
 import { GET, readAll, say, serverTest, text } from "./testing/server_fixture.ts";
 
 serverTest(
-  "pipelined requests are answered in order, also when they come in pieces",
+  "pipelined requests are answered in order, also when they arrive in pieces",
   async (fixture) => {
     const { connect, clock } = fixture(say);
     const { client, done } = connect();
@@ -168,7 +168,7 @@ serverTest("a client that closes its sending side still gets its answer", async 
   }
 });
 
-serverTest("a half-closed client for whom nothing moves is taken to have gone", async (fixture) => {
+serverTest("a half-closed client without any traffic is considered gone", async (fixture) => {
   for (const [request, , goneMs] of HALF_CLOSERS) {
     const gone = Promise.withResolvers<Fault>();
     const { connect, clock, faults } = fixture(async (exchange) => {
@@ -216,7 +216,7 @@ serverTest("a client that resets while it waits is noticed at once", async (fixt
   await done;
 });
 
-serverTest("100-continue is said when the app reads the body", async (fixture) => {
+serverTest("100 Continue is sent when the app reads the body", async (fixture) => {
   const { connect } = fixture(readAll);
   const { client } = connect();
   const head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
@@ -244,7 +244,7 @@ serverTest(
 );
 
 serverTest(
-  "a small body that nobody reads is dropped and the connection goes on",
+  "a small unread body is discarded and the connection stays open",
   async (fixture) => {
     const { connect } = fixture(say);
     const { client } = connect();
@@ -277,7 +277,7 @@ serverTest(
 );
 
 serverTest(
-  "a large body that nobody reads ends the connection after the answer was heard",
+  "a large unread body ends the connection after the response was delivered",
   async (fixture) => {
     const { connect } = fixture(say);
     const { client, done } = connect(1024);
@@ -293,7 +293,7 @@ serverTest(
 );
 
 serverTest(
-  "an error in the middle of a large body says that it is the last answer",
+  "an error in the middle of a large body is sent with Connection: close",
   async (fixture) => {
     const { connect } = fixture(async (exchange) => {
       exchange.respond(413, "Too Much");

@@ -51,7 +51,7 @@ onBoth("a refused connection is distinguished from all other failures", async (s
   await assertFault(sockets.dialer(to(port))(), "connectRefused");
 });
 
-onBoth("a connection that nobody answers ends with its time, not before", async (sockets) => {
+onBoth("a connection without an answer ends with its timeout, not before", async (sockets) => {
   using there = await mute();
   const clock = new ManualClock();
   const dialing = sockets.dialer(to(there.port, { clock, connectMs: 3_000 }))();
@@ -110,7 +110,7 @@ async function read(conn: Conn, bytes = 100): Promise<string | null> {
 }
 
 onBoth(
-  "a connection reads what comes, in the portions asked for, and then the end",
+  "a connection reads what arrives, in the requested portions, and then the end",
   async (sockets) => {
     const { conn, peer } = await joined(sockets);
     const first = read(conn);
@@ -126,7 +126,7 @@ onBoth(
   },
 );
 
-onBoth("what was said before an end of both sides is still read", async (sockets) => {
+onBoth("what was sent before both sides ended is still read", async (sockets) => {
   const { conn, peer } = await joined(sockets);
   await conn.write(new TextEncoder().encode("question"));
   assertEquals(await peer.read(new Uint8Array(100)), 8);

@@ -170,7 +170,7 @@ onBoth("clients beyond the limit wait until there is room", async (sockets) => {
 });
 
 onBoth(
-  "connections that were reset in the queue keep nobody from being served",
+  "connections that were reset in the queue keep no other client from being served",
   async (sockets) => {
     const { number, end, complaints } = await serve(sockets, say, { connectionsMax: 1 });
     {

@@ -20,7 +20,7 @@ async function assertFault(promise: Promise<unknown>, fault: FaultName): Promise
 }
 
 onConns(
-  "a request says what it was given, with framing added, and the connection is used again",
+  "a request is sent as given, with framing added, and the connection is used again",
   async (pair) => {
     const { pool, upstreams } = fixture(pair);
     const first = await pool.connect();

@@ -47,7 +47,7 @@ Deno.test("the quota of version 1 counts, and -1 is no limit", () => {
   assertEquals(usableCores(8, free), 8);
 });
 
-Deno.test("this machine has at least one core and no more than it says", () => {
+Deno.test("this machine has at least one core and no more than it reports", () => {
   const cores = usableCores();
   assert(cores >= 1 && cores <= navigator.hardwareConcurrency, String(cores));
 });

@@ -4,7 +4,7 @@
  * before anything relies on them. No pointer leaves this file.
  *
  * errno is read right after each call, through a view of this thread's errno that is made once: the `Libc` of
- * one thread must not be used by another. It is read in the same function, hence the repetition: when another
+ * one thread must not be used by another. It is read in the same function, therefore in a loop: when another
  * function is entered, V8 may compile it first, and its system calls change errno.
  */
 import { errorCode } from "../base/errno.ts";

@@ -69,7 +69,7 @@ Deno.test("the wait is no longer than to the next deadline and no shorter than n
   assertEquals(timerWheel.waitMs(400, 500), 500);
 });
 
-Deno.test("thousands of far deadlines wake nobody up before their time", () => {
+Deno.test("thousands of distant deadlines cause no call before their time", () => {
   const timerWheel = new TimerWheel(0);
   for (let i = 0; i < 1_000; i++) timerWheel.set(new Alarm(), 3_600_000 + i * 10);
   let wakes = 0;

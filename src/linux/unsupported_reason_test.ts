@@ -34,7 +34,7 @@ Deno.test({
 });
 
 if (Deno.build.os !== "linux") {
-  Deno.test("elsewhere it says that it needs Linux", () => {
+  Deno.test("on other systems the reason is that it needs Linux", () => {
     assertEquals(kernelUnsupportedReason(), `it needs Linux, and this is ${Deno.build.os}`);
   });
 }

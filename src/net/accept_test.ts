@@ -3,7 +3,7 @@ import { AcceptPauses, acceptVerdict } from "./accept.ts";
 
 const coded = (code: string) => Object.assign(new Error(code), { code });
 
-Deno.test("only a shortage, and what nobody foresaw, makes a listener wait", () => {
+Deno.test("only a shortage or an unknown error makes a listener wait", () => {
   for (const code of ["ENOTCONN", "ECONNABORTED", "ECONNRESET", "EPERM", "EPROTO"]) {
     assertEquals(acceptVerdict(coded(code)), "again", code);
   }

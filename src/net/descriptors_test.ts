@@ -3,7 +3,7 @@ import { budget, measure, type Need } from "./descriptors.ts";
 
 const need = (asked: number, each = 2, fixed = 10): Need => ({ asked, each, fixed });
 
-Deno.test("where there are enough descriptors, everybody has what was asked for", () => {
+Deno.test("with enough descriptors, each service has what was configured", () => {
   const { clients, admin } = budget([need(10_000), need(500, 5)], { limit: 100_000, open: 30 });
   assertEquals([clients, admin], [[10_000, 500], 64]);
 });
@@ -18,7 +18,7 @@ Deno.test("where there are not, all give up the same share, and what is fixed st
   }
 });
 
-Deno.test("however few there are, each service serves somebody", () => {
+Deno.test("each service may have at least one client, however few descriptors there are", () => {
   assertEquals(budget([need(10_000), need(1)], { limit: 40, open: 30 }), {
     admin: 2,
     clients: [1, 1],

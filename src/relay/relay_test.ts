@@ -31,7 +31,7 @@ Deno.test("auto takes the splice engine where it runs", async () => {
   await relay[Symbol.asyncDispose]();
 });
 
-Deno.test("auto falls back to streams and says why", async () => {
+Deno.test("auto falls back to streams and reports why", async () => {
   const { relay, events } = start("auto", cannot);
   assert(!(relay instanceof EngineUnavailable));
   assertEquals(relay.engine, "stream");

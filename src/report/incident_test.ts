@@ -41,7 +41,7 @@ class Fixture {
   }
 }
 
-Deno.test("a start on the primary and the fall of an idle backup are nobody's trouble", () => {
+Deno.test("a start on the primary and the failure of an idle backup are no incidents", () => {
   const fixture = new Fixture();
   fixture.moved(0, "start", "a");
   fixture.down(1, "b");
@@ -130,7 +130,7 @@ Deno.test("a second outage within an incident is reported, too", () => {
   assertEquals(fixture.reported.map(({ kind }) => kind), kinds);
 });
 
-Deno.test("a start on a backup is an incident, a start that found nobody too", () => {
+Deno.test("a start on a backup is an incident, and so is a start without a usable upstream", () => {
   const backup = new Fixture();
   assertObjectMatch(backup.moved(0, "start", "b")!, { kind: "failover", to: "b" });
   const nobody = new Fixture();

@@ -155,7 +155,7 @@ Deno.test("a full disk costs no line once there is room again, and at most one t
   assertEquals(sink.lines.length, 22);
 });
 
-Deno.test("a disk that stays full loses the oldest lines, and says how many when there is room", async () => {
+Deno.test("a disk that stays full loses the oldest lines, and their number is logged when there is room", async () => {
   const sink = new FullSink();
   const log = new Log({ level: "info", json: true }, sink);
   sink.room = 0;

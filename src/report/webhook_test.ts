@@ -111,7 +111,7 @@ Deno.test("a receiver that fails is asked again, later each time, with the same 
   assertEquals(new Set(to.bodies).size, 1);
 });
 
-Deno.test("a receiver that goes on failing loses the notice, and nobody learns the URL", async () => {
+Deno.test("a receiver that keeps failing loses the notice, and the URL stays secret", async () => {
   await using to = receiver(() => new Response("", { status: 503 }));
   await using hook = wrap(build(to.url));
   hook.move("b");
@@ -152,7 +152,7 @@ Deno.test("a receiver that is not there costs its notice and no more", async () 
   assert(!JSON.stringify(hook.events.recent).includes("secret-path"));
 });
 
-Deno.test("a receiver that says nothing is given up on after its time", async () => {
+Deno.test("a receiver that does not answer is given up after its timeout", async () => {
   const gate = Promise.withResolvers<Response>();
   await using to = receiver((count) => count === 1 ? gate.promise : new Response("ok"));
   await using hook = wrap(build(to.url));

@@ -8,7 +8,7 @@ import { type CpuTime, type ThreadTime, threadTimes } from "./processes.ts";
 import { head, median, number, row, titleOf } from "./table.ts";
 import type { Work } from "./work.ts";
 
-/** Threads of one proxy in the table: the busiest. Deno has some that hardly work. */
+/** Threads of one proxy in the table: the busiest. Deno has some that are nearly idle. */
 const THREADS_SHOWN = 4;
 
 export interface BenchOptions {

@@ -19,7 +19,7 @@ Deno.test("[bench] what was not measured misses its goal; a figure without a lim
   assertEquals(verdictOn({ title: "a", unit: "s" }, NaN), "");
 });
 
-Deno.test("[bench] a row says what was wanted, what was measured and from what", () => {
+Deno.test("[bench] a row shows the goal, the result and its source", () => {
   const goal = { title: "HTTP small: rate", unit: "×", min: 1 };
   assertEquals(
     goalRow(goal, ratio(45_000, 60_000, "requests/s"), "missed"),

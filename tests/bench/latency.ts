@@ -87,7 +87,7 @@ const beside: Trait = {
     return [
       result(`${title}: median`, "p50", results),
       result("99th percentile", "p99", results),
-      // A session that is quick because the others hardly move would be no merit.
+      // A session that is fast only because the others are nearly stopped would prove nothing.
       result("time for 1 GB of the bulk streams", "msPerGb", results),
     ];
   },

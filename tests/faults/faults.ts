@@ -248,7 +248,7 @@ function withDescriptors(command: readonly string[]): readonly string[] {
   return ["prlimit", `--nofile=${DESCRIPTORS}:${DESCRIPTORS}`, ...command];
 }
 
-/** They connect, say nothing, and leave when disposed of. */
+/** They connect, send nothing, and leave when disposed of. */
 function idleClients(port: number): Disposable {
   const sockets = Array.from({ length: IDLE_CLIENTS }, () => {
     const socket = connect({ host: "127.0.0.1", port });

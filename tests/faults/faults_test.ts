@@ -21,7 +21,7 @@ async function befall(name: string): Promise<Map<string, Tally>> {
 }
 
 for (const name of ["check-gone", "clock"]) {
-  Deno.test(`[faults] ${name}: nobody is turned away, nothing is lost, doubled, wrong or cut`, async () => {
+  Deno.test(`[faults] ${name}: no client is turned away, and nothing is lost, doubled, wrong or cut`, async () => {
     for (const [proxy, tally] of await befall(name)) {
       const { failed, lost, doubled, wrongBytes, cut } = tally;
       const nothing = { failed: 0, lost: 0, doubled: 0, wrongBytes: 0, cut: 0 };

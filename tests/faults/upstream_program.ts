@@ -63,7 +63,7 @@ async function answer(request: IncomingMessage, response: ServerResponse) {
 }
 
 const server = createServer((request, response) => {
-  // A client or proxy that left in the midst of its request needs no answer.
+  // A client or proxy that left during its request needs no answer.
   answer(request, response).catch(() => response.destroy());
 });
 server.on("connection", (socket) => {

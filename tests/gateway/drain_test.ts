@@ -43,7 +43,7 @@ async function alive(conn: Deno.Conn): Promise<void> {
   assertEquals(await withTestDeadline("the echo", hear(conn, "hello")), "hello");
 }
 
-onBothSockets("a drain that is called off in time cuts nobody", async ({ start }) => {
+onBothSockets("a drain that is cancelled in time cuts no session", async ({ start }) => {
   await using primary = echoing();
   await using backup = echoing();
   await using stage = await start([primary.port, backup.port]);

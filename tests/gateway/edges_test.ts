@@ -188,7 +188,7 @@ onBothSockets("TRACE is refused, unless it is allowed", async ({ start }) => {
   assertStringIncludes((await stage.ask("TRACE", "/")).body, "TRACE / HTTP/1.1\r\n");
 });
 
-onBothSockets("what a head may not say, a trailer may not either", async ({ start }) => {
+onBothSockets("what is malformed in a head is malformed in a trailer, too", async ({ start }) => {
   await using up = mirror();
   await using stage = await opened(await start([up.port], { headers: [["X-Key", "ours"]] }));
   const bad = [

@@ -84,7 +84,7 @@ tlsTest(
   async (tls) => {
     const go = Promise.withResolvers<void>();
     await using up = await nodeUpstream((request, response) => {
-      // Its head is here before the client has said anything of the body.
+      // Its head is here before the client has sent any of the body.
       go.resolve();
       let text = "";
       request.on("data", (data) => text += data);

@@ -143,7 +143,7 @@ scenario("a kept connection ends before its upstream's Keep-Alive timeout", asyn
   await withTestDeadline("the end of the kept connection", ended.promise);
 });
 
-tlsTest("where HTTP/2 cannot be served, HTTP/1.1 is, and one line says so", async (tls) => {
+tlsTest("if HTTP/2 cannot be served, HTTP/1.1 is, and one line reports that", async (tls) => {
   await using primary = answering(() => OK);
   const port = unusedPort();
   const lines: string[] = [];

@@ -116,7 +116,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "an Idempotency-Key makes it repeatable, if the operator says that it is honoured",
+  "an Idempotency-Key makes it repeatable, if the operator has enabled that",
   async ({ start }) => {
     for (const honourIdempotencyKey of [false, true]) {
       await using bad = hangingUp([]);
@@ -355,7 +355,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("where nobody is held, a repeat without room fails at once", async ({ start }) => {
+onBothSockets("without a hold, a retry without room fails at once", async ({ start }) => {
   await using bad = rawUpstream(async (conn) => {
     await hear(conn);
   });
@@ -490,7 +490,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "an upstream that says nothing is given up in time, and a safe request goes on",
+  "an upstream that does not answer is given up in time, and a safe request goes to the next one",
   async ({ start }) => {
     await using mute = rawUpstream(async (conn) => void await hearAll(conn));
     await using backup = await well();
@@ -537,7 +537,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "a static backup answers for itself, and says so in the header",
+  "a static backup answers by itself, and is named in the header",
   async ({ start }) => {
     await using stage = await start([refusingPort()], {
       backup: (request) =>

@@ -132,13 +132,16 @@ onBothSockets(
   },
 );
 
-onBothSockets("--preserve-host and --no-failover-header do what they say", async (start) => {
-  await using up = await echo();
-  const flags = ["--preserve-host", "--no-failover-header"];
-  await using front = await start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
-  const { body, get } = await front.ask("/", REAL);
-  assertEquals([JSON.parse(body).host, get("failover")], ["front.test", undefined]);
-});
+onBothSockets(
+  "--preserve-host and --no-failover-header have their documented effect",
+  async (start) => {
+    await using up = await echo();
+    const flags = ["--preserve-host", "--no-failover-header"];
+    await using front = await start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
+    const { body, get } = await front.ask("/", REAL);
+    assertEquals([JSON.parse(body).host, get("failover")], ["front.test", undefined]);
+  },
+);
 
 onBothSockets("--allow-trace passes TRACE on, which is refused without it", async (start) => {
   await using up = await echo();

@@ -9,7 +9,7 @@ import {
   startUpstream,
 } from "./upstream.ts";
 
-Deno.test("an upstream says who it is, refuses when killed, and comes back where it was", async () => {
+Deno.test("an upstream sends its name, refuses when killed, and returns at the same address", async () => {
   await using upstream = await startUpstream({ says: "primary" });
   assertEquals(await ask(upstream.name, "who"), "primary");
   await upstream.kill();

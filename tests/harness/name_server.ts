@@ -72,7 +72,7 @@ export class NameServer implements AsyncDisposable {
   }
 }
 
-/** An address of the loopback network that hardly anybody uses. */
+/** An address of the loopback network that is rarely used. */
 function randomAddress(): string {
   const part = () => 1 + Math.floor(Math.random() * 254);
   return `127.53.${part()}.${part()}`;

@@ -1,4 +1,4 @@
-/** Both engines in a process that has hardly any descriptors: real limits, real sockets. */
+/** Both engines in a process with very few descriptors: real limits, real sockets. */
 import { assert, assertEquals } from "@std/assert";
 import type { EventOf } from "../../src/events/events.ts";
 import type { Seen } from "./few_descriptors.ts";
@@ -93,7 +93,7 @@ function hasNetworks(): boolean {
 for (const engine of ["splice", "stream"]) {
   Deno.test({
     name:
-      `${engine}: without ports clients wait and nobody is doubted; a socket that reaches itself is refused`,
+      `${engine}: without ports clients wait and no upstream is doubted; a socket that connects to itself is refused`,
     ignore: !hasNetworks(),
     async fn() {
       const { pathname } = new URL("./few_ports.ts", import.meta.url);

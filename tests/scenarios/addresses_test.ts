@@ -69,7 +69,7 @@ scenario("an upstream may be given by name", async (relay) => {
   await proxy.event("promotion.finished", { to: name });
 });
 
-scenario("a name that does not resolve is said to be the reason", async (relay) => {
+scenario("a name that does not resolve is reported as the reason", async (relay) => {
   const name = "no-such-host.invalid:1";
   await using proxy = spawnProxy({ upstreams: [{ name }], flags: relay });
 

@@ -115,7 +115,7 @@ scenario(
   },
 );
 
-scenario("a script that cannot run is said at start, in one line each", async () => {
+scenario("each script that cannot run is reported at the start in one line", async () => {
   await using folder = await Folder.make();
   const upstream = refusingUpstream().name;
   const noBit = await folder.write("no-bit.sh", "#!/bin/sh\n");
@@ -177,7 +177,7 @@ scenario(
   },
 );
 
-scenario("a check script that is away changes nothing, and says so", async (relay) => {
+scenario("a missing check script changes no verdict, and is reported", async (relay) => {
   await using folder = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });

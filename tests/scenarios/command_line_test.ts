@@ -86,7 +86,7 @@ Deno.test("an upstream that is the proxy's own address is refused instead of a l
   assertEquals([run.code, run.stderr.length], [2, 1], run.stderr.join("\n"));
 });
 
-Deno.test("--check-config says that all is well, and does not start", async () => {
+Deno.test("--check-config reports that the options are valid, and does not start", async () => {
   const run = await runProxy(["-p", "1", "-H", "a:1,b:2", "--check-config"]);
 
   assertEquals([run.code, run.stderr], [0, []]);

@@ -39,7 +39,7 @@ for (const relay of ENGINES) {
   );
 
   testWithPrograms(
-    `${relay}: idle clients at the limit keep nobody from being served`,
+    `${relay}: idle clients at the limit keep no other client from being served`,
     [],
     async () => {
       await using primary = await WebUpstream.start("primary");

@@ -64,7 +64,7 @@ scenario("exchanges on the backup have the drain time after a failback", async (
   assertEquals((await unsafe).status, 502);
 });
 
-scenario("a failback whose candidate dies meanwhile is noticed by nobody", async (relay) => {
+scenario("a failback whose candidate dies meanwhile is noticed by no client", async (relay) => {
   await using scene = await onBackup(relay);
   await scene.primary.kill();
   await scene.proxy.event("service.returned", { upstream: scene.backup.url });

@@ -40,7 +40,7 @@ scenario("--relay is what an HTTP service runs on, on a unix socket too", async 
   assertEquals(await proxy.stop(), 0);
 });
 
-Deno.test("splice with an upstream of HTTPS ends with exit code 2 and one line that says why", async () => {
+Deno.test("splice with an upstream of HTTPS ends with exit code 2 and one line with the reason", async () => {
   const args = ["--primary=https://a.example", "--relay=splice", "--log-level=error"];
   const run = await runProxy([...args, `--listen=127.0.0.1:${unusedPort()}`]);
   assertEquals([run.code, run.stderr], [2, [
@@ -49,7 +49,7 @@ Deno.test("splice with an upstream of HTTPS ends with exit code 2 and one line t
 });
 
 scenario(
-  "behind a proxy on a unix socket, what that proxy says of its client is kept",
+  "behind a proxy on a unix socket, that proxy's headers about its client are kept",
   async ({ relay }) => {
     await using folder = await Folder.make();
     await using primary = await nodeUpstream((request, response) => {

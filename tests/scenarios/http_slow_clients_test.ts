@@ -72,7 +72,7 @@ testWithPrograms(
 /** Has a proxy with this engine bear all kinds of slowness at once. */
 async function bear(relay: Engine): Promise<void> {
   await using primary = await WebUpstream.start("primary");
-  // What ends the slow ones shall be their own deadlines, not a verdict on an upstream that is busy.
+  // The slow clients must be ended by their own deadlines, not by a verdict on a busy upstream.
   const flags = { "check-timeout": "30s", relay };
   await using proxy = await startWebProxy({ primary, flags });
   const url = `http://${proxy.address}`;

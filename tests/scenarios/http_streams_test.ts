@@ -54,7 +54,7 @@ async function nextEvent(connection: WebConnection): Promise<string | undefined>
   return chunk && new TextDecoder().decode(chunk).trim();
 }
 
-/** A WebSocket and what it has to say, one message or end after the other. */
+/** A WebSocket and what it receives, one message or end after the other. */
 class Talk implements Disposable {
   readonly socket: WebSocket;
   readonly #said: string[] = [];

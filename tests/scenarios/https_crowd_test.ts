@@ -1,4 +1,4 @@
-/** HTTPS where descriptors are few, or many clients say nothing. */
+/** HTTPS where descriptors are few, or many clients send nothing. */
 import { assert, assertEquals } from "@std/assert";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { isInstalled } from "../harness/scenario.ts";
@@ -77,7 +77,7 @@ tlsTest("idle clients of HTTP/2 and few descriptors end nothing", async (tls) =>
   }
 });
 
-tlsTest("clients that begin no handshake keep nobody from HTTPS", async (tls) => {
+tlsTest("clients that begin no handshake keep no other client from HTTPS", async (tls) => {
   await using primary = await WebUpstream.start("primary");
   const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
   for (const most of ["10000", "20"]) {

@@ -31,7 +31,7 @@ async function untilOpen(proxy: Proxy): Promise<void> {
 for (const [where, under] of Object.entries(LOGS)) {
   for (const relay of ENGINES) {
     testWithPrograms(
-      `[${relay}] a log ${where} ends nothing and delays nobody`,
+      `[${relay}] a log ${where} ends nothing and delays no client`,
       ["bash"],
       async () => {
         await using primary = await startUpstream({ says: "primary" });

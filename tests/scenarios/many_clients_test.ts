@@ -56,7 +56,7 @@ scenario(
     const clients = Array.from({ length: 20 }, async () => {
       while (!stop) {
         const wire = await proxy.connect();
-        // Whoever was failed is found among the answers in the end.
+        // Clients that failed are found among the answers at the end.
         answers.push(await wire.line().catch(String));
         wire.close();
       }

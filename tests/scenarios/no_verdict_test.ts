@@ -43,7 +43,7 @@ async function withCheck(flags: Readonly<Record<string, string>>) {
 }
 
 scenario(
-  "a check program that is away for a moment changes nothing, and is said",
+  "a check program that is missing for a moment changes nothing, and is reported",
   async (relay) => {
     await using it = await withCheck(relay);
     const { proxy, primary } = it;
@@ -82,18 +82,21 @@ scenario(
   },
 );
 
-scenario("nobody is chosen who could not be asked: clients wait until it can be", async (relay) => {
-  await using it = await withCheck(relay);
-  const { proxy, primary, backup } = it;
-  await it.takeAway();
+scenario(
+  "no upstream is chosen over one that could not be checked: clients wait until it can be",
+  async (relay) => {
+    await using it = await withCheck(relay);
+    const { proxy, primary, backup } = it;
+    await it.takeAway();
 
-  await primary.kill();
-  const answer = proxy.ask();
-  await proxy.event("clients.held");
-  await proxy.event("selection.failed", {}, await proxy.event("selection.failed"));
-  assertEquals(proxy.events("promotion.started", { to: backup.name }), []);
-  await it.putBack();
+    await primary.kill();
+    const answer = proxy.ask();
+    await proxy.event("clients.held");
+    await proxy.event("selection.failed", {}, await proxy.event("selection.failed"));
+    assertEquals(proxy.events("promotion.started", { to: backup.name }), []);
+    await it.putBack();
 
-  assertEquals(await answer, "backup");
-  assert(proxy.events("clients.refused").length === 0);
-});
+    assertEquals(await answer, "backup");
+    assert(proxy.events("clients.refused").length === 0);
+  },
+);

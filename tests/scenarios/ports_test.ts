@@ -14,7 +14,7 @@ import { unusedPort } from "../../src/base/testing/ports.ts";
 const portOf = (address: string) => Number(address.slice(address.lastIndexOf(":") + 1));
 
 scenario(
-  "connections reset in the queue keep nobody out, on --bind and on --admin",
+  "connections reset in the queue keep no client out, on --bind and on --admin",
   async (relay) => {
     await using upstream = await startUpstream({ says: "primary" });
     const admin = `127.0.0.1:${unusedPort()}`;
@@ -29,7 +29,7 @@ scenario(
   },
 );
 
-scenario("connections reset in the queue keep nobody out in HTTP mode", async (relay) => {
+scenario("connections reset in the queue keep no client out in HTTP mode", async (relay) => {
   await using primary = await WebUpstream.start("primary");
   await using proxy = await startWebProxy({ primary, flags: { ...relay } });
   await resetInQueue(proxy.pid, portOf(proxy.address), 200);
@@ -37,7 +37,7 @@ scenario("connections reset in the queue keep nobody out in HTTP mode", async (r
   assertEquals(proxy.events("accept.failed"), []);
 });
 
-tlsTest("connections reset in the queue keep nobody out of HTTPS", async (tls) => {
+tlsTest("connections reset in the queue keep no client out of HTTPS", async (tls) => {
   await using primary = await WebUpstream.start("primary");
   const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
   await using proxy = await startWebProxy({ primary, flags });
@@ -64,7 +64,7 @@ async function knock(address: string): Promise<string> {
 }
 
 scenario(
-  "a start lets nobody in before the triggers have ended, and resets nobody",
+  "a start admits no client before the triggers have ended, and resets none",
   async (relay) => {
     await using primary = await startUpstream({ says: "primary" });
     await using folder = await Folder.make();

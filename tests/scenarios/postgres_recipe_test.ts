@@ -243,7 +243,7 @@ testWithPrograms(
 );
 
 testWithPrograms(
-  "a trigger that cannot write down who was chosen fails at the start, and says so later",
+  "a trigger that cannot write down which server was chosen fails at the start, and only warns later",
   NEEDS,
   async () => {
     await using folder = await Folder.make();

@@ -87,7 +87,7 @@ scenario(
 );
 
 scenario(
-  "a primary that freezes and comes to itself again gets nobody back, and nothing acknowledged is lost",
+  "a primary that freezes and resumes gets no client back, and nothing acknowledged is lost",
   async (relay) => {
     // Each check of it takes as long as the script waits, so the first one has to do.
     await using scene = await writing({ ...relay, "fail-threshold": "1" });

@@ -105,7 +105,7 @@ scenario(
   },
 );
 
-scenario("a reset in mid-stream ends that client's session and nobody else's", async (relay) => {
+scenario("a reset in mid-stream ends that client's session and no other", async (relay) => {
   await using resetting = await resettingUpstream("primary");
   await using proxy = await startProxy({ upstreams: [resetting], flags: relay });
 

@@ -127,7 +127,7 @@ scenario(
 );
 
 scenario(
-  "busy sessions that silence spared are cut when the check says no after all",
+  "busy sessions that were spared during silence are cut when the check fails",
   async (relay) => {
     await using it = await startDeniable({ ...relay, grace: "0" });
     const busy = await it.proxy.connect();

@@ -78,7 +78,7 @@ scenario(
     const serving = (async () => {
       for await (const conn of listener) {
         const wire = new LineConn(conn);
-        // Probes say nothing; the first who speaks is our client.
+        // Probes send nothing; the first to send is the test's client.
         const first = await wire.chunk().catch(() => undefined);
         wire.close();
         if (first !== undefined) return heard.resolve(first);

@@ -61,23 +61,26 @@ scenario(
   ON_LINUX,
 );
 
-scenario("a trigger that fails is said with the promotion, and clients get in", async (relay) => {
-  await using folder = await Folder.make();
-  await using primary = await startUpstream({ says: "primary" });
-  await using backup = await startUpstream({ says: "backup" });
-  const trigger = await folder.script("trigger.sh", `[ "$1" = '${primary.name}' ]`);
-  await using proxy = await startProxy({
-    upstreams: [primary, backup],
-    flags: { ...relay, "on-failover": trigger },
-  });
+scenario(
+  "a trigger that fails is reported with the promotion, and clients are admitted",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    const trigger = await folder.script("trigger.sh", `[ "$1" = '${primary.name}' ]`);
+    await using proxy = await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...relay, "on-failover": trigger },
+    });
 
-  await primary.kill();
+    await primary.kill();
 
-  const done = await proxy.event("promotion.finished", { to: backup.name });
-  assertMatch(done.triggersFailed ?? "", /exited with 1/);
-  assertMatch(done.message, /serving after .*, trigger failed/);
-  assertEquals(await proxy.ask(), "backup");
-});
+    const done = await proxy.event("promotion.finished", { to: backup.name });
+    assertMatch(done.triggersFailed ?? "", /exited with 1/);
+    assertMatch(done.message, /serving after .*, trigger failed/);
+    assertEquals(await proxy.ask(), "backup");
+  },
+);
 
 scenario("--on-trigger-failure retry runs it again until it succeeds", async (relay) => {
   await using folder = await Folder.make();

@@ -26,7 +26,7 @@ scenario(
     const answers = [proxy.ask(), proxy.ask(), proxy.ask()];
     await proxy.event("trigger.started", { epoch: 2 });
     // None of them reached the backup: this connection of the test, past the proxy, is its first except for
-    // the probes, which say nothing.
+    // the probes, which send nothing.
     assertEquals(proxy.events("promotion.finished", { to: backup.name }), []);
     await folder.write("go", "");
 

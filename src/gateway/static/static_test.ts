@@ -95,7 +95,7 @@ Deno.test("no path leads out of the folder, whatever it consists of", async () =
   }
 });
 
-Deno.test("nobody gets out of the folder over the wire either, where targets arrive unchanged", async () => {
+Deno.test("no raw request target leads out of the folder either", async () => {
   await using at = await site();
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const app = folderBackup(at.root, realClock);
@@ -196,7 +196,7 @@ Deno.test("what is not there gets the folder's own 404 page", async () => {
   assertMatch(answer.headers.get("content-type")!, /^text\/html/);
 });
 
-Deno.test("a named pipe in the folder keeps nobody waiting", async () => {
+Deno.test("a named pipe in the folder delays no request", async () => {
   await using at = await site();
   await new Deno.Command("mkfifo", { args: [`${at.root}/pipe`] }).output();
   assertEquals((await get(folderBackup(at.root, realClock), "/pipe")).status, 404);

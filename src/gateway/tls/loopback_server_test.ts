@@ -53,7 +53,7 @@ Deno.test({
   },
 });
 
-Deno.test("what cannot be had is said once, tried limiter, and said when it is back", async () => {
+Deno.test("a shortage is reported once, retried less often, and its end is reported", async () => {
   const clock = new ManualClock();
   const said: (string | undefined)[] = [];
   const serve = Deno.serve;

@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { fillQueue, RawListener } from "../../linux/testing/raw_socket.ts";
 import { bind, tryBind } from "./bind.ts";
 
-Deno.test("tryBind says that a port is in use, and nothing of one that is free", async () => {
+Deno.test("tryBind reports a port that is in use, and nothing for a free one", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
   assertEquals(await tryBind({ kind: "tcp", host: "127.0.0.1", port }), "address in use");

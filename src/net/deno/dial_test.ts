@@ -40,7 +40,7 @@ Deno.test("a dial to a closed port is refused", async () => {
   assertEquals((await faultOf(address)).fault, "connectRefused");
 });
 
-Deno.test("a dial to a name that does not resolve says so", async () => {
+Deno.test("a dial to a name that does not resolve fails with that reason", async () => {
   const fault = await faultOf({ kind: "tcp", host: "no-such-name.invalid", port: 80 });
   assertEquals(fault.fault, "nameUnknown");
 });
@@ -138,7 +138,7 @@ Deno.test("a dial whose every address refuses is refused", async () => {
   assertEquals(fault.fault, "connectRefused");
 });
 
-Deno.test("a dial tries the next address beside one that says nothing", async () => {
+Deno.test("a dial tries the next address in parallel with one that does not answer", async () => {
   await using hole = await blackHoleUpstream();
   const port = Number(hole.name.split(":")[1]);
   using listener = Deno.listen({ hostname: "127.0.0.5", port });
@@ -159,7 +159,7 @@ Deno.test("a dial tries the next address beside one that says nothing", async ()
   (await listener.accept()).close();
 });
 
-Deno.test("a dial to a name about which the service is silent says so in time", async () => {
+Deno.test("a dial to a name whose name service is silent fails in time, with that reason", async () => {
   const clock = new ManualClock();
   const resolver = new Resolver(clock, () => new Promise(() => {}));
   const dialling = dial({ kind: "tcp", host: "db", port: 1 }, {

@@ -79,7 +79,7 @@ Deno.test("a closed listener ends the loop though there is no room any more", as
   await acceptAll(source({ listener: () => only, room }).whole);
 });
 
-Deno.test("nobody is accepted before there is room", async () => {
+Deno.test("no client is accepted before there is room", async () => {
   const room = Promise.withResolvers<void>();
   let accepts = 0;
   const only = {

@@ -28,7 +28,7 @@ async function assertFault(promise: Promise<unknown>, fault: string): Promise<vo
   assertEquals(FAULTS[error.fault].nothingSent, true);
 }
 
-Deno.test("a refused connection is a fault that says that nothing was sent", async () => {
+Deno.test("a refused connection is a fault that proves that nothing was sent", async () => {
   const { listener, port } = listen();
   listener.close();
   await assertFault(dialer(local(port))(), "connectRefused");
@@ -40,7 +40,7 @@ Deno.test("a dial that is called off or too late ends", async () => {
   listener.close();
 });
 
-Deno.test("a TLS handshake that nobody answers ends with the connect time", async () => {
+Deno.test("a TLS handshake without an answer ends with the connect timeout", async () => {
   const { listener, port } = listen();
   const clock = new ManualClock();
   const dialing = dialer(local(port, { clock, connectMs: 3_000, tls: {} }))();
@@ -56,7 +56,7 @@ Deno.test("a TLS handshake that nobody answers ends with the connect time", asyn
   await denoSockets.close();
 });
 
-Deno.test("a peer that does not speak TLS is a fault that says that nothing was sent", async () => {
+Deno.test("a peer that does not speak TLS is a fault that proves that nothing was sent", async () => {
   const { listener, port } = listen();
   const dialing = dialer(local(port, { tls: {} }))();
   const conn = await listener.accept();

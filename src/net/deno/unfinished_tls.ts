@@ -1,6 +1,6 @@
 /**
  * Connections whose TLS handshake has not finished. `close` of such a `Deno.TlsConn` waits for its handshake, so
- * that a peer that says nothing would keep the descriptor for as long as it likes. Where the kernel can be
+ * that a silent peer would keep the descriptor without limit. Where the kernel can be
  * called, the socket itself is shut down first: the handshake fails at once, and Deno closes the descriptor.
  *
  * Deno does not reveal the descriptors of these connections. They are found among all of this process by their

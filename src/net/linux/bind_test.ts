@@ -63,13 +63,13 @@ Deno.test("where there is no IPv6, `::` is all addresses of IPv4, and any other 
   assertEquals(listenAt(taken.fake, ip("::"), OPTIONS), -EADDRINUSE);
 });
 
-Deno.test("a socket file on which nobody answers is replaced", () => {
+Deno.test("a socket file on which no process answers is replaced", () => {
   const { asked, fake } = kernel([-EADDRINUSE, LISTENER], [-ECONNREFUSED]);
   assertEquals(listenAt(fake, unixSockaddr(PATH), OPTIONS), LISTENER);
   assertEquals(asked, [`listen ${PATH}`, `connect ${PATH}`, `unlink ${PATH}`, `listen ${PATH}`]);
 });
 
-Deno.test("a socket file on which somebody answers, or is too busy to, stays", () => {
+Deno.test("a socket file on which a process answers, or is too busy to, stays", () => {
   // A full queue answers EAGAIN, and has an owner nevertheless.
   for (const [answer, closed] of [[CONNECTED, [`close ${CONNECTED}`]], [-EAGAIN, []]] as const) {
     const { asked, fake } = kernel([-EADDRINUSE], [answer]);

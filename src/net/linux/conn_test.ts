@@ -134,7 +134,7 @@ Deno.test("no byte is lost or moved, and all waiters learn of the end, whatever 
   }
 });
 
-Deno.test("what was refused goes on when there is room, and a write says what it handed over", async () => {
+Deno.test("a refused write continues when there is room, and returns the number of bytes written", async () => {
   const bench = new Bench({ bufferBytes: 10 });
   const { conn, peer } = bench.connect();
   assertEquals(conn.tryWrite(bytes(9), 8), 8);

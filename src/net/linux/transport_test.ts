@@ -60,7 +60,7 @@ Deno.test("a connect for which there is no descriptor, or no room to watch it, i
   await hosted.stop();
 });
 
-Deno.test("a connect that nobody answers is given up in time, and a late answer finds nobody", async () => {
+Deno.test("a connect without an answer is given up in time, and a late answer has no effect", async () => {
   const host = new FakeHost();
   host.answers.set(where(HOST, PORT), "silence");
   const { dial, clock, hosted } = dialing(host);
@@ -145,7 +145,7 @@ Deno.test("an address that refuses gives the reason; one time limit covers all a
   await none.hosted.stop();
 });
 
-Deno.test("an address that says nothing has another tried beside it, and is tried last from then on", async () => {
+Deno.test("while an address does not answer another is tried, and from then on it is tried last", async () => {
   const host = new FakeHost();
   host.answers.set(where(ADDRESSES[0], PORT), "silence");
   host.answers.set(where(ADDRESSES[1], PORT), "accept");
@@ -169,7 +169,7 @@ Deno.test("an address that says nothing has another tried beside it, and is trie
   await hosted.stop();
 });
 
-Deno.test("what an upstream said while it was still being connected to is read", async () => {
+Deno.test("what an upstream sent during the connect is read", async () => {
   const host = new FakeHost();
   host.answers.set(where(HOST, PORT), "silence");
   const { dial, hosted } = dialing(host);
@@ -218,7 +218,7 @@ async function ask(host: FakeHost, peer: Peer): Promise<string> {
   return new TextDecoder().decode(peer.read()).slice(-5);
 }
 
-Deno.test("without descriptors accepting pauses, says so, and goes on with those who waited", async () => {
+Deno.test("without descriptors accepting pauses, reports that, and continues with the clients that waited", async () => {
   const host = new FakeHost();
   const { clock, reported, end } = await listening(host);
   host.fdMax = host.open + 1;
@@ -250,7 +250,7 @@ Deno.test("without descriptors accepting pauses, says so, and goes on with those
   await end();
 });
 
-Deno.test("a client that cannot be watched is let go, and those behind it wait until it is over", async () => {
+Deno.test("a client that cannot be watched is closed, and those behind it wait until it is closed", async () => {
   const host = new FakeHost();
   const { clock, reported, server, end } = await listening(host);
   const clients = [1, 2, 3].map(() => host.client(PORT)!);

@@ -40,7 +40,7 @@ Deno.test("a peer that talks while it is owed bytes gets all of them", async () 
   closeQuietly(sink);
 });
 
-Deno.test("a peer that takes its time and then talks gets all that it is owed", async () => {
+Deno.test("a peer that is slow and then sends still gets all bytes for it", async () => {
   const clock = new ManualClock();
   const [sink, peer] = await pair();
   using _peer = peer;

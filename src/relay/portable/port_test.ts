@@ -47,7 +47,7 @@ const CLIENT = {} as Deno.Conn;
 const gone = () => Object.assign(new Error("not connected"), { code: "ENOTCONN" });
 const tooMany = () => Object.assign(new Error("Too many open files"), { code: "EMFILE" });
 
-Deno.test("a port that is out of descriptors pauses, says so once, and goes on", async () => {
+Deno.test("a port that is out of descriptors pauses, reports that once, and continues", async () => {
   const { events, clock, taken, port } = world([tooMany(), tooMany(), CLIENT]);
   await port.open();
   await clock.advance(10);

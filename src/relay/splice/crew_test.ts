@@ -63,7 +63,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a worker that throws loses its sessions; those who come meanwhile wait and are served",
+  name:
+    "a worker that throws loses its sessions; clients that connect meanwhile wait and are served",
   ignore,
   async fn() {
     const clock = new ManualClock();
@@ -78,7 +79,7 @@ Deno.test({
     const died = await world.event("worker.died");
     assert(/a bug, made by a test/.test(died.reason), died.reason);
     assertEquals([died.worker, died.sessions, died.retryInMs], [1, 2, 250]);
-    // Sessions end, and not with silence; the port is open, and who connects is in its queue.
+    // Sessions end, not silently. The port is open, and new clients wait in its queue.
     assertEquals(await endOf(session), "end");
     using waiting = await world.connect();
     assertEquals(world.all("port.closed"), []);
@@ -90,7 +91,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "of several workers one dies, and the sessions of the others go on",
+  name: "of several workers one dies, and the sessions of the others continue",
   ignore,
   async fn() {
     await using upstream = new TestUpstream("a", echoes);
@@ -107,7 +108,7 @@ Deno.test({
       served += await echo(session, "two").then((text) => text === "two" ? 1 : 0, () => 0);
     }
     assertEquals(served, 30 - lost);
-    // Whoever comes now is served, by all three: those in the dead one's queue as soon as it is back.
+    // New clients are served by all three workers: those in the queue of the dead one as soon as it is back.
     const later = await Promise.all(Array.from({ length: 30 }, () => world.connect()));
     for (const session of later) assertEquals(await echo(session, "three"), "three");
     for (const session of [...sessions, ...later]) session.close();

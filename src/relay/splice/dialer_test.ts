@@ -15,7 +15,7 @@ Deno.test("a client that ends while its connect is refused is not held", () => {
   assertEquals([rig.count("abandoned"), rig.count("held")], [1, 0]);
 });
 
-Deno.test("where nobody may wait clients are served, and who would have to wait is turned away", () => {
+Deno.test("without a hold clients are served, and a client that would have to wait is turned away", () => {
   const rig = new Rig({ heldMax: 0 });
   rig.open("a", 1);
   const { client } = rig.session();
@@ -34,7 +34,7 @@ Deno.test("where nobody may wait clients are served, and who would have to wait 
   assertEquals(rig.of("limit.reached"), []);
 });
 
-Deno.test("where nobody may wait an upstream's early end is passed on at once, and doubted", () => {
+Deno.test("without a hold an upstream's early end is passed on at once, and doubted", () => {
   const rig = new Rig({ heldMax: 0 });
   rig.open("a", 1);
   const client = rig.client();
@@ -99,7 +99,7 @@ const SHORT = [
   ["descriptors", EMFILE, "too many open files"],
 ] as const;
 for (const [what, errno, words] of SHORT) {
-  Deno.test(`without ${what} for an upstream clients wait, nobody is doubted, and nobody else is let in`, () => {
+  Deno.test(`without ${what} for an upstream clients wait, no upstream is doubted, and no other client is accepted`, () => {
     const rig = new Rig({ holdMs: 5_000 });
     rig.kernel.answers.set(where("10.0.0.2", 80), -errno);
     rig.open("a", 1);
@@ -116,7 +116,7 @@ for (const [what, errno, words] of SHORT) {
   });
 }
 
-Deno.test("what is short for longer than the hold ends the client, and says why", () => {
+Deno.test("a shortage that lasts longer than the hold ends the client, and is reported", () => {
   const rig = new Rig({ holdMs: 2_000, connectTimeoutMs: 2_000 });
   rig.kernel.answers.set(where("10.0.0.2", 80), -EMFILE);
   rig.open("a", 1);
@@ -159,7 +159,7 @@ Deno.test("an address that this machine lacks a port for does not hide that anot
   }
 });
 
-Deno.test("what an upstream said before it reset reaches the client, however soon that was", () => {
+Deno.test("what an upstream sent before its reset reaches the client, however soon that was", () => {
   const rig = new Rig();
   rig.kernel.answers.set(where("10.0.0.2", 80), "silence");
   rig.open("a", 1);

@@ -32,7 +32,7 @@ Deno.test("the only address stays the first one", () => {
   assertEquals(to.first, 0);
 });
 
-Deno.test("addresses that come in another order leave the preferred one first, which is equal by its bytes", () => {
+Deno.test("addresses in another order leave the preferred one first, which is compared by its bytes", () => {
   const to = route();
   to.prefer(B);
   to.learn([at("10.0.0.3"), at("10.0.0.1"), at("10.0.0.2")]);

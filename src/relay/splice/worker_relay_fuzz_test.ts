@@ -29,7 +29,7 @@ class ScriptedPeer {
   reset = false;
   /** May reset at any moment. */
   readonly mayReset: boolean;
-  /** Closes its socket when it has said all, and so does not hear the rest. */
+  /** Closes its socket when it has sent all, and so does not receive the rest. */
   readonly closesEarly: boolean;
   closed = false;
 

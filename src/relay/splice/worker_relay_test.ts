@@ -147,7 +147,7 @@ Deno.test("a client that had left before the hold is not held", () => {
   assertEquals([rig.count("abandoned"), rig.count("held")], [1, 0]);
 });
 
-Deno.test("clients beyond the hold limit come in when those before them are joined", () => {
+Deno.test("clients beyond the hold limit are accepted when those before them are joined", () => {
   const rig = new Rig({ heldMax: 2 });
   rig.kernel.answers.set(where("10.0.0.2", 80), "refuse");
   rig.open("a", 1);

@@ -127,7 +127,7 @@ function addressContract(name: string, make: MakeRelay): void {
     await Deno.remove(folder, { recursive: true });
   });
 
-  Deno.test(`${name}: a socket file on which somebody answers is left alone`, async () => {
+  Deno.test(`${name}: a socket file on which a process answers is not replaced`, async () => {
     const folder = await Deno.makeTempDir();
     const path = `${folder}/front`;
     await using neighbour = new TestUpstream("n", says("neighbour"), path);
@@ -225,7 +225,7 @@ function proxyHeaderContract(name: string, make: MakeRelay): void {
     assertMatch(await readToEnd(client), /^PROXY TCP4 /);
   });
 
-  Deno.test(`${name}: PROXY v2 is sent although the client says nothing`, async () => {
+  Deno.test(`${name}: PROXY v2 is sent although the client sends nothing`, async () => {
     await using primary = new TestUpstream("a", async (conn) => {
       const header = new Uint8Array(28);
       for (let have = 0; have < 28;) have += await conn.read(header.subarray(have)) ?? 28;

@@ -110,7 +110,7 @@ function drainContract(name: string, make: MakeRelay): void {
     await world.counters("both are cut", (c) => c.cut === 2);
   });
 
-  Deno.test(`${name}: a drain that is called off in time cuts nobody`, async () => {
+  Deno.test(`${name}: a drain that is cancelled in time cuts no session`, async () => {
     await using primary = new TestUpstream("a", echoes);
     await using backup = new TestUpstream("b", echoes);
     await using world = await World.start(make);
@@ -258,7 +258,7 @@ function resetContract(name: string, make: MakeRelay): void {
     await new Promise((resolve) => server.close(resolve));
   });
 
-  Deno.test(`${name}: an upstream that resets before it said anything is doubted`, async () => {
+  Deno.test(`${name}: an upstream that resets before its first byte is doubted`, async () => {
     const server = createServer((socket) => {
       socket.on("error", () => {});
       socket.once("data", () => socket.resetAndDestroy());

@@ -22,7 +22,7 @@ export function waitingContract(name: string, make: MakeRelay): void {
   namesContract(name, make);
   fullQueueContract(name, make);
 
-  Deno.test(`${name}: where nobody may wait clients are served while an upstream is open`, async () => {
+  Deno.test(`${name}: without a hold clients are served while an upstream is open`, async () => {
     await using primary = new TestUpstream("a", echoes);
     await using backup = new TestUpstream("b", says("b"));
     await using world = await World.start(make, { heldMax: 0 });
@@ -46,7 +46,7 @@ export function waitingContract(name: string, make: MakeRelay): void {
     assertEquals(world.all("limit.reached"), []);
   });
 
-  Deno.test(`${name}: where nobody may wait an early close is passed on and doubted`, async () => {
+  Deno.test(`${name}: without a hold an early close is passed on and doubted`, async () => {
     await using primary = new TestUpstream("a", hangsUp);
     await using world = await World.start(make, { heldMax: 0 });
     await world.relay.open(primary.upstream, 1);
@@ -73,7 +73,7 @@ export function waitingContract(name: string, make: MakeRelay): void {
     },
   });
 
-  Deno.test(`${name}: what a held client said in several parts arrives in order`, async () => {
+  Deno.test(`${name}: what a held client sent in several parts arrives in order`, async () => {
     await using primary = new TestUpstream("a", echoes);
     await using world = await World.start(make);
     await world.relay.open(primary.upstream, 1);

@@ -193,7 +193,7 @@ export const echoes: Serve = async (conn) => {
   await conn.closeWrite();
 };
 
-/** Reads and says nothing. */
+/** Reads and sends nothing. */
 export const listens: Serve = async (conn) => {
   await readToEnd(conn);
 };
