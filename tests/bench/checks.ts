@@ -1,7 +1,6 @@
 /**
  * `deno task bench checks`: how late the checks of upstreams begin while the proxy is under full load. The upstreams
- * that are checked record the times; nothing in the proxy knows of it. What the recording program itself is late by,
- * on a machine whose cores are all busy, falls on HAProxy's checks as well, which are measured in the same run.
+ * that are checked record the times; nothing in the proxy knows of it. HAProxy's checks are measured in the same run.
  */
 import { Child } from "../harness/child.ts";
 import { type BenchOptions, isComplete, pins, printHeader } from "./compare.ts";

@@ -5,6 +5,10 @@ import { ipSockaddr } from "../../src/linux/sockaddr.ts";
 
 const CLOCK_MONOTONIC = 1;
 const TFD_NONBLOCK = 0o4000;
+const IPPROTO_TCP = 6;
+const TCP_INFO = 11;
+/** Offset of `tcpi_last_ack_recv` in `struct tcp_info` (linux/tcp.h). */
+const LAST_ACK_RECEIVED = 56;
 const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 
@@ -12,6 +16,7 @@ export const libc = new Libc();
 export const loop = new Loop(libc);
 
 const c = Deno.dlopen("libc.so.6", {
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // int fd, int, int, void *, socklen_t *
   recv: { parameters: ["i32", "pointer", "usize", "i32"], result: "isize" }, // int, void *, size_t, int flags
   timerfd_create: { parameters: ["i32", "i32"], result: "i32" }, // int clock, int flags
   timerfd_settime: { parameters: ["i32", "i32", "buffer", "pointer"], result: "i32" }, // int, int, const itimerspec*, itimerspec*
@@ -37,6 +42,18 @@ export function drop(fd: number, max: number): number {
   const dropped = Number(c.symbols.recv(fd, null, BigInt(max), MSG_TRUNC | MSG_DONTWAIT));
   // A failed call says why only in errno; the next one of `libc` fails for the same reason.
   return dropped >= 0 ? dropped : libc.receive(fd);
+}
+
+const info = new DataView(new ArrayBuffer(104));
+const infoLength = new Uint32Array(1);
+
+/** How long ago the last packet of a connection came, in milliseconds; a multiple of the kernel's jiffy. */
+export function sinceLastPacketMs(fd: number): number {
+  infoLength[0] = info.byteLength;
+  if (c.symbols.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info.buffer, infoLength) !== 0) {
+    throw new Error("TCP_INFO cannot be read");
+  }
+  return info.getUint32(LAST_ACK_RECEIVED, true);
 }
 
 /** Calls `ready` each `ms` milliseconds by a timerfd(2), exact to some 10 µs. */

@@ -60,7 +60,7 @@ listen relay
   server upstream 127.0.0.1:${upstreamPort}
 ${more.map((line) => `  ${line}\n`).join("")}`,
     );
-    return ["haproxy", "-db", "-f", file];
+    return ["haproxy", "-db", "-q", "-f", file];
   };
 }
 
@@ -72,7 +72,7 @@ export function haproxyChecking(intervalMs: number, ports: readonly number[]): C
   const servers = ports.map((port) =>
     `server backup${port} 127.0.0.1:${port} check inter ${intervalMs} backup`
   );
-  return haproxy(["option httpchk GET /", ...servers]);
+  return haproxy(["option httpchk GET /", "timeout check 5s", ...servers]);
 }
 
 /** iperf3 takes a check for a client, which disturbs one that it is serving. */
