@@ -182,7 +182,7 @@ class Attempt implements Drainable, Asker {
     let passing: MaybeDone;
     try {
       const { client } = this.#state;
-      if (isBoundLogin(client.head.fields, reply.head)) bind(client, this.#connection, this.#to);
+      if (isBoundLogin(client.head, reply.head)) bind(client, this.#connection, this.#to);
       passing = this.#pass(reply);
     } catch (error) {
       return this.#cutOff(error);

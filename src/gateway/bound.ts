@@ -4,7 +4,7 @@
  * connection serves only the client connection on which the login was seen, and is closed together with it.
  */
 import type { Fields } from "../http1/fields.ts";
-import type { ResponseHead } from "../http1/head.ts";
+import type { RequestHead, ResponseHead } from "../http1/head.ts";
 import type { ConnectionOwner, UpstreamConn } from "../http1/upstream_conn.ts";
 import type { Client } from "./downstream.ts";
 import type { ServerUpstream } from "./upstream.ts";
@@ -22,8 +22,12 @@ function names(fields: Fields, lowerName: string): boolean {
 }
 
 /** True if this request or its response belongs to a login that is valid for the whole connection. */
-export function isBoundLogin(request: Fields, { fields }: ResponseHead): boolean {
-  return names(request, "authorization") || names(fields, "www-authenticate");
+export function isBoundLogin(
+  request: Pick<RequestHead, "fields" | "said">,
+  response: Pick<ResponseHead, "fields" | "said">,
+): boolean {
+  return request.said.login && names(request.fields, "authorization") ||
+    response.said.login && names(response.fields, "www-authenticate");
 }
 
 /** Keeps a connection to an upstream for one client connection alone. */

@@ -14,7 +14,7 @@ function head(...lines: readonly string[]): ResponseHead {
 Deno.test("only NTLM and Negotiate belong to a connection, whichever side names them", () => {
   const none = head();
   const asked = (...values: readonly string[]) =>
-    isBoundLogin(none.fields, head(...values.map((value) => `WWW-Authenticate: ${value}`)));
+    isBoundLogin(none, head(...values.map((value) => `WWW-Authenticate: ${value}`)));
   assertEquals([asked("NTLM"), asked("negotiate abc="), asked("Basic realm=x", "NTLM")], [
     true,
     true,
@@ -25,7 +25,7 @@ Deno.test("only NTLM and Negotiate belong to a connection, whichever side names 
     false,
     false,
   ]);
-  const said = (value: string) => isBoundLogin(head(`Authorization: ${value}`).fields, none);
+  const said = (value: string) => isBoundLogin(head(`Authorization: ${value}`), none);
   assertEquals([said("NTLM TlRM"), said("Negotiate YII"), said("Bearer NTLM")], [
     true,
     true,

@@ -76,6 +76,8 @@ export class Forwarder {
   readonly #connects: Connects;
   readonly #shared: AttemptContext;
   readonly #losses: Losses;
+  /** The first attempt of an exchange on the present route. */
+  #plan: AttemptPlan | undefined;
   readonly counters = {
     /** Exchanges so far. */
     requests: 0,
@@ -185,7 +187,8 @@ export class Forwarder {
 
   #planFor(result: Route | Rejection): AttemptPlan | Fault {
     if (typeof result === "string") return new Fault(REJECTIONS[result]);
-    return { route: result, to: this.#of(result.upstream), fresh: false };
+    if (this.#plan?.route === result) return this.#plan;
+    return this.#plan = { route: result, to: this.#of(result.upstream), fresh: false };
   }
 
   #of(upstream: Upstream): GatewayUpstream {

@@ -158,7 +158,7 @@ export function writeRequestFields(
   const lines = senderLines(head, from, rules);
   if (lines === undefined) out.line("Host", hostFor(head, rules));
   else out.raw(lines.host);
-  copyFields(out, fields, rules.dropped);
+  copyFields(out, head, rules.dropped);
   if (head.wantsUpgrade) copyUpgrade(out, fields);
   else if (head.acceptsTrailers) {
     out.line("TE", "trailers");
@@ -178,11 +178,11 @@ export function writeResponseFields(
 ): void {
   const { fields } = head;
   const location = head.status >= 300 || head.status === 201 ? fields.find("location") : -1;
-  if (location < 0) copyFields(out, fields, NOT_TO_CLIENT);
+  if (location < 0) copyFields(out, head, NOT_TO_CLIENT);
   else {
     const value = fields.value(location);
     const local = localLocation(value, origin);
-    copyFields(out, fields, NOT_TO_CLIENT, local === value ? -1 : location, local);
+    copyFields(out, head, NOT_TO_CLIENT, local === value ? -1 : location, local);
   }
   if (head.status === 101) copyAll(out, fields, "upgrade");
   out.raw(via.lines[head.minor]);
@@ -191,12 +191,12 @@ export function writeResponseFields(
 /** Copies the lines that pass. Line number `changed` keeps its place and name, and gets another value. */
 function copyFields(
   out: HeadWriter,
-  fields: Fields,
+  { fields, said }: RequestHead | ResponseHead,
   dropped: NameSet,
   changed = -1,
   value = "",
 ): void {
-  const named = namedByConnection(fields);
+  const named = said.namesFields ? namedByConnection(fields) : undefined;
   const count = fields.count;
   for (let i = 0; i < count; i++) {
     if (dropped.has(fields, i) || named?.has(fields, i)) continue;
@@ -212,12 +212,8 @@ function copyUpgrade(out: HeadWriter, fields: Fields): void {
   }
 }
 
-/** The fields that `Connection` names, beyond those that never pass anyway. */
-function namedByConnection(fields: Fields): NameSet | undefined {
-  const first = fields.find("connection");
-  if (first < 0) return undefined;
-  const isUsual = fields.valueIs(first, "keep-alive") || fields.valueIs(first, "close");
-  if (isUsual && fields.find("connection", first + 1) < 0) return undefined;
+/** The fields that `Connection` names. */
+function namedByConnection(fields: Fields): NameSet {
   return new NameSet(fields.list("connection"));
 }
 

@@ -25,7 +25,7 @@ const REPEATABLE = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"])
 
 /** Whether a request of this method has the same effect when it is sent twice as when it is sent once. */
 export function isRepeatable(method: string, hasHonouredKey: boolean): boolean {
-  return hasHonouredKey || REPEATABLE.has(method);
+  return method === "GET" || hasHonouredKey || REPEATABLE.has(method);
 }
 
 /** How often an exchange may be sent: twice, the first time included. */

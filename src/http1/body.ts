@@ -3,7 +3,8 @@
  * back-pressure. The bytes are views into the connection's buffer, so forwarding copies nothing.
  */
 import { Fault, type FaultName } from "../base/fault.ts";
-import type { Fields } from "./fields.ts";
+import type { Fields, MessageSide } from "./fields.ts";
+import type { HeadWriter } from "./head_writer.ts";
 import { CHUNKED, ChunkedDecoder, type Framing, UNTIL_CLOSE } from "./framing.ts";
 import type { BufferedConn } from "./buffered_conn.ts";
 import type { ReadBuffer } from "./read_buffer.ts";
@@ -14,6 +15,8 @@ export interface BodySource {
   readonly length: number | undefined;
   /** Bytes that can be had without waiting, or undefined. The view is valid until the next call. */
   ready?(): Uint8Array | undefined;
+  /** Adds all payload to `out` and ends, if all of it is here; false if not, or if that is not known. */
+  wholeTo?(out: HeadWriter): boolean;
   /** The next bytes, never empty; undefined at the end. The view is valid until the next call. */
   read(): Promise<Uint8Array | undefined>;
   /** True once it is known that nothing more comes. Where it is missing, only `read` can show that. */
@@ -26,28 +29,32 @@ export interface BodySource {
   readonly trailers?: Fields | undefined;
 }
 
-/** How a body comes in. */
-export interface BodyOptions {
-  readonly framing: Framing;
-  /** Declared length where it differs from the framing: of the body that HEAD and 304 leave out. */
-  readonly declared: number | undefined;
+/** How bodies come in; the same for all bodies of one kind of connection. */
+export interface BodyRules {
+  readonly side: MessageSide;
   /** Without a byte while one is awaited, in milliseconds; 0 is never. */
   readonly waitMs: number;
   /** Bytes per second below which it is too slow, after the first `waitMs`; 0 is never. */
   readonly rateMin: number;
   readonly lateFault: FaultName;
   readonly cutFault: FaultName;
-  readonly decoder: ChunkedDecoder | undefined;
-  /** Called once, before the first wait: the moment for `100 Continue`. */
-  readonly beforeWait?: (() => Promise<void>) | undefined;
+}
+
+/** What the owner of a body hears of it. */
+export interface BodyEvents {
+  /** Called once, before the first wait, which waits for what it returns: the moment for `100 Continue`. */
+  beforeBodyWait(): Promise<void> | undefined;
   /** Called once, when the consumer is done with the last byte. */
-  readonly onEnd?: (() => void) | undefined;
+  bodyEnded(): void;
 }
 
 /** The body of a message that arrives on a connection. */
 export class Body implements BodySource {
   readonly #io: BufferedConn;
-  readonly #options: BodyOptions;
+  readonly #framing: Framing;
+  readonly #rules: BodyRules;
+  readonly #events: BodyEvents | undefined;
+  readonly #declared: number | undefined;
   readonly #decoder: ChunkedDecoder | undefined;
   #left: number;
   #ended: boolean;
@@ -60,18 +67,27 @@ export class Body implements BodySource {
   /** True if the message carries no payload, whatever `length` declares. */
   readonly none: boolean;
 
-  constructor(io: BufferedConn, options: BodyOptions) {
+  /** `declared`: its length where that differs from the framing, of the body that HEAD and 304 leave out. */
+  constructor(
+    io: BufferedConn,
+    framing: Framing,
+    rules: BodyRules,
+    events?: BodyEvents,
+    declared?: number,
+  ) {
     this.#io = io;
-    this.#options = options;
-    this.#decoder = options.decoder;
-    this.#left = options.framing >= 0 ? options.framing : Infinity;
-    this.none = this.#ended = options.framing === 0;
+    this.#framing = framing;
+    this.#rules = rules;
+    this.#events = events;
+    this.#declared = declared;
+    this.#decoder = framing === CHUNKED ? new ChunkedDecoder(rules.side) : undefined;
+    this.#left = framing >= 0 ? framing : Infinity;
+    this.none = this.#ended = framing === 0;
   }
 
   /** Bytes of the whole body as declared; for HEAD and 304 that of the body left out. */
   get length(): number | undefined {
-    const { framing, declared } = this.#options;
-    return declared ?? (framing >= 0 ? framing : undefined);
+    return this.#declared ?? (this.#framing >= 0 ? this.#framing : undefined);
   }
 
   /** True once the last byte was handed out. */
@@ -107,6 +123,20 @@ export class Body implements BodySource {
     return view;
   }
 
+  wholeTo(out: HeadWriter): boolean {
+    const { input } = this.#io;
+    const count = this.#left;
+    const isWhole = this.#framing >= 0 && !this.#ended && count <= input.length;
+    if (!isWhole || this.#broken !== undefined) return false;
+    out.part(input.bytes, input.start, input.start + count);
+    input.start += count;
+    this.received += count;
+    this.#left = 0;
+    this.#ended = true;
+    this.done();
+    return true;
+  }
+
   #decode(input: ReadBuffer, decoder: ChunkedDecoder): Uint8Array | undefined {
     const step = decoder.step(input.bytes, input.start, input.end);
     input.start = decoder.at;
@@ -124,8 +154,8 @@ export class Body implements BodySource {
       if (view !== undefined) return view;
       if (this.#ended) return this.done();
       if (!await this.#wait()) {
-        if (this.#options.framing !== UNTIL_CLOSE) {
-          throw this.#broken = new Fault(this.#options.cutFault);
+        if (this.#framing !== UNTIL_CLOSE) {
+          throw this.#broken = new Fault(this.#rules.cutFault);
         }
         this.#ended = true;
       }
@@ -135,17 +165,17 @@ export class Body implements BodySource {
   done(): undefined {
     if (this.#hasCalled) return;
     this.#hasCalled = true;
-    this.#options.onEnd?.();
+    this.#events?.bodyEnded();
   }
 
   async #wait(): Promise<boolean> {
-    const { waitMs, rateMin, lateFault, beforeWait } = this.#options;
+    const { waitMs, rateMin, lateFault } = this.#rules;
     const io = this.#io;
     const waitBy = io.deadlines.in(waitMs);
     if (!this.#waited) {
       this.#waited = true;
       if (rateMin > 0) this.#slowBy = waitBy;
-      await beforeWait?.();
+      await this.#events?.beforeBodyWait();
     }
     const slowBy = rateMin > 0 ? this.#slowBy + this.received / rateMin * 1000 : Infinity;
     io.readBy(Math.min(waitBy, slowBy), lateFault);
@@ -155,11 +185,6 @@ export class Body implements BodySource {
       io.readBy(Infinity, lateFault);
     }
   }
-}
-
-/** A decoder, if this framing needs one. */
-export function decoderFor(framing: Framing, side: "request" | "response") {
-  return framing === CHUNKED ? new ChunkedDecoder(side) : undefined;
 }
 
 /** True if the whole body of a plain framing is in the buffer, so that nobody waits for it. */

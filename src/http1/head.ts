@@ -14,7 +14,7 @@ import {
   TOKEN,
   VALUE,
 } from "./fields.ts";
-import { CHUNKED, type Framing, type FramingFields } from "./framing.ts";
+import { CHUNKED, type Framing } from "./framing.ts";
 import { isHost } from "./host.ts";
 import { type Meaning, readMeaning } from "./meaning.ts";
 
@@ -43,6 +43,8 @@ export class RequestHead {
   readonly method: string;
   readonly minor: 0 | 1;
   readonly fields: Fields;
+  /** What its fields say. */
+  readonly said: Meaning;
   /** How the body is framed: a length or CHUNKED. */
   readonly framing: Framing;
   /** True if the client can use the connection for another request. */
@@ -71,6 +73,7 @@ export class RequestHead {
     this.method = method;
     this.minor = minor;
     this.fields = fields;
+    this.said = meaning;
     this.framing = meaning.chunked ? CHUNKED : Math.max(0, meaning.length);
     this.keepAlive = minor === 1 ? !meaning.close : meaning.keepAlive && !meaning.close;
     this.expectsContinue = meaning.expectsContinue && minor === 1;
@@ -127,8 +130,8 @@ export interface ResponseHead {
   readonly reason: string;
   readonly minor: 0 | 1;
   readonly fields: Fields;
-  /** The framing fields; what they mean depends on the request, see `responseFraming`. */
-  readonly said: FramingFields;
+  /** What its fields say; what those of the framing mean depends on the request, see `responseFraming`. */
+  readonly said: Meaning;
   /** True if the upstream will take another request, unless the body ends with the connection. */
   readonly keepAlive: boolean;
   readonly hasDate: boolean;

@@ -210,7 +210,7 @@ export class HeadWriter {
     const bytes = this.#bytes;
     const to = this.#length;
     if (count <= COPIED_MAX) { for (let i = 0; i < count; i++) bytes[to + i] = from[start + i]!; }
-    else bytes.set(from.subarray(start, end), to);
+    else bytes.set(count === from.length ? from : from.subarray(start, end), to);
     this.#length = to + count;
   }
 

@@ -17,6 +17,12 @@ export class Meaning implements FramingFields {
   close = false;
   keepAlive = false;
   connectionUpgrade = false;
+  /** True if `Connection` may name other fields. */
+  namesFields = false;
+  /** Index of the first `Keep-Alive` line, or -1. */
+  keepAliveLine = -1;
+  /** True if there is an `Authorization` or a `WWW-Authenticate`. */
+  login = false;
   /** Index of the `Host` line of a request, or -1. */
   host = -1;
   /** True if `Upgrade` offers anything but HTTP/2. */
@@ -80,11 +86,18 @@ function readField(
       return;
     case 10:
       if (fields.is(i, "connection")) readConnection(fields, i, meaning);
+      else if (meaning.keepAliveLine < 0 && fields.is(i, "keep-alive")) meaning.keepAliveLine = i;
+      return;
+    case 13:
+      if (fields.is(i, "authorization")) meaning.login = true;
       return;
     case 14:
       return fields.is(i, "content-length") ? readLength(fields, i, side, meaning) : undefined;
     case 15:
       if (fields.is(i, "x-forwarded-for")) meaning.forwarded = true;
+      return;
+    case 16:
+      if (fields.is(i, "www-authenticate")) meaning.login = true;
       return;
     case 17:
       if (!fields.is(i, "transfer-encoding")) return;
@@ -118,6 +131,7 @@ function readConnection(fields: Fields, i: number, options: Meaning): void {
   if (fields.valueIs(i, "keep-alive")) options.keepAlive = true;
   else if (fields.valueIs(i, "close")) options.close = true;
   else {
+    options.namesFields = true;
     for (const option of fields.value(i).toLowerCase().split(",")) {
       const name = option.trim();
       if (name === "keep-alive") options.keepAlive = true;

@@ -59,7 +59,13 @@ export class Pool implements ConnectionOwner {
     this.#idleMs = options.idleMs ?? 30_000;
     this.#client = {
       deadlines: options.deadlines,
-      bodyMs: options.bodyMs ?? 30_000,
+      bodyRules: {
+        side: "response",
+        waitMs: options.bodyMs ?? 30_000,
+        rateMin: 0,
+        lateFault: "responseTimeout",
+        cutFault: "responseCut",
+      },
       writeMs: options.writeMs ?? 30_000,
       limits: {
         headBytesMax: options.headBytesMax ?? 64 * 1024,

@@ -10,11 +10,10 @@ export function hasDoubtfulFraming({ status, said }: ResponseHead): boolean {
 }
 
 /** `Keep-Alive: timeout=5`: how long the upstream keeps an idle connection, in milliseconds. */
-export function announcedMs({ fields }: ResponseHead): number | undefined {
-  const value = fields.get("keep-alive");
-  const seconds = value === undefined
-    ? undefined
-    : /(?:^|[,;\s])timeout=(\d{1,6})/i.exec(value)?.[1];
+export function announcedMs({ fields, said }: ResponseHead): number | undefined {
+  if (said.keepAliveLine < 0) return undefined;
+  const value = fields.value(said.keepAliveLine);
+  const seconds = /(?:^|[,;\s])timeout=(\d{1,6})/i.exec(value)?.[1];
   return seconds === undefined ? undefined : Number(seconds) * 1_000;
 }
 

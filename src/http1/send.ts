@@ -25,6 +25,9 @@ export function sendMessage(
 ): MaybeDone {
   if (body === undefined || framing === 0) return io.send(out.bytes, out.length);
   if (framing === CHUNKED) return sendChunked(io, out, body);
+  if (framing > 0 && framing <= TOGETHER_BYTES_MAX && body.wholeTo?.(out) === true) {
+    return io.send(out.bytes, out.length);
+  }
   let first: Uint8Array | undefined;
   try {
     first = body.ready?.();

@@ -12,6 +12,7 @@ import { LimitWatch } from "../base/limit_watch.ts";
 import { Slab } from "../base/slab.ts";
 import type { Conn } from "../net/conn.ts";
 import type { Deadlines, Timed } from "../net/deadlines.ts";
+import type { BodyRules } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
 import { ServerConnection } from "./server_connection.ts";
 import type { Task } from "./task.ts";
@@ -110,6 +111,8 @@ export class Server implements Timed {
   place = -1;
   readonly limits: ServerLimits;
   readonly options: ServerOptions;
+  /** How the bodies of requests are read. */
+  readonly bodyRules: BodyRules;
   readonly #reserve: number;
   readonly #connections = new Slab<ServerConnection>();
   readonly #changes = new Set<() => void>();
@@ -128,6 +131,13 @@ export class Server implements Timed {
   constructor(options: ServerOptions) {
     this.options = options;
     this.limits = { ...SERVER_LIMITS, ...options.limits };
+    this.bodyRules = {
+      side: "request",
+      waitMs: this.limits.bodyMs,
+      rateMin: this.limits.bodyRateMin,
+      lateFault: "requestTimeout",
+      cutFault: "clientReset",
+    };
     this.#reserve = reserveOf(this.limits.connectionsMax);
     this.#full = new LimitWatch(this.limits.connectionsMax, (max) => options.onFull?.(max));
   }

@@ -6,7 +6,7 @@
  * send something, so it is served for a short time only, and for as long as bytes move.
  */
 import { Fault } from "../base/fault.ts";
-import { Body, decoderFor } from "./body.ts";
+import { Body, type BodyEvents } from "./body.ts";
 import type { Conn } from "../net/conn.ts";
 import { type DrainState, Exchange } from "./exchange.ts";
 import { parseRequestHead, type RequestHead } from "./head.ts";
@@ -24,7 +24,8 @@ const LAST_CALL_MS = 250;
 /** … and this long on a new connection. */
 const FIRST_CALL_MS = 1_000;
 
-export class ServerConnection implements DrainState, BufferedConnEvents, Filler, EndListener {
+export class ServerConnection
+  implements DrainState, BufferedConnEvents, BodyEvents, Filler, EndListener {
   place = -1;
   readonly #io: BufferedConn;
   readonly #peer: string;
@@ -298,23 +299,17 @@ export class ServerConnection implements DrainState, BufferedConnEvents, Filler,
   }
 
   #exchangeOf(head: RequestHead): Exchange {
-    const body: Body = new Body(this.#io, {
-      framing: head.framing,
-      declared: undefined,
-      waitMs: this.#limits.bodyMs,
-      rateMin: this.#limits.bodyRateMin,
-      lateFault: "requestTimeout",
-      cutFault: "clientReset",
-      decoder: decoderFor(head.framing, "request"),
-      beforeWait: head.expectsContinue
-        ? async () => {
-          if (exchange.awaitsContinue) await exchange.write1xx(100, "Continue");
-        }
-        : undefined,
-      onEnd: () => this.#watch(),
-    });
-    const exchange = new Exchange(this.#io, this.#out, this, head, body, this.#peer);
-    return exchange;
+    const body = new Body(this.#io, head.framing, this.#server.bodyRules, this);
+    return new Exchange(this.#io, this.#out, this, head, body, this.#peer);
+  }
+
+  beforeBodyWait(): Promise<void> | undefined {
+    const exchange = this.#exchange;
+    return exchange?.awaitsContinue === true ? exchange.write1xx(100, "Continue") : undefined;
+  }
+
+  bodyEnded(): void {
+    this.#watch();
   }
 
   /** Keeps a read pending while the handler works, unless the next request has arrived. */

@@ -4,7 +4,7 @@ import { ManualClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { type MakePair, onConns } from "../net/testing/conn_fake.ts";
-import { Body, decoderFor } from "./body.ts";
+import { Body } from "./body.ts";
 import { BufferedConn } from "./buffered_conn.ts";
 import { CHUNKED, type Framing } from "./framing.ts";
 import { discard, linger, readLine } from "./slow_reads.ts";
@@ -18,14 +18,12 @@ function bench(pair: MakePair) {
     faults: { reset: "clientReset", slowWrite: "slowReader" },
   });
   const bodyOf = (framing: Framing) =>
-    new Body(io, {
-      framing,
-      declared: undefined,
+    new Body(io, framing, {
+      side: "request",
       waitMs: 1_000,
       rateMin: 0,
       lateFault: "requestTimeout",
       cutFault: "clientReset",
-      decoder: decoderFor(framing, "request"),
     });
   return { clock, io, far, bodyOf };
 }

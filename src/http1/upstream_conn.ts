@@ -5,7 +5,7 @@
  */
 import { Fault, faultOf } from "../base/fault.ts";
 import type { Asker, ExchangeOptions, Reply } from "./asking.ts";
-import { Body, type BodySource, decoderFor, isHere } from "./body.ts";
+import { Body, type BodyRules, type BodySource, isHere } from "./body.ts";
 import type { Conn } from "../net/conn.ts";
 import { ContinueWait } from "./continue_wait.ts";
 import type { Deadlines } from "../net/deadlines.ts";
@@ -18,11 +18,8 @@ import { BufferedConn, type BufferedConnEvents, type Filler } from "./buffered_c
 
 export interface UpstreamConnOptions {
   readonly deadlines: Deadlines;
-  /**
-   * Without a byte of a response body while one is awaited, in milliseconds; 0 is never. It does not hold
-   * for event streams, which may well be silent.
-   */
-  readonly bodyMs: number;
+  /** How bodies of responses are read. Event streams may be silent for as long as they want. */
+  readonly bodyRules: BodyRules;
   /** Without a byte taken by the upstream, in milliseconds; 0 is never. */
   readonly writeMs: number;
   readonly limits: HeadLimits;
@@ -386,14 +383,10 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
     this.#keepAlive = head.keepAlive && framing !== UNTIL_CLOSE && options.upgrade !== true &&
       !hasDoubtfulFraming(head);
     if (this.#keepAlive) this.#announcedMs = announcedMs(head) ?? this.#announcedMs;
-    return this.#reply = new Body(io, {
-      framing,
-      declared: head.said.length >= 0 ? head.said.length : undefined,
-      waitMs: isHere(io, framing) || !isEventStream(head) ? this.#options.bodyMs : 0,
-      rateMin: 0,
-      lateFault: "responseTimeout",
-      cutFault: "responseCut",
-      decoder: decoderFor(framing, "response"),
-    });
+    const declared = head.said.length >= 0 ? head.said.length : undefined;
+    const { bodyRules } = this.#options;
+    const isSilent = !isHere(io, framing) && isEventStream(head);
+    const rules = isSilent ? { ...bodyRules, waitMs: 0 } : bodyRules;
+    return this.#reply = new Body(io, framing, rules, undefined, declared);
   }
 }
