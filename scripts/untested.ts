@@ -44,7 +44,7 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "gateway/tls/http2.ts": "tested by tests/gateway on both kinds of sockets",
   "gateway/tls/listen_tls.ts": "tested by tests/gateway on both kinds of sockets",
   "gateway/upgrade.ts": "tested by tests/gateway on both kinds of sockets",
-  "http1/asking.ts": "types only",
+  "http1/reply.ts": "types only",
   "http1/body.ts": "tested by the tests of the message that uses it",
   "http1/head_writer.ts": "tested by the tests of the message that uses it",
   "http1/local_reply.ts": "tested by the tests of the message that uses it",

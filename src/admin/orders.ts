@@ -62,11 +62,11 @@ export async function answerOrder(
 function ask(
   view: ServiceView,
   order: Order,
-  asker: { readonly by: string; readonly reason: string },
+  source: { readonly by: string; readonly reason: string },
   waits: boolean,
 ): Promise<OrderOutcome> {
   return new Promise((resolve) => {
-    view.order(order, asker, (outcome) => {
+    view.order(order, source, (outcome) => {
       if (outcome.is !== "accepted" || !waits) resolve(outcome);
     });
   });

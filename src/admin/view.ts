@@ -3,7 +3,7 @@
  * data plane. Everything is read on request; nothing is copied in advance.
  */
 import type { UpstreamHistory } from "../failover/history.ts";
-import type { Asker, Order, OrderOutcome } from "../failover/orders.ts";
+import type { Order, OrderOutcome, OrderSource } from "../failover/orders.ts";
 import type { Policy, State } from "../failover/state.ts";
 
 export interface ServiceView {
@@ -18,7 +18,7 @@ export interface ServiceView {
   /** Time of an upstream's next check in the clock's milliseconds; undefined if it is not known. */
   nextCheckAt?(upstream: string): number | undefined;
   /** Carries out an order; `onOutcome` receives each outcome, at once or later. */
-  order(order: Order, asker: Asker, onOutcome?: (outcome: OrderOutcome) => void): void;
+  order(order: Order, source: OrderSource, onOutcome?: (outcome: OrderOutcome) => void): void;
 }
 
 /** The counts of a data plane: some or all of the rows of `COUNTERS`. `RelayCounters` and

@@ -32,7 +32,7 @@ export interface Orders {
   onUncaught(report: ReportUncaught): void;
 }
 
-export interface Outcome {
+export interface RunOutcome {
   readonly exitCode: 0 | 1 | 2;
   /** Error lines for stderr: why the program could not run. */
   readonly lines: readonly string[];
@@ -58,7 +58,7 @@ export async function run(
   version: string,
   orders: Orders,
   stderr: Sink,
-): Promise<Outcome> {
+): Promise<RunOutcome> {
   const plans = await Promise.all(config.services.map(async (service, index): Promise<Plan> => ({
     config: service,
     starter: await starterFor(service),
@@ -117,7 +117,7 @@ async function serve(
   config: Config,
   reports: Reports,
   orders: Orders,
-): Promise<Outcome> {
+): Promise<RunOutcome> {
   const { process: { admin, drainTimeout, socketMode, origins } } = config;
   const { events } = reports;
   await using programs = new Programs(realClock, orders.stopNow);

@@ -3,6 +3,7 @@ import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
 import { load } from "./load.ts";
 import { summary } from "./print.ts";
 import {
+  type ConfigFixture,
   configOf,
   errorsOf,
   FOLDER,
@@ -10,13 +11,12 @@ import {
   loadWith,
   tcpOf,
   warningsOf,
-  type World,
 } from "./testing/config.ts";
 
 const TCP = ["-H", "a:1,b:2", "-p", "5432"];
 const HTTP = ["--primary", "https://app.example", "--backup", "https://backup.example"];
 
-const file = (yaml: string): World => ({ files: { "f.yaml": yaml } });
+const file = (yaml: string): ConfigFixture => ({ files: { "f.yaml": yaml } });
 const FROM_FILE = ["--config", "f.yaml"];
 
 Deno.test("the command line of the original starts TCP mode", () => {

@@ -14,7 +14,7 @@ import {
   type TcpConfig,
   yamlKeyOf,
 } from "./options.ts";
-import { configOf, FOLDER, loadWith, type World } from "./testing/config.ts";
+import { type ConfigFixture, configOf, FOLDER, loadWith } from "./testing/config.ts";
 
 /** For each metavar a text that is no option's default. */
 const SAMPLES: Readonly<Record<string, string>> = {
@@ -91,7 +91,7 @@ function assertArrives(
   mode: Mode,
   text: string,
   args: string[],
-  world: World,
+  world: ConfigFixture,
   from: string,
 ) {
   // A folder of scripts must be there.
@@ -161,7 +161,7 @@ Deno.test("a flag wins over the environment, the environment over the file, the 
     const args = ["--config", "f.yaml", ...neededFlags(key, mode)];
     const file = (value: string) => ({ files: { "f.yaml": `${yamlKeyOf(key)}: "${value}"` } });
     const env = (value: string) => ({ env: { [envOf(key)!]: value } });
-    const winner = (more: string[], world: World) =>
+    const winner = (more: string[], world: ConfigFixture) =>
       arrived(configOf([...args, ...more], world), key, mode).text;
 
     assertEquals(

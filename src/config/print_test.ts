@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { loadWith, type World } from "./testing/config.ts";
+import { type ConfigFixture, loadWith } from "./testing/config.ts";
 
-function printed(args: readonly string[], world?: World): string {
+function printed(args: readonly string[], world?: ConfigFixture): string {
   const loaded = loadWith([...args, "--print-config"], world);
   assert(loaded.kind === "print", JSON.stringify(loaded));
   return loaded.text;
@@ -39,7 +39,7 @@ Deno.test("secrets and passwords are masked", () => {
 Deno.test("what is printed is a file that loads into the same config", () => {
   const yaml =
     "services:\n  a: {hosts: 'a:1,b:2', bind: unix:/x}\n  web: {primary: http://p, backup: http://b}\n";
-  const starts: [string[], World][] = [
+  const starts: [string[], ConfigFixture][] = [
     [["-H", "a:1,unix:/y z", "-p", "80", "--failback=3s"], {}],
     [["--config", "f.yaml"], { files: { "f.yaml": yaml } }],
   ];

@@ -7,7 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { History } from "./history.ts";
 import { step } from "./machine.ts";
-import type { Asker, Order, OrderOutcome } from "./orders.ts";
+import type { Order, OrderOutcome, OrderSource } from "./orders.ts";
 import type { Checks, DataPlane, Promotion, Triggers } from "./ports.ts";
 import {
   awaitsQuiet,
@@ -95,14 +95,14 @@ export class Controller implements AsyncDisposable {
   }
 
   /** Carries out an operator's order. `onOutcome` is called at once, or later, until a final outcome. */
-  order(order: Order, asker: Asker, onOutcome: OnOutcome = () => {}): void {
+  order(order: Order, source: OrderSource, onOutcome: OnOutcome = () => {}): void {
     if (this.#stopped) return onOutcome({ is: "refused", reason: "the service is stopping" });
     if (this.#orders.size >= ORDERS_MAX) {
       return onOutcome({ is: "refused", reason: `${ORDERS_MAX} orders are under way already` });
     }
     const id = ++this.#lastOrder;
     this.#orders.set(id, onOutcome);
-    this.post({ type: "ordered", id, order, ...asker });
+    this.post({ type: "ordered", id, order, ...source });
   }
 
   /** Ignores further inputs, ends running triggers, and resolves when no effect is under way. */

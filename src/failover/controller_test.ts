@@ -80,8 +80,8 @@ Deno.test("a switchover asks the data plane until the sessions are quiet, then t
   await clock.advance(0);
   running[0]!.end();
   await clock.advance(0);
-  const asker = { by: "ann", reason: "" };
-  controller.order({ name: "switchover", to: "b" }, asker, (outcome) => outcomes.push(outcome.is));
+  const source = { by: "ann", reason: "" };
+  controller.order({ name: "switchover", to: "b" }, source, (outcome) => outcomes.push(outcome.is));
   await clock.advance(200);
   assertEquals([outcomes, running.length], [["accepted"], 1]);
   assertEquals(asked[0], ["a", 1]);
@@ -106,11 +106,11 @@ Deno.test("orders under way are answered when the controller ends, and later one
   running[0]!.end();
   await clock.advance(0);
   const order = { name: "switchover", to: "b" } as const;
-  const asker = { by: "ann", reason: "" };
-  controller.order(order, asker, (outcome) => outcomes.push(outcome.is));
+  const source = { by: "ann", reason: "" };
+  controller.order(order, source, (outcome) => outcomes.push(outcome.is));
   await clock.advance(0);
   await controller[Symbol.asyncDispose]();
-  controller.order(order, asker, (outcome) => outcomes.push(outcome.is));
+  controller.order(order, source, (outcome) => outcomes.push(outcome.is));
   assertEquals(outcomes, ["accepted", "failed", "refused"]);
 });
 

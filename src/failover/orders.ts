@@ -34,13 +34,13 @@ export type Order =
   | { readonly name: "undrain"; readonly upstream: string };
 
 /** Who gave an order, and why; `reason` is empty if none was given. */
-export interface Asker {
+export interface OrderSource {
   readonly by: string;
   readonly reason: string;
 }
 
 /** An order that stands, and since when in the machine's time. */
-export interface Standing extends Asker {
+export interface Standing extends OrderSource {
   readonly since: number;
 }
 
@@ -56,39 +56,44 @@ export type OrderOutcome =
 const QUIET_WAIT_MS = 10_000;
 
 /** Carries an order out, or answers why not. */
-export function takeOrder(context: StepContext, id: number, order: Order, asker: Asker): void {
+export function takeOrder(
+  context: StepContext,
+  id: number,
+  order: Order,
+  source: OrderSource,
+): void {
   const reason = whyNot(context.state, context.policy, order);
   if (reason !== undefined) {
-    context.emit({ type: "order.refused", order: describeOrder(order), by: asker.by, reason });
+    context.emit({ type: "order.refused", order: describeOrder(order), by: source.by, reason });
     return context.settle(id, { is: "refused", reason });
   }
   switch (order.name) {
     case "switchover":
       context.settle(id, { is: "accepted" });
-      return switchOver(context, id, order, asker);
+      return switchOver(context, id, order, source);
     case "failback":
       context.settle(id, { is: "accepted" });
       return moveTo(context, betterRank(context.state, context.policy)!, "switchover", {
-        reason: orderedBy(asker),
+        reason: orderedBy(source),
         order: { id, pins: false },
       });
     case "pause":
-      pause(context, asker);
+      pause(context, source);
       break;
     case "resume":
-      resume(context, asker);
+      resume(context, source);
       break;
     case "hold":
-      hold(context, order.maxMs ?? context.policy.holdMs, asker);
+      hold(context, order.maxMs ?? context.policy.holdMs, source);
       break;
     case "release":
-      release(context, orderedBy(asker));
+      release(context, orderedBy(source));
       break;
     case "drain":
-      setDrained(context, order.upstream, asker, true);
+      setDrained(context, order.upstream, source, true);
       break;
     case "undrain":
-      setDrained(context, order.upstream, asker, false);
+      setDrained(context, order.upstream, source, false);
   }
   context.settle(id, { is: "finished" });
 }
@@ -99,7 +104,7 @@ export function describeOrder(order: Order): string {
   return "upstream" in order ? `${order.name} ${order.upstream}` : order.name;
 }
 
-function orderedBy({ by, reason }: Asker): string {
+function orderedBy({ by, reason }: OrderSource): string {
   return `ordered by ${by}${reason === "" ? "" : `: ${reason}`}`;
 }
 
@@ -174,11 +179,11 @@ function switchOver(
   context: StepContext,
   id: number,
   { to: name, maxWaitMs }: Extract<Order, { name: "switchover" }>,
-  asker: Asker,
+  source: OrderSource,
 ): void {
   const { phase, state, policy } = context;
   const to = state.upstreams.find((upstream) => upstream.name === name)!;
-  const reason = orderedBy(asker);
+  const reason = orderedBy(source);
   const order = { id, pins: true };
   if (phase.name === "serving" && context.isUp(phase.active)) {
     const usualMs = policy.triggers === "before" ? Math.min(QUIET_WAIT_MS, policy.holdMs) : 0;
@@ -192,18 +197,18 @@ function switchOver(
 
 // ---- Orders that stand
 
-function pause(context: StepContext, asker: Asker): void {
+function pause(context: StepContext, source: OrderSource): void {
   if (context.state.paused !== undefined) return;
-  context.set({ paused: { ...asker, since: context.now } });
-  context.emit({ type: "service.paused", ...asker });
+  context.set({ paused: { ...source, since: context.now } });
+  context.emit({ type: "service.paused", ...source });
 }
 
 /** Decisions are made again, beginning with those that were due meanwhile. */
-function resume(context: StepContext, asker: Asker): void {
+function resume(context: StepContext, source: OrderSource): void {
   const { paused, upstreams, epoch } = context.state;
   if (paused === undefined) return;
   context.set({ paused: undefined });
-  context.emit({ type: "service.resumed", ...asker, pausedMs: context.now - paused.since });
+  context.emit({ type: "service.resumed", ...source, pausedMs: context.now - paused.since });
   decideAgain(context);
   for (const { name } of upstreams) {
     const { since, last } = context.health(name);
@@ -224,12 +229,12 @@ function decideAgain(context: StepContext): void {
   startRound(context, round, phase.reason, [], phase.passedOver);
 }
 
-function hold(context: StepContext, maxMs: number, asker: Asker): void {
+function hold(context: StepContext, maxMs: number, source: OrderSource): void {
   const { now, state } = context;
   const isNew = state.held === undefined;
   if (isNew && state.admission.is !== "holding") context.requestAction({ do: "hold" });
-  context.set({ held: { ...asker, since: state.held?.since ?? now, until: now + maxMs } });
-  context.emit({ type: "hold.began", ...asker, maxMs });
+  context.set({ held: { ...source, since: state.held?.since ?? now, until: now + maxMs } });
+  context.emit({ type: "hold.began", ...source, maxMs });
 }
 
 /** Ends the operator's hold: the data plane gets the order that was withheld from it. */
@@ -254,12 +259,17 @@ export function tickHold(context: StepContext): void {
   if (held !== undefined && context.now >= held.until) release(context, "its maximum is over");
 }
 
-function setDrained(context: StepContext, upstream: string, asker: Asker, isOn: boolean): void {
+function setDrained(
+  context: StepContext,
+  upstream: string,
+  source: OrderSource,
+  isOn: boolean,
+): void {
   if (context.state.drained.has(upstream) === isOn) return;
   const drained = new Map(context.state.drained);
-  if (isOn) drained.set(upstream, { ...asker, since: context.now });
+  if (isOn) drained.set(upstream, { ...source, since: context.now });
   else drained.delete(upstream);
   context.set({ drained });
   const type = isOn ? "upstream.drained" : "upstream.undrained";
-  context.emit({ type, upstream, ...asker });
+  context.emit({ type, upstream, ...source });
 }

@@ -35,7 +35,7 @@
 import type { Event } from "../events/events.ts";
 import type { FailbackPolicy } from "./failback.ts";
 import { type Health, type Thresholds, unknownHealth } from "./health.ts";
-import type { Asker, Order, OrderOutcome, Standing } from "./orders.ts";
+import type { Order, OrderOutcome, OrderSource, Standing } from "./orders.ts";
 import type { Doubt, DrainOrder, ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -264,7 +264,7 @@ export type Input =
     readonly outcome: TriggerOutcome;
   }
   /** An operator's order; `id` is unique. */
-  | ({ readonly type: "ordered"; readonly id: number; readonly order: Order } & Asker)
+  | ({ readonly type: "ordered"; readonly id: number; readonly order: Order } & OrderSource)
   /** The sessions of the upstream that traffic leaves are quiet; `epoch` is that of the promotion. */
   | { readonly type: "quieted"; readonly epoch: number }
   | { readonly type: "ticked" };

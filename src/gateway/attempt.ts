@@ -7,7 +7,7 @@ import { Fault, FAULTS } from "../base/fault.ts";
 import type { Route } from "../failover/ports.ts";
 import { httpDate } from "../http1/http_date.ts";
 import { type MaybeDone, whenDone } from "../http1/maybe_done.ts";
-import type { Asker, Reply } from "../http1/asking.ts";
+import type { Reply, ReplyListener } from "../http1/reply.ts";
 import type { UpstreamConn } from "../http1/upstream_conn.ts";
 import { failoverValue, write1xx } from "./answers.ts";
 import { bind, boundTo, isBoundLogin } from "./bound.ts";
@@ -136,7 +136,7 @@ async function attemptOnNew(
   new Attempt(context, state, plan, to, connection).start();
 }
 
-class Attempt implements Drainable, Asker {
+class Attempt implements Drainable, ReplyListener {
   place = -1;
   count = 0;
   at = 0;
@@ -191,7 +191,7 @@ class Attempt implements Drainable, Asker {
     passing.then(() => this.#end(DONE), (error) => this.#cutOff(error));
   }
 
-  askFailed(fault: Fault): void {
+  failed(fault: Fault): void {
     this.#fail(fault);
   }
 

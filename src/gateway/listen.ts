@@ -94,7 +94,7 @@ export async function listen(
     for (let i = 0; i < GIVE_WAY_MAX && (server.giveWay() || relieve()); i++);
   };
   let relieve = () => false;
-  let port: Port | string;
+  let port: HttpPort | string;
   if (tls === undefined) {
     server = serverFor();
     port = await sockets.listen(settings.address, server, {
@@ -117,7 +117,7 @@ export async function listen(
 
 /** An open port, for the service that owns it. */
 function listeningOn(
-  port: Port,
+  port: HttpPort,
   server: Server,
   troubles: ServerTroubles,
   { clock, publish }: ListenContext,
@@ -149,13 +149,13 @@ function listeningOn(
 const GIVE_WAY_MAX = 64;
 
 /** A port that accepts, with the connections that are not the server's (HTTP/2). */
-export interface Port extends ListeningPort {
+export interface HttpPort extends ListeningPort {
   readonly others?: () => number;
   drainOthers?(cut: AbortSignal): Promise<number>;
 }
 
 /** Accepts the clients in the kernel's queue, unless `cut` is aborted, and closes the port. */
-async function closed(port: Port, cut: AbortSignal): Promise<void> {
+async function closed(port: HttpPort, cut: AbortSignal): Promise<void> {
   if (cut.aborted) return port.close();
   const close = () => port.close();
   cut.addEventListener("abort", close, { once: true });

@@ -9,7 +9,7 @@ import { type Member, Slab } from "../base/slab.ts";
 import type { Publish } from "../events/events.ts";
 import { DrainRunner } from "../failover/drain_runner.ts";
 import type { DrainOrder } from "../failover/ports.ts";
-import type { Deadlines, Timed } from "../net/deadlines.ts";
+import type { CoarseTimed, Deadlines } from "../net/deadlines.ts";
 
 /** One attempt of an exchange, from the sending of its request on. */
 export interface Drainable extends Member {
@@ -27,7 +27,7 @@ export interface Drainable extends Member {
 
 type Concern = Pick<DrainOrder, "upstream" | "throughEpoch">;
 
-export class Running implements Timed {
+export class Running implements CoarseTimed {
   place = -1;
   readonly #deadlines: Deadlines;
   readonly #idleMs: number;

@@ -7,7 +7,7 @@
  */
 import { Fault, type FaultName } from "../base/fault.ts";
 import type { Conn, Reader, TryConn } from "../net/conn.ts";
-import type { Deadlines, Timed } from "../net/deadlines.ts";
+import type { CoarseTimed, Deadlines } from "../net/deadlines.ts";
 import type { MaybeDone } from "./maybe_done.ts";
 import { ReadBuffer } from "./read_buffer.ts";
 
@@ -45,7 +45,7 @@ export interface Filler {
 /** Made once, because an Error is expensive and most connections end well. */
 const CLOSED = new Fault("closedUnused", "closed by us");
 
-export class BufferedConn implements Conn, Reader, Timed {
+export class BufferedConn implements Conn, Reader, CoarseTimed {
   /** Something that ends with it. */
   companion: { close(): void } | undefined;
   /** What its user wants to remember of it from one message to the next. */

@@ -15,12 +15,12 @@ export function reasonOf(status: number): string {
 }
 
 /** What is needed of an exchange to make a `Request` of it. */
-type Asking = Pick<Exchange, "head" | "gone" | "whenGone"> & {
+type ReceivedRequest = Pick<Exchange, "head" | "gone" | "whenGone"> & {
   readonly body: BodySource & { readonly none: boolean };
 };
 
 /** What is needed of an exchange to send a `Response` on it. */
-type Answering = Pick<
+type ResponseSide = Pick<
   Exchange,
   "head" | "answer" | "send" | "gone" | "whenGone" | "responseStarted"
 >;
@@ -30,7 +30,7 @@ type Answering = Pick<
  * with a Fault of the client, or with what the app threw or its stream failed with.
  */
 export async function serveFetch(
-  exchange: Asking & Answering,
+  exchange: ReceivedRequest & ResponseSide,
   app: (request: Request) => Response | Promise<Response>,
 ): Promise<void> {
   await sendResponse(exchange, await responseOf(exchange, app));
@@ -38,7 +38,7 @@ export async function serveFetch(
 
 /** What `app` responds to the request of an exchange; 404 as in `serveFetch`. Rejects as the app does. */
 export async function responseOf(
-  exchange: Asking,
+  exchange: ReceivedRequest,
   app: (request: Request) => Response | Promise<Response>,
 ): Promise<Response> {
   const request = requestOf(exchange);
@@ -52,7 +52,7 @@ export async function responseOf(
  * meant: it resolves dot segments and turns backslashes into slashes, and the app would then see a path that
  * the client did not send and that no check before it has seen.
  */
-function requestOf(exchange: Asking): Request | undefined {
+function requestOf(exchange: ReceivedRequest): Request | undefined {
   const { head, body } = exchange;
   if (wouldChange(head.path)) return undefined;
   const path = head.path === "*" ? "/*" : head.path;
@@ -116,7 +116,7 @@ const FRAMING_FIELDS = new Set([
 
 /** Sends a `Response`. Rejects with a Fault, or with what the response's stream failed with. */
 export async function sendResponse(
-  exchange: Answering,
+  exchange: ResponseSide,
   response: Response,
 ): Promise<void> {
   const out = exchange.answer(response.status, response.statusText || reasonOf(response.status));

@@ -11,7 +11,7 @@ import type { Fault } from "../base/fault.ts";
 import { LimitWatch } from "../base/limit_watch.ts";
 import { Slab } from "../base/slab.ts";
 import type { Conn } from "../net/conn.ts";
-import type { Deadlines, Timed } from "../net/deadlines.ts";
+import type { CoarseTimed, Deadlines } from "../net/deadlines.ts";
 import type { BodyRules } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
 import { ServerConnection } from "./server_connection.ts";
@@ -107,7 +107,7 @@ interface Waiting {
   readonly end: (hasPlace: boolean) => void;
 }
 
-export class Server implements Timed {
+export class Server implements CoarseTimed {
   place = -1;
   readonly limits: ServerLimits;
   readonly options: ServerOptions;

@@ -4,7 +4,7 @@
  * It neither retries nor follows redirects, and adds no fields but framing and `Connection`.
  */
 import { Fault, faultOf } from "../base/fault.ts";
-import type { Asker, ExchangeOptions, Reply } from "./asking.ts";
+import type { ExchangeOptions, Reply, ReplyListener } from "./reply.ts";
 import { Body, type BodyRules, type BodySource, isHere } from "./body.ts";
 import type { Conn } from "../net/conn.ts";
 import { ContinueWait } from "./continue_wait.ts";
@@ -59,7 +59,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
   #keepAlive = false;
   #reply: Body | undefined;
   /** Who waits for the response to the present request, and how; undefined once it has come. */
-  #asker: Asker | undefined;
+  #listener: ReplyListener | undefined;
   #asked: ExchangeOptions = { responseMs: 0 };
   #informational = 0;
   #upgraded = false;
@@ -159,16 +159,16 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
 
   /** As `ask`, with a promise, which rejects with the Fault. */
   exchange(body: BodySource | Uint8Array | null, options: ExchangeOptions): Promise<Reply> {
-    return new Promise((replied, askFailed) => this.ask(body, options, { replied, askFailed }));
+    return new Promise((replied, failed) => this.ask(body, options, { replied, failed }));
   }
 
   /**
-   * Sends the request and hands the final response head to `asker`. If that is not possible, `asker` gets a
+   * Sends the request and hands the final response head to `to`. If that is not possible, `to` gets a
    * Fault of the upstream or of `body`, always after this has returned.
    */
-  ask(body: BodySource | Uint8Array | null, options: ExchangeOptions, asker: Asker): void {
+  ask(body: BodySource | Uint8Array | null, options: ExchangeOptions, to: ReplyListener): void {
     const source = body instanceof Uint8Array ? bytesSource(body) : body ?? undefined;
-    this.#asker = asker;
+    this.#listener = to;
     this.#asked = options;
     this.#informational = 0;
     const framing = this.#frame(source, options.upgrade === true);
@@ -200,23 +200,23 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
     if (head instanceof Fault) return this.#lose(head);
     const asked = this.#asked;
     if (head.status >= 200 || (head.status === 101 && asked.upgrade === true)) {
-      const asker = this.#asker!;
-      this.#asker = undefined;
-      return asker.replied({ head, body: this.#begin(head, asked) });
+      const listener = this.#listener!;
+      this.#listener = undefined;
+      return listener.replied({ head, body: this.#begin(head, asked) });
     }
     this.#passBy(head, asked).then(() => this.#readOn(), (error) => this.#lose(faultOf(error)));
   }
 
   /** The response cannot come any more. */
   #lose(reason: Fault): void {
-    const asker = this.#asker!;
-    this.#asker = undefined;
+    const listener = this.#listener!;
+    this.#listener = undefined;
     const fault = this.#io.fail(reason);
     const isStale = this.reused && !this.responseStarted && fault.fault === "upstreamReset";
     if (isStale) this.owner.sawEnd(this.#idleForMs);
     this.#endSending();
     // The caller may retry with the same body, so nobody may still be reading it.
-    Promise.resolve(this.#pump).then(() => asker.askFailed(fault));
+    Promise.resolve(this.#pump).then(() => listener.failed(fault));
   }
 
   /** After the response: keeps the connection for another request if all went well, else closes it. */

@@ -7,7 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import { type Member, Slab } from "../base/slab.ts";
 
 /** An object with deadlines, such as a connection. */
-export interface Timed extends Member {
+export interface CoarseTimed extends Member {
   /** Called on each tick with the coarse time, in milliseconds; ends what is overdue. Must not throw. */
   tick(now: number): void;
 }
@@ -18,7 +18,7 @@ export const TICK_MS = 250;
 export class Deadlines {
   /** For the rare wait that needs an exact timer. */
   readonly clock: Clock;
-  readonly #timed = new Slab<Timed>();
+  readonly #timed = new Slab<CoarseTimed>();
   #cancel: (() => void) | undefined;
   /** The time of the last tick, from which `in` counts. */
   #now = 0;
@@ -38,7 +38,7 @@ export class Deadlines {
   }
 
   /** Calls `timed.tick` until `delete`. The timer runs only while the set is not empty. */
-  add(timed: Timed): void {
+  add(timed: CoarseTimed): void {
     this.#timed.add(timed);
     if (this.#cancel === undefined) {
       this.#now = this.clock.now();
@@ -46,14 +46,14 @@ export class Deadlines {
     }
   }
 
-  delete(timed: Timed): void {
+  delete(timed: CoarseTimed): void {
     if (!this.#timed.delete(timed) || this.#timed.size > 0) return;
     this.#cancel?.();
     this.#cancel = undefined;
   }
 
   /** A bug in one member must not stop the others, or the timer. */
-  #tick(timed: Timed): void {
+  #tick(timed: CoarseTimed): void {
     try {
       timed.tick(this.#now);
     } catch (error) {

@@ -62,7 +62,7 @@ interface Incident {
   isOutageTold: boolean;
 }
 
-interface Service {
+interface ServiceRecord {
   readonly primary: string;
   active: string | undefined;
   incident: Incident | undefined;
@@ -72,7 +72,7 @@ interface Service {
 const OUTAGE_ROUND = 2;
 
 export class Incidents {
-  readonly #services: ReadonlyMap<string, Service>;
+  readonly #services: ReadonlyMap<string, ServiceRecord>;
   readonly #counts: (service: string) => ClientCounts;
 
   /**
@@ -119,7 +119,7 @@ export class Incidents {
 
   /** A trigger that ran beside the traffic failed after the move. */
   #takeFlaw(
-    service: Service,
+    service: ServiceRecord,
     stamped: Stamped,
     { to, reason }: EventOf<"promotion.flawed">,
   ): Notice {
@@ -142,7 +142,12 @@ export class Incidents {
     });
   }
 
-  #open(service: Service, { service: name }: Stamped, startedAt: number, reason: string): Incident {
+  #open(
+    service: ServiceRecord,
+    { service: name }: Stamped,
+    startedAt: number,
+    reason: string,
+  ): Incident {
     service.incident ??= {
       startedAt,
       reason,
@@ -154,7 +159,7 @@ export class Incidents {
   }
 
   #takeNobody(
-    service: Service,
+    service: ServiceRecord,
     stamped: Stamped,
     event: EventOf<"selection.failed">,
   ): Notice | undefined {
@@ -175,7 +180,7 @@ export class Incidents {
   }
 
   #takePromotion(
-    service: Service,
+    service: ServiceRecord,
     stamped: Stamped,
     event: EventOf<"promotion.finished">,
   ): Notice | undefined {

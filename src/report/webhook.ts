@@ -29,7 +29,7 @@ const PAUSE_MAX_MS = 30_000;
 export const FLUSH_MS = 2_000;
 
 /** The outcome of an attempt: sent, or the reason why not and whether to try again. */
-type Outcome = "sent" | { readonly reason: string; readonly mayRetry: boolean };
+type DeliveryOutcome = "sent" | { readonly reason: string; readonly mayRetry: boolean };
 
 export class Webhook implements AsyncDisposable {
   readonly #settings: WebhookSettings;
@@ -111,7 +111,7 @@ export class Webhook implements AsyncDisposable {
   }
 
   /** Makes one attempt. Redirects are not followed, so that a notice goes only to the configured URL. */
-  async #post(body: string): Promise<Outcome> {
+  async #post(body: string): Promise<DeliveryOutcome> {
     using deadline = withDeadline(this.#stop.signal, ATTEMPT_MS, this.#clock);
     try {
       const response = await fetch(this.#settings.url, {
@@ -134,7 +134,7 @@ export class Webhook implements AsyncDisposable {
 }
 
 /** The outcome for a response's status. After 408, 425, 429 and 5xx another attempt may succeed. */
-function outcomeOf(status: number): Outcome {
+function outcomeOf(status: number): DeliveryOutcome {
   if (status >= 200 && status < 300) return "sent";
   const mayRetry = status >= 500 || status === 408 || status === 425 || status === 429;
   return { reason: `answered with status ${status}`, mayRetry };

@@ -71,7 +71,7 @@ export class TestService implements AsyncDisposable {
       history: (upstream) => controller.history.of(upstream),
       counters: () => counters,
       nextCheckAt: (upstream) => upstream === "a" ? this.clock.now() + 2_000 : undefined,
-      order: (order, asker, onOutcome) => controller.order(order, asker, onOutcome),
+      order: (order, source, onOutcome) => controller.order(order, source, onOutcome),
     };
   }
 

@@ -6,7 +6,7 @@ import type { Interfaces } from "../own_address.ts";
 import type { PathInfo } from "../scripts_dir.ts";
 
 /** The inputs of `load` besides the arguments. */
-export interface World {
+export interface ConfigFixture {
   readonly env?: Readonly<Record<string, string>>;
   readonly files?: Readonly<Record<string, string>>;
   /** The paths that `stat` finds, with or without a trailing slash; their parent folders exist as well. */
@@ -17,7 +17,7 @@ export interface World {
 /** The result of `stat` for a folder. */
 export const FOLDER: PathInfo = { isFile: false, isDirectory: true, mode: 0o40755 };
 
-export function loadWith(args: readonly string[], world: World = {}): Loaded {
+export function loadWith(args: readonly string[], world: ConfigFixture = {}): Loaded {
   return load({
     args,
     env: world.env ?? {},
@@ -38,32 +38,32 @@ export function loadWith(args: readonly string[], world: World = {}): Loaded {
 }
 
 /** The config; throws with the errors if there are any. */
-export function configOf(args: readonly string[], world?: World): Config {
+export function configOf(args: readonly string[], world?: ConfigFixture): Config {
   const loaded = loadWith(args, world);
   if (loaded.kind !== "run") throw new Error(JSON.stringify(loaded, null, 2));
   return loaded.config;
 }
 
-export function tcpOf(args: readonly string[], world?: World): TcpConfig {
+export function tcpOf(args: readonly string[], world?: ConfigFixture): TcpConfig {
   const service = configOf(args, world).services[0];
   if (service?.mode !== "tcp") throw new Error("not a TCP service");
   return service;
 }
 
-export function httpOf(args: readonly string[], world?: World): HttpConfig {
+export function httpOf(args: readonly string[], world?: ConfigFixture): HttpConfig {
   const service = configOf(args, world).services[0];
   if (service?.mode !== "http") throw new Error("not an HTTP service");
   return service;
 }
 
 /** The error lines; throws if the options are good. */
-export function errorsOf(args: readonly string[], world?: World): readonly string[] {
+export function errorsOf(args: readonly string[], world?: ConfigFixture): readonly string[] {
   const loaded = loadWith(args, world);
   if (loaded.kind !== "errors") throw new Error(JSON.stringify(loaded, null, 2));
   return loaded.lines;
 }
 
-export function warningsOf(args: readonly string[], world?: World): readonly string[] {
+export function warningsOf(args: readonly string[], world?: ConfigFixture): readonly string[] {
   const loaded = loadWith(args, world);
   if (loaded.kind !== "run") throw new Error(JSON.stringify(loaded, null, 2));
   return loaded.warnings;

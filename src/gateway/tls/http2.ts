@@ -6,7 +6,7 @@
 import { Fault, FAULTS, statusOf } from "../../base/fault.ts";
 import type { Conn } from "../../net/conn.ts";
 import { denoConn } from "../../net/deno/conn.ts";
-import type { Deadlines, Timed } from "../../net/deadlines.ts";
+import type { CoarseTimed, Deadlines } from "../../net/deadlines.ts";
 import { ALLOWED } from "../../http1/local_reply.ts";
 import { SERVER_LIMITS } from "../../http1/server.ts";
 import { tunnel } from "../../net/tunnel.ts";
@@ -53,7 +53,7 @@ const POLL_MS = 10;
 /** Descriptors that must be free to join a client. It needs two; others may take some meanwhile. */
 const SPARE_DESCRIPTORS = 4;
 
-export class Http2 implements Timed {
+export class Http2 implements CoarseTimed {
   place = -1;
   readonly #parts: Http2Parts;
   readonly #loopback: LoopbackServer;

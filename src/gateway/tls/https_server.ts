@@ -6,7 +6,7 @@ import type { Server } from "../../http1/server.ts";
 import { UnfinishedTls } from "../../net/deno/unfinished_tls.ts";
 import { Handshakes } from "../handshakes.ts";
 import { Http2, type Http2Parts } from "./http2.ts";
-import type { Port } from "../listen.ts";
+import type { HttpPort } from "../listen.ts";
 import { type TlsFiles, TlsListener } from "./listen_tls.ts";
 
 /** How long a drain waits for handshakes that are under way, in milliseconds. */
@@ -61,7 +61,7 @@ export class HttpsServer {
       readonly onAcceptFailed: (error: unknown, retryInMs: number) => void;
       readonly onShortage: () => void;
     },
-  ): Promise<Port | string> {
+  ): Promise<HttpPort | string> {
     const { publish, onError } = this.#settings;
     let trouble = "HTTPS is not served on a unix socket";
     try {

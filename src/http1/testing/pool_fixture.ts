@@ -1,7 +1,7 @@
 /** A pool whose upstreams say each byte when the test wants it, on a clock that the test moves. */
 import { ManualClock } from "../../base/clock.ts";
 import type { BodySource } from "../body.ts";
-import type { ExchangeOptions, Reply } from "../asking.ts";
+import type { ExchangeOptions, Reply } from "../reply.ts";
 import type { UpstreamConn } from "../upstream_conn.ts";
 import type { FakeConn, MakePair } from "../../net/testing/conn_fake.ts";
 import { Deadlines } from "../../net/deadlines.ts";

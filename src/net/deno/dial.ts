@@ -37,16 +37,16 @@ export interface DialLimits {
  */
 export function dial(address: Address, limits: DialLimits): Promise<Deno.Conn | Fault | undefined> {
   if (limits.signal.aborted) return Promise.resolve(undefined);
-  return new Promise((resolve) => new Attempt(address, limits, resolve).begin());
+  return new Promise((resolve) => new DialAttempt(address, limits, resolve).begin());
 }
 
-type Outcome = Deno.Conn | Fault | undefined;
+type DialOutcome = Deno.Conn | Fault | undefined;
 
-class Attempt {
+class DialAttempt {
   readonly #address: Address;
   readonly #limits: DialLimits;
   readonly #resolver: Resolver;
-  readonly #resolve: (outcome: Outcome) => void;
+  readonly #resolve: (outcome: DialOutcome) => void;
   readonly #sockets = new AbortController();
   readonly #cancelDeadline: () => void;
   #cancelNext: () => void = () => {};
@@ -57,7 +57,7 @@ class Attempt {
   /** The result if no address answers. */
   #fault: Fault | undefined;
 
-  constructor(address: Address, limits: DialLimits, resolve: (outcome: Outcome) => void) {
+  constructor(address: Address, limits: DialLimits, resolve: (outcome: DialOutcome) => void) {
     this.#address = address;
     this.#limits = limits;
     this.#resolver = limits.resolver ?? ofProcess;
@@ -141,7 +141,7 @@ class Attempt {
     );
   }
 
-  #end(outcome: Outcome): void {
+  #end(outcome: DialOutcome): void {
     this.#isOver = true;
     this.#cancelDeadline();
     this.#cancelNext();

@@ -23,7 +23,7 @@ export function linuxDialer(host: EmbeddedLoop, options: PlainDialOptions): Dial
   const { hostname, port, clock, connectMs, resolver = ofProcess } = options;
   const literal = ipSockaddr(hostname, port);
   return async (signal, onConnecting) => {
-    const attempt = new Attempt(host, clock, (ip, fault) => {
+    const attempt = new DialAttempt(host, clock, (ip, fault) => {
       if (ip === undefined) return;
       if (fault === undefined) resolver.connected(hostname, ip);
       else if (FAULTS[fault.fault].side === "upstream") resolver.failed(hostname, ip);
@@ -52,7 +52,7 @@ interface Place {
 /** Called with the outcome of each address: no fault if it was connected. */
 type Note = (ip: string | undefined, fault: Fault | undefined) => void;
 
-class Attempt implements Watcher {
+class DialAttempt implements Watcher {
   readonly #host: EmbeddedLoop;
   readonly #clock: Clock;
   readonly #note: Note;

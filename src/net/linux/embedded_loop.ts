@@ -29,7 +29,10 @@ const LATE_MS = 1;
 const STOP_MS = 1_000;
 
 /** What the loop needs of `Libc`; tests put another in its place. */
-export type Host = Pick<Libc, "pollElsewhere" | "eventfd" | "wake" | "settle" | "close" | "now">;
+export type LoopHost = Pick<
+  Libc,
+  "pollElsewhere" | "eventfd" | "wake" | "settle" | "close" | "now"
+>;
 
 /**
  * What the loop is doing.
@@ -51,7 +54,7 @@ type HelperState = "idle" | "waiting" | "late";
 
 export class EmbeddedLoop implements Watcher {
   readonly loop: Loop;
-  readonly #host: Host;
+  readonly #host: LoopHost;
   readonly #clock: Clock;
   readonly #isAlone: () => boolean;
   readonly #eventfd: number;
@@ -69,7 +72,7 @@ export class EmbeddedLoop implements Watcher {
    * timer, no file, no socket. Then it sleeps in epoll_wait(2) itself, as long as it likes, and no other thread
    * has a part in it. On a thread that serves other purposes as well it is never alone.
    */
-  constructor(loop: Loop, host: Host, clock: Clock, isAlone = () => false) {
+  constructor(loop: Loop, host: LoopHost, clock: Clock, isAlone = () => false) {
     // `finished` may be read by nobody, and a rejection must not count as unhandled then.
     this.#ended.promise.catch(() => {});
     this.loop = loop;

@@ -4,7 +4,7 @@
  */
 import { ManualClock } from "../../base/clock.ts";
 import { EmbeddedLoop } from "../linux/embedded_loop.ts";
-import type { Host } from "../linux/embedded_loop.ts";
+import type { LoopHost } from "../linux/embedded_loop.ts";
 import { READABLE } from "../../linux/kernel.ts";
 import { Loop } from "../../linux/loop.ts";
 import { FakeKernel, type FakeOptions } from "../../linux/testing/fake_kernel.ts";
@@ -12,7 +12,7 @@ import { FakeKernel, type FakeOptions } from "../../linux/testing/fake_kernel.ts
 /** Far from the numbers of sockets. */
 const EVENTFD = 999;
 
-export class FakeHost extends FakeKernel implements Host {
+export class FakeHost extends FakeKernel implements LoopHost {
   /** How long each wait elsewhere was to be, oldest first. */
   readonly waits: number[] = [];
   /** How often the loop has asked for changes. */

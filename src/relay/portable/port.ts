@@ -19,7 +19,7 @@ export interface PortOwner {
   taken(conn: Deno.Conn): void;
 }
 
-export class Port {
+export class PortableListener {
   readonly #bind: Address;
   readonly #owner: PortOwner;
   readonly #context: Pick<RelayContext, "clock" | "publish">;

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import type { Address } from "../../base/address.ts";
 import { ManualClock } from "../../base/clock.ts";
 import type { Event } from "../../events/events.ts";
-import { Port, type PortOwner } from "./port.ts";
+import { PortableListener, type PortOwner } from "./port.ts";
 import { until } from "../testing/world.ts";
 
 const HERE: Address = { kind: "tcp", host: "127.0.0.1", port: 0 };
@@ -34,7 +34,7 @@ function world(script: (Deno.Conn | Error)[], owner: Partial<PortOwner> = {}) {
   const clock = new ManualClock();
   const listener = new FakeListener(script);
   const taken: Deno.Conn[] = [];
-  const port = new Port(
+  const port = new PortableListener(
     HERE,
     { hasRoom: () => true, taken: (conn) => taken.push(conn), ...owner },
     { clock, publish: (event) => events.push(event) },
@@ -102,12 +102,17 @@ Deno.test("a port that cannot be had is tried each second until it is closed", a
   const clock = new ManualClock();
   let tries = 0;
   const owner = { hasRoom: () => true, taken: () => {} };
-  const port = new Port(HERE, owner, { clock, publish: (event) => events.push(event) }, {
-    listen() {
-      tries++;
-      throw new Deno.errors.AddrInUse();
+  const port = new PortableListener(
+    HERE,
+    owner,
+    { clock, publish: (event) => events.push(event) },
+    {
+      listen() {
+        tries++;
+        throw new Deno.errors.AddrInUse();
+      },
     },
-  });
+  );
   await port.open();
   await clock.advance(2_500);
   assertEquals(tries, 3);
@@ -128,7 +133,7 @@ Deno.test("a port on :: falls back to 0.0.0.0 on a system without IPv6", async (
   const listener = new FakeListener([]);
   const context = { clock: new ManualClock(), publish: () => {} };
   const owner = { hasRoom: () => true, taken: () => {} };
-  const port = new Port({ kind: "tcp", host: "::", port: 1 }, owner, context, {
+  const port = new PortableListener({ kind: "tcp", host: "::", port: 1 }, owner, context, {
     listen(address) {
       if (address.kind === "tcp") hosts.push(address.host);
       if (hosts.length === 1) throw Object.assign(new Error("no IPv6"), { code: "EAFNOSUPPORT" });
@@ -147,7 +152,7 @@ Deno.test("a port opens and closes again and again in the same place", async () 
   const taken: Deno.Conn[] = [];
   const events: Event[] = [];
   const owner = { hasRoom: () => true, taken: (conn: Deno.Conn) => taken.push(conn) };
-  const port = new Port(address, owner, {
+  const port = new PortableListener(address, owner, {
     clock: new ManualClock(),
     publish: (event) => events.push(event),
   });

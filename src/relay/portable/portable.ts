@@ -11,7 +11,7 @@ import { DrainRunner } from "../../failover/drain_runner.ts";
 import { type DrainOrder, QUIET_MS, type Route } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
-import { Port } from "./port.ts";
+import { PortableListener } from "./port.ts";
 import { Session, type SessionOwner, type Tally } from "./session.ts";
 
 /** The interval of the sweep for idle sessions: the longest, and the shortest. */
@@ -20,7 +20,7 @@ const SWEEP_MIN_MS = 10;
 /** The same failure is reported at most once in this time. */
 const LOG_INTERVAL_MS = 1_000;
 
-type State = "closed" | "open" | "held" | "stopped";
+type PortableState = "closed" | "open" | "held" | "stopped";
 
 class PortableRelay implements Relay, SessionOwner {
   readonly engine = "stream";
@@ -40,8 +40,8 @@ class PortableRelay implements Relay, SessionOwner {
   };
   route: Route | undefined;
   #starved = 0;
-  #state: State = "closed";
-  readonly #port: Port;
+  #state: PortableState = "closed";
+  readonly #port: PortableListener;
   readonly #sessions = new Slab<Session>();
   readonly #drains: DrainRunner<Session>;
   readonly #connections: LimitWatch;
@@ -59,7 +59,7 @@ class PortableRelay implements Relay, SessionOwner {
       new LimitWatch(max, (max) => context.publish({ type: "limit.reached", limit, max }));
     this.#connections = watchLimit("connections", settings.connectionsMax);
     this.#held = watchLimit("held", settings.heldMax);
-    this.#port = new Port(
+    this.#port = new PortableListener(
       settings.bind,
       {
         hasRoom: () => this.#hasRoom(),

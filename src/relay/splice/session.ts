@@ -20,7 +20,7 @@ import { Flow, type FlowDeps } from "./flow.ts";
 import type { Wait } from "./wait.ts";
 
 /** `free`: in the pool. `waiting`: no attempt under way. `connecting`: one is. `joined`: bytes may flow. */
-export type Phase = "free" | "waiting" | "connecting" | "joined";
+export type SessionPhase = "free" | "waiting" | "connecting" | "joined";
 
 /** What a session asks of those around it. */
 export interface SessionOwner {
@@ -56,7 +56,7 @@ const POLL_MAX_MS = 512;
 const DROPS_MAX = 16;
 
 export class Session implements Watcher, Tick, Timed, BugHandler {
-  phase: Phase = "free";
+  phase: SessionPhase = "free";
   /** Index in the list of the worker's sessions. */
   index = -1;
   client = -1;
@@ -124,7 +124,7 @@ export class Session implements Watcher, Tick, Timed, BugHandler {
   }
 
   /** Changes the phase, and the counters that follow from it. */
-  enter(phase: Phase): void {
+  enter(phase: SessionPhase): void {
     const { counters, held } = this.#owner.deps;
     if (phase === "waiting") held.add();
     if (this.phase === "waiting") held.give();

@@ -21,9 +21,9 @@ export interface ExchangeOptions {
 }
 
 /** Gets what came of a request. Neither may throw. */
-export interface Asker {
+export interface ReplyListener {
   /** The final response head; the request body may still be under way when an early response comes. */
   replied(reply: Reply): void;
   /** The connection is gone, and nothing takes from the request's body any more. */
-  askFailed(fault: Fault): void;
+  failed(fault: Fault): void;
 }
