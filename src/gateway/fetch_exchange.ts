@@ -125,8 +125,11 @@ export class FetchExchange implements Client {
     for (let i = 0; i < head.fields.count; i++) {
       headers.append(head.fields.name(i), head.fields.value(i));
     }
-    if (body?.length !== undefined) headers.set("content-length", String(body.length));
     const { status } = head;
+    // Of those without a body, HEAD and 304 may declare its length, 204 must not (RFC 9110 section 8.6).
+    if (body?.length !== undefined && status !== 204) {
+      headers.set("content-length", String(body.length));
+    }
     if (body === null || isBodyless(this.head.method, status)) {
       this.#finished = true;
       return this.#response.resolve(new Response(null, { status, headers }));

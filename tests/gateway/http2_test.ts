@@ -1,5 +1,6 @@
 /** HTTP/2 toward clients, where it differs from HTTP/1.1: bodies that may be none, and what comes first. */
 import { assertEquals } from "@std/assert";
+import { connect } from "node:http2";
 import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
 import { ENGINES } from "../harness/scenario.ts";
 import { tlsTest } from "./certificate.ts";
@@ -59,6 +60,40 @@ tlsTest("a request over HTTP/2 without a body has none at the upstream", async (
     ["GET", undefined, ""],
   ]);
 });
+
+tlsTest(
+  "a response that must have no body has none over HTTP/2, nor a wrong length",
+  async (tls) => {
+    const said: Readonly<Record<string, string>> = {
+      "/204": "HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nevil",
+      "/304": "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n",
+      "/": "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n",
+    };
+    await using up = rawUpstream(async (conn) =>
+      await say(conn, said[(await hear(conn)).split(" ")[1]!]!)
+    );
+    await using stage = await Stage.start([up.port], { tls });
+    await stage.open(0);
+    // Node's client takes a length that does not fit for a breach of the protocol.
+    const session = connect(`https://localhost:${stage.port}`, { ca: tls.cert });
+    const ask = (path: string, method = "GET") => {
+      const answer = Promise.withResolvers<(string | number | undefined)[]>();
+      const request = session.request({ ":path": path, ":method": method });
+      let head: (string | number | undefined)[] = [];
+      request.on("response", (headers) => head = [headers[":status"], headers["content-length"]]);
+      request.on("error", answer.reject);
+      request.on("close", () => answer.resolve(head));
+      request.resume();
+      request.end();
+      return withTestDeadline(path, answer.promise);
+    };
+    assertEquals(await ask("/204"), [204, undefined]);
+    assertEquals(await ask("/304"), [304, "4"]);
+    assertEquals(await ask("/", "HEAD"), [200, "4"]);
+    const closed = new Promise<void>((resolve) => session.close(resolve));
+    await withTestDeadline("the end of the session", closed);
+  },
+);
 
 tlsTest("a strict upstream keeps its connection after requests without a body", async (tls) => {
   const ports = new Set<number>();
