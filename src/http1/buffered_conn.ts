@@ -157,9 +157,9 @@ export class BufferedConn implements Conn, Reader, CoarseTimed {
     return this.#conn.look !== undefined;
   }
 
-  /** True if unused bytes are here. Asks the system once more if `canLook`. */
-  look(): boolean {
-    if (this.input.isEmpty && this.#isReading) this.#conn.look?.();
+  /** True if unused bytes are here. Asks the system once more if `canLook`; for `isExact` see there. */
+  look(isExact = true): boolean {
+    if (this.input.isEmpty && this.#isReading) this.#conn.look?.(isExact);
     return !this.input.isEmpty;
   }
 

@@ -88,7 +88,7 @@ export class Pool implements ConnectionOwner {
     for (let connection = this.#idle.at(-1); connection; connection = this.#idle.at(-1)) {
       if (!isRepeatable && connection.idleForMs > this.#unsafeMs) return undefined;
       this.#idle.pop();
-      if (connection.wake()) return connection;
+      if (connection.wake(isRepeatable)) return connection;
       connection.close();
     }
     return undefined;

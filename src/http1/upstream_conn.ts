@@ -271,10 +271,11 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
   }
 
   /** Ends the idle time. False if the connection is known to be unusable. */
-  wake(): boolean {
+  wake(isRepeatable = false): boolean {
     const io = this.#io;
     // The system may know of its end, or of unexpected bytes, and not have reported them yet.
-    if (!io.closed) io.look();
+    // A request that may be sent twice survives an end of this very millisecond.
+    if (!io.closed) io.look(!isRepeatable);
     io.readBy(Infinity, "idleTimeout");
     this.#idle = false;
     this.#idleForMs = this.idleForMs;

@@ -47,6 +47,9 @@ export class Loop {
   #now: number;
   #round = 0;
   #watched = 0;
+  /** The present report of this tick, and how many it has; equal when no tick runs. */
+  #report = 0;
+  #reports = 0;
   #mark = 0;
   #stopped = false;
 
@@ -103,6 +106,18 @@ export class Loop {
     this.#marks[fd] = mark;
     this.#watched++;
     return 0;
+  }
+
+  /**
+   * False if all that has happened to `fd` up to the beginning of this tick was told to its watcher. Always true
+   * outside the part of a tick in which watchers are told.
+   */
+  mayHaveNews(fd: number): boolean {
+    if (this.#reports === 0) return true;
+    for (let i = this.#report + 1; i < this.#reports; i++) {
+      if (this.kernel.eventFd(i) === fd) return true;
+    }
+    return false;
   }
 
   /** Replaces the watcher of `fd`. */
@@ -162,7 +177,9 @@ export class Loop {
     const count = kernel.poll(sleepMs);
     this.#now = kernel.now();
     this.#round++;
+    this.#reports = Math.max(0, count);
     for (let i = 0; i < count; i++) {
+      this.#report = i;
       const fd = kernel.eventFd(i);
       const watcher = this.#watchers[fd];
       if (watcher === undefined || this.#marks[fd] !== kernel.eventMark(i)) continue;
@@ -172,6 +189,7 @@ export class Loop {
         reportBug(error, watcher);
       }
     }
+    this.#report = this.#reports = 0;
     this.#timerWheel.advance(this.#now);
     this.#runTicks();
     return count;

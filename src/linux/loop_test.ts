@@ -107,3 +107,18 @@ Deno.test("the loop does not sleep while someone waits for a turn, nor past a de
   assertEquals([slept[0], slept[2]], [500, 0]);
   assert(slept[1]! >= 100 && slept[1]! <= 116);
 });
+
+Deno.test("a watcher can ask whether something of this tick was not told yet to another one", () => {
+  const { kernel, loop, fds: [first, second] } = sockets();
+  const news: boolean[] = [];
+  const ask = (fd: number): Watcher => ({ ready: () => news.push(loop.mayHaveNews(fd)) });
+  loop.watch(first, ask(second));
+  loop.watch(second, ask(first));
+  assert(loop.mayHaveNews(first), "before the first tick nothing is known");
+  loop.tick();
+  assertEquals(news, [true, false]);
+  kernel.changed(first);
+  loop.tick();
+  assertEquals(news.slice(2), [false]);
+  assert(loop.mayHaveNews(second), "outside of a tick nothing is known");
+});

@@ -40,8 +40,11 @@ export interface TryConn extends Conn {
    * which may be 0. Throws if the connection is broken.
    */
   tryWrite(bytes: Uint8Array, length: number): number;
-  /** Makes a pending read try the socket at once. */
-  look(): void;
+  /**
+   * Makes a pending read try the socket at once. `isExact`: false if it is enough to know what had come by the
+   * beginning of this tick, a millisecond ago at most while there is traffic; that needs no system call.
+   */
+  look(isExact: boolean): void;
 }
 
 /**

@@ -83,7 +83,9 @@ export class LinuxConn implements TryConn, Watcher, Tick {
     this.#readIfAny();
   }
 
-  look(): void {
+  look(isExact: boolean): void {
+    if (this.#fd === -1) return;
+    if (!isExact && !this.#readable && !this.#host.loop.mayHaveNews(this.#fd)) return;
     this.#readable = true;
     this.#readIfAny();
   }

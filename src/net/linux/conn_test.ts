@@ -317,3 +317,45 @@ Deno.test("a bug in a reader ends that connection, and not the loop", async () =
   sound.conn.close();
   await bench.end();
 });
+
+Deno.test("a look that need not be exact reads only what may have been reported in this tick", async () => {
+  const host = new Counting();
+  const bench = new Bench({}, host);
+  const [asking, other, late] = [bench.connect(), bench.connect(), bench.connect()];
+  const heard: string[] = [];
+  const reader = (name: string, then: () => void = () => {}): Reader => ({
+    arrived(count) {
+      heard.push(`${name} ${count}`);
+      then();
+    },
+    failed() {},
+  });
+  await host.untilQuiet();
+  other.conn.readWith(new Uint8Array(9), reader("other"));
+  late.conn.readWith(new Uint8Array(9), reader("late"));
+  const reads = (fd: number) => host.turns.reduce((sum, turn) => sum + (turn.get(fd) ?? 0), 0);
+  await host.untilQuiet();
+  const before = reads(other.fd);
+  asking.conn.readWith(
+    new Uint8Array(9),
+    reader("asking", () => {
+      // Nothing was reported of this one, so it is not read …
+      other.conn.look(false);
+      assertEquals(reads(other.fd), before);
+      // … and of this one something is reported in the same tick.
+      late.conn.look(false);
+      assertEquals(heard, ["asking 1", "late 2"]);
+      other.conn.look(true);
+      assertEquals(reads(other.fd), before + 1);
+    }),
+  );
+  asking.peer.send(bytes(1));
+  late.peer.send(bytes(2));
+  await host.untilQuiet();
+  assertEquals(heard, ["asking 1", "late 2"]);
+  // Outside of a tick nothing is known without a read.
+  other.conn.look(false);
+  assertEquals(reads(other.fd), before + 2);
+  for (const { conn } of [asking, other, late]) conn.close();
+  await bench.end();
+});

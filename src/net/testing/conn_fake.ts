@@ -166,7 +166,7 @@ class SwiftFakeConn extends FakeConn implements TryConn {
   }
 
   /** A pending read was notified already. */
-  look(): void {}
+  look(_isExact: boolean): void {}
 
   tryWrite(bytes: Uint8Array, length: number): number {
     return this.#outgoing.tryWrite(bytes.subarray(0, length));
