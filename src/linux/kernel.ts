@@ -20,6 +20,8 @@ export interface Pipe {
 export interface SocketOptions {
   /** TCP_USER_TIMEOUT in milliseconds; 0 leaves it to the system (tcp(7)). */
   readonly userTimeoutMs: number;
+  /** The caller calls `keepAlive` if the connection lives long enough to need it. */
+  readonly keepAliveLater?: boolean;
 }
 
 export interface ListenOptions extends SocketOptions {
@@ -61,9 +63,20 @@ export interface Kernel {
   accept(listener: number): number;
   /** Returns a socket that begins to connect; WRITABLE or FAILED is reported when that has ended. */
   connect(address: SockAddr, options: SocketOptions): number;
+  /**
+   * Lets the system find out about a peer that vanished: it asks after 60 s of silence, and each 10 s after that
+   * (SO_KEEPALIVE, tcp(7)). Accepted sockets inherit it from their listener.
+   */
+  keepAlive(fd: number): void;
   /** Reads and clears the pending error of a socket (SO_ERROR): 0, or a negated error number. */
   takeError(fd: number): number;
   localAddress(fd: number): SockAddr;
+  /**
+   * True if a socket that has just connected to `address` has that address as well. The kernel chooses the local
+   * port; if `address` is a port of this machine on which nothing listens, it may choose that one, and the socket
+   * connects to itself (simultaneous open, RFC 9293 section 3.5). The port is closed then.
+   */
+  isItsOwnPeer(fd: number, address: SockAddr): boolean;
   /** The peer's address; empty if the peer has gone already. */
   peerAddress(fd: number): SockAddr;
 

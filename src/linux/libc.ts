@@ -7,8 +7,7 @@
  * one thread must not be used by another. It is read in the same function, therefore in a loop: when another
  * function is entered, V8 may compile it first, and its system calls change errno.
  */
-import { errorCode } from "../base/errno.ts";
-import { EACCES, EAGAIN, EINPROGRESS, EINTR, EINVAL, EPERM, EROFS } from "./errno.ts";
+import { EAGAIN, EINPROGRESS, EINTR, EINVAL } from "./errno.ts";
 import {
   FAILED,
   type Kernel,
@@ -23,6 +22,7 @@ import {
 } from "./kernel.ts";
 import { LIBC } from "./libc_table.ts";
 import { endpointOf, ipSockaddr, isIpv6, isUnix } from "./sockaddr.ts";
+import { removeSocketFile, setSocketMode } from "./socket_file.ts";
 
 type Symbols = Deno.DynamicLibrary<typeof LIBC>["symbols"];
 
@@ -174,7 +174,7 @@ export class Libc implements Kernel {
       const endpoint = endpointOf(address);
       const { socketMode } = options;
       if (endpoint.kind === "ip" || socketMode === undefined) return fd;
-      const error = setMode(endpoint.path, socketMode);
+      const error = setSocketMode(endpoint.path, socketMode);
       if (error === 0) return fd;
       this.close(fd);
       return error;
@@ -199,6 +199,13 @@ export class Libc implements Kernel {
     return error;
   }
 
+  keepAlive(fd: number): void {
+    // On a unix socket these fail, and are not needed.
+    this.#option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    this.#option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE.idleSec);
+    this.#option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE.intervalSec);
+  }
+
   takeError(fd: number): number {
     this.#length[0] = 4;
     const result = this.#c.getsockopt(fd, SOL_SOCKET, SO_ERROR, this.#int, this.#length);
@@ -207,6 +214,18 @@ export class Libc implements Kernel {
 
   localAddress(fd: number): SockAddr {
     return this.#address(this.#c.getsockname, fd);
+  }
+
+  isItsOwnPeer(fd: number, address: SockAddr): boolean {
+    if (isUnix(address)) return false;
+    const local = this.#sockaddr;
+    this.#length[0] = local.length;
+    if (this.#c.getsockname(fd, local, this.#length) < 0) return false;
+    if (this.#length[0] !== address.length) return false;
+    for (let place = 0; place < address.length; place++) {
+      if (local[place] !== address[place]) return false;
+    }
+    return true;
   }
 
   peerAddress(fd: number): SockAddr {
@@ -284,12 +303,7 @@ export class Libc implements Kernel {
   }
 
   unlinkSocket(path: string): number {
-    try {
-      if (Deno.lstatSync(path).isSocket) Deno.removeSync(path);
-      return 0;
-    } catch (error) {
-      return error instanceof Deno.errors.NotFound ? 0 : fileError(error);
-    }
+    return removeSocketFile(path);
   }
 
   /** A descriptor that `wake` makes readable, for any thread of this process. */
@@ -349,9 +363,7 @@ export class Libc implements Kernel {
     if (fd === -1) return -this.#errno[0]!;
     if (isUnix(address)) return fd;
     this.#option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    this.#option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    this.#option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE.idleSec);
-    this.#option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE.intervalSec);
+    if (options.keepAliveLater !== true) this.keepAlive(fd);
     if (options.userTimeoutMs > 0) {
       this.#option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, options.userTimeoutMs);
     }
@@ -375,21 +387,6 @@ export class Libc implements Kernel {
     check(result >= 0, `a call failed: ${result}`);
     return result;
   }
-}
-
-function setMode(path: string, mode: number): number {
-  try {
-    Deno.chmodSync(path, mode);
-    return 0;
-  } catch (error) {
-    return fileError(error);
-  }
-}
-
-/** The negated error number of what one of Deno's file operations threw. */
-function fileError(error: unknown): number {
-  const code = errorCode(error);
-  return code === "EROFS" ? -EROFS : code === "EPERM" ? -EPERM : -EACCES;
 }
 
 function check(holds: boolean, what: string): void {

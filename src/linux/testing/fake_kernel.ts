@@ -53,6 +53,8 @@ export class FakeKernel implements Kernel {
   readonly answers = new Map<string, Answer>();
   /** The other ends of the connects so far, oldest first. */
   readonly upstreams: Peer[] = [];
+  /** Sockets of which `keepAlive` was called. */
+  readonly keptAlive = new Set<number>();
   /** Bytes that went through `scratch`, and through pipes. */
   copied = 0;
   spliced = 0;
@@ -191,6 +193,14 @@ export class FakeKernel implements Kernel {
     }
     if (descriptor?.kind !== "listener") return ipSockaddr("127.0.0.1", 9_999)!;
     return unprinted(descriptor.listener.address);
+  }
+
+  keepAlive(fd: number): void {
+    this.keptAlive.add(fd);
+  }
+
+  isItsOwnPeer(fd: number): boolean {
+    return this.#peer(fd).isOurselves;
   }
 
   peerAddress(fd: number): SockAddr {

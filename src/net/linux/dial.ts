@@ -9,7 +9,6 @@ import { connectFaultOf, connectShortageWords, errnoWords } from "../../linux/er
 import type { EmbeddedLoop } from "./embedded_loop.ts";
 import { FAILED, type SockAddr, WRITABLE } from "../../linux/kernel.ts";
 import type { Watcher } from "../../linux/loop.ts";
-import { isSelfConnect } from "../../linux/self_connect.ts";
 import { scopedSockaddr } from "../../linux/scope.ts";
 import { ipSockaddr } from "../../linux/sockaddr.ts";
 import { ADDRESSES_MAX, NEXT_ADDRESS_MS } from "../deno/dial.ts";
@@ -98,7 +97,8 @@ class DialAttempt implements Watcher {
     const error = (flags & FAILED) === 0 ? 0 : loop.kernel.takeError(fd);
     if (error < 0) return this.#failed(fd, faultOf(error));
     if ((flags & WRITABLE) === 0) return;
-    if (isSelfConnect(loop.kernel, fd)) {
+    const { address } = this.#open.find((open) => open.fd === fd)!.place;
+    if (loop.kernel.isItsOwnPeer(fd, address)) {
       return this.#failed(fd, new Fault("connectRefused", "nobody listens there"));
     }
     this.#note(this.#take(fd).ip, undefined);

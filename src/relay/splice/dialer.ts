@@ -13,17 +13,20 @@
 import { LogLimiter } from "../../base/log_limiter.ts";
 import { backoffMs } from "../../base/backoff.ts";
 import { type FaultName, FAULTS } from "../../base/fault.ts";
-import type { Event } from "../../events/events.ts";
-import type { Doubt } from "../../failover/ports.ts";
 import { connectFaultOf, connectShortageWords, isShortage } from "../../linux/errno.ts";
-import { FAILED, HUNG_UP, PEER_ENDED, type SockAddr, WRITABLE } from "../../linux/kernel.ts";
-import { isSelfConnect } from "../../linux/self_connect.ts";
-import type { Loop } from "../../linux/loop.ts";
+import {
+  FAILED,
+  HUNG_UP,
+  PEER_ENDED,
+  type SockAddr,
+  type SocketOptions,
+  WRITABLE,
+} from "../../linux/kernel.ts";
 import { NEVER } from "../../linux/timer_wheel.ts";
 import { SETTLE_MS } from "../engine.ts";
 import { printSockaddr } from "./acceptor.ts";
 import { COUNT } from "./counters.ts";
-import type { FlowDeps } from "./flow.ts";
+import type { DialerOwner } from "./owners.ts";
 import type { Session } from "./session.ts";
 import type { Route } from "./route.ts";
 import type { Wait } from "./wait.ts";
@@ -36,25 +39,9 @@ const RETRY_MAX_MS = 1_000;
 const DOUBT_PAUSE_MS = 100;
 const LOG_INTERVAL_MS = 1_000;
 
-export interface DialerOwner {
-  readonly loop: Loop;
-  readonly deps: FlowDeps;
-  readonly connectTimeoutMs: number;
-  readonly userTimeoutMs: number;
-  /** No client may wait: one that would have to is closed. */
-  readonly isWaitless: boolean;
-  readonly publish: (event: Event) => void;
-  doubt(doubt: Doubt): void;
-  /** The PROXY header of this client, if one is sent. */
-  headerFor(client: number): Uint8Array | undefined;
-  /** A client that had to wait no longer does, which makes room for another one. */
-  waitOver(): void;
-  /** The system is short of descriptors, ports or memory; `reason` says of what. */
-  short(reason: string): void;
-}
-
 export class Dialer {
   readonly #owner: DialerOwner;
+  readonly #socketOptions: SocketOptions;
   /** Where clients go now; undefined while they are held. */
   #route: Route | undefined;
   readonly #doubtedAt = { hard: -Infinity, soft: -Infinity };
@@ -64,6 +51,7 @@ export class Dialer {
 
   constructor(owner: DialerOwner) {
     this.#owner = owner;
+    this.#socketOptions = { userTimeoutMs: owner.userTimeoutMs, keepAliveLater: true };
   }
 
   /** Sets the route for new clients; undefined holds them. The caller dials those that wait already. */
@@ -274,8 +262,8 @@ export class Dialer {
   }
 
   #connect(session: Session, address: SockAddr): number {
-    const { loop, deps: { kernel }, userTimeoutMs } = this.#owner;
-    const fd = kernel.connect(address, { userTimeoutMs });
+    const { loop, deps: { kernel } } = this.#owner;
+    const fd = kernel.connect(address, this.#socketOptions);
     if (fd < 0) return fd;
     const result = loop.watch(fd, session);
     if (result < 0) {
@@ -289,7 +277,7 @@ export class Dialer {
   #join(session: Session, flags: number, wasReset: boolean): void {
     const { deps } = this.#owner;
     const wait = session.wait!;
-    if (isSelfConnect(deps.kernel, session.upstream)) {
+    if (deps.kernel.isItsOwnPeer(session.upstream, wait.address!)) {
       this.#blame(wait, "connectRefused");
       return this.#attemptFailed(session);
     }

@@ -13,35 +13,12 @@
  */
 import { EAGAIN, EINTR } from "../../linux/errno.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE } from "../../linux/kernel.ts";
-import type { BugHandler, Loop, Tick, Watcher } from "../../linux/loop.ts";
+import type { BugHandler, Tick, Watcher } from "../../linux/loop.ts";
 import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
 import { COUNT } from "./counters.ts";
-import { Flow, type FlowDeps } from "./flow.ts";
+import { Flow } from "./flow.ts";
+import type { SessionOwner, SessionPhase } from "./owners.ts";
 import type { Wait } from "./wait.ts";
-
-/** `free`: in the pool. `waiting`: no attempt under way. `connecting`: one is. `joined`: bytes may flow. */
-export type SessionPhase = "free" | "waiting" | "connecting" | "joined";
-
-/** What a session asks of those around it. */
-export interface SessionOwner {
-  readonly loop: Loop;
-  readonly deps: FlowDeps;
-  readonly idleTimeoutMs: number;
-  /** The longest that a client waits for an upstream. */
-  readonly waitMaxMs: number;
-  /** Something changed before the join. */
-  early(session: Session, fd: number, flags: number): void;
-  /** A deadline before the join. */
-  expired(session: Session, now: number): void;
-  /** The upstream ended or was reset before any byte; the client is still there. */
-  endedUnused(session: Session, how: "end" | "reset"): void;
-  /** The upstream was reset after it got bytes and before it sent any. The session ends. */
-  resetUnanswered(session: Session): void;
-  /** A session had a bug and has ended. */
-  onBug(error: unknown): void;
-  /** Both sockets are closed: the record may be used again. */
-  release(session: Session): void;
-}
 
 const COMES = READABLE | URGENT | PEER_ENDED | HUNG_UP | FAILED;
 const LAST = URGENT | PEER_ENDED | HUNG_UP | FAILED;
@@ -52,6 +29,8 @@ const NO_ACK_MS = 30_000;
 /** The first and the longest interval at which the bytes that are not acknowledged are counted. */
 const POLL_FIRST_MS = 16;
 const POLL_MAX_MS = 512;
+/** A session that lives so long is worth the system calls that keep its upstream's connection alive. */
+const KEEP_ALIVE_AFTER_MS = 5_000;
 /** Reads in one tick that drop what the sound side sends to the broken one. */
 const DROPS_MAX = 16;
 
@@ -164,8 +143,7 @@ export class Session implements Watcher, Tick, Timed, BugHandler {
     this.up.begin(client, upstream, (clientFlags & COMES) !== 0, (clientFlags & LAST) !== 0);
     this.down.begin(upstream, client, (upstreamFlags & COMES) !== 0, (upstreamFlags & LAST) !== 0);
     if (header !== undefined) this.up.prepend(header, deps);
-    if (idleTimeoutMs > 0) loop.after(this, idleTimeoutMs);
-    else loop.cancel(this);
+    loop.after(this, Math.min(KEEP_ALIVE_AFTER_MS, idleTimeoutMs || KEEP_ALIVE_AFTER_MS));
     if (wasReset) this.#breakSide(upstream, true);
     this.run();
   }
@@ -208,8 +186,11 @@ export class Session implements Watcher, Tick, Timed, BugHandler {
   expire(now: number): void {
     if (this.phase !== "joined") return this.#owner.expired(this, now);
     if (this.#broken !== -1) return this.#poll(now);
-    const idleAt = this.lastMoved + this.#owner.idleTimeoutMs;
-    if (now < idleAt) this.#owner.loop.at(this, idleAt);
+    const { loop, deps, idleTimeoutMs } = this.#owner;
+    deps.kernel.keepAlive(this.upstream);
+    if (idleTimeoutMs === 0) return;
+    const idleAt = this.lastMoved + idleTimeoutMs;
+    if (now < idleAt) loop.at(this, idleAt);
     else this.close();
   }
 

@@ -67,6 +67,22 @@ Deno.test("a message is relayed before bulk that became ready at the same time",
   assertEquals([text(talk.upstream), bulk.upstream.read().length], ["hello", 200]);
 });
 
+Deno.test("the system looks after the peer of a session that lives for some seconds, and of no shorter one", () => {
+  for (const idleTimeoutMs of [0, 60_000]) {
+    const rig = new Rig({ idleTimeoutMs });
+    rig.open("a", 1);
+    const short = rig.session();
+    rig.pass(1_000);
+    short.client.end();
+    short.upstream.end();
+    rig.session();
+    rig.pass(4_000);
+    assertEquals(rig.kernel.keptAlive.size, 0);
+    rig.pass(1_000);
+    assertEquals([rig.kernel.keptAlive.size, rig.count("active")], [1, 1]);
+  }
+});
+
 Deno.test("full reads that are not in a row are no bulk", () => {
   const rig = new Rig();
   rig.open("a", 1);

@@ -23,7 +23,8 @@ import { COUNT } from "./counters.ts";
 import { Dialer } from "./dialer.ts";
 import type { FlowDeps } from "./flow.ts";
 import { Pools } from "./pools.ts";
-import { Session, type SessionOwner } from "./session.ts";
+import { Session } from "./session.ts";
+import type { SessionOwner } from "./owners.ts";
 import { Route } from "./route.ts";
 
 const BUG_PAUSE_MS = 10_000;
