@@ -31,6 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   gateway: ["base", "events", "failover", "http1", "net"],
   report: ["base", "events", "failover"],
   admin: ["base", "events", "failover", "http1", "net"],
+  control: ["base", "events", "linux", "net"],
   app: [
     "base",
     "events",
@@ -46,6 +47,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "gateway",
     "report",
     "admin",
+    "control",
   ],
 };
 

@@ -2,7 +2,8 @@
  * The program: arguments, environment and signals in, exit code out. Exit codes: 0 it ended as requested, 1 it
  * could not listen or a part of it failed, 2 options, or files that they name, are wrong.
  */
-import { run } from "./app/app.ts";
+import { type ControlPlace, run } from "./app/app.ts";
+import { defaultControlPath } from "./control/path.ts";
 import { load } from "./config/load.ts";
 import { summary } from "./config/print.ts";
 import { unusableEngines } from "./app/engines.ts";
@@ -78,9 +79,16 @@ async function main(): Promise<number> {
     console.log(summary(config, [...new Set(all)]));
     return 0;
   }
-  const given = { config, warnings, programs };
+  const given = { config, warnings, programs, control: controlOf(config.process.control) };
   const outcome = await run(given, VERSION, listenToSignals(), Deno.stderr);
   return failed(outcome.lines, outcome.exitCode);
+}
+
+/** The place of the control socket that the option asks for, or the default one. */
+function controlOf(option: string | undefined): ControlPlace | undefined {
+  if (option === "off") return undefined;
+  const path = option ?? defaultControlPath(Deno.env.toObject(), Deno.build.os);
+  return path === undefined ? undefined : { path, isDefault: option === undefined };
 }
 
 /** Prints error lines on stderr and returns the exit code. */

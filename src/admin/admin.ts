@@ -9,6 +9,8 @@ import type { Clock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import type { EventStream, Stamped } from "../events/stream.ts";
 import type { Order } from "../failover/orders.ts";
+import type { AdminEnv } from "./listen.ts";
+import { isSame } from "./token.ts";
 import { EXPOSITION_TYPE } from "./exposition.ts";
 import { feed } from "./feed.ts";
 import { answerOrder, ORDERS } from "./orders.ts";
@@ -24,6 +26,8 @@ export interface AdminSettings {
   readonly events: EventStream;
   readonly eventCounts: EventCounts;
   readonly facts: () => ProcessFacts;
+  /** Who a client is, for the log; by default the address that the listener gives. */
+  readonly nameOf?: (peer: string) => string;
   /** Formats an event as a sentence. */
   readonly sentence: (event: Event) => string;
   /** Ends the live feeds, which otherwise never end by themselves. */
@@ -38,15 +42,20 @@ export interface AdminSettings {
  */
 export type Exposure = "public" | "health" | "operator" | "local";
 
+/** Which orders are carried out: none, all, or those that come with this secret as a bearer token. */
+export type OrdersAccess = "none" | "all" | { readonly token: string };
+
 const ROOT = "/__failover";
-/** Who gave an order that came over the admin listener. */
-const BY_HTTP = "a client of the admin listener";
 /** Most live feeds at one time. */
 export const FEEDS_MAX = 16;
 
 /** Builds the app. It answers every path below `/__failover/`, with 404 for unknown ones. */
-export function adminApp(settings: AdminSettings, exposure: Exposure): Hono {
-  const app = new Hono();
+export function adminApp(
+  settings: AdminSettings,
+  exposure: Exposure,
+  orders: OrdersAccess = "none",
+): Hono<{ Bindings: AdminEnv }> {
+  const app = new Hono<{ Bindings: AdminEnv }>();
   app.use(`${ROOT}/*`, async (c, next) => {
     if (exposure === "local" && !isLocalName(c.req.header("host"))) {
       return c.json({ error: "this listener answers to names of this machine only" }, 421);
@@ -68,13 +77,38 @@ export function adminApp(settings: AdminSettings, exposure: Exposure): Hono {
   if (exposure === "operator" || exposure === "local") {
     app.get(`${ROOT}/events`, answerEvents(settings));
     for (const name of Object.keys(ORDERS) as Order["name"][]) {
-      app.post(`${ROOT}/${name}`, (c) => answerOrder(c, name, settings.services, BY_HTTP));
+      app.post(`${ROOT}/${name}`, async (c) => {
+        const refusal = await refusalOf(c, orders);
+        return refusal ?? await answerOrder(c, name, settings.services, askerOf(c, settings));
+      });
     }
   }
   const paths = app.routes.filter((route) => route.method !== "ALL")
     .map(({ method, path }) => `${method} ${path}`);
   app.all(`${ROOT}/*`, (c) => c.json({ error: "no such endpoint", endpoints: paths }, 404));
   return app;
+}
+
+/** Who gives an order, for the log. */
+function askerOf(
+  { env }: Context<{ Bindings: AdminEnv }>,
+  { nameOf = (peer) => `a client at ${peer}` }: AdminSettings,
+): string {
+  // Tests ask the app without a socket.
+  return env?.peer === undefined ? "a client of the admin endpoints" : nameOf(env.peer);
+}
+
+/** The response to an order that must not be carried out, or undefined. */
+async function refusalOf(c: Context, orders: OrdersAccess): Promise<Response | undefined> {
+  if (orders === "all") return undefined;
+  if (orders === "none") {
+    const error = "orders are taken at the control socket, and here with --admin-token-file";
+    return c.json({ error }, 403);
+  }
+  const sent = /^Bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
+  if (sent !== undefined && await isSame(sent, orders.token)) return undefined;
+  c.header("www-authenticate", "Bearer");
+  return c.json({ error: "this order needs the token of --admin-token-file" }, 401);
 }
 
 function isLocalName(host: string | undefined): boolean {

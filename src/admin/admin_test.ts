@@ -1,27 +1,35 @@
 import { assert, assertEquals, assertMatch, assertObjectMatch } from "@std/assert";
-import { adminApp, type Exposure, FEEDS_MAX } from "./admin.ts";
+import { adminApp, type Exposure, FEEDS_MAX, type OrdersAccess } from "./admin.ts";
 import { PASSED, REFUSED, TestService } from "./testing/service.ts";
 
 /** The app over one or more services, and a way to ask it. */
 function admin(exposure: Exposure, ...services: readonly TestService[]) {
+  return adminFor("all", exposure, ...services);
+}
+
+function adminFor(orders: OrdersAccess, exposure: Exposure, ...services: readonly TestService[]) {
   const { clock, events, eventCounts } = services[0]!;
   const stop = new AbortController();
-  const app = adminApp({
-    clock,
-    services: services.map(({ view }) => view),
-    events,
-    eventCounts,
-    facts: () => ({
-      version: "1.2.3",
-      startedAt: 0,
-      memoryBytes: 1,
-      logLinesLost: 0,
-      notificationsLost: 0,
-      reportsBroken: 0,
-    }),
-    sentence: ({ type }) => `it was ${type}`,
-    stop: stop.signal,
-  }, exposure);
+  const app = adminApp(
+    {
+      clock,
+      services: services.map(({ view }) => view),
+      events,
+      eventCounts,
+      facts: () => ({
+        version: "1.2.3",
+        startedAt: 0,
+        memoryBytes: 1,
+        logLinesLost: 0,
+        notificationsLost: 0,
+        reportsBroken: 0,
+      }),
+      sentence: ({ type }) => `it was ${type}`,
+      stop: stop.signal,
+    },
+    exposure,
+    orders,
+  );
   const ask = async (
     path: string,
     init: RequestInit & { headers?: Record<string, string> } = {},
@@ -141,6 +149,23 @@ Deno.test("an operator's order moves traffic back, or is refused with the reason
   await service.answer("a", PASSED, 2);
   assertEquals(await order(), [202, { ordered: true, outcome: "accepted", epoch: 2 }]);
   assertEquals(service.controller.state.lastServed?.promotion.to, "a");
+});
+
+Deno.test("orders are carried out only for those who may give them", async () => {
+  await using service = new TestService();
+  await service.start(PASSED, PASSED);
+  const pause = async (orders: OrdersAccess, authorization?: string) => {
+    const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
+    return await adminFor(orders, "operator", service).status("pause", { method: "POST", headers });
+  };
+  assertEquals(await pause("none"), 403);
+  assertEquals(await pause("none", "Bearer secret"), 403);
+  for (const sent of [undefined, "secret", "Basic secret", "Bearer wrong", "Bearer secrets"]) {
+    assertEquals(await pause({ token: "secret" }, sent), 401, sent);
+  }
+  assertEquals(service.controller.state.paused, undefined);
+  assertEquals(await pause({ token: "secret" }, "Bearer secret"), 200);
+  assertEquals(service.controller.state.paused?.reason, "");
 });
 
 Deno.test("an order must name its service where there are several", async () => {

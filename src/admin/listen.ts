@@ -26,9 +26,36 @@ export interface AdminListener extends AsyncDisposable {
   readonly finished: Promise<void>;
 }
 
+/** What the app gets beside a request (Hono's bindings). */
+export interface AdminEnv {
+  /** The client: its IP address, `unix`, or what the listener knows better. */
+  readonly peer: string;
+}
+
 /** The app to serve; a Hono app has this type. */
 export interface FetchApp {
-  fetch(request: Request): Response | Promise<Response>;
+  fetch(request: Request, env?: AdminEnv): Response | Promise<Response>;
+}
+
+/** The server of the app, for one listener. */
+export function adminServer(
+  app: FetchApp,
+  { clock, publish, connectionsMax = ADMIN_CONNECTIONS_MAX }: {
+    readonly clock: Clock;
+    readonly publish: Publish;
+    readonly connectionsMax?: number;
+  },
+): Server {
+  const { onFault, onError, onFull } = new ServerTroubles(clock, publish);
+  return new Server({
+    deadlines: new Deadlines(clock),
+    handler: (exchange) =>
+      serveFetch(exchange, (request) => app.fetch(request, { peer: exchange.peer })),
+    limits: { connectionsMax },
+    onFault,
+    onError,
+    onFull,
+  });
 }
 
 /**
@@ -53,15 +80,7 @@ export async function listenAdmin(
   const isTcp = addr.transport === "tcp" && asked.kind === "tcp";
   const address = isTcp ? { ...asked, port: addr.port } : asked;
   const text = formatAddress(address);
-  const { onFault, onError, onFull } = new ServerTroubles(clock, publish);
-  const server = new Server({
-    deadlines: new Deadlines(clock),
-    handler: (exchange) => serveFetch(exchange, (request) => app.fetch(request)),
-    limits: { connectionsMax },
-    onFault,
-    onError,
-    onFull,
-  });
+  const server = adminServer(app, { clock, publish, connectionsMax });
   const finished = serveListener(listener, server, {
     clock,
     onAcceptFailed: (error, retryInMs) =>

@@ -18,22 +18,26 @@ function started(listener: AdminListener | string): AdminListener {
 async function serve(service: TestService, clock: Clock = realClock) {
   const stop = new AbortController();
   const events: Event[] = [];
-  const app = adminApp({
-    clock: service.clock,
-    services: [service.view],
-    events: service.events,
-    eventCounts: service.eventCounts,
-    facts: () => ({
-      version: "1.2.3",
-      startedAt: 0,
-      memoryBytes: 1,
-      logLinesLost: 0,
-      notificationsLost: 0,
-      reportsBroken: 0,
-    }),
-    sentence: ({ type }) => type,
-    stop: stop.signal,
-  }, "local");
+  const app = adminApp(
+    {
+      clock: service.clock,
+      services: [service.view],
+      events: service.events,
+      eventCounts: service.eventCounts,
+      facts: () => ({
+        version: "1.2.3",
+        startedAt: 0,
+        memoryBytes: 1,
+        logLinesLost: 0,
+        notificationsLost: 0,
+        reportsBroken: 0,
+      }),
+      sentence: ({ type }) => type,
+      stop: stop.signal,
+    },
+    "local",
+    "all",
+  );
   const publish = (event: Event) => events.push(event);
   const listener = started(await listenAdmin(LOCAL, app, { clock, publish }));
   assert(listener.address.kind === "tcp");

@@ -7,22 +7,26 @@ import { PASSED, REFUSED, TestService } from "./testing/service.ts";
 
 /** Gives orders to a service, as the requests of an operator. */
 function orderer(service: TestService) {
-  const app = adminApp({
-    clock: service.clock,
-    services: [service.view],
-    events: service.events,
-    eventCounts: service.eventCounts,
-    sentence: sentenceOf,
-    stop: new AbortController().signal,
-    facts: () => ({
-      version: "1.2.3",
-      startedAt: 0,
-      memoryBytes: 1,
-      logLinesLost: 0,
-      notificationsLost: 0,
-      reportsBroken: 0,
-    }),
-  }, "operator");
+  const app = adminApp(
+    {
+      clock: service.clock,
+      services: [service.view],
+      events: service.events,
+      eventCounts: service.eventCounts,
+      sentence: sentenceOf,
+      stop: new AbortController().signal,
+      facts: () => ({
+        version: "1.2.3",
+        startedAt: 0,
+        memoryBytes: 1,
+        logLinesLost: 0,
+        notificationsLost: 0,
+        reportsBroken: 0,
+      }),
+    },
+    "operator",
+    "all",
+  );
   return async (query: string) => {
     const response = await app.request(`/__failover/${query}`, { method: "POST" });
     return [response.status, await response.json()] as const;
@@ -39,7 +43,7 @@ Deno.test("orders that stand are done at once, shown in the state, and undone", 
   assertEquals(await order("drain?upstream=b"), done);
   assertObjectMatch(stateReport(service.view, service.clock), {
     admission: "holding",
-    paused: { by: "a client of the admin listener", reason: "night work" },
+    paused: { by: "a client of the admin endpoints", reason: "night work" },
     held_by_order: { reason: "" },
     upstreams: [{ name: "a", drained: null }, { name: "b", drained: { reason: "" } }],
   });

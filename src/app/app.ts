@@ -50,11 +50,20 @@ export interface RunInput {
   readonly warnings: readonly string[];
   /** The programs of each service, in the order of the services. */
   readonly programs: readonly ProgramFiles[];
+  /** Where commands are taken, and whether an option says so; undefined if they are not. */
+  readonly control: ControlPlace | undefined;
+}
+
+/** The place of the control socket. */
+export interface ControlPlace {
+  readonly path: string;
+  /** By default the proxy runs without, if it cannot listen there; otherwise that is an error. */
+  readonly isDefault: boolean;
 }
 
 /** Runs all services until the stop signal. Resolves when everything has ended. */
 export async function run(
-  { config, warnings, programs }: RunInput,
+  { config, warnings, programs, control }: RunInput,
   version: string,
   orders: Orders,
   stderr: Sink,
@@ -77,7 +86,14 @@ export async function run(
   });
   for (const warning of warnings) events.publish("", { type: "config.warned", warning });
   events.publish("", { type: "proxy.started", version, services: plans.length });
-  return await serve(plans, config, reports, orders);
+  // Nobody waits for the default one, so it does not delay the services.
+  const isAsked = control !== undefined && !control.isDefault;
+  const line = isAsked ? await reports.listenControl(control) : undefined;
+  if (line !== undefined) return { exitCode: 1, lines: [line] };
+  const started = async () => {
+    if (control?.isDefault) await reports.listenControl(control);
+  };
+  return await serve(plans, config, reports, orders, started);
 }
 
 /** One error line for each address on which the process cannot listen. */
@@ -117,6 +133,7 @@ async function serve(
   config: Config,
   reports: Reports,
   orders: Orders,
+  started: () => Promise<void>,
 ): Promise<RunOutcome> {
   const { process: { admin, drainTimeout, socketMode, origins } } = config;
   const { events } = reports;
@@ -168,6 +185,8 @@ async function serve(
   orders.onFailbackOrder(() =>
     services.forEach((service) => service.view.order({ name: "failback" }, BY_SIGNAL))
   );
+
+  await started();
 
   await whenAborted(orders.stop);
   const reason = String(orders.stop.reason);

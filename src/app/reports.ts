@@ -6,13 +6,18 @@ import type { FetchApp } from "../admin/listen.ts";
 import type { AdminSettings } from "../admin/admin.ts";
 import { EventCounts } from "../admin/event_counts.ts";
 import type { ServiceView } from "../admin/view.ts";
+import type { ControlPlace } from "./app.ts";
 import type { Address } from "../base/address.ts";
 import { type Clock, sleep } from "../base/clock.ts";
+import { describe } from "../base/describe.ts";
 import type { Config } from "../config/options.ts";
+import { whyUnreadable } from "../config/unreadable.ts";
 import { EventStream } from "../events/stream.ts";
 import { Incidents } from "../report/incident.ts";
 import { sentenceOf } from "../report/lines.ts";
 import { Log, type Sink } from "../report/log.ts";
+import type { Server } from "../http1/server.ts";
+import { LazyServer } from "./lazy_server.ts";
 import { Webhook } from "../report/webhook.ts";
 
 /** The number of past events that `/__failover/events` can show. */
@@ -34,6 +39,7 @@ export class Reports implements AsyncDisposable {
   /** Ends the live feeds. */
   readonly #stop = new AbortController();
   #listener: AsyncDisposable | undefined;
+  #control: AsyncDisposable | undefined;
 
   constructor(config: Config, version: string, stderr: Sink, clock: Clock) {
     const { logLevel, jsonLogs, webhookUrl, webhookFormat } = config.process;
@@ -70,7 +76,11 @@ export class Reports implements AsyncDisposable {
       import("../admin/admin.ts"),
       import("../admin/listen.ts"),
     ]);
-    const app = adminApp(this.#settings(this.views), isLoopback(address) ? "local" : "operator");
+    const { adminTokenFile } = this.#config.process;
+    const token = adminTokenFile === undefined ? undefined : await readToken(adminTokenFile);
+    if (token !== undefined && "error" in token) return token.error;
+    const exposure = isLoopback(address) ? "local" : "operator";
+    const app = adminApp(this.#settings(this.views), exposure, token ?? "none");
     const publish = this.events.scope("");
     const listener = await listenAdmin(address, app, {
       clock: this.#clock,
@@ -83,10 +93,52 @@ export class Reports implements AsyncDisposable {
     return listener;
   }
 
+  /**
+   * Takes commands at the control socket. Resolves with an error line if an option asks for a place where that
+   * cannot be done; by default a warning is logged, and the proxy runs without.
+   */
+  async listenControl({ path, isDefault }: ControlPlace): Promise<string | undefined> {
+    const { openControl } = await import("../control/control.ts");
+    const publish = this.events.scope("");
+    const clock = this.#clock;
+    const server = new LazyServer(() => this.#controlServer());
+    const listener = await openControl(path, server, { clock, publish });
+    if (typeof listener === "string") {
+      if (!isDefault) return `Cannot listen on ${path}: ${listener} (option control)`;
+      publish({ type: "control.missing", path, reason: listener });
+      return undefined;
+    }
+    this.#control = {
+      async [Symbol.asyncDispose]() {
+        await server.end();
+        await listener[Symbol.asyncDispose]();
+      },
+    };
+    listener.finished.catch((error) =>
+      publish({ type: "proxy.faulted", reason: `the control socket ended: ${describe(error)}` })
+    );
+  }
+
+  async #controlServer(): Promise<Server> {
+    const [{ adminApp }, { adminServer }, { describeUser }, { parsePeer }] = await Promise.all([
+      import("../admin/admin.ts"),
+      import("../admin/listen.ts"),
+      import("../control/user.ts"),
+      import("../net/linux/local_listener.ts"),
+    ]);
+    const nameOf = (peer: string) => {
+      const credentials = parsePeer(peer);
+      return credentials === undefined ? "a local user" : describeUser(credentials);
+    };
+    const app = adminApp({ ...this.#settings(this.views), nameOf }, "operator", "all");
+    return adminServer(app, { clock: this.#clock, publish: this.events.scope("") });
+  }
+
   /** Ends the live feeds and sends the last notices and log lines, within a bounded time. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#listener?.[Symbol.asyncDispose]();
+    await this.#control?.[Symbol.asyncDispose]();
     await this.#webhook?.[Symbol.asyncDispose]();
     await Promise.race([this.#log.flushed(), sleep(this.#clock, LAST_LINES_MS)]);
   }
@@ -121,5 +173,17 @@ export class Reports implements AsyncDisposable {
       const { released = 0, retried = 0, lost = 0, cut = 0 } = counters;
       return { released, retried, lost, cut };
     });
+  }
+}
+
+/** The token that orders over TCP need. */
+async function readToken(path: string): Promise<{ token: string } | { error: string }> {
+  try {
+    const token = (await Deno.readTextFile(path)).trim();
+    return /^\S+$/.test(token)
+      ? { token }
+      : { error: `the token file ${path} does not hold one word` };
+  } catch (error) {
+    return { error: `cannot read the token file ${path}: ${whyUnreadable(error)}` };
   }
 }

@@ -146,6 +146,12 @@ export const path: Kind<string> = {
   within: (value, folder) => joinPath(folder, value),
 };
 
+/** A path, or `off`. A file of that name is written `./off`. */
+export const pathOrOff: Kind<string> = {
+  ...pattern("PATH|off", /^\P{Cc}+$/u, "a path, or off"),
+  within: (value, folder) => value === "off" ? value : joinPath(folder, value),
+};
+
 /** Resolves a relative path from `folder`. */
 export function joinPath(folder: string, path: string): string {
   // On Windows a path may begin with a drive or a backslash.

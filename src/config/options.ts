@@ -21,6 +21,7 @@ import {
   listener,
   onOff,
   path,
+  pathOrOff,
   pattern,
   size,
 } from "./kinds.ts";
@@ -265,6 +266,14 @@ export const OPTIONS = {
     { default: "auto" },
   ),
   admin: reports(listener, "Serve state and metrics here"),
+  adminTokenFile: reports(
+    path,
+    "File with the bearer token that orders need there; without it they are refused there",
+  ),
+  control: reports(
+    pathOrOff,
+    "Unix socket for commands; default failover.sock in $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR or /run/failover",
+  ),
   jsonLogs: reports(flag, "Log one JSON object a line", { default: "off" }),
   logLevel: reports(choice("debug", "info", "warn", "error"), "Least important thing to log", {
     default: "info",

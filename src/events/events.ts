@@ -125,6 +125,10 @@ export type Event =
   | { type: "service.failedOpen"; upstream: string; epoch: number; reason: string }
   | { type: "port.opened"; address: string }
   | { type: "port.closed"; address: string }
+  /** Commands of the operator are taken at this unix socket. */
+  | { type: "control.opened"; path: string }
+  /** They are not taken, and the proxy runs without. */
+  | { type: "control.missing"; path: string; reason: string }
   | { type: "port.failed"; address: string; reason: string; retryInMs: number }
   | { type: "accept.failed"; address: string; reason: string; retryInMs: number }
   /** The limit of descriptors allows fewer clients at one time than the operator configured. */

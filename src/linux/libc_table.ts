@@ -35,6 +35,7 @@ export const LIBC = {
 export const LIBC_OF_PROCESS = {
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" }, // clockid_t, struct timespec*
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int, int command, int argument
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // int, level, name, void*, socklen_t*
   getrlimit: { parameters: ["i32", "buffer"], result: "i32" }, // int resource, struct rlimit*
   sched_getaffinity: { parameters: ["i32", "u32", "buffer"], result: "i32" }, // pid_t, size_t, cpu_set_t*
   setrlimit: { parameters: ["i32", "buffer"], result: "i32" }, // int resource, const struct rlimit*

@@ -5,6 +5,8 @@
 import { LIBC_OF_PROCESS } from "./libc_table.ts";
 
 const RLIMIT_NOFILE = 7;
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
 const F_GETFD = 1;
 /** `gettid` has no function of its own in older versions of glibc (gettid(2)). */
 const SYS_GETTID = Deno.build.arch === "x86_64" ? 186n : 178n;
@@ -12,6 +14,12 @@ const SYS_GETTID = Deno.build.arch === "x86_64" ? 186n : 178n;
 const CPU_SET_BYTES = 1_024;
 /** The last bits of the number of a thread's clock of CPU time; the rest is the thread's number, inverted. */
 const CLOCK_OF_THREAD = 0b110;
+
+/** A process and its user. For a listening socket they are those of listen(2), else of connect(2). */
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+}
 
 export class ProcessLibc {
   readonly #library = Deno.dlopen("libc.so.6", LIBC_OF_PROCESS);
@@ -27,6 +35,17 @@ export class ProcessLibc {
     if (getrlimit(RLIMIT_NOFILE, limits) !== 0) return undefined;
     const raised = new BigUint64Array([limits[1]!, limits[1]!]);
     return Number(setrlimit(RLIMIT_NOFILE, raised) === 0 ? limits[1] : limits[0]);
+  }
+
+  /** Who is at the other end of a unix socket; undefined for another socket (SO_PEERCRED, unix(7)). */
+  peerCredentials(fd: number): PeerCredentials | undefined {
+    const credentials = new Int32Array(3); // pid, uid, gid
+    const length = new Uint32Array([credentials.byteLength]);
+    const { getsockopt } = this.#library.symbols;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length) !== 0) return undefined;
+    const [pid, uid] = credentials;
+    // The system fills in -1 where there is nobody, as for a socket of the internet.
+    return pid! > 0 ? { pid: pid!, uid: uid! >>> 0 } : undefined;
   }
 
   isOpen(fd: number): boolean {

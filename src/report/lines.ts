@@ -211,6 +211,11 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
   },
   "port.opened": { level: "info", line: (e) => `listening on ${e.address}` },
   "port.closed": { level: "info", line: (e) => `no longer listening on ${e.address}` },
+  "control.opened": { level: "debug", line: (e) => `commands are taken at ${e.path}` },
+  "control.missing": {
+    level: "warn",
+    line: (e) => `no commands are taken at ${e.path}: ${e.reason} (see --control)`,
+  },
   "port.failed": {
     level: "error",
     line: (e) => `cannot listen on ${e.address}: ${e.reason}; next attempt in ${took(e.retryInMs)}`,

@@ -86,7 +86,8 @@ export class Proxy implements AsyncDisposable {
     const [program, ...rest] = [...under, Deno.execPath(), ...runWith(main), ...args];
     this.#child = new Child(program!, {
       args: rest,
-      env,
+      // Tests that run at the same time must not meet at the default path.
+      env: { FAILOVER_CONTROL: "off", ...env },
       onOut: (line) => this.stdout.push(line),
       onErr: (line) => this.#read(line),
     });

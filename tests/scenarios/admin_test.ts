@@ -1,5 +1,6 @@
 /** The admin listener in TCP mode, and the notifications. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { Folder } from "../harness/folder.ts";
 import { runProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
@@ -9,12 +10,18 @@ import { unusedPort } from "../../src/base/testing/ports.ts";
 scenario(
   "--admin shows health, state and metrics, and takes the order to move back",
   async (relay) => {
+    await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });
     await using backup = await startUpstream({ says: "backup" });
     const admin = `127.0.0.1:${unusedPort()}`;
     await using proxy = await startProxy({
       upstreams: [primary, backup],
-      flags: { ...relay, admin, failback: "manual" },
+      flags: {
+        ...relay,
+        admin,
+        failback: "manual",
+        "admin-token-file": await folder.write("token", "s3cret\n"),
+      },
     });
     const get = async (path: string) =>
       await (await fetch(`http://${admin}/__failover${path}`)).text();
@@ -30,8 +37,15 @@ scenario(
     const down = await proxy.event("upstream.down", { upstream: primary.name });
     await primary.restart();
     await proxy.event("upstream.up", { upstream: primary.name }, down);
-    const order = await fetch(`http://${admin}/__failover/failback`, { method: "POST" });
-    assertEquals(order.status, 202, await order.text());
+    const order = async (headers: Record<string, string>) => {
+      const init = { method: "POST", headers };
+      const response = await fetch(`http://${admin}/__failover/failback`, init);
+      await response.body?.cancel();
+      return response.status;
+    };
+    assertEquals(await order({}), 401);
+    assertEquals(await order({ authorization: "Bearer s3cre" }), 401);
+    assertEquals(await order({ authorization: "Bearer s3cret" }), 202);
     await proxy.event("promotion.finished", { move: "switchover", to: primary.name });
     assertEquals(await proxy.ask(), "primary");
   },

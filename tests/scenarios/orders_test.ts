@@ -1,20 +1,12 @@
 /** Orders of the operator: switchover, pause, hold and drain, on a running proxy. */
 import { assertEquals, assertMatch } from "@std/assert";
+import { Control } from "../harness/control.ts";
 import { Folder } from "../harness/folder.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
-import { unusedPort } from "../../src/base/testing/ports.ts";
-
-/** Gives orders over the admin listener; resolves with the status and the answer. */
-function ordererAt(admin: string) {
-  return async (order: string): Promise<readonly [number, Record<string, unknown>]> => {
-    const response = await fetch(`http://${admin}/__failover/${order}`, { method: "POST" });
-    return [response.status, await response.json()];
-  };
-}
 
 /** A primary, a backup, a proxy in front with a trigger that writes down its order, and its orders. */
 async function startTcp(flags: Readonly<Record<string, string>>) {
@@ -23,15 +15,15 @@ async function startTcp(flags: Readonly<Record<string, string>>) {
   const trigger = await folder.script("trigger.sh", `echo "$FAILOVER_EVENT $1" >> done`);
   const primary = parts.use(await startUpstream({ says: "primary" }));
   const backup = parts.use(await startUpstream({ says: "backup" }));
-  const admin = `127.0.0.1:${unusedPort()}`;
+  const control = parts.use(await Control.make());
   const proxy = parts.use(
     await startProxy({
       upstreams: [primary, backup],
-      flags: { "on-failover": trigger, hold: "1m", admin, ...flags },
+      flags: { "on-failover": trigger, hold: "1m", control: control.path, ...flags },
     }),
   );
   const owned = parts.move();
-  const parted = { folder, primary, backup, proxy, order: ordererAt(admin) };
+  const parted = { folder, primary, backup, proxy, control, order: control.order };
   return { ...parted, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
@@ -149,13 +141,13 @@ scenario(
   async (relay) => {
     await using primary = await WebUpstream.start("primary");
     await using backup = await WebUpstream.start("backup");
-    const admin = `127.0.0.1:${unusedPort()}`;
+    await using control = await Control.make();
     await using proxy = await startWebProxy({
       primary,
       backups: [backup],
-      flags: { ...relay, admin, hold: "1m", "sessions-on-move": "keep" },
+      flags: { ...relay, control: control.path, hold: "1m", "sessions-on-move": "keep" },
     });
-    const order = ordererAt(admin);
+    const { order } = control;
     const working = primary.isWaiting();
     const slow = proxy.request({ method: "POST", target: "/wait", body: "x" });
     await working;

@@ -1,0 +1,44 @@
+/**
+ * A server whose code is loaded for its first client: most proxies never get a command, and need not keep
+ * in memory what answers it. Part of the composition root.
+ */
+import type { Server } from "../http1/server.ts";
+import type { Conn } from "../net/conn.ts";
+import type { Acceptee } from "../net/transport.ts";
+
+export class LazyServer implements Acceptee {
+  readonly #load: () => Promise<Server>;
+  #server: Server | undefined;
+  #loading: Promise<Server> | undefined;
+
+  constructor(load: () => Promise<Server>) {
+    this.#load = load;
+  }
+
+  get hasRoom(): boolean {
+    return this.#server?.hasRoom ?? true;
+  }
+
+  room(): Promise<void> {
+    return this.#server?.room() ?? Promise.resolve();
+  }
+
+  /** Rejects, and the connection is closed, if the code cannot be loaded; the next client tries again. */
+  async serve(conn: Conn, peer: string): Promise<void> {
+    let server: Server;
+    try {
+      server = await (this.#loading ??= this.#load());
+    } catch (error) {
+      this.#loading = undefined;
+      conn.close();
+      throw error;
+    }
+    this.#server = server;
+    await server.serve(conn, peer);
+  }
+
+  /** Closes every connection at once. */
+  async end(): Promise<void> {
+    await (await this.#loading)?.drain(AbortSignal.abort());
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * The control socket: where the commands of the operator reach a running proxy. Who may connect is decided by
+ * the file's permissions, 0660 in a folder of 0750, and the kernel tells who did.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { Publish } from "../events/events.ts";
+import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
+import { bind } from "../net/deno/bind.ts";
+import { serveListener } from "../net/deno/listener.ts";
+import { listenLocally, type LocalListener } from "../net/linux/local_listener.ts";
+import type { Acceptee } from "../net/transport.ts";
+
+/** Permission bits of the socket: the user and the group of the proxy. */
+const SOCKET_MODE = 0o660;
+/** Permission bits of its folder, if that is made. */
+const FOLDER_MODE = 0o750;
+
+/**
+ * Listens at `path` and serves the clients, or resolves with the reason why it cannot, such as
+ * `process 42 listens there already`. Makes the folder if it is missing.
+ */
+export async function openControl(
+  path: string,
+  acceptee: Acceptee,
+  { clock, publish }: { readonly clock: Clock; readonly publish: Publish },
+): Promise<LocalListener | string> {
+  const folder = path.slice(0, Math.max(1, path.lastIndexOf("/")));
+  try {
+    if (path.includes("/")) await Deno.mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+  } catch (error) {
+    const isDenied = error instanceof Deno.errors.PermissionDenied;
+    return `cannot make the folder ${folder}: ${isDenied ? "permission denied" : error}`;
+  }
+  const listener = kernelUnsupportedReason() === undefined
+    ? await listenWithKernel(path, acceptee, clock)
+    : await listenWithDeno(path, acceptee, clock);
+  if (typeof listener === "string") return listener;
+  publish({ type: "control.opened", path });
+  return listener;
+}
+
+async function listenWithKernel(
+  path: string,
+  acceptee: Acceptee,
+  clock: Clock,
+): Promise<LocalListener | string> {
+  const isOther = await Deno.lstat(path).then((file) => !file.isSocket, () => false);
+  if (isOther) return "a file that is no socket is in the way";
+  const listener = listenLocally(path, acceptee, { clock, socketMode: SOCKET_MODE });
+  if ("finished" in listener) return listener;
+  const { holder, reason } = listener;
+  return holder === undefined ? reason : `process ${holder} listens there already`;
+}
+
+/** Without the kernel nobody tells who the clients are. */
+async function listenWithDeno(
+  path: string,
+  acceptee: Acceptee,
+  clock: Clock,
+): Promise<LocalListener | string> {
+  const listener = await bind({ kind: "unix", path }, { socketMode: SOCKET_MODE });
+  if (typeof listener === "string") {
+    return listener === "address in use" ? "another process listens there already" : listener;
+  }
+  const finished = serveListener(listener, acceptee, { clock });
+  finished.catch(() => {});
+  return {
+    finished,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await finished.catch(() => {});
+    },
+  };
+}

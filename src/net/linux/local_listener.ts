@@ -1,0 +1,186 @@
+/**
+ * A unix socket for a few clients, with the kernel's word on who they are (`SO_PEERCRED`, unix(7)). While there
+ * is no client it costs nothing but a helper thread that waits in poll(2): the loop in which connections are
+ * served runs only while there are some.
+ */
+import { type Clock, sleep } from "../../base/clock.ts";
+import { EADDRINUSE, EAGAIN, errnoWords, isShortage } from "../../linux/errno.ts";
+import { Libc } from "../../linux/libc.ts";
+import { Loop } from "../../linux/loop.ts";
+import { type PeerCredentials, ProcessLibc } from "../../linux/process_libc.ts";
+import { unixSockaddr } from "../../linux/sockaddr.ts";
+import type { Acceptee } from "../transport.ts";
+import { listenAt } from "./bind.ts";
+import { LinuxConn } from "./conn.ts";
+import { EmbeddedLoop } from "./embedded_loop.ts";
+
+/** The longest wait of the helper thread, in milliseconds. */
+const WAIT_MS = 60_000;
+/** The pause after descriptors ran out, in milliseconds. */
+const SHORTAGE_MS = 1_000;
+const BACKLOG = 64;
+
+export interface LocalListenerOptions {
+  readonly clock: Clock;
+  /** Permission bits of the socket's file; they are set before anybody can connect. */
+  readonly socketMode: number;
+}
+
+/** An open listener. */
+export interface LocalListener extends AsyncDisposable {
+  /** Resolves when it is closed; rejects for a bug. */
+  readonly finished: Promise<void>;
+}
+
+/** Why it cannot listen. `holder`: the process that listens at this path already, if it is known. */
+export interface CannotListen {
+  readonly reason: string;
+  readonly holder?: number;
+}
+
+/** The loop of the connections of a moment. */
+interface Hosting {
+  readonly host: EmbeddedLoop;
+  readonly libc: Libc;
+  conns: number;
+}
+
+/** `uid=1000 pid=42`: the client's name for its server, read by `parsePeer`. */
+export function formatPeer({ uid, pid }: PeerCredentials): string {
+  return `uid=${uid} pid=${pid}`;
+}
+
+/** The credentials that `formatPeer` wrote; undefined for any other text. */
+export function parsePeer(text: string): PeerCredentials | undefined {
+  const found = /^uid=(\d+) pid=(\d+)$/.exec(text);
+  return found === null ? undefined : { uid: Number(found[1]), pid: Number(found[2]) };
+}
+
+/**
+ * Listens at `path` and serves the clients, each under the name that `formatPeer` gives it. The socket file of
+ * a process that crashed is replaced. Throws what `Libc` throws if the kernel cannot be called.
+ */
+export function listenLocally(
+  path: string,
+  acceptee: Acceptee,
+  options: LocalListenerOptions,
+): LocalListener | CannotListen {
+  const libc = new Libc();
+  const address = unixSockaddr(path);
+  const { socketMode } = options;
+  const fd = listenAt(libc, address, { backlog: BACKLOG, userTimeoutMs: 0, socketMode });
+  if (fd >= 0) return new Listening(libc, fd, path, acceptee, options);
+  const holder = fd === -EADDRINUSE ? holderOf(libc, path) : undefined;
+  libc[Symbol.dispose]();
+  return { reason: errnoWords(fd), ...holder === undefined ? {} : { holder } };
+}
+
+/** The process that listens at a path. */
+function holderOf(libc: Libc, path: string): number | undefined {
+  const fd = libc.connect(unixSockaddr(path), { userTimeoutMs: 0 });
+  if (fd < 0) return undefined;
+  using process = new ProcessLibc();
+  const pid = process.peerCredentials(fd)?.pid;
+  libc.close(fd);
+  return pid;
+}
+
+class Listening implements LocalListener {
+  readonly finished: Promise<void>;
+  readonly #libc: Libc;
+  readonly #process = new ProcessLibc();
+  readonly #fd: number;
+  readonly #eventfd: number;
+  readonly #path: string;
+  readonly #acceptee: Acceptee;
+  readonly #clock: Clock;
+  readonly #stop = new AbortController();
+  readonly #endings = new Set<Promise<void>>();
+  #hosting: Hosting | undefined;
+
+  constructor(
+    libc: Libc,
+    fd: number,
+    path: string,
+    acceptee: Acceptee,
+    { clock }: LocalListenerOptions,
+  ) {
+    this.#libc = libc;
+    this.#fd = fd;
+    this.#path = path;
+    this.#acceptee = acceptee;
+    this.#clock = clock;
+    this.#eventfd = libc.eventfd();
+    libc.watch(this.#eventfd, 0);
+    libc.watch(fd, 0);
+    this.finished = this.#run();
+    // The owner may await it later.
+    this.finished.catch(() => {});
+  }
+
+  /** Closes the listener and removes its file. End the connections before. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#stop.signal.aborted) return await this.finished.catch(() => {});
+    this.#stop.abort();
+    this.#libc.wake(this.#eventfd);
+    await this.finished.catch(() => {});
+  }
+
+  async #run(): Promise<void> {
+    const libc = this.#libc;
+    try {
+      while (!this.#stop.signal.aborted) {
+        await libc.pollElsewhere(WAIT_MS);
+        libc.poll(0); // takes the events, which epoll would report again
+        libc.settle(this.#eventfd);
+        await this.#acceptAll();
+      }
+    } finally {
+      libc.unlinkSocket(this.#path);
+      libc.close(this.#fd);
+      await Promise.all(this.#endings);
+      libc.close(this.#eventfd);
+      this.#process[Symbol.dispose]();
+      libc[Symbol.dispose]();
+    }
+  }
+
+  async #acceptAll(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      if (!this.#acceptee.hasRoom) await this.#acceptee.room();
+      if (signal.aborted) return;
+      const client = this.#libc.accept(this.#fd);
+      if (client === -EAGAIN) return;
+      if (client >= 0) this.#serve(client);
+      else if (isShortage(client)) await sleep(this.#clock, SHORTAGE_MS, signal).catch(() => {});
+    }
+  }
+
+  #serve(client: number): void {
+    const hosting = this.#hosting ??= this.#newHosting();
+    const { loop } = hosting.host;
+    const conn = new LinuxConn(hosting.host, client);
+    if (loop.watch(client, conn) < 0) return conn.close();
+    hosting.conns++;
+    const peer = this.#process.peerCredentials(client);
+    const name = peer === undefined ? "unix" : formatPeer(peer);
+    void this.#acceptee.serve(conn, name).catch(() => {}).finally(() => this.#ended(hosting));
+  }
+
+  #newHosting(): Hosting {
+    const libc = new Libc();
+    return { host: new EmbeddedLoop(new Loop(libc), libc, this.#clock), libc, conns: 0 };
+  }
+
+  #ended(hosting: Hosting): void {
+    if (--hosting.conns > 0) return;
+    if (this.#hosting === hosting) this.#hosting = undefined;
+    const ending = (async () => {
+      const { host, libc } = hosting;
+      if (await host.stop() && host.loop.watched === 0) libc[Symbol.dispose]();
+    })();
+    this.#endings.add(ending);
+    void ending.finally(() => this.#endings.delete(ending));
+  }
+}

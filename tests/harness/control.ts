@@ -1,0 +1,35 @@
+/** The control socket of a running proxy, as a client sees it. */
+
+/** A socket in a folder of its own, and the orders that are given there. */
+export class Control implements AsyncDisposable {
+  readonly path: string;
+  readonly #folder: string;
+  readonly #client: Deno.HttpClient;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+    this.path = `${folder}/failover.sock`;
+    this.#client = Deno.createHttpClient({ proxy: { transport: "unix", path: this.path } });
+  }
+
+  static async make(): Promise<Control> {
+    return new Control(await Deno.makeTempDir({ prefix: "failover-control-" }));
+  }
+
+  /** `GET /__failover/PATH`. */
+  async get(path: string): Promise<Response> {
+    return await fetch(`http://localhost/__failover/${path}`, { client: this.#client });
+  }
+
+  /** `POST /__failover/ORDER`: the status and the answer. */
+  readonly order = async (order: string): Promise<readonly [number, Record<string, unknown>]> => {
+    const url = `http://localhost/__failover/${order}`;
+    const response = await fetch(url, { method: "POST", client: this.#client });
+    return [response.status, await response.json()];
+  };
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#client.close();
+    await Deno.remove(this.#folder, { recursive: true });
+  }
+}

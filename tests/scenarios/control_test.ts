@@ -1,0 +1,129 @@
+/** The control socket: who reaches it, what is logged, and what happens where it cannot be. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { Control } from "../harness/control.ts";
+import { runProxy, startProxy } from "../harness/proxy.ts";
+import { scenario, testWithPrograms } from "../harness/scenario.ts";
+import { startUpstream } from "../harness/upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
+
+/** The permission bits of a file. */
+async function modeOf(path: string): Promise<string> {
+  return ((await Deno.stat(path)).mode! & 0o777).toString(8);
+}
+
+scenario("an order is logged with who gave it and why", async (relay) => {
+  await using control = await Control.make();
+  await using upstream = await startUpstream({ says: "primary" });
+  await using proxy = await startProxy({
+    upstreams: [upstream],
+    flags: { ...relay, control: control.path },
+  });
+  assertEquals((await control.order("pause?reason=new%20disk"))[0], 200);
+  const paused = await proxy.event("service.paused", { reason: "new disk" });
+  const by = Deno.build.os === "linux"
+    ? new RegExp(`\\(uid ${Deno.uid()}, pid ${Deno.pid}\\)|^uid ${Deno.uid()}, pid ${Deno.pid}$`)
+    : /^a local user$/;
+  assertMatch(paused.by, by);
+  assertEquals((await (await control.get("state")).json()).paused.reason, "new disk");
+});
+
+scenario("the socket is for user and group, and goes with the process", async (relay) => {
+  await using control = await Control.make();
+  await using upstream = await startUpstream({ says: "primary" });
+  const path = control.path.replace("/failover.sock", "/made/failover.sock");
+  await using proxy = await startProxy({
+    upstreams: [upstream],
+    flags: { ...relay, control: path },
+  });
+  await proxy.event("control.opened", { path });
+  assertEquals([await modeOf(path), await modeOf(path.replace("/failover.sock", ""))], [
+    "660",
+    "750",
+  ]);
+  assertEquals(await proxy.stop(), 0);
+  assertEquals(await Deno.stat(path).catch(() => undefined), undefined);
+});
+
+testWithPrograms("another user is refused by the system", ["setpriv"], async () => {
+  if (Deno.uid() !== 0) return;
+  await using control = await Control.make();
+  await Deno.chmod(control.path.replace("/failover.sock", ""), 0o755);
+  await using upstream = await startUpstream({ says: "primary" });
+  await using _proxy = await startProxy({
+    upstreams: [upstream],
+    flags: { control: control.path },
+  });
+  const script = `try { await Deno.connect({ transport: "unix", path: "${control.path}" }); }
+    catch (error) { console.log(error.name); }`;
+  const { stdout, stderr } = await new Deno.Command("setpriv", {
+    args: ["--reuid=65534", "--regid=65534", "--clear-groups", Deno.execPath(), "eval", script],
+    env: { DENO_DIR: "/tmp", NO_COLOR: "1", HOME: "/tmp" },
+  }).output();
+  const said = new TextDecoder().decode(stdout).trim();
+  assertEquals(said, "PermissionDenied", new TextDecoder().decode(stderr));
+});
+
+scenario("the socket of a process that crashed is replaced", async (relay) => {
+  await using control = await Control.make();
+  await using upstream = await startUpstream({ says: "primary" });
+  const options = { upstreams: [upstream], flags: { ...relay, control: control.path } };
+  {
+    await using crashed = await startProxy(options);
+    crashed.signal("SIGKILL");
+    await crashed.ended;
+  }
+  assert((await Deno.lstat(control.path)).isSocket);
+  await using _proxy = await startProxy(options);
+  assertEquals(await (await control.get("health")).text(), "OK");
+});
+
+scenario("a second proxy leaves the socket to the first, and says who has it", async (relay) => {
+  await using control = await Control.make();
+  await using upstream = await startUpstream({ says: "primary" });
+  await using first = await startProxy({
+    upstreams: [upstream],
+    flags: { ...relay, control: control.path },
+  });
+  const run = await runProxy([
+    ...["-b", `127.0.0.1:${unusedPort()}`, "-H", upstream.name, "--log-level", "error"],
+    ...["--control", control.path],
+  ]);
+  assertEquals([run.code, run.stderr.length], [1, 1], run.stderr.join("\n"));
+  const holder = Deno.build.os === "linux" ? `process ${first.pid}` : "another process";
+  assertStringIncludes(run.stderr[0]!, `Cannot listen on ${control.path}: ${holder} listens there`);
+
+  // At the default path it is no error: the proxy runs without.
+  const folder = control.path.replace("/failover.sock", "");
+  await using second = await startProxy({
+    upstreams: [upstream],
+    flags: { ...relay },
+    env: { RUNTIME_DIRECTORY: folder, FAILOVER_CONTROL: "" },
+  });
+  const missing = await second.event("control.missing", { path: control.path });
+  assertStringIncludes(missing.reason, holder);
+  assertEquals(await second.ask(), "primary");
+  assertEquals(await (await control.get("health")).text(), "OK");
+});
+
+scenario("where the default folder cannot be made the proxy runs without", async (relay) => {
+  await using upstream = await startUpstream({ says: "primary" });
+  await using proxy = await startProxy({
+    upstreams: [upstream],
+    flags: { ...relay },
+    env: { RUNTIME_DIRECTORY: "/proc/nowhere", FAILOVER_CONTROL: "" },
+  });
+  await proxy.event("control.missing", { path: "/proc/nowhere/failover.sock" });
+  assertEquals(await proxy.ask(), "primary");
+});
+
+scenario("with --control off there is none", async (relay) => {
+  await using control = await Control.make();
+  await using upstream = await startUpstream({ says: "primary" });
+  await using proxy = await startProxy({
+    upstreams: [upstream],
+    flags: { ...relay, control: "off" },
+    env: { RUNTIME_DIRECTORY: control.path.replace("/failover.sock", "") },
+  });
+  assertEquals(await proxy.ask(), "primary");
+  assertEquals(await Deno.stat(control.path).catch(() => undefined), undefined);
+});
