@@ -89,9 +89,10 @@ class Answers {
 }
 
 function judge(ending: Ending, lastLine: string | undefined): ProbeResult {
-  const passed = ending.code === 0;
-  // During a deploy a shell may find no script, or half of one. Its exit code is then no answer.
+  // During a deploy a shell may find no script, or half of one. Then its exit code is no answer, and neither
+  // is a zero: half a script that tests nothing yet succeeds.
   const evidence = ending.isFileChanged === true ? "no_verdict" : EVIDENCE[ending.how];
+  const passed = ending.code === 0 && ending.isFileChanged !== true;
   const because = passed || lastLine === undefined ? "" : `: ${lastLine}`;
   return {
     passed,

@@ -121,9 +121,15 @@ Deno.test("a check program that was replaced or rewritten while it ran gives no 
   assertEquals((await check.ask()).evidence, "no_verdict");
 });
 
-Deno.test("a check program that passes counts, whatever happened to its file", async () => {
+Deno.test("a check program that passes counts, unless another one stands in its place", async () => {
   await using check = await Check.write('rm "$0"; exit 0');
   assertEquals((await check.ask()).evidence, "passed");
+  for (const change of ['cp "$0" "$0.new"; mv "$0.new" "$0"', 'echo "# more" >>"$0"']) {
+    await check.folder.script("check", `${change}; exit 0`);
+    const { passed, evidence, reason } = await check.ask();
+    assertEquals([passed, evidence], [false, "no_verdict"]);
+    assertEquals(reason, "check exited with 0, and its file was replaced meanwhile");
+  }
 });
 
 Deno.test("a check program that hangs is silent", async () => {

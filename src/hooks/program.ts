@@ -41,8 +41,8 @@ export interface Ending {
   /** The exit code; set only if `how` is `exited`. */
   readonly code?: number;
   /**
-   * Set if the program failed by itself and its file has changed since the start: then it is unknown
-   * whether the program ran at all.
+   * Set if the program ended by itself and its file has changed since the start: then it is unknown whether
+   * the program ran, and whether all of it did. One that succeeded and was removed meanwhile did run.
    */
   readonly isFileChanged?: true;
   readonly tookMs: number;
@@ -118,7 +118,8 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
     await within(output.finished, LINGER_MS, clock);
     await output.close();
     const { code, signal } = await child.status;
-    const change = code === 0 ? undefined : fileChange(path, before);
+    const seen = fileChange(path, before);
+    const change = code === 0 && seen === "removed" ? undefined : seen;
     const flaw = change === undefined ? {} : { isFileChanged: true as const };
     const also = change === undefined ? "" : `, and its file was ${change} meanwhile`;
     if (signal !== null) return { ...ended("signalled", `was ended by ${signal}${also}`), ...flaw };

@@ -24,20 +24,22 @@ export class UpstreamProcess implements Named, AsyncDisposable {
   readonly says: string;
   readonly name: string;
   readonly #plan: UpstreamPlan;
+  readonly #under: readonly string[];
   #child: Child;
   /** Connections that only fill the accept queue. */
   #fillers: Filler | undefined;
 
-  private constructor(plan: UpstreamPlan, child: Child) {
+  private constructor(plan: UpstreamPlan, under: readonly string[], child: Child) {
     this.says = plan.says;
     this.name = nameOf(plan.listen);
     this.#plan = plan;
+    this.#under = under;
     this.#child = child;
   }
 
-  static async start(plan: UpstreamPlan): Promise<UpstreamProcess> {
-    const [listen, child] = await launch(plan);
-    return new UpstreamProcess({ ...plan, listen }, child);
+  static async start(plan: UpstreamPlan, under: readonly string[]): Promise<UpstreamProcess> {
+    const [listen, child] = await launch(plan, under);
+    return new UpstreamProcess({ ...plan, listen }, under, child);
   }
 
   get pid(): number {
@@ -72,7 +74,7 @@ export class UpstreamProcess implements Named, AsyncDisposable {
     const { listen } = this.#plan;
     // A process that was killed leaves its socket file behind.
     if (listen.transport === "unix") await Deno.remove(listen.path);
-    [, this.#child] = await launch(this.#plan);
+    [, this.#child] = await launch(this.#plan, this.#under);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -81,22 +83,35 @@ export class UpstreamProcess implements Named, AsyncDisposable {
   }
 }
 
-/** Starts an upstream on a port of the system's choice; resolves when it listens. */
-export function startUpstream(options: UpstreamOptions): Promise<UpstreamProcess> {
+/**
+ * Starts an upstream on a port of the system's choice; resolves when it listens. `under` is a command that
+ * starts what follows it and keeps its process id.
+ */
+export function startUpstream(
+  options: UpstreamOptions,
+  under: readonly string[] = [],
+): Promise<UpstreamProcess> {
   return UpstreamProcess.start({
     listen: { transport: "tcp", hostname: "127.0.0.1", port: 0 },
     backlog: 511,
     greets: false,
     proxyLine: false,
     ...options,
-  });
+  }, under);
 }
 
-async function launch(plan: UpstreamPlan): Promise<[UpstreamPlan["listen"], Child]> {
+async function launch(
+  plan: UpstreamPlan,
+  under: readonly string[],
+): Promise<[UpstreamPlan["listen"], Child]> {
   const listening = Promise.withResolvers<UpstreamPlan["listen"]>();
   const complaints: string[] = [];
-  const child = new Child(Deno.execPath(), {
-    args: ["run", "--quiet", "--no-prompt", ...PERMISSIONS, PROGRAM, JSON.stringify(plan)],
+  const [command, ...before] = [...under, Deno.execPath()];
+  const child = new Child(command!, {
+    args: [
+      ...before,
+      ...["run", "--quiet", "--no-prompt", ...PERMISSIONS, PROGRAM, JSON.stringify(plan)],
+    ],
     onOut: (line) => listening.resolve(JSON.parse(line)),
     onErr: (line) => complaints.push(line),
   });
