@@ -23,6 +23,8 @@ export function mayServeNames(): boolean {
 export class NameServer implements AsyncDisposable {
   /** Answers nothing while this is true. */
   isSilent = false;
+  /** Its answer to every question for an IPv4 address. */
+  addresses: readonly string[] = ["127.0.0.1"];
   readonly #socket: Socket;
   readonly #unanswered = new Map<string, PromiseWithResolvers<void>>();
 
@@ -30,11 +32,11 @@ export class NameServer implements AsyncDisposable {
     this.#socket = socket;
     socket.on("message", (question, from) => {
       if (this.isSilent) this.#waiting(nameIn(question)).resolve();
-      else socket.send(answerTo(question), from.port, from.address);
+      else socket.send(answerTo(question, this.addresses), from.port, from.address);
     });
   }
 
-  /** Answers every name with 127.0.0.1, and no address of IPv6. */
+  /** Answers every name with `addresses`, and no address of IPv6. */
   static async start(): Promise<NameServer> {
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       const socket = await withTestDeadline("the name server to listen", boundTo(randomAddress()));
@@ -100,13 +102,14 @@ function nameIn(question: Uint8Array): string {
 }
 
 /** A response with the one question repeated, and for type A the answer (RFC 1035 section 4.1). */
-function answerTo(question: Uint8Array): Uint8Array {
+function answerTo(question: Uint8Array, addresses: readonly string[]): Uint8Array {
   const nameEnd = question.indexOf(0, HEADER_BYTES) + 1;
   const asked = question.subarray(HEADER_BYTES, nameEnd + 4);
-  const hasAnswer = question[nameEnd + 1] === TYPE_A;
+  const answers = question[nameEnd + 1] === TYPE_A ? addresses : [];
   const header = Uint8Array.from(question.subarray(0, HEADER_BYTES));
   // A response, recursion desired and available, no error; one question and so many answers.
-  header.set([0x81, 0x80, 0, 1, 0, hasAnswer ? 1 : 0, 0, 0, 0, 0], 2);
-  const record = [0xc0, HEADER_BYTES, 0, TYPE_A, 0, 1, 0, 0, 0, 1, 0, 4, 127, 0, 0, 1];
-  return Uint8Array.from([...header, ...asked, ...(hasAnswer ? record : [])]);
+  header.set([0x81, 0x80, 0, 1, 0, answers.length, 0, 0, 0, 0], 2);
+  const record = [0xc0, HEADER_BYTES, 0, TYPE_A, 0, 1, 0, 0, 0, 1, 0, 4];
+  const records = answers.flatMap((address) => [...record, ...address.split(".").map(Number)]);
+  return Uint8Array.from([...header, ...asked, ...records]);
 }

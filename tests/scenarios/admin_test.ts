@@ -84,3 +84,38 @@ scenario("--webhook-url receives a failover, and the URL stays secret", async (r
   await proxy.event("notification.sent");
   assert(!proxy.log.join("\n").includes("hush-hush"));
 });
+
+scenario("the webhook says of a promotion that its trigger failed", async (relay) => {
+  const received: Record<string, unknown>[] = [];
+  const arrived = Promise.withResolvers<void>();
+  await using receiver = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    async (request) => {
+      received.push(await request.json());
+      arrived.resolve();
+      return new Response("thanks");
+    },
+  );
+  await using folder = await Folder.make();
+  await using primary = await startUpstream({ says: "primary" });
+  await using backup = await startUpstream({ says: "backup" });
+  const trigger = await folder.script("promote.sh", `[ "$1" = '${primary.name}' ] || exit 3`);
+  await using proxy = await startProxy({
+    upstreams: [primary, backup],
+    flags: {
+      ...relay,
+      "on-failover": trigger,
+      "webhook-url": `http://127.0.0.1:${receiver.addr.port}/`,
+      "webhook-format": "json",
+    },
+  });
+  await primary.kill();
+  assertEquals(await proxy.ask(), "backup");
+  await withTestDeadline("the notification", arrived.promise, proxy.lastLines);
+  const [{ kind, to, reason }] = received as [Record<string, unknown>];
+  assertEquals([kind, to], ["failover", backup.name]);
+  assertStringIncludes(
+    String(reason),
+    `(serving, trigger failed: trigger ${trigger} exited with 3)`,
+  );
+});

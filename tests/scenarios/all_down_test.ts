@@ -118,3 +118,31 @@ scenario("a client that was held for --hold is let go, and the next is served", 
   assertEquals(await proxy.ask(), "backup");
   assert(proxy.events("promotion.finished").length === 2);
 });
+
+scenario(
+  "with --hold-clients 0 nobody waits: clients are turned away, then served",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    const trigger = await folder.script(
+      "trigger.sh",
+      `[ "$1" = '${primary.name}' ] && exit 0\n${waitForFile("go")}`,
+    );
+    await using proxy = await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...relay, "on-failover": trigger, "hold": "1m", "hold-clients": "0" },
+    });
+    assertEquals(await proxy.ask(), "primary");
+
+    await primary.kill();
+    await proxy.event("trigger.started", { epoch: 2 });
+    for (let i = 0; i < 3; i++) {
+      assertEquals(await proxy.ask().then(() => "answered", () => "turned away"), "turned away");
+    }
+    await folder.write("go", "");
+
+    await proxy.event("promotion.finished", { to: backup.name });
+    assertEquals(await proxy.ask(), "backup");
+  },
+);

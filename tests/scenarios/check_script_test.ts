@@ -1,7 +1,7 @@
 /** The operator's check script: its input, and what its exit code, its silence and its children mean. */
 import { assert, assertEquals } from "@std/assert";
 import { untilGone } from "../harness/child.ts";
-import { Folder } from "../harness/folder.ts";
+import { Folder, waitForFile } from "../harness/folder.ts";
 import { runProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { refusingUpstream, startUpstream } from "../harness/upstream.ts";
@@ -201,4 +201,57 @@ scenario("a missing check script changes no verdict, and is reported", async (re
   session.close();
   assertEquals(await proxy.ask(), "primary");
   assertEquals(proxy.events("upstream.down"), []);
+});
+
+scenario("a check that passes while its file is replaced is asked again", async (relay) => {
+  await using folder = await Folder.make();
+  await using primary = await startUpstream({ says: "primary" });
+  const old = `[ -e slow ] || exit 0\ntouch asked; ${waitForFile("replaced")}; exit 0`;
+  const check = await folder.script("check.sh", old);
+  await using proxy = await startProxy({
+    upstreams: [primary],
+    flags: { ...relay, "check-host": check, "check-script-timeout": "1m" },
+  });
+  assertEquals(await proxy.ask(), "primary");
+
+  await folder.write("slow", "");
+  await folder.has("asked");
+  await Deno.rename(await folder.script("new.sh", "exit 0"), check);
+  await folder.write("replaced", "");
+
+  const reason = /^check exited with 0, and its file was replaced meanwhile/;
+  const began = await proxy.event("noVerdict.began", { upstream: primary.name, reason });
+  await proxy.event("noVerdict.ended", { upstream: primary.name }, began);
+  assertEquals(proxy.events("upstream.down"), []);
+  assertEquals(await proxy.ask(), "primary");
+});
+
+scenario("a check that prints without end is silent, and nobody waits for it", async (relay) => {
+  await using folder = await Folder.make();
+  await using primary = await startUpstream({ says: "primary" });
+  await using backup = await startUpstream({ says: "backup" });
+  const check = await folder.script(
+    "check.sh",
+    `[ -e endless ] && [ "$1" = '${primary.name}' ] || exit 0\nexec yes`,
+  );
+  await using proxy = await startProxy({
+    upstreams: [primary, backup],
+    flags: { ...relay, "check-host": check, "check-script-timeout": "500ms" },
+  });
+  const session = await proxy.connect();
+  await session.say("who");
+  assertEquals(await session.line(), "primary");
+
+  await folder.write("endless", "");
+
+  await proxy.event("upstream.down", {
+    upstream: primary.name,
+    reason: /did not end within 500ms/,
+  });
+  assertEquals(await proxy.ask(), "backup");
+  // It is asked again and again, and what it prints is logged once.
+  await proxy.event("probe.failed", { upstream: primary.name });
+  const said = proxy.events("program.said", { upstream: primary.name, line: "y" });
+  assert(said.length <= 1_024, `${said.length} lines`);
+  session.close();
 });

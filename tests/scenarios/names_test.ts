@@ -102,3 +102,30 @@ services:
   for (const epoch of [1, 2]) await proxy.event("trigger.finished", { service: "works", epoch });
   assertEquals(await folder.read("said"), "promoted\npromoted\n");
 });
+
+named("an address that was found dead is not tried first by those who follow", async (relay) => {
+  await using names = await NameServer.start();
+  await using folder = await Folder.make();
+  const port = unusedPort();
+  const at = (hostname: string) =>
+    startUpstream({ says: hostname, listen: { transport: "tcp", hostname, port } });
+  names.addresses = ["127.0.0.2", "127.0.0.3"];
+  await using second = await at("127.0.0.2");
+  await using third = await at("127.0.0.3");
+  await using proxy = await startProxy({
+    upstreams: [{ name: `db.test:${port}` }],
+    // It is one upstream, and it is up as long as one of its addresses answers.
+    flags: { relay, "fail-threshold": "100" },
+    under: await names.command(folder),
+  });
+  const first = await proxy.ask();
+  const [dead, alive] = first === second.says ? [second, third] : [third, second];
+  await dead.kill();
+  assertEquals(await proxy.ask(), alive.says);
+  // Had one of these begun with the dead address, it would be answered from there now.
+  await dead.restart();
+  for (const clients of [1, 2, 4]) {
+    const answers = await Promise.all(Array.from({ length: clients }, () => proxy.ask()));
+    assertEquals(new Set(answers), new Set([alive.says]));
+  }
+});

@@ -122,3 +122,28 @@ scenario("--name is the service's name in the log", async (relay) => {
 
   assertEquals((await proxy.event("promotion.finished")).service, "orders");
 });
+
+scenario(
+  "a place that a half-closed session gives up goes to a client that waits",
+  async (relay) => {
+    await using primary = await startUpstream({ says: "primary" });
+    await using proxy = await startProxy({
+      upstreams: [primary],
+      flags: { ...relay, "max-connections": "1" },
+    });
+    const first = await proxy.connect();
+    await first.say("who");
+    assertEquals(await first.line(), "primary");
+    const answer = proxy.ask();
+    await proxy.event("limit.reached", { limit: "connections", max: 1 });
+
+    await first.say("finish");
+    assertEquals(await first.line(), "last words");
+    assertEquals(await first.line(), undefined);
+    await first.closeWrite();
+
+    // The first client has not closed its connection: both sides have only ended it.
+    assertEquals(await answer, "primary");
+    first.close();
+  },
+);

@@ -4,6 +4,7 @@ import { untilGone } from "../harness/child.ts";
 import { connectTo } from "../harness/client.ts";
 import { Folder, waitForFile } from "../harness/folder.ts";
 import { spawnProxy, startProxy } from "../harness/proxy.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
 
@@ -161,4 +162,26 @@ scenario("a candidate that dies during its triggers is left for the next", async
   await proxy.event("promotion.abandoned", { to: first.name });
   await proxy.event("port.opened");
   assertEquals(await proxy.ask(), "second");
+});
+
+scenario("a second signal ends a trigger that ignores the first one", async (relay) => {
+  await using folder = await Folder.make();
+  await using primary = await startUpstream({ says: "primary" });
+  const trigger = await folder.script(
+    "trigger.sh",
+    "trap '' TERM INT\nsleep 600 &\necho $$ $! > pids\nwhile :; do sleep 1; done",
+  );
+  await using proxy = spawnProxy({
+    upstreams: [primary],
+    flags: { ...relay, "on-failover": trigger },
+  });
+  await folder.reads("pids", (text) => text.endsWith("\n"));
+
+  proxy.signal("SIGTERM");
+  await proxy.event("proxy.stopping");
+  proxy.signal("SIGTERM");
+
+  const { code } = await withTestDeadline("the proxy to end", proxy.ended, proxy.lastLines);
+  assertEquals(code, 0);
+  await untilGone((await folder.read("pids")).trim().split(" "));
 });
