@@ -17,7 +17,7 @@ import type { Starter } from "./service.ts";
 import { shareDescriptors } from "./shares.ts";
 import { Supervisor } from "./supervisor.ts";
 import { describe } from "../base/describe.ts";
-import { startThreads, type Threads } from "./threads.ts";
+import { startThreads, type Threads, workersOf } from "./threads.ts";
 import type { ReportUncaught } from "./uncaught.ts";
 
 /** The requests that a running program receives from outside: stop and failback. */
@@ -138,7 +138,7 @@ async function serve(
   const { process: { admin, drainTimeout, socketMode, origins } } = config;
   const { events } = reports;
   await using programs = new Programs(realClock, orders.stopNow);
-  await using threads = startThreads(config, events.scope(""));
+  await using threads = startThreads(config.services, workersOf(config), events.scope(""));
   const services: Supervisor[] = [];
   const stopAll = async (drainMs: number, now: AbortSignal) => {
     const cuts = await Promise.all(services.map((service) => service.stop(drainMs, now)));

@@ -30,6 +30,8 @@ export interface ControlPlaneParts {
   readonly probe: Probe;
   readonly triggers: Policy["triggers"];
   readonly failOpen: boolean;
+  /** Called with each new state, before anything follows from it. */
+  readonly onState?: (state: State) => void;
 }
 
 /** Checks and decides from `begin` until it is disposed of. */
@@ -85,6 +87,7 @@ export class ControlPlane implements AsyncDisposable {
         pace: (upstream, pace) => this.#checker?.pace(upstream, pace),
       },
       triggers: triggersOf(config, context, this.#triggerFiles),
+      ...parts.onState === undefined ? {} : { onState: parts.onState },
     });
     this.finished = Promise.race([this.#controller.finished, this.#failed.promise]);
   }

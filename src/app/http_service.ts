@@ -4,14 +4,15 @@ import { tryBind } from "../net/deno/bind.ts";
 import { ControlPlane } from "./control_plane.ts";
 import type { HttpConfig } from "../config/options.ts";
 import { readHttpFiles } from "./files.ts";
-import { isDown } from "../failover/health.ts";
-import type { Upstream } from "../failover/upstream.ts";
-import { DEFAULT_PAGE, type ErrorPage } from "../gateway/answers.ts";
+import { DEFAULT_PAGE } from "../gateway/answers.ts";
 import { Gateway } from "../gateway/gateway.ts";
 import { HANDSHAKES_MIN } from "../gateway/handshakes.ts";
 import { listen, type Listening } from "../gateway/listen.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { reserveOf } from "../http1/server.ts";
+import { Crew } from "../threads/crew.ts";
+import { gatewaySettings } from "./gateway_settings.ts";
+import { newPseudonym, standIns, startInThreads } from "./http_in_threads.ts";
 import { chooseSockets } from "./transport.ts";
 import { httpUpstreams } from "./http_upstreams.ts";
 import type { Need } from "../net/descriptors.ts";
@@ -57,13 +58,16 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   const { clock, publish } = context;
   const sockets = chooseSockets(config, context);
   if (typeof sockets === "string") return sockets;
+  // If a switch waits for triggers, no request may reach the new upstream before they have ended.
+  const mayGoAhead = config.triggerMode === "beside" || config.onFailover === undefined;
+  const page = files.errorPage ?? DEFAULT_PAGE;
+  if (sockets instanceof Crew) {
+    return await startInThreads(config, context, { crew: sockets, page, mayGoAhead });
+  }
   const deadlines = new Deadlines(clock);
   const pseudonym = newPseudonym();
   const { caCerts } = files;
   const upstreams = httpUpstreams(config, { clock, deadlines, sockets, caCerts, pseudonym });
-  // If a switch waits for triggers, no request may reach the new upstream before they have ended.
-  const mayGoAhead = config.triggerMode === "beside" || config.onFailover === undefined;
-  const page = files.errorPage ?? DEFAULT_PAGE;
   const gateway: Gateway = new Gateway(gatewaySettings(config, page, pseudonym), {
     clock,
     deadlines,
@@ -122,34 +126,4 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
 function countersOf(gateway: Gateway, port: Listening | undefined) {
   const [inside, atPort] = [gateway.counters(), port?.counters()];
   return { ...inside, ...atPort, faulted: inside.faulted + (atPort?.faulted ?? 0) };
-}
-
-/**
- * The upstreams that may take one exchange before a switch is decided: those that are neither down nor
- * drained.
- */
-function standIns({ state, policy }: ControlPlane): readonly Upstream[] {
-  return state.upstreams.filter(({ name }) =>
-    !isDown(state.health.get(name)!, policy) && !state.drained.has(name)
-  );
-}
-
-/** A name for `Via` that no other service has, because one proxy may be the upstream of another. */
-function newPseudonym(): string {
-  return `failover-${crypto.randomUUID().slice(0, 8)}`;
-}
-
-function gatewaySettings(config: HttpConfig, errorPage: ErrorPage, pseudonym: string) {
-  return {
-    pseudonym,
-    allowTrace: config.allowTrace,
-    holdMs: config.hold,
-    heldMax: config.holdClients,
-    responseTimeoutMs: config.responseTimeout,
-    idleTimeoutMs: config.idleTimeout,
-    bodyMax: config.maxBody,
-    honourIdempotencyKey: config.honourIdempotencyKey,
-    failoverHeader: !config.noFailoverHeader,
-    errorPage,
-  };
 }

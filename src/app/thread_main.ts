@@ -2,5 +2,6 @@
 import { beThread } from "../threads/thread.ts";
 
 beThread({
+  http: async () => (await import("./http_guest.ts")).guestKind,
   tcp: async () => (await import("../relay/splice/worker_relay.ts")).guestKind,
 });

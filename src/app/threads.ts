@@ -1,8 +1,9 @@
 /** The threads that all services of the process share, as many as `--workers` says. Part of the composition root. */
 import { realClock } from "../base/clock.ts";
-import type { Config, ServiceConfig } from "../config/options.ts";
+import type { Config, HttpConfig, ServiceConfig } from "../config/options.ts";
 import type { Publish } from "../events/events.ts";
 import { usableCores } from "../linux/cores.ts";
+import { HTTP } from "./http_messages.ts";
 import { Crew } from "../threads/crew.ts";
 import { threadsUnsupportedReason } from "../threads/unsupported_reason.ts";
 
@@ -40,10 +41,13 @@ export function unsupportedReason(): string | undefined {
   return threadsUnsupportedReason(SCRIPT);
 }
 
-/** Starts the threads, if a service needs them and they can run here. */
-export function startThreads(config: Config, publish: Publish): Threads {
-  const asked = workersOf(config);
-  const kinds = [...new Set(config.services.map(kindOf).filter((kind) => kind !== undefined))];
+/** Starts as many threads as asked for, if a service needs them and they can run here. */
+export function startThreads(
+  services: readonly ServiceConfig[],
+  asked: number,
+  publish: Publish,
+): Threads {
+  const kinds = [...new Set(services.map(kindOf).filter((kind) => kind !== undefined))];
   const reason = kinds.length === 0 ? undefined : unsupportedReason();
   const crew = kinds.length === 0 || reason !== undefined
     ? undefined
@@ -60,6 +64,15 @@ export function startThreads(config: Config, publish: Publish): Threads {
 }
 
 /** The kind of the service's guests; undefined if the main thread serves it. */
-function kindOf({ mode, relay }: ServiceConfig): string | undefined {
-  return mode === "tcp" && relay !== "stream" ? "tcp" : undefined;
+function kindOf(config: ServiceConfig): string | undefined {
+  if (config.relay === "stream") return undefined;
+  if (config.mode === "tcp") return "tcp";
+  return speaksTls(config) ? undefined : HTTP;
+}
+
+/** True if a client or an upstream is spoken to over TLS, which only Deno's sockets can. */
+export function speaksTls({ primary, backup, tlsCert }: HttpConfig): boolean {
+  const upstreams = [primary, ...backup ?? []];
+  return tlsCert !== undefined ||
+    upstreams.some((target) => target.kind === "url" && target.url.protocol === "https:");
 }

@@ -26,6 +26,8 @@ export interface ControllerPorts {
   readonly plane: DataPlane;
   readonly checks: Checks;
   readonly triggers: Triggers;
+  /** Called with each new state, before anything follows from it. Must not throw. */
+  readonly onState?: (state: State) => void;
 }
 
 /** More queued effects than this mean that a data plane hangs, which is a bug. */
@@ -81,6 +83,7 @@ export class Controller implements AsyncDisposable {
     try {
       const next = step(this.#state, input, clock.now(), this.#policy);
       this.#state = next.state;
+      this.#ports.onState?.(next.state);
       this.#effects.push(...next.effects);
       if (this.#effects.length > EFFECTS_MAX) {
         throw new Error("Effects pile up: a data plane hangs");

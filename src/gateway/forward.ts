@@ -54,6 +54,11 @@ export interface ForwardContext {
   readonly upstreams: ReadonlyMap<string, GatewayUpstream>;
   /** Reports to the controller that an exchange failed. Returns at once. */
   readonly doubt: (doubt: Doubt) => void;
+  /**
+   * Called while files are read, and again, by what it returned, when that is over. A thread sleeps in the kernel
+   * only while nothing of Deno's own is under way.
+   */
+  readonly outside?: () => () => void;
   /** Upstreams that one exchange may use in place of the active one, which may be among them; best first. */
   readonly others: () => readonly Upstream[];
 }
@@ -317,6 +322,15 @@ export class Forwarder {
   }
 
   async #serve(state: RequestState, to: StaticUpstream): Promise<Outcome> {
+    const leave = this.#context.outside?.();
+    try {
+      return await this.#serveFile(state, to);
+    } finally {
+      leave?.();
+    }
+  }
+
+  async #serveFile(state: RequestState, to: StaticUpstream): Promise<Outcome> {
     const response = await responseOf(state.client, to.respond);
     const value = failoverOf(this.#settings, state, to);
     if (value !== undefined) response.headers.set("Failover", value);

@@ -5,6 +5,7 @@
  */
 import { Hono } from "hono";
 import { Fault } from "../base/fault.ts";
+import type { Places } from "../base/places.ts";
 import { LogLimiter } from "../base/log_limiter.ts";
 import type { DataPlane, DrainOrder } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
@@ -31,6 +32,8 @@ export interface GatewaySettings extends ForwardSettings {
 const LOOP_WARNED_MS = 60_000;
 
 export interface GatewayContext extends Omit<ForwardContext, "gate"> {
+  /** Places for the requests that wait, where they are shared with other threads. */
+  readonly held?: Places;
   /** Answers all paths below `/__failover/` but `health`; without it they get 404. */
   readonly admin?: { fetch(request: Request): Response | Promise<Response> };
 }
@@ -91,7 +94,10 @@ export class Gateway implements DataPlane, Disposable {
     this.#hasBasePath = [...context.upstreams.values()].some((each) =>
       each.kind === "server" && each.basePath !== ""
     );
-    this.#gate = new AdmissionGate(context.clock, { heldMax: settings.heldMax });
+    this.#gate = new AdmissionGate(context.clock, {
+      heldMax: settings.heldMax,
+      ...context.held === undefined ? {} : { places: context.held },
+    });
     this.#forwarder = new Forwarder(settings, { ...context, gate: this.#gate });
     this.app = this.#routes();
   }
@@ -103,7 +109,9 @@ export class Gateway implements DataPlane, Disposable {
    */
   readonly serve: Serve = (downstream, scheme) => {
     if (!isReservedPath(downstream.head.path)) return this.#forward(downstream, scheme);
-    return serveFetch(downstream, (request) => this.app.fetch(request, { downstream, scheme }));
+    const leave = this.#context.outside?.();
+    return serveFetch(downstream, (request) => this.app.fetch(request, { downstream, scheme }))
+      .finally(leave);
   };
 
   #routes(): Hono<{ Bindings: GatewayEnv }> {
@@ -186,8 +194,13 @@ export class Gateway implements DataPlane, Disposable {
     return Promise.resolve();
   }
 
+  /** The exchanges that an upstream is working on, of this epoch or an older one. */
+  running(upstream: string, throughEpoch: number): number {
+    return this.#forwarder.running.count({ upstream, throughEpoch });
+  }
+
   busy(upstream: string, throughEpoch: number): Promise<number> {
-    return Promise.resolve(this.#forwarder.running.count({ upstream, throughEpoch }));
+    return Promise.resolve(this.running(upstream, throughEpoch));
   }
 
   counters(): GatewayCounters {

@@ -4,6 +4,7 @@
  */
 import { type Address, formatAddress } from "../base/address.ts";
 import type { Clock } from "../base/clock.ts";
+import type { Places } from "../base/places.ts";
 import { withDeadline } from "../base/deadline.ts";
 import type { Publish } from "../events/events.ts";
 import { ServerTroubles } from "../events/server_troubles.ts";
@@ -31,6 +32,8 @@ export interface ListenContext {
   readonly publish: Publish;
   /** Where plain connections come from. */
   readonly sockets: Sockets;
+  /** Places for the connections, where they are shared with other threads. */
+  readonly places?: Places;
   /** Answers one request: `Gateway.serve`. */
   readonly serve: Serve;
 }
@@ -51,6 +54,8 @@ export interface Listening {
   /** Resolves when `stop` is done; rejects for a bug. */
   readonly finished: Promise<void>;
   readonly connections: () => number;
+  /** Must be called when places may have become free in other threads, or are wanted there. */
+  placesChanged(): void;
   /** Counters of the server; the gateway has its own. */
   counters(): ListenCounters;
   /**
@@ -78,6 +83,7 @@ export async function listen(
     onError,
     onFull,
     limits: { connectionsMax },
+    ...context.places === undefined ? {} : { places: context.places },
   };
   const serverFor = (others?: ServerOptions["others"]) =>
     new Server({
@@ -125,6 +131,7 @@ function listeningOn(
   return {
     address: port.address,
     finished: port.finished,
+    placesChanged: () => server.placesChanged(),
     connections: () => server.connections + (port.others?.() ?? 0),
     counters: () => {
       const { refused, faulted } = troubles;

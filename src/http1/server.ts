@@ -10,6 +10,7 @@
 import type { Fault } from "../base/fault.ts";
 import { LimitWatch } from "../base/limit_watch.ts";
 import { Slab } from "../base/slab.ts";
+import type { Places } from "../base/places.ts";
 import type { Conn } from "../net/conn.ts";
 import type { CoarseTimed, Deadlines } from "../net/deadlines.ts";
 import type { BodyRules } from "./body.ts";
@@ -76,6 +77,8 @@ export interface ServerOptions {
   readonly onError?: (error: unknown, peer: string) => void;
   /** Called when the limit is reached, as often as `LimitWatch` allows. Must not throw. */
   readonly onFull?: (max: number) => void;
+  /** Places for the connections of this server and of others in other threads; its own where it is missing. */
+  readonly places?: Places;
   /** Connections of the same clients that are served elsewhere, and count as well. */
   readonly others?: {
     readonly count: () => number;
@@ -153,7 +156,7 @@ export class Server implements CoarseTimed {
 
   /** True while no connection may be kept alive: in a drain, or while a request waits for a place. */
   get keepsNone(): boolean {
-    return this.#draining || this.#waiting.length > 0;
+    return this.#draining || this.#waiting.length > 0 || this.options.places?.isWanted === true;
   }
 
   /** True if one more connection may be accepted. */
@@ -170,6 +173,7 @@ export class Server implements CoarseTimed {
   async serve(conn: Conn, peer: string): Promise<void> {
     this.accepted++;
     const connection = new ServerConnection(conn, peer, this);
+    if (this.#draining) this.options.places?.add();
     const hasPlace = this.#draining || (this.#waiting.length === 0 && this.makeRoom());
     if (!hasPlace) this.#addOverLimit(connection);
     this.#connections.add(connection);
@@ -183,10 +187,31 @@ export class Server implements CoarseTimed {
     }
   }
 
-  /** True if there is a place for one more connection, if need be because an idle one was closed. */
+  /**
+   * True if there is a place for one more connection, if need be because an idle one was closed. A place that
+   * is shared with other threads is taken then.
+   */
   makeRoom(): boolean {
-    if (!this.#full.isReached(this.#regular, this.options.deadlines.now)) return true;
-    return this.giveWay() || this.options.others?.giveWay() === true;
+    const { places, others, deadlines } = this.options;
+    const { connectionsMax } = this.limits;
+    const hasPlace = this.#takePlace();
+    const count = hasPlace ? Math.min(this.#regular, connectionsMax - 1) : connectionsMax;
+    this.#full.isReached(count, deadlines.now);
+    if (hasPlace) return true;
+    if (this.giveWay() || others?.giveWay() === true) return places?.take() ?? true;
+    places?.ask();
+    return false;
+  }
+
+  #takePlace(): boolean {
+    return this.options.places?.take() ?? this.#regular < this.limits.connectionsMax;
+  }
+
+  /** Must be called when places may have become free in other threads, or are wanted there. */
+  placesChanged(): void {
+    while (this.#waiting.length > 0 && this.makeRoom()) this.#waiting[0]!.end(true);
+    if (this.#waiting.length === 0 && this.options.places?.isWanted === true) this.giveWay();
+    this.changed();
   }
 
   /** Closes the connection that has been idle for longest; false if there is none. */
@@ -224,7 +249,7 @@ export class Server implements CoarseTimed {
       };
       this.#waiting.push(waiting);
       onGone(() => waiting.end(false));
-      if (this.#draining) waiting.end(true);
+      if (this.#draining) this.#end(waiting);
       else if (this.makeRoom()) this.#waiting[0]!.end(true);
     });
   }
@@ -255,7 +280,7 @@ export class Server implements CoarseTimed {
    */
   async drain(now: AbortSignal): Promise<number> {
     this.#draining = true;
-    for (const { end } of this.#waiting.slice()) end(true);
+    for (const waiting of this.#waiting.slice()) this.#end(waiting);
     for (const connection of this.#connections.all()) connection.lastCall();
     let cut = 0;
     const cutAll = () => {
@@ -272,9 +297,16 @@ export class Server implements CoarseTimed {
     return cut;
   }
 
+  /** Ends a wait because the server drains, whether or not there is a place. */
+  #end(waiting: Waiting): void {
+    this.options.places?.add();
+    waiting.end(true);
+  }
+
   /** Connections that count against the limit. */
   get #regular(): number {
-    return this.#connections.size - this.#overLimit + (this.options.others?.count() ?? 0);
+    const { places, others } = this.options;
+    return places?.taken ?? this.#connections.size - this.#overLimit + (others?.count() ?? 0);
   }
 
   #addOverLimit(connection: ServerConnection): void {
@@ -291,13 +323,13 @@ export class Server implements CoarseTimed {
   /** Frees the place of a connection and gives it to the request that has waited longest. */
   #leave(connection: ServerConnection): void {
     if (!this.#remove(connection)) return;
-    const { connectionsMax } = this.limits;
     this.#full.noteCount(this.#regular);
-    if (this.#waiting.length > 0 && this.#regular < connectionsMax) this.#waiting[0]!.end(true);
+    if (this.#waiting.length > 0 && this.#takePlace()) this.#waiting[0]!.end(true);
   }
 
   #remove(connection: ServerConnection): boolean {
     if (!this.#connections.delete(connection)) return false;
+    if (!connection.isOverLimit) this.options.places?.give();
     this.#removeOverLimit(connection);
     this.changed();
     return true;

@@ -48,9 +48,13 @@ export class Resolver {
   #running = 0;
   #slow = 0;
 
-  constructor(clock: Clock, lookUp: LookUp = systemLookUp) {
+  readonly #freshMs: number;
+
+  /** `freshMs`: how long an answer is valid. */
+  constructor(clock: Clock, lookUp: LookUp = systemLookUp, freshMs = FRESH_MS) {
     this.#clock = clock;
     this.#lookUp = lookUp;
+    this.#freshMs = freshMs;
   }
 
   /**
@@ -130,7 +134,7 @@ export class Resolver {
     if (isSlow) this.#slow--;
     else this.#running--;
     if (found.length > 0) this.#learn(name, found);
-    name.freshUntil = this.#clock.now() + (found.length > 0 ? FRESH_MS : RETRY_MS);
+    name.freshUntil = this.#clock.now() + (found.length > 0 ? this.#freshMs : RETRY_MS);
     name.asking = undefined;
     name.isSilent = false;
     this.#next();

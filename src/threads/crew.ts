@@ -104,6 +104,11 @@ export class Crew implements AsyncDisposable {
     return this.#seats.map(({ thread }) => thread?.send(content) ?? Promise.resolve());
   }
 
+  /** Sends to one thread, if it lives. */
+  sendOne(thread: number, content: Content): void {
+    void this.#seats[thread]?.thread?.send(content);
+  }
+
   /** The numbers of the threads that live. */
   get living(): number[] {
     return this.#seats.filter(({ thread }) => thread !== undefined).map(({ number }) => number);

@@ -56,6 +56,11 @@ export class Engaged {
     return sumCounters(names, this.#memory);
   }
 
+  /** An order to the guest in one thread only; nothing happens if that has died. */
+  orderOne(thread: number, order: Order): void {
+    this.#crew.sendOne(thread, { service: this.#id, order });
+  }
+
   /** The sum of what the threads counted by the last order to count. */
   busy(): number {
     return this.#memory.counters.reduce((sum, counters) => sum + counters[BUSY]!, 0);

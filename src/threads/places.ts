@@ -39,6 +39,16 @@ export class SharedPlaces implements Places {
     return Atomics.load(this.#cells, TAKEN);
   }
 
+  get isWanted(): boolean {
+    return Atomics.load(this.#cells, MARKED) > Atomics.load(this.#cells, this.#own + MARK);
+  }
+
+  ask(): void {
+    for (let at = OF_THREADS; at < this.#cells.length; at += EACH) {
+      if (at !== this.#own) this.#wake((at - OF_THREADS) / EACH);
+    }
+  }
+
   /** If there is none, this thread is woken when one may have become free. */
   take(): boolean {
     if (this.#takeFree()) return true;

@@ -18,6 +18,21 @@ Deno.test("threads share the places, and one that finds none is woken when the o
   assertEquals([second.take(), first.taken], [true, 2]);
 });
 
+Deno.test("a thread that finds no place may ask the others for one, and they see that it waits", () => {
+  const { first, second, woken } = two(1);
+  first.take();
+  assertEquals([first.isWanted, second.take(), first.isWanted, second.isWanted], [
+    false,
+    false,
+    true,
+    false,
+  ]);
+  second.ask();
+  assertEquals(woken, [0]);
+  first.give();
+  assertEquals([first.isWanted, woken], [false, [0, 1]]);
+});
+
 Deno.test("a thread is woken once for each time that it found no place", () => {
   const { first, second, woken } = two(2);
   first.add();

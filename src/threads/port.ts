@@ -8,8 +8,9 @@ import type { Publish } from "../events/events.ts";
 import { errnoWords } from "../linux/errno.ts";
 import type { SockAddr } from "../linux/kernel.ts";
 import type { Libc } from "../linux/libc.ts";
-import { addressOf, isUnix, literalSockaddr } from "../linux/sockaddr.ts";
+import { addressOf, ipSockaddr, isUnix, literalSockaddr } from "../linux/sockaddr.ts";
 import { listenAt } from "../net/linux/bind.ts";
+import { systemLookUp } from "../net/look_up.ts";
 import { BACKLOG } from "../net/linux/listener.ts";
 import type { Resolver } from "../net/resolve.ts";
 import { NameWatch } from "./names.ts";
@@ -32,7 +33,7 @@ export interface PortParts {
   /** Finds the addresses of its name; the resolver of the process if missing. */
   readonly resolver?: Resolver | undefined;
   /** The port was opened: the threads are to accept on this descriptor. */
-  readonly opened: (listener: number) => void;
+  readonly opened: (listener: number, address: Address) => void;
 }
 
 export class Port implements Disposable {
@@ -40,25 +41,26 @@ export class Port implements Disposable {
   readonly #parts: PortParts;
   /** Undefined until the name is known. */
   #address: SockAddr | undefined;
-  readonly #names: NameWatch | undefined;
+  #names: NameWatch | undefined;
   #isWanted = false;
   #listener = -1;
   #opened: Address | undefined;
   #cancelRetry: () => void = () => {};
 
-  /** It is closed at first. Looks the name of its address up, if it has one. */
+  /** It is closed at first. */
   constructor(settings: PortSettings, parts: PortParts) {
     this.#settings = settings;
     this.#parts = parts;
     const { address } = settings;
     this.#address = literalSockaddr(address);
+  }
+
+  /** Looks the name of its address up again and again, if it has one. */
+  watchName(): void {
+    const { address } = this.#settings;
     if (this.#address !== undefined || address.kind === "unix") return;
-    this.#names = new NameWatch(
-      parts.clock,
-      address,
-      (found) => this.#found(found),
-      parts.resolver,
-    );
+    const { clock, resolver } = this.#parts;
+    this.#names = new NameWatch(clock, address, (found) => this.#found(found), resolver);
   }
 
   /** Where it listens now; the system's choice where the port was 0. */
@@ -74,11 +76,23 @@ export class Port implements Disposable {
     if (reason !== undefined) this.#failed(reason);
   }
 
+  /** Opens the port. Resolves with the reason, for a person, if it cannot, and does not try again. */
+  async openOnce(): Promise<string | undefined> {
+    const { address } = this.#settings;
+    if (this.#address === undefined && address.kind === "tcp") {
+      const [ip] = await systemLookUp(address.host);
+      if (ip === undefined) return "name does not resolve";
+      this.#address = ipSockaddr(ip, address.port);
+    }
+    return this.#tryOpen(this.#address!);
+  }
+
   /**
-   * Closes the port: clients are refused from now on, those in the accept queue included. `forgotten` resolves
-   * when no thread uses the descriptor any more, whose number may then be used again.
+   * Closes the port: clients are refused from now on, those in the accept queue included, or as soon as the
+   * threads have accepted those. `forgotten` resolves when no thread uses the descriptor any more, whose number
+   * may then be used again.
    */
-  close(forgotten: Promise<unknown>): void {
+  close(forgotten: Promise<unknown>, refused: "now" | "byThreads" = "now"): void {
     this.#isWanted = false;
     this.#cancelRetry();
     const [listener, opened] = [this.#listener, this.#opened];
@@ -86,7 +100,7 @@ export class Port implements Disposable {
     this.#listener = -1;
     this.#opened = undefined;
     const { libc, publish } = this.#parts;
-    libc.shutdown(listener);
+    if (refused === "now") libc.shutdown(listener);
     if (opened!.kind === "unix") libc.unlinkSocket(opened!.path);
     void forgotten.finally(() => libc.close(listener));
     publish({ type: "port.closed", address: formatAddress(opened!) });
@@ -119,7 +133,7 @@ export class Port implements Disposable {
     this.#cancelRetry();
     this.#listener = listener;
     this.#opened = addressOf(isUnix(address) ? address : libc.localAddress(listener));
-    opened(listener);
+    opened(listener, this.#opened);
     publish({ type: "port.opened", address: formatAddress(this.#opened) });
   }
 

@@ -1,5 +1,4 @@
 /** A service checks and decides nothing before it can serve, and each request has its own hold. */
-import { NO_THREADS } from "../../src/app/threads.ts";
 import { assertEquals } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
 import { httpOf } from "../../src/config/testing/config.ts";
@@ -7,6 +6,7 @@ import type { Event } from "../../src/events/events.ts";
 import { Programs } from "../../src/hooks/program.ts";
 import { httpStarter } from "../../src/app/http_service.ts";
 import type { Service } from "../../src/app/service.ts";
+import { startThreads } from "../../src/app/threads.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
 import { nodeUpstream } from "./stage.ts";
@@ -17,6 +17,7 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
   const news = { arrived: Promise.withResolvers<void>() };
   const programs = new Programs(realClock);
   const config = httpOf(["--check-interval=100ms", "--listen=127.0.0.1:0", ...args]);
+  const threads = startThreads([config], 1, () => {});
   const service = await httpStarter(config).start({
     clock: realClock,
     publish(event) {
@@ -26,7 +27,7 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
     },
     programs,
     triggerWarnings: [],
-    threads: NO_THREADS,
+    threads,
     socketMode: 0o666,
     connectionsMax: config.maxConnections,
     instance: "test",
@@ -48,6 +49,7 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
     },
     async [Symbol.asyncDispose]() {
       await service.stop(0, AbortSignal.abort());
+      await threads[Symbol.asyncDispose]();
       await programs[Symbol.asyncDispose]();
     },
   };

@@ -1,5 +1,4 @@
 /** A whole HTTP service as the command line describes it: every option must make a difference. */
-import { NO_THREADS } from "../../src/app/threads.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
 import { httpOf } from "../../src/config/testing/config.ts";
@@ -7,6 +6,7 @@ import type { Event } from "../../src/events/events.ts";
 import { Programs } from "../../src/hooks/program.ts";
 import { httpStarter } from "../../src/app/http_service.ts";
 import type { Service } from "../../src/app/service.ts";
+import { startThreads } from "../../src/app/threads.ts";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tlsTest } from "./certificate.ts";
@@ -20,18 +20,20 @@ class Front implements AsyncDisposable {
   #news = Promise.withResolvers<void>();
   readonly #programs = new Programs(realClock);
   #service: Service | undefined;
+  #threads: AsyncDisposable | undefined;
   port = 0;
 
   static async start(args: readonly string[], files: Record<string, string> = {}): Promise<Front> {
     const front = new Front();
     const quick = ["--check-interval=100ms", "--listen=127.0.0.1:0", "--failback-damping=off"];
     const config = httpOf([...quick, ...args], { files });
+    const threads = front.#threads = startThreads([config], 1, (event) => front.#hear(event));
     const service = await httpStarter(config).start({
       clock: realClock,
       publish: (event) => front.#hear(event),
       programs: front.#programs,
       triggerWarnings: [],
-      threads: NO_THREADS,
+      threads,
       socketMode: 0o666,
       connectionsMax: config.maxConnections,
       instance: "test",
@@ -40,6 +42,7 @@ class Front implements AsyncDisposable {
         Promise.resolve({ fetch: () => new Response(`window of ${view.name}`) }),
     });
     if (typeof service === "string") {
+      await threads[Symbol.asyncDispose]();
       await front.#programs[Symbol.asyncDispose]();
       throw new Error(service);
     }
@@ -79,6 +82,7 @@ class Front implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+    await this.#threads?.[Symbol.asyncDispose]();
     await this.#programs[Symbol.asyncDispose]();
   }
 }

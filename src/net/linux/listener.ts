@@ -66,8 +66,20 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
   readonly #pauses = new AcceptPauses();
   #cancel: () => void = () => {};
 
-  /** Owns `listener`. The caller registers this object as its watcher. */
-  constructor(host: EmbeddedLoop, listener: number, acceptee: Acceptee, options: AcceptOptions) {
+  readonly #isShared: boolean;
+
+  /**
+   * The caller registers this object as the watcher of `listener`, and owns that if it `isShared` with other
+   * threads; else this object does.
+   */
+  constructor(
+    host: EmbeddedLoop,
+    listener: number,
+    acceptee: Acceptee,
+    options: AcceptOptions,
+    isShared = false,
+  ) {
+    this.#isShared = isShared;
     this.#host = host;
     this.#listener = listener;
     this.#acceptee = acceptee;
@@ -95,10 +107,19 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
     if (this.#isOver) return false;
     this.#isOver = true;
     this.#cancel();
-    this.#host.loop.forget(this.#listener);
-    this.#host.loop.kernel.close(this.#listener);
+    const { loop } = this.#host;
+    if (this.#isShared) loop.unwatch(this.#listener);
+    else {
+      loop.forget(this.#listener);
+      loop.kernel.close(this.#listener);
+    }
     this.#end.resolve();
     return true;
+  }
+
+  /** Looks for clients that another thread may have left in the queue. */
+  look(): void {
+    if (!this.#isOver) this.#host.again(this);
   }
 
   ready(): void {

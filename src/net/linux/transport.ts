@@ -77,6 +77,44 @@ async function listen(
   };
 }
 
+/** A port that accepts from a listening socket which other threads share. */
+export interface SharedPort extends ListeningPort {
+  /** Looks for clients that another thread may have left in the queue. */
+  look(): void;
+}
+
+/**
+ * Accepts for `acceptee` from a listening socket that belongs to the main thread. `refuse` makes the kernel refuse
+ * clients of it (`Libc.shutdown`). Throws if it cannot be watched.
+ */
+export function acceptShared(
+  host: EmbeddedLoop,
+  { listener, address, refuse }: {
+    readonly listener: number;
+    readonly address: Address;
+    readonly refuse: (listener: number) => void;
+  },
+  acceptee: Acceptee,
+  options: AcceptOptions,
+): SharedPort {
+  const acceptor = new Acceptor(host, listener, acceptee, options, true);
+  const result = host.loop.watchShared(listener, acceptor);
+  if (result < 0) throw new Error(`cannot watch the port: ${errnoWords(result)}`);
+  acceptor.look();
+  return {
+    address,
+    finished: Promise.race([acceptor.finished, host.finished]),
+    look: () => acceptor.look(),
+    end() {
+      acceptor.takeAll();
+      if (acceptor.close()) refuse(listener);
+    },
+    close() {
+      if (acceptor.close()) refuse(listener);
+    },
+  };
+}
+
 async function sockaddrOf(address: Address): Promise<SockAddr | undefined> {
   const literal = literalSockaddr(address);
   if (literal !== undefined || address.kind === "unix") return literal;

@@ -56,8 +56,9 @@ class SpliceRelay implements Relay {
       clock,
       publish,
       resolver,
-      opened: (listener) => this.#plane.listen(listener),
+      opened: (listener) => void this.#plane.listen(listener),
     });
+    this.#port.watchName();
   }
 
   /** Resolves after `stop`. A thread that dies is replaced and does not end the engine. */

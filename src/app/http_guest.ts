@@ -1,0 +1,187 @@
+/**
+ * The data plane of one HTTP service in one thread: the gateway, its server and its connections to upstreams. What
+ * only the main thread knows, it asks for: addresses of names, and the admin endpoints. Part of the composition
+ * root.
+ */
+import type { Address } from "../base/address.ts";
+import { Gateway } from "../gateway/gateway.ts";
+import { listen, type Listening } from "../gateway/listen.ts";
+import type { Upstream } from "../failover/upstream.ts";
+import type { Event } from "../events/events.ts";
+import type { Libc } from "../linux/libc.ts";
+import { Deadlines } from "../net/deadlines.ts";
+import { linuxDialer } from "../net/linux/dial.ts";
+import type { EmbeddedLoop } from "../net/linux/embedded_loop.ts";
+import { acceptShared, type SharedPort } from "../net/linux/transport.ts";
+import { Resolver } from "../net/resolve.ts";
+import type { Sockets } from "../net/transport.ts";
+import type { Guest, GuestKind, Surroundings } from "../threads/guest.ts";
+import { LoopClock } from "../threads/loop_clock.ts";
+import { BUSY } from "../threads/memory.ts";
+import type { Order } from "../threads/messages.ts";
+import { gatewaySettings } from "./gateway_settings.ts";
+import { configOf, type GuestSettings, HTTP_COUNTERS, type ToGuest } from "./http_messages.ts";
+import { httpUpstreams } from "./http_upstreams.ts";
+import { Questions } from "./questions.ts";
+
+export const guestKind: GuestKind = {
+  hasPromises: true,
+  make: (settings, surroundings) => new HttpGuest(settings as GuestSettings, surroundings),
+};
+
+/** How long an address that the main thread has found is used without asking again, in milliseconds. */
+const NAME_FRESH_MS = 1_000;
+
+class HttpGuest implements Guest {
+  readonly #around: Surroundings;
+  readonly #host: EmbeddedLoop;
+  readonly #settings: GuestSettings;
+  readonly #clock: LoopClock;
+  readonly #deadlines: Deadlines;
+  readonly #questions: Questions;
+  readonly #gateway: Gateway;
+  readonly #sockets: Sockets;
+  readonly #list: readonly Upstream[];
+  readonly #abort = new AbortController();
+  /** What the guest before this one had counted, when its thread died. */
+  readonly #base: readonly number[];
+  #address: Address | undefined;
+  #listener = -1;
+  #port: SharedPort | undefined;
+  #listening: Listening | undefined;
+  #isStopping = false;
+
+  constructor(settings: GuestSettings, around: Surroundings) {
+    this.#settings = settings;
+    this.#around = around;
+    const host = this.#host = around.embedded!;
+    const clock = this.#clock = new LoopClock(host);
+    this.#base = [...around.counters];
+    this.#deadlines = new Deadlines(clock);
+    this.#questions = new Questions(clock, (what) => around.report({ is: "tell", what }));
+    const resolver = new Resolver(clock, (host) => this.#questions.addresses(host), NAME_FRESH_MS);
+    this.#sockets = {
+      dialer: (options) => linuxDialer(host, { ...options, resolver }),
+      listen: (_, acceptee, options) => {
+        const place = { listener: this.#listener, address: this.#address!, refuse: this.#refuse };
+        this.#port = acceptShared(host, place, acceptee, options);
+        return Promise.resolve(this.#port);
+      },
+      close: () => Promise.resolve(),
+    };
+    const config = configOf(settings.config);
+    const { errorPage, pseudonym } = settings;
+    const deps = { clock, deadlines: this.#deadlines, sockets: this.#sockets, pseudonym };
+    const upstreams = httpUpstreams(config, { ...deps, caCerts: undefined });
+    this.#list = upstreams.list;
+    this.#gateway = new Gateway(gatewaySettings(config, errorPage, pseudonym), {
+      clock,
+      deadlines: this.#deadlines,
+      publish: (event) => this.#publish(event),
+      upstreams: upstreams.ways,
+      doubt: (doubt) => around.report({ is: "doubt", doubt }),
+      others: () => this.#list.filter(({ rank }) => Atomics.load(settings.standIns, rank) === 1),
+      held: around.limits[1]!,
+      outside: around.outside,
+      admin: { fetch: (request) => this.#questions.response(request) },
+    });
+  }
+
+  obey(order: Order): void {
+    const gateway = this.#gateway;
+    switch (order.do) {
+      case "listen":
+        return this.#listen(order.listener);
+      case "open":
+        return void gateway.open(this.#upstream(order.upstream), order.epoch);
+      case "hold":
+        return void gateway.hold();
+      case "refuse":
+        return void gateway.refuse();
+      case "confirm":
+        return void gateway.confirm(order.upstream);
+      case "drain":
+        return void gateway.drain(order.order);
+      case "spare":
+        return void gateway.spare(order.upstream);
+      case "count":
+        this.#around.counters[BUSY] = gateway.running(order.upstream, order.throughEpoch);
+        return;
+      case "addresses":
+        return; // connections are made to names, which are looked up as they are needed
+      case "tell":
+        return this.#hear(order.what as ToGuest);
+      case "stop":
+        return void this.#stop(order.drainMs);
+      case "cutAll":
+        return this.#abort.abort();
+    }
+  }
+
+  look(): void {
+    this.#listening?.placesChanged();
+    this.#port?.look();
+  }
+
+  count(): void {
+    const { counters } = this.#around;
+    const [inside, atPort] = [this.#gateway.counters(), this.#listening?.counters()];
+    const now: Record<(typeof HTTP_COUNTERS)[number], number> = {
+      ...inside,
+      accepted: atPort?.accepted ?? 0,
+      refused: atPort?.refused ?? 0,
+      faulted: inside.faulted + (atPort?.faulted ?? 0),
+    };
+    HTTP_COUNTERS.forEach((name, at) => {
+      const before = this.#base[at]!;
+      counters[at] = name === "longestHoldMs" ? Math.max(before, now[name]) : before + now[name];
+    });
+  }
+
+  #hear(what: ToGuest): void {
+    if (what.is === "address") this.#address = what.address;
+    else if (what.is === "final") this.#gateway.decideNoMore();
+    else this.#questions.answered(what.id, what.answer);
+  }
+
+  #listen(listener: number): void {
+    if (this.#isStopping) return;
+    this.#listener = listener;
+    const { connectionsMax } = this.#settings;
+    const listening = listen({ address: this.#address!, connectionsMax }, {
+      clock: this.#clock,
+      deadlines: this.#deadlines,
+      publish: (event) => this.#publish(event),
+      sockets: this.#sockets,
+      places: this.#around.limits[0]!,
+      serve: this.#gateway.serve,
+    });
+    void listening.then((port) => {
+      if (typeof port === "string") return; // these sockets have no reason not to listen
+      this.#listening = port;
+      port.finished.catch(reportError);
+    });
+  }
+
+  async #stop(drainMs: number): Promise<void> {
+    this.#isStopping = true;
+    const cut = await this.#listening?.stop(drainMs, this.#abort.signal) ?? 0;
+    this.#gateway[Symbol.dispose]();
+    this.#questions.end();
+    this.#around.report({ is: "stopped", cut });
+  }
+
+  readonly #refuse = (listener: number): void => {
+    (this.#host.loop.kernel as Libc).shutdown(listener);
+  };
+
+  #upstream(name: string): Upstream {
+    return this.#list.find((upstream) => upstream.name === name)!;
+  }
+
+  /** The main thread speaks of the port. */
+  #publish(event: Event): void {
+    if (event.type === "port.opened" || event.type === "port.closed") return;
+    this.#around.report({ is: "event", event });
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * An HTTP service whose data plane is in the threads that all services share. Checks, decisions, the listening
+ * socket and the admin endpoints stay on this thread. Part of the composition root.
+ */
+import { formatAddress } from "../base/address.ts";
+import { Fault } from "../base/fault.ts";
+import type { HttpConfig } from "../config/options.ts";
+import { isDown } from "../failover/health.ts";
+import type { State } from "../failover/state.ts";
+import type { Upstream } from "../failover/upstream.ts";
+import type { ErrorPage } from "../gateway/answers.ts";
+import { Deadlines } from "../net/deadlines.ts";
+import { denoSockets } from "../net/deno/transport.ts";
+import { resolver } from "../net/resolve.ts";
+import type { Crew } from "../threads/crew.ts";
+import type { Engaged } from "../threads/engaged.ts";
+import type { Report } from "../threads/messages.ts";
+import { ThreadPlane } from "../threads/plane.ts";
+import { Port } from "../threads/port.ts";
+import { ControlPlane } from "./control_plane.ts";
+import {
+  type Answer,
+  buryExchanges,
+  type FromGuest,
+  type GuestSettings,
+  HTTP,
+  HTTP_COUNTERS,
+  plainConfig,
+  type Question,
+  type ToGuest,
+} from "./http_messages.ts";
+import { httpUpstreams } from "./http_upstreams.ts";
+import type { Service, ServiceContext } from "./service.ts";
+
+/** What the choice of the sockets has brought, and the files of the service. */
+export interface InThreads {
+  readonly crew: Crew;
+  readonly page: ErrorPage;
+  /** Whether a request may go to another upstream before a switch is decided. */
+  readonly mayGoAhead: boolean;
+}
+
+/** Answers requests as the admin endpoints do. */
+interface Endpoints {
+  fetch(request: Request): Response | Promise<Response>;
+}
+
+/** Builds and starts the service. Its port is open when this resolves; requests wait for an upstream. */
+export async function startInThreads(
+  config: HttpConfig,
+  context: ServiceContext,
+  inThreads: InThreads,
+): Promise<Service | string> {
+  const { clock, publish, socketMode } = context;
+  const { crew } = inThreads;
+  const { service, plane, control, endpoints } = engage(config, context, inThreads);
+  const view = control.view(() => service.counters(HTTP_COUNTERS));
+  endpoints.set(await context.publicEndpoints(view));
+  const port = new Port({ address: config.listen, socketMode, userTimeoutMs: 0 }, {
+    libc: crew.libc,
+    clock,
+    publish,
+    opened: (listener, address) => {
+      tell(service, { is: "address", address }, "address");
+      void plane.listen(listener);
+    },
+  });
+  const failed = await port.openOnce();
+  if (failed !== undefined) {
+    await control[Symbol.asyncDispose]();
+    await service.stop(0).ended;
+    return `Cannot listen on ${
+      formatAddress(config.listen)
+    }: ${failed} (from ${config.origins.listen})`;
+  }
+  control.begin();
+  const stop = async (drainMs: number, now: AbortSignal) => {
+    // The port is closed first, because running triggers may take long to end.
+    const { inForce, ended } = service.stop(drainMs);
+    const cutAll = () => service.cutAll();
+    now.addEventListener("abort", cutAll);
+    if (now.aborted) cutAll();
+    port.close(inForce, "byThreads");
+    await control[Symbol.asyncDispose]();
+    tell(service, { is: "final" });
+    const cut = await ended;
+    now.removeEventListener("abort", cutAll);
+    return cut;
+  };
+  let stopped: Promise<number> | undefined;
+  return {
+    view,
+    finished: control.finished,
+    stop: (drainMs, now) => stopped ??= stop(drainMs, now),
+  };
+}
+
+/** Begins the service in the threads, with a control plane that has not begun. */
+function engage(config: HttpConfig, context: ServiceContext, inThreads: InThreads) {
+  const { clock, publish, connectionsMax } = context;
+  const { crew, page: errorPage, mayGoAhead } = inThreads;
+  const pseudonym = newPseudonym();
+  // For the checks: the threads have connections of their own.
+  const deps = { clock, deadlines: new Deadlines(clock), sockets: denoSockets, pseudonym };
+  const { list, probe } = httpUpstreams(config, { ...deps, caCerts: undefined });
+  const able = new Int32Array(new SharedArrayBuffer(list.length * Int32Array.BYTES_PER_ELEMENT));
+  const settings: GuestSettings = {
+    config: plainConfig(config),
+    connectionsMax,
+    errorPage,
+    pseudonym,
+    standIns: able,
+  };
+  let answering: Endpoints;
+  const service = crew.engage({
+    kind: HTTP,
+    settings,
+    limits: [connectionsMax, config.holdClients],
+    hear: (report, thread) => {
+      if (report.is === "doubt") control.doubt(report.doubt);
+      else if (report.is === "event") publish(report.event);
+      else if (report.is === "tell") void answer(service, thread, report, answering);
+    },
+    bury: buryExchanges,
+  });
+  const plane = new ThreadPlane(service);
+  const onState = (state: State) => {
+    const found = mayGoAhead ? standIns({ state, policy: control.policy }) : [];
+    list.forEach((upstream, rank) => Atomics.store(able, rank, found.includes(upstream) ? 1 : 0));
+  };
+  const triggers = config.triggerMode;
+  const parts = { upstreams: list, probe, triggers, failOpen: mayGoAhead, onState };
+  const control: ControlPlane = new ControlPlane(config, parts, plane, context);
+  return { service, plane, control, endpoints: { set: (to: Endpoints) => answering = to } };
+}
+
+function tell(service: Engaged, what: ToGuest, topic?: string): void {
+  void service.order({ do: "tell", what }, topic);
+}
+
+/** Answers what the guest in one thread has asked. Never rejects. */
+async function answer(
+  service: Engaged,
+  thread: number,
+  { what }: Report & { readonly is: "tell" },
+  endpoints: Endpoints,
+): Promise<void> {
+  const { id, question } = what as FromGuest;
+  const answer = await answerTo(question, endpoints);
+  service.orderOne(thread, { do: "tell", what: { is: "answer", id, answer } satisfies ToGuest });
+}
+
+async function answerTo(question: Question, endpoints: Endpoints): Promise<Answer> {
+  if (question.about === "name") {
+    const found = await resolver.resolve(question.host);
+    return { about: "name", ips: found instanceof Fault ? [] : found };
+  }
+  const { method, url, headers } = question;
+  const request = new Request(url, { method, headers: headers.map(([...pair]) => pair) });
+  const response = await endpoints.fetch(request);
+  return {
+    about: "request",
+    status: response.status,
+    headers: [...response.headers],
+    body: response.body === null ? null : await response.bytes(),
+  };
+}
+
+/**
+ * The upstreams that may take one exchange before a switch is decided: those that are neither down nor
+ * drained.
+ */
+export function standIns(
+  { state, policy }: Pick<ControlPlane, "state" | "policy">,
+): readonly Upstream[] {
+  return state.upstreams.filter(({ name }) =>
+    !isDown(state.health.get(name)!, policy) && !state.drained.has(name)
+  );
+}
+
+/** A name for `Via` that no other service has, because one proxy may be the upstream of another. */
+export function newPseudonym(): string {
+  return `failover-${crypto.randomUUID().slice(0, 8)}`;
+}

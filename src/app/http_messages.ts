@@ -1,0 +1,99 @@
+/**
+ * What the main thread and the guests of an HTTP service say to each other beside the orders that all guests get.
+ * Plain data, for `postMessage`. Part of the composition root.
+ */
+import type { Address } from "../base/address.ts";
+import type { HttpConfig } from "../config/options.ts";
+import type { Target } from "../config/http_kinds.ts";
+import type { ErrorPage } from "../gateway/answers.ts";
+
+/** The kind of these guests. */
+export const HTTP = "http";
+
+/** One number for each upstream, by rank: 1 if it may take an exchange before a switch is decided. */
+export type StandIns = Int32Array<SharedArrayBuffer>;
+
+export interface GuestSettings {
+  readonly config: PlainConfig;
+  readonly connectionsMax: number;
+  readonly errorPage: ErrorPage;
+  /** What the service calls itself in `Via`. */
+  readonly pseudonym: string;
+  readonly standIns: StandIns;
+}
+
+/** To a guest. */
+export type ToGuest =
+  /** Where the listening socket listens; precedes the order `listen`. */
+  | { readonly is: "address"; readonly address: Address }
+  /** There will be no more decisions. */
+  | { readonly is: "final" }
+  | { readonly is: "answer"; readonly id: number; readonly answer: Answer };
+
+/** From a guest. Each question gets an answer of its kind, with the same number. */
+export type FromGuest = { readonly id: number; readonly question: Question };
+
+export type Question =
+  | { readonly about: "name"; readonly host: string }
+  /** A path of the admin endpoints. */
+  | {
+    readonly about: "request";
+    readonly method: string;
+    readonly url: string;
+    readonly headers: readonly (readonly [string, string])[];
+  };
+
+export type Answer =
+  | { readonly about: "name"; readonly ips: readonly string[] }
+  | {
+    readonly about: "request";
+    readonly status: number;
+    readonly headers: readonly (readonly [string, string])[];
+    readonly body: Uint8Array<ArrayBuffer> | null;
+  };
+
+/** A config whose URLs are text, since objects of that class cannot be sent. */
+export type PlainConfig = Omit<HttpConfig, "primary" | "backup"> & {
+  readonly targets: readonly PlainTarget[];
+};
+type PlainTarget = Target & { readonly url?: unknown };
+
+export function plainConfig({ primary, backup, ...rest }: HttpConfig): PlainConfig {
+  const targets = [primary, ...backup ?? []].map((target) =>
+    target.kind === "url" ? { ...target, url: target.url.href as unknown as URL } : target
+  );
+  return { ...rest, targets };
+}
+
+export function configOf({ targets, ...rest }: PlainConfig): HttpConfig {
+  const [primary, ...backup] = targets.map((target) =>
+    target.kind === "url" ? { ...target, url: new URL(target.url) } : target
+  );
+  return { ...rest, primary, backup } as HttpConfig;
+}
+
+/** The counters of a guest, in the order in which they stand in its memory. */
+export const HTTP_COUNTERS = [
+  "active",
+  "held",
+  "requests",
+  "released",
+  "retried",
+  "lost",
+  "faulted",
+  "abandoned",
+  "cut",
+  "clientSentBytes",
+  "clientReceivedBytes",
+  "longestHoldMs",
+  "accepted",
+  "refused",
+] as const;
+
+/** A thread died: its exchanges are lost. Returns how many there were. */
+export function buryExchanges(counters: Float64Array): number {
+  const active = counters[HTTP_COUNTERS.indexOf("active")]!;
+  counters[HTTP_COUNTERS.indexOf("lost")]! += active;
+  counters[HTTP_COUNTERS.indexOf("active")] = counters[HTTP_COUNTERS.indexOf("held")] = 0;
+  return active;
+}

@@ -1,0 +1,64 @@
+/** Questions of a thread to the main thread, with as many under way as is good, and each with a deadline. */
+import type { Clock } from "../base/clock.ts";
+import type { Answer, FromGuest, Question } from "./http_messages.ts";
+
+/** Requests for the admin endpoints that may wait for the main thread at one time, of one service and thread. */
+const REQUESTS_MAX = 64;
+/** How long one of them waits, in milliseconds. */
+const REQUEST_MS = 10_000;
+
+export class Questions {
+  readonly #clock: Clock;
+  readonly #send: (question: FromGuest) => void;
+  readonly #waiting = new Map<number, (answer: Answer | undefined) => void>();
+  #requests = 0;
+  #id = 0;
+
+  constructor(clock: Clock, send: (question: FromGuest) => void) {
+    this.#clock = clock;
+    this.#send = send;
+  }
+
+  /** The addresses of a name; none if it has none. Stays pending while the name service is silent. */
+  async addresses(host: string): Promise<readonly string[]> {
+    const answer = await this.#ask({ about: "name", host });
+    return answer?.about === "name" ? answer.ips : [];
+  }
+
+  /** The response of the admin endpoints; 503 if the main thread does not give one in time. */
+  async response({ method, url, headers }: Request): Promise<Response> {
+    if (this.#requests >= REQUESTS_MAX) return unavailable("too many requests wait for an answer");
+    this.#requests++;
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    const cancel = this.#clock.after(REQUEST_MS, () => resolve(undefined));
+    const asked = this.#ask({ about: "request", method, url, headers: [...headers] });
+    const answer = await Promise.race([asked, promise]);
+    cancel();
+    this.#requests--;
+    if (answer?.about !== "request") return unavailable("the main thread does not answer");
+    const { status, body } = answer;
+    return new Response(body, { status, headers: answer.headers.map(([...pair]) => pair) });
+  }
+
+  answered(id: number, answer: Answer | undefined): void {
+    this.#waiting.get(id)?.(answer);
+    this.#waiting.delete(id);
+  }
+
+  /** Nobody answers any more. */
+  end(): void {
+    for (const id of [...this.#waiting.keys()]) this.answered(id, undefined);
+  }
+
+  #ask(question: Question): Promise<Answer | undefined> {
+    return new Promise((resolve) => {
+      const id = ++this.#id;
+      this.#waiting.set(id, resolve);
+      this.#send({ id, question });
+    });
+  }
+}
+
+function unavailable(reason: string): Response {
+  return Response.json({ error: reason }, { status: 503, headers: { "retry-after": "5" } });
+}

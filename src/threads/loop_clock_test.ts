@@ -1,0 +1,35 @@
+import { assertEquals } from "@std/assert";
+import { Loop } from "../linux/loop.ts";
+import { FakeKernel } from "../linux/testing/fake_kernel.ts";
+import { LoopClock } from "./loop_clock.ts";
+
+function clockOn(kernel: FakeKernel) {
+  const loop = new Loop(kernel);
+  return { loop, clock: new LoopClock({ loop, again: (tick) => loop.again(tick) }) };
+}
+
+Deno.test("a timer is at most a tick of the wheel late and never early, also in the middle of a long tick", () => {
+  const kernel = new FakeKernel();
+  const { loop, clock } = clockOn(kernel);
+  kernel.time += 7; // this tick has lasted for so long
+  let at: number | undefined;
+  const due = clock.now() + 100;
+  clock.after(100, () => at = kernel.time);
+  for (; at === undefined && kernel.time < due + 200; kernel.time++) loop.tick();
+  assertEquals(at! >= due && at! <= due + 16, true, `due at ${due}, was at ${at}`);
+});
+
+Deno.test("a timer that was cancelled is not called, nor is one that is due at once", () => {
+  const kernel = new FakeKernel();
+  const { loop, clock } = clockOn(kernel);
+  const called: string[] = [];
+  clock.after(20, () => called.push("never"))();
+  clock.after(0, () => called.push("never"))();
+  clock.after(0, () => called.push("at once"));
+  clock.after(Infinity, () => called.push("never"));
+  loop.tick();
+  assertEquals(called, ["at once"]);
+  kernel.time += 1_000;
+  loop.tick();
+  assertEquals(called, ["at once"]);
+});
