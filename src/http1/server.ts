@@ -3,9 +3,10 @@
  * of listeners. What happens on one connection is in `server_connection.ts`; what all connections share is
  * here: a limit on their number, and the drain.
  *
- * At the limit, idle connections are closed to make room, the longest idle first. If all connections are
- * busy, a few more are let in: requests for an endpoint of our own are answered on them, all other requests
- * wait for a place, and get 503 when further connections need the place in which they wait.
+ * At the limit, idle connections are closed to make room, the longest idle first, and after them those that
+ * have taken long over the head of a request. If all connections are busy, a few more are let in: requests for
+ * an endpoint of our own are answered on them, all other requests wait for a place, and get 503 when further
+ * connections need the place in which they wait.
  */
 import type { Fault } from "../base/fault.ts";
 import { LimitWatch } from "../base/limit_watch.ts";
@@ -98,6 +99,8 @@ const WAIT_MS_MAX = 30_000;
 const SILENT_MS = 1_000;
 /** The same for a connection that was kept alive after a response. */
 const KEPT_MS = 250;
+/** A request may be refused for others if its head has been incomplete for so long. */
+const HEAD_MS = 2_000;
 
 /** How many connections are accepted beyond `connectionsMax`. */
 export function reserveOf(connectionsMax: number): number {
@@ -123,8 +126,11 @@ export class Server implements CoarseTimed {
   readonly #waiting: Waiting[] = [];
   /** Connections beyond the limit, waiting or not. */
   #overLimit = 0;
-  /** Connections that were idle at the last search, the longest idle last. */
-  #idle: ServerConnection[] = [];
+  /**
+   * Connections that may be closed for others, as of the last search: first those with an incomplete head, then
+   * the idle ones, each with the oldest last.
+   */
+  #closable: ServerConnection[] = [];
   #lookedAt = -1;
   readonly #full: LimitWatch;
   #draining = false;
@@ -214,12 +220,15 @@ export class Server implements CoarseTimed {
     this.changed();
   }
 
-  /** Closes the connection that has been idle for longest; false if there is none. */
+  /**
+   * Closes the connection that has been idle for longest, else the one that has taken longest over a head; false
+   * if there is neither.
+   */
   giveWay(): boolean {
     const { now } = this.options.deadlines;
-    if (this.#idle.length === 0 && this.#lookedAt !== now) this.#lookForIdle(now);
-    for (let one = this.#idle.pop(); one !== undefined; one = this.#idle.pop()) {
-      if (!isIdle(one, now) || !one.giveWay()) continue;
+    if (this.#closable.length === 0 && this.#lookedAt !== now) this.#lookForClosable(now);
+    for (let one = this.#closable.pop(); one !== undefined; one = this.#closable.pop()) {
+      if (!giveWay(one, now)) continue;
       this.#remove(one);
       return true;
     }
@@ -269,8 +278,7 @@ export class Server implements CoarseTimed {
     }
     if (!isCrowded) return;
     for (const connection of this.#connections.all()) {
-      const isOld = isIdle(connection, now);
-      if (connection.isOverLimit && isOld && connection.giveWay()) this.#remove(connection);
+      if (connection.isOverLimit && giveWay(connection, now)) this.#remove(connection);
     }
   }
 
@@ -336,10 +344,14 @@ export class Server implements CoarseTimed {
   }
 
   /** At most once a tick, so that at the limit not every new connection costs a search of all. */
-  #lookForIdle(now: number): void {
+  #lookForClosable(now: number): void {
     this.#lookedAt = now;
-    this.#idle = this.#connections.all().filter((one) => !one.isOverLimit && isIdle(one, now));
-    this.#idle.sort((a, b) => b.idleSince - a.idleSince);
+    const all = this.#connections.all().filter((one) => !one.isOverLimit);
+    const slow = all.filter((one) => isSlow(one, now));
+    const idle = all.filter((one) => isIdle(one, now));
+    slow.sort((a, b) => b.headSince - a.headSince);
+    idle.sort((a, b) => b.idleSince - a.idleSince);
+    this.#closable = [...slow, ...idle];
   }
 
   /** Resolves when a connection has ended. */
@@ -351,4 +363,17 @@ export class Server implements CoarseTimed {
 /** True if it may be closed for others: its client has had time to send a request. */
 function isIdle({ idleSince, hasAsked }: ServerConnection, now: number): boolean {
   return now - idleSince >= (hasAsked ? KEPT_MS : SILENT_MS);
+}
+
+/** True if the head of its request has been incomplete for too long, if others need its place. */
+function isSlow({ headSince }: ServerConnection, now: number): boolean {
+  return now - headSince >= HEAD_MS;
+}
+
+/** Closes it if it may be closed for others; false if it stays. */
+function giveWay(connection: ServerConnection, now: number): boolean {
+  if (isIdle(connection, now)) return connection.giveWay();
+  if (!isSlow(connection, now)) return false;
+  connection.giveUpHead();
+  return true;
 }

@@ -39,6 +39,8 @@ export class ServerConnection
   #idle = true;
   /** Since when we wait for a request, by the coarse clock; Infinity while we do not. */
   idleSince: number;
+  /** Since when the head of a request is incomplete, by the coarse clock; Infinity while none is. */
+  headSince = Infinity;
   /** True once a request came. */
   hasAsked = false;
   /** Set by the server: the connection is beyond the limit. */
@@ -110,6 +112,13 @@ export class ServerConnection
     if (this.#io.look() || this.idleSince === Infinity) return false;
     this.#io.close();
     return true;
+  }
+
+  /** Answers an incomplete request with 408, and closes the connection. */
+  giveUpHead(): void {
+    this.headSince = Infinity;
+    this.#io.readBy(Infinity, "requestTimeout");
+    this.onLate(new Fault("requestTimeout"));
   }
 
   /** The server drains: the client of an idle connection has a moment left for a request. */
@@ -291,10 +300,14 @@ export class ServerConnection
 
   /** Reads the rest of a head; undefined if the client has closed its side. */
   async #readHead(): Promise<RequestHead | Fault | undefined> {
-    this.#io.readBy(this.#server.options.deadlines.in(this.#limits.headMs), "requestTimeout");
+    const { deadlines } = this.#server.options;
+    this.#io.readBy(deadlines.in(this.#limits.headMs), "requestTimeout");
+    this.headSince = deadlines.now;
     while (await readLine(this.#io, this.#limits.headBytesMax)) {
       const head = this.#parseHead();
-      if (head !== undefined) return head;
+      if (head === undefined) continue;
+      this.headSince = Infinity;
+      return head;
     }
   }
 

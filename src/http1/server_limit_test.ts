@@ -66,6 +66,47 @@ serverTest(
 );
 
 serverTest(
+  "a head that takes long gives way with 408, after those that are idle",
+  async (make) => {
+    const fixture = make(say, { connectionsMax: 2 });
+    const slow = fixture.connect();
+    await slow.client.say("GET /slow HTTP/1.1\r\nHo");
+    const idle = await kept(fixture);
+    await fixture.clock.advance(1_750);
+    await slow.client.say("s");
+    const third = await kept(fixture, "/third");
+    assertEquals([await idle.client.hearAll(), slow.server.end], ["", "open"]);
+    await fixture.clock.advance(500);
+    const [fourth, fifth] = [await kept(fixture, "/fourth"), await kept(fixture, "/fifth")];
+    assertEquals(await third.client.hearAll(), "");
+    assertMatch(await slow.client.hearAll(), /^HTTP\/1.1 408 Request Timeout\r\n/);
+    await slow.done;
+    assertEquals(fixture.faults, ["requestTimeout"]);
+    for (const { client } of [fourth, fifth]) client.close();
+  },
+);
+
+serverTest(
+  "clients that drip their heads keep nobody from our own endpoints, nor from the others",
+  async (make) => {
+    const own = { isReserved: (path: string) => path === "/own" };
+    const fixture = make(say, { connectionsMax: 1 }, own);
+    const slow = Array.from({ length: 1 + reserveOf(1) }, () => fixture.connect());
+    for (const { client } of slow) await client.say("GET / HTTP/1.1\r\n");
+    assertEquals(fixture.server.hasRoom, false);
+    await fixture.clock.advance(2_250);
+    assertEquals(fixture.server.hasRoom, true);
+    for (const path of ["/own", "/other"]) {
+      const asking = await kept(fixture, path);
+      asking.client.close();
+      await asking.done;
+    }
+    for (const { client } of slow) client.close();
+    await Promise.all(slow.map(({ done }) => done));
+  },
+);
+
+serverTest(
   "where all are busy, a request waits for a place and gets the first that is free",
   async (make) => {
     const { app, go } = busyApp();
