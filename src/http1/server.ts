@@ -15,6 +15,7 @@ import type { Places } from "../base/places.ts";
 import type { Conn } from "../net/conn.ts";
 import type { CoarseTimed, Deadlines } from "../net/deadlines.ts";
 import type { BodyRules } from "./body.ts";
+import type { BufferedConnOptions } from "./buffered_conn.ts";
 import type { Exchange } from "./exchange.ts";
 import { ServerConnection } from "./server_connection.ts";
 import type { Task } from "./task.ts";
@@ -117,6 +118,7 @@ export class Server implements CoarseTimed {
   place = -1;
   readonly limits: ServerLimits;
   readonly options: ServerOptions;
+  readonly connOptions: BufferedConnOptions;
   /** How the bodies of requests are read. */
   readonly bodyRules: BodyRules;
   readonly #reserve: number;
@@ -140,6 +142,11 @@ export class Server implements CoarseTimed {
   constructor(options: ServerOptions) {
     this.options = options;
     this.limits = { ...SERVER_LIMITS, ...options.limits };
+    this.connOptions = {
+      deadlines: options.deadlines,
+      writeMs: this.limits.writeMs,
+      faults: { reset: "clientReset", slowWrite: "slowReader" },
+    };
     this.bodyRules = {
       side: "request",
       waitMs: this.limits.bodyMs,

@@ -64,11 +64,7 @@ export class ServerConnection
     this.#peer = peer;
     this.#server = server;
     this.#limits = limits;
-    this.#io = new BufferedConn(conn, {
-      deadlines,
-      writeMs: limits.writeMs,
-      faults: { reset: "clientReset", slowWrite: "slowReader" },
-    }, this);
+    this.#io = new BufferedConn(conn, server.connOptions, this);
     this.idleSince = deadlines.now;
   }
 

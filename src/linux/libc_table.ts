@@ -4,7 +4,7 @@
 // costs an allocation, and no count here comes near 2^31.
 export const LIBC = {
   __errno_location: { parameters: [], result: "pointer" },
-  accept4: { parameters: ["i32", "pointer", "pointer", "i32"], result: "i32" }, // int, sockaddr*, socklen_t*, int flags
+  accept4: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" }, // int, sockaddr*, socklen_t*, int flags
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, const sockaddr*, socklen_t
   close: { parameters: ["i32"], result: "i32" }, // int
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, const sockaddr*, socklen_t

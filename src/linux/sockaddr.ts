@@ -74,6 +74,14 @@ export function endpointOf(address: SockAddr): Endpoint {
   return { kind: "unix", path: new TextDecoder().decode(text) };
 }
 
+/** True if both are addresses of one host, whatever their ports, and of one family. */
+export function isSameHost(a: SockAddr, b: SockAddr): boolean {
+  if (a.length !== b.length || a.length === 0 || a[0] !== b[0] || isUnix(a)) return false;
+  // Behind the family there is the port.
+  for (let i = 4; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
 /** A socket address as the rest of the program knows addresses. */
 export function addressOf(address: SockAddr): Address {
   const endpoint = endpointOf(address);

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { endpointOf, ipSockaddr, unixSockaddr } from "./sockaddr.ts";
+import { endpointOf, ipSockaddr, isSameHost, unixSockaddr } from "./sockaddr.ts";
 
 Deno.test("an IPv4 address becomes a sockaddr_in", () => {
   assertEquals(
@@ -44,4 +44,23 @@ Deno.test("a unix path reads back, and a nameless peer has an empty one", () => 
 Deno.test("a link-local address reads back with the number of its interface", () => {
   const endpoint = { kind: "ip", ip: "fe80::1%7", port: 443 } as const;
   assertEquals(endpointOf(ipSockaddr("fe80::1%7", 443)!), endpoint);
+});
+
+Deno.test("addresses of one host differ in their ports alone", () => {
+  const address = (ip: string, port: number) => ipSockaddr(ip, port)!;
+  for (const ip of ["192.0.2.1", "2001:db8::1", "fe80::1%3"]) {
+    assertEquals([ip, isSameHost(address(ip, 1), address(ip, 0xffff))], [ip, true]);
+  }
+  const others = [
+    ["192.0.2.1", "192.0.2.2"],
+    ["2001:db8::1", "2001:db8::2"],
+    ["fe80::1%3", "fe80::1%4"],
+    ["0.0.0.0", "::"],
+  ] as const;
+  for (const [a, b] of others) assertEquals(isSameHost(address(a, 1), address(b, 1)), false);
+  const unix = unixSockaddr("/run/a");
+  assertEquals([isSameHost(unix, unix), isSameHost(new Uint8Array(0), new Uint8Array(0))], [
+    false,
+    false,
+  ]);
 });

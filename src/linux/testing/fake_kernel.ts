@@ -60,6 +60,7 @@ export class FakeKernel implements Kernel {
   spliced = 0;
   readonly #dice: Dice | undefined;
   readonly #bufferBytes: number;
+  #accepted = -1;
   readonly #descriptors: (Descriptor | undefined)[] = [];
   readonly #listeners = new Map<string, Listener>();
   readonly #marks = new Map<number, number>();
@@ -162,7 +163,12 @@ export class FakeKernel implements Kernel {
     if (accepted < 0) return accepted;
     peer.fd = accepted;
     descriptor.listener.queue.shift();
+    this.#accepted = accepted;
     return accepted;
+  }
+
+  acceptedAddress(): SockAddr {
+    return this.peerAddress(this.#accepted);
   }
 
   connect(address: SockAddr, _options: SocketOptions): number {

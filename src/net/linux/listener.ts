@@ -3,9 +3,9 @@
  * tick. `acceptBatch` is used by the splice engine as well, whose port can be closed and opened again.
  */
 import { EAGAIN, EINVAL, errnoWords, isShortage } from "../../linux/errno.ts";
-import type { Kernel } from "../../linux/kernel.ts";
+import type { Kernel, SockAddr } from "../../linux/kernel.ts";
 import type { Tick, Watcher } from "../../linux/loop.ts";
-import { endpointOf } from "../../linux/sockaddr.ts";
+import { endpointOf, isSameHost } from "../../linux/sockaddr.ts";
 import { AcceptPauses } from "../accept.ts";
 import type { Acceptee, AcceptOptions } from "../transport.ts";
 import { LinuxConn } from "./conn.ts";
@@ -53,6 +53,20 @@ export function acceptBatch(kernel: Kernel, listener: number, taker: BatchTaker)
   return "more";
 }
 
+/** Prints the addresses of clients; often one client makes many connections, one after another. */
+class PeerNames {
+  #address: SockAddr = new Uint8Array(0);
+  #name = "unix";
+
+  /** The IP address of a client, or `unix`. */
+  nameOf(address: SockAddr): string {
+    if (isSameHost(address, this.#address)) return this.#name;
+    const peer = endpointOf(address);
+    this.#address = address;
+    return this.#name = peer.kind === "ip" ? peer.ip : "unix";
+  }
+}
+
 export class Acceptor implements Watcher, Tick, BatchTaker {
   queued = false;
   readonly #host: EmbeddedLoop;
@@ -64,6 +78,7 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
   /** Waits for room or for the end of a shortage; clients stay in the kernel's queue meanwhile. */
   #isWaiting = false;
   readonly #pauses = new AcceptPauses();
+  readonly #peers = new PeerNames();
   #cancel: () => void = () => {};
 
   readonly #isShared: boolean;
@@ -144,6 +159,7 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
 
   take(client: number): void {
     const { loop } = this.#host;
+    const peer = loop.kernel.acceptedAddress();
     const conn = new LinuxConn(this.#host, client);
     const result = loop.watch(client, conn);
     if (result < 0) {
@@ -151,8 +167,7 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
       return this.#pause(result);
     }
     this.#pauses.over();
-    const peer = endpointOf(loop.kernel.peerAddress(client));
-    this.#acceptee.serve(conn, peer.kind === "ip" ? peer.ip : "unix").catch(this.#end.reject);
+    this.#acceptee.serve(conn, this.#peers.nameOf(peer)).catch(this.#end.reject);
   }
 
   async #waitForRoom(): Promise<void> {
