@@ -21,6 +21,9 @@ const READS_MAX = 4;
 /** Made once: a new error would cost more than everything else in closing. */
 const CLOSED = new Error("closed by us");
 
+/** An accepted connection is watched in this tick after it was accepted, if it is still open. */
+const UNWATCHED_TICKS = 3;
+
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /** A write that waits for room in the socket's send buffer. */
@@ -45,10 +48,23 @@ export class LinuxConn implements TryConn, Watcher, Tick {
   #round = -1;
   #reads = 0;
 
-  /** Owns `fd`. The caller registers this object as the watcher of `fd`. */
-  constructor(host: EmbeddedLoop, fd: number) {
+  /** Set while `fd` is not watched: called if it cannot be, with a negated error number. */
+  #onUnwatchable: ((result: number) => void) | undefined;
+  /** Ticks of the loop that it has been unwatched for. */
+  #unwatchedTicks = 0;
+
+  /**
+   * Owns `fd`. The caller registers this object as the watcher of `fd`; or it gives `onUnwatchable`, and `fd` is
+   * watched as soon as there is something to wait for on it, or a little later. A client that sends its request
+   * at once, gets its response and is gone costs no epoll_ctl(2) then.
+   */
+  constructor(host: EmbeddedLoop, fd: number, onUnwatchable?: (result: number) => void) {
     this.#host = host;
     this.#fd = fd;
+    if (onUnwatchable === undefined) return;
+    this.#onUnwatchable = onUnwatchable;
+    this.#readable = true;
+    host.again(this);
   }
 
   ready(_fd: number, flags: number): void {
@@ -62,12 +78,31 @@ export class LinuxConn implements TryConn, Watcher, Tick {
   /** Called by the loop, which a bug in one connection must not end. */
   run(): void {
     try {
+      if (this.#onUnwatchable !== undefined) this.#watchSoon();
       this.#readIfAny();
     } catch (error) {
       // The handler of uncaught errors logs it.
       reportError(error);
       this.reset();
     }
+  }
+
+  /** Not in the tick in which it was accepted, nor in the next, in which the response may be here. */
+  #watchSoon(): void {
+    if (this.#fd === -1) return;
+    if (++this.#unwatchedTicks < UNWATCHED_TICKS) this.#host.again(this);
+    else this.#watch();
+  }
+
+  /** From here on epoll reports what happens to it, and at first what has happened already. */
+  #watch(): void {
+    const onUnwatchable = this.#onUnwatchable;
+    if (onUnwatchable === undefined) return;
+    this.#onUnwatchable = undefined;
+    const result = this.#host.loop.watch(this.#fd, this);
+    if (result >= 0) return;
+    this.close();
+    onUnwatchable(result);
   }
 
   #readIfAny(): void {
@@ -85,7 +120,8 @@ export class LinuxConn implements TryConn, Watcher, Tick {
 
   look(isExact: boolean): void {
     if (this.#fd === -1) return;
-    if (!isExact && !this.#readable && !this.#host.loop.mayHaveNews(this.#fd)) return;
+    const isWatched = this.#onUnwatchable === undefined;
+    if (!isExact && isWatched && !this.#readable && !this.#host.loop.mayHaveNews(this.#fd)) return;
     this.#readable = true;
     this.#readIfAny();
   }
@@ -103,6 +139,7 @@ export class LinuxConn implements TryConn, Watcher, Tick {
     if (count >= 0) return count;
     if (count !== -EAGAIN) throw new Error(errnoWords(count));
     this.#writable = false;
+    this.#watch();
     return 0;
   }
 
@@ -141,7 +178,7 @@ export class LinuxConn implements TryConn, Watcher, Tick {
     while (count === -EINTR) count = kernel.receiveInto(this.#fd, room);
     if (count === -EAGAIN) {
       this.#readable = false;
-      return;
+      return this.#watch();
     }
     this.#reader = this.#room = undefined;
     if (count < 0) return reader.failed(new Error(errnoWords(count)));

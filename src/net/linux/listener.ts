@@ -79,6 +79,7 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
   #isWaiting = false;
   readonly #pauses = new AcceptPauses();
   readonly #peers = new PeerNames();
+  readonly #onUnwatchable = (result: number) => this.#pause(result);
   #cancel: () => void = () => {};
 
   readonly #isShared: boolean;
@@ -160,12 +161,7 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
   take(client: number): void {
     const { loop } = this.#host;
     const peer = loop.kernel.acceptedAddress();
-    const conn = new LinuxConn(this.#host, client);
-    const result = loop.watch(client, conn);
-    if (result < 0) {
-      conn.close();
-      return this.#pause(result);
-    }
+    const conn = new LinuxConn(this.#host, client, this.#onUnwatchable);
     this.#pauses.over();
     this.#acceptee.serve(conn, this.#peers.nameOf(peer)).catch(this.#end.reject);
   }

@@ -317,3 +317,48 @@ Deno.test("every client of a crowd is answered and nothing stays open, whatever 
     await end();
   }
 });
+
+Deno.test("a client that is served at once is never watched, and one that stays is watched once", async () => {
+  const host = new FakeHost();
+  const { server, end } = await listening(host);
+  const watched: number[] = [];
+  const { watch } = FakeHost.prototype;
+  Object.assign(host, {
+    watch(fd: number, mark: number) {
+      watched.push(fd);
+      return watch.call(host, fd, mark);
+    },
+  });
+  const brief = host.client(PORT)!;
+  brief.send(text.encode("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+  await host.untilQuiet();
+  assertEquals([watched, brief.weClosed, server.connections], [[], true, 0]);
+  const silent = host.client(PORT)!;
+  const eager = host.client(PORT)!;
+  eager.send(text.encode(GET));
+  await host.untilQuiet();
+  assertEquals([watched.length, server.connections], [2, 2]);
+  // Whatever comes later is noticed.
+  for (const client of [silent, eager, silent]) assertEquals(await ask(host, client), "\r\n\r\n/");
+  eager.end();
+  await host.untilQuiet();
+  assertEquals([watched.length, server.connections], [2, 1]);
+  await end();
+});
+
+Deno.test("a client that takes its response slowly is watched from then on", async () => {
+  const host = new FakeHost({ bufferBytes: 16 });
+  const { end } = await listening(host);
+  const slow = host.client(PORT)!;
+  let answer = "";
+  for (const part of ["GET / HTTP/1.1\r", "\nHost: a\r\n\r\n"]) {
+    slow.send(text.encode(part));
+    await host.untilQuiet();
+  }
+  for (let part = slow.read(); part.length > 0; part = slow.read()) {
+    answer += new TextDecoder().decode(part);
+    await host.untilQuiet();
+  }
+  assertEquals(answer.slice(-5), "\r\n\r\n/");
+  await end();
+});
