@@ -61,7 +61,7 @@ export interface Kernel {
   /** Returns a listening socket. Accepted sockets inherit its options. */
   listen(address: SockAddr, options: ListenOptions): number;
   accept(listener: number): number;
-  /** The address of the client that was accepted last. */
+  /** The address of the client that the call just before this one has accepted. */
   acceptedAddress(): SockAddr;
   /** Returns a socket that begins to connect; WRITABLE or FAILED is reported when that has ended. */
   connect(address: SockAddr, options: SocketOptions): number;

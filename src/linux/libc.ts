@@ -79,8 +79,6 @@ export class Libc implements Kernel {
   readonly #pollfd = new Int32Array(2);
   readonly #int = new Int32Array(1);
   readonly #sockaddr = new Uint8Array(128);
-  readonly #accepted = new Uint8Array(128);
-  readonly #acceptedLength = new Uint32Array(1);
   readonly #pair = new Int32Array(2);
   readonly #length = new Uint32Array(1);
   readonly #count = new BigUint64Array(1);
@@ -187,14 +185,14 @@ export class Libc implements Kernel {
   }
 
   accept(listener: number): number {
-    const length = this.#acceptedLength;
-    length[0] = this.#accepted.length;
-    const result = this.#c.accept4(listener, this.#accepted, length, NONBLOCK | CLOEXEC);
+    const [address, length] = [this.#sockaddr, this.#length];
+    length[0] = address.length;
+    const result = this.#c.accept4(listener, address, length, NONBLOCK | CLOEXEC);
     return result === -1 ? -this.#errno[0]! : result;
   }
 
   acceptedAddress(): SockAddr {
-    return this.#accepted.slice(0, Math.min(this.#acceptedLength[0]!, this.#accepted.length));
+    return this.#sockaddr.slice(0, Math.min(this.#length[0]!, this.#sockaddr.length));
   }
 
   connect(address: SockAddr, options: SocketOptions): number {
