@@ -2,7 +2,7 @@
  * A program for `shortage_test.ts`, in a network namespace that has few ports for outgoing
  * connections: `few_ports.ts ENGINE`. Ends with an error if something is not as it should be.
  */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { makePortableRelay } from "../../src/relay/portable/portable.ts";
 import { spliceRelay } from "../../src/relay/splice/testing/alone.ts";
 import {
@@ -51,6 +51,8 @@ async function noPorts(): Promise<void> {
   for (const conn of served) await answered(conn);
   const waiting = await connect(world, 3);
   await world.counters("one waits", (c) => c.held === 1);
+  const { reason } = await world.event("accept.failed");
+  assertStringIncludes(reason, "no local port is left for connections to upstreams");
   for (const conn of served) conn.close();
   await answered(waiting);
   waiting.close();

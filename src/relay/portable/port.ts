@@ -70,6 +70,11 @@ export class PortableListener {
     this.#wake();
   }
 
+  /** Reports that nobody is accepted for now because this machine lacks a resource, as `reason` says. */
+  stall(reason: string, retryInMs: number): void {
+    if (this.#listener !== undefined) this.#acceptFailed(this.#listener, reason, retryInMs);
+  }
+
   async #try(): Promise<void> {
     const listener = await bind(this.#bind, { listen: this.#listen, socketMode: this.#socketMode });
     if (!this.#wanted) {

@@ -19,6 +19,8 @@ const SWEEP_MAX_MS = 1_000;
 const SWEEP_MIN_MS = 10;
 /** The same failure is reported at most once in this time. */
 const LOG_INTERVAL_MS = 1_000;
+/** The same for what this machine is short of. */
+const SHORTAGE_INTERVAL_MS = 10_000;
 
 type PortableState = "closed" | "open" | "held" | "stopped";
 
@@ -47,6 +49,7 @@ class PortableRelay implements Relay, SessionOwner {
   readonly #connections: LimitWatch;
   readonly #held: LimitWatch;
   readonly #failures = new LogLimiter(LOG_INTERVAL_MS);
+  readonly #shortages = new LogLimiter(SHORTAGE_INTERVAL_MS);
   readonly #finished = Promise.withResolvers<void>();
   #stopping: Promise<number> | undefined;
   #cancelSweep = () => {};
@@ -87,13 +90,13 @@ class PortableRelay implements Relay, SessionOwner {
     return this.#state === "closed" || this.#state === "stopped";
   }
 
-  get starved(): number {
-    return this.#starved;
+  starve(reason: string, retryInMs: number): void {
+    this.#starved++;
+    if (this.#shortages.allow("", this.context.clock.now())) this.#port.stall(reason, retryInMs);
   }
 
-  set starved(count: number) {
-    this.#starved = count;
-    if (count === 0) this.#port.recheck();
+  fed(): void {
+    if (--this.#starved === 0) this.#port.recheck();
   }
 
   counters(): RelayCounters {

@@ -34,8 +34,9 @@ export interface SessionOwner {
   readonly route: Route | undefined;
   /** True when clients that wait are turned away. */
   readonly turningAway: boolean;
-  /** Clients that wait because this machine lacks a resource: none are accepted before them. */
-  starved: number;
+  /** A client waits because this machine lacks a resource, until `fed`: nobody is accepted before it. */
+  starve(reason: string, retryInMs: number): void;
+  fed(): void;
   /** Reports a client that got no upstream. */
   failed(upstream: string | undefined, client: string, reason: string): void;
 }
@@ -173,9 +174,10 @@ export class Session implements Member {
   /** Something is short on this machine, which is no doubt about the upstream: the client waits for it. */
   async #waitForResource(route: Route, fault: Fault): Promise<void> {
     this.#trouble = fault;
-    this.#owner.starved++;
-    await this.#wait(route, backoffMs(++this.#refusals, RECONNECT_MAX_MS, RECONNECT_FIRST_MS));
-    this.#owner.starved--;
+    const pauseMs = backoffMs(++this.#refusals, RECONNECT_MAX_MS, RECONNECT_FIRST_MS);
+    this.#owner.starve(fault.message, pauseMs);
+    await this.#wait(route, pauseMs);
+    this.#owner.fed();
   }
 
   /** The name service has not answered in the time of one attempt: asks again while the client may wait. */
