@@ -76,3 +76,37 @@ scenario(
   },
   ["redis-server", "redis-cli"],
 );
+
+scenario(
+  "a proxy that is started again does not take a replica while the master that was chosen is well",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await copyScripts(folder.path, "redis_check.sh", "redis_promote.sh");
+    const [port, masterPort] = [unusedPort(), unusedPort()];
+    const replica: Named = { name: `127.0.0.1:${port}` };
+    const master: Named = { name: `127.0.0.1:${masterPort}` };
+    await using chosen = await startRedis(folder.path, masterPort);
+    await using _rejoined = await startRedis(folder.path, port, [
+      ...["--replicaof", "127.0.0.1", String(masterPort)],
+    ]);
+    await folder.write("tcp.chosen", `${master.name}\n`);
+    const options = {
+      upstreams: [replica, master],
+      flags: {
+        ...relay,
+        "check-host": folder.at("redis_check.sh"),
+        "on-failover": folder.at("redis_promote.sh"),
+      },
+      env: { STATE_DIRECTORY: folder.path },
+    };
+    {
+      await using proxy = await startProxy(options);
+      await proxy.event("promotion.finished");
+      assertEquals(proxy.events("promotion.finished").map(({ to }) => to), [master.name]);
+    }
+    await chosen.kill();
+    await using proxy = await startProxy(options);
+    await proxy.event("promotion.finished", { to: replica.name });
+  },
+  ["redis-server", "redis-cli"],
+);
