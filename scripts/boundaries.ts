@@ -32,6 +32,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   report: ["base", "events", "failover"],
   admin: ["base", "events", "failover", "http1", "net"],
   control: ["base", "events", "linux", "net"],
+  commands: ["base", "config", "net"],
   app: [
     "base",
     "events",

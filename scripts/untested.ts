@@ -26,6 +26,8 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "config/manual.ts": "tested by tests/config and config/load_test.ts",
   "config/raw_option.ts": "tested by tests/config and config/load_test.ts",
   "config/resolve.ts": "tested by tests/config and config/load_test.ts",
+  "commands/commands.ts": "the real executable: tests/scenarios/commands_test.ts",
+  "commands/connection.ts": "the real executable: tests/scenarios/commands_test.ts",
   "control/control.ts": "real sockets: tests/scenarios/control_test.ts",
   "events/events.ts": "types only",
   "failover/admission.ts": "the machine: tests/transcripts and tests/simulation",

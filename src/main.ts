@@ -3,7 +3,8 @@
  * could not listen or a part of it failed, 2 options, or files that they name, are wrong.
  */
 import { type ControlPlace, run } from "./app/app.ts";
-import { defaultControlPath } from "./control/path.ts";
+import { type CommandName, isCommand } from "./config/commands.ts";
+import { controlPlaces, defaultControlPath } from "./control/path.ts";
 import { load } from "./config/load.ts";
 import { summary } from "./config/print.ts";
 import { unusableEngines } from "./app/engines.ts";
@@ -45,7 +46,25 @@ function interfaces(): string[] {
   }
 }
 
+/** Carries out a command of the operator, whose code is loaded only now. */
+async function command(name: CommandName, args: readonly string[]): Promise<number> {
+  const { runCommand } = await import("./commands/commands.ts");
+  const stop = new AbortController();
+  if (name === "watch") Deno.addSignalListener("SIGINT", () => stop.abort());
+  const option = Deno.env.get("FAILOVER_CONTROL");
+  const isPath = option !== undefined && option !== "" && option !== "off";
+  const places = isPath ? [option] : controlPlaces(Deno.env.toObject(), Deno.build.os);
+  return await runCommand(name, args, places, {
+    out: console.log,
+    err: console.error,
+    isTerminal: Deno.stdout.isTerminal(),
+    stop: stop.signal,
+  });
+}
+
 async function main(): Promise<number> {
+  const [name, ...rest] = Deno.args;
+  if (isCommand(name)) return await command(name, rest);
   const loaded = load({
     args: Deno.args,
     env: Deno.env.toObject(),

@@ -4,6 +4,7 @@
  * with the reason, and nothing else is left out.
  */
 import { assert, assertEquals } from "@std/assert";
+import { COMMAND_NAMES, flagsOf } from "../src/config/commands.ts";
 import { flagOf, KEYS } from "../src/config/options.ts";
 import { permissionsFor } from "../scripts/permissions.ts";
 import { Folder } from "./harness/folder.ts";
@@ -183,7 +184,8 @@ const FOREIGN_FLAGS = new Set([
 ]);
 
 Deno.test("every flag that the documentation names is one of ours, or known to be another program's", () => {
-  const ours = new Set(KEYS.map(flagOf));
+  const ofCommands = COMMAND_NAMES.flatMap((name) => Object.keys(flagsOf(name)));
+  const ours = new Set([...KEYS.map(flagOf), ...ofCommands.map((flag) => `--${flag}`)]);
   const unknown = PAGES.flatMap(({ name, text }) =>
     [...text.matchAll(/(?<![\w-])(--[a-z][a-z0-9-]*)/g)]
       .map(([flag]) => flag)

@@ -3,7 +3,8 @@
  * options that allow only a few, and file names; free values such as addresses and times are not
  * completed. Both names of the program, `failover` and `flopsy`, complete alike. Pure: text in, text out.
  */
-import { path } from "./kinds.ts";
+import { COMMAND_NAMES, commandOf, flagsOf } from "./commands.ts";
+import { path, pathOrOff } from "./kinds.ts";
 import { flagOf, type Key, KEYS, optionOf } from "./options.ts";
 
 const NAMES = ["failover", "flopsy"];
@@ -13,8 +14,9 @@ type Completes = "switch" | "words" | "files" | "nothing";
 function completes(key: Key): Completes {
   const { metavar } = optionOf(key).kind;
   if (metavar === "") return "switch";
-  if (metavar.includes("|")) return "words";
-  return optionOf(key).kind === path ? "files" : "nothing";
+  const { kind } = optionOf(key);
+  if (kind === path || kind === pathOrOff) return "files";
+  return metavar.includes("|") ? "words" : "nothing";
 }
 
 function wordsOf(key: Key): string[] {
@@ -41,6 +43,14 @@ _failover() {
     prev=\${COMP_WORDS[COMP_CWORD - 2]}
   fi
   COMPREPLY=()
+  case \${COMP_WORDS[1]} in
+${
+    COMMAND_NAMES.map((name) => {
+      const flags = Object.keys(flagsOf(name)).map((flag) => `--${flag}`).join(" ");
+      return `    ${name}) [[ $COMP_CWORD -gt 1 ]] && { COMPREPLY=($(compgen -W "${flags}" -- "$cur")); return; } ;;`;
+    }).join("\n")
+  }
+  esac
   case $prev in
 ${
     kind("words").map((key) =>
@@ -55,7 +65,12 @@ ${
       COMPREPLY=($(compgen -f -- "$cur"))
       ;;
     ${any(kind("nothing"))}) ;;
-    *) COMPREPLY=($(compgen -W "${KEYS.map(flagOf).join(" ")}" -- "$cur")) ;;
+    *)
+      COMPREPLY=($(compgen -W "${KEYS.map(flagOf).join(" ")}" -- "$cur"))
+      [[ $COMP_CWORD -eq 1 && $cur != -* ]] &&
+        COMPREPLY+=($(compgen -W "${COMMAND_NAMES.join(" ")}" -- "$cur"))
+      return 0
+      ;;
   esac
 }
 complete -F _failover ${NAMES.join(" ")}
@@ -80,12 +95,28 @@ export function zshCompletion(): string {
     const letter = short === undefined ? [] : [`-${short}${isSwitch ? "" : "+"}`];
     return [long, ...letter].map((flag) => `  ${quoted(`${repeat}${flag}${tail}`)}`);
   });
-  return `#compdef ${NAMES.join(" ")}\n\n_arguments -S \\\n${specs.join(" \\\n")}\n`;
+  const commands = COMMAND_NAMES.map((name) => {
+    const flags = Object.entries(flagsOf(name)).map(([flag, { metavar, help }]) => {
+      const value = metavar === "" ? "" : `:${metavar}:`;
+      return quoted(`--${flag}${metavar === "" ? "" : "="}[${zshText(help)}]${value}`);
+    });
+    return `  ${name}) _arguments -S ${flags.join(" ")} '*: :'; return ;;`;
+  });
+  const names = COMMAND_NAMES.map((name) => `${name}\\:${quotedWord(commandOf(name).help)}`);
+  return `#compdef ${NAMES.join(" ")}\n\ncase $words[2] in\n${commands.join("\n")}\nesac\n` +
+    `_arguments -S \\\n${specs.join(" \\\n")} \\\n  ${
+      quoted(`1::command:((${names.join(" ")}))`)
+    }\n`;
 }
 
 /** Text inside the brackets and between the colons of a spec of `_arguments`. */
 function zshText(text: string): string {
   return text.replace(/[\\[\]:]/g, "\\$&");
+}
+
+/** A word inside the double parentheses of a spec of `_arguments`. */
+function quotedWord(text: string): string {
+  return text.replace(/[^\w]/g, "\\$&");
 }
 
 /** For fish: a file in `~/.config/fish/completions`, once for each name. */
@@ -103,8 +134,19 @@ export function fishCompletion(): string {
     const description = help.replaceAll("\\", "\\\\").replaceAll("'", "\\'");
     return `  complete -c $name${letter}${long} ${values[completes(key)]} -d '${description}'`;
   });
+  const isFirst = "__fish_use_subcommand";
+  const commands = COMMAND_NAMES.flatMap((name) => {
+    const seen = `__fish_seen_subcommand_from ${name}`;
+    const flags = Object.entries(flagsOf(name)).map(([flag, { metavar, help }]) =>
+      `  complete -c $name -n ${quoted(seen)} -l ${flag}${metavar === "" ? "" : " -x"} -d ${
+        quoted(help)
+      }`
+    );
+    const help = quoted(commandOf(name).help);
+    return [`  complete -c $name -n ${isFirst} -a ${name} -d ${help}`, ...flags];
+  });
   return `for name in ${NAMES.join(" ")}\n${
-    ["  complete -c $name -f", ...lines].join("\n")
+    ["  complete -c $name -f", ...lines, ...commands].join("\n")
   }\nend\n`;
 }
 

@@ -1,8 +1,10 @@
 /** The text of `--help`: the table of options in groups, at most 80 columns wide. */
+import { COMMAND_NAMES, commandOf } from "./commands.ts";
 import { flagOf, type Key, KEYS, type Option, optionOf } from "./options.ts";
 
 const WIDTH = 80;
 const TEXT_COLUMN = 30;
+const COMMAND_COLUMN = 14;
 
 /** The two forms of the command line, one line each. */
 export const USAGE: readonly string[] = [
@@ -25,6 +27,14 @@ export function helpText(): string {
       WIDTH,
     ).join("\n"),
     ...sections,
+    [
+      "Commands to a running proxy (failover COMMAND --help says more):",
+      ...COMMAND_NAMES.flatMap((name) =>
+        wrap(commandOf(name).help, WIDTH - COMMAND_COLUMN).map((row, at) =>
+          (at === 0 ? `  ${name}` : "").padEnd(COMMAND_COLUMN) + row
+        )
+      ),
+    ].join("\n"),
     wrap(
       "Every option is also an environment variable (--check-interval is " +
         "FAILOVER_CHECK_INTERVAL) and a key of the YAML file (check_interval). Flags win over " +

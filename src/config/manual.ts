@@ -1,5 +1,6 @@
 /** The manual page failover(1), made from the table of options, in portable man(7) macros. */
 import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
+import { COMMAND_NAMES, commandOf, exitsOf, synopsisOf } from "./commands.ts";
 import { notesOf, USAGE } from "./help.ts";
 import { envOf, flagOf, type Key, KEYS, optionOf } from "./options.ts";
 
@@ -26,6 +27,24 @@ export function manualPage(): string {
         "FAILOVER_CHECK_INTERVAL and check_interval. Flags win over the environment, the environment " +
         "over the file. Times are written 250ms, 2s, 1m30s; a bare number counts seconds.",
     ),
+    ".SH COMMANDS",
+    ...paragraph(
+      "A command talks to a running proxy over its control socket, whose place --control or " +
+        "FAILOVER_CONTROL says if it is not the default one.",
+    ),
+    ...COMMAND_NAMES.flatMap((name) => [
+      ...term(synopsisOf(name), `${commandOf(name).help}.`),
+      ...Object.entries(commandOf(name).flags).flatMap(([flag, { help }]) => [
+        ".br",
+        roff(`--${flag}: ${help}.`),
+      ]),
+      ".br",
+      roff(
+        `Exit status: ${
+          Object.entries(exitsOf(name)).map(([code, meaning]) => `${code} ${meaning}`).join("; ")
+        }.`,
+      ),
+    ]),
     ".SH OPTIONS",
     ...[...groups].flatMap(([group, keys]) => [`.SS ${roff(group)}`, ...keys.flatMap(entry)]),
     ".SH ENVIRONMENT",

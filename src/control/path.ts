@@ -2,17 +2,20 @@
 
 const FILE = "failover.sock";
 
+type Env = Readonly<Record<string, string | undefined>>;
+
 /**
  * Where the control socket is if no option says: in the folder that systemd made for the service, in that of
  * the user's session, or in `/run/failover`. Undefined on Windows, whose unix sockets Deno does not have.
  */
-export function defaultControlPath(
-  env: Readonly<Record<string, string | undefined>>,
-  os: string,
-): string | undefined {
-  if (os === "windows") return undefined;
+export function defaultControlPath(env: Env, os: string): string | undefined {
+  return controlPlaces(env, os)[0];
+}
+
+/** Where a command looks for the control socket, in this order: the proxy may have another environment. */
+export function controlPlaces(env: Env, os: string): readonly string[] {
+  if (os === "windows") return [];
   // systemd separates several folders by colons (systemd.exec(5)).
-  const runtime = env.RUNTIME_DIRECTORY?.split(":")[0];
-  if (runtime) return `${runtime}/${FILE}`;
-  return env.XDG_RUNTIME_DIR ? `${env.XDG_RUNTIME_DIR}/${FILE}` : `/run/failover/${FILE}`;
+  const folders = [env.RUNTIME_DIRECTORY?.split(":")[0], env.XDG_RUNTIME_DIR, "/run/failover"];
+  return folders.flatMap((folder) => folder ? [`${folder}/${FILE}`] : []);
 }

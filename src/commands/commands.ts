@@ -1,0 +1,177 @@
+/**
+ * The operator's commands: each talks to a running proxy over its control socket, prints what it learned, and
+ * returns the exit code. The table of them is in `config/commands.ts`.
+ */
+import { realClock, sleep } from "../base/clock.ts";
+import {
+  commandHelp,
+  type CommandName,
+  EXIT_NO_PROCESS,
+  EXIT_USAGE,
+  synopsisOf,
+} from "../config/commands.ts";
+import { type Arguments, readArguments } from "./arguments.ts";
+import { type Answer, connect, type Connection, NoProcess } from "./connection.ts";
+import {
+  eventLine,
+  eventsOf,
+  eventsText,
+  historyText,
+  movesOf,
+  type PastEvent,
+} from "./history.ts";
+import { exitCodeOf, servicesOf, statusText } from "./report.ts";
+
+/** Where a command prints, and when it must end. */
+export interface CommandIo {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  /** True if `out` is a terminal, which can be redrawn. */
+  readonly isTerminal: boolean;
+  /** Aborted when the user ends a command that goes on by itself. */
+  readonly stop: AbortSignal;
+}
+
+/** Longest time between two pictures of `watch`, in milliseconds. */
+const REDRAW_MS = 1_000;
+/** Moves the cursor to the top left and clears what is below (ECMA-48: CUP, ED). */
+const REDRAW = "\x1b[H\x1b[J";
+
+/** Carries out one command. `places` are the control sockets to try, best first. */
+export async function runCommand(
+  name: CommandName,
+  args: readonly string[],
+  places: readonly string[],
+  io: CommandIo,
+): Promise<number> {
+  const given = readArguments(name, args);
+  if (typeof given === "string") {
+    io.err(`failover: ${given}`);
+    io.err(`usage: ${synopsisOf(name)}`);
+    return EXIT_USAGE;
+  }
+  if (given.help) {
+    io.out(commandHelp(name));
+    return 0;
+  }
+  const { control } = given.values;
+  try {
+    using connection = await connect(control === undefined ? places : [control]);
+    switch (name) {
+      case "status":
+        return await status(given, connection, io);
+      case "watch":
+        return await watch(given, connection, io);
+      case "history":
+        return await history(given, connection, io);
+      default:
+        return await order(name, given, connection, io);
+    }
+  } catch (error) {
+    if (!(error instanceof NoProcess)) throw error;
+    io.err(`failover: ${error.message}`);
+    return EXIT_NO_PROCESS;
+  }
+}
+
+function statePath({ operands: { SERVICE } }: Arguments): string {
+  return SERVICE === undefined ? "state" : `state?${new URLSearchParams({ service: SERVICE })}`;
+}
+
+async function status(given: Arguments, connection: Connection, io: CommandIo): Promise<number> {
+  const answer = await connection.ask(statePath(given));
+  if (answer.status !== 200) return wrong(answer, io, given.json);
+  const services = servicesOf(answer.body);
+  io.out(
+    given.json ? JSON.stringify(answer.body, null, 2) : statusText(services, realClock.wall()),
+  );
+  return exitCodeOf(services);
+}
+
+/** Goes on until the user ends it, or the proxy is gone. */
+async function watch(given: Arguments, connection: Connection, io: CommandIo): Promise<number> {
+  const isPicture = io.isTerminal && !given.json;
+  const first = await connection.ask(statePath(given));
+  if (first.status !== 200) return wrong(first, io, given.json);
+  if (isPicture) return await redraw(given, connection, io);
+  const wanted = given.operands.SERVICE;
+  for await (const data of connection.events(io.stop)) {
+    const event = JSON.parse(data) as PastEvent;
+    if (wanted !== undefined && event.service !== wanted) continue;
+    io.out(given.json ? data : eventLine(event));
+  }
+  return io.stop.aborted ? 0 : EXIT_NO_PROCESS;
+}
+
+async function redraw(given: Arguments, connection: Connection, io: CommandIo): Promise<number> {
+  while (!io.stop.aborted) {
+    const [state, past] = await Promise.all([
+      connection.ask(statePath(given)),
+      connection.ask("events"),
+    ]);
+    const events = (past.body.events as readonly PastEvent[]).slice(-8);
+    const text = statusText(servicesOf(state.body), realClock.wall());
+    io.out(`${REDRAW}${text}\n\n${eventsText(events)}`);
+    await sleep(realClock, REDRAW_MS, io.stop).catch(() => {});
+  }
+  return 0;
+}
+
+async function history(given: Arguments, connection: Connection, io: CommandIo): Promise<number> {
+  const { body } = await connection.ask("events");
+  const events = body.events as readonly PastEvent[];
+  const id = given.operands.ID;
+  if (id === undefined) {
+    const moves = movesOf(events);
+    io.out(given.json ? JSON.stringify(moves, null, 2) : historyText(moves));
+    return 0;
+  }
+  const own = eventsOf(events, id);
+  if (own === undefined) {
+    io.err(`failover: there is no move ${id} among the last ${events.length} events`);
+    return 1;
+  }
+  io.out(given.json ? JSON.stringify(own, null, 2) : eventsText(own));
+  return 0;
+}
+
+/** The flags of orders, and the parameters that they become. */
+const PARAMETERS: Readonly<Record<string, string>> = {
+  to: "to",
+  "max-wait": "max_wait",
+  max: "max",
+  reason: "reason",
+};
+
+async function order(
+  name: CommandName,
+  { operands: { HOST, SERVICE }, values, json }: Arguments,
+  connection: Connection,
+  io: CommandIo,
+): Promise<number> {
+  const query = new URLSearchParams({ wait: "true" });
+  if (SERVICE !== undefined) query.set("service", SERVICE);
+  if (HOST !== undefined) query.set("upstream", HOST);
+  for (const [flag, parameter] of Object.entries(PARAMETERS)) {
+    if (values[flag] !== undefined) query.set(parameter, values[flag]);
+  }
+  const answer = await connection.order(`${name}?${query}`);
+  if (answer.status !== 200) return wrong(answer, io, json);
+  io.out(
+    json ? JSON.stringify(answer.body, null, 2) : `${name}: done (epoch ${answer.body.epoch})`,
+  );
+  return 0;
+}
+
+/** Prints why something was not done. */
+function wrong({ status, body }: Answer, io: CommandIo, json: boolean): number {
+  if (json) io.out(JSON.stringify(body, null, 2));
+  const names = Array.isArray(body.services) ? ` (services: ${body.services.join(", ")})` : "";
+  const what = body.outcome === "refused"
+    ? "refused: "
+    : body.outcome === "failed"
+    ? "failed: "
+    : "";
+  io.err(`failover: ${what}${body.error ?? `the proxy answered ${status}`}${names}`);
+  return status === 400 || status === 404 ? EXIT_USAGE : 1;
+}

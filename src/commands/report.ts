@@ -1,0 +1,118 @@
+/** The state of services as text, and the exit code that it means. Pure. */
+import { formatDuration } from "../base/duration.ts";
+
+/** An order that stands, in the state report. */
+interface Standing {
+  readonly since_unix: number;
+  readonly by: string;
+  readonly reason: string;
+}
+
+/** What is read of an upstream in the state report (`admin/state_report.ts`). */
+export interface UpstreamState {
+  readonly name: string;
+  readonly rank: number;
+  readonly active: boolean;
+  readonly verdict: "up" | "down" | "unknown";
+  readonly since_unix: number;
+  readonly drained: Standing | null;
+  readonly last_results: readonly { readonly reason: string; readonly time: string }[];
+  readonly what_would_change_it: string;
+}
+
+/** What is read of a service in the state report. */
+export interface ServiceState {
+  readonly service: string;
+  readonly mode: string;
+  readonly phase: string;
+  readonly active: string | null;
+  readonly candidate: string | null;
+  readonly admission: string;
+  readonly since_unix: number;
+  readonly epoch: number;
+  readonly paused: Standing | null;
+  readonly held_by_order: Standing | null;
+  readonly pinned: string | null;
+  readonly counters: Readonly<Record<string, number>>;
+  readonly upstreams: readonly UpstreamState[];
+}
+
+/** The services of an answer: one is flat, several are a list. */
+export function servicesOf(body: Readonly<Record<string, unknown>>): readonly ServiceState[] {
+  return (Array.isArray(body.services) ? body.services : [body]) as readonly ServiceState[];
+}
+
+/** 0: all have their primary; 1: one is on a backup; 2: one is served by no upstream that is up. */
+export function exitCodeOf(services: readonly ServiceState[]): number {
+  return Math.max(
+    0,
+    ...services.map(({ active, upstreams }) => {
+      const serving = upstreams.find(({ name }) => name === active);
+      return serving === undefined || serving.verdict === "down" ? 2 : serving.rank === 0 ? 0 : 1;
+    }),
+  );
+}
+
+/** All services, with an empty line between two. `nowMs` is the time since 1970 in milliseconds. */
+export function statusText(services: readonly ServiceState[], nowMs: number): string {
+  return services.map((service) => serviceLines(service, nowMs / 1_000).join("\n")).join("\n\n");
+}
+
+function serviceLines(service: ServiceState, now: number): string[] {
+  const { paused, held_by_order: held, pinned, upstreams, counters } = service;
+  const width = Math.max(...upstreams.map(({ name }) => name.length));
+  return [
+    `${service.service} (${service.mode}): ${sentence(service)}, for ${
+      age(service.since_unix, now)
+    }`,
+    ...paused === null ? [] : [`  PAUSED ${order(paused, now)}: no automatic decision is made`],
+    ...held === null ? [] : [`  HELD ${order(held, now)}: new clients wait`],
+    ...pinned === null ? [] : [`  moved to ${pinned} by order: no automatic failback from there`],
+    ...upstreams.map((upstream) => upstreamLine(upstream, width, now)),
+    `  ${readiness(service)}`,
+    `  ${counters.active ?? 0} sessions, ${counters.held ?? 0} held, ${
+      counters.lost ?? 0
+    } lost since the start`,
+  ];
+}
+
+/** What the service is doing, in a few words. */
+function sentence({ active, candidate, admission, phase, epoch, upstreams }: ServiceState): string {
+  if (candidate !== null) return `moving to ${candidate} (epoch ${epoch})`;
+  if (active === null) {
+    return admission === "open"
+      ? "NO UPSTREAM IS UP, clients are let through all the same"
+      : `NOT SERVING (${phase}), new clients are ${admission === "closed" ? "refused" : "held"}`;
+  }
+  const upstream = upstreams.find(({ name }) => name === active);
+  const isDown = upstream?.verdict === "down" ? ", which is DOWN" : "";
+  return `${active} serves${isDown} (rank ${upstream?.rank ?? "?"}, epoch ${epoch})`;
+}
+
+function order({ by, reason, since_unix }: Standing, now: number): string {
+  return `for ${age(since_unix, now)} by ${by}${reason === "" ? "" : ` (${reason})`}`;
+}
+
+function upstreamLine(upstream: UpstreamState, width: number, now: number): string {
+  const { name, active, verdict, drained, since_unix, last_results } = upstream;
+  const role = active ? "active" : drained === null ? "" : `drained by ${drained.by}`;
+  const last = last_results.at(-1)?.reason ?? "not checked yet";
+  const state = `${verdict} for ${age(since_unix, now)}`.padEnd(16);
+  return `  ${active ? "*" : " "} ${name.padEnd(width)}  ${state} ${last}${
+    role && ` [${role}]`
+  }; ${upstream.what_would_change_it}`;
+}
+
+/** Whether somebody could take over now. */
+function readiness({ upstreams }: ServiceState): string {
+  const next = upstreams.find(({ active, verdict, drained }) =>
+    !active && verdict === "up" && drained === null
+  );
+  return next === undefined
+    ? "NOT READY: no other upstream could take over"
+    : `ready: ${next.name} could take over`;
+}
+
+function age(since: number, now: number): string {
+  return formatDuration(Math.max(0, Math.round(now - since)) * 1_000);
+}

@@ -1,0 +1,83 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  exitCodeOf,
+  servicesOf,
+  type ServiceState,
+  statusText,
+  type UpstreamState,
+} from "./report.ts";
+
+const NOW = 1_000_000;
+
+function upstream(name: string, rank: number, more: Partial<UpstreamState> = {}): UpstreamState {
+  return {
+    ...{ name, rank, active: rank === 0, verdict: "up", since_unix: NOW / 1_000 - 65 },
+    drained: null,
+    last_results: [{ reason: "connected", time: "" }],
+    what_would_change_it: "a run of 3 failed checks brings it down",
+    ...more,
+  };
+}
+
+function service(more: Partial<ServiceState> = {}): ServiceState {
+  return {
+    ...{ service: "orders", mode: "tcp", phase: "serving", active: "a:1", candidate: null },
+    ...{ admission: "open", since_unix: NOW / 1_000 - 5, epoch: 3 },
+    ...{ paused: null, held_by_order: null, pinned: null, counters: { active: 2, held: 1 } },
+    upstreams: [upstream("a:1", 0), upstream("b:1", 1)],
+    ...more,
+  };
+}
+
+const standing = { since_unix: NOW / 1_000 - 60, by: "ann (uid 7, pid 9)", reason: "new disk" };
+
+Deno.test("a service that serves is told in a sentence, with every upstream", () => {
+  assertEquals(statusText([service()], NOW).split("\n"), [
+    "orders (tcp): a:1 serves (rank 0, epoch 3), for 5s",
+    "  * a:1  up for 1m5s      connected [active]; a run of 3 failed checks brings it down",
+    "    b:1  up for 1m5s      connected; a run of 3 failed checks brings it down",
+    "  ready: b:1 could take over",
+    "  2 sessions, 1 held, 0 lost since the start",
+  ]);
+});
+
+Deno.test("orders that stand are loud", () => {
+  const upstreams = [upstream("a:1", 0), upstream("b:1", 1, { drained: standing })];
+  const text = statusText([
+    service({ paused: standing, held_by_order: standing, pinned: "a:1", upstreams }),
+  ], NOW);
+  assertStringIncludes(text, "\n  PAUSED for 1m by ann (uid 7, pid 9) (new disk): no automatic");
+  assertStringIncludes(text, "\n  HELD for 1m by ann (uid 7, pid 9) (new disk): new clients wait");
+  assertStringIncludes(text, "\n  moved to a:1 by order");
+  assertStringIncludes(text, "[drained by ann (uid 7, pid 9)]");
+  assertStringIncludes(text, "\n  NOT READY: no other upstream could take over");
+});
+
+Deno.test("a service without an upstream says what happens to clients", () => {
+  const down = { active: null, phase: "waiting" };
+  const text = (more: Partial<ServiceState>) => statusText([service({ ...down, ...more })], NOW);
+  assertStringIncludes(
+    text({ admission: "holding" }),
+    "NOT SERVING (waiting), new clients are held",
+  );
+  assertStringIncludes(text({ admission: "closed" }), "new clients are refused");
+  assertStringIncludes(text({ admission: "open" }), "NO UPSTREAM IS UP, clients are let through");
+  assertStringIncludes(text({ candidate: "b:1" }), "moving to b:1 (epoch 3)");
+});
+
+Deno.test("the exit code is that of the service that is worst off", () => {
+  const upstreams = [upstream("a:1", 0, { active: false }), upstream("b:1", 1, { active: true })];
+  const onBackup = service({ active: "b:1", upstreams });
+  const out = service({ active: null });
+  const pausedDown = service({ upstreams: [upstream("a:1", 0, { verdict: "down" })] });
+  assertEquals(exitCodeOf([service()]), 0);
+  assertEquals(exitCodeOf([service(), onBackup]), 1);
+  assertEquals(exitCodeOf([onBackup, out]), 2);
+  assertEquals(exitCodeOf([pausedDown]), 2);
+});
+
+Deno.test("one service is flat, several are a list", () => {
+  const one = { ...service() };
+  assertEquals(servicesOf(one), [service()]);
+  assertEquals(servicesOf({ version: "1", services: [one, one] }).length, 2);
+});

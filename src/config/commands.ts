@@ -1,0 +1,176 @@
+/**
+ * The table of the operator's commands, the only place that lists them: `failover COMMAND`. From a row follow
+ * how its arguments are read, its `--help`, its completions and its entry in the manual page. What a command
+ * does is in `commands/`, and is loaded only when one is given.
+ */
+
+/** A flag of a command. */
+export interface CommandFlag {
+  /** Placeholder for the value; empty for a switch. */
+  readonly metavar: string;
+  readonly help: string;
+  readonly required?: true;
+}
+
+export interface Command {
+  readonly help: string;
+  /** What stands behind the name: `HOST` is required, `[ID]` is not. */
+  readonly operands: readonly string[];
+  readonly flags: Readonly<Record<string, CommandFlag>>;
+  /** Exit codes beside those that all commands have. */
+  readonly exits: Readonly<Record<number, string>>;
+}
+
+const REASON = { metavar: "TEXT", help: "Why, for the log" } as const;
+const DONE = { 0: "it is done", 1: "it was refused, or failed" } as const;
+const SERVICE = "[SERVICE]";
+
+export const COMMANDS = {
+  status: {
+    help: "Show what each service is doing, since when, and why",
+    operands: [SERVICE],
+    flags: {},
+    exits: { 0: "the primary serves", 1: "a backup serves", 2: "no upstream serves" },
+  },
+  watch: {
+    help: "Show the same and redraw it live; not in a terminal, print a line for each event",
+    operands: [SERVICE],
+    flags: {},
+    exits: {},
+  },
+  switchover: {
+    help: "Move the traffic to an upstream that is up, and wait for the end of the move",
+    operands: [SERVICE],
+    flags: {
+      to: { metavar: "HOST", help: "The upstream, as it is configured", required: true },
+      "max-wait": {
+        metavar: "TIME",
+        help: "Longest wait for sessions to become quiet, while new clients are held",
+      },
+      reason: REASON,
+    },
+    exits: DONE,
+  },
+  failback: {
+    help: "Move the traffic to the best upstream that is up, and wait for the end of the move",
+    operands: [SERVICE],
+    flags: { reason: REASON },
+    exits: DONE,
+  },
+  pause: {
+    help: "Make no automatic decision until resume",
+    operands: [SERVICE],
+    flags: { reason: REASON },
+    exits: DONE,
+  },
+  resume: {
+    help: "Make automatic decisions again",
+    operands: [SERVICE],
+    flags: { reason: REASON },
+    exits: DONE,
+  },
+  hold: {
+    help: "Let new clients wait until release",
+    operands: [SERVICE],
+    flags: {
+      max: { metavar: "TIME", help: "Release them after this time at the latest; default --hold" },
+      reason: REASON,
+    },
+    exits: DONE,
+  },
+  release: {
+    help: "Let new clients in again",
+    operands: [SERVICE],
+    flags: { reason: REASON },
+    exits: DONE,
+  },
+  drain: {
+    help: "Choose this upstream no more; its sessions go on",
+    operands: ["HOST", SERVICE],
+    flags: { reason: REASON },
+    exits: DONE,
+  },
+  undrain: {
+    help: "Let this upstream be chosen again",
+    operands: ["HOST", SERVICE],
+    flags: { reason: REASON },
+    exits: DONE,
+  },
+  history: {
+    help: "List the last moves, or show all events of one",
+    operands: ["[ID]"],
+    flags: {},
+    exits: { 1: "there is no such move among the last events" },
+  },
+} as const satisfies Record<string, Command>;
+
+export type CommandName = keyof typeof COMMANDS;
+export const COMMAND_NAMES = Object.keys(COMMANDS) as readonly CommandName[];
+
+/** Flags of every command. */
+export const COMMON_FLAGS: Readonly<Record<string, CommandFlag>> = {
+  json: { metavar: "", help: "Print JSON" },
+  control: {
+    metavar: "PATH",
+    help: "The control socket of the proxy, if it is not in its default place",
+  },
+  help: { metavar: "", help: "Print this text, and end" },
+};
+
+/** Exit codes of every command. */
+export const EXIT_NO_PROCESS = 3;
+export const EXIT_USAGE = 64;
+export const COMMON_EXITS: Readonly<Record<number, string>> = {
+  [EXIT_NO_PROCESS]: "no proxy can be reached",
+  [EXIT_USAGE]: "the command line is wrong",
+};
+
+/** The row of a command, with its type widened. */
+export function commandOf(name: CommandName): Command {
+  return COMMANDS[name];
+}
+
+export function isCommand(word: string | undefined): word is CommandName {
+  return word !== undefined && Object.hasOwn(COMMANDS, word);
+}
+
+/** All flags of a command, without their dashes. */
+export function flagsOf(name: CommandName): Readonly<Record<string, CommandFlag>> {
+  return { ...commandOf(name).flags, ...COMMON_FLAGS };
+}
+
+/** All exit codes of a command. */
+export function exitsOf(name: CommandName): Readonly<Record<number, string>> {
+  return { ...commandOf(name).exits, ...COMMON_EXITS };
+}
+
+/** `failover drain HOST [SERVICE] [--reason TEXT] …`. */
+export function synopsisOf(name: CommandName): string {
+  const flags = Object.entries(flagsOf(name)).filter(([flag]) => flag !== "help").map(
+    ([flag, { metavar, required }]) => {
+      const text = `--${flag}${metavar === "" ? "" : ` ${metavar}`}`;
+      return required ? text : `[${text}]`;
+    },
+  );
+  return ["failover", name, ...commandOf(name).operands, ...flags].join(" ");
+}
+
+/** The text of `failover COMMAND --help`. */
+export function commandHelp(name: CommandName): string {
+  const flags = Object.entries(flagsOf(name)).map(([flag, { metavar, help }]) =>
+    `  ${`--${flag} ${metavar}`.padEnd(20)}${help}`
+  );
+  const exits = Object.entries(exitsOf(name)).map(([code, meaning]) =>
+    `  ${code.padEnd(4)}${meaning}`
+  );
+  return [
+    `usage: ${synopsisOf(name)}`,
+    "",
+    `${commandOf(name).help}.`,
+    "",
+    ...flags,
+    "",
+    "Exit codes:",
+    ...exits,
+  ].join("\n");
+}

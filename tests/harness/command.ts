@@ -1,0 +1,68 @@
+/** The commands of the operator, in processes of their own. */
+import { Child } from "./child.ts";
+import { EXECUTABLE } from "./proxy.ts";
+
+/** What a command left behind. */
+export interface CommandRun {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs `failover ARGS` to its end. */
+export async function runCommand(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<CommandRun> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...EXECUTABLE, ...args],
+    env: { FAILOVER_CONTROL: "", NO_COLOR: "1", ...env },
+    stdin: "null",
+  }).output();
+  const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes).trim());
+  return { code, out: out!, err: err! };
+}
+
+/** A command that goes on until it is ended, and its lines so far. */
+export class RunningCommand implements AsyncDisposable {
+  readonly lines: string[] = [];
+  readonly #child: Child;
+  #news = Promise.withResolvers<void>();
+
+  constructor(args: readonly string[]) {
+    const onOut = (line: string) => {
+      this.lines.push(line);
+      this.#news.resolve();
+      this.#news = Promise.withResolvers();
+    };
+    this.#child = new Child(Deno.execPath(), {
+      args: [...EXECUTABLE, ...args],
+      env: { FAILOVER_CONTROL: "", NO_COLOR: "1" },
+      onOut,
+      onErr: onOut,
+    });
+    void this.#child.ended.then(() => this.#news.resolve());
+  }
+
+  /** The first line that `pattern` matches, there already or to come. */
+  async line(pattern: RegExp): Promise<string> {
+    for (;;) {
+      const found = this.lines.find((line) => pattern.test(line));
+      if (found !== undefined) return found;
+      if (this.#child.hasEnded) {
+        throw new Error(`it ended before ${pattern}:\n${this.lines.join("\n")}`);
+      }
+      await this.#news.promise;
+    }
+  }
+
+  /** Ends it as a user does, or waits for its own end; resolves with its exit code. */
+  async end(signal?: Deno.Signal): Promise<number> {
+    if (signal !== undefined) this.#child.signal(signal);
+    return (await this.#child.ended).code;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child.kill();
+  }
+}

@@ -1,0 +1,153 @@
+/** Every command of the operator, as a process of its own, against a running proxy. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { COMMAND_NAMES, EXIT_NO_PROCESS, EXIT_USAGE } from "../../src/config/commands.ts";
+import { runCommand, RunningCommand } from "../harness/command.ts";
+import { Control } from "../harness/control.ts";
+import { startProxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
+import { startUpstream } from "../harness/upstream.ts";
+
+/** A primary, a backup, a proxy in front, and commands to it. */
+async function startPair(flags: Readonly<Record<string, string>>) {
+  await using parts = new AsyncDisposableStack();
+  const control = parts.use(await Control.make());
+  const primary = parts.use(await startUpstream({ says: "primary" }));
+  const backup = parts.use(await startUpstream({ says: "backup" }));
+  const proxy = parts.use(
+    await startProxy({
+      upstreams: [primary, backup],
+      flags: { hold: "1m", control: control.path, ...flags },
+    }),
+  );
+  const owned = parts.move();
+  const command = (...args: string[]) => runCommand([...args, "--control", control.path]);
+  return {
+    ...{ control, primary, backup, proxy, command },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+scenario("status says who serves, and its exit code how well", async (relay) => {
+  await using scene = await startPair(relay);
+  const { command, primary, backup, proxy } = scene;
+  const well = await command("status");
+  assertEquals([well.code, well.err], [0, ""]);
+  assertStringIncludes(well.out, `${primary.name} serves (rank 0, epoch 1)`);
+  const { code, out } = await command("status", "tcp", "--json");
+  assertEquals([code, JSON.parse(out).active], [0, primary.name]);
+
+  await primary.kill();
+  await proxy.event("promotion.finished", { to: backup.name });
+  const onBackup = await command("status");
+  assertEquals(onBackup.code, 1);
+  assertStringIncludes(onBackup.out, "NOT READY");
+
+  await backup.kill();
+  await proxy.event("selection.failed");
+  assertEquals((await command("status")).code, 2);
+  const unknown = await command("status", "nobody");
+  assertEquals([unknown.code, unknown.err], [EXIT_USAGE, 'failover: no service "nobody"']);
+});
+
+scenario("switchover and failback move the traffic and wait for the end", async (relay) => {
+  await using scene = await startPair({ ...relay, failback: "manual" });
+  const { command, primary, backup, proxy } = scene;
+  const args = ["--to", backup.name, "--max-wait", "1s", "--reason", "new kernel"];
+  assertEquals(await command("switchover", ...args), {
+    code: 0,
+    out: "switchover: done (epoch 2)",
+    err: "",
+  });
+  assertEquals(await proxy.ask(), "backup");
+  assertMatch((await proxy.event("promotion.started", { epoch: 2 })).reason, /new kernel$/);
+
+  const again = await command("switchover", "--to", backup.name);
+  assertEquals([again.code, again.err], [1, `failover: refused: ${backup.name} is active already`]);
+
+  assertEquals((await command("failback")).code, 0);
+  assertEquals(await proxy.ask(), "primary");
+  assertEquals((await command("failback", "--json")).code, 1);
+  assertEquals(primary.name, (await proxy.event("promotion.finished", { epoch: 3 })).to);
+});
+
+scenario("pause, hold and drain stand until they are undone", async (relay) => {
+  await using scene = await startPair(relay);
+  const { command, backup, proxy } = scene;
+  assertEquals((await command("pause", "--reason", "disk")).code, 0);
+  assertEquals((await command("hold", "--max", "50s")).code, 0);
+  assertEquals((await command("drain", backup.name)).code, 0);
+  const { out } = await command("status");
+  assertMatch(out, /^ {2}PAUSED .* \(disk\): no automatic decision is made$/m);
+  assertMatch(out, /^ {2}HELD .*: new clients wait$/m);
+  assertMatch(out, /\[drained by .*\]/);
+
+  for (const args of [["resume"], ["release"], ["undrain", backup.name, "tcp"]]) {
+    assertEquals((await command(...args)).code, 0, args.join(" "));
+  }
+  await proxy.event("service.resumed");
+  await proxy.event("hold.ended");
+  await proxy.event("upstream.undrained", { upstream: backup.name });
+  assertEquals(/PAUSED|HELD|drained/.test((await command("status")).out), false);
+  const refused = await command("hold", "--max", "2m");
+  assertEquals(refused.code, 1);
+  assertMatch(refused.err, /^failover: refused: 2m is longer than any client waits/);
+});
+
+scenario("history lists the moves, and shows the events of one", async (relay) => {
+  await using scene = await startPair(relay);
+  const { command, primary, backup, proxy } = scene;
+  await primary.kill();
+  const { id } = await proxy.event("promotion.finished", { to: backup.name });
+  const all = await command("history");
+  assertEquals([all.code, all.out.split("\n").length], [0, 2]);
+  assertStringIncludes(all.out, id);
+  const one = await command("history", id);
+  assertStringIncludes(one.out, `upstream ${primary.name} is down`);
+  assertEquals(JSON.parse((await command("history", "--json")).out)[1].id, id);
+  assertEquals((await command("history", "nothing")).code, 1);
+});
+
+scenario(
+  "watch prints a line for each event, until it is ended or the proxy ends",
+  async (relay) => {
+    await using scene = await startPair(relay);
+    const { command, control, proxy } = scene;
+    await using first = new RunningCommand(["watch", "--control", control.path]);
+    await using second = new RunningCommand(["watch", "tcp", "--json", "--control", control.path]);
+    // Events from before it was connected are not shown, so the order is repeated until it is seen.
+    const seen = Promise.all([first.line(/paused by/), second.line(/"event":"service.paused"/)]);
+    let isSeen = false;
+    void seen.then(() => isSeen = true);
+    for (let turn = 0; !isSeen && turn < 200; turn++) {
+      await command("pause");
+      await command("resume");
+    }
+    await seen;
+    assertEquals(await first.end("SIGINT"), 0);
+    await proxy.stop();
+    assertEquals(await second.end(), EXIT_NO_PROCESS);
+  },
+);
+
+Deno.test("commands without a proxy end with 3, and say where they looked", async () => {
+  await using control = await Control.make();
+  const folder = control.path.replace("/failover.sock", "");
+  for (const name of COMMAND_NAMES) {
+    const operands = name.endsWith("drain") ? ["b"] : name === "switchover" ? ["--to", "b"] : [];
+    const run = await runCommand([name, ...operands], {
+      RUNTIME_DIRECTORY: folder,
+      XDG_RUNTIME_DIR: `${folder}/none`,
+    });
+    if (run.code === 0) continue; // a proxy of this machine listens in /run/failover
+    assertEquals(run.code, EXIT_NO_PROCESS, run.err);
+    assertStringIncludes(run.err, `${control.path}: there is no socket`);
+  }
+});
+
+Deno.test("a wrong command line ends with 64, and --help with 0", async () => {
+  const wrong = await runCommand(["drain"]);
+  assertEquals([wrong.code, wrong.err.split("\n")[0]], [EXIT_USAGE, "failover: drain needs HOST"]);
+  const help = await runCommand(["switchover", "--help"]);
+  assertEquals(help.code, 0);
+  assert(help.out.startsWith("usage: failover switchover"));
+});
