@@ -18,8 +18,9 @@ function portOf({ address }: WebProxy): number {
 
 /** A client of HTTP/2 that has introduced itself and asks nothing; undefined if it was not let in. */
 async function idleH2(proxy: WebProxy, cert: string): Promise<Deno.TlsConn | undefined> {
+  let conn: Deno.TlsConn | undefined;
   try {
-    const conn = await Deno.connectTls({
+    conn = await Deno.connectTls({
       hostname: "localhost",
       port: portOf(proxy),
       caCerts: [cert],
