@@ -30,7 +30,8 @@ async function idleH2(proxy: WebProxy, cert: string): Promise<Deno.TlsConn | und
     await conn.write(new TextEncoder().encode(PREFACE + SETTINGS));
     return conn;
   } catch {
-    // Refused for lack of a descriptor: this is the case under test.
+    // Refused for lack of a descriptor, or ended in its handshake: this is the case under test.
+    closeAll([conn]);
     return undefined;
   }
 }
