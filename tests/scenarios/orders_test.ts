@@ -4,6 +4,7 @@ import { Control } from "../harness/control.ts";
 import { Folder } from "../harness/folder.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
+import { askSteadily, SteadyCount } from "../harness/steady_clients.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
@@ -163,3 +164,61 @@ scenario(
     assertEquals((await held).text, "backup");
   },
 );
+
+scenario("under load a switchover costs no client that connects again", async (relay) => {
+  await using scene = await startTcp(relay);
+  const { proxy, primary, backup, order } = scene;
+  const answers = new Map<string, number>();
+  let isOver = false;
+  const client = async () => {
+    while (!isOver) {
+      const answer = await proxy.ask();
+      answers.set(answer, (answers.get(answer) ?? 0) + 1);
+    }
+  };
+  const clients = Promise.all(Array.from({ length: 8 }, client));
+  for (const to of [backup, primary, backup]) {
+    assertEquals((await order(`switchover?to=${to.name}&max_wait=50s&wait=true`))[0], 200);
+    const name = to === backup ? "backup" : "primary";
+    const enough = (answers.get(name) ?? 0) + 8;
+    while ((answers.get(name) ?? 0) < enough) assertEquals(await proxy.ask(), name);
+  }
+  isOver = true;
+  // A client that got no answer would have thrown.
+  await clients;
+  assertEquals([...answers.keys()].sort(), ["backup", "primary"]);
+});
+
+for (const fresh of [true, false]) {
+  const who = fresh ? "that connect for each" : "on kept connections";
+  scenario(
+    `in HTTP mode a switchover under load costs no request of clients ${who}`,
+    async (relay) => {
+      await using primary = await WebUpstream.start("primary");
+      await using backup = await WebUpstream.start("backup");
+      await using control = await Control.make();
+      await using proxy = await startWebProxy({
+        primary,
+        backups: [backup],
+        flags: { ...relay, control: control.path, hold: "1m" },
+      });
+      const count = new SteadyCount();
+      const clients = askSteadily(proxy.address, 8, { fresh, pauseMs: 0 }, count);
+      for (
+        const [to, wait] of [[backup, "&max_wait=20s"], [primary, ""], [
+          backup,
+          "&max_wait=20s",
+        ]] as const
+      ) {
+        await count.reaches(count.answered + 50);
+        const order = `switchover?to=${to.url}${wait}&wait=true`;
+        assertEquals((await control.order(order))[0], 200);
+      }
+      await count.reaches(count.answered + 50);
+      await proxy.stop();
+      await clients;
+      assertEquals(count.lost, []);
+      assertEquals(proxy.events("promotion.finished", { move: "switchover" }).length, 3);
+    },
+  );
+}

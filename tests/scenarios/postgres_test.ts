@@ -3,6 +3,7 @@
  * two scripts of the README's recipe. Each commit that was acknowledged to a client must survive `kill -9`.
  */
 import { assert, assertEquals } from "@std/assert";
+import { Control } from "../harness/control.ts";
 import { Folder } from "../harness/folder.ts";
 import { Child } from "../harness/child.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -50,9 +51,12 @@ async function writing(flags: Readonly<Record<string, string>>) {
   let acts = 0;
   const owned = stack.move();
   return {
+    folder,
     primary,
     standby,
     proxy,
+    /** Ends the writing. */
+    rest: () => writers.disposeAsync(),
     /** Resolves when some further commits were acknowledged to each of them. */
     async act(): Promise<void> {
       acts++;
@@ -107,6 +111,60 @@ scenario(
     assertEquals(moves, [primary.name, standby.name]);
   },
   NEEDS,
+);
+
+scenario(
+  "a switchover by order loses no commit that was acknowledged, and writing goes on",
+  async (relay) => {
+    await using control = await Control.make();
+    await using scene = await writing({ ...relay, control: control.path });
+    const { standby, proxy } = scene;
+    await scene.act();
+    // The writers never pause for long, so that the longest wait ends, and their sessions are cut.
+    const order = `switchover?to=${standby.name}&max_wait=300ms&wait=true`;
+    assertEquals((await control.order(order))[0], 200);
+    await proxy.event("promotion.finished", { move: "switchover", to: standby.name });
+    await scene.act();
+    await scene.assertNothingLost();
+  },
+  NEEDS,
+);
+
+/** Transactions of each client of pgbench. */
+const TRANSACTIONS = 150;
+
+scenario(
+  "clients that connect for each transaction see no error in a switchover",
+  async (relay) => {
+    await using control = await Control.make();
+    await using scene = await writing({ ...relay, control: control.path });
+    const { primary, standby, proxy, folder } = scene;
+    await scene.rest();
+    await query(proxy.address, "create table bench (id serial)");
+    const script = await folder.write("bench.sql", "insert into bench default values;\n");
+    const said: string[] = [];
+    const [host, port] = proxy.address.split(":");
+    await using pgbench = new Child("pgbench", {
+      args: ["-C", "-n", "-c", "4", "-t", String(TRANSACTIONS), "-f", script].concat(
+        ...["-h", host!, "-p", port!, "-U", "postgres", "postgres"],
+      ),
+      onOut: (line) => said.push(line),
+      onErr: (line) => said.push(line),
+    });
+    const rows = async (address: string) =>
+      Number((await query(address, "select count(*) from bench"))[0]);
+    while (await rows(primary.name) < 20) assertEquals(pgbench.hasEnded, false, said.join("\n"));
+
+    const order = `switchover?to=${standby.name}&max_wait=20s&wait=true`;
+    assertEquals((await control.order(order))[0], 200);
+
+    const { code } = await withTestDeadline("pgbench to end", pgbench.ended);
+    assertEquals(code, 0, said.join("\n"));
+    const before = await rows(primary.name);
+    assert(before < 4 * TRANSACTIONS, "the move came after the last transaction");
+    assertEquals(await rows(standby.name), 4 * TRANSACTIONS, said.join("\n"));
+  },
+  [...NEEDS, "pgbench"],
 );
 
 /** The old primary comes back without knowing that it was replaced; not even as the last one is it used. */
