@@ -7,7 +7,9 @@ import { Fault, FAULTS } from "../base/fault.ts";
 import type { Route } from "../failover/ports.ts";
 import { httpDate } from "../http1/http_date.ts";
 import { type MaybeDone, whenDone } from "../http1/maybe_done.ts";
-import type { Reply, ReplyListener } from "../http1/reply.ts";
+import type { ResponseHead } from "../http1/head.ts";
+import type { HeadWriter } from "../http1/head_writer.ts";
+import type { ExchangeOptions, Reply, ReplyListener } from "../http1/reply.ts";
 import type { UpstreamConn } from "../http1/upstream_conn.ts";
 import { failoverValue, write1xx } from "./answers.ts";
 import { bind, boundTo, isBoundLogin } from "./bound.ts";
@@ -15,6 +17,7 @@ import type { Connects } from "./connects.ts";
 import { GATEWAY_ERRORS_MAX, type GatewayErrors } from "./gateway_errors.ts";
 import { joinedTarget, writeRequestFields, writeResponseFields } from "./headers.ts";
 import type { Losses } from "./losses.ts";
+import { printed } from "./sender.ts";
 import type { RequestState } from "./request_state.ts";
 import { maySayStale, type Stage } from "./retry.ts";
 import type { Drainable, Running } from "./running.ts";
@@ -49,6 +52,9 @@ export interface Failure {
 }
 
 export const DONE: Outcome = { is: "done" };
+
+/** The `Failover` lines of first attempts, by the rank of the upstream: nearly all responses have one of them. */
+const firstLines: Uint8Array[] = [];
 
 /** For `whenDone`. */
 const release = (connection: UpstreamConn): void => connection.release();
@@ -136,7 +142,7 @@ async function attemptOnNew(
   new Attempt(context, state, plan, to, connection).start();
 }
 
-class Attempt implements Drainable, ReplyListener {
+class Attempt implements Drainable, ReplyListener, ExchangeOptions {
   place = -1;
   count = 0;
   at = 0;
@@ -232,12 +238,23 @@ class Attempt implements Drainable, ReplyListener {
     const from = { peer: client.peer, scheme, connection: client };
     writeRequestFields(out, head, from, server.rules);
     const source = body?.begin(server.rules.trailersDropped) ?? null;
-    this.#connection.ask(source, {
-      responseMs: this.#context.settings.responseTimeoutMs,
-      onInformational: (interim) => write1xx(client, interim, server),
-      waitForContinue: head.expectsContinue,
-      upgrade: head.wantsUpgrade,
-    }, this);
+    this.#connection.ask(source, this, this);
+  }
+
+  get responseMs(): number {
+    return this.#context.settings.responseTimeoutMs;
+  }
+
+  get waitForContinue(): boolean {
+    return this.#state.client.head.expectsContinue;
+  }
+
+  get upgrade(): boolean {
+    return this.#state.client.head.wantsUpgrade;
+  }
+
+  onInformational(interim: ResponseHead): Promise<void> {
+    return write1xx(this.#state.client, interim, this.#to);
   }
 
   #fail(error: unknown): void {
@@ -272,12 +289,23 @@ class Attempt implements Drainable, ReplyListener {
     writeResponseFields(out, head, server, server.rules.via);
     // RFC 9110 section 6.6.1: a proxy adds the date that a response lacks.
     if (!head.hasDate && head.status >= 200) out.line("Date", httpDate(clock.wall()));
-    const value = failoverOf(this.#context.settings, this.#state, server);
-    if (value !== undefined) out.line("Failover", value);
+    if (this.#context.settings.failoverHeader) this.#writeFailover(out);
     if (head.status === 101) return this.#join();
     // Of a body that is left out (HEAD, 304) only a length that was declared may be passed on.
     const sending = client.send(body.none && head.said.length < 0 ? null : body);
     return whenDone(sending, release, this.#connection);
+  }
+
+  #writeFailover(out: HeadWriter): void {
+    const { attempts, reason } = this.#state;
+    const { upstream } = this.#to;
+    if (attempts === 1 && reason === undefined) {
+      const line = firstLines[upstream.rank] ??= printed(
+        "Failover",
+        failoverValue(roleOf(upstream), 1, undefined),
+      );
+      out.raw(line);
+    } else out.line("Failover", failoverValue(roleOf(upstream), attempts, reason));
   }
 
   /** Moves the bytes of an upgraded connection until both sides have ended. */

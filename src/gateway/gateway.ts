@@ -17,7 +17,7 @@ import { isPathTraversal } from "./path_traversal.ts";
 import { type ForwardContext, Forwarder, type ForwardSettings } from "./forward.ts";
 import { AdmissionGate } from "./admission.ts";
 import { hasBeenHere } from "./headers.ts";
-import { isReservedPath } from "./reserved_path.ts";
+import { isReserved } from "./reserved_path.ts";
 
 export interface GatewaySettings extends ForwardSettings {
   /** Requests that may wait at one time; further ones get 503 at once. */
@@ -108,7 +108,7 @@ export class Gateway implements DataPlane, Disposable {
    * would cost them more than the rest of the way. Fails with a Fault if the server is to answer with it.
    */
   readonly serve: Serve = (downstream, scheme) => {
-    if (!isReservedPath(downstream.head.path)) return this.#forward(downstream, scheme);
+    if (!isReserved(downstream.head)) return this.#forward(downstream, scheme);
     const leave = this.#context.outside?.();
     return serveFetch(downstream, (request) => this.app.fetch(request, { downstream, scheme }))
       .finally(leave);

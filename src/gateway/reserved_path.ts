@@ -1,5 +1,7 @@
 /** Which paths are our own: they are answered by this program in HTTP mode and never forwarded. */
 
+import type { RequestHead } from "../http1/head.ts";
+
 const ROOT = "/__failover";
 
 const HASH = 35;
@@ -7,6 +9,12 @@ const PERCENT = 37;
 const SLASH = 47;
 const QUERY = 63;
 const UNDERSCORE = 95;
+
+/** As `isReservedPath`, for a request, whose path becomes a string only if it may be one of ours. */
+export function isReserved(head: Pick<RequestHead, "path" | "secondOfPath">): boolean {
+  const { secondOfPath } = head;
+  return (secondOfPath === UNDERSCORE || secondOfPath === PERCENT) && isReservedPath(head.path);
+}
 
 /**
  * True for `/__failover` and for all paths below it, also if letters of it are percent-encoded (RFC 3986

@@ -64,7 +64,14 @@ export class RequestHead {
   readonly isForwarded: boolean;
   /** First byte after the head. */
   readonly end: number;
-  readonly #place: Place;
+  /** Where the target, the path up to the target's end, and the host stand in the bytes. */
+  readonly targetStart: number;
+  readonly pathEnd: number;
+  readonly hostStart: number;
+  readonly hostEnd: number;
+  /** -1 if the path does not stand in the bytes: its slash is left out there. */
+  readonly pathStart: number;
+  readonly #queryStart: number;
   #target: string | undefined;
   #path: string | undefined;
   #host: string | undefined;
@@ -82,45 +89,35 @@ export class RequestHead {
     this.hasVia = meaning.via;
     this.isForwarded = meaning.via || meaning.forwarded;
     this.end = fields.end;
-    this.#place = place;
+    this.targetStart = place.targetStart;
+    this.pathEnd = place.targetEnd;
+    this.hostStart = place.hostStart;
+    this.hostEnd = place.hostEnd;
+    this.pathStart = place.rootQuery ? -1 : place.pathStart;
+    this.#queryStart = place.pathStart;
   }
 
   /** The request target exactly as it was received. */
   get target(): string {
-    const { targetStart, targetEnd } = this.#place;
-    return this.#target ??= latin1(this.fields.bytes, targetStart, targetEnd);
+    return this.#target ??= latin1(this.fields.bytes, this.targetStart, this.pathEnd);
   }
 
   /** Path and query exactly as received, also of a target in absolute form; `*` for `OPTIONS *`. */
   get path(): string {
-    return this.#path ??= this.#place.rootQuery ? `/${this.#pathText()}` : this.#pathText();
-  }
-
-  #pathText(): string {
-    return latin1(this.fields.bytes, this.#place.pathStart, this.#place.targetEnd);
+    if (this.#path !== undefined) return this.#path;
+    const text = latin1(this.fields.bytes, this.#queryStart, this.pathEnd);
+    return this.#path = this.pathStart < 0 ? `/${text}` : text;
   }
 
   /** Authority asked for: that of an absolute target, else the Host field, else (HTTP/1.0 only) "". */
   get host(): string {
-    return this.#host ??= latin1(this.fields.bytes, this.#place.hostStart, this.#place.hostEnd);
+    return this.#host ??= latin1(this.fields.bytes, this.hostStart, this.hostEnd);
   }
 
-  /** The first bytes of the host and of the path in `fields.bytes`, and those after them. */
-  get hostStart(): number {
-    return this.#place.hostStart;
-  }
-
-  get hostEnd(): number {
-    return this.#place.hostEnd;
-  }
-
-  /** -1 if the path does not stand in the bytes: its slash is left out there. */
-  get pathStart(): number {
-    return this.#place.rootQuery ? -1 : this.#place.pathStart;
-  }
-
-  get pathEnd(): number {
-    return this.#place.targetEnd;
+  /** The code of the second character of the path, without making the path a string; NaN if there is none. */
+  get secondOfPath(): number {
+    if (this.pathStart < 0) return this.path.charCodeAt(1);
+    return this.pathEnd - this.pathStart > 1 ? this.fields.bytes[this.pathStart + 1]! : NaN;
   }
 }
 
