@@ -59,7 +59,6 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "linux/kernel.ts": "types only",
   "linux/libc_table.ts": "tested by the tests of its room",
   "linux/mailbox.ts": "tested by the tests of its room",
-  "linux/process_libc.ts": "tested by threads/pulse_test.ts and net/descriptors_test.ts",
   "linux/tracked_libc.ts": "tested by the tests of its room",
   "main.ts": "composition: tests/scenarios",
   "net/linux/local_listener.ts": "real sockets: tests/scenarios/control_test.ts",

@@ -12,6 +12,8 @@ import { Programs } from "../hooks/program.ts";
 import type { Sink } from "../report/log.ts";
 import { tryBind } from "../net/deno/bind.ts";
 import { Reports } from "./reports.ts";
+import { Libc } from "../linux/libc.ts";
+import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
 import { LogLimiter } from "../base/log_limiter.ts";
 import type { Starter } from "./service.ts";
 import { shareDescriptors } from "./shares.ts";
@@ -99,6 +101,8 @@ export async function run(
 /** One error line for each address on which the process cannot listen. */
 async function takenAddresses(plans: readonly Plan[], config: Config): Promise<string[]> {
   const lines: string[] = [];
+  // Held open, because each service would open the C library again.
+  using _libc = kernelUnsupportedReason() === undefined ? new Libc() : undefined;
   for (const { config: { name, origins }, starter } of plans) {
     const { listenOption, listensOn } = starter;
     const reason = await starter.tryListen();

@@ -3,6 +3,7 @@ import { realClock } from "../base/clock.ts";
 import type { Config, HttpConfig, ServiceConfig } from "../config/options.ts";
 import type { Publish } from "../events/events.ts";
 import { usableCores } from "../linux/cores.ts";
+import { ProcessLibc } from "../linux/process_libc.ts";
 import { HTTP } from "./http_messages.ts";
 import { Crew } from "../threads/crew.ts";
 import { threadsUnsupportedReason } from "../threads/unsupported_reason.ts";
@@ -52,15 +53,32 @@ export function startThreads(
   const crew = kinds.length === 0 || reason !== undefined
     ? undefined
     : new Crew({ clock: realClock, publish, threads: asked, kinds, script: SCRIPT });
+  const stayAsItIs = crew === undefined ? () => {} : giveBackLater();
   return {
     crew,
     unsupportedReason: reason,
     asked,
     descriptors: crew === undefined ? 0 : asked * THREAD_DESCRIPTORS,
     async [Symbol.asyncDispose]() {
+      stayAsItIs();
       await crew?.[Symbol.asyncDispose]();
     },
   };
+}
+
+/** When everything has started, in milliseconds after the start. */
+const STARTED_MS = 3_000;
+
+/** Gives memory back that only the start needed. Returns what calls that off. */
+function giveBackLater(): () => void {
+  return realClock.after(STARTED_MS, () => {
+    try {
+      using libc = new ProcessLibc();
+      libc.giveBackMemory(Deno.readTextFileSync("/proc/self/maps"), Deno.execPath());
+    } catch {
+      // It may not read that; then it has some megabytes more.
+    }
+  });
 }
 
 /** The kind of the service's guests; undefined if the main thread serves it. */

@@ -20,11 +20,11 @@ import {
   URGENT,
   WRITABLE,
 } from "./kernel.ts";
-import { LIBC } from "./libc_table.ts";
+import { closeLibc, openLibc } from "./open_libc.ts";
 import { endpointOf, ipSockaddr, isIpv6, isUnix } from "./sockaddr.ts";
 import { removeSocketFile, setSocketMode } from "./socket_file.ts";
 
-type Symbols = Deno.DynamicLibrary<typeof LIBC>["symbols"];
+type Symbols = ReturnType<typeof openLibc>;
 
 const CLOEXEC = 0o2000000;
 const NONBLOCK = 0o4000;
@@ -70,7 +70,6 @@ const DATA_WORD = EVENT_WORDS - 2;
 
 export class Libc implements Kernel {
   readonly scratch = new Uint8Array(SCRATCH_BYTES);
-  readonly #library: Deno.DynamicLibrary<typeof LIBC>;
   readonly #c: Symbols;
   readonly #errno: Int32Array;
   readonly #epoll: number;
@@ -86,8 +85,7 @@ export class Libc implements Kernel {
 
   /** Throws what `Deno.dlopen` throws: no permission, or another libc than glibc's. */
   constructor() {
-    this.#library = Deno.dlopen("libc.so.6", LIBC);
-    this.#c = this.#library.symbols;
+    this.#c = openLibc();
     const errno = this.#c.__errno_location();
     this.#errno = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(errno!, 4));
     this.#epoll = this.#checked(this.#c.epoll_create1(CLOEXEC));
@@ -96,7 +94,7 @@ export class Libc implements Kernel {
   /** Closes epoll and the library; descriptors handed out stay open. */
   [Symbol.dispose](): void {
     this.#c.close(this.#epoll);
-    this.#library.close();
+    closeLibc();
   }
 
   /** The epoll descriptor that `poll` waits on, which this object owns. */

@@ -37,6 +37,8 @@ export const LIBC_OF_PROCESS = {
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int, int command, int argument
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // int, level, name, void*, socklen_t*
   getrlimit: { parameters: ["i32", "buffer"], result: "i32" }, // int resource, struct rlimit*
+  madvise: { parameters: ["pointer", "u64", "i32"], result: "i32" }, // void*, size_t, int advice
+  malloc_trim: { parameters: ["u64"], result: "i32" }, // size_t pad
   sched_getaffinity: { parameters: ["i32", "u32", "buffer"], result: "i32" }, // pid_t, size_t, cpu_set_t*
   setrlimit: { parameters: ["i32", "buffer"], result: "i32" }, // int resource, const struct rlimit*
   syscall: { parameters: ["i64"], result: "i64" }, // long number
