@@ -229,14 +229,12 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
 
   /** Sends the request. */
   #ask(): void {
-    const { client, scheme, body } = this.#state;
-    const { head } = client;
+    const { client: { head }, body } = this.#state;
     const server = this.#to;
     const out = server.basePath === "" && head.pathStart >= 0
       ? this.#connection.requestAs(head)
       : this.#connection.request(head.method, joinedTarget(server.basePath, head.path));
-    const from = { peer: client.peer, scheme, connection: client };
-    writeRequestFields(out, head, from, server.rules);
+    writeRequestFields(out, head, this.#state, server.rules);
     const source = body?.begin(server.rules.trailersDropped) ?? null;
     this.#connection.ask(source, this, this);
   }

@@ -13,6 +13,8 @@ export interface RequestSettings {
   readonly honourIdempotencyKey: boolean;
 }
 
+const NONE: readonly string[] = [];
+
 /** One exchange, over all its attempts. It ends as a task when its client is served, or cannot be. */
 export class RequestState extends Task {
   readonly body: RequestBody | undefined;
@@ -31,7 +33,7 @@ export class RequestState extends Task {
   /** When its waiting must end, in the milliseconds of the clock; set by the first wait. */
   holdBy: number | undefined;
   /** Names of the upstreams on which it failed since its last wait. */
-  failed: readonly string[] = [];
+  failed: readonly string[] = NONE;
   /** The attempt that an upstream is working on. Set and cleared by that attempt alone. */
   attempt: { clientLeft(fault: Fault): void } | undefined;
   #leaving: AbortController | undefined;
@@ -53,6 +55,15 @@ export class RequestState extends Task {
       this.attempt?.clientLeft(fault);
       this.#leaving?.abort();
     };
+  }
+
+  /** As `Sender`: the lines about the client that upstreams are sent. */
+  get peer(): string {
+    return this.client.peer;
+  }
+
+  get connection(): Client {
+    return this.client;
   }
 
   /**

@@ -76,7 +76,16 @@ export class RequestHead {
   #path: string | undefined;
   #host: string | undefined;
 
-  constructor(method: string, minor: 0 | 1, fields: Fields, meaning: Meaning, place: Place) {
+  /** `authority`: that of a target in absolute form. */
+  constructor(
+    method: string,
+    targetStart: number,
+    targetEnd: number,
+    minor: 0 | 1,
+    fields: Fields,
+    meaning: Meaning,
+    authority: Authority | undefined,
+  ) {
     this.method = method;
     this.minor = minor;
     this.fields = fields;
@@ -89,12 +98,13 @@ export class RequestHead {
     this.hasVia = meaning.via;
     this.isForwarded = meaning.via || meaning.forwarded;
     this.end = fields.end;
-    this.targetStart = place.targetStart;
-    this.pathEnd = place.targetEnd;
-    this.hostStart = place.hostStart;
-    this.hostEnd = place.hostEnd;
-    this.pathStart = place.rootQuery ? -1 : place.pathStart;
-    this.#queryStart = place.pathStart;
+    const { host } = meaning;
+    this.targetStart = targetStart;
+    this.pathEnd = targetEnd;
+    this.hostStart = authority?.start ?? (host < 0 ? 0 : fields.valueStart(host));
+    this.hostEnd = authority?.end ?? (host < 0 ? 0 : fields.valueEnd(host));
+    this.#queryStart = authority?.end ?? targetStart;
+    this.pathStart = authority?.lacksSlash === true ? -1 : this.#queryStart;
   }
 
   /** The request target exactly as it was received. */
@@ -199,18 +209,10 @@ function requestHead(
 ): RequestHead | Fault {
   const meaning = readMeaning(fields, "request", minor);
   if (meaning instanceof Fault) return meaning;
-  const { host } = meaning;
-  if (host < 0 && minor === 1) return malformed("request", "no Host");
-  const place: Place = {
-    targetStart,
-    targetEnd,
-    pathStart: targetStart,
-    rootQuery: false,
-    hostStart: host < 0 ? 0 : fields.valueStart(host),
-    hostEnd: host < 0 ? 0 : fields.valueEnd(host),
-  };
-  const fault = readTarget(method, fields.bytes, place);
-  return fault ?? new RequestHead(method, minor, fields, meaning, place);
+  if (meaning.host < 0 && minor === 1) return malformed("request", "no Host");
+  const authority = readTarget(method, fields.bytes, targetStart, targetEnd);
+  if (authority instanceof Fault) return authority;
+  return new RequestHead(method, targetStart, targetEnd, minor, fields, meaning, authority);
 }
 
 /**
@@ -317,34 +319,33 @@ function reasonText(bytes: Uint8Array, start: number, end: number): string {
   return isOk ? "OK" : latin1(bytes, start, end);
 }
 
-/** Where the parts of a request target and the host stand in the bytes of a head. */
-interface Place {
-  readonly targetStart: number;
-  readonly targetEnd: number;
-  /** Up to `targetEnd`. */
-  pathStart: number;
-  /** True if a slash before `pathStart` must be added. */
-  rootQuery: boolean;
-  hostStart: number;
-  hostEnd: number;
+/** The authority of a target in absolute form, behind which its path begins. */
+interface Authority {
+  readonly start: number;
+  readonly end: number;
+  /** True if the path lacks its slash: `http://host`, `http://host?query`. */
+  readonly lacksSlash: boolean;
 }
 
 const SCHEME = /^https?:\/\//i;
 
-/** The four forms of a target, RFC 9112 section 3.2. */
-function readTarget(method: string, bytes: Uint8Array, place: Place): Fault | undefined {
-  const { targetStart, targetEnd } = place;
+/** The four forms of a target, RFC 9112 section 3.2. Undefined for those without an authority. */
+function readTarget(
+  method: string,
+  bytes: Uint8Array,
+  targetStart: number,
+  targetEnd: number,
+): Authority | Fault | undefined {
   if (method === "CONNECT") return new Fault("notImplemented", "CONNECT");
   const first = bytes[targetStart]!;
-  if (first === SLASH) return;
-  if (first === STAR && targetEnd - targetStart === 1 && method === "OPTIONS") return;
+  if (first === SLASH) return undefined;
+  if (first === STAR && targetEnd - targetStart === 1 && method === "OPTIONS") return undefined;
   const scheme = SCHEME.exec(latin1(bytes, targetStart, targetEnd));
   if (scheme === null) return malformed("request", "bad request target");
   // RFC 9112 section 3.2.2: the authority of an absolute target replaces what Host says.
-  place.hostStart = targetStart + scheme[0].length;
-  let at = place.hostStart;
-  while (at < targetEnd && bytes[at] !== SLASH && bytes[at] !== QUERY) at++;
-  if (!isHost(bytes, place.hostStart, at)) return malformed("request", "bad request target");
-  place.hostEnd = place.pathStart = at;
-  place.rootQuery = bytes[at] !== SLASH || at === targetEnd;
+  const start = targetStart + scheme[0].length;
+  let end = start;
+  while (end < targetEnd && bytes[end] !== SLASH && bytes[end] !== QUERY) end++;
+  if (!isHost(bytes, start, end)) return malformed("request", "bad request target");
+  return { start, end, lacksSlash: end === targetEnd || bytes[end] !== SLASH };
 }

@@ -183,21 +183,18 @@ export class Server implements CoarseTimed {
   }
 
   /** Serves one connection until it ends. Owns `conn` from here. Never rejects. */
-  async serve(conn: Conn, peer: string): Promise<void> {
+  serve(conn: Conn, peer: string): Promise<void> {
     this.accepted++;
     const connection = new ServerConnection(conn, peer, this);
     if (this.#draining) this.options.places?.add();
     const hasPlace = this.#draining || (this.#waiting.length === 0 && this.makeRoom());
     if (!hasPlace) this.#addOverLimit(connection);
     this.#connections.add(connection);
-    try {
-      await connection.run();
-    } catch (error) {
+    return connection.run().then(() => this.#leave(connection), (error) => {
       connection.cut();
       this.options.onError?.(error, peer);
-    } finally {
       this.#leave(connection);
-    }
+    });
   }
 
   /**
