@@ -74,7 +74,8 @@ function giveBackLater(): () => void {
   return realClock.after(STARTED_MS, () => {
     try {
       using libc = new ProcessLibc();
-      libc.giveBackMemory(Deno.readTextFileSync("/proc/self/maps"), Deno.execPath());
+      const program = Deno.readLinkSync("/proc/self/exe");
+      libc.giveBackMemory(Deno.readTextFileSync("/proc/self/maps"), program);
     } catch {
       // It may not read that; then it has some megabytes more.
     }
