@@ -33,6 +33,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   admin: ["base", "events", "failover", "http1", "net"],
   control: ["base", "events", "linux", "net"],
   commands: ["base", "config", "net"],
+  explain: ["base", "config", "health", "hooks"],
   app: [
     "base",
     "events",
@@ -49,6 +50,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "report",
     "admin",
     "control",
+    "explain",
   ],
 };
 

@@ -3,9 +3,9 @@
  * could not listen or a part of it failed, 2 options, or files that they name, are wrong.
  */
 import { type ControlPlace, run } from "./app/app.ts";
-import { type CommandName, isCommand } from "./config/commands.ts";
+import { commandHelp, type CommandName, isCommand } from "./config/commands.ts";
 import { controlPlaces, defaultControlPath } from "./control/path.ts";
-import { load } from "./config/load.ts";
+import { load, type LoadInput } from "./config/load.ts";
 import { summary } from "./config/print.ts";
 import { unusableEngines } from "./app/engines.ts";
 import { checkFiles } from "./app/files.ts";
@@ -46,8 +46,33 @@ function interfaces(): string[] {
   }
 }
 
+function inputOf(args: readonly string[]): LoadInput {
+  return {
+    args,
+    env: Deno.env.toObject(),
+    readFile: (path) => Deno.readTextFileSync(path),
+    stat: (path) => Deno.statSync(path),
+    interfaces,
+  };
+}
+
+/** What these options mean for clients; `--json` and `--help` are the command's own. */
+async function explainOptions(args: readonly string[]): Promise<number> {
+  if (args.some((arg) => arg === "--help" || arg === "-h")) {
+    console.log(commandHelp("explain"));
+    return 0;
+  }
+  const loaded = load(inputOf(args.filter((arg) => arg !== "--json")));
+  if (loaded.kind === "errors") return failed(loaded.lines, loaded.exitCode);
+  if (loaded.kind !== "run") return failed(["explain needs the options of a proxy"], 2);
+  const { explanationOf } = await import("./app/explanation.ts");
+  console.log(await explanationOf(loaded.config, args.includes("--json")));
+  return 0;
+}
+
 /** Carries out a command of the operator, whose code is loaded only now. */
 async function command(name: CommandName, args: readonly string[]): Promise<number> {
+  if (name === "explain") return await explainOptions(args);
   const { runCommand } = await import("./commands/commands.ts");
   const stop = new AbortController();
   if (name === "watch") Deno.addSignalListener("SIGINT", () => stop.abort());
@@ -65,13 +90,7 @@ async function command(name: CommandName, args: readonly string[]): Promise<numb
 async function main(): Promise<number> {
   const [name, ...rest] = Deno.args;
   if (isCommand(name)) return await command(name, rest);
-  const loaded = load({
-    args: Deno.args,
-    env: Deno.env.toObject(),
-    readFile: (path) => Deno.readTextFileSync(path),
-    stat: (path) => Deno.statSync(path),
-    interfaces,
-  });
+  const loaded = load(inputOf(Deno.args));
   if (loaded.kind === "print") {
     console.log(loaded.text.trimEnd());
     return loaded.exitCode;

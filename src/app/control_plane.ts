@@ -9,7 +9,7 @@ import type { DataPlane, Doubt, Probe, Triggers } from "../failover/ports.ts";
 import { type Policy, type State, trustedFor } from "../failover/state.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import { allOf } from "../health/all_of.ts";
-import { Checker } from "../health/checker.ts";
+import { Checker, DOUBT_MS } from "../health/checker.ts";
 import { guardStandstill } from "../health/standstill.ts";
 import { scriptProbe } from "../hooks/check.ts";
 import { KILL_GRACE_MS } from "../hooks/program.ts";
@@ -17,8 +17,6 @@ import { TriggerFiles } from "../hooks/trigger_files.ts";
 import { ProgramTriggers } from "../hooks/trigger.ts";
 import type { ServiceContext } from "./service.ts";
 
-/** The interval between two checks, in milliseconds, while a verdict is in doubt. */
-const DOUBT_MS = 500;
 /** How many milliseconds a probe may exceed its deadlines: more than it takes to kill a program. */
 const PROBE_SLACK_MS = 2 * KILL_GRACE_MS + 1_000;
 

@@ -39,7 +39,7 @@ const REDRAW = "\x1b[H\x1b[J";
 
 /** Carries out one command. `places` are the control sockets to try, best first. */
 export async function runCommand(
-  name: CommandName,
+  name: Exclude<CommandName, "explain">,
   args: readonly string[],
   places: readonly string[],
   io: CommandIo,

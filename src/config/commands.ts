@@ -102,6 +102,13 @@ export const COMMANDS = {
     flags: {},
     exits: { 1: "there is no such move among the last events" },
   },
+  explain: {
+    help:
+      "Show how long each kind of fault keeps clients waiting with these options of the proxy, and what is dangerous in them; needs no running proxy",
+    operands: ["[OPTION...]"],
+    flags: {},
+    exits: { 2: "the options are wrong" },
+  },
 } as const satisfies Record<string, Command>;
 
 export type CommandName = keyof typeof COMMANDS;

@@ -44,7 +44,9 @@ export interface CheckerContext {
 type Pace = Parameters<Checks["pace"]>[1];
 
 /** The part of the interval by which it varies, so that several proxies do not check in step. */
-const JITTER = 0.05;
+export const JITTER = 0.05;
+/** The usual interval between two checks, in milliseconds, while a verdict is in doubt. */
+export const DOUBT_MS = 500;
 
 /** Checks from the moment it is made until it is disposed of. */
 export class Checker implements Checks, AsyncDisposable {

@@ -132,7 +132,7 @@ scenario(
 Deno.test("commands without a proxy end with 3, and say where they looked", async () => {
   await using control = await Control.make();
   const folder = control.path.replace("/failover.sock", "");
-  for (const name of COMMAND_NAMES) {
+  for (const name of COMMAND_NAMES.filter((each) => each !== "explain")) {
     const operands = name.endsWith("drain") ? ["b"] : name === "switchover" ? ["--to", "b"] : [];
     const run = await runCommand([name, ...operands], {
       RUNTIME_DIRECTORY: folder,
@@ -142,6 +142,19 @@ Deno.test("commands without a proxy end with 3, and say where they looked", asyn
     assertEquals(run.code, EXIT_NO_PROCESS, run.err);
     assertStringIncludes(run.err, `${control.path}: there is no socket`);
   }
+});
+
+Deno.test("explain needs no proxy, and takes the options of one", async () => {
+  const options = ["--hosts", "db1:5432,db2:5432", "--port", "5432", "--hold", "3s"];
+  const text = await runCommand(["explain", ...options]);
+  assertEquals([text.code, text.err], [0, ""]);
+  assertStringIncludes(text.out, "silent: usually 4.05s, at worst ");
+  assertStringIncludes(text.out, "trap: hold 3s is shorter than the worst sum of refused, silent");
+  const json = await runCommand(["explain", "--json", ...options]);
+  assertEquals(JSON.parse(json.out)[0].mode, "tcp");
+  const wrong = await runCommand(["explain", "--hosts"]);
+  assertEquals([wrong.code, wrong.out], [2, ""]);
+  assertEquals((await runCommand(["explain", "--help"])).code, 0);
 });
 
 Deno.test("a wrong command line ends with 64, and --help with 0", async () => {

@@ -1,0 +1,263 @@
+/**
+ * How long it takes until clients are served again after a fault, from the options of a service alone: for
+ * each kind of fault a sum whose terms are named, and the traps of these options. Pure. That the sums hold is
+ * shown by `tests/simulation/explain_test.ts`, with the checker and the machine themselves.
+ *
+ * A worst sum is for a service without clients, whose next check has to notice the fault. A client whose
+ * connection is refused asks for a check at once.
+ */
+import { formatDuration } from "../base/duration.ts";
+import type { ServiceConfig } from "../config/options.ts";
+import { DOUBT_MS, JITTER } from "../health/checker.ts";
+import { KILL_GRACE_MS } from "../hooks/program.ts";
+
+/** One term of a sum, in milliseconds. */
+export interface Term {
+  readonly what: string;
+  readonly worstMs: number;
+  readonly usualMs: number;
+}
+
+export interface Fault {
+  readonly name: string;
+  /** What has happened. */
+  readonly meaning: string;
+  /** Empty if these options never notice it. */
+  readonly terms: readonly Term[];
+  /** Infinity if it is not noticed, or if a trigger has no limit. */
+  readonly worstMs: number;
+  readonly usualMs: number;
+  /** Why it is not noticed, or what else is to be known. */
+  readonly note?: string;
+}
+
+export interface Explanation {
+  readonly service: string;
+  readonly mode: "tcp" | "http";
+  readonly faults: readonly Fault[];
+  readonly traps: readonly string[];
+}
+
+/** What the options do not say. */
+export interface Surroundings {
+  /** The number of programs that run on each switch. */
+  readonly triggers: number;
+}
+
+/** How often a check is longer than its deadlines: the kernel and this process need some time as well. */
+const SLACK_MS = 50;
+
+/** The checks of a service, in milliseconds. */
+interface Checks {
+  readonly intervalMs: number;
+  readonly doubtMs: number;
+  readonly fall: number;
+  /** The longest check. */
+  readonly longestMs: number;
+  readonly hasProgram: boolean;
+}
+
+/** Explains one service. */
+export function explain(config: ServiceConfig, surroundings: Surroundings): Explanation {
+  const checks = checksOf(config);
+  const kinds = [
+    ...networkFaults(config),
+    ...(config.mode === "http" ? httpFaults(config) : tcpFaults(config, checks)),
+    ...programFaults(config, checks),
+  ];
+  const rest = afterwards(config, checks, surroundings);
+  const faults = kinds.map((kind) => sum(kind, checks, rest));
+  faults.push({
+    ...NEVER,
+    name: "name service gone",
+    meaning: "the names of the upstreams cannot be looked up any more",
+    note: "this proves nothing about an upstream: no verdict changes, and the active one serves on",
+  });
+  const { name: service, mode } = config;
+  return { service, mode, faults, traps: trapsOf(config, checks, faults, surroundings) };
+}
+
+function checksOf(config: ServiceConfig): Checks {
+  const { checkInterval, checkTimeout, checkScriptTimeout, failThreshold, checkHost } = config;
+  const hasProgram = checkHost !== undefined;
+  const programMs = hasProgram ? checkScriptTimeout + 2 * KILL_GRACE_MS : 0;
+  return {
+    intervalMs: checkInterval * (1 + JITTER),
+    doubtMs: Math.min(checkInterval, DOUBT_MS) * (1 + JITTER),
+    fall: failThreshold,
+    longestMs: checkTimeout + programMs + SLACK_MS,
+    hasProgram,
+  };
+}
+
+// ---- Kinds of faults
+
+/** A kind of fault: how long a check takes that meets it; undefined if no check does. */
+interface Kind {
+  readonly name: string;
+  readonly meaning: string;
+  readonly check?: { readonly worstMs: number; readonly usualMs: number };
+  readonly note?: string;
+}
+
+const NEVER = { terms: [], worstMs: Infinity, usualMs: Infinity } as const;
+
+function networkFaults({ checkTimeout }: ServiceConfig): Kind[] {
+  const worstMs = checkTimeout + SLACK_MS;
+  return [
+    {
+      name: "refused",
+      meaning: "the process ended, and its machine refuses connections",
+      check: { worstMs, usualMs: 0 },
+      note:
+        "a client that is refused asks for a check at once, so with clients it is noticed sooner",
+    },
+    {
+      name: "silent",
+      meaning: "the machine or its network is gone, and nothing answers",
+      check: { worstMs, usualMs: checkTimeout },
+    },
+  ];
+}
+
+function tcpFaults(_: ServiceConfig, { hasProgram, longestMs }: Checks): Kind[] {
+  const note = "the kernel still accepts connections for it; a check program would notice it";
+  return ["reset", "frozen"].map((name): Kind => {
+    const meaning = name === "reset"
+      ? "connections are accepted, and reset at once"
+      : "the process stands still, and its machine accepts connections";
+    const check = { worstMs: longestMs, usualMs: longestMs };
+    return hasProgram ? { name, meaning, check } : { name, meaning, note };
+  });
+}
+
+function httpFaults({ checkTimeout }: ServiceConfig): Kind[] {
+  const worstMs = checkTimeout + SLACK_MS;
+  return [
+    {
+      name: "reset",
+      meaning: "connections are accepted, and reset at once",
+      check: { worstMs, usualMs: 0 },
+    },
+    {
+      name: "frozen",
+      meaning: "the process stands still, and its machine accepts connections",
+      check: { worstMs, usualMs: checkTimeout },
+    },
+    {
+      name: "error status",
+      meaning: "it answers with a status that check-status does not allow, such as 503",
+      check: { worstMs, usualMs: 0 },
+    },
+  ];
+}
+
+function programFaults(_: ServiceConfig, { hasProgram, longestMs }: Checks): Kind[] {
+  if (!hasProgram) return [];
+  return [{
+    name: "check program",
+    meaning: "the check program says no, or does not end",
+    check: { worstMs: longestMs, usualMs: 0 },
+  }];
+}
+
+// ---- Sums
+
+function sum({ name, meaning, check, note }: Kind, checks: Checks, rest: readonly Term[]): Fault {
+  const noted = note === undefined ? {} : { note };
+  if (check === undefined) return { ...NEVER, name, meaning, ...noted };
+  const { intervalMs, doubtMs, fall, longestMs } = checks;
+  const terms: Term[] = [
+    {
+      what: "until the next check begins (check-interval and 5 %)",
+      worstMs: Math.max(intervalMs, longestMs),
+      usualMs: intervalMs / 2,
+    },
+    ...fall === 1 ? [] : [{
+      what: `until ${fall - 1} more ${
+        fall === 2 ? "check" : "checks"
+      } failed (fail-threshold ${fall})`,
+      worstMs: (fall - 1) * Math.max(doubtMs, check.worstMs),
+      usualMs: (fall - 1) * Math.max(doubtMs, check.usualMs),
+    }],
+    { what: "the length of a check that fails", ...check },
+    ...rest,
+  ];
+  const total = (of: "worstMs" | "usualMs") => terms.reduce((all, term) => all + term[of], 0);
+  return { name, meaning, terms, worstMs: total("worstMs"), usualMs: total("usualMs"), ...noted };
+}
+
+/** From the verdict to the first client. */
+function afterwards(
+  { triggerTimeout, triggerMode, onFailover }: ServiceConfig,
+  { longestMs }: Checks,
+  { triggers }: Surroundings,
+): Term[] {
+  const choice: Term = {
+    what: "a check of every upstream, after the one under way",
+    worstMs: 2 * longestMs,
+    usualMs: 0,
+  };
+  if (onFailover === undefined || triggerMode === "beside") return [choice];
+  const limitMs = triggerTimeout === 0 ? Infinity : triggerTimeout + 2 * KILL_GRACE_MS;
+  const count = triggers === 1 ? "the trigger" : `${triggers} triggers, one after another`;
+  const limit = triggerTimeout === 0 ? "no trigger-timeout" : "trigger-timeout";
+  return [choice, {
+    what: `${count} (${limit}; usually as long as it takes)`,
+    worstMs: triggers === 0 ? 0 : triggers * limitMs,
+    usualMs: 0,
+  }];
+}
+
+// ---- Traps
+
+function trapsOf(
+  config: ServiceConfig,
+  { hasProgram }: Checks,
+  faults: readonly Fault[],
+  { triggers }: Surroundings,
+): string[] {
+  const { checkInterval, checkTimeout, checkScriptTimeout, hold, triggerTimeout } = config;
+  const { failThreshold, recoverThreshold, onFailover, holdClients } = config;
+  const upstreams = config.mode === "tcp" ? config.hosts.length : 1 + (config.backup?.length ?? 0);
+  const traps: string[] = [];
+  const trap = (is: boolean, text: string) => void (is && traps.push(text));
+  trap(upstreams === 1, "there is one upstream only: nobody can take over");
+  trap(
+    checkTimeout > checkInterval,
+    `check-timeout ${formatDuration(checkTimeout)} is longer than check-interval ${
+      formatDuration(checkInterval)
+    }: a silent upstream is checked less often than that`,
+  );
+  trap(
+    hasProgram && checkScriptTimeout > checkInterval,
+    `the check program may take ${formatDuration(checkScriptTimeout)}, longer than check-interval ${
+      formatDuration(checkInterval)
+    }: a slow one is checked less often than that`,
+  );
+  trap(
+    onFailover !== undefined && triggers > 0 && triggerTimeout === 0,
+    "no trigger-timeout: a trigger that hangs keeps clients out for ever",
+  );
+  trap(failThreshold === 1, "fail-threshold 1: one lost packet may move the traffic");
+  trap(
+    recoverThreshold === 1 && config.failback.kind === "auto",
+    "recover-threshold 1 with failback auto: an upstream that flaps gets the traffic back each time",
+  );
+  const longer = faults.filter(({ worstMs }) => worstMs > hold && worstMs !== Infinity);
+  trap(
+    longer.length > 0 && hold > 0,
+    `hold ${formatDuration(hold)} is shorter than the worst sum of ${
+      longer.map(({ name }) => name).join(", ")
+    }: clients that come early are turned away`,
+  );
+  trap(hold === 0 || holdClients === 0, "no client may wait: each failover turns clients away");
+  const unseen = faults.filter(({ terms, name }) =>
+    terms.length === 0 && name !== "name service gone"
+  );
+  trap(
+    unseen.length > 0,
+    `no check notices these faults: ${unseen.map(({ name }) => name).join(", ")}`,
+  );
+  return traps;
+}
