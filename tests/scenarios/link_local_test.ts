@@ -26,7 +26,7 @@ for (const relay of ENGINES) {
       await using backup = await startUpstream({ says: "backup", listen }, under);
       const upstreams = [linkLocal(primary), linkLocal(backup)];
       const bind = `unix:${folder.at("front")}`;
-      const flags = { relay, "hold-while": "down", "hold": "1m" };
+      const flags = { relay };
       await using proxy = await startProxy({ upstreams, flags, bind, under });
       assertEquals(await proxy.ask(), "primary");
 
