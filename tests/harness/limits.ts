@@ -13,31 +13,11 @@ export function limit(what: keyof typeof RESOURCES, most: number): void {
   }
 }
 
-/** As `limit`, but the function that is returned brings back what there was before. */
-export function lower(what: keyof typeof RESOURCES, most: number): () => void {
-  const resource = RESOURCES[what];
-  const before = new BigUint64Array(2);
-  const set = (limits: BigUint64Array<ArrayBuffer>) => {
-    using libc = openLibc();
-    if (libc.symbols.setrlimit(resource, limits) !== 0) throw new Error(`Cannot limit ${what}`);
-  };
-  {
-    using libc = openLibc();
-    if (libc.symbols.getrlimit(resource, before) !== 0) throw new Error(`No limit of ${what}`);
-  }
-  set(new BigUint64Array([BigInt(most), before[1]!]));
-  return () => set(before);
-}
-
-/** Gives up being root, permanently; does nothing for any other user. */
+/** Gives up being root, permanently; does nothing for any other user (setuid(2)). */
 export function leaveRoot(): void {
-  if (Deno.uid() === 0) becomeUser(NOBODY);
-}
-
-/** Makes root another user, permanently (setuid(2)). */
-export function becomeUser(id: number): void {
+  if (Deno.uid() !== 0) return;
   using libc = openLibc();
-  if (libc.symbols.setuid(id) !== 0) throw new Error(`Cannot become user ${id}`);
+  if (libc.symbols.setuid(NOBODY) !== 0) throw new Error("Cannot leave root");
 }
 
 /** Opens descriptors until there are no more than `free`; the returned function closes them. */
@@ -65,7 +45,6 @@ export function openDescriptors(): number {
 function openLibc() {
   const library = Deno.dlopen("libc.so.6", {
     setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
-    getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
     setuid: { parameters: ["u32"], result: "i32" },
   });
   return { symbols: library.symbols, [Symbol.dispose]: () => library.close() };

@@ -4,16 +4,12 @@ import { Folder } from "../harness/folder.ts";
 import { argsOf, Proxy } from "../harness/proxy.ts";
 import { ENGINES, testWithPrograms } from "../harness/scenario.ts";
 import { startUpstream, type UpstreamProcess } from "../harness/upstream.ts";
-import { realClock, sleep } from "../../src/base/clock.ts";
-import { withTestDeadline } from "../harness/test_deadline.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-const UNPRIVILEGED = new URL("../harness/unprivileged_main.ts", import.meta.url).href;
-/** Only root may become another user. */
-const NEEDS = Deno.build.os === "linux" && Deno.uid() === 0 ? [] : ["root on Linux"];
+const SHORT = new URL("../harness/short_of_processes_main.ts", import.meta.url).href;
 
-/** The proxy as a user of its own, whose processes can be forbidden while it runs. */
-async function unprivileged(
+/** A proxy that serves, and whose system can be made to run out of processes. */
+async function shortOfProcesses(
   upstreams: readonly UpstreamProcess[],
   flags: Readonly<Record<string, string>>,
 ) {
@@ -22,16 +18,13 @@ async function unprivileged(
     ...["-b", bind, "-H", upstreams.map(({ name }) => name).join(","), "--json-logs"],
     ...argsOf({ "log-level": "debug", "check-interval": "200ms", "max-backoff": "1s", ...flags }),
   ];
-  // Nobody else is this user, so that the limit counts our processes alone.
-  const user = String(100_000 + unusedPort());
-  const env = { USER_ID: user };
-  const proxy = new Proxy(args, env, bind, UNPRIVILEGED);
+  const proxy = new Proxy(args, {}, bind, SHORT);
   await proxy.event("promotion.finished", { to: upstreams[0]!.name });
   return {
     proxy,
     async forbidProcesses(): Promise<void> {
       proxy.signal("SIGUSR1");
-      await withTestDeadline("another user", untilUser(proxy.pid, user), proxy.lastLines);
+      await proxy.line(/^no process is left$/);
     },
     allowProcesses(): void {
       proxy.signal("SIGUSR2");
@@ -40,28 +33,20 @@ async function unprivileged(
   };
 }
 
-/** Resolves when a process belongs to a user (proc_pid_status(5)). */
-async function untilUser(pid: number, user: string): Promise<void> {
-  const isThere = new RegExp(`^Uid:\\s+${user}\\s`, "m");
-  while (!isThere.test(await Deno.readTextFile(`/proc/${pid}/status`))) await sleep(realClock, 10);
-}
-
 for (const relay of ENGINES) {
   testWithPrograms(
     `[${relay}] a trigger for which there is no process is tried again, and clients wait`,
-    NEEDS,
+    [],
     async () => {
       await using folder = await Folder.make();
-      await Deno.chmod(folder.path, 0o777);
       await using primary = await startUpstream({ says: "primary" });
       await using backup = await startUpstream({ says: "backup" });
       const trigger = await folder.script("trigger.sh", 'echo "$1" >> ran');
       const flags = { relay, "on-failover": trigger, hold: "1m" };
-      await using it = await unprivileged([primary, backup], flags);
+      await using it = await shortOfProcesses([primary, backup], flags);
       const { proxy } = it;
       assertEquals(await proxy.ask(), "primary");
 
-      await Deno.chmod(folder.at("ran"), 0o666);
       await it.forbidProcesses();
       await primary.kill();
       const answer = proxy.ask();
@@ -80,15 +65,14 @@ for (const relay of ENGINES) {
 
   testWithPrograms(
     `[${relay}] a check for which there is no process gives no verdict`,
-    NEEDS,
+    [],
     async () => {
       await using folder = await Folder.make();
-      await Deno.chmod(folder.path, 0o777);
       await using primary = await startUpstream({ says: "primary" });
       await using backup = await startUpstream({ says: "backup" });
       const check = await folder.script("check.sh", "exit 0");
       const flags = { relay, "check-host": check, "fail-threshold": "1" };
-      await using it = await unprivileged([primary, backup], flags);
+      await using it = await shortOfProcesses([primary, backup], flags);
       const { proxy } = it;
 
       await it.forbidProcesses();
