@@ -11,6 +11,7 @@ import type { ProgramFiles } from "./files.ts";
 import { Programs } from "../hooks/program.ts";
 import type { Sink } from "../report/log.ts";
 import { tryBind } from "../net/deno/bind.ts";
+import { keepPoolThread } from "./pool_thread.ts";
 import { Reports } from "./reports.ts";
 import { Libc } from "../linux/libc.ts";
 import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
@@ -70,6 +71,7 @@ export async function run(
   orders: Orders,
   stderr: Sink,
 ): Promise<RunOutcome> {
+  using _poolThread = keepPoolThread(realClock);
   const plans = await Promise.all(config.services.map(async (service, index): Promise<Plan> => ({
     config: service,
     starter: await starterFor(service),

@@ -149,6 +149,7 @@ scenario(
       flags: { ...relay, control: control.path, hold: "1m", "sessions-on-move": "keep" },
     });
     const { order } = control;
+    await proxy.event("upstream.up", { upstream: backup.url });
     const working = primary.isWaiting();
     const slow = proxy.request({ method: "POST", target: "/wait", body: "x" });
     await working;
