@@ -19,6 +19,8 @@ async function startPair(flags: Readonly<Record<string, string>>) {
       flags: { hold: "1m", control: control.path, ...flags },
     }),
   );
+  // A switchover needs an upstream that has passed a check.
+  await proxy.event("upstream.up", { upstream: backup.name });
   const owned = parts.move();
   const command = (...args: string[]) => runCommand([...args, "--control", control.path]);
   return {

@@ -23,6 +23,8 @@ async function startTcp(flags: Readonly<Record<string, string>>) {
       flags: { "on-failover": trigger, hold: "1m", control: control.path, ...flags },
     }),
   );
+  // A switchover needs an upstream that has passed a check.
+  await proxy.event("upstream.up", { upstream: backup.name });
   const owned = parts.move();
   const parted = { folder, primary, backup, proxy, control, order: control.order };
   return { ...parted, [Symbol.asyncDispose]: () => owned.disposeAsync() };
@@ -148,6 +150,7 @@ scenario(
       backups: [backup],
       flags: { ...relay, control: control.path, hold: "1m", "sessions-on-move": "keep" },
     });
+    await proxy.event("upstream.up", { upstream: backup.url });
     const { order } = control;
     await proxy.event("upstream.up", { upstream: backup.url });
     const working = primary.isWaiting();
@@ -203,6 +206,7 @@ for (const fresh of [true, false]) {
         backups: [backup],
         flags: { ...relay, control: control.path, hold: "1m" },
       });
+      await proxy.event("upstream.up", { upstream: backup.url });
       const count = new SteadyCount();
       const clients = askSteadily(proxy.address, 8, { fresh, pauseMs: 0 }, count);
       for (

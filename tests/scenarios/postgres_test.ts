@@ -42,6 +42,7 @@ async function writing(flags: Readonly<Record<string, string>>) {
     }),
   );
   await proxy.event("promotion.finished", { to: primary.name });
+  await proxy.event("upstream.up", { upstream: standby.name });
   await query(proxy.address, "create table written (id text primary key)");
   const writers = stack.use(new AsyncDisposableStack());
   const all = Array.from(
