@@ -66,7 +66,7 @@ export function adminApp(
   });
   app.get(`${ROOT}/health`, (c) => c.text("OK"));
   if (exposure !== "health") {
-    app.get(`${ROOT}/state`, (c) => answerState(c, settings));
+    app.get(`${ROOT}/state`, (c) => answerState(c, settings, exposure !== "public"));
     app.get(`${ROOT}/metrics`, (c) => {
       const { services, eventCounts, facts } = settings;
       return c.body(metricsText(services, eventCounts, facts()), 200, {
@@ -116,15 +116,19 @@ function isLocalName(host: string | undefined): boolean {
   return /^(localhost|.*\.localhost|127(\.\d{1,3}){3}|\[::1\])\.?$/.test(name);
 }
 
-function answerState(c: Context, { services, clock, facts }: AdminSettings): Response {
+function answerState(
+  c: Context,
+  { services, clock, facts }: AdminSettings,
+  saysWho: boolean,
+): Response {
   const { version } = facts();
   const name = c.req.query("service");
   if (name === undefined && services.length > 1) {
-    return c.json({ version, services: services.map((view) => stateReport(view, clock)) });
+    return c.json({ version, services: services.map((view) => stateReport(view, clock, saysWho)) });
   }
   const view = find(services, name);
   if (view === undefined) return c.json({ error: `no service "${name}"` }, 404);
-  return c.json({ version, ...stateReport(view, clock) });
+  return c.json({ version, ...stateReport(view, clock, saysWho) });
 }
 
 /** The service with that name; without a name, the only service. */

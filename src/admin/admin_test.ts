@@ -168,6 +168,21 @@ Deno.test("orders are carried out only for those who may give them", async () =>
   assertEquals(service.controller.state.paused?.reason, "");
 });
 
+Deno.test("the public does not learn who gave an order, and why", async () => {
+  await using service = new TestService();
+  await service.start(PASSED, PASSED);
+  const asker = { by: "ann (uid 7, pid 9)", reason: "new disk" };
+  service.controller.order({ name: "pause" }, asker);
+  service.controller.order({ name: "drain", upstream: "b" }, asker);
+  await service.clock.advance(0);
+  const text = async (exposure: Exposure) =>
+    JSON.stringify(await admin(exposure, service).json("state"));
+  assertMatch(await text("operator"), /ann.*new disk/);
+  const shown = await text("public");
+  assertEquals(/ann \(|new disk/.test(shown), false);
+  assertMatch(shown, /"paused":\{"since_unix":\d+\}.*"drained":\{"since_unix":\d+\}/);
+});
+
 Deno.test("an order must name its service where there are several", async () => {
   await using shop = new TestService({ name: "shop" });
   await using blog = new TestService({ name: "blog" });

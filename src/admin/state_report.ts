@@ -18,12 +18,16 @@ type Json = Readonly<Record<string, unknown>>;
 /** Converts the clock's milliseconds to whole seconds since 1970. */
 type ToUnix = (at: number) => number;
 
-/** The whole report of one service. Keys are in snake_case; `*_unix` are seconds since 1970. */
-export function stateReport(view: ServiceView, clock: Clock): Json {
+/**
+ * The whole report of one service. Keys are in snake_case; `*_unix` are seconds since 1970. `saysWho` is
+ * false for the public: who gave an order, and why, concerns operators only.
+ */
+export function stateReport(view: ServiceView, clock: Clock, saysWho = true): Json {
   const state = view.state();
   const { policy } = view;
   const wallOffset = clock.wall() - clock.now();
   const toUnix: ToUnix = (at) => Math.floor((wallOffset + at) / 1_000);
+  const standing = (order: Standing | undefined) => standingReport(order, toUnix, saysWho);
   const [primary, ...backups] = state.upstreams;
   const { name } = primary!;
   const { answers, run } = view.history(name);
@@ -52,12 +56,15 @@ export function stateReport(view: ServiceView, clock: Clock): Json {
       ? admission.is
       : "holding",
     hold_ends_unix: holdEnd(state, toUnix),
-    paused: standingReport(state.paused, toUnix),
-    held_by_order: standingReport(state.held, toUnix),
+    paused: standing(state.paused),
+    held_by_order: standing(state.held),
     pinned: state.pinned ?? null,
     failback: failbackReport(state, policy, toUnix),
     counters: countersReport(view.counters()),
-    upstreams: state.upstreams.map((upstream) => upstreamReport(view, state, upstream, toUnix)),
+    upstreams: state.upstreams.map((upstream) => ({
+      ...upstreamReport(view, state, upstream, toUnix),
+      drained: standing(state.drained.get(upstream.name)),
+    })),
   };
 }
 
@@ -68,9 +75,14 @@ function holdEnd({ admission, held }: State, toUnix: ToUnix): number | null {
 }
 
 /** An order that stands: since when, by whom and why; null if there is none. */
-function standingReport(standing: Standing | undefined, toUnix: ToUnix): Json | null {
+function standingReport(
+  standing: Standing | undefined,
+  toUnix: ToUnix,
+  saysWho: boolean,
+): Json | null {
   if (standing === undefined) return null;
-  return { since_unix: toUnix(standing.since), by: standing.by, reason: standing.reason };
+  const { since, by, reason } = standing;
+  return { since_unix: toUnix(since), ...(saysWho ? { by, reason } : {}) };
 }
 
 /** The state of the triggers of the current or last promotion; null before the first. */
@@ -125,7 +137,6 @@ function upstreamReport(
     active: activeOf(state)?.upstream.name === name,
     verdict: isUp(health, policy) ? "up" : isDown(health, policy) ? "down" : "unknown",
     since_unix: toUnix(health.since),
-    drained: standingReport(state.drained.get(name), toUnix),
     doubt: health.doubt,
     checks_passed: passed,
     checks_failed: failed,
