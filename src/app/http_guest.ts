@@ -15,6 +15,7 @@ import type { EmbeddedLoop } from "../net/linux/embedded_loop.ts";
 import { acceptShared, type SharedPort } from "../net/linux/transport.ts";
 import { Resolver } from "../net/resolve.ts";
 import type { Sockets } from "../net/transport.ts";
+import { FairShare, YIELD_MS } from "../threads/fair_share.ts";
 import type { Guest, GuestKind, Surroundings } from "../threads/guest.ts";
 import { LoopClock } from "../threads/loop_clock.ts";
 import { BUSY } from "../threads/memory.ts";
@@ -63,7 +64,10 @@ class HttpGuest implements Guest {
     this.#sockets = {
       dialer: (options) => linuxDialer(host, { ...options, resolver }),
       listen: (_, acceptee, options) => {
-        const place = { listener: this.#listener, address: this.#address!, refuse: this.#refuse };
+        const share = new FairShare(around.limits[0]!);
+        const sharing = { yieldMs: YIELD_MS, yields: (now: number) => share.yields(now) };
+        const refuse = this.#refuse;
+        const place = { listener: this.#listener, address: this.#address!, refuse, sharing };
         this.#port = acceptShared(host, place, acceptee, options);
         return Promise.resolve(this.#port);
       },

@@ -4,6 +4,10 @@
  */
 import type { Places } from "../base/places.ts";
 
+/** A thread may have so many more than its share, and so much of all. */
+const SLACK = 1;
+const SLACK_SHARE = 0.05;
+
 export type Cells = Int32Array<SharedArrayBuffer>;
 
 /** How many are taken, and how many threads have left their mark. Then, for each thread: two numbers. */
@@ -41,6 +45,14 @@ export class SharedPlaces implements Places {
 
   get isWanted(): boolean {
     return Atomics.load(this.#cells, MARKED) > Atomics.load(this.#cells, this.#own + MARK);
+  }
+
+  /** True if this thread has clearly more than its share of those that are taken. */
+  get isAhead(): boolean {
+    const threads = (this.#cells.length - OF_THREADS) / EACH;
+    if (threads === 1) return false;
+    const { taken } = this;
+    return this.#cells[this.#own + OWN]! > taken / threads + SLACK + taken * SLACK_SHARE;
   }
 
   ask(): void {

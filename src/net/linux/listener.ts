@@ -67,6 +67,13 @@ class PeerNames {
   }
 }
 
+/** How a thread shares a listening socket with others. */
+export interface Sharing {
+  /** True if another thread should take the next client; asked again after `yieldMs` milliseconds. */
+  yields(now: number): boolean;
+  readonly yieldMs: number;
+}
+
 export class Acceptor implements Watcher, Tick, BatchTaker {
   queued = false;
   readonly #host: EmbeddedLoop;
@@ -82,20 +89,22 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
   readonly #onUnwatchable = (result: number) => this.#pause(result);
   #cancel: () => void = () => {};
 
-  readonly #isShared: boolean;
+  /** Set if other threads accept from the same socket. */
+  readonly #sharing: Sharing | undefined;
+  #isYielding = false;
 
   /**
-   * The caller registers this object as the watcher of `listener`, and owns that if it `isShared` with other
-   * threads; else this object does.
+   * The caller registers this object as the watcher of `listener`, and owns that if it shares it with other
+   * threads (`sharing`); else this object does.
    */
   constructor(
     host: EmbeddedLoop,
     listener: number,
     acceptee: Acceptee,
     options: AcceptOptions,
-    isShared = false,
+    sharing?: Sharing,
   ) {
-    this.#isShared = isShared;
+    this.#sharing = sharing;
     this.#host = host;
     this.#listener = listener;
     this.#acceptee = acceptee;
@@ -124,7 +133,7 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
     this.#isOver = true;
     this.#cancel();
     const { loop } = this.#host;
-    if (this.#isShared) loop.unwatch(this.#listener);
+    if (this.#sharing !== undefined) loop.unwatch(this.#listener);
     else {
       loop.forget(this.#listener);
       loop.kernel.close(this.#listener);
@@ -145,7 +154,8 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
   run(): void {
     if (this.#isOver || this.#isWaiting) return;
     const end = acceptBatch(this.#host.loop.kernel, this.#listener, this);
-    if (end === "full") void this.#waitForRoom();
+    if (end === "full" && this.#isYielding) this.#yield(this.#sharing!.yieldMs);
+    else if (end === "full") void this.#waitForRoom();
     else if (end === "more") this.#host.again(this);
     else if (end !== "empty") this.#pause(end);
   }
@@ -155,7 +165,8 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
   }
 
   get hasRoom(): boolean {
-    return this.#acceptee.hasRoom;
+    this.#isYielding = this.#sharing?.yields(this.#options.clock.now()) ?? false;
+    return !this.#isYielding && this.#acceptee.hasRoom;
   }
 
   take(client: number): void {
@@ -164,6 +175,12 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
     const conn = new LinuxConn(this.#host, client, this.#onUnwatchable);
     this.#pauses.over();
     this.#acceptee.serve(conn, this.#peers.nameOf(peer)).catch(this.#end.reject);
+  }
+
+  /** Another thread has so many milliseconds to take the client. */
+  #yield(ms: number): void {
+    this.#cancel();
+    this.#cancel = this.#options.clock.after(ms, () => this.look());
   }
 
   async #waitForRoom(): Promise<void> {

@@ -10,7 +10,7 @@ import { listenAt } from "./bind.ts";
 import { Loop } from "../../linux/loop.ts";
 import { endpointOf, ipSockaddr, literalSockaddr } from "../../linux/sockaddr.ts";
 import { linuxDialer } from "./dial.ts";
-import { Acceptor, BACKLOG } from "./listener.ts";
+import { Acceptor, BACKLOG, type Sharing } from "./listener.ts";
 import {
   type Acceptee,
   type AcceptOptions,
@@ -89,15 +89,16 @@ export interface SharedPort extends ListeningPort {
  */
 export function acceptShared(
   host: EmbeddedLoop,
-  { listener, address, refuse }: {
+  { listener, address, refuse, sharing }: {
     readonly listener: number;
     readonly address: Address;
     readonly refuse: (listener: number) => void;
+    readonly sharing: Sharing;
   },
   acceptee: Acceptee,
   options: AcceptOptions,
 ): SharedPort {
-  const acceptor = new Acceptor(host, listener, acceptee, options, true);
+  const acceptor = new Acceptor(host, listener, acceptee, options, sharing);
   const result = host.loop.watchShared(listener, acceptor);
   if (result < 0) throw new Error(`cannot watch the port: ${errnoWords(result)}`);
   acceptor.look();

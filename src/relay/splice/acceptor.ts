@@ -7,6 +7,7 @@ import { formatAddress } from "../../base/address.ts";
 import type { Event } from "../../events/events.ts";
 import { AcceptPauses } from "../../net/accept.ts";
 import { errnoWords } from "../../linux/errno.ts";
+import { YIELD_MS } from "../../threads/fair_share.ts";
 import { acceptBatch, type BatchTaker } from "../../net/linux/listener.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
 import type { Loop, Tick, Watcher } from "../../linux/loop.ts";
@@ -18,6 +19,8 @@ export interface AcceptorOwner {
   readonly publish: (event: Event) => void;
   /** Takes the place of another client, if there is one. When there is again, the owner calls `resume`. */
   readonly takePlace: () => boolean;
+  /** True if another thread should take the next client; the owner is asked again soon. */
+  readonly yields: () => boolean;
   /** Nobody was there to take the place. */
   readonly givePlace: () => void;
   /** A client was accepted, which has the place; the owner owns its socket. */
@@ -41,6 +44,7 @@ export class Acceptor implements Watcher, Tick, Timed, BatchTaker {
   readonly #pauses = new AcceptPauses();
   #isPaused = false;
   #isFull = false;
+  #isYielding = false;
 
   constructor(owner: AcceptorOwner) {
     this.#owner = owner;
@@ -90,14 +94,17 @@ export class Acceptor implements Watcher, Tick, Timed, BatchTaker {
   run(): void {
     if (this.#listener === -1 || this.#isPaused) return;
     const { loop } = this.#owner;
+    this.#isYielding = false;
     const end = acceptBatch(loop.kernel, this.#listener, this);
-    if (end === "full") this.#isFull = true;
+    if (end === "full" && this.#isYielding) loop.after(this, YIELD_MS);
+    else if (end === "full") this.#isFull = true;
     else if (end === "more") loop.again(this);
     else if (end !== "empty") this.#owner.short(errnoWords(end));
   }
 
   get hasRoom(): boolean {
-    return this.#owner.takePlace();
+    this.#isYielding = this.#owner.yields();
+    return !this.#isYielding && this.#owner.takePlace();
   }
 
   get isPaused(): boolean {

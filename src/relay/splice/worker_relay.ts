@@ -15,6 +15,7 @@ import { timed } from "../../linux/timer_wheel.ts";
 import { type RelaySettings, userTimeoutOf } from "../engine.ts";
 import { proxyHeader } from "../proxy_header.ts";
 import { addressOf } from "../../linux/sockaddr.ts";
+import { FairShare } from "../../threads/fair_share.ts";
 import type { Guest, GuestKind } from "../../threads/guest.ts";
 import { BUSY, type Counters } from "../../threads/memory.ts";
 import type { Addresses, Order, Report } from "../../threads/messages.ts";
@@ -39,13 +40,16 @@ export interface PlaneParts {
   readonly connections: Places;
   readonly held: Places;
   readonly report: (report: Report) => void;
+  /** Leaves clients to other threads that have fewer; without it this one takes all. */
+  readonly fairShare?: FairShare;
 }
 
 /** The relay as a guest of a thread; its limits are those of `PlaneParts`, in that order. */
 export const guestKind: GuestKind = {
   hasPromises: false,
   make(settings, { loop, counters, limits: [connections, held], report }) {
-    const parts = { loop, counters, connections: connections!, held: held!, report };
+    const fairShare = new FairShare(connections!);
+    const parts = { loop, counters, connections: connections!, held: held!, report, fairShare };
     return new WorkerRelay(parts, settings as RelaySettings);
   },
 };
@@ -72,7 +76,8 @@ export class WorkerRelay implements Guest {
   #isStopping = false;
   #cutAtStop = 0;
 
-  constructor({ loop, counters, connections, held, report }: PlaneParts, settings: RelaySettings) {
+  constructor(parts: PlaneParts, settings: RelaySettings) {
+    const { loop, counters, connections, held, report } = parts;
     this.loop = loop;
     this.#connections = connections;
     this.#held = held;
@@ -109,6 +114,7 @@ export class WorkerRelay implements Guest {
     this.#acceptor = new Acceptor({
       loop,
       publish,
+      yields: () => parts.fairShare?.yields(loop.now) ?? false,
       takePlace: () => this.#takePlace(),
       givePlace: () => this.#givePlace(),
       admit: (client) => this.#admit(client),

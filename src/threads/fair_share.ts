@@ -1,0 +1,38 @@
+/**
+ * Spreads the clients of a service over the threads. The kernel wakes one thread for a new client, and one that is
+ * awake would take all that come in a burst, for as long as they stay. So a thread that has more than its share
+ * leaves the next client to the others for a moment. If none of them takes it, it does.
+ */
+import type { SharedPlaces } from "./places.ts";
+
+/** How long another thread has, in milliseconds. */
+export const YIELD_MS = 5;
+
+export class FairShare {
+  readonly #places: Pick<SharedPlaces, "isAhead" | "ask">;
+  #since: number | undefined;
+
+  /** `places` are those of all clients of the service. */
+  constructor(places: Pick<SharedPlaces, "isAhead" | "ask">) {
+    this.#places = places;
+  }
+
+  /**
+   * True if another thread should take the next client. The others have been woken then, and the caller asks again
+   * after `YIELD_MS`. `now` is in milliseconds.
+   */
+  yields(now: number): boolean {
+    if (!this.#places.isAhead) {
+      this.#since = undefined;
+      return false;
+    }
+    if (this.#since === undefined) {
+      this.#since = now;
+      this.#places.ask();
+      return true;
+    }
+    if (now - this.#since < YIELD_MS) return true;
+    this.#since = undefined;
+    return false;
+  }
+}
