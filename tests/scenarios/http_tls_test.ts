@@ -79,8 +79,8 @@ tlsTest("an upstream of HTTPS is trusted by --ca-file, and not without it", asyn
   await using proxy = await startWebProxy({ primary, flags: { "ca-file": ca } });
   assertEquals((await proxy.get("/")).text, "over TLS");
   await using distrustful = await startWebProxy({ primary }, "selection.failed");
-  const [failed] = distrustful.events("selection.failed");
-  assertStringIncludes(failed!.reasons[0]!.reason, "TLS handshake failed");
+  // On a busy machine an earlier one may have had no answer in time.
+  await distrustful.event("selection.failed", { message: /TLS handshake failed/ });
 });
 
 tlsTest(
