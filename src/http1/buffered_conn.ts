@@ -68,6 +68,8 @@ export class BufferedConn implements Conn, Reader, CoarseTimed {
   /** Bytes read so far. */
   received = 0;
   #isReading = false;
+  /** The next read is one of a body. */
+  #isLarge = false;
   /** Settled by the pending read, if somebody waits for it. */
   #waiter: PromiseWithResolvers<boolean> | undefined;
   #filler: Filler | undefined;
@@ -144,12 +146,23 @@ export class BufferedConn implements Conn, Reader, CoarseTimed {
 
   /** Begins a read, if none is pending. `onArrival` or `onFail` is called with its outcome. */
   watch(large = false): void {
+    this.#isLarge = large;
     if (this.#isReading || this.fault !== undefined || this.atEnd) return;
-    const room = this.input.room(large);
     const conn = this.#conn;
     this.#isReading = true;
-    if (conn.readWith !== undefined) conn.readWith(room, this);
-    else conn.read(room).then((count) => this.arrived(count), (error) => this.failed(error));
+    if (conn.readWith !== undefined) conn.readWith(this);
+    else conn.read(this.room()).then((count) => this.arrived(count), (error) => this.failed(error));
+  }
+
+  room(): Uint8Array {
+    return this.input.room(this.#isLarge);
+  }
+
+  /** Between two messages: the bytes of the last one are not used any more. A buffer is held only if need be. */
+  rest(): void {
+    this.input.unhold();
+    // Sockets without `readWith` may be reading into it.
+    if (this.#conn.readWith !== undefined) this.input.release();
   }
 
   /** True if `look` can ask the system for bytes that have not been reported yet. */

@@ -243,3 +243,19 @@ onConns("a filler may ask for the next bytes as soon as it is notified of some",
   assertEquals(text, "abc");
   io.dispose();
 });
+
+onConns("between two messages a connection holds a buffer only if it must", async (pair) => {
+  const { io, near, far } = fixture(pair);
+  io.watch();
+  await far.say("one");
+  io.input.clear();
+  io.watch();
+  io.rest();
+  // Sockets that read into a buffer of ours must have it before there is something to read.
+  assertEquals(io.input.bytes.length > 0, !("readWith" in near));
+  await far.say("two");
+  assertEquals(unused(io), "two");
+  io.rest();
+  assertEquals(unused(io), "two");
+  io.dispose();
+});

@@ -4,7 +4,8 @@
  *
  * While a request or response is under way, the bytes of its head must stay in place (`hold`), because the
  * parsed head points into them. Further reads then go to another buffer. Between two messages a connection
- * has one small buffer. Buffers are pooled.
+ * needs no buffer (`release`), or one small one on sockets that must have it before there is something to
+ * read. Buffers are pooled, and the one used last is used next.
  */
 
 /** For the first read of a message, in bytes: a head, and often all of it. */
@@ -17,6 +18,7 @@ const LARGE_KEPT_MAX = 64;
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
+const NONE: Bytes = new Uint8Array(0);
 const smallFree: Bytes[] = [];
 const largeFree: Bytes[] = [];
 
@@ -31,11 +33,9 @@ function giveBuffer(buffer: Bytes): void {
   if (buffer.length === LARGE_BYTES && largeFree.length < LARGE_KEPT_MAX) largeFree.push(buffer);
 }
 
-const NONE: Bytes = new Uint8Array(0);
-
 export class ReadBuffer {
   /** The bytes from `start` to `end` are unused. */
-  bytes: Bytes = takeBuffer(false);
+  bytes: Bytes = NONE;
   start = 0;
   end = 0;
   #held: Bytes | undefined;
@@ -72,6 +72,14 @@ export class ReadBuffer {
     if (held !== undefined && held !== this.bytes) giveBuffer(held);
   }
 
+  /** Gives the buffer to others if nothing in it is unused or held, and no read may still write to it. */
+  release(): void {
+    if (!this.isEmpty || this.bytes === this.#held) return;
+    giveBuffer(this.bytes);
+    this.bytes = NONE;
+    this.start = this.end = 0;
+  }
+
   /** Where the next read may write: at least one byte. `isLarge`: a body is read. Moves unused bytes. */
   room(isLarge: boolean): Bytes {
     if (this.isEmpty) this.#renew(isLarge);
@@ -87,7 +95,7 @@ export class ReadBuffer {
   #renew(isLarge: boolean): void {
     const { bytes } = this;
     this.start = this.end = 0;
-    if (bytes === this.#held) this.bytes = takeBuffer(isLarge);
+    if (bytes === this.#held || bytes === NONE) this.bytes = takeBuffer(isLarge);
     else if (isLarge !== (bytes.length === LARGE_BYTES)) {
       giveBuffer(bytes);
       this.bytes = takeBuffer(isLarge);

@@ -68,15 +68,36 @@ Deno.test("a buffer that is full of unused bytes grows, also while it is held", 
 
 Deno.test("a buffer that a read may still write to is not reused", () => {
   const first = new ReadBuffer();
-  const { bytes } = first;
+  const bytes = first.room(false);
   first.dispose(true);
   const second = new ReadBuffer();
-  assert(second.bytes !== bytes);
-  const own = second.bytes;
+  const own = second.room(false);
+  assert(own !== bytes);
   second.dispose(false);
   const third = new ReadBuffer();
-  assertStrictEquals(third.bytes, own);
+  assertStrictEquals(third.room(false), own);
   third.dispose(false);
+});
+
+Deno.test("a buffer is released for others to use, unless bytes in it are unused or held", () => {
+  const buffer = new ReadBuffer();
+  add(buffer, "ab");
+  const { bytes } = buffer;
+  buffer.release();
+  assertEquals(said(buffer.take(1)), "a");
+  buffer.hold();
+  buffer.take(1);
+  buffer.release();
+  assertStrictEquals(buffer.bytes, bytes);
+  buffer.unhold();
+  buffer.release();
+  assertEquals([buffer.bytes.length, buffer.isEmpty], [0, true]);
+  const other = new ReadBuffer();
+  assertStrictEquals(other.room(false), bytes);
+  add(buffer, "cd");
+  assertEquals(said(buffer.take(2)), "cd");
+  other.dispose(false);
+  buffer.dispose(false);
 });
 
 Deno.test("no byte is lost or changed, in whichever pieces it is read and taken", () => {
@@ -97,6 +118,7 @@ Deno.test("no byte is lost or changed, in whichever pieces it is read and taken"
     }
     if (next(10) === 0) buffer.hold();
     if (next(10) === 0) buffer.unhold();
+    if (next(10) === 0) buffer.release();
     assertEquals(buffer.length, written - taken);
   }
   buffer.dispose(false);

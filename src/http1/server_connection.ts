@@ -220,7 +220,7 @@ export class ServerConnection
   #canGoOn({ responseFinished, keepAlive, body }: Exchange): boolean {
     if (!responseFinished || !keepAlive || !body.ended) return false;
     this.#out.clear(OUT_KEPT_BYTES);
-    this.#io.input.unhold();
+    this.#io.rest();
     return true;
   }
 

@@ -257,7 +257,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
   startIdle(idleMs: number): void {
     const { deadlines } = this.#options;
     const io = this.#io;
-    io.input.unhold();
+    io.rest();
     this.#out.clear(OUT_KEPT_BYTES);
     io.readBy(deadlines.in(Math.min(idleMs, keptFor(this.#announcedMs))), "idleTimeout");
     this.#idleSince = deadlines.clock.now();

@@ -22,7 +22,9 @@ export interface Conn {
 
 /** Receives the result of a read. */
 export interface Reader {
-  /** `count` bytes were read; null: the peer has closed its sending side. */
+  /** Where to read to, at least one byte. Asked when there is something to read, so that who waits needs no buffer. */
+  room(): Uint8Array;
+  /** `count` bytes were read into the last `room`; null: the peer has closed its sending side. */
   arrived(count: number | null): void;
   /** The connection broke, or `close` was called. */
   failed(error: unknown): void;
@@ -34,7 +36,7 @@ export interface Reader {
  */
 export interface TryConn extends Conn {
   /** As `read`, but calls `reader`, which happens before this returns if bytes are available. */
-  readWith(buffer: Uint8Array, reader: Reader): void;
+  readWith(reader: Reader): void;
   /**
    * Writes as many of the first `length` bytes as the socket accepts without waiting. Returns their number,
    * which may be 0. Throws if the connection is broken.

@@ -42,7 +42,6 @@ export class LinuxConn implements TryConn, Watcher, Tick {
   /** The peer has ended or failed: a short read does not mean that the socket is empty. */
   #thorough = false;
   #reader: Reader | undefined;
-  #room: Bytes | undefined;
   #writing: Writing | undefined;
   /** The tick of the loop in which it last read, and how often it did. */
   #round = -1;
@@ -107,14 +106,13 @@ export class LinuxConn implements TryConn, Watcher, Tick {
 
   #readIfAny(): void {
     if (this.#reader === undefined || !this.#readable) return;
-    if (this.#mayRead()) this.#readOn(this.#reader, this.#room!);
+    if (this.#mayRead()) this.#readOn(this.#reader);
     else this.#host.again(this);
   }
 
-  readWith(buffer: Uint8Array, reader: Reader): void {
+  readWith(reader: Reader): void {
     if (this.#fd === -1) return reader.failed(CLOSED);
     this.#reader = reader;
-    this.#room = buffer as Bytes;
     this.#readIfAny();
   }
 
@@ -127,7 +125,7 @@ export class LinuxConn implements TryConn, Watcher, Tick {
   }
 
   read(buffer: Uint8Array): Promise<number | null> {
-    return new Promise((arrived, failed) => this.readWith(buffer, { arrived, failed }));
+    return new Promise((arrived, failed) => this.readWith({ room: () => buffer, arrived, failed }));
   }
 
   tryWrite(bytes: Uint8Array, length: number): number {
@@ -172,7 +170,8 @@ export class LinuxConn implements TryConn, Watcher, Tick {
     return ++this.#reads <= READS_MAX;
   }
 
-  #readOn(reader: Reader, room: Bytes): void {
+  #readOn(reader: Reader): void {
+    const room = reader.room() as Bytes;
     const { kernel } = this.#host.loop;
     let count = kernel.receiveInto(this.#fd, room);
     while (count === -EINTR) count = kernel.receiveInto(this.#fd, room);
@@ -180,7 +179,7 @@ export class LinuxConn implements TryConn, Watcher, Tick {
       this.#readable = false;
       return this.#watch();
     }
-    this.#reader = this.#room = undefined;
+    this.#reader = undefined;
     if (count < 0) return reader.failed(new Error(errnoWords(count)));
     // A short read has emptied the socket, and what comes later is reported (epoll(7)).
     if (count < room.length && !this.#thorough) this.#readable = false;
@@ -206,7 +205,7 @@ export class LinuxConn implements TryConn, Watcher, Tick {
     else loop.kernel.close(this.#fd);
     this.#fd = -1;
     const [reader, writing] = [this.#reader, this.#writing];
-    this.#reader = this.#room = this.#writing = undefined;
+    this.#reader = this.#writing = undefined;
     writing?.reject(CLOSED);
     reader?.failed(CLOSED);
   }

@@ -200,11 +200,15 @@ Deno.test("a read cut short by an urgent mark does not hide what lies behind it"
   await bench.host.untilQuiet();
   peer.send(bytes(5));
   const reported: (number | null)[] = [];
-  const reader: Reader = { arrived: (count) => reported.push(count), failed() {} };
   const room = new Uint8Array(100);
+  const reader: Reader = {
+    room: () => room,
+    arrived: (count) => reported.push(count),
+    failed() {},
+  };
   conn.ready(fd, URGENT);
   // Without a pause, so that no further report can help.
-  for (let i = 0; i < 2; i++) conn.readWith(room, reader);
+  for (let i = 0; i < 2; i++) conn.readWith(reader);
   assertEquals(reported, [2, 3]);
   conn.close();
   await bench.end();
@@ -238,7 +242,11 @@ class Greedy implements Reader {
   }
 
   begin(): void {
-    this.#conn.readWith(this.#room, this);
+    this.#conn.readWith(this);
+  }
+
+  room(): Uint8Array {
+    return this.#room;
   }
 
   arrived(count: number | null): void {
@@ -281,11 +289,16 @@ Deno.test("a connection that its reader closes in the callback is not used any m
   const { conn, peer } = bench.connect();
   await bench.host.untilQuiet();
   const reported: string[] = [];
-  conn.readWith(new Uint8Array(2), {
+  conn.readWith({
+    room: () => new Uint8Array(2),
     arrived() {
       reported.push("arrived");
       conn.reset();
-      conn.readWith(new Uint8Array(2), { arrived() {}, failed: () => reported.push("failed") });
+      conn.readWith({
+        room: () => new Uint8Array(2),
+        arrived() {},
+        failed: () => reported.push("failed"),
+      });
     },
     failed: () => reported.push("too late"),
   });
@@ -301,7 +314,8 @@ Deno.test("a bug in a reader ends that connection, and not the loop", async () =
   const broken = bench.connect();
   const sound = bench.connect();
   await bench.host.untilQuiet();
-  broken.conn.readWith(new Uint8Array(2), {
+  broken.conn.readWith({
+    room: () => new Uint8Array(2),
     arrived() {
       throw new Error("made by a test");
     },
@@ -324,6 +338,7 @@ Deno.test("a look that need not be exact reads only what may have been reported 
   const [asking, other, late] = [bench.connect(), bench.connect(), bench.connect()];
   const heard: string[] = [];
   const reader = (name: string, then: () => void = () => {}): Reader => ({
+    room: () => new Uint8Array(9),
     arrived(count) {
       heard.push(`${name} ${count}`);
       then();
@@ -331,13 +346,12 @@ Deno.test("a look that need not be exact reads only what may have been reported 
     failed() {},
   });
   await host.untilQuiet();
-  other.conn.readWith(new Uint8Array(9), reader("other"));
-  late.conn.readWith(new Uint8Array(9), reader("late"));
+  other.conn.readWith(reader("other"));
+  late.conn.readWith(reader("late"));
   const reads = (fd: number) => host.turns.reduce((sum, turn) => sum + (turn.get(fd) ?? 0), 0);
   await host.untilQuiet();
   const before = reads(other.fd);
   asking.conn.readWith(
-    new Uint8Array(9),
     reader("asking", () => {
       // Nothing was reported of this one, so it is not read …
       other.conn.look(false);

@@ -25,6 +25,15 @@ class Pipe {
     return taken.length;
   }
 
+  /** True if there are bytes, or an end. */
+  get isReadable(): boolean {
+    return this.#broken !== undefined || this.#ended || this.#bytes.length > 0;
+  }
+
+  async readable(): Promise<void> {
+    while (!this.isReadable) await this.#change();
+  }
+
   async read(buffer: Uint8Array): Promise<number | null> {
     for (;;) {
       const count = this.readNow(buffer);
@@ -154,15 +163,19 @@ class SwiftFakeConn extends FakeConn implements TryConn {
     this.#outgoing = outgoing;
   }
 
-  readWith(buffer: Uint8Array, reader: Reader): void {
+  readWith(reader: Reader): void {
+    if (this.#incoming.isReadable) return this.#readNow(reader);
+    this.#incoming.readable().then(() => this.#readNow(reader));
+  }
+
+  #readNow(reader: Reader): void {
     let count: number | null | undefined;
     try {
-      count = this.#incoming.readNow(buffer);
+      count = this.#incoming.readNow(reader.room());
     } catch (error) {
       return reader.failed(error);
     }
-    if (count !== undefined) return reader.arrived(count);
-    this.read(buffer).then((later) => reader.arrived(later), (error) => reader.failed(error));
+    reader.arrived(count!);
   }
 
   /** A pending read was notified already. */
