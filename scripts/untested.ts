@@ -28,7 +28,6 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "config/raw_option.ts": "tested by tests/config and config/load_test.ts",
   "config/resolve.ts": "tested by tests/config and config/load_test.ts",
   "commands/commands.ts": "the real executable: tests/scenarios/commands_test.ts",
-  "commands/connection.ts": "the real executable: tests/scenarios/commands_test.ts",
   "control/control.ts": "real sockets: tests/scenarios/control_test.ts",
   "events/events.ts": "types only",
   "explain/text.ts": "tested by explain/explain_test.ts",

@@ -18,6 +18,10 @@ function runWith(main: string): string[] {
   return ["run", "--quiet", ...permissionsFor(Deno.build.os), main];
 }
 
+// Proxies of tests that run at the same time must not meet at the default path, nor at that of a proxy which
+// serves this machine. Every child process inherits this.
+Deno.env.set("FAILOVER_CONTROL", "off");
+
 /** Arguments with which `deno` runs the proxy; its own follow. */
 export const EXECUTABLE: readonly string[] = runWith(MAIN);
 
@@ -86,8 +90,7 @@ export class Proxy implements AsyncDisposable {
     const [program, ...rest] = [...under, Deno.execPath(), ...runWith(main), ...args];
     this.#child = new Child(program!, {
       args: rest,
-      // Tests that run at the same time must not meet at the default path.
-      env: { FAILOVER_CONTROL: "off", ...env },
+      env,
       onOut: (line) => this.stdout.push(line),
       onErr: (line) => this.#read(line),
     });

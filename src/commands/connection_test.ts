@@ -1,0 +1,49 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { connect, NoProcess } from "./connection.ts";
+
+Deno.test("a command says where it looked for a proxy, and why there is none", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
+  try {
+    const stale = `${folder}/stale.sock`;
+    const listener = Deno.listen({ transport: "unix", path: stale });
+    await Deno.rename(stale, `${folder}/kept.sock`);
+    listener.close();
+    const error = await assertRejects(
+      () => connect([`${folder}/none.sock`, `${folder}/kept.sock`]),
+      NoProcess,
+    );
+    assertEquals(
+      error.message,
+      `no proxy can be reached (${folder}/none.sock: there is no socket; ` +
+        `${folder}/kept.sock: no process listens there)`,
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a command takes the first place where a proxy is, and reads its answers and events", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
+  const path = `${folder}/failover.sock`;
+  const server = Deno.serve({ transport: "unix", path, onListen() {} }, (request) => {
+    const { pathname, search } = new URL(request.url);
+    if (pathname.endsWith("/events")) {
+      return new Response('id: 1\ndata: {"a":1}\n\n: nothing new\n\nid: 2\ndata: {"b":2}\n\n');
+    }
+    return Response.json({ method: request.method, asked: pathname + search }, { status: 409 });
+  });
+  try {
+    using connection = await connect([`${folder}/none.sock`, path]);
+    assertEquals(await connection.ask("state?service=x"), {
+      status: 409,
+      body: { method: "GET", asked: "/__failover/state?service=x" },
+    });
+    assertEquals((await connection.order("pause")).body.method, "POST");
+    const events: string[] = [];
+    for await (const data of connection.events(new AbortController().signal)) events.push(data);
+    assertEquals(events, ['{"a":1}', '{"b":2}']);
+  } finally {
+    await server.shutdown();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
