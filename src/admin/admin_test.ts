@@ -18,6 +18,7 @@ function adminFor(orders: OrdersAccess, exposure: Exposure, ...services: readonl
       eventCounts,
       facts: () => ({
         version: "1.2.3",
+        now: 0,
         startedAt: 0,
         memoryBytes: 1,
         logLinesLost: 0,

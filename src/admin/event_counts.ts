@@ -1,4 +1,5 @@
-/** Counts events by type. `take` must subscribe to the stream before the first event is published. */
+/** Counts events by type, and the durations that some of them carry. `take` must subscribe to the stream before the first event is published. */
+import { Histogram } from "../base/histogram.ts";
 import type { Stamped } from "../events/stream.ts";
 import type { Labels, Sample } from "./exposition.ts";
 
@@ -7,14 +8,71 @@ interface Count {
   value: number;
 }
 
+/** Upper ends of the ranges for promotions and triggers, in seconds. */
+const BOUNDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+
+type Durations = Map<string, readonly [Labels, Histogram]>;
+
 export class EventCounts {
   readonly #events = new Map<string, Count>();
   readonly #promotions = new Map<string, Count>();
+  readonly #promotionTimes: Durations = new Map();
+  readonly #triggerTimes: Durations = new Map();
+  readonly #lastPromotions = new Map<string, number>();
+  /** By service: the outages that have ended, and the most that was shown. */
+  readonly #outageEndedMs = new Map<string, number>();
+  readonly #outageShownMs = new Map<string, number>();
 
-  readonly take = ({ service, event }: Stamped): void => {
+  readonly take = ({ service, time, event }: Stamped): void => {
     add(this.#events, { service, type: event.type });
-    if (event.type === "promotion.finished") add(this.#promotions, { service, move: event.move });
+    switch (event.type) {
+      case "promotion.finished":
+        add(this.#promotions, { service, move: event.move });
+        addTime(this.#promotionTimes, { service, move: event.move }, event.tookMs);
+        this.#lastPromotions.set(service, time);
+        this.#endOutage(service, event.tookMs);
+        break;
+      case "service.returned":
+        this.#endOutage(service, event.tookMs);
+        break;
+      case "trigger.finished":
+        addTime(this.#triggerTimes, { service, result: "finished" }, event.tookMs);
+        break;
+      case "trigger.failed":
+        addTime(this.#triggerTimes, { service, result: "failed" }, event.tookMs);
+        break;
+    }
   };
+
+  get promotionTimes(): readonly (readonly [Labels, Histogram])[] {
+    return [...this.#promotionTimes.values()];
+  }
+
+  get triggerTimes(): readonly (readonly [Labels, Histogram])[] {
+    return [...this.#triggerTimes.values()];
+  }
+
+  /** When the last promotion of each service finished, in seconds since 1970. */
+  get lastPromotions(): readonly Sample[] {
+    return [...this.#lastPromotions].map(([service, time]) => [{ service }, time / 1_000]);
+  }
+
+  /**
+   * How long a service had no upstream in all, in milliseconds. `presentMs`: how long that has lasted now, or
+   * 0. Never less than before: the event that ends an outage may come after the state that shows its end.
+   */
+  outageMs(service: string, presentMs: number): number {
+    const sum = Math.max(
+      this.#outageShownMs.get(service) ?? 0,
+      (this.#outageEndedMs.get(service) ?? 0) + presentMs,
+    );
+    this.#outageShownMs.set(service, sum);
+    return sum;
+  }
+
+  #endOutage(service: string, ms: number): void {
+    this.#outageEndedMs.set(service, (this.#outageEndedMs.get(service) ?? 0) + ms);
+  }
 
   /** The number of events of each type in each service. */
   get events(): readonly Sample[] {
@@ -32,6 +90,13 @@ function add(counts: Map<string, Count>, labels: Labels): void {
   const count = counts.get(key);
   if (count === undefined) counts.set(key, { labels, value: 1 });
   else count.value++;
+}
+
+function addTime(durations: Durations, labels: Labels, ms: number): void {
+  const key = JSON.stringify(labels);
+  let entry = durations.get(key);
+  if (entry === undefined) durations.set(key, entry = [labels, new Histogram(BOUNDS)]);
+  entry[1].add(ms);
 }
 
 function samples(counts: ReadonlyMap<string, Count>): readonly Sample[] {

@@ -6,6 +6,8 @@
 /** The content type of the format. */
 export const EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
+import type { Histogram } from "../base/histogram.ts";
+
 export type Labels = Readonly<Record<string, string | number>>;
 export type Sample = readonly [labels: Labels, value: number];
 
@@ -19,6 +21,25 @@ export function family(
   if (samples.length === 0) return "";
   const lines = samples.map(([labels, value]) => `${name}${labelSet(labels)} ${numeral(value)}\n`);
   return `# HELP ${name} ${escaped(help)}\n# TYPE ${name} ${kind}\n${lines.join("")}`;
+}
+
+/** A family of histograms as text; an empty string without any. The name must end in the unit. */
+export function histogramFamily(
+  name: string,
+  help: string,
+  histograms: readonly (readonly [labels: Labels, histogram: Histogram])[],
+): string {
+  if (histograms.length === 0) return "";
+  const lines = histograms.map(([labels, { bounds, counts, sum }]) => {
+    let total = 0;
+    const buckets = [...bounds, Infinity].map((bound, at) => {
+      total += counts[at]!;
+      return `${name}_bucket${labelSet({ ...labels, le: numeral(bound) })} ${total}\n`;
+    });
+    const set = labelSet(labels);
+    return `${buckets.join("")}${name}_sum${set} ${numeral(sum)}\n${name}_count${set} ${total}\n`;
+  });
+  return `# HELP ${name} ${escaped(help)}\n# TYPE ${name} histogram\n${lines.join("")}`;
 }
 
 function labelSet(labels: Labels): string {

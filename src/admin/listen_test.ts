@@ -26,6 +26,7 @@ async function serve(service: TestService, clock: Clock = realClock) {
       eventCounts: service.eventCounts,
       facts: () => ({
         version: "1.2.3",
+        now: 0,
         startedAt: 0,
         memoryBytes: 1,
         logLinesLost: 0,

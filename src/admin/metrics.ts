@@ -4,15 +4,19 @@
  */
 import { isUp } from "../failover/health.ts";
 import { activeOf, letsClientsThrough } from "../failover/state.ts";
-import { family, type Sample } from "./exposition.ts";
+import { family, histogramFamily, type Sample } from "./exposition.ts";
 import type { EventCounts } from "./event_counts.ts";
-import { COUNTER_ROWS, type ServiceView } from "./view.ts";
+import { COUNTER_ROWS, isOnBackup, isReady, type ServiceView } from "./view.ts";
 
 /** Facts about the process itself. */
 export interface ProcessFacts {
   readonly version: string;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
+  /** The present time of the clock that the services use, in milliseconds. */
+  readonly now: number;
+  /** Open descriptors and their limit, where the system tells them. */
+  readonly descriptors?: { readonly open: number; readonly max: number } | undefined;
   readonly memoryBytes: number;
   /** Log lines dropped because their reader was too slow. */
   readonly logLinesLost: number;
@@ -29,6 +33,7 @@ export function metricsText(
 ): string {
   return [
     ...stateFamilies(views),
+    ...standbyFamilies(views),
     ...COUNTER_ROWS.map(([key, { metric, kind, help, scale = 1 }]) =>
       family(
         `failover_${metric}`,
@@ -46,6 +51,7 @@ export function metricsText(
       "Promotions finished, by what moved the traffic.",
       eventCounts.promotions,
     ),
+    ...durationFamilies(views, eventCounts, facts.now),
     family("failover_events_total", "counter", "Events, by type.", eventCounts.events),
     ...processFamilies(facts),
   ].join("");
@@ -116,6 +122,73 @@ function stateFamilies(views: readonly ServiceView[]): string[] {
   ];
 }
 
+function standbyFamilies(views: readonly ServiceView[]): string[] {
+  const perService = (read: (view: ServiceView) => boolean): Sample[] =>
+    views.map((view) => [{ service: view.name }, Number(read(view))]);
+  return [
+    family(
+      "failover_ready",
+      "gauge",
+      "1 if a failover would find somebody: an upstream beside the active one is up and not drained.",
+      perService(isReady),
+    ),
+    family(
+      "failover_on_backup",
+      "gauge",
+      "1 if the upstream that serves, or served last, is not the primary.",
+      perService(isOnBackup),
+    ),
+  ];
+}
+
+function durationFamilies(
+  views: readonly ServiceView[],
+  eventCounts: EventCounts,
+  now: number,
+): string[] {
+  const checks = views.flatMap((view) =>
+    view.state().upstreams.flatMap(({ name }) => {
+      const histogram = view.checkDurations?.(name);
+      return histogram === undefined
+        ? []
+        : [[{ service: view.name, upstream: name }, histogram] as const];
+    })
+  );
+  return [
+    histogramFamily(
+      "failover_check_duration_seconds",
+      "Duration of checks with a verdict.",
+      checks,
+    ),
+    histogramFamily(
+      "failover_promotion_duration_seconds",
+      "From the loss of the last upstream, or the start, until clients were admitted.",
+      eventCounts.promotionTimes,
+    ),
+    histogramFamily(
+      "failover_trigger_duration_seconds",
+      "Duration of triggers, by result.",
+      eventCounts.triggerTimes,
+    ),
+    family(
+      "failover_last_promotion_timestamp_seconds",
+      "gauge",
+      "When the last promotion finished, Unix time.",
+      eventCounts.lastPromotions,
+    ),
+    family(
+      "failover_outage_seconds_total",
+      "counter",
+      "How long no chosen upstream served, the time before the first choice included.",
+      views.map((view): Sample => {
+        const { admission } = view.state();
+        const ms = admission.is === "open" ? 0 : now - admission.outSince;
+        return [{ service: view.name }, eventCounts.outageMs(view.name, ms) / 1_000];
+      }),
+    ),
+  ];
+}
+
 function processFamilies(facts: ProcessFacts): string[] {
   return [
     family("failover_log_lines_lost_total", "counter", "Log lines nobody could read in time.", [
@@ -133,6 +206,16 @@ function processFamilies(facts: ProcessFacts): string[] {
     family("process_start_time_seconds", "gauge", "When the process started, Unix time.", [
       [{}, facts.startedAt / 1_000],
     ]),
+    ...descriptorFamilies(facts),
     family("process_resident_memory_bytes", "gauge", "Memory in use.", [[{}, facts.memoryBytes]]),
+  ];
+}
+
+function descriptorFamilies({ descriptors }: ProcessFacts): string[] {
+  if (descriptors === undefined) return [];
+  const { open, max } = descriptors;
+  return [
+    family("process_open_fds", "gauge", "Open descriptors.", [[{}, open]]),
+    family("process_max_fds", "gauge", "Most descriptors that may be open.", [[{}, max]]),
   ];
 }

@@ -5,6 +5,8 @@ import { PASSED, REFUSED, TestService } from "./testing/service.ts";
 const FACTS = {
   version: "1.2.3",
   startedAt: 1_500,
+  now: 0,
+  descriptors: { open: 20, max: 1_024 },
   memoryBytes: 5,
   logLinesLost: 1,
   notificationsLost: 2,
@@ -32,6 +34,13 @@ Deno.test("metrics show verdicts, the active upstream, checks and moves", async 
       'failover_promotions_total{service="shop",move="failover"} 1',
       'failover_events_total{service="shop",type="upstream.down"} 2',
       'failover_client_sent_bytes_total{service="shop"} 10',
+      'failover_ready{service="shop"} 0',
+      'failover_on_backup{service="shop"} 1',
+      'failover_check_duration_seconds_count{service="shop",upstream="a"} 5',
+      'failover_promotion_duration_seconds_count{service="shop",move="failover"} 1',
+      'failover_outage_seconds_total{service="shop"} 0',
+      "process_open_fds 20",
+      "process_max_fds 1024",
       'failover_clients_held{service="shop"} 2',
       'failover_longest_hold_seconds{service="shop"} 1.5',
       "failover_log_lines_lost_total 1",
@@ -47,7 +56,7 @@ Deno.test("every line of the metrics keeps to the grammar, each family named onc
   await using service = new TestService();
   await service.start(PASSED, PASSED);
   const text = metricsText([service.view], service.eventCounts, FACTS);
-  const comment = /^# (HELP [a-z_]+ .+|TYPE [a-z_]+ (counter|gauge))$/;
+  const comment = /^# (HELP [a-z_]+ .+|TYPE [a-z_]+ (counter|gauge|histogram))$/;
   const sample = /^[a-z_]+(\{[a-z_]+="[^"\n]*"(,[a-z_]+="[^"\n]*")*\})? [\d.e+-]+$/;
   assert(text.endsWith("\n"));
   for (const line of text.slice(0, -1).split("\n")) {

@@ -17,6 +17,7 @@ function orderer(service: TestService) {
       stop: new AbortController().signal,
       facts: () => ({
         version: "1.2.3",
+        now: 0,
         startedAt: 0,
         memoryBytes: 1,
         logLinesLost: 0,

@@ -11,7 +11,7 @@ import { whyNoFailback } from "../failover/moving_back.ts";
 import type { Standing } from "../failover/orders.ts";
 import { activeOf, letsClientsThrough, type Policy, type State } from "../failover/state.ts";
 import type { Upstream } from "../failover/upstream.ts";
-import { COUNTER_ROWS, type Counters, type ServiceView } from "./view.ts";
+import { COUNTER_ROWS, type Counters, isOnBackup, isReady, type ServiceView } from "./view.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -37,10 +37,11 @@ export function stateReport(view: ServiceView, clock: Clock, saysWho = true): Js
   return {
     service: view.name,
     mode: view.mode,
-    on_backup: backups.some((u) => u.name === lastActive),
+    on_backup: isOnBackup(view),
     since_unix: toUnix(admission.is === "open" ? lastServed!.since : admission.outSince),
     primary: name,
     backup: backups[0]?.name ?? null,
+    ready: isReady(view),
     fail_count: lastPassed === false ? run : 0,
     recover_count: lastPassed && isDown(state.health.get(name)!, policy) ? run : 0,
     phase: state.phase.name,

@@ -2,9 +2,11 @@
  * What the admin endpoints see of one service: plain functions and values, so that they need not know the
  * data plane. Everything is read on request; nothing is copied in advance.
  */
+import type { Histogram } from "../base/histogram.ts";
+import { isUp } from "../failover/health.ts";
 import type { UpstreamHistory } from "../failover/history.ts";
 import type { Order, OrderOutcome, OrderSource } from "../failover/orders.ts";
-import type { Policy, State } from "../failover/state.ts";
+import { activeOf, type Policy, type State } from "../failover/state.ts";
 
 export interface ServiceView {
   /** Its name in the events; empty where there is only one. */
@@ -14,6 +16,8 @@ export interface ServiceView {
   state(): State;
   /** The recent results of an upstream's probes. */
   history(upstream: string): UpstreamHistory;
+  /** How long the checks of an upstream took. */
+  checkDurations?(upstream: string): Histogram | undefined;
   counters(): Counters;
   /** Time of an upstream's next check in the clock's milliseconds; undefined if it is not known. */
   nextCheckAt?(upstream: string): number | undefined;
@@ -100,3 +104,18 @@ export const COUNTERS = {
 
 /** The rows in order, as pairs of key and row. */
 export const COUNTER_ROWS = Object.entries(COUNTERS) as [keyof typeof COUNTERS, CounterRow][];
+
+/** Whether a failover would find somebody: an upstream beside the active one that is up and not drained. */
+export function isReady(view: ServiceView): boolean {
+  const state = view.state();
+  const active = activeOf(state)?.upstream.name;
+  return state.upstreams.some(({ name }) =>
+    name !== active && !state.drained.has(name) && isUp(state.health.get(name)!, view.policy)
+  );
+}
+
+/** Whether the upstream that serves, or served last, is not the primary. */
+export function isOnBackup(view: ServiceView): boolean {
+  const { upstreams, lastServed } = view.state();
+  return upstreams.some(({ name, rank }) => rank > 0 && name === lastServed?.promotion.to);
+}

@@ -114,6 +114,7 @@ export class ControlPlane implements AsyncDisposable {
       mode: this.#config.mode,
       policy: this.policy,
       state: () => this.state,
+      checkDurations: (upstream) => this.#controller.history.durations(upstream),
       history: (upstream) => this.#controller.history.of(upstream),
       counters,
       nextCheckAt: (upstream) => this.#checker?.nextAt(upstream),

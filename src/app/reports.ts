@@ -5,6 +5,7 @@
 import type { FetchApp } from "../admin/listen.ts";
 import type { AdminSettings } from "../admin/admin.ts";
 import { EventCounts } from "../admin/event_counts.ts";
+import type { ProcessFacts } from "../admin/metrics.ts";
 import type { ServiceView } from "../admin/view.ts";
 import type { ControlPlace } from "./app.ts";
 import type { Address } from "../base/address.ts";
@@ -16,6 +17,7 @@ import { EventStream } from "../events/stream.ts";
 import { Incidents } from "../report/incident.ts";
 import { sentenceOf } from "../report/lines.ts";
 import { Log, type Sink } from "../report/log.ts";
+import { measure } from "../net/descriptors.ts";
 import type { Server } from "../http1/server.ts";
 import { LazyServer } from "./lazy_server.ts";
 import { Webhook } from "../report/webhook.ts";
@@ -155,6 +157,8 @@ export class Reports implements AsyncDisposable {
       facts: () => ({
         version: this.#version,
         startedAt: this.#startedAt,
+        now: this.#clock.now(),
+        descriptors: descriptors(),
         memoryBytes: Deno.memoryUsage().rss,
         logLinesLost: this.#log.lost,
         notificationsLost: this.#webhook?.lost ?? 0,
@@ -174,6 +178,12 @@ export class Reports implements AsyncDisposable {
       return { released, retried, lost, cut };
     });
   }
+}
+
+/** Counted for each scrape, by as many system calls as there are descriptors. */
+function descriptors(): ProcessFacts["descriptors"] {
+  const measured = measure();
+  return measured === undefined ? undefined : { open: measured.open, max: measured.limit };
 }
 
 /** The token that orders over TCP need. */

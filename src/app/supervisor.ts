@@ -47,6 +47,7 @@ export class Supervisor {
       policy: view.policy,
       state: () => current().state(),
       history: (upstream) => current().history(upstream),
+      checkDurations: (upstream) => current().checkDurations?.(upstream),
       counters: () => current().counters(),
       nextCheckAt: (upstream) => current().nextCheckAt?.(upstream),
       order: (order, asker, onOutcome) => current().order(order, asker, onOutcome),

@@ -3,6 +3,7 @@
  * only: the machine decides by `health.ts`.
  */
 import type { Clock } from "../base/clock.ts";
+import { Histogram } from "../base/histogram.ts";
 import type { ProbeResult } from "./ports.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -29,16 +30,23 @@ export interface UpstreamHistory {
 /** Answers kept per upstream. */
 export const ANSWERS_MAX = 10;
 
+/** Upper ends of the ranges for the durations of checks, in seconds. */
+const DURATION_BOUNDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
 const NOTHING: UpstreamHistory = { answers: [], passed: 0, failed: 0, noVerdict: 0, run: 0 };
 
 /** Counts from the moment it is made; keeps `ANSWERS_MAX` results for each upstream. */
 export class History {
   readonly #clock: Clock;
   readonly #of: Map<string, UpstreamHistory>;
+  readonly #durations: ReadonlyMap<string, Histogram>;
 
   constructor(upstreams: readonly Upstream[], clock: Clock) {
     this.#clock = clock;
     this.#of = new Map(upstreams.map(({ name }) => [name, NOTHING]));
+    this.#durations = new Map(
+      upstreams.map(({ name }) => [name, new Histogram(DURATION_BOUNDS)]),
+    );
   }
 
   /** Adds one result, with the present time. */
@@ -50,6 +58,7 @@ export class History {
       this.#of.set(upstream, { ...kept, noVerdict: before.noVerdict + 1 });
       return;
     }
+    this.#durations.get(upstream)?.add(result.tookMs);
     const last = before.answers.findLast(({ evidence }) => evidence !== "no_verdict");
     const counted = result.passed ? "passed" : "failed";
     const run = last?.passed === result.passed ? before.run + 1 : 1;
@@ -59,5 +68,10 @@ export class History {
   /** The record of one upstream; empty if it has no result yet. */
   of(upstream: string): UpstreamHistory {
     return this.#of.get(upstream) ?? NOTHING;
+  }
+
+  /** How long the checks of an upstream took that gave a verdict; undefined for an unknown upstream. */
+  durations(upstream: string): Histogram | undefined {
+    return this.#durations.get(upstream);
   }
 }

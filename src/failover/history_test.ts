@@ -17,6 +17,8 @@ Deno.test("a history keeps the last answers with their time, and counts all of t
   history.add("a", FAIL);
   const { answers, passed, failed, run } = history.of("a");
   assertEquals([answers.length, passed, failed, run], [ANSWERS_MAX, ANSWERS_MAX, 2, 2]);
+  assertEquals(history.durations("a")!.counts.reduce((sum, count) => sum + count), ANSWERS_MAX + 2);
+  assertEquals(history.durations("b"), undefined);
   assertEquals(answers.at(-1), { ...FAIL, time: 1_500 });
   assertEquals(answers[0], { ...PASS, time: 1_000 });
 });

@@ -69,6 +69,7 @@ export class TestService implements AsyncDisposable {
       policy,
       state: () => controller.state,
       history: (upstream) => controller.history.of(upstream),
+      checkDurations: (upstream) => controller.history.durations(upstream),
       counters: () => counters,
       nextCheckAt: (upstream) => upstream === "a" ? this.clock.now() + 2_000 : undefined,
       order: (order, source, onOutcome) => controller.order(order, source, onOutcome),
