@@ -167,9 +167,11 @@ class Schedule {
       this.#probing.abort();
     });
     const refused = Promise.withResolvers<ProbeResult>();
-    const over = new AbortController();
+    // Made when it is needed, since an abort makes an error with a stack, which costs as much as a connection.
+    let over: AbortController | undefined;
     this.#connectBeside = () => {
       this.#connectBeside = undefined;
+      over = new AbortController();
       this.#refusal(over.signal).then((result) => {
         refused.resolve(result);
         this.#probing.abort();
@@ -183,7 +185,7 @@ class Schedule {
       );
     } finally {
       this.#connectBeside = undefined;
-      over.abort();
+      over?.abort();
       cancelTimer();
     }
   }

@@ -145,7 +145,8 @@ class DialAttempt {
     this.#isOver = true;
     this.#cancelDeadline();
     this.#cancelNext();
-    this.#sockets.abort();
+    // An abort makes an error with a stack, which would cost each check more than its connection.
+    if (this.#running > 0) this.#sockets.abort();
     this.#resolve(outcome);
   }
 }
