@@ -11,9 +11,10 @@ import { formatDuration } from "../base/duration.ts";
 import { drainDown } from "./drains.ts";
 import { isDown, isSound } from "./health.ts";
 import { betterRank, moveTo, whyNoFailback } from "./moving_back.ts";
-import { activeOf, hasBegun, type Policy, type State } from "./state.ts";
+import { activeOf, hasBegun, type MoveOrder, type Policy, type State } from "./state.ts";
 import { lose, promote, startRound } from "./switching.ts";
 import type { StepContext } from "./step_context.ts";
+import type { Upstream } from "./upstream.ts";
 
 /** An order. Times are in milliseconds. */
 export type Order =
@@ -73,10 +74,7 @@ export function takeOrder(
       return switchOver(context, id, order, source);
     case "failback":
       context.settle(id, { is: "accepted" });
-      return moveTo(context, betterRank(context.state, context.policy)!, "switchover", {
-        reason: orderedBy(source),
-        order: { id, pins: false },
-      });
+      return moveBack(context, id, source);
     case "pause":
       pause(context, source);
       break;
@@ -189,7 +187,28 @@ function switchOver(
     const usualMs = policy.triggers === "before" ? Math.min(QUIET_WAIT_MS, policy.holdMs) : 0;
     return moveTo(context, to, "switchover", { reason, order, waitMs: maxWaitMs ?? usualMs });
   }
-  // Nothing works that the service could return to, and there is nothing to wait for.
+  moveFromNothing(context, to, reason, order);
+}
+
+function moveBack(context: StepContext, id: number, source: OrderSource): void {
+  const { phase, state, policy } = context;
+  const to = betterRank(state, policy)!;
+  const reason = orderedBy(source);
+  const order = { id, pins: false };
+  if (phase.name === "serving" && context.isUp(phase.active)) {
+    return moveTo(context, to, "switchover", { reason, order });
+  }
+  moveFromNothing(context, to, reason, order);
+}
+
+/** Nothing works that the service could return to, and there is nothing to wait for. */
+function moveFromNothing(
+  context: StepContext,
+  to: Upstream,
+  reason: string,
+  order: MoveOrder,
+): void {
+  const { phase } = context;
   if (phase.name === "serving") lose(context, reason);
   else if (phase.name === "waiting") startRound(context, phase.round + 1, reason);
   promote(context, to, "switchover", reason, { order });
