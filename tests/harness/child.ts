@@ -27,8 +27,11 @@ export interface ChildOptions {
   readonly onErr?: (line: string) => void;
 }
 
-/** Variables that would configure what we start; all others (caches, certificates, proxies) it may need. */
-const ENV_WITHHELD = /^(PORT|HOSTS|MAX_BACKOFF|(FAILOVER|PG|REDISCLI_).*)$/;
+/**
+ * Variables that would configure what we start; all others (caches, certificates, proxies) it may need, and
+ * FAILOVER_CONTROL, which the harness sets.
+ */
+const ENV_WITHHELD = /^(PORT|HOSTS|MAX_BACKOFF|(FAILOVER(?!_CONTROL$)|PG|REDISCLI_).*)$/;
 
 export class Child implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
