@@ -15,7 +15,7 @@ import { EXPOSITION_TYPE } from "./exposition.ts";
 import { feed } from "./feed.ts";
 import { answerOrder, ORDERS } from "./orders.ts";
 import { metricsText, type ProcessFacts } from "./metrics.ts";
-import { stateReport } from "./state_report.ts";
+import { briefReport, stateReport } from "./state_report.ts";
 import type { EventCounts } from "./event_counts.ts";
 import type { ServiceView } from "./view.ts";
 
@@ -26,6 +26,8 @@ export interface AdminSettings {
   readonly events: EventStream;
   readonly eventCounts: EventCounts;
   readonly facts: () => ProcessFacts;
+  /** Whether the process was told to end. */
+  readonly isStopping: () => boolean;
   /** Who a client is, for the log; by default the address that the listener gives. */
   readonly nameOf?: (peer: string) => string;
   /** Formats an event as a sentence. */
@@ -35,12 +37,13 @@ export interface AdminSettings {
 }
 
 /**
- * Who can reach the endpoints. `public`: anybody; shows health, state and metrics. `health`: anybody, while
- * a separate listener has the rest; shows health only. `operator`: that separate listener; has everything.
- * `local`: the same on a loopback address; it also refuses requests whose `Host` is not this machine,
- * because a web page can make its own name resolve to our address (DNS rebinding).
+ * Who can reach the endpoints, and what they see. Health and readiness are for everybody. On the main port of
+ * an HTTP service, `health` adds nothing to them, `brief` adds where the traffic goes and since when, and
+ * `public` adds the state and the metrics. `operator`, a separate listener, has everything. `local` is the
+ * same on a loopback address; it also refuses requests whose `Host` is not this machine, because a web page
+ * can make its own name resolve to our address (DNS rebinding).
  */
-export type Exposure = "public" | "health" | "operator" | "local";
+export type Exposure = "health" | "brief" | "public" | "operator" | "local";
 
 /** Which orders are carried out: none, all, or those that come with this secret as a bearer token. */
 export type OrdersAccess = "none" | "all" | { readonly token: string };
@@ -65,7 +68,10 @@ export function adminApp(
     c.header("x-content-type-options", "nosniff");
   });
   app.get(`${ROOT}/health`, (c) => c.text("OK"));
-  if (exposure !== "health") {
+  app.get(`${ROOT}/ready`, (c) => answerReady(c, settings));
+  if (exposure === "brief") {
+    app.get(`${ROOT}/state`, (c) => c.json(briefReport(settings.services[0]!, settings.clock)));
+  } else if (exposure !== "health") {
     app.get(`${ROOT}/state`, (c) => answerState(c, settings, exposure !== "public"));
     app.get(`${ROOT}/metrics`, (c) => {
       const { services, eventCounts, facts } = settings;
@@ -87,6 +93,17 @@ export function adminApp(
     .map(({ method, path }) => `${method} ${path}`);
   app.all(`${ROOT}/*`, (c) => c.json({ error: "no such endpoint", endpoints: paths }, 404));
   return app;
+}
+
+/**
+ * Whether a balancer should send clients here: not before each service has had its first upstream, and not
+ * while the process ends. A later outage changes nothing, because the clients would lose its error page too.
+ */
+function answerReady(c: Context, { services, isStopping }: AdminSettings): Response {
+  if (isStopping()) return c.text("stopping", 503);
+  const isChosen = services.length > 0 &&
+    services.every((view) => view.state().lastServed !== undefined);
+  return isChosen ? c.text("ready") : c.text("no upstream was chosen yet", 503);
 }
 
 /** Who gives an order, for the log. */

@@ -16,6 +16,7 @@ function adminFor(orders: OrdersAccess, exposure: Exposure, ...services: readonl
       services: services.map(({ view }) => view),
       events,
       eventCounts,
+      isStopping: () => false,
       facts: () => ({
         version: "1.2.3",
         now: 0,
@@ -49,12 +50,22 @@ function adminFor(orders: OrdersAccess, exposure: Exposure, ...services: readonl
 
 Deno.test("health is OK for every client", async () => {
   await using service = new TestService();
-  for (const exposure of ["public", "health", "operator", "local"] as const) {
+  for (const exposure of ["brief", "public", "health", "operator", "local"] as const) {
     const response = await admin(exposure, service).ask("health");
     assertEquals([response.status, await response.text()], [200, "OK"]);
     assertEquals(response.headers.get("cache-control"), "no-store");
     assertEquals(response.headers.get("access-control-allow-origin"), null);
   }
+});
+
+Deno.test("the brief state has four fields, and readiness begins with the first choice", async () => {
+  await using service = new TestService();
+  const { ask, status, json } = admin("brief", service);
+  assertEquals(await status("ready"), 503);
+  await service.start(PASSED, PASSED);
+  assertEquals(await status("ready"), 200);
+  assertEquals(Object.keys(await json("state")), ["on_backup", "since_unix", "primary", "backup"]);
+  assertEquals(await (await ask("ready")).text(), "ready");
 });
 
 Deno.test("each listener shows what it is for and nothing more", async () => {
@@ -66,6 +77,7 @@ Deno.test("each listener shows what it is for and nothing more", async () => {
     return [...codes, await status("failback", { method: "POST" })];
   };
   assertEquals(await shown("public"), [200, 200, 200, 404, 404]);
+  assertEquals(await shown("brief"), [200, 200, 404, 404, 404]);
   assertEquals(await shown("health"), [200, 404, 404, 404, 404]);
   assertEquals(await shown("operator"), [200, 200, 200, 200, 409]);
   assertEquals(await shown("local"), [200, 200, 200, 200, 409]);
@@ -76,7 +88,10 @@ Deno.test("what is not there is answered with what is", async () => {
   const response = await admin("public", service).ask("nope");
   assertEquals(response.status, 404);
   const { endpoints } = await response.json();
-  assertEquals(endpoints, ["/health", "/state", "/metrics"].map((p) => `GET /__failover${p}`));
+  assertEquals(
+    endpoints,
+    ["/health", "/ready", "/state", "/metrics"].map((p) => `GET /__failover${p}`),
+  );
 });
 
 Deno.test("the state of the only service is flat, several are a list or asked for by name", async () => {

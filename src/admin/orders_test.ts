@@ -15,6 +15,7 @@ function orderer(service: TestService) {
       eventCounts: service.eventCounts,
       sentence: sentenceOf,
       stop: new AbortController().signal,
+      isStopping: () => false,
       facts: () => ({
         version: "1.2.3",
         now: 0,

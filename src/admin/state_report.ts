@@ -69,6 +69,12 @@ export function stateReport(view: ServiceView, clock: Clock, saysWho = true): Js
   };
 }
 
+/** The four fields of the original program, for everybody. */
+export function briefReport(view: ServiceView, clock: Clock): Json {
+  const { on_backup, since_unix, primary, backup } = stateReport(view, clock, false);
+  return { on_backup, since_unix, primary, backup };
+}
+
 function holdEnd({ admission, held }: State, toUnix: ToUnix): number | null {
   if (held !== undefined) return toUnix(held.until);
   const isBounded = admission.is === "holding" && admission.until !== Infinity;

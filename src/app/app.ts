@@ -4,7 +4,7 @@
  */
 import type { ServiceView } from "../admin/view.ts";
 import { type Address, formatAddress } from "../base/address.ts";
-import { realClock } from "../base/clock.ts";
+import { realClock, sleep } from "../base/clock.ts";
 import { whenAborted } from "../base/deadline.ts";
 import type { Config, ServiceConfig } from "../config/options.ts";
 import type { ProgramFiles } from "./files.ts";
@@ -141,7 +141,7 @@ async function serve(
   orders: Orders,
   started: () => Promise<void>,
 ): Promise<RunOutcome> {
-  const { process: { admin, drainTimeout, socketMode, origins } } = config;
+  const { process: { admin, drainDelay, drainTimeout, socketMode, origins } } = config;
   const { events } = reports;
   await using programs = new Programs(realClock, orders.stopNow);
   await using threads = startThreads(config.services, workersOf(config), events.scope(""));
@@ -195,12 +195,19 @@ async function serve(
   await started();
 
   await whenAborted(orders.stop);
+  reports.isStopping = true;
+  await sleepUnless(drainDelay, orders.stopNow);
   const reason = String(orders.stop.reason);
   const sessions = services.reduce((sum, { view }) => sum + (view.counters().active ?? 0), 0);
   events.publish("", { type: "proxy.stopping", reason, sessions, drainMs: drainTimeout });
   const cutSessions = await stopAll(drainTimeout, orders.stopNow);
   events.publish("", { type: "proxy.stopped", cutSessions });
   return { exitCode: 0, lines: [] };
+}
+
+/** Goes on serving for so long, or until the process is told to end at once. */
+async function sleepUnless(ms: number, now: AbortSignal): Promise<void> {
+  if (ms > 0) await sleep(realClock, ms, now).catch(() => {});
 }
 
 function startPlan(

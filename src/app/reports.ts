@@ -3,7 +3,7 @@
  * whose code is loaded only if they are configured. Part of the composition root.
  */
 import type { FetchApp } from "../admin/listen.ts";
-import type { AdminSettings } from "../admin/admin.ts";
+import type { AdminSettings, Exposure } from "../admin/admin.ts";
 import { EventCounts } from "../admin/event_counts.ts";
 import type { ProcessFacts } from "../admin/metrics.ts";
 import type { ServiceView } from "../admin/view.ts";
@@ -31,6 +31,8 @@ export class Reports implements AsyncDisposable {
   readonly events: EventStream;
   /** One for each service that has started. */
   readonly views: ServiceView[] = [];
+  /** True as soon as the process was told to end, for balancers. */
+  isStopping = false;
   readonly #clock: Clock;
   readonly #config: Config;
   readonly #version: string;
@@ -62,8 +64,7 @@ export class Reports implements AsyncDisposable {
   /** The admin endpoints on the main port of an HTTP service. */
   async publicEndpoints(view: ServiceView): Promise<FetchApp> {
     const { adminApp } = await import("../admin/admin.ts");
-    const exposure = this.#config.process.admin === undefined ? "public" : "health";
-    return adminApp(this.#settings([view]), exposure);
+    return adminApp(this.#settings([view]), this.#publicExposure());
   }
 
   /**
@@ -121,6 +122,13 @@ export class Reports implements AsyncDisposable {
     );
   }
 
+  /** With `--admin` the main port shows nothing, unless an option says so. */
+  #publicExposure(): Exposure {
+    const { admin, publicState, origins } = this.#config.process;
+    if (admin !== undefined && origins.publicState === "default") return "health";
+    return ({ brief: "brief", full: "public", off: "health" } as const)[publicState];
+  }
+
   async #controlServer(): Promise<Server> {
     const [{ adminApp }, { adminServer }, { describeUser }, { parsePeer }] = await Promise.all([
       import("../admin/admin.ts"),
@@ -153,6 +161,7 @@ export class Reports implements AsyncDisposable {
       events,
       eventCounts: this.#eventCounts,
       sentence: sentenceOf,
+      isStopping: () => this.isStopping,
       stop: this.#stop.signal,
       facts: () => ({
         version: this.#version,

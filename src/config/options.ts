@@ -41,10 +41,7 @@ interface Facts {
   readonly default?: string | Readonly<Record<Mode, string>>;
   /** The one-letter flag. */
   readonly short?: string;
-  /**
-   * A general environment variable. It may be meant for another program, so the `FAILOVER_` name has
-   * precedence.
-   */
+  /** A general environment variable, perhaps meant for another program: the `FAILOVER_` name has precedence. */
   readonly env?: string;
   /** Required in its mode. */
   readonly required?: true;
@@ -266,6 +263,11 @@ export const OPTIONS = {
     { default: "auto" },
   ),
   admin: reports(listener, "Serve state and metrics here"),
+  publicState: reports(
+    choice("brief", "full", "off"),
+    "What the main port shows in HTTP mode: brief: four fields of the state; full: the whole state and the metrics; off: health and readiness only, as by default with --admin",
+    { default: "brief", mode: "http" },
+  ),
   adminTokenFile: reports(
     path,
     "File with the bearer token that orders need there; without it they are refused there",
@@ -288,6 +290,11 @@ export const OPTIONS = {
     pattern("NAME", /^[A-Za-z0-9][\w.-]{0,63}$/, "up to 64 letters, digits and . _ -"),
     "Name of the service in logs and state",
     { scope: "service", own: true, default: { tcp: "tcp", http: "http" } },
+  ),
+  drainDelay: process(
+    duration(),
+    "How long it goes on serving new clients when the process is to stop, so that balancers see that /__failover/ready says 503",
+    { default: "0s" },
   ),
   drainTimeout: process(
     duration(),

@@ -22,6 +22,7 @@ const QUICK: Readonly<Record<string, string>> = {
   "check-interval": "200ms",
   "check-timeout": "500ms",
   "failback-damping": "off",
+  "public-state": "full",
   "max-backoff": "1s",
 };
 

@@ -158,7 +158,11 @@ Deno.test("--admin takes the state off the main port, and leaves health there", 
   await using primary = await WebUpstream.start("primary");
   await using backup = await WebUpstream.start("backup");
   const admin = `127.0.0.1:${unusedPort()}`;
-  await using proxy = await startWebProxy({ primary, backups: [backup], flags: { admin } });
+  await using proxy = await startWebProxy({
+    primary,
+    backups: [backup],
+    flags: { admin, "public-state": "off" },
+  });
   const get = async (path: string) =>
     await (await fetch(`http://${admin}/__failover${path}`)).text();
   assertEquals(JSON.parse(await get("/state")).active, primary.url);
