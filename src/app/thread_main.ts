@@ -1,7 +1,7 @@
 /** The main file of a thread that moves bytes: loads the code of the guests that it may be given. */
-import { beThread } from "../threads/thread.ts";
+import { runThread } from "../threads/thread.ts";
 
-beThread({
+runThread({
   http: async () => (await import("./http_guest.ts")).guestKind,
   tcp: async () => (await import("../relay/splice/worker_relay.ts")).guestKind,
 });

@@ -11,7 +11,7 @@ import { Libc } from "../linux/libc.ts";
 import { newMarks } from "../linux/tracked_libc.ts";
 import { Engaged, type ServiceSpec } from "./engaged.ts";
 import { newThreadMemory, type ThreadMemory } from "./memory.ts";
-import type { Letter } from "./messages.ts";
+import type { ThreadMessage } from "./messages.ts";
 import { type Content, ThreadHandle } from "./thread_handle.ts";
 import { Pulse } from "./pulse.ts";
 
@@ -36,7 +36,7 @@ export interface CrewParts {
   readonly threads: number;
   /** The kinds of guests that the services will need. */
   readonly kinds: readonly string[];
-  /** The main file of a thread, which calls `beThread`. */
+  /** The main file of a thread, which calls `runThread`. */
   readonly script: URL;
   /** CPU time after which a tick that has not ended is taken for one that never will. 10 s. */
   readonly hangCpuMs?: number;
@@ -134,7 +134,7 @@ export class Crew implements AsyncDisposable {
   #start(seat: Seat): void {
     const { clock, script, kinds } = this.#parts;
     const { number, marks, pulse } = seat;
-    const hear = (letter: Letter) => this.#hear(number, letter);
+    const hear = (message: ThreadMessage) => this.#hear(number, message);
     pulse.reset();
     let thread: ThreadHandle;
     try {
@@ -154,11 +154,11 @@ export class Crew implements AsyncDisposable {
     for (const service of this.#services.values()) service.enter(thread);
   }
 
-  #hear(number: number, letter: Letter): void {
-    if (letter.is === "report") {
-      this.#services.get(letter.service)?.hear(number, letter.report);
-    } else if (letter.is === "faulted") {
-      this.#parts.publish({ type: "proxy.faulted", reason: letter.reason });
+  #hear(number: number, message: ThreadMessage): void {
+    if (message.is === "report") {
+      this.#services.get(message.service)?.hear(number, message.report);
+    } else if (message.is === "faulted") {
+      this.#parts.publish({ type: "proxy.faulted", reason: message.reason });
     }
   }
 

@@ -61,7 +61,7 @@ export type Report =
   | { readonly is: "tell"; readonly what: unknown };
 
 /** One message of a thread. */
-export type Letter =
+export type ThreadMessage =
   | { readonly is: "done"; readonly id: number }
   | { readonly is: "report"; readonly service: number; readonly report: Report }
   /** A bug was caught, and the thread goes on. */

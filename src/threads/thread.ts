@@ -13,13 +13,13 @@ import { TrackedLibc } from "../linux/tracked_libc.ts";
 import { EmbeddedLoop } from "../net/linux/embedded_loop.ts";
 import type { Guest, GuestKind, GuestKinds, Surroundings } from "./guest.ts";
 import { BEAT, BEATS, THREAD_ID } from "./memory.ts";
-import type { Engagement, Envelope, Letter, Report, Start } from "./messages.ts";
+import type { Engagement, Envelope, Report, Start, ThreadMessage } from "./messages.ts";
 import { SharedPlaces } from "./places.ts";
 
 // The part of a worker's global scope that is used here; the document's own `self` is typed in its stead.
 const scope = self as unknown as {
   onmessage: ((event: MessageEvent<Start>) => void) | null;
-  postMessage(letter: Letter): void;
+  postMessage(message: ThreadMessage): void;
   addEventListener(type: "error", listener: (event: ErrorEvent) => void): void;
   addEventListener(
     type: "unhandledrejection",
@@ -28,10 +28,10 @@ const scope = self as unknown as {
 };
 
 /** Makes this worker a thread with guests of these kinds, as soon as it gets its start message. */
-export function beThread(kinds: GuestKinds): void {
+export function runThread(kinds: GuestKinds): void {
   scope.onmessage = async ({ data }) => {
     scope.onmessage = null;
-    let last: Letter;
+    let last: ThreadMessage;
     try {
       await serve(data, kinds);
       last = { is: "quit" };

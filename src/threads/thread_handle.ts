@@ -5,7 +5,7 @@
 import type { Libc } from "../linux/libc.ts";
 import { closeMarked, type Marks } from "../linux/tracked_libc.ts";
 import type { ThreadMemory } from "./memory.ts";
-import type { Engagement, Envelope, Letter, Order, Start } from "./messages.ts";
+import type { Engagement, Envelope, Order, Start, ThreadMessage } from "./messages.ts";
 
 /** A thread ended without an order to. All its sessions are gone, and its descriptors are closed. */
 export class ThreadDied extends Error {
@@ -20,7 +20,7 @@ export interface ThreadParts {
   readonly memory: ThreadMemory;
   readonly marks: Marks;
   /** Receives all letters but confirmations and the last one. */
-  readonly hear: (letter: Letter) => void;
+  readonly hear: (message: ThreadMessage) => void;
 }
 
 /** What an envelope holds besides its number. */
@@ -52,7 +52,7 @@ export class ThreadHandle {
     this.#worker = new Worker(parts.script, { type: "module", name: `data ${number + 1}` });
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    this.#worker.onmessage = ({ data }: MessageEvent<Letter>) => this.#read(data);
+    this.#worker.onmessage = ({ data }: MessageEvent<ThreadMessage>) => this.#read(data);
     this.#worker.onerror = (event) => {
       event.preventDefault(); // else the whole process would end
       this.#close(new ThreadDied(event.message));
@@ -82,13 +82,13 @@ export class ThreadHandle {
     this.#close(new ThreadDied(reason));
   }
 
-  #read(letter: Letter): void {
-    if (letter.is === "done") {
-      this.#waiting.get(letter.id)?.();
-      this.#waiting.delete(letter.id);
-    } else if (letter.is === "quit") this.#close();
-    else if (letter.is === "died") this.#close(new ThreadDied(letter.reason));
-    else this.#parts.hear(letter);
+  #read(message: ThreadMessage): void {
+    if (message.is === "done") {
+      this.#waiting.get(message.id)?.();
+      this.#waiting.delete(message.id);
+    } else if (message.is === "quit") this.#close();
+    else if (message.is === "died") this.#close(new ThreadDied(message.reason));
+    else this.#parts.hear(message);
   }
 
   #close(error?: ThreadDied): void {

@@ -1,5 +1,5 @@
 /** A thread that has only the relay. */
-import { beThread } from "../../../threads/thread.ts";
+import { runThread } from "../../../threads/thread.ts";
 import { guestKind } from "../worker_relay.ts";
 
-beThread({ tcp: () => Promise.resolve(guestKind) });
+runThread({ tcp: () => Promise.resolve(guestKind) });
