@@ -1,6 +1,7 @@
 /** The text of `--help`: the table of options in groups, at most 80 columns wide. */
 import { COMMAND_NAMES, commandOf } from "./commands.ts";
-import { flagOf, type Key, KEYS, type Option, optionOf } from "./options.ts";
+import { flagOf, type Key, KEYS, optionOf } from "./options.ts";
+import { type Option } from "./rows.ts";
 
 const WIDTH = 80;
 const TEXT_COLUMN = 30;

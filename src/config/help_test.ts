@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { helpText, USAGE } from "./help.ts";
-import { defaultOf, flagOf, KEYS, optionOf } from "./options.ts";
+import { flagOf, KEYS, optionOf } from "./options.ts";
+import { defaultOf } from "./rows.ts";
 
 Deno.test("the help fits 80 columns and begins with both ways to start", () => {
   const lines = helpText().split("\n");

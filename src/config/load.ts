@@ -19,14 +19,13 @@ import { onOff, quote } from "./kinds.ts";
 import {
   type Config,
   type DocumentName,
-  isFor,
   type Key,
-  type Mode,
   optionOf,
   OPTIONS,
   type ServiceConfig,
   yamlKeyOf,
 } from "./options.ts";
+import { isFor, type Mode } from "./rows.ts";
 import type { Interfaces } from "./own_address.ts";
 import { configText } from "./print.ts";
 import {

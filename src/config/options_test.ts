@@ -2,18 +2,16 @@ import { assert, assertEquals } from "@std/assert";
 import { ConfigError } from "../base/config_error.ts";
 import {
   type Config,
-  defaultOf,
   envOf,
   flagOf,
   type HttpConfig,
-  isFor,
   type Key,
   KEYS,
-  type Mode,
   optionOf,
   type TcpConfig,
   yamlKeyOf,
 } from "./options.ts";
+import { defaultOf, isFor, type Mode } from "./rows.ts";
 import { type ConfigFixture, configOf, FOLDER, loadWith } from "./testing/config.ts";
 
 /** For each metavar a text that is no option's default. */

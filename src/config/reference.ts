@@ -6,17 +6,8 @@
 import { ConfigError } from "../base/config_error.ts";
 import { PROGRAM_VARIABLES } from "../base/program_variables.ts";
 import { notesOf } from "./help.ts";
-import {
-  defaultOf,
-  flagOf,
-  isFor,
-  type Key,
-  KEYS,
-  type Mode,
-  type Option,
-  optionOf,
-  yamlKeyOf,
-} from "./options.ts";
+import { flagOf, type Key, KEYS, optionOf, yamlKeyOf } from "./options.ts";
+import { defaultOf, isFor, type Mode, type Option } from "./rows.ts";
 import { yamlText } from "./print.ts";
 
 /** Keeps `deno fmt` from padding each column to its longest cell. */

@@ -7,18 +7,15 @@ import type { Layer, RawOption } from "./raw_option.ts";
 import type { Target } from "./http_kinds.ts";
 import { quote } from "./kinds.ts";
 import {
-  defaultOf,
   type HttpConfig,
-  isFor,
   type Key,
   KEYS,
-  type Mode,
-  type Option,
   optionOf,
   type ProcessConfig,
   type ServiceConfig,
   yamlKeyOf,
 } from "./options.ts";
+import { defaultOf, isFor, type Mode, type Option } from "./rows.ts";
 
 export const MODE_NAMES = { tcp: "TCP mode", http: "HTTP mode" } as const;
 

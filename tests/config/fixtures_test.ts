@@ -4,7 +4,8 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { load, type Loaded } from "../../src/config/load.ts";
-import { isFor, type Key, KEYS, optionOf } from "../../src/config/options.ts";
+import { type Key, KEYS, optionOf } from "../../src/config/options.ts";
+import { isFor } from "../../src/config/rows.ts";
 
 function loadFixture(folder: URL, name: string): Loaded {
   return load({
