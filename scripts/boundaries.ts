@@ -65,7 +65,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   linux: ["libc.ts", "loop.ts"],
   net: ["transport.ts"],
   report: ["log.ts", "webhook.ts"],
-  threads: ["crew.ts", "thread.ts"],
+  threads: ["thread_group.ts", "thread.ts"],
 };
 
 /** Where things that touch the world may stand. */

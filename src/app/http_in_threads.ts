@@ -12,29 +12,29 @@ import type { ErrorPage } from "../gateway/answers.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { denoSockets } from "../net/deno/transport.ts";
 import { resolver } from "../net/resolve.ts";
-import type { Crew } from "../threads/crew.ts";
-import type { Engaged } from "../threads/engaged.ts";
-import type { Report } from "../threads/messages.ts";
-import { ThreadPlane } from "../threads/plane.ts";
+import type { ThreadGroup } from "../threads/thread_group.ts";
+import type { ShardedService } from "../threads/sharded_service.ts";
+import type { ShardReport } from "../threads/messages.ts";
+import { ShardedDataPlane } from "../threads/sharded_data_plane.ts";
 import { Port } from "../threads/port.ts";
 import { ControlPlane } from "./control_plane.ts";
 import {
-  type Answer,
-  buryExchanges,
-  type FromGuest,
-  type GuestSettings,
+  accountForDeath,
+  type FromHttpShard,
   HTTP,
   HTTP_COUNTERS,
+  type HttpShardAnswer,
+  type HttpShardQuestion,
+  type HttpShardSettings,
   plainConfig,
-  type Question,
-  type ToGuest,
+  type ToHttpShard,
 } from "./http_messages.ts";
 import { httpUpstreams } from "./http_upstreams.ts";
 import type { Service, ServiceContext } from "./service.ts";
 
 /** What the choice of the sockets has brought, and the files of the service. */
 export interface InThreads {
-  readonly crew: Crew;
+  readonly group: ThreadGroup;
   readonly page: ErrorPage;
   /** Whether a request may go to another upstream before a switch is decided. */
   readonly mayGoAhead: boolean;
@@ -52,12 +52,12 @@ export async function startInThreads(
   inThreads: InThreads,
 ): Promise<Service | string> {
   const { clock, publish, socketMode } = context;
-  const { crew } = inThreads;
-  const { service, plane, control, endpoints } = engage(config, context, inThreads);
+  const { group } = inThreads;
+  const { service, plane, control, endpoints } = addService(config, context, inThreads);
   const view = control.view(() => service.counters(HTTP_COUNTERS));
   endpoints.set(await context.publicEndpoints(view));
   const port = new Port({ address: config.listen, socketMode, userTimeoutMs: 0 }, {
-    libc: crew.libc,
+    libc: group.libc,
     clock,
     publish,
     opened: (listener, address) => {
@@ -96,15 +96,15 @@ export async function startInThreads(
 }
 
 /** Begins the service in the threads, with a control plane that has not begun. */
-function engage(config: HttpConfig, context: ServiceContext, inThreads: InThreads) {
+function addService(config: HttpConfig, context: ServiceContext, inThreads: InThreads) {
   const { clock, publish, connectionsMax } = context;
-  const { crew, page: errorPage, mayGoAhead } = inThreads;
+  const { group, page: errorPage, mayGoAhead } = inThreads;
   const pseudonym = newPseudonym();
   // For the checks: the threads have connections of their own.
   const deps = { clock, deadlines: new Deadlines(clock), sockets: denoSockets, pseudonym };
   const { list, probe } = httpUpstreams(config, { ...deps, caCerts: undefined });
   const able = new Int32Array(new SharedArrayBuffer(list.length * Int32Array.BYTES_PER_ELEMENT));
-  const settings: GuestSettings = {
+  const settings: HttpShardSettings = {
     config: plainConfig(config),
     connectionsMax,
     errorPage,
@@ -112,18 +112,18 @@ function engage(config: HttpConfig, context: ServiceContext, inThreads: InThread
     standIns: able,
   };
   let answering: Endpoints;
-  const service = crew.engage({
+  const service = group.addService({
     kind: HTTP,
     settings,
     limits: [connectionsMax, config.holdClients],
-    hear: (report, thread) => {
+    onReport: (report, thread) => {
       if (report.is === "doubt") control.doubt(report.doubt);
       else if (report.is === "event") publish(report.event);
       else if (report.is === "tell") void answer(service, thread, report, answering);
     },
-    bury: buryExchanges,
+    accountForDeath: accountForDeath,
   });
-  const plane = new ThreadPlane(service);
+  const plane = new ShardedDataPlane(service);
   const onState = (state: State) => {
     const found = mayGoAhead ? standIns({ state, policy: control.policy }) : [];
     list.forEach((upstream, rank) => Atomics.store(able, rank, found.includes(upstream) ? 1 : 0));
@@ -134,23 +134,29 @@ function engage(config: HttpConfig, context: ServiceContext, inThreads: InThread
   return { service, plane, control, endpoints: { set: (to: Endpoints) => answering = to } };
 }
 
-function tell(service: Engaged, what: ToGuest, topic?: string): void {
+function tell(service: ShardedService, what: ToHttpShard, topic?: string): void {
   void service.order({ do: "tell", what }, topic);
 }
 
-/** Answers what the guest in one thread has asked. Never rejects. */
+/** Answers what the shard in one thread has asked. Never rejects. */
 async function answer(
-  service: Engaged,
+  service: ShardedService,
   thread: number,
-  { what }: Report & { readonly is: "tell" },
+  { what }: ShardReport & { readonly is: "tell" },
   endpoints: Endpoints,
 ): Promise<void> {
-  const { id, question } = what as FromGuest;
+  const { id, question } = what as FromHttpShard;
   const answer = await answerTo(question, endpoints);
-  service.orderOne(thread, { do: "tell", what: { is: "answer", id, answer } satisfies ToGuest });
+  service.orderOne(thread, {
+    do: "tell",
+    what: { is: "answer", id, answer } satisfies ToHttpShard,
+  });
 }
 
-async function answerTo(question: Question, endpoints: Endpoints): Promise<Answer> {
+async function answerTo(
+  question: HttpShardQuestion,
+  endpoints: Endpoints,
+): Promise<HttpShardAnswer> {
   if (question.about === "name") {
     const found = await resolver.resolve(question.host);
     return { about: "name", ips: found instanceof Fault ? [] : found };

@@ -1,5 +1,5 @@
 /**
- * What the main thread and the guests of an HTTP service say to each other beside the orders that all guests get.
+ * What the main thread and the shards of an HTTP service say to each other beside the orders that all shards get.
  * Plain data, for `postMessage`. Part of the composition root.
  */
 import type { Address } from "../base/address.ts";
@@ -7,13 +7,13 @@ import type { HttpConfig } from "../config/options.ts";
 import type { Target } from "../config/http_kinds.ts";
 import type { ErrorPage } from "../gateway/answers.ts";
 
-/** The kind of these guests. */
+/** The kind of these shards. */
 export const HTTP = "http";
 
 /** One number for each upstream, by rank: 1 if it may take an exchange before a switch is decided. */
 export type StandIns = Int32Array<SharedArrayBuffer>;
 
-export interface GuestSettings {
+export interface HttpShardSettings {
   readonly config: PlainConfig;
   readonly connectionsMax: number;
   readonly errorPage: ErrorPage;
@@ -22,18 +22,18 @@ export interface GuestSettings {
   readonly standIns: StandIns;
 }
 
-/** To a guest. */
-export type ToGuest =
+/** To a shard. */
+export type ToHttpShard =
   /** Where the listening socket listens; precedes the order `listen`. */
   | { readonly is: "address"; readonly address: Address }
   /** There will be no more decisions. */
   | { readonly is: "final" }
-  | { readonly is: "answer"; readonly id: number; readonly answer: Answer };
+  | { readonly is: "answer"; readonly id: number; readonly answer: HttpShardAnswer };
 
-/** From a guest. Each question gets an answer of its kind, with the same number. */
-export type FromGuest = { readonly id: number; readonly question: Question };
+/** From a shard. Each question gets an answer of its kind, with the same number. */
+export type FromHttpShard = { readonly id: number; readonly question: HttpShardQuestion };
 
-export type Question =
+export type HttpShardQuestion =
   | { readonly about: "name"; readonly host: string }
   /** A path of the admin endpoints. */
   | {
@@ -43,7 +43,7 @@ export type Question =
     readonly headers: readonly (readonly [string, string])[];
   };
 
-export type Answer =
+export type HttpShardAnswer =
   | { readonly about: "name"; readonly ips: readonly string[] }
   | {
     readonly about: "request";
@@ -65,14 +65,14 @@ export function plainConfig({ primary, backup, ...rest }: HttpConfig): PlainConf
   return { ...rest, targets };
 }
 
-export function configOf({ targets, ...rest }: PlainConfig): HttpConfig {
+export function httpConfigOf({ targets, ...rest }: PlainConfig): HttpConfig {
   const [primary, ...backup] = targets.map((target) =>
     target.kind === "url" ? { ...target, url: new URL(target.url) } : target
   );
   return { ...rest, primary, backup } as HttpConfig;
 }
 
-/** The counters of a guest, in the order in which they stand in its memory. */
+/** The counters of a shard, in the order in which they stand in its memory. */
 export const HTTP_COUNTERS = [
   "active",
   "held",
@@ -91,7 +91,7 @@ export const HTTP_COUNTERS = [
 ] as const;
 
 /** A thread died: its exchanges are lost. Returns how many there were. */
-export function buryExchanges(counters: Float64Array): number {
+export function accountForDeath(counters: Float64Array): number {
   const active = counters[HTTP_COUNTERS.indexOf("active")]!;
   counters[HTTP_COUNTERS.indexOf("lost")]! += active;
   counters[HTTP_COUNTERS.indexOf("active")] = counters[HTTP_COUNTERS.indexOf("held")] = 0;

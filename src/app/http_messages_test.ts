@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { httpOf } from "../config/testing/config.ts";
-import { buryExchanges, configOf, HTTP_COUNTERS, plainConfig } from "./http_messages.ts";
+import { accountForDeath, HTTP_COUNTERS, httpConfigOf, plainConfig } from "./http_messages.ts";
 
 Deno.test("a config arrives in a thread as it was sent", () => {
   const config = httpOf([
@@ -9,12 +9,12 @@ Deno.test("a config arrives in a thread as it was sent", () => {
     "--backup=page:/sorry.html",
     "--check-status=200,300-399",
   ]);
-  assertEquals(configOf(structuredClone(plainConfig(config))), config);
+  assertEquals(httpConfigOf(structuredClone(plainConfig(config))), config);
 });
 
 Deno.test("a config without a backup arrives without one that could be used", () => {
   const config = httpOf(["--primary=http://a.test"]);
-  const { backup, ...rest } = configOf(structuredClone(plainConfig(config)));
+  const { backup, ...rest } = httpConfigOf(structuredClone(plainConfig(config)));
   const { backup: _none, ...sent } = config;
   assertEquals([backup, rest], [[], sent as never]);
 });
@@ -25,6 +25,6 @@ Deno.test("the exchanges of a dead thread are lost", () => {
   counters[at("active")] = 3;
   counters[at("held")] = 2;
   counters[at("lost")] = 1;
-  assertEquals(buryExchanges(counters), 3);
+  assertEquals(accountForDeath(counters), 3);
   assertEquals([at("active"), at("held"), at("lost")].map((place) => counters[place]), [0, 0, 4]);
 });

@@ -10,7 +10,7 @@ import { HANDSHAKES_MIN } from "../gateway/handshakes.ts";
 import { listen, type Listening } from "../gateway/listen.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { reserveOf } from "../http1/server.ts";
-import { Crew } from "../threads/crew.ts";
+import { ThreadGroup } from "../threads/thread_group.ts";
 import { gatewaySettings } from "./gateway_settings.ts";
 import { newPseudonym, standIns, startInThreads } from "./http_in_threads.ts";
 import { chooseSockets } from "./transport.ts";
@@ -61,8 +61,8 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   // If a switch waits for triggers, no request may reach the new upstream before they have ended.
   const mayGoAhead = config.triggerMode === "beside" || config.onFailover === undefined;
   const page = files.errorPage ?? DEFAULT_PAGE;
-  if (sockets instanceof Crew) {
-    return await startInThreads(config, context, { crew: sockets, page, mayGoAhead });
+  if (sockets instanceof ThreadGroup) {
+    return await startInThreads(config, context, { group: sockets, page, mayGoAhead });
   }
   const deadlines = new Deadlines(clock);
   const pseudonym = newPseudonym();

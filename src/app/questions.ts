@@ -1,6 +1,6 @@
 /** Questions of a thread to the main thread, with as many under way as is good, and each with a deadline. */
 import type { Clock } from "../base/clock.ts";
-import type { Answer, FromGuest, Question } from "./http_messages.ts";
+import type { FromHttpShard, HttpShardAnswer, HttpShardQuestion } from "./http_messages.ts";
 
 /** Requests for the admin endpoints that may wait for the main thread at one time, of one service and thread. */
 const REQUESTS_MAX = 64;
@@ -9,12 +9,12 @@ const REQUEST_MS = 10_000;
 
 export class Questions {
   readonly #clock: Clock;
-  readonly #send: (question: FromGuest) => void;
-  readonly #waiting = new Map<number, (answer: Answer | undefined) => void>();
+  readonly #send: (question: FromHttpShard) => void;
+  readonly #waiting = new Map<number, (answer: HttpShardAnswer | undefined) => void>();
   #requests = 0;
   #id = 0;
 
-  constructor(clock: Clock, send: (question: FromGuest) => void) {
+  constructor(clock: Clock, send: (question: FromHttpShard) => void) {
     this.#clock = clock;
     this.#send = send;
   }
@@ -40,7 +40,7 @@ export class Questions {
     return new Response(body, { status, headers: answer.headers.map(([...pair]) => pair) });
   }
 
-  answered(id: number, answer: Answer | undefined): void {
+  answered(id: number, answer: HttpShardAnswer | undefined): void {
     this.#waiting.get(id)?.(answer);
     this.#waiting.delete(id);
   }
@@ -50,7 +50,7 @@ export class Questions {
     for (const id of [...this.#waiting.keys()]) this.answered(id, undefined);
   }
 
-  #ask(question: Question): Promise<Answer | undefined> {
+  #ask(question: HttpShardQuestion): Promise<HttpShardAnswer | undefined> {
     return new Promise((resolve) => {
       const id = ++this.#id;
       this.#waiting.set(id, resolve);

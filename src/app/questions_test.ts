@@ -1,11 +1,11 @@
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
-import type { FromGuest } from "./http_messages.ts";
+import type { FromHttpShard } from "./http_messages.ts";
 import { Questions } from "./questions.ts";
 
 function asking() {
   const clock = new ManualClock();
-  const sent: FromGuest[] = [];
+  const sent: FromHttpShard[] = [];
   return { clock, sent, questions: new Questions(clock, (question) => sent.push(question)) };
 }
 

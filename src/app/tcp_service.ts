@@ -68,7 +68,7 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
 
 function relayOf(
   config: TcpConfig,
-  { socketMode, connectionsMax, threads: { crew, asked, unsupportedReason } }: ServiceContext,
+  { socketMode, connectionsMax, threads: { group, asked, unsupportedReason } }: ServiceContext,
   context: RelayContext,
 ) {
   const settings = {
@@ -88,8 +88,8 @@ function relayOf(
     settings,
     context,
     (settings, context) =>
-      crew === undefined
+      group === undefined
         ? new EngineUnavailable(unsupportedReason ?? "it has no threads")
-        : startSplice(settings, context, crew),
+        : startSplice(settings, context, group),
   );
 }

@@ -5,7 +5,7 @@ import type { Publish } from "../events/events.ts";
 import { usableCores } from "../linux/cores.ts";
 import { ProcessLibc } from "../linux/process_libc.ts";
 import { HTTP } from "./http_messages.ts";
-import { Crew } from "../threads/crew.ts";
+import { ThreadGroup } from "../threads/thread_group.ts";
 import { threadsUnsupportedReason } from "../threads/unsupported_reason.ts";
 
 const SCRIPT = new URL("./thread_main.ts", import.meta.url);
@@ -15,7 +15,7 @@ const THREAD_DESCRIPTORS = 12;
 
 /** The threads, or the reason why there are none. */
 export interface Threads extends AsyncDisposable {
-  readonly crew: Crew | undefined;
+  readonly group: ThreadGroup | undefined;
   readonly unsupportedReason: string | undefined;
   /** How many `--workers` asks for. */
   readonly asked: number;
@@ -25,7 +25,7 @@ export interface Threads extends AsyncDisposable {
 
 /** For services that the main thread serves. */
 export const NO_THREADS: Threads = {
-  crew: undefined,
+  group: undefined,
   unsupportedReason: undefined,
   asked: 1,
   descriptors: 0,
@@ -50,18 +50,18 @@ export function startThreads(
 ): Threads {
   const kinds = [...new Set(services.map(kindOf).filter((kind) => kind !== undefined))];
   const reason = kinds.length === 0 ? undefined : unsupportedReason();
-  const crew = kinds.length === 0 || reason !== undefined
+  const group = kinds.length === 0 || reason !== undefined
     ? undefined
-    : new Crew({ clock: realClock, publish, threads: asked, kinds, script: SCRIPT });
-  const stayAsItIs = crew === undefined ? () => {} : giveBackLater();
+    : new ThreadGroup({ clock: realClock, publish, threads: asked, kinds, script: SCRIPT });
+  const stayAsItIs = group === undefined ? () => {} : giveBackLater();
   return {
-    crew,
+    group,
     unsupportedReason: reason,
     asked,
-    descriptors: crew === undefined ? 0 : asked * THREAD_DESCRIPTORS,
+    descriptors: group === undefined ? 0 : asked * THREAD_DESCRIPTORS,
     async [Symbol.asyncDispose]() {
       stayAsItIs();
-      await crew?.[Symbol.asyncDispose]();
+      await group?.[Symbol.asyncDispose]();
     },
   };
 }
@@ -82,7 +82,7 @@ function giveBackLater(): () => void {
   });
 }
 
-/** The kind of the service's guests; undefined if the main thread serves it. */
+/** The kind of the service's shards; undefined if the main thread serves it. */
 function kindOf(config: ServiceConfig): string | undefined {
   if (config.relay === "stream") return undefined;
   if (config.mode === "tcp") return "tcp";

@@ -7,7 +7,7 @@ import type { HttpConfig } from "../config/options.ts";
 import type { Publish } from "../events/events.ts";
 import { denoSockets } from "../net/deno/transport.ts";
 import type { Sockets } from "../net/transport.ts";
-import type { Crew } from "../threads/crew.ts";
+import type { ThreadGroup } from "../threads/thread_group.ts";
 import { speaksTls, type Threads, unsupportedReason } from "./threads.ts";
 
 /**
@@ -17,24 +17,24 @@ import { speaksTls, type Threads, unsupportedReason } from "./threads.ts";
 export function chooseSockets(
   config: HttpConfig,
   { publish, threads }: { readonly publish: Publish; readonly threads: Threads },
-): Sockets | Crew | string {
+): Sockets | ThreadGroup | string {
   const portable = (reason: string) => {
     publish({ type: "sockets.chosen", sockets: "deno", reason });
     return denoSockets;
   };
   if (config.relay === "stream") return portable("it was asked for");
-  const { crew } = threads;
+  const { group } = threads;
   const reason = socketsUnsupportedReason(config) ??
-    (crew === undefined ? "there are no threads for them" : undefined);
+    (group === undefined ? "there are no threads for them" : undefined);
   if (reason !== undefined && config.relay === "splice") {
     return `Cannot use the relay engine splice: ${reason} (from ${config.origins.relay})`;
   }
-  if (reason !== undefined || crew === undefined) {
+  if (reason !== undefined || group === undefined) {
     return portable(`those of Linux cannot be used: ${reason}`);
   }
   const why = config.relay === "splice" ? "it was asked for" : "it is the fastest on this system";
   publish({ type: "sockets.chosen", sockets: "linux", reason: why });
-  return crew;
+  return group;
 }
 
 /** Why an HTTP service cannot use the sockets of Linux; undefined if it can. */

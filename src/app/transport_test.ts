@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { httpOf } from "../config/testing/config.ts";
 import type { Event } from "../events/events.ts";
 import { denoSockets } from "../net/deno/transport.ts";
-import type { Crew } from "../threads/crew.ts";
+import type { ThreadGroup } from "../threads/thread_group.ts";
 import { NO_THREADS } from "./threads.ts";
 import { chooseSockets } from "./transport.ts";
 
@@ -16,7 +16,7 @@ const TLS: readonly (readonly string[])[] = [
 ];
 
 /** Stands in for threads that run. */
-const THREADS = { ...NO_THREADS, crew: {} as Crew };
+const THREADS = { ...NO_THREADS, group: {} as ThreadGroup };
 
 function choose(args: readonly string[]) {
   const events: Event[] = [];
@@ -43,7 +43,7 @@ for (
     ...onLinux,
     fn() {
       const { sockets, events } = choose([...PLAIN, `--relay=${engine}`]);
-      assert(sockets === THREADS.crew);
+      assert(sockets === THREADS.group);
       assertEquals(events, [{ type: "sockets.chosen", sockets: "linux", reason: reason! }]);
     },
   });

@@ -4,17 +4,17 @@
  */
 import { type Cells, newCells } from "./places.ts";
 
-export type Counters = Float64Array<SharedArrayBuffer>;
+export type SharedCounters = Float64Array<SharedArrayBuffer>;
 
-/** The most counters that a guest may have. */
+/** The most counters that a shard may have. */
 const COUNTERS_MAX = 24;
-/** The place of the result of the last order to count, after the counters of the guest. */
+/** The place of the result of the last order to count, after the counters of the shard. */
 export const BUSY = COUNTERS_MAX - 1;
 
 /** Of one service. */
 export interface ServiceMemory {
-  /** The counters of the guest in each thread. */
-  readonly counters: readonly Counters[];
+  /** The counters of the shard in each thread. */
+  readonly counters: readonly SharedCounters[];
   /** The limits of the service, each with its places. */
   readonly limits: readonly { readonly max: number; readonly cells: Cells }[];
 }
@@ -49,7 +49,7 @@ export function sumCounters<Name extends string>(
 /** Of all threads. */
 export interface ThreadMemory {
   /** For each thread a number that grows with every tick of its loop, and the thread's number in the system. */
-  readonly beats: Counters;
+  readonly beats: SharedCounters;
   /** The eventfd(2) that wakes each thread; the main thread owns them. */
   readonly eventfds: Int32Array<SharedArrayBuffer>;
 }

@@ -8,8 +8,8 @@ import type { ServiceMemory, ThreadMemory } from "./memory.ts";
 /** The addresses of an upstream; undefined while its name is being resolved, empty if it has none. */
 export type Addresses = readonly SockAddr[] | undefined;
 
-/** An order to the guest of one service. */
-export type Order =
+/** An order to the shard of one service. */
+export type ShardOrder =
   /** Accepts clients on this listening socket, which the main thread owns, until `refuse` or `stop`. */
   | { readonly do: "listen"; readonly listener: number }
   | {
@@ -31,12 +31,12 @@ export type Order =
   | { readonly do: "stop"; readonly drainMs: number }
   /** Ends a stop that is under way. */
   | { readonly do: "cutAll" }
-  /** What only this kind of guest understands. */
+  /** What only this kind of shard understands. */
   | { readonly do: "tell"; readonly what: unknown };
 
 /** The beginning of a service in a thread. */
-export interface Engagement {
-  /** Names the code of the guest. */
+export interface ShardSpec {
+  /** Names the code of the shard. */
   readonly kind: string;
   readonly settings: unknown;
   readonly memory: ServiceMemory;
@@ -44,26 +44,26 @@ export interface Engagement {
 
 /** One message to a thread. It confirms the number when the order is in force. */
 export type Envelope =
-  | { readonly id: number; readonly service: number; readonly order: Order }
-  | { readonly id: number; readonly service: number; readonly engagement: Engagement }
+  | { readonly id: number; readonly service: number; readonly order: ShardOrder }
+  | { readonly id: number; readonly service: number; readonly spec: ShardSpec }
   /** Looks for clients at the listening sockets of all services. */
   | { readonly id: number; readonly look: true }
   /** Ends the thread. */
   | { readonly id: number; readonly quit: true };
 
-/** A report of the guest of one service. */
-export type Report =
+/** A report of the shard of one service. */
+export type ShardReport =
   | { readonly is: "event"; readonly event: Event }
   | { readonly is: "doubt"; readonly doubt: Doubt }
-  /** The last report of a guest that was stopped; `cut` counts sessions. */
+  /** The last report of a shard that was stopped; `cut` counts sessions. */
   | { readonly is: "stopped"; readonly cut: number }
-  /** What only this kind of guest says. */
+  /** What only this kind of shard says. */
   | { readonly is: "tell"; readonly what: unknown };
 
 /** One message of a thread. */
 export type ThreadMessage =
   | { readonly is: "done"; readonly id: number }
-  | { readonly is: "report"; readonly service: number; readonly report: Report }
+  | { readonly is: "report"; readonly service: number; readonly report: ShardReport }
   /** A bug was caught, and the thread goes on. */
   | { readonly is: "faulted"; readonly reason: string }
   /** The last message: a bug ended the thread. */
@@ -72,9 +72,9 @@ export type ThreadMessage =
   | { readonly is: "quit" };
 
 /** What the main thread sends to a thread once, at its start. */
-export interface Start {
+export interface ThreadStart {
   readonly number: number;
-  /** The kinds of guests that it may be given. */
+  /** The kinds of shards that it may be given. */
   readonly kinds: readonly string[];
   readonly memory: ThreadMemory;
   /** Where the thread marks the descriptors that it has open. */

@@ -13,7 +13,7 @@ import { listenAt } from "../net/linux/bind.ts";
 import { systemLookUp } from "../net/look_up.ts";
 import { BACKLOG } from "../net/linux/listener.ts";
 import type { Resolver } from "../net/resolve.ts";
-import { NameWatch } from "./names.ts";
+import { NameWatch } from "./name_watch.ts";
 
 const RETRY_BIND_MS = 1_000;
 

@@ -4,7 +4,7 @@
  * the machine is overloaded or the process was stopped, is left alone.
  */
 import { ProcessLibc } from "../linux/process_libc.ts";
-import { BEAT, BEATS, type Counters, THREAD_ID } from "./memory.ts";
+import { BEAT, BEATS, type SharedCounters, THREAD_ID } from "./memory.ts";
 
 export type Finding =
   | { readonly is: "alive" }
@@ -28,7 +28,7 @@ interface Still {
 
 export class Pulse implements Disposable {
   readonly #libc = new ProcessLibc();
-  readonly #beats: Counters;
+  readonly #beats: SharedCounters;
   readonly #at: number;
   readonly #hangCpuMs: number;
   /** Set while the loop has not ticked since the last look. */
@@ -36,7 +36,7 @@ export class Pulse implements Disposable {
   #isOver = false;
 
   /** `hangCpuMs`: CPU time of one tick, in milliseconds, after which it hangs. */
-  constructor(beats: Counters, thread: number, hangCpuMs: number) {
+  constructor(beats: SharedCounters, thread: number, hangCpuMs: number) {
     this.#beats = beats;
     this.#at = thread * BEATS;
     this.#hangCpuMs = hangCpuMs;

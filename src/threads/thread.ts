@@ -1,5 +1,5 @@
 /**
- * What a thread runs: one loop, the guests of all services, orders in and reports out. A thread without guests
+ * What a thread runs: one loop, the shards of all services, orders in and reports out. A thread without shards
  * that use promises never yields to its own event loop. It ends on order, or with a bug in its loop, which it
  * reports to the main thread.
  */
@@ -11,14 +11,14 @@ import { Mailbox } from "../linux/mailbox.ts";
 import { ProcessLibc } from "../linux/process_libc.ts";
 import { TrackedLibc } from "../linux/tracked_libc.ts";
 import { EmbeddedLoop } from "../net/linux/embedded_loop.ts";
-import type { Guest, GuestKind, GuestKinds, Surroundings } from "./guest.ts";
+import type { Shard, ShardContext, ShardKind, ShardKinds } from "./shard.ts";
 import { BEAT, BEATS, THREAD_ID } from "./memory.ts";
-import type { Engagement, Envelope, Report, Start, ThreadMessage } from "./messages.ts";
+import type { Envelope, ShardReport, ShardSpec, ThreadMessage, ThreadStart } from "./messages.ts";
 import { SharedPlaces } from "./places.ts";
 
 // The part of a worker's global scope that is used here; the document's own `self` is typed in its stead.
 const scope = self as unknown as {
-  onmessage: ((event: MessageEvent<Start>) => void) | null;
+  onmessage: ((event: MessageEvent<ThreadStart>) => void) | null;
   postMessage(message: ThreadMessage): void;
   addEventListener(type: "error", listener: (event: ErrorEvent) => void): void;
   addEventListener(
@@ -27,8 +27,8 @@ const scope = self as unknown as {
   ): void;
 };
 
-/** Makes this worker a thread with guests of these kinds, as soon as it gets its start message. */
-export function runThread(kinds: GuestKinds): void {
+/** Makes this worker a thread with shards of these kinds, as soon as it gets its start message. */
+export function runThread(kinds: ShardKinds): void {
   scope.onmessage = async ({ data }) => {
     scope.onmessage = null;
     let last: ThreadMessage;
@@ -44,13 +44,13 @@ export function runThread(kinds: GuestKinds): void {
 }
 
 /** Runs until `quit`; everything that the thread opened is closed when this resolves. */
-async function serve(start: Start, kinds: GuestKinds): Promise<void> {
+async function serve(start: ThreadStart, kinds: ShardKinds): Promise<void> {
   const { number, memory: { beats } } = start;
   {
     using process = new ProcessLibc();
     beats[number * BEATS + THREAD_ID] = process.threadId();
   }
-  const loaded = new Map<string, GuestKind>();
+  const loaded = new Map<string, ShardKind>();
   for (const kind of start.kinds) loaded.set(kind, await kinds[kind]!());
   using libc = new TrackedLibc(start.marks);
   const loop = new Loop(libc);
@@ -59,7 +59,7 @@ async function serve(start: Start, kinds: GuestKinds): Promise<void> {
   const embedded = hasPromises
     ? new EmbeddedLoop(loop, libc, realClock, () => outside === 0)
     : undefined;
-  const guests = new Guests(start, loaded, (thread) => libc.wake(start.memory.eventfds[thread]!), {
+  const shards = new Shards(start, loaded, (thread) => libc.wake(start.memory.eventfds[thread]!), {
     loop,
     embedded,
     outside: () => {
@@ -69,12 +69,12 @@ async function serve(start: Start, kinds: GuestKinds): Promise<void> {
   });
   const port = start.port as unknown as MessagePort; // the same object; node's types know it under their name
   new Mailbox<Envelope>(libc, loop, start.memory.eventfds[number]!, port, {
-    read: (envelope) => guests.obey(envelope),
-    woken: () => guests.look(),
+    read: (envelope) => shards.obey(envelope),
+    woken: () => shards.look(),
   });
   const beat = () => {
     beats[number * BEATS + BEAT]!++;
-    guests.count();
+    shards.count();
   };
   if (embedded === undefined) return loop.run(beat);
   catchBugs();
@@ -98,24 +98,24 @@ function catchBugs(): void {
 /** Under load the counters are written only this often, in milliseconds. */
 const COUNT_MS = 5;
 
-/** What all guests of a thread share. */
-type Around = Pick<Surroundings, "loop" | "embedded" | "outside">;
+/** What all shards of a thread share. */
+type SharedContext = Pick<ShardContext, "loop" | "embedded" | "outside">;
 
-/** The guests of one thread. */
-class Guests {
-  readonly #start: Start;
-  readonly #kinds: ReadonlyMap<string, GuestKind>;
+/** The shards of one thread. */
+class Shards {
+  readonly #start: ThreadStart;
+  readonly #kinds: ReadonlyMap<string, ShardKind>;
   readonly #wake: (thread: number) => void;
-  readonly #around: Around;
-  readonly #guests = new Map<number, Guest>();
-  readonly #counting = new Set<Guest>();
+  readonly #around: SharedContext;
+  readonly #shards = new Map<number, Shard>();
+  readonly #counting = new Set<Shard>();
   #countedAt = 0;
 
   constructor(
-    start: Start,
-    kinds: ReadonlyMap<string, GuestKind>,
+    start: ThreadStart,
+    kinds: ReadonlyMap<string, ShardKind>,
     wake: (thread: number) => void,
-    around: Around,
+    around: SharedContext,
   ) {
     this.#start = start;
     this.#kinds = kinds;
@@ -124,8 +124,8 @@ class Guests {
   }
 
   obey(envelope: Envelope): void {
-    if ("order" in envelope) this.#guests.get(envelope.service)?.obey(envelope.order);
-    else if ("engagement" in envelope) this.#engage(envelope.service, envelope.engagement);
+    if ("order" in envelope) this.#shards.get(envelope.service)?.execute(envelope.order);
+    else if ("spec" in envelope) this.#begin(envelope.service, envelope.spec);
     else if ("look" in envelope) this.look();
     else this.#quit();
     scope.postMessage({ is: "done", id: envelope.id });
@@ -133,7 +133,7 @@ class Guests {
 
   /** Places may have become free, or another thread may have died with clients in the accept queues. */
   look(): void {
-    for (const guest of this.#guests.values()) guest.look();
+    for (const shard of this.#shards.values()) shard.look();
   }
 
   count(): void {
@@ -141,31 +141,31 @@ class Guests {
     if (this.#counting.size === 0) return;
     if (loop.hasMore && loop.now - this.#countedAt < COUNT_MS) return;
     this.#countedAt = loop.now;
-    for (const guest of this.#counting) guest.count!();
+    for (const shard of this.#counting) shard.count!();
   }
 
-  #engage(service: number, { kind, settings, memory }: Engagement): void {
+  #begin(service: number, { kind, settings, memory }: ShardSpec): void {
     const { number } = this.#start;
-    const guest = this.#kinds.get(kind)!.make(settings, {
+    const shard = this.#kinds.get(kind)!.make(settings, {
       ...this.#around,
       counters: memory.counters[number]!,
       limits: memory.limits.map(({ cells, max }) =>
         new SharedPlaces(cells, max, number, this.#wake)
       ),
-      report: (report: Report) => {
+      report: (report: ShardReport) => {
         if (report.is === "stopped") this.#forget(service);
         scope.postMessage({ is: "report", service, report });
       },
     });
-    this.#guests.set(service, guest);
-    if (guest.count !== undefined) this.#counting.add(guest);
+    this.#shards.set(service, shard);
+    if (shard.count !== undefined) this.#counting.add(shard);
   }
 
   #forget(service: number): void {
-    const guest = this.#guests.get(service);
-    guest?.count?.();
-    if (guest !== undefined) this.#counting.delete(guest);
-    this.#guests.delete(service);
+    const shard = this.#shards.get(service);
+    shard?.count?.();
+    if (shard !== undefined) this.#counting.delete(shard);
+    this.#shards.delete(service);
   }
 
   #quit(): void {

@@ -5,7 +5,7 @@
 import type { Libc } from "../linux/libc.ts";
 import { closeMarked, type Marks } from "../linux/tracked_libc.ts";
 import type { ThreadMemory } from "./memory.ts";
-import type { Engagement, Envelope, Order, Start, ThreadMessage } from "./messages.ts";
+import type { Envelope, ShardOrder, ShardSpec, ThreadMessage, ThreadStart } from "./messages.ts";
 
 /** A thread ended without an order to. All its sessions are gone, and its descriptors are closed. */
 export class ThreadDied extends Error {
@@ -20,13 +20,13 @@ export interface ThreadParts {
   readonly memory: ThreadMemory;
   readonly marks: Marks;
   /** Receives all letters but confirmations and the last one. */
-  readonly hear: (message: ThreadMessage) => void;
+  readonly onMessage: (message: ThreadMessage) => void;
 }
 
 /** What an envelope holds besides its number. */
-export type Content =
-  | { readonly service: number; readonly order: Order }
-  | { readonly service: number; readonly engagement: Engagement }
+export type EnvelopeContent =
+  | { readonly service: number; readonly order: ShardOrder }
+  | { readonly service: number; readonly spec: ShardSpec }
   | { readonly look: true }
   | { readonly quit: true };
 
@@ -57,12 +57,12 @@ export class ThreadHandle {
       event.preventDefault(); // else the whole process would end
       this.#close(new ThreadDied(event.message));
     };
-    const start: Start = { number, kinds, memory, marks, port: port2 };
+    const start: ThreadStart = { number, kinds, memory, marks, port: port2 };
     this.#worker.postMessage(start, [port2]);
   }
 
   /** Resolves when the thread has read it, and what it orders is in force; at once if the thread has ended. */
-  send(content: Content): Promise<void> {
+  send(content: EnvelopeContent): Promise<void> {
     if (this.#isOver) return Promise.resolve();
     const { promise, resolve } = Promise.withResolvers<void>();
     const envelope: Envelope = { id: ++this.#id, ...content };
@@ -78,7 +78,7 @@ export class ThreadHandle {
   }
 
   /** The thread does not run any more. */
-  bury(reason: string): void {
+  declareDead(reason: string): void {
     this.#close(new ThreadDied(reason));
   }
 
@@ -88,7 +88,7 @@ export class ThreadHandle {
       this.#waiting.delete(message.id);
     } else if (message.is === "quit") this.#close();
     else if (message.is === "died") this.#close(new ThreadDied(message.reason));
-    else this.#parts.hear(message);
+    else this.#parts.onMessage(message);
   }
 
   #close(error?: ThreadDied): void {

@@ -1,19 +1,19 @@
 import { assertEquals } from "@std/assert";
 import { ManualClock, realClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
-import { Crew } from "./crew.ts";
+import { ThreadGroup } from "./thread_group.ts";
 
 const ignore = Deno.build.os !== "linux";
 const script = (text: string) => new URL(`data:application/javascript,${encodeURIComponent(text)}`);
 
-function crewOf(source: string) {
+function groupOf(source: string) {
   const clock = new ManualClock();
   const died = Promise.withResolvers<string>();
   const publish = (event: Event) => {
     if (event.type === "worker.died") died.resolve(event.reason);
   };
-  const crew = new Crew({ clock, publish, threads: 1, kinds: [], script: script(source) });
-  return { crew, clock, died: died.promise };
+  const group = new ThreadGroup({ clock, publish, threads: 1, kinds: [], script: script(source) });
+  return { group, clock, died: died.promise };
 }
 
 Deno.test({
@@ -26,8 +26,8 @@ Deno.test({
       self.postMessage({ is: "faulted", reason: "" });
       self.close();
     }`;
-    const { crew, clock, died } = crewOf(mute);
-    const ordered = Promise.all(crew.sendAll({ look: true }));
+    const { group, clock, died } = groupOf(mute);
+    const ordered = Promise.all(group.sendAll({ look: true }));
     let reason: string | undefined;
     died.then((text) => reason = text);
     while (reason === undefined) {
@@ -36,7 +36,7 @@ Deno.test({
     }
     assertEquals(reason, "it ended without a word");
     await ordered;
-    await crew[Symbol.asyncDispose]();
+    await group[Symbol.asyncDispose]();
     assertEquals(clock.pending, 0);
   },
 });
@@ -46,8 +46,8 @@ Deno.test({
   ignore,
   async fn() {
     const broken = "self.onmessage = () => { throw new Error('a bug, made by a test') }";
-    const { crew, died } = crewOf(broken);
+    const { group, died } = groupOf(broken);
     assertEquals((await died).includes("a bug, made by a test"), true);
-    await crew[Symbol.asyncDispose]();
+    await group[Symbol.asyncDispose]();
   },
 });

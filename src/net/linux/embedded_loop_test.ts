@@ -1,4 +1,4 @@
-/** A loop as a guest: when it waits elsewhere, who wakes it, and that the others on its thread have their turns. */
+/** The embedded event loop: when it waits elsewhere, who wakes it, and that the others on its thread have their turns. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { realClock } from "../../base/clock.ts";
 import { EmbeddedLoop } from "./embedded_loop.ts";

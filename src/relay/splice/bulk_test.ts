@@ -50,9 +50,9 @@ Deno.test({
     using libc = new CountingLibc();
     const plane = planeIn(new Loop(libc), SETTINGS, () => {});
     const listener = libc.listen(ipSockaddr("127.0.0.1", 0)!, { backlog: 8, userTimeoutMs: 0 });
-    plane.obey({ do: "listen", listener });
+    plane.execute({ do: "listen", listener });
     const addresses = [ipSockaddr("127.0.0.1", address.port)!];
-    plane.obey({ do: "open", upstream: "a", epoch: 1, addresses });
+    plane.execute({ do: "open", upstream: "a", epoch: 1, addresses });
 
     let isOver = false;
     const turning = (async () => {
@@ -71,8 +71,8 @@ Deno.test({
     assertEquals(seen, total);
     assert(libc.received < total / 100, `${libc.received} bytes were read`);
     assertEquals(libc.received + libc.spliced / 2, total); // spliced bytes are moved twice
-    plane.obey({ do: "stop", drainMs: 0 });
-    plane.obey({ do: "cutAll" });
+    plane.execute({ do: "stop", drainMs: 0 });
+    plane.execute({ do: "cutAll" });
     libc.close(listener);
   },
 });

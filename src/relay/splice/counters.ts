@@ -2,7 +2,7 @@
 import type { RelayCounters } from "../engine.ts";
 
 /** In the order in which they stand. */
-export const COUNTERS = [
+export const RELAY_COUNTERS = [
   "accepted",
   "active",
   "held",
@@ -30,7 +30,7 @@ export const COUNT = {
 } as const satisfies Record<keyof RelayCounters, number>;
 
 /** The thread died: corrects its counters, and returns how many sessions it had. */
-export function bury(counters: Float64Array): number {
+export function accountForDeath(counters: Float64Array): number {
   const [active, held] = [counters[COUNT.active]!, counters[COUNT.held]!];
   counters[COUNT.cut]! += active;
   counters[COUNT.lost]! += held;

@@ -10,14 +10,14 @@
 import { EAGAIN, EINTR, EINVAL, EPIPE } from "../../linux/errno.ts";
 import type { Places } from "../../base/places.ts";
 import type { Kernel, Pipe } from "../../linux/kernel.ts";
-import type { Counters } from "../../threads/memory.ts";
+import type { SharedCounters } from "../../threads/memory.ts";
 import type { Buffer, Pools } from "./pools.ts";
 
 /** What the flows of one loop share. */
 export interface FlowDeps {
   readonly kernel: Kernel;
   readonly pools: Pools;
-  readonly counters: Counters;
+  readonly counters: SharedCounters;
   /** Counts the clients that wait. */
   readonly held: Pick<Places, "add" | "give">;
 }

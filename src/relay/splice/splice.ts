@@ -1,19 +1,19 @@
 /**
- * The Linux relay engine, as the main thread sees it: each order goes to the guests in all threads, each report
+ * The Linux relay engine, as the main thread sees it: each order goes to the shards in all threads, each report
  * to the control plane. The threads move the bytes, on sockets that this thread never touches.
  *
- * Names are resolved here, because a thread waits for nothing but epoll. Orders are not delayed by that: a guest
+ * Names are resolved here, because a thread waits for nothing but epoll. Orders are not delayed by that: a shard
  * lets clients wait until it gets the addresses.
  */
 import type { DrainOrder } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
 import { literalSockaddr } from "../../linux/sockaddr.ts";
-import type { Crew } from "../../threads/crew.ts";
-import type { Engaged } from "../../threads/engaged.ts";
-import type { Report } from "../../threads/messages.ts";
-import { NameWatch } from "../../threads/names.ts";
-import { ThreadPlane } from "../../threads/plane.ts";
+import type { ThreadGroup } from "../../threads/thread_group.ts";
+import type { ShardedService } from "../../threads/sharded_service.ts";
+import type { ShardReport } from "../../threads/messages.ts";
+import { NameWatch } from "../../threads/name_watch.ts";
+import { ShardedDataPlane } from "../../threads/sharded_data_plane.ts";
 import { Port } from "../../threads/port.ts";
 import {
   type Relay,
@@ -22,37 +22,41 @@ import {
   type RelaySettings,
   userTimeoutOf,
 } from "../engine.ts";
-import { bury, COUNTERS } from "./counters.ts";
+import { accountForDeath, RELAY_COUNTERS } from "./counters.ts";
 
-/** Makes the engine in the threads of `crew`, with its port closed. */
-export function startSplice(settings: RelaySettings, context: RelayContext, crew: Crew): Relay {
-  return new SpliceRelay(settings, context, crew);
+/** Makes the engine in the threads of `group`, with its port closed. */
+export function startSplice(
+  settings: RelaySettings,
+  context: RelayContext,
+  group: ThreadGroup,
+): Relay {
+  return new SpliceRelay(settings, context, group);
 }
 
 class SpliceRelay implements Relay {
   readonly engine = "splice";
   readonly #finished = Promise.withResolvers<void>();
   readonly #context: RelayContext;
-  readonly #service: Engaged;
-  readonly #plane: ThreadPlane;
+  readonly #service: ShardedService;
+  readonly #plane: ShardedDataPlane;
   readonly #port: Port;
   #upstreamWatch: NameWatch | undefined;
   #stopped: Promise<number> | undefined;
 
-  constructor(settings: RelaySettings, context: RelayContext, crew: Crew) {
+  constructor(settings: RelaySettings, context: RelayContext, group: ThreadGroup) {
     this.#context = context;
     const { clock, publish, resolver } = context;
-    const service = this.#service = crew.engage({
+    const service = this.#service = group.addService({
       kind: "tcp",
       settings,
       limits: [settings.connectionsMax, settings.heldMax],
-      hear: (report) => this.#hear(report),
-      bury,
+      onReport: (report) => this.#hear(report),
+      accountForDeath,
     });
-    this.#plane = new ThreadPlane(service);
+    this.#plane = new ShardedDataPlane(service);
     const { bind: address, socketMode } = settings;
     this.#port = new Port({ address, socketMode, userTimeoutMs: userTimeoutOf(settings) }, {
-      libc: crew.libc,
+      libc: group.libc,
       clock,
       publish,
       resolver,
@@ -109,7 +113,7 @@ class SpliceRelay implements Relay {
   }
 
   counters(): RelayCounters {
-    return this.#service.counters(COUNTERS);
+    return this.#service.counters(RELAY_COUNTERS);
   }
 
   stop(drainMs: number, now: AbortSignal): Promise<number> {
@@ -134,7 +138,7 @@ class SpliceRelay implements Relay {
     return cut;
   }
 
-  #hear(report: Report): void {
+  #hear(report: ShardReport): void {
     if (report.is === "doubt") this.#context.doubt(report.doubt);
     if (report.is === "event") this.#context.publish(report.event);
   }

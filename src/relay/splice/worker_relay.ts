@@ -16,9 +16,9 @@ import { type RelaySettings, userTimeoutOf } from "../engine.ts";
 import { proxyHeader } from "../proxy_header.ts";
 import { addressOf } from "../../linux/sockaddr.ts";
 import { FairShare } from "../../threads/fair_share.ts";
-import type { Guest, GuestKind } from "../../threads/guest.ts";
-import { BUSY, type Counters } from "../../threads/memory.ts";
-import type { Addresses, Order, Report } from "../../threads/messages.ts";
+import type { Shard, ShardKind } from "../../threads/shard.ts";
+import { BUSY, type SharedCounters } from "../../threads/memory.ts";
+import type { Addresses, ShardOrder, ShardReport } from "../../threads/messages.ts";
 import { Acceptor } from "./acceptor.ts";
 import { COUNT } from "./counters.ts";
 import { Dialer } from "./dialer.ts";
@@ -33,19 +33,19 @@ const BUG_PAUSE_MS = 10_000;
 const RECORDS_KEPT = 1_024;
 
 /** What the plane gets from its surroundings. */
-export interface PlaneParts {
+export interface WorkerRelayParts {
   readonly loop: Loop;
-  readonly counters: Counters;
+  readonly counters: SharedCounters;
   /** Places for all clients of the service, and for those of them that wait. */
   readonly connections: Places;
   readonly held: Places;
-  readonly report: (report: Report) => void;
+  readonly report: (report: ShardReport) => void;
   /** Leaves clients to other threads that have fewer; without it this one takes all. */
   readonly fairShare?: FairShare;
 }
 
-/** The relay as a guest of a thread; its limits are those of `PlaneParts`, in that order. */
-export const guestKind: GuestKind = {
+/** The relay as a shard of a thread; its limits are those of `PlaneParts`, in that order. */
+export const relayShard: ShardKind = {
   hasPromises: false,
   make(settings, { loop, counters, limits: [connections, held], report }) {
     const fairShare = new FairShare(connections!);
@@ -54,11 +54,11 @@ export const guestKind: GuestKind = {
   },
 };
 
-export class WorkerRelay implements Guest {
+export class WorkerRelay implements Shard {
   readonly loop: Loop;
   readonly deps: FlowDeps;
   readonly #settings: RelaySettings;
-  readonly #report: (report: Report) => void;
+  readonly #report: (report: ShardReport) => void;
   readonly #sessions: Session[] = [];
   readonly #records: Session[] = [];
   readonly #dialer: Dialer;
@@ -76,7 +76,7 @@ export class WorkerRelay implements Guest {
   #isStopping = false;
   #cutAtStop = 0;
 
-  constructor(parts: PlaneParts, settings: RelaySettings) {
+  constructor(parts: WorkerRelayParts, settings: RelaySettings) {
     const { loop, counters, connections, held, report } = parts;
     this.loop = loop;
     this.#connections = connections;
@@ -151,7 +151,7 @@ export class WorkerRelay implements Guest {
   }
 
   /** Carries an order out; it is in force when this returns. */
-  obey(order: Order): void {
+  execute(order: ShardOrder): void {
     switch (order.do) {
       case "open":
         return this.#open(order.upstream, order.epoch, order.addresses);
@@ -312,7 +312,7 @@ export class WorkerRelay implements Guest {
 }
 
 /** Places that are counted as they are taken and given back. */
-function counted(places: Places, counters: Counters): Pick<Places, "add" | "give"> {
+function counted(places: Places, counters: SharedCounters): Pick<Places, "add" | "give"> {
   return {
     add() {
       places.add();

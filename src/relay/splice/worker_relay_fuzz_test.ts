@@ -9,8 +9,8 @@ import { chosenSeed, Dice, seeds } from "../../base/testing/dice.ts";
 import { FakeKernel, where } from "../../linux/testing/fake_kernel.ts";
 import type { Peer } from "../../linux/testing/fake_peer.ts";
 import { SETTINGS } from "../testing/world.ts";
-import type { Counters } from "../../threads/memory.ts";
-import type { Report } from "../../threads/messages.ts";
+import type { SharedCounters } from "../../threads/memory.ts";
+import type { ShardReport } from "../../threads/messages.ts";
 import { COUNT } from "./counters.ts";
 import { planeIn } from "./testing/rig.ts";
 import type { WorkerRelay } from "./worker_relay.ts";
@@ -88,7 +88,7 @@ class Server extends ScriptedPeer {
 class Case {
   readonly dice: Dice;
   readonly kernel: FakeKernel;
-  readonly counters: Counters;
+  readonly counters: SharedCounters;
   readonly plane: WorkerRelay;
   readonly clients: ScriptedPeer[] = [];
   readonly servers: Server[] = [];
@@ -98,16 +98,16 @@ class Case {
     const dice = this.dice = new Dice(seed);
     this.kernel = new FakeKernel({ dice, scratchBytes: SCRATCH, bufferBytes: BUFFER });
     this.kernel.answers.set(where("127.0.0.1", 2), dice.pick(["accept", "silence"] as const));
-    const hear = (report: Report) => {
+    const hear = (report: ShardReport) => {
       this.#doubted ||= report.is === "doubt";
     };
     const settings = { ...SETTINGS, sendProxy: "v1" } as const;
     this.plane = planeIn(new Loop(this.kernel), settings, hear);
     this.counters = this.plane.deps.counters;
     const listener = this.kernel.listen(ipSockaddr("127.0.0.1", PORT)!);
-    this.plane.obey({ do: "listen", listener });
+    this.plane.execute({ do: "listen", listener });
     const addresses = [ipSockaddr("127.0.0.1", 2)!];
-    this.plane.obey({ do: "open", upstream: "a", epoch: 1, addresses });
+    this.plane.execute({ do: "open", upstream: "a", epoch: 1, addresses });
     if (dice.once(4)) this.kernel.fdMax = 3 + dice.under(8);
   }
 
@@ -118,7 +118,7 @@ class Case {
       this.servers.push(new Server(peer, this.dice));
     }
     for (const { peer } of this.servers) if (!peer.isUp && this.dice.once(3)) peer.accept();
-    if (this.#doubted) this.plane.obey({ do: "confirm", upstream: "a" });
+    if (this.#doubted) this.plane.execute({ do: "confirm", upstream: "a" });
     this.#doubted = false;
   }
 

@@ -1,5 +1,5 @@
 /** The engine with threads of its own, which end with it. */
-import { Crew, type CrewParts } from "../../../threads/crew.ts";
+import { ThreadGroup, type ThreadGroupParts } from "../../../threads/thread_group.ts";
 import type { Relay, RelayContext, RelaySettings } from "../../engine.ts";
 import { startSplice } from "../splice.ts";
 
@@ -8,16 +8,23 @@ const SCRIPT = new URL("./thread_main.ts", import.meta.url);
 export type StartSplice = (settings: RelaySettings, context: RelayContext) => Relay;
 
 /** Makes a relay in as many threads as its settings say. `parts` replaces what a test wants otherwise. */
-export function spliceAlone(parts: Partial<CrewParts> = {}): StartSplice {
+export function spliceAlone(parts: Partial<ThreadGroupParts> = {}): StartSplice {
   return (settings, context) => {
     const { clock, publish } = context;
     const threads = settings.workers;
-    const crew = new Crew({ clock, publish, threads, kinds: ["tcp"], script: SCRIPT, ...parts });
-    const relay = startSplice(settings, context, crew);
+    const group = new ThreadGroup({
+      clock,
+      publish,
+      threads,
+      kinds: ["tcp"],
+      script: SCRIPT,
+      ...parts,
+    });
+    const relay = startSplice(settings, context, group);
     let stopped: Promise<number> | undefined;
     const stop = async (drainMs: number, now: AbortSignal) => {
       const cut = await relay.stop(drainMs, now);
-      await crew[Symbol.asyncDispose]();
+      await group[Symbol.asyncDispose]();
       return cut;
     };
     return {

@@ -11,7 +11,7 @@ import type { RelaySettings } from "../../engine.ts";
 import { SETTINGS } from "../../testing/world.ts";
 import { LocalPlaces } from "../../../base/places.ts";
 import { newServiceMemory } from "../../../threads/memory.ts";
-import type { Order, Report } from "../../../threads/messages.ts";
+import type { ShardOrder, ShardReport } from "../../../threads/messages.ts";
 import { COUNT } from "../counters.ts";
 import { WorkerRelay } from "../worker_relay.ts";
 
@@ -24,7 +24,7 @@ export const text = (from: Peer) => new TextDecoder().decode(from.read());
 export function planeIn(
   loop: Loop,
   settings: RelaySettings,
-  report: (report: Report) => void,
+  report: (report: ShardReport) => void,
 ): WorkerRelay {
   const { counters: [counters] } = newServiceMemory(1, []);
   const connections = new LocalPlaces(settings.connectionsMax);
@@ -53,11 +53,11 @@ export class Rig {
     this.kernel.answers.set(where("10.0.0.3", 80), "accept");
   }
 
-  obey(order: Order): void {
-    this.plane.obey(order);
+  obey(order: ShardOrder): void {
+    this.plane.execute(order);
     if (order.do === "open" && this.#listener === -1) {
       this.#listener = this.kernel.listen(ipSockaddr("127.0.0.1", PORT)!);
-      this.plane.obey({ do: "listen", listener: this.#listener });
+      this.plane.execute({ do: "listen", listener: this.#listener });
     }
     if ((order.do === "refuse" || order.do === "stop") && this.#listener !== -1) {
       this.kernel.close(this.#listener);

@@ -1,5 +1,5 @@
 /** A thread that has only the relay. */
 import { runThread } from "../../../threads/thread.ts";
-import { guestKind } from "../worker_relay.ts";
+import { relayShard } from "../worker_relay.ts";
 
-runThread({ tcp: () => Promise.resolve(guestKind) });
+runThread({ tcp: () => Promise.resolve(relayShard) });

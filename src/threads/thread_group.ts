@@ -1,5 +1,5 @@
 /**
- * All threads of the process that move bytes: an order goes to the guests of its service in each of them. A
+ * All threads of the process that move bytes: an order goes to the shards of its service in each of them. A
  * thread that dies loses its sessions and nothing else: the listening sockets are the main thread's, new clients
  * wait in their accept queues or are taken by other threads, and after a pause a new thread takes its place and
  * gets all services with their latest orders.
@@ -9,10 +9,10 @@ import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { Libc } from "../linux/libc.ts";
 import { newMarks } from "../linux/tracked_libc.ts";
-import { Engaged, type ServiceSpec } from "./engaged.ts";
+import { type ServiceSpec, ShardedService } from "./sharded_service.ts";
 import { newThreadMemory, type ThreadMemory } from "./memory.ts";
 import type { ThreadMessage } from "./messages.ts";
-import { type Content, ThreadHandle } from "./thread_handle.ts";
+import { type EnvelopeContent, ThreadHandle } from "./thread_handle.ts";
 import { Pulse } from "./pulse.ts";
 
 /** The pause before a thread is started again: doubled each time, up to the maximum. */
@@ -28,13 +28,13 @@ const HANG_CPU_MS = 10_000;
 /** How long a thread may take to end when it is told to. */
 const QUIT_MS = 2_000;
 
-export interface CrewParts {
+export interface ThreadGroupParts {
   readonly clock: Clock;
   /** Publishes in the name of the process. */
   readonly publish: Publish;
   /** How many threads. */
   readonly threads: number;
-  /** The kinds of guests that the services will need. */
+  /** The kinds of shards that the services will need. */
   readonly kinds: readonly string[];
   /** The main file of a thread, which calls `runThread`. */
   readonly script: URL;
@@ -42,7 +42,7 @@ export interface CrewParts {
   readonly hangCpuMs?: number;
 }
 
-interface Seat {
+interface ThreadSlot {
   readonly number: number;
   readonly marks: ReturnType<typeof newMarks>;
   readonly pulse: Pulse;
@@ -54,19 +54,19 @@ interface Seat {
   cancelRestart: () => void;
 }
 
-export class Crew implements AsyncDisposable {
+export class ThreadGroup implements AsyncDisposable {
   readonly libc = new Libc();
   readonly clock: Clock;
-  readonly #parts: CrewParts;
+  readonly #parts: ThreadGroupParts;
   readonly #memory: ThreadMemory;
-  readonly #seats: readonly Seat[];
-  readonly #services = new Map<number, Engaged>();
+  readonly #seats: readonly ThreadSlot[];
+  readonly #services = new Map<number, ShardedService>();
   #lastService = 0;
   #cancelLook: () => void = () => {};
   #isStopping = false;
 
   /** Starts the threads. Throws if that is not possible. */
-  constructor(parts: CrewParts) {
+  constructor(parts: ThreadGroupParts) {
     this.#parts = parts;
     this.clock = parts.clock;
     this.#memory = newThreadMemory(parts.threads);
@@ -92,20 +92,20 @@ export class Crew implements AsyncDisposable {
   }
 
   /** Begins a service in all threads. */
-  engage(spec: ServiceSpec): Engaged {
+  addService(spec: ServiceSpec): ShardedService {
     const id = ++this.#lastService;
-    const service = new Engaged(id, spec, this, () => this.#services.delete(id));
+    const service = new ShardedService(id, spec, this, () => this.#services.delete(id));
     this.#services.set(id, service);
     return service;
   }
 
   /** What `send` of each living thread returns. */
-  sendAll(content: Content): Promise<void>[] {
+  sendAll(content: EnvelopeContent): Promise<void>[] {
     return this.#seats.map(({ thread }) => thread?.send(content) ?? Promise.resolve());
   }
 
   /** Sends to one thread, if it lives. */
-  sendOne(thread: number, content: Content): void {
+  sendOne(thread: number, content: EnvelopeContent): void {
     void this.#seats[thread]?.thread?.send(content);
   }
 
@@ -122,7 +122,7 @@ export class Crew implements AsyncDisposable {
     const threads = this.#seats.map(({ thread }) => thread);
     this.sendAll({ quit: true });
     const cancel = this.#parts.clock.after(QUIT_MS, () => {
-      for (const thread of threads) thread?.bury("it does not end");
+      for (const thread of threads) thread?.declareDead("it does not end");
     });
     await Promise.allSettled(threads.map((thread) => thread?.ended));
     cancel();
@@ -131,7 +131,7 @@ export class Crew implements AsyncDisposable {
     this.libc[Symbol.dispose]();
   }
 
-  #start(seat: Seat): void {
+  #start(seat: ThreadSlot): void {
     const { clock, script, kinds } = this.#parts;
     const { number, marks, pulse } = seat;
     const hear = (message: ThreadMessage) => this.#hear(number, message);
@@ -139,9 +139,17 @@ export class Crew implements AsyncDisposable {
     let thread: ThreadHandle;
     try {
       const memory = this.#memory;
-      thread = new ThreadHandle({ libc: this.libc, script, number, kinds, memory, marks, hear });
+      thread = new ThreadHandle({
+        libc: this.libc,
+        script,
+        number,
+        kinds,
+        memory,
+        marks,
+        onMessage: hear,
+      });
     } catch (error) {
-      // The first start fails the crew. Later ones lack descriptors or threads, and are tried again.
+      // The first start fails the group. Later ones lack descriptors or threads, and are tried again.
       if (seat.deaths === 0) throw error;
       return this.#died(seat, error);
     }
@@ -156,13 +164,13 @@ export class Crew implements AsyncDisposable {
 
   #hear(number: number, message: ThreadMessage): void {
     if (message.is === "report") {
-      this.#services.get(message.service)?.hear(number, message.report);
+      this.#services.get(message.service)?.onReport(number, message.report);
     } else if (message.is === "faulted") {
       this.#parts.publish({ type: "proxy.faulted", reason: message.reason });
     }
   }
 
-  #died(seat: Seat, error: unknown): void {
+  #died(seat: ThreadSlot, error: unknown): void {
     const { clock, publish } = this.#parts;
     if (clock.now() - seat.startedAt > STABLE_MS) seat.deaths = 0;
     seat.thread = undefined;
@@ -190,7 +198,7 @@ export class Crew implements AsyncDisposable {
     });
   }
 
-  #look({ number, pulse }: Seat, thread: ThreadHandle): void {
+  #look({ number, pulse }: ThreadSlot, thread: ThreadHandle): void {
     const { clock, publish } = this.#parts;
     const found = pulse.feel(clock.now());
     if (found.is === "starved") {
@@ -198,7 +206,7 @@ export class Crew implements AsyncDisposable {
     } else if (found.is === "dead") {
       thread.terminate();
       // It may take a moment to end, in which its descriptors are still in use.
-      clock.after(LOOK_MS, () => thread.bury(found.reason));
+      clock.after(LOOK_MS, () => thread.declareDead(found.reason));
     }
   }
 }

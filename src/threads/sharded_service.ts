@@ -1,22 +1,22 @@
 /** One service in all threads, as the main thread sees it: its orders, its reports, its counters and its stop. */
 import { LogLimiter } from "../base/log_limiter.ts";
-import type { Crew } from "./crew.ts";
+import type { ThreadGroup } from "./thread_group.ts";
 import { BUSY, newServiceMemory, type ServiceMemory, sumCounters } from "./memory.ts";
-import type { Engagement, Order, Report } from "./messages.ts";
+import type { ShardOrder, ShardReport, ShardSpec } from "./messages.ts";
 import { giveAll } from "./places.ts";
 import type { ThreadHandle } from "./thread_handle.ts";
 
 export interface ServiceSpec {
-  /** Names the code of the guest. */
+  /** Names the code of the shard. */
   readonly kind: string;
-  /** Plain data for the guest. */
+  /** Plain data for the shard. */
   readonly settings: unknown;
   /** The limits of the service over all threads. */
   readonly limits: readonly number[];
   /** Receives each report but `stopped`, with the number of the thread that it comes from. */
-  readonly hear: (report: Report, thread: number) => void;
-  /** A thread died: corrects the guest's counters in it, and returns how many sessions it had. */
-  readonly bury: (counters: Float64Array) => number;
+  readonly onReport: (report: ShardReport, thread: number) => void;
+  /** A thread died: corrects the shard's counters in it, and returns how many sessions it had. */
+  readonly accountForDeath: (counters: Float64Array) => number;
 }
 
 /** Several threads say that the same limit is reached; that is said once in this time, in milliseconds. */
@@ -25,40 +25,40 @@ const LIMIT_TOLD_MS = 10_000;
 /** How long a thread may take to cut its sessions, in milliseconds. */
 const CUT_MS = 2_000;
 
-export class Engaged {
+export class ShardedService {
   readonly #id: number;
   readonly #spec: ServiceSpec;
-  readonly #crew: Crew;
+  readonly #group: ThreadGroup;
   readonly #over: () => void;
   readonly #memory: ServiceMemory;
-  readonly #engagement: Engagement;
+  readonly #shardSpec: ShardSpec;
   /** The orders that a new thread gets, by what they are about. */
-  readonly #standing = new Map<string, Order>();
+  readonly #standing = new Map<string, ShardOrder>();
   readonly #limits = new LogLimiter(LIMIT_TOLD_MS);
   /** Set while it stops: what ends the wait for each thread. */
   #ends: Map<number, (cut: number) => void> | undefined;
 
   #cancelCut: () => void = () => {};
 
-  /** Made by `Crew.engage`. */
-  constructor(id: number, spec: ServiceSpec, crew: Crew, over: () => void) {
+  /** Made by `ThreadGroup.addService`. */
+  constructor(id: number, spec: ServiceSpec, group: ThreadGroup, over: () => void) {
     this.#id = id;
     this.#spec = spec;
-    this.#crew = crew;
+    this.#group = group;
     this.#over = over;
     const { kind, settings, limits } = spec;
-    this.#memory = newServiceMemory(crew.threads, limits);
-    this.#engagement = { kind, settings, memory: this.#memory };
-    crew.sendAll({ service: id, engagement: this.#engagement });
+    this.#memory = newServiceMemory(group.threads, limits);
+    this.#shardSpec = { kind, settings, memory: this.#memory };
+    group.sendAll({ service: id, spec: this.#shardSpec });
   }
 
   counters<Name extends string>(names: readonly Name[]): Record<Name, number> {
     return sumCounters(names, this.#memory);
   }
 
-  /** An order to the guest in one thread only; nothing happens if that has died. */
-  orderOne(thread: number, order: Order): void {
-    this.#crew.sendOne(thread, { service: this.#id, order });
+  /** An order to the shard in one thread only; nothing happens if that has died. */
+  orderOne(thread: number, order: ShardOrder): void {
+    this.#group.sendOne(thread, { service: this.#id, order });
   }
 
   /** The sum of what the threads counted by the last order to count. */
@@ -70,19 +70,19 @@ export class Engaged {
    * Resolves when the order is in force in all living threads. A thread that is started later gets the latest
    * order of each `topic`.
    */
-  async order(order: Order, topic?: string): Promise<void> {
+  async order(order: ShardOrder, topic?: string): Promise<void> {
     if (topic !== undefined) this.stand(order, topic);
-    await Promise.all(this.#crew.sendAll({ service: this.#id, order }));
+    await Promise.all(this.#group.sendAll({ service: this.#id, order }));
   }
 
   /** Sets the order that a new thread gets about a topic. */
-  stand(order: Order, topic: string): void {
+  stand(order: ShardOrder, topic: string): void {
     this.#standing.delete(topic); // so that it comes after those that were given before
     this.#standing.set(topic, order);
   }
 
   /** The latest order of a topic. */
-  standing(topic: string): Order | undefined {
+  standing(topic: string): ShardOrder | undefined {
     return this.#standing.get(topic);
   }
 
@@ -92,12 +92,12 @@ export class Engaged {
   }
 
   /**
-   * Ends the guests of the service. `inForce` resolves when none of them uses the listening socket any more,
+   * Ends the shards of the service. `inForce` resolves when none of them uses the listening socket any more,
    * `ended` when all have ended, with the number of sessions cut.
    */
   stop(drainMs: number): { readonly inForce: Promise<void>; readonly ended: Promise<number> } {
     const ends = this.#ends = new Map<number, (cut: number) => void>();
-    const waits = this.#crew.living.map((number) => {
+    const waits = this.#group.living.map((number) => {
       const { promise, resolve } = Promise.withResolvers<number>();
       ends.set(number, resolve);
       return promise;
@@ -115,29 +115,29 @@ export class Engaged {
   cutAll(): void {
     void this.order({ do: "cutAll" });
     this.#cancelCut();
-    this.#cancelCut = this.#crew.clock.after(CUT_MS, () => this.#ends?.forEach((end) => end(0)));
+    this.#cancelCut = this.#group.clock.after(CUT_MS, () => this.#ends?.forEach((end) => end(0)));
   }
 
-  /** Called by the crew: begins in a thread that was started. */
+  /** Called by the group: begins in a thread that was started. */
   enter(thread: ThreadHandle): void {
     if (this.#ends !== undefined) return;
-    void thread.send({ service: this.#id, engagement: this.#engagement });
+    void thread.send({ service: this.#id, spec: this.#shardSpec });
     for (const order of this.#standing.values()) void thread.send({ service: this.#id, order });
   }
 
-  /** Called by the crew: a guest has sent a report. */
-  hear(thread: number, report: Report): void {
+  /** Called by the group: a shard has sent a report. */
+  onReport(thread: number, report: ShardReport): void {
     if (report.is === "stopped") return this.#ends?.get(thread)?.(report.cut);
     const { event } = report.is === "event" ? report : {};
     const isEcho = event?.type === "limit.reached" &&
-      !this.#limits.allow(event.limit, this.#crew.clock.now());
-    if (!isEcho) this.#spec.hear(report, thread);
+      !this.#limits.allow(event.limit, this.#group.clock.now());
+    if (!isEcho) this.#spec.onReport(report, thread);
   }
 
-  /** Called by the crew: a thread has died. Returns the number of its sessions that were this service's. */
+  /** Called by the group: a thread has died. Returns the number of its sessions that were this service's. */
   died(thread: number, wake: (thread: number) => void): number {
     const counters = this.#memory.counters[thread]!;
-    const sessions = this.#spec.bury(counters);
+    const sessions = this.#spec.accountForDeath(counters);
     counters[BUSY] = 0;
     for (const { cells } of this.#memory.limits) giveAll(cells, thread, wake);
     this.#ends?.get(thread)?.(0);

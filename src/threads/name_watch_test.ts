@@ -3,7 +3,7 @@ import { ManualClock } from "../base/clock.ts";
 import { endpointOf } from "../linux/sockaddr.ts";
 import { literalSockaddr } from "../linux/sockaddr.ts";
 import { Resolver } from "../net/resolve.ts";
-import { NameWatch } from "./names.ts";
+import { NameWatch } from "./name_watch.ts";
 
 const ADDRESS = { kind: "tcp", host: "db.example", port: 5432 } as const;
 

@@ -16,27 +16,32 @@ import { acceptShared, type SharedPort } from "../net/linux/transport.ts";
 import { Resolver } from "../net/resolve.ts";
 import type { Sockets } from "../net/transport.ts";
 import { FairShare, YIELD_MS } from "../threads/fair_share.ts";
-import type { Guest, GuestKind, Surroundings } from "../threads/guest.ts";
+import type { Shard, ShardContext, ShardKind } from "../threads/shard.ts";
 import { LoopClock } from "../threads/loop_clock.ts";
 import { BUSY } from "../threads/memory.ts";
-import type { Order } from "../threads/messages.ts";
+import type { ShardOrder } from "../threads/messages.ts";
 import { gatewaySettings } from "./gateway_settings.ts";
-import { configOf, type GuestSettings, HTTP_COUNTERS, type ToGuest } from "./http_messages.ts";
+import {
+  HTTP_COUNTERS,
+  httpConfigOf,
+  type HttpShardSettings,
+  type ToHttpShard,
+} from "./http_messages.ts";
 import { httpUpstreams } from "./http_upstreams.ts";
 import { Questions } from "./questions.ts";
 
-export const guestKind: GuestKind = {
+export const httpShard: ShardKind = {
   hasPromises: true,
-  make: (settings, surroundings) => new HttpGuest(settings as GuestSettings, surroundings),
+  make: (settings, context) => new HttpShard(settings as HttpShardSettings, context),
 };
 
 /** How long an address that the main thread has found is used without asking again, in milliseconds. */
 const NAME_FRESH_MS = 1_000;
 
-class HttpGuest implements Guest {
-  readonly #around: Surroundings;
+class HttpShard implements Shard {
+  readonly #around: ShardContext;
   readonly #host: EmbeddedLoop;
-  readonly #settings: GuestSettings;
+  readonly #settings: HttpShardSettings;
   readonly #clock: LoopClock;
   readonly #deadlines: Deadlines;
   readonly #questions: Questions;
@@ -44,7 +49,7 @@ class HttpGuest implements Guest {
   readonly #sockets: Sockets;
   readonly #list: readonly Upstream[];
   readonly #abort = new AbortController();
-  /** What the guest before this one had counted, when its thread died. */
+  /** What the shard before this one had counted, when its thread died. */
   readonly #base: readonly number[];
   #address: Address | undefined;
   #listener = -1;
@@ -52,7 +57,7 @@ class HttpGuest implements Guest {
   #listening: Listening | undefined;
   #isStopping = false;
 
-  constructor(settings: GuestSettings, around: Surroundings) {
+  constructor(settings: HttpShardSettings, around: ShardContext) {
     this.#settings = settings;
     this.#around = around;
     const host = this.#host = around.embedded!;
@@ -73,7 +78,7 @@ class HttpGuest implements Guest {
       },
       close: () => Promise.resolve(),
     };
-    const config = configOf(settings.config);
+    const config = httpConfigOf(settings.config);
     const { errorPage, pseudonym } = settings;
     const deps = { clock, deadlines: this.#deadlines, sockets: this.#sockets, pseudonym };
     const upstreams = httpUpstreams(config, { ...deps, caCerts: undefined });
@@ -91,7 +96,7 @@ class HttpGuest implements Guest {
     });
   }
 
-  obey(order: Order): void {
+  execute(order: ShardOrder): void {
     const gateway = this.#gateway;
     switch (order.do) {
       case "listen":
@@ -114,7 +119,7 @@ class HttpGuest implements Guest {
       case "addresses":
         return; // connections are made to names, which are looked up as they are needed
       case "tell":
-        return this.#hear(order.what as ToGuest);
+        return this.#hear(order.what as ToHttpShard);
       case "stop":
         return void this.#stop(order.drainMs);
       case "cutAll":
@@ -142,7 +147,7 @@ class HttpGuest implements Guest {
     });
   }
 
-  #hear(what: ToGuest): void {
+  #hear(what: ToHttpShard): void {
     if (what.is === "address") this.#address = what.address;
     else if (what.is === "final") this.#gateway.decideNoMore();
     else this.#questions.answered(what.id, what.answer);

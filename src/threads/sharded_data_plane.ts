@@ -1,22 +1,22 @@
-/** The orders of the control plane, sent to the guests of one service in all threads. */
+/** The orders of the control plane, sent to the shards of one service in all threads. */
 import type { DataPlane, DrainOrder } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import type { SockAddr } from "../linux/kernel.ts";
-import type { Engaged } from "./engaged.ts";
+import type { ShardedService } from "./sharded_service.ts";
 import type { Addresses } from "./messages.ts";
 
 /** Topics of the orders that a new thread gets: where clients go, and the socket that they come from. */
 const AIM = "aim";
 const LISTENER = "listener";
 
-export class ThreadPlane implements DataPlane {
-  readonly #service: Engaged;
+export class ShardedDataPlane implements DataPlane {
+  readonly #service: ShardedService;
 
-  constructor(service: Engaged) {
+  constructor(service: ShardedService) {
     this.#service = service;
   }
 
-  /** For guests that find the addresses themselves. */
+  /** For shards that find the addresses themselves. */
   open(upstream: Upstream, epoch: number): Promise<void> {
     return this.aim(upstream.name, epoch, undefined);
   }
