@@ -1,6 +1,6 @@
 /**
- * The sums of `explain` hold: the checker, the controller and the machine themselves, in virtual time, with a
- * fault at a random moment. The time until clients are let in again is never above the worst sum.
+ * Compares the sums of `explain` with the real checker, controller and machine, in virtual time, with a
+ * fault at a random moment. The time until clients are let in again never exceeds the worst sum.
  */
 import { assert } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
@@ -44,7 +44,7 @@ function caseOf(dice: Dice): Case {
   return { config, fault: pick(...FAULTS), triggerMs };
 }
 
-/** How a check goes: how long it takes, and what it says. */
+/** The result of a check, with its duration. */
 function checkOf(
   { config: { checkTimeout, checkScriptTimeout }, fault }: Case,
   isBroken: boolean,
@@ -111,11 +111,11 @@ async function outageOf(each: Case, random: () => number): Promise<number> {
   controller.post({ type: "begun" });
   await clock.advance(0); // the checker begins in a microtask
   await clock.advance(60_000 + random() * 20_000);
-  assert(opened === "a:1", `it began with ${opened}`);
+  assert(opened === "a:1", `the service began with ${opened}`);
   isBroken = true;
   // A check that has passed already, though its result is on the way, does not see the fault.
   const since = clock.now();
-  for (let turn = 0; opened === "a:1" && turn < 100_000; turn++) {
+  for (let round = 0; opened === "a:1" && round < 100_000; round++) {
     await clock.advance(Math.max(0, (clock.nextAt ?? clock.now()) - clock.now()));
   }
   const tookMs = clock.now() - since;
@@ -153,7 +153,7 @@ Deno.test("no failover takes longer than the worst sum of explain", async () => 
     );
     closest = Math.max(closest, tookMs / worstMs);
   }
-  // A sum that nothing comes near would be of no use.
+  // A sum that no run comes near would be useless.
   if (chosenSeed === undefined) {
     assert(closest > 0.4, `the longest was ${closest} of its worst sum`);
   }

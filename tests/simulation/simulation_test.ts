@@ -6,8 +6,8 @@ import { assert } from "@std/assert";
 import { chosenSeed, Dice, seeds } from "../../src/base/testing/dice.ts";
 import type { FailbackPolicy } from "../../src/failover/failback.ts";
 import { MOVES, type Policy } from "../../src/failover/state.ts";
-import { Judge } from "./judge.ts";
-import { type Settings, World } from "./world.ts";
+import { Invariants } from "./invariants.ts";
+import { type Settings, Simulation } from "./simulation.ts";
 
 const SCHEDULES = 3_000;
 
@@ -49,7 +49,7 @@ function settingsFor(seed: number): Settings {
   };
   return {
     seed,
-    // Where triggers come before the first client, a fail-open target would come before its triggers.
+    // With `triggers: before` a fail-open target would get clients before its triggers have run.
     policy: { ...policy, failOpen: policy.triggers === "beside" && pick(true, false) },
     upstreams: pick(1, 2, 2, 3, 5),
     checkIntervalMs: 2_000,
@@ -67,23 +67,23 @@ function settingsFor(seed: number): Settings {
 
 function simulate(seed: number, moves: Set<string>, answers: Set<string>): void {
   const settings = settingsFor(seed);
-  const world = new World(settings);
-  const judge = new Judge(settings);
+  const simulation = new Simulation(settings);
+  const invariants = new Invariants(settings);
   try {
-    world.run(judge.check);
+    simulation.run(invariants.check);
   } catch (error) {
-    const last = world.events.slice(-15).map((e) => `${e.at} ${JSON.stringify(e.event)}`).join(
+    const last = simulation.events.slice(-15).map((e) => `${e.at} ${JSON.stringify(e.event)}`).join(
       "\n",
     );
     throw new Error(`FAILOVER_SEED=${seed}: ${error}\n${JSON.stringify(settings)}\n${last}`, {
       cause: error,
     });
   }
-  for (const move of world.moves) moves.add(move);
-  for (const answer of judge.answers) answers.add(answer);
+  for (const move of simulation.moves) moves.add(move);
+  for (const answer of invariants.answers) answers.add(answer);
 }
 
-Deno.test("the machine keeps its promises in thousands of random schedules", () => {
+Deno.test("the machine keeps its invariants in thousands of random schedules", () => {
   const all = seeds(SCHEDULES, Math.floor(Math.random() * 2 ** 31));
   console.log(`    first seed ${all[0]}, ${all.length} schedules`);
   const moves = new Set<string>();

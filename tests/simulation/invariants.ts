@@ -1,4 +1,4 @@
-/** The invariants of the failover machine, which must hold after each step. */
+/** The invariants of the failover machine, which hold after each step. */
 import { assert, assertEquals } from "@std/assert";
 import type { Event } from "../../src/events/events.ts";
 import { failbackAt } from "../../src/failover/failback.ts";
@@ -10,15 +10,15 @@ import {
   letsClientsThrough,
   type Phase,
 } from "../../src/failover/state.ts";
-import type { Settings, World } from "./world.ts";
+import type { Settings, Simulation } from "./simulation.ts";
 
 /** How many milliseconds a jump of the clock may add to a wait. */
 const JUMP_MAX_MS = 60_000;
 
 type Started = Extract<Event, { type: "promotion.started" }>;
 
-/** Checks the invariants of one world after each step. */
-export class Judge {
+/** Checks the invariants of one simulation after each of its steps. */
+export class Invariants {
   #epoch = 0;
   #holdingSince: number | undefined;
   #heldAfter = 0;
@@ -32,30 +32,30 @@ export class Judge {
 
   constructor(readonly settings: Settings) {}
 
-  check = (world: World): void => {
-    this.#epochs(world);
-    this.#admission(world);
-    this.#promotions(world);
-    this.#noVerdict(world);
-    this.#lateAnswers(world);
-    this.#movesThatFail(world);
-    this.#trust(world);
-    this.#drains(world);
-    this.#orders(world);
-    this.#bound(world);
+  check = (simulation: Simulation): void => {
+    this.#epochs(simulation);
+    this.#admission(simulation);
+    this.#promotions(simulation);
+    this.#noVerdict(simulation);
+    this.#lateAnswers(simulation);
+    this.#movesThatFail(simulation);
+    this.#trust(simulation);
+    this.#drains(simulation);
+    this.#orders(simulation);
+    this.#bound(simulation);
   };
 
-  #epochs(world: World): void {
-    assert(world.state.epoch >= this.#epoch, "an epoch went back");
-    this.#epoch = world.state.epoch;
-    for (; this.#seenOpened < world.opened.length; this.#seenOpened++) {
-      const epoch = world.opened[this.#seenOpened]!;
-      const before = world.opened[this.#seenOpened - 1] ?? 0;
+  #epochs(simulation: Simulation): void {
+    assert(simulation.state.epoch >= this.#epoch, "an epoch decreased");
+    this.#epoch = simulation.state.epoch;
+    for (; this.#seenOpened < simulation.opened.length; this.#seenOpened++) {
+      const epoch = simulation.opened[this.#seenOpened]!;
+      const before = simulation.opened[this.#seenOpened - 1] ?? 0;
       // The end of the operator's hold opens to the same decision again.
-      const isSame = world.before.held !== undefined && epoch === before;
+      const isSame = simulation.before.held !== undefined && epoch === before;
       assert(epoch > before || isSame, `epoch ${epoch} was opened after ${before}`);
-      if (this.settings.policy.triggers === "before" && !world.returned.has(epoch)) {
-        const how = world.outcomes.get(epoch);
+      if (this.settings.policy.triggers === "before" && !simulation.returned.has(epoch)) {
+        const how = simulation.outcomes.get(epoch);
         const mayFail = this.settings.policy.onTriggerFailure === "continue";
         const isLetIn = how === "ran" || (mayFail && how === "failed");
         assert(isLetIn, `epoch ${epoch} was opened though its triggers ${how ?? "did not run"}`);
@@ -63,23 +63,26 @@ export class Judge {
     }
   }
 
-  #admission(world: World): void {
-    const { state, admission } = world;
+  #admission(simulation: Simulation): void {
+    const { state, admission } = simulation;
     const target = state.admission.is === "failOpen" ? state.admission.target : undefined;
     const active = activeOf(state)?.upstream.name;
     assert(active === undefined || target === undefined, "a fail-open target while serving");
-    assert(target === undefined || this.settings.policy.failOpen, "failed open against the policy");
+    assert(
+      target === undefined || this.settings.policy.failOpen,
+      "failed open although the policy forbids it",
+    );
     const open = active ?? target;
     const isOpen = typeof admission === "object";
-    if (state.held !== undefined) return this.#held(world);
+    if (state.held !== undefined) return this.#held(simulation);
     assert((open !== undefined) === isOpen, "clients are let through without a reason, or refused");
     assert(isOpen === letsClientsThrough(state), "the data plane and the machine disagree");
     const epoch = activeOf(state)?.epoch ?? state.epoch;
     if (isOpen) assert(admission.upstream === open && admission.epoch === epoch);
     // If clients were let through and held again within one step, because a better rank came back, it is
     // a new hold.
-    const openedSince = world.opened.length !== this.#heldAfter;
-    this.#heldAfter = world.opened.length;
+    const openedSince = simulation.opened.length !== this.#heldAfter;
+    this.#heldAfter = simulation.opened.length;
     if (admission !== "holding" || openedSince) this.#holdingSince = undefined;
     if (admission === "holding") {
       this.#holdingSince ??= state.now;
@@ -92,7 +95,7 @@ export class Judge {
   }
 
   /** The operator's hold: no client is let through, and it ends at its maximum. */
-  #held({ state, admission, now }: World): void {
+  #held({ state, admission, now }: Simulation): void {
     this.#holdingSince = undefined;
     assertEquals(admission, "holding", "a client was let through during a hold");
     const { jumps, policy } = this.settings;
@@ -102,8 +105,8 @@ export class Judge {
   }
 
   /** A paused service never moves by itself, and a drained upstream is never chosen. */
-  #orders(world: World): void {
-    const { before, state, input, orders, now } = world;
+  #orders(simulation: Simulation): void {
+    const { before, state, input, orders, now } = simulation;
     if (before.paused !== undefined && input.type !== "ordered") {
       const [was, is] = [activeOf(before), activeOf(state)];
       const wasMoving = before.phase.name === "promoting";
@@ -136,24 +139,30 @@ export class Judge {
     }
   }
 
-  #promotions(world: World): void {
-    for (; this.#seenEvents < world.events.length; this.#seenEvents++) {
-      const { at, event } = world.events[this.#seenEvents]!;
+  #promotions(simulation: Simulation): void {
+    for (; this.#seenEvents < simulation.events.length; this.#seenEvents++) {
+      const { at, event } = simulation.events[this.#seenEvents]!;
       if (event.type !== "promotion.started") continue;
-      assert(activeOf(world.before)?.upstream.name !== event.to, "the active one was promoted");
-      assert(!world.state.drained.has(event.to), "a drained upstream was promoted");
+      assert(
+        activeOf(simulation.before)?.upstream.name !== event.to,
+        "the active one was promoted",
+      );
+      assert(!simulation.state.drained.has(event.to), "a drained upstream was promoted");
       if (event.move === "failback") {
-        this.#failback(world, at, event);
-        assert(world.state.paused === undefined, "a failback while paused");
-        assert(world.state.pinned !== event.from, "a failback from where the operator wanted it");
+        this.#failback(simulation, at, event);
+        assert(simulation.state.paused === undefined, "a failback while paused");
+        assert(
+          simulation.state.pinned !== event.from,
+          "a failback from the upstream to which the operator moved the service",
+        );
       }
-      if (event.move === "failover" || event.move === "start") this.#reason(world, event);
+      if (event.move === "failover" || event.move === "start") this.#reason(simulation, event);
     }
   }
 
-  /** No upstream is promoted because the answer of a better one is missing, unless that was down. */
-  #reason(world: World, { to }: Started): void {
-    const { before, input } = world;
+  /** No upstream is promoted before a better rank has answered, unless that one was down. */
+  #reason(simulation: Simulation, { to }: Started): void {
+    const { before, input } = simulation;
     const { phase } = before;
     const isDownBefore = (name: string) => isDown(before.health.get(name)!, this.settings.policy);
     const answers = new Map<string, ProbeResult>(phase.name === "selecting" ? phase.answers : []);
@@ -180,14 +189,14 @@ export class Judge {
     }
   }
 
-  #failback(world: World, at: number, event: Started): void {
+  #failback(simulation: Simulation, at: number, event: Started): void {
     const { policy } = this.settings;
-    const health = world.state.health.get(event.to)!;
-    assert(isSound(health, policy), "a failback to one that failed");
-    assert(health.noVerdict === undefined, "a failback to one that cannot be checked");
+    const health = simulation.state.health.get(event.to)!;
+    assert(isSound(health, policy), "a failback to an upstream that failed");
+    assert(health.noVerdict === undefined, "a failback to an upstream that cannot be checked");
     {
       assert(policy.failback.kind !== "never" && policy.failback.kind !== "manual");
-      const upSince = world.state.health.get(event.to)!.since;
+      const upSince = simulation.state.health.get(event.to)!.since;
       const earliest = failbackAt(policy.failback, upSince, 0)!;
       assert(at >= earliest, "a failback came before its policy allows");
       const recent = this.#failbacks.filter((then) => at - then < 9 * 60_000).length;
@@ -200,14 +209,14 @@ export class Judge {
   }
 
   /** A probe without a verdict changes no verdict and refuses no client. */
-  #noVerdict({ before, state, input }: World): void {
+  #noVerdict({ before, state, input }: Simulation): void {
     if (input.type !== "probed" || input.result.evidence !== "no_verdict") return;
     for (const { name } of state.upstreams) {
       // It may end a round, since one that was down is not waited for, and the candidate is then up.
       if (state.epoch > before.epoch && name !== input.upstream) continue;
       const { noVerdict: _before, ...was } = before.health.get(name)!;
       const { noVerdict: _now, ...is } = state.health.get(name)!;
-      assertEquals(is, was, "a verdict changed without one");
+      assertEquals(is, was, "a probe without a verdict changed one");
     }
     const active = activeOf(before);
     if (active !== undefined) {
@@ -219,14 +228,14 @@ export class Judge {
   }
 
   /** The result of a probe from before a promotion changes nothing after it. */
-  #lateAnswers({ before, state, input }: World): void {
+  #lateAnswers({ before, state, input }: Simulation): void {
     if (input.type !== "probed" || input.stage === before.stage) return;
-    assertEquals(state.health, before.health, "a late answer was believed");
+    assertEquals(state.health, before.health, "a late result was used");
     assertEquals(state.phase, before.phase);
   }
 
   /** A failback or switchover that fails returns the traffic in the same step. */
-  #movesThatFail({ before, state, admission }: World): void {
+  #movesThatFail({ before, state, admission }: Simulation): void {
     const { policy } = this.settings;
     const backOf = (phase: Phase) => phase.name === "promoting" ? phase.back : undefined;
     const back = backOf(state.phase);
@@ -237,17 +246,19 @@ export class Judge {
       const isWaiting = state.held !== undefined || state.phase.order !== undefined;
       if (policy.triggers === "beside" && !isWaiting) {
         const isServed = typeof admission === "object" && admission.upstream === back.upstream.name;
-        assert(isServed, "no service");
+        assert(isServed, "clients were not served during a move");
       }
     }
     const former = backOf(before.phase);
     if (former === undefined || state.phase.name === "promoting") return;
     const isStillUp = !isDown(state.health.get(former.upstream.name)!, policy);
-    if (isStillUp) assert(state.phase.name === "serving", "a failback cost the service");
+    if (isStillUp) {
+      assert(state.phase.name === "serving", "a failback that failed interrupted the service");
+    }
   }
 
-  /** Sessions end for a reason, and a drain is called off when the upstream is up or active again. */
-  #drains({ state, input, drains, events }: World): void {
+  /** Sessions are cut for a reason only, and a drain is called off when the upstream is up or active again. */
+  #drains({ state, input, drains, events }: Simulation): void {
     const { policy } = this.settings;
     for (const [upstream, order] of drains) {
       const isUpNow = isUp(state.health.get(upstream)!, policy);
@@ -262,8 +273,11 @@ export class Judge {
         assert(policy.sessionsOnMove !== "keep", "a move cut sessions that were to be kept");
         continue;
       }
-      assert(policy.sessionsOnDown === "cut", "a fall cut sessions that were to be kept");
-      // What was not done while paused is done on `resume`.
+      assert(
+        policy.sessionsOnDown === "cut",
+        "an upstream that went down cost sessions that were to be kept",
+      );
+      // What was postponed while paused is done on `resume`.
       const isResumed = input.type === "ordered" && input.order.name === "resume";
       const evidence = input.type === "probed"
         ? input.result.evidence
@@ -278,47 +292,47 @@ export class Judge {
   }
 
   /** `lastChosen` changes only for a reason. */
-  #trust({ before, state, input }: World): void {
+  #trust({ before, state, input }: Simulation): void {
     if (state.lastChosen === before.lastChosen) return;
     const ran = input.type === "triggersEnded" && input.outcome.how === "ran";
     const passed = input.type === "probed" && input.result.passed &&
       input.upstream === state.lastChosen && activeOf(before)?.upstream.name === input.upstream;
-    assert(ran || passed, `${state.lastChosen} is trusted for no reason`);
+    assert(ran || passed, `${state.lastChosen} is trusted without a reason`);
   }
 
   /** A healthy upstream serves within a bounded time. */
-  #bound(world: World): void {
+  #bound(simulation: Simulation): void {
     const { policy, checkIntervalMs, checkTimeoutMs, slowCheckMs, triggerMaxMs, jumps } =
       this.settings;
     // A trigger that fails may be repeated without end.
     if (this.settings.triggerTrouble > 0) return;
-    // While probes give no verdict nothing can be noticed; the time counts from the end of that.
-    if (world.shortage.isShort) this.#badSince = undefined;
-    // What the operator ordered may keep clients waiting; the time counts from the end of that.
-    const { paused, held, drained } = world.state;
+    // While probes give no verdict no failure can be noticed; the time counts from the end of the shortage.
+    if (simulation.shortage.isShort) this.#badSince = undefined;
+    // An order of the operator may keep clients waiting; the time counts from its end.
+    const { paused, held, drained } = simulation.state;
     if (paused !== undefined || held !== undefined || drained.size > 0) this.#badSince = undefined;
-    const served = typeof world.admission === "object" &&
-      world.conditions.get(world.admission.upstream)!.condition === "well";
+    const served = typeof simulation.admission === "object" &&
+      simulation.conditions.get(simulation.admission.upstream)!.condition === "well";
     if (served) this.#badSince = undefined;
-    else this.#badSince ??= world.now;
+    else this.#badSince ??= simulation.now;
     if (this.#badSince === undefined) return;
     // One upstream has been well all that time. The bound is the sum of: noticing the failure, one round,
     // the triggers of a candidate that failed meanwhile, another round, and the triggers that count. A
     // probe takes up to twice its time if one is under way. Each change of a condition starts the time
-    // again. The fall of a candidate and a recovery are each noticed within the same time.
+    // again. The failure of a candidate and a recovery are each noticed within the same time.
     const answerMs = Math.max(checkTimeoutMs, slowCheckMs);
     const noticeMs = (checkIntervalMs + answerMs) * 1.1 * (policy.fall + 1);
     const roundMs = 3 * answerMs + checkIntervalMs;
     const triggersMs = Math.min(triggerMaxMs, DOOMED_TRIGGERS_MS) + triggerMaxMs;
     const boundMs = 2 * (noticeMs + roundMs) + triggersMs + (jumps ? 2 * JUMP_MAX_MS : 0);
     const lastChange = Math.max(
-      world.shortage.since,
-      ...[...world.conditions.values()].map((c) => c.since),
+      simulation.shortage.since,
+      ...[...simulation.conditions.values()].map((c) => c.since),
     );
-    const somebodyWell = [...world.conditions.values()].some((c) => c.condition === "well");
-    const waitedMs = world.now - Math.max(this.#badSince, lastChange);
+    const isAnyWell = [...simulation.conditions.values()].some((c) => c.condition === "well");
+    const waitedMs = simulation.now - Math.max(this.#badSince, lastChange);
     assert(
-      world.shortage.isShort || !somebodyWell || waitedMs <= boundMs,
+      simulation.shortage.isShort || !isAnyWell || waitedMs <= boundMs,
       `a healthy upstream waited for ${waitedMs} ms`,
     );
   }

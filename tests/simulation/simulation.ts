@@ -1,8 +1,8 @@
 /**
- * A simulated world in virtual time for the failover machine. Upstreams start, stop and freeze. The
- * checker has jitter, late results and times without a verdict. Triggers take time, fail or cannot be
- * started. The data plane only records its orders. All randomness comes from one seed. After each step
- * `check` is called with the world.
+ * A simulation of everything around the failover machine, in virtual time. Upstreams start, stop and
+ * freeze. The checker has jitter, late results and times without a verdict. Triggers take time, fail or
+ * cannot be started. The data plane only records its orders. All randomness comes from one seed. After each
+ * step `check` is called with the simulation.
  */
 import { Dice } from "../../src/base/testing/dice.ts";
 import type { Event } from "../../src/events/events.ts";
@@ -42,14 +42,14 @@ export interface Settings {
   readonly meanOrderMs: number;
 }
 
-/** An order and what its caller was told. */
+/** An order and the outcomes that its caller got. */
 export interface Ordered {
   readonly order: Order;
   readonly at: number;
   readonly outcomes: OrderOutcome["is"][];
 }
 
-interface Appointment {
+interface Timer {
   readonly at: number;
   readonly order: number;
   readonly run: () => void;
@@ -63,12 +63,12 @@ interface Probing {
   timer: number;
 }
 
-/** The most steps at one moment: a schedule in which the time stands still fails instead of hanging. */
+/** The most steps at one moment: a schedule whose time does not advance fails instead of hanging. */
 const STEPS_MAX = 10_000;
 /** The resolution of the timer of the machine, in milliseconds. */
 const TIMER_MS = 0.001;
 
-export class World {
+export class Simulation {
   now = 0;
   state: State;
   readonly conditions: Map<string, { condition: Condition; since: number }>;
@@ -93,10 +93,10 @@ export class World {
   readonly #random: () => number;
   readonly #settings: Settings;
   readonly #probing = new Map<string, Probing>();
-  readonly #agenda: Appointment[] = [];
+  readonly #timerQueue: Timer[] = [];
   /** The run of triggers that is under way. */
   #run: { readonly epoch: number } | undefined;
-  #appointments = 0;
+  #timers = 0;
   #lastOrder = 0;
   #wake = 0;
   /** The offset, in milliseconds, of the clock of the machine after jumps. */
@@ -120,7 +120,7 @@ export class World {
     }
   }
 
-  run(check: (world: World) => void): void {
+  run(check: (simulation: Simulation) => void): void {
     this.#check = check;
     for (const name of this.conditions.keys()) this.#planChange(name);
     this.#planDoubt();
@@ -133,25 +133,25 @@ export class World {
       const next = this.#takeNext();
       if (next === undefined) break;
       stepsNow = next.at > this.now ? 0 : stepsNow + 1;
-      if (stepsNow > STEPS_MAX) throw new Error(`the time stands still at ${this.now} ms`);
+      if (stepsNow > STEPS_MAX) throw new Error(`the time does not advance at ${this.now} ms`);
       this.now = Math.max(this.now, next.at);
       next.run();
     }
   }
 
-  #check: (world: World) => void = () => {};
+  #check: (simulation: Simulation) => void = () => {};
 
   #at(delayMs: number, run: () => void): void {
-    this.#agenda.push({ at: this.now + delayMs, order: this.#appointments++, run });
+    this.#timerQueue.push({ at: this.now + delayMs, order: this.#timers++, run });
   }
 
-  #takeNext(): Appointment | undefined {
+  #takeNext(): Timer | undefined {
     let best = 0;
-    this.#agenda.forEach((a, i) => {
-      const b = this.#agenda[best]!;
+    this.#timerQueue.forEach((a, i) => {
+      const b = this.#timerQueue[best]!;
       if (a.at < b.at || (a.at === b.at && a.order < b.order)) best = i;
     });
-    return this.#agenda.splice(best, 1)[0];
+    return this.#timerQueue.splice(best, 1)[0];
   }
 
   #draw(): Condition {
@@ -180,7 +180,7 @@ export class World {
     });
   }
 
-  /** An operator who orders a switchover at random times. */
+  /** An operator who orders a failback at random times. */
   #planOrder(): void {
     this.#at(this.#random() * 600_000, () => {
       this.#order({ name: "failback" });
@@ -188,7 +188,7 @@ export class World {
     });
   }
 
-  /** Orders of every other kind at random times, with intervals that differ from world to world. */
+  /** Orders of every other kind at random times, with a mean interval that differs between simulations. */
   #planOrders(): void {
     const { meanOrderMs } = this.#settings;
     if (meanOrderMs === 0) return;
@@ -202,7 +202,7 @@ export class World {
     const upstream = `u${Math.floor(this.#random() * this.#settings.upstreams)}`;
     const { holdMs } = this.#settings.policy;
     const roll = Math.floor(this.#random() * 12);
-    // Pauses and drains end sooner than they come, so that most of the time decisions are made.
+    // Pauses and drains are ended more often than begun, so that most of the time decisions are made.
     if (roll < 4) {
       const isDefault = this.#random() < 0.5;
       return isDefault
@@ -228,7 +228,7 @@ export class World {
     this.#at(this.#random() * 8_000, () => this.#input({ type: "quieted", epoch }));
   }
 
-  /** Clients that meet a failed active upstream, and jumps of the clock, at random times. */
+  /** Clients that find the active upstream failed, and jumps of the clock, at random times. */
   #planDoubt(): void {
     this.#at(this.#random() * 3_000, () => {
       if (typeof this.admission === "object") {
