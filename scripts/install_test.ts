@@ -3,10 +3,10 @@
  * script that prints a version, in place of an executable of 70 MB.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { testWithPrograms } from "../tests/harness/scenario.ts";
 
 const SCRIPT = new URL("install.sh", import.meta.url).pathname;
 const SHELLS = [["dash"], ["bash"], ["busybox", "sh"]];
-const isPosix = Deno.build.os === "linux" || Deno.build.os === "darwin";
 const NAME = `failover-${Deno.build.os === "darwin" ? "macos" : "linux"}-${Deno.build.arch}`;
 
 const executable = (version: string) => `#!/bin/sh\necho "failover ${version} (as a test)"\n`;
@@ -26,10 +26,10 @@ async function serveReleases(change: (path: string, text: string) => string = (_
       `${await sumOf("other")}  failover-other\n${await sumOf(executable(version!))}  ${NAME}\n`,
     );
   }
-  const asked: string[] = [];
+  const requested: string[] = [];
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
     const path = new URL(request.url).pathname;
-    asked.push(path);
+    requested.push(path);
     const text = files.get(path);
     return text === undefined
       ? new Response("no such file", { status: 404 })
@@ -37,12 +37,12 @@ async function serveReleases(change: (path: string, text: string) => string = (_
   });
   return {
     url: `http://127.0.0.1:${server.addr.port}`,
-    asked,
+    requested,
     [Symbol.asyncDispose]: () => server.shutdown(),
   };
 }
 
-interface Ran {
+interface InstallResult {
   readonly code: number;
   readonly out: string;
   readonly err: string;
@@ -55,7 +55,7 @@ async function install(
   url: string,
   args: readonly string[] = [],
   path = Deno.env.get("PATH")!,
-): Promise<Ran> {
+): Promise<InstallResult> {
   const [program, ...rest] = shell;
   const { code, stdout, stderr } = await new Deno.Command(program!, {
     args: [...rest, SCRIPT, ...args],
@@ -66,7 +66,7 @@ async function install(
   return { code, out: out!, err: err! };
 }
 
-async function says(path: string): Promise<string> {
+async function versionPrintedBy(path: string): Promise<string> {
   const { stdout } = await new Deno.Command(path, { args: ["--version"] }).output();
   return new TextDecoder().decode(stdout).trim();
 }
@@ -75,35 +75,24 @@ function names(folder: string): string[] {
   return [...Deno.readDirSync(folder)].map((entry) => entry.name).sort();
 }
 
-function isInstalled(program: string): boolean {
-  if (!isPosix) return false;
-  return new Deno.Command("sh", { args: ["-c", `command -v ${program}`] }).outputSync().success;
-}
-
 function onEachShell(
   name: string,
   run: (shell: readonly string[], home: string) => Promise<void>,
 ): void {
   for (const shell of SHELLS) {
-    const ignore = !isInstalled(shell[0]!);
-    const why = ignore ? ` (needs ${shell[0]})` : "";
-    Deno.test({
-      name: `[${shell.join(" ")}] ${name}${why}`,
-      ignore,
-      async fn() {
-        const home = await Deno.makeTempDir({ prefix: "failover-test-" });
-        try {
-          await run(shell, home);
-        } finally {
-          await Deno.remove(home, { recursive: true });
-        }
-      },
+    testWithPrograms(`[${shell.join(" ")}] ${name}`, [shell[0]!], async () => {
+      const home = await Deno.makeTempDir({ prefix: "failover-test-" });
+      try {
+        await run(shell, home);
+      } finally {
+        await Deno.remove(home, { recursive: true });
+      }
     });
   }
 }
 
 onEachShell(
-  "the latest release is installed under both names, and once is enough",
+  "the latest release is installed under both names, and not downloaded again",
   async (shell, home) => {
     await using releases = await serveReleases();
     const folder = `${home}/bin`;
@@ -113,9 +102,9 @@ onEachShell(
     assertStringIncludes(first.out, `${folder} is not in PATH`);
     assertEquals(names(home), ["bin"]);
     assertEquals(names(folder), ["failover", "flopsy"]);
-    assertEquals(await says(`${folder}/flopsy`), "failover 2.0.0 (as a test)");
+    assertEquals(await versionPrintedBy(`${folder}/flopsy`), "failover 2.0.0 (as a test)");
 
-    releases.asked.length = 0;
+    releases.requested.length = 0;
     const path = `${Deno.env.get("PATH")}:${folder}`;
     const second = await install(shell, home, releases.url, [`--dir=${folder}`], path);
     assertEquals([second.code, second.out, second.err], [
@@ -123,12 +112,12 @@ onEachShell(
       `${folder}/failover is up to date\n`,
       "",
     ]);
-    assertEquals(releases.asked, ["/latest/download/SHA256SUMS"]);
+    assertEquals(releases.requested, ["/latest/download/SHA256SUMS"]);
     assertEquals(names(folder), ["failover", "flopsy"]);
   },
 );
 
-onEachShell("a release that is named replaces another", async (shell, home) => {
+onEachShell("a release that is chosen by version replaces another", async (shell, home) => {
   await using releases = await serveReleases();
   await install(shell, home, releases.url, ["--dir", home]);
   for (const version of ["1.0.0", "v1.0.0"]) {
@@ -139,7 +128,7 @@ onEachShell("a release that is named replaces another", async (shell, home) => {
       home,
     ]);
     assertEquals([code, err], [0, ""]);
-    assertEquals(await says(`${home}/failover`), "failover 1.0.0 (as a test)");
+    assertEquals(await versionPrintedBy(`${home}/failover`), "failover 1.0.0 (as a test)");
   }
   const { code, err } = await install(shell, home, releases.url, [
     "--version=3.0.0",
@@ -148,10 +137,10 @@ onEachShell("a release that is named replaces another", async (shell, home) => {
   ]);
   assertEquals(code, 1);
   assertMatch(err, /install: cannot download .*\/download\/v3\.0\.0\/SHA256SUMS\n$/);
-  assertEquals(await says(`${home}/failover`), "failover 1.0.0 (as a test)");
+  assertEquals(await versionPrintedBy(`${home}/failover`), "failover 1.0.0 (as a test)");
 });
 
-onEachShell("a wrong checksum is refused, and what was there stays", async (shell, home) => {
+onEachShell("a wrong checksum is refused, and the installed release stays", async (shell, home) => {
   const isFile = (path: string) => path.endsWith(NAME) && path.startsWith("/latest");
   await using releases = await serveReleases((path, text) =>
     isFile(path) ? text.replace("2.0.0", "6.6.6") : text
@@ -166,7 +155,7 @@ onEachShell("a wrong checksum is refused, and what was there stays", async (shel
     err,
     /^install: the checksum of .* is wrong:\n {2}expected \w{64}\n {2}found {4}\w{64}\n$/,
   );
-  assertEquals(await says(`${home}/failover`), "failover 1.0.0 (as a test)");
+  assertEquals(await versionPrintedBy(`${home}/failover`), "failover 1.0.0 (as a test)");
   assertEquals(names(home), ["failover", "flopsy"]);
 });
 
@@ -212,12 +201,15 @@ onEachShell(
       );
     }
     assertEquals((await install(shell, home, releases.url, ["--help"])).code, 0);
-    assertEquals([releases.asked, names(home)], [[], []]);
+    assertEquals([releases.requested, names(home)], [[], []]);
   },
 );
 
-/** A search path that begins with a folder of replacements for system programs, each one line of shell. */
-async function standIns(home: string, lines: Readonly<Record<string, string>>): Promise<string> {
+/** A PATH that begins with a folder of programs that replace those of the system; each is one line of shell. */
+async function fakePrograms(
+  home: string,
+  lines: Readonly<Record<string, string>>,
+): Promise<string> {
   const folder = await Deno.makeTempDir({ dir: home });
   for (const [name, line] of Object.entries(lines)) {
     await Deno.writeTextFile(`${folder}/${name}`, `#!/bin/sh\n${line}\n`);
@@ -226,16 +218,16 @@ async function standIns(home: string, lines: Readonly<Record<string, string>>): 
   return `${folder}:${Deno.env.get("PATH")}`;
 }
 
-onEachShell("without root it installs into ~/.local/bin", async (shell, home) => {
+onEachShell("without root the script installs into ~/.local/bin", async (shell, home) => {
   await using releases = await serveReleases();
-  const path = await standIns(home, { id: "echo 1000" });
+  const path = await fakePrograms(home, { id: "echo 1000" });
   const { code, err } = await install(shell, home, releases.url, [], path);
   assertEquals([code, err], [0, ""]);
   assertEquals(names(`${home}/.local/bin`), ["failover", "flopsy"]);
 });
 
 onEachShell(
-  "it knows which executable a platform needs, and which have none",
+  "the script chooses the executable of the platform, and versionPrintedBy which platforms have none",
   async (shell, home) => {
     await using releases = await serveReleases();
     const cases = [
@@ -247,16 +239,16 @@ onEachShell(
       ["FreeBSD", "amd64", "no executable for FreeBSD"],
     ];
     for (const [system, machine, wanted] of cases) {
-      const path = await standIns(home, {
+      const path = await fakePrograms(home, {
         uname: `[ "$1" = -s ] && echo ${system} || echo ${machine}`,
         sysctl: "exit 1",
         ldd: "echo glibc",
       });
       const { out, err } = await install(shell, home, releases.url, ["--dir", `${home}/bin`], path);
-      const found = wanted === NAME ? `${out}${releases.asked.at(-1)}` : err;
+      const found = wanted === NAME ? `${out}${releases.requested.at(-1)}` : err;
       assertStringIncludes(found, wanted!);
     }
-    const musl = await standIns(home, {
+    const musl = await fakePrograms(home, {
       uname: "[ $1 = -s ] && echo Linux || echo x86_64",
       ldd: "echo musl >&2; exit 1",
     });
@@ -266,11 +258,10 @@ onEachShell(
   },
 );
 
-const hasWget = Deno.build.os === "linux" && isInstalled("wget");
-Deno.test({
-  name: `without curl it downloads with wget${hasWget ? "" : " (needs wget)"}`,
-  ignore: !hasWget,
-  async fn() {
+testWithPrograms(
+  "without curl the script downloads with wget",
+  ["wget", "ldd", "sha256sum"],
+  async () => {
     await using releases = await serveReleases();
     const home = await Deno.makeTempDir({ prefix: "failover-test-" });
     try {
@@ -290,22 +281,19 @@ Deno.test({
         `${home}/tools`,
       );
       assertEquals([code, err], [0, ""]);
-      assert((await says(`${home}/failover`)).startsWith("failover 2.0.0"));
+      assert((await versionPrintedBy(`${home}/failover`)).startsWith("failover 2.0.0"));
     } finally {
       await Deno.remove(home, { recursive: true });
     }
   },
-});
+);
 
-const hasShellcheck = isInstalled("shellcheck");
-Deno.test({
-  name: `shellcheck finds nothing wrong with any script${
-    hasShellcheck ? "" : " (needs shellcheck)"
-  }`,
-  ignore: !hasShellcheck,
-  async fn() {
+testWithPrograms(
+  "shellcheck finds nothing wrong with any script of this repository",
+  ["shellcheck"],
+  async () => {
     const scripts = [SCRIPT, new URL("../.ci/run", import.meta.url).pathname];
     const { code, stdout } = await new Deno.Command("shellcheck", { args: scripts }).output();
     assertEquals([code, new TextDecoder().decode(stdout)], [0, ""]);
   },
-});
+);

@@ -15,11 +15,11 @@ async function read(name: string): Promise<string> {
 /** YAML documents as plain data, whose scalars stay text. */
 async function documents(name: string) {
   const texts = (await read(name)).split(/^---$/m);
-  // deno-lint-ignore no-explicit-any -- looked into at will
+  // deno-lint-ignore no-explicit-any -- the tests read any field
   return texts.map((text) => parse(text, { schema: "failsafe" }) as any);
 }
 
-Deno.test("the config and the arguments of the Kubernetes example are good", async () => {
+Deno.test("the config and the arguments of the Kubernetes example are valid", async () => {
   const [config, deployment, service] = await documents("kubernetes.yaml");
   const [container] = deployment.spec.template.spec.containers;
   const [flag, path] = container.args;
@@ -34,7 +34,7 @@ Deno.test("the config and the arguments of the Kubernetes example are good", asy
   assertEquals(service.spec.selector, deployment.spec.template.metadata.labels);
 });
 
-Deno.test("the environment of the compose example is good", async () => {
+Deno.test("the environment of the compose example is valid", async () => {
   const [{ services: { failover: { environment } } }] = await documents("compose.yaml");
   const loaded = loadWith([], { env: environment });
   assert(loaded.kind === "run", JSON.stringify(loaded));
@@ -74,7 +74,7 @@ testWithPrograms(
   },
 );
 
-Deno.test("the sample files begin the options that the unit starts with", async () => {
+Deno.test("the options that the systemd unit starts with are valid", async () => {
   const unit = await read("failover.service");
   const command = /^ExecStart=(.*)$/m.exec(unit)![1]!.split(" ");
   assertEquals(command[0], "/usr/local/bin/failover");
@@ -84,12 +84,10 @@ Deno.test("the sample files begin the options that the unit starts with", async 
   assert(!/^MemoryDenyWriteExecute/m.test(unit));
 });
 
-const hasSystemd = await new Deno.Command("systemd-analyze", { args: ["--version"] }).output()
-  .then(() => true, () => false);
-Deno.test({
-  name: `systemd finds nothing wrong with the unit${hasSystemd ? "" : " (needs systemd-analyze)"}`,
-  ignore: !hasSystemd,
-  async fn() {
+testWithPrograms(
+  "systemd finds nothing wrong with the unit",
+  ["systemd-analyze"],
+  async () => {
     const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
     const unit = (await read("failover.service")).replaceAll(
       "/usr/local/bin/failover",
@@ -103,9 +101,9 @@ Deno.test({
     assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
     await Deno.remove(folder, { recursive: true });
   },
-});
+);
 
-Deno.test("the image is what it promises: fixed versions, no root, no shell before the program", async () => {
+Deno.test("the image has fixed versions, no root user, and no shell before the program", async () => {
   const text = await Deno.readTextFile(new URL("../Dockerfile", import.meta.url));
   const lines = text.replaceAll("\\\n", " ").split("\n").filter((line) => /^[A-Z]/.test(line));
   const of = (word: string) => lines.filter((line) => line.startsWith(`${word} `));
@@ -120,7 +118,7 @@ Deno.test("the image is what it promises: fixed versions, no root, no shell befo
   }
 });
 
-Deno.test("actions of others are pinned by commit, and no workflow has more permissions than it declares", async () => {
+Deno.test("third-party actions are pinned by commit, and no workflow has more permissions than it declares", async () => {
   const folder = new URL("../.github/workflows/", import.meta.url);
   const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
   assertEquals(names.toSorted(), ["ci.yml", "release.yml"]);
@@ -135,7 +133,7 @@ Deno.test("actions of others are pinned by commit, and no workflow has more perm
   }
 });
 
-Deno.test("the same Deno tests, compiles and makes the image", async () => {
+Deno.test("tests, executables and image use the same version of Deno", async () => {
   const files = [
     ".ci/run",
     "Dockerfile",
@@ -150,7 +148,7 @@ Deno.test("the same Deno tests, compiles and makes the image", async () => {
   }
 });
 
-Deno.test("the notes of a release are those of the changelog", async () => {
+Deno.test("the changelog has the notes of the present version", async () => {
   const { version } = JSON.parse(await Deno.readTextFile(new URL("../deno.json", import.meta.url)));
   const log = await Deno.readTextFile(new URL("../.github/CHANGELOG.md", import.meta.url));
   assert(log.includes(`\n## ${version}\n`), `the changelog has nothing of ${version}`);

@@ -1,29 +1,14 @@
-/** What users get from `--generate`, given to the programs that read it. Those not installed are named. */
+/** Gives the documents of `--generate` to the programs that read them. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { documentText } from "./documents.ts";
 import { envOf, flagOf, KEYS, optionOf, OPTIONS } from "./options.ts";
+import { testWithPrograms } from "../../tests/harness/scenario.ts";
 import { loadWith } from "./testing/config.ts";
 
 async function run(program: string, args: string[], env: Record<string, string> = {}) {
   const { code, stdout, stderr } = await new Deno.Command(program, { args, env }).output();
   const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
   return { code, out: out!, err: err! };
-}
-
-function isInstalled(program: string): boolean {
-  try {
-    return new Deno.Command(program, { args: ["--version"] }).outputSync().success;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
-/** A test that needs a program and is skipped, with its name, where that is missing. */
-function needing(program: string, name: string, fn: () => Promise<void>): void {
-  // The paths of Windows mean something else to a shell.
-  const ignore = Deno.build.os === "windows" || !isInstalled(program);
-  Deno.test({ name: ignore ? `${name} (needs ${program})` : name, ignore, fn });
 }
 
 async function withFile(text: string, use: (path: string) => Promise<void>): Promise<void> {
@@ -80,7 +65,7 @@ async function bashOffers(...words: string[]): Promise<string[]> {
   return offers;
 }
 
-needing("bash", "bash completes flags, words and files, and leaves the rest alone", async () => {
+testWithPrograms("bash completes flags, words and files, and nothing else", ["bash"], async () => {
   assertEquals(await bashOffers("--check-s"), ["--check-script-timeout", "--check-status"]);
   assertEquals(await bashOffers("--relay", "s"), ["stream", "splice"]);
   assertEquals(await bashOffers("--relay", "=", "st"), ["stream"]);
@@ -93,7 +78,7 @@ needing("bash", "bash completes flags, words and files, and leaves the rest alon
 });
 
 for (const shell of ["zsh", "fish"] as const) {
-  needing(shell, `${shell} reads its completions without complaint`, async () => {
+  testWithPrograms(`${shell} reads its completions without complaint`, [shell], async () => {
     await withFile(documentText(shell), async (path) => {
       const { code, err } = await run(shell, ["-n", path]);
       assertEquals([code, err], [0, ""]);
@@ -101,7 +86,7 @@ for (const shell of ["zsh", "fish"] as const) {
   });
 }
 
-needing("man", "man shows the manual page without a warning", async () => {
+testWithPrograms("man shows the manual page without a warning", ["man"], async () => {
   await withFile(documentText("man"), async (path) => {
     const { code, out, err } = await run("man", ["--warnings=all", "-l", path], {
       MANWIDTH: "80",
