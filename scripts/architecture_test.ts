@@ -55,7 +55,7 @@ Deno.test("every file and function that the documentation names exists", () => {
   assertEquals(missing, []);
 });
 
-Deno.test("every link of the documentation to one of our files leads somewhere", () => {
+Deno.test("every link of the documentation to a file of the repository leads to one that exists", () => {
   const broken: string[] = [];
   for (const page of [...pages(), new URL("README.md", ROOT)]) {
     for (const [, to] of Deno.readTextFileSync(page).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)) {

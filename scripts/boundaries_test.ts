@@ -3,7 +3,7 @@ import { breaches } from "./boundaries.ts";
 
 const one = (path: string, text: string) => breaches({ path, text });
 
-Deno.test("an import against the arrows is a breach", () => {
+Deno.test("an import that the table does not allow is a breach", () => {
   assertMatch(
     one("base/x.ts", `import { a } from "../events/events.ts";\n`)[0]!,
     /base must not import events/,
@@ -19,7 +19,7 @@ Deno.test("a room that is not in the table is a breach", () => {
   assertMatch(one("utils/x.ts", `import { a } from "../base/clock.ts";\n`)[0]!, /not in the table/);
 });
 
-Deno.test("the world may be touched only in its place, and comments do not count", () => {
+Deno.test("clocks, the environment and connections may be used only in their rooms, and comments do not count", () => {
   assertMatch(one("relay/x.ts", "const now = Date.now();\n")[0]!, /Date\.now belongs/);
   assertMatch(one("report/x.ts", "const k = Deno.env.get('K');\n")[0]!, /Deno\.env belongs/);
   assertMatch(one("relay/x.ts", "await Deno.connect({ port });\n")[0]!, /one dialer/);

@@ -1,7 +1,7 @@
 /**
- * Tests of the executables without running them, because that needs a runtime base from the network: Deno
- * itself is used in its place, and its listing shows what would be embedded. Running only the embedded
- * files, with the compiled permissions, shows that nothing is missing.
+ * Tests of the executables without running them, because that needs a runtime base from the network. Deno
+ * itself serves as the base, and its listing shows what would be embedded. The embedded files are then run
+ * with the compiled permissions, which shows that nothing is missing.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { compile, stage, type Staged, sums, TARGETS } from "./compile.ts";
@@ -68,7 +68,7 @@ async function loaded({ folder, beside }: Staged) {
       if (specifier.startsWith("file:")) {
         files.add(new URL(specifier).pathname.slice(folder.length + 1));
       }
-      // What is imported for its types alone has no code, and is not there when the program runs.
+      // A module that is imported only for its types has no code, and is not loaded when the program runs.
       for (const { code } of module?.dependencies ?? []) {
         if (code !== undefined && !queue.includes(code.specifier)) queue.push(code.specifier);
       }
@@ -99,21 +99,21 @@ Deno.test("an executable holds every module, worker and asset of the program, an
     assert(files.size > 40, [...files].join("\n"));
     assert([...files].some((path) => path.endsWith("/thread_main.ts")), "no worker was found");
 
-    const isTheirs = (path: string) => path.startsWith(".deno_compile_node_modules/");
+    const isPackage = (path: string) => path.startsWith(".deno_compile_node_modules/");
     const listed = pathsOf(result.listing);
     const embedded = new Set<string>();
-    for (const path of listed.filter((path) => !isTheirs(path))) {
+    for (const path of listed.filter((path) => !isPackage(path))) {
       if (!path.endsWith("/*")) embedded.add(path);
       else {(await filesUnder(folder + "/staged/", path.slice(0, -2))).forEach((p) =>
           embedded.add(p)
         );}
     }
     assertEquals([...files].filter((path) => !embedded.has(path)), [], "is not embedded");
-    assertEquals([...embedded].filter((path) => !files.has(path)), [], "is embedded for nothing");
-    const theirs = listed.filter(isTheirs).map((path) =>
+    assertEquals([...embedded].filter((path) => !files.has(path)), [], "is embedded without need");
+    const listedPackages = listed.filter(isPackage).map((path) =>
       /^[^/]+\/[^/]+\/(.*)\/\*$/.exec(path)?.[1]
     );
-    assertEquals(theirs.toSorted(), [...packages].toSorted(), "npm packages");
+    assertEquals(listedPackages.toSorted(), [...packages].toSorted(), "npm packages");
   });
 });
 
@@ -144,7 +144,7 @@ Files: 1.89MB
   ]);
 });
 
-Deno.test("the sources find themselves in no way that a compiled program would not", async () => {
+Deno.test("the sources locate files only in ways that work in a compiled program", async () => {
   await withFolder(async (folder) => {
     const { beside } = await stage(folder, "");
     let seen = 0;
@@ -185,7 +185,7 @@ Deno.test("a compiled program prints its commit", async () => {
 Deno.test("a runtime base that cannot be downloaded gives one line with what to do", async () => {
   await withFolder(async (folder) => {
     const env = {
-      // Nothing is cached there, and nothing listens where everything would have to come through.
+      // Nothing is cached there, and nothing listens at the address of the proxy.
       DENO_DIR: folder,
       HTTPS_PROXY: "http://127.0.0.1:1",
     };
@@ -203,7 +203,7 @@ async function denoDir(): Promise<string> {
   return JSON.parse((await deno(["info", "--json"])).out).denoDir;
 }
 
-Deno.test("a base of one platform is not used for several targets", async () => {
+Deno.test("a runtime base of one platform is not used for several targets", async () => {
   const script = new URL("compile.ts", import.meta.url).pathname;
   const { code, err } = await deno(["run", "-A", script], {
     env: { DENORT_BIN: Deno.execPath() },
@@ -214,7 +214,7 @@ Deno.test("a base of one platform is not used for several targets", async () => 
   ]);
 });
 
-Deno.test("the sums are those of sha256sum, for the executables that are there", async () => {
+Deno.test("the checksums are those of sha256sum, for the executables that exist", async () => {
   await withFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/failover-linux-x86_64`, "abc");
     assertEquals(
@@ -233,14 +233,14 @@ Deno.test("the start task has exactly the permissions of an executable", async (
 const setpriv = Deno.build.os === "linux" && Deno.uid() === 0;
 
 Deno.test({
-  name: "it fails over in both modes from an empty folder that it cannot write, as another user" +
+  name: "the program fails over in both modes as another user in an empty, read-only folder" +
     (setpriv ? "" : " (needs root and setpriv)"),
   ignore: !setpriv,
   async fn() {
     await withFolder(async (folder) => {
       for (const name of ["staged", "cache", "empty"]) await Deno.mkdir(`${folder}/${name}`);
       await stage(`${folder}/staged`, "0123456789ab");
-      // The other user can read neither our home nor what is cached in it.
+      // The other user can read neither our home folder nor the cache in it.
       await Deno.copyFile(Deno.execPath(), `${folder}/deno`);
       await copyTree(`${await denoDir()}/npm`, `${folder}/cache/npm`);
       for (const name of ["", "/staged", "/cache", "/empty"]) {

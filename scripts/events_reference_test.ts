@@ -7,7 +7,7 @@ Deno.test("the members of a union are read with their fields", () => {
   const source = `export type Event =
   // One
   | { type: "a.b"; reason: string }
-  /** Told
+  /** Sent
    * once. */
   | {
     type: "c.d";
@@ -28,7 +28,7 @@ Deno.test("the members of a union are read with their fields", () => {
           type: "readonly { readonly upstream: string; readonly reason: string }[]",
         },
       ],
-      comment: "Told once.",
+      comment: "Sent once.",
     },
   ]);
 });

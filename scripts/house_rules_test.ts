@@ -17,14 +17,14 @@ Deno.test("a function or method of more than 70 lines is a breach", () => {
   assertMatch(tooLong({ path: "base/x.ts", text: method })[0]!, /#run has 72 lines/);
 });
 
-Deno.test("a call with a long block is no function", () => {
+Deno.test("a call with a long block is not a function", () => {
   const text = `class A {\n  constructor() {\n    run(() => {\n${
     body(60, "      ")
   }    });\n  }\n}\n`;
   assertEquals(tooLong({ path: "base/x.ts", text }), []);
 });
 
-Deno.test("test code stands in tests and testing folders only", () => {
+Deno.test("test code belongs in tests and testing folders only", () => {
   const text = `Deno.test("x", () => {});\n`;
   assertEquals(misplacedTestCode({ path: "a/x_test.ts", text }), []);
   assertEquals(misplacedTestCode({ path: "a/testing/x.ts", text }), []);
@@ -32,14 +32,14 @@ Deno.test("test code stands in tests and testing folders only", () => {
   assertEquals(misplacedTestCode({ path: "a/x.ts", text: "// Deno.test\n" }), []);
 });
 
-Deno.test("a source without a test needs a reason, and a reason without need must go", () => {
+Deno.test("a source without a test needs a reason, and a reason for a source with a test must be removed", () => {
   const paths = ["a/x.ts", "a/x_test.ts", "a/y.ts", "a/testing/z.ts"];
   assertEquals(untested(paths, { "a/y.ts": "types only" }), []);
   assertMatch(untested(paths, {})[0]!, /a\/y\.ts: no unit test/);
   assertMatch(untested(paths, { "a/y.ts": "types", "a/x.ts": "old" })[0]!, /a\/x\.ts: has a unit/);
 });
 
-Deno.test("every room has a door", () => {
+Deno.test("every room has a door file", () => {
   assertEquals(withoutDoor(["a/a.ts", "b/c.ts", "main.ts"], { b: ["c.ts"] }), []);
   assertMatch(withoutDoor(["a/b.ts"], {})[0]!, /door a\.ts is missing/);
 });

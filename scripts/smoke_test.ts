@@ -20,7 +20,7 @@ Deno.test("a program that works passes the smoke test in HTTP mode", async () =>
   );
 });
 
-Deno.test("a program that ends by itself fails the smoke test, with its last words", async () => {
+Deno.test("a program that ends by itself fails the smoke test, and its last output is shown", async () => {
   const broken = [Deno.execPath(), "eval", "console.error('no such luck'); Deno.exit(3)", "--"];
   const error = await assertRejects(() => failover(broken, MODES.tcp), Error);
   assertMatch(error.message, /^TCP mode: it ended by itself\n(.|\n)*no such luck/);

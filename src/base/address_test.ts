@@ -50,9 +50,9 @@ Deno.test("an invalid address is an error that names what was expected", () => {
     "db1: 80",
   ];
   for (const text of bad) {
-    const mistake = parseAddress(text);
-    assert(mistake instanceof ConfigError, text);
-    assert(mistake.expected.length > 5);
+    const error = parseAddress(text);
+    assert(error instanceof ConfigError, text);
+    assert(error.expected.length > 5);
   }
 });
 

@@ -15,7 +15,7 @@ Deno.test("a manual clock runs callbacks in the order of their time", async () =
   assertEquals(clock.now(), 20);
 });
 
-Deno.test("a cancelled callback never runs and leaves nothing behind", async () => {
+Deno.test("a cancelled callback never runs and leaves no timer", async () => {
   const clock = new ManualClock();
   const cancel = clock.after(10, () => assert(false));
   cancel();

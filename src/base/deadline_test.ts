@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "./clock.ts";
 import { endAfter, type EndCause, inTime, whenAborted, withDeadline } from "./deadline.ts";
 
-Deno.test("the time ends it, once, and leaves nothing behind", async () => {
+Deno.test("a wait ends once when its time is over, and leaves no timer", async () => {
   const clock = new ManualClock();
   const abort = new AbortController();
   const ends: EndCause[] = [];
@@ -14,7 +14,7 @@ Deno.test("the time ends it, once, and leaves nothing behind", async () => {
   assertEquals([ends, clock.pending], [["late"], 0]);
 });
 
-Deno.test("the signal ends it, once, and leaves nothing behind", async () => {
+Deno.test("a wait ends once when its signal aborts, and leaves no timer", async () => {
   const clock = new ManualClock();
   const abort = new AbortController();
   const ends: EndCause[] = [];
@@ -25,14 +25,14 @@ Deno.test("the signal ends it, once, and leaves nothing behind", async () => {
   assertEquals(ends, ["aborted"]);
 });
 
-Deno.test("what was called off before ends at once and sets no timer", () => {
+Deno.test("a wait whose signal has aborted already ends at once and sets no timer", () => {
   const clock = new ManualClock();
   const ends: EndCause[] = [];
   endAfter(AbortSignal.abort(), 100, clock, (cause) => ends.push(cause))();
   assertEquals([ends, clock.pending], [["aborted"], 0]);
 });
 
-Deno.test("what was finished is ended by nothing", async () => {
+Deno.test("a wait that was cancelled is ended by neither its time nor its signal", async () => {
   const clock = new ManualClock();
   const abort = new AbortController();
   const ends: EndCause[] = [];
@@ -62,7 +62,7 @@ Deno.test("a deadline that was disposed of leaves no timer", () => {
   assertEquals([deadline.signal.aborted, clock.pending], [false, 0]);
 });
 
-Deno.test("work that takes too long is a rejection, other work is what it is", async () => {
+Deno.test("work that takes too long rejects with the given error, other work keeps its own result", async () => {
   const clock = new ManualClock();
   const onLate = () => new Error("too slow");
   const slow = inTime(new Promise<never>(() => {}), 10, clock, onLate);
@@ -75,7 +75,7 @@ Deno.test("work that takes too long is a rejection, other work is what it is", a
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("the abort of a signal can be awaited, also when it is over", async () => {
+Deno.test("the abort of a signal can be awaited, also after it has happened", async () => {
   const abort = new AbortController();
   const waiting = whenAborted(abort.signal);
   abort.abort();

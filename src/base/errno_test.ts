@@ -7,14 +7,14 @@ import {
   isShortageCode,
 } from "./errno.ts";
 
-Deno.test("a code is read from what the system threw, and from nothing else", () => {
+Deno.test("an error code is read from an error of the system, and from nothing else", () => {
   assertEquals(errorCode(Object.assign(new Error("x"), { code: "EMFILE" })), "EMFILE");
   for (const other of [new Error("x"), Object.assign(new Error("x"), { code: 5 }), "EMFILE"]) {
     assertEquals(errorCode(other), undefined);
   }
 });
 
-Deno.test("what a failed connect means", () => {
+Deno.test("each error code of a failed connect has its fault", () => {
   const meanings = ["ENOENT", "EPIPE", "ETIMEDOUT", "ENETUNREACH", "EAGAIN", "EMFILE"];
   assertEquals(meanings.map(connectFaultOfCode), [
     "connectRefused",
@@ -39,7 +39,7 @@ Deno.test("a connect without a local port names the shortage, which the system's
   assertEquals(connectShortage("EMFILE", "too many open files"), "too many open files");
 });
 
-Deno.test("what is short depends on the call", () => {
+Deno.test("which error codes mean a shortage depends on the call", () => {
   for (const what of ["file", "socket", "program"] as const) {
     for (const code of ["EMFILE", "ENFILE", "ENOMEM"]) {
       assertEquals(isShortageCode(what, code), true);

@@ -12,7 +12,7 @@ Deno.test("a shortage of this machine is the proxy's own fault, never the upstre
   }
 });
 
-Deno.test("what the network answers stays the upstream's fault", () => {
+Deno.test("an error that the network reports is the upstream's fault", () => {
   assertEquals(connectFault(codedError("EHOSTUNREACH"), false).fault, "connectUnreachable");
   assertEquals(connectFault(codedError("EINVAL"), false).fault, "connectFailed");
 });

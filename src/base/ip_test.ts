@@ -14,7 +14,7 @@ Deno.test("an address is printed in its shortest form", () => {
   for (const [given, shortest] of forms) assertEquals(formatIp(parseIp(given!)!), shortest);
 });
 
-Deno.test("what the URL parser, another author's, makes of an address is what we print", () => {
+Deno.test("an IPv6 address is printed as the URL parser prints it", () => {
   let seed = 1;
   const next = () => (seed = (seed * 48_271) % 2_147_483_647);
   for (let round = 0; round < 2_000; round++) {
@@ -27,12 +27,12 @@ Deno.test("what the URL parser, another author's, makes of an address is what we
   }
 });
 
-Deno.test("what is no address is not taken for one", () => {
+Deno.test("text that is not an address is not parsed as one", () => {
   const wrong = ["localhost", "1.2.3", "1.2.3.256", "1::2::3", "1:2:3", "12345::", "::1%eth0", ""];
   for (const text of wrong) assertEquals(parseIp(text), undefined, text);
 });
 
-Deno.test("a mapped address is one of IPv4, and back", () => {
+Deno.test("an IPv4-mapped IPv6 address converts to IPv4 and back", () => {
   const mapped = parseIp("::ffff:1.2.3.4")!;
   assertEquals(ipv4Of(mapped), [1, 2, 3, 4]);
   assertEquals(ipv6Of([1, 2, 3, 4]), mapped);

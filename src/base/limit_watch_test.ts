@@ -24,7 +24,7 @@ Deno.test("a limit that comes and goes is reported at most each ten seconds", ()
   assertEquals(reported, [0, 10_000, 20_000]);
 });
 
-Deno.test("a limit of one, and one of none, work as well", () => {
+Deno.test("limits of one and of zero work as well", () => {
   let reported = 0;
   const one = new LimitWatch(1, () => reported++);
   assertEquals([one.isReached(0, 0), one.isReached(1, 0), one.isReached(0, 1)], [

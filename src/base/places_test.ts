@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { LocalPlaces } from "./places.ts";
 
-Deno.test("a place is taken while there is one, and may be taken beyond the limit by force", () => {
+Deno.test("a place is taken while one is free, and add() takes one beyond the limit", () => {
   const places = new LocalPlaces(2);
   assertEquals([places.take(), places.take(), places.take()], [true, true, false]);
   places.add();

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { readArguments } from "./arguments.ts";
 
-Deno.test("operands and flags are read by the row of the command", () => {
+Deno.test("operands and flags are read as the row of the command says", () => {
   assertEquals(readArguments("drain", ["db2:5432", "orders", "--reason", "disk", "--json"]), {
     operands: { HOST: "db2:5432", SERVICE: "orders" },
     values: { reason: "disk" },
@@ -16,12 +16,12 @@ Deno.test("operands and flags are read by the row of the command", () => {
   });
 });
 
-Deno.test("numbers stay the text that they are", () => {
+Deno.test("operands that are numbers stay text", () => {
   const read = readArguments("history", ["0012"]);
   assertEquals(typeof read === "object" && read.operands, { ID: "0012" });
 });
 
-Deno.test("what is wrong with the arguments is said", () => {
+Deno.test("each error in the arguments is reported", () => {
   assertEquals(readArguments("switchover", []), "switchover needs --to HOST");
   assertEquals(readArguments("switchover", ["--to"]), "--to needs a value: HOST");
   assertEquals(
@@ -33,7 +33,7 @@ Deno.test("what is wrong with the arguments is said", () => {
   assertEquals(readArguments("status", ["--reason", "x"]), "status has no flag --reason");
 });
 
-Deno.test("help needs nothing else", () => {
+Deno.test("--help needs no other argument", () => {
   for (const flag of ["--help", "-h"]) {
     const read = readArguments("switchover", [flag]);
     assertEquals(typeof read === "object" && read.help, true);

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { connect, NoProcess } from "./connection.ts";
 
-Deno.test("a command says where it looked for a proxy, and why there is none", async () => {
+Deno.test("a command reports where it looked for a proxy, and why it found none", async () => {
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
   try {
     const stale = `${folder}/stale.sock`;
@@ -22,7 +22,7 @@ Deno.test("a command says where it looked for a proxy, and why there is none", a
   }
 });
 
-Deno.test("a command takes the first place where a proxy is, and reads its answers and events", async () => {
+Deno.test("a command uses the first socket where a proxy listens, and reads its answers and events", async () => {
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
   const path = `${folder}/failover.sock`;
   const server = Deno.serve({ transport: "unix", path, onListen() {} }, (request) => {

@@ -9,7 +9,7 @@ function event(event: string, message: string, more: Partial<PastEvent> = {}): P
 const EVENTS = [
   event("promotion.finished", "start to a", { id: "x-1" }),
   event("upstream.down", "a is down"),
-  event("upstream.down", "another's", { service: "blog" }),
+  event("upstream.down", "another service", { service: "blog" }),
   event("promotion.started", "to b", { id: "x-2" }),
   event("promotion.abandoned", "b went down", { id: "x-2" }),
   event("promotion.finished", "to c", { id: "x-3" }),
@@ -25,7 +25,7 @@ Deno.test("the moves that have ended are listed, oldest first", () => {
   assertEquals(historyText([]), "no move among the last events");
 });
 
-Deno.test("a move has the events of its service since the move before", () => {
+Deno.test("a move has the events of its service since the previous move", () => {
   assertEquals(
     eventsText(eventsOf(EVENTS, "x-2")!),
     [

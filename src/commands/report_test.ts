@@ -29,9 +29,9 @@ function service(more: Partial<ServiceState> = {}): ServiceState {
   };
 }
 
-const standing = { since_unix: NOW / 1_000 - 60, by: "ann (uid 7, pid 9)", reason: "new disk" };
+const inForce = { since_unix: NOW / 1_000 - 60, by: "ann (uid 7, pid 9)", reason: "new disk" };
 
-Deno.test("a service that serves is told in a sentence, with every upstream", () => {
+Deno.test("a service that serves is described by a sentence, with every upstream", () => {
   assertEquals(statusText([service()], NOW).split("\n"), [
     "orders (tcp): a:1 serves (rank 0, epoch 3), for 5s",
     "  * a:1  up for 1m5s      connected [active]; a run of 3 failed checks brings it down",
@@ -41,10 +41,10 @@ Deno.test("a service that serves is told in a sentence, with every upstream", ()
   ]);
 });
 
-Deno.test("orders that stand are loud", () => {
-  const upstreams = [upstream("a:1", 0), upstream("b:1", 1, { drained: standing })];
+Deno.test("orders in force are printed in capitals", () => {
+  const upstreams = [upstream("a:1", 0), upstream("b:1", 1, { drained: inForce })];
   const text = statusText([
-    service({ paused: standing, held_by_order: standing, pinned: "a:1", upstreams }),
+    service({ paused: inForce, held_by_order: inForce, pinned: "a:1", upstreams }),
   ], NOW);
   assertStringIncludes(text, "\n  PAUSED for 1m by ann (uid 7, pid 9) (new disk): no automatic");
   assertStringIncludes(text, "\n  HELD for 1m by ann (uid 7, pid 9) (new disk): new clients wait");
@@ -65,7 +65,7 @@ Deno.test("a service without an upstream says what happens to clients", () => {
   assertStringIncludes(text({ candidate: "b:1" }), "moving to b:1 (epoch 3)");
 });
 
-Deno.test("the exit code is that of the service that is worst off", () => {
+Deno.test("the exit code is that of the service in the worst state", () => {
   const upstreams = [upstream("a:1", 0, { active: false }), upstream("b:1", 1, { active: true })];
   const onBackup = service({ active: "b:1", upstreams });
   const out = service({ active: null });
@@ -76,7 +76,7 @@ Deno.test("the exit code is that of the service that is worst off", () => {
   assertEquals(exitCodeOf([pausedDown]), 2);
 });
 
-Deno.test("one service is flat, several are a list", () => {
+Deno.test("one service is read from a flat object, several from a list", () => {
   const one = { ...service() };
   assertEquals(servicesOf(one), [service()]);
   assertEquals(servicesOf({ version: "1", services: [one, one] }).length, 2);

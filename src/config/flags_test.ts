@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { readFlags } from "./flags.ts";
 
-function given(...args: string[]): Record<string, unknown> {
+function readGood(...args: string[]): Record<string, unknown> {
   const { layer, errors } = readFlags(args);
   assertEquals(errors, []);
   return Object.fromEntries([...layer.entries].map(([key, { written }]) => [key, written]));
@@ -9,8 +9,8 @@ function given(...args: string[]): Record<string, unknown> {
 
 Deno.test("a value may follow its flag, an equals sign, or the letter itself", () => {
   const spellings = [["--port", "80"], ["--port=80"], ["-p", "80"], ["-p80"], ["-p=80"]];
-  for (const args of spellings) assertEquals(given(...args), { port: "80" });
-  assertEquals(given("-Ha:1,b:2", "-B1m", "-c./x"), {
+  for (const args of spellings) assertEquals(readGood(...args), { port: "80" });
+  assertEquals(readGood("-Ha:1,b:2", "-B1m", "-c./x"), {
     hosts: "a:1,b:2",
     maxBackoff: "1m",
     checkHost: "./x",
@@ -18,22 +18,22 @@ Deno.test("a value may follow its flag, an equals sign, or the letter itself", (
 });
 
 Deno.test("a value may hold equals signs", () => {
-  assertEquals(given("--check-path=/up?a=b", "-f=a=b"), {
+  assertEquals(readGood("--check-path=/up?a=b", "-f=a=b"), {
     checkPath: "/up?a=b",
     onFailover: "a=b",
   });
 });
 
-Deno.test("a flag without value leaves the next argument alone", () => {
-  assertEquals(given("--json-logs", "-p", "80"), { jsonLogs: "on", port: "80" });
-  assertEquals(given("--json-logs=off"), { jsonLogs: "off" });
+Deno.test("a flag without value does not take the next argument", () => {
+  assertEquals(readGood("--json-logs", "-p", "80"), { jsonLogs: "on", port: "80" });
+  assertEquals(readGood("--json-logs=off"), { jsonLogs: "off" });
   assertEquals(readFlags(["--json-logs", "maybe"]).errors, [
     'Cannot use the argument "maybe": every option begins with - or --',
   ]);
 });
 
-Deno.test("list flags add up, others may be given once", () => {
-  assertEquals(given("-H", "a:1", "--hosts=b:2"), { hosts: "a:1,b:2" });
+Deno.test("list flags may be repeated, others are given once", () => {
+  assertEquals(readGood("-H", "a:1", "--hosts=b:2"), { hosts: "a:1,b:2" });
   assertEquals(readFlags(["-p", "1", "--port=2"]).errors, [
     "Flag --port is given more than once",
   ]);
@@ -58,13 +58,13 @@ Deno.test("an unknown flag is reported with the flag that was probably meant", (
   ]);
 });
 
-Deno.test("the separator that task runners hand on means nothing", () => {
-  assertEquals(given("--", "-p", "80"), { port: "80" });
+Deno.test("the separator -- that task runners pass on is ignored", () => {
+  assertEquals(readGood("--", "-p", "80"), { port: "80" });
 });
 
 Deno.test("what follows a flag is its value, also if it begins with a dash or is empty", () => {
-  assertEquals(given("--hold", "-5s", "-B", "-1"), { hold: "-5s", maxBackoff: "-1" });
-  assertEquals(given("--drain-timeout", "-", "-p", "80"), { drainTimeout: "-", port: "80" });
+  assertEquals(readGood("--hold", "-5s", "-B", "-1"), { hold: "-5s", maxBackoff: "-1" });
+  assertEquals(readGood("--drain-timeout", "-", "-p", "80"), { drainTimeout: "-", port: "80" });
   assertEquals(readFlags(["--name", "", "-H", "", "--bind=", "-p="]).errors, [
     "Flag --hosts needs a value: HOST:PORT,…",
     "Flag --port needs a value: N",
@@ -73,7 +73,7 @@ Deno.test("what follows a flag is its value, also if it begins with a dash or is
   ]);
 });
 
-Deno.test("a separator in place of a value is no value", () => {
+Deno.test("a separator is not taken as a value", () => {
   assertEquals(readFlags(["--bind", "--", "-p", "80"]).errors, [
     "Flag --bind needs a value: ADDR:PORT",
   ]);

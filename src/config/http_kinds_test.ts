@@ -39,7 +39,7 @@ Deno.test("a backup may be a folder or a page", () => {
   ]);
 });
 
-Deno.test("what is no upstream is refused", () => {
+Deno.test("a value that is not an upstream is an error", () => {
   const wrong: Written[] = [
     "app.example",
     "ftp://x",
@@ -69,7 +69,7 @@ Deno.test("what is no upstream is refused", () => {
     "http://user:%ff@x",
   ];
   for (const written of wrong) {
-    assert(anyTarget.read(written) instanceof ConfigError, `took ${JSON.stringify(written)}`);
+    assert(anyTarget.read(written) instanceof ConfigError, `accepted ${JSON.stringify(written)}`);
   }
 });
 
@@ -86,15 +86,15 @@ Deno.test("status codes are one or a range", () => {
   }
 });
 
-Deno.test("reports go to http and https only", () => {
+Deno.test("a webhook URL is http or https", () => {
   assert(reportUrl.read("https://hooks.example/x") instanceof URL);
   for (const text of ["mailto:me@example", "hooks.example"]) {
     assert(reportUrl.read(text) instanceof ConfigError, text);
   }
 });
 
-Deno.test("a header that is not the operator's to set is refused by its name", () => {
-  const mistakeOf = (name: string) =>
+Deno.test("a header that the proxy itself sets cannot be configured, and the error names it", () => {
+  const errorOf = (name: string) =>
     serverTarget.read({ url: "http://x", headers: { [name]: "1" } });
   for (
     const name of [
@@ -110,11 +110,11 @@ Deno.test("a header that is not the operator's to set is refused by its name", (
       "UPGRADE",
     ]
   ) {
-    const error = mistakeOf(name);
+    const error = errorOf(name);
     assert(error instanceof ConfigError, name);
     assertEquals(error.found, `header "${name}"`);
   }
-  const host = mistakeOf("Host");
+  const host = errorOf("Host");
   assert(host instanceof ConfigError && host.expected === "it as host: beside url:");
 });
 
@@ -122,7 +122,7 @@ Deno.test("user and password of a URL may hold any character, as bytes of UTF-8"
   assertEquals(server("http://us%25er:p%C3%A4ss@x").url.password, "p%C3%A4ss");
 });
 
-Deno.test("two upstreams that differ in their passwords only are two", () => {
+Deno.test("two upstreams that differ only in their passwords are different upstreams", () => {
   const backups = list(anyTarget, "URL").read(["http://a:1@x", "http://b:2@x"]);
   assert(!(backups instanceof ConfigError) && backups.length === 2);
 });

@@ -4,7 +4,7 @@ import { count, duration, host, type Kind, list, onOff, quote, type Written } fr
 
 function expected<T>(kind: Kind<T>, written: Written): string {
   const value = kind.read(written);
-  assert(value instanceof ConfigError, `${JSON.stringify(written)} was taken`);
+  assert(value instanceof ConfigError, `${JSON.stringify(written)} was accepted`);
   return value.expected;
 }
 
@@ -46,12 +46,12 @@ Deno.test("a list refuses an item given twice, and to be empty", () => {
   assertEquals(expected(hosts, []), "at least one");
 });
 
-Deno.test("a value that stands alone refuses a list and a mapping", () => {
+Deno.test("an option with a single value refuses a list and a mapping", () => {
   assertEquals(expected(duration(), ["1s"]), "one value (TIME)");
   assertEquals(expected(duration(), { a: "1s" }), "one value (TIME)");
 });
 
-Deno.test("a duration shorter than its least is refused with that bound", () => {
+Deno.test("a duration shorter than its minimum is refused, and the error names the minimum", () => {
   assertEquals(duration(10).read("10ms"), 10);
   assertEquals(expected(duration(10), "0"), "a duration of at least 10ms");
 });

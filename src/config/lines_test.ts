@@ -28,6 +28,6 @@ Deno.test("a key inside braces has the line of the key around it", () => {
   assertEquals(keyLines(TEXT)(["services", "two.x", "port"]), 9);
 });
 
-Deno.test("a key that is nowhere has no line", () => {
+Deno.test("a key that is missing has no line", () => {
   assertEquals(keyLines(TEXT)(["nope"]), undefined);
 });

@@ -71,7 +71,7 @@ Deno.test("PORT alone sets the port of HTTP mode and is no error", () => {
   assertEquals(http.origins.listen, "environment PORT");
 });
 
-Deno.test("PORT yields to an address given under its own name, whatever the source", () => {
+Deno.test("an address given under its own name wins over PORT, whatever the source", () => {
   const env = { PORT: "3000", FAILOVER_BIND: "b:2" };
   assertEquals(tcpOf(["-H", "a:1"], { env }).origins.bind, "environment FAILOVER_BIND");
   assertEquals(tcpOf(["-H", "a:1", "-b", "c:3"], { env }).origins.bind, "flag --bind");
@@ -87,7 +87,7 @@ Deno.test("a variable that is empty counts as not set", () => {
   assertEquals(httpOf(HTTP, { env }).checkInterval, 2_000);
 });
 
-Deno.test("the variables that Kubernetes makes for a service called failover are left alone", () => {
+Deno.test("the variables that Kubernetes makes for a service called failover are ignored", () => {
   const env = {
     FAILOVER_PORT: "tcp://10.0.0.1:8080",
     FAILOVER_PORT_8080_TCP: "tcp://10.0.0.1:8080",
@@ -135,8 +135,8 @@ Deno.test("one error is one line", () => {
 });
 
 Deno.test("a file may be named by the environment", () => {
-  const world = { env: { FAILOVER_CONFIG: "f.yaml" }, ...file("hosts: a:1\nport: 80\n") };
-  assertEquals(tcpOf([], world).hosts.length, 1);
+  const fixture = { env: { FAILOVER_CONFIG: "f.yaml" }, ...file("hosts: a:1\nport: 80\n") };
+  assertEquals(tcpOf([], fixture).hosts.length, 1);
 });
 
 Deno.test("all errors are reported together, one line each", () => {
@@ -168,7 +168,7 @@ Deno.test("neither mode is an error that shows how both are started", () => {
   assertStringIncludes(lines[2]!, "--primary");
 });
 
-Deno.test("what seems to be missing is not reported when a source could not be read", () => {
+Deno.test("a missing option is not reported when a source could not be read", () => {
   assertEquals(errorsOf(["--hosts"]), ["Flag --hosts needs a value: HOST:PORT,…"]);
   assertEquals(errorsOf(["-p", "80", ...FROM_FILE]), [
     'Cannot read "f.yaml": there is no such file (from flag --config)',
@@ -219,7 +219,7 @@ Deno.test("a file that cannot be read is an error with the reason", () => {
   ]);
 });
 
-Deno.test("a secret is in no error", () => {
+Deno.test("no error contains a secret", () => {
   const lines = errorsOf([
     ...HTTP,
     "--webhook-url=ftp://hush.example/hush",
@@ -230,7 +230,7 @@ Deno.test("a secret is in no error", () => {
   assert(!lines.join("\n").includes("hush"), lines.join("\n"));
 });
 
-Deno.test("--help and --version are obeyed, whatever else is wrong", () => {
+Deno.test("--help and --version work, whatever else is wrong", () => {
   const help = loadWith(["--nope", "-h"]);
   assert(help.kind === "print" && help.text.startsWith("usage: failover"));
   assertEquals(loadWith(["-V"]), { kind: "version" });
@@ -243,7 +243,7 @@ Deno.test("bad values are reported although the mode is not clear", () => {
   assertStringIncludes(lines.join("\n"), '"2x"');
 });
 
-Deno.test("--check-config gives the options to be looked at, or the errors", () => {
+Deno.test("--check-config gives the config to examine, or the errors", () => {
   const good = loadWith([...TCP, "--check-config"]);
   assert(good.kind === "check");
   assertEquals(

@@ -14,7 +14,7 @@ import {
 import { defaultOf, isFor, type Mode } from "./rows.ts";
 import { type ConfigFixture, configOf, FOLDER, loadWith } from "./testing/config.ts";
 
-/** For each metavar a text that is no option's default. */
+/** For each metavar a text that is not the default of any option. */
 const SAMPLES: Readonly<Record<string, string>> = {
   "": "on",
   "ADDR:PORT": "127.0.0.1:7777",
@@ -46,7 +46,7 @@ const CASES = KEYS.filter((key) => optionOf(key).scope !== "command").flatMap((k
   }))
 );
 
-/** What a mode can't do without, less what the case itself gives. */
+/** The options that a mode requires, without the one that the case itself gives. */
 function needed(key: Key, mode: Mode): [Key, string][] {
   const all: [Key, string][] = mode === "tcp"
     ? [["hosts", "a:1"], ["bind", "b:2"]]
@@ -64,8 +64,8 @@ function neededFlags(key: Key, mode: Mode): string[] {
   return needed(key, mode).map(([other, text]) => `${flagOf(other)}=${text}`);
 }
 
-/** What arrived for an option, as text. */
-function arrived(
+/** The value that an option got, as text, and its origin. */
+function valueOf(
   config: Config,
   key: Key,
   mode: Mode,
@@ -80,22 +80,22 @@ function arrived(
 function printed(key: Key, text: string): string {
   const { kind } = optionOf(key);
   const value = kind.read(text);
-  assert(!(value instanceof ConfigError), `${key}: sample ${text} is not good`);
+  assert(!(value instanceof ConfigError), `${key}: sample ${text} is not valid`);
   return kind.print(value);
 }
 
-function assertArrives(
+function assertSetBy(
   key: Key,
   mode: Mode,
   text: string,
   args: string[],
-  world: ConfigFixture,
+  fixture: ConfigFixture,
   from: string,
 ) {
   // A folder of scripts must be there.
   const infos = { "/some/where": FOLDER };
-  const config = configOf([...args, ...neededFlags(key, mode)], { infos, ...world });
-  assertEquals(arrived(config, key, mode), { text: printed(key, text), origin: from }, key);
+  const config = configOf([...args, ...neededFlags(key, mode)], { infos, ...fixture });
+  assertEquals(valueOf(config, key, mode), { text: printed(key, text), origin: from }, key);
 }
 
 Deno.test("the table has the options of both modes", () => {
@@ -103,10 +103,10 @@ Deno.test("the table has the options of both modes", () => {
   assert(CASES.filter(({ mode }) => mode === "http").length > 30);
 });
 
-Deno.test("every option arrives from its flag", () => {
+Deno.test("every option can be set by its flag", () => {
   for (const { key, mode, text } of CASES) {
     const args = optionOf(key).kind.metavar === "" ? [flagOf(key)] : [flagOf(key), text];
-    assertArrives(key, mode, text, args, {}, `flag ${flagOf(key)}`);
+    assertSetBy(key, mode, text, args, {}, `flag ${flagOf(key)}`);
   }
 });
 
@@ -115,15 +115,15 @@ Deno.test("every short flag does what the long one does", () => {
   assert(withShort.length > 0);
   for (const { key, mode, text } of withShort) {
     const letter = `-${optionOf(key).short}`;
-    assertArrives(key, mode, text, [letter, text], {}, `flag ${flagOf(key)}`);
-    assertArrives(key, mode, text, [`${letter}${text}`], {}, `flag ${flagOf(key)}`);
+    assertSetBy(key, mode, text, [letter, text], {}, `flag ${flagOf(key)}`);
+    assertSetBy(key, mode, text, [`${letter}${text}`], {}, `flag ${flagOf(key)}`);
   }
 });
 
-Deno.test("every option arrives from its environment variable", () => {
+Deno.test("every option can be set by its environment variable", () => {
   for (const { key, mode, text } of CASES) {
     const name = envOf(key)!;
-    assertArrives(key, mode, text, [], { env: { [name]: text } }, `environment ${name}`);
+    assertSetBy(key, mode, text, [], { env: { [name]: text } }, `environment ${name}`);
   }
 });
 
@@ -136,31 +136,31 @@ Deno.test("every general environment variable does what its option does", () => 
   ]);
   for (const { key, mode, text } of general) {
     const name = optionOf(key).env!;
-    assertArrives(key, mode, text, [], { env: { [name]: text } }, `environment ${name}`);
+    assertSetBy(key, mode, text, [], { env: { [name]: text } }, `environment ${name}`);
   }
 });
 
-Deno.test("every option arrives from its key in a file", () => {
+Deno.test("every option can be set by its key in a file", () => {
   for (const { key, mode, text } of CASES) {
     const yaml = `# comment\n${yamlKeyOf(key)}: ${JSON.stringify(text)}\n`;
-    const world = { files: { "f.yaml": yaml } };
-    assertArrives(key, mode, text, ["--config", "f.yaml"], world, "f.yaml line 2");
+    const fixture = { files: { "f.yaml": yaml } };
+    assertSetBy(key, mode, text, ["--config", "f.yaml"], fixture, "f.yaml line 2");
   }
 });
 
 Deno.test("a flag wins over the environment, the environment over the file, the file over the default", () => {
-  const usual = CASES.filter(({ key }) => {
+  const withDefault = CASES.filter(({ key }) => {
     const option = optionOf(key);
     return option.default !== undefined && option.kind.metavar !== "";
   });
-  assert(usual.length > 20);
-  for (const { key, mode, text } of usual) {
+  assert(withDefault.length > 20);
+  for (const { key, mode, text } of withDefault) {
     const fallback = defaultOf(optionOf(key), mode)!;
     const args = ["--config", "f.yaml", ...neededFlags(key, mode)];
     const file = (value: string) => ({ files: { "f.yaml": `${yamlKeyOf(key)}: "${value}"` } });
     const env = (value: string) => ({ env: { [envOf(key)!]: value } });
-    const winner = (more: string[], world: ConfigFixture) =>
-      arrived(configOf([...args, ...more], world), key, mode).text;
+    const winner = (more: string[], fixture: ConfigFixture) =>
+      valueOf(configOf([...args, ...more], fixture), key, mode).text;
 
     assertEquals(
       winner([flagOf(key), text], { ...env(fallback), ...file(fallback) }),
@@ -172,7 +172,7 @@ Deno.test("a flag wins over the environment, the environment over the file, the 
   }
 });
 
-Deno.test("every default is good and survives being printed and read again", () => {
+Deno.test("every default is valid, and stays the same when it is printed and read again", () => {
   for (const { key, mode } of CASES) {
     const fallback = defaultOf(optionOf(key), mode);
     if (fallback === undefined) continue;
@@ -181,10 +181,10 @@ Deno.test("every default is good and survives being printed and read again", () 
 });
 
 Deno.test("every option refuses a value that is not of its kind, and names its origin", () => {
-  const picky = CASES.filter(({ key }) => optionOf(key).kind.metavar !== "PATH");
-  for (const { key, mode } of picky) {
+  const strict = CASES.filter(({ key }) => optionOf(key).kind.metavar !== "PATH");
+  for (const { key, mode } of strict) {
     const loaded = loadWith([`${flagOf(key)}=\u0001`, ...neededFlags(key, mode)]);
-    assert(loaded.kind === "errors", `${key} took a control character`);
+    assert(loaded.kind === "errors", `${key} accepted a control character`);
     const line = loaded.lines.find((each) => each.includes(` as ${yamlKeyOf(key)}: expected `));
     assert(line?.endsWith(`(from flag ${flagOf(key)})`), loaded.lines.join("\n"));
   }
@@ -211,7 +211,7 @@ function typesFollow(tcp: TcpConfig, http: HttpConfig, config: Config): void {
   const _path: string = tcp.checkHost;
   // @ts-expect-error TCP mode has no primary
   const _primary = tcp.primary;
-  // @ts-expect-error what `port` says is kept in `bind`
+  // @ts-expect-error the value of `port` is kept in `bind`
   const _port = tcp.port;
   // @ts-expect-error commands are not options
   const _help = config.process.help;

@@ -37,7 +37,7 @@ Deno.test("an upstream is our own address, however either is written", () => {
   }
 });
 
-Deno.test("an upstream elsewhere is none of ours", () => {
+Deno.test("an upstream at another address is not our own", () => {
   const cases: [upstream: string, listener: string][] = [
     ["127.0.0.1:81", "127.0.0.1:80"],
     ["127.0.0.2:80", "127.0.0.1:80"],

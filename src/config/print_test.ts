@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type ConfigFixture, loadWith } from "./testing/config.ts";
 
-function printed(args: readonly string[], world?: ConfigFixture): string {
-  const loaded = loadWith([...args, "--print-config"], world);
+function printed(args: readonly string[], fixture?: ConfigFixture): string {
+  const loaded = loadWith([...args, "--print-config"], fixture);
   assert(loaded.kind === "print", JSON.stringify(loaded));
   return loaded.text;
 }
@@ -14,9 +14,9 @@ function lineOf(text: string, key: string): string[] {
   return LINE.exec(line.trim())!.slice(1);
 }
 
-Deno.test("each value is printed with its origin, and what is not set as such", () => {
-  const world = { env: { MAX_BACKOFF: "5" }, files: { "f.yaml": "\nhold: 3s\nport: 80\n" } };
-  const text = printed(["-H", "[::1]:1,b:2", "--config=f.yaml"], world);
+Deno.test("each value is printed with its origin, and an option without a value as not set", () => {
+  const fixture = { env: { MAX_BACKOFF: "5" }, files: { "f.yaml": "\nhold: 3s\nport: 80\n" } };
+  const text = printed(["-H", "[::1]:1,b:2", "--config=f.yaml"], fixture);
   assertEquals(lineOf(text, "hosts"), ['hosts: "[::1]:1,b:2"', "flag --hosts"]);
   assertEquals(lineOf(text, "max_backoff"), ["max_backoff: 5s", "environment MAX_BACKOFF"]);
   assertEquals(lineOf(text, "hold"), ["hold: 3s", "f.yaml line 2"]);
@@ -43,8 +43,8 @@ Deno.test("what is printed is a file that loads into the same config", () => {
     [["-H", "a:1,unix:/y z", "-p", "80", "--failback=3s"], {}],
     [["--config", "f.yaml"], { files: { "f.yaml": yaml } }],
   ];
-  for (const [args, world] of starts) {
-    const text = printed(args, world);
+  for (const [args, fixture] of starts) {
+    const text = printed(args, fixture);
     const again = printed(["--config", "again"], { files: { again: text } });
     const values = (each: string) => each.split("\n").map((line) => LINE.exec(line)?.[1] ?? line);
     assertEquals(values(again), values(text));

@@ -31,7 +31,7 @@ Deno.test("a bar in the options section does not break its table", () => {
   }
 });
 
-Deno.test("renewing a table leaves the rest of the page alone, and is at rest after that", () => {
+Deno.test("renewing a table keeps the rest of the page, and a second renewal changes nothing", () => {
   const before = "# Page\n<!-- options:begin -->\nstale row\n<!-- options:end -->\nmore\n";
   const after = withTable(before, "options", "| row |");
   assert(typeof after === "string");
@@ -47,15 +47,15 @@ Deno.test("a page without markers is refused", () => {
   }
 });
 
-Deno.test("the sample files load, and give what the defaults give", () => {
-  const world = { files: { tcp: sampleYaml("tcp"), http: sampleYaml("http") } };
-  const tcp = tcpOf(["--config=tcp"], world);
+Deno.test("the sample files load, and give the defaults", () => {
+  const fixture = { files: { tcp: sampleYaml("tcp"), http: sampleYaml("http") } };
+  const tcp = tcpOf(["--config=tcp"], fixture);
   assertEquals([tcp.hosts.length, tcp.checkInterval, tcp.origins.checkInterval], [
     2,
     2_000,
     "default",
   ]);
-  assertEquals(httpOf(["--config=http"], world).maxBody, 10 * 1024 ** 2);
+  assertEquals(httpOf(["--config=http"], fixture).maxBody, 10 * 1024 ** 2);
 });
 
 Deno.test("the sample files load alike when every default is written out", () => {

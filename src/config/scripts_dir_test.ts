@@ -20,7 +20,7 @@ Deno.test("a folder of scripts gives the check and the triggers, and that is log
   );
 });
 
-Deno.test("a folder of scripts that has none changes nothing", () => {
+Deno.test("a folder of scripts that is empty changes nothing", () => {
   const infos = { "/etc/flopsy": FOLDER };
   const { checkHost, onFailover } = tcpOf(TCP, { env, infos });
   assertEquals([checkHost, onFailover], [undefined, undefined]);
@@ -55,12 +55,12 @@ Deno.test("a script that can't be used is left out with one line", () => {
   ]);
 });
 
-Deno.test("where there is no such mode every file counts as executable", () => {
+Deno.test("on a system without file modes every file counts as executable", () => {
   const infos = { "/etc/flopsy/check-host.sh": { ...script, mode: null } };
   assertEquals(tcpOf(TCP, { env, infos }).checkHost, "/etc/flopsy/check-host.sh");
 });
 
-Deno.test("a folder of scripts that is missing, or none, is an error", () => {
+Deno.test("a folder of scripts that is missing, or not a folder, is an error", () => {
   assertEquals(errorsOf([...TCP, "--scripts-dir=/typo"]), [
     'Cannot use "/typo" as scripts_dir: there is no such folder (from flag --scripts-dir)',
   ]);

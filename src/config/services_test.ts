@@ -36,14 +36,14 @@ Deno.test("the top level of a file is the default of its services, which may dif
   assertEquals(services.map((each) => each.mode === "http" ? each.maxBody : 0), [0, 2 * 1024 ** 2]);
 });
 
-Deno.test("flags for the whole process go together with services", () => {
+Deno.test("flags for the whole process can be used with services", () => {
   const config = configOf([...args, "--log-level", "debug"], file(TWO));
   assertEquals(config.process.logLevel, "debug");
 });
 
-Deno.test("flags and variables for one service don't go together with services", () => {
-  const world = { ...file(TWO), env: { FAILOVER_HOLD: "1s" } };
-  assertEquals(errorsOf([...args, "--grace", "2s"], world), [
+Deno.test("flags and variables for one service can't be used with services", () => {
+  const fixture = { ...file(TWO), env: { FAILOVER_HOLD: "1s" } };
+  assertEquals(errorsOf([...args, "--grace", "2s"], fixture), [
     "Cannot tell which service is meant by flag --grace, environment FAILOVER_HOLD: " +
     "the file has several",
   ]);
@@ -54,13 +54,13 @@ Deno.test("general variables are not used with services, and give a warning", ()
   assertEquals(warnings, ["environment PORT is not used: the file has several services"]);
 });
 
-Deno.test("what is each service's own can't be a default for all", () => {
+Deno.test("an option of a single service can't be a default for all", () => {
   assertEquals(errorsOf(args, file(`port: 80\n${TWO}`)), [
     'Cannot use "port" in f.yaml line 1: it belongs to one service: write it under "services"',
   ]);
 });
 
-Deno.test("what is for the whole process can't stand in one service", () => {
+Deno.test("an option of the whole process can't be set in one service", () => {
   assertEquals(errorsOf(args, file(`${TWO}    log_level: debug\n`)), [
     'Cannot use "log_level" in f.yaml line 14: it is for the whole process: write it at the top level',
   ]);

@@ -4,12 +4,12 @@ import { errorsOf, httpOf, warningsOf } from "./testing/config.ts";
 const TCP = ["-H", "a:1,b:2", "-p", "5432"];
 const HTTP = ["--primary=http://p", "--backup=http://b"];
 
-Deno.test("options that agree are neither errors nor warned of", () => {
+Deno.test("options that fit together give neither errors nor warnings", () => {
   assertEquals(warningsOf(TCP), []);
   assertEquals(warningsOf(HTTP), []);
 });
 
-Deno.test("the operator is warned of settings that do less than they seem to", () => {
+Deno.test("settings that do less than they seem to give a warning", () => {
   const cases: [string[], string][] = [
     [
       [...TCP, "--check-timeout=3s"],
@@ -37,7 +37,7 @@ Deno.test("the operator is warned of settings that do less than they seem to", (
   for (const [args, warning] of cases) assertEquals(warningsOf(args), [warning]);
 });
 
-Deno.test("the same server as primary and backup is warned of, and counted as two", () => {
+Deno.test("the same server as primary and backup gives a warning, and counts as two upstreams", () => {
   const args = ["--primary=http://p", "--backup=http://b", "--backup=http://me:hush@p"];
   assertEquals(warningsOf(["--primary=http://p", "--backup=http://p"]), [
     "primary and backup are the same, http://p: there is nowhere to fail over to (from flag " +
@@ -47,7 +47,7 @@ Deno.test("the same server as primary and backup is warned of, and counted as tw
   assertEquals(warningsOf(["--primary=http://p/a", "--backup=http://p/b"]), []);
 });
 
-Deno.test("upstreams that are written alike have names of their own", () => {
+Deno.test("upstreams that are written alike get different names", () => {
   const service = httpOf(["--primary=http://p", "--backup=http://p", "--backup=http://q"]);
   assertEquals([service.primary, ...service.backup!].map(({ name }) => name), [
     "http://p",

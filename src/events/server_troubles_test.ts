@@ -11,7 +11,7 @@ function build() {
   return { clock, events, troubles };
 }
 
-Deno.test("refusals are counted each and published once in ten seconds, with how many there were", async () => {
+Deno.test("each refusal is counted, and one event in ten seconds is published with their number", async () => {
   const { clock, events, troubles } = build();
   for (let i = 0; i < 3; i++) troubles.onFault(new Fault("badRequest", "no Host"), "10.0.0.1");
   assertEquals([troubles.refused, troubles.faulted, events.length], [3, 0, 1]);

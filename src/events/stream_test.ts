@@ -12,7 +12,7 @@ Deno.test("events reach subscribers with service, time and number", () => {
   assertEquals(seen, [{ seq: 1, time: 5_000, service: "orders", event: PORT }]);
 });
 
-Deno.test("a subscriber that throws hurts neither the publisher nor the others", () => {
+Deno.test("a subscriber that throws affects neither the publisher nor the others", () => {
   const stream = new EventStream(new ManualClock(), { keep: 10 });
   let calls = 0;
   stream.subscribe(() => {
@@ -30,12 +30,12 @@ Deno.test("only the last events are kept", () => {
   assertEquals(stream.recent.map((s) => s.seq), [4, 5]);
 });
 
-Deno.test("a subscriber that left receives nothing more", () => {
+Deno.test("a subscriber that unsubscribed receives nothing more", () => {
   const stream = new EventStream(new ManualClock(), { keep: 2 });
   let calls = 0;
-  const leave = stream.subscribe(() => calls++);
+  const unsubscribe = stream.subscribe(() => calls++);
   stream.publish("", PORT);
-  leave();
+  unsubscribe();
   stream.publish("", PORT);
   assertEquals(calls, 1);
 });

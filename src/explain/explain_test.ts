@@ -15,7 +15,7 @@ function explained(args: readonly string[], triggers = 1) {
 const named = (args: readonly string[], name: string) =>
   explained(args).faults.find((fault) => fault.name === name)!;
 
-Deno.test("a sum has a term for each thing that takes time, and is their sum", () => {
+Deno.test("the time of a failover is the sum of one term for each step", () => {
   const { terms, worstMs, usualMs } = named(TCP, "silent");
   assertEquals(terms.map(({ worstMs }) => worstMs), [2_100, 2 * 1_050, 1_050, 2 * 1_050]);
   assertEquals(worstMs, terms.reduce((all, term) => all + term.worstMs, 0));
@@ -23,7 +23,7 @@ Deno.test("a sum has a term for each thing that takes time, and is their sum", (
   assertEquals(named([...TCP, "--fail-threshold", "1"], "silent").terms.length, 3);
 });
 
-Deno.test("a trigger that clients wait for has a term, one beside them has none", () => {
+Deno.test("a trigger that clients wait for has a term, a trigger beside them has none", () => {
   const flags = [...TCP, "--on-failover", "/trigger"];
   assertEquals(named(flags, "refused").worstMs, Infinity);
   const limited = named([...flags, "--trigger-timeout", "5s"], "refused");
@@ -31,7 +31,7 @@ Deno.test("a trigger that clients wait for has a term, one beside them has none"
   assertEquals(named([...flags, "--trigger-mode", "beside"], "refused").terms.length, 4);
 });
 
-Deno.test("what no check notices has no sum", () => {
+Deno.test("a fault that no check notices has no terms", () => {
   assertEquals(named(TCP, "frozen").terms, []);
   assert(named([...TCP, "--check-host", "/check"], "frozen").worstMs > 9_000);
   assert(named(HTTP, "frozen").worstMs < Infinity);
@@ -39,7 +39,7 @@ Deno.test("what no check notices has no sum", () => {
   assertEquals(named(HTTP, "name service gone").worstMs, Infinity);
 });
 
-Deno.test("each trap is found, and only where it is", () => {
+Deno.test("each trap is reported where it applies, and only there", () => {
   const traps = (...args: string[]) => explained([...TCP, ...args]).traps.join("\n");
   const cases: [string[], string][] = [
     [["--check-timeout", "3s"], "check-timeout 3s is longer than check-interval 2s"],

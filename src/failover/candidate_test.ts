@@ -28,12 +28,12 @@ Deno.test("a worse rank that has not answered yet is not waited for", () => {
   assertEquals(chosen({ a: NO, b: YES }), "b");
 });
 
-Deno.test("an upstream that was down is not waited for while another may do", () => {
+Deno.test("an upstream that was down is not waited for while another may still pass", () => {
   assertEquals(chosen({ b: YES }, ["a"]), "b");
   assertEquals(chosen({ a: YES }, ["a"]), "pending");
 });
 
-Deno.test("an upstream that was down is taken when all others have failed", () => {
+Deno.test("an upstream that was down is chosen when all others have failed", () => {
   assertEquals(chosen({ a: YES, b: NO, c: NO }, ["a"]), "a");
 });
 

@@ -64,7 +64,7 @@ Deno.test("the controller lets clients in only after the triggers ended", async 
   await controller[Symbol.asyncDispose]();
 });
 
-Deno.test("a switchover asks the data plane until the sessions are quiet, then tells its caller the end", async () => {
+Deno.test("a switchover asks the data plane until the sessions are quiet, then reports the outcome to its caller", async () => {
   let busy = 2;
   const asked: unknown[] = [];
   const { controller, actions, clock, running, probed } = build({

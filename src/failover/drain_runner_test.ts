@@ -54,8 +54,8 @@ class Plane {
     return [...this.sessions].map(({ name }) => name);
   }
 
-  /** What each event said: sessions cut, sessions kept. */
-  get said(): number[][] {
+  /** The counts in each event: sessions cut, sessions kept. */
+  get reported(): number[][] {
     return this.events.map((event) =>
       event.type === "sessions.cut" ? [event.count, event.kept] : []
     );
@@ -73,7 +73,7 @@ Deno.test("sessions of the upstream, of this decision or an older one, are cut a
   assertEquals(plane.names.length, 4);
   await plane.clock.advance(1);
   assertEquals(plane.names, ["newer", "elsewhere"]);
-  assertEquals([plane.said, plane.cut, plane.drains.size], [[[2, 0]], 2, 0]);
+  assertEquals([plane.reported, plane.cut, plane.drains.size], [[[2, 0]], 2, 0]);
 });
 
 Deno.test("on soft evidence a session that moves is spared, examined again, and cut when it is silent", async () => {
@@ -81,13 +81,13 @@ Deno.test("on soft evidence a session that moves is spared, examined again, and 
   plane.add("silent").movedAt = -5_000;
   const busy = plane.add("busy");
   plane.drains.begin({ ...SOFT, graceMs: 0 });
-  assertEquals([plane.names, plane.said], [["busy"], [[1, 1]]]);
+  assertEquals([plane.names, plane.reported], [["busy"], [[1, 1]]]);
   await plane.clock.advance(900);
   busy.movedAt = plane.clock.now();
   await plane.clock.advance(100);
-  assertEquals([plane.names, plane.said.length], [["busy"], 1]); // the same news is not repeated
+  assertEquals([plane.names, plane.reported.length], [["busy"], 1]); // an event with the same counts is not repeated
   await plane.clock.advance(1_000);
-  assertEquals([plane.names, plane.said], [[], [[1, 1], [1, 0]]]);
+  assertEquals([plane.names, plane.reported], [[], [[1, 1], [1, 0]]]);
   assertEquals([plane.cut, plane.drains.size], [2, 0]);
 });
 
@@ -104,7 +104,7 @@ Deno.test("a drain that may be revoked is called off, any other is not", async (
   assertEquals(plane.names, []);
 });
 
-Deno.test("an order on hard evidence is carried out at once when another takes its place", () => {
+Deno.test("an order on hard evidence is carried out at once when another replaces it", () => {
   const plane = new Plane();
   plane.add("one");
   plane.add("later", "db", 2);
@@ -113,7 +113,7 @@ Deno.test("an order on hard evidence is carried out at once when another takes i
   assertEquals([plane.names, plane.drains.size], [["later"], 1]);
 });
 
-Deno.test("a soft order gives way to another, whose grace counts", async () => {
+Deno.test("an order on soft evidence is replaced by another, whose grace applies", async () => {
   const plane = new Plane();
   plane.add("one");
   plane.drains.begin(SOFT);
@@ -125,11 +125,11 @@ Deno.test("a soft order gives way to another, whose grace counts", async () => {
   assertEquals(plane.names, []);
 });
 
-Deno.test("nothing is cut after a close", async () => {
+Deno.test("nothing is cut after the drains are closed", async () => {
   const plane = new Plane();
   plane.add("one");
   plane.drains.begin(HARD);
   plane.drains.close();
   await plane.clock.advance(10_000);
-  assertEquals([plane.names, plane.said], [["one"], []]);
+  assertEquals([plane.names, plane.reported], [["one"], []]);
 });

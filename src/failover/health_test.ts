@@ -100,7 +100,7 @@ Deno.test("failures are counted while the upstream is still up", () => {
   assertEquals(failuresSoFar(after(PASS, REFUSED, REFUSED), T), 2);
 });
 
-Deno.test("a selection with nothing better believes one pass", () => {
+Deno.test("a selection without a better candidate accepts one pass", () => {
   const health = trusted(after(REFUSED, PASS), T, 7);
   assert(isUp(health, T));
   assertEquals(health.since, 7);

@@ -28,7 +28,7 @@ Deno.test("joined probes pass when all pass, and take the time of all", async ()
   });
 });
 
-Deno.test("joined probes answer with the first failure and ask no further", async () => {
+Deno.test("joined probes end with the first failure and run no further probe", async () => {
   const asked: string[] = [];
   const probe = allOf(answer(connects, asked), answer(denies, asked), answer(refuses, asked));
   assertEquals(await probe(upstream, context, signal), { ...denies, tookMs: 20 });

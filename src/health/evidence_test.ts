@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { Fault, type FaultName, FAULTS } from "../base/fault.ts";
 import { connectEvidence, exchangeEvidence } from "./evidence.ts";
 
-Deno.test("a fault of this machine is no evidence, a fault of anybody else is some", () => {
+Deno.test("a fault of this machine gives no verdict, every other fault is evidence", () => {
   for (const name of Object.keys(FAULTS) as FaultName[]) {
     const isOurs = FAULTS[name].side === "proxy";
     const fault = new Fault(name);
@@ -11,7 +11,7 @@ Deno.test("a fault of this machine is no evidence, a fault of anybody else is so
   }
 });
 
-Deno.test("who turns a connection away is refused, who answers badly denied, who is mute silent", () => {
+Deno.test("a connection that is turned away is refused, a bad answer denied, and no answer silent", () => {
   const kinds: readonly FaultName[] = ["connectRefused", "tlsFailed", "connectTimeout"];
   assertEquals(kinds.map((name) => connectEvidence(new Fault(name))), [
     "refused",

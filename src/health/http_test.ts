@@ -40,7 +40,7 @@ function verdict({ passed, reason, evidence }: ProbeResult) {
   return { passed, reason, evidence };
 }
 
-Deno.test("a status in a wanted range passes, and the question is the operator's", async () => {
+Deno.test("a status in a wanted range passes, and the request is the configured one", async () => {
   for (const status of [200, 204, 418]) {
     const head = await answering(`HTTP/1.1 ${status} X\r\n\r\n`, async (port) => {
       const result = verdict(await probeOf(port)());
@@ -65,7 +65,7 @@ Deno.test("a connection that is closed without an answer is a failed check", asy
   });
 });
 
-Deno.test("a refused connection is evidence of the hardest kind", async () => {
+Deno.test("a refused connection is hard evidence", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
   listener.close();
@@ -98,7 +98,7 @@ Deno.test("a check can be called off", async () => {
   assertEquals((await asking).reason, "check was called off");
 });
 
-Deno.test("what is short on this machine gives no verdict, at the deadline too", async () => {
+Deno.test("a shortage of this machine gives no verdict, also at the deadline", async () => {
   const clock = new ManualClock();
   for (const fault of ["localShortage", "nameSilent"] as const) {
     let fail: (error: Fault) => void = () => {};

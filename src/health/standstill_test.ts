@@ -11,7 +11,7 @@ async function judged(evidence: ProbeResult["evidence"], tookMs: number): Promis
   return await guardStandstill(() => Promise.resolve(result), 500)(upstream, context, signal);
 }
 
-Deno.test("silence proves nothing where this process stood still itself", async () => {
+Deno.test("silence gives no verdict when this process itself stood still", async () => {
   assertEquals(await judged("silent", 500 + BUSY_MS + 1_500), {
     passed: false,
     tookMs: 500 + BUSY_MS + 1_500,
@@ -20,7 +20,7 @@ Deno.test("silence proves nothing where this process stood still itself", async 
   });
 });
 
-Deno.test("silence in its time is silence, on a busy machine too", async () => {
+Deno.test("silence that ends at its deadline is silence, also on a busy machine", async () => {
   for (const tookMs of [500, 500 + BUSY_MS]) {
     assertEquals((await judged("silent", tookMs)).evidence, "silent");
   }

@@ -44,7 +44,7 @@ Deno.test("a TCP probe of a closed port is refused", async () => {
   });
 });
 
-Deno.test("a TCP probe of a black hole is silent, in its time", async () => {
+Deno.test("a TCP probe of a black hole is silent at its deadline", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
   // Closed connections stay in the accept queue, so probing fills it.
   let result = await ask(local(listener), 100);
@@ -55,7 +55,7 @@ Deno.test("a TCP probe of a black hole is silent, in its time", async () => {
   assertEquals(result.evidence, "silent");
 });
 
-Deno.test("a TCP probe of an unknown name is silent, for the name server may be to blame", async () => {
+Deno.test("a TCP probe of an unknown name is silent, as the name server may be at fault", async () => {
   const result = await ask({ kind: "tcp", host: "no-such-name.invalid", port: 80 });
   assertEquals([result.passed, result.evidence], [false, "silent"]);
   assertEquals(result.reason, "name does not resolve");

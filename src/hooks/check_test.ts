@@ -121,7 +121,7 @@ Deno.test("a check program that was replaced or rewritten while it ran gives no 
   assertEquals((await check.ask()).evidence, "no_verdict");
 });
 
-Deno.test("a check program that passes counts, unless another one stands in its place", async () => {
+Deno.test("a check program that passes counts, unless another file has replaced it", async () => {
   await using check = await Check.write('rm "$0"; exit 0');
   assertEquals((await check.ask()).evidence, "passed");
   for (const change of ['cp "$0" "$0.new"; mv "$0.new" "$0"', 'echo "# more" >>"$0"']) {
@@ -145,7 +145,7 @@ Deno.test("a check program that hangs is silent", async () => {
   assertEquals([passed, evidence, reason], [false, "silent", "check did not end within 5s"]);
 });
 
-Deno.test("a check that is called off fails without evidence and is not quoted", async () => {
+Deno.test("a check that is called off fails without evidence and its output is not logged", async () => {
   await using check = await Check.write('echo looking; read line <"$(dirname "$0")/held"');
   const held = await check.folder.fifo("held");
   const asking = check.ask();
@@ -157,7 +157,7 @@ Deno.test("a check that is called off fails without evidence and is not quoted",
   assertEquals(check.said, []);
 });
 
-Deno.test("a check program is quoted only when its answer about an upstream changes", async () => {
+Deno.test("the output of a check program is logged only when its answer about an upstream changes", async () => {
   await using check = await Check.write(`
     cd "$(dirname "$0")"; echo x >>"$1.count"
     n=$(($(wc -l <"$1.count"))); echo "answer $n"; test $n -ne 3`);
@@ -166,20 +166,20 @@ Deno.test("a check program is quoted only when its answer about an upstream chan
   assertEquals(check.said, ["a: answer 1", "a: answer 3", "a: answer 4", "b: answer 1"]);
 });
 
-Deno.test("a check that goes on failing is quoted again when it gives another reason", async () => {
+Deno.test("the output of a check that goes on failing is logged again when it gives another reason", async () => {
   await using check = await Check.write('cat "$(dirname "$0")/says"; exit 1');
   const says = async (line: string) => {
     await check.folder.write("says", `asking\n${line}\n`);
     await check.ask("a");
   };
-  // A number that changes is no other reason, and neither is one that was quoted before.
+  // A reason that differs only in its numbers is not another one, nor is one that was logged before.
   for (const line of ["timeout after 2.1 s", "timeout after 3 s", "stale", "timeout after 4 s"]) {
     await says(line);
   }
   assertEquals(check.said, ["a: asking", "a: timeout after 2.1 s", "a: asking", "a: stale"]);
 });
 
-Deno.test("a check that gives another reason each time is quoted a limited number of times", async () => {
+Deno.test("the output of a check that gives another reason each time is logged a limited number of times", async () => {
   await using check = await Check.write('cat "$(dirname "$0")/says"; exit 1');
   for (let n = 1; n <= FAILURES_MAX + 2; n++) {
     await check.folder.write("says", `${"x".repeat(n)}\n`);
@@ -193,15 +193,15 @@ Deno.test("a check that gives another reason each time is quoted a limited numbe
   assertEquals(check.said.slice(FAILURES_MAX), ["a: fine", "a: x"]);
 });
 
-Deno.test("of a long output of a check only the beginning is logged, and its last line is the reason", async () => {
+Deno.test("of a long output of a check only the beginning is logged, and the last line is the reason", async () => {
   await using check = await Check.write("seq 1 1000; exit 1");
   assertEquals((await check.ask()).reason, "check exited with 1: 1000");
   const quoted = Array.from({ length: CHECK_LINES_MAX }, (_, i) => `a:1: ${i + 1}`);
   assertEquals(check.said, quoted);
 });
 
-/** Runs nothing; each run ends when the test ends it. */
-class Pretended extends Programs {
+/** Starts no program; each run ends when the test ends it. */
+class FakePrograms extends Programs {
   readonly begun: ((ending: Ending) => void)[] = [];
 
   override run(): Promise<Ending> {
@@ -210,7 +210,7 @@ class Pretended extends Programs {
 }
 
 Deno.test("a check waits until the last one for the same upstream has really ended", async () => {
-  await using programs = new Pretended(realClock);
+  await using programs = new FakePrograms(realClock);
   const probe = scriptProbe({ path: "/c", timeoutMs: 5_000, service: "db" }, programs, () => {});
   const ask = (name: string) => {
     const address = { kind: "tcp", host: "127.0.0.1", port: 1 } as const;

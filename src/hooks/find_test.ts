@@ -4,13 +4,13 @@ import { Folder } from "./testing/program.ts";
 
 const nothing = { programs: [], errors: [], warnings: [] };
 
-Deno.test("a check with its #! line is found without a word", async () => {
+Deno.test("a check with a #! line is found without a warning", async () => {
   await using folder = await Folder.make();
   const path = await folder.script("check", "exit 0");
   assertEquals(await findCheck(path), { ...nothing, programs: [path] });
 });
 
-Deno.test("a compiled program is found without a word", async () => {
+Deno.test("a compiled program is found without a warning", async () => {
   const path = Deno.execPath();
   assertEquals(await findCheck(path), { ...nothing, programs: [path] });
 });
@@ -32,7 +32,7 @@ Deno.test("a check that is missing, a directory or not executable is an error", 
   }
 });
 
-Deno.test("a script whose interpreter is missing is a mistake, also for a stray CR", async () => {
+Deno.test("a script whose interpreter is missing is an error, also if only a stray CR is wrong", async () => {
   await using folder = await Folder.make();
   for (const interpreter of ["/no/such/shell", "/bin/sh\r"]) {
     const path = await folder.write("check", `#! ${interpreter}\nexit 0\n`);
@@ -41,14 +41,14 @@ Deno.test("a script whose interpreter is missing is a mistake, also for a stray 
   }
 });
 
-Deno.test("a script without #! line is a warning, for /bin/sh runs it", async () => {
+Deno.test("a script without #! line is a warning, as /bin/sh runs it", async () => {
   await using folder = await Folder.make();
   const path = await folder.write("check", "exit 0\n");
   const warnings = [`${path}: has no #! line; /bin/sh will run it`];
   assertEquals(await findCheck(path), { programs: [path], errors: [], warnings });
 });
 
-Deno.test("triggers may be one file, judged as a check is", async () => {
+Deno.test("triggers may be one file, which is examined like a check", async () => {
   await using folder = await Folder.make();
   const path = await folder.script("trigger", "exit 0");
   assertEquals(await findTriggers(path), { ...nothing, programs: [path] });
@@ -105,7 +105,7 @@ Deno.test("each file in a directory of triggers that will not run is reported in
   });
 });
 
-Deno.test("a directory with no program is a warning, one with too many a mistake", async () => {
+Deno.test("a directory with no program is a warning, one with too many an error", async () => {
   await using folder = await Folder.make();
   const { path } = folder;
   assertEquals(await findTriggers(path), {

@@ -18,13 +18,13 @@ function pipe() {
     writeBytes: (bytes: Uint8Array<ArrayBuffer>) => controller.enqueue(bytes),
     end: () => {
       controller.close();
-      // A read that is under way ends only so, see the Streams Standard.
+      // Otherwise a read that is under way would not end, see the Streams Standard.
       controller.byobRequest?.respond(0);
     },
   };
 }
 
-Deno.test("lines are complete, without their end, and blank ones are left out", async () => {
+Deno.test("lines are complete and without their line end, and blank ones are left out", async () => {
   const [out, err] = [pipe(), pipe()];
   const lines: string[] = [];
   const output = new Output(
@@ -52,7 +52,7 @@ Deno.test("a character that arrives in two reads is one character", async () => 
   assertEquals(lines, ["é"]);
 });
 
-Deno.test("a long line is cut, and past the limit of a run one line says that the rest is", async () => {
+Deno.test("a long line is cut, and past the limit of a run one line says that the rest was cut", async () => {
   const out = pipe();
   const lines: string[] = [];
   const output = new Output([out.stream], (line) => lines.push(line), new ManualClock());
@@ -66,7 +66,7 @@ Deno.test("a long line is cut, and past the limit of a run one line says that th
   assertEquals(lines.length < 1_024, true);
 });
 
-Deno.test("closing ends the reading of a pipe that stays open", async () => {
+Deno.test("close() ends the reading of a pipe that stays open", async () => {
   const out = pipe();
   const output = new Output([out.stream], () => {}, new ManualClock());
   await output.close();

@@ -40,7 +40,7 @@ class Fixture implements AsyncDisposable {
   }
 }
 
-/** A clock that each wait moves forward at once. */
+/** A clock that moves forward at once by each pause that is waited for. */
 class WaitingClock extends ManualClock {
   override after(ms: number, callback: () => void): () => void {
     const cancel = super.after(ms, callback);
@@ -103,7 +103,7 @@ Deno.test("a program that hangs is ended at its deadline, with its group", async
   assertEquals(await new Response(held.readable).text(), "");
 });
 
-Deno.test("a program that ignores SIGTERM is killed after the grace, children and all", async () => {
+Deno.test("a program that ignores SIGTERM is killed after the grace, together with its children", async () => {
   const clock = new ManualClock();
   await using fixture = await Fixture.begin(clock);
   const fifo = await fixture.folder.fifo("held");
@@ -139,7 +139,7 @@ Deno.test("a child that ignores SIGTERM is killed although its parent obeyed", a
   assertEquals(await gone, "");
 });
 
-Deno.test("a program without a deadline may run for as long as it likes", async () => {
+Deno.test("a program without a deadline may run for any time", async () => {
   const clock = new ManualClock();
   await using fixture = await Fixture.begin(clock);
   const go = await fixture.folder.fifo("go");
@@ -189,14 +189,14 @@ Deno.test("a job left in the background neither delays the end nor is ended", as
   assertEquals(await Deno.readTextFile(did), "did it\n");
 });
 
-Deno.test("what is printed on the way out is still output", async () => {
+Deno.test("what is printed just after the exit is still output", async () => {
   // The clock does not move, so only the end of the output can end the run.
   await using fixture = await Fixture.begin(new ManualClock());
   const ending = await fixture.run("(sleep 0.05; echo last words) & exit 0");
   assertEquals([ending.code, fixture.output.lines], [0, ["last words"]]);
 });
 
-Deno.test("output comes line by line while the program runs", async () => {
+Deno.test("output arrives line by line while the program runs", async () => {
   await using fixture = await Fixture.begin();
   const running = fixture.run(
     "printf 'on'; printf 'e\\r\\n\\n  \\ntwo\\n'; sleep 1000; echo never",
@@ -246,7 +246,7 @@ Deno.test("a program that prints much is not stalled, and little of it is kept",
   assertEquals(cuts.length, 1);
 });
 
-Deno.test("what a program prints past the limit is taken at a pace, not by a whole core", async () => {
+Deno.test("what a program prints past the limit is read at a limited rate, so that it does not take a whole core", async () => {
   // Only waiting moves the clock, so the duration of the run is the sum of the pauses.
   const clock = new WaitingClock();
   await using fixture = await Fixture.begin(clock);
@@ -254,7 +254,7 @@ Deno.test("what a program prints past the limit is taken at a pace, not by a who
   assertEquals([ending.code, ending.tookMs], [0, 4 * PAUSE_MS]);
 });
 
-Deno.test("a program that prints without end is ended in time, in the midst of a pause too", async () => {
+Deno.test("a program that prints without end is ended in time, also during a pause", async () => {
   const clock = new ManualClock();
   await using fixture = await Fixture.begin(clock);
   const running = fixture.run("exec yes", { timeoutMs: 60_000 });
@@ -280,7 +280,7 @@ Deno.test("disposing of all programs ends those that run and starts no more", as
   assert(fixture.programs.running === 0);
 });
 
-Deno.test("when all must end now a stubborn program is killed without its grace", async () => {
+Deno.test("when all must end at once, a program that ignores SIGTERM is killed without its grace", async () => {
   const now = new AbortController();
   // The clock does not move, so only the abort can end the run.
   await using fixture = await Fixture.begin(new ManualClock(), now.signal);
@@ -295,7 +295,7 @@ Deno.test("when all must end now a stubborn program is killed without its grace"
   assertEquals((await fixture.run("exit 0")).how, "aborted");
 });
 
-Deno.test("the order to end now is enough without an earlier order to end", async () => {
+Deno.test("the order to end at once is enough without an earlier order to end", async () => {
   const now = new AbortController();
   await using fixture = await Fixture.begin(new ManualClock(), now.signal);
   const running = fixture.run("trap '' TERM; echo up; while :; do sleep 1000 & wait; done");
@@ -304,7 +304,7 @@ Deno.test("the order to end now is enough without an earlier order to end", asyn
   assertEquals((await running).how, "aborted");
 });
 
-Deno.test("a NUL in an argument or the environment keeps no program from running", async () => {
+Deno.test("a NUL in an argument or the environment does not keep a program from running", async () => {
   await using fixture = await Fixture.begin();
   const ending = await fixture.run('printf "%s|%s\\n" "$1" "$REASON"', {
     args: ["a\0b"],
@@ -317,7 +317,8 @@ Deno.test("a NUL in an argument or the environment keeps no program from running
 });
 
 Deno.test({
-  name: "a program that is just being written is short, not one that can never start",
+  name:
+    "a program that is just being written cannot be started now, which is a shortage and no failure",
   ignore: Deno.build.os === "windows",
   async fn() {
     await using fixture = await Fixture.begin();
@@ -345,7 +346,8 @@ async function shortOf(what: "descriptors" | "processes"): Promise<Report> {
 const isLinux = Deno.build.os === "linux";
 
 Deno.test({
-  name: "without descriptors a program is short, an upstream gets no verdict, and none leak",
+  name:
+    "without free descriptors a program reports a shortage, a check gives no verdict, and none leak",
   ignore: !isLinux,
   async fn() {
     const { endings, probe, leftOpen } = await shortOf("descriptors");
@@ -360,7 +362,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "where no process can be made a program is short",
+  name: "a program reports a shortage when no process can be made",
   ignore: !isLinux,
   async fn() {
     const reason = "could not be started: Resource temporarily unavailable";

@@ -19,7 +19,7 @@ Deno.test("a program that is missing is no shortage, nor is anything that is not
   assertEquals([missing, "EMFILE", undefined].map(isShortage), [false, false, false]);
 });
 
-Deno.test("exhausted descriptors, processes and memory are shortages; a wrong format is none", () => {
+Deno.test("exhausted descriptors, processes and memory are shortages; a wrong file format is not", () => {
   const withCode = (code: string) => isShortage(Object.assign(new Error("failed"), { code }));
   assertEquals(["EMFILE", "ENFILE", "EAGAIN", "ENOMEM"].map(withCode), [true, true, true, true]);
   assertEquals(["ENOEXEC", "EACCES"].map(withCode), [false, false]);

@@ -17,7 +17,7 @@ const promotion: Promotion = {
 const never = new AbortController().signal;
 
 /** A directory of triggers, and one line for each event of its runs. */
-class Scene implements AsyncDisposable {
+class Fixture implements AsyncDisposable {
   readonly output = new LineCollector();
   readonly triggers: ProgramTriggers;
   readonly #programs = new Programs(realClock);
@@ -28,8 +28,8 @@ class Scene implements AsyncDisposable {
     this.triggers = new ProgramTriggers(settings, this.#programs, publish);
   }
 
-  static async begin(timeoutMs = 0, goOn = true): Promise<Scene> {
-    return new Scene(await Folder.make(), timeoutMs, goOn);
+  static async begin(timeoutMs = 0, goOn = true): Promise<Fixture> {
+    return new Fixture(await Folder.make(), timeoutMs, goOn);
   }
 
   #line(event: Event): string {
@@ -57,12 +57,12 @@ class Scene implements AsyncDisposable {
 }
 
 Deno.test("a trigger gets all facts of a promotion", async () => {
-  await using scene = await Scene.begin();
+  await using fixture = await Fixture.begin();
   // Other test files of this process set FAILOVER_CONTROL for the proxies that they start.
   const facts = "env | grep ^FAILOVER_ | grep -v ^FAILOVER_CONTROL= | LC_ALL=C sort";
-  await scene.folder.script("one", `echo "$#|$1"; ${facts}`);
-  await scene.triggers.run(promotion, never);
-  assertEquals(scene.output.lines, [
+  await fixture.folder.script("one", `echo "$#|$1"; ${facts}`);
+  await fixture.triggers.run(promotion, never);
+  assertEquals(fixture.output.lines, [
     "started one 7",
     "said one b:2 1|b:2",
     "said one b:2 FAILOVER_EPOCH=7",
@@ -76,15 +76,15 @@ Deno.test("a trigger gets all facts of a promotion", async () => {
   ]);
 });
 
-Deno.test("triggers run in the order of their names, and a failing one stops nothing", async () => {
-  await using scene = await Scene.begin();
-  await scene.folder.script("2", 'test -z "$FAILOVER_FROM"');
-  await scene.folder.script("1", "exit 3");
-  await scene.folder.write("3", "#!/no/such/shell\n");
-  await scene.folder.script("4", "kill -9 $$");
-  await scene.folder.script("5", "exit 0");
-  await scene.triggers.run({ ...promotion, from: undefined }, never);
-  assertEquals(scene.output.lines, [
+Deno.test("triggers run in the order of their names, and a failing one does not stop the next", async () => {
+  await using fixture = await Fixture.begin();
+  await fixture.folder.script("2", 'test -z "$FAILOVER_FROM"');
+  await fixture.folder.script("1", "exit 3");
+  await fixture.folder.write("3", "#!/no/such/shell\n");
+  await fixture.folder.script("4", "kill -9 $$");
+  await fixture.folder.script("5", "exit 0");
+  await fixture.triggers.run({ ...promotion, from: undefined }, never);
+  assertEquals(fixture.output.lines, [
     'warned 3: names an interpreter that is missing: "/no/such/shell"; it will not run',
     ...["started 1 7", "failed 1 7 exited with 3"],
     ...["started 2 7", "finished 2 7"],
@@ -94,51 +94,53 @@ Deno.test("triggers run in the order of their names, and a failing one stops not
 });
 
 Deno.test("a trigger past its deadline fails and the next one runs", async () => {
-  await using scene = await Scene.begin(100);
-  await scene.folder.script("1", "sleep 1000");
-  await scene.folder.script("2", "exit 0");
-  await scene.triggers.run(promotion, never);
-  assertEquals(scene.output.lines, [
+  await using fixture = await Fixture.begin(100);
+  await fixture.folder.script("1", "sleep 1000");
+  await fixture.folder.script("2", "exit 0");
+  await fixture.triggers.run(promotion, never);
+  assertEquals(fixture.output.lines, [
     ...["started 1 7", "failed 1 7 did not end within 100ms"],
     ...["started 2 7", "finished 2 7"],
   ]);
 });
 
 Deno.test("calling triggers off ends the running one and skips the rest", async () => {
-  await using scene = await Scene.begin();
-  await scene.folder.script("1", "echo up; sleep 1000");
-  await scene.folder.script("2", "exit 0");
+  await using fixture = await Fixture.begin();
+  await fixture.folder.script("1", "echo up; sleep 1000");
+  await fixture.folder.script("2", "exit 0");
   const stop = new AbortController();
-  const running = scene.triggers.run(promotion, stop.signal);
-  await scene.output.first("said 1 b:2 up");
+  const running = fixture.triggers.run(promotion, stop.signal);
+  await fixture.output.first("said 1 b:2 up");
   stop.abort();
   await running;
-  assertEquals(scene.output.lines.slice(2), ["failed 1 7 was called off"]);
+  assertEquals(fixture.output.lines.slice(2), ["failed 1 7 was called off"]);
 });
 
 Deno.test("a run reports that all triggers ran, which one failed, or that it was aborted", async () => {
-  await using scene = await Scene.begin();
-  assertEquals(await scene.triggers.run(promotion, never), { how: "ran" });
-  const failing = await scene.folder.script("1", "exit 3");
-  await scene.folder.script("2", "exit 0");
-  await scene.folder.script("3", "kill -9 $$");
-  const last = `trigger ${scene.folder.path}/3 was ended by SIGKILL`;
-  assertEquals(await scene.triggers.run({ ...promotion, epoch: 8 }, never), {
+  await using fixture = await Fixture.begin();
+  assertEquals(await fixture.triggers.run(promotion, never), { how: "ran" });
+  const failing = await fixture.folder.script("1", "exit 3");
+  await fixture.folder.script("2", "exit 0");
+  await fixture.folder.script("3", "kill -9 $$");
+  const last = `trigger ${fixture.folder.path}/3 was ended by SIGKILL`;
+  assertEquals(await fixture.triggers.run({ ...promotion, epoch: 8 }, never), {
     how: "failed",
     reason: `trigger ${failing} exited with 3; ${last}`,
   });
   const stopped = AbortSignal.abort();
-  assertEquals(await scene.triggers.run({ ...promotion, epoch: 9 }, stopped), { how: "calledOff" });
+  assertEquals(await fixture.triggers.run({ ...promotion, epoch: 9 }, stopped), {
+    how: "calledOff",
+  });
 });
 
-Deno.test("where a failure counts, those after it wait, and a repetition begins with it", async () => {
-  await using scene = await Scene.begin(0, false);
-  await scene.folder.script("1", "exit 0");
-  await scene.folder.script("2", 'test -e "$0~" || { : >"$0~"; exit 1; }');
-  await scene.folder.script("3", "exit 0");
-  assertEquals((await scene.triggers.run(promotion, never)).how, "failed");
-  assertEquals(await scene.triggers.run(promotion, never), { how: "ran" });
-  const runs = scene.output.lines.filter((line) => !line.startsWith("warned"));
+Deno.test("where a failure counts, later triggers wait, and a retry begins with the failed one", async () => {
+  await using fixture = await Fixture.begin(0, false);
+  await fixture.folder.script("1", "exit 0");
+  await fixture.folder.script("2", 'test -e "$0~" || { : >"$0~"; exit 1; }');
+  await fixture.folder.script("3", "exit 0");
+  assertEquals((await fixture.triggers.run(promotion, never)).how, "failed");
+  assertEquals(await fixture.triggers.run(promotion, never), { how: "ran" });
+  const runs = fixture.output.lines.filter((line) => !line.startsWith("warned"));
   assertEquals(runs, [
     ...["started 1 7", "finished 1 7", "started 2 7", "failed 2 7 exited with 1"],
     ...["started 2 7", "finished 2 7", "started 3 7", "finished 3 7"],
@@ -146,25 +148,24 @@ Deno.test("where a failure counts, those after it wait, and a repetition begins 
 });
 
 Deno.test({
-  name:
-    "a trigger that cannot be started for the moment is no failure, and is run by the next call",
+  name: "a trigger that cannot be started at the moment has not failed, and the next call runs it",
   ignore: Deno.build.os !== "linux",
   async fn() {
-    await using scene = await Scene.begin();
-    await scene.folder.script("0", "exit 1");
-    await scene.folder.script("1", "exit 0");
-    const busy = await scene.folder.script("2", "exit 0");
-    await scene.folder.script("3", "exit 0");
+    await using fixture = await Fixture.begin();
+    await fixture.folder.script("0", "exit 1");
+    await fixture.folder.script("1", "exit 0");
+    const busy = await fixture.folder.script("2", "exit 0");
+    await fixture.folder.script("3", "exit 0");
     // A program that is open for writing cannot be executed (ETXTBSY).
     const file = await Deno.open(busy, { append: true });
-    assertEquals(await scene.triggers.run(promotion, never), {
+    assertEquals(await fixture.triggers.run(promotion, never), {
       how: "short",
       reason: `trigger ${busy} could not be started: Text file busy`,
       hasBegun: true,
     });
     file.close();
-    assertEquals((await scene.triggers.run(promotion, never)).how, "failed");
-    assertEquals(scene.output.lines, [
+    assertEquals((await fixture.triggers.run(promotion, never)).how, "failed");
+    assertEquals(fixture.output.lines, [
       ...["started 0 7", "failed 0 7 exited with 1"],
       ...["started 1 7", "finished 1 7", "started 2 7"],
       ...["started 2 7", "finished 2 7", "started 3 7", "finished 3 7"],
@@ -173,51 +174,51 @@ Deno.test({
 });
 
 Deno.test("triggers of two promotions never overlap", async () => {
-  await using scene = await Scene.begin();
-  const go = await scene.folder.fifo(".go");
-  await scene.folder.script("1", 'echo up; read line <"$(dirname "$0")/.go"');
-  const first = scene.triggers.run(promotion, never);
-  const second = scene.triggers.run({ ...promotion, epoch: 8 }, never);
-  await scene.output.first("said 1 b:2 up");
+  await using fixture = await Fixture.begin();
+  const go = await fixture.folder.fifo(".go");
+  await fixture.folder.script("1", 'echo up; read line <"$(dirname "$0")/.go"');
+  const first = fixture.triggers.run(promotion, never);
+  const second = fixture.triggers.run({ ...promotion, epoch: 8 }, never);
+  await fixture.output.first("said 1 b:2 up");
   await Deno.writeTextFile(go, "go\n");
   await first;
-  await scene.output.first("started 1 8");
+  await fixture.output.first("started 1 8");
   await Deno.writeTextFile(go, "go\n");
   await second;
-  assertEquals(scene.output.lines, [
+  assertEquals(fixture.output.lines, [
     ...["started 1 7", "said 1 b:2 up", "finished 1 7"],
     ...["started 1 8", "said 1 b:2 up", "finished 1 8"],
   ]);
 });
 
-Deno.test("a promotion that is called off while it waits for its turn runs nothing", async () => {
-  await using scene = await Scene.begin();
-  await scene.folder.script("1", "exit 0");
+Deno.test("a promotion that is called off while it waits for another's triggers runs nothing", async () => {
+  await using fixture = await Fixture.begin();
+  await fixture.folder.script("1", "exit 0");
   const stop = new AbortController();
-  const first = scene.triggers.run(promotion, never);
-  const second = scene.triggers.run({ ...promotion, epoch: 8 }, stop.signal);
+  const first = fixture.triggers.run(promotion, never);
+  const second = fixture.triggers.run({ ...promotion, epoch: 8 }, stop.signal);
   stop.abort();
   await Promise.all([first, second]);
-  assertEquals(scene.output.lines, ["started 1 7", "finished 1 7"]);
+  assertEquals(fixture.output.lines, ["started 1 7", "finished 1 7"]);
 });
 
 Deno.test("a directory of triggers is read again, and its warnings are logged once", async () => {
-  await using scene = await Scene.begin();
-  await scene.folder.write("plain", "#!/bin/sh\n", 0o644);
-  await scene.triggers.run(promotion, never);
-  await scene.folder.script("late", "exit 0");
-  await scene.triggers.run({ ...promotion, epoch: 8 }, never);
-  assertEquals(scene.output.lines, [
+  await using fixture = await Fixture.begin();
+  await fixture.folder.write("plain", "#!/bin/sh\n", 0o644);
+  await fixture.triggers.run(promotion, never);
+  await fixture.folder.script("late", "exit 0");
+  await fixture.triggers.run({ ...promotion, epoch: 8 }, never);
+  assertEquals(fixture.output.lines, [
     "warned plain: is not executable (chmod +x it); it will not run",
     "warned : has no program to run",
     ...["started late 8", "finished late 8"],
   ]);
 });
 
-Deno.test("a trigger that went missing fails the promotion's trigger, not the promotion", async () => {
-  await using scene = await Scene.begin();
+Deno.test("a triggers path that is missing is a failed trigger, not a failed promotion", async () => {
+  await using fixture = await Fixture.begin();
   const settings = {
-    path: `${scene.folder.path}/gone`,
+    path: `${fixture.folder.path}/gone`,
     timeoutMs: 0,
     service: "db",
     goOn: true,
@@ -232,32 +233,32 @@ Deno.test("a trigger that went missing fails the promotion's trigger, not the pr
   assertEquals(events, [{ type: "trigger.failed", program, epoch: 7, reason, tookMs: 0 }]);
 });
 
-Deno.test("a trigger that disappears between look and start has failed, and the next one runs", async () => {
-  await using scene = await Scene.begin();
-  const next = await scene.folder.script("2", "exit 0");
-  await scene.folder.script("1", `rm '${next}'`);
-  await scene.folder.script("3", "exit 0");
-  const outcome = await scene.triggers.run(promotion, never);
+Deno.test("a trigger that disappears between search and start has failed, and the next one runs", async () => {
+  await using fixture = await Fixture.begin();
+  const next = await fixture.folder.script("2", "exit 0");
+  await fixture.folder.script("1", `rm '${next}'`);
+  await fixture.folder.script("3", "exit 0");
+  const outcome = await fixture.triggers.run(promotion, never);
   const why = "could not be started: it, or the interpreter it names, is missing";
   assertEquals(outcome, { how: "failed", reason: `trigger ${next} ${why}` });
-  assertEquals(scene.output.lines, [
+  assertEquals(fixture.output.lines, [
     ...["started 1 7", "finished 1 7", "started 2 7", `failed 2 7 ${why}`],
     ...["started 3 7", "finished 3 7"],
   ]);
 });
 
-Deno.test("a trigger that is gone before its shell opens it has failed, with a reason of that kind", async () => {
-  await using scene = await Scene.begin(0, false);
-  const remover = await scene.folder.script(".remover", 'rm "$1"; exec /bin/sh "$@"');
-  const gone = await scene.folder.write("1", `#!${remover}\nexit 0\n`);
-  const outcome = await scene.triggers.run(promotion, never);
+Deno.test("a trigger that is gone before its shell opens it has failed, and the reason says so", async () => {
+  await using fixture = await Fixture.begin(0, false);
+  const remover = await fixture.folder.script(".remover", 'rm "$1"; exec /bin/sh "$@"');
+  const gone = await fixture.folder.write("1", `#!${remover}\nexit 0\n`);
+  const outcome = await fixture.triggers.run(promotion, never);
   assert(outcome.how === "failed");
   const why = /exited with (2|127), and its file was removed meanwhile$/;
   assertMatch(outcome.reason, why);
-  assertMatch(scene.output.lines.at(-1)!, /^failed 1 7 exited/);
+  assertMatch(fixture.output.lines.at(-1)!, /^failed 1 7 exited/);
   // It has not run, so it runs again when its file is back.
-  await scene.folder.script("1", "exit 0");
-  assertEquals(await scene.triggers.run(promotion, never), { how: "ran" });
-  assertEquals(scene.output.lines.slice(-2), ["started 1 7", "finished 1 7"]);
+  await fixture.folder.script("1", "exit 0");
+  assertEquals(await fixture.triggers.run(promotion, never), { how: "ran" });
+  assertEquals(fixture.output.lines.slice(-2), ["started 1 7", "finished 1 7"]);
   assert(gone.endsWith("/1"));
 });

@@ -4,7 +4,7 @@ import { type ClientCounts, Incidents, type Notice, noticeSentence } from "./inc
 
 const START = 1_000_000;
 
-/** A service `shop` of a, b and c, whose events come second by second. */
+/** A service `shop` with the upstreams a, b and c; a test gives each event its time in seconds. */
 class Fixture {
   counts: ClientCounts = {};
   readonly reported: Notice[] = [];
@@ -22,7 +22,7 @@ class Fixture {
     return this.event(second, { type: "upstream.down", upstream, reason: "refused", failingMs });
   }
 
-  nobody(second: number, round: number): Notice | undefined {
+  selectionFailed(second: number, round: number): Notice | undefined {
     const reasons = [{ upstream: "a", reason: "refused" }];
     return this.event(second, { type: "selection.failed", round, retryInMs: 1, reasons });
   }
@@ -105,14 +105,14 @@ Deno.test("an outage is reported once, after the second round without an upstrea
   const fixture = new Fixture();
   fixture.moved(0, "start", "a");
   fixture.down(10, "a");
-  assertEquals(fixture.nobody(11, 1), undefined);
-  assertObjectMatch(fixture.nobody(13, 2)!, {
+  assertEquals(fixture.selectionFailed(11, 1), undefined);
+  assertObjectMatch(fixture.selectionFailed(13, 2)!, {
     kind: "outage",
     from: "a",
     reason: "no upstream is usable (a: refused)",
     interruptedMs: 3_000,
   });
-  assertEquals(fixture.nobody(17, 3), undefined);
+  assertEquals(fixture.selectionFailed(17, 3), undefined);
   assertObjectMatch(fixture.moved(20, "failover", "a", 10_000)!, { kind: "recovery", to: "a" });
   assertEquals(fixture.reported.length, 2);
 });
@@ -122,8 +122,8 @@ Deno.test("a second outage within an incident is reported, too", () => {
   fixture.moved(0, "start", "b");
   for (const second of [10, 20]) {
     fixture.down(second, "b");
-    fixture.nobody(second, 1);
-    fixture.nobody(second + 1, 2);
+    fixture.selectionFailed(second, 1);
+    fixture.selectionFailed(second + 1, 2);
     fixture.moved(second + 2, "failover", "b");
   }
   const kinds = ["failover", "outage", "recovery", "outage", "recovery"];
@@ -133,11 +133,11 @@ Deno.test("a second outage within an incident is reported, too", () => {
 Deno.test("a start on a backup is an incident, and so is a start without a usable upstream", () => {
   const backup = new Fixture();
   assertObjectMatch(backup.moved(0, "start", "b")!, { kind: "failover", to: "b" });
-  const nobody = new Fixture();
-  nobody.nobody(0, 1);
-  nobody.nobody(1, 2);
-  nobody.moved(9, "start", "a", 9_000);
-  assertEquals(nobody.reported.map(({ kind }) => kind), ["outage", "recovery"]);
+  const noUpstream = new Fixture();
+  noUpstream.selectionFailed(0, 1);
+  noUpstream.selectionFailed(1, 2);
+  noUpstream.moved(9, "start", "a", 9_000);
+  assertEquals(noUpstream.reported.map(({ kind }) => kind), ["outage", "recovery"]);
 });
 
 Deno.test("events of the process and of unknown services are not about incidents", () => {

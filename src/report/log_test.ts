@@ -17,7 +17,7 @@ const stamped = (event: Event, service = "orders"): Stamped => ({
   event,
 });
 
-/** A sink that writes only when let, and then only a few bytes at a time. */
+/** A sink that writes nothing until it is opened, and then only a part at a time. */
 class SlowSink implements Sink {
   text = "";
   #gate = Promise.withResolvers<void>();
@@ -41,7 +41,7 @@ async function logged(settings: LogSettings, ...events: readonly Stamped[]): Pro
   return sink.text;
 }
 
-Deno.test("a person reads when, how bad, where and what in one line", () => {
+Deno.test("a text line has the time, the level, the service and a sentence", () => {
   assertEquals(
     personLine(stamped(DOWN)),
     "2026-11-21 03:00:00.123Z WARN  [orders] upstream db1:5432 is down: connection refused",
@@ -101,7 +101,7 @@ Deno.test("json and text are chosen by the setting", async () => {
   assert((await logged({ level: "info", json: false }, stamped(DOWN))).startsWith("2026-"));
 });
 
-Deno.test("a reader that is too slow loses the oldest lines and is given their number", async () => {
+Deno.test("a reader that is too slow loses the oldest lines and reads how many were lost", async () => {
   const sink = new SlowSink();
   const log = new Log({ level: "info", json: false }, sink);
   for (let i = 0; i < 5_000; i++) log.take(stamped({ ...DOWN, upstream: `u${i}` }));
@@ -112,7 +112,7 @@ Deno.test("a reader that is too slow loses the oldest lines and is given their n
   assertStringIncludes(sink.text, "upstream u4999 is down");
 });
 
-/** A sink that takes so many bytes more and then fails. */
+/** A sink that accepts `room` more bytes and then fails. */
 class FullSink implements Sink {
   text = "";
   room = Infinity;
@@ -137,7 +137,7 @@ const downs = (log: Log, from: number, to: number) => {
   for (let i = from; i < to; i++) log.take(stamped({ ...DOWN, upstream: `u${i}` }));
 };
 
-Deno.test("a full disk costs no line once there is room again, and at most one twice in part", async () => {
+Deno.test("a full disk loses no line once there is room again, and repeats at most a part of one", async () => {
   const sink = new FullSink();
   const log = new Log({ level: "info", json: false }, sink);
   sink.room = 250;
@@ -176,7 +176,7 @@ Deno.test("a disk that stays full loses the oldest lines, and their number is lo
   assertEquals(sink.lines.filter((line) => line.includes("log.lost")).length, 1);
 });
 
-Deno.test("a reader that is gone costs one attempt for each burst; its lines are lost, and counted", async () => {
+Deno.test("a reader that is gone costs one attempt for each burst, and its lost lines are counted", async () => {
   const sink = new FullSink();
   sink.error = new Deno.errors.BrokenPipe("Broken pipe");
   const log = new Log({ level: "info", json: false }, sink);
@@ -187,7 +187,7 @@ Deno.test("a reader that is gone costs one attempt for each burst; its lines are
   downs(log, 0, 1);
   await log.flushed();
   assertEquals(log.lost, 101);
-  // A named pipe may find another reader.
+  // A named pipe may get another reader.
   sink.room = Infinity;
   downs(log, 7, 8);
   await log.flushed();

@@ -12,10 +12,10 @@ import {
   type WebhookSettings,
 } from "./webhook.ts";
 
-/** Deadlines wait for the test; pauses between attempts are over at once and written down. */
+/** Deadlines wait for the test; pauses between attempts are recorded and end at once. */
 class PauseClock extends ManualClock {
   readonly pauses: number[] = [];
-  /** From the stop on every time waits for the test. */
+  /** While true, pauses wait for the test too. */
   isStopping = false;
   override after(ms: number, callback: () => void): () => void {
     if (ms === ATTEMPT_MS || this.isStopping) return super.after(ms, callback);
@@ -68,7 +68,7 @@ function build(url: URL, format: WebhookSettings["format"] = "json") {
       const facts = { id: `x-${epoch}`, epoch, to, reason: "because", tookMs: 5 };
       events.publish("shop", { type: "promotion.finished", move: "failover", ...facts });
     },
-    /** Resolves when so many notices were sent or given up. */
+    /** Resolves when this many notices were sent or given up. */
     ended: (count: number) =>
       new Promise<void>((resolve) => {
         onEnd = () => ends.length >= count && resolve();
@@ -122,7 +122,7 @@ Deno.test("a receiver that keeps failing loses the notice, and the URL stays sec
   assertEquals([hook.webhook.lost, to.bodies.length], [1, ATTEMPTS_MAX]);
 });
 
-Deno.test("a refusal that would be the same again is not repeated", async () => {
+Deno.test("a request that would be refused again is not repeated", async () => {
   await using to = receiver(() => new Response("", { status: 404 }));
   await using hook = wrap(build(to.url));
   hook.move("b");
@@ -139,7 +139,7 @@ Deno.test("a redirect is not followed", async () => {
   assertEquals([elsewhere.bodies.length, to.bodies.length, hook.webhook.lost], [0, 1, 1]);
 });
 
-Deno.test("a receiver that is not there costs its notice and no more", async () => {
+Deno.test("a receiver that cannot be reached loses its notice and nothing else", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();
@@ -165,7 +165,7 @@ Deno.test("a receiver that does not answer is given up after its timeout", async
   assertEquals(hook.ends, [{ type: "notification.sent", kind: "failover", attempts: 2 }]);
 });
 
-Deno.test("while a receiver hangs the oldest notices go, and publishing never waits", async () => {
+Deno.test("while a receiver hangs the oldest notices are dropped, and publishing never waits", async () => {
   const gate = Promise.withResolvers<Response>();
   await using to = receiver((count) => count === 1 ? gate.promise : new Response("ok"));
   await using hook = wrap(build(to.url));
@@ -177,12 +177,12 @@ Deno.test("while a receiver hangs the oldest notices go, and publishing never wa
   await hook.clock.advance(ATTEMPT_MS);
   await hook.ended(NOTICES_MAX + 4);
   gate.resolve(new Response("too late"));
-  // The hanging one twice, then those that were still waiting.
+  // The notice that hung was sent twice, then those that were still waiting.
   assertEquals(to.bodies.length, 2 + NOTICES_MAX);
   assertEquals(JSON.parse(to.bodies[2]!).to, "b");
 });
 
-Deno.test("a stop sends what waits", async () => {
+Deno.test("a stop sends the notices that still wait", async () => {
   await using to = receiver(() => new Response("ok"));
   const hook = build(to.url);
   hook.move("b");
@@ -194,7 +194,7 @@ Deno.test("a stop sends what waits", async () => {
   assertEquals(to.bodies.length, 2);
 });
 
-Deno.test("a stop waits for a hanging receiver no longer than it may", async () => {
+Deno.test("a stop waits for a hanging receiver no longer than its limit", async () => {
   const gate = Promise.withResolvers<Response>();
   await using to = receiver(() => gate.promise);
   const hook = build(to.url);

@@ -35,7 +35,7 @@ Deno.test("every valid file loads without a warning", () => {
   }
 });
 
-Deno.test("every option of a file stands in a valid one, with another value than its default", () => {
+Deno.test("every option of a file is in a valid file, with another value than its default", () => {
   const given = new Map<string, Set<string>>();
   for (const name of fixtures(VALID)) {
     const loaded = loadFixture(VALID, name);
@@ -46,8 +46,8 @@ Deno.test("every option of a file stands in a valid one, with another value than
         const value = (part as unknown as Record<string, unknown>)[key];
         for (const mode of modes) {
           const { kind, default: fallback } = optionOf(key as Key);
-          const usual = typeof fallback === "object" ? fallback[mode] : fallback;
-          if (origin === "default" || kind.print(value) === usual) continue;
+          const standard = typeof fallback === "object" ? fallback[mode] : fallback;
+          if (origin === "default" || kind.print(value) === standard) continue;
           given.set(mode, (given.get(mode) ?? new Set()).add(key));
         }
       }
@@ -56,7 +56,7 @@ Deno.test("every option of a file stands in a valid one, with another value than
   for (const mode of ["tcp", "http"] as const) {
     const missing = KEYS.filter((key) => {
       const option = optionOf(key);
-      // An option that is another spelling of an option counts as that option.
+      // An option that writes to another one counts as that one.
       const isInFiles = option.scope !== "command" && option.writes === undefined;
       return isInFiles && isFor(option, mode) && !given.get(mode)?.has(key);
     });
@@ -69,7 +69,7 @@ Deno.test("all errors of an invalid file are reported together", () => {
   assert(names.length > 15);
   for (const name of names) {
     const loaded = loadFixture(INVALID, name);
-    assert(loaded.kind === "errors", `${name} was taken`);
+    assert(loaded.kind === "errors", `${name} was accepted`);
     assertEquals(loaded.exitCode, 2);
     const reported = loaded.lines.join("\n") + "\n";
     const expected = new URL(name.replace(/\.yaml$/, ".txt"), INVALID);

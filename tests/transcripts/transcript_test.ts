@@ -105,8 +105,8 @@ class Machine {
     if (verb === "begin") return this.#input({ type: "begun" });
     const order = orderFrom(verb, words);
     if (order !== undefined) {
-      const asker = { by: "ann", reason: "" };
-      return this.#input({ type: "ordered", id: ++this.#lastOrder, order, ...asker });
+      const source = { by: "ann", reason: "" };
+      return this.#input({ type: "ordered", id: ++this.#lastOrder, order, ...source });
     }
     if (verb === "quiet") return this.#input({ type: "quieted", epoch: this.#state.epoch });
     if (verb === "triggers") {
@@ -230,7 +230,7 @@ Deno.test("there are transcripts to replay", () => {
 });
 
 for (const file of files.sort()) {
-  Deno.test(`the machine acts as written in ${file}`, async () => {
+  Deno.test(`the machine acts as recorded in ${file}`, async () => {
     const url = new URL(file, folder);
     const written = await Deno.readTextFile(url);
     const now = replay(written);

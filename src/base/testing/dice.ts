@@ -1,7 +1,7 @@
 /**
  * Random numbers that can be repeated, and the seeds of all random tests. A test that fails names its
  * seed. `FAILOVER_SEED=N` in the environment repeats that case: tests that go through many seeds run
- * this one alone, and tests that wander from one seed begin with it.
+ * this one alone, and tests that draw all their cases from one seed use this one.
  */
 
 /** A generator that gives the same numbers for the same seed (mulberry32, Tommy Ettinger). */
@@ -41,7 +41,7 @@ export class Dice {
   }
 }
 
-/** The seed that the environment names. With it, a test must not expect to see all of its cases. */
+/** The seed in the environment. If there is one, a test must not expect to see all of its cases. */
 export const chosenSeed: number | undefined = readSeed();
 
 function readSeed(): number | undefined {
@@ -59,7 +59,7 @@ export function seeds(count: number, first = 0): readonly number[] {
     : [chosenSeed];
 }
 
-/** The seed of a test that has one: the chosen one, or `usual`. */
-export function seedOr(usual: number): number {
-  return chosenSeed ?? usual;
+/** The seed of a test that has one: the chosen one, or `standard`. */
+export function seedOr(standard: number): number {
+  return chosenSeed ?? standard;
 }

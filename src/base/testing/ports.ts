@@ -5,12 +5,15 @@
  * from which the system picks ports itself (port 0, and the local ports of connections).
  */
 
-/** The ports of one block, less the first. All that one test file uses at the same time. */
+/** The number of ports in a block. All but the first are handed out, to one test file. */
 const BLOCK = 400;
-/** Below are ports of well-known services. */
+/** Ports of well-known services are below. */
 const LOWEST = 10_000;
 const HIGHEST = 65_535;
-/** Where Linux picks ports unless it is configured otherwise (net.ipv4.ip_local_port_range); others are higher. */
+/**
+ * The range from which Linux picks ports unless configured otherwise (net.ipv4.ip_local_port_range); other
+ * systems use a higher one.
+ */
 const USUAL_RANGE = [32_768, 60_999] as const;
 
 /** The first ports of all blocks that do not touch the range `from` to `to`. */
@@ -34,7 +37,7 @@ function tryListen(hostname: string, port: number): Deno.TcpListener | undefined
   try {
     return Deno.listen({ hostname, port });
   } catch (error) {
-    // Windows keeps some ports for itself, and says so like this.
+    // Windows reserves some ports, and denies permission for them.
     const taken = error instanceof Deno.errors.AddrInUse ||
       error instanceof Deno.errors.PermissionDenied;
     if (taken) return undefined;
@@ -42,10 +45,13 @@ function tryListen(hostname: string, port: number): Deno.TcpListener | undefined
   }
 }
 
-/** Takes a block until this thread ends. The first to be tried is random, as many may look at one time. */
+/**
+ * Takes a block until this thread ends. The first one to be tried is random, as many threads may look for
+ * one at a time.
+ */
 function takeBlock(): number {
   const outside = blocksOutside(rangeOfSystem());
-  // A system that picks from all ports leaves no choice.
+  // If the system picks from all ports, any block must do.
   const all = outside.length > 0 ? outside : blocksOutside([0, 0]);
   const offset = Math.floor(Math.random() * all.length);
   for (const first of [...all.slice(offset), ...all.slice(0, offset)]) {
@@ -55,7 +61,7 @@ function takeBlock(): number {
   throw new Error(`all ${all.length} blocks of ports for tests are taken`);
 }
 
-// When the module is loaded, as a test must close each listener that it opens.
+// The block is taken while the module loads, as a test must close each listener that it opens.
 const first = takeBlock();
 let handedOut = 0;
 

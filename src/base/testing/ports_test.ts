@@ -3,7 +3,7 @@ import { blocksOutside, unusedPort } from "./ports.ts";
 
 const MODULE = new URL("./ports.ts", import.meta.url).href;
 
-Deno.test("a port that is used is not handed out, and none comes twice", () => {
+Deno.test("a port that is used is not handed out, and none is handed out twice", () => {
   const ports = Array.from({ length: 50 }, () => unusedPort());
   assertEquals(new Set(ports).size, ports.length);
   using _ = Deno.listen({ hostname: "127.0.0.1", port: ports.at(-1)! + 1 });
@@ -30,10 +30,10 @@ Deno.test("threads that ask for ports at the same time get different ones", asyn
   }
 });
 
-Deno.test("no port is from the range of which the system picks some itself", () => {
+Deno.test("no port is in the range from which the system picks ports itself", () => {
   const usual = blocksOutside([32_768, 60_999]);
   assert(usual.every((first) => first + 399 < 32_768 || first > 60_999));
   assert(usual.length > 60);
-  // A system that picks nearly everywhere.
+  // A system that picks from nearly all ports.
   assertEquals(blocksOutside([11_000, 65_535]), [10_000, 10_400]);
 });

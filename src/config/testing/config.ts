@@ -17,54 +17,56 @@ export interface ConfigFixture {
 /** The result of `stat` for a folder. */
 export const FOLDER: PathInfo = { isFile: false, isDirectory: true, mode: 0o40755 };
 
-export function loadWith(args: readonly string[], world: ConfigFixture = {}): Loaded {
+export function loadWith(args: readonly string[], fixture: ConfigFixture = {}): Loaded {
   return load({
     args,
-    env: world.env ?? {},
-    interfaces: world.interfaces ?? (() => []),
+    env: fixture.env ?? {},
+    interfaces: fixture.interfaces ?? (() => []),
     readFile(path) {
-      const text = world.files?.[path];
+      const text = fixture.files?.[path];
       if (text === undefined) throw new Deno.errors.NotFound(path);
       return text;
     },
     stat(path) {
       const bare = path.replace(/\/$/, "");
-      const info = world.infos?.[bare];
+      const info = fixture.infos?.[bare];
       if (info !== undefined) return info;
-      if (Object.keys(world.infos ?? {}).some((each) => each.startsWith(`${bare}/`))) return FOLDER;
+      if (Object.keys(fixture.infos ?? {}).some((each) => each.startsWith(`${bare}/`))) {
+        return FOLDER;
+      }
       throw new Deno.errors.NotFound(path);
     },
   });
 }
 
 /** The config; throws with the errors if there are any. */
-export function configOf(args: readonly string[], world?: ConfigFixture): Config {
-  const loaded = loadWith(args, world);
+export function configOf(args: readonly string[], fixture?: ConfigFixture): Config {
+  const loaded = loadWith(args, fixture);
   if (loaded.kind !== "run") throw new Error(JSON.stringify(loaded, null, 2));
   return loaded.config;
 }
 
-export function tcpOf(args: readonly string[], world?: ConfigFixture): TcpConfig {
-  const service = configOf(args, world).services[0];
+export function tcpOf(args: readonly string[], fixture?: ConfigFixture): TcpConfig {
+  const service = configOf(args, fixture).services[0];
   if (service?.mode !== "tcp") throw new Error("not a TCP service");
   return service;
 }
 
-export function httpOf(args: readonly string[], world?: ConfigFixture): HttpConfig {
-  const service = configOf(args, world).services[0];
+export function httpOf(args: readonly string[], fixture?: ConfigFixture): HttpConfig {
+  const service = configOf(args, fixture).services[0];
   if (service?.mode !== "http") throw new Error("not an HTTP service");
   return service;
 }
 
 /** The error lines; throws if the options are good. */
-export function errorsOf(args: readonly string[], world?: ConfigFixture): readonly string[] {
-  const loaded = loadWith(args, world);
+export function errorsOf(args: readonly string[], fixture?: ConfigFixture): readonly string[] {
+  const loaded = loadWith(args, fixture);
   if (loaded.kind !== "errors") throw new Error(JSON.stringify(loaded, null, 2));
   return loaded.lines;
 }
 
-export function warningsOf(args: readonly string[], world?: ConfigFixture): readonly string[] {
-  const loaded = loadWith(args, world);
+export function warningsOf(args: readonly string[], fixture?: ConfigFixture): readonly string[] {
+  const loaded = loadWith(args, fixture);
   if (loaded.kind !== "run") throw new Error(JSON.stringify(loaded, null, 2));
   return loaded.warnings;
 }

@@ -28,8 +28,8 @@ export class Folder implements AsyncDisposable {
   }
 
   /**
-   * Makes a named pipe. To read it to its end waits until every process that has it open for writing has
-   * ended; `exec 3>"$1"` opens it so for a script and its children.
+   * Makes a named pipe. Reading it to its end waits until every process that has it open for writing has
+   * ended; `exec 3>"$1"` opens it for a script and its children.
    */
   async fifo(name: string): Promise<string> {
     const path = `${this.path}/${name}`;
