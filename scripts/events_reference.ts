@@ -77,7 +77,7 @@ export async function metricsMarkdown(): Promise<string> {
   service.eventCounts.take({ time: 0, service: "web", event: START, id: 1 } as never);
   const trigger = { type: "trigger.finished", program: "a", epoch: 1, tookMs: 1 } as const;
   service.eventCounts.take({ time: 0, service: "web", event: trigger, id: 2 } as never);
-  const text = metricsText([service.view], service.eventCounts, FACTS);
+  const text = metricsText([service.view], service.eventCounts, INCIDENTS, FACTS);
   const rows = [...text.matchAll(/# HELP (\S+) (.*)\n# TYPE \S+ (\w+)\n(.*)/g)];
   return [
     "| metric | kind | labels | meaning |",
@@ -90,6 +90,7 @@ export async function metricsMarkdown(): Promise<string> {
   ].join("\n");
 }
 
+const INCIDENTS = [{ service: "web", kind: "start", count: 1 }] as const;
 /** An event that the eventCounts counts in each of its families. */
 const START: Event = {
   type: "promotion.finished",

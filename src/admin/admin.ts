@@ -9,10 +9,12 @@ import type { Clock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import type { EventStream, Stamped } from "../events/stream.ts";
 import type { Order } from "../failover/orders.ts";
+import type { Incidents } from "../incidents/incidents.ts";
 import type { AdminEnv } from "./listen.ts";
 import { isSame } from "./token.ts";
 import { EXPOSITION_TYPE } from "./exposition.ts";
 import { feed } from "./feed.ts";
+import { answerIncident, answerIncidents, answerTimeline } from "./incidents.ts";
 import { answerOrder, ORDERS } from "./orders.ts";
 import { metricsText, type ProcessFacts } from "./metrics.ts";
 import { briefReport, stateReport } from "./state_report.ts";
@@ -25,6 +27,7 @@ export interface AdminSettings {
   readonly services: readonly ServiceView[];
   readonly events: EventStream;
   readonly eventCounts: EventCounts;
+  readonly incidents: Pick<Incidents, "list" | "find" | "timeline" | "counts">;
   readonly facts: () => ProcessFacts;
   /** Whether the process was told to end. */
   readonly isStopping: () => boolean;
@@ -74,14 +77,17 @@ export function adminApp(
   } else if (exposure !== "health") {
     app.get(`${ROOT}/state`, (c) => answerState(c, settings, exposure !== "public"));
     app.get(`${ROOT}/metrics`, (c) => {
-      const { services, eventCounts, facts } = settings;
-      return c.body(metricsText(services, eventCounts, facts()), 200, {
+      const { services, eventCounts, incidents, facts } = settings;
+      return c.body(metricsText(services, eventCounts, incidents.counts, facts()), 200, {
         "content-type": EXPOSITION_TYPE,
       });
     });
   }
   if (exposure === "operator" || exposure === "local") {
     app.get(`${ROOT}/events`, answerEvents(settings));
+    app.get(`${ROOT}/incidents`, (c) => answerIncidents(c, settings));
+    app.get(`${ROOT}/incidents/:id`, (c) => answerIncident(c, settings));
+    app.get(`${ROOT}/timeline`, (c) => answerTimeline(c, settings));
     for (const name of Object.keys(ORDERS) as Order["name"][]) {
       app.post(`${ROOT}/${name}`, async (c) => {
         const refusal = await refusalOf(c, orders);

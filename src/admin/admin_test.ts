@@ -8,7 +8,7 @@ function admin(exposure: Exposure, ...services: readonly TestService[]) {
 }
 
 function adminFor(orders: OrdersAccess, exposure: Exposure, ...services: readonly TestService[]) {
-  const { clock, events, eventCounts } = services[0]!;
+  const { clock, events, eventCounts, incidents } = services[0]!;
   const stop = new AbortController();
   const app = adminApp(
     {
@@ -16,6 +16,7 @@ function adminFor(orders: OrdersAccess, exposure: Exposure, ...services: readonl
       services: services.map(({ view }) => view),
       events,
       eventCounts,
+      incidents,
       isStopping: () => false,
       facts: () => ({
         version: "1.2.3",

@@ -24,6 +24,7 @@ async function serve(service: TestService, clock: Clock = realClock) {
       services: [service.view],
       events: service.events,
       eventCounts: service.eventCounts,
+      incidents: service.incidents,
       isStopping: () => false,
       facts: () => ({
         version: "1.2.3",

@@ -6,6 +6,7 @@ import { isUp } from "../failover/health.ts";
 import { activeOf, letsClientsThrough } from "../failover/state.ts";
 import { family, histogramFamily, type Sample } from "./exposition.ts";
 import type { EventCounts } from "./event_counts.ts";
+import type { IncidentCount } from "../incidents/incidents.ts";
 import { COUNTER_ROWS, isOnBackup, isReady, type ServiceView } from "./view.ts";
 
 /** Facts about the process itself. */
@@ -29,6 +30,7 @@ export interface ProcessFacts {
 export function metricsText(
   views: readonly ServiceView[],
   eventCounts: EventCounts,
+  incidents: readonly IncidentCount[],
   facts: ProcessFacts,
 ): string {
   return [
@@ -50,6 +52,12 @@ export function metricsText(
       "counter",
       "Promotions finished, by what moved the traffic.",
       eventCounts.promotions,
+    ),
+    family(
+      "failover_incidents_total",
+      "counter",
+      "Incidents that have ended, by kind.",
+      incidents.map(({ service, kind, count }) => [{ service, kind }, count]),
     ),
     ...durationFamilies(views, eventCounts, facts.now),
     family("failover_events_total", "counter", "Events, by type.", eventCounts.events),

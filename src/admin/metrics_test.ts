@@ -21,7 +21,7 @@ Deno.test("metrics show verdicts, the active upstream, checks and moves", async 
   await service.answer("b", PASSED);
   const noVerdict = { passed: false, tookMs: 0, reason: "EMFILE", evidence: "no_verdict" };
   await service.answer("b", noVerdict as typeof REFUSED, 2);
-  const text = metricsText([service.view], service.eventCounts, FACTS);
+  const text = metricsText([service.view], service.eventCounts, service.incidents.counts, FACTS);
   for (
     const line of [
       'failover_upstream_up{service="shop",upstream="a",rank="0"} 0',
@@ -55,7 +55,7 @@ Deno.test("metrics show verdicts, the active upstream, checks and moves", async 
 Deno.test("every line of the metrics keeps to the grammar, each family named once", async () => {
   await using service = new TestService();
   await service.start(PASSED, PASSED);
-  const text = metricsText([service.view], service.eventCounts, FACTS);
+  const text = metricsText([service.view], service.eventCounts, service.incidents.counts, FACTS);
   const comment = /^# (HELP [a-z_]+ .+|TYPE [a-z_]+ (counter|gauge|histogram))$/;
   const sample = /^[a-z_]+(\{[a-z_]+="[^"\n]*"(,[a-z_]+="[^"\n]*")*\})? [\d.e+-]+$/;
   assert(text.endsWith("\n"));

@@ -13,6 +13,7 @@ function orderer(service: TestService) {
       services: [service.view],
       events: service.events,
       eventCounts: service.eventCounts,
+      incidents: service.incidents,
       sentence: sentenceOf,
       stop: new AbortController().signal,
       isStopping: () => false,

@@ -228,6 +228,7 @@ function startPlan(
   return Supervisor.start(starter, {
     clock: realClock,
     publish,
+    witness: reports.incidents.witness(name),
     triggerWarnings,
     publicEndpoints,
     ...rest,

@@ -51,10 +51,11 @@ export class ControlPlane implements AsyncDisposable {
     plane: DataPlane,
     context: ServiceContext,
   ) {
-    const { clock, publish } = context;
+    const { clock, publish, witness } = context;
     const { upstreams } = parts;
     this.#config = config;
     this.policy = policyOf(config, parts, context);
+    witness.begin(this.policy);
     const { onFailover } = config;
     this.#triggerFiles = onFailover === undefined ? undefined : new TriggerFiles(onFailover, clock);
     this.#makeChecker = () =>
@@ -86,6 +87,7 @@ export class ControlPlane implements AsyncDisposable {
       },
       triggers: triggersOf(config, context, this.#triggerFiles),
       ...parts.onState === undefined ? {} : { onState: parts.onState },
+      onStep: (taken) => witness.step(taken),
     });
     this.finished = Promise.race([this.#controller.finished, this.#failed.promise]);
   }

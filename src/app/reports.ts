@@ -6,15 +6,17 @@ import type { FetchApp } from "../admin/listen.ts";
 import type { AdminSettings, Exposure } from "../admin/admin.ts";
 import { EventCounts } from "../admin/event_counts.ts";
 import type { ProcessFacts } from "../admin/metrics.ts";
-import type { ServiceView } from "../admin/view.ts";
+import type { Counters, ServiceView } from "../admin/view.ts";
 import type { ControlPlace } from "./app.ts";
 import type { Address } from "../base/address.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import { describe } from "../base/describe.ts";
-import type { Config } from "../config/options.ts";
+import { fingerprint } from "../config/fingerprint.ts";
+import type { Config, ServiceConfig } from "../config/options.ts";
 import { whyUnreadable } from "../config/unreadable.ts";
 import { EventStream } from "../events/stream.ts";
-import { Incidents } from "../report/incident.ts";
+import { Incidents } from "../incidents/incidents.ts";
+import { Notices } from "../report/notices.ts";
 import { sentenceOf } from "../report/lines.ts";
 import { Log, type Sink } from "../report/log.ts";
 import { measure } from "../net/descriptors.ts";
@@ -29,6 +31,7 @@ const LAST_LINES_MS = 1_000;
 
 export class Reports implements AsyncDisposable {
   readonly events: EventStream;
+  readonly incidents: Incidents;
   /** One for each service that has started. */
   readonly views: ServiceView[] = [];
   /** True as soon as the process was told to end, for balancers. */
@@ -55,8 +58,10 @@ export class Reports implements AsyncDisposable {
     this.#log = new Log({ level: logLevel, json: jsonLogs }, stderr);
     this.events.subscribe(this.#log.take);
     this.events.subscribe(this.#eventCounts.take);
+    this.incidents = this.#recorders(clock);
+    this.events.subscribe(this.incidents.take);
     if (webhookUrl === undefined) return;
-    const ports = { incidents: this.#incidents(), clock, publish: this.events.scope("") };
+    const ports = { notices: this.#notices(), clock, publish: this.events.scope("") };
     this.#webhook = new Webhook({ url: webhookUrl, format: webhookFormat }, ports);
     this.events.subscribe(this.#webhook.take);
   }
@@ -154,8 +159,9 @@ export class Reports implements AsyncDisposable {
   }
 
   #settings(services: readonly ServiceView[]): AdminSettings {
-    const { events } = this;
+    const { events, incidents } = this;
     return {
+      incidents,
       clock: this.#clock,
       services,
       events,
@@ -171,22 +177,38 @@ export class Reports implements AsyncDisposable {
         memoryBytes: Deno.memoryUsage().rss,
         logLinesLost: this.#log.lost,
         notificationsLost: this.#webhook?.lost ?? 0,
-        reportsBroken: events.broken,
+        reportsBroken: events.broken + incidents.broken,
       }),
     };
   }
 
-  #incidents(): Incidents {
-    const primaries = this.#config.services.map((service) => [
-      service.name,
-      service.mode === "tcp" ? service.hosts[0]!.name : service.primary.name,
-    ]);
-    return new Incidents(Object.fromEntries(primaries), (name) => {
-      const counters = this.views.find((view) => view.name === name)?.counters() ?? {};
+  #recorders(clock: Clock): Incidents {
+    const services = this.#config.services.map((service) => ({
+      name: service.name,
+      primary: primaryOf(service),
+      configHash: fingerprint(service),
+    }));
+    const counters = (name: string) => this.#countersOf(name);
+    return new Incidents(services, { clock, version: this.#version, counters });
+  }
+
+  /** The present counts of a service; none before it has started. */
+  #countersOf(name: string): Counters {
+    return this.views.find((view) => view.name === name)?.counters() ?? {};
+  }
+
+  #notices(): Notices {
+    const primaries = this.#config.services.map((service) => [service.name, primaryOf(service)]);
+    return new Notices(Object.fromEntries(primaries), (name) => {
+      const counters = this.#countersOf(name);
       const { released = 0, retried = 0, lost = 0, cut = 0 } = counters;
       return { released, retried, lost, cut };
     });
   }
+}
+
+function primaryOf(service: ServiceConfig): string {
+  return service.mode === "tcp" ? service.hosts[0]!.name : service.primary.name;
 }
 
 /** Counted for each scrape, by as many system calls as there are descriptors. */

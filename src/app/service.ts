@@ -3,6 +3,7 @@ import type { FetchApp } from "../admin/listen.ts";
 import type { ServiceView } from "../admin/view.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
+import type { Witness } from "../incidents/incidents.ts";
 import type { Need } from "../net/descriptors.ts";
 import type { Programs } from "../hooks/program.ts";
 import type { Threads } from "./threads.ts";
@@ -11,6 +12,8 @@ export interface ServiceContext {
   readonly clock: Clock;
   /** Publishes under the service's name. */
   readonly publish: Publish;
+  /** Sees each step of the machine, for the records of incidents. */
+  readonly witness: Witness;
   /** Runs the operator's check programs and triggers, and ends them with the process. */
   readonly programs: Programs;
   /** Warnings about the folder of triggers that were already logged at the start. */

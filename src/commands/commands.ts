@@ -12,14 +12,7 @@ import {
 } from "../config/commands.ts";
 import { type Arguments, readArguments } from "./arguments.ts";
 import { type Answer, connect, type Connection, NoProcess } from "./connection.ts";
-import {
-  eventLine,
-  eventsOf,
-  eventsText,
-  historyText,
-  movesOf,
-  type PastEvent,
-} from "./history.ts";
+import { eventLine, eventsText, history, type PastEvent } from "./history.ts";
 import { exitCodeOf, servicesOf, statusText } from "./report.ts";
 
 /** Where a command prints, and when it must end. */
@@ -114,24 +107,6 @@ async function redraw(given: Arguments, connection: Connection, io: CommandIo): 
     io.out(`${REDRAW}${text}\n\n${eventsText(events)}`);
     await sleep(realClock, REDRAW_MS, io.stop).catch(() => {});
   }
-  return 0;
-}
-
-async function history(given: Arguments, connection: Connection, io: CommandIo): Promise<number> {
-  const { body } = await connection.ask("events");
-  const events = body.events as readonly PastEvent[];
-  const id = given.operands.ID;
-  if (id === undefined) {
-    const moves = movesOf(events);
-    io.out(given.json ? JSON.stringify(moves, null, 2) : historyText(moves));
-    return 0;
-  }
-  const own = eventsOf(events, id);
-  if (own === undefined) {
-    io.err(`failover: there is no move ${id} among the last ${events.length} events`);
-    return 1;
-  }
-  io.out(given.json ? JSON.stringify(own, null, 2) : eventsText(own));
   return 0;
 }
 

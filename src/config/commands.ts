@@ -97,10 +97,10 @@ export const COMMANDS = {
     exits: DONE,
   },
   history: {
-    help: "List the last moves, or show all events of one",
+    help: "List the incidents, or show one: its moments, its evidence, and what it cost",
     operands: ["[ID]"],
     flags: {},
-    exits: { 1: "there is no such move among the last events" },
+    exits: { 1: "no such incident is remembered" },
   },
   explain: {
     help:

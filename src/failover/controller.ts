@@ -16,9 +16,17 @@ import {
   type Input,
   type Policy,
   type State,
+  type Step,
   wakeAt,
 } from "./state.ts";
 import type { Upstream } from "./upstream.ts";
+
+/** One step that was taken: its input, the state that it found, and what came of it. */
+export interface Taken {
+  readonly input: Input;
+  readonly before: State;
+  readonly step: Step;
+}
 
 export interface ControllerPorts {
   readonly clock: Clock;
@@ -28,6 +36,8 @@ export interface ControllerPorts {
   readonly triggers: Triggers;
   /** Called with each new state, before anything follows from it. Must not throw. */
   readonly onState?: (state: State) => void;
+  /** Called with each step, before its effects are performed. Must not throw. */
+  readonly onStep?: (taken: Taken) => void;
 }
 
 /** More queued effects than this mean that a data plane hangs, which is a bug. */
@@ -81,9 +91,11 @@ export class Controller implements AsyncDisposable {
     const { clock } = this.#ports;
     if (input.type === "probed") this.history.add(input.upstream, input.result);
     try {
-      const next = step(this.#state, input, clock.now(), this.#policy);
+      const before = this.#state;
+      const next = step(before, input, clock.now(), this.#policy);
       this.#state = next.state;
       this.#ports.onState?.(next.state);
+      this.#ports.onStep?.({ input, before, step: next });
       this.#effects.push(...next.effects);
       if (this.#effects.length > EFFECTS_MAX) {
         throw new Error("Effects pile up: a data plane hangs");

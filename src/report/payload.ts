@@ -2,7 +2,7 @@
  * Formats a notice as JSON for Slack, for Discord or for the operator's own program. Parts of the text come
  * from check programs and servers, so they must not be able to mention people or forge a link. Pure.
  */
-import { type Notice, noticeSentence } from "./incident.ts";
+import { type Notice, noticeSentence } from "./notices.ts";
 
 export type PayloadFormat = "slack" | "discord" | "json";
 

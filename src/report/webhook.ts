@@ -9,7 +9,7 @@ import { type Clock, sleep } from "../base/clock.ts";
 import { withDeadline } from "../base/deadline.ts";
 import type { Publish } from "../events/events.ts";
 import type { Stamped } from "../events/stream.ts";
-import type { Incidents, Notice } from "./incident.ts";
+import type { Notice, Notices } from "./notices.ts";
 import { formatFor, type PayloadFormat, payloadOf } from "./payload.ts";
 
 export interface WebhookSettings {
@@ -34,7 +34,7 @@ type DeliveryOutcome = "sent" | { readonly reason: string; readonly mayRetry: bo
 export class Webhook implements AsyncDisposable {
   readonly #settings: WebhookSettings;
   readonly #format: PayloadFormat;
-  readonly #incidents: Incidents;
+  readonly #notices: Notices;
   readonly #clock: Clock;
   readonly #publish: Publish;
   readonly #queue: Notice[] = [];
@@ -45,11 +45,11 @@ export class Webhook implements AsyncDisposable {
 
   constructor(
     settings: WebhookSettings,
-    ports: { readonly incidents: Incidents; readonly clock: Clock; readonly publish: Publish },
+    ports: { readonly notices: Notices; readonly clock: Clock; readonly publish: Publish },
   ) {
     this.#settings = settings;
     this.#format = settings.format === "auto" ? formatFor(settings.url) : settings.format;
-    this.#incidents = ports.incidents;
+    this.#notices = ports.notices;
     this.#clock = ports.clock;
     this.#publish = ports.publish;
   }
@@ -61,7 +61,7 @@ export class Webhook implements AsyncDisposable {
 
   /** Takes one event. Returns at once and never throws, so it can subscribe to the event stream. */
   readonly take = (stamped: Stamped): void => {
-    const notice = this.#incidents.take(stamped);
+    const notice = this.#notices.take(stamped);
     if (notice === undefined || this.#closed) return;
     if (this.#queue.length >= NOTICES_MAX) {
       const dropped = this.#queue.shift()!;

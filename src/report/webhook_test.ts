@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { ManualClock, realClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import { EventStream } from "../events/stream.ts";
-import { Incidents } from "./incident.ts";
+import { Notices } from "./notices.ts";
 import {
   ATTEMPT_MS,
   ATTEMPTS_MAX,
@@ -46,8 +46,8 @@ function receiver(answer: (count: number) => Response | Promise<Response>) {
 function build(url: URL, format: WebhookSettings["format"] = "json") {
   const clock = new PauseClock();
   const events = new EventStream(clock, { keep: 500 });
-  const incidents = new Incidents({ shop: "a" }, () => ({ released: 1 }));
-  const webhook = new Webhook({ url, format }, { incidents, clock, publish: events.scope("") });
+  const notices = new Notices({ shop: "a" }, () => ({ released: 1 }));
+  const webhook = new Webhook({ url, format }, { notices, clock, publish: events.scope("") });
   events.subscribe(webhook.take);
   const ends: Event[] = [];
   let onEnd = () => {};

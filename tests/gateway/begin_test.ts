@@ -26,6 +26,7 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
       news.arrived = Promise.withResolvers();
     },
     programs,
+    witness: { begin() {}, step() {} },
     triggerWarnings: [],
     threads,
     socketMode: 0o666,

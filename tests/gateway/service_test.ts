@@ -32,6 +32,7 @@ class Front implements AsyncDisposable {
       clock: realClock,
       publish: (event) => front.#hear(event),
       programs: front.#programs,
+      witness: { begin() {}, step() {} },
       triggerWarnings: [],
       threads,
       socketMode: 0o666,

@@ -95,18 +95,24 @@ scenario("pause, hold and drain stand until they are undone", async (relay) => {
   assertMatch(refused.err, /^failover: refused: 2m is longer than any client waits/);
 });
 
-scenario("history lists the moves, and shows the events of one", async (relay) => {
+scenario("history lists the incidents, and shows one with its moments", async (relay) => {
   await using scene = await startPair(relay);
   const { command, primary, backup, proxy } = scene;
   await primary.kill();
   const { id } = await proxy.event("promotion.finished", { to: backup.name });
   const all = await command("history");
   assertEquals([all.code, all.out.split("\n").length], [0, 2]);
-  assertStringIncludes(all.out, id);
+  const what = `failover from ${primary.name} to ${backup.name} (epoch 2)`;
+  assertStringIncludes(all.out, what);
+  // Triggers and the log know the id of the promotion.
   const one = await command("history", id);
-  assertStringIncludes(one.out, `upstream ${primary.name} is down`);
-  assertEquals(JSON.parse((await command("history", "--json")).out)[1].id, id);
-  assertEquals((await command("history", "nothing")).code, 1);
+  assertStringIncludes(one.out, `${primary.name}  failed: connection refused`);
+  assertMatch(one.out, /\+0s +first failure$/m);
+  const [, incident] = JSON.parse((await command("history", "--json")).out);
+  assertEquals([incident.kind, incident.promotions], ["failover", [id]]);
+  assertStringIncludes((await command("history", incident.id)).out, what);
+  const unknown = await command("history", "nothing");
+  assertEquals([unknown.code, unknown.err], [1, "failover: there is no incident nothing"]);
 });
 
 scenario(

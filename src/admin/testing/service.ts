@@ -6,6 +6,7 @@ import type { ProbeResult } from "../../failover/ports.ts";
 import type { Policy } from "../../failover/state.ts";
 import { POLICY } from "../../failover/testing/policy.ts";
 import type { Upstream } from "../../failover/upstream.ts";
+import { Incidents } from "../../incidents/incidents.ts";
 import { EventCounts } from "../event_counts.ts";
 import type { Counters, ServiceView } from "../view.ts";
 
@@ -28,6 +29,7 @@ export class TestService implements AsyncDisposable {
   readonly clock = new ManualClock();
   readonly events = new EventStream(this.clock, { keep: 100 });
   readonly eventCounts = new EventCounts();
+  readonly incidents: Incidents;
   readonly controller: Controller;
   readonly view: ServiceView;
 
@@ -46,6 +48,14 @@ export class TestService implements AsyncDisposable {
       address: { kind: "tcp", host, port: 1 },
     }));
     this.events.subscribe(this.eventCounts.take);
+    this.incidents = new Incidents([{ name, primary: "a", configHash: "c0ffee" }], {
+      clock: this.clock,
+      version: "1.2.3",
+      counters: () => counters,
+    });
+    this.events.subscribe(this.incidents.take);
+    const witness = this.incidents.witness(name);
+    witness.begin(policy);
     const done = () => Promise.resolve();
     const controller = new Controller(upstreams, policy, {
       clock: this.clock,
@@ -61,6 +71,7 @@ export class TestService implements AsyncDisposable {
       },
       checks: { now: () => {}, pace: () => {} },
       triggers: { run: () => Promise.resolve({ how: "ran" } as const) },
+      onStep: (taken) => witness.step(taken),
     });
     this.controller = controller;
     this.view = {

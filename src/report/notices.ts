@@ -1,7 +1,7 @@
 /**
- * Turns events into incidents and decides when to notify people. An incident of a service begins with the
- * first failure of its active upstream, or when traffic must go to a backup, and ends when traffic is on
- * the primary again. Each promotion makes one notice at most; a trigger that runs beside the traffic and
+ * Decides by the events when to notify people. What a notice calls an incident begins with the first failure
+ * of the active upstream, or when traffic must go to a backup, and ends when traffic is on the primary again:
+ * it may span several records of `incidents/`, which describe one move each. Each promotion makes one notice at most; a trigger that runs beside the traffic and
  * fails after its promotion makes a separate notice. Pure.
  */
 import { formatDuration } from "../base/duration.ts";
@@ -71,7 +71,7 @@ interface ServiceRecord {
 /** One round that finds no usable upstream may be chance; a notice is sent after this many. */
 const OUTAGE_ROUND = 2;
 
-export class Incidents {
+export class Notices {
   readonly #services: ReadonlyMap<string, ServiceRecord>;
   readonly #counts: (service: string) => ClientCounts;
 

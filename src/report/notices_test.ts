@@ -1,6 +1,6 @@
 import { assertEquals, assertObjectMatch } from "@std/assert";
 import type { Event, MoveKind } from "../events/events.ts";
-import { type ClientCounts, Incidents, type Notice, noticeSentence } from "./incident.ts";
+import { type ClientCounts, type Notice, Notices, noticeSentence } from "./notices.ts";
 
 const START = 1_000_000;
 
@@ -8,12 +8,12 @@ const START = 1_000_000;
 class Fixture {
   counts: ClientCounts = {};
   readonly reported: Notice[] = [];
-  readonly #incidents = new Incidents({ shop: "a" }, () => this.counts);
+  readonly #notices = new Notices({ shop: "a" }, () => this.counts);
   #seq = 0;
 
   event(second: number, event: Event, service = "shop"): Notice | undefined {
     const stamped = { seq: ++this.#seq, time: START + second * 1_000, service, event };
-    const notice = this.#incidents.take(stamped);
+    const notice = this.#notices.take(stamped);
     if (notice !== undefined) this.reported.push(notice);
     return notice;
   }

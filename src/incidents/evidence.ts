@@ -1,0 +1,50 @@
+/** The check results that count in an incident, from its recorded inputs. Pure. */
+import type { Clock } from "../base/clock.ts";
+import type { Evidence } from "./record.ts";
+import { isoOf } from "./record.ts";
+import type { Recording } from "./recording.ts";
+
+/** Most results that a record quotes: the first ones and the last ones. */
+const EVIDENCE_MAX = 40;
+
+/**
+ * All results from `began` (milliseconds since 1970) to now, without those that repeat the one before of the
+ * same upstream in the same words.
+ */
+export function evidenceOf(
+  recording: Recording | undefined,
+  began: number,
+  clock: Clock,
+): readonly Evidence[] {
+  if (recording === undefined) return [];
+  const offset = clock.wall() - clock.now();
+  const found: Evidence[] = [];
+  const last = new Map<
+    string,
+    { readonly passed: boolean; readonly reason: string; run: number }
+  >();
+  for (const { at, input } of recording.entries) {
+    if (input.type !== "probed") continue;
+    const { upstream, result: { passed, reason, tookMs } } = input;
+    const time = at + offset;
+    // The first failure is dated back to the beginning of its check.
+    if (time < began) continue;
+    const before = last.get(upstream);
+    const isSame = before?.passed === passed && before.reason === reason;
+    last.set(upstream, { passed, reason, run: isSame ? before.run + 1 : 1 });
+    // A run of the same failures counts towards the threshold; a run of passes says nothing new.
+    if (isSame && (passed || before.run >= REPEATS_MAX)) continue;
+    found.push({
+      upstream,
+      time: isoOf(time),
+      passed,
+      reason,
+      took_ms: Math.round(tookMs * 10) / 10,
+    });
+  }
+  if (found.length <= EVIDENCE_MAX) return found;
+  return [...found.slice(0, EVIDENCE_MAX / 2), ...found.slice(-EVIDENCE_MAX / 2)];
+}
+
+/** Failures in the same words that are quoted in a row. */
+const REPEATS_MAX = 5;

@@ -1,0 +1,19 @@
+import { assertEquals } from "@std/assert";
+import { PASSED, REFUSED, Rig } from "./testing/rig.ts";
+
+Deno.test("evidence is bounded, and repeats no passes and no long runs of failures", async () => {
+  await using rig = new Rig();
+  await rig.start(PASSED, PASSED);
+  await rig.clock.advance(10_000);
+  await rig.answer("a", REFUSED, 3);
+  await rig.answer("a", REFUSED, 9);
+  for (let turn = 0; turn < 60; turn++) {
+    await rig.answer("b", { ...REFUSED, reason: `refused ${turn}` });
+  }
+  await rig.answer("b", PASSED, 1);
+  await rig.answer("a", PASSED, 2);
+  await rig.clock.advance(1);
+  const { evidence } = rig.last;
+  assertEquals(evidence.length, 40);
+  assertEquals(evidence.filter(({ upstream, passed }) => upstream === "a" && !passed).length, 5);
+});

@@ -1,0 +1,167 @@
+import { assert, assertEquals } from "@std/assert";
+import type { IncidentRecord } from "./record.ts";
+import { PASSED, REFUSED, Rig } from "./testing/rig.ts";
+
+/** The moments that were reached, in milliseconds since the beginning. */
+function moments({ began, t }: IncidentRecord): Record<string, number> {
+  const entries = Object.entries(t).map(([moment, time]) =>
+    [moment, Date.parse(time!) - Date.parse(began)] as const
+  );
+  return Object.fromEntries(entries.toSorted(([, a], [, b]) => a - b));
+}
+
+/** A pair of which the first has just gone down. */
+async function failed(rig: Rig): Promise<void> {
+  await rig.start(PASSED, PASSED);
+  await rig.clock.advance(20_000);
+  for (let check = 0; check < 3; check++) {
+    if (check > 0) await rig.clock.advance(500);
+    await rig.answer("a", REFUSED);
+  }
+}
+
+Deno.test("a failover has its moments, its evidence, its triggers and its cost", async () => {
+  await using rig = new Rig();
+  rig.triggers = { tookMs: 800, outcome: { how: "ran" } };
+  await rig.start(PASSED, PASSED);
+  await rig.clock.advance(20_000);
+  await rig.answer("a", REFUSED);
+  await rig.clock.advance(500);
+  await rig.answer("a", REFUSED);
+  await rig.clock.advance(500);
+  await rig.answer("a", REFUSED);
+  rig.counters.held = 7;
+  await rig.clock.advance(200);
+  assertEquals([rig.last.kind, rig.last.outcome], ["failover", null]);
+  await rig.answer("a", REFUSED);
+  await rig.answer("b", PASSED);
+  await rig.clock.advance(800);
+  Object.assign(rig.counters, { held: 0, released: 6, lost: 1 });
+  await rig.clock.advance(300);
+  rig.counters.clientReceivedBytes = 10;
+  await rig.clock.advance(100);
+
+  const record = rig.last;
+  assertEquals([record.kind, record.outcome, record.epoch], ["failover", "served", 2]);
+  assertEquals([record.from, record.to, record.by], ["a", "b", null]);
+  assertEquals(record.reason, "a is down: connection refused");
+  assertEquals(record.promotions, ["test-2"]);
+  assertEquals(moments(record), {
+    first_failure: 0,
+    down: 1_002,
+    held: 1_002,
+    triggers_begin: 1_202,
+    triggers_end: 2_002,
+    open: 2_002,
+    first_success: 2_402,
+  });
+  assertEquals(record.interrupted_ms, 1_000);
+  assertEquals(record.clients, { most_held: 7, released: 6, lost: 1 });
+  assertEquals(record.triggers, [
+    { program: "/promote", epoch: 2, reason: null, took_ms: 800 },
+  ]);
+  const evidence = record.evidence.map(({ upstream, passed }) => `${upstream} ${passed}`);
+  assertEquals(evidence, ["a false", "a false", "a false", "a false", "b true"]);
+  assertEquals([record.version, record.config_hash], ["1.2.3", "c0ffee"]);
+});
+
+Deno.test("the first choice and a failback are incidents too, and the failover has recovered", async () => {
+  await using rig = new Rig({ failback: { kind: "auto" } });
+  await failed(rig);
+  await rig.answer("b", PASSED);
+  await rig.answer("a", REFUSED);
+  await rig.clock.advance(0);
+  await rig.answer("b", PASSED);
+  await rig.clock.advance(5_000);
+  await rig.answer("a", PASSED, 2);
+  await rig.clock.advance(0);
+  const [start, failover, failback] = rig.incidents.list();
+  assertEquals([start!.kind, start!.to], ["start", "a"]);
+  assertEquals([failover!.kind, failover!.to], ["failover", "b"]);
+  assertEquals([failback!.kind, failback!.from, failback!.to], ["failback", "b", "a"]);
+  assertEquals(failover!.t.recovered, failback!.t.open);
+  assertEquals(rig.incidents.counts.map(({ kind, count }) => [kind, count]), [
+    ["start", 1],
+    ["failover", 1],
+    ["failback", 1],
+  ]);
+});
+
+Deno.test("a switchover says who ordered it; one that fails says that the old one served on", async () => {
+  await using rig = new Rig();
+  await rig.start(PASSED, PASSED);
+  rig.triggers = { tookMs: 100, outcome: { how: "failed", reason: "exit code 1" } };
+  const order = { name: "switchover", to: "b", maxWaitMs: 1_000 } as const;
+  rig.controller.order(order, { by: "ann", reason: "disk" });
+  await rig.clock.advance(2_000);
+  const record = rig.last;
+  assertEquals([record.kind, record.outcome, record.by], ["switchover", "returned", "ann"]);
+  assertEquals([record.from, record.to], ["a", "a"]);
+  assertEquals(record.failed_promotions, [{ to: "b", epoch: 2, reason: "exit code 1" }]);
+  assert(record.t.held !== undefined && record.t.held <= record.t.triggers_begin!);
+});
+
+Deno.test("an upstream that is down alone and comes back makes an outage", async () => {
+  await using rig = new Rig({}, ["a"]);
+  await rig.start(PASSED);
+  await rig.answer("a", REFUSED, 4);
+  assertEquals([rig.last.outcome, rig.last.rounds_failed], [null, 1]);
+  await rig.clock.advance(3_000);
+  await rig.answer("a", PASSED, 2);
+  assertEquals([rig.last.kind, rig.last.outcome, rig.last.to], ["outage", "served", "a"]);
+  assert(rig.last.t.refused !== undefined && rig.last.t.nobody !== undefined);
+});
+
+Deno.test("a paused service is down until its upstream comes back by itself", async () => {
+  await using rig = new Rig();
+  await rig.start(PASSED, PASSED);
+  rig.controller.order({ name: "pause" }, { by: "ann", reason: "" });
+  await rig.answer("a", REFUSED, 3);
+  assertEquals(rig.last.outcome, null);
+  await rig.answer("a", PASSED, 2);
+  assertEquals([rig.last.outcome, rig.last.promotions], ["recovered", []]);
+});
+
+Deno.test("an incident is found by its id, and by that of its promotion", async () => {
+  await using rig = new Rig();
+  await failed(rig);
+  await rig.answer("a", REFUSED);
+  await rig.answer("b", PASSED);
+  const { id } = rig.last;
+  assertEquals(rig.incidents.find(id)?.record.kind, "failover");
+  assertEquals(rig.incidents.find("test-2")?.record.id, id);
+  assertEquals(rig.incidents.find("test-9"), undefined);
+  const recorded = rig.incidents.find(id)!.recorded!;
+  assert(recorded.entries.length >= 5 && recorded.decided.length > 3);
+});
+
+Deno.test("the end of the process and of a service are ends of an incident", async () => {
+  await using rig = new Rig();
+  await failed(rig);
+  rig.events.publish("shop", { type: "service.died", reason: "a bug", retryInMs: 1_000 });
+  assertEquals(rig.last.outcome, "died");
+  await using other = new Rig();
+  await failed(other);
+  other.events.publish("", { type: "proxy.stopping", reason: "SIGTERM", sessions: 0, drainMs: 1 });
+  assertEquals(other.last.outcome, "stopped");
+});
+
+Deno.test("the timeline has each change, and what lasts longer than a day only once", async () => {
+  await using rig = new Rig();
+  await failed(rig);
+  await rig.answer("a", REFUSED);
+  await rig.answer("b", PASSED);
+  await rig.clock.advance(1);
+  const changes = rig.incidents.timeline("shop");
+  assertEquals(changes.map(({ phase, upstream, rank }) => [phase, upstream, rank]), [
+    ["selecting", null, null],
+    ["promoting", null, null],
+    ["serving", "a", 0],
+    ["selecting", null, null],
+    ["promoting", null, null],
+    ["serving", "b", 1],
+  ]);
+  await rig.clock.advance(25 * 3_600_000);
+  assertEquals(rig.incidents.timeline("shop").length, 1);
+  assertEquals(rig.incidents.timeline("nobody"), []);
+});

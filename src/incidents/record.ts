@@ -1,0 +1,165 @@
+/**
+ * The record of an incident, as it is shown and stored: why traffic moved or had to stay away, when each thing
+ * happened, on what evidence, and what it cost clients. Keys are in snake_case, and times in ISO 8601, because
+ * the record is JSON everywhere. Upstreams are the operator's text for them, which holds no credentials.
+ */
+
+/**
+ * What an incident was. `start`: the first choice. `failover`: traffic had to move. `outage`: no upstream
+ * served, and then the same one did again. `failback`, `switchover`: traffic left an upstream that worked.
+ */
+export type IncidentKind = "start" | "failover" | "outage" | "failback" | "switchover";
+
+/**
+ * How it ended. `served`: the upstream `to` was promoted. `returned`: the move failed, and the upstream that
+ * served before went on. `recovered`: the active upstream passed its checks again before anything was decided,
+ * which was paused. `stopped`: the process ended. `died`: the service was restarted because of a bug.
+ */
+export type IncidentOutcome = "served" | "returned" | "recovered" | "stopped" | "died";
+
+/** The moments of an incident, in the order in which they usually come. */
+export const MOMENTS = [
+  "first_failure",
+  "doubt",
+  "down",
+  "held",
+  "refused",
+  "nobody",
+  "failed_open",
+  "triggers_begin",
+  "triggers_end",
+  "open",
+  "first_success",
+  "recovered",
+] as const;
+
+export type Moment = typeof MOMENTS[number];
+
+/** What each moment is, for people. */
+export const MOMENT_WORDS: Readonly<Record<Moment, string>> = {
+  first_failure: "first failure",
+  doubt: "a client's connection failed",
+  down: "down",
+  held: "new clients wait",
+  refused: "new clients are refused",
+  nobody: "no upstream is usable",
+  failed_open: "clients are let through without a choice",
+  triggers_begin: "triggers begin",
+  triggers_end: "triggers have ended",
+  open: "clients are let in",
+  first_success: "a client received an answer",
+  recovered: "the primary serves again",
+};
+
+/** One check result that counted. */
+export interface Evidence {
+  readonly upstream: string;
+  readonly time: string;
+  readonly passed: boolean;
+  readonly reason: string;
+  readonly took_ms: number;
+}
+
+/** A trigger that has run. `reason` is null if it exited with 0. */
+export interface TriggerRun {
+  readonly program: string;
+  readonly epoch: number;
+  readonly reason: string | null;
+  readonly took_ms: number;
+}
+
+/** A promotion that failed on the way. */
+export interface FailedPromotion {
+  readonly to: string;
+  readonly epoch: number;
+  readonly reason: string;
+}
+
+/** What happened to clients since the incident began. A data plane omits what it does not count. */
+export interface IncidentClients {
+  /** The most that waited at one time, looked at every 0.1 s. */
+  readonly most_held: number;
+  /** Those that waited and then got an upstream. */
+  readonly released?: number;
+  readonly lost?: number;
+  readonly abandoned?: number;
+  readonly retried?: number;
+}
+
+export interface IncidentRecord {
+  /** Time, service and a number if that is taken: `20261121-030000-orders`. Unique over restarts. */
+  readonly id: string;
+  readonly service: string;
+  readonly kind: IncidentKind;
+  /** Null while it is under way. */
+  readonly outcome: IncidentOutcome | null;
+  /** Number of the decision that ended it. */
+  readonly epoch: number | null;
+  /** The ids of its promotions, which triggers had as `FAILOVER_EVENT_ID`. */
+  readonly promotions: readonly string[];
+  readonly from: string | null;
+  readonly to: string | null;
+  /** What began it. */
+  readonly reason: string;
+  /** Who ordered it; null if nobody did. */
+  readonly by: string | null;
+  /** The earliest moment. */
+  readonly began: string;
+  /** Each moment that was reached. */
+  readonly t: Readonly<Partial<Record<Moment, string>>>;
+  /** For how long no promoted upstream served new clients; null while that is so. */
+  readonly interrupted_ms: number | null;
+  /** Rounds of selection that found nobody. */
+  readonly rounds_failed: number;
+  readonly evidence: readonly Evidence[];
+  readonly failed_promotions: readonly FailedPromotion[];
+  readonly triggers: readonly TriggerRun[];
+  /** Sessions on the old upstream: those that were ended, and those that still moved bytes and stayed. */
+  readonly sessions: { readonly cut: number; readonly kept: number };
+  readonly clients: IncidentClients;
+  readonly version: string;
+  /** Of the options of the service, to see whether two incidents had the same. */
+  readonly config_hash: string;
+}
+
+/** A record while it is being written. */
+export type Draft = {
+  -readonly [K in keyof IncidentRecord]: IncidentRecord[K] extends readonly (infer E)[] ? E[]
+    : IncidentRecord[K] extends Readonly<Record<string, unknown>>
+      ? { -readonly [F in keyof IncidentRecord[K]]: IncidentRecord[K][F] }
+    : IncidentRecord[K];
+};
+
+/** The counts of a data plane from which the clients of an incident follow. */
+export interface IncidentCounters {
+  readonly held?: number;
+  readonly released?: number;
+  readonly lost?: number;
+  readonly abandoned?: number;
+  readonly retried?: number;
+  readonly clientReceivedBytes?: number;
+}
+
+const COUNTED = ["released", "lost", "abandoned", "retried"] as const;
+
+/** The counts since `before`, without those that the data plane does not keep. */
+export function clientsSince(
+  before: IncidentCounters,
+  now: IncidentCounters,
+  mostHeld: number,
+): IncidentClients {
+  const counts = COUNTED.flatMap((key) =>
+    now[key] === undefined ? [] : [[key, now[key] - (before[key] ?? 0)]]
+  );
+  return { most_held: mostHeld, ...Object.fromEntries(counts) };
+}
+
+/** `20261121-030000`, in UTC. */
+export function stampOf(wallMs: number): string {
+  const [day, time] = new Date(wallMs).toISOString().split("T");
+  return `${day!.replaceAll("-", "")}-${time!.slice(0, 8).replaceAll(":", "")}`;
+}
+
+export function isoOf(wallMs: number): string {
+  return new Date(wallMs).toISOString();
+}

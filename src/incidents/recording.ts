@@ -1,0 +1,68 @@
+/** The recorded inputs of one incident: what `replay` feeds to the machine again. */
+import type { Taken } from "../failover/controller.ts";
+import type { Policy } from "../failover/state.ts";
+import { type Decided, decisionsOf, type Entry, entryOf, type Stretch } from "./tape.ts";
+
+/** Most entries of one incident; what comes after them is not recorded. */
+export const ENTRIES_MAX = 2_000;
+
+/** What a recording holds. */
+export interface Recorded extends Stretch {
+  readonly policy: Policy;
+  /** What must be added to the machine's times to get milliseconds since 1970. */
+  readonly wallOffset: number;
+  /** True if the incident went on after the last entry. */
+  readonly isCutOff: boolean;
+}
+
+export class Recording {
+  readonly policy: Policy;
+  readonly wallOffset: number;
+  readonly #stretch: Stretch;
+  readonly #entries: Entry[];
+  readonly #decided: Decided[];
+  #hasEnded = false;
+  #isCutOff = false;
+
+  /** `stretch`: what happened until now; `wallOffset` as in `Recorded`. */
+  constructor(stretch: Stretch, policy: Policy, wallOffset: number) {
+    this.policy = policy;
+    this.wallOffset = wallOffset;
+    this.#stretch = stretch;
+    this.#entries = [...stretch.entries];
+    this.#decided = [...stretch.decided];
+  }
+
+  /** Adds a step that was taken after the stretch. */
+  add(taken: Taken): void {
+    if (this.#hasEnded || this.#isCutOff) return;
+    const entry = entryOf(taken);
+    if (entry === undefined) return;
+    if (this.#entries.length >= ENTRIES_MAX) {
+      this.#isCutOff = true;
+      return;
+    }
+    this.#entries.push(entry);
+    this.#decided.push(...decisionsOf(taken));
+  }
+
+  /** Nothing is added any more. */
+  end(): void {
+    this.#hasEnded = true;
+  }
+
+  get entries(): readonly Entry[] {
+    return this.#entries;
+  }
+
+  get recorded(): Recorded {
+    return {
+      start: this.#stretch.start,
+      entries: this.#entries,
+      decided: this.#decided,
+      policy: this.policy,
+      wallOffset: this.wallOffset,
+      isCutOff: this.#isCutOff,
+    };
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * The last inputs of one machine, with states from which they can be replayed. An input that changed nothing,
+ * such as the hundredth doubt about an upstream, is left out.
+ */
+import type { Taken } from "../failover/controller.ts";
+import type { Effect, Input, State } from "../failover/state.ts";
+
+/** An input and when it was applied, in the machine's time, which never goes back. */
+export interface Entry {
+  readonly at: number;
+  readonly input: Input;
+}
+
+/** A decision and when it was made. */
+export interface Decided {
+  readonly at: number;
+  readonly effect: Effect;
+}
+
+/** A stretch of the life of a machine: `step` leads from `start` over the entries to what was decided. */
+export interface Stretch {
+  readonly start: State;
+  readonly entries: readonly Entry[];
+  readonly decided: readonly Decided[];
+}
+
+interface Segment {
+  readonly start: State;
+  readonly entries: Entry[];
+  readonly decided: Decided[];
+}
+
+/** A stretch can only begin where a segment does. */
+const SEGMENT_ENTRIES = 32;
+/** At two checks a second, eight minutes. */
+const SEGMENTS_MAX = 32;
+
+export class Tape {
+  #segments: Segment[] = [];
+
+  /** The next entry belongs to another machine. */
+  clear(): void {
+    this.#segments = [];
+  }
+
+  /** Adds what one step took and decided. */
+  add(taken: Taken): void {
+    const entry = entryOf(taken);
+    if (entry === undefined) return;
+    let last = this.#segments.at(-1);
+    if (last === undefined || last.entries.length >= SEGMENT_ENTRIES) {
+      last = { start: taken.before, entries: [], decided: [] };
+      this.#segments.push(last);
+      if (this.#segments.length > SEGMENTS_MAX) this.#segments.shift();
+    }
+    last.entries.push(entry);
+    last.decided.push(...decisionsOf(taken));
+  }
+
+  /** What is known since `at`, and some entries before it; undefined if nothing is. */
+  since(at: number): Stretch | undefined {
+    const begin = Math.max(0, this.#segments.findLastIndex(({ start }) => start.now <= at));
+    const segments = this.#segments.slice(begin);
+    if (segments.length === 0) return undefined;
+    return {
+      start: segments[0]!.start,
+      entries: segments.flatMap(({ entries }) => entries),
+      decided: segments.flatMap(({ decided }) => decided),
+    };
+  }
+}
+
+/** The entry of a step; undefined if a replay is the same without it. */
+export function entryOf({ input, before, step: { state, effects } }: Taken): Entry | undefined {
+  const isIdle = input.type === "doubted" && effects.length === 0 && state.health === before.health;
+  return isIdle ? undefined : { at: state.now, input };
+}
+
+/** What a step decided: all its effects but those that only ask for the next check. */
+export function decisionsOf({ step: { state, effects } }: Taken): readonly Decided[] {
+  return effects.filter((effect) => effect.do !== "probe" && effect.do !== "pace").map((
+    effect,
+  ) => ({
+    at: state.now,
+    effect,
+  }));
+}

@@ -1,0 +1,62 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import type { IncidentRecord } from "./record.ts";
+import { incidentLines, incidentText, sentenceOfIncident } from "./text.ts";
+
+const BEGAN = "2026-11-21T03:00:00.000Z";
+
+function record(more: Partial<IncidentRecord> = {}): IncidentRecord {
+  return {
+    ...{ id: "20261121-030000-orders", service: "orders", kind: "failover", outcome: "served" },
+    ...{ epoch: 2, promotions: ["x-2"], from: "a", to: "b", reason: "a is down: reset", by: null },
+    ...{ began: BEGAN, interrupted_ms: 1_250, rounds_failed: 0, triggers: [], evidence: [] },
+    t: { first_failure: BEGAN, down: "2026-11-21T03:00:01.000Z", open: "2026-11-21T03:00:02.250Z" },
+    failed_promotions: [],
+    sessions: { cut: 3, kept: 1 },
+    clients: { most_held: 5, released: 4, lost: 1 },
+    version: "1.2.3",
+    config_hash: "c0ffee",
+    ...more,
+  };
+}
+
+Deno.test("an incident is one sentence", () => {
+  const sentence = (more: Partial<IncidentRecord>) => sentenceOfIncident(record(more));
+  assertEquals(
+    sentence({}),
+    "[orders] failover from a to b (epoch 2), no upstream for 1.25s: a is down: reset",
+  );
+  assertStringIncludes(
+    sentence({ outcome: null, to: null, epoch: null }),
+    "UNDER WAY: outage of a",
+  );
+  assertStringIncludes(
+    sentence({ kind: "outage", from: "a", to: "a" }),
+    "outage of a, then a again",
+  );
+  const failed_promotions = [{ to: "b", epoch: 2, reason: "exit code 1" }];
+  assertStringIncludes(
+    sentence({ kind: "switchover", outcome: "returned", to: "a", failed_promotions }),
+    "switchover to b failed, a served on",
+  );
+  assertStringIncludes(sentence({ outcome: "recovered", to: null }), "came back by itself");
+  assertStringIncludes(sentence({ outcome: "died", to: null }), "until a fault of the proxy");
+});
+
+Deno.test("one incident in full has its moments with distances", () => {
+  const evidence = [{ upstream: "a", time: BEGAN, passed: false, reason: "reset", took_ms: 2 }];
+  const triggers = [{ program: "/p", epoch: 2, reason: "exited with 1", took_ms: 10 }];
+  const text = incidentText(record({ evidence, triggers, by: "ann" }));
+  assertStringIncludes(text, "  2026-11-21T03:00:02.250Z  +2.25s    clients are let in\n");
+  assertStringIncludes(text, `    ${BEGAN}  a  failed: reset (2ms)`);
+  assertStringIncludes(text, "    /p (epoch 2) exited with 1 in 10ms");
+  assertStringIncludes(text, "  ordered by ann");
+  assertStringIncludes(
+    text,
+    "sessions: 3 cut, 1 kept; clients: 5 waited at one time, 4 waited and were let in, 1 lost",
+  );
+});
+
+Deno.test("a list has a line for each, or says that there is none", () => {
+  assertEquals(incidentLines([record(), record()]).split("\n").length, 2);
+  assertEquals(incidentLines([]), "no incident is remembered");
+});

@@ -1,0 +1,91 @@
+/** The records of incidents, of the real proxy: what each moment says, and what clients met. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import type { IncidentRecord } from "../../src/incidents/record.ts";
+import { Control } from "../harness/control.ts";
+import { Folder } from "../harness/folder.ts";
+import { startProxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
+import { startUpstream } from "../harness/upstream.ts";
+import { startWebProxy } from "../harness/web_proxy.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
+
+/** The last incident, as soon as it is as wanted. */
+async function lastIncident(
+  control: Control,
+  isWanted: (record: IncidentRecord) => boolean,
+): Promise<IncidentRecord> {
+  let isOver = false;
+  const search = async () => {
+    while (!isOver) {
+      const { incidents } = await (await control.get("incidents")).json();
+      const last = incidents.at(-1);
+      if (last !== undefined && isWanted(last)) return last;
+    }
+  };
+  return await withTestDeadline("the incident", search()).finally(() => isOver = true);
+}
+
+scenario("a failover is recorded with its clients, sessions and triggers", async (relay) => {
+  await using control = await Control.make();
+  await using folder = await Folder.make();
+  await using primary = await startUpstream({ says: "primary" });
+  await using backup = await startUpstream({ says: "backup" });
+  const trigger = await folder.script("promote.sh", "exit 0");
+  await using proxy = await startProxy({
+    upstreams: [primary, backup],
+    flags: { ...relay, control: control.path, "on-failover": trigger, grace: "0s" },
+  });
+  assertEquals(await proxy.ask(), "primary");
+  await primary.kill();
+  assertEquals(await proxy.ask(), "backup");
+  const record = await lastIncident(control, ({ t }) => t.first_success !== undefined);
+
+  assertEquals([record.kind, record.outcome, record.epoch], ["failover", "served", 2]);
+  assertEquals([record.from, record.to], [primary.name, backup.name]);
+  const order = [
+    "first_failure",
+    "down",
+    "held",
+    "triggers_begin",
+    "triggers_end",
+    "open",
+  ] as const;
+  const times = order.map((moment) => Date.parse(record.t[moment]!));
+  assertEquals(times, times.toSorted((a, b) => a - b), JSON.stringify(record.t));
+  assertEquals(record.triggers.map(({ program, reason }) => [program, reason]), [[trigger, null]]);
+  assert(record.evidence.some(({ upstream, passed }) => upstream === primary.name && !passed));
+  assert(record.evidence.some(({ upstream, passed }) => upstream === backup.name && passed));
+  const { id } = await proxy.event("promotion.finished", { epoch: 2 });
+  assertEquals(record.promotions, [id]);
+
+  const one = await (await control.get(`incidents/${record.id}?inputs=true`)).json();
+  assertEquals(one.id, record.id);
+  assert(one.inputs.entries.length > 2);
+  for (const unknown of ["incidents/none", "incidents?service=none", "timeline?service=none"]) {
+    const answer = await control.get(unknown);
+    assertEquals([answer.status, typeof (await answer.json()).error], [404, "string"]);
+  }
+  const { services: [{ changes }] } = await (await control.get("timeline")).json();
+  assertEquals(changes.at(-1).upstream, backup.name);
+  const metrics = await (await control.get("metrics")).text();
+  assertStringIncludes(metrics, 'failover_incidents_total{service="tcp",kind="failover"} 1');
+});
+
+Deno.test("in HTTP mode, too, and the public port shows no incident", async () => {
+  await using control = await Control.make();
+  await using primary = await WebUpstream.start("primary");
+  await using backup = await WebUpstream.start("backup");
+  await using proxy = await startWebProxy({
+    primary,
+    backups: [backup],
+    flags: { control: control.path },
+  });
+  await primary.kill();
+  await proxy.event("promotion.finished", { move: "failover" });
+  const record = await lastIncident(control, ({ kind }) => kind === "failover");
+  assertMatch(record.reason, /is down/);
+  const response = await fetch(`http://${proxy.address}/__failover/incidents`);
+  assertEquals(response.status, 404);
+  await response.body?.cancel();
+});
