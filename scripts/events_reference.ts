@@ -3,7 +3,7 @@
  * of `report/lines.ts`, and the result of a scrape. Pure: text in, text out.
  */
 import { TestService } from "../src/admin/testing/service.ts";
-import { COUNTERS } from "../src/admin/view.ts";
+import { COUNTER_METRICS } from "../src/admin/view.ts";
 import { metricsText, type ProcessFacts } from "../src/admin/metrics.ts";
 import type { Event } from "../src/events/events.ts";
 import { levelOf, ROWS, sentenceOf } from "../src/report/lines.ts";
@@ -72,7 +72,7 @@ export function eventsMarkdown(source: string): string {
 
 /** All metrics as a Markdown table: name, kind, labels, meaning. */
 export async function metricsMarkdown(): Promise<string> {
-  const counters = Object.fromEntries(Object.keys(COUNTERS).map((name) => [name, 1]));
+  const counters = Object.fromEntries(Object.keys(COUNTER_METRICS).map((name) => [name, 1]));
   await using service = new TestService({ name: "web", counters });
   service.eventCounts.take({ time: 0, service: "web", event: START, id: 1 } as never);
   const trigger = { type: "trigger.finished", program: "a", epoch: 1, tookMs: 1 } as const;

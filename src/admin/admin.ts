@@ -8,7 +8,7 @@ import { type Context, Hono } from "hono";
 import type { Clock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import type { EventStream, Stamped } from "../events/stream.ts";
-import type { Order } from "../failover/orders.ts";
+import type { OperatorOrder } from "../failover/orders.ts";
 import type { Incidents } from "../incidents/incidents.ts";
 import type { AdminEnv } from "./listen.ts";
 import { isSame } from "./token.ts";
@@ -88,7 +88,7 @@ export function adminApp(
     app.get(`${ROOT}/incidents`, (c) => answerIncidents(c, settings));
     app.get(`${ROOT}/incidents/:id`, (c) => answerIncident(c, settings));
     app.get(`${ROOT}/timeline`, (c) => answerTimeline(c, settings));
-    for (const name of Object.keys(ORDERS) as Order["name"][]) {
+    for (const name of Object.keys(ORDERS) as OperatorOrder["name"][]) {
       app.post(`${ROOT}/${name}`, async (c) => {
         const refusal = await refusalOf(c, orders);
         return refusal ?? await answerOrder(c, name, settings.services, askerOf(c, settings));

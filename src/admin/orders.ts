@@ -4,7 +4,7 @@
  */
 import type { Context } from "hono";
 import { formatDuration, parseDuration } from "../base/duration.ts";
-import type { Order, OrderOutcome } from "../failover/orders.ts";
+import type { OperatorOrder, OrderOutcome } from "../failover/orders.ts";
 import type { ServiceView } from "./view.ts";
 
 /** The names of the orders, and with each the parameters of its own. */
@@ -17,7 +17,7 @@ export const ORDERS = {
   release: [],
   drain: ["upstream"],
   undrain: ["upstream"],
-} as const satisfies Record<Order["name"], readonly string[]>;
+} as const satisfies Record<OperatorOrder["name"], readonly string[]>;
 
 /** Parameters of every order. */
 const COMMON = ["service", "reason", "wait"];
@@ -28,7 +28,7 @@ const ASKED_MAX_MS = 24 * 3_600_000;
 /** Answers one order that arrived for one of `services`. `by` says who gave it. */
 export async function answerOrder(
   c: Context,
-  name: Order["name"],
+  name: OperatorOrder["name"],
   services: readonly ServiceView[],
   by: string,
 ): Promise<Response> {
@@ -61,7 +61,7 @@ export async function answerOrder(
 
 function ask(
   view: ServiceView,
-  order: Order,
+  order: OperatorOrder,
   source: { readonly by: string; readonly reason: string },
   waits: boolean,
 ): Promise<OrderOutcome> {
@@ -74,9 +74,9 @@ function ask(
 
 /** The order of a query, or what is wrong with it. */
 export function parseOrder(
-  name: Order["name"],
+  name: OperatorOrder["name"],
   query: Readonly<Record<string, string>>,
-): Order | string {
+): OperatorOrder | string {
   const own: readonly string[] = ORDERS[name];
   const unknown = Object.keys(query).find((key) => !own.includes(key) && !COMMON.includes(key));
   if (unknown !== undefined) return `${name} has no parameter ${unknown}`;

@@ -8,10 +8,16 @@ import { formatDuration } from "../base/duration.ts";
 import type { Clock } from "../base/clock.ts";
 import { type Health, isDown, isUp, type Thresholds } from "../failover/health.ts";
 import { whyNoFailback } from "../failover/moving_back.ts";
-import type { Standing } from "../failover/orders.ts";
+import type { StandingOrder } from "../failover/orders.ts";
 import { activeOf, letsClientsThrough, type Policy, type State } from "../failover/state.ts";
 import type { Upstream } from "../failover/upstream.ts";
-import { COUNTER_ROWS, type Counters, isOnBackup, isReady, type ServiceView } from "./view.ts";
+import {
+  COUNTER_ROWS,
+  isOnBackup,
+  isReady,
+  type ServiceCounters,
+  type ServiceView,
+} from "./view.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -27,7 +33,7 @@ export function stateReport(view: ServiceView, clock: Clock, saysWho = true): Js
   const { policy } = view;
   const wallOffset = clock.wall() - clock.now();
   const toUnix: ToUnix = (at) => Math.floor((wallOffset + at) / 1_000);
-  const standing = (order: Standing | undefined) => standingReport(order, toUnix, saysWho);
+  const standing = (order: StandingOrder | undefined) => standingReport(order, toUnix, saysWho);
   const [primary, ...backups] = state.upstreams;
   const { name } = primary!;
   const { answers, run } = view.history(name);
@@ -83,7 +89,7 @@ function holdEnd({ admission, held }: State, toUnix: ToUnix): number | null {
 
 /** An order that stands: since when, by whom and why; null if there is none. */
 function standingReport(
-  standing: Standing | undefined,
+  standing: StandingOrder | undefined,
   toUnix: ToUnix,
   saysWho: boolean,
 ): Json | null {
@@ -116,7 +122,7 @@ function failbackReport(state: State, policy: Policy, toUnix: ToUnix): Json {
   };
 }
 
-function countersReport(counters: Counters): Json {
+function countersReport(counters: ServiceCounters): Json {
   const snake = (name: string) => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
   return Object.fromEntries(
     COUNTER_ROWS.flatMap(([key]) =>

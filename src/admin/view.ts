@@ -5,7 +5,7 @@
 import type { Histogram } from "../base/histogram.ts";
 import { isUp } from "../failover/health.ts";
 import type { UpstreamHistory } from "../failover/history.ts";
-import type { Order, OrderOutcome, OrderSource } from "../failover/orders.ts";
+import type { OperatorOrder, OrderOutcome, OrderSource } from "../failover/orders.ts";
 import { activeOf, type Policy, type State } from "../failover/state.ts";
 
 export interface ServiceView {
@@ -18,16 +18,20 @@ export interface ServiceView {
   history(upstream: string): UpstreamHistory;
   /** How long the checks of an upstream took. */
   checkDurations?(upstream: string): Histogram | undefined;
-  counters(): Counters;
+  counters(): ServiceCounters;
   /** Time of an upstream's next check in the clock's milliseconds; undefined if it is not known. */
   nextCheckAt?(upstream: string): number | undefined;
   /** Carries out an order; `onOutcome` receives each outcome, at once or later. */
-  order(order: Order, source: OrderSource, onOutcome?: (outcome: OrderOutcome) => void): void;
+  order(
+    order: OperatorOrder,
+    source: OrderSource,
+    onOutcome?: (outcome: OrderOutcome) => void,
+  ): void;
 }
 
-/** The counts of a data plane: some or all of the rows of `COUNTERS`. `RelayCounters` and
+/** The counts of a data plane: some or all of the rows of `COUNTER_METRICS`. `RelayCounters` and
  * `GatewayCounters` have this type. */
-export type Counters = { readonly [C in keyof typeof COUNTERS]?: number };
+export type ServiceCounters = { readonly [C in keyof typeof COUNTER_METRICS]?: number };
 
 interface CounterRow {
   /** Metric name without the prefix `failover_`. */
@@ -42,7 +46,7 @@ interface CounterRow {
  * The counts that a data plane may keep, and their metrics. The keys in snake_case are those of the state
  * report.
  */
-export const COUNTERS = {
+export const COUNTER_METRICS = {
   accepted: { metric: "clients_accepted_total", kind: "counter", help: "Clients accepted." },
   active: { metric: "sessions", kind: "gauge", help: "Sessions or exchanges under way." },
   held: { metric: "clients_held", kind: "gauge", help: "Clients waiting for an upstream." },
@@ -103,7 +107,10 @@ export const COUNTERS = {
 } as const satisfies Record<string, CounterRow>;
 
 /** The rows in order, as pairs of key and row. */
-export const COUNTER_ROWS = Object.entries(COUNTERS) as [keyof typeof COUNTERS, CounterRow][];
+export const COUNTER_ROWS = Object.entries(COUNTER_METRICS) as [
+  keyof typeof COUNTER_METRICS,
+  CounterRow,
+][];
 
 /** Whether a failover would find somebody: an upstream beside the active one that is up and not drained. */
 export function isReady(view: ServiceView): boolean {

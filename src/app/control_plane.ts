@@ -2,7 +2,7 @@
  * The control plane of one service, the same in both modes: checks, the operator's programs and the
  * controller for one data plane. It is part of the composition root.
  */
-import type { Counters, ServiceView } from "../admin/view.ts";
+import type { ServiceCounters, ServiceView } from "../admin/view.ts";
 import type { ServiceConfig } from "../config/options.ts";
 import { Controller } from "../failover/controller.ts";
 import type { DataPlane, Doubt, Probe, Triggers } from "../failover/ports.ts";
@@ -110,7 +110,7 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   /** The view of the service for reports and metrics; `counters` returns the present counts. */
-  view(counters: () => Counters): ServiceView {
+  view(counters: () => ServiceCounters): ServiceView {
     return {
       name: this.#config.name,
       mode: this.#config.mode,

@@ -6,7 +6,7 @@ import type { FetchApp } from "../admin/listen.ts";
 import type { AdminSettings, Exposure } from "../admin/admin.ts";
 import { EventCounts } from "../admin/event_counts.ts";
 import type { ProcessFacts } from "../admin/metrics.ts";
-import type { Counters, ServiceView } from "../admin/view.ts";
+import type { ServiceCounters, ServiceView } from "../admin/view.ts";
 import type { ControlPlace } from "./app.ts";
 import type { Address } from "../base/address.ts";
 import { type Clock, sleep } from "../base/clock.ts";
@@ -193,7 +193,7 @@ export class Reports implements AsyncDisposable {
   }
 
   /** The present counts of a service; none before it has started. */
-  #countersOf(name: string): Counters {
+  #countersOf(name: string): ServiceCounters {
     return this.views.find((view) => view.name === name)?.counters() ?? {};
   }
 

@@ -1,5 +1,8 @@
-/** Sizes as people write them (`64KB`, `10MB`) and as code has them: bytes. One KB is 1024 bytes. */
+/** Bytes in memory, and sizes as people write them (`64KB`, `10MB`) and as code has them: bytes. One KB is 1024 bytes. */
 import { ConfigError, type Parsed } from "./config_error.ts";
+
+/** Bytes in memory that no other thread shares, as system calls through FFI take them. */
+export type Bytes = Uint8Array<ArrayBuffer>;
 
 const UNITS = ["B", "KB", "MB", "GB", "TB"] as const;
 

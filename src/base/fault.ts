@@ -6,7 +6,7 @@
 import { describe } from "./describe.ts";
 import { connectFaultOfCode, connectShortage, errorCode } from "./errno.ts";
 
-interface Row {
+interface FaultRow {
   /** Who is to blame. */
   readonly side: "upstream" | "client" | "proxy";
   /** True when it proves that nothing reached the upstream, so that another may be tried at once. */
@@ -186,13 +186,13 @@ export const FAULTS = {
     words: "no response in time",
     status: 504,
   },
-} as const satisfies Record<string, Row>;
+} as const satisfies Record<string, FaultRow>;
 
 export type FaultName = keyof typeof FAULTS;
 
 /** The status that an HTTP client is answered when this fault ended its request. */
 export function statusOf(fault: FaultName): number {
-  const row: Row = FAULTS[fault];
+  const row: FaultRow = FAULTS[fault];
   return row.status ?? 502;
 }
 

@@ -3,7 +3,7 @@
  * table is made of them, and `config/` knows by them that they are no options of ours.
  */
 
-interface Row {
+interface VariableRow {
   /** Given to check programs. */
   readonly check: boolean;
   /** Given to triggers. */
@@ -48,7 +48,7 @@ export const PROGRAM_VARIABLES = {
     help: "the host that was chosen, as in the argument",
   },
   FAILOVER_REASON: { check: false, trigger: true, help: "a sentence" },
-} as const satisfies Record<string, Row>;
+} as const satisfies Record<string, VariableRow>;
 
 type Table = typeof PROGRAM_VARIABLES;
 export type ProgramVariable = keyof Table;

@@ -11,7 +11,7 @@ import {
   synopsisOf,
 } from "../config/commands.ts";
 import { type Arguments, readArguments } from "./arguments.ts";
-import { type Answer, connect, type Connection, NoProcess } from "./connection.ts";
+import { connect, type Connection, type ControlReply, NoProcess } from "./connection.ts";
 import { eventLine, eventsText, history, type PastEvent } from "./history.ts";
 import { exitCodeOf, servicesOf, statusText } from "./report.ts";
 
@@ -139,7 +139,7 @@ async function order(
 }
 
 /** Prints why something was not done. */
-function wrong({ status, body }: Answer, io: CommandIo, json: boolean): number {
+function wrong({ status, body }: ControlReply, io: CommandIo, json: boolean): number {
   if (json) io.out(JSON.stringify(body, null, 2));
   const names = Array.isArray(body.services) ? ` (services: ${body.services.join(", ")})` : "";
   const what = body.outcome === "refused"

@@ -15,7 +15,7 @@ export class NoProcess extends Error {
 }
 
 /** An answer in JSON. */
-export interface Answer {
+export interface ControlReply {
   readonly status: number;
   readonly body: Readonly<Record<string, unknown>>;
 }
@@ -23,9 +23,9 @@ export interface Answer {
 /** What the commands need of a connection. */
 export interface Connection extends Disposable {
   /** `GET /__failover/PATH`. Rejects with `NoProcess` if the proxy is gone. */
-  ask(path: string): Promise<Answer>;
+  ask(path: string): Promise<ControlReply>;
   /** `POST /__failover/PATH`, and waits until the order has ended. */
-  order(path: string): Promise<Answer>;
+  order(path: string): Promise<ControlReply>;
   /** The data of each event as it happens, until the proxy ends or `signal` is aborted. */
   events(signal: AbortSignal): AsyncGenerator<string>;
 }
@@ -65,11 +65,11 @@ class SocketConnection implements Connection {
     this.#client.close();
   }
 
-  ask(path: string): Promise<Answer> {
+  ask(path: string): Promise<ControlReply> {
     return this.#answer(path, {}, ANSWER_MS);
   }
 
-  order(path: string): Promise<Answer> {
+  order(path: string): Promise<ControlReply> {
     return this.#answer(path, { method: "POST" }, ORDER_MS);
   }
 
@@ -92,7 +92,7 @@ class SocketConnection implements Connection {
     }
   }
 
-  async #answer(path: string, init: RequestInit, ms: number): Promise<Answer> {
+  async #answer(path: string, init: RequestInit, ms: number): Promise<ControlReply> {
     using deadline = withDeadline(new AbortController().signal, ms, this.#clock);
     try {
       const response = await this.#fetch(path, { ...init, signal: deadline.signal });

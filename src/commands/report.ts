@@ -2,7 +2,7 @@
 import { formatDuration } from "../base/duration.ts";
 
 /** An order that stands, in the state report. */
-interface Standing {
+interface ReportedOrder {
   readonly since_unix: number;
   readonly by: string;
   readonly reason: string;
@@ -15,7 +15,7 @@ export interface UpstreamState {
   readonly active: boolean;
   readonly verdict: "up" | "down" | "unknown";
   readonly since_unix: number;
-  readonly drained: Standing | null;
+  readonly drained: ReportedOrder | null;
   readonly last_results: readonly { readonly reason: string; readonly time: string }[];
   readonly what_would_change_it: string;
 }
@@ -30,8 +30,8 @@ export interface ServiceState {
   readonly admission: string;
   readonly since_unix: number;
   readonly epoch: number;
-  readonly paused: Standing | null;
-  readonly held_by_order: Standing | null;
+  readonly paused: ReportedOrder | null;
+  readonly held_by_order: ReportedOrder | null;
   readonly pinned: string | null;
   readonly counters: Readonly<Record<string, number>>;
   readonly upstreams: readonly UpstreamState[];
@@ -89,7 +89,7 @@ function sentence({ active, candidate, admission, phase, epoch, upstreams }: Ser
   return `${active} serves${isDown} (rank ${upstream?.rank ?? "?"}, epoch ${epoch})`;
 }
 
-function order({ by, reason, since_unix }: Standing, now: number): string {
+function order({ by, reason, since_unix }: ReportedOrder, now: number): string {
   return `for ${age(since_unix, now)} by ${by}${reason === "" ? "" : ` (${reason})`}`;
 }
 

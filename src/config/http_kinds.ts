@@ -4,7 +4,15 @@
  */
 import { type Address } from "../base/address.ts";
 import { ConfigError, type Parsed } from "../base/config_error.ts";
-import { joinPath, type Kind, maskCredentials, quote, textKind, type Written } from "./kinds.ts";
+import type { StatusRange } from "../base/status_range.ts";
+import {
+  joinPath,
+  maskCredentials,
+  type OptionKind,
+  quote,
+  textKind,
+  type Written,
+} from "./kinds.ts";
 
 /** An upstream of HTTP mode that is a server, described by a URL. */
 export interface UrlTarget {
@@ -35,10 +43,12 @@ const EXPECTED_URL = "a URL like https://app.example.com, without query or fragm
 const EXPECTED_TARGET = `${EXPECTED_URL}, or file:///FOLDER, or page:FILE`;
 
 /** An HTTP upstream that must be a server. */
-export const serverTarget: Kind<UrlTarget> = targetKind((text) => parseServer(text, EXPECTED_URL));
+export const serverTarget: OptionKind<UrlTarget> = targetKind((text) =>
+  parseServer(text, EXPECTED_URL)
+);
 
 /** An HTTP upstream of any of the three sorts. */
-export const anyTarget: Kind<Target> = targetKind<Target>((text) => {
+export const anyTarget: OptionKind<Target> = targetKind<Target>((text) => {
   if (text.startsWith("page:")) {
     const path = text.slice("page:".length);
     if (path === "") return new ConfigError("page: and a file");
@@ -47,7 +57,7 @@ export const anyTarget: Kind<Target> = targetKind<Target>((text) => {
   return text.startsWith("file:") ? parseFolder(text) : parseServer(text, EXPECTED_TARGET);
 });
 
-function targetKind<T extends Target>(parse: (text: string) => Parsed<T>): Kind<T> {
+function targetKind<T extends Target>(parse: (text: string) => Parsed<T>): OptionKind<T> {
   const schema = {
     anyOf: [{ type: "string" }, {
       type: "object",
@@ -176,7 +186,7 @@ function printTarget(target: Target): string {
 }
 
 /** The URL to which notifications are sent. */
-export const reportUrl: Kind<URL> = textKind<URL>({
+export const reportUrl: OptionKind<URL> = textKind<URL>({
   metavar: "URL",
   parse(text) {
     const url = URL.parse(text);
@@ -188,14 +198,8 @@ export const reportUrl: Kind<URL> = textKind<URL>({
   print: (url) => maskCredentials(url.href),
 });
 
-/** Status codes from `from` to `to`, both included. */
-export interface StatusRange {
-  readonly from: number;
-  readonly to: number;
-}
-
 /** One range of status codes, or a single one. */
-export const statusRange: Kind<StatusRange> = textKind<StatusRange>({
+export const statusRange: OptionKind<StatusRange> = textKind<StatusRange>({
   metavar: "CODES",
   parse(text) {
     const parts = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(text);

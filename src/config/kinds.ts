@@ -13,7 +13,7 @@ import { ConfigError, type Parsed } from "../base/config_error.ts";
 /** An uninterpreted value from a file, an environment variable or a flag. */
 export type Written = string | null | readonly Written[] | { readonly [key: string]: Written };
 
-export interface Kind<T> {
+export interface OptionKind<T> {
   /** Placeholder for the value in `--help`; empty for a flag that takes no value. */
   readonly metavar: string;
   read(written: Written): Parsed<T>;
@@ -40,14 +40,14 @@ interface TextKind<T> {
 /** Makes a kind whose value is one piece of text in every source. */
 export function textKind<T>(
   { metavar, parse, print = String, schema = TEXT }: TextKind<T>,
-): Kind<T> {
+): OptionKind<T> {
   const read = (written: Written) =>
     typeof written === "string" ? parse(written.trim()) : new ConfigError(`one value (${metavar})`);
   return { metavar, read, print, schema };
 }
 
 /** A duration in milliseconds, at least `leastMs`. */
-export function duration(leastMs = 0): Kind<number> {
+export function duration(leastMs = 0): OptionKind<number> {
   return textKind({
     metavar: "TIME",
     parse(text) {
@@ -61,7 +61,7 @@ export function duration(leastMs = 0): Kind<number> {
 }
 
 /** A whole number within bounds. */
-export function count(least: number, most = 1_000_000): Kind<number> {
+export function count(least: number, most = 1_000_000): OptionKind<number> {
   return textKind({
     metavar: "N",
     parse(text) {
@@ -75,7 +75,7 @@ export function count(least: number, most = 1_000_000): Kind<number> {
 }
 
 /** Permission bits of a file, in octal as chmod(1) has them. */
-export const fileMode: Kind<number> = textKind({
+export const fileMode: OptionKind<number> = textKind({
   metavar: "MODE",
   parse: (text) =>
     /^0?[0-7]{3}$/.test(text)
@@ -86,7 +86,7 @@ export const fileMode: Kind<number> = textKind({
 });
 
 /** A whole number within bounds, or `auto`. */
-export function countOrAuto(least: number, most: number): Kind<number | "auto"> {
+export function countOrAuto(least: number, most: number): OptionKind<number | "auto"> {
   const number = count(least, most);
   return textKind<number | "auto">({
     metavar: "N|auto",
@@ -99,7 +99,7 @@ export function countOrAuto(least: number, most: number): Kind<number | "auto"> 
 }
 
 /** A size in bytes. */
-export const size: Kind<number> = textKind({
+export const size: OptionKind<number> = textKind({
   metavar: "SIZE",
   parse: parseBytes,
   print: formatBytes,
@@ -110,7 +110,7 @@ const ON = ["on", "true", "yes", "1"];
 const OFF = ["off", "false", "no", "0"];
 
 /** Yes or no, written out behind the flag. */
-export const onOff: Kind<boolean> = textKind({
+export const onOff: OptionKind<boolean> = textKind({
   metavar: "on|off",
   parse(text) {
     if (ON.includes(text.toLowerCase())) return true;
@@ -121,10 +121,10 @@ export const onOff: Kind<boolean> = textKind({
 });
 
 /** Yes or no; the flag without a value means yes. */
-export const flag: Kind<boolean> = { ...onOff, metavar: "" };
+export const flag: OptionKind<boolean> = { ...onOff, metavar: "" };
 
 /** One of a few words. */
-export function choice<const W extends string>(...words: readonly W[]): Kind<W> {
+export function choice<const W extends string>(...words: readonly W[]): OptionKind<W> {
   return textKind<W>({
     metavar: words.join("|"),
     parse: (text) => words.find((word) => word === text) ?? new ConfigError(orList(words)),
@@ -133,7 +133,7 @@ export function choice<const W extends string>(...words: readonly W[]): Kind<W> 
 }
 
 /** Text that matches a pattern; `expected` completes the sentence "expected …" of the error. */
-export function pattern(metavar: string, allowed: RegExp, expected: string): Kind<string> {
+export function pattern(metavar: string, allowed: RegExp, expected: string): OptionKind<string> {
   return textKind({
     metavar,
     parse: (text) => allowed.test(text) ? text : new ConfigError(expected),
@@ -141,13 +141,13 @@ export function pattern(metavar: string, allowed: RegExp, expected: string): Kin
 }
 
 /** A path to a file or folder. `app/files.ts` checks later whether it exists and can be used. */
-export const path: Kind<string> = {
+export const path: OptionKind<string> = {
   ...pattern("PATH", /^[^\0]+$/, "a path"),
   within: (value, folder) => joinPath(folder, value),
 };
 
 /** A path, or `off`. A file of that name is written `./off`. */
-export const pathOrOff: Kind<string> = {
+export const pathOrOff: OptionKind<string> = {
   ...pattern("PATH|off", /^\P{Cc}+$/u, "a path, or off"),
   within: (value, folder) => value === "off" ? value : joinPath(folder, value),
 };
@@ -164,7 +164,7 @@ function socketWithin(address: Address, folder: string): Address {
 }
 
 /** Where to listen; port 0 lets the system choose one. */
-export const listener: Kind<Address> = {
+export const listener: OptionKind<Address> = {
   ...textKind({
     metavar: "ADDR:PORT",
     parse: (text) => parseAddress(text, true),
@@ -174,7 +174,7 @@ export const listener: Kind<Address> = {
 };
 
 /** A port number, read as the address that listens on this port of all interfaces. */
-export const anyInterfacePort: Kind<Address> = textKind({
+export const anyInterfacePort: OptionKind<Address> = textKind({
   metavar: "N",
   parse(text): Parsed<Address> {
     const port = parsePort(text, true);
@@ -191,7 +191,7 @@ export interface Host {
   readonly address: Address;
 }
 
-export const host: Kind<Host> = {
+export const host: OptionKind<Host> = {
   ...textKind({
     metavar: "HOST:PORT",
     parse(text): Parsed<Host> {
@@ -210,7 +210,7 @@ function unixHost(address: Address): Host {
 }
 
 /** Several values, separated by commas in text; in a file also a YAML list. Duplicates are refused. */
-export function list<T>(item: Kind<T>, metavar: string): Kind<readonly T[]> {
+export function list<T>(item: OptionKind<T>, metavar: string): OptionKind<readonly T[]> {
   function read(written: Written): Parsed<readonly T[]> {
     const parts = typeof written === "string"
       ? written.split(",").map((part) => part.trim()).filter((part) => part !== "")
@@ -257,7 +257,7 @@ export type Failback =
   /** After it has been up for this many milliseconds without a break. */
   | { readonly kind: "after"; readonly ms: number };
 
-export const failback: Kind<Failback> = textKind<Failback>({
+export const failback: OptionKind<Failback> = textKind<Failback>({
   metavar: "WHEN",
   parse(text) {
     if (text === "never" || text === "auto" || text === "manual") return { kind: text };

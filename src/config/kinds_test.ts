@@ -1,14 +1,23 @@
 import { assert, assertEquals } from "@std/assert";
 import { ConfigError } from "../base/config_error.ts";
-import { count, duration, host, type Kind, list, onOff, quote, type Written } from "./kinds.ts";
+import {
+  count,
+  duration,
+  host,
+  list,
+  onOff,
+  type OptionKind,
+  quote,
+  type Written,
+} from "./kinds.ts";
 
-function expected<T>(kind: Kind<T>, written: Written): string {
+function expected<T>(kind: OptionKind<T>, written: Written): string {
   const value = kind.read(written);
   assert(value instanceof ConfigError, `${JSON.stringify(written)} was accepted`);
   return value.expected;
 }
 
-function found<T>(kind: Kind<T>, written: Written): string | undefined {
+function found<T>(kind: OptionKind<T>, written: Written): string | undefined {
   const value = kind.read(written);
   return value instanceof ConfigError ? value.found : undefined;
 }

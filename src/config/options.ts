@@ -16,10 +16,10 @@ import {
   fileMode,
   flag,
   host,
-  type Kind,
   list,
   listener,
   onOff,
+  type OptionKind,
   path,
   pathOrOff,
   pattern,
@@ -281,7 +281,7 @@ export function optionOf(key: Key): Option {
   return OPTIONS[key];
 }
 
-type ReadBy<O> = O extends { readonly kind: Kind<infer T> } ? T : never;
+type ReadBy<O> = O extends { readonly kind: OptionKind<infer T> } ? T : never;
 /** What `--generate` can print. */
 export type DocumentName = ReadBy<(typeof OPTIONS)["generate"]>;
 type Value<O> = O extends { readonly default: unknown } | { readonly required: true } ? ReadBy<O>

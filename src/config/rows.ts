@@ -1,5 +1,5 @@
 /** What a row of the table of options says, and how rows are made. The table is in `options.ts`. */
-import type { Kind } from "./kinds.ts";
+import type { OptionKind } from "./kinds.ts";
 
 export type Mode = "tcp" | "http";
 
@@ -30,7 +30,7 @@ interface Facts {
 
 export type Option = Facts & {
   // deno-lint-ignore no-explicit-any -- rows of all types share one table
-  readonly kind: Kind<any>;
+  readonly kind: OptionKind<any>;
   readonly help: string;
 };
 
@@ -42,10 +42,10 @@ type Shared = Pick<Facts, "group" | "scope" | "mode">;
  */
 export function rows<const S extends Shared>(shared: S) {
   return <T, const Extra extends Partial<Facts> = Record<never, never>>(
-    kind: Kind<T>,
+    kind: OptionKind<T>,
     help: string,
     extra?: Extra,
-  ): Omit<S, keyof Extra> & Extra & { readonly kind: Kind<T>; readonly help: string } => {
+  ): Omit<S, keyof Extra> & Extra & { readonly kind: OptionKind<T>; readonly help: string } => {
     // TypeScript types a spread of generics as an intersection, although later properties replace earlier
     // ones.
     // deno-lint-ignore no-explicit-any

@@ -18,7 +18,7 @@ export interface Term {
   readonly usualMs: number;
 }
 
-export interface Fault {
+export interface FaultEstimate {
   readonly name: string;
   /** What has happened. */
   readonly meaning: string;
@@ -34,12 +34,12 @@ export interface Fault {
 export interface Explanation {
   readonly service: string;
   readonly mode: "tcp" | "http";
-  readonly faults: readonly Fault[];
+  readonly faults: readonly FaultEstimate[];
   readonly traps: readonly string[];
 }
 
 /** What the options do not say. */
-export interface Surroundings {
+export interface ExplainInput {
   /** The number of programs that run on each switch. */
   readonly triggers: number;
 }
@@ -48,7 +48,7 @@ export interface Surroundings {
 const SLACK_MS = 50;
 
 /** The checks of a service, in milliseconds. */
-interface Checks {
+interface CheckTimes {
   readonly intervalMs: number;
   readonly doubtMs: number;
   readonly fall: number;
@@ -58,7 +58,7 @@ interface Checks {
 }
 
 /** Explains one service. */
-export function explain(config: ServiceConfig, surroundings: Surroundings): Explanation {
+export function explain(config: ServiceConfig, surroundings: ExplainInput): Explanation {
   const checks = checksOf(config);
   const kinds = [
     ...networkFaults(config),
@@ -77,7 +77,7 @@ export function explain(config: ServiceConfig, surroundings: Surroundings): Expl
   return { service, mode, faults, traps: trapsOf(config, checks, faults, surroundings) };
 }
 
-function checksOf(config: ServiceConfig): Checks {
+function checksOf(config: ServiceConfig): CheckTimes {
   const { checkInterval, checkTimeout, checkScriptTimeout, failThreshold, checkHost } = config;
   const hasProgram = checkHost !== undefined;
   const programMs = hasProgram ? checkScriptTimeout + 2 * KILL_GRACE_MS : 0;
@@ -93,7 +93,7 @@ function checksOf(config: ServiceConfig): Checks {
 // ---- Kinds of faults
 
 /** A kind of fault: how long a check takes that meets it; undefined if no check does. */
-interface Kind {
+interface FaultKind {
   readonly name: string;
   readonly meaning: string;
   readonly check?: { readonly worstMs: number; readonly usualMs: number };
@@ -102,7 +102,7 @@ interface Kind {
 
 const NEVER = { terms: [], worstMs: Infinity, usualMs: Infinity } as const;
 
-function networkFaults({ checkTimeout }: ServiceConfig): Kind[] {
+function networkFaults({ checkTimeout }: ServiceConfig): FaultKind[] {
   const worstMs = checkTimeout + SLACK_MS;
   return [
     {
@@ -120,9 +120,9 @@ function networkFaults({ checkTimeout }: ServiceConfig): Kind[] {
   ];
 }
 
-function tcpFaults(_: ServiceConfig, { hasProgram, longestMs }: Checks): Kind[] {
+function tcpFaults(_: ServiceConfig, { hasProgram, longestMs }: CheckTimes): FaultKind[] {
   const note = "the kernel still accepts connections for it; a check program would notice it";
-  return ["reset", "frozen"].map((name): Kind => {
+  return ["reset", "frozen"].map((name): FaultKind => {
     const meaning = name === "reset"
       ? "connections are accepted, and reset at once"
       : "the process stands still, and its machine accepts connections";
@@ -131,7 +131,7 @@ function tcpFaults(_: ServiceConfig, { hasProgram, longestMs }: Checks): Kind[] 
   });
 }
 
-function httpFaults({ checkTimeout }: ServiceConfig): Kind[] {
+function httpFaults({ checkTimeout }: ServiceConfig): FaultKind[] {
   const worstMs = checkTimeout + SLACK_MS;
   return [
     {
@@ -152,7 +152,7 @@ function httpFaults({ checkTimeout }: ServiceConfig): Kind[] {
   ];
 }
 
-function programFaults(_: ServiceConfig, { hasProgram, longestMs }: Checks): Kind[] {
+function programFaults(_: ServiceConfig, { hasProgram, longestMs }: CheckTimes): FaultKind[] {
   if (!hasProgram) return [];
   return [{
     name: "check program",
@@ -163,7 +163,11 @@ function programFaults(_: ServiceConfig, { hasProgram, longestMs }: Checks): Kin
 
 // ---- Sums
 
-function sum({ name, meaning, check, note }: Kind, checks: Checks, rest: readonly Term[]): Fault {
+function sum(
+  { name, meaning, check, note }: FaultKind,
+  checks: CheckTimes,
+  rest: readonly Term[],
+): FaultEstimate {
   const noted = note === undefined ? {} : { note };
   if (check === undefined) return { ...NEVER, name, meaning, ...noted };
   const { intervalMs, doubtMs, fall, longestMs } = checks;
@@ -190,8 +194,8 @@ function sum({ name, meaning, check, note }: Kind, checks: Checks, rest: readonl
 /** From the verdict to the first client. */
 function afterwards(
   { triggerTimeout, triggerMode, onFailover }: ServiceConfig,
-  { longestMs }: Checks,
-  { triggers }: Surroundings,
+  { longestMs }: CheckTimes,
+  { triggers }: ExplainInput,
 ): Term[] {
   const choice: Term = {
     what: "a check of every upstream, after the one under way",
@@ -213,9 +217,9 @@ function afterwards(
 
 function trapsOf(
   config: ServiceConfig,
-  { hasProgram }: Checks,
-  faults: readonly Fault[],
-  { triggers }: Surroundings,
+  { hasProgram }: CheckTimes,
+  faults: readonly FaultEstimate[],
+  { triggers }: ExplainInput,
 ): string[] {
   const { checkInterval, checkTimeout, checkScriptTimeout, hold, triggerTimeout } = config;
   const { failThreshold, recoverThreshold, onFailover, holdClients } = config;

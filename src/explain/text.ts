@@ -1,6 +1,6 @@
 /** An explanation as text. Pure. */
 import { formatDuration } from "../base/duration.ts";
-import type { Explanation, Fault } from "./explain.ts";
+import type { Explanation, FaultEstimate } from "./explain.ts";
 
 /** All services, with an empty line between two. */
 export function explanationText(services: readonly Explanation[]): string {
@@ -16,7 +16,7 @@ function serviceLines({ service, mode, faults, traps }: Explanation): string[] {
   ];
 }
 
-function faultLines({ name, meaning, terms, worstMs, usualMs, note }: Fault): string[] {
+function faultLines({ name, meaning, terms, worstMs, usualMs, note }: FaultEstimate): string[] {
   const head = terms.length === 0
     ? `${name}: no failover`
     : `${name}: usually ${time(usualMs)}, at worst ${time(worstMs)}`;

@@ -7,7 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { History } from "./history.ts";
 import { step } from "./machine.ts";
-import type { Order, OrderOutcome, OrderSource } from "./orders.ts";
+import type { OperatorOrder, OrderOutcome, OrderSource } from "./orders.ts";
 import type { Checks, DataPlane, Promotion, Triggers } from "./ports.ts";
 import {
   awaitsQuiet,
@@ -110,7 +110,7 @@ export class Controller implements AsyncDisposable {
   }
 
   /** Carries out an operator's order. `onOutcome` is called at once, or later, until a final outcome. */
-  order(order: Order, source: OrderSource, onOutcome: OnOutcome = () => {}): void {
+  order(order: OperatorOrder, source: OrderSource, onOutcome: OnOutcome = () => {}): void {
     if (this.#stopped) return onOutcome({ is: "refused", reason: "the service is stopping" });
     if (this.#orders.size >= ORDERS_MAX) {
       return onOutcome({ is: "refused", reason: `${ORDERS_MAX} orders are under way already` });

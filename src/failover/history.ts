@@ -8,7 +8,7 @@ import type { ProbeResult } from "./ports.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** A check result and when it arrived. */
-export interface Answer extends ProbeResult {
+export interface RecordedResult extends ProbeResult {
   /** Milliseconds since 1970. */
   readonly time: number;
 }
@@ -16,7 +16,7 @@ export interface Answer extends ProbeResult {
 /** The record of one upstream. */
 export interface UpstreamHistory {
   /** The last answers, oldest first. */
-  readonly answers: readonly Answer[];
+  readonly answers: readonly RecordedResult[];
   /** How many passed since the start. */
   readonly passed: number;
   /** How many failed since the start. */

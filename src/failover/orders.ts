@@ -17,7 +17,7 @@ import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** An order. Times are in milliseconds. */
-export type Order =
+export type OperatorOrder =
   /**
    * Moves the traffic to an upstream that is up. New clients wait until the sessions of the old one are
    * quiet, for at most `maxWaitMs`, and until the triggers have ended. By default that is 10 s where clients
@@ -41,7 +41,7 @@ export interface OrderSource {
 }
 
 /** An order that stands, and since when in the machine's time. */
-export interface Standing extends OrderSource {
+export interface StandingOrder extends OrderSource {
   readonly since: number;
 }
 
@@ -60,7 +60,7 @@ const QUIET_WAIT_MS = 10_000;
 export function takeOrder(
   context: StepContext,
   id: number,
-  order: Order,
+  order: OperatorOrder,
   source: OrderSource,
 ): void {
   const reason = whyNot(context.state, context.policy, order);
@@ -97,7 +97,7 @@ export function takeOrder(
 }
 
 /** An order in words: `switchover to db2:5432`. */
-export function describeOrder(order: Order): string {
+export function describeOrder(order: OperatorOrder): string {
   if (order.name === "switchover") return `switchover to ${order.to}`;
   return "upstream" in order ? `${order.name} ${order.upstream}` : order.name;
 }
@@ -107,7 +107,7 @@ function orderedBy({ by, reason }: OrderSource): string {
 }
 
 /** Why an order would be refused now, for a person; undefined if it would be taken. */
-export function whyNot(state: State, policy: Policy, order: Order): string | undefined {
+export function whyNot(state: State, policy: Policy, order: OperatorOrder): string | undefined {
   switch (order.name) {
     case "switchover":
       return whyNoSwitchover(state, policy, order.to) ?? tooLong(policy, order.maxWaitMs);
@@ -150,7 +150,7 @@ function tooLong({ holdMs }: Policy, askedMs: number | undefined): string | unde
 
 function whyNoDrain(
   state: State,
-  { name, upstream }: Extract<Order, { name: "drain" | "undrain" }>,
+  { name, upstream }: Extract<OperatorOrder, { name: "drain" | "undrain" }>,
 ): string | undefined {
   if (!isKnown(state, upstream)) return unknownUpstream(state, upstream);
   if (name === "undrain") return undefined;
@@ -176,7 +176,7 @@ function unknownUpstream({ upstreams }: State, name: string): string {
 function switchOver(
   context: StepContext,
   id: number,
-  { to: name, maxWaitMs }: Extract<Order, { name: "switchover" }>,
+  { to: name, maxWaitMs }: Extract<OperatorOrder, { name: "switchover" }>,
   source: OrderSource,
 ): void {
   const { phase, state, policy } = context;

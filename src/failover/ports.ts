@@ -94,11 +94,15 @@ export interface Route {
   readonly epoch: number;
 }
 
-/** Which sessions of an upstream are ended, and when: it went down, or traffic moved away from it. */
-export interface DrainOrder {
+/** Which sessions an order is about. */
+export interface DrainScope {
   readonly upstream: string;
-  /** Only sessions of this epoch or an older one are ended. */
+  /** Only sessions of this epoch or an older one. */
   readonly throughEpoch: number;
+}
+
+/** Which sessions of an upstream are ended, and when: it went down, or traffic moved away from it. */
+export interface DrainOrder extends DrainScope {
   /** How long the sessions may continue. */
   readonly graceMs: number;
   /**

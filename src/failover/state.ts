@@ -35,7 +35,7 @@
 import type { Event } from "../events/events.ts";
 import type { FailbackPolicy } from "./failback.ts";
 import { type Health, type Thresholds, unknownHealth } from "./health.ts";
-import type { Order, OrderOutcome, OrderSource, Standing } from "./orders.ts";
+import type { OperatorOrder, OrderOutcome, OrderSource, StandingOrder } from "./orders.ts";
 import type { Doubt, DrainOrder, ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -232,14 +232,14 @@ export interface State {
   readonly failbacks: readonly number[];
   readonly failedMoves: FailedMoves | undefined;
   /** Set while no automatic decision may be made, by order of the operator. */
-  readonly paused: Standing | undefined;
+  readonly paused: StandingOrder | undefined;
   /**
    * The operator's hold: new clients wait until `until`, whatever `admission` is. That goes on to say what
    * happens to them without the hold, and is put into force when it ends.
    */
-  readonly held: (Standing & { readonly until: number }) | undefined;
+  readonly held: (StandingOrder & { readonly until: number }) | undefined;
   /** By upstream: those that are no candidates, by order of the operator. */
-  readonly drained: ReadonlyMap<string, Standing>;
+  readonly drained: ReadonlyMap<string, StandingOrder>;
   /** The active upstream, if the operator chose it by name: there is no automatic failback from it. */
   readonly pinned: string | undefined;
   /** By upstream: drains that may have to be called off, or to be made harder. */
@@ -264,7 +264,7 @@ export type Input =
     readonly outcome: TriggerOutcome;
   }
   /** An operator's order; `id` is unique. */
-  | ({ readonly type: "ordered"; readonly id: number; readonly order: Order } & OrderSource)
+  | ({ readonly type: "ordered"; readonly id: number; readonly order: OperatorOrder } & OrderSource)
   /** The sessions of the upstream that traffic leaves are quiet; `epoch` is that of the promotion. */
   | { readonly type: "quieted"; readonly epoch: number }
   | { readonly type: "ticked" };

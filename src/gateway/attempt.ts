@@ -12,7 +12,7 @@ import type { HeadWriter } from "../http1/head_writer.ts";
 import type { ExchangeOptions, Reply, ReplyListener } from "../http1/reply.ts";
 import type { UpstreamConn } from "../http1/upstream_conn.ts";
 import { failoverValue, write1xx } from "./answers.ts";
-import { bind, boundTo, isBoundLogin } from "./bound.ts";
+import { bindToClient, boundTo, isBoundLogin } from "./bound.ts";
 import type { Connects } from "./connects.ts";
 import { GATEWAY_ERRORS_MAX, type GatewayErrors } from "./gateway_errors.ts";
 import { joinedTarget, writeRequestFields, writeResponseFields } from "./headers.ts";
@@ -188,7 +188,7 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
     let passing: MaybeDone;
     try {
       const { client } = this.#state;
-      if (isBoundLogin(client.head, reply.head)) bind(client, this.#connection, this.#to);
+      if (isBoundLogin(client.head, reply.head)) bindToClient(client, this.#connection, this.#to);
       passing = this.#pass(reply);
     } catch (error) {
       return this.#cutOff(error);

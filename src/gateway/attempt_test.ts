@@ -2,7 +2,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { Fault } from "../base/fault.ts";
 import type { Event } from "../events/events.ts";
-import { fixture } from "../http1/testing/pool_fixture.ts";
+import { poolFixture } from "../http1/testing/pool_fixture.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { onConns } from "../net/testing/conn_fake.ts";
 import type { MakePair } from "../net/testing/conn_fake.ts";
@@ -17,7 +17,7 @@ import { FakeClient } from "./testing/fake_client.ts";
 import type { ServerUpstream } from "./upstream.ts";
 
 function stageOf(pair: MakePair, client = new FakeClient(), dialFault?: Fault) {
-  const world = fixture(
+  const world = poolFixture(
     pair,
     dialFault === undefined ? {} : { dial: () => Promise.reject(dialFault) },
   );

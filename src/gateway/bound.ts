@@ -79,7 +79,7 @@ export function boundTo(client: Client, to: ServerUpstream): UpstreamConn | unde
 }
 
 /** Reserves `connection` for this client. A connection that was reserved for it before is closed. */
-export function bind(client: Client, connection: UpstreamConn, to: ServerUpstream): void {
+export function bindToClient(client: Client, connection: UpstreamConn, to: ServerUpstream): void {
   if (connection.owner instanceof BoundConnection) return;
   client.companion?.close();
   const bound = new BoundConnection(to);

@@ -1,7 +1,7 @@
 /** New connections: when a connect is slow, called off, or left by its client, and when one must settle. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { Fault } from "../base/fault.ts";
-import { fixture } from "../http1/testing/pool_fixture.ts";
+import { poolFixture } from "../http1/testing/pool_fixture.ts";
 import type { Conn, Dial } from "../net/conn.ts";
 import { type MakePair, onConns } from "../net/testing/conn_fake.ts";
 import { Connects } from "./connects.ts";
@@ -20,7 +20,7 @@ function connectsOf(pair: MakePair) {
     );
     return dialed.promise;
   };
-  const world = fixture(pair, { dial });
+  const world = poolFixture(pair, { dial });
   const to: ServerUpstream = {
     kind: "server",
     upstream: { name: "a", rank: 0, address: { kind: "tcp", host: "127.0.0.1", port: 1 } },

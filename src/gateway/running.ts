@@ -8,7 +8,7 @@ import { Fault } from "../base/fault.ts";
 import { type Member, Slab } from "../base/slab.ts";
 import type { Publish } from "../events/events.ts";
 import { DrainRunner } from "../failover/drain_runner.ts";
-import type { DrainOrder } from "../failover/ports.ts";
+import type { DrainOrder, DrainScope } from "../failover/ports.ts";
 import type { CoarseTimed, Deadlines } from "../net/deadlines.ts";
 
 /** One attempt of an exchange, from the sending of its request on. */
@@ -24,8 +24,6 @@ export interface Drainable extends Member {
   /** Ends it with this fault; whether it is retried is for the forwarder to decide. */
   cut(fault: Fault): void;
 }
-
-type Concern = Pick<DrainOrder, "upstream" | "throughEpoch">;
 
 export class Running implements CoarseTimed {
   place = -1;
@@ -59,11 +57,11 @@ export class Running implements CoarseTimed {
   }
 
   /** How many attempts an upstream is working on, of the epoch `throughEpoch` or older. */
-  count(of: Concern): number {
+  count(of: DrainScope): number {
     return this.#concerned(of).length;
   }
 
-  #concerned({ upstream, throughEpoch }: Concern): readonly Drainable[] {
+  #concerned({ upstream, throughEpoch }: DrainScope): readonly Drainable[] {
     return this.#attempts.all().filter((attempt) =>
       attempt.upstream === upstream && attempt.epoch <= throughEpoch
     );

@@ -5,6 +5,7 @@
 import type { Clock } from "../base/clock.ts";
 import { withDeadline } from "../base/deadline.ts";
 import { Fault } from "../base/fault.ts";
+import { isInRanges, type StatusRange } from "../base/status_range.ts";
 import type { Probe, ProbeResult } from "../failover/ports.ts";
 import type { UpstreamConn } from "../http1/upstream_conn.ts";
 import type { Pool } from "../http1/pool.ts";
@@ -20,12 +21,6 @@ export interface HttpCheck {
   readonly host: string;
   /** Further header fields. */
   readonly headers: readonly (readonly [name: string, value: string])[];
-}
-
-/** Status codes from `from` to `to`, both included. */
-export interface StatusRange {
-  readonly from: number;
-  readonly to: number;
 }
 
 export interface HttpProbeSettings {
@@ -80,7 +75,7 @@ async function request(
     out.line("Accept", "*/*");
     for (const [name, value] of check.headers) out.line(name, value);
     const { head } = await connection.exchange(null, { responseMs: 0 });
-    const passed = statuses.some(({ from, to }) => head.status >= from && head.status <= to);
+    const passed = isInRanges(head.status, statuses);
     return { passed, reason: `answered ${head.status}`, evidence: passed ? "passed" : "denied" };
   } catch (error) {
     if (!(error instanceof Fault)) throw error;

@@ -6,7 +6,7 @@
  * warning. Each is one line of text that begins with the path.
  */
 
-import { isShortage } from "./shortage.ts";
+import { isProgramShortage } from "./shortage.ts";
 
 /** The result for one path. */
 export interface FoundPrograms {
@@ -113,7 +113,7 @@ async function readHead(path: string): Promise<string | Error | undefined> {
     return new TextDecoder("latin1").decode(head.subarray(0, count));
   } catch (error) {
     // This is no mistake: a binary may be executable without being readable.
-    return isShortage(error) ? error as Error : undefined;
+    return isProgramShortage(error) ? error as Error : undefined;
   }
 }
 
@@ -147,5 +147,5 @@ function mistake(line: string): FoundPrograms {
 /** The result if a file or directory could not be examined. */
 function failed(what: string, error: unknown): FoundPrograms {
   const found = mistake(`${what}: ${error instanceof Error ? error.message : error}`);
-  return isShortage(error) ? { ...found, isShort: true } : found;
+  return isProgramShortage(error) ? { ...found, isShort: true } : found;
 }

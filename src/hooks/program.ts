@@ -11,7 +11,7 @@ import { endAfter, whenAborted } from "../base/deadline.ts";
 import { formatDuration } from "../base/duration.ts";
 import { fileChange, fileState } from "./file_state.ts";
 import { Output } from "./output.ts";
-import { isShortage } from "./shortage.ts";
+import { isProgramShortage } from "./shortage.ts";
 
 /** A program with its arguments and limits. */
 export interface Run {
@@ -108,7 +108,7 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
   const before = fileState(path);
   const child = start(run);
   if (child instanceof Error) {
-    const how = isShortage(child) ? "short" : "notStarted";
+    const how = isProgramShortage(child) ? "short" : "notStarted";
     return ended(how, `could not be started: ${whyNotStarted(child)}`);
   }
   const output = new Output([child.stdout, child.stderr], run.onLine, clock);

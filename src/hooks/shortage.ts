@@ -2,7 +2,7 @@
 import { errorCode, isShortageCode } from "../base/errno.ts";
 
 /** True if `error`, as Deno throws it when it opens a file or starts a program, means that. */
-export function isShortage(error: unknown): boolean {
+export function isProgramShortage(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = errorCode(error);
   if (code !== undefined) return isShortageCode("program", code);

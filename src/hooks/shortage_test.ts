@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { isShortage } from "./shortage.ts";
+import { isProgramShortage } from "./shortage.ts";
 import { Folder } from "./testing/program.ts";
 
 Deno.test({
@@ -10,17 +10,18 @@ Deno.test({
     const path = await folder.script("busy", "exit 0");
     using _ = await Deno.open(path, { append: true });
     const error = assertThrows(() => new Deno.Command(path).spawn(), Error);
-    assert(isShortage(error), error.message);
+    assert(isProgramShortage(error), error.message);
   },
 });
 
 Deno.test("a program that is missing is no shortage, nor is anything that is not an error", () => {
   const missing = assertThrows(() => new Deno.Command("/no/such/program").spawn(), Error);
-  assertEquals([missing, "EMFILE", undefined].map(isShortage), [false, false, false]);
+  assertEquals([missing, "EMFILE", undefined].map(isProgramShortage), [false, false, false]);
 });
 
 Deno.test("exhausted descriptors, processes and memory are shortages; a wrong file format is not", () => {
-  const withCode = (code: string) => isShortage(Object.assign(new Error("failed"), { code }));
+  const withCode = (code: string) =>
+    isProgramShortage(Object.assign(new Error("failed"), { code }));
   assertEquals(["EMFILE", "ENFILE", "EAGAIN", "ENOMEM"].map(withCode), [true, true, true, true]);
   assertEquals(["ENOEXEC", "EACCES"].map(withCode), [false, false]);
 });

@@ -2,11 +2,11 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { Fault } from "../base/fault.ts";
 import { fakePair } from "../net/testing/conn_fake.ts";
-import { fixture, GET, text } from "./testing/server_fixture.ts";
+import { GET, serverFixture, text } from "./testing/server_fixture.ts";
 import { tunnel } from "../net/tunnel.ts";
 
 Deno.test("the response is framed for the request and for its status", async () => {
-  const { connect } = fixture(async (exchange) => {
+  const { connect } = serverFixture(async (exchange) => {
     const [, status, kind] = exchange.head.path.split("/");
     exchange.respond(Number(status), "X");
     const parts = [text.encode("ab"), text.encode("c")];
@@ -44,7 +44,7 @@ Deno.test("the response is framed for the request and for its status", async () 
 });
 
 Deno.test("an empty part of a body is never a chunk, which would be the last one", async () => {
-  const { connect } = fixture(async (exchange) => {
+  const { connect } = serverFixture(async (exchange) => {
     exchange.respond(200, "OK");
     const parts = [text.encode(""), text.encode("ab"), text.encode("")];
     await exchange.send({ length: undefined, read: () => Promise.resolve(parts.shift()) });
@@ -58,7 +58,7 @@ Deno.test("an empty part of a body is never a chunk, which would be the last one
 });
 
 Deno.test("a response whose source fails is reset, so that the client sees that it is incomplete", async () => {
-  const { connect, faults } = fixture(async (exchange) => {
+  const { connect, faults } = serverFixture(async (exchange) => {
     exchange.respond(200, "OK");
     const parts = [text.encode("ab")];
     await exchange.send({
@@ -78,7 +78,7 @@ Deno.test("a response whose source fails is reset, so that the client sees that 
 });
 
 Deno.test("a fault of the app before any response is answered with its status", async () => {
-  const { connect } = fixture(() => Promise.reject(new Fault("connectTimeout")));
+  const { connect } = serverFixture(() => Promise.reject(new Fault("connectTimeout")));
   const { client } = connect();
   await client.say(GET);
   assertMatch(await client.hear("connect\n"), /^HTTP\/1.1 504 Gateway Timeout\r\n/);
@@ -86,7 +86,7 @@ Deno.test("a fault of the app before any response is answered with its status", 
 });
 
 Deno.test("interim responses reach HTTP/1.1 clients only", async () => {
-  const { connect } = fixture(async (exchange) => {
+  const { connect } = serverFixture(async (exchange) => {
     await exchange.write1xx(103, "Early Hints", (head) => head.line("Link", "</a>"));
     exchange.respond(200, "OK");
     await exchange.send(null);
@@ -103,7 +103,7 @@ Deno.test("interim responses reach HTTP/1.1 clients only", async () => {
 
 Deno.test("after an upgrade both sides see each other's bytes, early ones and the half-close too", async () => {
   const [upstream, far] = fakePair();
-  const { connect } = fixture(async (exchange) => {
+  const { connect } = serverFixture(async (exchange) => {
     exchange.respond(101, "Switching Protocols").line("Upgrade", "echo");
     const count = await tunnel(await exchange.upgrade(), upstream);
     assertEquals(count, { fromClient: 5, fromUpstream: 3 });

@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { Fault, FAULTS, statusOf } from "../base/fault.ts";
 import { ALLOWED, localReply } from "./local_reply.ts";
-import { fixture, GET } from "./testing/server_fixture.ts";
+import { GET, serverFixture } from "./testing/server_fixture.ts";
 
 Deno.test("a reply to a request without an exchange has the status of its fault and closes", () => {
   const reply = new TextDecoder().decode(localReply(new Fault("headTooLarge"), 784_111_777_000));
@@ -19,7 +19,7 @@ Deno.test("a reply to a request without an exchange has the status of its fault 
 
 Deno.test("a handler that fails with a fault is answered with its status and words; 405 names the methods", async () => {
   for (const name of ["methodRefused", "tooManyHeld"] as const) {
-    const { connect } = fixture(() => Promise.reject(new Fault(name)));
+    const { connect } = serverFixture(() => Promise.reject(new Fault(name)));
     const { client, done } = connect();
     await client.say(GET);
     await client.closeWrite();

@@ -1,12 +1,12 @@
 /** Which connections a pool keeps, for how long, and for what. */
 import { assertEquals } from "@std/assert";
 import { onConns } from "../net/testing/conn_fake.ts";
-import { fixture, get, idleConnection } from "./testing/pool_fixture.ts";
+import { get, idleConnection, poolFixture } from "./testing/pool_fixture.ts";
 
 onConns(
   "an idle connection leaves the pool when its time is up, its upstream ends it or talks",
   async (pair) => {
-    const { pool, clock, upstreams } = fixture(pair, { idleMs: 10_000 });
+    const { pool, clock, upstreams } = poolFixture(pair, { idleMs: 10_000 });
     const rest = async () => {
       const connection = await pool.connect();
       const upstream = upstreams.at(-1)!;
@@ -33,7 +33,7 @@ onConns(
 );
 
 onConns("a pool keeps no more idle connections than it may, and none once closed", async (pair) => {
-  const { pool, upstreams } = fixture(pair, { idleMax: 1 });
+  const { pool, upstreams } = poolFixture(pair, { idleMax: 1 });
   const both = [await pool.connect(), await pool.connect(), await pool.connect()];
   for (const [i, connection] of both.entries()) {
     const reply = get(connection);
@@ -60,7 +60,7 @@ onConns("a 204 or 304 that declares a body is the last on its connection", async
   ];
   for (const [answers, idle] of [[kept, 1], [closed, 0]] as const) {
     for (const answer of answers) {
-      const world = fixture(pair);
+      const world = poolFixture(pair);
       await idleConnection(world, `HTTP/1.1 ${answer}`);
       assertEquals(world.pool.idle, idle, answer);
       world.pool.close();
@@ -72,7 +72,7 @@ onConns("a connection is closed before the time that its upstream announced", as
   for (
     const [line, keptMs] of [["", 29_000], ["Keep-Alive: timeout=5, max=100\r\n", 3_500]] as const
   ) {
-    const world = fixture(pair, { idleMs: 30_000 });
+    const world = poolFixture(pair, { idleMs: 30_000 });
     await idleConnection(world, `HTTP/1.1 204 No\r\n${line}\r\n`);
     await world.clock.advance(keptMs);
     assertEquals(world.pool.idle, 1, line);
@@ -84,7 +84,7 @@ onConns("a connection is closed before the time that its upstream announced", as
 onConns(
   "what may not be sent twice goes over a connection that has hardly idleConnection",
   async (pair) => {
-    const world = fixture(pair);
+    const world = poolFixture(pair);
     await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
     await world.clock.advance(400);
     const young = world.pool.take(false)!;
@@ -101,7 +101,7 @@ onConns(
 );
 
 onConns("when the upstream ends what rests is learned, and forgotten again", async (pair) => {
-  const world = fixture(pair, { idleMs: 30_000 });
+  const world = poolFixture(pair, { idleMs: 30_000 });
   const upstream = await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
   await world.clock.advance(400);
   await upstream.closeWrite();
@@ -124,7 +124,7 @@ onConns("when the upstream ends what rests is learned, and forgotten again", asy
 });
 
 onConns("what may not be sent twice learns of ends after the shortest rest, too", async (pair) => {
-  const world = fixture(pair, { idleMs: 30_000 });
+  const world = poolFixture(pair, { idleMs: 30_000 });
   const upstream = await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
   await upstream.closeWrite();
   await world.clock.advance(0);

@@ -7,6 +7,7 @@
  * needs no buffer (`release`), or one small one on sockets that must have it before there is something to
  * read. Buffers are pooled, and the one used last is used next.
  */
+import type { Bytes } from "../base/bytes.ts";
 
 /** For the first read of a message, in bytes: a head, and often all of it. */
 export const SMALL_BYTES = 8 * 1024;
@@ -15,8 +16,6 @@ export const LARGE_BYTES = 64 * 1024;
 /** Unused buffers kept of each size. */
 const SMALL_KEPT_MAX = 1024;
 const LARGE_KEPT_MAX = 64;
-
-type Bytes = Uint8Array<ArrayBuffer>;
 
 const NONE: Bytes = new Uint8Array(0);
 const smallFree: Bytes[] = [];

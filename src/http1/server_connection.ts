@@ -11,7 +11,7 @@ import type { Conn } from "../net/conn.ts";
 import { type DrainState, Exchange } from "./exchange.ts";
 import { parseRequestHead, type RequestHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
-import { discard, linger, readLine } from "./slow_reads.ts";
+import { discard, lingerAfterResponse, readLine } from "./slow_reads.ts";
 import { localReply, sendLocalReply } from "./local_reply.ts";
 import type { Handler, Server, ServerLimits } from "./server.ts";
 import { BufferedConn, type BufferedConnEvents, type Filler } from "./buffered_conn.ts";
@@ -359,7 +359,7 @@ export class ServerConnection
   #linger(): Promise<void> {
     this.#idle = true;
     this.idleSince = Infinity;
-    return linger(this.#io);
+    return lingerAfterResponse(this.#io);
   }
 
   /** The client took too long: between requests the connection is closed, within one it gets an answer. */

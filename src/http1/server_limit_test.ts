@@ -1,10 +1,10 @@
 /** A server at its limit: which connections are closed, wait, or are answered nevertheless. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import {
-  fixture as fixtureOf,
   GET,
   say,
   type ServerFixture,
+  serverFixture as fixtureOf,
   serverTest,
 } from "./testing/server_fixture.ts";
 import { type Handler, reserveOf } from "./server.ts";

@@ -47,7 +47,7 @@ export async function discard(body: Body): Promise<"ended" | "tooMuch" | Fault> 
 }
 
 /** Closes our sending side and reads for a moment what the client still sends (RFC 9112 section 9.6). */
-export async function linger(io: BufferedConn): Promise<void> {
+export async function lingerAfterResponse(io: BufferedConn): Promise<void> {
   await io.closeWrite();
   const by = io.deadlines.in(LINGER_MS);
   const before = io.received;

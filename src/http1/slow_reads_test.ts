@@ -7,7 +7,7 @@ import { type MakePair, onConns } from "../net/testing/conn_fake.ts";
 import { Body } from "./body.ts";
 import { BufferedConn } from "./buffered_conn.ts";
 import { CHUNKED, type Framing } from "./framing.ts";
-import { discard, linger, readLine } from "./slow_reads.ts";
+import { discard, lingerAfterResponse, readLine } from "./slow_reads.ts";
 
 function bench(pair: MakePair) {
   const clock = new ManualClock();
@@ -71,7 +71,7 @@ onConns(
 
 onConns("after a response, what the client still sends is dropped until its end", async (pair) => {
   const { io, far } = bench(pair);
-  const lingering = linger(io);
+  const lingering = lingerAfterResponse(io);
   assertEquals(await far.hearAll(), "");
   await far.say("more");
   await far.closeWrite();
@@ -83,7 +83,7 @@ onConns(
   "a client that neither ends nor sends is not waited for beyond five seconds",
   async (pair) => {
     const { clock, io } = bench(pair);
-    const lingering = linger(io).then(() => "ended", ({ fault }) => fault);
+    const lingering = lingerAfterResponse(io).then(() => "ended", ({ fault }) => fault);
     await clock.advance(5_500);
     assertEquals(await lingering, "idleTimeout");
     io.dispose();

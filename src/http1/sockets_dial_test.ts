@@ -5,7 +5,7 @@ import { ManualClock, realClock } from "../base/clock.ts";
 import { Fault, type FaultName, FAULTS } from "../base/fault.ts";
 import type { Conn } from "../net/conn.ts";
 import type { PlainDialOptions } from "../net/transport.ts";
-import { joined, listener, onBoth, untilStill } from "./testing/both_transports.ts";
+import { joined, onBoth, tcpListener, untilStill } from "./testing/both_transports.ts";
 
 const to = (port: number, more: Partial<PlainDialOptions> = {}): PlainDialOptions => ({
   hostname: "127.0.0.1",
@@ -22,7 +22,7 @@ async function assertFault(promise: Promise<unknown>, fault: FaultName): Promise
 
 /** A port that gives no answer to a connect: its queue is full, and nobody accepts. */
 async function mute(): Promise<Disposable & { readonly port: number }> {
-  const there = listener(1);
+  const there = tcpListener(1);
   const { port } = there.addr;
   const giveUp = new AbortController();
   const conns: Deno.Conn[] = [];
@@ -45,7 +45,7 @@ async function mute(): Promise<Disposable & { readonly port: number }> {
 }
 
 onBoth("a refused connection is distinguished from all other failures", async (sockets) => {
-  const there = listener();
+  const there = tcpListener();
   const { port } = there.addr;
   there.close();
   await assertFault(sockets.dialer(to(port))(), "connectRefused");

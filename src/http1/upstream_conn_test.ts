@@ -2,11 +2,11 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { Fault, type FaultName } from "../base/fault.ts";
 import { type MakePair, onConns } from "../net/testing/conn_fake.ts";
-import { fixture, get, textOf, WAIT } from "./testing/pool_fixture.ts";
+import { get, poolFixture, textOf, WAIT } from "./testing/pool_fixture.ts";
 
 /** Starts a request on a fresh connection and answers it; the reply or the fault. */
 async function answered(pair: MakePair, answer: string, method = "GET", end = true) {
-  const { pool, upstreams } = fixture(pair);
+  const { pool, upstreams } = poolFixture(pair);
   const connection = await pool.connect();
   const reply = get(connection, method).catch((error) => error as Fault);
   await upstreams[0]!.hear("\r\n\r\n");
@@ -22,7 +22,7 @@ async function assertFault(promise: Promise<unknown>, fault: FaultName): Promise
 onConns(
   "a request is sent as given, with framing added, and the connection is used again",
   async (pair) => {
-    const { pool, upstreams } = fixture(pair);
+    const { pool, upstreams } = poolFixture(pair);
     const first = await pool.connect();
     assertEquals(first.requestStarted, false);
     const reply = get(first);
@@ -53,7 +53,7 @@ onConns(
 onConns(
   "a body of unknown length goes out chunked with its trailers, and comes back so",
   async (pair) => {
-    const { pool, upstreams } = fixture(pair);
+    const { pool, upstreams } = poolFixture(pair);
     const connection = await pool.connect();
     const parts = ["ab", "c"].map((part) => new TextEncoder().encode(part));
     const source = { length: undefined, read: () => Promise.resolve(parts.shift()) };
@@ -151,7 +151,7 @@ onConns("a body that is cut or malformed rejects instead of ending", async (pair
 onConns(
   "the response time begins when the request has been sent, and ends with the head",
   async (pair) => {
-    const { pool, clock, upstreams } = fixture(pair, { bodyMs: 60_000 });
+    const { pool, clock, upstreams } = poolFixture(pair, { bodyMs: 60_000 });
     const connection = await pool.connect();
     const body = Promise.withResolvers<Uint8Array | undefined>();
     const reads = [body.promise, Promise.resolve(undefined)];
@@ -178,7 +178,7 @@ onConns(
 );
 
 onConns("an early response is handed on while the request is still being sent", async (pair) => {
-  const { pool, upstreams } = fixture(pair);
+  const { pool, upstreams } = poolFixture(pair);
   const connection = await pool.connect();
   const never = new Promise<undefined>(() => {});
   const reply = get(connection, "PUT", WAIT, { length: undefined, read: () => never });
@@ -190,7 +190,7 @@ onConns("an early response is handed on while the request is still being sent", 
 });
 
 onConns("a client that leaves while it sends its body ends the upstream request", async (pair) => {
-  const { pool, ends } = fixture(pair);
+  const { pool, ends } = poolFixture(pair);
   const connection = await pool.connect();
   const source = { length: 10, read: () => Promise.reject(new Fault("clientReset")) };
   await assertFault(get(connection, "PUT", WAIT, source), "clientReset");
@@ -202,7 +202,7 @@ onConns(
   async (pair) => {
     const body = () => new TextEncoder().encode("body");
     const options = { ...WAIT, waitForContinue: true };
-    const { pool, upstreams, clock } = fixture(pair);
+    const { pool, upstreams, clock } = poolFixture(pair);
     const ask = async () => {
       const connection = await pool.connect();
       return { connection, reply: get(connection, "PUT", options, body()) };
@@ -231,7 +231,7 @@ onConns(
 );
 
 onConns("informational responses are passed on in order before the final one", async (pair) => {
-  const { pool, upstreams } = fixture(pair);
+  const { pool, upstreams } = poolFixture(pair);
   const seen: number[] = [];
   const connection = await pool.connect();
   const onInformational = (head: { status: number }) => void seen.push(head.status);
@@ -245,7 +245,7 @@ onConns("informational responses are passed on in order before the final one", a
 });
 
 onConns("after a 101 the raw connection gives early bytes first", async (pair) => {
-  const { pool, upstreams } = fixture(pair);
+  const { pool, upstreams } = poolFixture(pair);
   const connection = await pool.connect();
   connection.request("GET", "/").line("Upgrade", "echo");
   const reply = connection.exchange(null, { ...WAIT, upgrade: true });

@@ -82,6 +82,6 @@ export function connectShortageWords(result: number): string {
 }
 
 /** True if a call on sockets failed because a resource of this machine is exhausted. Takes any result. */
-export function isShortage(result: number): boolean {
+export function isShortageErrno(result: number): boolean {
   return result < 0 && isShortageCode("socket", NAMES[-result]);
 }

@@ -83,7 +83,7 @@ export function isSameHost(a: SockAddr, b: SockAddr): boolean {
 }
 
 /** A socket address as the rest of the program knows addresses. */
-export function addressOf(address: SockAddr): Address {
+export function addressOfSockaddr(address: SockAddr): Address {
   const endpoint = endpointOf(address);
   return endpoint.kind === "unix"
     ? endpoint

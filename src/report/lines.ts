@@ -9,7 +9,7 @@ import type { Stamped } from "../events/stream.ts";
 export const LEVELS = ["debug", "info", "warn", "error"] as const;
 export type Level = typeof LEVELS[number];
 
-interface Row<E> {
+interface LineRow<E> {
   readonly level: Level;
   readonly line: (event: E) => string;
 }
@@ -24,7 +24,7 @@ const leftToFinish = (sessions: number, ms: number) =>
 const because = (reason: string) => reason === "" ? "" : ` (${reason})`;
 const from = (upstream: string | undefined) => upstream === undefined ? "" : ` from ${upstream}`;
 
-export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
+export const ROWS: { readonly [T in Event["type"]]: LineRow<EventOf<T>> } = {
   "proxy.started": {
     level: "info",
     line: (e) =>
@@ -262,9 +262,9 @@ export const ROWS: { readonly [T in Event["type"]]: Row<EventOf<T>> } = {
   },
 };
 
-function rowOf<E extends Event>(event: E): Row<E> {
+function rowOf<E extends Event>(event: E): LineRow<E> {
   // The mapped type above pairs each row with its event; TypeScript loses that in the lookup.
-  return ROWS[event.type] as unknown as Row<E>;
+  return ROWS[event.type] as unknown as LineRow<E>;
 }
 
 export function levelOf(event: Event): Level {

@@ -8,7 +8,7 @@ import type { Publish } from "../events/events.ts";
 import { errnoWords } from "../linux/errno.ts";
 import type { SockAddr } from "../linux/kernel.ts";
 import type { Libc } from "../linux/libc.ts";
-import { addressOf, ipSockaddr, isUnix, literalSockaddr } from "../linux/sockaddr.ts";
+import { addressOfSockaddr, ipSockaddr, isUnix, literalSockaddr } from "../linux/sockaddr.ts";
 import { listenAt } from "../net/linux/bind.ts";
 import { systemLookUp } from "../net/look_up.ts";
 import { BACKLOG } from "../net/linux/listener.ts";
@@ -132,7 +132,7 @@ export class Port implements Disposable {
     if (listener < 0) return errnoWords(listener);
     this.#cancelRetry();
     this.#listener = listener;
-    this.#opened = addressOf(isUnix(address) ? address : libc.localAddress(listener));
+    this.#opened = addressOfSockaddr(isUnix(address) ? address : libc.localAddress(listener));
     opened(listener, this.#opened);
     publish({ type: "port.opened", address: formatAddress(this.#opened) });
   }

@@ -7,7 +7,7 @@
 import { Dice } from "../../src/base/testing/dice.ts";
 import type { Event } from "../../src/events/events.ts";
 import { step } from "../../src/failover/machine.ts";
-import type { Order, OrderOutcome } from "../../src/failover/orders.ts";
+import type { OperatorOrder, OrderOutcome } from "../../src/failover/orders.ts";
 import type { DrainOrder, ProbeResult, TriggerOutcome } from "../../src/failover/ports.ts";
 import {
   type Effect,
@@ -44,7 +44,7 @@ export interface Settings {
 
 /** An order and the outcomes that its caller got. */
 export interface Ordered {
-  readonly order: Order;
+  readonly order: OperatorOrder;
   readonly at: number;
   readonly outcomes: OrderOutcome["is"][];
 }
@@ -198,7 +198,7 @@ export class Simulation {
     });
   }
 
-  #drawOrder(): Order {
+  #drawOrder(): OperatorOrder {
     const upstream = `u${Math.floor(this.#random() * this.#settings.upstreams)}`;
     const { holdMs } = this.#settings.policy;
     const roll = Math.floor(this.#random() * 12);
@@ -216,7 +216,7 @@ export class Simulation {
     return roll < 10 ? { name: "drain", upstream } : { name: "undrain", upstream };
   }
 
-  #order(order: Order): void {
+  #order(order: OperatorOrder): void {
     const id = ++this.#lastOrder;
     this.orders.set(id, { order, at: this.now, outcomes: [] });
     this.#input({ type: "ordered", id, order, by: "ann", reason: "" });

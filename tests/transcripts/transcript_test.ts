@@ -13,7 +13,7 @@ import { assert, assertEquals } from "@std/assert";
 import { formatDuration, parseDuration } from "../../src/base/duration.ts";
 import type { Event } from "../../src/events/events.ts";
 import type { ProbeResult, TriggerOutcome } from "../../src/failover/ports.ts";
-import type { Order } from "../../src/failover/orders.ts";
+import type { OperatorOrder } from "../../src/failover/orders.ts";
 import { step } from "../../src/failover/machine.ts";
 import {
   type Effect,
@@ -70,7 +70,7 @@ function policyFrom(words: readonly string[]): Policy {
 }
 
 /** The order that a command gives, or undefined if it gives none. */
-function orderFrom(verb: string, [first, second]: readonly string[]): Order | undefined {
+function orderFrom(verb: string, [first, second]: readonly string[]): OperatorOrder | undefined {
   switch (verb) {
     case "switchover":
       return {

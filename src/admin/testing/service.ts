@@ -8,7 +8,7 @@ import { POLICY } from "../../failover/testing/policy.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import { Incidents } from "../../incidents/incidents.ts";
 import { EventCounts } from "../event_counts.ts";
-import type { Counters, ServiceView } from "../view.ts";
+import type { ServiceCounters, ServiceView } from "../view.ts";
 
 export const PASSED: ProbeResult = {
   passed: true,
@@ -37,7 +37,7 @@ export class TestService implements AsyncDisposable {
     options: {
       readonly policy?: Partial<Policy>;
       readonly name?: string;
-      readonly counters?: Counters;
+      readonly counters?: ServiceCounters;
     } = {},
   ) {
     const { name = "", counters = {} } = options;

@@ -24,7 +24,7 @@ export interface OpenFile {
 const SILENT_MS = 10_000;
 
 /** The result of `work`; rejects with a Fault if it takes longer than a file operation may take. */
-export async function inTime<T>(clock: Clock, work: Promise<T>): Promise<T> {
+export async function inStorageTime<T>(clock: Clock, work: Promise<T>): Promise<T> {
   const onLate = () => new Fault("responseCut", "the file system does not answer");
   return await withinTime(work, SILENT_MS, clock, onLate);
 }
@@ -147,7 +147,7 @@ export function bodyOf(
       try {
         if (left === length && first > 0) await file.seek(first, Deno.SeekMode.Start);
         const chunk = new Uint8Array(Math.min(CHUNK_BYTES, left));
-        const count = await inTime(clock, file.read(chunk));
+        const count = await inStorageTime(clock, file.read(chunk));
         if (count === null) throw new Fault("responseCut", "the file became shorter meanwhile");
         // The bytes of one read are consistent; those of a later read may be from another version.
         const isLastOfMany = count === left && left < length;

@@ -9,7 +9,7 @@ import type { Clock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import type { Probe, ProbeResult } from "../../failover/ports.ts";
 import { RETRY_AFTER_S } from "../answers.ts";
-import { bodyOf, inTime, type OpenFile, openFile, respondWith } from "./file_response.ts";
+import { bodyOf, inStorageTime, type OpenFile, openFile, respondWith } from "./file_response.ts";
 
 /** Answers a request from a folder or a page. Resolves always; the body's stream owns the file. */
 export type StaticBackup = (request: Request) => Promise<Response>;
@@ -48,7 +48,7 @@ function orAway(clock: Clock, backup: StaticBackup): StaticBackup {
   return async (request) => {
     const working = backup(request);
     try {
-      return await inTime(clock, working);
+      return await inStorageTime(clock, working);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       // The response comes too late, and its file is still open.

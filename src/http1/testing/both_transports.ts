@@ -7,12 +7,12 @@ import { type Handler, Server, type ServerLimits } from "../server.ts";
 import type { ListeningPort, Sockets } from "../../net/transport.ts";
 import { linuxSockets } from "../../net/linux/transport.ts";
 
-export interface Kind {
+export interface TransportKind {
   readonly name: "deno" | "linux";
   readonly make: () => Sockets;
 }
 
-export const KINDS: readonly Kind[] = [
+export const KINDS: readonly TransportKind[] = [
   { name: "deno", make: () => denoSockets },
   ...(Deno.build.os === "linux"
     ? [{ name: "linux", make: () => linuxSockets(realClock) } as const]
@@ -20,7 +20,10 @@ export const KINDS: readonly Kind[] = [
 ];
 
 /** Registers a test for each kind; its sockets are closed after it. */
-export function onBoth(name: string, run: (sockets: Sockets, kind: Kind) => Promise<void>): void {
+export function onBoth(
+  name: string,
+  run: (sockets: Sockets, kind: TransportKind) => Promise<void>,
+): void {
   for (const kind of KINDS) {
     Deno.test(`${kind.name}: ${name}`, async () => {
       const sockets = kind.make();
@@ -34,13 +37,13 @@ export function onBoth(name: string, run: (sockets: Sockets, kind: Kind) => Prom
 }
 
 /** A listener of Deno's that nobody accepts from unless the test does. */
-export function listener(backlog = 16): Deno.TcpListener {
+export function tcpListener(backlog = 16): Deno.TcpListener {
   return Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: backlog });
 }
 
 /** A connection of `sockets`, and its other end in the hands of the test. */
 export async function joined(sockets: Sockets): Promise<{ conn: Conn; peer: Deno.TcpConn }> {
-  using there = listener();
+  using there = tcpListener();
   const { port } = there.addr;
   const dial = sockets.dialer({ hostname: "127.0.0.1", port, clock: realClock, connectMs: 20_000 });
   const [conn, peer] = await Promise.all([dial(), there.accept()]);

@@ -7,7 +7,7 @@ import type { FakeConn, MakePair } from "../../net/testing/conn_fake.ts";
 import { Deadlines } from "../../net/deadlines.ts";
 import { Pool, type PoolOptions } from "../pool.ts";
 
-export function fixture(pair: MakePair, options: Partial<PoolOptions> = {}) {
+export function poolFixture(pair: MakePair, options: Partial<PoolOptions> = {}) {
   const clock = new ManualClock();
   const upstreams: FakeConn[] = [];
   const ends: FakeConn[] = [];
@@ -46,7 +46,7 @@ export async function textOf(body: BodySource): Promise<string> {
 
 /** A connection that has carried a whole exchange and rests. */
 export async function idleConnection(
-  { pool, upstreams }: ReturnType<typeof fixture>,
+  { pool, upstreams }: ReturnType<typeof poolFixture>,
   answer: string,
   method = "GET",
 ): Promise<FakeConn> {

@@ -14,7 +14,7 @@ export interface ServerFixture {
 }
 
 /** A server on a clock that stands still. */
-export function fixture(
+export function serverFixture(
   handler: Handler,
   limits: Partial<ServerLimits> = {},
   pair: MakePair = fakePair,
@@ -53,7 +53,7 @@ export function serverTest(
 ): void {
   onConns(
     name,
-    (pair) => run((handler, limits, options) => fixture(handler, limits, pair, options)),
+    (pair) => run((handler, limits, options) => serverFixture(handler, limits, pair, options)),
   );
 }
 

@@ -1,8 +1,8 @@
 /**
- * A kernel in memory, for tests: sockets with small buffers, pipes, edge-triggered reports, descriptor
- * numbers that are reused at once and can run out. It keeps the promises that Linux makes (a read that
- * does not fill its buffer emptied the socket; after EAGAIN the socket becomes writable when there is room) and, with
- * dice, breaks everything it may: interrupted calls, short writes, reports in any order.
+ * A kernel in memory, for tests: sockets with small buffers, pipes, edge-triggered reports, and descriptor
+ * numbers that are reused at once and can run out. It keeps the promises that Linux makes: a read that does not
+ * fill its buffer emptied the socket, and after EAGAIN a socket becomes writable when there is room. With dice it
+ * does everything else that Linux may do: interrupted calls, short writes, reports in any order.
  *
  * The test holds the other end of each connection, a `Peer`. Time stands still until the test moves it.
  */
@@ -22,7 +22,8 @@ import {
 } from "../kernel.ts";
 import { endpointOf, ipSockaddr } from "../sockaddr.ts";
 import type { Dice } from "../../base/testing/dice.ts";
-import { type Bytes, Peer, Queue } from "./fake_peer.ts";
+import type { Bytes } from "../../base/bytes.ts";
+import { type FakeAnswer, Peer, Queue } from "./fake_peer.ts";
 
 interface Listener {
   readonly address: string;
@@ -33,9 +34,6 @@ type Descriptor =
   | { readonly kind: "socket"; readonly peer: Peer }
   | { readonly kind: "listener"; readonly listener: Listener }
   | { readonly kind: "pipe"; readonly queue: Queue };
-
-/** How an upstream takes a connect; `itself`: nobody listens, and our socket got the very port it dials. */
-export type Answer = "accept" | "refuse" | "silence" | "itself" | number;
 
 export interface FakeOptions {
   readonly dice?: Dice;
@@ -50,7 +48,7 @@ export class FakeKernel implements Kernel {
   /** Descriptors there are. */
   fdMax = Infinity;
   /** How addresses answer a connect, as printed by `where`; others refuse. */
-  readonly answers = new Map<string, Answer>();
+  readonly answers = new Map<string, FakeAnswer>();
   /** The other ends of the connects so far, oldest first. */
   readonly upstreams: Peer[] = [];
   /** Sockets of which `keepAlive` was called. */

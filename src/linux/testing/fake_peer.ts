@@ -6,9 +6,11 @@
  * own buffer, which it may read whatever happens to us; the rest is still in our send queue, and lost
  * when we reset the connection or the peer answers with a reset.
  */
+import type { Bytes } from "../../base/bytes.ts";
 import { ECONNREFUSED, ECONNRESET, EPIPE } from "../errno.ts";
 
-export type Bytes = Uint8Array<ArrayBuffer>;
+/** How an upstream takes a connect; `itself`: nobody listens, and our socket got the port that it dials. */
+export type FakeAnswer = "accept" | "refuse" | "silence" | "itself" | number;
 
 /** Bytes in order, with a maximum. */
 export class Queue {

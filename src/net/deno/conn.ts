@@ -71,7 +71,7 @@ export function closeConn(conn: Deno.Conn): void {
 }
 
 /** One end of a connection, or where a listener listens, as the rest of the program knows addresses. */
-export function addressOf(end: Deno.Addr): Address {
+export function addressOfDeno(end: Deno.Addr): Address {
   if ("hostname" in end) return { kind: "tcp", host: end.hostname, port: end.port };
   return { kind: "unix", path: "path" in end ? end.path ?? "" : "" };
 }

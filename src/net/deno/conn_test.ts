@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { addressOf, closeConn, tune } from "./conn.ts";
+import { addressOfDeno, closeConn, tune } from "./conn.ts";
 
 Deno.test("a tuned socket sends at once and is kept alive", () => {
   const calls: string[] = [];
@@ -25,8 +25,11 @@ Deno.test("a socket may be closed twice", async () => {
 
 Deno.test("both kinds of socket addresses have our words for them", () => {
   assertEquals(
-    addressOf({ transport: "tcp", hostname: "::1", port: 7 }),
+    addressOfDeno({ transport: "tcp", hostname: "::1", port: 7 }),
     { kind: "tcp", host: "::1", port: 7 },
   );
-  assertEquals(addressOf({ transport: "unix", path: "/run/x" }), { kind: "unix", path: "/run/x" });
+  assertEquals(addressOfDeno({ transport: "unix", path: "/run/x" }), {
+    kind: "unix",
+    path: "/run/x",
+  });
 });

@@ -37,12 +37,12 @@ export interface DialLimits {
  */
 export function dial(address: Address, limits: DialLimits): Promise<Deno.Conn | Fault | undefined> {
   if (limits.signal.aborted) return Promise.resolve(undefined);
-  return new Promise((resolve) => new DialAttempt(address, limits, resolve).begin());
+  return new Promise((resolve) => new DenoDialAttempt(address, limits, resolve).begin());
 }
 
 type DialOutcome = Deno.Conn | Fault | undefined;
 
-class DialAttempt {
+class DenoDialAttempt {
   readonly #address: Address;
   readonly #limits: DialLimits;
   readonly #resolver: Resolver;

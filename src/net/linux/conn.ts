@@ -5,6 +5,7 @@
  * A socket is read or written only after epoll has reported it ready, until a call returns EAGAIN. One
  * connection reads a few times per tick of the loop, so that the others get their share.
  */
+import type { Bytes } from "../../base/bytes.ts";
 import { EAGAIN, EINTR, errnoWords } from "../../linux/errno.ts";
 import type { EmbeddedLoop } from "./embedded_loop.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE } from "../../linux/kernel.ts";
@@ -23,8 +24,6 @@ const CLOSED = new Error("closed by us");
 
 /** An accepted connection is watched in this tick after it was accepted, if it is still open. */
 const UNWATCHED_TICKS = 3;
-
-type Bytes = Uint8Array<ArrayBuffer>;
 
 /** A write that waits for room in the socket's send buffer. */
 interface Writing {

@@ -22,7 +22,7 @@ export function linuxDialer(host: EmbeddedLoop, options: PlainDialOptions): Dial
   const { hostname, port, clock, connectMs, resolver = ofProcess } = options;
   const literal = ipSockaddr(hostname, port);
   return async (signal, onConnecting) => {
-    const attempt = new DialAttempt(host, clock, (ip, fault) => {
+    const attempt = new LinuxDialAttempt(host, clock, (ip, fault) => {
       if (ip === undefined) return;
       if (fault === undefined) resolver.connected(hostname, ip);
       else if (FAULTS[fault.fault].side === "upstream") resolver.failed(hostname, ip);
@@ -43,7 +43,7 @@ export function linuxDialer(host: EmbeddedLoop, options: PlainDialOptions): Dial
 }
 
 /** One address to try; `ip` is set if it is one of a name's. */
-interface Place {
+interface DialTarget {
   readonly address: SockAddr;
   readonly ip?: string;
 }
@@ -51,16 +51,16 @@ interface Place {
 /** Called with the outcome of each address: no fault if it was connected. */
 type Note = (ip: string | undefined, fault: Fault | undefined) => void;
 
-class DialAttempt implements Watcher {
+class LinuxDialAttempt implements Watcher {
   readonly #host: EmbeddedLoop;
   readonly #clock: Clock;
   readonly #note: Note;
   readonly #onConnecting: (() => void) | undefined;
   readonly #end = Promise.withResolvers<Conn>();
   /** Undefined while the name is being looked up. */
-  #left: readonly Place[] | undefined;
+  #left: readonly DialTarget[] | undefined;
   /** Sockets that connect now. */
-  readonly #open: { readonly fd: number; readonly place: Place }[] = [];
+  readonly #open: { readonly fd: number; readonly place: DialTarget }[] = [];
   #cancelNext: () => void = () => {};
   /** The result if no address answers. */
   #fault: Fault | undefined;
@@ -82,11 +82,11 @@ class DialAttempt implements Watcher {
     if (ips instanceof Fault) return this.giveUp(ips);
     const places = ips.map((ip) => ({ ip, address: scopedSockaddr(ip, port) }));
     this.begin(
-      places.filter((place): place is Place & { ip: string } => place.address !== undefined),
+      places.filter((place): place is DialTarget & { ip: string } => place.address !== undefined),
     );
   }
 
-  begin(places: readonly Place[]): void {
+  begin(places: readonly DialTarget[]): void {
     this.#left = places.slice(0, ADDRESSES_MAX);
     this.#onConnecting?.();
     this.#next();
@@ -138,7 +138,7 @@ class DialAttempt implements Watcher {
     this.#cancelNext = this.#clock.after(NEXT_ADDRESS_MS, () => this.#next());
   }
 
-  #connect(place: Place): Fault | undefined {
+  #connect(place: DialTarget): Fault | undefined {
     const { loop } = this.#host;
     const fd = loop.kernel.connect(place.address, { userTimeoutMs: 0 });
     if (fd < 0) return faultOf(fd);
@@ -157,14 +157,14 @@ class DialAttempt implements Watcher {
     this.#next();
   }
 
-  #noteFault(place: Place, fault: Fault): void {
+  #noteFault(place: DialTarget, fault: Fault): void {
     this.#note(place.ip, fault);
     // A refusal by the peer says more than a missing answer.
     if (this.#fault === undefined || !FAULTS[this.#fault.fault].hard) this.#fault = fault;
   }
 
   /** Removes `fd` from this attempt, and returns its address. */
-  #take(fd: number): Place {
+  #take(fd: number): DialTarget {
     const index = this.#open.findIndex((open) => open.fd === fd);
     return this.#open.splice(index, 1)[0]!.place;
   }

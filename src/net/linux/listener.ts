@@ -2,7 +2,7 @@
  * Accepts clients on sockets of the kernel, in batches, so that established connections get their share of each
  * tick. `acceptBatch` is used by the splice engine as well, whose port can be closed and opened again.
  */
-import { EAGAIN, EINVAL, errnoWords, isShortage } from "../../linux/errno.ts";
+import { EAGAIN, EINVAL, errnoWords, isShortageErrno } from "../../linux/errno.ts";
 import type { Kernel, SockAddr } from "../../linux/kernel.ts";
 import type { Tick, Watcher } from "../../linux/loop.ts";
 import { endpointOf, isSameHost } from "../../linux/sockaddr.ts";
@@ -43,7 +43,7 @@ export function acceptBatch(kernel: Kernel, listener: number, taker: BatchTaker)
       taker.missed?.();
       // It is closed in this very moment.
       if (client === -EAGAIN || client === -EINVAL) return "empty";
-      if (isShortage(client)) return client;
+      if (isShortageErrno(client)) return client;
       // Any other error is one of that connection, which Linux reports here (accept(2)).
       continue;
     }
@@ -74,7 +74,7 @@ export interface Sharing {
   readonly yieldMs: number;
 }
 
-export class Acceptor implements Watcher, Tick, BatchTaker {
+export class LinuxAcceptor implements Watcher, Tick, BatchTaker {
   queued = false;
   readonly #host: EmbeddedLoop;
   readonly #listener: number;
@@ -122,7 +122,7 @@ export class Acceptor implements Watcher, Tick, BatchTaker {
   takeAll(): void {
     for (let taken = 0; taken < BACKLOG && !this.#isOver; taken++) {
       const client = this.#host.loop.kernel.accept(this.#listener);
-      if (client === -EAGAIN || isShortage(client)) return;
+      if (client === -EAGAIN || isShortageErrno(client)) return;
       if (client >= 0) this.take(client);
     }
   }

@@ -4,7 +4,7 @@
  * served runs only while there are some.
  */
 import { type Clock, sleep } from "../../base/clock.ts";
-import { EADDRINUSE, EAGAIN, errnoWords, isShortage } from "../../linux/errno.ts";
+import { EADDRINUSE, EAGAIN, errnoWords, isShortageErrno } from "../../linux/errno.ts";
 import { Libc } from "../../linux/libc.ts";
 import { Loop } from "../../linux/loop.ts";
 import { type PeerCredentials, ProcessLibc } from "../../linux/process_libc.ts";
@@ -69,7 +69,7 @@ export function listenLocally(
   const address = unixSockaddr(path);
   const { socketMode } = options;
   const fd = listenAt(libc, address, { backlog: BACKLOG, userTimeoutMs: 0, socketMode });
-  if (fd >= 0) return new Listening(libc, fd, path, acceptee, options);
+  if (fd >= 0) return new LinuxLocalListener(libc, fd, path, acceptee, options);
   const holder = fd === -EADDRINUSE ? holderOf(libc, path) : undefined;
   libc[Symbol.dispose]();
   return { reason: errnoWords(fd), ...holder === undefined ? {} : { holder } };
@@ -85,7 +85,7 @@ function holderOf(libc: Libc, path: string): number | undefined {
   return pid;
 }
 
-class Listening implements LocalListener {
+class LinuxLocalListener implements LocalListener {
   readonly finished: Promise<void>;
   readonly #libc: Libc;
   readonly #process = new ProcessLibc();
@@ -153,7 +153,9 @@ class Listening implements LocalListener {
       const client = this.#libc.accept(this.#fd);
       if (client === -EAGAIN) return;
       if (client >= 0) this.#serve(client);
-      else if (isShortage(client)) await sleep(this.#clock, SHORTAGE_MS, signal).catch(() => {});
+      else if (isShortageErrno(client)) {
+        await sleep(this.#clock, SHORTAGE_MS, signal).catch(() => {});
+      }
     }
   }
 

@@ -10,7 +10,7 @@ import { listenAt } from "./bind.ts";
 import { Loop } from "../../linux/loop.ts";
 import { endpointOf, ipSockaddr, literalSockaddr } from "../../linux/sockaddr.ts";
 import { linuxDialer } from "./dial.ts";
-import { Acceptor, BACKLOG, type Sharing } from "./listener.ts";
+import { BACKLOG, LinuxAcceptor, type Sharing } from "./listener.ts";
 import {
   type Acceptee,
   type AcceptOptions,
@@ -56,7 +56,7 @@ async function listen(
   });
   if (fd < 0) return errnoWords(fd);
   const bound = endpointOf(kernel.localAddress(fd));
-  const acceptor = new Acceptor(host, fd, acceptee, options);
+  const acceptor = new LinuxAcceptor(host, fd, acceptee, options);
   const result = host.loop.watch(fd, acceptor);
   if (result < 0) {
     kernel.close(fd);
@@ -98,7 +98,7 @@ export function acceptShared(
   acceptee: Acceptee,
   options: AcceptOptions,
 ): SharedPort {
-  const acceptor = new Acceptor(host, listener, acceptee, options, sharing);
+  const acceptor = new LinuxAcceptor(host, listener, acceptee, options, sharing);
   const result = host.loop.watchShared(listener, acceptor);
   if (result < 0) throw new Error(`cannot watch the port: ${errnoWords(result)}`);
   acceptor.look();

@@ -5,7 +5,8 @@ import { Fault } from "../../base/fault.ts";
 import { EHOSTUNREACH, EMFILE, ENOMEM } from "../../linux/errno.ts";
 import { Dice, seeds } from "../../base/testing/dice.ts";
 import { FakeHost } from "../testing/fake_host.ts";
-import { type Answer, where } from "../../linux/testing/fake_kernel.ts";
+import { where } from "../../linux/testing/fake_kernel.ts";
+import type { FakeAnswer } from "../../linux/testing/fake_peer.ts";
 import type { Peer } from "../../linux/testing/fake_peer.ts";
 import { Deadlines } from "../deadlines.ts";
 import type { LookUp } from "../look_up.ts";
@@ -31,7 +32,7 @@ async function assertFault(promise: Promise<unknown>, message: string): Promise<
   assertEquals((await assertRejects(() => promise, Fault)).message, message);
 }
 
-const FAILURES: readonly (readonly [answer: Answer, message: string])[] = [
+const FAILURES: readonly (readonly [answer: FakeAnswer, message: string])[] = [
   ["refuse", "connection refused"],
   [-EHOSTUNREACH, "no route to host"],
   [-EMFILE, "something is short on this machine: too many open files"],

@@ -4,7 +4,7 @@
  */
 import type { Conn, Reader, TryConn } from "../conn.ts";
 
-class Pipe {
+class FakePipe {
   readonly #room: number;
   #bytes: number[] = [];
   #ended = false;
@@ -83,12 +83,12 @@ class Pipe {
 
 /** One end of a fake connection. */
 export class FakeConn implements Conn {
-  readonly #incoming: Pipe;
-  readonly #outgoing: Pipe;
+  readonly #incoming: FakePipe;
+  readonly #outgoing: FakePipe;
   /** How it was ended by its owner. */
   end: "open" | "closed" | "reset" = "open";
 
-  constructor(incoming: Pipe, outgoing: Pipe) {
+  constructor(incoming: FakePipe, outgoing: FakePipe) {
     this.#incoming = incoming;
     this.#outgoing = outgoing;
   }
@@ -154,10 +154,10 @@ export class FakeConn implements Conn {
 
 /** The same without a promise for what can be done at once, as the sockets of Linux have it. */
 class SwiftFakeConn extends FakeConn implements TryConn {
-  readonly #incoming: Pipe;
-  readonly #outgoing: Pipe;
+  readonly #incoming: FakePipe;
+  readonly #outgoing: FakePipe;
 
-  constructor(incoming: Pipe, outgoing: Pipe) {
+  constructor(incoming: FakePipe, outgoing: FakePipe) {
     super(incoming, outgoing);
     this.#incoming = incoming;
     this.#outgoing = outgoing;
@@ -190,14 +190,14 @@ class SwiftFakeConn extends FakeConn implements TryConn {
 export type MakePair = (room?: number) => [FakeConn, FakeConn];
 
 export const fakePair: MakePair = (room = 65536) => {
-  const there = new Pipe(room);
-  const back = new Pipe(room);
+  const there = new FakePipe(room);
+  const back = new FakePipe(room);
   return [new FakeConn(back, there), new FakeConn(there, back)];
 };
 
 const swiftPair: MakePair = (room = 65536) => {
-  const there = new Pipe(room);
-  const back = new Pipe(room);
+  const there = new FakePipe(room);
+  const back = new FakePipe(room);
   return [new SwiftFakeConn(back, there), new SwiftFakeConn(there, back)];
 };
 

@@ -26,7 +26,9 @@ export interface Lingering {
 }
 
 /** Resolves when the side that is not broken has ended, or need not be waited for. */
-export async function linger({ sink, back, clock, sentAt, end }: Lingering): Promise<void> {
+export async function lingerAfterBreak(
+  { sink, back, clock, sentAt, end }: Lingering,
+): Promise<void> {
   const leftMs = Math.max(LINGER_MIN_MS, sentAt + LINGER_MS - clock.now());
   const cancel = clock.after(leftMs, end);
   try {

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../../base/clock.ts";
 import { closeQuietly, readToEnd, until, writeAll } from "../testing/world.ts";
-import { linger } from "./linger.ts";
+import { lingerAfterBreak } from "./linger.ts";
 
 /** A connection: our end, and that of the peer. */
 async function pair(): Promise<[Deno.Conn, Deno.Conn]> {
@@ -23,7 +23,7 @@ function lingerFor(
     closeQuietly(sink);
   };
   const back = Promise.resolve("sinkFailed" as const);
-  return linger({ sink, back, clock, sentAt, end }).then(() => wasCut);
+  return lingerAfterBreak({ sink, back, clock, sentAt, end }).then(() => wasCut);
 }
 
 Deno.test("a peer that talks while it is owed bytes gets all of them", async () => {

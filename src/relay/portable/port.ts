@@ -6,7 +6,7 @@
  */
 import { type Address, formatAddress } from "../../base/address.ts";
 import { bind, type BindOptions, type Listen, listenOn } from "../../net/deno/bind.ts";
-import { addressOf } from "../../net/deno/conn.ts";
+import { addressOfDeno } from "../../net/deno/conn.ts";
 import { acceptAll } from "../../net/deno/listener.ts";
 import type { RelayContext } from "../engine.ts";
 
@@ -141,6 +141,6 @@ export class PortableListener {
   /** The address as listened on, with the port that the system chose. */
   #name(listener: Deno.Listener): string {
     const { addr } = listener;
-    return formatAddress(addr.transport === "tcp" ? addressOf(addr) : this.#bind);
+    return formatAddress(addr.transport === "tcp" ? addressOfDeno(addr) : this.#bind);
   }
 }

@@ -12,7 +12,7 @@ import { type DrainOrder, QUIET_MS, type Route } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
 import { PortableListener } from "./port.ts";
-import { Session, type SessionOwner, type Tally } from "./session.ts";
+import { PortableSession, type PortableSessionOwner, type Tally } from "./session.ts";
 
 /** The interval of the sweep for idle sessions: the longest, and the shortest. */
 const SWEEP_MAX_MS = 1_000;
@@ -24,7 +24,7 @@ const SHORTAGE_INTERVAL_MS = 10_000;
 
 type PortableState = "closed" | "open" | "held" | "stopped";
 
-class PortableRelay implements Relay, SessionOwner {
+class PortableRelay implements Relay, PortableSessionOwner {
   readonly engine = "stream";
   readonly settings: RelaySettings;
   readonly context: RelayContext;
@@ -44,8 +44,8 @@ class PortableRelay implements Relay, SessionOwner {
   #starved = 0;
   #state: PortableState = "closed";
   readonly #port: PortableListener;
-  readonly #sessions = new Slab<Session>();
-  readonly #drains: DrainRunner<Session>;
+  readonly #sessions = new Slab<PortableSession>();
+  readonly #drains: DrainRunner<PortableSession>;
   readonly #connections: LimitWatch;
   readonly #held: LimitWatch;
   readonly #failures = new LogLimiter(LOG_INTERVAL_MS);
@@ -145,7 +145,7 @@ class PortableRelay implements Relay, SessionOwner {
 
   busy(upstream: string, throughEpoch: number): Promise<number> {
     const movedSince = this.context.clock.now() - QUIET_MS;
-    const isBusy = (session: Session) =>
+    const isBusy = (session: PortableSession) =>
       isConcerned(session, { upstream, throughEpoch }) && session.movedAt > movedSince;
     return Promise.resolve(this.#sessions.all().filter(isBusy).length);
   }
@@ -183,7 +183,7 @@ class PortableRelay implements Relay, SessionOwner {
 
   #take(conn: Deno.Conn): void {
     this.tally.accepted++;
-    const session = new Session(conn, this);
+    const session = new PortableSession(conn, this);
     this.#sessions.add(session);
     session.run().catch((bug) => this.#finished.reject(bug)).finally(() => {
       this.#sessions.delete(session);
@@ -232,7 +232,7 @@ class PortableRelay implements Relay, SessionOwner {
 
 /** True for a session that relays bytes and that the order is about. */
 function isConcerned(
-  session: Session,
+  session: PortableSession,
   order: Pick<DrainOrder, "upstream" | "throughEpoch">,
 ): boolean {
   const { joined, relayed } = session;

@@ -7,13 +7,13 @@
  */
 import { formatAddress } from "../../base/address.ts";
 import { backoffMs } from "../../base/backoff.ts";
-import { addressOf, closeConn, tune } from "../../net/deno/conn.ts";
+import { addressOfDeno, closeConn, tune } from "../../net/deno/conn.ts";
 import { dial } from "../../net/deno/dial.ts";
 import { Fault, FAULTS } from "../../base/fault.ts";
 import type { Member } from "../../base/slab.ts";
 import type { Route } from "../../failover/ports.ts";
 import { type RelayContext, type RelayCounters, type RelaySettings, SETTLE_MS } from "../engine.ts";
-import { linger } from "./linger.ts";
+import { lingerAfterBreak } from "./linger.ts";
 import { proxyHeader } from "../proxy_header.ts";
 import { flow, type FlowEnd, SourceReader, throwBug } from "./streams.ts";
 
@@ -26,7 +26,7 @@ const RECONNECT_MAX_MS = 1_000;
 export type Tally = { -readonly [Name in keyof RelayCounters]: RelayCounters[Name] };
 
 /** What a session needs of its relay. */
-export interface SessionOwner {
+export interface PortableSessionOwner {
   readonly settings: RelaySettings;
   readonly context: RelayContext;
   readonly tally: Tally;
@@ -44,9 +44,9 @@ export interface SessionOwner {
 /** Why a wait ended. */
 type Woken = "rerouted" | "confirmed" | "timeUp" | "over";
 
-export class Session implements Member {
+export class PortableSession implements Member {
   place = -1;
-  readonly #owner: SessionOwner;
+  readonly #owner: PortableSessionOwner;
   readonly #client: Deno.Conn;
   readonly #fromClient: SourceReader;
   #upstream: { readonly conn: Deno.Conn; readonly route: Route } | undefined;
@@ -64,7 +64,7 @@ export class Session implements Member {
   movedAt = 0;
 
   /** From here on the session owns the connection. */
-  constructor(client: Deno.Conn, owner: SessionOwner) {
+  constructor(client: Deno.Conn, owner: PortableSessionOwner) {
     this.#client = client;
     this.#owner = owner;
     this.#fromClient = new SourceReader(client);
@@ -271,7 +271,11 @@ export class Session implements Member {
 
   #turnAwayWith(fault: Fault): void {
     const upstream = this.#owner.route?.upstream.name;
-    this.#owner.failed(upstream, formatAddress(addressOf(this.#client.remoteAddr)), fault.message);
+    this.#owner.failed(
+      upstream,
+      formatAddress(addressOfDeno(this.#client.remoteAddr)),
+      fault.message,
+    );
     this.turnAway();
   }
 
@@ -328,7 +332,7 @@ export class Session implements Member {
     const { sendProxy } = this.#owner.settings;
     if (sendProxy === "none") return;
     const { remoteAddr, localAddr } = this.#client;
-    const header = proxyHeader(sendProxy, addressOf(remoteAddr), addressOf(localAddr));
+    const header = proxyHeader(sendProxy, addressOfDeno(remoteAddr), addressOfDeno(localAddr));
     try {
       for (let sent = 0; sent < header.length;) sent += await conn.write(header.subarray(sent));
     } catch (error) {
@@ -367,7 +371,7 @@ export class Session implements Member {
     if (this.#over || end === "sinkFailed") return;
     if (end === "ended" && await back !== "sinkFailed") return;
     const { clock } = this.#owner.context;
-    await linger({ sink, back, clock, sentAt, end: () => this.end() });
+    await lingerAfterBreak({ sink, back, clock, sentAt, end: () => this.end() });
     this.end();
   }
 }

@@ -12,7 +12,7 @@ import { acceptBatch, type BatchTaker } from "../../net/linux/listener.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
 import type { Loop, Tick, Watcher } from "../../linux/loop.ts";
 import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
-import { addressOf } from "../../linux/sockaddr.ts";
+import { addressOfSockaddr } from "../../linux/sockaddr.ts";
 
 export interface AcceptorOwner {
   readonly loop: Loop;
@@ -31,10 +31,10 @@ export interface AcceptorOwner {
 
 /** Prints a socket address as the operator would write it. */
 export function printSockaddr(address: SockAddr): string {
-  return formatAddress(addressOf(address));
+  return formatAddress(addressOfSockaddr(address));
 }
 
-export class Acceptor implements Watcher, Tick, Timed, BatchTaker {
+export class SpliceAcceptor implements Watcher, Tick, Timed, BatchTaker {
   queued = false;
   due = NEVER;
   next: Timed | undefined;

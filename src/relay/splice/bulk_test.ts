@@ -5,7 +5,7 @@ import { Libc } from "../../linux/libc.ts";
 import { Loop } from "../../linux/loop.ts";
 import { endpointOf, ipSockaddr } from "../../linux/sockaddr.ts";
 import { SETTINGS, TestUpstream, writeAll } from "../testing/world.ts";
-import { planeIn } from "./testing/rig.ts";
+import { relayIn } from "./testing/rig.ts";
 
 class CountingLibc extends Libc {
   received = 0;
@@ -48,7 +48,7 @@ Deno.test({
     const { address } = upstream.upstream;
     assert(address.kind === "tcp");
     using libc = new CountingLibc();
-    const plane = planeIn(new Loop(libc), SETTINGS, () => {});
+    const plane = relayIn(new Loop(libc), SETTINGS, () => {});
     const listener = libc.listen(ipSockaddr("127.0.0.1", 0)!, { backlog: 8, userTimeoutMs: 0 });
     plane.execute({ do: "listen", listener });
     const addresses = [ipSockaddr("127.0.0.1", address.port)!];

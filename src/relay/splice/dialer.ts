@@ -13,7 +13,7 @@
 import { LogLimiter } from "../../base/log_limiter.ts";
 import { backoffMs } from "../../base/backoff.ts";
 import { type FaultName, FAULTS } from "../../base/fault.ts";
-import { connectFaultOf, connectShortageWords, isShortage } from "../../linux/errno.ts";
+import { connectFaultOf, connectShortageWords, isShortageErrno } from "../../linux/errno.ts";
 import {
   FAILED,
   HUNG_UP,
@@ -27,8 +27,8 @@ import { SETTLE_MS } from "../engine.ts";
 import { printSockaddr } from "./acceptor.ts";
 import { COUNT } from "./counters.ts";
 import type { DialerOwner } from "./owners.ts";
-import type { Session } from "./session.ts";
-import type { Route } from "./route.ts";
+import type { SpliceSession } from "./session.ts";
+import type { ResolvedRoute } from "./resolved_route.ts";
 import type { Wait } from "./wait.ts";
 
 /** An upstream that has not answered a connect for so long is doubted. */
@@ -43,11 +43,11 @@ export class Dialer {
   readonly #owner: DialerOwner;
   readonly #socketOptions: SocketOptions;
   /** Where clients go now; undefined while they are held. */
-  #route: Route | undefined;
+  #route: ResolvedRoute | undefined;
   readonly #doubtedAt = { hard: -Infinity, soft: -Infinity };
   readonly #failures = new LogLimiter(LOG_INTERVAL_MS);
   /** Clients that lack a descriptor or a port, in order; some may have got one meanwhile. */
-  readonly #starved: Session[] = [];
+  readonly #starved: SpliceSession[] = [];
 
   constructor(owner: DialerOwner) {
     this.#owner = owner;
@@ -55,7 +55,7 @@ export class Dialer {
   }
 
   /** Sets the route for new clients; undefined holds them. The caller dials those that wait already. */
-  aim(route: Route | undefined): void {
+  aim(route: ResolvedRoute | undefined): void {
     this.#route = route;
     this.#forgetDoubts();
   }
@@ -76,14 +76,14 @@ export class Dialer {
     return true;
   }
 
-  #dequeue(): Session {
+  #dequeue(): SpliceSession {
     const session = this.#starved.shift()!;
     if (session.wait !== undefined) session.wait.isQueued = false;
     return session;
   }
 
   /** Connects the client along the route, or lets it wait if there is none. Drops an older attempt. */
-  dial(session: Session): void {
+  dial(session: SpliceSession): void {
     session.detach();
     const route = this.#route;
     if (route === undefined) return this.park(session);
@@ -100,13 +100,13 @@ export class Dialer {
   }
 
   /** Lets a client wait for an order, and calls off what was under way for it. */
-  park(session: Session): void {
+  park(session: SpliceSession): void {
     session.detach();
     this.#wait(session);
   }
 
   /** The upstream answers probes: its early ends are passed on, failed connects are tried again. */
-  confirm(upstream: string, sessions: readonly Session[]): void {
+  confirm(upstream: string, sessions: readonly SpliceSession[]): void {
     if (this.#route?.upstream !== upstream) return;
     this.#forgetDoubts();
     const { loop } = this.#owner;
@@ -124,7 +124,11 @@ export class Dialer {
   }
 
   /** Sets the addresses of the route's upstream. Clients that waited for them are dialed. */
-  learn(upstream: string, addresses: readonly SockAddr[], sessions: readonly Session[]): void {
+  learn(
+    upstream: string,
+    addresses: readonly SockAddr[],
+    sessions: readonly SpliceSession[],
+  ): void {
     const route = this.#route;
     if (route?.upstream !== upstream) return;
     route.learn(addresses);
@@ -137,7 +141,7 @@ export class Dialer {
   }
 
   /** Something changed for a session that is not joined. */
-  early(session: Session, fd: number, flags: number): void {
+  early(session: SpliceSession, fd: number, flags: number): void {
     if (fd === session.client) {
       if (this.#hasLeft(session)) this.#abandon(session);
       return;
@@ -155,7 +159,7 @@ export class Dialer {
   }
 
   /** A deadline of a session that is not joined. */
-  expired(session: Session, now: number): void {
+  expired(session: SpliceSession, now: number): void {
     const wait = session.wait!;
     if (session.phase === "connecting") {
       if (now >= Math.min(wait.doubtAt, wait.attemptEndsAt)) {
@@ -177,7 +181,7 @@ export class Dialer {
   }
 
   /** The upstream ended before any byte: the client waits for a verdict, if the route is still the same. */
-  endedUnused(session: Session, how: "end" | "reset"): void {
+  endedUnused(session: SpliceSession, how: "end" | "reset"): void {
     const isCurrent = session.epoch === this.#route?.epoch;
     if (!isCurrent || this.#hasLeft(session)) return session.passEndOn(how);
     if (this.#owner.isWaitless) {
@@ -193,18 +197,18 @@ export class Dialer {
   }
 
   /** The upstream was reset after it got bytes of the client's and before it sent any. */
-  resetUnanswered(session: Session): void {
+  resetUnanswered(session: SpliceSession): void {
     if (session.epoch === this.#route?.epoch) this.#doubt(session, "upstreamReset");
   }
 
   /** Closes a client that got no upstream. */
-  lose(session: Session): void {
+  lose(session: SpliceSession): void {
     this.#owner.deps.counters[COUNT.lost]!++;
     this.#noteWait(session);
     session.close();
   }
 
-  #tryNext(session: Session, route: Route): void {
+  #tryNext(session: SpliceSession, route: ResolvedRoute): void {
     const { loop, connectTimeoutMs } = this.#owner;
     const { addresses } = route;
     const wait = session.wait!;
@@ -226,7 +230,7 @@ export class Dialer {
       this.#blame(wait, fault);
       if (fault === "localShortage") this.#owner.short(connectShortageWords(result));
       else route.avoid(address);
-      if (!isShortage(result)) continue;
+      if (!isShortageErrno(result)) continue;
       wait.fault = fault; // another address would fail in the same way
       break;
     }
@@ -234,7 +238,7 @@ export class Dialer {
   }
 
   /** No address of the route is left to try. */
-  #nowhere(session: Session, fault: FaultName): void {
+  #nowhere(session: SpliceSession, fault: FaultName): void {
     const isOurs = FAULTS[fault].side === "proxy";
     if (!isOurs) session.wait!.failures++;
     // Before `#wait`, which may close the client.
@@ -253,7 +257,7 @@ export class Dialer {
   }
 
   /** The address under way failed: tries the next one. */
-  #attemptFailed(session: Session): void {
+  #attemptFailed(session: SpliceSession): void {
     session.detach();
     const route = this.#route!; // a session connects only while there is one, and to that one
     const { address } = session.wait!;
@@ -261,7 +265,7 @@ export class Dialer {
     this.#tryNext(session, route);
   }
 
-  #connect(session: Session, address: SockAddr): number {
+  #connect(session: SpliceSession, address: SockAddr): number {
     const { loop, deps: { kernel } } = this.#owner;
     const fd = kernel.connect(address, this.#socketOptions);
     if (fd < 0) return fd;
@@ -274,7 +278,7 @@ export class Dialer {
     return fd;
   }
 
-  #join(session: Session, flags: number, wasReset: boolean): void {
+  #join(session: SpliceSession, flags: number, wasReset: boolean): void {
     const { deps } = this.#owner;
     const wait = session.wait!;
     if (deps.kernel.isItsOwnPeer(session.upstream, wait.address!)) {
@@ -293,13 +297,13 @@ export class Dialer {
   }
 
   /** The upstream works and ended on purpose: the client gets that end, and waits no longer. */
-  #passEndOn(session: Session, how: "end" | "reset"): void {
+  #passEndOn(session: SpliceSession, how: "end" | "reset"): void {
     session.passEndOn(how);
     this.#owner.waitOver();
   }
 
   /** Lets the client wait for an order. False if it is closed now: it had left, or no client may wait. */
-  #wait(session: Session): boolean {
+  #wait(session: SpliceSession): boolean {
     session.enter("waiting");
     const wait = session.wait!;
     if (wait.since === NEVER) wait.since = this.#owner.loop.now;
@@ -317,7 +321,7 @@ export class Dialer {
     return true;
   }
 
-  #arm(session: Session): void {
+  #arm(session: SpliceSession): void {
     const wait = session.wait!;
     const due = wait.waitsFor === "connect"
       ? Math.min(wait.doubtAt, wait.attemptEndsAt)
@@ -325,7 +329,7 @@ export class Dialer {
     this.#owner.loop.at(session, Math.min(due, wait.giveUpAt));
   }
 
-  #doubt(session: Session, fault: FaultName): void {
+  #doubt(session: SpliceSession, fault: FaultName): void {
     const { hard, words } = FAULTS[fault];
     const { now } = this.#owner.loop;
     const kind = hard ? "hard" : "soft";
@@ -344,20 +348,20 @@ export class Dialer {
     this.#doubtedAt.hard = this.#doubtedAt.soft = -Infinity;
   }
 
-  #hasLeft(session: Session): boolean {
+  #hasLeft(session: SpliceSession): boolean {
     const { clientFlags } = session;
     if ((clientFlags & (FAILED | HUNG_UP)) !== 0) return true;
     if ((clientFlags & PEER_ENDED) === 0 || session.phase === "connecting") return false;
     return this.#owner.deps.kernel.peek(session.client) === 0;
   }
 
-  #abandon(session: Session): void {
+  #abandon(session: SpliceSession): void {
     this.#owner.deps.counters[COUNT.abandoned]!++;
     this.#noteWait(session);
     session.close();
   }
 
-  #giveUp(session: Session): void {
+  #giveUp(session: SpliceSession): void {
     const { loop, deps, publish } = this.#owner;
     const reason = FAULTS[session.wait!.fault ?? "holdTimeout"].words;
     if (this.#failures.allow(`${session.upstreamName} ${reason}`, loop.now)) {
@@ -372,7 +376,7 @@ export class Dialer {
   }
 
   /** A wait is over: counts how long it was. */
-  #noteWait(session: Session): void {
+  #noteWait(session: SpliceSession): void {
     const { loop, deps: { counters } } = this.#owner;
     const { wait } = session;
     if (wait === undefined || wait.since === NEVER) return;

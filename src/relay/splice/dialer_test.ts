@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { EADDRNOTAVAIL, EMFILE } from "../../linux/errno.ts";
 import { where } from "../../linux/testing/fake_kernel.ts";
-import { at, bytes, PORT, Rig, text } from "./testing/rig.ts";
+import { asText, at, bytes, PORT, Rig } from "./testing/rig.ts";
 
 Deno.test("a client that ends while its connect is refused is not held", () => {
   const rig = new Rig();
@@ -26,7 +26,7 @@ Deno.test("without a hold clients are served, and a client that would have to wa
   assertEquals(rig.of("session.failed").map((event) => "reason" in event && event.reason), [
     "connection refused",
   ]);
-  rig.obey({ do: "hold" });
+  rig.execute({ do: "hold" });
   assert(rig.client().weClosed);
   rig.kernel.answers.set(where("10.0.0.3", 80), "accept");
   rig.open("b", 2);
@@ -54,7 +54,7 @@ Deno.test("a client that waits no longer because its upstream's end was meant ma
   rig.client();
   assertEquals(rig.count("accepted"), 1);
   rig.pass(100);
-  rig.obey({ do: "confirm", upstream: "a" });
+  rig.execute({ do: "confirm", upstream: "a" });
   assertEquals([first.weEnded, rig.count("accepted")], [true, 2]);
 });
 
@@ -64,7 +64,7 @@ Deno.test("clients that come at once, and later ones, all leave an address that 
       const rig = new Rig({ connectTimeoutMs: 800 });
       rig.kernel.answers.set(where("10.0.0.4", 80), dead);
       const addresses = [at("10.0.0.4"), at("10.0.0.2")];
-      rig.obey({ do: "open", upstream: "a", epoch: 1, addresses });
+      rig.execute({ do: "open", upstream: "a", epoch: 1, addresses });
       for (let i = 0; i < clients; i++) rig.kernel.client(PORT);
       rig.pass(500);
       const before = rig.kernel.upstreams.length;
@@ -72,7 +72,7 @@ Deno.test("clients that come at once, and later ones, all leave an address that 
       const tried = rig.kernel.upstreams.slice(before).map(({ address }) => address);
       assertEquals(tried[0], "10.0.0.2:80", `${clients} clients, ${dead}`);
       // The name is looked up again, and its addresses come in another order.
-      rig.obey({ do: "addresses", upstream: "a", addresses: addresses.toReversed() });
+      rig.execute({ do: "addresses", upstream: "a", addresses: addresses.toReversed() });
       rig.client();
       assertEquals(rig.kernel.upstreams.at(-1)!.address, "10.0.0.2:80");
       rig.pass(1_000);
@@ -143,7 +143,7 @@ Deno.test("descriptors that are given back are for those who wait already", () =
   starved.send(bytes("me first"));
   outside.send(bytes("me too"));
   rig.turns();
-  assertEquals(text(rig.kernel.upstreams[1]!), "me first");
+  assertEquals(asText(rig.kernel.upstreams[1]!), "me first");
 });
 
 Deno.test("an address that this machine lacks a port for does not hide that another refuses", () => {
@@ -153,7 +153,7 @@ Deno.test("an address that this machine lacks a port for does not hide that anot
   for (
     const [epoch, ips] of [[1, ["10.0.0.2", "10.0.0.4"]], [2, ["10.0.0.4", "10.0.0.2"]]] as const
   ) {
-    rig.obey({ do: "open", upstream: "a", epoch, addresses: ips.map(at) });
+    rig.execute({ do: "open", upstream: "a", epoch, addresses: ips.map(at) });
     rig.client();
     assertEquals(rig.doubts.at(-1)?.reason, "connection refused", ips.join());
   }
@@ -169,5 +169,5 @@ Deno.test("what an upstream sent before its reset reaches the client, however so
   upstream.send(bytes("too many clients"));
   upstream.reset();
   rig.turns();
-  assertEquals([text(client), client.weReset, rig.doubts], ["too many clients", true, []]);
+  assertEquals([asText(client), client.weReset, rig.doubts], ["too many clients", true, []]);
 });

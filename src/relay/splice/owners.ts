@@ -3,30 +3,30 @@ import type { Event } from "../../events/events.ts";
 import type { Doubt } from "../../failover/ports.ts";
 import type { Loop } from "../../linux/loop.ts";
 import type { FlowDeps } from "./flow.ts";
-import type { Session } from "./session.ts";
+import type { SpliceSession } from "./session.ts";
 
 /** `free`: in the pool. `waiting`: no attempt under way. `connecting`: one is. `joined`: bytes may flow. */
 export type SessionPhase = "free" | "waiting" | "connecting" | "joined";
 
 /** What a session asks of those around it. */
-export interface SessionOwner {
+export interface SpliceSessionOwner {
   readonly loop: Loop;
   readonly deps: FlowDeps;
   readonly idleTimeoutMs: number;
   /** The longest that a client waits for an upstream. */
   readonly waitMaxMs: number;
   /** Something changed before the join. */
-  early(session: Session, fd: number, flags: number): void;
+  early(session: SpliceSession, fd: number, flags: number): void;
   /** A deadline before the join. */
-  expired(session: Session, now: number): void;
+  expired(session: SpliceSession, now: number): void;
   /** The upstream ended or was reset before any byte; the client is still there. */
-  endedUnused(session: Session, how: "end" | "reset"): void;
+  endedUnused(session: SpliceSession, how: "end" | "reset"): void;
   /** The upstream was reset after it got bytes and before it sent any. The session ends. */
-  resetUnanswered(session: Session): void;
+  resetUnanswered(session: SpliceSession): void;
   /** A session had a bug and has ended. */
   onBug(error: unknown): void;
   /** Both sockets are closed: the record may be used again. */
-  release(session: Session): void;
+  release(session: SpliceSession): void;
 }
 
 /** What the dialer asks of those around it. */

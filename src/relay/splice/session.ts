@@ -17,7 +17,7 @@ import type { BugHandler, Tick, Watcher } from "../../linux/loop.ts";
 import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
 import { COUNT } from "./counters.ts";
 import { Flow } from "./flow.ts";
-import type { SessionOwner, SessionPhase } from "./owners.ts";
+import type { SessionPhase, SpliceSessionOwner } from "./owners.ts";
 import type { Wait } from "./wait.ts";
 
 const COMES = READABLE | URGENT | PEER_ENDED | HUNG_UP | FAILED;
@@ -34,7 +34,7 @@ const KEEP_ALIVE_AFTER_MS = 5_000;
 /** Reads in one tick that drop what the sound side sends to the broken one. */
 const DROPS_MAX = 16;
 
-export class Session implements Watcher, Tick, Timed, BugHandler {
+export class SpliceSession implements Watcher, Tick, Timed, BugHandler {
   phase: SessionPhase = "free";
   /** Index in the list of the worker's sessions. */
   index = -1;
@@ -67,9 +67,9 @@ export class Session implements Watcher, Tick, Timed, BugHandler {
   next: Timed | undefined;
   previous: Timed | undefined;
 
-  readonly #owner: SessionOwner;
+  readonly #owner: SpliceSessionOwner;
 
-  constructor(owner: SessionOwner) {
+  constructor(owner: SpliceSessionOwner) {
     this.#owner = owner;
   }
 

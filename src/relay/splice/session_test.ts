@@ -1,6 +1,6 @@
 /** Sessions in which bytes flow: copying and splicing, back-pressure, fairness, and how they end. */
 import { assert, assertEquals } from "@std/assert";
-import { bytes, DRAIN, Rig, text } from "./testing/rig.ts";
+import { asText, bytes, DRAIN, Rig } from "./testing/rig.ts";
 
 Deno.test("bulk is copied when the system gives no pipe", () => {
   const rig = new Rig();
@@ -12,7 +12,7 @@ Deno.test("bulk is copied when the system gives no pipe", () => {
   for (let sent = 0; got.length < said.length;) {
     sent += client.send(bytes(said.slice(sent)));
     rig.turns();
-    got += text(upstream);
+    got += asText(upstream);
   }
   assertEquals(got, said);
   assertEquals(rig.kernel.spliced, 0);
@@ -39,7 +39,7 @@ Deno.test("bulk moves through a pipe, small messages are copied, and an idle ses
   assertEquals([rig.kernel.spliced - spliced, rig.kernel.copied - copied], [1_000, 0]);
   send(10, 10);
   assert(rig.kernel.copied - copied >= 60, "it never went back to copying");
-  rig.plane.deps.pools.trim();
+  rig.relay.deps.pools.trim();
   assertEquals(rig.kernel.open, before);
 });
 
@@ -62,9 +62,9 @@ Deno.test("a message is relayed before bulk that became ready at the same time",
   }
   bulk.client.send(new Uint8Array(200));
   talk.client.send(bytes("hello"));
-  rig.plane.loop.tick();
+  rig.relay.loop.tick();
   assertEquals([order[0], order[1]], ["send", "splice"]);
-  assertEquals([text(talk.upstream), bulk.upstream.read().length], ["hello", 200]);
+  assertEquals([asText(talk.upstream), bulk.upstream.read().length], ["hello", 200]);
 });
 
 Deno.test("the system looks after the peer of a session that lives for some seconds, and of no shorter one", () => {
@@ -109,7 +109,7 @@ Deno.test("pipes that wait for their next use are given back when descriptors ru
   rig.pass(1_000);
   late.send(bytes("x"));
   rig.turns();
-  assertEquals(text(rig.kernel.upstreams.at(-1)!), "x");
+  assertEquals(asText(rig.kernel.upstreams.at(-1)!), "x");
 });
 
 Deno.test("a sink that takes nothing stops its source, and only that direction", () => {
@@ -124,7 +124,7 @@ Deno.test("a sink that takes nothing stops its source, and only that direction",
   assert(taken <= 3 * 256, `${taken} bytes taken`); // both sockets' buffers and one pipe
   upstream.send(bytes("the other way"));
   rig.turns();
-  assertEquals(text(client), "the other way");
+  assertEquals(asText(client), "the other way");
 });
 
 Deno.test("a flood does not keep another session from its turn", () => {
@@ -150,8 +150,8 @@ Deno.test("a flood does not keep another session from its turn", () => {
     return splice(from, to, count);
   };
   refill();
-  for (let turn = 0; turn < 3; turn++) rig.plane.loop.tick();
-  assertEquals(text(modest.upstream), "me too");
+  for (let turn = 0; turn < 3; turn++) rig.relay.loop.tick();
+  assertEquals(asText(modest.upstream), "me too");
 });
 
 Deno.test("a session is idle when no byte moves either way, and one byte is enough to go on", () => {
@@ -295,7 +295,7 @@ Deno.test("an upstream that answers and closes while the client still sends gets
   upstream.hasReset = true; // what it gets from now on it answers with a reset
   client.send(new Uint8Array(100));
   rig.turns();
-  assertEquals(text(client), "too large");
+  assertEquals(asText(client), "too large");
   assert(client.weClosed);
 });
 
@@ -310,7 +310,7 @@ Deno.test("what an upstream does not acknowledge is no movement: its client's wr
     rig.turns();
   };
   write(140); // more than a peer's buffer
-  rig.obey({ do: "drain", order: { ...DRAIN, sparedIfMovedMs: 2_000 } });
+  rig.execute({ do: "drain", order: { ...DRAIN, sparedIfMovedMs: 2_000 } });
   for (let step = 0; step < 5; step++) {
     rig.pass(1_000);
     write(1);

@@ -7,26 +7,26 @@ import { describe } from "../../base/describe.ts";
 import { LogLimiter } from "../../base/log_limiter.ts";
 import type { Event } from "../../events/events.ts";
 import { DrainRunner } from "../../failover/drain_runner.ts";
-import { type DrainOrder, QUIET_MS } from "../../failover/ports.ts";
+import { type DrainOrder, type DrainScope, QUIET_MS } from "../../failover/ports.ts";
 import type { Places } from "../../base/places.ts";
 import { errnoWords } from "../../linux/errno.ts";
 import type { Loop } from "../../linux/loop.ts";
 import { timed } from "../../linux/timer_wheel.ts";
 import { type RelaySettings, userTimeoutOf } from "../engine.ts";
 import { proxyHeader } from "../proxy_header.ts";
-import { addressOf } from "../../linux/sockaddr.ts";
+import { addressOfSockaddr } from "../../linux/sockaddr.ts";
 import { FairShare } from "../../threads/fair_share.ts";
 import type { Shard, ShardKind } from "../../threads/shard.ts";
 import { BUSY, type SharedCounters } from "../../threads/memory.ts";
 import type { Addresses, ShardOrder, ShardReport } from "../../threads/messages.ts";
-import { Acceptor } from "./acceptor.ts";
+import { SpliceAcceptor } from "./acceptor.ts";
 import { COUNT } from "./counters.ts";
 import { Dialer } from "./dialer.ts";
 import type { FlowDeps } from "./flow.ts";
 import { Pools } from "./pools.ts";
-import { Session } from "./session.ts";
-import type { SessionOwner } from "./owners.ts";
-import { Route } from "./route.ts";
+import { SpliceSession } from "./session.ts";
+import type { SpliceSessionOwner } from "./owners.ts";
+import { ResolvedRoute } from "./resolved_route.ts";
 
 const BUG_PAUSE_MS = 10_000;
 /** Records kept for the next sessions. */
@@ -59,12 +59,12 @@ export class WorkerRelay implements Shard {
   readonly deps: FlowDeps;
   readonly #settings: RelaySettings;
   readonly #report: (report: ShardReport) => void;
-  readonly #sessions: Session[] = [];
-  readonly #records: Session[] = [];
+  readonly #sessions: SpliceSession[] = [];
+  readonly #records: SpliceSession[] = [];
   readonly #dialer: Dialer;
-  readonly #acceptor: Acceptor;
-  readonly #owner: SessionOwner;
-  readonly #drains: DrainRunner<Session>;
+  readonly #acceptor: SpliceAcceptor;
+  readonly #owner: SpliceSessionOwner;
+  readonly #drains: DrainRunner<SpliceSession>;
   readonly #connections: Places;
   readonly #held: Places;
   readonly #connectionsWatch: LimitWatch;
@@ -111,7 +111,7 @@ export class WorkerRelay implements Shard {
       headerFor: (client) => this.#headerFor(client),
       short,
     });
-    this.#acceptor = new Acceptor({
+    this.#acceptor = new SpliceAcceptor({
       loop,
       publish,
       yields: () => parts.fairShare?.yields(loop.now) ?? false,
@@ -134,7 +134,7 @@ export class WorkerRelay implements Shard {
     };
   }
 
-  #makeDrains(publish: (event: Event) => void): DrainRunner<Session> {
+  #makeDrains(publish: (event: Event) => void): DrainRunner<SpliceSession> {
     const { loop, deps: { counters } } = this;
     return new DrainRunner({
       concerned: (order) => this.#sessions.filter((session) => isConcerned(session, order)),
@@ -185,7 +185,7 @@ export class WorkerRelay implements Shard {
   #open(upstream: string, epoch: number, addresses: Addresses): void {
     if (this.#isStopping || epoch < this.#epoch) return;
     this.#epoch = epoch;
-    this.#dialer.aim(new Route(upstream, epoch, addresses));
+    this.#dialer.aim(new ResolvedRoute(upstream, epoch, addresses));
     for (const session of this.#unjoined()) {
       if (session.phase !== "joined" || session.epoch < epoch) this.#dialer.dial(session);
     }
@@ -211,9 +211,9 @@ export class WorkerRelay implements Shard {
     this.#drains.begin(order);
   }
 
-  #countBusy(order: Concern): void {
+  #countBusy(order: DrainScope): void {
     const { loop, deps: { counters } } = this;
-    const isBusy = (session: Session) =>
+    const isBusy = (session: SpliceSession) =>
       isConcerned(session, order) && loop.now - session.lastMoved < QUIET_MS;
     counters[BUSY] = this.#sessions.filter(isBusy).length;
   }
@@ -234,7 +234,7 @@ export class WorkerRelay implements Shard {
   }
 
   /** Sessions through which no byte has passed: orders for new clients apply to them too. */
-  #unjoined(): Session[] {
+  #unjoined(): SpliceSession[] {
     return this.#sessions.filter((session) => session.phase !== "joined" || session.isUnused);
   }
 
@@ -263,7 +263,7 @@ export class WorkerRelay implements Shard {
   }
 
   #admit(client: number): void {
-    const session = this.#records.pop() ?? new Session(this.#owner);
+    const session = this.#records.pop() ?? new SpliceSession(this.#owner);
     session.begin(client);
     session.index = this.#sessions.push(session) - 1;
     this.deps.counters[COUNT.accepted]!++;
@@ -277,7 +277,7 @@ export class WorkerRelay implements Shard {
     this.#acceptor.pause(errnoWords(result));
   }
 
-  #release(session: Session): void {
+  #release(session: SpliceSession): void {
     const last = this.#sessions.pop()!;
     if (last !== session) {
       this.#sessions[session.index] = last;
@@ -307,7 +307,7 @@ export class WorkerRelay implements Shard {
     if (sendProxy === "none") return undefined;
     const { kernel } = this.loop;
     const [peer, local] = [kernel.peerAddress(client), kernel.localAddress(client)];
-    return proxyHeader(sendProxy, addressOf(peer), addressOf(local));
+    return proxyHeader(sendProxy, addressOfSockaddr(peer), addressOfSockaddr(local));
   }
 }
 
@@ -325,10 +325,8 @@ function counted(places: Places, counters: SharedCounters): Pick<Places, "add" |
   };
 }
 
-type Concern = Pick<DrainOrder, "upstream" | "throughEpoch">;
-
 /** True for a joined session that the order is about. */
-function isConcerned(session: Session, { upstream, throughEpoch }: Concern): boolean {
+function isConcerned(session: SpliceSession, { upstream, throughEpoch }: DrainScope): boolean {
   return session.phase === "joined" && session.upstreamName === upstream &&
     session.epoch <= throughEpoch;
 }

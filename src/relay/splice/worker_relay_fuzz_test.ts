@@ -12,7 +12,7 @@ import { SETTINGS } from "../testing/world.ts";
 import type { SharedCounters } from "../../threads/memory.ts";
 import type { ShardReport } from "../../threads/messages.ts";
 import { COUNT } from "./counters.ts";
-import { planeIn } from "./testing/rig.ts";
+import { relayIn } from "./testing/rig.ts";
 import type { WorkerRelay } from "./worker_relay.ts";
 
 const CASES = 4_000;
@@ -102,7 +102,7 @@ class Case {
       this.#doubted ||= report.is === "doubt";
     };
     const settings = { ...SETTINGS, sendProxy: "v1" } as const;
-    this.plane = planeIn(new Loop(this.kernel), settings, hear);
+    this.plane = relayIn(new Loop(this.kernel), settings, hear);
     this.counters = this.plane.deps.counters;
     const listener = this.kernel.listen(ipSockaddr("127.0.0.1", PORT)!);
     this.plane.execute({ do: "listen", listener });

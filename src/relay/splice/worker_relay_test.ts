@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { EHOSTUNREACH } from "../../linux/errno.ts";
 import { where } from "../../linux/testing/fake_kernel.ts";
-import { at, bytes, DRAIN, PORT, Rig, text } from "./testing/rig.ts";
+import { asText, at, bytes, DRAIN, PORT, Rig } from "./testing/rig.ts";
 
 Deno.test("an upstream that is silent for 500 ms is doubted once, softly", () => {
   const rig = new Rig();
@@ -29,7 +29,7 @@ Deno.test("a connect that gets no answer is given up after the connect timeout a
   assertEquals([rig.doubts.length, rig.count("held")], [2, 1]);
   assert(rig.kernel.upstreams[0]!.weClosed);
   rig.kernel.answers.set(where("10.0.0.2", 80), "accept");
-  rig.obey({ do: "confirm", upstream: "a" });
+  rig.execute({ do: "confirm", upstream: "a" });
   rig.pass(50);
   assertEquals([rig.count("active"), rig.count("released")], [1, 1]);
 });
@@ -41,7 +41,7 @@ Deno.test("a client whose connects keep failing tries at 50, 100, 200 … 1000 m
   rig.client();
   for (const waitMs of [50, 100, 200, 400, 800, 1_000, 1_000]) {
     const tries = rig.kernel.upstreams.length;
-    rig.obey({ do: "confirm", upstream: "a" });
+    rig.execute({ do: "confirm", upstream: "a" });
     rig.pass(waitMs - 20);
     assertEquals(rig.kernel.upstreams.length, tries, `before ${waitMs} ms`);
     rig.pass(20);
@@ -94,7 +94,7 @@ Deno.test("an upstream with several addresses is tried at each, beginning with t
   const rig = new Rig();
   rig.kernel.answers.set(where("10.0.0.4", 80), "refuse");
   const addresses = [at("10.0.0.4"), at("10.0.0.2")];
-  rig.obey({ do: "open", upstream: "a", epoch: 1, addresses });
+  rig.execute({ do: "open", upstream: "a", epoch: 1, addresses });
   rig.client();
   rig.client();
   const tried = rig.kernel.upstreams.map(({ address }) => address);
@@ -106,7 +106,7 @@ Deno.test("a silent address takes only its share of the connect timeout", () => 
   const rig = new Rig({ connectTimeoutMs: 800 });
   rig.kernel.answers.set(where("10.0.0.4", 80), "silence");
   const addresses = [at("10.0.0.4"), at("10.0.0.2")];
-  rig.obey({ do: "open", upstream: "a", epoch: 1, addresses });
+  rig.execute({ do: "open", upstream: "a", epoch: 1, addresses });
   rig.client();
   rig.pass(400);
   assertEquals(rig.count("active"), 1);
@@ -114,25 +114,25 @@ Deno.test("a silent address takes only its share of the connect timeout", () => 
 
 Deno.test("clients wait while a name is looked up, and go on when its addresses are known", () => {
   const rig = new Rig();
-  rig.obey({ do: "open", upstream: "a", epoch: 1, addresses: undefined });
+  rig.execute({ do: "open", upstream: "a", epoch: 1, addresses: undefined });
   const client = rig.client();
   client.send(bytes("x"));
-  rig.obey({ do: "addresses", upstream: "b", addresses: [at("10.0.0.3")] });
+  rig.execute({ do: "addresses", upstream: "b", addresses: [at("10.0.0.3")] });
   assertEquals(rig.kernel.upstreams, []);
-  rig.obey({ do: "addresses", upstream: "a", addresses: [at("10.0.0.2")] });
-  assertEquals(text(rig.kernel.upstreams[0]!), "x");
+  rig.execute({ do: "addresses", upstream: "a", addresses: [at("10.0.0.2")] });
+  assertEquals(asText(rig.kernel.upstreams[0]!), "x");
 });
 
 Deno.test("a name that has no address is doubted, and its clients go on when it has one", () => {
   const rig = new Rig();
-  rig.obey({ do: "open", upstream: "a", epoch: 1, addresses: undefined });
+  rig.execute({ do: "open", upstream: "a", epoch: 1, addresses: undefined });
   rig.client();
-  rig.obey({ do: "addresses", upstream: "a", addresses: [] });
+  rig.execute({ do: "addresses", upstream: "a", addresses: [] });
   assertEquals(rig.doubts.map(({ reason, hard }) => [reason, hard]), [[
     "name does not resolve",
     false,
   ]]);
-  rig.obey({ do: "addresses", upstream: "a", addresses: [at("10.0.0.2")] });
+  rig.execute({ do: "addresses", upstream: "a", addresses: [at("10.0.0.2")] });
   assertEquals(rig.count("active"), 1);
 });
 
@@ -143,7 +143,7 @@ Deno.test("a client that had left before the hold is not held", () => {
   rig.client().end(); // may be a half-close as long as the upstream may answer
   rig.turns();
   assertEquals(rig.count("abandoned"), 0);
-  rig.obey({ do: "hold" });
+  rig.execute({ do: "hold" });
   assertEquals([rig.count("abandoned"), rig.count("held")], [1, 0]);
 });
 
@@ -154,7 +154,7 @@ Deno.test("clients beyond the hold limit are accepted when those before them are
   for (let i = 0; i < 4; i++) rig.client();
   assertEquals([rig.count("accepted"), rig.of("limit.reached").length], [2, 1]);
   rig.kernel.answers.set(where("10.0.0.2", 80), "accept");
-  rig.obey({ do: "confirm", upstream: "a" });
+  rig.execute({ do: "confirm", upstream: "a" });
   rig.pass(50);
   assertEquals(rig.count("active"), 4);
 });
@@ -189,11 +189,11 @@ Deno.test("a drain gives sessions without bytes to the upstream that is open, an
   const rig = new Rig();
   rig.open("a", 1);
   const client = rig.client();
-  rig.obey({ do: "drain", order: DRAIN });
+  rig.execute({ do: "drain", order: DRAIN });
   assertEquals([rig.kernel.upstreams.length, rig.count("cut")], [2, 0]);
   client.send(bytes("x"));
   rig.turns();
-  assertEquals(text(rig.kernel.upstreams[1]!), "x");
+  assertEquals(asText(rig.kernel.upstreams[1]!), "x");
 });
 
 Deno.test("an order of an older epoch changes nothing", () => {
@@ -212,7 +212,7 @@ Deno.test("running out of descriptors pauses accepting, is reported, and service
   const late = rig.client();
   client.send(bytes("still here"));
   rig.turns();
-  assertEquals(text(upstream), "still here");
+  assertEquals(asText(upstream), "still here");
   assertEquals(rig.of("accept.failed"), [{
     type: "accept.failed",
     address: "127.0.0.1:1",
@@ -226,7 +226,7 @@ Deno.test("running out of descriptors pauses accepting, is reported, and service
   assertEquals(rig.count("accepted"), 3);
   late.send(bytes("hello"));
   rig.turns();
-  assertEquals(text(rig.kernel.upstreams.at(-2)!), "hello");
+  assertEquals(asText(rig.kernel.upstreams.at(-2)!), "hello");
 });
 
 Deno.test("descriptors that a session gives back end the pause at once", () => {
@@ -260,7 +260,7 @@ Deno.test("a drain spares who moved lately, and looks again", () => {
   rig.pass(5_000);
   busy.client.send(bytes("x"));
   rig.turns();
-  rig.obey({ do: "drain", order: { ...DRAIN, graceMs: 1_000, sparedIfMovedMs: 2_000 } });
+  rig.execute({ do: "drain", order: { ...DRAIN, graceMs: 1_000, sparedIfMovedMs: 2_000 } });
   rig.pass(900);
   assert(!silent.client.weClosed);
   rig.pass(100);
@@ -284,7 +284,7 @@ Deno.test("a stop ends the loop when the last session ended, and cuts what is le
   rig.open("a", 1);
   const { client, upstream } = rig.session();
   rig.session();
-  rig.obey({ do: "stop", drainMs: 1_000 });
+  rig.execute({ do: "stop", drainMs: 1_000 });
   assertEquals(rig.kernel.client(PORT), undefined);
   client.end();
   upstream.end();

@@ -5,7 +5,7 @@ import {
   type MakeRelay,
   readText,
   readToEnd,
-  type Serve,
+  type ServeConn,
   TestUpstream,
   until,
   World,
@@ -127,7 +127,7 @@ export function bytesContract(name: string, make: MakeRelay): void {
   Deno.test(`${name}: a client that does not read stalls its upstream, and loses nothing`, async () => {
     const total = 64 * MIB;
     let sent = 0;
-    const floods: Serve = async (conn) => {
+    const floods: ServeConn = async (conn) => {
       const block = new Uint8Array(MIB);
       for (; sent < total; sent += block.length) await writeAll(conn, block);
     };

@@ -7,7 +7,16 @@ import { Libc } from "../../linux/libc.ts";
 import { ipSockaddr } from "../../linux/sockaddr.ts";
 import { Dice, seedOr } from "../../base/testing/dice.ts";
 import { spliceRelay } from "../splice/testing/alone.ts";
-import { closeQuietly, echoes, encode, hangsUp, says, type Serve, until, World } from "./world.ts";
+import {
+  closeQuietly,
+  echoes,
+  encode,
+  hangsUp,
+  says,
+  type ServeConn,
+  until,
+  World,
+} from "./world.ts";
 
 const openDescriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
 const accepted = (world: World) => world.relay.counters().accepted;
@@ -60,7 +69,7 @@ async function serveRoughly(listener: Deno.Listener, dice: Dice): Promise<void> 
     try {
       const conn = await listener.accept();
       // Closes without a word, perhaps with bytes unread; or says one; or answers.
-      const serve: Serve = dice.once(4) ? hangsUp : dice.once(3) ? says("word") : echoes;
+      const serve: ServeConn = dice.once(4) ? hangsUp : dice.once(3) ? says("word") : echoes;
       void serve(conn).catch(() => {}).finally(() => closeQuietly(conn));
     } catch (error) {
       if (error instanceof Deno.errors.BadResource) return;

@@ -104,7 +104,7 @@ function loopback(host: string): string {
 }
 
 /** What an upstream does with one connection; the connection is closed when it returns. */
-export type Serve = (conn: Deno.Conn) => Promise<void>;
+export type ServeConn = (conn: Deno.Conn) => Promise<void>;
 
 /** A server on loopback that can be closed and opened again on its port. */
 export class TestUpstream implements AsyncDisposable {
@@ -114,7 +114,7 @@ export class TestUpstream implements AsyncDisposable {
   readonly #serving = new Set<Promise<void>>();
   #accepting: Promise<void> = Promise.resolve();
 
-  constructor(readonly name: string, readonly serve: Serve, unixPath?: string) {
+  constructor(readonly name: string, readonly serve: ServeConn, unixPath?: string) {
     if (unixPath !== undefined) {
       this.#listener = Deno.listen({ transport: "unix", path: unixPath });
       this.upstream = { name, address: { kind: "unix", path: unixPath }, rank: 0 };
@@ -176,7 +176,7 @@ export function closeQuietly(conn: { close(): void }): void {
 }
 
 /** Says its word at once, then reads until the client ends. */
-export function says(word: string): Serve {
+export function says(word: string): ServeConn {
   return async (conn) => {
     await writeAll(conn, encode(word));
     await conn.closeWrite();
@@ -185,7 +185,7 @@ export function says(word: string): Serve {
 }
 
 /** Sends back what it receives until the client ends, then ends too. */
-export const echoes: Serve = async (conn) => {
+export const echoes: ServeConn = async (conn) => {
   const buffer = new Uint8Array(65_536);
   for (let count = await conn.read(buffer); count !== null; count = await conn.read(buffer)) {
     await writeAll(conn, buffer.subarray(0, count));
@@ -194,12 +194,12 @@ export const echoes: Serve = async (conn) => {
 };
 
 /** Reads and sends nothing. */
-export const listens: Serve = async (conn) => {
+export const listens: ServeConn = async (conn) => {
   await readToEnd(conn);
 };
 
 /** Closes at once without a word. */
-export const hangsUp: Serve = () => Promise.resolve();
+export const hangsUp: ServeConn = () => Promise.resolve();
 
 export const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
 

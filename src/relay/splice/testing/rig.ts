@@ -18,10 +18,10 @@ import { WorkerRelay } from "../worker_relay.ts";
 export const PORT = 1;
 export const at = (ip: string): SockAddr => ipSockaddr(ip, 80)!;
 export const bytes = (text: string) => new TextEncoder().encode(text);
-export const text = (from: Peer) => new TextDecoder().decode(from.read());
+export const asText = (from: Peer) => new TextDecoder().decode(from.read());
 
-/** A plane on a loop, with memory of its own. */
-export function planeIn(
+/** A worker's relay on a loop, with memory that it shares with nobody. */
+export function relayIn(
   loop: Loop,
   settings: RelaySettings,
   report: (report: ShardReport) => void,
@@ -32,19 +32,19 @@ export function planeIn(
   return new WorkerRelay({ loop, counters: counters!, connections, held, report }, settings);
 }
 
-/** A plane on a fake kernel. Upstream a is at 10.0.0.2, b at 10.0.0.3. */
+/** A worker's relay on a fake kernel. Upstream a is at 10.0.0.2, b at 10.0.0.3. */
 export class Rig {
   readonly kernel = new FakeKernel({ scratchBytes: 64, bufferBytes: 256 });
   readonly events: Event[] = [];
   readonly doubts: Doubt[] = [];
-  readonly plane: WorkerRelay;
+  readonly relay: WorkerRelay;
   /** The port, which the main thread would own. */
   #listener = -1;
   stopped: number | undefined;
 
   constructor(settings: Partial<RelaySettings> = {}) {
     const loop = new Loop(this.kernel);
-    this.plane = planeIn(loop, { ...SETTINGS, ...settings }, (report) => {
+    this.relay = relayIn(loop, { ...SETTINGS, ...settings }, (report) => {
       if (report.is === "event") this.events.push(report.event);
       if (report.is === "doubt") this.doubts.push(report.doubt);
       if (report.is === "stopped") this.stopped = report.cut;
@@ -53,11 +53,11 @@ export class Rig {
     this.kernel.answers.set(where("10.0.0.3", 80), "accept");
   }
 
-  obey(order: ShardOrder): void {
-    this.plane.execute(order);
+  execute(order: ShardOrder): void {
+    this.relay.execute(order);
     if (order.do === "open" && this.#listener === -1) {
       this.#listener = this.kernel.listen(ipSockaddr("127.0.0.1", PORT)!);
-      this.plane.execute({ do: "listen", listener: this.#listener });
+      this.relay.execute({ do: "listen", listener: this.#listener });
     }
     if ((order.do === "refuse" || order.do === "stop") && this.#listener !== -1) {
       this.kernel.close(this.#listener);
@@ -68,19 +68,19 @@ export class Rig {
 
   open(upstream: "a" | "b", epoch: number): void {
     const addresses = [at(upstream === "a" ? "10.0.0.2" : "10.0.0.3")];
-    this.obey({ do: "open", upstream, epoch, addresses });
+    this.execute({ do: "open", upstream, epoch, addresses });
   }
 
   /** Lets everything happen that can without time passing. */
   turns(): void {
-    for (let turn = 0; turn < 20; turn++) this.plane.loop.tick();
+    for (let turn = 0; turn < 20; turn++) this.relay.loop.tick();
   }
 
   /** Lets time pass, in steps as small as the loop's own. */
   pass(ms: number): void {
     for (const end = this.kernel.time + ms; this.kernel.time < end;) {
       this.kernel.time = Math.min(end, this.kernel.time + 16);
-      this.plane.loop.tick();
+      this.relay.loop.tick();
     }
     this.kernel.time += 16; // a deadline may be met up to one tick late
     this.turns();
@@ -99,12 +99,12 @@ export class Rig {
     client.send(bytes("?"));
     upstream.send(bytes("!"));
     this.turns();
-    assertEquals([text(upstream), text(client)], ["?", "!"]);
+    assertEquals([asText(upstream), asText(client)], ["?", "!"]);
     return { client, upstream };
   }
 
   count(name: keyof typeof COUNT): number {
-    return this.plane.deps.counters[COUNT[name]]!;
+    return this.relay.deps.counters[COUNT[name]]!;
   }
 
   of<T extends Event["type"]>(type: T): Event[] {

@@ -1,10 +1,10 @@
 /**
- * Where clients go, as a worker sees it: an upstream and the number of the decision, as in every route, and
- * the addresses of that upstream with the one to try first.
+ * Where clients go, as a thread sees it: the upstream and the epoch of a `Route` (`failover/ports.ts`), and the
+ * addresses of that upstream with the one to try first.
  */
 import type { SockAddr } from "../../linux/kernel.ts";
 
-export class Route {
+export class ResolvedRoute {
   readonly upstream: string;
   readonly epoch: number;
   #addresses: readonly SockAddr[] | undefined;

@@ -1,12 +1,12 @@
 import { assertEquals } from "@std/assert";
 import { ipSockaddr } from "../../linux/sockaddr.ts";
-import { Route } from "./route.ts";
+import { ResolvedRoute } from "./resolved_route.ts";
 
 const at = (ip: string) => ipSockaddr(ip, 80)!;
 const [A, B, C] = [at("10.0.0.1"), at("10.0.0.2"), at("10.0.0.3")];
 
 /** A route to three addresses. */
-const route = () => new Route("db", 1, [A, B, C]);
+const route = () => new ResolvedRoute("db", 1, [A, B, C]);
 
 Deno.test("clients begin with the address that answered last", () => {
   const to = route();
@@ -27,7 +27,7 @@ Deno.test("an address that did not answer hands over to the one after it, and on
 });
 
 Deno.test("the only address stays the first one", () => {
-  const to = new Route("db", 1, [A]);
+  const to = new ResolvedRoute("db", 1, [A]);
   to.avoid(A);
   assertEquals(to.first, 0);
 });
@@ -42,7 +42,7 @@ Deno.test("addresses in another order leave the preferred one first, which is co
 });
 
 Deno.test("a route whose name is being looked up has no addresses yet", () => {
-  const to = new Route("db", 1, undefined);
+  const to = new ResolvedRoute("db", 1, undefined);
   assertEquals(to.addresses, undefined);
   to.avoid(A);
   to.learn([A]);
