@@ -165,7 +165,7 @@ Deno.test("an operator's order moves traffic back, or is refused with the reason
   }]);
   await service.answer("a", PASSED, 2);
   assertEquals(await order(), [202, { ordered: true, outcome: "accepted", epoch: 2 }]);
-  assertEquals(service.controller.state.lastServed?.promotion.to, "a");
+  assertEquals(service.controller.state.lastServed?.to, "a");
 });
 
 Deno.test("orders are carried out only for those who may give them", async () => {
@@ -222,7 +222,7 @@ Deno.test("no web page can give an order, not even one of ours", async () => {
       { "sec-fetch-site": "same-origin" },
     ] as Record<string, string>[]
   ) assertEquals(await status("failback", { method: "POST", headers }), 403);
-  assert(service.controller.state.lastServed?.promotion.to === "b");
+  assert(service.controller.state.lastServed?.to === "b");
 });
 
 Deno.test("a local listener answers only to names of this machine", async () => {

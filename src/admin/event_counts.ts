@@ -33,6 +33,7 @@ export class EventCounts {
         this.#endOutage(service, event.tookMs);
         break;
       case "service.returned":
+      case "service.continued":
         this.#endOutage(service, event.tookMs);
         break;
       case "trigger.finished":

@@ -68,7 +68,7 @@ Deno.test("a switchover is answered when it is accepted, or at its end", async (
   const [status, { outcome }] = await order("switchover?to=b&max_wait=1s&reason=test");
   assertEquals([status, outcome], [202, "accepted"]);
   await service.clock.advance(100);
-  assertEquals(service.controller.state.lastServed?.promotion.to, "b");
+  assertEquals(service.controller.state.lastServed?.to, "b");
   assertEquals(stateReport(service.view, service.clock).pinned, "b");
   assertEquals(await order("switchover?to=a&wait=true"), [
     200,

@@ -38,7 +38,7 @@ export function stateReport(view: ServiceView, clock: Clock, saysWho = true): Js
   const { name } = primary!;
   const { answers, run } = view.history(name);
   const { admission, lastServed } = state;
-  const lastActive = lastServed?.promotion.to;
+  const lastActive = lastServed?.to;
   const lastPassed = answers.findLast(({ evidence }) => evidence !== "no_verdict")?.passed;
   return {
     service: view.name,

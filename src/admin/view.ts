@@ -124,5 +124,5 @@ export function isReady(view: ServiceView): boolean {
 /** Whether the upstream that serves, or served last, is not the primary. */
 export function isOnBackup(view: ServiceView): boolean {
   const { upstreams, lastServed } = view.state();
-  return upstreams.some(({ name, rank }) => rank > 0 && name === lastServed?.promotion.to);
+  return upstreams.some(({ name, rank }) => rank > 0 && name === lastServed?.to);
 }

@@ -98,6 +98,8 @@ export type Event =
   | { type: "promotion.flawed"; to: string; epoch: number; reason: string }
   /** A failback or switchover failed; the upstream that served before continues to serve. */
   | { type: "service.returned"; upstream: string; epoch: number; reason: string; tookMs: number }
+  /** The upstream that served before a restart of the process serves again, without triggers. */
+  | { type: "service.continued"; upstream: string; epoch: number; reason: string; tookMs: number }
   | { type: "failback.scheduled"; to: string; inMs: number; dampingMs: number; reason: string }
   | { type: "failback.cancelled"; to: string; reason: string }
   /** The active upstream is down, and nothing is done about it, because the operator paused the service. */

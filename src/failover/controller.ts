@@ -7,6 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { History } from "./history.ts";
 import { step } from "./machine.ts";
+import { isSameMemory, type Memory, memoryOf, type MemoryPort } from "./memory.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource } from "./orders.ts";
 import type { Checks, DataPlane, Promotion, Triggers } from "./ports.ts";
 import {
@@ -34,6 +35,8 @@ export interface ControllerPorts {
   readonly plane: DataPlane;
   readonly checks: Checks;
   readonly triggers: Triggers;
+  /** What is remembered over a restart; without it nothing is. */
+  readonly memory?: MemoryPort;
   /** Called with each new state, before anything follows from it. Must not throw. */
   readonly onState?: (state: State) => void;
   /** Called with each step, before its effects are performed. Must not throw. */
@@ -61,6 +64,7 @@ export class Controller implements AsyncDisposable {
   readonly #done = Promise.withResolvers<void>();
   readonly #effects: Effect[] = [];
   #state: State;
+  #memory: Memory;
   #performing: Promise<void> | undefined;
   #cancelWake = () => {};
   #triggers: { readonly epoch: number; readonly abort: AbortController } | undefined;
@@ -75,7 +79,8 @@ export class Controller implements AsyncDisposable {
     this.#policy = policy;
     this.#ports = ports;
     this.history = new History(upstreams, ports.clock);
-    this.#state = initialState(upstreams, ports.clock.now());
+    this.#state = initialState(upstreams, ports.clock.now(), ports.memory?.remembered);
+    this.#memory = memoryOf(this.#state);
     this.finished = this.#done.promise;
     // The owner may await it later; a rejection before that must not count as unhandled.
     this.finished.catch(() => {});
@@ -96,6 +101,7 @@ export class Controller implements AsyncDisposable {
       this.#state = next.state;
       this.#ports.onState?.(next.state);
       this.#ports.onStep?.({ input, before, step: next });
+      this.#remember();
       this.#effects.push(...next.effects);
       if (this.#effects.length > EFFECTS_MAX) {
         throw new Error("Effects pile up: a data plane hangs");
@@ -128,6 +134,15 @@ export class Controller implements AsyncDisposable {
     await this.#triggersEnded;
     await this.#quieting;
     this.#done.resolve();
+  }
+
+  #remember(): void {
+    const { memory } = this.#ports;
+    if (memory === undefined) return;
+    const now = memoryOf(this.#state);
+    if (isSameMemory(now, this.#memory)) return;
+    this.#memory = now;
+    memory.keep(now);
   }
 
   #setWake(): void {
@@ -216,7 +231,9 @@ export class Controller implements AsyncDisposable {
   }
 
   /** Starts the triggers and returns; their end is an input. A newer promotion cancels an older one. */
-  #runTriggers(promotion: Promotion): void {
+  async #runTriggers(promotion: Promotion): Promise<void> {
+    // A number that scripts have seen must not come again, even if the machine loses power now.
+    await this.#ports.memory?.kept();
     this.#triggers?.abort.abort();
     const abort = new AbortController();
     const { epoch } = promotion;

@@ -7,7 +7,8 @@
 import { formatDuration } from "../base/duration.ts";
 import { endHold, overstayed } from "./admission.ts";
 import { drainDown, spare } from "./drains.ts";
-import { doubted, failuresSoFar, type Health, isDown, isUp, observe } from "./health.ts";
+import { doubted, failuresSoFar, type Health, isDown, isUp, observe, trusted } from "./health.ts";
+import { rememberedName } from "./memory.ts";
 import { planFailback, tickFailback } from "./moving_back.ts";
 import { takeOrder, tickHold } from "./orders.ts";
 import type { Doubt, ProbeResult } from "./ports.ts";
@@ -37,7 +38,7 @@ export function step(state: State, input: Input, now: number, policy: Policy): S
   const context = new StepContext(state, Math.max(now, state.now), policy);
   switch (input.type) {
     case "begun":
-      if (!hasBegun(state)) startRound(context, 1, "start");
+      if (!hasBegun(state)) begin(context);
       break;
     case "probed":
       takeResult(context, input.upstream, input.result, input.stage);
@@ -60,6 +61,15 @@ export function step(state: State, input: Input, now: number, policy: Policy): S
   }
   planFailback(context);
   return { state: context.state, effects: context.effects };
+}
+
+/** The upstream that served before a restart counts as up until its checks bring it down. */
+function begin(context: StepContext): void {
+  const name = rememberedName(context.state.remembered);
+  if (name !== undefined) {
+    context.setHealth(name, trusted(context.health(name), context.policy, context.now));
+  }
+  startRound(context, 1, "start");
 }
 
 // ---- Results and doubts

@@ -25,7 +25,7 @@ export interface ProbeResult {
 
 /** What a check program learns about the present state. */
 export interface ProbeContext {
-  /** The result of `trustedFor` in `state.ts`; undefined before the first promotion. */
+  /** The result of `trustedFor` in `trust.ts`; undefined before the first promotion. */
   readonly lastChosen: string | undefined;
   readonly phase: "selecting" | "waiting" | "promoting" | "serving";
   readonly epoch: number;

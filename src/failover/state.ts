@@ -30,11 +30,15 @@
  * A probe that could not be sent because of trouble on this machine has the evidence `none`. It is not an
  * answer: it changes no verdict, and no other upstream is promoted because this answer is missing.
  *
+ * A restart of the process is no reason to promote anything: the upstream that served before it serves
+ * again as soon as it passes, straight from `selecting`.
+ *
  * The machine is pure. It knows no time but `now`, an argument in milliseconds.
  */
 import type { Event } from "../events/events.ts";
 import type { FailbackPolicy } from "./failback.ts";
 import { type Health, type Thresholds, unknownHealth } from "./health.ts";
+import { listedOnly, type Memory, type Remembered, rememberedName } from "./memory.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource, StandingOrder } from "./orders.ts";
 import type { Doubt, DrainOrder, ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
 import type { Upstream } from "./upstream.ts";
@@ -205,6 +209,14 @@ export interface FailedMoves {
   readonly until: number;
 }
 
+/** The upstream that serves, or served last, in this run of the process. */
+export interface LastServed {
+  readonly to: string;
+  /** The promotion that made it active; undefined if it continued after a restart. */
+  readonly promotion: Promotion | undefined;
+  readonly since: number;
+}
+
 export interface State {
   readonly phase: Phase;
   /** In rank order. */
@@ -218,8 +230,8 @@ export interface State {
    */
   readonly stage: number;
   readonly admission: Admission;
-  /** The last promotion that let clients in, and when it did; undefined before the first. */
-  readonly lastServed: { readonly promotion: Promotion; readonly since: number } | undefined;
+  /** The upstream that clients were let through to last; undefined before the first. */
+  readonly lastServed: LastServed | undefined;
   /**
    * The upstream of the last promotion that succeeded; undefined before the first. A promotion succeeded
    * if all its triggers ran and exited with 0, even if the candidate died afterwards and served no client:
@@ -228,6 +240,11 @@ export interface State {
    * called off, never ran, or failed without a check that passed later.
    */
   readonly lastChosen: string | undefined;
+  /**
+   * Who served before this run of the process, until an upstream serves in this one; undefined if nothing
+   * is remembered. `memory.ts` explains it.
+   */
+  readonly remembered: Remembered | undefined;
   /** Times of the automatic failbacks that still count for damping. */
   readonly failbacks: readonly number[];
   readonly failedMoves: FailedMoves | undefined;
@@ -300,6 +317,7 @@ export const MOVES = [
   { from: "selecting", to: "promoting", why: "a candidate passed its probe" },
   { from: "selecting", to: "waiting", why: "no upstream passed in a whole round" },
   { from: "waiting", to: "selecting", why: "the back-off is over or an upstream answered" },
+  { from: "selecting", to: "serving", why: "the upstream that served before the restart passed" },
   { from: "promoting", to: "serving", why: "every trigger has ended, or a move back failed" },
   { from: "promoting", to: "selecting", why: "the candidate went down" },
   { from: "serving", to: "selecting", why: "the active upstream went down" },
@@ -309,23 +327,30 @@ export const MOVES = [
 /** How long, in milliseconds, the triggers of a candidate that went down may still run. */
 export const DOOMED_TRIGGERS_MS = 30_000;
 
-/** Nothing is known and clients are refused. Nothing is decided before the input `begun`. */
-export function initialState(upstreams: readonly Upstream[], now: number): State {
+/**
+ * Nothing is known but what `memory` says, and clients are refused. Nothing is decided before the input
+ * `begun`.
+ */
+export function initialState(upstreams: readonly Upstream[], now: number, memory?: Memory): State {
+  const known = memory === undefined ? undefined : listedOnly(memory, upstreams);
   return {
     phase: { name: "waiting", round: 0, reason: "start", until: Infinity, passedOver: new Set() },
     upstreams,
     health: new Map(upstreams.map((u) => [u.name, unknownHealth(now)])),
-    epoch: 0,
+    epoch: known?.epoch ?? 0,
     stage: 0,
     admission: { is: "closed", outSince: now },
     lastServed: undefined,
-    lastChosen: undefined,
-    failbacks: [],
-    failedMoves: undefined,
-    paused: undefined,
+    lastChosen: known?.lastChosen,
+    remembered: rememberedName(known) === undefined
+      ? undefined
+      : { served: known!.served, unfinished: known!.unfinished },
+    failbacks: known?.failbacks ?? [],
+    failedMoves: known?.failedMoves,
+    paused: known?.paused,
     held: undefined,
-    drained: new Map(),
-    pinned: undefined,
+    drained: known?.drained ?? new Map(),
+    pinned: known?.pinned,
     drains: new Map(),
     now,
   };
@@ -367,21 +392,4 @@ export function hasBegun({ phase }: State): boolean {
 export function awaitsQuiet({ phase }: State, epoch: number): boolean {
   return phase.name === "promoting" && phase.triggers.is === "due" && phase.order !== undefined &&
     phase.promotion.epoch === epoch;
-}
-
-/**
- * The upstream that a check program must consider chosen (`FAILOVER_ACTIVE`) while it checks `upstream`;
- * undefined before the first promotion. This is `State.lastChosen` with two exceptions. For the active
- * upstream, and for the one that traffic may still return to, it is that upstream itself. And while it is
- * unknown whether a promotion succeeded, it is the upstream of that promotion for all others.
- */
-export function trustedFor(state: State, upstream: string): string | undefined {
-  const { phase, lastChosen } = state;
-  if (phase.name === "promoting") {
-    return phase.back?.upstream.name === upstream ? upstream : phase.candidate.name;
-  }
-  if (phase.name !== "serving") return lastChosen;
-  const { active, triggers } = phase;
-  const isOpen = triggers.is === "failed" ? triggers.proof === "none" : triggers.is !== "ran";
-  return active.name === upstream || isOpen ? active.name : lastChosen;
 }

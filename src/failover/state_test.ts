@@ -7,9 +7,9 @@ import {
   type Phase,
   type State,
   type TriggerProgress,
-  trustedFor,
   wakeAt,
 } from "./state.ts";
+import { trustedFor } from "./trust.ts";
 
 const [a, b] = ["a", "b"].map((name, rank) => ({
   name,

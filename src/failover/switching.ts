@@ -17,6 +17,7 @@ import {
   type PreviousActive,
   type TriggerProgress,
 } from "./state.ts";
+import { servedBefore, waitsForRemembered, whyAtStart } from "./restart.ts";
 import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -56,7 +57,8 @@ export function startRound(
 /** Promotes a candidate or ends the round, as far as the answers allow. */
 export function judgeRound(context: StepContext): void {
   const { phase, state } = context;
-  if (phase.name !== "selecting" || state.paused !== undefined) return;
+  if (phase.name !== "selecting" || waitsForRemembered(context)) return;
+  if (state.paused !== undefined) return;
   const { answers, suspects, passedOver, round, reason } = phase;
   const choosable = state.upstreams.filter(({ name }) =>
     !passedOver.has(name) && !state.drained.has(name)
@@ -65,8 +67,9 @@ export function judgeRound(context: StepContext): void {
   if (choice.found === "pending") return;
   if (choice.found === "candidate") {
     const { name } = choice.upstream;
-    const move = state.lastServed === undefined ? "start" : "failover";
-    const why = reason === "start" ? `${name} is the first usable` : reason;
+    const isFirst = state.lastServed === undefined && state.remembered === undefined;
+    const move = isFirst ? "start" : "failover";
+    const why = reason === "start" ? whyAtStart(context, name) : reason;
     return promote(context, choice.upstream, move, why, { round, passedOver });
   }
   const reasons = state.upstreams.map(({ name }) => ({
@@ -111,7 +114,7 @@ export function promote(
   const { state, now, policy } = context;
   bringUp(context, candidate);
   const epoch = state.epoch + 1;
-  const from = state.lastServed?.promotion.to;
+  const from = state.lastServed?.to ?? servedBefore(state, candidate.name);
   const id = `${policy.instance}-${epoch}`;
   const promotion: Promotion = { move, id, epoch, from, to: candidate.name, reason };
   // A failback counts from its attempt: one that fails later has disturbed the clients as well.
@@ -147,7 +150,7 @@ export function promote(
 }
 
 /** A chosen upstream is up after one pass, whatever the rise threshold. */
-function bringUp(context: StepContext, { name }: Upstream): void {
+export function bringUp(context: StepContext, { name }: Upstream): void {
   const before = context.health(name);
   const after = trusted(before, context.policy, context.now);
   context.setHealth(name, after);
@@ -350,7 +353,7 @@ export function tickPromotion(context: StepContext): void {
   if (now < at) return;
   const promotion = phase.name === "promoting"
     ? phase.promotion
-    : context.state.lastServed!.promotion;
+    : context.state.lastServed!.promotion!;
   context.enter({ ...phase, triggers: { is: "running", attempt: attempt + 1 } });
   context.requestAction({ do: "runTriggers", promotion });
 }
@@ -367,7 +370,8 @@ function finishPromotion(context: StepContext): void {
   context.enter({ name: "serving", active, epoch, triggers, failbackPlan: undefined });
   context.set({
     admission: { is: "open" },
-    lastServed: { promotion, since: now },
+    lastServed: { to: active.name, promotion, since: now },
+    remembered: undefined,
     failedMoves: undefined,
     pinned: order?.pins === true ? active.name : undefined,
   });

@@ -145,8 +145,7 @@ export class Recorder {
   #takeMove({ event, time }: Stamped): void {
     switch (event.type) {
       case "promotion.started": {
-        const kind = event.move === "start" ? "start" : event.move;
-        const incident = this.#begin(kind, event.reason, time);
+        const incident = this.#begin(event.move, event.reason, time);
         incident.takePromotion(event, this.#by);
         this.#by = undefined;
         break;
@@ -161,6 +160,10 @@ export class Recorder {
         this.#active = event.upstream;
         this.#current?.takeReturned(event);
         this.#end("returned", time);
+        break;
+      case "service.continued":
+        this.#active = event.upstream;
+        this.#end("served", time);
         break;
       case "trigger.started":
         this.#ofEpoch(event.epoch)?.reach("triggers_begin", time);
@@ -191,7 +194,7 @@ export class Recorder {
   }
 
   #takeFinished(event: EventOf<"promotion.finished">, time: number): void {
-    const incident = this.#begin(event.move === "start" ? "start" : event.move, event.reason, time);
+    const incident = this.#begin(event.move, event.reason, time);
     this.#active = event.to;
     this.#doubtedAt.clear();
     incident.takeFinished(event);

@@ -135,6 +135,11 @@ export const ROWS: { readonly [T in Event["type"]]: LineRow<EventOf<T>> } = {
         took(e.tookMs)
       }: ${e.reason}`,
   },
+  "service.continued": {
+    level: "info",
+    line: (e) =>
+      `resume: ${e.upstream} serves (epoch ${e.epoch}) after ${took(e.tookMs)}: ${e.reason}`,
+  },
   "failback.scheduled": {
     level: "info",
     line: (e) => `failback to ${e.to} in ${took(e.inMs)}: ${e.reason}`,

@@ -112,6 +112,8 @@ export class Notices {
         return this.#takePromotion(service, stamped, event);
       case "promotion.flawed":
         return this.#takeFlaw(service, stamped, event);
+      case "service.continued":
+        return this.#takeRestart(service, stamped, event);
       default:
         return undefined;
     }
@@ -188,6 +190,20 @@ export class Notices {
     const reason = triggersFailed === undefined
       ? event.reason
       : `${event.reason} (serving, trigger failed: ${triggersFailed})`;
+    const isForced = move === "failover" || move === "start";
+    return this.#served(service, stamped, { to, tookMs, reason, isForced });
+  }
+
+  #served(
+    service: ServiceRecord,
+    stamped: Stamped,
+    { to, tookMs, reason, isForced }: {
+      readonly to: string;
+      readonly tookMs: number;
+      readonly reason: string;
+      readonly isForced: boolean;
+    },
+  ): Notice | undefined {
     const from = service.active;
     const finished = to === service.primary;
     service.active = to;
@@ -196,8 +212,7 @@ export class Notices {
     incident.lostAt = undefined;
     incident.isOutageTold = false;
     if (finished) service.incident = undefined;
-    const isAway = !finished && (move === "failover" || move === "start") && from !== to;
-    const kind = isAway ? "failover" : "recovery";
+    const kind = !finished && isForced && from !== to ? "failover" : "recovery";
     return this.#notice(stamped, incident, {
       kind,
       from,
@@ -206,6 +221,24 @@ export class Notices {
       interruptedMs: tookMs,
       finished,
     });
+  }
+
+  /**
+   * The upstream of before a restart serves again. People were told of it then, so there is a notice only
+   * if they have been told of an outage since.
+   */
+  #takeRestart(
+    service: ServiceRecord,
+    stamped: Stamped,
+    { upstream: to, tookMs, reason }: EventOf<"service.continued">,
+  ): Notice | undefined {
+    if (service.incident?.isOutageTold === true) {
+      return this.#served(service, stamped, { to, tookMs, reason, isForced: false });
+    }
+    service.active = to;
+    service.incident = undefined;
+    if (to !== service.primary) this.#open(service, stamped, stamped.time - tookMs, reason);
+    return undefined;
   }
 
   #notice(

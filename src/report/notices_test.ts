@@ -189,3 +189,22 @@ Deno.test("a failed trigger is reported with its promotion, or separately if it 
       "clients found no upstream for 0s.",
   );
 });
+
+Deno.test("a service that continues on a backup after a restart is an incident, but no news", () => {
+  const fixture = new Fixture();
+  const continued = (second: number, upstream: string) =>
+    fixture.event(second, {
+      type: "service.continued",
+      ...{ upstream, epoch: 4, reason: "it served before the restart", tookMs: 100 },
+    });
+  assertEquals(continued(1, "b"), undefined);
+  assertObjectMatch(fixture.moved(60, "failback", "a", 0)!, { kind: "recovery", from: "b" });
+  const outage = new Fixture();
+  outage.selectionFailed(0, 1);
+  outage.selectionFailed(1, 2);
+  const notice = outage.event(9, {
+    type: "service.continued",
+    ...{ upstream: "b", epoch: 4, reason: "it served before the restart", tookMs: 9_000 },
+  })!;
+  assertObjectMatch(notice, { kind: "recovery", to: "b", incident: { finished: false } });
+});

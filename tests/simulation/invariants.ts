@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { Event } from "../../src/events/events.ts";
 import { failbackAt } from "../../src/failover/failback.ts";
 import { isDown, isSound, isUp } from "../../src/failover/health.ts";
+import { rememberedName } from "../../src/failover/memory.ts";
 import type { DrainOrder, ProbeResult } from "../../src/failover/ports.ts";
 import {
   activeOf,
@@ -25,6 +26,9 @@ export class Invariants {
   #badSince: number | undefined;
   #seenEvents = 0;
   #seenOpened = 0;
+  #seenBegun = 0;
+  #lastBegun = { epoch: 0, life: 1 };
+  #life = 1;
   readonly #failbacks: number[] = [];
   readonly #drainOrders = new Map<string, DrainOrder>();
   /** The answers that orders got: `switchover failed`. */
@@ -33,6 +37,7 @@ export class Invariants {
   constructor(readonly settings: Settings) {}
 
   check = (simulation: Simulation): void => {
+    this.#restarts(simulation);
     this.#epochs(simulation);
     this.#admission(simulation);
     this.#promotions(simulation);
@@ -44,6 +49,44 @@ export class Invariants {
     this.#orders(simulation);
     this.#bound(simulation);
   };
+
+  /** No run of triggers has an epoch of an earlier run of the process, and nobody who served is forgotten. */
+  #restarts(simulation: Simulation): void {
+    for (; this.#seenBegun < simulation.begun.length; this.#seenBegun++) {
+      const { epoch, life } = simulation.begun[this.#seenBegun]!;
+      const isNew = epoch > this.#lastBegun.epoch || life === this.#lastBegun.life;
+      assert(isNew, `triggers ran again with epoch ${epoch} after a restart`);
+      this.#lastBegun = { epoch, life };
+    }
+    const { before, state } = simulation;
+    if (simulation.life !== this.#life) {
+      this.#life = simulation.life;
+      this.#badSince = this.#holdingSince = undefined;
+      this.#epoch = 0;
+      const { served } = simulation;
+      const name = rememberedName(simulation.restarted.remembered) ?? "nobody";
+      const isRight = served.length === 0 || served.includes(name);
+      assert(isRight, `${name} is remembered instead of ${served}`);
+      // The last step before the end may not have been saved.
+      const lost = this.#failbacks.filter((at) =>
+        state.now - at < 9 * 60_000 && !state.failbacks.includes(at)
+      );
+      assert(lost.length <= 1, `${lost.length} failbacks were forgotten at a restart`);
+      for (const at of lost) this.#failbacks.splice(this.#failbacks.indexOf(at), 1);
+    }
+    const kept = rememberedName(before.remembered);
+    const { phase } = state;
+    if (kept === undefined || phase.name !== "promoting" || before.phase.name === "promoting") {
+      return;
+    }
+    const { candidate, promotion: { move } } = phase;
+    const isPassedOver = "passedOver" in before.phase && before.phase.passedOver.has(kept);
+    // A failback follows a service that continued, in the same step.
+    if (move !== "failover" || isPassedOver || state.drained.has(kept)) return;
+    if (candidate.name === kept) return;
+    const isLost = isDown(state.health.get(kept)!, this.settings.policy);
+    assert(isLost, `${candidate.name} was promoted though ${kept} served before and is not down`);
+  }
 
   #epochs(simulation: Simulation): void {
     assert(simulation.state.epoch >= this.#epoch, "an epoch decreased");
@@ -110,7 +153,10 @@ export class Invariants {
     if (before.paused !== undefined && input.type !== "ordered") {
       const [was, is] = [activeOf(before), activeOf(state)];
       const wasMoving = before.phase.name === "promoting";
-      if (!wasMoving) assertEquals(is?.upstream.name, was?.upstream.name, "a paused service moved");
+      const continued = is !== undefined && is.upstream.name === rememberedName(before.remembered);
+      if (!wasMoving && !continued) {
+        assertEquals(is?.upstream.name, was?.upstream.name, "a paused service moved");
+      }
       const hasBegunToMove = state.phase.name === "promoting" && !wasMoving;
       assert(!hasBegunToMove, "a paused service began to move");
     }
@@ -163,7 +209,11 @@ export class Invariants {
   /** No upstream is promoted before a better rank has answered, unless that one was down. */
   #reason(simulation: Simulation, { to }: Started): void {
     const { before, input } = simulation;
-    const { phase } = before;
+    const { phase, remembered } = before;
+    const kept = rememberedName(remembered);
+    if (kept === to) {
+      return assert(remembered?.unfinished !== undefined, `${to} was promoted twice`);
+    }
     const isDownBefore = (name: string) => isDown(before.health.get(name)!, this.settings.policy);
     const answers = new Map<string, ProbeResult>(phase.name === "selecting" ? phase.answers : []);
     if (

@@ -7,8 +7,14 @@
 import { Dice } from "../../src/base/testing/dice.ts";
 import type { Event } from "../../src/events/events.ts";
 import { step } from "../../src/failover/machine.ts";
+import { type Memory, memoryOf } from "../../src/failover/memory.ts";
 import type { OperatorOrder, OrderOutcome } from "../../src/failover/orders.ts";
-import type { DrainOrder, ProbeResult, TriggerOutcome } from "../../src/failover/ports.ts";
+import type {
+  DrainOrder,
+  ProbeResult,
+  Promotion,
+  TriggerOutcome,
+} from "../../src/failover/ports.ts";
 import {
   type Effect,
   initialState,
@@ -40,6 +46,8 @@ export interface Settings {
   readonly jumps: boolean;
   /** Mean time between two orders of the operator beside failbacks, in milliseconds; 0 without them. */
   readonly meanOrderMs: number;
+  /** Mean time between two ends of the process by kill -9, in milliseconds; 0 without them. */
+  readonly meanRestartMs: number;
 }
 
 /** An order and the outcomes that its caller got. */
@@ -63,6 +71,8 @@ interface Probing {
   timer: number;
 }
 
+/** The epoch on disk is so much larger, since the last step may not have been saved when power is lost. */
+const EPOCHS_AHEAD = 10;
 /** The most steps at one moment: a schedule whose time does not advance fails instead of hanging. */
 const STEPS_MAX = 10_000;
 /** The resolution of the timer of the machine, in milliseconds. */
@@ -83,13 +93,23 @@ export class Simulation {
   input: Input = { type: "ticked" };
   /** Whether checks give no verdict at present, and since when that is so. */
   shortage: { readonly isShort: boolean; readonly since: number } = { isShort: false, since: 0 };
-  /** The epochs in which an upstream went on serving after a failed move away from it. */
+  /** The epochs in which an upstream went on serving after a failed move away from it, or a restart. */
   readonly returned = new Set<number>();
   /** By epoch: the last outcome of its triggers. */
   readonly outcomes = new Map<number, TriggerOutcome["how"]>();
   readonly events: { readonly at: number; readonly event: Event }[] = [];
   readonly orders = new Map<number, Ordered>();
   readonly moves = new Set<string>();
+  /** What is on disk: the memory of the last step or of the one before, but that of the last triggers. */
+  saved: Memory;
+  /** The epochs whose triggers have begun, each with the number of the run of the process. */
+  readonly begun: { readonly epoch: number; readonly life: number }[] = [];
+  /** The upstream that served clients last, the one before, and those whose triggers have begun since. */
+  served: readonly string[] = [];
+  /** Counts the runs of the process, from 1. */
+  life = 1;
+  /** The state with which the present run began. */
+  restarted: State;
   readonly #random: () => number;
   readonly #settings: Settings;
   readonly #probing = new Map<string, Probing>();
@@ -112,6 +132,8 @@ export class Simulation {
       address: { kind: "tcp" as const, host: `u${rank}`, port: 1 },
     }));
     this.state = this.before = initialState(upstreams, 0);
+    this.restarted = this.state;
+    this.saved = memoryOf(this.state);
     this.conditions = new Map(
       upstreams.map((u) => [u.name, { condition: this.#draw(), since: 0 }]),
     );
@@ -127,6 +149,7 @@ export class Simulation {
     this.#planShortage();
     this.#planOrder();
     this.#planOrders();
+    this.#planRestart();
     this.#input({ type: "begun" });
     let stepsNow = 0;
     while (this.now < this.#settings.lengthMs) {
@@ -180,6 +203,28 @@ export class Simulation {
     });
   }
 
+  /** The process is killed, its triggers end with it, and it begins again with what is on disk. */
+  #planRestart(): void {
+    const { meanRestartMs } = this.#settings;
+    if (meanRestartMs === 0) return;
+    this.#at(-Math.log(1 - this.#random()) * meanRestartMs, () => {
+      this.life++;
+      this.#run = undefined;
+      this.orders.clear();
+      this.drains.clear();
+      this.admission = "closed";
+      for (const probing of this.#probing.values()) {
+        Object.assign(probing, { underWay: false, again: false, pace: "steady" });
+        probing.timer++;
+      }
+      this.state = initialState(this.state.upstreams, this.now + this.#skew, this.saved);
+      this.restarted = this.state;
+      this.#save(this.state);
+      this.#input({ type: "begun" });
+      this.#planRestart();
+    });
+  }
+
   /** An operator who orders a failback at random times. */
   #planOrder(): void {
     this.#at(this.#random() * 600_000, () => {
@@ -225,7 +270,10 @@ export class Simulation {
   /** Sessions become quiet at a random time after they are waited for, or never. */
   #awaitQuiet(epoch: number): void {
     if (this.#random() < 0.3) return;
-    this.#at(this.#random() * 8_000, () => this.#input({ type: "quieted", epoch }));
+    const { life } = this;
+    this.#at(this.#random() * 8_000, () => {
+      if (life === this.life) this.#input({ type: "quieted", epoch });
+    });
   }
 
   /** Clients that find the active upstream failed, and jumps of the clock, at random times. */
@@ -266,7 +314,9 @@ export class Simulation {
     const result = this.shortage.isShort && this.#random() < 0.9
       ? { passed: false, tookMs: 0, reason: "too many open files", evidence: "no_verdict" as const }
       : answer(condition, tookMs);
+    const { life } = this;
     this.#at(result.tookMs, () => {
+      if (life !== this.life) return;
       probing.underWay = false;
       this.#input({ type: "probed", upstream: name, result, stage });
       if (probing.again) {
@@ -286,6 +336,10 @@ export class Simulation {
     });
   }
 
+  #save(state: State): void {
+    this.saved = { ...memoryOf(state), epoch: state.epoch + EPOCHS_AHEAD };
+  }
+
   #input(input: Input): void {
     const reported = this.now + this.#skew;
     this.before = this.state;
@@ -293,8 +347,10 @@ export class Simulation {
     const { state, effects } = step(this.state, input, reported, this.#settings.policy);
     const move = `${this.state.phase.name}>${state.phase.name}`;
     if (this.state.phase.name !== state.phase.name) this.moves.add(move);
+    if (this.#random() < 0.7) this.#save(this.before);
     this.state = state;
     for (const effect of effects) this.#perform(effect);
+    if (this.#random() < 0.7) this.#save(state);
     this.#check(this);
     this.#planWake();
   }
@@ -315,7 +371,9 @@ export class Simulation {
     switch (effect.do) {
       case "publish":
         this.events.push({ at: this.state.now, event: effect.event });
-        if (effect.event.type === "service.returned") this.returned.add(effect.event.epoch);
+        if (effect.event.type === "service.returned" || effect.event.type === "service.continued") {
+          this.returned.add(effect.event.epoch);
+        }
         return;
       case "probe":
         return this.#probe(effect.upstream);
@@ -331,6 +389,9 @@ export class Simulation {
       case "open":
         this.admission = { upstream: effect.upstream.name, epoch: effect.epoch };
         this.opened.push(effect.epoch);
+        if (this.state.admission.is === "open") {
+          this.served = [...this.served.slice(-1), effect.upstream.name];
+        }
         return;
       case "drain":
         this.drains.set(effect.order.upstream, effect.order);
@@ -339,7 +400,7 @@ export class Simulation {
         if (this.drains.get(effect.upstream)?.revocable) this.drains.delete(effect.upstream);
         return;
       case "runTriggers":
-        return this.#runTriggers(effect.promotion.epoch);
+        return this.#runTriggers(effect.promotion);
       case "cancelTriggers":
         if (this.#run?.epoch === effect.epoch) this.#callOff(this.#run);
         return;
@@ -351,16 +412,25 @@ export class Simulation {
   }
 
   /** A newer run calls off the one under way, as in the controller. */
-  #runTriggers(epoch: number): void {
+  #runTriggers({ epoch, to }: Promotion): void {
     if (this.#run !== undefined) this.#callOff(this.#run);
     const run = this.#run = { epoch };
+    this.#save(this.state);
+    this.begun.push({ epoch, life: this.life });
+    if (this.served.length > 0) this.served = [...this.served, to];
     const outcome = this.#outcome();
     const tookMs = outcome.how === "short" ? 0 : this.#random() * this.#settings.triggerMaxMs;
-    this.#at(tookMs, () => this.#endTriggers(run, outcome));
+    const { life } = this;
+    this.#at(tookMs, () => {
+      if (life === this.life) this.#endTriggers(run, outcome);
+    });
   }
 
   #callOff(run: { readonly epoch: number }): void {
-    this.#at(10, () => this.#endTriggers(run, { how: "calledOff" }));
+    const { life } = this;
+    this.#at(10, () => {
+      if (life === this.life) this.#endTriggers(run, { how: "calledOff" });
+    });
   }
 
   #endTriggers(run: { readonly epoch: number }, outcome: TriggerOutcome): void {

@@ -62,6 +62,7 @@ function settingsFor(seed: number): Settings {
     triggerTrouble: pick(0, 0, 0.3),
     jumps: pick(false, false, true),
     meanOrderMs: pick(0, 0, 10_000, 60_000),
+    meanRestartMs: pick(0, 0, 0, 5_000, 60_000),
   };
 }
 

@@ -7,11 +7,12 @@
  * `pass|overtaken|refuse|deny|silence|no_verdict UPSTREAM [×N] [late]` (late: the probe began before the
  * last change of `stage`) · `doubt UPSTREAM hard|soft` · `triggers end|fail|short` · `wait DURATION` ·
  * `failback` · `switchover UPSTREAM [MAX_WAIT]` · `quiet` (the sessions of the old upstream are quiet) ·
- * `pause` · `resume` · `hold [MAX]` · `release` · `drain UPSTREAM` · `undrain UPSTREAM`.
+ * `restart` (the process ends and begins again with what it remembers) · `pause` · `resume` · `hold [MAX]` · `release` · `drain UPSTREAM` · `undrain UPSTREAM`.
  */
 import { assert, assertEquals } from "@std/assert";
 import { formatDuration, parseDuration } from "../../src/base/duration.ts";
 import type { Event } from "../../src/events/events.ts";
+import { memoryOf } from "../../src/failover/memory.ts";
 import type { ProbeResult, TriggerOutcome } from "../../src/failover/ports.ts";
 import type { OperatorOrder } from "../../src/failover/orders.ts";
 import { step } from "../../src/failover/machine.ts";
@@ -102,6 +103,7 @@ class Machine {
   run(command: string): void {
     const [verb, ...words] = command.split(/\s+/) as [string, ...string[]];
     if (verb === "upstreams") return this.#reset(words);
+    if (verb === "restart") return this.#restart();
     if (verb === "begin") return this.#input({ type: "begun" });
     const order = orderFrom(verb, words);
     if (order !== undefined) {
@@ -146,6 +148,11 @@ class Machine {
       address: { kind: "tcp" as const, host: name, port: 1 },
     }));
     this.#state = initialState(upstreams, 0);
+  }
+
+  #restart(): void {
+    this.#state = initialState(this.#state.upstreams, this.#now, memoryOf(this.#state));
+    this.#input({ type: "begun" });
   }
 
   #wait(lengthMs: number): void {

@@ -1,0 +1,110 @@
+/**
+ * What a service must not forget when its process ends: who served, which promotion was under way, the last
+ * epoch, and the standing orders of the operator. It is taken from the state after each step, and the next
+ * run begins with it.
+ *
+ * The upstream that served last has precedence at the next start: as soon as it passes a check it serves,
+ * without triggers, since its promotion is done already. A promotion whose triggers had begun is repeated,
+ * since nobody knows how far they came. Other upstreams are considered once that one is down.
+ */
+import type { FailedMoves, State, TriggerProgress } from "./state.ts";
+import type { StandingOrder } from "./orders.ts";
+import type { Upstream } from "./upstream.ts";
+
+/** A promotion whose triggers have begun and, as far as is known, not ended. */
+export interface Unfinished {
+  readonly to: string;
+  /** The upstream that served before; undefined if none has. */
+  readonly from: string | undefined;
+}
+
+/** Who served before this run of the process, and which promotion was under way. */
+export interface Remembered {
+  /** The upstream that served clients last, if one has. */
+  readonly served: string | undefined;
+  readonly unfinished: Unfinished | undefined;
+}
+
+/** Upstreams are named as in the operator's list. Times are those of the machine, in milliseconds. */
+export interface Memory extends Remembered {
+  /** The number of the last decision: the next one gets a larger number. */
+  readonly epoch: number;
+  readonly lastChosen: string | undefined;
+  readonly failbacks: readonly number[];
+  readonly failedMoves: FailedMoves | undefined;
+  readonly paused: StandingOrder | undefined;
+  readonly drained: ReadonlyMap<string, StandingOrder>;
+  readonly pinned: string | undefined;
+}
+
+/** Keeps the memory of one service, on disk or for the length of the process. */
+export interface MemoryPort {
+  /** What is remembered at the start; undefined if there is nothing. */
+  readonly remembered: Memory | undefined;
+  /** Called after each step that changed the memory. Must not throw, and does not wait. */
+  keep(memory: Memory): void;
+  /**
+   * Resolves when all that `keep` was given is safe, or has turned out not to be possible, which the
+   * implementation reports. Never rejects, and takes at most a few seconds.
+   */
+  kept(): Promise<void>;
+}
+
+/** What must be remembered of this state. */
+export function memoryOf(state: State): Memory {
+  const { epoch, lastChosen, failbacks, failedMoves, paused, drained, pinned } = state;
+  return {
+    ...whoServed(state),
+    ...{ epoch, lastChosen, failbacks, failedMoves, paused, drained, pinned },
+  };
+}
+
+function whoServed({ phase, lastServed, remembered }: State): Remembered {
+  const served = lastServed?.to ?? remembered?.served;
+  if (phase.name === "promoting") {
+    const { promotion: { to, from }, triggers } = phase;
+    return { served, unfinished: triggers.is === "due" ? undefined : { to, from } };
+  }
+  if (phase.name === "serving") {
+    const { active: { name }, triggers } = phase;
+    const from = lastServed?.promotion?.from;
+    return { served: name, unfinished: isOver(triggers) ? undefined : { to: name, from } };
+  }
+  return { served, unfinished: remembered?.unfinished };
+}
+
+function isOver({ is }: TriggerProgress): boolean {
+  return is === "ran" || is === "failed";
+}
+
+/** True if both remember the same. */
+export function isSameMemory(one: Memory, other: Memory): boolean {
+  const { unfinished: mine, ...rest } = one;
+  const { unfinished: theirs } = other;
+  return mine?.to === theirs?.to && mine?.from === theirs?.from &&
+    Object.entries(rest).every(([key, value]) => other[key as keyof Memory] === value);
+}
+
+/** The memory without the upstreams that the operator no longer lists. */
+export function listedOnly(memory: Memory, upstreams: readonly Upstream[]): Memory {
+  const listed = new Set(upstreams.map(({ name }) => name));
+  const ifListed = (name: string | undefined) =>
+    name !== undefined && listed.has(name) ? name : undefined;
+  const { unfinished, failedMoves, drained } = memory;
+  return {
+    ...memory,
+    served: ifListed(memory.served),
+    unfinished: unfinished !== undefined && listed.has(unfinished.to)
+      ? { to: unfinished.to, from: unfinished.from }
+      : undefined,
+    lastChosen: ifListed(memory.lastChosen),
+    failedMoves: failedMoves !== undefined && listed.has(failedMoves.to) ? failedMoves : undefined,
+    drained: new Map([...drained].filter(([name]) => listed.has(name))),
+    pinned: ifListed(memory.pinned),
+  };
+}
+
+/** The upstream that has precedence after a restart; undefined if none is remembered. */
+export function rememberedName(remembered: Remembered | undefined): string | undefined {
+  return remembered?.unfinished?.to ?? remembered?.served;
+}

@@ -1,0 +1,70 @@
+/**
+ * The first selection after a restart of the process, if something is remembered (`memory.ts`): the upstream
+ * that served before has precedence.
+ */
+import { outageMs } from "./admission.ts";
+import { isDown } from "./health.ts";
+import { rememberedName } from "./memory.ts";
+import type { State, TriggerProgress } from "./state.ts";
+import type { StepContext } from "./step_context.ts";
+import { bringUp, promote } from "./switching.ts";
+import type { Upstream } from "./upstream.ts";
+
+/** Why the candidate was chosen in the first rounds after the start, for a person. */
+export function whyAtStart(context: StepContext, name: string): string {
+  const kept = rememberedName(context.state.remembered);
+  const { last } = kept === undefined ? {} : context.health(kept);
+  if (kept === undefined || last === undefined || last.passed) return `${name} is the first usable`;
+  return `${kept}, which served before the restart, is down: ${last.reason}`;
+}
+
+/**
+ * Continues with the upstream that served before a restart, if it has passed. Returns true if no other one
+ * may be chosen: it serves now, or its promotion is repeated, or it is not known to be down.
+ */
+export function waitsForRemembered(context: StepContext): boolean {
+  const { phase } = context;
+  if (phase.name !== "selecting") return false;
+  const { state: { remembered, upstreams, drained, paused }, policy } = context;
+  const kept = upstreams.find(({ name }) => name === rememberedName(remembered));
+  if (kept === undefined || drained.has(kept.name) || phase.passedOver.has(kept.name)) return false;
+  if (phase.answers.get(kept.name)?.passed !== true) {
+    return !isDown(context.health(kept.name), policy);
+  }
+  if (remembered?.unfinished === undefined) continueService(context, kept);
+  else if (paused === undefined) {
+    const reason = "its promotion was under way before the restart";
+    const { round, passedOver } = phase;
+    promote(context, kept, "failover", reason, { round, passedOver });
+  }
+  return true;
+}
+
+/** The upstream that served before the restart serves again. It was promoted then. */
+function continueService(context: StepContext, active: Upstream): void {
+  const { state, now } = context;
+  const { name } = active;
+  const epoch = state.epoch + 1;
+  const reason = "it served before the restart";
+  const tookMs = outageMs(state.admission, now);
+  bringUp(context, active);
+  const triggers: TriggerProgress = state.lastChosen === name
+    ? { is: "ran" }
+    : { is: "failed", reason: "they failed before the restart", proof: "none" };
+  context.enter({ name: "serving", active, epoch, triggers, failbackPlan: undefined });
+  context.set({
+    epoch,
+    admission: { is: "open" },
+    lastServed: { to: name, promotion: undefined, since: now },
+    remembered: undefined,
+    pinned: state.pinned === name ? name : undefined,
+  });
+  context.admit({ do: "open", upstream: active, epoch });
+  context.emit({ type: "service.continued", upstream: name, epoch, reason, tookMs });
+}
+
+/** The upstream that a promotion after a restart moves the traffic away from. */
+export function servedBefore({ remembered }: State, candidate: string): string | undefined {
+  const name = rememberedName(remembered);
+  return name === candidate ? remembered?.unfinished?.from : name;
+}

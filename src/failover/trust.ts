@@ -1,0 +1,25 @@
+/** Which upstream check programs must consider chosen. */
+import { rememberedName } from "./memory.ts";
+import type { State } from "./state.ts";
+
+/**
+ * The upstream that a check program must consider chosen (`FAILOVER_ACTIVE`) while it checks `upstream`;
+ * undefined before the first promotion. This is `State.lastChosen` with two exceptions. For the active
+ * upstream, and for the one that traffic may still return to, it is that upstream itself. And while it is
+ * unknown whether a promotion succeeded, it is the upstream of that promotion for all others.
+ * The same is true of the upstream and the promotion that are remembered from before a restart.
+ */
+export function trustedFor(state: State, upstream: string): string | undefined {
+  const { phase, lastChosen, remembered } = state;
+  if (phase.name === "promoting") {
+    return phase.back?.upstream.name === upstream ? upstream : phase.candidate.name;
+  }
+  if (phase.name !== "serving") {
+    const kept = rememberedName(remembered);
+    const isOpen = remembered?.unfinished !== undefined;
+    return upstream === kept || isOpen ? kept : lastChosen ?? kept;
+  }
+  const { active, triggers } = phase;
+  const isOpen = triggers.is === "failed" ? triggers.proof === "none" : triggers.is !== "ran";
+  return active.name === upstream || isOpen ? active.name : lastChosen;
+}
