@@ -11,6 +11,7 @@ import type { ProgramFiles } from "./files.ts";
 import { Programs } from "../hooks/program.ts";
 import type { Sink } from "../report/log.ts";
 import { tryBind } from "../net/deno/bind.ts";
+import { ProcessMemory } from "./process_memory.ts";
 import { keepPoolThread } from "./pool_thread.ts";
 import { Reports } from "./reports.ts";
 import { Libc } from "../linux/libc.ts";
@@ -227,6 +228,7 @@ function startPlan(
   const publicEndpoints = (view: ServiceView) => reports.publicEndpoints(view);
   return Supervisor.start(starter, {
     clock: realClock,
+    memory: new ProcessMemory(),
     publish,
     witness: reports.incidents.witness(name),
     triggerWarnings,

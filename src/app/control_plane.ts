@@ -87,6 +87,7 @@ export class ControlPlane implements AsyncDisposable {
         pace: (upstream, pace) => this.#checker?.pace(upstream, pace),
       },
       triggers: triggersOf(config, context, this.#triggerFiles),
+      memory: context.memory,
       ...parts.onState === undefined ? {} : { onState: parts.onState },
       onStep: (taken) => witness.step(taken),
     });

@@ -4,6 +4,7 @@ import type { ServiceView } from "../admin/view.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import type { Witness } from "../incidents/incidents.ts";
+import type { MemoryPort } from "../failover/memory.ts";
 import type { Need } from "../net/descriptors.ts";
 import type { Programs } from "../hooks/program.ts";
 import type { Threads } from "./threads.ts";
@@ -26,6 +27,8 @@ export interface ServiceContext {
   readonly connectionsMax: number;
   /** Unique for each run of the process; the prefix of every promotion id. */
   readonly instance: string;
+  /** What the service remembers when it is restarted. */
+  readonly memory: MemoryPort;
   /** How long drained sessions may continue, in milliseconds. */
   readonly drainMs: number;
   /** Builds the admin endpoints for the main port of an HTTP service. */

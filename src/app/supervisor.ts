@@ -95,7 +95,7 @@ export class Supervisor {
   /** Restarts it. Resolves with undefined, or with the reason why it does not run. */
   async #startAgain(): Promise<string | undefined> {
     const context = this.#context;
-    // Promotion ids must be unique although the epoch restarts from 1.
+    // Promotion ids are unique even if nothing is remembered.
     const instance = `${context.instance}.${++this.#generation}`;
     try {
       const service = await this.#starter.start({ ...context, instance });

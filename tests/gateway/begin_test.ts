@@ -1,4 +1,5 @@
 /** A service checks and decides nothing before it can serve, and each request has its own hold. */
+import { ProcessMemory } from "../../src/app/process_memory.ts";
 import { assertEquals } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
 import { httpOf } from "../../src/config/testing/config.ts";
@@ -27,6 +28,7 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
     },
     programs,
     witness: { begin() {}, step() {} },
+    memory: new ProcessMemory(),
     triggerWarnings: [],
     threads,
     socketMode: 0o666,

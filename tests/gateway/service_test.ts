@@ -1,4 +1,5 @@
 /** A whole HTTP service as the command line describes it: every option must make a difference. */
+import { ProcessMemory } from "../../src/app/process_memory.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
 import { httpOf } from "../../src/config/testing/config.ts";
@@ -33,6 +34,7 @@ class Front implements AsyncDisposable {
       publish: (event) => front.#hear(event),
       programs: front.#programs,
       witness: { begin() {}, step() {} },
+      memory: new ProcessMemory(),
       triggerWarnings: [],
       threads,
       socketMode: 0o666,

@@ -33,6 +33,8 @@ services:
 
   await folder.write("fault", first.name);
   const died = await proxy.event("service.died", { service: "a", reason: /a bug on purpose/ });
+  // It knows who served, so nothing is promoted again.
+  await proxy.event("service.continued", { service: "a", upstream: first.name }, died);
   await proxy.event("port.opened", { service: "a" }, died);
   assertEquals(await ask(a), "first");
   await folder.write("fault", "stray");

@@ -1,0 +1,48 @@
+import { assertEquals } from "@std/assert";
+import { step } from "./machine.ts";
+import { initialState, type Input } from "./state.ts";
+import { memoryOf } from "./memory.ts";
+import { POLICY } from "./testing/policy.ts";
+import { a, b, promoting, serving, stateOf } from "./testing/states.ts";
+
+const PASSED = { passed: true, tookMs: 1, reason: "connected", evidence: "passed" } as const;
+const REFUSED = { passed: false, tookMs: 1, reason: "refused", evidence: "refused" } as const;
+
+function restarted(
+  memory: ReturnType<typeof memoryOf>,
+  ...results: readonly (readonly [string, boolean])[]
+) {
+  let state = initialState([a, b], 0, memory);
+  const take = (input: Input) => state = step(state, input, 0, { ...POLICY, fall: 2 }).state;
+  take({ type: "begun" });
+  for (const [upstream, passed] of results) {
+    take({ type: "probed", upstream, result: passed ? PASSED : REFUSED, stage: state.stage });
+  }
+  return state;
+}
+
+Deno.test("the upstream that served before a restart serves without triggers, with a new epoch", () => {
+  const memory = { ...memoryOf(stateOf(serving({ is: "ran" }))), epoch: 3, lastChosen: "b" };
+  const { phase, lastServed } = restarted(memory, ["a", true], ["b", true]);
+  assertEquals(phase.name === "serving" && [phase.active.name, phase.epoch, phase.triggers.is], [
+    ...["b", 4, "ran"],
+  ]);
+  assertEquals(lastServed, { to: "b", promotion: undefined, since: 0 });
+});
+
+Deno.test("another upstream is promoted only when the remembered one is down by its threshold", () => {
+  const memory = { ...memoryOf(stateOf(serving({ is: "ran" }))), epoch: 3 };
+  assertEquals(restarted(memory, ["a", true], ["b", false]).phase.name, "selecting");
+  const { phase } = restarted(memory, ["a", true], ["b", false], ["b", false]);
+  assertEquals(phase.name === "promoting" && [phase.candidate.name, phase.promotion.from], [
+    ...["a", "b"],
+  ]);
+});
+
+Deno.test("a promotion of unknown outcome is repeated from where it came", () => {
+  const memory = memoryOf(stateOf(promoting(true, { is: "running", attempt: 1 })));
+  const { phase } = restarted(memory, ["b", true], ["a", true]);
+  assertEquals(phase.name === "promoting" && [phase.candidate.name, phase.promotion.from], [
+    ...["a", "b"],
+  ]);
+});

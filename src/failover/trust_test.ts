@@ -1,0 +1,29 @@
+import { assertEquals } from "@std/assert";
+import type { Phase, State } from "./state.ts";
+import { promoting, serving, START, stateOf } from "./testing/states.ts";
+import { trustedFor } from "./trust.ts";
+
+const trustedIn = (state: State) => ["a", "b"].map((name) => trustedFor(state, name));
+
+Deno.test("a check program trusts the last promotion that succeeded, and the active upstream itself", () => {
+  const trusted = (phase: Phase) => trustedIn(stateOf(phase));
+  assertEquals(trustedFor(START, "a"), undefined);
+  assertEquals(trusted(START.phase), ["a", "a"]);
+  assertEquals(trusted(serving({ is: "ran" })), ["a", "b"]);
+  // Until it is known whether the promotion succeeded, all others trust it too.
+  assertEquals(trusted(serving({ is: "running", attempt: 1 })), ["b", "b"]);
+  assertEquals(trusted(serving({ is: "failed", reason: "", proof: "none" })), ["b", "b"]);
+  assertEquals(trusted(serving({ is: "failed", reason: "", proof: "failed" })), ["a", "b"]);
+  assertEquals(trusted(promoting(true, { is: "running", attempt: 1 })), ["a", "b"]);
+  assertEquals(trusted(promoting(false, { is: "running", attempt: 1 })), ["a", "a"]);
+});
+
+Deno.test("after a restart all trust what is remembered, and a promotion of unknown outcome", () => {
+  const after = (lastChosen: string | undefined, remembered: State["remembered"]) =>
+    trustedIn({ ...START, lastChosen, remembered });
+  assertEquals(after("b", { served: "b", unfinished: undefined }), ["b", "b"]);
+  // The triggers of b failed, so a was chosen last; b itself served all the same.
+  assertEquals(after("a", { served: "b", unfinished: undefined }), ["a", "b"]);
+  assertEquals(after(undefined, { served: "b", unfinished: undefined }), ["b", "b"]);
+  assertEquals(after("a", { served: "a", unfinished: { to: "b", from: "a" } }), ["b", "b"]);
+});
