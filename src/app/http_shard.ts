@@ -39,7 +39,7 @@ export const httpShard: ShardKind = {
 const NAME_FRESH_MS = 1_000;
 
 class HttpShard implements Shard {
-  readonly #around: ShardContext;
+  readonly #context: ShardContext;
   readonly #host: EmbeddedLoop;
   readonly #settings: HttpShardSettings;
   readonly #clock: LoopClock;
@@ -57,23 +57,23 @@ class HttpShard implements Shard {
   #listening: Listening | undefined;
   #isStopping = false;
 
-  constructor(settings: HttpShardSettings, around: ShardContext) {
+  constructor(settings: HttpShardSettings, context: ShardContext) {
     this.#settings = settings;
-    this.#around = around;
-    const host = this.#host = around.embedded!;
+    this.#context = context;
+    const host = this.#host = context.embedded!;
     const clock = this.#clock = new LoopClock(host);
-    this.#base = [...around.counters];
+    this.#base = [...context.counters];
     this.#deadlines = new Deadlines(clock);
-    this.#questions = new Questions(clock, (what) => around.report({ is: "tell", what }));
+    this.#questions = new Questions(clock, (what) => context.report({ is: "tell", what }));
     const resolver = new Resolver(clock, (host) => this.#questions.addresses(host), NAME_FRESH_MS);
     this.#sockets = {
       dialer: (options) => linuxDialer(host, { ...options, resolver }),
       listen: (_, acceptee, options) => {
-        const share = new FairShare(around.limits[0]!);
+        const share = new FairShare(context.limits[0]!);
         const sharing = { yieldMs: YIELD_MS, yields: (now: number) => share.yields(now) };
         const refuse = this.#refuse;
-        const place = { listener: this.#listener, address: this.#address!, refuse, sharing };
-        this.#port = acceptShared(host, place, acceptee, options);
+        const shared = { listener: this.#listener, address: this.#address!, refuse, sharing };
+        this.#port = acceptShared(host, shared, acceptee, options);
         return Promise.resolve(this.#port);
       },
       close: () => Promise.resolve(),
@@ -88,10 +88,10 @@ class HttpShard implements Shard {
       deadlines: this.#deadlines,
       publish: (event) => this.#publish(event),
       upstreams: upstreams.ways,
-      doubt: (doubt) => around.report({ is: "doubt", doubt }),
+      doubt: (doubt) => context.report({ is: "doubt", doubt }),
       others: () => this.#list.filter(({ rank }) => Atomics.load(settings.standIns, rank) === 1),
-      held: around.limits[1]!,
-      outside: around.outside,
+      held: context.limits[1]!,
+      outside: context.outside,
       admin: { fetch: (request) => this.#questions.response(request) },
     });
   }
@@ -114,7 +114,7 @@ class HttpShard implements Shard {
       case "spare":
         return void gateway.spare(order.upstream);
       case "count":
-        this.#around.counters[BUSY] = gateway.running(order.upstream, order.throughEpoch);
+        this.#context.counters[BUSY] = gateway.running(order.upstream, order.throughEpoch);
         return;
       case "addresses":
         return; // connections are made to names, which are looked up as they are needed
@@ -133,7 +133,7 @@ class HttpShard implements Shard {
   }
 
   count(): void {
-    const { counters } = this.#around;
+    const { counters } = this.#context;
     const [inside, atPort] = [this.#gateway.counters(), this.#listening?.counters()];
     const now: Record<(typeof HTTP_COUNTERS)[number], number> = {
       ...inside,
@@ -162,7 +162,7 @@ class HttpShard implements Shard {
       deadlines: this.#deadlines,
       publish: (event) => this.#publish(event),
       sockets: this.#sockets,
-      places: this.#around.limits[0]!,
+      semaphore: this.#context.limits[0]!,
       serve: this.#gateway.serve,
     });
     void listening.then((port) => {
@@ -177,7 +177,7 @@ class HttpShard implements Shard {
     const cut = await this.#listening?.stop(drainMs, this.#abort.signal) ?? 0;
     this.#gateway[Symbol.dispose]();
     this.#questions.end();
-    this.#around.report({ is: "stopped", cut });
+    this.#context.report({ is: "stopped", cut });
   }
 
   readonly #refuse = (listener: number): void => {
@@ -191,6 +191,6 @@ class HttpShard implements Shard {
   /** The main thread speaks of the port. */
   #publish(event: Event): void {
     if (event.type === "port.opened" || event.type === "port.closed") return;
-    this.#around.report({ is: "event", event });
+    this.#context.report({ is: "event", event });
   }
 }

@@ -6,7 +6,7 @@
 import type { Clock } from "../base/clock.ts";
 import { endAfter } from "../base/deadline.ts";
 import type { FaultName } from "../base/fault.ts";
-import { LocalPlaces, type Places } from "../base/places.ts";
+import { LocalSemaphore, type Semaphore } from "../base/semaphore.ts";
 import type { Route } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
 
@@ -24,8 +24,8 @@ export const REJECTIONS = {
 export interface AdmissionLimits {
   /** Exchanges that may wait at the same time. 0: none may wait. */
   readonly heldMax: number;
-  /** The places for those that wait, where they are shared with other threads. */
-  readonly places?: Places;
+  /** Limits those that wait, where the limit is shared with other threads; else `heldMax` does. */
+  readonly semaphore?: Semaphore;
 }
 
 interface Waiter {
@@ -34,7 +34,7 @@ interface Waiter {
 
 export class AdmissionGate {
   readonly #clock: Clock;
-  readonly #places: Places;
+  readonly #semaphore: Semaphore;
   readonly #waiting = new Set<Waiter>();
   #state: Route | "holding" | "closed" = "holding";
   #epoch = 0;
@@ -46,7 +46,7 @@ export class AdmissionGate {
   /** Every exchange waits until the first order. */
   constructor(clock: Clock, limits: AdmissionLimits) {
     this.#clock = clock;
-    this.#places = limits.places ?? new LocalPlaces(limits.heldMax);
+    this.#semaphore = limits.semaphore ?? new LocalSemaphore(limits.heldMax);
   }
 
   /** The route that new exchanges take now; undefined while they wait or are rejected. */
@@ -118,16 +118,16 @@ export class AdmissionGate {
   }
 
   #enter(ms: number, signal: AbortSignal): Promise<Route | Rejection> {
-    if (!this.#places.take()) return Promise.resolve("full");
+    if (!this.#semaphore.tryAcquire()) return Promise.resolve("full");
     if (signal.aborted || ms <= 0) {
-      this.#places.give();
+      this.#semaphore.release();
       return Promise.resolve(signal.aborted ? "gone" : "late");
     }
     const since = this.#clock.now();
     return new Promise((resolve) => {
       const end = (result: Route | Rejection) => {
         if (!this.#waiting.delete(waiter)) return;
-        this.#places.give();
+        this.#semaphore.release();
         cancel();
         this.longestHoldMs = Math.max(this.longestHoldMs, this.#clock.now() - since);
         if (typeof result === "object") this.released++;

@@ -5,7 +5,7 @@
  */
 import { Hono } from "hono";
 import { Fault } from "../base/fault.ts";
-import type { Places } from "../base/places.ts";
+import type { Semaphore } from "../base/semaphore.ts";
 import { LogLimiter } from "../base/log_limiter.ts";
 import type { DataPlane, DrainOrder } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
@@ -32,8 +32,8 @@ export interface GatewaySettings extends ForwardSettings {
 const LOOP_WARNED_MS = 60_000;
 
 export interface GatewayContext extends Omit<ForwardContext, "gate"> {
-  /** Places for the requests that wait, where they are shared with other threads. */
-  readonly held?: Places;
+  /** Limits the requests that wait, where the limit is shared with other threads. */
+  readonly held?: Semaphore;
   /** Answers all paths below `/__failover/` but `health`; without it they get 404. */
   readonly admin?: { fetch(request: Request): Response | Promise<Response> };
 }
@@ -96,7 +96,7 @@ export class Gateway implements DataPlane, Disposable {
     );
     this.#gate = new AdmissionGate(context.clock, {
       heldMax: settings.heldMax,
-      ...context.held === undefined ? {} : { places: context.held },
+      ...context.held === undefined ? {} : { semaphore: context.held },
     });
     this.#forwarder = new Forwarder(settings, { ...context, gate: this.#gate });
     this.app = this.#routes();

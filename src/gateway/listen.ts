@@ -4,7 +4,7 @@
  */
 import { type Address, formatAddress } from "../base/address.ts";
 import type { Clock } from "../base/clock.ts";
-import type { Places } from "../base/places.ts";
+import type { Semaphore } from "../base/semaphore.ts";
 import { withDeadline } from "../base/deadline.ts";
 import type { Publish } from "../events/events.ts";
 import { ServerTroubles } from "../events/server_troubles.ts";
@@ -32,8 +32,8 @@ export interface ListenContext {
   readonly publish: Publish;
   /** Where plain connections come from. */
   readonly sockets: Sockets;
-  /** Places for the connections, where they are shared with other threads. */
-  readonly places?: Places;
+  /** Limits the connections, where the limit is shared with other threads. */
+  readonly semaphore?: Semaphore;
   /** Answers one request: `Gateway.serve`. */
   readonly serve: Serve;
 }
@@ -54,7 +54,7 @@ export interface Listening {
   /** Resolves when `stop` is done; rejects for a bug. */
   readonly finished: Promise<void>;
   readonly connections: () => number;
-  /** Must be called when places may have become free in other threads, or are wanted there. */
+  /** Must be called when permits may have become free in other threads, or are wanted there. */
   placesChanged(): void;
   /** Counters of the server; the gateway has its own. */
   counters(): ListenCounters;
@@ -83,7 +83,7 @@ export async function listen(
     onError,
     onFull,
     limits: { connectionsMax },
-    ...context.places === undefined ? {} : { places: context.places },
+    ...context.semaphore === undefined ? {} : { semaphore: context.semaphore },
   };
   const serverFor = (others?: ServerOptions["others"]) =>
     new Server({

@@ -11,7 +11,7 @@
 import type { Fault } from "../base/fault.ts";
 import { LimitWatch } from "../base/limit_watch.ts";
 import { Slab } from "../base/slab.ts";
-import type { Places } from "../base/places.ts";
+import type { Semaphore } from "../base/semaphore.ts";
 import type { Conn } from "../net/conn.ts";
 import type { CoarseTimed, Deadlines } from "../net/deadlines.ts";
 import type { BodyRules } from "./body.ts";
@@ -79,8 +79,8 @@ export interface ServerOptions {
   readonly onError?: (error: unknown, peer: string) => void;
   /** Called when the limit is reached, as often as `LimitWatch` allows. Must not throw. */
   readonly onFull?: (max: number) => void;
-  /** Places for the connections of this server and of others in other threads; its own where it is missing. */
-  readonly places?: Places;
+  /** Limits the connections of this server and of those in other threads; `connectionsMax` does if it is missing. */
+  readonly semaphore?: Semaphore;
   /** Connections of the same clients that are served elsewhere, and count as well. */
   readonly others?: {
     readonly count: () => number;
@@ -169,7 +169,7 @@ export class Server implements CoarseTimed {
 
   /** True while no connection may be kept alive: in a drain, or while a request waits for a place. */
   get keepsNone(): boolean {
-    return this.#draining || this.#waiting.length > 0 || this.options.places?.isWanted === true;
+    return this.#draining || this.#waiting.length > 0 || this.options.semaphore?.isWanted === true;
   }
 
   /** True if one more connection may be accepted. */
@@ -186,7 +186,7 @@ export class Server implements CoarseTimed {
   serve(conn: Conn, peer: string): Promise<void> {
     this.accepted++;
     const connection = new ServerConnection(conn, peer, this);
-    if (this.#draining) this.options.places?.add();
+    if (this.#draining) this.options.semaphore?.acquireAnyway();
     const hasPlace = this.#draining || (this.#waiting.length === 0 && this.makeRoom());
     if (!hasPlace) this.#addOverLimit(connection);
     this.#connections.add(connection);
@@ -202,25 +202,25 @@ export class Server implements CoarseTimed {
    * is shared with other threads is taken then.
    */
   makeRoom(): boolean {
-    const { places, others, deadlines } = this.options;
+    const { semaphore, others, deadlines } = this.options;
     const { connectionsMax } = this.limits;
     const hasPlace = this.#takePlace();
     const count = hasPlace ? Math.min(this.#regular, connectionsMax - 1) : connectionsMax;
     this.#full.isReached(count, deadlines.now);
     if (hasPlace) return true;
-    if (this.giveWay() || others?.giveWay() === true) return places?.take() ?? true;
-    places?.ask();
+    if (this.giveWay() || others?.giveWay() === true) return semaphore?.tryAcquire() ?? true;
+    semaphore?.askForRelease();
     return false;
   }
 
   #takePlace(): boolean {
-    return this.options.places?.take() ?? this.#regular < this.limits.connectionsMax;
+    return this.options.semaphore?.tryAcquire() ?? this.#regular < this.limits.connectionsMax;
   }
 
-  /** Must be called when places may have become free in other threads, or are wanted there. */
+  /** Must be called when permits may have become free in other threads, or are wanted there. */
   placesChanged(): void {
     while (this.#waiting.length > 0 && this.makeRoom()) this.#waiting[0]!.end(true);
-    if (this.#waiting.length === 0 && this.options.places?.isWanted === true) this.giveWay();
+    if (this.#waiting.length === 0 && this.options.semaphore?.isWanted === true) this.giveWay();
     this.changed();
   }
 
@@ -311,14 +311,14 @@ export class Server implements CoarseTimed {
 
   /** Ends a wait because the server drains, whether or not there is a place. */
   #end(waiting: Waiting): void {
-    this.options.places?.add();
+    this.options.semaphore?.acquireAnyway();
     waiting.end(true);
   }
 
   /** Connections that count against the limit. */
   get #regular(): number {
-    const { places, others } = this.options;
-    return places?.taken ?? this.#connections.size - this.#overLimit + (others?.count() ?? 0);
+    const { semaphore, others } = this.options;
+    return semaphore?.acquired ?? this.#connections.size - this.#overLimit + (others?.count() ?? 0);
   }
 
   #addOverLimit(connection: ServerConnection): void {
@@ -341,7 +341,7 @@ export class Server implements CoarseTimed {
 
   #remove(connection: ServerConnection): boolean {
     if (!this.#connections.delete(connection)) return false;
-    if (!connection.isOverLimit) this.options.places?.give();
+    if (!connection.isOverLimit) this.options.semaphore?.release();
     this.#removeOverLimit(connection);
     this.changed();
     return true;

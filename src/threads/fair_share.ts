@@ -3,18 +3,18 @@
  * awake would take all that come in a burst, for as long as they stay. So a thread that has more than its share
  * leaves the next client to the others for a moment. If none of them takes it, it does.
  */
-import type { SharedPlaces } from "./places.ts";
+import type { SharedSemaphore } from "./shared_semaphore.ts";
 
 /** How long another thread has, in milliseconds. */
 export const YIELD_MS = 5;
 
 export class FairShare {
-  readonly #places: Pick<SharedPlaces, "isAhead" | "ask">;
+  readonly #semaphore: Pick<SharedSemaphore, "isAhead" | "askForRelease">;
   #since: number | undefined;
 
-  /** `places` are those of all clients of the service. */
-  constructor(places: Pick<SharedPlaces, "isAhead" | "ask">) {
-    this.#places = places;
+  /** `semaphore` limits the clients of the service in all threads. */
+  constructor(semaphore: Pick<SharedSemaphore, "isAhead" | "askForRelease">) {
+    this.#semaphore = semaphore;
   }
 
   /**
@@ -22,13 +22,13 @@ export class FairShare {
    * after `YIELD_MS`. `now` is in milliseconds.
    */
   yields(now: number): boolean {
-    if (!this.#places.isAhead) {
+    if (!this.#semaphore.isAhead) {
       this.#since = undefined;
       return false;
     }
     if (this.#since === undefined) {
       this.#since = now;
-      this.#places.ask();
+      this.#semaphore.askForRelease();
       return true;
     }
     if (now - this.#since < YIELD_MS) return true;

@@ -2,21 +2,21 @@
  * The memory that the threads share. Counters have one writer each: a thread writes its own, and the main thread
  * reads them when they are asked for. Plain 64-bit stores do not tear on the processors we run on.
  */
-import { type Cells, newCells } from "./places.ts";
+import { newSemaphoreCells, type SemaphoreCells } from "./shared_semaphore.ts";
 
 export type SharedCounters = Float64Array<SharedArrayBuffer>;
 
 /** The most counters that a shard may have. */
 const COUNTERS_MAX = 24;
-/** The place of the result of the last order to count, after the counters of the shard. */
+/** Index of the result of the last order to count, after the counters of the shard. */
 export const BUSY = COUNTERS_MAX - 1;
 
 /** Of one service. */
 export interface ServiceMemory {
   /** The counters of the shard in each thread. */
   readonly counters: readonly SharedCounters[];
-  /** The limits of the service, each with its places. */
-  readonly limits: readonly { readonly max: number; readonly cells: Cells }[];
+  /** The limits of the service, each with its semaphore. */
+  readonly limits: readonly { readonly max: number; readonly cells: SemaphoreCells }[];
 }
 
 export function newServiceMemory(threads: number, limits: readonly number[]): ServiceMemory {
@@ -27,7 +27,7 @@ export function newServiceMemory(threads: number, limits: readonly number[]): Se
       { length: threads },
       (_, thread) => new Float64Array(buffer, thread * each, COUNTERS_MAX),
     ),
-    limits: limits.map((max) => ({ max, cells: newCells(threads) })),
+    limits: limits.map((max) => ({ max, cells: newSemaphoreCells(threads) })),
   };
 }
 
@@ -54,7 +54,7 @@ export interface ThreadMemory {
   readonly eventfds: Int32Array<SharedArrayBuffer>;
 }
 
-/** Places of the two numbers in `beats`, of which each thread has `BEATS`. */
+/** Indexes of the two numbers that each thread has in `beats`; `BEATS` is how many they are. */
 export const BEAT = 0;
 export const THREAD_ID = 1;
 export const BEATS = 2;

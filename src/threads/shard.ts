@@ -6,12 +6,12 @@ import type { Loop } from "../linux/loop.ts";
 import type { EmbeddedLoop } from "../net/linux/embedded_loop.ts";
 import type { SharedCounters } from "./memory.ts";
 import type { ShardOrder, ShardReport } from "./messages.ts";
-import type { SharedPlaces } from "./places.ts";
+import type { SharedSemaphore } from "./shared_semaphore.ts";
 
 export interface Shard {
   /** Carries an order out; it is in force when this returns. */
   execute(order: ShardOrder): void;
-  /** Looks for clients at the listening socket: a place may be free, or another thread may have left some. */
+  /** Looks for clients at the listening socket: a permit may be free, or another thread may have left some. */
   look(): void;
   /** Writes its counters, if it does not do so at once. Called when the thread may be about to sleep. */
   count?(): void;
@@ -23,7 +23,7 @@ export interface ShardContext {
   readonly embedded: EmbeddedLoop | undefined;
   readonly counters: SharedCounters;
   /** The limits of the service, in the order of its `ServiceSpec`. */
-  readonly limits: readonly SharedPlaces[];
+  readonly limits: readonly SharedSemaphore[];
   readonly report: (report: ShardReport) => void;
   /** Must be called while something of Deno's own runs for the shard; what it returns, when that has ended. */
   readonly outside: () => () => void;

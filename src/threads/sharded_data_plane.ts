@@ -6,7 +6,7 @@ import type { ShardedService } from "./sharded_service.ts";
 import type { Addresses } from "./messages.ts";
 
 /** Topics of the orders that a new thread gets: where clients go, and the socket that they come from. */
-const AIM = "aim";
+const ROUTE = "route";
 const LISTENER = "listener";
 
 export class ShardedDataPlane implements DataPlane {
@@ -18,20 +18,20 @@ export class ShardedDataPlane implements DataPlane {
 
   /** For shards that find the addresses themselves. */
   open(upstream: Upstream, epoch: number): Promise<void> {
-    return this.aim(upstream.name, epoch, undefined);
+    return this.openAt(upstream.name, epoch, undefined);
   }
 
   /** As `open`, with the addresses of the upstream; undefined while its name is being resolved. */
-  aim(upstream: string, epoch: number, addresses: Addresses): Promise<void> {
-    return this.#service.order({ do: "open", upstream, epoch, addresses }, AIM);
+  openAt(upstream: string, epoch: number, addresses: Addresses): Promise<void> {
+    return this.#service.order({ do: "open", upstream, epoch, addresses }, ROUTE);
   }
 
   /** The addresses of an upstream have changed. */
-  learn(upstream: string, addresses: readonly SockAddr[]): Promise<void> {
-    const aim = this.#service.standing(AIM);
+  setAddresses(upstream: string, addresses: readonly SockAddr[]): Promise<void> {
+    const route = this.#service.standing(ROUTE);
     const ordered = this.#service.order({ do: "addresses", upstream, addresses });
-    if (aim?.do === "open" && aim.upstream === upstream) {
-      this.#service.stand({ ...aim, addresses }, AIM);
+    if (route?.do === "open" && route.upstream === upstream) {
+      this.#service.stand({ ...route, addresses }, ROUTE);
     }
     return ordered;
   }
@@ -47,11 +47,11 @@ export class ShardedDataPlane implements DataPlane {
   }
 
   hold(): Promise<void> {
-    return this.#service.order({ do: "hold" }, AIM);
+    return this.#service.order({ do: "hold" }, ROUTE);
   }
 
   refuse(): Promise<void> {
-    return this.#service.order({ do: "refuse" }, AIM);
+    return this.#service.order({ do: "refuse" }, ROUTE);
   }
 
   confirm(upstream: string): Promise<void> {

@@ -3,7 +3,7 @@ import { LogLimiter } from "../base/log_limiter.ts";
 import type { ThreadGroup } from "./thread_group.ts";
 import { BUSY, newServiceMemory, type ServiceMemory, sumCounters } from "./memory.ts";
 import type { ShardOrder, ShardReport, ShardSpec } from "./messages.ts";
-import { giveAll } from "./places.ts";
+import { releaseAll } from "./shared_semaphore.ts";
 import type { ThreadHandle } from "./thread_handle.ts";
 
 export interface ServiceSpec {
@@ -139,7 +139,7 @@ export class ShardedService {
     const counters = this.#memory.counters[thread]!;
     const sessions = this.#spec.accountForDeath(counters);
     counters[BUSY] = 0;
-    for (const { cells } of this.#memory.limits) giveAll(cells, thread, wake);
+    for (const { cells } of this.#memory.limits) releaseAll(cells, thread, wake);
     this.#ends?.get(thread)?.(0);
     return sessions;
   }

@@ -14,7 +14,7 @@ import { EmbeddedLoop } from "../net/linux/embedded_loop.ts";
 import type { Shard, ShardContext, ShardKind, ShardKinds } from "./shard.ts";
 import { BEAT, BEATS, THREAD_ID } from "./memory.ts";
 import type { Envelope, ShardReport, ShardSpec, ThreadMessage, ThreadStart } from "./messages.ts";
-import { SharedPlaces } from "./places.ts";
+import { SharedSemaphore } from "./shared_semaphore.ts";
 
 // The part of a worker's global scope that is used here; the document's own `self` is typed in its stead.
 const scope = self as unknown as {
@@ -106,7 +106,7 @@ class Shards {
   readonly #start: ThreadStart;
   readonly #kinds: ReadonlyMap<string, ShardKind>;
   readonly #wake: (thread: number) => void;
-  readonly #around: SharedContext;
+  readonly #context: SharedContext;
   readonly #shards = new Map<number, Shard>();
   readonly #counting = new Set<Shard>();
   #countedAt = 0;
@@ -115,12 +115,12 @@ class Shards {
     start: ThreadStart,
     kinds: ReadonlyMap<string, ShardKind>,
     wake: (thread: number) => void,
-    around: SharedContext,
+    context: SharedContext,
   ) {
     this.#start = start;
     this.#kinds = kinds;
     this.#wake = wake;
-    this.#around = around;
+    this.#context = context;
   }
 
   obey(envelope: Envelope): void {
@@ -131,13 +131,13 @@ class Shards {
     scope.postMessage({ is: "done", id: envelope.id });
   }
 
-  /** Places may have become free, or another thread may have died with clients in the accept queues. */
+  /** Permits may have become free, or another thread may have died with clients in the accept queues. */
   look(): void {
     for (const shard of this.#shards.values()) shard.look();
   }
 
   count(): void {
-    const { loop } = this.#around;
+    const { loop } = this.#context;
     if (this.#counting.size === 0) return;
     if (loop.hasMore && loop.now - this.#countedAt < COUNT_MS) return;
     this.#countedAt = loop.now;
@@ -147,10 +147,10 @@ class Shards {
   #begin(service: number, { kind, settings, memory }: ShardSpec): void {
     const { number } = this.#start;
     const shard = this.#kinds.get(kind)!.make(settings, {
-      ...this.#around,
+      ...this.#context,
       counters: memory.counters[number]!,
       limits: memory.limits.map(({ cells, max }) =>
-        new SharedPlaces(cells, max, number, this.#wake)
+        new SharedSemaphore(cells, max, number, this.#wake)
       ),
       report: (report: ShardReport) => {
         if (report.is === "stopped") this.#forget(service);
@@ -169,7 +169,7 @@ class Shards {
   }
 
   #quit(): void {
-    const { loop, embedded } = this.#around;
+    const { loop, embedded } = this.#context;
     if (embedded === undefined) loop.stop();
     else void embedded.stop();
   }

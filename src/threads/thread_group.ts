@@ -13,7 +13,7 @@ import { type ServiceSpec, ShardedService } from "./sharded_service.ts";
 import { newThreadMemory, type ThreadMemory } from "./memory.ts";
 import type { ThreadMessage } from "./messages.ts";
 import { type EnvelopeContent, ThreadHandle } from "./thread_handle.ts";
-import { Pulse } from "./pulse.ts";
+import { ThreadWatchdog } from "./watchdog.ts";
 
 /** The pause before a thread is started again: doubled each time, up to the maximum. */
 const RESTART_FIRST_MS = 250;
@@ -45,7 +45,7 @@ export interface ThreadGroupParts {
 interface ThreadSlot {
   readonly number: number;
   readonly marks: ReturnType<typeof newMarks>;
-  readonly pulse: Pulse;
+  readonly watchdog: ThreadWatchdog;
   /** Undefined while the thread is dead. */
   thread: ThreadHandle | undefined;
   startedAt: number;
@@ -75,7 +75,7 @@ export class ThreadGroup implements AsyncDisposable {
       return {
         number,
         marks: newMarks(),
-        pulse: new Pulse(this.#memory.beats, number, parts.hangCpuMs ?? HANG_CPU_MS),
+        watchdog: new ThreadWatchdog(this.#memory.beats, number, parts.hangCpuMs ?? HANG_CPU_MS),
         thread: undefined,
         startedAt: 0,
         deaths: 0,
@@ -127,15 +127,15 @@ export class ThreadGroup implements AsyncDisposable {
     await Promise.allSettled(threads.map((thread) => thread?.ended));
     cancel();
     for (const eventfd of this.#memory.eventfds) this.libc.close(eventfd);
-    for (const { pulse } of this.#seats) pulse[Symbol.dispose]();
+    for (const { watchdog } of this.#seats) watchdog[Symbol.dispose]();
     this.libc[Symbol.dispose]();
   }
 
   #start(seat: ThreadSlot): void {
     const { clock, script, kinds } = this.#parts;
-    const { number, marks, pulse } = seat;
+    const { number, marks, watchdog } = seat;
     const hear = (message: ThreadMessage) => this.#hear(number, message);
-    pulse.reset();
+    watchdog.reset();
     let thread: ThreadHandle;
     try {
       const memory = this.#memory;
@@ -198,9 +198,9 @@ export class ThreadGroup implements AsyncDisposable {
     });
   }
 
-  #look({ number, pulse }: ThreadSlot, thread: ThreadHandle): void {
+  #look({ number, watchdog }: ThreadSlot, thread: ThreadHandle): void {
     const { clock, publish } = this.#parts;
-    const found = pulse.feel(clock.now());
+    const found = watchdog.check(clock.now());
     if (found.is === "starved") {
       publish({ type: "worker.starved", worker: number + 1, forMs: found.forMs });
     } else if (found.is === "dead") {

@@ -17,13 +17,13 @@ import { addressOfSockaddr } from "../../linux/sockaddr.ts";
 export interface AcceptorOwner {
   readonly loop: Loop;
   readonly publish: (event: Event) => void;
-  /** Takes the place of another client, if there is one. When there is again, the owner calls `resume`. */
-  readonly takePlace: () => boolean;
+  /** Takes a permit for one more client; false if none is free. When one is again, the owner calls `resume`. */
+  readonly acquire: () => boolean;
   /** True if another thread should take the next client; the owner is asked again soon. */
   readonly yields: () => boolean;
-  /** Nobody was there to take the place. */
-  readonly givePlace: () => void;
-  /** A client was accepted, which has the place; the owner owns its socket. */
+  /** No client was there to use the permit. */
+  readonly giveBack: () => void;
+  /** A client was accepted, which holds the permit; the owner owns its socket. */
   readonly admit: (client: number) => void;
   /** The system lacks a resource, as `reason` says. The owner then calls `pause`. */
   readonly short: (reason: string) => void;
@@ -104,7 +104,7 @@ export class SpliceAcceptor implements Watcher, Tick, Timed, BatchTaker {
 
   get hasRoom(): boolean {
     this.#isYielding = this.#owner.yields();
-    return !this.#isYielding && this.#owner.takePlace();
+    return !this.#isYielding && this.#owner.acquire();
   }
 
   get isPaused(): boolean {
@@ -117,7 +117,7 @@ export class SpliceAcceptor implements Watcher, Tick, Timed, BatchTaker {
   }
 
   missed(): void {
-    this.#owner.givePlace();
+    this.#owner.giveBack();
   }
 
   /** Accepts nobody for a while because the system lacks a resource, as `reason` says. */

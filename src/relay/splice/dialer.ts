@@ -55,7 +55,7 @@ export class Dialer {
   }
 
   /** Sets the route for new clients; undefined holds them. The caller dials those that wait already. */
-  aim(route: ResolvedRoute | undefined): void {
+  setRoute(route: ResolvedRoute | undefined): void {
     this.#route = route;
     this.#forgetDoubts();
   }
@@ -124,14 +124,14 @@ export class Dialer {
   }
 
   /** Sets the addresses of the route's upstream. Clients that waited for them are dialed. */
-  learn(
+  setAddresses(
     upstream: string,
     addresses: readonly SockAddr[],
     sessions: readonly SpliceSession[],
   ): void {
     const route = this.#route;
     if (route?.upstream !== upstream) return;
-    route.learn(addresses);
+    route.setAddresses(addresses);
     for (const session of [...sessions]) {
       const lacksAddress = session.phase === "connecting"
         ? session.upstream === -1

@@ -8,7 +8,7 @@
  * buffer or pipe per flow.
  */
 import { EAGAIN, EINTR, EINVAL, EPIPE } from "../../linux/errno.ts";
-import type { Places } from "../../base/places.ts";
+import type { Semaphore } from "../../base/semaphore.ts";
 import type { Kernel, Pipe } from "../../linux/kernel.ts";
 import type { SharedCounters } from "../../threads/memory.ts";
 import type { Buffer, Pools } from "./pools.ts";
@@ -19,7 +19,7 @@ export interface FlowDeps {
   readonly pools: Pools;
   readonly counters: SharedCounters;
   /** Counts the clients that wait. */
-  readonly held: Pick<Places, "add" | "give">;
+  readonly held: Pick<Semaphore, "acquireAnyway" | "release">;
 }
 
 /**

@@ -28,7 +28,7 @@ export class ResolvedRoute {
   }
 
   /** Sets the current addresses, whose order may differ each time. */
-  learn(addresses: readonly SockAddr[]): void {
+  setAddresses(addresses: readonly SockAddr[]): void {
     const preferred = this.#addresses?.[this.#first];
     this.#addresses = addresses;
     this.#first = preferred === undefined ? 0 : Math.max(0, this.#placeOf(preferred));

@@ -35,9 +35,9 @@ Deno.test("the only address stays the first one", () => {
 Deno.test("addresses in another order leave the preferred one first, which is compared by its bytes", () => {
   const to = route();
   to.prefer(B);
-  to.learn([at("10.0.0.3"), at("10.0.0.1"), at("10.0.0.2")]);
+  to.setAddresses([at("10.0.0.3"), at("10.0.0.1"), at("10.0.0.2")]);
   assertEquals(to.first, 2);
-  to.learn([at("10.0.0.3")]);
+  to.setAddresses([at("10.0.0.3")]);
   assertEquals(to.first, 0);
 });
 
@@ -45,6 +45,6 @@ Deno.test("a route whose name is being looked up has no addresses yet", () => {
   const to = new ResolvedRoute("db", 1, undefined);
   assertEquals(to.addresses, undefined);
   to.avoid(A);
-  to.learn([A]);
+  to.setAddresses([A]);
   assertEquals([to.addresses, to.first], [[A], 0]);
 });

@@ -105,8 +105,8 @@ export class SpliceSession implements Watcher, Tick, Timed, BugHandler {
   /** Changes the phase, and the counters that follow from it. */
   enter(phase: SessionPhase): void {
     const { counters, held } = this.#owner.deps;
-    if (phase === "waiting") held.add();
-    if (this.phase === "waiting") held.give();
+    if (phase === "waiting") held.acquireAnyway();
+    if (this.phase === "waiting") held.release();
     if (this.phase === "joined") counters[COUNT.active]!--;
     if (phase === "joined") counters[COUNT.active]!++;
     this.phase = phase;

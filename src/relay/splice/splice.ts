@@ -74,11 +74,12 @@ class SpliceRelay implements Relay {
     this.#upstreamWatch?.[Symbol.dispose]();
     const literal = literalSockaddr(address);
     const addresses = literal === undefined ? undefined : [literal];
-    const ordered = this.#plane.aim(name, epoch, addresses);
+    const ordered = this.#plane.openAt(name, epoch, addresses);
     // What is still under way when the service ends must not open it again.
     if (this.#stopped === undefined) this.#port.open();
     if (literal === undefined && address.kind === "tcp") {
-      const tell = (addresses: readonly SockAddr[]) => void this.#plane.learn(name, addresses);
+      const tell = (addresses: readonly SockAddr[]) =>
+        void this.#plane.setAddresses(name, addresses);
       const { clock, resolver } = this.#context;
       this.#upstreamWatch = new NameWatch(clock, address, tell, resolver);
     }

@@ -8,7 +8,7 @@ import { LogLimiter } from "../../base/log_limiter.ts";
 import type { Event } from "../../events/events.ts";
 import { DrainRunner } from "../../failover/drain_runner.ts";
 import { type DrainOrder, type DrainScope, QUIET_MS } from "../../failover/ports.ts";
-import type { Places } from "../../base/places.ts";
+import type { Semaphore } from "../../base/semaphore.ts";
 import { errnoWords } from "../../linux/errno.ts";
 import type { Loop } from "../../linux/loop.ts";
 import { timed } from "../../linux/timer_wheel.ts";
@@ -32,13 +32,13 @@ const BUG_PAUSE_MS = 10_000;
 /** Records kept for the next sessions. */
 const RECORDS_KEPT = 1_024;
 
-/** What the plane gets from its surroundings. */
+/** What a worker's relay gets from its thread. */
 export interface WorkerRelayParts {
   readonly loop: Loop;
   readonly counters: SharedCounters;
-  /** Places for all clients of the service, and for those of them that wait. */
-  readonly connections: Places;
-  readonly held: Places;
+  /** Limits all clients of the service, and those of them that wait. */
+  readonly connections: Semaphore;
+  readonly held: Semaphore;
   readonly report: (report: ShardReport) => void;
   /** Leaves clients to other threads that have fewer; without it this one takes all. */
   readonly fairShare?: FairShare;
@@ -65,8 +65,8 @@ export class WorkerRelay implements Shard {
   readonly #acceptor: SpliceAcceptor;
   readonly #owner: SpliceSessionOwner;
   readonly #drains: DrainRunner<SpliceSession>;
-  readonly #connections: Places;
-  readonly #held: Places;
+  readonly #connections: Semaphore;
+  readonly #held: Semaphore;
   readonly #connectionsWatch: LimitWatch;
   readonly #heldWatch: LimitWatch;
   /** The newest decision seen; orders of older ones are ignored. */
@@ -115,8 +115,8 @@ export class WorkerRelay implements Shard {
       loop,
       publish,
       yields: () => parts.fairShare?.yields(loop.now) ?? false,
-      takePlace: () => this.#takePlace(),
-      givePlace: () => this.#givePlace(),
+      acquire: () => this.#acquire(),
+      giveBack: () => this.#giveBack(),
       admit: (client) => this.#admit(client),
       short,
     });
@@ -170,7 +170,7 @@ export class WorkerRelay implements Shard {
       case "listen":
         return this.#isStopping ? undefined : this.#acceptor.open(order.listener);
       case "addresses":
-        return this.#dialer.learn(order.upstream, order.addresses, this.#sessions);
+        return this.#dialer.setAddresses(order.upstream, order.addresses, this.#sessions);
       case "stop":
         return this.#stop(order.drainMs);
       case "cutAll":
@@ -185,7 +185,7 @@ export class WorkerRelay implements Shard {
   #open(upstream: string, epoch: number, addresses: Addresses): void {
     if (this.#isStopping || epoch < this.#epoch) return;
     this.#epoch = epoch;
-    this.#dialer.aim(new ResolvedRoute(upstream, epoch, addresses));
+    this.#dialer.setRoute(new ResolvedRoute(upstream, epoch, addresses));
     for (const session of this.#unjoined()) {
       if (session.phase !== "joined" || session.epoch < epoch) this.#dialer.dial(session);
     }
@@ -193,14 +193,14 @@ export class WorkerRelay implements Shard {
   }
 
   #hold(): void {
-    this.#dialer.aim(undefined);
+    this.#dialer.setRoute(undefined);
     for (const session of this.#unjoined()) this.#dialer.park(session);
     this.#acceptor.resume(); // no client waits for a descriptor any more
   }
 
   #refuse(): void {
     this.#acceptor.close();
-    this.#dialer.aim(undefined);
+    this.#dialer.setRoute(undefined);
     for (const session of this.#unjoined()) this.#dialer.lose(session);
   }
 
@@ -221,7 +221,7 @@ export class WorkerRelay implements Shard {
   #stop(drainMs: number): void {
     this.#isStopping = true;
     this.#acceptor.close();
-    this.#dialer.aim(undefined);
+    this.#dialer.setRoute(undefined);
     const waiting = this.#sessions.filter((session) => session.phase !== "joined");
     for (const session of waiting) this.#dialer.lose(session);
     this.loop.after(timed(() => this.#cutAll()), drainMs);
@@ -238,28 +238,28 @@ export class WorkerRelay implements Shard {
     return this.#sessions.filter((session) => session.phase !== "joined" || session.isUnused);
   }
 
-  /** Takes a place among all clients, and one among those that wait: the next client may have to. */
-  #takePlace(): boolean {
+  /** Takes a permit for a client, and one for a client that waits, as the next one may have to. */
+  #acquire(): boolean {
     const { loop: { now } } = this;
     if (this.#dialer.hasStarved) return false;
-    const has = this.#connections.take();
-    this.#connectionsWatch.isReached(this.#connections.taken - (has ? 1 : 0), now);
+    const has = this.#connections.tryAcquire();
+    this.#connectionsWatch.isReached(this.#connections.acquired - (has ? 1 : 0), now);
     if (!has) return false;
     // Where no client may wait, there is no limit to reach: those that would have to wait are closed.
     if (this.#settings.heldMax === 0) return true;
-    const mayWait = this.#held.take();
-    this.#heldWatch.isReached(this.#held.taken - (mayWait ? 1 : 0), now);
-    if (!mayWait) this.#connections.give();
+    const mayWait = this.#held.tryAcquire();
+    this.#heldWatch.isReached(this.#held.acquired - (mayWait ? 1 : 0), now);
+    if (!mayWait) this.#connections.release();
     return mayWait;
   }
 
-  #givePlace(): void {
-    this.#connections.give();
-    this.#givePlaceToWait();
+  #giveBack(): void {
+    this.#connections.release();
+    this.#releaseWait();
   }
 
-  #givePlaceToWait(): void {
-    if (this.#settings.heldMax > 0) this.#held.give();
+  #releaseWait(): void {
+    if (this.#settings.heldMax > 0) this.#held.release();
   }
 
   #admit(client: number): void {
@@ -270,7 +270,7 @@ export class WorkerRelay implements Shard {
     const result = this.loop.watch(client, session);
     if (result === 0) this.#dialer.dial(session);
     // A client that waits has taken its own.
-    this.#givePlaceToWait();
+    this.#releaseWait();
     if (result === 0) return;
     // There is no memory to watch it: it is closed, and the next ones stay in the accept queue for a while.
     this.#dialer.lose(session);
@@ -284,7 +284,7 @@ export class WorkerRelay implements Shard {
       last.index = session.index;
     }
     if (this.#records.length < RECORDS_KEPT) this.#records.push(session);
-    this.#connections.give();
+    this.#connections.release();
     if (!this.#dialer.feed()) this.#acceptor.resume();
     this.#endIfEmpty();
   }
@@ -311,15 +311,18 @@ export class WorkerRelay implements Shard {
   }
 }
 
-/** Places that are counted as they are taken and given back. */
-function counted(places: Places, counters: SharedCounters): Pick<Places, "add" | "give"> {
+/** A semaphore whose permits are counted as they are acquired and released. */
+function counted(
+  semaphore: Semaphore,
+  counters: SharedCounters,
+): Pick<Semaphore, "acquireAnyway" | "release"> {
   return {
-    add() {
-      places.add();
+    acquireAnyway() {
+      semaphore.acquireAnyway();
       counters[COUNT.held]!++;
     },
-    give() {
-      places.give();
+    release() {
+      semaphore.release();
       counters[COUNT.held]!--;
     },
   };

@@ -9,7 +9,7 @@ import { FakeKernel, where } from "../../../linux/testing/fake_kernel.ts";
 import type { Peer } from "../../../linux/testing/fake_peer.ts";
 import type { RelaySettings } from "../../engine.ts";
 import { SETTINGS } from "../../testing/world.ts";
-import { LocalPlaces } from "../../../base/places.ts";
+import { LocalSemaphore } from "../../../base/semaphore.ts";
 import { newServiceMemory } from "../../../threads/memory.ts";
 import type { ShardOrder, ShardReport } from "../../../threads/messages.ts";
 import { COUNT } from "../counters.ts";
@@ -27,8 +27,8 @@ export function relayIn(
   report: (report: ShardReport) => void,
 ): WorkerRelay {
   const { counters: [counters] } = newServiceMemory(1, []);
-  const connections = new LocalPlaces(settings.connectionsMax);
-  const held = new LocalPlaces(settings.heldMax);
+  const connections = new LocalSemaphore(settings.connectionsMax);
+  const held = new LocalSemaphore(settings.heldMax);
   return new WorkerRelay({ loop, counters: counters!, connections, held, report }, settings);
 }
 

@@ -26,7 +26,7 @@ interface Still {
   isSaid: boolean;
 }
 
-export class Pulse implements Disposable {
+export class ThreadWatchdog implements Disposable {
   readonly #libc = new ProcessLibc();
   readonly #beats: SharedCounters;
   readonly #at: number;
@@ -50,7 +50,7 @@ export class Pulse implements Disposable {
   }
 
   /** Looks at the thread. `now` is in milliseconds. After `dead` it is always `alive`, until `reset`. */
-  feel(now: number): Finding {
+  check(now: number): Finding {
     if (this.#isOver) return ALIVE;
     const beat = this.#beats[this.#at + BEAT]!;
     const threadId = this.#beats[this.#at + THREAD_ID]!;
