@@ -27,7 +27,7 @@ export interface AdminSettings {
   readonly services: readonly ServiceView[];
   readonly events: EventStream;
   readonly eventCounts: EventCounts;
-  readonly incidents: Pick<Incidents, "list" | "find" | "timeline" | "counts">;
+  readonly incidents: Pick<Incidents, "list" | "find" | "inputs" | "timeline" | "counts">;
   readonly facts: () => ProcessFacts;
   /** Whether the process was told to end. */
   readonly isStopping: () => boolean;

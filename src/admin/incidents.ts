@@ -6,7 +6,7 @@ import type { ServiceView } from "./view.ts";
 
 interface Settings {
   readonly services: readonly ServiceView[];
-  readonly incidents: Pick<Incidents, "list" | "find" | "timeline">;
+  readonly incidents: Pick<Incidents, "list" | "find" | "inputs" | "timeline">;
 }
 
 /** `GET /__failover/incidents?service=NAME`: all records in memory, oldest first. */
@@ -16,12 +16,12 @@ export function answerIncidents(c: Context, { services, incidents }: Settings): 
 }
 
 /** `GET /__failover/incidents/ID`: one record; with `inputs=true` also what `replay` needs. */
-export function answerIncident(c: Context, { incidents }: Settings): Response {
+export async function answerIncident(c: Context, { incidents }: Settings): Promise<Response> {
   const id = c.req.param("id") ?? "";
-  const found = incidents.find(id);
-  if (found === undefined) return c.json({ error: `there is no incident ${id}` }, 404);
-  const { record, recorded } = found;
+  const record = incidents.find(id);
+  if (record === undefined) return c.json({ error: `there is no incident ${id}` }, 404);
   if (c.req.query("inputs") !== "true") return c.json(record);
+  const recorded = await incidents.inputs(record.id);
   return c.json({ ...record, inputs: recorded === undefined ? null : encode(recorded) });
 }
 

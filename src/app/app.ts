@@ -91,6 +91,10 @@ export async function run(
   });
   for (const warning of warnings) events.publish("", { type: "config.warned", warning });
   events.publish("", { type: "proxy.started", version, services: plans.length });
+  // Nobody waits for the disk.
+  reports.incidents.load().catch((error) =>
+    events.publish("", { type: "proxy.faulted", reason: describe(error) })
+  );
   // Nobody waits for the default one, so it does not delay the services.
   const isAsked = control !== undefined && !control.isDefault;
   const line = isAsked ? await reports.listenControl(control) : undefined;

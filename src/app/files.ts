@@ -16,6 +16,7 @@ import {
 import { whyUnreadable } from "../config/unreadable.ts";
 import type { ErrorPage } from "../gateway/answers.ts";
 import type { TlsFiles } from "../gateway/tls/listen_tls.ts";
+import { checkStateDir } from "./state_dir.ts";
 import { findCheck, findTriggers, type FoundPrograms } from "../hooks/find.ts";
 
 /** The programs of one service that were found. */
@@ -56,8 +57,13 @@ export async function checkFiles(
   const checks = config.services.map((service) => new FileCheck(service, clock));
   const found = await Promise.all(checks.map((check) => check.programs()));
   await Promise.all(checks.map((check) => check.http()));
+  const stateDir = await checkStateDir(config.process);
+  const errors = [
+    ...checks.flatMap(({ errors }) => errors),
+    ...stateDir === undefined ? [] : [stateDir],
+  ];
   // An error in a file that services share is reported once.
-  return { found, errors: [...new Set(checks.flatMap(({ errors }) => errors))] };
+  return { found, errors: [...new Set(errors)] };
 }
 
 /** Reads the files of an HTTP service. Called at each start of the service, so the contents are current. */

@@ -16,6 +16,7 @@ import type { Config, ServiceConfig } from "../config/options.ts";
 import { whyUnreadable } from "../config/unreadable.ts";
 import { EventStream } from "../events/stream.ts";
 import { Incidents } from "../incidents/incidents.ts";
+import { IncidentStore } from "../incidents/store.ts";
 import { Notices } from "../report/notices.ts";
 import { sentenceOf } from "../report/lines.ts";
 import { Log, type Sink } from "../report/log.ts";
@@ -43,13 +44,14 @@ export class Reports implements AsyncDisposable {
   readonly #log: Log;
   readonly #eventCounts = new EventCounts();
   readonly #webhook: Webhook | undefined;
+  readonly #store: IncidentStore | undefined;
   /** Ends the live feeds. */
   readonly #stop = new AbortController();
   #listener: AsyncDisposable | undefined;
   #control: AsyncDisposable | undefined;
 
   constructor(config: Config, version: string, stderr: Sink, clock: Clock) {
-    const { logLevel, jsonLogs, webhookUrl, webhookFormat } = config.process;
+    const { logLevel, jsonLogs, stateDir, webhookUrl, webhookFormat } = config.process;
     this.#clock = clock;
     this.#config = config;
     this.#version = version;
@@ -58,6 +60,9 @@ export class Reports implements AsyncDisposable {
     this.#log = new Log({ level: logLevel, json: jsonLogs }, stderr);
     this.events.subscribe(this.#log.take);
     this.events.subscribe(this.#eventCounts.take);
+    this.#store = stateDir === undefined
+      ? undefined
+      : new IncidentStore(stateDir, { clock, publish: this.events.scope("") });
     this.incidents = this.#recorders(clock);
     this.events.subscribe(this.incidents.take);
     if (webhookUrl === undefined) return;
@@ -155,6 +160,7 @@ export class Reports implements AsyncDisposable {
     await this.#listener?.[Symbol.asyncDispose]();
     await this.#control?.[Symbol.asyncDispose]();
     await this.#webhook?.[Symbol.asyncDispose]();
+    await this.#store?.[Symbol.asyncDispose]();
     await Promise.race([this.#log.flushed(), sleep(this.#clock, LAST_LINES_MS)]);
   }
 
@@ -188,8 +194,12 @@ export class Reports implements AsyncDisposable {
       primary: primaryOf(service),
       configHash: fingerprint(service),
     }));
-    const counters = (name: string) => this.#countersOf(name);
-    return new Incidents(services, { clock, version: this.#version, counters });
+    return new Incidents(services, {
+      clock,
+      version: this.#version,
+      counters: (name) => this.#countersOf(name),
+      memory: this.#store,
+    });
   }
 
   /** The present counts of a service; none before it has started. */

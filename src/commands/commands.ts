@@ -13,6 +13,7 @@ import {
 import { type Arguments, readArguments } from "./arguments.ts";
 import { connect, type Connection, type ControlReply, NoProcess } from "./connection.ts";
 import { eventLine, eventsText, history, type PastEvent } from "./history.ts";
+import { recordsIn, recordsOf } from "./records.ts";
 import { exitCodeOf, servicesOf, statusText } from "./report.ts";
 
 /** Where a command prints, and when it must end. */
@@ -47,8 +48,9 @@ export async function runCommand(
     io.out(commandHelp(name));
     return 0;
   }
-  const { control } = given.values;
+  const { control, "state-dir": folder } = given.values;
   try {
+    if (folder !== undefined) return await history(given, await recordsIn(folder), io);
     using connection = await connect(control === undefined ? places : [control]);
     switch (name) {
       case "status":
@@ -56,7 +58,7 @@ export async function runCommand(
       case "watch":
         return await watch(given, connection, io);
       case "history":
-        return await history(given, connection, io);
+        return await history(given, recordsOf(connection), io);
       default:
         return await order(name, given, connection, io);
     }

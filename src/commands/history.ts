@@ -1,9 +1,8 @@
 /** `failover history` and the lines of `failover watch`: what happened, for people or as JSON. */
-import type { IncidentRecord } from "../incidents/record.ts";
 import { incidentLines, incidentText } from "../incidents/text.ts";
 import type { Arguments } from "./arguments.ts";
 import type { CommandIo } from "./commands.ts";
-import type { Connection } from "./connection.ts";
+import type { Records } from "./records.ts";
 
 /** An event as `/__failover/events` has it. */
 export interface PastEvent {
@@ -24,21 +23,19 @@ export function eventLine({ time, service, message }: PastEvent): string {
 /** Lists the incidents, or shows one. */
 export async function history(
   { operands: { ID }, json }: Arguments,
-  connection: Connection,
+  records: Records,
   io: CommandIo,
 ): Promise<number> {
   if (ID === undefined) {
-    const { body } = await connection.ask("incidents");
-    const records = body.incidents as readonly IncidentRecord[];
-    io.out(json ? JSON.stringify(records, null, 2) : incidentLines(records));
+    const all = await records.list();
+    io.out(json ? JSON.stringify(all, null, 2) : incidentLines(all));
     return 0;
   }
-  const { status, body } = await connection.ask(`incidents/${encodeURIComponent(ID)}`);
-  if (status !== 200) {
-    io.err(`failover: ${body.error}`);
+  const record = await records.find(ID);
+  if (typeof record === "string") {
+    io.err(`failover: ${record}`);
     return 1;
   }
-  const record = body as unknown as IncidentRecord;
   io.out(json ? JSON.stringify(record, null, 2) : incidentText(record));
   return 0;
 }

@@ -23,6 +23,10 @@ export interface Command {
 
 const REASON = { metavar: "TEXT", help: "Why, for the log" } as const;
 const DONE = { 0: "it is done", 1: "it was refused, or failed" } as const;
+const STATE_DIR = {
+  metavar: "PATH",
+  help: "Read this state folder; no proxy needs to run",
+} as const;
 const SERVICE = "[SERVICE]";
 
 export const COMMANDS = {
@@ -99,7 +103,7 @@ export const COMMANDS = {
   history: {
     help: "List the incidents, or show one: its moments, its evidence, and what it cost",
     operands: ["[ID]"],
-    flags: {},
+    flags: { "state-dir": STATE_DIR },
     exits: { 1: "no such incident is remembered" },
   },
   explain: {

@@ -257,6 +257,10 @@ export const OPTIONS = {
     "Permission bits of the unix sockets that are listened on, whatever the umask says",
     { default: "0666" },
   ),
+  stateDir: process(
+    path,
+    "Folder in which incidents outlive the process; it is made if it is missing",
+  ),
   scriptsDir: process(
     path,
     "Folder whose check-host.sh and triggers.d are used where check-host and on-failover aren't given",

@@ -117,6 +117,12 @@ export type Event =
   | { type: "trigger.finished"; program: string; epoch: number; tookMs: number }
   | { type: "trigger.failed"; program: string; epoch: number; reason: string; tookMs: number }
   | { type: "program.said"; program: string; upstream: string; line: string }
+  // The state folder
+  /** It cannot be read or written; everything else goes on, and it is tried again. */
+  | { type: "state.failed"; path: string; reason: string }
+  | { type: "state.restored"; path: string }
+  /** So many lines of a file in it cannot be read, and are skipped. */
+  | { type: "state.damaged"; path: string; lines: number }
   // Notifications, whose URL is a secret
   | { type: "notification.sent"; kind: string; attempts: number }
   | { type: "notification.lost"; kind: string; attempts: number; reason: string }

@@ -7,7 +7,7 @@ Deno.test("recorded inputs survive JSON", async () => {
   await rig.start(PASSED, PASSED);
   await rig.answer("a", REFUSED, 4);
   await rig.answer("b", PASSED);
-  const recorded = rig.incidents.find(rig.last.id)!.recorded!;
+  const recorded = (await rig.incidents.inputs(rig.last.id))!;
   const again = decode(JSON.parse(JSON.stringify(encode(recorded))))!;
   assertEquals(again.start.health.get("a")?.level, recorded.start.health.get("a")?.level);
   assertEquals(again.policy, recorded.policy);

@@ -25,8 +25,19 @@ export interface IncidentService {
   readonly configHash: string;
 }
 
+/** Where incidents outlive the process: the state folder. */
+export interface Memory {
+  /** Those of earlier runs, oldest first. Never rejects. */
+  load(): Promise<readonly IncidentRecord[]>;
+  /** Writes one in the background; with `recorded`, also its inputs. */
+  write(record: IncidentRecord, recorded: Recorded | undefined): void;
+  /** The inputs of one. Never rejects. */
+  inputs(id: string): Promise<Recorded | undefined>;
+}
+
 export interface IncidentsPorts {
   readonly clock: Clock;
+  readonly memory?: Memory | undefined;
   readonly version: string;
   /** The present counts of the data plane of a service. */
   readonly counters: (service: string) => IncidentCounters;
@@ -46,12 +57,6 @@ export interface IncidentCount {
   readonly count: number;
 }
 
-/** An incident with what `replay` needs; that is not kept of older ones. */
-export interface Found {
-  readonly record: IncidentRecord;
-  readonly recorded: Recorded | undefined;
-}
-
 /** Records in memory. */
 export const RECORDS_MAX = 1_000;
 /** Of the newest of them the inputs are kept, too. */
@@ -59,6 +64,7 @@ export const RECORDINGS_MAX = 50;
 
 interface Kept {
   readonly record: IncidentRecord;
+  /** Undefined for an older one, and one of an earlier run. */
   incident: Incident | undefined;
 }
 
@@ -67,12 +73,14 @@ export class Incidents {
   /** Oldest first. */
   readonly #kept: Kept[] = [];
   readonly #counts = new Map<string, IncidentCount>();
+  readonly #memory: Memory | undefined;
   #broken = 0;
 
   constructor(
     services: readonly IncidentService[],
-    { clock, version, counters }: IncidentsPorts,
+    { clock, version, counters, memory }: IncidentsPorts,
   ) {
+    this.#memory = memory;
     this.#recorders = new Map(services.map(({ name, primary, configHash }) => {
       const settings = { service: name, primary, version, configHash };
       const recorder = new Recorder(settings, {
@@ -118,12 +126,29 @@ export class Incidents {
   }
 
   /** The incident with this id, or the newest one of which this is the id of a promotion. */
-  find(id: string): Found | undefined {
-    const kept = this.#kept.find(({ record }) => record.id === id) ??
-      this.#kept.findLast(({ record }) => record.promotions.includes(id));
-    if (kept === undefined) return undefined;
-    for (const recorder of this.#recorders.values()) recorder.refresh();
-    return { record: kept.record, recorded: kept.incident?.recording?.recorded };
+  find(id: string): IncidentRecord | undefined {
+    const records = this.list();
+    return records.find((record) => record.id === id) ??
+      records.findLast((record) => record.promotions.includes(id));
+  }
+
+  /** What `replay` needs of an incident. In memory that is kept of the newest ones only. */
+  async inputs(id: string): Promise<Recorded | undefined> {
+    const kept = this.#kept.find(({ record }) => record.id === id);
+    return kept?.incident?.recording?.recorded ?? await this.#memory?.inputs(id);
+  }
+
+  /** Takes over the incidents of earlier runs. */
+  async load(): Promise<void> {
+    const records = await this.#memory?.load() ?? [];
+    const newestFirst = records.toSorted((a, b) => a.began < b.began ? 1 : -1);
+    for (const record of newestFirst) {
+      if (this.#kept.length >= RECORDS_MAX) return;
+      // Nobody was left to say how it ended.
+      const ended = record.outcome === null ? { ...record, outcome: "killed" as const } : record;
+      if (record.outcome === null) this.#memory?.write(ended, undefined);
+      this.#kept.unshift({ record: ended, incident: undefined });
+    }
   }
 
   /** What a service did in the last 24 hours. */
@@ -149,6 +174,7 @@ export class Incidents {
 
   #changed(incident: Incident, what: "begun" | "ended" | "settled" | "amended"): void {
     const { record } = incident;
+    this.#memory?.write(record, what === "settled" ? incident.recording?.recorded : undefined);
     if (what === "begun") {
       this.#kept.push({ record, incident });
       if (this.#kept.length > RECORDS_MAX) this.#kept.shift();

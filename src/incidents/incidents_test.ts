@@ -128,10 +128,10 @@ Deno.test("an incident is found by its id, and by that of its promotion", async 
   await rig.answer("a", REFUSED);
   await rig.answer("b", PASSED);
   const { id } = rig.last;
-  assertEquals(rig.incidents.find(id)?.record.kind, "failover");
-  assertEquals(rig.incidents.find("test-2")?.record.id, id);
+  assertEquals(rig.incidents.find(id)?.kind, "failover");
+  assertEquals(rig.incidents.find("test-2")?.id, id);
   assertEquals(rig.incidents.find("test-9"), undefined);
-  const recorded = rig.incidents.find(id)!.recorded!;
+  const recorded = (await rig.incidents.inputs(id))!;
   assert(recorded.entries.length >= 5 && recorded.decided.length > 3);
 });
 

@@ -14,8 +14,9 @@ export type IncidentKind = "start" | "failover" | "outage" | "failback" | "switc
  * How it ended. `served`: the upstream `to` was promoted. `returned`: the move failed, and the upstream that
  * served before went on. `recovered`: the active upstream passed its checks again before anything was decided,
  * which was paused. `stopped`: the process ended. `died`: the service was restarted because of a bug.
+ * `killed`: the process ended without saying so, and left only what was in its state folder.
  */
-export type IncidentOutcome = "served" | "returned" | "recovered" | "stopped" | "died";
+export type IncidentOutcome = "served" | "returned" | "recovered" | "stopped" | "died" | "killed";
 
 /** The moments of an incident, in the order in which they usually come. */
 export const MOMENTS = [
@@ -87,7 +88,7 @@ export interface IncidentClients {
 }
 
 export interface IncidentRecord {
-  /** Time, service and a number if that is taken: `20261121-030000-orders`. Unique over restarts. */
+  /** Time and service: `20261121-030000.123-orders`. Unique over restarts. */
   readonly id: string;
   readonly service: string;
   readonly kind: IncidentKind;
@@ -154,10 +155,10 @@ export function clientsSince(
   return { most_held: mostHeld, ...Object.fromEntries(counts) };
 }
 
-/** `20261121-030000`, in UTC. */
+/** `20261121-030000.123`, in UTC. */
 export function stampOf(wallMs: number): string {
   const [day, time] = new Date(wallMs).toISOString().split("T");
-  return `${day!.replaceAll("-", "")}-${time!.slice(0, 8).replaceAll(":", "")}`;
+  return `${day!.replaceAll("-", "")}-${time!.slice(0, 12).replaceAll(":", "")}`;
 }
 
 export function isoOf(wallMs: number): string {

@@ -33,6 +33,7 @@ function whatOf({ kind, outcome, from, to, failed_promotions: failed }: Incident
 
 function endOf(outcome: IncidentRecord["outcome"]): string {
   if (outcome === "stopped") return ", until the process was stopped";
+  if (outcome === "killed") return ", until the process was killed";
   return outcome === "died" ? ", until a fault of the proxy ended the service" : "";
 }
 

@@ -6,7 +6,7 @@ const BEGAN = "2026-11-21T03:00:00.000Z";
 
 function record(more: Partial<IncidentRecord> = {}): IncidentRecord {
   return {
-    ...{ id: "20261121-030000-orders", service: "orders", kind: "failover", outcome: "served" },
+    ...{ id: "20261121-030000.000-orders", service: "orders", kind: "failover", outcome: "served" },
     ...{ epoch: 2, promotions: ["x-2"], from: "a", to: "b", reason: "a is down: reset", by: null },
     ...{ began: BEGAN, interrupted_ms: 1_250, rounds_failed: 0, triggers: [], evidence: [] },
     t: { first_failure: BEGAN, down: "2026-11-21T03:00:01.000Z", open: "2026-11-21T03:00:02.250Z" },

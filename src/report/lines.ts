@@ -221,6 +221,19 @@ export const ROWS: { readonly [T in Event["type"]]: LineRow<EventOf<T>> } = {
     level: "warn",
     line: (e) => `no commands are taken at ${e.path}: ${e.reason} (see --control)`,
   },
+  "state.failed": {
+    level: "error",
+    line: (e) =>
+      `cannot use the state folder ${e.path}: ${e.reason}; what it would remember is lost at the end`,
+  },
+  "state.restored": { level: "info", line: (e) => `the state folder ${e.path} can be used again` },
+  "state.damaged": {
+    level: "warn",
+    line: (e) =>
+      `${e.lines} ${e.lines === 1 ? "line" : "lines"} of ${e.path} cannot be read and ${
+        e.lines === 1 ? "is" : "are"
+      } skipped`,
+  },
   "port.failed": {
     level: "error",
     line: (e) => `cannot listen on ${e.address}: ${e.reason}; next attempt in ${took(e.retryInMs)}`,

@@ -1,0 +1,152 @@
+import { assert, assertEquals } from "@std/assert";
+import { realClock } from "../base/clock.ts";
+import type { Event } from "../events/events.ts";
+import { encode } from "./codec.ts";
+import type { IncidentRecord } from "./record.ts";
+import type { Recorded } from "./recording.ts";
+import { IncidentStore, WAITING_MAX } from "./store.ts";
+import { incidentsFile, inputsOf, lineOf, readIncidents } from "./stored.ts";
+import { PASSED, REFUSED, Rig } from "./testing/rig.ts";
+
+/** An incident that happened, and its inputs. */
+async function example(): Promise<{ record: IncidentRecord; recorded: Recorded }> {
+  await using rig = new Rig();
+  await rig.start(PASSED, PASSED);
+  await rig.answer("a", REFUSED, 4);
+  await rig.answer("b", PASSED);
+  await rig.clock.advance(1);
+  return { record: rig.last, recorded: (await rig.incidents.inputs(rig.last.id))! };
+}
+
+/** A folder that is not there yet, and a store in it with its events. */
+async function stage() {
+  const above = await Deno.makeTempDir();
+  const folder = `${above}/state`;
+  const events: Event[] = [];
+  const open = () =>
+    new IncidentStore(folder, { clock: realClock, publish: (event) => events.push(event) });
+  return {
+    ...{ folder, events, open },
+    [Symbol.asyncDispose]: () => Deno.remove(above, { recursive: true }),
+  };
+}
+
+Deno.test("what is written is there again, with its inputs, and is for the owner only", async () => {
+  await using scene = await stage();
+  const { record, recorded } = await example();
+  {
+    await using store = scene.open();
+    assertEquals(await store.load(), []);
+    store.write(record, undefined);
+    store.write({ ...record, id: "two" }, undefined);
+    store.write(record, recorded);
+    store.write({ ...record, rounds_failed: 7 }, undefined);
+  }
+  await using store = scene.open();
+  const loaded = await store.load();
+  assertEquals(loaded.map(({ id }) => id).toSorted(), [record.id, "two"]);
+  assertEquals(loaded.find(({ id }) => id === record.id)?.rounds_failed, 7);
+  assertEquals(encode((await store.inputs(record.id))!), encode(recorded));
+  assertEquals(await store.inputs("two"), undefined);
+  assertEquals(scene.events, []);
+  if (Deno.build.os === "windows") return;
+  const modes = [scene.folder, incidentsFile(scene.folder)].map((path) =>
+    (Deno.statSync(path).mode! & 0o777).toString(8)
+  );
+  assertEquals(modes, ["700", "600"]);
+});
+
+Deno.test("damaged lines are skipped, counted in one event, and the next line is whole", async () => {
+  await using scene = await stage();
+  const { record } = await example();
+  await Deno.mkdir(scene.folder);
+  const good = lineOf(record);
+  const torn = good.slice(0, 100);
+  await Deno.writeTextFile(
+    incidentsFile(scene.folder),
+    `${good}{"id":7}\n\u0000\u0000\n\n${lineOf({ ...record, id: "two" })}${torn}`,
+  );
+  {
+    await using store = scene.open();
+    assertEquals((await store.load()).map(({ id }) => id), [record.id, "two"]);
+    store.write({ ...record, id: "three" }, undefined);
+  }
+  assertEquals(scene.events.map(({ type }) => type), ["state.damaged"]);
+  assertEquals((scene.events[0] as { lines: number }).lines, 3);
+  const { incidents, isTorn } = await readIncidents(scene.folder);
+  assertEquals([[...incidents.keys()].at(-1), isTorn], ["three", false]);
+});
+
+Deno.test("only the last thousand are kept, and the file is written anew", async () => {
+  await using scene = await stage();
+  const { record, recorded } = await example();
+  await Deno.mkdir(scene.folder);
+  const lines = Array.from(
+    { length: 4_100 },
+    (_, n) => lineOf({ ...record, id: `id${n % 1_500}` }),
+  );
+  await Deno.writeTextFile(incidentsFile(scene.folder), lines.join(""));
+  {
+    await using store = scene.open();
+    assertEquals((await store.load()).length, 1_000);
+    store.write({ ...record, id: "last" }, recorded);
+  }
+  const { incidents, lines: left } = await readIncidents(scene.folder);
+  assertEquals([incidents.size, left], [1_000, 1_000]);
+  assertEquals(encode(inputsOf(incidents.get("last")!)!), encode(recorded));
+});
+
+Deno.test("a full disk is one event, and nothing is lost when there is room again", {
+  // Only root can mount a small disk.
+  ignore: Deno.build.os !== "linux" || Deno.uid() !== 0,
+}, async () => {
+  await using scene = await stage();
+  const { record } = await example();
+  await Deno.mkdir(scene.folder);
+  await using _disk = await smallDisk(scene.folder);
+  const rest = `${scene.folder}/rest`;
+  await Deno.writeFile(rest, new Uint8Array(DISK_BYTES - 8_192));
+  await using store = scene.open();
+  const big = { ...record, reason: "x".repeat(5_000) };
+  for (let n = 0; n < 3; n++) store.write({ ...big, id: `id${n}` }, undefined);
+  await until(() => scene.events.length > 0);
+  store.write({ ...record, id: "more" }, undefined);
+  await Deno.remove(rest);
+  store.write({ ...record, id: "id3" }, undefined);
+  await until(() => scene.events.length > 1);
+  assertEquals(scene.events.map((event) => "reason" in event ? event.reason : event.type), [
+    "no space is left on the device",
+    "state.restored",
+  ]);
+  await until(() => !store.isBusy);
+  const { incidents } = await readIncidents(scene.folder);
+  assertEquals([...incidents.keys()].toSorted(), ["id0", "id1", "id2", "id3", "more"]);
+});
+
+Deno.test("a folder that cannot be made is one event, and the queue is bounded", async () => {
+  await using scene = await stage();
+  const { record } = await example();
+  await Deno.writeTextFile(scene.folder, "a file");
+  await using store = scene.open();
+  assertEquals(await store.load(), []);
+  for (let n = 0; n < WAITING_MAX + 5; n++) store.write({ ...record, id: `id${n}` }, undefined);
+  assertEquals(store.lost, 5);
+  await until(() => scene.events.length > 0);
+  assertEquals(scene.events.length, 1);
+  assert(scene.events[0]?.type === "state.failed");
+});
+
+const DISK_BYTES = 65_536;
+
+async function smallDisk(folder: string): Promise<AsyncDisposable> {
+  const run = async (...[program, ...args]: string[]) => {
+    const { success, stderr } = await new Deno.Command(program!, { args }).output();
+    assert(success, new TextDecoder().decode(stderr));
+  };
+  await run("mount", "-t", "tmpfs", "-o", `size=${DISK_BYTES}`, "tmpfs", folder);
+  return { [Symbol.asyncDispose]: () => run("umount", folder) };
+}
+
+async function until(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await new Promise<void>((resolve) => realClock.after(1, resolve));
+}

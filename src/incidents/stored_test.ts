@@ -1,0 +1,35 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { incidentsFile, inputsOf, readIncidents } from "./stored.ts";
+
+async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await run(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("a missing file is empty, and what is no file is not read", async () => {
+  await withFolder(async (folder) => {
+    assertEquals((await readIncidents(folder)).lines, 0);
+    if (Deno.build.os === "windows") return;
+    await Deno.symlink("/dev/zero", incidentsFile(folder));
+    await assertRejects(() => readIncidents(folder), Error, "is no regular file");
+  });
+});
+
+Deno.test("a line without an end that is too long is damaged, and takes no memory", async () => {
+  await withFolder(async (folder) => {
+    const file = await Deno.open(incidentsFile(folder), { write: true, create: true });
+    const part = new Uint8Array(1024 * 1024).fill(0x61);
+    for (let n = 0; n < 20; n++) await file.write(part);
+    file.close();
+    const { incidents, damaged, isTorn } = await readIncidents(folder);
+    assertEquals([incidents.size, damaged, isTorn], [0, 1, true]);
+  });
+});
+
+Deno.test("without a line with inputs there are none", () => {
+  assertEquals(inputsOf({ record: {} as never, inputsLine: undefined }), undefined);
+});
