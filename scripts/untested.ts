@@ -54,7 +54,7 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "http1/reply.ts": "types only",
   "http1/body.ts": "tested by the tests of the message that uses it",
   "http1/head_writer.ts": "tested by the tests of the message that uses it",
-  "http1/meaning.ts": "tested by the tests of the message that uses it",
+  "http1/semantics.ts": "tested by the tests of the message that uses it",
   "http1/server_connection.ts": "tested by the tests of the message that uses it",
   "incidents/incident.ts": "a real controller: incidents/incidents_test.ts",
   "incidents/record.ts": "tested by the tests of its room",

@@ -200,7 +200,7 @@ export function statusOf(fault: FaultName): number {
 export class Fault extends Error {
   override readonly name = "Fault";
   /** True once it was published as an event, so that it is not published again. */
-  isTold = false;
+  isReported = false;
 
   constructor(readonly fault: FaultName, detail?: string, options?: { cause?: unknown }) {
     super(

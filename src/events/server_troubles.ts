@@ -32,9 +32,12 @@ export class ServerTroubles {
   }
 
   /** A request or connection ended with a fault. An event is published only if the client got a refusal. */
-  readonly onFault = ({ fault, message, cause, isTold }: Fault, client: string): void => {
+  readonly onFault = (
+    { fault, message, cause, isReported }: Fault,
+    client: string,
+  ): void => {
     if (fault === "internalError") {
-      if (!isTold) this.onError(cause, client);
+      if (!isReported) this.onError(cause, client);
       return;
     }
     const row: { readonly side: string; readonly status?: number } = FAULTS[fault];

@@ -41,7 +41,7 @@ Deno.test("a bug is counted and published, but not a second time if the gateway 
   assertEquals(events.map((event) => event.type), ["proxy.faulted"]);
   assertEquals(troubles.faulted, 1);
   const known = bug();
-  known.isTold = true;
+  known.isReported = true;
   troubles.onFault(known, "10.0.0.1");
   assertEquals([troubles.faulted, events.length], [1, 1]);
 });

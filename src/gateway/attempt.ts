@@ -13,13 +13,13 @@ import type { ExchangeOptions, Reply, ReplyListener } from "../http1/reply.ts";
 import type { UpstreamConn } from "../http1/upstream_conn.ts";
 import { failoverValue, write1xx } from "./answers.ts";
 import { bindToClient, boundTo, isBoundLogin } from "./bound.ts";
-import type { Connects } from "./connects.ts";
+import type { Connector } from "./connector.ts";
 import { GATEWAY_ERRORS_MAX, type GatewayErrors } from "./gateway_errors.ts";
 import { joinedTarget, writeRequestFields, writeResponseFields } from "./headers.ts";
-import type { Losses } from "./losses.ts";
-import { printed } from "./sender.ts";
+import type { FailureLog } from "./failure_log.ts";
+import { printedLine } from "./forwarded_lines.ts";
 import type { RequestState } from "./request_state.ts";
-import { maySayStale, type Stage } from "./retry.ts";
+import { mayMeanStale, type Stage } from "./retry.ts";
 import type { Drainable, Running } from "./running.ts";
 import { joinUpgraded, type Tunnel } from "./upgrade.ts";
 import { type GatewayUpstream, roleOf, type ServerUpstream } from "./upstream.ts";
@@ -62,9 +62,9 @@ const release = (connection: UpstreamConn): void => connection.release();
 /** What all attempts of a service share. */
 export interface AttemptContext {
   readonly clock: Clock;
-  readonly connects: Connects;
+  readonly connector: Connector;
   readonly running: Running;
-  readonly losses: Losses;
+  readonly failures: FailureLog;
   readonly gatewayErrors: GatewayErrors;
   readonly settings: {
     /** From a request's last byte to its response's first, in milliseconds; 0 is never. */
@@ -94,7 +94,7 @@ export function attempt(
   // On these sockets an end that came together with the request is known only after those reads have settled,
   // and a request that may not be sent twice would be lost on that connection.
   Promise.resolve().then(() => begin(context, state, plan, to)).catch((error) => {
-    context.attempted(state, plan, notSent(context.losses.faultOf(error)));
+    context.attempted(state, plan, notSent(context.failures.faultOf(error)));
   });
 }
 
@@ -126,13 +126,13 @@ async function attemptOnNew(
 ): Promise<Failure | undefined> {
   let connection: UpstreamConn;
   try {
-    connection = await context.connects.make(to, {
+    connection = await context.connector.connect(to, {
       signal: state.signal,
       onSlow: (reason) => context.doubt(plan, false, reason),
       settles: plan.fresh && state.deliveries > 0,
     });
   } catch (error) {
-    return notSent(context.losses.faultOf(error));
+    return notSent(context.failures.faultOf(error));
   }
   const { gone } = state.client;
   if (gone !== undefined) {
@@ -236,7 +236,7 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
       : this.#connection.request(head.method, joinedTarget(server.basePath, head.path));
     writeRequestFields(out, head, this.#state, server.rules);
     const source = body?.begin(server.rules.trailersDropped) ?? null;
-    this.#connection.ask(source, this, this);
+    this.#connection.startExchange(source, this, this);
   }
 
   get responseMs(): number {
@@ -257,10 +257,10 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
 
   #fail(error: unknown): void {
     const connection = this.#connection;
-    const fault = this.#context.losses.faultOf(error);
+    const fault = this.#context.failures.faultOf(error);
     connection.abort(fault);
     // Ended by us, a kept connection was not stale: the same upstream would be no better on a fresh one.
-    const reused = connection.reused && maySayStale(fault.fault);
+    const reused = connection.reused && mayMeanStale(fault.fault);
     this.#end({ is: "failed", fault, stage: this.#stage(), reused });
   }
 
@@ -290,7 +290,7 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
     if (this.#context.settings.failoverHeader) this.#writeFailover(out);
     if (head.status === 101) return this.#join();
     // Of a body that is left out (HEAD, 304) only a length that was declared may be passed on.
-    const sending = client.send(body.none && head.said.length < 0 ? null : body);
+    const sending = client.send(body.none && head.semantics.length < 0 ? null : body);
     return whenDone(sending, release, this.#connection);
   }
 
@@ -298,7 +298,7 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
     const { attempts, reason } = this.#state;
     const { upstream } = this.#to;
     if (attempts === 1 && reason === undefined) {
-      const line = firstLines[upstream.rank] ??= printed(
+      const line = firstLines[upstream.rank] ??= printedLine(
         "Failover",
         failoverValue(roleOf(upstream), 1, undefined),
       );
@@ -317,7 +317,7 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
 
   /** The response could not be passed on to its end. */
   #cutOff(error: unknown): void {
-    const { losses } = this.#context;
+    const { failures: losses } = this.#context;
     const { client } = this.#state;
     const fault = losses.faultOf(error);
     this.#connection.abort(fault);

@@ -7,10 +7,10 @@ import { Deadlines } from "../net/deadlines.ts";
 import { onConns } from "../net/testing/conn_fake.ts";
 import type { MakePair } from "../net/testing/conn_fake.ts";
 import { attempt, type AttemptContext, type AttemptPlan, type Outcome } from "./attempt.ts";
-import { Connects } from "./connects.ts";
+import { Connector } from "./connector.ts";
 import { GatewayErrors } from "./gateway_errors.ts";
 import { requestRules } from "./headers.ts";
-import { Losses } from "./losses.ts";
+import { FailureLog } from "./failure_log.ts";
 import { RequestState } from "./request_state.ts";
 import { Running } from "./running.ts";
 import { FakeClient } from "./testing/fake_client.ts";
@@ -29,9 +29,9 @@ function stageOf(pair: MakePair, client = new FakeClient(), dialFault?: Fault) {
   const counters = { clientSentBytes: 0, clientReceivedBytes: 0 };
   const context: AttemptContext = {
     clock,
-    connects: new Connects(clock),
+    connector: new Connector(clock),
     running,
-    losses: new Losses(clock, publish),
+    failures: new FailureLog(clock, publish),
     gatewayErrors: new GatewayErrors(),
     settings: { responseTimeoutMs: 5_000, failoverHeader: true },
     counters,

@@ -23,11 +23,11 @@ function names(fields: Fields, lowerName: string): boolean {
 
 /** True if this request or its response belongs to a login that is valid for the whole connection. */
 export function isBoundLogin(
-  request: Pick<RequestHead, "fields" | "said">,
-  response: Pick<ResponseHead, "fields" | "said">,
+  request: Pick<RequestHead, "fields" | "semantics">,
+  response: Pick<ResponseHead, "fields" | "semantics">,
 ): boolean {
-  return request.said.login && names(request.fields, "authorization") ||
-    response.said.login && names(response.fields, "www-authenticate");
+  return request.semantics.login && names(request.fields, "authorization") ||
+    response.semantics.login && names(response.fields, "www-authenticate");
 }
 
 /** Keeps a connection to an upstream for one client connection alone. */

@@ -24,10 +24,10 @@ import {
   type Outcome,
 } from "./attempt.ts";
 import type { KeptTotal } from "./body.ts";
-import { Connects } from "./connects.ts";
+import { Connector } from "./connector.ts";
 import type { Client } from "./downstream.ts";
 import { GatewayErrors } from "./gateway_errors.ts";
-import { Losses } from "./losses.ts";
+import { FailureLog } from "./failure_log.ts";
 import { type RequestSettings, RequestState } from "./request_state.ts";
 import { isLocal, RetryBudget, retryDecision, type Stage } from "./retry.ts";
 import { Running } from "./running.ts";
@@ -78,9 +78,9 @@ export class Forwarder {
   readonly #context: ForwardContext;
   readonly #budget: RetryBudget;
   readonly #kept: KeptTotal = { bytes: 0 };
-  readonly #connects: Connects;
+  readonly #connector: Connector;
   readonly #shared: AttemptContext;
-  readonly #losses: Losses;
+  readonly #failures: FailureLog;
   /** The first attempt of an exchange on the present route. */
   #plan: AttemptPlan | undefined;
   readonly counters = {
@@ -101,15 +101,15 @@ export class Forwarder {
     this.#context = context;
     const { clock, deadlines, publish } = context;
     this.#budget = new RetryBudget(clock, () => this.counters.active);
-    this.#losses = new Losses(clock, publish);
-    this.#connects = new Connects(clock);
+    this.#failures = new FailureLog(clock, publish);
+    this.#connector = new Connector(clock);
     this.running = new Running(clock, deadlines, publish, settings.idleTimeoutMs);
     this.#shared = {
       clock,
       settings,
-      connects: this.#connects,
+      connector: this.#connector,
       running: this.running,
-      losses: this.#losses,
+      failures: this.#failures,
       gatewayErrors: new GatewayErrors(),
       counters: this.counters,
       doubt: (plan, hard, reason) => this.#doubt(plan, hard, reason),
@@ -119,7 +119,7 @@ export class Forwarder {
 
   /** Exchanges that were lost, and how many of them a bug in this program ended. */
   get losses(): { readonly lost: number; readonly faulted: number } {
-    const { lost, faulted } = this.#losses;
+    const { lost, faulted } = this.#failures;
     return { lost, faulted };
   }
 
@@ -181,13 +181,13 @@ export class Forwarder {
     counters.active--;
     counters.clientSentBytes += state.body?.received ?? 0;
     state.body?.release();
-    for (; state.repeats > 0; state.repeats--) this.#budget.giveBack();
-    state.end(error === undefined ? undefined : this.#losses.faultOf(error));
+    for (; state.retryPermits > 0; state.retryPermits--) this.#budget.release();
+    state.end(error === undefined ? undefined : this.#failures.faultOf(error));
   }
 
   /** Calls off pending connects to the upstream of this name; their exchanges try another one. */
   callOff(upstream: string): void {
-    this.#connects.callOff(upstream);
+    this.#connector.cancelPending(upstream);
   }
 
   #planFor(result: Route | Rejection): AttemptPlan | Fault {
@@ -235,10 +235,10 @@ export class Forwarder {
     state.reason = fault.fault;
     if (decision === "never" || state.attempts >= ATTEMPTS_MAX) return fault;
     if (stage === "sentSafe") {
-      if (!await this.#budget.take(this.#patience(state), state.signal)) {
+      if (!await this.#budget.acquire(this.#patience(state), state.signal)) {
         return fault;
       }
-      state.repeats++;
+      state.retryPermits++;
     }
     const next = await this.#elsewhere(state, plan);
     return next instanceof Fault && stage === "sentSafe" ? fault : next;
@@ -297,7 +297,7 @@ export class Forwarder {
   async #giveUp(state: RequestState, fault: Fault): Promise<void> {
     const { client } = state;
     if (client.gone !== undefined) throw client.gone;
-    this.#losses.lost++;
+    this.#failures.lost++;
     const { errorPage, failoverHeader } = this.#settings;
     const reason = state.reason ?? fault.fault;
     const failover = failoverHeader ? failoverValue("none", state.attempts, reason) : undefined;
@@ -339,8 +339,8 @@ export class Forwarder {
       return DONE;
     } catch (error) {
       // One file that changed says nothing about the others, so there is no doubt.
-      const fault = this.#losses.faultOf(error);
-      this.#losses.cut(state.client, to.upstream.name, fault);
+      const fault = this.#failures.faultOf(error);
+      this.#failures.cut(state.client, to.upstream.name, fault);
       return { is: "cut", fault };
     }
   }

@@ -10,8 +10,15 @@
  */
 import type { Fields } from "../http1/fields.ts";
 import type { RequestHead, ResponseHead } from "../http1/head.ts";
-import { upgradeOffer } from "../http1/meaning.ts";
-import { copyAll, hostFor, printed, type Sender, senderLines, writeSender } from "./sender.ts";
+import { upgradeOffer } from "../http1/semantics.ts";
+import {
+  copyAll,
+  forwardedLines,
+  hostFor,
+  printedLine,
+  type RequestSource,
+  writeForwardedLines,
+} from "./forwarded_lines.ts";
 import type { HeadWriter } from "../http1/head_writer.ts";
 
 /** Field names to be found in a head without making a string. */
@@ -96,7 +103,7 @@ export interface Via {
 /** `pseudonym`: what we call ourselves (RFC 9110 section 7.6.3). */
 function viaOf(pseudonym: string): Via {
   const values = [`1.0 ${pseudonym}`, `1.1 ${pseudonym}`] as const;
-  return { values, lines: [printed("Via", values[0]), printed("Via", values[1])] };
+  return { values, lines: [printedLine("Via", values[0]), printedLine("Via", values[1])] };
 }
 
 /** True if this request has passed through this service before, so that it runs in a loop. */
@@ -151,11 +158,11 @@ export function requestRules(
 export function writeRequestFields(
   out: HeadWriter,
   head: RequestHead,
-  from: Sender,
+  from: RequestSource,
   rules: RequestRules,
 ): void {
   const { fields } = head;
-  const lines = senderLines(head, from, rules);
+  const lines = forwardedLines(head, from, rules);
   if (lines === undefined) out.line("Host", hostFor(head, rules));
   else out.raw(lines.host);
   copyFields(out, head, rules.dropped);
@@ -165,8 +172,8 @@ export function writeRequestFields(
     out.line("Connection", "TE");
   }
   for (const [name, value] of rules.headers) out.line(name, value);
-  if (lines === undefined) writeSender(out, head, from, rules);
-  else out.raw(lines.sender);
+  if (lines === undefined) writeForwardedLines(out, head, from, rules);
+  else out.raw(lines.forwarded);
 }
 
 /** Writes the field lines of an interim or final response to the client. */
@@ -191,12 +198,12 @@ export function writeResponseFields(
 /** Copies the lines that pass. Line number `changed` keeps its place and name, and gets another value. */
 function copyFields(
   out: HeadWriter,
-  { fields, said }: RequestHead | ResponseHead,
+  { fields, semantics }: RequestHead | ResponseHead,
   dropped: NameSet,
   changed = -1,
   value = "",
 ): void {
-  const named = said.namesFields ? namedByConnection(fields) : undefined;
+  const named = semantics.namesFields ? namedByConnection(fields) : undefined;
   const count = fields.count;
   for (let i = 0; i < count; i++) {
     if (dropped.has(fields, i) || named?.has(fields, i)) continue;

@@ -21,7 +21,7 @@ export class RequestState extends Task {
   readonly isRepeatable: boolean;
   attempts = 0;
   /** Places that it holds in the retry budget. */
-  repeats = 0;
+  retryPermits = 0;
   /** Failed attempts in which at least one byte was sent. */
   deliveries = 0;
   /** Failed attempts that ended because of a shortage on this machine. */

@@ -40,7 +40,7 @@ const OURS: ReadonlySet<FaultName> = new Set<FaultName>([
 ]);
 
 /** True if a kept connection that ended with this fault may have been stale. */
-export function maySayStale(fault: FaultName): boolean {
+export function mayMeanStale(fault: FaultName): boolean {
   return !OURS.has(fault);
 }
 
@@ -96,7 +96,7 @@ export class RetryBudget {
    * Takes one place, which the caller must give back. Resolves with false if there was no room for `ms`
    * milliseconds, or when `signal` is aborted. Never rejects.
    */
-  take(ms: number, signal: AbortSignal): Promise<boolean> {
+  acquire(ms: number, signal: AbortSignal): Promise<boolean> {
     if (this.#takeRoom()) return Promise.resolve(true);
     if (ms <= 0 || signal.aborted) return Promise.resolve(false);
     return new Promise((resolve) => {
@@ -111,7 +111,7 @@ export class RetryBudget {
   }
 
   /** Gives one place back; it goes to the exchange that has waited longest, if there is room. */
-  giveBack(): void {
+  release(): void {
     this.#running--;
     for (const end of this.#waiting) {
       if (!this.#takeRoom()) return;

@@ -41,10 +41,10 @@ Deno.test("the budget grows with the exchanges under way, and an exchange that w
   const clock = new ManualClock();
   let active = 20;
   const budget = new RetryBudget(clock, () => active);
-  const taken = () => budget.take(1_000, new AbortController().signal);
+  const taken = () => budget.acquire(1_000, new AbortController().signal);
   assertEquals(await Promise.all([taken(), taken(), taken(), taken()]), [true, true, true, true]);
   const [fifth, sixth] = [taken(), taken()];
-  budget.giveBack();
+  budget.release();
   assertEquals(await fifth, true);
   await clock.advance(1_000);
   assertEquals([await sixth, clock.pending], [false, 0]);
@@ -55,9 +55,9 @@ Deno.test("the budget grows with the exchanges under way, and an exchange that w
 Deno.test("an exchange whose client leaves while it waits for the budget takes nothing", async () => {
   const clock = new ManualClock();
   const budget = new RetryBudget(clock, () => 0);
-  for (let i = 0; i < 3; i++) await budget.take(1_000, new AbortController().signal);
+  for (let i = 0; i < 3; i++) await budget.acquire(1_000, new AbortController().signal);
   const leaving = new AbortController();
-  const waiting = budget.take(1_000, leaving.signal);
+  const waiting = budget.acquire(1_000, leaving.signal);
   leaving.abort();
   assertEquals([await waiting, clock.pending], [false, 0]);
 });

@@ -188,6 +188,6 @@ export class Body implements BodySource {
 }
 
 /** True if the whole body of a plain framing is in the buffer, so that nobody waits for it. */
-export function isHere(wire: BufferedConn, framing: Framing): boolean {
-  return framing >= 0 && wire.input.length >= framing;
+export function isBuffered(io: BufferedConn, framing: Framing): boolean {
+  return framing >= 0 && io.input.length >= framing;
 }

@@ -36,30 +36,33 @@ export function parseLength(text: string): number | undefined {
   return value;
 }
 
-/** Reads line `i`, a `Content-Length`, into `said`. */
+/** Reads line `i`, a `Content-Length` (RFC 9112 section 6.2), into `into`. Returns a Fault if it is not valid. */
 export function readLength(
   fields: Fields,
   i: number,
   side: MessageSide,
-  said: FramingFields,
+  into: FramingFields,
 ): Fault | undefined {
-  if (said.length >= 0) return malformed(side, "more than one Content-Length");
+  if (into.length >= 0) return malformed(side, "more than one Content-Length");
   if (endsInTab(fields, i)) return malformed(side, "bad Content-Length");
   const length = parseLength(fields.value(i));
   if (length === undefined) return malformed(side, "bad Content-Length");
-  said.length = length;
+  into.length = length;
 }
 
-/** Reads line `i`, a `Transfer-Encoding`. RFC 9112 section 6.1: `chunked` alone is understood; all else is refused, which is always safe. */
+/**
+ * Reads line `i`, a `Transfer-Encoding`, into `into`. Only `chunked` is understood (RFC 9112 section 6.1);
+ * everything else gets a Fault, which is always safe.
+ */
 export function readCoding(
   fields: Fields,
   i: number,
   side: MessageSide,
   minor: 0 | 1,
-  said: FramingFields,
+  into: FramingFields,
 ): Fault | undefined {
   if (minor === 0) return malformed(side, "Transfer-Encoding in HTTP/1.0");
-  if (said.chunked) return malformed(side, "more than one Transfer-Encoding");
+  if (into.chunked) return malformed(side, "more than one Transfer-Encoding");
   if (endsInTab(fields, i)) return malformed(side, "bad Transfer-Encoding");
   if (!fields.valueIs(i, "chunked")) {
     // If the last coding is not chunked, the length of a request is undefined: malformed, not unsupported.
@@ -69,7 +72,7 @@ export function readCoding(
       ? new Fault("notImplemented", "transfer coding")
       : malformed(side, "bad Transfer-Encoding");
   }
-  said.chunked = true;
+  into.chunked = true;
 }
 
 /**
@@ -89,10 +92,10 @@ export function isBodyless(method: string, status: number): boolean {
 }
 
 /** How the body of a response to `method` is framed (RFC 9112 section 6.3, rules 1 to 8). */
-export function responseFraming(method: string, status: number, said: FramingFields): Framing {
+export function responseFraming(method: string, status: number, semantics: FramingFields): Framing {
   if (isBodyless(method, status)) return 0;
-  if (said.chunked) return CHUNKED;
-  return said.length >= 0 ? said.length : UNTIL_CLOSE;
+  if (semantics.chunked) return CHUNKED;
+  return semantics.length >= 0 ? semantics.length : UNTIL_CLOSE;
 }
 
 const CR = 13;

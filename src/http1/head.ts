@@ -16,7 +16,7 @@ import {
 } from "./fields.ts";
 import { CHUNKED, type Framing } from "./framing.ts";
 import { isHost } from "./host.ts";
-import { type Meaning, readMeaning } from "./meaning.ts";
+import { readSemantics, type Semantics } from "./semantics.ts";
 
 const CR = 13;
 const LF = 10;
@@ -44,7 +44,7 @@ export class RequestHead {
   readonly minor: 0 | 1;
   readonly fields: Fields;
   /** What its fields say. */
-  readonly said: Meaning;
+  readonly semantics: Semantics;
   /** How the body is framed: a length or CHUNKED. */
   readonly framing: Framing;
   /** True if the client can use the connection for another request. */
@@ -83,22 +83,22 @@ export class RequestHead {
     targetEnd: number,
     minor: 0 | 1,
     fields: Fields,
-    meaning: Meaning,
+    semantics: Semantics,
     authority: Authority | undefined,
   ) {
     this.method = method;
     this.minor = minor;
     this.fields = fields;
-    this.said = meaning;
-    this.framing = meaning.chunked ? CHUNKED : Math.max(0, meaning.length);
-    this.keepAlive = minor === 1 ? !meaning.close : meaning.keepAlive && !meaning.close;
-    this.expectsContinue = meaning.expectsContinue && minor === 1;
-    this.wantsUpgrade = minor === 1 && meaning.connectionUpgrade && meaning.upgrade;
-    this.acceptsTrailers = minor === 1 && meaning.trailers;
-    this.hasVia = meaning.via;
-    this.isForwarded = meaning.via || meaning.forwarded;
+    this.semantics = semantics;
+    this.framing = semantics.chunked ? CHUNKED : Math.max(0, semantics.length);
+    this.keepAlive = minor === 1 ? !semantics.close : semantics.keepAlive && !semantics.close;
+    this.expectsContinue = semantics.expectsContinue && minor === 1;
+    this.wantsUpgrade = minor === 1 && semantics.connectionUpgrade && semantics.upgrade;
+    this.acceptsTrailers = minor === 1 && semantics.trailers;
+    this.hasVia = semantics.via;
+    this.isForwarded = semantics.via || semantics.forwarded;
     this.end = fields.end;
-    const { host } = meaning;
+    const { host } = semantics;
     this.targetStart = targetStart;
     this.pathEnd = targetEnd;
     this.hostStart = authority?.start ?? (host < 0 ? 0 : fields.valueStart(host));
@@ -138,7 +138,7 @@ export interface ResponseHead {
   readonly minor: 0 | 1;
   readonly fields: Fields;
   /** What its fields say; what those of the framing mean depends on the request, see `responseFraming`. */
-  readonly said: Meaning;
+  readonly semantics: Semantics;
   /** True if the upstream will take another request, unless the body ends with the connection. */
   readonly keepAlive: boolean;
   readonly hasDate: boolean;
@@ -207,12 +207,12 @@ function requestHead(
   minor: 0 | 1,
   fields: Fields,
 ): RequestHead | Fault {
-  const meaning = readMeaning(fields, "request", minor);
-  if (meaning instanceof Fault) return meaning;
-  if (meaning.host < 0 && minor === 1) return malformed("request", "no Host");
+  const semantics = readSemantics(fields, "request", minor);
+  if (semantics instanceof Fault) return semantics;
+  if (semantics.host < 0 && minor === 1) return malformed("request", "no Host");
   const authority = readTarget(method, fields.bytes, targetStart, targetEnd);
   if (authority instanceof Fault) return authority;
-  return new RequestHead(method, targetStart, targetEnd, minor, fields, meaning, authority);
+  return new RequestHead(method, targetStart, targetEnd, minor, fields, semantics, authority);
 }
 
 /**
@@ -266,16 +266,16 @@ function parseResponse(
   } else if (bytes[at] !== LF) return malformed("response", "bad reason phrase");
   const fields = parseFields(bytes, at + 1, end, limits.fieldsMax, "response", offsets, true);
   if (!(fields instanceof Fields)) return fields;
-  const meaning = readMeaning(fields, "response", minor);
-  if (meaning instanceof Fault) return meaning;
+  const semantics = readSemantics(fields, "response", minor);
+  if (semantics instanceof Fault) return semantics;
   return {
     status,
     reason: reasonText(bytes, reasonStart, reasonEnd),
     minor,
     fields,
-    said: meaning,
-    keepAlive: minor === 1 ? !meaning.close : meaning.keepAlive && !meaning.close,
-    hasDate: meaning.date,
+    semantics,
+    keepAlive: minor === 1 ? !semantics.close : semantics.keepAlive && !semantics.close,
+    hasDate: semantics.date,
     end: fields.end,
   };
 }

@@ -293,7 +293,7 @@ Deno.test("section 2.2: the lines of a response, and of nothing else, may end in
   for (const text of texts) {
     const head = response(text);
     assert(head !== undefined && !(head instanceof Fault), JSON.stringify(text));
-    assertEquals([head.status, head.said.length, head.end], [200, 2, text.length - 2]);
+    assertEquals([head.status, head.semantics.length, head.end], [200, 2, text.length - 2]);
     const out = new HeadWriter();
     for (let i = 0; i < head.fields.count; i++) out.copy(head.fields, i);
     assertEquals(new TextDecoder().decode(out.view()), "A: 1\r\nContent-Length: 2\r\n");

@@ -5,12 +5,12 @@
  */
 import { Fault, faultOf } from "../base/fault.ts";
 import type { ExchangeOptions, Reply, ReplyListener } from "./reply.ts";
-import { Body, type BodyRules, type BodySource, isHere } from "./body.ts";
+import { Body, type BodyRules, type BodySource, isBuffered } from "./body.ts";
 import type { Conn } from "../net/conn.ts";
 import { ContinueWait } from "./continue_wait.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 import { CHUNKED, type Framing, responseFraming, UNTIL_CLOSE } from "./framing.ts";
-import { announcedMs, hasDoubtfulFraming, isEventStream, keptFor } from "./response_says.ts";
+import { announcedMs, hasDoubtfulFraming, isEventStream, keptFor } from "./response_semantics.ts";
 import { type HeadLimits, parseResponseHead, type RequestHead, type ResponseHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { bytesSource, sendMessage } from "./send.ts";
@@ -159,14 +159,18 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
 
   /** As `ask`, with a promise, which rejects with the Fault. */
   exchange(body: BodySource | Uint8Array | null, options: ExchangeOptions): Promise<Reply> {
-    return new Promise((replied, failed) => this.ask(body, options, { replied, failed }));
+    return new Promise((replied, failed) => this.startExchange(body, options, { replied, failed }));
   }
 
   /**
    * Sends the request and hands the final response head to `to`. If that is not possible, `to` gets a
    * Fault of the upstream or of `body`, always after this has returned.
    */
-  ask(body: BodySource | Uint8Array | null, options: ExchangeOptions, to: ReplyListener): void {
+  startExchange(
+    body: BodySource | Uint8Array | null,
+    options: ExchangeOptions,
+    to: ReplyListener,
+  ): void {
     const source = body instanceof Uint8Array ? bytesSource(body) : body ?? undefined;
     this.#listener = to;
     this.#asked = options;
@@ -379,14 +383,14 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
     this.#continue.end(false);
     io.readBy(Infinity, "responseTimeout");
     io.input.start = head.end;
-    const framing = responseFraming(this.#method, head.status, head.said);
+    const framing = responseFraming(this.#method, head.status, head.semantics);
     this.#upgraded = head.status === 101;
     this.#keepAlive = head.keepAlive && framing !== UNTIL_CLOSE && options.upgrade !== true &&
       !hasDoubtfulFraming(head);
     if (this.#keepAlive) this.#announcedMs = announcedMs(head) ?? this.#announcedMs;
-    const declared = head.said.length >= 0 ? head.said.length : undefined;
+    const declared = head.semantics.length >= 0 ? head.semantics.length : undefined;
     const { bodyRules } = this.#options;
-    const isSilent = !isHere(io, framing) && isEventStream(head);
+    const isSilent = !isBuffered(io, framing) && isEventStream(head);
     const rules = isSilent ? { ...bodyRules, waitMs: 0 } : bodyRules;
     return this.#reply = new Body(io, framing, rules, undefined, declared);
   }

@@ -4,7 +4,7 @@ import { Fault } from "../base/fault.ts";
 import { poolFixture } from "../http1/testing/pool_fixture.ts";
 import type { Conn, Dial } from "../net/conn.ts";
 import { type MakePair, onConns } from "../net/testing/conn_fake.ts";
-import { Connects } from "./connects.ts";
+import { Connector } from "./connector.ts";
 import { requestRules } from "./headers.ts";
 import type { ServerUpstream } from "./upstream.ts";
 
@@ -29,11 +29,15 @@ function connectsOf(pair: MakePair) {
     pool: world.pool,
     rules: requestRules("up.test", { preserveHost: false, headers: [], pseudonym: "failover" }),
   };
-  const connects = new Connects(world.clock);
+  const connects = new Connector(world.clock);
   const leaving = new AbortController();
   const slow: string[] = [];
   const make = (settles = false) =>
-    connects.make(to, { signal: leaving.signal, onSlow: (reason) => slow.push(reason), settles });
+    connects.connect(to, {
+      signal: leaving.signal,
+      onSlow: (reason) => slow.push(reason),
+      settles,
+    });
   const [upstream, end] = pair();
   return {
     clock: world.clock,
@@ -71,9 +75,9 @@ onConns(
     const first = connectsOf(pair);
     const made = first.make();
     first.connecting();
-    first.connects.callOff("b");
+    first.connects.cancelPending("b");
     await first.clock.advance(0);
-    first.connects.callOff("a");
+    first.connects.cancelPending("a");
     await assertRejects(() => made, Fault, "called off");
     const second = connectsOf(pair);
     const left = second.make();

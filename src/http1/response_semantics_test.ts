@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { Fault } from "../base/fault.ts";
 import { parseResponseHead, type ResponseHead } from "./head.ts";
-import { announcedMs, hasDoubtfulFraming, isEventStream, keptFor } from "./response_says.ts";
+import { announcedMs, hasDoubtfulFraming, isEventStream, keptFor } from "./response_semantics.ts";
 
 function head(first: string, ...lines: readonly string[]): ResponseHead {
   const text = [`HTTP/1.1 ${first}`, ...lines, "", ""].join("\r\n");

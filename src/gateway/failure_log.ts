@@ -9,10 +9,10 @@ import type { Client } from "./downstream.ts";
 /** The same failure is published at most once in this time, in milliseconds. */
 const LOG_INTERVAL_MS = 1_000;
 
-export class Losses {
+export class FailureLog {
   readonly #clock: Clock;
   readonly #publish: Publish;
-  readonly #said = new LogLimiter(LOG_INTERVAL_MS);
+  readonly #limiter = new LogLimiter(LOG_INTERVAL_MS);
   /** Exchanges that were answered with an error or cut, because of an upstream or of this program. */
   lost = 0;
   /** Exchanges that a bug in this program ended. */
@@ -27,18 +27,18 @@ export class Losses {
   cut({ gone, peer }: Client, upstream: string, { message: reason }: Fault): void {
     if (gone !== undefined) return;
     this.lost++;
-    if (!this.#said.allow(`${upstream} ${reason}`, this.#clock.now())) return;
+    if (!this.#limiter.allow(`${upstream} ${reason}`, this.#clock.now())) return;
     this.#publish({ type: "session.failed", upstream, client: peer, reason });
   }
 
   /** What was thrown, as a Fault. Anything else is a bug in this program, which is counted and published. */
   faultOf(error: unknown): Fault {
     const fault = faultOf(error);
-    if (fault.fault !== "internalError" || fault.isTold) return fault;
+    if (fault.fault !== "internalError" || fault.isReported) return fault;
     const reason = describe(fault.cause ?? fault);
     this.faulted++;
-    fault.isTold = true;
-    if (this.#said.allow(reason, this.#clock.now())) {
+    fault.isReported = true;
+    if (this.#limiter.allow(reason, this.#clock.now())) {
       this.#publish({ type: "proxy.faulted", reason });
     }
     return fault;

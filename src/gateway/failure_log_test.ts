@@ -2,13 +2,13 @@ import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import type { Event } from "../events/events.ts";
-import { Losses } from "./losses.ts";
+import { FailureLog } from "./failure_log.ts";
 import { FakeClient } from "./testing/fake_client.ts";
 
 function lossesOf() {
   const clock = new ManualClock();
   const events: Event[] = [];
-  return { clock, events, losses: new Losses(clock, (event) => void events.push(event)) };
+  return { clock, events, losses: new FailureLog(clock, (event) => void events.push(event)) };
 }
 
 Deno.test("each response that was cut counts, and the same reason is published once a second", async () => {

@@ -8,7 +8,7 @@ import { type FramingFields, readCoding, readLength } from "./framing.ts";
 import { isHost } from "./host.ts";
 
 /** All in one object, because each head makes one. */
-export class Meaning implements FramingFields {
+export class Semantics implements FramingFields {
   /** Value of `Content-Length`, or -1. */
   length = -1;
   /** True if `Transfer-Encoding` is there and is exactly `chunked`. */
@@ -37,18 +37,18 @@ export class Meaning implements FramingFields {
 }
 
 /** Reads the fields of a head; a Fault if they contradict each other or the grammar. */
-export function readMeaning(fields: Fields, side: MessageSide, minor: 0 | 1): Meaning | Fault {
-  const meaning = new Meaning();
+export function readSemantics(fields: Fields, side: MessageSide, minor: 0 | 1): Semantics | Fault {
+  const semantics = new Semantics();
   const count = fields.count;
   for (let i = 0; i < count; i++) {
-    const fault = readField(fields, i, side, minor, meaning);
+    const fault = readField(fields, i, side, minor, semantics);
     if (fault !== undefined) return fault;
   }
   // RFC 9112 section 6.1: both at once is how requests are smuggled.
-  if (meaning.chunked && meaning.length >= 0) {
+  if (semantics.chunked && semantics.length >= 0) {
     return malformed(side, "Content-Length beside Transfer-Encoding");
   }
-  return meaning;
+  return semantics;
 }
 
 function readField(
@@ -56,58 +56,60 @@ function readField(
   i: number,
   side: MessageSide,
   minor: 0 | 1,
-  meaning: Meaning,
+  semantics: Semantics,
 ): Fault | undefined {
   switch (fields.nameLength(i)) {
     case 2:
-      if (fields.is(i, "te") && takesTrailers(fields, i)) meaning.trailers = true;
+      if (fields.is(i, "te") && takesTrailers(fields, i)) semantics.trailers = true;
       return;
     case 3:
-      if (fields.is(i, "via")) meaning.via = true;
+      if (fields.is(i, "via")) semantics.via = true;
       return;
     case 4:
       if (side === "request") {
-        return fields.is(i, "host") ? readHost(fields, i, meaning) : undefined;
+        return fields.is(i, "host") ? readHost(fields, i, semantics) : undefined;
       }
-      if (fields.is(i, "date")) meaning.date = true;
+      if (fields.is(i, "date")) semantics.date = true;
       return;
     case 6:
       if (side === "response" || !fields.is(i, "expect")) return;
       // RFC 9110 section 10.1.1: from HTTP/1.0 it means nothing.
       if (minor === 0) return;
       if (!fields.valueIs(i, "100-continue")) return new Fault("expectationUnknown");
-      meaning.expectsContinue = true;
+      semantics.expectsContinue = true;
       return;
     case 7:
-      if (fields.is(i, "upgrade") && upgradeOffer(fields, i) !== "") meaning.upgrade = true;
+      if (fields.is(i, "upgrade") && upgradeOffer(fields, i) !== "") semantics.upgrade = true;
       return;
     case 9:
-      if (fields.is(i, "forwarded")) meaning.forwarded = true;
+      if (fields.is(i, "forwarded")) semantics.forwarded = true;
       return;
     case 10:
-      if (fields.is(i, "connection")) readConnection(fields, i, meaning);
-      else if (meaning.keepAliveLine < 0 && fields.is(i, "keep-alive")) meaning.keepAliveLine = i;
+      if (fields.is(i, "connection")) readConnection(fields, i, semantics);
+      else if (semantics.keepAliveLine < 0 && fields.is(i, "keep-alive")) {
+        semantics.keepAliveLine = i;
+      }
       return;
     case 13:
-      if (fields.is(i, "authorization")) meaning.login = true;
+      if (fields.is(i, "authorization")) semantics.login = true;
       return;
     case 14:
-      return fields.is(i, "content-length") ? readLength(fields, i, side, meaning) : undefined;
+      return fields.is(i, "content-length") ? readLength(fields, i, side, semantics) : undefined;
     case 15:
-      if (fields.is(i, "x-forwarded-for")) meaning.forwarded = true;
+      if (fields.is(i, "x-forwarded-for")) semantics.forwarded = true;
       return;
     case 16:
-      if (fields.is(i, "www-authenticate")) meaning.login = true;
+      if (fields.is(i, "www-authenticate")) semantics.login = true;
       return;
     case 17:
       if (!fields.is(i, "transfer-encoding")) return;
-      return readCoding(fields, i, side, minor, meaning);
+      return readCoding(fields, i, side, minor, semantics);
   }
 }
 
-function readHost(fields: Fields, i: number, meaning: Meaning): Fault | undefined {
-  if (meaning.host >= 0) return malformed("request", "more than one Host");
-  meaning.host = i;
+function readHost(fields: Fields, i: number, semantics: Semantics): Fault | undefined {
+  if (semantics.host >= 0) return malformed("request", "more than one Host");
+  semantics.host = i;
   if (isHost(fields.bytes, fields.valueStart(i), fields.valueEnd(i))) return;
   return malformed("request", "bad Host");
 }
@@ -127,7 +129,7 @@ export function upgradeOffer(fields: Fields, i: number): string {
     .filter((name) => name !== "" && !/^h2c?$/i.test(name)).join(", ");
 }
 
-function readConnection(fields: Fields, i: number, options: Meaning): void {
+function readConnection(fields: Fields, i: number, options: Semantics): void {
   if (fields.valueIs(i, "keep-alive")) options.keepAlive = true;
   else if (fields.valueIs(i, "close")) options.close = true;
   else {

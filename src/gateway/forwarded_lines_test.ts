@@ -2,7 +2,7 @@
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { HeadWriter } from "../http1/head_writer.ts";
 import { requestRules, writeRequestFields } from "./headers.ts";
-import { senderLines } from "./sender.ts";
+import { forwardedLines } from "./forwarded_lines.ts";
 import { headOf } from "./testing/fake_client.ts";
 
 const rulesOf = (host?: string) =>
@@ -51,7 +51,7 @@ Deno.test("whatever came before on a connection, a request gets the lines that i
 Deno.test("lines are printed for the second request of a connection, and for those that are like it", () => {
   const rules = rulesOf();
   const from = { peer: "192.0.2.1", scheme: "http", connection: { memo: undefined } } as const;
-  const linesFor = (index: number) => senderLines(headOf(HEADS[index]!), from, rules);
+  const linesFor = (index: number) => forwardedLines(headOf(HEADS[index]!), from, rules);
   assertEquals(linesFor(0), undefined);
   const printed = linesFor(0);
   assertEquals(printed === undefined, false);
@@ -67,7 +67,7 @@ Deno.test("a connection on which the host changes all the time costs a few print
   const from = { peer: "192.0.2.1", scheme: "http", connection: { memo: undefined } } as const;
   let printed = 0;
   for (let i = 0; i < 100; i++) {
-    if (senderLines(headOf(HEADS[i % 2]!), from, rules) !== undefined) printed++;
+    if (forwardedLines(headOf(HEADS[i % 2]!), from, rules) !== undefined) printed++;
   }
   assertEquals(printed, 8);
 });

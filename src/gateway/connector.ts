@@ -13,7 +13,7 @@ const SETTLE_MS = 50;
 /** Idle limit of that connection while it is watched, in milliseconds; using it lifts the limit. */
 const SETTLE_MS_MAX = 5_000;
 
-interface Connecting extends Member {
+interface PendingConnect extends Member {
   readonly abort: AbortController;
   readonly upstream: string;
 }
@@ -28,21 +28,21 @@ export interface ConnectOptions {
   readonly settles: boolean;
 }
 
-export class Connects {
+export class Connector {
   readonly #clock: Clock;
-  readonly #all = new Slab<Connecting>();
+  readonly #all = new Slab<PendingConnect>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   /** Calls off all pending connects to the upstream of this name; each rejects with a Fault. */
-  callOff(upstream: string): void {
+  cancelPending(upstream: string): void {
     for (const each of this.#all.all()) if (each.upstream === upstream) each.abort.abort();
   }
 
   /** Makes a new connection. Rejects with a Fault; then nothing has been sent. */
-  async make(
+  async connect(
     { pool, upstream: { name } }: ServerUpstream,
     { signal, onSlow, settles }: ConnectOptions,
   ): Promise<UpstreamConn> {

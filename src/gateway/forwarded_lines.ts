@@ -11,7 +11,7 @@ import { HeadWriter } from "../http1/head_writer.ts";
 const PRINTS_MAX = 8;
 
 /** How a request reached this proxy. */
-export interface Sender {
+export interface RequestSource {
   /** The client's address, or `unix`. */
   readonly peer: string;
   readonly scheme: "http" | "https";
@@ -20,39 +20,39 @@ export interface Sender {
 }
 
 /** What of the rules of an upstream these lines depend on; the object stands for what is in it. */
-export interface SenderRules {
+export interface ForwardedRules {
   readonly host: string | undefined;
   readonly ownHost: string;
   readonly via: { readonly values: readonly [received10: string, received11: string] };
 }
 
 /** The value of `Host` for an upstream. */
-export function hostFor(head: RequestHead, rules: SenderRules): string {
+export function hostFor(head: RequestHead, rules: ForwardedRules): string {
   return rules.host ?? (head.host || rules.ownHost);
 }
 
 /** Lines that were printed for one client connection, host, version and upstream. */
-export class SenderLines {
+export class ForwardedLines {
   /** `Host`. */
   readonly host: Uint8Array;
   /** All others. */
-  readonly sender: Uint8Array;
-  readonly #rules: SenderRules;
+  readonly forwarded: Uint8Array;
+  readonly #rules: ForwardedRules;
   readonly #minor: 0 | 1;
   /** The host that the client asked for. */
   readonly #asked: Uint8Array;
 
   constructor(
     head: RequestHead,
-    from: Sender,
-    rules: SenderRules,
+    from: RequestSource,
+    rules: ForwardedRules,
     /** How often lines were printed for this connection, these included. */
     readonly prints: number,
   ) {
-    this.host = printed("Host", hostFor(head, rules));
+    this.host = printedLine("Host", hostFor(head, rules));
     const out = new HeadWriter();
-    writeSender(out, head, from, rules);
-    this.sender = out.view().slice();
+    writeForwardedLines(out, head, from, rules);
+    this.forwarded = out.view().slice();
     out.release();
     this.#rules = rules;
     this.#minor = head.minor;
@@ -60,7 +60,7 @@ export class SenderLines {
   }
 
   /** True if they are right for this request, too. */
-  fits(head: RequestHead, rules: SenderRules): boolean {
+  fits(head: RequestHead, rules: ForwardedRules): boolean {
     const asked = this.#asked;
     const { hostStart, fields: { bytes } } = head;
     if (rules !== this.#rules || head.minor !== this.#minor) return false;
@@ -74,28 +74,28 @@ export class SenderLines {
  * The lines of this request as they were printed before, or now. Undefined if they depend on other lines of it,
  * or if it is not known to pay: for the first request of a connection, and after too many changes of the host.
  */
-export function senderLines(
+export function forwardedLines(
   head: RequestHead,
-  from: Sender,
-  rules: SenderRules,
-): SenderLines | undefined {
+  from: RequestSource,
+  rules: ForwardedRules,
+): ForwardedLines | undefined {
   const { connection } = from;
   if (connection === undefined || head.isForwarded || from.peer === "unix") return undefined;
   const { memo } = connection;
-  if (memo instanceof SenderLines) {
+  if (memo instanceof ForwardedLines) {
     if (memo.fits(head, rules)) return memo;
     connection.memo = memo.prints;
     return undefined;
   }
   const prints = typeof memo === "number" ? memo + 1 : 0;
   if (prints > PRINTS_MAX) return undefined;
-  const lines = prints === 0 ? undefined : new SenderLines(head, from, rules, prints);
+  const lines = prints === 0 ? undefined : new ForwardedLines(head, from, rules, prints);
   connection.memo = lines ?? prints;
   return lines;
 }
 
 /** One line as bytes. Throws a TypeError on a name or value that may not stand in a head. */
-export function printed(name: string, value: string): Uint8Array {
+export function printedLine(name: string, value: string): Uint8Array {
   const out = new HeadWriter();
   out.line(name, value);
   const line = out.view().slice();
@@ -104,18 +104,18 @@ export function printed(name: string, value: string): Uint8Array {
 }
 
 /** Writes the `X-Forwarded-*`, `Forwarded` (RFC 7239) and `Via` lines. */
-export function writeSender(
+export function writeForwardedLines(
   out: HeadWriter,
   head: RequestHead,
-  from: Sender,
-  rules: SenderRules,
+  from: RequestSource,
+  rules: ForwardedRules,
 ): void {
   writeForwarded(out, head, from);
   const own = rules.via.values[head.minor];
   out.line("Via", head.hasVia ? continued(head.fields, "via", own) : own);
 }
 
-function writeForwarded(out: HeadWriter, head: RequestHead, { peer, scheme }: Sender): void {
+function writeForwarded(out: HeadWriter, head: RequestHead, { peer, scheme }: RequestSource): void {
   const { fields } = head;
   if (peer === "unix") {
     copyAll(out, fields, "x-forwarded-for");

@@ -5,14 +5,14 @@ import type { ResponseHead } from "./head.ts";
  * A 204 or 304 ends with its head (RFC 9112 section 6.3). If it declares a body nevertheless, we cannot know
  * whether the upstream sends one.
  */
-export function hasDoubtfulFraming({ status, said }: ResponseHead): boolean {
-  return (status === 204 || status === 304) && (said.chunked || said.length > 0);
+export function hasDoubtfulFraming({ status, semantics }: ResponseHead): boolean {
+  return (status === 204 || status === 304) && (semantics.chunked || semantics.length > 0);
 }
 
 /** `Keep-Alive: timeout=5`: how long the upstream keeps an idle connection, in milliseconds. */
-export function announcedMs({ fields, said }: ResponseHead): number | undefined {
-  if (said.keepAliveLine < 0) return undefined;
-  const value = fields.value(said.keepAliveLine);
+export function announcedMs({ fields, semantics }: ResponseHead): number | undefined {
+  if (semantics.keepAliveLine < 0) return undefined;
+  const value = fields.value(semantics.keepAliveLine);
   const seconds = /(?:^|[,;\s])timeout=(\d{1,6})/i.exec(value)?.[1];
   return seconds === undefined ? undefined : Number(seconds) * 1_000;
 }
