@@ -29,7 +29,7 @@ export interface AdminSettings {
   readonly eventCounts: EventCounts;
   readonly incidents: Pick<Incidents, "list" | "find" | "inputs" | "timeline" | "counts">;
   readonly facts: () => ProcessFacts;
-  /** Whether the process was told to end. */
+  /** Whether the process is shutting down. */
   readonly isStopping: () => boolean;
   /** Who a client is, for the log; by default the address that the listener gives. */
   readonly nameOf?: (peer: string) => string;
@@ -117,7 +117,7 @@ function askerOf(
   { env }: Context<{ Bindings: AdminEnv }>,
   { nameOf = (peer) => `a client at ${peer}` }: AdminSettings,
 ): string {
-  // Tests ask the app without a socket.
+  // Tests send requests to the app without a socket.
   return env?.peer === undefined ? "a client of the admin endpoints" : nameOf(env.peer);
 }
 

@@ -1,4 +1,7 @@
-/** Counts events by type, and the durations that some of them carry. `take` must subscribe to the stream before the first event is published. */
+/**
+ * Counts events by type, and the durations that some of them carry. `take` must be subscribed to the stream before
+ * the first event is published.
+ */
 import { Histogram } from "../base/histogram.ts";
 import type { Stamped } from "../events/stream.ts";
 import type { Labels, Sample } from "./exposition.ts";
@@ -8,7 +11,7 @@ interface Count {
   value: number;
 }
 
-/** Upper ends of the ranges for promotions and triggers, in seconds. */
+/** Upper bounds of the buckets for promotions and triggers, in seconds. */
 const BOUNDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
 
 type Durations = Map<string, readonly [Labels, Histogram]>;
@@ -19,7 +22,7 @@ export class EventCounts {
   readonly #promotionTimes: Durations = new Map();
   readonly #triggerTimes: Durations = new Map();
   readonly #lastPromotions = new Map<string, number>();
-  /** By service: the outages that have ended, and the most that was shown. */
+  /** By service: the total length of the outages that have ended, and the largest total that was shown. */
   readonly #outageEndedMs = new Map<string, number>();
   readonly #outageShownMs = new Map<string, number>();
 

@@ -28,7 +28,7 @@ export interface AdminListener extends AsyncDisposable {
 
 /** What the app gets beside a request (Hono's bindings). */
 export interface AdminEnv {
-  /** The client: its IP address, `unix`, or what the listener knows better. */
+  /** The client: its IP address, `unix`, or a better name that the listener knows. */
   readonly peer: string;
 }
 
@@ -59,8 +59,8 @@ export function adminServer(
 }
 
 /**
- * Listens and serves, or resolves with the reason why it cannot, such as `address already in use`. Disposal closes every
- * connection at once; end the live feeds first, so that their readers get the last events.
+ * Listens and serves, or resolves with the reason why it cannot, such as `address already in use`. Disposal
+ * closes every connection at once; end the live feeds first, so that their readers get the last events.
  */
 export async function listenAdmin(
   asked: Address,

@@ -7,7 +7,7 @@ import { formatDuration, parseDuration } from "../base/duration.ts";
 import type { OperatorOrder, OrderOutcome } from "../failover/orders.ts";
 import type { ServiceView } from "./view.ts";
 
-/** The names of the orders, and with each the parameters of its own. */
+/** The names of the orders, each with the parameters that only it has. */
 export const ORDERS = {
   switchover: ["to", "max_wait"],
   failback: [],

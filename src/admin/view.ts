@@ -29,8 +29,10 @@ export interface ServiceView {
   ): void;
 }
 
-/** The counts of a data plane: some or all of the rows of `COUNTER_METRICS`. `RelayCounters` and
- * `GatewayCounters` have this type. */
+/**
+ * The counts of a data plane: some or all of the rows of `COUNTER_METRICS`. `RelayCounters` and `GatewayCounters`
+ * have this type.
+ */
 export type ServiceCounters = { readonly [C in keyof typeof COUNTER_METRICS]?: number };
 
 interface CounterRow {
@@ -112,7 +114,7 @@ export const COUNTER_ROWS = Object.entries(COUNTER_METRICS) as [
   CounterRow,
 ][];
 
-/** Whether a failover would find somebody: an upstream beside the active one that is up and not drained. */
+/** Whether a failover would find an upstream: one beside the active one that is up and not drained. */
 export function isReady(view: ServiceView): boolean {
   const state = view.state();
   const active = activeOf(state)?.upstream.name;

@@ -69,7 +69,7 @@ export function startThreads(
 /** When everything has started, in milliseconds after the start. */
 const STARTED_MS = 3_000;
 
-/** Gives memory back that only the start needed. Returns what calls that off. */
+/** Gives memory back that only the start needed. Returns what cancels that. */
 function giveBackLater(): () => void {
   return realClock.after(STARTED_MS, () => {
     try {

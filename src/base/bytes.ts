@@ -1,4 +1,7 @@
-/** Bytes in memory, and sizes as people write them (`64KB`, `10MB`) and as code has them: bytes. One KB is 1024 bytes. */
+/**
+ * The type of bytes in memory; and sizes, as people write them (`64KB`, `10MB`) and as numbers of bytes. One KB is
+ * 1024 bytes. Pure.
+ */
 import { ConfigError, type Parsed } from "./config_error.ts";
 
 /** Bytes in memory that no other thread shares, as system calls through FFI take them. */

@@ -1,20 +1,21 @@
 /**
- * The only place that knows the time. Everything else is handed a `Clock`; tests hand in a
- * `ManualClock` and move it, so no test ever sleeps.
+ * The only place that reads the time. All other code gets a `Clock` as an argument. Tests pass a `ManualClock`
+ * and move it, so that no test ever sleeps.
  */
 
 export interface Clock {
-  /** Milliseconds that never go back; their zero means nothing. For measuring and for deadlines. */
+  /** Milliseconds since an arbitrary moment, which never go back. For measuring and for deadlines. */
   now(): number;
   /** Milliseconds since 1970, for people. May jump. */
   wall(): number;
-  /** Runs `callback` once, `ms` from now; the returned function calls that off. */
+  /** Runs `callback` once, `ms` from now; the returned function cancels that. */
   after(ms: number, callback: () => void): () => void;
 }
 
 /** Above this a JavaScript timer fires at once. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
+/** The system's clock and JavaScript's timers. */
 export const realClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
@@ -66,7 +67,7 @@ export class ManualClock implements Clock {
     return this.#next()?.at;
   }
 
-  /** Moves time forward, running what falls due in order, with microtasks in between. */
+  /** Moves time forward by `ms` milliseconds. Callbacks that become due run in order, with microtasks in between. */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
     for (let next = this.#next(); next !== undefined && next.at <= end; next = this.#next()) {
@@ -95,7 +96,7 @@ async function settled(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
 }
 
-/** Waits `ms`; rejects with the signal's reason if that comes first. */
+/** Resolves after `ms` milliseconds; rejects with the signal's reason if the signal is aborted before. */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);

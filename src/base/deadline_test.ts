@@ -48,11 +48,11 @@ Deno.test("a deadline's signal shows whether the time has passed", async () => {
   const clock = new ManualClock();
   const abort = new AbortController();
   using late = withDeadline(abort.signal, 50, clock);
-  using calledOff = withDeadline(abort.signal, 100, clock);
+  using cancelled = withDeadline(abort.signal, 100, clock);
   await clock.advance(50);
   abort.abort();
   assertEquals([late.signal.aborted, late.isLate], [true, true]);
-  assertEquals([calledOff.signal.aborted, calledOff.isLate], [true, false]);
+  assertEquals([cancelled.signal.aborted, cancelled.isLate], [true, false]);
 });
 
 Deno.test("a deadline that was disposed of leaves no timer", () => {

@@ -1,4 +1,4 @@
-/** What was thrown, for one line of a log. Pure. */
+/** Turns what was thrown into text for one line of a log. Pure. */
 
 /** The error in one line, with the innermost place in our own code, which is what a bug report needs. */
 export function describe(error: unknown): string {

@@ -48,7 +48,7 @@ export function connectFaultOfCode(code: string | undefined): FaultName | undefi
   return CONNECT_FAULTS.get(code) ?? (isShortageCode("socket", code) ? "localShortage" : undefined);
 }
 
-/** What a connect lacked that failed with the fault `localShortage`, for a person; `words` describe the code. */
+/** For a person: which resource was missing for a connect that failed with `localShortage`. `words` describe the code. */
 export function connectShortage(code: string | undefined, words: string): string {
   return code === "EADDRNOTAVAIL" ? "no local port is left for connections to upstreams" : words;
 }

@@ -1,13 +1,13 @@
 /**
- * What can go wrong between two peers, each with what follows from it. Raw errors become one of these
- * at the edge of the process and keep their origin in `cause`; no one branches on a message.
+ * All that can go wrong between two peers, and for each case what follows from it. Errors of the system become
+ * one of these faults where they occur, and stay in `cause`. No code depends on the text of a message.
  */
 
 import { describe } from "./describe.ts";
 import { connectFaultOfCode, connectShortage, errorCode } from "./errno.ts";
 
 interface FaultRow {
-  /** Who is to blame. */
+  /** Which side caused it. */
   readonly side: "upstream" | "client" | "proxy";
   /** True when it proves that nothing reached the upstream, so that another may be tried at once. */
   readonly nothingSent: boolean;
@@ -88,7 +88,7 @@ export const FAULTS = {
     words: "too many clients wait already",
     status: 503,
   },
-  /** A mistake in this program, with what was thrown as its cause. */
+  /** A bug in this program; what was thrown is its cause. */
   internalError: {
     side: "proxy",
     nothingSent: false,
@@ -199,7 +199,7 @@ export function statusOf(fault: FaultName): number {
 /** Trouble with a peer, thrown to the code that decides what to do about it. */
 export class Fault extends Error {
   override readonly name = "Fault";
-  /** True once it was published as an event, so that it is not published again. */
+  /** True as soon as it was published as an event, so that it is not published again. */
   isReported = false;
 
   constructor(readonly fault: FaultName, detail?: string, options?: { cause?: unknown }) {
@@ -210,13 +210,13 @@ export class Fault extends Error {
   }
 }
 
-/** What was thrown, as a fault: one that was none is a mistake in this program. */
+/** Returns what was thrown as a fault. Anything but a `Fault` is a bug in this program: `internalError`. */
 export function faultOf(error: unknown): Fault {
   if (error instanceof Fault) return error;
   return new Fault("internalError", describe(error), { cause: error });
 }
 
-/** Turns what `Deno.connect` threw into a fault. `timedOut` is the caller's own knowledge. */
+/** Turns what `Deno.connect` threw into a fault. `timedOut`: the caller ended the attempt because its time was up. */
 export function connectFault(error: unknown, timedOut: boolean): Fault {
   const cause = { cause: error };
   if (timedOut) return new Fault("connectTimeout", undefined, cause);
@@ -227,7 +227,7 @@ export function connectFault(error: unknown, timedOut: boolean): Fault {
     return new Fault("connectReset", undefined, cause);
   }
   if (error instanceof Deno.errors.TimedOut) return new Fault("connectTimeout", undefined, cause);
-  // A unix socket whose file is not there is as clear a no as a refused port.
+  // A unix socket whose file is missing proves as much as a refused port.
   if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
     return new Fault("connectRefused", "no such socket", cause);
   }

@@ -1,8 +1,8 @@
-/** Tells people when a limit is reached: once, not at each client that finds it so. */
+/** Reports that a limit is reached: once, and not again for each client that meets it. */
 
-/** It counts as left when a tenth of it is free again. */
+/** The limit is no longer reached when a tenth of it is free again. */
 const LEFT_SHARE = 0.9;
-/** A limit that is reached again within so long is not published again. */
+/** A limit that is reached again within this time, in milliseconds, is not published again. */
 const PAUSE_MS = 10_000;
 
 export class LimitWatch {
@@ -16,12 +16,12 @@ export class LimitWatch {
     this.#publish = publish;
   }
 
-  /** To be called when there are fewer, where `isReached` is not asked before each. */
+  /** Must be called when the number has fallen, unless `isReached` is called before each addition. */
   noteCount(count: number): void {
     if (count <= Math.floor(this.#max * LEFT_SHARE)) this.#isReached = false;
   }
 
-  /** True while there are as many as there may be. `now` in milliseconds. */
+  /** True if `count` has reached the limit; publishes that if it is news. `now` is in milliseconds. */
   isReached(count: number, now: number): boolean {
     if (count < this.#max) {
       this.noteCount(count);

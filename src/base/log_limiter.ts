@@ -1,6 +1,6 @@
 /** Keeps a log readable when the same thing happens often: each key is allowed once in an interval. */
 
-/** The number of keys remembered; beyond it all are forgotten, and may be logged again. */
+/** The number of keys that are remembered. With more, all are forgotten and may be logged again. */
 const KEYS_MAX = 100;
 
 export class LogLimiter {

@@ -1,6 +1,6 @@
 /**
- * What the operator's programs find in their environment, once: `hooks/` sets exactly these, the README's
- * table is made of them, and `config/` knows by them that they are no options of ours.
+ * The environment variables of the operator's programs, the only list of them: `hooks/` sets exactly these, the
+ * table in the documentation is made from them, and `config/` does not take them for options.
  */
 
 interface VariableRow {
@@ -8,7 +8,7 @@ interface VariableRow {
   readonly check: boolean;
   /** Given to triggers. */
   readonly trigger: boolean;
-  /** For the README. */
+  /** The description in the documentation. */
   readonly help: string;
 }
 

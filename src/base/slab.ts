@@ -1,14 +1,14 @@
 /**
- * Members that come and go by the ten thousand a second, such as exchanges under way.
+ * A set whose members change ten thousand times a second, such as the exchanges under way.
  *
- * Not a Set or Map: V8 moves one of those to a new table whenever enough has come and gone; the old table
- * leads to the new one, and once one of them has grown old in the heap, all that stood in any later one
- * outlives its time with it. Exchanges in a Map cost twice the processor time for that.
+ * It is not a `Set` or `Map`, because V8 copies one of those to a new table after a number of changes, and the
+ * old table refers to the new one. As soon as one table is in the old generation of the heap, the garbage
+ * collector keeps all members of the later tables alive as well. With a `Map`, exchanges cost twice the CPU time.
  */
 
 /** Something that is in at most one slab. */
 export interface Member {
-  /** The slab's own while it is in one. */
+  /** Its index in the slab. Only the slab changes it while the object is in one. */
   place: number;
 }
 
@@ -23,7 +23,7 @@ export class Slab<M extends Member> {
     member.place = this.#members.push(member) - 1;
   }
 
-  /** False if it was not in. */
+  /** Removes a member. Returns false if it was not in the slab. */
   delete(member: M): boolean {
     const members = this.#members;
     if (members[member.place] !== member) return false;
@@ -35,7 +35,7 @@ export class Slab<M extends Member> {
     return true;
   }
 
-  /** Those who are in now, in no order. */
+  /** A copy of the present members, in no particular order. */
   all(): M[] {
     return this.#members.slice();
   }

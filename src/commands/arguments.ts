@@ -2,7 +2,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { type CommandName, commandOf, flagsOf } from "../config/commands.ts";
 
-/** What a command was given. */
+/** The arguments of a command. */
 export interface Arguments {
   /** By the name of the operand, without brackets: `HOST`, `SERVICE`, `ID`. */
   readonly operands: Readonly<Record<string, string>>;

@@ -26,7 +26,7 @@ export interface CommandIo {
   readonly stop: AbortSignal;
 }
 
-/** Longest time between two pictures of `watch`, in milliseconds. */
+/** The longest time between two redraws of `watch`, in milliseconds. */
 const REDRAW_MS = 1_000;
 /** Moves the cursor to the top left and clears what is below (ECMA-48: CUP, ED). */
 const REDRAW = "\x1b[H\x1b[J";

@@ -6,7 +6,7 @@ import { dial } from "../net/deno/dial.ts";
 
 /** How long the proxy may take to answer a question, in milliseconds. */
 const ANSWER_MS = 10_000;
-/** How long it may take to carry an order out: its triggers may have no limit. */
+/** How long it may take to carry an order out, in milliseconds: its triggers may have no limit. */
 const ORDER_MS = 24 * 3_600_000;
 
 /** No proxy can be reached; the message says why, for a person. */
@@ -14,13 +14,13 @@ export class NoProcess extends Error {
   override readonly name = "NoProcess";
 }
 
-/** An answer in JSON. */
+/** An answer whose body is JSON. */
 export interface ControlReply {
   readonly status: number;
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** What the commands need of a connection. */
+/** The part of a connection that the commands use. */
 export interface Connection extends Disposable {
   /** `GET /__failover/PATH`. Rejects with `NoProcess` if the proxy is gone. */
   ask(path: string): Promise<ControlReply>;

@@ -8,7 +8,7 @@ interface ReportedOrder {
   readonly reason: string;
 }
 
-/** What is read of an upstream in the state report (`admin/state_report.ts`). */
+/** The fields of an upstream in the state report (`admin/state_report.ts`) that are used here. */
 export interface UpstreamState {
   readonly name: string;
   readonly rank: number;
@@ -20,7 +20,7 @@ export interface UpstreamState {
   readonly what_would_change_it: string;
 }
 
-/** What is read of a service in the state report. */
+/** The fields of a service in the state report that are used here. */
 export interface ServiceState {
   readonly service: string;
   readonly mode: string;
@@ -103,7 +103,7 @@ function upstreamLine(upstream: UpstreamState, width: number, now: number): stri
   }; ${upstream.what_would_change_it}`;
 }
 
-/** Whether somebody could take over now. */
+/** Whether another upstream could take over now. */
 function readiness({ upstreams }: ServiceState): string {
   const next = upstreams.find(({ active, verdict, drained }) =>
     !active && verdict === "up" && drained === null

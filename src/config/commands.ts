@@ -1,7 +1,7 @@
 /**
- * The table of the operator's commands, the only place that lists them: `failover COMMAND`. From a row follow
- * how its arguments are read, its `--help`, its completions and its entry in the manual page. What a command
- * does is in `commands/`, and is loaded only when one is given.
+ * The table of the operator's commands (`failover COMMAND`), the only place that lists them. Each row determines
+ * how the arguments are read, the `--help`, the completions and the entry in the manual page. What a command
+ * does is in `commands/`, which is loaded only if there is a command.
  */
 
 /** A flag of a command. */
@@ -14,10 +14,10 @@ export interface CommandFlag {
 
 export interface Command {
   readonly help: string;
-  /** What stands behind the name: `HOST` is required, `[ID]` is not. */
+  /** The arguments after the name: `HOST` is required, `[ID]` is not. */
   readonly operands: readonly string[];
   readonly flags: Readonly<Record<string, CommandFlag>>;
-  /** Exit codes beside those that all commands have. */
+  /** Exit codes in addition to those that all commands have. */
   readonly exits: Readonly<Record<number, string>>;
 }
 

@@ -1,7 +1,7 @@
-/** A short text that is the same for the same options, and almost surely another one for others. Pure. */
+/** A short text that is equal for equal options, and almost certainly different for different ones. Pure. */
 import type { ServiceConfig } from "./options.ts";
 
-/** FNV-1a with 64 bits. It is no secret, and nobody gains by a collision. */
+/** FNV-1a with 64 bits. It protects nothing, so collisions that somebody constructs do no harm. */
 const BASIS = 0xcbf29ce484222325n;
 const PRIME = 0x100000001b3n;
 

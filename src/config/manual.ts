@@ -85,7 +85,7 @@ function paragraph(text: string): string[] {
   return [".PP", roff(text)];
 }
 
-/** Escapes text for roff: hyphens stay copyable, and no line is taken for a request. */
+/** Escapes text for roff, so that hyphens can be copied and no line is read as a request. */
 function roff(text: string): string {
   const safe = text.replaceAll("\\", "\\e").replaceAll("-", "\\-").replaceAll("…", "...");
   return /^[.']/.test(safe) ? `\\&${safe}` : safe;

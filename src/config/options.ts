@@ -1,6 +1,6 @@
 /**
- * The table of all options, the only place that lists them. From a row follow its flag, environment
- * variable and YAML key, its type, its line in `--help` and its row in `.github/docs/options.md`.
+ * The table of all options, the only place that lists them. Each row determines the flag, the environment
+ * variable, the YAML key, the type, the line in `--help` and the row in `.github/docs/options.md`.
  *
  * The key is the name in code: `checkInterval` is `--check-interval`, `FAILOVER_CHECK_INTERVAL` and
  * `check_interval:`.

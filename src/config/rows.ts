@@ -1,4 +1,4 @@
-/** What a row of the table of options says, and how rows are made. The table is in `options.ts`. */
+/** The type of a row in the table of options, and the functions that make rows. The table is in `options.ts`. */
 import type { OptionKind } from "./kinds.ts";
 
 export type Mode = "tcp" | "http";

@@ -1,6 +1,6 @@
 /**
  * The control socket: where the commands of the operator reach a running proxy. Who may connect is decided by
- * the file's permissions, 0660 in a folder of 0750, and the kernel tells who did.
+ * the file's permissions, 0660 in a folder of 0750, and the kernel says which user has connected.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
@@ -12,7 +12,7 @@ import type { Acceptee } from "../net/transport.ts";
 
 /** Permission bits of the socket: the user and the group of the proxy. */
 const SOCKET_MODE = 0o660;
-/** Permission bits of its folder, if that is made. */
+/** Permission bits of its folder, if the folder has to be made. */
 const FOLDER_MODE = 0o750;
 
 /**
@@ -52,7 +52,7 @@ async function listenWithKernel(
   return holder === undefined ? reason : `process ${holder} listens there already`;
 }
 
-/** Without the kernel nobody tells who the clients are. */
+/** Listens with Deno's sockets, for systems without ours. The users of the clients are then unknown. */
 async function listenWithDeno(
   path: string,
   acceptee: Acceptee,

@@ -1,4 +1,4 @@
-/** The names of users, for the log: who gave an order. */
+/** The names of users, so that the log can say who gave an order. */
 
 /** The user's name in the text of `/etc/passwd` (passwd(5)); undefined if it has none there. */
 export function userName(passwd: string, uid: number): string | undefined {
@@ -17,7 +17,7 @@ export function describeUser(
   try {
     name = userName(readFile("/etc/passwd"), uid);
   } catch {
-    // No such file, or not for us.
+    // The file does not exist, or this process may not read it.
   }
   return name === undefined ? `uid ${uid}, pid ${pid}` : `${name} (uid ${uid}, pid ${pid})`;
 }

@@ -29,7 +29,7 @@ export type Event =
   | { type: "sockets.chosen"; sockets: "linux" | "deno"; reason: string }
   /** A thread of the data plane, counted from 1, died with its sessions; it is restarted. */
   | { type: "worker.died"; worker: number; sessions: number; reason: string; retryInMs: number }
-  /** A thread of the data plane has not run for so long, since the machine gave it no time; it is left alone. */
+  /** A thread of the data plane got no CPU time for `forMs` milliseconds. Nothing is done about it. */
   | { type: "worker.starved"; worker: number; forMs: number }
   | { type: "config.warned"; warning: string }
   // Verdicts
@@ -89,7 +89,7 @@ export type Event =
     from?: string;
     to: string;
     reason: string;
-    /** From the moment the last upstream was given up (or from the start) until clients were admitted. */
+    /** From the loss of the last upstream (or from the start) until clients were admitted. */
     tookMs: number;
     /** Why the triggers failed, if clients were admitted nevertheless. */
     triggersFailed?: string;
@@ -121,7 +121,7 @@ export type Event =
   /** It cannot be read or written; everything else goes on, and it is tried again. */
   | { type: "state.failed"; path: string; reason: string }
   | { type: "state.restored"; path: string }
-  /** So many lines of a file in it cannot be read, and are skipped. */
+  /** This number of lines of a file in it cannot be read; they are skipped. */
   | { type: "state.damaged"; path: string; lines: number }
   // Notifications, whose URL is a secret
   | { type: "notification.sent"; kind: string; attempts: number }
@@ -135,17 +135,17 @@ export type Event =
   | { type: "port.closed"; address: string }
   /** Commands of the operator are taken at this unix socket. */
   | { type: "control.opened"; path: string }
-  /** They are not taken, and the proxy runs without. */
+  /** No commands can be taken; the proxy runs without a control socket. */
   | { type: "control.missing"; path: string; reason: string }
   | { type: "port.failed"; address: string; reason: string; retryInMs: number }
   | { type: "accept.failed"; address: string; reason: string; retryInMs: number }
   /** The limit of descriptors allows fewer clients at one time than the operator configured. */
   | { type: "connections.limited"; asked: number; max: number; descriptors: number }
-  /** The same if the operator configured no number: the default was reduced to fit. */
+  /** The same if the operator configured no number: the default was reduced to this number. */
   | { type: "connections.fitted"; max: number; descriptors: number }
   | { type: "limit.reached"; limit: string; max: number }
   | { type: "sessions.cut"; upstream: string; count: number; kept: number; reason: string }
-  /** `upstream` is missing if the client was given up before it had one. */
+  /** `upstream` is missing if the client got none. */
   | { type: "session.failed"; upstream?: string; client: string; reason: string }
   /**
    * The proxy answered a request itself: 400, 408, 413, 431 … `count` counts those of this kind since the

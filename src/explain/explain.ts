@@ -27,7 +27,7 @@ export interface FaultEstimate {
   /** Infinity if it is not noticed, or if a trigger has no limit. */
   readonly worstMs: number;
   readonly usualMs: number;
-  /** Why it is not noticed, or what else is to be known. */
+  /** Why it is not noticed, or what else one should know. */
   readonly note?: string;
 }
 
@@ -38,13 +38,13 @@ export interface Explanation {
   readonly traps: readonly string[];
 }
 
-/** What the options do not say. */
+/** Facts that are not in the options. */
 export interface ExplainInput {
   /** The number of programs that run on each switch. */
   readonly triggers: number;
 }
 
-/** How often a check is longer than its deadlines: the kernel and this process need some time as well. */
+/** By how much a check may exceed its deadlines: the kernel and this process need some time as well. */
 const SLACK_MS = 50;
 
 /** The checks of a service, in milliseconds. */
@@ -58,14 +58,14 @@ interface CheckTimes {
 }
 
 /** Explains one service. */
-export function explain(config: ServiceConfig, surroundings: ExplainInput): Explanation {
+export function explain(config: ServiceConfig, input: ExplainInput): Explanation {
   const checks = checksOf(config);
   const kinds = [
     ...networkFaults(config),
     ...(config.mode === "http" ? httpFaults(config) : tcpFaults(config, checks)),
     ...programFaults(config, checks),
   ];
-  const rest = afterwards(config, checks, surroundings);
+  const rest = afterwards(config, checks, input);
   const faults = kinds.map((kind) => sum(kind, checks, rest));
   faults.push({
     ...NEVER,
@@ -74,7 +74,7 @@ export function explain(config: ServiceConfig, surroundings: ExplainInput): Expl
     note: "this proves nothing about an upstream: no verdict changes, and the active one serves on",
   });
   const { name: service, mode } = config;
-  return { service, mode, faults, traps: trapsOf(config, checks, faults, surroundings) };
+  return { service, mode, faults, traps: trapsOf(config, checks, faults, input) };
 }
 
 function checksOf(config: ServiceConfig): CheckTimes {

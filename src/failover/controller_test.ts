@@ -39,8 +39,8 @@ function build(plane: Partial<DataPlane> = {}) {
       run(promotion, signal) {
         const { promise, resolve } = Promise.withResolvers<TriggerOutcome>();
         signal.addEventListener("abort", () => {
-          actions.push(`triggers of ${promotion.epoch} called off`);
-          resolve({ how: "calledOff" });
+          actions.push(`triggers of ${promotion.epoch} cancelled`);
+          resolve({ how: "cancelled" });
         });
         running.push({ promotion, end: () => resolve({ how: "ran" }) });
         return promise;
@@ -167,7 +167,7 @@ Deno.test("a stopped controller ends running triggers and accepts no more inputs
   probed("a", YES);
   await clock.advance(0);
   await controller[Symbol.asyncDispose]();
-  assertEquals(actions.at(-1), "triggers of 1 called off");
+  assertEquals(actions.at(-1), "triggers of 1 cancelled");
   probed("a", NO);
   assertEquals(controller.state.phase.name, "promoting");
   await controller.finished;

@@ -3,12 +3,12 @@
  * upstream. Its sessions get their grace and are then cut. On soft evidence those that still move bytes
  * are spared and examined again, until none is left or the upstream proves to be well.
  *
- * It knows neither sockets nor threads: a data plane lends it its sessions and its timer.
+ * It knows neither sockets nor threads: the data plane provides the sessions and a timer.
  */
 import type { Event } from "../events/events.ts";
 import type { DrainOrder } from "./ports.ts";
 
-/** What a data plane lends to its drains. `S`: a session, or an exchange of HTTP. */
+/** What a data plane provides for its drains. `S`: a session, or an exchange of HTTP. */
 export interface DrainHost<S> {
   /** The sessions that an order concerns, in a list that does not change when one of them is cut. */
   concerned(order: DrainOrder): readonly S[];
@@ -16,7 +16,7 @@ export interface DrainHost<S> {
   hasMoved(session: S, ms: number): boolean;
   /** Ends a session at once. */
   cut(session: S, order: DrainOrder): void;
-  /** Calls `run` once, in `ms` milliseconds. Returns what calls it off. */
+  /** Calls `run` once, in `ms` milliseconds. Returns what cancels it. */
   after(ms: number, run: () => void): () => void;
   /** Adds to the sessions that were cut so far. */
   countCut(count: number): void;
@@ -25,9 +25,9 @@ export interface DrainHost<S> {
 
 interface Drain {
   readonly order: DrainOrder;
-  /** Calls the next sweep off. */
+  /** Cancels the next sweep. */
   cancel: () => void;
-  /** No sweep of it has been made yet. */
+  /** True until its first sweep. */
   isFirst: boolean;
 }
 
@@ -46,12 +46,12 @@ export class DrainRunner<S> {
     return this.#drains.size;
   }
 
-  /** Begins a drain, in the place of the one that the upstream had. Without a grace it sweeps at once. */
+  /** Begins a drain, which replaces the present one of the upstream. Without a grace it sweeps at once. */
   begin(order: DrainOrder): void {
     const { upstream, graceMs } = order;
     const older = this.#drains.get(upstream);
     older?.cancel();
-    // What was decided on hard evidence is neither undone nor put off once more.
+    // A decision on hard evidence is neither revoked nor postponed.
     if (older?.order.revocable === false) this.#sweep(older);
     const drain: Drain = { order, cancel: nothing, isFirst: true };
     this.#drains.set(upstream, drain);
@@ -59,7 +59,7 @@ export class DrainRunner<S> {
     else this.#sweep(drain);
   }
 
-  /** Calls off the drain of an upstream, if there is one and its order may be revoked. */
+  /** Cancels the drain of an upstream, if there is one and its order may be revoked. */
   spare(upstream: string): void {
     const drain = this.#drains.get(upstream);
     if (!drain?.order.revocable) return;
@@ -67,13 +67,13 @@ export class DrainRunner<S> {
     this.#drains.delete(upstream);
   }
 
-  /** Calls off all drains. */
+  /** Cancels all drains. */
   close(): void {
     for (const { cancel } of this.#drains.values()) cancel();
     this.#drains.clear();
   }
 
-  /** Cuts what is left; where the order says so, only what has been silent. */
+  /** Cuts the sessions that are left; if the order says so, only those that have been silent. */
   #sweep(drain: Drain): void {
     const host = this.#host;
     const { order, isFirst } = drain;

@@ -91,7 +91,7 @@ Deno.test("on soft evidence a session that moves is spared, examined again, and 
   assertEquals([plane.cut, plane.drains.size], [2, 0]);
 });
 
-Deno.test("a drain that may be revoked is called off, any other is not", async () => {
+Deno.test("a drain that may be revoked is cancelled, any other is not", async () => {
   const plane = new Plane();
   plane.add("one");
   plane.drains.begin({ ...HARD, revocable: true });

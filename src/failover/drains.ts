@@ -1,4 +1,4 @@
-/** The orders that end sessions on an upstream, and those that call such an order off. */
+/** The orders that end sessions on an upstream, and those that cancel such an order. */
 import { isDown } from "./health.ts";
 import type { ProbeResult } from "./ports.ts";
 import type { PendingDrain } from "./state.ts";
@@ -61,7 +61,7 @@ export function drainLeft(
 }
 
 /**
- * Calls off the drain of an upstream; with `why` only a drain for that reason. Its remaining sessions stay,
+ * Cancels the drain of an upstream; with `why` only a drain for that reason. Its remaining sessions stay,
  * because the upstream is up again (`soft`) or active again (any reason).
  */
 export function spare(context: StepContext, upstream: string, why?: PendingDrain["why"]): void {

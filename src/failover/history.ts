@@ -15,7 +15,7 @@ export interface RecordedResult extends ProbeResult {
 
 /** The record of one upstream. */
 export interface UpstreamHistory {
-  /** The last answers, oldest first. */
+  /** The last results, oldest first. */
   readonly answers: readonly RecordedResult[];
   /** How many passed since the start. */
   readonly passed: number;
@@ -27,10 +27,10 @@ export interface UpstreamHistory {
   readonly run: number;
 }
 
-/** Answers kept per upstream. */
+/** Results kept for each upstream. */
 export const ANSWERS_MAX = 10;
 
-/** Upper ends of the ranges for the durations of checks, in seconds. */
+/** Upper bounds of the buckets for the durations of checks, in seconds. */
 const DURATION_BOUNDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 const NOTHING: UpstreamHistory = { answers: [], passed: 0, failed: 0, noVerdict: 0, run: 0 };

@@ -2,7 +2,8 @@
  * The failover machine: `step(state, input, now, policy)` returns the next state and the effects. It is
  * pure: no clock, no socket, no await. `state.ts` explains the model. This file dispatches the inputs;
  * `switching.ts` selects and promotes the next upstream, `moving_back.ts` decides when a better rank gets
- * the traffic back, `orders.ts` carries out what the operator orders, `admission.ts` what happens to new clients, `drains.ts` which sessions end.
+ * the traffic back, `orders.ts` carries out what the operator orders, `admission.ts` decides what happens to
+ * new clients, and `drains.ts` which sessions end.
  */
 import { formatDuration } from "../base/duration.ts";
 import { endHold, overstayed } from "./admission.ts";

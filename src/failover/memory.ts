@@ -1,5 +1,5 @@
 /**
- * What a service must not forget when its process ends: who served, which promotion was under way, the last
+ * What a service must remember when its process ends: which upstream served, which promotion was under way, the last
  * epoch, and the standing orders of the operator. It is taken from the state after each step, and the next
  * run begins with it.
  *
@@ -18,7 +18,7 @@ export interface Unfinished {
   readonly from: string | undefined;
 }
 
-/** Who served before this run of the process, and which promotion was under way. */
+/** Which upstream served before this run of the process, and which promotion was under way. */
 export interface Remembered {
   /** The upstream that served clients last, if one has. */
   readonly served: string | undefined;
@@ -44,8 +44,8 @@ export interface MemoryPort {
   /** Called after each step that changed the memory. Must not throw, and does not wait. */
   keep(memory: Memory): void;
   /**
-   * Resolves when all that `keep` was given is safe, or has turned out not to be possible, which the
-   * implementation reports. Never rejects, and takes at most a few seconds.
+   * Resolves when everything that `keep` received is on the disk, or cannot be written, which the implementation
+   * reports. Never rejects, and takes at most a few seconds.
    */
   kept(): Promise<void>;
 }
@@ -85,7 +85,7 @@ export function isSameMemory(one: Memory, other: Memory): boolean {
     Object.entries(rest).every(([key, value]) => other[key as keyof Memory] === value);
 }
 
-/** The memory without the upstreams that the operator no longer lists. */
+/** The memory without the upstreams that are no longer configured. */
 export function listedOnly(memory: Memory, upstreams: readonly Upstream[]): Memory {
   const listed = new Set(upstreams.map(({ name }) => name));
   const ifListed = (name: string | undefined) =>

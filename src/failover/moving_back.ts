@@ -106,7 +106,7 @@ export function moveTo(
   // The triggers of the new promotion end older ones that run beside the traffic.
   const triggers = phase.triggers.is === "ran" || phase.triggers.is === "failed"
     ? phase.triggers
-    : { is: "failed" as const, reason: "they were called off", proof: "none" as const };
+    : { is: "failed" as const, reason: "they were cancelled", proof: "none" as const };
   const isHeld = context.policy.triggers === "before" || (waitMs ?? 0) > 0;
   if (isHeld) leaveService(context, reason);
   promote(context, to, move, reason, { back: { upstream, epoch, triggers }, order, waitMs });

@@ -72,7 +72,7 @@ export type TriggerOutcome =
    */
   | { readonly how: "short"; readonly reason: string; readonly hasBegun: boolean }
   /** The signal was aborted before all had ended. */
-  | { readonly how: "calledOff" };
+  | { readonly how: "cancelled" };
 
 /** The operator's programs that run between the choice of an upstream and its first client. */
 export interface Triggers {
@@ -110,7 +110,7 @@ export interface DrainOrder extends DrainScope {
    * byte within the last `sparedIfMovedMs` stay, and are examined again after the same time.
    */
   readonly sparedIfMovedMs: number | undefined;
-  /** Whether `spare` may call it off. False if the upstream is known to have lost its sessions. */
+  /** Whether `spare` may cancel it. False if the upstream is known to have lost its sessions. */
   readonly revocable: boolean;
   readonly reason: string;
 }
@@ -144,7 +144,7 @@ export interface DataPlane {
    * the one under way, whose sessions end at once if it was not revocable.
    */
   drain(order: DrainOrder): Promise<void>;
-  /** Calls off the drain of an upstream if a revocable one is under way. */
+  /** Cancels the drain of an upstream if a revocable one is under way. */
   spare(upstream: string): Promise<void>;
   /**
    * The number of sessions of `upstream`, of epoch `throughEpoch` or older, that are not quiet: a byte moved

@@ -27,7 +27,7 @@
  * outage: the upstream that served before continues to serve. If admission was closed for the move, it gets
  * a new epoch.
  *
- * A probe that could not be sent because of trouble on this machine has the evidence `none`. It is not an
+ * A probe that could not be sent because of trouble on this machine has the evidence `no_verdict`. It is not an
  * answer: it changes no verdict, and no other upstream is promoted because this answer is missing.
  *
  * A restart of the process is no reason to promote anything: the upstream that served before it serves
@@ -237,7 +237,7 @@ export interface State {
    * if all its triggers ran and exited with 0, even if the candidate died afterwards and served no client:
    * a trigger may have made it the server that accepts writes. It also succeeded if a trigger failed,
    * clients were let in anyway, and a check passed while it served. It did not succeed if a trigger was
-   * called off, never ran, or failed without a check that passed later.
+   * cancelled, never ran, or failed without a check that passed later.
    */
   readonly lastChosen: string | undefined;
   /**
@@ -259,7 +259,7 @@ export interface State {
   readonly drained: ReadonlyMap<string, StandingOrder>;
   /** The active upstream, if the operator chose it by name: there is no automatic failback from it. */
   readonly pinned: string | undefined;
-  /** By upstream: drains that may have to be called off, or to be made harder. */
+  /** By upstream: drains that may have to be cancelled, or to be made harder. */
   readonly drains: ReadonlyMap<string, PendingDrain>;
   /** The machine's time. It never goes back, even if the argument `now` does. */
   readonly now: number;

@@ -320,7 +320,7 @@ function progressAfter(
 ): TriggerProgress {
   if (outcome.how === "ran") return { is: "ran" };
   const reason = why(outcome);
-  // Triggers that something else called off have not run either.
+  // Triggers that something else cancelled have not run either.
   const isRepeated = outcome.how !== "failed" || context.policy.onTriggerFailure === "retry";
   if (!isRepeated) return { is: "failed", reason, proof: "none" };
   const retryInMs = backoffMs(attempt, Math.min(context.policy.maxBackoffMs, TRIGGER_RETRY_MAX_MS));
@@ -330,7 +330,7 @@ function progressAfter(
 }
 
 function why(outcome: Exclude<TriggerOutcome, { how: "ran" }>): string {
-  return outcome.how === "calledOff" ? "its triggers were called off" : outcome.reason;
+  return outcome.how === "cancelled" ? "its triggers were cancelled" : outcome.reason;
 }
 
 /** Delays the next automatic failback to an upstream whose triggers failed, longer each time. */

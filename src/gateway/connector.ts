@@ -1,4 +1,4 @@
-/** Makes new connections to upstreams. Pending ones can be called off, and slow ones are reported. */
+/** Makes new connections to upstreams. Pending ones can be cancelled, and slow ones are reported. */
 import type { Clock } from "../base/clock.ts";
 import { endAfter } from "../base/deadline.ts";
 import { Fault } from "../base/fault.ts";
@@ -20,7 +20,7 @@ interface PendingConnect extends Member {
 
 /** How to make one connection. */
 export interface ConnectOptions {
-  /** Aborted when the client leaves: the connect is then called off. */
+  /** Aborted when the client leaves: the connect is then cancelled. */
   readonly signal: AbortSignal;
   /** Called once, with a reason for a person, if the connect is slow. */
   readonly onSlow: (reason: string) => void;
@@ -36,7 +36,7 @@ export class Connector {
     this.#clock = clock;
   }
 
-  /** Calls off all pending connects to the upstream of this name; each rejects with a Fault. */
+  /** Cancels all pending connects to the upstream of this name; each rejects with a Fault. */
   cancelPending(upstream: string): void {
     for (const each of this.#all.all()) if (each.upstream === upstream) each.abort.abort();
   }

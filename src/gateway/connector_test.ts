@@ -1,4 +1,4 @@
-/** New connections: when a connect is slow, called off, or left by its client, and when one must settle. */
+/** New connections: when a connect is slow, cancelled, or left by its client, and when one must settle. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { Fault } from "../base/fault.ts";
 import { poolFixture } from "../http1/testing/pool_fixture.ts";
@@ -16,7 +16,7 @@ function connectsOf(pair: MakePair) {
     connecting = onConnecting!;
     signal!.addEventListener(
       "abort",
-      () => dialed.reject(new Fault("connectFailed", "called off")),
+      () => dialed.reject(new Fault("connectFailed", "cancelled")),
     );
     return dialed.promise;
   };
@@ -70,7 +70,7 @@ onConns(
 );
 
 onConns(
-  "connects are called off by the name of their upstream, or when their client leaves",
+  "connects are cancelled by the name of their upstream, or when their client leaves",
   async (pair) => {
     const first = connectsOf(pair);
     const made = first.make();
@@ -78,12 +78,12 @@ onConns(
     first.connects.cancelPending("b");
     await first.clock.advance(0);
     first.connects.cancelPending("a");
-    await assertRejects(() => made, Fault, "called off");
+    await assertRejects(() => made, Fault, "cancelled");
     const second = connectsOf(pair);
     const left = second.make();
     second.connecting();
     second.leaving.abort();
-    await assertRejects(() => left, Fault, "called off");
+    await assertRejects(() => left, Fault, "cancelled");
     assertEquals([first.clock.pending, second.clock.pending], [0, 0]);
   },
 );

@@ -185,8 +185,8 @@ export class Forwarder {
     state.end(error === undefined ? undefined : this.#failures.faultOf(error));
   }
 
-  /** Calls off pending connects to the upstream of this name; their exchanges try another one. */
-  callOff(upstream: string): void {
+  /** Cancels pending connects to the upstream of this name; their exchanges try another one. */
+  cancelConnects(upstream: string): void {
     this.#connector.cancelPending(upstream);
   }
 

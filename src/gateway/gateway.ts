@@ -162,7 +162,7 @@ export class Gateway implements DataPlane, Disposable {
   hold(): Promise<void> {
     const active = this.#gate.route;
     this.#gate.hold();
-    if (active !== undefined) this.#forwarder.callOff(active.upstream.name);
+    if (active !== undefined) this.#forwarder.cancelConnects(active.upstream.name);
     return Promise.resolve();
   }
 

@@ -95,7 +95,7 @@ export class Running implements CoarseTimed {
     this.#drains.begin(order);
   }
 
-  /** Calls off the drain of an upstream, if its order is revocable. */
+  /** Cancels the drain of an upstream, if its order is revocable. */
   spare(upstream: string): void {
     this.#drains.spare(upstream);
   }
@@ -104,7 +104,7 @@ export class Running implements CoarseTimed {
     return this.#deadlines.now - attempt.at < ms || attempt.moved() !== attempt.count;
   }
 
-  /** Calls off all drains that are still to come. */
+  /** Cancels all drains that are still to come. */
   close(): void {
     this.#drains.close();
   }

@@ -7,7 +7,7 @@
  * it has ended; two checks of one upstream never overlap.
  *
  * A check program may take seconds. If the machine wants a result at once meanwhile, a connection is
- * tried beside the check: if it is refused, that is the result, and the slow check is called off.
+ * tried beside the check: if it is refused, that is the result, and the slow check is cancelled.
  */
 import type { Clock } from "../base/clock.ts";
 import { formatDuration } from "../base/duration.ts";
@@ -75,7 +75,7 @@ export class Checker implements Checks, AsyncDisposable {
     return this.#of(upstream).dueAt;
   }
 
-  /** Calls off the checks under way and waits until they have ended. Nothing is posted any more. */
+  /** Cancels the checks under way and waits until they have ended. Nothing is posted any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const schedule of this.#schedules.values()) schedule.stop();
     await this.finished;
@@ -114,7 +114,7 @@ class Schedule {
     this.#upstream = upstream;
     this.#settings = settings;
     this.#context = context;
-    // Not before the constructor of the owner has returned: `post` leads to an object made after this.
+    // It begins after the constructor of the owner has returned, because `post` uses an object that is made later.
     this.finished = Promise.resolve().then(() => this.#live());
   }
 
@@ -197,7 +197,7 @@ class Schedule {
     const context = this.#context.context(this.#upstream.name);
     const result = await connection(this.#upstream, context, over);
     if (over.aborted || result.evidence !== "refused") return await new Promise(() => {});
-    // This result is as new as the request for it.
+    // This result is as recent as the request for it.
     this.#wanted = false;
     this.#stage = stage;
     return result;

@@ -19,7 +19,7 @@ class Fixture implements AsyncDisposable {
   /** When each probe began, as `name@ms`. */
   readonly asked: string[] = [];
   readonly posted: string[] = [];
-  calledOff = 0;
+  cancelled = 0;
   /** The results of connections beside a check, in order; after the last one `silent`. */
   readonly connections: Promise<ProbeResult>[] = [];
   readonly checker: Checker;
@@ -33,8 +33,8 @@ class Fixture implements AsyncDisposable {
       return new Promise((resolve) => {
         this.#open.push({ name: upstream.name, resolve });
         signal.addEventListener("abort", () => {
-          this.calledOff++;
-          resolve({ ...PASSED, reason: "called off" });
+          this.cancelled++;
+          resolve({ ...PASSED, reason: "cancelled" });
         });
       });
     };
@@ -188,7 +188,7 @@ Deno.test("a connection that is refused during a slow check is the result", asyn
   fixture.checker.now("a");
   await fixture.clock.advance(0);
   assertEquals(fixture.posted, ["a refused"]);
-  assertEquals([fixture.calledOff, fixture.clock.nextAt], [1, INTERVAL_MS]);
+  assertEquals([fixture.cancelled, fixture.clock.nextAt], [1, INTERVAL_MS]);
 });
 
 Deno.test("a connection that passes, is silent or gives no verdict leaves the result to the check", async () => {
@@ -197,7 +197,7 @@ Deno.test("a connection that passes, is silent or gives no verdict leaves the re
     fixture.connections.push(Promise.resolve({ ...SILENT, evidence }));
     fixture.checker.now("a");
     await fixture.clock.advance(1_000);
-    assertEquals([fixture.posted, fixture.calledOff, fixture.open], [[], 0, 1]);
+    assertEquals([fixture.posted, fixture.cancelled, fixture.open], [[], 0, 1]);
     await fixture.answer();
     assertEquals(fixture.posted, ["a connected, overtaken"]);
   }
@@ -237,10 +237,10 @@ Deno.test("an overdue probe is aborted, and its late result is ignored", async (
   await using fixture = await Fixture.begin();
   await fixture.clock.advance(PROBE_MAX_MS);
   assertEquals(fixture.posted, ["a no answer from the check within 9s"]);
-  assertEquals([fixture.asked, fixture.calledOff], [["a@0", "a@9000"], 1]);
+  assertEquals([fixture.asked, fixture.cancelled], [["a@0", "a@9000"], 1]);
 });
 
-Deno.test("disposing of a checker calls the probe off and posts nothing more", async () => {
+Deno.test("disposing of a checker cancels the probe and posts nothing more", async () => {
   const fixture = await Fixture.begin();
   assertEquals(fixture.open, 1);
   await fixture[Symbol.asyncDispose]();

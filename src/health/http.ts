@@ -43,7 +43,7 @@ export function httpProbe(
     const tookMs = clock.now() - startedAt;
     if (!deadline.signal.aborted || verdict.passed) return { ...verdict, tookMs };
     if (!deadline.isLate) {
-      return { passed: false, tookMs, reason: "check was called off", evidence: "no_verdict" };
+      return { passed: false, tookMs, reason: "check was cancelled", evidence: "no_verdict" };
     }
     // Trouble on this machine explains the missing answer better than a silent upstream does.
     if (verdict.evidence === "no_verdict") return { ...verdict, tookMs };

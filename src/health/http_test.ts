@@ -88,14 +88,14 @@ Deno.test("an upstream that does not answer is given up at the deadline", async 
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("a check can be called off", async () => {
+Deno.test("a check can be cancelled", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const abort = new AbortController();
   const asking = probeOf((listener.addr as Deno.NetAddr).port)(abort.signal);
   using conn = await listener.accept();
   await conn.read(new Uint8Array(4096));
   abort.abort();
-  assertEquals((await asking).reason, "check was called off");
+  assertEquals((await asking).reason, "check was cancelled");
 });
 
 Deno.test("a shortage of this machine gives no verdict, also at the deadline", async () => {

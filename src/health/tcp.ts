@@ -15,7 +15,7 @@ export function tcpProbe(timeoutMs: number, clock: Clock): Probe {
     const outcome = await dial(upstream.address, { clock, timeoutMs, signal });
     const tookMs = clock.now() - startedAt;
     if (outcome === undefined) {
-      return { passed: false, tookMs, reason: "connect was called off", evidence: "no_verdict" };
+      return { passed: false, tookMs, reason: "connect was cancelled", evidence: "no_verdict" };
     }
     if (outcome instanceof Fault) {
       const evidence = connectEvidence(outcome);

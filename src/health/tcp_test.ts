@@ -61,7 +61,7 @@ Deno.test("a TCP probe of an unknown name is silent, as the name server may be a
   assertEquals(result.reason, "name does not resolve");
 });
 
-Deno.test("a TCP probe that is called off fails without evidence", async () => {
+Deno.test("a TCP probe that is cancelled fails without evidence", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const clock = new ManualClock();
   const probe = tcpProbe(1_000, clock);

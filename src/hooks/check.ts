@@ -3,7 +3,7 @@
  * the configuration; exit code 0 means that the upstream may be used.
  *
  * A program that runs every two seconds would fill the log, so its output is logged only when its answer
- * about an upstream is new, see `Answers`.
+ * about an upstream is new; see `Answers`.
  */
 import type { CheckVariables } from "../base/program_variables.ts";
 import type { Publish } from "../events/events.ts";
@@ -26,7 +26,7 @@ export interface CheckSettings {
 /** Makes the probe. The program gets `CheckVariables` in its environment. */
 export function scriptProbe(settings: CheckSettings, programs: Programs, publish: Publish): Probe {
   const answers = new Map<string, Answers>();
-  // A run that was called off takes a moment to end; the next one for the same upstream waits for it.
+  // A run that was cancelled takes a moment to end; the next one for the same upstream waits for it.
   const running = new Map<string, Promise<Ending>>();
 
   return async function probeByProgram(upstream, context, signal) {
@@ -71,10 +71,10 @@ class Answers {
   readonly #failures = new Set<string>();
 
   /**
-   * Whether an answer is to be logged, which this then takes for done. The outcome of a run (`Ending.reason`)
-   * counts; of runs that failed the last line counts as well, since a server that was silent may now say
-   * that it is stale, with the same exit code. Numbers in that line do not count, as they may be different
-   * each time (a delay, a process id), and no failure counts twice.
+   * Whether an answer must be logged; it counts as logged from then on. Answers differ by the outcome of the
+   * run (`Ending.reason`). After a failure they also differ by the last line, because a server that was silent
+   * may now say that it is stale, with the same exit code. Numbers in that line are ignored, since they may be
+   * different each time (a delay, a process id). No failure is logged twice.
    */
   isNew(ending: Ending, lastLine = ""): boolean {
     const changed = ending.reason !== this.#outcome;

@@ -145,7 +145,7 @@ Deno.test("a check program that hangs is silent", async () => {
   assertEquals([passed, evidence, reason], [false, "silent", "check did not end within 5s"]);
 });
 
-Deno.test("a check that is called off fails without evidence and its output is not logged", async () => {
+Deno.test("a check that is cancelled fails without evidence and its output is not logged", async () => {
   await using check = await Check.write('echo looking; read line <"$(dirname "$0")/held"');
   const held = await check.folder.fifo("held");
   const asking = check.ask();
@@ -153,7 +153,7 @@ Deno.test("a check that is called off fails without evidence and its output is n
   check.stop.abort();
   const { passed, reason, evidence } = await asking;
   assertEquals([passed, evidence], [false, "no_verdict"]);
-  assertEquals(reason, "check was called off: looking");
+  assertEquals(reason, "check was cancelled: looking");
   assertEquals(check.said, []);
 });
 
@@ -220,7 +220,7 @@ Deno.test("a check waits until the last one for the same upstream has really end
   const asked = [ask("a:1"), ask("a:1"), ask("b:2")];
   const ending = { how: "exited", code: 0, tookMs: 1, reason: "exited with 0" } as const;
   assertEquals(programs.begun.length, 2);
-  programs.begun[0]!({ how: "aborted", tookMs: 1, reason: "was called off" });
+  programs.begun[0]!({ how: "aborted", tookMs: 1, reason: "was cancelled" });
   assertEquals((await asked[0]!).evidence, "no_verdict");
   assertEquals(programs.begun.length, 3);
   for (const end of programs.begun) end(ending);

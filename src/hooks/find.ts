@@ -1,8 +1,8 @@
 /**
  * Examines the files that the operator configured as programs before they are needed. It reads the
- * beginning of each file and runs nothing; most faults of a script can be found so.
+ * beginning of each file and runs nothing. Most faults of a script can be found in this way.
  *
- * A fault that prevents a program from running is a mistake; one that is probably an oversight is a
+ * A fault that prevents a program from running is an error; one that was probably not intended is a
  * warning. Each is one line of text that begins with the path.
  */
 
@@ -10,7 +10,7 @@ import { isProgramShortage } from "./shortage.ts";
 
 /** The result for one path. */
 export interface FoundPrograms {
-  /** The paths of the programs, in the order in which they run. Empty if the path itself has a mistake. */
+  /** The paths of the programs, in the order in which they run. Empty if there is an error in the path itself. */
   readonly programs: readonly string[];
   readonly errors: readonly string[];
   readonly warnings: readonly string[];
@@ -29,7 +29,7 @@ const HEAD_BYTES = 256;
 /** Examines a check program, which is one executable file. */
 export async function findCheck(path: string): Promise<FoundPrograms> {
   const info = await look(path);
-  if (info === undefined) return mistake(`${path}: no such file`);
+  if (info === undefined) return withError(`${path}: no such file`);
   if (info instanceof Error) return failed(path, info);
   return await inspect(path, info);
 }
@@ -58,7 +58,7 @@ export async function findTriggers(path: string): Promise<FoundPrograms> {
     warnings.push(...member.warnings, ...member.errors.map((what) => `${what}; it will not run`));
   }
   if (programs.length > PROGRAMS_MAX) {
-    return mistake(`${path}: has ${programs.length} programs, more than ${PROGRAMS_MAX}`);
+    return withError(`${path}: has ${programs.length} programs, more than ${PROGRAMS_MAX}`);
   }
   if (programs.length === 0) warnings.push(`${path}: has no program to run`);
   return { programs, errors: [], warnings };
@@ -70,19 +70,19 @@ async function findMember(path: string, name: string): Promise<FoundPrograms> {
   if (LEFTOVER.test(name)) {
     return info instanceof Error || !info?.isFile
       ? NOTHING
-      : mistake(`${path}: is hidden or a left-over copy`);
+      : withError(`${path}: is hidden or a left-over copy`);
   }
-  if (info === undefined) return mistake(`${path}: no such file`);
+  if (info === undefined) return withError(`${path}: no such file`);
   return info instanceof Error ? failed(path, info) : await inspect(path, info);
 }
 
 /** Examines a file by its mode and its first bytes. */
 async function inspect(path: string, info: Deno.FileInfo): Promise<FoundPrograms> {
-  if (info.isDirectory) return mistake(`${path}: is a directory`);
-  if (!info.isFile) return mistake(`${path}: is not a file`);
-  // Windows has no mode. The kernel decides who may execute; a file that no user may is a mistake.
+  if (info.isDirectory) return withError(`${path}: is a directory`);
+  if (!info.isFile) return withError(`${path}: is not a file`);
+  // Windows has no mode. The kernel decides who may execute; a file that no user may execute is an error.
   if (info.mode !== null && (info.mode & 0o111) === 0) {
-    return mistake(`${path}: is not executable (chmod +x it)`);
+    return withError(`${path}: is not executable (chmod +x it)`);
   }
   const program = { programs: [path], errors: [] };
   const head = await readHead(path);
@@ -93,7 +93,7 @@ async function inspect(path: string, info: Deno.FileInfo): Promise<FoundPrograms
   const interpreter = /^#!\s*([^\s]+\r?)/.exec(head)?.[1];
   if (interpreter !== undefined) {
     return interpreter.startsWith("/") && await look(interpreter) === undefined
-      ? mistake(`${path}: names an interpreter that is missing: ${JSON.stringify(interpreter)}`)
+      ? withError(`${path}: names an interpreter that is missing: ${JSON.stringify(interpreter)}`)
       : { ...program, warnings: [] };
   }
   // Binaries of all common formats have NUL bytes near their beginning; text has none.
@@ -112,7 +112,7 @@ async function readHead(path: string): Promise<string | Error | undefined> {
     const count = await file.read(head) ?? 0;
     return new TextDecoder("latin1").decode(head.subarray(0, count));
   } catch (error) {
-    // This is no mistake: a binary may be executable without being readable.
+    // This is no error: a binary may be executable without being readable.
     return isProgramShortage(error) ? error as Error : undefined;
   }
 }
@@ -140,12 +140,12 @@ function byBytes(a: string, b: string): number {
 
 const NOTHING: FoundPrograms = { programs: [], errors: [], warnings: [] };
 
-function mistake(line: string): FoundPrograms {
+function withError(line: string): FoundPrograms {
   return { ...NOTHING, errors: [line] };
 }
 
 /** The result if a file or directory could not be examined. */
 function failed(what: string, error: unknown): FoundPrograms {
-  const found = mistake(`${what}: ${error instanceof Error ? error.message : error}`);
+  const found = withError(`${what}: ${error instanceof Error ? error.message : error}`);
   return isProgramShortage(error) ? { ...found, isShort: true } : found;
 }

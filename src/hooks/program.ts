@@ -103,7 +103,7 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
     tookMs: clock.now() - startedAt,
     reason,
   });
-  if (run.signal.aborted) return ended("aborted", "was called off");
+  if (run.signal.aborted) return ended("aborted", "was cancelled");
   const path = asFile(run.path);
   const before = fileState(path);
   const child = start(run);
@@ -128,7 +128,7 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
   const gone = await endGroup(child, output, clock, now);
   await output.close();
   const what = cause === "aborted"
-    ? "was called off"
+    ? "was cancelled"
     : `did not end within ${formatDuration(run.timeoutMs)}`;
   return ended(cause, gone ? what : `${what}, nor after SIGKILL`);
 }

@@ -151,7 +151,7 @@ Deno.test("a program without a deadline may run for any time", async () => {
   assertEquals((await running).code, 0);
 });
 
-Deno.test("a program that is called off ends with its group", async () => {
+Deno.test("a program that is cancelled ends with its group", async () => {
   await using fixture = await Fixture.begin();
   const fifo = await fixture.folder.fifo("held");
   const running = fixture.run('exec 3>"$1"; sleep 1000 & echo up; wait', { args: [fifo] });
@@ -159,7 +159,7 @@ Deno.test("a program that is called off ends with its group", async () => {
   await fixture.output.first("up");
   fixture.stop.abort();
   const ending = await running;
-  assertEquals([ending.how, ending.reason], ["aborted", "was called off"]);
+  assertEquals([ending.how, ending.reason], ["aborted", "was cancelled"]);
   assertEquals(await gone, "");
   assertEquals((await fixture.run("echo never")).how, "aborted");
   assertEquals(fixture.output.lines.includes("never"), false);
@@ -291,7 +291,7 @@ Deno.test("when all must end at once, a program that ignores SIGTERM is killed w
   await fixture.output.first("asked");
   now.abort();
   const { how, reason } = await running;
-  assertEquals([how, reason], ["aborted", "was called off"]);
+  assertEquals([how, reason], ["aborted", "was cancelled"]);
   assertEquals((await fixture.run("exit 0")).how, "aborted");
 });
 

@@ -67,7 +67,7 @@ export class ProgramTriggers implements Triggers {
   }
 
   async #runAll(promotion: Promotion, signal: AbortSignal): Promise<TriggerOutcome> {
-    if (signal.aborted) return { how: "calledOff" };
+    if (signal.aborted) return { how: "cancelled" };
     const { path, goOn } = this.#settings;
     const found = await this.#find();
     for (const warning of found.warnings) {
@@ -85,10 +85,10 @@ export class ProgramTriggers implements Triggers {
     }
     const { done, failed } = this.#progressOf(promotion);
     for (const program of found.programs) {
-      if (signal.aborted) return { how: "calledOff" };
+      if (signal.aborted) return { how: "cancelled" };
       if (done.has(program) || failed.has(program)) continue;
       const { how, code, reason } = await this.#runOne(program, promotion, signal);
-      if (how === "aborted") return { how: "calledOff" };
+      if (how === "aborted") return { how: "cancelled" };
       const what = `trigger ${program} ${reason}`;
       if (how === "short") return { how, reason: what, hasBegun: done.size + failed.size > 0 };
       if (code === 0) done.add(program);

@@ -33,7 +33,7 @@ export class TriggerFiles implements Disposable {
 
   /**
    * The present triggers. After `SEARCH_MS`, or if descriptors or memory are exhausted, the last known ones.
-   * Without any result, it is a mistake with `isShort` after `FIRST_SEARCH_MS`. Never rejects.
+   * If there was never a result, it is an error with `isShort` after `FIRST_SEARCH_MS`. Never rejects.
    */
   async current(): Promise<FoundPrograms> {
     const waitMs = this.#last === undefined ? FIRST_SEARCH_MS : SEARCH_MS;

@@ -104,7 +104,7 @@ Deno.test("a trigger past its deadline fails and the next one runs", async () =>
   ]);
 });
 
-Deno.test("calling triggers off ends the running one and skips the rest", async () => {
+Deno.test("cancelling triggers ends the running one and skips the rest", async () => {
   await using fixture = await Fixture.begin();
   await fixture.folder.script("1", "echo up; sleep 1000");
   await fixture.folder.script("2", "exit 0");
@@ -113,7 +113,7 @@ Deno.test("calling triggers off ends the running one and skips the rest", async 
   await fixture.output.first("said 1 b:2 up");
   stop.abort();
   await running;
-  assertEquals(fixture.output.lines.slice(2), ["failed 1 7 was called off"]);
+  assertEquals(fixture.output.lines.slice(2), ["failed 1 7 was cancelled"]);
 });
 
 Deno.test("a run reports that all triggers ran, which one failed, or that it was aborted", async () => {
@@ -129,7 +129,7 @@ Deno.test("a run reports that all triggers ran, which one failed, or that it was
   });
   const stopped = AbortSignal.abort();
   assertEquals(await fixture.triggers.run({ ...promotion, epoch: 9 }, stopped), {
-    how: "calledOff",
+    how: "cancelled",
   });
 });
 
@@ -191,7 +191,7 @@ Deno.test("triggers of two promotions never overlap", async () => {
   ]);
 });
 
-Deno.test("a promotion that is called off while it waits for another's triggers runs nothing", async () => {
+Deno.test("a promotion that is cancelled while it waits for another's triggers runs nothing", async () => {
   await using fixture = await Fixture.begin();
   await fixture.folder.script("1", "exit 0");
   const stop = new AbortController();

@@ -66,7 +66,7 @@ onBoth("a connection without an answer ends with its timeout, not before", async
   assertEquals(clock.pending, 0);
 });
 
-onBoth("a dial that is called off ends, before it began and on its way", async (sockets) => {
+onBoth("a dial that is cancelled ends, before it began and on its way", async (sockets) => {
   using there = await mute();
   const clock = new ManualClock();
   const dial = sockets.dialer(to(there.port, { clock }));

@@ -146,7 +146,7 @@ export const ROWS: { readonly [T in Event["type"]]: LineRow<EventOf<T>> } = {
   },
   "failback.cancelled": {
     level: "info",
-    line: (e) => `failback to ${e.to} called off: ${e.reason}`,
+    line: (e) => `failback to ${e.to} cancelled: ${e.reason}`,
   },
   "failover.withheld": {
     level: "error",

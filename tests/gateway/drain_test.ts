@@ -1,4 +1,4 @@
-/** Which exchanges a drain ends, which it spares, and when it is called off. */
+/** Which exchanges a drain ends, which it spares, and when it is cancelled. */
 import { assertEquals } from "@std/assert";
 import type { DrainOrder } from "../../src/failover/ports.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -77,7 +77,7 @@ onBothSockets("hard evidence ends what soft evidence spared", async ({ start }) 
   assertEquals(cuts.map(({ count, kept }) => [count, kept]), [[0, 1], [1, 0]]);
 });
 
-onBothSockets("what hard evidence ordered is neither called off nor put off", async ({ start }) => {
+onBothSockets("what hard evidence ordered is neither cancelled nor put off", async ({ start }) => {
   await using up = echoing();
   await using stage = await start([up.port]);
   await stage.open(0);

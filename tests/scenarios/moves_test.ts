@@ -155,7 +155,7 @@ scenario("a switchover whose candidate dies gives the service back at once", asy
   assertEquals(await pair.session.line(), "backup");
 });
 
-scenario("a failback whose trigger fails is called off and tried again later", async (relay) => {
+scenario("a failback whose trigger fails is cancelled and tried again later", async (relay) => {
   const trigger = () => '[ "$FAILOVER_EVENT" != failback ]';
   await using pair = await onBackup({ ...relay, failback: "auto" }, trigger);
   const { proxy, backup } = pair;

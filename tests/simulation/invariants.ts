@@ -307,7 +307,7 @@ export class Invariants {
     }
   }
 
-  /** Sessions are cut for a reason only, and a drain is called off when the upstream is up or active again. */
+  /** Sessions are cut for a reason only, and a drain is cancelled when the upstream is up or active again. */
   #drains({ state, input, drains, events }: Simulation): void {
     const { policy } = this.settings;
     for (const [upstream, order] of drains) {

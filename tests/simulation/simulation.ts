@@ -86,7 +86,7 @@ export class Simulation {
   admission: "closed" | "holding" | { readonly upstream: string; readonly epoch: number } =
     "closed";
   readonly opened: number[] = [];
-  /** By upstream: the last drain that was ordered and not called off. */
+  /** By upstream: the last drain that was ordered and not cancelled. */
   readonly drains = new Map<string, DrainOrder>();
   /** The state before the last input, and that input. */
   before: State;
@@ -411,7 +411,7 @@ export class Simulation {
     }
   }
 
-  /** A newer run calls off the one under way, as in the controller. */
+  /** A newer run cancels the one under way, as in the controller. */
   #runTriggers({ epoch, to }: Promotion): void {
     if (this.#run !== undefined) this.#callOff(this.#run);
     const run = this.#run = { epoch };
@@ -429,13 +429,13 @@ export class Simulation {
   #callOff(run: { readonly epoch: number }): void {
     const { life } = this;
     this.#at(10, () => {
-      if (life === this.life) this.#endTriggers(run, { how: "calledOff" });
+      if (life === this.life) this.#endTriggers(run, { how: "cancelled" });
     });
   }
 
   #endTriggers(run: { readonly epoch: number }, outcome: TriggerOutcome): void {
     if (this.#run === run) this.#run = undefined;
-    else if (outcome.how !== "calledOff") return;
+    else if (outcome.how !== "cancelled") return;
     this.outcomes.set(run.epoch, outcome.how);
     this.#input({ type: "triggersEnded", epoch: run.epoch, outcome });
   }

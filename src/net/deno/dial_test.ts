@@ -70,7 +70,7 @@ Deno.test("a dial into a full accept queue ends at its deadline", async () => {
   for (const conn of queued) conn.close();
 });
 
-Deno.test("a dial that is called off gives nothing and leaves no deadline behind", async () => {
+Deno.test("a dial that is cancelled gives nothing and leaves no deadline behind", async () => {
   const { listener, address } = listen();
   using _ = listener;
   const clock = new ManualClock();
@@ -95,7 +95,7 @@ Deno.test("a dial closes a unix connection that comes after the deadline", async
   assertEquals(await accepted.read(new Uint8Array(1)), null);
 });
 
-Deno.test("a dial that is called off as the connection comes does not leak it", async () => {
+Deno.test("a dial that is cancelled as the connection comes does not leak it", async () => {
   const { listener, address } = listen();
   using _ = listener;
   const clock = new ManualClock();

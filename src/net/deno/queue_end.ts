@@ -26,7 +26,7 @@ export class QueueEnd {
   readonly #begun = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<void>();
   /** Aborted when the listener is closed. */
-  readonly #calledOff = new AbortController();
+  readonly #cancelled = new AbortController();
   #isBegun = false;
   #isClosed = false;
   /** Ports of the clients that were accepted since the end began. */
@@ -42,7 +42,7 @@ export class QueueEnd {
     this.#address = address;
     this.#close = () => {
       this.#isClosed = true;
-      this.#calledOff.abort();
+      this.#cancelled.abort();
       close();
       this.#closed.resolve();
       this.#arrival?.();
@@ -120,7 +120,7 @@ export class QueueEnd {
     const own = await dial({ kind: "tcp", host: reachable(hostname), port }, {
       clock: this.#clock,
       timeoutMs: EMPTY_MS,
-      signal: this.#calledOff.signal,
+      signal: this.#cancelled.signal,
     });
     if (own === undefined || own instanceof Fault) return false;
     const mine = (own.localAddr as Deno.NetAddr).port;

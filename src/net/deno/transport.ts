@@ -44,7 +44,7 @@ async function open(
   const startedAt = clock.now();
   const limits = { clock, timeoutMs: connectMs, signal, resolver, onConnecting };
   const conn = await dial({ kind: "tcp", host: hostname, port }, limits);
-  if (conn === undefined) throw new Fault("connectFailed", "called off");
+  if (conn === undefined) throw new Fault("connectFailed", "cancelled");
   if (conn instanceof Fault) throw conn;
   tune(conn);
   if (options.tls === undefined) return denoConn(conn);

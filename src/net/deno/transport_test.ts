@@ -34,7 +34,7 @@ Deno.test("a refused connection is a fault that proves that nothing was sent", a
   await assertFault(dialer(local(port))(), "connectRefused");
 });
 
-Deno.test("a dial that is called off or too late ends", async () => {
+Deno.test("a dial that is cancelled or too late ends", async () => {
   const { listener, port } = listen();
   await assertRejects(() => dialer(local(port))(AbortSignal.abort()), Fault);
   listener.close();

@@ -29,7 +29,7 @@ export function linuxDialer(host: EmbeddedLoop, options: PlainDialOptions): Dial
     }, onConnecting);
     const cancel = endAfter(signal, connectMs, clock, (cause) => {
       if (cause === "late") attempt.timedOut();
-      else attempt.giveUp(new Fault("connectFailed", "called off"));
+      else attempt.giveUp(new Fault("connectFailed", "cancelled"));
     });
     try {
       if (literal !== undefined) attempt.begin([{ address: literal }]);

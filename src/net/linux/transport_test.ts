@@ -77,16 +77,16 @@ Deno.test("a connect without an answer is given up in time, and a late answer ha
   await hosted.stop();
 });
 
-Deno.test("a dial called off on its way leaves nothing open, and one called off before does not begin", async () => {
+Deno.test("a dial cancelled on its way leaves nothing open, and one cancelled before does not begin", async () => {
   const host = new FakeHost();
   host.answers.set(where(HOST, PORT), "silence");
   const { dial, clock, hosted } = dialing(host);
   const stop = new AbortController();
-  const failed = assertFault(dial(stop.signal), "cannot connect: called off");
+  const failed = assertFault(dial(stop.signal), "cannot connect: cancelled");
   await host.untilQuiet();
   stop.abort();
   await failed;
-  await assertFault(dial(AbortSignal.abort()), "cannot connect: called off");
+  await assertFault(dial(AbortSignal.abort()), "cannot connect: cancelled");
   assertEquals([host.open, host.upstreams.length, clock.pending], [0, 1, 0]);
   await hosted.stop();
 });
@@ -131,7 +131,7 @@ Deno.test("an address that refuses gives the reason; one time limit covers all a
   const failed = [1, 2, 3].map(() => assertFault(slow.dial(), "the name service does not answer"));
   await slow.clock.advance(3_000);
   await Promise.all(failed);
-  // It cannot be called off and holds a thread, so those who dial have one together.
+  // It cannot be cancelled and holds a thread, so those who dial have one together.
   assertEquals(lookups, 1);
   lookup.resolve([]);
   await assertFault(slow.dial(), "name does not resolve");

@@ -141,7 +141,7 @@ export class PortableSession implements Member {
       if (why === "confirmed") await this.#wait(route, pauseMs);
       return;
     }
-    if (this.#over || this.#owner.route !== route) return closeConn(conn); // too late to call off
+    if (this.#over || this.#owner.route !== route) return closeConn(conn); // too late to cancel
     this.#upstream = { conn, route };
     try {
       await this.#join(conn, route);
@@ -151,7 +151,7 @@ export class PortableSession implements Member {
     }
   }
 
-  /** Resolves with nothing when the attempt was called off. */
+  /** Resolves with nothing when the attempt was cancelled. */
   async #connect(route: Route): Promise<Deno.Conn | Fault | undefined> {
     const { settings, context: { clock, resolver } } = this.#owner;
     this.#attempt = new AbortController();

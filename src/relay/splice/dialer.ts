@@ -99,7 +99,7 @@ export class Dialer {
     if (lackedResources) this.#owner.waitOver(); // it no longer keeps new clients out
   }
 
-  /** Lets a client wait for an order, and calls off what was under way for it. */
+  /** Lets a client wait for an order, and cancels what was under way for it. */
   park(session: SpliceSession): void {
     session.detach();
     this.#wait(session);

@@ -159,7 +159,7 @@ export function ordersContract(name: string, make: MakeRelay): void {
     assertEquals(backup.conns.length, 1);
   });
 
-  Deno.test(`${name}: a silent upstream is doubted, and hold calls the attempt off`, async () => {
+  Deno.test(`${name}: a silent upstream is doubted, and hold cancels the attempt`, async () => {
     using hole = await BlackHole.open();
     await using backup = new TestUpstream("b", says("b"));
     await using world = await World.start(make);

@@ -142,7 +142,7 @@ function drainContract(name: string, make: MakeRelay): void {
     assert(await ended(busy));
   });
 
-  Deno.test(`${name}: what hard evidence ordered is not called off`, async () => {
+  Deno.test(`${name}: what hard evidence ordered is not cancelled`, async () => {
     await using primary = new TestUpstream("a", echoes);
     await using world = await World.start(make);
     await world.relay.open(primary.upstream, 1);
