@@ -30,6 +30,9 @@ LABEL org.opencontainers.image.title="failover" \
 
 # check-host.sh and triggers.d are used from here if somebody mounts them.
 ENV FAILOVER_SCRIPTS_DIR=/etc/flopsy
+# What must outlive a restart: a volume, so that it is writable even if nothing else is.
+ENV FAILOVER_STATE_DIR=/var/lib/failover
+VOLUME /var/lib/failover
 # By number, so that an orchestrator can see that it is not root.
 USER 65532:65532
 EXPOSE 8080

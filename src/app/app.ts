@@ -9,6 +9,7 @@ import { whenAborted } from "../base/deadline.ts";
 import type { Config, ServiceConfig } from "../config/options.ts";
 import type { ProgramFiles } from "./files.ts";
 import { Programs } from "../hooks/program.ts";
+import type { Publish } from "../events/events.ts";
 import type { Sink } from "../report/log.ts";
 import { tryBind } from "../net/deno/bind.ts";
 import { ProcessMemory } from "./process_memory.ts";
@@ -17,6 +18,7 @@ import { Reports } from "./reports.ts";
 import { Libc } from "../linux/libc.ts";
 import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
 import { LogLimiter } from "../base/log_limiter.ts";
+import { StateFolder } from "../state/state.ts";
 import type { Starter } from "./service.ts";
 import { shareDescriptors } from "./shares.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -81,8 +83,12 @@ export async function run(
   const taken = await takenAddresses(plans, config);
   if (taken.length > 0) return { exitCode: 1, lines: taken };
 
+  const state = await openState(config, (event) => events.publish("", event));
+  if (state instanceof Array) return { exitCode: 2, lines: state };
   await using reports = new Reports(config, version, stderr, realClock);
   const { events } = reports;
+  // What is not on disk yet is written before the log ends.
+  await using _state = state;
   const faults = new LogLimiter(UNCAUGHT_EVERY_MS);
   orders.onUncaught((reason) => {
     if (faults.allow(reason, realClock.now())) {
@@ -102,7 +108,21 @@ export async function run(
   const started = async () => {
     if (control?.isDefault) await reports.listenControl(control);
   };
-  return await serve(plans, config, reports, orders, started);
+  return await serve(plans, config, { reports, state }, orders, started);
+}
+
+/** Opens the state folder if there is to be one. Resolves with error lines if it cannot be used. */
+async function openState(
+  { services, process: { stateDir, origins } }: Config,
+  publish: Publish,
+): Promise<StateFolder | undefined | readonly string[]> {
+  if (stateDir === undefined) return undefined;
+  const names = services.map(({ name }) => name);
+  const opened = await StateFolder.open(stateDir, names, { clock: realClock, publish });
+  if (opened instanceof StateFolder) return opened;
+  return opened.map((reason) =>
+    `Cannot use the state folder ${reason} (option state_dir, from ${origins.stateDir})`
+  );
 }
 
 /** One error line for each address on which the process cannot listen. */
@@ -142,7 +162,7 @@ async function starterFor(config: ServiceConfig): Promise<Starter> {
 async function serve(
   plans: readonly Plan[],
   config: Config,
-  reports: Reports,
+  { reports, state }: { readonly reports: Reports; readonly state: StateFolder | undefined },
   orders: Orders,
   started: () => Promise<void>,
 ): Promise<RunOutcome> {
@@ -166,12 +186,8 @@ async function serve(
   );
   for (const [place, plan] of plans.entries()) {
     const service = await startPlan(plan, {
-      programs,
-      threads,
-      instance,
+      ...{ programs, threads, instance, reports, state, socketMode },
       drainMs: drainTimeout,
-      reports,
-      socketMode,
       connectionsMax: shares.clients[place]!,
     });
     if (typeof service === "string") {
@@ -217,12 +233,13 @@ async function sleepUnless(ms: number, now: AbortSignal): Promise<void> {
 
 function startPlan(
   { config: { name }, starter, warnings, triggerWarnings }: Plan,
-  { reports, ...rest }: {
+  { reports, state, ...rest }: {
     readonly programs: Programs;
     readonly threads: Threads;
     readonly instance: string;
     readonly drainMs: number;
     readonly reports: Reports;
+    readonly state: StateFolder | undefined;
     readonly socketMode: number;
     readonly connectionsMax: number;
   },
@@ -232,7 +249,7 @@ function startPlan(
   const publicEndpoints = (view: ServiceView) => reports.publicEndpoints(view);
   return Supervisor.start(starter, {
     clock: realClock,
-    memory: new ProcessMemory(),
+    memory: state?.memory(name) ?? new ProcessMemory(),
     publish,
     witness: reports.incidents.witness(name),
     triggerWarnings,

@@ -259,7 +259,7 @@ export const OPTIONS = {
   ),
   stateDir: process(
     path,
-    "Folder in which incidents outlive the process; it is made if it is missing",
+    "Folder for what outlives the process: who served, orders, the epoch and incidents; it is made if it is missing",
   ),
   scriptsDir: process(
     path,

@@ -4,8 +4,9 @@
  */
 import { type Clock, sleep } from "../base/clock.ts";
 import { inTime } from "../base/deadline.ts";
-import { describe } from "../base/describe.ts";
 import type { Publish } from "../events/events.ts";
+import { replaceFile, writeWhole } from "../state/replace_file.ts";
+import { storageReason } from "../state/storage_reason.ts";
 import { encode } from "./codec.ts";
 import type { IncidentRecord } from "./record.ts";
 import type { Recorded } from "./recording.ts";
@@ -144,7 +145,7 @@ export class IncidentStore implements AsyncDisposable {
       }
       this.#trouble = undefined;
     } catch (error) {
-      const reason = reasonOf(error);
+      const reason = storageReason(error);
       if (reason !== this.#trouble) {
         this.#publish({ type: "state.failed", path: this.#folder, reason });
       }
@@ -186,17 +187,16 @@ export class IncidentStore implements AsyncDisposable {
   async #append(text: string): Promise<void> {
     const path = incidentsFile(this.#folder);
     using file = await Deno.open(path, { append: true, create: true, mode: FILE_MODE });
-    const bytes = new TextEncoder().encode(this.#isTorn ? `\n${text}` : text);
+    const before = this.#isTorn ? "\n" : "";
     // Until all of it is written, the file may end within a line.
     this.#isTorn = true;
-    await writeAll(file, bytes);
+    await writeWhole(file, before + text);
     await file.sync();
     this.#isTorn = false;
   }
 
   /** Leaves out lines that later ones have replaced, and what is too much. */
   async #writeAnew(): Promise<void> {
-    const path = incidentsFile(this.#folder);
     const { incidents } = await readIncidents(this.#folder);
     let bytes = 0;
     const newestFirst = [...incidents.values()].reverse().map((stored) => {
@@ -205,15 +205,7 @@ export class IncidentStore implements AsyncDisposable {
       bytes += line.length;
       return line;
     });
-    const fresh = `${path}.new`;
-    {
-      const options = { write: true, create: true, truncate: true, mode: FILE_MODE };
-      using file = await Deno.open(fresh, options);
-      await writeAll(file, new TextEncoder().encode(newestFirst.reverse().join("")));
-      await file.sync();
-    }
-    await Deno.rename(fresh, path);
-    await syncFolder(this.#folder);
+    await replaceFile(incidentsFile(this.#folder), newestFirst.reverse().join(""));
     this.#lines = incidents.size;
     this.#isTorn = false;
   }
@@ -221,27 +213,4 @@ export class IncidentStore implements AsyncDisposable {
   #inTime<T>(work: Promise<T>): Promise<T> {
     return inTime(work, SILENT_MS, this.#clock, () => new Error("the file system does not answer"));
   }
-}
-
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
-}
-
-/** Makes the new name of a file last over a power cut, where the system can do that. */
-async function syncFolder(path: string): Promise<void> {
-  try {
-    using folder = await Deno.open(path);
-    await folder.sync();
-  } catch {
-    // Windows opens no folders.
-  }
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
-  if (error instanceof Deno.errors.NotADirectory) return "it is not a folder";
-  const text = describe(error);
-  if (/os error 28\b/.test(text)) return "no space is left on the device";
-  if (/os error 30\b/.test(text)) return "it is read-only";
-  return text;
 }

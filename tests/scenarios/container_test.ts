@@ -21,7 +21,7 @@ function imageEnv(root: Folder): Record<string, string> {
       [, name, value],
     ) => [name!, value!.startsWith("/") ? root.at(value!.slice(1)) : value!]),
   );
-  assertEquals(Object.keys(env), ["FAILOVER_SCRIPTS_DIR"]);
+  assertEquals(Object.keys(env), ["FAILOVER_SCRIPTS_DIR", "FAILOVER_STATE_DIR"]);
   // A folder that is named must be there, mounted or not.
   assert(DOCKERFILE.includes(" mkdir /etc/flopsy "));
   Deno.mkdirSync(root.at("etc/flopsy"), { recursive: true });

@@ -1,0 +1,137 @@
+/** The memory of a service as the text of a file, and back. Times in the file are UTC. Pure. */
+import type { Memory } from "../failover/memory.ts";
+import type { StandingOrder } from "../failover/orders.ts";
+
+/** The format of the file. A larger number was written by a later version of the program. */
+const VERSION = 1;
+
+/** The text of the file. `offsetMs` is the wall clock minus the time of the machine, in milliseconds. */
+export function textOf(service: string, memory: Memory, offsetMs: number): string {
+  const time = (ms: number) => new Date(Math.round(ms + offsetMs)).toISOString();
+  const standing = ({ by, reason, since }: StandingOrder) => ({ by, reason, since: time(since) });
+  const { unfinished, failedMoves, paused } = memory;
+  const written = {
+    version: VERSION,
+    service,
+    epoch: memory.epoch,
+    served: memory.served ?? null,
+    unfinished: unfinished === undefined
+      ? null
+      : { to: unfinished.to, from: unfinished.from ?? null },
+    chosen: memory.lastChosen ?? null,
+    pinned: memory.pinned ?? null,
+    paused: paused === undefined ? null : standing(paused),
+    drained: Object.fromEntries([...memory.drained].map(([name, each]) => [name, standing(each)])),
+    failbacks: memory.failbacks.map(time),
+    failed_moves: failedMoves === undefined
+      ? null
+      : { to: failedMoves.to, count: failedMoves.count, until: time(failedMoves.until) },
+  };
+  return `${JSON.stringify(written, undefined, 2)}\n`;
+}
+
+/** What the file says; a text that says why it cannot be used if it is damaged. */
+export function memoryFrom(service: string, text: string, offsetMs: number): Memory | string {
+  try {
+    return read(service, JSON.parse(text), offsetMs);
+  } catch (error) {
+    if (error instanceof Damaged) return error.message;
+    return text.trim() === "" ? "it is empty" : "it is not JSON";
+  }
+}
+
+class Damaged extends Error {}
+
+function read(service: string, value: unknown, offsetMs: number): Memory {
+  const file = new Fields(value, "", offsetMs);
+  const version = file.count("version");
+  if (version > VERSION) throw new Damaged(`a later version of failover wrote it (${version})`);
+  if (file.text("service") !== service) throw new Damaged("it is of another service");
+  const unfinished = file.object("unfinished");
+  const failed = file.object("failed_moves");
+  const paused = file.object("paused");
+  return {
+    epoch: file.count("epoch"),
+    served: file.textOrNull("served"),
+    unfinished: unfinished && {
+      to: unfinished.text("to"),
+      from: unfinished.textOrNull("from"),
+    },
+    lastChosen: file.textOrNull("chosen"),
+    pinned: file.textOrNull("pinned"),
+    paused: paused?.standing(),
+    drained: file.standingByName("drained"),
+    failbacks: file.times("failbacks"),
+    failedMoves: failed && {
+      to: failed.text("to"),
+      count: failed.count("count"),
+      until: failed.time("until"),
+    },
+  };
+}
+
+/** The fields of one object in the file. */
+class Fields {
+  readonly #fields: Readonly<Record<string, unknown>>;
+
+  constructor(value: unknown, readonly path: string, readonly offsetMs: number) {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      throw new Damaged(`${path === "" ? "it" : path} is not an object`);
+    }
+    this.#fields = value as Readonly<Record<string, unknown>>;
+  }
+
+  text(key: string): string {
+    const value = this.#fields[key];
+    return typeof value === "string" ? value : this.#wrong(key, "a text");
+  }
+
+  textOrNull(key: string): string | undefined {
+    return this.#fields[key] === null ? undefined : this.text(key);
+  }
+
+  count(key: string): number {
+    const value = this.#fields[key];
+    const isCount = typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+    return isCount ? value : this.#wrong(key, "a whole number");
+  }
+
+  time(key: string): number {
+    return this.#timeOf(this.#fields[key], key);
+  }
+
+  times(key: string): number[] {
+    const value = this.#fields[key];
+    if (!Array.isArray(value)) return this.#wrong(key, "a list of times");
+    return value.map((each) => this.#timeOf(each, key));
+  }
+
+  object(key: string): Fields | undefined {
+    const value = this.#fields[key];
+    return value === null ? undefined : new Fields(value, this.#pathOf(key), this.offsetMs);
+  }
+
+  standing(): StandingOrder {
+    return { by: this.text("by"), reason: this.text("reason"), since: this.time("since") };
+  }
+
+  standingByName(key: string): Map<string, StandingOrder> {
+    const all = this.object(key);
+    if (all === undefined) return this.#wrong(key, "an object");
+    const names = Object.keys(all.#fields);
+    return new Map(names.map((name) => [name, all.object(name)!.standing()]));
+  }
+
+  #timeOf(value: unknown, key: string): number {
+    const ms = typeof value === "string" ? Date.parse(value) : NaN;
+    return Number.isNaN(ms) ? this.#wrong(key, "a time") : ms - this.offsetMs;
+  }
+
+  #pathOf(key: string): string {
+    return this.path === "" ? key : `${this.path}.${key}`;
+  }
+
+  #wrong(key: string, expected: string): never {
+    throw new Damaged(`${this.#pathOf(key)} is not ${expected}`);
+  }
+}

@@ -1,0 +1,38 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { replaceFile } from "./replace_file.ts";
+
+async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await work(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("a file is replaced as a whole, and only its owner can read it", () =>
+  inFolder(async (folder) => {
+    await replaceFile(`${folder}/a.json`, "a long first text");
+    await replaceFile(`${folder}/a.json`, "short");
+    assertEquals(await Deno.readTextFile(`${folder}/a.json`), "short");
+    assertEquals((await Deno.stat(`${folder}/a.json`)).mode! & 0o777, 0o600);
+    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name), ["a.json"]);
+  }));
+
+Deno.test("what a crash left half written beside the file is replaced", () =>
+  inFolder(async (folder) => {
+    await Deno.writeTextFile(
+      `${folder}/a.json.new`,
+      "a torn text that is longer than the next one",
+    );
+    await replaceFile(`${folder}/a.json`, "whole");
+    assertEquals(await Deno.readTextFile(`${folder}/a.json`), "whole");
+  }));
+
+Deno.test("a file that cannot be replaced stays as it was", () =>
+  inFolder(async (folder) => {
+    await replaceFile(`${folder}/a.json`, "first");
+    await Deno.mkdir(`${folder}/a.json.new`);
+    await assertRejects(() => replaceFile(`${folder}/a.json`, "second"));
+    assertEquals(await Deno.readTextFile(`${folder}/a.json`), "first");
+  }));

@@ -1,0 +1,241 @@
+/**
+ * The state folder: what each service must not forget over a restart, in a file of its own. One process
+ * has the folder at a time. Only the triggers of a promotion wait for the disk; a disk that fails is said
+ * in the log, tried again, and stops nothing.
+ *
+ * While the process runs, the epoch in a file is larger than the last one by `EPOCHS_AHEAD`: if power is
+ * lost before the last decisions are on disk, the next run still begins with an epoch that no script has
+ * seen. At an ordinary end of the process it is the last one exactly.
+ */
+import type { Clock } from "../base/clock.ts";
+import { inTime } from "../base/deadline.ts";
+import type { Publish } from "../events/events.ts";
+import type { Memory, MemoryPort } from "../failover/memory.ts";
+import { memoryFrom, textOf } from "./memory_text.ts";
+import { replaceFile } from "./replace_file.ts";
+import { storageReason } from "./storage_reason.ts";
+
+/** How many epochs the next run leaves out after a crash. */
+export const EPOCHS_AHEAD = 10;
+/** Deadline for one file to be read or replaced, in milliseconds: a network file system may never answer. */
+const WRITE_MS = 2_000;
+/** The pause before what could not be written is tried again, in milliseconds. */
+const RETRY_MS = 5_000;
+/** Permission bits of the folder. */
+const FOLDER_MODE = 0o700;
+const LOCK_FILE = "lock";
+
+export interface StatePorts {
+  readonly clock: Clock;
+  readonly publish: Publish;
+}
+
+/** The open state folder. */
+export class StateFolder implements AsyncDisposable {
+  readonly #lock: Deno.FsFile;
+  readonly #files: ReadonlyMap<string, ServiceFile>;
+
+  private constructor(lock: Deno.FsFile, files: ReadonlyMap<string, ServiceFile>) {
+    this.#lock = lock;
+    this.#files = files;
+  }
+
+  /**
+   * Makes the folder if it is missing, takes it for this process, reads the file of each service and writes
+   * it again. Resolves with the reasons why that is not possible, each with its path, if it is not.
+   */
+  static async open(
+    folder: string,
+    services: readonly string[],
+    ports: StatePorts,
+  ): Promise<StateFolder | readonly string[]> {
+    const silent = () => new Error("the file system does not answer");
+    try {
+      const lock = await inTime(takeFolder(folder), WRITE_MS, ports.clock, silent);
+      if (typeof lock === "string") return [`${folder}: ${lock}`];
+      const files = services.map((service) => new ServiceFile(folder, service, ports));
+      const wrong = (await Promise.all(files.map((file) => file.load()))).filter((reason) =>
+        reason !== undefined
+      );
+      if (wrong.length === 0) {
+        return new StateFolder(lock, new Map(files.map((file) => [file.service, file])));
+      }
+      lock.close();
+      return wrong;
+    } catch (error) {
+      return [`${folder}: ${storageReason(error)}`];
+    }
+  }
+
+  /** The memory of one of the services that the folder was opened for. */
+  memory(service: string): MemoryPort {
+    return this.#files.get(service)!;
+  }
+
+  /** Writes what is not on disk yet, with the last epochs. The services must have stopped. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#files.values()].map((file) => file.close()));
+    this.#lock.close();
+  }
+}
+
+/** Takes the folder for this process. Resolves with the reason if another process has it. */
+async function takeFolder(folder: string): Promise<Deno.FsFile | string> {
+  await Deno.mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+  const path = `${folder}/${LOCK_FILE}`;
+  const lock = await Deno.open(path, { read: true, write: true, create: true, mode: 0o600 });
+  try {
+    if (!await lock.tryLock(true)) {
+      lock.close();
+      const pid = (await Deno.readTextFile(path)).trim();
+      return `another process uses it${pid === "" ? "" : ` (pid ${pid})`}`;
+    }
+    await lock.truncate();
+    await lock.write(new TextEncoder().encode(`${Deno.pid}\n`));
+    return lock;
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
+}
+
+/** The file of one service. */
+class ServiceFile implements MemoryPort {
+  remembered: Memory | undefined;
+  readonly service: string;
+  readonly #path: string;
+  readonly #ports: StatePorts;
+  /** Counts what `keep` was given, and how far that is on disk. */
+  #given = 0;
+  #saved = 0;
+  /** The round of attempts that is under way. */
+  #writing: Promise<void> | undefined;
+  /** The last replacement: one that is late must end before the next begins, or it would undo that one. */
+  #replacing: Promise<void> = Promise.resolve();
+  /** Why the last attempt failed, which was said; undefined if it did not. */
+  #trouble: string | undefined;
+  #isClosed = false;
+  #cancelRetry = () => {};
+
+  constructor(folder: string, service: string, ports: StatePorts) {
+    this.service = service;
+    this.#path = `${folder}/${service}.state.json`;
+    this.#ports = ports;
+  }
+
+  get #offsetMs(): number {
+    const { clock } = this.#ports;
+    return clock.wall() - clock.now();
+  }
+
+  /** Reads the file, and writes it again to see that this is possible. Resolves with the reason if not. */
+  async load(): Promise<string | undefined> {
+    try {
+      const text = await this.#inTime(readIfThere(this.#path));
+      if (text !== undefined) {
+        const memory = memoryFrom(this.service, text, this.#offsetMs);
+        if (typeof memory === "string") {
+          return `${this.#path}: it is damaged (${memory}); remove it to start without a memory`;
+        }
+        this.remembered = memory;
+      }
+      await this.#replace(EPOCHS_AHEAD);
+    } catch (error) {
+      return `${this.#path}: ${storageReason(error)}`;
+    }
+  }
+
+  keep(memory: Memory): void {
+    this.remembered = memory;
+    this.#given++;
+    this.#start();
+  }
+
+  async kept(): Promise<void> {
+    await this.#writing;
+  }
+
+  /** Writes the last memory. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelRetry();
+    await this.#writing;
+    await this.#attempt(0);
+  }
+
+  #start(): void {
+    if (this.#isClosed) return;
+    this.#cancelRetry();
+    this.#writing ??= this.#writeAll().finally(() => this.#writing = undefined);
+  }
+
+  /** Writes until the last memory is on disk, or there is trouble. */
+  async #writeAll(): Promise<void> {
+    while (this.#saved < this.#given) {
+      const given = this.#given;
+      if (!await this.#attempt(EPOCHS_AHEAD)) return this.#retryLater();
+      this.#saved = given;
+    }
+  }
+
+  async #attempt(ahead: number): Promise<boolean> {
+    const { publish } = this.#ports;
+    const path = this.#path;
+    try {
+      await this.#replace(ahead);
+      if (this.#trouble !== undefined) publish({ type: "state.restored", path });
+      this.#trouble = undefined;
+      return true;
+    } catch (error) {
+      const reason = storageReason(error);
+      if (reason !== this.#trouble) publish({ type: "state.failed", path, reason });
+      this.#trouble = reason;
+      return false;
+    }
+  }
+
+  #retryLater(): void {
+    if (this.#isClosed) return;
+    this.#cancelRetry = this.#ports.clock.after(RETRY_MS, () => this.#start());
+  }
+
+  /** Replaces the file by the present memory. A service that remembers nothing yet has a file, too. */
+  #replace(ahead: number): Promise<void> {
+    const before = this.#replacing;
+    const mine = (async () => {
+      await before;
+      const memory = this.remembered ?? NOTHING;
+      const written = { ...memory, epoch: memory.epoch + ahead };
+      const text = textOf(this.service, written, this.#offsetMs);
+      await replaceFile(this.#path, text);
+    })();
+    this.#replacing = mine.catch(() => {});
+    return this.#inTime(mine);
+  }
+
+  #inTime<T>(work: Promise<T>): Promise<T> {
+    const silent = () => new Error("the file system does not answer");
+    return inTime(work, WRITE_MS, this.#ports.clock, silent);
+  }
+}
+
+const NOTHING: Memory = {
+  epoch: 0,
+  served: undefined,
+  unfinished: undefined,
+  lastChosen: undefined,
+  failbacks: [],
+  failedMoves: undefined,
+  paused: undefined,
+  drained: new Map(),
+  pinned: undefined,
+};
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
