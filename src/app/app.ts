@@ -60,10 +60,10 @@ export interface RunInput {
   readonly control: ControlPlace | undefined;
 }
 
-/** The place of the control socket. */
+/** Where the control socket is. */
 export interface ControlPlace {
   readonly path: string;
-  /** By default the proxy runs without, if it cannot listen there; otherwise that is an error. */
+  /** True: if it cannot be opened, the proxy runs without it. False: that is an error. */
   readonly isDefault: boolean;
 }
 
@@ -97,11 +97,11 @@ export async function run(
   });
   for (const warning of warnings) events.publish("", { type: "config.warned", warning });
   events.publish("", { type: "proxy.started", version, services: plans.length });
-  // Nobody waits for the disk.
+  // The services start without waiting for the disk.
   reports.incidents.load().catch((error) =>
     events.publish("", { type: "proxy.faulted", reason: describe(error) })
   );
-  // Nobody waits for the default one, so it does not delay the services.
+  // The services do not wait for the default one.
   const isAsked = control !== undefined && !control.isDefault;
   const line = isAsked ? await reports.listenControl(control) : undefined;
   if (line !== undefined) return { exitCode: 1, lines: [line] };
@@ -226,7 +226,7 @@ async function serve(
   return { exitCode: 0, lines: [] };
 }
 
-/** Goes on serving for so long, or until the process is told to end at once. */
+/** Resolves after `ms` milliseconds, or as soon as the process must end at once; clients are served meanwhile. */
 async function sleepUnless(ms: number, now: AbortSignal): Promise<void> {
   if (ms > 0) await sleep(realClock, ms, now).catch(() => {});
 }

@@ -9,7 +9,7 @@ export async function explanationOf(config: Config, json: boolean): Promise<stri
   const services = await Promise.all(config.services.map(async (service) => {
     const { onFailover } = service;
     const found = onFailover === undefined ? undefined : await findTriggers(onFailover);
-    // What cannot be found here may be there where the proxy runs.
+    // A file that is missing on this machine may exist on the one that runs the proxy.
     const isUnknown = found !== undefined &&
       (found.programs.length === 0 || found.errors.length > 0);
     return explain(service, { triggers: isUnknown ? 1 : found?.programs.length ?? 0 });

@@ -32,7 +32,7 @@ import {
 import { httpUpstreams } from "./http_upstreams.ts";
 import type { Service, ServiceContext } from "./service.ts";
 
-/** What the choice of the sockets has brought, and the files of the service. */
+/** The threads that were chosen, and the files of the service. */
 export interface InThreads {
   readonly group: ThreadGroup;
   readonly page: ErrorPage;
@@ -119,7 +119,7 @@ function addService(config: HttpConfig, context: ServiceContext, inThreads: InTh
     onReport: (report, thread) => {
       if (report.is === "doubt") control.doubt(report.doubt);
       else if (report.is === "event") publish(report.event);
-      else if (report.is === "tell") void answer(service, thread, report, answering);
+      else if (report.is === "message") void answer(service, thread, report, answering);
     },
     accountForDeath: accountForDeath,
   });
@@ -135,20 +135,20 @@ function addService(config: HttpConfig, context: ServiceContext, inThreads: InTh
 }
 
 function tell(service: ShardedService, what: ToHttpShard, topic?: string): void {
-  void service.order({ do: "tell", what }, topic);
+  void service.order({ do: "message", what }, topic);
 }
 
 /** Answers what the shard in one thread has asked. Never rejects. */
 async function answer(
   service: ShardedService,
   thread: number,
-  { what }: ShardReport & { readonly is: "tell" },
+  { what }: ShardReport & { readonly is: "message" },
   endpoints: Endpoints,
 ): Promise<void> {
   const { id, question } = what as FromHttpShard;
   const answer = await answerTo(question, endpoints);
   service.orderOne(thread, {
-    do: "tell",
+    do: "message",
     what: { is: "answer", id, answer } satisfies ToHttpShard,
   });
 }

@@ -1,5 +1,5 @@
 /**
- * What the main thread and the shards of an HTTP service say to each other beside the orders that all shards get.
+ * The messages between the main thread and the shards of an HTTP service, beside the orders that all shards get.
  * Plain data, for `postMessage`. Part of the composition root.
  */
 import type { Address } from "../base/address.ts";
@@ -7,7 +7,7 @@ import type { HttpConfig } from "../config/options.ts";
 import type { Target } from "../config/http_kinds.ts";
 import type { ErrorPage } from "../gateway/answers.ts";
 
-/** The kind of these shards. */
+/** The name of this kind of shards (`ShardSpec.kind`). */
 export const HTTP = "http";
 
 /** One number for each upstream, by rank: 1 if it may take an exchange before a switch is decided. */
@@ -52,7 +52,7 @@ export type HttpShardAnswer =
     readonly body: Uint8Array<ArrayBuffer> | null;
   };
 
-/** A config whose URLs are text, since objects of that class cannot be sent. */
+/** A config whose URLs are text, because `postMessage` cannot send objects of that class. */
 export type PlainConfig = Omit<HttpConfig, "primary" | "backup"> & {
   readonly targets: readonly PlainTarget[];
 };
@@ -72,7 +72,7 @@ export function httpConfigOf({ targets, ...rest }: PlainConfig): HttpConfig {
   return { ...rest, primary, backup } as HttpConfig;
 }
 
-/** The counters of a shard, in the order in which they stand in its memory. */
+/** The counters of a shard, in the order of its memory. */
 export const HTTP_COUNTERS = [
   "active",
   "held",

@@ -1,7 +1,7 @@
 /**
- * The data plane of one HTTP service in one thread: the gateway, its server and its connections to upstreams. What
- * only the main thread knows, it asks for: addresses of names, and the admin endpoints. Part of the composition
- * root.
+ * The data plane of one HTTP service in one thread: the gateway, its server and its connections to upstreams. It
+ * asks the main thread for the addresses of names and for the responses of the admin endpoints. Part of the
+ * composition root.
  */
 import type { Address } from "../base/address.ts";
 import { Gateway } from "../gateway/gateway.ts";
@@ -49,7 +49,7 @@ class HttpShard implements Shard {
   readonly #sockets: Sockets;
   readonly #list: readonly Upstream[];
   readonly #abort = new AbortController();
-  /** What the shard before this one had counted, when its thread died. */
+  /** The counts of the shard before this one, whose thread died. */
   readonly #base: readonly number[];
   #address: Address | undefined;
   #listener = -1;
@@ -64,7 +64,7 @@ class HttpShard implements Shard {
     const clock = this.#clock = new LoopClock(host);
     this.#base = [...context.counters];
     this.#deadlines = new Deadlines(clock);
-    this.#questions = new Questions(clock, (what) => context.report({ is: "tell", what }));
+    this.#questions = new Questions(clock, (what) => context.report({ is: "message", what }));
     const resolver = new Resolver(clock, (host) => this.#questions.addresses(host), NAME_FRESH_MS);
     this.#sockets = {
       dialer: (options) => linuxDialer(host, { ...options, resolver }),
@@ -118,7 +118,7 @@ class HttpShard implements Shard {
         return;
       case "addresses":
         return; // connections are made to names, which are looked up as they are needed
-      case "tell":
+      case "message":
         return this.#hear(order.what as ToHttpShard);
       case "stop":
         return void this.#stop(order.drainMs);
@@ -128,7 +128,7 @@ class HttpShard implements Shard {
   }
 
   look(): void {
-    this.#listening?.placesChanged();
+    this.#listening?.permitsChanged();
     this.#port?.look();
   }
 
@@ -188,7 +188,7 @@ class HttpShard implements Shard {
     return this.#list.find((upstream) => upstream.name === name)!;
   }
 
-  /** The main thread speaks of the port. */
+  /** Passes an event on, unless it is about the port: the main thread publishes those. */
   #publish(event: Event): void {
     if (event.type === "port.opened" || event.type === "port.closed") return;
     this.#context.report({ is: "event", event });

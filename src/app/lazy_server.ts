@@ -1,6 +1,6 @@
 /**
- * A server whose code is loaded for its first client: most proxies never get a command, and need not keep
- * in memory what answers it. Part of the composition root.
+ * A server whose code is loaded for its first client: most proxies never get a command, and then need no memory
+ * for the code that answers it. Part of the composition root.
  */
 import type { Server } from "../http1/server.ts";
 import type { Conn } from "../net/conn.ts";

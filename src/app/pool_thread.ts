@@ -16,7 +16,7 @@ export function keepPoolThread(
 ): Disposable {
   let cancel = () => {};
   const again = () => {
-    // What it finds, or whether it may look at all, does not matter.
+    // The result does not matter, and neither does a missing permission.
     use().catch(() => {});
     cancel = clock.after(EVERY_MS, again);
   };

@@ -1,4 +1,4 @@
-/** Remembers for as long as the process runs, so that a service that was restarted in it goes on. */
+/** The memory of services for as long as the process runs, so that a service can be restarted within it. */
 import type { Memory, MemoryPort } from "../failover/memory.ts";
 
 /** The memory of one service. */

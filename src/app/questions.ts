@@ -1,4 +1,4 @@
-/** Questions of a thread to the main thread, with as many under way as is good, and each with a deadline. */
+/** The questions of a thread to the main thread. Their number is limited, and each has a deadline. */
 import type { Clock } from "../base/clock.ts";
 import type { FromHttpShard, HttpShardAnswer, HttpShardQuestion } from "./http_messages.ts";
 
@@ -45,7 +45,7 @@ export class Questions {
     this.#waiting.delete(id);
   }
 
-  /** Nobody answers any more. */
+  /** No further answer can come. */
   end(): void {
     for (const id of [...this.#waiting.keys()]) this.answered(id, undefined);
   }

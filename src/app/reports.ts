@@ -35,7 +35,7 @@ export class Reports implements AsyncDisposable {
   readonly incidents: Incidents;
   /** One for each service that has started. */
   readonly views: ServiceView[] = [];
-  /** True as soon as the process was told to end, for balancers. */
+  /** True as soon as the process begins to shut down; for balancers. */
   isStopping = false;
   readonly #clock: Clock;
   readonly #config: Config;
@@ -221,7 +221,7 @@ function primaryOf(service: ServiceConfig): string {
   return service.mode === "tcp" ? service.hosts[0]!.name : service.primary.name;
 }
 
-/** Counted for each scrape, by as many system calls as there are descriptors. */
+/** Counts the open descriptors, with one system call for each; done for each scrape. */
 function descriptors(): ProcessFacts["descriptors"] {
   const measured = measure();
   return measured === undefined ? undefined : { open: measured.open, max: measured.limit };

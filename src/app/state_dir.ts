@@ -1,4 +1,4 @@
-/** Looks at the state folder before anything starts. Part of the composition root. */
+/** Checks the state folder before anything starts. Part of the composition root. */
 import { realClock } from "../base/clock.ts";
 import { inTime } from "../base/deadline.ts";
 import { quote } from "../config/kinds.ts";
@@ -8,7 +8,7 @@ import { whyUnreadable } from "../config/unreadable.ts";
 /** Deadline in milliseconds: a network file system may never answer. */
 const SILENT_MS = 10_000;
 
-/** An error line if the folder is neither there nor can be made; it is not made yet. */
+/** Returns an error line if the folder does not exist and cannot be made. Does not make it yet. */
 export async function checkStateDir(
   { stateDir, origins }: Pick<ProcessConfig, "stateDir" | "origins">,
 ): Promise<string | undefined> {
@@ -36,7 +36,7 @@ async function objection(path: string): Promise<string | undefined> {
   }
 }
 
-/** The nearest folder above `path` that is there; undefined if a file is in the way. */
+/** The nearest existing folder above `path`; undefined if there is a file instead. */
 async function existingParent(path: string): Promise<string | undefined> {
   for (let at = path;;) {
     const parent = at.replace(/[/\\]*[^/\\]*[/\\]*$/, "");

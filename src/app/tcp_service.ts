@@ -21,7 +21,7 @@ export function tcpStarter(config: TcpConfig): Starter {
   };
 }
 
-/** Descriptors of its port, and of what it may take for a moment. */
+/** Descriptors of its port, and a few that it opens for a moment. */
 const SERVICE_DESCRIPTORS = 4;
 /** One pipe (two descriptors) for this many clients; the bytes of clients without a pipe are copied. */
 const CLIENTS_PER_PIPE = 4;

@@ -69,7 +69,7 @@ export function startThreads(
 /** When everything has started, in milliseconds after the start. */
 const STARTED_MS = 3_000;
 
-/** Gives memory back that only the start needed. Returns what cancels that. */
+/** Later, gives memory back that only the start needed. Returns a function that cancels that. */
 function giveBackLater(): () => void {
   return realClock.after(STARTED_MS, () => {
     try {
@@ -77,7 +77,7 @@ function giveBackLater(): () => void {
       const program = Deno.readLinkSync("/proc/self/exe");
       libc.giveBackMemory(Deno.readTextFileSync("/proc/self/maps"), program);
     } catch {
-      // It may not read that; then it has some megabytes more.
+      // This process may not read the file; it then keeps some megabytes more.
     }
   });
 }

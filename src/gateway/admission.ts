@@ -73,10 +73,12 @@ export class AdmissionGate {
     for (const waiter of this.#waiting) waiter.end(state);
   }
 
+  /** New exchanges wait until the next order. */
   hold(): void {
     this.#state = "holding";
   }
 
+  /** Rejects all exchanges, those that wait included. */
   close(): void {
     this.#state = "closed";
     for (const waiter of this.#waiting) waiter.end("closed");
@@ -89,7 +91,7 @@ export class AdmissionGate {
     for (const waiter of this.#waiting) waiter.end("closed");
   }
 
-  /** The active upstream was found to be well: exchanges that failed on it may try it again. */
+  /** The active upstream has passed a check: exchanges that failed on it may try it again. */
   confirm(upstream: string): void {
     const state = this.route;
     if (state?.upstream.name !== upstream) return;

@@ -6,7 +6,7 @@ import type { Client } from "./downstream.ts";
 import { writeResponseFields } from "./headers.ts";
 import type { ServerUpstream } from "./upstream.ts";
 
-/** Value of `Retry-After` in each 503 of ours, in seconds: a failover takes about as long. */
+/** Value of `Retry-After` in each 503 of ours, in seconds: about the time that a failover takes. */
 export const RETRY_AFTER_S = 5;
 
 /** The page that is sent when no upstream can answer. */

@@ -28,7 +28,7 @@ import { type GatewayUpstream, roleOf, type ServerUpstream } from "./upstream.ts
 export interface AttemptPlan {
   readonly route: Route;
   readonly to: GatewayUpstream;
-  /** True to leave kept connections alone. */
+  /** True if a new connection must be made, although there are kept ones. */
   readonly fresh: boolean;
   /** True if the attempt before got no farther than this machine, and so does not count. */
   readonly again?: boolean;
@@ -56,7 +56,7 @@ export const DONE: Outcome = { is: "done" };
 /** The `Failover` lines of first attempts, by the rank of the upstream: nearly all responses have one of them. */
 const firstLines: Uint8Array[] = [];
 
-/** For `whenDone`. */
+/** The argument `next` of `whenDone`: gives the connection back to its owner. */
 const release = (connection: UpstreamConn): void => connection.release();
 
 /** What all attempts of a service share. */
@@ -76,7 +76,7 @@ export interface AttemptContext {
   readonly counters: { clientSentBytes: number; clientReceivedBytes: number };
   /** Reports that the upstream of this plan is in doubt, if it is the active one. `reason`: for a person. */
   readonly doubt: (plan: AttemptPlan, hard: boolean, reason: string) => void;
-  /** Hears what became of an attempt. Must not throw. */
+  /** Receives the outcome of each attempt. Must not throw. */
   readonly attempted: (state: RequestState, plan: AttemptPlan, outcome: Outcome) => void;
 }
 
@@ -259,7 +259,7 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
     const connection = this.#connection;
     const fault = this.#context.failures.faultOf(error);
     connection.abort(fault);
-    // Ended by us, a kept connection was not stale: the same upstream would be no better on a fresh one.
+    // A kept connection that we ended was not stale, so a new connection to this upstream would not help.
     const reused = connection.reused && mayMeanStale(fault.fault);
     this.#end({ is: "failed", fault, stage: this.#stage(), reused });
   }
@@ -272,8 +272,7 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
   }
 
   /**
-   * Passes the response on; undefined if that is done. From here on the exchange is this upstream's, for
-   * better or worse.
+   * Passes the response on; undefined if that is done. From here on no other upstream can serve the exchange.
    */
   #pass({ head, body }: Reply): MaybeDone {
     const { gatewayErrors, clock } = this.#context;

@@ -57,12 +57,12 @@ export class BoundConnection implements ConnectionOwner {
     return true;
   }
 
-  lose(): void {
+  forget(): void {
     this.#idle = undefined;
   }
 
-  sawEnd(idleForMs: number): void {
-    this.#to.pool.sawEnd(idleForMs);
+  idleEnded(idleForMs: number): void {
+    this.#to.pool.idleEnded(idleForMs);
   }
 
   close(): void {

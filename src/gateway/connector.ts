@@ -1,4 +1,4 @@
-/** Makes new connections to upstreams. Pending ones can be cancelled, and slow ones are reported. */
+/** Makes new connections to upstreams. Pending connects can be cancelled, and slow ones are reported. */
 import type { Clock } from "../base/clock.ts";
 import { endAfter } from "../base/deadline.ts";
 import { Fault } from "../base/fault.ts";
@@ -6,7 +6,7 @@ import { type Member, Slab } from "../base/slab.ts";
 import type { UpstreamConn } from "../http1/upstream_conn.ts";
 import type { ServerUpstream } from "./upstream.ts";
 
-/** A connect that has had no answer for this long is reported, though it may still succeed. Milliseconds. */
+/** A connect without an answer for this time, in milliseconds, is reported, although it may still succeed. */
 const SLOW_CONNECT_MS = 500;
 /** How long a new connection that replaces a stale one is watched before it is used, in milliseconds. */
 const SETTLE_MS = 50;

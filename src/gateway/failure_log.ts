@@ -31,7 +31,7 @@ export class FailureLog {
     this.#publish({ type: "session.failed", upstream, client: peer, reason });
   }
 
-  /** What was thrown, as a Fault. Anything else is a bug in this program, which is counted and published. */
+  /** Returns what was thrown as a Fault. Anything else is a bug in this program, which is counted and published. */
   faultOf(error: unknown): Fault {
     const fault = faultOf(error);
     if (fault.fault !== "internalError" || fault.isReported) return fault;

@@ -247,7 +247,7 @@ export class Forwarder {
   /**
    * The same upstream on a new connection. If it got the request already, this is the last time it is sent,
    * and a process that ends closes its connections and its port one after another: for a moment a new
-   * connection to it succeeds and is then reset as well. So that moment is given.
+   * connection to it succeeds and is then reset as well. So there is a short pause first.
    */
   async #refresh(
     state: RequestState,

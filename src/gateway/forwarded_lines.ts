@@ -7,7 +7,7 @@ import type { Fields } from "../http1/fields.ts";
 import type { RequestHead } from "../http1/head.ts";
 import { HeadWriter } from "../http1/head_writer.ts";
 
-/** A client that asks for one host after another on a connection, as proxies do, gains nothing after these. */
+/** After this many hosts on one connection, as from a proxy, nothing is kept any more: it would not be used again. */
 const PRINTS_MAX = 8;
 
 /** How a request reached this proxy. */
@@ -19,7 +19,7 @@ export interface RequestSource {
   readonly connection?: { memo: unknown };
 }
 
-/** What of the rules of an upstream these lines depend on; the object stands for what is in it. */
+/** The part of an upstream's rules on which these lines depend. Equal rules are the same object. */
 export interface ForwardedRules {
   readonly host: string | undefined;
   readonly ownHost: string;
@@ -59,7 +59,7 @@ export class ForwardedLines {
     this.#asked = head.fields.bytes.slice(head.hostStart, head.hostEnd);
   }
 
-  /** True if they are right for this request, too. */
+  /** True if this request needs the same lines. */
   fits(head: RequestHead, rules: ForwardedRules): boolean {
     const asked = this.#asked;
     const { hostStart, fields: { bytes } } = head;
@@ -71,8 +71,9 @@ export class ForwardedLines {
 }
 
 /**
- * The lines of this request as they were printed before, or now. Undefined if they depend on other lines of it,
- * or if it is not known to pay: for the first request of a connection, and after too many changes of the host.
+ * The lines of this request, printed now or for an earlier request. Undefined if they depend on other lines of it,
+ * or if keeping them may not be worth it: for the first request of a connection, and after too many changes of
+ * the host.
  */
 export function forwardedLines(
   head: RequestHead,
@@ -94,7 +95,7 @@ export function forwardedLines(
   return lines;
 }
 
-/** One line as bytes. Throws a TypeError on a name or value that may not stand in a head. */
+/** One line as bytes. Throws a TypeError on a name or value that is not allowed in a head. */
 export function printedLine(name: string, value: string): Uint8Array {
   const out = new HeadWriter();
   out.line(name, value);

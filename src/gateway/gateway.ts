@@ -28,7 +28,7 @@ export interface GatewaySettings extends ForwardSettings {
   readonly pseudonym: string;
 }
 
-/** The operator is warned of requests that came back to us at most once in this time. */
+/** The shortest time between two warnings about requests that came back to us, in milliseconds. */
 const LOOP_WARNED_MS = 60_000;
 
 export interface GatewayContext extends Omit<ForwardContext, "gate"> {
@@ -84,7 +84,7 @@ export class Gateway implements DataPlane, Disposable {
   /** True if an upstream has a base path, above which no request may lead. */
   readonly #hasBasePath: boolean;
   readonly #loops = new LogLimiter(LOOP_WARNED_MS);
-  /** All that this service answers. `app.request(path, init, env)` asks it without a socket. */
+  /** Answers every request of this service. Tests use `app.request(path, init, env)`, which needs no socket. */
   readonly app: Hono<{ Bindings: GatewayEnv }>;
 
   /** Holds all requests until the first order. */

@@ -1,8 +1,8 @@
 /**
  * TLS handshakes under way. Each takes a descriptor, and a client can open one without sending a byte, so their
  * number is limited. Further clients wait to be accepted. When that limit is reached, or descriptors are short,
- * a handshake is ended to make room: first one whose client has not said anything for a while, from the address
- * that has most under way. A client that has begun gets the time that an honest one needs over a bad line.
+ * a handshake is ended to make room: first one whose client has sent nothing for a while, from the address with
+ * the most handshakes. A client that has begun gets as much time as a normal one needs on a slow network.
  */
 import type { Clock } from "../base/clock.ts";
 import type { TlsSocket, UnfinishedTls } from "../net/deno/unfinished_tls.ts";
@@ -14,10 +14,10 @@ export const HANDSHAKES_MIN = 16;
 const SILENT_MS = 250;
 /** … and after this if it has: some round trips, and a packet that was lost and sent again. */
 const SLOW_MS = 2_000;
-/** The one that is ended is chosen among so many of the oldest, so that a crowd of them costs little. */
+/** The one to end is chosen among this many of the oldest, so that the search stays short. */
 const COMPARED_MAX = 32;
 
-/** What is needed of `UnfinishedTls`. */
+/** The part of `UnfinishedTls` that is used here. */
 export type HandshakeSockets = Pick<UnfinishedTls, "end" | "isSilent">;
 
 /** A handshake that was added, to be passed to `delete` or `end`. */

@@ -21,7 +21,7 @@ import {
 } from "./forwarded_lines.ts";
 import type { HeadWriter } from "../http1/head_writer.ts";
 
-/** Field names to be found in a head without making a string. */
+/** A set of field names that can be looked up in a head without making a string. */
 export class NameSet {
   readonly #byLength: string[][] = [];
   readonly #prefix: string;
@@ -83,8 +83,8 @@ const NOT_IN_TRAILERS = [
   "trailer",
 ];
 /**
- * Lines that the operator cannot add, because `http1/` writes them, or would have to keep what they promise,
- * or because there is an option for them. The configuration refuses them; this covers any other caller.
+ * Lines that the operator cannot add, because `http1/` writes them, because `http1/` would have to do what they
+ * announce, or because there is an option for them. The configuration refuses them; this covers any other caller.
  */
 const NOT_ADDED: ReadonlySet<string> = new Set([
   ...ONE_HOP,

@@ -55,7 +55,7 @@ export interface Listening {
   readonly finished: Promise<void>;
   readonly connections: () => number;
   /** Must be called when permits may have become free in other threads, or are wanted there. */
-  placesChanged(): void;
+  permitsChanged(): void;
   /** Counters of the server; the gateway has its own. */
   counters(): ListenCounters;
   /**
@@ -95,7 +95,7 @@ export async function listen(
   let server: Server;
   const onAcceptFailed = (error: unknown, retryInMs: number) =>
     publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
-  // Mostly descriptors are short, and each idle connection holds one.
+  // Usually descriptors are short, and each idle connection holds one.
   const onShortage = () => {
     for (let i = 0; i < GIVE_WAY_MAX && (server.giveWay() || relieve()); i++);
   };
@@ -131,7 +131,7 @@ function listeningOn(
   return {
     address: port.address,
     finished: port.finished,
-    placesChanged: () => server.placesChanged(),
+    permitsChanged: () => server.permitsChanged(),
     connections: () => server.connections + (port.others?.() ?? 0),
     counters: () => {
       const { refused, faulted } = troubles;

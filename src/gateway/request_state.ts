@@ -1,4 +1,4 @@
-/** What is remembered of one exchange over all its attempts. */
+/** The state of one exchange over all its attempts. */
 import type { Fault, FaultName } from "../base/fault.ts";
 import { type KeptTotal, RequestBody } from "./body.ts";
 import { Task } from "../http1/task.ts";
@@ -20,7 +20,7 @@ export class RequestState extends Task {
   readonly body: RequestBody | undefined;
   readonly isRepeatable: boolean;
   attempts = 0;
-  /** Places that it holds in the retry budget. */
+  /** How many permits of the retry budget it holds. */
   retryPermits = 0;
   /** Failed attempts in which at least one byte was sent. */
   deliveries = 0;
@@ -57,7 +57,7 @@ export class RequestState extends Task {
     };
   }
 
-  /** As `Sender`: the lines about the client that upstreams are sent. */
+  /** For `RequestSource`: who the client is, for the lines that upstreams get. */
   get peer(): string {
     return this.client.peer;
   }

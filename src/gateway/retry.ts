@@ -78,7 +78,7 @@ const REPEATS_MIN = 3;
 
 /**
  * Limits the retries at one time to a share of the exchanges under way, so that an outage does not multiply
- * the load. An exchange that finds no room waits until another retry ends, which is better than to fail.
+ * the load. An exchange that gets no permit waits until another retry ends, which is better than to fail.
  */
 export class RetryBudget {
   readonly #clock: Clock;
@@ -93,8 +93,8 @@ export class RetryBudget {
   }
 
   /**
-   * Takes one place, which the caller must give back. Resolves with false if there was no room for `ms`
-   * milliseconds, or when `signal` is aborted. Never rejects.
+   * Takes one permit, which the caller must release. Resolves with false if none was free for `ms` milliseconds,
+   * or when `signal` is aborted. Never rejects.
    */
   acquire(ms: number, signal: AbortSignal): Promise<boolean> {
     if (this.#takeRoom()) return Promise.resolve(true);
@@ -110,7 +110,7 @@ export class RetryBudget {
     });
   }
 
-  /** Gives one place back; it goes to the exchange that has waited longest, if there is room. */
+  /** Releases one permit. It goes to the exchange that has waited longest, unless the budget has shrunk. */
   release(): void {
     this.#running--;
     for (const end of this.#waiting) {

@@ -1,6 +1,6 @@
 /**
- * Message bodies, which are pulled: nothing is read before a consumer asks for it, and that is the whole
- * back-pressure. The bytes are views into the connection's buffer, so forwarding copies nothing.
+ * Message bodies, which are pulled: nothing is read before a consumer asks for it, which is the only back-pressure
+ * that is needed. The bytes are views into the connection's buffer, so forwarding copies nothing.
  */
 import { Fault, type FaultName } from "../base/fault.ts";
 import type { Fields, MessageSide } from "./fields.ts";
@@ -15,8 +15,8 @@ export interface BodySource {
   readonly length: number | undefined;
   /** Bytes that can be had without waiting, or undefined. The view is valid until the next call. */
   ready?(): Uint8Array | undefined;
-  /** Adds all payload to `out` and ends, if all of it is here; false if not, or if that is not known. */
-  wholeTo?(out: HeadWriter): boolean;
+  /** Adds the whole payload to `out` and ends, if all of it has arrived; false if not, or if that is not known. */
+  copyAllTo?(out: HeadWriter): boolean;
   /** The next bytes, never empty; undefined at the end. The view is valid until the next call. */
   read(): Promise<Uint8Array | undefined>;
   /** True once it is known that nothing more comes. Where it is missing, only `read` can show that. */
@@ -40,9 +40,9 @@ export interface BodyRules {
   readonly cutFault: FaultName;
 }
 
-/** What the owner of a body hears of it. */
+/** The events of a body for its owner. */
 export interface BodyEvents {
-  /** Called once, before the first wait, which waits for what it returns: the moment for `100 Continue`. */
+  /** Called once, before the first wait: the moment to send `100 Continue`. The body waits for the returned promise. */
   beforeBodyWait(): Promise<void> | undefined;
   /** Called once, when the consumer is done with the last byte. */
   bodyEnded(): void;
@@ -123,7 +123,7 @@ export class Body implements BodySource {
     return view;
   }
 
-  wholeTo(out: HeadWriter): boolean {
+  copyAllTo(out: HeadWriter): boolean {
     const { input } = this.#io;
     const count = this.#left;
     const isWhole = this.#framing >= 0 && !this.#ended && count <= input.length;

@@ -1,6 +1,6 @@
 /**
- * A `Conn` with a read buffer, deadlines and one end. All failures go through `fail`, once: everybody who
- * waits for something here gets the first fault.
+ * A `Conn` with a read buffer, deadlines and one end. All failures go through `fail`, once: every pending
+ * operation gets the first fault.
  *
  * A read can be pending (`watch`) although nobody waits for bytes: by it we notice a peer that leaves, and
  * it becomes the first read of the next message.
@@ -46,9 +46,9 @@ export interface Filler {
 const CLOSED = new Fault("closedUnused", "closed by us");
 
 export class BufferedConn implements Conn, Reader, CoarseTimed {
-  /** Something that ends with it. */
+  /** An object that is closed together with it. */
   companion: { close(): void } | undefined;
-  /** What its user wants to remember of it from one message to the next. */
+  /** A value that its user keeps from one message to the next. */
   memo: unknown;
   place = -1;
   readonly #conn: Conn & Partial<TryConn>;
@@ -267,7 +267,7 @@ export class BufferedConn implements Conn, Reader, CoarseTimed {
     }
   }
 
-  /** Closes it in order. Everybody who still waits gets `fault`. */
+  /** Closes it in order. Every operation that is still pending gets `fault`. */
   close(fault?: Fault): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -288,7 +288,7 @@ export class BufferedConn implements Conn, Reader, CoarseTimed {
     this.fail(new Fault("drained"));
   }
 
-  /** Resets it, so that the peer sees the failure. Everybody who waits gets the first fault, which is returned. */
+  /** Resets it, so that the peer sees the failure. Pending operations get the first fault, which is returned. */
   fail(fault: Fault): Fault {
     if (this.fault !== undefined) return this.fault;
     this.fault = fault;

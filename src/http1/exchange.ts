@@ -21,7 +21,7 @@ import type { BufferedConn } from "./buffered_conn.ts";
  */
 const DISCARD_BYTES_MAX = 64 * 1024;
 
-/** What an exchange must know of its connection. */
+/** The state of a connection that its exchange depends on. */
 export interface DrainState {
   /** True if the connection will not be kept after this response. */
   readonly draining: boolean;
@@ -80,7 +80,7 @@ export class Exchange {
     return this.#keepAlive && !this.#upgraded;
   }
 
-  /** Something that ends with the client's connection, and outlives this exchange. */
+  /** An object that is closed together with the client's connection, and outlives this exchange. */
   get companion(): { close(): void } | undefined {
     return this.#io.companion;
   }
@@ -89,7 +89,7 @@ export class Exchange {
     this.#io.companion = companion;
   }
 
-  /** What the handler wants to remember of the client's connection for the exchanges that follow on it. */
+  /** A value that the handler keeps with the client's connection for the exchanges that follow on it. */
   get memo(): unknown {
     return this.#io.memo;
   }

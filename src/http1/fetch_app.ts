@@ -14,12 +14,12 @@ export function reasonOf(status: number): string {
   return STATUS_TEXT[status] ?? "";
 }
 
-/** What is needed of an exchange to make a `Request` of it. */
+/** The part of an exchange from which a `Request` is made. */
 type ReceivedRequest = Pick<Exchange, "head" | "gone" | "whenGone"> & {
   readonly body: BodySource & { readonly none: boolean };
 };
 
-/** What is needed of an exchange to send a `Response` on it. */
+/** The part of an exchange on which a `Response` is sent. */
 type ResponseSide = Pick<
   Exchange,
   "head" | "answer" | "send" | "gone" | "whenGone" | "responseStarted"
@@ -146,7 +146,7 @@ function leftOut({ headers }: Response, isLeftOut: boolean): BodySource | null {
 }
 
 /**
- * The stream of a response as the body of a message. If the app declares no length, the stream has one turn
+ * The stream of a response as the body of a message. If the app declares no length, the stream gets one iteration
  * of the event loop: a body that is in memory has ended by then, because its reads wait for nothing but other
  * promises, and is sent with its length. All other streams are sent in chunks.
  */

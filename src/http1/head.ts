@@ -43,7 +43,7 @@ export class RequestHead {
   readonly method: string;
   readonly minor: 0 | 1;
   readonly fields: Fields;
-  /** What its fields say. */
+  /** The meaning of its fields. */
   readonly semantics: Semantics;
   /** How the body is framed: a length or CHUNKED. */
   readonly framing: Framing;
@@ -53,7 +53,7 @@ export class RequestHead {
   readonly expectsContinue: boolean;
   /**
    * True if it carries `Upgrade`, to anything but HTTP/2, and `Connection: upgrade` (RFC 9110 section
-   * 7.8). A connection that became HTTP/2 between client and upstream would be out of our hands.
+   * 7.8). After a switch to HTTP/2 between client and upstream we could not check anything any more.
    */
   readonly wantsUpgrade: boolean;
   /** True if the client can use trailers (RFC 9110 section 10.1.4). */
@@ -137,7 +137,7 @@ export interface ResponseHead {
   readonly reason: string;
   readonly minor: 0 | 1;
   readonly fields: Fields;
-  /** What its fields say; what those of the framing mean depends on the request, see `responseFraming`. */
+  /** The meaning of its fields; that of the framing depends on the request, see `responseFraming`. */
   readonly semantics: Semantics;
   /** True if the upstream will take another request, unless the body ends with the connection. */
   readonly keepAlive: boolean;

@@ -16,7 +16,7 @@ const COPIED_MAX = 128;
 
 const NONE = new Uint8Array(0);
 
-/** Bytes on their way out. `Content-Length`, `Transfer-Encoding` and `Connection` are added by `http1/`. */
+/** An output buffer. `Content-Length`, `Transfer-Encoding` and `Connection` are added by `http1/` only. */
 export class HeadWriter {
   #bytes = free.pop() ?? new Uint8Array(ROOM_START);
   #length = 0;
@@ -58,7 +58,7 @@ export class HeadWriter {
     this.#run = undefined;
   }
 
-  /** Adds one line. Throws a TypeError on a name or value that may not stand in a head. */
+  /** Adds one line. Throws a TypeError on a name or value that is not allowed in a head. */
   line(name: string, value: string): void {
     this.#copyRun();
     this.#room(name.length + value.length + 4);

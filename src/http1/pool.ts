@@ -31,8 +31,8 @@ export interface PoolOptions {
 /** A connection that was idle for longer is not used for requests that may not be sent twice. */
 const UNSAFE_IDLE_MS_MAX = 500;
 /**
- * An end after less rest may be a restart, so it does not shorten the rest of all connections. What may not be
- * sent twice is more careful and counts it as well.
+ * If a connection ends after a shorter idle time, in milliseconds, the reason may be a restart, so the idle time of
+ * all connections is not shortened. For requests that may not be sent twice it counts nevertheless.
  */
 const OBSERVED_IDLE_MS_MIN = 20;
 /** How long we remember after which idle time an upstream has closed connections. */
@@ -47,7 +47,7 @@ export class Pool implements ConnectionOwner {
   readonly #deadlines: Deadlines;
   /** The shortest idle time after which the upstream has closed a connection, and until when that counts. */
   #observedIdleMs = Infinity;
-  /** The same without a minimum, for what may not be sent twice. */
+  /** The same without a minimum, for requests that may not be sent twice. */
   #observedUnsafeIdleMs = Infinity;
   #observedUntil = 0;
   #closed = false;
@@ -136,12 +136,12 @@ export class Pool implements ConnectionOwner {
     return true;
   }
 
-  lose(connection: UpstreamConn): void {
+  forget(connection: UpstreamConn): void {
     const at = this.#idle.indexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);
   }
 
-  sawEnd(idleForMs: number): void {
+  idleEnded(idleForMs: number): void {
     this.#forgetObserved();
     this.#observedUnsafeIdleMs = Math.min(this.#observedUnsafeIdleMs, idleForMs);
     if (idleForMs >= OBSERVED_IDLE_MS_MIN) {

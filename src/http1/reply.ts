@@ -1,4 +1,4 @@
-/** What the sender of a request and the connection to its upstream know of each other. */
+/** The types that the sender of a request and the connection to its upstream share. */
 import type { Fault } from "../base/fault.ts";
 import type { Body } from "./body.ts";
 import type { ResponseHead } from "./head.ts";
@@ -20,7 +20,7 @@ export interface ExchangeOptions {
   readonly upgrade?: boolean;
 }
 
-/** Gets what came of a request. Neither may throw. */
+/** Receives the outcome of a request. Neither method may throw. */
 export interface ReplyListener {
   /** The final response head; the request body may still be under way when an early response comes. */
   replied(reply: Reply): void;

@@ -1,4 +1,4 @@
-/** What a response head reveals about its connection, beside the framing. Pure functions. */
+/** What a response head says about its connection, beside the framing. Pure functions. */
 import type { ResponseHead } from "./head.ts";
 
 /**

@@ -1,13 +1,13 @@
 /**
- * What the fields of a head say of framing, persistence and place, read in one walk (RFC 9112 sections 3.2, 6
- * and 9; RFC 9110 sections 7.6.1 and 10.1).
+ * The meaning of the fields of a head for framing, persistence and routing, found in one pass (RFC 9112 sections
+ * 3.2, 6 and 9; RFC 9110 sections 7.6.1 and 10.1).
  */
 import { Fault } from "../base/fault.ts";
 import { type Fields, malformed, type MessageSide } from "./fields.ts";
 import { type FramingFields, readCoding, readLength } from "./framing.ts";
 import { isHost } from "./host.ts";
 
-/** All in one object, because each head makes one. */
+/** One flat object, because one is made for each head. */
 export class Semantics implements FramingFields {
   /** Value of `Content-Length`, or -1. */
   length = -1;

@@ -1,7 +1,7 @@
 /**
- * Sends one message: a head that is already printed, then its body from any source. What can be had without
- * waiting leaves together with the head in one write. Else the body is read and written in turns, so that a
- * slow receiver stops the reading.
+ * Sends one message: a head that is already printed, then its body from any source. Bytes that are available
+ * without waiting leave together with the head in one write. Otherwise reads and writes of the body alternate, so
+ * that a slow receiver stops the reading.
  */
 import { Fault } from "../base/fault.ts";
 import type { BodySource } from "./body.ts";
@@ -25,7 +25,7 @@ export function sendMessage(
 ): MaybeDone {
   if (body === undefined || framing === 0) return io.send(out.bytes, out.length);
   if (framing === CHUNKED) return sendChunked(io, out, body);
-  if (framing > 0 && framing <= TOGETHER_BYTES_MAX && body.wholeTo?.(out) === true) {
+  if (framing > 0 && framing <= TOGETHER_BYTES_MAX && body.copyAllTo?.(out) === true) {
     return io.send(out.bytes, out.length);
   }
   let first: Uint8Array | undefined;

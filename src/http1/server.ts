@@ -218,7 +218,7 @@ export class Server implements CoarseTimed {
   }
 
   /** Must be called when permits may have become free in other threads, or are wanted there. */
-  placesChanged(): void {
+  permitsChanged(): void {
     while (this.#waiting.length > 0 && this.makeRoom()) this.#waiting[0]!.end(true);
     if (this.#waiting.length === 0 && this.options.semaphore?.isWanted === true) this.giveWay();
     this.changed();
@@ -241,7 +241,7 @@ export class Server implements CoarseTimed {
 
   /**
    * Waits for a place for a connection beyond the limit that has a request; false if the request must be
-   * refused. `onGone` is handed what to call if the client leaves meanwhile.
+   * refused. `onGone` receives the function to call if the client leaves meanwhile.
    */
   waitForPlace(
     connection: ServerConnection,
@@ -267,7 +267,7 @@ export class Server implements CoarseTimed {
     });
   }
 
-  /** Must be called when there may be room again because of `others`. */
+  /** Must be called when there may be room again because a connection of `others` has ended. */
   changed(): void {
     for (const resolve of this.#changes) resolve();
     this.#changes.clear();

@@ -48,7 +48,7 @@ export class ServerConnection
   /** Set while a request waits for a place: its client has gone. */
   #leaveQueue: (() => void) | undefined;
   #isAdvancing = false;
-  /** Set while `#advance` runs: it is to go on. */
+  /** Set while `#advance` runs: it must go on with the next request. */
   #hasNext = false;
   #isOver = false;
   readonly #end = Promise.withResolvers<void>();
@@ -69,7 +69,7 @@ export class ServerConnection
   }
 
   onArrival(hasMore: boolean): void {
-    // After an upgrade it is up to the other protocol what an end means.
+    // After an upgrade the other protocol decides what an end means.
     if (hasMore || !this.#isWatching || this.#exchange!.responseFinished) return;
     const { halfCloseMs } = this.#limits;
     this.#io.endWhenQuiet(halfCloseMs, "clientGone", this.#patienceMs);

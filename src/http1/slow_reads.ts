@@ -1,11 +1,11 @@
-/** How a server reads what comes slowly, or what it will not use. */
+/** How a server reads bytes that arrive slowly, and bytes that it does not use. */
 import type { Fault } from "../base/fault.ts";
 import type { Body } from "./body.ts";
 import type { BufferedConn } from "./buffered_conn.ts";
 
 /**
  * After a response the client may still be sending, and closing at once would destroy the response (RFC 9112
- * section 9.6). We read and drop for so long, and so much.
+ * section 9.6). So we read and drop, within these limits (a lingering close).
  */
 const LINGER_MS = 5_000;
 const LINGER_BYTES_MAX = 64 * 1024 * 1024;

@@ -1,9 +1,9 @@
 /**
- * Work that ends later and then calls one listener, without a promise. It can be awaited as well, which makes
- * the promise that most uses do without.
+ * Work that ends later and then calls one listener, without a promise. It can also be awaited; only then a promise
+ * is made.
  */
 
-/** Hears that work has ended. */
+/** Is called when work has ended. */
 export interface EndListener {
   /** `error`: why it failed; undefined if it succeeded. Must not throw. */
   ended(error?: unknown): void;

@@ -32,9 +32,9 @@ export interface ConnectionOwner {
   /** Takes the connection back after a whole exchange; false closes it. */
   keep(connection: UpstreamConn): boolean;
   /** A connection that was kept has ended: by the upstream, a failure, or its deadline. */
-  lose(connection: UpstreamConn): void;
+  forget(connection: UpstreamConn): void;
   /** The upstream has closed a connection that had been idle for so long, in milliseconds. */
-  sawEnd(idleForMs: number): void;
+  idleEnded(idleForMs: number): void;
 }
 
 const EXPECT_BODY = ["POST", "PUT", "PATCH"];
@@ -88,7 +88,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
     this.owner = options.owner;
   }
 
-  /** An end, or bytes that nobody has asked for, make an idle connection useless. */
+  /** An end, or bytes that were not requested, make an idle connection useless. */
   onArrival(): void {
     this.#spoil(true);
   }
@@ -106,8 +106,8 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
   #spoil(isByUpstream: boolean): void {
     if (!this.#idle) return;
     this.#idle = false;
-    if (isByUpstream) this.owner.sawEnd(this.idleForMs);
-    this.owner.lose(this);
+    if (isByUpstream) this.owner.idleEnded(this.idleForMs);
+    this.owner.forget(this);
     this.#io.close();
   }
 
@@ -157,7 +157,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
     return this.#out;
   }
 
-  /** As `ask`, with a promise, which rejects with the Fault. */
+  /** As `startExchange`, with a promise, which rejects with the Fault. */
   exchange(body: BodySource | Uint8Array | null, options: ExchangeOptions): Promise<Reply> {
     return new Promise((replied, failed) => this.startExchange(body, options, { replied, failed }));
   }
@@ -217,7 +217,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
     this.#listener = undefined;
     const fault = this.#io.fail(reason);
     const isStale = this.reused && !this.responseStarted && fault.fault === "upstreamReset";
-    if (isStale) this.owner.sawEnd(this.#idleForMs);
+    if (isStale) this.owner.idleEnded(this.#idleForMs);
     this.#endSending();
     // The caller may retry with the same body, so nobody may still be reading it.
     Promise.resolve(this.#pump).then(() => listener.failed(fault));
@@ -269,7 +269,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
     io.watch();
   }
 
-  /** As that of its connection. */
+  /** See `BufferedConn.canLook`. */
   get canLook(): boolean {
     return this.#io.canLook;
   }

@@ -1,10 +1,10 @@
 /**
- * How many cores this process may use: those that its affinity allows, and not more than the time that its
- * control group may have (cgroups(7)), as a container with a limit on CPU has it.
+ * How many cores this process may use: as many as its affinity allows, and no more than the CPU quota of its
+ * control group allows (cgroups(7)), for instance in a container with a CPU limit.
  */
 import { ProcessLibc } from "./process_libc.ts";
 
-/** Reads a text file; throws if there is none. Tests put another in its place. */
+/** Reads a text file; throws if there is none. Tests replace it. */
 export type ReadText = (path: string) => string;
 
 /** At least 1. `processors` is what the affinity allows. */

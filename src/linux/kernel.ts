@@ -79,7 +79,7 @@ export interface Kernel {
    * connects to itself (simultaneous open, RFC 9293 section 3.5). The port is closed then.
    */
   isItsOwnPeer(fd: number, address: SockAddr): boolean;
-  /** The peer's address; empty if the peer has gone already. */
+  /** The peer's address; empty if the connection has ended already. */
   peerAddress(fd: number): SockAddr;
 
   /**

@@ -23,7 +23,7 @@ export interface BugHandler {
   onBug(error: unknown): void;
 }
 
-/** Work that is left although epoll will report nothing new for it. */
+/** Work that remains to be done, about which epoll will report nothing new. */
 export interface Tick {
   /** True while it is queued; only the loop writes it. */
   queued: boolean;
@@ -31,8 +31,8 @@ export interface Tick {
 }
 
 /**
- * Ticks that are still queued after so long, in milliseconds, wait until what has become ready meanwhile was
- * served: those that have much to do must not delay those that have little.
+ * Ticks that are still queued after this time, in milliseconds, wait until descriptors that have become ready
+ * meanwhile were served: watchers with much work must not delay those with little.
  */
 const TICKS_MS = 0.5;
 /** The longest sleep, in milliseconds; so a loop without traffic calls `beat` this often. */
@@ -109,8 +109,8 @@ export class Loop {
   }
 
   /**
-   * False if all that has happened to `fd` up to the beginning of this tick was told to its watcher. Always true
-   * outside the part of a tick in which watchers are told.
+   * False if the watcher of `fd` has received all events up to the beginning of this tick. Always true outside the
+   * part of a tick in which events are passed to watchers.
    */
   mayHaveNews(fd: number): boolean {
     if (this.#reports === 0) return true;

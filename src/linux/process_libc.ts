@@ -9,7 +9,7 @@ const RLIMIT_NOFILE = 7;
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 const F_GETFD = 1;
-/** `gettid` has no function of its own in older versions of glibc (gettid(2)). */
+/** Older versions of glibc have no function `gettid`, so it is called by its number (gettid(2)). */
 const SYS_GETTID = Deno.build.arch === "x86_64" ? 186n : 178n;
 /** The size of a `cpu_set_t` in bytes, a bit for each of 8192 processors: more than any kernel knows. */
 const CPU_SET_BYTES = 1_024;
@@ -38,14 +38,14 @@ export class ProcessLibc {
     return Number(setrlimit(RLIMIT_NOFILE, raised) === 0 ? limits[1] : limits[0]);
   }
 
-  /** Who is at the other end of a unix socket; undefined for another socket (SO_PEERCRED, unix(7)). */
+  /** The process at the other end of a unix socket; undefined for any other socket (SO_PEERCRED, unix(7)). */
   peerCredentials(fd: number): PeerCredentials | undefined {
     const credentials = new Int32Array(3); // pid, uid, gid
     const length = new Uint32Array([credentials.byteLength]);
     const { getsockopt } = this.#library.symbols;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length) !== 0) return undefined;
     const [pid, uid] = credentials;
-    // The system fills in -1 where there is nobody, as for a socket of the internet.
+    // The system fills in -1 where there is no such process, as for a TCP socket.
     return pid! > 0 ? { pid: pid!, uid: uid! >>> 0 } : undefined;
   }
 

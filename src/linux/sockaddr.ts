@@ -77,7 +77,7 @@ export function endpointOf(address: SockAddr): Endpoint {
 /** True if both are addresses of one host, whatever their ports, and of one family. */
 export function isSameHost(a: SockAddr, b: SockAddr): boolean {
   if (a.length !== b.length || a.length === 0 || a[0] !== b[0] || isUnix(a)) return false;
-  // Behind the family there is the port.
+  // The family and the port come first.
   for (let i = 4; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
 }

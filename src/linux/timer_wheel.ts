@@ -18,7 +18,7 @@ export interface Timed {
 
 export const NEVER = Infinity;
 
-/** A deadline that calls `run` when it is due, for a user without an own record for the fields. */
+/** A deadline that calls `run` when it is due, for a caller that has no object with these fields. */
 export function timed(run: () => void): Timed {
   return { due: NEVER, next: undefined, previous: undefined, expire: run };
 }

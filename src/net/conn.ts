@@ -22,7 +22,10 @@ export interface Conn {
 
 /** Receives the result of a read. */
 export interface Reader {
-  /** Where to read to, at least one byte. Asked when there is something to read, so that who waits needs no buffer. */
+  /**
+   * The buffer to read into, at least one byte. Called only when there is something to read, so that a connection
+   * that waits needs no buffer.
+   */
   room(): Uint8Array;
   /** `count` bytes were read into the last `room`; null: the peer has closed its sending side. */
   arrived(count: number | null): void;

@@ -63,7 +63,7 @@ export function measure(): Descriptors | undefined {
   using libc = new ProcessLibc();
   const limit = libc.raiseDescriptorLimit();
   if (limit === undefined) return undefined;
-  // The kernel gives out the lowest free number, so nothing is open beyond a long gap.
+  // The kernel assigns the lowest free number, so nothing is open after a long gap.
   let [open, gap] = [0, 0];
   for (let fd = 0; fd < limit && gap < GAP_MAX; fd++) {
     const isOpen = libc.isOpen(fd);

@@ -1,13 +1,13 @@
 /**
  * A clock whose timers are those of our own loop, so that a thread with nothing else to do can sleep in
- * epoll_wait(2): it need not look whether a timer of Deno's is due. Timers are up to 16 ms late.
+ * epoll_wait(2) without checking the timers of Deno. Timers are up to 16 ms late.
  */
 import { type Clock, realClock } from "../base/clock.ts";
 import type { Tick } from "../linux/loop.ts";
 import { timed } from "../linux/timer_wheel.ts";
 import type { EmbeddedLoop } from "../net/linux/embedded_loop.ts";
 
-/** Farther deadlines are of no use, and the wheel counts in numbers. About three years. */
+/** Later deadlines become this one, in milliseconds: the wheel needs a finite number. About three years. */
 const FAR_MS = 1e11;
 
 export class LoopClock implements Clock {

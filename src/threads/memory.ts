@@ -31,7 +31,7 @@ export function newServiceMemory(threads: number, limits: readonly number[]): Se
   };
 }
 
-/** The sum of each counter over all threads, in the order of `names`; of the longest times the longest. */
+/** The sum of each counter over all threads, in the order of `names`; the maximum for names that begin with `longest`. */
 export function sumCounters<Name extends string>(
   names: readonly Name[],
   { counters }: ServiceMemory,

@@ -31,10 +31,10 @@ export type ShardOrder =
   | { readonly do: "stop"; readonly drainMs: number }
   /** Ends a stop that is under way. */
   | { readonly do: "cutAll" }
-  /** What only this kind of shard understands. */
-  | { readonly do: "tell"; readonly what: unknown };
+  /** A message that only this kind of shard understands. */
+  | { readonly do: "message"; readonly what: unknown };
 
-/** The beginning of a service in a thread. */
+/** What a thread gets to make the shard of a service. */
 export interface ShardSpec {
   /** Names the code of the shard. */
   readonly kind: string;
@@ -57,8 +57,8 @@ export type ShardReport =
   | { readonly is: "doubt"; readonly doubt: Doubt }
   /** The last report of a shard that was stopped; `cut` counts sessions. */
   | { readonly is: "stopped"; readonly cut: number }
-  /** What only this kind of shard says. */
-  | { readonly is: "tell"; readonly what: unknown };
+  /** A message that only this kind of shard sends. */
+  | { readonly is: "message"; readonly what: unknown };
 
 /** One message of a thread. */
 export type ThreadMessage =

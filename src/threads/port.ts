@@ -1,6 +1,6 @@
 /**
  * The listening socket of a service, which belongs to the main thread: all threads accept from its one queue, and
- * a thread that dies takes none of the clients in it along. Descriptors are the same in all threads of a process.
+ * if a thread dies, the clients in the queue are not lost. Descriptors are the same in all threads of a process.
  */
 import { type Address, formatAddress } from "../base/address.ts";
 import type { Clock } from "../base/clock.ts";
@@ -36,6 +36,7 @@ export interface PortParts {
   readonly opened: (listener: number, address: Address) => void;
 }
 
+/** Opens, closes and reopens the listening socket of one service. */
 export class Port implements Disposable {
   readonly #settings: PortSettings;
   readonly #parts: PortParts;

@@ -1,6 +1,6 @@
 /**
- * What a thread lends to a shard, and what it asks of it. A shard is the data plane of one service in one
- * thread: the splice relay of TCP mode, or the gateway of HTTP mode.
+ * The contract between a thread and its shards. A shard is the part of a service that runs in one thread: the
+ * splice relay in TCP mode, the gateway in HTTP mode (compare Seastar's sharded services).
  */
 import type { Loop } from "../linux/loop.ts";
 import type { EmbeddedLoop } from "../net/linux/embedded_loop.ts";
@@ -8,6 +8,7 @@ import type { SharedCounters } from "./memory.ts";
 import type { ShardOrder, ShardReport } from "./messages.ts";
 import type { SharedSemaphore } from "./shared_semaphore.ts";
 
+/** The part of a service in one thread. */
 export interface Shard {
   /** Carries an order out; it is in force when this returns. */
   execute(order: ShardOrder): void;
@@ -17,6 +18,7 @@ export interface Shard {
   count?(): void;
 }
 
+/** What a thread provides to a shard. */
 export interface ShardContext {
   readonly loop: Loop;
   /** The same loop for shards that use promises; undefined in a thread that never runs any. */
@@ -25,11 +27,14 @@ export interface ShardContext {
   /** The limits of the service, in the order of its `ServiceSpec`. */
   readonly limits: readonly SharedSemaphore[];
   readonly report: (report: ShardReport) => void;
-  /** Must be called while something of Deno's own runs for the shard; what it returns, when that has ended. */
+  /**
+   * Must be called before work of Deno's own begins for the shard (a timer, a file, a fetch); the function that it
+   * returns must be called when that has ended. Meanwhile the thread does not sleep in epoll alone.
+   */
   readonly outside: () => () => void;
 }
 
-/** Makes the shard of one service. `settings` are those of its `ServiceSpec`. */
+/** Makes the shard of one service; `settings` are those of its `ServiceSpec`. Throws only because of a bug. */
 export type MakeShard = (settings: unknown, context: ShardContext) => Shard;
 
 /** A kind of shards. */

@@ -19,7 +19,7 @@ export interface ServiceSpec {
   readonly accountForDeath: (counters: Float64Array) => number;
 }
 
-/** Several threads say that the same limit is reached; that is said once in this time, in milliseconds. */
+/** Several threads report the same limit; it is published once in this time, in milliseconds. */
 const LIMIT_TOLD_MS = 10_000;
 
 /** How long a thread may take to cut its sessions, in milliseconds. */

@@ -25,7 +25,7 @@ const LOOK_MS = 2_000;
 /** CPU time after which a tick that has not ended is taken for one that never will. */
 const HANG_CPU_MS = 10_000;
 
-/** How long a thread may take to end when it is told to. */
+/** How long a thread may take to end after `quit`, in milliseconds. */
 const QUIT_MS = 2_000;
 
 export interface ThreadGroupParts {
@@ -186,7 +186,7 @@ export class ThreadGroup implements AsyncDisposable {
       retryInMs,
     });
     if (this.#isStopping) return;
-    // The kernel may have told only the dead one of clients that wait.
+    // The kernel may have reported waiting clients to the dead thread only.
     this.sendAll({ look: true });
     seat.cancelRestart = clock.after(retryInMs, () => this.#start(seat));
   }

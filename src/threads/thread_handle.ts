@@ -1,6 +1,6 @@
 /**
- * One thread, as the main thread sees it: sends envelopes and awaits their confirmation, receives letters, and
- * learns when the thread has ended. Owns the worker and its message port.
+ * One thread, as the main thread sees it: sends envelopes and awaits their confirmation, receives messages, and
+ * notices when the thread has ended. Owns the worker and its message port.
  */
 import type { Libc } from "../linux/libc.ts";
 import { closeMarked, type Marks } from "../linux/tracked_libc.ts";
@@ -19,7 +19,7 @@ export interface ThreadParts {
   readonly kinds: readonly string[];
   readonly memory: ThreadMemory;
   readonly marks: Marks;
-  /** Receives all letters but confirmations and the last one. */
+  /** Receives all messages but confirmations and the last one. */
   readonly onMessage: (message: ThreadMessage) => void;
 }
 
@@ -77,7 +77,7 @@ export class ThreadHandle {
     this.#worker.terminate();
   }
 
-  /** The thread does not run any more. */
+  /** Ends the handle: the thread does not run any more, for the reason `reason`. */
   declareDead(reason: string): void {
     this.#close(new ThreadDied(reason));
   }

@@ -34,7 +34,7 @@ Deno.test({
       await clock.advance(2_000);
       await new Promise((resolve) => realClock.after(1, () => resolve(undefined)));
     }
-    assertEquals(reason, "it ended without a word");
+    assertEquals(reason, "it ended without a report");
     await ordered;
     await group[Symbol.asyncDispose]();
     assertEquals(clock.pending, 0);

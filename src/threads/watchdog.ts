@@ -1,20 +1,21 @@
 /**
- * Tells a thread that hangs from one that is busy, and from one that the machine gives no time: only a tick of
- * its loop that has used much CPU time without coming to an end hangs. A thread that does not get to run, because
- * the machine is overloaded or the process was stopped, is left alone.
+ * Distinguishes a thread that hangs from one that is busy, and from one that gets no CPU time. A thread hangs if
+ * one tick of its loop has used much CPU time and has not ended. Nothing is done about a thread that does not run
+ * because the machine is overloaded or the process was stopped.
  */
 import { ProcessLibc } from "../linux/process_libc.ts";
 import { BEAT, BEATS, type SharedCounters, THREAD_ID } from "./memory.ts";
 
+/** The result of one check. */
 export type Finding =
   | { readonly is: "alive" }
-  /** It has not run for so long; said once. */
+  /** It has not run for `forMs` milliseconds; returned once. */
   | { readonly is: "starved"; readonly forMs: number }
   | { readonly is: "dead"; readonly reason: string };
 
-/** A thread that has not run for so long is said to be starved. */
+/** A thread that has not run for this time, in milliseconds, is starved. */
 const STARVED_MS = 10_000;
-/** How long a new thread may take until it says its number. */
+/** How long a new thread may take until it has written its number, in milliseconds. */
 const START_MAX_MS = 60_000;
 
 const ALIVE: Finding = { is: "alive" };
@@ -26,6 +27,7 @@ interface Still {
   isSaid: boolean;
 }
 
+/** Watches one thread through its heartbeat in shared memory. */
 export class ThreadWatchdog implements Disposable {
   readonly #libc = new ProcessLibc();
   readonly #beats: SharedCounters;
@@ -55,7 +57,7 @@ export class ThreadWatchdog implements Disposable {
     const beat = this.#beats[this.#at + BEAT]!;
     const threadId = this.#beats[this.#at + THREAD_ID]!;
     const cpuMs = threadId === 0 ? 0 : this.#libc.cpuMs(threadId);
-    if (cpuMs === undefined) return this.#dead("it ended without a word");
+    if (cpuMs === undefined) return this.#dead("it ended without a report");
     const still = this.#still;
     if (still?.beat !== beat) {
       this.#still = { beat, since: now, cpuMs, isSaid: false };

@@ -77,6 +77,6 @@ Deno.test({
     assertEquals(watchdog.check(61_000), { is: "dead", reason: "it does not start" });
     watchdog.reset();
     beats[THREAD_ID] = 2 ** 22;
-    assertEquals(watchdog.check(62_000), { is: "dead", reason: "it ended without a word" });
+    assertEquals(watchdog.check(62_000), { is: "dead", reason: "it ended without a report" });
   },
 });

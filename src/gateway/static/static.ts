@@ -18,7 +18,7 @@ const SEPARATOR = Deno.build.os === "windows" ? "\\" : "/";
 
 /**
  * Serves the files of `folder`: `index.html` for a folder, `404.html` at its root for what is not there.
- * The folder is resolved again for each request, so a deploy that switches a symbolic link just works.
+ * The folder is resolved again for each request, so a deploy may switch a symbolic link at any time.
  */
 export function folderBackup(folder: string, clock: Clock): StaticBackup {
   return orAway(clock, async (request) => {

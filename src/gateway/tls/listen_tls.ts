@@ -105,7 +105,7 @@ export class TlsListener {
       Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert: files.cert, key: files.key }).close();
       this.#files = files;
     } catch (error) {
-      // Mostly the files are half written; the next reload finds them complete.
+      // Usually the files are only partly written; the next reload finds them complete.
       return this.#parts.onReload(error instanceof Error ? error.message : String(error));
     }
     this.relisten();

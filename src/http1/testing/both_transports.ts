@@ -1,4 +1,4 @@
-/** For tests of what both kinds of sockets promise: each is run once on Deno's and once on the kernel's own. */
+/** For tests of the contract of both kinds of sockets: each test runs once with Deno's and once with the kernel's. */
 import { ManualClock, realClock } from "../../base/clock.ts";
 import type { Conn } from "../../net/conn.ts";
 import { denoSockets } from "../../net/deno/transport.ts";
@@ -41,7 +41,7 @@ export function tcpListener(backlog = 16): Deno.TcpListener {
   return Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: backlog });
 }
 
-/** A connection of `sockets`, and its other end in the hands of the test. */
+/** A connection of `sockets`, and its other end, which the test controls. */
 export async function joined(sockets: Sockets): Promise<{ conn: Conn; peer: Deno.TcpConn }> {
   using there = tcpListener();
   const { port } = there.addr;

@@ -1,5 +1,5 @@
 /**
- * llhttp, Node's parser, as an oracle: another hand's reading of the same bytes. It is taken from inside
+ * llhttp, Node's parser, as an oracle: an independent parser that reads the same bytes. It is taken from inside
  * `node:http`, so that it reads synchronously, without a socket.
  */
 import * as common from "node:_http_common";
@@ -10,7 +10,7 @@ export interface ReadMessage {
   /** The request target, or the reason phrase. */
   readonly target: string;
   readonly status: number;
-  /** Names and values by turns, as they were spelt. */
+  /** Names and values alternate, as they were received. */
   readonly fields: readonly string[];
   body: string;
   /** True once its end was seen. */

@@ -9,7 +9,7 @@ export interface ServerFixture {
   readonly clock: ManualClock;
   readonly server: Server;
   readonly faults: string[];
-  /** A new client; `done` resolves when the server is through with it. */
+  /** A new client; `done` resolves when the server has ended with it. */
   connect(room?: number): { client: FakeConn; server: FakeConn; done: Promise<void> };
 }
 

@@ -45,7 +45,7 @@ export class FakeKernel implements Kernel {
   readonly scratch: Bytes;
   /** The test's clock, in milliseconds. */
   time = 1_000;
-  /** Descriptors there are. */
+  /** How many descriptors there can be. */
   fdMax = Infinity;
   /** How addresses answer a connect, as printed by `where`; others refuse. */
   readonly answers = new Map<string, FakeAnswer>();
@@ -339,7 +339,7 @@ export class FakeKernel implements Kernel {
     return flags;
   }
 
-  /** What a read answers when there are no bytes to be had. */
+  /** The result of a read when there are no bytes. */
   #unreadable(peer: Peer): number | undefined {
     if (this.#interrupted()) return -EINTR;
     if (peer.toUs.length > 0) return undefined;
@@ -365,7 +365,7 @@ export class FakeKernel implements Kernel {
     return count;
   }
 
-  /** An error is met once (socket(7), SO_ERROR). */
+  /** An error is returned once (socket(7), SO_ERROR). */
   #met(peer: Peer): number {
     const { error } = peer;
     peer.error = 0;

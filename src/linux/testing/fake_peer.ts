@@ -49,16 +49,16 @@ export class Queue {
   }
 }
 
-/** Is called when something happened to a socket. */
+/** Is notified when something has happened to a socket. */
 export interface Changes {
   changed(fd: number): void;
 }
 
-/** The other end of one of our sockets, in the hands of the test. */
+/** The other end of one of our sockets, which the test controls. */
 export class Peer {
   readonly #kernel: Changes;
   readonly #bufferMax: number;
-  /** Ours to read, and what we sent. */
+  /** Bytes for us to read, and bytes that we sent. */
   readonly toUs: Queue;
   readonly fromUs: Queue;
   hasEnded = false;
@@ -73,13 +73,13 @@ export class Peer {
   weEnded = false;
   weReset = false;
   weClosed = false;
-  /** A send of ours was refused since there was room last. */
+  /** True if a send of ours found no room, and no room has been reported since. */
   isAwaited = false;
   /** There is no other end: our socket is connected to itself. */
   isOurselves = false;
   /** The connection is made. */
   isUp = true;
-  /** An error that our side has not met yet. */
+  /** An error that no call of ours has returned yet. */
   error = 0;
   fd = -1;
 

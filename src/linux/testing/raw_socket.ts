@@ -18,11 +18,11 @@ const MSG_OOB = 1;
 const TEST_DEADLINE_MS = 20_000;
 const FAST_BYTES = 262_144;
 const SLOW_BYTES = 16_384;
-/** Looks, one millisecond or more apart, after which something is taken to be full. */
+/** The number of looks, at least a millisecond apart, after which a buffer counts as full. */
 const FULL_POLLS = 50;
 const OPTIONS = { userTimeoutMs: 0 };
 
-/** The calls behind all of them; they live as long as the process. */
+/** The system calls of all sockets here; opened once for the process. */
 const calls = Deno.build.os === "linux"
   ? { libc: new Libc(), extra: Deno.dlopen("libc.so.6", TABLE).symbols }
   : undefined;

@@ -59,7 +59,7 @@ async function tryWithoutKernel(
   return await asked({ ...address, host }) === undefined ? "address in use" : undefined;
 }
 
-/** Undefined if somebody answers at `address`, else why not. */
+/** Undefined if a process accepts connections at `address`; otherwise the fault of the attempt. */
 async function asked(address: Address): Promise<Fault | undefined> {
   const { signal } = new AbortController();
   const outcome = await dial(address, { clock: realClock, timeoutMs: ANSWER_MS, signal });
@@ -137,7 +137,7 @@ async function bindOverStale(path: string, listen: Listen): Promise<Deno.Listene
   }
 }
 
-/** True if somebody listens on this socket file, even if the accept queue is full. */
+/** True if a process listens on this socket file, even if the accept queue is full. */
 async function isOwned(path: string): Promise<boolean> {
   const fault = await asked({ kind: "unix", path });
   if (fault === undefined || fault.fault === "connectTimeout") return true;

@@ -65,7 +65,7 @@ export function closeConn(conn: Deno.Conn): void {
   try {
     conn.close();
   } catch (error) {
-    // This is what Deno throws for one that is.
+    // Deno throws this for a connection that is closed already.
     if (!(error instanceof Deno.errors.BadResource)) throw error;
   }
 }

@@ -9,7 +9,7 @@ import type { Acceptee, AcceptOptions } from "../transport.ts";
 import { denoConn, peerOf, tune } from "./conn.ts";
 import { QueueEnd } from "./queue_end.ts";
 
-/** What an accept loop accepts from, and for whom. */
+/** The listener of an accept loop, and the receiver of its clients. */
 export interface AcceptSource<C extends Deno.Conn> {
   /**
    * The listener to accept from, which may be another one each time; undefined ends the loop. If this throws,
@@ -33,7 +33,7 @@ export async function acceptAll<C extends Deno.Conn>(source: AcceptSource<C>): P
     const { pauseMs, isNews } = pauses.next(source.now());
     return source.pause(error, pauseMs, isNews);
   };
-  /** The listener that was found closed; whether there is another is asked before there is room. */
+  /** The listener that was found closed. Whether there is another one is asked before waiting for room. */
   let closed: unknown;
   for (;;) {
     const room = closed === undefined ? source.room() : undefined;
@@ -94,7 +94,7 @@ export function closeListener(listener: { close(): void }): void {
   try {
     listener.close();
   } catch (error) {
-    // This is what Deno throws for one that is.
+    // Deno throws this for a listener that is closed already.
     if (!(error instanceof Deno.errors.BadResource)) throw error;
   }
 }

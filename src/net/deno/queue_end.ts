@@ -10,7 +10,7 @@ import type { Clock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import { dial } from "./dial.ts";
 
-/** So many rounds without another client end it: a response just sent may make its client connect again. */
+/** It ends after this number of rounds without a client: a client may connect again right after its response. */
 const QUIET_ROUNDS = 4;
 /** The pause between two rounds, in milliseconds. */
 const PAUSE_MS = 5;
@@ -61,7 +61,7 @@ export class QueueEnd {
   }
 
   /**
-   * To be called for each client that was accepted. Calls `serve` at once, or when the listener is closed if
+   * Must be called for each client that was accepted. Calls `serve` at once, or when the listener is closed if
    * its end has begun; our own connections are closed instead. Owns `conn` until then.
    */
   admit(conn: Deno.Conn, serve: () => void): void {
@@ -99,7 +99,7 @@ export class QueueEnd {
   async #waitForQueueEnd(): Promise<void> {
     for (let quiet = 0; quiet < QUIET_ROUNDS && !this.#isClosed; quiet++) {
       const before = this.#ports.size;
-      // If not, the queue is full or descriptors are exhausted: the listener is closed without more ado.
+      // Otherwise the queue is full or descriptors are exhausted, and the listener is closed at once.
       if (!await this.#oneRound()) return;
       if (this.#ports.size > before + 1) quiet = -1;
       // No pause after the last round: clients that come in between would be lost.

@@ -1,7 +1,7 @@
 /**
  * Connections whose TLS handshake has not finished. `close` of such a `Deno.TlsConn` waits for its handshake, so
- * that a silent peer would keep the descriptor without limit. Where the kernel can be
- * called, the socket itself is shut down first: the handshake fails at once, and Deno closes the descriptor.
+ * that a silent peer would keep the descriptor without limit. Where the kernel can be called, the socket itself
+ * is shut down first: the handshake fails at once, and Deno closes the descriptor.
  *
  * Deno does not reveal the descriptors of these connections. They are found among all of this process by their
  * two addresses.
@@ -12,7 +12,7 @@ import { endpointOf } from "../../linux/sockaddr.ts";
 import { kernelUnsupportedReason } from "../../linux/unsupported_reason.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
 
-/** The kernel gives out the lowest free number, so no descriptor is open beyond so many free ones. */
+/** The kernel assigns the lowest free number, so no descriptor is open after a gap of this many free ones. */
 const GAP_MAX = 256;
 
 /** Whether the kernel can be called; examined when it is first asked for. */

@@ -21,14 +21,14 @@ const SLEEP_MS = 1;
 const BUSY_MS = 4;
 /** The longest wait of the helper thread. */
 const WAIT_MS = 500;
-/** How soon this thread looks by itself, in case the helper did not get a thread at all … */
+/** After this time the thread looks itself, in case the pool had no thread for the helper … */
 const POLL_MS = 50;
-/** … and how soon when it is known that it did not. */
+/** … and after this time if that is known. */
 const LATE_MS = 1;
 /** How long `stop` waits for the helper. */
 const STOP_MS = 1_000;
 
-/** What the loop needs of `Libc`; tests put another in its place. */
+/** The part of `Libc` that the loop uses; tests replace it. */
 export type LoopHost = Pick<
   Libc,
   "pollElsewhere" | "eventfd" | "wake" | "settle" | "close" | "now"
@@ -69,11 +69,11 @@ export class EmbeddedLoop implements Watcher {
 
   /**
    * Begins to run at once. `isAlone` tells whether nothing of Deno's own can have work for this thread: no
-   * timer, no file, no socket. Then it sleeps in epoll_wait(2) itself, as long as it likes, and no other thread
-   * has a part in it. On a thread that serves other purposes as well it is never alone.
+   * timer, no file, no socket. Then this thread itself sleeps in epoll_wait(2) until there is something to do, and
+   * no helper thread is needed. On a thread that serves other purposes as well, `isAlone` must return false.
    */
   constructor(loop: Loop, host: LoopHost, clock: Clock, isAlone = () => false) {
-    // `finished` may be read by nobody, and a rejection must not count as unhandled then.
+    // If nobody reads `finished`, a rejection must not count as unhandled.
     this.#ended.promise.catch(() => {});
     this.loop = loop;
     this.#host = host;
@@ -173,7 +173,7 @@ export class EmbeddedLoop implements Watcher {
     this.#tick();
   }
 
-  /** Closes what is ours, now or when the helper returns. */
+  /** Closes the descriptors of the loop, now or when the helper returns. */
   #end(): void {
     if (this.#state === "ended") return;
     this.#cancelTimer();

@@ -18,13 +18,13 @@ const BATCH_MAX = 64;
 
 /** Receives the clients of a batch. */
 export interface BatchTaker {
-  /** True while another client may be accepted; read once before each, so that it may take a place for it. */
+  /** True while another client may be accepted; read once before each, so that it may acquire a permit for it. */
   readonly hasRoom: boolean;
   /** True if no other client should be accepted in this tick; read after each. */
   readonly isPaused: boolean;
   /** Takes over the socket of one client. */
   take(client: number): void;
-  /** There was room for a client, and there was none. */
+  /** `hasRoom` was true, and no client was waiting. */
   missed?(): void;
 }
 
@@ -41,7 +41,7 @@ export function acceptBatch(kernel: Kernel, listener: number, taker: BatchTaker)
     const client = kernel.accept(listener);
     if (client < 0) {
       taker.missed?.();
-      // It is closed in this very moment.
+      // There is no client, or the listener is being closed.
       if (client === -EAGAIN || client === -EINVAL) return "empty";
       if (isShortageErrno(client)) return client;
       // Any other error is one of that connection, which Linux reports here (accept(2)).
@@ -74,6 +74,7 @@ export interface Sharing {
   readonly yieldMs: number;
 }
 
+/** The accept loop of one listening socket of the kernel. */
 export class LinuxAcceptor implements Watcher, Tick, BatchTaker {
   queued = false;
   readonly #host: EmbeddedLoop;
@@ -109,7 +110,7 @@ export class LinuxAcceptor implements Watcher, Tick, BatchTaker {
     this.#listener = listener;
     this.#acceptee = acceptee;
     this.#options = options;
-    // It rejects only for a bug, and must not count as unhandled then.
+    // It rejects only because of a bug, and must not count as unhandled then.
     this.#end.promise.catch(() => {});
   }
 
@@ -177,7 +178,7 @@ export class LinuxAcceptor implements Watcher, Tick, BatchTaker {
     this.#acceptee.serve(conn, this.#peers.nameOf(peer)).catch(this.#end.reject);
   }
 
-  /** Another thread has so many milliseconds to take the client. */
+  /** Leaves the client to other threads for `ms` milliseconds. */
   #yield(ms: number): void {
     this.#cancel();
     this.#cancel = this.#options.clock.after(ms, () => this.look());

@@ -1,5 +1,5 @@
 /**
- * A unix socket for a few clients, with the kernel's word on who they are (`SO_PEERCRED`, unix(7)). While there
+ * A unix socket for a few clients; the kernel says which process and user each one is (`SO_PEERCRED`, unix(7)). While there
  * is no client it costs nothing but a helper thread that waits in poll(2): the loop in which connections are
  * served runs only while there are some.
  */
@@ -38,7 +38,7 @@ export interface CannotListen {
   readonly holder?: number;
 }
 
-/** The loop of the connections of a moment. */
+/** The loop of the present connections; it exists only while there are some. */
 interface Hosting {
   readonly host: EmbeddedLoop;
   readonly libc: Libc;
@@ -118,7 +118,7 @@ class LinuxLocalListener implements LocalListener {
     this.finished.catch(() => {});
   }
 
-  /** Closes the listener and removes its file. End the connections before. */
+  /** Closes the listener and removes its file. The caller ends the connections first. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#stop.signal.aborted) return await this.finished.catch(() => {});
     this.#stop.abort();

@@ -145,15 +145,15 @@ export class FakeConn implements Conn {
         heard += String.fromCharCode(...buffer.subarray(0, count));
       }
     } catch {
-      // A test wants to see a reset as what it heard last.
+      // The reset is shown at the end of what was read.
       heard += "(reset)";
     }
     return heard;
   }
 }
 
-/** The same without a promise for what can be done at once, as the sockets of Linux have it. */
-class SwiftFakeConn extends FakeConn implements TryConn {
+/** The same as a `TryConn`, which makes no promise for what can be done at once, as the sockets of Linux. */
+class TryFakeConn extends FakeConn implements TryConn {
   readonly #incoming: FakePipe;
   readonly #outgoing: FakePipe;
 
@@ -195,14 +195,14 @@ export const fakePair: MakePair = (room = 65536) => {
   return [new FakeConn(back, there), new FakeConn(there, back)];
 };
 
-const swiftPair: MakePair = (room = 65536) => {
+const tryPair: MakePair = (room = 65536) => {
   const there = new FakePipe(room);
   const back = new FakePipe(room);
-  return [new SwiftFakeConn(back, there), new SwiftFakeConn(there, back)];
+  return [new TryFakeConn(back, there), new TryFakeConn(there, back)];
 };
 
 /** Registers a test once for each way in which a connection may hand over what it can do at once. */
 export function onConns(name: string, run: (pair: MakePair) => Promise<void>): void {
   Deno.test(`plain: ${name}`, () => run(fakePair));
-  Deno.test(`swift: ${name}`, () => run(swiftPair));
+  Deno.test(`without promises: ${name}`, () => run(tryPair));
 }

@@ -1,6 +1,6 @@
 /**
- * The fake kernel with what a hosted loop needs besides: an eventfd, and a wait in another thread that
- * ends when there is something to report, when it is woken, or when the test says that its time is up.
+ * The fake kernel with what the embedded loop needs in addition: an eventfd, and a wait in another thread that
+ * ends when there is something to report, when it is woken, or when the test calls `timeIsUp`.
  */
 import { ManualClock } from "../../base/clock.ts";
 import { EmbeddedLoop } from "../linux/embedded_loop.ts";
@@ -17,12 +17,12 @@ export class FakeHost extends FakeKernel implements LoopHost {
   readonly waits: number[] = [];
   /** How often the loop has asked for changes. */
   polls = 0;
-  /** What a turn of the loop takes, by the test's clock. */
+  /** How long one tick of the loop takes, in milliseconds of the test's clock. */
   msPerPoll = 0;
   isEventfdOpen = false;
   /** For the loop's own timers. */
   readonly clock = new ManualClock();
-  /** The other thread is not given its turn: nothing but `timeIsUp` ends a wait. */
+  /** True: the other thread gets no CPU time, and only `timeIsUp` ends a wait. */
   isCrowded = false;
   #isWoken = false;
   #eventfdMark = 0;
@@ -55,7 +55,7 @@ export class FakeHost extends FakeKernel implements LoopHost {
     do await this.#quiet.promise; while (!await this.#isStillQuiet());
   }
 
-  /** Promises that the last turn settled may have given the loop more to do. */
+  /** Promises that the last tick settled may have caused more work. */
   async #isStillQuiet(): Promise<boolean> {
     await new Promise((resolve) => setImmediate(resolve));
     return this.#waiting !== undefined;
