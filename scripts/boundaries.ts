@@ -58,7 +58,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** The file through which a room is entered, where it is not named like the room. */
+/** The files through which a room is entered, if they are not named like the room. */
 const DOORS: Readonly<Record<string, readonly string[]>> = {
   base: [], // small modules, each with one purpose
   config: ["load.ts", "options.ts"],

@@ -91,7 +91,7 @@ export async function metricsMarkdown(): Promise<string> {
 }
 
 const INCIDENTS = [{ service: "web", kind: "start", count: 1 }] as const;
-/** An event that the eventCounts counts in each of its families. */
+/** An event that `EventCounts` counts in each of its families. */
 const START: Event = {
   type: "promotion.finished",
   move: "start",
@@ -102,7 +102,7 @@ const START: Event = {
   tookMs: 1,
 } as Event;
 
-/** Any values: only the names of the metrics matter. */
+/** The values do not matter: only the names of the metrics are used. */
 const FACTS = new Proxy({ version: "0" }, {
   get: (target, key) =>
     key === "version" ? target.version : key === "descriptors" ? { open: 0, max: 0 } : 0,

@@ -1,7 +1,7 @@
 /**
  * `deno task faults [NAME…]`: applies each fault to each proxy in both modes while a client counts, and
- * prints the table; a run of all of them writes it to `.github/docs/faults.md`. Loopback only, a few
- * minutes. HAProxy stands beside ours where it is installed, the originals where their binaries are
+ * prints the table; a run of all of them writes it to `.github/docs/faults.md`. It uses the loopback only and
+ * takes a few minutes. HAProxy takes part if it is installed, the original programs if their paths are
  * given: `--flopsy PATH`, `--kagehq PATH`. Exit code 1 if ours doubled a request or changed a byte.
  */
 import { parseArgs } from "@std/cli/parse-args";
@@ -13,7 +13,7 @@ import { type Fault, show } from "../tests/faults/stage.ts";
 
 const FILE = new URL("../.github/docs/faults.md", import.meta.url);
 
-/** A reason where there is no tally: it did not get as far as that. */
+/** The counts, or the reason why there are none; undefined if the proxy was not tested. */
 type Result = Tally | string | undefined;
 type Row = readonly [fault: Fault, results: ReadonlyMap<Contestant, Result>];
 
@@ -38,7 +38,7 @@ async function main(): Promise<number> {
     if (args._.length > 0 && !args._.includes(fault.name)) continue;
     const obstacle = fault.obstacle?.();
     if (obstacle !== undefined) console.error(`${fault.name}: ${obstacle}`);
-    else rows.push([fault, await befall(fault, all)]);
+    else rows.push([fault, await applyFault(fault, all)]);
   }
   const text = page(rows, all, haproxy);
   console.log(text);
@@ -50,8 +50,8 @@ async function main(): Promise<number> {
   return rows.some(isBroken) ? 1 : 0;
 }
 
-/** At all proxies at once: what they mostly do is wait. */
-async function befall(
+/** Applies one fault to all proxies at the same time, since they mostly wait. */
+async function applyFault(
   fault: Fault,
   all: readonly Contestant[],
 ): Promise<Map<Contestant, Result>> {
@@ -71,7 +71,7 @@ async function befall(
   return new Map(results);
 }
 
-/** What must not happen, whatever the fault. */
+/** True if something happened that must not happen, whatever the fault. */
 function isBroken([, results]: Row): boolean {
   return [...results].some(([{ name }, tally]) =>
     name.startsWith("failover,") && tally !== undefined &&

@@ -45,7 +45,7 @@ interface FunctionSpan {
 
 const FUNCTION_HEAD =
   /^(\s*)(?:export )?(?:default )?(?:async )?function\*? ?([\w$]+)|^(\s+)(?:(?:static|async|get|set|override|readonly) )*(#?[\w$]+|\[[\w.]+\])(?:<[^>]*>)?\([^;]*$/;
-/** Words that look like a method's name and begin a statement. */
+/** Keywords that begin a statement and look like the name of a method. */
 const STATEMENTS = new Set(["if", "for", "while", "switch", "catch", "return", "await", "super"]);
 
 function functionsOf(lines: readonly string[]): FunctionSpan[] {
@@ -63,7 +63,7 @@ function functionsOf(lines: readonly string[]): FunctionSpan[] {
   return found;
 }
 
-/** The line of the closing brace of a function that begins at `from`; undefined if that is a mere call. */
+/** The line of the closing brace of a function that begins at `from`; undefined if that is only a call. */
 function endOf(lines: readonly string[], from: number, indent: string): number | undefined {
   const outside = new RegExp(`^${indent}\\S`);
   for (let at = from + 1; at < lines.length; at++) {
@@ -85,8 +85,8 @@ export function misplacedTestCode({ path, text }: Source): string[] {
 }
 
 /**
- * Source files without a unit test beside them, other than those of `exceptions`; and exceptions that
- * are none any more, so that the list only shrinks.
+ * Source files without a unit test beside them, other than those in `exceptions`; and exceptions that are no
+ * longer needed, so that the list only shrinks.
  */
 export function untested(
   paths: readonly string[],

@@ -16,7 +16,7 @@ import { eventsMarkdown, metricsMarkdown } from "./events_reference.ts";
 const DOCS = new URL("../.github/docs/", import.meta.url);
 const EVENTS = new URL("../src/events/events.ts", import.meta.url);
 
-/** Each table: its name between the markers, the page it stands on, and how it is made. */
+/** Each table: its name between the markers, its page, and the function that makes it. */
 const TABLES: readonly {
   readonly name: string;
   readonly page: string;
@@ -32,7 +32,7 @@ const TABLES: readonly {
   { name: "metrics", page: "events.md", markdown: metricsMarkdown },
 ];
 
-/** Exit code: 0 when all is well, 1 when a page is out of date or has no place for its table. */
+/** Returns the exit code: 0 if all pages are up to date, 1 if one is not or has no markers for its table. */
 async function main(args: readonly string[]): Promise<number> {
   if (args[0] === "--schema") {
     console.log(JSON.stringify(jsonSchema(), null, 2));

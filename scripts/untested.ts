@@ -1,6 +1,6 @@
 /**
- * The source files that have no unit test beside them, each with where it is tested instead. The list only
- * shrinks: `boundaries.ts` refuses a new file without a test, and an entry that is no longer needed.
+ * The source files that have no unit test beside them, each with the place of its tests. The list only shrinks:
+ * `boundaries.ts` refuses a new file without a test, and an entry that is no longer needed.
  */
 export const UNTESTED: Readonly<Record<string, string>> = {
   "admin/view.ts": "types only",

@@ -1,6 +1,6 @@
 /**
  * The metrics of the process as Prometheus text. All values are read at the time of the scrape: states and
- * counters from the services, counts of events from the eventCounts. Pure.
+ * counters from the services, and counts of events from `EventCounts`. Pure.
  */
 import { isUp } from "../failover/health.ts";
 import { activeOf, letsClientsThrough } from "../failover/state.ts";

@@ -1,5 +1,5 @@
 /**
- * What every relay engine is given, gives back and counts, so that hold, open and drain mean the same
+ * The contract of all relay engines: settings, orders and counters, so that hold, open and drain mean the same
  * in all of them. An engine is the TCP data plane of one service.
  */
 import type { Address } from "../base/address.ts";
@@ -18,11 +18,11 @@ export const SETTLE_MS = 50;
 export interface RelaySettings {
   /** Where clients connect. Host `::` means all interfaces, IPv6 and IPv4. */
   readonly bind: Address;
-  /** How long one attempt to connect to the upstream may take. */
+  /** How long one attempt to connect to the upstream may take, in milliseconds. */
   readonly connectTimeoutMs: number;
-  /** A session in which no byte moved either way for so long is ended; 0 means never. */
+  /** A session in which no byte moved either way for this time, in milliseconds, is ended; 0 means never. */
   readonly idleTimeoutMs: number;
-  /** The longest that one client waits for an upstream, over all attempts and holds. */
+  /** The longest that one client waits for an upstream, over all attempts and holds, in milliseconds. */
   readonly holdMs: number;
   /** Accepted clients that may wait at one time; further ones stay in the kernel's accept queue. */
   readonly heldMax: number;
@@ -32,13 +32,13 @@ export interface RelaySettings {
   readonly pipesMax?: number;
   /** Threads that share the work, in an engine that has threads. */
   readonly workers: number;
-  /** Permission bits for the file of a unix socket that is listened on; without them umask(2) rules. */
+  /** Permission bits for the file of a unix socket that is listened on; without them umask(2) decides. */
   readonly socketMode?: number;
   /** PROXY protocol header to begin each upstream connection with. */
   readonly sendProxy: "none" | "v1" | "v2";
 }
 
-/** What an engine gets from its surroundings. */
+/** What an engine gets from its owner. */
 export interface RelayContext {
   readonly clock: Clock;
   readonly publish: Publish;
@@ -90,7 +90,7 @@ export class EngineUnavailable {
   constructor(readonly reason: string) {}
 }
 
-/** Makes an engine, with its port closed. */
+/** Makes an engine, with its port closed; an `EngineUnavailable` if it cannot run here. */
 export type StartEngine = (
   settings: RelaySettings,
   context: RelayContext,

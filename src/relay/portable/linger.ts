@@ -7,10 +7,10 @@
 import type { Clock } from "../../base/clock.ts";
 import { drop, type FlowEnd, throwBug } from "./streams.ts";
 
-/** How long after the last byte sent to it, and for how many dropped bytes, the peer is waited for. */
+/** How long the peer is waited for after the last byte sent to it, in milliseconds, and how many bytes are dropped. */
 const LINGER_MS = 30_000;
 const LINGER_BYTES_MAX = 64 * 1_048_576;
-/** It has this time in any case. */
+/** It has at least this time, in milliseconds. */
 const LINGER_MIN_MS = 2_000;
 
 export interface Lingering {

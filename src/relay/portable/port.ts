@@ -11,7 +11,7 @@ import { acceptAll } from "../../net/deno/listener.ts";
 import type { RelayContext } from "../engine.ts";
 
 const RETRY_BIND_MS = 1_000;
-/** What the port asks of and gives to its owner. */
+/** The owner of a port. */
 export interface PortOwner {
   /** False while no further client should be accepted; asked before each. */
   hasRoom(): boolean;
@@ -65,12 +65,12 @@ export class PortableListener {
     this.#context.publish({ type: "port.closed", address });
   }
 
-  /** To be called when there may be room again. */
+  /** Must be called when there may be room again. */
   recheck(): void {
     this.#wake();
   }
 
-  /** Reports that nobody is accepted for now because this machine lacks a resource, as `reason` says. */
+  /** Reports that no client is accepted for now because this machine lacks a resource, as `reason` says. */
   stall(reason: string, retryInMs: number): void {
     if (this.#listener !== undefined) this.#acceptFailed(this.#listener, reason, retryInMs);
   }
@@ -138,7 +138,7 @@ export class PortableListener {
     });
   }
 
-  /** The address as listened on, with the port that the system chose. */
+  /** The listening address, with the port that the system chose. */
   #name(listener: Deno.Listener): string {
     const { addr } = listener;
     return formatAddress(addr.transport === "tcp" ? addressOfDeno(addr) : this.#bind);

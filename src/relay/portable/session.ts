@@ -17,7 +17,7 @@ import { lingerAfterBreak } from "./linger.ts";
 import { proxyHeader } from "../proxy_header.ts";
 import { flow, type FlowEnd, SourceReader, throwBug } from "./streams.ts";
 
-/** An attempt to connect without an answer for so long is worth a probe. */
+/** After this time without an answer, in milliseconds, an attempt to connect causes a probe. */
 const DOUBT_AFTER_MS = 500;
 const RECONNECT_FIRST_MS = 50;
 const RECONNECT_MAX_MS = 1_000;
@@ -25,7 +25,7 @@ const RECONNECT_MAX_MS = 1_000;
 /** Counters that one relay shares with its sessions. */
 export type Tally = { -readonly [Name in keyof RelayCounters]: RelayCounters[Name] };
 
-/** What a session needs of its relay. */
+/** The relay that owns a session. */
 export interface PortableSessionOwner {
   readonly settings: RelaySettings;
   readonly context: RelayContext;
@@ -34,7 +34,7 @@ export interface PortableSessionOwner {
   readonly route: Route | undefined;
   /** True when clients that wait are turned away. */
   readonly turningAway: boolean;
-  /** A client waits because this machine lacks a resource, until `fed`: nobody is accepted before it. */
+  /** A client waits until `fed` because this machine lacks a resource; no other client is accepted before. */
   starve(reason: string, retryInMs: number): void;
   fed(): void;
   /** Reports a client that got no upstream. */
@@ -89,7 +89,7 @@ export class PortableSession implements Member {
     else if (this.#upstream !== undefined) closeConn(this.#upstream.conn);
   }
 
-  /** The upstream answers after all. */
+  /** The upstream has passed a probe. */
   confirm(upstream: string): void {
     if (this.#asking && this.#owner.route?.upstream.name === upstream) this.#wake?.("confirmed");
   }
@@ -136,12 +136,12 @@ export class PortableSession implements Member {
     }
     if (conn instanceof Fault) {
       const why = await this.#ask(route, conn);
-      // The pause keeps an upstream that passes probes and refuses clients from being hammered.
+      // The pause limits the attempts on an upstream that passes probes and refuses clients.
       const pauseMs = backoffMs(++this.#refusals, RECONNECT_MAX_MS, RECONNECT_FIRST_MS);
       if (why === "confirmed") await this.#wait(route, pauseMs);
       return;
     }
-    if (this.#over || this.#owner.route !== route) return closeConn(conn); // too late to cancel
+    if (this.#over || this.#owner.route !== route) return closeConn(conn); // it could not be cancelled in time
     this.#upstream = { conn, route };
     try {
       await this.#join(conn, route);
@@ -162,7 +162,7 @@ export class PortableSession implements Member {
       timeoutMs: Math.min(settings.connectTimeoutMs, this.#waitLeftMs()),
       signal: this.#attempt.signal,
       resolver,
-      // Not before: the time that a look-up takes is no evidence against the upstream.
+      // Not earlier: the time that a look-up takes is no evidence against the upstream.
       onConnecting: () => cancelDoubt = clock.after(DOUBT_AFTER_MS, () => this.#slow(route)),
     });
     cancelWatch();
@@ -171,7 +171,7 @@ export class PortableSession implements Member {
     return outcome;
   }
 
-  /** Something is short on this machine, which is no doubt about the upstream: the client waits for it. */
+  /** The client waits for a resource of this machine; that is no reason to doubt the upstream. */
   async #waitForResource(route: Route, fault: Fault): Promise<void> {
     this.#trouble = fault;
     const pauseMs = backoffMs(++this.#refusals, RECONNECT_MAX_MS, RECONNECT_FIRST_MS);
@@ -327,7 +327,7 @@ export class PortableSession implements Member {
     return why === "confirmed";
   }
 
-  /** Sends the PROXY header. It is no byte of the client's: the client can still be moved after it. */
+  /** Sends the PROXY header. The client can still be moved after that, because no byte of its own was sent. */
   async #introduce(conn: Deno.Conn): Promise<void> {
     const { sendProxy } = this.#owner.settings;
     if (sendProxy === "none") return;

@@ -29,7 +29,7 @@ export interface AcceptorOwner {
   readonly short: (reason: string) => void;
 }
 
-/** Prints a socket address as the operator would write it. */
+/** Prints a socket address in the form of the options. */
 export function printSockaddr(address: SockAddr): string {
   return formatAddress(addressOfSockaddr(address));
 }
@@ -76,7 +76,7 @@ export class SpliceAcceptor implements Watcher, Tick, Timed, BatchTaker {
     this.look();
   }
 
-  /** Looks for clients, whatever it has been told before. */
+  /** Looks for clients, even if it is paused or was full. */
   look(): void {
     this.#isFull = this.#isPaused = false;
     this.#owner.loop.again(this);
@@ -120,7 +120,7 @@ export class SpliceAcceptor implements Watcher, Tick, Timed, BatchTaker {
     this.#owner.giveBack();
   }
 
-  /** Accepts nobody for a while because the system lacks a resource, as `reason` says. */
+  /** Accepts no client for a while because the system lacks a resource, as `reason` says. */
   pause(reason: string): void {
     if (this.#isPaused || this.#listener === -1) return;
     this.#isPaused = true;

@@ -1,7 +1,7 @@
 /** The counters of the relay in one thread, in memory that it shares with the main thread. */
 import type { RelayCounters } from "../engine.ts";
 
-/** In the order in which they stand. */
+/** The names of the counters, in the order of the memory. */
 export const RELAY_COUNTERS = [
   "accepted",
   "active",

@@ -31,11 +31,11 @@ import type { SpliceSession } from "./session.ts";
 import type { ResolvedRoute } from "./resolved_route.ts";
 import type { Wait } from "./wait.ts";
 
-/** An upstream that has not answered a connect for so long is doubted. */
+/** An upstream that has not answered a connect for this time, in milliseconds, is doubted. */
 const DOUBT_AFTER_MS = 500;
 const RETRY_FIRST_MS = 50;
 const RETRY_MAX_MS = 1_000;
-/** Equal doubts within so long are reported once, as each makes the control plane probe the upstream. */
+/** Equal doubts within this time, in milliseconds, are reported once, because each causes a probe. */
 const DOUBT_PAUSE_MS = 100;
 const LOG_INTERVAL_MS = 1_000;
 
@@ -96,7 +96,7 @@ export class Dialer {
     const lackedResources = wait.waitsFor === "resources";
     wait.enter("connect");
     this.#tryNext(session, route);
-    if (lackedResources) this.#owner.waitOver(); // it no longer keeps new clients out
+    if (lackedResources) this.#owner.waitOver(); // new clients may be accepted again
   }
 
   /** Lets a client wait for an order, and cancels what was under way for it. */
@@ -140,17 +140,17 @@ export class Dialer {
     }
   }
 
-  /** Something changed for a session that is not joined. */
+  /** Handles an event on a socket of a session that is not joined. */
   early(session: SpliceSession, fd: number, flags: number): void {
     if (fd === session.client) {
       if (this.#hasLeft(session)) this.#abandon(session);
       return;
     }
-    // The upstream of a waiting client has ended; all of that is known.
+    // The upstream of a waiting client has ended, which is known already.
     if (session.phase !== "connecting") return;
     const { kernel } = this.#owner.deps;
     const error = (flags & FAILED) === 0 ? 0 : kernel.takeError(fd);
-    // If it sent something before the reset, the client is to get that.
+    // If it sent something before the reset, the client must get that.
     if (error < 0 && kernel.peek(fd) <= 0) {
       this.#blame(session.wait!, connectFaultOf(error));
       return this.#attemptFailed(session);
@@ -158,7 +158,7 @@ export class Dialer {
     if ((flags & WRITABLE) !== 0) this.#join(session, flags, error < 0);
   }
 
-  /** A deadline of a session that is not joined. */
+  /** Handles an expired deadline of a session that is not joined. */
   expired(session: SpliceSession, now: number): void {
     const wait = session.wait!;
     if (session.phase === "connecting") {

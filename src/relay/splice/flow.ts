@@ -13,7 +13,7 @@ import type { Kernel, Pipe } from "../../linux/kernel.ts";
 import type { SharedCounters } from "../../threads/memory.ts";
 import type { Buffer, Pools } from "./pools.ts";
 
-/** What the flows of one loop share. */
+/** The objects that all flows of one loop share. */
 export interface FlowDeps {
   readonly kernel: Kernel;
   readonly pools: Pools;
@@ -48,8 +48,8 @@ const FULL_READS = 2;
 /** Splices in a row, each of less than half a scratch buffer, after which it copies again. */
 const SMALL_SPLICES = 3;
 
-// What is true of a flow, as bits of one number: there are thousands of flows, most of them idle, and a
-// field for each would make them half as large again.
+// The state of a flow is one number of bits: there are thousands of flows, most of them idle, and a field for
+// each bit would make them half as large again.
 /** The source was reported readable, and no read has found it dry since. */
 const CAN_READ = 1;
 /** The sink has not refused a byte since it was reported writable. */
@@ -75,9 +75,9 @@ export class Flow {
   #is = ENDED;
   #pipe: Pipe | undefined;
   #buffer: Buffer | undefined;
-  /** What speaks for the other mode: full reads in a row while it copies, small splices while it splices. */
+  /** Reasons to change the mode: full reads in a row while it copies, small splices while it splices. */
   #streak = 0;
-  /** Where in the counters its bytes go. */
+  /** Index of the counter for its bytes. */
   readonly #counter: number;
 
   constructor(counter: number) {
@@ -103,7 +103,7 @@ export class Flow {
     this.#is |= CAN_WRITE;
   }
 
-  /** To be called when reports may have been missed: every call is tried once. */
+  /** Must be called when reports may have been missed: every system call is tried once. */
   rouse(): void {
     this.#is |= CAN_READ | CAN_WRITE | THOROUGH;
   }

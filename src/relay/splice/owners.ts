@@ -1,4 +1,4 @@
-/** What a session and the dialer need of those around them: loop, settings, and who decides for them. */
+/** The interfaces through which a session and the dialer reach their owner: the loop, settings, and decisions. */
 import type { Event } from "../../events/events.ts";
 import type { Doubt } from "../../failover/ports.ts";
 import type { Loop } from "../../linux/loop.ts";
@@ -8,16 +8,16 @@ import type { SpliceSession } from "./session.ts";
 /** `free`: in the pool. `waiting`: no attempt under way. `connecting`: one is. `joined`: bytes may flow. */
 export type SessionPhase = "free" | "waiting" | "connecting" | "joined";
 
-/** What a session asks of those around it. */
+/** The owner of a session. */
 export interface SpliceSessionOwner {
   readonly loop: Loop;
   readonly deps: FlowDeps;
   readonly idleTimeoutMs: number;
-  /** The longest that a client waits for an upstream. */
+  /** The longest that a client waits for an upstream, in milliseconds. */
   readonly waitMaxMs: number;
-  /** Something changed before the join. */
+  /** There was an event on a socket before the join. */
   early(session: SpliceSession, fd: number, flags: number): void;
-  /** A deadline before the join. */
+  /** A deadline expired before the join. */
   expired(session: SpliceSession, now: number): void;
   /** The upstream ended or was reset before any byte; the client is still there. */
   endedUnused(session: SpliceSession, how: "end" | "reset"): void;
@@ -29,7 +29,7 @@ export interface SpliceSessionOwner {
   release(session: SpliceSession): void;
 }
 
-/** What the dialer asks of those around it. */
+/** The owner of the dialer. */
 export interface DialerOwner {
   readonly loop: Loop;
   readonly deps: FlowDeps;
@@ -41,7 +41,7 @@ export interface DialerOwner {
   doubt(doubt: Doubt): void;
   /** The PROXY header of this client, if one is sent. */
   headerFor(client: number): Uint8Array | undefined;
-  /** A client that had to wait no longer does, which makes room for another one. */
+  /** A client no longer waits, so another one may be accepted. */
   waitOver(): void;
   /** The system is short of descriptors, ports or memory; `reason` says of what. */
   short(reason: string): void;

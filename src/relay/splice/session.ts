@@ -1,6 +1,6 @@
 /**
  * One client and the upstream that it is joined to: two flows. Half-closes are passed on as half-closes,
- * failures as resets. Before the join it is the place of a client that waits, which `dialer.ts` runs.
+ * failures as resets. Before the join it is the record of a client that waits, which `dialer.ts` controls.
  *
  * When one side breaks, the other still gets all bytes that the kernel had acknowledged to the broken one:
  * those in our pipes, in the broken socket's receive queue and in the other socket's send queue. A reset, or
@@ -24,12 +24,12 @@ const COMES = READABLE | URGENT | PEER_ENDED | HUNG_UP | FAILED;
 const LAST = URGENT | PEER_ENDED | HUNG_UP | FAILED;
 const GOES = WRITABLE | HUNG_UP | FAILED;
 
-/** The sound side is closed if it acknowledges nothing for so long, or for the idle timeout if that is shorter. */
+/** The sound side is closed if it acknowledges nothing for this time (ms), or for a shorter idle timeout. */
 const NO_ACK_MS = 30_000;
 /** The first and the longest interval at which the bytes that are not acknowledged are counted. */
 const POLL_FIRST_MS = 16;
 const POLL_MAX_MS = 512;
-/** A session that lives so long is worth the system calls that keep its upstream's connection alive. */
+/** After this time, in milliseconds, keep-alive is set on the upstream's connection: shorter sessions save the calls. */
 const KEEP_ALIVE_AFTER_MS = 5_000;
 /** Reads in one tick that drop what the sound side sends to the broken one. */
 const DROPS_MAX = 16;
@@ -49,14 +49,17 @@ export class SpliceSession implements Watcher, Tick, Timed, BugHandler {
   clientFlags = 0;
   /** Set in the phases `waiting` and `connecting`, and only then. */
   wait: Wait | undefined;
-  /** The socket that is broken, or -1; the other one is to get all that the broken one sent. */
+  /** The socket that is broken, or -1; the other one must get all that the broken one sent. */
   #broken = -1;
-  /** The broken side was reset before an orderly end: the other side is to see a reset as well. */
+  /** The broken side was reset before an orderly end: the other side must get a reset as well. */
   #wasReset = false;
   /** Milliseconds between two looks, 0 before the first; and the bytes unacknowledged at the last look. */
   #pollMs = 0;
   #owed = 0;
-  /** When a byte last moved for certain; when one was last sent to the upstream, which may be dead. Loop time. */
+  /**
+   * When a byte last moved for certain; and when one was last sent to the upstream, which may be dead. In loop
+   * time.
+   */
   #movedAt = 0;
   #sentAt = 0;
   /** What the upstream had acknowledged when the kernel was last asked; undefined before that. */
@@ -156,7 +159,7 @@ export class SpliceSession implements Watcher, Tick, Timed, BugHandler {
     const into = isClient ? this.down : this.up;
     if ((flags & COMES) !== 0) from.sourceReady((flags & LAST) !== 0);
     if ((flags & GOES) !== 0) into.sinkReady();
-    // Bulk takes its turn after all messages of this tick.
+    // Bulk is moved after all messages of this tick.
     const isBulk = from.splices || into.splices;
     if (isBulk && (flags & LAST) === 0) return this.#owner.loop.again(this);
     this.run();
@@ -168,7 +171,7 @@ export class SpliceSession implements Watcher, Tick, Timed, BugHandler {
   }
 
   /**
-   * Moves what can be moved, in both directions, and then draws the conclusions. Any step may end the
+   * Moves all bytes that can be moved, in both directions, and then handles the results. Any step may end the
    * session or return it to the dialer, hence each step looks at the phase. Harmless at any time.
    */
   run(): void {
@@ -239,7 +242,7 @@ export class SpliceSession implements Watcher, Tick, Timed, BugHandler {
     const { loop, deps } = this.#owner;
     const stopped = flow.pump(deps);
     if (flow.tookStep()) {
-      // Whether the upstream acknowledges the client's bytes is asked in `lastMoved`, and only there.
+      // Only `lastMoved` asks the kernel whether the upstream acknowledges the client's bytes.
       if (flow === this.down || this.#broken !== -1) this.#movedAt = loop.now;
       else this.#sentAt = loop.now;
     }
@@ -288,7 +291,7 @@ export class SpliceSession implements Watcher, Tick, Timed, BugHandler {
     if (this.#broken !== -1 && this.#broken !== fd) return this.cut();
     const isNew = this.#broken === -1;
     this.#broken = fd;
-    // If its end arrived in order before the reset, the other side has been given that end already.
+    // If its end arrived in order before the reset, the other side has got that end already.
     const from = this.#fromBroken;
     if (wasReset && !from.ended) this.#wasReset = true;
     if (!isNew) return;

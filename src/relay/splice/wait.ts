@@ -1,7 +1,7 @@
 /**
- * What is true of a client only while it has no upstream: deadlines, in the loop's time, and what was
- * tried for it. Most sessions are joined, and most of those are idle; they do without this record, which
- * returns to the pool and serves the next client.
+ * The state of a client while it has no upstream: deadlines, in the loop's time, and the attempts so far. Most
+ * sessions are joined, and most of those are idle; they need no such record, so it returns to the pool and serves
+ * the next client.
  */
 import type { FaultName } from "../../base/fault.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
@@ -13,8 +13,8 @@ import { NEVER } from "../../linux/timer_wheel.ts";
  * `order`: for a decision of the control plane.
  * `retry`: for the pause before the next attempt, until `nextAt`.
  * `resources`: for a descriptor or a port that this machine is short of; tries again at `nextAt`.
- * `settling`: its upstream ended before any byte; at `nextAt` the control plane is asked about that.
- * `verdict`: it has been asked, and the answer is awaited.
+ * `settling`: its upstream ended before any byte; at `nextAt` the control plane is asked about the upstream.
+ * `verdict`: the control plane has been asked and has not answered yet.
  */
 export type WaitsFor = "connect" | "order" | "retry" | "resources" | "settling" | "verdict";
 
@@ -41,7 +41,7 @@ export class Wait {
   /** How the upstream ended, in the states `settling` and `verdict`. */
   unusedEnd: "end" | "reset" = "end";
 
-  /** Makes the record fit for the next client. `giveUpAt` is in the loop's time, in milliseconds. */
+  /** Resets the record for the next client. `giveUpAt` is in the loop's time, in milliseconds. */
   begin(giveUpAt: number): void {
     this.waitsFor = "connect";
     this.giveUpAt = giveUpAt;

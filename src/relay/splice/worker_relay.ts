@@ -44,7 +44,7 @@ export interface WorkerRelayParts {
   readonly fairShare?: FairShare;
 }
 
-/** The relay as a shard of a thread; its limits are those of `PlaneParts`, in that order. */
+/** The relay as a shard; its limits are `connections` and `held` of `WorkerRelayParts`, in this order. */
 export const relayShard: ShardKind = {
   hasPromises: false,
   make(settings, { loop, counters, limits: [connections, held], report }) {
@@ -328,7 +328,7 @@ function counted(
   };
 }
 
-/** True for a joined session that the order is about. */
+/** True for a joined session that the order concerns. */
 function isConcerned(session: SpliceSession, { upstream, throughEpoch }: DrainScope): boolean {
   return session.phase === "joined" && session.upstreamName === upstream &&
     session.epoch <= throughEpoch;

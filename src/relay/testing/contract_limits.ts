@@ -16,7 +16,7 @@ import {
 } from "./world.ts";
 import { unusedPort } from "../../base/testing/ports.ts";
 
-/** Has the upstream say back the first line that it gets. */
+/** An upstream that sends back the first line that it gets. */
 const firstLine = async (conn: Deno.Conn): Promise<void> => {
   let line = "";
   while (!line.endsWith("\n")) line += await readText(conn, 1);

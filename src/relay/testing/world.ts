@@ -1,7 +1,7 @@
 /**
- * Everything around a relay in a test: real upstreams and clients on loopback, what the relay published
- * and doubted, and ways to wait for facts. Nothing here sleeps for a guessed time: `until` looks at a
- * fact again and again, and gives up loudly.
+ * The environment of a relay in a test: real upstreams and clients on loopback, the events and doubts of the
+ * relay, and ways to wait for facts. Nothing here sleeps for a guessed time: `until` checks a fact repeatedly and
+ * throws if it does not become true in time.
  */
 import { parseAddress } from "../../base/address.ts";
 import { type Clock, realClock, sleep } from "../../base/clock.ts";

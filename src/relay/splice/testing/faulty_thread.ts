@@ -1,9 +1,9 @@
 /**
- * A thread with bugs in it. Of the clients' bytes it does not take kindly to: `throw`, which throws in the
- * handling of that session; `die`, which makes its loop throw; and `spin`, which makes it stand still.
+ * A thread with bugs. The client's bytes cause them: `throw` throws in the handling of that session, `die` makes
+ * the loop throw, and `spin` makes the thread hang.
  */
 import { Libc } from "../../../linux/libc.ts";
-// Evaluated in one go with what follows: a message that comes before it listens would be lost.
+// Imported statically: a message that arrives before the thread listens would be lost.
 import "./thread_main.ts";
 
 const { receive, poll } = Libc.prototype;
