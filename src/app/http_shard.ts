@@ -28,6 +28,7 @@ import {
   type ToHttpShard,
 } from "./http_messages.ts";
 import { httpUpstreams } from "./http_upstreams.ts";
+import { keepPoolThread } from "./pool_thread.ts";
 import { Questions } from "./questions.ts";
 
 export const httpShard: ShardKind = {
@@ -56,6 +57,7 @@ class HttpShard implements Shard {
   #port: SharedPort | undefined;
   #listening: Listening | undefined;
   #isStopping = false;
+  readonly #poolThread: Disposable | undefined;
 
   constructor(settings: HttpShardSettings, context: ShardContext) {
     this.#settings = settings;
@@ -83,6 +85,8 @@ class HttpShard implements Shard {
     const deps = { clock, deadlines: this.#deadlines, sockets: this.#sockets, pseudonym };
     const upstreams = httpUpstreams(config, { ...deps, caCerts: undefined });
     this.#list = upstreams.list;
+    const hasFiles = settings.config.targets.some(({ kind }) => kind !== "url");
+    this.#poolThread = hasFiles ? keepPoolThread(clock, () => this.#useFiles()) : undefined;
     this.#gateway = new Gateway(gatewaySettings(config, errorPage, pseudonym), {
       clock,
       deadlines: this.#deadlines,
@@ -177,7 +181,17 @@ class HttpShard implements Shard {
     const cut = await this.#listening?.stop(drainMs, this.#abort.signal) ?? 0;
     this.#gateway[Symbol.dispose]();
     this.#questions.end();
+    this.#poolThread?.[Symbol.dispose]();
     this.#context.report({ is: "stopped", cut });
+  }
+
+  async #useFiles(): Promise<void> {
+    const ended = this.#context.outside();
+    try {
+      await Deno.lstat(".");
+    } finally {
+      ended();
+    }
   }
 
   readonly #refuse = (listener: number): void => {

@@ -1,8 +1,8 @@
 /**
- * Keeps one thread of the runtime's pool for blocking work (files, name look-ups) alive. The pool ends its
- * threads when they have been idle for ten seconds. If it then needs one, and the system has none to give
- * (RLIMIT_NPROC, a limit of the container), the runtime ends the whole process; while it has at least one
- * thread, the work waits for that one instead.
+ * Keeps one thread of the runtime's pool for blocking work (files, name look-ups) alive. The main thread and each
+ * worker have a pool of their own, which ends its threads when they have been idle for ten seconds. If it then
+ * needs one, and the system has none to give (RLIMIT_NPROC, a limit of the container), the runtime ends the whole
+ * process; while it has at least one thread, the work waits for that one instead.
  */
 import type { Clock } from "../base/clock.ts";
 

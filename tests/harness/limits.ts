@@ -13,10 +13,29 @@ export function limit(what: keyof typeof RESOURCES, most: number): void {
   }
 }
 
+/**
+ * From now on this process can start neither processes nor threads: the limit of its user, which counts both,
+ * is exceeded (RLIMIT_NPROC). Root must have been left before. The returned function takes that back.
+ */
+export function forbidProcesses(): () => void {
+  using libc = openLibc();
+  const before = new BigUint64Array(2);
+  if (libc.symbols.getrlimit(RESOURCES.processes, before) !== 0) throw new Error("Cannot ask");
+  set(new BigUint64Array([1n, before[1]!]));
+  return () => set(before);
+}
+
+function set(processes: BigUint64Array<ArrayBuffer>): void {
+  using libc = openLibc();
+  if (libc.symbols.setrlimit(RESOURCES.processes, processes) !== 0) {
+    throw new Error(`Cannot limit processes to ${processes[0]}`);
+  }
+}
+
 /** Gives up being root, permanently; does nothing for any other user (setuid(2)). */
 export function leaveRoot(): void {
-  if (Deno.uid() !== 0) return;
   using libc = openLibc();
+  if (libc.symbols.getuid() !== 0) return;
   if (libc.symbols.setuid(NOBODY) !== 0) throw new Error("Cannot leave root");
 }
 
@@ -44,7 +63,9 @@ export function openDescriptors(): number {
 
 function openLibc() {
   const library = Deno.dlopen("libc.so.6", {
+    getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
     setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+    getuid: { parameters: [], result: "u32" },
     setuid: { parameters: ["u32"], result: "i32" },
   });
   return { symbols: library.symbols, [Symbol.dispose]: () => library.close() };

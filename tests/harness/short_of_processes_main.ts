@@ -1,19 +1,22 @@
 /**
- * The proxy on a system that at SIGUSR1 runs out of processes, and has some again at SIGUSR2. The system's
- * answer (fork(2): EAGAIN) is imitated where programs are started: under the real limit (RLIMIT_NPROC), which
- * counts threads as well, the runtime itself may end.
+ * The proxy on a system that at SIGWINCH runs out of processes and threads, and at the next one has some again:
+ * the real limit (RLIMIT_NPROC). It does not hold for root, so a proxy that root has started becomes another user
+ * first. Not SIGUSR1: Deno opens its debugger then, for which it needs a thread.
  */
-const spawn = Deno.Command.prototype.spawn;
+import { forbidProcesses, leaveRoot } from "./limits.ts";
 
-function refuse(): never {
-  const error = new Deno.errors.WouldBlock("Resource temporarily unavailable (os error 11)");
-  throw Object.assign(error, { code: "EAGAIN" });
-}
+let allow: (() => void) | undefined;
 
-Deno.addSignalListener("SIGUSR1", () => {
-  Deno.Command.prototype.spawn = refuse;
-  console.error("no process is left");
+Deno.addSignalListener("SIGWINCH", () => {
+  if (allow === undefined) {
+    leaveRoot();
+    allow = forbidProcesses();
+    console.error("no process is left");
+  } else {
+    allow();
+    allow = undefined;
+    console.error("processes can be started");
+  }
 });
-Deno.addSignalListener("SIGUSR2", () => Deno.Command.prototype.spawn = spawn);
 
 await import("../../src/main.ts");
