@@ -3,6 +3,7 @@
  * of `report/lines.ts`, and the result of a scrape. Pure: text in, text out.
  */
 import { TestService } from "../src/admin/testing/service.ts";
+import { Histogram } from "../src/base/histogram.ts";
 import { COUNTER_METRICS } from "../src/admin/view.ts";
 import { metricsText, type ProcessFacts } from "../src/admin/metrics.ts";
 import type { Event } from "../src/events/events.ts";
@@ -74,6 +75,8 @@ export function eventsMarkdown(source: string): string {
 export async function metricsMarkdown(): Promise<string> {
   const counters = Object.fromEntries(Object.keys(COUNTER_METRICS).map((name) => [name, 1]));
   await using service = new TestService({ name: "web", counters });
+  const times = new Histogram([1]);
+  service.requestTimes.push({ method: "GET", status: 200, upstream: "a", times });
   service.eventCounts.take({ time: 0, service: "web", event: START, id: 1 } as never);
   const trigger = { type: "trigger.finished", program: "a", epoch: 1, tookMs: 1 } as const;
   service.eventCounts.take({ time: 0, service: "web", event: trigger, id: 2 } as never);

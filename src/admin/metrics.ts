@@ -7,7 +7,14 @@ import { activeOf, letsClientsThrough } from "../failover/state.ts";
 import { family, histogramFamily, type Sample } from "./exposition.ts";
 import type { EventCounts } from "./event_counts.ts";
 import type { IncidentCount } from "../incidents/incidents.ts";
-import { COUNTER_ROWS, isOnBackup, isReady, type ServiceView } from "./view.ts";
+import {
+  COUNTER_ROWS,
+  isOnBackup,
+  isReady,
+  roleOf,
+  type ServiceView,
+  UPSTREAM_ROLES,
+} from "./view.ts";
 
 /** Facts about the process itself. */
 export interface ProcessFacts {
@@ -36,17 +43,7 @@ export function metricsText(
   return [
     ...stateFamilies(views),
     ...standbyFamilies(views),
-    ...COUNTER_ROWS.map(([key, { metric, kind, help, scale = 1 }]) =>
-      family(
-        `failover_${metric}`,
-        kind,
-        help,
-        views.flatMap((view): Sample[] => {
-          const count = view.counters()[key];
-          return count === undefined ? [] : [[{ service: view.name }, count * scale]];
-        }),
-      )
-    ),
+    ...countFamilies(views),
     family(
       "failover_promotions_total",
       "counter",
@@ -63,6 +60,17 @@ export function metricsText(
     family("failover_events_total", "counter", "Events, by type.", eventCounts.events),
     ...processFamilies(facts),
   ].join("");
+}
+
+function countFamilies(views: readonly ServiceView[]): string[] {
+  return COUNTER_ROWS.flatMap(([key, { metric, kind, help }]) => {
+    if (metric === undefined) return [];
+    const samples = views.flatMap((view): Sample[] => {
+      const count = view.counters()[key];
+      return count === undefined ? [] : [[{ service: view.name }, count]];
+    });
+    return [family(`failover_${metric}`, kind!, help!, samples)];
+  });
 }
 
 function stateFamilies(views: readonly ServiceView[]): string[] {
@@ -121,6 +129,7 @@ function stateFamilies(views: readonly ServiceView[]): string[] {
       "1 while the upstream is no candidate, by order of the operator.",
       perUpstream((view, name) => Number(view.state().drained.has(name))),
     ),
+    roleFamily(views),
     family(
       "failover_checks_total",
       "counter",
@@ -130,6 +139,24 @@ function stateFamilies(views: readonly ServiceView[]): string[] {
   ];
 }
 
+function roleFamily(views: readonly ServiceView[]): string {
+  return family(
+    "failover_upstream_role",
+    "gauge",
+    "1 for what the upstream is used for now: active, candidate, standby or drained.",
+    views.flatMap((view) => {
+      const state = view.state();
+      return state.upstreams.flatMap(({ name }) => {
+        const present = roleOf(state, name);
+        return UPSTREAM_ROLES.map((role): Sample => [
+          { service: view.name, upstream: name, role },
+          Number(role === present),
+        ]);
+      });
+    }),
+  );
+}
+
 function standbyFamilies(views: readonly ServiceView[]): string[] {
   const perService = (read: (view: ServiceView) => boolean): Sample[] =>
     views.map((view) => [{ service: view.name }, Number(read(view))]);
@@ -137,7 +164,7 @@ function standbyFamilies(views: readonly ServiceView[]): string[] {
     family(
       "failover_ready",
       "gauge",
-      "1 if a failover would find somebody: an upstream beside the active one is up and not drained.",
+      "1 if a failover would find somebody: an upstream beside the active one is up and not drained, and the service is not paused.",
       perService(isReady),
     ),
     family(
@@ -162,7 +189,22 @@ function durationFamilies(
         : [[{ service: view.name, upstream: name }, histogram] as const];
     })
   );
+  const requests = views.flatMap((view) =>
+    view.requestTimes().map(({ method, status = "_OTHER", upstream, times }) =>
+      [{ service: view.name, method, status, upstream }, times] as const
+    )
+  );
   return [
+    histogramFamily(
+      "failover_hold_duration_seconds",
+      "How long clients waited for an upstream, however that ended.",
+      views.map((view) => [{ service: view.name }, view.holdTimes()]),
+    ),
+    histogramFamily(
+      "http_server_request_duration_seconds",
+      "From the head of a request to the end of its response. status 0: the client left before it; upstream none: the proxy answered; _OTHER: not told apart.",
+      requests,
+    ),
     histogramFamily(
       "failover_check_duration_seconds",
       "Duration of checks with a verdict.",

@@ -1,4 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { Histogram } from "../base/histogram.ts";
+import type { OperatorOrder } from "../failover/orders.ts";
 import { metricsText } from "./metrics.ts";
 import { PASSED, REFUSED, TestService } from "./testing/service.ts";
 
@@ -16,6 +18,10 @@ const FACTS = {
 Deno.test("metrics show verdicts, the active upstream, checks and moves", async () => {
   const counters = { clientSentBytes: 10, held: 2, longestHoldMs: 1_500 };
   await using service = new TestService({ name: "shop", counters });
+  service.holdTimes.add(1_500);
+  const times = new Histogram([1]);
+  times.add(10);
+  service.requestTimes.push({ method: "GET", status: 200, upstream: "b", times });
   await service.start(PASSED, REFUSED);
   await service.answer("a", REFUSED, 4);
   await service.answer("b", PASSED);
@@ -42,13 +48,19 @@ Deno.test("metrics show verdicts, the active upstream, checks and moves", async 
       "process_open_fds 20",
       "process_max_fds 1024",
       'failover_clients_held{service="shop"} 2',
-      'failover_longest_hold_seconds{service="shop"} 1.5',
+      'failover_upstream_role{service="shop",upstream="a",role="standby"} 1',
+      'failover_upstream_role{service="shop",upstream="b",role="standby"} 0',
+      'failover_upstream_role{service="shop",upstream="b",role="active"} 1',
+      'failover_hold_duration_seconds_bucket{service="shop",le="2.5"} 1',
+      'failover_hold_duration_seconds_sum{service="shop"} 1.5',
+      'http_server_request_duration_seconds_count{service="shop",method="GET",status="200",upstream="b"} 1',
       "failover_log_lines_lost_total 1",
       "failover_notifications_lost_total 2",
       'failover_build_info{version="1.2.3"} 1',
       "process_start_time_seconds 1.5",
     ]
   ) assertStringIncludes(text, `${line}\n`);
+  assert(!text.includes("longest_hold"), "the histogram has it");
   assert(!text.includes("requests_total"), "a count the data plane does not keep is left out");
 });
 
@@ -65,4 +77,29 @@ Deno.test("every line of the metrics keeps to the grammar, each family named onc
   const names = [...text.matchAll(/^# TYPE (\S+) (\S+)/gm)];
   assertEquals(new Set(names.map(([, name]) => name)).size, names.length);
   for (const [, name, kind] of names) assertEquals(name!.endsWith("_total"), kind === "counter");
+});
+
+Deno.test("nobody would take over while the service is paused, or the other upstream drained", async () => {
+  await using service = new TestService();
+  await service.start(PASSED, PASSED);
+  await service.answer("b", PASSED);
+  const ready = () =>
+    /^failover_ready\{service=""\} (\d)$/m.exec(
+      metricsText([service.view], service.eventCounts, [], FACTS),
+    )![1];
+  const order = async (order: OperatorOrder) => {
+    service.view.order(order, { by: "ann", reason: "" });
+    await service.clock.advance(0);
+  };
+  assertEquals(ready(), "1");
+  await order({ name: "pause" });
+  assertEquals(ready(), "0");
+  await order({ name: "resume" });
+  assertEquals(ready(), "1");
+  await order({ name: "drain", upstream: "b" });
+  assertEquals(ready(), "0");
+  assertStringIncludes(
+    metricsText([service.view], service.eventCounts, [], FACTS),
+    'failover_upstream_role{service="",upstream="b",role="drained"} 1\n',
+  );
 });

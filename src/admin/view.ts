@@ -19,6 +19,10 @@ export interface ServiceView {
   /** How long the checks of an upstream took. */
   checkDurations?(upstream: string): Histogram | undefined;
   counters(): ServiceCounters;
+  /** How long clients waited for an upstream, however that ended. */
+  holdTimes(): Histogram;
+  /** How long requests took; empty in TCP mode. */
+  requestTimes(): readonly RequestTimes[];
   /** Time of an upstream's next check in the clock's milliseconds; undefined if it is not known. */
   nextCheckAt?(upstream: string): number | undefined;
   /** Carries out an order; `onOutcome` receives each outcome, at once or later. */
@@ -29,6 +33,15 @@ export interface ServiceView {
   ): void;
 }
 
+/** The requests that had the same method, status and upstream. */
+export interface RequestTimes {
+  readonly method: string;
+  /** 0 if the client left before it got one; undefined where that is not told apart. */
+  readonly status: number | undefined;
+  readonly upstream: string;
+  readonly times: Histogram;
+}
+
 /**
  * The counts of a data plane: some or all of the rows of `COUNTER_METRICS`. `RelayCounters` and `GatewayCounters`
  * have this type.
@@ -36,12 +49,10 @@ export interface ServiceView {
 export type ServiceCounters = { readonly [C in keyof typeof COUNTER_METRICS]?: number };
 
 interface CounterRow {
-  /** Metric name without the prefix `failover_`. */
-  readonly metric: string;
-  readonly kind: "counter" | "gauge";
-  readonly help: string;
-  /** Factor from the count to the metric; 1 by default. */
-  readonly scale?: number;
+  /** Metric name without the prefix `failover_`; undefined for a count that only the state shows. */
+  readonly metric?: string;
+  readonly kind?: "counter" | "gauge";
+  readonly help?: string;
 }
 
 /**
@@ -100,12 +111,8 @@ export const COUNTER_METRICS = {
     kind: "counter",
     help: "Bytes sent from upstreams to clients.",
   },
-  longestHoldMs: {
-    metric: "longest_hold_seconds",
-    kind: "gauge",
-    help: "The longest that any client waited for an upstream.",
-    scale: 0.001,
-  },
+  /** The longest that any client waited for an upstream; the metrics have a histogram instead. */
+  longestHoldMs: {},
 } as const satisfies Record<string, CounterRow>;
 
 /** The rows in order, as pairs of key and row. */
@@ -114,13 +121,33 @@ export const COUNTER_ROWS = Object.entries(COUNTER_METRICS) as [
   CounterRow,
 ][];
 
-/** Whether a failover would find an upstream: one beside the active one that is up and not drained. */
+/**
+ * Whether a failover would find an upstream: one beside the active one that is up and not drained. While the
+ * service is paused there is no failover.
+ */
 export function isReady(view: ServiceView): boolean {
   const state = view.state();
+  if (state.paused !== undefined) return false;
   const active = activeOf(state)?.upstream.name;
   return state.upstreams.some(({ name }) =>
     name !== active && !state.drained.has(name) && isUp(state.health.get(name)!, view.policy)
   );
+}
+
+/** What the proxy uses an upstream for. */
+export type UpstreamRole = "active" | "candidate" | "standby" | "drained";
+export const UPSTREAM_ROLES: readonly UpstreamRole[] = [
+  "active",
+  "candidate",
+  "standby",
+  "drained",
+];
+
+export function roleOf(state: State, upstream: string): UpstreamRole {
+  const { phase, drained } = state;
+  if (activeOf(state)?.upstream.name === upstream) return "active";
+  if (phase.name === "promoting" && phase.candidate.name === upstream) return "candidate";
+  return drained.has(upstream) ? "drained" : "standby";
 }
 
 /** Whether the upstream that serves, or served last, is not the primary. */

@@ -2,7 +2,8 @@
  * The control plane of one service, the same in both modes: checks, the operator's programs and the
  * controller for one data plane. It is part of the composition root.
  */
-import type { ServiceCounters, ServiceView } from "../admin/view.ts";
+import type { RequestTimes, ServiceCounters, ServiceView } from "../admin/view.ts";
+import type { Histogram } from "../base/histogram.ts";
 import type { ServiceConfig } from "../config/options.ts";
 import { Controller } from "../failover/controller.ts";
 import type { DataPlane, Doubt, Probe, Triggers } from "../failover/ports.ts";
@@ -31,6 +32,17 @@ export interface ControlPlaneParts {
   readonly failOpen: boolean;
   /** Called with each new state, before anything follows from it. */
   readonly onState?: (state: State) => void;
+}
+
+/** What the data plane of a service counts, read when somebody asks. */
+export interface DataPlaneCounts {
+  readonly counters: () => ServiceCounters;
+  /** How long clients waited for an upstream. */
+  readonly holdTimes: () => Histogram;
+  /** How long requests took, by the rank of the upstream; none in TCP mode. */
+  readonly requestTimes?: () => readonly (Omit<RequestTimes, "upstream"> & {
+    readonly rank: number | undefined;
+  })[];
 }
 
 /** Checks and decides from `begin` until it is disposed of. */
@@ -111,8 +123,10 @@ export class ControlPlane implements AsyncDisposable {
     this.#controller.post({ type: "doubted", doubt });
   }
 
-  /** The view of the service for reports and metrics; `counters` returns the present counts. */
-  view(counters: () => ServiceCounters): ServiceView {
+  /** The view of the service for reports and metrics, with what its data plane counts. */
+  view({ counters, holdTimes, requestTimes }: DataPlaneCounts): ServiceView {
+    const nameOf = (rank: number | undefined) =>
+      rank === undefined ? "_OTHER" : this.state.upstreams[rank]?.name ?? "none";
     return {
       name: this.#config.name,
       mode: this.#config.mode,
@@ -121,6 +135,9 @@ export class ControlPlane implements AsyncDisposable {
       checkDurations: (upstream) => this.#controller.history.durations(upstream),
       history: (upstream) => this.#controller.history.of(upstream),
       counters,
+      holdTimes,
+      requestTimes: () =>
+        requestTimes?.().map(({ rank, ...rest }) => ({ ...rest, upstream: nameOf(rank) })) ?? [],
       nextCheckAt: (upstream) => this.#checker?.nextAt(upstream),
       order: (order, asker, onOutcome) => this.#controller.order(order, asker, onOutcome),
     };

@@ -9,6 +9,7 @@ import { isDown } from "../failover/health.ts";
 import type { State } from "../failover/state.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import type { ErrorPage } from "../gateway/answers.ts";
+import { REQUEST_CELLS, requestTimesOf } from "../gateway/request_times.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { denoSockets } from "../net/deno/transport.ts";
 import { resolver } from "../net/resolve.ts";
@@ -54,7 +55,11 @@ export async function startInThreads(
   const { clock, publish, socketMode } = context;
   const { group } = inThreads;
   const { service, plane, control, endpoints } = addService(config, context, inThreads);
-  const view = control.view(() => service.counters(HTTP_COUNTERS));
+  const view = control.view({
+    counters: () => service.counters(HTTP_COUNTERS),
+    holdTimes: () => service.holdTimes(),
+    requestTimes: () => requestTimesOf(service.more()),
+  });
   endpoints.set(await context.publicEndpoints(view));
   const port = new Port({ address: config.listen, socketMode, userTimeoutMs: 0 }, {
     libc: group.libc,
@@ -116,6 +121,7 @@ function addService(config: HttpConfig, context: ServiceContext, inThreads: InTh
     kind: HTTP,
     settings,
     limits: [connectionsMax, config.holdClients],
+    more: REQUEST_CELLS,
     onReport: (report, thread) => {
       if (report.is === "doubt") control.doubt(report.doubt);
       else if (report.is === "event") publish(report.event);

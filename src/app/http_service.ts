@@ -1,11 +1,12 @@
 /** Builds an HTTP service from a gateway, its listener and a control plane. Part of the composition root. */
 import { formatAddress } from "../base/address.ts";
 import { tryBind } from "../net/deno/bind.ts";
-import { ControlPlane } from "./control_plane.ts";
+import { ControlPlane, type DataPlaneCounts } from "./control_plane.ts";
 import type { HttpConfig } from "../config/options.ts";
 import { readHttpFiles } from "./files.ts";
 import { DEFAULT_PAGE } from "../gateway/answers.ts";
 import { Gateway } from "../gateway/gateway.ts";
+import { requestTimesOf } from "../gateway/request_times.ts";
 import { HANDSHAKES_MIN } from "../gateway/handshakes.ts";
 import { listen, type Listening } from "../gateway/listen.ts";
 import { Deadlines } from "../net/deadlines.ts";
@@ -86,7 +87,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   };
   const control: ControlPlane = new ControlPlane(config, parts, gateway, context);
   const served: { port?: Listening } = {};
-  const view = control.view(() => countersOf(gateway, served.port));
+  const view = control.view(countsOf(gateway, served));
   const window = await context.publicEndpoints(view);
   const { listen: address } = config;
   const { connectionsMax, socketMode } = context;
@@ -119,6 +120,14 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
       await sockets.close();
       return cut;
     },
+  };
+}
+
+function countsOf(gateway: Gateway, served: { readonly port?: Listening }): DataPlaneCounts {
+  return {
+    counters: () => countersOf(gateway, served.port),
+    holdTimes: () => gateway.holdTimes(),
+    requestTimes: () => requestTimesOf([gateway.timer.cells]),
   };
 }
 

@@ -4,7 +4,9 @@
  * composition root.
  */
 import type { Address } from "../base/address.ts";
+import { Histogram, HOLD_BOUNDS } from "../base/histogram.ts";
 import { Gateway } from "../gateway/gateway.ts";
+import { RequestTimer } from "../gateway/request_times.ts";
 import { listen, type Listening } from "../gateway/listen.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import type { Event } from "../events/events.ts";
@@ -18,7 +20,7 @@ import type { Sockets } from "../net/transport.ts";
 import { FairShare, YIELD_MS } from "../threads/fair_share.ts";
 import type { Shard, ShardContext, ShardKind } from "../threads/shard.ts";
 import { LoopClock } from "../threads/loop_clock.ts";
-import { BUSY } from "../threads/memory.ts";
+import { BUSY, holdCells, moreCells } from "../threads/memory.ts";
 import type { ShardOrder } from "../threads/messages.ts";
 import { gatewaySettings } from "./gateway_settings.ts";
 import {
@@ -95,6 +97,8 @@ class HttpShard implements Shard {
       doubt: (doubt) => context.report({ is: "doubt", doubt }),
       others: () => this.#list.filter(({ rank }) => Atomics.load(settings.standIns, rank) === 1),
       held: context.limits[1]!,
+      waits: new Histogram(HOLD_BOUNDS, holdCells(context.counters)),
+      timer: new RequestTimer(moreCells(context.counters)),
       outside: context.outside,
       admin: { fetch: (request) => this.#questions.response(request) },
     });

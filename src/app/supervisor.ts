@@ -49,6 +49,8 @@ export class Supervisor {
       history: (upstream) => current().history(upstream),
       checkDurations: (upstream) => current().checkDurations?.(upstream),
       counters: () => current().counters(),
+      holdTimes: () => current().holdTimes(),
+      requestTimes: () => current().requestTimes(),
       nextCheckAt: (upstream) => current().nextCheckAt?.(upstream),
       order: (order, asker, onOutcome) => current().order(order, asker, onOutcome),
     };

@@ -53,7 +53,10 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
   const control: ControlPlane = new ControlPlane(config, parts, relay, context);
   control.begin();
   return {
-    view: control.view(() => relay.counters()),
+    view: control.view({
+      counters: () => relay.counters(),
+      holdTimes: () => relay.holdTimes(),
+    }),
     finished: Promise.race([relay.finished, control.finished]),
     async stop(drainMs, now) {
       // The port is closed first, because running triggers may take long to end.

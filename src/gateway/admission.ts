@@ -6,6 +6,7 @@
 import type { Clock } from "../base/clock.ts";
 import { endAfter } from "../base/deadline.ts";
 import type { FaultName } from "../base/fault.ts";
+import { Histogram, HOLD_BOUNDS } from "../base/histogram.ts";
 import { LocalSemaphore, type Semaphore } from "../base/semaphore.ts";
 import type { Route } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
@@ -26,6 +27,8 @@ export interface AdmissionLimits {
   readonly heldMax: number;
   /** Limits those that wait, where the limit is shared with other threads; else `heldMax` does. */
   readonly semaphore?: Semaphore;
+  /** Where to count how long exchanges waited. */
+  readonly waits?: Histogram;
 }
 
 interface Waiter {
@@ -42,11 +45,14 @@ export class AdmissionGate {
   /** Exchanges that waited and got a route. */
   released = 0;
   longestHoldMs = 0;
+  /** How long exchanges waited for a route, however that ended. */
+  readonly waits: Histogram;
 
   /** Every exchange waits until the first order. */
   constructor(clock: Clock, limits: AdmissionLimits) {
     this.#clock = clock;
     this.#semaphore = limits.semaphore ?? new LocalSemaphore(limits.heldMax);
+    this.waits = limits.waits ?? new Histogram(HOLD_BOUNDS);
   }
 
   /** The route that new exchanges take now; undefined while they wait or are rejected. */
@@ -107,7 +113,7 @@ export class AdmissionGate {
     if (state === "closed") return Promise.resolve("closed");
     if (state !== "holding" && state !== after) return Promise.resolve(state);
     if (this.#isFinal) return Promise.resolve("closed");
-    return this.#enter(ms, signal);
+    return this.#enter(ms, signal, this.waits);
   }
 
   /**
@@ -119,7 +125,7 @@ export class AdmissionGate {
     return this.#enter(ms, signal);
   }
 
-  #enter(ms: number, signal: AbortSignal): Promise<Route | Rejection> {
+  #enter(ms: number, signal: AbortSignal, waits?: Histogram): Promise<Route | Rejection> {
     if (!this.#semaphore.tryAcquire()) return Promise.resolve("full");
     if (signal.aborted || ms <= 0) {
       this.#semaphore.release();
@@ -131,7 +137,9 @@ export class AdmissionGate {
         if (!this.#waiting.delete(waiter)) return;
         this.#semaphore.release();
         cancel();
-        this.longestHoldMs = Math.max(this.longestHoldMs, this.#clock.now() - since);
+        const waitedMs = this.#clock.now() - since;
+        waits?.add(waitedMs);
+        this.longestHoldMs = Math.max(this.longestHoldMs, waitedMs);
         if (typeof result === "object") this.released++;
         resolve(result);
       };

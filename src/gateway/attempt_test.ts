@@ -47,7 +47,7 @@ function stageOf(pair: MakePair, client = new FakeClient(), dialFault?: Fault) {
     rules: requestRules("up.test", { preserveHost: false, headers: [], pseudonym: "failover" }),
   };
   const settings = { bodyMax: 1_000, honourIdempotencyKey: false };
-  const state = new RequestState(client, "http", settings, { bytes: 0 });
+  const state = new RequestState(client, "http", settings, { bytes: 0 }, 0);
   state.attempts = 1;
   const plan: AttemptPlan = { route: { upstream: to.upstream, epoch: 1 }, to, fresh: false };
   let attempted = Promise.withResolvers<Outcome>();

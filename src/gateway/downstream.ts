@@ -11,6 +11,7 @@ type ExchangePart = Pick<
   | "head"
   | "peer"
   | "responseStarted"
+  | "status"
   | "gone"
   | "whenGone"
   | "write1xx"

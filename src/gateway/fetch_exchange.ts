@@ -32,6 +32,7 @@ export class FetchExchange implements Client {
   readonly response: Promise<Response>;
   readonly #response = Promise.withResolvers<Response>();
   readonly #out = new HeadWriter();
+  #status = 0;
   #started = false;
   #finished = false;
   #gone: Fault | undefined;
@@ -73,6 +74,10 @@ export class FetchExchange implements Client {
     if (request.signal.aborted) leave();
   }
 
+  get status(): number {
+    return this.#status;
+  }
+
   get responseStarted(): boolean {
     return this.#started;
   }
@@ -104,6 +109,7 @@ export class FetchExchange implements Client {
 
   respond(status: number, reason: string): HeadWriter {
     if (this.#started) throw new TypeError("Cannot respond twice to one request");
+    this.#status = status;
     this.#out.clear();
     this.#out.statusLine(status, reason);
     return this.#out;

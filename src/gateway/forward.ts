@@ -29,6 +29,7 @@ import type { Client } from "./downstream.ts";
 import { GatewayErrors } from "./gateway_errors.ts";
 import { FailureLog } from "./failure_log.ts";
 import { type RequestSettings, RequestState } from "./request_state.ts";
+import { NO_RANK, NO_STATUS, RequestTimer } from "./request_times.ts";
 import { isLocal, RetryBudget, retryDecision, type Stage } from "./retry.ts";
 import { Running } from "./running.ts";
 import type { GatewayUpstream, StaticUpstream } from "./upstream.ts";
@@ -61,6 +62,8 @@ export interface ForwardContext {
   readonly outside?: () => () => void;
   /** Upstreams that one exchange may use in place of the active one, which may be among them; best first. */
   readonly others: () => readonly Upstream[];
+  /** Where to count how long requests took, if that is shared with other threads. */
+  readonly timer?: RequestTimer;
 }
 
 /** The most attempts of one exchange, over all its waits. */
@@ -81,6 +84,7 @@ export class Forwarder {
   readonly #connector: Connector;
   readonly #shared: AttemptContext;
   readonly #failures: FailureLog;
+  readonly #timer: RequestTimer;
   /** The first attempt of an exchange on the present route. */
   #plan: AttemptPlan | undefined;
   readonly counters = {
@@ -103,6 +107,7 @@ export class Forwarder {
     this.#budget = new RetryBudget(clock, () => this.counters.active);
     this.#failures = new FailureLog(clock, publish);
     this.#connector = new Connector(clock);
+    this.#timer = context.timer ?? new RequestTimer();
     this.running = new Running(clock, deadlines, publish, settings.idleTimeoutMs);
     this.#shared = {
       clock,
@@ -131,7 +136,8 @@ export class Forwarder {
    */
   forward(client: Client, scheme: "http" | "https"): Task {
     const { counters } = this;
-    const state = new RequestState(client, scheme, this.#settings, this.#kept);
+    const since = this.#context.clock.now();
+    const state = new RequestState(client, scheme, this.#settings, this.#kept, since);
     counters.requests++;
     counters.active++;
     if ((client.body.length ?? 0) > this.#settings.bodyMax) {
@@ -182,7 +188,23 @@ export class Forwarder {
     counters.clientSentBytes += state.body?.received ?? 0;
     state.body?.release();
     for (; state.retryPermits > 0; state.retryPermits--) this.#budget.release();
-    state.end(error === undefined ? undefined : this.#failures.faultOf(error));
+    const fault = error === undefined ? undefined : this.#failures.faultOf(error);
+    this.#time(state, fault);
+    state.end(fault);
+  }
+
+  /** Counts how long it took. Upgraded connections are sessions, and left out. */
+  #time(state: RequestState, fault: Fault | undefined): void {
+    const { client, since } = state;
+    let { status } = client;
+    let { rank } = state;
+    if (fault !== undefined && !client.responseStarted) {
+      // The server answers with the status of the fault, if the client is still there.
+      status = client.gone === undefined ? statusOf(fault.fault) : NO_STATUS;
+      rank = NO_RANK;
+    }
+    if (status === 101) return;
+    this.#timer.add(client.head.method, status, rank, this.#context.clock.now() - since);
   }
 
   /** Cancels pending connects to the upstream of this name; their exchanges try another one. */
@@ -298,6 +320,7 @@ export class Forwarder {
     const { client } = state;
     if (client.gone !== undefined) throw client.gone;
     this.#failures.lost++;
+    state.rank = NO_RANK;
     const { errorPage, failoverHeader } = this.#settings;
     const reason = state.reason ?? fault.fault;
     const failover = failoverHeader ? failoverValue("none", state.attempts, reason) : undefined;
@@ -314,6 +337,7 @@ export class Forwarder {
   #attempt(state: RequestState, plan: AttemptPlan): void {
     if (plan.again !== true && ++state.attempts > 1) this.counters.retried++;
     const { to } = plan;
+    state.rank = to.upstream.rank;
     if (to.kind === "server") return attempt(this.#shared, state, plan, to);
     this.#serve(state, to).then(
       (outcome) => this.#attempted(state, plan, outcome),

@@ -16,6 +16,8 @@ import type { Client, Serve } from "./downstream.ts";
 import { isPathTraversal } from "./path_traversal.ts";
 import { type ForwardContext, Forwarder, type ForwardSettings } from "./forward.ts";
 import { AdmissionGate } from "./admission.ts";
+import type { Histogram } from "../base/histogram.ts";
+import { RequestTimer } from "./request_times.ts";
 import { hasBeenHere } from "./headers.ts";
 import { isReserved } from "./reserved_path.ts";
 
@@ -34,6 +36,8 @@ const LOOP_WARNED_MS = 60_000;
 export interface GatewayContext extends Omit<ForwardContext, "gate"> {
   /** Limits the requests that wait, where the limit is shared with other threads. */
   readonly held?: Semaphore;
+  /** Where to count how long requests waited, if that is shared with other threads. */
+  readonly waits?: Histogram;
   /** Answers all paths below `/__failover/` but `health`; without it they get 404. */
   readonly admin?: { fetch(request: Request): Response | Promise<Response> };
 }
@@ -86,6 +90,8 @@ export class Gateway implements DataPlane, Disposable {
   readonly #loops = new LogLimiter(LOOP_WARNED_MS);
   /** Answers every request of this service. Tests use `app.request(path, init, env)`, which needs no socket. */
   readonly app: Hono<{ Bindings: GatewayEnv }>;
+  /** How long requests took. */
+  readonly timer: RequestTimer;
 
   /** Holds all requests until the first order. */
   constructor(settings: GatewaySettings, context: GatewayContext) {
@@ -97,8 +103,10 @@ export class Gateway implements DataPlane, Disposable {
     this.#gate = new AdmissionGate(context.clock, {
       heldMax: settings.heldMax,
       ...context.held === undefined ? {} : { semaphore: context.held },
+      ...context.waits === undefined ? {} : { waits: context.waits },
     });
-    this.#forwarder = new Forwarder(settings, { ...context, gate: this.#gate });
+    this.timer = context.timer ?? new RequestTimer();
+    this.#forwarder = new Forwarder(settings, { ...context, gate: this.#gate, timer: this.timer });
     this.app = this.#routes();
   }
 
@@ -214,6 +222,11 @@ export class Gateway implements DataPlane, Disposable {
       cut,
       longestHoldMs,
     };
+  }
+
+  /** How long requests waited for an upstream. */
+  holdTimes(): Histogram {
+    return this.#gate.waits;
   }
 
   /** Refuses the requests that wait, and closes idle connections to upstreams. */

@@ -3,6 +3,7 @@ import type { Fault, FaultName } from "../base/fault.ts";
 import { type KeptTotal, RequestBody } from "./body.ts";
 import { Task } from "../http1/task.ts";
 import type { Client } from "./downstream.ts";
+import { NO_RANK } from "./request_times.ts";
 import { isRepeatable } from "./retry.ts";
 
 /** The options that apply to a request from its beginning. */
@@ -20,6 +21,8 @@ export class RequestState extends Task {
   readonly body: RequestBody | undefined;
   readonly isRepeatable: boolean;
   attempts = 0;
+  /** The rank of the upstream that it was sent to last; `NO_RANK` if we answer it ourselves. */
+  rank = NO_RANK;
   /** How many permits of the retry budget it holds. */
   retryPermits = 0;
   /** Failed attempts in which at least one byte was sent. */
@@ -43,6 +46,8 @@ export class RequestState extends Task {
     readonly scheme: "http" | "https",
     settings: RequestSettings,
     kept: KeptTotal,
+    /** When it began, in the milliseconds of the clock. */
+    readonly since: number,
   ) {
     super();
     const { head, body } = client;

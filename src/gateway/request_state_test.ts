@@ -5,7 +5,7 @@ import { FakeClient } from "./testing/fake_client.ts";
 
 function stateOf(client: FakeClient, honourIdempotencyKey = false): RequestState {
   const settings = { bodyMax: 1_000, honourIdempotencyKey };
-  return new RequestState(client, "http", settings, { bytes: 0 });
+  return new RequestState(client, "http", settings, { bytes: 0 }, 0);
 }
 
 Deno.test("a key makes a POST repeatable only if the option is set", () => {

@@ -65,6 +65,11 @@ export class Exchange {
     return this.#started;
   }
 
+  /** The status of the final response, as far as it was begun; 0 before. */
+  get status(): number {
+    return this.#status;
+  }
+
   /** True once the whole response was handed to the system. */
   get responseFinished(): boolean {
     return this.#finished;

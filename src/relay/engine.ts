@@ -4,6 +4,7 @@
  */
 import type { Address } from "../base/address.ts";
 import type { Clock } from "../base/clock.ts";
+import type { Histogram } from "../base/histogram.ts";
 import type { Publish } from "../events/events.ts";
 import type { DataPlane, Doubt } from "../failover/ports.ts";
 import type { Resolver } from "../net/resolve.ts";
@@ -81,6 +82,8 @@ export interface Relay extends DataPlane, AsyncDisposable {
    */
   stop(drainMs: number, now: AbortSignal): Promise<number>;
   counters(): RelayCounters;
+  /** How long clients waited for an upstream, however that ended; those that never waited are left out. */
+  holdTimes(): Histogram;
   /** Resolves when the engine has stopped; rejects if a bug ended it. */
   readonly finished: Promise<void>;
 }

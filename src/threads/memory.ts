@@ -2,6 +2,7 @@
  * The memory that the threads share. Counters have one writer each: a thread writes its own, and the main thread
  * reads them when they are asked for. Plain 64-bit stores do not tear on the processors we run on.
  */
+import { cellsOf, Histogram, HOLD_BOUNDS } from "../base/histogram.ts";
 import { newSemaphoreCells, type SemaphoreCells } from "./shared_semaphore.ts";
 
 export type SharedCounters = Float64Array<SharedArrayBuffer>;
@@ -10,6 +11,10 @@ export type SharedCounters = Float64Array<SharedArrayBuffer>;
 const COUNTERS_MAX = 24;
 /** Index of the result of the last order to count, after the counters of the shard. */
 export const BUSY = COUNTERS_MAX - 1;
+/** Behind the counters: how long clients waited for an upstream. */
+const HOLDS = COUNTERS_MAX;
+/** Behind that: what else the shard counts. */
+const MORE = HOLDS + cellsOf(HOLD_BOUNDS);
 
 /** Of one service. */
 export interface ServiceMemory {
@@ -19,16 +24,37 @@ export interface ServiceMemory {
   readonly limits: readonly { readonly max: number; readonly cells: SemaphoreCells }[];
 }
 
-export function newServiceMemory(threads: number, limits: readonly number[]): ServiceMemory {
-  const buffer = new SharedArrayBuffer(threads * COUNTERS_MAX * Float64Array.BYTES_PER_ELEMENT);
-  const each = COUNTERS_MAX * Float64Array.BYTES_PER_ELEMENT;
+/** `more`: how many numbers a shard needs beside its counters, in each thread. */
+export function newServiceMemory(
+  threads: number,
+  limits: readonly number[],
+  more = 0,
+): ServiceMemory {
+  const length = MORE + more;
+  const each = length * Float64Array.BYTES_PER_ELEMENT;
+  const buffer = new SharedArrayBuffer(threads * each);
   return {
     counters: Array.from(
       { length: threads },
-      (_, thread) => new Float64Array(buffer, thread * each, COUNTERS_MAX),
+      (_, thread) => new Float64Array(buffer, thread * each, length),
     ),
     limits: limits.map((max) => ({ max, cells: newSemaphoreCells(threads) })),
   };
+}
+
+/** The part of a shard's memory that says how long clients waited for an upstream: a histogram. */
+export function holdCells(counters: SharedCounters): SharedCounters {
+  return counters.subarray(HOLDS, MORE);
+}
+
+/** The part of a shard's memory that `newServiceMemory` was asked for in addition. */
+export function moreCells(counters: SharedCounters): SharedCounters {
+  return counters.subarray(MORE);
+}
+
+/** How long clients waited for an upstream, over all threads. */
+export function holdTimesOf({ counters }: ServiceMemory): Histogram {
+  return Histogram.total(HOLD_BOUNDS, counters.map(holdCells));
 }
 
 /** The sum of each counter over all threads, in the order of `names`; the maximum for names that begin with `longest`. */

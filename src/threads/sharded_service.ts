@@ -1,7 +1,16 @@
 /** One service in all threads, as the main thread sees it: its orders, its reports, its counters and its stop. */
 import { LogLimiter } from "../base/log_limiter.ts";
+import type { Histogram } from "../base/histogram.ts";
 import type { ThreadGroup } from "./thread_group.ts";
-import { BUSY, newServiceMemory, type ServiceMemory, sumCounters } from "./memory.ts";
+import {
+  BUSY,
+  holdTimesOf,
+  moreCells,
+  newServiceMemory,
+  type ServiceMemory,
+  type SharedCounters,
+  sumCounters,
+} from "./memory.ts";
 import type { ShardOrder, ShardReport, ShardSpec } from "./messages.ts";
 import { releaseAll } from "./shared_semaphore.ts";
 import type { ThreadHandle } from "./thread_handle.ts";
@@ -13,6 +22,8 @@ export interface ServiceSpec {
   readonly settings: unknown;
   /** The limits of the service over all threads. */
   readonly limits: readonly number[];
+  /** How many numbers a shard needs beside its counters; none by default. */
+  readonly more?: number;
   /** Receives each report but `stopped`, with the number of the thread that it comes from. */
   readonly onReport: (report: ShardReport, thread: number) => void;
   /** A thread died: corrects the shard's counters in it, and returns how many sessions it had. */
@@ -46,14 +57,24 @@ export class ShardedService {
     this.#spec = spec;
     this.#group = group;
     this.#over = over;
-    const { kind, settings, limits } = spec;
-    this.#memory = newServiceMemory(group.threads, limits);
+    const { kind, settings, limits, more } = spec;
+    this.#memory = newServiceMemory(group.threads, limits, more);
     this.#shardSpec = { kind, settings, memory: this.#memory };
     group.sendAll({ service: id, spec: this.#shardSpec });
   }
 
   counters<Name extends string>(names: readonly Name[]): Record<Name, number> {
     return sumCounters(names, this.#memory);
+  }
+
+  /** How long clients waited for an upstream. */
+  holdTimes(): Histogram {
+    return holdTimesOf(this.#memory);
+  }
+
+  /** What each shard counts beside its counters. */
+  more(): readonly SharedCounters[] {
+    return this.#memory.counters.map(moreCells);
   }
 
   /** An order to the shard in one thread only; nothing happens if that has died. */

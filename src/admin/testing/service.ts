@@ -1,5 +1,6 @@
 /** A service for tests of the admin endpoints: a real controller with a data plane that does nothing. */
 import { ManualClock } from "../../base/clock.ts";
+import { Histogram, HOLD_BOUNDS } from "../../base/histogram.ts";
 import { EventStream } from "../../events/stream.ts";
 import { Controller } from "../../failover/controller.ts";
 import type { ProbeResult } from "../../failover/ports.ts";
@@ -8,7 +9,7 @@ import { POLICY } from "../../failover/testing/policy.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import { Incidents } from "../../incidents/incidents.ts";
 import { EventCounts } from "../event_counts.ts";
-import type { ServiceCounters, ServiceView } from "../view.ts";
+import type { RequestTimes, ServiceCounters, ServiceView } from "../view.ts";
 
 export const PASSED: ProbeResult = {
   passed: true,
@@ -32,6 +33,8 @@ export class TestService implements AsyncDisposable {
   readonly incidents: Incidents;
   readonly controller: Controller;
   readonly view: ServiceView;
+  readonly holdTimes = new Histogram(HOLD_BOUNDS);
+  readonly requestTimes: RequestTimes[] = [];
 
   constructor(
     options: {
@@ -82,6 +85,8 @@ export class TestService implements AsyncDisposable {
       history: (upstream) => controller.history.of(upstream),
       checkDurations: (upstream) => controller.history.durations(upstream),
       counters: () => counters,
+      holdTimes: () => this.holdTimes,
+      requestTimes: () => this.requestTimes,
       nextCheckAt: (upstream) => upstream === "a" ? this.clock.now() + 2_000 : undefined,
       order: (order, source, onOutcome) => controller.order(order, source, onOutcome),
     };

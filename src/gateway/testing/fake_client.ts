@@ -30,6 +30,7 @@ export class FakeClient implements Client {
   companion: { close(): void } | undefined;
   memo: unknown;
   responseStarted = false;
+  status = 0;
   /** Interim and final heads, each as it would be sent, and the body behind the last. */
   answered = "";
 
@@ -61,6 +62,7 @@ export class FakeClient implements Client {
   }
 
   respond(status: number, reason: string): Head {
+    this.status = status;
     this.#out.clear();
     this.#out.statusLine(status, reason);
     return this.#out;

@@ -4,6 +4,7 @@
  * `streams.ts` moves the bytes. A periodic sweep finds idle sessions, so there is no timer per message.
  */
 import { whenAborted, withDeadline } from "../../base/deadline.ts";
+import { Histogram, HOLD_BOUNDS } from "../../base/histogram.ts";
 import { LimitWatch } from "../../base/limit_watch.ts";
 import { Slab } from "../../base/slab.ts";
 import { LogLimiter } from "../../base/log_limiter.ts";
@@ -40,6 +41,7 @@ class PortableRelay implements Relay, PortableSessionOwner {
     clientReceivedBytes: 0,
     longestHoldMs: 0,
   };
+  readonly waits = new Histogram(HOLD_BOUNDS);
   route: Route | undefined;
   #starved = 0;
   #state: PortableState = "closed";
@@ -101,6 +103,10 @@ class PortableRelay implements Relay, PortableSessionOwner {
 
   counters(): RelayCounters {
     return { ...this.tally };
+  }
+
+  holdTimes(): Histogram {
+    return this.waits;
   }
 
   async open(upstream: Upstream, epoch: number): Promise<void> {

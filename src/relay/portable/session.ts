@@ -9,6 +9,7 @@ import { formatAddress } from "../../base/address.ts";
 import { backoffMs } from "../../base/backoff.ts";
 import { addressOfDeno, closeConn, tune } from "../../net/deno/conn.ts";
 import { dial } from "../../net/deno/dial.ts";
+import type { Histogram } from "../../base/histogram.ts";
 import { Fault, FAULTS } from "../../base/fault.ts";
 import type { Member } from "../../base/slab.ts";
 import type { Route } from "../../failover/ports.ts";
@@ -30,6 +31,8 @@ export interface PortableSessionOwner {
   readonly settings: RelaySettings;
   readonly context: RelayContext;
   readonly tally: Tally;
+  /** How long clients waited. */
+  readonly waits: Histogram;
   /** Undefined while clients are held. */
   readonly route: Route | undefined;
   /** True when clients that wait are turned away. */
@@ -251,6 +254,7 @@ export class PortableSession implements Member {
     const hasLeft = failed || (arrived === "end" && this.#wake !== undefined);
     if (this.#over || !waits || !hasLeft) return;
     this.#owner.tally.abandoned++;
+    this.#noteWait();
     this.end();
   }
 
@@ -280,8 +284,9 @@ export class PortableSession implements Member {
   }
 
   #noteWait(): void {
-    const { tally, context } = this.#owner;
+    const { tally, context, waits } = this.#owner;
     const waitedMs = context.clock.now() - this.#waitingSince;
+    if (this.#wasHeld) waits.add(waitedMs);
     tally.longestHoldMs = Math.max(tally.longestHoldMs, waitedMs);
   }
 

@@ -377,11 +377,12 @@ export class Dialer {
 
   /** A wait is over: counts how long it was. */
   #noteWait(session: SpliceSession): void {
-    const { loop, deps: { counters } } = this.#owner;
+    const { loop, deps: { counters, holdTimes } } = this.#owner;
     const { wait } = session;
     if (wait === undefined || wait.since === NEVER) return;
     const waitedMs = loop.now - wait.since;
     wait.since = NEVER;
+    holdTimes.add(waitedMs);
     counters[COUNT.longestHoldMs] = Math.max(counters[COUNT.longestHoldMs]!, waitedMs);
   }
 }

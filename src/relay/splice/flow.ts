@@ -7,6 +7,7 @@
  * not accept are held in a buffer or in the pipe, and nothing more is read until they are gone: at most one
  * buffer or pipe per flow.
  */
+import type { Histogram } from "../../base/histogram.ts";
 import { EAGAIN, EINTR, EINVAL, EPIPE } from "../../linux/errno.ts";
 import type { Semaphore } from "../../base/semaphore.ts";
 import type { Kernel, Pipe } from "../../linux/kernel.ts";
@@ -18,6 +19,8 @@ export interface FlowDeps {
   readonly kernel: Kernel;
   readonly pools: Pools;
   readonly counters: SharedCounters;
+  /** How long clients waited. */
+  readonly holdTimes: Histogram;
   /** Counts the clients that wait. */
   readonly held: Pick<Semaphore, "acquireAnyway" | "release">;
 }

@@ -5,6 +5,7 @@
  * Names are resolved here, because a thread waits for nothing but epoll. Orders are not delayed by that: a shard
  * lets clients wait until it gets the addresses.
  */
+import type { Histogram } from "../../base/histogram.ts";
 import type { DrainOrder } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
@@ -115,6 +116,10 @@ class SpliceRelay implements Relay {
 
   counters(): RelayCounters {
     return this.#service.counters(RELAY_COUNTERS);
+  }
+
+  holdTimes(): Histogram {
+    return this.#service.holdTimes();
   }
 
   stop(drainMs: number, now: AbortSignal): Promise<number> {

@@ -2,6 +2,7 @@
  * The data plane of one loop: its sessions, and what each order does to them. Runs in a worker with the
  * real kernel, and in tests with a fake one; uses neither threads nor promises.
  */
+import { Histogram, HOLD_BOUNDS } from "../../base/histogram.ts";
 import { LimitWatch } from "../../base/limit_watch.ts";
 import { describe } from "../../base/describe.ts";
 import { LogLimiter } from "../../base/log_limiter.ts";
@@ -17,7 +18,7 @@ import { proxyHeader } from "../proxy_header.ts";
 import { addressOfSockaddr } from "../../linux/sockaddr.ts";
 import { FairShare } from "../../threads/fair_share.ts";
 import type { Shard, ShardKind } from "../../threads/shard.ts";
-import { BUSY, type SharedCounters } from "../../threads/memory.ts";
+import { BUSY, holdCells, type SharedCounters } from "../../threads/memory.ts";
 import type { Addresses, ShardOrder, ShardReport } from "../../threads/messages.ts";
 import { SpliceAcceptor } from "./acceptor.ts";
 import { COUNT } from "./counters.ts";
@@ -85,7 +86,8 @@ export class WorkerRelay implements Shard {
     this.#report = report;
     const { kernel } = loop;
     const pools = new Pools(kernel, settings.pipesMax);
-    const deps = this.deps = { kernel, pools, counters, held: counted(held, counters) };
+    const holdTimes = new Histogram(HOLD_BOUNDS, holdCells(counters));
+    const deps = this.deps = { kernel, pools, counters, holdTimes, held: counted(held, counters) };
     const publish = (event: Event) => report({ is: "event", event });
     const watchLimit = (limit: string, max: number) =>
       new LimitWatch(max, (max) => publish({ type: "limit.reached", limit, max }));

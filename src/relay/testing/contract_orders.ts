@@ -56,6 +56,9 @@ export function ordersContract(name: string, make: MakeRelay): void {
       lost: 0,
     });
     assert(longestHoldMs > 0);
+    const { counts, sum } = world.relay.holdTimes();
+    assertEquals(counts.reduce((all, count) => all + count, 0), 300);
+    assert(sum > 0);
   });
 
   Deno.test(`${name}: clients beyond the hold limit wait in the accept queue and are served`, async () => {

@@ -38,6 +38,7 @@ export function spliceAlone(parts: Partial<ThreadGroupParts> = {}): StartSplice 
       spare: (upstream) => relay.spare(upstream),
       busy: (upstream, throughEpoch) => relay.busy(upstream, throughEpoch),
       counters: () => relay.counters(),
+      holdTimes: () => relay.holdTimes(),
       stop: (drainMs, now) => stopped ??= stop(drainMs, now),
       async [Symbol.asyncDispose]() {
         await this.stop(0, AbortSignal.abort());
