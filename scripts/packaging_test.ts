@@ -46,15 +46,16 @@ Deno.test("the compose example has what the scripts of the README's recipe need"
   assert("state" in volumes && "pgpass" in secrets);
   const mounts: string[] = failover.volumes.map((each: string) => each.split(":")[1]);
   const dockerfile = await Deno.readTextFile(new URL("../Dockerfile", import.meta.url));
-  for (const script of ["postgres_check.sh", "postgres_promote.sh"]) {
-    const [, memory] = /\$\{STATE_DIRECTORY:-(.*?)\}/.exec(scriptOf(script))!;
-    assert(mounts.includes(memory!), memory);
-    assertMatch(dockerfile, new RegExp(`install -d -o 65532 -g 65532 ${memory}\\n`));
-  }
+  const [, state] = /^ENV FAILOVER_STATE_DIR=(\S+)$/m.exec(dockerfile)!;
+  assert(mounts.includes(state!), state);
+  assertMatch(dockerfile, new RegExp(`^VOLUME ${state}$`, "m"));
+  assertMatch(dockerfile, new RegExp(`install -d -o 65532 -g 65532 ${state}\n`));
   // psql and pg_isready.
   assertMatch(failover.build.dockerfile_inline, / postgresql-client /);
   assertMatch(failover.build.dockerfile_inline, /\nUSER 65532:65532\n$/);
-  assertMatch(await read("failover.service"), /^StateDirectory=failover$/m);
+  const unit = await read("failover.service");
+  assertMatch(unit, /^StateDirectory=failover$/m);
+  assertMatch(unit, new RegExp(`^Environment=FAILOVER_STATE_DIR=${state}$`, "m"));
 });
 
 testWithPrograms(

@@ -8,7 +8,7 @@ import type { ServiceConfig } from "../config/options.ts";
 import { Controller } from "../failover/controller.ts";
 import type { DataPlane, Doubt, Probe, Triggers } from "../failover/ports.ts";
 import type { Policy, State } from "../failover/state.ts";
-import { trustedFor } from "../failover/trust.ts";
+import { phaseForChecks, trustedFor } from "../failover/trust.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import { allOf } from "../health/all_of.ts";
 import { Checker, DOUBT_MS } from "../health/checker.ts";
@@ -83,8 +83,12 @@ export class ControlPlane implements AsyncDisposable {
         clock,
         random: Math.random,
         context: (upstream) => {
-          const { phase, epoch } = this.state;
-          return { lastChosen: trustedFor(this.state, upstream), phase: phase.name, epoch };
+          const { epoch } = this.state;
+          return {
+            lastChosen: trustedFor(this.state, upstream),
+            phase: phaseForChecks(this.state),
+            epoch,
+          };
         },
         stage: () => this.state.stage,
         post: (upstream, result, stage) =>

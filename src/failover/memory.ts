@@ -18,15 +18,24 @@ export interface Unfinished {
   readonly from: string | undefined;
 }
 
-/** Which upstream served before this run of the process, and which promotion was under way. */
-export interface Remembered {
+/** Which upstream served, and which promotion was under way. */
+export interface WhoServed {
   /** The upstream that served clients last, if one has. */
   readonly served: string | undefined;
   readonly unfinished: Unfinished | undefined;
 }
 
+/** Which upstream served before this run of the process, and which promotion was under way. */
+export interface Remembered extends WhoServed {
+  /**
+   * True when the candidate of the unfinished promotion is down. No client was let through to it, so the
+   * others are chosen as after a promotion that was abandoned.
+   */
+  readonly isGivenUp: boolean;
+}
+
 /** Upstreams are named as in the operator's list. Times are those of the machine, in milliseconds. */
-export interface Memory extends Remembered {
+export interface Memory extends WhoServed {
   /** The number of the last decision: the next one gets a larger number. */
   readonly epoch: number;
   readonly lastChosen: string | undefined;
@@ -59,7 +68,7 @@ export function memoryOf(state: State): Memory {
   };
 }
 
-function whoServed({ phase, lastServed, remembered }: State): Remembered {
+function whoServed({ phase, lastServed, remembered }: State): WhoServed {
   const served = lastServed?.to ?? remembered?.served;
   if (phase.name === "promoting") {
     const { promotion: { to, from }, triggers } = phase;
@@ -104,7 +113,18 @@ export function listedOnly(memory: Memory, upstreams: readonly Upstream[]): Memo
   };
 }
 
+/** What the first state of a process remembers; undefined if that is nothing. */
+export function rememberedOf({ served, unfinished }: WhoServed): Remembered | undefined {
+  if (served === undefined && unfinished === undefined) return undefined;
+  return { served, unfinished, isGivenUp: false };
+}
+
+/** The promotion of before a restart that will be repeated; undefined if there is none. */
+export function unfinishedOf(remembered: Remembered | undefined): Unfinished | undefined {
+  return remembered?.isGivenUp === true ? undefined : remembered?.unfinished;
+}
+
 /** The upstream that has precedence after a restart; undefined if none is remembered. */
 export function rememberedName(remembered: Remembered | undefined): string | undefined {
-  return remembered?.unfinished?.to ?? remembered?.served;
+  return unfinishedOf(remembered)?.to ?? remembered?.served;
 }

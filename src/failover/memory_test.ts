@@ -27,7 +27,8 @@ Deno.test("an upstream whose triggers have ended served; otherwise its promotion
 Deno.test("what is remembered stays remembered until an upstream serves", () => {
   const first = memoryOf(stateOf(promoting(true, RUNNING)));
   const again = initialState([a, b], 0, first);
-  assertEquals(again.remembered, { served: undefined, unfinished: { to: "a", from: "b" } });
+  const unfinished = { to: "a", from: "b" };
+  assertEquals(again.remembered, { served: undefined, unfinished, isGivenUp: false });
   assertEquals(memoryOf(again), first);
   assertEquals(rememberedName(again.remembered), "a");
 });

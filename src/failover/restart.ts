@@ -4,10 +4,10 @@
  */
 import { outageMs } from "./admission.ts";
 import { isDown } from "./health.ts";
-import { rememberedName } from "./memory.ts";
+import { type Remembered, rememberedName, unfinishedOf } from "./memory.ts";
 import type { State, TriggerProgress } from "./state.ts";
 import type { StepContext } from "./step_context.ts";
-import { bringUp, promote } from "./switching.ts";
+import { bringUp, promote, startRound } from "./switching.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** Why the candidate was chosen in the first rounds after the start, for a person. */
@@ -27,16 +27,32 @@ export function waitsForRemembered(context: StepContext): boolean {
   if (phase.name !== "selecting") return false;
   const { state: { remembered, upstreams, drained, paused }, policy } = context;
   const kept = upstreams.find(({ name }) => name === rememberedName(remembered));
-  if (kept === undefined || drained.has(kept.name) || phase.passedOver.has(kept.name)) return false;
+  if (kept === undefined || remembered === undefined || remembered.isGivenUp) return false;
+  if (drained.has(kept.name) || phase.passedOver.has(kept.name)) return false;
   if (phase.answers.get(kept.name)?.passed !== true) {
-    return !isDown(context.health(kept.name), policy);
+    if (!isDown(context.health(kept.name), policy)) return true;
+    return giveUpUnfinished(context, remembered);
   }
-  if (remembered?.unfinished === undefined) continueService(context, kept);
+  if (remembered.unfinished === undefined) continueService(context, kept);
   else if (paused === undefined) {
     const reason = "its promotion was under way before the restart";
     const { round, passedOver } = phase;
     promote(context, kept, "failover", reason, { round, passedOver });
   }
+  return true;
+}
+
+/**
+ * The upstream whose promotion was interrupted is down. If no client was let through to it, the one of before
+ * is trusted again, and all are asked again with that. Returns false if nothing changes.
+ */
+function giveUpUnfinished(context: StepContext, remembered: Remembered): boolean {
+  const { served, unfinished } = remembered;
+  if (unfinished === undefined || unfinished.to === served) return false;
+  const { state } = context;
+  context.set({ stage: state.stage + 1, remembered: { ...remembered, isGivenUp: true } });
+  const { last } = context.health(unfinished.to);
+  startRound(context, 1, `${unfinished.to} was being promoted and is down: ${last?.reason}`);
   return true;
 }
 
@@ -65,6 +81,6 @@ function continueService(context: StepContext, active: Upstream): void {
 
 /** The upstream that a promotion after a restart moves the traffic away from. */
 export function servedBefore({ remembered }: State, candidate: string): string | undefined {
-  const name = rememberedName(remembered);
-  return name === candidate ? remembered?.unfinished?.from : name;
+  const unfinished = unfinishedOf(remembered);
+  return unfinished?.to === candidate ? unfinished.from : rememberedName(remembered);
 }

@@ -46,3 +46,16 @@ Deno.test("a promotion of unknown outcome is repeated from where it came", () =>
     ...["a", "b"],
   ]);
 });
+
+Deno.test("an interrupted promotion whose candidate is down is given up, and all are asked again", () => {
+  const lastServed = { to: "b", promotion: undefined, since: 0 };
+  const interrupted = stateOf(promoting(true, { is: "running", attempt: 1 }));
+  const memory = memoryOf({ ...interrupted, lastServed });
+  const asked = restarted(memory, ["b", false], ["a", false], ["a", false]);
+  assertEquals([asked.phase.name, asked.remembered?.isGivenUp], ["selecting", true]);
+  assertEquals(asked.phase.name === "selecting" && asked.phase.answers.size, 0);
+  const { phase } = restarted(memory, ["a", false], ["a", false], ["a", false], ["b", true]);
+  assertEquals(phase.name === "promoting" && [phase.candidate.name, phase.promotion.from], [
+    ...["b", "b"],
+  ]);
+});

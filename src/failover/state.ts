@@ -38,7 +38,7 @@
 import type { Event } from "../events/events.ts";
 import type { FailbackPolicy } from "./failback.ts";
 import { type Health, type Thresholds, unknownHealth } from "./health.ts";
-import { listedOnly, type Memory, type Remembered, rememberedName } from "./memory.ts";
+import { listedOnly, type Memory, type Remembered, rememberedOf } from "./memory.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource, StandingOrder } from "./orders.ts";
 import type { Doubt, DrainOrder, ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
 import type { Upstream } from "./upstream.ts";
@@ -342,9 +342,7 @@ export function initialState(upstreams: readonly Upstream[], now: number, memory
     admission: { is: "closed", outSince: now },
     lastServed: undefined,
     lastChosen: known?.lastChosen,
-    remembered: rememberedName(known) === undefined
-      ? undefined
-      : { served: known!.served, unfinished: known!.unfinished },
+    remembered: known === undefined ? undefined : rememberedOf(known),
     failbacks: known?.failbacks ?? [],
     failedMoves: known?.failedMoves,
     paused: known?.paused,

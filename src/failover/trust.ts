@@ -1,6 +1,6 @@
 /** Which upstream check programs must consider chosen. */
-import { rememberedName } from "./memory.ts";
-import type { State } from "./state.ts";
+import { rememberedName, unfinishedOf } from "./memory.ts";
+import type { Phase, State } from "./state.ts";
 
 /**
  * The upstream that a check program must consider chosen (`FAILOVER_ACTIVE`) while it checks `upstream`;
@@ -16,10 +16,19 @@ export function trustedFor(state: State, upstream: string): string | undefined {
   }
   if (phase.name !== "serving") {
     const kept = rememberedName(remembered);
-    const isOpen = remembered?.unfinished !== undefined;
+    const isOpen = unfinishedOf(remembered) !== undefined;
     return upstream === kept || isOpen ? kept : lastChosen ?? kept;
   }
   const { active, triggers } = phase;
   const isOpen = triggers.is === "failed" ? triggers.proof === "none" : triggers.is !== "ran";
   return active.name === upstream || isOpen ? active.name : lastChosen;
+}
+
+/**
+ * The phase that a check program is told (`FAILOVER_PHASE`). A promotion that a restart has interrupted is
+ * under way until it is repeated or given up.
+ */
+export function phaseForChecks({ phase, remembered }: State): Phase["name"] {
+  const isUnfinished = phase.name !== "serving" && unfinishedOf(remembered) !== undefined;
+  return isUnfinished ? "promoting" : phase.name;
 }

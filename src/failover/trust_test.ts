@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
+import type { WhoServed } from "./memory.ts";
 import type { Phase, State } from "./state.ts";
 import { promoting, serving, START, stateOf } from "./testing/states.ts";
-import { trustedFor } from "./trust.ts";
+import { phaseForChecks, trustedFor } from "./trust.ts";
 
 const trustedIn = (state: State) => ["a", "b"].map((name) => trustedFor(state, name));
 
@@ -19,11 +20,24 @@ Deno.test("a check program trusts the last promotion that succeeded, and the act
 });
 
 Deno.test("after a restart all trust what is remembered, and a promotion of unknown outcome", () => {
-  const after = (lastChosen: string | undefined, remembered: State["remembered"]) =>
-    trustedIn({ ...START, lastChosen, remembered });
+  const after = (lastChosen: string | undefined, who: WhoServed, isGivenUp = false) =>
+    trustedIn({ ...START, lastChosen, remembered: { ...who, isGivenUp } });
   assertEquals(after("b", { served: "b", unfinished: undefined }), ["b", "b"]);
   // The triggers of b failed, so a was chosen last; b itself served all the same.
   assertEquals(after("a", { served: "b", unfinished: undefined }), ["a", "b"]);
   assertEquals(after(undefined, { served: "b", unfinished: undefined }), ["b", "b"]);
-  assertEquals(after("a", { served: "a", unfinished: { to: "b", from: "a" } }), ["b", "b"]);
+  const unfinished = { to: "b", from: "a" };
+  assertEquals(after("a", { served: "a", unfinished }), ["b", "b"]);
+  assertEquals(after("a", { served: "a", unfinished }, true), ["a", "a"]);
+});
+
+Deno.test("check programs are told of a promotion until it is repeated or given up", () => {
+  const unfinished = { to: "b", from: "a" };
+  const after = (who: WhoServed, isGivenUp = false) =>
+    phaseForChecks({ ...START, remembered: { ...who, isGivenUp } });
+  assertEquals(phaseForChecks(START), "waiting");
+  assertEquals(after({ served: "a", unfinished: undefined }), "waiting");
+  assertEquals(after({ served: "a", unfinished }), "promoting");
+  assertEquals(after({ served: "a", unfinished }, true), "waiting");
+  assertEquals(phaseForChecks(stateOf(serving({ is: "ran" }))), "serving");
 });

@@ -65,15 +65,13 @@ class Reader implements AsyncDisposable {
 
   /** Starts the proxy by the command that the README has for it. */
   async startProxy(command: string, relay: Engine): Promise<Proxy> {
-    const say =
-      `failover() { printf '%s\\n' "$@"; }\n${command}\necho "$PGUSER" "$STATE_DIRECTORY"`;
+    const say = `failover() { printf '%s\\n' "$@"; }\n${command}\necho "$PGUSER"`;
     const said = await this.type(say);
-    const [user, state] = said.pop()!.split(" ");
+    const user = said.pop();
     const args = said.map((arg) => arg.replace(/^\.\//, `${this.#folder.path}/`));
     assertEquals(args[args.indexOf("-b") + 1], this.proxy);
     return new Proxy(args, {
       PGUSER: user!,
-      STATE_DIRECTORY: state!,
       FAILOVER_RELAY: relay,
       FAILOVER_JSON_LOGS: "on",
       FAILOVER_LOG_LEVEL: "debug",
@@ -142,7 +140,7 @@ scenario(
 
     {
       await using proxy = await reader.startProxy(start!, relay);
-      await proxy.event("promotion.finished", { to: db2 });
+      await proxy.event("service.continued", { upstream: db2 });
       await reader.type(rejoin!);
       await proxy.event("upstream.up", { upstream: db1 });
       assertEquals(await reader.sql(db2, "show synchronous_standby_names"), ["*"]);
@@ -150,9 +148,9 @@ scenario(
     }
     // The first in the list is a standby now, and must not take over from the one that serves.
     await using proxy = await reader.startProxy(start!, relay);
-    await proxy.event("promotion.finished");
-    assertEquals(proxy.events("promotion.finished").map(({ to }) => to), [db2]);
+    await proxy.event("service.continued", { upstream: db2 });
     await proxy.event("upstream.up", { upstream: db1 });
+    assertEquals(proxy.events("promotion.started"), []);
     await written.further(ROWS);
 
     await reader.type(back!);
@@ -185,8 +183,8 @@ async function staleAfterRestart(
   {
     await using proxy = await reader.startProxy(start, relay);
     await proxy.event("upstream.down", { upstream: db1, reason: /stale primary/ });
-    await proxy.event("promotion.finished", { to: db2 });
-    assertEquals(proxy.events("promotion.finished").map(({ to }) => to), [db2]);
+    await proxy.event("service.continued", { upstream: db2 });
+    assertEquals(proxy.events("promotion.started"), []);
     assertEquals(await reader.notes(reader.proxy), ["after the first failover"]);
   }
   await reader.type("pg_ctl -D db1 stop -m fast");
@@ -206,7 +204,6 @@ async function runScript(
       FAILOVER_SERVICE: "tcp",
       FAILOVER_ACTIVE: "",
       FAILOVER_PHASE: "serving",
-      STATE_DIRECTORY: folder.path,
       PGUSER: "postgres",
       ...env,
     },
@@ -238,34 +235,12 @@ testWithPrograms(
       assertEquals(checked, { code: 0, text: "" });
       const promoted = await runScript(folder, "postgres_promote.sh", name, {});
       assertEquals(promoted, { code: 0, text: "" });
-      assertEquals(await folder.read("tcp.chosen"), `${name}\n`);
       const stale = await runScript(folder, "postgres_check.sh", name, { FAILOVER_ACTIVE: "b:1" });
       assertEquals(stale.code, 1);
       assertMatch(stale.text, /stale primary/);
     }
-    // Without the proxy's word the file's counts.
-    const [first, last] = [names[0]!, names.at(-1)!];
-    assertEquals((await runScript(folder, "postgres_check.sh", first, {})).code, 1);
-    assertEquals((await runScript(folder, "postgres_check.sh", last, {})).code, 0);
-  },
-);
-
-testWithPrograms(
-  "a trigger that cannot write down which server was chosen fails at the start, and only warns later",
-  NEEDS,
-  async () => {
-    await using folder = await Folder.make();
-    await Deno.chmod(folder.path, 0o777);
-    await copyScripts(folder.path, ...SCRIPTS);
-    await using server = await Postgres.alone(folder.at("data"));
-    const run = (event: string) =>
-      runScript(folder, "postgres_promote.sh", server.name, {
-        FAILOVER_EVENT: event,
-        STATE_DIRECTORY: "/nowhere",
-      });
-    const [start, failover] = [await run("start"), await run("failover")];
-    assertEquals([start.code, failover.code], [1, 0]);
-    assertMatch(failover.text, /cannot write \/nowhere\/tcp\.chosen/);
+    // At the very first start the server that takes writes is the right one.
+    assertEquals((await runScript(folder, "postgres_check.sh", names[0]!, {})).code, 0);
   },
 );
 
@@ -282,7 +257,7 @@ scenario(
     const few = ["max_connections=5", "superuser_reserved_connections=1", "max_wal_senders=1"];
     await using full = await Postgres.alone(folder.at("full"), few);
     await using other = await Postgres.alone(folder.at("other"), few);
-    const env = { PGUSER: "postgres", STATE_DIRECTORY: folder.path, FAILOVER_RELAY: relay };
+    const env = { PGUSER: "postgres", FAILOVER_RELAY: relay };
     const bind = `127.0.0.1:${unusedPort()}`;
     await using proxy = new Proxy(
       [

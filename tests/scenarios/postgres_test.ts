@@ -38,7 +38,7 @@ async function writing(flags: Readonly<Record<string, string>>) {
         "hold-while": "down",
         ...flags,
       },
-      env: { PGUSER: "postgres", STATE_DIRECTORY: folder.path },
+      env: { PGUSER: "postgres" },
     }),
   );
   await proxy.event("promotion.finished", { to: primary.name });

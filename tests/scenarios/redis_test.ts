@@ -53,7 +53,6 @@ scenario(
         "check-host": folder.at("redis_check.sh"),
         "on-failover": folder.at("redis_promote.sh"),
       },
-      env: { STATE_DIRECTORY: folder.path },
     });
     const before = await proxy.connect();
     assertEquals(await command(before, "SET story told"), "+OK");
@@ -89,15 +88,14 @@ scenario(
     await using _rejoined = await startRedis(folder.path, port, [
       ...["--replicaof", "127.0.0.1", String(masterPort)],
     ]);
-    await folder.write("tcp.chosen", `${master.name}\n`);
     const options = {
       upstreams: [replica, master],
       flags: {
         ...relay,
         "check-host": folder.at("redis_check.sh"),
         "on-failover": folder.at("redis_promote.sh"),
+        "state-dir": folder.at("state"),
       },
-      env: { STATE_DIRECTORY: folder.path },
     };
     {
       await using proxy = await startProxy(options);
@@ -106,7 +104,7 @@ scenario(
     }
     await chosen.kill();
     await using proxy = await startProxy(options);
-    await proxy.event("promotion.finished", { to: replica.name });
+    await proxy.event("promotion.finished", { from: master.name, to: replica.name });
   },
   ["redis-server", "redis-cli"],
 );

@@ -76,9 +76,8 @@ export class Invariants {
     }
     const kept = rememberedName(before.remembered);
     const { phase } = state;
-    if (kept === undefined || phase.name !== "promoting" || before.phase.name === "promoting") {
-      return;
-    }
+    if (kept === undefined || before.remembered?.isGivenUp === true) return;
+    if (phase.name !== "promoting" || before.phase.name === "promoting") return;
     const { candidate, promotion: { move } } = phase;
     const isPassedOver = "passedOver" in before.phase && before.phase.passedOver.has(kept);
     // A failback follows a service that continued, in the same step.
