@@ -72,13 +72,8 @@ const STARTED_MS = 3_000;
 /** Later, gives memory back that only the start needed. Returns a function that cancels that. */
 function giveBackLater(): () => void {
   return realClock.after(STARTED_MS, () => {
-    try {
-      using libc = new ProcessLibc();
-      const program = Deno.readLinkSync("/proc/self/exe");
-      libc.giveBackMemory(Deno.readTextFileSync("/proc/self/maps"), program);
-    } catch {
-      // This process may not read the file; it then keeps some megabytes more.
-    }
+    using libc = new ProcessLibc();
+    libc.giveBackMemory();
   });
 }
 

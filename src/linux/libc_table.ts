@@ -34,11 +34,14 @@ export const LIBC = {
 /** Those that concern the process and its threads, not sockets. */
 export const LIBC_OF_PROCESS = {
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" }, // clockid_t, struct timespec*
+  close: { parameters: ["i32"], result: "i32" }, // int
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int, int command, int argument
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" }, // int, level, name, void*, socklen_t*
   getrlimit: { parameters: ["i32", "buffer"], result: "i32" }, // int resource, struct rlimit*
   madvise: { parameters: ["pointer", "u64", "i32"], result: "i32" }, // void*, size_t, int advice
   malloc_trim: { parameters: ["u64"], result: "i32" }, // size_t pad
+  open: { parameters: ["buffer", "i32"], result: "i32" }, // const char*, int flags
+  read: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, void*, size_t
   sched_getaffinity: { parameters: ["i32", "u32", "buffer"], result: "i32" }, // pid_t, size_t, cpu_set_t*
   setrlimit: { parameters: ["i32", "buffer"], result: "i32" }, // int resource, const struct rlimit*
   syscall: { parameters: ["i64"], result: "i64" }, // long number

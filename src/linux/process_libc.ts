@@ -3,12 +3,16 @@
  * each object has only the functions themselves.
  */
 import { LIBC_OF_PROCESS } from "./libc_table.ts";
+import { unchangedFiles } from "./memory_map.ts";
 
 const MADV_DONTNEED = 4;
 const RLIMIT_NOFILE = 7;
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 const F_GETFD = 1;
+const O_CLOEXEC = 0o2000000;
+/** Characters of the list of all mappings; a process with several hundred threads comes to about two million. */
+const MEMORY_MAP_MAX = 16 * 1024 * 1024;
 /** Older versions of glibc have no function `gettid`, so it is called by its number (gettid(2)). */
 const SYS_GETTID = Deno.build.arch === "x86_64" ? 186n : 178n;
 /** The size of a `cpu_set_t` in bytes, a bit for each of 8192 processors: more than any kernel knows. */
@@ -70,20 +74,32 @@ export class ProcessLibc {
   }
 
   /**
-   * Gives memory back to the system that only the start needed: what malloc holds free (malloc_trim(3)), and the
-   * pages of the program's code, which are read again from the page cache as they are used (madvise(2)). `maps` is
-   * the text of /proc/self/maps, `program` the path of the executable.
+   * Gives memory back to the system that only the start needed: what malloc holds free (malloc_trim(3)), and pages of
+   * the program's files, which are read again from the page cache as they are used (madvise(2)).
    */
-  giveBackMemory(maps: string, program: string): void {
+  giveBackMemory(): void {
     const { malloc_trim, madvise } = this.#library.symbols;
     malloc_trim(0n);
-    for (const line of maps.split("\n")) {
-      const found = /^([0-9a-f]+)-([0-9a-f]+) r-xp .{8} \S+ \d+ +(.+)$/.exec(line);
-      if (found === null || found[3] !== program) continue;
-      const [from, to] = [BigInt(`0x${found[1]}`), BigInt(`0x${found[2]}`)];
-      // Code is never written to, so that nothing can be lost.
+    for (const { from, to } of unchangedFiles(this.#memoryMap())) {
       madvise(Deno.UnsafePointer.create(from), to - from, MADV_DONTNEED);
     }
+  }
+
+  /** Deno lets only a program that may do everything read this file (proc_pid_smaps(5)); empty if it cannot be read. */
+  #memoryMap(): string {
+    const { open, read, close } = this.#library.symbols;
+    const fd = open(new TextEncoder().encode("/proc/self/smaps\0"), O_CLOEXEC);
+    if (fd < 0) return "";
+    const decoder = new TextDecoder();
+    const part = new Uint8Array(64 * 1024);
+    let text = "";
+    while (text.length < MEMORY_MAP_MAX) {
+      const count = read(fd, part, part.length);
+      if (count <= 0) break;
+      text += decoder.decode(part.subarray(0, count), { stream: true });
+    }
+    close(fd);
+    return text;
   }
 
   /** How many processors this process may use (sched_getaffinity(2)); undefined if that is not known. */
