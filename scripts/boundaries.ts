@@ -101,10 +101,19 @@ const ONLY_IN: readonly { readonly what: RegExp; readonly where: RegExp; readonl
       why: "one dialer; the inner HTTP/2 server of this process is connected to without one",
     },
     {
-      what: /\bkernel\.connect\(/,
+      what: /\b(kernel|libc)\.connect\(/,
       where: /^(net\/linux\/(dial|bind)|relay\/splice\/dialer)\.ts$/,
-      why:
-        "one dialer for each kind of loop; a unix socket that is bound again is probed without one",
+      why: "one dialer for each kind of loop; who listens on a unix socket is asked without one",
+    },
+    {
+      what: /\b(kernel|libc)\.accept\(|\blistener\.accept\(/,
+      where: /^net\/(linux|deno)\/listener\.ts$/,
+      why: "one accept loop for each kind of sockets, with the same pauses in a shortage",
+    },
+    {
+      what: /\bDeno\.(listen|listenTls)\b|\b(kernel|libc)\.listen\(/,
+      where: /^(net\/deno\/bind|net\/linux\/bind|gateway\/tls\/listen_tls)\.ts$/,
+      why: "one way to listen for each kind of sockets; TLS listeners are Deno's",
     },
     { what: /\bconsole\./, where: /^main\.ts$/, why: "everything else publishes events" },
   ];

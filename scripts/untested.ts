@@ -67,7 +67,6 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "linux/mailbox.ts": "tested by the tests of its room",
   "linux/tracked_libc.ts": "tested by the tests of its room",
   "main.ts": "composition: tests/scenarios",
-  "net/linux/local_listener.ts": "real sockets: tests/scenarios/control_test.ts",
   "net/conn.ts": "types only",
   "net/deno/queue_end.ts": "tested by the tests of its room",
   "net/linux/dial.ts": "tested by the tests of its room",

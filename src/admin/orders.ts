@@ -4,6 +4,7 @@
  */
 import type { Context } from "hono";
 import { formatDuration, parseDuration } from "../base/duration.ts";
+import { oneLine } from "../base/one_line.ts";
 import type { OperatorOrder, OrderOutcome } from "../failover/orders.ts";
 import type { ServiceView } from "./view.ts";
 
@@ -47,7 +48,7 @@ export async function answerOrder(
   }
   const order = parseOrder(name, query);
   if (typeof order === "string") return c.json({ error: order }, 400);
-  const reason = oneLine(query.reason ?? "");
+  const reason = shortLine(query.reason ?? "");
   const outcome = await ask(view, order, { by, reason }, query.wait === "true");
   const { epoch } = view.state();
   if (outcome.is === "refused" || outcome.is === "failed") {
@@ -105,14 +106,10 @@ function duration(text: string | undefined, key: string): number | undefined | s
   if (text === undefined) return undefined;
   const ms = parseDuration(text);
   if (typeof ms === "number" && ms <= ASKED_MAX_MS) return ms;
-  return `${key} is not a duration of at most ${formatDuration(ASKED_MAX_MS)}: ${oneLine(text)}`;
+  return `${key} is not a duration of at most ${formatDuration(ASKED_MAX_MS)}: ${shortLine(text)}`;
 }
 
-/** Control characters become spaces, since the text goes into the log and into environments. */
-function oneLine(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").trim().slice(
-    0,
-    REASON_MAX,
-  );
+/** The reason of an order as one line of limited length: it goes into the log and into environments. */
+function shortLine(text: string): string {
+  return oneLine(text).trim().slice(0, REASON_MAX);
 }

@@ -4,7 +4,7 @@
  * root.
  */
 import { type Clock, realClock } from "../base/clock.ts";
-import { inTime } from "../base/deadline.ts";
+import { inFileTime } from "../base/file_time.ts";
 import { quote } from "../config/kinds.ts";
 import {
   type Config,
@@ -42,9 +42,6 @@ export interface Checked<T> {
   readonly found: T;
   readonly errors: string[];
 }
-
-/** Deadline for one access to a file system, in milliseconds: a network file system may never answer. */
-const SILENT_MS = 10_000;
 
 /**
  * Checks the files of all services. `found` holds the programs of each service, in the order of the
@@ -202,7 +199,7 @@ class FileCheck {
 
   /** The result of `work`; rejects after the deadline for file systems. */
   #inTime<T>(work: Promise<T>): Promise<T> {
-    return inTime(work, SILENT_MS, this.#clock, () => new Error("the file system does not answer"));
+    return inFileTime(work, this.#clock);
   }
 
   #error(key: Key, written: string, why: string): void {

@@ -1,4 +1,5 @@
 /** The questions of a thread to the main thread. Their number is limited, and each has a deadline. */
+import { settlesWithin } from "../base/deadline.ts";
 import type { Clock } from "../base/clock.ts";
 import type { FromHttpShard, HttpShardAnswer, HttpShardQuestion } from "./http_messages.ts";
 
@@ -29,11 +30,8 @@ export class Questions {
   async response({ method, url, headers }: Request): Promise<Response> {
     if (this.#requests >= REQUESTS_MAX) return unavailable("too many requests wait for an answer");
     this.#requests++;
-    const { promise, resolve } = Promise.withResolvers<undefined>();
-    const cancel = this.#clock.after(REQUEST_MS, () => resolve(undefined));
     const asked = this.#ask({ about: "request", method, url, headers: [...headers] });
-    const answer = await Promise.race([asked, promise]);
-    cancel();
+    const answer = await settlesWithin(asked, REQUEST_MS, this.#clock) ? await asked : undefined;
     this.#requests--;
     if (answer?.about !== "request") return unavailable("the main thread does not answer");
     const { status, body } = answer;

@@ -1,20 +1,16 @@
 /** Checks the state folder before anything starts. Part of the composition root. */
 import { realClock } from "../base/clock.ts";
-import { inTime } from "../base/deadline.ts";
+import { inFileTime } from "../base/file_time.ts";
 import { quote } from "../config/kinds.ts";
 import type { ProcessConfig } from "../config/options.ts";
 import { whyUnreadable } from "../config/unreadable.ts";
-
-/** Deadline in milliseconds: a network file system may never answer. */
-const SILENT_MS = 10_000;
 
 /** Returns an error line if the folder does not exist and cannot be made. Does not make it yet. */
 export async function checkStateDir(
   { stateDir, origins }: Pick<ProcessConfig, "stateDir" | "origins">,
 ): Promise<string | undefined> {
   if (stateDir === undefined) return undefined;
-  const onLate = () => new Error("the file system does not answer");
-  const why = await inTime(objection(stateDir), SILENT_MS, realClock, onLate).catch(whyUnreadable);
+  const why = await inFileTime(objection(stateDir), realClock).catch(whyUnreadable);
   return why === undefined
     ? undefined
     : `Cannot use ${quote(stateDir)} as state_dir: ${why} (from ${origins.stateDir})`;

@@ -6,6 +6,9 @@
  */
 import type { Clock } from "./clock.ts";
 
+/** A signal that is never aborted. */
+export const NEVER: AbortSignal = new AbortController().signal;
+
 /** Why something ended early: its time was up, or its signal was aborted. */
 export type EndCause = "late" | "aborted";
 
@@ -70,6 +73,19 @@ export function whenAborted(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
+}
+
+/** True if `work` has settled within `ms` milliseconds, one way or the other. It is not cancelled. */
+export async function settlesWithin(
+  work: Promise<unknown>,
+  ms: number,
+  clock: Clock,
+): Promise<boolean> {
+  const late = Promise.withResolvers<false>();
+  const cancel = clock.after(ms, () => late.resolve(false));
+  const isInTime = await Promise.race([work.then(() => true, () => true), late.promise]);
+  cancel();
+  return isInTime;
 }
 
 /**

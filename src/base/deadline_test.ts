@@ -1,6 +1,13 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "./clock.ts";
-import { endAfter, type EndCause, inTime, whenAborted, withDeadline } from "./deadline.ts";
+import {
+  endAfter,
+  type EndCause,
+  inTime,
+  settlesWithin,
+  whenAborted,
+  withDeadline,
+} from "./deadline.ts";
 
 Deno.test("a wait ends once when its time is over, and leaves no timer", async () => {
   const clock = new ManualClock();
@@ -81,4 +88,16 @@ Deno.test("the abort of a signal can be awaited, also after it has happened", as
   abort.abort();
   await waiting;
   await whenAborted(abort.signal);
+});
+
+Deno.test("work that has settled in time is told from work that has not, and no timer is left", async () => {
+  const clock = new ManualClock();
+  const work = Promise.withResolvers<void>();
+  const slow = settlesWithin(work.promise, 10, clock);
+  await clock.advance(10);
+  assertEquals(await slow, false);
+  assertEquals(await settlesWithin(Promise.resolve(), 10, clock), true);
+  assertEquals(await settlesWithin(Promise.reject(new Error("broken")), 10, clock), true);
+  work.resolve();
+  assertEquals(clock.pending, 0);
 });

@@ -6,9 +6,9 @@ import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
 import { bind } from "../net/deno/bind.ts";
-import { serveListener } from "../net/deno/listener.ts";
+import { closeListener, serveListener } from "../net/deno/listener.ts";
 import { listenLocally, type LocalListener } from "../net/linux/local_listener.ts";
-import type { Acceptee } from "../net/transport.ts";
+import type { Acceptee, AcceptOptions } from "../net/transport.ts";
 
 /** Permission bits of the socket: the user and the group of the proxy. */
 const SOCKET_MODE = 0o660;
@@ -31,9 +31,15 @@ export async function openControl(
     const isDenied = error instanceof Deno.errors.PermissionDenied;
     return `cannot make the folder ${folder}: ${isDenied ? "permission denied" : error}`;
   }
+  const options: AcceptOptions = {
+    clock,
+    socketMode: SOCKET_MODE,
+    onAcceptFailed: (error, retryInMs) =>
+      publish({ type: "accept.failed", address: `unix:${path}`, reason: String(error), retryInMs }),
+  };
   const listener = kernelUnsupportedReason() === undefined
-    ? await listenWithKernel(path, acceptee, clock)
-    : await listenWithDeno(path, acceptee, clock);
+    ? await listenWithKernel(path, acceptee, options)
+    : await listenWithDeno(path, acceptee, options);
   if (typeof listener === "string") return listener;
   publish({ type: "control.opened", path });
   return listener;
@@ -42,11 +48,11 @@ export async function openControl(
 async function listenWithKernel(
   path: string,
   acceptee: Acceptee,
-  clock: Clock,
+  options: AcceptOptions,
 ): Promise<LocalListener | string> {
   const isOther = await Deno.lstat(path).then((file) => !file.isSocket, () => false);
   if (isOther) return "a file that is no socket is in the way";
-  const listener = listenLocally(path, acceptee, { clock, socketMode: SOCKET_MODE });
+  const listener = listenLocally(path, acceptee, options);
   if ("finished" in listener) return listener;
   const { holder, reason } = listener;
   return holder === undefined ? reason : `process ${holder} listens there already`;
@@ -56,18 +62,18 @@ async function listenWithKernel(
 async function listenWithDeno(
   path: string,
   acceptee: Acceptee,
-  clock: Clock,
+  options: AcceptOptions,
 ): Promise<LocalListener | string> {
-  const listener = await bind({ kind: "unix", path }, { socketMode: SOCKET_MODE });
+  const listener = await bind({ kind: "unix", path }, options);
   if (typeof listener === "string") {
     return listener === "address in use" ? "another process listens there already" : listener;
   }
-  const finished = serveListener(listener, acceptee, { clock });
+  const finished = serveListener(listener, acceptee, options);
   finished.catch(() => {});
   return {
     finished,
     async [Symbol.asyncDispose]() {
-      listener.close();
+      closeListener(listener);
       await finished.catch(() => {});
     },
   };

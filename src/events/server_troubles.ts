@@ -3,6 +3,7 @@
  * that one client cannot fill the log; counts are not. Each server of the process has one instance.
  */
 import type { Clock } from "../base/clock.ts";
+import { describe } from "../base/describe.ts";
 import { type Fault, type FaultName, FAULTS, statusOf } from "../base/fault.ts";
 import { LogLimiter } from "../base/log_limiter.ts";
 import type { Publish } from "./events.ts";
@@ -55,8 +56,8 @@ export class ServerTroubles {
   /** An error other than a `Fault` was thrown and ended the exchange or connection: a bug. */
   readonly onError = (error: unknown, client: string): void => {
     this.faulted++;
-    const reason = `an exchange of client ${client} ended: ${described(error)}`;
-    if (!this.#limiter.allow(described(error), this.#clock.now())) return;
+    const reason = `an exchange of client ${client} ended: ${describe(error)}`;
+    if (!this.#limiter.allow(describe(error), this.#clock.now())) return;
     this.#publish({ type: "proxy.faulted", reason });
   };
 
@@ -64,12 +65,4 @@ export class ServerTroubles {
   readonly onFull = (max: number): void => {
     this.#publish({ type: "limit.reached", limit: "connections", max });
   };
-}
-
-/** The error in one line, with the innermost position in our own code. */
-function described(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const place = /\bat (?:.*\()?\S*?((?:src|tests)\/[\w/.]+:\d+)/.exec(error.stack ?? "")?.[1];
-  const text = `${error.name}: ${error.message}`.replace(/\s+/g, " ");
-  return place === undefined ? text : `${text} (${place})`;
 }

@@ -3,6 +3,7 @@
  * forwarder. The request is printed as an HTTP/1.1 head and parsed again, so that the same strict rules apply.
  * `Deno.serve` has no interim responses, no trailers and no upgrades, so they are missing here.
  */
+import { inTime, settlesWithin } from "../base/deadline.ts";
 import { Fault } from "../base/fault.ts";
 import type { BodySource } from "../http1/body.ts";
 import type { Conn } from "../net/conn.ts";
@@ -276,28 +277,20 @@ class FetchBody implements BodySource {
     const reading = this.#reading = this.#next();
     // If it fails, it fails again where the part is used.
     const first = reading.then((part) => this.#isNone = part === undefined, () => {});
-    const late = Promise.withResolvers<void>();
-    const cancel = this.#deadlines.clock.after(FIRST_PART_MS, late.resolve);
-    await Promise.race([first, late.promise]);
-    cancel();
+    await settlesWithin(first, FIRST_PART_MS, this.#deadlines.clock);
   }
 
   async read(): Promise<Uint8Array | undefined> {
     if (this.#ended) return undefined;
-    const late = Promise.withResolvers<never>();
-    const cancel = this.#deadlines.clock.after(
-      this.#bodyMs,
-      () => late.reject(new Fault("requestTimeout")),
-    );
+    const onLate = () => new Fault("requestTimeout");
     try {
-      const part = await Promise.race([this.#reading ??= this.#next(), late.promise]);
+      const reading = this.#reading ??= this.#next();
+      const part = await inTime(reading, this.#bodyMs, this.#deadlines.clock, onLate);
       this.#reading = undefined;
       if (part === undefined) this.#ended = true;
       return part;
     } catch (error) {
       throw error instanceof Fault ? error : new Fault("clientReset", undefined, { cause: error });
-    } finally {
-      cancel();
     }
   }
 

@@ -7,7 +7,7 @@
  * only its output is no longer read. After the deadline or an abort the whole group is ended.
  */
 import type { Clock } from "../base/clock.ts";
-import { endAfter, whenAborted } from "../base/deadline.ts";
+import { endAfter, NEVER, settlesWithin, whenAborted } from "../base/deadline.ts";
 import { formatDuration } from "../base/duration.ts";
 import { fileChange, fileState } from "./file_state.ts";
 import { Output } from "./output.ts";
@@ -94,8 +94,6 @@ export class Programs implements AsyncDisposable {
   }
 }
 
-const NEVER = new AbortController().signal;
-
 async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending> {
   const startedAt = clock.now();
   const ended = (how: Ending["how"], reason: string): Ending => ({
@@ -115,7 +113,7 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
   const cause = await firstOf(child, run, clock);
   if (cause === "ended") {
     if (run.leftovers === "end") signalGroup(child, "SIGKILL");
-    await within(output.finished, LINGER_MS, clock);
+    await settlesWithin(output.finished, LINGER_MS, clock);
     await output.close();
     const { code, signal } = await child.status;
     const seen = fileChange(path, before);
@@ -206,10 +204,10 @@ async function endGroup(
     signalGroup(child, "SIGTERM");
     // The end of the output shows that the other processes of the group have ended too.
     const allGone = Promise.all([child.status, output.finished]);
-    await within(Promise.race([allGone, whenAborted(now)]), KILL_GRACE_MS, clock);
+    await settlesWithin(Promise.race([allGone, whenAborted(now)]), KILL_GRACE_MS, clock);
   }
   signalGroup(child, "SIGKILL");
-  return await within(child.status, KILL_GRACE_MS, clock);
+  return await settlesWithin(child.status, KILL_GRACE_MS, clock);
 }
 
 function signalGroup(child: Deno.ChildProcess, signal: "SIGTERM" | "SIGKILL"): void {
@@ -222,15 +220,4 @@ function signalGroup(child: Deno.ChildProcess, signal: "SIGTERM" | "SIGKILL"): v
       error instanceof Deno.errors.PermissionDenied || error instanceof TypeError;
     if (!gone) throw error;
   }
-}
-
-/** Returns true if `promise` resolves within `ms`. */
-function within(promise: Promise<unknown>, ms: number, clock: Clock): Promise<boolean> {
-  return new Promise((resolve) => {
-    const cancel = clock.after(ms, () => resolve(false));
-    promise.then(() => {
-      cancel();
-      resolve(true);
-    });
-  });
 }

@@ -4,6 +4,7 @@
  * the disk may be slow, or no descriptor may be left. The promotion then uses the last known result.
  */
 import type { Clock } from "../base/clock.ts";
+import { settlesWithin } from "../base/deadline.ts";
 import { formatDuration } from "../base/duration.ts";
 import { findTriggers, type FoundPrograms } from "./find.ts";
 
@@ -37,7 +38,8 @@ export class TriggerFiles implements Disposable {
    */
   async current(): Promise<FoundPrograms> {
     const waitMs = this.#last === undefined ? FIRST_SEARCH_MS : SEARCH_MS;
-    const found = await this.#inTime(this.#searchAnew(), waitMs);
+    const searching = this.#searchAnew();
+    const found = await settlesWithin(searching, waitMs, this.#clock) ? await searching : undefined;
     if (found !== undefined && found.isShort !== true) return found;
     return this.#last ?? found ?? {
       programs: [],
@@ -71,16 +73,5 @@ export class TriggerFiles implements Disposable {
     await this.#search();
     if (this.#disposed) return;
     this.#cancelRefresh = this.#clock.after(REFRESH_MS, () => void this.#refresh());
-  }
-
-  /** The result of `look`; undefined if it takes longer than `ms`. */
-  #inTime(look: Promise<FoundPrograms>, ms: number): Promise<FoundPrograms | undefined> {
-    return new Promise((resolve) => {
-      const cancel = this.#clock.after(ms, () => resolve(undefined));
-      void look.then((found) => {
-        cancel();
-        resolve(found);
-      });
-    });
   }
 }

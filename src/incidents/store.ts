@@ -3,7 +3,7 @@
  * is tried again, said once in the log, and disturbs nothing else.
  */
 import { type Clock, sleep } from "../base/clock.ts";
-import { inTime } from "../base/deadline.ts";
+import { inFileTime } from "../base/file_time.ts";
 import type { Publish } from "../events/events.ts";
 import { replaceFile, writeWhole } from "../state/replace_file.ts";
 import { storageReason } from "../state/storage_reason.ts";
@@ -14,8 +14,6 @@ import { incidentsFile, inputsOf, lineOf, readIncidents, STORED_MAX } from "./st
 
 /** Incidents that wait to be written; with more, the oldest is dropped. */
 export const WAITING_MAX = 100;
-/** How long one access to the file system may take, in milliseconds: a network file system may never answer. */
-const SILENT_MS = 10_000;
 /** The pause before what could not be written is tried again, in milliseconds. */
 const RETRY_MS = 30_000;
 /** The file is written anew when it has more lines than this. */
@@ -211,6 +209,6 @@ export class IncidentStore implements AsyncDisposable {
   }
 
   #inTime<T>(work: Promise<T>): Promise<T> {
-    return inTime(work, SILENT_MS, this.#clock, () => new Error("the file system does not answer"));
+    return inFileTime(work, this.#clock);
   }
 }

@@ -9,6 +9,9 @@
 import { backoffMs } from "../base/backoff.ts";
 import { concernsOneConnection, errorCode } from "../base/errno.ts";
 
+/** Connections that the kernel keeps in an accept queue; `net.core.somaxconn` limits it further (listen(2)). */
+export const BACKLOG = 4_096;
+
 /** Accept again at once; wait, because a resource is exhausted; or stop, because the listener is closed. */
 export type AcceptVerdict = "again" | "wait" | "stop";
 

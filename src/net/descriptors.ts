@@ -3,6 +3,7 @@
  * sessions, checks, scripts and the admin listener never lack a descriptor: a process without any can neither
  * check its upstreams nor fail over. Pure, except for `measure`.
  */
+import { openDescriptors } from "../linux/open_descriptors.ts";
 import { ProcessLibc } from "../linux/process_libc.ts";
 import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
 
@@ -27,8 +28,6 @@ export interface Descriptors {
  * started (three pipes, and one for an error of exec), for the log and for files that are read.
  */
 const RESERVE = 24;
-/** `measure` ends after so many free numbers in a row. */
-const GAP_MAX = 256;
 /** Clients of the admin listener: at most, at least, and one for so many free descriptors. */
 export const ADMIN_MAX = 64;
 const ADMIN_MIN = 2;
@@ -63,12 +62,5 @@ export function measure(): Descriptors | undefined {
   using libc = new ProcessLibc();
   const limit = libc.raiseDescriptorLimit();
   if (limit === undefined) return undefined;
-  // The kernel assigns the lowest free number, so nothing is open after a long gap.
-  let [open, gap] = [0, 0];
-  for (let fd = 0; fd < limit && gap < GAP_MAX; fd++) {
-    const isOpen = libc.isOpen(fd);
-    open += isOpen ? 1 : 0;
-    gap = isOpen ? 0 : gap + 1;
-  }
-  return { limit, open };
+  return { limit, open: [...openDescriptors((fd) => libc.isOpen(fd), limit)].length };
 }

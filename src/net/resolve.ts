@@ -6,6 +6,7 @@
  * An answer is valid for 5 s. The last addresses stay in use while the name service is silent or says that the
  * name does not exist, since a name service that is failing says that too. Addresses that failed are tried last.
  */
+import { settlesWithin } from "../base/deadline.ts";
 import { type Clock, realClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { isIp } from "../base/ip.ts";
@@ -151,13 +152,8 @@ export class Resolver {
   }
 
   async #renewed(name: Name, asked: Promise<void>): Promise<void> {
-    const late = Promise.withResolvers<void>();
-    const cancel = this.#clock.after(RENEWAL_WAIT_MS, () => {
-      name.isSilent = name.asking === asked;
-      late.resolve();
-    });
-    await Promise.race([asked, late.promise]);
-    cancel();
+    const isInTime = await settlesWithin(asked, RENEWAL_WAIT_MS, this.#clock);
+    if (!isInTime) name.isSilent = name.asking === asked;
   }
 }
 

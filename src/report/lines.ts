@@ -3,6 +3,7 @@
  * does not compile. Pure.
  */
 import { formatDuration } from "../base/duration.ts";
+import { oneLine } from "../base/one_line.ts";
 import type { Event, EventOf } from "../events/events.ts";
 import type { Stamped } from "../events/stream.ts";
 
@@ -289,13 +290,9 @@ export function levelOf(event: Event): Level {
   return rowOf(event).level;
 }
 
-/**
- * The event as one sentence. Control characters, which could forge a second line or move the cursor,
- * become spaces.
- */
+/** The event as one sentence on one line. */
 export function sentenceOf(event: Event): string {
-  // deno-lint-ignore no-control-regex
-  return rowOf(event).line(event).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
+  return oneLine(rowOf(event).line(event));
 }
 
 /** `2026-11-21 09:07:12.123Z WARN  [orders] upstream db1:5432 is down: connection refused`. */

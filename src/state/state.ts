@@ -8,7 +8,7 @@
  * seen. At an ordinary end of the process it is the last one exactly.
  */
 import type { Clock } from "../base/clock.ts";
-import { inTime } from "../base/deadline.ts";
+import { inFileTime } from "../base/file_time.ts";
 import type { Publish } from "../events/events.ts";
 import type { Memory, MemoryPort } from "../failover/memory.ts";
 import { memoryFrom, textOf } from "./memory_text.ts";
@@ -49,9 +49,8 @@ export class StateFolder implements AsyncDisposable {
     services: readonly string[],
     ports: StatePorts,
   ): Promise<StateFolder | readonly string[]> {
-    const silent = () => new Error("the file system does not answer");
     try {
-      const lock = await inTime(takeFolder(folder), WRITE_MS, ports.clock, silent);
+      const lock = await inFileTime(takeFolder(folder), ports.clock, WRITE_MS);
       if (typeof lock === "string") return [`${folder}: ${lock}`];
       const files = services.map((service) => new ServiceFile(folder, service, ports));
       const wrong = (await Promise.all(files.map((file) => file.load()))).filter((reason) =>
@@ -214,8 +213,7 @@ class ServiceFile implements MemoryPort {
   }
 
   #inTime<T>(work: Promise<T>): Promise<T> {
-    const silent = () => new Error("the file system does not answer");
-    return inTime(work, WRITE_MS, this.#ports.clock, silent);
+    return inFileTime(work, this.#ports.clock, WRITE_MS);
   }
 }
 

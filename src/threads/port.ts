@@ -11,7 +11,7 @@ import type { Libc } from "../linux/libc.ts";
 import { addressOfSockaddr, ipSockaddr, isUnix, literalSockaddr } from "../linux/sockaddr.ts";
 import { listenAt } from "../net/linux/bind.ts";
 import { systemLookUp } from "../net/look_up.ts";
-import { BACKLOG } from "../net/linux/listener.ts";
+import { BACKLOG } from "../net/accept.ts";
 import type { Resolver } from "../net/resolve.ts";
 import { NameWatch } from "./name_watch.ts";
 

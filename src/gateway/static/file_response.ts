@@ -5,7 +5,8 @@
  */
 import { eTag, ifNoneMatch } from "@std/http/etag";
 import type { Clock } from "../../base/clock.ts";
-import { inTime as withinTime } from "../../base/deadline.ts";
+import { inTime } from "../../base/deadline.ts";
+import { FILE_MS, FILE_SILENT } from "../../base/file_time.ts";
 import { errorCode, isShortageCode } from "../../base/errno.ts";
 import { Fault } from "../../base/fault.ts";
 
@@ -17,16 +18,10 @@ export interface OpenFile {
   readonly clock: Clock;
 }
 
-/**
- * How long a file operation may take, in milliseconds. It takes longer when a file server is gone, or when all
- * threads of Deno wait for something else.
- */
-const SILENT_MS = 10_000;
-
 /** The result of `work`; rejects with a Fault if it takes longer than a file operation may take. */
 export async function inStorageTime<T>(clock: Clock, work: Promise<T>): Promise<T> {
-  const onLate = () => new Fault("responseCut", "the file system does not answer");
-  return await withinTime(work, SILENT_MS, clock, onLate);
+  const onLate = () => new Fault("responseCut", FILE_SILENT);
+  return await inTime(work, FILE_MS, clock, onLate);
 }
 
 const CHUNK_BYTES = 64 * 1024;

@@ -10,11 +10,9 @@ import { EADDRNOTAVAIL, EAFNOSUPPORT, errnoWords } from "../../linux/errno.ts";
 import { Libc } from "../../linux/libc.ts";
 import { kernelUnsupportedReason } from "../../linux/unsupported_reason.ts";
 import { ipSockaddr, unixSockaddr } from "../../linux/sockaddr.ts";
+import { BACKLOG } from "../accept.ts";
 import { dial } from "./dial.ts";
 import { systemLookUp } from "../look_up.ts";
-
-/** Length of the kernel's accept queue; `net.core.somaxconn` limits it further (listen(2)). */
-const BACKLOG = 4_096;
 
 /** How long the process that listens on an address has to answer, in milliseconds. */
 const ANSWER_MS = 1_000;

@@ -6,6 +6,7 @@
  * accepted meanwhile are served only after that: those that open a connection for each request would otherwise
  * never let the queue become empty.
  */
+import { settlesWithin } from "../../base/deadline.ts";
 import type { Clock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import { dial } from "./dial.ts";
@@ -86,12 +87,10 @@ export class QueueEnd {
   }
 
   async #empty(): Promise<void> {
-    const late = Promise.withResolvers<void>();
     const isTcp = this.#address.transport === "tcp";
-    const cancel = this.#clock.after(isTcp ? EMPTY_MS : UNIX_MS, late.resolve);
     const rounds = isTcp ? this.#waitForQueueEnd() : this.#closed.promise;
-    await Promise.race([rounds, late.promise, this.#closed.promise]);
-    cancel();
+    const over = Promise.race([rounds, this.#closed.promise]);
+    await settlesWithin(over, isTcp ? EMPTY_MS : UNIX_MS, this.#clock);
     this.#close();
     await rounds;
   }
@@ -103,15 +102,10 @@ export class QueueEnd {
       if (!await this.#oneRound()) return;
       if (this.#ports.size > before + 1) quiet = -1;
       // No pause after the last round: clients that come in between would be lost.
-      if (quiet < QUIET_ROUNDS - 1) await this.#pause();
+      if (quiet < QUIET_ROUNDS - 1) {
+        await settlesWithin(this.#closed.promise, PAUSE_MS, this.#clock);
+      }
     }
-  }
-
-  async #pause(): Promise<void> {
-    const over = Promise.withResolvers<void>();
-    const cancel = this.#clock.after(PAUSE_MS, over.resolve);
-    await Promise.race([over.promise, this.#closed.promise]);
-    cancel();
   }
 
   /** Resolves with true when all clients in the queue were accepted, with false if we could not connect. */

@@ -3,7 +3,7 @@
  * deadline, with or without TLS, and listening.
  */
 import type { Address } from "../../base/address.ts";
-import { withDeadline } from "../../base/deadline.ts";
+import { NEVER, withDeadline } from "../../base/deadline.ts";
 import { Fault } from "../../base/fault.ts";
 import type { Conn, Dial } from "../conn.ts";
 import type { ListeningPort, PlainDialOptions, Sockets } from "../transport.ts";
@@ -25,8 +25,6 @@ export interface DialOptions extends PlainDialOptions {
   };
 }
 
-/** A signal that is never aborted. */
-const NEVER = new AbortController().signal;
 /** One for all connections, since it takes time to load. */
 const unfinished = new UnfinishedTls();
 

@@ -9,11 +9,9 @@
 import { formatIp, ipv4Of, parseIp } from "../../base/ip.ts";
 import { Libc } from "../../linux/libc.ts";
 import { endpointOf } from "../../linux/sockaddr.ts";
+import { openDescriptors } from "../../linux/open_descriptors.ts";
 import { kernelUnsupportedReason } from "../../linux/unsupported_reason.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
-
-/** The kernel assigns the lowest free number, so no descriptor is open after a gap of this many free ones. */
-const GAP_MAX = 256;
 
 /** Whether the kernel can be called; examined when it is first asked for. */
 let isSupported: boolean | undefined;
@@ -76,10 +74,11 @@ export class UnfinishedTls implements Disposable {
       if (others === undefined) byPort.set(port, [conn]);
       else others.push(conn);
     }
-    for (let fd = 0, gap = 0; gap < GAP_MAX; fd++) {
-      const peer = libc.peerAddress(fd);
-      gap = peer.length > 0 || libc.isOpen(fd) ? 0 : gap + 1;
-      const candidates = peer.length < 4 ? undefined : byPort.get((peer[2]! << 8) | peer[3]!);
+    let peer: SockAddr = new Uint8Array(0);
+    const isOpen = (fd: number) => (peer = libc.peerAddress(fd)).length > 0 || libc.isOpen(fd);
+    for (const fd of openDescriptors(isOpen)) {
+      if (peer.length < 4) continue;
+      const candidates = byPort.get((peer[2]! << 8) | peer[3]!);
       const conn = candidates?.find(({ remoteAddr, localAddr }) =>
         isAt(peer, remoteAddr) && isAt(libc.localAddress(fd), localAddr)
       );

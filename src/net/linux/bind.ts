@@ -1,6 +1,7 @@
 /** Listens on an address with sockets of the kernel, with the fallbacks that an operator expects. */
 import { EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, ECONNREFUSED } from "../../linux/errno.ts";
 import type { Kernel, ListenOptions, SockAddr } from "../../linux/kernel.ts";
+import { ProcessLibc } from "../../linux/process_libc.ts";
 import { endpointOf, ipSockaddr } from "../../linux/sockaddr.ts";
 
 /**
@@ -21,12 +22,24 @@ export function listenAt(kernel: Kernel, address: SockAddr, options: ListenOptio
   return kernel.listen(ipSockaddr("0.0.0.0", endpoint.port)!, options);
 }
 
-/**
- * True if nothing listens on the socket file: its owner ended without removing it. A connect to a unix socket
- * answers at once, so it needs no dialer.
- */
+/** True if nothing listens on the socket file: its owner ended without removing it. */
 function isStale(kernel: Kernel, address: SockAddr): boolean {
-  const fd = kernel.connect(address, { userTimeoutMs: 0 });
+  const fd = connectOnce(kernel, address);
   if (fd >= 0) kernel.close(fd);
   return fd === -ECONNREFUSED;
+}
+
+/** The number of the process that listens on a unix socket; undefined if there is none, or it cannot be asked. */
+export function holderOf(kernel: Kernel, address: SockAddr): number | undefined {
+  const fd = connectOnce(kernel, address);
+  if (fd < 0) return undefined;
+  using process = new ProcessLibc();
+  const pid = process.peerCredentials(fd)?.pid;
+  kernel.close(fd);
+  return pid;
+}
+
+/** A connect to a unix socket answers at once, so it needs no dialer. Returns a descriptor or an error number. */
+function connectOnce(kernel: Kernel, address: SockAddr): number {
+  return kernel.connect(address, { userTimeoutMs: 0 });
 }

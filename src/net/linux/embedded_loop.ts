@@ -10,6 +10,7 @@
  * either: Deno has 32 threads for everything that blocks, and look-ups without an answer can take them all, so
  * a timer of this thread ends the wait as well.
  */
+import { settlesWithin } from "../../base/deadline.ts";
 import { setImmediate } from "node:timers";
 import type { Clock } from "../../base/clock.ts";
 import type { Libc } from "../../linux/libc.ts";
@@ -110,13 +111,8 @@ export class EmbeddedLoop implements Watcher {
       this.#state = "stopping";
       if (this.#helper !== "idle") this.#host.wake(this.#eventfd);
     }
-    const late = Promise.withResolvers<false>();
-    const cancel = this.#clock.after(STOP_MS, () => late.resolve(false));
     // A bug that ended the loop is reported by `finished`.
-    const ended = this.#ended.promise.then(() => true, () => true);
-    const isFree = await Promise.race([ended, late.promise]);
-    cancel();
-    return isFree;
+    return await settlesWithin(this.#ended.promise, STOP_MS, this.#clock);
   }
 
   readonly #tick = (): void => {

@@ -6,13 +6,11 @@ import { EAGAIN, EINVAL, errnoWords, isShortageErrno } from "../../linux/errno.t
 import type { Kernel, SockAddr } from "../../linux/kernel.ts";
 import type { Tick, Watcher } from "../../linux/loop.ts";
 import { endpointOf, isSameHost } from "../../linux/sockaddr.ts";
-import { AcceptPauses } from "../accept.ts";
+import { AcceptPauses, BACKLOG } from "../accept.ts";
 import type { Acceptee, AcceptOptions } from "../transport.ts";
 import { LinuxConn } from "./conn.ts";
 import type { EmbeddedLoop } from "./embedded_loop.ts";
 
-/** Connections that the kernel keeps in its accept queue; `net.core.somaxconn` limits it further (listen(2)). */
-export const BACKLOG = 4_096;
 /** Clients accepted in one tick of the loop. */
 const BATCH_MAX = 64;
 

@@ -1,30 +1,25 @@
 /**
- * A unix socket for a few clients; the kernel says which process and user each one is (`SO_PEERCRED`, unix(7)). While there
- * is no client it costs nothing but a helper thread that waits in poll(2): the loop in which connections are
- * served runs only while there are some.
+ * A unix socket for a few clients; the kernel says which process and user each one is (`SO_PEERCRED`, unix(7)).
+ * While there is no client it costs nothing but a helper thread that waits in poll(2): the loop in which
+ * connections are served runs only while there are some.
  */
-import { type Clock, sleep } from "../../base/clock.ts";
-import { EADDRINUSE, EAGAIN, errnoWords, isShortageErrno } from "../../linux/errno.ts";
+import { sleep } from "../../base/clock.ts";
+import { EADDRINUSE, errnoWords } from "../../linux/errno.ts";
 import { Libc } from "../../linux/libc.ts";
 import { Loop } from "../../linux/loop.ts";
 import { type PeerCredentials, ProcessLibc } from "../../linux/process_libc.ts";
 import { unixSockaddr } from "../../linux/sockaddr.ts";
-import type { Acceptee } from "../transport.ts";
-import { listenAt } from "./bind.ts";
+import { AcceptPauses } from "../accept.ts";
+import type { Acceptee, AcceptOptions } from "../transport.ts";
+import { holderOf, listenAt } from "./bind.ts";
 import { LinuxConn } from "./conn.ts";
 import { EmbeddedLoop } from "./embedded_loop.ts";
+import { acceptBatch, type BatchTaker } from "./listener.ts";
 
 /** The longest wait of the helper thread, in milliseconds. */
 const WAIT_MS = 60_000;
-/** The pause after descriptors ran out, in milliseconds. */
-const SHORTAGE_MS = 1_000;
-const BACKLOG = 64;
-
-export interface LocalListenerOptions {
-  readonly clock: Clock;
-  /** Permission bits of the socket's file; they are set before anybody can connect. */
-  readonly socketMode: number;
-}
+/** Clients that may wait to be accepted (listen(2)). */
+const QUEUE_MAX = 64;
 
 /** An open listener. */
 export interface LocalListener extends AsyncDisposable {
@@ -58,42 +53,37 @@ export function parsePeer(text: string): PeerCredentials | undefined {
 
 /**
  * Listens at `path` and serves the clients, each under the name that `formatPeer` gives it. The socket file of
- * a process that crashed is replaced. Throws what `Libc` throws if the kernel cannot be called.
+ * a process that crashed is replaced. Throws what `Libc` throws if the kernel cannot be called. Owns `libc`, which
+ * tests replace.
  */
 export function listenLocally(
   path: string,
   acceptee: Acceptee,
-  options: LocalListenerOptions,
+  options: AcceptOptions,
+  libc = new Libc(),
 ): LocalListener | CannotListen {
-  const libc = new Libc();
   const address = unixSockaddr(path);
   const { socketMode } = options;
-  const fd = listenAt(libc, address, { backlog: BACKLOG, userTimeoutMs: 0, socketMode });
+  const mode = socketMode === undefined ? {} : { socketMode };
+  const fd = listenAt(libc, address, { backlog: QUEUE_MAX, userTimeoutMs: 0, ...mode });
   if (fd >= 0) return new LinuxLocalListener(libc, fd, path, acceptee, options);
-  const holder = fd === -EADDRINUSE ? holderOf(libc, path) : undefined;
+  const holder = fd === -EADDRINUSE ? holderOf(libc, address) : undefined;
   libc[Symbol.dispose]();
   return { reason: errnoWords(fd), ...holder === undefined ? {} : { holder } };
 }
 
-/** The process that listens at a path. */
-function holderOf(libc: Libc, path: string): number | undefined {
-  const fd = libc.connect(unixSockaddr(path), { userTimeoutMs: 0 });
-  if (fd < 0) return undefined;
-  using process = new ProcessLibc();
-  const pid = process.peerCredentials(fd)?.pid;
-  libc.close(fd);
-  return pid;
-}
-
-class LinuxLocalListener implements LocalListener {
+class LinuxLocalListener implements LocalListener, BatchTaker {
   readonly finished: Promise<void>;
+  /** No batch is cut short: clients are few. */
+  readonly isPaused = false;
   readonly #libc: Libc;
   readonly #process = new ProcessLibc();
   readonly #fd: number;
   readonly #eventfd: number;
   readonly #path: string;
   readonly #acceptee: Acceptee;
-  readonly #clock: Clock;
+  readonly #options: AcceptOptions;
+  readonly #pauses = new AcceptPauses();
   readonly #stop = new AbortController();
   readonly #endings = new Set<Promise<void>>();
   #hosting: Hosting | undefined;
@@ -103,13 +93,13 @@ class LinuxLocalListener implements LocalListener {
     fd: number,
     path: string,
     acceptee: Acceptee,
-    { clock }: LocalListenerOptions,
+    options: AcceptOptions,
   ) {
     this.#libc = libc;
     this.#fd = fd;
     this.#path = path;
     this.#acceptee = acceptee;
-    this.#clock = clock;
+    this.#options = options;
     this.#eventfd = libc.eventfd();
     libc.watch(this.#eventfd, 0);
     libc.watch(fd, 0);
@@ -146,20 +136,28 @@ class LinuxLocalListener implements LocalListener {
   }
 
   async #acceptAll(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      if (!this.#acceptee.hasRoom) await this.#acceptee.room();
-      if (signal.aborted) return;
-      const client = this.#libc.accept(this.#fd);
-      if (client === -EAGAIN) return;
-      if (client >= 0) this.#serve(client);
-      else if (isShortageErrno(client)) {
-        await sleep(this.#clock, SHORTAGE_MS, signal).catch(() => {});
-      }
+    while (!this.#stop.signal.aborted) {
+      const end = acceptBatch(this.#libc, this.#fd, this);
+      if (end === "empty") return;
+      if (end === "full") await this.#acceptee.room();
+      else if (end !== "more") await this.#pause(end);
     }
   }
 
-  #serve(client: number): void {
+  async #pause(result: number): Promise<void> {
+    const { clock, onAcceptFailed, onShortage } = this.#options;
+    const { pauseMs, isNews } = this.#pauses.next(clock.now());
+    if (isNews) onAcceptFailed?.(errnoWords(result), pauseMs);
+    onShortage?.();
+    await sleep(clock, pauseMs, this.#stop.signal).catch(() => {});
+  }
+
+  get hasRoom(): boolean {
+    return this.#acceptee.hasRoom;
+  }
+
+  take(client: number): void {
+    this.#pauses.over();
     const hosting = this.#hosting ??= this.#newHosting();
     const { loop } = hosting.host;
     const conn = new LinuxConn(hosting.host, client);
@@ -172,7 +170,7 @@ class LinuxLocalListener implements LocalListener {
 
   #newHosting(): Hosting {
     const libc = new Libc();
-    return { host: new EmbeddedLoop(new Loop(libc), libc, this.#clock), libc, conns: 0 };
+    return { host: new EmbeddedLoop(new Loop(libc), libc, this.#options.clock), libc, conns: 0 };
   }
 
   #ended(hosting: Hosting): void {

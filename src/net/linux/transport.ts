@@ -1,5 +1,6 @@
 /** The contract of `net/transport.ts` with sockets of the kernel, in a loop inside Deno's event loop. */
 import type { Address } from "../../base/address.ts";
+import { BACKLOG } from "../accept.ts";
 import type { Clock } from "../../base/clock.ts";
 import { systemLookUp } from "../look_up.ts";
 import { errnoWords } from "../../linux/errno.ts";
@@ -10,7 +11,7 @@ import { listenAt } from "./bind.ts";
 import { Loop } from "../../linux/loop.ts";
 import { endpointOf, ipSockaddr, literalSockaddr } from "../../linux/sockaddr.ts";
 import { linuxDialer } from "./dial.ts";
-import { BACKLOG, LinuxAcceptor, type Sharing } from "./listener.ts";
+import { LinuxAcceptor, type Sharing } from "./listener.ts";
 import {
   type Acceptee,
   type AcceptOptions,
