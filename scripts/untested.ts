@@ -4,6 +4,7 @@
  */
 export const UNTESTED: Readonly<Record<string, string>> = {
   "admin/view.ts": "types only",
+  "app/access_logs.ts": "composition: tests/scenarios/access_log_test.ts",
   "app/app.ts": "composition: tests/scenarios",
   "app/control_plane.ts": "composition: tests/scenarios",
   "app/explanation.ts": "the real executable: tests/scenarios/commands_test.ts",
@@ -20,6 +21,7 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "app/threads.ts": "composition: tests/scenarios",
   "app/version.ts": "composition: tests/scenarios",
   "base/config_error.ts": "tested by the tests of its room",
+  "base/lines_outcome.ts": "types only",
   "base/program_variables.ts": "tested by the tests of its room",
   "config/completions.ts": "tested by tests/config and config/load_test.ts",
   "config/environment.ts": "tested by tests/config and config/load_test.ts",

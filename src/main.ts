@@ -13,7 +13,7 @@ import { describe } from "./base/describe.ts";
 import { catchUncaught } from "./app/uncaught.ts";
 import { VERSION, versionText } from "./app/version.ts";
 
-/** SIGINT or SIGTERM: drain; a second one: end at once. SIGUSR2: move back to the best rank. */
+/** SIGINT or SIGTERM: drain; a second one: end at once. SIGUSR2: move back to the best rank. SIGHUP: open the access logs again. */
 function listenToSignals() {
   const stop = new AbortController();
   const stopNow = new AbortController();
@@ -31,6 +31,10 @@ function listenToSignals() {
     stop: stop.signal,
     stopNow: stopNow.signal,
     onFailbackOrder: (order: () => void) => failback = order,
+    // Not SIGUSR1, at which Deno opens its debugger. Without a file to reopen, SIGHUP ends the program as ever.
+    onReopenOrder: (reopen: () => void) => {
+      if (!isWindows) Deno.addSignalListener("SIGHUP", reopen);
+    },
     onUncaught: catchUncaught,
   };
 }

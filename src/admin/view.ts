@@ -101,6 +101,11 @@ export const COUNTER_METRICS = {
     kind: "counter",
     help: "Attempts after the first of an HTTP request.",
   },
+  accessLinesLost: {
+    metric: "access_log_lines_lost_total",
+    kind: "counter",
+    help: "Lines of the access log that could not be written in time, or at all.",
+  },
   clientSentBytes: {
     metric: "client_sent_bytes_total",
     kind: "counter",

@@ -14,6 +14,7 @@ import type { Sink } from "../report/log.ts";
 import { tryBind } from "../net/deno/bind.ts";
 import { ProcessMemory } from "./process_memory.ts";
 import { keepPoolThread } from "./pool_thread.ts";
+import { AccessLogs } from "./access_logs.ts";
 import { Reports } from "./reports.ts";
 import { Libc } from "../linux/libc.ts";
 import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
@@ -34,6 +35,8 @@ export interface Orders {
   readonly stopNow: AbortSignal;
   /** Receives the function to call when the operator orders a failback. */
   onFailbackOrder(failback: () => void): void;
+  /** Receives the function to call when log files are to be opened again; never called without such files. */
+  onReopenOrder(reopen: () => void): void;
   /** Called once, with the function that reports uncaught errors. */
   onUncaught(report: ReportUncaught): void;
 }
@@ -97,6 +100,9 @@ export async function run(
   });
   for (const warning of warnings) events.publish("", { type: "config.warned", warning });
   events.publish("", { type: "proxy.started", version, services: plans.length });
+  using accessLogs = await AccessLogs.open(config, realClock, events.scope(""));
+  if (accessLogs.errors.length > 0) return { exitCode: 2, lines: accessLogs.errors };
+  if (accessLogs.hasFiles) orders.onReopenOrder(() => accessLogs.reopen());
   // The services start without waiting for the disk.
   reports.incidents.load().catch((error) =>
     events.publish("", { type: "proxy.faulted", reason: describe(error) })
@@ -108,7 +114,7 @@ export async function run(
   const started = async () => {
     if (control?.isDefault) await reports.listenControl(control);
   };
-  return await serve(plans, config, { reports, state }, orders, started);
+  return await serve(plans, config, { reports, state, accessLogs }, orders, started);
 }
 
 /** Opens the state folder if there is to be one. Resolves with error lines if it cannot be used. */
@@ -162,7 +168,11 @@ async function starterFor(config: ServiceConfig): Promise<Starter> {
 async function serve(
   plans: readonly Plan[],
   config: Config,
-  { reports, state }: { readonly reports: Reports; readonly state: StateFolder | undefined },
+  { reports, state, accessLogs }: {
+    readonly reports: Reports;
+    readonly state: StateFolder | undefined;
+    readonly accessLogs: AccessLogs;
+  },
   orders: Orders,
   started: () => Promise<void>,
 ): Promise<RunOutcome> {
@@ -186,7 +196,7 @@ async function serve(
   );
   for (const [place, plan] of plans.entries()) {
     const service = await startPlan(plan, {
-      ...{ programs, threads, instance, reports, state, socketMode },
+      ...{ programs, threads, instance, reports, state, accessLogs, socketMode },
       drainMs: drainTimeout,
       connectionsMax: shares.clients[place]!,
     });
@@ -240,6 +250,7 @@ function startPlan(
     readonly drainMs: number;
     readonly reports: Reports;
     readonly state: StateFolder | undefined;
+    readonly accessLogs: AccessLogs;
     readonly socketMode: number;
     readonly connectionsMax: number;
   },

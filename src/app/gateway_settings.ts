@@ -1,7 +1,23 @@
-/** The settings of a gateway, from the options of its service. Part of the composition root. */
+/** The settings of a gateway and its access log, from the options of its service. Part of the composition root. */
+import { type Clock, sleep } from "../base/clock.ts";
 import type { HttpConfig } from "../config/options.ts";
+import { AccessLog, type AccessLogParts } from "../gateway/access_log.ts";
 import type { ErrorPage } from "../gateway/answers.ts";
 import type { GatewaySettings } from "../gateway/gateway.ts";
+
+/** The access log of a service, if it has one; `write` appends lines to its file. */
+export function accessLogFor(config: HttpConfig, parts: AccessLogParts): AccessLog | undefined {
+  if (config.accessLog === "off") return undefined;
+  return new AccessLog({ service: config.name, format: config.accessLogFormat }, parts);
+}
+
+/** How long the end of a service waits for the last lines of its access log, in milliseconds. */
+const LAST_LINES_MS = 1_000;
+
+/** Writes the last lines, in a bounded time. */
+export async function endAccessLog(log: AccessLog | undefined, clock: Clock): Promise<void> {
+  if (log !== undefined) await Promise.race([log.flushed(), sleep(clock, LAST_LINES_MS)]);
+}
 
 export function gatewaySettings(
   config: HttpConfig,

@@ -16,6 +16,7 @@ import { resolver } from "../net/resolve.ts";
 import type { ThreadGroup } from "../threads/thread_group.ts";
 import type { ShardedService } from "../threads/sharded_service.ts";
 import type { ShardReport } from "../threads/messages.ts";
+import type { AccessLogFile } from "../report/access_log_file.ts";
 import { ShardedDataPlane } from "../threads/sharded_data_plane.ts";
 import { Port } from "../threads/port.ts";
 import { ControlPlane } from "./control_plane.ts";
@@ -44,6 +45,12 @@ export interface InThreads {
 /** Answers requests as the admin endpoints do. */
 interface Endpoints {
   fetch(request: Request): Response | Promise<Response>;
+}
+
+/** Those who answer the shards. */
+interface Answering {
+  readonly endpoints: Endpoints;
+  readonly accessLog: AccessLogFile | undefined;
 }
 
 /** Builds and starts the service. Its port is open when this resolves; requests wait for an upstream. */
@@ -116,6 +123,7 @@ function addService(config: HttpConfig, context: ServiceContext, inThreads: InTh
     pseudonym,
     standIns: able,
   };
+  const accessLog = context.accessLogs?.at(config.accessLog);
   let answering: Endpoints;
   const service = group.addService({
     kind: HTTP,
@@ -125,7 +133,9 @@ function addService(config: HttpConfig, context: ServiceContext, inThreads: InTh
     onReport: (report, thread) => {
       if (report.is === "doubt") control.doubt(report.doubt);
       else if (report.is === "event") publish(report.event);
-      else if (report.is === "message") void answer(service, thread, report, answering);
+      else if (report.is === "message") {
+        void answer(service, thread, report, { endpoints: answering, accessLog });
+      }
     },
     accountForDeath: accountForDeath,
   });
@@ -149,10 +159,10 @@ async function answer(
   service: ShardedService,
   thread: number,
   { what }: ShardReport & { readonly is: "message" },
-  endpoints: Endpoints,
+  by: Answering,
 ): Promise<void> {
   const { id, question } = what as FromHttpShard;
-  const answer = await answerTo(question, endpoints);
+  const answer = await answerTo(question, by);
   service.orderOne(thread, {
     do: "message",
     what: { is: "answer", id, answer } satisfies ToHttpShard,
@@ -161,11 +171,15 @@ async function answer(
 
 async function answerTo(
   question: HttpShardQuestion,
-  endpoints: Endpoints,
+  { endpoints, accessLog }: Answering,
 ): Promise<HttpShardAnswer> {
   if (question.about === "name") {
     const found = await resolver.resolve(question.host);
     return { about: "name", ips: found instanceof Fault ? [] : found };
+  }
+  if (question.about === "lines") {
+    const written = await accessLog?.write(question.lines);
+    return { about: "lines", ...written ?? { lost: 0, reason: "" } };
   }
   const { method, url, headers } = question;
   const request = new Request(url, { method, headers: headers.map(([...pair]) => pair) });

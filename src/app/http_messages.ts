@@ -5,6 +5,7 @@
 import type { Address } from "../base/address.ts";
 import type { HttpConfig } from "../config/options.ts";
 import type { Target } from "../config/http_kinds.ts";
+import type { LinesOutcome } from "../base/lines_outcome.ts";
 import type { ErrorPage } from "../gateway/answers.ts";
 
 /** The name of this kind of shards (`ShardSpec.kind`). */
@@ -34,6 +35,8 @@ export type ToHttpShard =
 export type FromHttpShard = { readonly id: number; readonly question: HttpShardQuestion };
 
 export type HttpShardQuestion =
+  /** Whole lines for the access log. */
+  | { readonly about: "lines"; readonly lines: Uint8Array<ArrayBuffer> }
   | { readonly about: "name"; readonly host: string }
   /** A path of the admin endpoints. */
   | {
@@ -44,6 +47,7 @@ export type HttpShardQuestion =
   };
 
 export type HttpShardAnswer =
+  | ({ readonly about: "lines" } & LinesOutcome)
   | { readonly about: "name"; readonly ips: readonly string[] }
   | {
     readonly about: "request";
@@ -83,6 +87,7 @@ export const HTTP_COUNTERS = [
   "faulted",
   "abandoned",
   "cut",
+  "accessLinesLost",
   "clientSentBytes",
   "clientReceivedBytes",
   "longestHoldMs",

@@ -3,8 +3,9 @@ import { formatAddress } from "../base/address.ts";
 import { tryBind } from "../net/deno/bind.ts";
 import { ControlPlane, type DataPlaneCounts } from "./control_plane.ts";
 import type { HttpConfig } from "../config/options.ts";
-import { readHttpFiles } from "./files.ts";
-import { DEFAULT_PAGE } from "../gateway/answers.ts";
+import { type HttpFiles, readHttpFiles } from "./files.ts";
+import type { AccessLog } from "../gateway/access_log.ts";
+import { DEFAULT_PAGE, type ErrorPage } from "../gateway/answers.ts";
 import { Gateway } from "../gateway/gateway.ts";
 import { requestTimesOf } from "../gateway/request_times.ts";
 import { HANDSHAKES_MIN } from "../gateway/handshakes.ts";
@@ -12,10 +13,11 @@ import { listen, type Listening } from "../gateway/listen.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { reserveOf } from "../http1/server.ts";
 import { ThreadGroup } from "../threads/thread_group.ts";
-import { gatewaySettings } from "./gateway_settings.ts";
+import { accessLogFor, endAccessLog, gatewaySettings } from "./gateway_settings.ts";
 import { newPseudonym, standIns, startInThreads } from "./http_in_threads.ts";
 import { chooseSockets } from "./transport.ts";
 import { httpUpstreams } from "./http_upstreams.ts";
+import type { Sockets } from "../net/transport.ts";
 import type { Need } from "../net/descriptors.ts";
 import { checkDescriptors } from "./shares.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
@@ -56,7 +58,6 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   const { found: files, errors } = await readHttpFiles(config, context.clock);
   // They were valid when the process started, but may have changed before a restart of the service.
   if (errors.length > 0) return errors.join("; ");
-  const { clock, publish } = context;
   const sockets = chooseSockets(config, context);
   if (typeof sockets === "string") return sockets;
   // If a switch waits for triggers, no request may reach the new upstream before they have ended.
@@ -65,15 +66,35 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   if (sockets instanceof ThreadGroup) {
     return await startInThreads(config, context, { group: sockets, page, mayGoAhead });
   }
+  return await startHere(config, context, { files, sockets, page, mayGoAhead });
+}
+
+/** What is known of a service before it is built. */
+interface Chosen {
+  readonly files: HttpFiles;
+  readonly sockets: Sockets;
+  readonly page: ErrorPage;
+  readonly mayGoAhead: boolean;
+}
+
+/** The same on this thread. */
+async function startHere(
+  config: HttpConfig,
+  context: ServiceContext,
+  { files, sockets, page, mayGoAhead }: Chosen,
+): Promise<Service | string> {
+  const { clock, publish } = context;
   const deadlines = new Deadlines(clock);
   const pseudonym = newPseudonym();
   const { caCerts } = files;
   const upstreams = httpUpstreams(config, { clock, deadlines, sockets, caCerts, pseudonym });
+  const logging = loggingOf(config, context);
   const gateway: Gateway = new Gateway(gatewaySettings(config, page, pseudonym), {
     clock,
     deadlines,
     publish,
     upstreams: upstreams.ways,
+    ...logging,
     doubt: (doubt) => control.doubt(doubt),
     others: () => mayGoAhead ? standIns(control) : [],
     // `window` is assigned before the port opens, so no request can find it missing.
@@ -97,6 +118,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
     publish,
     sockets,
     serve: gateway.serve,
+    ...logging,
   });
   if (typeof listening === "string") {
     await control[Symbol.asyncDispose]();
@@ -117,10 +139,23 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
       gateway.decideNoMore();
       await cut;
       gateway[Symbol.dispose]();
+      await endAccessLog(logging.accessLog, clock);
       await sockets.close();
       return cut;
     },
   };
+}
+
+/** The access log, if there is to be one. */
+function loggingOf(
+  config: HttpConfig,
+  { accessLogs, clock, publish }: ServiceContext,
+): { readonly accessLog?: AccessLog } {
+  const file = accessLogs?.at(config.accessLog);
+  if (file === undefined) return {};
+  const write = (lines: Uint8Array) => file.write(lines);
+  const accessLog = accessLogFor(config, { clock, publish, write });
+  return accessLog === undefined ? {} : { accessLog };
 }
 
 function countsOf(gateway: Gateway, served: { readonly port?: Listening }): DataPlaneCounts {

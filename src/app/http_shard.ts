@@ -5,6 +5,7 @@
  */
 import type { Address } from "../base/address.ts";
 import { Histogram, HOLD_BOUNDS } from "../base/histogram.ts";
+import type { AccessLog } from "../gateway/access_log.ts";
 import { Gateway } from "../gateway/gateway.ts";
 import { RequestTimer } from "../gateway/request_times.ts";
 import { listen, type Listening } from "../gateway/listen.ts";
@@ -22,7 +23,7 @@ import type { Shard, ShardContext, ShardKind } from "../threads/shard.ts";
 import { LoopClock } from "../threads/loop_clock.ts";
 import { BUSY, holdCells, moreCells } from "../threads/memory.ts";
 import type { ShardOrder } from "../threads/messages.ts";
-import { gatewaySettings } from "./gateway_settings.ts";
+import { accessLogFor, endAccessLog, gatewaySettings } from "./gateway_settings.ts";
 import {
   HTTP_COUNTERS,
   httpConfigOf,
@@ -49,6 +50,7 @@ class HttpShard implements Shard {
   readonly #deadlines: Deadlines;
   readonly #questions: Questions;
   readonly #gateway: Gateway;
+  readonly #accessLog: AccessLog | undefined;
   readonly #sockets: Sockets;
   readonly #list: readonly Upstream[];
   readonly #abort = new AbortController();
@@ -89,10 +91,17 @@ class HttpShard implements Shard {
     this.#list = upstreams.list;
     const hasFiles = settings.config.targets.some(({ kind }) => kind !== "url");
     this.#poolThread = hasFiles ? keepPoolThread(clock, () => this.#useFiles()) : undefined;
+    const publish = (event: Event) => this.#publish(event);
+    const accessLog = this.#accessLog = accessLogFor(config, {
+      clock,
+      publish,
+      write: (lines) => this.#questions.written(lines),
+    });
     this.#gateway = new Gateway(gatewaySettings(config, errorPage, pseudonym), {
       clock,
       deadlines: this.#deadlines,
-      publish: (event) => this.#publish(event),
+      publish,
+      ...accessLog === undefined ? {} : { accessLog },
       upstreams: upstreams.ways,
       doubt: (doubt) => context.report({ is: "doubt", doubt }),
       others: () => this.#list.filter(({ rank }) => Atomics.load(settings.standIns, rank) === 1),
@@ -172,6 +181,7 @@ class HttpShard implements Shard {
       sockets: this.#sockets,
       semaphore: this.#context.limits[0]!,
       serve: this.#gateway.serve,
+      ...this.#accessLog === undefined ? {} : { accessLog: this.#accessLog },
     });
     void listening.then((port) => {
       if (typeof port === "string") return; // these sockets have no reason not to listen
@@ -184,6 +194,7 @@ class HttpShard implements Shard {
     this.#isStopping = true;
     const cut = await this.#listening?.stop(drainMs, this.#abort.signal) ?? 0;
     this.#gateway[Symbol.dispose]();
+    await endAccessLog(this.#accessLog, this.#clock);
     this.#questions.end();
     this.#poolThread?.[Symbol.dispose]();
     this.#context.report({ is: "stopped", cut });

@@ -1,6 +1,7 @@
 /** The questions of a thread to the main thread. Their number is limited, and each has a deadline. */
 import { settlesWithin } from "../base/deadline.ts";
 import type { Clock } from "../base/clock.ts";
+import type { LinesOutcome } from "../base/lines_outcome.ts";
 import type { FromHttpShard, HttpShardAnswer, HttpShardQuestion } from "./http_messages.ts";
 
 /** Requests for the admin endpoints that may wait for the main thread at one time, of one service and thread. */
@@ -36,6 +37,12 @@ export class Questions {
     if (answer?.about !== "request") return unavailable("the main thread does not answer");
     const { status, body } = answer;
     return new Response(body, { status, headers: answer.headers.map(([...pair]) => pair) });
+  }
+
+  /** Has lines written to the access log; resolves when that was tried. */
+  async written(lines: Uint8Array<ArrayBuffer>): Promise<LinesOutcome> {
+    const answer = await this.#ask({ about: "lines", lines });
+    return answer?.about === "lines" ? answer : { lost: 0, reason: "" };
   }
 
   answered(id: number, answer: HttpShardAnswer | undefined): void {

@@ -7,6 +7,7 @@ import type { Witness } from "../incidents/incidents.ts";
 import type { MemoryPort } from "../failover/memory.ts";
 import type { Need } from "../net/descriptors.ts";
 import type { Programs } from "../hooks/program.ts";
+import type { AccessLogs } from "./access_logs.ts";
 import type { Threads } from "./threads.ts";
 
 export interface ServiceContext {
@@ -31,6 +32,8 @@ export interface ServiceContext {
   readonly memory: MemoryPort;
   /** How long drained sessions may continue, in milliseconds. */
   readonly drainMs: number;
+  /** The files of `--access-log`, where there may be some. */
+  readonly accessLogs?: AccessLogs;
   /** Builds the admin endpoints for the main port of an HTTP service. */
   publicEndpoints(view: ServiceView): Promise<FetchApp>;
 }

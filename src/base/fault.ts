@@ -201,6 +201,8 @@ export class Fault extends Error {
   override readonly name = "Fault";
   /** True as soon as it was published as an event, so that it is not published again. */
   isReported = false;
+  /** True once the exchange that it ended has its line in the access log. */
+  isLogged = false;
 
   constructor(readonly fault: FaultName, detail?: string, options?: { cause?: unknown }) {
     super(

@@ -4,7 +4,7 @@
  * completed. Both names of the program, `failover` and `flopsy`, complete alike. Pure: text in, text out.
  */
 import { COMMAND_NAMES, commandOf, flagsOf } from "./commands.ts";
-import { path, pathOrOff } from "./kinds.ts";
+import { path, pathOrOff, pathOrStdout } from "./kinds.ts";
 import { flagOf, type Key, KEYS, optionOf } from "./options.ts";
 
 const NAMES = ["failover", "flopsy"];
@@ -15,7 +15,7 @@ function completes(key: Key): Completes {
   const { metavar } = optionOf(key).kind;
   if (metavar === "") return "switch";
   const { kind } = optionOf(key);
-  if (kind === path || kind === pathOrOff) return "files";
+  if (kind === path || kind === pathOrOff || kind === pathOrStdout) return "files";
   return metavar.includes("|") ? "words" : "nothing";
 }
 

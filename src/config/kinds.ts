@@ -152,6 +152,12 @@ export const pathOrOff: OptionKind<string> = {
   within: (value, folder) => value === "off" ? value : joinPath(folder, value),
 };
 
+/** A path, `-` for stdout, or `off`. Files of these names are written `./off` and `./-`. */
+export const pathOrStdout: OptionKind<string> = {
+  ...pattern("off|-|PATH", /^\P{Cc}+$/u, "a path, - or off"),
+  within: (value, folder) => value === "off" || value === "-" ? value : joinPath(folder, value),
+};
+
 /** Resolves a relative path from `folder`. */
 export function joinPath(folder: string, path: string): string {
   // On Windows a path may begin with a drive or a backslash.

@@ -22,6 +22,7 @@ import {
   type OptionKind,
   path,
   pathOrOff,
+  pathOrStdout,
   pattern,
   size,
 } from "./kinds.ts";
@@ -224,6 +225,16 @@ export const OPTIONS = {
   control: reports(
     pathOrOff,
     "Unix socket for commands; default failover.sock in $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR or /run/failover",
+  ),
+  accessLog: reports(
+    pathOrStdout,
+    "Write a line for each request to this file, or to stdout (-); a file that was moved is made anew, at SIGHUP at once",
+    { default: "off", scope: "service", mode: "http" },
+  ),
+  accessLogFormat: reports(
+    choice("combined", "json"),
+    "Lines as those of Apache and nginx, with upstream and times behind them, or JSON objects",
+    { default: "combined", scope: "service", mode: "http" },
   ),
   jsonLogs: reports(flag, "Log one JSON object a line", { default: "off" }),
   logLevel: reports(choice("debug", "info", "warn", "error"), "Least important thing to log", {

@@ -123,6 +123,9 @@ function upstreamsOf(
   service: HttpConfig,
   found: { errors: string[]; warnings: string[] },
 ): void {
+  if (service.accessLog === "off" && isWritten(service, "accessLogFormat")) {
+    found.warnings.push("access_log_format does nothing without access_log");
+  }
   const { primary, backup, origins } = service;
   const { origin, pathname } = primary.url;
   const isPrimary = (each: Target) =>

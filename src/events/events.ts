@@ -126,6 +126,9 @@ export type Event =
   // Notifications, whose URL is a secret
   | { type: "notification.sent"; kind: string; attempts: number }
   | { type: "notification.lost"; kind: string; attempts: number; reason: string }
+  // The access log
+  /** Lines that could not be written, since the last event about them. */
+  | { type: "accessLog.lost"; count: number; reason: string }
   // Clients
   | { type: "clients.held"; reason: string; holdMs: number }
   | { type: "clients.refused"; reason: string }

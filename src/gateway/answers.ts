@@ -32,7 +32,7 @@ export const DEFAULT_PAGE: ErrorPage = {
 };
 
 /** `connectRefused` → `connect-refused`. */
-function wordsOf(fault: FaultName): string {
+export function wordsOf(fault: FaultName): string {
   return fault.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 

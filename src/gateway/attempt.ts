@@ -276,8 +276,9 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
    */
   #pass({ head, body }: Reply): MaybeDone {
     const { gatewayErrors, clock } = this.#context;
-    const { client } = this.#state;
+    const { client, notes } = this.#state;
     const server = this.#to;
+    if (notes !== undefined) notes.firstByteAt = clock.now();
     if (gatewayErrors.isDoubtful(this.upstream, head.status)) {
       const reason = `${GATEWAY_ERRORS_MAX} responses in a row were 502, 503 or 504`;
       this.#context.doubt(this.#plan, false, reason);
@@ -309,6 +310,7 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
   async #join(): Promise<void> {
     const client = await this.#state.client.upgrade();
     const { finished, count } = this.#tunnel = joinUpgraded(client, this.#connection);
+    if (this.#state.notes !== undefined) this.#state.notes.tunnel = count;
     await finished;
     this.#context.counters.clientSentBytes += count.fromClient;
     this.#context.counters.clientReceivedBytes += count.fromUpstream;

@@ -12,6 +12,7 @@ type ExchangePart = Pick<
   | "peer"
   | "responseStarted"
   | "status"
+  | "sentBytes"
   | "gone"
   | "whenGone"
   | "write1xx"
@@ -29,6 +30,8 @@ export interface Client extends ExchangePart {
     /** True if there is no payload at all. */
     readonly none: boolean;
   };
+  /** The protocol if it is not that of the head. */
+  readonly protocol?: string;
 }
 
 /** Answers one request of a client, who has reached us by `scheme`. Fails with a Fault if the server is to answer with it. */

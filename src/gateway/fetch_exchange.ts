@@ -29,6 +29,9 @@ export class FetchExchange implements Client {
   readonly body: Client["body"];
   readonly peer: string;
   memo: unknown;
+  readonly protocol = "HTTP/2.0";
+  /** The body of the response, or its length. */
+  #sending: BodySource | number = 0;
   /** The response for `Deno.serve`. Resolves when `send` begins; rejects if it is aborted before. */
   readonly response: Promise<Response>;
   readonly #response = Promise.withResolvers<Response>();
@@ -81,6 +84,10 @@ export class FetchExchange implements Client {
 
   get responseStarted(): boolean {
     return this.#started;
+  }
+
+  get sentBytes(): number {
+    return typeof this.#sending === "number" ? this.#sending : this.#sending.received ?? 0;
   }
 
   /** None: the streams of one HTTP/2 connection may belong to several clients. */
@@ -141,6 +148,7 @@ export class FetchExchange implements Client {
       this.#finished = true;
       return this.#response.resolve(new Response(null, { status, headers }));
     }
+    this.#sending = body instanceof Uint8Array ? body.length : body;
     const sent = Promise.withResolvers<void>();
     const stream = this.#streamOf(body, sent);
     this.#response.resolve(new Response(stream, { status, headers }));

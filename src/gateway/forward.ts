@@ -12,6 +12,7 @@ import type { Upstream } from "../failover/upstream.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 import type { Task } from "../http1/task.ts";
 import { responseOf, sendResponse } from "../http1/fetch_app.ts";
+import type { AccessLog, AccessNotes } from "./access_log.ts";
 import { type AdmissionGate, type Rejection, REJECTIONS } from "./admission.ts";
 import { answerWithPage, type ErrorPage, failoverValue } from "./answers.ts";
 import {
@@ -60,6 +61,8 @@ export interface ForwardContext {
    * only while nothing of Deno's own is under way.
    */
   readonly outside?: () => () => void;
+  /** Gets a line for each exchange, if there is one. */
+  readonly accessLog?: AccessLog;
   /** Upstreams that one exchange may use in place of the active one, which may be among them; best first. */
   readonly others: () => readonly Upstream[];
   /** Where to count how long requests took, if that is shared with other threads. */
@@ -138,6 +141,7 @@ export class Forwarder {
     const { counters } = this;
     const since = this.#context.clock.now();
     const state = new RequestState(client, scheme, this.#settings, this.#kept, since);
+    state.notes = this.#context.accessLog?.begin();
     counters.requests++;
     counters.active++;
     if ((client.body.length ?? 0) > this.#settings.bodyMax) {
@@ -190,7 +194,14 @@ export class Forwarder {
     for (; state.retryPermits > 0; state.retryPermits--) this.#budget.release();
     const fault = error === undefined ? undefined : this.#failures.faultOf(error);
     this.#time(state, fault);
+    if (state.notes !== undefined) this.#log(state, state.notes, fault);
     state.end(fault);
+  }
+
+  #log(state: RequestState, notes: AccessNotes, fault: Fault | undefined): void {
+    notes.attempts = state.attempts;
+    notes.receivedBytes = state.body?.received ?? 0;
+    this.#context.accessLog!.ended(state.client, state.scheme, notes, fault);
   }
 
   /** Counts how long it took. Upgraded connections are sessions, and left out. */
@@ -226,8 +237,12 @@ export class Forwarder {
 
   #wait(state: RequestState, after: Route | undefined): Promise<Route | Rejection> {
     if (state.client.gone !== undefined) return Promise.resolve("gone");
-    const { gate } = this.#context;
-    return gate.wait(after, this.#patience(state), state.signal);
+    const { gate, clock } = this.#context;
+    const waiting = gate.wait(after, this.#patience(state), state.signal);
+    const { notes } = state;
+    if (notes === undefined) return waiting;
+    const since = clock.now();
+    return waiting.finally(() => notes.heldMs += clock.now() - since);
   }
 
   /** How long an exchange may still wait, in milliseconds; its first wait starts the time. */
@@ -321,6 +336,7 @@ export class Forwarder {
     if (client.gone !== undefined) throw client.gone;
     this.#failures.lost++;
     state.rank = NO_RANK;
+    if (state.notes !== undefined) state.notes.fault = fault;
     const { errorPage, failoverHeader } = this.#settings;
     const reason = state.reason ?? fault.fault;
     const failover = failoverHeader ? failoverValue("none", state.attempts, reason) : undefined;
@@ -338,6 +354,7 @@ export class Forwarder {
     if (plan.again !== true && ++state.attempts > 1) this.counters.retried++;
     const { to } = plan;
     state.rank = to.upstream.rank;
+    if (state.notes !== undefined) state.notes.upstream = to.upstream.name;
     if (to.kind === "server") return attempt(this.#shared, state, plan, to);
     this.#serve(state, to).then(
       (outcome) => this.#attempted(state, plan, outcome),

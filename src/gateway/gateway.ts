@@ -4,7 +4,7 @@
  * clients that are refused get a page and a `Retry-After`.
  */
 import { Hono } from "hono";
-import { Fault } from "../base/fault.ts";
+import { Fault, faultOf } from "../base/fault.ts";
 import type { Semaphore } from "../base/semaphore.ts";
 import { LogLimiter } from "../base/log_limiter.ts";
 import type { DataPlane, DrainOrder } from "../failover/ports.ts";
@@ -73,6 +73,8 @@ export interface GatewayCounters {
   readonly abandoned: number;
   /** Exchanges ended because their upstream went down. */
   readonly cut: number;
+  /** Lines of the access log that were lost. */
+  readonly accessLinesLost: number;
   /** Bytes of request bodies, and of upgraded connections. */
   readonly clientSentBytes: number;
   /** Bytes of response bodies, and of upgraded connections. */
@@ -117,9 +119,20 @@ export class Gateway implements DataPlane, Disposable {
    */
   readonly serve: Serve = (downstream, scheme) => {
     if (!isReserved(downstream.head)) return this.#forward(downstream, scheme);
+    const { accessLog } = this.#context;
+    const notes = accessLog?.begin();
     const leave = this.#context.outside?.();
-    return serveFetch(downstream, (request) => this.app.fetch(request, { downstream, scheme }))
-      .finally(leave);
+    const answer = (request: Request) => this.app.fetch(request, { downstream, scheme });
+    const answering = serveFetch(downstream, answer).finally(leave);
+    if (notes === undefined) return answering;
+    return answering.then(
+      () => accessLog!.ended(downstream, scheme, notes),
+      (error) => {
+        const fault = faultOf(error);
+        accessLog!.ended(downstream, scheme, notes, fault);
+        throw error;
+      },
+    );
   };
 
   #routes(): Hono<{ Bindings: GatewayEnv }> {
@@ -141,7 +154,11 @@ export class Gateway implements DataPlane, Disposable {
 
   #forward(downstream: Client, scheme: GatewayEnv["scheme"]): Promise<void> | Task {
     const fault = this.#unfit(downstream.head);
-    if (fault !== undefined) return Promise.reject(fault);
+    if (fault !== undefined) {
+      const { accessLog } = this.#context;
+      accessLog?.ended(downstream, scheme, accessLog.begin(), fault);
+      return Promise.reject(fault);
+    }
     return this.#forwarder.forward(downstream, scheme);
   }
 
@@ -220,6 +237,7 @@ export class Gateway implements DataPlane, Disposable {
       held,
       released,
       cut,
+      accessLinesLost: this.#context.accessLog?.lost ?? 0,
       longestHoldMs,
     };
   }

@@ -4,6 +4,7 @@
  */
 import { type Address, formatAddress } from "../base/address.ts";
 import type { Clock } from "../base/clock.ts";
+import type { Fault } from "../base/fault.ts";
 import type { Semaphore } from "../base/semaphore.ts";
 import { withDeadline } from "../base/deadline.ts";
 import type { Publish } from "../events/events.ts";
@@ -11,6 +12,7 @@ import { ServerTroubles } from "../events/server_troubles.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 import { Server, type ServerOptions } from "../http1/server.ts";
 import type { ListeningPort, Sockets } from "../net/transport.ts";
+import type { AccessLog } from "./access_log.ts";
 import type { Serve } from "./downstream.ts";
 import { isReservedPath } from "./reserved_path.ts";
 import type { TlsFiles } from "./tls/listen_tls.ts";
@@ -36,6 +38,8 @@ export interface ListenContext {
   readonly semaphore?: Semaphore;
   /** Answers one request: `Gateway.serve`. */
   readonly serve: Serve;
+  /** Gets a line for each request that the server itself refused. */
+  readonly accessLog?: AccessLog;
 }
 
 export interface ListenCounters {
@@ -75,7 +79,12 @@ export async function listen(
   const socketMode = settings.socketMode === undefined ? {} : { socketMode: settings.socketMode };
   const scheme = tls === undefined ? "http" : "https";
   const troubles = new ServerTroubles(clock, publish);
-  const { onFault, onError, onFull } = troubles;
+  const { onError, onFull } = troubles;
+  const { accessLog } = context;
+  const onFault = accessLog === undefined ? troubles.onFault : (fault: Fault, peer: string) => {
+    troubles.onFault(fault, peer);
+    accessLog.refused(fault, peer, scheme);
+  };
   const common = {
     deadlines,
     isReserved: isReservedPath,

@@ -1,5 +1,6 @@
 /** The state of one exchange over all its attempts. */
 import type { Fault, FaultName } from "../base/fault.ts";
+import type { AccessNotes } from "./access_log.ts";
 import { type KeptTotal, RequestBody } from "./body.ts";
 import { Task } from "../http1/task.ts";
 import type { Client } from "./downstream.ts";
@@ -39,6 +40,8 @@ export class RequestState extends Task {
   failed: readonly string[] = NONE;
   /** The attempt that an upstream is working on. Set and cleared by that attempt alone. */
   attempt: { clientLeft(fault: Fault): void } | undefined;
+  /** What the access log will tell of it, if there is one. */
+  notes: AccessNotes | undefined;
   #leaving: AbortController | undefined;
 
   constructor(

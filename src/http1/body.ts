@@ -25,6 +25,8 @@ export interface BodySource {
   done?(): void;
   /** The consumer has ended: it gets nothing more, and a pending read rejects. */
   cancel?(): void;
+  /** Bytes of payload so far, where the source counts them. */
+  readonly received?: number;
   /** Trailer fields, once the end was seen. They are sent on only where the framing is chunked. */
   readonly trailers?: Fields | undefined;
 }

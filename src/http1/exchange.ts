@@ -36,6 +36,8 @@ export class Exchange {
   readonly #out: HeadWriter;
   readonly #state: DrainState;
   #status = 0;
+  /** The body of the response, or its length if that is known to be all of it. */
+  #sending: BodySource | number = 0;
   #started = false;
   #finished = false;
   #keepAlive = true;
@@ -78,6 +80,11 @@ export class Exchange {
   /** True while the client may be waiting for `100 Continue`. */
   get awaitsContinue(): boolean {
     return this.head.expectsContinue && !this.#sent100 && !this.body.ended;
+  }
+
+  /** Bytes of the response's body that were sent, or are about to be. */
+  get sentBytes(): number {
+    return typeof this.#sending === "number" ? this.#sending : this.#sending.received ?? 0;
   }
 
   /** True if this connection can carry another request after the response. */
@@ -173,6 +180,7 @@ export class Exchange {
     const framing = this.#frame(source);
     this.#out.endHead();
     this.#started = true;
+    if (framing !== 0) this.#sending = body instanceof Uint8Array ? body.length : body!;
     return whenDone(sendMessage(this.#io, this.#out, framing, source), Exchange.#finish, this);
   }
 

@@ -170,14 +170,17 @@ async function sourceOf(
       else bytes += part.value.length;
     }
   }
-  return {
+  const source = {
     length,
+    received: 0,
     async read() {
       for (;;) {
         const part = await (reads.shift() ?? reader.read());
         if (part.done) return undefined;
+        source.received += part.value.length;
         if (part.value.length > 0) return part.value;
       }
     },
   };
+  return source;
 }

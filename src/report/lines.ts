@@ -204,6 +204,12 @@ export const ROWS: { readonly [T in Event["type"]]: LineRow<EventOf<T>> } = {
     level: "warn",
     line: (e) => `notification of ${e.kind} given up after ${e.attempts} attempts: ${e.reason}`,
   },
+  "accessLog.lost": {
+    level: "warn",
+    line: (e) =>
+      `${e.count} line${e.count === 1 ? "" : "s"} of the access log ` +
+      `${e.count === 1 ? "was" : "were"} lost: ${e.reason}`,
+  },
   "clients.held": {
     level: "info",
     line: (e) => `new clients wait, at most ${took(e.holdMs)}: ${e.reason}`,

@@ -31,6 +31,7 @@ export class FakeClient implements Client {
   memo: unknown;
   responseStarted = false;
   status = 0;
+  sentBytes = 0;
   /** Interim and final heads, each as it would be sent, and the body behind the last. */
   answered = "";
 
@@ -77,6 +78,7 @@ export class FakeClient implements Client {
     this.responseStarted = true;
     const decoder = new TextDecoder();
     this.answered += decoder.decode(this.#out.view());
+    if (body instanceof Uint8Array) this.sentBytes = body.length;
     if (body instanceof Uint8Array) this.answered += decoder.decode(body);
     else if (body !== null) {
       for (let part = await body.read(); part; part = await body.read()) {

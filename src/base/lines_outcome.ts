@@ -1,0 +1,7 @@
+/** What became of lines that were to be written. */
+export interface LinesOutcome {
+  /** How many were lost. */
+  readonly lost: number;
+  /** Why, for a person; empty if none were. */
+  readonly reason: string;
+}
