@@ -3,6 +3,7 @@
  * the first event is published.
  */
 import { Histogram } from "../base/histogram.ts";
+import type { MoveKind } from "../events/events.ts";
 import type { Stamped } from "../events/stream.ts";
 import type { Labels, Sample } from "./exposition.ts";
 
@@ -13,6 +14,8 @@ interface Count {
 
 /** Upper bounds of the buckets for promotions and triggers, in seconds. */
 const BOUNDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+
+const MOVES: readonly MoveKind[] = ["start", "failover", "failback", "switchover"];
 
 type Durations = Map<string, readonly [Labels, Histogram]>;
 
@@ -47,6 +50,22 @@ export class EventCounts {
         break;
     }
   };
+
+  /**
+   * Shows zeros for what a service may count and has not: a counter that appears with its first event looks to
+   * Prometheus as if it had never grown.
+   */
+  begin(service: string): void {
+    for (const move of MOVES) {
+      const labels = { service, move };
+      entryOf(this.#promotions, labels, () => ({ labels, value: 0 }));
+      histogramOf(this.#promotionTimes, labels);
+    }
+    for (const result of ["finished", "failed"]) {
+      const labels = { service, result };
+      histogramOf(this.#triggerTimes, labels);
+    }
+  }
 
   get promotionTimes(): readonly (readonly [Labels, Histogram])[] {
     return [...this.#promotionTimes.values()];
@@ -90,17 +109,27 @@ export class EventCounts {
 }
 
 function add(counts: Map<string, Count>, labels: Labels): void {
-  const key = JSON.stringify(labels);
-  const count = counts.get(key);
-  if (count === undefined) counts.set(key, { labels, value: 1 });
-  else count.value++;
+  entryOf(counts, labels, () => ({ labels, value: 0 })).value++;
 }
 
 function addTime(durations: Durations, labels: Labels, ms: number): void {
+  histogramOf(durations, labels).add(ms);
+}
+
+function histogramOf(durations: Durations, labels: Labels): Histogram {
+  const make = (): readonly [Labels, Histogram] => [labels, new Histogram(BOUNDS)];
+  return entryOf(durations, labels, make)[1];
+}
+
+function entryOf<Entry>(
+  entries: Map<string, Entry>,
+  labels: Labels,
+  make: () => Entry,
+): Entry {
   const key = JSON.stringify(labels);
-  let entry = durations.get(key);
-  if (entry === undefined) durations.set(key, entry = [labels, new Histogram(BOUNDS)]);
-  entry[1].add(ms);
+  let entry = entries.get(key);
+  if (entry === undefined) entries.set(key, entry = make());
+  return entry;
 }
 
 function samples(counts: ReadonlyMap<string, Count>): readonly Sample[] {

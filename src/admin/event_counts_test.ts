@@ -25,3 +25,19 @@ Deno.test("events are counted by service and type, finished promotions by what m
     [{ service: "shop", move: "failback" }, 1],
   ]);
 });
+
+Deno.test("what a service may count is there from the beginning, and goes on from what was counted", () => {
+  const counts = new EventCounts();
+  const event = { type: "trigger.failed", program: "p", epoch: 1, reason: "", tookMs: 5 } as const;
+  counts.take({ seq: 0, time: 0, service: "shop", event });
+  counts.begin("shop");
+  counts.begin("shop");
+  assertEquals(counts.promotions.map(([{ move }, value]) => `${move} ${value}`), [
+    "start 0",
+    "failover 0",
+    "failback 0",
+    "switchover 0",
+  ]);
+  const triggers = counts.triggerTimes.map(([{ result }, { counts }]) => [result, counts[0]]);
+  assertEquals(triggers, [["failed", 1], ["finished", 0]]);
+});

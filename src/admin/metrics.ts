@@ -40,6 +40,7 @@ export function metricsText(
   incidents: readonly IncidentCount[],
   facts: ProcessFacts,
 ): string {
+  for (const { name } of views) eventCounts.begin(name);
   return [
     ...stateFamilies(views),
     ...standbyFamilies(views),
