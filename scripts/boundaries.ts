@@ -34,7 +34,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   report: ["base", "events", "failover", "incidents"],
   admin: ["base", "events", "failover", "http1", "incidents", "net"],
   control: ["base", "events", "linux", "net"],
-  commands: ["base", "config", "failover", "incidents", "net"],
+  commands: ["base", "config", "events", "failover", "incidents", "net", "report"],
   explain: ["base", "config", "health", "hooks"],
   app: [
     "base",

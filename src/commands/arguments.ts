@@ -8,6 +8,10 @@ export interface Arguments {
   readonly operands: Readonly<Record<string, string>>;
   /** Values of flags, by name without dashes. */
   readonly values: Readonly<Record<string, string>>;
+  /** Values of flags that may be given several times. */
+  readonly lists: Readonly<Record<string, readonly string[]>>;
+  /** Switches of its own that were given, by name. */
+  readonly switches: ReadonlySet<string>;
   readonly json: boolean;
   readonly help: boolean;
 }
@@ -30,19 +34,28 @@ export function readArguments(name: CommandName, args: readonly string[]): Argum
   });
   const help = Boolean(parsed.help);
   const json = Boolean(parsed.json);
-  if (help) return { operands: {}, values: {}, json, help };
+  const switches = new Set(
+    Object.entries(commandOf(name).flags).flatMap(([flag, { metavar }]) =>
+      metavar === "" && (parsed as Record<string, unknown>)[flag] === true ? [flag] : []
+    ),
+  );
+  if (help) return { operands: {}, values: {}, lists: {}, switches, json, help };
   if (unknown.length > 0) return `${name} has no flag ${unknown[0]}`;
   const values: Record<string, string> = {};
-  for (const [flag, { metavar, required }] of flags) {
+  const lists: Record<string, readonly string[]> = {};
+  for (const [flag, { metavar, required, isMany }] of flags) {
     if (metavar === "") continue;
     const given = (parsed as Record<string, unknown>)[flag] as readonly string[] | undefined ?? [];
-    if (given.length > 1) return `--${flag} is given more than once`;
-    if (given[0] === "") return `--${flag} needs a value: ${metavar}`;
-    if (given[0] !== undefined) values[flag] = given[0];
+    if (given.length > 1 && !isMany) return `--${flag} is given more than once`;
+    if (given.includes("")) return `--${flag} needs a value: ${metavar}`;
+    if (isMany) lists[flag] = given;
+    else if (given[0] !== undefined) values[flag] = given[0];
     else if (required) return `${name} needs --${flag} ${metavar}`;
   }
   const operands = operandsOf(name, parsed._.map(String));
-  return typeof operands === "string" ? operands : { operands, values, json, help };
+  return typeof operands === "string"
+    ? operands
+    : { operands, values, lists, switches, json, help };
 }
 
 function operandsOf(name: CommandName, words: readonly string[]): Record<string, string> | string {

@@ -5,15 +5,25 @@ Deno.test("operands and flags are read as the row of the command says", () => {
   assertEquals(readArguments("drain", ["db2:5432", "orders", "--reason", "disk", "--json"]), {
     operands: { HOST: "db2:5432", SERVICE: "orders" },
     values: { reason: "disk" },
+    lists: {},
+    switches: new Set<string>(),
     json: true,
     help: false,
   });
   assertEquals(readArguments("switchover", ["--to=b", "--max-wait", "5s"]), {
     operands: {},
     values: { to: "b", "max-wait": "5s" },
+    lists: {},
+    switches: new Set<string>(),
     json: false,
     help: false,
   });
+});
+
+Deno.test("a flag may be given several times where the row says so", () => {
+  const read = readArguments("replay", ["x", "--with", "a=1", "--with=b=2"]);
+  assertEquals(typeof read === "object" && read.lists, { with: ["a=1", "b=2"] });
+  assertEquals(readArguments("replay", ["x", "--with"]), "--with needs a value: OPTION=VALUE");
 });
 
 Deno.test("operands that are numbers stay text", () => {

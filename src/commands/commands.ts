@@ -13,6 +13,7 @@ import {
 import { type Arguments, readArguments } from "./arguments.ts";
 import { connect, type Connection, type ControlReply, NoProcess } from "./connection.ts";
 import { eventLine, eventsText, history, type PastEvent } from "./history.ts";
+import { replay } from "./replay.ts";
 import { recordsIn, recordsOf } from "./records.ts";
 import { exitCodeOf, servicesOf, statusText } from "./report.ts";
 
@@ -50,7 +51,10 @@ export async function runCommand(
   }
   const { control, "state-dir": folder } = given.values;
   try {
-    if (folder !== undefined) return await history(given, await recordsIn(folder), io);
+    if (folder !== undefined) {
+      const show = name === "replay" ? replay : history;
+      return await show(given, await recordsIn(folder), io);
+    }
     using connection = await connect(control === undefined ? places : [control]);
     switch (name) {
       case "status":
@@ -59,6 +63,8 @@ export async function runCommand(
         return await watch(given, connection, io);
       case "history":
         return await history(given, recordsOf(connection), io);
+      case "replay":
+        return await replay(given, recordsOf(connection), io);
       default:
         return await order(name, given, connection, io);
     }

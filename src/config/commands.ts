@@ -10,6 +10,8 @@ export interface CommandFlag {
   readonly metavar: string;
   readonly help: string;
   readonly required?: true;
+  /** It may be given several times. */
+  readonly isMany?: true;
 }
 
 export interface Command {
@@ -106,6 +108,20 @@ export const COMMANDS = {
     flags: { "state-dir": STATE_DIR },
     exits: { 1: "no such incident is remembered" },
   },
+  replay: {
+    help:
+      "Show what was decided in an incident, and with --with what would have been decided with other options",
+    operands: ["ID"],
+    flags: {
+      with: {
+        metavar: "OPTION=VALUE",
+        help: "An option of the proxy, such as fail_threshold=2; may be given several times",
+        isMany: true,
+      },
+      "state-dir": STATE_DIR,
+    },
+    exits: { 1: "there is no such incident, or its inputs are not kept", 2: "a --with is wrong" },
+  },
   explain: {
     help:
       "Show how long each kind of fault keeps clients waiting with these options of the proxy, and what is dangerous in them; needs no running proxy",
@@ -158,9 +174,9 @@ export function exitsOf(name: CommandName): Readonly<Record<number, string>> {
 /** `failover drain HOST [SERVICE] [--reason TEXT] …`. */
 export function synopsisOf(name: CommandName): string {
   const flags = Object.entries(flagsOf(name)).filter(([flag]) => flag !== "help").map(
-    ([flag, { metavar, required }]) => {
+    ([flag, { metavar, required, isMany }]) => {
       const text = `--${flag}${metavar === "" ? "" : ` ${metavar}`}`;
-      return required ? text : `[${text}]`;
+      return required ? text : `[${text}]${isMany ? "..." : ""}`;
     },
   );
   return ["failover", name, ...commandOf(name).operands, ...flags].join(" ");

@@ -14,6 +14,7 @@ export function decode(value: unknown): Recorded | undefined {
   const read = rich(value) as Partial<Recorded> | undefined;
   const isWhole = typeof read === "object" && read !== null && Array.isArray(read.entries) &&
     Array.isArray(read.decided) && typeof read.policy === "object" &&
+    typeof read.pace === "object" &&
     typeof read.wallOffset === "number" && read.start?.health instanceof Map;
   return isWhole ? read as Recorded : undefined;
 }

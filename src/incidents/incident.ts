@@ -2,7 +2,6 @@
 import type { Clock } from "../base/clock.ts";
 import type { EventOf } from "../events/events.ts";
 import type { Taken } from "../failover/controller.ts";
-import type { Policy } from "../failover/state.ts";
 import {
   clientsSince,
   type Draft,
@@ -13,7 +12,7 @@ import {
   isoOf,
   type Moment,
 } from "./record.ts";
-import { Recording } from "./recording.ts";
+import { Recording, type Rules } from "./recording.ts";
 import type { Stretch } from "./tape.ts";
 
 /** Called with an incident when it begins, when it ends, and when a record that was complete has changed. */
@@ -42,7 +41,7 @@ interface Ports {
   readonly counters: () => IncidentCounters;
   readonly onChange: OnChange;
   readonly stretch: Stretch | undefined;
-  readonly policy: Policy | undefined;
+  readonly rules: Rules | undefined;
 }
 
 export class Incident {
@@ -62,15 +61,15 @@ export class Incident {
   #isSettled = false;
 
   constructor({ began, from, configHash, ...facts }: Facts, ports: Ports) {
-    const { clock, counters, onChange, stretch, policy } = ports;
+    const { clock, counters, onChange, stretch, rules } = ports;
     this.#clock = clock;
     this.#counters = counters;
     this.#onChange = onChange;
     this.#before = counters();
     this.#began = began;
     this.#beganAt = clock.now();
-    this.recording = stretch && policy &&
-      new Recording(stretch, policy, clock.wall() - clock.now());
+    this.recording = stretch && rules &&
+      new Recording(stretch, rules, clock.wall() - clock.now());
     this.#draft = {
       ...facts,
       ...{ outcome: null, epoch: null, promotions: [], from: from ?? null, to: null, by: null },
@@ -158,11 +157,17 @@ export class Incident {
     const { move, epoch, from, to, tookMs } = event;
     const kind = move === "failover" && from === to ? "outage" : move;
     this.#epochs.add(epoch);
-    Object.assign(this.#draft, { kind, epoch, to, from: from ?? null, interrupted_ms: tookMs });
+    Object.assign(this.#draft, {
+      kind,
+      epoch,
+      to,
+      from: from ?? null,
+      interrupted_ms: round(tookMs),
+    });
   }
 
   takeReturned({ upstream, epoch, tookMs }: EventOf<"service.returned">): void {
-    Object.assign(this.#draft, { to: upstream, epoch, interrupted_ms: tookMs });
+    Object.assign(this.#draft, { to: upstream, epoch, interrupted_ms: round(tookMs) });
   }
 
   takeTrigger(event: EventOf<"trigger.finished"> | EventOf<"trigger.failed">, time: number): void {

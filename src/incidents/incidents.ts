@@ -5,7 +5,6 @@
 import type { Clock } from "../base/clock.ts";
 import type { Stamped } from "../events/stream.ts";
 import type { Taken } from "../failover/controller.ts";
-import type { Policy } from "../failover/state.ts";
 import type { Incident } from "./incident.ts";
 import {
   type IncidentCounters,
@@ -14,7 +13,7 @@ import {
   stampOf,
 } from "./record.ts";
 import { Recorder } from "./recorder.ts";
-import type { Recorded } from "./recording.ts";
+import type { Recorded, Rules } from "./recording.ts";
 import type { Change } from "./timeline.ts";
 
 /** One service, and what is written into its records. */
@@ -46,7 +45,7 @@ export interface IncidentsPorts {
 /** What the machine of one service shows. Never throws. */
 export interface Witness {
   /** A machine begins, the first one of the service or that of a restarted service. */
-  begin(policy: Policy): void;
+  begin(rules: Rules): void;
   step(taken: Taken): void;
 }
 
@@ -107,7 +106,7 @@ export class Incidents {
   witness(service: string): Witness {
     const recorder = this.#recorders.get(service);
     return {
-      begin: (policy) => recorder?.begin(policy),
+      begin: (rules) => recorder?.begin(rules),
       step: (taken) => {
         try {
           recorder?.step(taken);

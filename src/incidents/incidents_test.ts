@@ -144,6 +144,8 @@ Deno.test("the end of the process and of a service are ends of an incident", asy
   await failed(other);
   other.events.publish("", { type: "proxy.stopping", reason: "SIGTERM", sessions: 0, drainMs: 1 });
   assertEquals(other.last.outcome, "stopped");
+  await other.answer("b", PASSED);
+  assertEquals([other.incidents.list().length, other.last.to], [2, null]);
 });
 
 Deno.test("the timeline has each change, and what lasts longer than a day only once", async () => {

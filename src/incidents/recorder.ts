@@ -7,10 +7,10 @@ import type { Clock } from "../base/clock.ts";
 import type { EventOf } from "../events/events.ts";
 import type { Stamped } from "../events/stream.ts";
 import type { Taken } from "../failover/controller.ts";
-import type { Policy } from "../failover/state.ts";
 import { evidenceOf } from "./evidence.ts";
 import { Incident, type OnChange } from "./incident.ts";
 import type { IncidentCounters, IncidentKind, IncidentOutcome } from "./record.ts";
+import type { Rules } from "./recording.ts";
 import { Tape } from "./tape.ts";
 import { Timeline } from "./timeline.ts";
 
@@ -60,8 +60,9 @@ export class Recorder {
   readonly #doubtedAt = new Map<string, number>();
   /** Who ordered the next promotion. */
   #by: string | undefined;
-  #policy: Policy | undefined;
+  #rules: Rules | undefined;
   #cancelLook = () => {};
+  #isStopped = false;
 
   constructor(settings: RecorderSettings, ports: RecorderPorts) {
     this.#settings = settings;
@@ -70,9 +71,10 @@ export class Recorder {
   }
 
   /** A machine begins, the first one of the service or that of a restarted service. */
-  begin(policy: Policy): void {
-    this.#tape.clear();
-    this.#policy = policy;
+  begin(rules: Rules): void {
+    // The inputs of another machine are no continuation.
+    for (const incident of [...this.#past, this.#current]) incident?.recording?.end();
+    this.#rules = rules;
   }
 
   /** Takes one step of the machine. */
@@ -91,6 +93,7 @@ export class Recorder {
 
   /** Takes one event of the service. */
   take(stamped: Stamped): void {
+    if (this.#isStopped) return;
     const { event, time } = stamped;
     switch (event.type) {
       case "upstream.doubted":
@@ -130,8 +133,9 @@ export class Recorder {
     }
   }
 
-  /** The process ends. */
+  /** The process ends. Events that were under way make no incident any more. */
   stop(): void {
+    this.#isStopped = true;
     this.#end("stopped", this.#ports.clock.wall());
     this.#settle();
   }
@@ -224,7 +228,7 @@ export class Recorder {
       counters,
       onChange,
       stretch,
-      policy: this.#policy,
+      rules: this.#rules,
     });
     if (this.#heldAt !== undefined) incident.reach("held", this.#heldAt);
     this.#current = incident;

@@ -6,9 +6,20 @@ import { type Decided, decisionsOf, type Entry, entryOf, type Stretch } from "./
 /** Most entries of one incident; what comes after them is not recorded. */
 export const ENTRIES_MAX = 2_000;
 
-/** What a recording holds. */
-export interface Recorded extends Stretch {
+/** How often upstreams are checked, in milliseconds: usually, and while a verdict is in doubt. */
+export interface Pace {
+  readonly steadyMs: number;
+  readonly doubtMs: number;
+}
+
+/** By what a machine decides, and how often it learns something. */
+export interface Rules {
   readonly policy: Policy;
+  readonly pace: Pace;
+}
+
+/** What a recording holds. */
+export interface Recorded extends Stretch, Rules {
   /** What must be added to the machine's times to get milliseconds since 1970. */
   readonly wallOffset: number;
   /** True if the incident went on after the last entry. */
@@ -16,8 +27,8 @@ export interface Recorded extends Stretch {
 }
 
 export class Recording {
-  readonly policy: Policy;
   readonly wallOffset: number;
+  readonly #rules: Rules;
   readonly #stretch: Stretch;
   readonly #entries: Entry[];
   readonly #decided: Decided[];
@@ -25,8 +36,8 @@ export class Recording {
   #isCutOff = false;
 
   /** `stretch`: what happened until now; `wallOffset` as in `Recorded`. */
-  constructor(stretch: Stretch, policy: Policy, wallOffset: number) {
-    this.policy = policy;
+  constructor(stretch: Stretch, rules: Rules, wallOffset: number) {
+    this.#rules = rules;
     this.wallOffset = wallOffset;
     this.#stretch = stretch;
     this.#entries = [...stretch.entries];
@@ -60,7 +71,7 @@ export class Recording {
       start: this.#stretch.start,
       entries: this.#entries,
       decided: this.#decided,
-      policy: this.policy,
+      ...this.#rules,
       wallOffset: this.wallOffset,
       isCutOff: this.#isCutOff,
     };

@@ -37,14 +37,12 @@ const SEGMENTS_MAX = 32;
 
 export class Tape {
   #segments: Segment[] = [];
+  #last: State | undefined;
 
-  /** The next entry belongs to another machine. */
-  clear(): void {
-    this.#segments = [];
-  }
-
-  /** Adds what one step took and decided. */
+  /** Adds what one step took and decided. That of another machine takes the place of all before it. */
   add(taken: Taken): void {
+    if (taken.before !== this.#last) this.#segments = [];
+    this.#last = taken.step.state;
     const entry = entryOf(taken);
     if (entry === undefined) return;
     let last = this.#segments.at(-1);

@@ -97,6 +97,6 @@ function section(title: string, lines: readonly string[]): string[] {
 }
 
 function formatMs(ms: number): string {
-  if (ms > 0 && ms < 10) return `${ms}ms`;
+  if (ms > 0 && ms < 10) return `${Math.round(ms * 10) / 10}ms`;
   return formatDuration(Math.max(0, Math.round(ms)));
 }

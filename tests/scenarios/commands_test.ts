@@ -115,6 +115,28 @@ scenario("history lists the incidents, and shows one with its moments", async (r
   assertEquals([unknown.code, unknown.err], [1, "failover: there is no incident nothing"]);
 });
 
+scenario("replay says what was decided, and what would have been", async (relay) => {
+  await using scene = await startPair({ ...relay, "fail-threshold": "3" });
+  const { command, primary, backup, proxy } = scene;
+  await primary.kill();
+  const { id } = await proxy.event("promotion.finished", { to: backup.name });
+  const plain = await command("replay", id);
+  assertEquals([plain.code, plain.err], [0, ""]);
+  assertStringIncludes(plain.out, `failover from ${primary.name} to ${backup.name} done`);
+  const args = ["--with", "fail_threshold=1", "--with", "hold=1s"];
+  const other = await command("replay", id, ...args);
+  assertMatch(other.out, /would have served as well, \S+ earlier/);
+  const { is_same, would_have_decided } = JSON.parse(
+    (await command("replay", id, ...args, "--json")).out,
+  );
+  assertEquals(is_same, true);
+  assert(would_have_decided.length > 0);
+  const wrong = await command("replay", id, "--with", "fail_threshold=many");
+  assertEquals(wrong.code, 2);
+  assertMatch(wrong.err, /^failover: Cannot use "many" as fail_threshold: expected .*$/);
+  assertEquals((await command("replay", "nothing")).code, 1);
+});
+
 scenario(
   "watch prints a line for each event, until it is ended or the proxy ends",
   async (relay) => {
@@ -140,7 +162,11 @@ scenario(
 Deno.test("commands without a proxy end with 3, and say where they looked", async () => {
   await using control = await Control.make();
   for (const name of COMMAND_NAMES.filter((each) => each !== "explain")) {
-    const operands = name.endsWith("drain") ? ["b"] : name === "switchover" ? ["--to", "b"] : [];
+    const operands = name.endsWith("drain") || name === "replay"
+      ? ["b"]
+      : name === "switchover"
+      ? ["--to", "b"]
+      : [];
     // Never at the default place, where a proxy may serve this machine.
     const run = await runCommand([name, ...operands, "--control", control.path]);
     assertEquals(run.code, EXIT_NO_PROCESS, run.err);

@@ -59,6 +59,8 @@ scenario(
       await proxy.event("selection.failed");
       await lineIn(`${state}/incidents.jsonl`, /"nobody"|"id":.*no upstream|is down/);
       await incidents(control, (records) => records.length === 3);
+      // The next incident completes the one before it.
+      await lineIn(`${state}/incidents.jsonl`, /"kind":"failover".*"inputs":/);
       await lineIn(`${state}/incidents.jsonl`, new RegExp(`"from":"${backup.name}"`));
       await kill(proxy);
     }
@@ -68,16 +70,23 @@ scenario(
     await using proxy = await startProxy({ upstreams: [again], flags });
     const damaged = await proxy.event("state.damaged");
     assertEquals([damaged.lines, damaged.path], [1, `${state}/incidents.jsonl`]);
-    const [start, failover, outage, last] = await incidents(control, (all) => all.length === 4);
+    const [start, failover, outage, last] = await incidents(
+      control,
+      (all) => all.length === 4 && all[3]!.outcome === "served",
+    );
     assertEquals([start!.kind, failover!.to, last!.to], ["start", backup.name, again.name]);
     assertEquals([outage!.outcome, outage!.from], ["killed", backup.name]);
     assertEquals(await proxy.stop(), 0);
 
     const offline = await runCommand(["history", "--state-dir", state]);
-    assertEquals([offline.code, offline.out.split("\n").length], [0, 4], offline.err);
+    assertEquals([offline.code, offline.out.split("\n").length], [0, 4], offline.out);
     assertStringIncludes(offline.out, "until the process was killed");
     const one = await runCommand(["history", failover!.id, "--state-dir", state, "--json"]);
     assertEquals(JSON.parse(one.out).to, backup.name);
+    const args = ["replay", failover!.id, "--state-dir", state, "--with", "fail_threshold=1"];
+    const replayed = await runCommand(args);
+    assertEquals([replayed.code, replayed.err], [0, ""]);
+    assertMatch(replayed.out, /would have served as well/);
   },
 );
 

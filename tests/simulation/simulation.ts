@@ -91,6 +91,8 @@ export class Simulation {
   /** The state before the last input, and that input. */
   before: State;
   input: Input = { type: "ticked" };
+  /** What came of it. */
+  effects: readonly Effect[] = [];
   /** Whether checks give no verdict at present, and since when that is so. */
   shortage: { readonly isShort: boolean; readonly since: number } = { isShort: false, since: 0 };
   /** The epochs in which an upstream went on serving after a failed move away from it, or a restart. */
@@ -349,6 +351,7 @@ export class Simulation {
     if (this.state.phase.name !== state.phase.name) this.moves.add(move);
     if (this.#random() < 0.7) this.#save(this.before);
     this.state = state;
+    this.effects = effects;
     for (const effect of effects) this.#perform(effect);
     if (this.#random() < 0.7) this.#save(state);
     this.#check(this);

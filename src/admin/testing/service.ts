@@ -58,7 +58,7 @@ export class TestService implements AsyncDisposable {
     });
     this.events.subscribe(this.incidents.take);
     const witness = this.incidents.witness(name);
-    witness.begin(policy);
+    witness.begin({ policy, pace: { steadyMs: 2_000, doubtMs: 500 } });
     const done = () => Promise.resolve();
     const controller = new Controller(upstreams, policy, {
       clock: this.clock,

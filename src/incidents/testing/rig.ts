@@ -49,7 +49,7 @@ export class Rig implements AsyncDisposable {
     this.events.subscribe(this.incidents.take);
     const witness = this.incidents.witness("shop");
     const full = { ...POLICY, ...policy };
-    witness.begin(full);
+    witness.begin({ policy: full, pace: { steadyMs: 2_000, doubtMs: 500 } });
     const publish = this.events.scope("shop");
     const done = () => Promise.resolve();
     const upstreams = hosts.map((name, rank) => ({

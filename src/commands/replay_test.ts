@@ -1,0 +1,69 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import type { IncidentRecord } from "../incidents/record.ts";
+import type { Recorded } from "../incidents/recording.ts";
+import { Live } from "../incidents/testing/live.ts";
+import { REFUSED } from "../incidents/testing/rig.ts";
+import { readArguments } from "./arguments.ts";
+import { replay } from "./replay.ts";
+
+async function incident(): Promise<{ record: IncidentRecord; recorded: Recorded }> {
+  await using live = new Live();
+  live.triggers = { tookMs: 700, outcome: { how: "ran" } };
+  await live.clock.advance(60_000);
+  live.answers.set("a", REFUSED);
+  await live.clock.advance(30_000);
+  return { record: live.incidents.list().at(-1)!, recorded: await live.recorded() };
+}
+
+/** Runs the command upon one incident. */
+async function run(args: readonly string[], recorded?: Recorded) {
+  const { record, recorded: own } = await incident();
+  const given = readArguments("replay", args);
+  if (typeof given === "string") throw new Error(given);
+  const [out, err]: string[][] = [[], []];
+  const code = await replay(given, {
+    list: () => Promise.resolve([record]),
+    find: (id) => Promise.resolve(id === "x" ? record : `there is no incident ${id}`),
+    inputs: () => Promise.resolve(recorded ?? own),
+  }, {
+    out: (text) => out!.push(text),
+    err: (text) => err!.push(text),
+    isTerminal: false,
+    stop: new AbortController().signal,
+  });
+  return { code, out: out!.join("\n"), err: err!.join("\n") };
+}
+
+Deno.test("what was decided is told with distances", async () => {
+  const { code, out } = await run(["x"]);
+  assertEquals(code, 0);
+  assertMatch(out, /\d+ inputs from .*Z to .*Z\n\nwhat was decided:\n/);
+  assertMatch(out, /Z {2}\+1.002s {3}upstream a is down: connection refused/);
+  assertMatch(out, /Z {2}\+1.703s {3}failover from a to b done/);
+});
+
+Deno.test("what would have been decided is told with the difference", async () => {
+  const { out } = await run(["x", "--with", "fail_threshold=2", "--with=hold=1s"]);
+  assertStringIncludes(out, "\nwhat would have been decided with fail_threshold=2, hold=1s:\n");
+  assertStringIncludes(
+    out,
+    "\nb would have served as well, 500ms earlier; new clients would have been shut out for as long\n",
+  );
+  const json = JSON.parse((await run(["x", "--with", "fail_threshold=2", "--json"])).out);
+  assertEquals([json.is_same, json.replayed, json.with], [true, null, ["fail_threshold=2"]]);
+  assertEquals(json.would_have_decided.length > 3, true);
+});
+
+Deno.test("another version that decides otherwise says so", async () => {
+  const { recorded } = await incident();
+  const { out } = await run(["x"], { ...recorded, decided: recorded.decided.slice(1) });
+  assertStringIncludes(out, "\nTHIS VERSION DECIDES OTHERWISE than 1.2.3 did:\n");
+});
+
+Deno.test("an unknown incident is 1, a wrong option 2, a line each", async () => {
+  const unknown = await run(["y"]);
+  assertEquals([unknown.code, unknown.err], [1, "failover: there is no incident y"]);
+  const wrong = await run(["x", "--with", "fail_threshold=lots"]);
+  assertEquals(wrong.code, 2);
+  assertMatch(wrong.err, /^failover: Cannot use "lots" as fail_threshold: expected [^\n]*$/);
+});

@@ -1,0 +1,30 @@
+/**
+ * Feeds the recorded inputs of an incident to the machine again. Without a change it decides exactly what it
+ * decided then: the machine is pure. Pure itself.
+ */
+import { step } from "../failover/machine.ts";
+import type { Step } from "../failover/state.ts";
+import type { Recorded } from "./recording.ts";
+import { type Decided, decisionsOf } from "./tape.ts";
+
+/** What the machine decides from the recorded inputs. */
+export function replay(recorded: Recorded): readonly Decided[] {
+  const decided: Decided[] = [];
+  eachStep(recorded, (next, before, index) => {
+    decided.push(...decisionsOf({ input: recorded.entries[index]!.input, before, step: next }));
+  });
+  return decided;
+}
+
+/** Calls `take` with each step of the replay, and the state before it. */
+export function eachStep(
+  { start, entries, policy }: Recorded,
+  take: (next: Step, before: Step["state"], index: number) => void,
+): void {
+  let state = start;
+  for (const [index, { at, input }] of entries.entries()) {
+    const next = step(state, input, at, policy);
+    take(next, state, index);
+    state = next.state;
+  }
+}

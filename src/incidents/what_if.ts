@@ -1,0 +1,136 @@
+/**
+ * What the machine would have decided with other options. As long as it wants the same from the world, it gets
+ * the recorded inputs. From the moment at which it wants something else, an imagined world answers it, made of
+ * what was recorded: an upstream answers as it did at the nearest time, triggers take as long and end as they
+ * did. What follows the last input is extrapolated for a while. Pure.
+ */
+import { step } from "../failover/machine.ts";
+import {
+  type Effect,
+  type Input,
+  letsClientsThrough,
+  type Policy,
+  type State,
+  wakeAt,
+} from "../failover/state.ts";
+import { factsOf } from "./facts.ts";
+import { Imagined } from "./imagined.ts";
+import { rebase } from "./rebase.ts";
+import type { Recorded } from "./recording.ts";
+import { type Decided, decisionsOf } from "./tape.ts";
+
+export interface WhatIf {
+  readonly decided: readonly Decided[];
+  /** The time of the last recorded input: what was decided later is extrapolated. */
+  readonly knownUntil: number;
+  /** When it began to want something else from the world; undefined if it never did. */
+  readonly partedAt: number | undefined;
+  /** Whether clients are let through at the end. */
+  readonly isServed: boolean;
+}
+
+/** The machine of the other policy, and what it has decided so far. */
+export class Machine {
+  readonly decided: Decided[] = [];
+  /** When each stage began, oldest first. */
+  readonly #stages: { readonly at: number; readonly stage: number }[];
+  readonly #policy: Policy;
+  state: State;
+
+  constructor(start: State, policy: Policy) {
+    this.state = start;
+    this.#policy = policy;
+    this.#stages = [{ at: -Infinity, stage: start.stage }];
+  }
+
+  /** Applies one input; returns what the machine wants. */
+  take(input: Input, now: number): readonly Effect[] {
+    const before = this.state;
+    const next = step(before, input, now, this.#policy);
+    this.state = next.state;
+    this.decided.push(...decisionsOf({ input, before, step: next }));
+    if (next.state.stage !== before.stage) {
+      this.#stages.push({ at: next.state.now, stage: next.state.stage });
+    }
+    return next.effects;
+  }
+
+  /** The stage of the machine at a time. */
+  stageAt(at: number): number {
+    return this.#stages.findLast((each) => each.at <= at)!.stage;
+  }
+}
+
+/** The decisions with another policy. */
+export function whatIf(recorded: Recorded, policy: Policy): WhatIf {
+  const { entries, start } = recorded;
+  const knownUntil = entries.at(-1)?.at ?? start.now;
+  const machine = new Machine(rebase(start, recorded.policy, policy), policy);
+  const parting = follow(recorded, machine);
+  if (parting !== undefined) {
+    const world = new Imagined(recorded, factsOf(recorded), machine, parting.paces);
+    world.run(parting);
+  }
+  return {
+    decided: machine.decided,
+    knownUntil,
+    partedAt: parting?.at,
+    isServed: letsClientsThrough(machine.state),
+  };
+}
+
+/** The moment at which the two machines part. */
+export interface Parting {
+  readonly at: number;
+  /** The first recorded entry that the other machine has not taken. */
+  readonly index: number;
+  /** What it wants now. */
+  readonly effects: readonly Effect[];
+  /** By upstream: how often it is checked. */
+  readonly paces: ReadonlyMap<string, "steady" | "doubt">;
+}
+
+/** Gives the machine the recorded inputs, until it wants something else than was wanted then. */
+function follow({ start, entries, policy }: Recorded, machine: Machine): Parting | undefined {
+  const paces = new Map<string, "steady" | "doubt">();
+  let was = start;
+  for (const [index, { at, input }] of entries.entries()) {
+    const wake = wakeAt(machine.state);
+    // A timer that both have may be late: then it was late.
+    if (wake !== undefined && wake < at && wake < (wakeAt(was) ?? Infinity)) {
+      const effects = machine.take({ type: "ticked" }, wake);
+      return { at: wake, index, effects, paces };
+    }
+    const then = step(was, input, at, policy);
+    was = then.state;
+    const effects = machine.take(input, at);
+    const parts = !isSame(then.effects, effects);
+    for (const effect of effects) if (effect.do === "pace") paces.set(effect.upstream, effect.pace);
+    if (parts) return { at, index: index + 1, effects, paces };
+  }
+  const wakes = [was, machine.state].map(wakeAt);
+  // Nothing differs yet, but it will.
+  if (wakes[0] === wakes[1]) return undefined;
+  return { at: machine.state.now, index: entries.length, effects: [], paces };
+}
+
+/** Whether two lists of effects want the same from the world; events and answers of orders want nothing. */
+function isSame(a: readonly Effect[], b: readonly Effect[]): boolean {
+  const wanted = (effects: readonly Effect[]) =>
+    effects.flatMap((effect) => {
+      switch (effect.do) {
+        case "publish":
+        case "settle":
+          return [];
+        case "open":
+          return [`open ${effect.upstream.name} ${effect.epoch}`];
+        case "runTriggers":
+          return [`triggers ${effect.promotion.to} ${effect.promotion.epoch}`];
+        case "drain":
+          return [`drain ${effect.order.upstream} ${effect.order.throughEpoch}`];
+        default:
+          return [JSON.stringify(effect)];
+      }
+    }).join("\n");
+  return wanted(a) === wanted(b);
+}

@@ -1,0 +1,124 @@
+import { assert, assertEquals } from "@std/assert";
+import type { Policy } from "../failover/state.ts";
+import { Live } from "./testing/live.ts";
+import { REFUSED } from "./testing/rig.ts";
+import type { Recorded } from "./recording.ts";
+import { replay } from "./replay.ts";
+import type { Decided } from "./tape.ts";
+import { whatIf } from "./what_if.ts";
+
+const FROZEN = { passed: false, tookMs: 1_000, reason: "no answer", evidence: "silent" } as const;
+
+/** The first answers again, since a minute has passed; then `fault` happens. */
+async function incident(fault: (live: Live) => void, policy: Partial<Policy> = {}) {
+  await using live = new Live(policy, ["a", "b", "c"]);
+  live.triggers = { tookMs: 700, outcome: { how: "ran" } };
+  await live.clock.advance(60_000);
+  fault(live);
+  await live.clock.advance(30_000);
+  return await live.recorded();
+}
+
+/** When which upstream was let in. */
+function opened(decided: readonly Decided[]): { at: number; to: string } | undefined {
+  for (const { at, effect } of decided) {
+    if (effect.do === "publish" && effect.event.type === "promotion.finished") {
+      return { at, to: effect.event.to };
+    }
+  }
+}
+
+const down = (live: Live) => void live.answers.set("a", REFUSED);
+
+function laterBy(recorded: Recorded, policy: Partial<Policy>): number {
+  const was = opened(recorded.decided)!;
+  const other = opened(whatIf(recorded, { ...recorded.policy, ...policy }).decided)!;
+  assertEquals(other.to, was.to);
+  return Math.round(other.at - was.at);
+}
+
+Deno.test("the same policy decides the same", async () => {
+  const recorded = await incident(down);
+  assertEquals(replay(recorded), recorded.decided);
+  assertEquals(whatIf(recorded, recorded.policy).decided, recorded.decided);
+  assertEquals(opened(recorded.decided)?.to, "b");
+});
+
+Deno.test("a lower threshold is earlier by the checks that it saves, a higher one later", async () => {
+  const recorded = await incident(down);
+  assertEquals(laterBy(recorded, { fall: 2 }), -500);
+  assertEquals(laterBy(recorded, { fall: 1 }), -1_000);
+  // Beyond what was recorded, the failed upstream is taken to go on failing.
+  assertEquals(laterBy(recorded, { fall: 6 }), 1_500);
+});
+
+Deno.test("a silent upstream costs its time-out at each check", async () => {
+  const recorded = await incident((live) => void live.answers.set("a", FROZEN));
+  assertEquals(laterBy(recorded, { fall: 2 }), -1_000);
+});
+
+Deno.test("a blip that moved traffic would not have done so with a higher threshold", async () => {
+  const recorded = await incident((live) => {
+    down(live);
+    live.clock.after(3_200, () => live.answers.delete("a"));
+  });
+  assertEquals(opened(recorded.decided)?.to, "b");
+  const { decided, isServed } = whatIf(recorded, { ...recorded.policy, fall: 12 });
+  assertEquals([opened(decided), isServed], [undefined, true]);
+});
+
+Deno.test("what would have been is what happens with these options in the same world", async () => {
+  const faults = [down, (live: Live) => void live.answers.set("a", FROZEN)];
+  const policies = [
+    ...[1, 2, 4, 7].map((fall) => ({ fall })),
+    { fall: 2, triggers: "beside" as const },
+    { fall: 5, onTriggerFailure: "next" as const },
+  ];
+  for (const fault of faults) {
+    const recorded = await incident(fault);
+    for (const policy of policies) {
+      const happened = opened((await incident(fault, policy)).decided)!;
+      const imagined = opened(whatIf(recorded, { ...recorded.policy, ...policy }).decided)!;
+      assertEquals(imagined.to, happened.to);
+      // The moments of checks vary by how long those before them took.
+      const off = Math.abs(imagined.at - happened.at);
+      assert(off <= 5, `${off} ms off with ${JSON.stringify(policy)}`);
+    }
+  }
+});
+
+Deno.test("triggers end as they did, and what follows is another policy's", async () => {
+  const fails = (live: Live) => {
+    down(live);
+    live.triggers = { tookMs: 400, outcome: { how: "failed", reason: "exit code 1" } };
+  };
+  const recorded = await incident(fails);
+  assertEquals(opened(recorded.decided)?.to, "b");
+  const next = whatIf(recorded, { ...recorded.policy, onTriggerFailure: "next" });
+  const tried = next.decided.flatMap(({ effect }) =>
+    effect.do === "publish" && effect.event.type === "promotion.started" ? [effect.event.to] : []
+  );
+  assertEquals(tried.slice(0, 2), ["b", "c"]);
+});
+
+Deno.test("no hold refuses clients at once", async () => {
+  const recorded = await incident(down);
+  const { decided } = whatIf(recorded, { ...recorded.policy, holdMs: 0 });
+  assert(decided.some(({ effect }) => effect.do === "refuse"));
+  assert(!decided.some(({ effect }) => effect.do === "hold"));
+});
+
+Deno.test("a failback that would have come is extrapolated until it has", async () => {
+  const recorded = await incident((live) => {
+    down(live);
+    live.clock.after(5_000, () => live.answers.delete("a"));
+  });
+  assertEquals(recorded.policy.failback, { kind: "never" });
+  const policy: Policy = { ...recorded.policy, failback: { kind: "after", ms: 60_000 } };
+  const { decided, knownUntil } = whatIf(recorded, policy);
+  const last = decided.findLast(({ effect }) =>
+    effect.do === "publish" && effect.event.type === "promotion.finished"
+  )!;
+  assert(last.effect.do === "publish" && last.effect.event.type === "promotion.finished");
+  assertEquals([last.effect.event.to, last.at > knownUntil], ["a", true]);
+});
