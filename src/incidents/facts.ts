@@ -43,7 +43,7 @@ export function factsOf(recorded: Recorded): Facts {
     const { at, input } = recorded.entries[index]!;
     if (input.type === "triggersEnded") {
       const run = running.get(input.epoch);
-      if (run !== undefined && input.outcome.how !== "calledOff") {
+      if (run !== undefined && input.outcome.how !== "cancelled") {
         triggers.push({ to: run.to, tookMs: at - run.at, outcome: input.outcome });
       }
     }

@@ -165,7 +165,7 @@ export class Imagined {
       case "runTriggers":
         return this.#runTriggers(effect.promotion.epoch, effect.promotion.to);
       case "cancelTriggers":
-        if (this.#running === effect.epoch) this.#endTriggers(effect.epoch, { how: "calledOff" });
+        if (this.#running === effect.epoch) this.#endTriggers(effect.epoch, { how: "cancelled" });
         return;
       case "awaitQuiet":
         return this.#awaitQuiet(effect.epoch);
@@ -215,7 +215,7 @@ export class Imagined {
   // ---- Triggers, quiet sessions and doubts
 
   #runTriggers(epoch: number, to: string): void {
-    if (this.#running !== undefined) this.#endTriggers(this.#running, { how: "calledOff" });
+    if (this.#running !== undefined) this.#endTriggers(this.#running, { how: "cancelled" });
     this.#running = epoch;
     const runs = this.#facts.triggers.filter((run) => run.to === to);
     const number = this.#ran.get(to) ?? 0;
