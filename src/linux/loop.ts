@@ -35,6 +35,8 @@ export interface Tick {
  * meanwhile were served: watchers with much work must not delay those with little.
  */
 const TICKS_MS = 0.5;
+/** After so long without work that somebody waits for, in milliseconds, only bulk is under way. */
+const BULK_ALONE_MS = 100;
 /** The longest sleep, in milliseconds; so a loop without traffic calls `beat` this often. */
 const SLEEP_MAX_MS = 500;
 
@@ -45,6 +47,9 @@ export class Loop {
   readonly #timerWheel: TimerWheel;
   readonly #ticks: Tick[] = [];
   #now: number;
+  /** Reports of this tick whose watchers called `postpone`; and when there was last a report of another kind. */
+  #postponed = 0;
+  #promptAt = -Infinity;
   #round = 0;
   #watched = 0;
   /** The present report of this tick, and how many it has; equal when no tick runs. */
@@ -152,6 +157,20 @@ export class Loop {
     this.#ticks.push(tick);
   }
 
+  /** The same for a watcher, in its `ready`, that has much to move: it tells `isBulkAlone` that nobody waits for it. */
+  postpone(tick: Tick): void {
+    this.#postponed++;
+    this.again(tick);
+  }
+
+  /**
+   * True when all reports of the last 100 ms were postponed: there is no message and no new client now, so each
+   * tick may take a longer turn.
+   */
+  get isBulkAlone(): boolean {
+    return this.#now - this.#promptAt >= BULK_ALONE_MS;
+  }
+
   stop(): void {
     this.#stopped = true;
   }
@@ -190,6 +209,8 @@ export class Loop {
       }
     }
     this.#report = this.#reports = 0;
+    if (count > this.#postponed) this.#promptAt = this.#now;
+    this.#postponed = 0;
     this.#timerWheel.advance(this.#now);
     this.#runTicks();
     return count;

@@ -91,6 +91,24 @@ Deno.test("ticks that take long let what has become ready meanwhile go first, an
   assertEquals(ran.join(" "), "message a b message c a message b c");
 });
 
+Deno.test("bulk is alone when all reports of the last 100 ms were postponed", () => {
+  const { kernel, loop, fds: [bulk, talk] } = sockets();
+  const tick: Tick = { queued: false, run() {} };
+  loop.watch(bulk, { ready: () => loop.postpone(tick) });
+  const alone = (elapsedMs: number, changed: readonly number[]): boolean => {
+    kernel.time += elapsedMs;
+    for (const fd of changed) kernel.changed(fd);
+    loop.tick();
+    return loop.isBulkAlone;
+  };
+  assert(alone(0, [bulk]), "nobody else was ever there");
+  loop.watch(talk, { ready() {} });
+  assert(!alone(0, [talk, bulk]), "a message came");
+  assert(!alone(99, [bulk]));
+  assert(alone(1, [bulk]));
+  assert(!alone(1, [bulk, talk]), "another message came");
+});
+
 Deno.test("the loop does not sleep while someone waits for a turn, nor past a deadline", () => {
   const kernel = new FakeKernel();
   const slept: number[] = [];

@@ -161,7 +161,7 @@ export class SpliceSession implements Watcher, Tick, Timed, BugHandler {
     if ((flags & GOES) !== 0) into.sinkReady();
     // Bulk is moved after all messages of this tick.
     const isBulk = from.splices || into.splices;
-    if (isBulk && (flags & LAST) === 0) return this.#owner.loop.again(this);
+    if (isBulk && (flags & LAST) === 0) return this.#owner.loop.postpone(this);
     this.run();
     // The error may concern a direction in which nothing is left to do, where no system call would return it.
     if ((flags & FAILED) === 0 || this.phase !== "joined") return;
@@ -240,7 +240,7 @@ export class SpliceSession implements Watcher, Tick, Timed, BugHandler {
   #pump(flow: Flow): void {
     if (this.phase !== "joined" || !flow.canMove) return;
     const { loop, deps } = this.#owner;
-    const stopped = flow.pump(deps);
+    const stopped = flow.pump(deps, loop.isBulkAlone);
     if (flow.tookStep()) {
       // Only `lastMoved` asks the kernel whether the upstream acknowledges the client's bytes.
       if (flow === this.down || this.#broken !== -1) this.#movedAt = loop.now;

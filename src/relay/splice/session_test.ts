@@ -67,6 +67,35 @@ Deno.test("a message is relayed before bulk that became ready at the same time",
   assertEquals([asText(talk.upstream), bulk.upstream.read().length], ["hello", 200]);
 });
 
+Deno.test("bulk moves more in one turn while there is nobody else, and less again from the first message on", () => {
+  const rig = new Rig();
+  rig.open("a", 1);
+  const bulk = rig.session();
+  const talk = rig.session();
+  for (let i = 0; i < 5; i++) {
+    bulk.client.send(new Uint8Array(200));
+    rig.turns();
+    bulk.upstream.read();
+  }
+  // From here on there is always more to read, and always room for it.
+  let calls = 0;
+  rig.kernel.splice = (_from, _to, count) => (calls++, count);
+  bulk.client.send(new Uint8Array(200));
+  const callsInATick = (): number => {
+    calls = 0;
+    rig.relay.loop.tick();
+    return calls;
+  };
+  callsInATick(); // its bytes are still copied
+  const whileOthersWait = callsInATick();
+  rig.kernel.time += 100;
+  const alone = callsInATick();
+  assertEquals([alone, callsInATick()], [2 * whileOthersWait, 2 * whileOthersWait]);
+  talk.client.send(bytes("hello"));
+  assertEquals(callsInATick(), whileOthersWait);
+  assertEquals(asText(talk.upstream), "hello");
+});
+
 Deno.test("the system looks after the peer of a session that lives for some seconds, and of no shorter one", () => {
   for (const idleTimeoutMs of [0, 60_000]) {
     const rig = new Rig({ idleTimeoutMs });
