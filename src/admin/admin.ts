@@ -11,6 +11,7 @@ import type { EventStream, Stamped } from "../events/stream.ts";
 import type { OperatorOrder } from "../failover/orders.ts";
 import type { Incidents } from "../incidents/incidents.ts";
 import type { AdminEnv } from "./listen.ts";
+import { isOurName } from "./host_names.ts";
 import { isSame } from "./token.ts";
 import { EXPOSITION_TYPE } from "./exposition.ts";
 import { feed } from "./feed.ts";
@@ -31,6 +32,11 @@ export interface AdminSettings {
   readonly facts: () => ProcessFacts;
   /** Whether the process is shutting down. */
   readonly isStopping: () => boolean;
+  /**
+   * Names of hosts by which requests may call us, beside addresses and `localhost`; undefined where no web page
+   * can reach us.
+   */
+  readonly ownNames?: readonly string[];
   /** Who a client is, for the log; by default the address that the listener gives. */
   readonly nameOf?: (peer: string) => string;
   /** Formats an event as a sentence. */
@@ -42,11 +48,9 @@ export interface AdminSettings {
 /**
  * Who can reach the endpoints, and what they see. Health and readiness are for everybody. On the main port of
  * an HTTP service, `health` adds nothing to them, `brief` adds where the traffic goes and since when, and
- * `public` adds the state and the metrics. `operator`, a separate listener, has everything. `local` is the
- * same on a loopback address; it also refuses requests whose `Host` is not this machine, because a web page
- * can make its own name resolve to our address (DNS rebinding).
+ * `public` adds the state and the metrics. `operator`, a separate listener, has everything.
  */
-export type Exposure = "health" | "brief" | "public" | "operator" | "local";
+export type Exposure = "health" | "brief" | "public" | "operator";
 
 /** Which orders are carried out: none, all, or those that come with this secret as a bearer token. */
 export type OrdersAccess = "none" | "all" | { readonly token: string };
@@ -63,8 +67,12 @@ export function adminApp(
 ): Hono<{ Bindings: AdminEnv }> {
   const app = new Hono<{ Bindings: AdminEnv }>();
   app.use(`${ROOT}/*`, async (c, next) => {
-    if (exposure === "local" && !isLocalName(c.req.header("host"))) {
-      return c.json({ error: "this listener answers to names of this machine only" }, 421);
+    // Balancers send what they like, or nothing, and learn nothing from these two.
+    const isForAll = c.req.path === `${ROOT}/health` || c.req.path === `${ROOT}/ready`;
+    const { ownNames } = settings;
+    if (!isForAll && ownNames !== undefined && !isOurName(c.req.header("host"), ownNames)) {
+      const error = "this listener answers to addresses, localhost and the names of --admin-hosts";
+      return c.json({ error }, 421);
     }
     await next();
     c.header("cache-control", "no-store");
@@ -83,7 +91,7 @@ export function adminApp(
       });
     });
   }
-  if (exposure === "operator" || exposure === "local") {
+  if (exposure === "operator") {
     app.get(`${ROOT}/events`, answerEvents(settings));
     app.get(`${ROOT}/incidents`, (c) => answerIncidents(c, settings));
     app.get(`${ROOT}/incidents/:id`, (c) => answerIncident(c, settings));
@@ -132,11 +140,6 @@ async function refusalOf(c: Context, orders: OrdersAccess): Promise<Response | u
   if (sent !== undefined && await isSame(sent, orders.token)) return undefined;
   c.header("www-authenticate", "Bearer");
   return c.json({ error: "this order needs the token of --admin-token-file" }, 401);
-}
-
-function isLocalName(host: string | undefined): boolean {
-  const name = host?.replace(/:\d+$/, "").toLowerCase() ?? "";
-  return /^(localhost|.*\.localhost|127(\.\d{1,3}){3}|\[::1\])\.?$/.test(name);
 }
 
 function answerState(

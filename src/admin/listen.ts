@@ -103,12 +103,3 @@ export async function listenAdmin(
     },
   };
 }
-
-/**
- * True for a TCP address that only this machine can reach. Requests for other host names are then
- * refused.
- */
-export function isLoopback(address: Address): boolean {
-  if (address.kind === "unix") return false;
-  return /^(localhost|127(\.\d{1,3}){3}|::1)$/i.test(address.host);
-}

@@ -16,6 +16,7 @@ import {
 import { whyUnreadable } from "../config/unreadable.ts";
 import type { ErrorPage } from "../gateway/answers.ts";
 import type { TlsFiles } from "../gateway/tls/listen_tls.ts";
+import { checkAdminToken } from "./admin_token.ts";
 import { checkStateDir } from "./state_dir.ts";
 import { findCheck, findTriggers, type FoundPrograms } from "../hooks/find.ts";
 
@@ -54,10 +55,13 @@ export async function checkFiles(
   const checks = config.services.map((service) => new FileCheck(service, clock));
   const found = await Promise.all(checks.map((check) => check.programs()));
   await Promise.all(checks.map((check) => check.http()));
-  const stateDir = await checkStateDir(config.process);
+  const ofProcess = await Promise.all([
+    checkStateDir(config.process),
+    checkAdminToken(config.process, clock),
+  ]);
   const errors = [
     ...checks.flatMap(({ errors }) => errors),
-    ...stateDir === undefined ? [] : [stateDir],
+    ...ofProcess.filter((line) => line !== undefined),
   ];
   // An error in a file that services share is reported once.
   return { found, errors: [...new Set(errors)] };

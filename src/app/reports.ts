@@ -7,13 +7,13 @@ import type { AdminSettings, Exposure } from "../admin/admin.ts";
 import { EventCounts } from "../admin/event_counts.ts";
 import type { ProcessFacts } from "../admin/metrics.ts";
 import type { ServiceCounters, ServiceView } from "../admin/view.ts";
+import { readAdminToken } from "./admin_token.ts";
 import type { ControlPlace } from "./app.ts";
 import type { Address } from "../base/address.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import { describe } from "../base/describe.ts";
 import { fingerprint } from "../config/fingerprint.ts";
 import type { Config, ServiceConfig } from "../config/options.ts";
-import { whyUnreadable } from "../config/unreadable.ts";
 import { EventStream } from "../events/stream.ts";
 import { Incidents } from "../incidents/incidents.ts";
 import { IncidentStore } from "../incidents/store.ts";
@@ -85,15 +85,22 @@ export class Reports implements AsyncDisposable {
     address: Address,
     connectionsMax: number,
   ): Promise<{ readonly finished: Promise<void> } | string> {
-    const [{ adminApp }, { isLoopback, listenAdmin }] = await Promise.all([
+    const [{ adminApp }, { listenAdmin }] = await Promise.all([
       import("../admin/admin.ts"),
       import("../admin/listen.ts"),
     ]);
-    const { adminTokenFile } = this.#config.process;
-    const token = adminTokenFile === undefined ? undefined : await readToken(adminTokenFile);
+    const { adminTokenFile, adminHosts } = this.#config.process;
+    const token = adminTokenFile === undefined ? undefined : await readAdminToken(adminTokenFile);
     if (token !== undefined && "error" in token) return token.error;
-    const exposure = isLoopback(address) ? "local" : "operator";
-    const app = adminApp(this.#settings(this.views), exposure, token ?? "none");
+    // A web page cannot reach a unix socket.
+    const ownNames = address.kind === "unix" ? {} : {
+      ownNames: [address.host, ...adminHosts ?? []],
+    };
+    const app = adminApp(
+      { ...this.#settings(this.views), ...ownNames },
+      "operator",
+      token ?? "none",
+    );
     const publish = this.events.scope("");
     const listener = await listenAdmin(address, app, {
       clock: this.#clock,
@@ -225,16 +232,4 @@ function primaryOf(service: ServiceConfig): string {
 function descriptors(): ProcessFacts["descriptors"] {
   const measured = measure();
   return measured === undefined ? undefined : { open: measured.open, max: measured.limit };
-}
-
-/** The token that orders over TCP need. */
-async function readToken(path: string): Promise<{ token: string } | { error: string }> {
-  try {
-    const token = (await Deno.readTextFile(path)).trim();
-    return /^\S+$/.test(token)
-      ? { token }
-      : { error: `the token file ${path} does not hold one word` };
-  } catch (error) {
-    return { error: `cannot read the token file ${path}: ${whyUnreadable(error)}` };
-  }
 }

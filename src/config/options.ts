@@ -218,6 +218,13 @@ export const OPTIONS = {
     "What the main port shows in HTTP mode: brief: four fields of the state; full: the whole state and the metrics; off: health and readiness only, as by default with --admin",
     { default: "brief", mode: "http" },
   ),
+  adminHosts: reports(
+    list(
+      pattern("NAME", /^[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?$/, "the name of a host, without a port"),
+      "NAMES",
+    ),
+    "Names, separated by commas, by which requests may call that listener, beside addresses and localhost; others are refused, because a web page may have made its own name lead here",
+  ),
   adminTokenFile: reports(
     path,
     "File with the bearer token that orders need there; without it they are refused there",

@@ -33,6 +33,11 @@ export function validate(
   if (isWritten(config.process, "socketMode") && !hasSocket) {
     warnings.push("socket_mode does nothing: nothing listens on a unix socket");
   }
+  for (const key of ["adminHosts", "adminTokenFile"] as const) {
+    if (config.process.admin === undefined && isWritten(config.process, key)) {
+      warnings.push(`${yamlKeyOf(key)} does nothing without admin`);
+    }
+  }
   if (config.process.webhookUrl === undefined && isWritten(config.process, "webhookFormat")) {
     warnings.push("webhook_format does nothing without webhook_url");
   }

@@ -217,12 +217,21 @@ export function spawnProxy(options: ProxyOptions): Proxy {
   return new Proxy(args, options.env ?? {}, bind, undefined, options.under);
 }
 
+/** Resolves when the listener that `--admin` asks for is open, which is after those of the services. */
+export async function operatorsListener(
+  proxy: Proxy,
+  admin: string | true | undefined,
+): Promise<void> {
+  if (typeof admin === "string") await proxy.event("port.opened", { service: "", address: admin });
+}
+
 /** Starts the proxy and waits until its port is open. */
 export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const proxy = spawnProxy(options);
   try {
     // The operator's listener belongs to no service.
     await proxy.event("port.opened", { service: /./ });
+    await operatorsListener(proxy, options.flags?.admin);
     return proxy;
   } catch (error) {
     await proxy[Symbol.asyncDispose]();

@@ -36,7 +36,8 @@ export class WebConnection {
     const length = new TextEncoder().encode(body).length;
     const isFramed = lines.some((line) => /^(transfer-encoding|content-length):/i.test(line));
     const framing = length === 0 || isFramed ? [] : [`Content-Length: ${length}`];
-    const head = [`${method} ${target} HTTP/1.1`, "Host: site.example", ...lines, ...framing];
+    const host = lines.some((line) => /^host:/i.test(line)) ? [] : ["Host: site.example"];
+    const head = [`${method} ${target} HTTP/1.1`, ...host, ...lines, ...framing];
     await this.wire.send(new TextEncoder().encode([...head, "", body].join("\r\n")));
   }
 

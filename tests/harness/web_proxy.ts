@@ -1,5 +1,5 @@
 /** The real executable in HTTP mode, and what its clients do with it. */
-import { argsOf, Proxy } from "./proxy.ts";
+import { argsOf, operatorsListener, Proxy } from "./proxy.ts";
 import { type Reply, request, type Sent, WebConnection } from "./web_client.ts";
 import type { WebNamed } from "./web_upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
@@ -67,6 +67,7 @@ export async function startWebProxy(
     // The operator's listener belongs to no service.
     await proxy.event("port.opened", { service: /./ });
     await proxy.event(until);
+    await operatorsListener(proxy, options.flags?.admin);
     return proxy;
   } catch (error) {
     await proxy[Symbol.asyncDispose]();

@@ -4,6 +4,7 @@ import { Folder } from "../harness/folder.ts";
 import { runProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
+import { type Reply, request, type Sent } from "../harness/web_client.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
@@ -118,4 +119,59 @@ scenario("the webhook says of a promotion that its trigger failed", async (relay
     String(reason),
     `(serving, trigger failed: trigger ${trigger} exited with 3)`,
   );
+});
+
+scenario(
+  "beyond loopback it answers to its own names only, and never to a web page",
+  async (relay) => {
+    await using upstream = await startUpstream({ says: "primary" });
+    await using folder = await Folder.make();
+    const port = unusedPort();
+    await using proxy = await startProxy({
+      upstreams: [upstream],
+      flags: {
+        ...relay,
+        admin: `0.0.0.0:${port}`,
+        "admin-hosts": "proxy.test,second.test",
+        "admin-token-file": await folder.write("token", "s3cret"),
+      },
+    });
+    const ask = async (sent: Sent) => await request(`127.0.0.1:${port}`, sent, proxy.lastLines);
+    const state = (host: string) => ask({ target: "/__failover/state", lines: [`Host: ${host}`] });
+    for (const host of ["proxy.test", `second.test:${port}`, `127.0.0.1:${port}`, "localhost"]) {
+      assertEquals((await state(host)).status, 200, host);
+    }
+    const evil = await state(`rebound.test:${port}`);
+    assertEquals([evil.status, evil.text.includes(upstream.name)], [421, false]);
+    assertStringIncludes(evil.text, "--admin-hosts");
+
+    const fromPage = [
+      "Host: localhost",
+      "Origin: https://evil.test",
+      "Authorization: Bearer s3cret",
+    ];
+    const seen = await ask({ target: "/__failover/state", lines: fromPage });
+    const allowed = ({ headers }: Reply) =>
+      [...headers.keys()].filter((name) => name.startsWith("access-control"));
+    assertEquals([seen.status, allowed(seen)], [200, []]);
+    const order = { method: "POST", target: "/__failover/pause", body: "" } as const;
+    assertEquals((await ask({ ...order, lines: fromPage })).status, 403);
+    const preflight = await ask({ ...order, method: "OPTIONS", lines: fromPage });
+    assertEquals([preflight.status, allowed(preflight)], [404, []]);
+    const token = (word: string) => ["Host: localhost", `Authorization: Bearer ${word}`];
+    for (const word of ["", "s3cre", "s3cret2", "x".repeat(8_000)]) {
+      assertEquals((await ask({ ...order, lines: token(word) })).status, 401, word.slice(0, 9));
+    }
+    assertEquals((await ask({ ...order, lines: token("s3cret") })).status, 200);
+    const paused = await proxy.event("service.paused");
+    assertMatch(paused.by, /127\.0\.0\.1/);
+    assert(!proxy.log.join("\n").includes("s3cret"), "the token never stands in the log");
+  },
+);
+
+Deno.test("a token file that cannot be used keeps the proxy from starting", async () => {
+  const flags = ["-b", "127.0.0.1:1", "-H", "127.0.0.1:2", "--admin", "127.0.0.1:3"];
+  const run = await runProxy([...flags, "--admin-token-file", "/nowhere/token"]);
+  assertEquals(run.code, 2);
+  assertStringIncludes(run.stderr.join(), 'Cannot use "/nowhere/token" as admin_token_file');
 });
