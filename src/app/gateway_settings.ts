@@ -1,4 +1,5 @@
 /** The settings of a gateway and its access log, from the options of its service. Part of the composition root. */
+import { Networks } from "../base/cidr.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import type { HttpConfig } from "../config/options.ts";
 import { AccessLog, type AccessLogParts } from "../gateway/access_log.ts";
@@ -8,7 +9,8 @@ import type { GatewaySettings } from "../gateway/gateway.ts";
 /** The access log of a service, if it has one; `write` appends lines to its file. */
 export function accessLogFor(config: HttpConfig, parts: AccessLogParts): AccessLog | undefined {
   if (config.accessLog === "off") return undefined;
-  return new AccessLog({ service: config.name, format: config.accessLogFormat }, parts);
+  const { name, accessLogFormat: format, trustedProxies = [] } = config;
+  return new AccessLog({ service: name, format, trusted: new Networks(trustedProxies) }, parts);
 }
 
 /** How long the end of a service waits for the last lines of its access log, in milliseconds. */
@@ -34,6 +36,7 @@ export function gatewaySettings(
     bodyMax: config.maxBody,
     honourIdempotencyKey: config.honourIdempotencyKey,
     failoverHeader: !config.noFailoverHeader,
+    requestId: config.requestId,
     errorPage,
   };
 }

@@ -2,6 +2,7 @@
  * The upstreams of an HTTP service: makes, from the configuration of each, a way to send requests to it and a
  * health check. Part of the composition root.
  */
+import { Networks } from "../base/cidr.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Target, UrlTarget } from "../config/http_kinds.ts";
 import type { HttpConfig } from "../config/options.ts";
@@ -88,6 +89,8 @@ function serverUpstream(
     preserveHost,
     headers: headersOf(target),
     pseudonym: deps.pseudonym,
+    trusted: new Networks(config.trustedProxies ?? []),
+    requestId: config.requestId,
   });
   const { headers } = rules;
   const dial = dialOf(target, connectTimeout, deps);

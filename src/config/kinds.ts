@@ -6,6 +6,7 @@
  * Files are read without guessing types, so `8080`, `"8080"` and `yes` are all plain text here.
  */
 import { type Address, ANY_HOST, formatAddress, parseAddress, parsePort } from "../base/address.ts";
+import { type Network, parseNetwork } from "../base/cidr.ts";
 import { formatBytes, parseBytes } from "../base/bytes.ts";
 import { formatDuration, parseDuration } from "../base/duration.ts";
 import { ConfigError, type Parsed } from "../base/config_error.ts";
@@ -256,6 +257,13 @@ export function list<T>(item: OptionKind<T>, metavar: string): OptionKind<readon
     ...within && { within: (values, folder) => values.map((value) => within(value, folder)) },
   };
 }
+
+/** A network in CIDR notation, or one address. */
+export const network: OptionKind<Network> = textKind({
+  metavar: "CIDR",
+  parse: parseNetwork,
+  print: (value) => value.text,
+});
 
 /** When traffic goes back to an upstream of better rank. */
 export type Failback =

@@ -18,6 +18,7 @@ import {
   host,
   list,
   listener,
+  network,
   onOff,
   type OptionKind,
   path,
@@ -196,6 +197,15 @@ export const OPTIONS = {
     },
   ),
   caFile: upstreams(path, "Certificates of authorities to trust for upstreams (PEM)"),
+  trustedProxies: upstreams(
+    list(network, "CIDR,…"),
+    "Proxies before this one: what their X-Forwarded-* and Forwarded say of a client is kept and extended, from others it is replaced; clients on a unix socket count as trusted",
+  ),
+  requestId: upstreams(
+    flag,
+    "Give each request an X-Request-Id, that of the client if it is fit, and tell upstream and client",
+    { default: "off" },
+  ),
   honourIdempotencyKey: upstreams(
     flag,
     "Also repeat unsafe requests that carry an Idempotency-Key",

@@ -18,6 +18,7 @@ import { type ConfigFixture, configOf, FOLDER, loadWith } from "./testing/config
 const SAMPLES: Readonly<Record<string, string>> = {
   "": "on",
   "ADDR:PORT": "127.0.0.1:7777",
+  "CIDR,…": "10.0.0.0/8,2001:db8::1",
   "CODES": "200-299,404",
   "HOST:PORT,…": "one.example:1111,[::1]:2222,unix:/run/three",
   "MODE": "0640",

@@ -4,11 +4,13 @@
  * buffer. So a slow reader or a full disk delays no exchange and takes no more memory: lines for which there is no
  * room are dropped, counted, and told of.
  */
+import { Networks } from "../base/cidr.ts";
 import type { Clock } from "../base/clock.ts";
 import { type Fault, FAULTS, statusOf } from "../base/fault.ts";
 import type { LinesOutcome } from "../base/lines_outcome.ts";
 import type { Publish } from "../events/events.ts";
 import type { Client } from "./downstream.ts";
+import { clientOf } from "./forwarded_lines.ts";
 import { wordsOf } from "./answers.ts";
 import { type AccessFormat, accessLine, type AccessRecord } from "./access_record.ts";
 
@@ -34,6 +36,8 @@ export interface AccessNotes {
   fault: Fault | undefined;
   /** Bytes of the request's body. */
   receivedBytes: number;
+  /** The id that the request was given; undefined if it has only what the client sent. */
+  requestId: string | undefined;
   /** Bytes of an upgraded connection. */
   tunnel: { readonly fromClient: number; readonly fromUpstream: number } | undefined;
 }
@@ -54,6 +58,7 @@ const CLIENT_LEFT = 499;
 export class AccessLog {
   readonly #service: string;
   readonly #format: AccessFormat;
+  readonly #trusted: Networks;
   readonly #parts: AccessLogParts;
   readonly #encoder = new TextEncoder();
   #text = "";
@@ -67,11 +72,17 @@ export class AccessLog {
   lost = 0;
 
   constructor(
-    settings: { readonly service: string; readonly format: AccessFormat },
+    settings: {
+      readonly service: string;
+      readonly format: AccessFormat;
+      /** Proxies that are believed who their clients are; nobody by default. */
+      readonly trusted?: Networks;
+    },
     parts: AccessLogParts,
   ) {
     this.#service = settings.service;
     this.#format = settings.format;
+    this.#trusted = settings.trusted ?? new Networks([]);
     this.#parts = parts;
   }
 
@@ -87,6 +98,7 @@ export class AccessLog {
       attempts: 0,
       fault: undefined,
       receivedBytes: 0,
+      requestId: undefined,
       tunnel: undefined,
     };
   }
@@ -100,7 +112,8 @@ export class AccessLog {
     this.#add({
       wall: notes.wall,
       service: this.#service,
-      client: client.peer,
+      client: clientOf(head.fields, client.peer, this.#trusted),
+      peer: client.peer,
       method: head.method,
       scheme,
       host: head.host,
@@ -115,7 +128,7 @@ export class AccessLog {
       firstByteMs: firstByteAt >= since ? firstByteAt - since : undefined,
       heldMs: notes.heldMs,
       outcome: why === undefined ? "done" : wordsOf(why.fault),
-      requestId: head.fields.get("x-request-id") ?? "",
+      requestId: notes.requestId ?? head.fields.get("x-request-id") ?? "",
       referer: head.fields.get("referer") ?? "",
       userAgent: head.fields.get("user-agent") ?? "",
     });
@@ -133,6 +146,7 @@ export class AccessLog {
       wall: this.#parts.clock.wall(),
       service: this.#service,
       client: peer,
+      peer,
       method: "",
       scheme,
       host: "",

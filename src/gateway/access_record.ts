@@ -7,8 +7,10 @@ export interface AccessRecord {
   /** When it began, in milliseconds since 1970. */
   readonly wall: number;
   readonly service: string;
-  /** The client's address, or `unix`. */
+  /** The client's address, or `unix`; behind a trusted proxy, the one that it names. */
   readonly client: string;
+  /** Who has connected to us. */
+  readonly peer: string;
   /** Empty, as all that the head says, if the head could not be read. */
   readonly method: string;
   readonly scheme: "http" | "https";
@@ -55,6 +57,7 @@ function jsonLine(r: AccessRecord): string {
     time: new Date(wall).toISOString(),
     service,
     client,
+    peer: r.peer,
     method: text(method),
     scheme,
     host: text(host),

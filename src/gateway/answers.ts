@@ -53,14 +53,17 @@ export function failoverValue(
 export async function answerWithPage(
   client: Client,
   status: number,
-  page: ErrorPage,
-  failover: string | undefined,
+  page: ErrorPage & {
+    readonly failover: string | undefined;
+    readonly requestId: string | undefined;
+  },
 ): Promise<void> {
   const out = client.answer(status, reasonOf(status));
   out.line("Content-Type", page.contentType);
   out.line("Cache-Control", "no-store");
   if (status === 503) out.line("Retry-After", String(RETRY_AFTER_S));
-  if (failover !== undefined) out.line("Failover", failover);
+  if (page.failover !== undefined) out.line("Failover", page.failover);
+  if (page.requestId !== undefined) out.line("X-Request-Id", page.requestId);
   await client.send(page.bytes);
 }
 

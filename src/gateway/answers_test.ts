@@ -15,7 +15,11 @@ Deno.test("the Failover header names the upstream's role, the attempt and the re
 Deno.test("our own responses are not cached, and a 503 has Retry-After", async () => {
   for (const [status, reason] of [[503, "Service Unavailable"], [502, "Bad Gateway"]] as const) {
     const client = new FakeClient();
-    await answerWithPage(client, status, PAGE, "upstream=none; attempt=1");
+    await answerWithPage(client, status, {
+      ...PAGE,
+      failover: "upstream=none; attempt=1",
+      requestId: undefined,
+    });
     const [head, body] = client.answered.split("\r\n\r\n");
     const lines = head!.trim().split("\r\n");
     assertStringIncludes(lines[0]!, `${status} ${reason}`);

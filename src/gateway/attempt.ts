@@ -284,7 +284,7 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
       this.#context.doubt(this.#plan, false, reason);
     }
     const out = client.respond(head.status, head.reason);
-    writeResponseFields(out, head, server, server.rules.via);
+    writeResponseFields(out, head, server, server.rules.via, this.#state.requestId);
     // RFC 9110 section 6.6.1: a proxy adds the date that a response lacks.
     if (!head.hasDate && head.status >= 200) out.line("Date", httpDate(clock.wall()));
     if (this.#context.settings.failoverHeader) this.#writeFailover(out);

@@ -29,6 +29,7 @@ import { Connector } from "./connector.ts";
 import type { Client } from "./downstream.ts";
 import { GatewayErrors } from "./gateway_errors.ts";
 import { FailureLog } from "./failure_log.ts";
+import { RequestIds } from "./request_id.ts";
 import { type RequestSettings, RequestState } from "./request_state.ts";
 import { NO_RANK, NO_STATUS, RequestTimer } from "./request_times.ts";
 import { isLocal, RetryBudget, retryDecision, type Stage } from "./retry.ts";
@@ -44,6 +45,8 @@ export interface ForwardSettings extends RequestSettings {
   readonly idleTimeoutMs: number;
   /** Whether responses carry a `Failover` header that names the upstream and the reason. */
   readonly failoverHeader: boolean;
+  /** Whether each request gets an `X-Request-Id`. */
+  readonly requestId: boolean;
   readonly errorPage: ErrorPage;
 }
 
@@ -82,6 +85,7 @@ export class Forwarder {
   readonly running: Running;
   readonly #settings: ForwardSettings;
   readonly #context: ForwardContext;
+  readonly #ids: RequestIds | undefined;
   readonly #budget: RetryBudget;
   readonly #kept: KeptTotal = { bytes: 0 };
   readonly #connector: Connector;
@@ -106,6 +110,7 @@ export class Forwarder {
   constructor(settings: ForwardSettings, context: ForwardContext) {
     this.#settings = settings;
     this.#context = context;
+    this.#ids = settings.requestId ? new RequestIds() : undefined;
     const { clock, deadlines, publish } = context;
     this.#budget = new RetryBudget(clock, () => this.counters.active);
     this.#failures = new FailureLog(clock, publish);
@@ -142,6 +147,7 @@ export class Forwarder {
     const since = this.#context.clock.now();
     const state = new RequestState(client, scheme, this.#settings, this.#kept, since);
     state.notes = this.#context.accessLog?.begin();
+    state.requestId = this.#ids?.of(client.head.fields);
     counters.requests++;
     counters.active++;
     if ((client.body.length ?? 0) > this.#settings.bodyMax) {
@@ -200,6 +206,7 @@ export class Forwarder {
 
   #log(state: RequestState, notes: AccessNotes, fault: Fault | undefined): void {
     notes.attempts = state.attempts;
+    notes.requestId = state.requestId;
     notes.receivedBytes = state.body?.received ?? 0;
     this.#context.accessLog!.ended(state.client, state.scheme, notes, fault);
   }
@@ -340,7 +347,8 @@ export class Forwarder {
     const { errorPage, failoverHeader } = this.#settings;
     const reason = state.reason ?? fault.fault;
     const failover = failoverHeader ? failoverValue("none", state.attempts, reason) : undefined;
-    await answerWithPage(client, statusOf(fault.fault), errorPage, failover);
+    const page = { ...errorPage, failover, requestId: state.requestId };
+    await answerWithPage(client, statusOf(fault.fault), page);
   }
 
   #doubt({ route, to }: AttemptPlan, hard: boolean, reason: string): void {
@@ -375,6 +383,7 @@ export class Forwarder {
     const response = await responseOf(state.client, to.respond);
     const value = failoverOf(this.#settings, state, to);
     if (value !== undefined) response.headers.set("Failover", value);
+    if (state.requestId !== undefined) response.headers.set("X-Request-Id", state.requestId);
     try {
       await sendResponse(state.client, response);
       return DONE;

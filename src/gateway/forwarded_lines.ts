@@ -3,6 +3,8 @@
  * `Via`. For the requests of one client connection they are nearly always the same, so they are printed once and
  * copied then, for as long as the host stays the same and the client sends no such lines itself.
  */
+import type { Networks } from "../base/cidr.ts";
+import { parseIp } from "../base/ip.ts";
 import type { Fields } from "../http1/fields.ts";
 import type { RequestHead } from "../http1/head.ts";
 import { HeadWriter } from "../http1/head_writer.ts";
@@ -15,6 +17,8 @@ export interface RequestSource {
   /** The client's address, or `unix`. */
   readonly peer: string;
   readonly scheme: "http" | "https";
+  /** The id that the upstream is told, if requests get one. */
+  readonly requestId?: string | undefined;
   /** Keeps what is printed for the requests that follow. Peer and scheme must be the same for them. */
   readonly connection?: { memo: unknown };
 }
@@ -24,6 +28,8 @@ export interface ForwardedRules {
   readonly host: string | undefined;
   readonly ownHost: string;
   readonly via: { readonly values: readonly [received10: string, received11: string] };
+  /** Proxies whose own such lines are believed. */
+  readonly trusted: Networks;
 }
 
 /** The value of `Host` for an upstream. */
@@ -111,12 +117,17 @@ export function writeForwardedLines(
   from: RequestSource,
   rules: ForwardedRules,
 ): void {
-  writeForwarded(out, head, from);
+  writeForwarded(out, head, from, rules.trusted);
   const own = rules.via.values[head.minor];
   out.line("Via", head.hasVia ? continued(head.fields, "via", own) : own);
 }
 
-function writeForwarded(out: HeadWriter, head: RequestHead, { peer, scheme }: RequestSource): void {
+function writeForwarded(
+  out: HeadWriter,
+  head: RequestHead,
+  { peer, scheme }: RequestSource,
+  trusted: Networks,
+): void {
   const { fields } = head;
   if (peer === "unix") {
     copyAll(out, fields, "x-forwarded-for");
@@ -128,10 +139,31 @@ function writeForwarded(out: HeadWriter, head: RequestHead, { peer, scheme }: Re
   // On a socket for both families, an IPv4 client comes as an IPv6 address.
   const ip = peer.startsWith("::ffff:") ? peer.slice("::ffff:".length) : peer;
   const node = ip.includes(":") ? `"[${ip}]"` : ip;
-  out.line("X-Forwarded-For", continued(fields, "x-forwarded-for", ip));
-  if (head.host !== "") out.line("X-Forwarded-Host", head.host);
-  out.line("X-Forwarded-Proto", scheme);
-  out.line("Forwarded", forwarded(fields, forwardedElement(node, head.host, scheme)));
+  const element = forwardedElement(node, head.host, scheme);
+  const isTrusted = head.isForwarded && trusted.has(peer);
+  out.line("X-Forwarded-For", isTrusted ? continued(fields, "x-forwarded-for", ip) : ip);
+  const host = (isTrusted ? fields.get("x-forwarded-host") : undefined) ?? head.host;
+  if (host !== "") out.line("X-Forwarded-Host", host);
+  const proto = isTrusted ? fields.get("x-forwarded-proto") : undefined;
+  out.line("X-Forwarded-Proto", proto ?? scheme);
+  out.line("Forwarded", isTrusted ? forwarded(fields, element) : element);
+}
+
+/**
+ * The client that a request comes from: its peer, or the last address of `X-Forwarded-For` that is not a trusted
+ * proxy, if the peer is one. What is no address ends the search.
+ */
+export function clientOf(fields: Fields, peer: string, trusted: Networks): string {
+  if (peer !== "unix" && !trusted.has(peer)) return peer;
+  const hops = fields.list("x-forwarded-for");
+  let client = peer;
+  for (let at = hops.length - 1; at >= 0; at--) {
+    const hop = hops[at]!;
+    if (parseIp(hop) === undefined) return client;
+    client = hop;
+    if (!trusted.has(hop)) return client;
+  }
+  return client;
 }
 
 /** Copies all lines of this name. */

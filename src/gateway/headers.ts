@@ -3,11 +3,11 @@
  * do so byte for byte, in their order, with their duplicates.
  *
  * These are never passed on: the fields of one hop (RFC 9110 section 7.6.1), the fields that `Connection`
- * names, and the framing, which `http1/` writes for each side itself. The chain of `X-Forwarded-For` and
- * `Forwarded` is continued, but what we know ourselves (`X-Forwarded-Proto`, `-Host`) replaces what a client
- * claims. A client on a unix socket has no address and is taken for a proxy on this machine, so its values are
- * kept.
+ * names, and the framing, which `http1/` writes for each side itself. What a client says in `X-Forwarded-*` and
+ * `Forwarded` is replaced by what we know ourselves, unless it is a trusted proxy: then it is kept and continued.
+ * A client on a unix socket has no address and is taken for a trusted proxy on this machine.
  */
+import { Networks } from "../base/cidr.ts";
 import type { Fields } from "../http1/fields.ts";
 import type { RequestHead, ResponseHead } from "../http1/head.ts";
 import { upgradeOffer } from "../http1/semantics.ts";
@@ -54,6 +54,8 @@ const ONE_HOP = [
   "upgrade",
 ];
 const NOT_TO_CLIENT = new NameSet([...ONE_HOP, "proxy-authenticate"]);
+/** The same where the response gets an id of ours. */
+const NOT_BESIDE_ID = new NameSet([...ONE_HOP, "proxy-authenticate", "x-request-id"]);
 const NOT_TO_UPSTREAM = [
   ...ONE_HOP,
   "proxy-authorization",
@@ -129,7 +131,10 @@ export interface RequestRules {
   /** Lines of the client's trailers that do not pass. */
   readonly trailersDropped: NameSet;
   readonly via: Via;
+  readonly trusted: Networks;
 }
+
+const NO_NETWORKS = new Networks([]);
 
 /** `host` and `headers` are the operator's; `ownHost` is that of the upstream's URL. */
 export function requestRules(
@@ -139,6 +144,10 @@ export function requestRules(
     readonly preserveHost: boolean;
     readonly headers: readonly (readonly [name: string, value: string])[];
     readonly pseudonym: string;
+    /** Proxies whose `X-Forwarded-*` and `Forwarded` are kept; nobody by default. */
+    readonly trusted?: Networks;
+    /** True if requests get an `X-Request-Id`; false by default. */
+    readonly requestId?: boolean;
   },
 ): RequestRules {
   const { host, preserveHost, pseudonym } = options;
@@ -148,7 +157,12 @@ export function requestRules(
     ownHost,
     host: host ?? (preserveHost ? undefined : ownHost),
     headers,
-    dropped: new NameSet([...NOT_TO_UPSTREAM, ...names]),
+    trusted: options.trusted ?? NO_NETWORKS,
+    dropped: new NameSet([
+      ...NOT_TO_UPSTREAM,
+      ...names,
+      ...options.requestId === true ? ["x-request-id"] : [],
+    ]),
     trailersDropped: new NameSet([...NOT_IN_TRAILERS, ...names], "x-forwarded-"),
     via: viaOf(pseudonym),
   };
@@ -172,6 +186,7 @@ export function writeRequestFields(
     out.line("Connection", "TE");
   }
   for (const [name, value] of rules.headers) out.line(name, value);
+  if (from.requestId !== undefined) out.line("X-Request-Id", from.requestId);
   if (lines === undefined) writeForwardedLines(out, head, from, rules);
   else out.raw(lines.forwarded);
 }
@@ -182,16 +197,19 @@ export function writeResponseFields(
   head: ResponseHead,
   origin: Origin,
   via: Via,
+  requestId?: string,
 ): void {
   const { fields } = head;
+  const dropped = requestId === undefined ? NOT_TO_CLIENT : NOT_BESIDE_ID;
   const location = head.status >= 300 || head.status === 201 ? fields.find("location") : -1;
-  if (location < 0) copyFields(out, head, NOT_TO_CLIENT);
+  if (location < 0) copyFields(out, head, dropped);
   else {
     const value = fields.value(location);
     const local = localLocation(value, origin);
-    copyFields(out, head, NOT_TO_CLIENT, local === value ? -1 : location, local);
+    copyFields(out, head, dropped, local === value ? -1 : location, local);
   }
   if (head.status === 101) copyAll(out, fields, "upgrade");
+  if (requestId !== undefined) out.line("X-Request-Id", requestId);
   out.raw(via.lines[head.minor]);
 }
 

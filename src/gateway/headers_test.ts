@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { random } from "../http1/testing/mutations.ts";
 import { parseRequestHead, type RequestHead } from "../http1/head.ts";
+import { type Network, Networks, parseNetwork } from "../base/cidr.ts";
 import { HeadWriter } from "../http1/head_writer.ts";
 import {
   hasBeenHere,
@@ -17,15 +18,20 @@ function headOf(text: string): RequestHead {
   return head;
 }
 
-function sentBy(peer: string, lines: string): string[] {
+/** The one proxy that is trusted. */
+const PROXY = "192.0.2.200";
+
+function sentBy(peer: string, lines: string, requestId?: string): string[] {
   const out = new HeadWriter();
   const rules = requestRules("own.test", {
     preserveHost: false,
     headers: [],
     pseudonym: "failover",
+    trusted: new Networks([parseNetwork(PROXY) as Network]),
+    requestId: requestId !== undefined,
   });
   const head = headOf(`GET / HTTP/1.1\r\nHost: front.test:8080\r\n${lines}\r\n`);
-  writeRequestFields(out, head, { peer, scheme: "http" }, rules);
+  writeRequestFields(out, head, { peer, scheme: "http", requestId }, rules);
   return new TextDecoder().decode(out.view()).trim().split("\r\n");
 }
 
@@ -59,10 +65,37 @@ Deno.test("a client of a unix socket has no address: those in its headers are ke
   ]);
 });
 
+Deno.test("what a trusted proxy says of its client is kept and continued, what others say is replaced", () => {
+  const said = "X-Forwarded-For: 198.51.100.9\r\nX-Forwarded-Proto: https\r\n" +
+    "X-Forwarded-Host: site.test\r\nForwarded: for=198.51.100.9\r\n";
+  for (const peer of [PROXY, `::ffff:${PROXY}`]) {
+    assertEquals(sentBy(peer, said).slice(1), [
+      `X-Forwarded-For: 198.51.100.9, ${PROXY}`,
+      "X-Forwarded-Host: site.test",
+      "X-Forwarded-Proto: https",
+      `Forwarded: for=198.51.100.9, for=${PROXY};host="front.test:8080";proto=http`,
+      "Via: 1.1 failover",
+    ]);
+  }
+  assertEquals(sentBy("192.0.2.201", said).slice(1), [
+    "X-Forwarded-For: 192.0.2.201",
+    "X-Forwarded-Host: front.test:8080",
+    "X-Forwarded-Proto: http",
+    'Forwarded: for=192.0.2.201;host="front.test:8080";proto=http',
+    "Via: 1.1 failover",
+  ]);
+});
+
+Deno.test("a request that has an id of ours has no other, and one without keeps the client's", () => {
+  const ids = (lines: readonly string[]) => lines.filter((line) => /^x-request-id/i.test(line));
+  assertEquals(ids(sentBy("192.0.2.1", "X-Request-ID: a\r\n")), ["X-Request-ID: a"]);
+  assertEquals(ids(sentBy("192.0.2.1", "X-Request-ID: a\r\n", "b")), ["X-Request-Id: b"]);
+});
+
 Deno.test("a Forwarded that would take in what follows is left out, any other stays as it is", () => {
-  const own = 'for=192.0.2.1;host="front.test:8080";proto=http';
+  const own = 'for=192.0.2.200;host="front.test:8080";proto=http';
   const chain = (...values: string[]) =>
-    sentBy("192.0.2.1", values.map((value) => `Forwarded: ${value}\r\n`).join(""))
+    sentBy(PROXY, values.map((value) => `Forwarded: ${value}\r\n`).join(""))
       .find((line) => line.startsWith("Forwarded: "))!.slice("Forwarded: ".length);
   for (
     const value of [
@@ -187,9 +220,9 @@ Deno.test("whatever a client sends in Forwarded, ours is the last element", () =
       for (let count = next(8); count > 0; count--) value += pieces[next(pieces.length)];
       said += `Forwarded: ${value}\r\n`;
     }
-    const line = sentBy("192.0.2.1", said).find((each) => each.startsWith("Forwarded: "))!;
+    const line = sentBy(PROXY, said).find((each) => each.startsWith("Forwarded: "))!;
     const elements = elementsOf(line.slice("Forwarded: ".length));
-    assertEquals(elements.at(-1), 'for=192.0.2.1;host="front.test:8080";proto=http', said);
+    assertEquals(elements.at(-1), 'for=192.0.2.200;host="front.test:8080";proto=http', said);
     if (elements.length > 1) kept++;
   }
   assertEquals(kept > 500, true, `only ${kept} kept`);

@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type Clock, realClock } from "../../src/base/clock.ts";
+import type { Networks } from "../../src/base/cidr.ts";
 import type { Event } from "../../src/events/events.ts";
 import type { Doubt } from "../../src/failover/ports.ts";
 import type { Upstream } from "../../src/failover/upstream.ts";
@@ -147,6 +148,7 @@ export interface StageOptions extends Partial<GatewaySettings> {
   readonly preserveHost?: boolean;
   readonly headers?: readonly (readonly [string, string])[];
   readonly connectMs?: number;
+  readonly trusted?: Networks;
   /** Between two bytes of a response; 0, which is never, by default. */
   readonly responseIdleMs?: number;
   /** The name of every upstream; its IP address by default. */
@@ -172,6 +174,7 @@ const QUICK: GatewaySettings = {
   bodyMax: 10_000_000,
   honourIdempotencyKey: false,
   failoverHeader: true,
+  requestId: false,
   errorPage: DEFAULT_PAGE,
   allowTrace: false,
   pseudonym: "failover",
@@ -225,7 +228,11 @@ export class Stage implements AsyncDisposable {
         deadlines,
         bodyMs: options.responseIdleMs ?? 0,
       }),
-      rules: requestRules(`127.0.0.1:${port}`, { host, preserveHost, headers, pseudonym }),
+      rules: requestRules(`127.0.0.1:${port}`, {
+        ...{ host, preserveHost, headers, pseudonym },
+        requestId: options.requestId === true,
+        ...options.trusted === undefined ? {} : { trusted: options.trusted },
+      }),
     }));
     if (options.backup !== undefined) {
       const upstream = upstreamAt(`u${ports.length}`, 1, ports.length);

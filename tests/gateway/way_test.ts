@@ -83,15 +83,12 @@ onBothSockets("the upstream learns who asked, for what host, and over what", asy
     "Forwarded: for=10.0.0.1",
     "Via: 1.1 edge",
   ]);
-  assertStringIncludes(body, "X-Forwarded-For: 10.0.0.1, 127.0.0.1\r\n");
+  assertStringIncludes(body, "X-Forwarded-For: 127.0.0.1\r\n");
   assertStringIncludes(body, "X-Forwarded-Proto: http\r\n");
   assertStringIncludes(body, "X-Forwarded-Host: front.test\r\n");
-  assertStringIncludes(
-    body,
-    "Forwarded: for=10.0.0.1, for=127.0.0.1;host=front.test;proto=http\r\n",
-  );
+  assertStringIncludes(body, "\r\nForwarded: for=127.0.0.1;host=front.test;proto=http\r\n");
   assertStringIncludes(body, "Via: 1.1 edge, 1.1 failover\r\n");
-  assert(!body.includes("forged.test") && !body.includes("https"));
+  assert(!/forged.test|https|10\.0\.0\.1/.test(body));
 });
 
 onBothSockets(
