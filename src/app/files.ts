@@ -14,7 +14,7 @@ import {
   yamlKeyOf,
 } from "../config/options.ts";
 import { whyUnreadable } from "../config/unreadable.ts";
-import type { ErrorPage } from "../gateway/answers.ts";
+import type { ErrorPage } from "../gateway/error_page.ts";
 import type { TlsFiles } from "../gateway/tls/listen_tls.ts";
 import { checkAdminToken } from "./admin_token.ts";
 import { checkStateDir } from "./state_dir.ts";

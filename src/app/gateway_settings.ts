@@ -3,7 +3,7 @@ import { Networks } from "../base/cidr.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import type { HttpConfig } from "../config/options.ts";
 import { AccessLog, type AccessLogParts } from "../gateway/access_log.ts";
-import type { ErrorPage } from "../gateway/answers.ts";
+import type { ErrorPage } from "../gateway/error_page.ts";
 import type { GatewaySettings } from "../gateway/gateway.ts";
 
 /** The access log of a service, if it has one; `write` appends lines to its file. */

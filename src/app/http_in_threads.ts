@@ -5,10 +5,8 @@
 import { formatAddress } from "../base/address.ts";
 import { Fault } from "../base/fault.ts";
 import type { HttpConfig } from "../config/options.ts";
-import { isDown } from "../failover/health.ts";
 import type { State } from "../failover/state.ts";
-import type { Upstream } from "../failover/upstream.ts";
-import type { ErrorPage } from "../gateway/answers.ts";
+import type { ErrorPage } from "../gateway/error_page.ts";
 import { REQUEST_CELLS, requestTimesOf } from "../gateway/request_times.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { denoSockets } from "../net/deno/transport.ts";
@@ -19,6 +17,7 @@ import type { ShardReport } from "../threads/messages.ts";
 import type { AccessLogFile } from "../report/access_log_file.ts";
 import { ShardedDataPlane } from "../threads/sharded_data_plane.ts";
 import { Port } from "../threads/port.ts";
+import { checkedUpstreams, newPseudonym, probeOf, standIns } from "./http_checks.ts";
 import { ControlPlane } from "./control_plane.ts";
 import {
   accountForDeath,
@@ -31,7 +30,6 @@ import {
   plainConfig,
   type ToHttpShard,
 } from "./http_messages.ts";
-import { httpUpstreams } from "./http_upstreams.ts";
 import type { Service, ServiceContext } from "./service.ts";
 
 /** The threads that were chosen, and the files of the service. */
@@ -114,7 +112,8 @@ function addService(config: HttpConfig, context: ServiceContext, inThreads: InTh
   const pseudonym = newPseudonym();
   // For the checks: the threads have connections of their own.
   const deps = { clock, deadlines: new Deadlines(clock), sockets: denoSockets, pseudonym };
-  const { list, probe } = httpUpstreams(config, { ...deps, caCerts: undefined });
+  const checked = checkedUpstreams(config, { ...deps, caCerts: undefined });
+  const [list, probe] = [checked.map(({ upstream }) => upstream), probeOf(checked)];
   const able = new Int32Array(new SharedArrayBuffer(list.length * Int32Array.BYTES_PER_ELEMENT));
   const settings: HttpShardSettings = {
     config: plainConfig(config),
@@ -190,21 +189,4 @@ async function answerTo(
     headers: [...response.headers],
     body: response.body === null ? null : await response.bytes(),
   };
-}
-
-/**
- * The upstreams that may take one exchange before a switch is decided: those that are neither down nor
- * drained.
- */
-export function standIns(
-  { state, policy }: Pick<ControlPlane, "state" | "policy">,
-): readonly Upstream[] {
-  return state.upstreams.filter(({ name }) =>
-    !isDown(state.health.get(name)!, policy) && !state.drained.has(name)
-  );
-}
-
-/** A name for `Via` that no other service has, because one proxy may be the upstream of another. */
-export function newPseudonym(): string {
-  return `failover-${crypto.randomUUID().slice(0, 8)}`;
 }

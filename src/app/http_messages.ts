@@ -6,7 +6,7 @@ import type { Address } from "../base/address.ts";
 import type { HttpConfig } from "../config/options.ts";
 import type { Target } from "../config/http_kinds.ts";
 import type { LinesOutcome } from "../base/lines_outcome.ts";
-import type { ErrorPage } from "../gateway/answers.ts";
+import type { ErrorPage } from "../gateway/error_page.ts";
 
 /** The name of this kind of shards (`ShardSpec.kind`). */
 export const HTTP = "http";

@@ -4,32 +4,11 @@ import { reasonOf } from "../http1/fetch_app.ts";
 import type { ResponseHead } from "../http1/head.ts";
 import type { Client } from "./downstream.ts";
 import { writeResponseFields } from "./headers.ts";
+import type { ErrorPage } from "./error_page.ts";
 import type { ServerUpstream } from "./upstream.ts";
 
 /** Value of `Retry-After` in each 503 of ours, in seconds: about the time that a failover takes. */
 export const RETRY_AFTER_S = 5;
-
-/** The page that is sent when no upstream can answer. */
-export interface ErrorPage {
-  readonly contentType: string;
-  readonly bytes: Uint8Array;
-}
-
-export const DEFAULT_PAGE: ErrorPage = {
-  contentType: "text/html; charset=utf-8",
-  bytes: new TextEncoder().encode(
-    `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Back in a moment</title>
-<style>body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 20vh auto; padding: 0 1rem }</style>
-<h1>Back in a moment</h1>
-<p>This service cannot answer right now. Please try again shortly.</p>
-</html>
-`,
-  ),
-};
 
 /** `connectRefused` → `connect-refused`. */
 export function wordsOf(fault: FaultName): string {

@@ -14,7 +14,8 @@ import type { Task } from "../http1/task.ts";
 import { responseOf, sendResponse } from "../http1/fetch_app.ts";
 import type { AccessLog, AccessNotes } from "./access_log.ts";
 import { type AdmissionGate, type Rejection, REJECTIONS } from "./admission.ts";
-import { answerWithPage, type ErrorPage, failoverValue } from "./answers.ts";
+import { answerWithPage, failoverValue } from "./answers.ts";
+import type { ErrorPage } from "./error_page.ts";
 import {
   attempt,
   type AttemptContext,

@@ -16,7 +16,6 @@ import type { AccessLog } from "./access_log.ts";
 import type { Serve } from "./downstream.ts";
 import { isReservedPath } from "./reserved_path.ts";
 import type { TlsFiles } from "./tls/listen_tls.ts";
-import { HttpsServer } from "./tls/https_server.ts";
 
 export interface ListenSettings {
   readonly address: Address;
@@ -119,6 +118,7 @@ export async function listen(
       ...socketMode,
     });
   } else {
+    const { HttpsServer } = await import("./tls/https_server.ts");
     const secure = new HttpsServer(clock, { ...common, serve, publish, connectionsMax });
     relieve = () => secure.relieve();
     server = serverFor(secure);

@@ -17,6 +17,7 @@ import type { CoarseTimed, Deadlines } from "../net/deadlines.ts";
 import type { BodyRules } from "./body.ts";
 import type { BufferedConnOptions } from "./buffered_conn.ts";
 import type { Exchange } from "./exchange.ts";
+import { reserveOf } from "./reserve.ts";
 import { ServerConnection } from "./server_connection.ts";
 import type { Task } from "./task.ts";
 
@@ -89,9 +90,6 @@ export interface ServerOptions {
   };
 }
 
-/** Connections accepted beyond the limit, for our own endpoints and to answer the others with 503. */
-const RESERVE_MIN = 8;
-const RESERVE_MAX = 64;
 /** A request that waits for a place gets 503 when further connections need its own, but not before this … */
 const WAIT_MS = 1_000;
 /** … and always after this. */
@@ -102,11 +100,6 @@ const SILENT_MS = 1_000;
 const KEPT_MS = 250;
 /** A request may be refused for others if its head has been incomplete for so long. */
 const HEAD_MS = 2_000;
-
-/** How many connections are accepted beyond `connectionsMax`. */
-export function reserveOf(connectionsMax: number): number {
-  return Math.max(RESERVE_MIN, Math.min(RESERVE_MAX, Math.ceil(connectionsMax / 8)));
-}
 
 interface Waiting {
   readonly connection: ServerConnection;

@@ -7,7 +7,8 @@ import {
   serverFixture as fixtureOf,
   serverTest,
 } from "./testing/server_fixture.ts";
-import { type Handler, reserveOf } from "./server.ts";
+import { reserveOf } from "./reserve.ts";
+import type { Handler } from "./server.ts";
 
 /** A client whose request stays under way until `go`. */
 function busyApp(): { app: Handler; go: () => void } {

@@ -9,7 +9,7 @@ import type { Networks } from "../../src/base/cidr.ts";
 import type { Event } from "../../src/events/events.ts";
 import type { Doubt } from "../../src/failover/ports.ts";
 import type { Upstream } from "../../src/failover/upstream.ts";
-import { DEFAULT_PAGE } from "../../src/gateway/answers.ts";
+import { DEFAULT_PAGE } from "../../src/gateway/error_page.ts";
 import { Gateway, type GatewayEnv, type GatewaySettings } from "../../src/gateway/gateway.ts";
 import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
 import { requestRules } from "../../src/gateway/headers.ts";

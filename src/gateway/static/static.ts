@@ -7,7 +7,6 @@
 import { contentType } from "@std/media-types/content-type";
 import type { Clock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
-import type { Probe, ProbeResult } from "../../failover/ports.ts";
 import { RETRY_AFTER_S } from "../answers.ts";
 import { bodyOf, inStorageTime, type OpenFile, openFile, respondWith } from "./file_response.ts";
 
@@ -55,26 +54,6 @@ function orAway(clock: Clock, backup: StaticBackup): StaticBackup {
       working.then((response) => response.body?.cancel(), () => {});
       return away("This service is away at the moment.\n");
     }
-  };
-}
-
-/** The health check of a backup without a server: whether its folder or page exists. */
-export function staticProbe(kind: "folder" | "page", path: string, clock: Clock): Probe {
-  return async () => {
-    const began = clock.now();
-    const info = await Deno.stat(path).catch((error: unknown) => error);
-    const tookMs = clock.now() - began;
-    const failed = (reason: string): ProbeResult => ({
-      passed: false,
-      tookMs,
-      reason,
-      evidence: "refused",
-    });
-    if (info instanceof Error) return failed(`cannot read ${path}: ${info.name}`);
-    const { isDirectory, isFile } = info as Deno.FileInfo;
-    if (kind === "folder" && !isDirectory) return failed(`${path} is not a folder`);
-    if (kind === "page" && !isFile) return failed(`${path} is not a file`);
-    return { passed: true, tookMs, reason: `${kind} is there`, evidence: "passed" };
   };
 }
 

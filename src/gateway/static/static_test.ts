@@ -5,7 +5,7 @@ import { Deadlines } from "../../net/deadlines.ts";
 import type { Exchange } from "../../http1/exchange.ts";
 import { serveFetch } from "../../http1/fetch_app.ts";
 import { Server } from "../../http1/server.ts";
-import { folderBackup, pageBackup, type StaticBackup, staticProbe } from "./static.ts";
+import { folderBackup, pageBackup, type StaticBackup } from "./static.ts";
 
 /** A folder with a secret beside it, removed at the end. */
 async function site(files: Readonly<Record<string, string>> = {}) {
@@ -242,18 +242,4 @@ Deno.test("a page answers everything with 503, and a file that is missing does n
     assertMatch(response.headers.get("content-type")!, /^text\/html/);
   }
   assertEquals((await get(pageBackup(`${at.root}/none.html`, realClock), "/")).status, 503);
-});
-
-Deno.test("the check of a backup without a server asks whether it is there", async () => {
-  await using at = await site();
-  const ask = async (kind: "folder" | "page", path: string) => {
-    const probe = staticProbe(kind, path, realClock);
-    const upstream = { name: path, address: { kind: "unix", path } as const, rank: 1 };
-    const context = { lastChosen: undefined, epoch: 0, phase: "selecting" } as const;
-    return (await probe(upstream, context, new AbortController().signal)).passed;
-  };
-  assertEquals(await ask("folder", at.root), true);
-  assertEquals(await ask("folder", `${at.root}/index.html`), false);
-  assertEquals(await ask("page", `${at.root}/index.html`), true);
-  assertEquals(await ask("page", `${at.root}/none`), false);
 });

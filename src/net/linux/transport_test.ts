@@ -12,7 +12,8 @@ import { Deadlines } from "../deadlines.ts";
 import type { LookUp } from "../look_up.ts";
 import { Resolver } from "../resolve.ts";
 import { linuxDialer } from "./dial.ts";
-import { reserveOf, Server, type ServerLimits } from "../../http1/server.ts";
+import { reserveOf } from "../../http1/reserve.ts";
+import { Server, type ServerLimits } from "../../http1/server.ts";
 import { GET, say, text } from "../../http1/testing/server_fixture.ts";
 import { socketsIn } from "./transport.ts";
 

@@ -1,0 +1,9 @@
+import { assert } from "@std/assert";
+import { DEFAULT_PAGE } from "./error_page.ts";
+
+Deno.test("the built-in page is a whole document that loads nothing from elsewhere", () => {
+  const text = new TextDecoder().decode(DEFAULT_PAGE.bytes);
+  assert(DEFAULT_PAGE.contentType.startsWith("text/html"));
+  assert(/^<!doctype html>[^]*<\/html>\n$/.test(text));
+  assert(!/https?:|src=|href=/.test(text));
+});
