@@ -4,16 +4,19 @@
  * exit code 1 if there is one.
  */
 import {
+  cycles,
   isTestCode,
   misplacedTestCode,
   type Source,
   tooLong,
+  unlisted,
   untested,
   withoutDoor,
 } from "./house_rules.ts";
 import { UNTESTED } from "./untested.ts";
 
 const root = new URL("../src/", import.meta.url);
+const ARCHITECTURE = new URL("../.github/ARCHITECTURE.md", import.meta.url);
 
 /** What each room may import besides itself. `app` joins them all, and only `main.ts` stands above it. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -137,11 +140,12 @@ export function breaches({ path, text }: Source): string[] {
   const found: string[] = [];
   const room = path.includes("/") ? path.slice(0, path.indexOf("/")) : undefined;
   for (
-    const [, specifier] of text.matchAll(
-      /^(?:import|export)\b[^"';]*?\bfrom "([^"]+)"|^import "([^"]+)"/gm,
+    const [, from, bare, loaded] of text.matchAll(
+      /^(?:import|export)\b[^"';]*?\bfrom "([^"]+)"|^import "([^"]+)"|\bimport\("([^"]+)"\)/gm,
     )
   ) {
-    const to = specifier === undefined ? undefined : roomOf(path, specifier);
+    const specifier = from ?? bare ?? loaded!;
+    const to = roomOf(path, specifier);
     if (room === undefined || to === undefined || to === room || isTest) continue;
     const allowed = MAY_IMPORT[room];
     if (allowed === undefined) found.push(`src/${path}: room ${room} is not in the table of rooms`);
@@ -175,6 +179,8 @@ if (import.meta.main) {
     ...files.flatMap(breaches),
     ...untested(paths, UNTESTED),
     ...withoutDoor(paths, DOORS),
+    ...cycles(MAY_IMPORT),
+    ...unlisted(paths, MAY_IMPORT, await Deno.readTextFile(ARCHITECTURE)),
   ];
   for (const line of found) console.error(line);
   if (found.length > 0) Deno.exit(1);

@@ -12,6 +12,10 @@ Deno.test("an import that the table does not allow is a breach", () => {
     one("hooks/x.ts", `import type {\n  A,\n} from "../relay/relay.ts";\n`)[0]!,
     /hooks must not import relay/,
   );
+  assertMatch(
+    one("http1/x.ts", `const { a } = await import("../gateway/gateway.ts");\n`)[0]!,
+    /http1 must not import gateway/,
+  );
   assertEquals(one("relay/x.ts", `import { a } from "../linux/loop.ts";\n`), []);
 });
 
@@ -24,6 +28,8 @@ Deno.test("clocks, the environment and connections may be used only in their roo
   assertMatch(one("report/x.ts", "const k = Deno.env.get('K');\n")[0]!, /Deno\.env belongs/);
   assertMatch(one("relay/x.ts", "await Deno.connect({ port });\n")[0]!, /one dialer/);
   assertEquals(one("net/deno/dial.ts", "await Deno.connect({ port });\n"), []);
+  assertMatch(one("admin/x.ts", "await listener.accept();\n")[0]!, /one accept loop/);
+  assertMatch(one("control/x.ts", "libc.listen(address, options);\n")[0]!, /one way to listen/);
   assertEquals(one("relay/x.ts", "// Date.now would jump\n/* setTimeout */\n"), []);
   assertEquals(one("base/clock.ts", "Date.now();\n"), []);
 });

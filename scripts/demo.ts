@@ -58,13 +58,13 @@ class Traffic {
 }
 
 async function request(port: number): Promise<string> {
-  const wire = new LineConn(await Deno.connect({ hostname: "127.0.0.1", port }));
+  const conn = new LineConn(await Deno.connect({ hostname: "127.0.0.1", port }));
   try {
-    const name = await wire.line();
+    const name = await conn.line();
     if (name === undefined) throw new Error("closed without an answer");
     return name;
   } finally {
-    wire.close();
+    conn.close();
   }
 }
 

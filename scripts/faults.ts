@@ -36,8 +36,8 @@ async function main(): Promise<number> {
   const rows: Row[] = [];
   for (const fault of FAULTS) {
     if (args._.length > 0 && !args._.includes(fault.name)) continue;
-    const obstacle = fault.obstacle?.();
-    if (obstacle !== undefined) console.error(`${fault.name}: ${obstacle}`);
+    const unsupported = fault.unsupportedReason?.();
+    if (unsupported !== undefined) console.error(`${fault.name}: ${unsupported}`);
     else rows.push([fault, await applyFault(fault, all)]);
   }
   const text = page(rows, all, haproxy);

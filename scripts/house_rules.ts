@@ -103,6 +103,40 @@ export function untested(
   ];
 }
 
+/** Rooms that import each other, directly or through others; `table` says what each room may import. */
+export function cycles(table: Readonly<Record<string, readonly string[]>>): string[] {
+  const reaches = (from: string, seen: Set<string>): Set<string> => {
+    for (const room of table[from] ?? []) {
+      if (seen.has(room)) continue;
+      seen.add(room);
+      reaches(room, seen);
+    }
+    return seen;
+  };
+  return Object.keys(table).filter((room) => reaches(room, new Set()).has(room))
+    .map((room) => `src/${room}/: the table of imports leads back to it`);
+}
+
+/** Rooms of `table` and of `src/` that are not in both, and rooms that the page with the tree does not list. */
+export function unlisted(
+  paths: readonly string[],
+  table: Readonly<Record<string, readonly string[]>>,
+  page: string,
+): string[] {
+  const rooms = new Set(
+    paths.filter((path) => path.includes("/")).map((path) => path.slice(0, path.indexOf("/"))),
+  );
+  const listed = new Set([...page.matchAll(/^[├└]── (\w+)\/ /gm)].map(([, room]) => room!));
+  return [
+    ...Object.keys(table).filter((room) => !rooms.has(room))
+      .map((room) => `src/${room}/: is in the table of imports and does not exist`),
+    ...[...rooms].filter((room) => !listed.has(room))
+      .map((room) => `src/${room}/: is not in the tree of .github/ARCHITECTURE.md`),
+    ...[...listed].filter((room) => !rooms.has(room))
+      .map((room) => `.github/ARCHITECTURE.md: lists src/${room}/, which does not exist`),
+  ];
+}
+
 /** Rooms without a file named like them, except those of `doors`, which name another. */
 export function withoutDoor(
   paths: readonly string[],

@@ -1,5 +1,12 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { misplacedTestCode, tooLong, untested, withoutDoor } from "./house_rules.ts";
+import {
+  cycles,
+  misplacedTestCode,
+  tooLong,
+  unlisted,
+  untested,
+  withoutDoor,
+} from "./house_rules.ts";
 
 const body = (lines: number, indent = "  ") => `${indent}work();\n`.repeat(lines);
 
@@ -42,4 +49,26 @@ Deno.test("a source without a test needs a reason, and a reason for a source wit
 Deno.test("every room has a door file", () => {
   assertEquals(withoutDoor(["a/a.ts", "b/c.ts", "main.ts"], { b: ["c.ts"] }), []);
   assertMatch(withoutDoor(["a/b.ts"], {})[0]!, /door a\.ts is missing/);
+});
+
+Deno.test("rooms that lead back to themselves are a breach, also through others", () => {
+  assertEquals(cycles({ a: ["b", "c"], b: ["c"], c: [] }), []);
+  assertEquals(cycles({ a: ["b"], b: ["c"], c: ["a"], d: ["a"] }).map((line) => line.slice(0, 6)), [
+    "src/a/",
+    "src/b/",
+    "src/c/",
+  ]);
+});
+
+Deno.test("the table of imports, the folders and the page with the tree list the same rooms", () => {
+  const page = "├── main.ts     argv\n├── a/        one\n└── b/        two\n";
+  const paths = ["main.ts", "a/a.ts", "b/b.ts"];
+  assertEquals(unlisted(paths, { a: [], b: [] }, page), []);
+  assertEquals(unlisted([...paths, "c/c.ts"], { a: [], b: [], c: [], d: [] }, page), [
+    "src/d/: is in the table of imports and does not exist",
+    "src/c/: is not in the tree of .github/ARCHITECTURE.md",
+  ]);
+  assertEquals(unlisted(["a/a.ts"], { a: [] }, page), [
+    ".github/ARCHITECTURE.md: lists src/b/, which does not exist",
+  ]);
 });

@@ -126,7 +126,8 @@ export const FAULTS: readonly Fault[] = [
     name: "names-gone",
     title: "name service silent for 3 s",
     harmed: [],
-    obstacle: () => isRoot ? missing("unshare") : "needs root, for a separate name service",
+    unsupportedReason: () =>
+      isRoot ? missing("unshare") : "needs root, for a separate name service",
     prepare: named,
     async strike() {
       DnsServer.silence(true);
@@ -138,7 +139,8 @@ export const FAULTS: readonly Fault[] = [
     name: "names-gone-kill",
     title: "name service silent, then the primary killed",
     harmed: ["primary"],
-    obstacle: () => isRoot ? missing("unshare") : "needs root, for a separate name service",
+    unsupportedReason: () =>
+      isRoot ? missing("unshare") : "needs root, for a separate name service",
     prepare: named,
     async strike({ primary }) {
       DnsServer.silence(true);
@@ -152,7 +154,7 @@ export const FAULTS: readonly Fault[] = [
     name: "descriptors",
     title: `${IDLE_CLIENTS} idle clients for 2.5 s, ${DESCRIPTORS} descriptors`,
     harmed: [],
-    obstacle: () => missing("prlimit"),
+    unsupportedReason: () => missing("prlimit"),
     prepare: wrapped({ descriptors: DESCRIPTORS }, withDescriptors),
     async strike({ port }) {
       using _ = idleClients(port);
@@ -163,7 +165,7 @@ export const FAULTS: readonly Fault[] = [
     name: "descriptors-kill",
     title: `primary killed while ${IDLE_CLIENTS} idle clients use up ${DESCRIPTORS} descriptors`,
     harmed: ["primary"],
-    obstacle: () => missing("prlimit"),
+    unsupportedReason: () => missing("prlimit"),
     async prepare(folder) {
       const check = await checkProgram(folder, "exit 0");
       const trigger = await folder.script("trigger", "exit 0");

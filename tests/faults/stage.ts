@@ -30,7 +30,7 @@ export interface Fault {
   /** Whether it can be applied to this proxy; true by default. */
   fits?(contestant: Contestant): boolean;
   /** What it needs of this machine; the reason why it cannot be shown, for a person. */
-  obstacle?(): string | undefined;
+  unsupportedReason?(): string | undefined;
   /** Strikes; resolves when the fault is over, or has had its time. */
   strike(stage: Stage): Promise<void>;
 }

@@ -9,9 +9,9 @@ Deno.test("a client that ends while its connect is refused is not held", () => {
   rig.kernel.answers.set(where("10.0.0.2", 80), "silence");
   rig.open("a", 1);
   rig.client().end();
-  rig.turns();
+  rig.runTicks();
   rig.kernel.upstreams[0]!.refuse();
-  rig.turns();
+  rig.runTicks();
   assertEquals([rig.count("abandoned"), rig.count("held")], [1, 0]);
 });
 
@@ -39,7 +39,7 @@ Deno.test("without a hold an upstream's early end is passed on at once, and doub
   rig.open("a", 1);
   const client = rig.client();
   rig.kernel.upstreams[0]!.end();
-  rig.turns();
+  rig.runTicks();
   assertEquals([client.weEnded, rig.doubts.map(({ reason }) => reason)], [true, [
     "closed before any byte",
   ]]);
@@ -50,7 +50,7 @@ Deno.test("a client that waits no longer because its upstream's end was meant ma
   rig.open("a", 1);
   const first = rig.client();
   rig.kernel.upstreams[0]!.end();
-  rig.turns();
+  rig.runTicks();
   rig.client();
   assertEquals(rig.count("accepted"), 1);
   rig.pass(100);
@@ -139,10 +139,10 @@ Deno.test("descriptors that are given back are for those who wait already", () =
   assertEquals([rig.count("accepted"), rig.count("held")], [2, 1]);
   client.end();
   upstream.end();
-  rig.turns();
+  rig.runTicks();
   starved.send(bytes("me first"));
   outside.send(bytes("me too"));
-  rig.turns();
+  rig.runTicks();
   assertEquals(asText(rig.kernel.upstreams[1]!), "me first");
 });
 
@@ -168,6 +168,6 @@ Deno.test("what an upstream sent before its reset reaches the client, however so
   upstream.accept();
   upstream.send(bytes("too many clients"));
   upstream.reset();
-  rig.turns();
+  rig.runTicks();
   assertEquals([asText(client), client.weReset, rig.doubts], ["too many clients", true, []]);
 });

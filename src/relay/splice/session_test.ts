@@ -11,7 +11,7 @@ Deno.test("bulk is copied when the system gives no pipe", () => {
   let got = "";
   for (let sent = 0; got.length < said.length;) {
     sent += client.send(bytes(said.slice(sent)));
-    rig.turns();
+    rig.runTicks();
     got += asText(upstream);
   }
   assertEquals(got, said);
@@ -26,7 +26,7 @@ Deno.test("bulk moves through a pipe, small messages are copied, and an idle ses
   const send = (size: number, times: number): void => {
     for (let i = 0; i < times; i++) {
       client.send(new Uint8Array(size));
-      rig.turns();
+      rig.runTicks();
       assertEquals(upstream.read().length, size);
     }
   };
@@ -50,7 +50,7 @@ Deno.test("a message is relayed before bulk that became ready at the same time",
   const talk = rig.session();
   for (let i = 0; i < 5; i++) {
     bulk.client.send(new Uint8Array(200));
-    rig.turns();
+    rig.runTicks();
     bulk.upstream.read();
   }
   const order: string[] = [];
@@ -118,7 +118,7 @@ Deno.test("full reads that are not in a row are no bulk", () => {
   const { client, upstream } = rig.session();
   for (let i = 0; i < 10; i++) {
     client.send(new Uint8Array(100)); // a full buffer and a rest
-    rig.turns();
+    rig.runTicks();
     upstream.read();
   }
   assertEquals(rig.kernel.spliced, 0);
@@ -130,14 +130,14 @@ Deno.test("pipes that wait for their next use are given back when descriptors ru
   const { client, upstream } = rig.session();
   for (let i = 0; i < 3; i++) {
     client.send(new Uint8Array(200));
-    rig.turns();
+    rig.runTicks();
     upstream.read();
   }
   rig.kernel.fdMax = rig.kernel.open;
   const late = rig.client();
   rig.pass(1_000);
   late.send(bytes("x"));
-  rig.turns();
+  rig.runTicks();
   assertEquals(asText(rig.kernel.upstreams.at(-1)!), "x");
 });
 
@@ -148,11 +148,11 @@ Deno.test("a sink that takes nothing stops its source, and only that direction",
   let taken = 0;
   for (let i = 0; i < 50; i++) {
     taken += client.send(new Uint8Array(100));
-    rig.turns();
+    rig.runTicks();
   }
   assert(taken <= 3 * 256, `${taken} bytes taken`); // both sockets' buffers and one pipe
   upstream.send(bytes("the other way"));
-  rig.turns();
+  rig.runTicks();
   assertEquals(asText(client), "the other way");
 });
 
@@ -190,7 +190,7 @@ Deno.test("a session is idle when no byte moves either way, and one byte is enou
   for (let i = 0; i < 5; i++) {
     rig.pass(800);
     upstream.send(bytes("."));
-    rig.turns();
+    rig.runTicks();
   }
   assert(!client.weClosed);
   rig.pass(1_000);
@@ -202,13 +202,13 @@ Deno.test("a session whose client only takes what is held for it is not idle", (
   rig.open("a", 1);
   const { client, upstream } = rig.session();
   upstream.send(new Uint8Array(256));
-  rig.turns();
+  rig.runTicks();
   upstream.send(new Uint8Array(60));
-  rig.turns();
+  rig.runTicks();
   for (let i = 0; i < 5; i++) {
     rig.pass(800);
     assertEquals(client.read(10).length, 10);
-    rig.turns();
+    rig.runTicks();
   }
   assert(!client.weClosed);
 });
@@ -219,7 +219,7 @@ Deno.test("a reset by either side reaches the other as a reset", () => {
   const [one, two] = [rig.session(), rig.session()];
   one.client.reset();
   two.upstream.reset();
-  rig.turns();
+  rig.runTicks();
   assert(one.upstream.weReset && two.client.weReset);
   assertEquals(rig.count("active"), 0);
 });
@@ -231,15 +231,15 @@ Deno.test("bytes that an upstream sent before its reset reach a client that is s
   let sent = 0;
   for (let i = 0; i < 20; i++) {
     sent += upstream.send(new Uint8Array(50));
-    rig.turns();
+    rig.runTicks();
   }
   upstream.reset();
-  rig.turns();
+  rig.runTicks();
   assert(!client.weClosed);
   let got = 0;
   while (!client.weClosed) {
     got += client.read().length;
-    rig.turns();
+    rig.runTicks();
   }
   assertEquals(got + client.read().length, sent);
   assert(client.weReset);
@@ -253,10 +253,10 @@ function owing(what: "reset" | "close", settings = {}) {
   let sent = 0;
   for (let i = 0; i < 20; i++) {
     sent += client.send(new Uint8Array(50));
-    rig.turns();
+    rig.runTicks();
   }
   client[what]();
-  rig.turns();
+  rig.runTicks();
   return { rig, client, upstream, sent };
 }
 
@@ -276,7 +276,7 @@ Deno.test("an upstream that takes nothing of what it is owed for 30 s, or the id
     const { rig, upstream } = owing("reset", { idleTimeoutMs });
     rig.pass(afterMs - 1_000);
     upstream.read(1);
-    rig.turns();
+    rig.runTicks();
     rig.pass(afterMs - 1_000);
     assert(!upstream.weClosed, `${idleTimeoutMs}`);
     rig.pass(2_000);
@@ -287,7 +287,7 @@ Deno.test("an upstream that takes nothing of what it is owed for 30 s, or the id
 Deno.test("a client that closes and is spoken to after that leaves its upstream with everything, and an end", () => {
   const { rig, upstream, sent } = owing("close");
   upstream.send(bytes("late"));
-  rig.turns();
+  rig.runTicks();
   let got = 0;
   for (let step = 0; step < 100 && !upstream.weClosed; step++) {
     upstream.send(bytes("and on"));
@@ -307,10 +307,10 @@ Deno.test("an urgent byte in bulk stops nothing", () => {
     if (i === 4) client.sendUrgent();
     client.send(new Uint8Array(100));
     if (i === 9) client.end();
-    rig.turns();
+    rig.runTicks();
     got += upstream.read().length;
   }
-  rig.turns();
+  rig.runTicks();
   assertEquals([got + upstream.read().length, upstream.weEnded], [2_000, true]);
 });
 
@@ -320,10 +320,10 @@ Deno.test("an upstream that answers and closes while the client still sends gets
   const { client, upstream } = rig.session();
   upstream.send(bytes("too large"));
   upstream.end();
-  rig.turns();
+  rig.runTicks();
   upstream.hasReset = true; // what it gets from now on it answers with a reset
   client.send(new Uint8Array(100));
-  rig.turns();
+  rig.runTicks();
   assertEquals(asText(client), "too large");
   assert(client.weClosed);
 });
@@ -334,9 +334,9 @@ Deno.test("what an upstream does not acknowledge is no movement: its client's wr
   const [dead, alive] = [rig.session(), rig.session()];
   const write = (bytes: number) => {
     for (const { client } of [dead, alive]) client.send(new Uint8Array(bytes));
-    rig.turns();
+    rig.runTicks();
     alive.upstream.read();
-    rig.turns();
+    rig.runTicks();
   };
   write(140); // more than a peer's buffer
   rig.execute({ do: "drain", order: { ...DRAIN, sparedIfMovedMs: 2_000 } });
@@ -359,7 +359,7 @@ Deno.test("a session that only writes is idle when its upstream takes nothing", 
   for (let step = 0; step < 10 && !client.weClosed; step++) {
     rig.pass(1_000);
     client.send(new Uint8Array(1));
-    rig.turns();
+    rig.runTicks();
   }
   assert(client.weClosed);
 });

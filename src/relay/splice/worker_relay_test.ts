@@ -16,7 +16,7 @@ Deno.test("an upstream that is silent for 500 ms is doubted once, softly", () =>
     { upstream: "a", epoch: 1, hard: false, reason: "no answer to connect" },
   ]);
   rig.kernel.upstreams[0]!.accept();
-  rig.turns();
+  rig.runTicks();
   assertEquals([rig.count("active"), rig.count("held")], [1, 0]);
 });
 
@@ -64,7 +64,7 @@ Deno.test("many clients that fail at once are one doubt", () => {
   rig.kernel.answers.set(where("10.0.0.2", 80), "refuse");
   rig.open("a", 1);
   for (let i = 0; i < 50; i++) rig.kernel.client(PORT);
-  rig.turns();
+  rig.runTicks();
   assertEquals([rig.count("held"), rig.doubts.length], [50, 1]);
 });
 
@@ -141,7 +141,7 @@ Deno.test("a client that had left before the hold is not held", () => {
   rig.kernel.answers.set(where("10.0.0.2", 80), "silence");
   rig.open("a", 1);
   rig.client().end(); // may be a half-close as long as the upstream may answer
-  rig.turns();
+  rig.runTicks();
   assertEquals(rig.count("abandoned"), 0);
   rig.execute({ do: "hold" });
   assertEquals([rig.count("abandoned"), rig.count("held")], [1, 0]);
@@ -165,7 +165,7 @@ Deno.test("a client whose upstream ends unused after long has its full time to w
   const client = rig.client();
   rig.pass(10_000);
   rig.kernel.upstreams[0]!.end();
-  rig.turns();
+  rig.runTicks();
   rig.pass(900);
   assertEquals([rig.count("held"), client.weClosed], [1, false]);
   rig.pass(100);
@@ -192,7 +192,7 @@ Deno.test("a drain gives sessions without bytes to the upstream that is open, an
   rig.execute({ do: "drain", order: DRAIN });
   assertEquals([rig.kernel.upstreams.length, rig.count("cut")], [2, 0]);
   client.send(bytes("x"));
-  rig.turns();
+  rig.runTicks();
   assertEquals(asText(rig.kernel.upstreams[1]!), "x");
 });
 
@@ -211,7 +211,7 @@ Deno.test("running out of descriptors pauses accepting, is reported, and service
   rig.kernel.fdMax = rig.kernel.open;
   const late = rig.client();
   client.send(bytes("still here"));
-  rig.turns();
+  rig.runTicks();
   assertEquals(asText(upstream), "still here");
   assertEquals(rig.of("accept.failed"), [{
     type: "accept.failed",
@@ -225,7 +225,7 @@ Deno.test("running out of descriptors pauses accepting, is reported, and service
   rig.pass(50);
   assertEquals(rig.count("accepted"), 3);
   late.send(bytes("hello"));
-  rig.turns();
+  rig.runTicks();
   assertEquals(asText(rig.kernel.upstreams.at(-2)!), "hello");
 });
 
@@ -235,10 +235,10 @@ Deno.test("descriptors that a session gives back end the pause at once", () => {
   const { client } = rig.session();
   rig.kernel.fdMax = rig.kernel.open;
   rig.client();
-  rig.turns();
+  rig.runTicks();
   assertEquals(rig.count("accepted"), 1);
   client.reset();
-  rig.turns();
+  rig.runTicks();
   assertEquals(rig.count("accepted"), 2);
 });
 
@@ -259,14 +259,14 @@ Deno.test("a drain spares who moved lately, and looks again", () => {
   const [silent, busy] = [rig.session(), rig.session()];
   rig.pass(5_000);
   busy.client.send(bytes("x"));
-  rig.turns();
+  rig.runTicks();
   rig.execute({ do: "drain", order: { ...DRAIN, graceMs: 1_000, sparedIfMovedMs: 2_000 } });
   rig.pass(900);
   assert(!silent.client.weClosed);
   rig.pass(100);
   assert(silent.client.weReset && silent.upstream.weReset && !busy.client.weClosed);
   busy.client.send(bytes("y"));
-  rig.turns();
+  rig.runTicks();
   rig.pass(1_900);
   assert(!busy.client.weClosed);
   rig.pass(2_100);
@@ -288,7 +288,7 @@ Deno.test("a stop ends the loop when the last session ended, and cuts what is le
   assertEquals(rig.kernel.client(PORT), undefined);
   client.end();
   upstream.end();
-  rig.turns();
+  rig.runTicks();
   assertEquals([rig.stopped, rig.count("active")], [undefined, 1]);
   rig.pass(1_000);
   assertEquals([rig.stopped, rig.count("cut"), rig.kernel.open], [1, 0, 0]);

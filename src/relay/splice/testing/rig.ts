@@ -63,7 +63,7 @@ export class Rig {
       this.kernel.close(this.#listener);
       this.#listener = -1;
     }
-    this.turns();
+    this.runTicks();
   }
 
   open(upstream: "a" | "b", epoch: number): void {
@@ -72,7 +72,7 @@ export class Rig {
   }
 
   /** Lets everything happen that can without time passing. */
-  turns(): void {
+  runTicks(): void {
     for (let turn = 0; turn < 20; turn++) this.relay.loop.tick();
   }
 
@@ -83,12 +83,12 @@ export class Rig {
       this.relay.loop.tick();
     }
     this.kernel.time += 16; // a deadline may be met up to one tick late
-    this.turns();
+    this.runTicks();
   }
 
   client(): Peer {
     const peer = this.kernel.client(PORT)!;
-    this.turns();
+    this.runTicks();
     return peer;
   }
 
@@ -98,7 +98,7 @@ export class Rig {
     const upstream = this.kernel.upstreams.at(-1)!;
     client.send(bytes("?"));
     upstream.send(bytes("!"));
-    this.turns();
+    this.runTicks();
     assertEquals([asText(upstream), asText(client)], ["?", "!"]);
     return { client, upstream };
   }
