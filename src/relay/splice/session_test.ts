@@ -74,7 +74,7 @@ Deno.test("bulk moves more in one turn while there is nobody else, and less agai
   const talk = rig.session();
   for (let i = 0; i < 5; i++) {
     bulk.client.send(new Uint8Array(200));
-    rig.turns();
+    rig.runTicks();
     bulk.upstream.read();
   }
   // From here on there is always more to read, and always room for it.
