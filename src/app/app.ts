@@ -160,7 +160,7 @@ interface Plan extends ProgramFiles {
 }
 
 /** Loads only the code of the service's mode. */
-async function starterFor(config: ServiceConfig): Promise<Starter> {
+export async function starterFor(config: ServiceConfig): Promise<Starter> {
   if (config.mode === "tcp") return (await import("./tcp_service.ts")).tcpStarter(config);
   return (await import("./http_service.ts")).httpStarter(config);
 }

@@ -11,7 +11,7 @@ import { threadsUnsupportedReason } from "../threads/unsupported_reason.ts";
 const SCRIPT = new URL("./thread_main.ts", import.meta.url);
 
 /** Descriptors that a thread takes, beside those of its sessions. */
-const THREAD_DESCRIPTORS = 12;
+export const THREAD_DESCRIPTORS = 12;
 
 /** The threads, or the reason why there are none. */
 export interface Threads extends AsyncDisposable {

@@ -42,6 +42,8 @@ export interface Explanation {
 export interface ExplainInput {
   /** The number of programs that run on each switch. */
   readonly triggers: number;
+  /** The most clients for which the process has descriptors, and its limit; undefined if nobody knows. */
+  readonly clients?: { readonly max: number; readonly descriptors: number } | undefined;
 }
 
 /** By how much a check may exceed its deadlines: the kernel and this process need some time as well. */
@@ -219,10 +221,10 @@ function trapsOf(
   config: ServiceConfig,
   { hasProgram }: CheckTimes,
   faults: readonly FaultEstimate[],
-  { triggers }: ExplainInput,
+  { triggers, clients }: ExplainInput,
 ): string[] {
   const { checkInterval, checkTimeout, checkScriptTimeout, hold, triggerTimeout } = config;
-  const { failThreshold, recoverThreshold, onFailover, holdClients } = config;
+  const { failThreshold, recoverThreshold, onFailover, holdClients, maxConnections } = config;
   const upstreams = config.mode === "tcp" ? config.hosts.length : 1 + (config.backup?.length ?? 0);
   const traps: string[] = [];
   const trap = (is: boolean, text: string) => void (is && traps.push(text));
@@ -256,6 +258,10 @@ function trapsOf(
     }: clients that come early are turned away`,
   );
   trap(hold === 0 || holdClients === 0, "no client may wait: each failover turns clients away");
+  trap(
+    clients !== undefined && clients.max < maxConnections,
+    `max-connections ${maxConnections} is more than the ${clients?.descriptors} descriptors of this process allow (ulimit -n, LimitNOFILE): more than ${clients?.max} clients wait to be accepted`,
+  );
   const unseen = faults.filter(({ terms, name }) =>
     terms.length === 0 && name !== "name service gone"
   );

@@ -60,6 +60,19 @@ Deno.test("each trap is reported where it applies, and only there", () => {
   assertStringIncludes(alone, "there is one upstream only");
 });
 
+Deno.test("more clients than there are descriptors for is a trap", () => {
+  const loaded = loadWith([...TCP, "--max-connections", "1000"]);
+  assert(loaded.kind === "run");
+  const traps = (max: number) =>
+    explain(loaded.config.services[0]!, { triggers: 0, clients: { max, descriptors: 1_024 } })
+      .traps.join("\n");
+  assertStringIncludes(
+    traps(480),
+    "max-connections 1000 is more than the 1024 descriptors of this process allow (ulimit -n, LimitNOFILE): more than 480 clients wait",
+  );
+  assert(!traps(1_000).includes("descriptors"));
+});
+
 Deno.test("an explanation is text for people, and JSON without infinite numbers", () => {
   const text = explanationText([explained([...TCP, "--on-failover", "/trigger"])]);
   assertStringIncludes(text, "tcp (tcp): how long until clients are served again");

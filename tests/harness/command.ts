@@ -9,13 +9,15 @@ export interface CommandRun {
   readonly err: string;
 }
 
-/** Runs `failover ARGS` to its end. */
+/** Runs `failover ARGS` to its end; `under` is a command that starts what follows it. */
 export async function runCommand(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  under: readonly string[] = [],
 ): Promise<CommandRun> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [...EXECUTABLE, ...args],
+  const [program, ...before] = [...under, Deno.execPath()];
+  const { code, stdout, stderr } = await new Deno.Command(program!, {
+    args: [...before, ...EXECUTABLE, ...args],
     env: { FAILOVER_CONTROL: "", NO_COLOR: "1", ...env },
     stdin: "null",
   }).output();

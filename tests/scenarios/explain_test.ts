@@ -1,0 +1,319 @@
+/**
+ * What `failover explain` promises, with real processes: for each kind of fault, the time from the fault until a
+ * client is served again is never above the worst sum. The simulation shows the same in virtual time, for random
+ * options and moments; here the faults, the checks and the clients are real.
+ *
+ * The sums know nothing of how late a busy machine lets processes run. So a timer runs meanwhile, and the bound
+ * is extended by twice the time by which that was late in all, as the proxy and its programs are kept waiting as
+ * well, and by a second for the processes that are started and for the test's own client.
+ */
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { runCommand } from "../harness/command.ts";
+import { Folder } from "../harness/folder.ts";
+import { argsOf, type Proxy, startProxy } from "../harness/proxy.ts";
+import { scenario, testWithPrograms } from "../harness/scenario.ts";
+import { startUpstream, type UpstreamProcess } from "../harness/upstream.ts";
+import { startWebProxy } from "../harness/web_proxy.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
+
+/** Short, so that the tests are; the same for the proxy and for `explain`. */
+const SETTINGS = {
+  "check-interval": "200ms",
+  "check-timeout": "300ms",
+  "check-script-timeout": "500ms",
+  "fail-threshold": "3",
+  "trigger-timeout": "2s",
+  "hold": "1m",
+};
+
+const TICK_MS = 10;
+const FIXED_MS = 1_000;
+
+/** How late timers are on this machine, while it is looked at. */
+class Lateness implements Disposable {
+  #lateMs = 0;
+  #at = performance.now();
+  readonly #timer = setInterval(() => {
+    const now = performance.now();
+    this.#lateMs += Math.max(0, now - this.#at - 2 * TICK_MS);
+    this.#at = now;
+  }, TICK_MS);
+
+  get allowanceMs(): number {
+    return FIXED_MS + 2 * this.#lateMs;
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
+
+interface Explained {
+  readonly faults: readonly { readonly name: string; readonly worstMs: number | null }[];
+}
+
+/** The worst sum of a fault, as the command says it; null if there is no failover. */
+async function worstOf(fault: string, args: readonly string[]): Promise<number | null> {
+  const { code, out, err } = await runCommand(["explain", "--json", ...args]);
+  assertEquals(code, 0, err);
+  const [{ faults }] = JSON.parse(out) as [Explained];
+  const found = faults.find(({ name }) => name === fault);
+  assert(found !== undefined, `${fault} is not among ${faults.map(({ name }) => name).join(", ")}`);
+  return found.worstMs;
+}
+
+/** Breaks the primary, and asks until the backup answers: no later than the worst sum. */
+async function within(
+  worstMs: number | null,
+  proxy: Proxy,
+  { breaks, ask, to }: {
+    readonly breaks: () => Promise<void> | void;
+    readonly ask: () => Promise<string>;
+    readonly to: string;
+  },
+): Promise<void> {
+  assert(worstMs !== null, "there should be a failover");
+  using lateness = new Lateness();
+  const since = performance.now();
+  await breaks();
+  // Without clients meanwhile: the checks alone have to notice it, as the sum supposes.
+  await proxy.event("promotion.finished", { move: "failover", to });
+  assertEquals(await ask(), "backup");
+  const tookMs = performance.now() - since;
+  const mostMs = worstMs + lateness.allowanceMs;
+  assert(
+    tookMs <= mostMs,
+    `it took ${tookMs} ms, at worst ${worstMs} (${mostMs} here)\n${proxy.lastLines()}`,
+  );
+}
+
+/** Passes unless the file `no` beside it has the name of the host. */
+const CHECK = `[ ! -e "$(dirname "$0")/no" ] || [ "$1" != "$(cat "$(dirname "$0")/no")" ]`;
+type Break = (primary: UpstreamProcess, folder: Folder) => Promise<void> | void;
+
+const TCP_FAULTS: readonly (readonly [fault: string, how: string, Break])[] = [
+  ["refused", "is killed", (primary) => primary.kill()],
+  ["silent", "answers nothing", (primary) => primary.blackHole()],
+  ["check program", "is rejected", async (primary, folder) => {
+    await folder.write("no", primary.name);
+  }],
+];
+
+for (const [fault, how, breaks] of TCP_FAULTS) {
+  for (const hasTrigger of fault === "refused" ? [false, true] : [false]) {
+    const beside = hasTrigger ? ", with a trigger" : "";
+    scenario(`explain: an upstream that ${how} is replaced in time${beside}`, async (relay) => {
+      await using folder = await Folder.make();
+      await using primary = await startUpstream({ says: "primary", backlog: 8 });
+      await using backup = await startUpstream({ says: "backup" });
+      const trigger = await folder.script("trigger.sh", "sleep 0.3");
+      const flags = {
+        ...SETTINGS,
+        ...relay,
+        ...fault === "check program"
+          ? { "check-host": await folder.script("check.sh", CHECK) }
+          : {},
+        ...hasTrigger ? { "on-failover": trigger } : {},
+      };
+      const worst = await worstOf(fault, [
+        "--bind=127.0.0.1:1",
+        `--hosts=${primary.name},${backup.name}`,
+        ...argsOf(flags),
+      ]);
+      await using proxy = await startProxy({ upstreams: [primary, backup], flags });
+      await proxy.event("upstream.up", { upstream: backup.name });
+      await within(worst, proxy, {
+        breaks: () => breaks(primary, folder),
+        ask: () => proxy.ask(),
+        to: backup.name,
+      });
+    });
+  }
+}
+
+/** Wants an answer, which neither a frozen process nor one that resets gives. */
+const TALKER = `const [hostname, port] = Deno.args[0].split(":");
+const conn = await Deno.connect({ hostname, port: Number(port) });
+await conn.write(new TextEncoder().encode("who\\n"));
+Deno.exit(await conn.read(new Uint8Array(9)) === null ? 1 : 0);`;
+
+async function checkThatTalks(folder: Folder): Promise<string> {
+  const program = await folder.write("talk.ts", TALKER);
+  const flags = "-q --no-check --no-prompt --allow-net";
+  return await folder.script(
+    "check.sh",
+    `exec "${Deno.execPath()}" run ${flags} "${program}" "$1"`,
+  );
+}
+
+/** An upstream in this process, which resets new connections and those it has when it is told to. */
+class ResettingUpstream implements AsyncDisposable {
+  readonly #sockets = new Set<Socket>();
+  readonly #server = createServer((socket) => {
+    if (this.#resets) return void socket.resetAndDestroy();
+    this.#sockets.add(socket);
+    socket.on("error", () => {});
+    socket.on("close", () => this.#sockets.delete(socket));
+    socket.on("data", () => socket.write(this.#answer));
+  });
+  readonly #answer: string;
+  #resets = false;
+
+  private constructor(answer: string) {
+    this.#answer = answer;
+  }
+
+  /** Whatever it is asked, it answers the same. */
+  static async start(answer: string): Promise<ResettingUpstream> {
+    const upstream = new ResettingUpstream(answer);
+    await new Promise<void>((resolve) => upstream.#server.listen(0, "127.0.0.1", resolve));
+    return upstream;
+  }
+
+  get name(): string {
+    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  get url(): string {
+    return `http://${this.name}`;
+  }
+
+  resetAll(): void {
+    this.#resets = true;
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.resetAll();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+for (const fault of ["frozen", "reset"] as const) {
+  scenario(
+    `explain: a check program notices an upstream that is ${fault} in time`,
+    async (relay) => {
+      await using folder = await Folder.make();
+      await using resetting = await ResettingUpstream.start("primary\n");
+      await using freezing = await startUpstream({ says: "primary" });
+      await using backup = await startUpstream({ says: "backup" });
+      const primary = fault === "reset" ? resetting : freezing;
+      const check = await checkThatTalks(folder);
+      const flags = {
+        ...SETTINGS,
+        ...relay,
+        "check-script-timeout": "2s",
+        "check-host": check,
+        "fail-threshold": "2",
+      };
+      const worst = await worstOf(fault, [
+        ...["--bind=127.0.0.1:1", `--hosts=${primary.name},${backup.name}`],
+        ...argsOf(flags),
+      ]);
+      await using proxy = await startProxy({ upstreams: [primary, backup], flags });
+      await proxy.event("upstream.up", { upstream: backup.name });
+      await within(worst, proxy, {
+        breaks: () => fault === "reset" ? resetting.resetAll() : freezing.freeze(),
+        ask: () => proxy.ask(),
+        to: backup.name,
+      });
+    },
+  );
+}
+
+scenario(
+  "explain: without a check program a frozen upstream is not replaced, as it says",
+  async (relay) => {
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    const flags = { ...SETTINGS, ...relay };
+    const args = [`--hosts=${primary.name},${backup.name}`, "--bind=127.0.0.1:1", ...argsOf(flags)];
+    assertEquals(await worstOf("frozen", args), null);
+    assertEquals(await worstOf("name service gone", args), null);
+  },
+);
+
+scenario("explain: a check program that hangs is noticed in time", async (relay) => {
+  await using folder = await Folder.make();
+  await using primary = await startUpstream({ says: "primary" });
+  await using backup = await startUpstream({ says: "backup" });
+  const hang = `[ ! -e "$(dirname "$0")/hang" ] || [ "$1" != "${primary.name}" ] || sleep 60`;
+  const check = await folder.script("check.sh", hang);
+  const flags = { ...SETTINGS, ...relay, "check-host": check };
+  const args = [`--hosts=${primary.name},${backup.name}`, "--bind=127.0.0.1:1", ...argsOf(flags)];
+  const worst = await worstOf("check program", args);
+  await using proxy = await startProxy({ upstreams: [primary, backup], flags });
+  await proxy.event("upstream.up", { upstream: backup.name });
+  await within(worst, proxy, {
+    breaks: async () => void await folder.write("hang", ""),
+    ask: () => proxy.ask(),
+    to: backup.name,
+  });
+});
+
+const { "trigger-timeout": _, "check-script-timeout": __, ...HTTP_SETTINGS } = SETTINGS;
+
+function httpArgs(
+  primary: { readonly url: string },
+  backup: { readonly url: string },
+  flags: Readonly<Record<string, string>>,
+): string[] {
+  return [
+    ...["--listen=127.0.0.1:1", `--primary=${primary.url}`, `--backup=${backup.url}`],
+    ...argsOf(flags),
+  ];
+}
+
+const HTTP_FAULTS: readonly (readonly [
+  fault: string,
+  how: string,
+  (primary: WebUpstream) => Promise<void> | void,
+])[] = [
+  ["refused", "is killed", (primary) => primary.kill()],
+  ["frozen", "stands still", (primary) => primary.freeze()],
+  ["error status", "answers 503", (primary) => primary.behave("failing")],
+];
+
+for (const [fault, how, breaks] of HTTP_FAULTS) {
+  scenario(`explain: in HTTP mode an upstream that ${how} is replaced in time`, async (relay) => {
+    await using primary = await WebUpstream.start("primary");
+    await using backup = await WebUpstream.start("backup");
+    const flags = { ...HTTP_SETTINGS, ...relay };
+    const worst = await worstOf(fault, httpArgs(primary, backup, flags));
+    await using proxy = await startWebProxy({ primary, backups: [backup], flags });
+    await proxy.event("upstream.up", { upstream: backup.url });
+    await within(worst, proxy, {
+      breaks: () => breaks(primary),
+      ask: async () => (await proxy.get("/")).text,
+      to: backup.url,
+    });
+  });
+}
+
+scenario(
+  "explain: in HTTP mode an upstream that resets connections is replaced in time",
+  async (relay) => {
+    const response = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nprimary";
+    await using primary = await ResettingUpstream.start(response);
+    await using backup = await WebUpstream.start("backup");
+    const flags = { ...HTTP_SETTINGS, ...relay };
+    const worst = await worstOf("reset", httpArgs(primary, backup, flags));
+    await using proxy = await startWebProxy({ primary, backups: [backup], flags });
+    await proxy.event("upstream.up", { upstream: backup.url });
+    await within(worst, proxy, {
+      breaks: () => primary.resetAll(),
+      ask: async () => (await proxy.get("/")).text,
+      to: backup.url,
+    });
+  },
+);
+
+testWithPrograms("explain: more clients than descriptors are a trap", ["prlimit"], async () => {
+  const args = ["--hosts=a:1,b:1", "--bind=127.0.0.1:1", "--max-connections=5000"];
+  const run = await runCommand(["explain", ...args], {}, ["prlimit", "--nofile=1024"]);
+  assertEquals([run.code, run.err], [0, ""]);
+  assertStringIncludes(run.out, "trap: max-connections 5000 is more than the 1024 descriptors");
+  const well = await runCommand(["explain", ...args], {}, ["prlimit", "--nofile=20000"]);
+  assert(!well.out.includes("descriptors"), well.out);
+});
