@@ -8,6 +8,7 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "app/app.ts": "composition: tests/scenarios",
   "app/control_plane.ts": "composition: tests/scenarios",
   "app/explanation.ts": "the real executable: tests/scenarios/commands_test.ts",
+  "app/drills.ts": "composition: tests/scenarios/drill_test.ts",
   "app/engines.ts": "composition: tests/scenarios",
   "app/gateway_settings.ts": "composition: tests/scenarios",
   "app/http_shard.ts": "composition: tests/scenarios",

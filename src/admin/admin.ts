@@ -15,6 +15,7 @@ import { isOurName } from "./host_names.ts";
 import { isSame } from "./token.ts";
 import { EXPOSITION_TYPE } from "./exposition.ts";
 import { feed } from "./feed.ts";
+import { answerDrill } from "./drill.ts";
 import { answerIncident, answerIncidents, answerTimeline } from "./incidents.ts";
 import { answerOrder, ORDERS } from "./orders.ts";
 import { metricsText, type ProcessFacts } from "./metrics.ts";
@@ -96,6 +97,10 @@ export function adminApp(
     app.get(`${ROOT}/incidents`, (c) => answerIncidents(c, settings));
     app.get(`${ROOT}/incidents/:id`, (c) => answerIncident(c, settings));
     app.get(`${ROOT}/timeline`, (c) => answerTimeline(c, settings));
+    app.post(`${ROOT}/drill`, async (c) => {
+      const refusal = await refusalOf(c, orders);
+      return refusal ?? await answerDrill(c, settings.services, askerOf(c, settings));
+    });
     for (const name of Object.keys(ORDERS) as OperatorOrder["name"][]) {
       app.post(`${ROOT}/${name}`, async (c) => {
         const refusal = await refusalOf(c, orders);

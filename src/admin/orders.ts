@@ -33,15 +33,10 @@ export async function answerOrder(
   services: readonly ServiceView[],
   by: string,
 ): Promise<Response> {
-  // Browsers send `Origin` with every POST, even with one to the page's own origin.
-  if (c.req.header("origin") !== undefined || c.req.header("sec-fetch-site") !== undefined) {
-    return c.json({ error: "orders are not taken from web pages" }, 403);
-  }
+  const refusal = refusePages(c);
+  if (refusal !== undefined) return refusal;
   const query = c.req.query();
-  const asked = query.service;
-  const view = asked === undefined && services.length === 1
-    ? services[0]
-    : services.find((service) => service.name === asked);
+  const view = oneServiceOf(services, query.service);
   if (view === undefined) {
     const names = services.map((service) => service.name);
     return c.json({ error: "name one service: ?service=NAME", services: names }, 400);
@@ -58,6 +53,24 @@ export async function answerOrder(
     { ordered: true, outcome: outcome.is, epoch },
     outcome.is === "accepted" ? 202 : 200,
   );
+}
+
+/** Refuses a request that comes from a web page. */
+export function refusePages(c: Context): Response | undefined {
+  // Browsers send `Origin` with every POST, even with one to the page's own origin.
+  const isPage = c.req.header("origin") !== undefined ||
+    c.req.header("sec-fetch-site") !== undefined;
+  return isPage ? c.json({ error: "orders are not taken from web pages" }, 403) : undefined;
+}
+
+/** The service that is meant: the one of this name, or the only one if there is no name. */
+export function oneServiceOf(
+  services: readonly ServiceView[],
+  name: string | undefined,
+): ServiceView | undefined {
+  return name === undefined && services.length === 1
+    ? services[0]
+    : services.find((service) => service.name === name);
 }
 
 function ask(
@@ -110,6 +123,6 @@ function duration(text: string | undefined, key: string): number | undefined | s
 }
 
 /** The reason of an order as one line of limited length: it goes into the log and into environments. */
-function shortLine(text: string): string {
+export function shortLine(text: string): string {
   return oneLine(text).trim().slice(0, REASON_MAX);
 }

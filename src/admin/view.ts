@@ -4,9 +4,36 @@
  */
 import type { Histogram } from "../base/histogram.ts";
 import { isUp } from "../failover/health.ts";
+import type { DrillResult } from "../failover/drill.ts";
 import type { UpstreamHistory } from "../failover/history.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource } from "../failover/orders.ts";
 import { activeOf, type Policy, type State } from "../failover/state.ts";
+
+/** What a drill found. */
+export interface DrillFindings {
+  readonly result: DrillResult;
+  /** How many programs run on each switch. */
+  readonly triggers: number;
+  /** How long each kind of fault would keep clients waiting, with what was measured; in milliseconds. */
+  readonly faults: readonly DrillFault[];
+}
+
+/** One kind of fault, with the terms of its sum. */
+export interface DrillFault {
+  readonly name: string;
+  readonly worstMs: number;
+  readonly usualMs: number;
+  readonly terms: readonly {
+    readonly what: string;
+    readonly worstMs: number;
+    readonly usualMs: number;
+  }[];
+}
+
+/** What a drill is to do. */
+export interface DrillOrder extends OrderSource {
+  readonly runTriggers: boolean;
+}
 
 export interface ServiceView {
   /** Its name in the events; empty where there is only one. */
@@ -31,6 +58,8 @@ export interface ServiceView {
     source: OrderSource,
     onOutcome?: (outcome: OrderOutcome) => void,
   ): void;
+  /** Makes a drill; resolves with the reason if it is refused. */
+  drill?(order: DrillOrder): Promise<DrillFindings | string>;
 }
 
 /** The requests that had the same method, status and upstream. */

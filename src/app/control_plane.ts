@@ -17,6 +17,7 @@ import { scriptProbe } from "../hooks/check.ts";
 import { KILL_GRACE_MS } from "../hooks/program.ts";
 import { TriggerFiles } from "../hooks/trigger_files.ts";
 import { ProgramTriggers } from "../hooks/trigger.ts";
+import { Drills, NO_PROGRAMS } from "./drills.ts";
 import type { ServiceContext } from "./service.ts";
 
 /** How many milliseconds a probe may exceed its deadlines: more than it takes to kill a program. */
@@ -52,6 +53,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly finished: Promise<unknown>;
   readonly #config: ServiceConfig;
   readonly #controller: Controller;
+  readonly #drills: Drills;
   readonly #triggerFiles: TriggerFiles | undefined;
   readonly #failed = Promise.withResolvers<never>();
   readonly #makeChecker: () => Checker;
@@ -81,7 +83,7 @@ export class ControlPlane implements AsyncDisposable {
         connection: guardStandstill(parts.probe, config.checkTimeout),
         intervalMs: config.checkInterval,
         doubtMs: DOUBT_MS,
-        probeMaxMs: config.checkTimeout + config.checkScriptTimeout + PROBE_SLACK_MS,
+        probeMaxMs: probeMaxOf(config),
       }, {
         clock,
         random: Math.random,
@@ -108,7 +110,18 @@ export class ControlPlane implements AsyncDisposable {
       triggers: triggersOf(config, context, this.#triggerFiles),
       memory: context.memory,
       ...parts.onState === undefined ? {} : { onState: parts.onState },
-      onStep: (taken) => witness.step(taken),
+      onStep: (taken) => {
+        witness.step(taken);
+        this.#drills.decided(taken.step.state);
+      },
+    });
+    this.#drills = new Drills(config, {
+      ...{ clock, publish, programs: context.programs, policy: this.policy },
+      instance: context.instance,
+      state: () => this.state,
+      probe: probeOf(config, parts.probe, context),
+      probeMaxMs: probeMaxOf(config),
+      findTriggers: () => this.#triggerFiles?.current() ?? Promise.resolve(NO_PROGRAMS),
     });
     this.finished = Promise.race([this.#controller.finished, this.#failed.promise]);
   }
@@ -146,16 +159,22 @@ export class ControlPlane implements AsyncDisposable {
       requestTimes: () =>
         requestTimes?.().map(({ rank, ...rest }) => ({ ...rest, upstream: nameOf(rank) })) ?? [],
       nextCheckAt: (upstream) => this.#checker?.nextAt(upstream),
+      drill: (order) => this.#drills.run(order),
       order: (order, asker, onOutcome) => this.#controller.order(order, asker, onOutcome),
     };
   }
 
   /** Stops the checks, takes no more decisions, and ends running triggers. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#drills[Symbol.asyncDispose]();
     this.#triggerFiles?.[Symbol.dispose]();
     await this.#checker?.[Symbol.asyncDispose]();
     await this.#controller[Symbol.asyncDispose]();
   }
+}
+
+function probeMaxOf({ checkTimeout, checkScriptTimeout }: ServiceConfig): number {
+  return checkTimeout + checkScriptTimeout + PROBE_SLACK_MS;
 }
 
 function probeOf(config: ServiceConfig, bare: Probe, context: ServiceContext): Probe {

@@ -53,6 +53,8 @@ export class Supervisor {
       requestTimes: () => current().requestTimes(),
       nextCheckAt: (upstream) => current().nextCheckAt?.(upstream),
       order: (order, asker, onOutcome) => current().order(order, asker, onOutcome),
+      drill: (order) =>
+        current().drill?.(order) ?? Promise.resolve("this service cannot make a drill"),
     };
     this.#watch(service);
   }

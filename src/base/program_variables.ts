@@ -34,7 +34,8 @@ export const PROGRAM_VARIABLES = {
   FAILOVER_EVENT: {
     check: false,
     trigger: true,
-    help: "`start`, `failover`, `failback` or `switchover`",
+    help:
+      "`start`, `failover`, `failback` or `switchover`; `drill` in a rehearsal, in which nothing moves",
   },
   FAILOVER_EVENT_ID: {
     check: false,

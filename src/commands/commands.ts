@@ -11,8 +11,10 @@ import {
   synopsisOf,
 } from "../config/commands.ts";
 import { type Arguments, readArguments } from "./arguments.ts";
-import { connect, type Connection, type ControlReply, NoProcess } from "./connection.ts";
+import { connect, type Connection, NoProcess } from "./connection.ts";
 import { eventLine, eventsText, history, type PastEvent } from "./history.ts";
+import { drill } from "./drill.ts";
+import { printRefusal } from "./refusal.ts";
 import { replay } from "./replay.ts";
 import { recordsIn, recordsOf } from "./records.ts";
 import { exitCodeOf, servicesOf, statusText } from "./report.ts";
@@ -63,6 +65,8 @@ export async function runCommand(
         return await watch(given, connection, io);
       case "history":
         return await history(given, recordsOf(connection), io);
+      case "drill":
+        return await drill(given, connection, io);
       case "replay":
         return await replay(given, recordsOf(connection), io);
       default:
@@ -81,7 +85,7 @@ function statePath({ operands: { SERVICE } }: Arguments): string {
 
 async function status(given: Arguments, connection: Connection, io: CommandIo): Promise<number> {
   const answer = await connection.ask(statePath(given));
-  if (answer.status !== 200) return wrong(answer, io, given.json);
+  if (answer.status !== 200) return printRefusal(answer, io, given.json);
   const services = servicesOf(answer.body);
   io.out(
     given.json ? JSON.stringify(answer.body, null, 2) : statusText(services, realClock.wall()),
@@ -93,7 +97,7 @@ async function status(given: Arguments, connection: Connection, io: CommandIo): 
 async function watch(given: Arguments, connection: Connection, io: CommandIo): Promise<number> {
   const isPicture = io.isTerminal && !given.json;
   const first = await connection.ask(statePath(given));
-  if (first.status !== 200) return wrong(first, io, given.json);
+  if (first.status !== 200) return printRefusal(first, io, given.json);
   if (isPicture) return await redraw(given, connection, io);
   const wanted = given.operands.SERVICE;
   for await (const data of connection.events(io.stop)) {
@@ -139,22 +143,9 @@ async function order(
     if (values[flag] !== undefined) query.set(parameter, values[flag]);
   }
   const answer = await connection.order(`${name}?${query}`);
-  if (answer.status !== 200) return wrong(answer, io, json);
+  if (answer.status !== 200) return printRefusal(answer, io, json);
   io.out(
     json ? JSON.stringify(answer.body, null, 2) : `${name}: done (epoch ${answer.body.epoch})`,
   );
   return 0;
-}
-
-/** Prints why something was not done. */
-function wrong({ status, body }: ControlReply, io: CommandIo, json: boolean): number {
-  if (json) io.out(JSON.stringify(body, null, 2));
-  const names = Array.isArray(body.services) ? ` (services: ${body.services.join(", ")})` : "";
-  const what = body.outcome === "refused"
-    ? "refused: "
-    : body.outcome === "failed"
-    ? "failed: "
-    : "";
-  io.err(`failover: ${what}${body.error ?? `the proxy answered ${status}`}${names}`);
-  return status === 400 || status === 404 ? EXIT_USAGE : 1;
 }

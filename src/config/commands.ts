@@ -122,6 +122,23 @@ export const COMMANDS = {
     },
     exits: { 1: "there is no such incident, or its inputs are not kept", 2: "a --with is wrong" },
   },
+  drill: {
+    help:
+      "Check every standby at once and show who would take over, why, and how long it would take; nothing moves",
+    operands: [SERVICE],
+    flags: {
+      "run-triggers": {
+        metavar: "",
+        help:
+          "Also run the triggers, with FAILOVER_EVENT=drill: one that does not look at that promotes for real",
+      },
+      reason: REASON,
+    },
+    exits: {
+      0: "somebody would take over",
+      1: "nobody would, a trigger failed, or it was refused",
+    },
+  },
   explain: {
     help:
       "Show how long each kind of fault keeps clients waiting with these options of the proxy, and what is dangerous in them; needs no running proxy",

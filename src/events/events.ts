@@ -112,6 +112,16 @@ export type Event =
   | { type: "hold.ended"; reason: string; heldMs: number }
   | { type: "upstream.drained"; upstream: string; by: string; reason: string }
   | { type: "upstream.undrained"; upstream: string; by: string; reason: string }
+  /** Standbys are checked at once, to see who would take over; nothing else follows from it. */
+  | { type: "drill.started"; by: string; reason: string; runsTriggers: boolean }
+  /** `chosen` is missing if nobody would take over; `triggersFailed` says why they failed, if they did. */
+  | {
+    type: "drill.finished";
+    chosen?: string;
+    why: string;
+    choiceMs: number;
+    triggersFailed?: string;
+  }
   // The operator's programs
   | { type: "trigger.started"; program: string; epoch: number }
   | { type: "trigger.finished"; program: string; epoch: number; tookMs: number }

@@ -44,6 +44,8 @@ export interface ExplainInput {
   readonly triggers: number;
   /** The most clients for which the process has descriptors, and its limit; undefined if nobody knows. */
   readonly clients?: { readonly max: number; readonly descriptors: number } | undefined;
+  /** What a drill measured, in milliseconds, in the place of what is usual. */
+  readonly measured?: { readonly choiceMs: number; readonly triggersMs?: number };
 }
 
 /** By how much a check may exceed its deadlines: the kernel and this process need some time as well. */
@@ -197,12 +199,12 @@ function sum(
 function afterwards(
   { triggerTimeout, triggerMode, onFailover }: ServiceConfig,
   { longestMs }: CheckTimes,
-  { triggers }: ExplainInput,
+  { triggers, measured }: ExplainInput,
 ): Term[] {
   const choice: Term = {
     what: "a check of every upstream, after the one under way",
     worstMs: 2 * longestMs,
-    usualMs: 0,
+    usualMs: measured?.choiceMs ?? 0,
   };
   if (onFailover === undefined || triggerMode === "beside") return [choice];
   const limitMs = triggerTimeout === 0 ? Infinity : triggerTimeout + 2 * KILL_GRACE_MS;
@@ -211,7 +213,7 @@ function afterwards(
   return [choice, {
     what: `${count} (${limit}; usually as long as it takes)`,
     worstMs: triggers === 0 ? 0 : triggers * limitMs,
-    usualMs: 0,
+    usualMs: measured?.triggersMs ?? 0,
   }];
 }
 

@@ -7,9 +7,13 @@
  */
 import type { TriggerVariables } from "../base/program_variables.ts";
 import type { Publish } from "../events/events.ts";
+import type { DrillCause } from "../failover/drill.ts";
 import type { Promotion, TriggerOutcome, Triggers } from "../failover/ports.ts";
 import { findTriggers, type FoundPrograms } from "./find.ts";
 import type { Ending, Programs } from "./program.ts";
+
+/** Why triggers run: a promotion, or a drill. */
+export type TriggerCause = Promotion | DrillCause;
 
 export interface TriggerSettings {
   /** A program, or a directory of programs. */
@@ -59,14 +63,14 @@ export class ProgramTriggers implements Triggers {
   }
 
   /** See `Triggers` in `failover/ports.ts` for the contract. */
-  run(promotion: Promotion, signal: AbortSignal): Promise<TriggerOutcome> {
+  run(promotion: TriggerCause, signal: AbortSignal): Promise<TriggerOutcome> {
     const ended = this.#previous.then(() => this.#runAll(promotion, signal));
     // An error of this run rejects for its caller only, and not for that of the next run.
     this.#previous = ended.catch(() => {});
     return ended;
   }
 
-  async #runAll(promotion: Promotion, signal: AbortSignal): Promise<TriggerOutcome> {
+  async #runAll(promotion: TriggerCause, signal: AbortSignal): Promise<TriggerOutcome> {
     if (signal.aborted) return { how: "cancelled" };
     const { path, goOn } = this.#settings;
     const found = await this.#find();
@@ -99,14 +103,14 @@ export class ProgramTriggers implements Triggers {
     return failures.length === 0 ? { how: "ran" } : { how: "failed", reason: failures.join("; ") };
   }
 
-  #progressOf({ epoch }: Promotion): Progress {
+  #progressOf({ epoch }: TriggerCause): Progress {
     if (this.#progress?.epoch !== epoch) {
       this.#progress = { epoch, done: new Set(), failed: new Map() };
     }
     return this.#progress;
   }
 
-  async #runOne(program: string, promotion: Promotion, signal: AbortSignal): Promise<Ending> {
+  async #runOne(program: string, promotion: TriggerCause, signal: AbortSignal): Promise<Ending> {
     const { epoch, to } = promotion;
     this.#publish({ type: "trigger.started", program, epoch });
     const ending = await this.#programs.run({
@@ -129,7 +133,7 @@ export class ProgramTriggers implements Triggers {
 }
 
 /** A promotion as environment variables. An undefined `from` becomes the empty string. */
-function variablesOf(promotion: Promotion, service: string): TriggerVariables {
+function variablesOf(promotion: TriggerCause, service: string): TriggerVariables {
   return {
     FAILOVER_EVENT: promotion.move,
     FAILOVER_EVENT_ID: promotion.id,

@@ -228,6 +228,22 @@ export const ROWS: { readonly [T in Event["type"]]: LineRow<EventOf<T>> } = {
     level: "warn",
     line: (e) => `no commands are taken at ${e.path}: ${e.reason} (see --control)`,
   },
+  "drill.started": {
+    level: "info",
+    line: (e) =>
+      `drill${e.runsTriggers ? " with triggers" : ""} by ${e.by}${
+        because(e.reason)
+      }: nothing moves`,
+  },
+  "drill.finished": {
+    level: "info",
+    line: (e) =>
+      `drill: ${
+        e.chosen === undefined ? `NOBODY would take over: ${e.why}` : `${e.chosen} would take over`
+      } (answers took ${took(e.choiceMs)})${
+        e.triggersFailed === undefined ? "" : `; its triggers FAILED: ${e.triggersFailed}`
+      }`,
+  },
   "state.failed": {
     level: "error",
     line: (e) =>

@@ -1,0 +1,106 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
+import { drill, type DrillCause } from "./drill.ts";
+import type { ProbeResult } from "./ports.ts";
+import { initialState, type State } from "./state.ts";
+import { POLICY } from "./testing/policy.ts";
+
+const UPSTREAMS = ["a", "b", "c"].map((host, rank) => ({
+  name: host,
+  rank,
+  address: { kind: "tcp" as const, host, port: 1 },
+}));
+const PASSED: ProbeResult = { passed: true, tookMs: 5, reason: "connected", evidence: "passed" };
+const REFUSED: ProbeResult = { ...PASSED, passed: false, reason: "refused", evidence: "refused" };
+const NO_VERDICT: ProbeResult = { ...REFUSED, reason: "no descriptor", evidence: "no_verdict" };
+
+const UP = POLICY.rise + POLICY.fall - 1;
+
+/** `a` serves; the levels are those of the other verdicts. */
+function serving(levels: Readonly<Record<string, number>> = {}, more: Partial<State> = {}): State {
+  const start = initialState(UPSTREAMS, 0);
+  const health = new Map(
+    [...start.health].map(([name, each]) => [name, { ...each, level: levels[name] ?? UP }]),
+  );
+  return {
+    ...{ ...start, health, epoch: 4, admission: { is: "open" }, lastChosen: "a" },
+    phase: {
+      ...{ name: "serving", active: UPSTREAMS[0]!, epoch: 4, triggers: { is: "ran" } },
+      failbackPlan: undefined,
+    },
+    ...more,
+  };
+}
+
+/** A drill in which each standby takes so long, and answers so. */
+async function run(
+  answers: Readonly<Record<string, ProbeResult>>,
+  state = serving(),
+  runTriggers = false,
+) {
+  const clock = new ManualClock();
+  const asked: string[] = [];
+  const causes: DrillCause[] = [];
+  const result = drill(
+    {
+      clock,
+      state: () => state,
+      policy: POLICY,
+      probe: async ({ name }, { lastChosen, phase, epoch }) => {
+        asked.push(`${name} ${lastChosen} ${phase} ${epoch}`);
+        const answer = answers[name]!;
+        await new Promise<void>((resolve) => clock.after(answer.tookMs, resolve));
+        return answer;
+      },
+      runTriggers: runTriggers
+        ? async (cause) => {
+          causes.push(cause);
+          await new Promise<void>((resolve) => clock.after(70, resolve));
+          return { outcome: { how: "ran" }, programs: [] };
+        }
+        : undefined,
+    },
+    { id: "x-drill-1", reason: "a drill" },
+    new AbortController().signal,
+  );
+  await clock.advance(10_000);
+  return { ...await result, asked, causes };
+}
+
+Deno.test("standbys are asked at once, as a failover asks them, and the first that passes is chosen", async () => {
+  const found = await run({ b: PASSED, c: { ...PASSED, tookMs: 900 } });
+  assertEquals(found.asked, ["b a selecting 4", "c a selecting 4"]);
+  assertEquals([found.active, found.chosen, found.choiceMs], ["a", "b", 5]);
+  assertEquals(found.triggers, undefined);
+  assertStringIncludes(found.why, "the first in order");
+});
+
+Deno.test("why one is passed over is said", async () => {
+  const failed = await run({ b: REFUSED, c: PASSED });
+  assertEquals([failed.chosen, failed.why], [
+    "c",
+    "b does not pass, and it is the next that passes",
+  ]);
+  const suspect = await run({ b: { ...PASSED, tookMs: 400 }, c: PASSED }, serving({ b: 0 }));
+  assertEquals([suspect.chosen, suspect.choiceMs], ["c", 5]);
+  assertStringIncludes(suspect.why, "b is down until it has passed more checks");
+  const drained = new Map([["b", { by: "ann", reason: "", since: 0 }]]);
+  const without = await run({ b: PASSED, c: PASSED }, serving({}, { drained }));
+  assertEquals([without.chosen, without.answers[0]!.excluded], ["c", "drained by the operator"]);
+});
+
+Deno.test("nobody is chosen where nobody passes, or a better rank cannot be checked", async () => {
+  assertEquals((await run({ b: REFUSED, c: REFUSED })).chosen, undefined);
+  const unknown = await run({ b: NO_VERDICT, c: PASSED });
+  assertEquals(unknown.chosen, undefined);
+  assertStringIncludes(unknown.why, "b could not be checked (no descriptor)");
+});
+
+Deno.test("triggers are told that it is a drill, under the epoch that is", async () => {
+  const { causes, triggers } = await run({ b: PASSED, c: PASSED }, serving(), true);
+  assertEquals(causes, [
+    { move: "drill", id: "x-drill-1", epoch: 4, from: "a", to: "b", reason: "a drill" },
+  ]);
+  assertEquals(triggers?.tookMs, 70);
+  assertEquals((await run({ b: REFUSED, c: REFUSED }, serving(), true)).causes, []);
+});
