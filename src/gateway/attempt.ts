@@ -30,6 +30,8 @@ export interface AttemptPlan {
   readonly to: GatewayUpstream;
   /** True if a new connection must be made, although there are kept ones. */
   readonly fresh: boolean;
+  /** True if the new connection is watched for a moment before it is used. */
+  readonly settles?: boolean;
   /** True if the attempt before got no farther than this machine, and so does not count. */
   readonly again?: boolean;
 }
@@ -129,7 +131,7 @@ async function attemptOnNew(
     connection = await context.connector.connect(to, {
       signal: state.signal,
       onSlow: (reason) => context.doubt(plan, false, reason),
-      settles: plan.fresh && state.deliveries > 0,
+      settles: plan.settles === true,
     });
   } catch (error) {
     return notSent(context.failures.faultOf(error));

@@ -33,7 +33,7 @@ import { FailureLog } from "./failure_log.ts";
 import { RequestIds } from "./request_id.ts";
 import { type RequestSettings, RequestState } from "./request_state.ts";
 import { NO_RANK, NO_STATUS, RequestTimer } from "./request_times.ts";
-import { isLocal, RetryBudget, retryDecision, type Stage } from "./retry.ts";
+import { isLocal, RetryBudget, retryDecision } from "./retry.ts";
 import { Running } from "./running.ts";
 import type { GatewayUpstream, StaticUpstream } from "./upstream.ts";
 
@@ -79,8 +79,8 @@ const ATTEMPTS_MAX = 10;
 const LOCAL_PAUSE_MS = 25;
 const LOCAL_PAUSE_MS_MAX = 1_000;
 
-/** Pause before a request is sent to the same upstream a second time, in milliseconds. */
-const REFRESH_PAUSE_MS = 25;
+/** How long a request waits for a check before it is sent to the same upstream a second time, in milliseconds. */
+const CHECK_WAIT_MS = 250;
 
 export class Forwarder {
   readonly running: Running;
@@ -275,37 +275,39 @@ export class Forwarder {
     const { deliveries, refreshed, body } = state;
     const replayable = body?.replayable ?? true;
     const decision = retryDecision({ stage, reused, replayable, deliveries, refreshed });
-    if (decision === "fresh") return await this.#refresh(state, plan, stage);
+    if (decision === "fresh") return await this.#refresh(state, plan, failure);
     this.#doubt(plan, FAULTS[fault.fault].hard, fault.message);
     state.reason = fault.fault;
     if (decision === "never" || state.attempts >= ATTEMPTS_MAX) return fault;
     if (stage === "sentSafe") {
-      if (!await this.#budget.acquire(this.#patience(state), state.signal)) {
-        return fault;
-      }
+      if (!await this.#budget.acquire(this.#patience(state), state.signal)) return fault;
       state.retryPermits++;
     }
     const next = await this.#elsewhere(state, plan);
-    return next instanceof Fault && stage === "sentSafe" ? fault : next;
+    if (stage !== "sentSafe") return next;
+    // It may be sent only this once more, so not on a connection that may have gone stale.
+    return next instanceof Fault ? fault : { ...next, fresh: true };
   }
 
   /**
    * The same upstream on a new connection. If it got the request already, this is the last time it is sent,
-   * and a process that ends closes its connections and its port one after another: for a moment a new
-   * connection to it succeeds and is then reset as well. So there is a short pause first.
+   * and a process that ends closes its connections before its port: for a moment, which may be long on a busy
+   * machine, a new connection to it succeeds and is then reset as well. So a check is asked for first.
    */
   async #refresh(
     state: RequestState,
     plan: AttemptPlan,
-    stage: Stage,
+    { stage, fault }: Failure,
   ): Promise<AttemptPlan | Fault> {
     state.refreshed = true;
-    if (stage !== "nothingSent") {
-      const result = await this.#context.gate.pause(REFRESH_PAUSE_MS, state.signal);
-      if (state.client.gone !== undefined) throw state.client.gone;
-      if (typeof result === "object") return this.#planFor(result);
-    }
-    return { ...plan, fresh: true };
+    if (stage === "nothingSent") return { ...plan, fresh: true };
+    const waiting = this.#context.gate.pause(CHECK_WAIT_MS, state.signal);
+    this.#doubt(plan, true, fault.message);
+    const result = await waiting;
+    if (state.client.gone !== undefined) throw state.client.gone;
+    const isElsewhere = typeof result === "object" && result !== plan.route;
+    const next = isElsewhere ? this.#planFor(result) : plan;
+    return next instanceof Fault ? next : { ...next, fresh: true, settles: !isElsewhere };
   }
 
   /** Repeats the attempt after a pause while the exchange may wait; after that, the shortage is the answer. */

@@ -96,8 +96,7 @@ onBothSockets(
     assertEquals((await stage.ask("GET", "/")).status, 200);
     const answer = await stage.ask("GET", "/");
     assertEquals([answer.status, seen.length - 1, backup.bodies], [502, 2, []]);
-    // What a refused connection proves is still free.
-    assertEquals(stage.doubts.length, 1);
+    assertEquals(stage.doubts.length, 2);
   },
 );
 
@@ -168,22 +167,26 @@ onBothSockets(
   },
 );
 
-onBothSockets("a kept connection that went stale is replaced silently", async ({ start }) => {
-  let requests = 0;
-  await using up = rawUpstream(async (conn) => {
-    await hear(conn);
-    requests++;
-    await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    // The second request on a connection meets a server that has just given up on it.
-    if ((await hear(conn)) !== "") requests++;
-  });
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  assertEquals((await stage.ask("GET", "/")).status, 200);
-  const second = await stage.ask("GET", "/");
-  assertEquals([second.status, requests, stage.doubts], [200, 3, []]);
-  assertEquals(second.get("failover"), "upstream=primary; attempt=2");
-});
+onBothSockets(
+  "a kept connection that went stale is replaced when a check has passed",
+  async ({ start }) => {
+    let requests = 0;
+    await using up = rawUpstream(async (conn) => {
+      await hear(conn);
+      requests++;
+      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      // The second request on a connection meets a server that has just given up on it.
+      if ((await hear(conn)) !== "") requests++;
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    assertEquals((await stage.ask("GET", "/")).status, 200);
+    stage.onDoubt = ({ upstream }) => void stage.gateway.confirm(upstream);
+    const second = await stage.ask("GET", "/");
+    assertEquals([second.status, requests, stage.doubts.length], [200, 3, 1]);
+    assertEquals(second.get("failover"), "upstream=primary; attempt=2");
+  },
+);
 
 onBothSockets(
   "an upstream that dies, its port last, has a moment to do so: a repeatable request is not lost on it",
@@ -203,9 +206,54 @@ onBothSockets(
     const answer = stage.ask("GET", "/");
     await held(stage, 1);
     await dying[Symbol.asyncDispose]();
-    await clock.advance(25);
+    await clock.advance(250);
     const { status } = await withTestDeadline("an answer", answer);
     assertEquals([status, connections, backup.bodies], [200, 1, ["GET "]]);
+  },
+);
+
+onBothSockets(
+  "an upstream that accepts and resets until its end: a repeatable request waits for what the check says",
+  async ({ start }) => {
+    let [connections, swallowed] = [0, 0];
+    await using dying = rawUpstream(async (conn) => {
+      const isFirst = ++connections === 1;
+      await hear(conn);
+      if (!isFirst) return void swallowed++;
+      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      await hear(conn);
+    });
+    await using backup = await well();
+    await using stage = await start([dying.port, backup.port]);
+    await stage.open(0);
+    assertEquals((await stage.ask("GET", "/")).status, 200);
+    stage.onDoubt = () => void stage.open(1);
+    const { status } = await stage.ask("GET", "/");
+    assertEquals([status, swallowed, backup.bodies], [200, 0, ["GET "]]);
+  },
+);
+
+onBothSockets(
+  "the last time that a request is sent, it takes a new connection, although others are kept",
+  async ({ start }) => {
+    const both = Promise.withResolvers<void>();
+    const requests: number[] = [];
+    let connections = 0;
+    await using up = rawUpstream(async (conn) => {
+      const number = ++connections;
+      for (let first = true; await hear(conn) !== ""; first = false) {
+        requests.push(number);
+        if (number <= 2 && !first) return;
+        if (requests.length === 2) both.resolve();
+        await both.promise;
+        await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      }
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    await Promise.all([stage.ask("GET", "/"), stage.ask("GET", "/")]);
+    stage.onDoubt = ({ upstream }) => void stage.gateway.confirm(upstream);
+    assertEquals([(await stage.ask("GET", "/")).status, requests.at(-1)], [200, 3]);
   },
 );
 

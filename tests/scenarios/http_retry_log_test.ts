@@ -33,6 +33,7 @@ class Crowd implements AsyncDisposable {
   readonly #clients: Promise<void>[];
   #stop = false;
   #round = { count: 0, full: Promise.withResolvers<void>() };
+  readonly #cut = Promise.withResolvers<void>();
 
   constructor(proxy: WebProxy, size: number) {
     this.#proxy = proxy;
@@ -43,6 +44,11 @@ class Crowd implements AsyncDisposable {
   async answers(count: number): Promise<void> {
     this.#round = { count, full: Promise.withResolvers() };
     await withTestDeadline(`${count} answers`, this.#round.full.promise, this.#proxy.lastLines);
+  }
+
+  /** Resolves when a response has been cut. */
+  async cut(): Promise<void> {
+    await withTestDeadline("a response to be cut", this.#cut.promise, this.#proxy.lastLines);
   }
 
   async end(): Promise<readonly Outcome[]> {
@@ -64,6 +70,7 @@ class Crowd implements AsyncDisposable {
       this.outcomes.push(outcome);
       if (--this.#round.count === 0) this.#round.full.resolve();
       if (outcome.status === undefined) {
+        this.#cut.resolve();
         connection.close();
         connection = undefined;
       }
@@ -101,7 +108,8 @@ scenario(
     await using primary = await WebUpstream.start("primary", books[0]);
     await using backup = await WebUpstream.start("backup", books[1]);
     const times = { "hold": "1m", "grace": "200ms", "response-timeout": "5s" };
-    const flags = { "log-level": "info", ...times, ...relay };
+    // Long enough for the checks on a busy machine, shorter than a slow answer.
+    const flags = { "log-level": "info", "check-timeout": "2s", ...times, ...relay };
     await using proxy = await startWebProxy({ primary, backups: [backup], flags });
     await using crowd = new Crowd(proxy, CLIENTS);
     await crowd.answers(CLIENTS);
@@ -122,6 +130,7 @@ scenario(
     await suffers(() => primary.freeze(), () => primary.thaw());
     // The head of each answer is good, so checks pass, and traffic stays where it is.
     await primary.behave("resetting");
+    await crowd.cut();
     await crowd.answers(2 * CLIENTS);
     await well();
     await crowd.answers(2 * CLIENTS);
@@ -165,6 +174,5 @@ scenario(
       unsafe.some(({ by }) => by === "none"),
       "nothing unsafe was under way at any of the harms",
     );
-    assert(cut.length > 0, "no response was cut in the middle");
   },
 );
