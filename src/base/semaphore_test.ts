@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { LocalSemaphore } from "./semaphore.ts";
 
-Deno.test("a place is taken while one is free, and add() takes one beyond the limit", () => {
+Deno.test("a permit is acquired while one is free, and one beyond the limit can be forced", () => {
   const semaphore = new LocalSemaphore(2);
   assertEquals([semaphore.tryAcquire(), semaphore.tryAcquire(), semaphore.tryAcquire()], [
     true,

@@ -4,8 +4,8 @@ import { Fault } from "../base/fault.ts";
 import type { Event } from "../events/events.ts";
 import { poolFixture } from "../http1/testing/pool_fixture.ts";
 import { Deadlines } from "../net/deadlines.ts";
-import { onConns } from "../net/testing/conn_fake.ts";
-import type { MakePair } from "../net/testing/conn_fake.ts";
+import { onConns } from "../net/testing/fake_conn.ts";
+import type { MakePair } from "../net/testing/fake_conn.ts";
 import { attempt, type AttemptContext, type AttemptPlan, type Outcome } from "./attempt.ts";
 import { Connector } from "./connector.ts";
 import { GatewayErrors } from "./gateway_errors.ts";
@@ -74,8 +74,8 @@ onConns(
       const outcome = world.run();
       await world.clock.advance(0);
       assertEquals([world.running.size, world.state.attempt === undefined], [1, false]);
-      await world.upstreams[0]!.hear("\r\n\r\n");
-      await world.upstreams[0]!.say(OK);
+      await world.upstreams[0]!.readUntil("\r\n\r\n");
+      await world.upstreams[0]!.sendText(OK);
       assertEquals(summaryOf(await outcome), "done");
     }
     assertStringIncludes(world.client.answered, "Failover: upstream=primary; attempt=1\r\n");
@@ -103,7 +103,7 @@ for (
     const world = stageOf(pair, new FakeClient(method));
     const outcome = world.run();
     await world.clock.advance(0);
-    await world.upstreams[0]!.hear("\r\n\r\n");
+    await world.upstreams[0]!.readUntil("\r\n\r\n");
     world.upstreams[0]!.close();
     assertEquals(summaryOf(await outcome), {
       is: "failed",
@@ -119,8 +119,8 @@ onConns("a response that breaks off is cut, published and a doubt", async (pair)
   const world = stageOf(pair);
   const outcome = world.run();
   await world.clock.advance(0);
-  await world.upstreams[0]!.hear("\r\n\r\n");
-  await world.upstreams[0]!.say(OK.slice(0, -2));
+  await world.upstreams[0]!.readUntil("\r\n\r\n");
+  await world.upstreams[0]!.sendText(OK.slice(0, -2));
   world.upstreams[0]!.close();
   assertEquals(summaryOf(await outcome), { is: "cut", fault: "responseCut" });
   assertEquals(world.events.map(({ type }) => type), ["session.failed"]);
@@ -132,7 +132,7 @@ onConns("a client that leaves ends its attempt at once, without a doubt", async 
   const world = stageOf(pair);
   const outcome = world.run();
   await world.clock.advance(0);
-  await world.upstreams[0]!.hear("\r\n\r\n");
+  await world.upstreams[0]!.readUntil("\r\n\r\n");
   world.client.leave();
   assertEquals((await outcome).is, "failed");
   assertEquals([world.state.signal.aborted, world.doubts, world.events], [true, [], []]);

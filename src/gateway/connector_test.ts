@@ -3,7 +3,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { Fault } from "../base/fault.ts";
 import { poolFixture } from "../http1/testing/pool_fixture.ts";
 import type { Conn, Dial } from "../net/conn.ts";
-import { type MakePair, onConns } from "../net/testing/conn_fake.ts";
+import { type MakePair, onConns } from "../net/testing/fake_conn.ts";
 import { Connector } from "./connector.ts";
 import { requestRules } from "./headers.ts";
 import type { ServerUpstream } from "./upstream.ts";

@@ -2,7 +2,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { Fault, type FaultName } from "../base/fault.ts";
-import { type FakeConn, type MakePair, onConns } from "../net/testing/conn_fake.ts";
+import { type FakeConn, type MakePair, onConns } from "../net/testing/fake_conn.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { BufferedConn, type BufferedConnEvents } from "./buffered_conn.ts";
 
@@ -48,10 +48,10 @@ onConns(
   "what is there is read at once, what is not is waited for, and a second call joins the first",
   async (pair) => {
     const { io, far, reported } = fixture(pair);
-    await far.say("one ");
+    await far.sendText("one ");
     assertEquals(await io.fill(), true);
     const [second, joined] = [io.fill(), io.fill()];
-    await far.say("two ");
+    await far.sendText("two ");
     assertEquals([await second, await joined], [true, true]);
     assertEquals([unused(io), io.received], ["one two ", 8]);
     await far.closeWrite();
@@ -65,13 +65,13 @@ onConns(
   "the bytes of a head stay where they are while more is read, however much",
   async (pair) => {
     const { io, far } = fixture(pair);
-    await far.say("head");
+    await far.sendText("head");
     await io.fill();
     const { bytes: held } = io.input;
     io.input.clear();
     io.input.hold();
     for (let i = 0; i < 20; i++) {
-      await far.say(`body ${i} `.repeat(100));
+      await far.sendText(`body ${i} `.repeat(100));
       await io.fill(true);
     }
     assertEquals(new TextDecoder().decode(held.subarray(0, 4)), "head");
@@ -115,10 +115,10 @@ onConns(
     const sending = io.send(bytes("x".repeat(50)));
     for (let i = 0; i < 4; i++) {
       await clock.advance(WRITE_MS - 1_000);
-      assertEquals((await far.hear("x".repeat(10))).length, 10);
+      assertEquals((await far.readUntil("x".repeat(10))).length, 10);
     }
     await sending;
-    assertEquals(await far.hear("x".repeat(10)), "x".repeat(10));
+    assertEquals(await far.readUntil("x".repeat(10)), "x".repeat(10));
     // Now there is room for ten, and nobody reads.
     const stuck = faultOf(io.send(bytes("y".repeat(11)))!);
     await clock.advance(WRITE_MS + 1_000);
@@ -137,7 +137,7 @@ onConns(
       await io.send(bytes("o"));
       await clock.advance(900);
       const filling = io.fill();
-      await far.say("i");
+      await far.sendText("i");
       await filling;
     }
     assertEquals(near.end, "open");
@@ -171,7 +171,7 @@ onConns(
   "a failed write leaves the reading side open: the peer may have sent the reason",
   async (pair) => {
     const { io, near, far } = fixture(pair);
-    await far.say("413");
+    await far.sendText("413");
     await near.closeWrite(); // any write fails from now on
     assertEquals(await faultOf(io.send(bytes("x"))!), "clientReset");
     assertEquals([io.fault, io.writeFault?.fault], [undefined, "clientReset"]);
@@ -184,17 +184,17 @@ onConns(
   "used as a connection it gives what was read ahead first, and then the rest",
   async (pair) => {
     const { io, far } = fixture(pair);
-    await far.say("early");
+    await far.sendText("early");
     await io.fill();
     const room = new Uint8Array(3);
     assertEquals([await io.read(room), await io.read(room)], [3, 2]);
     const later = io.read(room);
-    await far.say("on");
+    await far.sendText("on");
     await far.closeWrite();
     assertEquals([await later, await io.read(room)], [2, null]);
     assertEquals(await io.write(bytes("out")), 3);
     await io.closeWrite();
-    assertEquals(await far.hearAll(), "out");
+    assertEquals(await far.readAllText(), "out");
     io.close();
   },
 );
@@ -209,11 +209,11 @@ onConns(
       fillFailed: ({ fault }: Fault) => void heard.push(fault),
     };
     io.fillFor(filler);
-    await far.say("a");
+    await far.sendText("a");
     assertEquals(heard, [true]);
     io.fillFor(filler);
     await far.closeWrite();
-    await far.say("").catch(() => {});
+    await far.sendText("").catch(() => {});
     assertEquals(heard, [true, false]);
     // At once, since nothing can come any more.
     io.fillFor(filler);
@@ -234,12 +234,12 @@ onConns("a filler may ask for the next bytes as soon as it is notified of some",
     },
     fillFailed() {},
   };
-  await far.say("a");
+  await far.sendText("a");
   io.fillFor(filler);
-  await far.say("b");
-  await far.say("c");
+  await far.sendText("b");
+  await far.sendText("c");
   await far.closeWrite();
-  await far.say("").catch(() => {});
+  await far.sendText("").catch(() => {});
   assertEquals(text, "abc");
   io.dispose();
 });
@@ -247,13 +247,13 @@ onConns("a filler may ask for the next bytes as soon as it is notified of some",
 onConns("between two messages a connection holds a buffer only if it must", async (pair) => {
   const { io, near, far } = fixture(pair);
   io.watch();
-  await far.say("one");
+  await far.sendText("one");
   io.input.clear();
   io.watch();
   io.rest();
   // Sockets that read into a buffer of ours must have it before there is something to read.
   assertEquals(io.input.bytes.length > 0, !("readWith" in near));
-  await far.say("two");
+  await far.sendText("two");
   assertEquals(unused(io), "two");
   io.rest();
   assertEquals(unused(io), "two");

@@ -1,7 +1,7 @@
 /** One exchange: how responses are framed, cut, announced and switched to another protocol. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { Fault } from "../base/fault.ts";
-import { fakePair } from "../net/testing/conn_fake.ts";
+import { fakePair } from "../net/testing/fake_conn.ts";
 import { GET, serverFixture, text } from "./testing/server_fixture.ts";
 import { tunnel } from "../net/tunnel.ts";
 
@@ -20,9 +20,9 @@ Deno.test("the response is framed for the request and for its status", async () 
   });
   const ask = async (method: string, path: string, version = "1.1", field = "") => {
     const { client, done } = connect();
-    await client.say(`${method} ${path} HTTP/${version}\r\nHost: a\r\n${field}\r\n`);
+    await client.sendText(`${method} ${path} HTTP/${version}\r\nHost: a\r\n${field}\r\n`);
     await client.closeWrite();
-    const heard = await client.hearAll();
+    const heard = await client.readAllText();
     await done;
     return heard.slice("HTTP/1.1 ".length);
   };
@@ -50,9 +50,9 @@ Deno.test("an empty part of a body is never a chunk, which would be the last one
     await exchange.send({ length: undefined, read: () => Promise.resolve(parts.shift()) });
   });
   const { client, done } = connect();
-  await client.say(GET);
+  await client.sendText(GET);
   await client.closeWrite();
-  const heard = await client.hearAll();
+  const heard = await client.readAllText();
   await done;
   assertEquals(heard.slice(heard.indexOf("\r\n\r\n") + 4), "2\r\nab\r\n0\r\n\r\n");
 });
@@ -70,18 +70,18 @@ Deno.test("a response whose source fails is reset, so that the client sees that 
     });
   });
   const { client, server, done } = connect();
-  await client.say(GET);
+  await client.sendText(GET);
   await done;
   assertEquals(server.end, "reset");
-  assertEquals(await client.hearAll(), "(reset)");
+  assertEquals(await client.readAllText(), "(reset)");
   assertEquals(faults, ["responseCut"]);
 });
 
 Deno.test("a fault of the app before any response is answered with its status", async () => {
   const { connect } = serverFixture(() => Promise.reject(new Fault("connectTimeout")));
   const { client } = connect();
-  await client.say(GET);
-  assertMatch(await client.hear("connect\n"), /^HTTP\/1.1 504 Gateway Timeout\r\n/);
+  await client.sendText(GET);
+  assertMatch(await client.readUntil("connect\n"), /^HTTP\/1.1 504 Gateway Timeout\r\n/);
   client.close();
 });
 
@@ -92,13 +92,13 @@ Deno.test("interim responses reach HTTP/1.1 clients only", async () => {
     await exchange.send(null);
   });
   const modern = connect();
-  await modern.client.say(GET);
-  await modern.client.hear("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
-  await modern.client.hear("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  await modern.client.sendText(GET);
+  await modern.client.readUntil("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+  await modern.client.readUntil("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
   modern.client.close();
   const old = connect();
-  await old.client.say("GET / HTTP/1.0\r\n\r\n");
-  assertMatch(await old.client.hearAll(), /^HTTP\/1.1 200 OK/);
+  await old.client.sendText("GET / HTTP/1.0\r\n\r\n");
+  assertMatch(await old.client.readAllText(), /^HTTP\/1.1 200 OK/);
 });
 
 Deno.test("after an upgrade both sides see each other's bytes, early ones and the half-close too", async () => {
@@ -110,18 +110,18 @@ Deno.test("after an upgrade both sides see each other's bytes, early ones and th
     upstream.close();
   });
   const { client, done } = connect();
-  await client.say(
+  await client.sendText(
     "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\nearly",
   );
   assertEquals(
-    await client.hear("\r\n\r\n"),
+    await client.readUntil("\r\n\r\n"),
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n",
   );
-  await far.hear("early");
+  await far.readUntil("early");
   await client.closeWrite();
-  assertEquals(await far.hearAll(), "");
-  await far.say("bye");
+  assertEquals(await far.readAllText(), "");
+  await far.sendText("bye");
   await far.closeWrite();
-  assertEquals(await client.hearAll(), "bye");
+  assertEquals(await client.readAllText(), "bye");
   await done;
 });

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Hono } from "hono";
 import { stream } from "hono/streaming";
 import { ManualClock } from "../base/clock.ts";
-import { type FakeConn, fakePair } from "../net/testing/conn_fake.ts";
+import { type FakeConn, fakePair } from "../net/testing/fake_conn.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import type { Exchange } from "./exchange.ts";
 import { serveFetch } from "./fetch_app.ts";
@@ -24,9 +24,9 @@ function connect(app: Hono<Env>): FakeConn {
 /** Sends one request on a separate connection; the whole answer, head and body apart. */
 async function ask(app: Hono<Env>, request: string): Promise<[string, string]> {
   const client = connect(app);
-  await client.say(request);
+  await client.sendText(request);
   await client.closeWrite();
-  const [head, ...body] = (await client.hearAll()).split("\r\n\r\n");
+  const [head, ...body] = (await client.readAllText()).split("\r\n\r\n");
   return [head!, body.join("\r\n\r\n")];
 }
 
@@ -72,12 +72,12 @@ Deno.test("an app can read a body as JSON, also a chunked one, and the connectio
   app.post("/", async (c) => c.json({ got: await c.req.json() }));
   const client = connect(app);
   const head = "POST / HTTP/1.1\r\nHost: a\r\n";
-  await client.say(`${head}Content-Length: 7\r\n\r\n{"a":1}`);
-  await client.hear('{"got":{"a":1}}');
-  await client.say(`${head}Transfer-Encoding: chunked\r\n\r\n2\r\n[1\r\n1\r\n]\r\n0\r\n\r\n`);
-  await client.hear('{"got":[1]}');
-  await client.say(get("/none"));
-  assertMatch(await client.hear("404 Not Found"), /^HTTP\/1.1 404 Not Found/);
+  await client.sendText(`${head}Content-Length: 7\r\n\r\n{"a":1}`);
+  await client.readUntil('{"got":{"a":1}}');
+  await client.sendText(`${head}Transfer-Encoding: chunked\r\n\r\n2\r\n[1\r\n1\r\n]\r\n0\r\n\r\n`);
+  await client.readUntil('{"got":[1]}');
+  await client.sendText(get("/none"));
+  assertMatch(await client.readUntil("404 Not Found"), /^HTTP\/1.1 404 Not Found/);
   client.close();
 });
 
@@ -92,9 +92,9 @@ Deno.test("a stream of an app begins at once and is cancelled when its client ha
       await out.write("never");
     }));
   const client = connect(app);
-  await client.say(get("/"));
+  await client.sendText(get("/"));
   assertMatch(
-    await client.hear("6\r\nfirst\n\r\n"),
+    await client.readUntil("6\r\nfirst\n\r\n"),
     /^HTTP\/1.1 200 OK\r\nDate: [^\r]+ GMT\r\nTransfer-Encoding: chunked\r\n\r\n/,
   );
   client.reset();
@@ -162,7 +162,7 @@ Deno.test("an app's request is aborted with the fault when its client leaves", a
     return new Promise<Response>(() => {});
   });
   const client = connect(app);
-  await client.say(get("/"));
+  await client.sendText(get("/"));
   client.reset();
   assertMatch(String(await gone.promise), /clientReset|reset/i);
 });

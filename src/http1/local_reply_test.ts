@@ -21,9 +21,9 @@ Deno.test("a handler that fails with a fault is answered with its status and wor
   for (const name of ["methodRefused", "tooManyHeld"] as const) {
     const { connect } = serverFixture(() => Promise.reject(new Fault(name)));
     const { client, done } = connect();
-    await client.say(GET);
+    await client.sendText(GET);
     await client.closeWrite();
-    const answer = await client.hearAll();
+    const answer = await client.readAllText();
     await done;
     assertMatch(answer, new RegExp(`^HTTP/1\\.1 ${statusOf(name)} `));
     assertEquals(answer.includes(`${FAULTS[name].words}\n`), true);

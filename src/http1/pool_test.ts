@@ -1,6 +1,6 @@
 /** Which connections a pool keeps, for how long, and for what. */
 import { assertEquals } from "@std/assert";
-import { onConns } from "../net/testing/conn_fake.ts";
+import { onConns } from "../net/testing/fake_conn.ts";
 import { get, idleConnection, poolFixture } from "./testing/pool_fixture.ts";
 
 onConns(
@@ -11,8 +11,8 @@ onConns(
       const connection = await pool.connect();
       const upstream = upstreams.at(-1)!;
       const reply = get(connection);
-      await upstream.hear("\r\n\r\n");
-      await upstream.say("HTTP/1.1 204 No\r\n\r\n");
+      await upstream.readUntil("\r\n\r\n");
+      await upstream.sendText("HTTP/1.1 204 No\r\n\r\n");
       await reply;
       connection.release();
       assertEquals(pool.idle, 1);
@@ -24,7 +24,7 @@ onConns(
     await (await rest()).closeWrite();
     await clock.advance(0);
     assertEquals(pool.idle, 0);
-    await (await rest()).say("HTTP/1.1 408 Bye\r\n\r\n");
+    await (await rest()).sendText("HTTP/1.1 408 Bye\r\n\r\n");
     await clock.advance(0);
     assertEquals(pool.idle, 0);
     assertEquals(pool.take(), undefined);
@@ -37,7 +37,7 @@ onConns("a pool keeps no more idle connections than it may, and none once closed
   const both = [await pool.connect(), await pool.connect(), await pool.connect()];
   for (const [i, connection] of both.entries()) {
     const reply = get(connection);
-    await upstreams[i]!.say("HTTP/1.1 204 No\r\n\r\n");
+    await upstreams[i]!.sendText("HTTP/1.1 204 No\r\n\r\n");
     await reply;
     if (i === 2) pool.close();
     connection.release();
@@ -89,8 +89,8 @@ onConns(
     await world.clock.advance(400);
     const young = world.pool.take(false)!;
     const reply = get(young, "POST");
-    await world.upstreams[0]!.hear("\r\n\r\n");
-    await world.upstreams[0]!.say("HTTP/1.1 204 No\r\n\r\n");
+    await world.upstreams[0]!.readUntil("\r\n\r\n");
+    await world.upstreams[0]!.sendText("HTTP/1.1 204 No\r\n\r\n");
     await reply;
     young.release();
     await world.clock.advance(600);

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import type { UpstreamConn } from "./upstream_conn.ts";
-import { type FakeConn, type MakePair, onConns } from "../net/testing/conn_fake.ts";
+import { type FakeConn, type MakePair, onConns } from "../net/testing/fake_conn.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Fields } from "./fields.ts";
@@ -79,18 +79,18 @@ onConns(
   async (pair) => {
     const { client, upstreams, pool, done } = fixture(pair);
     for (let round = 0; round < 3; round++) {
-      await client.say(GET);
+      await client.sendText(GET);
       const upstream = await firstOf(upstreams);
       assertEquals(
-        await upstream.hear("\r\n\r\n"),
+        await upstream.readUntil("\r\n\r\n"),
         "GET /a%2Fb//../c?x HTTP/1.1\r\nHost: a\r\nx-B: 1\r\nX-b: 2\r\n\r\n",
       );
-      await upstream.say(
+      await upstream.sendText(
         "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nContent-Length: 2\r\nset-cookie: b\r\n",
       );
-      await upstream.say("\r\nok");
+      await upstream.sendText("\r\nok");
       assertEquals(
-        await client.hear("\r\n\r\nok"),
+        await client.readUntil("\r\n\r\nok"),
         "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nset-cookie: b\r\nContent-Length: 2\r\n\r\nok",
       );
     }
@@ -105,20 +105,23 @@ onConns(
   "an upstream body that ends with its connection is chunked for the client, trailers pass",
   async (pair) => {
     const { client, upstreams, done } = fixture(pair);
-    await client.say(GET);
+    await client.sendText(GET);
     const upstream = await firstOf(upstreams);
-    await upstream.say("HTTP/1.0 200 OK\r\n\r\nsome");
-    await client.hear("Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n");
+    await upstream.sendText("HTTP/1.0 200 OK\r\n\r\nsome");
+    await client.readUntil("Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n");
     await upstream.closeWrite();
-    assertEquals(await client.hear("0\r\n\r\n"), "0\r\n\r\n");
+    assertEquals(await client.readUntil("0\r\n\r\n"), "0\r\n\r\n");
 
-    await client.say(GET);
+    await client.sendText(GET);
     while (upstreams.length < 2) await Promise.resolve();
-    await upstreams[1]!.say(
+    await upstreams[1]!.sendText(
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\nz\r\n0\r\n",
     );
-    await upstreams[1]!.say("X-Sum: 1\r\n\r\n");
-    assertStringIncludes(await client.hear("X-Sum: 1\r\n\r\n"), "\r\n\r\n1\r\nz\r\n0\r\nX-Sum");
+    await upstreams[1]!.sendText("X-Sum: 1\r\n\r\n");
+    assertStringIncludes(
+      await client.readUntil("X-Sum: 1\r\n\r\n"),
+      "\r\n\r\n1\r\nz\r\n0\r\nX-Sum",
+    );
     client.close();
     upstreams[1]!.close();
     await done;
@@ -128,31 +131,31 @@ onConns(
 onConns("a response that the upstream cuts is cut for the client", async (pair) => {
   for (const framing of ["Content-Length: 9", "Transfer-Encoding: chunked"]) {
     const { client, end, upstreams, done } = fixture(pair);
-    await client.say(GET);
+    await client.sendText(GET);
     const upstream = await firstOf(upstreams);
-    await upstream.say(`HTTP/1.1 200 OK\r\n${framing}\r\n\r\n`);
-    await client.hear("\r\n\r\n");
-    await upstream.say("4\r\nsome");
+    await upstream.sendText(`HTTP/1.1 200 OK\r\n${framing}\r\n\r\n`);
+    await client.readUntil("\r\n\r\n");
+    await upstream.sendText("4\r\nsome");
     await upstream.closeWrite();
     await done;
     assertEquals(end.end, "reset");
-    assertMatch(await client.hearAll(), /\(reset\)$/);
+    assertMatch(await client.readAllText(), /\(reset\)$/);
   }
 });
 
 onConns("a client that reads slowly holds the upstream back, and loses nothing", async (pair) => {
   const { client, upstreams, pool, done, clock } = fixture(pair);
-  await client.say(GET);
+  await client.sendText(GET);
   const upstream = await firstOf(upstreams);
   const total = 200_000;
   let said = 0;
   const saying = (async () => {
-    await upstream.say(`HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`);
-    for (; said < total; said += 1000) await upstream.say("x".repeat(1000));
+    await upstream.sendText(`HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`);
+    for (; said < total; said += 1000) await upstream.sendText("x".repeat(1000));
   })();
   await clock.advance(1_000);
   assert(said < 100_000, `${said} bytes were taken from the upstream`);
-  await client.hear("\r\n\r\n");
+  await client.readUntil("\r\n\r\n");
   let heard = 0;
   const buffer = new Uint8Array(5000);
   while (heard < total) heard += (await client.read(buffer))!;
@@ -167,17 +170,17 @@ onConns(
   "Expect is relayed: the client gets 100 Continue when the upstream sends it",
   async (pair) => {
     const { client, upstreams, done } = fixture(pair);
-    await client.say(
+    await client.sendText(
       "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
     );
     const upstream = await firstOf(upstreams);
-    await upstream.hear("Expect: 100-continue\r\nContent-Length: 4\r\n\r\n");
-    await upstream.say("HTTP/1.1 100 Continue\r\n\r\n");
-    assertEquals(await client.hear("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
-    await client.say("body");
-    await upstream.hear("body");
-    await upstream.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
-    await client.hear("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+    await upstream.readUntil("Expect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    await upstream.sendText("HTTP/1.1 100 Continue\r\n\r\n");
+    assertEquals(await client.readUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+    await client.sendText("body");
+    await upstream.readUntil("body");
+    await upstream.sendText("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+    await client.readUntil("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
     client.close();
     upstream.close();
     await done;
@@ -186,11 +189,11 @@ onConns(
 
 onConns("a client that goes away takes its upstream request with it", async (pair) => {
   const { client, upstreams, pool, done } = fixture(pair);
-  await client.say(GET);
+  await client.sendText(GET);
   const upstream = await firstOf(upstreams);
-  await upstream.hear("\r\n\r\n");
+  await upstream.readUntil("\r\n\r\n");
   client.reset();
   await done;
-  assertEquals(await upstream.hearAll(), "(reset)");
+  assertEquals(await upstream.readAllText(), "(reset)");
   assertEquals(pool.idle, 0);
 });

@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { Deadlines } from "../net/deadlines.ts";
-import { type MakePair, onConns } from "../net/testing/conn_fake.ts";
+import { type MakePair, onConns } from "../net/testing/fake_conn.ts";
 import type { BodySource } from "./body.ts";
 import { BufferedConn } from "./buffered_conn.ts";
 import { CHUNKED, type Framing } from "./framing.ts";
@@ -51,13 +51,13 @@ onConns("a message that is in memory goes out with its head", async (pair) => {
   await send(5, body);
   assertEquals(body.isDone, true);
   io.close();
-  assertEquals(await peer.hearAll(), `${HEAD}hello`);
+  assertEquals(await peer.readAllText(), `${HEAD}hello`);
 });
 
 onConns("a receiver that takes little at a time gets all of it", async (pair) => {
   const { peer, io, send } = open(pair, 3);
   const sending = send(5, whole("hello"));
-  await peer.hear("hello");
+  await peer.readUntil("hello");
   await sending;
   io.close();
 });

@@ -17,17 +17,17 @@ serverTest(
       await exchange.send(null);
     });
     const idle = connect();
-    await idle.client.say(GET);
-    await idle.client.hear("\r\n\r\n");
+    await idle.client.sendText(GET);
+    await idle.client.readUntil("\r\n\r\n");
     const busy = connect();
-    await busy.client.say("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    await busy.client.sendText("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     await started.promise;
 
     const drained = server.drain(new AbortController().signal);
     await clock.advance(1_000);
-    assertEquals(await idle.client.hearAll(), "");
+    assertEquals(await idle.client.readAllText(), "");
     answer.resolve();
-    assertStringIncludes(await busy.client.hearAll(), "Connection: close\r\n");
+    assertStringIncludes(await busy.client.readAllText(), "Connection: close\r\n");
     assertEquals(await drained, 0);
   },
 );
@@ -40,13 +40,13 @@ serverTest("a drain whose time is up cuts what is left and counts it", async (fi
     throw await gone;
   });
   const { client, done } = connect();
-  await client.say(GET);
+  await client.sendText(GET);
   await started.promise;
   const now = new AbortController();
   const drained = server.drain(now.signal);
   now.abort();
   assertEquals(await drained, 1);
-  assertEquals(await client.hearAll(), "(reset)");
+  assertEquals(await client.readAllText(), "(reset)");
   await done;
 });
 
@@ -55,16 +55,19 @@ serverTest(
   async (fixture) => {
     const { connect, server, clock } = fixture(say);
     const kept = connect();
-    await kept.client.say(GET);
-    await kept.client.hear("\r\n\r\n/");
+    await kept.client.sendText(GET);
+    await kept.client.readUntil("\r\n\r\n/");
     const fresh = connect();
     const drained = server.drain(new AbortController().signal);
     // Made before the port closed, and taken out of its queue after the drain had begun.
     const queued = connect();
     await clock.advance(250);
     for (const { client, done } of [kept, fresh, queued]) {
-      await client.say(GET);
-      assertMatch(await client.hearAll(), /^HTTP\/1.1 200 OK\r\n[^]*Connection: close\r\n\r\n\/$/);
+      await client.sendText(GET);
+      assertMatch(
+        await client.readAllText(),
+        /^HTTP\/1.1 200 OK\r\n[^]*Connection: close\r\n\r\n\/$/,
+      );
       client.close();
       await done;
     }
@@ -77,8 +80,8 @@ serverTest(
   async (fixture) => {
     const { connect, server, clock } = fixture(say);
     const kept = connect();
-    await kept.client.say(GET);
-    await kept.client.hear("\r\n\r\n/");
+    await kept.client.sendText(GET);
+    await kept.client.readUntil("\r\n\r\n/");
     const fresh = connect();
     const drained = server.drain(new AbortController().signal);
     await clock.advance(750);
@@ -101,13 +104,13 @@ serverTest(
       await exchange.send(new TextEncoder().encode(exchange.head.path));
     });
     const { client, done } = connect();
-    await client.say(
+    await client.sendText(
       ["/a", "/b", "/c"].map((p) => `GET ${p} HTTP/1.1\r\nHost: a\r\n\r\n`).join(""),
     );
     await started.promise;
     const drained = server.drain(new AbortController().signal);
     answer.resolve();
-    const heard = await client.hearAll();
+    const heard = await client.readAllText();
     assertEquals(heard.match(/\r\n\r\n\/./g), ["\r\n\r\n/a", "\r\n\r\n/b", "\r\n\r\n/c"]);
     assertEquals(heard.match(/Connection: close/g)?.length, 1);
     client.close();

@@ -30,8 +30,8 @@ async function kept(
   path = "/",
 ): Promise<ReturnType<ServerFixture["connect"]>> {
   const one = connect();
-  await one.client.say(get(path));
-  await one.client.hear(`\r\n\r\n${path}`);
+  await one.client.sendText(get(path));
+  await one.client.readUntil(`\r\n\r\n${path}`);
   return one;
 }
 
@@ -42,10 +42,10 @@ serverTest("at the limit the connection that has been idle for longest gives way
   const younger = await kept(fixture);
   await fixture.clock.advance(500);
   const third = await kept(fixture, "/third");
-  assertEquals(await oldest.client.hearAll(), "");
+  assertEquals(await oldest.client.readAllText(), "");
   assertEquals([younger.server.end, third.server.end], ["open", "open"]);
   const fourth = await kept(fixture, "/fourth");
-  assertEquals(await younger.client.hearAll(), "");
+  assertEquals(await younger.client.readAllText(), "");
   for (const { client } of [third, fourth]) client.close();
 });
 
@@ -56,11 +56,11 @@ serverTest(
     const silent = fixture.connect();
     await fixture.clock.advance(500);
     const asking = fixture.connect();
-    await asking.client.say(get("/a"));
+    await asking.client.sendText(get("/a"));
     await fixture.clock.advance(250);
     assertEquals(silent.server.end, "open");
     await fixture.clock.advance(750);
-    assertMatch(await asking.client.hear("/a"), /^HTTP\/1.1 200 /);
+    assertMatch(await asking.client.readUntil("/a"), /^HTTP\/1.1 200 /);
     assertEquals(silent.server.end, "closed");
     asking.client.close();
   },
@@ -71,16 +71,16 @@ serverTest(
   async (make) => {
     const fixture = make(say, { connectionsMax: 2 });
     const slow = fixture.connect();
-    await slow.client.say("GET /slow HTTP/1.1\r\nHo");
+    await slow.client.sendText("GET /slow HTTP/1.1\r\nHo");
     const idle = await kept(fixture);
     await fixture.clock.advance(1_750);
-    await slow.client.say("s");
+    await slow.client.sendText("s");
     const third = await kept(fixture, "/third");
-    assertEquals([await idle.client.hearAll(), slow.server.end], ["", "open"]);
+    assertEquals([await idle.client.readAllText(), slow.server.end], ["", "open"]);
     await fixture.clock.advance(500);
     const [fourth, fifth] = [await kept(fixture, "/fourth"), await kept(fixture, "/fifth")];
-    assertEquals(await third.client.hearAll(), "");
-    assertMatch(await slow.client.hearAll(), /^HTTP\/1.1 408 Request Timeout\r\n/);
+    assertEquals(await third.client.readAllText(), "");
+    assertMatch(await slow.client.readAllText(), /^HTTP\/1.1 408 Request Timeout\r\n/);
     await slow.done;
     assertEquals(fixture.faults, ["requestTimeout"]);
     for (const { client } of [fourth, fifth]) client.close();
@@ -93,7 +93,7 @@ serverTest(
     const own = { isReserved: (path: string) => path === "/own" };
     const fixture = make(say, { connectionsMax: 1 }, own);
     const slow = Array.from({ length: 1 + reserveOf(1) }, () => fixture.connect());
-    for (const { client } of slow) await client.say("GET / HTTP/1.1\r\n");
+    for (const { client } of slow) await client.sendText("GET / HTTP/1.1\r\n");
     assertEquals(fixture.server.hasRoom, false);
     await fixture.clock.advance(2_250);
     assertEquals(fixture.server.hasRoom, true);
@@ -113,20 +113,20 @@ serverTest(
     const { app, go } = busyApp();
     const { connect, server, clock } = make(app, { connectionsMax: 1 });
     const busy = connect();
-    await busy.client.say(get("/busy"));
+    await busy.client.sendText(get("/busy"));
     await clock.advance(100);
     const waiting = connect();
-    await waiting.client.say(get("/waits"));
+    await waiting.client.sendText(get("/waits"));
     await clock.advance(20_000);
     assertEquals(server.connections, 2);
     go();
     // It is asked to use another connection: another client waits for the place of this one.
-    assertMatch(await busy.client.hearAll(), /Connection: close\r\n\r\n\/busy$/);
+    assertMatch(await busy.client.readAllText(), /Connection: close\r\n\r\n\/busy$/);
     busy.client.close();
-    await waiting.client.hear("/waits");
+    await waiting.client.readUntil("/waits");
     // Nobody waits any more, so this connection is kept.
-    await waiting.client.say(get("/next"));
-    assertMatch(await waiting.client.hear("/next"), /^HTTP\/1.1 200 /);
+    await waiting.client.sendText(get("/next"));
+    assertMatch(await waiting.client.readUntil("/next"), /^HTTP\/1.1 200 /);
     waiting.client.close();
     await waiting.done;
     assertEquals(server.connections, 0);
@@ -140,24 +140,24 @@ serverTest(
     const { app, go } = busyApp();
     const { connect, clock, faults, server } = make(app, { connectionsMax: 1 });
     const busy = connect();
-    await busy.client.say(get("/busy"));
+    await busy.client.sendText(get("/busy"));
     await clock.advance(100);
     const waiting = Array.from({ length: reserveOf(1) }, () => connect());
     assertEquals(server.hasRoom, false);
-    for (const { client } of waiting) await client.say(get("/waits"));
+    for (const { client } of waiting) await client.sendText(get("/waits"));
     await clock.advance(1_500);
     for (const { client, done } of waiting) {
-      assertMatch(await client.hearAll(), /^HTTP\/1.1 503 [^]*Connection: close\r\n/);
+      assertMatch(await client.readAllText(), /^HTTP\/1.1 503 [^]*Connection: close\r\n/);
       client.close();
       await done;
     }
     assertEquals(new Set(faults), new Set(["tooManyHeld"]));
     const patient = connect();
-    await patient.client.say(get("/waits"));
+    await patient.client.sendText(get("/waits"));
     await clock.advance(29_000);
     assertEquals(patient.server.end, "open");
     await clock.advance(1_500);
-    assertMatch(await patient.client.hearAll(), /^HTTP\/1.1 503 /);
+    assertMatch(await patient.client.readAllText(), /^HTTP\/1.1 503 /);
     patient.client.close();
     go();
     busy.client.close();
@@ -170,12 +170,12 @@ serverTest("our own endpoints answer beyond the limit", async (make) => {
     isReserved: (path) => path === "/own",
   });
   const busy = connect();
-  await busy.client.say(get("/busy"));
+  await busy.client.sendText(get("/busy"));
   await clock.advance(100);
   for (let i = 0; i < 3; i++) {
     const own = connect();
-    await own.client.say(get("/own"));
-    assertMatch(await own.client.hearAll(), /Connection: close\r\n\r\n\/own$/);
+    await own.client.sendText(get("/own"));
+    assertMatch(await own.client.readAllText(), /Connection: close\r\n\r\n\/own$/);
     own.client.close();
     await own.done;
   }
@@ -233,15 +233,15 @@ Deno.test("a bug in the app ends its exchange with 500, is reported, and ends no
   );
   const other = connect();
   const before = connect();
-  await before.client.say(get("/before"));
-  assertStringIncludes(await before.client.hear("\n"), "HTTP/1.1 500 ");
+  await before.client.sendText(get("/before"));
+  assertStringIncludes(await before.client.readUntil("\n"), "HTTP/1.1 500 ");
   before.client.close();
   const within = connect();
-  await within.client.say(get("/within"));
-  assertMatch(await within.client.hearAll(), /\(reset\)$/);
+  await within.client.sendText(get("/within"));
+  assertMatch(await within.client.readAllText(), /\(reset\)$/);
   for (const { done } of [before, within]) await done;
   assertEquals(errors, [bug, bug]);
-  await other.client.say(GET);
-  await other.client.hear("\r\n\r\n");
+  await other.client.sendText(GET);
+  await other.client.readUntil("\r\n\r\n");
   other.client.close();
 });

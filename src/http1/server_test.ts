@@ -11,9 +11,9 @@ serverTest(
     const all = ["/a", "/b", "/c"].map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`).join(
       "",
     );
-    for (let at = 0; at < all.length; at += 7) await client.say(all.slice(at, at + 7));
+    for (let at = 0; at < all.length; at += 7) await client.sendText(all.slice(at, at + 7));
     const answer = (path: string) => `HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n${path}`;
-    assertEquals(await client.hear("/c"), answer("/a") + answer("/b") + answer("/c"));
+    assertEquals(await client.readUntil("/c"), answer("/a") + answer("/b") + answer("/c"));
     client.close();
     await done;
     assertEquals(clock.pending, 0);
@@ -25,9 +25,9 @@ serverTest(
   async (fixture) => {
     const { connect, faults } = fixture(say);
     const { client, done } = connect();
-    await client.say(`${GET}GET / HTTP/1.1\nHost: a\r\n\r\n${GET}`);
+    await client.sendText(`${GET}GET / HTTP/1.1\nHost: a\r\n\r\n${GET}`);
     await client.closeWrite();
-    const answers = await client.hearAll();
+    const answers = await client.readAllText();
     assertEquals(answers.split("HTTP/1.1").length, 3);
     assertMatch(answers, /HTTP\/1.1 400 Bad Request\r\nDate: [^\r]+ GMT\r\nConnection: close\r\n/);
     await done;
@@ -44,11 +44,11 @@ serverTest(
       return readAll(exchange);
     });
     const { client, done } = connect();
-    await client.say(
+    await client.sendText(
       `POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0 \r\n\r\n${GET}`,
     );
     await client.closeWrite();
-    assertMatch(await client.hearAll(), /^HTTP\/1.1 400 .*\r\nConnection: close\r\n/s);
+    assertMatch(await client.readAllText(), /^HTTP\/1.1 400 .*\r\nConnection: close\r\n/s);
     await done;
     assertEquals(paths, ["/a"]);
   },
@@ -61,14 +61,14 @@ serverTest(
     const slow = connect();
     const other = connect();
     for (let second = 0; second < 9; second++) {
-      await slow.client.say(`X`);
+      await slow.client.sendText(`X`);
       await clock.advance(1_000);
       assertEquals(slow.server.end, "open");
     }
-    await other.client.say(GET);
-    await other.client.hear("/");
+    await other.client.sendText(GET);
+    await other.client.readUntil("/");
     await clock.advance(1_500);
-    assertMatch(await slow.client.hearAll(), /^HTTP\/1.1 408 Request Timeout\r\n/);
+    assertMatch(await slow.client.readAllText(), /^HTTP\/1.1 408 Request Timeout\r\n/);
     await slow.done;
     assertEquals(faults, ["requestTimeout"]);
     assertEquals(other.server.end, "open");
@@ -80,12 +80,12 @@ serverTest(
 serverTest("an idle connection is closed without a word after the idle time", async (fixture) => {
   const { connect, clock, faults } = fixture(say, { idleMs: 5_000 });
   const { client, server, done } = connect();
-  await client.say(GET);
-  await client.hear("\r\n\r\n/");
+  await client.sendText(GET);
+  await client.readUntil("\r\n\r\n/");
   await clock.advance(4_900);
   assertEquals(server.end, "open");
   await clock.advance(700);
-  assertEquals(await client.hearAll(), "");
+  assertEquals(await client.readAllText(), "");
   await done;
   assertEquals(faults, []);
 });
@@ -93,22 +93,22 @@ serverTest("an idle connection is closed without a word after the idle time", as
 serverTest("a body that stops coming is ended by its deadline, with 408", async (fixture) => {
   const { connect, clock } = fixture(readAll, { bodyRateMin: 0 });
   const { client, done } = connect();
-  await client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345");
+  await client.sendText("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345");
   await clock.advance(29_000);
-  await client.say("6");
+  await client.sendText("6");
   await clock.advance(29_000);
-  await client.say("7");
+  await client.sendText("7");
   await clock.advance(31_000);
-  assertMatch(await client.hearAll(), /^HTTP\/1.1 408 /);
+  assertMatch(await client.readAllText(), /^HTTP\/1.1 408 /);
   await done;
 });
 
 serverTest("a body that only drips is ended although it never stops", async (fixture) => {
   const { connect, clock, server } = fixture(readAll, { bodyRateMin: 100 });
   const { client, done } = connect();
-  await client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+  await client.sendText("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
   for (let second = 0; second < 40 && server.connections > 0; second++) {
-    await client.say("x").catch(() => {});
+    await client.sendText("x").catch(() => {});
     await clock.advance(1_000);
   }
   await done;
@@ -128,7 +128,7 @@ serverTest(
       });
     });
     const { client, server, done } = connect(4096);
-    await client.say(GET);
+    await client.sendText(GET);
     await clock.advance(29_000);
     const bytes = given;
     assert(bytes > 0 && bytes < 10_000, `${bytes} bytes were taken from the source`);
@@ -159,11 +159,11 @@ serverTest("a client that closes its sending side still gets its answer", async 
       await exchange.send(text.encode("late"));
     });
     const { client, done } = connect();
-    await client.say(request);
+    await client.sendText(request);
     await client.closeWrite();
     await clock.advance(waitMs);
     answer.resolve();
-    assertMatch(await client.hearAll(), /^HTTP\/1.1 200 OK\r\n/);
+    assertMatch(await client.readAllText(), /^HTTP\/1.1 200 OK\r\n/);
     await done;
   }
 });
@@ -177,7 +177,7 @@ serverTest("a half-closed client without any traffic is considered gone", async 
       throw await gone.promise;
     });
     const { client, server, done } = connect();
-    await client.say(request);
+    await client.sendText(request);
     await client.closeWrite();
     await clock.advance(goneMs);
     assertEquals((await gone.promise).fault, "clientGone");
@@ -195,10 +195,10 @@ serverTest(
       await exchange.send(text.encode("x".repeat(2_000)));
     });
     const { client, done } = connect(256);
-    await client.say(GET);
+    await client.sendText(GET);
     await client.closeWrite();
     await clock.advance(20_000);
-    assertMatch(await client.hearAll(), /\r\n\r\nx{2000}$/);
+    assertMatch(await client.readAllText(), /\r\n\r\nx{2000}$/);
     await done;
   },
 );
@@ -210,7 +210,7 @@ serverTest("a client that resets while it waits is noticed at once", async (fixt
     throw await gone.promise;
   });
   const { client, done } = connect();
-  await client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+  await client.sendText("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
   client.reset();
   assertEquals((await gone.promise).fault, "clientReset");
   await done;
@@ -220,10 +220,10 @@ serverTest("100 Continue is sent when the app reads the body", async (fixture) =
   const { connect } = fixture(readAll);
   const { client } = connect();
   const head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
-  await client.say(head);
-  assertEquals(await client.hear("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
-  await client.say("ok");
-  assertEquals(await client.hear("ok"), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  await client.sendText(head);
+  assertEquals(await client.readUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  await client.sendText("ok");
+  assertEquals(await client.readUntil("ok"), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
   client.close();
 });
 
@@ -233,10 +233,10 @@ serverTest(
     const { connect } = fixture(say);
     const { client, done } = connect();
     const head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
-    await client.say(head);
+    await client.sendText(head);
     await client.closeWrite();
     assertEquals(
-      await client.hearAll(),
+      await client.readAllText(),
       "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n/",
     );
     await done;
@@ -248,14 +248,14 @@ serverTest(
   async (fixture) => {
     const { connect } = fixture(say);
     const { client } = connect();
-    await client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12345");
-    await client.hear("\r\n\r\n/a");
-    await client.say(
+    await client.sendText("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12345");
+    await client.readUntil("\r\n\r\n/a");
+    await client.sendText(
       "POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nxx\r\n",
     );
-    await client.say("0\r\n\r\nGET /c HTTP/1.1\r\nHost: a\r\n\r\n");
-    await client.hear("\r\n\r\n/b");
-    await client.hear("\r\n\r\n/c");
+    await client.sendText("0\r\n\r\nGET /c HTTP/1.1\r\nHost: a\r\n\r\n");
+    await client.readUntil("\r\n\r\n/b");
+    await client.readUntil("\r\n\r\n/c");
     client.close();
   },
 );
@@ -265,12 +265,12 @@ serverTest(
   async (fixture) => {
     const { connect, faults } = fixture(say);
     const { client, done } = connect();
-    await client.say(
+    await client.sendText(
       "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n",
     );
-    await client.say(GET);
+    await client.sendText(GET);
     await client.closeWrite();
-    assertMatch(await client.hearAll(), /\r\n\r\n\/a$/);
+    assertMatch(await client.readAllText(), /\r\n\r\n\/a$/);
     await done;
     assertEquals(faults, ["badRequest"]);
   },
@@ -282,11 +282,11 @@ serverTest(
     const { connect } = fixture(say);
     const { client, done } = connect(1024);
     const sending = (async () => {
-      await client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
-      await client.say("x".repeat(200_000));
+      await client.sendText("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
+      await client.sendText("x".repeat(200_000));
       await client.closeWrite();
     })();
-    assertMatch(await client.hearAll(), /\r\n\r\n\/a$/);
+    assertMatch(await client.readAllText(), /\r\n\r\n\/a$/);
     await sending;
     await done;
   },
@@ -301,16 +301,16 @@ serverTest(
     });
     for (const framing of ["Content-Length: 200000", "Transfer-Encoding: chunked"]) {
       const { client, done } = connect();
-      await client.say(`POST /a HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n`);
-      assertMatch(await client.hear("\r\n\r\n"), /\r\nConnection: close\r\n/);
+      await client.sendText(`POST /a HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n`);
+      assertMatch(await client.readUntil("\r\n\r\n"), /\r\nConnection: close\r\n/);
       client.close();
       await done;
     }
     const { client, done } = connect();
-    await client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
-    assert(!/Connection: close/.test(await client.hear("\r\n\r\n")));
-    await client.say(`12345${GET}`);
-    await client.hear("\r\n\r\n");
+    await client.sendText("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+    assert(!/Connection: close/.test(await client.readUntil("\r\n\r\n")));
+    await client.sendText(`12345${GET}`);
+    await client.readUntil("\r\n\r\n");
     client.close();
     await done;
   },

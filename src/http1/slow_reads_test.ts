@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { Deadlines } from "../net/deadlines.ts";
-import { type MakePair, onConns } from "../net/testing/conn_fake.ts";
+import { type MakePair, onConns } from "../net/testing/fake_conn.ts";
 import { Body } from "./body.ts";
 import { BufferedConn } from "./buffered_conn.ts";
 import { CHUNKED, type Framing } from "./framing.ts";
@@ -34,10 +34,10 @@ onConns(
     const { io, far } = bench(pair);
     let hasMore: boolean | undefined;
     const reading = readLine(io, 4_096).then((result) => hasMore = result);
-    await far.say("GET / HTT");
-    await far.say("P/1.1\r");
+    await far.sendText("GET / HTT");
+    await far.sendText("P/1.1\r");
     assertEquals(hasMore, undefined);
-    await far.say("\n");
+    await far.sendText("\n");
     assertEquals(await reading, true);
     const last = readLine(io, 4_096);
     await far.closeWrite();
@@ -49,7 +49,7 @@ onConns(
 onConns("a head without line ends is looked at as soon as it is too long", async (pair) => {
   const { io, far } = bench(pair);
   const reading = readLine(io, 512);
-  await far.say("x".repeat(512));
+  await far.sendText("x".repeat(512));
   assertEquals(await reading, true);
   io.dispose();
 });
@@ -59,10 +59,10 @@ onConns(
   async (pair) => {
     const { io, far, bodyOf } = bench(pair);
     const whole = discard(bodyOf(4));
-    await far.say("rest");
+    await far.sendText("rest");
     assertEquals(await whole, "ended");
     const malformed = discard(bodyOf(CHUNKED));
-    await far.say("no size\r\n");
+    await far.sendText("no size\r\n");
     const fault = await malformed;
     assertEquals(fault instanceof Fault && fault.fault, "badRequest");
     io.dispose();
@@ -72,8 +72,8 @@ onConns(
 onConns("after a response, what the client still sends is dropped until its end", async (pair) => {
   const { io, far } = bench(pair);
   const lingering = lingerAfterResponse(io);
-  assertEquals(await far.hearAll(), "");
-  await far.say("more");
+  assertEquals(await far.readAllText(), "");
+  await far.sendText("more");
   await far.closeWrite();
   await lingering;
   io.dispose();

@@ -1,7 +1,7 @@
 /** The client and its pool against an upstream that says each byte when the test wants it. */
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { Fault, type FaultName } from "../base/fault.ts";
-import { type MakePair, onConns } from "../net/testing/conn_fake.ts";
+import { type MakePair, onConns } from "../net/testing/fake_conn.ts";
 import { get, poolFixture, textOf, WAIT } from "./testing/pool_fixture.ts";
 
 /** Starts a request on a fresh connection and answers it; the reply or the fault. */
@@ -9,8 +9,8 @@ async function answered(pair: MakePair, answer: string, method = "GET", end = tr
   const { pool, upstreams } = poolFixture(pair);
   const connection = await pool.connect();
   const reply = get(connection, method).catch((error) => error as Fault);
-  await upstreams[0]!.hear("\r\n\r\n");
-  await upstreams[0]!.say(answer);
+  await upstreams[0]!.readUntil("\r\n\r\n");
+  await upstreams[0]!.sendText(answer);
   if (end) await upstreams[0]!.closeWrite();
   return { reply: await reply, connection, pool };
 }
@@ -26,9 +26,12 @@ onConns(
     const first = await pool.connect();
     assertEquals(first.requestStarted, false);
     const reply = get(first);
-    assertEquals(await upstreams[0]!.hear("\r\n\r\n"), "GET /a?b HTTP/1.1\r\nHost: up\r\n\r\n");
+    assertEquals(
+      await upstreams[0]!.readUntil("\r\n\r\n"),
+      "GET /a?b HTTP/1.1\r\nHost: up\r\n\r\n",
+    );
     assertEquals([first.requestStarted, first.responseStarted, first.reused], [true, false, false]);
-    await upstreams[0]!.say("HTTP/1.1 200 Fine\r\nContent-Length: 2\r\nX-Y: z\r\n\r\nok");
+    await upstreams[0]!.sendText("HTTP/1.1 200 Fine\r\nContent-Length: 2\r\nX-Y: z\r\n\r\nok");
     const { head, body } = await reply;
     assertEquals([head.status, head.reason, head.fields.get("x-y")], [200, "Fine", "z"]);
     assertEquals(await textOf(body), "ok");
@@ -40,10 +43,10 @@ onConns(
     const again = get(first, "POST", WAIT, new TextEncoder().encode("hi"));
     assertEquals([first.reused, first.responseStarted], [true, false]);
     assertEquals(
-      await upstreams[0]!.hear("hi"),
+      await upstreams[0]!.readUntil("hi"),
       "POST /a?b HTTP/1.1\r\nHost: up\r\nContent-Length: 2\r\n\r\nhi",
     );
-    await upstreams[0]!.say("HTTP/1.1 204 No Content\r\n\r\n");
+    await upstreams[0]!.sendText("HTTP/1.1 204 No Content\r\n\r\n");
     assertEquals((await again).body.none, true);
     first.release();
     pool.close();
@@ -59,12 +62,14 @@ onConns(
     const source = { length: undefined, read: () => Promise.resolve(parts.shift()) };
     const reply = get(connection, "PUT", WAIT, source);
     assertEquals(
-      await upstreams[0]!.hear("0\r\n\r\n"),
+      await upstreams[0]!.readUntil("0\r\n\r\n"),
       "PUT /a?b HTTP/1.1\r\nHost: up\r\nTransfer-Encoding: chunked\r\n\r\n" +
         "2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
     );
-    await upstreams[0]!.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n");
-    await upstreams[0]!.say("0\r\nX-Sum: 6\r\n\r\n");
+    await upstreams[0]!.sendText(
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n",
+    );
+    await upstreams[0]!.sendText("0\r\nX-Sum: 6\r\n\r\n");
     const { body } = await reply;
     assertEquals(await textOf(body), "abc");
     assertEquals(body.trailers?.get("x-sum"), "6");
@@ -157,15 +162,15 @@ onConns(
     const reads = [body.promise, Promise.resolve(undefined)];
     const source = { length: undefined, read: () => reads.shift() ?? Promise.resolve(undefined) };
     const reply = get(connection, "PUT", { responseMs: 5_000 }, source);
-    await upstreams[0]!.hear("\r\n\r\n");
+    await upstreams[0]!.readUntil("\r\n\r\n");
     await clock.advance(20_000);
     body.resolve(new Uint8Array(3));
-    await upstreams[0]!.hear("0\r\n\r\n");
+    await upstreams[0]!.readUntil("0\r\n\r\n");
     await clock.advance(4_000);
-    await upstreams[0]!.say("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n");
+    await upstreams[0]!.sendText("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n");
     const { body: answer } = await reply;
     await clock.advance(20_000);
-    await upstreams[0]!.say("abc");
+    await upstreams[0]!.sendText("abc");
     assertEquals(await textOf(answer), "abc");
     connection.release();
 
@@ -182,8 +187,8 @@ onConns("an early response is handed on while the request is still being sent", 
   const connection = await pool.connect();
   const never = new Promise<undefined>(() => {});
   const reply = get(connection, "PUT", WAIT, { length: undefined, read: () => never });
-  await upstreams[0]!.hear("\r\n\r\n");
-  await upstreams[0]!.say("HTTP/1.1 413 Too Much\r\nContent-Length: 0\r\n\r\n");
+  await upstreams[0]!.readUntil("\r\n\r\n");
+  await upstreams[0]!.sendText("HTTP/1.1 413 Too Much\r\nContent-Length: 0\r\n\r\n");
   assertEquals((await reply).head.status, 413);
   connection.release();
   assertEquals(pool.idle, 0);
@@ -208,21 +213,21 @@ onConns(
       return { connection, reply: get(connection, "PUT", options, body()) };
     };
     const reported = await ask();
-    assertEquals((await upstreams[0]!.hear("\r\n\r\n")).endsWith("4\r\n\r\n"), true);
-    await upstreams[0]!.say("HTTP/1.1 100 Continue\r\n\r\n");
-    assertEquals(await upstreams[0]!.hear("body"), "body");
+    assertEquals((await upstreams[0]!.readUntil("\r\n\r\n")).endsWith("4\r\n\r\n"), true);
+    await upstreams[0]!.sendText("HTTP/1.1 100 Continue\r\n\r\n");
+    assertEquals(await upstreams[0]!.readUntil("body"), "body");
 
     const mute = await ask();
-    await upstreams[1]!.hear("\r\n\r\n");
+    await upstreams[1]!.readUntil("\r\n\r\n");
     await clock.advance(1_000);
-    assertEquals(await upstreams[1]!.hear("body"), "body");
+    assertEquals(await upstreams[1]!.readUntil("body"), "body");
 
     const refused = await ask();
-    await upstreams[2]!.hear("\r\n\r\n");
-    await upstreams[2]!.say("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n");
+    await upstreams[2]!.readUntil("\r\n\r\n");
+    await upstreams[2]!.sendText("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n");
     assertEquals((await refused.reply).head.status, 417);
     refused.connection.release();
-    assertEquals(await upstreams[2]!.hearAll(), "");
+    assertEquals(await upstreams[2]!.readAllText(), "");
     for (const { connection, reply } of [reported, mute]) {
       connection.abort(new Fault("clientGone"));
       await assertFault(reply, "clientGone");
@@ -236,8 +241,8 @@ onConns("informational responses are passed on in order before the final one", a
   const connection = await pool.connect();
   const onInformational = (head: { status: number }) => void seen.push(head.status);
   const reply = get(connection, "GET", { ...WAIT, onInformational });
-  await upstreams[0]!.say("HTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 E\r\nLink: x\r\n\r\n");
-  await upstreams[0]!.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  await upstreams[0]!.sendText("HTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 E\r\nLink: x\r\n\r\n");
+  await upstreams[0]!.sendText("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
   assertEquals((await reply).head.status, 200);
   assertEquals(seen, [102, 103]);
   connection.release();
@@ -250,10 +255,10 @@ onConns("after a 101 the raw connection gives early bytes first", async (pair) =
   connection.request("GET", "/").line("Upgrade", "echo");
   const reply = connection.exchange(null, { ...WAIT, upgrade: true });
   assertEquals(
-    await upstreams[0]!.hear("\r\n\r\n"),
+    await upstreams[0]!.readUntil("\r\n\r\n"),
     "GET / HTTP/1.1\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n",
   );
-  await upstreams[0]!.say("HTTP/1.1 101 Switching\r\nUpgrade: echo\r\n\r\nearly");
+  await upstreams[0]!.sendText("HTTP/1.1 101 Switching\r\nUpgrade: echo\r\n\r\nearly");
   assertEquals((await reply).head.status, 101);
   const conn = connection.detach();
   const buffer = new Uint8Array(10);

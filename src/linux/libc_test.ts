@@ -1,4 +1,4 @@
-/** The real kernel's promises, those that the fake one copies. */
+/** The behaviour of the real kernel that the fake kernel imitates. */
 import { assert, assertEquals } from "@std/assert";
 import { EAGAIN, ECONNREFUSED, ECONNRESET, EPIPE } from "./errno.ts";
 import { FAILED, PEER_ENDED, READABLE, WRITABLE } from "./kernel.ts";
@@ -21,7 +21,7 @@ class Pair implements Disposable {
     assert(this.near > 0 && this.far > 0);
   }
 
-  /** What is reported about `near` within a second, as flags. */
+  /** The flags that are reported for `near` within a second. */
   report(): number {
     assertEquals(this.libc.poll(1_000), 1);
     assertEquals(this.libc.eventFd(0), this.near);
@@ -35,7 +35,7 @@ class Pair implements Disposable {
 }
 
 Deno.test({
-  name: "libc means what we mean by its structures, and testing that leaves nothing open",
+  name: "the self-test finds the structures of libc as expected, and leaves nothing open",
   ...onLinux,
   async fn() {
     // In a separate process: in this one other tests open descriptors and close them.
@@ -50,10 +50,10 @@ Deno.test({
       console.log(openDescriptors() - before);`;
     const command = new Deno.Command(Deno.execPath(), { args: ["eval", "--quiet", program] });
     const { stdout, stderr } = await command.output();
-    const [said, complained] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-    assertEquals(complained, "");
-    // Fewer are as good: the runtime closes one of its own now and then, soon after its start.
-    assert(said !== "" && Number(said) <= 0, `${said} more descriptors are open`);
+    const [opened, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+    assertEquals(errors, "");
+    // Fewer are fine: the runtime may close one of its own soon after its start.
+    assert(opened !== "" && Number(opened) <= 0, `${opened} more descriptors are open`);
   },
 });
 
@@ -97,7 +97,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a refused connect says so when its error is taken, and only once",
+  name: "the error of a refused connect is returned once",
   ...onLinux,
   fn() {
     using libc = new Libc();
@@ -147,7 +147,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "receiveInto fills a buffer of ours, and says end, nothing and reset like receive",
+  name: "receiveInto fills the given buffer, and reports an end and no bytes like receive",
   ...onLinux,
   fn() {
     using pair = new Pair();
@@ -157,7 +157,7 @@ Deno.test({
     libc.send(far, new TextEncoder().encode("abcdef"), 0, 6);
     libc.watch(near, 1);
     pair.report();
-    // A view writes where it stands, and no further.
+    // Only the part of a subarray is written.
     assertEquals(libc.receiveInto(near, whole.subarray(2, 6)), 4);
     assertEquals([...whole], [0, 0, 97, 98, 99, 100, 0, 0, 0, 0]);
     assertEquals(libc.receiveInto(near, whole.subarray(6)), 2);
@@ -169,12 +169,12 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a wait elsewhere ends with what there is to report, with a wake, and with its time",
+  name: "a wait in another thread ends with an event, with a wake and with its time-out",
   ...onLinux,
   async fn() {
     using pair = new Pair();
     const { libc, near, far } = pair;
-    // Far longer than any test may take: it is not the time that ends these.
+    // Far longer than a test may take, so the time-out does not end these waits.
     const forever = 100_000_000;
     libc.watch(near, 1);
     await libc.pollElsewhere(forever);
@@ -191,8 +191,8 @@ Deno.test({
     await woken;
     assertEquals([libc.poll(0), libc.eventFd(0), libc.eventMark(0)], [1, eventfd, 2]);
     libc.settle(eventfd);
-    libc.poll(0); // that it can be woken again is a change too
-    // Nothing is left to report, so only its time can end this one.
+    libc.poll(0); // the settled eventfd is reported once more, as writable
+    // Nothing is left to report, so only the time-out can end this wait.
     await libc.pollElsewhere(1);
     assertEquals(libc.poll(0), 0);
     libc.close(eventfd);
@@ -200,7 +200,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "the kernel says what a peer has acknowledged, although the peer reads nothing",
+  name: "the kernel reports what a peer has acknowledged, although the peer reads nothing",
   ...onLinux,
   fn() {
     const { libc, near, far, listener } = new Pair();

@@ -24,12 +24,12 @@ const record = (into: string[], name: string): Watcher => ({
   ready: (_, flags) => into.push(`${name} ${(flags & READABLE) !== 0 ? "readable" : "writable"}`),
 });
 
-Deno.test("a report taken before its socket was closed does not reach the socket's successor", () => {
+Deno.test("an event of a socket that was closed does not reach the next socket with the same descriptor", () => {
   const { kernel, loop, listener, fds: [first, second] } = sockets();
   const reported: string[] = [];
   loop.watch(first, {
     ready() {
-      // The report for `second` is in the same batch; its number is given away before it is handed out.
+      // The event of `second` is in the same batch; its descriptor is reused before that event is handled.
       loop.forget(second);
       kernel.close(second);
       kernel.client(1);
@@ -54,25 +54,25 @@ Deno.test("a watcher that was removed is not called", () => {
   assertEquals(reported, []);
 });
 
-Deno.test("a turn asked for in a turn comes after those of everyone else", () => {
+Deno.test("a tick that is queued by a tick runs after those of all others", () => {
   const loop = new Loop(new FakeKernel());
   const ran: string[] = [];
-  const turn = (name: string, times: number): Tick => ({
+  const tick = (name: string, times: number): Tick => ({
     queued: false,
     run() {
       ran.push(name);
       if (--times > 0) loop.again(this);
     },
   });
-  const greedy = turn("greedy", 3);
+  const greedy = tick("greedy", 3);
   loop.again(greedy);
-  loop.again(greedy); // asking twice is asking once
-  loop.again(turn("modest", 1));
+  loop.again(greedy); // queueing it twice has the effect of once
+  loop.again(tick("modest", 1));
   for (let i = 0; i < 4; i++) loop.tick();
   assertEquals(ran, ["greedy", "modest", "greedy", "greedy"]);
 });
 
-Deno.test("ticks that take long let what has become ready meanwhile go first, and all get their turn", () => {
+Deno.test("after a long tick what has become ready meanwhile goes first, and every queued tick runs", () => {
   const { kernel, loop, fds: [first] } = sockets();
   const ran: string[] = [];
   loop.watch(first, { ready: () => ran.push("message") });
@@ -101,15 +101,15 @@ Deno.test("bulk is alone when all reports of the last 100 ms were postponed", ()
     loop.tick();
     return loop.isBulkAlone;
   };
-  assert(alone(0, [bulk]), "nobody else was ever there");
+  assert(alone(0, [bulk]), "there was no other socket yet");
   loop.watch(talk, { ready() {} });
-  assert(!alone(0, [talk, bulk]), "a message came");
+  assert(!alone(0, [talk, bulk]), "a message arrived");
   assert(!alone(99, [bulk]));
   assert(alone(1, [bulk]));
-  assert(!alone(1, [bulk, talk]), "another message came");
+  assert(!alone(1, [bulk, talk]), "another message arrived");
 });
 
-Deno.test("the loop does not sleep while someone waits for a turn, nor past a deadline", () => {
+Deno.test("the loop does not sleep while a tick is queued, nor past a deadline", () => {
   const kernel = new FakeKernel();
   const slept: number[] = [];
   const poll: Kernel["poll"] = (timeoutMs) => {
@@ -126,7 +126,7 @@ Deno.test("the loop does not sleep while someone waits for a turn, nor past a de
   assert(slept[1]! >= 100 && slept[1]! <= 116);
 });
 
-Deno.test("a watcher can ask whether something of this tick was not told yet to another one", () => {
+Deno.test("a watcher can ask whether another descriptor may have an event that was not handled yet", () => {
   const { kernel, loop, fds: [first, second] } = sockets();
   const news: boolean[] = [];
   const ask = (fd: number): Watcher => ({ ready: () => news.push(loop.mayHaveNews(fd)) });

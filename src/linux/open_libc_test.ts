@@ -2,7 +2,7 @@ import { assert, assertStrictEquals } from "@std/assert";
 import { closeLibc, openLibc } from "./open_libc.ts";
 
 Deno.test({
-  name: "the library is opened once for all who use it, and closed by the last of them",
+  name: "the library is opened once for all users, and closed by the last of them",
   ignore: Deno.build.os !== "linux",
   fn() {
     const first = openLibc();

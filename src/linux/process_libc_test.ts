@@ -17,10 +17,10 @@ Deno.test({
 
 Deno.test({
   name:
-    "a program with the permissions of the proxy gives memory back that only its start needed, and goes on",
+    "a program with the permissions of the proxy gives back memory that only its start needed, and continues",
   ignore,
   async fn() {
-    // In a process of its own, whose memory no other test changes.
+    // In a separate process, whose memory no other test changes.
     const program = `
       const { ProcessLibc } = await import(${
       JSON.stringify(import.meta.resolve("./process_libc.ts"))

@@ -1,4 +1,4 @@
-/** Interfaces by name and by number. */
+/** Interfaces that are named by their number. */
 import { assertEquals } from "@std/assert";
 import { numberScope } from "./scope.ts";
 
@@ -12,7 +12,7 @@ Deno.test("an interface may be named by its number", () => {
 });
 
 Deno.test({
-  name: "the system knows the number of the loopback interface, and of no other that is not there",
+  name: "the loopback interface has its number, and an interface that does not exist has none",
   ignore: Deno.build.os !== "linux",
   fn() {
     assertEquals(numberScope("fe80::1%lo"), "fe80::1%1");

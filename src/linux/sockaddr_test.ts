@@ -30,7 +30,7 @@ Deno.test("an address of each form reads back in its shortest form", () => {
   }
 });
 
-Deno.test("what is no address is not taken for one", () => {
+Deno.test("text that is not an address is not parsed as one", () => {
   const wrong = ["localhost", "1.2.3", "1.2.3.256", "1::2::3", "1:2:3", "12345::", "::1%eth0", ""];
   for (const text of wrong) assertEquals(ipSockaddr(text, 1), undefined, text);
 });
@@ -46,7 +46,7 @@ Deno.test("a link-local address reads back with the number of its interface", ()
   assertEquals(endpointOf(ipSockaddr("fe80::1%7", 443)!), endpoint);
 });
 
-Deno.test("addresses of one host differ in their ports alone", () => {
+Deno.test("addresses of one host differ only in their ports", () => {
   const address = (ip: string, port: number) => ipSockaddr(ip, port)!;
   for (const ip of ["192.0.2.1", "2001:db8::1", "fe80::1%3"]) {
     assertEquals([ip, isSameHost(address(ip, 1), address(ip, 0xffff))], [ip, true]);

@@ -1,12 +1,12 @@
 import { assertEquals } from "@std/assert";
 import { kernelUnsupportedReason } from "./unsupported_reason.ts";
 
-/** What a separate process prints with these permissions; it must not prompt, on a terminal or not. */
-async function said(...permissions: string[]): Promise<[stdout: string, stderr: string]> {
+/** The output of a separate process with these permissions; it must not prompt, on a terminal or not. */
+async function outputWith(...permissions: string[]): Promise<[stdout: string, stderr: string]> {
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
   const main = `${folder}/main.ts`;
-  const room = new URL("./unsupported_reason.ts", import.meta.url);
-  const program = `import { kernelUnsupportedReason } from ${JSON.stringify(room)};
+  const module = new URL("./unsupported_reason.ts", import.meta.url);
+  const program = `import { kernelUnsupportedReason } from ${JSON.stringify(module)};
     console.log(String(kernelUnsupportedReason()));`;
   await Deno.writeTextFile(main, program);
   const args = ["run", "--quiet", "--no-check", ...permissions, main];
@@ -16,7 +16,8 @@ async function said(...permissions: string[]): Promise<[stdout: string, stderr: 
 }
 
 Deno.test({
-  name: "on Linux with all it needs nothing is in the way, and looking leaves nothing open",
+  name:
+    "on Linux with all that is needed there is no reason, and finding that out leaves nothing open",
   ignore: Deno.build.os !== "linux",
   fn() {
     assertEquals([kernelUnsupportedReason(), kernelUnsupportedReason()], [undefined, undefined]);
@@ -24,12 +25,12 @@ Deno.test({
 });
 
 Deno.test({
-  name: "without the permission it says which one, and asks nobody",
+  name: "without the permission the reason names it, and nobody is prompted",
   ignore: Deno.build.os !== "linux",
   async fn() {
     const missing = "calling libc is not permitted (--allow-ffi)";
-    assertEquals(await said(), [missing, ""]);
-    assertEquals(await said("--allow-ffi"), ["undefined", ""]);
+    assertEquals(await outputWith(), [missing, ""]);
+    assertEquals(await outputWith("--allow-ffi"), ["undefined", ""]);
   },
 });
 

@@ -26,8 +26,8 @@ Deno.test("the pauses of a shortage become longer, and it is reported once", () 
   assertEquals(pauses.next(10_000).isNews, true);
 });
 
-/** Resets so many connections before they are taken; resolves when the listener's queue has them. */
-async function resetStorm(port: number, count: number): Promise<void> {
+/** Resets `count` connections before they are accepted; resolves when the listener's queue has them. */
+async function resetConnections(port: number, count: number): Promise<void> {
   const { connect } = await import("node:net");
   for (let i = 0; i < count; i++) {
     await new Promise<void>((resolve) => {
@@ -38,9 +38,9 @@ async function resetStorm(port: number, count: number): Promise<void> {
   }
 }
 
-Deno.test("Deno names a connection that was reset in the queue as this table does", async () => {
+Deno.test("Deno gives a connection that was reset in the queue a code that is in this table", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  await resetStorm(listener.addr.port, 2);
+  await resetConnections(listener.addr.port, 2);
   for (let i = 0; i < 2; i++) {
     const error = await listener.accept().catch((error) => error);
     assertEquals(acceptVerdict(error), "again", String(error));

@@ -8,7 +8,7 @@ Deno.test("with enough descriptors, each service has what was configured", () =>
   assertEquals([clients, admin], [[10_000, 500], 64]);
 });
 
-Deno.test("where there are not, all give up the same share, and what is fixed stays free", () => {
+Deno.test("without enough, all services give up the same share, and the fixed descriptors stay free", () => {
   const needs = [need(10_000), need(1_000, 3)];
   for (const limit of [96, 256, 1_024, 4_096]) {
     const { clients, admin } = budget(needs, { limit, open: 25 });

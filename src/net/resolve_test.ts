@@ -4,7 +4,7 @@ import { Fault } from "../base/fault.ts";
 import { Resolver } from "./resolve.ts";
 
 /** A name service whose answers the test gives, one look-up at a time. */
-class Service {
+class FakeNameService {
   readonly clock = new ManualClock();
   readonly asked: { readonly host: string; readonly answer: (ips: readonly string[]) => void }[] =
     [];
@@ -18,7 +18,7 @@ class Service {
     return this.asked.map(({ host }) => host);
   }
 
-  /** Asks for a name, lets the service answer, and returns what came of it. */
+  /** Resolves a name, lets the service answer, and returns the result. */
   async found(host: string, ips: readonly string[]): Promise<readonly string[] | Fault> {
     const asking = this.resolver.resolve(host);
     this.asked.at(-1)!.answer(ips);
@@ -26,8 +26,8 @@ class Service {
   }
 }
 
-/** What a promise has come to so far; undefined while it is pending. */
-async function soFar<T>(promise: Promise<T>): Promise<T | undefined> {
+/** The value of a promise that has resolved; undefined while it is pending. */
+async function valueSoFar<T>(promise: Promise<T>): Promise<T | undefined> {
   const turns = (async () => {
     for (let turn = 0; turn < 20; turn++) await Promise.resolve();
     return undefined;
@@ -37,16 +37,16 @@ async function soFar<T>(promise: Promise<T>): Promise<T | undefined> {
 
 const nameOf = (outcome: unknown) => outcome instanceof Fault ? outcome.fault : outcome;
 
-Deno.test("an address is its own answer, without a look-up", async () => {
-  const { resolver, asked } = new Service();
+Deno.test("an address is returned as it is, without a look-up", async () => {
+  const { resolver, asked } = new FakeNameService();
   for (const ip of ["10.0.0.1", "::1", "fe80::1%eth0"]) {
     assertEquals(await resolver.resolve(ip), [ip]);
   }
   assertEquals(asked, []);
 });
 
-Deno.test("a name is looked up once for all who ask, and again after 5 s", async () => {
-  const service = new Service();
+Deno.test("a name is looked up once for all callers, and again after 5 s", async () => {
+  const service = new FakeNameService();
   const { resolver, clock, asked } = service;
   const both = [resolver.resolve("db"), resolver.resolve("db")];
   assertEquals(service.hosts, ["db"]);
@@ -61,7 +61,7 @@ Deno.test("a name is looked up once for all who ask, and again after 5 s", async
 });
 
 Deno.test("a name that does not exist is a fault for a second; one that was there keeps its address", async () => {
-  const service = new Service();
+  const service = new FakeNameService();
   const { resolver, clock, asked } = service;
   assertEquals(nameOf(await service.found("db", [])), "nameUnknown");
   assertEquals(nameOf(await resolver.resolve("db")), "nameUnknown");
@@ -72,34 +72,34 @@ Deno.test("a name that does not exist is a fault for a second; one that was ther
   assertEquals(await service.found("db", []), ["10.0.0.1"]);
 });
 
-Deno.test("a silent service: the last address after a moment, then at once, and for ever", async () => {
-  const service = new Service();
+Deno.test("while the name service is silent the last address is used, first after a wait, then at once", async () => {
+  const service = new FakeNameService();
   const { resolver, clock, asked } = service;
   await service.found("db", ["10.0.0.1"]);
   await clock.advance(5_000);
   const first = resolver.resolve("db");
-  assertEquals(await soFar(first), undefined);
+  assertEquals(await valueSoFar(first), undefined);
   await clock.advance(250);
   assertEquals(await first, ["10.0.0.1"]);
   // Known to be silent now.
-  assertEquals(await soFar(resolver.resolve("db")), ["10.0.0.1"]);
+  assertEquals(await valueSoFar(resolver.resolve("db")), ["10.0.0.1"]);
   await clock.advance(600_000);
-  assertEquals(await soFar(resolver.resolve("db")), ["10.0.0.1"]);
+  assertEquals(await valueSoFar(resolver.resolve("db")), ["10.0.0.1"]);
   assertEquals(asked.length, 2);
   asked[1]!.answer(["10.0.0.2"]);
   await clock.advance(0);
   assertEquals(await resolver.resolve("db"), ["10.0.0.2"]);
 });
 
-Deno.test("a silent service that never answered leaves its callers to their own deadline", async () => {
-  const { resolver, clock } = new Service();
+Deno.test("a name service that never answered keeps its callers waiting until their own deadline", async () => {
+  const { resolver, clock } = new FakeNameService();
   const asking = resolver.resolve("db");
   await clock.advance(600_000);
-  assertEquals(await soFar(asking), undefined);
+  assertEquals(await valueSoFar(asking), undefined);
 });
 
 Deno.test("few look-ups run at a time, and silent ones do not keep the others waiting for long", async () => {
-  const service = new Service();
+  const service = new FakeNameService();
   const { resolver, clock, asked } = service;
   for (let i = 0; i < 40; i++) void resolver.resolve(`silent${i}`);
   const last = resolver.resolve("answers");
@@ -108,7 +108,7 @@ Deno.test("few look-ups run at a time, and silent ones do not keep the others wa
   assertEquals(asked.length, 8);
   await clock.advance(2_000);
   assertEquals(asked.length, 12);
-  // As many threads as they may ever have.
+  // The maximum number of threads for look-ups.
   await clock.advance(60_000);
   assertEquals(asked.length, 12);
   for (let done = 0; done < asked.length; done++) {
@@ -120,7 +120,7 @@ Deno.test("few look-ups run at a time, and silent ones do not keep the others wa
 });
 
 Deno.test("the address that answered last comes first, those that failed come last", async () => {
-  const service = new Service();
+  const service = new FakeNameService();
   const { resolver, clock } = service;
   const ips = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
   assertEquals(await service.found("db", ips), ips);
@@ -134,15 +134,15 @@ Deno.test("the address that answered last comes first, those that failed come la
   assertEquals(await resolver.resolve("db"), ["10.0.0.2", "10.0.0.1", "10.0.0.3"]);
 });
 
-Deno.test("families take turns, so that one that is dead costs one attempt", async () => {
-  const service = new Service();
+Deno.test("address families alternate, so that a dead one costs one attempt", async () => {
+  const service = new FakeNameService();
   assertEquals(
     await service.found("db", ["2001:db8::1", "2001:db8::2", "10.0.0.1"]),
     ["2001:db8::1", "10.0.0.1", "2001:db8::2"],
   );
 });
 
-Deno.test("a look-up that throws is one that failed", async () => {
+Deno.test("a look-up that throws counts as failed", async () => {
   const resolver = new Resolver(new ManualClock(), () => Promise.reject(new Error("broken")));
   assertInstanceOf(await resolver.resolve("db"), Fault);
 });

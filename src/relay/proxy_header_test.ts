@@ -28,7 +28,7 @@ Deno.test("v1 prints IPv6 addresses in full, without their zone", () => {
   );
 });
 
-Deno.test("v1 brings two families to one", () => {
+Deno.test("v1 prints addresses of two families in one", () => {
   assertEquals(
     text(proxyHeader("v1", tcp("10.1.2.3", 1), tcp("::1", 2))),
     "PROXY TCP6 ::ffff:a01:203 ::1 1 2\r\n",

@@ -4,9 +4,9 @@ import type { Event } from "../events/events.ts";
 import { EngineUnavailable, type StartEngine } from "./engine.ts";
 import { makePortableRelay } from "./portable/portable.ts";
 import { type EngineChoice, startRelay } from "./relay.ts";
-import { SETTINGS } from "./testing/world.ts";
+import { SETTINGS } from "./testing/relay_fixture.ts";
 
-function start(choice: EngineChoice, splice: StartEngine = cannot, workers = 1) {
+function start(choice: EngineChoice, splice: StartEngine = unavailable, workers = 1) {
   const events: Event[] = [];
   const context = {
     clock: new ManualClock(),
@@ -16,13 +16,13 @@ function start(choice: EngineChoice, splice: StartEngine = cannot, workers = 1) 
   return { relay: startRelay(choice, { ...SETTINGS, workers }, context, splice), events };
 }
 
-/** Stands in for the Linux engine. */
-const runs: StartEngine = (settings, context) =>
+/** Replaces the Linux engine. */
+const available: StartEngine = (settings, context) =>
   Object.assign(makePortableRelay(settings, context), { engine: "splice" });
-const cannot: StartEngine = () => new EngineUnavailable("needs Linux");
+const unavailable: StartEngine = () => new EngineUnavailable("needs Linux");
 
-Deno.test("auto takes the splice engine where it runs", async () => {
-  const { relay, events } = start("auto", runs);
+Deno.test("auto chooses the splice engine where it runs", async () => {
+  const { relay, events } = start("auto", available);
   assert(!(relay instanceof EngineUnavailable));
   assertEquals(relay.engine, "splice");
   assertEquals(events, [
@@ -32,7 +32,7 @@ Deno.test("auto takes the splice engine where it runs", async () => {
 });
 
 Deno.test("auto falls back to streams and reports why", async () => {
-  const { relay, events } = start("auto", cannot);
+  const { relay, events } = start("auto", unavailable);
   assert(!(relay instanceof EngineUnavailable));
   assertEquals(relay.engine, "stream");
   assertEquals(events, [
@@ -41,15 +41,15 @@ Deno.test("auto falls back to streams and reports why", async () => {
   await relay[Symbol.asyncDispose]();
 });
 
-Deno.test("stream takes streams although splice would run", async () => {
-  const { relay } = start("stream", runs);
+Deno.test("stream chooses streams although splice would run", async () => {
+  const { relay } = start("stream", available);
   assert(!(relay instanceof EngineUnavailable));
   assertEquals(relay.engine, "stream");
   await relay[Symbol.asyncDispose]();
 });
 
 Deno.test("streams warn that several workers have no effect on them", async () => {
-  const { relay, events } = start("stream", runs, 3);
+  const { relay, events } = start("stream", available, 3);
   assert(!(relay instanceof EngineUnavailable));
   assertEquals(events[1], {
     type: "config.warned",
@@ -59,7 +59,7 @@ Deno.test("streams warn that several workers have no effect on them", async () =
 });
 
 Deno.test("splice fails with the reason where it cannot run", () => {
-  const { relay, events } = start("splice", cannot);
+  const { relay, events } = start("splice", unavailable);
   assert(relay instanceof EngineUnavailable);
   assertEquals(relay.reason, "needs Linux");
   assertEquals(events, []);

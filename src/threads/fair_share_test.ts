@@ -22,7 +22,7 @@ Deno.test("a thread that is ahead leaves a client to the others, and takes it if
   assertEquals(share.yields(now), false);
 });
 
-Deno.test("a thread alone is never ahead", () => {
+Deno.test("a single thread is never ahead", () => {
   const semaphore = new SharedSemaphore(newSemaphoreCells(1), 100, 0, () => {});
   const share = new FairShare(semaphore);
   for (let client = 0; client < 50; client++) {

@@ -8,7 +8,7 @@ function clockOn(kernel: FakeKernel) {
   return { loop, clock: new LoopClock({ loop, again: (tick) => loop.again(tick) }) };
 }
 
-Deno.test("a timer is at most a tick of the wheel late and never early, also in the middle of a long tick", () => {
+Deno.test("a timer is never early and at most a tick of the wheel late, also if it is set in a long tick", () => {
   const kernel = new FakeKernel();
   const { loop, clock } = clockOn(kernel);
   kernel.time += 7; // this tick has lasted for so long

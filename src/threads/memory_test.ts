@@ -9,7 +9,7 @@ import {
   sumCounters,
 } from "./memory.ts";
 
-Deno.test("counters are added over the threads, and of the longest times the longest is taken", () => {
+Deno.test("the counters of the threads are added, and the longest time is the maximum", () => {
   const memory = newServiceMemory(2, []);
   memory.counters[0]!.set([1, 300]);
   memory.counters[1]!.set([2, 200]);

@@ -14,7 +14,7 @@ Deno.test("literals and unix paths need no look-up, names do", () => {
   assertEquals(literalSockaddr(ADDRESS), undefined);
 });
 
-Deno.test("a name in use is looked up every 5 s, also where that failed, and not after its end", async () => {
+Deno.test("a name in use is looked up every 5 s, also after a failure, and not after the watch has ended", async () => {
   const clock = new ManualClock();
   const answers = [["10.0.0.1", "::1"], [], ["10.0.0.2"]];
   const asked: number[] = [];
@@ -31,22 +31,22 @@ Deno.test("a name in use is looked up every 5 s, also where that failed, and not
       return Promise.resolve(answers.shift() ?? []);
     }),
   );
-  await clock.advance(0); // lets the first answer in
-  for (let turn = 0; turn < 11; turn++) await clock.advance(1_000);
+  await clock.advance(0); // lets the first answer arrive
+  for (let round = 0; round < 11; round++) await clock.advance(1_000);
   assertEquals(reported, ["0: 10.0.0.1,::1", "5000: 10.0.0.1,::1", "10000: 10.0.0.2"]);
   watch[Symbol.dispose]();
   await clock.advance(60_000);
   assertEquals([asked, clock.pending], [[0, 5_000, 10_000], 0]);
 });
 
-Deno.test("a name that was never found has no address; one that was keeps it into the next watch", async () => {
+Deno.test("a name that was never found has no address, and one that was found keeps its address in the next watch", async () => {
   const clock = new ManualClock();
   let answer: readonly string[] = [];
   const resolver = new Resolver(clock, () => Promise.resolve(answer));
   const reported: number[] = [];
   const watchOnce = async (found: readonly string[]) => {
     answer = found;
-    await clock.advance(5_000); // what was found before is old
+    await clock.advance(5_000); // the earlier result has expired
     using _ = new NameWatch(
       clock,
       ADDRESS,

@@ -21,7 +21,7 @@ function portAt(libc: Libc, port: number) {
 }
 
 Deno.test({
-  name: "a port that is taken is told of and tried again each second, until it is not wanted",
+  name: "a port that is taken is reported and tried again each second, until it is closed",
   ignore,
   async fn() {
     using libc = new Libc();

@@ -18,7 +18,7 @@ Deno.test("threads share the permits, and one that finds none is woken when the 
   assertEquals([second.tryAcquire(), first.acquired], [true, 2]);
 });
 
-Deno.test("a thread that finds no permit may ask the others for one, and they see that it waits", () => {
+Deno.test("a thread that finds no permit may ask the others for one, and they see that one is wanted", () => {
   const { first, second, woken } = two(1);
   first.tryAcquire();
   assertEquals([first.isWanted, second.tryAcquire(), first.isWanted, second.isWanted], [

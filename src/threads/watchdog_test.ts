@@ -5,7 +5,7 @@ import { ThreadWatchdog } from "./watchdog.ts";
 
 const ignore = Deno.build.os !== "linux";
 
-/** A watchdog of the very thread that the test runs in. */
+/** A watchdog of the thread that the test itself runs in. */
 function ofThisThread(hangCpuMs: number) {
   const { beats } = newThreadMemory(1);
   const watchdog = new ThreadWatchdog(beats, 0, hangCpuMs);
@@ -15,7 +15,7 @@ function ofThisThread(hangCpuMs: number) {
   return { watchdog, beats };
 }
 
-/** Uses the processor for so long. */
+/** Uses CPU time. */
 function burn(ms: number): void {
   using libc = new ProcessLibc();
   const self = libc.threadId();
@@ -23,7 +23,7 @@ function burn(ms: number): void {
 }
 
 Deno.test({
-  name: "a tick that uses much CPU time hangs, however short that was by the clock",
+  name: "a loop whose tick uses much CPU time hangs, however short the tick was by the clock",
   ignore,
   fn() {
     const { watchdog } = ofThisThread(30);
@@ -51,7 +51,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a thread that does not run is starved, which is said once, and is never taken for dead",
+  name:
+    "a thread that gets no CPU time is starved, which is reported once, and never counts as dead",
   ignore,
   fn() {
     const { watchdog, beats } = ofThisThread(10_000);
@@ -67,7 +68,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a thread that is gone is dead, and so is one that never starts",
+  name: "a thread that has ended is dead, and so is one that never starts",
   ignore,
   fn() {
     const { beats } = newThreadMemory(1);

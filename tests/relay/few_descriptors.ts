@@ -9,7 +9,7 @@ import type { Doubt } from "../../src/failover/ports.ts";
 import { EngineUnavailable, type RelayCounters } from "../../src/relay/engine.ts";
 import { startRelay } from "../../src/relay/relay.ts";
 import { spliceRelay } from "../../src/relay/splice/testing/alone.ts";
-import { SETTINGS, until } from "../../src/relay/testing/world.ts";
+import { SETTINGS, until } from "../../src/relay/testing/relay_fixture.ts";
 
 /** What it saw. */
 export interface Seen {

@@ -10,10 +10,10 @@ import {
   encode,
   type MakeRelay,
   readText,
+  RelayFixture,
   TestUpstream,
-  World,
   writeAll,
-} from "../../src/relay/testing/world.ts";
+} from "../../src/relay/testing/relay_fixture.ts";
 
 const RANGE = "/proc/sys/net/ipv4/ip_local_port_range";
 const FIRST_PORT = 40_000;
@@ -29,8 +29,8 @@ function limitPorts(count: number): void {
 }
 
 /** A client of the relay at a separate address, so that it finds a port where others find none. */
-async function connect(world: World, number: number): Promise<Deno.Conn> {
-  const { address } = await world.event("port.opened");
+async function connect(fixture: RelayFixture, number: number): Promise<Deno.Conn> {
+  const { address } = await fixture.event("port.opened");
   const port = Number(address.slice(address.lastIndexOf(":") + 1));
   return await Deno.connect({ hostname: `127.0.0.${number + 1}`, port });
 }
@@ -44,32 +44,32 @@ async function answered(conn: Deno.Conn): Promise<void> {
 async function noPorts(): Promise<void> {
   await using primary = new TestUpstream("a", echoes);
   const bind = { kind: "tcp", host: "0.0.0.0", port: 0 } as const;
-  await using world = await World.start(make, { bind, holdMs: 60_000 });
-  await world.relay.open(primary.upstream, 1);
+  await using fixture = await RelayFixture.start(make, { bind, holdMs: 60_000 });
+  await fixture.relay.open(primary.upstream, 1);
   limitPorts(2); // Linux leaves the last of an odd number unused
-  const served = [await connect(world, 1), await connect(world, 2)];
+  const served = [await connect(fixture, 1), await connect(fixture, 2)];
   for (const conn of served) await answered(conn);
-  const waiting = await connect(world, 3);
-  await world.counters("one waits", (c) => c.held === 1);
-  const { reason } = await world.event("accept.failed");
+  const waiting = await connect(fixture, 3);
+  await fixture.counters("one waits", (c) => c.held === 1);
+  const { reason } = await fixture.event("accept.failed");
   assertStringIncludes(reason, "no local port is left for connections to upstreams");
   for (const conn of served) conn.close();
   await answered(waiting);
   waiting.close();
-  assertEquals(world.doubts, []);
-  assertEquals(world.relay.counters().lost, 0);
+  assertEquals(fixture.doubts, []);
+  assertEquals(fixture.relay.counters().lost, 0);
 }
 
 /** The only port there is is the closed one that is dialed: the socket gets it, and reaches itself. */
 async function onlyItself(): Promise<void> {
   const address = { kind: "tcp", host: "127.0.0.1", port: FIRST_PORT } as const;
-  await using world = await World.start(make, { holdMs: 60_000 });
-  await world.relay.open({ name: "a", address, rank: 0 }, 1);
-  const { address: at } = await world.event("port.opened");
+  await using fixture = await RelayFixture.start(make, { holdMs: 60_000 });
+  await fixture.relay.open({ name: "a", address, rank: 0 }, 1);
+  const { address: at } = await fixture.event("port.opened");
   limitPorts(1);
   using _client = await Deno.connect({ hostname: "127.0.0.1", port: Number(at.split(":")[1]) });
-  assertEquals((await world.doubt()).hard, true);
-  assertEquals(world.relay.counters().active, 0);
+  assertEquals((await fixture.doubt()).hard, true);
+  assertEquals(fixture.relay.counters().active, 0);
 }
 
 new Deno.Command("ip", { args: ["link", "set", "lo", "up"] }).outputSync();

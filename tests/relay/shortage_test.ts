@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { EventOf } from "../../src/events/events.ts";
 import type { Seen } from "./few_descriptors.ts";
-import { echoes, TestUpstream, writeAll } from "../../src/relay/testing/world.ts";
+import { echoes, TestUpstream, writeAll } from "../../src/relay/testing/relay_fixture.ts";
 
 const ignore = Deno.build.os !== "linux";
 /** Clients at one time, many more than there are descriptors for. */

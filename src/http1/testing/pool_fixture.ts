@@ -3,7 +3,7 @@ import { ManualClock } from "../../base/clock.ts";
 import type { BodySource } from "../body.ts";
 import type { ExchangeOptions, Reply } from "../reply.ts";
 import type { UpstreamConn } from "../upstream_conn.ts";
-import type { FakeConn, MakePair } from "../../net/testing/conn_fake.ts";
+import type { FakeConn, MakePair } from "../../net/testing/fake_conn.ts";
 import { Deadlines } from "../../net/deadlines.ts";
 import { Pool, type PoolOptions } from "../pool.ts";
 
@@ -53,8 +53,8 @@ export async function idleConnection(
   const connection = pool.take() ?? await pool.connect();
   const upstream = upstreams.at(-1)!;
   const reply = get(connection, method);
-  await upstream.hear("\r\n\r\n");
-  await upstream.say(answer);
+  await upstream.readUntil("\r\n\r\n");
+  await upstream.sendText(answer);
   await textOf((await reply).body);
   connection.release();
   return upstream;

@@ -1,6 +1,6 @@
 /** What the server's tests share: a server on fake connections, and small apps. */
 import { ManualClock } from "../../base/clock.ts";
-import { type FakeConn, fakePair, type MakePair, onConns } from "../../net/testing/conn_fake.ts";
+import { type FakeConn, fakePair, type MakePair, onConns } from "../../net/testing/fake_conn.ts";
 import { Deadlines } from "../../net/deadlines.ts";
 import { type Handler, Server, type ServerLimits, type ServerOptions } from "../server.ts";
 

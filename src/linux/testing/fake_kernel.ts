@@ -1,10 +1,10 @@
 /**
  * A kernel in memory, for tests: sockets with small buffers, pipes, edge-triggered reports, and descriptor
- * numbers that are reused at once and can run out. It keeps the promises that Linux makes: a read that does not
- * fill its buffer emptied the socket, and after EAGAIN a socket becomes writable when there is room. With dice it
- * does everything else that Linux may do: interrupted calls, short writes, reports in any order.
+ * numbers that are reused at once and can run out. It does what Linux guarantees: a read that does not
+ * fill its buffer has emptied the socket, and after EAGAIN a socket becomes writable when there is room.
+ * With dice it does all else that Linux may do: interrupted calls, short writes, events in any order.
  *
- * The test holds the other end of each connection, a `Peer`. Time stands still until the test moves it.
+ * The test holds the other end of each connection, a `Peer`. The time changes only when the test changes it.
  */
 import { EADDRINUSE, EAGAIN, ECONNRESET, EINTR, EMFILE, EPIPE } from "../errno.ts";
 import {
@@ -45,9 +45,9 @@ export class FakeKernel implements Kernel {
   readonly scratch: Bytes;
   /** The test's clock, in milliseconds. */
   time = 1_000;
-  /** How many descriptors there can be. */
+  /** The maximum number of open descriptors. */
   fdMax = Infinity;
-  /** How addresses answer a connect, as printed by `where`; others refuse. */
+  /** How addresses answer a connect, as printed by `endpointName`; others refuse. */
   readonly answers = new Map<string, FakeAnswer>();
   /** The other ends of the connects so far, oldest first. */
   readonly upstreams: Peer[] = [];
@@ -81,9 +81,9 @@ export class FakeKernel implements Kernel {
 
   /** A new client of our port, from port 40000 and up; undefined when nobody listens there. */
   client(port: number): Peer | undefined {
-    const listener = this.#listeners.get(where("127.0.0.1", port));
+    const listener = this.#listeners.get(endpointName("127.0.0.1", port));
     if (listener === undefined) return undefined;
-    const peer = new Peer(this, this.#bufferBytes, where("10.0.0.1", this.#clientPort++));
+    const peer = new Peer(this, this.#bufferBytes, endpointName("10.0.0.1", this.#clientPort++));
     listener.queue.push(peer);
     this.#descriptors.forEach((descriptor, fd) => {
       if (descriptor?.kind === "listener" && descriptor.listener === listener) this.changed(fd);
@@ -96,7 +96,7 @@ export class FakeKernel implements Kernel {
     return this.#changed.size > 0;
   }
 
-  /** Something happened that epoll reports once. */
+  /** Marks a descriptor that epoll is to report once. */
   changed(fd: number): void {
     if (this.#marks.has(fd)) this.#changed.add(fd);
   }
@@ -143,7 +143,7 @@ export class FakeKernel implements Kernel {
   }
 
   listen(address: SockAddr, _options?: ListenOptions): number {
-    const name = printed(address);
+    const name = nameOf(address);
     if (this.#listeners.has(name)) return -EADDRINUSE;
     const listener = { address: name, queue: [] };
     const fd = this.#add({ kind: "listener", listener });
@@ -153,7 +153,7 @@ export class FakeKernel implements Kernel {
 
   accept(fd: number): number {
     const descriptor = this.#descriptors[fd];
-    if (descriptor?.kind !== "listener") throw new Error(`${fd} is no listener`);
+    if (descriptor?.kind !== "listener") throw new Error(`${fd} is not a listener`);
     if (this.#interrupted()) return -EINTR;
     const peer = descriptor.listener.queue[0];
     if (peer === undefined) return -EAGAIN;
@@ -170,9 +170,9 @@ export class FakeKernel implements Kernel {
   }
 
   connect(address: SockAddr, _options: SocketOptions): number {
-    const answer = this.answers.get(printed(address)) ?? "refuse";
+    const answer = this.answers.get(nameOf(address)) ?? "refuse";
     if (typeof answer === "number") return answer;
-    const peer = new Peer(this, this.#bufferBytes, printed(address));
+    const peer = new Peer(this, this.#bufferBytes, nameOf(address));
     const fd = this.#add({ kind: "socket", peer });
     if (fd < 0) return fd;
     peer.fd = fd;
@@ -193,10 +193,10 @@ export class FakeKernel implements Kernel {
   localAddress(fd: number): SockAddr {
     const descriptor = this.#descriptors[fd];
     if (descriptor?.kind === "socket" && descriptor.peer.isOurselves) {
-      return unprinted(descriptor.peer.address);
+      return sockaddrOf(descriptor.peer.address);
     }
     if (descriptor?.kind !== "listener") return ipSockaddr("127.0.0.1", 9_999)!;
-    return unprinted(descriptor.listener.address);
+    return sockaddrOf(descriptor.listener.address);
   }
 
   keepAlive(fd: number): void {
@@ -208,7 +208,7 @@ export class FakeKernel implements Kernel {
   }
 
   peerAddress(fd: number): SockAddr {
-    return unprinted(this.#peer(fd).address);
+    return sockaddrOf(this.#peer(fd).address);
   }
 
   receive(fd: number): number {
@@ -220,7 +220,7 @@ export class FakeKernel implements Kernel {
     const stopped = this.#unreadable(peer);
     if (stopped !== undefined) return stopped;
     const bytes = peer.takeToUs(buffer.length);
-    // The urgent byte was all there was.
+    // There was nothing but the urgent byte.
     if (bytes.length === 0) return this.#unreadable(peer) ?? -EAGAIN;
     buffer.set(bytes);
     this.copied += bytes.length;
@@ -235,7 +235,7 @@ export class FakeKernel implements Kernel {
   }
 
   send(fd: number, bytes: Bytes, from: number, to: number): number {
-    return this.#give(fd, bytes.subarray(from, to));
+    return this.#sendTo(fd, bytes.subarray(from, to));
   }
 
   unacked(fd: number): number {
@@ -252,16 +252,17 @@ export class FakeKernel implements Kernel {
       const stopped = this.#unreadable(source.peer);
       if (stopped !== undefined) return stopped;
       if (sink.queue.room === 0) return -EAGAIN;
-      // As Linux does at an urgent byte: "end" when that has come, though there is more.
+      // As on Linux: a read that stops at an urgent byte reports an end that has arrived, although there is
+      // more.
       if (source.peer.readable === 0) return source.peer.hasEnded ? 0 : -EAGAIN;
       const most = Math.min(count, sink.queue.room, source.peer.readable);
-      const bytes = source.peer.takeToUs(this.#some(most));
+      const bytes = source.peer.takeToUs(this.#partOf(most));
       sink.queue.put(bytes);
       this.spliced += bytes.length;
       return bytes.length;
     }
     if (source?.kind !== "pipe") throw new Error(`splice from ${from} to ${to}`);
-    const given = this.#give(to, source.queue.look().subarray(0, count));
+    const given = this.#sendTo(to, source.queue.peek().subarray(0, count));
     if (given > 0) source.queue.take(given);
     return given;
   }
@@ -287,7 +288,7 @@ export class FakeKernel implements Kernel {
     if (descriptor.kind === "socket") {
       const { peer } = descriptor;
       // As Linux does: bytes that nobody read turn the end into a reset.
-      if (peer.toUs.length > 0) peer.weAreReset();
+      if (peer.toUs.length > 0) peer.resetByUs();
       peer.weEnded = peer.weClosed = true;
     }
     this.#descriptors[fd] = undefined;
@@ -296,7 +297,7 @@ export class FakeKernel implements Kernel {
   }
 
   reset(fd: number): void {
-    this.#peer(fd).weAreReset();
+    this.#peer(fd).resetByUs();
     this.close(fd);
   }
 
@@ -306,7 +307,7 @@ export class FakeKernel implements Kernel {
 
   #peer(fd: number): Peer {
     const descriptor = this.#descriptors[fd];
-    if (descriptor?.kind !== "socket") throw new Error(`${fd} is no open socket`);
+    if (descriptor?.kind !== "socket") throw new Error(`${fd} is not an open socket`);
     return descriptor.peer;
   }
 
@@ -339,22 +340,22 @@ export class FakeKernel implements Kernel {
     return flags;
   }
 
-  /** The result of a read when there are no bytes. */
+  /** The result of a read that finds no bytes; undefined if there are some. */
   #unreadable(peer: Peer): number | undefined {
     if (this.#interrupted()) return -EINTR;
     if (peer.toUs.length > 0) return undefined;
     // An orderly end is reported before an error that came after it.
     if (peer.hasEnded) return 0;
-    if (peer.error !== 0) return this.#met(peer);
+    if (peer.error !== 0) return this.#takePeerError(peer);
     return peer.hasReset ? 0 : -EAGAIN;
   }
 
-  #give(fd: number, bytes: Uint8Array): number {
+  #sendTo(fd: number, bytes: Uint8Array): number {
     const peer = this.#peer(fd);
     if (this.#interrupted()) return -EINTR;
-    if (peer.error !== 0) return this.#met(peer);
+    if (peer.error !== 0) return this.#takePeerError(peer);
     if (peer.hasReset || peer.weEnded) return -EPIPE;
-    const count = Math.min(this.#some(bytes.length), peer.fromUs.room);
+    const count = Math.min(this.#partOf(bytes.length), peer.fromUs.room);
     if (count < bytes.length && count === peer.fromUs.room) peer.isAwaited = true;
     if (count === 0) return -EAGAIN;
     if (peer.hasClosed) {
@@ -365,8 +366,8 @@ export class FakeKernel implements Kernel {
     return count;
   }
 
-  /** An error is returned once (socket(7), SO_ERROR). */
-  #met(peer: Peer): number {
+  /** A socket's error is returned once (socket(7), SO_ERROR). */
+  #takePeerError(peer: Peer): number {
     const { error } = peer;
     peer.error = 0;
     return -error;
@@ -377,22 +378,22 @@ export class FakeKernel implements Kernel {
   }
 
   /** At least one of `most`, usually all. */
-  #some(most: number): number {
+  #partOf(most: number): number {
     return most > 1 && this.#dice?.once(4) ? 1 + this.#dice.under(most) : most;
   }
 }
 
-/** How addresses are written here. */
-export function where(ip: string, port: number): string {
+/** An endpoint as text: the key of `answers`. */
+export function endpointName(ip: string, port: number): string {
   return `${ip}:${port}`;
 }
 
-function printed(address: SockAddr): string {
+function nameOf(address: SockAddr): string {
   const endpoint = endpointOf(address);
-  return endpoint.kind === "ip" ? where(endpoint.ip, endpoint.port) : endpoint.path;
+  return endpoint.kind === "ip" ? endpointName(endpoint.ip, endpoint.port) : endpoint.path;
 }
 
-function unprinted(address: string): SockAddr {
+function sockaddrOf(address: string): SockAddr {
   const colon = address.lastIndexOf(":");
   return ipSockaddr(address.slice(0, colon), Number(address.slice(colon + 1)))!;
 }

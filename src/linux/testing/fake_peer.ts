@@ -1,9 +1,9 @@
 /**
- * The other end of a socket of the fake kernel, and what lies between the two: buffers with a maximum,
- * ends, resets, an urgent byte. The test acts through it; the kernel is notified of each change.
+ * The other end of a socket of the fake kernel, and the network between the two: buffers with a maximum,
+ * ends, resets, an urgent byte. The test acts through it, and the kernel is notified of each change.
  *
- * What we send lies in two places, as on the real one: the first half of `fromUs` has reached the peer's
- * own buffer, which it may read whatever happens to us; the rest is still in our send queue, and lost
+ * What we send is in two places, as on a real kernel: the first half of `fromUs` has reached the peer's
+ * own buffer, where the peer can read it whatever we do; the rest is still in our send queue, and is lost
  * when we reset the connection or the peer answers with a reset.
  */
 import type { Bytes } from "../../base/bytes.ts";
@@ -39,66 +39,66 @@ export class Queue {
     return taken;
   }
 
-  look(): Bytes {
+  peek(): Bytes {
     return this.#bytes;
   }
 
   /** Drops all but the first `count` bytes. */
-  cutTo(count: number): void {
+  truncate(count: number): void {
     this.#bytes = this.#bytes.slice(0, count);
   }
 }
 
-/** Is notified when something has happened to a socket. */
-export interface Changes {
+/** Is notified of each change of a socket. */
+export interface ChangeListener {
   changed(fd: number): void;
 }
 
 /** The other end of one of our sockets, which the test controls. */
 export class Peer {
-  readonly #kernel: Changes;
+  readonly #kernel: ChangeListener;
   readonly #bufferMax: number;
-  /** Bytes for us to read, and bytes that we sent. */
+  /** The bytes that we can read, and those that we sent. */
   readonly toUs: Queue;
   readonly fromUs: Queue;
   hasEnded = false;
   hasReset = false;
-  /** It closed its socket: what we send to it from now on it answers with a reset. */
+  /** It closed its socket: from now on it answers our bytes with a reset. */
   hasClosed = false;
-  /** Where in `toUs` the urgent byte is that we have not read past. */
+  /** The position in `toUs` of an urgent byte that we have not read past. */
   urgentAt: number | undefined;
   /** Bytes that it read. */
   readCount = 0;
-  /** What our side did. */
+  /** What our side has done. */
   weEnded = false;
   weReset = false;
   weClosed = false;
-  /** True if a send of ours found no room, and no room has been reported since. */
+  /** A send of ours has found no room, so we are notified when there is some. */
   isAwaited = false;
   /** There is no other end: our socket is connected to itself. */
   isOurselves = false;
   /** The connection is made. */
   isUp = true;
-  /** An error that no call of ours has returned yet. */
+  /** An error that was not returned to our side yet. */
   error = 0;
   fd = -1;
 
-  constructor(kernel: Changes, bufferBytes: number, readonly address: string) {
+  constructor(kernel: ChangeListener, bufferBytes: number, readonly address: string) {
     this.#kernel = kernel;
     this.toUs = new Queue(bufferBytes);
     this.fromUs = new Queue(bufferBytes);
     this.#bufferMax = bufferBytes >> 1;
   }
 
-  /** True when nothing can come from it or go to it any more. */
+  /** True when no byte can be sent or received any more. */
   get isGone(): boolean {
     return this.weReset || this.hasReset || (this.weClosed && this.weEnded);
   }
 
-  /** Sends what fits; how much that was. */
+  /** Sends what fits; returns the number of bytes. */
   send(bytes: Uint8Array): number {
-    // To a socket of ours that is closed: we answer with a reset, and what we had not sent yet is lost.
-    if (this.weClosed && !this.hasEnded && bytes.length > 0) this.weAreReset();
+    // Our socket is closed: we answer with a reset, and what we had not sent yet is lost.
+    if (this.weClosed && !this.hasEnded && bytes.length > 0) this.resetByUs();
     const count = this.weClosed ? 0 : Math.min(bytes.length, this.toUs.room);
     if (count === 0 || this.hasEnded || this.hasReset) return 0;
     this.toUs.put(bytes.subarray(0, count));
@@ -115,7 +115,7 @@ export class Peer {
     this.#kernel.changed(this.fd);
   }
 
-  /** Bytes to be had in one read: it stops before an urgent byte. */
+  /** The number of bytes that one read can return: it stops before an urgent byte. */
   get readable(): number {
     return this.urgentAt ?? this.toUs.length;
   }
@@ -131,27 +131,27 @@ export class Peer {
     return bytes;
   }
 
-  /** Of what we sent, the bytes that are still in our own send queue. */
+  /** The number of bytes that we sent and that are still in our send queue. */
   get unacked(): number {
     return Math.max(0, this.fromUs.length - this.#bufferMax);
   }
 
-  /** Of what we sent, the bytes that reached its buffer, read ones included. */
+  /** The number of bytes that we sent and that reached its buffer, including those that it read. */
   get acked(): number {
     return this.readCount + this.fromUs.length - this.unacked;
   }
 
-  /** We end with a reset: what did not reach its buffer is lost. */
-  weAreReset(): void {
+  /** We reset the connection: what did not reach its buffer is lost. */
+  resetByUs(): void {
     this.weReset = true;
-    this.fromUs.cutTo(this.#bufferMax);
+    this.fromUs.truncate(this.#bufferMax);
   }
 
-  /** We send to a peer that closed its socket, and so get a reset. */
+  /** We sent to a peer that has closed its socket, so it answers with a reset. */
   answerWithReset(): void {
     this.hasReset = true;
     this.error = this.hasEnded ? EPIPE : ECONNRESET;
-    this.fromUs.cutTo(0);
+    this.fromUs.truncate(0);
     this.#kernel.changed(this.fd);
   }
 
@@ -170,7 +170,7 @@ export class Peer {
   reset(): void {
     this.hasReset = true;
     this.error = ECONNRESET;
-    this.fromUs.cutTo(0);
+    this.fromUs.truncate(0);
     this.#kernel.changed(this.fd);
   }
 

@@ -1,6 +1,6 @@
 /**
- * One end of a TCP connection as a C program has it: it can reset, send an urgent byte, close with bytes
- * unread and ask what was acknowledged, none of which Deno's sockets can. For tests on the real kernel.
+ * One end of a TCP connection with the calls of a C program: it can reset, send an urgent byte, close with
+ * unread bytes and ask what was acknowledged. Deno's sockets can do none of this. For tests on the real kernel.
  *
  * Nothing blocks: what cannot be done yet is tried again each millisecond, for at most `TEST_DEADLINE_MS`.
  */
@@ -18,11 +18,11 @@ const MSG_OOB = 1;
 const TEST_DEADLINE_MS = 20_000;
 const FAST_BYTES = 262_144;
 const SLOW_BYTES = 16_384;
-/** The number of looks, at least a millisecond apart, after which a buffer counts as full. */
+/** The number of failed sends, one millisecond or more apart, after which all buffers count as full. */
 const FULL_POLLS = 50;
 const OPTIONS = { userTimeoutMs: 0 };
 
-/** The system calls of all sockets here; opened once for the process. */
+/** The calls that all sockets share, for the life of the process. */
 const calls = Deno.build.os === "linux"
   ? { libc: new Libc(), extra: Deno.dlopen("libc.so.6", TABLE).symbols }
   : undefined;
@@ -33,13 +33,13 @@ function kernel() {
 }
 
 /** How a connection ended for its reader. */
-export type End = "end" | "reset";
+export type ReadEnd = "end" | "reset";
 
 export class RawSocket implements Disposable {
   readonly #fd: number;
   #isOpen = true;
   /** Bytes read so far. */
-  got = 0;
+  received = 0;
 
   constructor(fd: number) {
     if (fd < 0) throw new Error(`no socket: ${fd}`);
@@ -50,7 +50,7 @@ export class RawSocket implements Disposable {
     return new RawSocket(kernel().libc.connect(literalSockaddr(to)!, OPTIONS));
   }
 
-  /** Undefined where the accept queue of a unix socket is full. */
+  /** Undefined if the accept queue of a unix socket is full. */
   static tryConnect(to: Address): RawSocket | undefined {
     const fd = kernel().libc.connect(literalSockaddr(to)!, OPTIONS);
     return fd === -EAGAIN ? undefined : new RawSocket(fd);
@@ -75,8 +75,8 @@ export class RawSocket implements Disposable {
     kernel().libc.send(this.#fd, bytes, 0, bytes.length);
   }
 
-  /** Sends until nothing has fitted in for a while: all buffers between it and the peer are full. */
-  async talkUntilFull(): Promise<void> {
+  /** Sends until nothing has fitted for a while: all buffers between it and the peer are full. */
+  async sendUntilFull(): Promise<void> {
     const bytes = new Uint8Array(262_144);
     for (let full = 0; full < FULL_POLLS; full++) {
       if (kernel().libc.send(this.#fd, bytes, 0, bytes.length) > 0) full = 0;
@@ -102,19 +102,22 @@ export class RawSocket implements Disposable {
     await this.#until("there is something to read", () => kernel().libc.peek(this.#fd) > 0);
   }
 
-  /** Reads to the end: as fast as it can, or 16 KiB in a millisecond. `check` gets each part and its place. */
-  async readToEnd(isFast: boolean, check: (bytes: Uint8Array, at: number) => void): Promise<End> {
+  /** Reads to the end: as fast as it can, or 16 KiB each millisecond. `check` gets each part and its position. */
+  async readToEnd(
+    isFast: boolean,
+    check: (bytes: Uint8Array, at: number) => void,
+  ): Promise<ReadEnd> {
     const buffer = new Uint8Array(isFast ? FAST_BYTES : SLOW_BYTES);
     const giveUpAt = realClock.now() + TEST_DEADLINE_MS;
     while (realClock.now() < giveUpAt) {
       const count = kernel().libc.receiveInto(this.#fd, buffer);
       if (count === 0) return "end";
       if (count < 0 && count !== -EAGAIN) return "reset";
-      if (count > 0) check(buffer.subarray(0, count), this.got);
-      if (count > 0) this.got += count;
+      if (count > 0) check(buffer.subarray(0, count), this.received);
+      if (count > 0) this.received += count;
       await sleep(realClock, count > 0 && isFast ? 0 : 1);
     }
-    throw new Error(`no end after ${this.got} bytes`);
+    throw new Error(`no end after ${this.received} bytes`);
   }
 
   end(): void {
@@ -176,7 +179,7 @@ export class RawListener implements Disposable {
   }
 }
 
-/** Connects to a unix socket until its accept queue takes no more. */
+/** Connects to a unix socket until its accept queue is full. */
 export function fillQueue(address: Address): RawSocket[] {
   const queued: RawSocket[] = [];
   for (let one = RawSocket.tryConnect(address); one !== undefined;) {

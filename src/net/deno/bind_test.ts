@@ -10,7 +10,7 @@ Deno.test("tryBind reports a port that is in use, and nothing for a free one", a
   assertEquals(await tryBind({ kind: "tcp", host: "127.0.0.1", port }), undefined);
 });
 
-Deno.test("tryBind leaves a file that is no socket alone", async () => {
+Deno.test("tryBind does not touch a file that is not a socket", async () => {
   const path = await Deno.makeTempFile();
   assertEquals(await tryBind({ kind: "unix", path }), "a file that is no socket is in the way");
   await Deno.lstat(path);
@@ -32,11 +32,11 @@ Deno.test({
   },
 });
 
-/** Connects again and again until `work` has ended; how each attempt went. */
-async function hammered(port: number, work: () => Promise<unknown>): Promise<Set<string>> {
+/** Connects again and again until `work` has ended; returns the outcomes of the attempts. */
+async function connectsDuring(port: number, work: () => Promise<unknown>): Promise<Set<string>> {
   const seen = new Set<string>();
   let isOver = false;
-  const hammering = (async () => {
+  const connecting = (async () => {
     while (!isOver) {
       try {
         using conn = await Deno.connect({ hostname: "127.0.0.1", port });
@@ -48,7 +48,7 @@ async function hammered(port: number, work: () => Promise<unknown>): Promise<Set
   })();
   await work();
   isOver = true;
-  await hammering;
+  await connecting;
   return seen;
 }
 
@@ -58,26 +58,30 @@ for (const ffi of [true, false]) {
   const how = ffi ? "with" : "without";
   const ignore = ffi && Deno.build.os !== "linux";
 
-  Deno.test({ name: `tryBind lets nobody in, ${how} libc`, ignore, permissions }, async () => {
-    const place = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    const { port } = place.addr;
-    place.close();
-    const seen = await hammered(port, async () => {
+  Deno.test({ name: `tryBind accepts no client, ${how} libc`, ignore, permissions }, async () => {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr;
+    listener.close();
+    const seen = await connectsDuring(port, async () => {
       for (let i = 0; i < 50; i++) {
         assertEquals(await tryBind({ kind: "tcp", host: "127.0.0.1", port }), undefined);
-        await Deno.stat("."); // a turn for those who connect
+        await Deno.stat("."); // lets the client run
       }
     });
     assertEquals([...seen], ["refused"]);
   });
 
-  Deno.test({ name: `tryBind says why, ${how} libc`, ignore, permissions }, async () => {
+  Deno.test({
+    name: `tryBind reports why an address cannot be used, ${how} libc`,
+    ignore,
+    permissions,
+  }, async () => {
     using taken = Deno.listen({ hostname: "0.0.0.0", port: 0 });
     const { port } = taken.addr;
     for (const host of ["0.0.0.0", "127.0.0.1"]) {
       assertEquals(await tryBind({ kind: "tcp", host, port }), "address in use", host);
     }
-    // TEST-NET-1 belongs to nobody (RFC 5737).
+    // TEST-NET-1 is assigned to nobody (RFC 5737).
     const foreign = await tryBind({ kind: "tcp", host: "192.0.2.1", port: 0 });
     assertEquals(typeof foreign, "string");
     const folder = await Deno.makeTempDir();

@@ -23,7 +23,7 @@ Deno.test("a socket may be closed twice", async () => {
   closeConn(conn);
 });
 
-Deno.test("both kinds of socket addresses have our words for them", () => {
+Deno.test("the socket addresses of Deno are converted to our own", () => {
   assertEquals(
     addressOfDeno({ transport: "tcp", hostname: "::1", port: 7 }),
     { kind: "tcp", host: "::1", port: 7 },

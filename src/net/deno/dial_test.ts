@@ -19,7 +19,7 @@ async function faultOf(address: Address): Promise<Fault> {
   return fault;
 }
 
-Deno.test("a dial hands over a connection and leaves no deadline behind", async () => {
+Deno.test("a dial returns a connection and leaves no timer", async () => {
   const { listener, address } = listen();
   using _ = listener;
   const clock = new ManualClock();
@@ -57,7 +57,7 @@ Deno.test("a dial into a full accept queue ends at its deadline", async () => {
   const address: Address = { kind: "tcp", host: "127.0.0.1", port: listener.addr.port };
   const limits = { clock: realClock, timeoutMs: 100, signal: never };
   const queued: Deno.Conn[] = [];
-  // How many fit into the queue is the system's choice, within reason.
+  // The system decides how many fit into the queue.
   for (let tries = 0; tries < 20; tries++) {
     const outcome = await dial(address, limits);
     if (outcome instanceof Fault) {
@@ -70,7 +70,7 @@ Deno.test("a dial into a full accept queue ends at its deadline", async () => {
   for (const conn of queued) conn.close();
 });
 
-Deno.test("a dial that is cancelled gives nothing and leaves no deadline behind", async () => {
+Deno.test("a dial that is cancelled returns nothing and leaves no timer", async () => {
   const { listener, address } = listen();
   using _ = listener;
   const clock = new ManualClock();
@@ -82,7 +82,7 @@ Deno.test("a dial that is cancelled gives nothing and leaves no deadline behind"
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("a dial closes a unix connection that comes after the deadline", async () => {
+Deno.test("a dial closes a unix connection that is made after the deadline", async () => {
   const path = await Deno.makeTempFile();
   await Deno.remove(path);
   using listener = Deno.listen({ transport: "unix", path });
@@ -95,12 +95,12 @@ Deno.test("a dial closes a unix connection that comes after the deadline", async
   assertEquals(await accepted.read(new Uint8Array(1)), null);
 });
 
-Deno.test("a dial that is cancelled as the connection comes does not leak it", async () => {
+Deno.test("a dial that is cancelled just when the connection is made does not leak it", async () => {
   const { listener, address } = listen();
   using _ = listener;
   const clock = new ManualClock();
-  // Both are ready when the event loop turns; about three times in a hundred the connection is
-  // taken first. The leak sanitizer sees it.
+  // Both are ready in the same tick of the event loop; about three times in a hundred the connection
+  // comes first. The leak sanitizer would report it.
   for (let round = 0; round < 200; round++) {
     const stop = new AbortController();
     const dialling = dial(address, { clock, timeoutMs: 1_000, signal: stop.signal });
@@ -112,7 +112,7 @@ Deno.test("a dial that is cancelled as the connection comes does not leak it", a
   }
 });
 
-/** The addresses of this name, all of them of this machine. */
+/** A resolver that finds these addresses, all of this machine, for every name. */
 function resolving(clock: Clock, ...ips: string[]): Resolver {
   return new Resolver(clock, () => Promise.resolve(ips));
 }
@@ -150,7 +150,7 @@ Deno.test("a dial tries the next address in parallel with one that does not answ
     signal: never,
     resolver,
   });
-  for (let turn = 0; turn < 20; turn++) await clock.advance(50);
+  for (let round = 0; round < 20; round++) await clock.advance(50);
   const conn = await dialling;
   assert(conn !== undefined && !(conn instanceof Fault));
   assertEquals((conn.remoteAddr as Deno.NetAddr).hostname, "127.0.0.5");

@@ -5,7 +5,7 @@ import { acceptAll, type AcceptSource, closeListener } from "./listener.ts";
 const CLIENT = {} as Deno.Conn;
 const coded = (code: string) => Object.assign(new Error(code), { code });
 
-/** Each `accept` gives what comes next of `script`; after that it is closed. */
+/** Each `accept` gives the next element of `script`; after the last one the listener is closed. */
 function listener(...script: (Deno.Conn | Error)[]): { accept(): Promise<Deno.Conn> } {
   return {
     accept() {
@@ -32,14 +32,14 @@ function source(over: Partial<AcceptSource<Deno.Conn>>) {
   return { whole, reported };
 }
 
-Deno.test("a client that left before it was accepted costs no pause, a shortage does", async () => {
+Deno.test("a client that left before it was accepted causes no pause, a shortage does", async () => {
   const only = listener(CLIENT, coded("ECONNABORTED"), coded("EMFILE"), coded("EMFILE"), CLIENT);
   const { whole, reported } = source({ listener: () => only });
   await acceptAll(whole);
   assertEquals(reported, ["taken", ["EMFILE", 10, true], ["EMFILE", 20, false], "taken"]);
 });
 
-Deno.test("a listener that was closed is followed by its successor, once there is room", async () => {
+Deno.test("a listener that was closed is replaced by its successor, once there is room", async () => {
   const order: string[] = [];
   const successor = listener(CLIENT);
   let current = listener(CLIENT);
@@ -56,11 +56,11 @@ Deno.test("a listener that was closed is followed by its successor, once there i
     taken: () => order.push("taken"),
   });
   await acceptAll(whole);
-  // The room before the end of the first, and one for its successor; none after the end of that.
+  // Asked before the end of the first listener, before its successor, and before the end of that.
   assertEquals(order, ["room", "taken", "room", "room", "taken", "room"]);
 });
 
-Deno.test("a listener that cannot be had for a moment is asked for again", async () => {
+Deno.test("a listener that cannot be opened at first is opened later", async () => {
   let asked = 0;
   const { whole, reported } = source({
     listener() {

@@ -34,7 +34,7 @@ Deno.test("a refused connection is a fault that proves that nothing was sent", a
   await assertFault(dialer(local(port))(), "connectRefused");
 });
 
-Deno.test("a dial that is cancelled or too late ends", async () => {
+Deno.test("a dial that was cancelled before it began rejects", async () => {
   const { listener, port } = listen();
   await assertRejects(() => dialer(local(port))(AbortSignal.abort()), Fault);
   listener.close();
@@ -89,7 +89,7 @@ Deno.test("TLS trusts the given authority, for the given name, and nothing else"
   const listener = Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert, key });
   const accepting = (async () => {
     for await (const conn of listener) {
-      // A client that does not trust us ends the handshake; that is its test.
+      // A client that does not trust the certificate ends the handshake, and reports it.
       conn.handshake().then(() => conn.write(new Uint8Array(3)), () => {}).finally(() =>
         conn.close()
       );

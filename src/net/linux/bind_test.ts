@@ -22,32 +22,32 @@ const CONNECTED = 8;
 /** A kernel with scripted answers to each `listen` and `connect`, which records the calls. */
 function kernel(listens: readonly number[], connects: readonly number[] = []) {
   const [listening, connecting] = [[...listens], [...connects]];
-  const asked: string[] = [];
+  const calls: string[] = [];
   const name = (address: SockAddr) => {
     const endpoint = endpointOf(address);
     return endpoint.kind === "ip" ? `${endpoint.ip} ${endpoint.port}` : endpoint.path;
   };
   const note = (what: string, answer: number | undefined) => {
-    asked.push(what);
-    if (answer === undefined) throw new Error(`nobody expected ${what}`);
+    calls.push(what);
+    if (answer === undefined) throw new Error(`unexpected call: ${what}`);
     return answer;
   };
   const fake = Object.assign(new FakeKernel(), {
     listen: (address: SockAddr) => note(`listen ${name(address)}`, listening.shift()),
     connect: (address: SockAddr) => note(`connect ${name(address)}`, connecting.shift()),
-    close: (fd: number) => void asked.push(`close ${fd}`),
-    unlinkSocket: (path: string) => asked.push(`unlink ${path}`) && 0,
+    close: (fd: number) => void calls.push(`close ${fd}`),
+    unlinkSocket: (path: string) => calls.push(`unlink ${path}`) && 0,
   });
-  return { asked, fake };
+  return { calls, fake };
 }
 
 const ip = (text: string) => ipSockaddr(text, 80)!;
 
-Deno.test("an address that can be had is asked for once, and its answer is the answer", () => {
+Deno.test("an IP address is tried once, and the result is returned", () => {
   for (const answer of [LISTENER, -EADDRINUSE, -EACCES]) {
-    const { asked, fake } = kernel([answer]);
+    const { calls, fake } = kernel([answer]);
     assertEquals(listenAt(fake, ip("10.0.0.1"), OPTIONS), answer);
-    assertEquals(asked, ["listen 10.0.0.1 80"]);
+    assertEquals(calls, ["listen 10.0.0.1 80"]);
   }
 });
 
@@ -55,7 +55,7 @@ Deno.test("where there is no IPv6, `::` is all addresses of IPv4, and any other 
   for (const error of [-EAFNOSUPPORT, -EADDRNOTAVAIL]) {
     const any = kernel([error, LISTENER]);
     assertEquals(listenAt(any.fake, ip("::"), OPTIONS), LISTENER);
-    assertEquals(any.asked, ["listen :: 80", "listen 0.0.0.0 80"]);
+    assertEquals(any.calls, ["listen :: 80", "listen 0.0.0.0 80"]);
     const one = kernel([error]);
     assertEquals(listenAt(one.fake, ip("::1"), OPTIONS), error);
   }
@@ -64,29 +64,29 @@ Deno.test("where there is no IPv6, `::` is all addresses of IPv4, and any other 
 });
 
 Deno.test("a socket file on which no process answers is replaced", () => {
-  const { asked, fake } = kernel([-EADDRINUSE, LISTENER], [-ECONNREFUSED]);
+  const { calls, fake } = kernel([-EADDRINUSE, LISTENER], [-ECONNREFUSED]);
   assertEquals(listenAt(fake, unixSockaddr(PATH), OPTIONS), LISTENER);
-  assertEquals(asked, [`listen ${PATH}`, `connect ${PATH}`, `unlink ${PATH}`, `listen ${PATH}`]);
+  assertEquals(calls, [`listen ${PATH}`, `connect ${PATH}`, `unlink ${PATH}`, `listen ${PATH}`]);
 });
 
 Deno.test("a socket file on which a process answers, or is too busy to, stays", () => {
   // A full queue answers EAGAIN, and has an owner nevertheless.
   for (const [answer, closed] of [[CONNECTED, [`close ${CONNECTED}`]], [-EAGAIN, []]] as const) {
-    const { asked, fake } = kernel([-EADDRINUSE], [answer]);
+    const { calls, fake } = kernel([-EADDRINUSE], [answer]);
     assertEquals(listenAt(fake, unixSockaddr(PATH), OPTIONS), -EADDRINUSE);
-    assertEquals(asked, [`listen ${PATH}`, `connect ${PATH}`, ...closed]);
+    assertEquals(calls, [`listen ${PATH}`, `connect ${PATH}`, ...closed]);
   }
 });
 
-Deno.test("any other error of a unix socket is none of a crash", () => {
-  const { asked, fake } = kernel([-EACCES]);
+Deno.test("any other error of a unix socket is not taken for a file left by a crash", () => {
+  const { calls, fake } = kernel([-EACCES]);
   assertEquals(listenAt(fake, unixSockaddr(PATH), OPTIONS), -EACCES);
-  assertEquals(asked, [`listen ${PATH}`]);
+  assertEquals(calls, [`listen ${PATH}`]);
 });
 
 Deno.test({
   name:
-    "the real kernel answers so: a file of a crash is replaced, one that lives or is no socket stays",
+    "on the real kernel the socket file of a crash is replaced, one that is in use or no socket stays",
   ignore: Deno.build.os !== "linux",
   async fn() {
     const folder = await Deno.makeTempDir({ prefix: "failover-test-" });

@@ -15,14 +15,14 @@ const PORT = 80;
 const SEEDS = 300;
 
 /** A loop on a fake kernel, and connections that were accepted in it. */
-class Bench {
+class Fixture {
   readonly host: FakeHost;
-  readonly hosted: EmbeddedLoop;
+  readonly embedded: EmbeddedLoop;
   readonly #listener: number;
 
   constructor(options?: FakeOptions, host: FakeHost = new FakeHost(options)) {
     this.host = host;
-    this.hosted = host.hosted();
+    this.embedded = host.embeddedLoop();
     const address = ipSockaddr("127.0.0.1", PORT)!;
     const asked = { backlog: 8, userTimeoutMs: 0 } as const;
     this.#listener = host.listen(address, asked);
@@ -32,25 +32,25 @@ class Bench {
     const peer = this.host.client(PORT)!;
     let fd = this.host.accept(this.#listener);
     while (fd < 0) fd = this.host.accept(this.#listener);
-    const conn = new LinuxConn(this.hosted, fd);
-    this.hosted.loop.watch(fd, conn);
+    const conn = new LinuxConn(this.embedded, fd);
+    this.embedded.loop.watch(fd, conn);
     return { conn, peer, fd };
   }
 
-  /** Ends all; nothing may be left open. */
+  /** Closes everything, and checks that no descriptor is left open. */
   async end(): Promise<void> {
     this.host.close(this.#listener);
     assertEquals(this.host.open, 0, "descriptors are open");
-    await this.hosted.stop();
+    await this.embedded.stop();
   }
 }
 
 const bytes = (count: number, from = 0) =>
   Uint8Array.from({ length: count }, (_, place) => (from + place) % 251);
 
-/** Both directions of a connection, each going on for as long as it can. */
+/** Both directions of a connection, each of which continues for as long as it can. */
 class Traffic {
-  /** What was read, and what the writes said that they had handed over. */
+  /** The number of bytes that were read, and of those that the writes reported as written. */
   read = 0;
   written = 0;
   readEnd = "";
@@ -88,22 +88,22 @@ class Traffic {
   }
 }
 
-Deno.test("no byte is lost or moved, and all waiters learn of the end, whatever the kernel does", async () => {
+Deno.test("no byte is lost or reordered, and all that wait are notified of the end, whatever the kernel does", async () => {
   for (const seed of seeds(SEEDS)) {
     const dice = new Dice(seed);
-    const bench = new Bench({ dice, bufferBytes: 64 });
-    const { conn, peer } = bench.connect();
+    const fixture = new Fixture({ dice, bufferBytes: 64 });
+    const { conn, peer } = fixture.connect();
     const traffic = new Traffic(conn, new Dice(seed + SEEDS));
-    let [sent, heard] = [0, 0];
+    let [sent, received] = [0, 0];
     const send = () => sent += peer.send(bytes(1 + dice.under(80), sent));
-    const hear = () => {
+    const receive = () => {
       const got = peer.read(1 + dice.under(80));
-      assertEquals(got, bytes(got.length, heard), `seed ${seed}`);
-      heard += got.length;
+      assertEquals(got, bytes(got.length, received), `seed ${seed}`);
+      received += got.length;
     };
     for (let step = 0; step < 40; step++) {
-      dice.pick([send, hear, send])();
-      if (dice.once(3)) await bench.host.untilQuiet();
+      dice.pick([send, receive, send])();
+      if (dice.once(3)) await fixture.host.untilQuiet();
     }
     const end = dice.pick(["peer ends", "peer resets", "we close", "we reset"]);
     if (dice.once(2)) send(); // so that data and end come together
@@ -112,62 +112,62 @@ Deno.test("no byte is lost or moved, and all waiters learn of the end, whatever 
     else if (end === "peer resets") peer.reset();
     else if (end === "we close") conn.close();
     else conn.reset();
-    if (isLast) hear();
-    await bench.host.untilQuiet();
+    if (isLast) receive();
+    await fixture.host.untilQuiet();
     if (end.startsWith("peer")) await traffic.reading;
     conn.close();
     await Promise.all([traffic.reading, traffic.writing]);
-    while (peer.fromUs.length > 0) hear();
+    while (peer.fromUs.length > 0) receive();
     const reported = `seed ${seed}: ${end}, ${JSON.stringify(traffic)}`;
-    // A reset of either side, or a close with bytes unread, throws away what was not taken yet (tcp(7)).
-    const isThrownAway = end.endsWith("reset") || end === "peer resets" ||
+    // A reset by either side, or a close with unread bytes, discards what was not received yet (tcp(7)).
+    const isDiscarded = end.endsWith("reset") || end === "peer resets" ||
       (end === "we close" && traffic.read < sent);
-    if (isThrownAway) assert(heard <= traffic.written, reported);
-    else assertEquals(heard, traffic.written, reported);
+    if (isDiscarded) assert(received <= traffic.written, reported);
+    else assertEquals(received, traffic.written, reported);
     if (end.startsWith("peer")) assertEquals(traffic.read, sent, reported);
     if (end === "peer ends") assertEquals(traffic.readEnd, "end", reported);
     if (end.startsWith("we")) {
       assertEquals([traffic.readEnd, traffic.writeEnd], ["closed by us", "closed by us"], reported);
     }
     if (end === "we reset") assert(peer.weReset, reported);
-    await bench.end();
+    await fixture.end();
   }
 });
 
 Deno.test("a refused write continues when there is room, and returns the number of bytes written", async () => {
-  const bench = new Bench({ bufferBytes: 10 });
-  const { conn, peer } = bench.connect();
+  const fixture = new Fixture({ bufferBytes: 10 });
+  const { conn, peer } = fixture.connect();
   assertEquals(conn.tryWrite(bytes(9), 8), 8);
   assertEquals(conn.tryWrite(bytes(8, 8), 8), 2);
   assertEquals(conn.tryWrite(bytes(8, 10), 8), 0);
   const writing = conn.write(bytes(8, 10));
-  await bench.host.untilQuiet();
+  await fixture.host.untilQuiet();
   assertEquals(peer.read(4), bytes(4));
   assertEquals(await writing, 4);
   assertEquals(peer.read(), bytes(10, 4));
   conn.close();
-  await bench.end();
+  await fixture.end();
 });
 
 Deno.test("the peer's last bytes and its end are read although they were reported once", async () => {
-  const bench = new Bench();
-  const { conn, peer } = bench.connect();
-  await bench.host.untilQuiet();
+  const fixture = new Fixture();
+  const { conn, peer } = fixture.connect();
+  await fixture.host.untilQuiet();
   peer.send(bytes(5));
   peer.end();
   const room = new Uint8Array(100);
   assertEquals([await conn.read(room), await conn.read(room)], [5, null]);
-  assertEquals(conn.tryWrite(bytes(3), 3), 3); // its end is no end of ours
+  assertEquals(conn.tryWrite(bytes(3), 3), 3); // the end of its direction does not end ours
   conn.close();
-  await bench.end();
+  await fixture.end();
 });
 
 Deno.test("a reset is reported after the bytes before it, to the reader and to the writer", async () => {
   for (const isWriting of [false, true]) {
-    const bench = new Bench({ bufferBytes: 10 });
-    const { conn, peer } = bench.connect();
+    const fixture = new Fixture({ bufferBytes: 10 });
+    const { conn, peer } = fixture.connect();
     assertEquals(conn.tryWrite(bytes(10), 10), 10);
-    await bench.host.untilQuiet();
+    await fixture.host.untilQuiet();
     const writing = isWriting ? assertRejects(() => conn.write(bytes(1)), Error, "reset") : null;
     peer.send(bytes(5));
     peer.reset();
@@ -179,13 +179,13 @@ Deno.test("a reset is reported after the bytes before it, to the reader and to t
     else await assertRejects(() => conn.read(room), Error, "connection reset");
     await assertRejects(async () => await conn.write(bytes(1)), Error, "broken pipe");
     conn.close();
-    await bench.end();
+    await fixture.end();
   }
 });
 
-Deno.test("a read cut short by an urgent mark does not hide what lies behind it", async () => {
+Deno.test("the bytes after an urgent byte, before which a read stops, are read too", async () => {
   /** A read stops before a byte sent out of band (tcp(7)), here the third. */
-  class Marked extends FakeHost {
+  class UrgentHost extends FakeHost {
     #before = 2;
 
     override receiveInto(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
@@ -195,9 +195,9 @@ Deno.test("a read cut short by an urgent mark does not hide what lies behind it"
       return count;
     }
   }
-  const bench = new Bench({}, new Marked());
-  const { conn, peer, fd } = bench.connect();
-  await bench.host.untilQuiet();
+  const fixture = new Fixture({}, new UrgentHost());
+  const { conn, peer, fd } = fixture.connect();
+  await fixture.host.untilQuiet();
   peer.send(bytes(5));
   const reported: (number | null)[] = [];
   const room = new Uint8Array(100);
@@ -211,27 +211,27 @@ Deno.test("a read cut short by an urgent mark does not hide what lies behind it"
   for (let i = 0; i < 2; i++) conn.readWith(reader);
   assertEquals(reported, [2, 3]);
   conn.close();
-  await bench.end();
+  await fixture.end();
 });
 
-/** Counts the reads of each descriptor between two looks at the kernel. */
-class Counting extends FakeHost {
-  readonly turns: Map<number, number>[] = [new Map()];
+/** Counts the reads of each descriptor between two polls. */
+class ReadCountingHost extends FakeHost {
+  readonly ticks: Map<number, number>[] = [new Map()];
 
   override poll(): number {
-    this.turns.push(new Map());
+    this.ticks.push(new Map());
     return super.poll();
   }
 
   override receiveInto(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
-    const turn = this.turns.at(-1)!;
-    turn.set(fd, (turn.get(fd) ?? 0) + 1);
+    const tick = this.ticks.at(-1)!;
+    tick.set(fd, (tick.get(fd) ?? 0) + 1);
     return super.receiveInto(fd, buffer);
   }
 }
 
 /** Reads on as soon as something has arrived. */
-class Greedy implements Reader {
+class EagerReader implements Reader {
   count = 0;
   readonly #conn: LinuxConn;
   readonly #room: Uint8Array;
@@ -258,36 +258,36 @@ class Greedy implements Reader {
   failed(): void {}
 }
 
-Deno.test("a connection that could read for ever gets four reads in a turn, and the others get theirs", async () => {
-  const host = new Counting({ bufferBytes: 10_000 });
-  const bench = new Bench({}, host);
-  const [flood, drip] = [bench.connect(), bench.connect()];
+Deno.test("a connection with endless input gets four reads in a tick, and the others are read as well", async () => {
+  const host = new ReadCountingHost({ bufferBytes: 10_000 });
+  const fixture = new Fixture({}, host);
+  const [flood, drip] = [fixture.connect(), fixture.connect()];
   await host.untilQuiet();
-  const [greedy, modest] = [new Greedy(flood.conn, 10), new Greedy(drip.conn, 10)];
+  const [eager, modest] = [new EagerReader(flood.conn, 10), new EagerReader(drip.conn, 10)];
   flood.peer.send(bytes(10_000));
-  greedy.begin();
-  // What was asked for at once is read at once, and no more than that.
-  assert(greedy.count <= 40, `${greedy.count} bytes before anyone else`);
+  eager.begin();
+  // The first four reads are made at once, and no more.
+  assert(eager.count <= 40, `${eager.count} bytes before anyone else`);
   modest.begin();
-  const first = host.turns.length;
+  const first = host.ticks.length;
   drip.peer.send(bytes(5));
   await host.untilQuiet();
-  assertEquals([greedy.count, modest.count], [10_000, 5]);
-  const reads = (fd: number) => host.turns.map((turn) => turn.get(fd) ?? 0);
-  const greedyReads = reads(flood.fd);
-  assertEquals(Math.max(...greedyReads), 4);
+  assertEquals([eager.count, modest.count], [10_000, 5]);
+  const reads = (fd: number) => host.ticks.map((tick) => tick.get(fd) ?? 0);
+  const eagerReads = reads(flood.fd);
+  assertEquals(Math.max(...eagerReads), 4);
   // A read that did not fill its room has emptied the socket: another read would return EAGAIN.
   assertEquals(reads(drip.fd).reduce((sum, count) => sum + count), 1);
-  const servedIn = reads(drip.fd).findIndex((count, turn) => turn >= first && count > 0);
-  assert(servedIn >= 0 && servedIn <= first + 1, `served in turn ${servedIn - first}`);
+  const tickOfRead = reads(drip.fd).findIndex((count, tick) => tick >= first && count > 0);
+  assert(tickOfRead >= 0 && tickOfRead <= first + 1, `served in tick ${tickOfRead - first}`);
   for (const { conn } of [flood, drip]) conn.close();
-  await bench.end();
+  await fixture.end();
 });
 
-Deno.test("a connection that its reader closes in the callback is not used any more", async () => {
-  const bench = new Bench();
-  const { conn, peer } = bench.connect();
-  await bench.host.untilQuiet();
+Deno.test("a connection that its reader closes in the callback is not used after that", async () => {
+  const fixture = new Fixture();
+  const { conn, peer } = fixture.connect();
+  await fixture.host.untilQuiet();
   const reported: string[] = [];
   conn.readWith({
     room: () => new Uint8Array(2),
@@ -303,17 +303,17 @@ Deno.test("a connection that its reader closes in the callback is not used any m
     failed: () => reported.push("too late"),
   });
   peer.send(bytes(5));
-  await bench.host.untilQuiet();
+  await fixture.host.untilQuiet();
   assertEquals([reported, peer.weReset], [["arrived", "failed"], true]);
-  await conn.closeWrite(); // of no effect, and no harm
-  await bench.end();
+  await conn.closeWrite(); // has no effect
+  await fixture.end();
 });
 
 Deno.test("a bug in a reader ends that connection, and not the loop", async () => {
-  const bench = new Bench();
-  const broken = bench.connect();
-  const sound = bench.connect();
-  await bench.host.untilQuiet();
+  const fixture = new Fixture();
+  const broken = fixture.connect();
+  const sound = fixture.connect();
+  await fixture.host.untilQuiet();
   broken.conn.readWith({
     room: () => new Uint8Array(2),
     arrived() {
@@ -325,22 +325,22 @@ Deno.test("a bug in a reader ends that connection, and not the loop", async () =
   const errors = await caught(async () => {
     broken.peer.send(bytes(2));
     sound.peer.send(bytes(2));
-    await bench.host.untilQuiet();
+    await fixture.host.untilQuiet();
   });
   assertEquals([errors, broken.peer.weReset, await reading], [["made by a test"], true, 2]);
   sound.conn.close();
-  await bench.end();
+  await fixture.end();
 });
 
-Deno.test("a look that need not be exact reads only what may have been reported in this tick", async () => {
-  const host = new Counting();
-  const bench = new Bench({}, host);
-  const [asking, other, late] = [bench.connect(), bench.connect(), bench.connect()];
-  const heard: string[] = [];
+Deno.test("a look that need not be exact reads only if something may have been reported in this tick", async () => {
+  const host = new ReadCountingHost();
+  const fixture = new Fixture({}, host);
+  const [asking, other, late] = [fixture.connect(), fixture.connect(), fixture.connect()];
+  const received: string[] = [];
   const reader = (name: string, then: () => void = () => {}): Reader => ({
     room: () => new Uint8Array(9),
     arrived(count) {
-      heard.push(`${name} ${count}`);
+      received.push(`${name} ${count}`);
       then();
     },
     failed() {},
@@ -348,7 +348,7 @@ Deno.test("a look that need not be exact reads only what may have been reported 
   await host.untilQuiet();
   other.conn.readWith(reader("other"));
   late.conn.readWith(reader("late"));
-  const reads = (fd: number) => host.turns.reduce((sum, turn) => sum + (turn.get(fd) ?? 0), 0);
+  const reads = (fd: number) => host.ticks.reduce((sum, tick) => sum + (tick.get(fd) ?? 0), 0);
   await host.untilQuiet();
   const before = reads(other.fd);
   asking.conn.readWith(
@@ -358,7 +358,7 @@ Deno.test("a look that need not be exact reads only what may have been reported 
       assertEquals(reads(other.fd), before);
       // … and of this one something is reported in the same tick.
       late.conn.look(false);
-      assertEquals(heard, ["asking 1", "late 2"]);
+      assertEquals(received, ["asking 1", "late 2"]);
       other.conn.look(true);
       assertEquals(reads(other.fd), before + 1);
     }),
@@ -366,10 +366,10 @@ Deno.test("a look that need not be exact reads only what may have been reported 
   asking.peer.send(bytes(1));
   late.peer.send(bytes(2));
   await host.untilQuiet();
-  assertEquals(heard, ["asking 1", "late 2"]);
+  assertEquals(received, ["asking 1", "late 2"]);
   // Outside of a tick nothing is known without a read.
   other.conn.look(false);
   assertEquals(reads(other.fd), before + 2);
   for (const { conn } of [asking, other, late]) conn.close();
-  await bench.end();
+  await fixture.end();
 });

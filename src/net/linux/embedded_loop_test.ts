@@ -1,4 +1,7 @@
-/** The embedded event loop: when it waits elsewhere, who wakes it, and that the others on its thread have their turns. */
+/**
+ * The embedded event loop: when it waits in another thread, what wakes it, and that Deno's own loop still
+ * runs on its thread.
+ */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { realClock } from "../../base/clock.ts";
 import { EmbeddedLoop } from "./embedded_loop.ts";
@@ -6,171 +9,174 @@ import { Libc } from "../../linux/libc.ts";
 import { Loop, type Tick } from "../../linux/loop.ts";
 import { FakeHost } from "../testing/fake_host.ts";
 
-/** Runs `act` in a turn of the loop. */
-const turn = (act: (self: Tick) => void): Tick => ({
+/** Runs `act` in a tick of the loop. */
+const tick = (act: (self: Tick) => void): Tick => ({
   queued: false,
   run() {
     act(this);
   },
 });
 
-Deno.test("a loop without anything to do waits elsewhere, as long as it may", async () => {
+Deno.test("a loop without anything to do waits in another thread, as long as it may", async () => {
   const host = new FakeHost();
-  const hosted = host.hosted();
+  const embedded = host.embeddedLoop();
   await host.untilQuiet();
   assertEquals(host.waits, [500]);
   const { polls } = host;
-  host.timeIsUp();
+  host.endWait();
   await host.untilQuiet();
-  // It looked around once, and went back.
+  // It polled once, and waits again.
   assertEquals([host.waits, host.polls - polls], [[500, 500], 1]);
-  await hosted.stop();
+  await embedded.stop();
 });
 
-Deno.test("a turn asked for from outside wakes a loop that waits elsewhere", async () => {
+Deno.test("a tick that is queued from outside wakes a loop that waits in another thread", async () => {
   const host = new FakeHost();
-  const hosted = host.hosted();
+  const embedded = host.embeddedLoop();
   await host.untilQuiet();
   const ran = Promise.withResolvers<void>();
-  hosted.again(turn(() => ran.resolve()));
-  assert(!host.isElsewhere);
+  embedded.again(tick(() => ran.resolve()));
+  assert(!host.isWaiting);
   await ran.promise;
   await host.untilQuiet();
-  // The call that woke it is over: it isn't reported for ever.
+  // The wake was handled: it is not reported again.
   assertEquals(host.waits, [500, 500]);
-  await hosted.stop();
+  await embedded.stop();
 });
 
-Deno.test("a turn asked for by a turn is run without a wait elsewhere", async () => {
+Deno.test("a tick that is queued by a tick runs without a wait in another thread", async () => {
   const host = new FakeHost();
-  const hosted = host.hosted();
+  const embedded = host.embeddedLoop();
   await host.untilQuiet();
   let left = 10;
   const done = Promise.withResolvers<void>();
-  hosted.again(turn((self) => {
-    if (--left > 0) hosted.again(self);
+  embedded.again(tick((self) => {
+    if (--left > 0) embedded.again(self);
     else done.resolve();
   }));
   await done.promise;
   await host.untilQuiet();
   assertEquals(host.waits, [500, 500]);
-  await hosted.stop();
+  await embedded.stop();
 });
 
-Deno.test("a loop that is always busy goes elsewhere for a moment every few milliseconds", async () => {
+Deno.test("a loop that is always busy yields to Deno's loop every few milliseconds", async () => {
   const host = new FakeHost();
   host.msPerPoll = 1;
-  const hosted = host.hosted();
+  const embedded = host.embeddedLoop();
   await host.untilQuiet();
   const before = { waits: host.waits.length, polls: host.polls };
-  const done = Promise.withResolvers<{ moments: number[]; turns: number }>();
+  const done = Promise.withResolvers<{ yields: number[]; ticks: number }>();
   let runs = 0;
-  hosted.again(turn((self) => {
-    if (++runs < 1_000) return hosted.again(self);
-    const moments = host.waits.slice(before.waits);
-    done.resolve({ moments, turns: host.polls - before.polls });
+  embedded.again(tick((self) => {
+    if (++runs < 1_000) return embedded.again(self);
+    const yields = host.waits.slice(before.waits);
+    done.resolve({ yields, ticks: host.polls - before.polls });
   }));
-  const { moments, turns } = await done.promise;
-  assert(moments.every((waitMs) => waitMs === 0), `waits of ${[...new Set(moments)]}`);
-  // It has 4 ms at a time, and each turn took one.
-  assert(moments.length >= turns / 6, `${moments.length} moments in ${turns} turns`);
-  assert(moments.length <= turns / 4, `${moments.length} moments in ${turns} turns`);
-  await hosted.stop();
+  const { yields, ticks } = await done.promise;
+  assert(yields.every((waitMs) => waitMs === 0), `waits of ${[...new Set(yields)]}`);
+  // It runs for 4 ms at a time, and each tick took one.
+  assert(yields.length >= ticks / 6, `${yields.length} yields in ${ticks} ticks`);
+  assert(yields.length <= ticks / 4, `${yields.length} yields in ${ticks} ticks`);
+  await embedded.stop();
 });
 
-Deno.test("stop ends a loop that waits elsewhere, one that is busy, and one that has ended", async () => {
+Deno.test("stop ends a loop that waits, one that is busy, and one that has ended", async () => {
   for (const isBusy of [false, true]) {
     const host = new FakeHost();
-    const hosted = host.hosted();
+    const embedded = host.embeddedLoop();
     await host.untilQuiet();
     let runs = 0;
     const started = Promise.withResolvers<void>();
     if (isBusy) {
-      hosted.again(turn((self) => {
+      embedded.again(tick((self) => {
         if (++runs > 10) started.resolve();
-        hosted.again(self);
+        embedded.again(self);
       }));
       await started.promise;
     }
-    const stopping = hosted.stop();
-    const again = hosted.stop();
+    const stopping = embedded.stop();
+    const again = embedded.stop();
     assert(host.isEventfdOpen, "it ended while its caller was still running");
     await Promise.all([stopping, again]);
-    assertEquals([host.isEventfdOpen, host.open, host.isElsewhere], [false, 0, false]);
-    await hosted.finished;
+    assertEquals([host.isEventfdOpen, host.open, host.isWaiting], [false, 0, false]);
+    await embedded.finished;
     const { polls } = host;
-    await hosted.stop();
+    await embedded.stop();
     await new Promise((resolve) => setImmediate(resolve));
     assertEquals(host.polls, polls);
   }
 });
 
-Deno.test("a watcher's bug comes out of the loop, and ends it", async () => {
+Deno.test("a bug in a tick ends the loop, which rejects with it", async () => {
   const host = new FakeHost();
-  const hosted = host.hosted();
+  const embedded = host.embeddedLoop();
   await host.untilQuiet();
-  hosted.again(turn(() => {
+  embedded.again(tick(() => {
     throw new Error("a bug, made by a test");
   }));
-  await assertRejects(() => hosted.finished, Error, "a bug, made by a test");
+  await assertRejects(() => embedded.finished, Error, "a bug, made by a test");
   const { polls } = host;
   await new Promise((resolve) => setImmediate(resolve));
-  assertEquals([host.isEventfdOpen, host.isElsewhere, host.polls], [false, false, polls]);
+  assertEquals([host.isEventfdOpen, host.isWaiting, host.polls], [false, false, polls]);
 });
 
-Deno.test("a thread that is not given its turn holds the loop for a moment only", async () => {
+Deno.test("a waiting thread that gets no CPU time delays the loop only for a moment", async () => {
   const host = new FakeHost();
-  host.isCrowded = true;
-  const hosted = host.hosted();
+  host.isStarved = true;
+  const embedded = host.embeddedLoop();
   await host.untilQuiet();
   let ran = 0;
   const after = async (ms: number) => {
-    hosted.again(turn(() => ran++));
+    embedded.again(tick(() => ran++));
     await host.clock.advance(ms - 1);
     const before = ran;
     await host.clock.advance(1);
     return [before, ran];
   };
-  // The first time it may be that nothing happened; from then on it is known why nobody came back.
+  // The first time it may be that nothing happened; from then on the thread is known to be starved.
   assertEquals(await after(50), [0, 1]);
   await new Promise((resolve) => setImmediate(resolve));
   assertEquals(await after(1), [1, 2]);
   assertEquals(host.waits, [500]);
-  // Given its turn at last, it is relied on as before.
-  host.isCrowded = false;
-  host.timeIsUp();
+  // As soon as the thread runs again, the loop relies on it as before.
+  host.isStarved = false;
+  host.endWait();
   await host.untilQuiet();
   assertEquals(host.waits.at(-1), 500);
-  assertEquals(await hosted.stop(), true);
+  assertEquals(await embedded.stop(), true);
   assertEquals(host.clock.pending, 0);
 });
 
 Deno.test("a stop waits one second for a thread that is still in its wait, and reports if that was not enough", async () => {
   const host = new FakeHost();
-  host.isCrowded = true;
-  const hosted = host.hosted();
+  host.isStarved = true;
+  const embedded = host.embeddedLoop();
   await host.untilQuiet();
-  const stopping = hosted.stop();
+  const stopping = embedded.stop();
   await host.clock.advance(1_000);
   assertEquals([await stopping, host.isEventfdOpen], [false, true]);
-  host.timeIsUp();
-  await hosted.finished;
-  assertEquals([await hosted.stop(), host.isEventfdOpen, host.clock.pending], [true, false, 0]);
+  host.endWait();
+  await embedded.finished;
+  assertEquals([await embedded.stop(), host.isEventfdOpen, host.clock.pending], [true, false, 0]);
 });
 
 Deno.test({
-  name: "with every thread for blocking work taken, the loop goes on",
+  name: "with every thread for blocking work taken, the loop continues",
   ignore: Deno.build.os !== "linux",
   async fn() {
-    const sleeper = Deno.dlopen("libc.so.6", {
-      usleep: { parameters: ["u32"], result: "i32", nonblocking: true },
+    const blocking = Deno.dlopen("libc.so.6", {
+      // pollfd*, nfds_t, int ms
+      poll: { parameters: ["buffer", "u32", "i32"], result: "i32", nonblocking: true },
     });
     const libc = new Libc();
-    const hosted = new EmbeddedLoop(new Loop(libc), libc, realClock);
-    let left = 64; // of which 32 run at a time
-    const sleeping = Array.from({ length: left }, async () => {
-      await sleeper.symbols.usleep(700_000);
-      left--;
+    const embedded = new EmbeddedLoop(new Loop(libc), libc, realClock);
+    const release = libc.eventfd();
+    let blocked = 64; // of which 32 occupy a thread at a time
+    const calls = Array.from({ length: blocked }, async () => {
+      const POLLIN = 1;
+      await blocking.symbols.poll(new Int32Array([release, POLLIN]), 1, -1);
+      blocked--;
     });
     const fd = libc.eventfd();
     for (let i = 0; i < 10; i++) {
@@ -179,42 +185,43 @@ Deno.test({
         libc.settle(fd);
         reported.resolve();
       };
-      if (i === 0) hosted.loop.watch(fd, { ready });
-      else hosted.loop.rewatch(fd, { ready });
+      if (i === 0) embedded.loop.watch(fd, { ready });
+      else embedded.loop.rewatch(fd, { ready });
       setTimeout(() => libc.wake(fd));
       await reported.promise;
     }
-    assert(left >= 32, `${64 - left} had ended`);
-    hosted.loop.forget(fd);
-    libc.close(fd);
-    await Promise.all(sleeping);
-    sleeper.close();
-    await hosted.stop();
+    assertEquals(blocked, 64);
+    embedded.loop.forget(fd);
+    libc.wake(release);
+    await Promise.all(calls);
+    for (const each of [fd, release]) libc.close(each);
+    blocking.close();
+    await embedded.stop();
     libc[Symbol.dispose]();
   },
 });
 
 Deno.test({
-  name: "while ours are busy, Deno's sockets and timers on this thread have their turns",
+  name: "while our loop is busy, Deno's sockets and timers on this thread are served",
   ignore: Deno.build.os !== "linux",
   async fn() {
     const ANSWERS = 100;
     /**
-     * Several times what so many answers need, and half of what they would need if Deno looked at its
-     * sockets as it does by itself: once in 61 of our turns.
+     * Several times what so many answers need, and half of what they would need if Deno polled its
+     * sockets as it does by itself: once in 61 of our ticks.
      */
-    const TURNS_MAX = 5_000;
+    const TICKS_MAX = 5_000;
     const libc = new Libc();
-    const hosted = new EmbeddedLoop(new Loop(libc), libc, realClock);
-    let turns = 0;
+    const embedded = new EmbeddedLoop(new Loop(libc), libc, realClock);
+    let ticks = 0;
     let isEnough = false;
     const starved = Promise.withResolvers<never>();
-    hosted.again(turn((self) => {
+    embedded.again(tick((self) => {
       if (isEnough) return;
-      // A turn with work to do, so that a few of them are too long for the others to wait.
+      // A tick that takes a millisecond, so that the others wait too long after a few of them.
       for (const end = libc.now() + 1; libc.now() < end;);
-      if (++turns > TURNS_MAX) starved.reject(new Error("the others starve"));
-      else hosted.again(self);
+      if (++ticks > TICKS_MAX) starved.reject(new Error("Deno's sockets and timers are starved"));
+      else embedded.again(self);
     }));
     const echo = async () => {
       using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -233,9 +240,9 @@ Deno.test({
       for (let i = 0; i < 10; i++) await new Promise((resolve) => setTimeout(resolve));
     };
     await Promise.race([Promise.all([echo(), timer()]), starved.promise]);
-    assert(turns > 0);
+    assert(ticks > 0);
     isEnough = true;
-    await hosted.stop();
+    await embedded.stop();
     libc[Symbol.dispose]();
   },
 });

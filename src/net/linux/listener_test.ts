@@ -8,7 +8,7 @@ function kernel(...results: number[]): Kernel {
   return { accept: () => results.shift() ?? -EAGAIN } as unknown as Kernel;
 }
 
-/** Takes `room` clients and pauses after `pauseAfter`. */
+/** Has room for `room` clients, and pauses after `pauseAfter`. */
 function taker(room = Infinity, pauseAfter = Infinity): BatchTaker & { readonly taken: number[] } {
   const taken: number[] = [];
   return {
@@ -23,19 +23,19 @@ function taker(room = Infinity, pauseAfter = Infinity): BatchTaker & { readonly 
   };
 }
 
-Deno.test("a batch takes those who wait, past errors of single connections", () => {
+Deno.test("a batch accepts the clients that wait, and skips errors of single connections", () => {
   const all = taker();
   assertEquals(acceptBatch(kernel(5, -ECONNRESET, 6), 3, all), "empty");
   assertEquals(all.taken, [5, 6]);
 });
 
-Deno.test("a batch ends where there is no room, before it accepts", () => {
+Deno.test("a batch ends when there is no room, before it accepts", () => {
   const one = taker(1);
   assertEquals(acceptBatch(kernel(5, 6), 3, one), "full");
   assertEquals(one.taken, [5]);
 });
 
-Deno.test("a batch ends with a shortage, and after a client who caused a pause", () => {
+Deno.test("a batch ends with a shortage, and after a client that caused a pause", () => {
   assertEquals(acceptBatch(kernel(5, -EMFILE, 6), 3, taker()), -EMFILE);
   const paused = taker(9, 1);
   assertEquals(acceptBatch(kernel(5, 6), 3, paused), "empty");

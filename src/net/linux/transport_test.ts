@@ -1,11 +1,11 @@
-/** Dialling and accepting on the fake kernel: what runs short, what never answers, and what is left open. */
+/** Dialling and accepting on the fake kernel: shortages, peers that never answer, and what stays open. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import { EHOSTUNREACH, EMFILE, ENOMEM } from "../../linux/errno.ts";
 import { Dice, seeds } from "../../base/testing/dice.ts";
 import { FakeHost } from "../testing/fake_host.ts";
-import { where } from "../../linux/testing/fake_kernel.ts";
+import { endpointName } from "../../linux/testing/fake_kernel.ts";
 import type { FakeAnswer } from "../../linux/testing/fake_peer.ts";
 import type { Peer } from "../../linux/testing/fake_peer.ts";
 import { Deadlines } from "../deadlines.ts";
@@ -20,13 +20,13 @@ import { socketsIn } from "./transport.ts";
 const HOST = "10.0.0.9";
 const PORT = 80;
 
-/** A dialer of `hostname` in a loop on `host`, on a clock that stands still. */
+/** A dialer of `hostname` in a loop on `host`, with a manual clock. */
 function dialing(host: FakeHost, hostname = HOST, find?: LookUp) {
   const clock = new ManualClock();
-  const hosted = host.hosted();
+  const embedded = host.embeddedLoop();
   const resolver = new Resolver(clock, find);
-  const dial = linuxDialer(hosted, { hostname, port: PORT, clock, connectMs: 3_000, resolver });
-  return { clock, hosted, dial };
+  const dial = linuxDialer(embedded, { hostname, port: PORT, clock, connectMs: 3_000, resolver });
+  return { clock, embedded, dial };
 }
 
 async function assertFault(promise: Promise<unknown>, message: string): Promise<void> {
@@ -41,31 +41,31 @@ const FAILURES: readonly (readonly [answer: FakeAnswer, message: string])[] = [
 for (const [answer, message] of FAILURES) {
   Deno.test(`a connect answered by ${answer} is a fault, and leaves nothing open: ${message}`, async () => {
     const host = new FakeHost();
-    host.answers.set(where(HOST, PORT), answer);
-    const { dial, clock, hosted } = dialing(host);
+    host.answers.set(endpointName(HOST, PORT), answer);
+    const { dial, clock, embedded } = dialing(host);
     await assertFault(dial(), message);
     assertEquals([host.open, clock.pending], [0, 0]);
-    await hosted.stop();
+    await embedded.stop();
   });
 }
 
 Deno.test("a connect for which there is no descriptor, or no room to watch it, is a fault of ours", async () => {
   const host = new FakeHost();
-  host.answers.set(where(HOST, PORT), "accept");
-  const { dial, hosted } = dialing(host);
+  host.answers.set(endpointName(HOST, PORT), "accept");
+  const { dial, embedded } = dialing(host);
   host.fdMax = 0;
   await assertFault(dial(), "something is short on this machine: too many open files");
   host.fdMax = 1;
   Object.assign(host, { watch: () => -ENOMEM });
   await assertFault(dial(), "something is short on this machine: out of memory");
   assertEquals(host.open, 0);
-  await hosted.stop();
+  await embedded.stop();
 });
 
 Deno.test("a connect without an answer is given up in time, and a late answer has no effect", async () => {
   const host = new FakeHost();
-  host.answers.set(where(HOST, PORT), "silence");
-  const { dial, clock, hosted } = dialing(host);
+  host.answers.set(endpointName(HOST, PORT), "silence");
+  const { dial, clock, embedded } = dialing(host);
   const failed = assertFault(dial(), "no answer to connect");
   await host.untilQuiet();
   await clock.advance(2_999);
@@ -75,13 +75,13 @@ Deno.test("a connect without an answer is given up in time, and a late answer ha
   assertEquals([host.open, clock.pending], [0, 0]);
   host.upstreams[0]!.accept();
   await host.untilQuiet();
-  await hosted.stop();
+  await embedded.stop();
 });
 
 Deno.test("a dial cancelled on its way leaves nothing open, and one cancelled before does not begin", async () => {
   const host = new FakeHost();
-  host.answers.set(where(HOST, PORT), "silence");
-  const { dial, clock, hosted } = dialing(host);
+  host.answers.set(endpointName(HOST, PORT), "silence");
+  const { dial, clock, embedded } = dialing(host);
   const stop = new AbortController();
   const failed = assertFault(dial(stop.signal), "cannot connect: cancelled");
   await host.untilQuiet();
@@ -89,7 +89,7 @@ Deno.test("a dial cancelled on its way leaves nothing open, and one cancelled be
   await failed;
   await assertFault(dial(AbortSignal.abort()), "cannot connect: cancelled");
   assertEquals([host.open, host.upstreams.length, clock.pending], [0, 1, 0]);
-  await hosted.stop();
+  await embedded.stop();
 });
 
 const ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.0.0.3"] as const;
@@ -98,12 +98,12 @@ const found: LookUp = () => Promise.resolve(ADDRESSES);
 Deno.test("the addresses of a name are tried in turn, and the first that answers is taken", async () => {
   const host = new FakeHost();
   const answers = ["refuse", -EHOSTUNREACH, "accept"] as const;
-  ADDRESSES.forEach((ip, i) => host.answers.set(where(ip, PORT), answers[i]!));
-  const { dial, hosted } = dialing(host, "up.test", found);
+  ADDRESSES.forEach((ip, i) => host.answers.set(endpointName(ip, PORT), answers[i]!));
+  const { dial, embedded } = dialing(host, "up.test", found);
   const conn = await dial();
   assertEquals(host.upstreams.map(({ address }) => address), [
-    where(ADDRESSES[0], PORT),
-    where(ADDRESSES[2], PORT),
+    endpointName(ADDRESSES[0], PORT),
+    endpointName(ADDRESSES[2], PORT),
   ]);
   await conn.write(text.encode("hello"));
   assertEquals(host.upstreams[1]!.read().length, 5);
@@ -113,15 +113,15 @@ Deno.test("the addresses of a name are tried in turn, and the first that answers
   assertEquals(await reading, 2);
   conn.close();
   assertEquals(host.open, 0);
-  await hosted.stop();
+  await embedded.stop();
 });
 
 Deno.test("an address that refuses gives the reason; one time limit covers all addresses and the look-up", async () => {
   const host = new FakeHost();
-  host.answers.set(where(ADDRESSES[2], PORT), -EHOSTUNREACH);
-  const { dial, hosted } = dialing(host, "up.test", found);
+  host.answers.set(endpointName(ADDRESSES[2], PORT), -EHOSTUNREACH);
+  const { dial, embedded } = dialing(host, "up.test", found);
   await assertFault(dial(), "connection refused");
-  await hosted.stop();
+  await embedded.stop();
 
   const lookup = Promise.withResolvers<readonly []>();
   let lookups = 0;
@@ -132,7 +132,7 @@ Deno.test("an address that refuses gives the reason; one time limit covers all a
   const failed = [1, 2, 3].map(() => assertFault(slow.dial(), "the name service does not answer"));
   await slow.clock.advance(3_000);
   await Promise.all(failed);
-  // It cannot be cancelled and holds a thread, so those who dial have one together.
+  // A look-up cannot be cancelled and occupies a thread, so all that dial share one.
   assertEquals(lookups, 1);
   lookup.resolve([]);
   await assertFault(slow.dial(), "name does not resolve");
@@ -140,18 +140,18 @@ Deno.test("an address that refuses gives the reason; one time limit covers all a
   await slow.clock.advance(1_000);
   await assertFault(slow.dial(), "name does not resolve");
   assertEquals(lookups, 2);
-  await slow.hosted.stop();
+  await slow.embedded.stop();
 
   const none = dialing(new FakeHost(), "up.test", () => Promise.resolve([]));
   await assertFault(none.dial(), "name does not resolve");
-  await none.hosted.stop();
+  await none.embedded.stop();
 });
 
 Deno.test("while an address does not answer another is tried, and from then on it is tried last", async () => {
   const host = new FakeHost();
-  host.answers.set(where(ADDRESSES[0], PORT), "silence");
-  host.answers.set(where(ADDRESSES[1], PORT), "accept");
-  const { dial, clock, hosted } = dialing(host, "up.test", found);
+  host.answers.set(endpointName(ADDRESSES[0], PORT), "silence");
+  host.answers.set(endpointName(ADDRESSES[1], PORT), "accept");
+  const { dial, clock, embedded } = dialing(host, "up.test", found);
   const first = dial();
   await host.untilQuiet();
   assertEquals(host.open, 1);
@@ -159,22 +159,22 @@ Deno.test("while an address does not answer another is tried, and from then on i
   await host.untilQuiet();
   (await first).close();
   assertEquals([host.open, clock.pending], [0, 0]);
-  // At once this time.
+  // Connects at once this time.
   const second = dial();
   await host.untilQuiet();
   (await second).close();
   assertEquals(host.upstreams.map(({ address }) => address), [
-    where(ADDRESSES[0], PORT),
-    where(ADDRESSES[1], PORT),
-    where(ADDRESSES[1], PORT),
+    endpointName(ADDRESSES[0], PORT),
+    endpointName(ADDRESSES[1], PORT),
+    endpointName(ADDRESSES[1], PORT),
   ]);
-  await hosted.stop();
+  await embedded.stop();
 });
 
 Deno.test("what an upstream sent during the connect is read", async () => {
   const host = new FakeHost();
-  host.answers.set(where(HOST, PORT), "silence");
-  const { dial, hosted } = dialing(host);
+  host.answers.set(endpointName(HOST, PORT), "silence");
+  const { dial, embedded } = dialing(host);
   const dialled = dial();
   const upstream = host.upstreams[0]!;
   upstream.isUp = true;
@@ -184,7 +184,7 @@ Deno.test("what an upstream sent during the connect is read", async () => {
   const room = new Uint8Array(100);
   assertEquals([await conn.read(room), await conn.read(room)], [9, null]);
   conn.close();
-  await hosted.stop();
+  await embedded.stop();
 });
 
 /** A port on a fake kernel, and what was reported to its owner. */
@@ -192,9 +192,9 @@ async function listening(host: FakeHost, limits: Partial<ServerLimits> = {}) {
   const clock = new ManualClock();
   const reported: string[] = [];
   const server = new Server({ deadlines: new Deadlines(new ManualClock()), handler: say, limits });
-  const hosted = host.hosted();
+  const embedded = host.embeddedLoop();
   const address = { kind: "tcp", host: "127.0.0.1", port: PORT } as const;
-  const port = await socketsIn(hosted).listen(address, server, {
+  const port = await socketsIn(embedded).listen(address, server, {
     clock,
     onAcceptFailed: (error, retryInMs) => reported.push(`${error}, again in ${retryInMs} ms`),
   });
@@ -208,12 +208,12 @@ async function listening(host: FakeHost, limits: Partial<ServerLimits> = {}) {
       await server.drain(AbortSignal.abort());
       await port.finished;
       assertEquals([host.open, clock.pending], [0, 0]);
-      await hosted.stop();
+      await embedded.stop();
     },
   };
 }
 
-/** Asks, and gives the end of the answer. */
+/** Sends a request, and returns the end of the response. */
 async function ask(host: FakeHost, peer: Peer): Promise<string> {
   peer.send(text.encode(GET));
   await host.untilQuiet();
@@ -227,7 +227,7 @@ Deno.test("without descriptors accepting pauses, reports that, and continues wit
   const clients = [1, 2, 3].map(() => host.client(PORT)!);
   await host.untilQuiet();
   assertEquals(reported, ["too many open files, again in 10 ms"]);
-  // Who is in is served, and who comes meanwhile waits like the others.
+  // The accepted client is served, and a client that connects meanwhile waits like the others.
   assertEquals(await ask(host, clients[0]!), "\r\n\r\n/");
   clients.push(host.client(PORT)!);
   await host.untilQuiet();
@@ -269,16 +269,16 @@ Deno.test("a client that cannot be watched is closed, and those behind it wait u
   await end();
 });
 
-Deno.test("a port that cannot be watched is a port that cannot be had", async () => {
+Deno.test("a port that cannot be watched is not opened", async () => {
   const host = new FakeHost();
-  const hosted = host.hosted();
+  const embedded = host.embeddedLoop();
   const server = new Server({ deadlines: new Deadlines(new ManualClock()), handler: say });
   const address = { kind: "tcp", host: "127.0.0.1", port: PORT } as const;
   const before = host.open;
   Object.assign(host, { watch: () => -ENOMEM });
-  const port = await socketsIn(hosted).listen(address, server, { clock: new ManualClock() });
+  const port = await socketsIn(embedded).listen(address, server, { clock: new ManualClock() });
   assertEquals([port, host.open], ["out of memory", before]);
-  await hosted.stop();
+  await embedded.stop();
 });
 
 Deno.test("a port closed in a pause, or while it has no room, stays closed", async () => {
@@ -340,7 +340,7 @@ Deno.test("a client that is served at once is never watched, and one that stays 
   eager.send(text.encode(GET));
   await host.untilQuiet();
   assertEquals([watched.length, server.connections], [2, 2]);
-  // Whatever comes later is noticed.
+  // Whatever arrives later is noticed.
   for (const client of [silent, eager, silent]) assertEquals(await ask(host, client), "\r\n\r\n/");
   eager.end();
   await host.untilQuiet();

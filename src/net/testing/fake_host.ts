@@ -1,6 +1,6 @@
 /**
- * The fake kernel with what the embedded loop needs in addition: an eventfd, and a wait in another thread that
- * ends when there is something to report, when it is woken, or when the test calls `timeIsUp`.
+ * The fake kernel with what an embedded loop needs in addition: an eventfd, and a wait in another thread
+ * that ends when there is something to report, when it is woken, or when the test ends it.
  */
 import { ManualClock } from "../../base/clock.ts";
 import { EmbeddedLoop } from "../linux/embedded_loop.ts";
@@ -9,24 +9,24 @@ import { READABLE } from "../../linux/kernel.ts";
 import { Loop } from "../../linux/loop.ts";
 import { FakeKernel, type FakeOptions } from "../../linux/testing/fake_kernel.ts";
 
-/** Far from the numbers of sockets. */
+/** A number that no socket gets. */
 const EVENTFD = 999;
 
 export class FakeHost extends FakeKernel implements LoopHost {
-  /** How long each wait elsewhere was to be, oldest first. */
+  /** The time-out of each wait in another thread, oldest first. */
   readonly waits: number[] = [];
-  /** How often the loop has asked for changes. */
+  /** How often the loop has polled. */
   polls = 0;
-  /** How long one tick of the loop takes, in milliseconds of the test's clock. */
+  /** How long a tick of the loop takes, by the test's clock. */
   msPerPoll = 0;
   isEventfdOpen = false;
   /** For the loop's own timers. */
   readonly clock = new ManualClock();
-  /** True: the other thread gets no CPU time, and only `timeIsUp` ends a wait. */
-  isCrowded = false;
+  /** The other thread gets no CPU time: nothing but `endWait` ends a wait. */
+  isStarved = false;
   #isWoken = false;
   #eventfdMark = 0;
-  /** Of the last poll, without the eventfd. */
+  /** The number of events of the last poll, without the eventfd. */
   #reported = 0;
   #waiting: (() => void) | undefined;
   #quiet = Promise.withResolvers<void>();
@@ -36,26 +36,26 @@ export class FakeHost extends FakeKernel implements LoopHost {
   }
 
   /** A loop on this host, which begins at once. */
-  hosted(): EmbeddedLoop {
+  embeddedLoop(): EmbeddedLoop {
     return new EmbeddedLoop(new Loop(this), this, this.clock);
   }
 
-  /** True while the loop waits elsewhere. */
-  get isElsewhere(): boolean {
+  /** True while the loop waits in another thread. */
+  get isWaiting(): boolean {
     return this.#waiting !== undefined;
   }
 
-  /** Ends the wait elsewhere, as its time does. */
-  timeIsUp(): void {
+  /** Ends the wait as its time-out would. */
+  endWait(): void {
     this.#waiting?.();
   }
 
-  /** Resolves when the loop has nothing to do and waits elsewhere. */
+  /** Resolves when the loop has nothing to do and waits. */
   async untilQuiet(): Promise<void> {
     do await this.#quiet.promise; while (!await this.#isStillQuiet());
   }
 
-  /** Promises that the last tick settled may have caused more work. */
+  /** Lets the callbacks of promises run that the last tick settled, as they may give the loop more to do. */
   async #isStillQuiet(): Promise<boolean> {
     await new Promise((resolve) => setImmediate(resolve));
     return this.#waiting !== undefined;
@@ -63,7 +63,7 @@ export class FakeHost extends FakeKernel implements LoopHost {
 
   async pollElsewhere(timeoutMs: number): Promise<void> {
     this.waits.push(timeoutMs);
-    if (!this.isCrowded && (timeoutMs === 0 || this.#isWoken || this.hasChanges)) return;
+    if (!this.isStarved && (timeoutMs === 0 || this.#isWoken || this.hasChanges)) return;
     await new Promise<void>((resolve) => {
       this.#waiting = () => {
         this.#waiting = undefined;
@@ -76,7 +76,7 @@ export class FakeHost extends FakeKernel implements LoopHost {
 
   override changed(fd: number): void {
     super.changed(fd);
-    if (this.hasChanges && !this.isCrowded) this.#waiting?.();
+    if (this.hasChanges && !this.isStarved) this.#waiting?.();
   }
 
   override watch(fd: number, mark: number): number {
@@ -85,8 +85,8 @@ export class FakeHost extends FakeKernel implements LoopHost {
       return 0;
     }
     const result = super.watch(fd, mark);
-    // What is ready as it is added ends a wait that is under way (epoll_ctl(2)).
-    if (this.hasChanges && !this.isCrowded) this.#waiting?.();
+    // A descriptor that is ready when it is added ends a wait (epoll_ctl(2)).
+    if (this.hasChanges && !this.isStarved) this.#waiting?.();
     return result;
   }
 
@@ -116,7 +116,7 @@ export class FakeHost extends FakeKernel implements LoopHost {
 
   wake(): void {
     this.#isWoken = true;
-    if (!this.isCrowded) this.#waiting?.();
+    if (!this.isStarved) this.#waiting?.();
   }
 
   settle(): void {

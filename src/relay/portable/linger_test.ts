@@ -1,7 +1,7 @@
-/** A peer that is owed bytes by a side that broke: it gets them, and is not waited for without need. */
+/** A peer whose other side has failed still gets what that side sent, and is waited for only as long as needed. */
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../../base/clock.ts";
-import { closeQuietly, readToEnd, until, writeAll } from "../testing/world.ts";
+import { closeQuietly, readToEnd, until, writeAll } from "../testing/relay_fixture.ts";
 import { lingerAfterBreak } from "./linger.ts";
 
 /** A connection: our end, and that of the peer. */
@@ -11,7 +11,7 @@ async function pair(): Promise<[Deno.Conn, Deno.Conn]> {
   return [await listener.accept(), await dialing];
 }
 
-/** Lingers for a peer whose words have no one to go to; resolves with true if it was cut short. */
+/** Lingers for a peer whose bytes have no receiver any more; resolves with true if its time ran out. */
 function lingerFor(
   sink: Deno.Conn,
   clock: ManualClock,
@@ -26,21 +26,21 @@ function lingerFor(
   return lingerAfterBreak({ sink, back, clock, sentAt, end }).then(() => wasCut);
 }
 
-Deno.test("a peer that talks while it is owed bytes gets all of them", async () => {
+Deno.test("a peer that sends while bytes are on their way to it gets all of them", async () => {
   const [sink, peer] = await pair();
   using _peer = peer;
   await writeAll(peer, new Uint8Array(100_000)); // unread: closing now would be a reset
-  const owed = writeAll(sink, new Uint8Array(1_000_000));
-  const heard = readToEnd(peer);
-  await owed;
+  const written = writeAll(sink, new Uint8Array(1_000_000));
+  const received = readToEnd(peer);
+  await written;
   const lingering = lingerFor(sink, new ManualClock());
-  assertEquals((await heard).length, 1_000_000);
+  assertEquals((await received).length, 1_000_000);
   peer.close();
   assertEquals(await lingering, false);
   closeQuietly(sink);
 });
 
-Deno.test("a peer that is slow and then sends still gets all bytes for it", async () => {
+Deno.test("a peer that is slow and then sends still gets all of its bytes", async () => {
   const clock = new ManualClock();
   const [sink, peer] = await pair();
   using _peer = peer;
@@ -57,8 +57,8 @@ Deno.test("a peer that is slow and then sends still gets all bytes for it", asyn
   closeQuietly(sink);
 });
 
-for (const talks of [false, true]) {
-  Deno.test(`a peer that ${talks ? "talks" : "is silent"} is waited for as long as it may be owed bytes`, async () => {
+for (const isSending of [false, true]) {
+  Deno.test(`a peer that ${isSending ? "sends" : "is silent"} is waited for as long as bytes may be on their way to it`, async () => {
     for (const [sentMsAgo, waitMs] of [[0, 30_000], [20_000, 10_000], [60_000, 2_000]] as const) {
       const clock = new ManualClock();
       await clock.advance(100_000);
@@ -69,7 +69,7 @@ for (const talks of [false, true]) {
       lingering.then(() => isOver = true);
       for (let passedMs = 0; passedMs < waitMs; passedMs += 1_000) {
         assertEquals(isOver, false);
-        if (talks) {
+        if (isSending) {
           const before = reads(sink);
           await writeAll(peer, new Uint8Array(10));
           await until("it was read", () => reads(sink) > before);
@@ -82,7 +82,7 @@ for (const talks of [false, true]) {
   });
 }
 
-/** How often our end has been read with something to show for it. */
+/** How often a read of our end has returned bytes or an end. */
 const counts = new WeakMap<Deno.Conn, number>();
 function reads(conn: Deno.Conn): number {
   if (!counts.has(conn)) {

@@ -3,7 +3,7 @@ import type { Address } from "../../base/address.ts";
 import { ManualClock } from "../../base/clock.ts";
 import type { Event } from "../../events/events.ts";
 import { PortableListener, type PortOwner } from "./port.ts";
-import { until } from "../testing/world.ts";
+import { until } from "../testing/relay_fixture.ts";
 
 const HERE: Address = { kind: "tcp", host: "127.0.0.1", port: 0 };
 
@@ -14,7 +14,7 @@ class FakeListener {
   readonly #closed = Promise.withResolvers<never>();
 
   constructor(readonly script: (Deno.Conn | Error)[]) {
-    this.#closed.promise.catch(() => {}); // closing need not find anybody who accepts
+    this.#closed.promise.catch(() => {}); // no accept may be pending when it is closed
   }
 
   accept(): Promise<Deno.Conn> {
@@ -66,7 +66,7 @@ Deno.test("a port that is out of descriptors pauses, reports that once, and cont
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("connections that were reset before they were taken cost those behind them no time", async () => {
+Deno.test("connections that were reset before they were accepted do not delay those behind them", async () => {
   const { events, clock, taken, port } = world([gone(), gone(), gone(), CLIENT]);
   await port.open();
   await clock.advance(0);
@@ -97,7 +97,7 @@ Deno.test("a port without room accepts no client until there may be room again",
   await port.close();
 });
 
-Deno.test("a port that cannot be had is tried each second until it is closed", async () => {
+Deno.test("a port that cannot be opened is tried each second until it is closed", async () => {
   const events: Event[] = [];
   const clock = new ManualClock();
   let tries = 0;
@@ -145,7 +145,7 @@ Deno.test("a port on :: falls back to 0.0.0.0 on a system without IPv6", async (
   await port.close();
 });
 
-Deno.test("a port opens and closes again and again in the same place", async () => {
+Deno.test("a port opens and closes again and again at the same address", async () => {
   using probe = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const address: Address = { ...HERE, port: (probe.addr as Deno.NetAddr).port };
   probe.close();
@@ -156,10 +156,10 @@ Deno.test("a port opens and closes again and again in the same place", async () 
     clock: new ManualClock(),
     publish: (event) => events.push(event),
   });
-  for (let turn = 1; turn <= 5; turn++) {
+  for (let round = 1; round <= 5; round++) {
     await port.open();
     using _client = await Deno.connect({ hostname: "127.0.0.1", port: address.port });
-    await until("the client is taken", () => taken.length === turn);
+    await until("the client is taken", () => taken.length === round);
     await port.close();
   }
   taken.forEach((conn) => conn.close());

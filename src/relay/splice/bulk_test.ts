@@ -1,11 +1,12 @@
-/** Where the bytes go, on the real kernel: the plane runs in this thread so that its calls can be counted. */
+/** How bytes are moved, on the real kernel: the relay runs in this thread so that its calls can be counted. */
 import { assert, assertEquals } from "@std/assert";
-import { realClock, sleep } from "../../base/clock.ts";
+import { realClock } from "../../base/clock.ts";
 import { Libc } from "../../linux/libc.ts";
 import { Loop } from "../../linux/loop.ts";
 import { endpointOf, ipSockaddr } from "../../linux/sockaddr.ts";
-import { SETTINGS, TestUpstream, writeAll } from "../testing/world.ts";
-import { relayIn } from "./testing/rig.ts";
+import { EmbeddedLoop } from "../../net/linux/embedded_loop.ts";
+import { SETTINGS, TestUpstream, writeAll } from "../testing/relay_fixture.ts";
+import { relayIn } from "./testing/splice_fixture.ts";
 
 class CountingLibc extends Libc {
   received = 0;
@@ -30,11 +31,6 @@ class CountingLibc extends Libc {
     if (endpoint.kind === "ip") this.port = endpoint.port;
     return fd;
   }
-
-  /** Does not wait: this thread has more to do. */
-  override poll(): number {
-    return super.poll(0);
-  }
 }
 
 Deno.test({
@@ -48,31 +44,24 @@ Deno.test({
     const { address } = upstream.upstream;
     assert(address.kind === "tcp");
     using libc = new CountingLibc();
-    const plane = relayIn(new Loop(libc), SETTINGS, () => {});
+    const relay = relayIn(new Loop(libc), SETTINGS, () => {});
     const listener = libc.listen(ipSockaddr("127.0.0.1", 0)!, { backlog: 8, userTimeoutMs: 0 });
-    plane.execute({ do: "listen", listener });
+    relay.execute({ do: "listen", listener });
     const addresses = [ipSockaddr("127.0.0.1", address.port)!];
-    plane.execute({ do: "open", upstream: "a", epoch: 1, addresses });
+    relay.execute({ do: "open", upstream: "a", epoch: 1, addresses });
 
-    let isOver = false;
-    const turning = (async () => {
-      while (!isOver) {
-        plane.loop.tick();
-        await sleep(realClock, 0);
-      }
-    })();
+    const embedded = new EmbeddedLoop(relay.loop, libc, realClock);
     using client = await Deno.connect({ hostname: "127.0.0.1", port: libc.port });
     let seen = 0;
     const buffer = new Uint8Array(1_048_576);
     for (let n = await client.read(buffer); n !== null; n = await client.read(buffer)) seen += n;
-    isOver = true;
-    await turning;
+    await embedded.stop();
 
     assertEquals(seen, total);
     assert(libc.received < total / 100, `${libc.received} bytes were read`);
     assertEquals(libc.received + libc.spliced / 2, total); // spliced bytes are moved twice
-    plane.execute({ do: "stop", drainMs: 0 });
-    plane.execute({ do: "cutAll" });
+    relay.execute({ do: "stop", drainMs: 0 });
+    relay.execute({ do: "cutAll" });
     libc.close(listener);
   },
 });

@@ -1,97 +1,97 @@
-/** The waiting room: who may wait, who has left, which address is tried, and what is short on this machine. */
+/** Clients before their session: which may wait, which have left, which address is tried, and shortages. */
 import { assert, assertEquals } from "@std/assert";
 import { EADDRNOTAVAIL, EMFILE } from "../../linux/errno.ts";
-import { where } from "../../linux/testing/fake_kernel.ts";
-import { asText, at, bytes, PORT, Rig } from "./testing/rig.ts";
+import { endpointName } from "../../linux/testing/fake_kernel.ts";
+import { asText, at, bytes, PORT, SpliceFixture } from "./testing/splice_fixture.ts";
 
 Deno.test("a client that ends while its connect is refused is not held", () => {
-  const rig = new Rig();
-  rig.kernel.answers.set(where("10.0.0.2", 80), "silence");
-  rig.open("a", 1);
-  rig.client().end();
-  rig.runTicks();
-  rig.kernel.upstreams[0]!.refuse();
-  rig.runTicks();
-  assertEquals([rig.count("abandoned"), rig.count("held")], [1, 0]);
+  const fixture = new SpliceFixture();
+  fixture.kernel.answers.set(endpointName("10.0.0.2", 80), "silence");
+  fixture.open("a", 1);
+  fixture.client().end();
+  fixture.runTicks();
+  fixture.kernel.upstreams[0]!.refuse();
+  fixture.runTicks();
+  assertEquals([fixture.count("abandoned"), fixture.count("held")], [1, 0]);
 });
 
 Deno.test("without a hold clients are served, and a client that would have to wait is turned away", () => {
-  const rig = new Rig({ heldMax: 0 });
-  rig.open("a", 1);
-  const { client } = rig.session();
-  rig.kernel.answers.set(where("10.0.0.2", 80), "refuse");
-  const refused = rig.client();
+  const fixture = new SpliceFixture({ heldMax: 0 });
+  fixture.open("a", 1);
+  const { client } = fixture.session();
+  fixture.kernel.answers.set(endpointName("10.0.0.2", 80), "refuse");
+  const refused = fixture.client();
   assert(refused.weClosed && !client.weClosed);
-  assertEquals([rig.doubts.length, rig.count("lost")], [1, 1]);
-  assertEquals(rig.of("session.failed").map((event) => "reason" in event && event.reason), [
+  assertEquals([fixture.doubts.length, fixture.count("lost")], [1, 1]);
+  assertEquals(fixture.of("session.failed").map((event) => "reason" in event && event.reason), [
     "connection refused",
   ]);
-  rig.execute({ do: "hold" });
-  assert(rig.client().weClosed);
-  rig.kernel.answers.set(where("10.0.0.3", 80), "accept");
-  rig.open("b", 2);
-  assertEquals(rig.client().weClosed, false);
-  assertEquals(rig.of("limit.reached"), []);
+  fixture.execute({ do: "hold" });
+  assert(fixture.client().weClosed);
+  fixture.kernel.answers.set(endpointName("10.0.0.3", 80), "accept");
+  fixture.open("b", 2);
+  assertEquals(fixture.client().weClosed, false);
+  assertEquals(fixture.of("limit.reached"), []);
 });
 
 Deno.test("without a hold an upstream's early end is passed on at once, and doubted", () => {
-  const rig = new Rig({ heldMax: 0 });
-  rig.open("a", 1);
-  const client = rig.client();
-  rig.kernel.upstreams[0]!.end();
-  rig.runTicks();
-  assertEquals([client.weEnded, rig.doubts.map(({ reason }) => reason)], [true, [
+  const fixture = new SpliceFixture({ heldMax: 0 });
+  fixture.open("a", 1);
+  const client = fixture.client();
+  fixture.kernel.upstreams[0]!.end();
+  fixture.runTicks();
+  assertEquals([client.weEnded, fixture.doubts.map(({ reason }) => reason)], [true, [
     "closed before any byte",
   ]]);
 });
 
-Deno.test("a client that waits no longer because its upstream's end was meant makes room for another", () => {
-  const rig = new Rig({ heldMax: 1 });
-  rig.open("a", 1);
-  const first = rig.client();
-  rig.kernel.upstreams[0]!.end();
-  rig.runTicks();
-  rig.client();
-  assertEquals(rig.count("accepted"), 1);
-  rig.pass(100);
-  rig.execute({ do: "confirm", upstream: "a" });
-  assertEquals([first.weEnded, rig.count("accepted")], [true, 2]);
+Deno.test("a client whose wait ends because its upstream's end was intended makes room for another", () => {
+  const fixture = new SpliceFixture({ heldMax: 1 });
+  fixture.open("a", 1);
+  const first = fixture.client();
+  fixture.kernel.upstreams[0]!.end();
+  fixture.runTicks();
+  fixture.client();
+  assertEquals(fixture.count("accepted"), 1);
+  fixture.pass(100);
+  fixture.execute({ do: "confirm", upstream: "a" });
+  assertEquals([first.weEnded, fixture.count("accepted")], [true, 2]);
 });
 
-Deno.test("clients that come at once, and later ones, all leave an address that was found dead", () => {
+Deno.test("clients that connect at once, and later ones, all avoid an address that was found dead", () => {
   for (const clients of [1, 2, 3, 4]) {
     for (const dead of ["refuse", "silence"] as const) {
-      const rig = new Rig({ connectTimeoutMs: 800 });
-      rig.kernel.answers.set(where("10.0.0.4", 80), dead);
+      const fixture = new SpliceFixture({ connectTimeoutMs: 800 });
+      fixture.kernel.answers.set(endpointName("10.0.0.4", 80), dead);
       const addresses = [at("10.0.0.4"), at("10.0.0.2")];
-      rig.execute({ do: "open", upstream: "a", epoch: 1, addresses });
-      for (let i = 0; i < clients; i++) rig.kernel.client(PORT);
-      rig.pass(500);
-      const before = rig.kernel.upstreams.length;
-      rig.client();
-      const tried = rig.kernel.upstreams.slice(before).map(({ address }) => address);
+      fixture.execute({ do: "open", upstream: "a", epoch: 1, addresses });
+      for (let i = 0; i < clients; i++) fixture.kernel.client(PORT);
+      fixture.pass(500);
+      const before = fixture.kernel.upstreams.length;
+      fixture.client();
+      const tried = fixture.kernel.upstreams.slice(before).map(({ address }) => address);
       assertEquals(tried[0], "10.0.0.2:80", `${clients} clients, ${dead}`);
       // The name is looked up again, and its addresses come in another order.
-      rig.execute({ do: "addresses", upstream: "a", addresses: addresses.toReversed() });
-      rig.client();
-      assertEquals(rig.kernel.upstreams.at(-1)!.address, "10.0.0.2:80");
-      rig.pass(1_000);
-      assertEquals(rig.count("active"), clients + 2);
+      fixture.execute({ do: "addresses", upstream: "a", addresses: addresses.toReversed() });
+      fixture.client();
+      assertEquals(fixture.kernel.upstreams.at(-1)!.address, "10.0.0.2:80");
+      fixture.pass(1_000);
+      assertEquals(fixture.count("active"), clients + 2);
     }
   }
 });
 
 Deno.test("a socket that is connected to itself counts as refused", () => {
-  const rig = new Rig();
-  rig.kernel.answers.set(where("10.0.0.2", 80), "itself");
-  rig.open("a", 1);
-  rig.client();
-  assertEquals([rig.count("active"), rig.count("held")], [0, 1]);
-  assertEquals(rig.doubts.map(({ hard, reason }) => [hard, reason]), [[
+  const fixture = new SpliceFixture();
+  fixture.kernel.answers.set(endpointName("10.0.0.2", 80), "itself");
+  fixture.open("a", 1);
+  fixture.client();
+  assertEquals([fixture.count("active"), fixture.count("held")], [0, 1]);
+  assertEquals(fixture.doubts.map(({ hard, reason }) => [hard, reason]), [[
     true,
     "connection refused",
   ]]);
-  assert(rig.kernel.upstreams[0]!.weClosed);
+  assert(fixture.kernel.upstreams[0]!.weClosed);
 });
 
 const SHORT = [
@@ -100,74 +100,74 @@ const SHORT = [
 ] as const;
 for (const [what, errno, words] of SHORT) {
   Deno.test(`without ${what} for an upstream clients wait, no upstream is doubted, and no other client is accepted`, () => {
-    const rig = new Rig({ holdMs: 5_000 });
-    rig.kernel.answers.set(where("10.0.0.2", 80), -errno);
-    rig.open("a", 1);
-    const first = rig.client();
-    const second = rig.client();
-    rig.pass(3_000);
-    assertEquals([rig.count("accepted"), rig.count("held"), rig.doubts], [1, 1, []]);
-    const reported = rig.of("accept.failed").map((event) => "reason" in event && event.reason);
+    const fixture = new SpliceFixture({ holdMs: 5_000 });
+    fixture.kernel.answers.set(endpointName("10.0.0.2", 80), -errno);
+    fixture.open("a", 1);
+    const first = fixture.client();
+    const second = fixture.client();
+    fixture.pass(3_000);
+    assertEquals([fixture.count("accepted"), fixture.count("held"), fixture.doubts], [1, 1, []]);
+    const reported = fixture.of("accept.failed").map((event) => "reason" in event && event.reason);
     assertEquals(reported, [words]);
-    rig.kernel.answers.set(where("10.0.0.2", 80), "accept");
-    rig.pass(1_000);
-    assertEquals([rig.count("accepted"), rig.count("active")], [2, 2]);
+    fixture.kernel.answers.set(endpointName("10.0.0.2", 80), "accept");
+    fixture.pass(1_000);
+    assertEquals([fixture.count("accepted"), fixture.count("active")], [2, 2]);
     assert(!first.weClosed && !second.weClosed);
   });
 }
 
 Deno.test("a shortage that lasts longer than the hold ends the client, and is reported", () => {
-  const rig = new Rig({ holdMs: 2_000, connectTimeoutMs: 2_000 });
-  rig.kernel.answers.set(where("10.0.0.2", 80), -EMFILE);
-  rig.open("a", 1);
-  const client = rig.client();
-  rig.pass(2_000);
+  const fixture = new SpliceFixture({ holdMs: 2_000, connectTimeoutMs: 2_000 });
+  fixture.kernel.answers.set(endpointName("10.0.0.2", 80), -EMFILE);
+  fixture.open("a", 1);
+  const client = fixture.client();
+  fixture.pass(2_000);
   assert(client.weClosed);
-  assertEquals(rig.of("session.failed").map((event) => "reason" in event && event.reason), [
+  assertEquals(fixture.of("session.failed").map((event) => "reason" in event && event.reason), [
     "something is short on this machine",
   ]);
-  assertEquals(rig.doubts, []);
+  assertEquals(fixture.doubts, []);
 });
 
-Deno.test("descriptors that are given back are for those who wait already", () => {
-  const rig = new Rig();
-  rig.open("a", 1);
-  const { client, upstream } = rig.session();
-  rig.kernel.fdMax = rig.kernel.open + 1; // for a client, and not for its upstream
-  const starved = rig.client();
-  const outside = rig.client();
-  assertEquals([rig.count("accepted"), rig.count("held")], [2, 1]);
+Deno.test("descriptors that become free go to clients that already wait", () => {
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  const { client, upstream } = fixture.session();
+  fixture.kernel.fdMax = fixture.kernel.open + 1; // for a client, and not for its upstream
+  const waiting = fixture.client();
+  const queued = fixture.client();
+  assertEquals([fixture.count("accepted"), fixture.count("held")], [2, 1]);
   client.end();
   upstream.end();
-  rig.runTicks();
-  starved.send(bytes("me first"));
-  outside.send(bytes("me too"));
-  rig.runTicks();
-  assertEquals(asText(rig.kernel.upstreams[1]!), "me first");
+  fixture.runTicks();
+  waiting.send(bytes("me first"));
+  queued.send(bytes("me too"));
+  fixture.runTicks();
+  assertEquals(asText(fixture.kernel.upstreams[1]!), "me first");
 });
 
-Deno.test("an address that this machine lacks a port for does not hide that another refuses", () => {
-  const rig = new Rig();
-  rig.kernel.answers.set(where("10.0.0.2", 80), "refuse");
-  rig.kernel.answers.set(where("10.0.0.4", 80), -EADDRNOTAVAIL);
+Deno.test("an address for which this machine has no local port does not hide that another one refuses", () => {
+  const fixture = new SpliceFixture();
+  fixture.kernel.answers.set(endpointName("10.0.0.2", 80), "refuse");
+  fixture.kernel.answers.set(endpointName("10.0.0.4", 80), -EADDRNOTAVAIL);
   for (
     const [epoch, ips] of [[1, ["10.0.0.2", "10.0.0.4"]], [2, ["10.0.0.4", "10.0.0.2"]]] as const
   ) {
-    rig.execute({ do: "open", upstream: "a", epoch, addresses: ips.map(at) });
-    rig.client();
-    assertEquals(rig.doubts.at(-1)?.reason, "connection refused", ips.join());
+    fixture.execute({ do: "open", upstream: "a", epoch, addresses: ips.map(at) });
+    fixture.client();
+    assertEquals(fixture.doubts.at(-1)?.reason, "connection refused", ips.join());
   }
 });
 
-Deno.test("what an upstream sent before its reset reaches the client, however soon that was", () => {
-  const rig = new Rig();
-  rig.kernel.answers.set(where("10.0.0.2", 80), "silence");
-  rig.open("a", 1);
-  const client = rig.client();
-  const upstream = rig.kernel.upstreams[0]!;
+Deno.test("what an upstream sent before its reset reaches the client, however soon the reset came", () => {
+  const fixture = new SpliceFixture();
+  fixture.kernel.answers.set(endpointName("10.0.0.2", 80), "silence");
+  fixture.open("a", 1);
+  const client = fixture.client();
+  const upstream = fixture.kernel.upstreams[0]!;
   upstream.accept();
   upstream.send(bytes("too many clients"));
   upstream.reset();
-  rig.runTicks();
-  assertEquals([asText(client), client.weReset, rig.doubts], ["too many clients", true, []]);
+  fixture.runTicks();
+  assertEquals([asText(client), client.weReset, fixture.doubts], ["too many clients", true, []]);
 });

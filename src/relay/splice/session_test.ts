@@ -1,94 +1,94 @@
 /** Sessions in which bytes flow: copying and splicing, back-pressure, fairness, and how they end. */
 import { assert, assertEquals } from "@std/assert";
-import { asText, bytes, DRAIN, Rig } from "./testing/rig.ts";
+import { asText, bytes, DRAIN, SpliceFixture } from "./testing/splice_fixture.ts";
 
 Deno.test("bulk is copied when the system gives no pipe", () => {
-  const rig = new Rig();
-  rig.open("a", 1);
-  const { client, upstream } = rig.session();
-  rig.kernel.fdMax = rig.kernel.open;
-  const said = "0123456789".repeat(100);
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  const { client, upstream } = fixture.session();
+  fixture.kernel.fdMax = fixture.kernel.open;
+  const sentText = "0123456789".repeat(100);
   let got = "";
-  for (let sent = 0; got.length < said.length;) {
-    sent += client.send(bytes(said.slice(sent)));
-    rig.runTicks();
+  for (let sent = 0; got.length < sentText.length;) {
+    sent += client.send(bytes(sentText.slice(sent)));
+    fixture.runTicks();
     got += asText(upstream);
   }
-  assertEquals(got, said);
-  assertEquals(rig.kernel.spliced, 0);
+  assertEquals(got, sentText);
+  assertEquals(fixture.kernel.spliced, 0);
 });
 
 Deno.test("bulk moves through a pipe, small messages are copied, and an idle session holds no pipe", () => {
-  const rig = new Rig();
-  rig.open("a", 1);
-  const { client, upstream } = rig.session();
-  const before = rig.kernel.open;
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  const { client, upstream } = fixture.session();
+  const before = fixture.kernel.open;
   const send = (size: number, times: number): void => {
     for (let i = 0; i < times; i++) {
       client.send(new Uint8Array(size));
-      rig.runTicks();
+      fixture.runTicks();
       assertEquals(upstream.read().length, size);
     }
   };
   send(10, 5);
-  assertEquals(rig.kernel.spliced, 0);
+  assertEquals(fixture.kernel.spliced, 0);
   send(200, 5);
-  const { spliced, copied } = rig.kernel;
+  const { spliced, copied } = fixture.kernel;
   assert(spliced > 500, `${spliced} spliced`);
   send(200, 5);
-  assertEquals([rig.kernel.spliced - spliced, rig.kernel.copied - copied], [1_000, 0]);
+  assertEquals([fixture.kernel.spliced - spliced, fixture.kernel.copied - copied], [1_000, 0]);
   send(10, 10);
-  assert(rig.kernel.copied - copied >= 60, "it never went back to copying");
-  rig.relay.deps.pools.trim();
-  assertEquals(rig.kernel.open, before);
+  assert(fixture.kernel.copied - copied >= 60, "it never went back to copying");
+  fixture.relay.deps.pools.trim();
+  assertEquals(fixture.kernel.open, before);
 });
 
 Deno.test("a message is relayed before bulk that became ready at the same time", () => {
-  const rig = new Rig();
-  rig.open("a", 1);
-  const bulk = rig.session();
-  const talk = rig.session();
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  const bulk = fixture.session();
+  const talk = fixture.session();
   for (let i = 0; i < 5; i++) {
     bulk.client.send(new Uint8Array(200));
-    rig.runTicks();
+    fixture.runTicks();
     bulk.upstream.read();
   }
   const order: string[] = [];
   for (const call of ["splice", "send"] as const) {
-    const real = rig.kernel[call].bind(rig.kernel) as (...args: unknown[]) => number;
-    Object.assign(rig.kernel, {
+    const real = fixture.kernel[call].bind(fixture.kernel) as (...args: unknown[]) => number;
+    Object.assign(fixture.kernel, {
       [call]: (...args: unknown[]) => (order.push(call), real(...args)),
     });
   }
   bulk.client.send(new Uint8Array(200));
   talk.client.send(bytes("hello"));
-  rig.relay.loop.tick();
+  fixture.relay.loop.tick();
   assertEquals([order[0], order[1]], ["send", "splice"]);
   assertEquals([asText(talk.upstream), bulk.upstream.read().length], ["hello", 200]);
 });
 
-Deno.test("bulk moves more in one turn while there is nobody else, and less again from the first message on", () => {
-  const rig = new Rig();
-  rig.open("a", 1);
-  const bulk = rig.session();
-  const talk = rig.session();
+Deno.test("bulk moves more in one tick while no other session is active, and less again from the first message on", () => {
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  const bulk = fixture.session();
+  const talk = fixture.session();
   for (let i = 0; i < 5; i++) {
     bulk.client.send(new Uint8Array(200));
-    rig.runTicks();
+    fixture.runTicks();
     bulk.upstream.read();
   }
   // From here on there is always more to read, and always room for it.
   let calls = 0;
-  rig.kernel.splice = (_from, _to, count) => (calls++, count);
+  fixture.kernel.splice = (_from, _to, count) => (calls++, count);
   bulk.client.send(new Uint8Array(200));
   const callsInATick = (): number => {
     calls = 0;
-    rig.relay.loop.tick();
+    fixture.relay.loop.tick();
     return calls;
   };
   callsInATick(); // its bytes are still copied
   const whileOthersWait = callsInATick();
-  rig.kernel.time += 100;
+  fixture.kernel.time += 100;
   const alone = callsInATick();
   assertEquals([alone, callsInATick()], [2 * whileOthersWait, 2 * whileOthersWait]);
   talk.client.send(bytes("hello"));
@@ -96,79 +96,79 @@ Deno.test("bulk moves more in one turn while there is nobody else, and less agai
   assertEquals(asText(talk.upstream), "hello");
 });
 
-Deno.test("the system looks after the peer of a session that lives for some seconds, and of no shorter one", () => {
+Deno.test("keep-alive is switched on for a session that lasts for some seconds, and for no shorter one", () => {
   for (const idleTimeoutMs of [0, 60_000]) {
-    const rig = new Rig({ idleTimeoutMs });
-    rig.open("a", 1);
-    const short = rig.session();
-    rig.pass(1_000);
+    const fixture = new SpliceFixture({ idleTimeoutMs });
+    fixture.open("a", 1);
+    const short = fixture.session();
+    fixture.pass(1_000);
     short.client.end();
     short.upstream.end();
-    rig.session();
-    rig.pass(4_000);
-    assertEquals(rig.kernel.keptAlive.size, 0);
-    rig.pass(1_000);
-    assertEquals([rig.kernel.keptAlive.size, rig.count("active")], [1, 1]);
+    fixture.session();
+    fixture.pass(4_000);
+    assertEquals(fixture.kernel.keptAlive.size, 0);
+    fixture.pass(1_000);
+    assertEquals([fixture.kernel.keptAlive.size, fixture.count("active")], [1, 1]);
   }
 });
 
-Deno.test("full reads that are not in a row are no bulk", () => {
-  const rig = new Rig();
-  rig.open("a", 1);
-  const { client, upstream } = rig.session();
+Deno.test("full reads that are not consecutive do not count as bulk", () => {
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  const { client, upstream } = fixture.session();
   for (let i = 0; i < 10; i++) {
     client.send(new Uint8Array(100)); // a full buffer and a rest
-    rig.runTicks();
+    fixture.runTicks();
     upstream.read();
   }
-  assertEquals(rig.kernel.spliced, 0);
+  assertEquals(fixture.kernel.spliced, 0);
 });
 
-Deno.test("pipes that wait for their next use are given back when descriptors run out", () => {
-  const rig = new Rig();
-  rig.open("a", 1);
-  const { client, upstream } = rig.session();
+Deno.test("unused pipes are closed when descriptors run out", () => {
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  const { client, upstream } = fixture.session();
   for (let i = 0; i < 3; i++) {
     client.send(new Uint8Array(200));
-    rig.runTicks();
+    fixture.runTicks();
     upstream.read();
   }
-  rig.kernel.fdMax = rig.kernel.open;
-  const late = rig.client();
-  rig.pass(1_000);
+  fixture.kernel.fdMax = fixture.kernel.open;
+  const late = fixture.client();
+  fixture.pass(1_000);
   late.send(bytes("x"));
-  rig.runTicks();
-  assertEquals(asText(rig.kernel.upstreams.at(-1)!), "x");
+  fixture.runTicks();
+  assertEquals(asText(fixture.kernel.upstreams.at(-1)!), "x");
 });
 
-Deno.test("a sink that takes nothing stops its source, and only that direction", () => {
-  const rig = new Rig();
-  rig.open("a", 1);
-  const { client, upstream } = rig.session();
+Deno.test("a sink that accepts nothing stops its source, in that direction only", () => {
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  const { client, upstream } = fixture.session();
   let taken = 0;
   for (let i = 0; i < 50; i++) {
     taken += client.send(new Uint8Array(100));
-    rig.runTicks();
+    fixture.runTicks();
   }
   assert(taken <= 3 * 256, `${taken} bytes taken`); // both sockets' buffers and one pipe
   upstream.send(bytes("the other way"));
-  rig.runTicks();
+  fixture.runTicks();
   assertEquals(asText(client), "the other way");
 });
 
-Deno.test("a flood does not keep another session from its turn", () => {
-  const rig = new Rig();
-  rig.open("a", 1);
-  const greedy = rig.session();
-  const modest = rig.session();
+Deno.test("a session with endless input does not keep another from being relayed", () => {
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  const eager = fixture.session();
+  const modest = fixture.session();
   modest.client.send(bytes("me too"));
-  // The greedy one never runs dry: whenever the relay reads, there is more.
-  const { kernel } = rig;
+  // The eager session always has input: whenever the relay reads, there is more.
+  const { kernel } = fixture;
   const receive = kernel.receive.bind(kernel);
   const splice = kernel.splice.bind(kernel);
   const refill = () => {
-    greedy.upstream.read();
-    greedy.client.send(new Uint8Array(200));
+    eager.upstream.read();
+    eager.client.send(new Uint8Array(200));
   };
   kernel.receive = (fd) => {
     refill();
@@ -179,169 +179,169 @@ Deno.test("a flood does not keep another session from its turn", () => {
     return splice(from, to, count);
   };
   refill();
-  for (let turn = 0; turn < 3; turn++) rig.relay.loop.tick();
+  for (let turn = 0; turn < 3; turn++) fixture.relay.loop.tick();
   assertEquals(asText(modest.upstream), "me too");
 });
 
-Deno.test("a session is idle when no byte moves either way, and one byte is enough to go on", () => {
-  const rig = new Rig({ idleTimeoutMs: 1_000 });
-  rig.open("a", 1);
-  const { client, upstream } = rig.session();
+Deno.test("a session is idle when no byte moves either way, and one byte is enough to keep it", () => {
+  const fixture = new SpliceFixture({ idleTimeoutMs: 1_000 });
+  fixture.open("a", 1);
+  const { client, upstream } = fixture.session();
   for (let i = 0; i < 5; i++) {
-    rig.pass(800);
+    fixture.pass(800);
     upstream.send(bytes("."));
-    rig.runTicks();
+    fixture.runTicks();
   }
   assert(!client.weClosed);
-  rig.pass(1_000);
+  fixture.pass(1_000);
   assert(client.weClosed && upstream.weClosed && !upstream.weReset);
 });
 
-Deno.test("a session whose client only takes what is held for it is not idle", () => {
-  const rig = new Rig({ idleTimeoutMs: 1_000 });
-  rig.open("a", 1);
-  const { client, upstream } = rig.session();
+Deno.test("a session whose client only reads what is buffered for it is not idle", () => {
+  const fixture = new SpliceFixture({ idleTimeoutMs: 1_000 });
+  fixture.open("a", 1);
+  const { client, upstream } = fixture.session();
   upstream.send(new Uint8Array(256));
-  rig.runTicks();
+  fixture.runTicks();
   upstream.send(new Uint8Array(60));
-  rig.runTicks();
+  fixture.runTicks();
   for (let i = 0; i < 5; i++) {
-    rig.pass(800);
+    fixture.pass(800);
     assertEquals(client.read(10).length, 10);
-    rig.runTicks();
+    fixture.runTicks();
   }
   assert(!client.weClosed);
 });
 
 Deno.test("a reset by either side reaches the other as a reset", () => {
-  const rig = new Rig();
-  rig.open("a", 1);
-  const [one, two] = [rig.session(), rig.session()];
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  const [one, two] = [fixture.session(), fixture.session()];
   one.client.reset();
   two.upstream.reset();
-  rig.runTicks();
+  fixture.runTicks();
   assert(one.upstream.weReset && two.client.weReset);
-  assertEquals(rig.count("active"), 0);
+  assertEquals(fixture.count("active"), 0);
 });
 
 Deno.test("bytes that an upstream sent before its reset reach a client that is slow to read", () => {
-  const rig = new Rig();
-  rig.open("a", 1);
-  const { client, upstream } = rig.session();
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  const { client, upstream } = fixture.session();
   let sent = 0;
   for (let i = 0; i < 20; i++) {
     sent += upstream.send(new Uint8Array(50));
-    rig.runTicks();
+    fixture.runTicks();
   }
   upstream.reset();
-  rig.runTicks();
+  fixture.runTicks();
   assert(!client.weClosed);
   let got = 0;
   while (!client.weClosed) {
     got += client.read().length;
-    rig.runTicks();
+    fixture.runTicks();
   }
   assertEquals(got + client.read().length, sent);
   assert(client.weReset);
 });
 
-/** A session whose client sent as much as goes in and then did `what`; and how much that was. */
-function owing(what: "reset" | "close", settings = {}) {
-  const rig = new Rig(settings);
-  rig.open("a", 1);
-  const { client, upstream } = rig.session();
+/** A session whose client sent as much as fits and then ended by `what`, with the number of bytes. */
+function endedWithUnread(what: "reset" | "close", settings = {}) {
+  const fixture = new SpliceFixture(settings);
+  fixture.open("a", 1);
+  const { client, upstream } = fixture.session();
   let sent = 0;
   for (let i = 0; i < 20; i++) {
     sent += client.send(new Uint8Array(50));
-    rig.runTicks();
+    fixture.runTicks();
   }
   client[what]();
-  rig.runTicks();
-  return { rig, client, upstream, sent };
+  fixture.runTicks();
+  return { fixture, client, upstream, sent };
 }
 
 Deno.test("a client that resets leaves its upstream with all that was acknowledged, then a reset", () => {
-  const { rig, upstream, sent } = owing("reset");
+  const { fixture, upstream, sent } = endedWithUnread("reset");
   let got = 0;
   for (let step = 0; step < 100 && !upstream.weClosed; step++) {
     got += upstream.read(20).length;
-    rig.pass(1_000);
+    fixture.pass(1_000);
   }
   assertEquals([got + upstream.read().length, upstream.weReset], [sent, true]);
-  assertEquals([rig.count("active"), rig.kernel.open], [0, 1 + 2]); // the port, and a pipe that is kept
+  assertEquals([fixture.count("active"), fixture.kernel.open], [0, 1 + 2]); // the port, and a pipe that is kept
 });
 
-Deno.test("an upstream that takes nothing of what it is owed for 30 s, or the idle time, is reset", () => {
+Deno.test("an upstream that reads none of its remaining bytes for 30 s, or the idle time, is reset", () => {
   for (const [idleTimeoutMs, afterMs] of [[0, 30_000], [5_000, 5_000]] as const) {
-    const { rig, upstream } = owing("reset", { idleTimeoutMs });
-    rig.pass(afterMs - 1_000);
+    const { fixture, upstream } = endedWithUnread("reset", { idleTimeoutMs });
+    fixture.pass(afterMs - 1_000);
     upstream.read(1);
-    rig.runTicks();
-    rig.pass(afterMs - 1_000);
+    fixture.runTicks();
+    fixture.pass(afterMs - 1_000);
     assert(!upstream.weClosed, `${idleTimeoutMs}`);
-    rig.pass(2_000);
+    fixture.pass(2_000);
     assert(upstream.weReset, `${idleTimeoutMs}`);
   }
 });
 
-Deno.test("a client that closes and is spoken to after that leaves its upstream with everything, and an end", () => {
-  const { rig, upstream, sent } = owing("close");
+Deno.test("a client that closes and is sent bytes after that leaves its upstream with everything, and an end", () => {
+  const { fixture, upstream, sent } = endedWithUnread("close");
   upstream.send(bytes("late"));
-  rig.runTicks();
+  fixture.runTicks();
   let got = 0;
   for (let step = 0; step < 100 && !upstream.weClosed; step++) {
     upstream.send(bytes("and on"));
     got += upstream.read(20).length;
-    rig.pass(100);
+    fixture.pass(100);
   }
   assertEquals([got + upstream.read().length, upstream.weReset], [sent, false]);
 });
 
-Deno.test("an urgent byte in bulk stops nothing", () => {
-  const rig = new Rig();
-  rig.open("a", 1);
-  const { client, upstream } = rig.session();
+Deno.test("an urgent byte does not stop a bulk transfer", () => {
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  const { client, upstream } = fixture.session();
   let got = 0;
   for (let i = 0; i < 10; i++) {
     client.send(new Uint8Array(100));
     if (i === 4) client.sendUrgent();
     client.send(new Uint8Array(100));
     if (i === 9) client.end();
-    rig.runTicks();
+    fixture.runTicks();
     got += upstream.read().length;
   }
-  rig.runTicks();
+  fixture.runTicks();
   assertEquals([got + upstream.read().length, upstream.weEnded], [2_000, true]);
 });
 
 Deno.test("an upstream that answers and closes while the client still sends gets its answer through", () => {
-  const rig = new Rig();
-  rig.open("a", 1);
-  const { client, upstream } = rig.session();
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  const { client, upstream } = fixture.session();
   upstream.send(bytes("too large"));
   upstream.end();
-  rig.runTicks();
-  upstream.hasReset = true; // what it gets from now on it answers with a reset
+  fixture.runTicks();
+  upstream.hasReset = true; // it answers further bytes with a reset
   client.send(new Uint8Array(100));
-  rig.runTicks();
+  fixture.runTicks();
   assertEquals(asText(client), "too large");
   assert(client.weClosed);
 });
 
-Deno.test("what an upstream does not acknowledge is no movement: its client's writing does not spare a session", () => {
-  const rig = new Rig();
-  rig.open("a", 1);
-  const [dead, alive] = [rig.session(), rig.session()];
+Deno.test("bytes that an upstream does not acknowledge are no movement: its client's writes do not spare a session", () => {
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  const [dead, alive] = [fixture.session(), fixture.session()];
   const write = (bytes: number) => {
     for (const { client } of [dead, alive]) client.send(new Uint8Array(bytes));
-    rig.runTicks();
+    fixture.runTicks();
     alive.upstream.read();
-    rig.runTicks();
+    fixture.runTicks();
   };
   write(140); // more than a peer's buffer
-  rig.execute({ do: "drain", order: { ...DRAIN, sparedIfMovedMs: 2_000 } });
+  fixture.execute({ do: "drain", order: { ...DRAIN, sparedIfMovedMs: 2_000 } });
   for (let step = 0; step < 5; step++) {
-    rig.pass(1_000);
+    fixture.pass(1_000);
     write(1);
   }
   assert(
@@ -351,15 +351,15 @@ Deno.test("what an upstream does not acknowledge is no movement: its client's wr
   assert(!alive.client.weClosed, "an upstream that takes what it gets is alive");
 });
 
-Deno.test("a session that only writes is idle when its upstream takes nothing", () => {
-  const rig = new Rig({ idleTimeoutMs: 3_000 });
-  rig.open("a", 1);
-  const { client } = rig.session();
+Deno.test("a session that only writes is idle when its upstream reads nothing", () => {
+  const fixture = new SpliceFixture({ idleTimeoutMs: 3_000 });
+  fixture.open("a", 1);
+  const { client } = fixture.session();
   client.send(new Uint8Array(140));
   for (let step = 0; step < 10 && !client.weClosed; step++) {
-    rig.pass(1_000);
+    fixture.pass(1_000);
     client.send(new Uint8Array(1));
-    rig.runTicks();
+    fixture.runTicks();
   }
   assert(client.weClosed);
 });

@@ -1,4 +1,4 @@
-/** The engine as a whole, in its worker, on real sockets. */
+/** The whole engine, in its worker, on real sockets. */
 import { assert, assertEquals } from "@std/assert";
 import { realClock, sleep } from "../../base/clock.ts";
 import { RawListener } from "../../linux/testing/raw_socket.ts";
@@ -10,11 +10,11 @@ import {
   encode,
   ended,
   readText,
-  says,
+  RelayFixture,
+  sends,
   TestUpstream,
-  World,
   writeAll,
-} from "../testing/world.ts";
+} from "../testing/relay_fixture.ts";
 import { spliceRelay } from "./testing/alone.ts";
 
 const isLinux = Deno.build.os === "linux";
@@ -22,8 +22,8 @@ const ignore = !isLinux;
 
 if (isLinux) relayContract("splice", spliceRelay);
 
-/** What one side of a session sends, computed from its number, so that the other side can check it. */
-function script(number: number, side: "up" | "down"): Uint8Array<ArrayBuffer> {
+/** The bytes that one side of a session sends, computed from its number, so that the other side can check them. */
+function bytesOf(number: number, side: "up" | "down"): Uint8Array<ArrayBuffer> {
   const dice = new Dice(number * 2 + (side === "up" ? 0 : 1));
   const length = dice.pick([0, 1, 500, 20_000, 200_000, 700_000]);
   let word = dice.under(2 ** 31);
@@ -32,8 +32,8 @@ function script(number: number, side: "up" | "down"): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** Writes in pieces of random sizes, with pauses in which others run. */
-async function say(conn: Deno.Conn, bytes: Uint8Array, dice: Dice): Promise<void> {
+/** Writes in pieces of random sizes, with pauses in which other sessions run. */
+async function sendPieces(conn: Deno.Conn, bytes: Uint8Array, dice: Dice): Promise<void> {
   for (let sent = 0; sent < bytes.length;) {
     const piece = bytes.subarray(sent, sent + dice.pick([7, 1_000, 65_536, 200_000]));
     await writeAll(conn, piece);
@@ -43,8 +43,8 @@ async function say(conn: Deno.Conn, bytes: Uint8Array, dice: Dice): Promise<void
   await conn.closeWrite();
 }
 
-/** Reads to the end, or until `most` bytes came; true if all was as expected so far. */
-async function hear(conn: Deno.Conn, expected: Uint8Array, dice: Dice, most: number) {
+/** Reads to the end, or until `most` bytes arrived, and checks each byte. */
+async function checkBytes(conn: Deno.Conn, expected: Uint8Array, dice: Dice, most: number) {
   const buffer = new Uint8Array(dice.pick([2_000, 8_192, 100_000]));
   let seen = 0;
   for (;;) {
@@ -60,7 +60,7 @@ async function hear(conn: Deno.Conn, expected: Uint8Array, dice: Dice, most: num
 }
 
 Deno.test({
-  name: "sessions of all sizes at once arrive whole, beside some that close early",
+  name: "bytes of concurrent sessions of all sizes arrive whole, while other sessions close early",
   ignore,
   async fn() {
     const failures: unknown[] = [];
@@ -68,35 +68,35 @@ Deno.test({
       const number = Number(await readText(conn, 4));
       const dice = new Dice(number + 5_000);
       const both = [
-        say(conn, script(number, "down"), dice),
-        hear(conn, script(number, "up"), dice, Infinity),
+        sendPieces(conn, bytesOf(number, "down"), dice),
+        checkBytes(conn, bytesOf(number, "up"), dice, Infinity),
       ];
-      await Promise.all(both).catch((error) => isRude(number) || failures.push(error));
+      await Promise.all(both).catch((error) => closesEarly(number) || failures.push(error));
     });
-    await using world = await World.start(spliceRelay);
-    await world.relay.open(primary.upstream, 1);
+    await using fixture = await RelayFixture.start(spliceRelay);
+    await fixture.relay.open(primary.upstream, 1);
     const one = async (number: number): Promise<void> => {
       const dice = new Dice(number + 9_000);
-      using client = await world.connect();
+      using client = await fixture.connect();
       await writeAll(client, encode(String(number).padStart(4, "0")));
-      const most = isRude(number) ? 10_000 : Infinity;
-      const heard = hear(client, script(number, "down"), dice, most);
-      const said = say(client, script(number, "up"), dice);
-      if (!isRude(number)) return void await Promise.all([said, heard]);
-      await heard;
+      const most = closesEarly(number) ? 10_000 : Infinity;
+      const checked = checkBytes(client, bytesOf(number, "down"), dice, most);
+      const sending = sendPieces(client, bytesOf(number, "up"), dice);
+      if (!closesEarly(number)) return void await Promise.all([sending, checked]);
+      await checked;
       closeQuietly(client);
-      await said.catch(() => {}); // cut off in the middle, as it was meant
+      await sending.catch(() => {}); // it was cut off on purpose
     };
     for (let number = 0; number < 48; number += 16) {
       await Promise.all(Array.from({ length: 16 }, (_, place) => one(number + place)));
     }
-    await world.counters("all sessions ended", (c) => c.active === 0);
+    await fixture.counters("all sessions ended", (c) => c.active === 0);
     assertEquals(failures, []);
   },
 });
 
 /** One in eight clients closes after the first bytes, with more under way. */
-const isRude = (number: number) => number % 8 === 3;
+const closesEarly = (number: number) => number % 8 === 3;
 
 Deno.test({
   name: "thousands of short sessions, many cut off by either side, leave no descriptor behind",
@@ -110,20 +110,23 @@ Deno.test({
   },
 });
 
-const accepted = (world: World) => world.relay.counters().accepted;
+const accepted = (fixture: RelayFixture) => fixture.relay.counters().accepted;
 
 Deno.test({
   name: "names are looked up, for the port and for the upstream",
   ignore,
   async fn() {
-    await using primary = new TestUpstream("a", says("a"));
+    await using primary = new TestUpstream("a", sends("a"));
     const { address } = primary.upstream;
     assert(address.kind === "tcp");
     const bind = { kind: "tcp", host: "localhost", port: 0 } as const;
-    await using world = await World.start(spliceRelay, { bind });
-    await world.relay.open({ ...primary.upstream, address: { ...address, host: "localhost" } }, 1);
-    await world.event("port.opened");
-    using client = await world.connect();
+    await using fixture = await RelayFixture.start(spliceRelay, { bind });
+    await fixture.relay.open(
+      { ...primary.upstream, address: { ...address, host: "localhost" } },
+      1,
+    );
+    await fixture.event("port.opened");
+    using client = await fixture.connect();
     assertEquals(await readText(client, 1), "a");
   },
 });
@@ -133,53 +136,53 @@ Deno.test({
   ignore,
   async fn() {
     await using primary = new TestUpstream("a", echoes);
-    await using world = await World.start(spliceRelay, { workers: 2 });
-    await world.relay.open(primary.upstream, 1);
-    await world.event("port.opened");
-    const clients = await Promise.all(Array.from({ length: 40 }, () => world.connect()));
+    await using fixture = await RelayFixture.start(spliceRelay, { workers: 2 });
+    await fixture.relay.open(primary.upstream, 1);
+    await fixture.event("port.opened");
+    const clients = await Promise.all(Array.from({ length: 40 }, () => fixture.connect()));
     for (const client of clients) {
       await writeAll(client, encode("x"));
       assertEquals(await readText(client, 1), "x");
     }
-    assertEquals([accepted(world), world.all("port.opened").length], [40, 1]);
+    assertEquals([accepted(fixture), fixture.all("port.opened").length], [40, 1]);
     const order = { upstream: "a", throughEpoch: 1, graceMs: 0, reason: "test" };
-    await world.relay.drain({ ...order, sparedIfMovedMs: undefined, revocable: false });
-    await world.counters("all are cut", (c) => c.cut === 40 && c.active === 0);
+    await fixture.relay.drain({ ...order, sparedIfMovedMs: undefined, revocable: false });
+    await fixture.counters("all are cut", (c) => c.cut === 40 && c.active === 0);
     clients.forEach((client) => client.close());
-    await world.relay.refuse();
-    assertEquals(world.all("port.closed").length, 1);
+    await fixture.relay.refuse();
+    assertEquals(fixture.all("port.closed").length, 1);
   },
 });
 
 for (const workers of [1, 3]) {
   Deno.test({
     name:
-      `the limit of connections holds over ${workers} workers, and who leaves makes room for others`,
+      `the limit of connections holds over ${workers} workers, and a client that leaves makes room for another`,
     ignore,
     async fn() {
       await using primary = new TestUpstream("a", echoes);
-      await using world = await World.start(spliceRelay, { workers, connectionsMax: 5 });
-      await world.relay.open(primary.upstream, 1);
-      const clients = await Promise.all(Array.from({ length: 12 }, () => world.connect()));
+      await using fixture = await RelayFixture.start(spliceRelay, { workers, connectionsMax: 5 });
+      await fixture.relay.open(primary.upstream, 1);
+      const clients = await Promise.all(Array.from({ length: 12 }, () => fixture.connect()));
       const echoed = clients.map(async (client) => {
         await writeAll(client, encode("x"));
         await readText(client, 1);
         return client;
       });
       for (let served = 5; served <= 12; served++) {
-        await world.counters(
+        await fixture.counters(
           `${served} were let in`,
           (c) => c.accepted >= served && c.active === 5,
         );
-        await world.relay.spare("nobody"); // all workers have had a turn
-        assertEquals(accepted(world), served);
+        await fixture.relay.spare("nobody"); // all workers have handled their orders
+        assertEquals(accepted(fixture), served);
         if (served === 12) break;
         const leaving = await Promise.race(echoed);
         echoed.splice(clients.indexOf(leaving), 1);
         clients.splice(clients.indexOf(leaving), 1);
         leaving.close();
       }
-      assertEquals(world.all("limit.reached").map(({ limit, max }) => [limit, max]), [[
+      assertEquals(fixture.all("limit.reached").map(({ limit, max }) => [limit, max]), [[
         "connections",
         5,
       ]]);
@@ -193,14 +196,14 @@ for (const workers of [1, 3]) {
     ignore,
     async fn() {
       await using primary = new TestUpstream("a", echoes);
-      await using world = await World.start(spliceRelay, { workers, heldMax: 4 });
-      await world.relay.open(primary.upstream, 1);
-      await world.relay.hold();
-      const clients = await Promise.all(Array.from({ length: 10 }, () => world.connect()));
-      await world.counters("four wait", (c) => c.held >= 4);
-      await world.relay.spare("nobody"); // all workers have had a turn
-      assertEquals([accepted(world), world.relay.counters().held], [4, 4]);
-      await world.relay.open(primary.upstream, 2);
+      await using fixture = await RelayFixture.start(spliceRelay, { workers, heldMax: 4 });
+      await fixture.relay.open(primary.upstream, 1);
+      await fixture.relay.hold();
+      const clients = await Promise.all(Array.from({ length: 10 }, () => fixture.connect()));
+      await fixture.counters("four wait", (c) => c.held >= 4);
+      await fixture.relay.spare("nobody"); // all workers have handled their orders
+      assertEquals([accepted(fixture), fixture.relay.counters().held], [4, 4]);
+      await fixture.relay.open(primary.upstream, 2);
       for (const client of clients) {
         await writeAll(client, encode("x"));
         assertEquals(await readText(client, 1), "x");
@@ -215,44 +218,44 @@ Deno.test({
   ignore,
   async fn() {
     const folder = await Deno.makeTempDir();
-    await using primary = new TestUpstream("a", says("a"));
+    await using primary = new TestUpstream("a", sends("a"));
     const bind = { kind: "unix", path: `${folder}/front` } as const;
-    await using world = await World.start(spliceRelay, { bind, workers: 3 });
-    await world.relay.open(primary.upstream, 1);
+    await using fixture = await RelayFixture.start(spliceRelay, { bind, workers: 3 });
+    await fixture.relay.open(primary.upstream, 1);
     for (let i = 0; i < 5; i++) {
-      using client = await world.connect();
+      using client = await fixture.connect();
       assertEquals(await readText(client, 1), "a");
     }
-    assertEquals(world.all("port.failed"), []);
-    await world.relay.refuse();
+    assertEquals(fixture.all("port.failed"), []);
+    await fixture.relay.refuse();
     await Deno.remove(folder, { recursive: true });
   },
 });
 
 Deno.test({
-  name: "a session that only writes to an upstream that takes nothing is not spared for ever",
+  name: "a session that only writes to an upstream that reads nothing is not spared for ever",
   ignore,
   async fn() {
     using listener = new RawListener();
-    await using world = await World.start(spliceRelay);
+    await using fixture = await RelayFixture.start(spliceRelay);
     const { address } = listener;
-    await world.relay.open({ name: "a", address, rank: 0 }, 1);
-    await world.event("port.opened");
-    using client = await world.connect();
+    await fixture.relay.open({ name: "a", address, rank: 0 }, 1);
+    await fixture.event("port.opened");
+    using client = await fixture.connect();
     using _frozen = await listener.accept();
-    // As much as its kernel takes by itself; what comes after that lies with us, unacknowledged.
+    // As much as the upstream's kernel accepts; what is sent after that stays with us, unacknowledged.
     for (let sent = 0; sent < 1_000_000; sent += 1_000) await client.write(new Uint8Array(1_000));
     const order = { upstream: "a", throughEpoch: 1, graceMs: 0, sparedIfMovedMs: 100 };
-    await world.relay.drain({ ...order, revocable: true, reason: "test" });
+    await fixture.relay.drain({ ...order, revocable: true, reason: "test" });
     let writes = 0;
     const over = ended(client).catch(() => true);
     let isOver = false;
     over.then(() => isOver = true);
     for (; !isOver && writes < 5_000; writes++) {
-      await client.write(new Uint8Array(1)).catch(() => {}); // reset in the middle, as it is to be
+      await client.write(new Uint8Array(1)).catch(() => {}); // fails when the session is cut
       await sleep(realClock, 1);
     }
     assert(isOver, `it was spared for ${writes} writes`);
-    assertEquals(world.relay.counters().cut, 1);
+    assertEquals(fixture.relay.counters().cut, 1);
   },
 });

@@ -1,18 +1,18 @@
 /**
- * Sessions under chance: short counts, interrupted calls, full sinks, ends and resets in every order,
- * descriptors that run out. A failing case names its seed; run that seed alone to see it again.
+ * Random sessions: short counts, interrupted calls, full sinks, ends and resets in every order,
+ * descriptors that run out. A case that fails names its seed, which can be run alone.
  */
 import { assert, assertEquals } from "@std/assert";
 import { Loop } from "../../linux/loop.ts";
 import { ipSockaddr } from "../../linux/sockaddr.ts";
 import { chosenSeed, Dice, seeds } from "../../base/testing/dice.ts";
-import { FakeKernel, where } from "../../linux/testing/fake_kernel.ts";
+import { endpointName, FakeKernel } from "../../linux/testing/fake_kernel.ts";
 import type { Peer } from "../../linux/testing/fake_peer.ts";
-import { SETTINGS } from "../testing/world.ts";
+import { SETTINGS } from "../testing/relay_fixture.ts";
 import type { SharedCounters } from "../../threads/memory.ts";
 import type { ShardReport } from "../../threads/messages.ts";
 import { COUNT } from "./counters.ts";
-import { relayIn } from "./testing/rig.ts";
+import { relayIn } from "./testing/splice_fixture.ts";
 import type { WorkerRelay } from "./worker_relay.ts";
 
 const CASES = 4_000;
@@ -20,10 +20,10 @@ const PORT = 1;
 const SCRATCH = 64;
 const BUFFER = 200;
 
-/** One end of a connection with a script: what it says, how it ends, what it got. */
+/** One end of a connection with a script: what it sends, how it ends, what it received. */
 class ScriptedPeer {
-  readonly said: Uint8Array;
-  readonly got: number[] = [];
+  readonly toSend: Uint8Array;
+  readonly received: number[] = [];
   sent = 0;
   ended = false;
   reset = false;
@@ -35,7 +35,7 @@ class ScriptedPeer {
 
   constructor(readonly peer: Peer, dice: Dice) {
     const length = dice.pick([0, 1, dice.under(50), dice.under(1_000), dice.under(6_000)]);
-    this.said = new Uint8Array(length).map((_, at) => (at * 31 + dice.seed + (at >> 8)) & 255);
+    this.toSend = new Uint8Array(length).map((_, at) => (at * 31 + dice.seed + (at >> 8)) & 255);
     this.mayReset = dice.once(6);
     this.closesEarly = dice.once(6);
   }
@@ -52,19 +52,19 @@ class ScriptedPeer {
   }
 
   /** True when bytes sent to it may have been lost. */
-  get isDeaf(): boolean {
+  get mayMissBytes(): boolean {
     return this.reset || this.closed;
   }
 
   read(max: number): void {
-    if (this.isDeaf) return;
-    this.got.push(...this.peer.read(max));
+    if (this.mayMissBytes) return;
+    this.received.push(...this.peer.read(max));
   }
 
   write(max: number): void {
     if (this.reset || this.ended) return;
-    this.sent += this.peer.send(this.said.subarray(this.sent, this.sent + max));
-    if (this.sent < this.said.length) return;
+    this.sent += this.peer.send(this.toSend.subarray(this.sent, this.sent + max));
+    if (this.sent < this.toSend.length) return;
     this.ended = true;
     if (!this.closesEarly) return this.peer.end();
     this.closed = true;
@@ -73,14 +73,14 @@ class ScriptedPeer {
 }
 
 /** An upstream's socket; the PROXY header names its client. */
-class Server extends ScriptedPeer {
+class ScriptedUpstream extends ScriptedPeer {
   clientPort: number | undefined;
 
   override read(max: number): void {
     super.read(max);
-    const end = this.got.indexOf(10);
+    const end = this.received.indexOf(10);
     if (this.clientPort !== undefined || end === -1) return;
-    const header = String.fromCharCode(...this.got.splice(0, end + 1));
+    const header = String.fromCharCode(...this.received.splice(0, end + 1));
     this.clientPort = Number(header.split(" ")[4]);
   }
 }
@@ -91,18 +91,21 @@ class Case {
   readonly counters: SharedCounters;
   readonly plane: WorkerRelay;
   readonly clients: ScriptedPeer[] = [];
-  readonly servers: Server[] = [];
-  #doubted = false;
+  readonly servers: ScriptedUpstream[] = [];
+  #isDoubted = false;
 
   constructor(seed: number) {
     const dice = this.dice = new Dice(seed);
     this.kernel = new FakeKernel({ dice, scratchBytes: SCRATCH, bufferBytes: BUFFER });
-    this.kernel.answers.set(where("127.0.0.1", 2), dice.pick(["accept", "silence"] as const));
-    const hear = (report: ShardReport) => {
-      this.#doubted ||= report.is === "doubt";
+    this.kernel.answers.set(
+      endpointName("127.0.0.1", 2),
+      dice.pick(["accept", "silence"] as const),
+    );
+    const onReport = (report: ShardReport) => {
+      this.#isDoubted ||= report.is === "doubt";
     };
     const settings = { ...SETTINGS, sendProxy: "v1" } as const;
-    this.plane = relayIn(new Loop(this.kernel), settings, hear);
+    this.plane = relayIn(new Loop(this.kernel), settings, onReport);
     this.counters = this.plane.deps.counters;
     const listener = this.kernel.listen(ipSockaddr("127.0.0.1", PORT)!);
     this.plane.execute({ do: "listen", listener });
@@ -115,11 +118,11 @@ class Case {
     this.kernel.time += ms;
     this.plane.loop.tick();
     for (const peer of this.kernel.upstreams.slice(this.servers.length)) {
-      this.servers.push(new Server(peer, this.dice));
+      this.servers.push(new ScriptedUpstream(peer, this.dice));
     }
     for (const { peer } of this.servers) if (!peer.isUp && this.dice.once(3)) peer.accept();
-    if (this.#doubted) this.plane.execute({ do: "confirm", upstream: "a" });
-    this.#doubted = false;
+    if (this.#isDoubted) this.plane.execute({ do: "confirm", upstream: "a" });
+    this.#isDoubted = false;
   }
 
   run(): void {
@@ -138,7 +141,7 @@ class Case {
     this.finish();
   }
 
-  /** Everyone says the rest and listens to the end. */
+  /** All peers send the rest and read to the end. */
   finish(): void {
     this.kernel.fdMax = Infinity;
     const isOver = () => [...this.clients, ...this.servers].every(({ peer }) => peer.weClosed);
@@ -147,24 +150,24 @@ class Case {
         if (actor.peer.isUp) actor.write(1_000);
         if (actor.peer.isUp) actor.read(1_000);
       }
-      this.turn(step < 500 ? 1 : 200); // those who found no descriptor try again after a second
+      this.turn(step < 500 ? 1 : 200); // clients without a descriptor try again after a second
     }
     for (const actor of [...this.clients, ...this.servers]) actor.read(Infinity);
     this.check();
   }
 
-  serverOf(client: ScriptedPeer): Server | undefined {
+  serverOf(client: ScriptedPeer): ScriptedUpstream | undefined {
     const port = Number(client.peer.address.split(":")[1]);
     return this.servers.find(({ clientPort }) => clientPort === port);
   }
 
-  /** What is neither here nor there is inside the relay, and that has a maximum. */
+  /** The bytes that left one side and have not reached the other are held by the relay, up to a maximum. */
   checkHeld(): void {
     for (const client of this.clients) {
       const server = this.serverOf(client);
-      if (server === undefined || client.isDeaf || server.isDeaf) continue;
+      if (server === undefined || client.mayMissBytes || server.mayMissBytes) continue;
       const taken = client.sent - client.peer.toUs.length;
-      const held = taken - server.got.length - server.peer.fromUs.length;
+      const held = taken - server.received.length - server.peer.fromUs.length;
       assert(held <= Math.max(SCRATCH, BUFFER), `${held} bytes held`);
     }
   }
@@ -173,15 +176,18 @@ class Case {
     for (const client of this.clients) {
       const server = this.serverOf(client);
       if (server === undefined) {
-        const mayLeave = client.reset || client.said.length === 0;
-        assert(mayLeave || this.servers.some(({ isDeaf }) => isDeaf), "a client got no upstream");
+        const mayLeave = client.reset || client.toSend.length === 0;
+        assert(
+          mayLeave || this.servers.some(({ mayMissBytes }) => mayMissBytes),
+          "a client was not joined to an upstream",
+        );
         continue;
       }
-      assertHeard(client, server);
-      // An upstream that ends before any byte is judged first, and a client may leave meanwhile.
-      const leftEarly = client.reset && server.said.length === 0 && server.got.length === 0;
-      if (!leftEarly) assertHeard(server, client);
-      const mayBeReset = client.isDeaf || server.isDeaf;
+      assertReceived(client, server);
+      // An upstream that ends before any byte is checked first, and a client may leave meanwhile.
+      const leftEarly = client.reset && server.toSend.length === 0 && server.received.length === 0;
+      if (!leftEarly) assertReceived(server, client);
+      const mayBeReset = client.mayMissBytes || server.mayMissBytes;
       const wasReset = client.peer.weReset || server.peer.weReset;
       assert(mayBeReset || !wasReset, "an end became a reset");
     }
@@ -195,11 +201,11 @@ class Case {
   }
 }
 
-/** What our kernel acknowledged to one side has arrived at the other, whatever the first did after that. */
-function assertHeard(by: ScriptedPeer, from: ScriptedPeer): void {
-  if (!by.isDeaf) assertEquals(by.got.length, from.sent, "bytes were lost");
-  assert(by.got.length <= from.said.length, "bytes were made up");
-  const wrong = by.got.findIndex((byte, at) => byte !== from.said[at]);
+/** All bytes that our kernel acknowledged to one side have arrived at the other. */
+function assertReceived(by: ScriptedPeer, from: ScriptedPeer): void {
+  if (!by.mayMissBytes) assertEquals(by.received.length, from.sent, "bytes were lost");
+  assert(by.received.length <= from.toSend.length, "there are more bytes than were sent");
+  const wrong = by.received.findIndex((byte, at) => byte !== from.toSend[at]);
   assertEquals(wrong, -1, "a byte is wrong");
 }
 

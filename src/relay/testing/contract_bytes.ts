@@ -5,12 +5,12 @@ import {
   type MakeRelay,
   readText,
   readToEnd,
+  RelayFixture,
   type ServeConn,
   TestUpstream,
   until,
-  World,
   writeAll,
-} from "./world.ts";
+} from "./relay_fixture.ts";
 
 const MIB = 1_048_576;
 
@@ -35,7 +35,7 @@ async function sendNoise(conn: Deno.Conn, total: number, seed: number): Promise<
   await conn.closeWrite();
 }
 
-/** Reads to the end and checks each byte; `pauseEvery` bytes it lets others run for a while. */
+/** Reads to the end and checks each byte; in small parts if it is to be slow. */
 async function checkNoise(conn: Deno.Conn, total: number, seed: number, slow: boolean) {
   const expected = noise(total, seed);
   let block = new Uint8Array(0);
@@ -59,7 +59,7 @@ async function checkNoise(conn: Deno.Conn, total: number, seed: number, slow: bo
 
 export function bytesContract(name: string, make: MakeRelay): void {
   for (const slow of ["client", "upstream", "nobody"] as const) {
-    Deno.test(`${name}: bytes arrive whole in both directions when slow is: ${slow}`, async () => {
+    Deno.test(`${name}: bytes arrive whole in both directions with a slow reader: ${slow}`, async () => {
       const total = 6 * MIB;
       const failures: unknown[] = [];
       await using primary = new TestUpstream("a", async (conn) => {
@@ -68,16 +68,16 @@ export function bytesContract(name: string, make: MakeRelay): void {
           checkNoise(conn, total, 2, slow === "upstream"),
         ]).catch((error) => failures.push(error));
       });
-      await using world = await World.start(make);
-      await world.relay.open(primary.upstream, 1);
-      using client = await world.connect();
+      await using fixture = await RelayFixture.start(make);
+      await fixture.relay.open(primary.upstream, 1);
+      using client = await fixture.connect();
       await Promise.all([
         sendNoise(client, total, 2),
         checkNoise(client, total, 1, slow === "client"),
       ]);
-      await world.counters("the session ended", (c) => c.active === 0);
+      await fixture.counters("the session ended", (c) => c.active === 0);
       assertEquals(failures, []);
-      const { clientSentBytes, clientReceivedBytes } = world.relay.counters();
+      const { clientSentBytes, clientReceivedBytes } = fixture.relay.counters();
       assertEquals([clientSentBytes, clientReceivedBytes], [total, total]);
     });
   }
@@ -87,23 +87,23 @@ export function bytesContract(name: string, make: MakeRelay): void {
       const request = await readToEnd(conn); // needs the end before it answers
       await writeAll(conn, encode(`answer to ${request} `.repeat(20_000)));
     });
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using client = await world.connect();
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using client = await fixture.connect();
     await writeAll(client, encode("this"));
     await client.closeWrite();
     assertEquals(await readToEnd(client), "answer to this ".repeat(20_000));
   });
 
-  Deno.test(`${name}: a client that half-closes without a word gets the answer`, async () => {
+  Deno.test(`${name}: a client that half-closes without sending anything gets the answer`, async () => {
     await using primary = new TestUpstream("a", async (conn) => {
       await readToEnd(conn);
       await writeAll(conn, encode("12:00"));
     });
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using client = await world.connect();
-    await world.counters("the session is joined", (c) => c.active === 1);
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using client = await fixture.connect();
+    await fixture.counters("the session is joined", (c) => c.active === 1);
     await client.closeWrite();
     assertEquals(await readToEnd(client), "12:00");
   });
@@ -115,9 +115,9 @@ export function bytesContract(name: string, make: MakeRelay): void {
       await conn.closeWrite();
       got.resolve(await readToEnd(conn));
     });
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using client = await world.connect();
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using client = await fixture.connect();
     assertEquals(await readToEnd(client), "go on");
     await writeAll(client, encode("and on ".repeat(50_000)));
     await client.closeWrite();
@@ -127,23 +127,23 @@ export function bytesContract(name: string, make: MakeRelay): void {
   Deno.test(`${name}: a client that does not read stalls its upstream, and loses nothing`, async () => {
     const total = 64 * MIB;
     let sent = 0;
-    const floods: ServeConn = async (conn) => {
+    const sendsAll: ServeConn = async (conn) => {
       const block = new Uint8Array(MIB);
       for (; sent < total; sent += block.length) await writeAll(conn, block);
     };
-    await using primary = new TestUpstream("a", floods);
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using client = await world.connect();
-    let steady = 0;
+    await using primary = new TestUpstream("a", sendsAll);
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using client = await fixture.connect();
+    let unchanged = 0;
     let last = -1;
     await until("the upstream is stalled", () => {
-      const now = sent + world.relay.counters().clientReceivedBytes;
-      steady = now === last && now > 0 ? steady + 1 : 0;
+      const now = sent + fixture.relay.counters().clientReceivedBytes;
+      unchanged = now === last && now > 0 ? unchanged + 1 : 0;
       last = now;
-      return steady > 100; // looks, one millisecond or more apart
+      return unchanged > 100; // checks, one millisecond or more apart
     });
-    assert(sent < total, "the relay swallowed everything");
+    assert(sent < total, "the relay buffered everything");
 
     let seen = 0;
     const buffer = new Uint8Array(MIB);
@@ -153,16 +153,16 @@ export function bytesContract(name: string, make: MakeRelay): void {
 
   Deno.test(`${name}: small messages pass at once in both directions`, async () => {
     await using primary = new TestUpstream("a", async (conn) => {
-      for (let turn = 0; turn < 200; turn++) {
+      for (let round = 0; round < 200; round++) {
         await writeAll(conn, encode(`${await readText(conn, 3)}!`));
       }
     });
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using client = await world.connect();
-    for (let turn = 100; turn < 300; turn++) {
-      await writeAll(client, encode(`${turn}`));
-      assertEquals(await readText(client, 4), `${turn}!`);
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using client = await fixture.connect();
+    for (let round = 100; round < 300; round++) {
+      await writeAll(client, encode(`${round}`));
+      assertEquals(await readText(client, 4), `${round}!`);
     }
     assertEquals(await readToEnd(client), "");
   });

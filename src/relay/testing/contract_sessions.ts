@@ -10,12 +10,11 @@ import {
   type MakeRelay,
   readText,
   readToEnd,
-  says,
+  RelayFixture,
+  sends,
   TestUpstream,
-  until,
-  World,
   writeAll,
-} from "./world.ts";
+} from "./relay_fixture.ts";
 import { unusedPort } from "../../base/testing/ports.ts";
 
 const DRAIN: DrainOrder = {
@@ -28,8 +27,8 @@ const DRAIN: DrainOrder = {
 };
 
 /** A client with a session in which bytes have flowed. */
-async function joined(world: World): Promise<Deno.Conn> {
-  const client = await world.connect();
+async function joined(fixture: RelayFixture): Promise<Deno.Conn> {
+  const client = await fixture.connect();
   await writeAll(client, encode("hello"));
   assertEquals(await readText(client, 5), "hello");
   return client;
@@ -46,140 +45,140 @@ export function sessionsContract(name: string, make: MakeRelay): void {
 function drainContract(name: string, make: MakeRelay): void {
   Deno.test(`${name}: drain ends the sessions of old epochs and no others`, async () => {
     await using primary = new TestUpstream("a", echoes);
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using old = await joined(world);
-    await world.relay.open(primary.upstream, 2);
-    using recent = await joined(world);
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using old = await joined(fixture);
+    await fixture.relay.open(primary.upstream, 2);
+    using recent = await joined(fixture);
 
-    await world.relay.drain(DRAIN);
+    await fixture.relay.drain(DRAIN);
     assert(await ended(old));
-    assertEquals(await world.event("sessions.cut"), {
+    assertEquals(await fixture.event("sessions.cut"), {
       type: "sessions.cut",
       upstream: "a",
       count: 1,
       kept: 0,
       reason: "test",
     });
-    assertEquals(world.relay.counters().cut, 1);
+    assertEquals(fixture.relay.counters().cut, 1);
     await writeAll(recent, encode("alive"));
     assertEquals(await readText(recent, 5), "alive");
   });
 
-  Deno.test(`${name}: drain lets sessions of other upstreams and younger epochs be`, async () => {
+  Deno.test(`${name}: drain does not touch sessions of other upstreams and newer epochs`, async () => {
     await using primary = new TestUpstream("a", echoes);
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using client = await joined(world);
-    await world.relay.drain({ ...DRAIN, upstream: "b", reason: "another upstream" });
-    await world.relay.drain({ ...DRAIN, throughEpoch: 0, reason: "an older epoch" });
-    await world.relay.drain(DRAIN);
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using client = await joined(fixture);
+    await fixture.relay.drain({ ...DRAIN, upstream: "b", reason: "another upstream" });
+    await fixture.relay.drain({ ...DRAIN, throughEpoch: 0, reason: "an older epoch" });
+    await fixture.relay.drain(DRAIN);
     assert(await ended(client));
-    await world.event("sessions.cut");
-    assertEquals(world.all("sessions.cut").map((event) => event.reason), ["test"]);
+    await fixture.event("sessions.cut");
+    assertEquals(fixture.all("sessions.cut").map((event) => event.reason), ["test"]);
   });
 
   Deno.test(`${name}: a session may finish within the grace of a drain`, async () => {
     await using primary = new TestUpstream("a", echoes);
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using client = await joined(world);
-    await world.relay.drain({ ...DRAIN, graceMs: 60_000 });
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using client = await joined(fixture);
+    await fixture.relay.drain({ ...DRAIN, graceMs: 60_000 });
     await writeAll(client, encode("done"));
     await client.closeWrite();
     assertEquals(await readToEnd(client), "done");
-    await world.counters("the session ended", (c) => c.active === 0);
-    assertEquals(world.relay.counters().cut, 0);
+    await fixture.counters("the session ended", (c) => c.active === 0);
+    assertEquals(fixture.relay.counters().cut, 0);
   });
 
   Deno.test(`${name}: drain on soft evidence spares sessions that move until they fall silent`, async () => {
     await using primary = new TestUpstream("a", echoes);
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using silent = await joined(world);
-    using busy = await joined(world);
-    await sleep(realClock, 150); // makes `silent` silent: what is waited for is the lack of an event
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using silent = await joined(fixture);
+    using busy = await joined(fixture);
+    await sleep(realClock, 150); // makes `silent` silent: there is no event to wait for
     await writeAll(busy, encode("moving"));
     assertEquals(await readText(busy, 6), "moving");
 
-    await world.relay.drain({ ...DRAIN, sparedIfMovedMs: 140 });
-    const cut = await world.event("sessions.cut");
+    await fixture.relay.drain({ ...DRAIN, sparedIfMovedMs: 140 });
+    const cut = await fixture.event("sessions.cut");
     assertEquals([cut.count, cut.kept], [1, 1]);
     assert(await ended(silent));
-    assert(await ended(busy)); // looked at again, and silent by then
-    await world.counters("both are cut", (c) => c.cut === 2);
+    assert(await ended(busy)); // examined again, and silent by then
+    await fixture.counters("both are cut", (c) => c.cut === 2);
   });
 
   Deno.test(`${name}: a drain that is cancelled in time cuts no session`, async () => {
     await using primary = new TestUpstream("a", echoes);
     await using backup = new TestUpstream("b", echoes);
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using spared = await joined(world);
-    await world.relay.open(backup.upstream, 2);
-    using other = await joined(world);
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using spared = await joined(fixture);
+    await fixture.relay.open(backup.upstream, 2);
+    using other = await joined(fixture);
     const soft = { ...DRAIN, throughEpoch: 2, sparedIfMovedMs: 200, revocable: true };
 
-    await world.relay.drain(soft);
-    await world.relay.spare("a");
-    await world.relay.drain({ ...soft, upstream: "b" });
-    assert(await ended(other)); // as silent as the spared one, and looked at later
+    await fixture.relay.drain(soft);
+    await fixture.relay.spare("a");
+    await fixture.relay.drain({ ...soft, upstream: "b" });
+    assert(await ended(other)); // as silent as the spared one, and examined later
     await writeAll(spared, encode("alive"));
     assertEquals(await readText(spared, 5), "alive");
-    assertEquals(world.relay.counters().cut, 1);
+    assertEquals(fixture.relay.counters().cut, 1);
   });
 
-  Deno.test(`${name}: hard evidence ends what soft evidence spared, and has when it resolves`, async () => {
+  Deno.test(`${name}: a drain on hard evidence has cut what soft evidence spared when its promise resolves`, async () => {
     await using primary = new TestUpstream("a", echoes);
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using busy = await joined(world);
-    await world.relay.drain({ ...DRAIN, sparedIfMovedMs: 60_000, revocable: true });
-    await world.event("sessions.cut");
-    assertEquals(world.relay.counters().cut, 0);
-    await world.relay.drain(DRAIN);
-    assertEquals(world.relay.counters().cut, 1);
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using busy = await joined(fixture);
+    await fixture.relay.drain({ ...DRAIN, sparedIfMovedMs: 60_000, revocable: true });
+    await fixture.event("sessions.cut");
+    assertEquals(fixture.relay.counters().cut, 0);
+    await fixture.relay.drain(DRAIN);
+    assertEquals(fixture.relay.counters().cut, 1);
     assert(await ended(busy));
   });
 
-  Deno.test(`${name}: what hard evidence ordered is not cancelled`, async () => {
+  Deno.test(`${name}: a drain on hard evidence is not cancelled`, async () => {
     await using primary = new TestUpstream("a", echoes);
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using client = await joined(world);
-    await world.relay.drain({ ...DRAIN, graceMs: 100 });
-    await world.relay.spare("a");
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using client = await joined(fixture);
+    await fixture.relay.drain({ ...DRAIN, graceMs: 100 });
+    await fixture.relay.spare("a");
     assert(await ended(client));
   });
 
-  Deno.test(`${name}: a newer drain takes the place of the older, and puts off no hard one`, async () => {
+  Deno.test(`${name}: a newer drain replaces an older one, and does not delay a hard one`, async () => {
     await using primary = new TestUpstream("a", echoes);
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using first = await joined(world);
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using first = await joined(fixture);
     const soft = { ...DRAIN, sparedIfMovedMs: 60_000, revocable: true };
-    for (let i = 0; i < 100; i++) await world.relay.drain({ ...soft, reason: `flap ${i}` });
-    await world.relay.drain({ ...DRAIN, graceMs: 60_000, reason: "hard" });
-    await world.relay.drain({ ...soft, reason: "soft again" });
+    for (let i = 0; i < 100; i++) await fixture.relay.drain({ ...soft, reason: `flap ${i}` });
+    await fixture.relay.drain({ ...DRAIN, graceMs: 60_000, reason: "hard" });
+    await fixture.relay.drain({ ...soft, reason: "soft again" });
     assert(await ended(first));
-    const counted = world.all("sessions.cut").filter((event) => event.count > 0);
+    const counted = fixture.all("sessions.cut").filter((event) => event.count > 0);
     assertEquals(counted.map((event) => event.reason), ["hard"]);
   });
 
   Deno.test(`${name}: drain does not cut a session without bytes`, async () => {
     await using primary = new TestUpstream("a", echoes);
     await using backup = new TestUpstream("b", echoes);
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using spoke = await joined(world);
-    using client = await world.connect();
-    await world.counters("both sessions are joined", (c) => c.active === 2);
-    await world.relay.drain(DRAIN);
-    assert(await ended(spoke));
-    await world.relay.open(backup.upstream, 2);
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using withBytes = await joined(fixture);
+    using client = await fixture.connect();
+    await fixture.counters("both sessions are joined", (c) => c.active === 2);
+    await fixture.relay.drain(DRAIN);
+    assert(await ended(withBytes));
+    await fixture.relay.open(backup.upstream, 2);
     await writeAll(client, encode("hello"));
     assertEquals(await readText(client, 5), "hello");
-    assertEquals(world.relay.counters().cut, 1);
+    assertEquals(fixture.relay.counters().cut, 1);
   });
 }
 
@@ -187,51 +186,53 @@ function stopContract(name: string, make: MakeRelay): void {
   Deno.test(`${name}: stop closes the port, turns waiting clients away and lets sessions end`, async () => {
     const port = unusedPort();
     await using primary = new TestUpstream("a", echoes);
-    await using world = await World.start(make, { bind: { kind: "tcp", host: "127.0.0.1", port } });
-    await world.relay.open(primary.upstream, 1);
-    using client = await joined(world);
-    await world.relay.hold();
-    using waiting = await world.connect();
-    await world.counters("a client is held", (c) => c.held === 1);
+    await using fixture = await RelayFixture.start(make, {
+      bind: { kind: "tcp", host: "127.0.0.1", port },
+    });
+    await fixture.relay.open(primary.upstream, 1);
+    using client = await joined(fixture);
+    await fixture.relay.hold();
+    using waiting = await fixture.connect();
+    await fixture.counters("a client is held", (c) => c.held === 1);
 
-    const stopped = world.relay.stop(60_000, never());
+    const stopped = fixture.relay.stop(60_000, never());
     assert(await ended(waiting));
-    assertEquals(world.all("session.failed"), []); // turned away, not given up on
-    await until("the port is closed", () => world.all("port.closed").length === 1);
+    assertEquals(fixture.all("session.failed"), []); // it was turned away, and did not fail
+    await fixture.event("port.closed");
     await assertRejects(() => Deno.connect({ port }), Deno.errors.ConnectionRefused);
     await writeAll(client, encode("bye"));
     await client.closeWrite();
     assertEquals(await readToEnd(client), "bye");
     assertEquals(await stopped, 0);
-    await world.relay.finished;
+    await fixture.relay.finished;
   });
 
-  Deno.test(`${name}: stop cuts what is left when its time is up`, async () => {
+  Deno.test(`${name}: stop cuts the sessions that are left at its deadline`, async () => {
     await using primary = new TestUpstream("a", echoes);
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using client = await joined(world);
-    assertEquals(await world.relay.stop(30, never()), 1);
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using client = await joined(fixture);
+    assertEquals(await fixture.relay.stop(30, never()), 1);
     assert(await ended(client));
-    await world.relay.finished;
+    await fixture.relay.finished;
   });
 
   Deno.test(`${name}: a stop whose signal is aborted cuts at once`, async () => {
     await using primary = new TestUpstream("a", echoes);
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using client = await joined(world);
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using client = await joined(fixture);
     const now = new AbortController();
-    const stopped = world.relay.stop(600_000, now.signal);
+    const stopped = fixture.relay.stop(600_000, now.signal);
     now.abort();
     assertEquals(await stopped, 1);
     assert(await ended(client));
   });
 
   Deno.test(`${name}: a relay that never opened stops`, async () => {
-    await using world = await World.start(make);
-    assertEquals(await world.relay.stop(1_000, never()), 0);
-    await world.relay.finished;
+    await using fixture = await RelayFixture.start(make);
+    assertEquals(await fixture.relay.stop(1_000, never()), 0);
+    await fixture.relay.finished;
   });
 }
 
@@ -244,17 +245,17 @@ function resetContract(name: string, make: MakeRelay): void {
     });
     const port = unusedPort();
     await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
-    await using world = await World.start(make);
+    await using fixture = await RelayFixture.start(make);
     const address = { kind: "tcp", host: "127.0.0.1", port } as const;
-    await world.relay.open({ name: "a", address, rank: 0 }, 1);
-    const client = await world.connect();
+    await fixture.relay.open({ name: "a", address, rank: 0 }, 1);
+    const client = await fixture.connect();
     await writeAll(client, encode("hello"));
     const end = await readToEnd(client).catch((error) => error);
-    // Linux throws away what a reset overtakes, so the bytes before it may or may not be seen.
+    // Linux discards unread bytes at a reset, so the bytes before it may or may not be seen.
     assert(["", "partial"].includes(end) || end instanceof Deno.errors.ConnectionReset, `${end}`);
     client.close();
-    await world.counters("the session ended", (c) => c.active === 0);
-    assertEquals(world.doubts, []);
+    await fixture.counters("the session ended", (c) => c.active === 0);
+    assertEquals(fixture.doubts, []);
     await new Promise((resolve) => server.close(resolve));
   });
 
@@ -265,52 +266,52 @@ function resetContract(name: string, make: MakeRelay): void {
     });
     const port = unusedPort();
     await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
-    await using world = await World.start(make);
+    await using fixture = await RelayFixture.start(make);
     const address = { kind: "tcp", host: "127.0.0.1", port } as const;
-    await world.relay.open({ name: "a", address, rank: 0 }, 1);
-    using client = await world.connect();
+    await fixture.relay.open({ name: "a", address, rank: 0 }, 1);
+    using client = await fixture.connect();
     await writeAll(client, encode("hello"));
     assert(await ended(client));
-    const { hard, upstream, epoch, reason } = await world.doubt();
+    const { hard, upstream, epoch, reason } = await fixture.doubt();
     assertEquals([hard, upstream, epoch, reason], [true, "a", 1, "reset by upstream"]);
     await new Promise((resolve) => server.close(resolve));
   });
 
-  Deno.test(`${name}: a client that disappears ends its upstream connection`, async () => {
+  Deno.test(`${name}: a client that closes ends its upstream connection`, async () => {
     await using primary = new TestUpstream("a", echoes);
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    const client = await joined(world);
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    const client = await joined(fixture);
     client.close();
-    await world.counters("the session ended", (c) => c.active === 0);
+    await fixture.counters("the session ended", (c) => c.active === 0);
     assert(await primary.idle());
   });
 
-  Deno.test(`${name}: a client that leaves while its upstream talks without end frees it`, async () => {
+  Deno.test(`${name}: a client that leaves while its upstream sends without end frees the upstream`, async () => {
     await using primary = new TestUpstream("a", async (conn) => {
       for (const part = new Uint8Array(16_384);;) await conn.write(part); // until it fails
     });
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    const client = await world.connect();
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    const client = await fixture.connect();
     await writeAll(client, encode("hello"));
     await readText(client, 100_000);
     client.close();
-    await world.counters("the session ended", (c) => c.active === 0);
+    await fixture.counters("the session ended", (c) => c.active === 0);
     assert(await primary.idle());
   });
 
-  Deno.test(`${name}: a session whose client spoke is not moved when its upstream dies`, async () => {
+  Deno.test(`${name}: a session whose client has sent bytes is not moved when its upstream ends`, async () => {
     await using primary = new TestUpstream("a", async (conn) => {
       await readText(conn, 5); // and closes without an answer
     });
-    await using backup = new TestUpstream("b", says("b"));
-    await using world = await World.start(make);
-    await world.relay.open(primary.upstream, 1);
-    using client = await world.connect();
+    await using backup = new TestUpstream("b", sends("b"));
+    await using fixture = await RelayFixture.start(make);
+    await fixture.relay.open(primary.upstream, 1);
+    using client = await fixture.connect();
     await writeAll(client, encode("write"));
     assert(await ended(client));
-    assertEquals(world.doubts, []);
+    assertEquals(fixture.doubts, []);
     assertEquals(backup.conns.length, 0);
   });
 }

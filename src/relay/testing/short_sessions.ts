@@ -1,6 +1,6 @@
 /**
  * A separate program for `splice_test.ts`: thousands of short sessions, many cut off by either side, after
- * which no more descriptors are open than before: fewer are as good, for the runtime closes some of its own
+ * which no more descriptors are open than before. Fewer are fine, as the runtime may close some of its own
  * soon after its start. Ends with an error if there are more.
  */
 import { Libc } from "../../linux/libc.ts";
@@ -9,27 +9,27 @@ import { Dice, seedOr } from "../../base/testing/dice.ts";
 import { spliceRelay } from "../splice/testing/alone.ts";
 import {
   closeQuietly,
+  closesAtOnce,
   echoes,
   encode,
-  hangsUp,
-  says,
+  RelayFixture,
+  sends,
   type ServeConn,
   until,
-  World,
-} from "./world.ts";
+} from "./relay_fixture.ts";
 
 const openDescriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
-const accepted = (world: World) => world.relay.counters().accepted;
+const accepted = (fixture: RelayFixture) => fixture.relay.counters().accepted;
 
 async function main(): Promise<void> {
-  // The runtime must open what it keeps open before we count: for signals, and for its first worker.
+  // The runtime must open its own descriptors before we count: for signals, and for its first worker.
   const ignored = () => {};
   Deno.addSignalListener("SIGUSR2", ignored);
   Deno.removeSignalListener("SIGUSR2", ignored);
   await repeatSessions(1, () => true);
   const atStart = await steadyDescriptors();
   await repeatSessions(60, (opened) => openDescriptors() <= opened);
-  await until("the worker's thread is gone too", () => openDescriptors() <= atStart);
+  await until("the worker's thread has ended too", () => openDescriptors() <= atStart);
 }
 
 /** 50 clients per round. `isClean` gets the number of descriptors that were open before the first of them. */
@@ -37,25 +37,25 @@ async function repeatSessions(rounds: number, isClean: (opened: number) => boole
   using libc = new Libc();
   const dice = new Dice(seedOr(42));
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const serving = serveRoughly(listener, dice);
+  const serving = serveInThreeWays(listener, dice);
   const address = { kind: "tcp", host: "127.0.0.1", port: listener.addr.port } as const;
-  await using world = await World.start(spliceRelay);
-  await world.relay.open({ name: "a", address, rank: 0 }, 1);
+  await using fixture = await RelayFixture.start(spliceRelay);
+  await fixture.relay.open({ name: "a", address, rank: 0 }, 1);
   const opened = openDescriptors();
-  const port = Number((await world.event("port.opened")).address.split(":")[1]);
+  const port = Number((await fixture.event("port.opened")).address.split(":")[1]);
   const target = ipSockaddr("127.0.0.1", port)!;
   let begun = 0;
   for (let round = 0; round < rounds; round++) {
     const fds = Array.from({ length: 50 }, () => libc.connect(target, { userTimeoutMs: 0 }));
     begun += fds.length;
     for (const fd of fds) if (dice.once(2)) libc.send(fd, encode("hello"), 0, 5);
-    if (dice.once(2)) await until("they came in", () => accepted(world) >= begun);
-    if (world.doubts.splice(0).length > 0) await world.relay.confirm("a");
+    if (dice.once(2)) await until("they were accepted", () => accepted(fixture) >= begun);
+    if (fixture.doubts.splice(0).length > 0) await fixture.relay.confirm("a");
     for (const fd of fds) dice.once(2) ? libc.reset(fd) : libc.close(fd);
   }
   const ends = () => {
-    if (world.doubts.splice(0).length > 0) void world.relay.confirm("a");
-    const { active, held } = world.relay.counters();
+    if (fixture.doubts.splice(0).length > 0) void fixture.relay.confirm("a");
+    const { active, held } = fixture.relay.counters();
     return active + held === 0 && isClean(opened);
   };
   await until("every session gave its descriptors back", ends);
@@ -63,13 +63,13 @@ async function repeatSessions(rounds: number, isClean: (opened: number) => boole
   await serving;
 }
 
-/** Accepts until the listener is closed; connections may be dead by the time they are accepted. */
-async function serveRoughly(listener: Deno.Listener, dice: Dice): Promise<void> {
+/** Accepts until the listener is closed; connections may have ended before they are accepted. */
+async function serveInThreeWays(listener: Deno.Listener, dice: Dice): Promise<void> {
   for (;;) {
     try {
       const conn = await listener.accept();
-      // Closes without a word, perhaps with bytes unread; or says one; or answers.
-      const serve: ServeConn = dice.once(4) ? hangsUp : dice.once(3) ? says("word") : echoes;
+      // Closes at once, perhaps with unread bytes; or sends a word; or echoes.
+      const serve: ServeConn = dice.once(4) ? closesAtOnce : dice.once(3) ? sends("word") : echoes;
       void serve(conn).catch(() => {}).finally(() => closeQuietly(conn));
     } catch (error) {
       if (error instanceof Deno.errors.BadResource) return;
@@ -77,14 +77,14 @@ async function serveRoughly(listener: Deno.Listener, dice: Dice): Promise<void> 
   }
 }
 
-/** What is open once the thread of the round before is gone, which takes it a moment. */
+/** The number of open descriptors once the thread of the previous round has ended, which takes a moment. */
 async function steadyDescriptors(): Promise<number> {
   let last = -1;
   let same = 0;
   await until("descriptors are steady", () => {
     same = openDescriptors() === last ? same + 1 : 0;
     last = openDescriptors();
-    return same > 100; // looks, one millisecond or more apart
+    return same > 100; // checks, one millisecond or more apart
   });
   return last;
 }

@@ -1,4 +1,4 @@
-/** The engine with threads of its own, which end with it. */
+/** The engine with its own threads, which end with it. */
 import { ThreadGroup, type ThreadGroupParts } from "../../../threads/thread_group.ts";
 import type { Relay, RelayContext, RelaySettings } from "../../engine.ts";
 import { startSplice } from "../splice.ts";
@@ -7,7 +7,7 @@ const SCRIPT = new URL("./thread_main.ts", import.meta.url);
 
 export type StartSplice = (settings: RelaySettings, context: RelayContext) => Relay;
 
-/** Makes a relay in as many threads as its settings say. `parts` replaces what a test wants otherwise. */
+/** Makes a relay in as many threads as its settings say. `parts` replaces parts of the thread group. */
 export function spliceAlone(parts: Partial<ThreadGroupParts> = {}): StartSplice {
   return (settings, context) => {
     const { clock, publish } = context;

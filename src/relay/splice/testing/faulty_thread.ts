@@ -1,6 +1,6 @@
 /**
- * A thread with bugs. The client's bytes cause them: `throw` throws in the handling of that session, `die` makes
- * the loop throw, and `spin` makes the thread hang.
+ * A thread with bugs that clients trigger by what they send: `throw` throws in the handling of that session,
+ * `die` makes the loop throw, and `spin` makes it hang.
  */
 import { Libc } from "../../../linux/libc.ts";
 // Imported statically: a message that arrives before the thread listens would be lost.
@@ -11,11 +11,11 @@ let isDying = false;
 
 Libc.prototype.receive = function (this: Libc, fd: number): number {
   const count = receive.call(this, fd);
-  const said = count > 0 ? new TextDecoder().decode(this.scratch.subarray(0, count)) : "";
-  if (said === "throw") throw new Error("a bug in one session, made by a test");
-  if (said === "die") isDying = true;
-  if (said === "spin") {
-    this.send(fd, new TextEncoder().encode("so be it"), 0, 8);
+  const received = count > 0 ? new TextDecoder().decode(this.scratch.subarray(0, count)) : "";
+  if (received === "throw") throw new Error("a bug in one session, made by a test");
+  if (received === "die") isDying = true;
+  if (received === "spin") {
+    this.send(fd, new TextEncoder().encode("spinning"), 0, 8);
     for (;;);
   }
   return count;

@@ -1,14 +1,14 @@
-/** A worker's relay on a fake kernel, with the orders it got, the reports it sent and what the peers saw. */
+/** The relay of a worker on a fake kernel, with the orders it gets, its reports and its peers. */
 import { assertEquals } from "@std/assert";
 import type { Event } from "../../../events/events.ts";
 import type { Doubt, DrainOrder } from "../../../failover/ports.ts";
 import type { SockAddr } from "../../../linux/kernel.ts";
 import { Loop } from "../../../linux/loop.ts";
 import { ipSockaddr } from "../../../linux/sockaddr.ts";
-import { FakeKernel, where } from "../../../linux/testing/fake_kernel.ts";
+import { endpointName, FakeKernel } from "../../../linux/testing/fake_kernel.ts";
 import type { Peer } from "../../../linux/testing/fake_peer.ts";
 import type { RelaySettings } from "../../engine.ts";
-import { SETTINGS } from "../../testing/world.ts";
+import { SETTINGS } from "../../testing/relay_fixture.ts";
 import { LocalSemaphore } from "../../../base/semaphore.ts";
 import { newServiceMemory } from "../../../threads/memory.ts";
 import type { ShardOrder, ShardReport } from "../../../threads/messages.ts";
@@ -33,7 +33,7 @@ export function relayIn(
 }
 
 /** A worker's relay on a fake kernel. Upstream a is at 10.0.0.2, b at 10.0.0.3. */
-export class Rig {
+export class SpliceFixture {
   readonly kernel = new FakeKernel({ scratchBytes: 64, bufferBytes: 256 });
   readonly events: Event[] = [];
   readonly doubts: Doubt[] = [];
@@ -49,8 +49,8 @@ export class Rig {
       if (report.is === "doubt") this.doubts.push(report.doubt);
       if (report.is === "stopped") this.stopped = report.cut;
     });
-    this.kernel.answers.set(where("10.0.0.2", 80), "accept");
-    this.kernel.answers.set(where("10.0.0.3", 80), "accept");
+    this.kernel.answers.set(endpointName("10.0.0.2", 80), "accept");
+    this.kernel.answers.set(endpointName("10.0.0.3", 80), "accept");
   }
 
   execute(order: ShardOrder): void {
@@ -71,9 +71,9 @@ export class Rig {
     this.execute({ do: "open", upstream, epoch, addresses });
   }
 
-  /** Lets everything happen that can without time passing. */
+  /** Lets everything happen that needs no time to pass. */
   runTicks(): void {
-    for (let turn = 0; turn < 20; turn++) this.relay.loop.tick();
+    for (let round = 0; round < 20; round++) this.relay.loop.tick();
   }
 
   /** Lets time pass, in steps as small as the loop's own. */
@@ -82,7 +82,7 @@ export class Rig {
       this.kernel.time = Math.min(end, this.kernel.time + 16);
       this.relay.loop.tick();
     }
-    this.kernel.time += 16; // a deadline may be met up to one tick late
+    this.kernel.time += 16; // a deadline may expire up to one tick late
     this.runTicks();
   }
 
@@ -92,7 +92,7 @@ export class Rig {
     return peer;
   }
 
-  /** A client through which a byte went each way, and its upstream. */
+  /** A client whose session moved a byte each way, and its upstream. */
   session(): { client: Peer; upstream: Peer } {
     const client = this.client();
     const upstream = this.kernel.upstreams.at(-1)!;

@@ -42,7 +42,7 @@ class FakePipe {
     }
   }
 
-  /** How many bytes there was room for. */
+  /** Writes what fits; returns the number of bytes. */
   tryWrite(bytes: Uint8Array): number {
     if (this.#broken !== undefined) throw this.#broken;
     if (this.#ended) throw new Error("Cannot write after the end");
@@ -85,7 +85,7 @@ class FakePipe {
 export class FakeConn implements Conn {
   readonly #incoming: FakePipe;
   readonly #outgoing: FakePipe;
-  /** How it was ended by its owner. */
+  /** How its owner ended it. */
   end: "open" | "closed" | "reset" = "open";
 
   constructor(incoming: FakePipe, outgoing: FakePipe) {
@@ -119,41 +119,41 @@ export class FakeConn implements Conn {
   }
 
   /** Writes a whole text, one byte per character. */
-  async say(text: string): Promise<void> {
+  async sendText(text: string): Promise<void> {
     const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
     for (let at = 0; at < bytes.length;) at += await this.write(bytes.subarray(at));
   }
 
   /** Reads until what was read ends with `text`; everything that was read. */
-  async hear(text: string): Promise<string> {
-    let heard = "";
+  async readUntil(text: string): Promise<string> {
+    let received = "";
     const buffer = new Uint8Array(1);
-    while (!heard.endsWith(text)) {
+    while (!received.endsWith(text)) {
       const count = await this.read(buffer);
-      if (count === null) throw new Error(`Ended after ${JSON.stringify(heard)}`);
-      heard += String.fromCharCode(buffer[0]!);
+      if (count === null) throw new Error(`Ended after ${JSON.stringify(received)}`);
+      received += String.fromCharCode(buffer[0]!);
     }
-    return heard;
+    return received;
   }
 
   /** Reads to the end of the stream; a reset ends it with `(reset)`. */
-  async hearAll(): Promise<string> {
-    let heard = "";
+  async readAllText(): Promise<string> {
+    let received = "";
     const buffer = new Uint8Array(65536);
     try {
       for (let count = await this.read(buffer); count !== null; count = await this.read(buffer)) {
-        heard += String.fromCharCode(...buffer.subarray(0, count));
+        received += String.fromCharCode(...buffer.subarray(0, count));
       }
     } catch {
-      // The reset is shown at the end of what was read.
-      heard += "(reset)";
+      // Tests see a reset as the last part of the text.
+      received += "(reset)";
     }
-    return heard;
+    return received;
   }
 }
 
-/** The same as a `TryConn`, which makes no promise for what can be done at once, as the sockets of Linux. */
-class TryFakeConn extends FakeConn implements TryConn {
+/** The same with the synchronous calls of `TryConn`, as the sockets of Linux have them. */
+class FakeTryConn extends FakeConn implements TryConn {
   readonly #incoming: FakePipe;
   readonly #outgoing: FakePipe;
 
@@ -178,7 +178,7 @@ class TryFakeConn extends FakeConn implements TryConn {
     reader.arrived(count!);
   }
 
-  /** A pending read was notified already. */
+  /** Does nothing, as a pending read was notified already. */
   look(_isExact: boolean): void {}
 
   tryWrite(bytes: Uint8Array, length: number): number {
@@ -198,11 +198,11 @@ export const fakePair: MakePair = (room = 65536) => {
 const tryPair: MakePair = (room = 65536) => {
   const there = new FakePipe(room);
   const back = new FakePipe(room);
-  return [new TryFakeConn(back, there), new TryFakeConn(there, back)];
+  return [new FakeTryConn(back, there), new FakeTryConn(there, back)];
 };
 
-/** Registers a test once for each way in which a connection may hand over what it can do at once. */
+/** Registers a test twice: for connections with promises only, and for those with synchronous calls. */
 export function onConns(name: string, run: (pair: MakePair) => Promise<void>): void {
-  Deno.test(`plain: ${name}`, () => run(fakePair));
-  Deno.test(`without promises: ${name}`, () => run(tryPair));
+  Deno.test(`promises: ${name}`, () => run(fakePair));
+  Deno.test(`try: ${name}`, () => run(tryPair));
 }

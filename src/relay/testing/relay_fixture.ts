@@ -1,7 +1,7 @@
 /**
- * The environment of a relay in a test: real upstreams and clients on loopback, the events and doubts of the
- * relay, and ways to wait for facts. Nothing here sleeps for a guessed time: `until` checks a fact repeatedly and
- * throws if it does not become true in time.
+ * A relay in a test with real upstreams and clients on loopback, the events and doubts that it reported, and
+ * ways to wait for facts. Nothing here sleeps for a guessed time: `until` checks a fact again and again,
+ * and throws at its deadline.
  */
 import { parseAddress } from "../../base/address.ts";
 import { type Clock, realClock, sleep } from "../../base/clock.ts";
@@ -29,7 +29,7 @@ export const SETTINGS: RelaySettings = {
   sendProxy: "none",
 };
 
-/** Give-up time of every wait in tests; far beyond what a loaded machine needs. */
+/** The deadline of every wait in tests; far longer than a loaded machine needs. */
 const TEST_DEADLINE_MS = 20_000;
 
 /** Waits until `fact` holds. */
@@ -42,25 +42,33 @@ export async function until(what: string, fact: () => boolean): Promise<void> {
 }
 
 /** A running relay, with the events it has published so far. */
-export class World implements AsyncDisposable {
+export class RelayFixture implements AsyncDisposable {
   readonly events: Event[] = [];
   readonly doubts: Doubt[] = [];
   relay!: Relay;
+  /** Run after each event and doubt. */
+  readonly #waiting = new Set<() => void>();
 
   static async start(
     make: MakeRelay,
     settings: Partial<RelaySettings> = {},
     clock: Clock = realClock,
     resolver?: Resolver,
-  ): Promise<World> {
-    const world = new World();
-    world.relay = await make({ ...SETTINGS, ...settings }, {
+  ): Promise<RelayFixture> {
+    const fixture = new RelayFixture();
+    fixture.relay = await make({ ...SETTINGS, ...settings }, {
       clock,
       ...resolver === undefined ? {} : { resolver },
-      publish: (event) => world.events.push(event),
-      doubt: (doubt) => world.doubts.push(doubt),
+      publish(event) {
+        fixture.events.push(event);
+        fixture.#reported();
+      },
+      doubt(doubt) {
+        fixture.doubts.push(doubt);
+        fixture.#reported();
+      },
     });
-    return world;
+    return fixture;
   }
 
   all<T extends Event["type"]>(type: T): EventOf<T>[] {
@@ -69,15 +77,41 @@ export class World implements AsyncDisposable {
 
   /** Waits for the `nth` event of a type, counted from the start. */
   async event<T extends Event["type"]>(type: T, nth = 1): Promise<EventOf<T>> {
-    await until(`event ${type} was published ${nth} times`, () => this.all(type).length >= nth);
+    await this.#until(
+      `event ${type} was published ${nth} times`,
+      () => this.all(type).length >= nth,
+    );
     return this.all(type)[nth - 1]!;
   }
 
   async doubt(nth = 1): Promise<Doubt> {
-    await until(`${nth} doubts were reported`, () => this.doubts.length >= nth);
+    await this.#until(`${nth} doubts were reported`, () => this.doubts.length >= nth);
     return this.doubts[nth - 1]!;
   }
 
+  #reported(): void {
+    for (const check of [...this.#waiting]) check();
+  }
+
+  /** Waits until an event or a doubt makes `fact` hold. */
+  #until(what: string, fact: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const cancel = realClock.after(TEST_DEADLINE_MS, () => {
+        this.#waiting.delete(check);
+        reject(new Error(`Timed out waiting until ${what}`));
+      });
+      const check = () => {
+        if (!fact()) return;
+        cancel();
+        this.#waiting.delete(check);
+        resolve();
+      };
+      this.#waiting.add(check);
+      check();
+    });
+  }
+
+  /** Waits until a fact about the counters holds. They change without an event, so they are polled. */
   async counters(what: string, fact: (counters: RelayCounters) => boolean): Promise<void> {
     await until(what, () => fact(this.relay.counters()));
   }
@@ -127,7 +161,7 @@ export class TestUpstream implements AsyncDisposable {
     this.#accepting = this.#accept(listener);
   }
 
-  /** From here on, connecting is refused; connections that exist live on. */
+  /** From here on connects are refused; connections that exist continue. */
   async close(): Promise<void> {
     this.#listener?.close();
     this.#listener = undefined;
@@ -156,7 +190,7 @@ export class TestUpstream implements AsyncDisposable {
 
   /** Waits until no connection is being served. */
   async idle(): Promise<boolean> {
-    await until(`${this.name} serves nobody`, () => this.#serving.size === 0);
+    await until(`${this.name} serves no connection`, () => this.#serving.size === 0);
     return true;
   }
 
@@ -175,10 +209,10 @@ export function closeQuietly(conn: { close(): void }): void {
   }
 }
 
-/** Says its word at once, then reads until the client ends. */
-export function says(word: string): ServeConn {
+/** Sends `text` at once, then reads until the client ends. */
+export function sends(text: string): ServeConn {
   return async (conn) => {
-    await writeAll(conn, encode(word));
+    await writeAll(conn, encode(text));
     await conn.closeWrite();
     await readToEnd(conn);
   };
@@ -194,12 +228,12 @@ export const echoes: ServeConn = async (conn) => {
 };
 
 /** Reads and sends nothing. */
-export const listens: ServeConn = async (conn) => {
+export const readsOnly: ServeConn = async (conn) => {
   await readToEnd(conn);
 };
 
-/** Closes at once without a word. */
-export const hangsUp: ServeConn = () => Promise.resolve();
+/** Closes at once without sending anything. */
+export const closesAtOnce: ServeConn = () => Promise.resolve();
 
 export const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
 
@@ -221,10 +255,10 @@ export async function readToEnd(conn: Deno.Conn): Promise<string> {
 /** Reads exactly `length` bytes. */
 export async function readText(conn: Deno.Conn, length: number): Promise<string> {
   const bytes = new Uint8Array(length);
-  for (let have = 0; have < length;) {
-    const count = await conn.read(bytes.subarray(have));
-    if (count === null) throw new Error(`The peer ended after ${have} of ${length} bytes`);
-    have += count;
+  for (let received = 0; received < length;) {
+    const count = await conn.read(bytes.subarray(received));
+    if (count === null) throw new Error(`The peer ended after ${received} of ${length} bytes`);
+    received += count;
   }
   return new TextDecoder().decode(bytes);
 }
