@@ -61,7 +61,7 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "http1/head_writer.ts": "tested by the tests of the message that uses it",
   "http1/semantics.ts": "tested by the tests of the message that uses it",
   "http1/server_connection.ts": "tested by the tests of the message that uses it",
-  "incidents/imagined.ts": "what it makes up: incidents/what_if_test.ts",
+  "incidents/simulated_world.ts": "what it makes up: incidents/what_if_test.ts",
   "incidents/incident.ts": "a real controller: incidents/incidents_test.ts",
   "incidents/record.ts": "tested by the tests of its room",
   "incidents/recorder.ts": "a real controller: incidents/incidents_test.ts",

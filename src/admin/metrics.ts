@@ -11,9 +11,9 @@ import {
   COUNTER_ROWS,
   isOnBackup,
   isReady,
-  roleOf,
   type ServiceView,
   UPSTREAM_ROLES,
+  upstreamRole,
 } from "./view.ts";
 
 /** Facts about the process itself. */
@@ -148,7 +148,7 @@ function roleFamily(views: readonly ServiceView[]): string {
     views.flatMap((view) => {
       const state = view.state();
       return state.upstreams.flatMap(({ name }) => {
-        const present = roleOf(state, name);
+        const present = upstreamRole(state, name);
         return UPSTREAM_ROLES.map((role): Sample => [
           { service: view.name, upstream: name, role },
           Number(role === present),

@@ -49,7 +49,7 @@ export interface ServiceView {
   /** How long clients waited for an upstream, however that ended. */
   holdTimes(): Histogram;
   /** How long requests took; empty in TCP mode. */
-  requestTimes(): readonly RequestTimes[];
+  requestTimes(): readonly UpstreamRequestTimes[];
   /** Time of an upstream's next check in the clock's milliseconds; undefined if it is not known. */
   nextCheckAt?(upstream: string): number | undefined;
   /** Carries out an order; `onOutcome` receives each outcome, at once or later. */
@@ -63,7 +63,7 @@ export interface ServiceView {
 }
 
 /** The requests that had the same method, status and upstream. */
-export interface RequestTimes {
+export interface UpstreamRequestTimes {
   readonly method: string;
   /** 0 if the client left before it got one; undefined where that is not told apart. */
   readonly status: number | undefined;
@@ -177,7 +177,7 @@ export const UPSTREAM_ROLES: readonly UpstreamRole[] = [
   "drained",
 ];
 
-export function roleOf(state: State, upstream: string): UpstreamRole {
+export function upstreamRole(state: State, upstream: string): UpstreamRole {
   const { phase, drained } = state;
   if (activeOf(state)?.upstream.name === upstream) return "active";
   if (phase.name === "promoting" && phase.candidate.name === upstream) return "candidate";

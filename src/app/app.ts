@@ -262,7 +262,7 @@ function startPlan(
     clock: realClock,
     memory: state?.memory(name) ?? new ProcessMemory(),
     publish,
-    witness: reports.incidents.witness(name),
+    observer: reports.incidents.observer(name),
     triggerWarnings,
     publicEndpoints,
     ...rest,

@@ -2,7 +2,7 @@
  * The control plane of one service, the same in both modes: checks, the operator's programs and the
  * controller for one data plane. It is part of the composition root.
  */
-import type { RequestTimes, ServiceCounters, ServiceView } from "../admin/view.ts";
+import type { ServiceCounters, ServiceView, UpstreamRequestTimes } from "../admin/view.ts";
 import type { Histogram } from "../base/histogram.ts";
 import type { ServiceConfig } from "../config/options.ts";
 import { Controller } from "../failover/controller.ts";
@@ -41,7 +41,7 @@ export interface DataPlaneCounts {
   /** How long clients waited for an upstream. */
   readonly holdTimes: () => Histogram;
   /** How long requests took, by the rank of the upstream; none in TCP mode. */
-  readonly requestTimes?: () => readonly (Omit<RequestTimes, "upstream"> & {
+  readonly requestTimes?: () => readonly (Omit<UpstreamRequestTimes, "upstream"> & {
     readonly rank: number | undefined;
   })[];
 }
@@ -66,11 +66,11 @@ export class ControlPlane implements AsyncDisposable {
     plane: DataPlane,
     context: ServiceContext,
   ) {
-    const { clock, publish, witness } = context;
+    const { clock, publish, observer } = context;
     const { upstreams } = parts;
     this.#config = config;
     this.policy = policyOf(config, parts, context);
-    witness.begin({
+    observer.begin({
       policy: this.policy,
       pace: { steadyMs: config.checkInterval, doubtMs: DOUBT_MS },
     });
@@ -111,7 +111,7 @@ export class ControlPlane implements AsyncDisposable {
       memory: context.memory,
       ...parts.onState === undefined ? {} : { onState: parts.onState },
       onStep: (taken) => {
-        witness.step(taken);
+        observer.step(taken);
         this.#drills.decided(taken.step.state);
       },
     });

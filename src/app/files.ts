@@ -39,7 +39,7 @@ export interface HttpFiles {
 }
 
 /** The result of a check, and the errors, one line each. If there are errors, `found` must not be used. */
-export interface Checked<T> {
+export interface CheckedFiles<T> {
   readonly found: T;
   readonly errors: string[];
 }
@@ -51,7 +51,7 @@ export interface Checked<T> {
 export async function checkFiles(
   config: Config,
   clock: Clock = realClock,
-): Promise<Checked<readonly ProgramFiles[]>> {
+): Promise<CheckedFiles<readonly ProgramFiles[]>> {
   const checks = config.services.map((service) => new FileCheck(service, clock));
   const found = await Promise.all(checks.map((check) => check.programs()));
   await Promise.all(checks.map((check) => check.http()));
@@ -71,7 +71,7 @@ export async function checkFiles(
 export async function readHttpFiles(
   service: HttpConfig,
   clock: Clock,
-): Promise<Checked<HttpFiles>> {
+): Promise<CheckedFiles<HttpFiles>> {
   const check = new FileCheck(service, clock);
   return { found: await check.http(), errors: check.errors };
 }

@@ -32,14 +32,17 @@ export interface HttpUpstreamsDeps {
 }
 
 /** An upstream that can be checked; `server` says how to forward to it, unless it is a folder or a page. */
-export interface Checked {
+export interface CheckedUpstream {
   readonly upstream: Upstream;
   readonly probe: Probe;
   readonly server?: ServerUpstream;
 }
 
 /** The upstreams in rank order. */
-export function checkedUpstreams(config: HttpConfig, deps: HttpUpstreamsDeps): readonly Checked[] {
+export function checkedUpstreams(
+  config: HttpConfig,
+  deps: HttpUpstreamsDeps,
+): readonly CheckedUpstream[] {
   return targetsOf(config).map((target, rank) =>
     target.kind === "url"
       ? checkedServer(target, rank, config, deps)
@@ -53,7 +56,7 @@ export function targetsOf({ primary, backup }: HttpConfig): readonly Target[] {
 }
 
 /** Checks the health of any of the upstreams. */
-export function probeOf(all: readonly Checked[]): Probe {
+export function probeOf(all: readonly CheckedUpstream[]): Probe {
   const probes = new Map(all.map(({ upstream, probe }) => [upstream.name, probe]));
   return (upstream, context, signal) => probes.get(upstream.name)!(upstream, context, signal);
 }
@@ -62,7 +65,7 @@ function checkedFiles(
   { kind, path, name }: Exclude<Target, UrlTarget>,
   rank: number,
   clock: Clock,
-): Checked {
+): CheckedUpstream {
   const upstream = { name, rank, address: { kind: "unix", path } } as const;
   return { upstream, probe: staticProbe(kind, path, clock) };
 }
@@ -72,7 +75,7 @@ function checkedServer(
   rank: number,
   config: HttpConfig,
   deps: HttpUpstreamsDeps,
-): Checked {
+): CheckedUpstream {
   const { clock, deadlines } = deps;
   const { name, url, host, address } = target;
   const {

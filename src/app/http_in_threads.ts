@@ -20,7 +20,7 @@ import { Port } from "../threads/port.ts";
 import { checkedUpstreams, newPseudonym, probeOf, standIns } from "./http_checks.ts";
 import { ControlPlane } from "./control_plane.ts";
 import {
-  accountForDeath,
+  accountForDeadHttpShard,
   type FromHttpShard,
   HTTP,
   HTTP_COUNTERS,
@@ -136,7 +136,7 @@ function addService(config: HttpConfig, context: ServiceContext, inThreads: InTh
         void answer(service, thread, report, { endpoints: answering, accessLog });
       }
     },
-    accountForDeath: accountForDeath,
+    accountForDeath: accountForDeadHttpShard,
   });
   const plane = new ShardedDataPlane(service);
   const onState = (state: State) => {

@@ -96,7 +96,7 @@ export const HTTP_COUNTERS = [
 ] as const;
 
 /** A thread died: its exchanges are lost. Returns how many there were. */
-export function accountForDeath(counters: Float64Array): number {
+export function accountForDeadHttpShard(counters: Float64Array): number {
   const active = counters[HTTP_COUNTERS.indexOf("active")]!;
   counters[HTTP_COUNTERS.indexOf("lost")]! += active;
   counters[HTTP_COUNTERS.indexOf("active")] = counters[HTTP_COUNTERS.indexOf("held")] = 0;

@@ -1,6 +1,11 @@
 import { assertEquals } from "@std/assert";
 import { httpOf } from "../config/testing/config.ts";
-import { accountForDeath, HTTP_COUNTERS, httpConfigOf, plainConfig } from "./http_messages.ts";
+import {
+  accountForDeadHttpShard,
+  HTTP_COUNTERS,
+  httpConfigOf,
+  plainConfig,
+} from "./http_messages.ts";
 
 Deno.test("a config arrives in a thread as it was sent", () => {
   const config = httpOf([
@@ -25,6 +30,6 @@ Deno.test("the exchanges of a dead thread are lost", () => {
   counters[at("active")] = 3;
   counters[at("held")] = 2;
   counters[at("lost")] = 1;
-  assertEquals(accountForDeath(counters), 3);
+  assertEquals(accountForDeadHttpShard(counters), 3);
   assertEquals([at("active"), at("held"), at("lost")].map((place) => counters[place]), [0, 0, 4]);
 });

@@ -205,7 +205,7 @@ export class Reports implements AsyncDisposable {
       clock,
       version: this.#version,
       counters: (name) => this.#countersOf(name),
-      memory: this.#store,
+      storage: this.#store,
     });
   }
 

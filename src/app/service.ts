@@ -3,7 +3,7 @@ import type { FetchApp } from "../admin/listen.ts";
 import type { ServiceView } from "../admin/view.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
-import type { Witness } from "../incidents/incidents.ts";
+import type { StepObserver } from "../incidents/incidents.ts";
 import type { MemoryPort } from "../failover/memory.ts";
 import type { Need } from "../net/descriptors.ts";
 import type { Programs } from "../hooks/program.ts";
@@ -15,7 +15,7 @@ export interface ServiceContext {
   /** Publishes under the service's name. */
   readonly publish: Publish;
   /** Sees each step of the machine, for the records of incidents. */
-  readonly witness: Witness;
+  readonly observer: StepObserver;
   /** Runs the operator's check programs and triggers, and ends them with the process. */
   readonly programs: Programs;
   /** Warnings about the folder of triggers that were already logged at the start. */

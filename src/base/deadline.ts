@@ -7,7 +7,7 @@
 import type { Clock } from "./clock.ts";
 
 /** A signal that is never aborted. */
-export const NEVER: AbortSignal = new AbortController().signal;
+export const NEVER_ABORTED: AbortSignal = new AbortController().signal;
 
 /** Why something ended early: its time was up, or its signal was aborted. */
 export type EndCause = "late" | "aborted";

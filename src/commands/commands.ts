@@ -12,10 +12,10 @@ import {
 } from "../config/commands.ts";
 import { type Arguments, readArguments } from "./arguments.ts";
 import { connect, type Connection, NoProcess } from "./connection.ts";
-import { eventLine, eventsText, history, type PastEvent } from "./history.ts";
+import { eventLine, eventsText, historyCommand, type PastEvent } from "./history.ts";
 import { drill } from "./drill.ts";
 import { printRefusal } from "./refusal.ts";
-import { replay } from "./replay.ts";
+import { replayCommand } from "./replay.ts";
 import { recordsIn, recordsOf } from "./records.ts";
 import { exitCodeOf, servicesOf, statusText } from "./report.ts";
 
@@ -54,7 +54,7 @@ export async function runCommand(
   const { control, "state-dir": folder } = given.values;
   try {
     if (folder !== undefined) {
-      const show = name === "replay" ? replay : history;
+      const show = name === "replay" ? replayCommand : historyCommand;
       return await show(given, await recordsIn(folder), io);
     }
     using connection = await connect(control === undefined ? places : [control]);
@@ -64,11 +64,11 @@ export async function runCommand(
       case "watch":
         return await watch(given, connection, io);
       case "history":
-        return await history(given, recordsOf(connection), io);
+        return await historyCommand(given, recordsOf(connection), io);
       case "drill":
         return await drill(given, connection, io);
       case "replay":
-        return await replay(given, recordsOf(connection), io);
+        return await replayCommand(given, recordsOf(connection), io);
       default:
         return await order(name, given, connection, io);
     }

@@ -1,6 +1,6 @@
 /** The connection of a command to the control socket of a running proxy. */
 import { type Clock, realClock } from "../base/clock.ts";
-import { NEVER, withDeadline } from "../base/deadline.ts";
+import { NEVER_ABORTED, withDeadline } from "../base/deadline.ts";
 import { Fault } from "../base/fault.ts";
 import { dial } from "../net/deno/dial.ts";
 
@@ -93,7 +93,7 @@ class SocketConnection implements Connection {
   }
 
   async #answer(path: string, init: RequestInit, ms: number): Promise<ControlReply> {
-    using deadline = withDeadline(NEVER, ms, this.#clock);
+    using deadline = withDeadline(NEVER_ABORTED, ms, this.#clock);
     try {
       const response = await this.#fetch(path, { ...init, signal: deadline.signal });
       return { status: response.status, body: await response.json() };

@@ -21,7 +21,7 @@ export function eventLine({ time, service, message }: PastEvent): string {
 }
 
 /** Lists the incidents, or shows one. */
-export async function history(
+export async function historyCommand(
   { operands: { ID }, json }: Arguments,
   records: Records,
   io: CommandIo,

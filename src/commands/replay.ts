@@ -7,7 +7,7 @@ import type { Event } from "../events/events.ts";
 import type { IncidentRecord } from "../incidents/record.ts";
 import type { Recorded } from "../incidents/recording.ts";
 import { replay as replayed } from "../incidents/replay.ts";
-import type { Decided } from "../incidents/tape.ts";
+import type { Decided } from "../incidents/input_log.ts";
 import { sentenceOfIncident } from "../incidents/text.ts";
 import { whatIf } from "../incidents/what_if.ts";
 import { sentenceOf } from "../report/lines.ts";
@@ -34,7 +34,7 @@ const MINOR: ReadonlySet<Event["type"]> = new Set(["probe.failed", "order.refuse
 const EXIT_WRONG_OPTION = 2;
 
 /** Prints the decisions of one incident. */
-export async function replay(
+export async function replayCommand(
   { operands: { ID = "" }, lists, json }: Arguments,
   records: Records,
   io: CommandIo,
@@ -70,7 +70,7 @@ export function findings(
   const knownUntil = recorded.entries.at(-1)?.at ?? recorded.start.now;
   const other = options.length === 0 ? undefined : whatIf(recorded, policy);
   // What came before is the same, and of an earlier incident.
-  const since = Math.min(began - recorded.wallOffset, other?.partedAt ?? Infinity) - 1;
+  const since = Math.min(began - recorded.wallOffset, other?.divergedAt ?? Infinity) - 1;
   const own = (decided: readonly Decided[]) => decided.filter(({ at }) => at >= since);
   const say = (decided: readonly Decided[]) =>
     own(decided).flatMap((each) => saidOf(each, recorded.wallOffset, began, knownUntil));
@@ -113,14 +113,14 @@ function saidOf(
 }
 
 /** How it went for clients: when they were shut out, and who let them in again when. */
-interface Outcome {
+interface ReplayOutcome {
   readonly lostAt: number | undefined;
   readonly openAt: number | undefined;
   readonly to: string | undefined;
   readonly moves: number;
 }
 
-function outcomeOf(decided: readonly Decided[]): Outcome {
+function outcomeOf(decided: readonly Decided[]): ReplayOutcome {
   let [lostAt, openAt, to]: [number | undefined, number | undefined, string | undefined] = [
     undefined,
     undefined,
@@ -141,7 +141,7 @@ function outcomeOf(decided: readonly Decided[]): Outcome {
   return { lostAt, openAt, to, moves };
 }
 
-function differenceOf(was: Outcome, other: Outcome, isServed: boolean): string {
+function differenceOf(was: ReplayOutcome, other: ReplayOutcome, isServed: boolean): string {
   if (other.openAt === undefined && other.lostAt === undefined && other.moves === 0) {
     return was.moves === 0 ? "the same: nothing moves" : "nothing would have moved";
   }
@@ -155,7 +155,7 @@ function differenceOf(was: Outcome, other: Outcome, isServed: boolean): string {
   const when = ms === 0
     ? "at the same time"
     : `${formatDuration(Math.abs(ms))} ${ms < 0 ? "earlier" : "later"}`;
-  const outMs = (each: Outcome) => each.openAt! - (each.lostAt ?? each.openAt!);
+  const outMs = (each: ReplayOutcome) => each.openAt! - (each.lostAt ?? each.openAt!);
   const cost = Math.round(outMs(other) - outMs(was));
   const shutOut = cost === 0
     ? "new clients would have been shut out for as long"

@@ -4,7 +4,7 @@ import type { Recorded } from "../incidents/recording.ts";
 import { Live } from "../incidents/testing/live.ts";
 import { REFUSED } from "../incidents/testing/rig.ts";
 import { readArguments } from "./arguments.ts";
-import { replay } from "./replay.ts";
+import { replayCommand } from "./replay.ts";
 
 async function incident(): Promise<{ record: IncidentRecord; recorded: Recorded }> {
   await using live = new Live();
@@ -21,7 +21,7 @@ async function run(args: readonly string[], recorded?: Recorded) {
   const given = readArguments("replay", args);
   if (typeof given === "string") throw new Error(given);
   const [out, err]: string[][] = [[], []];
-  const code = await replay(given, {
+  const code = await replayCommand(given, {
     list: () => Promise.resolve([record]),
     find: (id) => Promise.resolve(id === "x" ? record : `there is no incident ${id}`),
     inputs: () => Promise.resolve(recorded ?? own),

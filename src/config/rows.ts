@@ -4,7 +4,7 @@ import type { OptionKind } from "./kinds.ts";
 export type Mode = "tcp" | "http";
 
 /** The properties of a row besides its kind and help text. */
-interface Facts {
+interface RowFacts {
   readonly group: string;
   /**
    * `command`: concerns this start only, not allowed in files. `process`: shared by all services.
@@ -28,20 +28,20 @@ interface Facts {
   readonly writes?: { readonly tcp: "bind"; readonly http: "listen" };
 }
 
-export type Option = Facts & {
+export type Option = RowFacts & {
   // deno-lint-ignore no-explicit-any -- rows of all types share one table
   readonly kind: OptionKind<any>;
   readonly help: string;
 };
 
-type Shared = Pick<Facts, "group" | "scope" | "mode">;
+type Shared = Pick<RowFacts, "group" | "scope" | "mode">;
 
 /**
  * Returns a function that makes rows with common properties. The row's type keeps each property
  * literally.
  */
 export function rows<const S extends Shared>(shared: S) {
-  return <T, const Extra extends Partial<Facts> = Record<never, never>>(
+  return <T, const Extra extends Partial<RowFacts> = Record<never, never>>(
     kind: OptionKind<T>,
     help: string,
     extra?: Extra,

@@ -22,7 +22,7 @@ import type { RequestState } from "./request_state.ts";
 import { mayMeanStale, type Stage } from "./retry.ts";
 import type { Drainable, Running } from "./running.ts";
 import { joinUpgraded, type Tunnel } from "./upgrade.ts";
-import { type GatewayUpstream, roleOf, type ServerUpstream } from "./upstream.ts";
+import { type GatewayUpstream, publicNameOf, type ServerUpstream } from "./upstream.ts";
 
 /** Where an attempt goes. */
 export interface AttemptPlan {
@@ -302,10 +302,10 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
     if (attempts === 1 && reason === undefined) {
       const line = firstLines[upstream.rank] ??= printedLine(
         "Failover",
-        failoverValue(roleOf(upstream), 1, undefined),
+        failoverValue(publicNameOf(upstream), 1, undefined),
       );
       out.raw(line);
-    } else out.line("Failover", failoverValue(roleOf(upstream), attempts, reason));
+    } else out.line("Failover", failoverValue(publicNameOf(upstream), attempts, reason));
   }
 
   /** Moves the bytes of an upgraded connection until both sides have ended. */
@@ -339,5 +339,5 @@ export function failoverOf(
   { attempts, reason }: RequestState,
   { upstream }: GatewayUpstream,
 ): string | undefined {
-  return failoverHeader ? failoverValue(roleOf(upstream), attempts, reason) : undefined;
+  return failoverHeader ? failoverValue(publicNameOf(upstream), attempts, reason) : undefined;
 }

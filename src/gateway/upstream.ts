@@ -20,6 +20,6 @@ export interface StaticUpstream {
 export type GatewayUpstream = ServerUpstream | StaticUpstream;
 
 /** The name of an upstream toward clients: its rank, since its configured name may be confidential. */
-export function roleOf({ rank }: Upstream): string {
+export function publicNameOf({ rank }: Upstream): string {
   return rank === 0 ? "primary" : rank === 1 ? "backup" : `backup-${rank}`;
 }

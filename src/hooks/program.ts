@@ -7,7 +7,7 @@
  * only its output is no longer read. After the deadline or an abort the whole group is ended.
  */
 import type { Clock } from "../base/clock.ts";
-import { endAfter, NEVER, settlesWithin, whenAborted } from "../base/deadline.ts";
+import { endAfter, NEVER_ABORTED, settlesWithin, whenAborted } from "../base/deadline.ts";
 import { formatDuration } from "../base/duration.ts";
 import { fileChange, fileState } from "./file_state.ts";
 import { Output } from "./output.ts";
@@ -65,7 +65,7 @@ export class Programs implements AsyncDisposable {
   readonly #running = new Set<Promise<Ending>>();
 
   /** An abort of `now` ends all programs by SIGKILL without a grace, and no further one starts. */
-  constructor(clock: Clock, now: AbortSignal = NEVER) {
+  constructor(clock: Clock, now: AbortSignal = NEVER_ABORTED) {
     this.#clock = clock;
     this.#now = now;
   }

@@ -101,7 +101,7 @@ const KEPT_MS = 250;
 /** A request may be refused for others if its head has been incomplete for so long. */
 const HEAD_MS = 2_000;
 
-interface Waiting {
+interface WaitingRequest {
   readonly connection: ServerConnection;
   readonly since: number;
   readonly end: (hasPlace: boolean) => void;
@@ -118,7 +118,7 @@ export class Server implements CoarseTimed {
   readonly #connections = new Slab<ServerConnection>();
   readonly #changes = new Set<() => void>();
   /** Beyond the limit, with a request that needs a place. */
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting: WaitingRequest[] = [];
   /** Connections beyond the limit, waiting or not. */
   #overLimit = 0;
   /**
@@ -242,7 +242,7 @@ export class Server implements CoarseTimed {
   ): Promise<boolean> {
     const { deadlines } = this.options;
     return new Promise((resolve) => {
-      const waiting: Waiting = {
+      const waiting: WaitingRequest = {
         connection,
         since: deadlines.now,
         end: (hasPlace) => {
@@ -303,7 +303,7 @@ export class Server implements CoarseTimed {
   }
 
   /** Ends a wait because the server drains, whether or not there is a place. */
-  #end(waiting: Waiting): void {
+  #end(waiting: WaitingRequest): void {
     this.options.semaphore?.acquireAnyway();
     waiting.end(true);
   }

@@ -9,7 +9,7 @@ export function encode(recorded: Recorded): unknown {
   return plain(recorded);
 }
 
-/** What `encode` was given, or undefined if the value cannot come from it. */
+/** The argument of `encode` that gave this value; undefined if there is none. */
 export function decode(value: unknown): Recorded | undefined {
   const read = rich(value) as Partial<Recorded> | undefined;
   const isWhole = typeof read === "object" && read !== null && Array.isArray(read.entries) &&

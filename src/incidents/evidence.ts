@@ -1,6 +1,6 @@
 /** The check results that count in an incident, from its recorded inputs. Pure. */
 import type { Clock } from "../base/clock.ts";
-import type { Evidence } from "./record.ts";
+import type { EvidenceItem } from "./record.ts";
 import { isoOf } from "./record.ts";
 import type { Recording } from "./recording.ts";
 
@@ -15,10 +15,10 @@ export function evidenceOf(
   recording: Recording | undefined,
   began: number,
   clock: Clock,
-): readonly Evidence[] {
+): readonly EvidenceItem[] {
   if (recording === undefined) return [];
   const offset = clock.wall() - clock.now();
-  const found: Evidence[] = [];
+  const found: EvidenceItem[] = [];
   const last = new Map<
     string,
     { readonly passed: boolean; readonly reason: string; run: number }

@@ -1,6 +1,6 @@
 /**
- * What a recording says about the world, whatever the machine decides: how each upstream answered when, how
- * long triggers took, when sessions became quiet. Pure.
+ * The facts of a recording that do not depend on the decisions: when and how each upstream answered, how long
+ * triggers took, and when sessions became quiet. Pure.
  */
 import type { ProbeResult, TriggerOutcome } from "../failover/ports.ts";
 import type { Recorded } from "./recording.ts";
@@ -20,7 +20,7 @@ export interface Ran {
   readonly outcome: TriggerOutcome;
 }
 
-export interface Facts {
+export interface RecordedFacts {
   /** By upstream, in the order of their arrival. */
   readonly answers: ReadonlyMap<string, readonly Answered[]>;
   readonly triggers: readonly Ran[];
@@ -28,7 +28,7 @@ export interface Facts {
   readonly quietMs: readonly (number | undefined)[];
 }
 
-export function factsOf(recorded: Recorded): Facts {
+export function factsOf(recorded: Recorded): RecordedFacts {
   const answers = new Map<string, Answered[]>();
   const triggers: Ran[] = [];
   const quietMs: (number | undefined)[] = [];

@@ -1,11 +1,11 @@
-/** One incident: it begins, reaches its moments, ends, is watched for a while, and may still get late news. */
+/** One incident: it begins, reaches its moments, ends, is observed for a while, and may still change after that. */
 import type { Clock } from "../base/clock.ts";
 import type { EventOf } from "../events/events.ts";
 import type { Taken } from "../failover/controller.ts";
 import {
   clientsSince,
   type Draft,
-  type Evidence,
+  type EvidenceItem,
   type IncidentCounters,
   type IncidentOutcome,
   type IncidentRecord,
@@ -13,7 +13,7 @@ import {
   type Moment,
 } from "./record.ts";
 import { Recording, type Rules } from "./recording.ts";
-import type { Stretch } from "./tape.ts";
+import type { InputRange } from "./input_log.ts";
 
 /** Called with an incident when it begins, when it ends, and when a record that was complete has changed. */
 export type OnChange = (
@@ -24,7 +24,7 @@ export type OnChange = (
 /** Most entries in each list of a record. */
 const LIST_MAX = 100;
 
-interface Facts {
+interface IncidentFacts {
   readonly id: string;
   readonly service: string;
   readonly kind: IncidentRecord["kind"];
@@ -40,7 +40,7 @@ interface Ports {
   readonly clock: Clock;
   readonly counters: () => IncidentCounters;
   readonly onChange: OnChange;
-  readonly stretch: Stretch | undefined;
+  readonly range: InputRange | undefined;
   readonly rules: Rules | undefined;
 }
 
@@ -60,16 +60,16 @@ export class Incident {
   #received = 0;
   #isSettled = false;
 
-  constructor({ began, from, configHash, ...facts }: Facts, ports: Ports) {
-    const { clock, counters, onChange, stretch, rules } = ports;
+  constructor({ began, from, configHash, ...facts }: IncidentFacts, ports: Ports) {
+    const { clock, counters, onChange, range, rules } = ports;
     this.#clock = clock;
     this.#counters = counters;
     this.#onChange = onChange;
     this.#before = counters();
     this.#began = began;
     this.#beganAt = clock.now();
-    this.recording = stretch && rules &&
-      new Recording(stretch, rules, clock.wall() - clock.now());
+    this.recording = range && rules &&
+      new Recording(range, rules, clock.wall() - clock.now());
     this.#draft = {
       ...facts,
       ...{ outcome: null, epoch: null, promotions: [], from: from ?? null, to: null, by: null },
@@ -81,7 +81,7 @@ export class Incident {
     onChange(this, "begun");
   }
 
-  /** As others see it; the object is the same as long as the incident is. */
+  /** The record. The object is the same as long as the incident does not change. */
   get record(): IncidentRecord {
     return this.#draft;
   }
@@ -188,7 +188,7 @@ export class Incident {
     this.#amend();
   }
 
-  /** Looks at the counts of the data plane. Of no effect when the record is complete. */
+  /** Reads the counts of the data plane. Has no effect when the record is complete. */
   look(): void {
     if (this.#isSettled) return;
     const now = this.#counters();
@@ -199,7 +199,7 @@ export class Incident {
     else if (received > this.#received) this.reach("first_success", this.#clock.wall());
   }
 
-  end(outcome: IncidentOutcome, time: number, evidence: readonly Evidence[]): void {
+  end(outcome: IncidentOutcome, time: number, evidence: readonly EvidenceItem[]): void {
     this.#draft.outcome = outcome;
     this.#draft.evidence = [...evidence];
     if (outcome === "served" || outcome === "returned") this.reach("open", time);

@@ -1,6 +1,6 @@
 /**
  * The incidents of all services of the process: the last ones in memory, and how many of each kind there were.
- * It subscribes to the events, and each machine shows it its steps.
+ * It subscribes to the events, and gets each step of each machine.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Stamped } from "../events/stream.ts";
@@ -24,8 +24,8 @@ export interface IncidentService {
   readonly configHash: string;
 }
 
-/** Where incidents outlive the process: the state folder. */
-export interface Memory {
+/** Stores incidents beyond the end of the process: the state folder. */
+export interface IncidentStorage {
   /** Those of earlier runs, oldest first. Never rejects. */
   load(): Promise<readonly IncidentRecord[]>;
   /** Writes one in the background; with `recorded`, also its inputs. */
@@ -36,14 +36,14 @@ export interface Memory {
 
 export interface IncidentsPorts {
   readonly clock: Clock;
-  readonly memory?: Memory | undefined;
+  readonly storage?: IncidentStorage | undefined;
   readonly version: string;
   /** The present counts of the data plane of a service. */
   readonly counters: (service: string) => IncidentCounters;
 }
 
-/** What the machine of one service shows. Never throws. */
-export interface Witness {
+/** Receives the steps of the machine of one service. Never throws. */
+export interface StepObserver {
   /** A machine begins, the first one of the service or that of a restarted service. */
   begin(rules: Rules): void;
   step(taken: Taken): void;
@@ -61,7 +61,7 @@ export const RECORDS_MAX = 1_000;
 /** Of the newest of them the inputs are kept, too. */
 export const RECORDINGS_MAX = 50;
 
-interface Kept {
+interface KeptIncident {
   readonly record: IncidentRecord;
   /** Undefined for an older one, and one of an earlier run. */
   incident: Incident | undefined;
@@ -70,14 +70,14 @@ interface Kept {
 export class Incidents {
   readonly #recorders: ReadonlyMap<string, Recorder>;
   /** Oldest first. */
-  readonly #kept: Kept[] = [];
+  readonly #kept: KeptIncident[] = [];
   readonly #counts = new Map<string, IncidentCount>();
-  readonly #memory: Memory | undefined;
+  readonly #memory: IncidentStorage | undefined;
   #broken = 0;
 
   constructor(
     services: readonly IncidentService[],
-    { clock, version, counters, memory }: IncidentsPorts,
+    { clock, version, counters, storage: memory }: IncidentsPorts,
   ) {
     this.#memory = memory;
     this.#recorders = new Map(services.map(({ name, primary, configHash }) => {
@@ -102,8 +102,8 @@ export class Incidents {
     else this.#recorders.get(stamped.service)?.take(stamped);
   };
 
-  /** Where the machine of a service shows its steps. A fault here never disturbs it. */
-  witness(service: string): Witness {
+  /** Receives the steps of the machine of a service. A bug in a recorder never disturbs that machine. */
+  observer(service: string): StepObserver {
     const recorder = this.#recorders.get(service);
     return {
       begin: (rules) => recorder?.begin(rules),

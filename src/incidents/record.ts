@@ -53,7 +53,7 @@ export const MOMENT_WORDS: Readonly<Record<Moment, string>> = {
 };
 
 /** One check result that counted. */
-export interface Evidence {
+export interface EvidenceItem {
   readonly upstream: string;
   readonly time: string;
   readonly passed: boolean;
@@ -112,7 +112,7 @@ export interface IncidentRecord {
   readonly interrupted_ms: number | null;
   /** Rounds of selection that found nobody. */
   readonly rounds_failed: number;
-  readonly evidence: readonly Evidence[];
+  readonly evidence: readonly EvidenceItem[];
   readonly failed_promotions: readonly FailedPromotion[];
   readonly triggers: readonly TriggerRun[];
   /** Sessions on the old upstream: those that were ended, and those that still moved bytes and stayed. */

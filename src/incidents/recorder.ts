@@ -11,7 +11,7 @@ import { evidenceOf } from "./evidence.ts";
 import { Incident, type OnChange } from "./incident.ts";
 import type { IncidentCounters, IncidentKind, IncidentOutcome } from "./record.ts";
 import type { Rules } from "./recording.ts";
-import { Tape } from "./tape.ts";
+import { InputLog } from "./input_log.ts";
 import { Timeline } from "./timeline.ts";
 
 export interface RecorderSettings {
@@ -41,14 +41,14 @@ const LOOK_MS = 100;
 const SLOW_LOOK_MS = 1_000;
 /** How long before the first failure the recorded inputs begin, in milliseconds. */
 const LEAD_MS = 5_000;
-/** How many incidents are remembered that late news may concern: triggers beside the traffic, long drains. */
+/** Incidents that may still change after their end: by triggers beside the traffic, and by long drains. */
 const LATE_MAX = 8;
 
 export class Recorder {
   readonly timeline: Timeline;
   readonly #settings: RecorderSettings;
   readonly #ports: RecorderPorts;
-  readonly #tape = new Tape();
+  readonly #log = new InputLog();
   /** Those that have ended and may still change, newest last. */
   readonly #past: Incident[] = [];
   /** Those away from the primary, which the return to it concerns. */
@@ -80,7 +80,7 @@ export class Recorder {
   /** Takes one step of the machine. */
   step(taken: Taken): void {
     const { input, step } = taken;
-    this.#tape.add(taken);
+    this.#log.add(taken);
     this.#current?.addStep(taken);
     this.#past.at(-1)?.addStep(taken);
     this.timeline.note(step.state);
@@ -217,7 +217,7 @@ export class Recorder {
     this.#settle();
     const { clock, counters, newId, onChange } = this.#ports;
     const began = Math.min(wallMs, this.#heldAt ?? Infinity);
-    const stretch = this.#tape.since(clock.now() - (clock.wall() - began) - LEAD_MS);
+    const range = this.#log.since(clock.now() - (clock.wall() - began) - LEAD_MS);
     const { service, version, configHash } = this.#settings;
     const facts = {
       ...{ id: newId(began), service, version, configHash, kind, reason },
@@ -227,7 +227,7 @@ export class Recorder {
       clock,
       counters,
       onChange,
-      stretch,
+      range,
       rules: this.#rules,
     });
     if (this.#heldAt !== undefined) incident.reach("held", this.#heldAt);
@@ -248,7 +248,7 @@ export class Recorder {
     this.#look(incident);
   }
 
-  /** Looks at the counts now and then, until the watched time after the end is over. */
+  /** Reads the counts at intervals, until `WATCHED_MS` after the end. */
   #look(incident: Incident): void {
     this.#cancelLook();
     const { clock } = this.#ports;
@@ -259,7 +259,7 @@ export class Recorder {
     this.#cancelLook = clock.after(pauseMs, () => this.#look(incident));
   }
 
-  /** The last incident that ended is complete, but for late news. */
+  /** The last incident that ended is complete, unless a late event changes it. */
   #settle(): void {
     this.#cancelLook();
     this.#past.at(-1)?.settle();

@@ -1,13 +1,13 @@
 /** The recorded inputs of one incident: what `replay` feeds to the machine again. */
 import type { Taken } from "../failover/controller.ts";
 import type { Policy } from "../failover/state.ts";
-import { type Decided, decisionsOf, type Entry, entryOf, type Stretch } from "./tape.ts";
+import { type Decided, decisionsOf, type Entry, entryOf, type InputRange } from "./input_log.ts";
 
 /** Most entries of one incident; what comes after them is not recorded. */
 export const ENTRIES_MAX = 2_000;
 
 /** How often upstreams are checked, in milliseconds: usually, and while a verdict is in doubt. */
-export interface Pace {
+export interface CheckPace {
   readonly steadyMs: number;
   readonly doubtMs: number;
 }
@@ -15,11 +15,11 @@ export interface Pace {
 /** By what a machine decides, and how often it learns something. */
 export interface Rules {
   readonly policy: Policy;
-  readonly pace: Pace;
+  readonly pace: CheckPace;
 }
 
 /** What a recording holds. */
-export interface Recorded extends Stretch, Rules {
+export interface Recorded extends InputRange, Rules {
   /** What must be added to the machine's times to get milliseconds since 1970. */
   readonly wallOffset: number;
   /** True if the incident went on after the last entry. */
@@ -29,22 +29,22 @@ export interface Recorded extends Stretch, Rules {
 export class Recording {
   readonly wallOffset: number;
   readonly #rules: Rules;
-  readonly #stretch: Stretch;
+  readonly #range: InputRange;
   readonly #entries: Entry[];
   readonly #decided: Decided[];
   #hasEnded = false;
   #isCutOff = false;
 
-  /** `stretch`: what happened until now; `wallOffset` as in `Recorded`. */
-  constructor(stretch: Stretch, rules: Rules, wallOffset: number) {
+  /** `range`: what happened until now; `wallOffset` as in `Recorded`. */
+  constructor(range: InputRange, rules: Rules, wallOffset: number) {
     this.#rules = rules;
     this.wallOffset = wallOffset;
-    this.#stretch = stretch;
-    this.#entries = [...stretch.entries];
-    this.#decided = [...stretch.decided];
+    this.#range = range;
+    this.#entries = [...range.entries];
+    this.#decided = [...range.decided];
   }
 
-  /** Adds a step that was taken after the stretch. */
+  /** Adds a step that was taken after the range. */
   add(taken: Taken): void {
     if (this.#hasEnded || this.#isCutOff) return;
     const entry = entryOf(taken);
@@ -68,7 +68,7 @@ export class Recording {
 
   get recorded(): Recorded {
     return {
-      start: this.#stretch.start,
+      start: this.#range.start,
       entries: this.#entries,
       decided: this.#decided,
       ...this.#rules,

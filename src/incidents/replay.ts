@@ -5,7 +5,7 @@
 import { step } from "../failover/machine.ts";
 import type { Step } from "../failover/state.ts";
 import type { Recorded } from "./recording.ts";
-import { type Decided, decisionsOf } from "./tape.ts";
+import { type Decided, decisionsOf } from "./input_log.ts";
 
 /** What the machine decides from the recorded inputs. */
 export function replay(recorded: Recorded): readonly Decided[] {

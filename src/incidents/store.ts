@@ -1,6 +1,6 @@
 /**
- * Writes incidents to the state folder, in the background: nobody waits for the disk. What cannot be written
- * is tried again, said once in the log, and disturbs nothing else.
+ * Writes incidents to the state folder in the background, so that nothing waits for the disk. A failed write is
+ * reported once in the log and tried again later; nothing else depends on it.
  */
 import { type Clock, sleep } from "../base/clock.ts";
 import { inFileTime } from "../base/file_time.ts";
@@ -22,11 +22,11 @@ const LINES_MAX = 4 * STORED_MAX;
 const BYTES_MAX = 32 * 1024 * 1024;
 /** How long the end of the process waits for the disk, in milliseconds. */
 const CLOSE_MS = 2_000;
-/** Permission bits of the folder and the files: they say who has which problems. */
+/** Permission bits of the folder and the files, whose contents are confidential. */
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
 
-interface Waiting {
+interface WaitingWrite {
   readonly record: IncidentRecord;
   readonly recorded: Recorded | undefined;
 }
@@ -36,14 +36,14 @@ export class IncidentStore implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #publish: Publish;
   /** By id, in the order in which they changed. */
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #waiting = new Map<string, WaitingWrite>();
   /** The work that is under way, or was last. */
   #writing: Promise<void> | undefined;
   #draining: Promise<void> | undefined;
   /** Lines in the file; undefined until it has been read. */
   #lines: number | undefined;
   #isTorn = false;
-  /** Why the last attempt failed, which was said; undefined if it did not. */
+  /** Why the last attempt failed, which was reported; undefined if it succeeded. */
   #trouble: string | undefined;
   #lost = 0;
   #cancelRetry = () => {};
@@ -68,7 +68,7 @@ export class IncidentStore implements AsyncDisposable {
     return this.#draining !== undefined || this.#waiting.size > 0;
   }
 
-  /** What the folder holds, oldest first. Makes the folder. Resolves with nothing if that cannot be. */
+  /** The incidents in the folder, oldest first. Makes the folder. Resolves with an empty list if it cannot be read. */
   async load(): Promise<readonly IncidentRecord[]> {
     const records: IncidentRecord[] = [];
     await this.#alone(async () => {

@@ -15,7 +15,7 @@ export interface Change {
   readonly paused: boolean;
 }
 
-interface Kept {
+interface KeptChange {
   /** By the clock's `now`. */
   readonly at: number;
   readonly change: Change;
@@ -27,7 +27,7 @@ export const CHANGES_MAX = 1_000;
 
 export class Timeline {
   readonly #clock: Clock;
-  readonly #kept: Kept[] = [];
+  readonly #kept: KeptChange[] = [];
 
   constructor(clock: Clock) {
     this.#clock = clock;

@@ -1,8 +1,8 @@
 /**
- * What the machine would have decided with other options. As long as it wants the same from the world, it gets
- * the recorded inputs. From the moment at which it wants something else, an imagined world answers it, made of
- * what was recorded: an upstream answers as it did at the nearest time, triggers take as long and end as they
- * did. What follows the last input is extrapolated for a while. Pure.
+ * What the machine would have decided with other options. As long as its effects are those that were recorded, it
+ * gets the recorded inputs. From the first other effect on, a simulated world produces its inputs from the record:
+ * an upstream answers as it did at the nearest time, and triggers take as long and end as they did. After the last
+ * input the record is extrapolated for a while. Pure.
  */
 import { step } from "../failover/machine.ts";
 import {
@@ -14,17 +14,17 @@ import {
   wakeAt,
 } from "../failover/state.ts";
 import { factsOf } from "./facts.ts";
-import { Imagined } from "./imagined.ts";
+import { SimulatedWorld } from "./simulated_world.ts";
 import { rebase } from "./rebase.ts";
 import type { Recorded } from "./recording.ts";
-import { type Decided, decisionsOf } from "./tape.ts";
+import { type Decided, decisionsOf } from "./input_log.ts";
 
 export interface WhatIf {
   readonly decided: readonly Decided[];
   /** The time of the last recorded input: what was decided later is extrapolated. */
   readonly knownUntil: number;
-  /** When it began to want something else from the world; undefined if it never did. */
-  readonly partedAt: number | undefined;
+  /** When its effects first differed from the recorded ones; undefined if they never did. */
+  readonly divergedAt: number | undefined;
   /** Whether clients are let through at the end. */
   readonly isServed: boolean;
 }
@@ -43,7 +43,7 @@ export class Machine {
     this.#stages = [{ at: -Infinity, stage: start.stage }];
   }
 
-  /** Applies one input; returns what the machine wants. */
+  /** Applies one input; returns the effects. */
   take(input: Input, now: number): readonly Effect[] {
     const before = this.state;
     const next = step(before, input, now, this.#policy);
@@ -66,21 +66,21 @@ export function whatIf(recorded: Recorded, policy: Policy): WhatIf {
   const { entries, start } = recorded;
   const knownUntil = entries.at(-1)?.at ?? start.now;
   const machine = new Machine(rebase(start, recorded.policy, policy), policy);
-  const parting = follow(recorded, machine);
-  if (parting !== undefined) {
-    const world = new Imagined(recorded, factsOf(recorded), machine, parting.paces);
-    world.run(parting);
+  const divergence = follow(recorded, machine);
+  if (divergence !== undefined) {
+    const world = new SimulatedWorld(recorded, factsOf(recorded), machine, divergence.paces);
+    world.run(divergence);
   }
   return {
     decided: machine.decided,
     knownUntil,
-    partedAt: parting?.at,
+    divergedAt: divergence?.at,
     isServed: letsClientsThrough(machine.state),
   };
 }
 
 /** The moment at which the two machines part. */
-export interface Parting {
+export interface Divergence {
   readonly at: number;
   /** The first recorded entry that the other machine has not taken. */
   readonly index: number;
@@ -91,7 +91,7 @@ export interface Parting {
 }
 
 /** Gives the machine the recorded inputs, until it wants something else than was wanted then. */
-function follow({ start, entries, policy }: Recorded, machine: Machine): Parting | undefined {
+function follow({ start, entries, policy }: Recorded, machine: Machine): Divergence | undefined {
   const paces = new Map<string, "steady" | "doubt">();
   let was = start;
   for (const [index, { at, input }] of entries.entries()) {

@@ -4,7 +4,7 @@ import { Live } from "./testing/live.ts";
 import { REFUSED } from "./testing/rig.ts";
 import type { Recorded } from "./recording.ts";
 import { replay } from "./replay.ts";
-import type { Decided } from "./tape.ts";
+import type { Decided } from "./input_log.ts";
 import { whatIf } from "./what_if.ts";
 
 const FROZEN = { passed: false, tookMs: 1_000, reason: "no answer", evidence: "silent" } as const;
@@ -78,10 +78,10 @@ Deno.test("what would have been is what happens with these options in the same w
     const recorded = await incident(fault);
     for (const policy of policies) {
       const happened = opened((await incident(fault, policy)).decided)!;
-      const imagined = opened(whatIf(recorded, { ...recorded.policy, ...policy }).decided)!;
-      assertEquals(imagined.to, happened.to);
+      const simulated = opened(whatIf(recorded, { ...recorded.policy, ...policy }).decided)!;
+      assertEquals(simulated.to, happened.to);
       // The moments of checks vary by how long those before them took.
-      const off = Math.abs(imagined.at - happened.at);
+      const off = Math.abs(simulated.at - happened.at);
       assert(off <= 5, `${off} ms off with ${JSON.stringify(policy)}`);
     }
   }

@@ -6,7 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import type { LinesOutcome } from "../base/lines_outcome.ts";
 
 /** What `Deno.FsFile` and `Deno.stdout` have in common. */
-interface Output {
+interface LogTarget {
   write(bytes: Uint8Array): Promise<number>;
   close(): void;
 }
@@ -22,7 +22,7 @@ export class AccessLogFile implements Disposable {
   readonly #path: string;
   readonly #clock: Clock;
   readonly #onKept: (reason: string) => void;
-  #output: Output;
+  #output: LogTarget;
   /** Which file it is; undefined for what is no regular file, which nobody moves. */
   #identity: string | undefined;
   #lookedAt: number;
@@ -49,7 +49,7 @@ export class AccessLogFile implements Disposable {
     path: string,
     clock: Clock,
     onKept: (reason: string) => void,
-    output: Output,
+    output: LogTarget,
     identity: string | undefined,
   ) {
     this.#path = path;
@@ -127,7 +127,7 @@ export class AccessLogFile implements Disposable {
   }
 }
 
-const STDOUT: Output = { write: (bytes) => Deno.stdout.write(bytes), close: () => {} };
+const STDOUT: LogTarget = { write: (bytes) => Deno.stdout.write(bytes), close: () => {} };
 
 async function openFile(
   path: string,

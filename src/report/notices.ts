@@ -1,8 +1,8 @@
 /**
  * Decides by the events when to notify people. What a notice calls an incident begins with the first failure
  * of the active upstream, or when traffic must go to a backup, and ends when traffic is on the primary again:
- * it may span several records of `incidents/`, which describe one move each. Each promotion makes one notice at most; a trigger that runs beside the traffic and
- * fails after its promotion makes a separate notice. Pure.
+ * it may span several records of `incidents/`, which describe one move each. Each promotion makes one notice at
+ * most; a trigger that runs beside the traffic and fails after its promotion makes a separate notice. Pure.
  */
 import { formatDuration } from "../base/duration.ts";
 import type { EventOf } from "../events/events.ts";
@@ -53,19 +53,19 @@ export interface Notice {
   readonly clients: ClientCounts;
 }
 
-interface Incident {
+interface NoticeIncident {
   readonly startedAt: number;
   readonly reason: string;
   readonly counts: ClientCounts;
   /** Since when clients find no upstream; undefined while they find one. */
   lostAt: number | undefined;
-  isOutageTold: boolean;
+  isOutageReported: boolean;
 }
 
 interface ServiceRecord {
   readonly primary: string;
   active: string | undefined;
-  incident: Incident | undefined;
+  incident: NoticeIncident | undefined;
 }
 
 /** One round that finds no usable upstream may be chance; a notice is sent after this many. */
@@ -132,7 +132,7 @@ export class Notices {
         reason,
         counts: this.#counts(name),
         lostAt: undefined,
-        isOutageTold: false,
+        isOutageReported: false,
       };
     return this.#notice(stamped, began, {
       kind: "trigger_failed",
@@ -149,13 +149,13 @@ export class Notices {
     { service: name }: Stamped,
     startedAt: number,
     reason: string,
-  ): Incident {
+  ): NoticeIncident {
     service.incident ??= {
       startedAt,
       reason,
       counts: this.#counts(name),
       lostAt: undefined,
-      isOutageTold: false,
+      isOutageReported: false,
     };
     return service.incident;
   }
@@ -169,8 +169,8 @@ export class Notices {
     const reason = event.reasons.map((r) => `${r.upstream}: ${r.reason}`).join("; ");
     const incident = this.#open(service, stamped, time, "no upstream is usable");
     incident.lostAt ??= time;
-    if (event.round < OUTAGE_ROUND || incident.isOutageTold) return undefined;
-    incident.isOutageTold = true;
+    if (event.round < OUTAGE_ROUND || incident.isOutageReported) return undefined;
+    incident.isOutageReported = true;
     return this.#notice(stamped, incident, {
       kind: "outage",
       from: service.active,
@@ -210,7 +210,7 @@ export class Notices {
     if (service.incident === undefined && finished) return undefined;
     const incident = this.#open(service, stamped, stamped.time - tookMs, reason);
     incident.lostAt = undefined;
-    incident.isOutageTold = false;
+    incident.isOutageReported = false;
     if (finished) service.incident = undefined;
     const kind = !finished && isForced && from !== to ? "failover" : "recovery";
     return this.#notice(stamped, incident, {
@@ -224,15 +224,15 @@ export class Notices {
   }
 
   /**
-   * The upstream of before a restart serves again. People were told of it then, so there is a notice only
-   * if they have been told of an outage since.
+   * The upstream that served before a restart serves again. There is a notice only if there was one about an
+   * outage since then.
    */
   #takeRestart(
     service: ServiceRecord,
     stamped: Stamped,
     { upstream: to, tookMs, reason }: EventOf<"service.continued">,
   ): Notice | undefined {
-    if (service.incident?.isOutageTold === true) {
+    if (service.incident?.isOutageReported === true) {
       return this.#served(service, stamped, { to, tookMs, reason, isForced: false });
     }
     service.active = to;
@@ -243,7 +243,7 @@ export class Notices {
 
   #notice(
     { seq, time, service }: Stamped,
-    { startedAt, reason, counts }: Incident,
+    { startedAt, reason, counts }: NoticeIncident,
     { finished, ...facts }:
       & Pick<Notice, "kind" | "from" | "to" | "reason" | "interruptedMs">
       & Pick<Notice["incident"], "finished">,

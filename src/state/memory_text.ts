@@ -43,7 +43,7 @@ export function memoryFrom(service: string, text: string, offsetMs: number): Mem
 class Damaged extends Error {}
 
 function read(service: string, value: unknown, offsetMs: number): Memory {
-  const file = new Fields(value, "", offsetMs);
+  const file = new MemoryFields(value, "", offsetMs);
   const version = file.count("version");
   if (version > VERSION) throw new Damaged(`a later version of failover wrote it (${version})`);
   if (file.text("service") !== service) throw new Damaged("it is of another service");
@@ -71,7 +71,7 @@ function read(service: string, value: unknown, offsetMs: number): Memory {
 }
 
 /** The fields of one object in the file. */
-class Fields {
+class MemoryFields {
   readonly #fields: Readonly<Record<string, unknown>>;
 
   constructor(value: unknown, readonly path: string, readonly offsetMs: number) {
@@ -106,9 +106,9 @@ class Fields {
     return value.map((each) => this.#timeOf(each, key));
   }
 
-  object(key: string): Fields | undefined {
+  object(key: string): MemoryFields | undefined {
     const value = this.#fields[key];
-    return value === null ? undefined : new Fields(value, this.#pathOf(key), this.offsetMs);
+    return value === null ? undefined : new MemoryFields(value, this.#pathOf(key), this.offsetMs);
   }
 
   standing(): StandingOrder {

@@ -27,7 +27,7 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
       news.arrived = Promise.withResolvers();
     },
     programs,
-    witness: { begin() {}, step() {} },
+    observer: { begin() {}, step() {} },
     memory: new ProcessMemory(),
     triggerWarnings: [],
     threads,

@@ -33,7 +33,7 @@ class Front implements AsyncDisposable {
       clock: realClock,
       publish: (event) => front.#hear(event),
       programs: front.#programs,
-      witness: { begin() {}, step() {} },
+      observer: { begin() {}, step() {} },
       memory: new ProcessMemory(),
       triggerWarnings: [],
       threads,

@@ -7,7 +7,7 @@ import { chosenSeed, Dice, seeds } from "../../src/base/testing/dice.ts";
 import { decode, encode } from "../../src/incidents/codec.ts";
 import { type Recorded, Recording } from "../../src/incidents/recording.ts";
 import { replay } from "../../src/incidents/replay.ts";
-import { type Decided, Tape } from "../../src/incidents/tape.ts";
+import { type Decided, InputLog } from "../../src/incidents/input_log.ts";
 import { whatIf } from "../../src/incidents/what_if.ts";
 import { settingsFor } from "./settings.ts";
 import { Simulation } from "./simulation.ts";
@@ -20,17 +20,17 @@ function recordedOf(seed: number): Recorded | undefined {
   const settings = { ...settingsFor(seed), meanRestartMs: 0 };
   const dice = new Dice(seed);
   const simulation = new Simulation(settings);
-  const tape = new Tape();
+  const log = new InputLog();
   const beginsAt = dice.fraction() * settings.lengthMs * 0.9;
   const rules = { policy: settings.policy, pace: { steadyMs: 2_000, doubtMs: 500 } };
   let recording: Recording | undefined;
   simulation.run(({ input, before, state, effects, now }) => {
     const taken = { input, before, step: { state, effects } };
-    tape.add(taken);
+    log.add(taken);
     recording?.add(taken);
     if (recording !== undefined || now < beginsAt) return;
-    const stretch = tape.since(before.now - dice.fraction() * 60_000);
-    if (stretch !== undefined) recording = new Recording(stretch, rules, 0);
+    const range = log.since(before.now - dice.fraction() * 60_000);
+    if (range !== undefined) recording = new Recording(range, rules, 0);
   });
   const recorded = recording?.recorded;
   return recorded && decode(JSON.parse(JSON.stringify(encode(recorded))));
@@ -43,8 +43,8 @@ Deno.test("a replay without changes decides exactly what was decided", () => {
     if (recorded === undefined) continue;
     assertEquals(plain(replay(recorded)), plain(recorded.decided), `FAILOVER_SEED=${seed}`);
     // The same options are no change either.
-    const { decided: same, partedAt } = whatIf(recorded, recorded.policy);
-    assertEquals([partedAt, plain(same).length], [undefined, recorded.decided.length]);
+    const { decided: same, divergedAt } = whatIf(recorded, recorded.policy);
+    assertEquals([divergedAt, plain(same).length], [undefined, recorded.decided.length]);
     decided += recorded.decided.length;
   }
   if (chosenSeed === undefined) assert(decided > 1_000, `only ${decided} decisions were compared`);

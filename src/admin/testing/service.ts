@@ -9,7 +9,7 @@ import { POLICY } from "../../failover/testing/policy.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import { Incidents } from "../../incidents/incidents.ts";
 import { EventCounts } from "../event_counts.ts";
-import type { RequestTimes, ServiceCounters, ServiceView } from "../view.ts";
+import type { ServiceCounters, ServiceView, UpstreamRequestTimes } from "../view.ts";
 
 export const PASSED: ProbeResult = {
   passed: true,
@@ -34,7 +34,7 @@ export class TestService implements AsyncDisposable {
   readonly controller: Controller;
   readonly view: ServiceView;
   readonly holdTimes = new Histogram(HOLD_BOUNDS);
-  readonly requestTimes: RequestTimes[] = [];
+  readonly requestTimes: UpstreamRequestTimes[] = [];
 
   constructor(
     options: {
@@ -57,8 +57,8 @@ export class TestService implements AsyncDisposable {
       counters: () => counters,
     });
     this.events.subscribe(this.incidents.take);
-    const witness = this.incidents.witness(name);
-    witness.begin({ policy, pace: { steadyMs: 2_000, doubtMs: 500 } });
+    const observer = this.incidents.observer(name);
+    observer.begin({ policy, pace: { steadyMs: 2_000, doubtMs: 500 } });
     const done = () => Promise.resolve();
     const controller = new Controller(upstreams, policy, {
       clock: this.clock,
@@ -74,7 +74,7 @@ export class TestService implements AsyncDisposable {
       },
       checks: { now: () => {}, pace: () => {} },
       triggers: { run: () => Promise.resolve({ how: "ran" } as const) },
-      onStep: (taken) => witness.step(taken),
+      onStep: (taken) => observer.step(taken),
     });
     this.controller = controller;
     this.view = {

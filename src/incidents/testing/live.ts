@@ -34,9 +34,9 @@ export class Live implements AsyncDisposable {
       counters: () => ({}),
     });
     events.subscribe(this.incidents.take);
-    const witness = this.incidents.witness("shop");
+    const observer = this.incidents.observer("shop");
     const full = { ...POLICY, ...policy };
-    witness.begin({ policy: full, pace: { steadyMs: INTERVAL_MS, doubtMs: DOUBT_MS } });
+    observer.begin({ policy: full, pace: { steadyMs: INTERVAL_MS, doubtMs: DOUBT_MS } });
     const done = () => Promise.resolve();
     const upstreams = hosts.map((name, rank) => ({
       name,
@@ -61,7 +61,7 @@ export class Live implements AsyncDisposable {
           return outcome;
         },
       },
-      onStep: (taken) => witness.step(taken),
+      onStep: (taken) => observer.step(taken),
     });
     this.controller = controller;
     const probe: Probe = async ({ name }) => {

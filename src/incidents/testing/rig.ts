@@ -47,9 +47,9 @@ export class Rig implements AsyncDisposable {
       counters: () => ({ ...this.counters }),
     });
     this.events.subscribe(this.incidents.take);
-    const witness = this.incidents.witness("shop");
+    const observer = this.incidents.observer("shop");
     const full = { ...POLICY, ...policy };
-    witness.begin({ policy: full, pace: { steadyMs: 2_000, doubtMs: 500 } });
+    observer.begin({ policy: full, pace: { steadyMs: 2_000, doubtMs: 500 } });
     const publish = this.events.scope("shop");
     const done = () => Promise.resolve();
     const upstreams = hosts.map((name, rank) => ({
@@ -74,7 +74,7 @@ export class Rig implements AsyncDisposable {
           return outcome;
         },
       },
-      onStep: (taken) => witness.step(taken),
+      onStep: (taken) => observer.step(taken),
     });
   }
 

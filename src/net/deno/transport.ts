@@ -3,7 +3,7 @@
  * deadline, with or without TLS, and listening.
  */
 import type { Address } from "../../base/address.ts";
-import { NEVER, withDeadline } from "../../base/deadline.ts";
+import { NEVER_ABORTED, withDeadline } from "../../base/deadline.ts";
 import { Fault } from "../../base/fault.ts";
 import type { Conn, Dial } from "../conn.ts";
 import type { ListeningPort, PlainDialOptions, Sockets } from "../transport.ts";
@@ -35,7 +35,7 @@ export function dialer(options: DialOptions): Dial {
 
 async function open(
   options: DialOptions,
-  signal = NEVER,
+  signal = NEVER_ABORTED,
   onConnecting?: () => void,
 ): Promise<Conn> {
   const { clock, connectMs, hostname, port, resolver } = options;

@@ -30,7 +30,7 @@ export const COUNT = {
 } as const satisfies Record<keyof RelayCounters, number>;
 
 /** The thread died: corrects its counters, and returns how many sessions it had. */
-export function accountForDeath(counters: Float64Array): number {
+export function accountForDeadRelay(counters: Float64Array): number {
   const [active, held] = [counters[COUNT.active]!, counters[COUNT.held]!];
   counters[COUNT.cut]! += active;
   counters[COUNT.lost]! += held;

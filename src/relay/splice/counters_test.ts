@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { accountForDeath, COUNT, RELAY_COUNTERS } from "./counters.ts";
+import { accountForDeadRelay, COUNT, RELAY_COUNTERS } from "./counters.ts";
 
 Deno.test("each counter stands at its index", () => {
   assertEquals(
@@ -12,7 +12,7 @@ Deno.test("the sessions of a dead thread are cut, and its waiting clients lost",
   const counters = new Float64Array(RELAY_COUNTERS.length);
   counters[COUNT.active] = 2;
   counters[COUNT.held] = 3;
-  assertEquals(accountForDeath(counters), 5);
+  assertEquals(accountForDeadRelay(counters), 5);
   assertEquals(
     [COUNT.active, COUNT.held, COUNT.cut, COUNT.lost].map((at) => counters[at]),
     [0, 0, 2, 3],

@@ -23,7 +23,7 @@ import {
   type RelaySettings,
   userTimeoutOf,
 } from "../engine.ts";
-import { accountForDeath, RELAY_COUNTERS } from "./counters.ts";
+import { accountForDeadRelay, RELAY_COUNTERS } from "./counters.ts";
 
 /** Makes the engine in the threads of `group`, with its port closed. */
 export function startSplice(
@@ -52,7 +52,7 @@ class SpliceRelay implements Relay {
       settings,
       limits: [settings.connectionsMax, settings.heldMax],
       onReport: (report) => this.#hear(report),
-      accountForDeath,
+      accountForDeath: accountForDeadRelay,
     });
     this.#plane = new ShardedDataPlane(service);
     const { bind: address, socketMode } = settings;

@@ -1,13 +1,13 @@
 /**
- * The world in which a machine with other options goes on, from the moment at which it parts from the one that
- * was recorded: its checks, its triggers and its timer in virtual time. Pure.
+ * The world of a machine with other options, from the moment at which its decisions differ from the recorded ones:
+ * its checks, its triggers and its timer in virtual time. Pure.
  */
 import type { TriggerOutcome } from "../failover/ports.ts";
 import { activeOf, awaitsQuiet, type Effect, type Input, wakeAt } from "../failover/state.ts";
-import { answerAt, type Facts } from "./facts.ts";
+import { answerAt, type RecordedFacts } from "./facts.ts";
 import type { Recorded } from "./recording.ts";
-import type { Entry } from "./tape.ts";
-import type { Machine, Parting } from "./what_if.ts";
+import type { Entry } from "./input_log.ts";
+import type { Divergence, Machine } from "./what_if.ts";
 
 /** How far the time after the last input is extrapolated, in milliseconds. */
 const BEYOND_MS = 5 * 60_000;
@@ -20,7 +20,7 @@ interface Due {
 }
 
 /** The checks of one upstream. */
-interface Checks {
+interface UpstreamChecks {
   pace: "steady" | "doubt";
   begun: number;
   isUnderWay: boolean;
@@ -29,11 +29,11 @@ interface Checks {
   timer: number;
 }
 
-export class Imagined {
+export class SimulatedWorld {
   readonly #recorded: Recorded;
-  readonly #facts: Facts;
+  readonly #facts: RecordedFacts;
   readonly #machine: Machine;
-  readonly #checks = new Map<string, Checks>();
+  readonly #checks = new Map<string, UpstreamChecks>();
   /** The latest first. */
   readonly #agenda: Due[] = [];
   #now = 0;
@@ -44,7 +44,7 @@ export class Imagined {
 
   constructor(
     recorded: Recorded,
-    facts: Facts,
+    facts: RecordedFacts,
     machine: Machine,
     paces: ReadonlyMap<string, "steady" | "doubt">,
   ) {
@@ -64,8 +64,8 @@ export class Imagined {
     }
   }
 
-  /** Goes on from the parting until nothing is under way any more, or for as long as makes sense. */
-  run({ at, index, effects }: Parting): void {
+  /** Runs from the divergence until nothing is under way any more, or until `BEYOND_MS` after the record. */
+  run({ at, index, effects }: Divergence): void {
     const { entries } = this.#recorded;
     const knownUntil = entries.at(-1)?.at ?? at;
     this.#now = at;
@@ -80,7 +80,7 @@ export class Imagined {
     }
   }
 
-  /** What is under way at the parting ends as it did; doubts and orders come as they did. */
+  /** Checks and triggers that are under way end as recorded; doubts and orders arrive as recorded. */
   #takeOver(past: readonly Entry[], future: readonly Entry[]): void {
     for (const { at, input } of past) {
       if (input.type === "probed") {
@@ -180,9 +180,9 @@ export class Imagined {
     else this.#begin(upstream, checks);
   }
 
-  #begin(upstream: string, checks: Checks): void {
+  #begin(upstream: string, checks: UpstreamChecks): void {
     const result = answerAt(this.#facts.answers.get(upstream) ?? [], this.#now);
-    // An upstream that was never checked cannot be imagined.
+    // An upstream that was never checked cannot be simulated.
     if (result === undefined) return;
     const { overtaken: _, ...own } = result;
     Object.assign(checks, { begun: this.#now, isUnderWay: true, isWanted: false });
@@ -203,7 +203,7 @@ export class Imagined {
     else this.#plan(upstream, checks);
   }
 
-  #plan(upstream: string, checks: Checks): void {
+  #plan(upstream: string, checks: UpstreamChecks): void {
     const { doubtMs, steadyMs } = this.#recorded.pace;
     const pauseMs = Math.max(1, checks.pace === "doubt" ? Math.min(doubtMs, steadyMs) : steadyMs);
     const timer = ++checks.timer;

@@ -1,6 +1,6 @@
 /**
  * The last inputs of one machine, with states from which they can be replayed. An input that changed nothing,
- * such as the hundredth doubt about an upstream, is left out.
+ * such as a repeated doubt about an upstream, is left out.
  */
 import type { Taken } from "../failover/controller.ts";
 import type { Effect, Input, State } from "../failover/state.ts";
@@ -17,8 +17,8 @@ export interface Decided {
   readonly effect: Effect;
 }
 
-/** A stretch of the life of a machine: `step` leads from `start` over the entries to what was decided. */
-export interface Stretch {
+/** Consecutive inputs of a machine: `step`, applied to `start` and the entries in order, gives `decided`. */
+export interface InputRange {
   readonly start: State;
   readonly entries: readonly Entry[];
   readonly decided: readonly Decided[];
@@ -30,12 +30,12 @@ interface Segment {
   readonly decided: Decided[];
 }
 
-/** A stretch can only begin where a segment does. */
+/** Inputs in one segment. A range can only begin at the beginning of a segment. */
 const SEGMENT_ENTRIES = 32;
 /** At two checks a second, eight minutes. */
 const SEGMENTS_MAX = 32;
 
-export class Tape {
+export class InputLog {
   #segments: Segment[] = [];
   #last: State | undefined;
 
@@ -55,8 +55,8 @@ export class Tape {
     last.decided.push(...decisionsOf(taken));
   }
 
-  /** What is known since `at`, and some entries before it; undefined if nothing is. */
-  since(at: number): Stretch | undefined {
+  /** The entries since `at`, and some before it; undefined if there are none. `at` is a time of the machine. */
+  since(at: number): InputRange | undefined {
     const begin = Math.max(0, this.#segments.findLastIndex(({ start }) => start.now <= at));
     const segments = this.#segments.slice(begin);
     if (segments.length === 0) return undefined;
