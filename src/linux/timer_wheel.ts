@@ -101,14 +101,18 @@ export class TimerWheel {
   advance(now: number): void {
     const until = Math.floor(now / TICK_MS);
     // After a long sleep, one lap over all slots is enough.
-    const firstBlock = Math.floor(this.#tick / TICKS) + 1;
-    const lastBlock = Math.floor(until / TICKS);
     const from = Math.max(this.#tick + 1, until - TICKS + 1);
-    this.#tick = Math.max(this.#tick, from - 1);
-    for (let block = Math.max(firstBlock, lastBlock - BLOCKS + 1); block <= lastBlock; block++) {
+    const firstBlock = Math.floor(this.#tick / TICKS) + 1;
+    // The blocks that began before that lap: they are over, so all that was due in them is due now.
+    const skipped = Math.ceil(from / TICKS) - 1;
+    this.#tick = from - 1;
+    for (let block = Math.max(firstBlock, skipped - BLOCKS + 1); block <= skipped; block++) {
       this.#empty(this.#blocks[block % BLOCKS]!, now);
     }
     for (let tick = from; tick <= until; tick++) {
+      // A block is emptied when the tick before it is the last one processed: then its deadlines are all less than
+      // a lap away, and find a place among the ticks.
+      if (tick % TICKS === 0) this.#empty(this.#blocks[tick / TICKS % BLOCKS]!, now);
       this.#tick = tick;
       this.#empty(this.#ticks[tick % TICKS]!, now);
     }

@@ -32,6 +32,25 @@ Deno.test("a deadline expires once, not early and at most a tick late, however f
   assertEquals(timerWheel.size, 0);
 });
 
+Deno.test("a deadline expires in time after sleeps as long as the wheel allows, in whatever block it is", () => {
+  const dice = new Dice(seedOr(7));
+  for (const sleepMaxMs of [16, 500, 8_000, 100_000]) {
+    const timerWheel = new TimerWheel(0);
+    let now = 0;
+    for (let round = 0; round < 300; round++) {
+      const due = now + dice.under(dice.pick([9_000, 20_000]));
+      const timer = new FakeTimer();
+      timerWheel.set(timer, due);
+      while (timer.expiredAt.length === 0 && now < due + 1_000) {
+        now += Math.max(1, timerWheel.waitMs(now, sleepMaxMs));
+        timerWheel.advance(now);
+      }
+      const late = timer.expiredAt[0]! - due;
+      assert(late >= 0 && late <= 17, `${late} ms late with sleeps of ${sleepMaxMs} ms`);
+    }
+  }
+});
+
 Deno.test("a deadline that was cleared or moved does not expire at its old time", () => {
   const timerWheel = new TimerWheel(0);
   const [cleared, moved] = [new FakeTimer(), new FakeTimer()];
