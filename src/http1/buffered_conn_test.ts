@@ -1,4 +1,4 @@
-/** A wire does the same on connections that promise everything and on those that do at once what they can. */
+/** A buffered connection works alike on connections with promises only and on those with synchronous calls. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { Fault, type FaultName } from "../base/fault.ts";
@@ -11,7 +11,7 @@ const WRITE_MS = 5_000;
 interface Fixture {
   readonly clock: ManualClock;
   readonly io: BufferedConn;
-  /** Ours, under the wire, and the peer's. */
+  /** Our end, which the buffered connection uses, and the peer's end. */
   readonly near: FakeConn;
   readonly far: FakeConn;
   /** The calls of `onArrival` and `onFail`, by their argument. */
@@ -45,7 +45,7 @@ async function faultOf(promise: Promise<unknown>): Promise<FaultName> {
 }
 
 onConns(
-  "what is there is read at once, what is not is waited for, and a second call joins the first",
+  "bytes that have arrived are read at once, others are waited for, and a second call joins the first",
   async (pair) => {
     const { io, far, reported } = fixture(pair);
     await far.sendText("one ");
@@ -62,7 +62,7 @@ onConns(
 );
 
 onConns(
-  "the bytes of a head stay where they are while more is read, however much",
+  "the bytes of a head stay in place while more is read, however much",
   async (pair) => {
     const { io, far } = fixture(pair);
     await far.sendText("head");
@@ -109,7 +109,7 @@ onConns(
 );
 
 onConns(
-  "a peer that takes a little now and then gets all; one that takes nothing is too slow",
+  "a peer that reads a little now and then gets everything; one that reads nothing is too slow",
   async (pair) => {
     const { io, clock, far, reported } = fixture(pair, 10);
     const sending = io.send(bytes("x".repeat(50)));
@@ -128,7 +128,7 @@ onConns(
 );
 
 onConns(
-  "a io in which nothing moves is quiet, and one byte either way is enough",
+  "a connection in which nothing moves is quiet, and one byte either way keeps it active",
   async (pair) => {
     const { io, clock, far, near } = fixture(pair);
     io.endWhenQuiet(1_000, "clientGone");
@@ -181,7 +181,7 @@ onConns(
 );
 
 onConns(
-  "used as a connection it gives what was read ahead first, and then the rest",
+  "used as a connection it returns what was read ahead first, and then the rest",
   async (pair) => {
     const { io, far } = fixture(pair);
     await far.sendText("early");
@@ -215,7 +215,7 @@ onConns(
     await far.closeWrite();
     await far.sendText("").catch(() => {});
     assertEquals(heard, [true, false]);
-    // At once, since nothing can come any more.
+    // At once, as nothing can arrive any more.
     io.fillFor(filler);
     io.close(new Fault("drained"));
     io.fillFor(filler);

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { ContinueWait } from "./continue_wait.ts";
 
-Deno.test("a body waits until it may go on, at most one second", async () => {
+Deno.test("a body waits until it may be sent, for one second at most", async () => {
   const clock = new ManualClock();
   const wait = new ContinueWait();
   for (const mayGoOn of [true, false]) {

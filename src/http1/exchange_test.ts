@@ -1,4 +1,4 @@
-/** One exchange: how responses are framed, cut, announced and switched to another protocol. */
+/** One exchange: framing of responses, cut responses, interim responses and upgrades. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { Fault } from "../base/fault.ts";
 import { fakePair } from "../net/testing/fake_conn.ts";
@@ -101,7 +101,7 @@ Deno.test("interim responses reach HTTP/1.1 clients only", async () => {
   assertMatch(await old.client.readAllText(), /^HTTP\/1.1 200 OK/);
 });
 
-Deno.test("after an upgrade both sides see each other's bytes, early ones and the half-close too", async () => {
+Deno.test("after an upgrade both sides see each other's bytes, early bytes and the half-close included", async () => {
   const [upstream, far] = fakePair();
   const { connect } = serverFixture(async (exchange) => {
     exchange.respond(101, "Switching Protocols").line("Upgrade", "echo");

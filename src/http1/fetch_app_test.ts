@@ -1,4 +1,4 @@
-/** Hono on our server: what an app asks of a request, and what becomes of its responses. */
+/** Hono on our server: what an app reads of a request, and how its responses are sent. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Hono } from "hono";
 import { stream } from "hono/streaming";
@@ -21,7 +21,7 @@ function connect(app: Hono<Env>): FakeConn {
   return client;
 }
 
-/** Sends one request on a separate connection; the whole answer, head and body apart. */
+/** Sends one request on a separate connection; returns head and body of the response. */
 async function ask(app: Hono<Env>, request: string): Promise<[string, string]> {
   const client = connect(app);
   await client.sendText(request);
@@ -32,7 +32,7 @@ async function ask(app: Hono<Env>, request: string): Promise<[string, string]> {
 
 const get = (target: string, more = "") => `GET ${target} HTTP/1.1\r\nHost: a.b:8\r\n${more}\r\n`;
 
-Deno.test("an app sees method, URL and headers as they came", async () => {
+Deno.test("an app sees method, URL and headers as they were sent", async () => {
   const app = new Hono<Env>();
   app.all("*", (c) => {
     assert(c.req.raw instanceof Request);
@@ -44,7 +44,7 @@ Deno.test("an app sees method, URL and headers as they came", async () => {
   assertEquals(JSON.parse(body), ["GET", "http://a.b:8/x/y%2F?q=1", "1, 2", "1"]);
 });
 
-Deno.test("a path that only looks like a route through normalising is not that route", async () => {
+Deno.test("a path that equals a route only after normalization is not that route", async () => {
   const app = new Hono<Env>();
   app.get("/__failover/state", (c) => c.text("ours"));
   app.all("*", (c) => c.text("theirs"));
@@ -67,7 +67,7 @@ Deno.test("a path that only looks like a route through normalising is not that r
   assertEquals((await ask(app, get("http://c/__failover/state")))[1], "ours");
 });
 
-Deno.test("an app can read a body as JSON, also a chunked one, and the connection goes on", async () => {
+Deno.test("an app can read a body as JSON, also a chunked one, and the connection is used again", async () => {
   const app = new Hono<Env>();
   app.post("/", async (c) => c.json({ got: await c.req.json() }));
   const client = connect(app);
@@ -127,14 +127,14 @@ Deno.test("an app that sets framing fields itself cannot contradict what is sent
   assert(!/transfer-encoding|connection/i.test(head), head);
 });
 
-Deno.test("a host that is none for the URL standard costs the app the host in the URL, and no more", async () => {
+Deno.test("a host that is invalid by the URL standard is replaced in the app's URL, and nowhere else", async () => {
   const app = new Hono<Env>();
   app.all("*", (c) => c.json([c.req.url, c.req.header("host")]));
   const [, body] = await ask(app, get("/x").replace("a.b:8", "999.1.1.1"));
   assertEquals(JSON.parse(body), ["http://localhost/x", "999.1.1.1"]);
 });
 
-Deno.test("a body that is in memory has its length, however many promises it waits for", async () => {
+Deno.test("a body that is in memory is sent with its length, however many promises it waits for", async () => {
   const app = new Hono<Env>();
   app.get("/", () => {
     let left = 1;

@@ -30,14 +30,14 @@ Deno.test("a copy of the lines is independent of the buffer they were read from"
   assertEquals([copy.get("a"), copy.end, copy.isExact], ["b", 8, true]);
 });
 
-Deno.test("lines that are left out make the section inexact; a section without them stays itself", () => {
+Deno.test("leaving lines out makes the section inexact; a section that has no such lines is returned itself", () => {
   const fields = fieldsOf("A: 1\r\nB: 2\r\nA: 3\r\n\r\n");
   const left = fields.without({ has: (all, index) => all.is(index, "a") });
   assertEquals([left.count, left.value(0), left.isExact], [1, "2", false]);
   assertEquals(fields.without({ has: () => false }), fields);
 });
 
-Deno.test("RFC 9112 section 2.2: LF alone ends a line only where that is allowed", () => {
+Deno.test("RFC 9112 section 2.2: a bare LF ends a line only where that is allowed", () => {
   const fields = fieldsOf("A: b\nC: d\r\n\n", true);
   assertEquals([fields.get("a"), fields.get("c"), fields.isExact], ["b", "d", false]);
   const bytes = encoder.encode("A: b\n\n");
@@ -49,5 +49,5 @@ Deno.test("bytes become one character each, and are compared without regard to c
   const text = latin1(bytes, 0, bytes.length);
   assertEquals([text.length, text.charCodeAt(255)], [10_000, 255]);
   assertEquals([spells(bytes, 65, 68, "abc"), spells(bytes, 65, 69, "abc")], [true, false]);
-  assertEquals(spells(bytes, 64, 65, "`"), false); // differs from it by the bit of case alone
+  assertEquals(spells(bytes, 64, 65, "`"), false); // differs only in the bit for upper and lower case
 });

@@ -3,7 +3,7 @@ import { assertEquals, assertInstanceOf } from "@std/assert";
 import { Fault } from "../base/fault.ts";
 import { CHUNKED, ChunkedDecoder, responseFraming, UNTIL_CLOSE } from "./framing.ts";
 
-/** Feeds `text` in pieces of `size`; what came out, and how it ended. */
+/** Decodes `text` in pieces of `size`; returns the payload, and how it ended. */
 function decode(text: string, size = text.length): { body: string; end: string; rest: string } {
   const decoder = new ChunkedDecoder("request");
   const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
@@ -43,7 +43,7 @@ Deno.test("section 6.3: which responses have a body, and how long it is", () => 
   assertEquals(responseFraming("GET", 200, none), UNTIL_CLOSE);
 });
 
-Deno.test("section 7.1: a chunked body is the same however its bytes are cut", () => {
+Deno.test("section 7.1: a chunked body is the same however its bytes are divided", () => {
   const text = '5\r\nhello\r\n00A;x="y";z\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\nGET';
   for (let size = 1; size <= text.length; size++) {
     assertEquals(decode(text, size), {
@@ -56,7 +56,7 @@ Deno.test("section 7.1: a chunked body is the same however its bytes are cut", (
   assertEquals(decode("3\r\nabc\r\n").end, "more");
 });
 
-Deno.test("section 7.1: a chunk that is not exactly as it says is refused", () => {
+Deno.test("section 7.1: a chunk that differs from its size line in any way is refused", () => {
   for (
     const text of [
       "\r\n",

@@ -1,7 +1,7 @@
 /**
- * The property: for all bytes, each prefix of them parses to "need more" or to the one result that
- * all of them have, which is a head or a `Fault`; and a chunked body decodes to the same payload and the
- * same end however it is cut. Nothing else is ever thrown. Seeded, so that a failure can be repeated.
+ * The property: for all bytes, each prefix parses to "need more" or to the result of the whole, which is a
+ * head or a `Fault`; and a chunked body decodes to the same payload and the same end however it is divided.
+ * Nothing else is ever thrown. Seeded, so that a failure can be repeated.
  */
 import { assertEquals } from "@std/assert";
 import { Fault } from "../base/fault.ts";
@@ -24,7 +24,7 @@ const HEAD_PARTS = [
 const CHUNK_PARTS =
   "3\r\nabc\r\n|0\r\n\r\n|1|a|0|\r\n|\r|\n|;|;x=y| |ff\r\n|X: y\r\n|Host: a\r\n|g|\0".split("|");
 
-function wander(next: (below: number) => number, parts: readonly string[], start: string[]) {
+function randomBytes(next: (below: number) => number, parts: readonly string[], start: string[]) {
   let text = start[next(start.length)]!;
   for (let count = next(12); count > 0; count--) text += parts[next(parts.length)];
   if (next(3) === 0) {
@@ -57,26 +57,26 @@ function checkEveryPrefix(parse: Parse, bytes: Uint8Array): string | undefined {
   return whole;
 }
 
-Deno.test("any bytes are a request head, want more, or are a Fault, however they arrive", () => {
+Deno.test("any bytes are a request head, need more, or are a Fault, however they arrive", () => {
   const next = random(1);
   const seen = { heads: 0, faults: 0, more: 0 };
   const start = ["", "GET / HTTP/1.1\r\nHost: a\r\n", "POST /x HTTP/1.1\r\nHost: a\r\nX: y\r\n"];
   for (let round = 0; round < ROUNDS; round++) {
-    const bytes = wander(next, HEAD_PARTS, start);
+    const bytes = randomBytes(next, HEAD_PARTS, start);
     const whole = checkEveryPrefix((b, end) => parseRequestHead(b, 0, end, LIMITS), bytes);
     if (whole === undefined) seen.more++;
     else if (whole.startsWith("{")) seen.heads++;
     else seen.faults++;
   }
-  // A fuzz that never gets through proves nothing.
+  // A fuzz test that never gets a result of some kind proves nothing about it.
   for (const count of Object.values(seen)) assertEquals(count > 20, true, JSON.stringify(seen));
 });
 
-Deno.test("any bytes are a response head, want more, or are a Fault, however they arrive", () => {
+Deno.test("any bytes are a response head, need more, or are a Fault, however they arrive", () => {
   const next = random(2);
   const start = ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.0 404 \r\nX: y\r\n"];
   for (let round = 0; round < ROUNDS; round++) {
-    const bytes = wander(next, HEAD_PARTS, start);
+    const bytes = randomBytes(next, HEAD_PARTS, start);
     checkEveryPrefix((b, end) => parseResponseHead(b, 0, end, LIMITS), bytes);
   }
 });
@@ -84,7 +84,7 @@ Deno.test("any bytes are a response head, want more, or are a Fault, however the
 Deno.test("any bytes decode as chunks to one payload and one end, however they arrive", () => {
   const next = random(3);
   for (let round = 0; round < ROUNDS; round++) {
-    const bytes = wander(next, CHUNK_PARTS, ["", "3\r\nabc\r\n", "a;b\r\n0123456789\r\n"]);
+    const bytes = randomBytes(next, CHUNK_PARTS, ["", "3\r\nabc\r\n", "a;b\r\n0123456789\r\n"]);
     const whole = decodeIn(bytes, () => bytes.length);
     assertEquals(decodeIn(bytes, () => 1), whole, JSON.stringify(String.fromCharCode(...bytes)));
     assertEquals(decodeIn(bytes, () => 1 + next(7)), whole);

@@ -41,7 +41,7 @@ function refused(text: string, fault: FaultName = "badRequest"): void {
 const lines = (...fields: string[]) =>
   ["POST / HTTP/1.1", "Host: a", ...fields, "", ""].join("\r\n");
 
-Deno.test("a request head keeps target, names, order and duplicates as they came", () => {
+Deno.test("a request head keeps target, names, order and duplicates as they were sent", () => {
   const head = accepted(
     "GET /a%2Fb//c/../d?x=%20y HTTP/1.1\r\nhOsT: a:80\r\nX-A: 1\r\nx-a:\t two \t\r\nEmpty:\r\n\r\nrest",
   );
@@ -75,7 +75,7 @@ Deno.test("section 2.2: white space between the start line and the first field i
   refused("GET / HTTP/1.1\r\n Host: a\r\n\r\n");
 });
 
-Deno.test("section 2.3: HTTP/1.0 and 1.1 are spoken, other versions are refused with 505", () => {
+Deno.test("section 2.3: HTTP/1.0 and 1.1 are accepted, other versions are refused with 505", () => {
   assertEquals(accepted("GET / HTTP/1.0\r\n\r\n").minor, 0);
   for (const version of ["HTTP/1.2", "HTTP/2.0", "HTTP/0.9", "HTTP/3.1"]) {
     refused(`GET / ${version}\r\nHost: a\r\n\r\n`, "versionUnsupported");
@@ -158,7 +158,7 @@ Deno.test("section 5: field lines are a token, a colon and a value without contr
   assertEquals(accepted(lines("X: \xe4\t\xff")).fields.get("x"), "\xe4\t\xff");
 });
 
-Deno.test("section 6: framing that two readers could see differently is refused", () => {
+Deno.test("section 6: framing that two recipients could read differently is refused", () => {
   for (
     const fields of [
       ["Content-Length: 3", "Transfer-Encoding: chunked"],
@@ -225,7 +225,7 @@ Deno.test("RFC 9110 section 7.8: an upgrade needs both fields and HTTP/1.1", () 
   assertEquals(accepted(lines("Connection: upgrade")).wantsUpgrade, false);
 });
 
-Deno.test("RFC 9113: an upgrade to HTTP/2 is none, any other protocol beside it is", () => {
+Deno.test("RFC 9113: an upgrade to HTTP/2 is ignored, one to another protocol beside it is not", () => {
   const wants = (value: string) =>
     accepted(lines(`Upgrade: ${value}`, "Connection: Upgrade, HTTP2-Settings")).wantsUpgrade;
   for (const value of ["h2c", "H2C", "h2c, h2", " ,h2c,", ""]) assertEquals(wants(value), false);
@@ -284,7 +284,7 @@ Deno.test("section 4: a status line has version, three digits and a reason", () 
   }
 });
 
-Deno.test("section 2.2: the lines of a response, and of nothing else, may end in LF alone", () => {
+Deno.test("section 2.2: the lines of a response, and of nothing else, may end in a bare LF", () => {
   const texts = [
     "HTTP/1.1 200 OK\nA: 1\nContent-Length: 2\n\nhi",
     "HTTP/1.1 200 OK\r\nA: 1\nContent-Length: 2\r\n\nhi",

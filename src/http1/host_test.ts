@@ -8,7 +8,7 @@ const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+;=]+)(?::\d{0,5})?$
 const bytesOf = (text: string) => Uint8Array.from(text, (char) => char.charCodeAt(0));
 
 function isHostText(text: string): boolean {
-  // In the middle of other bytes, none of which counts.
+  // Between other bytes, which must not matter.
   const bytes = bytesOf(`[a${text}:1]`);
   return isHost(bytes, 2, 2 + text.length);
 }
@@ -33,7 +33,7 @@ Deno.test("a host is a name or an address, and perhaps a port", () => {
   for (const host of refused) assertEquals([host, isHostText(host)], [host, false]);
 });
 
-Deno.test("a text is a host exactly if the pattern matches", () => {
+Deno.test("a text is a host if and only if the pattern matches", () => {
   const next = random(7);
   const CHARS = "aZ09:::[[]]..-%@,/ é\x00";
   for (let round = 0; round < 20_000; round++) {

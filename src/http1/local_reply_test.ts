@@ -17,7 +17,7 @@ Deno.test("a reply to a request without an exchange has the status of its fault 
   );
 });
 
-Deno.test("a handler that fails with a fault is answered with its status and words; 405 names the methods", async () => {
+Deno.test("a handler that fails with a fault is answered with its status and text; 405 names the methods", async () => {
   for (const name of ["methodRefused", "tooManyHeld"] as const) {
     const { connect } = serverFixture(() => Promise.reject(new Fault(name)));
     const { client, done } = connect();

@@ -1,8 +1,8 @@
 /**
- * Our reading of requests beside llhttp's, Node's parser: where two readers of the same bytes differ,
- * requests are smuggled. The property: the requests that we read are the first that llhttp reads, with the
- * same method, target, fields and body; it may read more than we do, never others. Where we are stricter,
- * and the one place where we are not, is listed, so that a change of either is noticed.
+ * Compares our parser with llhttp, Node's parser: where two parsers of the same bytes differ, requests can
+ * be smuggled. The property: the requests that we read are the first ones that llhttp reads, with the same
+ * method, target, fields and body; it may read more requests than we do, but no others. The cases in which
+ * we are stricter, and those in which we are not, are listed, so that a change of either is noticed.
  */
 import { assert, assertEquals } from "@std/assert";
 import { Fault } from "../base/fault.ts";
@@ -29,7 +29,7 @@ function bytesOf(text: string): Uint8Array {
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
-/** Reads requests as `server.ts` does: one behind the other, until something is wrong or one is the last. */
+/** Reads requests as `server.ts` does: one after the other, until there is an error or the last one. */
 function readByUs(bytes: Uint8Array): Reading {
   const messages: ReadMessage[] = [];
   for (let at = 0; at < bytes.length;) {
@@ -71,14 +71,14 @@ function readChunks(bytes: Uint8Array, start: number, message: ReadMessage): num
   }
 }
 
-/** Undefined if our reading is the beginning of llhttp's; otherwise what we took and llhttp did not. */
+/** Undefined if our result is the beginning of llhttp's; otherwise what we accepted and llhttp did not. */
 function difference(ours: Reading, theirs: Reading): string | undefined {
   for (const [i, mine] of ours.messages.entries()) {
     const other = theirs.messages[i];
     if (other === undefined) {
       if (!LLHTTP_METHODS.has(mine.method)) return "a method that llhttp does not know";
       const isClosed = theirs.error === "HPE_CLOSED_CONNECTION";
-      return isClosed ? "what follows a keep-alive with a tab behind it" : `a head: ${mine.target}`;
+      return isClosed ? "what follows a keep-alive with a tab after it" : `a head: ${mine.target}`;
     }
     const { body, whole, ...head } = mine;
     const { body: otherBody, whole: otherWhole, ...otherHead } = other;
@@ -86,12 +86,12 @@ function difference(ours: Reading, theirs: Reading): string | undefined {
     if (body === otherBody && whole === otherWhole) continue;
     if (!whole && otherBody.startsWith(body)) return undefined;
     const isExtension = !otherWhole && theirs.error === "HPE_STRICT";
-    return isExtension ? "a chunk extension that is no token" : `another body: ${body}`;
+    return isExtension ? "a chunk extension that is not a token" : `another body: ${body}`;
   }
   return undefined;
 }
 
-Deno.test("what both accept is read alike, with what follows it", () => {
+Deno.test("what both accept is read alike, and so is what follows it", () => {
   for (
     const text of [
       `GET / HTTP/1.1\r\nHost: a\r\n\r\n${NEXT}`,
@@ -113,7 +113,7 @@ Deno.test("what both accept is read alike, with what follows it", () => {
 
 const ROUNDS = 20_000;
 
-/** What we refuse and llhttp reads to its end. Each is a rule of RFC 9112, or read differently by others. */
+/** What we refuse and llhttp accepts. Each is a rule of RFC 9112, or read differently by other parsers. */
 const STRICTER = [
   "bad Host", // section 3.2
   "bad Transfer-Encoding", // section 6.1: chunked twice, or not last
@@ -127,18 +127,18 @@ const STRICTER = [
   "Transfer-Encoding in HTTP/1.0", // section 6.1
 ].sort();
 
-/** What we read and llhttp refuses. None of it is passed on unchanged: the framing is always written by us. */
+/** What we accept and llhttp refuses. None of it is forwarded unchanged: we always write the framing ourselves. */
 const LAXER = [
-  "a chunk extension that is no token",
+  "a chunk extension that is not a token",
   "a method that llhttp does not know",
-  "what follows a keep-alive with a tab behind it", // too rare for the seed below
+  "what follows a keep-alive with a tab after it", // too rare for the seed below
 ];
 
 function reasonOf(message: string): string {
   return message.slice(message.indexOf(": ") + 2);
 }
 
-Deno.test("of mutated requests we read what llhttp reads, or less", () => {
+Deno.test("of mutated requests we accept what llhttp accepts, or less", () => {
   const next = random(7);
   const seen = { same: 0, stricter: new Set<string>(), laxer: new Set<string>() };
   for (let round = 0; round < ROUNDS; round++) {
@@ -153,12 +153,12 @@ Deno.test("of mutated requests we read what llhttp reads, or less", () => {
     else if (theirs.error === undefined) seen.stricter.add(reasonOf(ours.error));
   }
   if (chosenSeed !== undefined) return;
-  assert(seen.same > ROUNDS / 20, `only ${seen.same} got through`);
+  assert(seen.same > ROUNDS / 20, `only ${seen.same} were read alike`);
   assertEquals([...seen.stricter].sort(), STRICTER);
   assertEquals([...seen.laxer].sort(), LAXER.slice(0, 2));
 });
 
-Deno.test("of mutated response heads we read what llhttp reads, or less", () => {
+Deno.test("of mutated response heads we accept what llhttp accepts, or less", () => {
   const next = random(8);
   const seen = { same: 0, stricter: new Set<string>() };
   for (let round = 0; round < ROUNDS; round++) {
@@ -177,7 +177,7 @@ Deno.test("of mutated response heads we read what llhttp reads, or less", () => 
     seen.same++;
   }
   if (chosenSeed !== undefined) return;
-  assert(seen.same > ROUNDS / 20, `only ${seen.same} got through`);
+  assert(seen.same > ROUNDS / 20, `only ${seen.same} were read alike`);
   assertEquals(
     [...seen.stricter].sort(),
     [

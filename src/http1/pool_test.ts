@@ -4,7 +4,7 @@ import { onConns } from "../net/testing/fake_conn.ts";
 import { get, idleConnection, poolFixture } from "./testing/pool_fixture.ts";
 
 onConns(
-  "an idle connection leaves the pool when its time is up, its upstream ends it or talks",
+  "an idle connection leaves the pool at its idle time-out, and when its upstream ends it or sends bytes",
   async (pair) => {
     const { pool, clock, upstreams } = poolFixture(pair, { idleMs: 10_000 });
     const rest = async () => {
@@ -32,18 +32,21 @@ onConns(
   },
 );
 
-onConns("a pool keeps no more idle connections than it may, and none once closed", async (pair) => {
-  const { pool, upstreams } = poolFixture(pair, { idleMax: 1 });
-  const both = [await pool.connect(), await pool.connect(), await pool.connect()];
-  for (const [i, connection] of both.entries()) {
-    const reply = get(connection);
-    await upstreams[i]!.sendText("HTTP/1.1 204 No\r\n\r\n");
-    await reply;
-    if (i === 2) pool.close();
-    connection.release();
-    assertEquals(pool.idle, i === 2 ? 0 : 1);
-  }
-});
+onConns(
+  "a pool keeps no more idle connections than its maximum, and none once it is closed",
+  async (pair) => {
+    const { pool, upstreams } = poolFixture(pair, { idleMax: 1 });
+    const both = [await pool.connect(), await pool.connect(), await pool.connect()];
+    for (const [i, connection] of both.entries()) {
+      const reply = get(connection);
+      await upstreams[i]!.sendText("HTTP/1.1 204 No\r\n\r\n");
+      await reply;
+      if (i === 2) pool.close();
+      connection.release();
+      assertEquals(pool.idle, i === 2 ? 0 : 1);
+    }
+  },
+);
 
 onConns("a 204 or 304 that declares a body is the last on its connection", async (pair) => {
   const kept = [
@@ -82,7 +85,7 @@ onConns("a connection is closed before the time that its upstream announced", as
 });
 
 onConns(
-  "what may not be sent twice goes over a connection that has hardly idleConnection",
+  "a request that must not be sent twice uses a connection only if it was idle for a short time",
   async (pair) => {
     const world = poolFixture(pair);
     await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
@@ -100,40 +103,46 @@ onConns(
   },
 );
 
-onConns("when the upstream ends what rests is learned, and forgotten again", async (pair) => {
-  const world = poolFixture(pair, { idleMs: 30_000 });
-  const upstream = await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
-  await world.clock.advance(400);
-  await upstream.closeWrite();
-  await world.clock.advance(0);
-  assertEquals(world.pool.idle, 0);
-  await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
-  await world.clock.advance(250);
-  assertEquals([world.pool.take(false), world.pool.idle], [undefined, 1]);
-  // Three quarters of what was seen, found a tick or two later.
-  await world.clock.advance(700);
-  assertEquals(world.pool.idle, 0);
-  // What keeps the coarse clock going meanwhile.
-  const busy = await world.pool.connect();
-  await world.clock.advance(61_000);
-  await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
-  await world.clock.advance(2_000);
-  assertEquals(world.pool.idle, 1);
-  busy.close();
-  world.pool.close();
-});
+onConns(
+  "the pool learns after what idle time an upstream ends connections, and forgets it later",
+  async (pair) => {
+    const world = poolFixture(pair, { idleMs: 30_000 });
+    const upstream = await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
+    await world.clock.advance(400);
+    await upstream.closeWrite();
+    await world.clock.advance(0);
+    assertEquals(world.pool.idle, 0);
+    await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
+    await world.clock.advance(250);
+    assertEquals([world.pool.take(false), world.pool.idle], [undefined, 1]);
+    // Closed after three quarters of the learned time, and a tick or two.
+    await world.clock.advance(700);
+    assertEquals(world.pool.idle, 0);
+    // A busy connection keeps the timer of the deadlines running meanwhile.
+    const busy = await world.pool.connect();
+    await world.clock.advance(61_000);
+    await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
+    await world.clock.advance(2_000);
+    assertEquals(world.pool.idle, 1);
+    busy.close();
+    world.pool.close();
+  },
+);
 
-onConns("what may not be sent twice learns of ends after the shortest rest, too", async (pair) => {
-  const world = poolFixture(pair, { idleMs: 30_000 });
-  const upstream = await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
-  await upstream.closeWrite();
-  await world.clock.advance(0);
-  assertEquals(world.pool.idle, 0);
-  await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
-  await world.clock.advance(10);
-  assertEquals([world.pool.take(false), world.pool.idle], [undefined, 1]);
-  // The others rest as long as before: it may have been a restart.
-  await world.clock.advance(20_000);
-  assertEquals(world.pool.idle, 1);
-  world.pool.close();
-});
+onConns(
+  "for requests that must not be sent twice the pool also learns of ends after a very short idle time",
+  async (pair) => {
+    const world = poolFixture(pair, { idleMs: 30_000 });
+    const upstream = await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
+    await upstream.closeWrite();
+    await world.clock.advance(0);
+    assertEquals(world.pool.idle, 0);
+    await idleConnection(world, "HTTP/1.1 204 No\r\n\r\n");
+    await world.clock.advance(10);
+    assertEquals([world.pool.take(false), world.pool.idle], [undefined, 1]);
+    // Other requests use connections as before: it may have been a restart.
+    await world.clock.advance(20_000);
+    assertEquals(world.pool.idle, 1);
+    world.pool.close();
+  },
+);

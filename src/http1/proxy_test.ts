@@ -1,4 +1,4 @@
-/** Both sides joined as a reverse proxy joins them: what goes through, what is held back, what is cut. */
+/** Server and client side joined as in a reverse proxy: forwarding, back-pressure and cut messages. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import type { UpstreamConn } from "./upstream_conn.ts";
@@ -143,7 +143,7 @@ onConns("a response that the upstream cuts is cut for the client", async (pair) 
   }
 });
 
-onConns("a client that reads slowly holds the upstream back, and loses nothing", async (pair) => {
+onConns("a client that reads slowly slows its upstream down, and loses nothing", async (pair) => {
   const { client, upstreams, pool, done, clock } = fixture(pair);
   await client.sendText(GET);
   const upstream = await firstOf(upstreams);
@@ -154,7 +154,7 @@ onConns("a client that reads slowly holds the upstream back, and loses nothing",
     for (; said < total; said += 1000) await upstream.sendText("x".repeat(1000));
   })();
   await clock.advance(1_000);
-  assert(said < 100_000, `${said} bytes were taken from the upstream`);
+  assert(said < 100_000, `${said} bytes were read from the upstream`);
   await client.readUntil("\r\n\r\n");
   let heard = 0;
   const buffer = new Uint8Array(5000);
@@ -187,7 +187,7 @@ onConns(
   },
 );
 
-onConns("a client that goes away takes its upstream request with it", async (pair) => {
+onConns("a client that leaves ends its upstream request", async (pair) => {
   const { client, upstreams, pool, done } = fixture(pair);
   await client.sendText(GET);
   const upstream = await firstOf(upstreams);

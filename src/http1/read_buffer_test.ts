@@ -15,7 +15,7 @@ function add(buffer: ReadBuffer, text: string, isLarge = false): void {
 
 const said = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
-Deno.test("bytes come out in the order in which they came in", () => {
+Deno.test("bytes are taken in the order in which they were added", () => {
   const buffer = new ReadBuffer();
   assert(buffer.isEmpty);
   add(buffer, "hello");
@@ -49,7 +49,7 @@ Deno.test("a held head stays in place, whatever is read after it", () => {
     buffer.clear();
   }
   assert(buffer.bytes !== bytes);
-  // Others may have it now.
+  // From now on it may be reused.
   buffer.unhold();
   buffer.dispose(false);
 });
@@ -100,7 +100,7 @@ Deno.test("a buffer is released for others to use, unless bytes in it are unused
   buffer.dispose(false);
 });
 
-Deno.test("no byte is lost or changed, in whichever pieces it is read and taken", () => {
+Deno.test("no byte is lost or changed, in whatever pieces it is read and taken", () => {
   const next = random(3);
   const buffer = new ReadBuffer();
   let written = 0;

@@ -9,7 +9,7 @@ import { CHUNKED, type Framing } from "./framing.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { bytesSource, sendMessage } from "./send.ts";
 
-/** A connection with room for so many bytes, and a head that is written already. */
+/** A connection with room for `room` bytes, and a head that is already written. */
 function open(pair: MakePair, room: number) {
   const [peer, near] = pair(room);
   const io = new BufferedConn(near, {
@@ -28,7 +28,7 @@ function open(pair: MakePair, room: number) {
 const HEAD = "HTTP/1.1 200 OK\r\n\r\n";
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-/** A body that has ended once its only part was taken. */
+/** A body that ends after its only part. */
 function whole(text: string): BodySource & { isDone: boolean } {
   const parts = [bytes(text)];
   return {
@@ -45,7 +45,7 @@ function whole(text: string): BodySource & { isDone: boolean } {
   };
 }
 
-onConns("a message that is in memory goes out with its head", async (pair) => {
+onConns("a body that is in memory is sent together with its head", async (pair) => {
   const { peer, io, send } = open(pair, 1_000);
   const body = whole("hello");
   await send(5, body);
@@ -54,7 +54,7 @@ onConns("a message that is in memory goes out with its head", async (pair) => {
   assertEquals(await peer.readAllText(), `${HEAD}hello`);
 });
 
-onConns("a receiver that takes little at a time gets all of it", async (pair) => {
+onConns("a receiver that reads little at a time gets the whole message", async (pair) => {
   const { peer, io, send } = open(pair, 3);
   const sending = send(5, whole("hello"));
   await peer.readUntil("hello");
@@ -62,21 +62,24 @@ onConns("a receiver that takes little at a time gets all of it", async (pair) =>
   io.close();
 });
 
-onConns("a body that is broken before its first byte rejects, and is not thrown", async (pair) => {
-  const broken: BodySource = {
-    length: 5,
-    ready() {
-      throw new Fault("responseCut");
-    },
-    read: () => Promise.reject(new Fault("responseCut")),
-  };
-  for (const framing of [5, CHUNKED]) {
-    const { io, send } = open(pair, 1_000);
-    const sending = send(framing, broken);
-    await assertRejects(() => Promise.resolve(sending), Fault);
-    io.close();
-  }
-});
+onConns(
+  "a body that fails before its first byte rejects, and does not throw synchronously",
+  async (pair) => {
+    const broken: BodySource = {
+      length: 5,
+      ready() {
+        throw new Fault("responseCut");
+      },
+      read: () => Promise.reject(new Fault("responseCut")),
+    };
+    for (const framing of [5, CHUNKED]) {
+      const { io, send } = open(pair, 1_000);
+      const sending = send(framing, broken);
+      await assertRejects(() => Promise.resolve(sending), Fault);
+      io.close();
+    }
+  },
+);
 
 onConns("a body that is not as long as it declared rejects", async (pair) => {
   const { io, send } = open(pair, 1_000);

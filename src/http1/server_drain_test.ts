@@ -1,4 +1,4 @@
-/** The end of a server: nobody who was in, and asked in time, goes without an answer. */
+/** The drain of a server: every client that was connected and sent its request in time gets a response. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Fault } from "../base/fault.ts";
 import { GET, say, serverTest } from "./testing/server_fixture.ts";
@@ -32,23 +32,26 @@ serverTest(
   },
 );
 
-serverTest("a drain whose time is up cuts what is left and counts it", async (fixture) => {
-  const started = Promise.withResolvers<void>();
-  const { connect, server } = fixture(async (exchange) => {
-    const gone = new Promise<Fault>((resolve) => exchange.whenGone = resolve);
-    started.resolve();
-    throw await gone;
-  });
-  const { client, done } = connect();
-  await client.sendText(GET);
-  await started.promise;
-  const now = new AbortController();
-  const drained = server.drain(now.signal);
-  now.abort();
-  assertEquals(await drained, 1);
-  assertEquals(await client.readAllText(), "(reset)");
-  await done;
-});
+serverTest(
+  "a drain at its deadline cuts the connections that are left, and counts them",
+  async (fixture) => {
+    const started = Promise.withResolvers<void>();
+    const { connect, server } = fixture(async (exchange) => {
+      const gone = new Promise<Fault>((resolve) => exchange.whenGone = resolve);
+      started.resolve();
+      throw await gone;
+    });
+    const { client, done } = connect();
+    await client.sendText(GET);
+    await started.promise;
+    const now = new AbortController();
+    const drained = server.drain(now.signal);
+    now.abort();
+    assertEquals(await drained, 1);
+    assertEquals(await client.readAllText(), "(reset)");
+    await done;
+  },
+);
 
 serverTest(
   "a request that was under way when a drain began is answered with Connection: close",
@@ -59,7 +62,7 @@ serverTest(
     await kept.client.readUntil("\r\n\r\n/");
     const fresh = connect();
     const drained = server.drain(new AbortController().signal);
-    // Made before the port closed, and taken out of its queue after the drain had begun.
+    // Connected before the port was closed, and accepted after the drain had begun.
     const queued = connect();
     await clock.advance(250);
     for (const { client, done } of [kept, fresh, queued]) {
@@ -76,7 +79,7 @@ serverTest(
 );
 
 serverTest(
-  "a connection that never asked is waited for a little longer than a kept one",
+  "a connection without a request yet is waited for a little longer than a kept one",
   async (fixture) => {
     const { connect, server, clock } = fixture(say);
     const kept = connect();
@@ -93,7 +96,7 @@ serverTest(
 );
 
 serverTest(
-  "pipelined requests that are here when a drain begins are all served",
+  "pipelined requests that have arrived when a drain begins are all served",
   async (fixture) => {
     const started = Promise.withResolvers<void>();
     const answer = Promise.withResolvers<void>();

@@ -1,4 +1,4 @@
-/** A server at its limit: which connections are closed, wait, or are answered nevertheless. */
+/** A server at its limit: which connections are closed, which wait, and which are answered anyway. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import {
   GET,
@@ -10,7 +10,7 @@ import {
 import { reserveOf } from "./reserve.ts";
 import type { Handler } from "./server.ts";
 
-/** A client whose request stays under way until `go`. */
+/** An app in which requests for `/busy` are in progress until `go` is called. */
 function busyApp(): { app: Handler; go: () => void } {
   const gate = Promise.withResolvers<void>();
   return {
@@ -35,22 +35,25 @@ async function kept(
   return one;
 }
 
-serverTest("at the limit the connection that has been idle for longest gives way", async (make) => {
-  const fixture = make(say, { connectionsMax: 2 });
-  const oldest = await kept(fixture);
-  await fixture.clock.advance(500);
-  const younger = await kept(fixture);
-  await fixture.clock.advance(500);
-  const third = await kept(fixture, "/third");
-  assertEquals(await oldest.client.readAllText(), "");
-  assertEquals([younger.server.end, third.server.end], ["open", "open"]);
-  const fourth = await kept(fixture, "/fourth");
-  assertEquals(await younger.client.readAllText(), "");
-  for (const { client } of [third, fourth]) client.close();
-});
+serverTest(
+  "at the limit the connection that was idle for the longest time is closed",
+  async (make) => {
+    const fixture = make(say, { connectionsMax: 2 });
+    const oldest = await kept(fixture);
+    await fixture.clock.advance(500);
+    const younger = await kept(fixture);
+    await fixture.clock.advance(500);
+    const third = await kept(fixture, "/third");
+    assertEquals(await oldest.client.readAllText(), "");
+    assertEquals([younger.server.end, third.server.end], ["open", "open"]);
+    const fourth = await kept(fixture, "/fourth");
+    assertEquals(await younger.client.readAllText(), "");
+    for (const { client } of [third, fourth]) client.close();
+  },
+);
 
 serverTest(
-  "a silent connection gives way too, once its client had its time to ask",
+  "a connection without a request is closed too, once its client has had its time to send one",
   async (make) => {
     const fixture = make(say, { connectionsMax: 1 });
     const silent = fixture.connect();
@@ -67,7 +70,7 @@ serverTest(
 );
 
 serverTest(
-  "a head that takes long gives way with 408, after those that are idle",
+  "a slow head is ended with 408, after all idle connections",
   async (make) => {
     const fixture = make(say, { connectionsMax: 2 });
     const slow = fixture.connect();
@@ -88,7 +91,7 @@ serverTest(
 );
 
 serverTest(
-  "clients that drip their heads keep nobody from our own endpoints, nor from the others",
+  "clients that send their heads byte by byte do not block our own endpoints, nor other requests",
   async (make) => {
     const own = { isReserved: (path: string) => path === "/own" };
     const fixture = make(say, { connectionsMax: 1 }, own);
@@ -108,7 +111,7 @@ serverTest(
 );
 
 serverTest(
-  "where all are busy, a request waits for a place and gets the first that is free",
+  "when all connections are busy, a request waits for a place and gets the first that is free",
   async (make) => {
     const { app, go } = busyApp();
     const { connect, server, clock } = make(app, { connectionsMax: 1 });
@@ -120,11 +123,11 @@ serverTest(
     await clock.advance(20_000);
     assertEquals(server.connections, 2);
     go();
-    // It is asked to use another connection: another client waits for the place of this one.
+    // The response says close, as another client waits for this place.
     assertMatch(await busy.client.readAllText(), /Connection: close\r\n\r\n\/busy$/);
     busy.client.close();
     await waiting.client.readUntil("/waits");
-    // Nobody waits any more, so this connection is kept.
+    // No client waits any more, so this connection is kept.
     await waiting.client.sendText(get("/next"));
     assertMatch(await waiting.client.readUntil("/next"), /^HTTP\/1.1 200 /);
     waiting.client.close();
@@ -135,7 +138,7 @@ serverTest(
 );
 
 serverTest(
-  "a client that waits too long gets 503, at once if others need its place",
+  "a client that waits too long gets 503, earlier if other clients need its place",
   async (make) => {
     const { app, go } = busyApp();
     const { connect, clock, faults, server } = make(app, { connectionsMax: 1 });
@@ -200,7 +203,7 @@ serverTest(
     }
     assertEquals([reported, server.connections], [1, 1]);
     const [e, f] = [connect(), connect()];
-    assertEquals(reported, 1); // too soon to be news
+    assertEquals(reported, 1); // too soon for another report
     for (const { client, done } of [b, e, f]) {
       client.close();
       await done;
@@ -215,7 +218,7 @@ serverTest(
   },
 );
 
-Deno.test("a bug in the app ends its exchange with 500, is reported, and ends nothing else", async () => {
+Deno.test("a bug in the app ends its exchange with 500, is reported, and affects no other exchange", async () => {
   const errors: unknown[] = [];
   const bug = new Error("bug");
   const { connect } = fixtureOf(

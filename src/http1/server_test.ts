@@ -1,4 +1,4 @@
-/** The server against a client that says each byte when the test wants it. */
+/** The server with a client that sends each byte when the test says so. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Fault } from "../base/fault.ts";
 import { GET, readAll, say, serverTest, text } from "./testing/server_fixture.ts";
@@ -21,7 +21,7 @@ serverTest(
 );
 
 serverTest(
-  "a malformed request is refused once, and nothing behind it is served",
+  "a malformed request is refused once, and nothing after it is served",
   async (fixture) => {
     const { connect, faults } = fixture(say);
     const { client, done } = connect();
@@ -36,7 +36,7 @@ serverTest(
 );
 
 serverTest(
-  "a smuggled second request in a chunked body is refused before it is looked at",
+  "a request smuggled in a chunked body is refused before it is parsed",
   async (fixture) => {
     const paths: string[] = [];
     const { connect } = fixture((exchange) => {
@@ -55,7 +55,7 @@ serverTest(
 );
 
 serverTest(
-  "a client that sends its head slowly gets 408 when its time is over, not before",
+  "a client that sends its head slowly gets 408 at its deadline, not before",
   async (fixture) => {
     const { connect, clock, faults } = fixture(say);
     const slow = connect();
@@ -77,20 +77,23 @@ serverTest(
   },
 );
 
-serverTest("an idle connection is closed without a word after the idle time", async (fixture) => {
-  const { connect, clock, faults } = fixture(say, { idleMs: 5_000 });
-  const { client, server, done } = connect();
-  await client.sendText(GET);
-  await client.readUntil("\r\n\r\n/");
-  await clock.advance(4_900);
-  assertEquals(server.end, "open");
-  await clock.advance(700);
-  assertEquals(await client.readAllText(), "");
-  await done;
-  assertEquals(faults, []);
-});
+serverTest(
+  "an idle connection is closed without a response after the idle time-out",
+  async (fixture) => {
+    const { connect, clock, faults } = fixture(say, { idleMs: 5_000 });
+    const { client, server, done } = connect();
+    await client.sendText(GET);
+    await client.readUntil("\r\n\r\n/");
+    await clock.advance(4_900);
+    assertEquals(server.end, "open");
+    await clock.advance(700);
+    assertEquals(await client.readAllText(), "");
+    await done;
+    assertEquals(faults, []);
+  },
+);
 
-serverTest("a body that stops coming is ended by its deadline, with 408", async (fixture) => {
+serverTest("a body that stops arriving is ended at its deadline, with 408", async (fixture) => {
   const { connect, clock } = fixture(readAll, { bodyRateMin: 0 });
   const { client, done } = connect();
   await client.sendText("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345");
@@ -103,7 +106,7 @@ serverTest("a body that stops coming is ended by its deadline, with 408", async 
   await done;
 });
 
-serverTest("a body that only drips is ended although it never stops", async (fixture) => {
+serverTest("a body that arrives too slowly is ended although it never stops", async (fixture) => {
   const { connect, clock, server } = fixture(readAll, { bodyRateMin: 100 });
   const { client, done } = connect();
   await client.sendText("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
@@ -131,7 +134,7 @@ serverTest(
     await client.sendText(GET);
     await clock.advance(29_000);
     const bytes = given;
-    assert(bytes > 0 && bytes < 10_000, `${bytes} bytes were taken from the source`);
+    assert(bytes > 0 && bytes < 10_000, `${bytes} bytes were read from the source`);
     await clock.advance(2_000);
     await done;
     assertEquals(given, bytes);
@@ -188,7 +191,7 @@ serverTest("a half-closed client without any traffic is considered gone", async 
 });
 
 serverTest(
-  "a half-closed client that takes its response slowly has the time of any other",
+  "a half-closed client that reads its response slowly has as much time as any other",
   async (fixture) => {
     const { connect, clock } = fixture(async (exchange) => {
       exchange.respond(200, "OK");
@@ -228,7 +231,7 @@ serverTest("100 Continue is sent when the app reads the body", async (fixture) =
 });
 
 serverTest(
-  "100-continue is not said when the app answers without the body, and the connection ends",
+  "no 100 Continue is sent when the app answers without the body, and the connection ends",
   async (fixture) => {
     const { connect } = fixture(say);
     const { client, done } = connect();
@@ -261,7 +264,7 @@ serverTest(
 );
 
 serverTest(
-  "a body found to be malformed after the answer ends the connection behind that answer",
+  "a body that is found malformed after the response ends the connection after that response",
   async (fixture) => {
     const { connect, faults } = fixture(say);
     const { client, done } = connect();

@@ -1,4 +1,4 @@
-/** What comes slowly is read until it is of use, and what is of no use is dropped within limits. */
+/** Slow heads are parsed only when a line may have ended, and unwanted bytes are dropped within limits. */
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
@@ -9,7 +9,7 @@ import { BufferedConn } from "./buffered_conn.ts";
 import { CHUNKED, type Framing } from "./framing.ts";
 import { discard, lingerAfterResponse, readLine } from "./slow_reads.ts";
 
-function bench(pair: MakePair) {
+function fixture(pair: MakePair) {
   const clock = new ManualClock();
   const [near, far] = pair();
   const io = new BufferedConn(near, {
@@ -29,9 +29,9 @@ function bench(pair: MakePair) {
 }
 
 onConns(
-  "a head is worth another look when a line may have ended, not after each byte",
+  "a head is parsed again when a line may have ended, not after each byte",
   async (pair) => {
-    const { io, far } = bench(pair);
+    const { io, far } = fixture(pair);
     let hasMore: boolean | undefined;
     const reading = readLine(io, 4_096).then((result) => hasMore = result);
     await far.sendText("GET / HTT");
@@ -46,8 +46,8 @@ onConns(
   },
 );
 
-onConns("a head without line ends is looked at as soon as it is too long", async (pair) => {
-  const { io, far } = bench(pair);
+onConns("a head without line ends is parsed as soon as it is too long", async (pair) => {
+  const { io, far } = fixture(pair);
   const reading = readLine(io, 512);
   await far.sendText("x".repeat(512));
   assertEquals(await reading, true);
@@ -57,7 +57,7 @@ onConns("a head without line ends is looked at as soon as it is too long", async
 onConns(
   "the rest of a body is discarded, and malformed framing in it is reported",
   async (pair) => {
-    const { io, far, bodyOf } = bench(pair);
+    const { io, far, bodyOf } = fixture(pair);
     const whole = discard(bodyOf(4));
     await far.sendText("rest");
     assertEquals(await whole, "ended");
@@ -70,7 +70,7 @@ onConns(
 );
 
 onConns("after a response, what the client still sends is dropped until its end", async (pair) => {
-  const { io, far } = bench(pair);
+  const { io, far } = fixture(pair);
   const lingering = lingerAfterResponse(io);
   assertEquals(await far.readAllText(), "");
   await far.sendText("more");
@@ -82,7 +82,7 @@ onConns("after a response, what the client still sends is dropped until its end"
 onConns(
   "a client that neither ends nor sends is not waited for beyond five seconds",
   async (pair) => {
-    const { clock, io } = bench(pair);
+    const { clock, io } = fixture(pair);
     const lingering = lingerAfterResponse(io).then(() => "ended", ({ fault }) => fault);
     await clock.advance(5_500);
     assertEquals(await lingering, "idleTimeout");

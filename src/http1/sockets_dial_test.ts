@@ -1,4 +1,4 @@
-/** What both kinds of sockets promise of a connection that we make. */
+/** What both kinds of sockets guarantee for a connection that we make. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { ManualClock, realClock } from "../base/clock.ts";
@@ -20,14 +20,14 @@ async function assertFault(promise: Promise<unknown>, fault: FaultName): Promise
   assertEquals([error.fault, FAULTS[error.fault].nothingSent], [fault, true], error.message);
 }
 
-/** A port that gives no answer to a connect: its queue is full, and nobody accepts. */
+/** A port that does not answer a connect: its accept queue is full, and nobody accepts. */
 async function mute(): Promise<Disposable & { readonly port: number }> {
   const there = tcpListener(1);
   const { port } = there.addr;
   const giveUp = new AbortController();
   const conns: Deno.Conn[] = [];
   const full = Promise.withResolvers<void>();
-  // Linux queues one more than it was asked to; a client that comes then gets no answer.
+  // Linux queues one connection more than the backlog; the next one gets no answer.
   for (let i = 0; i < 4; i++) {
     Deno.connect({ hostname: "127.0.0.1", port, signal: giveUp.signal }).then((conn) => {
       if (conns.push(conn) === 2) full.resolve();
@@ -51,7 +51,7 @@ onBoth("a refused connection is distinguished from all other failures", async (s
   await assertFault(sockets.dialer(to(port))(), "connectRefused");
 });
 
-onBoth("a connection without an answer ends with its timeout, not before", async (sockets) => {
+onBoth("a connect without an answer ends at its time-out, not before", async (sockets) => {
   using there = await mute();
   const clock = new ManualClock();
   const dialing = sockets.dialer(to(there.port, { clock, connectMs: 3_000 }))();
@@ -80,7 +80,7 @@ onBoth("a dial that is cancelled ends, before it began and on its way", async (s
 });
 
 onBoth("a name that does not resolve has its own fault", async (sockets) => {
-  // No resolver needs a network to know that a label is longer than names allow (RFC 1035).
+  // A resolver needs no network to reject a label that is too long (RFC 1035).
   const hostname = `${"a".repeat(64)}.test`;
   await assertFault(sockets.dialer(to(80, { hostname }))(), "nameUnknown");
 });
@@ -102,7 +102,7 @@ onBoth("a name with several addresses is tried address by address", async (socke
   }
 });
 
-/** What the next read brings, as text; null at the peer's end. */
+/** The bytes of the next read as text; null at the peer's end. */
 async function read(conn: Conn, bytes = 100): Promise<string | null> {
   const buffer = new Uint8Array(bytes);
   const count = await conn.read(buffer);
@@ -126,7 +126,7 @@ onBoth(
   },
 );
 
-onBoth("what was sent before both sides ended is still read", async (sockets) => {
+onBoth("bytes that were sent before both sides ended are still read", async (sockets) => {
   const { conn, peer } = await joined(sockets);
   await conn.write(new TextEncoder().encode("question"));
   assertEquals(await peer.read(new Uint8Array(100)), 8);
@@ -136,7 +136,7 @@ onBoth("what was sent before both sides ended is still read", async (sockets) =>
   conn.close();
 });
 
-onBoth("after closeWrite the peer sees the end, and reading goes on", async (sockets) => {
+onBoth("after closeWrite the peer sees the end, and reads continue", async (sockets) => {
   const { conn, peer } = await joined(sockets);
   await conn.write(new TextEncoder().encode("bye"));
   await conn.closeWrite();
@@ -148,7 +148,7 @@ onBoth("after closeWrite the peer sees the end, and reading goes on", async (soc
   peer.close();
 });
 
-/** The byte at each position of a stream, so that a lost or moved byte is noticed. */
+/** The byte at each position of a stream, so that a lost or reordered byte is noticed. */
 const byteAt = (place: number) => (place * 31 + (place >> 11)) & 0xff;
 
 onBoth("a peer that does not read stops a write, and gets every byte later", async (sockets) => {
@@ -165,7 +165,7 @@ onBoth("a peer that does not read stops a write, and gets every byte later", asy
     await conn.closeWrite();
   })();
   await untilStill(() => sent);
-  assert(sent > 0 && sent < total, `${sent} of ${total} were taken`);
+  assert(sent > 0 && sent < total, `${sent} of ${total} were written`);
   let got = 0;
   const buffer = new Uint8Array(1 << 20);
   for (let count = await peer.read(buffer); count !== null; count = await peer.read(buffer)) {
@@ -181,7 +181,7 @@ onBoth("a peer that does not read stops a write, and gets every byte later", asy
 
 for (const how of ["close", "reset"] as const) {
   onBoth(
-    `${how} rejects the read and the write that wait, and what is tried later`,
+    `${how} rejects the pending read and write, and later ones`,
     async (sockets) => {
       const { conn, peer } = await joined(sockets);
       let sent = 0;
@@ -204,7 +204,7 @@ for (const how of ["close", "reset"] as const) {
 }
 
 onBoth(
-  "a connection that was cut ends for its peer: with a reset where that can be sent",
+  "a connection that was reset ends for its peer, with a reset where one can be sent",
   async (sockets, kind) => {
     const { conn, peer } = await joined(sockets);
     await conn.write(new TextEncoder().encode("part"));

@@ -1,4 +1,4 @@
-/** What both kinds of sockets promise of a port that is served. */
+/** What both kinds of sockets guarantee for a port that is served. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connect } from "node:net";
 import type { Address } from "../base/address.ts";
@@ -9,7 +9,7 @@ import { type Handler, Server } from "./server.ts";
 import { say, text } from "./testing/server_fixture.ts";
 import { onBoth, serve, untilStill } from "./testing/both_transports.ts";
 
-/** Answers with the client's address as it is known. */
+/** Answers with the address of the client. */
 const who: Handler = async (exchange) => {
   exchange.respond(200, "OK");
   await exchange.send(text.encode(exchange.peer));
@@ -40,7 +40,7 @@ class Client implements Disposable {
   }
 }
 
-/** A connection that ends by a reset; resolves when it is gone. */
+/** Connects and resets; resolves when the connection is closed. */
 function connectAndReset(port: number): Promise<void> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1", () => socket.resetAndDestroy());
@@ -53,7 +53,7 @@ const server = (handler: Handler) => new Server({ deadlines: new Deadlines(realC
 const OPTIONS = { clock: realClock };
 
 onBoth(
-  "port 0 is a port of the system's choice, and served until it is closed",
+  "with port 0 the system chooses the port, which is served until it is closed",
   async (sockets) => {
     const { port, number, end } = await serve(sockets, say);
     assert(number > 0);
@@ -65,25 +65,28 @@ onBoth(
       port.close();
       await port.finished;
       await assertRejects(() => Client.to(number), Deno.errors.ConnectionRefused);
-      // Whoever is in already stays.
+      // A connection that exists is still served.
       assertEquals(await client.ask("/c"), "/c");
     }
     await end();
   },
 );
 
-onBoth("an address in use is a reason, and so is one that this machine lacks", async (sockets) => {
-  const { port, end } = await serve(sockets, say);
-  assertEquals(await sockets.listen(port.address, server(say), OPTIONS), "address in use");
-  // TEST-NET-1 belongs to nobody (RFC 5737).
-  const foreign: Address = { kind: "tcp", host: "192.0.2.1", port: 0 };
-  assertEquals(typeof await sockets.listen(foreign, server(say), OPTIONS), "string");
-  const unknown: Address = { kind: "tcp", host: `${"a".repeat(64)}.test`, port: 0 };
-  assertEquals(typeof await sockets.listen(unknown, server(say), OPTIONS), "string");
-  await end();
-});
+onBoth(
+  "an address in use is reported, and so is one that this machine does not have",
+  async (sockets) => {
+    const { port, end } = await serve(sockets, say);
+    assertEquals(await sockets.listen(port.address, server(say), OPTIONS), "address in use");
+    // TEST-NET-1 is assigned to nobody (RFC 5737).
+    const foreign: Address = { kind: "tcp", host: "192.0.2.1", port: 0 };
+    assertEquals(typeof await sockets.listen(foreign, server(say), OPTIONS), "string");
+    const unknown: Address = { kind: "tcp", host: `${"a".repeat(64)}.test`, port: 0 };
+    assertEquals(typeof await sockets.listen(unknown, server(say), OPTIONS), "string");
+    await end();
+  },
+);
 
-onBoth("a name is listened on", async (sockets) => {
+onBoth("a port listens on the address of a name", async (sockets) => {
   const app = server(say);
   const port = await sockets.listen({ kind: "tcp", host: "localhost", port: 0 }, app, OPTIONS);
   assert(typeof port !== "string" && port.address.kind === "tcp");
@@ -95,59 +98,65 @@ onBoth("a name is listened on", async (sockets) => {
   await app.drain(AbortSignal.abort());
 });
 
-onBoth("`::` serves IPv4 and IPv6, and each client under the address it has", async (sockets) => {
-  const app = server(who);
-  const port = await sockets.listen({ kind: "tcp", host: "::", port: 0 }, app, OPTIONS);
-  assert(typeof port !== "string" && port.address.kind === "tcp");
-  const { host, port: number } = port.address;
-  assertEquals(host, "::");
-  const seen: string[] = [];
-  for (const hostname of ["127.0.0.1", "::1"]) {
-    using client = await Client.to(number, hostname);
-    // Deno leaves an address of IPv4 mapped; the gateway writes both forms alike.
-    seen.push((await client.ask("/")).replace(/^::ffff:/, ""));
-  }
-  assertEquals(seen, ["127.0.0.1", "::1"]);
-  port.close();
-  await app.drain(AbortSignal.abort());
-});
+onBoth(
+  "`::` serves IPv4 and IPv6, and each client is known by its own address",
+  async (sockets) => {
+    const app = server(who);
+    const port = await sockets.listen({ kind: "tcp", host: "::", port: 0 }, app, OPTIONS);
+    assert(typeof port !== "string" && port.address.kind === "tcp");
+    const { host, port: number } = port.address;
+    assertEquals(host, "::");
+    const seen: string[] = [];
+    for (const hostname of ["127.0.0.1", "::1"]) {
+      using client = await Client.to(number, hostname);
+      // Deno leaves an address of IPv4 mapped; the gateway writes both forms alike.
+      seen.push((await client.ask("/")).replace(/^::ffff:/, ""));
+    }
+    assertEquals(seen, ["127.0.0.1", "::1"]);
+    port.close();
+    await app.drain(AbortSignal.abort());
+  },
+);
 
-onBoth("a unix socket replaces the file of a crash, and takes its own away", async (sockets) => {
-  const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
-  const path = `${folder}/front.sock`;
-  // What is killed leaves its file behind.
-  const program = `Deno.listen({ transport: "unix", path: ${JSON.stringify(path)} });
+onBoth(
+  "a unix socket replaces the file of a crash, and removes its own at the end",
+  async (sockets) => {
+    const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
+    const path = `${folder}/front.sock`;
+    // A process that is killed leaves its socket file.
+    const program = `Deno.listen({ transport: "unix", path: ${JSON.stringify(path)} });
     Deno.kill(Deno.pid, "SIGKILL");`;
-  await new Deno.Command(Deno.execPath(), { args: ["eval", program] }).output();
-  assert((await Deno.lstat(path)).isSocket);
+    await new Deno.Command(Deno.execPath(), { args: ["eval", program] }).output();
+    assert((await Deno.lstat(path)).isSocket);
 
-  const [first, second] = [server(who), server(who)];
-  const asked: Address = { kind: "unix", path };
-  const port = await sockets.listen(asked, first, OPTIONS);
-  assert(typeof port !== "string", String(port));
-  assertEquals(port.address, asked);
-  {
-    using client = new Client(await Deno.connect({ transport: "unix", path }));
-    assertEquals(await client.ask("/"), "unix");
-    // This one is alive.
-    assertEquals(await sockets.listen(asked, second, OPTIONS), "address in use");
-  }
-  port.close();
-  await port.finished;
-  await assertRejects(() => Deno.lstat(path), Deno.errors.NotFound);
+    const [first, second] = [server(who), server(who)];
+    const asked: Address = { kind: "unix", path };
+    const port = await sockets.listen(asked, first, OPTIONS);
+    assert(typeof port !== "string", String(port));
+    assertEquals(port.address, asked);
+    {
+      using client = new Client(await Deno.connect({ transport: "unix", path }));
+      assertEquals(await client.ask("/"), "unix");
+      // This one is in use.
+      assertEquals(await sockets.listen(asked, second, OPTIONS), "address in use");
+    }
+    port.close();
+    await port.finished;
+    await assertRejects(() => Deno.lstat(path), Deno.errors.NotFound);
 
-  // A successor's file is not the first one's to remove.
-  const next = await sockets.listen(asked, second, OPTIONS);
-  assert(typeof next !== "string", String(next));
-  port.close();
-  assert((await Deno.lstat(path)).isSocket);
-  next.close();
-  await next.finished;
-  await Promise.all([first, second].map((each) => each.drain(AbortSignal.abort())));
-  await Deno.remove(folder, { recursive: true });
-});
+    // The first one must not remove the file of its successor.
+    const next = await sockets.listen(asked, second, OPTIONS);
+    assert(typeof next !== "string", String(next));
+    port.close();
+    assert((await Deno.lstat(path)).isSocket);
+    next.close();
+    await next.finished;
+    await Promise.all([first, second].map((each) => each.drain(AbortSignal.abort())));
+    await Deno.remove(folder, { recursive: true });
+  },
+);
 
-onBoth("a file that is no socket is in the way of one, and stays", async (sockets) => {
+onBoth("a file that is not a socket is not replaced by one", async (sockets) => {
   const path = await Deno.makeTempFile({ prefix: "failover-test-" });
   assertEquals(typeof await sockets.listen({ kind: "unix", path }, server(say), OPTIONS), "string");
   assert((await Deno.lstat(path)).isFile);
@@ -170,13 +179,13 @@ onBoth("clients beyond the limit wait until there is room", async (sockets) => {
 });
 
 onBoth(
-  "connections that were reset in the queue keep no other client from being served",
+  "connections that were reset in the queue do not keep other clients from being served",
   async (sockets) => {
     const { number, end, complaints } = await serve(sockets, say, { connectionsMax: 1 });
     {
       using inside = await Client.to(number);
       assertEquals(await inside.ask("/in"), "/in");
-      // The server is full, so these are reset while they wait to be taken.
+      // The server is full, so these are reset while they wait to be accepted.
       for (let i = 0; i < 200; i++) await connectAndReset(number);
     }
     using outside = await Client.to(number);
@@ -186,7 +195,7 @@ onBoth(
   },
 );
 
-onBoth("a crowd that comes at once is served, each client", async (sockets) => {
+onBoth("many clients that connect at once are all served", async (sockets) => {
   const { number, end } = await serve(sockets, say);
   const clients = await Promise.all(Array.from({ length: 150 }, () => Client.to(number)));
   const answers = await Promise.all(clients.map((client, i) => client.ask(`/${i}`)));
@@ -195,7 +204,7 @@ onBoth("a crowd that comes at once is served, each client", async (sockets) => {
   await end();
 });
 
-onBoth("a bug in the app ends its exchange, and the port goes on", async (sockets) => {
+onBoth("a bug in the app ends its exchange, and the port continues", async (sockets) => {
   const { port, number, end } = await serve(
     sockets,
     (exchange) =>

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { Task } from "./task.ts";
 
-function heard(task: Task): unknown[] {
+function errorsOf(task: Task): unknown[] {
   const errors: unknown[] = [];
   task.whenEnded({ ended: (error) => void errors.push(error) });
   return errors;
@@ -9,20 +9,20 @@ function heard(task: Task): unknown[] {
 
 Deno.test("a task calls its listener once, at once if it has ended before", () => {
   const task = new Task();
-  const before = heard(task);
+  const before = errorsOf(task);
   task.end();
   task.end(new Error("late"));
   assertEquals(before, [undefined]);
-  assertEquals(heard(task), [undefined]);
+  assertEquals(errorsOf(task), [undefined]);
 });
 
-Deno.test("a task that failed reports why, also to those who await it", async () => {
+Deno.test("a task that failed reports its error, also to callers that await it", async () => {
   const task = new Task();
   const error = new TypeError("broken");
   const awaited = assertRejects(async () => await task, TypeError, "broken");
   task.end(error);
   await awaited;
-  assertEquals(heard(task), [error]);
+  assertEquals(errorsOf(task), [error]);
 });
 
 Deno.test("a task that succeeded can be awaited", async () => {

@@ -1,10 +1,10 @@
-/** The client and its pool against an upstream that says each byte when the test wants it. */
+/** Connections to upstreams and their pool, with an upstream that sends each byte when the test says so. */
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { Fault, type FaultName } from "../base/fault.ts";
 import { type MakePair, onConns } from "../net/testing/fake_conn.ts";
 import { get, poolFixture, textOf, WAIT } from "./testing/pool_fixture.ts";
 
-/** Starts a request on a fresh connection and answers it; the reply or the fault. */
+/** Sends a request on a new connection and answers it; returns the reply or the fault. */
 async function answered(pair: MakePair, answer: string, method = "GET", end = true) {
   const { pool, upstreams } = poolFixture(pair);
   const connection = await pool.connect();
@@ -54,7 +54,7 @@ onConns(
 );
 
 onConns(
-  "a body of unknown length goes out chunked with its trailers, and comes back so",
+  "a body of unknown length is sent chunked, and a chunked response is read with its trailers",
   async (pair) => {
     const { pool, upstreams } = poolFixture(pair);
     const connection = await pool.connect();
@@ -80,7 +80,7 @@ onConns(
 );
 
 onConns(
-  "a connection is not kept after a response that ends with it, says close, or has more behind it",
+  "a connection is not kept after a response that ends with it, says close, or is followed by more bytes",
   async (pair) => {
     for (
       const [answer, text] of [
@@ -182,7 +182,7 @@ onConns(
   },
 );
 
-onConns("an early response is handed on while the request is still being sent", async (pair) => {
+onConns("an early response is returned while the request is still being sent", async (pair) => {
   const { pool, upstreams } = poolFixture(pair);
   const connection = await pool.connect();
   const never = new Promise<undefined>(() => {});
@@ -203,7 +203,7 @@ onConns("a client that leaves while it sends its body ends the upstream request"
 });
 
 onConns(
-  "a body that waits for 100 Continue is sent then, after a second anyway, or never",
+  "a body that waits for 100 Continue is sent then, or after one second, or never",
   async (pair) => {
     const body = () => new TextEncoder().encode("body");
     const options = { ...WAIT, waitForContinue: true };
@@ -249,7 +249,7 @@ onConns("informational responses are passed on in order before the final one", a
   pool.close();
 });
 
-onConns("after a 101 the raw connection gives early bytes first", async (pair) => {
+onConns("after a 101 the raw connection returns early bytes first", async (pair) => {
   const { pool, upstreams } = poolFixture(pair);
   const connection = await pool.connect();
   connection.request("GET", "/").line("Upgrade", "echo");

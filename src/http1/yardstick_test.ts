@@ -1,4 +1,4 @@
-/** Both sides against node:http (llhttp), on real sockets: what one prints the other must understand. */
+/** Both sides with node:http (llhttp) as their peer, on real sockets: each must understand the other. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
 import http from "node:http";
@@ -83,7 +83,7 @@ Deno.test("node:http understands our request, and we its response, raw heads and
     assertEquals([head.status, head.reason], [299, "Odd Reason"]);
     assertEquals(head.fields.name(1), "set-cookie");
     assertEquals(head.fields.get("x"), "\xe4");
-    assert(Buffer.compare(await collect(body), BIG) === 0, "the body came back changed");
+    assert(Buffer.compare(await collect(body), BIG) === 0, "the body was changed");
     connection.release();
     assertEquals(upstream.pool.idle, 1);
   }
@@ -127,7 +127,7 @@ Deno.test("a response that node:http cuts off is a fault, not an end", async () 
   connection.release();
 });
 
-interface Heard {
+interface ReceivedResponse {
   status: number;
   reason: string;
   rawHeaders: string[];
@@ -137,7 +137,7 @@ interface Heard {
   reused: boolean;
 }
 
-function ask(options: http.RequestOptions, body?: Uint8Array): Promise<Heard> {
+function ask(options: http.RequestOptions, body?: Uint8Array): Promise<ReceivedResponse> {
   return new Promise((resolve, reject) => {
     const interim: number[] = [];
     const request = http.request({ host: "127.0.0.1", ...options });
@@ -176,11 +176,11 @@ Deno.test("node:http understands our responses on a kept-alive connection, and w
   for (const [round, field] of ["X-Known", "X-Open", "X-Known"].entries()) {
     const options = { port: ours.port, agent: ours.agent, method: "POST", path: "/x/../y?z|" };
     const headers = { [field]: "1", "Content-Length": BIG.length };
-    const heard = await ask({ ...options, headers }, BIG);
-    assertEquals([heard.status, heard.reason, heard.interim], [299, "Odd Reason", [103]]);
-    assertEquals(heard.rawHeaders.slice(0, 4), ["Set-Cookie", "a=1", "set-cookie", "b=2"]);
-    assert(Buffer.compare(heard.body, BIG) === 0, "the body came back changed");
-    assertEquals(heard.reused, round > 0);
+    const received = await ask({ ...options, headers }, BIG);
+    assertEquals([received.status, received.reason, received.interim], [299, "Odd Reason", [103]]);
+    assertEquals(received.rawHeaders.slice(0, 4), ["Set-Cookie", "a=1", "set-cookie", "b=2"]);
+    assert(Buffer.compare(received.body, BIG) === 0, "the body was changed");
+    assertEquals(received.reused, round > 0);
   }
 });
 

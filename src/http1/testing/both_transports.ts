@@ -1,4 +1,7 @@
-/** For tests of the contract of both kinds of sockets: each test runs once with Deno's and once with the kernel's. */
+/**
+ * For tests of the contract of both kinds of sockets: each test runs once with Deno's and once with the
+ * kernel's.
+ */
 import { ManualClock, realClock } from "../../base/clock.ts";
 import type { Conn } from "../../net/conn.ts";
 import { denoSockets } from "../../net/deno/transport.ts";
@@ -36,21 +39,21 @@ export function onBoth(
   }
 }
 
-/** A listener of Deno's that nobody accepts from unless the test does. */
+/** A listener of Deno, from which only the test accepts. */
 export function tcpListener(backlog = 16): Deno.TcpListener {
   return Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: backlog });
 }
 
 /** A connection of `sockets`, and its other end, which the test controls. */
 export async function joined(sockets: Sockets): Promise<{ conn: Conn; peer: Deno.TcpConn }> {
-  using there = tcpListener();
-  const { port } = there.addr;
+  using listening = tcpListener();
+  const { port } = listening.addr;
   const dial = sockets.dialer({ hostname: "127.0.0.1", port, clock: realClock, connectMs: 20_000 });
-  const [conn, peer] = await Promise.all([dial(), there.accept()]);
+  const [conn, peer] = await Promise.all([dial(), listening.accept()]);
   return { conn, peer };
 }
 
-/** A server on a port of the system's choice, and how to end it. */
+/** A server on a port that the system chooses. */
 export async function serve(
   sockets: Sockets,
   handler: Handler,
@@ -82,7 +85,7 @@ export async function serve(
   };
 }
 
-/** Lets everything that is ready happen until `count` has stopped growing: what does not move now waits. */
+/** Lets everything that is ready happen until `count` has stopped growing. */
 export async function untilStill(count: () => number): Promise<void> {
   for (let before = -1; before !== count();) {
     before = count();

@@ -1,4 +1,4 @@
-/** What nobody caught while `run` ran, in words; in the process itself it becomes an event. */
+/** The messages of uncaught errors while `run` runs. In the proxy such an error becomes an event. */
 export async function caught(run: () => unknown): Promise<string[]> {
   const errors: string[] = [];
   const take = (event: ErrorEvent) => {

@@ -17,7 +17,7 @@ export interface ReadMessage {
   whole: boolean;
 }
 
-/** What llhttp made of some bytes: the messages in them, and why it stopped before their end. */
+/** The result of llhttp: the messages in the bytes, and why it stopped before their end. */
 export interface Reading {
   readonly messages: readonly ReadMessage[];
   /** llhttp's code, such as `HPE_INVALID_METHOD`. */
@@ -30,7 +30,7 @@ interface Parser {
   [callback: number]: (...args: never[]) => number | void;
 }
 
-/** Not part of what `node:_http_common` is typed as. */
+/** Not in the types of `node:_http_common`. */
 const { HTTPParser, methods } = common as unknown as {
   readonly HTTPParser: Readonly<Record<string, number>> & { new (): Parser };
   readonly methods: readonly string[];
@@ -54,7 +54,7 @@ export function readByLlhttp(
   let url = "";
   const lenient = takesLf ? HTTPParser.kLenientOptionalCRBeforeLF : HTTPParser.kLenientNone;
   parser.initialize(HTTPParser[kind]!, {}, 65_536, lenient);
-  // Some come before the end of the head where there are many.
+  // If there are many fields, some are reported before the end of the head.
   parser[HTTPParser.kOnHeaders!] = (more: string[], target: string) => {
     fields.push(...more);
     url += target;
@@ -87,7 +87,7 @@ export function readByLlhttp(
   };
   parser[HTTPParser.kOnMessageComplete!] = () => {
     messages.at(-1)!.whole = true;
-    // Trailers, which came the same way.
+    // Drops the trailers, which are reported in the same way.
     fields = [];
   };
   const result = parser.execute(bytes);

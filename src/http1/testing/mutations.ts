@@ -1,4 +1,4 @@
-/** Messages and what may be done to them: seeded, so that a failure can be repeated. */
+/** Messages and their mutations: seeded, so that a failure can be repeated. */
 import { Dice, seedOr } from "../../base/testing/dice.ts";
 
 export const POST = "POST /a HTTP/1.1\r\nHost: a\r\n";
@@ -6,15 +6,15 @@ export const CHUNKS = "3\r\nabc\r\n0\r\n\r\n";
 export const NEXT = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /**
- * Gives a number from 0 to below `below` at each call: the same ones for the same seed, which is `usual`
- * unless `FAILOVER_SEED` names another.
+ * Gives a number from 0 to below `below` at each call: the same ones for the same seed, which is
+ * `standard` unless `FAILOVER_SEED` names another.
  */
-export function random(usual: number): (below: number) => number {
-  const dice = new Dice(seedOr(usual));
+export function random(standard: number): (below: number) => number {
+  const dice = new Dice(seedOr(standard));
   return (below) => dice.under(below);
 }
 
-/** Sound requests on one connection, with and without bodies. */
+/** Valid requests on one connection, with and without bodies. */
 export const REQUESTS = [
   `${POST}Content-Length: 3\r\n\r\nabc${NEXT}`,
   `${POST}Transfer-Encoding: chunked\r\n\r\n${CHUNKS}${NEXT}`,
@@ -23,7 +23,7 @@ export const REQUESTS = [
   `POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n${CHUNKS}${NEXT}`,
   `PUT http://b/x HTTP/1.0\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nabcde${NEXT}`,
 ];
-/** What framing is made of, sound and unsound. */
+/** Parts of framing, valid and invalid. */
 export const REQUEST_PIECES = [
   ..."\r|\n|\r\n| |\t|\0|\x0b|\x7f|\x80|:|;|,|0|3|a|+|-|x".split("|"),
   "\r\n\r\n",
@@ -40,7 +40,7 @@ export const REQUEST_PIECES = [
   NEXT,
 ];
 
-/** One of `bases` with up to three pieces put in, put over what was there, or taken out. */
+/** One of `bases` with up to three pieces inserted, overwritten or removed. */
 export function mutated(
   next: (below: number) => number,
   bases: readonly string[],
@@ -55,7 +55,7 @@ export function mutated(
     else if (how === 1) text = text.slice(0, at) + text.slice(at + 1 + next(3));
     else if (how === 2) text = text.slice(0, at) + piece + text.slice(at + piece.length);
     else {
-      // Behind a line end, where a whole field line makes sense.
+      // After a line end, where a whole field line is valid.
       const line = text.indexOf("\r\n", at) + 2;
       text = text.slice(0, line) + piece + text.slice(line);
     }
@@ -70,7 +70,7 @@ export const RESPONSES = [
   "HTTP/1.1 404 Not Found\nTransfer-Encoding: chunked\r\nB:c\n\r\n3\r\nabc\r\n0\r\n\r\n",
   "HTTP/1.0 200\r\nConnection: keep-alive\r\nX: y\r\n\r\n",
 ];
-/** What their heads are made of, sound and unsound. */
+/** Parts of response heads, valid and invalid. */
 export const RESPONSE_PIECES = [
   ..."\r|\n|\r\n|\n\n| |\t|\0|\x0b|\x7f|\x80|:|;|,|0|3|a|+|-|x|\r\r\n|\n\r|\n |\r\n\t".split("|"),
   "Content-Length: 3\n",

@@ -1,4 +1,4 @@
-/** A pool whose upstreams say each byte when the test wants it, on a clock that the test moves. */
+/** A pool with a manual clock, whose upstreams send each byte when the test says so. */
 import { ManualClock } from "../../base/clock.ts";
 import type { BodySource } from "../body.ts";
 import type { ExchangeOptions, Reply } from "../reply.ts";
@@ -44,7 +44,7 @@ export async function textOf(body: BodySource): Promise<string> {
   return text;
 }
 
-/** A connection that has carried a whole exchange and rests. */
+/** Makes an idle connection, which has completed one exchange; returns its upstream's end. */
 export async function idleConnection(
   { pool, upstreams }: ReturnType<typeof poolFixture>,
   answer: string,

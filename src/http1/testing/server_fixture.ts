@@ -1,10 +1,10 @@
-/** What the server's tests share: a server on fake connections, and small apps. */
+/** A server on fake connections, and small apps, for the tests of the server. */
 import { ManualClock } from "../../base/clock.ts";
 import { type FakeConn, fakePair, type MakePair, onConns } from "../../net/testing/fake_conn.ts";
 import { Deadlines } from "../../net/deadlines.ts";
 import { type Handler, Server, type ServerLimits, type ServerOptions } from "../server.ts";
 
-/** A server whose clients a test makes itself. */
+/** A server whose clients the test makes. */
 export interface ServerFixture {
   readonly clock: ManualClock;
   readonly server: Server;
@@ -13,7 +13,7 @@ export interface ServerFixture {
   connect(room?: number): { client: FakeConn; server: FakeConn; done: Promise<void> };
 }
 
-/** A server on a clock that stands still. */
+/** A server with a manual clock. */
 export function serverFixture(
   handler: Handler,
   limits: Partial<ServerLimits> = {},
@@ -57,7 +57,7 @@ export function serverTest(
   );
 }
 
-/** Text to bytes. */
+/** Encodes text. */
 export const text = new TextEncoder();
 /** A whole request. */
 export const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
