@@ -1,5 +1,6 @@
 /** The threads that all services of the process share, as many as `--workers` says. Part of the composition root. */
 import { realClock } from "../base/clock.ts";
+import { collectAlone, collectGarbage } from "../base/garbage.ts";
 import type { Config, HttpConfig, ServiceConfig } from "../config/options.ts";
 import type { Publish } from "../events/events.ts";
 import { usableCores } from "../linux/cores.ts";
@@ -53,6 +54,7 @@ export function startThreads(
   const group = kinds.length === 0 || reason !== undefined
     ? undefined
     : new ThreadGroup({ clock: realClock, publish, threads: asked, kinds, script: SCRIPT });
+  if (group !== undefined) collectAlone();
   const stayAsItIs = group === undefined ? () => {} : giveBackLater();
   return {
     group,
@@ -72,6 +74,7 @@ const STARTED_MS = 3_000;
 /** Later, gives memory back that only the start needed. Returns a function that cancels that. */
 function giveBackLater(): () => void {
   return realClock.after(STARTED_MS, () => {
+    collectGarbage();
     using libc = new ProcessLibc();
     libc.giveBackMemory();
   });

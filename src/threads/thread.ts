@@ -6,9 +6,11 @@
 import type { MessagePort } from "node:worker_threads";
 import { realClock } from "../base/clock.ts";
 import { describe } from "../base/describe.ts";
+import { collectGarbage } from "../base/garbage.ts";
 import { Loop } from "../linux/loop.ts";
 import { Mailbox } from "../linux/mailbox.ts";
 import { ProcessLibc } from "../linux/process_libc.ts";
+import { timed } from "../linux/timer_wheel.ts";
 import { TrackedLibc } from "../linux/tracked_libc.ts";
 import { EmbeddedLoop } from "../net/linux/embedded_loop.ts";
 import type { Shard, ShardContext, ShardKind, ShardKinds } from "./shard.ts";
@@ -43,6 +45,9 @@ export function runThread(kinds: ShardKinds): void {
   };
 }
 
+/** When everything has started, in milliseconds after the start. */
+const STARTED_MS = 2_500;
+
 /** Runs until `quit`; everything that the thread opened is closed when this resolves. */
 async function serve(start: ThreadStart, kinds: ShardKinds): Promise<void> {
   const { number, memory: { beats } } = start;
@@ -76,6 +81,7 @@ async function serve(start: ThreadStart, kinds: ShardKinds): Promise<void> {
     beats[number * BEATS + BEAT]!++;
     shards.count();
   };
+  loop.after(timed(collectGarbage), STARTED_MS);
   if (embedded === undefined) return loop.run(beat);
   catchBugs();
   embedded.beat = beat;
