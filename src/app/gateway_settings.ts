@@ -4,6 +4,7 @@ import { type Clock, sleep } from "../base/clock.ts";
 import type { HttpConfig } from "../config/options.ts";
 import { AccessLog, type AccessLogParts } from "../gateway/access_log.ts";
 import type { ErrorPage } from "../gateway/error_page.ts";
+import type { ClientLimits } from "../gateway/listen.ts";
 import type { GatewaySettings } from "../gateway/gateway.ts";
 
 /** The access log of a service, if it has one; `write` appends lines to its file. */
@@ -19,6 +20,17 @@ const LAST_LINES_MS = 1_000;
 /** Writes the last lines, in a bounded time. */
 export async function endAccessLog(log: AccessLog | undefined, clock: Clock): Promise<void> {
   if (log !== undefined) await Promise.race([log.flushed(), sleep(clock, LAST_LINES_MS)]);
+}
+
+/** The limits for clients of a service. */
+export function clientLimits(config: HttpConfig): ClientLimits {
+  return {
+    headBytesMax: config.maxHead,
+    headMs: config.headTimeout,
+    bodyMs: config.bodyTimeout,
+    writeMs: config.writeTimeout,
+    idleMs: config.keepAliveTimeout,
+  };
 }
 
 export function gatewaySettings(
@@ -37,6 +49,7 @@ export function gatewaySettings(
     honourIdempotencyKey: config.honourIdempotencyKey,
     failoverHeader: !config.noFailoverHeader,
     requestId: config.requestId,
+    retryOn: config.retryOn ?? [],
     errorPage,
   };
 }

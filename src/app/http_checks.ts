@@ -96,7 +96,15 @@ function checkedServer(
   });
   const { headers } = rules;
   const dial = dialOf(target, connectTimeout, deps);
-  const pool = new Pool({ dial, deadlines, bodyMs: responseIdleTimeout });
+  const pool = new Pool({
+    dial,
+    deadlines,
+    bodyMs: responseIdleTimeout,
+    writeMs: config.writeTimeout,
+    idleMax: config.upstreamKeep,
+    idleMs: config.upstreamKeepIdle,
+    ageMs: config.upstreamKeepAge,
+  });
   const settings = { timeoutMs: checkTimeout, statuses: checkStatus };
   const check = { pool, target: checkPath ?? url.pathname, host: host ?? url.host, headers };
   const upstream = { name, rank, address };

@@ -13,7 +13,7 @@ import { Deadlines } from "../net/deadlines.ts";
 import type { Sockets } from "../net/transport.ts";
 import { ControlPlane, type DataPlaneCounts } from "./control_plane.ts";
 import type { HttpFiles } from "./files.ts";
-import { accessLogFor, endAccessLog, gatewaySettings } from "./gateway_settings.ts";
+import { accessLogFor, clientLimits, endAccessLog, gatewaySettings } from "./gateway_settings.ts";
 import { newPseudonym, standIns } from "./http_checks.ts";
 import { httpUpstreams } from "./http_upstreams.ts";
 import type { Service, ServiceContext } from "./service.ts";
@@ -62,7 +62,8 @@ export async function startOnMain(
   const window = await context.publicEndpoints(view);
   const { listen: address } = config;
   const { connectionsMax, socketMode } = context;
-  const listening = await listen({ address, connectionsMax, socketMode, tls: files.tls }, {
+  const limits = clientLimits(config);
+  const listening = await listen({ address, connectionsMax, limits, socketMode, tls: files.tls }, {
     clock,
     deadlines,
     publish,

@@ -8,7 +8,7 @@ import { Histogram, HOLD_BOUNDS } from "../base/histogram.ts";
 import type { AccessLog } from "../gateway/access_log.ts";
 import { Gateway } from "../gateway/gateway.ts";
 import { RequestTimer } from "../gateway/request_times.ts";
-import { listen, type Listening } from "../gateway/listen.ts";
+import { type ClientLimits, listen, type Listening } from "../gateway/listen.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import type { Event } from "../events/events.ts";
 import type { Libc } from "../linux/libc.ts";
@@ -23,7 +23,7 @@ import type { Shard, ShardContext, ShardKind } from "../threads/shard.ts";
 import { LoopClock } from "../threads/loop_clock.ts";
 import { BUSY, holdCells, moreCells } from "../threads/memory.ts";
 import type { ShardOrder } from "../threads/messages.ts";
-import { accessLogFor, endAccessLog, gatewaySettings } from "./gateway_settings.ts";
+import { accessLogFor, clientLimits, endAccessLog, gatewaySettings } from "./gateway_settings.ts";
 import {
   HTTP_COUNTERS,
   httpConfigOf,
@@ -50,6 +50,7 @@ class HttpShard implements Shard {
   readonly #deadlines: Deadlines;
   readonly #questions: Questions;
   readonly #gateway: Gateway;
+  readonly #limits: ClientLimits;
   readonly #accessLog: AccessLog | undefined;
   readonly #sockets: Sockets;
   readonly #list: readonly Upstream[];
@@ -91,6 +92,7 @@ class HttpShard implements Shard {
     this.#list = upstreams.list;
     const hasFiles = settings.config.targets.some(({ kind }) => kind !== "url");
     this.#poolThread = hasFiles ? keepPoolThread(clock, () => this.#useFiles()) : undefined;
+    this.#limits = clientLimits(config);
     const publish = (event: Event) => this.#publish(event);
     const accessLog = this.#accessLog = accessLogFor(config, {
       clock,
@@ -174,7 +176,8 @@ class HttpShard implements Shard {
     if (this.#isStopping) return;
     this.#listener = listener;
     const { connectionsMax } = this.#settings;
-    const listening = listen({ address: this.#address!, connectionsMax }, {
+    const limits = this.#limits;
+    const listening = listen({ address: this.#address!, connectionsMax, limits }, {
       clock: this.#clock,
       deadlines: this.#deadlines,
       publish: (event) => this.#publish(event),

@@ -179,6 +179,13 @@ export const FAULTS = {
     words: "upstream stopped reading",
     status: 504,
   },
+  /** A status that the operator has asked to retry on. */
+  statusRefused: {
+    side: "upstream",
+    nothingSent: false,
+    hard: false,
+    words: "answered with a status to retry on",
+  },
   responseTimeout: {
     side: "upstream",
     nothingSent: false,

@@ -212,3 +212,16 @@ export const statusRange: OptionKind<StatusRange> = textKind<StatusRange>({
   print: ({ from, to }) => from === to ? `${from}` : `${from}-${to}`,
   schema: { type: ["integer", "string"] },
 });
+
+/** The same of errors alone. */
+export const errorRange: OptionKind<StatusRange> = textKind<StatusRange>({
+  metavar: "CODES",
+  parse(text) {
+    const range = statusRange.read(text);
+    return range instanceof ConfigError || range.from >= 400
+      ? range
+      : new ConfigError("status codes from 400 to 599, like 502");
+  },
+  print: ({ from, to }) => from === to ? `${from}` : `${from}-${to}`,
+  schema: { type: ["integer", "string"] },
+});

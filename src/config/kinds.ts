@@ -107,6 +107,19 @@ export const size: OptionKind<number> = textKind({
   schema: NUMBER_OR_TEXT,
 });
 
+/** A size in bytes within bounds. */
+export function sizeWithin(least: number, most: number): OptionKind<number> {
+  return {
+    ...size,
+    read(written) {
+      const bytes = size.read(written);
+      return bytes instanceof ConfigError || (bytes >= least && bytes <= most)
+        ? bytes
+        : new ConfigError(`a size from ${formatBytes(least)} to ${formatBytes(most)}`);
+    },
+  };
+}
+
 const ON = ["on", "true", "yes", "1"];
 const OFF = ["off", "false", "no", "0"];
 

@@ -5,7 +5,7 @@
  * The key is the name in code: `checkInterval` is `--check-interval`, `FAILOVER_CHECK_INTERVAL` and
  * `check_interval:`.
  */
-import { anyTarget, reportUrl, serverTarget, statusRange } from "./http_kinds.ts";
+import { anyTarget, errorRange, reportUrl, serverTarget, statusRange } from "./http_kinds.ts";
 import {
   anyInterfacePort,
   choice,
@@ -26,8 +26,11 @@ import {
   pathOrStdout,
   pattern,
   size,
+  sizeWithin,
 } from "./kinds.ts";
-import { type Mode, type Option, rows } from "./rows.ts";
+import { type Mode, type Option, rows, words } from "./rows.ts";
+
+export { flagOf, yamlKeyOf } from "./rows.ts";
 
 const tcp = rows({ group: "TCP mode", scope: "service", mode: "tcp" });
 const http = rows({ group: "HTTP mode", scope: "service", mode: "http" });
@@ -172,6 +175,36 @@ export const OPTIONS = {
   }),
 
   maxBody: upstreams(size, "Largest request body", { default: "10MB" }),
+  maxHead: upstreams(sizeWithin(1024, 1024 * 1024), "Largest request head", { default: "64KiB" }),
+  headTimeout: upstreams(duration(1), "Time a client has to send the head of a request", {
+    default: "10s",
+  }),
+  bodyTimeout: upstreams(duration(1), "Time between two bytes of a request's body", {
+    default: "30s",
+  }),
+  writeTimeout: upstreams(
+    duration(1),
+    "Time a client, or an upstream, has to take the next bytes",
+    { default: "30s" },
+  ),
+  keepAliveTimeout: upstreams(duration(1), "Time a client has to begin its next request", {
+    default: "75s",
+  }),
+  upstreamKeep: upstreams(count(0, 10_000), "Idle connections that are kept to each upstream", {
+    default: "256",
+  }),
+  upstreamKeepIdle: upstreams(duration(1), "Time such a connection is kept without a request", {
+    default: "30s",
+  }),
+  upstreamKeepAge: upstreams(
+    duration(),
+    "Age at which such a connection is closed; 0 is never",
+    { default: "0s" },
+  ),
+  retryOn: upstreams(
+    list(errorRange, "CODES,…"),
+    "Status codes, like 502-504, after which a safe or idempotent request goes to another upstream; by default none",
+  ),
   responseTimeout: upstreams(
     duration(),
     "Time an upstream has to begin its answer; 0 is no limit",
@@ -349,22 +382,8 @@ export interface Config {
   readonly services: readonly ServiceConfig[];
 }
 
-/** `checkInterval` → `--check-interval`. */
-export function flagOf(key: string): string {
-  return `--${words(key).join("-")}`;
-}
-
-/** `checkInterval` → `check_interval`. */
-export function yamlKeyOf(key: string): string {
-  return words(key).join("_");
-}
-
 /** `checkInterval` → `FAILOVER_CHECK_INTERVAL`; undefined for options that no variable can set. */
 export function envOf(key: Key): string | undefined {
   if (optionOf(key).scope === "command") return undefined;
   return `FAILOVER_${words(key).join("_").toUpperCase()}`;
-}
-
-function words(key: string): string[] {
-  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`).split("-");
 }

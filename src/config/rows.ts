@@ -62,3 +62,18 @@ export function defaultOf(option: Option, mode: Mode): string | undefined {
 export function isFor(option: Option, mode: Mode): boolean {
   return option.mode === "both" || option.mode === mode;
 }
+
+/** `checkInterval` → `--check-interval`. */
+export function flagOf(key: string): string {
+  return `--${words(key).join("-")}`;
+}
+
+/** `checkInterval` → `check_interval`. */
+export function yamlKeyOf(key: string): string {
+  return words(key).join("_");
+}
+
+/** `checkInterval` → `check`, `interval`. */
+export function words(key: string): string[] {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`).split("-");
+}

@@ -78,6 +78,13 @@ export interface AttemptContext {
   readonly counters: { clientSentBytes: number; clientReceivedBytes: number };
   /** Reports that the upstream of this plan is in doubt, if it is the active one. `reason`: for a person. */
   readonly doubt: (plan: AttemptPlan, hard: boolean, reason: string) => void;
+  /**
+   * True if a response with this status is to be dropped for another attempt elsewhere, which is possible then;
+   * undefined if no status is.
+   */
+  readonly retriesOn:
+    | ((state: RequestState, plan: AttemptPlan, status: number) => boolean)
+    | undefined;
   /** Receives the outcome of each attempt. Must not throw. */
   readonly attempted: (state: RequestState, plan: AttemptPlan, outcome: Outcome) => void;
 }
@@ -187,6 +194,10 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
 
   replied(reply: Reply): void {
     this.#reply = reply;
+    if (this.#context.retriesOn?.(this.#state, this.#plan, reply.head.status)) {
+      this.#noteStatus(reply.head.status);
+      return this.#fail(new Fault("statusRefused", `${reply.head.status}`), "sentSafe");
+    }
     let passing: MaybeDone;
     try {
       const { client } = this.#state;
@@ -257,13 +268,13 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
     return write1xx(this.#state.client, interim, this.#to);
   }
 
-  #fail(error: unknown): void {
+  #fail(error: unknown, stage: Stage = this.#stage()): void {
     const connection = this.#connection;
     const fault = this.#context.failures.faultOf(error);
     connection.abort(fault);
     // A kept connection that we ended was not stale, so a new connection to this upstream would not help.
     const reused = connection.reused && mayMeanStale(fault.fault);
-    this.#end({ is: "failed", fault, stage: this.#stage(), reused });
+    this.#end({ is: "failed", fault, stage, reused });
   }
 
   /** How far it has come, once it has failed. */
@@ -277,14 +288,11 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
    * Passes the response on; undefined if that is done. From here on no other upstream can serve the exchange.
    */
   #pass({ head, body }: Reply): MaybeDone {
-    const { gatewayErrors, clock } = this.#context;
+    const { clock } = this.#context;
     const { client, notes } = this.#state;
     const server = this.#to;
     if (notes !== undefined) notes.firstByteAt = clock.now();
-    if (gatewayErrors.isDoubtful(this.upstream, head.status)) {
-      const reason = `${GATEWAY_ERRORS_MAX} responses in a row were 502, 503 or 504`;
-      this.#context.doubt(this.#plan, false, reason);
-    }
+    this.#noteStatus(head.status);
     const out = client.respond(head.status, head.reason);
     writeResponseFields(out, head, server, server.rules.via, this.#state.requestId);
     // RFC 9110 section 6.6.1: a proxy adds the date that a response lacks.
@@ -294,6 +302,13 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
     // Of a body that is left out (HEAD, 304) only a length that was declared may be passed on.
     const sending = client.send(body.none && head.semantics.length < 0 ? null : body);
     return whenDone(sending, release, this.#connection);
+  }
+
+  /** Many errors in a row put an upstream in doubt. */
+  #noteStatus(status: number): void {
+    const { gatewayErrors, doubt } = this.#context;
+    if (!gatewayErrors.isDoubtful(this.upstream, status)) return;
+    doubt(this.#plan, false, `${GATEWAY_ERRORS_MAX} responses in a row were 502, 503 or 504`);
   }
 
   #writeFailover(out: HeadWriter): void {

@@ -36,6 +36,7 @@ function stageOf(pair: MakePair, client = new FakeClient(), dialFault?: Fault) {
     settings: { responseTimeoutMs: 5_000, failoverHeader: true },
     counters,
     doubt: (_, hard, reason) => void doubts.push(`${hard ? "hard" : "soft"}: ${reason}`),
+    retriesOn: undefined,
     attempted: (_state, _plan, outcome) => attempted.resolve(outcome),
   };
   const to: ServerUpstream = {

@@ -45,16 +45,17 @@ export class FetchExchange implements Client {
 
   /**
    * Makes the exchange of a request, as soon as it is known whether the request has a body. `bodyMs`: the
-   * longest wait for a part of the body. Rejects with a Fault for a request that is malformed.
+   * longest wait for a part of the body; `headBytesMax`: the size of the head, as HTTP/1 would have it. Rejects
+   * with a Fault for a request that is malformed.
    */
   static async of(
     request: Request,
     peer: string,
     deadlines: Deadlines,
-    bodyMs: number,
+    limits: { readonly bodyMs: number; readonly headBytesMax: number },
   ): Promise<FetchExchange> {
-    const head = headOf(request);
-    const body = await bodyOf(request, deadlines, bodyMs);
+    const head = headOf(request, limits.headBytesMax);
+    const body = await bodyOf(request, deadlines, limits.bodyMs);
     return new FetchExchange(request, peer, head, body);
   }
 
@@ -206,7 +207,7 @@ export class FetchExchange implements Client {
   }
 }
 
-function headOf(request: Request): RequestHead {
+function headOf(request: Request, headBytesMax: number): RequestHead {
   const [, host = "", target = ""] = /^[a-z]+:\/\/([^/?#]*)([^#]*)/.exec(request.url) ?? [];
   const out = new HeadWriter();
   try {
@@ -221,7 +222,7 @@ function headOf(request: Request): RequestHead {
     throw new Fault("badRequest", undefined, { cause: error });
   }
   const bytes = out.view();
-  const head = parseRequestHead(bytes, 0, bytes.length, LIMITS);
+  const head = parseRequestHead(bytes, 0, bytes.length, { ...LIMITS, headBytesMax });
   if (head === undefined || head instanceof Fault) throw head ?? new Fault("badRequest");
   return head;
 }

@@ -5,13 +5,13 @@
  * reported to the controller as a doubt.
  */
 import type { Clock } from "../base/clock.ts";
+import { isInRanges, type StatusRange } from "../base/status_range.ts";
 import { Fault, FAULTS, statusOf } from "../base/fault.ts";
 import type { Publish } from "../events/events.ts";
 import type { Doubt, Route } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 import type { Task } from "../http1/task.ts";
-import { responseOf, sendResponse } from "../http1/fetch_app.ts";
 import type { AccessLog, AccessNotes } from "./access_log.ts";
 import { type AdmissionGate, type Rejection, REJECTIONS } from "./admission.ts";
 import { answerWithPage, failoverValue } from "./answers.ts";
@@ -20,8 +20,6 @@ import {
   attempt,
   type AttemptContext,
   type AttemptPlan,
-  DONE,
-  failoverOf,
   type Failure,
   type Outcome,
 } from "./attempt.ts";
@@ -35,7 +33,8 @@ import { type RequestSettings, RequestState } from "./request_state.ts";
 import { NO_RANK, NO_STATUS, RequestTimer } from "./request_times.ts";
 import { isLocal, RetryBudget, retryDecision } from "./retry.ts";
 import { Running } from "./running.ts";
-import type { GatewayUpstream, StaticUpstream } from "./upstream.ts";
+import { attemptStatic, type StaticContext } from "./static_attempt.ts";
+import type { GatewayUpstream } from "./upstream.ts";
 
 export interface ForwardSettings extends RequestSettings {
   /** The longest that one exchange may wait, all its waits taken together, in milliseconds. */
@@ -48,6 +47,8 @@ export interface ForwardSettings extends RequestSettings {
   readonly failoverHeader: boolean;
   /** Whether each request gets an `X-Request-Id`. */
   readonly requestId: boolean;
+  /** Statuses after which a request that may be repeated is sent to another upstream, if there is one. */
+  readonly retryOn: readonly StatusRange[];
   readonly errorPage: ErrorPage;
 }
 
@@ -91,6 +92,7 @@ export class Forwarder {
   readonly #kept: KeptTotal = { bytes: 0 };
   readonly #connector: Connector;
   readonly #shared: AttemptContext;
+  readonly #static: StaticContext;
   readonly #failures: FailureLog;
   readonly #timer: RequestTimer;
   /** The first attempt of an exchange on the present route. */
@@ -118,6 +120,7 @@ export class Forwarder {
     this.#connector = new Connector(clock);
     this.#timer = context.timer ?? new RequestTimer();
     this.running = new Running(clock, deadlines, publish, settings.idleTimeoutMs);
+    this.#static = { settings, failures: this.#failures, outside: context.outside };
     this.#shared = {
       clock,
       settings,
@@ -127,6 +130,9 @@ export class Forwarder {
       gatewayErrors: new GatewayErrors(),
       counters: this.counters,
       doubt: (plan, hard, reason) => this.#doubt(plan, hard, reason),
+      retriesOn: settings.retryOn.length === 0
+        ? undefined
+        : (state, plan, status) => this.#retriesOn(state, plan, status),
       attempted: (state, plan, outcome) => this.#attempted(state, plan, outcome),
     };
   }
@@ -276,10 +282,11 @@ export class Forwarder {
     const replayable = body?.replayable ?? true;
     const decision = retryDecision({ stage, reused, replayable, deliveries, refreshed });
     if (decision === "fresh") return await this.#refresh(state, plan, failure);
-    this.#doubt(plan, FAULTS[fault.fault].hard, fault.message);
+    const isStatus = fault.fault === "statusRefused";
+    if (!isStatus) this.#doubt(plan, FAULTS[fault.fault].hard, fault.message);
     state.reason = fault.fault;
     if (decision === "never" || state.attempts >= ATTEMPTS_MAX) return fault;
-    if (stage === "sentSafe") {
+    if (stage === "sentSafe" && !isStatus) {
       if (!await this.#budget.acquire(this.#patience(state), state.signal)) return fault;
       state.retryPermits++;
     }
@@ -287,6 +294,18 @@ export class Forwarder {
     if (stage !== "sentSafe") return next;
     // It may be sent only this once more, so not on a connection that may have gone stale.
     return next instanceof Fault ? fault : { ...next, fresh: true };
+  }
+
+  /** Whether to drop a response with this status; takes the permit for the retry then. */
+  #retriesOn(state: RequestState, { route, to }: AttemptPlan, status: number): boolean {
+    if (!isInRanges(status, this.#settings.retryOn) || !state.mayBeRepeated) return false;
+    const { gate, others } = this.#context;
+    const present = gate.route;
+    const hasMoved = present !== undefined && present !== route;
+    const isNew = ({ name }: Upstream) => name !== to.upstream.name && !state.failed.includes(name);
+    if (!(hasMoved || others().some(isNew)) || !this.#budget.tryAcquire()) return false;
+    state.retryPermits++;
+    return true;
   }
 
   /**
@@ -367,34 +386,9 @@ export class Forwarder {
     state.rank = to.upstream.rank;
     if (state.notes !== undefined) state.notes.upstream = to.upstream.name;
     if (to.kind === "server") return attempt(this.#shared, state, plan, to);
-    this.#serve(state, to).then(
+    attemptStatic(this.#static, state, to).then(
       (outcome) => this.#attempted(state, plan, outcome),
       (error) => this.#finish(state, error),
     );
-  }
-
-  async #serve(state: RequestState, to: StaticUpstream): Promise<Outcome> {
-    const leave = this.#context.outside?.();
-    try {
-      return await this.#serveFile(state, to);
-    } finally {
-      leave?.();
-    }
-  }
-
-  async #serveFile(state: RequestState, to: StaticUpstream): Promise<Outcome> {
-    const response = await responseOf(state.client, to.respond);
-    const value = failoverOf(this.#settings, state, to);
-    if (value !== undefined) response.headers.set("Failover", value);
-    if (state.requestId !== undefined) response.headers.set("X-Request-Id", state.requestId);
-    try {
-      await sendResponse(state.client, response);
-      return DONE;
-    } catch (error) {
-      // One file that changed says nothing about the others, so there is no doubt.
-      const fault = this.#failures.faultOf(error);
-      this.#failures.cut(state.client, to.upstream.name, fault);
-      return { is: "cut", fault };
-    }
   }
 }

@@ -10,17 +10,24 @@ import { withDeadline } from "../base/deadline.ts";
 import type { Publish } from "../events/events.ts";
 import { ServerTroubles } from "../events/server_troubles.ts";
 import type { Deadlines } from "../net/deadlines.ts";
-import { Server, type ServerOptions } from "../http1/server.ts";
+import { Server, type ServerLimits, type ServerOptions } from "../http1/server.ts";
 import type { ListeningPort, Sockets } from "../net/transport.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { Serve } from "./downstream.ts";
 import { isReservedPath } from "./reserved_path.ts";
 import type { TlsFiles } from "./tls/listen_tls.ts";
 
+/** Limits that an operator may change. */
+export type ClientLimits = Partial<
+  Pick<ServerLimits, "headMs" | "idleMs" | "bodyMs" | "writeMs" | "headBytesMax">
+>;
+
 export interface ListenSettings {
   readonly address: Address;
   /** Connections at one time. A few more are accepted, to wait; the others stay in the kernel's queue. */
   readonly connectionsMax: number;
+  /** Limits for clients; `SERVER_LIMITS` where they are missing. */
+  readonly limits?: ClientLimits;
   /** Permission bits for the file of a unix socket; without them umask(2) decides. */
   readonly socketMode?: number;
   /** HTTPS if given. */
@@ -90,7 +97,7 @@ export async function listen(
     onFault,
     onError,
     onFull,
-    limits: { connectionsMax },
+    limits: { ...settings.limits, connectionsMax },
     ...context.semaphore === undefined ? {} : { semaphore: context.semaphore },
   };
   const serverFor = (others?: ServerOptions["others"]) =>

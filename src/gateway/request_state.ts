@@ -5,7 +5,7 @@ import { type KeptTotal, RequestBody } from "./body.ts";
 import { Task } from "../http1/task.ts";
 import type { Client } from "./downstream.ts";
 import { NO_RANK } from "./request_times.ts";
-import { isRepeatable } from "./retry.ts";
+import { DELIVERIES_MAX, isRepeatable } from "./retry.ts";
 
 /** The options that apply to a request from its beginning. */
 export interface RequestSettings {
@@ -65,6 +65,12 @@ export class RequestState extends Task {
       this.attempt?.clientLeft(fault);
       this.#leaving?.abort();
     };
+  }
+
+  /** True if all of it that the client has sent so far, and will send, can be sent once more. */
+  get mayBeRepeated(): boolean {
+    return this.isRepeatable && this.deliveries + 1 < DELIVERIES_MAX &&
+      (this.body === undefined || (this.client.body.ended === true && this.body.replayable));
   }
 
   /** For `RequestSource`: who the client is, for the lines that upstreams get. */

@@ -29,7 +29,7 @@ export function isRepeatable(method: string, hasHonouredKey: boolean): boolean {
 }
 
 /** How often an exchange may be sent: twice, the first time included. */
-const DELIVERIES_MAX = 2;
+export const DELIVERIES_MAX = 2;
 
 /** Faults of a kept connection that do not mean that it had gone stale: this proxy ended it. */
 const OURS: ReadonlySet<FaultName> = new Set<FaultName>([
@@ -37,6 +37,7 @@ const OURS: ReadonlySet<FaultName> = new Set<FaultName>([
   "responseTimeout",
   "upstreamStalled",
   "idleTimeout",
+  "statusRefused",
 ]);
 
 /** True if a kept connection that ended with this fault may have been stale. */
@@ -108,6 +109,11 @@ export class RetryBudget {
       this.#waiting.add(end);
       const cancel = endAfter(signal, ms, this.#clock, () => end(false));
     });
+  }
+
+  /** Takes one permit if there is one at once. */
+  tryAcquire(): boolean {
+    return this.#takeRoom();
   }
 
   /** Releases one permit. It goes to the exchange that has waited longest, unless the budget has shrunk. */

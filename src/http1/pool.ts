@@ -18,6 +18,8 @@ export interface PoolOptions {
   readonly idleMax?: number;
   /** How long one is kept idle, in milliseconds. 30 s. */
   readonly idleMs?: number;
+  /** How old one may get, in milliseconds; 0 is no limit. 0. */
+  readonly ageMs?: number;
   /** Without a byte of a response body while one is awaited, in milliseconds; 0 is never. 30 s. */
   readonly bodyMs?: number;
   /** Without a byte taken by the upstream, in milliseconds; 0 is never. 30 s. */
@@ -43,6 +45,7 @@ export class Pool implements ConnectionOwner {
   readonly #client: UpstreamConnOptions;
   readonly #idleMax: number;
   readonly #idleMs: number;
+  readonly #ageMs: number;
   readonly #idle: UpstreamConn[] = [];
   readonly #deadlines: Deadlines;
   /** The shortest idle time after which the upstream has closed a connection, and until when that counts. */
@@ -57,6 +60,7 @@ export class Pool implements ConnectionOwner {
     this.#deadlines = options.deadlines;
     this.#idleMax = options.idleMax ?? 256;
     this.#idleMs = options.idleMs ?? 30_000;
+    this.#ageMs = options.ageMs || Infinity;
     this.#client = {
       deadlines: options.deadlines,
       bodyRules: {
@@ -131,8 +135,10 @@ export class Pool implements ConnectionOwner {
 
   keep(connection: UpstreamConn): boolean {
     if (this.#closed || this.#idle.length >= this.#idleMax) return false;
+    const leftMs = this.#ageMs - (this.#deadlines.now - connection.since);
+    if (leftMs <= 0) return false;
     this.#idle.push(connection);
-    connection.startIdle(Math.min(this.#idleMs, this.#idleTimeoutMs * 0.75));
+    connection.startIdle(Math.min(this.#idleMs, this.#idleTimeoutMs * 0.75, leftMs));
     return true;
   }
 

@@ -47,6 +47,8 @@ const OUT_KEPT_BYTES = 32 * 1024;
 const HELD_BACK = Symbol("held back");
 
 export class UpstreamConn implements BufferedConnEvents, Filler {
+  /** When it was made, by the coarse clock. */
+  readonly since: number;
   readonly #io: BufferedConn;
   readonly #options: UpstreamConnOptions;
   readonly #out = new HeadWriter();
@@ -80,6 +82,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
   /** Owns `conn` from here. */
   constructor(conn: Conn, options: UpstreamConnOptions) {
     this.#options = options;
+    this.since = options.deadlines.now;
     this.#io = new BufferedConn(conn, {
       deadlines: options.deadlines,
       writeMs: options.writeMs,

@@ -59,7 +59,7 @@ async function byApp(
     new Request(url, body === "" ? init : { ...sized, body }),
     "127.0.0.1",
     new Deadlines(realClock),
-    1_000,
+    { bodyMs: 1_000, headBytesMax: 65_536 },
   );
   const answering = stage.gateway.app.request(new Request(url, init), {}, {
     downstream,

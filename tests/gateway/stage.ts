@@ -175,6 +175,7 @@ const QUICK: GatewaySettings = {
   honourIdempotencyKey: false,
   failoverHeader: true,
   requestId: false,
+  retryOn: [],
   errorPage: DEFAULT_PAGE,
   allowTrace: false,
   pseudonym: "failover",

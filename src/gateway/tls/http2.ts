@@ -8,15 +8,17 @@ import type { Conn } from "../../net/conn.ts";
 import { denoConn } from "../../net/deno/conn.ts";
 import type { CoarseTimed, Deadlines } from "../../net/deadlines.ts";
 import { ALLOWED } from "../../http1/local_reply.ts";
-import { SERVER_LIMITS } from "../../http1/server.ts";
+import { SERVER_LIMITS, type ServerLimits } from "../../http1/server.ts";
 import { tunnel } from "../../net/tunnel.ts";
 import { FetchExchange } from "../fetch_exchange.ts";
 import { LoopbackServer } from "./loopback_server.ts";
 import type { Serve } from "../downstream.ts";
+import type { ClientLimits } from "../listen.ts";
 
 /** What HTTP/2 needs from the listener. */
 export interface Http2Parts {
   readonly deadlines: Deadlines;
+  readonly limits: ClientLimits;
   /** Answers one request. */
   readonly serve: Serve;
   /** True for the path of a request that is answered although the limit is reached. */
@@ -56,6 +58,7 @@ const SPARE_DESCRIPTORS = 4;
 export class Http2 implements CoarseTimed {
   place = -1;
   readonly #parts: Http2Parts;
+  readonly #limits: ServerLimits;
   readonly #loopback: LoopbackServer;
   readonly #joined = new Set<Joined>();
   /** The joined connections by their port on the loopback. */
@@ -63,6 +66,7 @@ export class Http2 implements CoarseTimed {
 
   constructor(parts: Http2Parts) {
     this.#parts = parts;
+    this.#limits = { ...SERVER_LIMITS, ...parts.limits };
     const { deadlines: { clock }, onChange } = parts;
     this.#loopback = new LoopbackServer({
       clock,
@@ -96,7 +100,7 @@ export class Http2 implements CoarseTimed {
       running: 0,
       hasAsked: false,
       idleSince: deadlines.now,
-      idleBy: deadlines.in(SERVER_LIMITS.headMs),
+      idleBy: deadlines.in(this.#limits.headMs),
     };
     if (this.#joined.size === 0) deadlines.add(this);
     this.#joined.add(joined);
@@ -199,11 +203,11 @@ export class Http2 implements CoarseTimed {
     const done = () => {
       joined.running--;
       joined.idleSince = deadlines.now;
-      if (joined.idleBy !== -Infinity) joined.idleBy = deadlines.in(SERVER_LIMITS.idleMs);
+      if (joined.idleBy !== -Infinity) joined.idleBy = deadlines.in(this.#limits.idleMs);
     };
     let exchange: FetchExchange;
     try {
-      exchange = await FetchExchange.of(request, joined.peer, deadlines, SERVER_LIMITS.bodyMs);
+      exchange = await FetchExchange.of(request, joined.peer, deadlines, this.#limits);
       if (joined.isOverLimit && !this.#parts.isReserved(exchange.head.path)) {
         throw new Fault("tooManyHeld");
       }

@@ -1,0 +1,88 @@
+/** `--retry-on`: a response with such a status is dropped if another upstream may have a better one. */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { nodeUpstream, type Place } from "./stage.ts";
+import { onBothSockets } from "./both_sockets.ts";
+
+/** Answers with this status, and counts the requests. */
+async function answering(
+  status: number,
+  says: string,
+): Promise<Place & { readonly count: () => number }> {
+  let count = 0;
+  const upstream = await nodeUpstream((request, response) => {
+    count++;
+    let body = "";
+    request.on("data", (part) => body += part);
+    request.on("end", () => {
+      response.statusCode = status;
+      response.end(says + body);
+    });
+  });
+  return Object.assign(upstream, { count: () => count });
+}
+
+const ON = [{ from: 502, to: 504 }];
+
+onBothSockets(
+  "a status to retry on sends a safe request to the next upstream",
+  async ({ start }) => {
+    await using first = await answering(503, "first");
+    await using second = await answering(200, "second ");
+    await using stage = await start([first.port, second.port], { retryOn: ON });
+    await stage.open(0);
+    const answer = await stage.ask("PUT", "/", [], "body");
+    assertEquals([answer.status, answer.body], [200, "second body"]);
+    assertEquals(answer.get("Failover"), "upstream=backup; attempt=2; reason=status-refused");
+    assertEquals([first.count(), second.count(), stage.doubts], [1, 1, []]);
+  },
+);
+
+onBothSockets(
+  "without --retry-on, for unsafe requests and other errors, the answer is passed on",
+  async ({ start }) => {
+    await using first = await answering(503, "first");
+    await using second = await answering(200, "second");
+    for (
+      const [method, retryOn] of [["GET", []], ["POST", ON], ["GET", [{
+        from: 502,
+        to: 502,
+      }]]] as const
+    ) {
+      await using stage = await start([first.port, second.port], { retryOn });
+      await stage.open(0);
+      const answer = await stage.ask(method, "/", [], method === "POST" ? "!" : "");
+      assertEquals([answer.status, answer.get("Failover")], [503, "upstream=primary; attempt=1"]);
+      assertStringIncludes(answer.body, "first");
+    }
+    assertEquals(second.count(), 0);
+  },
+);
+
+onBothSockets(
+  "where no other upstream may answer, the client gets the answer that there is",
+  async ({ start }) => {
+    await using first = await answering(503, "first");
+    await using alone = await start([first.port], { retryOn: ON });
+    await alone.open(0);
+    assertEquals((await alone.ask("GET", "/")).body, "first");
+    await using second = await answering(504, "second");
+    await using both = await start([first.port, second.port], { retryOn: ON });
+    await both.open(0);
+    const answer = await both.ask("GET", "/");
+    assertEquals([answer.status, answer.body], [504, "second"]);
+    assertEquals([first.count(), second.count()], [2, 1]);
+    await using waiting = await start([first.port, second.port], { retryOn: ON, standIn: false });
+    await waiting.open(0);
+    assertEquals((await waiting.ask("GET", "/")).body, "first");
+  },
+);
+
+onBothSockets("the second upstream may be gone: then the client learns that", async ({ start }) => {
+  await using first = await answering(503, "first");
+  const gone = await answering(200, "gone");
+  await gone[Symbol.asyncDispose]();
+  await using stage = await start([first.port, gone.port], { retryOn: ON, holdMs: 0 });
+  await stage.open(0);
+  const { status } = await stage.ask("GET", "/");
+  assertEquals(status >= 502 && status <= 503, true);
+});
