@@ -204,7 +204,10 @@ export class Reports implements AsyncDisposable {
     return new Incidents(services, {
       clock,
       version: this.#version,
-      counters: (name) => this.#countersOf(name),
+      counters: (name) => {
+        const holdTimes = this.views.find((view) => view.name === name)?.holdTimes();
+        return { ...this.#countersOf(name), ...holdTimes === undefined ? {} : { holdTimes } };
+      },
       storage: this.#store,
     });
   }

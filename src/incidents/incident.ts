@@ -58,6 +58,7 @@ export class Incident {
   #endedAt: number | undefined;
   /** Bytes that clients had received shortly before they were let in. */
   #received = 0;
+  #isOpening = false;
   #isSettled = false;
 
   constructor({ began, from, configHash, ...facts }: IncidentFacts, ports: Ports) {
@@ -65,7 +66,7 @@ export class Incident {
     this.#clock = clock;
     this.#counters = counters;
     this.#onChange = onChange;
-    this.#before = counters();
+    this.#before = copyOf(counters());
     this.#began = began;
     this.#beganAt = clock.now();
     this.recording = range && rules &&
@@ -75,7 +76,7 @@ export class Incident {
       ...{ outcome: null, epoch: null, promotions: [], from: from ?? null, to: null, by: null },
       ...{ began: isoOf(began), t: {}, interrupted_ms: null, rounds_failed: 0, evidence: [] },
       ...{ failed_promotions: [], triggers: [], sessions: { cut: 0, kept: 0 } },
-      clients: { most_held: 0 },
+      clients: clientsSince({}, {}, 0),
       config_hash: configHash,
     };
     onChange(this, "begun");
@@ -127,8 +128,14 @@ export class Incident {
     this.#amend();
   }
 
+  /** Takes one step of the machine, before anything follows from it. */
   addStep(taken: Taken): void {
-    if (!this.#isSettled) this.recording?.add(taken);
+    if (this.#isSettled) return;
+    this.recording?.add(taken);
+    if (!taken.step.effects.some((effect) => effect.do === "open")) return;
+    // Bytes that clients receive from now on show that they are served again.
+    this.look();
+    this.#isOpening = true;
   }
 
   takeNobody(time: number): void {
@@ -195,8 +202,9 @@ export class Incident {
     this.#mostHeld = Math.max(this.#mostHeld, now.held ?? 0);
     this.#draft.clients = clientsSince(this.#before, now, this.#mostHeld);
     const received = now.clientReceivedBytes ?? 0;
-    if (this.#draft.t.open === undefined) this.#received = received;
-    else if (received > this.#received) this.reach("first_success", this.#clock.wall());
+    if (!this.#isOpening) this.#received = received;
+    if (this.#draft.t.open === undefined) return;
+    if (received > this.#received) this.reach("first_success", this.#clock.wall());
   }
 
   end(outcome: IncidentOutcome, time: number, evidence: readonly EvidenceItem[]): void {
@@ -219,6 +227,13 @@ export class Incident {
   #amend(): void {
     if (this.#isSettled) this.#onChange(this, "amended");
   }
+}
+
+/** The counts of this moment: those of a histogram go on changing. */
+function copyOf({ holdTimes, ...counters }: IncidentCounters): IncidentCounters {
+  if (holdTimes === undefined) return counters;
+  const { bounds, counts } = holdTimes;
+  return { ...counters, holdTimes: { bounds, counts: Array.from(counts) } };
 }
 
 function round(ms: number): number {

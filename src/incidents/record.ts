@@ -80,6 +80,12 @@ export interface FailedPromotion {
 export interface IncidentClients {
   /** The most that waited at one time, looked at every 0.1 s. */
   readonly most_held: number;
+  /**
+   * How long half of those that waited, and 99 of 100, waited at most: the upper end of the range of the
+   * histogram, in milliseconds. Null if none waited, or for longer than the last range.
+   */
+  readonly hold_p50_ms: number | null;
+  readonly hold_p99_ms: number | null;
   /** Those that waited and then got an upstream. */
   readonly released?: number;
   readonly lost?: number;
@@ -139,20 +145,56 @@ export interface IncidentCounters {
   readonly abandoned?: number;
   readonly retried?: number;
   readonly clientReceivedBytes?: number;
+  /** How long clients waited; the counts of a histogram go on changing. */
+  readonly holdTimes?: HoldTimes;
+}
+
+export interface HoldTimes {
+  /** Upper ends of the ranges, in seconds, ascending. */
+  readonly bounds: readonly number[];
+  /** How many waits were in each range; one more than there are bounds. */
+  readonly counts: ArrayLike<number>;
 }
 
 const COUNTED = ["released", "lost", "abandoned", "retried"] as const;
 
-/** The counts since `before`, without those that the data plane does not keep. */
+/**
+ * The counts since `before`, without those that the data plane does not keep. That of a restarted service begins
+ * at 0 again.
+ */
 export function clientsSince(
   before: IncidentCounters,
   now: IncidentCounters,
   mostHeld: number,
 ): IncidentClients {
   const counts = COUNTED.flatMap((key) =>
-    now[key] === undefined ? [] : [[key, now[key] - (before[key] ?? 0)]]
+    now[key] === undefined ? [] : [[key, Math.max(0, now[key] - (before[key] ?? 0))]]
   );
-  return { most_held: mostHeld, ...Object.fromEntries(counts) };
+  return {
+    most_held: mostHeld,
+    hold_p50_ms: waited(before.holdTimes, now.holdTimes, 0.5),
+    hold_p99_ms: waited(before.holdTimes, now.holdTimes, 0.99),
+    ...Object.fromEntries(counts),
+  };
+}
+
+/** What this share of the waits since `before` was not longer than, in milliseconds. */
+function waited(
+  before: HoldTimes | undefined,
+  now: HoldTimes | undefined,
+  share: number,
+): number | null {
+  if (now === undefined) return null;
+  const counts = Array.from(
+    now.counts,
+    (count, range) => Math.max(0, count - (before?.counts[range] ?? 0)),
+  );
+  const wanted = share * counts.reduce((sum, count) => sum + count, 0);
+  if (wanted === 0) return null;
+  let sum = 0;
+  const range = counts.findIndex((count) => (sum += count) >= wanted);
+  const seconds = now.bounds[range];
+  return seconds === undefined ? null : seconds * 1_000;
 }
 
 /** `20261121-030000.123`, in UTC. */

@@ -87,17 +87,14 @@ function recordOf(line: string): Line | undefined {
 
 /** Calls `take` for each line that is not empty. Resolves with whether the last one has no end. */
 async function eachLine(path: string, take: (line: string) => void): Promise<boolean> {
-  let file: Deno.FsFile;
   try {
-    file = await Deno.open(path);
+    // To open a pipe may take for ever.
+    if (!(await Deno.stat(path)).isFile) throw new Error(`${path} is no regular file`);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
   }
-  if (!(await file.stat()).isFile) {
-    file.close();
-    throw new Error(`${path} is no regular file`);
-  }
+  const file = await Deno.open(path);
   let rest = "";
   let isTooLong = false;
   let taken = 0;

@@ -79,12 +79,16 @@ function triggerLines({ triggers }: IncidentRecord): string[] {
 }
 
 function costLine({ sessions, clients, rounds_failed: rounds }: IncidentRecord): string {
-  const { most_held: held, released, lost, abandoned, retried } = clients;
+  const { most_held: held, hold_p50_ms: p50, hold_p99_ms: p99 } = clients;
+  const { released, lost, abandoned, retried } = clients;
+  // Records of earlier versions have no such numbers.
+  const hasWaited = typeof p50 === "number" && typeof p99 === "number";
   const count = (number: number | undefined, what: string) =>
     number === undefined ? [] : [`${number} ${what}`];
   return [
     `sessions: ${sessions.cut} cut, ${sessions.kept} kept; clients: ${held} waited at one time`,
     ...count(released, "waited and were let in"),
+    ...hasWaited ? [`half waited ${formatMs(p50)} at most, 99 % ${formatMs(p99)}`] : [],
     ...count(lost, "lost"),
     ...count(abandoned, "left while they waited"),
     ...count(retried, "further attempts"),

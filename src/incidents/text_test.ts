@@ -12,7 +12,7 @@ function record(more: Partial<IncidentRecord> = {}): IncidentRecord {
     t: { first_failure: BEGAN, down: "2026-11-21T03:00:01.000Z", open: "2026-11-21T03:00:02.250Z" },
     failed_promotions: [],
     sessions: { cut: 3, kept: 1 },
-    clients: { most_held: 5, released: 4, lost: 1 },
+    clients: { most_held: 5, hold_p50_ms: 50, hold_p99_ms: 2_500, released: 4, lost: 1 },
     version: "1.2.3",
     config_hash: "c0ffee",
     ...more,
@@ -52,7 +52,8 @@ Deno.test("one incident in full has its moments with distances", () => {
   assertStringIncludes(text, "  ordered by ann");
   assertStringIncludes(
     text,
-    "sessions: 3 cut, 1 kept; clients: 5 waited at one time, 4 waited and were let in, 1 lost",
+    "sessions: 3 cut, 1 kept; clients: 5 waited at one time, 4 waited and were let in, " +
+      "half waited 50ms at most, 99 % 2.5s, 1 lost",
   );
 });
 

@@ -1,8 +1,9 @@
 /** The records of incidents, of the real proxy: what each moment says, and what clients met. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { IncidentRecord } from "../../src/incidents/record.ts";
+import { runCommand } from "../harness/command.ts";
 import { Control } from "../harness/control.ts";
-import { Folder } from "../harness/folder.ts";
+import { Folder, waitForFile } from "../harness/folder.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -31,14 +32,21 @@ scenario("a failover is recorded with its clients, sessions and triggers", async
   await using folder = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });
-  const trigger = await folder.script("promote.sh", "exit 0");
+  const trigger = await folder.script(
+    "promote.sh",
+    `[ "$FAILOVER_EVENT" = start ] || { ${waitForFile(folder.at("go"))}; }`,
+  );
   await using proxy = await startProxy({
     upstreams: [primary, backup],
     flags: { ...relay, control: control.path, "on-failover": trigger, grace: "0s" },
   });
   assertEquals(await proxy.ask(), "primary");
   await primary.kill();
-  assertEquals(await proxy.ask(), "backup");
+  await proxy.event("trigger.started", { epoch: 2 });
+  const held = proxy.ask();
+  await lastIncident(control, ({ clients }) => clients.most_held === 1);
+  await folder.write("go", "");
+  assertEquals(await held, "backup");
   const record = await lastIncident(control, ({ t }) => t.first_success !== undefined);
 
   assertEquals([record.kind, record.outcome, record.epoch], ["failover", "served", 2]);
@@ -56,6 +64,8 @@ scenario("a failover is recorded with its clients, sessions and triggers", async
   assertEquals(record.triggers.map(({ program, reason }) => [program, reason]), [[trigger, null]]);
   assert(record.evidence.some(({ upstream, passed }) => upstream === primary.name && !passed));
   assert(record.evidence.some(({ upstream, passed }) => upstream === backup.name && passed));
+  const { most_held, released, lost, hold_p50_ms } = record.clients;
+  assertEquals([most_held, released, lost, typeof hold_p50_ms], [1, 1, 0, "number"]);
   const { id } = await proxy.event("promotion.finished", { epoch: 2 });
   assertEquals(record.promotions, [id]);
 
@@ -83,8 +93,18 @@ Deno.test("in HTTP mode, too, and the public port shows no incident", async () =
   });
   await primary.kill();
   await proxy.event("promotion.finished", { move: "failover" });
-  const record = await lastIncident(control, ({ kind }) => kind === "failover");
+  assertEquals((await proxy.get("/")).status, 200);
+  const record = await lastIncident(
+    control,
+    ({ kind, t }) => kind === "failover" && t.first_success !== undefined,
+  );
   assertMatch(record.reason, /is down/);
+  const replayed = await runCommand([
+    ...["replay", record.id, "--with", "fail_threshold=1", "--json", "--control", control.path],
+  ]);
+  assertEquals(JSON.parse(replayed.out).is_same, true, replayed.err);
+  const one = await runCommand(["history", record.id, "--control", control.path]);
+  assertMatch(one.out, /a client received an answer/);
   const response = await fetch(`http://${proxy.address}/__failover/incidents`);
   assertEquals(response.status, 404);
   await response.body?.cancel();

@@ -1,5 +1,6 @@
 /** A real controller in virtual time whose incidents are recorded; its data plane and triggers do nothing. */
 import { ManualClock } from "../../base/clock.ts";
+import { Histogram, HOLD_BOUNDS } from "../../base/histogram.ts";
 import { EventStream } from "../../events/stream.ts";
 import { Controller } from "../../failover/controller.ts";
 import type { ProbeResult, TriggerOutcome } from "../../failover/ports.ts";
@@ -33,6 +34,7 @@ export class Rig implements AsyncDisposable {
     lost: 0,
     clientReceivedBytes: 0,
   };
+  readonly holdTimes = new Histogram(HOLD_BOUNDS);
   /** How long triggers take in milliseconds, and how they end. */
   triggers: { readonly tookMs: number; readonly outcome: TriggerOutcome } = {
     tookMs: 0,
@@ -44,7 +46,7 @@ export class Rig implements AsyncDisposable {
     this.incidents = new Incidents([service], {
       clock: this.clock,
       version: "1.2.3",
-      counters: () => ({ ...this.counters }),
+      counters: () => ({ ...this.counters, holdTimes: this.holdTimes }),
     });
     this.events.subscribe(this.incidents.take);
     const observer = this.incidents.observer("shop");
