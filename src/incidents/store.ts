@@ -10,7 +10,7 @@ import { storageReason } from "../state/storage_reason.ts";
 import { encode } from "./codec.ts";
 import type { IncidentRecord } from "./record.ts";
 import type { Recorded } from "./recording.ts";
-import { incidentsFile, inputsOf, lineOf, readIncidents, STORED_MAX } from "./stored.ts";
+import { incidentsFile, inputsOf, lineOf, linesOf, readIncidents, STORED_MAX } from "./stored.ts";
 
 /** Incidents that wait to be written; with more, the oldest is dropped. */
 export const WAITING_MAX = 100;
@@ -198,13 +198,13 @@ export class IncidentStore implements AsyncDisposable {
     const { incidents } = await readIncidents(this.#folder);
     let bytes = 0;
     const newestFirst = [...incidents.values()].reverse().map((stored) => {
-      const recorded = bytes < BYTES_MAX ? inputsOf(stored) : undefined;
-      const line = lineOf(stored.record, recorded === undefined ? undefined : encode(recorded));
-      bytes += line.length;
-      return line;
+      const lines = bytes < BYTES_MAX ? linesOf(stored) : [lineOf(stored.record).trimEnd()];
+      bytes += lines.reduce((sum, line) => sum + line.length, 0);
+      return lines;
     });
-    await replaceFile(incidentsFile(this.#folder), newestFirst.reverse().join(""));
-    this.#lines = incidents.size;
+    const lines = newestFirst.reverse().flat();
+    await replaceFile(incidentsFile(this.#folder), lines.map((line) => `${line}\n`));
+    this.#lines = lines.length;
     this.#isTorn = false;
   }
 

@@ -23,7 +23,9 @@ export function incidentsFile(folder: string): string {
 /** One incident as the file has it. */
 export interface StoredIncident {
   readonly record: IncidentRecord;
-  /** The line with its recorded inputs; undefined if none has some. */
+  /** Its last line. */
+  readonly line: string;
+  /** The last line with its recorded inputs; undefined if none has some. */
   readonly inputsLine: string | undefined;
 }
 
@@ -50,7 +52,7 @@ export async function readIncidents(folder: string): Promise<Contents> {
     const { inputs, ...rest } = record;
     const before = incidents.get(rest.id);
     const inputsLine = inputs === undefined || inputs === null ? before?.inputsLine : line;
-    incidents.set(rest.id, { record: rest, inputsLine });
+    incidents.set(rest.id, { record: rest, line, inputsLine });
     if (incidents.size > STORED_MAX) incidents.delete(incidents.keys().next().value!);
   };
   const isTorn = await eachLine(incidentsFile(folder), take);
@@ -60,6 +62,11 @@ export async function readIncidents(folder: string): Promise<Contents> {
 /** The recorded inputs of an incident; undefined if it has none, or they are damaged. */
 export function inputsOf({ inputsLine }: StoredIncident): Recorded | undefined {
   return inputsLine === undefined ? undefined : decode(JSON.parse(inputsLine).inputs);
+}
+
+/** The lines that say the same of an incident, as they were written: nothing is parsed for it. */
+export function linesOf({ line, inputsLine }: StoredIncident): readonly string[] {
+  return inputsLine === undefined || inputsLine === line ? [line] : [inputsLine, line];
 }
 
 /** The line for one incident; `inputs` is what `encode` made of its recorded inputs. */

@@ -31,5 +31,5 @@ Deno.test("a line without an end that is too long is damaged, and takes no memor
 });
 
 Deno.test("without a line with inputs there are none", () => {
-  assertEquals(inputsOf({ record: {} as never, inputsLine: undefined }), undefined);
+  assertEquals(inputsOf({ record: {} as never, line: "", inputsLine: undefined }), undefined);
 });

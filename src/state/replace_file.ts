@@ -5,14 +5,15 @@ const FILE_MODE = 0o600;
 
 /**
  * Replaces the text of a file: written beside it, synced, renamed, and then the folder is synced (rename(2),
- * fsync(2)). Rejects with the error of the file system, and the file is then as it was.
+ * fsync(2)). Rejects with the error of the file system, and the file is then as it was. A long text comes in
+ * parts, between which others run.
  */
-export async function replaceFile(path: string, text: string): Promise<void> {
+export async function replaceFile(path: string, text: string | Iterable<string>): Promise<void> {
   const fresh = `${path}.new`;
   {
     const options = { write: true, create: true, truncate: true, mode: FILE_MODE };
     using file = await Deno.open(fresh, options);
-    await writeWhole(file, text);
+    for (const part of typeof text === "string" ? [text] : text) await writeWhole(file, part);
     await file.sync();
   }
   await Deno.rename(fresh, path);
