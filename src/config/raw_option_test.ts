@@ -1,0 +1,11 @@
+/** Suggestions for words that are not known. */
+import { assertEquals } from "@std/assert";
+import { didYouMean } from "./raw_option.ts";
+
+Deno.test("a word with a slip is answered with the known one, a different word with nothing", () => {
+  const known = ["--primary", "--backup", "--hold"];
+  assertEquals(didYouMean("--priamry", known), "; did you mean --primary?");
+  assertEquals(didYouMean("--BACKUP", known), "; did you mean --backup?");
+  assertEquals(didYouMean("--holds", known), "; did you mean --hold?");
+  assertEquals(didYouMean("--verbose", known), "");
+});

@@ -1,0 +1,56 @@
+/** The meaning of the fields of a head, and contradictions between them. */
+import { assert, assertEquals } from "@std/assert";
+import { Fault } from "../base/fault.ts";
+import { type Fields, parseFields } from "./fields.ts";
+import { readSemantics, upgradeOffer } from "./semantics.ts";
+
+function fieldsOf(lines: string): Fields {
+  const bytes = new TextEncoder().encode(`${lines}\r\n\r\n`);
+  return parseFields(bytes, 0, bytes.length, 100, "request") as Fields;
+}
+
+const read = (lines: string, side: "request" | "response" = "request", minor: 0 | 1 = 1) =>
+  readSemantics(fieldsOf(lines), side, minor);
+
+Deno.test("each field that matters is found, whatever the case of its name", () => {
+  const found = read(
+    "HOST: a\r\nconnection: keep-alive, X-Own\r\nTE: trailers\r\nVia: 1.1 a\r\n" +
+      "X-Forwarded-For: 192.0.2.1\r\nContent-Length: 7\r\nExpect: 100-continue\r\nAuthorization: x",
+  );
+  assert(!(found instanceof Fault));
+  const { host, keepAlive, namesFields, trailers, via, forwarded, length, login } = found;
+  assertEquals(
+    [host, keepAlive, namesFields, trailers, via, forwarded, length, login],
+    [0, true, true, true, true, true, 7, true],
+  );
+  assertEquals([found.expectsContinue, found.chunked, found.close], [true, false, false]);
+});
+
+Deno.test("fields that contradict each other are a fault of the sender", () => {
+  for (
+    const lines of [
+      "Content-Length: 1\r\nTransfer-Encoding: chunked",
+      "Content-Length: 1\r\nContent-Length: 1",
+      "Host: a\r\nHost: b",
+      "Host: a b",
+      "Transfer-Encoding: gzip",
+    ]
+  ) {
+    const found = read(lines);
+    assert(found instanceof Fault && found.fault === "badRequest", lines);
+  }
+  const answered = read("Content-Length: x", "response");
+  assert(answered instanceof Fault && answered.fault === "badResponse");
+});
+
+Deno.test("an expectation means nothing in HTTP/1.0, and an unknown one is refused in HTTP/1.1", () => {
+  const old = read("Expect: 100-continue", "request", 0);
+  assert(!(old instanceof Fault) && !old.expectsContinue);
+  const unknown = read("Expect: wonders");
+  assert(unknown instanceof Fault && unknown.fault === "expectationUnknown");
+});
+
+Deno.test("an upgrade to HTTP/2 is not offered further", () => {
+  const fields = fieldsOf("Upgrade: h2c, websocket\r\nUpgrade: h2c");
+  assertEquals([upgradeOffer(fields, 0), upgradeOffer(fields, 1)], ["websocket", ""]);
+});
