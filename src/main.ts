@@ -74,6 +74,16 @@ async function explainOptions(args: readonly string[]): Promise<number> {
   return 0;
 }
 
+/** The size of the terminal under stdout. */
+function terminalSize(): { columns: number; rows: number } | undefined {
+  try {
+    const { columns, rows } = Deno.consoleSize();
+    return columns > 0 && rows > 1 ? { columns, rows } : undefined;
+  } catch {
+    return undefined; // stdout is no terminal any more
+  }
+}
+
 /** Carries out a command of the operator, whose code is loaded only now. */
 async function command(name: CommandName, args: readonly string[]): Promise<number> {
   if (name === "explain") return await explainOptions(args);
@@ -87,6 +97,7 @@ async function command(name: CommandName, args: readonly string[]): Promise<numb
     out: console.log,
     err: console.error,
     isTerminal: Deno.stdout.isTerminal(),
+    size: terminalSize,
     stop: stop.signal,
   });
 }

@@ -19,18 +19,28 @@ import { replayCommand } from "./replay.ts";
 import { recordsIn, recordsOf } from "./records.ts";
 import { exitCodeOf, servicesOf, statusText } from "./report.ts";
 
+/** In characters. */
+export interface TerminalSize {
+  readonly columns: number;
+  readonly rows: number;
+}
+
 /** Where a command prints, and when it must end. */
 export interface CommandIo {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
   /** True if `out` is a terminal, which can be redrawn. */
   readonly isTerminal: boolean;
+  /** The present size of that terminal; undefined if it has none. */
+  readonly size?: () => TerminalSize | undefined;
   /** Aborted when the user ends a command that goes on by itself. */
   readonly stop: AbortSignal;
 }
 
 /** The longest time between two redraws of `watch`, in milliseconds. */
 const REDRAW_MS = 1_000;
+/** How many of the last events the picture of `watch` shows. */
+const EVENTS_SHOWN = 8;
 /** Moves the cursor to the top left and clears what is below (ECMA-48: CUP, ED). */
 const REDRAW = "\x1b[H\x1b[J";
 
@@ -114,12 +124,24 @@ async function redraw(given: Arguments, connection: Connection, io: CommandIo): 
       connection.ask(statePath(given)),
       connection.ask("events"),
     ]);
-    const events = (past.body.events as readonly PastEvent[]).slice(-8);
+    const wanted = given.operands.SERVICE;
+    const events = (past.body.events as readonly PastEvent[])
+      .filter(({ service }) => wanted === undefined || service === wanted)
+      .slice(-EVENTS_SHOWN);
     const text = statusText(servicesOf(state.body), realClock.wall());
-    io.out(`${REDRAW}${text}\n\n${eventsText(events)}`);
+    io.out(REDRAW + fitted(`${text}\n\n${eventsText(events)}`, io.size?.()));
     await sleep(realClock, REDRAW_MS, io.stop).catch(() => {});
   }
   return 0;
+}
+
+/** The part of a picture that a terminal can show; a line that wraps would move the rest of it. */
+function fitted(
+  text: string,
+  { columns, rows }: TerminalSize = { columns: Infinity, rows: Infinity },
+): string {
+  // The last row stays free for the cursor.
+  return text.split("\n").slice(0, rows - 1).map((line) => line.slice(0, columns)).join("\n");
 }
 
 /** The flags of orders, and the parameters that they become. */

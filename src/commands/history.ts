@@ -1,4 +1,5 @@
 /** `failover history` and the lines of `failover watch`: what happened, for people or as JSON. */
+import { oneLine } from "../base/one_line.ts";
 import { incidentLines, incidentText } from "../incidents/text.ts";
 import type { Arguments } from "./arguments.ts";
 import type { CommandIo } from "./commands.ts";
@@ -17,7 +18,7 @@ export function eventsText(events: readonly PastEvent[]): string {
 }
 
 export function eventLine({ time, service, message }: PastEvent): string {
-  return `${time}  ${service === "" ? "" : `[${service}] `}${message}`;
+  return `${time}  ${service === "" ? "" : `[${service}] `}${oneLine(message)}`;
 }
 
 /** Lists the incidents, or shows one. */

@@ -1,5 +1,6 @@
 /** The state of services as text, and the exit code that it means. Pure. */
 import { formatDuration } from "../base/duration.ts";
+import { oneLine } from "../base/one_line.ts";
 
 /** An order that stands, in the state report. */
 interface ReportedOrder {
@@ -42,11 +43,12 @@ export function servicesOf(body: Readonly<Record<string, unknown>>): readonly Se
   return (Array.isArray(body.services) ? body.services : [body]) as readonly ServiceState[];
 }
 
-/** 0: all have their primary; 1: one is on a backup; 2: one is served by no upstream that is up. */
+/** 0: all have their primary; 1: one is on a backup; 2: one serves no new client from an upstream that is up. */
 export function exitCodeOf(services: readonly ServiceState[]): number {
   return Math.max(
     0,
-    ...services.map(({ active, upstreams }) => {
+    ...services.map(({ active, admission, upstreams }) => {
+      if (admission !== "open") return 2;
       const serving = upstreams.find(({ name }) => name === active);
       return serving === undefined || serving.verdict === "down" ? 2 : serving.rank === 0 ? 0 : 1;
     }),
@@ -96,7 +98,7 @@ function order({ by, reason, since_unix }: ReportedOrder, now: number): string {
 function upstreamLine(upstream: UpstreamState, width: number, now: number): string {
   const { name, active, verdict, drained, since_unix, last_results } = upstream;
   const role = active ? "active" : drained === null ? "" : `drained by ${drained.by}`;
-  const last = last_results.at(-1)?.reason ?? "not checked yet";
+  const last = oneLine(last_results.at(-1)?.reason ?? "not checked yet");
   const state = `${verdict} for ${age(since_unix, now)}`.padEnd(16);
   return `  ${active ? "*" : " "} ${name.padEnd(width)}  ${state} ${last}${
     role && ` [${role}]`
@@ -104,7 +106,8 @@ function upstreamLine(upstream: UpstreamState, width: number, now: number): stri
 }
 
 /** Whether another upstream could take over now. */
-function readiness({ upstreams }: ServiceState): string {
+function readiness({ upstreams, paused }: ServiceState): string {
+  if (paused !== null) return "NOT READY: paused, so no failover begins by itself";
   const next = upstreams.find(({ active, verdict, drained }) =>
     !active && verdict === "up" && drained === null
   );

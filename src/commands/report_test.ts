@@ -50,7 +50,7 @@ Deno.test("orders in force are printed in capitals", () => {
   assertStringIncludes(text, "\n  HELD for 1m by ann (uid 7, pid 9) (new disk): new clients wait");
   assertStringIncludes(text, "\n  moved to a:1 by order");
   assertStringIncludes(text, "[drained by ann (uid 7, pid 9)]");
-  assertStringIncludes(text, "\n  NOT READY: no other upstream could take over");
+  assertStringIncludes(text, "\n  NOT READY: paused, so no failover begins by itself");
 });
 
 Deno.test("a service without an upstream says what happens to clients", () => {
@@ -74,6 +74,7 @@ Deno.test("the exit code is that of the service in the worst state", () => {
   assertEquals(exitCodeOf([service(), onBackup]), 1);
   assertEquals(exitCodeOf([onBackup, out]), 2);
   assertEquals(exitCodeOf([pausedDown]), 2);
+  assertEquals(exitCodeOf([service({ admission: "holding" })]), 2);
 });
 
 Deno.test("one service is read from a flat object, several from a list", () => {

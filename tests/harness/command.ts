@@ -31,14 +31,26 @@ export class RunningCommand implements AsyncDisposable {
   readonly #child: Child;
   #news = Promise.withResolvers<void>();
 
-  constructor(args: readonly string[]) {
+  /** Runs it with a terminal of this size as its stdout, by script(1). */
+  static inTerminal(
+    args: readonly string[],
+    { columns, rows }: { readonly columns: number; readonly rows: number },
+  ): RunningCommand {
+    const words = [Deno.execPath(), ...EXECUTABLE, ...args];
+    const line = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
+    const inside = `stty cols ${columns} rows ${rows}; exec ${line}`;
+    return new RunningCommand(["-qefc", inside, "/dev/null"], ["script"]);
+  }
+
+  constructor(args: readonly string[], program = [Deno.execPath(), ...EXECUTABLE]) {
     const onOut = (line: string) => {
       this.lines.push(line);
       this.#news.resolve();
       this.#news = Promise.withResolvers();
     };
-    this.#child = new Child(Deno.execPath(), {
-      args: [...EXECUTABLE, ...args],
+    const [first, ...before] = program;
+    this.#child = new Child(first!, {
+      args: [...before, ...args],
       env: { FAILOVER_CONTROL: "", NO_COLOR: "1" },
       onOut,
       onErr: onOut,
