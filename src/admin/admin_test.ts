@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertObjectMatch } from "@std/asser
 import { adminApp, type Exposure, FEEDS_MAX, type OrdersAccess } from "./admin.ts";
 import { PASSED, REFUSED, TestService } from "./testing/service.ts";
 
-/** The app over one or more services, and a way to ask it. */
+/** The admin app of one or more services, and functions that send it requests. */
 function admin(exposure: Exposure, ...services: readonly TestService[]) {
   return adminFor("all", exposure, ...services);
 }
@@ -85,7 +85,7 @@ Deno.test("the brief state has four fields, and readiness begins with the first 
   assertEquals(await (await ask("ready")).text(), "ready");
 });
 
-Deno.test("each listener shows what it is for and nothing more", async () => {
+Deno.test("each listener has its own endpoints and no others", async () => {
   await using service = new TestService();
   const shown = async (exposure: Exposure) => {
     const { status } = admin(exposure, service);
@@ -99,7 +99,7 @@ Deno.test("each listener shows what it is for and nothing more", async () => {
   assertEquals(await shown("operator"), [200, 200, 200, 200, 409]);
 });
 
-Deno.test("what is not there is answered with what is", async () => {
+Deno.test("an unknown path is answered with the list of paths", async () => {
   await using service = new TestService();
   const response = await admin("public", service).ask("nope");
   assertEquals(response.status, 404);
@@ -110,7 +110,7 @@ Deno.test("what is not there is answered with what is", async () => {
   );
 });
 
-Deno.test("the state of the only service is flat, several are a list or asked for by name", async () => {
+Deno.test("the state of a single service is a flat object, that of several a list or chosen by name", async () => {
   await using shop = new TestService({ name: "shop" });
   await using blog = new TestService({ name: "blog" });
   assertObjectMatch(await admin("public", shop).json("state"), {
@@ -125,7 +125,7 @@ Deno.test("the state of the only service is flat, several are a list or asked fo
   assertEquals(await both.status("state?service=none"), 404);
 });
 
-Deno.test("metrics come with the type that Prometheus expects", async () => {
+Deno.test("metrics have the content type that Prometheus expects", async () => {
   await using service = new TestService();
   const response = await admin("public", service).ask("metrics");
   assertEquals(response.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
@@ -183,7 +183,7 @@ Deno.test("an operator's order moves traffic back, or is refused with the reason
   assertEquals(service.controller.state.lastServed?.to, "a");
 });
 
-Deno.test("orders are carried out only for those who may give them", async () => {
+Deno.test("orders are carried out only for clients that are allowed to give them", async () => {
   await using service = new TestService();
   await service.start(PASSED, PASSED);
   const pause = async (orders: OrdersAccess, authorization?: string) => {
@@ -200,7 +200,7 @@ Deno.test("orders are carried out only for those who may give them", async () =>
   assertEquals(service.controller.state.paused?.reason, "");
 });
 
-Deno.test("the public does not learn who gave an order, and why", async () => {
+Deno.test("the public state does not show who gave an order, and why", async () => {
   await using service = new TestService();
   await service.start(PASSED, PASSED);
   const asker = { by: "ann (uid 7, pid 9)", reason: "new disk" };
@@ -215,7 +215,7 @@ Deno.test("the public does not learn who gave an order, and why", async () => {
   assertMatch(shown, /"paused":\{"since_unix":\d+\}.*"drained":\{"since_unix":\d+\}/);
 });
 
-Deno.test("an order must name its service where there are several", async () => {
+Deno.test("an order must name its service if there are several", async () => {
   await using shop = new TestService({ name: "shop" });
   await using blog = new TestService({ name: "blog" });
   const { status } = admin("operator", shop, blog);
@@ -224,7 +224,7 @@ Deno.test("an order must name its service where there are several", async () => 
   assertEquals(await status("failback?service=blog", { method: "POST" }), 409);
 });
 
-Deno.test("no web page can give an order, not even one of ours", async () => {
+Deno.test("no web page can give an order, not even one of the proxy", async () => {
   await using service = new TestService();
   await service.start(REFUSED, PASSED);
   await service.answer("a", PASSED, 2);
@@ -240,7 +240,7 @@ Deno.test("no web page can give an order, not even one of ours", async () => {
   assert(service.controller.state.lastServed?.to === "b");
 });
 
-Deno.test("only health and readiness are for requests that call the listener by another's name", async () => {
+Deno.test("requests with a foreign host name get only health and readiness", async () => {
   await using service = new TestService();
   await service.start(PASSED, PASSED);
   const paths = ["state", "metrics", "events", "incidents", "timeline", "health", "ready"];

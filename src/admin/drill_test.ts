@@ -39,7 +39,7 @@ async function post(app: ReturnType<typeof appOf>, query: string, headers = {}) 
   return [response.status, await response.json()];
 }
 
-Deno.test("a drill is ordered with who and why, and its findings are JSON", async () => {
+Deno.test("a drill records who ordered it and why, and its report is JSON", async () => {
   await using service = new TestService({ name: "shop" });
   const orders: DrillOrder[] = [];
   const faults = [{ name: "refused", worstMs: Infinity, usualMs: 2_000, terms: [] }];
@@ -57,7 +57,7 @@ Deno.test("a drill is ordered with who and why, and its findings are JSON", asyn
   assertEquals(body.faults, [{ name: "refused", usual_ms: 2_000, worst_ms: null, terms: [] }]);
 });
 
-Deno.test("a drill that is refused says why; mistakes and web pages are refused too", async () => {
+Deno.test("a drill that is refused has a reason; wrong parameters and web pages are refused too", async () => {
   await using service = new TestService({ name: "shop" });
   const app = appOf(service, () => Promise.resolve("a drill is under way already"));
   assertEquals(await post(app, ""), [

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import type { Event } from "../events/events.ts";
 import { EventCounts } from "./event_counts.ts";
 
-Deno.test("events are counted by service and type, finished promotions by what moved the traffic", () => {
+Deno.test("events are counted by service and type, finished promotions by the kind of move", () => {
   const counts = new EventCounts();
   const take = (service: string, event: Event) => counts.take({ seq: 0, time: 0, service, event });
   const promoted = {
@@ -26,7 +26,7 @@ Deno.test("events are counted by service and type, finished promotions by what m
   ]);
 });
 
-Deno.test("what a service may count is there from the beginning, and goes on from what was counted", () => {
+Deno.test("the counters of a service exist from the beginning, and continue from earlier counts", () => {
   const counts = new EventCounts();
   const event = { type: "trigger.failed", program: "p", epoch: 1, reason: "", tookMs: 5 } as const;
   counts.take({ seq: 0, time: 0, service: "shop", event });

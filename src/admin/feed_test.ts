@@ -47,7 +47,7 @@ Deno.test("a feed sends events as they happen, with number, type and data", asyn
   assertEquals([reader.ends(), reader.printed(), clock.pending], [1, 1, 0]);
 });
 
-Deno.test("a reader that comes back gets what it missed, also from before a restart", async () => {
+Deno.test("a reader that connects again gets the events it missed, also those before a restart", async () => {
   const { clock, events } = stream();
   for (let i = 0; i < 3; i++) events.publish("", PORT);
   for (const [after, first] of [[1, 2], [99, 1]] as const) {
@@ -65,11 +65,11 @@ Deno.test("a reader that is too slow loses the oldest events and is sent their n
   let text = "";
   while (!text.includes(`"n":${FEED_QUEUE_MAX + 50}`)) text += await reader.next();
   const lost = /event: lost\ndata: \{"count":(\d+)\}/.exec(text);
-  assert(lost !== null && Number(lost[1]) >= 49, "one chunk may be on its way already");
+  assert(lost !== null && Number(lost[1]) >= 49, "one chunk may have been sent already");
   await reader.leave();
 });
 
-Deno.test("a feed shows that it lives while nothing happens", async () => {
+Deno.test("a feed sends heartbeats while nothing happens", async () => {
   const { clock, events } = stream();
   const reader = read(events, clock);
   await reader.next();
@@ -79,7 +79,7 @@ Deno.test("a feed shows that it lives while nothing happens", async () => {
   await reader.leave();
 });
 
-Deno.test("a feed ends with the process, after its last words", async () => {
+Deno.test("a feed ends with the process, after the last events", async () => {
   const { clock, events } = stream();
   const reader = read(events, clock);
   await reader.next();

@@ -10,7 +10,7 @@ Deno.test("a listener answers to addresses, to localhost and to its own names", 
   assertEquals(ours.filter((host) => !isOurName(host, names)), []);
 });
 
-Deno.test("a listener answers to no name that somebody else may own", () => {
+Deno.test("a listener does not answer to a name that somebody else may own", () => {
   const theirs = [
     ...["evil.example:9000", "127.0.0.1.evil.example", "localhost.evil.example", "", "proxy"],
     ...["1.2.3.4.5", "[::1].evil.example", "a@localhost", "xproxy.internal", "[evil.example]"],

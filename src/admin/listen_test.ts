@@ -54,7 +54,7 @@ async function serve(service: TestService, clock: Clock = realClock) {
   };
 }
 
-Deno.test("the operator's listener serves health, state, metrics, events and orders over the wire", async () => {
+Deno.test("the operator's listener serves health, state, metrics, events and orders over HTTP", async () => {
   await using service = new TestService();
   await service.start(REFUSED, PASSED);
   await service.answer("a", PASSED, 2);
@@ -69,7 +69,7 @@ Deno.test("the operator's listener serves health, state, metrics, events and ord
   assertEquals(events, [{ type: "port.opened", address: `127.0.0.1:${port}` }]);
 });
 
-Deno.test("a live feed runs over the wire and ends with the process, last words first", async () => {
+Deno.test("a live feed works over HTTP and ends with the process, after the last events", async () => {
   await using service = new TestService();
   const { ask, stop, listener } = await serve(service);
   const response = await ask("events", { headers: { accept: "text/event-stream" } });
@@ -88,7 +88,7 @@ Deno.test("a live feed runs over the wire and ends with the process, last words 
   assertEquals(service.clock.pending, 0);
 });
 
-Deno.test("a reader that leaves gives its place in the feed back", async () => {
+Deno.test("a reader that leaves makes room for another reader of the feed", async () => {
   await using service = new TestService();
   const clock = new ManualClock();
   const { ask, listener } = await serve(service, clock);
@@ -97,10 +97,10 @@ Deno.test("a reader that leaves gives its place in the feed back", async () => {
   const headers = { accept: "text/event-stream" };
   const response = await ask("events", { headers, signal: abort.signal });
   assertEquals(service.clock.pending, 1, "the heartbeat of one feed");
-  const body = response.text().catch(() => {}); // ends by our own abort
+  const body = response.text().catch(() => {}); // rejects when the test aborts it
   abort.abort();
   await body;
-  // The server sees the end on the connection, and then waits its grace for a client that half-closed.
+  // The server sees the end of the connection, and then gives a client that half-closed some time.
   while (service.clock.pending > 0) {
     await (await ask("health")).text();
     await clock.advance(1_000);
@@ -144,7 +144,7 @@ Deno.test("at the limit the connection that has been idle for longest is closed"
   for (const conn of clients) conn.close();
 });
 
-Deno.test("a port in use is reported in a few words", async () => {
+Deno.test("a port in use is reported by a short reason", async () => {
   const taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const clock = new ManualClock();
   const address = { ...LOCAL, port: taken.addr.port };

@@ -60,11 +60,14 @@ Deno.test("metrics show verdicts, the active upstream, checks and moves", async 
       "process_start_time_seconds 1.5",
     ]
   ) assertStringIncludes(text, `${line}\n`);
-  assert(!text.includes("longest_hold"), "the histogram has it");
-  assert(!text.includes("requests_total"), "a count the data plane does not keep is left out");
+  assert(!text.includes("longest_hold"), "the histogram shows it");
+  assert(
+    !text.includes("requests_total"),
+    "a counter that the data plane does not have is left out",
+  );
 });
 
-Deno.test("every line of the metrics keeps to the grammar, each family named once", async () => {
+Deno.test("every line of the metrics follows the grammar, and each family is declared once", async () => {
   await using service = new TestService();
   await service.start(PASSED, PASSED);
   const text = metricsText([service.view], service.eventCounts, service.incidents.counts, FACTS);

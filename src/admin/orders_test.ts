@@ -36,7 +36,7 @@ function orderer(service: TestService) {
   };
 }
 
-Deno.test("orders that stand are done at once, shown in the state, and undone", async () => {
+Deno.test("orders that stay in force take effect at once, are shown in the state, and can be undone", async () => {
   await using service = new TestService();
   await service.start(PASSED, PASSED);
   const order = orderer(service);
@@ -76,7 +76,7 @@ Deno.test("a switchover is answered when it is accepted, or at its end", async (
   ]);
 });
 
-Deno.test("an order that is refused says why", async () => {
+Deno.test("an order that is refused has a reason", async () => {
   await using service = new TestService();
   await service.start(PASSED, REFUSED);
   const order = orderer(service);

@@ -11,10 +11,10 @@ const health = (level: number | undefined, doubt: "none" | "hard" = "none") => (
   last: undefined,
   noVerdict: undefined,
 });
-/** Seconds since 1970 at which a manual clock stands at 0. */
+/** The time, in seconds since 1970, at which a manual clock is 0. */
 const ZERO = 1_750_000_000;
 
-Deno.test("the report has the documented keys, also before anything is known", async () => {
+Deno.test("the report has the documented keys, also before the first check", async () => {
   await using service = new TestService();
   assertObjectMatch(stateReport(service.view, service.clock), {
     on_backup: false,
@@ -68,13 +68,13 @@ Deno.test("the report shows where traffic goes, since when, and the last results
   assertObjectMatch(b!, { active: false, verdict: "up", next_check_unix: null });
 });
 
-Deno.test("the report shows a backup in use and the recovery under way", async () => {
+Deno.test("the report shows an active backup and a recovery in progress", async () => {
   await using service = new TestService({ policy: { failback: { kind: "after", ms: 30_000 } } });
   const { clock } = service;
   await service.start(PASSED, PASSED);
   await clock.advance(10_000);
   await service.answer("a", REFUSED, 4);
-  // Lost at 10 s, and the round for a new one needs the backup's answer too.
+  // Down at 10 s; the selection also needs the answer of the backup.
   assertObjectMatch(stateReport(service.view, clock), {
     on_backup: false,
     since_unix: ZERO + 10,
@@ -117,7 +117,7 @@ Deno.test("what would change a verdict is a sentence in the report", () => {
   assertEquals(outlook(health(4, "hard"), T).includes("refused a client"), true);
 });
 
-Deno.test("the report shows what could not be checked, and the state of the triggers", async () => {
+Deno.test("the report shows checks without a verdict, and the state of the triggers", async () => {
   await using service = new TestService();
   const { clock } = service;
   await service.start(PASSED, PASSED);

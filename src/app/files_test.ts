@@ -1,4 +1,4 @@
-/** Files on a file system that is silent; scenarios cover all other errors of files. */
+/** Files on a file system that does not answer; scenarios cover all other errors of files. */
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { configOf } from "../config/testing/config.ts";
@@ -13,7 +13,7 @@ Deno.test("a file system that does not answer is reported, file by file, and not
   const { stat } = Deno;
   let asked = Promise.withResolvers<void>();
   const looking = new Set<string | URL>();
-  // A dead mount: every question hangs, and its thread with it.
+  // A dead mount: every call hangs and keeps its thread.
   Deno.stat = (path) => {
     looking.add(path);
     asked.resolve();

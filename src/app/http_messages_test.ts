@@ -17,14 +17,14 @@ Deno.test("a config arrives in a thread as it was sent", () => {
   assertEquals(httpConfigOf(structuredClone(plainConfig(config))), config);
 });
 
-Deno.test("a config without a backup arrives without one that could be used", () => {
+Deno.test("a config without a backup arrives without a usable one", () => {
   const config = httpOf(["--primary=http://a.test"]);
   const { backup, ...rest } = httpConfigOf(structuredClone(plainConfig(config)));
   const { backup: _none, ...sent } = config;
   assertEquals([backup, rest], [[], sent as never]);
 });
 
-Deno.test("the exchanges of a dead thread are lost", () => {
+Deno.test("the exchanges of a dead thread count as lost", () => {
   const counters = new Float64Array(HTTP_COUNTERS.length);
   const at = (name: (typeof HTTP_COUNTERS)[number]) => HTTP_COUNTERS.indexOf(name);
   counters[at("active")] = 3;

@@ -5,7 +5,7 @@ import { LazyServer } from "./lazy_server.ts";
 
 const CONN = { close() {} } as Conn;
 
-/** A server that notes whom it serves. */
+/** A server that records which clients it serves. */
 function noting() {
   const served: string[] = [];
   let ended = 0;
@@ -32,7 +32,7 @@ Deno.test("the server is loaded for the first client, once", async () => {
   assertEquals(ended(), 1);
 });
 
-Deno.test("one that cannot be loaded is tried again for the next client", async () => {
+Deno.test("a server that cannot be loaded is tried again for the next client", async () => {
   const { server, served } = noting();
   let closed = 0;
   let isBroken = true;

@@ -35,7 +35,7 @@ Deno.test("a request that gets no answer in ten seconds is answered with 503", a
   assertEquals((await response).status, 503);
 });
 
-Deno.test("only so many requests wait for an answer at one time", async () => {
+Deno.test("the number of requests that wait for an answer is limited", async () => {
   const { clock, sent, questions } = asking();
   const waiting = Array.from({ length: 64 }, () => questions.response(request()));
   assertEquals((await questions.response(request())).status, 503);
@@ -47,7 +47,7 @@ Deno.test("only so many requests wait for an answer at one time", async () => {
   await clock.advance(10_000);
 });
 
-Deno.test("a name waits for its answer, and has none when the service ends", async () => {
+Deno.test("a look-up waits for its answer, and has none when the service ends", async () => {
   const { sent, questions } = asking();
   const [first, second] = [questions.addresses("a.test"), questions.addresses("b.test")];
   questions.answered(sent[0]!.id, { about: "name", ips: ["10.0.0.1"] });

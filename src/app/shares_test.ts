@@ -17,7 +17,7 @@ Deno.test("a number of clients that the operator set and that does not fit is a 
   ]);
 });
 
-Deno.test("a default that does not fit is made to fit, and is no warning", () => {
+Deno.test("a default that does not fit is reduced without a warning", () => {
   const byDefault = service(false);
   const { clients: [max] } = shareDescriptors([byDefault], 0, { limit: 20_000, open: 24 });
   assertEquals(byDefault.published, [
@@ -25,13 +25,13 @@ Deno.test("a default that does not fit is made to fit, and is no warning", () =>
   ]);
 });
 
-Deno.test("nothing is published where the descriptors suffice", () => {
+Deno.test("nothing is published when there are enough descriptors", () => {
   const [one, other] = [service(true), service(false)];
   const { clients } = shareDescriptors([one, other], 0, { limit: 100_000, open: 24 });
   assertEquals(clients, [10_000, 10_000]);
   assertEquals([...one.published, ...other.published], []);
 });
 
-Deno.test("a check program needs more descriptors than a check alone", () => {
+Deno.test("a check program needs more descriptors than a check without one", () => {
   assertEquals([checkDescriptors(undefined), checkDescriptors("/check")], [1, 4]);
 });

@@ -5,7 +5,7 @@ function check(stateDir: string | undefined): Promise<string | undefined> {
   return checkStateDir({ stateDir, origins: { stateDir: "flag --state-dir" } });
 }
 
-Deno.test("a folder that is there, or can be made, is good; nothing is left behind", async () => {
+Deno.test("a folder that exists, or can be made, is valid; no file is left in it", async () => {
   const folder = await Deno.makeTempDir();
   try {
     assertEquals(await check(undefined), undefined);
@@ -17,7 +17,7 @@ Deno.test("a folder that is there, or can be made, is good; nothing is left behi
   }
 });
 
-Deno.test("a file in the way, and a place where nothing can be made, are errors in one line", async () => {
+Deno.test("a file of that name, and a parent in which nothing can be made, are errors in one line", async () => {
   const file = await Deno.makeTempFile();
   try {
     assertEquals(

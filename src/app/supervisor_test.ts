@@ -16,8 +16,8 @@ class FakeService {
   } as unknown as Service;
 }
 
-/** A starter whose n-th start gives the n-th of `results`, and the world around a supervisor. */
-function worldOf(...results: (FakeService | string | Error)[]) {
+/** What a supervisor needs, with a starter whose n-th start gives the n-th of `results`. */
+function fixtureOf(...results: (FakeService | string | Error)[]) {
   const clock = new ManualClock();
   const events: Event[] = [];
   const instances: string[] = [];
@@ -34,68 +34,68 @@ function worldOf(...results: (FakeService | string | Error)[]) {
   return { clock, events, instances, start: () => Supervisor.start(starter, context) };
 }
 
-async function startIn(world: ReturnType<typeof worldOf>): Promise<Supervisor> {
-  const started = await world.start();
+async function startIn(fixture: ReturnType<typeof fixtureOf>): Promise<Supervisor> {
+  const started = await fixture.start();
   assert(started instanceof Supervisor);
   return started;
 }
 
-Deno.test("Supervisor starts a service again that died, later each time", async () => {
+Deno.test("Supervisor restarts a service that died, after a longer pause each time", async () => {
   const [first, second, third] = [new FakeService(), new FakeService(), new FakeService()];
-  const world = worldOf(first, second, third);
-  const supervisor = await startIn(world);
+  const fixture = fixtureOf(first, second, third);
+  const supervisor = await startIn(fixture);
   first.end.reject(new Error("boom"));
-  await world.clock.advance(0);
-  await world.clock.advance(999);
-  assertEquals([first.stops, world.instances.length], [1, 1]);
-  await world.clock.advance(1);
-  assertEquals(world.instances, ["i", "i.1"]);
+  await fixture.clock.advance(0);
+  await fixture.clock.advance(999);
+  assertEquals([first.stops, fixture.instances.length], [1, 1]);
+  await fixture.clock.advance(1);
+  assertEquals(fixture.instances, ["i", "i.1"]);
   second.end.resolve();
-  await world.clock.advance(0);
-  await world.clock.advance(2_000);
-  assertEquals(world.instances, ["i", "i.1", "i.2"]);
+  await fixture.clock.advance(0);
+  await fixture.clock.advance(2_000);
+  assertEquals(fixture.instances, ["i", "i.1", "i.2"]);
   assertEquals(
-    world.events.map((event) => event.type === "service.died" ? event.retryInMs : 0),
+    fixture.events.map((event) => event.type === "service.died" ? event.retryInMs : 0),
     [1_000, 2_000],
   );
   assertEquals(await supervisor.stop(0, new AbortController().signal), 1);
   assertEquals(third.stops, 1);
 });
 
-Deno.test("Supervisor goes on trying when a new start fails or throws", async () => {
+Deno.test("Supervisor continues to try when a restart fails or throws", async () => {
   const [first, last] = [new FakeService(), new FakeService()];
-  const world = worldOf(first, "address in use", new Error("no memory"), last);
-  await startIn(world);
+  const fixture = fixtureOf(first, "address in use", new Error("no memory"), last);
+  await startIn(fixture);
   first.end.reject(new Error("boom"));
-  await world.clock.advance(0);
-  for (const ms of [1_000, 2_000, 4_000]) await world.clock.advance(ms);
-  assertEquals(world.instances.length, 4);
-  const reasons = world.events.map((event) => event.type === "service.died" && event.reason);
+  await fixture.clock.advance(0);
+  for (const ms of [1_000, 2_000, 4_000]) await fixture.clock.advance(ms);
+  assertEquals(fixture.instances.length, 4);
+  const reasons = fixture.events.map((event) => event.type === "service.died" && event.reason);
   assertEquals(String(reasons[1]), "address in use");
   assert(/no memory/.test(String(reasons[2])));
 });
 
 Deno.test("Supervisor is stopped at once while it waits to start again", async () => {
   const first = new FakeService();
-  const world = worldOf(first);
-  const supervisor = await startIn(world);
+  const fixture = fixtureOf(first);
+  const supervisor = await startIn(fixture);
   first.end.reject(new Error("boom"));
-  await world.clock.advance(10);
+  await fixture.clock.advance(10);
   assertEquals(await supervisor.stop(0, new AbortController().signal), 0);
-  await world.clock.advance(120_000);
-  assertEquals(world.instances.length, 1);
+  await fixture.clock.advance(120_000);
+  assertEquals(fixture.instances.length, 1);
 });
 
-Deno.test("Supervisor forgets earlier deaths of a service that ran for long", async () => {
+Deno.test("Supervisor forgets earlier deaths of a service that ran for a long time", async () => {
   const [first, second, third] = [new FakeService(), new FakeService(), new FakeService()];
-  const world = worldOf(first, second, third);
-  await startIn(world);
+  const fixture = fixtureOf(first, second, third);
+  await startIn(fixture);
   first.end.reject(new Error("boom"));
-  await world.clock.advance(0);
-  await world.clock.advance(1_000);
-  await world.clock.advance(11 * 60_000);
+  await fixture.clock.advance(0);
+  await fixture.clock.advance(1_000);
+  await fixture.clock.advance(11 * 60_000);
   second.end.reject(new Error("boom"));
-  await world.clock.advance(0);
-  await world.clock.advance(1_000);
-  assertEquals(world.instances.length, 3);
+  await fixture.clock.advance(0);
+  await fixture.clock.advance(1_000);
+  assertEquals(fixture.instances.length, 3);
 });

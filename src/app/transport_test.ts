@@ -15,7 +15,7 @@ const TLS: readonly (readonly string[])[] = [
   ["--primary=http://a.test", "--tls-cert=/cert.pem", "--tls-key=/key.pem"],
 ];
 
-/** Stands in for threads that run. */
+/** Replaces threads that run. */
 const THREADS = { ...NO_THREADS, group: {} as ThreadGroup };
 
 function choose(args: readonly string[]) {
@@ -24,7 +24,7 @@ function choose(args: readonly string[]) {
   return { sockets: chooseSockets(httpOf(args), { publish, threads: THREADS }), events };
 }
 
-Deno.test("stream takes Deno's sockets wherever it runs", () => {
+Deno.test("stream uses Deno's sockets on every system", () => {
   const { sockets, events } = choose([...PLAIN, "--relay=stream"]);
   assert(sockets === denoSockets);
   assertEquals(events, [
@@ -39,7 +39,7 @@ for (
   ]
 ) {
   Deno.test({
-    name: `${engine} takes the kernel's sockets where no TLS is spoken`,
+    name: `${engine} uses the kernel's sockets if there is no TLS`,
     ...onLinux,
     fn() {
       const { sockets, events } = choose([...PLAIN, `--relay=${engine}`]);
@@ -58,7 +58,7 @@ Deno.test("auto uses Deno's sockets if there is any TLS, and reports why", () =>
   }
 });
 
-Deno.test("splice insisted on where TLS is spoken is an error that names the option", () => {
+Deno.test("splice, if it is required and there is TLS, is an error that names the option", () => {
   for (const args of TLS) {
     const { sockets, events } = choose([...args, "--relay=splice"]);
     const reason = "TLS needs the sockets of Deno";
@@ -68,7 +68,7 @@ Deno.test("splice insisted on where TLS is spoken is an error that names the opt
 });
 
 if (Deno.build.os !== "linux") {
-  Deno.test("elsewhere auto takes Deno's sockets, and splice is an error", () => {
+  Deno.test("on other systems auto uses Deno's sockets, and splice is an error", () => {
     assert(choose(PLAIN).sockets === denoSockets);
     assertEquals(typeof choose([...PLAIN, "--relay=splice"]).sockets, "string");
   });

@@ -20,7 +20,7 @@ Deno.test("operands and flags are read as the row of the command says", () => {
   });
 });
 
-Deno.test("a flag may be given several times where the row says so", () => {
+Deno.test("a flag may be given several times if the row of the command says so", () => {
   const read = readArguments("replay", ["x", "--with", "a=1", "--with=b=2"]);
   assertEquals(typeof read === "object" && read.lists, { with: ["a=1", "b=2"] });
   assertEquals(readArguments("replay", ["x", "--with"]), "--with needs a value: OPTION=VALUE");

@@ -17,7 +17,7 @@ function report(more: Partial<DrillReport> = {}): DrillReport {
   };
 }
 
-Deno.test("a drill is told in a few lines", () => {
+Deno.test("the report of a drill is a few lines", () => {
   assertEquals(drillText(report()).split("\n"), [
     "orders (tcp): a:1 serves",
     "  b:1  passed: connected (3.2ms)",
@@ -28,7 +28,7 @@ Deno.test("a drill is told in a few lines", () => {
   ]);
 });
 
-Deno.test("what is wrong is loud, and ends with 1", () => {
+Deno.test("a failed drill is printed in capitals, and has exit code 1", () => {
   const failed = { ...STANDBY, name: "b:1", passed: false, reason: "refused", excluded: "drained" };
   const nobody = report({ chosen: null, why: "no other passes", standbys: [failed] });
   assertStringIncludes(drillText(nobody), "  b:1  FAILED: refused (3.2ms) [drained]");

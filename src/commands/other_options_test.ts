@@ -12,22 +12,22 @@ Deno.test("options have the names and values of the proxy's own table", () => {
   );
 });
 
-Deno.test("each mistake is one line", () => {
-  const said = (...options: string[]) => otherOptions(options);
+Deno.test("each error is one line", () => {
+  const errorsFor = (...options: string[]) => otherOptions(options);
   assertEquals(
-    said("fail_threshold"),
+    errorsFor("fail_threshold"),
     'Cannot use "fail_threshold" as --with: expected OPTION=VALUE',
   );
   assertEquals(
-    said("fail_treshold=2"),
+    errorsFor("fail_treshold=2"),
     'Unknown option "fail_treshold"; did you mean fail_threshold?',
   );
   assertEquals(
-    said("fail_threshold=0"),
+    errorsFor("fail_threshold=0"),
     'Cannot use "0" as fail_threshold: expected a whole number from 1 to 100 (from --with)',
   );
-  assertEquals(said("hold=1s", "hold=2s"), "hold is given more than once");
-  const unusable = said("check_interval=1s");
+  assertEquals(errorsFor("hold=1s", "hold=2s"), "hold is given more than once");
+  const unusable = errorsFor("check_interval=1s");
   assertEquals(
     typeof unusable === "string" && unusable.startsWith("Cannot use check_interval as --with: "),
     true,

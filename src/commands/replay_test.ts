@@ -15,7 +15,7 @@ async function incident(): Promise<{ record: IncidentRecord; recorded: Recorded 
   return { record: live.incidents.list().at(-1)!, recorded: await live.recorded() };
 }
 
-/** Runs the command upon one incident. */
+/** Runs the command on one incident. */
 async function run(args: readonly string[], recorded?: Recorded) {
   const { record, recorded: own } = await incident();
   const given = readArguments("replay", args);
@@ -34,7 +34,7 @@ async function run(args: readonly string[], recorded?: Recorded) {
   return { code, out: out!.join("\n"), err: err!.join("\n") };
 }
 
-Deno.test("what was decided is told with distances", async () => {
+Deno.test("decisions are printed with the time since the previous one", async () => {
   const { code, out } = await run(["x"]);
   assertEquals(code, 0);
   assertMatch(out, /\d+ inputs from .*Z to .*Z\n\nwhat was decided:\n/);
@@ -42,7 +42,7 @@ Deno.test("what was decided is told with distances", async () => {
   assertMatch(out, /Z {2}\+1.703s {3}failover from a to b done/);
 });
 
-Deno.test("what would have been decided is told with the difference", async () => {
+Deno.test("decisions with other options are printed with their difference", async () => {
   const { out } = await run(["x", "--with", "fail_threshold=2", "--with=hold=1s"]);
   assertStringIncludes(out, "\nwhat would have been decided with fail_threshold=2, hold=1s:\n");
   assertStringIncludes(
@@ -54,7 +54,7 @@ Deno.test("what would have been decided is told with the difference", async () =
   assertEquals(json.would_have_decided.length > 3, true);
 });
 
-Deno.test("another version that decides otherwise says so", async () => {
+Deno.test("a version that decides differently reports that", async () => {
   const { recorded } = await incident();
   const { out } = await run(["x"], { ...recorded, decided: recorded.decided.slice(1) });
   assertStringIncludes(out, "\nTHIS VERSION DECIDES OTHERWISE than 1.2.3 did:\n");

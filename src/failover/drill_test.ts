@@ -32,7 +32,7 @@ function serving(levels: Readonly<Record<string, number>> = {}, more: Partial<St
   };
 }
 
-/** A drill in which each standby takes so long, and answers so. */
+/** A drill in which each standby answers with the given result after the given time. */
 async function run(
   answers: Readonly<Record<string, ProbeResult>>,
   state = serving(),
@@ -67,7 +67,7 @@ async function run(
   return { ...await result, asked, causes };
 }
 
-Deno.test("standbys are asked at once, as a failover asks them, and the first that passes is chosen", async () => {
+Deno.test("standbys are checked at once, as in a failover, and the first that passes is chosen", async () => {
   const found = await run({ b: PASSED, c: { ...PASSED, tookMs: 900 } });
   assertEquals(found.asked, ["b a selecting 4", "c a selecting 4"]);
   assertEquals([found.active, found.chosen, found.choiceMs], ["a", "b", 5]);
@@ -75,7 +75,7 @@ Deno.test("standbys are asked at once, as a failover asks them, and the first th
   assertStringIncludes(found.why, "the first in order");
 });
 
-Deno.test("why one is passed over is said", async () => {
+Deno.test("the reason why an upstream is passed over is reported", async () => {
   const failed = await run({ b: REFUSED, c: PASSED });
   assertEquals([failed.chosen, failed.why], [
     "c",
@@ -89,14 +89,14 @@ Deno.test("why one is passed over is said", async () => {
   assertEquals([without.chosen, without.answers[0]!.excluded], ["c", "drained by the operator"]);
 });
 
-Deno.test("nobody is chosen where nobody passes, or a better rank cannot be checked", async () => {
+Deno.test("no upstream is chosen if none passes, or a better rank cannot be checked", async () => {
   assertEquals((await run({ b: REFUSED, c: REFUSED })).chosen, undefined);
   const unknown = await run({ b: NO_VERDICT, c: PASSED });
   assertEquals(unknown.chosen, undefined);
   assertStringIncludes(unknown.why, "b could not be checked (no descriptor)");
 });
 
-Deno.test("triggers are told that it is a drill, under the epoch that is", async () => {
+Deno.test("triggers are told that it is a drill, with the present epoch", async () => {
   const { causes, triggers } = await run({ b: PASSED, c: PASSED }, serving(), true);
   assertEquals(causes, [
     { move: "drill", id: "x-drill-1", epoch: 4, from: "a", to: "b", reason: "a drill" },

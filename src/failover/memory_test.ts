@@ -24,7 +24,7 @@ Deno.test("an upstream whose triggers have ended served; otherwise its promotion
   assertEquals(whoServed({ ...stateOf(due), lastServed }), ["b", undefined, undefined]);
 });
 
-Deno.test("what is remembered stays remembered until an upstream serves", () => {
+Deno.test("the remembered upstream stays remembered until another one serves", () => {
   const first = memoryOf(stateOf(promoting(true, RUNNING)));
   const again = initialState([a, b], 0, first);
   const unfinished = { to: "a", from: "b" };

@@ -39,7 +39,7 @@ Deno.test("another upstream is promoted only when the remembered one is down by 
   ]);
 });
 
-Deno.test("a promotion of unknown outcome is repeated from where it came", () => {
+Deno.test("a promotion of unknown outcome is repeated with its original source", () => {
   const memory = memoryOf(stateOf(promoting(true, { is: "running", attempt: 1 })));
   const { phase } = restarted(memory, ["b", true], ["a", true]);
   assertEquals(phase.name === "promoting" && [phase.candidate.name, phase.promotion.from], [
@@ -47,7 +47,7 @@ Deno.test("a promotion of unknown outcome is repeated from where it came", () =>
   ]);
 });
 
-Deno.test("an interrupted promotion whose candidate is down is given up, and all are asked again", () => {
+Deno.test("an interrupted promotion whose candidate is down is given up, and all upstreams are checked again", () => {
   const lastServed = { to: "b", promotion: undefined, since: 0 };
   const interrupted = stateOf(promoting(true, { is: "running", attempt: 1 }));
   const memory = memoryOf({ ...interrupted, lastServed });

@@ -19,11 +19,11 @@ Deno.test("a check program trusts the last promotion that succeeded, and the act
   assertEquals(trusted(promoting(false, { is: "running", attempt: 1 })), ["a", "a"]);
 });
 
-Deno.test("after a restart all trust what is remembered, and a promotion of unknown outcome", () => {
+Deno.test("after a restart check programs trust the remembered upstream, or a promotion of unknown outcome", () => {
   const after = (lastChosen: string | undefined, who: WhoServed, isGivenUp = false) =>
     trustedIn({ ...START, lastChosen, remembered: { ...who, isGivenUp } });
   assertEquals(after("b", { served: "b", unfinished: undefined }), ["b", "b"]);
-  // The triggers of b failed, so a was chosen last; b itself served all the same.
+  // The triggers of b failed, so a was chosen last; b itself served nevertheless.
   assertEquals(after("a", { served: "b", unfinished: undefined }), ["a", "b"]);
   assertEquals(after(undefined, { served: "b", unfinished: undefined }), ["b", "b"]);
   const unfinished = { to: "b", from: "a" };

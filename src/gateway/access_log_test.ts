@@ -6,8 +6,8 @@ import type { LinesOutcome } from "../base/lines_outcome.ts";
 import { AccessLog } from "./access_log.ts";
 import { FakeClient } from "./testing/fake_client.ts";
 
-/** A log whose batches a test takes and confirms. */
-function rig() {
+/** A log whose batches the test receives and confirms. */
+function fixture() {
   const clock = new ManualClock();
   const events: Event[] = [];
   const batches: { readonly text: string; readonly confirm: (written?: LinesOutcome) => void }[] =
@@ -29,8 +29,8 @@ function rig() {
   return { clock, events, batches, log, linesOf, request };
 }
 
-Deno.test("AccessLog writes lines that come close together at once, and one batch at a time", async () => {
-  const { clock, batches, linesOf, request } = rig();
+Deno.test("AccessLog writes lines that are added close together in one batch, and one batch at a time", async () => {
+  const { clock, batches, linesOf, request } = fixture();
   request("/1");
   request("/2");
   assertEquals(batches.length, 0);
@@ -47,8 +47,8 @@ Deno.test("AccessLog writes lines that come close together at once, and one batc
   assertEquals([batches.length, clock.pending], [2, 0]);
 });
 
-Deno.test("AccessLog keeps a bounded number of lines while nobody takes them, and tells how many it lost", async () => {
-  const { clock, events, batches, log, request } = rig();
+Deno.test("AccessLog keeps a limited number of lines while none are written, and reports how many were lost", async () => {
+  const { clock, events, batches, log, request } = fixture();
   const path = `/${"x".repeat(2_000)}`;
   for (let i = 0; i < 2_000; i++) request(path);
   assertEquals(batches.length, 1);
@@ -68,8 +68,8 @@ Deno.test("AccessLog keeps a bounded number of lines while nobody takes them, an
   assertEquals(kept + log.lost, 2_001);
 });
 
-Deno.test("AccessLog counts lines that its file has not taken", async () => {
-  const { clock, events, batches, log, request } = rig();
+Deno.test("AccessLog counts lines that could not be written", async () => {
+  const { clock, events, batches, log, request } = fixture();
   request("/");
   await clock.advance(100);
   batches[0]!.confirm({ lost: 1, reason: "No space left on device" });
@@ -80,7 +80,7 @@ Deno.test("AccessLog counts lines that its file has not taken", async () => {
 });
 
 Deno.test("AccessLog has one line for a fault that its exchange and the server report", async () => {
-  const { clock, log, linesOf, request } = rig();
+  const { clock, log, linesOf, request } = fixture();
   const fault = new Fault("bodyTooLarge");
   request("/", fault);
   log.refused(fault, "192.0.2.1", "http");
@@ -93,8 +93,8 @@ Deno.test("AccessLog has one line for a fault that its exchange and the server r
   );
 });
 
-Deno.test("AccessLog says 499 for a client that left before its answer", async () => {
-  const { clock, log, linesOf } = rig();
+Deno.test("AccessLog logs 499 for a client that left before its response", async () => {
+  const { clock, log, linesOf } = fixture();
   const client = new FakeClient();
   const notes = log.begin();
   await clock.advance(250);
@@ -107,7 +107,7 @@ Deno.test("AccessLog says 499 for a client that left before its answer", async (
 });
 
 Deno.test("AccessLog.flushed() resolves when the last batch was written", async () => {
-  const { batches, log, request } = rig();
+  const { batches, log, request } = fixture();
   request("/");
   const flushed = log.flushed();
   assertEquals(batches.length, 1);

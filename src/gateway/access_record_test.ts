@@ -25,7 +25,7 @@ const RECORD: AccessRecord = {
   userAgent: "curl/8",
 };
 
-Deno.test("accessLine() begins as the combined format does, and goes on with what that lacks", () => {
+Deno.test("accessLine() begins like the combined format, followed by further fields", () => {
   assertEquals(
     accessLine(RECORD, "combined"),
     '192.0.2.1 - - [28/Nov/2026:08:05:09 +0000] "GET /basket?id=7 HTTP/1.1" 200 512 ' +

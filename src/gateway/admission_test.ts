@@ -24,7 +24,7 @@ Deno.test("an exchange that waits gets the route of the next order, and no timer
   assertEquals([gate.held, gate.released, gate.longestHoldMs, clock.pending], [0, 2, 400, 0]);
 });
 
-Deno.test("a wait ends late, full, closed or gone, and each time for good", async () => {
+Deno.test("a wait ends late, full, closed or gone, and does not change after that", async () => {
   const { clock, gate, leaving, wait } = gateOf(2);
   const late = wait(500);
   const gone = wait();
@@ -65,7 +65,7 @@ Deno.test("an exchange that failed on a route waits for another one, or for it t
   assertEquals(await gate.wait(failed, 1_000, leaving.signal), { upstream: B, epoch: 2 });
 });
 
-Deno.test("after the end of all decisions no client waits: an open route stays, else clients are refused", async () => {
+Deno.test("after the last decision no client waits: an open route stays, otherwise clients are refused", async () => {
   const open = gateOf();
   open.gate.open(A, 1);
   const waiting = open.wait();

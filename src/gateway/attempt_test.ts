@@ -1,4 +1,4 @@
-/** What becomes of an attempt, for each way in which its upstream or its client may fail it. */
+/** The outcome of an attempt for each way in which its upstream or its client may fail. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { Fault } from "../base/fault.ts";
 import type { Event } from "../events/events.ts";
@@ -16,12 +16,12 @@ import { Running } from "./running.ts";
 import { FakeClient } from "./testing/fake_client.ts";
 import type { ServerUpstream } from "./upstream.ts";
 
-function stageOf(pair: MakePair, client = new FakeClient(), dialFault?: Fault) {
-  const world = poolFixture(
+function fixtureOf(pair: MakePair, client = new FakeClient(), dialFault?: Fault) {
+  const fixture = poolFixture(
     pair,
     dialFault === undefined ? {} : { dial: () => Promise.reject(dialFault) },
   );
-  const { clock, pool } = world;
+  const { clock, pool } = fixture;
   const events: Event[] = [];
   const doubts: string[] = [];
   const publish = (event: Event) => void events.push(event);
@@ -57,10 +57,10 @@ function stageOf(pair: MakePair, client = new FakeClient(), dialFault?: Fault) {
     attempt(context, state, plan, to);
     return attempted.promise;
   };
-  return { ...world, client, state, running, counters, events, doubts, run };
+  return { ...fixture, client, state, running, counters, events, doubts, run };
 }
 
-/** An outcome without what its fault carries besides its name. */
+/** An outcome with only the name of its fault. */
 function summaryOf(outcome: Outcome): unknown {
   return outcome.is === "done" ? "done" : { ...outcome, fault: outcome.fault.fault };
 }
@@ -70,71 +70,74 @@ const OK = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwell";
 onConns(
   "a whole response is done, and leaves its connection for the next attempt",
   async (pair) => {
-    const world = stageOf(pair);
+    const fixture = fixtureOf(pair);
     for (let i = 0; i < 2; i++) {
-      const outcome = world.run();
-      await world.clock.advance(0);
-      assertEquals([world.running.size, world.state.attempt === undefined], [1, false]);
-      await world.upstreams[0]!.readUntil("\r\n\r\n");
-      await world.upstreams[0]!.sendText(OK);
+      const outcome = fixture.run();
+      await fixture.clock.advance(0);
+      assertEquals([fixture.running.size, fixture.state.attempt === undefined], [1, false]);
+      await fixture.upstreams[0]!.readUntil("\r\n\r\n");
+      await fixture.upstreams[0]!.sendText(OK);
       assertEquals(summaryOf(await outcome), "done");
     }
-    assertStringIncludes(world.client.answered, "Failover: upstream=primary; attempt=1\r\n");
-    assertEquals([world.upstreams.length, world.pool.idle, world.running.size], [1, 1, 0]);
-    assertEquals([world.counters.clientReceivedBytes, world.state.attempt], [8, undefined]);
-    world.pool.close();
+    assertStringIncludes(fixture.client.answered, "Failover: upstream=primary; attempt=1\r\n");
+    assertEquals([fixture.upstreams.length, fixture.pool.idle, fixture.running.size], [1, 1, 0]);
+    assertEquals([fixture.counters.clientReceivedBytes, fixture.state.attempt], [8, undefined]);
+    fixture.pool.close();
   },
 );
 
-onConns("a connection that cannot be had means that nothing was sent", async (pair) => {
-  const world = stageOf(pair, new FakeClient(), new Fault("connectRefused"));
-  assertEquals(summaryOf(await world.run()), {
+onConns("a connection that cannot be made means that nothing was sent", async (pair) => {
+  const fixture = fixtureOf(pair, new FakeClient(), new Fault("connectRefused"));
+  assertEquals(summaryOf(await fixture.run()), {
     is: "failed",
     fault: "connectRefused",
     stage: "nothingSent",
     reused: false,
   });
-  assertEquals([world.running.size, world.clock.pending], [0, 0]);
+  assertEquals([fixture.running.size, fixture.clock.pending], [0, 0]);
 });
 
 for (
   const [method, stage] of [["GET", "sentSafe"], ["POST", "sentUnsafe"]] as const
 ) {
   onConns(`a ${method} without an answer has failed as ${stage}`, async (pair) => {
-    const world = stageOf(pair, new FakeClient(method));
-    const outcome = world.run();
-    await world.clock.advance(0);
-    await world.upstreams[0]!.readUntil("\r\n\r\n");
-    world.upstreams[0]!.close();
+    const fixture = fixtureOf(pair, new FakeClient(method));
+    const outcome = fixture.run();
+    await fixture.clock.advance(0);
+    await fixture.upstreams[0]!.readUntil("\r\n\r\n");
+    fixture.upstreams[0]!.close();
     assertEquals(summaryOf(await outcome), {
       is: "failed",
       fault: "upstreamReset",
       stage,
       reused: false,
     });
-    assertEquals([world.running.size, world.client.answered], [0, ""]);
+    assertEquals([fixture.running.size, fixture.client.answered], [0, ""]);
   });
 }
 
-onConns("a response that breaks off is cut, published and a doubt", async (pair) => {
-  const world = stageOf(pair);
-  const outcome = world.run();
-  await world.clock.advance(0);
-  await world.upstreams[0]!.readUntil("\r\n\r\n");
-  await world.upstreams[0]!.sendText(OK.slice(0, -2));
-  world.upstreams[0]!.close();
-  assertEquals(summaryOf(await outcome), { is: "cut", fault: "responseCut" });
-  assertEquals(world.events.map(({ type }) => type), ["session.failed"]);
-  assertEquals(world.doubts, ["hard: response was cut short"]);
-  assertEquals([world.running.size, world.state.attempt], [0, undefined]);
-});
+onConns(
+  "a response that is cut short cuts the client, is published and raises a doubt",
+  async (pair) => {
+    const fixture = fixtureOf(pair);
+    const outcome = fixture.run();
+    await fixture.clock.advance(0);
+    await fixture.upstreams[0]!.readUntil("\r\n\r\n");
+    await fixture.upstreams[0]!.sendText(OK.slice(0, -2));
+    fixture.upstreams[0]!.close();
+    assertEquals(summaryOf(await outcome), { is: "cut", fault: "responseCut" });
+    assertEquals(fixture.events.map(({ type }) => type), ["session.failed"]);
+    assertEquals(fixture.doubts, ["hard: response was cut short"]);
+    assertEquals([fixture.running.size, fixture.state.attempt], [0, undefined]);
+  },
+);
 
 onConns("a client that leaves ends its attempt at once, without a doubt", async (pair) => {
-  const world = stageOf(pair);
-  const outcome = world.run();
-  await world.clock.advance(0);
-  await world.upstreams[0]!.readUntil("\r\n\r\n");
-  world.client.leave();
+  const fixture = fixtureOf(pair);
+  const outcome = fixture.run();
+  await fixture.clock.advance(0);
+  await fixture.upstreams[0]!.readUntil("\r\n\r\n");
+  fixture.client.leave();
   assertEquals((await outcome).is, "failed");
-  assertEquals([world.state.signal.aborted, world.doubts, world.events], [true, [], []]);
+  assertEquals([fixture.state.signal.aborted, fixture.doubts, fixture.events], [true, [], []]);
 });

@@ -30,7 +30,7 @@ async function sizes(source: BodySource): Promise<number[]> {
   return all;
 }
 
-Deno.test("a small body can be had again and again, and is discarded in the end", async () => {
+Deno.test("a small body can be read again and again, and is discarded at the end", async () => {
   const total = { bytes: 0 };
   const body = new RequestBody(client(3, 4), 100, true, total);
   assertEquals(await sizes(body.begin(NONE)), [3, 4]);
@@ -40,14 +40,14 @@ Deno.test("a small body can be had again and again, and is discarded in the end"
   assertEquals(total.bytes, 0);
 });
 
-Deno.test("beyond the bound of one request a body passes once, and holds no memory", async () => {
+Deno.test("a body beyond the limit of one request can be read once, and takes no memory", async () => {
   const total = { bytes: 0 };
   const body = new RequestBody(client(KEPT_MAX, 1, 5), 1e6, true, total);
   assertEquals(await sizes(body.begin(NONE)), [KEPT_MAX, 1, 5]);
   assertEquals([body.replayable, total.bytes], [false, 0]);
 });
 
-Deno.test("beyond the bound of all requests together nothing more is kept", async () => {
+Deno.test("beyond the limit of all requests together no more bodies are kept", async () => {
   const total = { bytes: KEPT_TOTAL_MAX - 4 };
   const kept = new RequestBody(client(4), 100, true, total);
   const passing = new RequestBody(client(1), 100, true, total);
@@ -56,7 +56,7 @@ Deno.test("beyond the bound of all requests together nothing more is kept", asyn
   assertEquals([kept.replayable, passing.replayable], [true, false]);
 });
 
-Deno.test("a body that may not be sent twice is not kept, but nothing is lost before its first byte", async () => {
+Deno.test("a body that must not be sent twice is not kept, but no byte is lost before the first one is sent", async () => {
   const total = { bytes: 0 };
   const body = new RequestBody(client(1), 100, false, total);
   assertEquals(body.replayable, true);
@@ -64,7 +64,7 @@ Deno.test("a body that may not be sent twice is not kept, but nothing is lost be
   assertEquals([body.replayable, total.bytes], [false, 0]);
 });
 
-Deno.test("what an ended attempt was still reading goes to the next one", async () => {
+Deno.test("bytes that an ended attempt was still reading go to the next one", async () => {
   const arrival = Promise.withResolvers<Uint8Array>();
   const parts = [Promise.resolve(new Uint8Array(2)), arrival.promise];
   const source: BodySource = {
@@ -84,7 +84,7 @@ Deno.test("what an ended attempt was still reading goes to the next one", async 
   assertEquals(await second, [2, 3]);
 });
 
-Deno.test("a body over its maximum ends with a fault of the client's", async () => {
+Deno.test("a body over its maximum ends with a fault of the client", async () => {
   const body = new RequestBody(client(60, 60), 100, true, { bytes: 0 });
   const error = await assertRejects(() => sizes(body.begin(NONE)), Fault);
   assertEquals(error.fault, "bodyTooLarge");
@@ -113,7 +113,7 @@ Deno.test("an attempt that was ended reads nothing more, whatever it was waiting
   const pending = first.read();
   body.end();
   await assertRejects(() => pending, Fault);
-  // More than is kept, and nobody there to send it.
+  // More than is kept, and no attempt that sends it.
   say(0, KEPT_MAX);
   say(1, 1);
   say(2, 0);
@@ -127,10 +127,10 @@ Deno.test("an attempt that was ended reads nothing more, whatever it was waiting
   assertEquals(await second.read(), undefined);
 });
 
-/** Lets every promise that can settle without the outside world do so. */
+/** Lets every promise settle that waits for nothing outside the process. */
 const settled = () => new ManualClock().advance(0);
 
-Deno.test("a part that does not fit waits beside what is kept until an attempt takes it", async () => {
+Deno.test("a part that does not fit waits until an attempt reads it", async () => {
   const { source, say } = slowClient();
   const total = { bytes: 0 };
   const body = new RequestBody(source, 1e6, true, total);

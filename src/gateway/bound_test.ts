@@ -11,7 +11,7 @@ function head(...lines: readonly string[]): ResponseHead {
   return parsed;
 }
 
-Deno.test("only NTLM and Negotiate belong to a connection, whichever side names them", () => {
+Deno.test("only NTLM and Negotiate authenticate a connection, whichever side names them", () => {
   const none = head();
   const asked = (...values: readonly string[]) =>
     isBoundLogin(none, head(...values.map((value) => `WWW-Authenticate: ${value}`)));

@@ -1,4 +1,4 @@
-/** New connections: when a connect is slow, cancelled, or left by its client, and when one must settle. */
+/** New connections: slow and cancelled connects, clients that leave, and connections that must prove themselves. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { Fault } from "../base/fault.ts";
 import { poolFixture } from "../http1/testing/pool_fixture.ts";
@@ -8,8 +8,8 @@ import { Connector } from "./connector.ts";
 import { requestRules } from "./headers.ts";
 import type { ServerUpstream } from "./upstream.ts";
 
-/** A dialer that answers when the test lets it; it can be aborted. */
-function connectsOf(pair: MakePair) {
+/** A dialer that connects when the test says so, and can be aborted. */
+function fixtureOf(pair: MakePair) {
   const dialed = Promise.withResolvers<Conn>();
   let connecting = () => {};
   const dial: Dial = (signal, onConnecting) => {
@@ -20,16 +20,16 @@ function connectsOf(pair: MakePair) {
     );
     return dialed.promise;
   };
-  const world = poolFixture(pair, { dial });
+  const fixture = poolFixture(pair, { dial });
   const to: ServerUpstream = {
     kind: "server",
     upstream: { name: "a", rank: 0, address: { kind: "tcp", host: "127.0.0.1", port: 1 } },
     origin: "http://up.test",
     basePath: "",
-    pool: world.pool,
+    pool: fixture.pool,
     rules: requestRules("up.test", { preserveHost: false, headers: [], pseudonym: "failover" }),
   };
-  const connects = new Connector(world.clock);
+  const connects = new Connector(fixture.clock);
   const leaving = new AbortController();
   const slow: string[] = [];
   const make = (settles = false) =>
@@ -40,7 +40,7 @@ function connectsOf(pair: MakePair) {
     });
   const [upstream, end] = pair();
   return {
-    clock: world.clock,
+    clock: fixture.clock,
     connects,
     leaving,
     slow,
@@ -52,34 +52,34 @@ function connectsOf(pair: MakePair) {
 }
 
 onConns(
-  "a connect is slow by the time of the connect, not by that of the name service",
+  "a connect is slow by its own time, without that of the name service",
   async (pair) => {
-    const world = connectsOf(pair);
-    const made = world.make();
-    await world.clock.advance(5_000);
-    assertEquals(world.slow, []);
-    world.connecting();
-    await world.clock.advance(499);
-    assertEquals(world.slow, []);
-    await world.clock.advance(2);
-    assertEquals(world.slow, ["no answer to connect for 500 ms"]);
-    world.answer();
+    const fixture = fixtureOf(pair);
+    const made = fixture.make();
+    await fixture.clock.advance(5_000);
+    assertEquals(fixture.slow, []);
+    fixture.connecting();
+    await fixture.clock.advance(499);
+    assertEquals(fixture.slow, []);
+    await fixture.clock.advance(2);
+    assertEquals(fixture.slow, ["no answer to connect for 500 ms"]);
+    fixture.answer();
     (await made).close();
-    assertEquals(world.clock.pending, 0);
+    assertEquals(fixture.clock.pending, 0);
   },
 );
 
 onConns(
   "connects are cancelled by the name of their upstream, or when their client leaves",
   async (pair) => {
-    const first = connectsOf(pair);
+    const first = fixtureOf(pair);
     const made = first.make();
     first.connecting();
     first.connects.cancelPending("b");
     await first.clock.advance(0);
     first.connects.cancelPending("a");
     await assertRejects(() => made, Fault, "cancelled");
-    const second = connectsOf(pair);
+    const second = fixtureOf(pair);
     const left = second.make();
     second.connecting();
     second.leaving.abort();
@@ -94,19 +94,19 @@ for (const ends of [false, true]) {
       ends ? "ends" : "stays"
     }`,
     async (pair) => {
-      const world = connectsOf(pair);
-      const made = world.make(true);
+      const fixture = fixtureOf(pair);
+      const made = fixture.make(true);
       const outcome = made.then(() => "made", (fault: Fault) => fault.fault);
-      world.connecting();
-      world.answer();
-      await world.clock.advance(10);
-      if (ends) await world.upstream.closeWrite();
-      await world.clock.advance(10);
-      await world.clock.advance(41);
+      fixture.connecting();
+      fixture.answer();
+      await fixture.clock.advance(10);
+      if (ends) await fixture.upstream.closeWrite();
+      await fixture.clock.advance(10);
+      await fixture.clock.advance(41);
       assertEquals(await outcome, ends ? "closedUnused" : "made");
       if (!ends) (await made).close();
-      await world.clock.advance(0);
-      assertEquals(world.slow, []);
+      await fixture.clock.advance(0);
+      assertEquals(fixture.slow, []);
     },
   );
 }

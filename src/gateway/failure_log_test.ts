@@ -11,7 +11,7 @@ function lossesOf() {
   return { clock, events, losses: new FailureLog(clock, (event) => void events.push(event)) };
 }
 
-Deno.test("each response that was cut counts, and the same reason is published once a second", async () => {
+Deno.test("each response that was cut is counted, and the same reason is published once a second", async () => {
   const { clock, events, losses } = lossesOf();
   const client = new FakeClient();
   const fault = new Fault("responseCut");
@@ -29,7 +29,7 @@ Deno.test("each response that was cut counts, and the same reason is published o
   });
 });
 
-Deno.test("a response whose client left is no loss", () => {
+Deno.test("a response whose client left does not count as lost", () => {
   const { events, losses } = lossesOf();
   const client = new FakeClient();
   client.leave();
@@ -37,7 +37,7 @@ Deno.test("a response whose client left is no loss", () => {
   assertEquals([losses.lost, events], [0, []]);
 });
 
-Deno.test("what is no Fault is a bug: it counts once, however often it is passed on", () => {
+Deno.test("an error that is not a Fault is a bug: it is counted once, however often it is rethrown", () => {
   const { events, losses } = lossesOf();
   const known = new Fault("responseCut");
   assertEquals([losses.faultOf(known), losses.faulted, events.length], [known, 0, 0]);

@@ -1,4 +1,4 @@
-/** Lines that were printed for one request are copied into another only if they would be the same there. */
+/** Lines that were printed for one request are reused for another only if they would be the same there. */
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { HeadWriter } from "../http1/head_writer.ts";
 import { requestRules, writeRequestFields } from "./headers.ts";
@@ -21,7 +21,7 @@ const HEADS = [
   "GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-Host: evil.test\r\n\r\n",
 ];
 
-Deno.test("whatever came before on a connection, a request gets the lines that it gets alone", () => {
+Deno.test("whatever was sent before on a connection, a request gets the same lines as on a new connection", () => {
   const rules = [rulesOf(), rulesOf("fixed.test")];
   for (const peer of ["192.0.2.1", "2001:db8::1", "unix"]) {
     for (const before of HEADS) {
@@ -33,7 +33,7 @@ Deno.test("whatever came before on a connection, a request gets the lines that i
             writeRequestFields(out, headOf(text), from, each);
             return new TextDecoder().decode(out.view());
           };
-          // Twice, because the lines are printed for the second request at the earliest.
+          // Twice, as the lines are printed for the second request at the earliest.
           for (let i = 0; i < 2; i++) {
             const from = { peer, scheme: "http", connection } as const;
             writeRequestFields(new HeadWriter(), headOf(before), from, each);
@@ -48,7 +48,7 @@ Deno.test("whatever came before on a connection, a request gets the lines that i
   }
 });
 
-Deno.test("lines are printed for the second request of a connection, and for those that are like it", () => {
+Deno.test("lines are printed for the second request of a connection, and reused for similar ones", () => {
   const rules = rulesOf();
   const from = { peer: "192.0.2.1", scheme: "http", connection: { memo: undefined } } as const;
   const linesFor = (index: number) => forwardedLines(headOf(HEADS[index]!), from, rules);
@@ -62,7 +62,7 @@ Deno.test("lines are printed for the second request of a connection, and for tho
   assertEquals(linesFor(1) === undefined, false);
 });
 
-Deno.test("a connection on which the host changes all the time costs a few prints and no more", () => {
+Deno.test("a connection on which the host changes with each request prints the lines a few times only", () => {
   const rules = rulesOf();
   const from = { peer: "192.0.2.1", scheme: "http", connection: { memo: undefined } } as const;
   let printed = 0;

@@ -31,7 +31,7 @@ function bench(connectionsMax: number) {
   };
 }
 
-Deno.test("a crowd that comes at once keeps its handshakes, as long as there is room for all", () => {
+Deno.test("clients that connect at once keep their handshakes while there is room for all", () => {
   const { handshakes, ended, add } = bench(10_000);
   for (let i = 0; i < HANDSHAKES_MAX; i++) {
     assertEquals(handshakes.makeRoom(), true);
@@ -40,7 +40,7 @@ Deno.test("a crowd that comes at once keeps its handshakes, as long as there is 
   assertEquals([handshakes.makeRoom(), ended], [false, []]);
 });
 
-Deno.test("one that has begun keeps its place for two seconds, a silent one for a quarter", async () => {
+Deno.test("a handshake that has begun keeps its place for two seconds, a silent one for a quarter of a second", async () => {
   const { handshakes, clock, ended, begun, add } = bench(1);
   begun.add("begun");
   add("begun");
@@ -58,7 +58,7 @@ Deno.test("one that has begun keeps its place for two seconds, a silent one for 
   assertEquals([handshakes.giveWay(), ended.at(-1), handshakes.size], [true, "begun", 1]);
 });
 
-Deno.test("slow clients lose nothing while there is room, however many one address has", async () => {
+Deno.test("slow handshakes are not ended while there is room, however many one address has", async () => {
   const { handshakes, clock, ended, begun, add } = bench(10_000);
   for (let i = 0; i < HANDSHAKES_MAX - 1; i++) {
     begun.add(`${i}`);
@@ -68,7 +68,7 @@ Deno.test("slow clients lose nothing while there is room, however many one addre
   assertEquals([handshakes.makeRoom(), ended], [true, []]);
 });
 
-Deno.test("the address that has most under way gives way first, by its oldest handshake", async () => {
+Deno.test("the oldest handshake of the address with the most handshakes is ended first", async () => {
   const { handshakes, clock, ended, add } = bench(1);
   for (const name of ["a", "b"]) add(name, "10.0.0.2");
   for (let i = 0; i < 14; i++) add(`${i}`, "10.0.0.3");
@@ -77,7 +77,7 @@ Deno.test("the address that has most under way gives way first, by its oldest ha
   assertEquals(ended, [...Array.from({ length: 12 }, (_, i) => `${i}`), "a", "12", "b"]);
 });
 
-Deno.test("a client is not asked about again once it has begun, and a crowd costs little", async () => {
+Deno.test("a client that has begun is not examined again, and many clients cost little", async () => {
   const { handshakes, clock, begun, asked, add } = bench(10_000);
   begun.add("begun");
   add("begun");
@@ -90,13 +90,13 @@ Deno.test("a client is not asked about again once it has begun, and a crowd cost
   assertEquals(asked() < 2 * first, true);
 });
 
-Deno.test("where few connections are allowed there are few handshakes, but some", () => {
+Deno.test("if few connections are allowed, there are few handshakes, but at least some", () => {
   const { handshakes, add } = bench(1);
   while (handshakes.makeRoom()) add("one");
   assertEquals(handshakes.size, 16);
 });
 
-Deno.test("one that is over can neither be removed nor ended again", () => {
+Deno.test("a handshake that is over can neither be removed nor ended again", () => {
   const { handshakes, ended, add } = bench(1);
   const [one, other] = [add("one"), add("other")];
   handshakes.delete(one);
@@ -111,7 +111,7 @@ Deno.test("one that is over can neither be removed nor ended again", () => {
   assertEquals([handshakes.size, ended], [0, ["other", "last"]]);
 });
 
-Deno.test("of IPv6 the network counts, and a mapped address is that of IPv4", () => {
+Deno.test("IPv6 clients are counted by their network, and mapped addresses as IPv4", () => {
   const groups = [
     "::ffff:10.0.0.1",
     "10.0.0.1",

@@ -53,9 +53,9 @@ Deno.test("a client of a unix socket has no address: those in its headers are ke
     'Forwarded: for=unknown;host="front.test:8080";proto=http',
     "Via: 1.1 failover",
   ]);
-  const said = "X-Forwarded-For: 192.0.2.9\r\nX-Forwarded-For: 192.0.2.10\r\n" +
+  const sent = "X-Forwarded-For: 192.0.2.9\r\nX-Forwarded-For: 192.0.2.10\r\n" +
     "X-Forwarded-Proto: https\r\nX-Forwarded-Host: site.test\r\nForwarded: for=192.0.2.9\r\n";
-  assertEquals(sentBy("unix", said).slice(1), [
+  assertEquals(sentBy("unix", sent).slice(1), [
     "X-Forwarded-For: 192.0.2.9",
     "X-Forwarded-For: 192.0.2.10",
     "X-Forwarded-Host: site.test",
@@ -65,11 +65,11 @@ Deno.test("a client of a unix socket has no address: those in its headers are ke
   ]);
 });
 
-Deno.test("what a trusted proxy says of its client is kept and continued, what others say is replaced", () => {
-  const said = "X-Forwarded-For: 198.51.100.9\r\nX-Forwarded-Proto: https\r\n" +
+Deno.test("the client headers of a trusted proxy are kept and continued, those of others are replaced", () => {
+  const sent = "X-Forwarded-For: 198.51.100.9\r\nX-Forwarded-Proto: https\r\n" +
     "X-Forwarded-Host: site.test\r\nForwarded: for=198.51.100.9\r\n";
   for (const peer of [PROXY, `::ffff:${PROXY}`]) {
-    assertEquals(sentBy(peer, said).slice(1), [
+    assertEquals(sentBy(peer, sent).slice(1), [
       `X-Forwarded-For: 198.51.100.9, ${PROXY}`,
       "X-Forwarded-Host: site.test",
       "X-Forwarded-Proto: https",
@@ -77,7 +77,7 @@ Deno.test("what a trusted proxy says of its client is kept and continued, what o
       "Via: 1.1 failover",
     ]);
   }
-  assertEquals(sentBy("192.0.2.201", said).slice(1), [
+  assertEquals(sentBy("192.0.2.201", sent).slice(1), [
     "X-Forwarded-For: 192.0.2.201",
     "X-Forwarded-Host: front.test:8080",
     "X-Forwarded-Proto: http",
@@ -86,13 +86,13 @@ Deno.test("what a trusted proxy says of its client is kept and continued, what o
   ]);
 });
 
-Deno.test("a request that has an id of ours has no other, and one without keeps the client's", () => {
+Deno.test("a request with an id of the proxy has no other, and one without keeps the client's", () => {
   const ids = (lines: readonly string[]) => lines.filter((line) => /^x-request-id/i.test(line));
   assertEquals(ids(sentBy("192.0.2.1", "X-Request-ID: a\r\n")), ["X-Request-ID: a"]);
   assertEquals(ids(sentBy("192.0.2.1", "X-Request-ID: a\r\n", "b")), ["X-Request-Id: b"]);
 });
 
-Deno.test("a Forwarded that would take in what follows is left out, any other stays as it is", () => {
+Deno.test("a Forwarded that would swallow what follows is left out, any other is unchanged", () => {
   const own = 'for=192.0.2.200;host="front.test:8080";proto=http';
   const chain = (...values: string[]) =>
     sentBy(PROXY, values.map((value) => `Forwarded: ${value}\r\n`).join(""))
@@ -125,7 +125,7 @@ Deno.test("a Forwarded that would take in what follows is left out, any other st
   assertEquals(chain(""), own);
 });
 
-Deno.test("the operator's lines cannot change framing, Host or what is of one hop", () => {
+Deno.test("configured headers cannot change framing, Host or hop-by-hop fields", () => {
   const bad = [
     "Content-Length",
     "transfer-encoding",
@@ -149,7 +149,7 @@ Deno.test("the operator's lines cannot change framing, Host or what is of one ho
   assertEquals(lines.some((line) => line.endsWith(": 7")), false);
 });
 
-Deno.test("a request has been here if Via names us, as a name and not as a part of one", () => {
+Deno.test("a request has passed this proxy if Via contains its whole name", () => {
   const isLoop = (...values: string[]) => {
     const lines = values.map((value) => `Via: ${value}\r\n`).join("");
     return hasBeenHere(headOf(`GET / HTTP/1.1\r\nHost: a\r\n${lines}\r\n`), "failover-1");
@@ -162,13 +162,13 @@ Deno.test("a request has been here if Via names us, as a name and not as a part 
   }
 });
 
-Deno.test("Connection cannot take away what the gateway adds itself", () => {
+Deno.test("Connection cannot remove headers that the gateway adds itself", () => {
   const lines = sentBy("192.0.2.1", "Connection: close, host, x-forwarded-for, x-a\r\nX-A: 1\r\n");
   assertEquals(lines.some((line) => line.startsWith("X-Forwarded-For: 192.0.2.1")), true);
   assertEquals([lines[0], lines.some((line) => /x-a/i.test(line))], ["Host: own.test", false]);
 });
 
-Deno.test("a location on the upstream itself becomes a path of ours, any other stays", () => {
+Deno.test("a location on the upstream itself becomes a path of the proxy, any other is unchanged", () => {
   const cases: [value: string, basePath: string, expected: string][] = [
     ["http://up.test:81/a?b#c", "", "/a?b#c"],
     ["HTTP://UP.test:81", "", "/"],
@@ -190,13 +190,13 @@ Deno.test("a location on the upstream itself becomes a path of ours, any other s
   }
 });
 
-Deno.test("the path is joined to the base path without a look at it", () => {
+Deno.test("the path is appended to the base path unchanged", () => {
   assertEquals(joinedTarget("/app", "/../x"), "/app/../x");
   assertEquals(joinedTarget("", "//x"), "//x");
   assertEquals(joinedTarget("/app", "*"), "*");
 });
 
-/** The elements of a `Forwarded`, by the rule of quoted strings alone. */
+/** The elements of a `Forwarded`, by the rule of quoted strings only. */
 function elementsOf(value: string): string[] {
   const elements = [""];
   let isQuoted = false;
@@ -214,15 +214,15 @@ Deno.test("whatever a client sends in Forwarded, ours is the last element", () =
   const pieces = 'for=|"|"|\\|,|;|a|=|192.0.2.9|"[2001:db8::1]"|proto=https| |\t'.split("|");
   let kept = 0;
   for (let round = 0; round < 5_000; round++) {
-    let said = "";
+    let sent = "";
     for (let lines = 1 + next(2); lines > 0; lines--) {
       let value = "";
       for (let count = next(8); count > 0; count--) value += pieces[next(pieces.length)];
-      said += `Forwarded: ${value}\r\n`;
+      sent += `Forwarded: ${value}\r\n`;
     }
-    const line = sentBy(PROXY, said).find((each) => each.startsWith("Forwarded: "))!;
+    const line = sentBy(PROXY, sent).find((each) => each.startsWith("Forwarded: "))!;
     const elements = elementsOf(line.slice("Forwarded: ".length));
-    assertEquals(elements.at(-1), 'for=192.0.2.200;host="front.test:8080";proto=http', said);
+    assertEquals(elements.at(-1), 'for=192.0.2.200;host="front.test:8080";proto=http', sent);
     if (elements.length > 1) kept++;
   }
   assertEquals(kept > 500, true, `only ${kept} kept`);

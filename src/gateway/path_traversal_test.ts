@@ -32,7 +32,7 @@ Deno.test("a path that may lead above its start is found, in every spelling that
   for (const path of paths) assertEquals(isPathTraversal(path), true, path);
 });
 
-Deno.test("a path that stays below its start passes as it is, dots and all", () => {
+Deno.test("a path that stays below its start passes unchanged, with its dots", () => {
   const paths = [
     "/",
     "/a/..",
@@ -62,7 +62,7 @@ function resolved(path: string, keepsEmpty: boolean): string[] | "outside" {
   return names;
 }
 
-/** Ways in which servers turn a raw path into names. */
+/** Ways in which servers split a raw path into names. */
 const READERS: readonly ((path: string) => string)[] = [
   (path) => path,
   (path) => path.replace(/%2e/gi, "."),
@@ -74,7 +74,7 @@ const READERS: readonly ((path: string) => string)[] = [
   (path) => decodeURIComponent(path).replaceAll("\\", "/").replace(/;[^/]*/g, ""),
 ];
 
-Deno.test("a path that passes stays inside for every reader, whatever it consists of", () => {
+Deno.test("a path that passes stays inside for every server, whatever it consists of", () => {
   const pieces = "/|/|/|..|.|%2e|%2E|%2f|%5C|\\|;|;x=1|a|b%20|%2e%2e".split("|");
   const next = random(5);
   const seen = { climbing: 0, staying: 0 };

@@ -15,7 +15,7 @@ Deno.test("a key makes a POST repeatable only if the option is set", () => {
   assertEquals(stateOf(new FakeClient("PUT")).isRepeatable, true);
 });
 
-Deno.test("a client that leaves ends the attempt under way, and aborts the signal", () => {
+Deno.test("a client that leaves ends the running attempt, and aborts the signal", () => {
   const client = new FakeClient();
   const state = stateOf(client);
   const { signal } = state;

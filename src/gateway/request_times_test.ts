@@ -27,7 +27,7 @@ Deno.test("requests are counted by method, status and upstream, over all threads
   assertEquals([counts[0], counts[REQUEST_BOUNDS.indexOf(7.5)]], [2, 1]);
 });
 
-Deno.test("what goes beyond the places is counted together", () => {
+Deno.test("combinations beyond the maximum are counted together", () => {
   const timer = new RequestTimer();
   for (let turn = 0; turn < 2; turn++) {
     for (let status = 100; status < 1_000; status++) timer.add("GET", status, 0, 1);
@@ -38,7 +38,7 @@ Deno.test("what goes beyond the places is counted together", () => {
   assertEquals(lines[1], "GET 100 0 2");
 });
 
-Deno.test("a timer goes on where the one before it ended", () => {
+Deno.test("a timer continues where the previous one ended", () => {
   const cells = new Float64Array(REQUEST_CELLS);
   new RequestTimer(cells).add("GET", 200, 0, 1);
   const next = new RequestTimer(cells);

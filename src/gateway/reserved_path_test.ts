@@ -39,7 +39,7 @@ Deno.test("reserved paths are recognised in every spelling", () => {
   assertEquals(other.filter(isReservedPath), []);
 });
 
-Deno.test("Hono routes the same paths to the same side", async () => {
+Deno.test("Hono agrees which paths are reserved", async () => {
   const app = new Hono();
   app.all("/__failover/*", (c) => c.text("own"));
   app.all("*", (c) => c.text("other"));
@@ -53,7 +53,7 @@ Deno.test("Hono routes the same paths to the same side", async () => {
     seen[isReservedPath(path) ? "own" : "other"]++;
     const said = await (await app.request(`http://h${path}`)).text();
     assertEquals(isReservedPath(path), said === "own", path);
-    // A request is told apart by the bytes of its head, also of a target in absolute form.
+    // The bytes of the head decide, also for a target in absolute form.
     if (/[^\x21-\x7e]|#/.test(path)) continue;
     for (const target of [path, `http://h${path}`]) {
       const head = headOf(`GET ${target} HTTP/1.1\r\nHost: h\r\n\r\n`);

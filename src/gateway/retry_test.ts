@@ -37,7 +37,7 @@ Deno.test("only methods that are safe or idempotent by definition are repeatable
   assertEquals(isRepeatable("POST", true), true);
 });
 
-Deno.test("the budget grows with the exchanges under way, and an exchange that waits is next", async () => {
+Deno.test("the budget grows with the running exchanges, and an exchange that waits is next", async () => {
   const clock = new ManualClock();
   let active = 20;
   const budget = new RetryBudget(clock, () => active);

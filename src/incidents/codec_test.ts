@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { decode, encode } from "./codec.ts";
 import { PASSED, REFUSED, Rig } from "./testing/rig.ts";
 
-Deno.test("recorded inputs survive JSON", async () => {
+Deno.test("recorded inputs are the same after a conversion to JSON and back", async () => {
   await using rig = new Rig({ maxBackoffMs: Infinity });
   await rig.start(PASSED, PASSED);
   await rig.answer("a", REFUSED, 4);
@@ -14,7 +14,7 @@ Deno.test("recorded inputs survive JSON", async () => {
   assertEquals(encode(again), encode(recorded));
 });
 
-Deno.test("what is no recording is refused", () => {
+Deno.test("a value that is not a recording is refused", () => {
   for (const value of [null, 7, "x", [], {}, { entries: [], decided: [], policy: {} }]) {
     assertEquals(decode(value), undefined);
   }

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { PASSED, REFUSED, Rig } from "./testing/rig.ts";
 
-Deno.test("evidence is bounded, and repeats no passes and no long runs of failures", async () => {
+Deno.test("evidence is limited, and omits repeated passes and long runs of failures", async () => {
   await using rig = new Rig();
   await rig.start(PASSED, PASSED);
   await rig.clock.advance(10_000);

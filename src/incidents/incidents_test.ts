@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { IncidentRecord } from "./record.ts";
 import { PASSED, REFUSED, Rig } from "./testing/rig.ts";
 
-/** The moments that were reached, in milliseconds since the beginning. */
+/** The moments that were reached, in milliseconds since the beginning of the incident. */
 function moments({ began, t }: IncidentRecord): Record<string, number> {
   const entries = Object.entries(t).map(([moment, time]) =>
     [moment, Date.parse(time!) - Date.parse(began)] as const
@@ -71,7 +71,7 @@ Deno.test("a failover has its moments, its evidence, its triggers and its cost",
   assertEquals([record.version, record.config_hash], ["1.2.3", "c0ffee"]);
 });
 
-Deno.test("the first choice and a failback are incidents too, and the failover has recovered", async () => {
+Deno.test("the first promotion and a failback are incidents too, and the failback ends the failover", async () => {
   await using rig = new Rig({ failback: { kind: "auto" } });
   await failed(rig);
   await rig.answer("b", PASSED);
@@ -93,7 +93,7 @@ Deno.test("the first choice and a failback are incidents too, and the failover h
   ]);
 });
 
-Deno.test("a switchover says who ordered it; one that fails says that the old one served on", async () => {
+Deno.test("a switchover names who ordered it; one that fails shows that the old upstream still served", async () => {
   await using rig = new Rig();
   await rig.start(PASSED, PASSED);
   rig.triggers = { tookMs: 100, outcome: { how: "failed", reason: "exit code 1" } };
@@ -107,7 +107,7 @@ Deno.test("a switchover says who ordered it; one that fails says that the old on
   assert(record.t.held !== undefined && record.t.held <= record.t.triggers_begin!);
 });
 
-Deno.test("an upstream that is down alone and comes back makes an outage", async () => {
+Deno.test("a single upstream that goes down and comes back makes an outage", async () => {
   await using rig = new Rig({}, ["a"]);
   await rig.start(PASSED);
   await rig.answer("a", REFUSED, 4);
@@ -154,7 +154,7 @@ Deno.test("the end of the process and of a service are ends of an incident", asy
   assertEquals([other.incidents.list().length, other.last.to], [2, null]);
 });
 
-Deno.test("the timeline has each change, and what lasts longer than a day only once", async () => {
+Deno.test("the timeline has each change, and a state that lasts longer than a day only once", async () => {
   await using rig = new Rig();
   await failed(rig);
   await rig.answer("a", REFUSED);

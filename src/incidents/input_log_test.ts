@@ -9,7 +9,7 @@ const UPSTREAMS = [
   { name: "a", rank: 0, address: { kind: "tcp" as const, host: "a", port: 1 } },
 ];
 
-/** Steps a machine, and puts each step in the log. */
+/** Steps a machine, and records each step in the log. */
 function runner(log: InputLog) {
   let state = initialState(UPSTREAMS, 0);
   return (input: Input, now: number) => {
@@ -26,7 +26,7 @@ const passed = (stage: number): Input => ({
   stage,
 });
 
-Deno.test("a range begins with a state, at or before the wanted time", () => {
+Deno.test("a range begins with a state at or before the requested time", () => {
   const log = new InputLog();
   assertEquals(log.since(0), undefined);
   const take = runner(log);
@@ -41,7 +41,7 @@ Deno.test("a range begins with a state, at or before the wanted time", () => {
   assertEquals(log.since(-5)!.entries.length, 101);
 });
 
-Deno.test("the log is bounded, and empty for another machine", () => {
+Deno.test("the log is limited, and empty for another machine", () => {
   const log = new InputLog();
   const take = runner(log);
   for (let at = 1; at <= 5_000; at++) take(passed(0), at);

@@ -12,7 +12,7 @@ function stateWith(level: number | undefined): State {
   return { ...state, health: new Map([["a", health]]) };
 }
 
-Deno.test("verdicts and runs of failures stay what they were", () => {
+Deno.test("verdicts and runs of failures are kept", () => {
   const to = { ...POLICY, rise: 1, fall: 5 };
   const health = (level: number | undefined, policy = to) =>
     rebase(stateWith(level), POLICY, policy).health.get("a")!;
@@ -25,7 +25,7 @@ Deno.test("verdicts and runs of failures stay what they were", () => {
   assertEquals([isUp(health(2, strict), strict), health(2, strict).level], [true, strict.rise]);
 });
 
-Deno.test("a hold that is under way ends as the other policy says", () => {
+Deno.test("a running hold ends as the other policy says", () => {
   const state = { ...stateWith(4), admission: { is: "holding", outSince: 5, until: 15 } } as const;
   const { admission } = rebase(state, POLICY, { ...POLICY, holdMs: 100 });
   assertEquals(admission, { is: "holding", outSince: 5, until: 105 });

@@ -18,8 +18,8 @@ async function example(): Promise<{ record: IncidentRecord; recorded: Recorded }
   return { record: rig.last, recorded: (await rig.incidents.inputs(rig.last.id))! };
 }
 
-/** A folder that is not there yet, and a store in it with its events. */
-async function stage() {
+/** A store in a folder that does not exist yet, with the events of the store. */
+async function setUp() {
   const above = await Deno.makeTempDir();
   const folder = `${above}/state`;
   const events: Event[] = [];
@@ -31,109 +31,109 @@ async function stage() {
   };
 }
 
-Deno.test("what is written is there again, with its inputs, and is for the owner only", async () => {
-  await using scene = await stage();
+Deno.test("a stored incident can be read again with its inputs, and only by the owner", async () => {
+  await using fixture = await setUp();
   const { record, recorded } = await example();
   {
-    await using store = scene.open();
+    await using store = fixture.open();
     assertEquals(await store.load(), []);
     store.write(record, undefined);
     store.write({ ...record, id: "two" }, undefined);
     store.write(record, recorded);
     store.write({ ...record, rounds_failed: 7 }, undefined);
   }
-  await using store = scene.open();
+  await using store = fixture.open();
   const loaded = await store.load();
   assertEquals(loaded.map(({ id }) => id).toSorted(), [record.id, "two"]);
   assertEquals(loaded.find(({ id }) => id === record.id)?.rounds_failed, 7);
   assertEquals(encode((await store.inputs(record.id))!), encode(recorded));
   assertEquals(await store.inputs("two"), undefined);
-  assertEquals(scene.events, []);
+  assertEquals(fixture.events, []);
   if (Deno.build.os === "windows") return;
-  const modes = [scene.folder, incidentsFile(scene.folder)].map((path) =>
+  const modes = [fixture.folder, incidentsFile(fixture.folder)].map((path) =>
     (Deno.statSync(path).mode! & 0o777).toString(8)
   );
   assertEquals(modes, ["700", "600"]);
 });
 
 Deno.test("damaged lines are skipped, counted in one event, and the next line is whole", async () => {
-  await using scene = await stage();
+  await using fixture = await setUp();
   const { record } = await example();
-  await Deno.mkdir(scene.folder);
+  await Deno.mkdir(fixture.folder);
   const good = lineOf(record);
   const torn = good.slice(0, 100);
   await Deno.writeTextFile(
-    incidentsFile(scene.folder),
+    incidentsFile(fixture.folder),
     `${good}{"id":7}\n\u0000\u0000\n\n${lineOf({ ...record, id: "two" })}${torn}`,
   );
   {
-    await using store = scene.open();
+    await using store = fixture.open();
     assertEquals((await store.load()).map(({ id }) => id), [record.id, "two"]);
     store.write({ ...record, id: "three" }, undefined);
   }
-  assertEquals(scene.events.map(({ type }) => type), ["state.damaged"]);
-  assertEquals((scene.events[0] as { lines: number }).lines, 3);
-  const { incidents, isTorn } = await readIncidents(scene.folder);
+  assertEquals(fixture.events.map(({ type }) => type), ["state.damaged"]);
+  assertEquals((fixture.events[0] as { lines: number }).lines, 3);
+  const { incidents, isTorn } = await readIncidents(fixture.folder);
   assertEquals([[...incidents.keys()].at(-1), isTorn], ["three", false]);
 });
 
-Deno.test("only the last thousand are kept, and the file is written anew", async () => {
-  await using scene = await stage();
+Deno.test("only the last thousand incidents are kept, and the file is rewritten", async () => {
+  await using fixture = await setUp();
   const { record, recorded } = await example();
-  await Deno.mkdir(scene.folder);
+  await Deno.mkdir(fixture.folder);
   const lines = Array.from(
     { length: 4_100 },
     (_, n) => lineOf({ ...record, id: `id${n % 1_500}` }),
   );
-  await Deno.writeTextFile(incidentsFile(scene.folder), lines.join(""));
+  await Deno.writeTextFile(incidentsFile(fixture.folder), lines.join(""));
   {
-    await using store = scene.open();
+    await using store = fixture.open();
     assertEquals((await store.load()).length, 1_000);
     store.write({ ...record, id: "last" }, recorded);
   }
-  const { incidents, lines: left } = await readIncidents(scene.folder);
+  const { incidents, lines: left } = await readIncidents(fixture.folder);
   assertEquals([incidents.size, left], [1_000, 1_000]);
   assertEquals(encode(inputsOf(incidents.get("last")!)!), encode(recorded));
 });
 
-Deno.test("a full disk is one event, and nothing is lost when there is room again", {
+Deno.test("a full disk causes one event, and nothing is lost once there is room again", {
   // Only root can mount a small disk.
   ignore: Deno.build.os !== "linux" || Deno.uid() !== 0,
 }, async () => {
-  await using scene = await stage();
+  await using fixture = await setUp();
   const { record } = await example();
-  await Deno.mkdir(scene.folder);
-  await using _disk = await smallDisk(scene.folder);
-  const rest = `${scene.folder}/rest`;
+  await Deno.mkdir(fixture.folder);
+  await using _disk = await smallDisk(fixture.folder);
+  const rest = `${fixture.folder}/rest`;
   await Deno.writeFile(rest, new Uint8Array(DISK_BYTES - 8_192));
-  await using store = scene.open();
+  await using store = fixture.open();
   const big = { ...record, reason: "x".repeat(5_000) };
   for (let n = 0; n < 3; n++) store.write({ ...big, id: `id${n}` }, undefined);
-  await until(() => scene.events.length > 0);
+  await until(() => fixture.events.length > 0);
   store.write({ ...record, id: "more" }, undefined);
   await Deno.remove(rest);
   store.write({ ...record, id: "id3" }, undefined);
-  await until(() => scene.events.length > 1);
-  assertEquals(scene.events.map((event) => "reason" in event ? event.reason : event.type), [
+  await until(() => fixture.events.length > 1);
+  assertEquals(fixture.events.map((event) => "reason" in event ? event.reason : event.type), [
     "no space is left on the device",
     "state.restored",
   ]);
   await until(() => !store.isBusy);
-  const { incidents } = await readIncidents(scene.folder);
+  const { incidents } = await readIncidents(fixture.folder);
   assertEquals([...incidents.keys()].toSorted(), ["id0", "id1", "id2", "id3", "more"]);
 });
 
-Deno.test("a folder that cannot be made is one event, and the queue is bounded", async () => {
-  await using scene = await stage();
+Deno.test("a folder that cannot be made causes one event, and the queue is limited", async () => {
+  await using fixture = await setUp();
   const { record } = await example();
-  await Deno.writeTextFile(scene.folder, "a file");
-  await using store = scene.open();
+  await Deno.writeTextFile(fixture.folder, "a file");
+  await using store = fixture.open();
   assertEquals(await store.load(), []);
   for (let n = 0; n < WAITING_MAX + 5; n++) store.write({ ...record, id: `id${n}` }, undefined);
   assertEquals(store.lost, 5);
-  await until(() => scene.events.length > 0);
-  assertEquals(scene.events.length, 1);
-  assert(scene.events[0]?.type === "state.failed");
+  await until(() => fixture.events.length > 0);
+  assertEquals(fixture.events.length, 1);
+  assert(fixture.events[0]?.type === "state.failed");
 });
 
 const DISK_BYTES = 65_536;

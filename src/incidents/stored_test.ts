@@ -10,7 +10,7 @@ async function withFolder(run: (folder: string) => Promise<void>): Promise<void>
   }
 }
 
-Deno.test("a missing file is empty, and what is no file is not read", async () => {
+Deno.test("a missing file counts as empty, and something other than a file is not read", async () => {
   await withFolder(async (folder) => {
     assertEquals((await readIncidents(folder)).lines, 0);
     if (Deno.build.os === "windows") return;
@@ -19,7 +19,7 @@ Deno.test("a missing file is empty, and what is no file is not read", async () =
   });
 });
 
-Deno.test("a line without an end that is too long is damaged, and takes no memory", async () => {
+Deno.test("a line without an end that is too long counts as damaged, and takes no memory", async () => {
   await withFolder(async (folder) => {
     const file = await Deno.open(incidentsFile(folder), { write: true, create: true });
     const part = new Uint8Array(1024 * 1024).fill(0x61);
@@ -30,6 +30,6 @@ Deno.test("a line without an end that is too long is damaged, and takes no memor
   });
 });
 
-Deno.test("without a line with inputs there are none", () => {
+Deno.test("an incident without a line of inputs has no inputs", () => {
   assertEquals(inputsOf({ record: {} as never, line: "", inputsLine: undefined }), undefined);
 });

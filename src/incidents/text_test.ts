@@ -42,7 +42,7 @@ Deno.test("an incident is one sentence", () => {
   assertStringIncludes(sentence({ outcome: "died", to: null }), "until a fault of the proxy");
 });
 
-Deno.test("one incident in full has its moments with distances", () => {
+Deno.test("the full text of an incident shows the time between its moments", () => {
   const evidence = [{ upstream: "a", time: BEGAN, passed: false, reason: "reset", took_ms: 2 }];
   const triggers = [{ program: "/p", epoch: 2, reason: "exited with 1", took_ms: 10 }];
   const text = incidentText(record({ evidence, triggers, by: "ann" }));
@@ -57,7 +57,7 @@ Deno.test("one incident in full has its moments with distances", () => {
   );
 });
 
-Deno.test("a list has a line for each, or says that there is none", () => {
+Deno.test("a list has one line for each incident, or says that there is none", () => {
   assertEquals(incidentLines([record(), record()]).split("\n").length, 2);
   assertEquals(incidentLines([]), "no incident is remembered");
 });

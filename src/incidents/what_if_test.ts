@@ -9,7 +9,7 @@ import { whatIf } from "./what_if.ts";
 
 const FROZEN = { passed: false, tookMs: 1_000, reason: "no answer", evidence: "silent" } as const;
 
-/** The first answers again, since a minute has passed; then `fault` happens. */
+/** All upstreams pass for a minute; then `fault` happens. */
 async function incident(fault: (live: Live) => void, policy: Partial<Policy> = {}) {
   await using live = new Live(policy, ["a", "b", "c"]);
   live.triggers = { tookMs: 700, outcome: { how: "ran" } };
@@ -19,7 +19,7 @@ async function incident(fault: (live: Live) => void, policy: Partial<Policy> = {
   return await live.recorded();
 }
 
-/** When which upstream was let in. */
+/** The upstream that clients were let in to, and when. */
 function opened(decided: readonly Decided[]): { at: number; to: string } | undefined {
   for (const { at, effect } of decided) {
     if (effect.do === "publish" && effect.event.type === "promotion.finished") {
@@ -37,7 +37,7 @@ function laterBy(recorded: Recorded, policy: Partial<Policy>): number {
   return Math.round(other.at - was.at);
 }
 
-Deno.test("the same policy decides the same", async () => {
+Deno.test("the same policy makes the same decisions", async () => {
   const recorded = await incident(down);
   assertEquals(replay(recorded), recorded.decided);
   assertEquals(whatIf(recorded, recorded.policy).decided, recorded.decided);
@@ -48,7 +48,7 @@ Deno.test("a lower threshold is earlier by the checks that it saves, a higher on
   const recorded = await incident(down);
   assertEquals(laterBy(recorded, { fall: 2 }), -500);
   assertEquals(laterBy(recorded, { fall: 1 }), -1_000);
-  // Beyond what was recorded, the failed upstream is taken to go on failing.
+  // After the recorded inputs the failed upstream is assumed to fail still.
   assertEquals(laterBy(recorded, { fall: 6 }), 1_500);
 });
 
@@ -57,7 +57,7 @@ Deno.test("a silent upstream costs its time-out at each check", async () => {
   assertEquals(laterBy(recorded, { fall: 2 }), -1_000);
 });
 
-Deno.test("a blip that moved traffic would not have done so with a higher threshold", async () => {
+Deno.test("a short failure that moved traffic would not have done so with a higher threshold", async () => {
   const recorded = await incident((live) => {
     down(live);
     live.clock.after(3_200, () => live.answers.delete("a"));
@@ -67,7 +67,7 @@ Deno.test("a blip that moved traffic would not have done so with a higher thresh
   assertEquals([opened(decided), isServed], [undefined, true]);
 });
 
-Deno.test("what would have been is what happens with these options in the same world", async () => {
+Deno.test("the replay with other options predicts what a live run with these options does", async () => {
   const faults = [down, (live: Live) => void live.answers.set("a", FROZEN)];
   const policies = [
     ...[1, 2, 4, 7].map((fall) => ({ fall })),
@@ -80,14 +80,14 @@ Deno.test("what would have been is what happens with these options in the same w
       const happened = opened((await incident(fault, policy)).decided)!;
       const simulated = opened(whatIf(recorded, { ...recorded.policy, ...policy }).decided)!;
       assertEquals(simulated.to, happened.to);
-      // The moments of checks vary by how long those before them took.
+      // The times of checks depend on how long earlier checks took.
       const off = Math.abs(simulated.at - happened.at);
       assert(off <= 5, `${off} ms off with ${JSON.stringify(policy)}`);
     }
   }
 });
 
-Deno.test("triggers end as they did, and what follows is another policy's", async () => {
+Deno.test("triggers end as recorded, and the other policy decides what follows", async () => {
   const fails = (live: Live) => {
     down(live);
     live.triggers = { tookMs: 400, outcome: { how: "failed", reason: "exit code 1" } };
@@ -108,7 +108,7 @@ Deno.test("no hold refuses clients at once", async () => {
   assert(!decided.some(({ effect }) => effect.do === "hold"));
 });
 
-Deno.test("a failback that would have come is extrapolated until it has", async () => {
+Deno.test("a failback that would have happened later is extrapolated", async () => {
   const recorded = await incident((live) => {
     down(live);
     live.clock.after(5_000, () => live.answers.delete("a"));

@@ -22,7 +22,7 @@ async function withFile(
   }
 }
 
-Deno.test("AccessLogFile appends, and its file is not for everybody", async () => {
+Deno.test("AccessLogFile appends, and its file is not readable by everybody", async () => {
   await withFile(async (file, { path }) => {
     await Promise.all([file.write(bytes("one\n")), file.write(bytes("two\n"))]);
     assertEquals(await Deno.readTextFile(path), "one\ntwo\n");
@@ -30,7 +30,7 @@ Deno.test("AccessLogFile appends, and its file is not for everybody", async () =
   });
 });
 
-Deno.test("AccessLogFile makes its file anew when it was moved", async () => {
+Deno.test("AccessLogFile makes a new file when the old one was moved", async () => {
   await withFile(async (file, { path, clock }) => {
     await file.write(bytes("one\n"));
     await Deno.rename(path, `${path}.1`);
@@ -42,7 +42,7 @@ Deno.test("AccessLogFile makes its file anew when it was moved", async () => {
   });
 });
 
-Deno.test("AccessLogFile.reopen() makes the file anew at once", async () => {
+Deno.test("AccessLogFile.reopen() makes a new file at once", async () => {
   await withFile(async (file, { path }) => {
     await file.write(bytes("one\n"));
     await Deno.rename(path, `${path}.1`);
@@ -52,7 +52,7 @@ Deno.test("AccessLogFile.reopen() makes the file anew at once", async () => {
   });
 });
 
-Deno.test("AccessLogFile goes on with the old file if there can be no new one", async () => {
+Deno.test("AccessLogFile continues with the old file if no new one can be made", async () => {
   await withFile(async (file, { path, kept }) => {
     await file.write(bytes("one\n"));
     await Deno.rename(path, `${path}.1`);
@@ -65,7 +65,7 @@ Deno.test("AccessLogFile goes on with the old file if there can be no new one", 
 });
 
 Deno.test({
-  name: "AccessLogFile says how many lines a full disk has not taken",
+  name: "AccessLogFile reports how many lines could not be written to a full disk",
   ignore: Deno.build.os !== "linux",
   async fn() {
     using file = await AccessLogFile.open("/dev/full", new ManualClock(), () => {});

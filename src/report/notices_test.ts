@@ -190,7 +190,7 @@ Deno.test("a failed trigger is reported with its promotion, or separately if it 
   );
 });
 
-Deno.test("a service that continues on a backup after a restart is an incident, but no news", () => {
+Deno.test("a service that continues on a backup after a restart is an incident, but is not reported", () => {
   const fixture = new Fixture();
   const continued = (second: number, upstream: string) =>
     fixture.event(second, {

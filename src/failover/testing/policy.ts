@@ -1,4 +1,4 @@
-/** The policy from which the tests of the machine start; each test replaces what it is about. */
+/** The policy from which the tests of the machine start; each test replaces the settings that it tests. */
 import type { Policy } from "../state.ts";
 
 /** As in TCP mode, with the smallest thresholds at which one result decides nothing. */

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { realClock } from "../../base/clock.ts";
 import { staticProbe } from "./probe.ts";
 
-Deno.test("the check of a backup without a server asks whether it is there", async () => {
+Deno.test("the check of a static backup tests whether its file or folder exists", async () => {
   const folder = await Deno.makeTempDir();
   await using _at = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
   await Deno.writeTextFile(`${folder}/index.html`, "");

@@ -7,7 +7,7 @@ import { serveFetch } from "../../http1/fetch_app.ts";
 import { Server } from "../../http1/server.ts";
 import { folderBackup, pageBackup, type StaticBackup } from "./static.ts";
 
-/** A folder with a secret beside it, removed at the end. */
+/** A folder with a secret file beside it; both are removed at the end. */
 async function site(files: Readonly<Record<string, string>> = {}) {
   const parent = await Deno.makeTempDir();
   const root = `${parent}/site`;
@@ -24,7 +24,7 @@ async function site(files: Readonly<Record<string, string>> = {}) {
   };
 }
 
-/** A request whose target arrives raw, as it does from our server: `new Request` would normalise it. */
+/** A request with a raw target, as from our server: `new Request` would normalize it. */
 function asked(target: string, init: RequestInit = {}): Request {
   const request = new Request("http://x/", init);
   Object.defineProperty(request, "url", { value: `http://app.example${target}` });
@@ -118,7 +118,7 @@ Deno.test("no raw request target leads out of the folder either", async () => {
   await serving;
 });
 
-Deno.test("a link within the folder works, also when the folder itself is one that is switched", async () => {
+Deno.test("a link within the folder works, also when the folder itself is a link that is switched", async () => {
   await using at = await site({ "one/a.txt": "first", "two/a.txt": "second" });
   const live = `${at.root}/../live`;
   await Deno.symlink(`${at.root}/one`, live);
@@ -130,7 +130,7 @@ Deno.test("a link within the folder works, also when the folder itself is one th
   assertEquals((await get(backup, "/a.txt")).text, "second");
 });
 
-Deno.test("a folder without its slash is redirected within the same host", async () => {
+Deno.test("a path of a folder without its final slash is redirected within the same host", async () => {
   await using at = await site({ "a b/index.html": "x", "evil.example/index.html": "x" });
   const backup = folderBackup(at.root, realClock);
   const location = async (target: string) => {
@@ -158,7 +158,7 @@ Deno.test("a client that has the file gets 304 and no body", async () => {
   assertEquals(await status(both), 200);
 });
 
-Deno.test("one byte range is served, several get the whole, none that is outside", async () => {
+Deno.test("one byte range is served, several get the whole file, and one outside the file is refused", async () => {
   await using at = await site({ "r.txt": "0123456789" });
   const backup = folderBackup(at.root, realClock);
   const part = async (range: string, more: HeadersInit = {}) => {
@@ -188,7 +188,7 @@ Deno.test("HEAD has the head of GET and no body", async () => {
   assertEquals(response.headers.get("content-length"), "13");
 });
 
-Deno.test("what is not there gets the folder's own 404 page", async () => {
+Deno.test("a missing file gets the folder's own 404 page", async () => {
   await using at = await site({ "404.html": "gone fishing" });
   const backup = folderBackup(at.root, realClock);
   const answer = await get(backup, "/nope");
@@ -211,7 +211,7 @@ Deno.test("methods that write are answered 503 with Retry-After", async () => {
   }
 });
 
-Deno.test("a big file is read only as far as it is asked for, and closed when the client leaves", async () => {
+Deno.test("a big file is read only as far as the client reads, and closed when the client leaves", async () => {
   await using at = await site();
   const big = await Deno.open(`${at.root}/big.bin`, { write: true, create: true });
   await big.truncate(2 ** 31);
@@ -232,7 +232,7 @@ Deno.test("a file that becomes shorter breaks the response instead of ending it 
   await assertRejects(() => response.text(), Error, "became shorter");
 });
 
-Deno.test("a page answers everything with 503, and a file that is missing does no harm", async () => {
+Deno.test("a page answers every request with 503, also if its file is missing", async () => {
   await using at = await site({ "sorry.html": "<p>back soon</p>" });
   const backup = pageBackup(`${at.root}/sorry.html`, realClock);
   for (const method of ["GET", "POST"]) {

@@ -1,4 +1,4 @@
-/** The client's side of one exchange without a connection: a request as text, and what it is answered. */
+/** The client's side of one exchange without a connection: a request as text, and its response. */
 import { Fault } from "../../base/fault.ts";
 import type { BodySource } from "../../http1/body.ts";
 import type { HeadWriter as Head } from "../../http1/head_writer.ts";
@@ -32,7 +32,7 @@ export class FakeClient implements Client {
   responseStarted = false;
   status = 0;
   sentBytes = 0;
-  /** Interim and final heads, each as it would be sent, and the body behind the last. */
+  /** Interim and final heads, each as it would be sent, and the body after the last. */
   answered = "";
 
   /** `lines` end with a line break each. */

@@ -3,8 +3,7 @@ import { ManualClock } from "../../base/clock.ts";
 import { LoopbackServer } from "./loopback_server.ts";
 
 /**
- * Runs in a separate process: what it needs is that this process is out of descriptors. Prints what
- * happened, a line each.
+ * Runs in a separate process, as it uses up all descriptors. Prints what happened, one event per line.
  */
 const PROGRAM = `
 import { LoopbackServer } from ${
@@ -28,7 +27,7 @@ const first = server.port;
 const files = [];
 try { for (;;) files.push(Deno.openSync("/dev/null")); } catch { /* There are no more. */ }
 files.pop().close();
-// This one takes the last descriptor, so that the other end of it cannot be accepted.
+// This connection takes the last descriptor, so its other end cannot be accepted.
 const conn = await Deno.connect({ hostname: "127.0.0.1", port: first }).catch(() => undefined);
 await ended.promise;
 for (const file of files) file.close();
@@ -40,7 +39,7 @@ await server.close();
 `;
 
 Deno.test({
-  name: "a server that died for lack of a descriptor is started again, and its end is reported",
+  name: "a server that ended for lack of a descriptor is started again, and its end is reported",
   ignore: Deno.build.os !== "linux",
   async fn() {
     const script = await Deno.makeTempFile({ prefix: "failover-test-", suffix: ".ts" });
