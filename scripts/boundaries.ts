@@ -5,6 +5,7 @@
  */
 import {
   cycles,
+  doubleNames,
   isTestCode,
   misplacedTestCode,
   type Source,
@@ -180,6 +181,7 @@ if (import.meta.main) {
     ...untested(paths, UNTESTED),
     ...withoutDoor(paths, DOORS),
     ...cycles(MAY_IMPORT),
+    ...doubleNames(files),
     ...unlisted(paths, MAY_IMPORT, await Deno.readTextFile(ARCHITECTURE)),
   ];
   for (const line of found) console.error(line);

@@ -103,6 +103,25 @@ export function untested(
   ];
 }
 
+/** Exported names that mean different things in different files: a reader who searches for one finds both. */
+export function doubleNames(files: readonly Source[]): string[] {
+  const homes = new Map<string, string>();
+  const found: string[] = [];
+  const exported =
+    /^export (?:declare |abstract |async )*(?:class|interface|type|enum|function\*?|const) (\w+)/gm;
+  for (const { path, text } of files) {
+    if (isTestCode(path) || path.endsWith(".d.ts")) continue;
+    for (const [, name] of text.matchAll(exported)) {
+      const home = homes.get(name!) ?? path;
+      homes.set(name!, home);
+      if (home !== path) {
+        found.push(`src/${path}: exports ${name}, as src/${home} does; rename one`);
+      }
+    }
+  }
+  return found;
+}
+
 /** Rooms that import each other, directly or through others; `table` says what each room may import. */
 export function cycles(table: Readonly<Record<string, readonly string[]>>): string[] {
   const reaches = (from: string, seen: Set<string>): Set<string> => {

@@ -1,6 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import {
   cycles,
+  doubleNames,
   misplacedTestCode,
   tooLong,
   unlisted,
@@ -70,5 +71,23 @@ Deno.test("the table of imports, the folders and the page with the tree list the
   ]);
   assertEquals(unlisted(["a/a.ts"], { a: [] }, page), [
     ".github/ARCHITECTURE.md: lists src/b/, which does not exist",
+  ]);
+});
+
+Deno.test("an exported name has one home; overloads, tests and names that are not exported do not count", () => {
+  const one = {
+    path: "a/x.ts",
+    text: "export class Route {}\nexport function f(a: 1): 1;\nexport function f(): 2 {}\n",
+  };
+  const other = { path: "b/y.ts", text: "class Route {}\nexport const g = 1;\n" };
+  const test = { path: "b/y_test.ts", text: "export class Route {}\n" };
+  assertEquals(doubleNames([one, other, test]), []);
+  const third = {
+    path: "c/z.ts",
+    text: "export interface Route {}\nexport async function f() {}\n",
+  };
+  assertEquals(doubleNames([one, other, third]), [
+    "src/c/z.ts: exports Route, as src/a/x.ts does; rename one",
+    "src/c/z.ts: exports f, as src/a/x.ts does; rename one",
   ]);
 });

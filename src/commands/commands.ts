@@ -13,7 +13,7 @@ import {
 import { type Arguments, readArguments } from "./arguments.ts";
 import { connect, type Connection, NoProcess } from "./connection.ts";
 import { eventLine, eventsText, historyCommand, type PastEvent } from "./history.ts";
-import { drill } from "./drill.ts";
+import { drillCommand } from "./drill.ts";
 import { printRefusal } from "./refusal.ts";
 import { replayCommand } from "./replay.ts";
 import { recordsIn, recordsOf } from "./records.ts";
@@ -76,7 +76,7 @@ export async function runCommand(
       case "history":
         return await historyCommand(given, recordsOf(connection), io);
       case "drill":
-        return await drill(given, connection, io);
+        return await drillCommand(given, connection, io);
       case "replay":
         return await replayCommand(given, recordsOf(connection), io);
       default:

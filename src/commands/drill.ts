@@ -14,7 +14,7 @@ interface Standby {
   readonly excluded: string | null;
 }
 
-interface Fault {
+interface DrillFault {
   readonly name: string;
   readonly usual_ms: number | null;
   readonly worst_ms: number | null;
@@ -48,10 +48,10 @@ export interface DrillReport {
       readonly took_ms: number;
     }[];
   };
-  readonly faults: readonly Fault[];
+  readonly faults: readonly DrillFault[];
 }
 
-export async function drill(
+export async function drillCommand(
   { operands: { SERVICE }, values: { reason }, switches, json }: Arguments,
   connection: Connection,
   io: CommandIo,
@@ -127,7 +127,7 @@ function triggerLines({ triggers, chosen }: DrillReport): string[] {
   ];
 }
 
-function faultLines(faults: readonly Fault[]): string[] {
+function faultLines(faults: readonly DrillFault[]): string[] {
   const known = faults.filter(({ terms }) => terms.length > 0);
   return known.length === 0 ? [] : [
     "  until clients are served again, with what was measured now (failover explain has the terms):",
