@@ -6,7 +6,7 @@ import { type DrillFault, type DrillFindings, isReady, type ServiceView } from "
 
 const PARAMETERS = ["service", "run_triggers", "reason", "wait"];
 
-/** Answers with what the drill found, or why it is refused. `by` says who ordered it. */
+/** Answers with the result of the drill, or with the reason why it is refused. `by`: who ordered it. */
 export async function answerDrill(
   c: Context,
   services: readonly ServiceView[],
@@ -53,7 +53,7 @@ function reportOf(view: ServiceView, { result, triggers, faults }: DrillFindings
     why: result.why,
     choice_ms: tenth(result.choiceMs),
     paused: paused !== undefined,
-    /** What state and metrics say, by the verdicts. */
+    /** As in the state and the metrics, which depend on the verdicts. */
     ready: isReady(view),
     triggers: { count: triggers, ...triggersReport(result) },
     faults: faults.map(faultReport),

@@ -1,7 +1,7 @@
 /**
- * Which names of hosts a listener answers to. A web page can make a name of its own resolve to our address (DNS
- * rebinding); the browser then takes us for that page's server, and shows the page what we answer. It cannot do
- * that with an address in the place of a name, nor with a name that is not its own.
+ * The host names that a listener accepts. A web page can make a name of its own domain resolve to our address (DNS
+ * rebinding); the browser then treats us as the server of that page and lets it read our answers. That is not
+ * possible with an IP address instead of a name, nor with a name of another domain.
  */
 /** An address as it stands in `Host`: with brackets around IPv6 (RFC 9110 section 7.2). */
 const ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|\[[\da-f:.]+(%\w+)?\])$/;

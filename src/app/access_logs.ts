@@ -35,7 +35,7 @@ export class AccessLogs implements Disposable {
       try {
         files.set(path, await AccessLogFile.open(path, clock, onKept));
       } catch (error) {
-        // A file that is missing is made, so only its folder can be what is not there.
+        // A missing file is made, so it can only be the folder that does not exist.
         const isMissing = error instanceof Deno.errors.NotFound;
         const why = isMissing ? "its folder does not exist" : whyUnreadable(error);
         lines.push(`Cannot use ${quote(path)} as access_log: ${why} (from ${origins.accessLog})`);

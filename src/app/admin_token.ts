@@ -32,7 +32,7 @@ export async function readAdminToken(
     if (!isFile) return { error: isDirectory ? "it is a directory" : "it is no regular file" };
     if (size > TOKEN_BYTES_MAX) return { error: `it is longer than ${TOKEN_BYTES_MAX} bytes` };
     const token = (await inFileTime(Deno.readTextFile(path), clock)).trim();
-    // What can stand in a header behind `Bearer` (RFC 6750 section 2.1 allows less).
+    // Characters that a header may have after `Bearer` (RFC 6750 section 2.1 allows fewer).
     return /^[!-~]+$/.test(token) ? { token } : { error: "it does not hold one word" };
   } catch (error) {
     return { error: whyUnreadable(error) };

@@ -63,7 +63,7 @@ export class Drills implements AsyncDisposable {
     }
   }
 
-  /** A new state: where something is decided, the triggers of a drill must not run beside the real ones. */
+  /** Must be called with each new state: after a decision, the triggers of a drill must not run beside real ones. */
   decided(state: State): void {
     if (this.#triggers === undefined) return;
     if (!mayRunTriggers(state) || state.epoch !== this.#epoch) this.#triggers.abort();
@@ -111,7 +111,7 @@ export class Drills implements AsyncDisposable {
     return { result, triggers: found.programs.length, faults };
   }
 
-  /** Runs the triggers as a promotion would, apart from its own: a failover need not wait for a drill. */
+  /** Runs the triggers as a promotion does, but separately from those, so that a failover does not wait for a drill. */
   async #runTriggers(cause: DrillCause, signal: AbortSignal) {
     const { onFailover, triggerTimeout, onTriggerFailure, name } = this.#config;
     const { publish, programs, findTriggers } = this.#context;
@@ -125,7 +125,7 @@ export class Drills implements AsyncDisposable {
     };
     const triggers = new ProgramTriggers(settings, programs, (event) => {
       note(ran, event);
-      // The others are facts about promotions, which metrics and incidents count.
+      // All other events are about promotions, and would be counted by metrics and incidents.
       if (event.type === "program.said") publish(event);
     }, findTriggers);
     this.#triggers = new AbortController();

@@ -1,6 +1,6 @@
 /**
- * The upstreams of an HTTP service and their health checks: all that the thread needs that decides but does not
- * forward. Part of the composition root.
+ * The upstreams of an HTTP service and their health checks: all that the thread of the control plane needs, which
+ * does not forward. Part of the composition root.
  */
 import { Networks } from "../base/cidr.ts";
 import type { Clock } from "../base/clock.ts";

@@ -18,7 +18,7 @@ import { newPseudonym, standIns } from "./http_checks.ts";
 import { httpUpstreams } from "./http_upstreams.ts";
 import type { Service, ServiceContext } from "./service.ts";
 
-/** What the choice of the sockets has brought, and the files of the service. */
+/** The sockets that were chosen, and the files of the service. */
 export interface OnMain {
   readonly files: HttpFiles;
   readonly sockets: Sockets;

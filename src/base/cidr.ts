@@ -4,9 +4,9 @@ import { ipv6Of, parseIp } from "./ip.ts";
 
 /** One network. Those of IPv4 are kept as the mapped addresses of IPv6, so that there is one kind only. */
 export interface Network {
-  /** As it was written. */
+  /** The operator's text. */
   readonly text: string;
-  /** 16 bytes, of which those behind the prefix are zero. */
+  /** 16 bytes; all bits after the prefix are zero. */
   readonly bytes: readonly number[];
   /** Length of the prefix in bits, 0 to 128. */
   readonly bits: number;
@@ -14,7 +14,7 @@ export interface Network {
 
 const EXPECTED = "an address or a network like 10.0.0.0/8 or 2001:db8::/32";
 
-/** Reads `192.0.2.0/24`, `2001:db8::/32` or a single address. Bits behind the prefix must be zero. */
+/** Reads `192.0.2.0/24`, `2001:db8::/32` or a single address. Bits after the prefix must be zero. */
 export function parseNetwork(text: string): Parsed<Network> {
   const [, address = "", length] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
   const ip = parseIp(address);
@@ -39,7 +39,7 @@ function maskAt(at: number, bits: number): number {
 /** Networks that an address may be in. */
 export class Networks {
   readonly #list: readonly Network[];
-  /** The address that was asked for last, and the answer: requests of one connection follow one another. */
+  /** The last address and its answer, since many requests come from one connection. */
   #last = "";
   #isLast = false;
 

@@ -1,13 +1,13 @@
-/** What we ask of V8's garbage collector, which otherwise decides for itself. */
+/** Controls V8's garbage collector, which otherwise decides by itself when to run. */
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
-/** A larger heap is not collected by order: the thread would stand still for too long. About 15 ms. */
+/** A larger heap is not collected on demand, because the thread would stop for too long (15 ms at this size). */
 const HEAP_BYTES_MAX = 32 * 1024 * 1024;
 
 /**
- * Frees what nothing refers to any more, such as what only the start of this thread needed: V8 alone would leave it
- * until much more was allocated. The thread stands still meanwhile, for some milliseconds.
+ * Frees all objects that are no longer referenced, such as those that only the start of this thread needed; V8
+ * itself would do that only after many more allocations. The thread stops for some milliseconds.
  */
 export function collectGarbage(): void {
   if (getHeapStatistics().used_heap_size > HEAP_BYTES_MAX) return;
@@ -17,8 +17,8 @@ export function collectGarbage(): void {
 }
 
 /**
- * From now on the young objects of each thread are collected by that thread alone. They are few, and with helpers it
- * takes several times as long: the thread would have to wait until each of them has got a core.
+ * From now on each thread collects its young generation without helper threads. There are few young objects, and
+ * with helpers it takes several times as long, because the thread waits until each helper has a core.
  */
 export function collectAlone(): void {
   setFlagsFromString("--no-parallel-scavenge");

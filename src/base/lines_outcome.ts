@@ -1,4 +1,4 @@
-/** What became of lines that were to be written. */
+/** The result of writing lines. */
 export interface LinesOutcome {
   /** How many were lost. */
   readonly lost: number;

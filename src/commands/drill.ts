@@ -1,4 +1,4 @@
-/** `failover drill`: has a drill made, and tells what it found. */
+/** `failover drill`: orders a drill and prints its result. */
 import { formatDuration } from "../base/duration.ts";
 import type { Arguments } from "./arguments.ts";
 import type { CommandIo } from "./commands.ts";
@@ -25,7 +25,7 @@ interface DrillFault {
   }[];
 }
 
-/** What is read of the answer (`admin/drill.ts`). */
+/** The fields of the answer (`admin/drill.ts`) that are used here. */
 export interface DrillReport {
   readonly service: string;
   readonly mode: string;
@@ -67,7 +67,7 @@ export async function drillCommand(
   return isGood(report) ? 0 : 1;
 }
 
-/** Somebody would take over, and the triggers did not fail if they ran. */
+/** True if an upstream would take over and no trigger failed. */
 export function isGood({ chosen, paused, triggers }: DrillReport): boolean {
   return chosen !== null && !paused && (!triggers.ran || triggers.outcome === "ran");
 }
@@ -100,7 +100,7 @@ function standbyLine(standby: Standby, width: number): string {
   }`;
 }
 
-/** State and metrics go by verdicts, which follow the checks after some time. */
+/** State and metrics depend on verdicts, which change some time after the checks. */
 function disagreement({ ready, chosen, paused }: DrillReport): string[] {
   if (paused || ready === (chosen !== null)) return [];
   return ready

@@ -58,7 +58,7 @@ function failed(io: CommandIo, line: string, code: number): number {
 
 type Findings = ReturnType<typeof findings>;
 
-/** What the replays say; the JSON of the command. */
+/** The results of the replays, as the JSON of the command. */
 export function findings(
   record: IncidentRecord,
   recorded: Recorded,
@@ -69,7 +69,7 @@ export function findings(
   const began = Date.parse(record.began);
   const knownUntil = recorded.entries.at(-1)?.at ?? recorded.start.now;
   const other = options.length === 0 ? undefined : whatIf(recorded, policy);
-  // What came before is the same, and of an earlier incident.
+  // Earlier decisions are the same, and belong to an earlier incident.
   const since = Math.min(began - recorded.wallOffset, other?.divergedAt ?? Infinity) - 1;
   const own = (decided: readonly Decided[]) => decided.filter(({ at }) => at >= since);
   const say = (decided: readonly Decided[]) =>
@@ -81,7 +81,7 @@ export function findings(
     from: isoOf(recorded.start.now + recorded.wallOffset),
     until: isoOf(knownUntil + recorded.wallOffset),
     is_cut_off: recorded.isCutOff,
-    /** Whether this version decides what was decided then. */
+    /** Whether this version makes the same decisions as then. */
     is_same: isSame,
     decided: say(recorded.decided),
     replayed: isSame ? null : say(again),
@@ -112,7 +112,7 @@ function saidOf(
   }];
 }
 
-/** How it went for clients: when they were shut out, and who let them in again when. */
+/** The result for clients: when they were refused or had to wait, and when which upstream got them again. */
 interface ReplayOutcome {
   readonly lostAt: number | undefined;
   readonly openAt: number | undefined;

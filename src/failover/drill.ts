@@ -9,7 +9,7 @@ import type { Probe, ProbeResult, TriggerOutcome } from "./ports.ts";
 import { activeOf, type Policy, type State } from "./state.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** What the triggers of a drill are told. */
+/** The promotion that the triggers of a drill get in their environment. */
 export interface DrillCause {
   readonly move: "drill";
   readonly id: string;
@@ -119,7 +119,7 @@ export async function drill(
   return { ...found, triggers: { ...ran, tookMs: clock.now() - triggersBegan } };
 }
 
-/** Asks as a failover would, in which the active upstream is lost and nobody is chosen yet. */
+/** Checks as in a failover in which the active upstream is lost and no other one is chosen yet. */
 function ask(
   { probe }: DrillPorts,
   upstream: Upstream,

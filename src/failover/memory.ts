@@ -119,7 +119,7 @@ export function rememberedOf({ served, unfinished }: WhoServed): Remembered | un
   return { served, unfinished, isGivenUp: false };
 }
 
-/** The promotion of before a restart that will be repeated; undefined if there is none. */
+/** The promotion that a restart interrupted and that will be repeated; undefined if there is none. */
 export function unfinishedOf(remembered: Remembered | undefined): Unfinished | undefined {
   return remembered?.isGivenUp === true ? undefined : remembered?.unfinished;
 }

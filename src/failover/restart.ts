@@ -43,8 +43,8 @@ export function waitsForRemembered(context: StepContext): boolean {
 }
 
 /**
- * The upstream whose promotion was interrupted is down. If no client was let through to it, the one of before
- * is trusted again, and all are asked again with that. Returns false if nothing changes.
+ * The upstream whose promotion was interrupted is down. If no client was let through to it, the upstream before it
+ * counts as chosen again, and all are checked again. Returns false if nothing changes.
  */
 function giveUpUnfinished(context: StepContext, remembered: Remembered): boolean {
   const { served, unfinished } = remembered;

@@ -1,8 +1,8 @@
 /**
  * The access log of one service: a line for each exchange, and for each request that the server itself refused.
- * Lines are collected and given away in batches, one at a time; those that come meanwhile wait in a bounded
- * buffer. So a slow reader or a full disk delays no exchange and takes no more memory: lines for which there is no
- * room are dropped, counted, and told of.
+ * Lines are collected and written in batches, one batch at a time; later lines wait in a bounded buffer. So a slow
+ * reader or a full disk delays no exchange and needs no more memory: lines for which there is no room are dropped,
+ * counted and reported.
  */
 import { Networks } from "../base/cidr.ts";
 import type { Clock } from "../base/clock.ts";
@@ -17,11 +17,11 @@ import { type AccessFormat, accessLine, type AccessRecord } from "./access_recor
 export interface AccessLogParts {
   readonly clock: Clock;
   readonly publish: Publish;
-  /** Writes whole lines. Must not reject. It may take as long as it likes. */
+  /** Writes whole lines. Must not reject; may take any time. */
   readonly write: (lines: Uint8Array<ArrayBuffer>) => Promise<LinesOutcome>;
 }
 
-/** What is remembered of an exchange for its line. */
+/** The facts about an exchange that its line needs. */
 export interface AccessNotes {
   /** When it began: by the clock, and for people. */
   readonly since: number;
@@ -48,7 +48,7 @@ const BATCH_MS = 100;
 const BATCH_CHARS = 32 * 1024;
 /** Characters that may wait while a batch is being written. */
 const WAITING_CHARS_MAX = 1024 * 1024;
-/** Lost lines are told of so long after the first one, and then at most so often, in milliseconds. */
+/** Lost lines are reported this long after the first one, and then at most this often, in milliseconds. */
 const TELL_FIRST_MS = 1_000;
 const TELL_NEXT_MS = 60_000;
 
@@ -75,7 +75,7 @@ export class AccessLog {
     settings: {
       readonly service: string;
       readonly format: AccessFormat;
-      /** Proxies that are believed who their clients are; nobody by default. */
+      /** Proxies whose statements about their clients are trusted; none by default. */
       readonly trusted?: Networks;
     },
     parts: AccessLogParts,
@@ -189,7 +189,7 @@ export class AccessLog {
     this.#flush();
   }
 
-  /** Gives away what has been collected, unless a batch is still being written. */
+  /** Writes the collected lines, unless a batch is still being written. */
   #flush(): void {
     if (this.#writing !== undefined || this.#text === "") return;
     this.#cancelBatch?.();

@@ -1,4 +1,4 @@
-/** One exchange as the access log tells of it, and the two formats of a line. Pure. */
+/** The record of one exchange in the access log, and the two formats of a line. Pure. */
 
 export type AccessFormat = "json" | "combined";
 
