@@ -1,10 +1,12 @@
 /**
- * An upstream that records when it is checked: `arrivals_program.ts COUNT SECONDS` listens on COUNT ports of 127.0.0.1
- * and prints them as one line of JSON, then one line `PORT MILLISECONDS` for each connection: the time since the epoch
- * at which it came, in milliseconds. It answers what it is asked as an HTTP server does, and ends after SECONDS.
+ * An upstream that records when it is checked: `arrivals_program.ts COUNT SECONDS` listens on COUNT ports
+ * of 127.0.0.1 and prints them as one line of JSON, then one line `PORT MILLISECONDS` for each connection:
+ * the time since the epoch at which it arrived, in milliseconds. It answers requests as an HTTP server
+ * does, and ends after SECONDS.
  *
- * On a machine whose cores are all busy this program has to wait for its turn. So the kernel is asked how long ago the
- * last packet of the connection came, which is that of the check; it counts in jiffies, of 1 to 10 ms.
+ * On a machine whose cores are all busy this program gets CPU time late. So the kernel is asked how long
+ * ago the last packet of the connection arrived, which is that of the check; it counts in jiffies, of 1 to
+ * 10 ms.
  */
 import { EAGAIN } from "../../src/linux/errno.ts";
 import { ipSockaddr } from "../../src/linux/sockaddr.ts";
@@ -19,7 +21,7 @@ const [count, seconds] = Deno.args.map(Number) as [number, number];
 const ports = Array.from({ length: count }, () => listen());
 console.log(JSON.stringify(ports));
 const endAt = performance.now() + 1_000 * seconds;
-runUntil(() => performance.now() > endAt, 1_000 * seconds + 10_000, () => "the loop stood still");
+runUntil(() => performance.now() > endAt, 1_000 * seconds + 10_000, () => "the loop did not end");
 Deno.exit(0);
 
 /** Returns the port. */
@@ -39,7 +41,7 @@ function listen(): number {
   return port;
 }
 
-/** A check that only connected, or that left, gets no answer. */
+/** A check that only connected, or has closed, gets no answer. */
 function answer(fd: number): void {
   const read = libc.receive(fd);
   if (read === -EAGAIN) return;

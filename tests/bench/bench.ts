@@ -1,6 +1,6 @@
 /**
- * `deno task bench`: puts our data planes beside HAProxy and nginx, on this machine, over loopback, and prints
- * tables. It installs nothing and says what is missing; it ends within minutes.
+ * `deno task bench`: compares our data planes with HAProxy and nginx, on this machine, over loopback, and
+ * prints tables. It installs nothing, and says which programs are missing. It ends within minutes.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import type { BenchOptions } from "./compare.ts";
@@ -67,7 +67,7 @@ const args = parseArgs(Deno.args, {
   string: ["rounds", "seconds", "only", "proxies"],
   boolean: ["pin", "threads", "help"],
 });
-/** Stops with the usage: a benchmark of nothing must not look like one. */
+/** Prints the usage and ends, so that a wrong command does not look like a benchmark. */
 function misused(message: string): never {
   console.error(`${message}\n\n${USAGE}`);
   Deno.exit(2);
@@ -77,7 +77,7 @@ function names(option: string, known: readonly string[]): string[] | undefined {
   const value = args[option];
   if (typeof value !== "string") return undefined;
   const unknown = value.split(",").filter((name) => !known.includes(name));
-  if (unknown.length > 0) misused(`--${option}: ${unknown} is none of ${known.join(", ")}`);
+  if (unknown.length > 0) misused(`--${option}: ${unknown} is not one of ${known.join(", ")}`);
   return value.split(",");
 }
 

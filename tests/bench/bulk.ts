@@ -1,6 +1,6 @@
 /**
- * A client that downloads as much as it can: `bulk.ts PORT STREAMS SECONDS PATH` asks for PATH again and again on
- * each of STREAMS kept connections, drops what it gets, and prints the bytes a second as JSON.
+ * A client that downloads as much as it can: `bulk.ts PORT STREAMS SECONDS PATH` requests PATH again and
+ * again on each of STREAMS kept connections, drops the bytes, and prints bytes per second as JSON.
  */
 import { EAGAIN } from "../../src/linux/errno.ts";
 import type { Tick, Watcher } from "../../src/linux/loop.ts";
@@ -18,7 +18,7 @@ class Stream implements Watcher, Tick {
   queued = false;
   readonly #fd = connectTo(port);
   #isConnected = false;
-  /** Bytes of the answer that are still to come; undefined until its head has come. */
+  /** Bytes of the answer that have not arrived yet; undefined until its head has arrived. */
   #left: number | undefined;
 
   constructor() {
@@ -64,6 +64,6 @@ function lengthOf(chunk: Uint8Array): number {
 for (let n = 0; n < streams; n++) new Stream();
 const startedAt = performance.now();
 const endAt = startedAt + 1_000 * seconds;
-runUntil(() => performance.now() > endAt, 1_000 * seconds + 10_000, () => "the loop stood still");
+runUntil(() => performance.now() > endAt, 1_000 * seconds + 10_000, () => "the loop did not end");
 console.log(JSON.stringify({ rate: bytes / (performance.now() - startedAt) * 1_000 }));
 Deno.exit(0);

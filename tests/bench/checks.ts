@@ -1,6 +1,7 @@
 /**
- * `deno task bench checks`: how late the checks of upstreams begin while the proxy is under full load. The upstreams
- * that are checked record the times; nothing in the proxy knows of it. HAProxy's checks are measured in the same run.
+ * `deno task bench checks`: how late the checks of upstreams begin while the proxy is under full load. The
+ * upstreams that are checked record the times; the proxy does not take part. HAProxy's checks are measured
+ * in the same run.
  */
 import { Child } from "../harness/child.ts";
 import { type BenchOptions, isComplete, pins, printHeader } from "./compare.ts";
@@ -20,13 +21,13 @@ export interface Lateness {
 
 export const CHECK_PROXIES = ["haproxy", "failover, TCP mode", "failover, HTTP mode"] as const;
 
-/** The least interval of checks is shorter, but nobody has it. */
+/** A shorter interval is possible, but hardly used. */
 const INTERVAL_MS = 100;
-/** Upstreams that get nothing but checks; beside them there is one that gets the load. */
+/** Upstreams that get only checks; one more upstream gets the load. */
 const CHECKED = 8;
-/** How long after the beginning of the load checks are looked at. */
+/** How long after the beginning of the load the checks are measured. */
 const LEAD_MS = 500;
-/** When the recording upstreams end, should nobody end them. */
+/** When the recording upstreams end if nobody ends them. */
 const LIFE_MAX_S = 3_600;
 const PROGRAMS = ["haproxy", "nginx", "wrk"];
 
@@ -94,7 +95,7 @@ function checking(name: typeof CHECK_PROXIES[number], ports: readonly number[]):
   return ours("splice", interval, ports);
 }
 
-/** The upstreams that record their checks, in a process of their own. */
+/** The upstreams that record their checks, in a separate process. */
 class Recorder implements AsyncDisposable {
   readonly ports: readonly number[];
   readonly #child: Child;

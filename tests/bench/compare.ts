@@ -1,7 +1,7 @@
 /**
- * A comparison of proxies: the same work through each in turn, round after round, so that whatever else
- * the machine does falls on all of them; medians; ratios to one of them in the same run. Only the ratios
- * mean something on a machine that is shared.
+ * A comparison of proxies: the same work through each in turn, round after round, so that other load
+ * of the machine affects all of them; medians; ratios to one of them in the same run. On a shared machine only
+ * the ratios are meaningful.
  */
 import { type Background, missing, run, versionOf } from "./programs.ts";
 import { type CpuTime, type ThreadTime, threadTimes } from "./processes.ts";
@@ -32,7 +32,7 @@ export interface RunningProxy {
 export interface Contest {
   /** In the order of the table; the first is what the others are compared with, and never left out. */
   readonly proxies: readonly string[];
-  /** How the first reads in the head of the table. */
+  /** How the first is named in the head of the table. */
   readonly base: string;
   readonly works: readonly Work[];
   /** Programs it needs; those with a version number are listed above the table. */
@@ -46,7 +46,7 @@ export interface Contest {
   ): Promise<RunningProxy>;
 }
 
-/** Medians of what one proxy did; CPU time in seconds for one unit of work. */
+/** Medians of the measurements of one proxy; CPU time in seconds for one unit of work. */
 export interface Result {
   readonly rate: number;
   readonly user: number;
@@ -144,7 +144,7 @@ function medianTime(all: readonly Result[]): Pick<Result, "user" | "system"> {
   return { user, system };
 }
 
-/** What each thread took between two looks, for one unit of work; those that took nothing are left out. */
+/** The CPU time of each thread between two readings, for one unit of work; idle threads are left out. */
 export function perUnit(
   before: readonly ThreadTime[],
   after: readonly ThreadTime[],
@@ -160,7 +160,7 @@ export function perUnit(
     .toSorted((a, b) => b.user + b.system - a.user - a.system);
 }
 
-/** Says on what it is measured, and how. */
+/** Prints the machine and the settings of the measurement. */
 export async function printHeader(
   programs: readonly string[],
   { rounds, seconds, pin }: BenchOptions,

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { perUnit, pins } from "./compare.ts";
 
-Deno.test("[bench] the time of a thread counts from the first look, or from its start; idle ones are left out", () => {
+Deno.test("[bench] the time of a thread counts from the first reading, or from its start; idle ones are left out", () => {
   const thread = (id: string, user: number, system: number) => ({ id, name: id, user, system });
   const before = [thread("main", 10, 5), thread("idle", 1, 1), thread("gone", 3, 3)];
   const after = [thread("main", 11, 5), thread("idle", 1, 1), thread("worker", 2, 6)];

@@ -30,24 +30,24 @@ export function connectTo(port: number): number {
 /** Sends the whole of a few bytes. */
 export function sendAll(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
   if (checked(libc.send(fd, bytes, 0, bytes.length)) !== bytes.length) {
-    throw new Error("A connection took half a request");
+    throw new Error("A connection accepted only a part of a request");
   }
 }
 
 /**
- * Drops up to `max` bytes that have come, without copying them (MSG_TRUNC, tcp(7)), so that a client of bulk streams
- * costs little beside the proxy. Returns how many, 0 at the end, or a negated error number.
+ * Drops up to `max` bytes that have arrived, without copying them (MSG_TRUNC, tcp(7)), so that a client of bulk
+ * streams needs little CPU time. Returns their number, 0 at the end, or a negated error number.
  */
 export function drop(fd: number, max: number): number {
   const dropped = Number(c.symbols.recv(fd, null, BigInt(max), MSG_TRUNC | MSG_DONTWAIT));
-  // A failed call says why only in errno; the next one of `libc` fails for the same reason.
+  // A failed call has its reason only in errno; the next call of `libc` fails for the same reason.
   return dropped >= 0 ? dropped : libc.receive(fd);
 }
 
 const info = new DataView(new ArrayBuffer(104));
 const infoLength = new Uint32Array(1);
 
-/** How long ago the last packet of a connection came, in milliseconds; a multiple of the kernel's jiffy. */
+/** How long ago the last packet of a connection arrived, in milliseconds; a multiple of the kernel's jiffy. */
 export function sinceLastPacketMs(fd: number): number {
   infoLength[0] = info.byteLength;
   if (c.symbols.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info.buffer, infoLength) !== 0) {
@@ -65,7 +65,7 @@ export function each(ms: number, ready: () => void): void {
   checked(c.symbols.timerfd_settime(fd, 0, spec, null));
   checked(loop.watch(fd, {
     ready() {
-      libc.settle(fd); // one that is not read does not go on (timerfd_create(2))
+      libc.settle(fd); // a timer that is not read does not continue (timerfd_create(2))
       ready();
     },
   }));

@@ -1,4 +1,4 @@
-/** The goals themselves, and how each is measured with what the other benchmarks consist of. */
+/** The goals, and how each is measured with the parts of the other benchmarks. */
 import { CASES, measureServices, WATCH_SECONDS } from "./services.ts";
 import { measureChecks } from "./checks.ts";
 import { type BenchOptions, measure, type Result } from "./compare.ts";
@@ -9,7 +9,7 @@ import { startProxy } from "./proxies.ts";
 import { placeOf, type Trait, type TraitResult } from "./traits.ts";
 import { bulk1, bulk16, connect50, small50, type Work } from "./work.ts";
 
-/** A mode of ours beside HAProxy in the same mode. */
+/** One of our modes compared with HAProxy in the same mode. */
 interface Duel {
   readonly ours: string;
   readonly start: typeof startProxy;
@@ -28,7 +28,7 @@ function least(title: string, min: number): Goal {
 }
 
 export const SECTIONS: readonly Section[] = [
-  // Where the goal is to stay as good as we are, the limit is a tenth worse than what was measured.
+  // Where the goal is to get no worse, the limit is a tenth worse than what was measured.
   work("bulk1", TCP, bulk1, "TCP bulk, 1 stream", 1.24, 0.35),
   work("bulk16", TCP, bulk16, "TCP bulk, 16 streams", 1.24, 0.35),
   work("small", TCP, small50, "TCP small, kept connections", 1, 0.96),
@@ -90,7 +90,7 @@ export const SECTIONS: readonly Section[] = [
 
 export const GOAL_SECTIONS = SECTIONS.map(({ name }) => name);
 
-/** Rate and CPU time per unit, beside HAProxy's. */
+/** Rate and CPU time per unit, compared with HAProxy's. */
 function work(
   name: string,
   { ours, start }: Duel,
@@ -118,7 +118,7 @@ function work(
   };
 }
 
-/** The results of a trait, in their order, beside HAProxy's. */
+/** The results of a trait, in their order, compared with HAProxy's. */
 function trait(name: string, { ours, start }: Duel, trait: Trait, goals: readonly Goal[]): Section {
   return {
     name,

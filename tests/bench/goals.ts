@@ -1,6 +1,6 @@
 /**
- * `deno task bench goals`: what we want of the data planes, measured beside HAProxy in one run, and whether each goal
- * is met. It takes less than five minutes.
+ * `deno task bench goals`: the goals for the data planes, measured in one run with HAProxy, and whether
+ * each goal is met. It takes less than five minutes.
  */
 import { type BenchOptions, isComplete, printHeader } from "./compare.ts";
 import { SECTIONS } from "./goal_sections.ts";
@@ -17,9 +17,9 @@ export interface Goal {
 }
 
 export interface Figure {
-  /** NaN is what could not be measured, which misses every goal. */
+  /** NaN if it could not be measured, which misses every goal. */
   readonly value: number;
-  /** The measured values behind it; empty if it is one itself. */
+  /** The measured values from which it was computed; empty if it was measured itself. */
   readonly detail: string;
 }
 
@@ -33,7 +33,7 @@ export interface Section {
 
 export type Verdict = "met" | "missed" | "";
 
-/** Measures, prints the table as it comes, and last how many goals were met. False if any was not. */
+/** Measures, prints the table row by row, and then how many goals were met. False if any was missed. */
 export async function benchGoals(options: BenchOptions): Promise<boolean> {
   const programs = ["haproxy", "nginx", "wrk", "iperf3"];
   if (!await isComplete(programs, options)) return false;
@@ -58,7 +58,7 @@ export async function benchGoals(options: BenchOptions): Promise<boolean> {
   return missed === 0;
 }
 
-/** Judged as it is printed: with two decimals, or as a whole number from 1 000. */
+/** Compares the printed number: with two decimals, or from 1 000 as a whole number. */
 export function verdictOn({ min, max }: Goal, value: number): Verdict {
   if (min === undefined && max === undefined) return "";
   const printed = rounded(value);
@@ -76,7 +76,7 @@ function rounded(value: number): number {
   return Math.abs(value) >= 1_000 ? Math.round(value) : Math.round(value * 100) / 100;
 }
 
-/** Ours by HAProxy's. */
+/** Our value divided by HAProxy's. */
 export function ratio(ours: number, haproxys: number, unit: string): Figure {
   return { value: ours / haproxys, detail: `${number(ours)} : ${number(haproxys)} ${unit}` };
 }

@@ -13,7 +13,7 @@ Deno.test("[bench] a goal is judged by the number that is printed", () => {
   assertEquals([0.944, 0.946].map((value) => verdictOn(least, value)), ["missed", "met"]);
 });
 
-Deno.test("[bench] what was not measured misses its goal; a figure without a limit has no verdict", () => {
+Deno.test("[bench] a figure that was not measured misses its goal, and one without a limit has no verdict", () => {
   assertEquals(verdictOn({ title: "a", unit: "s", max: 3 }, NaN), "missed");
   assertEquals(verdictOn({ title: "a", unit: "s", min: 3 }, NaN), "missed");
   assertEquals(verdictOn({ title: "a", unit: "s" }, NaN), "");
@@ -33,7 +33,7 @@ Deno.test("[bench] a row shows the goal, the result and its source", () => {
   assertEquals(lines, "| services | ≤ 3 | nothing | missed |  |");
 });
 
-Deno.test("[bench] sections and goals have names of their own", () => {
+Deno.test("[bench] sections and goals have unique names", () => {
   const names = SECTIONS.map(({ name }) => name);
   assertEquals(new Set(names).size, names.length);
   const titles = SECTIONS.flatMap(({ goals }) =>

@@ -1,6 +1,6 @@
 /**
- * The HTTP benchmark: HTTP mode beside nginx and HAProxy as HTTP proxies with one thread each. Besides
- * rates it prints the latency that each adds, and the memory that a large transfer costs.
+ * The HTTP benchmark: HTTP mode compared with nginx and HAProxy as HTTP proxies with one thread each. In
+ * addition to rates it prints the latency that each adds, and the memory that a large transfer costs.
  */
 import { type BenchOptions, chosen, compare, pins, type RunningProxy } from "./compare.ts";
 import { HTTP_PROXIES, startHttpProxy } from "./http_proxies.ts";
@@ -15,7 +15,7 @@ const LARGE = "large.bin";
 const LARGE_BYTES = 2 ** 20;
 const HUGE = "huge.bin";
 const HUGE_BYTES = 2 ** 31;
-/** Few enough that nobody has to queue for long. */
+/** Few enough that no request waits for long. */
 const CALM_CONNECTIONS = 4;
 
 const WORKS: readonly Work[] = [
@@ -45,7 +45,7 @@ export async function benchHttp(options: BenchOptions): Promise<boolean> {
   return true;
 }
 
-/** Upstream and proxies, kept as long as `use` needs them. */
+/** Runs `use` with an upstream and the proxies, and ends them afterwards. */
 async function withAll(
   folder: string,
   options: BenchOptions,
@@ -64,7 +64,7 @@ async function withAll(
   await use(upstream.port, running);
 }
 
-/** Percentiles of a few clients, less those of the upstream itself in the same round. */
+/** Percentiles of a few clients, minus those of the upstream itself in the same round. */
 async function printLatency(folder: string, options: BenchOptions): Promise<void> {
   const { rounds, seconds, pin } = options;
   const load = pins(pin).load;

@@ -1,8 +1,8 @@
 /**
  * A client that waits for its answers, as a person or an application with one connection does:
- * `interactive.ts PORT PAUSE_MS SECONDS` sends a small HTTP request at each tick of PAUSE_MS milliseconds, unless
- * the answer to the last one is still under way, and prints percentiles of the time from sending a request until
- * its answer has come, in milliseconds, as JSON. The first second is not counted.
+ * `interactive.ts PORT PAUSE_MS SECONDS` sends a small HTTP request at each tick of PAUSE_MS milliseconds,
+ * unless the answer to the last one is still under way, and prints percentiles of the time from sending a
+ * request until its answer has arrived, in milliseconds, as JSON. The first second is not counted.
  */
 import { EAGAIN } from "../../src/linux/errno.ts";
 import {
@@ -40,7 +40,7 @@ checked(loop.watch(fd, {
     sentAt = undefined;
   },
 }));
-loop.tick(); // the connection stands
+loop.tick(); // the connection is established
 
 const startedAt = performance.now();
 const endAt = startedAt + WARM_UP_MS + 1_000 * seconds;
@@ -53,7 +53,7 @@ each(pauseMs, () => {
 runUntil(
   () => performance.now() > endAt && sentAt === undefined,
   WARM_UP_MS + 1_000 * seconds + ANSWER_MAX_MS,
-  () => "an answer did not come",
+  () => "an answer did not arrive",
 );
 const sorted = tookMs.toSorted((a, b) => a - b);
 const [p50, p90, p99] = [50, 90, 99].map((percent) => percentile(sorted, percent));

@@ -1,16 +1,16 @@
-/** How long answers take: late ones at half the load, those of a lonely client, and those beside bulk streams. */
+/** How long answers take: the slowest at half the load, those of a single client, and those beside bulk streams. */
 import type { RunningProxy } from "./compare.ts";
 import { run } from "./programs.ts";
 import { median, pause } from "./table.ts";
 import type { Place, Trait, TraitResult } from "./traits.ts";
 import { BULK_PATH, connect50, serveFolder, small50, type Work } from "./work.ts";
 
-/** Where a client of this kind connects. */
+/** What a client connects to. */
 type Target = Pick<RunningProxy, "name" | "port">;
 /** Percentiles in milliseconds. */
 type Percentiles = Readonly<Record<"p50" | "p90" | "p99", number>>;
 
-/** The pace of the lonely client. */
+/** The pause of the single client. */
 const LIGHT_PAUSE_MS = 2;
 /** The pace of the session beside bulk streams, and their number. */
 const BESIDE_PAUSE_MS = 5;
@@ -37,7 +37,7 @@ function paced(name: string, work: Work, kind: "kept" | "new"): Trait {
   };
 }
 
-/** One client that asks each 2 ms on one connection: without a proxy, and through each. */
+/** One client that sends a request each 2 ms on one connection: without a proxy, and through each. */
 const light: Trait = {
   name: "light",
   async measure(place) {
@@ -57,7 +57,7 @@ const light: Trait = {
   },
 };
 
-/** One session that asks and waits, while many others download as fast as they can. */
+/** One session that sends requests and waits, while many others download as fast as they can. */
 const beside: Trait = {
   name: "beside",
   async measure(place) {
@@ -66,7 +66,7 @@ const beside: Trait = {
     const { running, upstreamPort } = await startAll(place, small50, stack);
     const targets = [{ name: "direct", port: upstreamPort }, ...running];
     const results = await interleaved(targets, place.rounds, async ({ port }) => {
-      // The session's own second of warm-up is not counted.
+      // The session's warm-up of one second is not counted.
       const bulkSeconds = place.seconds + 1 + BULK_LEAD_MS / 1_000;
       const bulk = client<{ readonly rate: number }>(place.loadPin, "bulk.ts", [
         port,
@@ -87,7 +87,7 @@ const beside: Trait = {
     return [
       result(`${title}: median`, "p50", results),
       result("99th percentile", "p99", results),
-      // A session that is fast only because the others are nearly stopped would prove nothing.
+      // A session that is fast only because the others hardly get anything would prove nothing.
       result("time for 1 GB of the bulk streams", "msPerGb", results),
     ];
   },

@@ -1,12 +1,13 @@
 /**
- * How late checks begin, computed from the times at which an upstream saw them. Schedules count from one check to
- * the next, so each check is compared with the one before it. Pure functions.
+ * How late checks begin, computed from the times at which an upstream saw them. Schedules count from one
+ * check to the next, so each check is compared with the one before it. Pure functions.
  */
 
 /**
- * How late each check was, in milliseconds, of those that were due from `from` to `to`. `arrivals` are the times of
- * one upstream's checks, in order. A schedule that varies by some percent, as ours does, is not forgiven for that.
- * A check that was due and had not come at `to` is as late as it was by then; so checks that stopped are seen.
+ * How late each check was, in milliseconds, of those that were due from `from` to `to`. `arrivals` are the
+ * times of one upstream's checks, in order. There is no allowance for a schedule that varies by some
+ * percent, as ours does. A check that was due and had not arrived at `to` counts as late by the time that
+ * had passed, so that checks that stopped are seen.
  */
 export function latenesses(
   arrivals: readonly number[],

@@ -9,7 +9,7 @@ Deno.test("[bench] the first check of the window counts from the last one before
   assertEquals(latenesses([0, 40, 300], 100, 350, 100), [160]);
 });
 
-Deno.test("[bench] checks that stopped are late until the end, also if none came at all", () => {
+Deno.test("[bench] checks that stopped are late until the end, also if none arrived at all", () => {
   assertEquals(latenesses([0, 100], 50, 1_100, 100), [0, 900]);
   assertEquals(latenesses([], 0, 1_000, 100), [900]);
   assertEquals(latenesses([0, 2_000], 0, 1_000, 100), [900]);

@@ -1,9 +1,9 @@
 /**
- * A client that keeps a pace: `pace.ts PORT REQUESTS_PER_SECOND SECONDS kept|new` sends small HTTP requests
+ * A client with a fixed pace: `pace.ts PORT REQUESTS_PER_SECOND SECONDS kept|new` sends small HTTP requests
  * at moments that are fixed beforehand, over 50 kept connections or over a new connection each, and prints
  * percentiles of the time to their answers in milliseconds, as JSON. Each counts from the moment it was due,
- * not from when it could be sent: a proxy that stands still pays for all that had to wait (no coordinated
- * omission). The first second is not counted.
+ * not from when it could be sent, so that a stall of the proxy counts for all requests that had to wait (no
+ * coordinated omission). The first second is not counted.
  */
 import { EAGAIN } from "../../src/linux/errno.ts";
 import { WRITABLE } from "../../src/linux/kernel.ts";
@@ -63,7 +63,7 @@ class KeptCaller implements Caller, Watcher {
 
   ready(): void {
     const read = libc.receive(this.#fd);
-    if (read === -EAGAIN) return; // the report was of something else: that it is connected, or may send
+    if (read === -EAGAIN) return; // another event: it is connected, or may send
     if (checked(read) === 0) throw new Error("The proxy closed a connection");
     this.#got += read;
     if (this.#got < this.#answerBytes) return;
@@ -73,7 +73,7 @@ class KeptCaller implements Caller, Watcher {
   }
 }
 
-/** Makes a connection for each request; the answer has come when the proxy has ended it. */
+/** Makes a connection for each request; the answer is complete when the proxy has ended it. */
 class NewCaller implements Caller, Watcher {
   #request = 0;
   #got = 0;
@@ -111,7 +111,7 @@ const free: Caller[] = Array.from(
   { length: CONNECTIONS },
   () => isKept ? new KeptCaller(answerBytes) : new NewCaller(),
 );
-if (isKept) loop.tick(); // the connections stand
+if (isKept) loop.tick(); // the connections are established
 
 const startedAt = performance.now();
 each(1_000 / perSecond, sendDue);

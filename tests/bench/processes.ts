@@ -1,4 +1,4 @@
-/** What a process and all under it take: CPU time, memory and threads, as proc(5) shows them. */
+/** CPU time, memory and threads of a process and its descendants, as proc(5) shows them. */
 
 /** CPU time in seconds, in user mode and in the kernel. */
 export interface CpuTime {
@@ -41,7 +41,7 @@ export function readKb(text: string, field: string): number {
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(text)?.[1] ?? 0) * 1024;
 }
 
-/** CPU time of the process `root` and all under it, of threads that have ended too. */
+/** CPU time of the process `root` and its descendants, including threads that have ended. */
 export function cpuTime(root: number): CpuTime {
   return total(tree(root).map(([, stat]) => stat));
 }
@@ -53,7 +53,7 @@ export function total(times: readonly CpuTime[]): CpuTime {
   };
 }
 
-/** All threads of the process `root` and those under it. */
+/** All threads of the process `root` and its descendants. */
 export function threadTimes(root: number): ThreadTime[] {
   return tree(root).flatMap(([pid]) =>
     numbersIn(`/proc/${pid}/task`).flatMap((tid) => {
@@ -78,7 +78,7 @@ function sumOf(root: number, sizeOf: (pid: number) => number): number {
   return tree(root).reduce((sum, [pid]) => sum + sizeOf(pid), 0);
 }
 
-/** A process and all under it. */
+/** A process and its descendants. */
 function tree(root: number): [pid: number, Stat][] {
   const stats = new Map<number, Stat>();
   for (const pid of numbersIn("/proc")) {

@@ -15,7 +15,7 @@ Deno.test("[bench] a size is found by the whole name of its field; a zombie has 
 });
 
 Deno.test({
-  name: "[bench] a process is measured with the processes below it, and all its threads",
+  name: "[bench] a process is measured with its descendants, and all its threads",
   ignore: !LINUX,
   async fn() {
     const child = new Deno.Command("sh", {
@@ -29,7 +29,7 @@ Deno.test({
     try {
       const ids = new Set(threadTimes(Deno.pid).map(({ id }) => id));
       assert(ids.has(`${Deno.pid}/${Deno.pid}`));
-      assert(ids.has(`${child.pid}/${child.pid}`), "the child is below this process");
+      assert(ids.has(`${child.pid}/${child.pid}`), "the child is a descendant of this process");
       assert(residentBytes(Deno.pid) > residentBytes(child.pid));
       assert(peakBytes(child.pid) > 0);
       const { user, system } = cpuTime(Deno.pid);

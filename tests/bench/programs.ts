@@ -1,4 +1,4 @@
-/** Programs of a benchmark: which are missing, and starting and ending them. */
+/** Programs of a benchmark: finds missing ones, starts and ends them. */
 import { type CpuTime, cpuTime } from "./processes.ts";
 import { pause } from "./table.ts";
 
@@ -25,7 +25,7 @@ export async function missing(programs: readonly string[]): Promise<string[]> {
   return lines;
 }
 
-/** Runs a program to its end and gives back all it printed. */
+/** Runs a program to its end and returns its output. */
 export async function run(program: string, args: readonly string[]): Promise<string> {
   const { stdout, stderr } = await new Deno.Command(program, { args: [...args] }).output();
   return new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
@@ -44,8 +44,8 @@ export class Background implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
 
   /**
-   * `quiet` drops what it complains of. iperf3 does of each connection that is only a test, and a proxy with more
-   * services than it can start says so of each.
+   * `quiet` drops its error output. iperf3 reports each connection that is only a test, and a proxy with more
+   * services than it can start reports each of them.
    */
   constructor(command: readonly string[], quiet = false) {
     const [program, ...args] = command;
@@ -62,7 +62,7 @@ export class Background implements AsyncDisposable {
     return this.#child.status;
   }
 
-  /** CPU time of this process and all under it. */
+  /** CPU time of this process and its descendants. */
   cpuTime(): CpuTime {
     return cpuTime(this.#child.pid);
   }
@@ -90,7 +90,7 @@ export function freePort(): number {
   return (listener.addr as Deno.NetAddr).port;
 }
 
-/** Waits until something listens there, without a connection: iperf3 would take that for a test. */
+/** Waits until something listens there, without connecting: iperf3 would take a connection for a test. */
 export async function answers(port: number): Promise<void> {
   if (!await listens(port, 1, 10_000)) {
     throw new Error(`Nothing listens on port ${port} after ten seconds`);

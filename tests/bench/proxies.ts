@@ -9,7 +9,7 @@ type ProxyName = typeof PROXIES[number];
 /** nginx's TCP proxy. */
 export const NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
-/** Writes what a proxy needs into `folder`, and gives the command that runs it on `port`. */
+/** Writes the files of a proxy into `folder`, and returns the command that runs it on `port`. */
 export type Command = (folder: string, port: number, upstreamPort: number) => Promise<string[]>;
 
 /** Starts the proxies of a table; `pinned` is put before a command. Each resolves when it listens. */
@@ -24,8 +24,8 @@ export function starter(commands: Readonly<Record<string, Command>>): Contest["s
 }
 
 /**
- * The real program in TCP mode. Its peers check no upstream here; it does at the start, and then once an hour.
- * Upstreams at the ports `backups` come after the first.
+ * The real program in TCP mode. The other proxies check no upstream here; it does at the start, and then
+ * once an hour. Upstreams at the ports `backups` come after the first.
  */
 export function ours(
   engine: string,

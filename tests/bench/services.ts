@@ -1,6 +1,6 @@
 /**
- * `deno task bench services`: many services in one file, each with two upstreams that are checked, beside a HAProxy
- * that has as many: how soon all of them listen, and what the process takes when it has nothing to do.
+ * `deno task bench services`: many services in one file, each with two upstreams that are checked, compared
+ * with a HAProxy that has as many: how soon all of them listen, and what the process needs when it is idle.
  */
 import { type BenchOptions, isComplete, pins, printHeader } from "./compare.ts";
 import { cpuTime, residentBytes, threadTimes } from "./processes.ts";
@@ -18,20 +18,20 @@ export interface Case {
   readonly proxy: "haproxy" | "failover, TCP mode" | "failover, HTTP mode";
 }
 
-/** What it took; NaN for what could not be measured because not all listened in time. */
+/** The measurements of one process; NaN if they could not be made because not all services listened in time. */
 export interface Idle {
   /** From the start of the process until the last service listened. */
   readonly seconds: number;
   readonly rssMb: number;
   readonly threads: number;
-  /** CPU time while nobody uses it, in percent of one core. */
+  /** CPU time while it is idle, in percent of one core. */
   readonly cpuPercent: number;
 }
 
-/** How long a process has until all its services listen, and the memory at which it is given up. */
+/** The time in which all services must listen, and the memory at which the process is given up. */
 const LISTEN_MAX_MS = 20_000;
 const RESIDENT_MAX = 4 * 2 ** 30;
-/** Until what belongs to the start is over: the first checks, and V8's compilation. */
+/** The time until the work of the start is over: the first checks, and V8's compilation. */
 const SETTLE_MS = 2_000;
 /** How long the idle process is watched. Upstreams are checked each 2 s. */
 export const WATCH_SECONDS = 5;
@@ -69,7 +69,7 @@ export async function benchServices(options: BenchOptions): Promise<boolean> {
   return true;
 }
 
-/** Medians of the rounds, in each of which every case has its turn. */
+/** Medians of the rounds, in each of which every case is measured. */
 export async function measureServices(
   cases: readonly Case[],
   folder: string,
@@ -82,7 +82,7 @@ export async function measureServices(
   const looks = new Map<Case, Idle[]>(cases.map((each) => [each, []]));
   for (let round = 0; round < rounds; round++) {
     for (const each of cases) {
-      looks.get(each)!.push(await look(each, seconds, folder, upstreamPort, proxy));
+      looks.get(each)!.push(await measureIdle(each, seconds, folder, upstreamPort, proxy));
     }
   }
   return new Map([...looks].map(([each, all]) => {
@@ -96,8 +96,8 @@ export async function measureServices(
   }));
 }
 
-/** Starts a process, waits until all its services listen, leaves it alone, and watches it. */
-async function look(
+/** Starts a process, waits until all its services listen and it is idle, and measures it. */
+async function measureIdle(
   { count, proxy }: Case,
   watchSeconds: number,
   folder: string,

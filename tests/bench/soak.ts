@@ -1,9 +1,9 @@
 /**
- * `deno task soak [PART…]`: the real program does the same again and again, and then a look at what is
- * left: the same number of descriptors and processes, and memory that no longer grows. The parts are `sessions`
- * (many short ones, some ended by resets and closes at random moments), `failovers`, `flaps`, `names`,
- * `scripts` and `descriptors`; all of them by default. Loopback only, bounded in count and time; exit
- * code 1 if something leaked.
+ * `deno task soak [PART…]`: the real program repeats the same work, and then leaks are looked for:
+ * there must be as many descriptors and processes as before, and memory that no longer grows. The parts are
+ * `sessions` (many short ones, some ended by resets and closes at random moments), `failovers`, `flaps`,
+ * `names`, `scripts` and `descriptors`; all of them by default. Loopback only, bounded in count and time;
+ * exit code 1 if something leaked.
  */
 import { connect } from "node:net";
 import { parseArgs } from "@std/cli/parse-args";
@@ -13,17 +13,17 @@ import { type Part, PARTS } from "./soak_parts.ts";
 import { ask, Blinking, type Look, look, type Mode, pause, startBetween } from "./soak_stage.ts";
 
 const AT_ONCE = 50;
-/** Memory at the end, beside that when warm. */
+/** The memory at the end, compared with that after the warm-up. */
 const GROWTH_MAX = 1.2;
 /**
- * Below this it need not be a leak: V8 lets garbage grow before it collects. Seen with 2 400 flaps in
+ * Growth below this is not a leak: V8 lets garbage grow before it collects. Seen with 2 400 flaps in
  * HTTP mode: 66 MB at first, 111 after 200, between 141 and 160 from 400 on.
  */
 const PLATEAU_KB = 180_000;
-/** How long descriptors and processes have to go after the last round. */
+/** The time in which descriptors and processes must be gone after the last round. */
 const SETTLE_MS = 15_000;
 
-/** One session: says something, perhaps waits for the answer, and ends in one of several ways. */
+/** One session: sends a request, perhaps waits for the answer, and ends in one of several ways. */
 function session(port: number, number: number): Promise<void> {
   return new Promise((resolve) => {
     const socket = connect({ host: "127.0.0.1", port });
@@ -81,14 +81,14 @@ async function soak(part: Part, mode: Mode, relay: string): Promise<string | und
   for (const [what, look] of Object.entries({ idle, warm, end })) {
     console.log(`  ${what}: ${look.fds} descriptors, ${look.rssKb} KB, ${look.children} processes`);
   }
-  if (await ask(proxy.address) === undefined) return "nobody answers any more";
+  if (await ask(proxy.address) === undefined) return "no upstream answers any more";
   if (end.fds > Math.max(idle.fds, warm.fds)) return "descriptors leaked";
   if (end.children > 0 && wanted.flags?.["check-host"] === undefined) return "processes are left";
   if (end.rssKb > Math.max(PLATEAU_KB, warm.rssKb * GROWTH_MAX)) return "memory grew";
   return undefined;
 }
 
-/** A look when no more descriptors are open than `before`, or when that has had its time. */
+/** The resources when no more descriptors are open than `before`, or at the deadline. */
 async function settled(proxy: Proxy, before: Look): Promise<Look> {
   const deadline = performance.now() + SETTLE_MS;
   let now = look(proxy.pid);

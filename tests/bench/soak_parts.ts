@@ -1,4 +1,4 @@
-/** The parts of a soak beside plain sessions: each does the same again and again. */
+/** The parts of a soak test other than plain sessions. */
 import { connect } from "node:net";
 import { Folder } from "../harness/folder.ts";
 import type { Proxy } from "../harness/proxy.ts";
@@ -6,7 +6,7 @@ import { ask, Blinking, pause, until, type Wanted } from "./soak_stage.ts";
 
 export interface Part {
   readonly title: string;
-  /** What it wants of the proxy; scripts are written into `folder`. */
+  /** The settings of the proxy; scripts are written into `folder`. */
   wants(folder: Folder): Promise<Omit<Wanted, "mode" | "relay">>;
   /** How often it is done for the count, after a fifth as often to warm up. */
   readonly rounds: number;
@@ -23,7 +23,7 @@ function many(address: string, count = CLIENTS): Promise<unknown> {
   return Promise.all(Array.from({ length: count }, () => ask(address)));
 }
 
-/** The active one goes, clients get the other, and the first comes back. */
+/** The active upstream goes down, clients get the other one, and the first comes back. */
 async function failover(proxy: Proxy, [first, second]: readonly [Blinking, Blinking]) {
   await many(proxy.address);
   await first.gone();

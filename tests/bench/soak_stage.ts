@@ -1,4 +1,4 @@
-/** What a soak needs: upstreams that come and go in a moment, clients, and a look at what is left. */
+/** Parts of a soak test: upstreams that go down and come back at once, clients, and the resources of the proxy. */
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
@@ -6,7 +6,7 @@ import { unusedPort } from "../../src/base/testing/ports.ts";
 
 export type Mode = "tcp" | "http";
 
-/** An upstream of this process: answers each request with its name, and can be gone and back at once. */
+/** An upstream in this process: answers each request with its name, and can go down and come back at once. */
 export class Blinking implements AsyncDisposable {
   readonly says: string;
   readonly port = unusedPort();
@@ -58,12 +58,12 @@ export interface Wanted {
   readonly mode: Mode;
   readonly relay: string;
   readonly flags?: Readonly<Record<string, string>>;
-  /** What the upstreams' hosts are called; their address by default. */
+  /** The host names of the upstreams; their address by default. */
   readonly host?: string;
   readonly under?: readonly string[];
 }
 
-/** The proxy before two upstreams, quick to notice. */
+/** Starts the proxy with two upstreams and short check intervals. */
 export async function startBetween(
   [first, second]: readonly [Blinking, Blinking],
   { mode, relay, flags, host, under }: Wanted,
@@ -117,7 +117,7 @@ export async function until(address: string, says: string): Promise<void> {
 export interface Look {
   readonly fds: number;
   readonly rssKb: number;
-  /** Processes it started that still are, zombies too. */
+  /** The number of its child processes, zombies included. */
   readonly children: number;
 }
 

@@ -1,14 +1,14 @@
 /**
  * The start benchmark: from the start of the process until it has printed its version, and until a client
- * has been served; and the memory of the process when it has nothing to do. An empty program on the
- * same Deno stands beside it, because most of the time is Deno's own.
+ * has been served; and the memory of the process when it has nothing to do. It is compared with an
+ * empty program on the same Deno, because most of the time is Deno's own.
  */
 import { Child } from "../harness/child.ts";
 import { EXECUTABLE } from "../harness/proxy.ts";
 import { freePort } from "./programs.ts";
 
 export interface StartBench {
-  /** Measurements of each kind, of which the median counts. */
+  /** The number of measurements of each kind; their median is printed. */
   readonly rounds: number;
 }
 
@@ -16,7 +16,7 @@ interface Started {
   readonly ms: number;
   /** Until its first line came out: Deno's own start, and loading the code of the mode. */
   readonly saidMs: number;
-  /** Resident memory, and what of it is this process's alone: the rest is files, shared with others. */
+  /** Resident memory, and the private part of it: the rest is files, shared with other processes. */
   readonly rssMb: number;
   readonly anonymousMb: number;
 }
@@ -117,7 +117,7 @@ function answering(): { port: number; stop(): void } {
         using socket = conn;
         if (await socket.read(new Uint8Array(4_096)) !== null) await socket.write(answer);
       };
-      serve().catch(() => {}); // a check that left, or a client that is gone: there is no one to answer
+      serve().catch(() => {}); // a check or a client that has left needs no answer
     }
   })();
   return { port: (listener.addr as Deno.NetAddr).port, stop: () => listener.close() };

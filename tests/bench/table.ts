@@ -1,4 +1,4 @@
-/** Numbers for people: of several measurements, and in the cells of a table. */
+/** Medians and percentiles, and the cells of tables. */
 
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
@@ -19,7 +19,7 @@ export function number(value: number): string {
   return value >= 1_000 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-/** The failover engines are ours by name too. */
+/** The title of a proxy; our engines are marked as ours. */
 export function titleOf(proxy: string): string {
   return proxy === "stream" || proxy === "splice" ? `failover, ${proxy}` : proxy;
 }

@@ -1,4 +1,4 @@
-/** The TCP benchmark: the relay beside HAProxy and nginx. */
+/** The TCP benchmark: the relay compared with HAProxy and nginx. */
 import { existsSync } from "node:fs";
 import { type BenchOptions, compare } from "./compare.ts";
 import { TCP_LATENCIES } from "./latency.ts";
@@ -21,7 +21,7 @@ export async function benchTcp(options: BenchOptions): Promise<boolean> {
   return true;
 }
 
-/** nginx serves the upstream in any case; as a TCP proxy it needs a module, which is a package of its own. */
+/** nginx serves the upstream in any case; as a TCP proxy it needs a module from a separate package. */
 function hasNginxStream(): boolean {
   if (existsSync(NGINX_STREAM)) return true;
   console.error(

@@ -1,6 +1,6 @@
 /**
- * What is measured of a proxy apart from its throughput, one number or a few for each; less is better.
- * Here is how traits are printed, and the memory of a session that nobody uses.
+ * Traits: what is measured of a proxy apart from its throughput, one number or a few for each; less is better.
+ * This file prints traits, and measures the memory of an idle session.
  */
 import { type BenchOptions, chosen, type Contest, pins, type RunningProxy } from "./compare.ts";
 import { residentBytes } from "./processes.ts";
@@ -15,7 +15,7 @@ export interface Place {
   readonly rounds: number;
   /** Length of one measurement. */
   readonly seconds: number;
-  /** What is put before the commands of proxies, and before those of load and upstream. */
+  /** The prefixes of the commands of proxies, and of those of load and upstream. */
   readonly proxyPin: readonly string[];
   readonly loadPin: readonly string[];
 }
@@ -97,7 +97,7 @@ export const idle: Trait = {
 };
 
 async function idleBytes({ port, program }: RunningProxy): Promise<number> {
-  // Code that the first sessions of all bring into memory is not a session's.
+  // Code that the first sessions load into memory does not count for a session.
   close(await sessions(port, CONNECTING_MAX));
   await pause(SETTLE_MS);
   const before = residentBytes(program.pid);

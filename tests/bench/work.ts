@@ -1,7 +1,7 @@
-/** The kinds of work that proxies are given: what serves it, what asks for it, and how it is counted. */
+/** The kinds of work of a benchmark: its upstream, its load, and how it is counted. */
 import { answers, Background, freePort, run } from "./programs.ts";
 
-/** What one measurement brought: units of work a second, and units in all, to share the CPU among. */
+/** The result of one measurement: units of work per second, and all units, for the CPU time of one. */
 export interface Measured {
   readonly rate: number;
   readonly units: number;
@@ -70,7 +70,7 @@ export function requests(
     async ask(port, seconds, pinned) {
       const [program, ...args] = [
         ...pinned,
-        // An answer may be late, which is for the rate to show; one that never comes is an error.
+        // A late answer shows in the rate; one that never arrives is an error.
         ...["wrk", "-t1", `-c${connections}`, `-d${seconds}`, "--timeout", "10s"],
         ...(kept ? [] : ["-H", "Connection: close"]),
         `http://127.0.0.1:${port}${path}`,
@@ -135,7 +135,7 @@ export const small50 = requests("small50", "small requests, 50 kept connections"
 
 export const connect50 = requests("connect", "a new connection for each request", 50, false);
 
-/** Of the TCP benchmark. */
+/** The works of the TCP benchmark. */
 export const WORKS: readonly Work[] = [
   bulk1,
   bulk16,

@@ -1,4 +1,4 @@
-/** A name service of the tests' own: it knows every name as 127.0.0.1, and can fall silent (RFC 1035). */
+/** A name server for tests: it resolves every name to 127.0.0.1, and can become silent (RFC 1035). */
 import { createSocket, type Socket } from "node:dgram";
 
 /** Port 53 of an address of the loopback network that nobody else uses; resolv.conf knows no other port. */

@@ -1,4 +1,4 @@
-/** The faults of the table, in its order. */
+/** The faults, in the order of the table. */
 import { connect } from "node:net";
 import { DnsServer } from "./dns.ts";
 import type { Folder } from "../harness/folder.ts";
@@ -112,7 +112,7 @@ export const FAULTS: readonly Fault[] = [
     name: "trigger-hangs",
     title: "primary killed, trigger hangs (ended after 1 s)",
     harmed: ["primary"],
-    // The first promotion's may end.
+    // The trigger of the first promotion may end.
     prepare: withTrigger("[ -e first ] && exec sleep 60; touch first", [
       ...["--trigger-timeout", "1s"],
     ]),
@@ -216,7 +216,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "worker",
-    title: "primary killed, and the worker dies of its next order",
+    title: "primary killed, and the worker dies at its next order",
     harmed: ["primary", "backup"],
     fits: ({ mode, name }) => mode === "TCP" && name === "failover, splice",
     prepare: withMain("dying_main.ts"),
@@ -229,7 +229,7 @@ export const FAULTS: readonly Fault[] = [
   },
 ];
 
-/** The primary is bad for its check program while the file `bad` has its name. */
+/** The check program denies the primary while the file `bad` contains its name. */
 async function turnBad({ folder, primary }: Parameters<Fault["strike"]>[0]): Promise<void> {
   await folder.write("bad.new", `127.0.0.1:${primary.port}`);
   await Deno.rename(folder.at("bad.new"), folder.at("bad"));
@@ -250,7 +250,7 @@ function withDescriptors(command: readonly string[]): readonly string[] {
   return ["prlimit", `--nofile=${DESCRIPTORS}:${DESCRIPTORS}`, ...command];
 }
 
-/** They connect, send nothing, and leave when disposed of. */
+/** Clients that connect, send nothing, and close when disposed of. */
 function idleClients(port: number): Disposable {
   const sockets = Array.from({ length: IDLE_CLIENTS }, () => {
     const socket = connect({ host: "127.0.0.1", port });
@@ -288,7 +288,7 @@ function wrapped(wish: Wish, wrap: Prepared["wrap"] & object): NonNullable<Fault
   return () => Promise.resolve({ ...nothingLeft(wish), wrap });
 }
 
-/** Upstreams have a name that only a name service of this test knows, by a resolv.conf of the proxy's own. */
+/** Upstreams have a name that only a name service of this test knows, by a separate resolv.conf of the proxy. */
 async function named(folder: Folder): Promise<Prepared> {
   const server = await DnsServer.start();
   const conf = await folder.write(

@@ -1,4 +1,4 @@
-/** Some quick rows of the table of faults, for our own engines in both modes: nothing may be lost. */
+/** Some quick rows of the table of faults, for our engines in both modes: nothing may be lost. */
 import { assertEquals } from "@std/assert";
 import { differing, patternOf } from "./pattern.ts";
 import { FAULTS } from "./faults.ts";
@@ -7,11 +7,11 @@ import { contestants } from "./proxies.ts";
 import { show } from "./stage.ts";
 
 const OURS = contestants({ haproxy: false });
-/** Requests that may be under way at once: what a dead primary was just answering is lost by nature. */
+/** The maximum of running requests: what a killed primary was just answering is lost inevitably. */
 const UNDER_WAY = 6;
 
-/** What became of it at each of our proxies. */
-async function befall(name: string): Promise<Map<string, Tally>> {
+/** The result of a fault with each of our proxies. */
+async function tallyOf(name: string): Promise<Map<string, Tally>> {
   const fault = FAULTS.find((each) => each.name === name)!;
   const here = OURS.filter(({ name }) => Deno.build.os === "linux" || name.endsWith("stream"));
   const tallies = await Promise.all(
@@ -22,7 +22,7 @@ async function befall(name: string): Promise<Map<string, Tally>> {
 
 for (const name of ["check-gone", "clock"]) {
   Deno.test(`[faults] ${name}: no client is turned away, and nothing is lost, doubled, wrong or cut`, async () => {
-    for (const [proxy, tally] of await befall(name)) {
+    for (const [proxy, tally] of await tallyOf(name)) {
       const { failed, lost, doubled, wrongBytes, cut } = tally;
       const nothing = { failed: 0, lost: 0, doubled: 0, wrongBytes: 0, cut: 0 };
       assertEquals([proxy, { failed, lost, doubled, wrongBytes, cut }], [proxy, nothing]);
@@ -30,8 +30,8 @@ for (const name of ["check-gone", "clock"]) {
   });
 }
 
-Deno.test("[faults] kill: nothing is doubled or wrong, and only what was under way can be lost", async () => {
-  for (const [proxy, { failed, lost, doubled, wrongBytes, cut }] of await befall("kill")) {
+Deno.test("[faults] kill: nothing is doubled or wrong, and only running requests can be lost", async () => {
+  for (const [proxy, { failed, lost, doubled, wrongBytes, cut }] of await tallyOf("kill")) {
     assertEquals([proxy, doubled, wrongBytes, cut], [proxy, 0, 0, 0]);
     assertEquals([proxy, Math.max(failed + lost, UNDER_WAY)], [proxy, UNDER_WAY]);
   }

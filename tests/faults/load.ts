@@ -1,25 +1,25 @@
 /**
- * The counting client: asks numbered questions at an even pace, each on a separate connection, holds
- * sessions open beside, and afterwards compares what it saw with what the upstreams got. It speaks
- * HTTP/1.1, which a TCP proxy passes on as it is, so that both modes are held to the same.
+ * The counting client: sends numbered requests at a constant pace, each on a separate connection, keeps
+ * sessions open, and afterwards compares its responses with what the upstreams received. It uses HTTP/1.1,
+ * which a TCP proxy forwards unchanged, so that both modes are measured alike.
  */
 import { connect } from "node:net";
 import { differing, patternOf } from "./pattern.ts";
 
-/** What became of one fault at one proxy. */
+/** The result of one fault with one proxy. */
 export interface Tally {
   readonly asked: number;
-  /** Not answered, and no upstream got it: the client was turned away. */
+  /** Requests without an answer that no upstream received: the client was turned away. */
   readonly failed: number;
-  /** An upstream got it, and the client got no answer, or not the whole of it. */
+  /** Requests that an upstream received, and to which the client got no complete answer. */
   readonly lost: number;
-  /** POSTs that upstreams got more than once. A GET may be repeated. */
+  /** POSTs that upstreams received more than once. A GET may be repeated. */
   readonly doubled: number;
-  /** Of bodies and answers. An answer to what no upstream got is wrong altogether. */
+  /** Wrong bytes of bodies and answers. An answer to a request that no upstream received is wrong as a whole. */
   readonly wrongBytes: number;
-  /** The longest that a client waited for its answer, or for being turned away. */
+  /** The longest time that a client waited for its answer, or until it was turned away. */
   readonly longestMs: number;
-  /** Sessions that ended although their upstream had not been harmed. */
+  /** Sessions that ended although their upstream had no fault. */
   readonly cut: number;
 }
 
@@ -38,7 +38,7 @@ interface Session {
 
 const CLIENTS = 6;
 const SESSIONS = 4;
-/** From one question of a client to its next, unless the answer takes longer. */
+/** The time from one request of a client to its next, unless the answer takes longer. */
 const PACE_MS = 100;
 /** How long a client waits. */
 const TIMEOUT_MS = 8_000;
@@ -54,13 +54,13 @@ export class Load implements AsyncDisposable {
     this.#port = port;
   }
 
-  /** Opens the sessions; resolves when each has got its first byte. */
+  /** Opens the sessions; resolves when each has received its first byte. */
   async begin(): Promise<void> {
     await Promise.all(Array.from({ length: SESSIONS }, () => this.#openSession()));
     this.#clients = Promise.all(Array.from({ length: CLIENTS }, (_, n) => this.#client(n)));
   }
 
-  /** No more questions; resolves when those that were asked have ended. */
+  /** Sends no more requests; resolves when the running ones have ended. */
   async end(): Promise<void> {
     this.#stopped = true;
     await this.#clients;
@@ -101,7 +101,7 @@ export class Load implements AsyncDisposable {
   }
 
   async #client(client: number): Promise<void> {
-    // One after another, not all in step.
+    // At different moments, not all at once.
     await pause(PACE_MS * client / CLIENTS);
     for (let round = 0; !this.#stopped; round++) {
       const asked = {
@@ -140,7 +140,7 @@ export class Load implements AsyncDisposable {
   }
 }
 
-/** One question with an even number is a GET, one with an odd number a POST. */
+/** Sends one request: a GET for an even number, a POST for an odd one. */
 function ask(port: number, asked: Asked): Promise<void> {
   const { number } = asked;
   const body = number % 2 === 0 ? new Uint8Array(0) : patternOf(number);
@@ -168,7 +168,7 @@ function ask(port: number, asked: Asked): Promise<void> {
   });
 }
 
-/** How many bytes of a whole good answer are wrong; undefined while, or if, it is none. */
+/** The number of wrong bytes of a complete answer with status 200; undefined if it is not one, or not yet. */
 function judge(parts: readonly Uint8Array[], number: number): number | undefined {
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
@@ -183,12 +183,12 @@ function judge(parts: readonly Uint8Array[], number: number): number | undefined
   if (length !== undefined) {
     return body.length < Number(length) ? undefined : differing(body, wanted);
   }
-  // Chunked: the answer is short, and comes as one chunk or a few.
+  // Chunked: the answer is short, and arrives as one chunk or a few.
   const plain = unchunked(body);
   return plain === undefined ? undefined : differing(plain, wanted);
 }
 
-/** What is in the chunks; undefined before the last has come. */
+/** The bytes in the chunks; undefined before the last one has arrived. */
 function unchunked(body: Uint8Array): Uint8Array | undefined {
   const parts: number[] = [];
   for (let at = 0;;) {

@@ -11,7 +11,7 @@ export function patternOf(number: number): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** How many bytes are not what they should be; those too many or missing count too. */
+/** The number of wrong bytes, including missing ones and those too many. */
 export function differing(got: Uint8Array, wanted: Uint8Array): number {
   let count = Math.abs(got.length - wanted.length);
   for (let at = 0; at < Math.min(got.length, wanted.length); at++) {

@@ -1,27 +1,27 @@
-/** The proxies that are put to the test, each set up to notice a failure as soon as the others may. */
+/** The proxies that are compared, each configured to notice a failure as soon as the others. */
 import { EXECUTABLE } from "../harness/proxy.ts";
 import { permissionsFor } from "../../scripts/permissions.ts";
 
 export type Mode = "TCP" | "HTTP";
 
-/** What a fault asks of a proxy besides the two upstreams. */
+/** What a fault needs of a proxy besides the two upstreams. */
 export interface Wish {
   readonly check?: string;
   readonly trigger?: string;
   /** Further flags for ours. */
   readonly flags?: readonly string[];
-  /** A program in the place of our `main.ts`. */
+  /** A program that replaces our `main.ts`. */
   readonly main?: string;
   /** The number of descriptors that it will have; proxies that need to be configured for it are. */
   readonly descriptors?: number;
-  /** What the upstreams are called; `127.0.0.1` by default. */
+  /** The host name of the upstreams; `127.0.0.1` by default. */
   readonly host?: string;
 }
 
 export interface Contestant {
   readonly name: string;
   readonly mode: Mode;
-  /** Wishes it can be granted; a fault that needs another leaves it out. */
+  /** The needs that this proxy can satisfy; a fault with another need leaves it out. */
   readonly knows: readonly (keyof Wish)[];
   /** The command that runs it on `port`; it may write into `folder`. */
   command(place: Place, wish: Wish): Promise<readonly string[]>;
@@ -34,7 +34,7 @@ export interface Place {
   readonly upstreams: readonly [number, number];
 }
 
-/** Checks of all that have them: so often, so long, and so many failures. */
+/** Interval, time-out and threshold of the checks of all proxies that have them. */
 const INTERVAL = "200ms";
 const TIMEOUT = "500ms";
 /** Descriptors that HAProxy keeps for itself. */
@@ -126,7 +126,7 @@ const kagehq = (binary: string): Contestant => ({
   },
 });
 
-/** All that can be had here; the originals only where their binaries are given. */
+/** All proxies that are available here; the original ones only if their binaries are given. */
 export function contestants(
   has: { readonly haproxy: boolean; readonly flopsy?: string; readonly kagehq?: string },
 ): Contestant[] {

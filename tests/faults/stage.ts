@@ -1,4 +1,4 @@
-/** One fault at one proxy: two counting upstreams, the proxy between them and the load, and the blow. */
+/** One fault with one proxy: two counting upstreams, the proxy between them and the load, and the fault itself. */
 import { connect } from "node:net";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
@@ -8,7 +8,7 @@ import type { Contestant, Wish } from "./proxies.ts";
 import { CountingUpstream } from "./upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-/** What a fault may lay hands on. */
+/** What a fault can act on. */
 export interface Stage {
   readonly primary: CountingUpstream;
   readonly backup: CountingUpstream;
@@ -19,29 +19,29 @@ export interface Stage {
 }
 
 export interface Fault {
-  /** Names it on the command line. */
+  /** Its name on the command line. */
   readonly name: string;
   /** For a person, in the table. */
   readonly title: string;
   /** Upstreams whose sessions had to end. */
   readonly harmed: readonly ("primary" | "backup")[];
-  /** What it needs of the proxy, and of the place; `folder` is there to write scripts into. */
+  /** What it needs of the proxy and of the machine; scripts are written into `folder`. */
   prepare?(folder: Folder): Promise<Prepared>;
   /** Whether it can be applied to this proxy; true by default. */
   fits?(contestant: Contestant): boolean;
-  /** What it needs of this machine; the reason why it cannot be shown, for a person. */
+  /** The reason why it cannot be shown on this machine, as text; undefined if it can. */
   unsupportedReason?(): string | undefined;
-  /** Strikes; resolves when the fault is over, or has had its time. */
+  /** Causes the fault; resolves when it is over. */
   strike(stage: Stage): Promise<void>;
 }
 
 export interface Prepared extends AsyncDisposable {
   readonly wish: Wish;
-  /** Makes another command of the one that runs the proxy. */
+  /** Wraps the command that runs the proxy. */
   readonly wrap?: (command: readonly string[]) => readonly string[];
 }
 
-/** Load before the blow, and after the fault is over. */
+/** The time of load before the fault, and after it is over. */
 const BEFORE_MS = 700;
 const AFTER_MS = 1_200;
 
@@ -81,7 +81,7 @@ export async function show(fault: Fault, contestant: Contestant): Promise<Tally 
   return load.tally(await logsNow(), fault.harmed);
 }
 
-/** Resolves when a request has come through. */
+/** Resolves when a request was answered. */
 async function served(port: number, proxy: Child): Promise<void> {
   while (!await isServed(port)) {
     if (proxy.hasEnded) throw new Error("the proxy ended before it served anybody");

@@ -4,7 +4,7 @@ import { withTestDeadline } from "../harness/test_deadline.ts";
 import type { CountingPlan } from "./upstream_program.ts";
 
 const PROGRAM = new URL("./upstream_program.ts", import.meta.url).pathname;
-/** Short, so that it is filled soon by who wants it full. */
+/** Short, so that it can be filled quickly. */
 const BACKLOG = 64;
 
 export class CountingUpstream implements AsyncDisposable {
@@ -34,7 +34,7 @@ export class CountingUpstream implements AsyncDisposable {
     await this.#child.kill();
   }
 
-  /** Starts it again where it was; for `deafMs` it accepts and answers nothing. */
+  /** Starts it again at its address; for `deafMs` it accepts and answers nothing. */
   async restart(deafMs = 0): Promise<void> {
     await this.kill();
     this.#plan = { ...this.#plan, deafMs };
@@ -64,12 +64,12 @@ export class CountingUpstream implements AsyncDisposable {
     await withTestDeadline("an accept queue to be full", full.promise);
   }
 
-  /** Turns on, and the next time off, that it resets every new connection. */
+  /** Switches on, and the next time off, that it resets every new connection. */
   toggleResets(): void {
     this.#child.signal("SIGUSR2");
   }
 
-  /** What it got so far, a line each. */
+  /** The requests that it has received, one line each. */
   async requestLog(): Promise<string[]> {
     return (await Deno.readTextFile(this.#plan.requestLog)).split("\n").filter((line) =>
       line !== ""

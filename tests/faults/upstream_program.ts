@@ -1,15 +1,15 @@
 /**
  * A server that counts: each request it gets is a line in its requestLog, written before it answers, so that
- * the request log shows what it received even if it is killed. Its only argument is a `CountingPlan` in JSON. When
- * it listens it says on which port, as one line on stdout. SIGUSR2 lets it reset all new connections, and
- * be well again.
+ * the request log shows what it received even if it is killed. Its only argument is a `CountingPlan` in
+ * JSON. When it listens it says on which port, as one line on stdout. SIGUSR2 makes it reset all new
+ * connections, and the next one makes it serve again.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { differing, patternOf } from "./pattern.ts";
 
 export interface CountingPlan {
-  /** Its name; stands in the header `X-Served-By` of every answer. */
+  /** Its name, which is in the header `X-Served-By` of every answer. */
   readonly says: string;
   /** 0 lets the system choose. */
   readonly port: number;
@@ -17,11 +17,11 @@ export interface CountingPlan {
   readonly requestLog: string;
   /** Length of the accept queue. */
   readonly backlog: number;
-  /** For so long after its start it accepts and does not answer, in milliseconds. */
+  /** The time after its start in which it accepts and does not answer, in milliseconds. */
   readonly deafMs: number;
 }
 
-/** Between two bytes of a session. */
+/** The time between two bytes of a session. */
 const BEAT_MS = 50;
 
 const plan: CountingPlan = JSON.parse(Deno.args[0]!);
@@ -44,7 +44,7 @@ async function count(request: IncomingMessage, response: ServerResponse, number:
   response.end(patternOf(number + 1));
 }
 
-/** `/session`: a byte now and then, until the client leaves. */
+/** `/session`: sends a byte at intervals, until the client leaves. */
 function beat(response: ServerResponse) {
   response.flushHeaders();
   response.write(".");
