@@ -8,6 +8,7 @@ import { realClock, sleep } from "../base/clock.ts";
 import { whenAborted } from "../base/deadline.ts";
 import type { Config, ServiceConfig } from "../config/options.ts";
 import type { ProgramFiles } from "./files.ts";
+import { CoarseClock } from "../net/coarse_clock.ts";
 import { Programs } from "../hooks/program.ts";
 import type { Publish } from "../events/events.ts";
 import type { Sink } from "../report/log.ts";
@@ -51,6 +52,9 @@ export interface RunOutcome {
 const BY_SIGNAL = { by: "the operator", reason: "" };
 /** Shortest time between two reports of the same uncaught error, in milliseconds. */
 const UNCAUGHT_EVERY_MS = 10_000;
+
+/** Shared by all services. */
+const coarseClock = new CoarseClock(realClock);
 
 /** The input of a run: options that were validated, and the files that they name. */
 export interface RunInput {
@@ -260,6 +264,7 @@ function startPlan(
   const publicEndpoints = (view: ServiceView) => reports.publicEndpoints(view);
   return Supervisor.start(starter, {
     clock: realClock,
+    coarseClock,
     memory: state?.memory(name) ?? new ProcessMemory(),
     publish,
     observer: reports.incidents.observer(name),

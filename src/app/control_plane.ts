@@ -17,6 +17,7 @@ import { scriptProbe } from "../hooks/check.ts";
 import { KILL_GRACE_MS } from "../hooks/program.ts";
 import { TriggerFiles } from "../hooks/trigger_files.ts";
 import { ProgramTriggers } from "../hooks/trigger.ts";
+import { checkClockOf } from "./check_clock.ts";
 import { Drills, NO_PROGRAMS } from "./drills.ts";
 import type { ServiceContext } from "./service.ts";
 
@@ -85,7 +86,7 @@ export class ControlPlane implements AsyncDisposable {
         doubtMs: DOUBT_MS,
         probeMaxMs: probeMaxOf(config),
       }, {
-        clock,
+        clock: checkClockOf(config, context),
         random: Math.random,
         context: (upstream) => {
           const { epoch } = this.state;

@@ -12,6 +12,8 @@ import type { Threads } from "./threads.ts";
 
 export interface ServiceContext {
   readonly clock: Clock;
+  /** The clock of checks that are far enough apart: its timers are up to 16 ms late, and cost little. */
+  readonly coarseClock: Clock;
   /** Publishes under the service's name. */
   readonly publish: Publish;
   /** Sees each step of the machine, for the records of incidents. */

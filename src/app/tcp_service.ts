@@ -1,6 +1,7 @@
 /** Builds a TCP service from a relay and a control plane. Part of the composition root. */
 import { formatAddress } from "../base/address.ts";
 import { tryBind } from "../net/deno/bind.ts";
+import { checkClockOf } from "./check_clock.ts";
 import { ControlPlane } from "./control_plane.ts";
 import type { TcpConfig } from "../config/options.ts";
 import { tcpProbe } from "../health/tcp.ts";
@@ -46,7 +47,7 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
   }
   const parts = {
     upstreams: config.hosts.map(({ name, address }, rank) => ({ name, address, rank })),
-    probe: tcpProbe(config.checkTimeout, clock),
+    probe: tcpProbe(config.checkTimeout, checkClockOf(config, context)),
     triggers: config.triggerMode,
     failOpen: false,
   } as const;

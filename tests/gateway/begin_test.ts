@@ -21,6 +21,7 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
   const threads = startThreads([config], 1, () => {});
   const service = await httpStarter(config).start({
     clock: realClock,
+    coarseClock: realClock,
     publish(event) {
       events.push(event);
       news.arrived.resolve();

@@ -31,6 +31,7 @@ class Front implements AsyncDisposable {
     const threads = front.#threads = startThreads([config], 1, (event) => front.#hear(event));
     const service = await httpStarter(config).start({
       clock: realClock,
+      coarseClock: realClock,
       publish: (event) => front.#hear(event),
       programs: front.#programs,
       observer: { begin() {}, step() {} },
