@@ -219,11 +219,13 @@ export class Reports implements AsyncDisposable {
 
   #notices(): Notices {
     const primaries = this.#config.services.map((service) => [service.name, primaryOf(service)]);
+    // The records see each event before the notices.
+    const recordOf = (name: string) => this.incidents.list(name).at(-1)?.id;
     return new Notices(Object.fromEntries(primaries), (name) => {
       const counters = this.#countersOf(name);
       const { released = 0, retried = 0, lost = 0, cut = 0 } = counters;
       return { released, retried, lost, cut };
-    });
+    }, recordOf);
   }
 }
 

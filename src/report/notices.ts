@@ -49,6 +49,8 @@ export interface Notice {
     /** True when traffic is on the primary again. */
     readonly finished: boolean;
   };
+  /** The id of the newest incident record of the service, for `failover history`; undefined if it has none. */
+  readonly record: string | undefined;
   /** Counts of clients since the incident began. */
   readonly clients: ClientCounts;
 }
@@ -74,20 +76,23 @@ const OUTAGE_ROUND = 2;
 export class Notices {
   readonly #services: ReadonlyMap<string, ServiceRecord>;
   readonly #counts: (service: string) => ClientCounts;
+  readonly #recordOf: (service: string) => string | undefined;
 
   /**
    * `primaries`: the primary upstream of each service, by the service's name. `counts` reads the present
-   * counts of a service.
+   * counts of a service, `recordOf` the id of its newest incident record.
    */
   constructor(
     primaries: Readonly<Record<string, string>>,
     counts: (service: string) => ClientCounts,
+    recordOf: (service: string) => string | undefined = () => undefined,
   ) {
     const services = Object.entries(primaries).map(([name, primary]) =>
       [name, { primary, active: undefined, incident: undefined }] as const
     );
     this.#services = new Map(services);
     this.#counts = counts;
+    this.#recordOf = recordOf;
   }
 
   /** Takes one event; returns the notice to send, if any. */
@@ -254,6 +259,7 @@ export class Notices {
       time,
       ...facts,
       incident: { startedAt, reason, lastedMs: time - startedAt, finished },
+      record: this.#recordOf(service),
       clients: difference(this.#counts(service), counts),
     };
   }
@@ -280,7 +286,8 @@ export function noticeSentence(notice: Notice): string {
       : []),
     ...Object.entries(clients).map(([how, count]) => `${count} ${how}`),
   ];
-  return `[${service}] ${what}: ${reason}. ${facts.join(", ")}.`;
+  const more = notice.record === undefined ? "" : ` More: failover history ${notice.record}`;
+  return `[${service}] ${what}: ${reason}. ${facts.join(", ")}.${more}`;
 }
 
 function duration(ms: number): string {

@@ -42,9 +42,11 @@ function slackText(text: string): string {
  * The documented JSON. New keys may be added; `schema` changes if a key is removed or renamed. Times are ISO
  * 8601. `from` is null if nothing was active before, `to` is null in an outage. `clients` holds `released`,
  * `retried`, `lost` and `cut`, as far as the data plane counts them, since the incident began.
+ * `record` is the id of the incident record that `failover history` shows.
  */
 function jsonOf(notice: Notice): Readonly<Record<string, unknown>> {
-  const { id, kind, service, time, from, to, reason, interruptedMs, incident, clients } = notice;
+  const { id, kind, service, time, from, to, reason, interruptedMs, incident, record, clients } =
+    notice;
   return {
     schema: 2,
     id,
@@ -62,6 +64,7 @@ function jsonOf(notice: Notice): Readonly<Record<string, unknown>> {
       lasted_ms: Math.round(incident.lastedMs),
       finished: incident.finished,
     },
+    record: record ?? null,
     clients,
   };
 }

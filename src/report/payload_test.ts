@@ -29,6 +29,7 @@ Deno.test("the output of a check program can neither notify a whole channel nor 
     reason: `<!channel> @everyone & ${"x".repeat(9_000)}`,
     interruptedMs: 0,
     incident: { startedAt: 0, reason: "", lastedMs: 0, finished: false },
+    record: undefined,
     clients: {},
   } as const;
   const slack = payloadOf("slack", notice) as { text: string };

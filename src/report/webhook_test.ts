@@ -46,7 +46,7 @@ function receiver(answer: (count: number) => Response | Promise<Response>) {
 function build(url: URL, format: WebhookSettings["format"] = "json") {
   const clock = new PauseClock();
   const events = new EventStream(clock, { keep: 500 });
-  const notices = new Notices({ shop: "a" }, () => ({ released: 1 }));
+  const notices = new Notices({ shop: "a" }, () => ({ released: 1 }), () => "r1");
   const webhook = new Webhook({ url, format }, { notices, clock, publish: events.scope("") });
   events.subscribe(webhook.take);
   const ends: Event[] = [];
@@ -91,12 +91,14 @@ Deno.test("a failover reaches the receiver as documented JSON", async () => {
     kind: "failover",
     service: "shop",
     time,
-    message: "[shop] failover to b: because. clients found no upstream for 5ms, 0 released.",
+    message: "[shop] failover to b: because. clients found no upstream for 5ms, 0 released. " +
+      "More: failover history r1",
     from: null,
     to: "b",
     reason: "because",
     interrupted_ms: 5,
     incident: { started: began, reason: "because", lasted_ms: 5, finished: false },
+    record: "r1",
     clients: { released: 0 },
   });
 });

@@ -1,5 +1,6 @@
 /** The admin listener in TCP mode, and the notifications. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { Control } from "../harness/control.ts";
 import { Folder } from "../harness/folder.ts";
 import { runProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
@@ -73,15 +74,19 @@ scenario("--webhook-url receives a failover, and the URL stays secret", async (r
   );
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });
+  await using control = await Control.make();
   const url = `http://127.0.0.1:${receiver.addr.port}/hush-hush`;
   await using proxy = await startProxy({
     upstreams: [primary, backup],
-    flags: { ...relay, "webhook-url": url, "webhook-format": "json" },
+    flags: { ...relay, "webhook-url": url, "webhook-format": "json", control: control.path },
   });
   await primary.kill();
   assertEquals(await proxy.ask(), "backup");
   const notice = await withTestDeadline("the notification", reported.promise);
   assertEquals([notice.kind, notice.to], ["failover", backup.name]);
+  // With it `failover history` shows the incident.
+  const record = await (await control.get(`incidents/${notice.record}`)).json();
+  assertEquals([record.kind, record.to], ["failover", backup.name]);
   await proxy.event("notification.sent");
   assert(!proxy.log.join("\n").includes("hush-hush"));
 });

@@ -169,14 +169,14 @@ scenario("a real failover does not wait for a drill, and ends its triggers", asy
   await proxy.event("promotion.finished", { to: backup.name });
 });
 
-Deno.test("a drill in HTTP mode; the public port takes none", async () => {
+scenario("a drill in HTTP mode; the public port takes none", async (relay) => {
   await using control = await Control.make();
   await using primary = await WebUpstream.start("primary");
   await using backup = await WebUpstream.start("backup");
   await using proxy = await startWebProxy({
     primary,
     backups: [backup],
-    flags: { control: control.path },
+    flags: { ...relay, control: control.path },
   });
   const run = await runCommand(["drill", "--control", control.path]);
   assertEquals([run.code, run.err], [0, ""]);

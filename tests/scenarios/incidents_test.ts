@@ -82,14 +82,14 @@ scenario("a failover is recorded with its clients, sessions and triggers", async
   assertStringIncludes(metrics, 'failover_incidents_total{service="tcp",kind="failover"} 1');
 });
 
-Deno.test("in HTTP mode, too, and the public port shows no incident", async () => {
+scenario("in HTTP mode, too, and the public port shows no incident", async (relay) => {
   await using control = await Control.make();
   await using primary = await WebUpstream.start("primary");
   await using backup = await WebUpstream.start("backup");
   await using proxy = await startWebProxy({
     primary,
     backups: [backup],
-    flags: { control: control.path },
+    flags: { ...relay, control: control.path },
   });
   await primary.kill();
   await proxy.event("promotion.finished", { move: "failover" });
