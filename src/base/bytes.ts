@@ -29,3 +29,8 @@ export function formatBytes(bytes: number): string {
   }
   return `${Math.round(amount * 10) / 10}${UNITS[power]}`;
 }
+
+/** The number of line ends (LF) in these bytes. */
+export function countLines(bytes: Uint8Array): number {
+  return bytes.reduce((sum, byte) => byte === NEWLINE ? sum + 1 : sum, 0);
+}

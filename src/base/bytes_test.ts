@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { formatBytes, parseBytes } from "./bytes.ts";
+import { countLines, formatBytes, parseBytes } from "./bytes.ts";
 import { ConfigError } from "./config_error.ts";
 
 Deno.test("sizes are read with and without units", () => {
@@ -22,4 +22,15 @@ Deno.test("what is not a size is an error", () => {
 
 Deno.test("sizes print in the largest fitting unit", () => {
   assertEquals([512, 65_536, 1_572_864].map(formatBytes), ["512B", "64KB", "1.5MB"]);
+});
+
+Deno.test("lines are counted by their ends", () => {
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  assertEquals(["", "a", "a\n", "\n\nb", "a\r\nb\r\n"].map((text) => countLines(bytes(text))), [
+    0,
+    0,
+    1,
+    2,
+    2,
+  ]);
 });

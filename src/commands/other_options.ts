@@ -29,7 +29,7 @@ const POLICY_OF = {
 type Usable = keyof typeof POLICY_OF;
 const USABLE = Object.keys(POLICY_OF) as readonly Usable[];
 
-/** The parts of a policy that these options say, or what is wrong with them in one line. */
+/** The part of a policy that these options set, or an error in one line. */
 export function otherOptions(options: readonly string[]): Partial<Policy> | string {
   let changed: Partial<Policy> = {};
   const seen = new Set<Key>();

@@ -11,9 +11,9 @@ import {
 } from "../incidents/stored.ts";
 import { type Connection, NoProcess } from "./connection.ts";
 
-/** The incidents that are remembered somewhere. */
+/** A source of recorded incidents. */
 export interface Records {
-  /** Oldest first. */
+  /** All incidents, oldest first. */
   list(): Promise<readonly IncidentRecord[]>;
   /** The one with this id or with a promotion of this id; else why there is none, for a person. */
   find(id: string): Promise<IncidentRecord | string>;
@@ -21,7 +21,7 @@ export interface Records {
   inputs(id: string): Promise<Recorded | undefined>;
 }
 
-/** Those that a running proxy shows. */
+/** The incidents of a running proxy. */
 export function recordsOf(connection: Connection): Records {
   return {
     async list() {
@@ -38,7 +38,7 @@ export function recordsOf(connection: Connection): Records {
   };
 }
 
-/** Those in a state folder. Rejects with `NoProcess` if it cannot be read. */
+/** The incidents in a state folder. Rejects with `NoProcess` if it cannot be read. */
 export async function recordsIn(folder: string): Promise<Records> {
   const stored = await readAll(folder);
   const find = (id: string) =>

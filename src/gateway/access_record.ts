@@ -11,7 +11,7 @@ export interface AccessRecord {
   readonly client: string;
   /** Who has connected to us. */
   readonly peer: string;
-  /** Empty, as all that the head says, if the head could not be read. */
+  /** Empty if the head could not be read, like all other fields of the head. */
   readonly method: string;
   readonly scheme: "http" | "https";
   readonly host: string;
@@ -22,7 +22,7 @@ export interface AccessRecord {
   readonly status: number;
   /** Bytes of the response's body, and of an upgraded connection. */
   readonly sentBytes: number;
-  /** The same of the request. */
+  /** Bytes of the request's body, and of an upgraded connection. */
   readonly receivedBytes: number;
   /** The upstream that was asked last; empty if none was. */
   readonly upstream: string;
@@ -78,7 +78,7 @@ function jsonLine(r: AccessRecord): string {
   });
 }
 
-/** The combined format of Apache and nginx, followed by what it has no place for. Seconds have three digits. */
+/** The combined format of Apache and nginx, followed by further fields. Seconds have three digits. */
 function combinedLine(r: AccessRecord): string {
   const text = (value: string, max = TEXT_MAX) =>
     value === "" ? "-" : escaped(shortened(withoutPassword(value), max));

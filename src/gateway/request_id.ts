@@ -1,10 +1,10 @@
 /**
- * The id of a request, by which it is found in the logs of all that it passes: `X-Request-Id`. One that the client
- * sent is taken over if it is short and harmless, otherwise one is made.
+ * The id of a request (`X-Request-Id`), by which it can be found in the logs of all servers that it passes. The
+ * client's id is kept if it is short and has harmless characters only; otherwise one is made.
  */
 import type { Fields } from "../http1/fields.ts";
 
-/** Characters that mean nothing in a log line, a shell or a URL. */
+/** Characters without a special meaning in a log line, a shell or a URL. */
 const HARMLESS = /^[\w.:=+@~-]{1,128}$/;
 const RANDOM_BYTES = 8;
 const COUNT_DIGITS = 8;

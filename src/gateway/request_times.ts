@@ -1,12 +1,12 @@
 /**
- * How long requests took, by method, status and upstream: histograms in one piece of memory, which a thread
- * writes and the main thread reads. Adding one looks for its place, which is nearly always the last one or a
- * step away, and allocates nothing. What clients and upstreams invent cannot use it up: there are so many
- * places, and when all are taken, further combinations share one.
+ * The durations of requests, by method, status and upstream: histograms in one block of memory, which a thread
+ * writes and the main thread reads. Adding a duration searches its histogram, which is nearly always the last one
+ * that was used, and allocates nothing. The number of histograms is fixed, so that clients and upstreams cannot
+ * exhaust the memory: when all are in use, further combinations share one.
  */
 import { cellsOf, Histogram } from "../base/histogram.ts";
 
-/** Upper ends of the ranges, in seconds: those of OpenTelemetry for `http.server.request.duration`. */
+/** Upper bounds of the buckets, in seconds: those of OpenTelemetry for `http.server.request.duration`. */
 export const REQUEST_BOUNDS: readonly number[] = [
   0.005,
   0.01,

@@ -1,11 +1,11 @@
-/** One attempt of an exchange on files or a page of our own. What became of it is the value that it resolves with. */
+/** One attempt of an exchange on files or a page of our own. It resolves with its outcome. */
 import { responseOf, sendResponse } from "../http1/fetch_app.ts";
 import { DONE, failoverOf, type Outcome } from "./attempt.ts";
 import type { FailureLog } from "./failure_log.ts";
 import type { RequestState } from "./request_state.ts";
 import type { StaticUpstream } from "./upstream.ts";
 
-/** What all such attempts of a service share. */
+/** The dependencies of all such attempts of a service. */
 export interface StaticContext {
   readonly settings: {
     /** Whether responses carry the `Failover` header. */
@@ -16,7 +16,7 @@ export interface StaticContext {
   readonly outside: (() => () => void) | undefined;
 }
 
-/** Rejects with what cannot be sent because of its client. */
+/** Makes the attempt. Rejects with the Fault of a client to which the response cannot be sent. */
 export async function attemptStatic(
   context: StaticContext,
   state: RequestState,

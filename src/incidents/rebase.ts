@@ -3,8 +3,8 @@ import { failuresSoFar, type Health, isUp, type Thresholds } from "../failover/h
 import type { Policy, State } from "../failover/state.ts";
 
 /**
- * Keeps what was observed: the verdicts, and the failures or passes in a row; what follows from it by the
- * policy is worked out again. A hold that is under way ends as the other policy says.
+ * Keeps the observations: the verdicts, and the number of consecutive failures or passes. Everything that depends
+ * on the policy is calculated again. A hold that is under way ends as the other policy says.
  */
 export function rebase(state: State, from: Policy, to: Policy): State {
   const health = new Map(

@@ -12,7 +12,7 @@ export interface CheckPace {
   readonly doubtMs: number;
 }
 
-/** By what a machine decides, and how often it learns something. */
+/** The policy of a machine, and how often it gets check results. */
 export interface Rules {
   readonly policy: Policy;
   readonly pace: CheckPace;

@@ -2,18 +2,19 @@
  * A file that lines are appended to, or stdout. Batches are written one after another in the background. The file is
  * opened again when it was moved or removed, as logrotate does, and when that is asked for.
  */
+import { countLines } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import type { LinesOutcome } from "../base/lines_outcome.ts";
 
-/** What `Deno.FsFile` and `Deno.stdout` have in common. */
+/** The common part of `Deno.FsFile` and `Deno.stdout`. */
 interface LogTarget {
   write(bytes: Uint8Array): Promise<number>;
   close(): void;
 }
 
-/** Who may read a file that is made: its lines tell of persons. */
+/** Permission bits of a file that is made: its lines contain personal data. */
 const MODE = 0o640;
-/** How often we look whether the file is still the one that its path names, in milliseconds. */
+/** The interval, in milliseconds, at which we check whether the path still leads to the same file. */
 const LOOK_MS = 1_000;
 const NEWLINE = 10;
 const ALL_WRITTEN: LinesOutcome = { lost: 0, reason: "" };
@@ -23,7 +24,7 @@ export class AccessLogFile implements Disposable {
   readonly #clock: Clock;
   readonly #onKept: (reason: string) => void;
   #output: LogTarget;
-  /** Which file it is; undefined for what is no regular file, which nobody moves. */
+  /** Identifies the file (device and inode); undefined if it is no regular file and so is never moved. */
   #identity: string | undefined;
   #lookedAt: number;
   #isToReopen = false;
@@ -95,7 +96,7 @@ export class AccessLogFile implements Disposable {
       return ALL_WRITTEN;
     } catch (error) {
       if (written > 0) this.#isCutShort = bytes[written - 1] !== NEWLINE;
-      const lost = linesIn(bytes.subarray(written));
+      const lost = countLines(bytes.subarray(written));
       return { lost, reason: error instanceof Error ? error.message : String(error) };
     }
   }
@@ -148,9 +149,4 @@ function withNewline(lines: Uint8Array): Uint8Array {
   bytes[0] = NEWLINE;
   bytes.set(lines, 1);
   return bytes;
-}
-
-/** The number of line ends in these bytes. */
-function linesIn(bytes: Uint8Array): number {
-  return bytes.reduce((sum, byte) => byte === NEWLINE ? sum + 1 : sum, 0);
 }

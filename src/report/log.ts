@@ -3,6 +3,7 @@
  * background, so that a paused terminal, a full pipe or a full disk never delays a decision. When the queue
  * is full, the oldest lines are dropped; a line with their number follows as soon as writing works again.
  */
+import { countLines } from "../base/bytes.ts";
 import type { Stamped } from "../events/stream.ts";
 import { jsonLine, type Level, levelOf, LEVELS, personLine } from "./lines.ts";
 
@@ -89,7 +90,8 @@ export class Log {
       this.#reportedLost = lost;
       return true;
     } catch (error) {
-      const done = count(bytes.subarray(0, written)) - (this.#isCutShort && written > 0 ? 1 : 0);
+      const done = countLines(bytes.subarray(0, written)) -
+        (this.#isCutShort && written > 0 ? 1 : 0);
       if (written > 0) this.#isCutShort = bytes[written - 1] !== NEWLINE;
       if (reportsLoss && done > 0) this.#reportedLost = lost;
       this.#keep(lines.slice(reportsLoss ? Math.max(done, 1) : done), error);
@@ -118,8 +120,3 @@ export class Log {
 }
 
 const NEWLINE = 10;
-
-/** The number of line ends in these bytes. */
-function count(bytes: Uint8Array): number {
-  return bytes.reduce((sum, byte) => byte === NEWLINE ? sum + 1 : sum, 0);
-}

@@ -1,12 +1,12 @@
 /** Files that are replaced as a whole, so that a crash or a power cut leaves the old text or the new one. */
 
-/** Permission bits: the files say who has which problems. */
+/** Permission bits: the contents are confidential. */
 const FILE_MODE = 0o600;
 
 /**
  * Replaces the text of a file: written beside it, synced, renamed, and then the folder is synced (rename(2),
- * fsync(2)). Rejects with the error of the file system, and the file is then as it was. A long text comes in
- * parts, between which others run.
+ * fsync(2)). Rejects with the error of the file system, and the file is then as it was. A long text is
+ * written in parts, so that other work can run in between.
  */
 export async function replaceFile(path: string, text: string | Iterable<string>): Promise<void> {
   const fresh = `${path}.new`;
@@ -26,7 +26,7 @@ export async function writeWhole(file: Deno.FsFile, text: string): Promise<void>
   for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
 }
 
-/** Makes a new name in the folder last over a power cut, where the system can do that. */
+/** Makes sure that a new name in the folder survives a power cut, if the system can do that. */
 async function syncFolder(path: string): Promise<void> {
   // Windows opens no folders.
   if (Deno.build.os === "windows") return;

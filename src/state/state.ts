@@ -1,7 +1,7 @@
 /**
- * The state folder: what each service must not forget over a restart, in a file of its own. One process
- * has the folder at a time. Only the triggers of a promotion wait for the disk; a disk that fails is said
- * in the log, tried again, and stops nothing.
+ * The state folder: what each service must remember over a restart, one file for each service. Only one process
+ * uses the folder at a time. Only the triggers of a promotion wait for the disk; if the disk fails, that is
+ * reported in the log and tried again, and everything else goes on.
  *
  * While the process runs, the epoch in a file is larger than the last one by `EPOCHS_AHEAD`: if power is
  * lost before the last decisions are on disk, the next run still begins with an epoch that no script has
@@ -15,7 +15,7 @@ import { memoryFrom, textOf } from "./memory_text.ts";
 import { replaceFile } from "./replace_file.ts";
 import { storageReason } from "./storage_reason.ts";
 
-/** How many epochs the next run leaves out after a crash. */
+/** How many epochs the next run skips after a crash. */
 export const EPOCHS_AHEAD = 10;
 /** Deadline for one file to be read or replaced, in milliseconds: a network file system may never answer. */
 const WRITE_MS = 2_000;
@@ -104,14 +104,14 @@ class ServiceFile implements MemoryPort {
   readonly service: string;
   readonly #path: string;
   readonly #ports: StatePorts;
-  /** Counts what `keep` was given, and how far that is on disk. */
+  /** The number of calls of `keep`, and of those whose memory is on the disk. */
   #given = 0;
   #saved = 0;
   /** The round of attempts that is under way. */
   #writing: Promise<void> | undefined;
   /** The last replacement: one that is late must end before the next begins, or it would undo that one. */
   #replacing: Promise<void> = Promise.resolve();
-  /** Why the last attempt failed, which was said; undefined if it did not. */
+  /** Why the last attempt failed, which was reported; undefined if it succeeded. */
   #trouble: string | undefined;
   #isClosed = false;
   #cancelRetry = () => {};
