@@ -7,6 +7,8 @@ import { ConfigError, type Parsed } from "./config_error.ts";
 /** Bytes in memory that no other thread shares, as system calls through FFI take them. */
 export type Bytes = Uint8Array<ArrayBuffer>;
 
+/** A line end. */
+export const NEWLINE = 10;
 const UNITS = ["B", "KB", "MB", "GB", "TB"] as const;
 
 /** Reads a size into bytes; a bare number is bytes, `K`, `KB` and `KiB` mean the same. */

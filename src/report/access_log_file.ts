@@ -2,7 +2,7 @@
  * A file that lines are appended to, or stdout. Batches are written one after another in the background. The file is
  * opened again when it was moved or removed, as logrotate does, and when that is asked for.
  */
-import { countLines } from "../base/bytes.ts";
+import { countLines, NEWLINE } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import type { LinesOutcome } from "../base/lines_outcome.ts";
 
@@ -16,7 +16,7 @@ interface LogTarget {
 const MODE = 0o640;
 /** The interval, in milliseconds, at which we check whether the path still leads to the same file. */
 const LOOK_MS = 1_000;
-const NEWLINE = 10;
+
 const ALL_WRITTEN: LinesOutcome = { lost: 0, reason: "" };
 
 export class AccessLogFile implements Disposable {

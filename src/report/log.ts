@@ -3,7 +3,7 @@
  * background, so that a paused terminal, a full pipe or a full disk never delays a decision. When the queue
  * is full, the oldest lines are dropped; a line with their number follows as soon as writing works again.
  */
-import { countLines } from "../base/bytes.ts";
+import { countLines, NEWLINE } from "../base/bytes.ts";
 import type { Stamped } from "../events/stream.ts";
 import { jsonLine, type Level, levelOf, LEVELS, personLine } from "./lines.ts";
 
@@ -118,5 +118,3 @@ export class Log {
       : `WARN ${message}`;
   }
 }
-
-const NEWLINE = 10;
