@@ -90,6 +90,11 @@ interface CounterRow {
  */
 export const COUNTER_METRICS = {
   accepted: { metric: "clients_accepted_total", kind: "counter", help: "Clients accepted." },
+  overLimit: {
+    metric: "clients_over_limit_total",
+    kind: "counter",
+    help: "Connections closed at once because their client had as many as it may have.",
+  },
   active: { metric: "sessions", kind: "gauge", help: "Sessions or exchanges under way." },
   held: { metric: "clients_held", kind: "gauge", help: "Clients waiting for an upstream." },
   released: {

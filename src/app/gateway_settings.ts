@@ -3,6 +3,8 @@ import { Networks } from "../base/cidr.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import type { HttpConfig } from "../config/options.ts";
 import { AccessLog, type AccessLogParts } from "../gateway/access_log.ts";
+import type { Publish } from "../events/events.ts";
+import { ClientLimit, type ClientTables } from "../net/client_limit.ts";
 import type { ErrorPage } from "../gateway/error_page.ts";
 import type { ClientLimits } from "../gateway/listen.ts";
 import type { GatewaySettings } from "../gateway/gateway.ts";
@@ -20,6 +22,18 @@ const LAST_LINES_MS = 1_000;
 /** Writes the last lines, in a bounded time. */
 export async function endAccessLog(log: AccessLog | undefined, clock: Clock): Promise<void> {
   if (log !== undefined) await Promise.race([log.flushed(), sleep(clock, LAST_LINES_MS)]);
+}
+
+/** What limits the connections of each client, if that is asked for. */
+export function clientLimitFor(
+  tables: ClientTables | undefined,
+  thread: number,
+  { clock, publish }: { readonly clock: Clock; readonly publish: Publish },
+): { readonly clientLimit?: ClientLimit } {
+  if (tables === undefined) return {};
+  const onRefused = (client: string, max: number, count: number) =>
+    publish({ type: "client.limited", client, max, count });
+  return { clientLimit: new ClientLimit(tables, thread, () => clock.now(), onRefused) };
 }
 
 /** The limits for clients of a service. */

@@ -18,6 +18,7 @@ import type { AccessLogFile } from "../report/access_log_file.ts";
 import { ShardedDataPlane } from "../threads/sharded_data_plane.ts";
 import { Port } from "../threads/port.ts";
 import { checkedUpstreams, newPseudonym, probeOf, standIns } from "./http_checks.ts";
+import { clientTablesOf } from "./shares.ts";
 import { ControlPlane } from "./control_plane.ts";
 import {
   accountForDeadHttpShard,
@@ -118,6 +119,7 @@ function addService(config: HttpConfig, context: ServiceContext, inThreads: InTh
   const settings: HttpShardSettings = {
     config: plainConfig(config),
     connectionsMax,
+    ...clientTablesOf(config.maxConnectionsPerClient, connectionsMax, group.threads),
     errorPage,
     pseudonym,
     standIns: able,

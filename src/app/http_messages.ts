@@ -2,6 +2,7 @@
  * The messages between the main thread and the shards of an HTTP service, beside the orders that all shards get.
  * Plain data, for `postMessage`. Part of the composition root.
  */
+import type { ClientTables } from "../net/client_limit.ts";
 import type { Address } from "../base/address.ts";
 import type { HttpConfig } from "../config/options.ts";
 import type { Target } from "../config/http_kinds.ts";
@@ -17,6 +18,8 @@ export type StandIns = Int32Array<SharedArrayBuffer>;
 export interface HttpShardSettings {
   readonly config: PlainConfig;
   readonly connectionsMax: number;
+  /** The limit for each client, if there is one. */
+  readonly clientTables?: ClientTables;
   readonly errorPage: ErrorPage;
   /** What the service calls itself in `Via`. */
   readonly pseudonym: string;
@@ -88,6 +91,7 @@ export const HTTP_COUNTERS = [
   "abandoned",
   "cut",
   "accessLinesLost",
+  "overLimit",
   "clientSentBytes",
   "clientReceivedBytes",
   "longestHoldMs",

@@ -3,6 +3,7 @@
  * plane. Part of the composition root.
  */
 import { formatAddress } from "../base/address.ts";
+import { clientTablesOf } from "./shares.ts";
 import type { HttpConfig } from "../config/options.ts";
 import type { AccessLog } from "../gateway/access_log.ts";
 import type { ErrorPage } from "../gateway/error_page.ts";
@@ -13,7 +14,13 @@ import { Deadlines } from "../net/deadlines.ts";
 import type { Sockets } from "../net/transport.ts";
 import { ControlPlane, type DataPlaneCounts } from "./control_plane.ts";
 import type { HttpFiles } from "./files.ts";
-import { accessLogFor, clientLimits, endAccessLog, gatewaySettings } from "./gateway_settings.ts";
+import {
+  accessLogFor,
+  clientLimitFor,
+  clientLimits,
+  endAccessLog,
+  gatewaySettings,
+} from "./gateway_settings.ts";
 import { newPseudonym, standIns } from "./http_checks.ts";
 import { httpUpstreams } from "./http_upstreams.ts";
 import type { Service, ServiceContext } from "./service.ts";
@@ -69,6 +76,7 @@ export async function startOnMain(
     publish,
     sockets,
     serve: gateway.serve,
+    ...countingOf(config, context),
     ...logging,
   });
   if (typeof listening === "string") {
@@ -107,6 +115,13 @@ function loggingOf(
   const write = (lines: Uint8Array) => file.write(lines);
   const accessLog = accessLogFor(config, { clock, publish, write });
   return accessLog === undefined ? {} : { accessLog };
+}
+
+/** The limit for each client, if there is to be one. */
+function countingOf(config: HttpConfig, context: ServiceContext) {
+  const { maxConnectionsPerClient: max } = config;
+  const { clientTables } = clientTablesOf(max, context.connectionsMax, 1);
+  return clientLimitFor(clientTables, 0, context);
 }
 
 function countsOf(gateway: Gateway, served: { readonly port?: Listening }): DataPlaneCounts {

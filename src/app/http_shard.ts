@@ -14,6 +14,7 @@ import type { Event } from "../events/events.ts";
 import type { Libc } from "../linux/libc.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { linuxDialer } from "../net/linux/dial.ts";
+import type { ClientLimit } from "../net/client_limit.ts";
 import type { EmbeddedLoop } from "../net/linux/embedded_loop.ts";
 import { acceptShared, type SharedPort } from "../net/linux/transport.ts";
 import { Resolver } from "../net/resolve.ts";
@@ -21,9 +22,15 @@ import type { Sockets } from "../net/transport.ts";
 import { FairShare, YIELD_MS } from "../threads/fair_share.ts";
 import type { Shard, ShardContext, ShardKind } from "../threads/shard.ts";
 import { LoopClock } from "../threads/loop_clock.ts";
-import { BUSY, holdCells, moreCells } from "../threads/memory.ts";
+import { BUSY, holdCells, moreCells, threadOf } from "../threads/memory.ts";
 import type { ShardOrder } from "../threads/messages.ts";
-import { accessLogFor, clientLimits, endAccessLog, gatewaySettings } from "./gateway_settings.ts";
+import {
+  accessLogFor,
+  clientLimitFor,
+  clientLimits,
+  endAccessLog,
+  gatewaySettings,
+} from "./gateway_settings.ts";
 import {
   HTTP_COUNTERS,
   httpConfigOf,
@@ -51,6 +58,7 @@ class HttpShard implements Shard {
   readonly #questions: Questions;
   readonly #gateway: Gateway;
   readonly #limits: ClientLimits;
+  readonly #clientLimit: { readonly clientLimit?: ClientLimit };
   readonly #accessLog: AccessLog | undefined;
   readonly #sockets: Sockets;
   readonly #list: readonly Upstream[];
@@ -93,6 +101,8 @@ class HttpShard implements Shard {
     const hasFiles = settings.config.targets.some(({ kind }) => kind !== "url");
     this.#poolThread = hasFiles ? keepPoolThread(clock, () => this.#useFiles()) : undefined;
     this.#limits = clientLimits(config);
+    const ports = { clock, publish: (event: Event) => this.#publish(event) };
+    this.#clientLimit = clientLimitFor(settings.clientTables, threadOf(context.counters), ports);
     const publish = (event: Event) => this.#publish(event);
     const accessLog = this.#accessLog = accessLogFor(config, {
       clock,
@@ -157,6 +167,7 @@ class HttpShard implements Shard {
     const now: Record<(typeof HTTP_COUNTERS)[number], number> = {
       ...inside,
       accepted: atPort?.accepted ?? 0,
+      overLimit: atPort?.overLimit ?? 0,
       refused: atPort?.refused ?? 0,
       faulted: inside.faulted + (atPort?.faulted ?? 0),
     };
@@ -184,6 +195,7 @@ class HttpShard implements Shard {
       sockets: this.#sockets,
       semaphore: this.#context.limits[0]!,
       serve: this.#gateway.serve,
+      ...this.#clientLimit,
       ...this.#accessLog === undefined ? {} : { accessLog: this.#accessLog },
     });
     void listening.then((port) => {

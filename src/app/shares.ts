@@ -2,6 +2,7 @@
  * Divides the descriptors of the process among its services, once at the start. Part of the composition
  * root.
  */
+import { type ClientTables, newClientTables } from "../net/client_limit.ts";
 import type { Publish } from "../events/events.ts";
 import {
   ADMIN_MAX,
@@ -50,4 +51,14 @@ export function shareDescriptors(
     else publish({ type: "connections.fitted", max, descriptors: limit });
   }
   return shares;
+}
+
+/** The tables of `--max-connections-per-client`, if that is set. */
+export function clientTablesOf(
+  max: number | undefined,
+  connectionsMax: number,
+  threads: number,
+): { readonly clientTables?: ClientTables } {
+  if (max === undefined) return {};
+  return { clientTables: newClientTables(max, connectionsMax, threads) };
 }

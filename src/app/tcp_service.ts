@@ -9,7 +9,7 @@ import { EngineUnavailable, type RelayContext } from "../relay/engine.ts";
 import { startRelay } from "../relay/relay.ts";
 import { startSplice } from "../relay/splice/splice.ts";
 import type { Need } from "../net/descriptors.ts";
-import { checkDescriptors } from "./shares.ts";
+import { checkDescriptors, clientTablesOf } from "./shares.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
 
 export function tcpStarter(config: TcpConfig): Starter {
@@ -85,6 +85,7 @@ function relayOf(
     pipesMax: Math.max(1, Math.floor(connectionsMax / CLIENTS_PER_PIPE / asked)),
     workers: asked,
     sendProxy: config.sendProxy,
+    ...clientTablesOf(config.maxConnectionsPerClient, connectionsMax, asked),
     socketMode,
   };
   return startRelay(

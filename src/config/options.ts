@@ -170,6 +170,10 @@ export const OPTIONS = {
     "Engine that moves the bytes: splice needs Linux, stream runs anywhere, auto takes the faster",
     { default: "auto" },
   ),
+  maxConnectionsPerClient: clients(
+    count(1),
+    "Of these at most so many from one client, which is an IPv4 address or a /64 of IPv6; more are closed at once; by default without limit",
+  ),
   maxConnections: clients(count(1), "Clients at one time; more wait to be accepted", {
     default: "10000",
   }),

@@ -157,6 +157,8 @@ export type Event =
   /** The same if the operator configured no number: the default was reduced to this number. */
   | { type: "connections.fitted"; max: number; descriptors: number }
   | { type: "limit.reached"; limit: string; max: number }
+  /** A client had `max` connections already; `count` were closed at once since the last event, of any client. */
+  | { type: "client.limited"; client: string; max: number; count: number }
   | { type: "sessions.cut"; upstream: string; count: number; kept: number; reason: string }
   /** `upstream` is missing if the client got none. */
   | { type: "session.failed"; upstream?: string; client: string; reason: string }

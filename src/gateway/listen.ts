@@ -11,6 +11,7 @@ import type { Publish } from "../events/events.ts";
 import { ServerTroubles } from "../events/server_troubles.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 import { Server, type ServerLimits, type ServerOptions } from "../http1/server.ts";
+import type { ClientLimit } from "../net/client_limit.ts";
 import type { ListeningPort, Sockets } from "../net/transport.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { Serve } from "./downstream.ts";
@@ -44,6 +45,8 @@ export interface ListenContext {
   readonly semaphore?: Semaphore;
   /** Answers one request: `Gateway.serve`. */
   readonly serve: Serve;
+  /** How many connections one client may have; no limit where it is missing. */
+  readonly clientLimit?: ClientLimit;
   /** Gets a line for each request that the server itself refused. */
   readonly accessLog?: AccessLog;
 }
@@ -53,6 +56,8 @@ export interface ListenCounters {
   readonly accepted: number;
   /** Requests refused by the server itself. */
   readonly refused: number;
+  /** Connections closed at once, because their client had too many. */
+  readonly overLimit: number;
   /** Exchanges and connections that a bug ended, without those that the gateway counts itself. */
   readonly faulted: number;
 }
@@ -86,7 +91,7 @@ export async function listen(
   const scheme = tls === undefined ? "http" : "https";
   const troubles = new ServerTroubles(clock, publish);
   const { onError, onFull } = troubles;
-  const { accessLog } = context;
+  const { accessLog, clientLimit } = context;
   const onFault = accessLog === undefined ? troubles.onFault : (fault: Fault, peer: string) => {
     troubles.onFault(fault, peer);
     accessLog.refused(fault, peer, scheme);
@@ -100,11 +105,12 @@ export async function listen(
     limits: { ...settings.limits, connectionsMax },
     ...context.semaphore === undefined ? {} : { semaphore: context.semaphore },
   };
-  const serverFor = (others?: ServerOptions["others"]) =>
+  const serverFor = (others?: ServerOptions["others"], clientLimit?: ClientLimit) =>
     new Server({
       ...common,
       handler: (exchange) => serve(exchange, scheme),
       ...others === undefined ? {} : { others },
+      ...clientLimit === undefined ? {} : { clientLimit },
     });
   let text = formatAddress(settings.address);
   let server: Server;
@@ -117,7 +123,7 @@ export async function listen(
   let relieve = () => false;
   let port: HttpPort | string;
   if (tls === undefined) {
-    server = serverFor();
+    server = serverFor(undefined, clientLimit);
     port = await sockets.listen(settings.address, server, {
       clock,
       onAcceptFailed,
@@ -129,7 +135,8 @@ export async function listen(
     const secure = new HttpsServer(clock, { ...common, serve, publish, connectionsMax });
     relieve = () => secure.relieve();
     server = serverFor(secure);
-    port = await secure.listen(settings.address, tls, { server, onAcceptFailed, onShortage });
+    const parts = { server, clientLimit, onAcceptFailed, onShortage };
+    port = await secure.listen(settings.address, tls, parts);
   }
   if (typeof port === "string") return port;
   text = formatAddress(port.address);
@@ -142,7 +149,7 @@ function listeningOn(
   port: HttpPort,
   server: Server,
   troubles: ServerTroubles,
-  { clock, publish }: ListenContext,
+  { clock, publish, clientLimit }: ListenContext,
 ): Listening {
   return {
     address: port.address,
@@ -151,7 +158,8 @@ function listeningOn(
     connections: () => server.connections + (port.others?.() ?? 0),
     counters: () => {
       const { refused, faulted } = troubles;
-      return { accepted: server.accepted, refused, faulted };
+      const overLimit = clientLimit?.refused ?? 0;
+      return { accepted: server.accepted, refused, overLimit, faulted };
     },
     async stop(drainMs, now) {
       publish({ type: "port.closed", address: formatAddress(port.address) });

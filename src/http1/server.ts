@@ -12,6 +12,7 @@ import type { Fault } from "../base/fault.ts";
 import { LimitWatch } from "../base/limit_watch.ts";
 import { Slab } from "../base/slab.ts";
 import type { Semaphore } from "../base/semaphore.ts";
+import type { ClientLimit } from "../net/client_limit.ts";
 import type { Conn } from "../net/conn.ts";
 import type { CoarseTimed, Deadlines } from "../net/deadlines.ts";
 import type { BodyRules } from "./body.ts";
@@ -82,6 +83,8 @@ export interface ServerOptions {
   readonly onFull?: (max: number) => void;
   /** Limits the connections of this server and of those in other threads; `connectionsMax` does if it is missing. */
   readonly semaphore?: Semaphore;
+  /** How many connections one client may have; no limit where it is missing. */
+  readonly clientLimit?: ClientLimit;
   /** Connections of the same clients that are served elsewhere, and count as well. */
   readonly others?: {
     readonly count: () => number;
@@ -177,6 +180,18 @@ export class Server implements CoarseTimed {
 
   /** Serves one connection until it ends. Owns `conn` from here. Never rejects. */
   serve(conn: Conn, peer: string): Promise<void> {
+    const { clientLimit } = this.options;
+    if (clientLimit === undefined) return this.#serve(conn, peer);
+    const place = clientLimit.enter(peer);
+    if (place !== undefined) {
+      return this.#serve(conn, peer).finally(() => clientLimit.leave(place));
+    }
+    this.accepted++;
+    conn.close();
+    return Promise.resolve();
+  }
+
+  #serve(conn: Conn, peer: string): Promise<void> {
     this.accepted++;
     const connection = new ServerConnection(conn, peer, this);
     if (this.#draining) this.options.semaphore?.acquireAnyway();

@@ -7,6 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Histogram } from "../base/histogram.ts";
 import type { Publish } from "../events/events.ts";
 import type { DataPlane, Doubt } from "../failover/ports.ts";
+import type { ClientTables } from "../net/client_limit.ts";
 import type { Resolver } from "../net/resolve.ts";
 
 /**
@@ -29,6 +30,8 @@ export interface RelaySettings {
   readonly heldMax: number;
   /** Clients at one time, waiting ones included; further ones stay in the kernel's accept queue. */
   readonly connectionsMax: number;
+  /** The limit for each client, with its tables; none where it is missing. */
+  readonly clientTables?: ClientTables;
   /** Pipes that one worker may have at one time, two descriptors each; 1000 where it is missing. */
   readonly pipesMax?: number;
   /** Threads that share the work, in an engine that has threads. */
@@ -53,6 +56,8 @@ export interface RelayContext {
 export interface RelayCounters {
   /** Clients accepted. */
   readonly accepted: number;
+  /** Connections closed at once, because their client had too many. */
+  readonly overLimit: number;
   /** Sessions joined to an upstream right now. */
   readonly active: number;
   /** Clients waiting for an upstream right now. */

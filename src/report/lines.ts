@@ -204,6 +204,12 @@ export const ROWS: { readonly [T in Event["type"]]: LineRow<EventOf<T>> } = {
     level: "warn",
     line: (e) => `notification of ${e.kind} given up after ${e.attempts} attempts: ${e.reason}`,
   },
+  "client.limited": {
+    level: "warn",
+    line: (e) =>
+      `client ${e.client} has ${e.max} connections, as many as it may; ` +
+      `${e.count} connection${e.count === 1 ? " was" : "s were"} closed at once`,
+  },
   "accessLog.lost": {
     level: "warn",
     line: (e) =>

@@ -42,6 +42,11 @@ export function newServiceMemory(
   };
 }
 
+/** The number of the thread that these counters are of. */
+export function threadOf({ byteOffset, byteLength }: SharedCounters): number {
+  return byteOffset / byteLength;
+}
+
 /** The part of a shard's memory that says how long clients waited for an upstream: a histogram. */
 export function holdCells(counters: SharedCounters): SharedCounters {
   return counters.subarray(HOLDS, MORE);

@@ -2,6 +2,7 @@
 import type { Address } from "../../base/address.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Publish } from "../../events/events.ts";
+import type { ClientLimit } from "../../net/client_limit.ts";
 import type { Server } from "../../http1/server.ts";
 import { UnfinishedTls } from "../../net/deno/unfinished_tls.ts";
 import { Handshakes } from "../handshakes.ts";
@@ -58,6 +59,7 @@ export class HttpsServer {
     files: TlsFiles,
     parts: {
       readonly server: Server;
+      readonly clientLimit: ClientLimit | undefined;
       readonly onAcceptFailed: (error: unknown, retryInMs: number) => void;
       readonly onShortage: () => void;
     },

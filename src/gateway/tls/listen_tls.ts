@@ -9,6 +9,7 @@ import { type Clock, sleep } from "../../base/clock.ts";
 import { closeConn, denoConn, peerOf } from "../../net/deno/conn.ts";
 import { acceptAll } from "../../net/deno/listener.ts";
 import { QueueEnd } from "../../net/deno/queue_end.ts";
+import type { ClientLimit } from "../../net/client_limit.ts";
 import type { Server } from "../../http1/server.ts";
 import type { Handshakes } from "../handshakes.ts";
 import type { Http2 } from "./http2.ts";
@@ -24,6 +25,8 @@ export interface TlsFiles {
 export interface TlsParts {
   readonly clock: Clock;
   readonly server: Server;
+  /** How many connections one client may have; those of HTTP/2 and handshakes count as well. */
+  readonly clientLimit: ClientLimit | undefined;
   readonly http2: Http2;
   readonly handshakes: Handshakes;
   /** Called when accept failed and will be tried again after `retryInMs`. */
@@ -141,7 +144,7 @@ export class TlsListener {
         const peer = peerOf(conn);
         this.#queue.admit(
           conn,
-          () => void this.#serve(conn, peer).catch((error) => onError(error, peer)),
+          () => void this.#admit(conn, peer).catch((error) => onError(error, peer)),
         );
       },
       async pause(error, pauseMs, isNews) {
@@ -170,6 +173,18 @@ export class TlsListener {
       await Promise.race([server.room(), sleep(clock, ROOM_MS)]);
     }
     while (!this.#closed && !handshakes.makeRoom()) await sleep(clock, HANDSHAKE_ROOM_MS);
+  }
+
+  async #admit(conn: Deno.TlsConn, peer: string): Promise<void> {
+    const { clientLimit } = this.#parts;
+    const place = clientLimit?.enter(peer);
+    if (clientLimit === undefined) return await this.#serve(conn, peer);
+    if (place === undefined) return closeConn(conn);
+    try {
+      await this.#serve(conn, peer);
+    } finally {
+      clientLimit.leave(place);
+    }
   }
 
   async #serve(conn: Deno.TlsConn, peer: string): Promise<void> {

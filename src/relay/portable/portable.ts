@@ -12,6 +12,8 @@ import { DrainRunner } from "../../failover/drain_runner.ts";
 import { type DrainOrder, QUIET_MS, type Route } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
+import { ClientLimit } from "../../net/client_limit.ts";
+import { closeConn, peerOf } from "../../net/deno/conn.ts";
 import { PortableListener } from "./port.ts";
 import { PortableSession, type PortableSessionOwner, type Tally } from "./session.ts";
 
@@ -40,6 +42,7 @@ class PortableRelay implements Relay, PortableSessionOwner {
     clientSentBytes: 0,
     clientReceivedBytes: 0,
     longestHoldMs: 0,
+    overLimit: 0,
   };
   readonly waits = new Histogram(HOLD_BOUNDS);
   route: Route | undefined;
@@ -50,6 +53,7 @@ class PortableRelay implements Relay, PortableSessionOwner {
   readonly #drains: DrainRunner<PortableSession>;
   readonly #connections: LimitWatch;
   readonly #held: LimitWatch;
+  readonly #clientLimit: ClientLimit | undefined;
   readonly #failures = new LogLimiter(LOG_INTERVAL_MS);
   readonly #shortages = new LogLimiter(SHORTAGE_INTERVAL_MS);
   readonly #finished = Promise.withResolvers<void>();
@@ -60,6 +64,7 @@ class PortableRelay implements Relay, PortableSessionOwner {
   constructor(settings: RelaySettings, context: RelayContext) {
     this.settings = settings;
     this.context = context;
+    this.#clientLimit = clientLimitOf(settings, context);
     const watchLimit = (limit: string, max: number) =>
       new LimitWatch(max, (max) => context.publish({ type: "limit.reached", limit, max }));
     this.#connections = watchLimit("connections", settings.connectionsMax);
@@ -189,10 +194,16 @@ class PortableRelay implements Relay, PortableSessionOwner {
 
   #take(conn: Deno.Conn): void {
     this.tally.accepted++;
+    const place = this.#clientLimit?.enter(peerOf(conn));
+    if (this.#clientLimit !== undefined && place === undefined) {
+      this.tally.overLimit++;
+      return closeConn(conn);
+    }
     const session = new PortableSession(conn, this);
     this.#sessions.add(session);
     session.run().catch((bug) => this.#finished.reject(bug)).finally(() => {
       this.#sessions.delete(session);
+      if (place !== undefined) this.#clientLimit?.leave(place);
       this.#port.recheck();
       if (this.#sessions.size === 0) this.#onEmpty();
     });
@@ -234,6 +245,19 @@ class PortableRelay implements Relay, PortableSessionOwner {
     await empty;
     return left;
   }
+}
+
+function clientLimitOf(
+  { clientTables }: RelaySettings,
+  { clock, publish }: RelayContext,
+): ClientLimit | undefined {
+  if (clientTables === undefined) return undefined;
+  return new ClientLimit(
+    clientTables,
+    0,
+    () => clock.now(),
+    (client, max, count) => publish({ type: "client.limited", client, max, count }),
+  );
 }
 
 /** True for a session that relays bytes and that the order is about. */

@@ -13,6 +13,7 @@ export const RELAY_COUNTERS = [
   "clientSentBytes",
   "clientReceivedBytes",
   "longestHoldMs",
+  "overLimit",
 ] as const satisfies readonly (keyof RelayCounters)[];
 
 /** Index of each counter. */
@@ -27,6 +28,7 @@ export const COUNT = {
   clientSentBytes: 7,
   clientReceivedBytes: 8,
   longestHoldMs: 9,
+  overLimit: 10,
 } as const satisfies Record<keyof RelayCounters, number>;
 
 /** The thread died: corrects its counters, and returns how many sessions it had. */

@@ -37,6 +37,8 @@ const DROPS_MAX = 16;
 export class SpliceSession implements Watcher, Tick, Timed, BugHandler {
   phase: SessionPhase = "free";
   /** Index in the list of the worker's sessions. */
+  /** Where its client is counted (`ClientLimit`). */
+  limitPlace = -1;
   index = -1;
   client = -1;
   upstream = -1;

@@ -18,7 +18,8 @@ import { proxyHeader } from "../proxy_header.ts";
 import { addressOfSockaddr } from "../../linux/sockaddr.ts";
 import { FairShare } from "../../threads/fair_share.ts";
 import type { Shard, ShardKind } from "../../threads/shard.ts";
-import { BUSY, holdCells, type SharedCounters } from "../../threads/memory.ts";
+import { ClientLimit, type ClientTables } from "../../net/client_limit.ts";
+import { BUSY, holdCells, type SharedCounters, threadOf } from "../../threads/memory.ts";
 import type { Addresses, ShardOrder, ShardReport } from "../../threads/messages.ts";
 import { SpliceAcceptor } from "./acceptor.ts";
 import { COUNT } from "./counters.ts";
@@ -68,6 +69,7 @@ export class WorkerRelay implements Shard {
   readonly #drains: DrainRunner<SpliceSession>;
   readonly #connections: Semaphore;
   readonly #held: Semaphore;
+  readonly #clientLimit: ClientLimit | undefined;
   readonly #connectionsWatch: LimitWatch;
   readonly #heldWatch: LimitWatch;
   /** The newest decision seen; orders of older ones are ignored. */
@@ -91,6 +93,7 @@ export class WorkerRelay implements Shard {
     const publish = (event: Event) => report({ is: "event", event });
     const watchLimit = (limit: string, max: number) =>
       new LimitWatch(max, (max) => publish({ type: "limit.reached", limit, max }));
+    this.#clientLimit = clientLimitOf(settings.clientTables, parts, publish);
     this.#connectionsWatch = watchLimit("connections", settings.connectionsMax);
     this.#heldWatch = watchLimit("held", settings.heldMax);
     const { idleTimeoutMs, connectTimeoutMs } = settings;
@@ -265,8 +268,16 @@ export class WorkerRelay implements Shard {
   }
 
   #admit(client: number): void {
+    const place = this.#placeFor(client);
+    if (place === undefined) {
+      this.deps.counters[COUNT.accepted]!++;
+      this.deps.counters[COUNT.overLimit]!++;
+      this.loop.kernel.close(client);
+      return this.#giveBack();
+    }
     const session = this.#records.pop() ?? new SpliceSession(this.#owner);
     session.begin(client);
+    session.limitPlace = place;
     session.index = this.#sessions.push(session) - 1;
     this.deps.counters[COUNT.accepted]!++;
     const result = this.loop.watch(client, session);
@@ -279,7 +290,15 @@ export class WorkerRelay implements Shard {
     this.#acceptor.pause(errnoWords(result));
   }
 
+  /** The place of a client among those that are counted; undefined if it must be turned away. */
+  #placeFor(client: number): number | undefined {
+    if (this.#clientLimit === undefined) return UNCOUNTED;
+    const address = addressOfSockaddr(this.loop.kernel.peerAddress(client));
+    return this.#clientLimit.enter(address.kind === "tcp" ? address.host : "unix");
+  }
+
   #release(session: SpliceSession): void {
+    this.#clientLimit?.leave(session.limitPlace);
     const last = this.#sessions.pop()!;
     if (last !== session) {
       this.#sessions[session.index] = last;
@@ -311,6 +330,23 @@ export class WorkerRelay implements Shard {
     const [peer, local] = [kernel.peerAddress(client), kernel.localAddress(client)];
     return proxyHeader(sendProxy, addressOfSockaddr(peer), addressOfSockaddr(local));
   }
+}
+
+/** Where clients are not limited. */
+const UNCOUNTED = -1;
+
+function clientLimitOf(
+  tables: ClientTables | undefined,
+  { counters, loop }: WorkerRelayParts,
+  publish: (event: Event) => void,
+): ClientLimit | undefined {
+  if (tables === undefined) return undefined;
+  return new ClientLimit(
+    tables,
+    threadOf(counters),
+    () => loop.now,
+    (client, max, count) => publish({ type: "client.limited", client, max, count }),
+  );
 }
 
 /** A semaphore whose permits are counted as they are acquired and released. */
