@@ -1,5 +1,5 @@
 /** The connection of a command to the control socket of a running proxy. */
-import { type Clock, realClock } from "../base/clock.ts";
+import { type Clock, realClock, sleep } from "../base/clock.ts";
 import { NEVER_ABORTED, withDeadline } from "../base/deadline.ts";
 import { Fault } from "../base/fault.ts";
 import { dial } from "../net/deno/dial.ts";
@@ -41,13 +41,28 @@ export async function connect(places: readonly string[], clock = realClock): Pro
   throw new NoProcess(`no proxy can be reached (${reasons.join("; ")})`);
 }
 
+/** How long a command waits between two attempts to reach a proxy that has too many clients, in milliseconds. */
+const BUSY_MS = 100;
+
 async function whyUnreachable(path: string, clock: Clock): Promise<string | undefined> {
+  const end = clock.now() + ANSWER_MS;
+  for (;;) {
+    const reason = await whyNotNow(path, clock);
+    if (reason !== "busy") return reason;
+    if (clock.now() >= end) return "its queue of clients is full";
+    await sleep(clock, BUSY_MS);
+  }
+}
+
+async function whyNotNow(path: string, clock: Clock): Promise<string | undefined> {
   const { signal } = new AbortController();
   const outcome = await dial({ kind: "unix", path }, { clock, timeoutMs: ANSWER_MS, signal });
   if (!(outcome instanceof Fault)) return void outcome?.close();
   const { cause } = outcome;
   if (cause instanceof Deno.errors.NotFound) return "there is no socket";
   if (cause instanceof Deno.errors.ConnectionRefused) return "no process listens there";
+  // connect(2) to a unix socket whose accept queue is full.
+  if (cause instanceof Deno.errors.WouldBlock) return "busy";
   if (cause instanceof Deno.errors.PermissionDenied) return "permission denied";
   return outcome.message;
 }

@@ -2,7 +2,7 @@
  * The control socket: where the commands of the operator reach a running proxy. Who may connect is decided by
  * the file's permissions, 0660 in a folder of 0750, and the kernel says which user has connected.
  */
-import type { Clock } from "../base/clock.ts";
+import { type Clock, sleep } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
 import { bind } from "../net/deno/bind.ts";
@@ -15,14 +15,98 @@ const SOCKET_MODE = 0o660;
 /** Permission bits of its folder, if the folder has to be made. */
 const FOLDER_MODE = 0o750;
 
+/** How often it is looked whether the file is still there, in milliseconds. */
+const LOOK_MS = 5_000;
+
 /**
  * Listens at `path` and serves the clients, or resolves with the reason why it cannot, such as
- * `process 42 listens there already`. Makes the folder if it is missing.
+ * `process 42 listens there already`. Makes the folder if it is missing. If somebody removes the file, as
+ * programs that tidy up do, it is made again; one that another process has put there is left alone.
  */
 export async function openControl(
   path: string,
   acceptee: Acceptee,
   { clock, publish }: { readonly clock: Clock; readonly publish: Publish },
+): Promise<LocalListener | string> {
+  const options: AcceptOptions = {
+    clock,
+    socketMode: SOCKET_MODE,
+    onAcceptFailed: (error, retryInMs) =>
+      publish({ type: "accept.failed", address: `unix:${path}`, reason: String(error), retryInMs }),
+  };
+  const open = async () => {
+    const listener = await listenAt(path, acceptee, options);
+    if (typeof listener !== "string") publish({ type: "control.opened", path });
+    return listener;
+  };
+  const listener = await open();
+  if (typeof listener === "string") return listener;
+  return new LastingListener(listener, path, open, clock);
+}
+
+/** Listens until it is disposed of, also when its file is removed. */
+class LastingListener implements LocalListener {
+  readonly finished: Promise<void>;
+  readonly #failed = Promise.withResolvers<void>();
+  readonly #stop = new AbortController();
+  readonly #looking: Promise<void>;
+  #listener: LocalListener;
+
+  constructor(
+    listener: LocalListener,
+    path: string,
+    open: () => Promise<LocalListener | string>,
+    clock: Clock,
+  ) {
+    this.finished = this.#failed.promise;
+    this.finished.catch(() => {});
+    this.#listener = listener;
+    this.#watch(listener);
+    this.#looking = this.#look(path, open, clock);
+  }
+
+  #watch(listener: LocalListener): void {
+    listener.finished.then(
+      () => this.#stop.signal.aborted && this.#failed.resolve(),
+      this.#failed.reject,
+    );
+  }
+
+  async #look(
+    path: string,
+    open: () => Promise<LocalListener | string>,
+    clock: Clock,
+  ): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await sleep(clock, LOOK_MS, signal).catch(() => {});
+      if (signal.aborted || !await isGone(path)) continue;
+      const next = await open();
+      if (typeof next === "string") continue; // the folder may come back as well
+      const before = this.#listener;
+      this.#listener = next;
+      this.#watch(next);
+      await before[Symbol.asyncDispose]();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#looking;
+    await this.#listener[Symbol.asyncDispose]();
+    this.#failed.resolve();
+  }
+}
+
+/** False if it cannot be known. */
+function isGone(path: string): Promise<boolean> {
+  return Deno.lstat(path).then(() => false, (error) => error instanceof Deno.errors.NotFound);
+}
+
+async function listenAt(
+  path: string,
+  acceptee: Acceptee,
+  options: AcceptOptions,
 ): Promise<LocalListener | string> {
   const folder = path.slice(0, Math.max(1, path.lastIndexOf("/")));
   try {
@@ -31,18 +115,9 @@ export async function openControl(
     const isDenied = error instanceof Deno.errors.PermissionDenied;
     return `cannot make the folder ${folder}: ${isDenied ? "permission denied" : error}`;
   }
-  const options: AcceptOptions = {
-    clock,
-    socketMode: SOCKET_MODE,
-    onAcceptFailed: (error, retryInMs) =>
-      publish({ type: "accept.failed", address: `unix:${path}`, reason: String(error), retryInMs }),
-  };
-  const listener = kernelUnsupportedReason() === undefined
+  return kernelUnsupportedReason() === undefined
     ? await listenWithKernel(path, acceptee, options)
     : await listenWithDeno(path, acceptee, options);
-  if (typeof listener === "string") return listener;
-  publish({ type: "control.opened", path });
-  return listener;
 }
 
 async function listenWithKernel(

@@ -12,10 +12,27 @@ export function setSocketMode(path: string, mode: number): number {
   }
 }
 
-/** Removes the file of a socket, and no other kind of file. Succeeds as well if there is none. */
-export function removeSocketFile(path: string): number {
+/** Tells the file of a socket from any that takes its place later; undefined if there is none. */
+export function socketFileId(path: string): string | undefined {
   try {
-    if (Deno.lstatSync(path).isSocket) Deno.removeSync(path);
+    return idOf(Deno.lstatSync(path));
+  } catch {
+    return undefined;
+  }
+}
+
+function idOf({ dev, ino }: Deno.FileInfo): string {
+  return `${dev} ${ino}`;
+}
+
+/**
+ * Removes the file of a socket, and no other kind of file; with `id`, only that file. Succeeds as well if there
+ * is none.
+ */
+export function removeSocketFile(path: string, id?: string): number {
+  try {
+    const file = Deno.lstatSync(path);
+    if (file.isSocket && (id === undefined || idOf(file) === id)) Deno.removeSync(path);
     return 0;
   } catch (error) {
     return error instanceof Deno.errors.NotFound ? 0 : fileError(error);

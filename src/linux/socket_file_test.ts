@@ -1,6 +1,6 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { EACCES } from "./errno.ts";
-import { removeSocketFile, setSocketMode } from "./socket_file.ts";
+import { removeSocketFile, setSocketMode, socketFileId } from "./socket_file.ts";
 
 Deno.test("the file of a socket is removed, and no other", async () => {
   const folder = await Deno.makeTempDir();
@@ -18,4 +18,22 @@ Deno.test("the file of a socket is removed, and no other", async () => {
 
 Deno.test("a file that is not there has no mode to set", () => {
   assertEquals(setSocketMode("/nonexistent/a.sock", 0o600), -EACCES);
+});
+
+Deno.test("only the file that is meant is removed, and none that has taken its place", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/a.sock`;
+  assertEquals(socketFileId(path), undefined);
+  const first = Deno.listen({ transport: "unix", path });
+  const id = socketFileId(path)!;
+  // Kept, so that its number cannot be used again at once.
+  await Deno.rename(path, `${folder}/old.sock`);
+  const second = Deno.listen({ transport: "unix", path });
+  assertEquals(removeSocketFile(path, id), 0);
+  assertNotEquals(socketFileId(path), undefined);
+  assertEquals(removeSocketFile(path, socketFileId(path)), 0);
+  assertEquals(socketFileId(path), undefined);
+  first.close();
+  second.close();
+  await Deno.remove(folder, { recursive: true });
 });

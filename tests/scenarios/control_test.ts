@@ -1,5 +1,6 @@
 /** The control socket: who reaches it, what is logged, and what happens where it cannot be. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { runCommand } from "../harness/command.ts";
 import { Control } from "../harness/control.ts";
 import { runProxy, startProxy } from "../harness/proxy.ts";
 import { scenario, testWithPrograms } from "../harness/scenario.ts";
@@ -127,3 +128,66 @@ scenario("with --control off there is none", async (relay) => {
   assertEquals(await proxy.ask(), "primary");
   assertEquals(await Deno.stat(control.path).catch(() => undefined), undefined);
 });
+
+scenario("the socket comes back when its file was removed", async (relay) => {
+  await using control = await Control.make();
+  await using upstream = await startUpstream({ says: "primary" });
+  const path = control.path.replace("/failover.sock", "/made/failover.sock");
+  await using proxy = await startProxy({
+    upstreams: [upstream],
+    flags: { ...relay, control: path },
+  });
+  const first = await proxy.event("control.opened", { path });
+  await Deno.remove(path.replace("/failover.sock", ""), { recursive: true });
+  await proxy.event("control.opened", { path }, first);
+  assertEquals(await modeOf(path), "660");
+  assertEquals((await runCommand(["status", "--control", path])).code, 0);
+  assertEquals(await proxy.stop(), 0);
+  assertEquals(await Deno.stat(path).catch(() => undefined), undefined);
+});
+
+scenario("a proxy that ends leaves the socket of another one where it is", async (relay) => {
+  await using control = await Control.make();
+  await using upstream = await startUpstream({ says: "primary" });
+  const options = { upstreams: [upstream], flags: { ...relay, control: control.path } };
+  await using first = await startProxy(options);
+  await first.event("control.opened");
+  // Somebody moves the file away, and a second proxy takes the place.
+  await Deno.rename(control.path, `${control.path}.old`);
+  await using second = await startProxy(options);
+  await second.event("control.opened");
+  assertEquals(await first.stop(), 0);
+  const run = await runCommand(["status", "--control", control.path]);
+  assertEquals(run.code, 0, run.err);
+});
+
+scenario(
+  "a crowd at the control socket keeps a command waiting, and no client of the services",
+  async (relay) => {
+    await using control = await Control.make();
+    await using upstream = await startUpstream({ says: "primary" });
+    await using proxy = await startProxy({
+      upstreams: [upstream],
+      flags: { ...relay, control: control.path },
+    });
+    await proxy.event("control.opened");
+    const crowd: Deno.Conn[] = [];
+    const dialing = Array.from({ length: 1_000 }, async () => {
+      try {
+        crowd.push(await Deno.connect({ transport: "unix", path: control.path }));
+      } catch {
+        // Its queue is full.
+      }
+    });
+    await Promise.all(dialing);
+    try {
+      assert(crowd.length > 0);
+      assertEquals(await proxy.ask(), "primary");
+      const run = await runCommand(["status", "--control", control.path]);
+      assertEquals(run.code, 0, run.err);
+      assertEquals(proxy.events("proxy.faulted"), []);
+    } finally {
+      for (const conn of crowd) conn.close();
+    }
+  },
+);

@@ -8,6 +8,7 @@ import { EADDRINUSE, errnoWords } from "../../linux/errno.ts";
 import { Libc } from "../../linux/libc.ts";
 import { Loop } from "../../linux/loop.ts";
 import { type PeerCredentials, ProcessLibc } from "../../linux/process_libc.ts";
+import { removeSocketFile, socketFileId } from "../../linux/socket_file.ts";
 import { unixSockaddr } from "../../linux/sockaddr.ts";
 import { AcceptPauses } from "../accept.ts";
 import type { Acceptee, AcceptOptions } from "../transport.ts";
@@ -81,6 +82,7 @@ class LinuxLocalListener implements LocalListener, BatchTaker {
   readonly #fd: number;
   readonly #eventfd: number;
   readonly #path: string;
+  readonly #fileId: string | undefined;
   readonly #acceptee: Acceptee;
   readonly #options: AcceptOptions;
   readonly #pauses = new AcceptPauses();
@@ -98,6 +100,7 @@ class LinuxLocalListener implements LocalListener, BatchTaker {
     this.#libc = libc;
     this.#fd = fd;
     this.#path = path;
+    this.#fileId = socketFileId(path);
     this.#acceptee = acceptee;
     this.#options = options;
     this.#eventfd = libc.eventfd();
@@ -126,7 +129,8 @@ class LinuxLocalListener implements LocalListener, BatchTaker {
         await this.#acceptAll();
       }
     } finally {
-      libc.unlinkSocket(this.#path);
+      // Another process may listen there by now, if somebody has removed our file.
+      if (this.#fileId !== undefined) removeSocketFile(this.#path, this.#fileId);
       libc.close(this.#fd);
       await Promise.all(this.#endings);
       libc.close(this.#eventfd);
