@@ -1,6 +1,6 @@
 /**
- * The gateway's app without a socket: `app.request()` with a downstream connection in its environment gets
- * the answer that a client gets over a socket, whether we answer it or an upstream does.
+ * The gateway's app without a socket: `app.request()` with a downstream connection in its environment gives
+ * the response that a client gets over a socket, whether the proxy or an upstream answers.
  */
 import { assert, assertEquals } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
@@ -10,16 +10,16 @@ import { folderBackup } from "../../src/gateway/static/static.ts";
 import { nodeUpstream, refusingPort, type Stage } from "./stage.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
-interface Said {
+interface ComparableResponse {
   readonly status: number;
   readonly headers: readonly (readonly [string, string])[];
   readonly body: string;
 }
 
-/** Fields about the connection, and the framing that is chosen for it. */
+/** Fields of the connection, and framing, which are not compared. */
 const OF_CONNECTION = /^(connection|content-length|date|keep-alive|transfer-encoding)$/i;
 
-function comparable(status: number, headers: Headers, body: string): Said {
+function comparable(status: number, headers: Headers, body: string): ComparableResponse {
   return { status, headers: [...headers].filter(([name]) => !OF_CONNECTION.test(name)), body };
 }
 
@@ -31,7 +31,7 @@ async function overSocket(
   path: string,
   lines: Lines,
   body: string,
-): Promise<Said> {
+): Promise<ComparableResponse> {
   const fields = Object.entries(lines).map(([name, value]) => `${name}: ${value}`);
   const said = await stage.ask(method, path, fields, body);
   const chunked = /^[\da-f]+\r\n([^]*)\r\n0\r\n\r\n$/i.exec(said.body)?.[1];
@@ -44,14 +44,14 @@ async function overSocket(
   return comparable(said.status, headers, isChunked ? chunked ?? said.body : said.body);
 }
 
-/** As the app answers: by its response, or on the downstream connection that was forwarded. */
+/** The answer of the app: its response, or what was written to the downstream connection. */
 async function byApp(
   stage: Stage,
   method: string,
   path: string,
   lines: Lines,
   body: string,
-): Promise<Said> {
+): Promise<ComparableResponse> {
   const url = `http://front.test${path}`;
   const init = { method, headers: { ...lines, host: "front.test" } };
   const sized = { ...init, headers: { ...init.headers, "content-length": String(body.length) } };
@@ -108,7 +108,7 @@ onBothSockets(
     await using up = await nodeUpstream(async (request, response) => {
       let body = "";
       for await (const part of request) body += part;
-      // What the upstream sees must be alike, too.
+      // The upstream must receive the same, too.
       const { method, url, headers } = request;
       response.statusCode = url === "/missing" ? 404 : 200;
       response.setHeader("x-answered", ["1", "2"]);

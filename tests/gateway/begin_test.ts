@@ -1,4 +1,4 @@
-/** A service checks and decides nothing before it can serve, and each request has its own hold. */
+/** A service makes no check and no decision before it can serve, and each request has its own hold. */
 import { ProcessMemory } from "../../src/app/process_memory.ts";
 import { assertEquals } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
@@ -59,7 +59,7 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
   };
 }
 
-scenario("a start that takes its time promotes the first upstream once", async ({ relay }) => {
+scenario("a slow start promotes the first upstream once", async ({ relay }) => {
   let asked = 0;
   await using up = await nodeUpstream((request, response) => {
     if (request.headers["user-agent"]?.includes("check")) asked++;
@@ -67,7 +67,7 @@ scenario("a start that takes its time promotes the first upstream once", async (
   });
   const url = `http://127.0.0.1:${up.port}/`;
   await using front = await start([`--primary=${url}`, `--relay=${relay}`], async () => {
-    // Longer than any check would take.
+    // Longer than any check takes.
     for (let i = 0; i < 20; i++) await (await fetch(url)).text();
     assertEquals(asked, 0);
   });

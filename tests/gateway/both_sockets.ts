@@ -1,4 +1,4 @@
-/** A test of the gateway, run on each kind of sockets: a client must see the same on both. */
+/** Runs a test of the gateway on each kind of sockets: a client must see the same on both. */
 import { denoSockets } from "../../src/net/deno/transport.ts";
 import type { Sockets } from "../../src/net/transport.ts";
 import { realClock } from "../../src/base/clock.ts";

@@ -1,4 +1,4 @@
-/** A login that belongs to a connection (NTLM, Negotiate) never reaches another client. */
+/** A connection that a login has authenticated (NTLM, Negotiate) is never used for another client. */
 import { assertEquals } from "@std/assert";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { close, hear, rawUpstream, say } from "./stage.ts";
@@ -35,11 +35,11 @@ onBothSockets(
     assertEquals(await ask(alice), "hello nobody");
     assertEquals(await ask(alice, "Authorization: NTLM alice\r\n"), "hello alice");
     assertEquals(await ask(stranger), "hello nobody");
-    // The connection is hers, with the login or without, and nobody else's.
+    // The connection stays with this client, with the login or without.
     assertEquals(await ask(alice), "hello alice");
     assertEquals(await ask(stranger), "hello nobody");
     close(alice);
-    await withTestDeadline("her connection to the upstream to end", gone.promise);
+    await withTestDeadline("the client's connection to the upstream to end", gone.promise);
     assertEquals(await ask(await stage.connect()), "hello nobody");
   },
 );

@@ -1,12 +1,12 @@
-/** Bugs of our own, put into one exchange: it ends, is reported and counted, and nothing else ends. */
+/** Bugs of the proxy in one exchange: it ends, is reported and counted, and no other exchange ends. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { close, hear, hearEnd, nodeUpstream, rawUpstream, say, type Stage } from "./stage.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
-/** What is thrown on purpose. */
+/** Throws, as a bug would. */
 function bug(_?: unknown): never {
-  throw new TypeError("a bug on purpose");
+  throw new TypeError("a bug made by the test");
 }
 
 function faultsOf(stage: Stage): string[] {
@@ -30,7 +30,7 @@ onBothSockets(
     await using stage = await start([up.port], {
       meddle: (exchange) => {
         const respond = exchange.respond.bind(exchange);
-        // Once: the answer to the bug is made the same way.
+        // Once, as the answer to the bug is made in the same way.
         exchange.respond = isBroken ? () => bug(exchange.respond = respond) : respond;
       },
     });
@@ -44,7 +44,7 @@ onBothSockets(
     assertEquals([stage.doubts, stage.gateway.counters().faulted], [[], 1]);
     assertMatch(
       faultsOf(stage).join(),
-      /^TypeError: a bug on purpose \(tests\/gateway\/bugs_test.ts:\d+\)$/,
+      /^TypeError: a bug made by the test \(tests\/gateway\/bugs_test.ts:\d+\)$/,
     );
   },
 );
@@ -58,7 +58,7 @@ onBothSockets("a bug in the body of a request answers 500, at once or later", as
     await using stage = await start([up.port], {
       meddle: ({ body }) => {
         if (!isBroken) return;
-        // Once: what is left of the body is read and dropped the same way.
+        // Once, as the rest of the body is read and dropped in the same way.
         const [ready, read] = [body.ready?.bind(body), body.read.bind(body)];
         const broken = (): never => {
           if (ready !== undefined) body.ready = ready;
@@ -81,7 +81,7 @@ onBothSockets("a bug in the body of a request answers 500, at once or later", as
 });
 
 onBothSockets(
-  "a bug while a response is passed on cuts that client, and only it",
+  "a bug while a response is forwarded cuts that client, and no other",
   async ({ start }) => {
     let isBroken = true;
     await using up = await nodeUpstream((_, response) => response.end("well"));
@@ -112,7 +112,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("a bug in a backup of our own answers 500", async ({ start }) => {
+onBothSockets("a bug in a static backup answers 500", async ({ start }) => {
   await using stage = await start([], { backup: () => Promise.resolve().then(bug) });
   await stage.open(0);
   assertEquals((await stage.ask("GET", "/")).status, 500);

@@ -1,4 +1,4 @@
-/** Certificates for tests, made by openssl on the spot. */
+/** Certificates for tests, made by openssl. */
 import { assert } from "@std/assert";
 import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
 
@@ -22,7 +22,7 @@ export async function certificate(folder: string): Promise<TlsFiles> {
   return { certPath, keyPath, cert, key };
 }
 
-/** A test that needs a certificate; skipped by name without openssl. */
+/** A test that needs a certificate; skipped without openssl, which its name then says. */
 export function tlsTest(name: string, run: (tls: TlsFiles) => Promise<void>): void {
   Deno.test({
     name: hasOpenssl ? name : `${name} (needs openssl)`,

@@ -1,7 +1,7 @@
 /**
- * An upstream whose kept connections go stale at the worst time: it prints `METHOD id` for each request that
- * has reached it, answers, and ends the connection without a word about it, at once or after as many
- * milliseconds as it is given. Run with that number as its argument.
+ * An upstream that closes kept connections at the worst time: it prints `METHOD id` for each request that
+ * has reached it, answers, and closes the connection without announcing it, at once or after the
+ * number of milliseconds in its argument.
  */
 import { createServer } from "node:net";
 

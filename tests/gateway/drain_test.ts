@@ -56,28 +56,31 @@ onBothSockets("a drain that is cancelled in time cuts no session", async ({ star
   await stage.gateway.drain(soft);
   await stage.gateway.spare("u0");
   await stage.gateway.drain({ ...soft, upstream: "u1" });
-  // As silent as the spared one, and looked at later.
+  // As silent as the spared one, and examined later.
   await withTestDeadline("the other tunnel to end", hearEnd(other));
   await alive(spared);
   assertEquals(stage.gateway.counters().cut, 1);
 });
 
-onBothSockets("hard evidence ends what soft evidence spared", async ({ start }) => {
-  await using up = echoing();
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const busy = await joined(stage);
-  await stage.gateway.drain({ ...HARD, sparedIfMovedMs: 60_000, revocable: true });
-  assertEquals(stage.gateway.counters().cut, 0);
-  await alive(busy);
-  await stage.gateway.drain(HARD);
-  assertEquals(stage.gateway.counters().cut, 1);
-  await withTestDeadline("the tunnel to end", hearEnd(busy));
-  const cuts = stage.events.filter((event) => event.type === "sessions.cut");
-  assertEquals(cuts.map(({ count, kept }) => [count, kept]), [[0, 1], [1, 0]]);
-});
+onBothSockets(
+  "a drain on hard evidence ends the sessions that soft evidence spared",
+  async ({ start }) => {
+    await using up = echoing();
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    const busy = await joined(stage);
+    await stage.gateway.drain({ ...HARD, sparedIfMovedMs: 60_000, revocable: true });
+    assertEquals(stage.gateway.counters().cut, 0);
+    await alive(busy);
+    await stage.gateway.drain(HARD);
+    assertEquals(stage.gateway.counters().cut, 1);
+    await withTestDeadline("the tunnel to end", hearEnd(busy));
+    const cuts = stage.events.filter((event) => event.type === "sessions.cut");
+    assertEquals(cuts.map(({ count, kept }) => [count, kept]), [[0, 1], [1, 0]]);
+  },
+);
 
-onBothSockets("what hard evidence ordered is neither cancelled nor put off", async ({ start }) => {
+onBothSockets("a drain on hard evidence is neither cancelled nor delayed", async ({ start }) => {
   await using up = echoing();
   await using stage = await start([up.port]);
   await stage.open(0);

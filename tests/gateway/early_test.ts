@@ -1,4 +1,4 @@
-/** Answers that come before their request has ended, and responses that stop: each side learns the truth. */
+/** Answers that arrive before their request has ended, and responses that stop: each side is notified. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -22,7 +22,7 @@ onBothSockets(
         );
         const before = expect === "" ? "" : await withTestDeadline("100", hear(conn));
         assertMatch(before, expect === "" ? /^$/ : /^HTTP\/1\.1 100 /);
-        // More than the buffers hold, so that some of it comes after the answer.
+        // More than the buffers hold, so that some of it arrives after the answer.
         const chunk = `10000\r\n${"x".repeat(65_536)}\r\n`;
         for (let n = 0; n < 30; n++) await say(conn, chunk);
         const answer = parsed(await withTestDeadline("an answer", hearAll(conn)));
@@ -34,7 +34,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "an upstream's answer in the middle of an upload reaches a client that goes on",
+  "an upstream's answer during an upload reaches a client that continues to send",
   async ({ start }) => {
     await using up = rawUpstream(async (conn) => {
       await hear(conn, "xxxx");
@@ -58,7 +58,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "a response that stops is cut in time; an event stream may be silent",
+  "a response that stops is cut at its time-out; an event stream may be silent",
   async ({ start, cut }) => {
     const speak = Promise.withResolvers<void>();
     await using up = rawUpstream(async (conn) => {
@@ -111,10 +111,10 @@ onBothSockets(
     await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     await withTestDeadline("the request", asked.promise);
     close(conn);
-    // The FIN is under way; the clock advances only as long as it must.
+    // The FIN may not have arrived yet; the clock advances only as far as needed.
     const gone = async () => {
       for (let ms = 0; stage.gateway.counters().active > 0; ms += 250) {
-        assert(ms <= 1_250, "the upstream is kept busy");
+        assert(ms <= 1_250, "the upstream is still busy");
         for (let turns = 0; turns < 20; turns++) {
           await new Promise((resolve) => setTimeout(resolve));
         }

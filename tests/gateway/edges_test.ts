@@ -1,4 +1,4 @@
-/** The edges of HTTP: what is read leniently, what is never passed on, and what is refused at once. */
+/** Special cases of HTTP: what is read leniently, what is never forwarded, and what is refused at once. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { connect, type IncomingHttpHeaders, type IncomingHttpStatusHeader } from "node:http2";
 import { tlsTest } from "./certificate.ts";
@@ -45,7 +45,7 @@ async function opened(stage: Stage): Promise<Stage> {
 }
 
 onBothSockets(
-  "a head whose lines end in LF alone is served, with CRLF, and the connection goes on",
+  "a response head whose lines end in a bare LF is forwarded with CRLF, and the connection is used again",
   async ({ start }) => {
     const lf = "HTTP/1.1 200 OK\nX-a: 1\nConnection: keep-alive\nContent-Length: 2\nX-B: 2\n\nhi";
     const early = "HTTP/1.1 103 Early Hints\nLink: </a>\n\n";
@@ -73,7 +73,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "LF alone in the chunks of a response is still malformed, and cuts it",
+  "a bare LF in the chunks of a response is malformed, and cuts the response",
   async ({ start }) => {
     const head = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n";
     for (const body of ["2\nhi\r\n0\r\n\r\n", "2\r\nhi\n0\r\n\r\n", "2\r\nhi\r\n0\r\nX: 1\n\r\n"]) {
@@ -88,7 +88,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "Upgrade: h2c and HTTP2-Settings do not pass; another protocol beside it does",
+  "Upgrade: h2c and HTTP2-Settings are not forwarded; another protocol beside them is",
   async ({ start }) => {
     await using up = mirror();
     await using stage = await opened(await start([up.port]));
@@ -111,7 +111,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "TE: trailers passes with its connection option, and trailers come back",
+  "TE: trailers is forwarded with its connection option, and trailers are returned",
   async ({ start }) => {
     const heads: string[] = [];
     await using up = rawUpstream(async (conn) => {
@@ -129,7 +129,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "a redirect keeps its place among the headers and its spelling",
+  "a redirect keeps its position among the headers and its spelling",
   async ({ start }) => {
     await using up = rawUpstream(async (conn) => {
       const { port } = up;
@@ -147,7 +147,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "no path leads out of the base path, where the operator's credentials go along",
+  "no path leads out of the base path, for which the configured credentials are sent",
   async ({ start }) => {
     await using up = mirror();
     const headers = [["Authorization", "Basic c2VjcmV0"]] as const;
@@ -188,36 +188,39 @@ onBothSockets("TRACE is refused, unless it is allowed", async ({ start }) => {
   assertStringIncludes((await stage.ask("TRACE", "/")).body, "TRACE / HTTP/1.1\r\n");
 });
 
-onBothSockets("what is malformed in a head is malformed in a trailer, too", async ({ start }) => {
-  await using up = mirror();
-  await using stage = await opened(await start([up.port], { headers: [["X-Key", "ours"]] }));
-  const bad = [
-    "X-Forwarded-For: 10.0.0.1",
-    "x-forwarded-port: 1",
-    "Forwarded: for=10.0.0.1",
-    "Via: 1.1 a",
-    "Authorization: Basic eA==",
-    "Proxy-Authorization: s",
-    "Cookie: a=1",
-    "Keep-Alive: 5",
-    "TE: trailers",
-    "Trailer: X-Key",
-    "x-key: theirs",
-  ];
-  const trailers = ["X-Sum: 1", ...bad, "Grpc-Status: 0"].join("\r\n");
-  const chunked = ["Transfer-Encoding: chunked"];
-  const { body } = await stage.ask("POST", "/", chunked, `2\r\nhi\r\n0\r\n${trailers}\r\n\r\n`);
-  assertMatch(body, /\r\n0\r\nX-Sum: 1\r\nGrpc-Status: 0\r\n\r\n$/);
-  for (
-    const name of ["Content-Length: 3", "Transfer-Encoding: chunked", "Host: b", "Connection: x"]
-  ) {
-    const refused = await stage.ask("POST", "/", chunked, `2\r\nhi\r\n0\r\n${name}\r\n\r\n`);
-    assertEquals(refused.status, 400, name);
-  }
-});
+onBothSockets(
+  "a field that is malformed in a head is malformed in a trailer, too",
+  async ({ start }) => {
+    await using up = mirror();
+    await using stage = await opened(await start([up.port], { headers: [["X-Key", "ours"]] }));
+    const bad = [
+      "X-Forwarded-For: 10.0.0.1",
+      "x-forwarded-port: 1",
+      "Forwarded: for=10.0.0.1",
+      "Via: 1.1 a",
+      "Authorization: Basic eA==",
+      "Proxy-Authorization: s",
+      "Cookie: a=1",
+      "Keep-Alive: 5",
+      "TE: trailers",
+      "Trailer: X-Key",
+      "x-key: theirs",
+    ];
+    const trailers = ["X-Sum: 1", ...bad, "Grpc-Status: 0"].join("\r\n");
+    const chunked = ["Transfer-Encoding: chunked"];
+    const { body } = await stage.ask("POST", "/", chunked, `2\r\nhi\r\n0\r\n${trailers}\r\n\r\n`);
+    assertMatch(body, /\r\n0\r\nX-Sum: 1\r\nGrpc-Status: 0\r\n\r\n$/);
+    for (
+      const name of ["Content-Length: 3", "Transfer-Encoding: chunked", "Host: b", "Connection: x"]
+    ) {
+      const refused = await stage.ask("POST", "/", chunked, `2\r\nhi\r\n0\r\n${name}\r\n\r\n`);
+      assertEquals(refused.status, 400, name);
+    }
+  },
+);
 
 onBothSockets(
-  "a request that comes back to us is answered 508, and reported once",
+  "a request that loops back to the proxy is answered 508, and reported once",
   async ({ start }) => {
     await using other = await nodeUpstream((_, response) => response.end("other"));
     await using stage = await start([other.port], { pseudonym: "failover-abc" });
@@ -232,7 +235,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "an upstream that leads back to us ends with 508 after one lap",
+  "an upstream that leads back to the proxy is answered 508 after one loop",
   async ({ start }) => {
     const laps: string[] = [];
     await using circle = rawUpstream(async (conn) => {
@@ -248,7 +251,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("one service behind another is no circle", async ({ start }) => {
+onBothSockets("one service behind another is not a loop", async ({ start }) => {
   await using end = await nodeUpstream((_, response) => response.end("end"));
   await using back = await opened(await start([end.port], { pseudonym: "failover-back" }));
   await using front = await opened(await start([back.port], { pseudonym: "failover-front" }));
@@ -257,7 +260,7 @@ onBothSockets("one service behind another is no circle", async ({ start }) => {
 });
 
 onBothSockets(
-  "our own answers have a Date, a response of an upstream keeps its own, or gets one",
+  "the proxy's own answers have a Date, a response of an upstream keeps its own, or gets one",
   async ({ start }) => {
     await using up = canned("HTTP/1.1 200 OK\r\nDate: yesterday\r\nContent-Length: 0\r\n\r\n");
     await using undated = canned("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
@@ -285,7 +288,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "a request that is refused at once leaves its connection as it was",
+  "a request that is refused at once leaves its connection usable",
   async ({ start }) => {
     await using up = mirror();
     const options = { basePath: "/app", pseudonym: "failover-1" };
@@ -305,7 +308,7 @@ onBothSockets(
   },
 );
 
-tlsTest("over HTTP/2 the same is refused at once", async (tls) => {
+tlsTest("over HTTP/2 the same requests are refused at once", async (tls) => {
   await using up = mirror();
   await using stage = await Stage.start([up.port], {
     tls,

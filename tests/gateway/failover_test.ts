@@ -1,6 +1,6 @@
 /**
  * The whole program between 200 clients and two upstreams in separate processes, while the primary is
- * killed, frozen and brought back. Every request has an id, and the upstreams say which ids they saw.
+ * killed, frozen and restarted. Every request has an id, and the upstreams log the ids that they received.
  */
 import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { Child } from "../harness/child.ts";
@@ -13,7 +13,7 @@ import { unusedPort } from "../../src/base/testing/ports.ts";
 const CLIENTS = 200;
 const WITNESS = new URL("./logging_upstream.ts", import.meta.url).pathname;
 
-/** What the upstreams saw: how often each id was begun. */
+/** How often the upstreams began to answer each id. */
 class RequestLog {
   readonly seen = new Map<string, number>();
 
@@ -43,7 +43,7 @@ interface Outcome {
   readonly failover: string;
 }
 
-/** What became of each request, and a way to wait for more of them. */
+/** The outcome of each request, and a way to wait for more of them. */
 class Outcomes {
   readonly all: Outcome[] = [];
   #wanted = Infinity;
@@ -54,14 +54,14 @@ class Outcomes {
     if (this.all.length >= this.#wanted) this.#reached();
   }
 
-  /** Resolves when so many further requests have come to an end. */
+  /** Resolves when this many further requests have ended. */
   further(count: number): Promise<void> {
     this.#wanted = this.all.length + count;
     return new Promise((resolve) => this.#reached = resolve);
   }
 }
 
-/** Sends request after request on kept connections until it is reported to stop. */
+/** Sends request after request on kept connections until `stop` is aborted. */
 async function client(port: number, number: number, stop: AbortSignal, outcomes: Outcomes) {
   const method = number % 2 === 0 ? "GET" : "POST";
   let conn: Deno.TcpConn | undefined;
@@ -105,7 +105,7 @@ async function exchange(conn: Deno.TcpConn, method: string, id: string): Promise
 const UNSENT = /reason=(connect-|closed-unused|hold|no-upstream|too-many)/;
 
 scenario(
-  "200 clients lose nothing that was not sent, and nothing unsafe is done twice",
+  "of 200 clients no request is lost that was not sent, and no unsafe one is executed twice",
   async ({ relay }) => {
     const requestLog = new RequestLog();
     const [first, second, front] = [unusedPort(), unusedPort(), unusedPort()];
@@ -130,7 +130,8 @@ scenario(
       { length: CLIENTS },
       (_, n) => client(front, n, stop.signal, outcomes),
     );
-    const progress = () => withTestDeadline("the clients to go on", outcomes.further(2 * CLIENTS));
+    const progress = () =>
+      withTestDeadline("the clients to continue", outcomes.further(2 * CLIENTS));
     try {
       for (let round = 0; round < 2; round++) {
         await progress();
@@ -159,7 +160,7 @@ scenario(
     console.log(
       `    ${outcomes.all.length} requests, ${failed.length} failed after they had been sent`,
     );
-    assertEquals(twice, [], "unsafe requests that were done twice");
+    assertEquals(twice, [], "unsafe requests that were executed twice");
     assertEquals(
       failed.filter(({ failover }) => UNSENT.test(failover)),
       [],
@@ -170,7 +171,8 @@ scenario(
       outcomes.all.filter(({ key, status }) => status === 200 && !requestLog.seen.has(key)),
       [],
     );
-    // What may be repeated was, unless its response had begun; of the rest each blow meets what it meets.
+    // A repeatable request was repeated unless its response had begun; of the others some are lost at each
+    // fault.
     const safe = failed.filter(({ key, status }) => key.startsWith("GET") && status !== 0);
     assertEquals(safe, [], "safe requests that failed");
     assertGreaterOrEqual(3 * CLIENTS, failed.length);

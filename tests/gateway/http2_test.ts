@@ -1,4 +1,4 @@
-/** HTTP/2 toward clients, where it differs from HTTP/1.1: bodies that may be none, and what comes first. */
+/** HTTP/2 toward clients, where it differs from HTTP/1.1: absent bodies, and the connection preface. */
 import { assertEquals } from "@std/assert";
 import { connect } from "node:http2";
 import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
@@ -22,7 +22,7 @@ async function withClient(tls: TlsFiles, run: (client: Deno.HttpClient) => Promi
   await run(client);
 }
 
-/** Answers each request that has come whole with the bytes of it, one connection after another. */
+/** Answers each complete request with its bytes, one connection after another. */
 function echoOfHeads(heads: string[]): Place {
   return rawUpstream(async (conn) => {
     for (;;) {
@@ -74,7 +74,7 @@ tlsTest(
     );
     await using stage = await Stage.start([up.port], { tls });
     await stage.open(0);
-    // Node's client takes a length that does not fit for a breach of the protocol.
+    // Node's client treats a length that does not match as a protocol error.
     const session = connect(`https://localhost:${stage.port}`, { ca: tls.cert });
     const ask = (path: string, method = "GET") => {
       const answer = Promise.withResolvers<(string | number | undefined)[]>();
@@ -115,11 +115,11 @@ tlsTest("a strict upstream keeps its connection after requests without a body", 
 });
 
 tlsTest(
-  "a body over HTTP/2 of unknown length arrives whole, parts that are empty too",
+  "a body over HTTP/2 of unknown length arrives whole, also with empty parts",
   async (tls) => {
     const go = Promise.withResolvers<void>();
     await using up = await nodeUpstream((request, response) => {
-      // Its head is here before the client has sent any of the body.
+      // Its head arrives before the client has sent any of the body.
       go.resolve();
       let text = "";
       request.on("data", (data) => text += data);
@@ -148,7 +148,7 @@ tlsTest(
   },
 );
 
-tlsTest("who has chosen HTTP/2 and speaks HTTP/1.1 is not answered", async (tls) => {
+tlsTest("a client that has negotiated HTTP/2 and sends HTTP/1.1 is not answered", async (tls) => {
   let asked = 0;
   await using up = await nodeUpstream((_, response) => {
     asked++;

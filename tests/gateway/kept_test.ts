@@ -7,7 +7,7 @@ import { hear, parsed, type Place, rawUpstream, say } from "./stage.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
 /**
- * Answers each request by `answers`, in order over all connections; `heard` has the number of the connection
+ * Answers requests with `answers`, in order over all connections; `heard` has the number of the connection
  * of each request, and `end` is called with the number of each connection that has ended.
  */
 function inTurn(
@@ -55,33 +55,36 @@ for (
   });
 }
 
-onBothSockets("bytes that come before a request are no answer to it", async ({ start }) => {
-  const asked = Promise.withResolvers<void>();
-  const evil = Promise.withResolvers<void>();
-  const ended = Promise.withResolvers<void>();
-  let connections = 0;
-  await using up = rawUpstream(async (conn) => {
-    const isFirst = ++connections === 1;
-    await hear(conn);
-    await say(conn, OK);
-    if (!isFirst) return;
-    await asked.promise;
-    await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
-    evil.resolve();
-    assertEquals(await hear(conn), "");
-    ended.resolve();
-  });
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  assertEquals((await stage.ask("GET", "/")).body, "ok");
-  asked.resolve();
-  await withTestDeadline("bytes that nobody asked for", evil.promise);
-  await withTestDeadline("the connection to be given up", ended.promise);
-  assertEquals([(await stage.ask("POST", "/")).body, connections], ["ok", 2]);
-});
+onBothSockets(
+  "bytes that arrive before a request are not taken for its answer",
+  async ({ start }) => {
+    const asked = Promise.withResolvers<void>();
+    const evil = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<void>();
+    let connections = 0;
+    await using up = rawUpstream(async (conn) => {
+      const isFirst = ++connections === 1;
+      await hear(conn);
+      await say(conn, OK);
+      if (!isFirst) return;
+      await asked.promise;
+      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+      evil.resolve();
+      assertEquals(await hear(conn), "");
+      ended.resolve();
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    assertEquals((await stage.ask("GET", "/")).body, "ok");
+    asked.resolve();
+    await withTestDeadline("bytes without a request", evil.promise);
+    await withTestDeadline("the connection to be given up", ended.promise);
+    assertEquals([(await stage.ask("POST", "/")).body, connections], ["ok", 2]);
+  },
+);
 
 onBothSockets(
-  "an upstream's Keep-Alive timeout is kept to: we are the first to close",
+  "an upstream's Keep-Alive timeout is respected: the proxy closes first",
   async ({ start }) => {
     const heard: number[] = [];
     const ended: number[] = [];
@@ -157,9 +160,10 @@ for (
     }));
     const statuses = all.flat();
     const lost = statuses.filter((status) => status !== 200).length;
-    // Each client may lose one to a connection that has just ended, before that is known of the upstream.
+    // Each client may lose one request on a connection that has just ended, before the pool knows that the
+    // upstream does this.
     assert(lost <= 2 * clients, `${lost} of ${statuses.length} POSTs were lost`);
-    await withTestDeadline("the upstream to name them all", named(statuses.length - lost));
+    await withTestDeadline("the upstream to print all of them", named(statuses.length - lost));
     assertEquals([...seen].filter(([, times]) => times > 1), []);
   });
 }

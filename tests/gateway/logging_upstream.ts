@@ -1,12 +1,12 @@
 /**
- * An upstream that testifies: a server of Node's that prints `METHOD id` for each request it begins to
- * work on, before it can answer. Run with its name and port as arguments.
+ * An upstream that logs: a server of Node that prints `METHOD id` for each request that it begins to
+ * answer, before it answers. Run with its name and port as arguments.
  */
 import { createServer } from "node:http";
 
 const [name, port] = Deno.args as [string, string];
 const encoder = new TextEncoder();
-/** Long enough that every client has a request here at any time. */
+/** Long enough that every client has a request in progress at any time. */
 const WORK_MS = 50;
 
 const server = createServer((request, response) => {

@@ -1,11 +1,11 @@
-/** A name service that is silent, on the way to an upstream: trouble of this machine, not of the upstream. */
+/** A name service that does not answer: a problem of this machine, not of the upstream. */
 import { assert, assertEquals } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { hearAll, nodeUpstream, parsed, say, type Stage } from "./stage.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
-/** Lets the time pass, `stepMs` at a time, until `promise` has settled; at most `mostMs`. */
+/** Advances the clock by `stepMs` at a time until `promise` has settled; by `mostMs` at most. */
 async function passUntil<T>(
   clock: ManualClock,
   promise: Promise<T>,
@@ -37,7 +37,7 @@ async function asking(stage: Stage, method: string): Promise<ReturnType<typeof p
 }
 
 onBothSockets(
-  "a name service that hangs raises no doubt: requests wait, and then get a 503",
+  "a name service that does not answer raises no doubt: requests wait, and then get a 503",
   async ({ start }) => {
     const clock = new ManualClock();
     const lookUp = () => new Promise<string[]>(() => {});
@@ -51,7 +51,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "a name service that answers late costs its time, and nothing else",
+  "a name service that answers late delays requests, and has no other effect",
   async ({ start }) => {
     await using up = await nodeUpstream((_, response) => response.end("well"));
     const clock = new ManualClock();

@@ -1,4 +1,4 @@
-/** nginx as an upstream: another implementation's framing, keep-alive, ranges and errors. */
+/** nginx as an upstream: the framing, keep-alive, ranges and errors of another implementation. */
 import { assert, assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -27,7 +27,7 @@ async function startNginx(folder: string, port: number): Promise<AsyncDisposable
   await Deno.writeTextFile(`${folder}/files/a.txt`, "0123456789".repeat(1000));
   await Deno.writeTextFile(`${folder}/nginx.conf`, conf);
   const args = ["-c", `${folder}/nginx.conf`, "-p", folder];
-  // It goes into the background by itself, and not before it listens.
+  // It becomes a daemon by itself, when it listens.
   await run(args);
   return { [Symbol.asyncDispose]: () => run([...args, "-s", "stop"]) };
 }

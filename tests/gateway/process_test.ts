@@ -1,4 +1,4 @@
-/** HTTP promises that unit tests and stages keep, kept by the executable in a process of its own too. */
+/** What the other tests show of HTTP mode, with the real program in a separate process. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 import { permissionsFor } from "../../scripts/permissions.ts";
@@ -13,7 +13,7 @@ import { startWebProxy } from "../harness/web_proxy.ts";
 import { tlsTest } from "./certificate.ts";
 import { hear, hearAll, hearEnd, type Place, rawUpstream, say } from "./stage.ts";
 
-/** An upstream that answers each request with what `answer` makes of its path and head. */
+/** An upstream that answers each request by its path and head. */
 function answering(answer: (path: string, head: string) => string): Place & { url: string } {
   const up = rawUpstream(async (conn) => {
     for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
@@ -101,7 +101,7 @@ scenario("redirects, TRACE, and responses that must have no body", async ({ rela
   conn.close();
 });
 
-scenario("a login of a connection serves its client alone", async ({ relay }) => {
+scenario("a connection with a login is used for its client only", async ({ relay }) => {
   await using up = rawUpstream(async (conn) => {
     let who = "nobody";
     for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
@@ -143,7 +143,7 @@ scenario("a kept connection ends before its upstream's Keep-Alive timeout", asyn
   await withTestDeadline("the end of the kept connection", ended.promise);
 });
 
-tlsTest("if HTTP/2 cannot be served, HTTP/1.1 is, and one line reports that", async (tls) => {
+tlsTest("if HTTP/2 cannot be served, HTTP/1.1 is, and one line says so", async (tls) => {
   await using primary = answering(() => OK);
   const port = unusedPort();
   const lines: string[] = [];
@@ -191,7 +191,7 @@ tlsTest("if HTTP/2 cannot be served, HTTP/1.1 is, and one line reports that", as
   }
 });
 
-Deno.test("each header that belongs to a message or a connection is refused, in one line", async () => {
+Deno.test("each configured header that belongs to a message or a connection is refused in one line", async () => {
   await using folder = await Folder.make();
   const names = ["Host", "Content-Length", "Transfer-Encoding", "Connection", "te", "UPGRADE"];
   await Promise.all(names.map(async (name) => {

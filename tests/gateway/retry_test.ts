@@ -1,4 +1,4 @@
-/** Retries, against upstreams that fail at every point of an exchange. */
+/** Retries, with upstreams that fail at every point of an exchange. */
 import { ManualClock } from "../../src/base/clock.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -31,7 +31,7 @@ async function well(text = "well"): Promise<Place & { readonly bodies: string[] 
   return Object.assign(up, { bodies });
 }
 
-/** Reads a whole head, calls `seen`, and closes without a byte of an answer. */
+/** Reads a whole head, adds it to `seen`, and closes without a byte of an answer. */
 function hangingUp(seen: string[]): Place {
   return rawUpstream(async (conn) => {
     const text = await hear(conn);
@@ -54,7 +54,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "a request that may be sent twice is, once, with its body, if no byte came back",
+  "a repeatable request is repeated once, with its body, if no byte of a response arrived",
   async ({ start }) => {
     const seen: string[] = [];
     await using bad = hangingUp(seen);
@@ -67,7 +67,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("it is sent twice, never three times", async ({ start }) => {
+onBothSockets("a request is sent twice, never three times", async ({ start }) => {
   const seen: string[] = [];
   await using bad = hangingUp(seen);
   await using worse = hangingUp(seen);
@@ -79,10 +79,10 @@ onBothSockets("it is sent twice, never three times", async ({ start }) => {
 });
 
 onBothSockets(
-  "a request that a stale connection swallowed was sent once: it is sent once more, not twice",
+  "a request that was lost on a stale connection counts as sent: it is sent once more, not twice",
   async ({ start }) => {
     const seen: string[] = [];
-    // Keeps its connection after the first answer, and closes on whatever comes later.
+    // Keeps its connection after the first answer, and closes it at the next request.
     await using bad = rawUpstream(async (conn) => {
       if ((await hear(conn)) === "") return;
       seen.push("GET");
@@ -115,7 +115,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "an Idempotency-Key makes it repeatable, if the operator has enabled that",
+  "an Idempotency-Key makes a request repeatable, if the operator has enabled that",
   async ({ start }) => {
     for (const honourIdempotencyKey of [false, true]) {
       await using bad = hangingUp([]);
@@ -144,7 +144,7 @@ onBothSockets("a body that is too large to keep is not repeated", async ({ start
 });
 
 onBothSockets(
-  "a body that is still coming when the upstream fails goes on to the next",
+  "a body that is still arriving when the upstream fails is sent to the next one",
   async ({ start }) => {
     const failed = Promise.withResolvers<void>();
     await using bad = rawUpstream(async (conn) => {
@@ -175,7 +175,7 @@ onBothSockets(
       await hear(conn);
       requests++;
       await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-      // The second request on a connection meets a server that has just given up on it.
+      // The server closes the connection when the second request arrives.
       if ((await hear(conn)) !== "") requests++;
     });
     await using stage = await start([up.port]);
@@ -189,7 +189,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "an upstream that dies, its port last, has a moment to do so: a repeatable request is not lost on it",
+  "an upstream that ends and closes its port last is given time to do so: no repeatable request is lost",
   async ({ start }) => {
     let connections = 0;
     const dying = rawUpstream(async (conn) => {
@@ -213,7 +213,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "an upstream that accepts and resets until its end: a repeatable request waits for what the check says",
+  "with an upstream that accepts and resets until its end a repeatable request waits for the verdict of the check",
   async ({ start }) => {
     let [connections, swallowed] = [0, 0];
     await using dying = rawUpstream(async (conn) => {
@@ -234,7 +234,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "the last time that a request is sent, it takes a new connection, although others are kept",
+  "the last attempt of a request uses a new connection, although others are kept",
   async ({ start }) => {
     const both = Promise.withResolvers<void>();
     const requests: number[] = [];
@@ -275,7 +275,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "a response that has begun is never switched: the client's connection is reset",
+  "a response that has begun is not continued from another upstream: the client's connection is reset",
   async ({ start, cut }) => {
     for (
       const framing of [
@@ -303,7 +303,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "many incomplete responses are reported in one line a second",
+  "many incomplete responses are reported in one line per second",
   async ({ start, cut }) => {
     await using bad = rawUpstream(async (conn) => {
       await hear(conn);
@@ -338,7 +338,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "a malformed response is a 502, and nothing of it reaches the client",
+  "a malformed response is answered 502, and nothing of it reaches the client",
   async ({ start }) => {
     const bad = [
       "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
@@ -364,7 +364,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "repeats have a budget: a fifth of the exchanges under way, at least three; others wait",
+  "retries have a budget: a fifth of the running exchanges, at least three; others wait",
   async ({ start }) => {
     let hungUp = 0;
     const all = Promise.withResolvers<void>();
@@ -427,7 +427,7 @@ onBothSockets("without a hold, a retry without room fails at once", async ({ sta
 });
 
 onBothSockets(
-  "with nowhere else to go a refused request waits, and the next decision takes it along",
+  "without another upstream a refused request waits, and follows the next decision",
   async ({ start }) => {
     await using backup = await well();
     await using stage = await start([refusingPort(), backup.port], { standIn: false });
@@ -442,21 +442,24 @@ onBothSockets(
   },
 );
 
-onBothSockets("an upstream that answers after all gets what doubted it", async ({ start }) => {
-  const port = refusingPort();
-  await using stage = await start([port], { standIn: false });
-  await stage.open(0);
-  const doubted = Promise.withResolvers<void>();
-  stage.onDoubt = () => doubted.resolve();
-  const asking = stage.ask("POST", "/", [], "once");
-  await doubted.promise;
-  await using _up = await nodeUpstream((_, response) => response.end("back"), port);
-  await stage.gateway.confirm("u0");
-  assertEquals((await asking).body, "back");
-});
+onBothSockets(
+  "an upstream that passes its check gets the requests that had doubted it",
+  async ({ start }) => {
+    const port = refusingPort();
+    await using stage = await start([port], { standIn: false });
+    await stage.open(0);
+    const doubted = Promise.withResolvers<void>();
+    stage.onDoubt = () => doubted.resolve();
+    const asking = stage.ask("POST", "/", [], "once");
+    await doubted.promise;
+    await using _up = await nodeUpstream((_, response) => response.end("back"), port);
+    await stage.gateway.confirm("u0");
+    assertEquals((await asking).body, "back");
+  },
+);
 
 onBothSockets(
-  "held requests are woken by the decision, and turned away by a refusal",
+  "held requests continue at a decision, and are turned away by a refusal",
   async ({ start }) => {
     await using up = await well();
     await using stage = await start([up.port]);
@@ -477,7 +480,7 @@ onBothSockets(
   },
 );
 
-/** Resolves when so many exchanges wait. */
+/** Resolves when this many exchanges wait. */
 async function held(stage: Stage, count: number): Promise<void> {
   const waiting = async () => {
     while (stage.gateway.counters().held < count) {
@@ -496,7 +499,7 @@ onBothSockets("more requests than may be held get 503 at once", async ({ start }
   await first;
 });
 
-onBothSockets("a hold has an end, and then the page of the operator", async ({ start }) => {
+onBothSockets("at the end of the hold clients get the configured error page", async ({ start }) => {
   const bytes = new TextEncoder().encode("our page");
   await using stage = await start([refusingPort()], {
     holdMs: 20,
@@ -517,7 +520,7 @@ onBothSockets("a held client that leaves makes room for another", async ({ start
   const gone = async () => {
     while (stage.gateway.counters().held > 0) await new Promise((r) => setImmediate(r));
   };
-  await withTestDeadline("the held client to be let go", gone());
+  await withTestDeadline("the held client to be released", gone());
   assertEquals(stage.gateway.counters().abandoned, 1);
 });
 
@@ -538,7 +541,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "an upstream that does not answer is given up in time, and a safe request goes to the next one",
+  "an upstream that does not answer is given up at its time-out, and a safe request goes to the next one",
   async ({ start }) => {
     await using mute = rawUpstream(async (conn) => void await hearAll(conn));
     await using backup = await well();
@@ -554,7 +557,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "when the active upstream goes down, what it still works on is ended and moves on if it may",
+  "when the active upstream goes down, its running exchanges end, and repeatable ones move on",
   async ({ start }) => {
     let there = 0;
     const both = Promise.withResolvers<void>();
@@ -585,7 +588,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "a static backup answers by itself, and is named in the header",
+  "a static backup answers, and is named in the header",
   async ({ start }) => {
     await using stage = await start([refusingPort()], {
       backup: (request) =>
@@ -633,7 +636,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "draining lets a running exchange finish, and then closes its connection",
+  "a drain lets a running exchange finish, and then closes its connection",
   async ({ start }) => {
     const there = Promise.withResolvers<void>();
     const go = Promise.withResolvers<void>();
@@ -657,7 +660,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "a request on a kept connection moves on when its upstream goes down, not back to it",
+  "a request on a kept connection moves to another upstream when its own goes down",
   async ({ start }) => {
     let silent = false;
     const isAsked = Promise.withResolvers<void>();

@@ -1,4 +1,4 @@
-/** A whole HTTP service as the command line describes it: every option must make a difference. */
+/** A whole HTTP service from its command line: every option must have its effect. */
 import { ProcessMemory } from "../../src/app/process_memory.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
@@ -15,7 +15,7 @@ import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
 import { close, hearAll, hearEnd, nodeUpstream, parsed, refusingPort, say } from "./stage.ts";
 
-/** A service that runs, on a port of the system's choice. */
+/** A running service on a port that the system chooses. */
 class Front implements AsyncDisposable {
   readonly events: Event[] = [];
   #news = Promise.withResolvers<void>();
@@ -103,7 +103,7 @@ function onBothSockets(name: string, run: (start: typeof Front.start) => Promise
     }));
 }
 
-/** Answers with what it was asked; `checks` collects the paths of those who ask without `X-Real`. */
+/** Answers with the request; `checks` collects the paths of requests without `X-Real`, which are checks. */
 async function echo(checks: string[] = [], status: () => number = () => 200) {
   return await nodeUpstream((request, response) => {
     const { host, authorization, "x-real": real, "x-key": key } = request.headers;
@@ -151,7 +151,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("--allow-trace passes TRACE on, which is refused without it", async (start) => {
+onBothSockets("--allow-trace forwards TRACE, which is refused without it", async (start) => {
   await using up = await echo();
   const primary = `--primary=http://127.0.0.1:${up.port}`;
   for (const [flags, status] of [[[], 405], [["--allow-trace"], 200]] as const) {
@@ -177,7 +177,7 @@ onBothSockets("each service has its own name in Via", async (start) => {
 });
 
 onBothSockets(
-  "--max-body bounds a request, --check-path and --check-status the checks",
+  "--max-body limits a request, --check-path and --check-status determine the checks",
   async (start) => {
     const checks: string[] = [];
     await using up = await echo(checks, () => 302);
@@ -189,7 +189,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("a folder and a page stand in where no server is left", async (start) => {
+onBothSockets("a folder and a page serve clients when no server is left", async (start) => {
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
   await Deno.writeTextFile(`${folder}/index.html`, "<p>static");
   await Deno.writeTextFile(`${folder}/sorry.html`, "<p>sorry");
@@ -212,7 +212,7 @@ onBothSockets("a folder and a page stand in where no server is left", async (sta
 });
 
 onBothSockets(
-  "with nobody left, clients are held for --hold and then get --error-page",
+  "without an upstream, clients are held for --hold and then get --error-page",
   async (start) => {
     const page = await Deno.makeTempFile({ prefix: "failover-test-", suffix: ".html" });
     await Deno.writeTextFile(page, "<p>gone for lunch");
@@ -229,7 +229,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("checks that all fail do not take down what still answers", async (start) => {
+onBothSockets("an upstream that still answers is used although all checks fail", async (start) => {
   await using up = await echo([], () => 500);
   await using front = await start([`--primary=http://127.0.0.1:${up.port}`]);
   await front.event("service.failedOpen");
@@ -252,7 +252,7 @@ onBothSockets("--response-idle-timeout ends a response that has stopped", async 
   assertStringIncludes(text, "part");
 });
 
-Deno.test("a file that cannot be read is a mistake of the operator, named with its option", async () => {
+Deno.test("a file that cannot be read is a configuration error that names the option", async () => {
   const primary = "--primary=http://127.0.0.1:1";
   for (const flag of ["ca-file", "error-page"]) {
     const failed = await Front.start([primary, `--${flag}=/no/such/file`]).catch((e) => e.message);
@@ -261,7 +261,7 @@ Deno.test("a file that cannot be read is a mistake of the operator, named with i
   }
 });
 
-tlsTest("an https upstream is trusted by --ca-file, and by nothing less", async (tls) => {
+tlsTest("an https upstream is trusted with --ca-file, and not without it", async (tls) => {
   const { cert, key, certPath } = tls;
   const up = createServer({ cert, key }, (_, response) => response.end("secret"));
   await new Promise<void>((resolve) => up.listen(0, "127.0.0.1", resolve));
@@ -278,7 +278,7 @@ tlsTest("an https upstream is trusted by --ca-file, and by nothing less", async 
   await new Promise((resolve) => up.close(resolve));
 });
 
-tlsTest("--tls-cert and --tls-key serve HTTPS, together or not at all", async (tls) => {
+tlsTest("--tls-cert and --tls-key serve HTTPS, and neither works alone", async (tls) => {
   await using up = await echo();
   const primary = `--primary=http://127.0.0.1:${up.port}`;
   const cert = `--tls-cert=${tls.certPath}`;

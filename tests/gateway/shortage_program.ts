@@ -1,6 +1,6 @@
 /**
- * A gateway in a process with few descriptors. All of them are used up, then a request is made on a
- * connection that is there already; what becomes of it is printed, one JSON value a line. Run with the
+ * A gateway in a process with few descriptors. All of them are used up, then a request is sent on an
+ * existing connection; its outcome is printed, one JSON value per line. Run with the
  * kind of sockets as its argument, under `ulimit -n`.
  */
 import { denoSockets } from "../../src/net/deno/transport.ts";
@@ -9,10 +9,10 @@ import { realClock } from "../../src/base/clock.ts";
 import { hear, rawUpstream, say, Stage } from "./stage.ts";
 
 const sockets = Deno.args[0] === "splice" ? () => linuxSockets(realClock) : () => denoSockets;
-/** Enough for a kept connection's first request, which is waited for while nothing can be opened. */
+/** Long enough for the first request of a kept connection. */
 const SHORT_MS = 300;
 
-/** Uses up every descriptor. The result gives them back. */
+/** Uses up every descriptor. The returned function closes them. */
 function useUp(): () => void {
   const files: Deno.FsFile[] = [];
   try {
@@ -33,7 +33,7 @@ async function run(holdMs: number, givesBack: boolean): Promise<void> {
   const stage = await Stage.start([up.port, up.port], { sockets, holdMs });
   await stage.open(0);
   const conn = await stage.connect();
-  // Everything that is loaded late is loaded before descriptors run out.
+  // Modules that are loaded on demand must be loaded before descriptors run out.
   await say(conn, "GET /__failover/health HTTP/1.1\r\nHost: a\r\n\r\n");
   await hear(conn, "OK");
   const giveBack = useUp();

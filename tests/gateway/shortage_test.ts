@@ -1,4 +1,4 @@
-/** Trouble of this machine on the way to an upstream: the request waits, and nobody else is blamed. */
+/** A shortage of this machine: the request waits, and no upstream is doubted. */
 import { assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";

@@ -1,7 +1,7 @@
 /**
  * Request smuggling, end to end: whatever a client sends, no bytes of a request's body or of a refused
- * request become a separate request at the upstream. The upstream is Node's, whose parser is another
- * hand's.
+ * request become a separate request at the upstream. The upstream is Node's, whose parser is
+ * independent of ours.
  */
 import { assert, assertEquals } from "@std/assert";
 import { readByLlhttp } from "../../src/http1/testing/llhttp.ts";
@@ -21,7 +21,10 @@ const POST = "POST /open HTTP/1.1\r\nHost: a\r\n";
 const HIDDEN = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
 const CHUNKED = "Transfer-Encoding: chunked\r\n";
 
-/** Refused, with a 400 or another error and the end of the connection; nothing of it may reach the upstream. */
+/**
+ * Requests that are refused with an error, after which the connection ends; nothing of them may reach the
+ * upstream.
+ */
 const REFUSED: readonly string[] = [
   `${POST}Content-Length: 6\r\n${CHUNKED}\r\n0\r\n\r\n${HIDDEN}`,
   `${POST}${CHUNKED}Content-Length: 6\r\n\r\n0\r\n\r\n${HIDDEN}`,
@@ -66,7 +69,7 @@ const REFUSED: readonly string[] = [
   `POST /open HTTP/1.1\nHost: a\n\n${HIDDEN}`,
 ];
 
-/** Bodies that are no chunks: the request may have begun, and must not end well. */
+/** Bodies with invalid chunks: the request may have begun, and must not succeed. */
 const BAD_CHUNKS: readonly string[] = [
   "0x3\r\nabc\r\n0\r\n\r\n",
   "+3\r\nabc\r\n0\r\n\r\n",
@@ -88,7 +91,7 @@ const BAD_CHUNKS: readonly string[] = [
   "0\r\n X: y\r\n\r\n",
 ];
 
-/** An upstream that writes down each request that it read to its end. */
+/** An upstream that records each request that it has read to its end. */
 async function recording() {
   const seen: string[] = [];
   const up = await nodeUpstream((request, response) => {
@@ -117,7 +120,7 @@ async function hearUntilCut(conn: Deno.Conn): Promise<string> {
   return text;
 }
 
-/** Sends `text`, then the end, and returns all that comes back, however the connection ends. */
+/** Sends `text`, then the end, and returns all that is received, however the connection ends. */
 async function send(stage: Stage, text: string): Promise<string> {
   const conn = await stage.connect();
   await say(conn, text).catch(() => {});
@@ -136,7 +139,7 @@ function statuses(answer: string): string[] {
 }
 
 onBothSockets(
-  "what two readers could frame differently is refused, and nothing of it arrives",
+  "a request that two recipients could frame differently is refused, and nothing of it arrives",
   async ({ start }) => {
     await using up = await recording();
     await using stage = await start([up.port]);
@@ -152,7 +155,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "a body that is no chunks ends the request, and what is in it stays in it",
+  "a body with invalid chunks ends the request, and none of its bytes becomes another request",
   async ({ start }) => {
     await using up = await recording();
     await using stage = await start([up.port]);
@@ -171,7 +174,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "requests in bodies stay bodies, on connections that many requests share",
+  "requests inside bodies stay part of the body, on connections that many requests share",
   async ({ start }) => {
     await using up = await recording();
     await using stage = await start([up.port]);
@@ -195,11 +198,11 @@ onBothSockets(
   },
 );
 
-/** Where llhttp stops and we do not: unknown methods, odd chunk extensions. */
+/** Errors of llhttp for what we accept: unknown methods, unusual chunk extensions. */
 const LAXER = new Set(["HPE_INVALID_METHOD", "HPE_STRICT"]);
 
 onBothSockets(
-  "of mutated requests the upstream reads what llhttp reads directly, or less",
+  "of mutated requests the upstream receives what llhttp reads without the proxy, or less",
   async ({ start }) => {
     const next = random(11);
     await using up = await recording();
@@ -217,7 +220,7 @@ onBothSockets(
         );
       const through = up.seen.splice(0);
       if (error !== undefined && LAXER.has(error)) continue;
-      // In order, though one that we refuse may be missing.
+      // In order, although a request that we refuse may be missing.
       let at = 0;
       for (const request of through) {
         at = direct.indexOf(request, at) + 1;

@@ -1,6 +1,6 @@
 /**
- * A gateway in this process, with upstreams of all kinds behind it and the controller's orders in the
- * hands of the test: the conditions of one exchange then fit in one line.
+ * A gateway in this process, with upstreams of all kinds, to which the test gives the orders of the
+ * controller.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -22,14 +22,14 @@ import type { Sockets } from "../../src/net/transport.ts";
 import { Deadlines } from "../../src/net/deadlines.ts";
 import { Pool } from "../../src/http1/pool.ts";
 
-/** Where something stands that speaks, or does not speak, HTTP. */
+/** A running server, which may or may not answer with HTTP. */
 export interface Place extends AsyncDisposable {
   readonly port: number;
 }
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** A server of Node's. */
+/** A server of Node. */
 export async function nodeUpstream(handler: Handler, port = 0): Promise<
   Place & {
     readonly server: ReturnType<typeof createServer>;
@@ -60,7 +60,8 @@ export function rawUpstream(serve: (conn: Deno.TcpConn) => Promise<void>): Place
         conns.add(conn);
         running.push(serveOne(conn));
       } catch (error) {
-        // One that was reset before it was accepted is none; anything else is the end of the listener.
+        // A connection that was reset before it was accepted is skipped; any other error is the end of the
+        // listener.
         if (!(error instanceof Deno.errors.NotConnected)) return;
       }
     }
@@ -69,7 +70,7 @@ export function rawUpstream(serve: (conn: Deno.TcpConn) => Promise<void>): Place
     try {
       await serve(conn);
     } catch {
-      // A misbehaving upstream may well be hung up on.
+      // The proxy may close the connection of an upstream that misbehaves.
     } finally {
       conns.delete(conn);
       close(conn);
@@ -118,7 +119,7 @@ export function hearAll(conn: Deno.Conn, text = ""): Promise<string> {
   return hear(conn, "\0 never \0", text);
 }
 
-/** Reads until the peer has finished, in order or with a reset. */
+/** Reads until the peer has ended the connection, orderly or by a reset. */
 export async function hearEnd(conn: Deno.Conn): Promise<{ text: string; end: "ended" | "reset" }> {
   const buffer = new Uint8Array(65536);
   let text = "";
@@ -149,20 +150,20 @@ export interface StageOptions extends Partial<GatewaySettings> {
   readonly headers?: readonly (readonly [string, string])[];
   readonly connectMs?: number;
   readonly trusted?: Networks;
-  /** Between two bytes of a response; 0, which is never, by default. */
+  /** The longest time between two bytes of a response; 0, the default, is no limit. */
   readonly responseIdleMs?: number;
   /** The name of every upstream; its IP address by default. */
   readonly upstreamHost?: string;
-  /** Finds the address of that name. */
+  /** Looks up the address of that name. */
   readonly lookUp?: LookUp;
   /** Makes the sockets; Deno's by default. */
   readonly sockets?: () => Sockets;
-  /** Whether upstreams other than the active one may stand in; true by default. */
+  /** Whether other upstreams than the active one may be used; true by default. */
   readonly standIn?: boolean;
   readonly backup?: (request: Request) => Promise<Response>;
   readonly tls?: TlsFiles;
   readonly admin?: { fetch(request: Request): Response | Promise<Response> };
-  /** Does something to each exchange before the gateway has it. */
+  /** Is called with each exchange before the gateway. */
   readonly meddle?: (exchange: GatewayEnv["downstream"]) => void;
 }
 
@@ -181,7 +182,7 @@ const QUICK: GatewaySettings = {
   pseudonym: "failover",
 };
 
-/** Gateway and port, torn down together. */
+/** Gateway and port, which end together. */
 export class Stage implements AsyncDisposable {
   readonly gateway: Gateway;
   port = 0;
@@ -287,7 +288,7 @@ export class Stage implements AsyncDisposable {
     return conn;
   }
 
-  /** Sends `text` on a separate connection and returns all that comes back until it is closed. */
+  /** Sends `text` on a separate connection and returns all that is received until it is closed. */
   async raw(text: string): Promise<string> {
     const conn = await this.connect();
     await say(conn, text);
@@ -332,7 +333,7 @@ export interface Answer {
   readonly body: string;
 }
 
-/** Takes a whole response apart; the body stays as it was framed. */
+/** Parses a whole response; the body keeps its framing. */
 export function parsed(text: string): Answer {
   const end = text.indexOf("\r\n\r\n");
   const [first = "", ...lines] = text.slice(0, end < 0 ? text.length : end).split("\r\n");

@@ -12,7 +12,7 @@ async function withClient(tls: TlsFiles, run: (client: Deno.HttpClient) => Promi
 }
 
 tlsTest(
-  "an HTTP/2 client gets method, path, headers and body through, and the answer back",
+  "method, path, headers and body of an HTTP/2 client are forwarded, and it gets the response",
   async (tls) => {
     await using up = await nodeUpstream((request, response) => {
       let body = "";
@@ -104,7 +104,7 @@ tlsTest("a certificate that changes is served to new clients, a broken one is no
         await conn.handshake();
         return true;
       } catch {
-        // Refused for the moment in which the port changes hands, or another certificate.
+        // A connect may be refused at the moment of the change.
         return false;
       }
     };

@@ -1,7 +1,7 @@
 /**
  * The property of uploads: for all bodies, splits, faults and waits, the upstream that answers has
- * got exactly the client's bytes, or the client learns that the request was lost. What is small enough
- * to be kept is never lost.
+ * received exactly the client's bytes, or the client is notified that the request was lost. A body that is
+ * small enough to be kept is never lost.
  */
 import { assert, assertEquals } from "@std/assert";
 import { createServer as createNetServer, type Socket } from "node:net";
@@ -21,17 +21,17 @@ interface Plan {
   readonly fault: typeof FAULTS[number];
   /** Bytes that the first upstream reads before its fault. */
   readonly after: number;
-  /** Whether another upstream may stand in at once, or the request waits for a decision. */
+  /** Whether another upstream is used at once, or the request waits for a decision. */
   readonly standIn: boolean;
-  /** Turns of the event loop between the doubt and the decision. */
+  /** Ticks of the event loop between the doubt and the decision. */
   readonly waits: number;
-  /** From this byte on the client keeps the rest until the first upstream is known to have failed. */
+  /** From this byte on the client waits with the rest until the first upstream is known to have failed. */
   readonly gate: number;
 }
 
 function planOf(dice: Dice): Plan {
   const size = dice.pick([1, 100, 5_000, 40_000, KEPT_MAX, KEPT_MAX + 1, 80_000, 200_000]);
-  // Most of all while what came would still fit, so that what comes next decides.
+  // Mostly while the bytes so far still fit, so that the next ones decide.
   const after = dice.under(dice.under(2) === 0 ? Math.min(size, KEPT_MAX) : size + 200);
   return {
     size,
@@ -45,11 +45,11 @@ function planOf(dice: Dice): Plan {
 }
 
 async function turns(count: number): Promise<void> {
-  // Not by `setImmediate`, which leaves sockets waiting.
+  // Not by `setImmediate`, with which sockets would wait.
   for (let i = count; i > 0; i--) await new Promise<void>((resolve) => setTimeout(resolve));
 }
 
-/** An upstream that reads so many bytes and then does what the plan says. */
+/** An upstream that reads `after` bytes and then fails as planned. */
 async function faulty(
   { fault, after }: Pick<Plan, "fault" | "after">,
   stalled: Promise<void>,
@@ -114,7 +114,7 @@ async function write(
     const before = Math.max(0, Math.min(part.length, gate - count));
     await writeAll(part.subarray(0, before));
     if (count <= gate && count + part.length > gate) {
-      // Framed otherwise, the upstream may count less than what it waits for.
+      // With other framing the upstream may count fewer bytes than it waits for.
       for (let i = 20; i > 0 && !isOpen(); i--) await turns(1);
       await turns(dice.under(4));
     }
@@ -159,7 +159,7 @@ async function run(seed: number, start: OnSockets["start"]): Promise<void> {
     plan.gate,
     () => doubted,
   );
-  // An early answer ends the connection under the hands of who still writes.
+  // An early answer ends the connection while the client still writes.
   writing.catch(() => {}).finally(stalled.resolve);
   const answer = await withTestDeadline(`an answer: ${what}`, hear(conn)).catch(String);
   close(conn);
@@ -176,20 +176,20 @@ async function run(seed: number, start: OnSockets["start"]): Promise<void> {
   assertEquals(got.length, 0, `${what}: ${status}, and yet it was answered`);
   const isLost = status === "502" && plan.size > KEPT_MAX;
   const isEarly = status === "418" && plan.fault === "early";
-  // The early answer of who closes with bytes unread may be destroyed by a reset.
+  // The early answer of an upstream that closes with unread bytes may be lost by a reset.
   const isUndone = plan.fault === "early" && status === "502";
   assert(isLost || isEarly || isUndone, `${what}: ${status}`);
 }
 
 onBothSockets(
-  "the upstream that answers has got the client's bytes, all and only those",
+  "the upstream that answers has received exactly the client's bytes",
   async ({ start }) => {
     for (const seed of seeds(SEEDS)) await run(seed, start);
   },
 );
 
 onBothSockets(
-  "what the client sends between two attempts belongs to the next one",
+  "bytes that the client sends between two attempts go to the next one",
   async ({ start }) => {
     for (const fault of ["kill", "reset"] as const) {
       await using first = await faulty({ fault, after: 30_000 }, Promise.resolve());

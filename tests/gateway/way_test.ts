@@ -1,4 +1,4 @@
-/** A request's way through the gateway and back: what must arrive as it was sent, and what must not. */
+/** What the gateway forwards unchanged, and what it changes. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { connect } from "node:net";
 import { ManualClock } from "../../src/base/clock.ts";
@@ -38,7 +38,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("OPTIONS * stays OPTIONS *, and any method passes", async ({ start }) => {
+onBothSockets("OPTIONS * stays OPTIONS *, and any method is forwarded", async ({ start }) => {
   await using up = mirror();
   await using stage = await start([up.port], { basePath: "/base" });
   await stage.open(0);
@@ -55,7 +55,7 @@ onBothSockets("headers keep their spelling, order and duplicates", async ({ star
 });
 
 onBothSockets(
-  "headers of one hop, and those that Connection names, do not pass",
+  "hop-by-hop headers, and those that Connection names, are not forwarded",
   async ({ start }) => {
     await using up = mirror();
     await using stage = await start([up.port]);
@@ -72,7 +72,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("the upstream learns who asked, for what host, and over what", async ({ start }) => {
+onBothSockets("the upstream is told the client's address, host and protocol", async ({ start }) => {
   await using up = mirror();
   await using stage = await start([up.port]);
   await stage.open(0);
@@ -92,7 +92,7 @@ onBothSockets("the upstream learns who asked, for what host, and over what", asy
 });
 
 onBothSockets(
-  "the client's Host is passed on if the operator wants it, unless the upstream has its own host",
+  "the client's Host is forwarded if that is configured, unless the upstream has its own host",
   async ({ start }) => {
     await using up = mirror();
     {
@@ -116,7 +116,7 @@ onBothSockets("headers configured for an upstream replace the client's", async (
 });
 
 onBothSockets(
-  "the base path of an upstream is joined, and taken off its redirects",
+  "the base path of an upstream is added to paths, and removed from its redirects",
   async ({ start }) => {
     await using up = await nodeUpstream((request, response) => {
       const { port } = up;
@@ -131,15 +131,18 @@ onBothSockets(
   },
 );
 
-onBothSockets("a redirect elsewhere passes as it is, and is not followed", async ({ start }) => {
-  await using up = await nodeUpstream((_, response) => {
-    response.writeHead(302, { location: "https://elsewhere.test/x" }).end();
-  });
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const answer = await stage.ask("GET", "/");
-  assertEquals([answer.status, answer.get("location")], [302, "https://elsewhere.test/x"]);
-});
+onBothSockets(
+  "a redirect to another host is forwarded unchanged, and is not followed",
+  async ({ start }) => {
+    await using up = await nodeUpstream((_, response) => {
+      response.writeHead(302, { location: "https://elsewhere.test/x" }).end();
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    const answer = await stage.ask("GET", "/");
+    assertEquals([answer.status, answer.get("location")], [302, "https://elsewhere.test/x"]);
+  },
+);
 
 onBothSockets(
   "many Set-Cookie lines and an unknown reason phrase reach the client",
@@ -164,28 +167,31 @@ onBothSockets(
   },
 );
 
-onBothSockets("a compressed body passes byte for byte with its headers", async ({ start }) => {
-  const bytes = new Uint8Array(
-    await new Response(
-      new Blob(["hello ".repeat(1000)]).stream().pipeThrough(new CompressionStream("gzip")),
-    ).arrayBuffer(),
-  );
-  await using up = await nodeUpstream((_, response) => {
-    response.writeHead(200, {
-      "content-encoding": "gzip",
-      etag: '"x-gzip"',
-      "content-length": bytes.length,
-    }).end(bytes);
-  });
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const { body, get } = await stage.ask("GET", "/");
-  assertEquals(Uint8Array.from(body, (c) => c.charCodeAt(0)), bytes);
-  assertEquals(
-    [get("content-encoding"), get("etag"), get("content-length")],
-    ["gzip", '"x-gzip"', String(bytes.length)],
-  );
-});
+onBothSockets(
+  "a compressed body is forwarded byte for byte with its headers",
+  async ({ start }) => {
+    const bytes = new Uint8Array(
+      await new Response(
+        new Blob(["hello ".repeat(1000)]).stream().pipeThrough(new CompressionStream("gzip")),
+      ).arrayBuffer(),
+    );
+    await using up = await nodeUpstream((_, response) => {
+      response.writeHead(200, {
+        "content-encoding": "gzip",
+        etag: '"x-gzip"',
+        "content-length": bytes.length,
+      }).end(bytes);
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    const { body, get } = await stage.ask("GET", "/");
+    assertEquals(Uint8Array.from(body, (c) => c.charCodeAt(0)), bytes);
+    assertEquals(
+      [get("content-encoding"), get("etag"), get("content-length")],
+      ["gzip", '"x-gzip"', String(bytes.length)],
+    );
+  },
+);
 
 onBothSockets(
   "HEAD keeps the declared length, and gets none that was not declared",
@@ -202,23 +208,26 @@ onBothSockets(
   },
 );
 
-onBothSockets("204 and 304 pass without a body, ranges with theirs", async ({ start }) => {
-  await using up = await nodeUpstream((request, response) => {
-    if (request.headers.range !== undefined) {
-      response.writeHead(206, { "content-range": "bytes 1-2/9", "content-length": 2 }).end("ab");
-    } else response.writeHead(Number(request.url!.slice(1)), { etag: '"1"' }).end();
-  });
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  for (const status of [204, 304]) {
-    const answer = await stage.ask("GET", `/${status}`);
-    assertEquals([answer.status, answer.body, answer.get("etag")], [status, "", '"1"']);
-  }
-  const part = await stage.ask("GET", "/", ["Range: bytes=1-2"]);
-  assertEquals([part.status, part.get("content-range"), part.body], [206, "bytes 1-2/9", "ab"]);
-});
+onBothSockets(
+  "204 and 304 are forwarded without a body, ranges with their bytes",
+  async ({ start }) => {
+    await using up = await nodeUpstream((request, response) => {
+      if (request.headers.range !== undefined) {
+        response.writeHead(206, { "content-range": "bytes 1-2/9", "content-length": 2 }).end("ab");
+      } else response.writeHead(Number(request.url!.slice(1)), { etag: '"1"' }).end();
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    for (const status of [204, 304]) {
+      const answer = await stage.ask("GET", `/${status}`);
+      assertEquals([answer.status, answer.body, answer.get("etag")], [status, "", '"1"']);
+    }
+    const part = await stage.ask("GET", "/", ["Range: bytes=1-2"]);
+    assertEquals([part.status, part.get("content-range"), part.body], [206, "bytes 1-2/9", "ab"]);
+  },
+);
 
-onBothSockets("early hints and trailers pass in both directions", async ({ start }) => {
+onBothSockets("early hints and trailers are forwarded in both directions", async ({ start }) => {
   let trailers: unknown;
   await using up = await nodeUpstream((request, response) => {
     request.resume().on("end", () => {
@@ -241,24 +250,27 @@ onBothSockets("early hints and trailers pass in both directions", async ({ start
   assertEquals({ ...(trailers as object) }, { "x-check": "7" });
 });
 
-onBothSockets("100 Continue is asked of the upstream before the body is", async ({ start }) => {
-  await using up = rawUpstream(async (conn) => {
-    assertStringIncludes(await hear(conn), "Expect: 100-continue");
-    await say(conn, "HTTP/1.1 100 Continue\r\n\r\n");
-    assertEquals(await hear(conn, "hello"), "hello");
-    await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-  });
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const conn = await stage.connect();
-  await say(
-    conn,
-    "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\nConnection: close\r\n\r\n",
-  );
-  assertMatch(await hear(conn), /^HTTP\/1\.1 100 /);
-  await say(conn, "hello");
-  assertMatch(await hearAll(conn), /^HTTP\/1\.1 200 /);
-});
+onBothSockets(
+  "a client with 100-continue sends its body after the upstream has agreed",
+  async ({ start }) => {
+    await using up = rawUpstream(async (conn) => {
+      assertStringIncludes(await hear(conn), "Expect: 100-continue");
+      await say(conn, "HTTP/1.1 100 Continue\r\n\r\n");
+      assertEquals(await hear(conn, "hello"), "hello");
+      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    });
+    await using stage = await start([up.port]);
+    await stage.open(0);
+    const conn = await stage.connect();
+    await say(
+      conn,
+      "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\nConnection: close\r\n\r\n",
+    );
+    assertMatch(await hear(conn), /^HTTP\/1\.1 100 /);
+    await say(conn, "hello");
+    assertMatch(await hearAll(conn), /^HTTP\/1\.1 200 /);
+  },
+);
 
 onBothSockets("an event stream arrives event by event", async ({ start }) => {
   const turn = Promise.withResolvers<void>();
@@ -278,7 +290,7 @@ onBothSockets("an event stream arrives event by event", async ({ start }) => {
 });
 
 onBothSockets(
-  "a slow reader stops the upstream, and gets every byte in the end",
+  "a slow reader slows the upstream down, and gets every byte",
   async ({ start }) => {
     const total = 64 * 1024 * 1024;
     let sent = 0;
@@ -296,7 +308,7 @@ onBothSockets(
     const conn = await stage.connect();
     await say(conn, `${BASIC}\r\n`);
     const first = await hear(conn);
-    // Nothing but kernel buffers lies between the upstream and a client that does not read.
+    // Only kernel buffers are between the upstream and a client that does not read.
     for (let before = -1; before !== sent;) {
       before = sent;
       for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
@@ -337,7 +349,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("a client that leaves takes its request with it", async ({ start }) => {
+onBothSockets("a client that leaves ends its request at the upstream", async ({ start }) => {
   const left = Promise.withResolvers<void>();
   const there = Promise.withResolvers<void>();
   await using up = await nodeUpstream((request) => {
@@ -432,7 +444,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "the proxy's own paths are never proxied, however they are spelt",
+  "the proxy's own paths are never forwarded, in whatever spelling",
   async ({ start }) => {
     const seen: string[] = [];
     await using up = await nodeUpstream((request, response) => {
