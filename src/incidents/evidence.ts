@@ -1,32 +1,29 @@
 /** The check results that count in an incident, from its recorded inputs. Pure. */
-import type { Clock } from "../base/clock.ts";
 import type { EvidenceItem } from "./record.ts";
 import { isoOf } from "./record.ts";
-import type { Recording } from "./recording.ts";
+import type { Entry } from "./input_log.ts";
 
 /** Most results that a record quotes: the first ones and the last ones. */
 const EVIDENCE_MAX = 40;
 
 /**
- * All results from `began` (milliseconds since 1970) to now, without those that repeat the one before of the
- * same upstream in the same words.
+ * All results from `began` (milliseconds since 1970) on, without those that repeat the one before of the same
+ * upstream in the same words. `wallOffset` must be added to the machine's times to get milliseconds since 1970.
  */
 export function evidenceOf(
-  recording: Recording | undefined,
+  entries: readonly Entry[],
   began: number,
-  clock: Clock,
+  wallOffset: number,
 ): readonly EvidenceItem[] {
-  if (recording === undefined) return [];
-  const offset = clock.wall() - clock.now();
   const found: EvidenceItem[] = [];
   const last = new Map<
     string,
     { readonly passed: boolean; readonly reason: string; run: number }
   >();
-  for (const { at, input } of recording.entries) {
+  for (const { at, input } of entries) {
     if (input.type !== "probed") continue;
     const { upstream, result: { passed, reason, tookMs } } = input;
-    const time = at + offset;
+    const time = at + wallOffset;
     // The first failure is dated back to the beginning of its check.
     if (time < began) continue;
     const before = last.get(upstream);

@@ -9,7 +9,7 @@ import type { Stamped } from "../events/stream.ts";
 import type { Taken } from "../failover/controller.ts";
 import { evidenceOf } from "./evidence.ts";
 import { Incident, type OnChange } from "./incident.ts";
-import type { IncidentCounters, IncidentKind, IncidentOutcome } from "./record.ts";
+import type { EvidenceItem, IncidentCounters, IncidentKind, IncidentOutcome } from "./record.ts";
 import type { Rules } from "./recording.ts";
 import { InputLog } from "./input_log.ts";
 import { Timeline } from "./timeline.ts";
@@ -244,8 +244,17 @@ export class Recorder {
     this.#current = undefined;
     this.#past.push(incident);
     if (this.#past.length > LATE_MAX) this.#past.shift();
-    incident.end(outcome, time, evidenceOf(incident.recording, incident.began, this.#ports.clock));
+    incident.end(outcome, time, this.#evidenceOf(incident));
     this.#look(incident);
+  }
+
+  /** The recorded inputs of a long incident may end before it does. */
+  #evidenceOf({ recording, began }: Incident): readonly EvidenceItem[] {
+    if (recording === undefined) return [];
+    const { entries, wallOffset } = recording;
+    const lastAt = entries.at(-1)?.at ?? -Infinity;
+    const later = this.#log.since(lastAt)?.entries.filter(({ at }) => at > lastAt) ?? [];
+    return evidenceOf([...entries, ...later], began, wallOffset);
   }
 
   /** Reads the counts at intervals, until `WATCHED_MS` after the end. */
