@@ -130,15 +130,20 @@ function triggerLines({ triggers, chosen }: DrillReport): string[] {
 function faultLines(faults: readonly DrillFault[]): string[] {
   const known = faults.filter(({ terms }) => terms.length > 0);
   return known.length === 0 ? [] : [
-    "  until clients are served again, with what was measured now (failover explain has the terms):",
-    ...known.map(({ name, usual_ms, worst_ms }) =>
-      `    ${name}: usually ${limit(usual_ms)}, at worst ${limit(worst_ms)}`
-    ),
+    "  until clients are served again, with what was measured now (usually, at worst):",
+    ...known.flatMap(({ name, usual_ms, worst_ms, terms }) => [
+      `    ${name}: usually ${limit(usual_ms)}, at worst ${limit(worst_ms)}`,
+      ...terms.map((term) =>
+        `      ${limit(term.usual_ms).padStart(8)} ${
+          limit(term.worst_ms).padStart(13)
+        }  ${term.what}`
+      ),
+    ]),
   ];
 }
 
 function limit(ms: number | null): string {
-  return ms === null ? "without limit" : time(Math.round(ms / 10) * 10);
+  return ms === null ? "without limit" : time(ms < 100 ? ms : Math.round(ms / 10) * 10);
 }
 
 function time(ms: number): string {

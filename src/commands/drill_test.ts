@@ -23,8 +23,9 @@ Deno.test("the report of a drill is a few lines", () => {
     "  b:1  passed: connected (3.2ms)",
     "  b:1 would take over: it is the first in order, and passes (answers took 3.2ms)",
     "  1 trigger: not run (--run-triggers)",
-    "  until clients are served again, with what was measured now (failover explain has the terms):",
+    "  until clients are served again, with what was measured now (usually, at worst):",
     "    refused: usually 2.1s, at worst without limit",
+    "           4ms without limit  the choice",
   ]);
 });
 
