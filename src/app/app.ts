@@ -92,7 +92,7 @@ export async function run(
 
   const state = await openState(config, (event) => events.publish("", event));
   if (state instanceof Array) return { exitCode: 2, lines: state };
-  await using reports = new Reports(config, version, stderr, realClock);
+  await using reports = new Reports(config, version, stderr, { clock: realClock, coarseClock });
   const { events } = reports;
   // What is not on disk yet is written before the log ends.
   await using _state = state;

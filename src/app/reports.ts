@@ -50,7 +50,12 @@ export class Reports implements AsyncDisposable {
   #listener: AsyncDisposable | undefined;
   #control: AsyncDisposable | undefined;
 
-  constructor(config: Config, version: string, stderr: Sink, clock: Clock) {
+  constructor(
+    config: Config,
+    version: string,
+    stderr: Sink,
+    { clock, coarseClock }: { readonly clock: Clock; readonly coarseClock: Clock },
+  ) {
     const { logLevel, jsonLogs, stateDir, webhookUrl, webhookFormat } = config.process;
     this.#clock = clock;
     this.#config = config;
@@ -63,7 +68,7 @@ export class Reports implements AsyncDisposable {
     this.#store = stateDir === undefined
       ? undefined
       : new IncidentStore(stateDir, { clock, publish: this.events.scope("") });
-    this.incidents = this.#recorders(clock);
+    this.incidents = this.#recorders(coarseClock);
     this.events.subscribe(this.incidents.take);
     if (webhookUrl === undefined) return;
     const ports = { notices: this.#notices(), clock, publish: this.events.scope("") };
@@ -205,8 +210,9 @@ export class Reports implements AsyncDisposable {
       clock,
       version: this.#version,
       counters: (name) => {
-        const holdTimes = this.views.find((view) => view.name === name)?.holdTimes();
-        return { ...this.#countersOf(name), ...holdTimes === undefined ? {} : { holdTimes } };
+        const view = this.views.find((view) => view.name === name);
+        const holdTimes = view?.holdTimes();
+        return { ...view?.counters(), ...holdTimes === undefined ? {} : { holdTimes } };
       },
       storage: this.#store,
     });

@@ -37,6 +37,11 @@ const WATCHED_MS = 10_000;
 const COUNTED_MS = 1_000;
 /** The pause between two looks at the counts, in milliseconds. */
 const LOOK_MS = 100;
+/**
+ * After the end the pause is at least this part of the time since then. All services of a process begin with an
+ * incident, their start, so that many of them are watched at the same time.
+ */
+const LATE_LOOK = 1 / 10;
 /** The same when an incident has lasted longer than a minute. */
 const SLOW_LOOK_MS = 1_000;
 /** How long before the first failure the recorded inputs begin, in milliseconds. */
@@ -264,7 +269,8 @@ export class Recorder {
     incident.look();
     const { endedMs, hasSucceeded } = incident;
     if (endedMs > (hasSucceeded ? COUNTED_MS : WATCHED_MS)) return this.#settle();
-    const pauseMs = incident.lastedMs > 60_000 ? SLOW_LOOK_MS : LOOK_MS;
+    const leastMs = incident.lastedMs > 60_000 ? SLOW_LOOK_MS : LOOK_MS;
+    const pauseMs = Math.max(leastMs, endedMs * LATE_LOOK);
     this.#cancelLook = clock.after(pauseMs, () => this.#look(incident));
   }
 
