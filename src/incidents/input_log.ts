@@ -32,8 +32,8 @@ interface Segment {
 
 /** Inputs in one segment. A range can only begin at the beginning of a segment. */
 const SEGMENT_ENTRIES = 32;
-/** At two checks a second, eight minutes. */
-const SEGMENTS_MAX = 32;
+/** With three upstreams and the usual interval three minutes, in about 60 KB for each service. */
+const SEGMENTS_MAX = 8;
 
 export class InputLog {
   #segments: Segment[] = [];
