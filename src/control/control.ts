@@ -2,6 +2,7 @@
  * The control socket: where the commands of the operator reach a running proxy. Who may connect is decided by
  * the file's permissions, 0660 in a folder of 0750, and the kernel says which user has connected.
  */
+import { describe } from "../base/describe.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
@@ -15,6 +16,8 @@ const SOCKET_MODE = 0o660;
 /** Permission bits of its folder, if the folder has to be made. */
 const FOLDER_MODE = 0o750;
 
+/** The longest path of a unix socket, in bytes (unix(7)). */
+const PATH_BYTES_MAX = Deno.build.os === "linux" ? 107 : 103;
 /** How often it is looked whether the file is still there, in milliseconds. */
 const LOOK_MS = 5_000;
 
@@ -108,16 +111,26 @@ async function listenAt(
   acceptee: Acceptee,
   options: AcceptOptions,
 ): Promise<LocalListener | string> {
+  if (new TextEncoder().encode(path).length > PATH_BYTES_MAX) {
+    return `the path is too long for a unix socket, ${PATH_BYTES_MAX} bytes at most`;
+  }
   const folder = path.slice(0, Math.max(1, path.lastIndexOf("/")));
   try {
     if (path.includes("/")) await Deno.mkdir(folder, { recursive: true, mode: FOLDER_MODE });
   } catch (error) {
-    const isDenied = error instanceof Deno.errors.PermissionDenied;
-    return `cannot make the folder ${folder}: ${isDenied ? "permission denied" : error}`;
+    return `cannot make the folder ${folder}: ${whyNot(error)}`;
   }
   return kernelUnsupportedReason() === undefined
     ? await listenWithKernel(path, acceptee, options)
     : await listenWithDeno(path, acceptee, options);
+}
+
+/** In a few words. */
+function whyNot(error: unknown): string {
+  const isDenied = error instanceof Deno.errors.PermissionDenied ||
+    error instanceof Deno.errors.NotCapable;
+  // Behind the words Deno says which call it was.
+  return isDenied ? "permission denied" : describe(error).replace(/ \(os error.*/, "");
 }
 
 async function listenWithKernel(

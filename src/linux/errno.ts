@@ -33,6 +33,7 @@ const WORDS: Readonly<Record<number, string>> = {
   [EACCES]: "permission denied",
   [EROFS]: "read-only file system",
   20: "not a directory",
+  28: "no space left on device",
   [ENOMEM]: "out of memory",
   [EINVAL]: "invalid argument",
   [ENFILE]: "too many open files in the system",

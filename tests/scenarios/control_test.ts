@@ -191,3 +191,25 @@ scenario(
     }
   },
 );
+
+Deno.test("a place where the socket cannot be is named with the reason in a few words", async () => {
+  await using control = await Control.make();
+  const folder = control.path.replace("/failover.sock", "");
+  await Deno.writeTextFile(`${folder}/file`, "");
+  for (
+    const [path, reason] of [
+      [`${folder}/file`, "a file that is no socket is in the way"],
+      [`${folder}/file/made/a.sock`, "cannot make the folder"],
+      ["/proc/nowhere/a.sock", "cannot make the folder /proc/nowhere: "],
+      [`${folder}/${"x".repeat(100)}`, "the path is too long for a unix socket, 10"],
+    ] as const
+  ) {
+    const run = await runProxy([
+      ...["-b", `127.0.0.1:${unusedPort()}`, "-H", "127.0.0.1:1", "--log-level", "error"],
+      ...["--control", path],
+    ]);
+    assertEquals([run.code, run.stderr.length], [1, 1], run.stderr.join("\n"));
+    assertStringIncludes(run.stderr[0]!, `Cannot listen on ${path}: ${reason}`);
+    assert(!/os error|error \d/.test(run.stderr[0]!), run.stderr[0]);
+  }
+});

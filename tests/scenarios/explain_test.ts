@@ -11,8 +11,9 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { runCommand } from "../harness/command.ts";
 import { Folder } from "../harness/folder.ts";
+import { mayServeNames, NameServer } from "../harness/name_server.ts";
 import { argsOf, type Proxy, startProxy } from "../harness/proxy.ts";
-import { scenario, testWithPrograms } from "../harness/scenario.ts";
+import { ENGINES, scenario, testWithPrograms } from "../harness/scenario.ts";
 import { startUpstream, type UpstreamProcess } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
@@ -233,6 +234,38 @@ scenario(
     assertEquals(await worstOf("name service gone", args), null);
   },
 );
+
+for (const relay of ENGINES) {
+  Deno.test({
+    name: `[${relay}] explain: without its name service the proxy serves on, as it says`,
+    ignore: !mayServeNames(),
+    async fn() {
+      await using names = await NameServer.start();
+      await using folder = await Folder.make();
+      await using primary = await startUpstream({ says: "primary" });
+      await using backup = await startUpstream({ says: "backup" });
+      const under = (name: string, { name: address }: { readonly name: string }) => ({
+        name: `${name}:${address.split(":")[1]}`,
+      });
+      const upstreams = [under("db1.test", primary), under("db2.test", backup)];
+      const flags = { ...SETTINGS, relay };
+      const hosts = `--hosts=${upstreams.map(({ name }) => name).join(",")}`;
+      const args = [hosts, "--bind=127.0.0.1:1", ...argsOf(flags)];
+      assertEquals(await worstOf("name service gone", args), null);
+      await using proxy = await startProxy({
+        upstreams,
+        flags,
+        under: await names.command(folder),
+      });
+      await proxy.event("upstream.up", { upstream: upstreams[1]!.name });
+      names.isSilent = true;
+      await names.unanswered("db1.test");
+      await names.unanswered("db2.test");
+      assertEquals(await proxy.ask(), "primary");
+      assertEquals(proxy.events("upstream.down"), []);
+    },
+  });
+}
 
 scenario("explain: a check program that hangs is noticed in time", async (relay) => {
   await using folder = await Folder.make();
