@@ -38,6 +38,11 @@ export interface AdminSettings {
    * can reach us.
    */
   readonly ownNames?: readonly string[];
+  /** Where the page can be reached; by default at the control socket only. */
+  readonly listeners?: () => {
+    readonly admin: string | null;
+    readonly admin_takes_orders: boolean;
+  };
   /** Who a client is, for the log; by default the address that the listener gives. */
   readonly nameOf?: (peer: string) => string;
   /** Formats an event as a sentence. */
@@ -70,7 +75,9 @@ export function adminApp(
   app.use(`${ROOT}/*`, async (c, next) => {
     // Balancers send what they like, or nothing, and learn nothing from these two.
     const isForAll = c.req.path === `${ROOT}/health` || c.req.path === `${ROOT}/ready`;
-    const { ownNames } = settings;
+    // A browser can reach a unix socket through a forwarded port.
+    const isBrowser = c.req.header("sec-fetch-site") !== undefined;
+    const ownNames = settings.ownNames ?? (isBrowser ? [] : undefined);
     if (!isForAll && ownNames !== undefined && !isOurName(c.req.header("host"), ownNames)) {
       const error = "this listener answers to addresses, localhost and the names of --admin-hosts";
       return c.json({ error }, 421);
@@ -93,6 +100,14 @@ export function adminApp(
     });
   }
   if (exposure === "operator") {
+    const page = { ...settings, buttons: buttonsFor(orders) };
+    app.get(`${ROOT}`, (c) => c.redirect(`${ROOT}/`));
+    app.get(`${ROOT}/`, async (c) => (await import("./page.ts")).answerPage(c, page));
+    app.get(`${ROOT}/page`, async (c) => (await import("./page.ts")).answerPageState(c, page));
+    app.get(
+      `${ROOT}/listeners`,
+      (c) => c.json(settings.listeners?.() ?? { admin: null, admin_takes_orders: false }),
+    );
     app.get(`${ROOT}/events`, answerEvents(settings));
     app.get(`${ROOT}/incidents`, (c) => answerIncidents(c, settings));
     app.get(`${ROOT}/incidents/:id`, (c) => answerIncident(c, settings));
@@ -123,6 +138,10 @@ function answerReady(c: Context, { services, isStopping }: AdminSettings): Respo
   const isChosen = services.length > 0 &&
     services.every((view) => view.state().lastServed !== undefined);
   return isChosen ? c.text("ready") : c.text("no upstream was chosen yet", 503);
+}
+
+function buttonsFor(orders: OrdersAccess): "none" | "token" | "all" {
+  return typeof orders === "string" ? orders : "token";
 }
 
 /** Who gives an order, for the log. */
@@ -191,6 +210,7 @@ function answerEvents(settings: AdminSettings): (c: Context) => Response {
     const lastId = c.req.header("last-event-id") ?? "";
     const body = feed(events, {
       clock,
+      isNamed: c.req.query("named") !== "false",
       print: (stamped) => JSON.stringify(report(stamped)),
       after: /^\d{1,15}$/.test(lastId) ? Number(lastId) : undefined,
       stop,

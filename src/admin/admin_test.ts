@@ -224,7 +224,7 @@ Deno.test("an order must name its service if there are several", async () => {
   assertEquals(await status("failback?service=blog", { method: "POST" }), 409);
 });
 
-Deno.test("no web page can give an order, not even one of the proxy", async () => {
+Deno.test("no web page but our own can give an order, and that only by a name of ours", async () => {
   await using service = new TestService();
   await service.start(REFUSED, PASSED);
   await service.answer("a", PASSED, 2);
@@ -234,10 +234,16 @@ Deno.test("no web page can give an order, not even one of the proxy", async () =
       { origin: "https://evil.example" },
       { origin: "null" },
       { origin: "http://localhost:9000" },
-      { "sec-fetch-site": "same-origin" },
+      { "sec-fetch-site": "cross-site" },
+      { "sec-fetch-site": "same-site", origin: "http://localhost:9000" },
     ] as Record<string, string>[]
   ) assertEquals(await status("failback", { method: "POST", headers }), 403);
   assert(service.controller.state.lastServed?.to === "b");
+  const own = (host: string) =>
+    status("failback", { method: "POST", headers: { "sec-fetch-site": "same-origin", host } });
+  // A page whose own name was made to resolve to us would be of the same origin, too.
+  assertEquals(await own("evil.example:9911"), 421);
+  assertEquals(await own("localhost:9911"), 202);
 });
 
 Deno.test("requests with a foreign host name get only health and readiness", async () => {

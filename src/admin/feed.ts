@@ -15,6 +15,8 @@ export const FEED_BEAT_MS = 15_000;
 
 export interface FeedOptions {
   readonly clock: Clock;
+  /** False if every event is to be a `message` for the reader, whatever its type is; true by default. */
+  readonly isNamed?: boolean;
   /** The event as one line of JSON. */
   readonly print: (stamped: Stamped) => string;
   /** Number of the last event that the reader has seen; undefined begins with the next event. */
@@ -27,7 +29,7 @@ export interface FeedOptions {
 
 /** The feed as a response body. It subscribes to the events until it ends or is cancelled. */
 export function feed(events: EventStream, options: FeedOptions): ReadableStream<Uint8Array> {
-  const { clock, print, after, stop, onEnd } = options;
+  const { clock, isNamed = true, print, after, stop, onEnd } = options;
   const encoder = new TextEncoder();
   const queue: string[] = ["retry: 2000\n\n"];
   let lost = 0;
@@ -43,7 +45,8 @@ export function feed(events: EventStream, options: FeedOptions): ReadableStream<
       queue.shift();
       lost++;
     }
-    push(`id: ${stamped.seq}\nevent: ${stamped.event.type}\ndata: ${print(stamped)}\n\n`);
+    const name = isNamed ? `event: ${stamped.event.type}\n` : "";
+    push(`id: ${stamped.seq}\n${name}data: ${print(stamped)}\n\n`);
   };
   const beat = () => {
     if (queue.length === 0) push(": nothing new\n\n");

@@ -55,12 +55,15 @@ export async function answerOrder(
   );
 }
 
-/** Refuses a request that comes from a web page. */
+/**
+ * Refuses a request that comes from a web page but our own. Browsers send `Origin` with every POST, and say with
+ * `Sec-Fetch-Site` whether it is from a page of the same origin (W3C, "Fetch Metadata Request Headers",
+ * section 2.3). By which names a page may have been loaded from us is checked for each request.
+ */
 export function refusePages(c: Context): Response | undefined {
-  // Browsers send `Origin` with every POST, even with one to the page's own origin.
-  const isPage = c.req.header("origin") !== undefined ||
-    c.req.header("sec-fetch-site") !== undefined;
-  return isPage ? c.json({ error: "orders are not taken from web pages" }, 403) : undefined;
+  const site = c.req.header("sec-fetch-site");
+  const isOurs = site === undefined ? c.req.header("origin") === undefined : site === "same-origin";
+  return isOurs ? undefined : c.json({ error: "orders are not taken from other web pages" }, 403);
 }
 
 /** The service that is meant: the one of this name, or the only one if there is no name. */

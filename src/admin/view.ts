@@ -52,6 +52,11 @@ export interface ServiceView {
   requestTimes(): readonly UpstreamRequestTimes[];
   /** Time of an upstream's next check in the clock's milliseconds; undefined if it is not known. */
   nextCheckAt?(upstream: string): number | undefined;
+  /**
+   * How long a fault of the active upstream goes unnoticed at worst, without clients, for each kind of fault that
+   * the options cover.
+   */
+  worstDetection?(): Promise<readonly WorstDetection[]>;
   /** Carries out an order; `onOutcome` receives each outcome, at once or later. */
   order(
     order: OperatorOrder,
@@ -60,6 +65,12 @@ export interface ServiceView {
   ): void;
   /** Makes a drill; resolves with the reason if it is refused. */
   drill?(order: DrillOrder): Promise<DrillFindings | string>;
+}
+
+export interface WorstDetection {
+  /** The kind of fault, as `failover explain` names it. */
+  readonly fault: string;
+  readonly ms: number;
 }
 
 /** The requests that had the same method, status and upstream. */

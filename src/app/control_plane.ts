@@ -2,7 +2,12 @@
  * The control plane of one service, the same in both modes: checks, the operator's programs and the
  * controller for one data plane. It is part of the composition root.
  */
-import type { ServiceCounters, ServiceView, UpstreamRequestTimes } from "../admin/view.ts";
+import type {
+  ServiceCounters,
+  ServiceView,
+  UpstreamRequestTimes,
+  WorstDetection,
+} from "../admin/view.ts";
 import type { Histogram } from "../base/histogram.ts";
 import type { ServiceConfig } from "../config/options.ts";
 import { Controller } from "../failover/controller.ts";
@@ -159,6 +164,7 @@ export class ControlPlane implements AsyncDisposable {
       holdTimes,
       requestTimes: () =>
         requestTimes?.().map(({ rank, ...rest }) => ({ ...rest, upstream: nameOf(rank) })) ?? [],
+      worstDetection: () => worstDetection(this.#config),
       nextCheckAt: (upstream) => this.#checker?.nextAt(upstream),
       drill: (order) => this.#drills.run(order),
       order: (order, asker, onOutcome) => this.#controller.order(order, asker, onOutcome),
@@ -176,6 +182,14 @@ export class ControlPlane implements AsyncDisposable {
 
 function probeMaxOf({ checkTimeout, checkScriptTimeout }: ServiceConfig): number {
   return checkTimeout + checkScriptTimeout + PROBE_SLACK_MS;
+}
+
+/** Loaded when somebody looks at it. */
+async function worstDetection(config: ServiceConfig): Promise<readonly WorstDetection[]> {
+  const { explain } = await import("../explain/explain.ts");
+  return explain(config, { triggers: 0 }).faults
+    .filter(({ worstMs }) => worstMs !== Infinity)
+    .map(({ name, worstMs }) => ({ fault: name, ms: worstMs }));
 }
 
 function probeOf(config: ServiceConfig, bare: Probe, context: ServiceContext): Probe {

@@ -2,14 +2,14 @@
  * Connects everything that reports to people: the event stream with its subscribers, and the admin endpoints,
  * whose code is loaded only if they are configured. Part of the composition root.
  */
-import type { FetchApp } from "../admin/listen.ts";
+import type { AdminListener, FetchApp } from "../admin/listen.ts";
 import type { AdminSettings, Exposure } from "../admin/admin.ts";
 import { EventCounts } from "../admin/event_counts.ts";
 import type { ProcessFacts } from "../admin/metrics.ts";
 import type { ServiceCounters, ServiceView } from "../admin/view.ts";
 import { readAdminToken } from "./admin_token.ts";
 import type { ControlPlace } from "./app.ts";
-import type { Address } from "../base/address.ts";
+import { type Address, formatAddress } from "../base/address.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import { describe } from "../base/describe.ts";
 import { fingerprint } from "../config/fingerprint.ts";
@@ -47,7 +47,7 @@ export class Reports implements AsyncDisposable {
   readonly #store: IncidentStore | undefined;
   /** Ends the live feeds. */
   readonly #stop = new AbortController();
-  #listener: AsyncDisposable | undefined;
+  #listener: AdminListener | undefined;
   #control: AsyncDisposable | undefined;
 
   constructor(
@@ -186,6 +186,10 @@ export class Reports implements AsyncDisposable {
       eventCounts: this.#eventCounts,
       sentence: sentenceOf,
       isStopping: () => this.isStopping,
+      listeners: () => ({
+        admin: this.#listener === undefined ? null : formatAddress(this.#listener.address),
+        admin_takes_orders: this.#config.process.adminTokenFile !== undefined,
+      }),
       stop: this.#stop.signal,
       facts: () => ({
         version: this.#version,

@@ -51,6 +51,7 @@ export class Supervisor {
       counters: () => current().counters(),
       holdTimes: () => current().holdTimes(),
       requestTimes: () => current().requestTimes(),
+      worstDetection: () => current().worstDetection?.() ?? Promise.resolve([]),
       nextCheckAt: (upstream) => current().nextCheckAt?.(upstream),
       order: (order, asker, onOutcome) => current().order(order, asker, onOutcome),
       drill: (order) =>

@@ -14,6 +14,7 @@ import { type Arguments, readArguments } from "./arguments.ts";
 import { connect, type Connection, NoProcess } from "./connection.ts";
 import { eventLine, eventsText, historyCommand, type PastEvent } from "./history.ts";
 import { drillCommand } from "./drill.ts";
+import { pageCommand } from "./page.ts";
 import { printRefusal } from "./refusal.ts";
 import { replayCommand } from "./replay.ts";
 import { recordsIn, recordsOf } from "./records.ts";
@@ -73,6 +74,8 @@ export async function runCommand(
         return await status(given, connection, io);
       case "watch":
         return await watch(given, connection, io);
+      case "page":
+        return await pageCommand(given, connection, io);
       case "history":
         return await historyCommand(given, recordsOf(connection), io);
       case "drill":

@@ -22,6 +22,8 @@ export interface ControlReply {
 
 /** The part of a connection that the commands use. */
 export interface Connection extends Disposable {
+  /** The control socket. */
+  readonly path: string;
   /** `GET /__failover/PATH`. Rejects with `NoProcess` if the proxy is gone. */
   ask(path: string): Promise<ControlReply>;
   /** `POST /__failover/PATH`, and waits until the order has ended. */
@@ -71,7 +73,7 @@ class SocketConnection implements Connection {
   readonly #client: Deno.HttpClient;
   readonly #clock: Clock;
 
-  constructor(path: string, clock: Clock) {
+  constructor(readonly path: string, clock: Clock) {
     this.#client = Deno.createHttpClient({ proxy: { transport: "unix", path } });
     this.#clock = clock;
   }

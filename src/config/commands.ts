@@ -102,6 +102,12 @@ export const COMMANDS = {
     flags: { reason: REASON },
     exits: DONE,
   },
+  page: {
+    help: "Say how to open the page of the running proxy in a browser",
+    operands: [],
+    flags: {},
+    exits: {},
+  },
   history: {
     help: "List the incidents, or show one: its moments, its evidence, and what it cost",
     operands: ["[ID]"],

@@ -101,6 +101,36 @@ export class Browser implements AsyncDisposable {
     await withTestDeadline(condition, asking(), () => `${JSON.stringify(last)}\n${more()}`);
   }
 
+  /** From now on pages are shown as on a screen of this size, in CSS pixels. */
+  async emulate(width: number, height: number): Promise<void> {
+    const metrics = { width, height, deviceScaleFactor: 1, mobile: false };
+    await this.#devtools("Emulation.setDeviceMetricsOverride", metrics);
+  }
+
+  /** From now on no script of a page runs. */
+  async withoutScripts(): Promise<void> {
+    await this.#devtools("Emulation.setScriptExecutionDisabled", { value: true });
+  }
+
+  /** A command of Chromium's DevTools protocol. */
+  async #devtools(cmd: string, params: Readonly<Record<string, unknown>>): Promise<void> {
+    await order(`${this.#url}/goog/cdp/execute`, "POST", { cmd, params });
+  }
+
+  /** The visible text of the first element that the CSS selector finds. */
+  async text(selector: string): Promise<string> {
+    const query = { using: "css selector", value: selector };
+    const found = await order(`${this.#url}/element`, "POST", query) as Record<string, string>;
+    const [id] = Object.values(found);
+    return await order(`${this.#url}/element/${id}/text`, "GET") as string;
+  }
+
+  /** A picture of what is visible, as PNG. */
+  async screenshot(): Promise<Uint8Array> {
+    const text = await order(`${this.#url}/screenshot`, "GET") as string;
+    return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  }
+
   /** What was written to the console since the last call. */
   async console(): Promise<readonly LogEntry[]> {
     return await order(`${this.#url}/se/log`, "POST", { type: "browser" }) as LogEntry[];

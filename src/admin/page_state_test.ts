@@ -1,0 +1,74 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { pageState } from "./page_state.ts";
+import { PASSED, REFUSED, TestService } from "./testing/service.ts";
+
+async function textOf(
+  services: readonly TestService[],
+  buttons: "none" | "token" | "all" = "none",
+) {
+  const { clock, incidents } = services[0]!;
+  const views = services.map(({ view }) => view);
+  return String(await pageState({ clock, services: views, incidents, buttons }));
+}
+
+const ordersIn = (text: string) =>
+  [...text.matchAll(/data-order="(\w+)"/g)].map(([, name]) => name);
+
+Deno.test("the worst service comes first", async () => {
+  await using well = new TestService({ name: "well" });
+  await using ill = new TestService({ name: "ill" });
+  await well.start(PASSED, PASSED);
+  await ill.start(REFUSED, PASSED);
+  const names = [...(await textOf([well, ill])).matchAll(/<h2[^>]*>(\w+)</g)].map(([, name]) =>
+    name
+  );
+  assertEquals(names, ["ill", "well"]);
+});
+
+Deno.test("each upstream has its verdict, its checks, and what would change it", async () => {
+  await using service = new TestService({ name: "db" });
+  await service.start(REFUSED, PASSED);
+  const text = await textOf([service]);
+  assertStringIncludes(text, "connection refused");
+  assertStringIncludes(text, 'aria-label="1 checks, 1 failed"');
+  assertStringIncludes(text, "a run of 2 passed checks brings it up");
+  assertMatch(text, /<time datetime="[^"]+Z">/);
+});
+
+Deno.test("there are buttons only where orders are taken, and only for what is possible", async () => {
+  await using service = new TestService({ name: "db" });
+  await service.start(PASSED, PASSED);
+  assertEquals(ordersIn(await textOf([service], "none")), []);
+  const all = await textOf([service], "all");
+  assertEquals(ordersIn(all), ["pause", "hold", "switchover", "drain"]);
+  assertStringIncludes(all, 'data-token="false"');
+  assertStringIncludes(await textOf([service], "token"), 'data-token="true"');
+  const source = { by: "ann", reason: "" };
+  service.controller.order({ name: "pause" }, source);
+  service.controller.order({ name: "drain", upstream: "b" }, source);
+  service.controller.order({ name: "hold" }, source);
+  assertEquals(ordersIn(await textOf([service], "all")), ["resume", "release", "undrain"]);
+});
+
+Deno.test("an incident can be unfolded to its moments and evidence", async () => {
+  await using service = new TestService({ name: "db" });
+  await service.start(PASSED, PASSED);
+  await service.answer("a", REFUSED, 3);
+  await service.answer("a", REFUSED);
+  await service.answer("b", PASSED);
+  const text = await textOf([service]);
+  const incident = /<details id="i-[^"]+">.*?<\/details>/s.exec(text)?.[0] ?? "";
+  assertStringIncludes(incident, "failover from a to b");
+  assertStringIncludes(incident, "clients are let in");
+  assert(!text.includes("None is remembered"));
+});
+
+Deno.test("the rate is that of the clients between two looks", async () => {
+  const counters = { accepted: 10 };
+  await using service = new TestService({ name: "db", counters });
+  await service.start(PASSED, PASSED);
+  assertStringIncludes(await textOf([service]), "measured from now on");
+  counters.accepted = 40;
+  await service.clock.advance(2_000);
+  assertStringIncludes(await textOf([service]), "15/s");
+});

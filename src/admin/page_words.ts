@@ -1,0 +1,103 @@
+/** The state of a service in sentences, for the page. Pure. */
+import { formatDuration } from "../base/duration.ts";
+import { isUp } from "../failover/health.ts";
+import { activeOf, type State } from "../failover/state.ts";
+import type { Upstream } from "../failover/upstream.ts";
+import { isReady, type ServiceView } from "./view.ts";
+
+/** How bad it is: the primary serves, another upstream does, it is deciding, or clients find nobody. */
+export type Mood = "primary" | "backup" | "moving" | "out";
+
+/** One sentence: what serves since when, or why nothing does. */
+export interface Sentence {
+  readonly mood: Mood;
+  readonly text: string;
+  /** In the machine's time, in milliseconds; undefined if there is no such moment. */
+  readonly since: number | undefined;
+}
+
+export function serviceSentence(state: State): Sentence {
+  const { admission, phase, lastServed } = state;
+  const active = activeOf(state)?.upstream;
+  if (active !== undefined) {
+    const what = phase.name === "promoting"
+      ? `${placed(active)} serves, and traffic is about to move to ${phase.candidate.name}`
+      : `${placed(active)} serves`;
+    const mood = active.rank > 0 ? "backup" : phase.name === "promoting" ? "moving" : "primary";
+    return { mood, text: what, since: lastServed?.since };
+  }
+  if (admission.is === "failOpen") {
+    const text = `No upstream passes its checks; clients are let through to ${admission.target}`;
+    return { mood: "out", text, since: admission.outSince };
+  }
+  const since = admission.is === "open" ? undefined : admission.outSince;
+  if (phase.name === "promoting") {
+    const text = `${placed(phase.candidate)} is being promoted; ${clients(state)}`;
+    return { mood: "moving", text, since };
+  }
+  const why = "reason" in phase && phase.reason !== "start" ? ` (${phase.reason})` : "";
+  const text = phase.name === "waiting"
+    ? `No upstream is usable${why}; ${clients(state)}`
+    : `An upstream is being chosen${why}; ${clients(state)}`;
+  return { mood: phase.name === "waiting" ? "out" : "moving", text, since };
+}
+
+function clients({ admission, held }: State): string {
+  const waits = held !== undefined || admission.is === "holding";
+  return waits ? "new clients wait" : "new clients are refused";
+}
+
+/** `db1:5432, the primary,`: an upstream with its place in the operator's list. */
+function placed({ name, rank }: Upstream): string {
+  return rank === 0 ? `${name}, the primary,` : `${name}, backup ${rank},`;
+}
+
+/** What the operator's standing orders are, one line each. */
+export function ordersOf(state: State): readonly string[] {
+  const { paused, held, drained, pinned } = state;
+  const by = ({ by, reason }: { by: string; reason: string }) =>
+    `by ${by}${reason === "" ? "" : `: ${reason}`}`;
+  return [
+    ...paused === undefined ? [] : [`Paused ${by(paused)}. No automatic decision is made.`],
+    ...held === undefined ? [] : [`New clients are held ${by(held)}.`],
+    ...[...drained].map(([name, order]) => `${name} is drained ${by(order)}.`),
+    ...pinned === undefined ? [] : [`There is no failback from ${pinned}, which an order chose.`],
+  ];
+}
+
+/** Whether somebody could take over now, and if not, why. */
+export function readiness(view: ServiceView): string {
+  const { upstreams, health, drained, ...state } = view.state();
+  const active = activeOf({ upstreams, health, drained, ...state })?.upstream.name;
+  const others = upstreams.filter(({ name }) => name !== active);
+  if (isReady(view)) {
+    const ready = others.find(({ name }) =>
+      !drained.has(name) && isUp(health.get(name)!, view.policy)
+    );
+    return `Yes: ${ready!.name}`;
+  }
+  if (state.paused !== undefined) return "No: the service is paused";
+  if (others.length === 0) return "No: there is no other upstream";
+  const why = others.map(({ name }) => {
+    if (drained.has(name)) return `${name} is drained`;
+    return `${name}: ${health.get(name)?.last?.reason ?? "not checked yet"}`;
+  });
+  return `No: ${why.join("; ")}`;
+}
+
+/** A time span for people, with its two largest units: `3d 2h`, `5m 10s`, `450ms`. */
+export function span(ms: number): string {
+  if (ms > 0 && ms < 1) return "under 1ms";
+  const rounded = ms >= 60_000
+    ? Math.round(ms / 1_000) * 1_000
+    : ms >= 1_000
+    ? Math.round(ms / 100) * 100
+    : Math.max(0, Math.round(ms));
+  if (rounded === Infinity) return "for ever";
+  const units = [[86_400_000, "d"], [3_600_000, "h"], [60_000, "m"], [1_000, "s"]] as const;
+  const first = units.findIndex(([unit]) => rounded >= unit);
+  if (first < 0 || rounded < 60_000) return formatDuration(rounded);
+  const [[large, name], next] = [units[first]!, units[first + 1]];
+  const rest = next === undefined ? 0 : Math.floor((rounded % large) / next[0]);
+  return `${Math.floor(rounded / large)}${name}${rest === 0 ? "" : ` ${rest}${next![1]}`}`;
+}

@@ -1,0 +1,55 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { ordersOf, readiness, serviceSentence, span } from "./page_words.ts";
+import { PASSED, REFUSED, TestService } from "./testing/service.ts";
+
+const SOURCE = { by: "ann", reason: "a new disk" };
+
+Deno.test("one sentence says who serves, and how bad that is", async () => {
+  await using service = new TestService({ name: "db" });
+  const now = () => {
+    const { mood, text } = serviceSentence(service.view.state());
+    return [mood, text];
+  };
+  assertEquals(now(), ["out", "No upstream is usable; new clients are refused"]);
+  await service.start(PASSED, PASSED);
+  assertEquals(now(), ["primary", "a, the primary, serves"]);
+  await service.answer("a", REFUSED, 3);
+  assertEquals(now()[0], "moving");
+  assertStringIncludes(now()[1]!, "An upstream is being chosen (a is down: connection refused)");
+  await service.answer("a", REFUSED);
+  await service.answer("b", PASSED);
+  assertEquals(now(), ["backup", "b, backup 1, serves"]);
+  await service.answer("b", REFUSED, 4);
+  await service.answer("a", REFUSED);
+  assertEquals(now()[0], "out");
+  assertStringIncludes(now()[1]!, "new clients wait");
+});
+
+Deno.test("it says who could take over, or why nobody could", async () => {
+  await using service = new TestService();
+  await service.start(PASSED, PASSED);
+  assertEquals(readiness(service.view), "Yes: b");
+  await service.answer("b", REFUSED, 3);
+  assertEquals(readiness(service.view), "No: b: connection refused");
+  service.controller.order({ name: "drain", upstream: "b" }, SOURCE);
+  assertEquals(readiness(service.view), "No: b is drained");
+  service.controller.order({ name: "pause" }, SOURCE);
+  assertEquals(readiness(service.view), "No: the service is paused");
+});
+
+Deno.test("orders that stand are told with who gave them and why", async () => {
+  await using service = new TestService();
+  await service.start(PASSED, PASSED);
+  assertEquals(ordersOf(service.view.state()), []);
+  service.controller.order({ name: "pause" }, SOURCE);
+  service.controller.order({ name: "drain", upstream: "b" }, { by: "bob", reason: "" });
+  assertEquals(ordersOf(service.view.state()), [
+    "Paused by ann: a new disk. No automatic decision is made.",
+    "b is drained by bob.",
+  ]);
+});
+
+Deno.test("a time span has its two largest units", () => {
+  const spans = [0, 0.4, 450.4, 1_234, 61_000, 3_600_000, 93_784_000].map(span);
+  assertEquals(spans, ["0s", "under 1ms", "450ms", "1.2s", "1m 1s", "1h", "1d 2h"]);
+});
