@@ -23,6 +23,10 @@ const OUT_KEPT_BYTES = 32 * 1024;
 const LAST_CALL_MS = 250;
 /** … and this long on a new connection. */
 const FIRST_CALL_MS = 1_000;
+/** So many turns of Deno's event loop may pass before it reports bytes that have come, … */
+const TURNS = 4;
+/** … which are so far apart, in milliseconds. */
+const TURN_MS = 5;
 
 export class ServerConnection
   implements DrainState, BufferedConnEvents, BodyEvents, Filler, EndListener {
@@ -376,16 +380,16 @@ export class ServerConnection
 
   /**
    * Closes an idle connection, unless a request has arrived meanwhile. On sockets that cannot be asked, the
-   * event loop gets one more turn to report it.
+   * event loop gets some more turns to report it: if this process stood still, its timers come first.
    */
-  #letGo(): void {
+  #letGo(turns = TURNS): void {
     const io = this.#io;
     const isWaitedFor = this.idleSince !== Infinity;
     if (isWaitedFor && (io.look() || this.idleSince === Infinity)) return;
     if (!isWaitedFor || io.canLook || !this.#server.draining) return io.close();
-    this.#server.options.deadlines.clock.after(0, () => {
-      if (this.#idle && io.input.isEmpty) io.close();
-    });
+    if (!this.#idle || !io.input.isEmpty) return;
+    if (turns === 0) return io.close();
+    this.#server.options.deadlines.clock.after(TURN_MS, () => this.#letGo(turns - 1));
   }
 
   #report(fault: Fault): void {

@@ -96,6 +96,25 @@ serverTest(
 );
 
 serverTest(
+  "a request that had come when the wait for it ended, but was not reported yet, is answered",
+  async (fixture) => {
+    const { connect, server, clock } = fixture(say);
+    const { client, server: end, done } = connect();
+    await client.sendText(GET);
+    await client.readUntil("\r\n\r\n/");
+    const drained = server.drain(new AbortController().signal);
+    await clock.advance(500);
+    // Sockets that can be asked have been.
+    if ("look" in end) return assertEquals(end.end, "closed");
+    await client.sendText(GET);
+    assertMatch(await client.readAllText(), /Connection: close\r\n\r\n\/$/);
+    client.close();
+    await done;
+    assertEquals(await drained, 0);
+  },
+);
+
+serverTest(
   "pipelined requests that have arrived when a drain begins are all served",
   async (fixture) => {
     const started = Promise.withResolvers<void>();

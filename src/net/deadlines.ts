@@ -1,7 +1,8 @@
 /**
  * One coarse clock for a whole set of connections. A deadline is a number that its owner overwrites, and a
  * single timer examines all of them every 250 ms. So a request costs no timer, and a deadline that has passed
- * is noticed up to two ticks late, never early.
+ * is noticed up to two ticks late, never early. Time in which this process stood still (a busy machine, a
+ * stopped virtual machine) does not count: peers may have done in it what they had to, and it is still unread.
  */
 import type { Clock } from "../base/clock.ts";
 import { type Member, Slab } from "../base/slab.ts";
@@ -14,14 +15,18 @@ export interface CoarseTimed extends Member {
 
 /** The interval between two ticks, in milliseconds: the precision of every deadline. */
 export const TICK_MS = 250;
+/** The most that the coarse time advances in one tick. */
+const ADVANCE_MS_MAX = 1.5 * TICK_MS;
 
 export class Deadlines {
   /** For the rare wait that needs an exact timer. */
   readonly clock: Clock;
   readonly #timed = new Slab<CoarseTimed>();
   #cancel: (() => void) | undefined;
-  /** The time of the last tick, from which `in` counts. */
+  /** The coarse time, from which `in` counts. */
   #now = 0;
+  /** The exact time of the last tick. */
+  #tickedAt = 0;
 
   constructor(clock: Clock) {
     this.clock = clock;
@@ -32,7 +37,7 @@ export class Deadlines {
     return ms === 0 ? Infinity : this.#now + ms + TICK_MS;
   }
 
-  /** The time of the last tick, in milliseconds. */
+  /** The coarse time, in milliseconds. */
   get now(): number {
     return this.#now;
   }
@@ -41,7 +46,7 @@ export class Deadlines {
   add(timed: CoarseTimed): void {
     this.#timed.add(timed);
     if (this.#cancel === undefined) {
-      this.#now = this.clock.now();
+      this.#now = this.#tickedAt = this.clock.now();
       this.#arm();
     }
   }
@@ -65,7 +70,9 @@ export class Deadlines {
   #arm(): void {
     this.#cancel = this.clock.after(TICK_MS, () => {
       this.#cancel = undefined;
-      this.#now = this.clock.now();
+      const now = this.clock.now();
+      this.#now += Math.min(now - this.#tickedAt, ADVANCE_MS_MAX);
+      this.#tickedAt = now;
       for (const timed of this.#timed.all()) this.#tick(timed);
       // Members that left and came back during the tick may have set the timer already.
       if (this.#timed.size > 0 && this.#cancel === undefined) this.#arm();

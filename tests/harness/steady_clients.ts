@@ -2,6 +2,9 @@
 import { connectTo } from "./client.ts";
 import { WebConnection } from "./web_client.ts";
 
+/** A proxy that stops waits so long for a request on a kept connection, in milliseconds. */
+const PATIENCE_MS = 250;
+
 export interface Steadiness {
   /** Closes after each answer and connects again. */
   readonly fresh: boolean;
@@ -15,7 +18,7 @@ export class SteadyCount {
   answered = 0;
   /** Requests on a connection that was open, without a whole answer; what became of each. */
   readonly lost: string[] = [];
-  /** Connections that were reset before their client saw them open. */
+  /** Connections that were reset before their client saw them open, or sent anything, or too late. */
   reset = 0;
   readonly #waiting: { readonly answers: number; readonly go: () => void }[] = [];
 
@@ -57,20 +60,27 @@ async function askOn(
       count.reset++;
       continue;
     }
+    let [keptSince, sentAt] = [performance.now(), performance.now()];
     try {
       for (let isKept = true; isKept;) {
         // Awaited from before the request is sent: so an end that came first is seen, and is no loss.
         const reply = connection.reply().catch((error: Error) => error);
         if (pauseMs > 0 && await isOver(reply, Math.random() * pauseMs)) break;
+        sentAt = performance.now();
         await connection.send({ target: "/", lines: fresh ? ["Connection: close"] : [] });
         const answer = await reply;
         if (answer instanceof Error) throw answer;
         if (answer.status !== 200) throw new Error(`status ${answer.status}`);
         count.add();
+        keptSince = performance.now();
         isKept = answer.headers.get("connection") !== "close";
       }
     } catch (error) {
-      count.lost.push(error instanceof Error ? error.message : String(error));
+      // The connection had ended before anything was sent, and this process was too busy to see it; or it was
+      // too busy to ask while a proxy that stops waits for requests.
+      const isLate = sentAt - keptSince > PATIENCE_MS;
+      if (error instanceof Deno.errors.BrokenPipe || isLate) count.reset++;
+      else count.lost.push(error instanceof Error ? error.message : String(error));
     } finally {
       connection.close();
     }
