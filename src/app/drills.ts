@@ -103,7 +103,8 @@ export class Drills implements AsyncDisposable {
       : { triggersFailed: "reason" in triggers.outcome ? triggers.outcome.reason : "cancelled" };
     const to = chosen === undefined ? {} : { chosen };
     publish({ type: "drill.finished", ...to, why, choiceMs, ...failure });
-    const measured = triggers === undefined ? {} : { triggersMs: triggers.tookMs };
+    // Those that failed or were cancelled did not take as long as they would.
+    const measured = triggers?.outcome.how === "ran" ? { triggersMs: triggers.tookMs } : {};
     const { faults } = explain(this.#config, {
       triggers: found.programs.length,
       measured: { choiceMs, ...measured },
