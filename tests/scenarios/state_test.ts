@@ -4,6 +4,8 @@ import { Control } from "../harness/control.ts";
 import { Folder, waitForFile } from "../harness/folder.ts";
 import { type Proxy, runProxy, spawnProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
+import { startWebProxy } from "../harness/web_proxy.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
 import { startUpstream, type UpstreamProcess } from "../harness/upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
@@ -213,3 +215,55 @@ scenario("without a state folder the order of the list decides", async (relay) =
   await using after = start();
   await after.event("promotion.finished", { move: "start", to: pair.first.name });
 });
+
+Deno.test("in HTTP mode, too, who served before kill -9 serves again", async () => {
+  await using folder = await Folder.make();
+  await using primary = await WebUpstream.start("primary");
+  await using backup = await WebUpstream.start("backup");
+  const options = {
+    ...{ primary, backups: [backup] },
+    flags: { "state-dir": folder.at("state"), failback: "manual" },
+  };
+  const before = await startWebProxy(options);
+  await primary.kill();
+  await before.event("promotion.finished", { move: "failover" });
+  await folder.reads("state/http.state.json", (text) => {
+    const { served, unfinished } = JSON.parse(text);
+    return served === backup.url && unfinished === null;
+  });
+  before.signal("SIGKILL");
+  await before.ended;
+  await primary.restart();
+  await using after = await startWebProxy(options, "service.continued");
+  assertEquals((await after.get("/")).text, "backup");
+  assertEquals(after.events("promotion.started"), []);
+});
+
+Deno.test({
+  name: "a state folder on a full disk keeps the proxy from starting",
+  ignore: Deno.build.os !== "linux" || Deno.uid() !== 0,
+  fn: async () => {
+    await using folder = await Folder.make();
+    await using _disk = await fullDisk(folder.path);
+    const { code, stderr } = await runProxy([
+      ...["--bind", `127.0.0.1:${unusedPort()}`, "--hosts", "127.0.0.1:1", "--control", "off"],
+      ...["--state-dir", folder.path],
+    ]);
+    assertEquals(code, 2);
+    assertMatch(
+      stderr.join("\n"),
+      /no space is left on the device \(option state_dir, from flag --state-dir\)/,
+    );
+  },
+});
+
+/** A file system of two pages, both in use; mounted until disposal. */
+async function fullDisk(path: string): Promise<AsyncDisposable> {
+  const run = async (...[program, ...args]: string[]) => {
+    const { success, stderr } = await new Deno.Command(program!, { args }).output();
+    assert(success, new TextDecoder().decode(stderr));
+  };
+  await run("mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", path);
+  await Deno.writeFile(`${path}/ballast`, new Uint8Array(8_192));
+  return { [Symbol.asyncDispose]: () => run("umount", path) };
+}
