@@ -1,7 +1,6 @@
 /**
- * The documentation as its readers use it: each command of each page is run, or asked with
- * `--check-config` whether the program would start with it. What cannot be run here is in `ELSEWHERE`,
- * with the reason, and nothing else is left out.
+ * The documentation: each command of each page is run, or checked with `--check-config`. Commands that
+ * cannot be run here are in `ELSEWHERE`, with the reason, and no others are left out.
  */
 import { assert, assertEquals } from "@std/assert";
 import { COMMAND_NAMES, flagsOf } from "../src/config/commands.ts";
@@ -33,7 +32,7 @@ function pagesBelow(folder: URL, prefix: string): Page[] {
   });
 }
 
-/** The blocks of a page in one language of those behind the three backquotes. */
+/** The code blocks of a page in one language. */
 function blocksOf({ text }: Page, language: string): string[] {
   return [...text.matchAll(new RegExp(`\`\`\`${language}\n(.*?)\n\`\`\``, "gs"))].map(
     ([, block]) => block!,
@@ -53,7 +52,7 @@ const ELSEWHERE: readonly { readonly what: RegExp; readonly why: string }[] = [
   { what: /^deno install --global --name failover /, why: "scripts/packaging_test.ts runs it" },
 ];
 
-/** Pages of which another test runs all commands, in their order. */
+/** Pages whose commands another test runs, in their order. */
 const WHOLE_PAGES: Readonly<Record<string, string>> = {
   "docs/postgres.md": "scenarios/postgres_recipe_test.ts",
 };
@@ -78,7 +77,7 @@ const isElsewhere = ({ line }: Command) =>
   ELSEWHERE.some(({ what }) => what.test(line)) ||
   (Deno.build.os !== "linux" && line.startsWith("sha256sum "));
 
-/** `docker run -e NAME=value IMAGE flags` as what the image's program is given. */
+/** The arguments and variables of the program in `docker run -e NAME=value IMAGE flags`. */
 function inContainer(line: string): string {
   const [settings, flags] = line.split(" ghcr.io/failover/failover");
   assert(settings !== undefined && flags !== undefined, `another image: ${line}`);
@@ -86,7 +85,7 @@ function inContainer(line: string): string {
   return [...env, `failover${flags}`].join(" ");
 }
 
-/** The line with `failover` for its other names, and the folder of the test for those of the reader. */
+/** The line with the name `failover`, and with the folder of the test instead of the reader's. */
 function adapted(line: string, folder: string): string {
   const plain = line.startsWith("docker run ") ? inContainer(line) : line;
   return plain.replace(/^deno task start\b/, "failover")
@@ -94,7 +93,7 @@ function adapted(line: string, folder: string): string {
     .replaceAll("~/", `${folder}/`);
 }
 
-/** The files that a reader has who has followed the pages, and `failover` in the search path. */
+/** Makes the files that a reader of the pages has, and puts `failover` into the PATH. */
 async function prepare(folder: Folder): Promise<void> {
   await Deno.mkdir(folder.at("static"));
   await folder.write("static/index.html", "static\n");
@@ -126,7 +125,7 @@ const CONFIGURES = /^(PORT|HOSTS|MAX_BACKOFF|FAILOVER_.*)$/;
 const onPosix = { ignore: Deno.build.os === "windows" };
 
 Deno.test({
-  name: "every command of the documentation is one that the program can be started with",
+  name: "the program starts with every command of the documentation",
   ...onPosix,
   async fn() {
     await using folder = await Folder.make();
@@ -190,7 +189,7 @@ const FOREIGN_FLAGS = new Set([
   ...["--username", "--auth", "--source-server", "--threads", "--no-psqlrc", "--no-password"],
 ]);
 
-Deno.test("every flag that the documentation names is one of ours, or known to be another program's", () => {
+Deno.test("every flag that the documentation names is a flag of failover, or of a known other program", () => {
   const ofCommands = COMMAND_NAMES.flatMap((name) => Object.keys(flagsOf(name)));
   const ours = new Set([...KEYS.map(flagOf), ...ofCommands.map((flag) => `--${flag}`)]);
   const unknown = PAGES.flatMap(({ name, text }) =>
@@ -213,7 +212,7 @@ Deno.test("every metric that the documentation names is in the reference", () =>
 });
 
 Deno.test({
-  name: "every script and every fragment of shell in the documentation is sound sh",
+  name: "every script and every fragment of shell in the documentation is valid sh",
   ...onPosix,
   async fn() {
     for (const page of PAGES) {
@@ -245,7 +244,7 @@ function operatorCommands(): Command[] {
 }
 
 Deno.test({
-  name: "every command to a running proxy in the documentation is one that the program takes",
+  name: "the program accepts every command to a running proxy in the documentation",
   ...onPosix,
   async fn() {
     await using folder = await Folder.make();

@@ -1,4 +1,4 @@
-/** A check program: asks the upstream given as its argument who it is; exit code 0 if it answers. */
+/** A check program: sends a request to the upstream in its argument; exit code 0 if that answers. */
 import { ask } from "./client.ts";
 
 console.log(await ask(Deno.args[0]!));

@@ -1,13 +1,13 @@
 /**
- * Debian's headless Chromium, steered over the WebDriver protocol (W3C, "WebDriver", sections 8 to 13)
- * with nothing but `fetch`. Whatever the pages write to the console can be read back.
+ * Debian's headless Chromium, controlled over the WebDriver protocol (W3C, "WebDriver", sections 8 to 13)
+ * with `fetch` only. Whatever the pages write to the console can be read back.
  */
 import { Child } from "./child.ts";
 import { Folder } from "./folder.ts";
 import { withTestDeadline } from "./test_deadline.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-/** What it needs to be installed. */
+/** The programs that it needs. */
 export const BROWSER = ["chromium", "chromedriver"];
 
 const FLAGS = [
@@ -85,7 +85,7 @@ export class Browser implements AsyncDisposable {
     return await order(`${this.#url}/execute/sync`, "POST", { script, args: [] });
   }
 
-  /** Asks the page until `condition` is true; a failure shows the last `state`. */
+  /** Evaluates `condition` in the page until it is true; a failure shows the last `state`. */
   async until(condition: string, state: string, more: () => string = () => ""): Promise<void> {
     let last: unknown;
     const asking = async () => {

@@ -1,6 +1,6 @@
 /**
- * One child process: its output line by line, its end, and a promise that it does not outlive the test.
- * It only ever signals the process that it started.
+ * One child process: its output line by line, its end, and the guarantee that it does not outlive the test.
+ * Signals are only sent to the process that was started here.
  */
 
 import { realClock, sleep } from "../../src/base/clock.ts";
@@ -21,14 +21,14 @@ export async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerat
 
 export interface ChildOptions {
   readonly args: readonly string[];
-  /** Added to our own environment, less what would configure the child. */
+  /** Added to the environment of this process, without the variables that would configure the child. */
   readonly env?: Readonly<Record<string, string>>;
   readonly onOut?: (line: string) => void;
   readonly onErr?: (line: string) => void;
 }
 
 /**
- * Variables that would configure what we start; all others (caches, certificates, proxies) it may need, and
+ * Variables that would configure the child. It may need all others (caches, certificates, proxies), and
  * FAILOVER_CONTROL, which the harness sets.
  */
 const ENV_WITHHELD = /^(PORT|HOSTS|MAX_BACKOFF|(FAILOVER(?!_CONTROL$)|PG|REDISCLI_).*)$/;

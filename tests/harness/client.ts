@@ -1,8 +1,8 @@
-/** A client as the scenarios need it: opens a connection, asks one line, reads the answer. */
+/** A client for scenarios: opens a connection, sends one line, reads the answer. */
 import { withTestDeadline } from "./test_deadline.ts";
 import { LineConn } from "./line_conn.ts";
 
-/** Connects to an address as it stands in `--hosts` and `--bind`. */
+/** Connects to an address in the form of `--hosts` and `--bind`. */
 export async function connectTo(address: string): Promise<LineConn> {
   const what = `a connection to ${address}`;
   if (address.startsWith("unix:")) {
@@ -15,7 +15,7 @@ export async function connectTo(address: string): Promise<LineConn> {
   return new LineConn(await withTestDeadline(what, Deno.connect({ hostname, port })));
 }
 
-/** Opens a connection, asks one question, and returns the answer; `log` explains why there is none. */
+/** Opens a connection, sends one question, and returns the answer; `log` is shown if there is none. */
 export async function ask(
   address: string,
   question = "who",

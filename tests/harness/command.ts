@@ -1,15 +1,15 @@
-/** The commands of the operator, in processes of their own. */
+/** The operator's commands, in separate processes. */
 import { Child } from "./child.ts";
 import { EXECUTABLE } from "./proxy.ts";
 
-/** What a command left behind. */
+/** The exit code and the output of a command. */
 export interface CommandRun {
   readonly code: number;
   readonly out: string;
   readonly err: string;
 }
 
-/** Runs `failover ARGS` to its end; `under` is a command that starts what follows it. */
+/** Runs `failover ARGS` to its end; `under` is a command that starts the rest of its arguments. */
 export async function runCommand(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
@@ -25,7 +25,7 @@ export async function runCommand(
   return { code, out: out!, err: err! };
 }
 
-/** A command that goes on until it is ended, and its lines so far. */
+/** A command that runs until it is ended, and its lines so far. */
 export class RunningCommand implements AsyncDisposable {
   readonly lines: string[] = [];
   readonly #child: Child;
@@ -58,7 +58,7 @@ export class RunningCommand implements AsyncDisposable {
     void this.#child.ended.then(() => this.#news.resolve());
   }
 
-  /** The first line that `pattern` matches, there already or to come. */
+  /** The first line that `pattern` matches; waits for it if needed. */
   async line(pattern: RegExp): Promise<string> {
     for (;;) {
       const found = this.lines.find((line) => pattern.test(line));
@@ -70,7 +70,7 @@ export class RunningCommand implements AsyncDisposable {
     }
   }
 
-  /** Ends it as a user does, or waits for its own end; resolves with its exit code. */
+  /** Ends it by a signal, or waits for its own end; resolves with its exit code. */
   async end(signal?: Deno.Signal): Promise<number> {
     if (signal !== undefined) this.#child.signal(signal);
     return (await this.#child.ended).code;

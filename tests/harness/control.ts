@@ -1,6 +1,6 @@
-/** The control socket of a running proxy, as a client sees it. */
+/** A client of the control socket of a running proxy. */
 
-/** A socket in a folder of its own, and the orders that are given there. */
+/** A control socket in a separate folder, and requests to it. */
 export class Control implements AsyncDisposable {
   readonly path: string;
   readonly #folder: string;

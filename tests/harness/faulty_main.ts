@@ -1,5 +1,5 @@
 /**
- * The proxy with a bug in it: as soon as the file that FAULT_FILE names is there, the part that keeps the
+ * The proxy with a bug: as soon as the file that FAULT_FILE names exists, the part that keeps the
  * record of checks throws once, for the upstream whose name is in the file; or, if the file says
  * `stray`, a promise that nobody awaits is rejected.
  */
@@ -11,11 +11,11 @@ const add = History.prototype.add;
 History.prototype.add = function (this: History, upstream, result) {
   if (wanted() === upstream) {
     Deno.removeSync(file);
-    throw new Error("a bug on purpose");
+    throw new Error("a bug made by the test");
   }
   if (wanted() === "stray") {
     Deno.removeSync(file);
-    void Promise.reject(new Error("a stray bug on purpose"));
+    void Promise.reject(new Error("a stray bug made by the test"));
   }
   return add.call(this, upstream, result);
 };

@@ -1,4 +1,4 @@
-/** A folder for one test, gone after it, and the scripts an operator might keep in it. */
+/** A folder for one test, which is removed after it, with files and scripts. */
 import { withTestDeadline } from "./test_deadline.ts";
 
 export class Folder implements AsyncDisposable {
@@ -12,7 +12,7 @@ export class Folder implements AsyncDisposable {
     return new Folder(await Deno.makeTempDir({ prefix: "failover-test-" }));
   }
 
-  /** The path of something in it, there or not. */
+  /** The path of a file in it, which need not exist. */
   at(name: string): string {
     return `${this.path}/${name}`;
   }
@@ -26,7 +26,7 @@ export class Folder implements AsyncDisposable {
     return await Deno.readTextFile(this.at(name));
   }
 
-  /** Resolves when a file of that name is there. */
+  /** Resolves when a file of that name exists. */
   async has(name: string): Promise<void> {
     using watcher = Deno.watchFs(this.path);
     const looking = (async () => {
@@ -37,7 +37,7 @@ export class Folder implements AsyncDisposable {
     await withTestDeadline(`the file ${name}`, looking);
   }
 
-  /** Resolves when a file is there whose text is `enough`. */
+  /** Resolves when the file exists and `enough` accepts its text. */
   async reads(name: string, enough: (text: string) => boolean): Promise<void> {
     using watcher = Deno.watchFs(this.path);
     const looking = (async () => {
@@ -48,7 +48,7 @@ export class Folder implements AsyncDisposable {
     await withTestDeadline(`enough in the file ${name}`, looking);
   }
 
-  /** An executable for sh. It runs in its own folder, so that it finds what the test wrote there. */
+  /** Writes an executable sh script. It runs in this folder, so that it finds the files of the test. */
   async script(name: string, body: string): Promise<string> {
     const path = this.at(name);
     await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });

@@ -1,6 +1,6 @@
 /**
- * Stops one thread of a child process while its other threads go on, as a machine does that gives it no time
- * (ptrace(2)). Only the thread that stopped it may let it go on.
+ * Stops one thread of a child process while its other threads run, as if the machine gave it no CPU time
+ * (ptrace(2)). Only the thread that stopped it can resume it.
  */
 const PTRACE_DETACH = 17n;
 const PTRACE_SEIZE = 0x4206n;
@@ -28,7 +28,7 @@ export class FrozenThread implements Disposable {
     this.#id = id;
     this.#ask("PTRACE_SEIZE", PTRACE_SEIZE);
     this.#ask("PTRACE_INTERRUPT", PTRACE_INTERRUPT);
-    // A thread that sleeps in the kernel is woken to stop.
+    // A thread that sleeps in the kernel is woken and then stops.
     const status = new Int32Array(1);
     if (this.#c.symbols.waitpid(id, status, WALL) !== id) throw new Error("it does not stop");
   }

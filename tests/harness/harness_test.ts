@@ -1,4 +1,4 @@
-/** The harness itself: what its upstreams do without any proxy in front. */
+/** The harness itself: its upstreams, without a proxy. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { ask, connectTo } from "./client.ts";
 import {
@@ -71,7 +71,7 @@ Deno.test("bulk data keeps its checksum both ways", async () => {
   }
 });
 
-Deno.test("an upstream may finish first and still receives the rest", async () => {
+Deno.test("an upstream that half-closes first still receives the rest", async () => {
   await using upstream = await startUpstream({ says: "primary" });
   const wire = await connectTo(upstream.name);
   await wire.say("finish");

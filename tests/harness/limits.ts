@@ -1,10 +1,10 @@
-/** Limits that a process of the tests puts on itself, by the kernel's own calls (Linux only). */
+/** Limits that a test process sets for itself, by system calls (Linux only). */
 
 const RESOURCES = { processes: 6, descriptors: 7 } as const;
 /** A user that owns nothing: the limit of processes does not hold for root (setrlimit(2)). */
 const NOBODY = 65_534;
 
-/** Lets this process, from now on, have no more than `most` of something (setrlimit(2)). */
+/** Limits a resource of this process to `most` from now on (setrlimit(2)). */
 export function limit(what: keyof typeof RESOURCES, most: number): void {
   using libc = openLibc();
   const soft = BigInt(most);
@@ -15,7 +15,7 @@ export function limit(what: keyof typeof RESOURCES, most: number): void {
 
 /**
  * From now on this process can start neither processes nor threads: the limit of its user, which counts both,
- * is exceeded (RLIMIT_NPROC). Root must have been left before. The returned function takes that back.
+ * is exceeded (RLIMIT_NPROC). Root must have been left before. The returned function undoes that.
  */
 export function forbidProcesses(): () => void {
   using libc = openLibc();

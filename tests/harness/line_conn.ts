@@ -8,10 +8,10 @@ const BLOCK_BYTES = 64 * 1024;
 
 export class LineConn {
   readonly conn: Deno.Conn;
-  /** Received and not yet given out. */
+  /** Bytes that were received and not yet returned. */
   #pending: Uint8Array = new Uint8Array(0);
 
-  /** From here the wire owns `conn`, and `close` closes it. */
+  /** Owns `conn` from here on, and `close` closes it. */
   constructor(conn: Deno.Conn) {
     this.conn = conn;
   }
@@ -58,7 +58,7 @@ export class LineConn {
     return bytes;
   }
 
-  /** What comes next, at most `bytesMax` of it; undefined when the peer has finished. */
+  /** The next bytes, `bytesMax` at most; undefined when the peer has finished. */
   async chunk(bytesMax: number = BLOCK_BYTES): Promise<Uint8Array | undefined> {
     const buffer = new Uint8Array(bytesMax);
     const count = await this.conn.read(buffer);
@@ -107,7 +107,7 @@ export class LineConn {
     return hash.digest("hex");
   }
 
-  /** Says that nothing more will be sent; the other direction goes on. */
+  /** Ends the sending direction; the other one stays open. */
   async closeWrite(): Promise<void> {
     await this.conn.closeWrite();
   }
@@ -116,7 +116,7 @@ export class LineConn {
     try {
       this.conn.close();
     } catch (error) {
-      // Both sides of a test may close; the second time is not news.
+      // Both sides of a test may close; the second time has no effect.
       if (!(error instanceof Deno.errors.BadResource)) throw error;
     }
   }

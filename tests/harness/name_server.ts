@@ -1,5 +1,5 @@
 /**
- * A name server of the test's own, which can fall silent, and the command that makes a process ask it: in a
+ * A name server for one test, which can become silent, and the command that makes a process use it: in a
  * separate mount namespace, with another /etc/resolv.conf. Needs root on Linux.
  */
 import { createSocket, type Socket } from "node:dgram";
@@ -9,7 +9,7 @@ import { withTestDeadline } from "./test_deadline.ts";
 /** Programs that a test with a name server needs. */
 export const NEEDS_FOR_NAMES = ["unshare", "mount"];
 
-/** To find an address of its own among those of other tests. */
+/** Attempts to find an address that no other test uses. */
 const ATTEMPTS_MAX = 100;
 const HEADER_BYTES = 12;
 const TYPE_A = 1;
@@ -36,7 +36,7 @@ export class NameServer implements AsyncDisposable {
     });
   }
 
-  /** Answers every name with `addresses`, and no address of IPv6. */
+  /** Answers every name with `addresses`, and with no IPv6 address. */
   static async start(): Promise<NameServer> {
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       const socket = await withTestDeadline("the name server to listen", boundTo(randomAddress()));
@@ -48,7 +48,7 @@ export class NameServer implements AsyncDisposable {
   /** Resolves when it was asked for `name` and did not answer. */
   async unanswered(name: string): Promise<void> {
     await withTestDeadline(
-      `a question for ${name} that nobody answers`,
+      `an unanswered question for ${name}`,
       this.#waiting(name).promise,
     );
   }
@@ -59,7 +59,7 @@ export class NameServer implements AsyncDisposable {
     return known;
   }
 
-  /** The command under which a process asks this server alone. */
+  /** The command that starts a process which uses only this name server. */
   async command(folder: Folder): Promise<string[]> {
     const file = await folder.write(
       "resolv.conf",

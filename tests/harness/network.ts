@@ -1,15 +1,15 @@
 /**
- * A network namespace of the test's own, with one interface, which several processes share; nothing in it can
- * reach or disturb the real network. Needs root on Linux.
+ * A network namespace for one test, with one interface, which several processes share. Nothing in it can
+ * reach the real network. Needs root on Linux.
  */
 import { Child } from "./child.ts";
 import { withTestDeadline } from "./test_deadline.ts";
 
-/** Its interface, and the link-local address of that. */
+/** Its interface, and the link-local address of the interface. */
 export const INTERFACE = "fo0";
 export const LINK_LOCAL = `fe80::1%${INTERFACE}`;
 
-/** One end of a cable whose other end is in the same namespace. */
+/** One end of a virtual cable whose other end is in the same namespace. */
 const ADD_INTERFACE = `ip link add ${INTERFACE} type veth peer name ${INTERFACE}p && ` +
   `ip link set ${INTERFACE}p up && ip link set ${INTERFACE} up && ` +
   `ip addr replace fe80::1/64 dev ${INTERFACE} nodad`;
@@ -61,7 +61,7 @@ export class Network implements AsyncDisposable {
     return ["nsenter", "-t", String(this.#holder.pid), "-n"];
   }
 
-  /** Makes the interface anew: it then has another number, as after a restart of a network service. */
+  /** Replaces the interface: it then has another number, as after a restart of a network service. */
   async renew(): Promise<void> {
     const [program, ...args] = this.command;
     // Another interface takes the number that is free.

@@ -1,6 +1,6 @@
 /**
  * A PostgreSQL server of Debian's packages, in a separate process with its data in a folder of the
- * test. The server refuses to run as root, so root gives that up for the user `postgres` first.
+ * test. The server refuses to run as root, so root starts it as the user `postgres`.
  */
 import { Child, isAlive } from "./child.ts";
 import { withTestDeadline } from "./test_deadline.ts";
@@ -22,7 +22,7 @@ function newestBin(folder: string): string | undefined {
   }
 }
 
-/** A program with its arguments, as somebody who isn't root. */
+/** The command of a program that must not run as root. */
 export function asPostgres(path: string, args: readonly string[]): [string, string[]] {
   if (Deno.uid() !== 0) return [path, [...args]];
   const user = ["--reuid=postgres", "--regid=postgres", "--clear-groups"];
@@ -117,13 +117,13 @@ export class Postgres implements Named, AsyncDisposable {
     const died = this.#child.ended.then(() => {
       throw new Error(`postgres ended\n${this.#log.join("\n")}`);
     });
-    // Later its end is the test's own doing.
+    // Later the test itself ends it.
     died.catch(() => {});
     const log = () => this.#log.join("\n");
     await withTestDeadline("postgres to be ready", Promise.race([ready.promise, died]), log);
   }
 
-  /** kill -9 of the server and of all its processes, so that nothing of it can say goodbye. */
+  /** kill -9 of the server and of all its processes, so that none of them can end its connections orderly. */
   async kill(): Promise<void> {
     const child = this.#child;
     if (child === undefined || child.hasEnded) return;
@@ -132,12 +132,12 @@ export class Postgres implements Named, AsyncDisposable {
     await child.kill();
   }
 
-  /** Stops all of its processes where they are; the kernel still takes connections for them. */
+  /** Stops all of its processes; the kernel still accepts connections for them. */
   async freeze(): Promise<void> {
     const { pid } = this.#child!;
     // The parent first: once it is stopped, it starts no further children.
     this.#child!.signal("SIGSTOP");
-    await withTestDeadline("postgres to stand still", untilStopped(pid));
+    await withTestDeadline("postgres to be stopped", untilStopped(pid));
     // While a child ends, the kernel's list may lack another one, see proc(5): look until none is new.
     this.#frozen.clear();
     for (let found = -1; found < this.#frozen.size;) {
@@ -161,7 +161,7 @@ export class Postgres implements Named, AsyncDisposable {
   }
 }
 
-/** Resolves when a process is stopped by a signal; a signal that was sent is not yet one that was obeyed. */
+/** Resolves when a process is stopped by a signal; a signal that was sent may not have been handled yet. */
 async function untilStopped(pid: number): Promise<void> {
   while (isAlive(String(pid)) && !isStopped(pid)) {
     await new Promise((resolve) => setTimeout(resolve, 5));

@@ -1,4 +1,4 @@
-/** A client that writes to PostgreSQL without end, and remembers the rows whose commit was acknowledged. */
+/** A client that writes to PostgreSQL until it is ended, and records the rows whose commit was acknowledged. */
 import { Child } from "./child.ts";
 import { withTestDeadline } from "./test_deadline.ts";
 
@@ -24,7 +24,7 @@ export class PostgresWriter implements AsyncDisposable {
 
   async #write(address: string): Promise<void> {
     for (let session = 0; !this.#stop; session++) {
-      // Each row is a transaction of its own, and its key is printed when that is committed.
+      // Each row is a separate transaction, and its key is printed when that is committed.
       const rows = `do $$ begin for i in 1..${ROWS_MAX} loop ` +
         `insert into written values ('${this.name}-${session}-' || i); commit; ` +
         `raise info '${this.name}-${session}-%', i; perform pg_sleep(0.01); end loop; end $$`;
@@ -43,7 +43,7 @@ export class PostgresWriter implements AsyncDisposable {
     if (this.acknowledged.length >= this.#wanted) this.#enough.resolve();
   }
 
-  /** Resolves when so many further rows were acknowledged. */
+  /** Resolves when this many further rows were acknowledged. */
   async further(rows: number): Promise<void> {
     this.#wanted = this.acknowledged.length + rows;
     this.#enough = Promise.withResolvers();

@@ -16,7 +16,7 @@ function whyNone(): string | undefined {
   }
 }
 
-/** What the linter finds wrong with an exposition; empty if nothing. */
+/** The errors that the linter finds in an exposition; empty if there are none. */
 export async function lint(exposition: string): Promise<string> {
   const child = new Deno.Command("promtool", {
     args: ["check", "metrics"],
@@ -29,5 +29,5 @@ export async function lint(exposition: string): Promise<string> {
   await writer.close();
   const { success, stdout, stderr } = await child.output();
   const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-  return success ? "" : said || "promtool failed without a word";
+  return success ? "" : said || "promtool failed without a message";
 }

@@ -1,6 +1,6 @@
 /**
- * The real executable in a separate process, with the permissions that the documentation gives it.
- * Its JSON log is how a scenario sees what it decided: `event` waits for a line that was or will be.
+ * The real program in a separate process, with the permissions in the documentation. A scenario follows
+ * its decisions by its JSON log: `event` finds a line, or waits for it.
  */
 import { Child } from "./child.ts";
 import { ask, connectTo } from "./client.ts";
@@ -18,17 +18,17 @@ function runWith(main: string): string[] {
   return ["run", "--quiet", ...permissionsFor(Deno.build.os), main];
 }
 
-// Proxies of tests that run at the same time must not meet at the default path, nor at that of a proxy which
-// serves this machine. Every child process inherits this.
+// Proxies of concurrent tests must use neither the default path nor that of a proxy which serves this
+// machine. Every child process inherits this.
 Deno.env.set("FAILOVER_CONTROL", "off");
 
 /** Arguments with which `deno` runs the proxy; its own follow. */
 export const EXECUTABLE: readonly string[] = runWith(MAIN);
 
-/** How much of its log a failure quotes. */
+/** How many lines of its log a failure shows. */
 const LINES_SHOWN = 100;
 
-/** Scenarios wait for verdicts, so checks are more frequent than an operator would configure, and everything is logged. */
+/** Scenarios wait for verdicts, so checks are more frequent than usual, and everything is logged. */
 const QUICK: Readonly<Record<string, string>> = {
   "log-level": "debug",
   "check-interval": "200ms",
@@ -43,7 +43,7 @@ export type Logged<T extends Event["type"]> = Omit<EventOf<T>, "type"> & {
   readonly event: T;
   /** The line as a sentence. */
   readonly message: string;
-  /** Which line of the log it was, from 0. */
+  /** The number of the line in the log, from 0. */
   readonly index: number;
 };
 
@@ -65,7 +65,7 @@ export interface ProxyOptions {
 
 export class Proxy implements AsyncDisposable {
   readonly #child: Child;
-  /** Where clients connect, as `--bind` has it; empty if the test has not said. */
+  /** The address for clients, in the form of `--bind`; empty if the test does not know it. */
   readonly address: string;
   readonly stdout: string[] = [];
   /** Everything it wrote to stderr, as it was written. */
@@ -76,8 +76,8 @@ export class Proxy implements AsyncDisposable {
   readonly ended: Promise<Deno.CommandStatus>;
 
   /**
-   * `main` is another program in the place of the proxy's own, such as one with a fault in it; `under` is
-   * a command that starts what follows it, such as `prlimit --nofile=96`, and keeps its process id.
+   * `main` is a program that replaces the proxy's own, such as one with a fault; `under` is a command that
+   * starts the rest of its arguments with its own process id, such as `prlimit --nofile=96`.
    */
   constructor(
     args: readonly string[],
@@ -98,7 +98,7 @@ export class Proxy implements AsyncDisposable {
     void this.ended.then(() => this.#newLine.resolve());
   }
 
-  /** The last lines of its log, to explain a failure with. */
+  /** The last lines of its log, which explain a failure. */
   readonly lastLines = (): string => this.log.slice(-LINES_SHOWN).join("\n");
 
   get pid(): number {
@@ -119,7 +119,7 @@ export class Proxy implements AsyncDisposable {
     return this.#events.filter((logged) => fits(logged, type, wanted)) as unknown as Logged<T>[];
   }
 
-  /** The first such line, whether it is there already or comes later; with `after`, a later one. */
+  /** The first such line; waits for it if needed. With `after`, the first one after that line. */
   async event<T extends Event["type"]>(
     type: T,
     wanted: Wanted<T> = {},
@@ -132,12 +132,12 @@ export class Proxy implements AsyncDisposable {
     );
   }
 
-  /** The first line of the log that `pattern` matches, there already or to come. */
+  /** The first line of the log that `pattern` matches; waits for it if needed. */
   async line(pattern: RegExp): Promise<string> {
     return await this.#found(String(pattern), () => this.log.find((line) => pattern.test(line)));
   }
 
-  /** Looks again after each new line, until `look` finds something. */
+  /** Calls `look` after each new line, until it finds something. */
   async #found<T>(what: string, look: () => T | undefined): Promise<T> {
     let found = look();
     const search = async () => {
@@ -158,7 +158,7 @@ export class Proxy implements AsyncDisposable {
     return await connectTo(this.address);
   }
 
-  /** Opens a connection, asks one question, and returns the answer. */
+  /** Opens a connection, sends one question, and returns the answer. */
   async ask(question = "who"): Promise<string> {
     return await ask(this.address, question, this.lastLines);
   }
@@ -174,7 +174,7 @@ export class Proxy implements AsyncDisposable {
     return status.code;
   }
 
-  /** Asks it to end at once (two signals), so that it takes its scripts along. */
+  /** Orders it to end at once by two signals, so that it ends its scripts, too. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.signal("SIGTERM");
     this.signal("SIGINT");
@@ -198,7 +198,7 @@ function printPattern(_: string, value: unknown): unknown {
   return value instanceof RegExp ? String(value) : value;
 }
 
-/** Flags as they stand on a command line. */
+/** Flags as arguments of a command line. */
 export function argsOf(flags: Readonly<Record<string, string | true>>): string[] {
   return Object.entries(flags).map(([name, value]) =>
     value === true ? `--${name}` : `--${name}=${value}`
@@ -239,7 +239,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   }
 }
 
-/** What a run of the proxy that ends by itself left behind. */
+/** The exit code and the output of a run of the proxy that ended by itself. */
 export interface Finished {
   readonly code: number;
   readonly stdout: readonly string[];

@@ -1,4 +1,4 @@
-/** The documentation as its readers use it: the commands of a page to type, and the scripts to copy. */
+/** Reads the documentation: the commands of a page, and the scripts that readers copy. */
 
 const DOCS = new URL("../../.github/docs/", import.meta.url);
 const PAGES = [...Deno.readDirSync(DOCS)].filter(({ name }) => name.endsWith(".md"))

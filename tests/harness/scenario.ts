@@ -1,11 +1,11 @@
 /**
  * A test with real processes, run once for each relay engine. A test that needs a program which is
- * not installed is skipped, and its name says which.
+ * not installed is skipped, and its name names the program.
  */
 
 /** The values of `--relay`. */
 export type Engine = "stream" | "splice";
-/** Those that run on this system. */
+/** The engines that run on this system. */
 export const ENGINES: readonly Engine[] = Deno.build.os === "linux"
   ? ["stream", "splice"]
   : ["stream"];
@@ -32,7 +32,7 @@ export function testWithPrograms(
   Deno.test({ name: `${name}${why}`, ignore: missing.length > 0, fn: run });
 }
 
-/** Whether a program can be found by name, or is there by path. */
+/** Whether a program is in the PATH, or exists at its path. */
 export function isInstalled(program: string): boolean {
   // The programs that tests use take the paths of Unix.
   if (Deno.build.os === "windows") return false;

@@ -1,7 +1,7 @@
 /**
- * The proxy on a system that at SIGWINCH runs out of processes and threads, and at the next one has some again:
- * the real limit (RLIMIT_NPROC). It does not hold for root, so a proxy that root has started becomes another user
- * first. Not SIGUSR1: Deno opens its debugger then, for which it needs a thread.
+ * The proxy on a system that runs out of processes and threads at SIGWINCH, and has some again at the next one:
+ * the real limit (RLIMIT_NPROC). It does not hold for root, so a proxy that root has started becomes
+ * another user first. Not SIGUSR1: Deno opens its debugger then, for which it needs a thread.
  */
 import { forbidProcesses, leaveRoot } from "./limits.ts";
 

@@ -1,6 +1,6 @@
 /**
- * A process that runs out of something and then runs programs as the proxy does. Its argument says what
- * runs out; it prints how each run ended, as JSON, and how many descriptors were left behind.
+ * A process that runs out of a resource, which is its argument, and then runs programs as the proxy does. It
+ * prints as JSON how each run ended, and how many descriptors were leaked.
  */
 import { realClock } from "../../src/base/clock.ts";
 import { tcpProbe } from "../../src/health/tcp.ts";
@@ -9,9 +9,9 @@ import { leaveRoot, limit, openDescriptors, useUpDescriptors } from "./limits.ts
 
 export interface Report {
   readonly endings: readonly Pick<Ending, "how" | "reason">[];
-  /** Of a probe of a port that listens, in the same distress. */
+  /** The result of a probe of a port that listens, during the same shortage. */
   readonly probe: { readonly evidence: string; readonly reason: string } | undefined;
-  /** Open after all of it, less those before. */
+  /** The descriptors that are open at the end, minus those that were open before. */
   readonly leftOpen: number;
 }
 

@@ -1,15 +1,15 @@
 /**
  * A process in which no file operation comes to an end, as with a dead file server: opening a named pipe
- * waits for a writer, and enough of these take all threads that Deno has for files. It asks a folder for an
- * answer, and for the rest of one that has begun, while a clock is moved by hand, and prints what came.
+ * waits for a writer, and enough of these take all threads that Deno has for files. It sends requests to a
+ * folder, and reads the rest of a response that has begun, with a manual clock, and prints the results.
  * Its argument is a folder with a named pipe `pipe`, and a file `page` of more than one part.
  */
 import { ManualClock } from "../../src/base/clock.ts";
 import { folderBackup } from "../../src/gateway/static/static.ts";
 
-/** Deno has 32. */
+/** Deno has 32 threads for files. */
 const THREADS = 48;
-/** Longer than a file system may be silent. */
+/** Longer than the proxy waits for a file system. */
 const LATE_MS = 11_000;
 
 const [folder] = Deno.args as [string];
@@ -26,7 +26,7 @@ async function whileBlocked(work: () => Promise<void>): Promise<void> {
   for (const each of await Promise.all(opening)) each.close();
 }
 
-/** What `pending` came to, moving the clock. */
+/** The outcome of `pending` after the clock was advanced. */
 async function late<T>(pending: Promise<T>): Promise<unknown> {
   const settled = pending.catch((error: Error) => error.message);
   await clock.advance(LATE_MS);

@@ -1,8 +1,8 @@
-/** Clients that ask one thing after another until they are refused, and count what went without an answer. */
+/** Clients that send one request after another until they are refused, and count requests without an answer. */
 import { connectTo } from "./client.ts";
 import { WebConnection } from "./web_client.ts";
 
-/** A proxy that stops waits so long for a request on a kept connection, in milliseconds. */
+/** How long a proxy that stops waits for a request on a kept connection, in milliseconds. */
 const PATIENCE_MS = 250;
 
 export interface Steadiness {
@@ -16,13 +16,13 @@ export interface Steadiness {
 
 export class SteadyCount {
   answered = 0;
-  /** Requests on a connection that was open, without a whole answer; what became of each. */
+  /** Requests on an open connection without a complete answer, with the outcome of each. */
   readonly lost: string[] = [];
-  /** Connections that were reset before their client saw them open, or sent anything, or too late. */
+  /** Connections that ended before their client knew that they were open, had sent anything, or had sent in time. */
   reset = 0;
   readonly #waiting: { readonly answers: number; readonly go: () => void }[] = [];
 
-  /** Resolves when so many requests were answered. */
+  /** Resolves when this many requests were answered. */
   reaches(answers: number): Promise<void> {
     return new Promise((go) => this.#waiting.push({ answers, go }));
   }
@@ -63,7 +63,7 @@ async function askOn(
     let [keptSince, sentAt] = [performance.now(), performance.now()];
     try {
       for (let isKept = true; isKept;) {
-        // Awaited from before the request is sent: so an end that came first is seen, and is no loss.
+        // Awaited before the request is sent, so that an earlier end is seen, and does not count as a loss.
         const reply = connection.reply().catch((error: Error) => error);
         if (pauseMs > 0 && await isOver(reply, Math.random() * pauseMs)) break;
         sentAt = performance.now();
@@ -87,7 +87,7 @@ async function askOn(
   }
 }
 
-/** Waits `ms`, or less: then the connection has ended. */
+/** Waits for `ms`, or until the connection has ended. */
 function isOver(reply: Promise<unknown>, ms: number): Promise<boolean> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => resolve(false), ms);

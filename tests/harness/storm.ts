@@ -2,7 +2,7 @@
 import { connect } from "node:net";
 import { withTestDeadline } from "./test_deadline.ts";
 
-/** One connection, reset as soon as it stands. Resolves when it is gone. */
+/** One connection, which is reset as soon as it is established. Resolves when it is closed. */
 export function connectAndReset(port: number, host = "127.0.0.1"): Promise<void> {
   return new Promise((resolve) => {
     const socket = connect(port, host, () => socket.resetAndDestroy());
@@ -12,8 +12,8 @@ export function connectAndReset(port: number, host = "127.0.0.1"): Promise<void>
 }
 
 /**
- * Resets `count` connections while they wait to be accepted: the process of `pid` stands still meanwhile,
- * so that each of them is gone before it is taken.
+ * Resets `count` connections while they wait to be accepted: the process `pid` is stopped meanwhile,
+ * so that each of them is reset before it is accepted.
  */
 export async function resetInQueue(pid: number, port: number, count: number): Promise<void> {
   Deno.kill(pid, "SIGSTOP");

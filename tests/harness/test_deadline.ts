@@ -1,12 +1,12 @@
 /**
- * The deadline of everything a test waits for. It is long, because a loaded machine must not fail a
- * test, and it measures nothing. Each caller names what it waits for, and the failure shows that.
+ * The deadline of every wait of a test. It is long, because a busy machine must not fail a test, and
+ * it measures nothing. Each caller names what it waits for, which a failure shows.
  */
 
-/** Longer than any promise the proxy makes in a scenario. */
+/** Longer than anything takes in a scenario. */
 export const TEST_DEADLINE_MS = 30_000;
 
-/** Awaits `promise`; after `TEST_DEADLINE_MS` fails with `what`, and with what `more` knows by then. */
+/** Awaits `promise`; after `TEST_DEADLINE_MS` it rejects with `what` and the text of `more`. */
 export async function withTestDeadline<T>(
   what: string,
   promise: Promise<T>,

@@ -1,6 +1,6 @@
 /**
  * Upstreams for the scenarios: healthy ones in separate processes, which can be killed, frozen and
- * brought back at the same address, and a few that were never healthy.
+ * restarted at the same address, and a few that are never healthy.
  */
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
@@ -9,9 +9,9 @@ import { withTestDeadline } from "./test_deadline.ts";
 import type { UpstreamPlan } from "./upstream_program.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-/** Anything that can stand in `--hosts`. */
+/** Anything that can be listed in `--hosts`. */
 export interface Named {
-  /** As it is written in `--hosts`. */
+  /** Its address in the form of `--hosts`. */
   readonly name: string;
 }
 
@@ -46,12 +46,12 @@ export class UpstreamProcess implements Named, AsyncDisposable {
     return this.#child.pid;
   }
 
-  /** The end that gives no notice. Resolves when its port refuses connections. */
+  /** Kills it. Resolves when its port refuses connections. */
   async kill(): Promise<void> {
     await this.#child.kill();
   }
 
-  /** The process stands still from now on; the kernel continues to accept for it until its queue is full. */
+  /** Stops the process; the kernel continues to accept for it until its queue is full. */
   freeze(): void {
     this.#child.signal("SIGSTOP");
   }
@@ -68,11 +68,11 @@ export class UpstreamProcess implements Named, AsyncDisposable {
     await this.#fillers.fill(this.#plan.backlog);
   }
 
-  /** Starts it again at the address it had. */
+  /** Starts it again at the same address. */
   async restart(): Promise<void> {
     await this.kill();
     const { listen } = this.#plan;
-    // A process that was killed leaves its socket file behind.
+    // A process that was killed leaves its socket file.
     if (listen.transport === "unix") await Deno.remove(listen.path);
     [, this.#child] = await launch(this.#plan, this.#under);
   }
@@ -84,8 +84,8 @@ export class UpstreamProcess implements Named, AsyncDisposable {
 }
 
 /**
- * Starts an upstream on a port of the system's choice; resolves when it listens. `under` is a command that
- * starts what follows it and keeps its process id.
+ * Starts an upstream on a port that the system chooses; resolves when it listens. `under` is a command that
+ * starts the rest of its arguments with its own process id.
  */
 export function startUpstream(
   options: UpstreamOptions,
@@ -118,7 +118,7 @@ async function launch(
   const failed = child.ended.then(() => {
     throw new Error(`upstream ${plan.says} did not start:\n${complaints.join("\n")}`);
   });
-  // Later, when nobody listens to it any more, its end is expected.
+  // Later its end is expected.
   failed.catch(() => {});
   const what = `upstream ${plan.says} to listen`;
   return [await withTestDeadline(what, Promise.race([listening.promise, failed])), child];
@@ -138,7 +138,7 @@ function queueLength(port: number): number {
   return row === undefined ? 0 : parseInt(row[4]!.split(":")[1]!, 16);
 }
 
-/** Connections to a port that nobody accepts from, until the kernel answers no more. */
+/** Fills the accept queue of a port from which nobody accepts, until the kernel answers no more connects. */
 class Filler implements AsyncDisposable {
   readonly #port: number;
   readonly #abort = new AbortController();
@@ -150,8 +150,8 @@ class Filler implements AsyncDisposable {
   }
 
   /**
-   * Linux queues `backlog + 1` connections; attempts beyond that stay without an answer. Those of the proxy
-   * that nobody has accepted are in the queue as well, so its length is asked of the kernel.
+   * Linux queues `backlog + 1` connections; attempts beyond that stay without an answer. Connections of
+   * the proxy are in the queue as well, so the kernel is asked for its length.
    */
   async fill(backlog: number): Promise<void> {
     const full = Promise.withResolvers<void>();
@@ -184,7 +184,7 @@ export function refusingUpstream(): Named {
   return { name: `127.0.0.1:${unusedPort()}` };
 }
 
-/** An upstream whose connections get no answer, from the very start. */
+/** An upstream whose connections get no answer from the start. */
 export async function blackHoleUpstream(): Promise<Named & AsyncDisposable> {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
   const { port } = listener.addr as Deno.NetAddr;
@@ -199,7 +199,7 @@ export async function blackHoleUpstream(): Promise<Named & AsyncDisposable> {
   };
 }
 
-/** An upstream that answers what it is sent with `says`, and then with a reset instead of an end. */
+/** An upstream that answers with `says`, and then resets the connection instead of ending it. */
 export async function resettingUpstream(says: string): Promise<Named & AsyncDisposable> {
   const server = createServer((socket) => {
     // A peer that resets first has ended as well.
@@ -215,7 +215,7 @@ export async function resettingUpstream(says: string): Promise<Named & AsyncDisp
   };
 }
 
-/** An upstream that accepts every connection and never says a word. */
+/** An upstream that accepts every connection and never sends anything. */
 export function silentUpstream(): Named & AsyncDisposable {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const conns: Deno.Conn[] = [];

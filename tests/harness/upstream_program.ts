@@ -1,7 +1,7 @@
 /**
  * A small server, run as a separate process so that it can be killed, frozen and started again. It
- * reads one line after another and answers each; what it can be asked is the table `ANSWERS`. Its only
- * argument is an `UpstreamPlan` in JSON. When it listens it says where, as one line on stdout.
+ * reads one line after another and answers each; the table `ANSWERS` lists the questions. Its only
+ * argument is an `UpstreamPlan` in JSON. When it listens it prints its address, as one line on stdout.
  */
 import { LineConn } from "./line_conn.ts";
 
@@ -13,7 +13,7 @@ export interface UpstreamPlan {
     | { readonly transport: "unix"; readonly path: string };
   /** Length of the accept queue. */
   readonly backlog: number;
-  /** Says its name to each client, asks nothing, and closes. */
+  /** Sends its name to each client without a question, and closes. */
   readonly greets: boolean;
   /** Each connection begins with a line of the PROXY protocol, version 1. */
   readonly proxyLine: boolean;
@@ -27,16 +27,16 @@ interface Session {
 class Upstream {
   readonly #plan: UpstreamPlan;
   #connections = 0;
-  /** What came after `finish`, once its sender has finished too. */
+  /** The bytes that arrived after `finish`, once the client has finished too. */
   readonly #tail = Promise.withResolvers<string>();
-  /** Bytes of bulk data that the sockets have taken so far, over all sessions. */
+  /** Bytes of bulk data that were written to sockets so far, over all sessions. */
   #sent = 0;
 
   constructor(plan: UpstreamPlan) {
     this.#plan = plan;
   }
 
-  /** What each command is answered with; undefined ends the session. */
+  /** The answer to each question; undefined ends the session. */
   readonly #answers: Readonly<
     Record<string, (session: Session, argument: string) => Promise<string | undefined>>
   > = {
@@ -44,11 +44,11 @@ class Upstream {
     echo: (_, text) => Promise.resolve(text),
     connections: () => Promise.resolve(String(this.#connections)),
     sent: () => Promise.resolve(String(this.#sent)),
-    /** The PROXY line that this very session began with. */
+    /** The PROXY line with which this session began. */
     proxied: (session) => Promise.resolve(session.proxyLine),
-    /** Reads on until the client finishes, and only then says how much it was. */
+    /** Reads until the client finishes, and then answers with the number of bytes. */
     drink: async (session) => `drank ${(await session.wire.rest()).length}`,
-    /** Finishes first, then reads on until the client finishes; `tail` is what that was. */
+    /** Finishes first, then reads until the client finishes; `tail` answers with those bytes. */
     finish: async (session) => {
       await session.wire.say("last words");
       await session.wire.closeWrite();
@@ -64,7 +64,7 @@ class Upstream {
       ]);
       return `${sent} ${received}`;
     },
-    /** Likewise, but reads nothing before everything is sent. */
+    /** The same, but reads nothing before everything is sent. */
     exchangeLate: async ({ wire }, bytes) => {
       const sent = await this.#sendBulk(wire, Number(bytes));
       return `${sent} ${await wire.receiveBulk(Number(bytes))}`;
@@ -77,7 +77,7 @@ class Upstream {
     return wire.sendBulk(bytes, (sent) => this.#sent = before + sent);
   }
 
-  /** Serves one client. A client that breaks off is no business of anyone else. */
+  /** Serves one client. The end of one client does not affect others. */
   async serve(conn: Deno.Conn): Promise<void> {
     const wire = new LineConn(conn);
     this.#connections++;
@@ -91,7 +91,7 @@ class Upstream {
         await wire.say(answer);
       }
     } catch {
-      // The client is gone; there is no one to answer.
+      // The client has left and needs no answer.
     } finally {
       wire.close();
     }

@@ -1,6 +1,6 @@
 /**
- * An HTTP client that does exactly what is asked: no retry, no redirect, no decompression, and
- * a connection whose end can be seen. `fetch` hides all of these.
+ * An HTTP client that does exactly what the test orders: no retry, no redirect, no decompression, and
+ * a connection whose end can be observed. `fetch` hides all of these.
  */
 import { connectTo } from "./client.ts";
 import { withTestDeadline } from "./test_deadline.ts";
@@ -12,7 +12,7 @@ export interface Reply {
   readonly text: string;
 }
 
-/** One request: its head as lines, and its body as it is to be framed. */
+/** One request: its header lines, and its body. */
 export interface Sent {
   readonly method?: string;
   readonly target: string;
@@ -23,7 +23,7 @@ export interface Sent {
 export class WebConnection {
   readonly wire: LineConn;
 
-  /** From here the connection owns `wire`. */
+  /** The connection owns `wire` from here on. */
   constructor(wire: LineConn) {
     this.wire = wire;
   }
@@ -88,7 +88,7 @@ export class WebConnection {
   }
 }
 
-/** One request on a separate connection. `log` explains why there is no answer. */
+/** One request on a separate connection. `log` is shown if there is no answer. */
 export async function request(
   address: string,
   sent: Sent,

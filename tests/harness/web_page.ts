@@ -1,7 +1,7 @@
 /**
- * The page that the browser scenario loads: assets of several kinds, a WebSocket, an event stream and a
- * request every now and then. It records all errors in `window.errors`. A WebSocket that was cut
- * is opened again, as every page does that uses one; an event stream the browser reopens by itself.
+ * The page that the browser scenario loads: assets of several kinds, a WebSocket, an event stream and
+ * regular requests. It records all errors in `window.errors`. The page opens a WebSocket that was cut
+ * again, as usual; the browser itself reopens an event stream.
  */
 
 const HTML = `<!doctype html>

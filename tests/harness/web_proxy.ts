@@ -1,4 +1,4 @@
-/** The real executable in HTTP mode, and what its clients do with it. */
+/** The real program in HTTP mode, and requests to it. */
 import { argsOf, operatorsListener, Proxy } from "./proxy.ts";
 import { type Reply, request, type Sent, WebConnection } from "./web_client.ts";
 import type { WebNamed } from "./web_upstream.ts";
@@ -6,7 +6,7 @@ import { unusedPort } from "../../src/base/testing/ports.ts";
 
 export interface WebProxyOptions {
   readonly primary?: WebNamed;
-  /** Best first; text stands as it is written, like `page:FILE`. */
+  /** In order; a text is passed unchanged, like `page:FILE`. */
   readonly backups?: readonly (WebNamed | string)[];
   /** Without their dashes; true for those that take no value. */
   readonly flags?: Readonly<Record<string, string | true>>;
@@ -16,7 +16,7 @@ export interface WebProxyOptions {
   readonly under?: readonly string[];
 }
 
-/** Checks are more frequent than an operator would configure, and everything is logged. */
+/** Checks are more frequent than usual, and everything is logged. */
 const QUICK: Readonly<Record<string, string>> = {
   "log-level": "debug",
   "check-interval": "200ms",
@@ -37,7 +37,7 @@ export class WebProxy extends Proxy {
     return await this.request({ target, lines });
   }
 
-  /** Opens a connection for requests of the test's own making. */
+  /** Opens a connection on which the test sends requests. */
   async open(): Promise<WebConnection> {
     return new WebConnection(await this.connect());
   }

@@ -1,6 +1,6 @@
 /**
  * Web servers as upstreams: Node's in a separate process, Debian's nginx, and one of raw sockets that
- * misbehaves in the way its path says.
+ * misbehaves in a way that depends on the path.
  */
 import { Child } from "./child.ts";
 import { Folder } from "./folder.ts";
@@ -9,7 +9,7 @@ import { ask } from "./web_client.ts";
 import type { Behaviour, WebPlan } from "./web_upstream_program.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-/** Anything that can stand in `--primary` and `--backup`. */
+/** Anything that can be given as `--primary` or `--backup`. */
 export interface WebNamed {
   readonly url: string;
 }
@@ -19,11 +19,11 @@ const PROGRAM = new URL("./web_upstream_program.ts", import.meta.url).pathname;
 export class WebUpstream implements WebNamed, AsyncDisposable {
   readonly says: string;
   readonly url: string;
-  /** As `connectTo` takes it. */
+  /** Its address in the form of `connectTo`. */
   readonly address: string;
   readonly #plan: WebPlan;
   #child: Child | undefined;
-  /** Lines it wrote that were not read yet, and who waits for one. */
+  /** The wait for its next line. */
   #line = Promise.withResolvers<string>();
 
   private constructor(plan: WebPlan) {
@@ -40,7 +40,7 @@ export class WebUpstream implements WebNamed, AsyncDisposable {
     return upstream;
   }
 
-  /** Starts it (again) where it was. */
+  /** Starts it, or starts it again at its address. */
   async restart(): Promise<void> {
     await this.kill();
     const complaints: string[] = [];
@@ -57,28 +57,28 @@ export class WebUpstream implements WebNamed, AsyncDisposable {
     const ended = this.#child.ended.then(() => {
       throw new Error(`web upstream ${this.says} ended:\n${complaints.join("\n")}`);
     });
-    // Later its end is the test's own doing.
+    // Later the test itself ends it.
     ended.catch(() => {});
     const what = `web upstream ${this.says} to listen`;
     await withTestDeadline(what, Promise.race([listening, ended]), () => complaints.join("\n"));
   }
 
-  /** Resolves when it has begun to work on a request for `/wait`, from now on. */
+  /** Resolves when it begins to handle a request for `/wait`, from now on. */
   async isWaiting(): Promise<void> {
     await withTestDeadline("a request to wait", this.#line.promise);
   }
 
-  /** Changes how it treats everybody. */
+  /** Changes how it treats all requests. */
   async behave(as: Behaviour): Promise<void> {
     await ask(this.address, `/behave?as=${as}`);
   }
 
-  /** Asks it directly, without a proxy between. */
+  /** Sends a request to it directly, without a proxy. */
   async ask(target: string): Promise<string> {
     return (await ask(this.address, target)).text;
   }
 
-  /** The end that gives no notice. Resolves when its port refuses connections. */
+  /** Kills it. Resolves when its port refuses connections. */
   async kill(): Promise<void> {
     await this.#child?.kill();
   }
@@ -96,7 +96,7 @@ export class WebUpstream implements WebNamed, AsyncDisposable {
   }
 }
 
-/** nginx with one page that says `says`, in one process, so that killing it leaves nothing behind. */
+/** nginx with one page whose text is `says`, in one process, so that nothing is left when it is killed. */
 export class Nginx implements WebNamed, AsyncDisposable {
   readonly url: string;
   readonly #folder: Folder;
@@ -173,19 +173,19 @@ ${temporary.join("\n")}
 `;
 }
 
-/** What a raw upstream says on a path, byte for byte; `reset` ends with a reset instead of an end. */
+/** The bytes that a raw upstream sends for a path; `reset` ends with a reset instead of an orderly end. */
 export interface Misdeed {
   readonly says: string;
   readonly reset?: boolean;
 }
 
-/** An upstream of raw sockets: does what `misdeeds` has for the path, and is well behaved on any other. */
+/** An upstream of raw sockets: sends the `responses` of some paths, and a valid response for all others. */
 export async function rawWebUpstream(
-  misdeeds: Readonly<Record<string, Misdeed>>,
+  responses: Readonly<Record<string, Misdeed>>,
 ): Promise<WebNamed & AsyncDisposable> {
   const { createServer } = await import("node:net");
   const server = createServer((socket) => {
-    // A client that hangs up on such a server is right.
+    // A client may close the connection to such a server.
     socket.on("error", () => {});
     let text = "";
     socket.on("data", (data: Uint8Array) => {
@@ -193,7 +193,7 @@ export async function rawWebUpstream(
       if (!text.includes("\r\n\r\n")) return;
       const path = text.split(" ")[1]!;
       text = "";
-      const misdeed = misdeeds[path];
+      const misdeed = responses[path];
       const says = misdeed?.says ?? "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine";
       socket.write(says, () => {
         if (misdeed === undefined) return;

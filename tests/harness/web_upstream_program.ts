@@ -1,7 +1,7 @@
 /**
  * A web server of Node's, run as a separate process so that it can be killed, frozen and started again.
  * The table `PAGES` lists its paths; `/behave` sets how it treats all requests. Its only
- * argument is a `WebPlan` in JSON. When it listens it says where, as one line on stdout.
+ * argument is a `WebPlan` in JSON. When it listens it prints its address, as one line on stdout.
  */
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -9,14 +9,14 @@ import type { AddressInfo, Socket } from "node:net";
 import { PAGE } from "./web_page.ts";
 
 export interface WebPlan {
-  /** Its name; stands in the header `X-Served-By` of every answer. */
+  /** Its name, which is in the header `X-Served-By` of every answer. */
   readonly says: string;
   readonly port: number;
   /** A file to which it adds `METHOD ID` for each request that has an `X-Request-Id`. */
   readonly requestLog?: string;
 }
 
-/** How it treats every request but those that steer it. */
+/** How it treats every request except those that control it. */
 export type Behaviour = "well" | "failing" | "slow" | "resetting";
 
 /** Longer than a proxy takes to give up an upstream that fails its checks, so that these are cut. */
@@ -28,21 +28,21 @@ let behaviour: Behaviour = "well";
 const streams = new Set<ServerResponse>();
 const sockets = new Set<Socket>();
 const waiting: (() => void)[] = [];
-/** Bytes of `/download` that the sockets have taken so far. */
+/** Bytes of `/download` that were written to sockets so far. */
 let downloaded = 0;
 
 type Page = (request: IncomingMessage, response: ServerResponse, query: URLSearchParams) => unknown;
 
 const PAGES: Readonly<Record<string, Page>> = {
   "/": (_, response) => response.end(plan.says),
-  /** The page of the browser scenario and what belongs to it. */
+  /** The page of the browser scenario and its assets. */
   ...Object.fromEntries(
     Object.entries(PAGE).map(([path, { type, body }]) => [
       path,
       (_: unknown, response: ServerResponse) => response.setHeader("Content-Type", type).end(body),
     ]),
   ),
-  /** What came, as JSON. */
+  /** The request as JSON. */
   "/echo": async (request, response) => {
     let body = "";
     for await (const part of request) body += part;
@@ -50,7 +50,7 @@ const PAGES: Readonly<Record<string, Page>> = {
     const { method, url, rawHeaders } = request;
     response.end(JSON.stringify({ says: plan.says, method, url, headers: rawHeaders, body }));
   },
-  /** How many bytes came, and their checksum. */
+  /** The number of bytes of the body, and their checksum. */
   "/upload": async (request, response) => {
     const hash = createHash("sha1");
     let bytes = 0;
@@ -72,7 +72,7 @@ const PAGES: Readonly<Record<string, Page>> = {
     response.end();
   },
   "/downloaded": (_, response) => response.end(String(downloaded)),
-  /** An event stream: its first event at once, the others as `/push` has them. */
+  /** An event stream: its first event at once, the others at requests for `/push`. */
   "/events": (_, response) => {
     response.setHeader("Content-Type", "text/event-stream");
     response.write(`data: ${plan.says}\n\n`);
@@ -83,7 +83,7 @@ const PAGES: Readonly<Record<string, Page>> = {
     for (const stream of streams) stream.write(`data: ${query.get("event")}\n\n`);
     response.end(String(streams.size));
   },
-  /** Says it is there, and answers when `/release` is asked. */
+  /** Reports that it has begun, and answers after a request for `/release`. */
   "/wait": (_, response) => {
     waiting.push(() => response.end(plan.says));
     console.log("waiting");
@@ -125,7 +125,7 @@ const server = createServer((request, response) => {
   }
   const id = request.headers["x-request-id"];
   if (id !== undefined && plan.requestLog !== undefined) {
-    // Written before anything else, so that not even a kill can hide that it came.
+    // Written before anything else, so that a request is logged even if the process is killed next.
     Deno.writeTextFileSync(plan.requestLog, `${request.method} ${id}\n`, { append: true });
   }
   response.setHeader("X-Served-By", plan.says);
@@ -133,14 +133,14 @@ const server = createServer((request, response) => {
     try {
       await (PAGES[pathname] ?? PAGES["/"]!)(request, response, searchParams);
     } catch {
-      // The client is gone; there is no one to answer.
+      // The client has left and needs no answer.
       response.destroy();
     }
   };
   BEHAVIOURS[behaviour](answer, response);
 });
 
-/** A WebSocket that says its name first and then sends each text back (RFC 6455, small frames only). */
+/** A WebSocket that first sends its name and then echoes each text (RFC 6455, small frames only). */
 server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Uint8Array) => {
   const key = `${request.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
   const accept = createHash("sha1").update(key).digest("base64");

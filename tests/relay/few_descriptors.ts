@@ -1,6 +1,6 @@
 /**
- * A relay in a separate process, for tests that leave it few descriptors: `few_descriptors.ts ENGINE
- * PORT`. It serves the upstream at PORT until its input ends; its port, and at the end what it saw, are
+ * A relay in a separate process, for tests with few descriptors: `few_descriptors.ts ENGINE PORT`. It
+ * serves the upstream at PORT until its input ends. It prints its port, and at the end its results, as
  * lines of JSON.
  */
 import { realClock } from "../../src/base/clock.ts";
@@ -11,7 +11,7 @@ import { startRelay } from "../../src/relay/relay.ts";
 import { spliceRelay } from "../../src/relay/splice/testing/alone.ts";
 import { SETTINGS, until } from "../../src/relay/testing/relay_fixture.ts";
 
-/** What it saw. */
+/** Its results. */
 export interface Seen {
   readonly events: readonly Event[];
   readonly doubts: readonly Doubt[];

@@ -1,6 +1,6 @@
 /**
  * A program for `shortage_test.ts`, in a network namespace that has few ports for outgoing
- * connections: `few_ports.ts ENGINE`. Ends with an error if something is not as it should be.
+ * connections: `few_ports.ts ENGINE`. Ends with an error if a check fails.
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { makePortableRelay } from "../../src/relay/portable/portable.ts";
@@ -23,12 +23,12 @@ const make: MakeRelay = (settings, context) => {
   return (isStream ? makePortableRelay : spliceRelay)(settings, context);
 };
 
-/** From now on outgoing connections have so many ports, each once for each peer. */
+/** Limits the ports for outgoing connections to `count` from now on; each can be used once for each peer. */
 function limitPorts(count: number): void {
   Deno.writeTextFileSync(RANGE, `${FIRST_PORT} ${FIRST_PORT + count - 1}`);
 }
 
-/** A client of the relay at a separate address, so that it finds a port where others find none. */
+/** A client of the relay with a separate source address, so that there is a local port for it. */
 async function connect(fixture: RelayFixture, number: number): Promise<Deno.Conn> {
   const { address } = await fixture.event("port.opened");
   const port = Number(address.slice(address.lastIndexOf(":") + 1));
@@ -60,7 +60,7 @@ async function noPorts(): Promise<void> {
   assertEquals(fixture.relay.counters().lost, 0);
 }
 
-/** The only port there is is the closed one that is dialed: the socket gets it, and reaches itself. */
+/** The only free port is the closed one that is dialled: the socket gets it, and connects to itself. */
 async function onlyItself(): Promise<void> {
   const address = { kind: "tcp", host: "127.0.0.1", port: FIRST_PORT } as const;
   await using fixture = await RelayFixture.start(make, { holdMs: 60_000 });

@@ -5,7 +5,7 @@ import type { Seen } from "./few_descriptors.ts";
 import { echoes, TestUpstream, writeAll } from "../../src/relay/testing/relay_fixture.ts";
 
 const ignore = Deno.build.os !== "linux";
-/** Clients at one time, many more than there are descriptors for. */
+/** Concurrent clients, many more than there are descriptors for. */
 const CLIENTS = 60;
 const BYTES = 300_000;
 
@@ -44,7 +44,7 @@ function startRelay(engine: string, upstreamPort: number, limit: number) {
   };
 }
 
-/** One client: sends much, and receives its echo. */
+/** One client: sends many bytes, and receives their echo. */
 async function echoed(port: number): Promise<number> {
   using conn = await Deno.connect({ hostname: "127.0.0.1", port });
   const saying = writeAll(conn, new Uint8Array(BYTES).fill(7)).then(() => conn.closeWrite());

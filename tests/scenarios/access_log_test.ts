@@ -1,4 +1,4 @@
-/** The access log of the real process: what a line says, and that nothing else depends on it. */
+/** The access log of the real process: its lines, and that it delays nothing. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { tlsTest } from "../gateway/certificate.ts";
 import { Folder } from "../harness/folder.ts";
@@ -9,7 +9,7 @@ import { startWebProxy, webArgs } from "../harness/web_proxy.ts";
 import { rawWebUpstream, WebUpstream } from "../harness/web_upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-/** The lines of a JSON access log, as soon as there are so many. */
+/** The lines of a JSON access log, as soon as there are `count`. */
 async function linesOf(folder: Folder, count: number, name = "access.log") {
   const lines = (text: string) => text.split("\n").slice(0, -1);
   await folder.reads(name, (text) => lines(text).length >= count);
@@ -65,7 +65,7 @@ scenario("--access-log has a line for each exchange", async ({ relay }) => {
 });
 
 scenario(
-  "--access-log tells of a client that left, and of a response that was cut",
+  "--access-log shows a client that left, and a response that was cut",
   async ({ relay }) => {
     await using folder = await Folder.make();
     const says = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this";
@@ -82,7 +82,7 @@ scenario(
   },
 );
 
-scenario("--access-log counts how long a client was held", async ({ relay }) => {
+scenario("--access-log shows how long a client was held", async ({ relay }) => {
   await using folder = await Folder.make();
   await using primary = await WebUpstream.start("primary");
   const flags = { relay, "access-log": folder.at("access.log"), "access-log-format": "json" };
@@ -99,7 +99,7 @@ scenario("--access-log counts how long a client was held", async ({ relay }) => 
 
 for (const engine of ENGINES) {
   testWithPrograms(
-    `[${engine}] --access-log - writes combined lines to stdout, the last one at the end as well`,
+    `[${engine}] --access-log - writes combined lines to stdout, including the last one before the end`,
     [],
     async () => {
       await using primary = await WebUpstream.start("primary");
@@ -133,7 +133,7 @@ if (Deno.build.os !== "windows") {
   });
 }
 
-/** Runs the proxy with its access log in this file in the place of stdout, and sends it so many requests. */
+/** Runs the proxy with its access log in this file instead of stdout, and sends `count` requests. */
 async function withLogIn(relay: Engine, file: string, count: number): Promise<void> {
   await using primary = await rawWebUpstream({});
   const flags = { relay, "access-log": "-", "access-log-format": "json" };
@@ -158,26 +158,26 @@ async function withLogIn(relay: Engine, file: string, count: number): Promise<vo
 
 for (const relay of ENGINES) {
   testWithPrograms(
-    `[${relay}] an access log on a full disk delays no exchange, and what is lost is told`,
+    `[${relay}] an access log on a full disk delays no exchange, and lost lines are reported`,
     ["bash"],
     () => withLogIn(relay, "/dev/full", 1),
   );
 
   testWithPrograms(
-    `[${relay}] an access log that nobody reads delays no exchange, and what is lost is told`,
+    `[${relay}] an access log that nobody reads delays no exchange, and lost lines are reported`,
     ["bash", "mkfifo"],
     async () => {
       await using folder = await Folder.make();
       const path = folder.at("pipe");
       await new Deno.Command("mkfifo", { args: [path] }).output();
-      // Somebody has to hold it open, or the proxy could not open it.
+      // A reader must have it open, or the proxy could not open it.
       using _reader = await Deno.open(path, { read: true, write: true });
       await withLogIn(relay, path, 400);
     },
   );
 }
 
-/** One connection that asks one thing after another. */
+/** One connection that sends one request after another. */
 class Connection implements AsyncDisposable {
   readonly #client = Deno.createHttpClient({ poolMaxIdlePerHost: 1 });
   readonly #address: string;
@@ -199,7 +199,7 @@ class Connection implements AsyncDisposable {
   }
 }
 
-tlsTest("the access log tells of requests over HTTP/2", async (tls) => {
+tlsTest("the access log shows requests over HTTP/2", async (tls) => {
   await using folder = await Folder.make();
   await using primary = await WebUpstream.start("primary");
   const flags = {

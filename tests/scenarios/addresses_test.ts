@@ -1,4 +1,4 @@
-/** Every kind of address, on both sides, and what the PROXY protocol says of them. */
+/** Every kind of address, on both sides, and in the PROXY protocol. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { ask } from "../harness/client.ts";
 import { Folder } from "../harness/folder.ts";
@@ -8,7 +8,7 @@ import { startUpstream } from "../harness/upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 scenario(
-  "clients and upstreams may meet on unix sockets, through a failover too",
+  "clients and upstreams may use unix sockets, also during a failover",
   async (relay) => {
     await using folder = await Folder.make();
     await using primary = await startUpstream({
@@ -32,7 +32,7 @@ scenario(
   },
 );
 
-scenario("a socket file that a crash left behind is no obstacle", async (relay) => {
+scenario("the socket file of a crash is replaced", async (relay) => {
   await using folder = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   const bind = `unix:${folder.at("proxy.sock")}`;
@@ -45,7 +45,7 @@ scenario("a socket file that a crash left behind is no obstacle", async (relay) 
   assertEquals(await proxy.ask(), "primary");
 });
 
-scenario("clients and upstreams may meet on IPv6", async (relay) => {
+scenario("clients and upstreams may use IPv6", async (relay) => {
   await using primary = await startUpstream({
     says: "primary",
     listen: { transport: "tcp", hostname: "::1", port: 0 },
@@ -89,7 +89,7 @@ scenario("--port listens on all interfaces, IPv4 and IPv6", async (relay) => {
   assertEquals(await ask(`[::1]:${port}`), "primary");
 });
 
-scenario("with --send-proxy v1 the upstream learns who the client is", async (relay) => {
+scenario("with --send-proxy v1 the upstream is told the address of the client", async (relay) => {
   await using primary = await startUpstream({ says: "primary", proxyLine: true });
   await using proxy = await startProxy({
     upstreams: [primary],

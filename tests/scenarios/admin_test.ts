@@ -10,7 +10,7 @@ import { withTestDeadline } from "../harness/test_deadline.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 scenario(
-  "--admin shows health, state and metrics, and takes the order to move back",
+  "--admin shows health, state and metrics, and accepts the order to fail back",
   async (relay) => {
     await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });
@@ -53,15 +53,18 @@ scenario(
   },
 );
 
-scenario("an --admin address in use ends it with exit code 1 and one line", async (relay) => {
-  await using upstream = await startUpstream({ says: "primary" });
-  const args = ["-b", `127.0.0.1:${unusedPort()}`, "-H", upstream.name, "--admin", upstream.name];
-  const run = await runProxy([...args, "--relay", relay.relay, "--log-level", "error"]);
-  assertEquals(run.code, 1);
-  assertEquals(run.stderr.length, 1, run.stderr.join("\n"));
-  assertStringIncludes(run.stderr[0]!, `Cannot listen on ${upstream.name}`);
-  assertStringIncludes(run.stderr[0]!, "--admin");
-});
+scenario(
+  "an --admin address in use ends the start with exit code 1 and one line",
+  async (relay) => {
+    await using upstream = await startUpstream({ says: "primary" });
+    const args = ["-b", `127.0.0.1:${unusedPort()}`, "-H", upstream.name, "--admin", upstream.name];
+    const run = await runProxy([...args, "--relay", relay.relay, "--log-level", "error"]);
+    assertEquals(run.code, 1);
+    assertEquals(run.stderr.length, 1, run.stderr.join("\n"));
+    assertStringIncludes(run.stderr[0]!, `Cannot listen on ${upstream.name}`);
+    assertStringIncludes(run.stderr[0]!, "--admin");
+  },
+);
 
 scenario("--webhook-url receives a failover, and the URL stays secret", async (relay) => {
   const reported = Promise.withResolvers<Record<string, unknown>>();
@@ -91,7 +94,7 @@ scenario("--webhook-url receives a failover, and the URL stays secret", async (r
   assert(!proxy.log.join("\n").includes("hush-hush"));
 });
 
-scenario("the webhook says of a promotion that its trigger failed", async (relay) => {
+scenario("the webhook reports that the trigger of a promotion failed", async (relay) => {
   const received: Record<string, unknown>[] = [];
   const arrived = Promise.withResolvers<void>();
   await using receiver = Deno.serve(
@@ -127,7 +130,7 @@ scenario("the webhook says of a promotion that its trigger failed", async (relay
 });
 
 scenario(
-  "beyond loopback it answers to its own names only, and never to a web page",
+  "a listener beyond loopback answers to its own names only, and never to a web page",
   async (relay) => {
     await using upstream = await startUpstream({ says: "primary" });
     await using folder = await Folder.make();
@@ -170,7 +173,7 @@ scenario(
     assertEquals((await ask({ ...order, lines: token("s3cret") })).status, 200);
     const paused = await proxy.event("service.paused");
     assertMatch(paused.by, /127\.0\.0\.1/);
-    assert(!proxy.log.join("\n").includes("s3cret"), "the token never stands in the log");
+    assert(!proxy.log.join("\n").includes("s3cret"), "the token is never in the log");
   },
 );
 

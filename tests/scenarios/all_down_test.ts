@@ -1,4 +1,4 @@
-/** No upstream is usable: at start, later, and for how long clients are kept waiting. */
+/** No upstream is usable: at the start and later, and how long clients are held. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Folder, waitForFile } from "../harness/folder.ts";
 import { spawnProxy, startProxy } from "../harness/proxy.ts";
@@ -6,7 +6,7 @@ import { scenario } from "../harness/scenario.ts";
 import { refusingUpstream, startUpstream } from "../harness/upstream.ts";
 
 scenario(
-  "the port stays closed until a first upstream is up, and each round says why",
+  "the port stays closed until a first upstream is up, and each round reports the reason",
   async (relay) => {
     await using primary = await startUpstream({ says: "primary" });
     await primary.kill();
@@ -26,7 +26,7 @@ scenario(
   },
 );
 
-scenario("rounds come after 1, 2 and 4 seconds, up to --max-backoff", async (relay) => {
+scenario("rounds follow after 1, 2 and 4 seconds, up to --max-backoff", async (relay) => {
   await using proxy = spawnProxy({
     upstreams: [refusingUpstream()],
     flags: { ...relay, "max-backoff": "2s" },
@@ -39,7 +39,7 @@ scenario("rounds come after 1, 2 and 4 seconds, up to --max-backoff", async (rel
 });
 
 scenario(
-  "the port closes once no upstream is left, and opens with the first that is back",
+  "the port closes when no upstream is up, and opens with the first that is up again",
   async (relay) => {
     await using primary = await startUpstream({ says: "primary" });
     await using backup = await startUpstream({ says: "backup" });
@@ -56,7 +56,7 @@ scenario(
   },
 );
 
-scenario("with --hold-while down a client waits through the outage of all", async (relay) => {
+scenario("with --hold-while down a client waits until an upstream is up again", async (relay) => {
   await using primary = await startUpstream({ says: "primary" });
   await using proxy = await startProxy({
     upstreams: [primary],
@@ -72,7 +72,7 @@ scenario("with --hold-while down a client waits through the outage of all", asyn
   assertEquals(proxy.events("port.closed"), []);
 });
 
-scenario("with --hold 0 the port closes at once, as in the original", async (relay) => {
+scenario("with --hold 0 the port closes at once", async (relay) => {
   await using folder = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });
@@ -95,32 +95,35 @@ scenario("with --hold 0 the port closes at once, as in the original", async (rel
   assertEquals(await proxy.ask(), "backup");
 });
 
-scenario("a client that was held for --hold is let go, and the next is served", async (relay) => {
-  await using folder = await Folder.make();
-  await using primary = await startUpstream({ says: "primary" });
-  await using backup = await startUpstream({ says: "backup" });
-  const trigger = await folder.script(
-    "trigger.sh",
-    `[ "$1" = '${primary.name}' ] && exit 0\n${waitForFile("go")}`,
-  );
-  await using proxy = await startProxy({
-    upstreams: [primary, backup],
-    flags: { ...relay, "on-failover": trigger, "hold": "300ms" },
-  });
+scenario(
+  "a client that was held for --hold is turned away, and the next one is served",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    const trigger = await folder.script(
+      "trigger.sh",
+      `[ "$1" = '${primary.name}' ] && exit 0\n${waitForFile("go")}`,
+    );
+    await using proxy = await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...relay, "on-failover": trigger, "hold": "300ms" },
+    });
 
-  await primary.kill();
-  await proxy.event("trigger.started", { epoch: 2 });
-  const outcome = await proxy.ask().then(() => "answered", () => "let go");
-  await folder.write("go", "");
+    await primary.kill();
+    await proxy.event("trigger.started", { epoch: 2 });
+    const outcome = await proxy.ask().then(() => "answered", () => "turned away");
+    await folder.write("go", "");
 
-  assertEquals(outcome, "let go");
-  await proxy.event("promotion.finished", { to: backup.name });
-  assertEquals(await proxy.ask(), "backup");
-  assert(proxy.events("promotion.finished").length === 2);
-});
+    assertEquals(outcome, "turned away");
+    await proxy.event("promotion.finished", { to: backup.name });
+    assertEquals(await proxy.ask(), "backup");
+    assert(proxy.events("promotion.finished").length === 2);
+  },
+);
 
 scenario(
-  "with --hold-clients 0 nobody waits: clients are turned away, then served",
+  "with --hold-clients 0 no client waits: clients are turned away, then served",
   async (relay) => {
     await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });

@@ -1,4 +1,4 @@
-/** Bytes: none lost, none out of order, none hoarded; and each direction ends by itself. */
+/** Bytes: none is lost, reordered or kept in memory; and each direction ends independently. */
 import { assert, assertEquals } from "@std/assert";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
@@ -6,7 +6,7 @@ import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
 
 const BULK_BYTES = 200 * 1024 * 1024;
-/** Far below what was being transferred, far above what a proxy needs. */
+/** Far less than what is transferred, far more than what a proxy needs. */
 const GROWTH_MAX_BYTES = 64 * 1024 * 1024;
 
 scenario(
@@ -19,8 +19,9 @@ scenario(
     const wire = await proxy.connect();
     await wire.say(`exchange ${BULK_BYTES}`);
     const sent = await withTestDeadline("the upload", wire.sendBulk(BULK_BYTES));
-    // The upload is over and nothing was read. What the upstream could send is in the kernel, not in us.
-    assert(Number(await proxy.ask("sent")) < BULK_BYTES / 2, "nothing held the upstream back");
+    // The upload is complete and nothing was read. What the upstream could send is in the kernel, not in
+    // the proxy.
+    assert(Number(await proxy.ask("sent")) < BULK_BYTES / 2, "the upstream was not slowed down");
     const received = await withTestDeadline("the download", wire.receiveBulk(BULK_BYTES, 8 * 1024));
 
     assertEquals(await wire.line(), `${received} ${sent}`);
@@ -101,7 +102,7 @@ scenario("a session without a byte for --idle-timeout ends, a busy one does not"
   busy.close();
 });
 
-scenario("beyond --max-connections a client waits for its turn", async (relay) => {
+scenario("beyond --max-connections a client waits for a place", async (relay) => {
   await using upstream = await startUpstream({ says: "primary" });
   await using proxy = await startProxy({
     upstreams: [upstream],
@@ -122,7 +123,7 @@ scenario("beyond --max-connections a client waits for its turn", async (relay) =
   second.close();
 });
 
-/** The most memory that the process ever held. Known on Linux; 0 elsewhere. */
+/** The peak memory of the process. Known on Linux; 0 elsewhere. */
 async function peakBytes(proxy: Proxy): Promise<number> {
   if (Deno.build.os !== "linux") return 0;
   const status = await Deno.readTextFile(`/proc/${proxy.pid}/status`);

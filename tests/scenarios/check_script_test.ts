@@ -1,4 +1,4 @@
-/** The operator's check script: its input, and what its exit code, its silence and its children mean. */
+/** The check script: its input, and the effect of its exit code, of its silence and of its children. */
 import { assert, assertEquals } from "@std/assert";
 import { untilGone } from "../harness/child.ts";
 import { Folder, waitForFile } from "../harness/folder.ts";
@@ -19,7 +19,7 @@ scenario("an upstream that its check script denies is passed over", async (relay
   assertEquals(await proxy.ask(), "backup");
 });
 
-scenario("the check script goes on asking after the upstream was chosen", async (relay) => {
+scenario("the check script still runs after the upstream was chosen", async (relay) => {
   await using folder = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });
@@ -37,11 +37,11 @@ scenario("the check script goes on asking after the upstream was chosen", async 
 });
 
 scenario(
-  "a check script gets the host alone, and learns the active one and the epoch",
+  "a check script gets the host as its only argument, and the active upstream and the epoch",
   async (relay) => {
     await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });
-    // What it says is logged whenever its answer changes, and with the epoch its answer does.
+    // Its output is logged whenever its answer changes, and its answer changes with the epoch.
     const check = await folder.script(
       "check.sh",
       'echo "$# $1 active=$FAILOVER_ACTIVE epoch=$FAILOVER_EPOCH"; exit "$FAILOVER_EPOCH"',
@@ -63,7 +63,7 @@ scenario(
     await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });
     await using backup = await startUpstream({ says: "backup" });
-    // It ignores the polite signal, as a script stuck in a bad driver would.
+    // It ignores SIGTERM, like a script that is blocked in the kernel.
     const check = await folder.script(
       "check.sh",
       `[ "$1" = '${backup.name}' ] && exit 0\ntrap '' TERM\necho $$ >> pids\nsleep 600 & wait; sleep 600`,
@@ -81,7 +81,7 @@ scenario(
 );
 
 scenario(
-  "a check script whose grandchild keeps the pipe open is judged by its exit code nevertheless",
+  "a check script whose grandchild keeps the pipe open counts by its exit code",
   async (relay) => {
     await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });
@@ -99,7 +99,7 @@ scenario(
 );
 
 scenario(
-  "what a check script says is in the log, and a flood of it does no harm",
+  "the output of a check script is logged, and a very long one has no other effect",
   async (relay) => {
     await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });
@@ -128,11 +128,11 @@ scenario("each script that cannot run is reported at the start in one line", asy
   }
 });
 
-scenario("a killed primary is noticed while its check script is still at work", async (relay) => {
+scenario("a killed primary is noticed while its check script still runs", async (relay) => {
   await using folder = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });
-  // From its second question on about the primary it takes longer than this test waits for anything.
+  // From its second run for the primary on it takes longer than this test waits.
   const check = await folder.script(
     "check.sh",
     `[ "$1" = '${backup.name}' ] && exit 0
@@ -153,7 +153,7 @@ scenario("a killed primary is noticed while its check script is still at work", 
 });
 
 scenario(
-  "a NUL in the last line of a check script keeps no trigger from running",
+  "a NUL in the last line of a check script does not keep a trigger from running",
   async (relay) => {
     await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });
@@ -203,10 +203,10 @@ scenario("a missing check script changes no verdict, and is reported", async (re
   assertEquals(proxy.events("upstream.down"), []);
 });
 
-scenario("a check that passes while its file is replaced is asked again", async (relay) => {
+scenario("a check that passes while its file is replaced is repeated", async (relay) => {
   await using folder = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
-  // A check that was asked before the promotion had ended would not be believed, so a few come first.
+  // The result of a check that began before the end of the promotion does not count, so a few run first.
   const quick = "touch check.$(ls check.[0-9]* 2>/dev/null | wc -l); exit 0";
   const old = `[ -e slow ] || { ${quick}; }\ntouch asked; ${waitForFile("replaced")}; exit 0`;
   const check = await folder.script("check.sh", old);
@@ -230,7 +230,7 @@ scenario("a check that passes while its file is replaced is asked again", async 
   assertEquals(await proxy.ask(), "primary");
 });
 
-scenario("a check that prints without end is silent, and nobody waits for it", async (relay) => {
+scenario("a check that prints without end is silent, and delays nothing", async (relay) => {
   await using folder = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });
@@ -253,7 +253,7 @@ scenario("a check that prints without end is silent, and nobody waits for it", a
     reason: /did not end within 500ms/,
   });
   assertEquals(await proxy.ask(), "backup");
-  // It is asked again and again, and what it prints is logged once.
+  // It runs again and again, and its output is logged once.
   await proxy.event("probe.failed", { upstream: primary.name });
   const said = proxy.events("program.said", { upstream: primary.name, line: "y" });
   assert(said.length <= 1_024, `${said.length} lines`);

@@ -1,4 +1,4 @@
-/** What an operator types, and what comes back: exit codes, one line for each mistake, and the YAML file. */
+/** The command line and its results: exit codes, one line for each error, and the YAML file. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { ask } from "../harness/client.ts";
 import { Folder } from "../harness/folder.ts";
@@ -7,7 +7,7 @@ import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-scenario("a port in use ends it with exit code 1 and one line", async (relay) => {
+scenario("a port in use ends the start with exit code 1 and one line", async (relay) => {
   await using primary = await startUpstream({ says: "primary" });
   const hosts = `127.0.0.1:${unusedPort()}`;
   const args = ["--bind", primary.name, "--hosts", hosts, "--relay", relay.relay];
@@ -57,7 +57,7 @@ Deno.test("neither mode, and both modes, are errors", async () => {
   assertEquals((await runProxy(both)).code, 2);
 });
 
-Deno.test("a YAML file that is missing or does not parse is one line, with the place", async () => {
+Deno.test("a YAML file that is missing or invalid is reported in one line, with the position", async () => {
   await using folder = await Folder.make();
   const missing = await runProxy(["--config", folder.at("missing.yaml")]);
   assertEquals([missing.code, missing.stderr.length], [2, 1], missing.stderr.join("\n"));
@@ -134,7 +134,7 @@ scenario("the environment of the original's container works as it did there", as
 });
 
 scenario(
-  "two services of one file run in one process, and fail over each for itself",
+  "two services of one file run in one process, and fail over independently",
   async (relay) => {
     await using folder = await Folder.make();
     await using a = await startUpstream({ says: "a" });
@@ -168,7 +168,7 @@ scenario(
   },
 );
 
-scenario("the log for people describes a failover in one line for each fact", async (relay) => {
+scenario("the text log describes a failover in one line for each event", async (relay) => {
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });
   const bind = `127.0.0.1:${unusedPort()}`;

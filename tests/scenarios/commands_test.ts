@@ -1,4 +1,4 @@
-/** Every command of the operator, as a process of its own, against a running proxy. */
+/** Every operator command, as a separate process, with a running proxy. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { COMMAND_NAMES, EXIT_NO_PROCESS, EXIT_USAGE } from "../../src/config/commands.ts";
 import { runCommand, RunningCommand } from "../harness/command.ts";
@@ -29,27 +29,30 @@ async function startPair(flags: Readonly<Record<string, string>>) {
   };
 }
 
-scenario("status says who serves, and its exit code how well", async (relay) => {
-  await using scene = await startPair(relay);
-  const { command, primary, backup, proxy } = scene;
-  const well = await command("status");
-  assertEquals([well.code, well.err], [0, ""]);
-  assertStringIncludes(well.out, `${primary.name} serves (rank 0, epoch 1)`);
-  const { code, out } = await command("status", "tcp", "--json");
-  assertEquals([code, JSON.parse(out).active], [0, primary.name]);
+scenario(
+  "status shows which upstream serves, and its exit code the state of the service",
+  async (relay) => {
+    await using scene = await startPair(relay);
+    const { command, primary, backup, proxy } = scene;
+    const well = await command("status");
+    assertEquals([well.code, well.err], [0, ""]);
+    assertStringIncludes(well.out, `${primary.name} serves (rank 0, epoch 1)`);
+    const { code, out } = await command("status", "tcp", "--json");
+    assertEquals([code, JSON.parse(out).active], [0, primary.name]);
 
-  await primary.kill();
-  await proxy.event("promotion.finished", { to: backup.name });
-  const onBackup = await command("status");
-  assertEquals(onBackup.code, 1);
-  assertStringIncludes(onBackup.out, "NOT READY");
+    await primary.kill();
+    await proxy.event("promotion.finished", { to: backup.name });
+    const onBackup = await command("status");
+    assertEquals(onBackup.code, 1);
+    assertStringIncludes(onBackup.out, "NOT READY");
 
-  await backup.kill();
-  await proxy.event("selection.failed");
-  assertEquals((await command("status")).code, 2);
-  const unknown = await command("status", "nobody");
-  assertEquals([unknown.code, unknown.err], [EXIT_USAGE, 'failover: no service "nobody"']);
-});
+    await backup.kill();
+    await proxy.event("selection.failed");
+    assertEquals((await command("status")).code, 2);
+    const unknown = await command("status", "nobody");
+    assertEquals([unknown.code, unknown.err], [EXIT_USAGE, 'failover: no service "nobody"']);
+  },
+);
 
 scenario("switchover and failback move the traffic and wait for the end", async (relay) => {
   await using scene = await startPair({ ...relay, failback: "manual" });
@@ -72,7 +75,7 @@ scenario("switchover and failback move the traffic and wait for the end", async 
   assertEquals(primary.name, (await proxy.event("promotion.finished", { epoch: 3 })).to);
 });
 
-scenario("pause, hold and drain stand until they are undone", async (relay) => {
+scenario("pause, hold and drain stay in force until they are undone", async (relay) => {
   await using scene = await startPair(relay);
   const { command, backup, proxy } = scene;
   assertEquals((await command("pause", "--reason", "disk")).code, 0);
@@ -115,7 +118,7 @@ scenario("history lists the incidents, and shows one with its moments", async (r
   assertEquals([unknown.code, unknown.err], [1, "failover: there is no incident nothing"]);
 });
 
-scenario("replay says what was decided, and what would have been", async (relay) => {
+scenario("replay shows the decisions, and those with other options", async (relay) => {
   await using scene = await startPair({ ...relay, "fail-threshold": "3" });
   const { command, primary, backup, proxy } = scene;
   await primary.kill();
@@ -159,7 +162,7 @@ scenario(
   },
 );
 
-Deno.test("commands without a proxy end with 3, and say where they looked", async () => {
+Deno.test("commands without a proxy end with 3, and report where they looked for one", async () => {
   await using control = await Control.make();
   for (const name of COMMAND_NAMES.filter((each) => each !== "explain")) {
     const operands = name.endsWith("drain") || name === "replay"
@@ -167,7 +170,7 @@ Deno.test("commands without a proxy end with 3, and say where they looked", asyn
       : name === "switchover"
       ? ["--to", "b"]
       : [];
-    // Never at the default place, where a proxy may serve this machine.
+    // Never at the default path, where a proxy may serve this machine.
     const run = await runCommand([name, ...operands, "--control", control.path]);
     assertEquals(run.code, EXIT_NO_PROCESS, run.err);
     assertStringIncludes(run.err, `${control.path}: there is no socket`);

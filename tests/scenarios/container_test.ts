@@ -13,7 +13,7 @@ import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const DOCKERFILE = await Deno.readTextFile(new URL("../../Dockerfile", import.meta.url));
 
-/** What the image adds to the environment, with `root` in front of its paths. */
+/** The environment of the image, with `root` before its paths. */
 function imageEnv(root: Folder): Record<string, string> {
   const lines = DOCKERFILE.matchAll(/^ENV (\w+)=(\S+)$/gm);
   const env = Object.fromEntries(
@@ -22,13 +22,13 @@ function imageEnv(root: Folder): Record<string, string> {
     ) => [name!, value!.startsWith("/") ? root.at(value!.slice(1)) : value!]),
   );
   assertEquals(Object.keys(env), ["FAILOVER_SCRIPTS_DIR", "FAILOVER_STATE_DIR"]);
-  // A folder that is named must be there, mounted or not.
+  // The configured folder must exist, mounted or not.
   assert(DOCKERFILE.includes(" mkdir /etc/flopsy "));
   Deno.mkdirSync(root.at("etc/flopsy"), { recursive: true });
   return env;
 }
 
-Deno.test("mounted scripts check and are triggered, as in the original's container", async () => {
+Deno.test("mounted scripts are used as check and triggers, as in the original's container", async () => {
   await using root = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });
@@ -92,7 +92,7 @@ async function health(env: Record<string, string>): Promise<number> {
   return (await command.output()).code;
 }
 
-/** Resolves when the health check passes: the admin listener opens without a word. */
+/** Resolves when the health check passes: the admin listener opens without a log line. */
 async function untilHealthy(env: Record<string, string>): Promise<void> {
   const asking = async () => {
     while (await health(env) !== 0);

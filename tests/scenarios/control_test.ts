@@ -1,4 +1,4 @@
-/** The control socket: who reaches it, what is logged, and what happens where it cannot be. */
+/** The control socket: who may use it, what is logged, and what happens if it cannot be made. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { runCommand } from "../harness/command.ts";
 import { Control } from "../harness/control.ts";
@@ -28,7 +28,7 @@ scenario("an order is logged with who gave it and why", async (relay) => {
   assertEquals((await (await control.get("state")).json()).paused.reason, "new disk");
 });
 
-scenario("the socket is for user and group, and goes with the process", async (relay) => {
+scenario("the socket is for user and group, and is removed with the process", async (relay) => {
   await using control = await Control.make();
   await using upstream = await startUpstream({ says: "primary" });
   const path = control.path.replace("/failover.sock", "/made/failover.sock");
@@ -78,46 +78,55 @@ scenario("the socket of a process that crashed is replaced", async (relay) => {
   assertEquals(await (await control.get("health")).text(), "OK");
 });
 
-scenario("a second proxy leaves the socket to the first, and says who has it", async (relay) => {
-  await using control = await Control.make();
-  await using upstream = await startUpstream({ says: "primary" });
-  await using first = await startProxy({
-    upstreams: [upstream],
-    flags: { ...relay, control: control.path },
-  });
-  const run = await runProxy([
-    ...["-b", `127.0.0.1:${unusedPort()}`, "-H", upstream.name, "--log-level", "error"],
-    ...["--control", control.path],
-  ]);
-  assertEquals([run.code, run.stderr.length], [1, 1], run.stderr.join("\n"));
-  const holder = Deno.build.os === "linux" ? `process ${first.pid}` : "another process";
-  assertStringIncludes(run.stderr[0]!, `Cannot listen on ${control.path}: ${holder} listens there`);
+scenario(
+  "a second proxy does not take the socket of the first, and reports who has it",
+  async (relay) => {
+    await using control = await Control.make();
+    await using upstream = await startUpstream({ says: "primary" });
+    await using first = await startProxy({
+      upstreams: [upstream],
+      flags: { ...relay, control: control.path },
+    });
+    const run = await runProxy([
+      ...["-b", `127.0.0.1:${unusedPort()}`, "-H", upstream.name, "--log-level", "error"],
+      ...["--control", control.path],
+    ]);
+    assertEquals([run.code, run.stderr.length], [1, 1], run.stderr.join("\n"));
+    const holder = Deno.build.os === "linux" ? `process ${first.pid}` : "another process";
+    assertStringIncludes(
+      run.stderr[0]!,
+      `Cannot listen on ${control.path}: ${holder} listens there`,
+    );
 
-  // At the default path it is no error: the proxy runs without.
-  const folder = control.path.replace("/failover.sock", "");
-  await using second = await startProxy({
-    upstreams: [upstream],
-    flags: { ...relay },
-    env: { RUNTIME_DIRECTORY: folder, FAILOVER_CONTROL: "" },
-  });
-  const missing = await second.event("control.missing", { path: control.path });
-  assertStringIncludes(missing.reason, holder);
-  assertEquals(await second.ask(), "primary");
-  assertEquals(await (await control.get("health")).text(), "OK");
-});
+    // At the default path it is not an error: the proxy runs without a control socket.
+    const folder = control.path.replace("/failover.sock", "");
+    await using second = await startProxy({
+      upstreams: [upstream],
+      flags: { ...relay },
+      env: { RUNTIME_DIRECTORY: folder, FAILOVER_CONTROL: "" },
+    });
+    const missing = await second.event("control.missing", { path: control.path });
+    assertStringIncludes(missing.reason, holder);
+    assertEquals(await second.ask(), "primary");
+    assertEquals(await (await control.get("health")).text(), "OK");
+  },
+);
 
-scenario("where the default folder cannot be made the proxy runs without", async (relay) => {
-  await using upstream = await startUpstream({ says: "primary" });
-  await using proxy = await startProxy({
-    upstreams: [upstream],
-    flags: { ...relay },
-    env: { RUNTIME_DIRECTORY: "/proc/nowhere", FAILOVER_CONTROL: "" },
-  });
-  await proxy.event("control.missing", { path: "/proc/nowhere/failover.sock" });
-  assertEquals(await proxy.ask(), "primary");
-});
+scenario(
+  "if the default folder cannot be made, the proxy runs without a control socket",
+  async (relay) => {
+    await using upstream = await startUpstream({ says: "primary" });
+    await using proxy = await startProxy({
+      upstreams: [upstream],
+      flags: { ...relay },
+      env: { RUNTIME_DIRECTORY: "/proc/nowhere", FAILOVER_CONTROL: "" },
+    });
+    await proxy.event("control.missing", { path: "/proc/nowhere/failover.sock" });
+    assertEquals(await proxy.ask(), "primary");
+  },
+);
 
-scenario("with --control off there is none", async (relay) => {
+scenario("with --control off there is no control socket", async (relay) => {
   await using control = await Control.make();
   await using upstream = await startUpstream({ says: "primary" });
   await using proxy = await startProxy({

@@ -5,7 +5,7 @@ import { withTestDeadline } from "../harness/test_deadline.ts";
 
 const DEMO = new URL("../../scripts/demo.ts", import.meta.url).pathname;
 
-Deno.test("the demo ends by itself and shows that no client was failed", async () => {
+Deno.test("the demo ends by itself and shows that no client request failed", async () => {
   const output: string[] = [];
   const take = (line: string) => output.push(line);
   await using demo = new Child(Deno.execPath(), { args: ["run", "-A", DEMO], onOut: take });

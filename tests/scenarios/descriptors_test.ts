@@ -1,4 +1,4 @@
-/** Few descriptors and many clients that stay: who is in is served, the others wait, and nothing fails over. */
+/** Few descriptors and many clients that stay: accepted ones are served, others wait, and nothing fails over. */
 import { assert, assertEquals } from "@std/assert";
 import { connectTo } from "../harness/client.ts";
 import { Folder } from "../harness/folder.ts";
@@ -14,7 +14,7 @@ import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const CLIENTS = 300;
 
-/** Nothing bad may have been said of upstreams and clients. */
+/** Checks that no failure of upstreams and clients was logged. */
 function assertAllWell(proxy: Proxy): void {
   for (
     const type of ["upstream.down", "accept.failed", "sessions.cut", "session.failed"] as const
@@ -53,7 +53,7 @@ for (const relay of ENGINES) {
         assertEquals(descriptors, limit);
         const wires: LineConn[] = [];
         for (let i = 0; i < CLIENTS; i++) wires.push(await connectTo(proxy.address));
-        // So many are in, and are answered; the others wait in the queue.
+        // These are accepted and answered; the others wait in the queue.
         const inside = wires.slice(0, max);
         for (const wire of inside) await wire.say("who");
         for (const wire of inside) {
@@ -66,7 +66,7 @@ for (const relay of ENGINES) {
         await checksPass(folder, 20);
         const health = await fetch(`http://${admin}/__failover/health`);
         assertEquals(await health.text(), "OK");
-        // When those leave, others are served: all of them in the end.
+        // When those leave, others are served, and finally all.
         for (const wire of wires.slice(max)) {
           inside.shift()?.close();
           await wire.say("who");
@@ -102,7 +102,7 @@ for (const relay of ENGINES) {
           clients.push(new WebConnection(await connectTo(proxy.address)));
           await clients[i]!.send({ target: "/" });
         }
-        // None of them leaves: those who were answered are idle, and give way to those who wait.
+        // None of them leaves: connections that were answered are idle, and are closed for those that wait.
         for (const client of clients) {
           const reply = await withTestDeadline("an answer", client.reply(), proxy.lastLines);
           assertEquals([reply.status, reply.text], [200, "primary"]);

@@ -1,4 +1,4 @@
-/** A drill against the real proxy: what it finds, and that nothing follows from it. */
+/** A drill with the real proxy: its findings, and that it has no effect. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { runCommand } from "../harness/command.ts";
 import { Control } from "../harness/control.ts";
@@ -9,7 +9,7 @@ import { startUpstream } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
-/** What the state says, without what goes on by itself. */
+/** The state without the fields that change by themselves. */
 async function stateOf(control: Control) {
   const state = await (await control.get("state")).json();
   const { epoch, active, phase, admission, ready, upstreams } = state;
@@ -17,7 +17,7 @@ async function stateOf(control: Control) {
   return { epoch, active, phase, admission, ready, verdicts };
 }
 
-/** The variables that a trigger was given, from what it wrote. */
+/** The variables of a trigger, from the file that it wrote. */
 async function variables(folder: Folder, file: string): Promise<Record<string, string>> {
   const lines = (await folder.read(file)).trim().split("\n");
   return Object.fromEntries(lines.map((line) => line.split(/=(.*)/s).slice(0, 2)));
@@ -27,13 +27,13 @@ function promotions(proxy: Proxy): number {
   return proxy.events("promotion.started").length;
 }
 
-scenario("a drill says who would take over, and changes nothing", async (relay) => {
+scenario("a drill reports which upstream would take over, and changes nothing", async (relay) => {
   await using control = await Control.make();
   await using folder = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });
   await using third = await startUpstream({ says: "third" });
-  // It says how it is asked: a failover asks so.
+  // It prints its variables, which are those of a failover.
   const check = await folder.script(
     "check.sh",
     `echo "$1 $FAILOVER_PHASE" >> "${folder.at("asked")}"`,
@@ -76,7 +76,7 @@ scenario("a drill says who would take over, and changes nothing", async (relay) 
   const nobody = await drill();
   assertEquals(nobody.code, 1);
   assertStringIncludes(nobody.out, "NOBODY would take over: no other upstream passes its check");
-  // Status and the drill agree as soon as the checks have seen it.
+  // Status and drill agree as soon as the checks have noticed it.
   await proxy.event("upstream.down", { upstream: third.name });
   await proxy.event("upstream.down", { upstream: backup.name });
   assertStringIncludes((await runCommand(["status", "--control", control.path])).out, "NOT READY");
@@ -135,7 +135,7 @@ scenario("triggers are rehearsed with FAILOVER_EVENT=drill, one drill at a time"
     (await proxy.event("drill.finished", { triggersFailed: /3/ })).message,
     "FAILED",
   );
-  // What ran is no promotion's.
+  // The run did not belong to a promotion.
   assertEquals([promotions(proxy), proxy.events("trigger.failed").length], [1, 0]);
   const incidents = (await (await control.get("incidents")).json()).incidents;
   assertEquals(
@@ -171,7 +171,7 @@ scenario("a real failover does not wait for a drill, and ends its triggers", asy
   await proxy.event("promotion.finished", { to: backup.name });
 });
 
-scenario("a drill in HTTP mode; the public port takes none", async (relay) => {
+scenario("a drill in HTTP mode; the public port refuses it", async (relay) => {
   await using control = await Control.make();
   await using primary = await WebUpstream.start("primary");
   await using backup = await WebUpstream.start("backup");

@@ -1,4 +1,4 @@
-/** What a proxy is expected to have that stands where the internet begins, on the real process. */
+/** What a proxy at the edge of the internet needs, with the real process. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { tlsTest } from "../gateway/certificate.ts";
 import { nodeUpstream } from "../gateway/stage.ts";
@@ -6,7 +6,7 @@ import { Folder } from "../harness/folder.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 
-/** An upstream that shows the headers of each request, and answers with an id of its own. */
+/** An upstream that answers with the headers of each request, and with its own request id. */
 function echo() {
   return nodeUpstream((request, response) => {
     response.setHeader("X-Request-Id", "of the upstream");
@@ -19,7 +19,7 @@ const urlOf = (upstream: { readonly port: number }) => ({
 });
 
 scenario(
-  "--request-id gives each request an id, and tells upstream, client and log",
+  "--request-id gives each request an id, for upstream, client and log",
   async ({ relay }) => {
     await using folder = await Folder.make();
     await using upstream = await echo();
@@ -47,7 +47,7 @@ scenario(
 );
 
 scenario(
-  "without --request-id the id of a client passes as any other header",
+  "without --request-id the id of a client is forwarded like any other header",
   async ({ relay }) => {
     await using upstream = await echo();
     await using proxy = await startWebProxy({ primary: urlOf(upstream), flags: { relay } });
@@ -65,7 +65,7 @@ const SAID = [
 ];
 
 scenario(
-  "--trusted-proxies keeps what they say of their clients, and what others say is replaced",
+  "--trusted-proxies keeps their client headers, and those of others are replaced",
   async ({ relay }) => {
     await using folder = await Folder.make();
     await using upstream = await echo();
@@ -97,7 +97,7 @@ scenario(
   },
 );
 
-tlsTest("over HTTP/2, too, there is an id, and trusted proxies are believed", async (tls) => {
+tlsTest("over HTTP/2 requests get an id, too, and trusted proxies are trusted", async (tls) => {
   await using upstream = await echo();
   const flags = {
     "tls-cert": tls.certPath,

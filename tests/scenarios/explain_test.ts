@@ -1,11 +1,11 @@
 /**
- * What `failover explain` promises, with real processes: for each kind of fault, the time from the fault until a
- * client is served again is never above the worst sum. The simulation shows the same in virtual time, for random
- * options and moments; here the faults, the checks and the clients are real.
+ * The sums of `failover explain`, with real processes: for each kind of fault, the time from the fault until a
+ * client is served again is never above the worst sum. The simulation shows the same in virtual time, for
+ * random options and moments; here the faults, the checks and the clients are real.
  *
- * The sums know nothing of how late a busy machine lets processes run. So a timer runs meanwhile, and the bound
- * is extended by twice the time by which that was late in all, as the proxy and its programs are kept waiting as
- * well, and by a second for the processes that are started and for the test's own client.
+ * The sums do not include the delays of a busy machine. So a timer runs meanwhile, and the bound is extended by
+ * twice its total delay, as the proxy and its programs are delayed as well, and by a second for the
+ * processes that are started and for the client of the test.
  */
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
@@ -31,7 +31,7 @@ const SETTINGS = {
 const TICK_MS = 10;
 const FIXED_MS = 1_000;
 
-/** How late timers are on this machine, while it is looked at. */
+/** Measures how late timers are on this machine. */
 class Lateness implements Disposable {
   #lateMs = 0;
   #at = performance.now();
@@ -54,7 +54,7 @@ interface Explained {
   readonly faults: readonly { readonly name: string; readonly worstMs: number | null }[];
 }
 
-/** The worst sum of a fault, as the command says it; null if there is no failover. */
+/** The worst sum of a fault, as the command prints it; null if there is no failover. */
 async function worstOf(fault: string, args: readonly string[]): Promise<number | null> {
   const { code, out, err } = await runCommand(["explain", "--json", ...args]);
   assertEquals(code, 0, err);
@@ -64,7 +64,7 @@ async function worstOf(fault: string, args: readonly string[]): Promise<number |
   return found.worstMs;
 }
 
-/** Breaks the primary, and asks until the backup answers: no later than the worst sum. */
+/** Breaks the primary, and sends requests until the backup answers, no later than the worst sum. */
 async function within(
   worstMs: number | null,
   proxy: Proxy,
@@ -78,7 +78,7 @@ async function within(
   using lateness = new Lateness();
   const since = performance.now();
   await breaks();
-  // Without clients meanwhile: the checks alone have to notice it, as the sum supposes.
+  // Without clients meanwhile, as the sum assumes that only the checks notice the fault.
   await proxy.event("promotion.finished", { move: "failover", to });
   assertEquals(await ask(), "backup");
   const tookMs = performance.now() - since;
@@ -89,7 +89,7 @@ async function within(
   );
 }
 
-/** Passes unless the file `no` beside it has the name of the host. */
+/** Passes unless the file `no` beside it contains the name of the host. */
 const CHECK = `[ ! -e "$(dirname "$0")/no" ] || [ "$1" != "$(cat "$(dirname "$0")/no")" ]`;
 type Break = (primary: UpstreamProcess, folder: Folder) => Promise<void> | void;
 
@@ -133,7 +133,7 @@ for (const [fault, how, breaks] of TCP_FAULTS) {
   }
 }
 
-/** Wants an answer, which neither a frozen process nor one that resets gives. */
+/** A check that needs an answer, which neither a frozen process nor one that resets gives. */
 const TALKER = `const [hostname, port] = Deno.args[0].split(":");
 const conn = await Deno.connect({ hostname, port: Number(port) });
 await conn.write(new TextEncoder().encode("who\\n"));
@@ -148,7 +148,7 @@ async function checkThatTalks(folder: Folder): Promise<string> {
   );
 }
 
-/** An upstream in this process, which resets new connections and those it has when it is told to. */
+/** An upstream in this process, which can reset existing and new connections. */
 class ResettingUpstream implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   readonly #server = createServer((socket) => {
@@ -165,7 +165,7 @@ class ResettingUpstream implements AsyncDisposable {
     this.#answer = answer;
   }
 
-  /** Whatever it is asked, it answers the same. */
+  /** Every request gets the same answer. */
   static async start(answer: string): Promise<ResettingUpstream> {
     const upstream = new ResettingUpstream(answer);
     await new Promise<void>((resolve) => upstream.#server.listen(0, "127.0.0.1", resolve));

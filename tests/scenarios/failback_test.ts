@@ -1,4 +1,4 @@
-/** The way back to the primary: never, at once, by order, after a while, and more slowly if it flaps. */
+/** Failback: never, at once, by order, after a time, and damped if the primary flaps. */
 import { assert, assertEquals } from "@std/assert";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
@@ -30,7 +30,7 @@ async function primaryGoesAndReturns({ primary, backup, proxy }: Pair): Promise<
 }
 
 scenario(
-  "with --failback never, which is the default, a returned primary stays aside",
+  "with --failback never, the default, a primary that is up again gets no clients",
   async (relay) => {
     await using pair = await startPair(relay);
 
@@ -54,7 +54,7 @@ scenario(
   },
 );
 
-scenario("with --failback 1s the primary must have been up for so long", async (relay) => {
+scenario("with --failback 1s the primary must have been up for one second", async (relay) => {
   await using pair = await startPair({ ...relay, failback: "1s" });
 
   const up = await primaryGoesAndReturns(pair);
@@ -87,7 +87,7 @@ scenario("an order to fail back is refused while the primary is down", async (re
   assertEquals(await pair.proxy.ask(), "backup");
 });
 
-scenario("a running session survives a failback", async (relay) => {
+scenario("a running session continues through a failback", async (relay) => {
   await using pair = await startPair({ ...relay, failback: "manual" });
   const up = await primaryGoesAndReturns(pair);
   const wire = await pair.proxy.connect();
@@ -103,7 +103,7 @@ scenario("a running session survives a failback", async (relay) => {
 });
 
 scenario(
-  "the third failback within ten minutes waits 10 s more, and the log says so",
+  "the third failback within ten minutes waits 10 s more, and that is logged",
   async (relay) => {
     await using pair = await startPair({ ...relay, failback: "auto" });
     for (const _ of ["first", "second"]) {

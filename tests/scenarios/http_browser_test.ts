@@ -1,11 +1,11 @@
-/** What a visitor sees of a failover: a real browser, a page with everything that pages have. */
+/** A failover in a real browser: a page with assets, WebSocket and event stream. */
 import { assert, assertEquals } from "@std/assert";
 import { BROWSER, Browser } from "../harness/browser.ts";
 import { testWithPrograms } from "../harness/scenario.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
-/** The page's last words from everybody, once they are all `name`'s. */
+/** True when the last message of every kind came from `name`. */
 const allFrom = (name: string) =>
   `Object.values(heard).slice(0, 3).every((list) => list.at(-1) === "${name}")`;
 
@@ -33,7 +33,7 @@ testWithPrograms(
     await primary.restart();
     await proxy.event("promotion.finished", { move: "failback" }, moved);
     await sees(`heard.requests.at(-1) === "primary"`);
-    // What was opened on the backup stays there: it is well, and cutting it would be a second outage.
+    // Connections to the backup stay there: it is up, and cutting them would be a second outage.
     await backup.ask("/push?event=still");
     await sees(`heard.events.at(-1) === "still"`);
 

@@ -1,6 +1,6 @@
 /**
- * The documented promises of HTTP mode, one after another, against the executable: what `deno task verify`
- * runs. Primary and backup are different servers, so that a failover can be seen.
+ * The documented behaviour of HTTP mode, with the real program; `deno task verify` runs
+ * these tests. Primary and backup are different servers, so that a failover can be seen.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
@@ -47,7 +47,7 @@ Deno.test("routing: the quick start sends all traffic to the primary", async () 
   assertMatch(printed.stdout.join("\n"), /listen\W+0\.0\.0\.0:8080/);
 });
 
-Deno.test("routing: one server may be primary and backup, as when trying it out; it is counted as two", async () => {
+Deno.test("routing: one server may be primary and backup, and counts as two upstreams", async () => {
   await using server = await WebUpstream.start("both");
   await using proxy = await startWebProxy({ primary: server, backups: [server] });
   assertEquals((await proxy.get("/")).text, "both");
@@ -73,7 +73,7 @@ Deno.test("failover: the backup serves when the primary is killed, and no reques
   assertEquals(later.headers.get("failover"), "upstream=backup; attempt=1");
 });
 
-Deno.test("recovery: traffic goes back to the primary after --recover-threshold passes", async () => {
+Deno.test("recovery: traffic returns to the primary after --recover-threshold passes", async () => {
   await using scene = await pair({ "recover-threshold": "3" });
   const { primary, proxy } = scene;
   await primary.kill();
@@ -84,12 +84,12 @@ Deno.test("recovery: traffic goes back to the primary after --recover-threshold 
   assertEquals((await proxy.get("/")).text, "primary");
 });
 
-Deno.test("checks: --fail-threshold answers that are no success move traffic to the backup", async () => {
+Deno.test("checks: --fail-threshold failed answers move traffic to the backup", async () => {
   await using scene = await pair({ "fail-threshold": "4" });
   const { primary, proxy } = scene;
   await primary.behave("failing");
   await proxy.event("promotion.finished", { move: "failover" });
-  // The fourth is the one that takes it down.
+  // The fourth one brings it down.
   const failed = proxy.events("probe.failed", { upstream: primary.url });
   assertEquals(failed.map((each) => [each.failures, each.fall]), [[1, 4], [2, 4], [3, 4]]);
   assertEquals((await proxy.get("/")).text, "backup");
@@ -122,7 +122,7 @@ Deno.test("endpoints: /__failover/state shows which upstream serves, and since w
 });
 
 for (const method of ["GET", "POST", "PUT", "DELETE", "PATCH"]) {
-  Deno.test(`methods: ${method} reaches the upstream as it is`, async () => {
+  Deno.test(`methods: ${method} reaches the upstream unchanged`, async () => {
     await using scene = await pair();
     const body = method === "GET" ? "" : "some text";
     const reply = await scene.proxy.request({ method, target: "/echo?a=%20b&a=c", body });
@@ -150,12 +150,12 @@ Deno.test("bodies: a chunked body that grows beyond --max-body is answered 413 t
   const sent = { method: "POST", target: "/upload", lines };
   const fits = await proxy.request({ ...sent, body: `${chunks(2)}0\r\n\r\n` });
   assertEquals([fits.status, fits.text.split(" ")[0]], [200, "102400"]);
-  // There is no last chunk: the answer comes before the body is over.
+  // There is no last chunk: the answer arrives before the end of the body.
   const large = await proxy.request({ ...sent, body: `${chunks(2)}1\r\ny\r\n` });
   assertEquals(large.status, 413);
 });
 
-Deno.test("headers: those of the client arrive, and the upstream learns who asked", async () => {
+Deno.test("headers: those of the client arrive, and the upstream is told the client's address", async () => {
   await using scene = await pair();
   const lines = ["X-Custom: one", "X-Custom: two", "Connection: X-Secret", "X-Secret: no"];
   const echo: Echo = JSON.parse((await scene.proxy.get("/echo", lines)).text);

@@ -1,4 +1,4 @@
-/** The edges of HTTP by the executable: upstreams that bend the grammar, and ways that lead where they should not. */
+/** Special cases of HTTP with the real program: upstreams with lax syntax, and paths that lead outside. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { hear, rawUpstream, say } from "../gateway/stage.ts";
 import { Child } from "../harness/child.ts";
@@ -8,7 +8,7 @@ import { startWebProxy } from "../harness/web_proxy.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 scenario(
-  "an upstream whose lines end in LF alone passes its checks and is served",
+  "an upstream whose lines end in a bare LF passes its checks and serves clients",
   async ({ relay }) => {
     await using up = rawUpstream(async (conn) => {
       for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
@@ -43,28 +43,32 @@ scenario("the credentials in a URL stay below its path", async ({ relay }) => {
   assertEquals(heads.filter((path) => path.includes("other")), []);
 });
 
-scenario("a circle of proxies is broken by the first that is asked twice", async ({ relay }) => {
-  // What it leads to is known only when both listen.
-  const next = Promise.withResolvers<string>();
-  await using circle = rawUpstream(async (conn) => {
-    for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
-      // Checks are answered, or there would be nobody to send a request to.
-      if (!/\r\nvia: /i.test(head)) await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-      else await say(conn, await throughTo(await next.promise, head));
-    }
-  });
-  const primary = { url: `http://127.0.0.1:${circle.port}` };
-  await using back = await startWebProxy({ primary, flags: { relay } });
-  await using front = await startWebProxy({
-    primary: { url: `http://${back.address}` },
-    flags: { relay, "check-path": "/__failover/health" },
-  });
-  next.resolve(front.address);
-  const { status } = await front.get("/");
-  assertEquals(status, 508);
-  assertMatch((await front.event("config.warned", { warning: /came back/ })).warning, /itself/);
-  assertEquals(back.events("config.warned", { warning: /came back/ }), []);
-});
+scenario(
+  "a loop of proxies is ended by the first proxy that gets the request twice",
+  async ({ relay }) => {
+    // Its upstream is known only when both listen.
+    const next = Promise.withResolvers<string>();
+    await using circle = rawUpstream(async (conn) => {
+      for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
+        // Checks are answered, or there would be no active upstream.
+        if (!/\r\nvia: /i.test(head)) {
+          await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        } else await say(conn, await throughTo(await next.promise, head));
+      }
+    });
+    const primary = { url: `http://127.0.0.1:${circle.port}` };
+    await using back = await startWebProxy({ primary, flags: { relay } });
+    await using front = await startWebProxy({
+      primary: { url: `http://${back.address}` },
+      flags: { relay, "check-path": "/__failover/health" },
+    });
+    next.resolve(front.address);
+    const { status } = await front.get("/");
+    assertEquals(status, 508);
+    assertMatch((await front.event("config.warned", { warning: /came back/ })).warning, /itself/);
+    assertEquals(back.events("config.warned", { warning: /came back/ }), []);
+  },
+);
 
 /** Sends a head to `address` and returns what comes back, up to the end of the response's one-line body. */
 async function throughTo(address: string, head: string): Promise<string> {
@@ -79,7 +83,7 @@ async function throughTo(address: string, head: string): Promise<string> {
 }
 
 scenario(
-  "a CGI script of busybox, which writes its lines as scripts do, is served",
+  "the response of a CGI script of busybox, with the lines of a script, is forwarded",
   async ({ relay }) => {
     await using folder = await Folder.make();
     const script = "printf 'Content-Type: text/plain\\nX-Script: yes\\n\\nfrom a script'";

@@ -1,4 +1,4 @@
-/** HTTP mode when upstreams break, come back, or are none: what a client sees of it. */
+/** HTTP mode when upstreams fail, return, or are missing: what clients get. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -22,7 +22,7 @@ scenario("a request that waits for a frozen primary is answered by the backup", 
 });
 
 scenario(
-  "an unsafe request that a frozen primary may have got is not sent to the backup",
+  "an unsafe request that a frozen primary may have received is not sent to the backup",
   async (relay) => {
     await using folder = await Folder.make();
     const requestLog = await folder.write("requests.log", "");
@@ -44,7 +44,7 @@ scenario(
 );
 
 testWithPrograms(
-  "nginx for nginx: the backup serves, and the primary again",
+  "with nginx as both upstreams the backup serves, and then the primary again",
   ["nginx"],
   async () => {
     await using primary = await Nginx.start("primary");
@@ -62,7 +62,7 @@ testWithPrograms(
 );
 
 testWithPrograms(
-  "nginx's compressed bodies, ranges and validators pass unchanged",
+  "nginx's compressed bodies, ranges and validators are forwarded unchanged",
   ["nginx"],
   async () => {
     await using primary = await Nginx.start("primary");
@@ -82,7 +82,7 @@ testWithPrograms(
   },
 );
 
-Deno.test("the order of several --backup decides", async () => {
+Deno.test("the first usable --backup in order is chosen", async () => {
   await using second = await WebUpstream.start("second");
   await using third = await WebUpstream.start("third");
   const primary = { url: `http://${refusingUpstream().name}` };
@@ -96,7 +96,7 @@ Deno.test("the order of several --backup decides", async () => {
   assertEquals((await proxy.get("/")).text, "second");
 });
 
-scenario("--backup file:// serves a folder while the primary is away", async (relay) => {
+scenario("--backup file:// serves a folder while the primary is down", async (relay) => {
   await using folder = await Folder.make();
   await folder.write("index.html", "<h1>static</h1>");
   await using primary = await WebUpstream.start("primary");
@@ -154,7 +154,7 @@ Deno.test("a request that has waited for --hold gets 503, --error-page and Retry
   assert(Number(reply.headers.get("retry-after")) > 0);
 });
 
-Deno.test("--admin takes the state off the main port, and leaves health there", async () => {
+Deno.test("--admin removes the state from the main port, and keeps health there", async () => {
   await using primary = await WebUpstream.start("primary");
   await using backup = await WebUpstream.start("backup");
   const admin = `127.0.0.1:${unusedPort()}`;
@@ -196,14 +196,14 @@ Deno.test("a webhook receives the failover and the recovery", async () => {
   await using proxy = await startWebProxy({ primary, backups: [backup], flags });
   await primary.kill();
   const failover = await withTestDeadline(
-    "news of the failover",
+    "the notice of the failover",
     heard("failover"),
     proxy.lastLines,
   );
   assertEquals([failover.from, failover.to], [primary.url, backup.url]);
   await primary.restart();
   const recovery = await withTestDeadline(
-    "news of the recovery",
+    "the notice of the recovery",
     heard("recovery"),
     proxy.lastLines,
   );
@@ -241,7 +241,7 @@ scenario(
 );
 
 scenario(
-  "--drain-timeout ends what does not end by itself, a half-closed upgrade too",
+  "--drain-timeout ends exchanges that do not end by themselves, also a half-closed upgrade",
   async (relay) => {
     await using primary = await WebUpstream.start("primary");
     await using proxy = await startWebProxy({
@@ -266,7 +266,7 @@ scenario(
 );
 
 scenario(
-  "an upstream that speaks no proper HTTP is answered for with 502, or cut",
+  "an invalid response of an upstream becomes a 502, or is cut",
   async (relay) => {
     const ok = "HTTP/1.1 200 OK\r\n";
     await using primary = await rawWebUpstream({
@@ -298,7 +298,7 @@ scenario(
       const connection = await proxy.open();
       await connection.send({ target: `/${target}` });
       assertEquals((await connection.head()).status, 200);
-      // A clean end here would make half a body look whole.
+      // An orderly end here would make half a body look complete.
       const rest = await withTestDeadline("the cut", connection.wire.rest().catch(() => "reset"));
       assert(!rest.includes("\r\n0\r\n"), `${target}: ${rest}`);
       connection.close();

@@ -1,4 +1,4 @@
-/** What the HTTP side does where its clients are too many or in the wrong, on both kinds of sockets. */
+/** HTTP mode with too many clients, and with invalid requests, on both kinds of sockets. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { ENGINES, testWithPrograms } from "../harness/scenario.ts";
@@ -39,7 +39,7 @@ for (const relay of ENGINES) {
   );
 
   testWithPrograms(
-    `${relay}: idle clients at the limit keep no other client from being served`,
+    `${relay}: idle clients at the limit do not keep other clients from being served`,
     [],
     async () => {
       await using primary = await WebUpstream.start("primary");
@@ -53,7 +53,7 @@ for (const relay of ENGINES) {
         await kept[i]!.send({ target: "/" });
         assertEquals((await kept[i]!.reply()).text, "primary");
       }
-      // Two more that never say anything.
+      // Two more that never send anything.
       for (let i = 0; i < 2; i++) kept.push(await proxy.open());
       for (let i = 0; i < 8; i++) {
         assertEquals((await proxy.get("/__failover/health")).text, "OK");
@@ -66,7 +66,7 @@ for (const relay of ENGINES) {
   );
 
   testWithPrograms(
-    `${relay}: where all are busy our own endpoints answer, and others wait`,
+    `${relay}: when all connections are busy, the proxy's own endpoints answer, and other requests wait`,
     [],
     async () => {
       await using primary = await WebUpstream.start("primary");
@@ -95,7 +95,7 @@ for (const relay of ENGINES) {
   );
 
   testWithPrograms(
-    `${relay}: an admin listener full of idle clients answers nevertheless`,
+    `${relay}: an admin listener full of idle clients still answers`,
     [],
     async () => {
       await using primary = await WebUpstream.start("primary");
@@ -118,7 +118,7 @@ for (const relay of ENGINES) {
 
 for (const relay of ENGINES) {
   testWithPrograms(
-    `${relay}: where descriptors are short, idle clients give way and nothing ends`,
+    `${relay}: when descriptors are short, idle connections are closed and no request fails`,
     ["prlimit"],
     async () => {
       await using primary = await WebUpstream.start("primary");

@@ -1,11 +1,11 @@
-/** Failbacks and switchovers in HTTP mode: triggers beside the traffic cost no request. */
+/** Failbacks and switchovers in HTTP mode: with triggers beside the traffic no request is lost. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { Folder, waitForFile } from "../harness/folder.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
-/** A proxy whose triggers hang on the way back until `go` is there. */
+/** A proxy on the backup, whose triggers of a failback wait until the file `go` exists. */
 async function onBackup(flags: Readonly<Record<string, string>>) {
   await using parts = new AsyncDisposableStack();
   const folder = parts.use(await Folder.make());
@@ -34,7 +34,7 @@ async function onBackup(flags: Readonly<Record<string, string>>) {
   };
 }
 
-scenario("while triggers run beside a failback the backup goes on serving", async (relay) => {
+scenario("while triggers run beside a failback the backup still serves", async (relay) => {
   await using scene = await onBackup(relay);
   assertEquals((await scene.proxy.get("/")).text, "backup");
   await scene.folder.write("go", "");
@@ -64,7 +64,7 @@ scenario("exchanges on the backup have the drain time after a failback", async (
   assertEquals((await unsafe).status, 502);
 });
 
-scenario("a failback whose candidate dies meanwhile is noticed by no client", async (relay) => {
+scenario("no client notices a failback whose candidate goes down meanwhile", async (relay) => {
   await using scene = await onBackup(relay);
   await scene.primary.kill();
   await scene.proxy.event("service.returned", { upstream: scene.backup.url });
@@ -73,7 +73,7 @@ scenario("a failback whose candidate dies meanwhile is noticed by no client", as
 });
 
 scenario(
-  "with --trigger-mode before requests wait, and go back when the candidate dies",
+  "with --trigger-mode before requests wait, and return to the backup when the candidate goes down",
   async (relay) => {
     await using scene = await onBackup({ ...relay, "trigger-mode": "before" });
     const reply = scene.proxy.get("/");

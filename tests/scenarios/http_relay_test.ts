@@ -1,4 +1,4 @@
-/** `--relay` in HTTP mode, by the executable: what is chosen with which permissions, and when it cannot be had. */
+/** `--relay` in HTTP mode with the real program: which engine is chosen, by its permissions. */
 import { assert, assertEquals } from "@std/assert";
 import { nodeUpstream } from "../gateway/stage.ts";
 import { Child } from "../harness/child.ts";
@@ -12,33 +12,36 @@ import { startWebProxy, WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-/** What auto takes here with the documented permissions. */
+/** The engine that auto chooses here with the documented permissions. */
 const BEST = Deno.build.os === "linux" ? "linux" : "deno";
 
-Deno.test("the documented permissions are enough for the fastest engine, and it is the one that serves", async () => {
+Deno.test("the documented permissions are enough for the fastest engine, which then serves", async () => {
   await using primary = await WebUpstream.start("primary");
   await using proxy = await startWebProxy({ primary });
   assertEquals((await proxy.event("sockets.chosen")).sockets, BEST);
   assertEquals((await proxy.get("/")).text, "primary");
 });
 
-scenario("--relay is what an HTTP service runs on, on a unix socket too", async ({ relay }) => {
-  await using folder = await Folder.make();
-  await using primary = await WebUpstream.start("primary");
-  const listen = `unix:${folder.at("front.sock")}`;
-  const args = [`--primary=${primary.url}`, `--listen=${listen}`, `--relay=${relay}`];
-  await using proxy = new WebProxy([...args, "--json-logs"], {}, listen);
-  const sockets = relay === "splice" ? "linux" : "deno";
-  await proxy.event("sockets.chosen", { sockets, reason: "it was asked for" });
-  await proxy.event("promotion.finished");
-  const connection = new WebConnection(await connectTo(listen));
-  for (let i = 0; i < 2; i++) {
-    await connection.send({ target: "/" });
-    assertEquals((await withTestDeadline("an answer", connection.reply())).text, "primary");
-  }
-  connection.close();
-  assertEquals(await proxy.stop(), 0);
-});
+scenario(
+  "an HTTP service runs on the engine of --relay, also on a unix socket",
+  async ({ relay }) => {
+    await using folder = await Folder.make();
+    await using primary = await WebUpstream.start("primary");
+    const listen = `unix:${folder.at("front.sock")}`;
+    const args = [`--primary=${primary.url}`, `--listen=${listen}`, `--relay=${relay}`];
+    await using proxy = new WebProxy([...args, "--json-logs"], {}, listen);
+    const sockets = relay === "splice" ? "linux" : "deno";
+    await proxy.event("sockets.chosen", { sockets, reason: "it was asked for" });
+    await proxy.event("promotion.finished");
+    const connection = new WebConnection(await connectTo(listen));
+    for (let i = 0; i < 2; i++) {
+      await connection.send({ target: "/" });
+      assertEquals((await withTestDeadline("an answer", connection.reply())).text, "primary");
+    }
+    connection.close();
+    assertEquals(await proxy.stop(), 0);
+  },
+);
 
 Deno.test("splice with an upstream of HTTPS ends with exit code 2 and one line with the reason", async () => {
   const args = ["--primary=https://a.example", "--relay=splice", "--log-level=error"];
@@ -73,7 +76,7 @@ scenario(
   },
 );
 
-/** The executable without the permission to call the kernel. */
+/** The proxy without the permission to call the kernel. */
 function withoutFfi(args: readonly string[], onErr: (line: string) => void): Child {
   const allowed = EXECUTABLE.filter((each) => each !== "--allow-ffi");
   assert(allowed.length < EXECUTABLE.length, "the permission has another name");
@@ -84,7 +87,7 @@ const onLinux = (name: string, run: () => Promise<void>) => {
   if (Deno.build.os === "linux") testWithPrograms(name, [], run);
 };
 
-onLinux("without --allow-ffi auto falls back, says so once, and serves", async () => {
+onLinux("without --allow-ffi auto falls back, reports that once, and serves", async () => {
   await using primary = await WebUpstream.start("primary");
   const listen = `127.0.0.1:${unusedPort()}`;
   const log: string[] = [];
@@ -106,14 +109,17 @@ onLinux("without --allow-ffi auto falls back, says so once, and serves", async (
   ]);
 });
 
-onLinux("without --allow-ffi splice ends with exit code 2 and one line that says why", async () => {
-  const log: string[] = [];
-  const listen = `--listen=127.0.0.1:${unusedPort()}`;
-  const args = ["--primary=http://a.example", "--relay=splice", "--log-level=error", listen];
-  await using proxy = withoutFfi(args, (line) => log.push(line));
-  const { code } = await withTestDeadline("its end", proxy.ended, () => log.join("\n"));
-  assertEquals([code, log], [2, [
-    "failover: Cannot use the relay engine splice: " +
-    "calling libc is not permitted (--allow-ffi) (from flag --relay)",
-  ]]);
-});
+onLinux(
+  "without --allow-ffi splice ends with exit code 2 and one line with the reason",
+  async () => {
+    const log: string[] = [];
+    const listen = `--listen=127.0.0.1:${unusedPort()}`;
+    const args = ["--primary=http://a.example", "--relay=splice", "--log-level=error", listen];
+    await using proxy = withoutFfi(args, (line) => log.push(line));
+    const { code } = await withTestDeadline("its end", proxy.ended, () => log.join("\n"));
+    assertEquals([code, log], [2, [
+      "failover: Cannot use the relay engine splice: " +
+      "calling libc is not permitted (--allow-ffi) (from flag --relay)",
+    ]]);
+  },
+);

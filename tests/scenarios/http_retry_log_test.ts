@@ -1,6 +1,6 @@
 /**
- * The proof of the retry requestLog: upstreams write down the id of every request they receive, a crowd of
- * clients notes what became of each of theirs, and afterwards the books are compared.
+ * A test of retries by logs: upstreams log the id of every request that they receive, many clients record
+ * the outcome of each of their requests, and afterwards the two are compared.
  */
 import { assert, assertEquals } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
@@ -14,19 +14,19 @@ import { FAULTS } from "../../src/base/fault.ts";
 
 const CLIENTS = 200;
 
-/** What one request came to. */
+/** The outcome of one request. */
 interface Outcome {
   readonly method: string;
   readonly id: string;
   /** Missing if the connection ended before the response did. */
   readonly status?: number;
-  /** Who answered: an upstream, or the proxy itself. */
+  /** The answering upstream, or the proxy itself. */
   readonly by?: string;
-  /** Why it was not the first that answered, or nobody. */
+  /** The reason why another upstream than the first answered, or none. */
   readonly reason?: string;
 }
 
-/** Clients that ask one thing after another, each on a connection that is kept while it lasts. */
+/** Clients that send one request after another, each on a kept connection. */
 class Crowd implements AsyncDisposable {
   readonly outcomes: Outcome[] = [];
   readonly #proxy: WebProxy;
@@ -40,7 +40,7 @@ class Crowd implements AsyncDisposable {
     this.#clients = Array.from({ length: size }, (_, number) => this.#live(number));
   }
 
-  /** Resolves when the crowd has had so many more answers. */
+  /** Resolves when the clients have received `count` more answers. */
   async answers(count: number): Promise<void> {
     this.#round = { count, full: Promise.withResolvers() };
     await withTestDeadline(`${count} answers`, this.#round.full.promise, this.#proxy.lastLines);
@@ -53,7 +53,7 @@ class Crowd implements AsyncDisposable {
 
   async end(): Promise<readonly Outcome[]> {
     this.#stop = true;
-    await withTestDeadline("the crowd to end", Promise.all(this.#clients), this.#proxy.lastLines);
+    await withTestDeadline("the clients to end", Promise.all(this.#clients), this.#proxy.lastLines);
     return this.outcomes;
   }
 
@@ -88,20 +88,20 @@ class Crowd implements AsyncDisposable {
       const reason = /reason=([\w-]+)/.exec(reported)?.[1];
       return { method, id, status, by, ...(reason === undefined ? {} : { reason }) };
     } catch {
-      // The requestLog decides below whether it was right to cut it.
+      // Whether it was right to cut it is decided below by the log.
       return { method, id };
     }
   }
 }
 
-/** Whether a reason as the `Failover` header has it proves that nothing had been sent. */
+/** Whether a reason in the `Failover` header proves that nothing was sent. */
 function provesNothingSent(reason: string): boolean {
   const name = reason.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
   return FAULTS[name as FaultName].nothingSent;
 }
 
 scenario(
-  `${CLIENTS} clients: nothing unsafe arrives twice and nothing unsent is lost, whatever the primary does`,
+  `${CLIENTS} clients: no unsafe request arrives twice and no unsent one is lost, whatever the primary does`,
   async (relay) => {
     await using folder = await Folder.make();
     const books = [await folder.write("primary", ""), await folder.write("backup", "")] as const;
@@ -114,7 +114,7 @@ scenario(
     await using crowd = new Crowd(proxy, CLIENTS);
     await crowd.answers(CLIENTS);
 
-    /** Does it, sees traffic leave the primary, undoes it, and sees traffic return. */
+    /** Causes a fault, waits until traffic leaves the primary, ends the fault, and waits until traffic returns. */
     const suffers = async (harm: () => void | Promise<void>, undo: () => void | Promise<void>) => {
       const last = { index: proxy.log.length - 1 };
       await harm();
@@ -125,7 +125,7 @@ scenario(
       await crowd.answers(2 * CLIENTS);
     };
     const well = () => primary.behave("well");
-    // Killed, it also refuses until it is started again.
+    // After the kill it refuses connections until it is started again.
     await suffers(() => primary.kill(), () => primary.restart());
     await suffers(() => primary.freeze(), () => primary.thaw());
     // The head of each answer is good, so checks pass, and traffic stays where it is.
@@ -172,7 +172,7 @@ scenario(
     assertEquals(print(safeLost), [], "safe and refused");
     assert(
       unsafe.some(({ by }) => by === "none"),
-      "nothing unsafe was under way at any of the harms",
+      "no unsafe request was running at any of the faults",
     );
   },
 );

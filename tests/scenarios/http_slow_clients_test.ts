@@ -1,4 +1,4 @@
-/** Clients that are slow on purpose, as `slowhttptest` makes them: each would like to occupy a place for ever. */
+/** Clients that are slow on purpose, as made by `slowhttptest`: each tries to occupy a connection for ever. */
 import { assert, assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -9,7 +9,7 @@ import { WebUpstream } from "../harness/web_upstream.ts";
 const CLIENTS = 200;
 
 /** A run of slowhttptest that lasts until all its connections were closed. */
-class Slowness implements AsyncDisposable {
+class SlowHttpTest implements AsyncDisposable {
   readonly #child: Child;
   readonly #said: string[] = [];
   readonly connected: Promise<void>;
@@ -60,35 +60,35 @@ function openFiles(pid: number): number {
 }
 
 testWithPrograms(
-  "slow heads, bodies and readers keep nobody else from being served, and are ended by their deadlines",
+  "slow heads, bodies and readers do not keep other clients from being served, and end at their deadlines",
   ["slowhttptest"],
-  // Both engines at one time: what this takes is the deadlines, not the work.
+  // Both engines at the same time, as the deadlines take most of the time.
   async () => {
-    const ends = await Promise.allSettled(ENGINES.map(bear));
+    const ends = await Promise.allSettled(ENGINES.map(runSlowClients));
     for (const end of ends) if (end.status === "rejected") throw end.reason;
   },
 );
 
-/** Has a proxy with this engine bear all kinds of slowness at once. */
-async function bear(relay: Engine): Promise<void> {
+/** Runs all kinds of slow clients at once with this engine. */
+async function runSlowClients(relay: Engine): Promise<void> {
   await using primary = await WebUpstream.start("primary");
   // The slow clients must be ended by their own deadlines, not by a verdict on a busy upstream.
   const flags = { "check-timeout": "30s", relay };
   await using proxy = await startWebProxy({ primary, flags });
   const url = `http://${proxy.address}`;
   // A line of a head, or a few bytes of a body, each second.
-  await using heads = new Slowness(`${url}/`, ["-H", "-i", "1"]);
+  await using heads = new SlowHttpTest(`${url}/`, ["-H", "-i", "1"]);
   const dripping = ["-B", "-s", "99999", "-i", "1", "-x", "10"];
-  await using bodies = new Slowness(`${url}/upload`, dripping);
+  await using bodies = new SlowHttpTest(`${url}/upload`, dripping);
   // Eight bytes each five seconds, of more than the buffers in between can hold.
   const reading = ["-X", "-w", "64", "-y", "128", "-n", "5", "-z", "8"];
-  await using readers = new Slowness(`${url}/download?bytes=20000000`, reading);
+  await using readers = new SlowHttpTest(`${url}/download?bytes=20000000`, reading);
   await Promise.all([heads, bodies, readers].map((each) => each.connected));
 
   for (let i = 0; i < 20; i++) assertEquals((await proxy.get("/")).text, "primary");
   await heads.isOver();
   await bodies.isOver();
-  // Their kernel continues to receive what ours has taken already, so our sockets are counted.
+  // Their kernel still receives what ours has accepted already, so the sockets of the proxy are counted.
   for (let rounds = 0; openFiles(proxy.pid) > CLIENTS; rounds++) {
     assert(rounds < 12, `${relay}: ${openFiles(proxy.pid)} files are open`);
     await readers.report();

@@ -1,4 +1,7 @@
-/** Files as a backup, by the executable, while somebody writes to them: one response may break, nothing else. */
+/**
+ * Files as a backup, with the real program, while they are written to: only the response of the file may be
+ * cut.
+ */
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { tlsTest } from "../gateway/certificate.ts";
 import { Child } from "../harness/child.ts";
@@ -9,10 +12,10 @@ import type { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-/** More than all the buffers between a file and a client that does not read hold. */
+/** More than the buffers between a file and a client that does not read can hold. */
 const HUGE_BYTES = 64 * 1024 * 1024;
 
-/** A proxy whose only upstream that answers is `backup`. */
+/** A proxy whose only usable upstream is `backup`. */
 async function withBackup(backup: string, relay: Engine): Promise<WebProxy> {
   const primary = { url: `http://127.0.0.1:${unusedPort()}` };
   return await startWebProxy({ primary, backups: [backup], flags: { relay } });
@@ -32,7 +35,7 @@ async function ending({ wire }: WebConnection, length: number): Promise<"whole" 
   return "whole";
 }
 
-/** A request on a separate connection, whose response's head has come, and not more. */
+/** A request on a separate connection, of whose response only the head was read. */
 async function begun(proxy: WebProxy, target: string) {
   const connection = await proxy.open();
   await connection.send({ target, lines: ["Connection: close"] });
@@ -48,18 +51,18 @@ function openFilesOf(pid: number, folder: string): number | undefined {
     try {
       if (Deno.readLinkSync(`/proc/${pid}/fd/${name}`).startsWith(folder)) count++;
     } catch (error) {
-      // Closed between the list and the look.
+      // The file was closed after it was listed.
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   }
   return count;
 }
 
-/** That it serves on, said nothing that is no event, and left none of these files open. */
+/** Checks that the proxy still serves, has printed only log lines, and has none of these files open. */
 async function assertUnharmed(proxy: WebProxy, folder: string): Promise<void> {
   assertEquals((await proxy.get("/__failover/health")).status, 200);
   assertEquals(proxy.log.filter((line) => !line.startsWith("{")), []);
-  // A file is closed by a thread, behind the answer.
+  // A thread closes the file after the response.
   for (let i = 0; i < 100 && openFilesOf(proxy.pid, folder) !== undefined; i++) {
     if (openFilesOf(proxy.pid, folder) === 0) break;
     await proxy.get("/__failover/health");
@@ -128,7 +131,7 @@ for (const kind of ["folder", "page"] as const) {
 }
 
 scenario(
-  "a file that is written over in its place is not passed off as whole",
+  "a file that is overwritten in place is not sent as complete",
   async ({ relay }) => {
     await using folder = await Folder.make();
     const file = await folder.write("page", "");
@@ -163,7 +166,7 @@ scenario("a client that leaves in the middle of a file leaves no file open", asy
 });
 
 scenario(
-  "rewrites under load: each response is whole or cut, and nothing is left",
+  "rewrites under load: each response is complete or cut, and no file is left open",
   async ({ relay }) => {
     await using folder = await Folder.make();
     const file = folder.at("page");
@@ -190,7 +193,7 @@ scenario(
     let finished = false;
     const rewriting = (async () => {
       for (let i = 0; !finished; i++) {
-        // In place, as an editor or `cp` does it, so that it shrinks under those who read it.
+        // In place, as an editor or `cp` does, so that it shrinks while it is read.
         await Deno.writeFile(file, new Uint8Array(sizes[i % sizes.length]!));
       }
     })();
@@ -222,7 +225,7 @@ scenario("HEAD of a file has its length, and the connection stays open", async (
 });
 
 testWithPrograms(
-  "without a free descriptor a folder does not claim that a file is not there",
+  "without a free descriptor a folder does not answer that a file does not exist",
   ["sh"],
   async () => {
     await using folder = await Folder.make();

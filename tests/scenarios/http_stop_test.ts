@@ -28,7 +28,7 @@ const KINDS: Readonly<Record<string, Steadiness>> = {
 };
 
 for (const [name, how] of Object.entries(KINDS)) {
-  scenario(`a stop under load loses no request that is asked ${name}`, async ({ relay }) => {
+  scenario(`a stop under load loses no request ${name}`, async ({ relay }) => {
     await using primary = await WebUpstream.start("primary");
     for (let round = 0; round < 3; round++) {
       await using proxy = await startWebProxy({ primary, flags: { relay } });
@@ -52,7 +52,7 @@ tlsTest("a stop under load loses no request over HTTPS", async (tls) => {
   assertEquals(lost, []);
 });
 
-/** One client of HTTP/2 that asks until it is refused. */
+/** One HTTP/2 client that sends requests until it is refused. */
 async function askOverHttp2(url: string, caCert: string, count: SteadyCount): Promise<void> {
   using client = Deno.createHttpClient({ caCerts: [caCert], http1: false, http2: true });
   for (;;) {
@@ -85,22 +85,25 @@ tlsTest("a stop under load loses no request over HTTP/2", async (tls) => {
   }
 });
 
-scenario("pipelined requests that are here when a stop begins are served", async ({ relay }) => {
-  await using primary = await WebUpstream.start("primary");
-  await using proxy = await startWebProxy({ primary, flags: { relay } });
-  const connection = await proxy.open();
-  await connection.send({ target: "/wait" });
-  for (const target of ["/echo?1", "/echo?2", "/"]) await connection.send({ target });
-  await primary.isWaiting();
-  proxy.signal("SIGTERM");
-  await proxy.event("proxy.stopping");
-  await primary.ask("/release");
-  const replies = [];
-  for (let i = 0; i < 4; i++) replies.push(await withTestDeadline("a reply", connection.reply()));
-  assertEquals(replies.map(({ status }) => status), [200, 200, 200, 200]);
-  assert(replies[1]!.text.includes("/echo?1"));
-  // And then it ends, announced before or not.
-  assertEquals(await withTestDeadline("the end", connection.wire.rest()), "");
-  connection.close();
-  assertEquals(await proxy.stop(), 0);
-});
+scenario(
+  "pipelined requests that have arrived when a stop begins are served",
+  async ({ relay }) => {
+    await using primary = await WebUpstream.start("primary");
+    await using proxy = await startWebProxy({ primary, flags: { relay } });
+    const connection = await proxy.open();
+    await connection.send({ target: "/wait" });
+    for (const target of ["/echo?1", "/echo?2", "/"]) await connection.send({ target });
+    await primary.isWaiting();
+    proxy.signal("SIGTERM");
+    await proxy.event("proxy.stopping");
+    await primary.ask("/release");
+    const replies = [];
+    for (let i = 0; i < 4; i++) replies.push(await withTestDeadline("a reply", connection.reply()));
+    assertEquals(replies.map(({ status }) => status), [200, 200, 200, 200]);
+    assert(replies[1]!.text.includes("/echo?1"));
+    // And then the connection ends, announced or not.
+    assertEquals(await withTestDeadline("the end", connection.wire.rest()), "");
+    connection.close();
+    assertEquals(await proxy.stop(), 0);
+  },
+);

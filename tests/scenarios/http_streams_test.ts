@@ -1,4 +1,4 @@
-/** HTTP mode and what takes long: events, WebSockets, large bodies. */
+/** HTTP mode with long exchanges: event streams, WebSockets, large bodies. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createHash } from "node:crypto";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -8,7 +8,7 @@ import type { WebConnection } from "../harness/web_client.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
 const LARGE_BYTES = 300 * 1024 * 1024;
-/** Far below what was being transferred, far above what a proxy needs. */
+/** Far less than what is transferred, far more than what a proxy needs. */
 const GROWTH_MAX_BYTES = 64 * 1024 * 1024;
 
 scenario(
@@ -26,7 +26,7 @@ scenario(
 
     await primary.kill();
     const end = await withTestDeadline("the stream's end", nextEvent(first).catch(() => "cut"));
-    // Not the regular end of a body: the client must see that it is incomplete.
+    // Not the regular end of a body, so that the client knows that it is incomplete.
     assertEquals(end, "cut");
     first.close();
 
@@ -55,7 +55,7 @@ async function nextEvent(connection: WebConnection): Promise<string | undefined>
 }
 
 /** A WebSocket and what it receives, one message or end after the other. */
-class Talk implements Disposable {
+class TestWebSocket implements Disposable {
   readonly socket: WebSocket;
   readonly #said: string[] = [];
   #news = Promise.withResolvers<void>();
@@ -88,14 +88,14 @@ scenario(
     await using primary = await WebUpstream.start("primary");
     await using backup = await WebUpstream.start("backup");
     await using proxy = await startWebProxy({ primary, backups: [backup], flags: relay });
-    using first = new Talk(proxy);
+    using first = new TestWebSocket(proxy);
     assertEquals(await first.next(), "primary");
     first.socket.send("hello");
     assertEquals(await first.next(), "hello");
 
     await primary.kill();
     assertMatch(await first.next(), /^closed/);
-    using second = new Talk(proxy);
+    using second = new TestWebSocket(proxy);
     assertEquals(await second.next(), "backup");
     const moved = await proxy.event("promotion.finished", { move: "failover" });
     await primary.restart();
@@ -109,13 +109,13 @@ scenario(
 
 for (const policy of ["cut", "keep"]) {
   scenario(
-    `--sessions-on-down ${policy} decides about the WebSockets of an upstream that fails its checks`,
+    `--sessions-on-down ${policy} applies to the WebSockets of an upstream that fails its checks`,
     async (relay) => {
       await using primary = await WebUpstream.start("primary");
       await using backup = await WebUpstream.start("backup");
       const flags = { "sessions-on-down": policy, "grace": "100ms", ...relay };
       await using proxy = await startWebProxy({ primary, backups: [backup], flags });
-      using talk = new Talk(proxy);
+      using talk = new TestWebSocket(proxy);
       assertEquals(await talk.next(), "primary");
       await primary.behave("failing");
       const moved = await proxy.event("promotion.finished", { move: "failover" });
@@ -137,13 +137,13 @@ scenario(
     const connection = await proxy.open();
     await connection.send({ target: `/download?bytes=${LARGE_BYTES}` });
     assertEquals((await connection.head()).headers.get("content-length"), String(LARGE_BYTES));
-    // Until nothing moves any more: the rest is held back at the upstream, not in us.
+    // Until no byte moves any more: the rest is still in the upstream, not in the proxy.
     let moved = -1;
     for (let now = 0; now !== moved;) {
       moved = now;
       now = Number(await primary.ask("/downloaded"));
     }
-    assert(moved < LARGE_BYTES / 2, "nothing held the upstream back");
+    assert(moved < LARGE_BYTES / 2, "the upstream was not slowed down");
     const sum = await withTestDeadline("the download", connection.wire.receiveBulk(LARGE_BYTES));
     assertEquals(sum, bulkSum(LARGE_BYTES));
     connection.close();
@@ -164,7 +164,7 @@ scenario("300 MB up arrive whole in constant memory", async (relay) => {
   await assertSlim(proxy, before);
 });
 
-/** Checksum of what `/download` sends. */
+/** The checksum of the bytes of `/download`. */
 function bulkSum(bytes: number): string {
   const block = new Uint8Array(64 * 1024).map((_, i) => (i * 31 + (i >> 8)) & 0xff);
   const hash = createHash("sha1");
@@ -174,7 +174,7 @@ function bulkSum(bytes: number): string {
   return hash.digest("hex");
 }
 
-/** The most memory that the process ever held. Known on Linux; 0 elsewhere. */
+/** The peak memory of the process. Known on Linux; 0 elsewhere. */
 async function peakBytes(proxy: WebProxy): Promise<number> {
   if (Deno.build.os !== "linux") return 0;
   const status = await Deno.readTextFile(`/proc/${proxy.pid}/status`);

@@ -1,4 +1,4 @@
-/** HTTPS on both sides of the executable, with certificates made on the spot. */
+/** HTTPS on both sides of the real program, with certificates that the test makes. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -79,7 +79,7 @@ tlsTest("an upstream of HTTPS is trusted by --ca-file, and not without it", asyn
   await using proxy = await startWebProxy({ primary, flags: { "ca-file": ca } });
   assertEquals((await proxy.get("/")).text, "over TLS");
   await using distrustful = await startWebProxy({ primary }, "selection.failed");
-  // On a busy machine an earlier one may have had no answer in time.
+  // On a busy machine an earlier check may not have been answered in time.
   await distrustful.event("selection.failed", { message: /TLS handshake failed/ });
 });
 

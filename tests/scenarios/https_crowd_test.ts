@@ -1,4 +1,4 @@
-/** HTTPS where descriptors are few, or many clients send nothing. */
+/** HTTPS with few descriptors, or with many clients that send nothing. */
 import { assert, assertEquals } from "@std/assert";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { isInstalled } from "../harness/scenario.ts";
@@ -9,14 +9,14 @@ import { LineConn } from "../harness/line_conn.ts";
 import { tlsTest } from "../gateway/certificate.ts";
 
 const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/** An empty SETTINGS frame, which every client of HTTP/2 sends next. */
+/** An empty SETTINGS frame, which every HTTP/2 client sends after the preface. */
 const SETTINGS = "\0\0\0\x04\0\0\0\0\0";
 
 function portOf({ address }: WebProxy): number {
   return Number(address.split(":")[1]);
 }
 
-/** A client of HTTP/2 that has introduced itself and asks nothing; undefined if it was not let in. */
+/** An HTTP/2 client that has sent its preface and no request; undefined if it was not accepted. */
 async function idleH2(proxy: WebProxy, cert: string): Promise<Deno.TlsConn | undefined> {
   let conn: Deno.TlsConn | undefined;
   try {
@@ -30,7 +30,7 @@ async function idleH2(proxy: WebProxy, cert: string): Promise<Deno.TlsConn | und
     await conn.write(new TextEncoder().encode(PREFACE + SETTINGS));
     return conn;
   } catch {
-    // Refused for lack of a descriptor, or ended in its handshake: this is the case under test.
+    // Refused for lack of a descriptor, or ended in its handshake, which is what the test is about.
     closeAll([conn]);
     return undefined;
   }
@@ -41,7 +41,7 @@ function closeAll(conns: readonly (Deno.Conn | undefined)[]): void {
     try {
       conn?.close();
     } catch {
-      // The proxy's end came first.
+      // The proxy closed it first.
     }
   }
 }
@@ -51,7 +51,7 @@ function assertNoTrace({ log }: WebProxy): void {
   assertEquals(log.filter((line) => !line.startsWith("{")), []);
 }
 
-tlsTest("idle clients of HTTP/2 and few descriptors end nothing", async (tls) => {
+tlsTest("idle HTTP/2 clients and few descriptors do not end the proxy or requests", async (tls) => {
   if (!isInstalled("prlimit")) return;
   await using primary = await WebUpstream.start("primary");
   const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
@@ -68,7 +68,7 @@ tlsTest("idle clients of HTTP/2 and few descriptors end nothing", async (tls) =>
           const text = await answer.text();
           if (answer.status === 200) return text;
         } catch {
-          // Descriptors are given back as connections end.
+          // Descriptors become free as connections end.
         }
       }
     };
@@ -79,35 +79,38 @@ tlsTest("idle clients of HTTP/2 and few descriptors end nothing", async (tls) =>
   }
 });
 
-tlsTest("clients that begin no handshake keep no other client from HTTPS", async (tls) => {
-  await using primary = await WebUpstream.start("primary");
-  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
-  for (const most of ["10000", "20"]) {
-    await using proxy = await startWebProxy({
-      primary,
-      flags: { ...flags, "max-connections": most },
-    });
-    const silent: Deno.Conn[] = [];
-    let ended = 0;
-    for (let i = 0; i < 300; i++) {
-      const conn = await Deno.connect({ hostname: "127.0.0.1", port: portOf(proxy) });
-      silent.push(conn);
-      conn.read(new Uint8Array(1)).then(() => ended++, () => ended++);
+tlsTest(
+  "clients that begin no handshake do not keep other clients from being served over HTTPS",
+  async (tls) => {
+    await using primary = await WebUpstream.start("primary");
+    const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+    for (const most of ["10000", "20"]) {
+      await using proxy = await startWebProxy({
+        primary,
+        flags: { ...flags, "max-connections": most },
+      });
+      const silent: Deno.Conn[] = [];
+      let ended = 0;
+      for (let i = 0; i < 300; i++) {
+        const conn = await Deno.connect({ hostname: "127.0.0.1", port: portOf(proxy) });
+        silent.push(conn);
+        conn.read(new Uint8Array(1)).then(() => ended++, () => ended++);
+      }
+      for (const http2 of [true, false]) {
+        using client = Deno.createHttpClient({ caCerts: [tls.cert], http2, http1: !http2 });
+        const url = `https://localhost:${portOf(proxy)}/`;
+        const answer = await withTestDeadline("an answer", fetch(url, { client }), proxy.lastLines);
+        assertEquals(await answer.text(), "primary");
+        // It was not their deadline that made room.
+        assert(ended < silent.length, "it waited for the silent ones");
+      }
+      closeAll(silent);
+      assertNoTrace(proxy);
     }
-    for (const http2 of [true, false]) {
-      using client = Deno.createHttpClient({ caCerts: [tls.cert], http2, http1: !http2 });
-      const url = `https://localhost:${portOf(proxy)}/`;
-      const answer = await withTestDeadline("an answer", fetch(url, { client }), proxy.lastLines);
-      assertEquals(await answer.text(), "primary");
-      // It was not their deadline that made room.
-      assert(ended < silent.length, "it waited for the silent ones");
-    }
-    closeAll(silent);
-    assertNoTrace(proxy);
-  }
-});
+  },
+);
 
-tlsTest("with few descriptors, too, silent clients are ended and others served", async (tls) => {
+tlsTest("also with few descriptors silent clients are ended and others served", async (tls) => {
   if (!isInstalled("prlimit")) return;
   await using primary = await WebUpstream.start("primary");
   const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
@@ -128,7 +131,7 @@ tlsTest("with few descriptors, too, silent clients are ended and others served",
   const url = `https://localhost:${portOf(proxy)}/`;
   const answer = await withTestDeadline("an answer", fetch(url, { client }), proxy.lastLines);
   assertEquals(await answer.text(), "primary");
-  // They would keep their descriptors if they did not see their end.
+  // They would keep their descriptors if they did not read the end.
   await withTestDeadline("the end of most of them", most.promise, proxy.lastLines);
   closeAll(silent);
   assertNoTrace(proxy);
@@ -136,7 +139,7 @@ tlsTest("with few descriptors, too, silent clients are ended and others served",
 });
 
 tlsTest(
-  "over HTTP/2, too, the idle give way and our own endpoints answer at the limit",
+  "over HTTP/2, too, idle connections are closed and the proxy's own endpoints answer at the limit",
   async (tls) => {
     await using primary = await WebUpstream.start("primary");
     const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, "max-connections": "2" };
@@ -149,7 +152,7 @@ tlsTest(
       return [answer.status, await answer.text()];
     };
     const ask = async (path: string) => {
-      // Until those that are idle have been so for long enough.
+      // Until the idle connections have been idle for long enough.
       for (;;) {
         const [status, text] = await getOnce(path);
         if (status !== 503) return text;
@@ -157,7 +160,7 @@ tlsTest(
     };
     assertEquals(await withTestDeadline("a place", ask("/")), "primary");
     closeAll(idle);
-    // Two that are at work.
+    // Two busy connections.
     const busy = [];
     using workers = Deno.createHttpClient({ caCerts: [tls.cert], http1: true, http2: false });
     for (let i = 0; i < 2; i++) {
@@ -172,12 +175,12 @@ tlsTest(
   },
 );
 
-tlsTest("a crowd that shakes hands at once is served, each client", async (tls) => {
+tlsTest("many clients that make their handshakes at once are all served", async (tls) => {
   await using primary = await WebUpstream.start("primary");
   const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
   await using proxy = await startWebProxy({ primary, flags });
   const options = { hostname: "localhost", port: portOf(proxy), caCerts: [tls.cert] };
-  // More than one address may have under way at one time.
+  // More than the maximum of concurrent handshakes of one address.
   const asked = Array.from({ length: 150 }, async () => {
     const connection = new WebConnection(new LineConn(await Deno.connectTls(options)));
     try {

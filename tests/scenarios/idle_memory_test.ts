@@ -1,4 +1,4 @@
-/** What a proxy needs only to start does not stay in its memory. */
+/** Memory that a proxy needs only for its start is given back. */
 import { assertEquals } from "@std/assert";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
@@ -12,7 +12,7 @@ const LEFT_MAX = 0.85;
 
 const ignore = Deno.build.os !== "linux";
 
-/** Looks until the process holds clearly less memory than it once did. */
+/** Waits until the process holds clearly less memory than its peak. */
 async function givesBack({ pid, lastLines }: Proxy): Promise<void> {
   const kb = (status: string, field: string) =>
     Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)![1]);

@@ -1,4 +1,4 @@
-/** The records of incidents, of the real proxy: what each moment says, and what clients met. */
+/** The incident records of the real proxy: their moments, and the outcome for clients. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { IncidentRecord } from "../../src/incidents/record.ts";
 import { runCommand } from "../harness/command.ts";
@@ -11,7 +11,7 @@ import { startUpstream } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
-/** The last incident, as soon as it is as wanted. */
+/** The last incident, as soon as it fulfils a condition. */
 async function lastIncident(
   control: Control,
   isWanted: (record: IncidentRecord) => boolean,

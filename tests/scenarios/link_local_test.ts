@@ -15,7 +15,8 @@ const linkLocal = ({ name }: UpstreamProcess) => ({
 
 for (const relay of ENGINES) {
   Deno.test({
-    name: `[${relay}] upstreams at link-local addresses fail over, and survive a new interface`,
+    name:
+      `[${relay}] upstreams at link-local addresses fail over, and are reached over a replaced interface`,
     ignore,
     async fn() {
       await using network = await Network.make();

@@ -1,4 +1,4 @@
-/** A log that cannot be written: nothing else may notice. */
+/** A log that cannot be written must not affect anything else. */
 import { assert, assertEquals } from "@std/assert";
 import { connectTo } from "../harness/client.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -7,13 +7,13 @@ import { ENGINES, testWithPrograms } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-/** What takes the place of stderr. Each is a command that becomes the proxy. */
+/** What replaces stderr. Each is a command that starts the proxy. */
 const LOGS = {
   "on a full disk": ["bash", "-c", 'exec "$@" 2> /dev/full', "bash"],
   "in a pipe that nobody reads": ["bash", "-c", 'exec "$@" 2> >(exec true)', "bash"],
 };
 
-/** Resolves when the proxy admits clients, which its log cannot show. */
+/** Resolves when the proxy accepts clients, which its log cannot show. */
 async function untilOpen(proxy: Proxy): Promise<void> {
   const opening = (async () => {
     for (;;) {
@@ -46,7 +46,7 @@ for (const [where, under] of Object.entries(LOGS)) {
         assertEquals(await proxy.ask(), "primary");
         await primary.kill();
         assertEquals(await proxy.ask(), "backup");
-        // Each failed check is a line at this level. What cannot be written is counted in the end.
+        // Each failed check is a line at this level. Lines that cannot be written are counted at last.
         const counted = (async () => {
           for (;;) {
             const metrics = await (await fetch(`http://${admin}/__failover/metrics`)).text();

@@ -1,14 +1,14 @@
-/** A crowd of clients meets a failover, and none of them is lost. */
+/** Many clients during a failover, of which none is lost. */
 import { assertEquals } from "@std/assert";
 import { Folder, waitForFile } from "../harness/folder.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
 
-const CROWD = 1_000;
+const CLIENTS = 1_000;
 
 scenario(
-  `${CROWD} clients that come during a failover are all served by the backup`,
+  `${CLIENTS} clients that connect during a failover are all served by the backup`,
   async (relay) => {
     await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });
@@ -25,9 +25,9 @@ scenario(
     await primary.kill();
     let connected = 0;
     const half = Promise.withResolvers<void>();
-    const answers = Array.from({ length: CROWD }, async () => {
+    const answers = Array.from({ length: CLIENTS }, async () => {
       const wire = await proxy.connect();
-      if (++connected === CROWD / 2) half.resolve();
+      if (++connected === CLIENTS / 2) half.resolve();
       await wire.say("who");
       const answer = await wire.line();
       wire.close();
@@ -36,14 +36,14 @@ scenario(
     await Promise.all([half.promise, proxy.event("trigger.started", { epoch: 2 })]);
     await folder.write("go", "");
 
-    assertEquals(await Promise.all(answers), Array(CROWD).fill("backup"));
+    assertEquals(await Promise.all(answers), Array(CLIENTS).fill("backup"));
   },
 );
 
 scenario(
-  "clients that never stop coming are all served while primary and backup die in turn",
+  "clients that connect all the time are all served while primary and backup are killed in turn",
   async (relay) => {
-    // Servers that speak first: whatever happens to a client happens before any byte was relayed.
+    // Servers that send first: whatever happens to a client happens before any byte was relayed.
     await using primary = await startUpstream({ says: "primary", greets: true });
     await using backup = await startUpstream({ says: "backup", greets: true });
     await using proxy = await startProxy({

@@ -1,4 +1,4 @@
-/** What a scrape of a real process says, and whether Prometheus' own linter accepts it. */
+/** The metrics of a real process, and whether Prometheus' linter accepts them. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
@@ -9,7 +9,7 @@ import { lint, NO_PROMTOOL } from "../harness/promtool.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
-/** Fails if Prometheus' linter finds fault with a scrape. */
+/** Fails if Prometheus' linter finds an error in a scrape. */
 async function assertClean(scrape: string): Promise<void> {
   if (NO_PROMTOOL === undefined) assertEquals(await lint(scrape), "");
   else console.log(`the linter is left out: ${NO_PROMTOOL}`);
@@ -30,7 +30,7 @@ function requestsOf(scrape: string): string[] {
 }
 
 scenario(
-  "a scrape tells whether somebody could take over, and how long a move took",
+  "a scrape shows whether an upstream could take over, and how long a move took",
   async (relay) => {
     await using primary = await startUpstream({ says: "primary" });
     await using backup = await startUpstream({ says: "backup" });
@@ -60,12 +60,12 @@ scenario(
   },
 );
 
-scenario("a scrape says how long clients waited, and how long triggers took", async (relay) => {
+scenario("a scrape shows how long clients waited, and how long triggers took", async (relay) => {
   await using folder = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });
   const admin = `127.0.0.1:${unusedPort()}`;
-  // It goes on only when the test has seen a client wait.
+  // The trigger continues when the test has seen a client wait.
   const trigger = await folder.script(
     "trigger.sh",
     `[ "$FAILOVER_EVENT" = start ] || while [ ! -e "${folder.at("go")}" ]; do sleep 0.01; done

@@ -1,4 +1,4 @@
-/** Failbacks and switchovers: what becomes of sessions, and that one which fails costs no service. */
+/** Failbacks and switchovers: what happens to sessions, and that a failed move does not interrupt the service. */
 import { assert, assertEquals } from "@std/assert";
 import { Folder, waitForFile } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -51,7 +51,7 @@ async function onBackup(
   };
 }
 
-/** Lets the way to the backup and the start pass, and hangs on the way back until `go` is there. */
+/** A trigger that passes at the start and at a failover, and waits at a failback until the file `go` exists. */
 const hangsOnTheWayBack = () =>
   `[ "$FAILOVER_EVENT" = switchover ] || exit 0\n${waitForFile("go")}`;
 
@@ -62,7 +62,7 @@ async function isCut(wire: LineConn): Promise<boolean> {
 }
 
 scenario(
-  "with triggers, sessions on the upstream that is left are cut before these begin",
+  "with triggers, sessions on the old upstream are cut before the triggers begin",
   async (relay) => {
     await using pair = await onBackup({ ...relay, grace: "10ms" }, () => "exit 0");
 
@@ -89,7 +89,7 @@ scenario(
   },
 );
 
-scenario("--grace passes before they are cut", async (relay) => {
+scenario("sessions are cut after --grace", async (relay) => {
   await using pair = await onBackup({ ...relay, grace: "1m" }, () => "exit 0");
 
   pair.proxy.signal("SIGUSR2");
@@ -100,7 +100,7 @@ scenario("--grace passes before they are cut", async (relay) => {
   assertEquals(pair.proxy.events("trigger.started", { epoch: 3 }), []);
 });
 
-scenario("--sessions-on-move keep leaves them alone", async (relay) => {
+scenario("--sessions-on-move keep does not cut sessions", async (relay) => {
   await using pair = await onBackup({ ...relay, "sessions-on-move": "keep" }, () => "exit 0");
 
   pair.proxy.signal("SIGUSR2");
@@ -111,7 +111,7 @@ scenario("--sessions-on-move keep leaves them alone", async (relay) => {
 });
 
 scenario(
-  "without triggers and checks they have the drain time after the move, then they end",
+  "without triggers and checks sessions have the drain time after the move, then they are cut",
   async (relay) => {
     await using pair = await onBackup({ ...relay, "drain-timeout": "300ms" });
 
@@ -123,23 +123,26 @@ scenario(
   },
 );
 
-scenario("--sessions-on-move drain does so with triggers as well", async (relay) => {
-  await using pair = await onBackup(
-    { ...relay, "sessions-on-move": "drain", "drain-timeout": "10ms" },
-    hangsOnTheWayBack,
-  );
+scenario(
+  "--sessions-on-move drain gives sessions the drain time with triggers as well",
+  async (relay) => {
+    await using pair = await onBackup(
+      { ...relay, "sessions-on-move": "drain", "drain-timeout": "10ms" },
+      hangsOnTheWayBack,
+    );
 
-  pair.proxy.signal("SIGUSR2");
-  await pair.proxy.event("trigger.started", { epoch: 3 });
-  await pair.session.say("who");
-  assertEquals(await pair.session.line(), "backup");
-  await pair.folder.write("go", "");
+    pair.proxy.signal("SIGUSR2");
+    await pair.proxy.event("trigger.started", { epoch: 3 });
+    await pair.session.say("who");
+    assertEquals(await pair.session.line(), "backup");
+    await pair.folder.write("go", "");
 
-  const moved = await pair.proxy.event("promotion.finished", { move: "switchover" });
-  await pair.proxy.event("sessions.cut", { upstream: pair.backup.name, count: 1 }, moved);
-});
+    const moved = await pair.proxy.event("promotion.finished", { move: "switchover" });
+    await pair.proxy.event("sessions.cut", { upstream: pair.backup.name, count: 1 }, moved);
+  },
+);
 
-scenario("a switchover whose candidate dies gives the service back at once", async (relay) => {
+scenario("a switchover whose candidate goes down returns the service at once", async (relay) => {
   await using pair = await onBackup({ ...relay, "sessions-on-move": "keep" }, hangsOnTheWayBack);
   const { proxy, primary, backup } = pair;
 
@@ -188,13 +191,13 @@ scenario(
   },
 );
 
-scenario("an answer that was asked for before a promotion is asked for again", async (relay) => {
+scenario("a check that began before a promotion is repeated", async (relay) => {
   await using folder = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });
   const asked = folder.at("asked");
   // The first check of the returned primary begins before the promotion and passes after it; any other
-  // says no.
+  // fails.
   const check = await folder.script(
     "check.sh",
     `[ "$1" = '${primary.name}' ] && [ -e '${folder.at("returned")}' ] || exit 0

@@ -1,6 +1,6 @@
 /**
- * Files that the operator named: a wrong one is reported in one line with its option, by `--check-config` as
- * by a start, before anything runs; relative ones are found beside the file that names them.
+ * Files in options: a wrong one is reported in one line with its option, by `--check-config` as by a start,
+ * before anything runs; relative ones are found beside the file that names them.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { tlsTest } from "../gateway/certificate.ts";
@@ -79,7 +79,7 @@ Deno.test("pages and folders that are missing are reported before anything start
   );
 });
 
-Deno.test("what is no certificate is named with its option", async () => {
+Deno.test("a file that is not a certificate is reported with its option", async () => {
   await using folder = await Folder.make();
   const junk = await folder.write("junk.pem", "junk\n");
   const block = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -102,7 +102,7 @@ Deno.test("what is no certificate is named with its option", async () => {
 });
 
 tlsTest(
-  "a key that is none, is encrypted, or is another's is named with its option",
+  "a key that is invalid, encrypted, or of another certificate is reported with its option",
   async (tls) => {
     await using folder = await Folder.make();
     const openssl = async (...args: string[]) => {
@@ -141,7 +141,7 @@ Deno.test("--check-config prints the same warnings about triggers as the log of 
   assertMatch(run.stdout[1] ?? "", /^Warning: .*triggers\.d: has no program to run$/);
 });
 
-Deno.test("an engine that cannot serve this is reported before anything starts", async () => {
+Deno.test("an engine that cannot serve a configuration is reported before anything starts", async () => {
   await refused(
     ["--primary", "https://127.0.0.1:1", ...BACKUP, "--relay", "splice"],
     /Cannot use the relay engine splice: .* \(from flag --relay\)$/,
@@ -158,24 +158,27 @@ Deno.test("a file that several services share is reported once", async () => {
   );
 });
 
-scenario("relative paths in a file are found beside it, wherever it is started", async (relay) => {
-  await using folder = await Folder.make();
-  await using primary = await startUpstream({ says: "primary" });
-  await using backup = await startUpstream({ says: "backup" });
-  await folder.script("scripts/check.sh", `[ "$1" = '${backup.name}' ]`);
-  await folder.script("scripts/promote.sh", `echo "$1" >> promoted`);
-  const config = await folder.write(
-    "failover.yaml",
-    `bind: unix:./clients.sock\nhosts: ["${primary.name}", "${backup.name}"]\n` +
-      `check_host: ./scripts/check.sh\non_failover: scripts/promote.sh\n`,
-  );
-  await using proxy = new Proxy(["--config", config, "--json-logs", "--relay", relay.relay], {});
-  await proxy.event("promotion.finished", { to: backup.name });
-  assertEquals(await folder.read("promoted"), `${backup.name}\n`);
-  assert((await Deno.lstat(folder.at("clients.sock"))).isSocket);
-});
+scenario(
+  "relative paths in a file are found beside it, in whatever folder the proxy is started",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    await folder.script("scripts/check.sh", `[ "$1" = '${backup.name}' ]`);
+    await folder.script("scripts/promote.sh", `echo "$1" >> promoted`);
+    const config = await folder.write(
+      "failover.yaml",
+      `bind: unix:./clients.sock\nhosts: ["${primary.name}", "${backup.name}"]\n` +
+        `check_host: ./scripts/check.sh\non_failover: scripts/promote.sh\n`,
+    );
+    await using proxy = new Proxy(["--config", config, "--json-logs", "--relay", relay.relay], {});
+    await proxy.event("promotion.finished", { to: backup.name });
+    assertEquals(await folder.read("promoted"), `${backup.name}\n`);
+    assert((await Deno.lstat(folder.at("clients.sock"))).isSocket);
+  },
+);
 
-Deno.test("a page in a file is found beside it, and keeps the name it has there", async () => {
+Deno.test("a page in a file is found beside it, and keeps its name", async () => {
   await using folder = await Folder.make();
   await folder.write("sorry.html", "sorry");
   await folder.write("none.txt", "nobody is left");

@@ -1,4 +1,4 @@
-/** A name service that hangs, with a real name server: who has to wait for it, and who does not. */
+/** A name server that does not answer: which clients, checks and triggers wait for it. */
 import { assertEquals } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
 import { mayServeNames, NameServer } from "../harness/name_server.ts";
@@ -37,7 +37,7 @@ named("an outage of the name service changes nothing: the last address stays", a
   await names.unanswered("db1.test");
   for (let i = 0; i < 10; i++) assertEquals(await proxy.ask(), "primary");
   assertEquals(proxy.events("upstream.down"), []);
-  // It is still an upstream that can die: the probe has its address.
+  // The upstream can still go down, as the probe has its address.
   await primary.kill();
   assertEquals(await proxy.ask(), "backup");
 });
@@ -98,12 +98,12 @@ services:
   await names.unanswered("silent0.test");
   await primary.kill();
   assertEquals(await proxy.ask(), "backup");
-  // The line comes after clients are let in.
+  // The line is logged after clients are let in.
   for (const epoch of [1, 2]) await proxy.event("trigger.finished", { service: "works", epoch });
   assertEquals(await folder.read("said"), "promoted\npromoted\n");
 });
 
-named("an address that was found dead is not tried first by those who follow", async (relay) => {
+named("an address that was found dead is not tried first by later clients", async (relay) => {
   await using names = await NameServer.start();
   await using folder = await Folder.make();
   const port = unusedPort();
@@ -122,7 +122,7 @@ named("an address that was found dead is not tried first by those who follow", a
   const [dead, alive] = first === second.says ? [second, third] : [third, second];
   await dead.kill();
   assertEquals(await proxy.ask(), alive.says);
-  // Had one of these begun with the dead address, it would be answered from there now.
+  // A client that began with the dead address would be answered from there now.
   await dead.restart();
   for (const clients of [1, 2, 4]) {
     const answers = await Promise.all(Array.from({ length: clients }, () => proxy.ask()));

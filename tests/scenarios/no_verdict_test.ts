@@ -1,4 +1,4 @@
-/** A check that cannot be made because the proxy's machine lacks something is no evidence. */
+/** A check that cannot be made for a shortage of the proxy's machine gives no verdict. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { realClock, sleep } from "../../src/base/clock.ts";
 import { Folder } from "../harness/folder.ts";
@@ -26,8 +26,8 @@ async function withCheck(flags: Readonly<Record<string, string>>) {
   return {
     ...{ primary, backup, proxy },
     async takeAway(): Promise<void> {
-      // A shell that was just started may fail to open its script, which is an answer like any other: one
-      // that brings down nobody whose first check has passed.
+      // A shell that was just started may fail to open its script, which counts as a failed check. One of
+      //     // these brings down no upstream whose first check has passed.
       await proxy.event("upstream.up", { upstream: primary.name });
       await proxy.event("upstream.up", { upstream: backup.name });
       await Deno.rename(check, `${check}~`);
@@ -56,7 +56,7 @@ scenario(
       [...metrics.matchAll(/checks_total\{.*result="no_verdict"\} (\d+)/g)].map(([, n]) =>
         Number(n)
       );
-    // More of them than it takes failures to bring an upstream down.
+    // More of them than the failures that bring an upstream down.
     let metrics = "";
     const untilCounted = async () => {
       do {
@@ -83,7 +83,7 @@ scenario(
 );
 
 scenario(
-  "no upstream is chosen over one that could not be checked: clients wait until it can be",
+  "no upstream is chosen before a better rank that could not be checked: clients wait until it can be",
   async (relay) => {
     await using it = await withCheck(relay);
     const { proxy, primary, backup } = it;

@@ -9,7 +9,7 @@ import { startUpstream } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
-/** A primary, a backup, a proxy in front with a trigger that writes down its order, and its orders. */
+/** A primary, a backup, a proxy with a trigger that records its runs, and orders to the proxy. */
 async function startTcp(flags: Readonly<Record<string, string>>) {
   await using parts = new AsyncDisposableStack();
   const folder = parts.use(await Folder.make());
@@ -51,7 +51,7 @@ scenario("a switchover holds new clients, waits for quiet sessions, then moves",
     (await Deno.readTextFile(scene.folder.at("done"))).trim().split("\n").at(-1),
     `switchover ${backup.name}`,
   );
-  // The primary is up and better, and gets the traffic back by order only.
+  // The primary is up and has the better rank, but gets the traffic back only by order.
   const passed = await proxy.event("promotion.finished", { move: "switchover" });
   assertEquals((await order(`switchover?to=${primary.name}&wait=true`))[0], 200);
   assertEquals(proxy.events("promotion.started", { move: "failback" }), []);
@@ -59,7 +59,7 @@ scenario("a switchover holds new clients, waits for quiet sessions, then moves",
   old.close();
 });
 
-scenario("a switchover waits no longer than it may for a session that talks", async (relay) => {
+scenario("a switchover waits for a busy session no longer than its limit", async (relay) => {
   await using scene = await startTcp(relay);
   const { proxy, backup, order } = scene;
   const old = await proxy.connect();
@@ -124,7 +124,7 @@ scenario("a hold makes new clients wait until it is released", async (relay) => 
   early.close();
 });
 
-scenario("a drained upstream is not chosen, though nothing else is left", async (relay) => {
+scenario("a drained upstream is not chosen, even if no other is up", async (relay) => {
   await using scene = await startTcp(relay);
   const { proxy, primary, backup, order } = scene;
   assertEquals((await order(`drain?upstream=${primary.name}`))[0], 409);
@@ -188,7 +188,7 @@ scenario("under load a switchover costs no client that connects again", async (r
     while ((answers.get(name) ?? 0) < enough) assertEquals(await proxy.ask(), name);
   }
   isOver = true;
-  // A client that got no answer would have thrown.
+  // A client without an answer would have thrown.
   await clients;
   assertEquals([...answers.keys()].sort(), ["backup", "primary"]);
 });
@@ -196,7 +196,7 @@ scenario("under load a switchover costs no client that connects again", async (r
 for (const fresh of [true, false]) {
   const who = fresh ? "that connect for each" : "on kept connections";
   scenario(
-    `in HTTP mode a switchover under load costs no request of clients ${who}`,
+    `in HTTP mode a switchover under load loses no request of clients ${who}`,
     async (relay) => {
       await using primary = await WebUpstream.start("primary");
       await using backup = await WebUpstream.start("backup");

@@ -1,4 +1,4 @@
-/** A bug of the proxy itself ends what it happened in and nothing else. */
+/** A bug of the proxy ends only the part in which it happened. */
 import { assertEquals } from "@std/assert";
 import { ask, connectTo } from "../harness/client.ts";
 import { Folder } from "../harness/folder.ts";
@@ -32,13 +32,16 @@ services:
   assertEquals(await session.line(), "second");
 
   await folder.write("fault", first.name);
-  const died = await proxy.event("service.died", { service: "a", reason: /a bug on purpose/ });
-  // It knows who served, so nothing is promoted again.
+  const died = await proxy.event("service.died", {
+    service: "a",
+    reason: /a bug made by the test/,
+  });
+  // It remembers which upstream served, so nothing is promoted again.
   await proxy.event("service.continued", { service: "a", upstream: first.name }, died);
   await proxy.event("port.opened", { service: "a" }, died);
   assertEquals(await ask(a), "first");
   await folder.write("fault", "stray");
-  await proxy.event("proxy.faulted", { reason: /a stray bug on purpose/ });
+  await proxy.event("proxy.faulted", { reason: /a stray bug made by the test/ });
 
   await session.say("who");
   assertEquals(await session.line(), "second");

@@ -1,4 +1,4 @@
-/** The ports that the process listens on: who is let in, and what a storm at the door does. */
+/** The ports on which the process listens: who is accepted, and the effect of many resets. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Folder, waitForFile } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -14,7 +14,7 @@ import { unusedPort } from "../../src/base/testing/ports.ts";
 const portOf = (address: string) => Number(address.slice(address.lastIndexOf(":") + 1));
 
 scenario(
-  "connections reset in the queue keep no client out, on --bind and on --admin",
+  "connections that are reset in the queue do not block other clients, on --bind and on --admin",
   async (relay) => {
     await using upstream = await startUpstream({ says: "primary" });
     const admin = `127.0.0.1:${unusedPort()}`;
@@ -29,28 +29,34 @@ scenario(
   },
 );
 
-scenario("connections reset in the queue keep no client out in HTTP mode", async (relay) => {
-  await using primary = await WebUpstream.start("primary");
-  await using proxy = await startWebProxy({ primary, flags: { ...relay } });
-  await resetInQueue(proxy.pid, portOf(proxy.address), 200);
-  assertEquals((await proxy.get("/")).text, "primary");
-  assertEquals(proxy.events("accept.failed"), []);
-});
+scenario(
+  "connections that are reset in the queue do not block other clients in HTTP mode",
+  async (relay) => {
+    await using primary = await WebUpstream.start("primary");
+    await using proxy = await startWebProxy({ primary, flags: { ...relay } });
+    await resetInQueue(proxy.pid, portOf(proxy.address), 200);
+    assertEquals((await proxy.get("/")).text, "primary");
+    assertEquals(proxy.events("accept.failed"), []);
+  },
+);
 
-tlsTest("connections reset in the queue keep no client out of HTTPS", async (tls) => {
-  await using primary = await WebUpstream.start("primary");
-  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
-  await using proxy = await startWebProxy({ primary, flags });
-  const port = portOf(proxy.address);
-  await resetInQueue(proxy.pid, port, 200);
-  using client = Deno.createHttpClient({ caCerts: [tls.cert] });
-  const answer = await fetch(`https://localhost:${port}/`, { client });
-  assertEquals(await answer.text(), "primary");
-  assertEquals(proxy.events("accept.failed"), []);
-});
+tlsTest(
+  "connections that are reset in the queue do not block other clients over HTTPS",
+  async (tls) => {
+    await using primary = await WebUpstream.start("primary");
+    const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+    await using proxy = await startWebProxy({ primary, flags });
+    const port = portOf(proxy.address);
+    await resetInQueue(proxy.pid, port, 200);
+    using client = Deno.createHttpClient({ caCerts: [tls.cert] });
+    const answer = await fetch(`https://localhost:${port}/`, { client });
+    assertEquals(await answer.text(), "primary");
+    assertEquals(proxy.events("accept.failed"), []);
+  },
+);
 
-/** How a connection that was tried went: `refused`, `reset`, `closed` or what was answered. */
-async function knock(address: string): Promise<string> {
+/** The outcome of a connection attempt: `refused`, `reset`, `closed` or the answer. */
+async function tryConnection(address: string): Promise<string> {
   try {
     using conn = await Deno.connect({ hostname: "127.0.0.1", port: portOf(address) });
     await conn.write(new TextEncoder().encode("who\n"));
@@ -73,8 +79,8 @@ scenario(
     for (let start = 0; start < 10; start++) {
       const seen = new Set<string>();
       let isOver = false;
-      const knocking = (async () => {
-        while (!isOver) seen.add(await knock(bind));
+      const trying = (async () => {
+        while (!isOver) seen.add(await tryConnection(bind));
       })();
       const flags = { ...relay, "on-failover": trigger };
       await using proxy = spawnProxy({ upstreams: [primary], flags, bind });
@@ -84,7 +90,7 @@ scenario(
       await proxy.event("port.opened");
       assertEquals(await proxy.ask(), "primary");
       isOver = true;
-      await withTestDeadline("the last knock", knocking);
+      await withTestDeadline("the last knock", trying);
       assertEquals([...seen].sort(), seen.size === 1 ? ["refused"] : ["primary", "refused"]);
       await Deno.remove(folder.at("go"));
     }
@@ -99,7 +105,7 @@ scenario("two processes do not share a port, however many workers they have", as
   const second = await runProxy([...args, "--relay", relay.relay, "--workers", flags.workers]);
   assertEquals(second.code, 1);
   assertStringIncludes(second.stderr.join("\n"), "address in use");
-  // And all workers of the first one serve.
+  // All workers of the first one still serve.
   const answers = await Promise.all(Array.from({ length: 24 }, () => proxy.ask()));
   assertEquals(new Set(answers), new Set(["primary"]));
 });
@@ -108,7 +114,7 @@ const UMASK = ["sh", "-c", 'umask 0077; exec "$@"', "sh"];
 const modeOf = (path: string) => Deno.statSync(path).mode! & 0o777;
 
 scenario(
-  "--socket-mode rules who may connect to our unix sockets, not the umask",
+  "--socket-mode decides who may connect to unix sockets, not the umask",
   async (relay) => {
     await using primary = await startUpstream({ says: "primary" });
     await using web = await WebUpstream.start("web");
@@ -139,7 +145,7 @@ async function chattr(flag: "+i" | "-i", path: string): Promise<boolean> {
 
 for (const relay of ["stream", "splice"] as const) {
   testWithPrograms(
-    `[${relay}] a socket folder that turned read-only ends nothing`,
+    `[${relay}] a socket folder that becomes read-only does not end the service`,
     ["chattr"],
     async () => {
       await using primary = await startUpstream({ says: "primary" });
@@ -148,7 +154,7 @@ for (const relay of ["stream", "splice"] as const) {
       const flags = { relay, hold: "0s", "hold-while": "promoting" };
       await using proxy = await startProxy({ upstreams: [primary], bind, flags });
       assertEquals(await proxy.ask(), "primary");
-      if (!await chattr("+i", folder.path)) return; // not the tests' to forbid here
+      if (!await chattr("+i", folder.path)) return; // the tests must not do that here
       let failed: Logged<"port.failed">;
       try {
         await primary.kill();
@@ -167,7 +173,7 @@ for (const relay of ["stream", "splice"] as const) {
   );
 
   testWithPrograms(
-    `[${relay}] an HTTP service whose socket folder is read-only ends in order`,
+    `[${relay}] an HTTP service whose socket folder is read-only ends regularly`,
     ["chattr"],
     async () => {
       await using primary = await WebUpstream.start("primary");

@@ -1,6 +1,6 @@
 /**
- * The README's recipe for PostgreSQL, followed to the letter: its commands and its scripts are taken out
- * of the text and run as they stand there. Only the ports are others than its reader would type.
+ * The README's recipe for PostgreSQL, followed literally: its commands and its scripts are taken from the
+ * text and run unchanged, except for the ports.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Child } from "../harness/child.ts";
@@ -20,7 +20,7 @@ const NEEDS = [
 ];
 /** Rows that must have been acknowledged before the test continues. */
 const ROWS = 20;
-/** To get a place that others only have for a moment. */
+/** Attempts to get a connection that others use for a moment only. */
 const ATTEMPTS_MAX = 50;
 const SCRIPTS = ["postgres_check.sh", "postgres_promote.sh"];
 
@@ -37,7 +37,7 @@ class Reader implements AsyncDisposable {
   constructor(folder: Folder, where: string) {
     this.#folder = folder;
     [this.db1, this.db2, this.proxy] = ports();
-    // The reader's own addresses, as the README says.
+    // The reader's own addresses, as the recipe says.
     const found = [...where.matchAll(/127\.0\.0\.1:\d+/g)].map(([address]) => address);
     assertEquals(found.length, 3, where);
     this.#where = [this.db1, this.db2, this.proxy].reduce(
@@ -81,7 +81,7 @@ class Reader implements AsyncDisposable {
     }, this.proxy);
   }
 
-  /** The notes in a server's table, asked by way of the proxy or directly. */
+  /** The rows of a server's table, through the proxy or directly. */
   async notes(address: string): Promise<string[]> {
     return await this.sql(address, "select note from notes order by 1");
   }
@@ -172,7 +172,7 @@ scenario(
   NEEDS,
 );
 
-/** The machine of the old primary comes back, and the proxy is started again: nobody is sent there. */
+/** The old primary returns, and the proxy is started again: no client is sent there. */
 async function staleAfterRestart(
   reader: Reader,
   { start, first, relay }: { start: string; first: string; relay: Engine },
@@ -214,7 +214,7 @@ async function runScript(
 }
 
 testWithPrograms(
-  "the recipe's scripts know a server by name, by an IPv6 address and by its socket",
+  "the recipe's scripts accept a server by name, by an IPv6 address and by its socket",
   NEEDS,
   async () => {
     await using folder = await Folder.make();
@@ -239,13 +239,13 @@ testWithPrograms(
       assertEquals(stale.code, 1);
       assertMatch(stale.text, /stale primary/);
     }
-    // At the very first start the server that takes writes is the right one.
+    // At the first start the server that accepts writes is the right one.
     assertEquals((await runScript(folder, "postgres_check.sh", names[0]!, {})).code, 0);
   },
 );
 
 scenario(
-  "a primary that is full is not left, and a standby that is full is not gone to",
+  "a primary without free connections stays active, and a standby without free connections is not chosen",
   async ({ relay }) => {
     await using folder = await Folder.make();
     await Deno.chmod(folder.path, 0o777);
@@ -272,7 +272,7 @@ scenario(
 
     await using clients = new AsyncDisposableStack();
     for (let i = 0; i < 5; i++) clients.use(await takeConnection(full.name));
-    // Only what was asked after it was full counts.
+    // Only checks that began after it was full count.
     await Deno.writeTextFile(folder.at("checks"), "");
     const isFull = (line: string) => line === full.name;
     await folder.reads("checks", (text) => text.split("\n").filter(isFull).length >= 10);
@@ -288,8 +288,8 @@ scenario(
 );
 
 /**
- * A client that stays connected, as one of the few that the server takes. A check that is under way may
- * have the last place, so it tries again.
+ * A client that stays connected and uses one of the server's few connections. A running check may
+ * have the last one, so it tries again.
  */
 async function takeConnection(address: string): Promise<Child> {
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {

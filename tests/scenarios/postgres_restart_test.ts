@@ -1,6 +1,6 @@
 /**
- * The proxy is killed at each step of a failover of a real PostgreSQL pair, and the old primary is back and
- * takes writes when the proxy is started again: nobody is sent there, and nothing that was acknowledged is
+ * The proxy is killed at each step of a failover of a real PostgreSQL pair, and the old primary is running and
+ * accepts writes when the proxy is started again: no client is sent there, and no acknowledged commit is
  * lost.
  */
 import { assertEquals } from "@std/assert";
@@ -29,7 +29,7 @@ async function query(address: string, statement: string): Promise<string[]> {
   return lines;
 }
 
-/** Resolves when the old primary is to come back: at this step the proxy has been killed. */
+/** Kills the proxy at this step; the old primary is started again after that. */
 async function killAt(step: Step, proxy: Proxy, folder: Folder, standby: Postgres): Promise<void> {
   if (step === "serving") await proxy.event("promotion.finished", { to: standby.name });
   else await folder.has(step);
@@ -46,7 +46,7 @@ for (const step of ["before", "after", "serving"] as const) {
       await using folder = await Folder.make();
       await Deno.chmod(folder.path, 0o777);
       await copyScripts(folder.path, "postgres_check.sh", "postgres_promote.sh");
-      // The trigger is not killed with the proxy: it goes on when the next proxy is there already.
+      // The trigger is not killed with the proxy: it continues while the next proxy runs already.
       const stop = (at: Step) =>
         `if [ -e stop_${at} ] && [ ! -e ${at} ]; then touch ${at}; ${waitForFile("go")}; fi`;
       const trigger = await folder.script(

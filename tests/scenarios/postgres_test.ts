@@ -1,6 +1,6 @@
 /**
- * PostgreSQL as operators run it: a primary, a synchronous standby, and `failover` in front with the
- * two scripts of the README's recipe. Each commit that was acknowledged to a client must survive `kill -9`.
+ * PostgreSQL with a primary, a synchronous standby, and `failover` in front with the two scripts of the
+ * recipe. Each commit that was acknowledged to a client must survive `kill -9`.
  */
 import { assert, assertEquals } from "@std/assert";
 import { Control } from "../harness/control.ts";
@@ -13,7 +13,7 @@ import { copyScripts } from "../harness/readme.ts";
 import { PostgresWriter, urlOf } from "../harness/postgres_writer.ts";
 import { scenario } from "../harness/scenario.ts";
 
-/** Rows that one writer must have been acknowledged before each next step of the test. */
+/** The number of rows that each writer must get acknowledged before the next step of the test. */
 const ROWS_PER_ACT = 20;
 const WRITERS = 4;
 
@@ -76,7 +76,7 @@ async function writing(flags: Readonly<Record<string, string>>) {
 }
 
 scenario(
-  "no commit that PostgreSQL acknowledged is lost when its primary is killed, and writing goes on",
+  "no commit that PostgreSQL acknowledged is lost when its primary is killed, and writing continues",
   async (relay) => {
     await using scene = await writing(relay);
     const { primary, standby, proxy } = scene;
@@ -92,16 +92,16 @@ scenario(
 );
 
 scenario(
-  "a primary that freezes and resumes gets no client back, and nothing acknowledged is lost",
+  "a primary that freezes and resumes gets no client back, and no acknowledged commit is lost",
   async (relay) => {
-    // Each check of it takes as long as the script waits, so the first one has to do.
+    // Each check of it takes as long as the script waits, so the first one must be enough.
     await using scene = await writing({ ...relay, "fail-threshold": "1" });
     const { primary, standby, proxy } = scene;
     await scene.act();
     await primary.freeze();
     const promoted = await proxy.event("promotion.finished", { to: standby.name });
     await scene.act();
-    // By then its check fails as it will after the thaw (exit code 1), for another reason.
+    // By then its check fails with the same exit code as after the thaw (1), for another reason.
     const frozen = { upstream: primary.name, line: /timeout expired/ };
     await proxy.event("program.said", frozen, promoted);
     primary.thaw();
@@ -115,13 +115,13 @@ scenario(
 );
 
 scenario(
-  "a switchover by order loses no commit that was acknowledged, and writing goes on",
+  "a switchover by order loses no commit that was acknowledged, and writing continues",
   async (relay) => {
     await using control = await Control.make();
     await using scene = await writing({ ...relay, control: control.path });
     const { standby, proxy } = scene;
     await scene.act();
-    // The writers never pause for long, so that the longest wait ends, and their sessions are cut.
+    // The writers never pause for long, so the wait ends at its limit, and their sessions are cut.
     const order = `switchover?to=${standby.name}&max_wait=300ms&wait=true`;
     assertEquals((await control.order(order))[0], 200);
     await proxy.event("promotion.finished", { move: "switchover", to: standby.name });
@@ -162,13 +162,13 @@ scenario(
     const { code } = await withTestDeadline("pgbench to end", pgbench.ended);
     assertEquals(code, 0, said.join("\n"));
     const before = await rows(primary.name);
-    assert(before < 4 * TRANSACTIONS, "the move came after the last transaction");
+    assert(before < 4 * TRANSACTIONS, "the move began after the last transaction");
     assertEquals(await rows(standby.name), 4 * TRANSACTIONS, said.join("\n"));
   },
   [...NEEDS, "pgbench"],
 );
 
-/** The old primary comes back without knowing that it was replaced; not even as the last one is it used. */
+/** The old primary returns without knowing that it was replaced; it is not used even if it is the only one. */
 async function oldPrimaryIsNotTaken(proxy: Proxy, old: Postgres, current: Postgres): Promise<void> {
   await old.start();
   await current.kill();

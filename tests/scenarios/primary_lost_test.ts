@@ -1,4 +1,4 @@
-/** The active upstream is lost, in each of the ways an upstream can be lost. */
+/** The active upstream fails, in each of the ways in which an upstream can fail. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
 import { startProxy } from "../harness/proxy.ts";
@@ -90,7 +90,7 @@ scenario("clients get the backup when the primary becomes a black hole", async (
 });
 
 scenario(
-  "the first upstream that accepts is chosen, past one that refuses and a black hole",
+  "the first upstream that accepts is chosen, after one that refuses and a black hole",
   async (relay) => {
     const refusing = refusingUpstream();
     await using blackHole = await blackHoleUpstream();
@@ -105,7 +105,7 @@ scenario(
   },
 );
 
-scenario("a reset in mid-stream ends that client's session and no other", async (relay) => {
+scenario("a reset during a session ends that session and no other", async (relay) => {
   await using resetting = await resettingUpstream("primary");
   await using proxy = await startProxy({ upstreams: [resetting], flags: relay });
 
@@ -122,7 +122,7 @@ scenario("a reset in mid-stream ends that client's session and no other", async 
 });
 
 scenario(
-  "the order of --hosts decides, and an upstream that comes back is not forgotten",
+  "the order of --hosts decides, and an upstream that comes back is used again",
   async (relay) => {
     await using primary = await startUpstream({ says: "primary" });
     await using backup = await startUpstream({ says: "backup" });

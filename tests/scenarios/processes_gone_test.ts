@@ -1,4 +1,4 @@
-/** No process may be started any more (fork(2): EAGAIN): that says nothing about upstreams and triggers. */
+/** No process may be started any more (fork(2): EAGAIN): that is no failure of upstreams and triggers. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
 import { argsOf, Proxy, startProxy } from "../harness/proxy.ts";
@@ -28,7 +28,7 @@ function canTrace(): boolean {
   return new Deno.Command("strace", { args, stderr: "null" }).outputSync().success;
 }
 
-/** A proxy that serves, and whose system can be made to run out of processes. */
+/** A proxy that serves, with a switch for a lack of processes. */
 async function shortOfProcesses(
   upstreams: readonly Named[],
   flags: Readonly<Record<string, string>>,
@@ -137,8 +137,8 @@ async function openFolder(): Promise<Folder> {
 }
 
 /**
- * Until Deno has ended the threads of its pools that nobody uses: ten seconds, which nothing outside of it tells
- * and no clock of ours moves.
+ * Waits until Deno has ended the idle threads of its pools: ten seconds, which cannot be observed from
+ * outside, and which no manual clock moves.
  */
 async function poolsAreIdle(): Promise<void> {
   await sleep(realClock, 11_000);
@@ -146,7 +146,7 @@ async function poolsAreIdle(): Promise<void> {
 
 // The splice engine looks names up every five seconds, so that its pool is never idle.
 testWithPrograms(
-  "[stream] a name is looked up when no thread can be had, after a pause",
+  "[stream] a name is looked up although no new thread can be started",
   [],
   async () => {
     await using primary = await startUpstream({ says: "primary" });
@@ -186,7 +186,7 @@ testWithPrograms(
 );
 
 testWithPrograms(
-  "[http] files are served when no thread can be had",
+  "[http] files are served although no new thread can be started",
   [],
   async () => {
     await using folder = await openFolder();
@@ -203,7 +203,7 @@ testWithPrograms(
   },
 );
 
-/** A proxy in HTTP mode that serves, and whose system can be made to run out of processes. */
+/** A proxy in HTTP mode that serves, with a switch for a lack of processes. */
 async function shortWebProxy(
   primary: WebUpstream,
   backup: WebUpstream | string,

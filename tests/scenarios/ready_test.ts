@@ -1,4 +1,4 @@
-/** What balancers are shown: readiness, the time to notice a stop, and what everybody may see. */
+/** For load balancers: readiness, and the time to notice a stop; and the public state. */
 import { assert, assertEquals } from "@std/assert";
 import { argsOf, spawnProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
@@ -8,7 +8,7 @@ import { startWebProxy, WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-/** Asks until the answer is 503; fails at once if nobody answers. */
+/** Sends requests until the answer is 503; fails at once if there is no answer. */
 async function notReady(status: () => Promise<number>): Promise<void> {
   await withTestDeadline(
     "readiness to end",

@@ -35,7 +35,7 @@ async function command(wire: LineConn, text: string): Promise<string | undefined
 }
 
 scenario(
-  "what Redis has replicated is there when its master was killed, and writing goes on",
+  "what Redis has replicated is kept when its master is killed, and writing continues",
   async (relay) => {
     await using folder = await Folder.make();
     await copyScripts(folder.path, "redis_check.sh", "redis_promote.sh");
@@ -77,7 +77,7 @@ scenario(
 );
 
 scenario(
-  "a proxy that is started again does not take a replica while the master that was chosen is well",
+  "a proxy that is started again does not choose a replica while the chosen master is up",
   async (relay) => {
     await using folder = await Folder.make();
     await copyScripts(folder.path, "redis_check.sh", "redis_promote.sh");

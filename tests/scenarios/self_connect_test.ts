@@ -1,7 +1,7 @@
 /**
- * Closed ports of this machine, among those that the system gives to connections: who tries them often enough
- * meets itself. In a network namespace where there are two such ports, and none is kept for a minute after
- * its connection, every try at one of the two does.
+ * Closed ports of this machine that the system may choose as local ports: a connect to such a port can
+ * connect to itself. In a network namespace with only two such ports, of which none is kept for a minute
+ * after its connection, every connect to one of them does.
  */
 import { assert, assertEquals } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
@@ -26,7 +26,7 @@ function alone(...args: string[]): Deno.CommandOutput {
 const ignore = Deno.build.os !== "linux" || Deno.uid() !== 0 || !alone("true").success;
 
 Deno.test({
-  name: "a connection that meets itself is what the scenarios below try out",
+  name: "in this namespace a connection connects to itself",
   ignore,
   fn() {
     const program = `let count = 0;
@@ -70,7 +70,7 @@ for (const relay of ENGINES) {
   });
 }
 
-/** Waits for some rounds of looking for an upstream; beside them each is checked every 10 ms. */
+/** Waits for some selections, during which each upstream is checked every 10 ms. */
 async function assertNobodyUp(proxy: Proxy): Promise<void> {
   const { reasons } = await proxy.event("selection.failed", { round: 2 });
   for (const { reason } of reasons) assert(reason.startsWith("connection refused"), reason);

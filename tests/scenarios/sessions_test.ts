@@ -35,7 +35,7 @@ async function isServed(wire: LineConn): Promise<boolean> {
     await wire.say("who");
     return await withTestDeadline("an answer or an end", wire.line()) !== undefined;
   } catch (error) {
-    // A session that was cut ends as a reset where the platform can, which a write meets as EPIPE.
+    // A session that was cut ends with a reset where that is possible, so a write may fail with EPIPE.
     if (error instanceof Deno.errors.ConnectionReset) return false;
     if (error instanceof Deno.errors.BrokenPipe) return false;
     throw error;
@@ -68,7 +68,7 @@ scenario("sessions of an upstream that its check denies are cut after the grace"
 
   await it.folder.write("deny", "");
 
-  // It is busy all the time, which must not save it: the check said no.
+  // It is busy all the time, which must not spare it, as the check has failed.
   await busyUntilCut(wire, it.proxy);
   const cut = await it.proxy.event("sessions.cut", { upstream: it.primary.name });
   assertEquals([cut.count, cut.kept], [1, 0]);
@@ -76,7 +76,7 @@ scenario("sessions of an upstream that its check denies are cut after the grace"
   wire.close();
 });
 
-scenario("with --sessions-on-down keep they go on with the upstream they have", async (relay) => {
+scenario("with --sessions-on-down keep sessions stay with their upstream", async (relay) => {
   await using it = await startDeniable({ ...relay, grace: "0", "sessions-on-down": "keep" });
   const wire = await it.proxy.connect();
   assert(await isServed(wire));
@@ -104,7 +104,7 @@ scenario("sessions have the whole --grace to end by themselves", async (relay) =
 });
 
 scenario(
-  "when the check is merely silent, idle sessions are cut and busy ones live",
+  "when the check is only silent, idle sessions are cut and busy ones are spared",
   async (relay) => {
     await using it = await startDeniable({ ...relay, grace: "1s" });
     const idle = await it.proxy.connect();
@@ -144,7 +144,7 @@ scenario(
   },
 );
 
-scenario("sessions that silence spared may rest when the upstream answers again", async (relay) => {
+scenario("sessions that were spared may be idle when the upstream answers again", async (relay) => {
   const admin = `127.0.0.1:${unusedPort()}`;
   await using it = await startDeniable({ ...relay, grace: "0", admin });
   const wire = await it.proxy.connect();
@@ -154,7 +154,7 @@ scenario("sessions that silence spared may rest when the upstream answers again"
   await Deno.remove(it.folder.at("mute"));
   const down = await it.proxy.event("upstream.down", { upstream: it.primary.name });
   await it.proxy.event("upstream.up", { upstream: it.primary.name }, down);
-  // For longer than it had failed for, which is when silent sessions were looked at again.
+  // For longer than the time after which silent sessions would be examined again.
   const passed = new RegExp(`checks_total\\{.*"${it.primary.name}",result="passed"\\} (\\d+)`);
   const checks = async () => {
     const metrics = await (await fetch(`http://${admin}/__failover/metrics`)).text();
@@ -234,6 +234,6 @@ scenario("SIGINT stops it as SIGTERM does, also while no upstream is up", async 
   proxy.signal("SIGINT");
 
   assertEquals((await withTestDeadline("the proxy to end", proxy.ended)).code, 0);
-  // Nobody is there to be given time.
+  // There is no session to wait for.
   assertEquals((await proxy.event("proxy.stopping")).message, "stopping (SIGINT)");
 });

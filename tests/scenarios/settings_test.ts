@@ -1,4 +1,4 @@
-/** Settings that no other test covers: that they reach the part of the program that they are for. */
+/** Settings that no other test covers: that they have their effect. */
 import { assert, assertEquals } from "@std/assert";
 import { Folder, waitForFile } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -8,7 +8,7 @@ import { refusingUpstream, startUpstream } from "../harness/upstream.ts";
 import { LineConn } from "../harness/line_conn.ts";
 
 scenario(
-  "--fail-threshold says how many failures in a row make an upstream down",
+  "--fail-threshold consecutive failures bring an upstream down",
   async (relay) => {
     await using upstream = await startUpstream({ says: "primary" });
     await using proxy = await startProxy({
@@ -24,7 +24,7 @@ scenario(
 );
 
 scenario(
-  "--recover-threshold says how often an upstream must pass to be up again",
+  "--recover-threshold consecutive passes bring an upstream up again",
   async (relay) => {
     await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });
@@ -46,7 +46,7 @@ scenario(
 );
 
 scenario(
-  "beyond --hold-clients a client waits outside, and is served like the others",
+  "beyond --hold-clients a client waits in the accept queue, and is served like the others",
   async (relay) => {
     await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });
@@ -78,7 +78,7 @@ scenario(
     const serving = (async () => {
       for await (const conn of listener) {
         const wire = new LineConn(conn);
-        // Probes send nothing; the first to send is the test's client.
+        // Probes send nothing; the first connection with bytes is the test's client.
         const first = await wire.chunk().catch(() => undefined);
         wire.close();
         if (first !== undefined) return heard.resolve(first);
@@ -100,7 +100,7 @@ scenario(
   },
 );
 
-scenario("--log-level warn leaves out what is merely news", async (relay) => {
+scenario("--log-level warn leaves out lines of level info", async (relay) => {
   await using primary = await startUpstream({ says: "primary" });
   await using proxy = spawnProxy({
     upstreams: [refusingUpstream(), primary],
@@ -124,7 +124,7 @@ scenario("--name is the service's name in the log", async (relay) => {
 });
 
 scenario(
-  "a place that a half-closed session gives up goes to a client that waits",
+  "the place of a half-closed session that has ended goes to a client that waits",
   async (relay) => {
     await using primary = await startUpstream({ says: "primary" });
     await using proxy = await startProxy({

@@ -1,4 +1,4 @@
-/** The proxy's own process stands still for a while, as when its machine is paused. */
+/** The process of the proxy is stopped for a while, as when its machine is paused. */
 import { assertEquals } from "@std/assert";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -6,7 +6,7 @@ import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 
-/** More than a busy machine is late by, and the check's own deadline. */
+/** Longer than the delays of a busy machine, and the check's own deadline. */
 const STILL_MS = 2_500;
 
 scenario("a deadline that passed while the proxy stood still is no silence", async (relay) => {
@@ -14,7 +14,7 @@ scenario("a deadline that passed while the proxy stood still is no silence", asy
   let checks = 0;
   const held = Promise.withResolvers<ServerResponse>();
   const server = createServer((_, response) => {
-    // The first ones were asked before the promotion had ended, and their answers are not believed.
+    // The first ones began before the end of the promotion, so their results do not count.
     if (hold && ++checks === 3) held.resolve(response);
     else response.end("well");
   });

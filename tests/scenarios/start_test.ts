@@ -1,4 +1,4 @@
-/** What the program loads at its start, shown by taking it away: here Hono is not to be had. */
+/** What the program loads at its start, tested by removing it: here Hono cannot be loaded. */
 import { assert, assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { ask } from "../harness/client.ts";
@@ -12,7 +12,7 @@ import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const [RUN, ...REST] = EXECUTABLE;
 
-/** Starts the proxy with an import map in which Hono leads nowhere. */
+/** Starts the proxy with an import map in which Hono does not exist. */
 async function startWithoutHono(folder: Folder, args: string[], onErr: (line: string) => void) {
   const imports = { ...config.imports, hono: "file:///nowhere/hono.ts" };
   const map = await folder.write("imports.json", JSON.stringify({ imports }));
@@ -43,7 +43,7 @@ scenario("TCP mode runs without Hono", async ({ relay }) => {
   assertEquals(await ask(bind), "primary");
 });
 
-Deno.test("where Hono is needed, its absence is noticed: the test above is not hollow", async () => {
+Deno.test("HTTP mode needs Hono, so its absence is noticed and the test above is effective", async () => {
   await using folder = await Folder.make();
   const log: string[] = [];
   const args = ["-b", "127.0.0.1:0", "-H", "127.0.0.1:1", "--admin", "127.0.0.1:0"];

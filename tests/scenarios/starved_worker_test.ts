@@ -1,4 +1,4 @@
-/** A worker, or the whole process, that gets no CPU time for longer than a worker that hangs is given. */
+/** A worker, or the whole process, that gets no CPU time for longer than the limit for a worker that hangs. */
 import { assert, assertEquals } from "@std/assert";
 import { realClock, sleep } from "../../src/base/clock.ts";
 import { FrozenThread, threadNamed } from "../harness/frozen_thread.ts";
@@ -11,7 +11,8 @@ import { startUpstream } from "../harness/upstream.ts";
 const STOPPED_MS = 11_000;
 
 Deno.test({
-  name: "[splice] a worker that gets no time for ten seconds is reported, and its sessions live on",
+  name:
+    "[splice] a worker that gets no CPU time for ten seconds is reported, and its sessions continue",
   ignore: Deno.build.os !== "linux",
   async fn() {
     await using primary = await startUpstream({ says: "primary" });

@@ -1,4 +1,4 @@
-/** The state folder of the real proxy: what outlives it, and what happens where it cannot be used. */
+/** The state folder of the real proxy: what is kept, and what happens if it cannot be used. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { IncidentRecord } from "../../src/incidents/record.ts";
 import { runCommand } from "../harness/command.ts";
@@ -9,7 +9,7 @@ import { scenario } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startUpstream } from "../harness/upstream.ts";
 
-/** What the proxy remembers, as soon as it is as wanted. */
+/** The incidents of the proxy, as soon as they fulfil a condition. */
 async function incidents(
   control: Control,
   isWanted: (records: readonly IncidentRecord[]) => boolean,
@@ -43,7 +43,7 @@ async function kill(proxy: Proxy): Promise<void> {
 }
 
 scenario(
-  "incidents outlive a kill, and one under way is known to have been cut off",
+  "incidents are kept after a kill, and a running one is marked as interrupted",
   async (relay) => {
     await using control = await Control.make();
     await using folder = await Folder.make();
@@ -90,26 +90,29 @@ scenario(
   },
 );
 
-scenario("a folder that cannot be written is one line, and service goes on", async (relay) => {
-  await using folder = await Folder.make();
-  await using primary = await startUpstream({ says: "primary" });
-  await using backup = await startUpstream({ says: "backup" });
-  const state = folder.at("state");
-  await Deno.mkdir(`${state}/incidents.jsonl`, { recursive: true });
-  await using proxy = await startProxy({
-    upstreams: [primary, backup],
-    flags: { ...relay, "state-dir": state },
-  });
-  const { message } = await proxy.event("state.failed", { path: state });
-  assertMatch(message, /^cannot use the state folder .*: /);
-  await primary.kill();
-  await proxy.event("promotion.finished", { to: backup.name });
-  assertEquals(await proxy.ask(), "backup");
-  assertEquals(await proxy.stop(), 0);
-  assertEquals(proxy.events("state.failed").length, 1);
-});
+scenario(
+  "a folder that cannot be written is reported in one line, and the service continues",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    const state = folder.at("state");
+    await Deno.mkdir(`${state}/incidents.jsonl`, { recursive: true });
+    await using proxy = await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...relay, "state-dir": state },
+    });
+    const { message } = await proxy.event("state.failed", { path: state });
+    assertMatch(message, /^cannot use the state folder .*: /);
+    await primary.kill();
+    await proxy.event("promotion.finished", { to: backup.name });
+    assertEquals(await proxy.ask(), "backup");
+    assertEquals(await proxy.stop(), 0);
+    assertEquals(proxy.events("state.failed").length, 1);
+  },
+);
 
-Deno.test("a state folder that cannot be is refused before anything starts", async () => {
+Deno.test("an invalid state folder is refused before anything starts", async () => {
   await using folder = await Folder.make();
   const file = await folder.write("file", "");
   for (const more of [[], ["--check-config"]]) {
@@ -120,5 +123,5 @@ Deno.test("a state folder that cannot be is refused before anything starts", asy
   const fresh = folder.at("fresh");
   const args = ["-p", "1", "-H", "a:1", "--state-dir", fresh, "--check-config"];
   assertEquals((await runProxy(args)).code, 0);
-  assert(await Deno.stat(fresh).then(() => false, () => true), "it was made by a check");
+  assert(await Deno.stat(fresh).then(() => false, () => true), "--check-config made it");
 });

@@ -1,4 +1,4 @@
-/** What the state folder keeps over the end of the process, of the real proxy. */
+/** What the state folder keeps after the end of the real process. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Control } from "../harness/control.ts";
 import { Folder, waitForFile } from "../harness/folder.ts";
@@ -13,7 +13,7 @@ type Flags = Record<string, string | true>;
 
 const STATE_FILE = "state/tcp.state.json";
 
-/** A pair of upstreams, a trigger and a check that write down what they are told, and a state folder. */
+/** A pair of upstreams, a trigger and a check that record their input, and a state folder. */
 class Pair implements AsyncDisposable {
   private constructor(
     readonly folder: Folder,
@@ -45,7 +45,7 @@ if [ -e slow ]; then ${waitForFile("go")}; fi`,
     return startProxy({ upstreams: [this.first, this.second], flags: { ...this.flags, ...flags } });
   }
 
-  /** Resolves when the folder knows that an upstream serves. */
+  /** Resolves when the folder records that an upstream serves. */
   knows(upstream: UpstreamProcess): Promise<void> {
     return this.folder.reads(STATE_FILE, (text) => {
       const { served, unfinished } = JSON.parse(text);
@@ -75,38 +75,41 @@ async function kill(proxy: Proxy): Promise<void> {
   await proxy.ended;
 }
 
-scenario("who served before kill -9 serves again, without a trigger", async (relay) => {
-  await using pair = await Pair.make(relay);
-  const { first, second } = pair;
-  const before = await pair.proxy();
-  await first.kill();
-  assertEquals(await before.ask(), "second");
-  await pair.knows(second);
-  await kill(before);
-  await first.restart();
-  const startedRuns = await pair.runs();
-  assertEquals(startedRuns.map(([event, to]) => [event, to]), [
-    ["start", first.name],
-    ["failover", second.name],
-  ]);
-  await pair.folder.write("checks", "");
+scenario(
+  "the upstream that served before kill -9 serves again, without a trigger",
+  async (relay) => {
+    await using pair = await Pair.make(relay);
+    const { first, second } = pair;
+    const before = await pair.proxy();
+    await first.kill();
+    assertEquals(await before.ask(), "second");
+    await pair.knows(second);
+    await kill(before);
+    await first.restart();
+    const startedRuns = await pair.runs();
+    assertEquals(startedRuns.map(([event, to]) => [event, to]), [
+      ["start", first.name],
+      ["failover", second.name],
+    ]);
+    await pair.folder.write("checks", "");
 
-  await using after = await pair.proxy();
-  const continued = await after.event("service.continued", { upstream: second.name });
-  assertEquals(await after.ask(), "second");
-  assert(continued.epoch > startedRuns.at(-1)![2], `epoch ${continued.epoch} was used before`);
-  assertEquals(await pair.runs(), startedRuns);
-  // Check programs were told at once who is trusted.
-  const told = (await pair.folder.read("checks")).trim().split("\n");
-  assertEquals([...new Set(told.map((line) => line.split(" ")[1]))], [second.name]);
+    await using after = await pair.proxy();
+    const continued = await after.event("service.continued", { upstream: second.name });
+    assertEquals(await after.ask(), "second");
+    assert(continued.epoch > startedRuns.at(-1)![2], `epoch ${continued.epoch} was used before`);
+    assertEquals(await pair.runs(), startedRuns);
+    // Check programs were told at once which upstream is trusted.
+    const told = (await pair.folder.read("checks")).trim().split("\n");
+    assertEquals([...new Set(told.map((line) => line.split(" ")[1]))], [second.name]);
 
-  await second.kill();
-  await after.event("promotion.finished", { move: "failover", from: second.name });
-  assertEquals(await after.ask(), "first");
-  const runs = await pair.runs();
-  assertEquals(runs.at(-1)!.slice(0, 2), ["failover", first.name]);
-  assert(runs.at(-1)![2] > continued.epoch);
-});
+    await second.kill();
+    await after.event("promotion.finished", { move: "failover", from: second.name });
+    assertEquals(await after.ask(), "first");
+    const runs = await pair.runs();
+    assertEquals(runs.at(-1)!.slice(0, 2), ["failover", first.name]);
+    assert(runs.at(-1)![2] > continued.epoch);
+  },
+);
 
 scenario("a promotion that kill -9 interrupted is repeated with a new epoch", async (relay) => {
   await using pair = await Pair.make(relay);
@@ -138,11 +141,11 @@ scenario("another upstream is chosen when the remembered one is down", async (re
   const done = await after.event("promotion.finished", { from: pair.second.name });
   assertMatch(done.reason, /which served before the restart, is down/);
   assertEquals(await after.ask(), "first");
-  // After an ordinary end no epoch is left out.
+  // After a regular end no epoch is skipped.
   assertEquals((await pair.runs()).map(([, , epoch]) => epoch), [1, 2, 3]);
 });
 
-scenario("orders of the operator outlive the process", async (relay) => {
+scenario("orders of the operator are kept after the end of the process", async (relay) => {
   await using pair = await Pair.make(relay);
   await using control = await Control.make();
   const flags = { control: control.path };
@@ -161,7 +164,7 @@ scenario("orders of the operator outlive the process", async (relay) => {
 });
 
 scenario(
-  "a state folder that cannot be used keeps the proxy from starting on a guess",
+  "with a state folder that cannot be used the proxy does not start",
   async (relay) => {
     await using pair = await Pair.make(relay);
     const proxy = await pair.proxy();
@@ -187,20 +190,23 @@ scenario(
   },
 );
 
-scenario("a state file that cannot be written is one line, and stops nobody", async (relay) => {
-  await using pair = await Pair.make(relay);
-  await using proxy = await pair.proxy();
-  await pair.knows(pair.first);
-  const obstacle = pair.folder.at(`${STATE_FILE}.new`);
-  await Deno.mkdir(obstacle);
-  await pair.first.kill();
-  assertEquals(await proxy.ask(), "second");
-  await proxy.event("state.failed", { path: /tcp\.state\.json/ });
-  await Deno.remove(obstacle);
-  await proxy.event("state.restored", { path: /tcp\.state\.json/ });
-  await pair.knows(pair.second);
-  assertEquals(proxy.events("state.failed").length, 1);
-});
+scenario(
+  "a state file that cannot be written is reported in one line, and has no other effect",
+  async (relay) => {
+    await using pair = await Pair.make(relay);
+    await using proxy = await pair.proxy();
+    await pair.knows(pair.first);
+    const obstacle = pair.folder.at(`${STATE_FILE}.new`);
+    await Deno.mkdir(obstacle);
+    await pair.first.kill();
+    assertEquals(await proxy.ask(), "second");
+    await proxy.event("state.failed", { path: /tcp\.state\.json/ });
+    await Deno.remove(obstacle);
+    await proxy.event("state.restored", { path: /tcp\.state\.json/ });
+    await pair.knows(pair.second);
+    assertEquals(proxy.events("state.failed").length, 1);
+  },
+);
 
 scenario("without a state folder the order of the list decides", async (relay) => {
   await using pair = await Pair.make(relay);

@@ -1,4 +1,7 @@
-/** Triggers that fail or cannot be started: which clients are admitted, which upstream is trusted, what is logged. */
+/**
+ * Triggers that fail or cannot be started: which clients are admitted, which upstream is trusted, what is
+ * logged.
+ */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { connectTo } from "../harness/client.ts";
 import { Folder } from "../harness/folder.ts";
@@ -9,7 +12,7 @@ import { startUpstream } from "../harness/upstream.ts";
 const ON_LINUX = Deno.build.os === "linux" ? [] : ["/proc/self"];
 
 scenario(
-  "a trigger that can't be started for the moment is waited for, and clients with it",
+  "clients wait for a trigger that can't be started at the moment",
   async (relay) => {
     await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });
@@ -38,7 +41,7 @@ scenario(
 );
 
 scenario(
-  "clients are turned away when --hold is over before a trigger could be started",
+  "clients are turned away when --hold ends before a trigger could be started",
   async (relay) => {
     await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });
@@ -104,7 +107,7 @@ scenario("--on-trigger-failure retry runs it again until it succeeds", async (re
   assertEquals(await answer, "backup");
 });
 
-scenario("--on-trigger-failure next takes the next upstream", async (relay) => {
+scenario("--on-trigger-failure next promotes the next upstream", async (relay) => {
   await using folder = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   await using second = await startUpstream({ says: "second" });
@@ -124,8 +127,8 @@ scenario("--on-trigger-failure next takes the next upstream", async (relay) => {
 });
 
 /**
- * Two servers whose roles are files, with a check that trusts one of two that take writes, as the recipe
- * of the README does; `promote` is the trigger.
+ * Two servers whose roles are files, with a check that trusts one of two servers that accept writes, like the
+ * recipe; `promote` is the trigger.
  */
 async function withRoles(folder: Folder, primary: string, promote: string) {
   const role = (name: string) => folder.at(`role-${name}`);
@@ -165,7 +168,7 @@ scenario(
     assert(failed.triggersFailed !== undefined);
     await primary.restart();
 
-    // The backup is no primary, so it falls; the old one is trusted as before.
+    // The backup is not a primary, so it goes down; the old one is trusted as before.
     await proxy.event("promotion.finished", { to: primary.name }, failed);
     assertEquals(await proxy.ask(), "primary");
   },

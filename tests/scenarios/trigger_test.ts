@@ -1,4 +1,4 @@
-/** The operator's trigger scripts: their input, their order, and that clients wait for them. */
+/** Trigger scripts: their input, their order, and that clients wait for them. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { untilGone } from "../harness/child.ts";
 import { connectTo } from "../harness/client.ts";
@@ -26,8 +26,8 @@ scenario(
     await primary.kill();
     const answers = [proxy.ask(), proxy.ask(), proxy.ask()];
     await proxy.event("trigger.started", { epoch: 2 });
-    // None of them reached the backup: this connection of the test, past the proxy, is its first except for
-    // the probes, which send nothing.
+    // None of them reached the backup: this direct connection of the test is its first, except for probes,
+    //   // which send nothing.
     assertEquals(proxy.events("promotion.finished", { to: backup.name }), []);
     await folder.write("go", "");
 
@@ -77,36 +77,39 @@ scenario("triggers of a folder run one after another, in alphabetical order", as
   assertEquals(await proxy.ask(), "primary");
 });
 
-scenario("a trigger gets the host alone, and all facts in its environment", async (relay) => {
-  await using folder = await Folder.make();
-  await using primary = await startUpstream({ says: "primary" });
-  await using backup = await startUpstream({ says: "backup" });
-  const trigger = await folder.script(
-    "trigger.sh",
-    'echo "$# $1"; echo "$FAILOVER_EVENT|$FAILOVER_EVENT_ID|$FAILOVER_EPOCH|$FAILOVER_FROM|' +
-      '$FAILOVER_TO|$FAILOVER_REASON|$FAILOVER_SERVICE"',
-  );
-  await using proxy = await startProxy({
-    upstreams: [primary, backup],
-    flags: { ...relay, "on-failover": trigger },
-  });
+scenario(
+  "a trigger gets the host as its only argument, and all facts in its environment",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    const trigger = await folder.script(
+      "trigger.sh",
+      'echo "$# $1"; echo "$FAILOVER_EVENT|$FAILOVER_EVENT_ID|$FAILOVER_EPOCH|$FAILOVER_FROM|' +
+        '$FAILOVER_TO|$FAILOVER_REASON|$FAILOVER_SERVICE"',
+    );
+    await using proxy = await startProxy({
+      upstreams: [primary, backup],
+      flags: { ...relay, "on-failover": trigger },
+    });
 
-  await proxy.event("program.said", { line: `1 ${primary.name}` });
-  const start = await proxy.event("program.said", { line: /\|/ });
-  const first = await proxy.event("promotion.finished", { epoch: 1 });
-  assertEquals(start.line.split("|").slice(0, 5), ["start", first.id, "1", "", primary.name]);
+    await proxy.event("program.said", { line: `1 ${primary.name}` });
+    const start = await proxy.event("program.said", { line: /\|/ });
+    const first = await proxy.event("promotion.finished", { epoch: 1 });
+    assertEquals(start.line.split("|").slice(0, 5), ["start", first.id, "1", "", primary.name]);
 
-  await primary.kill();
-  const reported = await proxy.event("program.said", { line: /^failover\|/ });
-  const second = await proxy.event("promotion.finished", { epoch: 2 });
-  assertEquals(
-    reported.line.split("|").slice(0, 5),
-    ["failover", second.id, "2", primary.name, backup.name],
-  );
-  assertMatch(reported.line, /connection refused/);
-});
+    await primary.kill();
+    const reported = await proxy.event("program.said", { line: /^failover\|/ });
+    const second = await proxy.event("promotion.finished", { epoch: 2 });
+    assertEquals(
+      reported.line.split("|").slice(0, 5),
+      ["failover", second.id, "2", primary.name, backup.name],
+    );
+    assertMatch(reported.line, /connection refused/);
+  },
+);
 
-scenario("a trigger that fails is a warning and nothing else", async (relay) => {
+scenario("a trigger that fails causes a warning only", async (relay) => {
   await using folder = await Folder.make();
   await using primary = await startUpstream({ says: "primary" });
   await folder.script("triggers/1-fails", "exit 7");
@@ -141,28 +144,31 @@ scenario(
   },
 );
 
-scenario("a candidate that dies during its triggers is left for the next", async (relay) => {
-  await using folder = await Folder.make();
-  await using first = await startUpstream({ says: "first" });
-  await using second = await startUpstream({ says: "second" });
-  const trigger = await folder.script(
-    "trigger.sh",
-    `[ "$1" = '${second.name}' ] || { ${waitForFile("go")}; }`,
-  );
-  await using proxy = spawnProxy({
-    upstreams: [first, second],
-    flags: { ...relay, "on-failover": trigger },
-  });
+scenario(
+  "a candidate that goes down during its triggers is replaced by the next one",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using first = await startUpstream({ says: "first" });
+    await using second = await startUpstream({ says: "second" });
+    const trigger = await folder.script(
+      "trigger.sh",
+      `[ "$1" = '${second.name}' ] || { ${waitForFile("go")}; }`,
+    );
+    await using proxy = spawnProxy({
+      upstreams: [first, second],
+      flags: { ...relay, "on-failover": trigger },
+    });
 
-  await proxy.event("trigger.started");
-  await first.kill();
-  await proxy.event("upstream.down", { upstream: first.name });
-  await folder.write("go", "");
+    await proxy.event("trigger.started");
+    await first.kill();
+    await proxy.event("upstream.down", { upstream: first.name });
+    await folder.write("go", "");
 
-  await proxy.event("promotion.abandoned", { to: first.name });
-  await proxy.event("port.opened");
-  assertEquals(await proxy.ask(), "second");
-});
+    await proxy.event("promotion.abandoned", { to: first.name });
+    await proxy.event("port.opened");
+    assertEquals(await proxy.ask(), "second");
+  },
+);
 
 scenario("a second signal ends a trigger that ignores the first one", async (relay) => {
   await using folder = await Folder.make();
