@@ -235,6 +235,10 @@ testWithPrograms(
       assertEquals(checked, { code: 0, text: "" });
       const promoted = await runScript(folder, "postgres_promote.sh", name, {});
       assertEquals(promoted, { code: 0, text: "" });
+      const rehearsed = await runScript(folder, "postgres_promote.sh", name, {
+        FAILOVER_EVENT: "drill",
+      });
+      assertEquals(rehearsed, { code: 0, text: "" });
       const stale = await runScript(folder, "postgres_check.sh", name, { FAILOVER_ACTIVE: "b:1" });
       assertEquals(stale.code, 1);
       assertMatch(stale.text, /stale primary/);

@@ -4,6 +4,8 @@
  */
 import { assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
+import { runCommand } from "../harness/command.ts";
+import { Control } from "../harness/control.ts";
 import { Folder } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startProxy } from "../harness/proxy.ts";
@@ -38,6 +40,7 @@ scenario(
   "what Redis has replicated is kept when its master is killed, and writing continues",
   async (relay) => {
     await using folder = await Folder.make();
+    await using control = await Control.make();
     await copyScripts(folder.path, "redis_check.sh", "redis_promote.sh");
     const [port, replicaPort] = [unusedPort(), unusedPort()];
     const master: Named = { name: `127.0.0.1:${port}` };
@@ -52,8 +55,13 @@ scenario(
         ...relay,
         "check-host": folder.at("redis_check.sh"),
         "on-failover": folder.at("redis_promote.sh"),
+        "control": control.path,
       },
     });
+    // The replica stays one: the write below is still replicated to it.
+    await proxy.event("upstream.up", { upstream: replica.name });
+    const drill = await runCommand(["drill", "--run-triggers", "--control", control.path]);
+    assertEquals(drill.code, 0, drill.out + drill.err);
     const before = await proxy.connect();
     assertEquals(await command(before, "SET story told"), "+OK");
     assertEquals(await command(before, "WAIT 1 30000"), ":1");
