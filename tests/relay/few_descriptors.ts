@@ -20,6 +20,9 @@ export interface Seen {
 
 if (import.meta.main) {
   const [engine, port] = Deno.args;
+  // As the proxy does: Deno opens two descriptors for signals, by itself a moment after its start, and ends the
+  // process if it cannot.
+  Deno.addSignalListener("SIGTERM", () => {});
   const events: Event[] = [];
   const doubts: Doubt[] = [];
   const relay = startRelay(engine as "splice" | "stream", { ...SETTINGS, holdMs: 60_000 }, {
@@ -36,4 +39,5 @@ if (import.meta.main) {
   await Deno.stdin.read(new Uint8Array(1));
   console.log(JSON.stringify({ events, doubts, counters: relay.counters() } satisfies Seen));
   await relay[Symbol.asyncDispose]();
+  Deno.exit(0);
 }

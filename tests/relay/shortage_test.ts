@@ -69,7 +69,9 @@ for (const [engine, limit] of [["splice", 48], ["stream", 48]] as const) {
       const heard = await Promise.all(Array.from({ length: CLIENTS }, () => echoed(port)));
       const { doubts, counters, events } = await relay.stop();
       assertEquals(heard, Array(CLIENTS).fill(BYTES));
-      assertEquals(doubts, []);
+      // A busy machine may answer a connect late, which is asked about; a shortage is not.
+      const late = /^no answer to connect/;
+      assertEquals(doubts.filter(({ reason, hard }) => hard || !late.test(reason)), []);
       assertEquals([counters.accepted, counters.lost], [CLIENTS, 0]);
       assert(events.some(({ type }) => type === "accept.failed"), "no event was published");
     },
