@@ -139,7 +139,7 @@ function queueLength(port: number): number {
 }
 
 /** Fills the accept queue of a port from which nobody accepts, until the kernel answers no more connects. */
-class Filler implements AsyncDisposable {
+export class Filler implements AsyncDisposable {
   readonly #port: number;
   readonly #abort = new AbortController();
   #attempts: readonly Promise<void>[] = [];

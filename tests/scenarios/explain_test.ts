@@ -14,7 +14,8 @@ import { Folder } from "../harness/folder.ts";
 import { mayServeNames, NameServer } from "../harness/name_server.ts";
 import { argsOf, type Proxy, startProxy } from "../harness/proxy.ts";
 import { ENGINES, scenario, testWithPrograms } from "../harness/scenario.ts";
-import { startUpstream, type UpstreamProcess } from "../harness/upstream.ts";
+import { Filler, startUpstream, type UpstreamProcess } from "../harness/upstream.ts";
+import { closeConn } from "../../src/net/deno/conn.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
@@ -298,6 +299,10 @@ function httpArgs(
   ];
 }
 
+const RESPONSE = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nprimary";
+/** Length of an accept queue that is filled soon. */
+const SHORT_QUEUE = 4;
+
 const HTTP_FAULTS: readonly (readonly [
   fault: string,
   how: string,
@@ -327,8 +332,7 @@ for (const [fault, how, breaks] of HTTP_FAULTS) {
 scenario(
   "explain: in HTTP mode an upstream that resets connections is replaced in time",
   async (relay) => {
-    const response = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nprimary";
-    await using primary = await ResettingUpstream.start(response);
+    await using primary = await ResettingUpstream.start(RESPONSE);
     await using backup = await WebUpstream.start("backup");
     const flags = { ...HTTP_SETTINGS, ...relay };
     const worst = await worstOf("reset", httpArgs(primary, backup, flags));
@@ -339,6 +343,65 @@ scenario(
       ask: async () => (await proxy.get("/")).text,
       to: backup.url,
     });
+  },
+);
+
+/** An HTTP upstream in this process that stops answering, at all and to everybody, when it is told to. */
+class SilencedUpstream implements AsyncDisposable {
+  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: SHORT_QUEUE });
+  readonly #port = (this.#listener.addr as Deno.NetAddr).port;
+  readonly #conns: Deno.Conn[] = [];
+  readonly #filler = new Filler(this.#port);
+  #isSilent = false;
+  readonly #accepting = this.#accept();
+
+  readonly url = `http://127.0.0.1:${this.#port}`;
+
+  async #accept(): Promise<void> {
+    while (!this.#isSilent) {
+      const conn = await this.#listener.accept().catch(() => undefined);
+      if (conn === undefined) return;
+      this.#conns.push(conn);
+      void this.#serve(conn).catch(() => {});
+    }
+  }
+
+  async #serve(conn: Deno.Conn): Promise<void> {
+    const response = new TextEncoder().encode(RESPONSE);
+    while (await conn.read(new Uint8Array(4_096)) !== null) {
+      if (!this.#isSilent) await conn.write(response);
+    }
+  }
+
+  async silence(): Promise<void> {
+    this.#isSilent = true;
+    await this.#filler.fill(SHORT_QUEUE);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isSilent = true;
+    await this.#filler[Symbol.asyncDispose]();
+    this.#listener.close();
+    await this.#accepting;
+    for (const conn of this.#conns) closeConn(conn);
+  }
+}
+
+scenario(
+  "explain: in HTTP mode an upstream that answers nothing is replaced in time",
+  async (relay) => {
+    await using primary = new SilencedUpstream();
+    await using backup = await WebUpstream.start("backup");
+    const flags = { ...HTTP_SETTINGS, ...relay };
+    const worst = await worstOf("silent", httpArgs(primary, backup, flags));
+    await using proxy = await startWebProxy({ primary, backups: [backup], flags });
+    await proxy.event("upstream.up", { upstream: backup.url });
+    await within(worst, proxy, {
+      breaks: () => primary.silence(),
+      ask: async () => (await proxy.get("/")).text,
+      to: backup.url,
+    });
+    await proxy.event("upstream.down", { upstream: primary.url, reason: /no answer/ });
   },
 );
 
