@@ -23,6 +23,7 @@ import { briefReport, stateReport } from "./state_report.ts";
 import type { EventCounts } from "./event_counts.ts";
 import type { ServiceView } from "./view.ts";
 
+/** What the admin endpoints of a process show and call. */
 export interface AdminSettings {
   readonly clock: Clock;
   /** At least one. */

@@ -19,6 +19,7 @@ const MOVES: readonly MoveKind[] = ["start", "failover", "failback", "switchover
 
 type Durations = Map<string, readonly [Labels, Histogram]>;
 
+/** The counts of the process, which no restart of a service resets. */
 export class EventCounts {
   readonly #events = new Map<string, Count>();
   readonly #promotions = new Map<string, Count>();

@@ -8,7 +8,10 @@ export const EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 import type { Histogram } from "../base/histogram.ts";
 
+/** The labels of one sample. Names are trusted, values are escaped. */
 export type Labels = Readonly<Record<string, string | number>>;
+
+/** One line of a family: its labels and its value. */
 export type Sample = readonly [labels: Labels, value: number];
 
 /** A metric family as text; an empty string without samples. Names of counters must end in `_total`. */

@@ -13,6 +13,7 @@ export const FEED_QUEUE_MAX = 256;
  */
 export const FEED_BEAT_MS = 15_000;
 
+/** How one feed is written, and how it ends. */
 export interface FeedOptions {
   readonly clock: Clock;
   /** False if every event is to be a `message` for the reader, whatever its type is; true by default. */

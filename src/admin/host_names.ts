@@ -3,6 +3,7 @@
  * rebinding); the browser then treats us as the server of that page and lets it read our answers. That is not
  * possible with an IP address instead of a name, nor with a name of another domain.
  */
+
 /** An address as it stands in `Host`: with brackets around IPv6 (RFC 9110 section 7.2). */
 const ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|\[[\da-f:.]+(%\w+)?\])$/;
 

@@ -19,6 +19,7 @@ import { Server } from "../http1/server.ts";
  */
 export const ADMIN_CONNECTIONS_MAX = 64;
 
+/** An open listener. Disposal closes it and its connections at once. */
 export interface AdminListener extends AsyncDisposable {
   /** The bound address, with the system's choice if the port was 0. */
   readonly address: Address;

@@ -34,6 +34,7 @@ export interface ProcessFacts {
   readonly reportsBroken: number;
 }
 
+/** The whole answer to a scrape, in the format of `exposition.ts`. */
 export function metricsText(
   views: readonly ServiceView[],
   eventCounts: EventCounts,

@@ -16,6 +16,7 @@ import { ordersOf, readiness, serviceSentence, span } from "./page_words.ts";
 import { outlook } from "./state_report.ts";
 import { type ServiceView, upstreamRole } from "./view.ts";
 
+/** What the page shows, and whether it has buttons. */
 export interface PageSettings {
   readonly clock: Clock;
   readonly services: readonly ServiceView[];

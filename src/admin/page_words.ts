@@ -16,6 +16,7 @@ export interface Sentence {
   readonly since: number | undefined;
 }
 
+/** The sentence for a state, about what new clients meet. */
 export function serviceSentence(state: State): Sentence {
   const { admission, phase, lastServed } = state;
   const active = activeOf(state)?.upstream;

@@ -18,7 +18,10 @@ export interface DrillFindings {
   readonly faults: readonly DrillFault[];
 }
 
-/** One kind of fault, with the terms of its sum. */
+/**
+ * One kind of fault, as `failover explain` names it, and how long it keeps clients waiting: the sum of its
+ * terms. All times are in milliseconds.
+ */
 export interface DrillFault {
   readonly name: string;
   readonly worstMs: number;
@@ -35,6 +38,10 @@ export interface DrillOrder extends OrderSource {
   readonly runTriggers: boolean;
 }
 
+/**
+ * One service, as the admin endpoints see it. No function of it changes the service, except `order` and
+ * `drill`.
+ */
 export interface ServiceView {
   /** Its name in the events; empty where there is only one. */
   readonly name: string;
@@ -67,9 +74,11 @@ export interface ServiceView {
   drill?(order: DrillOrder): Promise<DrillFindings | string>;
 }
 
+/** How long one kind of fault goes unnoticed at worst. */
 export interface WorstDetection {
   /** The kind of fault, as `failover explain` names it. */
   readonly fault: string;
+  /** In milliseconds. */
   readonly ms: number;
 }
 
@@ -186,6 +195,8 @@ export function isReady(view: ServiceView): boolean {
 
 /** What the proxy uses an upstream for. */
 export type UpstreamRole = "active" | "candidate" | "standby" | "drained";
+
+/** All roles, in the order of the metrics. */
 export const UPSTREAM_ROLES: readonly UpstreamRole[] = [
   "active",
   "candidate",
@@ -193,6 +204,7 @@ export const UPSTREAM_ROLES: readonly UpstreamRole[] = [
   "drained",
 ];
 
+/** The role of an upstream now; `active` and `candidate` have precedence over `drained`. */
 export function upstreamRole(state: State, upstream: string): UpstreamRole {
   const { phase, drained } = state;
   if (activeOf(state)?.upstream.name === upstream) return "active";

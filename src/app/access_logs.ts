@@ -9,6 +9,7 @@ import { whyUnreadable } from "../config/unreadable.ts";
 import type { Publish } from "../events/events.ts";
 import { AccessLogFile } from "../report/access_log_file.ts";
 
+/** The open files of the process. */
 export class AccessLogs implements Disposable {
   readonly #files: ReadonlyMap<string, AccessLogFile>;
   /** One line for each file that cannot be opened. */
@@ -59,6 +60,7 @@ export class AccessLogs implements Disposable {
     return [...this.#files.keys()].some((path) => path !== "-");
   }
 
+  /** The next lines are written to the files that the paths name then. */
   reopen(): void {
     for (const file of this.#files.values()) file.reopen();
   }

@@ -42,6 +42,10 @@ export interface Orders {
   onUncaught(report: ReportUncaught): void;
 }
 
+/**
+ * How a run ended. Exit code 0: it was stopped. 1: it cannot run here now, for instance because an address is
+ * in use. 2: an option or a file that it names is wrong.
+ */
 export interface RunOutcome {
   readonly exitCode: 0 | 1 | 2;
   /** Error lines for stderr: why the program could not run. */

@@ -18,8 +18,10 @@ import { ProgramTriggers } from "../hooks/trigger.ts";
 /** How long a drill may take in all, in milliseconds: triggers may have no limit of their own. */
 const DRILL_MS = 10 * 60_000;
 
+/** The result for a service without triggers. */
 export const NO_PROGRAMS: FoundPrograms = { programs: [], errors: [], warnings: [] };
 
+/** What the drills of a service need from outside. */
 export interface DrillsContext {
   readonly clock: Clock;
   readonly publish: Publish;
@@ -34,6 +36,7 @@ export interface DrillsContext {
   readonly findTriggers: () => Promise<FoundPrograms>;
 }
 
+/** The drills of one service. A second one at the same time is refused. */
 export class Drills implements AsyncDisposable {
   readonly #config: ServiceConfig;
   readonly #context: DrillsContext;

@@ -47,6 +47,7 @@ export function clientLimits(config: HttpConfig): ClientLimits {
   };
 }
 
+/** The settings of a gateway; `pseudonym` is its name in `Via`. */
 export function gatewaySettings(
   config: HttpConfig,
   errorPage: ErrorPage,

@@ -15,6 +15,7 @@ export const HTTP = "http";
 /** One number for each upstream, by rank: 1 if it may take an exchange before a switch is decided. */
 export type StandIns = Int32Array<SharedArrayBuffer>;
 
+/** What a shard gets at its start. */
 export interface HttpShardSettings {
   readonly config: PlainConfig;
   readonly connectionsMax: number;
@@ -37,6 +38,7 @@ export type ToHttpShard =
 /** From a shard. Each question gets an answer of its kind, with the same number. */
 export type FromHttpShard = { readonly id: number; readonly question: HttpShardQuestion };
 
+/** What a shard asks the main thread. */
 export type HttpShardQuestion =
   /** Whole lines for the access log. */
   | { readonly about: "lines"; readonly lines: Uint8Array<ArrayBuffer> }
@@ -49,6 +51,7 @@ export type HttpShardQuestion =
     readonly headers: readonly (readonly [string, string])[];
   };
 
+/** The answer to the question with the same `about`. */
 export type HttpShardAnswer =
   | ({ readonly about: "lines" } & LinesOutcome)
   | { readonly about: "name"; readonly ips: readonly string[] }
@@ -65,6 +68,7 @@ export type PlainConfig = Omit<HttpConfig, "primary" | "backup"> & {
 };
 type PlainTarget = Target & { readonly url?: unknown };
 
+/** The config as data that `postMessage` can send. */
 export function plainConfig({ primary, backup, ...rest }: HttpConfig): PlainConfig {
   const targets = [primary, ...backup ?? []].map((target) =>
     target.kind === "url" ? { ...target, url: target.url.href as unknown as URL } : target
@@ -72,6 +76,7 @@ export function plainConfig({ primary, backup, ...rest }: HttpConfig): PlainConf
   return { ...rest, targets };
 }
 
+/** The config from which `plainConfig` made this. */
 export function httpConfigOf({ targets, ...rest }: PlainConfig): HttpConfig {
   const [primary, ...backup] = targets.map((target) =>
     target.kind === "url" ? { ...target, url: new URL(target.url) } : target

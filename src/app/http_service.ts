@@ -15,6 +15,7 @@ import type { Service, ServiceContext, Starter } from "./service.ts";
 import { checkDescriptors } from "./shares.ts";
 import { chooseSockets } from "./transport.ts";
 
+/** An HTTP service that can be started. */
 export function httpStarter(config: HttpConfig): Starter {
   return {
     listenOption: "listen",

@@ -41,6 +41,7 @@ import { httpUpstreams } from "./http_upstreams.ts";
 import { keepPoolThread } from "./pool_thread.ts";
 import { Questions } from "./questions.ts";
 
+/** How a thread makes the shard. It uses promises. */
 export const httpShard: ShardKind = {
   hasPromises: true,
   make: (settings, context) => new HttpShard(settings as HttpShardSettings, context),

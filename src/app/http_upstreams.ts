@@ -10,6 +10,7 @@ import type { Upstream } from "../failover/upstream.ts";
 import type { GatewayUpstream, StaticUpstream } from "../gateway/upstream.ts";
 import { checkedUpstreams, type HttpUpstreamsDeps, probeOf, targetsOf } from "./http_checks.ts";
 
+/** The upstreams of one service, for a thread that forwards. */
 export interface HttpUpstreams {
   /** In rank order. */
   readonly list: readonly Upstream[];
@@ -19,6 +20,7 @@ export interface HttpUpstreams {
   readonly probe: Probe;
 }
 
+/** Makes the upstreams. Nothing is connected yet. */
 export function httpUpstreams(config: HttpConfig, deps: HttpUpstreamsDeps): HttpUpstreams {
   const checked = checkedUpstreams(config, deps);
   const targets = targetsOf(config);

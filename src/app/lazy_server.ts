@@ -6,6 +6,7 @@ import type { Server } from "../http1/server.ts";
 import type { Conn } from "../net/conn.ts";
 import type { Acceptee } from "../net/transport.ts";
 
+/** The server, loaded or not. It has room until it is loaded. */
 export class LazyServer implements Acceptee {
   readonly #load: () => Promise<Server>;
   #server: Server | undefined;

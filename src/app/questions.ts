@@ -9,6 +9,7 @@ const REQUESTS_MAX = 64;
 /** How long one of them waits, in milliseconds. */
 const REQUEST_MS = 10_000;
 
+/** The questions of one shard. */
 export class Questions {
   readonly #clock: Clock;
   readonly #send: (question: FromHttpShard) => void;
@@ -45,6 +46,9 @@ export class Questions {
     return answer?.about === "lines" ? answer : { lost: 0, reason: "" };
   }
 
+  /**
+   * The main thread has answered question `id`; undefined if it cannot. An answer that is too late is ignored.
+   */
   answered(id: number, answer: HttpShardAnswer | undefined): void {
     this.#waiting.get(id)?.(answer);
     this.#waiting.delete(id);

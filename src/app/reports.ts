@@ -30,8 +30,10 @@ const EVENTS_KEPT = 256;
 /** How long the end of the program waits for the last log lines to be written, in milliseconds. */
 const LAST_LINES_MS = 1_000;
 
+/** All reports of the process, from its start to its end. */
 export class Reports implements AsyncDisposable {
   readonly events: EventStream;
+  /** The records of incidents of all services. */
   readonly incidents: Incidents;
   /** One for each service that has started. */
   readonly views: ServiceView[] = [];

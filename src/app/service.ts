@@ -10,6 +10,7 @@ import type { Programs } from "../hooks/program.ts";
 import type { AccessLogs } from "./access_logs.ts";
 import type { Threads } from "./threads.ts";
 
+/** What a service needs from the process. */
 export interface ServiceContext {
   readonly clock: Clock;
   /** The clock of checks that are far enough apart: its timers are up to 16 ms late, and cost little. */
@@ -40,6 +41,7 @@ export interface ServiceContext {
   publicEndpoints(view: ServiceView): Promise<FetchApp>;
 }
 
+/** A service that runs. */
 export interface Service {
   /** What the admin endpoints show of the service. */
   readonly view: ServiceView;

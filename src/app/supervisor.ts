@@ -16,6 +16,7 @@ const STABLE_MS = 10 * 60_000;
 /** How long the remaining parts of a dead service may take to end, in milliseconds. */
 const STOP_MS_MAX = 5_000;
 
+/** One service with its restarts. */
 export class Supervisor {
   /** What the admin endpoints show of the service; the same object after restarts. */
   readonly view: ServiceView;

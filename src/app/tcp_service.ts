@@ -12,6 +12,7 @@ import type { Need } from "../net/descriptors.ts";
 import { checkDescriptors, clientTablesOf } from "./shares.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
 
+/** A TCP service that can be started. */
 export function tcpStarter(config: TcpConfig): Starter {
   return {
     listenOption: "bind",

@@ -5,6 +5,7 @@
 import deno from "../../deno.json" with { type: "json" };
 import build from "../build.json" with { type: "json" };
 
+/** The version, such as `1.2.3`. */
 export const VERSION: string = deno.version;
 
 /** The line of `--version`, with the relay engine that `--relay auto` chooses on this machine. */

@@ -4,6 +4,9 @@
  */
 import { ConfigError, type Parsed } from "./config_error.ts";
 
+/**
+ * A TCP port of a host, or the path of a unix socket. `host` is an IP address or a name, without brackets.
+ */
 export type Address =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string };

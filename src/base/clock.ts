@@ -3,6 +3,7 @@
  * and move it, so that no test ever sleeps.
  */
 
+/** Tells the time, and calls back later. */
 export interface Clock {
   /** Milliseconds since an arbitrary moment, which never go back. For measuring and for deadlines. */
   now(): number;

@@ -19,6 +19,11 @@ interface FaultRow {
   readonly status?: number;
 }
 
+/**
+ * What follows from each fault: on whose side it is, whether the peer can have received anything, whether it
+ * is explicit (`hard`) or only silence, how it is called, and the HTTP status for the client (502 if none is
+ * given).
+ */
 export const FAULTS = {
   connectRefused: { side: "upstream", nothingSent: true, hard: true, words: "connection refused" },
   connectTimeout: {
@@ -195,6 +200,7 @@ export const FAULTS = {
   },
 } as const satisfies Record<string, FaultRow>;
 
+/** The name of a fault, the key of its row. */
 export type FaultName = keyof typeof FAULTS;
 
 /** The status that an HTTP client is answered when this fault ended its request. */

@@ -20,6 +20,7 @@ export function cellsOf(bounds: readonly number[]): number {
   return bounds.length + 2;
 }
 
+/** A histogram of times. Memory and cost do not depend on how many times are added. */
 export class Histogram {
   /** Upper ends of the ranges, in seconds, ascending; a last range without end follows. */
   readonly bounds: readonly number[];

@@ -5,6 +5,10 @@ const LEFT_SHARE = 0.9;
 /** A limit that is reached again within this time, in milliseconds, is not published again. */
 const PAUSE_MS = 10_000;
 
+/**
+ * The watch on one limit. It publishes again only after a tenth of the limit was free, and at most once in 10
+ * s.
+ */
 export class LimitWatch {
   readonly #max: number;
   readonly #publish: (max: number) => void;

@@ -3,6 +3,7 @@
 /** The number of keys that are remembered. With more, all are forgotten and may be logged again. */
 const KEYS_MAX = 100;
 
+/** The limits of one kind of line. At most 100 keys are remembered. */
 export class LogLimiter {
   readonly #everyMs: number;
   readonly #publishedAt = new Map<string, number>();

@@ -12,6 +12,7 @@ interface VariableRow {
   readonly help: string;
 }
 
+/** Each variable: which programs get it, and what it says. */
 export const PROGRAM_VARIABLES = {
   FAILOVER_SERVICE: { check: true, trigger: true, help: "name of the service" },
   FAILOVER_EPOCH: {
@@ -52,6 +53,8 @@ export const PROGRAM_VARIABLES = {
 } as const satisfies Record<string, VariableRow>;
 
 type Table = typeof PROGRAM_VARIABLES;
+
+/** The name of a variable. */
 export type ProgramVariable = keyof Table;
 type NamesFor<To extends "check" | "trigger"> = {
   [V in ProgramVariable]: Table[V] extends { readonly [K in To]: true } ? V : never;

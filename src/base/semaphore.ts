@@ -4,6 +4,7 @@
  * one may have been released.
  */
 
+/** A number of permits, for one thread or shared by several. */
 export interface Semaphore {
   /** How many permits there are. */
   readonly max: number;

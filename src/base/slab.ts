@@ -12,6 +12,7 @@ export interface Member {
   place: number;
 }
 
+/** The set. Adding and removing take constant time. */
 export class Slab<M extends Member> {
   readonly #members: M[] = [];
 

@@ -3,6 +3,7 @@
 /** Status codes from `from` to `to`, both included. */
 export interface StatusRange {
   readonly from: number;
+  /** Not less than `from`. */
   readonly to: number;
 }
 

@@ -51,6 +51,10 @@ export interface DrillReport {
   readonly faults: readonly DrillFault[];
 }
 
+/**
+ * Orders a drill and prints what it found. Returns 0 if `isGood`, else 1; after a refusal, the code of
+ * `printRefusal`.
+ */
 export async function drillCommand(
   { operands: { SERVICE }, values: { reason }, switches, json }: Arguments,
   connection: Connection,

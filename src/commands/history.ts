@@ -17,6 +17,7 @@ export function eventsText(events: readonly PastEvent[]): string {
   return events.map(eventLine).join("\n");
 }
 
+/** One line for one event, without a line end: time, service and message. */
 export function eventLine({ time, service, message }: PastEvent): string {
   return `${time}  ${service === "" ? "" : `[${service}] `}${oneLine(message)}`;
 }

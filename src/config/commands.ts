@@ -14,6 +14,7 @@ export interface CommandFlag {
   readonly isMany?: true;
 }
 
+/** One row of the table of commands. */
 export interface Command {
   readonly help: string;
   /** The arguments after the name: `HOST` is required, `[ID]` is not. */
@@ -31,6 +32,7 @@ const STATE_DIR = {
 } as const;
 const SERVICE = "[SERVICE]";
 
+/** All commands of the operator, in the order of `--help`. */
 export const COMMANDS = {
   status: {
     help: "Show what each service is doing, since when, and why",
@@ -154,7 +156,10 @@ export const COMMANDS = {
   },
 } as const satisfies Record<string, Command>;
 
+/** The name of a command, as it is typed. */
 export type CommandName = keyof typeof COMMANDS;
+
+/** All names, in the order of the table. */
 export const COMMAND_NAMES = Object.keys(COMMANDS) as readonly CommandName[];
 
 /** Flags of every command. */
@@ -169,7 +174,11 @@ export const COMMON_FLAGS: Readonly<Record<string, CommandFlag>> = {
 
 /** Exit codes of every command. */
 export const EXIT_NO_PROCESS = 3;
+
+/** The command line is wrong (`EX_USAGE` of sysexits(3)). */
 export const EXIT_USAGE = 64;
+
+/** What the exit codes of every command mean. */
 export const COMMON_EXITS: Readonly<Record<number, string>> = {
   [EXIT_NO_PROCESS]: "no proxy can be reached",
   [EXIT_USAGE]: "the command line is wrong",
@@ -180,6 +189,7 @@ export function commandOf(name: CommandName): Command {
   return COMMANDS[name];
 }
 
+/** True if this word, the first argument, is a command and not an option. */
 export function isCommand(word: string | undefined): word is CommandName {
   return word !== undefined && Object.hasOwn(COMMANDS, word);
 }

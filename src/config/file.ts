@@ -10,6 +10,7 @@ import type { Written } from "./kinds.ts";
 import { keyLines } from "./lines.ts";
 import { type Key, KEYS, optionOf, yamlKeyOf } from "./options.ts";
 
+/** What a config file says, uninterpreted, and its errors. */
 export interface FileOptions {
   readonly top: Layer;
   /** By name, in the order of the file; undefined for a file of one service. */

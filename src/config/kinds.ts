@@ -14,6 +14,7 @@ import { ConfigError, type Parsed } from "../base/config_error.ts";
 /** An uninterpreted value from a file, an environment variable or a flag. */
 export type Written = string | null | readonly Written[] | { readonly [key: string]: Written };
 
+/** How the values of some options are read, printed and described. */
 export interface OptionKind<T> {
   /** Placeholder for the value in `--help`; empty for a flag that takes no value. */
   readonly metavar: string;
@@ -211,6 +212,7 @@ export interface Host {
   readonly address: Address;
 }
 
+/** An upstream of TCP mode: `HOST:PORT` or `unix:/PATH`. */
 export const host: OptionKind<Host> = {
   ...textKind({
     metavar: "HOST:PORT",
@@ -284,6 +286,7 @@ export type Failback =
   /** After it has been up for this many milliseconds without a break. */
   | { readonly kind: "after"; readonly ms: number };
 
+/** When traffic goes back: `auto`, `manual`, `never`, or a duration. */
 export const failback: OptionKind<Failback> = textKind<Failback>({
   metavar: "WHEN",
   parse(text) {

@@ -40,6 +40,7 @@ import {
 import { NO_SCRIPTS, scriptsLayer, type Stat } from "./scripts_dir.ts";
 import { whyUnreadable } from "./unreadable.ts";
 
+/** The sources of the options, and what they are checked with. */
 export interface LoadInput {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -49,6 +50,7 @@ export interface LoadInput {
   readonly interfaces: Interfaces;
 }
 
+/** What the program is to do. */
 export type Loaded =
   /** A config to run or, with `check`, only to report on. */
   | {

@@ -42,6 +42,7 @@ const reports = rows({ group: "Reports", scope: "process", mode: "both" });
 const process = rows({ group: "Process", scope: "process", mode: "both" });
 const commands = rows({ group: "Commands", scope: "command", mode: "both" });
 
+/** All options, in the order of `--help`. */
 export const OPTIONS = {
   hosts: tcp(
     list(host, "HOST:PORT,…"),
@@ -342,7 +343,10 @@ export const OPTIONS = {
   version: commands(flag, "Print the version, and end", { short: "V" }),
 };
 
+/** The name of an option in code. */
 export type Key = keyof typeof OPTIONS;
+
+/** All keys, in the order of the table. */
 export const KEYS = Object.keys(OPTIONS) as readonly Key[];
 
 /** The row of an option, with its type widened to `Option`. */
@@ -375,6 +379,8 @@ type ServiceKeys<M extends Mode> = KeysWhere<
 export type TcpConfig = { readonly mode: "tcp" } & Values<ServiceKeys<"tcp">> & WithOrigins;
 /** All options of one HTTP service. */
 export type HttpConfig = { readonly mode: "http" } & Values<ServiceKeys<"http">> & WithOrigins;
+
+/** All options of one service; `mode` tells which. */
 export type ServiceConfig = TcpConfig | HttpConfig;
 /** The options that all services of the process share. */
 export type ProcessConfig = Values<KeysWhere<{ readonly scope: "process" }>> & WithOrigins;

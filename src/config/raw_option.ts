@@ -4,6 +4,7 @@ import { levenshteinDistance } from "@std/text/levenshtein-distance";
 import type { Written } from "./kinds.ts";
 import type { Key } from "./options.ts";
 
+/** The value of one option as it was written, and where. */
 export interface RawOption {
   readonly written: Written;
   /** `flag --hosts`, `environment HOSTS`, `config.yaml line 3`. */

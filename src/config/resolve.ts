@@ -17,6 +17,7 @@ import {
 } from "./options.ts";
 import { defaultOf, isFor, type Mode, type Option } from "./rows.ts";
 
+/** The modes in words, for errors and documents. */
 export const MODE_NAMES = { tcp: "TCP mode", http: "HTTP mode" } as const;
 
 /** The options whose presence decides the mode. */

@@ -1,6 +1,7 @@
 /** The type of a row in the table of options, and the functions that make rows. The table is in `options.ts`. */
 import type { OptionKind } from "./kinds.ts";
 
+/** What a service forwards: connections (`tcp`) or requests (`http`). */
 export type Mode = "tcp" | "http";
 
 /** The properties of a row besides its kind and help text. */
@@ -28,6 +29,7 @@ interface RowFacts {
   readonly writes?: { readonly tcp: "bind"; readonly http: "listen" };
 }
 
+/** One row of the table of options. */
 export type Option = RowFacts & {
   // deno-lint-ignore no-explicit-any -- rows of all types share one table
   readonly kind: OptionKind<any>;

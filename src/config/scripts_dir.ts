@@ -15,6 +15,7 @@ export type PathInfo = Pick<Deno.FileInfo, "isFile" | "isDirectory" | "mode">;
 /** Returns information about a path; throws as `Deno.statSync` does. */
 export type Stat = (path: string) => PathInfo;
 
+/** What a scripts folder implies. */
 export interface Scripts {
   readonly layer: Layer;
   readonly errors: readonly string[];

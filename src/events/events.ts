@@ -12,6 +12,7 @@
  */
 export type MoveKind = "start" | "failover" | "failback" | "switchover";
 
+/** One event. `type` is also the name in the log, the metrics and the feed. */
 export type Event =
   // The process
   | { type: "proxy.started"; version: string; services: number }
@@ -168,6 +169,7 @@ export type Event =
    */
   | { type: "request.refused"; client: string; status: number; reason: string; count: number };
 
+/** The event of one type. */
 export type EventOf<T extends Event["type"]> = Extract<Event, { type: T }>;
 
 /** Publishes an event of one service. Never throws and never waits. */

@@ -14,6 +14,7 @@ const LOG_INTERVAL_MS = 10_000;
 /** Refusals that are not the client's fault and are published nevertheless. */
 const OURS: ReadonlySet<FaultName> = new Set<FaultName>(["tooManyHeld"]);
 
+/** The troubles of one server. Its functions may be passed on without their object. */
 export class ServerTroubles {
   readonly #clock: Clock;
   readonly #publish: Publish;

@@ -17,8 +17,10 @@ export interface Stamped {
   readonly event: Event;
 }
 
+/** Receives each event, in order. It must return at once; if it throws it is removed. */
 export type Subscriber = (stamped: Stamped) => void;
 
+/** The stream and its last events. Events are numbered from 1. */
 export class EventStream {
   readonly #clock: Clock;
   readonly #keep: number;
@@ -43,6 +45,7 @@ export class EventStream {
     return this.#broken;
   }
 
+  /** Calls all subscribers. `service` is empty for an event of the process itself. */
   publish(service: string, event: Event): void {
     const stamped: Stamped = { seq: ++this.#seq, time: this.#clock.wall(), service, event };
     this.#recent.push(stamped);

@@ -18,6 +18,7 @@ export interface Term {
   readonly usualMs: number;
 }
 
+/** One kind of fault, and how long clients wait after it until they are served again. */
 export interface FaultEstimate {
   readonly name: string;
   /** What has happened. */
@@ -26,15 +27,18 @@ export interface FaultEstimate {
   readonly terms: readonly Term[];
   /** Infinity if it is not noticed, or if a trigger has no limit. */
   readonly worstMs: number;
+  /** The sum in a usual case, in milliseconds. */
   readonly usualMs: number;
   /** Why it is not noticed, or what else one should know. */
   readonly note?: string;
 }
 
+/** What the options of one service mean for its clients. */
 export interface Explanation {
   readonly service: string;
   readonly mode: "tcp" | "http";
   readonly faults: readonly FaultEstimate[];
+  /** Combinations of options that do not do what they seem to, one sentence each. */
   readonly traps: readonly string[];
 }
 

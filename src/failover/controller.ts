@@ -29,6 +29,7 @@ export interface Taken {
   readonly step: Step;
 }
 
+/** What the controller drives, and who is told of it. `ports.ts` has the contracts. */
 export interface ControllerPorts {
   readonly clock: Clock;
   readonly publish: Publish;
@@ -54,6 +55,10 @@ const ORDERS_MAX = 64;
 /** Receives each outcome of one order; the last one is final. */
 export type OnOutcome = (outcome: OrderOutcome) => void;
 
+/**
+ * One service's machine with its effects. Nothing happens before the input `begun`. Inputs, orders and effects
+ * may come at any time until disposal.
+ */
 export class Controller implements AsyncDisposable {
   /** Resolves after disposal; rejects when a step or a port failed, which only a bug can cause. */
   readonly finished: Promise<void>;
@@ -86,6 +91,7 @@ export class Controller implements AsyncDisposable {
     this.finished.catch(() => {});
   }
 
+  /** The present state; replaced with each step. */
   get state(): State {
     return this.#state;
   }

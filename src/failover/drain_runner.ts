@@ -33,6 +33,7 @@ interface Drain {
 
 function nothing(): void {}
 
+/** The drains of one data plane. Bounded: at most one for each upstream, with one timer. */
 export class DrainRunner<S> {
   readonly #host: DrainHost<S>;
   readonly #drains = new Map<string, Drain>();

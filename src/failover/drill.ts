@@ -22,15 +22,18 @@ export interface DrillCause {
 
 /** A trigger that has run; `reason` is undefined if it exited with 0. */
 export interface DrillTrigger {
+  /** Its path. */
   readonly program: string;
   readonly reason: string | undefined;
   readonly tookMs: number;
 }
 
+/** What a drill reads and calls. It gets nothing with which it could change the machine or the data plane. */
 export interface DrillPorts {
   readonly clock: Clock;
   readonly state: () => State;
   readonly policy: Policy;
+  /** The probe that the regular checks use, so a drill checks what a failover would check. */
   readonly probe: Probe;
   /** Runs the triggers; undefined if they are not to run. Rejects only because of a bug. */
   readonly runTriggers:
@@ -50,7 +53,9 @@ export interface DrillAnswer {
   readonly isSuspect: boolean;
 }
 
+/** What a drill found. */
 export interface DrillResult {
+  /** The upstream that serves now; undefined if none does. */
   readonly active: string | undefined;
   /** In rank order. */
   readonly answers: readonly DrillAnswer[];

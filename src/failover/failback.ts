@@ -4,6 +4,10 @@
  * in milliseconds.
  */
 
+/**
+ * Whether traffic returns to a better rank. `never`: only by a switchover. `auto`: as soon as that upstream is
+ * up. `manual`: only by order. `after`: when it has been up for `ms` milliseconds.
+ */
 export type FailbackPolicy =
   | { readonly kind: "never" }
   | { readonly kind: "auto" }

@@ -6,6 +6,7 @@
  */
 import type { ProbeResult } from "./ports.ts";
 
+/** How many consecutive results change a verdict. */
 export interface Thresholds {
   /** Consecutive passes that bring an upstream up; 1 or more. */
   readonly rise: number;
@@ -35,7 +36,9 @@ export interface Health {
 
 /** An upstream that could not be checked because of trouble on this machine. */
 export interface NoVerdict {
+  /** The machine's time of the first check without a verdict, in milliseconds. */
   readonly since: number;
+  /** Why the last such check gave none, for a person. */
   readonly reason: string;
   /** Consecutive verdicts since the last check without one. */
   readonly verdicts: number;

@@ -38,6 +38,7 @@ export interface Remembered extends WhoServed {
 export interface Memory extends WhoServed {
   /** The number of the last decision: the next one gets a larger number. */
   readonly epoch: number;
+  /** As in `State`, and so are all further fields. */
   readonly lastChosen: string | undefined;
   readonly failbacks: readonly number[];
   readonly failedMoves: FailedMoves | undefined;

@@ -36,6 +36,7 @@ export type OperatorOrder =
 
 /** Who gave an order, and why; `reason` is empty if none was given. */
 export interface OrderSource {
+  /** For the log: who gave it, such as `uid=1000 pid=42` or an address. */
   readonly by: string;
   readonly reason: string;
 }

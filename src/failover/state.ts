@@ -117,6 +117,7 @@ export interface MoveOrder {
  */
 export type Proof = "none" | "failed" | "passed";
 
+/** The phase, and what is true in it only. `until` and `doomedAt` are times of the machine. */
 export type Phase =
   | {
     readonly name: "selecting";
@@ -217,6 +218,10 @@ export interface LastServed {
   readonly since: number;
 }
 
+/**
+ * All that the machine knows of one service. It is never changed, only replaced. Times are those of the
+ * machine, in milliseconds.
+ */
 export interface State {
   readonly phase: Phase;
   /** In rank order. */
@@ -265,6 +270,7 @@ export interface State {
   readonly now: number;
 }
 
+/** What the machine learns. The time at which it learns it is a separate argument of `step`. */
 export type Input =
   | { readonly type: "begun" }
   | {
@@ -307,6 +313,7 @@ export type Effect =
   /** Answers the caller of an order. */
   | { readonly do: "settle"; readonly id: number; readonly outcome: OrderOutcome };
 
+/** The result of one input. */
 export interface Step {
   readonly state: State;
   readonly effects: readonly Effect[];

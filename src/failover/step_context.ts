@@ -53,6 +53,7 @@ export class StepContext {
     return isUp(this.health(name), this.policy);
   }
 
+  /** Adds an effect that acts on the world, after those requested so far. */
   requestAction(effect: Effect): void {
     this.effects.push(effect);
   }
@@ -62,10 +63,12 @@ export class StepContext {
     if (this.state.held === undefined) this.requestAction(effect);
   }
 
+  /** Answers the order `id`; a final outcome is its last answer. */
   settle(id: number, outcome: OrderOutcome): void {
     this.requestAction({ do: "settle", id, outcome });
   }
 
+  /** Publishes an event, after the effects requested so far. */
   emit(event: Event): void {
     this.effects.push({ do: "publish", event });
   }

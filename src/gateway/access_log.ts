@@ -14,6 +14,7 @@ import { clientOf } from "./forwarded_lines.ts";
 import { wordsOf } from "./answers.ts";
 import { type AccessFormat, accessLine, type AccessRecord } from "./access_record.ts";
 
+/** What the log needs from outside. */
 export interface AccessLogParts {
   readonly clock: Clock;
   readonly publish: Publish;
@@ -55,6 +56,7 @@ const TELL_NEXT_MS = 60_000;
 /** The status that is logged where the client left before there was one, as nginx has it. */
 const CLIENT_LEFT = 499;
 
+/** The log of one service in one thread. */
 export class AccessLog {
   readonly #service: string;
   readonly #format: AccessFormat;

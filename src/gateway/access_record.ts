@@ -1,5 +1,6 @@
 /** The record of one exchange in the access log, and the two formats of a line. Pure. */
 
+/** `json`: one object with every field of the record. `combined`: the format of Apache and nginx. */
 export type AccessFormat = "json" | "combined";
 
 /** Text comes from clients and may hold any character from U+0000 to U+00FF. */

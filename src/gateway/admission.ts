@@ -22,6 +22,7 @@ export const REJECTIONS = {
   gone: "clientGone",
 } as const satisfies Record<Rejection, FaultName>;
 
+/** How many exchanges may wait, and where that is counted. */
 export interface AdmissionLimits {
   /** Exchanges that may wait at the same time. 0: none may wait. */
   readonly heldMax: number;
@@ -35,6 +36,7 @@ interface Waiter {
   readonly end: (result: Route | Rejection) => void;
 }
 
+/** The gate of one service in one thread. */
 export class AdmissionGate {
   readonly #clock: Clock;
   readonly #semaphore: Semaphore;
@@ -44,6 +46,7 @@ export class AdmissionGate {
   #isFinal = false;
   /** Exchanges that waited and got a route. */
   released = 0;
+  /** The longest that an exchange waited, in milliseconds. */
   longestHoldMs = 0;
   /** How long exchanges waited for a route, however that ended. */
   readonly waits: Histogram;

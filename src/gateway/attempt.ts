@@ -45,6 +45,7 @@ export type Outcome =
   /** The response, or a part of it, could not be passed on: nothing can follow. */
   | { readonly is: "cut"; readonly fault: Fault };
 
+/** An attempt that failed while another one may still follow. */
 export interface Failure {
   readonly is: "failed";
   readonly fault: Fault;
@@ -53,6 +54,7 @@ export interface Failure {
   readonly reused: boolean;
 }
 
+/** The outcome of an attempt that succeeded: one object for all of them. */
 export const DONE: Outcome = { is: "done" };
 
 /** The `Failover` lines of first attempts, by the rank of the upstream: nearly all responses have one of them. */

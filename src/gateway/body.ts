@@ -19,6 +19,7 @@ export interface KeptTotal {
   bytes: number;
 }
 
+/** The body of one request, over all attempts. */
 export class RequestBody {
   readonly #source: BodySource;
   readonly #max: number;

@@ -28,6 +28,7 @@ export interface ConnectOptions {
   readonly settles: boolean;
 }
 
+/** The pending connects of one thread, to all upstreams of a service. */
 export class Connector {
   readonly #clock: Clock;
   readonly #all = new Slab<PendingConnect>();

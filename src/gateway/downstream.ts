@@ -25,6 +25,7 @@ type ExchangePart = Pick<
   | "memo"
 >;
 
+/** The client of one exchange. */
 export interface Client extends ExchangePart {
   readonly body: BodySource & {
     /** True if there is no payload at all. */

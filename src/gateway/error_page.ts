@@ -6,6 +6,7 @@ export interface ErrorPage {
   readonly bytes: Uint8Array;
 }
 
+/** The page that is sent if `--error-page` names none. */
 export const DEFAULT_PAGE: ErrorPage = {
   contentType: "text/html; charset=utf-8",
   bytes: new TextEncoder().encode(

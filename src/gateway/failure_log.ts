@@ -9,6 +9,7 @@ import type { Client } from "./downstream.ts";
 /** The same failure is published at most once in this time, in milliseconds. */
 const LOG_INTERVAL_MS = 1_000;
 
+/** The failures of one service in one thread. */
 export class FailureLog {
   readonly #clock: Clock;
   readonly #publish: Publish;

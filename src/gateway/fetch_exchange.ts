@@ -24,6 +24,7 @@ const LEFT_OUT = new Set([
   "te",
 ]);
 
+/** One request of `Deno.serve`, as the forwarder sees an exchange. */
 export class FetchExchange implements Client {
   readonly head: RequestHead;
   readonly body: Client["body"];

@@ -36,6 +36,7 @@ import { Running } from "./running.ts";
 import { attemptStatic, type StaticContext } from "./static_attempt.ts";
 import type { GatewayUpstream } from "./upstream.ts";
 
+/** What the operator has set about forwarding. */
 export interface ForwardSettings extends RequestSettings {
   /** The longest that one exchange may wait, all its waits taken together, in milliseconds. */
   readonly holdMs: number;
@@ -49,6 +50,7 @@ export interface ForwardSettings extends RequestSettings {
   readonly requestId: boolean;
   /** Statuses after which a request that may be repeated is sent to another upstream, if there is one. */
   readonly retryOn: readonly StatusRange[];
+  /** The page of each 503 that the proxy answers itself. */
   readonly errorPage: ErrorPage;
 }
 
@@ -83,6 +85,7 @@ const LOCAL_PAUSE_MS_MAX = 1_000;
 /** How long a request waits for a check before it is sent to the same upstream a second time, in milliseconds. */
 const CHECK_WAIT_MS = 250;
 
+/** Forwards the exchanges of one service in one thread. */
 export class Forwarder {
   readonly running: Running;
   readonly #settings: ForwardSettings;

@@ -21,6 +21,7 @@ import { RequestTimer } from "./request_times.ts";
 import { hasBeenHere } from "./headers.ts";
 import { isReserved } from "./reserved_path.ts";
 
+/** What the operator has set about a gateway. */
 export interface GatewaySettings extends ForwardSettings {
   /** Requests that may wait at one time; further ones get 503 at once. */
   readonly heldMax: number;
@@ -33,6 +34,7 @@ export interface GatewaySettings extends ForwardSettings {
 /** The shortest time between two warnings about requests that came back to us, in milliseconds. */
 const LOOP_WARNED_MS = 60_000;
 
+/** What a gateway needs from outside. */
 export interface GatewayContext extends Omit<ForwardContext, "gate"> {
   /** Limits the requests that wait, where the limit is shared with other threads. */
   readonly held?: Semaphore;
@@ -79,9 +81,11 @@ export interface GatewayCounters {
   readonly clientSentBytes: number;
   /** Bytes of response bodies, and of upgraded connections. */
   readonly clientReceivedBytes: number;
+  /** The longest that an exchange waited for an upstream, in milliseconds. */
   readonly longestHoldMs: number;
 }
 
+/** The data plane of one service in one thread. */
 export class Gateway implements DataPlane, Disposable {
   readonly #gate: AdmissionGate;
   readonly #forwarder: Forwarder;

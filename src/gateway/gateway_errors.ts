@@ -3,6 +3,7 @@
 /** This many 502, 503 or 504 in a row put an upstream in doubt. */
 export const GATEWAY_ERRORS_MAX = 5;
 
+/** The counts of one thread, by the name of the upstream. */
 export class GatewayErrors {
   readonly #inRow = new Map<string, number>();
 

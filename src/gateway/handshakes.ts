@@ -9,6 +9,8 @@ import type { TlsSocket, UnfinishedTls } from "../net/deno/unfinished_tls.ts";
 
 /** The most handshakes at one time; fewer where few connections are allowed. */
 export const HANDSHAKES_MAX = 512;
+
+/** The limit of handshakes at one time is not less than this, however few connections are allowed. */
 export const HANDSHAKES_MIN = 16;
 /** A handshake may be ended for others after this, in milliseconds, if its client has sent nothing … */
 const SILENT_MS = 250;
@@ -24,11 +26,13 @@ export type HandshakeSockets = Pick<UnfinishedTls, "end" | "isSilent">;
 export interface Handshake {
   readonly conn: TlsSocket;
   readonly group: string;
+  /** When it began, by the clock, in milliseconds. */
   readonly since: number;
   /** True once its client is known to have begun. */
   hasBegun: boolean;
 }
 
+/** The handshakes of one listener. */
 export class Handshakes {
   readonly #clock: Clock;
   readonly #sockets: HandshakeSockets;

@@ -23,6 +23,7 @@ export type ClientLimits = Partial<
   Pick<ServerLimits, "headMs" | "idleMs" | "bodyMs" | "writeMs" | "headBytesMax">
 >;
 
+/** Where clients connect, and what they may do. */
 export interface ListenSettings {
   readonly address: Address;
   /** Connections at one time. A few more are accepted, to wait; the others stay in the kernel's queue. */
@@ -35,6 +36,7 @@ export interface ListenSettings {
   readonly tls?: TlsFiles | undefined;
 }
 
+/** What a port of the gateway needs from outside. */
 export interface ListenContext {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
@@ -51,6 +53,7 @@ export interface ListenContext {
   readonly accessLog?: AccessLog;
 }
 
+/** Counts of one port since it was opened. */
 export interface ListenCounters {
   /** Connections so far. */
   readonly accepted: number;
@@ -68,6 +71,7 @@ export interface Listening {
   readonly address: Address;
   /** Resolves when `stop` is done; rejects for a bug. */
   readonly finished: Promise<void>;
+  /** Connections at present. */
   readonly connections: () => number;
   /** Must be called when permits may have become free in other threads, or are wanted there. */
   permitsChanged(): void;

@@ -9,6 +9,7 @@ const HARMLESS = /^[\w.:=+@~-]{1,128}$/;
 const RANDOM_BYTES = 8;
 const COUNT_DIGITS = 8;
 
+/** Makes the ids of one thread. */
 export class RequestIds {
   /** Different in each process and thread. */
   readonly #prefix: string;

@@ -33,6 +33,8 @@ const OTHER = "_OTHER";
 const PLACES = 64;
 /** Of one place: its key, or 0 while it is free, and its histogram. */
 const PLACE_CELLS = 1 + cellsOf(REQUEST_BOUNDS);
+
+/** How many numbers one timer is made of. */
 export const REQUEST_CELLS = PLACES * PLACE_CELLS;
 
 /** The rank of an answer that no upstream gave. */
@@ -56,6 +58,7 @@ export interface RequestTimes {
   readonly times: Histogram;
 }
 
+/** The histograms of one thread. */
 export class RequestTimer {
   readonly #cells: Float64Array;
   readonly #places: Histogram[] = [];

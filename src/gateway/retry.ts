@@ -10,6 +10,7 @@ import type { Clock } from "../base/clock.ts";
 import { endAfter } from "../base/deadline.ts";
 import type { FaultName } from "../base/fault.ts";
 
+/** How far an attempt came before it failed. */
 export type Stage =
   /** No byte of the request was given to the operating system. */
   | "nothingSent"

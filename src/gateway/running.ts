@@ -25,6 +25,7 @@ export interface Drainable extends Member {
   cut(fault: Fault): void;
 }
 
+/** The attempts of one service in one thread. */
 export class Running implements CoarseTimed {
   place = -1;
   readonly #deadlines: Deadlines;

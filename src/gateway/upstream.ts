@@ -3,6 +3,7 @@ import type { Upstream } from "../failover/upstream.ts";
 import type { Pool } from "../http1/pool.ts";
 import type { Origin, RequestRules } from "./headers.ts";
 
+/** A server, with its connections and the rules by which requests to it are rewritten. */
 export interface ServerUpstream extends Origin {
   readonly kind: "server";
   readonly upstream: Upstream;
@@ -10,6 +11,7 @@ export interface ServerUpstream extends Origin {
   readonly rules: RequestRules;
 }
 
+/** A folder or a page (`static/`), for which no connection is made. */
 export interface StaticUpstream {
   readonly kind: "static";
   readonly upstream: Upstream;
@@ -17,6 +19,7 @@ export interface StaticUpstream {
   readonly respond: (request: Request) => Promise<Response>;
 }
 
+/** An upstream of HTTP mode. */
 export type GatewayUpstream = ServerUpstream | StaticUpstream;
 
 /** The name of an upstream toward clients: its rank, since its configured name may be confidential. */

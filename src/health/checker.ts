@@ -15,6 +15,7 @@ import type { Checks, Probe, ProbeContext, ProbeResult } from "../failover/ports
 import type { Upstream } from "../failover/upstream.ts";
 import { unlessStoodStill } from "./standstill.ts";
 
+/** What is checked, and how often. */
 export interface CheckerSettings {
   readonly upstreams: readonly Upstream[];
   readonly probe: Probe;

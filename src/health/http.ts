@@ -23,6 +23,7 @@ export interface HttpCheck {
   readonly headers: readonly (readonly [name: string, value: string])[];
 }
 
+/** When a check over HTTP passes. */
 export interface HttpProbeSettings {
   /** Deadline for connection, handshake and response head together, in milliseconds. */
   readonly timeoutMs: number;

@@ -15,6 +15,7 @@ export const CHECK_LINES_MAX = 200;
 /** The maximum number of different failures of one upstream that are logged until the outcome changes. */
 export const FAILURES_MAX = 16;
 
+/** Which program checks upstreams, and how long it may take. */
 export interface CheckSettings {
   readonly path: string;
   /** The deadline of one run in milliseconds; more than 0. */

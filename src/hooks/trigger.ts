@@ -15,6 +15,7 @@ import type { Ending, Programs } from "./program.ts";
 /** Why triggers run: a promotion, or a drill. */
 export type TriggerCause = Promotion | DrillCause;
 
+/** Which programs run at a promotion, and how long they may take. */
 export interface TriggerSettings {
   /** A program, or a directory of programs. */
   readonly path: string;

@@ -17,6 +17,7 @@ export interface BufferedConnFaults {
   readonly slowWrite: FaultName;
 }
 
+/** What connections of one server or pool have in common. */
 export interface BufferedConnOptions {
   readonly deadlines: Deadlines;
   /** Without a byte taken by the peer, in milliseconds. */
@@ -45,6 +46,7 @@ export interface Filler {
 /** Made once, because an Error is expensive and most connections end well. */
 const CLOSED = new Fault("closedUnused", "closed by us");
 
+/** One connection, on either side of the proxy. */
 export class BufferedConn implements Conn, Reader, CoarseTimed {
   /** An object that is closed together with it. */
   companion: { close(): void } | undefined;

@@ -4,6 +4,7 @@ import type { Clock } from "../base/clock.ts";
 /** How long it waits. The RFC forbids to wait for ever. */
 const CONTINUE_MS = 1_000;
 
+/** The wait of one connection; one at a time. */
 export class ContinueWait {
   #end: ((mayGoOn: boolean) => void) | undefined;
 

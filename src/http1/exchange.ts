@@ -27,6 +27,7 @@ export interface DrainState {
   readonly draining: boolean;
 }
 
+/** One exchange. It is valid until its handler has ended. */
 export class Exchange {
   readonly head: RequestHead;
   readonly body: Body;

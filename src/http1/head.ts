@@ -28,6 +28,7 @@ const QUERY = 63;
 
 const METHOD_BYTES_MAX = 32;
 
+/** Beyond these limits a head is refused. */
 export interface HeadLimits {
   /** Size of a head in bytes, from its first byte to its closing empty line. */
   readonly headBytesMax: number;

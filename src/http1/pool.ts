@@ -11,6 +11,7 @@ import { type ConnectionOwner, UpstreamConn, type UpstreamConnOptions } from "./
 import type { Dial } from "../net/conn.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 
+/** How connections to one upstream are made and kept, with the defaults. */
 export interface PoolOptions {
   readonly dial: Dial;
   readonly deadlines: Deadlines;
@@ -40,6 +41,7 @@ const OBSERVED_IDLE_MS_MIN = 20;
 /** How long we remember after which idle time an upstream has closed connections. */
 const OBSERVED_FOR_MS = 60_000;
 
+/** The connections to one upstream, in one thread. */
 export class Pool implements ConnectionOwner {
   readonly #dial: Dial;
   readonly #client: UpstreamConnOptions;

@@ -32,6 +32,7 @@ function giveBuffer(buffer: Bytes): void {
   if (buffer.length === LARGE_BYTES && largeFree.length < LARGE_KEPT_MAX) largeFree.push(buffer);
 }
 
+/** The buffer of one connection. */
 export class ReadBuffer {
   /** The bytes from `start` to `end` are unused. */
   bytes: Bytes = NONE;

@@ -9,6 +9,7 @@ export interface Reply {
   readonly body: Body;
 }
 
+/** How one request is sent and its response awaited. */
 export interface ExchangeOptions {
   /** From the last byte of the request to the last of the response head, in milliseconds; 0 is never. */
   readonly responseMs: number;

@@ -29,6 +29,7 @@ import type { Task } from "./task.ts";
  */
 export type Handler = (exchange: Exchange) => Promise<void> | Task;
 
+/** Limits of a server and their defaults. Times are in milliseconds; sizes are in bytes. */
 export interface ServerLimits {
   /** From the first byte of a head to its last. 10 s. */
   readonly headMs: number;
@@ -55,6 +56,7 @@ export interface ServerLimits {
   readonly connectionsMax: number;
 }
 
+/** The limits where an operator has set none. */
 export const SERVER_LIMITS: ServerLimits = {
   headMs: 10_000,
   idleMs: 75_000,
@@ -68,6 +70,7 @@ export const SERVER_LIMITS: ServerLimits = {
   connectionsMax: 10_000,
 };
 
+/** What a server needs, and who learns of its trouble. */
 export interface ServerOptions {
   readonly deadlines: Deadlines;
   readonly handler: Handler;
@@ -110,6 +113,7 @@ interface WaitingRequest {
   readonly end: (hasPlace: boolean) => void;
 }
 
+/** The connections of one server in one thread. */
 export class Server implements CoarseTimed {
   place = -1;
   readonly limits: ServerLimits;

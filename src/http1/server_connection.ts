@@ -28,6 +28,7 @@ const TURNS = 4;
 /** … which are so far apart, in milliseconds. */
 const TURN_MS = 5;
 
+/** One connection of a server, from accept to close. */
 export class ServerConnection
   implements DrainState, BufferedConnEvents, BodyEvents, Filler, EndListener {
   place = -1;

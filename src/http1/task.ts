@@ -9,6 +9,7 @@ export interface EndListener {
   ended(error?: unknown): void;
 }
 
+/** Work under way. It ends once. */
 export class Task implements PromiseLike<void> {
   #isOver = false;
   #error: unknown;

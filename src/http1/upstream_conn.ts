@@ -16,6 +16,7 @@ import { HeadWriter } from "./head_writer.ts";
 import { bytesSource, sendMessage } from "./send.ts";
 import { BufferedConn, type BufferedConnEvents, type Filler } from "./buffered_conn.ts";
 
+/** What connections of one pool have in common. */
 export interface UpstreamConnOptions {
   readonly deadlines: Deadlines;
   /** How bodies of responses are read. Event streams may be silent for as long as they want. */
@@ -42,10 +43,10 @@ const EXPECT_BODY = ["POST", "PUT", "PATCH"];
 const INFORMATIONAL_MAX = 32;
 /** An idle connection keeps an output buffer of at most this size. */
 const OUT_KEPT_BYTES = 32 * 1024;
-
 /** Thrown when the response came before the body was sent, so that nobody needs the body. */
 const HELD_BACK = Symbol("held back");
 
+/** One connection. It ends with `close`, `abort` or `detach`, or when its owner does not keep it. */
 export class UpstreamConn implements BufferedConnEvents, Filler {
   /** When it was made, by the coarse clock. */
   readonly since: number;
@@ -134,10 +135,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
     return this.#io.received > this.#receivedBefore;
   }
 
-  /**
-   * Begins a request. Add its lines, `Host` among them, without the framing and connection fields, then
-   * `exchange`.
-   */
+  /** Begins a request. Add its lines, `Host` among them, without framing and connection; then `exchange`. */
   request(method: string, target: string): HeadWriter {
     this.#start(method).requestLine(method, target);
     return this.#out;

@@ -8,7 +8,9 @@ import { eachStep } from "./replay.ts";
 
 /** An answer of an upstream to a check; times are the machine's. */
 export interface Answered {
+  /** When the check began. */
   readonly begun: number;
+  /** When its result arrived. */
   readonly at: number;
   readonly result: ProbeResult;
 }
@@ -20,6 +22,7 @@ export interface Ran {
   readonly outcome: TriggerOutcome;
 }
 
+/** What happened during one recording, whatever was decided. */
 export interface RecordedFacts {
   /** By upstream, in the order of their arrival. */
   readonly answers: ReadonlyMap<string, readonly Answered[]>;
@@ -28,6 +31,7 @@ export interface RecordedFacts {
   readonly quietMs: readonly (number | undefined)[];
 }
 
+/** Collects the facts of a recording by replaying it. */
 export function factsOf(recorded: Recorded): RecordedFacts {
   const answers = new Map<string, Answered[]>();
   const triggers: Ran[] = [];

@@ -44,6 +44,7 @@ interface Ports {
   readonly rules: Rules | undefined;
 }
 
+/** An incident while it changes. All `time` arguments are milliseconds since 1970. */
 export class Incident {
   readonly recording: Recording | undefined;
   readonly #draft: Draft;
@@ -108,10 +109,12 @@ export class Incident {
     return this.#endedAt === undefined ? 0 : this.#clock.now() - this.#endedAt;
   }
 
+  /** True if a client has received an answer since clients were let in. */
   get hasSucceeded(): boolean {
     return this.#draft.t.first_success !== undefined;
   }
 
+  /** True if the promotion with this epoch belongs to it. */
   hasEpoch(epoch: number): boolean {
     return this.#epochs.has(epoch);
   }
@@ -138,6 +141,7 @@ export class Incident {
     this.#isOpening = true;
   }
 
+  /** A round of selection has found nobody. */
   takeNobody(time: number): void {
     this.#draft.rounds_failed++;
     this.reach("nobody", time);
@@ -207,6 +211,7 @@ export class Incident {
     if (received > this.#received) this.reach("first_success", this.#clock.wall());
   }
 
+  /** Ends it. It is observed further until `settle`. */
   end(outcome: IncidentOutcome, time: number, evidence: readonly EvidenceItem[]): void {
     this.#draft.outcome = outcome;
     this.#draft.evidence = [...evidence];

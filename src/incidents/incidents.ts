@@ -34,9 +34,12 @@ export interface IncidentStorage {
   inputs(id: string): Promise<Recorded | undefined>;
 }
 
+/** What the incidents of the process need from outside. */
 export interface IncidentsPorts {
   readonly clock: Clock;
+  /** Where they are kept beyond the end of the process; without it they are in memory only. */
   readonly storage?: IncidentStorage | undefined;
+  /** The version of this program, for the records. */
   readonly version: string;
   /** The present counts of the data plane of a service. */
   readonly counters: (service: string) => IncidentCounters;
@@ -67,6 +70,7 @@ interface KeptIncident {
   incident: Incident | undefined;
 }
 
+/** All incidents of the process. `take` must be subscribed before the first service starts. */
 export class Incidents {
   readonly #recorders: ReadonlyMap<string, Recorder>;
   /** Oldest first. */

@@ -7,12 +7,14 @@ import type { Effect, Input, State } from "../failover/state.ts";
 
 /** An input and when it was applied, in the machine's time, which never goes back. */
 export interface Entry {
+  /** In milliseconds. */
   readonly at: number;
   readonly input: Input;
 }
 
 /** A decision and when it was made. */
 export interface Decided {
+  /** A time of the machine, in milliseconds. */
   readonly at: number;
   readonly effect: Effect;
 }
@@ -35,6 +37,7 @@ const SEGMENT_ENTRIES = 32;
 /** With three upstreams and the usual interval three minutes, in about 60 KB for each service. */
 const SEGMENTS_MAX = 8;
 
+/** The log of one machine, in memory only and bounded in time and number. */
 export class InputLog {
   #segments: Segment[] = [];
   #last: State | undefined;

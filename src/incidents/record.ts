@@ -34,6 +34,7 @@ export const MOMENTS = [
   "recovered",
 ] as const;
 
+/** The name of a moment, and its key in `t`. */
 export type Moment = typeof MOMENTS[number];
 
 /** What each moment is, for people. */
@@ -55,6 +56,7 @@ export const MOMENT_WORDS: Readonly<Record<Moment, string>> = {
 /** One check result that counted. */
 export interface EvidenceItem {
   readonly upstream: string;
+  /** ISO 8601. */
   readonly time: string;
   readonly passed: boolean;
   readonly reason: string;
@@ -88,11 +90,15 @@ export interface IncidentClients {
   readonly hold_p99_ms: number | null;
   /** Those that waited and then got an upstream. */
   readonly released?: number;
+  /** Those turned away, given up on, or answered with an error of the proxy itself. */
   readonly lost?: number;
+  /** Those that left by themselves while they waited. */
   readonly abandoned?: number;
+  /** Attempts after the first of a request; in HTTP mode only. */
   readonly retried?: number;
 }
 
+/** One record. `failover history ID` shows it, and the state folder keeps it. */
 export interface IncidentRecord {
   /** Time and service: `20261121-030000.123-orders`. Unique over restarts. */
   readonly id: string;
@@ -124,6 +130,7 @@ export interface IncidentRecord {
   /** Sessions on the old upstream: those that were ended, and those that still moved bytes and stayed. */
   readonly sessions: { readonly cut: number; readonly kept: number };
   readonly clients: IncidentClients;
+  /** The version of the proxy that wrote it. */
   readonly version: string;
   /** Of the options of the service, to see whether two incidents had the same. */
   readonly config_hash: string;
@@ -137,7 +144,10 @@ export type Draft = {
     : IncidentRecord[K];
 };
 
-/** The counts of a data plane from which the clients of an incident follow. */
+/**
+ * The counts of a data plane from which the clients of an incident follow. Where `ServiceCounters` has them,
+ * too, they have the same meaning. All but `held` only grow.
+ */
 export interface IncidentCounters {
   readonly held?: number;
   readonly released?: number;
@@ -149,6 +159,7 @@ export interface IncidentCounters {
   readonly holdTimes?: HoldTimes;
 }
 
+/** A histogram of how long clients waited for an upstream. */
 export interface HoldTimes {
   /** Upper ends of the ranges, in seconds, ascending. */
   readonly bounds: readonly number[];
@@ -203,6 +214,7 @@ export function stampOf(wallMs: number): string {
   return `${day!.replaceAll("-", "")}-${time!.slice(0, 12).replaceAll(":", "")}`;
 }
 
+/** A time in milliseconds since 1970 as ISO 8601 in UTC. */
 export function isoOf(wallMs: number): string {
   return new Date(wallMs).toISOString();
 }

@@ -14,14 +14,18 @@ import type { Rules } from "./recording.ts";
 import { InputLog } from "./input_log.ts";
 import { Timeline } from "./timeline.ts";
 
+/** What each record of the service says. */
 export interface RecorderSettings {
   readonly service: string;
   /** The upstream of rank 0. */
   readonly primary: string;
+  /** The version of this program. */
   readonly version: string;
+  /** A hash of the options of the service, to see whether two incidents had the same. */
   readonly configHash: string;
 }
 
+/** What the recorder of a service needs from outside. */
 export interface RecorderPorts {
   readonly clock: Clock;
   /** The present counts of the data plane. */
@@ -49,6 +53,7 @@ const LEAD_MS = 5_000;
 /** Incidents that may still change after their end: by triggers beside the traffic, and by long drains. */
 const LATE_MAX = 8;
 
+/** The recorder of one service. It lives as long as the process, also if the service is restarted. */
 export class Recorder {
   readonly timeline: Timeline;
   readonly #settings: RecorderSettings;

@@ -26,6 +26,7 @@ export interface Recorded extends InputRange, Rules {
   readonly isCutOff: boolean;
 }
 
+/** The recording of one incident, from some time before its beginning until `end`. */
 export class Recording {
   readonly wallOffset: number;
   readonly #rules: Rules;

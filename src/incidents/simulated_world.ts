@@ -29,6 +29,10 @@ interface UpstreamChecks {
   timer: number;
 }
 
+/**
+ * The world of one machine. It takes what the record says about upstreams and triggers from `facts`, and
+ * drives `machine` until the end.
+ */
 export class SimulatedWorld {
   readonly #recorded: Recorded;
   readonly #facts: RecordedFacts;

@@ -31,6 +31,7 @@ interface WaitingWrite {
   readonly recorded: Recorded | undefined;
 }
 
+/** The incidents of one state folder. One write at a time; at most `WAITING_MAX` incidents wait for it. */
 export class IncidentStore implements AsyncDisposable {
   readonly #folder: string;
   readonly #clock: Clock;

@@ -29,9 +29,11 @@ export interface StoredIncident {
   readonly inputsLine: string | undefined;
 }
 
+/** What the file holds. */
 export interface Contents {
   /** By id, oldest first; those before the last `STORED_MAX` are left out. */
   readonly incidents: ReadonlyMap<string, StoredIncident>;
+  /** How many lines the file has, the damaged ones included. */
   readonly lines: number;
   readonly damaged: number;
   /** True if the last line has no end: the next one must begin with a new line. */

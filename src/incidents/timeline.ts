@@ -25,6 +25,7 @@ const KEPT_MS = 24 * 3_600_000;
 /** Most changes of one service; with more, the oldest are forgotten. */
 export const CHANGES_MAX = 1_000;
 
+/** The timeline of one service, in memory only: at most `CHANGES_MAX` changes. */
 export class Timeline {
   readonly #clock: Clock;
   readonly #kept: KeptChange[] = [];

@@ -19,6 +19,7 @@ import { rebase } from "./rebase.ts";
 import type { Recorded } from "./recording.ts";
 import { type Decided, decisionsOf } from "./input_log.ts";
 
+/** The result of a replay with other options. Times are the machine's, in milliseconds. */
 export interface WhatIf {
   readonly decided: readonly Decided[];
   /** The time of the last recorded input: what was decided later is extrapolated. */
@@ -81,6 +82,7 @@ export function whatIf(recorded: Recorded, policy: Policy): WhatIf {
 
 /** The moment at which the two machines part. */
 export interface Divergence {
+  /** When they part, in the machine's time, in milliseconds. */
   readonly at: number;
   /** The first recorded entry that the other machine has not taken. */
   readonly index: number;

@@ -17,6 +17,7 @@ export interface Pipe {
   readonly capacity: number;
 }
 
+/** Options of a socket, set before it is used. */
 export interface SocketOptions {
   /** TCP_USER_TIMEOUT in milliseconds; 0 leaves it to the system (tcp(7)). */
   readonly userTimeoutMs: number;
@@ -24,6 +25,7 @@ export interface SocketOptions {
   readonly keepAliveLater?: boolean;
 }
 
+/** Options of a listening socket; those of `SocketOptions` are for the sockets that it accepts. */
 export interface ListenOptions extends SocketOptions {
   /** Length of the accept queue; `net.core.somaxconn` limits it further (listen(2)). */
   readonly backlog: number;
@@ -31,14 +33,20 @@ export interface ListenOptions extends SocketOptions {
   readonly socketMode?: number;
 }
 
-/** What `eventFlags` is made of (epoll_ctl(2)). */
+/** What `eventFlags` is made of (epoll_ctl(2)). This one: bytes, an end or a client can be read, `EPOLLIN`. */
 export const READABLE = 0x001;
+/** Urgent data (TCP) can be read: `EPOLLPRI`. */
 export const URGENT = 0x002;
+/** The socket accepts bytes again, or a connect has ended: `EPOLLOUT`. */
 export const WRITABLE = 0x004;
+/** The socket has an error, which `takeError` tells: `EPOLLERR`. */
 export const FAILED = 0x008;
+/** Both directions have ended: `EPOLLHUP`. */
 export const HUNG_UP = 0x010;
+/** The peer has closed its sending side: `EPOLLRDHUP`. */
 export const PEER_ENDED = 0x2000;
 
+/** The system calls of one thread, with an epoll of its own. */
 export interface Kernel {
   /** A monotonic clock, in milliseconds. */
   now(): number;

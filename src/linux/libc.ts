@@ -68,6 +68,7 @@ const PIPE_DEFAULT_BYTES = 64 * 1024;
 const EVENT_WORDS = Deno.build.arch === "x86_64" ? 3 : 4;
 const DATA_WORD = EVENT_WORDS - 2;
 
+/** The kernel as one thread calls it. Contracts that `Kernel` has are not repeated here. */
 export class Libc implements Kernel {
   readonly scratch = new Uint8Array(SCRATCH_BYTES);
   readonly #c: Symbols;

@@ -2,6 +2,8 @@
 
 // Counts are declared i32/u32 although C has ssize_t/size_t: Deno returns 64-bit results as bigint, which
 // costs an allocation, and no count here comes near 2^31.
+
+/** Those that concern sockets, pipes and epoll. */
 export const LIBC = {
   __errno_location: { parameters: [], result: "pointer" },
   accept4: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" }, // int, sockaddr*, socklen_t*, int flags

@@ -10,6 +10,7 @@
 import type { Kernel } from "./kernel.ts";
 import { type Timed, TimerWheel } from "./timer_wheel.ts";
 
+/** Receives what epoll reports about a descriptor (epoll(7)). */
 export interface Watcher {
   /** `flags` is made of READABLE, WRITABLE … of `kernel.ts`. */
   ready(fd: number, flags: number): void;
@@ -27,6 +28,7 @@ export interface BugHandler {
 export interface Tick {
   /** True while it is queued; only the loop writes it. */
   queued: boolean;
+  /** Does a part of the work; queues itself again if there is more. */
   run(): void;
 }
 
@@ -40,6 +42,7 @@ const BULK_ALONE_MS = 100;
 /** The longest sleep, in milliseconds; so a loop without traffic calls `beat` this often. */
 const SLEEP_MAX_MS = 500;
 
+/** The loop of one thread. */
 export class Loop {
   readonly kernel: Kernel;
   readonly #watchers: (Watcher | undefined)[] = [];

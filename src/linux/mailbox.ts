@@ -10,6 +10,7 @@ import type { Loop, Tick, Watcher } from "./loop.ts";
 /** Envelopes taken in one tick, so that many orders cannot delay the traffic. */
 const ENVELOPES_MAX = 64;
 
+/** Receives the messages of a mailbox. */
 export interface MailReader<Envelope> {
   /** Takes one message. */
   read(envelope: Envelope): void;
@@ -17,6 +18,7 @@ export interface MailReader<Envelope> {
   woken(): void;
 }
 
+/** The receiving end, in the loop of its thread. */
 export class Mailbox<Envelope> implements Watcher, Tick {
   queued = false;
   readonly #libc: Libc;

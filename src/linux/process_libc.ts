@@ -26,6 +26,7 @@ export interface PeerCredentials {
   readonly uid: number;
 }
 
+/** The functions of libc that concern the process. Throws what `Deno.dlopen` throws. */
 export class ProcessLibc {
   readonly #library = Deno.dlopen("libc.so.6", LIBC_OF_PROCESS);
 

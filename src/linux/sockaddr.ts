@@ -10,6 +10,7 @@ const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
 
+/** A decoded socket address. `path` is empty for a socket without a name. */
 export type Endpoint =
   | { readonly kind: "ip"; readonly ip: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string };
@@ -48,10 +49,12 @@ export function literalSockaddr(address: Address): SockAddr | undefined {
     : ipSockaddr(address.host, address.port);
 }
 
+/** True for the address of a unix socket. */
 export function isUnix(address: SockAddr): boolean {
   return address[0] === AF_UNIX;
 }
 
+/** True for an address of IPv6, mapped ones included. */
 export function isIpv6(address: SockAddr): boolean {
   return address[0] === AF_INET6;
 }

@@ -13,9 +13,11 @@ export interface Timed {
   /** Neighbours in the slot: each slot is a circular list with a head. */
   next: Timed | undefined;
   previous: Timed | undefined;
+  /** Called once, when it is due; the deadline is no longer set then. `now` is in milliseconds. */
   expire(now: number): void;
 }
 
+/** The time of a deadline that is not set. */
 export const NEVER = Infinity;
 
 /** A deadline that calls `run` when it is due, for a caller that has no object with these fields. */
@@ -41,6 +43,7 @@ function throwOn(error: unknown, _timed: Timed): void {
   throw error;
 }
 
+/** The deadlines of one loop. */
 export class TimerWheel {
   readonly #ticks = slots(TICKS);
   readonly #blocks = slots(BLOCKS);

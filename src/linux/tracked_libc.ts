@@ -18,6 +18,7 @@ export function newMarks(): Marks {
   return new Uint8Array(new SharedArrayBuffer(FDS_MAX));
 }
 
+/** The kernel, for a thread whose descriptors must be closed if it dies. */
 export class TrackedLibc extends Libc {
   readonly #marks: Marks;
 

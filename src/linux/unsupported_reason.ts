@@ -18,6 +18,7 @@ export function kernelUnsupportedReason(): string | undefined {
   }
 }
 
+/** True if Deno has granted this permission. Never asks the user. */
 export function isGranted(permission: Deno.PermissionDescriptor): boolean {
   return Deno.permissions.querySync(permission).state === "granted";
 }

@@ -12,6 +12,7 @@ import { ipv4Of, parseIp } from "../base/ip.ts";
 
 /** The tables of a service, as plain data for `postMessage`. */
 export interface ClientTables {
+  /** Connections that one client may have at one time. */
   readonly max: number;
   /** Places in one table; a power of two. */
   readonly size: number;
@@ -45,6 +46,7 @@ export function newClientTables(
 /** What is told of clients that were refused. */
 export type OnRefused = (client: string, max: number, count: number) => void;
 
+/** The limit as one thread applies it to the connections that it accepts. */
 export class ClientLimit {
   readonly #tables: ClientTables;
   readonly #own: number;

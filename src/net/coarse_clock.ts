@@ -10,6 +10,7 @@ const FAR_MS = 1e11;
 /** The longest sleep, in milliseconds; it is only so that a search for the next deadline is short. */
 const SLEEP_MAX_MS = 8_000;
 
+/** The clock; `now` and `wall` are exact. Timers are late, never early. */
 export class CoarseClock implements Clock {
   readonly #clock: Clock;
   readonly #wheel: TimerWheel;

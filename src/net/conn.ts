@@ -3,6 +3,7 @@
  * sockets of the kernel. It has no deadlines: the caller that waits sets them (`http1/buffered_conn.ts`).
  */
 
+/** An open connection. Its owner must call `close` or `reset` in the end. */
 export interface Conn {
   /**
    * Reads available bytes into `buffer`. Resolves with their number, 1 to `buffer.length`, or with null when

@@ -18,6 +18,7 @@ export const TICK_MS = 250;
 /** The most that the coarse time advances in one tick. */
 const ADVANCE_MS_MAX = 1.5 * TICK_MS;
 
+/** The clock and the timer of one set. Times are in milliseconds. */
 export class Deadlines {
   /** For the rare wait that needs an exact timer. */
   readonly clock: Clock;

@@ -33,6 +33,7 @@ export const ADMIN_MAX = 64;
 const ADMIN_MIN = 2;
 const ADMIN_SHARE = 16;
 
+/** What each part of the process may use. */
 export interface Budget {
   /** For each need, in order: how many clients there may be at one time. */
   readonly clients: readonly number[];

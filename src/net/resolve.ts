@@ -41,6 +41,7 @@ interface Name {
   readonly failed: Set<string>;
 }
 
+/** A cache of names with their addresses. Bounded in names and in look-ups at one time. */
 export class Resolver {
   readonly #clock: Clock;
   readonly #lookUp: LookUp;

@@ -18,6 +18,7 @@ export interface PlainDialOptions {
   readonly resolver?: Resolver;
 }
 
+/** How a listener accepts clients, and who is told when it cannot. */
 export interface AcceptOptions {
   readonly clock: Clock;
   /** Permission bits for the file of a unix socket; without them umask(2) decides. */
@@ -53,6 +54,7 @@ export interface ListeningPort {
   close(): void;
 }
 
+/** One kind of sockets, for one thread. */
 export interface Sockets {
   /** Makes the function that opens connections to one upstream. It rejects with a Fault; nothing was sent then. */
   dialer(options: PlainDialOptions): Dial;

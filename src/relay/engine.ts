@@ -17,6 +17,7 @@ import type { Resolver } from "../net/resolve.ts";
  */
 export const SETTLE_MS = 50;
 
+/** What the operator has set about a TCP service. */
 export interface RelaySettings {
   /** Where clients connect. Host `::` means all interfaces, IPv6 and IPv4. */
   readonly bind: Address;
@@ -78,6 +79,7 @@ export interface RelayCounters {
   readonly longestHoldMs: number;
 }
 
+/** An engine that runs. Its port is closed until the first `open` or `hold`. */
 export interface Relay extends DataPlane, AsyncDisposable {
   /** `stream` or `splice`: for the log and `--version`. */
   readonly engine: string;

@@ -19,6 +19,7 @@ const LOOK_MS = 1_000;
 
 const ALL_WRITTEN: LinesOutcome = { lost: 0, reason: "" };
 
+/** One open file. */
 export class AccessLogFile implements Disposable {
   readonly #path: string;
   readonly #clock: Clock;

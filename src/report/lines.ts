@@ -7,7 +7,10 @@ import { oneLine } from "../base/one_line.ts";
 import type { Event, EventOf } from "../events/events.ts";
 import type { Stamped } from "../events/stream.ts";
 
+/** The levels of the log, the least important first. */
 export const LEVELS = ["debug", "info", "warn", "error"] as const;
+
+/** One of `LEVELS`. */
 export type Level = typeof LEVELS[number];
 
 interface LineRow<E> {
@@ -25,6 +28,7 @@ const leftToFinish = (sessions: number, ms: number) =>
 const because = (reason: string) => reason === "" ? "" : ` (${reason})`;
 const from = (upstream: string | undefined) => upstream === undefined ? "" : ` from ${upstream}`;
 
+/** The level and the sentence for each type of event. */
 export const ROWS: { readonly [T in Event["type"]]: LineRow<EventOf<T>> } = {
   "proxy.started": {
     level: "info",
@@ -314,6 +318,7 @@ function rowOf<E extends Event>(event: E): LineRow<E> {
   return ROWS[event.type] as unknown as LineRow<E>;
 }
 
+/** The level of an event. */
 export function levelOf(event: Event): Level {
   return rowOf(event).level;
 }

@@ -7,9 +7,11 @@ import { countLines, NEWLINE } from "../base/bytes.ts";
 import type { Stamped } from "../events/stream.ts";
 import { jsonLine, type Level, levelOf, LEVELS, personLine } from "./lines.ts";
 
+/** Which lines are written, and in which format. */
 export interface LogSettings {
   /** Lines below this level are not written. */
   readonly level: Level;
+  /** One JSON object for each line; false: lines for people. */
   readonly json: boolean;
 }
 
@@ -23,6 +25,7 @@ const QUEUE_MAX = 2_000;
 /** Most lines joined into one write. */
 const BATCH_MAX = 200;
 
+/** The log of the process. */
 export class Log {
   readonly #settings: LogSettings;
   readonly #sink: Sink;

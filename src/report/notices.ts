@@ -73,6 +73,7 @@ interface ServiceRecord {
 /** One round that finds no usable upstream may be chance; a notice is sent after this many. */
 const OUTAGE_ROUND = 2;
 
+/** Decides for all services of the process. It sends nothing itself. */
 export class Notices {
   readonly #services: ReadonlyMap<string, ServiceRecord>;
   readonly #counts: (service: string) => ClientCounts;

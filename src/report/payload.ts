@@ -4,6 +4,7 @@
  */
 import { type Notice, noticeSentence } from "./notices.ts";
 
+/** The receiver for which a notice is formatted; `json` has every field, for programs. */
 export type PayloadFormat = "slack" | "discord" | "json";
 
 /** The format for the receiver at this URL, by its host name. */
@@ -16,6 +17,7 @@ export function formatFor({ hostname }: URL): PayloadFormat {
 const DISCORD_MAX = 2_000;
 const SLACK_MAX = 4_000;
 
+/** The JSON body of a notice. Text for Slack and Discord is cut to the length that they accept. */
 export function payloadOf(
   format: PayloadFormat,
   notice: Notice,

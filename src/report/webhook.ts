@@ -12,6 +12,7 @@ import type { Stamped } from "../events/stream.ts";
 import type { Notice, Notices } from "./notices.ts";
 import { formatFor, type PayloadFormat, payloadOf } from "./payload.ts";
 
+/** Where notices go, and in which format. */
 export interface WebhookSettings {
   readonly url: URL;
   /** `auto` chooses by the host of the URL. */
@@ -22,6 +23,8 @@ export interface WebhookSettings {
 export const NOTICES_MAX = 32;
 /** Deadline of one attempt, in milliseconds. */
 export const ATTEMPT_MS = 5_000;
+
+/** How often a notice is sent until it is given up; the pauses grow (`base/backoff.ts`). */
 export const ATTEMPTS_MAX = 5;
 /** Longest pause between two attempts, in milliseconds. */
 const PAUSE_MAX_MS = 30_000;
@@ -31,6 +34,7 @@ export const FLUSH_MS = 2_000;
 /** The outcome of an attempt: sent, or the reason why not and whether to try again. */
 type DeliveryOutcome = "sent" | { readonly reason: string; readonly mayRetry: boolean };
 
+/** The sender of the process. A notice that is lost is counted in `lost` and published. */
 export class Webhook implements AsyncDisposable {
   readonly #settings: WebhookSettings;
   readonly #format: PayloadFormat;

@@ -25,6 +25,7 @@ const RETRY_MS = 5_000;
 const FOLDER_MODE = 0o700;
 const LOCK_FILE = "lock";
 
+/** What the folder needs from outside. `publish` receives the reports of failed writes. */
 export interface StatePorts {
   readonly clock: Clock;
   readonly publish: Publish;

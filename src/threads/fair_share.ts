@@ -8,6 +8,7 @@ import type { SharedSemaphore } from "./shared_semaphore.ts";
 /** How long another thread has, in milliseconds. */
 export const YIELD_MS = 5;
 
+/** The share of one thread in the clients of one service. */
 export class FairShare {
   readonly #semaphore: Pick<SharedSemaphore, "isAhead" | "askForRelease">;
   #since: number | undefined;

@@ -10,6 +10,7 @@ import type { EmbeddedLoop } from "../net/linux/embedded_loop.ts";
 /** Later deadlines become this one, in milliseconds: the wheel needs a finite number. About three years. */
 const FAR_MS = 1e11;
 
+/** The clock of one thread. Times are in milliseconds. */
 export class LoopClock implements Clock {
   readonly #host: Pick<EmbeddedLoop, "loop" | "again">;
 

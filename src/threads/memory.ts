@@ -5,6 +5,7 @@
 import { cellsOf, Histogram, HOLD_BOUNDS } from "../base/histogram.ts";
 import { newSemaphoreCells, type SemaphoreCells } from "./shared_semaphore.ts";
 
+/** Numbers that one thread writes and the main thread reads. */
 export type SharedCounters = Float64Array<SharedArrayBuffer>;
 
 /** The most counters that a shard may have. */
@@ -87,9 +88,14 @@ export interface ThreadMemory {
 
 /** Indexes of the two numbers that each thread has in `beats`; `BEATS` is how many they are. */
 export const BEAT = 0;
+
+/** See `BEAT`. */
 export const THREAD_ID = 1;
+
+/** See `BEAT`. */
 export const BEATS = 2;
 
+/** Memory for so many threads. The eventfds must still be set. */
 export function newThreadMemory(threads: number): ThreadMemory {
   return {
     beats: new Float64Array(

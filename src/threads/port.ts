@@ -17,6 +17,7 @@ import { NameWatch } from "./name_watch.ts";
 
 const RETRY_BIND_MS = 1_000;
 
+/** Where a service listens. */
 export interface PortSettings {
   /** Where clients connect. Host `::` means all interfaces, IPv6 and IPv4. */
   readonly address: Address;
@@ -26,6 +27,7 @@ export interface PortSettings {
   readonly socketMode?: number | undefined;
 }
 
+/** What a port needs from outside. */
 export interface PortParts {
   readonly libc: Libc;
   readonly clock: Clock;

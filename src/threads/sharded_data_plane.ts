@@ -9,6 +9,7 @@ import type { Addresses } from "./messages.ts";
 const ROUTE = "route";
 const LISTENER = "listener";
 
+/** The data plane of one service. An order resolves when it is in force in all living threads. */
 export class ShardedDataPlane implements DataPlane {
   readonly #service: ShardedService;
 

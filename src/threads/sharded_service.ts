@@ -15,6 +15,7 @@ import type { ShardOrder, ShardReport, ShardSpec } from "./messages.ts";
 import { releaseAll } from "./shared_semaphore.ts";
 import type { ThreadHandle } from "./thread_handle.ts";
 
+/** What the threads need to know of a service. */
 export interface ServiceSpec {
   /** Names the code of the shard. */
   readonly kind: string;
@@ -36,6 +37,7 @@ const LIMIT_TOLD_MS = 10_000;
 /** How long a thread may take to cut its sessions, in milliseconds. */
 const CUT_MS = 2_000;
 
+/** One service, from `ThreadGroup.addService` until its stop has ended. */
 export class ShardedService {
   readonly #id: number;
   readonly #spec: ServiceSpec;
@@ -63,6 +65,7 @@ export class ShardedService {
     group.sendAll({ service: id, spec: this.#shardSpec });
   }
 
+  /** Each counter, summed over all threads (`sumCounters`). */
   counters<Name extends string>(names: readonly Name[]): Record<Name, number> {
     return sumCounters(names, this.#memory);
   }

@@ -8,6 +8,10 @@ import type { Semaphore } from "../base/semaphore.ts";
 const SLACK = 1;
 const SLACK_SHARE = 0.05;
 
+/**
+ * The shared memory of one semaphore: how many permits are held in all and by each thread, and the marks of
+ * threads that wait.
+ */
 export type SemaphoreCells = Int32Array<SharedArrayBuffer>;
 
 /** How many permits are held, and how many threads have left their mark. Then two numbers for each thread. */
@@ -19,12 +23,14 @@ const OWN = 0;
 const MARK = 1;
 const EACH = 2;
 
+/** Memory for a semaphore of which no permit is held. */
 export function newSemaphoreCells(threads: number): SemaphoreCells {
   return new Int32Array(
     new SharedArrayBuffer((OF_THREADS + threads * EACH) * Int32Array.BYTES_PER_ELEMENT),
   );
 }
 
+/** The semaphore, in one thread. Its operations never wait. */
 export class SharedSemaphore implements Semaphore {
   readonly max: number;
   readonly #cells: SemaphoreCells;

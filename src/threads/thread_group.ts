@@ -28,6 +28,7 @@ const HANG_CPU_MS = 10_000;
 /** How long a thread may take to end after `quit`, in milliseconds. */
 const QUIT_MS = 2_000;
 
+/** What the group needs. */
 export interface ThreadGroupParts {
   readonly clock: Clock;
   /** Publishes in the name of the process. */
@@ -54,6 +55,7 @@ interface ThreadSlot {
   cancelRestart: () => void;
 }
 
+/** All threads of the process. Its services must have ended before disposal. */
 export class ThreadGroup implements AsyncDisposable {
   readonly libc = new Libc();
   readonly clock: Clock;

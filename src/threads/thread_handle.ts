@@ -12,6 +12,7 @@ export class ThreadDied extends Error {
   override readonly name = "ThreadDied";
 }
 
+/** What the handle of a thread needs. `number` counts from 0. */
 export interface ThreadParts {
   readonly libc: Libc;
   readonly script: URL;
@@ -30,6 +31,7 @@ export type EnvelopeContent =
   | { readonly look: true }
   | { readonly quit: true };
 
+/** One thread, from its start to its end. It is not started again: another handle takes its place. */
 export class ThreadHandle {
   /** Resolves after `quit`; rejects with `ThreadDied`. */
   readonly ended: Promise<void>;

@@ -6,7 +6,7 @@
 import { ProcessLibc } from "../linux/process_libc.ts";
 import { BEAT, BEATS, type SharedCounters, THREAD_ID } from "./memory.ts";
 
-/** The result of one check. */
+/** The result of one check. After `dead` the thread must be ended. */
 export type Finding =
   | { readonly is: "alive" }
   /** It has not run for `forMs` milliseconds; returned once. */

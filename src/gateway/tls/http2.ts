@@ -55,6 +55,7 @@ const POLL_MS = 10;
 /** Descriptors that must be free to join a client. It needs two; others may take some meanwhile. */
 const SPARE_DESCRIPTORS = 4;
 
+/** The HTTP/2 connections of one listener. */
 export class Http2 implements CoarseTimed {
   place = -1;
   readonly #parts: Http2Parts;

@@ -14,12 +14,14 @@ import { type TlsFiles, TlsListener } from "./listen_tls.ts";
 const LAST_HANDSHAKES_MS = 1_000;
 const POLL_MS = 10;
 
+/** What HTTPS needs in addition to the settings of its listener. */
 export interface HttpsServerSettings extends Omit<Http2Parts, "onChange"> {
   /** The most clients at one time. */
   readonly connectionsMax: number;
   readonly publish: Publish;
 }
 
+/** HTTPS of one service. */
 export class HttpsServer {
   readonly #clock: Clock;
   readonly #settings: HttpsServerSettings;

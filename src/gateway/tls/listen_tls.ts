@@ -22,6 +22,7 @@ export interface TlsFiles {
   readonly key: string;
 }
 
+/** What the listener needs from outside. No callback may throw. */
 export interface TlsParts {
   readonly clock: Clock;
   readonly server: Server;
@@ -48,7 +49,9 @@ const HANDSHAKE_ROOM_MS = 5;
 /** How often we check whether an idle connection can be closed for a new one. */
 const ROOM_MS = 250;
 
+/** A port that accepts over TLS, from its making until `end` or `close`. */
 export class TlsListener {
+  /** Where it listens; the system's choice where the port was 0. */
   readonly port: number;
   /** Resolves after `close`; rejects for a bug. */
   readonly finished: Promise<void>;

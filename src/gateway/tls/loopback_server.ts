@@ -15,6 +15,9 @@ const PAUSE_LONG_MS = 30_000;
 /** After running for this long, an end counts as the first failure, in milliseconds. */
 const STEADY_MS = 10_000;
 
+/**
+ * What the server needs from outside. `port` is that of the client's end of the connection on the loopback.
+ */
 export interface LoopbackServerParts {
   readonly clock: Clock;
   readonly handler: (request: Request, port: number) => Promise<Response>;
@@ -26,6 +29,7 @@ export interface LoopbackServerParts {
   readonly onChange: (unsupportedReason: string | undefined) => void;
 }
 
+/** One such server. It runs from its making until `close`. */
 export class LoopbackServer {
   readonly #parts: LoopbackServerParts;
   #server: Deno.HttpServer<Deno.NetAddr> | undefined;

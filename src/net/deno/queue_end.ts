@@ -20,6 +20,7 @@ const EMPTY_MS = 500;
 /** The same for a unix socket, whose clients have no address by which ours could be recognised. */
 const UNIX_MS = 25;
 
+/** The end of one listener, from its beginning until the listener is closed. */
 export class QueueEnd {
   readonly #clock: Clock;
   readonly #address: Deno.Addr;

@@ -19,6 +19,9 @@ let isSupported: boolean | undefined;
 /** The part of a connection that is used. */
 export type TlsSocket = Pick<Deno.Conn, "localAddr" | "remoteAddr" | "close">;
 
+/**
+ * Ends and examines such connections. Without the kernel, `end` only calls `close`, and `isSilent` is true.
+ */
 export class UnfinishedTls implements Disposable {
   /** Loaded when it is first needed, which takes some milliseconds. */
   #libc: Libc | undefined;

@@ -32,6 +32,7 @@ interface Writing {
   readonly reject: (error: unknown) => void;
 }
 
+/** A connected stream socket of the kernel: TCP or unix. */
 export class LinuxConn implements TryConn, Watcher, Tick {
   queued = false;
   readonly #host: EmbeddedLoop;

@@ -53,6 +53,7 @@ type LoopState = "running" | "away" | "stopping" | "closing" | "ended";
 /** The helper thread: not asked; asked to wait; or asked, and found to be late, since there were events. */
 type HelperState = "idle" | "waiting" | "late";
 
+/** The loop of one thread. It runs until `stop`. */
 export class EmbeddedLoop implements Watcher {
   readonly loop: Loop;
   readonly #host: LoopHost;

@@ -13,6 +13,7 @@ const LINGER_BYTES_MAX = 64 * 1_048_576;
 /** It has at least this time, in milliseconds. */
 const LINGER_MIN_MS = 2_000;
 
+/** A session in which one side broke. Times are in milliseconds. */
 export interface Lingering {
   /** The side that is not broken. */
   readonly sink: Deno.Conn;

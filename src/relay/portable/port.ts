@@ -19,6 +19,7 @@ export interface PortOwner {
   taken(conn: Deno.Conn): void;
 }
 
+/** One port. It is closed at first. */
 export class PortableListener {
   readonly #bind: Address;
   readonly #owner: PortOwner;

@@ -47,6 +47,7 @@ export interface PortableSessionOwner {
 /** Why a wait ended. */
 type Woken = "rerouted" | "confirmed" | "timeUp" | "over";
 
+/** One client of the portable engine. */
 export class PortableSession implements Member {
   place = -1;
   readonly #owner: PortableSessionOwner;

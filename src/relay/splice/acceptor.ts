@@ -14,6 +14,7 @@ import type { Loop, Tick, Watcher } from "../../linux/loop.ts";
 import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
 import { addressOfSockaddr } from "../../linux/sockaddr.ts";
 
+/** What the acceptor asks and tells its owner. */
 export interface AcceptorOwner {
   readonly loop: Loop;
   readonly publish: (event: Event) => void;
@@ -34,6 +35,7 @@ export function printSockaddr(address: SockAddr): string {
   return formatAddress(addressOfSockaddr(address));
 }
 
+/** The acceptor of one service in one thread. */
 export class SpliceAcceptor implements Watcher, Tick, Timed, BatchTaker {
   queued = false;
   due = NEVER;

@@ -39,6 +39,7 @@ const RETRY_MAX_MS = 1_000;
 const DOUBT_PAUSE_MS = 100;
 const LOG_INTERVAL_MS = 1_000;
 
+/** The clients without an upstream, in one thread. */
 export class Dialer {
   readonly #owner: DialerOwner;
   readonly #socketOptions: SocketOptions;

@@ -75,6 +75,7 @@ const SPLICES = 64;
 /** These sockets cannot splice, so the mode never changes. */
 const COPIES_ONLY = 128;
 
+/** One direction of one session. */
 export class Flow {
   source = -1;
   sink = -1;

@@ -19,6 +19,7 @@ export interface Buffer {
   at: number;
 }
 
+/** The pools of one thread, each with a maximum. */
 export class Pools {
   readonly #kernel: Kernel;
   readonly #pipes: Pipe[] = [];

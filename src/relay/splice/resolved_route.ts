@@ -4,6 +4,7 @@
  */
 import type { SockAddr } from "../../linux/kernel.ts";
 
+/** One route. A new decision makes a new object; new addresses do not. */
 export class ResolvedRoute {
   readonly upstream: string;
   readonly epoch: number;

@@ -34,6 +34,7 @@ const KEEP_ALIVE_AFTER_MS = 5_000;
 /** Reads in one tick that drop what the sound side sends to the broken one. */
 const DROPS_MAX = 16;
 
+/** One client of the splice engine, or a free record for one. */
 export class SpliceSession implements Watcher, Tick, Timed, BugHandler {
   phase: SessionPhase = "free";
   /** Index in the list of the worker's sessions. */

@@ -18,6 +18,7 @@ import { NEVER } from "../../linux/timer_wheel.ts";
  */
 export type WaitsFor = "connect" | "order" | "retry" | "resources" | "settling" | "verdict";
 
+/** One such record. */
 export class Wait {
   waitsFor: WaitsFor = "connect";
   /** When `retry`, `resources` or `settling` is over; `NEVER` in the other states. */

@@ -56,6 +56,7 @@ export const relayShard: ShardKind = {
   },
 };
 
+/** The relay of one service in one thread. */
 export class WorkerRelay implements Shard {
   readonly loop: Loop;
   readonly deps: FlowDeps;
