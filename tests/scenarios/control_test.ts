@@ -1,5 +1,7 @@
 /** The control socket: who may use it, what is logged, and what happens if it cannot be made. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { FEEDS_MAX } from "../../src/admin/admin.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { runCommand } from "../harness/command.ts";
 import { Control } from "../harness/control.ts";
 import { runProxy, startProxy } from "../harness/proxy.ts";
@@ -221,4 +223,57 @@ Deno.test("a place where the socket cannot be is named with the reason in a few 
     assertStringIncludes(run.stderr[0]!, `Cannot listen on ${path}: ${reason}`);
     assert(!/os error|error \d/.test(run.stderr[0]!), run.stderr[0]);
   }
+});
+
+scenario("readers of live events that never read delay nobody", async (relay) => {
+  await using control = await Control.make();
+  await using upstream = await startUpstream({ says: "primary" });
+  const port = unusedPort();
+  await using proxy = await startProxy({
+    upstreams: [upstream],
+    flags: { ...relay, control: control.path, admin: `127.0.0.1:${port}` },
+  });
+  const dials: readonly (() => Promise<Deno.Conn>)[] = [
+    () => Deno.connect({ transport: "unix", path: control.path }),
+    () => Deno.connect({ hostname: "127.0.0.1", port }),
+  ];
+  const request = "GET /__failover/events HTTP/1.1\r\nHost: localhost\r\n" +
+    "Accept: text/event-stream\r\n\r\n";
+  const begin = async (dial: () => Promise<Deno.Conn>) => {
+    const conn = await dial();
+    await conn.write(new TextEncoder().encode(request));
+    const buffer = new Uint8Array(12);
+    const count = await withTestDeadline("a feed to begin", conn.read(buffer));
+    return [conn, new TextDecoder().decode(buffer.subarray(0, count ?? 0))] as const;
+  };
+  for (const dial of dials) {
+    const feeds: Deno.Conn[] = [];
+    try {
+      for (let feed = 0; feed < FEEDS_MAX; feed++) {
+        const [conn, first] = await begin(dial);
+        feeds.push(conn);
+        assertEquals(first, "HTTP/1.1 200");
+      }
+      const [refused, first] = await begin(dial);
+      refused.close();
+      assertEquals(first, "HTTP/1.1 503");
+      const reason = "x".repeat(300);
+      for (let turn = 0; turn < 300; turn++) {
+        assertEquals((await control.order(`pause?reason=${reason}`))[0], 200);
+        assertEquals((await control.order("resume"))[0], 200);
+      }
+      assertEquals(await proxy.ask(), "primary");
+      assertEquals((await runCommand(["status", "--control", control.path])).code, 0);
+    } finally {
+      for (const conn of feeds) conn.close();
+    }
+    // Their places are free again as soon as their end is noticed.
+    let again = "";
+    while (again !== "HTTP/1.1 200") {
+      const [conn, first] = await begin(dial);
+      conn.close();
+      again = first;
+    }
+  }
+  assertEquals(proxy.events("proxy.faulted"), []);
 });
