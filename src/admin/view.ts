@@ -115,6 +115,11 @@ export const COUNTER_METRICS = {
     kind: "counter",
     help: "Connections closed at once because their client had as many as it may have.",
   },
+  unannounced: {
+    metric: "proxy_headers_missing_total",
+    kind: "counter",
+    help: "Connections closed because they did not begin with a PROXY protocol header.",
+  },
   active: { metric: "sessions", kind: "gauge", help: "Sessions or exchanges under way." },
   held: { metric: "clients_held", kind: "gauge", help: "Clients waiting for an upstream." },
   released: {

@@ -5,6 +5,7 @@ import type { HttpConfig } from "../config/options.ts";
 import { AccessLog, type AccessLogParts } from "../gateway/access_log.ts";
 import type { Publish } from "../events/events.ts";
 import { ClientLimit, type ClientTables } from "../net/client_limit.ts";
+import type { ProxyVersions } from "../net/proxy_protocol.ts";
 import type { ErrorPage } from "../gateway/error_page.ts";
 import type { ClientLimits } from "../gateway/listen.ts";
 import type { GatewaySettings } from "../gateway/gateway.ts";
@@ -36,15 +37,19 @@ export function clientLimitFor(
   return { clientLimit: new ClientLimit(tables, thread, () => clock.now(), onRefused) };
 }
 
-/** The limits for clients of a service. */
-export function clientLimits(config: HttpConfig): ClientLimits {
-  return {
+/** How the clients of a service are received. */
+export function clientLimits(
+  config: HttpConfig,
+): { readonly limits: ClientLimits; readonly acceptProxy?: ProxyVersions } {
+  const limits = {
     headBytesMax: config.maxHead,
     headMs: config.headTimeout,
     bodyMs: config.bodyTimeout,
     writeMs: config.writeTimeout,
     idleMs: config.keepAliveTimeout,
   };
+  const { acceptProxy } = config;
+  return acceptProxy === "none" ? { limits } : { limits, acceptProxy };
 }
 
 /** The settings of a gateway; `pseudonym` is its name in `Via`. */

@@ -97,6 +97,7 @@ export const HTTP_COUNTERS = [
   "cut",
   "accessLinesLost",
   "overLimit",
+  "unannounced",
   "clientSentBytes",
   "clientReceivedBytes",
   "longestHoldMs",

@@ -43,8 +43,8 @@ export async function startOnMain(
   const { clock, publish } = context;
   const deadlines = new Deadlines(clock);
   const pseudonym = newPseudonym();
-  const { caCerts } = files;
-  const upstreams = httpUpstreams(config, { clock, deadlines, sockets, caCerts, pseudonym });
+  const deps = { clock, deadlines, sockets, caCerts: files.caCerts, pseudonym };
+  const upstreams = httpUpstreams(config, deps);
   const logging = loggingOf(config, context);
   const gateway: Gateway = new Gateway(gatewaySettings(config, page, pseudonym), {
     clock,
@@ -69,12 +69,9 @@ export async function startOnMain(
   const window = await context.publicEndpoints(view);
   const { listen: address } = config;
   const { connectionsMax, socketMode } = context;
-  const limits = clientLimits(config);
-  const listening = await listen({ address, connectionsMax, limits, socketMode, tls: files.tls }, {
-    clock,
-    deadlines,
-    publish,
-    sockets,
+  const place = { address, connectionsMax, socketMode, tls: files.tls };
+  const listening = await listen({ ...place, ...clientLimits(config) }, {
+    ...{ clock, deadlines, publish, sockets },
     serve: gateway.serve,
     ...countingOf(config, context),
     ...logging,

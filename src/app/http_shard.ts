@@ -8,7 +8,7 @@ import { Histogram, HOLD_BOUNDS } from "../base/histogram.ts";
 import type { AccessLog } from "../gateway/access_log.ts";
 import { Gateway } from "../gateway/gateway.ts";
 import { RequestTimer } from "../gateway/request_times.ts";
-import { type ClientLimits, listen, type Listening } from "../gateway/listen.ts";
+import { listen, type Listening } from "../gateway/listen.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import type { Event } from "../events/events.ts";
 import type { Libc } from "../linux/libc.ts";
@@ -58,7 +58,7 @@ class HttpShard implements Shard {
   readonly #deadlines: Deadlines;
   readonly #questions: Questions;
   readonly #gateway: Gateway;
-  readonly #limits: ClientLimits;
+  readonly #limits: ReturnType<typeof clientLimits>;
   readonly #clientLimit: { readonly clientLimit?: ClientLimit };
   readonly #accessLog: AccessLog | undefined;
   readonly #sockets: Sockets;
@@ -169,6 +169,7 @@ class HttpShard implements Shard {
       ...inside,
       accepted: atPort?.accepted ?? 0,
       overLimit: atPort?.overLimit ?? 0,
+      unannounced: atPort?.unannounced ?? 0,
       refused: atPort?.refused ?? 0,
       faulted: inside.faulted + (atPort?.faulted ?? 0),
     };
@@ -189,7 +190,7 @@ class HttpShard implements Shard {
     this.#listener = listener;
     const { connectionsMax } = this.#settings;
     const limits = this.#limits;
-    const listening = listen({ address: this.#address!, connectionsMax, limits }, {
+    const listening = listen({ address: this.#address!, connectionsMax, ...limits }, {
       clock: this.#clock,
       deadlines: this.#deadlines,
       publish: (event) => this.#publish(event),

@@ -86,6 +86,7 @@ function relayOf(
     pipesMax: Math.max(1, Math.floor(connectionsMax / CLIENTS_PER_PIPE / asked)),
     workers: asked,
     sendProxy: config.sendProxy,
+    ...config.acceptProxy === "none" ? {} : { acceptProxy: config.acceptProxy },
     ...clientTablesOf(config.maxConnectionsPerClient, connectionsMax, asked),
     socketMode,
   };

@@ -171,6 +171,11 @@ export const OPTIONS = {
     "Engine that moves the bytes: splice needs Linux, stream runs anywhere, auto takes the faster",
     { default: "auto" },
   ),
+  acceptProxy: clients(
+    choice("none", "v1", "v2", "any"),
+    "Each connection begins with a PROXY protocol header, which names the client; others are closed",
+    { default: "none" },
+  ),
   maxConnectionsPerClient: clients(
     count(1),
     "Of these at most so many from one client, which is an IPv4 address or a /64 of IPv6; more are closed at once; by default without limit",
@@ -187,11 +192,9 @@ export const OPTIONS = {
   bodyTimeout: upstreams(duration(1), "Time between two bytes of a request's body", {
     default: "30s",
   }),
-  writeTimeout: upstreams(
-    duration(1),
-    "Time a client, or an upstream, has to take the next bytes",
-    { default: "30s" },
-  ),
+  writeTimeout: upstreams(duration(1), "Time a client or upstream has to take more bytes", {
+    default: "30s",
+  }),
   keepAliveTimeout: upstreams(duration(1), "Time a client has to begin its next request", {
     default: "75s",
   }),
@@ -201,11 +204,9 @@ export const OPTIONS = {
   upstreamKeepIdle: upstreams(duration(1), "Time such a connection is kept without a request", {
     default: "30s",
   }),
-  upstreamKeepAge: upstreams(
-    duration(),
-    "Age at which such a connection is closed; 0 is never",
-    { default: "0s" },
-  ),
+  upstreamKeepAge: upstreams(duration(), "Age at which it is closed; 0 is never", {
+    default: "0s",
+  }),
   retryOn: upstreams(
     list(errorRange, "CODES,…"),
     "Status codes, like 502-504, after which a safe or idempotent request goes to another upstream; by default none",

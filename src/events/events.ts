@@ -158,6 +158,8 @@ export type Event =
   /** The same if the operator configured no number: the default was reduced to this number. */
   | { type: "connections.fitted"; max: number; descriptors: number }
   | { type: "limit.reached"; limit: string; max: number }
+  /** A connection began without the PROXY protocol header that was asked for; `count` since the last event. */
+  | { type: "proxyHeader.missing"; client: string; count: number }
   /** A client had `max` connections already; `count` were closed at once since the last event, of any client. */
   | { type: "client.limited"; client: string; max: number; count: number }
   | { type: "sessions.cut"; upstream: string; count: number; kept: number; reason: string }

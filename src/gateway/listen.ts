@@ -11,8 +11,10 @@ import type { Publish } from "../events/events.ts";
 import { ServerTroubles } from "../events/server_troubles.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 import { Server, type ServerLimits, type ServerOptions } from "../http1/server.ts";
+import { AcceptProxy, MissingHeaders } from "../net/accept_proxy.ts";
+import type { ProxyVersions } from "../net/proxy_protocol.ts";
 import type { ClientLimit } from "../net/client_limit.ts";
-import type { ListeningPort, Sockets } from "../net/transport.ts";
+import type { Acceptee, ListeningPort, Sockets } from "../net/transport.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { Serve } from "./downstream.ts";
 import { isReservedPath } from "./reserved_path.ts";
@@ -28,6 +30,8 @@ export interface ListenSettings {
   readonly address: Address;
   /** Connections at one time. A few more are accepted, to wait; the others stay in the kernel's queue. */
   readonly connectionsMax: number;
+  /** Versions of the PROXY protocol header that connections begin with; they begin with none if it is missing. */
+  readonly acceptProxy?: ProxyVersions;
   /** Limits for clients; `SERVER_LIMITS` where they are missing. */
   readonly limits?: ClientLimits;
   /** Permission bits for the file of a unix socket; without them umask(2) decides. */
@@ -61,6 +65,8 @@ export interface ListenCounters {
   readonly refused: number;
   /** Connections closed at once, because their client had too many. */
   readonly overLimit: number;
+  /** Connections closed because they lacked the PROXY protocol header. */
+  readonly unannounced: number;
   /** Exchanges and connections that a bug ended, without those that the gateway counts itself. */
   readonly faulted: number;
 }
@@ -124,11 +130,12 @@ export async function listen(
   const onShortage = () => {
     for (let i = 0; i < GIVE_WAY_MAX && (server.giveWay() || relieve()); i++);
   };
+  const announced = Announced.of(settings.acceptProxy, context);
   let relieve = () => false;
   let port: HttpPort | string;
   if (tls === undefined) {
     server = serverFor(undefined, clientLimit);
-    port = await sockets.listen(settings.address, server, {
+    port = await sockets.listen(settings.address, announced?.before(server) ?? server, {
       clock,
       onAcceptFailed,
       onShortage,
@@ -145,14 +152,17 @@ export async function listen(
   if (typeof port === "string") return port;
   text = formatAddress(port.address);
   publish({ type: "port.opened", address: text });
-  return listeningOn(port, server, troubles, context);
+  return listeningOn(port, server, { troubles, announced }, context);
 }
 
 /** An open port, for the service that owns it. */
 function listeningOn(
   port: HttpPort,
   server: Server,
-  troubles: ServerTroubles,
+  { troubles, announced }: {
+    readonly troubles: ServerTroubles;
+    readonly announced: Announced | undefined;
+  },
   { clock, publish, clientLimit }: ListenContext,
 ): Listening {
   return {
@@ -163,10 +173,12 @@ function listeningOn(
     counters: () => {
       const { refused, faulted } = troubles;
       const overLimit = clientLimit?.refused ?? 0;
-      return { accepted: server.accepted, refused, overLimit, faulted };
+      const unannounced = announced?.count ?? 0;
+      return { accepted: server.accepted, refused, overLimit, unannounced, faulted };
     },
     async stop(drainMs, now) {
       publish({ type: "port.closed", address: formatAddress(port.address) });
+      announced?.close();
       using deadline = withDeadline(now, drainMs, clock);
       const cut = deadline.signal;
       const isClosed = closed(port, cut);
@@ -178,6 +190,42 @@ function listeningOn(
       return cuts[0] + cuts[1] + await server.drain(cut);
     },
   };
+}
+
+/** Connections that begin with a PROXY protocol header. */
+class Announced {
+  readonly #versions: ProxyVersions;
+  readonly #clock: Clock;
+  readonly #missing: MissingHeaders;
+  #acceptee: AcceptProxy | undefined;
+
+  static of(
+    versions: ProxyVersions | undefined,
+    context: ListenContext,
+  ): Announced | undefined {
+    return versions === undefined ? undefined : new Announced(versions, context);
+  }
+
+  private constructor(versions: ProxyVersions, { clock, publish }: ListenContext) {
+    this.#versions = versions;
+    this.#clock = clock;
+    const tell = (client: string, count: number) =>
+      publish({ type: "proxyHeader.missing", client, count });
+    this.#missing = new MissingHeaders(() => clock.now(), tell);
+  }
+
+  get count(): number {
+    return this.#missing.count;
+  }
+
+  /** Reads the headers before `inner` gets the connections. */
+  before(inner: Acceptee): Acceptee {
+    return this.#acceptee = new AcceptProxy(inner, this.#versions, this.#clock, this.#missing);
+  }
+
+  close(): void {
+    this.#acceptee?.close();
+  }
 }
 
 /** Idle connections closed at once when nobody can be accepted. */

@@ -8,6 +8,7 @@ import type { Histogram } from "../base/histogram.ts";
 import type { Publish } from "../events/events.ts";
 import type { DataPlane, Doubt } from "../failover/ports.ts";
 import type { ClientTables } from "../net/client_limit.ts";
+import type { ProxyVersions } from "../net/proxy_protocol.ts";
 import type { Resolver } from "../net/resolve.ts";
 
 /**
@@ -41,6 +42,8 @@ export interface RelaySettings {
   readonly socketMode?: number;
   /** PROXY protocol header to begin each upstream connection with. */
   readonly sendProxy: "none" | "v1" | "v2";
+  /** Versions of the PROXY protocol header that clients begin with; they begin with none if it is missing. */
+  readonly acceptProxy?: ProxyVersions;
 }
 
 /** What an engine gets from its owner. */
@@ -59,6 +62,8 @@ export interface RelayCounters {
   readonly accepted: number;
   /** Connections closed at once, because their client had too many. */
   readonly overLimit: number;
+  /** Connections closed because they lacked the PROXY protocol header. */
+  readonly unannounced: number;
   /** Sessions joined to an upstream right now. */
   readonly active: number;
   /** Clients waiting for an upstream right now. */

@@ -208,6 +208,12 @@ export const ROWS: { readonly [T in Event["type"]]: LineRow<EventOf<T>> } = {
     level: "warn",
     line: (e) => `notification of ${e.kind} given up after ${e.attempts} attempts: ${e.reason}`,
   },
+  "proxyHeader.missing": {
+    level: "warn",
+    line: (e) =>
+      `${e.count} connection${e.count === 1 ? "" : "s"} without a PROXY protocol header ` +
+      `${e.count === 1 ? "was" : "were"} closed, the last one from ${e.client}`,
+  },
   "client.limited": {
     level: "warn",
     line: (e) =>

@@ -13,7 +13,13 @@ import { type DrainOrder, QUIET_MS, type Route } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
 import { ClientLimit } from "../../net/client_limit.ts";
-import { closeConn, peerOf } from "../../net/deno/conn.ts";
+import { MissingHeaders } from "../../net/accept_proxy.ts";
+import {
+  type ProxiedAddresses,
+  type ProxyVersions,
+  readProxyHeader,
+} from "../../net/proxy_protocol.ts";
+import { closeConn, denoConn, peerOf } from "../../net/deno/conn.ts";
 import { PortableListener } from "./port.ts";
 import { PortableSession, type PortableSessionOwner, type Tally } from "./session.ts";
 
@@ -43,6 +49,7 @@ class PortableRelay implements Relay, PortableSessionOwner {
     clientReceivedBytes: 0,
     longestHoldMs: 0,
     overLimit: 0,
+    unannounced: 0,
   };
   readonly waits = new Histogram(HOLD_BOUNDS);
   route: Route | undefined;
@@ -54,6 +61,9 @@ class PortableRelay implements Relay, PortableSessionOwner {
   readonly #connections: LimitWatch;
   readonly #held: LimitWatch;
   readonly #clientLimit: ClientLimit | undefined;
+  /** Connections whose PROXY protocol header has not come yet. */
+  readonly #reading = new Set<Deno.Conn>();
+  readonly #missing: MissingHeaders;
   readonly #failures = new LogLimiter(LOG_INTERVAL_MS);
   readonly #shortages = new LogLimiter(SHORTAGE_INTERVAL_MS);
   readonly #finished = Promise.withResolvers<void>();
@@ -65,6 +75,10 @@ class PortableRelay implements Relay, PortableSessionOwner {
     this.settings = settings;
     this.context = context;
     this.#clientLimit = clientLimitOf(settings, context);
+    this.#missing = new MissingHeaders(
+      () => context.clock.now(),
+      (client, count) => context.publish({ type: "proxyHeader.missing", client, count }),
+    );
     const watchLimit = (limit: string, max: number) =>
       new LimitWatch(max, (max) => context.publish({ type: "limit.reached", limit, max }));
     this.#connections = watchLimit("connections", settings.connectionsMax);
@@ -185,7 +199,8 @@ class PortableRelay implements Relay, PortableSessionOwner {
 
   #hasRoom(): boolean {
     const now = this.context.clock.now();
-    if (this.#connections.isReached(this.#sessions.size, now)) return false;
+    const clients = this.#sessions.size + this.#reading.size;
+    if (this.#connections.isReached(clients, now)) return false;
     // Where no client may wait, there is no limit to reach: those that would have to wait are closed.
     const { heldMax } = this.settings;
     if (this.#starved > 0) return false;
@@ -194,12 +209,37 @@ class PortableRelay implements Relay, PortableSessionOwner {
 
   #take(conn: Deno.Conn): void {
     this.tally.accepted++;
-    const place = this.#clientLimit?.enter(peerOf(conn));
+    if (this.settings.acceptProxy === undefined) return this.#admit(conn, peerOf(conn));
+    this.#readHeader(conn, this.settings.acceptProxy).catch((bug) => this.#finished.reject(bug));
+  }
+
+  /** Lets a client in when its PROXY protocol header has come. */
+  async #readHeader(conn: Deno.Conn, versions: ProxyVersions): Promise<void> {
+    const peer = peerOf(conn);
+    this.#reading.add(conn);
+    const header = await readProxyHeader(denoConn(conn), versions, this.context.clock);
+    this.#reading.delete(conn);
+    this.#port.recheck();
+    if (header === undefined) {
+      this.tally.unannounced++;
+      return this.#missing.add(peer);
+    }
+    if (this.turningAway) {
+      this.tally.lost++;
+      return closeConn(conn);
+    }
+    const { addresses } = header;
+    const client = addresses?.client;
+    this.#admit(conn, client?.kind === "tcp" ? client.host : peer, addresses);
+  }
+
+  #admit(conn: Deno.Conn, peer: string, addresses?: ProxiedAddresses): void {
+    const place = this.#clientLimit?.enter(peer);
     if (this.#clientLimit !== undefined && place === undefined) {
       this.tally.overLimit++;
       return closeConn(conn);
     }
-    const session = new PortableSession(conn, this);
+    const session = new PortableSession(conn, this, addresses);
     this.#sessions.add(session);
     session.run().catch((bug) => this.#finished.reject(bug)).finally(() => {
       this.#sessions.delete(session);
@@ -223,6 +263,7 @@ class PortableRelay implements Relay, PortableSessionOwner {
 
   async #stop(drainMs: number, now: AbortSignal): Promise<number> {
     this.#state = "stopped";
+    for (const conn of this.#reading) closeConn(conn);
     for (const session of this.#sessions.all()) {
       if (session.joined === undefined) session.turnAway();
     }

@@ -15,6 +15,7 @@ import type { Member } from "../../base/slab.ts";
 import type { Route } from "../../failover/ports.ts";
 import { type RelayContext, type RelayCounters, type RelaySettings, SETTLE_MS } from "../engine.ts";
 import { lingerAfterBreak } from "./linger.ts";
+import type { ProxiedAddresses } from "../../net/proxy_protocol.ts";
 import { proxyHeader } from "../proxy_header.ts";
 import { flow, type FlowEnd, SourceReader, throwBug } from "./streams.ts";
 
@@ -51,6 +52,7 @@ type Woken = "rerouted" | "confirmed" | "timeUp" | "over";
 export class PortableSession implements Member {
   place = -1;
   readonly #owner: PortableSessionOwner;
+  readonly #addresses: ProxiedAddresses | undefined;
   readonly #client: Deno.Conn;
   readonly #fromClient: SourceReader;
   #upstream: { readonly conn: Deno.Conn; readonly route: Route } | undefined;
@@ -68,8 +70,10 @@ export class PortableSession implements Member {
   movedAt = 0;
 
   /** From here on the session owns the connection. */
-  constructor(client: Deno.Conn, owner: PortableSessionOwner) {
+  /** `addresses`: those that a balancer has named, in the place of the connection's own. */
+  constructor(client: Deno.Conn, owner: PortableSessionOwner, addresses?: ProxiedAddresses) {
     this.#client = client;
+    this.#addresses = addresses;
     this.#owner = owner;
     this.#fromClient = new SourceReader(client);
     this.#waitingSince = owner.context.clock.now();
@@ -278,7 +282,7 @@ export class PortableSession implements Member {
     const upstream = this.#owner.route?.upstream.name;
     this.#owner.failed(
       upstream,
-      formatAddress(addressOfDeno(this.#client.remoteAddr)),
+      formatAddress(this.#addresses?.client ?? addressOfDeno(this.#client.remoteAddr)),
       fault.message,
     );
     this.turnAway();
@@ -338,7 +342,9 @@ export class PortableSession implements Member {
     const { sendProxy } = this.#owner.settings;
     if (sendProxy === "none") return;
     const { remoteAddr, localAddr } = this.#client;
-    const header = proxyHeader(sendProxy, addressOfDeno(remoteAddr), addressOfDeno(localAddr));
+    const { client = addressOfDeno(remoteAddr), local = addressOfDeno(localAddr) } =
+      this.#addresses ?? {};
+    const header = proxyHeader(sendProxy, client, local);
     try {
       for (let sent = 0; sent < header.length;) sent += await conn.write(header.subarray(sent));
     } catch (error) {

@@ -14,6 +14,7 @@ export const RELAY_COUNTERS = [
   "clientReceivedBytes",
   "longestHoldMs",
   "overLimit",
+  "unannounced",
 ] as const satisfies readonly (keyof RelayCounters)[];
 
 /** Index of each counter. */
@@ -29,6 +30,7 @@ export const COUNT = {
   clientReceivedBytes: 8,
   longestHoldMs: 9,
   overLimit: 10,
+  unannounced: 11,
 } as const satisfies Record<keyof RelayCounters, number>;
 
 /** The thread died: corrects its counters, and returns how many sessions it had. */

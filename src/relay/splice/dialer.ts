@@ -10,6 +10,7 @@
  * A shortage of descriptors or ports on this machine is no doubt about an upstream: the client waits, and
  * gets the next descriptor that is freed, before another client is accepted.
  */
+import { formatAddress } from "../../base/address.ts";
 import { LogLimiter } from "../../base/log_limiter.ts";
 import { backoffMs } from "../../base/backoff.ts";
 import { type FaultName, FAULTS } from "../../base/fault.ts";
@@ -294,7 +295,7 @@ export class Dialer {
     }
     session.enter("joined");
     if (waited) this.#owner.waitOver();
-    session.join(flags, this.#owner.headerFor(session.client), wasReset);
+    session.join(flags, this.#owner.headerFor(session), wasReset);
   }
 
   /** The upstream works and ended on purpose: the client gets that end, and waits no longer. */
@@ -369,7 +370,9 @@ export class Dialer {
       publish({
         type: "session.failed",
         ...(session.upstreamName === "" ? {} : { upstream: session.upstreamName }),
-        client: printSockaddr(deps.kernel.peerAddress(session.client)),
+        client: session.addresses === undefined
+          ? printSockaddr(deps.kernel.peerAddress(session.client))
+          : formatAddress(session.addresses.client),
         reason,
       });
     }

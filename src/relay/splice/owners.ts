@@ -40,7 +40,7 @@ export interface DialerOwner {
   readonly publish: (event: Event) => void;
   doubt(doubt: Doubt): void;
   /** The PROXY header of this client, if one is sent. */
-  headerFor(client: number): Uint8Array | undefined;
+  headerFor(session: SpliceSession): Uint8Array | undefined;
   /** A client no longer waits, so another one may be accepted. */
   waitOver(): void;
   /** The system is short of descriptors, ports or memory; `reason` says of what. */

@@ -13,6 +13,7 @@
  */
 import { EAGAIN, EINTR } from "../../linux/errno.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE } from "../../linux/kernel.ts";
+import type { ProxiedAddresses } from "../../net/proxy_protocol.ts";
 import type { BugHandler, Tick, Watcher } from "../../linux/loop.ts";
 import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
 import { COUNT } from "./counters.ts";
@@ -40,6 +41,8 @@ export class SpliceSession implements Watcher, Tick, Timed, BugHandler {
   /** Index in the list of the worker's sessions. */
   /** Where its client is counted (`ClientLimit`). */
   limitPlace = -1;
+  /** Those that a balancer has named (PROXY protocol), in the place of the connection's own. */
+  addresses: ProxiedAddresses | undefined;
   index = -1;
   client = -1;
   upstream = -1;

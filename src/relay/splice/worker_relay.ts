@@ -14,14 +14,15 @@ import { errnoWords } from "../../linux/errno.ts";
 import type { Loop } from "../../linux/loop.ts";
 import { timed } from "../../linux/timer_wheel.ts";
 import { type RelaySettings, userTimeoutOf } from "../engine.ts";
-import { proxyHeader } from "../proxy_header.ts";
-import { addressOfSockaddr } from "../../linux/sockaddr.ts";
 import { FairShare } from "../../threads/fair_share.ts";
 import type { Shard, ShardKind } from "../../threads/shard.ts";
-import { ClientLimit, type ClientTables } from "../../net/client_limit.ts";
-import { BUSY, holdCells, type SharedCounters, threadOf } from "../../threads/memory.ts";
+import type { ProxiedAddresses } from "../../net/proxy_protocol.ts";
+import { HeaderWaits } from "./header_wait.ts";
+import type { ClientLimit } from "../../net/client_limit.ts";
+import { BUSY, holdCells, type SharedCounters } from "../../threads/memory.ts";
 import type { Addresses, ShardOrder, ShardReport } from "../../threads/messages.ts";
 import { SpliceAcceptor } from "./acceptor.ts";
+import { clientLimitOf, headerFor, hostOf, missingHeaders, UNCOUNTED } from "./clients.ts";
 import { COUNT } from "./counters.ts";
 import { Dialer } from "./dialer.ts";
 import type { FlowDeps } from "./flow.ts";
@@ -71,6 +72,8 @@ export class WorkerRelay implements Shard {
   readonly #connections: Semaphore;
   readonly #held: Semaphore;
   readonly #clientLimit: ClientLimit | undefined;
+  /** Clients whose PROXY protocol header has not come yet; undefined if they have none. */
+  readonly #headers: HeaderWaits | undefined;
   readonly #connectionsWatch: LimitWatch;
   readonly #heldWatch: LimitWatch;
   /** The newest decision seen; orders of older ones are ignored. */
@@ -95,6 +98,7 @@ export class WorkerRelay implements Shard {
     const watchLimit = (limit: string, max: number) =>
       new LimitWatch(max, (max) => publish({ type: "limit.reached", limit, max }));
     this.#clientLimit = clientLimitOf(settings.clientTables, parts, publish);
+    this.#headers = this.#makeHeaders(publish);
     this.#connectionsWatch = watchLimit("connections", settings.connectionsMax);
     this.#heldWatch = watchLimit("held", settings.heldMax);
     const { idleTimeoutMs, connectTimeoutMs } = settings;
@@ -114,7 +118,7 @@ export class WorkerRelay implements Shard {
       doubt: (doubt) => report({ is: "doubt", doubt }),
       isWaitless: settings.heldMax === 0,
       waitOver: () => this.#acceptor.resume(),
-      headerFor: (client) => this.#headerFor(client),
+      headerFor: (session) => headerFor(session, settings.sendProxy, loop.kernel),
       short,
     });
     this.#acceptor = new SpliceAcceptor({
@@ -207,6 +211,7 @@ export class WorkerRelay implements Shard {
   #refuse(): void {
     this.#acceptor.close();
     this.#dialer.setRoute(undefined);
+    this.#dropUnannounced();
     for (const session of this.#unjoined()) this.#dialer.lose(session);
   }
 
@@ -228,6 +233,7 @@ export class WorkerRelay implements Shard {
     this.#isStopping = true;
     this.#acceptor.close();
     this.#dialer.setRoute(undefined);
+    this.#dropUnannounced();
     const waiting = this.#sessions.filter((session) => session.phase !== "joined");
     for (const session of waiting) this.#dialer.lose(session);
     this.loop.after(timed(() => this.#cutAll()), drainMs);
@@ -269,9 +275,20 @@ export class WorkerRelay implements Shard {
   }
 
   #admit(client: number): void {
-    const place = this.#placeFor(client);
+    this.deps.counters[COUNT.accepted]!++;
+    if (this.#headers === undefined) return this.#let(client, undefined);
+    // What it may hold up is a place for a connection, not one for a client that waits.
+    const result = this.#headers.add(client);
+    if (result === 0) return this.#releaseWait();
+    this.loop.kernel.close(client);
+    this.#giveBack();
+    this.#acceptor.pause(errnoWords(result));
+  }
+
+  /** Lets a client in. `addresses`: those that a balancer has named, in the place of the connection's own. */
+  #let(client: number, addresses: ProxiedAddresses | undefined): void {
+    const place = this.#placeFor(client, addresses);
     if (place === undefined) {
-      this.deps.counters[COUNT.accepted]!++;
       this.deps.counters[COUNT.overLimit]!++;
       this.loop.kernel.close(client);
       return this.#giveBack();
@@ -280,7 +297,7 @@ export class WorkerRelay implements Shard {
     session.begin(client);
     session.limitPlace = place;
     session.index = this.#sessions.push(session) - 1;
-    this.deps.counters[COUNT.accepted]!++;
+    session.addresses = addresses;
     const result = this.loop.watch(client, session);
     if (result === 0) this.#dialer.dial(session);
     // A client that waits has taken its own.
@@ -291,11 +308,43 @@ export class WorkerRelay implements Shard {
     this.#acceptor.pause(errnoWords(result));
   }
 
+  #makeHeaders(publish: (event: Event) => void): HeaderWaits | undefined {
+    const { acceptProxy, heldMax } = this.#settings;
+    if (acceptProxy === undefined) return undefined;
+    const { loop } = this;
+    const missing = missingHeaders(loop, publish);
+    const onHeader = (client: number, addresses: ProxiedAddresses | undefined) => {
+      if (heldMax > 0) this.#held.acquireAnyway();
+      this.#let(client, addresses);
+    };
+    return new HeaderWaits(loop, acceptProxy, onHeader, (client) => {
+      this.deps.counters[COUNT.unannounced]!++;
+      missing.add(hostOf(loop.kernel.peerAddress(client)));
+      this.#drop(client);
+    });
+  }
+
+  /** Closes a client that is no session yet. */
+  #drop(client: number): void {
+    this.loop.kernel.close(client);
+    this.#connections.release();
+    if (!this.#dialer.feed()) this.#acceptor.resume();
+  }
+
+  /** Turns away the clients whose headers have not come yet. */
+  #dropUnannounced(): void {
+    for (const client of this.#headers?.cancelAll() ?? []) {
+      this.deps.counters[COUNT.lost]!++;
+      this.#drop(client);
+    }
+  }
+
   /** The place of a client among those that are counted; undefined if it must be turned away. */
-  #placeFor(client: number): number | undefined {
+  #placeFor(client: number, addresses: ProxiedAddresses | undefined): number | undefined {
     if (this.#clientLimit === undefined) return UNCOUNTED;
-    const address = addressOfSockaddr(this.loop.kernel.peerAddress(client));
-    return this.#clientLimit.enter(address.kind === "tcp" ? address.host : "unix");
+    const named = addresses?.client;
+    const host = named?.kind === "tcp" ? named.host : hostOf(this.loop.kernel.peerAddress(client));
+    return this.#clientLimit.enter(host);
   }
 
   #release(session: SpliceSession): void {
@@ -323,31 +372,6 @@ export class WorkerRelay implements Shard {
     this.deps.pools.trim();
     this.#report({ is: "stopped", cut: this.#cutAtStop });
   }
-
-  #headerFor(client: number): Uint8Array | undefined {
-    const { sendProxy } = this.#settings;
-    if (sendProxy === "none") return undefined;
-    const { kernel } = this.loop;
-    const [peer, local] = [kernel.peerAddress(client), kernel.localAddress(client)];
-    return proxyHeader(sendProxy, addressOfSockaddr(peer), addressOfSockaddr(local));
-  }
-}
-
-/** Where clients are not limited. */
-const UNCOUNTED = -1;
-
-function clientLimitOf(
-  tables: ClientTables | undefined,
-  { counters, loop }: WorkerRelayParts,
-  publish: (event: Event) => void,
-): ClientLimit | undefined {
-  if (tables === undefined) return undefined;
-  return new ClientLimit(
-    tables,
-    threadOf(counters),
-    () => loop.now,
-    (client, max, count) => publish({ type: "client.limited", client, max, count }),
-  );
 }
 
 /** A semaphore whose permits are counted as they are acquired and released. */

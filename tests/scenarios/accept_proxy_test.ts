@@ -1,0 +1,208 @@
+/** `--accept-proxy` in both modes and on both engines: who the client is, and who is turned away. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { nodeUpstream, rawUpstream } from "../gateway/stage.ts";
+import { connectTo } from "../harness/client.ts";
+import type { LineConn } from "../harness/line_conn.ts";
+import { type Proxy, runProxy, startProxy } from "../harness/proxy.ts";
+import { scenario } from "../harness/scenario.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
+import { startWebProxy } from "../harness/web_proxy.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
+
+const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
+const text = (line: string) => new TextEncoder().encode(line);
+
+/** Headers that name 192.0.2.9, and one that names nobody. */
+const V1 = text("PROXY TCP4 192.0.2.9 198.51.100.1 4660 80\r\n");
+const V2 = Uint8Array.from(
+  [
+    ...SIGNATURE,
+    0x21,
+    0x11,
+    0,
+    17,
+    192,
+    0,
+    2,
+    9,
+    198,
+    51,
+    100,
+    1,
+    0x12,
+    0x34,
+    0,
+    80,
+    4,
+    0,
+    2,
+    0,
+    0,
+  ],
+);
+const LOCAL = Uint8Array.from([...SIGNATURE, 0x20, 0, 0, 0]);
+
+/** Sends bytes at once, or one after another. */
+async function send(wire: LineConn, bytes: Uint8Array, isSlow: boolean): Promise<void> {
+  if (!isSlow) return await wire.send(bytes);
+  for (const byte of bytes) {
+    await wire.send(Uint8Array.of(byte));
+    await Deno.stat("."); // so that the bytes do not travel together
+  }
+}
+
+/** All that comes back to these bytes. */
+async function answerTo(proxy: Proxy, bytes: Uint8Array, isSlow = false): Promise<string> {
+  const wire = await connectTo(proxy.address);
+  try {
+    await send(wire, bytes, isSlow);
+    const rest = wire.rest().catch(() => "");
+    return await withTestDeadline("the connection to end", rest, proxy.lastLines);
+  } catch {
+    return ""; // reset while it was sent to
+  } finally {
+    wire.close();
+  }
+}
+
+function joined(...parts: readonly Uint8Array[]): Uint8Array {
+  return Uint8Array.from(parts.flatMap((part) => [...part]));
+}
+
+const WRONG: readonly Uint8Array[] = [
+  text("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"),
+  text("PROXY TCP4 192.0.2.9 198.51.100.1 4660\r\nmore and more and more\n"),
+  Uint8Array.from([...SIGNATURE, 0x21, 0x11, 0, 1, 9, 9]),
+  text(`PROXY UNKNOWN ${"x".repeat(200)}\r\n`),
+];
+
+scenario("--accept-proxy in HTTP mode: the header names the client", async ({ relay }) => {
+  await using upstream = await nodeUpstream((request, response) => {
+    response.end(`seen ${request.headers["x-forwarded-for"]}`);
+  });
+  const admin = `127.0.0.1:${unusedPort()}`;
+  const flags = { relay, "accept-proxy": "any", "access-log": "-", admin };
+  const primary = { url: `http://127.0.0.1:${upstream.port}` };
+  await using proxy = await startWebProxy({ primary, flags });
+  const request = text("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
+  for (const isSlow of [false, true]) {
+    for (
+      const [header, expected] of [[V1, "192.0.2.9"], [V2, "192.0.2.9"], [
+        LOCAL,
+        "127.0.0.1",
+      ]] as const
+    ) {
+      const answer = await answerTo(proxy, joined(header, request), isSlow);
+      assertMatch(answer, new RegExp(`seen ${expected.replaceAll(".", "\\.")}$`));
+    }
+  }
+  for (const bytes of WRONG) assertEquals(await answerTo(proxy, bytes), "");
+  assertEquals((await proxy.event("proxyHeader.missing")).client, "127.0.0.1");
+  const metrics = await (await fetch(`http://${admin}/__failover/metrics`)).text();
+  assertMatch(metrics, /^failover_proxy_headers_missing_total\{[^}]*\} 4$/m);
+  await proxy.stop();
+  const clients = proxy.stdout.map((line) => line.split(" ")[0]);
+  const once = ["192.0.2.9", "192.0.2.9", "127.0.0.1"];
+  assertEquals(clients, [...once, ...once]);
+});
+
+/** An upstream that sends back what it gets, until its client has finished. */
+function echo() {
+  return rawUpstream(async (conn) => {
+    const buffer = new Uint8Array(4_096);
+    for (let count = await conn.read(buffer); count !== null; count = await conn.read(buffer)) {
+      await conn.write(buffer.subarray(0, count));
+    }
+  });
+}
+
+scenario(
+  "--accept-proxy in TCP mode: the header is taken off, and --send-proxy passes it on",
+  async ({ relay }) => {
+    await using upstream = echo();
+    const upstreams = [{ name: `127.0.0.1:${upstream.port}` }];
+    const admin = `127.0.0.1:${unusedPort()}`;
+    const flags = { relay, "accept-proxy": "any", "send-proxy": "v1", admin };
+    await using proxy = await startProxy({ upstreams, flags });
+    for (const isSlow of [false, true]) {
+      for (const header of [V1, V2]) {
+        const wire = await connectTo(proxy.address);
+        await send(wire, joined(header, text("hello\n")), isSlow);
+        assertEquals(await wire.line(), "PROXY TCP4 192.0.2.9 198.51.100.1 4660 80\r");
+        assertEquals(await withTestDeadline("an answer", wire.line()), "hello");
+        wire.close();
+      }
+    }
+    const own = await connectTo(proxy.address);
+    await own.send(joined(LOCAL, text("hello\n")));
+    assertMatch((await own.line())!, /^PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 /);
+    own.close();
+    for (const bytes of WRONG) assertEquals(await answerTo(proxy, bytes), "");
+    await proxy.event("proxyHeader.missing");
+    const metrics = await (await fetch(`http://${admin}/__failover/metrics`)).text();
+    assertMatch(metrics, /^failover_proxy_headers_missing_total\{[^}]*\} 4$/m);
+    assertEquals(await proxy.stop(), 0);
+  },
+);
+
+scenario(
+  "a peer that sends no header, or a part of it, is closed after some seconds",
+  async ({ relay }) => {
+    await using upstream = echo();
+    const upstreams = [{ name: `127.0.0.1:${upstream.port}` }];
+    await using tcp = await startProxy({ upstreams, flags: { relay, "accept-proxy": "v2" } });
+    await using web = await nodeUpstream((_, response) => void response.end());
+    const primary = { url: `http://127.0.0.1:${web.port}` };
+    const flags = { relay, "accept-proxy": "v1" };
+    await using http = await startWebProxy({ primary, flags });
+    const answers = [tcp, http].flatMap((proxy) => [
+      answerTo(proxy, new Uint8Array()),
+      answerTo(proxy, (proxy === tcp ? V2 : V1).subarray(0, 9)),
+    ]);
+    assertEquals(await Promise.all(answers), ["", "", "", ""]);
+  },
+);
+
+scenario("a stop does not wait for headers", async ({ relay }) => {
+  await using upstream = echo();
+  const upstreams = [{ name: `127.0.0.1:${upstream.port}` }];
+  await using proxy = await startProxy({ upstreams, flags: { relay, "accept-proxy": "any" } });
+  const silent = await connectTo(proxy.address);
+  const wire = await connectTo(proxy.address);
+  await wire.send(joined(V1, text("hello\n")));
+  assertEquals(await wire.line(), "hello");
+  wire.close();
+  assertEquals(await proxy.stop(), 0);
+  silent.close();
+});
+
+scenario(
+  "--max-connections-per-client counts the client that the header names",
+  async ({ relay }) => {
+    await using upstream = echo();
+    const upstreams = [{ name: `127.0.0.1:${upstream.port}` }];
+    const flags = { relay, "accept-proxy": "any", "max-connections-per-client": "1" };
+    await using proxy = await startProxy({ upstreams, flags });
+    const first = await connectTo(proxy.address);
+    await first.send(joined(V1, text("hello\n")));
+    assertEquals(await first.line(), "hello");
+    assertEquals(await answerTo(proxy, joined(V2, text("hello\n"))), "");
+    assertEquals((await proxy.event("client.limited")).client, "192.0.2.9");
+    const other = await connectTo(proxy.address);
+    await other.send(joined(LOCAL, text("hello\n")));
+    assertEquals(await other.line(), "hello");
+    first.close();
+    other.close();
+  },
+);
+
+Deno.test("--accept-proxy with --tls-cert is refused in one line", async () => {
+  const args = ["--primary", "http://127.0.0.1:9", "--listen", `127.0.0.1:${unusedPort()}`];
+  const tls = ["--tls-cert", "a.pem", "--tls-key", "b.pem"];
+  const { code, stderr } = await runProxy([...args, ...tls, "--accept-proxy", "v2"]);
+  assertEquals(code, 2);
+  assertMatch(
+    stderr[0]!,
+    /^failover: Cannot use accept_proxy with tls_cert \(from flag --accept-proxy\)$/,
+  );
+});
