@@ -31,7 +31,7 @@ Deno.test("the day is made of stretches without a gap, also before the start and
   assertEquals(stretchesOf([], NOW).map(({ kind }) => kind), ["nothing"]);
 });
 
-Deno.test("the day is told in words, too", async () => {
+Deno.test("the day is described in words, too", async () => {
   const text = String(await dayDrawing([change(30, {}), change(1, { rank: 1 })], NOW));
   assertStringIncludes(
     text,

@@ -9,7 +9,7 @@ import { activeOf, type State } from "../failover/state.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import { whyNot } from "../failover/orders.ts";
 import type { IncidentRecord } from "../incidents/record.ts";
-import { sentenceOfIncident } from "../incidents/text.ts";
+import { costOfIncident, sentenceOfIncident } from "../incidents/text.ts";
 import type { Incidents } from "../incidents/incidents.ts";
 import { checksDrawing, dayDrawing, type Html, waterfall } from "./page_drawings.ts";
 import { ordersOf, readiness, serviceSentence, span } from "./page_words.ts";
@@ -258,7 +258,7 @@ function upstreamButtons(
 // ---- Incidents
 
 function incident(record: IncidentRecord): Html {
-  const { id, began, evidence, triggers, clients, sessions } = record;
+  const { id, began, evidence, triggers } = record;
   const lines = evidence.map((each) =>
     html`
       <tr>
@@ -269,12 +269,7 @@ function incident(record: IncidentRecord): Html {
       </tr>
     `
   );
-  const cost = [
-    `${clients.most_held} waited at most at one time`,
-    ...Object.entries(clients).filter(([key]) => key !== "most_held")
-      .map(([key, count]) => `${count} ${key}`),
-    `${sessions.cut} sessions cut, ${sessions.kept} kept`,
-  ];
+  const cost = costOfIncident(record).replace(/^s/, "S");
   return html`<details id="i-${id}"><summary>${stamp(began)} ${sentenceOfIncident(record)}</summary>
 ${waterfall(record)}
 ${
@@ -297,7 +292,7 @@ ${
     triggers.map(({ program, reason, took_ms }) =>
       html`<p>Trigger ${program}: ${reason ?? "finished"} in ${span(took_ms)}</p>`
     )
-  }<p class="quiet">Clients: ${cost.join(", ")}. ${id}</p></details>`;
+  }<p class="quiet">${cost}. ${id}</p></details>`;
 }
 
 // ---- Rate

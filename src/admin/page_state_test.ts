@@ -58,6 +58,7 @@ Deno.test("an incident can be unfolded to its moments and evidence", async () =>
   await service.answer("b", PASSED);
   const text = await textOf([service]);
   const incident = /<details id="i-[^"]+">.*?<\/details>/s.exec(text)?.[0] ?? "";
+  assertMatch(incident, /Sessions: 0 cut, 0 kept; clients: 0 waited at one time[^_]*\. \d{8}-/);
   assertStringIncludes(incident, "failover from a to b");
   assertStringIncludes(incident, "clients are let in");
   assert(!text.includes("None is remembered"));

@@ -5,6 +5,8 @@ import type { Entry } from "./input_log.ts";
 
 /** Most results that a record quotes: the first ones and the last ones. */
 const EVIDENCE_MAX = 40;
+/** Failures in the same words that are quoted in a row. */
+const REPEATS_MAX = 5;
 
 /**
  * All results from `began` (milliseconds since 1970) on, without those that repeat the one before of the same
@@ -42,6 +44,3 @@ export function evidenceOf(
   if (found.length <= EVIDENCE_MAX) return found;
   return [...found.slice(0, EVIDENCE_MAX / 2), ...found.slice(-EVIDENCE_MAX / 2)];
 }
-
-/** Failures in the same words that are quoted in a row. */
-const REPEATS_MAX = 5;

@@ -34,7 +34,7 @@ interface Segment {
 
 /** Inputs in one segment. A range can only begin at the beginning of a segment. */
 const SEGMENT_ENTRIES = 32;
-/** With three upstreams and the usual interval three minutes, in about 60 KB for each service. */
+/** Together they cover three minutes of three upstreams at the default interval, in about 60 KB per service. */
 const SEGMENTS_MAX = 8;
 
 /** The log of one machine, in memory only and bounded in time and number. */

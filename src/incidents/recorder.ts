@@ -37,7 +37,7 @@ export interface RecorderPorts {
 
 /** How long an incident is watched after its end, in milliseconds. */
 const WATCHED_MS = 10_000;
-/** How long at least, since clients that waited are let in one after another. */
+/** The least time for that, in milliseconds: clients that waited are let in one after another. */
 const COUNTED_MS = 1_000;
 /** The pause between two looks at the counts, in milliseconds. */
 const LOOK_MS = 100;
@@ -46,7 +46,7 @@ const LOOK_MS = 100;
  * incident, their start, so that many of them are watched at the same time.
  */
 const LATE_LOOK = 1 / 10;
-/** The same when an incident has lasted longer than a minute. */
+/** The pause while an incident goes on that has lasted longer than a minute, in milliseconds. */
 const SLOW_LOOK_MS = 1_000;
 /** How long before the first failure the recorded inputs begin, in milliseconds. */
 const LEAD_MS = 5_000;
@@ -143,7 +143,7 @@ export class Recorder {
     }
   }
 
-  /** The process ends. Events that were under way make no incident any more. */
+  /** The process ends: so does the incident that is under way, and later events are ignored. */
   stop(): void {
     this.#isStopped = true;
     this.#end("stopped", this.#ports.clock.wall());

@@ -1,6 +1,6 @@
 /**
- * Feeds the recorded inputs of an incident to the machine again. Without a change it decides exactly what it
- * decided then: the machine is pure. Pure itself.
+ * Feeds the recorded inputs of an incident to the machine again. The machine is pure, so it decides exactly what
+ * it decided then, unless the program has changed. Pure.
  */
 import { step } from "../failover/machine.ts";
 import type { Step } from "../failover/state.ts";

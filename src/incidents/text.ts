@@ -48,7 +48,7 @@ export function incidentText(record: IncidentRecord): string {
     ...section("promotions that failed", failedLines(record)),
     ...section("triggers", triggerLines(record)),
     "",
-    `  ${costLine(record)}`,
+    `  ${costOfIncident(record)}`,
     `  version ${record.version}, options ${record.config_hash}`,
   ].join("\n");
 }
@@ -78,7 +78,10 @@ function triggerLines({ triggers }: IncidentRecord): string[] {
   );
 }
 
-function costLine({ sessions, clients, rounds_failed: rounds }: IncidentRecord): string {
+/** What an incident cost clients, in one line that begins with `sessions:`. */
+export function costOfIncident(
+  { sessions, clients, rounds_failed: rounds }: IncidentRecord,
+): string {
   const { most_held: held, hold_p50_ms: p50, hold_p99_ms: p99 } = clients;
   const { released, lost, abandoned, retried } = clients;
   // Records of earlier versions have no such numbers.

@@ -82,7 +82,7 @@ Deno.test("a folder that another process uses is refused, and free again when th
   await (await fixture.open("db"))[Symbol.asyncDispose]();
 });
 
-Deno.test("a damaged file and a folder that is none are each one line", async () => {
+Deno.test("a damaged file, and a file in the place of the folder, are each one line", async () => {
   await using fixture = await Fixture.make();
   await Deno.mkdir(fixture.folder);
   await Deno.writeTextFile(fixture.file("db"), '{"version": 1, "serv');
@@ -99,7 +99,7 @@ Deno.test("a damaged file and a folder that is none are each one line", async ()
   assert(Array.isArray(none), "a file was taken for the folder");
 });
 
-Deno.test("a folder that fails is said once, stops nobody, and is written as soon as it works", async () => {
+Deno.test("a folder that fails is reported once, stops nothing, and is written to as soon as it works", async () => {
   await using fixture = await Fixture.make();
   await using opened = await fixture.open("db");
   const memory = opened.memory("db");

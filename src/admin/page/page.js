@@ -13,7 +13,7 @@ const MOST_MS = 2_000;
 /** How long an answer may take, in milliseconds. */
 const ANSWER_MS = 5_000;
 
-const two = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
+const timeFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
 let lastSeen = new Date();
 let isAsking = false;
 let isDue = false;
@@ -22,7 +22,7 @@ let sentences = "";
 /** Times are shown as this machine's clock shows them. */
 function localTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
-    time.textContent = two.format(new Date(time.dateTime));
+    time.textContent = timeFormat.format(new Date(time.dateTime));
   }
 }
 
@@ -55,9 +55,12 @@ async function refresh() {
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     show(await answer.text());
     lastSeen = new Date();
-    say(`As of ${two.format(lastSeen)}, live.`, false);
+    say(`As of ${timeFormat.format(lastSeen)}, live.`, false);
   } catch {
-    say(`The proxy does not answer since ${two.format(lastSeen)}. What is shown is old.`, true);
+    say(
+      `The proxy has not answered since ${timeFormat.format(lastSeen)}. What is shown is old.`,
+      true,
+    );
   }
   setTimeout(() => {
     isAsking = false;
