@@ -7,6 +7,11 @@
 export interface Clock {
   /** Milliseconds since an arbitrary moment, which never go back. For measuring and for deadlines. */
   now(): number;
+  /**
+   * As `now`, or when the present turn of the event loop began, a millisecond or two ago: for what happens several
+   * times in a request and need not be more exact. Not for deadlines.
+   */
+  recent(): number;
   /** Milliseconds since 1970, for people. May jump. */
   wall(): number;
   /** Runs `callback` once, `ms` from now; the returned function cancels that. */
@@ -19,6 +24,7 @@ const TIMER_MAX_MS = 2 ** 31 - 1;
 /** The system's clock and JavaScript's timers. */
 export const realClock: Clock = {
   now: () => performance.now(),
+  recent: () => performance.now(),
   wall: () => Date.now(),
   after(ms, callback) {
     const id = setTimeout(callback, Math.min(Math.max(0, ms), TIMER_MAX_MS));
@@ -45,6 +51,10 @@ export class ManualClock implements Clock {
   }
 
   now(): number {
+    return this.#now;
+  }
+
+  recent(): number {
     return this.#now;
   }
 

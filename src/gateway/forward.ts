@@ -154,7 +154,7 @@ export class Forwarder {
    */
   forward(client: Client, scheme: "http" | "https"): Task {
     const { counters } = this;
-    const since = this.#context.clock.now();
+    const since = this.#context.clock.recent();
     const state = new RequestState(client, scheme, this.#settings, this.#kept, since);
     state.notes = this.#context.accessLog?.begin();
     state.requestId = this.#ids?.of(client.head.fields);
@@ -232,7 +232,7 @@ export class Forwarder {
       rank = NO_RANK;
     }
     if (status === 101) return;
-    this.#timer.add(client.head.method, status, rank, this.#context.clock.now() - since);
+    this.#timer.add(client.head.method, status, rank, this.#context.clock.recent() - since);
   }
 
   /** Cancels pending connects to the upstream of this name; their exchanges try another one. */

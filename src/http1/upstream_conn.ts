@@ -67,7 +67,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
   #informational = 0;
   #upgraded = false;
   #idle = false;
-  /** Since when it is idle, and for how long it was before the present request, by the exact clock. */
+  /** Since when it is idle, and for how long it was before the present request, by the clock of turns. */
   #idleSince = 0;
   #idleForMs = 0;
   /** How long the upstream keeps an idle connection, as it announced last, in milliseconds. */
@@ -117,7 +117,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
 
   /** How long it has been idle since its last exchange, in milliseconds. */
   get idleForMs(): number {
-    return this.#options.deadlines.clock.now() - this.#idleSince;
+    return this.#options.deadlines.clock.recent() - this.#idleSince;
   }
 
   /** True if it carried a request before the present one; then the upstream may have closed it. */
@@ -265,7 +265,7 @@ export class UpstreamConn implements BufferedConnEvents, Filler {
     io.rest();
     this.#out.clear(OUT_KEPT_BYTES);
     io.readBy(deadlines.in(Math.min(idleMs, keptFor(this.#announcedMs))), "idleTimeout");
-    this.#idleSince = deadlines.clock.now();
+    this.#idleSince = deadlines.clock.recent();
     this.#idle = true;
     io.watch();
   }

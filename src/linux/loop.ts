@@ -53,6 +53,7 @@ export class Loop {
   /** Reports of this tick whose watchers called `postpone`; and when there was last a report of another kind. */
   #postponed = 0;
   #promptAt = -Infinity;
+  #isTicking = false;
   #round = 0;
   #watched = 0;
   /** The present report of this tick, and how many it has; equal when no tick runs. */
@@ -70,6 +71,11 @@ export class Loop {
   /** The time at the beginning of this tick, in milliseconds: exact enough for deadlines, and no system call. */
   get now(): number {
     return this.#now;
+  }
+
+  /** The same while a tick runs; between two ticks, which may be far apart, the time itself. */
+  get recent(): number {
+    return this.#isTicking ? this.#now : this.kernel.now();
   }
 
   /** The number of this tick. */
@@ -198,6 +204,7 @@ export class Loop {
     const sleepMs = this.#ticks.length > 0 ? 0 : this.#timerWheel.waitMs(this.#now, sleepMaxMs);
     const count = kernel.poll(sleepMs);
     this.#now = kernel.now();
+    this.#isTicking = true;
     this.#round++;
     this.#reports = Math.max(0, count);
     for (let i = 0; i < count; i++) {
@@ -216,6 +223,7 @@ export class Loop {
     this.#postponed = 0;
     this.#timerWheel.advance(this.#now);
     this.#runTicks();
+    this.#isTicking = false;
     return count;
   }
 

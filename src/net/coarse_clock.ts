@@ -27,6 +27,10 @@ export class CoarseClock implements Clock {
     return this.#clock.now();
   }
 
+  recent(): number {
+    return this.#clock.recent();
+  }
+
   wall(): number {
     return this.#clock.wall();
   }

@@ -29,6 +29,7 @@ Deno.test("time in which the process stood still does not count", async () => {
   let stoodStillMs = 0;
   const clock: Clock = {
     now: () => manual.now() + stoodStillMs,
+    recent: () => manual.now() + stoodStillMs,
     wall: () => manual.wall(),
     after: (ms, callback) => manual.after(ms, callback),
   };

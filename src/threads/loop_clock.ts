@@ -22,6 +22,10 @@ export class LoopClock implements Clock {
     return this.#host.loop.kernel.now();
   }
 
+  recent(): number {
+    return this.#host.loop.recent;
+  }
+
   wall(): number {
     return realClock.wall();
   }

@@ -33,3 +33,18 @@ Deno.test("a timer that was cancelled is not called, nor is one that is due at o
   loop.tick();
   assertEquals(called, ["at once"]);
 });
+
+Deno.test("recent is when the tick began while one runs, and the time itself between two", () => {
+  const kernel = new FakeKernel();
+  const { loop, clock } = clockOn(kernel);
+  const seen: number[] = [];
+  const began = kernel.time;
+  clock.after(0, () => {
+    kernel.time += 5; // what came before in this tick
+    seen.push(clock.recent() - began, clock.now() - began);
+  });
+  loop.tick();
+  kernel.time += 300; // the loop was away
+  seen.push(clock.recent() - began);
+  assertEquals(seen, [0, 5, 305]);
+});
