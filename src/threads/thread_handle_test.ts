@@ -30,7 +30,8 @@ Deno.test({
     const { group, clock, died, faulted } = groupOf(mute);
     await faulted;
     const ordered = Promise.all(group.sendAll({ look: true }));
-    await clock.advance(10_000);
+    // A look each 2 s, and as long for the thread to end; another one is started 250 ms later.
+    await clock.advance(4_000);
     assertEquals(await died, "it ended without a report");
     await ordered;
     await group[Symbol.asyncDispose]();
