@@ -87,8 +87,8 @@ function page(rows: readonly Row[], all: readonly Contestant[], haproxy?: string
 
 Made by \`deno task faults\`; each row can be run alone, by its name. Two upstreams, six clients that ask
 on a connection of their own ten times a second (half GET, half POST, 2 KB each way), and four sessions
-that get a byte every 50 ms. Checks come every 200 ms and have 500 ms, three failures are a fall; all else
-is as by default.${others} Proxies run beside each other on one small machine, so some
+that get a byte every 50 ms. Checks come every 200 ms and may take 500 ms, three failures take an upstream
+down; all other options have their defaults.${others} Proxies run beside each other on one small machine, so some
 milliseconds of a stall are the machine's.
 
 - **failed**: requests that no upstream read and nobody answered: the client was turned away, gave up

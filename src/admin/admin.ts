@@ -1,8 +1,8 @@
 /**
  * The admin endpoints: `/__failover/*` as a Hono app, served on the main port in HTTP mode and on a separate
  * listener with `--admin`. The main port is public, so it accepts no orders and shows no events, which may
- * contain client addresses. Other web pages get no access: there is no CORS, and orders from browsers are
- * refused, whatever page they come from.
+ * contain client addresses. Other web pages get no access: there is no CORS, and a browser may give orders
+ * only from our own page.
  */
 import { type Context, Hono } from "hono";
 import type { Clock } from "../base/clock.ts";

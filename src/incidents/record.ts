@@ -80,7 +80,7 @@ export interface FailedPromotion {
 
 /** What happened to clients since the incident began. A data plane omits what it does not count. */
 export interface IncidentClients {
-  /** The most that waited at one time, looked at every 0.1 s. */
+  /** The most that waited at one time, looked at every 0.1 s at first, and less often later. */
   readonly most_held: number;
   /**
    * How long half of those that waited, and 99 of 100, waited at most: the upper end of the range of the
