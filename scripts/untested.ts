@@ -46,6 +46,7 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "gateway/gateway.ts": "tested by tests/gateway on both kinds of sockets",
   "gateway/listen.ts": "tested by tests/gateway on both kinds of sockets",
   "gateway/static_attempt.ts": "tested by tests/gateway on both kinds of sockets",
+  "gateway/tls/announced_tls.ts": "real processes: tests/scenarios/accept_proxy_test.ts",
   "gateway/tls/https_server.ts": "tested by tests/gateway on both kinds of sockets",
   "gateway/static/file_response.ts": "tested by tests/gateway on both kinds of sockets",
   "gateway/tls/http2.ts": "tested by tests/gateway on both kinds of sockets",

@@ -36,14 +36,17 @@ const MORE_EACH = { plain: 1 / 8, tls: 1 / 8 + 1 / 4 };
 
 /**
  * A client, its upstream, and a kept connection to the upstream that was active before; over HTTP/2 also both
- * ends of the connection to the inner server.
+ * ends of the connection to the inner server, and with PROXY protocol headers those of one to the TLS listener.
  */
-function needOf({ primary, backup, checkHost, maxConnections, tlsCert }: HttpConfig): Need {
+function needOf(
+  { primary, backup, checkHost, maxConnections, tlsCert, acceptProxy }: HttpConfig,
+): Need {
   const upstreams = [primary, ...backup ?? []];
   const kind = tlsCert === undefined ? "plain" : "tls";
   const checks = upstreams.length * checkDescriptors(checkHost);
   const fixed = SERVICE_DESCRIPTORS + MORE_DESCRIPTORS[kind] + checks;
-  const each = (kind === "plain" ? 3 : 5) + MORE_EACH[kind];
+  const more = kind === "tls" && acceptProxy !== "none" ? 2 : 0;
+  const each = (kind === "plain" ? 3 : 5 + more) + MORE_EACH[kind];
   return { asked: maxConnections, each, fixed };
 }
 

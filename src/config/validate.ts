@@ -142,9 +142,6 @@ function upstreamsOf(
     );
   }
   if (backup === undefined) found.warnings.push("there is no backup to fail over to");
-  if (service.acceptProxy !== "none" && service.tlsCert !== undefined) {
-    found.errors.push(`Cannot use accept_proxy with tls_cert (from ${origins.acceptProxy})`);
-  }
   if ((service.tlsCert === undefined) !== (service.tlsKey === undefined)) {
     const [has, lacks] = service.tlsCert === undefined ? ["key", "cert"] : ["cert", "key"];
     const origin = origins.tlsCert ?? origins.tlsKey;

@@ -146,7 +146,7 @@ export async function listen(
     const secure = new HttpsServer(clock, { ...common, serve, publish, connectionsMax });
     relieve = () => secure.relieve();
     server = serverFor(secure);
-    const parts = { server, clientLimit, onAcceptFailed, onShortage };
+    const parts = { server, clientLimit, announced, sockets, onAcceptFailed, onShortage };
     port = await secure.listen(settings.address, tls, parts);
   }
   if (typeof port === "string") return port;

@@ -1,9 +1,13 @@
 /** `--accept-proxy` in both modes and on both engines: who the client is, and who is turned away. */
 import { assertEquals, assertMatch } from "@std/assert";
+import { createConnection } from "node:net";
+import { connect as connectHttp2 } from "node:http2";
+import { connect as connectTls } from "node:tls";
+import { tlsTest } from "../gateway/certificate.ts";
 import { nodeUpstream, rawUpstream } from "../gateway/stage.ts";
 import { connectTo } from "../harness/client.ts";
 import type { LineConn } from "../harness/line_conn.ts";
-import { type Proxy, runProxy, startProxy } from "../harness/proxy.ts";
+import { type Proxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
@@ -196,13 +200,49 @@ scenario(
   },
 );
 
-Deno.test("--accept-proxy with --tls-cert is refused in one line", async () => {
-  const args = ["--primary", "http://127.0.0.1:9", "--listen", `127.0.0.1:${unusedPort()}`];
-  const tls = ["--tls-cert", "a.pem", "--tls-key", "b.pem"];
-  const { code, stderr } = await runProxy([...args, ...tls, "--accept-proxy", "v2"]);
-  assertEquals(code, 2);
-  assertMatch(
-    stderr[0]!,
-    /^failover: Cannot use accept_proxy with tls_cert \(from flag --accept-proxy\)$/,
-  );
-});
+tlsTest(
+  "--accept-proxy before TLS: HTTP/1.1 and HTTP/2 have the client that the header names",
+  async (tls) => {
+    await using upstream = await nodeUpstream((request, response) => {
+      response.end(`seen ${request.headers["x-forwarded-for"]}`);
+    });
+    const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, "accept-proxy": "any" };
+    const primary = { url: `http://127.0.0.1:${upstream.port}` };
+    await using proxy = await startWebProxy({ primary, flags });
+    const port = Number(proxy.address.split(":")[1]);
+    const opened = async (header: Uint8Array) => {
+      const socket = createConnection({ host: "127.0.0.1", port });
+      await new Promise<void>((resolve) => socket.once("connect", () => resolve()));
+      for (const byte of header) socket.write(Uint8Array.of(byte));
+      return socket;
+    };
+    const options = { servername: "localhost", ca: tls.cert };
+    for (const header of [V1, V2]) {
+      const plain = connectTls({ socket: await opened(header), ...options });
+      plain.write("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+      let text = "";
+      plain.on("data", (data) => text += data);
+      const ended = new Promise((resolve) => plain.once("close", resolve));
+      await withTestDeadline("an answer over HTTP/1.1", ended);
+      assertMatch(text, /seen 192\.0\.2\.9$/);
+
+      const secure = connectTls({
+        socket: await opened(header),
+        ...options,
+        ALPNProtocols: ["h2"],
+      });
+      await new Promise<void>((resolve) => secure.once("secureConnect", () => resolve()));
+      const session = connectHttp2(`https://localhost:${port}`, { createConnection: () => secure });
+      const stream = session.request({ ":path": "/" });
+      let said = "";
+      stream.on("data", (data) => said += data);
+      const done = new Promise((resolve) => stream.once("end", resolve));
+      await withTestDeadline("an answer over HTTP/2", done);
+      assertEquals(said, "seen 192.0.2.9");
+      session.destroy();
+    }
+    assertEquals(await answerTo(proxy, Uint8Array.of(22, 3, 1, 0, 200, 1)), "");
+    await proxy.event("proxyHeader.missing");
+    assertEquals(await proxy.stop(), 0);
+  },
+);

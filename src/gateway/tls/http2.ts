@@ -120,8 +120,7 @@ export class Http2 implements CoarseTimed {
   async #join(conn: Conn, joined: Joined, ends: Conn[]): Promise<void> {
     const { port } = this.#loopback;
     if (port === undefined || !hasDescriptors(SPARE_DESCRIPTORS)) return;
-    // Without the dialer: this process itself listens there, and answers at once or not at all.
-    const inner = await Deno.connect({ hostname: "127.0.0.1", port });
+    const inner = await connectInside(port);
     const served = denoConn(inner);
     ends.push(served);
     inner.setNoDelay(true);
@@ -247,6 +246,11 @@ export class Http2 implements CoarseTimed {
     const headers: HeadersInit = fault === "methodRefused" ? { allow: ALLOWED } : {};
     return new Response(`${FAULTS[fault].words}\n`, { status: statusOf(fault), headers });
   }
+}
+
+/** Connects to a port of this process, without the dialer: it answers at once or not at all. */
+export function connectInside(port: number): Promise<Deno.TcpConn> {
+  return Deno.connect({ hostname: "127.0.0.1", port });
 }
 
 /** True if so many descriptors are free. The inner server ends if it lacks one. */

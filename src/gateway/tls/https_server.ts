@@ -2,13 +2,15 @@
 import type { Address } from "../../base/address.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Publish } from "../../events/events.ts";
+import type { Acceptee, ListeningPort, Sockets } from "../../net/transport.ts";
 import type { ClientLimit } from "../../net/client_limit.ts";
 import type { Server } from "../../http1/server.ts";
 import { UnfinishedTls } from "../../net/deno/unfinished_tls.ts";
 import { Handshakes } from "../handshakes.ts";
 import { Http2, type Http2Parts } from "./http2.ts";
 import type { HttpPort } from "../listen.ts";
-import { type TlsFiles, TlsListener } from "./listen_tls.ts";
+import { ClientsByPort, TlsFront } from "./announced_tls.ts";
+import { type TlsFiles, TlsListener, type TlsParts } from "./listen_tls.ts";
 
 /** How long a drain waits for handshakes that are under way, in milliseconds. */
 const LAST_HANDSHAKES_MS = 1_000;
@@ -22,6 +24,11 @@ export interface HttpsServerSettings extends Omit<Http2Parts, "onChange"> {
 }
 
 /** HTTPS of one service. */
+/** Puts the reading of PROXY protocol headers before what serves connections. */
+interface AnnouncedBefore {
+  before(inner: Acceptee): Acceptee;
+}
+
 export class HttpsServer {
   readonly #clock: Clock;
   readonly #settings: HttpsServerSettings;
@@ -64,7 +71,40 @@ export class HttpsServer {
       readonly clientLimit: ClientLimit | undefined;
       readonly onAcceptFailed: (error: unknown, retryInMs: number) => void;
       readonly onShortage: () => void;
+      /** What reads a PROXY protocol header at the beginning of each connection, if there is to be one. */
+      readonly announced: AnnouncedBefore | undefined;
+      /** Where connections with a header come from. */
+      readonly sockets: Sockets;
     },
+  ): Promise<HttpPort | string> {
+    if (parts.announced === undefined) return await this.#listen(asked, files, parts);
+    if (asked.kind !== "tcp") return await this.#listen(asked, files, parts);
+    const clients = new ClientsByPort(this.#clock);
+    const clientOf = (conn: Deno.TlsConn) => clients.clientOf(conn);
+    const inside = { ...asked, host: "127.0.0.1", port: 0 };
+    const inner = await this.#listen(inside, files, { ...parts, clientOf });
+    if (typeof inner === "string" || inner.address.kind !== "tcp") return inner;
+    const { port } = inner.address;
+    const front = new TlsFront({ clock: this.#clock, clients, port, server: parts.server });
+    const outer = await parts.sockets.listen(asked, parts.announced.before(front), {
+      clock: this.#clock,
+      onAcceptFailed: parts.onAcceptFailed,
+      onShortage: parts.onShortage,
+    });
+    if (typeof outer !== "string") return both(outer, inner);
+    inner.close();
+    await this.#http2.drain(AbortSignal.abort());
+    return outer;
+  }
+
+  /** Listens for handshakes. */
+  async #listen(
+    asked: Address,
+    files: TlsFiles,
+    parts: Pick<
+      TlsParts,
+      "server" | "clientLimit" | "clientOf" | "onAcceptFailed" | "onShortage"
+    >,
   ): Promise<HttpPort | string> {
     const { publish, onError } = this.#settings;
     let trouble = "HTTPS is not served on a unix socket";
@@ -117,4 +157,21 @@ export class HttpsServer {
     publish({ type: "config.warned", warning });
     this.#listener?.relisten();
   }
+}
+
+/** One port made of two: `outer` accepts clients and passes them on to `inner`, which ends after it. */
+function both(outer: ListeningPort, inner: HttpPort): HttpPort {
+  return {
+    ...inner,
+    address: outer.address,
+    finished: Promise.all([outer.finished, inner.finished]).then(() => {}),
+    end() {
+      outer.end();
+      outer.finished.then(() => inner.end(), () => inner.close());
+    },
+    close() {
+      outer.close();
+      inner.close();
+    },
+  };
 }

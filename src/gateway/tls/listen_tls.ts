@@ -28,6 +28,8 @@ export interface TlsParts {
   readonly server: Server;
   /** How many connections one client may have; those of HTTP/2 and handshakes count as well. */
   readonly clientLimit: ClientLimit | undefined;
+  /** Who the client of a connection is, where it is not its peer; undefined closes the connection. */
+  readonly clientOf?: (conn: Deno.TlsConn) => Promise<string | undefined>;
   readonly http2: Http2;
   readonly handshakes: Handshakes;
   /** Called when accept failed and will be tried again after `retryInMs`. */
@@ -178,8 +180,10 @@ export class TlsListener {
     while (!this.#closed && !handshakes.makeRoom()) await sleep(clock, HANDSHAKE_ROOM_MS);
   }
 
-  async #admit(conn: Deno.TlsConn, peer: string): Promise<void> {
-    const { clientLimit } = this.#parts;
+  async #admit(conn: Deno.TlsConn, address: string): Promise<void> {
+    const { clientLimit, clientOf } = this.#parts;
+    const peer = clientOf === undefined ? address : await clientOf(conn);
+    if (peer === undefined) return closeConn(conn);
     const place = clientLimit?.enter(peer);
     if (clientLimit === undefined) return await this.#serve(conn, peer);
     if (place === undefined) return closeConn(conn);
