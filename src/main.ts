@@ -87,14 +87,17 @@ function terminalSize(): { columns: number; rows: number } | undefined {
 /** Carries out a command of the operator, whose code is loaded only now. */
 async function command(name: CommandName, args: readonly string[]): Promise<number> {
   if (name === "explain") return await explainOptions(args);
-  const { runCommand } = await import("./commands/commands.ts");
+  const [{ runCommand }, { printLine }] = await Promise.all([
+    import("./commands/commands.ts"),
+    import("./commands/output.ts"),
+  ]);
   const stop = new AbortController();
   if (name === "watch") Deno.addSignalListener("SIGINT", () => stop.abort());
   const option = Deno.env.get("FAILOVER_CONTROL");
   const isPath = option !== undefined && option !== "" && option !== "off";
   const places = isPath ? [option] : controlPlaces(Deno.env.toObject(), Deno.build.os);
   return await runCommand(name, args, places, {
-    out: console.log,
+    out: (text) => printLine(text),
     err: console.error,
     isTerminal: Deno.stdout.isTerminal(),
     size: terminalSize,

@@ -14,6 +14,7 @@ import { type Arguments, readArguments } from "./arguments.ts";
 import { connect, type Connection, NoProcess } from "./connection.ts";
 import { eventLine, eventsText, historyCommand, type PastEvent } from "./history.ts";
 import { drillCommand } from "./drill.ts";
+import { EXIT_READER_GONE, OutputFailed } from "./output.ts";
 import { pageCommand } from "./page.ts";
 import { printRefusal } from "./refusal.ts";
 import { replayCommand } from "./replay.ts";
@@ -86,10 +87,18 @@ export async function runCommand(
         return await order(name, given, connection, io);
     }
   } catch (error) {
+    if (error instanceof OutputFailed) return outputFailed(error, io);
     if (!(error instanceof NoProcess)) throw error;
     io.err(`failover: ${error.message}`);
     return EXIT_NO_PROCESS;
   }
+}
+
+/** The exit code of a command that cannot print. */
+function outputFailed({ isReaderGone, message }: OutputFailed, io: CommandIo): number {
+  if (isReaderGone) return EXIT_READER_GONE;
+  io.err(`failover: cannot print: ${message}`);
+  return 1;
 }
 
 function statePath({ operands: { SERVICE } }: Arguments): string {

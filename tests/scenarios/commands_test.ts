@@ -3,8 +3,8 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { COMMAND_NAMES, EXIT_NO_PROCESS, EXIT_USAGE } from "../../src/config/commands.ts";
 import { runCommand, RunningCommand } from "../harness/command.ts";
 import { Control } from "../harness/control.ts";
-import { startProxy } from "../harness/proxy.ts";
-import { scenario } from "../harness/scenario.ts";
+import { EXECUTABLE, startProxy } from "../harness/proxy.ts";
+import { scenario, testWithPrograms } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
 
 /** A primary, a backup, a proxy in front, and commands to it. */
@@ -197,3 +197,32 @@ Deno.test("a wrong command line ends with 64, and --help with 0", async () => {
   assertEquals(help.code, 0);
   assert(help.out.startsWith("usage: failover switchover"));
 });
+
+testWithPrograms(
+  "a command whose reader leaves ends, and one that cannot print says why",
+  ["sh"],
+  async () => {
+    await using scene = await startPair({});
+    const { control, command } = scene;
+    const words = [Deno.execPath(), ...EXECUTABLE].map((word) => `'${word}'`).join(" ");
+    // The shell prints the exit code of the command, not that of its reader.
+    const script =
+      `{ ${words} watch --control '${control.path}'; echo "ended with $?" >&2; } | head -n 1`;
+    await using shell = new RunningCommand(["-c", script], ["sh"]);
+    let isOver = false;
+    const ended = shell.line(/^ended with/).finally(() => isOver = true);
+    for (let turn = 0; !isOver && turn < 200; turn++) {
+      await command("pause");
+      await command("resume");
+    }
+    assertEquals(await ended, "ended with 141");
+
+    const full = await new Deno.Command("sh", {
+      args: ["-c", `${words} status --control '${control.path}' > /dev/full`],
+    }).output();
+    assertEquals([full.code, new TextDecoder().decode(full.stderr).trim()], [
+      1,
+      "failover: cannot print: No space left on device",
+    ]);
+  },
+);
