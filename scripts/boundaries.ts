@@ -106,8 +106,9 @@ const ONLY_IN: readonly { readonly what: RegExp; readonly where: RegExp; readonl
     },
     {
       what: /\b(kernel|libc)\.connect\(/,
-      where: /^(net\/linux\/(dial|bind)|relay\/splice\/dialer)\.ts$/,
-      why: "one dialer for each kind of loop; who listens on a unix socket is asked without one",
+      where: /^(net\/linux\/(dial|bind|try_connect)|relay\/splice\/dialer)\.ts$/,
+      why:
+        "one dialer for each kind of loop, and a check without one; who listens on a unix socket is asked without one",
     },
     {
       what: /\b(kernel|libc)\.accept\(|\blistener\.accept\(/,

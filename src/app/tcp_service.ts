@@ -1,6 +1,8 @@
 /** Builds a TCP service from a relay and a control plane. Part of the composition root. */
 import { formatAddress } from "../base/address.ts";
 import { tryBind } from "../net/deno/bind.ts";
+import { linuxTryConnect } from "../net/linux/try_connect.ts";
+import { tryConnectByDeno } from "../net/try_connect.ts";
 import { checkClockOf } from "./check_clock.ts";
 import { ControlPlane } from "./control_plane.ts";
 import type { TcpConfig } from "../config/options.ts";
@@ -46,9 +48,11 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
   if (relay instanceof EngineUnavailable) {
     return `Cannot use the relay engine ${config.relay}: ${relay.reason} (from ${config.origins.relay})`;
   }
+  const { libc } = context.threads.group ?? {};
+  const tryConnect = libc === undefined ? tryConnectByDeno : linuxTryConnect(libc, clock);
   const parts = {
     upstreams: config.hosts.map(({ name, address }, rank) => ({ name, address, rank })),
-    probe: tcpProbe(config.checkTimeout, checkClockOf(config, context)),
+    probe: tcpProbe(config.checkTimeout, checkClockOf(config, context), tryConnect),
     triggers: config.triggerMode,
     failOpen: false,
   } as const;

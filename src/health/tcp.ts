@@ -3,16 +3,20 @@
  * and reads nothing, so a server that accepts and then sends nothing passes.
  */
 import type { Clock } from "../base/clock.ts";
-import { dial } from "../net/deno/dial.ts";
 import { Fault } from "../base/fault.ts";
 import type { Probe } from "../failover/ports.ts";
+import { type TryConnect, tryConnectByDeno } from "../net/try_connect.ts";
 import { connectEvidence } from "./evidence.ts";
 
 /** Makes the probe. `timeoutMs` is the deadline of the whole attempt, including the look-up of the name. */
-export function tcpProbe(timeoutMs: number, clock: Clock): Probe {
+export function tcpProbe(
+  timeoutMs: number,
+  clock: Clock,
+  tryConnect: TryConnect = tryConnectByDeno,
+): Probe {
   return async function probeByConnecting(upstream, _context, signal) {
     const startedAt = clock.now();
-    const outcome = await dial(upstream.address, { clock, timeoutMs, signal });
+    const outcome = await tryConnect(upstream.address, { clock, timeoutMs, signal });
     const tookMs = clock.now() - startedAt;
     if (outcome === undefined) {
       return { passed: false, tookMs, reason: "connect was cancelled", evidence: "no_verdict" };
@@ -21,7 +25,6 @@ export function tcpProbe(timeoutMs: number, clock: Clock): Probe {
       const evidence = connectEvidence(outcome);
       return { passed: false, tookMs, reason: outcome.message, evidence };
     }
-    outcome.close();
     return { passed: true, tookMs, reason: "connected", evidence: "passed" };
   };
 }

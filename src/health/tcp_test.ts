@@ -2,20 +2,42 @@ import { assertEquals } from "@std/assert";
 import { ManualClock, realClock } from "../base/clock.ts";
 import type { Address } from "../base/address.ts";
 import type { ProbeContext, ProbeResult } from "../failover/ports.ts";
+import { Libc } from "../linux/libc.ts";
+import { linuxTryConnect } from "../net/linux/try_connect.ts";
+import { type TryConnect, tryConnectByDeno } from "../net/try_connect.ts";
 import { tcpProbe } from "./tcp.ts";
 
 const context: ProbeContext = { lastChosen: undefined, phase: "selecting", epoch: 0 };
 
-function ask(address: Address, timeoutMs = 10_000): Promise<ProbeResult> {
-  const upstream = { name: "a", address, rank: 0 };
-  return tcpProbe(timeoutMs, realClock)(upstream, context, new AbortController().signal);
+type Ask = (address: Address, timeoutMs?: number) => Promise<ProbeResult>;
+
+/** Runs a test with each way to connect. */
+function testWithBoth(
+  name: string,
+  run: (ask: Ask, tryConnect: TryConnect) => Promise<void>,
+): void {
+  const runWith = (tryConnect: TryConnect) =>
+    run((address, timeoutMs = 10_000) => {
+      const upstream = { name: "a", address, rank: 0 };
+      const probe = tcpProbe(timeoutMs, realClock, tryConnect);
+      return probe(upstream, context, new AbortController().signal);
+    }, tryConnect);
+  Deno.test(`[deno] ${name}`, () => runWith(tryConnectByDeno));
+  Deno.test({
+    name: `[linux] ${name}`,
+    ignore: Deno.build.os !== "linux",
+    async fn() {
+      using libc = new Libc();
+      await runWith(linuxTryConnect(libc, realClock));
+    },
+  });
 }
 
 function local(listener: Deno.TcpListener): Address {
   return { kind: "tcp", host: "127.0.0.1", port: listener.addr.port };
 }
 
-Deno.test("a TCP probe passes where a connection is accepted, and closes it", async () => {
+testWithBoth("a TCP probe passes where a connection is accepted, and closes it", async (ask) => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const result = await ask(local(listener));
   assertEquals(result, { ...result, passed: true, reason: "connected", evidence: "passed" });
@@ -23,7 +45,7 @@ Deno.test("a TCP probe passes where a connection is accepted, and closes it", as
   assertEquals(await accepted.read(new Uint8Array(1)), null);
 });
 
-Deno.test("a TCP probe passes on a unix socket", async () => {
+testWithBoth("a TCP probe passes on a unix socket", async (ask) => {
   const path = await Deno.makeTempFile();
   await Deno.remove(path);
   using listener = Deno.listen({ transport: "unix", path });
@@ -32,7 +54,7 @@ Deno.test("a TCP probe passes on a unix socket", async () => {
   assertEquals(await accepted.read(new Uint8Array(1)), null);
 });
 
-Deno.test("a TCP probe of a closed port is refused", async () => {
+testWithBoth("a TCP probe of a closed port is refused", async (ask) => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   listener.close();
   const result = await ask(local(listener));
@@ -44,7 +66,7 @@ Deno.test("a TCP probe of a closed port is refused", async () => {
   });
 });
 
-Deno.test("a TCP probe of a black hole is silent at its deadline", async () => {
+testWithBoth("a TCP probe of a black hole is silent at its deadline", async (ask) => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
   // Closed connections stay in the accept queue, so probing fills it.
   let result = await ask(local(listener), 100);
@@ -55,16 +77,19 @@ Deno.test("a TCP probe of a black hole is silent at its deadline", async () => {
   assertEquals(result.evidence, "silent");
 });
 
-Deno.test("a TCP probe of an unknown name is silent, as the name server may be at fault", async () => {
-  const result = await ask({ kind: "tcp", host: "no-such-name.invalid", port: 80 });
-  assertEquals([result.passed, result.evidence], [false, "silent"]);
-  assertEquals(result.reason, "name does not resolve");
-});
+testWithBoth(
+  "a TCP probe of an unknown name is silent, as the name server may be at fault",
+  async (ask) => {
+    const result = await ask({ kind: "tcp", host: "no-such-name.invalid", port: 80 });
+    assertEquals([result.passed, result.evidence], [false, "silent"]);
+    assertEquals(result.reason, "name does not resolve");
+  },
+);
 
-Deno.test("a TCP probe that is cancelled fails without evidence", async () => {
+testWithBoth("a TCP probe that is cancelled fails without evidence", async (_ask, tryConnect) => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const clock = new ManualClock();
-  const probe = tcpProbe(1_000, clock);
+  const probe = tcpProbe(1_000, clock, tryConnect);
   const upstream = { name: "a", address: local(listener), rank: 0 };
   const result = await probe(upstream, context, AbortSignal.abort());
   assertEquals([result.passed, result.evidence, clock.pending], [false, "no_verdict", 0]);

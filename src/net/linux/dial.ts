@@ -95,7 +95,7 @@ class LinuxDialAttempt implements Watcher {
   ready(fd: number, flags: number): void {
     const { loop } = this.#host;
     const error = (flags & FAILED) === 0 ? 0 : loop.kernel.takeError(fd);
-    if (error < 0) return this.#failed(fd, faultOf(error));
+    if (error < 0) return this.#failed(fd, connectFailure(error));
     if ((flags & WRITABLE) === 0) return;
     const { address } = this.#open.find((open) => open.fd === fd)!.place;
     if (loop.kernel.isItsOwnPeer(fd, address)) {
@@ -141,11 +141,11 @@ class LinuxDialAttempt implements Watcher {
   #connect(place: DialTarget): Fault | undefined {
     const { loop } = this.#host;
     const fd = loop.kernel.connect(place.address, { userTimeoutMs: 0 });
-    if (fd < 0) return faultOf(fd);
+    if (fd < 0) return connectFailure(fd);
     const result = loop.watch(fd, this);
     if (result < 0) {
       loop.kernel.close(fd);
-      return faultOf(result);
+      return connectFailure(result);
     }
     this.#open.push({ fd, place });
   }
@@ -181,7 +181,8 @@ class LinuxDialAttempt implements Watcher {
   }
 }
 
-function faultOf(result: number): Fault {
+/** What a connect has failed with: a negated error number. */
+export function connectFailure(result: number): Fault {
   const name = connectFaultOf(result);
   if (name === "localShortage") return new Fault(name, connectShortageWords(result));
   return new Fault(name, name === "connectFailed" ? errnoWords(result) : undefined);
