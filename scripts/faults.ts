@@ -8,14 +8,14 @@ import { parseArgs } from "@std/cli/parse-args";
 import { versionOf } from "../tests/bench/programs.ts";
 import { FAULTS } from "../tests/faults/faults.ts";
 import type { Tally } from "../tests/faults/load.ts";
-import { type Contestant, contestants, type Mode } from "../tests/faults/proxies.ts";
-import { type Fault, show } from "../tests/faults/stage.ts";
+import { comparedProxies, type ComparedProxy, type Mode } from "../tests/faults/proxies.ts";
+import { type Fault, runFault } from "../tests/faults/run_fault.ts";
 
 const FILE = new URL("../.github/docs/faults.md", import.meta.url);
 
 /** The counts, or the reason why there are none; undefined if the proxy was not tested. */
 type Result = Tally | string | undefined;
-type Row = readonly [fault: Fault, results: ReadonlyMap<Contestant, Result>];
+type Row = readonly [fault: Fault, results: ReadonlyMap<ComparedProxy, Result>];
 
 async function main(): Promise<number> {
   const args = parseArgs(Deno.args, { string: ["flopsy", "kagehq"] });
@@ -28,7 +28,7 @@ async function main(): Promise<number> {
   const { flopsy, kagehq } = args as { readonly flopsy?: string; readonly kagehq?: string };
   const haproxy = await versionOf("haproxy").catch(() => undefined);
   if (haproxy === undefined) console.error("haproxy is not installed: its rows are left out");
-  const all = contestants({
+  const all = comparedProxies({
     haproxy: haproxy !== undefined,
     ...flopsy === undefined ? {} : { flopsy },
     ...kagehq === undefined ? {} : { kagehq },
@@ -53,17 +53,17 @@ async function main(): Promise<number> {
 /** Applies one fault to all proxies at the same time, since they mostly wait. */
 async function applyFault(
   fault: Fault,
-  all: readonly Contestant[],
-): Promise<Map<Contestant, Result>> {
+  all: readonly ComparedProxy[],
+): Promise<Map<ComparedProxy, Result>> {
   const startedAt = performance.now();
   const report = (error: Error) => {
     console.error(`${fault.name}: ${error.message}`);
     return "did not serve";
   };
   const results = await Promise.all(
-    all.map(async (each): Promise<readonly [Contestant, Result]> => [
+    all.map(async (each): Promise<readonly [ComparedProxy, Result]> => [
       each,
-      await show(fault, each).catch(report),
+      await runFault(fault, each).catch(report),
     ]),
   );
   const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
@@ -79,7 +79,7 @@ function isBroken([, results]: Row): boolean {
   );
 }
 
-function page(rows: readonly Row[], all: readonly Contestant[], haproxy?: string): string {
+function page(rows: readonly Row[], all: readonly ComparedProxy[], haproxy?: string): string {
   const others = haproxy === undefined
     ? ""
     : ` HAProxy is ${haproxy}, with \`backup\` and redispatch.`;
@@ -105,12 +105,12 @@ jumps is the one that the proxy sees: no namespace has a wall clock of its own.
 ${(["TCP", "HTTP"] as const).map((mode) => section(mode, rows, all)).join("")}`;
 }
 
-function section(mode: Mode, rows: readonly Row[], all: readonly Contestant[]): string {
+function section(mode: Mode, rows: readonly Row[], all: readonly ComparedProxy[]): string {
   const here = all.filter((each) => each.mode === mode);
   const lines = rows.flatMap(([fault, results]) =>
-    here.flatMap((contestant) => {
-      const tally = results.get(contestant);
-      return tally === undefined ? [] : [`| ${cells(fault, contestant, tally).join(" | ")} |`];
+    here.flatMap((proxyKind) => {
+      const tally = results.get(proxyKind);
+      return tally === undefined ? [] : [`| ${cells(fault, proxyKind, tally).join(" | ")} |`];
     })
   );
   return `
@@ -122,7 +122,7 @@ ${lines.join("\n")}
 `;
 }
 
-function cells(fault: Fault, { name }: Contestant, tally: Tally | string): (string | number)[] {
+function cells(fault: Fault, { name }: ComparedProxy, tally: Tally | string): (string | number)[] {
   if (typeof tally === "string") return [fault.title, fault.name, name, tally];
   const { asked, failed, lost, doubled, wrongBytes, longestMs, cut } = tally;
   const stall = (longestMs / 1_000).toFixed(2);

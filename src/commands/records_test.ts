@@ -1,21 +1,21 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { encode } from "../incidents/codec.ts";
 import { incidentsFile, lineOf } from "../incidents/stored.ts";
-import { PASSED, REFUSED, Rig } from "../incidents/testing/rig.ts";
+import { IncidentFixture, PASSED, REFUSED } from "../incidents/testing/incident_fixture.ts";
 import { NoProcess } from "./connection.ts";
 import { recordsIn } from "./records.ts";
 
 Deno.test("incidents are found in a state folder by both ids, with their inputs", async () => {
-  await using rig = new Rig();
-  await rig.start(PASSED, PASSED);
-  await rig.answer("a", REFUSED, 4);
-  await rig.answer("b", PASSED);
-  await rig.clock.advance(1);
+  await using fixture = new IncidentFixture();
+  await fixture.start(PASSED, PASSED);
+  await fixture.answer("a", REFUSED, 4);
+  await fixture.answer("b", PASSED);
+  await fixture.clock.advance(1);
   const folder = await Deno.makeTempDir();
   try {
     await assertRejects(() => recordsIn(folder), NoProcess, "it holds no incidents");
-    const record = rig.last;
-    const inputs = encode((await rig.incidents.inputs(record.id))!);
+    const record = fixture.last;
+    const inputs = encode((await fixture.incidents.inputs(record.id))!);
     await Deno.writeTextFile(incidentsFile(folder), lineOf(record, inputs));
     const records = await recordsIn(folder);
     assertEquals((await records.list()).length, 1);

@@ -2,7 +2,7 @@ import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { IncidentRecord } from "../incidents/record.ts";
 import type { Recorded } from "../incidents/recording.ts";
 import { Live } from "../incidents/testing/live.ts";
-import { REFUSED } from "../incidents/testing/rig.ts";
+import { REFUSED } from "../incidents/testing/incident_fixture.ts";
 import { readArguments } from "./arguments.ts";
 import { replayCommand } from "./replay.ts";
 

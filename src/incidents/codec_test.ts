@@ -1,13 +1,13 @@
 import { assertEquals } from "@std/assert";
 import { decode, encode } from "./codec.ts";
-import { PASSED, REFUSED, Rig } from "./testing/rig.ts";
+import { IncidentFixture, PASSED, REFUSED } from "./testing/incident_fixture.ts";
 
 Deno.test("recorded inputs are the same after a conversion to JSON and back", async () => {
-  await using rig = new Rig({ maxBackoffMs: Infinity });
-  await rig.start(PASSED, PASSED);
-  await rig.answer("a", REFUSED, 4);
-  await rig.answer("b", PASSED);
-  const recorded = (await rig.incidents.inputs(rig.last.id))!;
+  await using fixture = new IncidentFixture({ maxBackoffMs: Infinity });
+  await fixture.start(PASSED, PASSED);
+  await fixture.answer("a", REFUSED, 4);
+  await fixture.answer("b", PASSED);
+  const recorded = (await fixture.incidents.inputs(fixture.last.id))!;
   const again = decode(JSON.parse(JSON.stringify(encode(recorded))))!;
   assertEquals(again.start.health.get("a")?.level, recorded.start.health.get("a")?.level);
   assertEquals(again.policy, recorded.policy);

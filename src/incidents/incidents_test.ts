@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import type { IncidentRecord } from "./record.ts";
-import { PASSED, REFUSED, Rig } from "./testing/rig.ts";
+import { IncidentFixture, PASSED, REFUSED } from "./testing/incident_fixture.ts";
 
 /** The moments that were reached, in milliseconds since the beginning of the incident. */
 function moments({ began, t }: IncidentRecord): Record<string, number> {
@@ -11,40 +11,40 @@ function moments({ began, t }: IncidentRecord): Record<string, number> {
 }
 
 /** A pair of which the first has just gone down. */
-async function failed(rig: Rig): Promise<void> {
-  await rig.start(PASSED, PASSED);
-  await rig.clock.advance(20_000);
+async function failed(fixture: IncidentFixture): Promise<void> {
+  await fixture.start(PASSED, PASSED);
+  await fixture.clock.advance(20_000);
   for (let check = 0; check < 3; check++) {
-    if (check > 0) await rig.clock.advance(500);
-    await rig.answer("a", REFUSED);
+    if (check > 0) await fixture.clock.advance(500);
+    await fixture.answer("a", REFUSED);
   }
 }
 
 Deno.test("a failover has its moments, its evidence, its triggers and its cost", async () => {
-  await using rig = new Rig();
+  await using fixture = new IncidentFixture();
   // Waits of an earlier incident.
-  for (let n = 0; n < 50; n++) rig.holdTimes.add(20_000);
-  rig.triggers = { tookMs: 800, outcome: { how: "ran" } };
-  await rig.start(PASSED, PASSED);
-  await rig.clock.advance(20_000);
-  await rig.answer("a", REFUSED);
-  await rig.clock.advance(500);
-  await rig.answer("a", REFUSED);
-  await rig.clock.advance(500);
-  await rig.answer("a", REFUSED);
-  rig.counters.held = 7;
-  await rig.clock.advance(200);
-  assertEquals([rig.last.kind, rig.last.outcome], ["failover", null]);
-  await rig.answer("a", REFUSED);
-  await rig.answer("b", PASSED);
-  await rig.clock.advance(800);
-  Object.assign(rig.counters, { held: 0, released: 6, lost: 1 });
-  for (const ms of [800, 900, 1_000, 1_000, 1_000, 1_100]) rig.holdTimes.add(ms);
-  await rig.clock.advance(300);
-  rig.counters.clientReceivedBytes = 10;
-  await rig.clock.advance(100);
+  for (let n = 0; n < 50; n++) fixture.holdTimes.add(20_000);
+  fixture.triggers = { tookMs: 800, outcome: { how: "ran" } };
+  await fixture.start(PASSED, PASSED);
+  await fixture.clock.advance(20_000);
+  await fixture.answer("a", REFUSED);
+  await fixture.clock.advance(500);
+  await fixture.answer("a", REFUSED);
+  await fixture.clock.advance(500);
+  await fixture.answer("a", REFUSED);
+  fixture.counters.held = 7;
+  await fixture.clock.advance(200);
+  assertEquals([fixture.last.kind, fixture.last.outcome], ["failover", null]);
+  await fixture.answer("a", REFUSED);
+  await fixture.answer("b", PASSED);
+  await fixture.clock.advance(800);
+  Object.assign(fixture.counters, { held: 0, released: 6, lost: 1 });
+  for (const ms of [800, 900, 1_000, 1_000, 1_000, 1_100]) fixture.holdTimes.add(ms);
+  await fixture.clock.advance(300);
+  fixture.counters.clientReceivedBytes = 10;
+  await fixture.clock.advance(100);
 
-  const record = rig.last;
+  const record = fixture.last;
   assertEquals([record.kind, record.outcome, record.epoch], ["failover", "served", 2]);
   assertEquals([record.from, record.to, record.by], ["a", "b", null]);
   assertEquals(record.reason, "a is down: connection refused");
@@ -72,21 +72,21 @@ Deno.test("a failover has its moments, its evidence, its triggers and its cost",
 });
 
 Deno.test("the first promotion and a failback are incidents too, and the failback ends the failover", async () => {
-  await using rig = new Rig({ failback: { kind: "auto" } });
-  await failed(rig);
-  await rig.answer("b", PASSED);
-  await rig.answer("a", REFUSED);
-  await rig.clock.advance(0);
-  await rig.answer("b", PASSED);
-  await rig.clock.advance(5_000);
-  await rig.answer("a", PASSED, 2);
-  await rig.clock.advance(0);
-  const [start, failover, failback] = rig.incidents.list();
+  await using fixture = new IncidentFixture({ failback: { kind: "auto" } });
+  await failed(fixture);
+  await fixture.answer("b", PASSED);
+  await fixture.answer("a", REFUSED);
+  await fixture.clock.advance(0);
+  await fixture.answer("b", PASSED);
+  await fixture.clock.advance(5_000);
+  await fixture.answer("a", PASSED, 2);
+  await fixture.clock.advance(0);
+  const [start, failover, failback] = fixture.incidents.list();
   assertEquals([start!.kind, start!.to], ["start", "a"]);
   assertEquals([failover!.kind, failover!.to], ["failover", "b"]);
   assertEquals([failback!.kind, failback!.from, failback!.to], ["failback", "b", "a"]);
   assertEquals(failover!.t.recovered, failback!.t.open);
-  assertEquals(rig.incidents.counts.map(({ kind, count }) => [kind, count]), [
+  assertEquals(fixture.incidents.counts.map(({ kind, count }) => [kind, count]), [
     ["start", 1],
     ["failover", 1],
     ["failback", 1],
@@ -94,13 +94,13 @@ Deno.test("the first promotion and a failback are incidents too, and the failbac
 });
 
 Deno.test("a switchover names who ordered it; one that fails shows that the old upstream still served", async () => {
-  await using rig = new Rig();
-  await rig.start(PASSED, PASSED);
-  rig.triggers = { tookMs: 100, outcome: { how: "failed", reason: "exit code 1" } };
+  await using fixture = new IncidentFixture();
+  await fixture.start(PASSED, PASSED);
+  fixture.triggers = { tookMs: 100, outcome: { how: "failed", reason: "exit code 1" } };
   const order = { name: "switchover", to: "b", maxWaitMs: 1_000 } as const;
-  rig.controller.order(order, { by: "ann", reason: "disk" });
-  await rig.clock.advance(2_000);
-  const record = rig.last;
+  fixture.controller.order(order, { by: "ann", reason: "disk" });
+  await fixture.clock.advance(2_000);
+  const record = fixture.last;
   assertEquals([record.kind, record.outcome, record.by], ["switchover", "returned", "ann"]);
   assertEquals([record.from, record.to], ["a", "a"]);
   assertEquals(record.failed_promotions, [{ to: "b", epoch: 2, reason: "exit code 1" }]);
@@ -108,45 +108,49 @@ Deno.test("a switchover names who ordered it; one that fails shows that the old 
 });
 
 Deno.test("a single upstream that goes down and comes back makes an outage", async () => {
-  await using rig = new Rig({}, ["a"]);
-  await rig.start(PASSED);
-  await rig.answer("a", REFUSED, 4);
-  assertEquals([rig.last.outcome, rig.last.rounds_failed], [null, 1]);
-  await rig.clock.advance(3_000);
-  await rig.answer("a", PASSED, 2);
-  assertEquals([rig.last.kind, rig.last.outcome, rig.last.to], ["outage", "served", "a"]);
-  assert(rig.last.t.refused !== undefined && rig.last.t.nobody !== undefined);
+  await using fixture = new IncidentFixture({}, ["a"]);
+  await fixture.start(PASSED);
+  await fixture.answer("a", REFUSED, 4);
+  assertEquals([fixture.last.outcome, fixture.last.rounds_failed], [null, 1]);
+  await fixture.clock.advance(3_000);
+  await fixture.answer("a", PASSED, 2);
+  assertEquals([fixture.last.kind, fixture.last.outcome, fixture.last.to], [
+    "outage",
+    "served",
+    "a",
+  ]);
+  assert(fixture.last.t.refused !== undefined && fixture.last.t.nobody !== undefined);
 });
 
 Deno.test("a paused service is down until its upstream comes back by itself", async () => {
-  await using rig = new Rig();
-  await rig.start(PASSED, PASSED);
-  rig.controller.order({ name: "pause" }, { by: "ann", reason: "" });
-  await rig.answer("a", REFUSED, 3);
-  assertEquals(rig.last.outcome, null);
-  await rig.answer("a", PASSED, 2);
-  assertEquals([rig.last.outcome, rig.last.promotions], ["recovered", []]);
+  await using fixture = new IncidentFixture();
+  await fixture.start(PASSED, PASSED);
+  fixture.controller.order({ name: "pause" }, { by: "ann", reason: "" });
+  await fixture.answer("a", REFUSED, 3);
+  assertEquals(fixture.last.outcome, null);
+  await fixture.answer("a", PASSED, 2);
+  assertEquals([fixture.last.outcome, fixture.last.promotions], ["recovered", []]);
 });
 
 Deno.test("an incident is found by its id, and by that of its promotion", async () => {
-  await using rig = new Rig();
-  await failed(rig);
-  await rig.answer("a", REFUSED);
-  await rig.answer("b", PASSED);
-  const { id } = rig.last;
-  assertEquals(rig.incidents.find(id)?.kind, "failover");
-  assertEquals(rig.incidents.find("test-2")?.id, id);
-  assertEquals(rig.incidents.find("test-9"), undefined);
-  const recorded = (await rig.incidents.inputs(id))!;
+  await using fixture = new IncidentFixture();
+  await failed(fixture);
+  await fixture.answer("a", REFUSED);
+  await fixture.answer("b", PASSED);
+  const { id } = fixture.last;
+  assertEquals(fixture.incidents.find(id)?.kind, "failover");
+  assertEquals(fixture.incidents.find("test-2")?.id, id);
+  assertEquals(fixture.incidents.find("test-9"), undefined);
+  const recorded = (await fixture.incidents.inputs(id))!;
   assert(recorded.entries.length >= 5 && recorded.decided.length > 3);
 });
 
 Deno.test("the end of the process and of a service are ends of an incident", async () => {
-  await using rig = new Rig();
-  await failed(rig);
-  rig.events.publish("shop", { type: "service.died", reason: "a bug", retryInMs: 1_000 });
-  assertEquals(rig.last.outcome, "died");
-  await using other = new Rig();
+  await using fixture = new IncidentFixture();
+  await failed(fixture);
+  fixture.events.publish("shop", { type: "service.died", reason: "a bug", retryInMs: 1_000 });
+  assertEquals(fixture.last.outcome, "died");
+  await using other = new IncidentFixture();
   await failed(other);
   other.events.publish("", { type: "proxy.stopping", reason: "SIGTERM", sessions: 0, drainMs: 1 });
   assertEquals(other.last.outcome, "stopped");
@@ -155,12 +159,12 @@ Deno.test("the end of the process and of a service are ends of an incident", asy
 });
 
 Deno.test("the timeline has each change, and a state that lasts longer than a day only once", async () => {
-  await using rig = new Rig();
-  await failed(rig);
-  await rig.answer("a", REFUSED);
-  await rig.answer("b", PASSED);
-  await rig.clock.advance(1);
-  const changes = rig.incidents.timeline("shop");
+  await using fixture = new IncidentFixture();
+  await failed(fixture);
+  await fixture.answer("a", REFUSED);
+  await fixture.answer("b", PASSED);
+  await fixture.clock.advance(1);
+  const changes = fixture.incidents.timeline("shop");
   assertEquals(changes.map(({ phase, upstream, rank }) => [phase, upstream, rank]), [
     ["selecting", null, null],
     ["promoting", null, null],
@@ -169,7 +173,7 @@ Deno.test("the timeline has each change, and a state that lasts longer than a da
     ["promoting", null, null],
     ["serving", "b", 1],
   ]);
-  await rig.clock.advance(25 * 3_600_000);
-  assertEquals(rig.incidents.timeline("shop").length, 1);
-  assertEquals(rig.incidents.timeline("nobody"), []);
+  await fixture.clock.advance(25 * 3_600_000);
+  assertEquals(fixture.incidents.timeline("shop").length, 1);
+  assertEquals(fixture.incidents.timeline("nobody"), []);
 });

@@ -6,16 +6,16 @@ import type { IncidentRecord } from "./record.ts";
 import type { Recorded } from "./recording.ts";
 import { IncidentStore, WAITING_MAX } from "./store.ts";
 import { incidentsFile, inputsOf, lineOf, readIncidents } from "./stored.ts";
-import { PASSED, REFUSED, Rig } from "./testing/rig.ts";
+import { IncidentFixture, PASSED, REFUSED } from "./testing/incident_fixture.ts";
 
 /** An incident that happened, and its inputs. */
 async function example(): Promise<{ record: IncidentRecord; recorded: Recorded }> {
-  await using rig = new Rig();
-  await rig.start(PASSED, PASSED);
-  await rig.answer("a", REFUSED, 4);
-  await rig.answer("b", PASSED);
-  await rig.clock.advance(1);
-  return { record: rig.last, recorded: (await rig.incidents.inputs(rig.last.id))! };
+  await using fixture = new IncidentFixture();
+  await fixture.start(PASSED, PASSED);
+  await fixture.answer("a", REFUSED, 4);
+  await fixture.answer("b", PASSED);
+  await fixture.clock.advance(1);
+  return { record: fixture.last, recorded: (await fixture.incidents.inputs(fixture.last.id))! };
 }
 
 /** A store in a folder that does not exist yet, with the events of the store. */

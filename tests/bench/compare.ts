@@ -29,7 +29,7 @@ export interface RunningProxy {
   readonly program: Background;
 }
 
-export interface Contest {
+export interface Comparison {
   /** In the order of the table; the first is what the others are compared with, and never left out. */
   readonly proxies: readonly string[];
   /** How the first is named in the head of the table. */
@@ -64,7 +64,7 @@ export function pins(pin: boolean): { readonly proxy: string[]; readonly load: s
 
 /** Runs the comparison in `folder` and prints its table. False if it could not run. */
 export async function compare(
-  contest: Contest,
+  contest: Comparison,
   options: BenchOptions,
   folder: string,
 ): Promise<boolean> {
@@ -98,7 +98,7 @@ export function chosen(proxies: readonly string[], options: BenchOptions): strin
 
 /** Lets each proxy do `work`, in turn, round after round. */
 export async function measure(
-  { start }: Pick<Contest, "start">,
+  { start }: Pick<Comparison, "start">,
   work: Work,
   names: readonly string[],
   folder: string,
@@ -180,7 +180,7 @@ export async function printHeader(
 }
 
 function printRows(
-  { proxies }: Contest,
+  { proxies }: Comparison,
   work: Work,
   results: ReadonlyMap<string, Result>,
   threads: boolean,

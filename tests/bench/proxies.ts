@@ -1,5 +1,5 @@
 /** The proxies that are compared, each set up to relay TCP with one thread, as fast as it can. */
-import type { Contest } from "./compare.ts";
+import type { Comparison } from "./compare.ts";
 import { EXECUTABLE } from "../harness/proxy.ts";
 import { answers, Background, freePort } from "./programs.ts";
 
@@ -13,7 +13,7 @@ export const NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so";
 export type Command = (folder: string, port: number, upstreamPort: number) => Promise<string[]>;
 
 /** Starts the proxies of a table; `pinned` is put before a command. Each resolves when it listens. */
-export function starter(commands: Readonly<Record<string, Command>>): Contest["start"] {
+export function starter(commands: Readonly<Record<string, Command>>): Comparison["start"] {
   return async (name, folder, upstreamPort, pinned) => {
     const port = freePort();
     const command = await commands[name]!(folder, port, upstreamPort);

@@ -10,7 +10,15 @@ import { parseArgs } from "@std/cli/parse-args";
 import { Folder } from "../harness/folder.ts";
 import type { Proxy } from "../harness/proxy.ts";
 import { type Part, PARTS } from "./soak_parts.ts";
-import { ask, Blinking, type Look, look, type Mode, pause, startBetween } from "./soak_stage.ts";
+import {
+  ask,
+  type Mode,
+  pause,
+  type ResourceUse,
+  resourceUse,
+  startBetween,
+  ToggledUpstream,
+} from "./soak_fixture.ts";
 
 const AT_ONCE = 50;
 /** The memory at the end, compared with that after the warm-up. */
@@ -61,15 +69,15 @@ function sessionsPart(count: number): Part {
 /** Resolves with what leaked, or undefined. */
 async function soak(part: Part, mode: Mode, relay: string): Promise<string | undefined> {
   await using folder = await Folder.make();
-  await using first = new Blinking("first");
-  await using second = new Blinking("second");
+  await using first = new ToggledUpstream("first");
+  await using second = new ToggledUpstream("second");
   await first.back();
   await second.back();
   const upstreams = [first, second] as const;
   const wanted = { mode, relay, ...await part.wants(folder) };
   await using proxy = await startBetween(upstreams, wanted);
   await ask(proxy.address);
-  const idle = look(proxy.pid);
+  const idle = resourceUse(proxy.pid);
   let number = 0;
   for (let n = 0; n < part.rounds / 5; n++) await part.round(proxy, upstreams, number++);
   const warm = await settled(proxy, idle);
@@ -78,8 +86,10 @@ async function soak(part: Part, mode: Mode, relay: string): Promise<string | und
   const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
   const end = await settled(proxy, warm);
   console.log(`${mode}, ${relay}: ${part.title}, ${part.rounds} rounds in ${seconds} s`);
-  for (const [what, look] of Object.entries({ idle, warm, end })) {
-    console.log(`  ${what}: ${look.fds} descriptors, ${look.rssKb} KB, ${look.children} processes`);
+  for (const [what, resourceUse] of Object.entries({ idle, warm, end })) {
+    console.log(
+      `  ${what}: ${resourceUse.fds} descriptors, ${resourceUse.rssKb} KB, ${resourceUse.children} processes`,
+    );
   }
   if (await ask(proxy.address) === undefined) return "no upstream answers any more";
   if (end.fds > Math.max(idle.fds, warm.fds)) return "descriptors leaked";
@@ -89,12 +99,12 @@ async function soak(part: Part, mode: Mode, relay: string): Promise<string | und
 }
 
 /** The resources when no more descriptors are open than `before`, or at the deadline. */
-async function settled(proxy: Proxy, before: Look): Promise<Look> {
+async function settled(proxy: Proxy, before: ResourceUse): Promise<ResourceUse> {
   const deadline = performance.now() + SETTLE_MS;
-  let now = look(proxy.pid);
+  let now = resourceUse(proxy.pid);
   while (now.fds > before.fds && performance.now() < deadline) {
     await pause(100);
-    now = look(proxy.pid);
+    now = resourceUse(proxy.pid);
   }
   return now;
 }

@@ -2,7 +2,7 @@
 import { connect } from "node:net";
 import { Folder } from "../harness/folder.ts";
 import type { Proxy } from "../harness/proxy.ts";
-import { ask, Blinking, pause, until, type Wanted } from "./soak_stage.ts";
+import { ask, pause, ToggledUpstream, until, type Wanted } from "./soak_fixture.ts";
 
 export interface Part {
   readonly title: string;
@@ -10,7 +10,11 @@ export interface Part {
   wants(folder: Folder): Promise<Omit<Wanted, "mode" | "relay">>;
   /** How often it is done for the count, after a fifth as often to warm up. */
   readonly rounds: number;
-  round(proxy: Proxy, upstreams: readonly [Blinking, Blinking], number: number): Promise<void>;
+  round(
+    proxy: Proxy,
+    upstreams: readonly [ToggledUpstream, ToggledUpstream],
+    number: number,
+  ): Promise<void>;
 }
 
 /** Clients at once in a round. */
@@ -24,7 +28,10 @@ function many(address: string, count = CLIENTS): Promise<unknown> {
 }
 
 /** The active upstream goes down, clients get the other one, and the first comes back. */
-async function failover(proxy: Proxy, [first, second]: readonly [Blinking, Blinking]) {
+async function failover(
+  proxy: Proxy,
+  [first, second]: readonly [ToggledUpstream, ToggledUpstream],
+) {
   await many(proxy.address);
   await first.gone();
   await many(proxy.address);

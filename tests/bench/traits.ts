@@ -2,14 +2,14 @@
  * Traits: what is measured of a proxy apart from its throughput, one number or a few for each; less is better.
  * This file prints traits, and measures the memory of an idle session.
  */
-import { type BenchOptions, chosen, type Contest, pins, type RunningProxy } from "./compare.ts";
+import { type BenchOptions, chosen, type Comparison, pins, type RunningProxy } from "./compare.ts";
 import { residentBytes } from "./processes.ts";
 import { head, median, number, pause, row, titleOf } from "./table.ts";
 import { small50 } from "./work.ts";
 
 export interface Place {
   readonly names: readonly string[];
-  readonly start: Contest["start"];
+  readonly start: Comparison["start"];
   /** For configuration files. */
   readonly folder: string;
   readonly rounds: number;
@@ -35,7 +35,7 @@ export interface TraitResult {
 
 export function placeOf(
   proxies: readonly string[],
-  start: Contest["start"],
+  start: Comparison["start"],
   folder: string,
   options: BenchOptions,
 ): Place {
@@ -48,7 +48,7 @@ export function placeOf(
 export async function printTraits(
   traits: readonly Trait[],
   proxies: readonly string[],
-  start: Contest["start"],
+  start: Comparison["start"],
   folder: string,
   options: BenchOptions,
 ): Promise<void> {

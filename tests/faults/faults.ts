@@ -4,8 +4,8 @@ import { DnsServer } from "./dns.ts";
 import type { Folder } from "../harness/folder.ts";
 import { isInstalled } from "../harness/scenario.ts";
 import { pause } from "./load.ts";
-import type { Wish } from "./proxies.ts";
-import type { Fault, Prepared } from "./stage.ts";
+import type { ProxyNeeds } from "./proxies.ts";
+import type { Fault, Prepared } from "./run_fault.ts";
 
 /** Descriptors of a process that is to run out of them, and clients that use them up. */
 const DESCRIPTORS = 96;
@@ -18,7 +18,7 @@ export const FAULTS: readonly Fault[] = [
     name: "kill",
     title: "kill -9 of the primary",
     harmed: ["primary"],
-    async strike({ primary }) {
+    async inject({ primary }) {
       await primary.kill();
       await pause(2_000);
     },
@@ -27,7 +27,7 @@ export const FAULTS: readonly Fault[] = [
     name: "restart",
     title: "restart of the primary",
     harmed: ["primary"],
-    async strike({ primary }) {
+    async inject({ primary }) {
       await primary.restart();
       await pause(2_000);
     },
@@ -36,7 +36,7 @@ export const FAULTS: readonly Fault[] = [
     name: "stop",
     title: "primary stopped for 2 s, then continued",
     harmed: ["primary"],
-    async strike({ primary }) {
+    async inject({ primary }) {
       primary.freeze();
       await pause(2_000);
       primary.thaw();
@@ -47,7 +47,7 @@ export const FAULTS: readonly Fault[] = [
     name: "port-dropped",
     title: "packets to the primary dropped (full accept queue)",
     harmed: ["primary"],
-    async strike({ primary }) {
+    async inject({ primary }) {
       await primary.swallow();
       await pause(4_000);
     },
@@ -56,7 +56,7 @@ export const FAULTS: readonly Fault[] = [
     name: "reset-storm",
     title: "primary resets each new connection for 1.5 s",
     harmed: ["primary"],
-    async strike({ primary }) {
+    async inject({ primary }) {
       primary.toggleResets();
       await pause(1_500);
       primary.toggleResets();
@@ -67,7 +67,7 @@ export const FAULTS: readonly Fault[] = [
     name: "slow-start",
     title: "primary restarts, accepts, and answers after 2 s",
     harmed: ["primary"],
-    async strike({ primary }) {
+    async inject({ primary }) {
       await primary.restart(2_000);
       await pause(3_000);
     },
@@ -77,21 +77,21 @@ export const FAULTS: readonly Fault[] = [
     title: "check program denies the primary for 1.5 s",
     harmed: ["primary"],
     prepare: checked('[ ! -e "bad" ] || [ "$1" != "$(cat bad)" ]'),
-    strike: turnBad,
+    inject: turnBad,
   },
   {
     name: "check-hangs",
     title: "check program hangs for the primary for 1.5 s",
     harmed: [],
     prepare: checked('[ -e "bad" ] && [ "$1" = "$(cat bad)" ] && exec sleep 5; exit 0'),
-    strike: turnBad,
+    inject: turnBad,
   },
   {
     name: "check-gone",
     title: "check program missing for 1.5 s",
     harmed: [],
     prepare: checked("exit 0"),
-    async strike({ folder }) {
+    async inject({ folder }) {
       await Deno.rename(folder.at("check"), folder.at("elsewhere"));
       await pause(1_500);
       await Deno.rename(folder.at("elsewhere"), folder.at("check"));
@@ -103,7 +103,7 @@ export const FAULTS: readonly Fault[] = [
     title: "primary killed, trigger fails",
     harmed: ["primary"],
     prepare: withTrigger("exit 1"),
-    async strike({ primary }) {
+    async inject({ primary }) {
       await primary.kill();
       await pause(2_000);
     },
@@ -117,7 +117,7 @@ export const FAULTS: readonly Fault[] = [
       ...["--trigger-timeout", "1s"],
     ]),
     fits: ({ name }) => name !== "flopsy",
-    async strike({ primary }) {
+    async inject({ primary }) {
       await primary.kill();
       await pause(3_000);
     },
@@ -129,7 +129,7 @@ export const FAULTS: readonly Fault[] = [
     unsupportedReason: () =>
       isRoot ? missing("unshare") : "needs root, for a separate name service",
     prepare: named,
-    async strike() {
+    async inject() {
       DnsServer.silence(true);
       await pause(3_000);
       DnsServer.silence(false);
@@ -142,7 +142,7 @@ export const FAULTS: readonly Fault[] = [
     unsupportedReason: () =>
       isRoot ? missing("unshare") : "needs root, for a separate name service",
     prepare: named,
-    async strike({ primary }) {
+    async inject({ primary }) {
       DnsServer.silence(true);
       await pause(1_000);
       await primary.kill();
@@ -156,7 +156,7 @@ export const FAULTS: readonly Fault[] = [
     harmed: [],
     unsupportedReason: () => missing("prlimit"),
     prepare: wrapped({ descriptors: DESCRIPTORS }, withDescriptors),
-    async strike({ port }) {
+    async inject({ port }) {
       using _ = idleClients(port);
       await pause(2_500);
     },
@@ -174,7 +174,7 @@ export const FAULTS: readonly Fault[] = [
         wrap: withDescriptors,
       };
     },
-    async strike({ port, primary }) {
+    async inject({ port, primary }) {
       using _ = idleClients(port);
       await pause(1_000);
       await primary.kill();
@@ -186,7 +186,7 @@ export const FAULTS: readonly Fault[] = [
     title: "disk full under the log (/dev/full), primary killed",
     harmed: ["primary"],
     prepare: wrapped({}, (command) => ["sh", "-c", 'exec "$@" 2>/dev/full', "sh", ...command]),
-    async strike({ primary }) {
+    async inject({ primary }) {
       await primary.kill();
       await pause(2_000);
     },
@@ -196,7 +196,7 @@ export const FAULTS: readonly Fault[] = [
     title: "wall clock jumps an hour ahead, and back",
     harmed: [],
     prepare: withMain("jumping_main.ts"),
-    async strike({ proxy }) {
+    async inject({ proxy }) {
       proxy.signal("SIGWINCH");
       await pause(1_000);
       proxy.signal("SIGWINCH");
@@ -207,7 +207,7 @@ export const FAULTS: readonly Fault[] = [
     name: "proxy-stopped",
     title: "the proxy itself is stopped for 3 s",
     harmed: [],
-    async strike({ proxy }) {
+    async inject({ proxy }) {
       proxy.signal("SIGSTOP");
       await pause(3_000);
       proxy.signal("SIGCONT");
@@ -220,7 +220,7 @@ export const FAULTS: readonly Fault[] = [
     harmed: ["primary", "backup"],
     fits: ({ mode, name }) => mode === "TCP" && name === "failover, splice",
     prepare: withMain("dying_main.ts"),
-    async strike({ primary, proxy }) {
+    async inject({ primary, proxy }) {
       proxy.signal("SIGWINCH");
       await pause(200);
       await primary.kill();
@@ -230,7 +230,7 @@ export const FAULTS: readonly Fault[] = [
 ];
 
 /** The check program denies the primary while the file `bad` contains its name. */
-async function turnBad({ folder, primary }: Parameters<Fault["strike"]>[0]): Promise<void> {
+async function turnBad({ folder, primary }: Parameters<Fault["inject"]>[0]): Promise<void> {
   await folder.write("bad.new", `127.0.0.1:${primary.port}`);
   await Deno.rename(folder.at("bad.new"), folder.at("bad"));
   await pause(1_500);
@@ -242,8 +242,8 @@ function missing(program: string): string | undefined {
   return isInstalled(program) ? undefined : `needs ${program}`;
 }
 
-function nothingLeft(wish: Wish): Prepared {
-  return { wish, [Symbol.asyncDispose]: () => Promise.resolve() };
+function nothingLeft(needs: ProxyNeeds): Prepared {
+  return { needs, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
 function withDescriptors(command: readonly string[]): readonly string[] {
@@ -284,8 +284,11 @@ function withMain(file: string): NonNullable<Fault["prepare"]> {
   return () => Promise.resolve(nothingLeft({ main: new URL(file, import.meta.url).pathname }));
 }
 
-function wrapped(wish: Wish, wrap: Prepared["wrap"] & object): NonNullable<Fault["prepare"]> {
-  return () => Promise.resolve({ ...nothingLeft(wish), wrap });
+function wrapped(
+  needs: ProxyNeeds,
+  wrap: Prepared["wrap"] & object,
+): NonNullable<Fault["prepare"]> {
+  return () => Promise.resolve({ ...nothingLeft(needs), wrap });
 }
 
 /** Upstreams have a name that only a name service of this test knows, by a separate resolv.conf of the proxy. */
@@ -296,7 +299,7 @@ async function named(folder: Folder): Promise<Prepared> {
     `nameserver ${server.address}\noptions timeout:5 attempts:2\n`,
   );
   return {
-    wish: { host: "upstream.faults.test" },
+    needs: { host: "upstream.faults.test" },
     wrap: (command) => [
       ...["unshare", "--mount", "--propagation", "private", "sh", "-c"],
       ...['mount --bind "$0" /etc/resolv.conf && exec "$@"', conf, ...command],

@@ -3,10 +3,10 @@ import { assertEquals } from "@std/assert";
 import { differing, patternOf } from "./pattern.ts";
 import { FAULTS } from "./faults.ts";
 import { Load, type Tally } from "./load.ts";
-import { contestants } from "./proxies.ts";
-import { show } from "./stage.ts";
+import { comparedProxies } from "./proxies.ts";
+import { runFault } from "./run_fault.ts";
 
-const OURS = contestants({ haproxy: false });
+const OURS = comparedProxies({ haproxy: false });
 /** The maximum of running requests: what a killed primary was just answering is lost inevitably. */
 const UNDER_WAY = 6;
 
@@ -15,7 +15,9 @@ async function tallyOf(name: string): Promise<Map<string, Tally>> {
   const fault = FAULTS.find((each) => each.name === name)!;
   const here = OURS.filter(({ name }) => Deno.build.os === "linux" || name.endsWith("stream"));
   const tallies = await Promise.all(
-    here.map(async (each) => [`${each.mode} ${each.name}`, (await show(fault, each))!] as const),
+    here.map(async (each) =>
+      [`${each.mode} ${each.name}`, (await runFault(fault, each))!] as const
+    ),
   );
   return new Map(tallies);
 }

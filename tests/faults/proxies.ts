@@ -5,7 +5,7 @@ import { permissionsFor } from "../../scripts/permissions.ts";
 export type Mode = "TCP" | "HTTP";
 
 /** What a fault needs of a proxy besides the two upstreams. */
-export interface Wish {
+export interface ProxyNeeds {
   readonly check?: string;
   readonly trigger?: string;
   /** Further flags for ours. */
@@ -18,13 +18,13 @@ export interface Wish {
   readonly host?: string;
 }
 
-export interface Contestant {
+export interface ComparedProxy {
   readonly name: string;
   readonly mode: Mode;
   /** The needs that this proxy can satisfy; a fault with another need leaves it out. */
-  readonly knows: readonly (keyof Wish)[];
+  readonly knows: readonly (keyof ProxyNeeds)[];
   /** The command that runs it on `port`; it may write into `folder`. */
-  command(place: Place, wish: Wish): Promise<readonly string[]>;
+  command(place: Place, needs: ProxyNeeds): Promise<readonly string[]>;
 }
 
 export interface Place {
@@ -40,13 +40,13 @@ const TIMEOUT = "500ms";
 /** Descriptors that HAProxy keeps for itself. */
 const OWN = 36;
 
-const ours = (mode: Mode, engine: "splice" | "stream"): Contestant => ({
+const ours = (mode: Mode, engine: "splice" | "stream"): ComparedProxy => ({
   name: `failover, ${engine}`,
   mode,
   knows: ["check", "trigger", "flags", "main", "host", "descriptors"],
-  command({ port, upstreams }, wish) {
+  command({ port, upstreams }, needs) {
     const [primary, backup] = upstreams.map((upstream) =>
-      `${wish.host ?? "127.0.0.1"}:${upstream}`
+      `${needs.host ?? "127.0.0.1"}:${upstream}`
     );
     const where = mode === "TCP"
       ? ["--hosts", `${primary},${backup}`, "--bind", `127.0.0.1:${port}`]
@@ -54,27 +54,27 @@ const ours = (mode: Mode, engine: "splice" | "stream"): Contestant => ({
         ...["--primary", `http://${primary}`, "--backup", `http://${backup}`],
         ...["--listen", `127.0.0.1:${port}`],
       ];
-    const executable = wish.main === undefined
+    const executable = needs.main === undefined
       ? EXECUTABLE
-      : ["run", "--quiet", ...permissionsFor(Deno.build.os), wish.main];
+      : ["run", "--quiet", ...permissionsFor(Deno.build.os), needs.main];
     return Promise.resolve([
       ...[Deno.execPath(), ...executable, ...where, "--relay", engine],
       ...["--check-interval", INTERVAL, "--check-timeout", TIMEOUT],
-      ...wish.check === undefined
+      ...needs.check === undefined
         ? []
-        : ["--check-host", wish.check, "--check-script-timeout", TIMEOUT],
-      ...wish.trigger === undefined ? [] : ["--on-failover", wish.trigger],
-      ...wish.flags ?? [],
+        : ["--check-host", needs.check, "--check-script-timeout", TIMEOUT],
+      ...needs.trigger === undefined ? [] : ["--on-failover", needs.trigger],
+      ...needs.flags ?? [],
     ]);
   },
 });
 
-const haproxy = (mode: Mode): Contestant => ({
+const haproxy = (mode: Mode): ComparedProxy => ({
   name: "HAProxy",
   mode,
   knows: ["host", "descriptors"],
-  async command({ folder, port, upstreams: [primary, backup] }, wish) {
-    const { host = "127.0.0.1", descriptors } = wish;
+  async command({ folder, port, upstreams: [primary, backup] }, needs) {
+    const { host = "127.0.0.1", descriptors } = needs;
     const file = `${folder}/haproxy.cfg`;
     const check = `check inter ${INTERVAL} fall 3 rise 2 on-marked-down shutdown-sessions`;
     await Deno.writeTextFile(
@@ -99,7 +99,7 @@ ${mode === "HTTP" ? "  option httpchk GET /\n" : ""}  server primary ${host}:${p
   },
 });
 
-const flopsy = (binary: string): Contestant => ({
+const flopsy = (binary: string): ComparedProxy => ({
   name: "flopsy",
   mode: "TCP",
   knows: ["check", "trigger", "host", "descriptors"],
@@ -113,7 +113,7 @@ const flopsy = (binary: string): Contestant => ({
   },
 });
 
-const kagehq = (binary: string): Contestant => ({
+const kagehq = (binary: string): ComparedProxy => ({
   name: "kagehq/failover",
   mode: "HTTP",
   knows: ["host", "descriptors"],
@@ -127,9 +127,9 @@ const kagehq = (binary: string): Contestant => ({
 });
 
 /** All proxies that are available here; the original ones only if their binaries are given. */
-export function contestants(
+export function comparedProxies(
   has: { readonly haproxy: boolean; readonly flopsy?: string; readonly kagehq?: string },
-): Contestant[] {
+): ComparedProxy[] {
   return (["TCP", "HTTP"] as const).flatMap((mode) => [
     ours(mode, "splice"),
     ours(mode, "stream"),

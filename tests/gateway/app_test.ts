@@ -7,7 +7,7 @@ import { realClock } from "../../src/base/clock.ts";
 import { FetchExchange } from "../../src/gateway/fetch_exchange.ts";
 import { Deadlines } from "../../src/net/deadlines.ts";
 import { folderBackup } from "../../src/gateway/static/static.ts";
-import { nodeUpstream, refusingPort, type Stage } from "./stage.ts";
+import { type GatewayFixture, nodeUpstream, refusingPort } from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
 interface ComparableResponse {
@@ -26,14 +26,14 @@ function comparable(status: number, headers: Headers, body: string): ComparableR
 type Lines = Readonly<Record<string, string>>;
 
 async function overSocket(
-  stage: Stage,
+  fixture: GatewayFixture,
   method: string,
   path: string,
   lines: Lines,
   body: string,
 ): Promise<ComparableResponse> {
   const fields = Object.entries(lines).map(([name, value]) => `${name}: ${value}`);
-  const said = await stage.ask(method, path, fields, body);
+  const said = await fixture.ask(method, path, fields, body);
   const chunked = /^[\da-f]+\r\n([^]*)\r\n0\r\n\r\n$/i.exec(said.body)?.[1];
   const headers = new Headers();
   for (const line of said.lines) {
@@ -46,7 +46,7 @@ async function overSocket(
 
 /** The answer of the app: its response, or what was written to the downstream connection. */
 async function byApp(
-  stage: Stage,
+  fixture: GatewayFixture,
   method: string,
   path: string,
   lines: Lines,
@@ -61,7 +61,7 @@ async function byApp(
     new Deadlines(realClock),
     { bodyMs: 1_000, headBytesMax: 65_536 },
   );
-  const answering = stage.gateway.app.request(new Request(url, init), {}, {
+  const answering = fixture.gateway.app.request(new Request(url, init), {}, {
     downstream,
     scheme: "http",
   });
@@ -89,11 +89,11 @@ const REQUESTS: readonly (readonly [string, string, Lines, string])[] = [
   ["HEAD", "/__failover/health", {}, ""],
 ];
 
-async function assertAlike(stage: Stage): Promise<void> {
+async function assertAlike(fixture: GatewayFixture): Promise<void> {
   for (const [method, path, lines, body] of REQUESTS) {
-    const one = await overSocket(stage, method, path, lines, body);
+    const one = await overSocket(fixture, method, path, lines, body);
     assert(one.status >= 200, `${method} ${path}`);
-    assertEquals(await byApp(stage, method, path, lines, body), one, `${method} ${path}`);
+    assertEquals(await byApp(fixture, method, path, lines, body), one, `${method} ${path}`);
   }
 }
 
@@ -114,23 +114,23 @@ onBothSockets(
       response.setHeader("x-answered", ["1", "2"]);
       response.end(JSON.stringify({ method, url, headers, body }));
     });
-    await using stage = await start([up.port], { admin });
-    await stage.open(0);
-    await assertAlike(stage);
+    await using fixture = await start([up.port], { admin });
+    await fixture.open(0);
+    await assertAlike(fixture);
   },
 );
 
 onBothSockets("the app answers without a socket as it does over one: files", async ({ start }) => {
   const folder = await Deno.makeTempDir();
   await Deno.writeTextFile(`${folder}/x`, "a file");
-  await using stage = await start([], { admin, backup: folderBackup(folder, realClock) });
-  await stage.open(0);
-  await assertAlike(stage);
+  await using fixture = await start([], { admin, backup: folderBackup(folder, realClock) });
+  await fixture.open(0);
+  await assertAlike(fixture);
   await Deno.remove(folder, { recursive: true });
 });
 
 onBothSockets("the app answers without a socket as it does over one: pages", async ({ start }) => {
-  await using stage = await start([refusingPort()], { admin });
-  await stage.gateway.refuse();
-  await assertAlike(stage);
+  await using fixture = await start([refusingPort()], { admin });
+  await fixture.gateway.refuse();
+  await assertAlike(fixture);
 });

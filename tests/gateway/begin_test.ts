@@ -10,7 +10,7 @@ import type { Service } from "../../src/app/service.ts";
 import { startThreads } from "../../src/app/threads.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
-import { nodeUpstream } from "./stage.ts";
+import { nodeUpstream } from "./gateway_fixture.ts";
 
 /** A service whose start takes as long as `whileStarting` does. */
 async function start(args: readonly string[], whileStarting = () => Promise.resolve()) {

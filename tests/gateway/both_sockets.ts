@@ -4,7 +4,7 @@ import type { Sockets } from "../../src/net/transport.ts";
 import { realClock } from "../../src/base/clock.ts";
 import { linuxSockets } from "../../src/net/linux/transport.ts";
 import { type Engine, scenario } from "../harness/scenario.ts";
-import { Stage, type StageOptions } from "./stage.ts";
+import { GatewayFixture, type GatewayFixtureOptions } from "./gateway_fixture.ts";
 
 export const SOCKETS: Readonly<Record<Engine, () => Sockets>> = {
   stream: () => denoSockets,
@@ -13,7 +13,7 @@ export const SOCKETS: Readonly<Record<Engine, () => Sockets>> = {
 
 export interface OnSockets {
   /** A gateway on sockets of this kind. */
-  start(ports: readonly number[], options?: StageOptions): Promise<Stage>;
+  start(ports: readonly number[], options?: GatewayFixtureOptions): Promise<GatewayFixture>;
   /** How a connection that was cut ends for its client: Deno's sockets cannot send a reset. */
   readonly cut: "ended" | "reset";
 }
@@ -26,7 +26,8 @@ export function onBothSockets(
 ): void {
   scenario(name, ({ relay }) =>
     run({
-      start: (ports, options) => Stage.start(ports, { sockets: SOCKETS[relay], ...options }),
+      start: (ports, options) =>
+        GatewayFixture.start(ports, { sockets: SOCKETS[relay], ...options }),
       cut: relay === "splice" ? "reset" : "ended",
     }), needs);
 }

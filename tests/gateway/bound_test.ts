@@ -1,7 +1,7 @@
 /** A connection that a login has authenticated (NTLM, Negotiate) is never used for another client. */
 import { assertEquals } from "@std/assert";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { close, hear, rawUpstream, say } from "./stage.ts";
+import { close, rawUpstream, readUntil, sendText } from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
 onBothSockets(
@@ -12,11 +12,11 @@ onBothSockets(
     await using up = rawUpstream(async (conn) => {
       let who = "";
       try {
-        for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
+        for (let head = await readUntil(conn); head !== ""; head = await readUntil(conn)) {
           who = /Authorization: (?:NTLM|Negotiate) (\w+)/.exec(head)?.[1] ?? who;
           const [status, line] = who === "" ? ["401", "WWW-Authenticate: NTLM\r\n"] : ["200", ""];
           const said = who === "" ? "hello nobody ." : `hello ${who} .`;
-          await say(
+          await sendText(
             conn,
             `HTTP/1.1 ${status} X\r\n${line}Content-Length: ${said.length}\r\n\r\n${said}`,
           );
@@ -25,13 +25,13 @@ onBothSockets(
         if (who === "alice" && ++ended === 1) gone.resolve();
       }
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
     const ask = async (conn: Deno.Conn, line = "") => {
-      await say(conn, `GET / HTTP/1.1\r\nHost: a\r\n${line}\r\n`);
-      return /hello \w+/.exec(await withTestDeadline("an answer", hear(conn, " .")))?.[0];
+      await sendText(conn, `GET / HTTP/1.1\r\nHost: a\r\n${line}\r\n`);
+      return /hello \w+/.exec(await withTestDeadline("an answer", readUntil(conn, " .")))?.[0];
     };
-    const [alice, stranger] = [await stage.connect(), await stage.connect()];
+    const [alice, stranger] = [await fixture.connect(), await fixture.connect()];
     assertEquals(await ask(alice), "hello nobody");
     assertEquals(await ask(alice, "Authorization: NTLM alice\r\n"), "hello alice");
     assertEquals(await ask(stranger), "hello nobody");
@@ -40,6 +40,6 @@ onBothSockets(
     assertEquals(await ask(stranger), "hello nobody");
     close(alice);
     await withTestDeadline("the client's connection to the upstream to end", gone.promise);
-    assertEquals(await ask(await stage.connect()), "hello nobody");
+    assertEquals(await ask(await fixture.connect()), "hello nobody");
   },
 );

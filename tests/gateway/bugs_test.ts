@@ -1,7 +1,15 @@
 /** Bugs of the proxy in one exchange: it ends, is reported and counted, and no other exchange ends. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { close, hear, hearEnd, nodeUpstream, rawUpstream, say, type Stage } from "./stage.ts";
+import {
+  close,
+  type GatewayFixture,
+  nodeUpstream,
+  rawUpstream,
+  readToEnd,
+  readUntil,
+  sendText,
+} from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
 /** Throws, as a bug would. */
@@ -9,8 +17,8 @@ function bug(_?: unknown): never {
   throw new TypeError("a bug made by the test");
 }
 
-function faultsOf(stage: Stage): string[] {
-  return stage.events.flatMap((event) => event.type === "proxy.faulted" ? [event.reason] : []);
+function faultsOf(fixture: GatewayFixture): string[] {
+  return fixture.events.flatMap((event) => event.type === "proxy.faulted" ? [event.reason] : []);
 }
 
 onBothSockets(
@@ -20,30 +28,30 @@ onBothSockets(
     const ended = Promise.withResolvers<void>();
     await using up = rawUpstream(async (conn) => {
       try {
-        while ((await hear(conn)) !== "") {
-          await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        while ((await readUntil(conn)) !== "") {
+          await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         }
       } finally {
         ended.resolve();
       }
     });
-    await using stage = await start([up.port], {
+    await using fixture = await start([up.port], {
       meddle: (exchange) => {
         const respond = exchange.respond.bind(exchange);
         // Once, as the answer to the bug is made in the same way.
         exchange.respond = isBroken ? () => bug(exchange.respond = respond) : respond;
       },
     });
-    await stage.open(0);
-    assertEquals((await stage.ask("GET", "/")).body, "ok");
+    await fixture.open(0);
+    assertEquals((await fixture.ask("GET", "/")).body, "ok");
     isBroken = true;
-    assertEquals((await stage.ask("GET", "/")).status, 500);
+    assertEquals((await fixture.ask("GET", "/")).status, 500);
     await withTestDeadline("the upstream's connection to end", ended.promise);
     isBroken = false;
-    assertEquals((await stage.ask("GET", "/")).body, "ok");
-    assertEquals([stage.doubts, stage.gateway.counters().faulted], [[], 1]);
+    assertEquals((await fixture.ask("GET", "/")).body, "ok");
+    assertEquals([fixture.doubts, fixture.gateway.counters().faulted], [[], 1]);
     assertMatch(
-      faultsOf(stage).join(),
+      faultsOf(fixture).join(),
       /^TypeError: a bug made by the test \(tests\/gateway\/bugs_test.ts:\d+\)$/,
     );
   },
@@ -55,7 +63,7 @@ onBothSockets("a bug in the body of a request answers 500, at once or later", as
     await using up = await nodeUpstream((request, response) => {
       request.resume().on("error", () => {}).on("end", () => response.end("well"));
     });
-    await using stage = await start([up.port], {
+    await using fixture = await start([up.port], {
       meddle: ({ body }) => {
         if (!isBroken) return;
         // Once, as the rest of the body is read and dropped in the same way.
@@ -68,15 +76,15 @@ onBothSockets("a bug in the body of a request answers 500, at once or later", as
         body.read = isLater ? () => Promise.resolve().then(broken) : broken;
       },
     });
-    await stage.open(0);
-    const conn = await stage.connect();
-    await say(conn, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n");
-    assertMatch(await withTestDeadline("an answer", hear(conn)), /^HTTP\/1\.1 500 /);
+    await fixture.open(0);
+    const conn = await fixture.connect();
+    await sendText(conn, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n");
+    assertMatch(await withTestDeadline("an answer", readUntil(conn)), /^HTTP\/1\.1 500 /);
     close(conn);
     isBroken = false;
-    const { status } = await stage.ask("PUT", "/", [], "body");
-    assertEquals([status, stage.doubts, stage.gateway.counters().faulted], [200, [], 1]);
-    assertEquals(faultsOf(stage).length, 1);
+    const { status } = await fixture.ask("PUT", "/", [], "body");
+    assertEquals([status, fixture.doubts, fixture.gateway.counters().faulted], [200, [], 1]);
+    assertEquals(faultsOf(fixture).length, 1);
   }
 });
 
@@ -85,7 +93,7 @@ onBothSockets(
   async ({ start }) => {
     let isBroken = true;
     await using up = await nodeUpstream((_, response) => response.end("well"));
-    await using stage = await start([up.port], {
+    await using fixture = await start([up.port], {
       meddle: (exchange) => {
         if (!isBroken) return;
         const send = exchange.send.bind(exchange);
@@ -100,22 +108,22 @@ onBothSockets(
         };
       },
     });
-    await stage.open(0);
-    const conn = await stage.connect();
-    await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    const { text } = await withTestDeadline("the end", hearEnd(conn));
+    await fixture.open(0);
+    const conn = await fixture.connect();
+    await sendText(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    const { text } = await withTestDeadline("the end", readToEnd(conn));
     assertMatch(text, /^HTTP\/1\.1 200 /);
     isBroken = false;
-    assertEquals((await stage.ask("GET", "/")).status, 200);
-    const { faulted, lost } = stage.gateway.counters();
-    assertEquals([faulted, lost, stage.doubts, faultsOf(stage).length], [1, 1, [], 1]);
+    assertEquals((await fixture.ask("GET", "/")).status, 200);
+    const { faulted, lost } = fixture.gateway.counters();
+    assertEquals([faulted, lost, fixture.doubts, faultsOf(fixture).length], [1, 1, [], 1]);
   },
 );
 
 onBothSockets("a bug in a static backup answers 500", async ({ start }) => {
-  await using stage = await start([], { backup: () => Promise.resolve().then(bug) });
-  await stage.open(0);
-  assertEquals((await stage.ask("GET", "/")).status, 500);
-  assertEquals((await stage.ask("GET", "/")).status, 500);
-  assertEquals([stage.gateway.counters().faulted, faultsOf(stage).length], [2, 1]);
+  await using fixture = await start([], { backup: () => Promise.resolve().then(bug) });
+  await fixture.open(0);
+  assertEquals((await fixture.ask("GET", "/")).status, 500);
+  assertEquals((await fixture.ask("GET", "/")).status, 500);
+  assertEquals([fixture.gateway.counters().faulted, faultsOf(fixture).length], [2, 1]);
 });

@@ -2,7 +2,16 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { close, hear, hearAll, hearEnd, nodeUpstream, parsed, rawUpstream, say } from "./stage.ts";
+import {
+  close,
+  nodeUpstream,
+  parsed,
+  rawUpstream,
+  readAllText,
+  readToEnd,
+  readUntil,
+  sendText,
+} from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
 onBothSockets(
@@ -11,21 +20,21 @@ onBothSockets(
     await using up = await nodeUpstream((request, response) => {
       request.resume().on("error", () => {}).on("end", () => response.end("well"));
     });
-    await using stage = await start([up.port], { bodyMax: 10_000 });
-    await stage.open(0);
+    await using fixture = await start([up.port], { bodyMax: 10_000 });
+    await fixture.open(0);
     for (const expect of ["", "Expect: 100-continue\r\n"]) {
       for (let i = 0; i < 5; i++) {
-        const conn = await stage.connect();
-        await say(
+        const conn = await fixture.connect();
+        await sendText(
           conn,
           `PUT / HTTP/1.1\r\nHost: a\r\n${expect}Transfer-Encoding: chunked\r\n\r\n`,
         );
-        const before = expect === "" ? "" : await withTestDeadline("100", hear(conn));
+        const before = expect === "" ? "" : await withTestDeadline("100", readUntil(conn));
         assertMatch(before, expect === "" ? /^$/ : /^HTTP\/1\.1 100 /);
         // More than the buffers hold, so that some of it arrives after the answer.
         const chunk = `10000\r\n${"x".repeat(65_536)}\r\n`;
-        for (let n = 0; n < 30; n++) await say(conn, chunk);
-        const answer = parsed(await withTestDeadline("an answer", hearAll(conn)));
+        for (let n = 0; n < 30; n++) await sendText(conn, chunk);
+        const answer = parsed(await withTestDeadline("an answer", readAllText(conn)));
         assertEquals([answer.status, answer.get("connection")], [413, "close"]);
         close(conn);
       }
@@ -37,23 +46,23 @@ onBothSockets(
   "an upstream's answer during an upload reaches a client that continues to send",
   async ({ start }) => {
     await using up = rawUpstream(async (conn) => {
-      await hear(conn, "xxxx");
-      await say(conn, "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno");
-      await hearAll(conn);
+      await readUntil(conn, "xxxx");
+      await sendText(conn, "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno");
+      await readAllText(conn);
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
     for (const framing of ["Content-Length: 4000000", "Transfer-Encoding: chunked"]) {
-      const conn = await stage.connect();
-      await say(conn, `PUT / HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n`);
+      const conn = await fixture.connect();
+      await sendText(conn, `PUT / HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n`);
       const part = "x".repeat(65_536);
       const chunk = framing.startsWith("C") ? part : `10000\r\n${part}\r\n`;
-      for (let n = 0; n < 40; n++) await say(conn, chunk);
-      const answer = parsed(await withTestDeadline("an answer", hearAll(conn)));
+      for (let n = 0; n < 40; n++) await sendText(conn, chunk);
+      const answer = parsed(await withTestDeadline("an answer", readAllText(conn)));
       assertEquals([answer.status, answer.get("connection"), answer.body], [403, "close", "no"]);
       close(conn);
     }
-    assertEquals(stage.doubts, []);
+    assertEquals(fixture.doubts, []);
   },
 );
 
@@ -62,32 +71,35 @@ onBothSockets(
   async ({ start, cut }) => {
     const speak = Promise.withResolvers<void>();
     await using up = rawUpstream(async (conn) => {
-      const type = /events/.test(await hear(conn))
+      const type = /events/.test(await readUntil(conn))
         ? "text/event-stream; charset=utf-8"
         : "text/plain";
-      await say(conn, `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nContent-Length: 20\r\n\r\npart`);
+      await sendText(
+        conn,
+        `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nContent-Length: 20\r\n\r\npart`,
+      );
       await speak.promise;
-      await say(conn, " and the rest ..");
+      await sendText(conn, " and the rest ..");
     });
     const clock = new ManualClock();
-    await using stage = await start([up.port], { clock, responseIdleMs: 60_000 });
-    await stage.open(0);
-    const stopped = await stage.connect();
-    await say(stopped, "GET /stops HTTP/1.1\r\nHost: a\r\n\r\n");
-    const events = await stage.connect();
-    await say(events, "GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+    await using fixture = await start([up.port], { clock, responseIdleMs: 60_000 });
+    await fixture.open(0);
+    const stopped = await fixture.connect();
+    await sendText(stopped, "GET /stops HTTP/1.1\r\nHost: a\r\n\r\n");
+    const events = await fixture.connect();
+    await sendText(events, "GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
     await withTestDeadline(
       "the first part",
-      Promise.all([hear(stopped, "part"), hear(events, "part")]),
+      Promise.all([readUntil(stopped, "part"), readUntil(events, "part")]),
     );
     await clock.advance(59_000);
-    assertEquals(stage.gateway.counters().lost, 0);
+    assertEquals(fixture.gateway.counters().lost, 0);
     await clock.advance(2_000);
-    assertEquals((await withTestDeadline("the end", hearEnd(stopped))).end, cut);
-    assertEquals([stage.gateway.counters().lost, stage.gateway.counters().active], [1, 1]);
-    assertMatch(JSON.stringify(stage.events), /no response in time/);
+    assertEquals((await withTestDeadline("the end", readToEnd(stopped))).end, cut);
+    assertEquals([fixture.gateway.counters().lost, fixture.gateway.counters().active], [1, 1]);
+    assertMatch(JSON.stringify(fixture.events), /no response in time/);
     speak.resolve();
-    assertEquals(await withTestDeadline("the rest", hear(events, "..")), " and the rest ..");
+    assertEquals(await withTestDeadline("the rest", readUntil(events, "..")), " and the rest ..");
   },
 );
 
@@ -97,23 +109,23 @@ onBothSockets(
     const [asked, left] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     await using up = rawUpstream(async (conn) => {
       try {
-        await hear(conn);
+        await readUntil(conn);
         asked.resolve();
-        await hearAll(conn);
+        await readAllText(conn);
       } finally {
         left.resolve();
       }
     });
     const clock = new ManualClock();
-    await using stage = await start([up.port], { clock });
-    await stage.open(0);
-    const conn = await stage.connect();
-    await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await using fixture = await start([up.port], { clock });
+    await fixture.open(0);
+    const conn = await fixture.connect();
+    await sendText(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     await withTestDeadline("the request", asked.promise);
     close(conn);
     // The FIN may not have arrived yet; the clock advances only as far as needed.
     const gone = async () => {
-      for (let ms = 0; stage.gateway.counters().active > 0; ms += 250) {
+      for (let ms = 0; fixture.gateway.counters().active > 0; ms += 250) {
         assert(ms <= 1_250, "the upstream is still busy");
         for (let turns = 0; turns < 20; turns++) {
           await new Promise((resolve) => setTimeout(resolve));
@@ -123,6 +135,6 @@ onBothSockets(
     };
     await withTestDeadline("the exchange to end", gone());
     await withTestDeadline("the upstream to be left", left.promise);
-    assertEquals(stage.gateway.counters().abandoned, 1);
+    assertEquals(fixture.gateway.counters().abandoned, 1);
   },
 );

@@ -4,44 +4,44 @@ import { connect, type IncomingHttpHeaders, type IncomingHttpStatusHeader } from
 import { tlsTest } from "./certificate.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import {
-  hear,
-  hearAll,
+  GatewayFixture,
   nodeUpstream,
   parsed,
-  type Place,
   rawUpstream,
-  say,
-  Stage,
-} from "./stage.ts";
+  readAllText,
+  readUntil,
+  type RunningServer,
+  sendText,
+} from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
 /** An upstream that answers with the request as it arrived, up to the end of its chunked body if it has one. */
-function mirror(): Place {
+function mirror(): RunningServer {
   return rawUpstream(async (conn) => {
-    for (let said = await hear(conn); said !== ""; said = await hear(conn)) {
+    for (let said = await readUntil(conn); said !== ""; said = await readUntil(conn)) {
       if (/\r\ntransfer-encoding: chunked\r\n/i.test(said) && !/\r\n0\r\n/.test(said)) {
-        said = await hear(conn, "\r\n0\r\n", said);
+        said = await readUntil(conn, "\r\n0\r\n", said);
       }
-      if (/\r\n0\r\n/.test(said) && !said.endsWith("\r\n\r\n")) said += await hear(conn);
-      await say(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${said.length}\r\n\r\n${said}`);
+      if (/\r\n0\r\n/.test(said) && !said.endsWith("\r\n\r\n")) said += await readUntil(conn);
+      await sendText(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${said.length}\r\n\r\n${said}`);
     }
   });
 }
 
 /** An upstream that answers each request on a connection with the next of `answers`. */
-function canned(...answers: readonly string[]): Place {
+function canned(...answers: readonly string[]): RunningServer {
   return rawUpstream(async (conn) => {
     for (const answer of answers) {
-      if (await hear(conn) === "") return;
-      await say(conn, answer);
+      if (await readUntil(conn) === "") return;
+      await sendText(conn, answer);
     }
-    await hearAll(conn);
+    await readAllText(conn);
   });
 }
 
-async function opened(stage: Stage): Promise<Stage> {
-  await stage.open(0);
-  return stage;
+async function opened(fixture: GatewayFixture): Promise<GatewayFixture> {
+  await fixture.open(0);
+  return fixture;
 }
 
 onBothSockets(
@@ -50,25 +50,25 @@ onBothSockets(
     const lf = "HTTP/1.1 200 OK\nX-a: 1\nConnection: keep-alive\nContent-Length: 2\nX-B: 2\n\nhi";
     const early = "HTTP/1.1 103 Early Hints\nLink: </a>\n\n";
     await using up = canned(lf, early + lf, "HTTP/1.1 204 None\nX-a: 3\n\n");
-    await using stage = await opened(await start([up.port]));
-    const conn = await stage.connect();
+    await using fixture = await opened(await start([up.port]));
+    const conn = await fixture.connect();
     const get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-    await say(conn, get);
-    const first = await withTestDeadline("an answer", hear(conn, "hi"));
+    await sendText(conn, get);
+    const first = await withTestDeadline("an answer", readUntil(conn, "hi"));
     assertMatch(first, /^HTTP\/1\.1 200 OK\r\nX-a: 1\r\nX-B: 2\r\nVia: /);
     assert(!/[^\r]\n/.test(first), JSON.stringify(first));
-    await say(conn, get);
-    const second = await withTestDeadline("an answer", hear(conn, "hi"));
+    await sendText(conn, get);
+    const second = await withTestDeadline("an answer", readUntil(conn, "hi"));
     assertMatch(
       second,
       /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a>\r\nVia: .*\r\n\r\nHTTP\/1\.1 200 OK\r\n/,
     );
-    await say(conn, get);
+    await sendText(conn, get);
     assertMatch(
-      await withTestDeadline("an answer", hear(conn)),
+      await withTestDeadline("an answer", readUntil(conn)),
       /^HTTP\/1\.1 204 None\r\nX-a: 3\r\n/,
     );
-    assertEquals(stage.doubts, []);
+    assertEquals(fixture.doubts, []);
   },
 );
 
@@ -78,10 +78,10 @@ onBothSockets(
     const head = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n";
     for (const body of ["2\nhi\r\n0\r\n\r\n", "2\r\nhi\n0\r\n\r\n", "2\r\nhi\r\n0\r\nX: 1\n\r\n"]) {
       await using up = canned(head + body);
-      await using stage = await opened(await start([up.port]));
-      const conn = await stage.connect();
-      await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-      const text = await hearAll(conn).catch((error) => String(error));
+      await using fixture = await opened(await start([up.port]));
+      const conn = await fixture.connect();
+      await sendText(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+      const text = await readAllText(conn).catch((error) => String(error));
       assert(!text.endsWith("0\r\n\r\n"), JSON.stringify([body, text]));
     }
   },
@@ -91,12 +91,12 @@ onBothSockets(
   "Upgrade: h2c and HTTP2-Settings are not forwarded; another protocol beside them is",
   async ({ start }) => {
     await using up = mirror();
-    await using stage = await opened(await start([up.port]));
+    await using fixture = await opened(await start([up.port]));
     const ask = async (offer: string) => {
       const connection = "Connection: close, Upgrade, HTTP2-Settings";
       const lines = [`Upgrade: ${offer}`, "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"];
       return parsed(
-        await stage.raw(
+        await fixture.raw(
           `GET / HTTP/1.1\r\nHost: a\r\n${connection}\r\n${lines.join("\r\n")}\r\n\r\n`,
         ),
       ).body;
@@ -115,13 +115,13 @@ onBothSockets(
   async ({ start }) => {
     const heads: string[] = [];
     await using up = rawUpstream(async (conn) => {
-      heads.push(await hear(conn));
+      heads.push(await readUntil(conn));
       const answer =
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\ngrpc-status: 0\r\n\r\n";
-      await say(conn, answer);
+      await sendText(conn, answer);
     });
-    await using stage = await opened(await start([up.port]));
-    const answer = await stage.ask("POST", "/", ["TE: gzip, trailers"], "x");
+    await using fixture = await opened(await start([up.port]));
+    const answer = await fixture.ask("POST", "/", ["TE: gzip, trailers"], "x");
     assertStringIncludes(answer.body, "grpc-status: 0\r\n");
     assertStringIncludes(heads[0]!, "\r\nTE: trailers\r\nConnection: TE\r\n");
     assert(!heads[0]!.includes("gzip"));
@@ -133,15 +133,15 @@ onBothSockets(
   async ({ start }) => {
     await using up = rawUpstream(async (conn) => {
       const { port } = up;
-      await hear(conn);
-      await say(
+      await readUntil(conn);
+      await sendText(
         conn,
         `HTTP/1.1 302 Found\r\nX-A: 1\r\nlOcation: http://127.0.0.1:${port}/app/x?y\r\nX-B: 2\r\n` +
           "Content-Length: 0\r\n\r\n",
       );
     });
-    await using stage = await opened(await start([up.port], { basePath: "/app" }));
-    const { lines } = await stage.ask("GET", "/");
+    await using fixture = await opened(await start([up.port], { basePath: "/app" }));
+    const { lines } = await fixture.ask("GET", "/");
     assertEquals(lines.slice(0, 3), ["X-A: 1", "lOcation: /x?y", "X-B: 2"]);
   },
 );
@@ -152,23 +152,23 @@ onBothSockets(
     await using up = mirror();
     const headers = [["Authorization", "Basic c2VjcmV0"]] as const;
     {
-      await using stage = await opened(await start([up.port], { basePath: "/app", headers }));
+      await using fixture = await opened(await start([up.port], { basePath: "/app", headers }));
       for (
         const path of ["/../x", "/a/../../x", "/%2e%2e/x", "/a/..%2f..%2fx", "/..;/x", "/.%2E\\x"]
       ) {
-        const { status, body } = await stage.ask("GET", path);
+        const { status, body } = await fixture.ask("GET", path);
         assertEquals([status, body], [400, "malformed request\n"], path);
       }
-      assertEquals((await stage.ask("GET", "http://front.test/../x")).status, 400);
+      assertEquals((await fixture.ask("GET", "http://front.test/../x")).status, 400);
       assertStringIncludes(
-        (await stage.ask("GET", "/a/../b?/../..")).body,
+        (await fixture.ask("GET", "/a/../b?/../..")).body,
         "GET /app/a/../b?/../.. HTTP",
       );
-      assertEquals(stage.doubts, []);
+      assertEquals(fixture.doubts, []);
     }
-    await using stage = await opened(await start([up.port], { headers }));
+    await using fixture = await opened(await start([up.port], { headers }));
     assertStringIncludes(
-      (await stage.ask("GET", "/../%2e%2e/x")).body,
+      (await fixture.ask("GET", "/../%2e%2e/x")).body,
       "GET /../%2e%2e/x HTTP/1.1\r\n",
     );
   },
@@ -178,21 +178,21 @@ onBothSockets("TRACE is refused, unless it is allowed", async ({ start }) => {
   await using up = mirror();
   const headers = [["X-Key", "secret"]] as const;
   {
-    await using stage = await opened(await start([up.port], { headers }));
-    const answer = await stage.ask("TRACE", "/");
+    await using fixture = await opened(await start([up.port], { headers }));
+    const answer = await fixture.ask("TRACE", "/");
     assertEquals(answer.status, 405);
     assertStringIncludes(answer.get("allow")!, "GET");
     assert(!answer.body.includes("secret"));
   }
-  await using stage = await opened(await start([up.port], { headers, allowTrace: true }));
-  assertStringIncludes((await stage.ask("TRACE", "/")).body, "TRACE / HTTP/1.1\r\n");
+  await using fixture = await opened(await start([up.port], { headers, allowTrace: true }));
+  assertStringIncludes((await fixture.ask("TRACE", "/")).body, "TRACE / HTTP/1.1\r\n");
 });
 
 onBothSockets(
   "a field that is malformed in a head is malformed in a trailer, too",
   async ({ start }) => {
     await using up = mirror();
-    await using stage = await opened(await start([up.port], { headers: [["X-Key", "ours"]] }));
+    await using fixture = await opened(await start([up.port], { headers: [["X-Key", "ours"]] }));
     const bad = [
       "X-Forwarded-For: 10.0.0.1",
       "x-forwarded-port: 1",
@@ -208,12 +208,12 @@ onBothSockets(
     ];
     const trailers = ["X-Sum: 1", ...bad, "Grpc-Status: 0"].join("\r\n");
     const chunked = ["Transfer-Encoding: chunked"];
-    const { body } = await stage.ask("POST", "/", chunked, `2\r\nhi\r\n0\r\n${trailers}\r\n\r\n`);
+    const { body } = await fixture.ask("POST", "/", chunked, `2\r\nhi\r\n0\r\n${trailers}\r\n\r\n`);
     assertMatch(body, /\r\n0\r\nX-Sum: 1\r\nGrpc-Status: 0\r\n\r\n$/);
     for (
       const name of ["Content-Length: 3", "Transfer-Encoding: chunked", "Host: b", "Connection: x"]
     ) {
-      const refused = await stage.ask("POST", "/", chunked, `2\r\nhi\r\n0\r\n${name}\r\n\r\n`);
+      const refused = await fixture.ask("POST", "/", chunked, `2\r\nhi\r\n0\r\n${name}\r\n\r\n`);
       assertEquals(refused.status, 400, name);
     }
   },
@@ -223,14 +223,14 @@ onBothSockets(
   "a request that loops back to the proxy is answered 508, and reported once",
   async ({ start }) => {
     await using other = await nodeUpstream((_, response) => response.end("other"));
-    await using stage = await start([other.port], { pseudonym: "failover-abc" });
-    await stage.open(0);
+    await using fixture = await start([other.port], { pseudonym: "failover-abc" });
+    await fixture.open(0);
     const loop = ["Via: 1.1 edge, 1.1 failover-abc"];
-    for (let i = 0; i < 3; i++) assertEquals((await stage.ask("GET", "/", loop)).status, 508);
-    assertEquals(stage.events.filter(({ type }) => type === "config.warned").length, 1);
-    const pass = await stage.ask("GET", "/", ["Via: 1.1 failover-abd"]);
+    for (let i = 0; i < 3; i++) assertEquals((await fixture.ask("GET", "/", loop)).status, 508);
+    assertEquals(fixture.events.filter(({ type }) => type === "config.warned").length, 1);
+    const pass = await fixture.ask("GET", "/", ["Via: 1.1 failover-abd"]);
     assertEquals([pass.status, pass.get("via")], [200, "1.1 failover-abc"]);
-    assertEquals((await stage.ask("GET", "/__failover/health", loop)).status, 200);
+    assertEquals((await fixture.ask("GET", "/__failover/health", loop)).status, 200);
   },
 );
 
@@ -239,14 +239,14 @@ onBothSockets(
   async ({ start }) => {
     const laps: string[] = [];
     await using circle = rawUpstream(async (conn) => {
-      laps.push(await hear(conn));
-      const again = await stage.connect();
-      await say(again, laps.at(-1)!);
-      await say(conn, await hear(again, "sent it\n"));
+      laps.push(await readUntil(conn));
+      const again = await fixture.connect();
+      await sendText(again, laps.at(-1)!);
+      await sendText(conn, await readUntil(again, "sent it\n"));
     });
-    await using stage = await start([circle.port], { pseudonym: "failover-1" });
-    await stage.open(0);
-    assertEquals((await withTestDeadline("an end", stage.ask("GET", "/"))).status, 508);
+    await using fixture = await start([circle.port], { pseudonym: "failover-1" });
+    await fixture.open(0);
+    assertEquals((await withTestDeadline("an end", fixture.ask("GET", "/"))).status, 508);
     assertEquals(laps.length, 1);
   },
 );
@@ -264,26 +264,26 @@ onBothSockets(
   async ({ start }) => {
     await using up = canned("HTTP/1.1 200 OK\r\nDate: yesterday\r\nContent-Length: 0\r\n\r\n");
     await using undated = canned("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    await using stage = await opened(
+    await using fixture = await opened(
       await start([up.port, undated.port], {
         backup: () => Promise.resolve(new Response("static")),
       }),
     );
-    const { lines } = await stage.ask("GET", "/");
+    const { lines } = await fixture.ask("GET", "/");
     assertEquals(lines.filter((line) => /^date:/i.test(line)), ["Date: yesterday"]);
     const dateOf = async (asking: Promise<{ get(name: string): string | undefined }>) => {
       const date = (await asking).get("date");
       assertMatch(date ?? "", /^\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT$/);
     };
-    await dateOf(stage.ask("GET", "/__failover/health"));
-    await dateOf(stage.ask("TRACE", "/"));
-    await dateOf(stage.raw("GET / HTTP/1.1\nHost: a\r\n\r\n").then(parsed));
+    await dateOf(fixture.ask("GET", "/__failover/health"));
+    await dateOf(fixture.ask("TRACE", "/"));
+    await dateOf(fixture.raw("GET / HTTP/1.1\nHost: a\r\n\r\n").then(parsed));
     for (const rank of [1, 2]) {
-      await stage.open(rank);
-      await dateOf(stage.ask("GET", "/"));
+      await fixture.open(rank);
+      await dateOf(fixture.ask("GET", "/"));
     }
-    await stage.gateway.refuse();
-    await dateOf(stage.ask("GET", "/"));
+    await fixture.gateway.refuse();
+    await dateOf(fixture.ask("GET", "/"));
   },
 );
 
@@ -292,11 +292,11 @@ onBothSockets(
   async ({ start }) => {
     await using up = mirror();
     const options = { basePath: "/app", pseudonym: "failover-1" };
-    await using stage = await opened(await start([up.port], options));
+    await using fixture = await opened(await start([up.port], options));
     const body = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
     const post = (target: string, line = "X: y") =>
       `POST ${target} HTTP/1.1\r\nHost: a\r\n${line}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
-    const answer = await stage.raw([
+    const answer = await fixture.raw([
       post("/").replace("POST", "TRACE"),
       post("/../x"),
       post("/", "Via: 1.1 failover-1"),
@@ -310,13 +310,13 @@ onBothSockets(
 
 tlsTest("over HTTP/2 the same requests are refused at once", async (tls) => {
   await using up = mirror();
-  await using stage = await Stage.start([up.port], {
+  await using fixture = await GatewayFixture.start([up.port], {
     tls,
     basePath: "/app",
     pseudonym: "failover-1",
   });
-  await stage.open(0);
-  const session = connect(`https://localhost:${stage.port}`, { ca: tls.cert });
+  await fixture.open(0);
+  const session = connect(`https://localhost:${fixture.port}`, { ca: tls.cert });
   const ask = (headers: Record<string, string>) => {
     const answer = Promise.withResolvers<IncomingHttpHeaders & IncomingHttpStatusHeader>();
     const request = session.request({ ":path": "/", ...headers });

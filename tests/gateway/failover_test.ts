@@ -7,7 +7,7 @@ import { Child } from "../harness/child.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { Proxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
-import { parsed } from "./stage.ts";
+import { parsed } from "./gateway_fixture.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const CLIENTS = 200;

@@ -7,14 +7,14 @@ import { tlsTest } from "./certificate.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import {
   close,
-  hear,
-  hearEnd,
+  GatewayFixture,
   nodeUpstream,
-  type Place,
   rawUpstream,
-  say,
-  Stage,
-} from "./stage.ts";
+  readToEnd,
+  readUntil,
+  type RunningServer,
+  sendText,
+} from "./gateway_fixture.ts";
 import { SOCKETS } from "./both_sockets.ts";
 
 async function withClient(tls: TlsFiles, run: (client: Deno.HttpClient) => Promise<void>) {
@@ -23,13 +23,13 @@ async function withClient(tls: TlsFiles, run: (client: Deno.HttpClient) => Promi
 }
 
 /** Answers each complete request with its bytes, one connection after another. */
-function echoOfHeads(heads: string[]): Place {
+function echoOfHeads(heads: string[]): RunningServer {
   return rawUpstream(async (conn) => {
     for (;;) {
-      const head = await hear(conn);
+      const head = await readUntil(conn);
       if (head === "") return;
       heads.push(head);
-      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     }
   });
 }
@@ -37,11 +37,11 @@ function echoOfHeads(heads: string[]): Place {
 tlsTest("a request over HTTP/2 without a body has none at the upstream", async (tls) => {
   const heads: string[] = [];
   await using up = echoOfHeads(heads);
-  await using stage = await Stage.start([up.port], { tls });
-  await stage.open(0);
+  await using fixture = await GatewayFixture.start([up.port], { tls });
+  await fixture.open(0);
   await withClient(tls, async (client) => {
     for (const method of ["DELETE", "OPTIONS", "POST", "PUT", "PATCH", "GET"]) {
-      const url = `https://localhost:${stage.port}/`;
+      const url = `https://localhost:${fixture.port}/`;
       const answer = await fetch(url, { client, method });
       assertEquals([method, answer.status, await answer.text()], [method, 200, "ok"]);
     }
@@ -70,12 +70,12 @@ tlsTest(
       "/": "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n",
     };
     await using up = rawUpstream(async (conn) =>
-      await say(conn, said[(await hear(conn)).split(" ")[1]!]!)
+      await sendText(conn, said[(await readUntil(conn)).split(" ")[1]!]!)
     );
-    await using stage = await Stage.start([up.port], { tls });
-    await stage.open(0);
+    await using fixture = await GatewayFixture.start([up.port], { tls });
+    await fixture.open(0);
     // Node's client treats a length that does not match as a protocol error.
-    const session = connect(`https://localhost:${stage.port}`, { ca: tls.cert });
+    const session = connect(`https://localhost:${fixture.port}`, { ca: tls.cert });
     const ask = (path: string, method = "GET") => {
       const answer = Promise.withResolvers<(string | number | undefined)[]>();
       const request = session.request({ ":path": path, ":method": method });
@@ -102,12 +102,12 @@ tlsTest("a strict upstream keeps its connection after requests without a body", 
     request.resume();
     request.on("end", () => response.end(request.method));
   });
-  await using stage = await Stage.start([up.port], { tls });
-  await stage.open(0);
+  await using fixture = await GatewayFixture.start([up.port], { tls });
+  await fixture.open(0);
   await withClient(tls, async (client) => {
     for (let i = 0; i < 10; i++) {
       const method = ["DELETE", "OPTIONS", "POST"][i % 3]!;
-      const answer = await fetch(`https://localhost:${stage.port}/`, { client, method });
+      const answer = await fetch(`https://localhost:${fixture.port}/`, { client, method });
       assertEquals([answer.status, await answer.text()], [200, method]);
     }
   });
@@ -125,8 +125,8 @@ tlsTest(
       request.on("data", (data) => text += data);
       request.on("end", () => response.end(`${request.headers["transfer-encoding"]} ${text}`));
     });
-    await using stage = await Stage.start([up.port], { tls });
-    await stage.open(0);
+    await using fixture = await GatewayFixture.start([up.port], { tls });
+    await fixture.open(0);
     await withClient(tls, async (client) => {
       const body = new ReadableStream<Uint8Array>({
         async start(controller) {
@@ -138,7 +138,7 @@ tlsTest(
           controller.close();
         },
       });
-      const answer = await fetch(`https://localhost:${stage.port}/`, {
+      const answer = await fetch(`https://localhost:${fixture.port}/`, {
         client,
         method: "POST",
         body,
@@ -154,8 +154,8 @@ tlsTest("a client that has negotiated HTTP/2 and sends HTTP/1.1 is not answered"
     asked++;
     response.end("past the parser");
   });
-  await using stage = await Stage.start([up.port], { tls });
-  await stage.open(0);
+  await using fixture = await GatewayFixture.start([up.port], { tls });
+  await fixture.open(0);
   const heads = [
     "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     "PRI * HTTP/1.1\r\n\r\nSM\r\n\r\n",
@@ -164,13 +164,13 @@ tlsTest("a client that has negotiated HTTP/2 and sends HTTP/1.1 is not answered"
   for (const head of heads) {
     const conn = await Deno.connectTls({
       hostname: "127.0.0.1",
-      port: stage.port,
+      port: fixture.port,
       caCerts: [tls.cert],
       alpnProtocols: ["h2"],
     });
     assertEquals((await conn.handshake()).alpnProtocol, "h2");
-    await say(conn, head);
-    const { text } = await withTestDeadline("the end of the connection", hearEnd(conn));
+    await sendText(conn, head);
+    const { text } = await withTestDeadline("the end of the connection", readToEnd(conn));
     assertEquals(text, "");
     close(conn);
   }
@@ -184,9 +184,9 @@ if (hasCurl) {
   tlsTest("curl over HTTP/2: methods without a body, one after another", async (tls) => {
     const heads: string[] = [];
     await using up = echoOfHeads(heads);
-    await using stage = await Stage.start([up.port], { tls });
-    await stage.open(0);
-    const url = `https://localhost:${stage.port}/`;
+    await using fixture = await GatewayFixture.start([up.port], { tls });
+    await fixture.open(0);
+    const url = `https://localhost:${fixture.port}/`;
     const one = (method: string) => ["-sS", "--http2", "--cacert", tls.certPath, "-X", method, url];
     const args = ["DELETE", "OPTIONS", "POST", "PUT"].flatMap((method, i) =>
       i === 0 ? one(method) : ["--next", ...one(method)]
@@ -207,19 +207,22 @@ for (const engine of ENGINES) {
       const endOf = (name: string) => new Promise<void>((resolve) => ended[name] = resolve);
       await using up = rawUpstream(async (conn) => {
         let name = "nobody";
-        for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
+        for (let head = await readUntil(conn); head !== ""; head = await readUntil(conn)) {
           name = /authorization: negotiate (\w+)/i.exec(head)?.[1] ?? name;
-          await say(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${name.length}\r\n\r\n${name}`);
+          await sendText(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${name.length}\r\n\r\n${name}`);
         }
         ended[name]?.();
       });
-      await using stage = await Stage.start([up.port], { tls, sockets: SOCKETS[engine] });
-      await stage.open(0);
+      await using fixture = await GatewayFixture.start([up.port], {
+        tls,
+        sockets: SOCKETS[engine],
+      });
+      await fixture.open(0);
       const [alice, bob] = [endOf("alice"), endOf("bob")];
       await withClient(tls, async (client) => {
         const ask = async (name?: string) => {
           const headers = name === undefined ? {} : { authorization: `Negotiate ${name}` };
-          const url = `https://localhost:${stage.port}/`;
+          const url = `https://localhost:${fixture.port}/`;
           return await (await fetch(url, { client, headers })).text();
         };
         assertEquals([await ask("alice"), await ask(), await ask("bob")], [

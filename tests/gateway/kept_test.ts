@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
 import { Child } from "../harness/child.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { hear, parsed, type Place, rawUpstream, say } from "./stage.ts";
+import { parsed, rawUpstream, readUntil, type RunningServer, sendText } from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
 /**
@@ -14,14 +14,14 @@ function inTurn(
   answers: readonly string[],
   heard: number[],
   end: (connection: number) => void = () => {},
-): Place {
+): RunningServer {
   let connections = 0;
   return rawUpstream(async (conn) => {
     const number = ++connections;
     try {
-      while ((await hear(conn)) !== "") {
+      while ((await readUntil(conn)) !== "") {
         heard.push(number);
-        await say(conn, answers[heard.length - 1]!);
+        await sendText(conn, answers[heard.length - 1]!);
       }
     } finally {
       end(number);
@@ -43,15 +43,15 @@ for (
   onBothSockets(`after ${what} the connection carries no other request`, async ({ start }) => {
     const heard: number[] = [];
     await using up = inTurn([odd, OK, OK], heard);
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    const first = await stage.ask("GET", "/");
-    const second = await stage.ask("GET", "/");
-    const third = await stage.ask("GET", "/");
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const first = await fixture.ask("GET", "/");
+    const second = await fixture.ask("GET", "/");
+    const third = await fixture.ask("GET", "/");
     assertEquals([first, second, third].map((answer) => answer.status), [status, 200, 200]);
     assertEquals([second.body, third.body], ["ok", "ok"]);
     assertEquals(heard, [1, 2, 2]);
-    assertEquals(stage.doubts, []);
+    assertEquals(fixture.doubts, []);
   });
 }
 
@@ -64,22 +64,22 @@ onBothSockets(
     let connections = 0;
     await using up = rawUpstream(async (conn) => {
       const isFirst = ++connections === 1;
-      await hear(conn);
-      await say(conn, OK);
+      await readUntil(conn);
+      await sendText(conn, OK);
       if (!isFirst) return;
       await asked.promise;
-      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+      await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
       evil.resolve();
-      assertEquals(await hear(conn), "");
+      assertEquals(await readUntil(conn), "");
       ended.resolve();
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    assertEquals((await stage.ask("GET", "/")).body, "ok");
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    assertEquals((await fixture.ask("GET", "/")).body, "ok");
     asked.resolve();
     await withTestDeadline("bytes without a request", evil.promise);
     await withTestDeadline("the connection to be given up", ended.promise);
-    assertEquals([(await stage.ask("POST", "/")).body, connections], ["ok", 2]);
+    assertEquals([(await fixture.ask("POST", "/")).body, connections], ["ok", 2]);
   },
 );
 
@@ -96,15 +96,15 @@ onBothSockets(
       first.resolve();
     });
     const clock = new ManualClock();
-    await using stage = await start([up.port], { clock });
-    await stage.open(0);
-    assertEquals((await stage.ask("GET", "/")).status, 200);
+    await using fixture = await start([up.port], { clock });
+    await fixture.open(0);
+    assertEquals((await fixture.ask("GET", "/")).status, 200);
     await clock.advance(3_000);
-    assertEquals((await stage.ask("GET", "/")).status, 200);
+    assertEquals((await fixture.ask("GET", "/")).status, 200);
     assertEquals([heard, ended], [[1, 1], []]);
     await clock.advance(4_900);
     await withTestDeadline("the connection to be closed", first.promise);
-    assertEquals((await stage.ask("GET", "/")).status, 200);
+    assertEquals((await fixture.ask("GET", "/")).status, 200);
     assertEquals([heard, ended], [[1, 1, 2], [1]]);
   },
 );
@@ -113,8 +113,8 @@ onBothSockets(
 async function posts(conn: Deno.Conn, ids: readonly string[]): Promise<number[]> {
   const statuses: number[] = [];
   for (const id of ids) {
-    await say(conn, `POST / HTTP/1.1\r\nHost: a\r\nX-Id: ${id}\r\nContent-Length: 0\r\n\r\n`);
-    const head = await withTestDeadline(`an answer to ${id}`, hear(conn));
+    await sendText(conn, `POST / HTTP/1.1\r\nHost: a\r\nX-Id: ${id}\r\nContent-Length: 0\r\n\r\n`);
+    const head = await withTestDeadline(`an answer to ${id}`, readUntil(conn));
     const { status, get } = parsed(head);
     const left = Number(get("content-length")) - (head.length - head.indexOf("\r\n\r\n") - 4);
     for (let got = 0; got < left;) got += (await conn.read(new Uint8Array(left - got)))!;
@@ -150,13 +150,13 @@ for (
         look();
       },
     });
-    await using stage = await start([
+    await using fixture = await start([
       await withTestDeadline("the upstream to listen", port.promise),
     ]);
-    await stage.open(0);
+    await fixture.open(0);
     const all = await Promise.all(Array.from({ length: clients }, async (_, client) => {
       const ids = Array.from({ length: Math.ceil(POSTS / clients) }, (_, i) => `${client}.${i}`);
-      return await posts(await stage.connect(), ids);
+      return await posts(await fixture.connect(), ids);
     }));
     const statuses = all.flat();
     const lost = statuses.filter((status) => status !== 200).length;

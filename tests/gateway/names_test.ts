@@ -2,7 +2,13 @@
 import { assert, assertEquals } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { hearAll, nodeUpstream, parsed, say, type Stage } from "./stage.ts";
+import {
+  type GatewayFixture,
+  nodeUpstream,
+  parsed,
+  readAllText,
+  sendText,
+} from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
 /** Advances the clock by `stepMs` at a time until `promise` has settled; by `mostMs` at most. */
@@ -27,13 +33,13 @@ async function passUntil<T>(
 }
 
 /** Sends a request; resolves with its answer. */
-async function asking(stage: Stage, method: string): Promise<ReturnType<typeof parsed>> {
-  const conn = await stage.connect();
-  await say(
+async function asking(fixture: GatewayFixture, method: string): Promise<ReturnType<typeof parsed>> {
+  const conn = await fixture.connect();
+  await sendText(
     conn,
     `${method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
   );
-  return parsed(await hearAll(conn));
+  return parsed(await readAllText(conn));
 }
 
 onBothSockets(
@@ -41,10 +47,15 @@ onBothSockets(
   async ({ start }) => {
     const clock = new ManualClock();
     const lookUp = () => new Promise<string[]>(() => {});
-    await using stage = await start([1], { clock, upstreamHost: "up.test", lookUp, holdMs: 8_000 });
-    await stage.open(0);
-    const { value, afterMs } = await passUntil(clock, asking(stage, "POST"), 60_000);
-    assertEquals([value.status, stage.doubts], [503, []]);
+    await using fixture = await start([1], {
+      clock,
+      upstreamHost: "up.test",
+      lookUp,
+      holdMs: 8_000,
+    });
+    await fixture.open(0);
+    const { value, afterMs } = await passUntil(clock, asking(fixture, "POST"), 60_000);
+    assertEquals([value.status, fixture.doubts], [503, []]);
     assertEquals(value.get("failover"), "upstream=none; attempt=1; reason=name-silent");
     assert(afterMs >= 8_000, `answered after ${afterMs} ms`);
   },
@@ -57,7 +68,7 @@ onBothSockets(
     const clock = new ManualClock();
     const asked = Promise.withResolvers<void>();
     const found = Promise.withResolvers<string[]>();
-    await using stage = await start([up.port], {
+    await using fixture = await start([up.port], {
       clock,
       upstreamHost: "up.test",
       lookUp: () => {
@@ -65,12 +76,12 @@ onBothSockets(
         return found.promise;
       },
     });
-    await stage.open(0);
-    const answer = asking(stage, "POST");
+    await fixture.open(0);
+    const answer = asking(fixture, "POST");
     await withTestDeadline("the look-up", asked.promise);
     await clock.advance(2_900);
     found.resolve(["127.0.0.1"]);
     const { value } = await passUntil(clock, answer, 5_000);
-    assertEquals([value.status, stage.doubts], [200, []]);
+    assertEquals([value.status, fixture.doubts], [200, []]);
   },
 );

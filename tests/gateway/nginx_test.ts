@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { refusingPort } from "./stage.ts";
+import { refusingPort } from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
 /** nginx with a separate folder, serving `files` of it. */
@@ -45,30 +45,30 @@ onBothSockets(
     const port = refusingPort();
     {
       await using _nginx = await startNginx(folder, port);
-      await using stage = await start([port]);
-      await stage.open(0);
-      const whole = await stage.ask("GET", "/a.txt");
+      await using fixture = await start([port]);
+      await fixture.open(0);
+      const whole = await fixture.ask("GET", "/a.txt");
       assertEquals([whole.status, whole.body.length, whole.get("content-length")], [
         200,
         10_000,
         "10000",
       ]);
-      const part = await stage.ask("GET", "/a.txt", ["Range: bytes=5-9"]);
+      const part = await fixture.ask("GET", "/a.txt", ["Range: bytes=5-9"]);
       assertEquals([part.status, part.body, part.get("content-range")], [
         206,
         "56789",
         "bytes 5-9/10000",
       ]);
-      const again = await stage.ask("GET", "/a.txt", [`If-None-Match: ${whole.get("etag")}`]);
+      const again = await fixture.ask("GET", "/a.txt", [`If-None-Match: ${whole.get("etag")}`]);
       assertEquals([again.status, again.body], [304, ""]);
-      const head = await stage.ask("HEAD", "/a.txt");
+      const head = await fixture.ask("HEAD", "/a.txt");
       assertEquals([head.get("content-length"), head.body], ["10000", ""]);
-      const zipped = await stage.ask("GET", "/a.txt", ["Accept-Encoding: gzip"]);
+      const zipped = await fixture.ask("GET", "/a.txt", ["Accept-Encoding: gzip"]);
       assertEquals(zipped.get("content-encoding"), "gzip");
       assert(zipped.body.length < 1000);
-      assertEquals((await stage.ask("GET", "/moved")).get("location"), "/to/here");
-      assertEquals((await stage.ask("GET", "/none")).status, 404);
-      assertEquals((await stage.ask("POST", "/limit", [], "x".repeat(100))).status, 413);
+      assertEquals((await fixture.ask("GET", "/moved")).get("location"), "/to/here");
+      assertEquals((await fixture.ask("GET", "/none")).status, 404);
+      assertEquals((await fixture.ask("POST", "/limit", [], "x".repeat(100))).status, 413);
     }
     await Deno.remove(folder, { recursive: true });
   },

@@ -11,13 +11,22 @@ import { scenario } from "../harness/scenario.ts";
 import { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { tlsTest } from "./certificate.ts";
-import { hear, hearAll, hearEnd, type Place, rawUpstream, say } from "./stage.ts";
+import {
+  rawUpstream,
+  readAllText,
+  readToEnd,
+  readUntil,
+  type RunningServer,
+  sendText,
+} from "./gateway_fixture.ts";
 
 /** An upstream that answers each request by its path and head. */
-function answering(answer: (path: string, head: string) => string): Place & { url: string } {
+function answering(
+  answer: (path: string, head: string) => string,
+): RunningServer & { url: string } {
   const up = rawUpstream(async (conn) => {
-    for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
-      await say(conn, answer(head.split(" ")[1]!, head));
+    for (let head = await readUntil(conn); head !== ""; head = await readUntil(conn)) {
+      await sendText(conn, answer(head.split(" ")[1]!, head));
     }
   });
   return { ...up, url: `http://127.0.0.1:${up.port}` };
@@ -30,10 +39,10 @@ scenario(
   async ({ relay }) => {
     await using primary = answering(() => OK);
     await using proxy = await startWebProxy({ primary, flags: { relay } });
-    const { wire } = await proxy.open();
-    await say(wire.conn, "GET / HTTP/1.1\r\nHo");
-    assertMatch(await withTestDeadline("an answer", hearAll(wire.conn)), /^HTTP\/1\.1 408 /);
-    wire.close();
+    const { conn } = await proxy.open();
+    await sendText(conn.socket, "GET / HTTP/1.1\r\nHo");
+    assertMatch(await withTestDeadline("an answer", readAllText(conn.socket)), /^HTTP\/1\.1 408 /);
+    conn.close();
     await proxy.event("request.refused", { status: 408, client: "127.0.0.1" });
     const metrics = (await proxy.get("/__failover/metrics")).text;
     assertMatch(metrics, /\nfailover_requests_refused_total\{service="http"\} 1\n/);
@@ -45,26 +54,29 @@ scenario(
   async ({ relay }) => {
     const stopped = Promise.withResolvers<void>();
     await using up = rawUpstream(async (conn) => {
-      const path = (await hear(conn)).split(" ")[1];
-      if (path === "/") return await say(conn, OK);
+      const path = (await readUntil(conn)).split(" ")[1];
+      if (path === "/") return await sendText(conn, OK);
       const type = path === "/events" ? "text/event-stream" : "text/plain";
-      await say(conn, `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nContent-Length: 8\r\n\r\nhalf`);
-      if (path === "/stops") return void await hearAll(conn);
+      await sendText(
+        conn,
+        `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nContent-Length: 8\r\n\r\nhalf`,
+      );
+      if (path === "/stops") return void await readAllText(conn);
       await stopped.promise;
-      await say(conn, "full");
+      await sendText(conn, "full");
     });
     const primary = { url: `http://127.0.0.1:${up.port}` };
     const flags = { relay, "response-idle-timeout": "1s" };
     await using proxy = await startWebProxy({ primary, flags });
     const [events, stops] = [await proxy.open(), await proxy.open()];
     await events.send({ target: "/events" });
-    assertMatch(await hear(events.wire.conn, "half"), /^HTTP\/1\.1 200 /);
+    assertMatch(await readUntil(events.conn.socket, "half"), /^HTTP\/1\.1 200 /);
     await stops.send({ target: "/stops" });
-    const { text } = await withTestDeadline("the end of it", hearEnd(stops.wire.conn));
+    const { text } = await withTestDeadline("the end of it", readToEnd(stops.conn.socket));
     assertMatch(text, /half$/);
     await proxy.event("session.failed", { reason: /in time/ });
     stopped.resolve();
-    assertEquals(await withTestDeadline("the rest", hear(events.wire.conn, "full")), "full");
+    assertEquals(await withTestDeadline("the rest", readUntil(events.conn.socket, "full")), "full");
     for (const one of [events, stops]) one.close();
   },
 );
@@ -88,7 +100,7 @@ scenario("redirects, TRACE, and responses that must have no body", async ({ rela
   const conn = await proxy.open();
   const ask = async (target: string, method = "GET", end = "\r\n\r\n") => {
     await conn.send({ target, method });
-    return await withTestDeadline(target, hear(conn.wire.conn, end));
+    return await withTestDeadline(target, readUntil(conn.conn.socket, end));
   };
   assertMatch(await ask("/moved"), /\r\nX-A: 1\r\nlOcation: \/x\?y\r\nX-B: 2\r\n/);
   for (const path of ["/204", "/304", "/204", "/304"]) {
@@ -104,11 +116,14 @@ scenario("redirects, TRACE, and responses that must have no body", async ({ rela
 scenario("a connection with a login is used for its client only", async ({ relay }) => {
   await using up = rawUpstream(async (conn) => {
     let who = "nobody";
-    for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
+    for (let head = await readUntil(conn); head !== ""; head = await readUntil(conn)) {
       who = /\r\nAuthorization: NTLM (\w+)/.exec(head)?.[1] ?? who;
       const login = who === "nobody" ? "WWW-Authenticate: NTLM\r\n" : "";
       const body = `hello ${who}.`;
-      await say(conn, `HTTP/1.1 200 OK\r\n${login}Content-Length: ${body.length}\r\n\r\n${body}`);
+      await sendText(
+        conn,
+        `HTTP/1.1 200 OK\r\n${login}Content-Length: ${body.length}\r\n\r\n${body}`,
+      );
     }
   });
   const primary = { url: `http://127.0.0.1:${up.port}` };
@@ -131,10 +146,10 @@ scenario("a connection with a login is used for its client only", async ({ relay
 scenario("a kept connection ends before its upstream's Keep-Alive timeout", async ({ relay }) => {
   const ended = Promise.withResolvers<void>();
   await using up = rawUpstream(async (conn) => {
-    const path = (await hear(conn)).split(" ")[1];
-    if (path !== "/kept") return await say(conn, OK);
-    await say(conn, "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=3\r\nContent-Length: 2\r\n\r\nok");
-    assertEquals(await hear(conn), "");
+    const path = (await readUntil(conn)).split(" ")[1];
+    if (path !== "/kept") return await sendText(conn, OK);
+    await sendText(conn, "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=3\r\nContent-Length: 2\r\n\r\nok");
+    assertEquals(await readUntil(conn), "");
     ended.resolve();
   });
   const primary = { url: `http://127.0.0.1:${up.port}` };

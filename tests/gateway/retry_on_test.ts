@@ -1,13 +1,13 @@
 /** `--retry-on`: a response with such a status is dropped if another upstream may have a better one. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { nodeUpstream, type Place } from "./stage.ts";
+import { nodeUpstream, type RunningServer } from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
 /** Answers with this status, and counts the requests. */
 async function answering(
   status: number,
   says: string,
-): Promise<Place & { readonly count: () => number }> {
+): Promise<RunningServer & { readonly count: () => number }> {
   let count = 0;
   const upstream = await nodeUpstream((request, response) => {
     count++;
@@ -28,12 +28,12 @@ onBothSockets(
   async ({ start }) => {
     await using first = await answering(503, "first");
     await using second = await answering(200, "second ");
-    await using stage = await start([first.port, second.port], { retryOn: ON });
-    await stage.open(0);
-    const answer = await stage.ask("PUT", "/", [], "body");
+    await using fixture = await start([first.port, second.port], { retryOn: ON });
+    await fixture.open(0);
+    const answer = await fixture.ask("PUT", "/", [], "body");
     assertEquals([answer.status, answer.body], [200, "second body"]);
     assertEquals(answer.get("Failover"), "upstream=backup; attempt=2; reason=status-refused");
-    assertEquals([first.count(), second.count(), stage.doubts], [1, 1, []]);
+    assertEquals([first.count(), second.count(), fixture.doubts], [1, 1, []]);
   },
 );
 
@@ -48,9 +48,9 @@ onBothSockets(
         to: 502,
       }]]] as const
     ) {
-      await using stage = await start([first.port, second.port], { retryOn });
-      await stage.open(0);
-      const answer = await stage.ask(method, "/", [], method === "POST" ? "!" : "");
+      await using fixture = await start([first.port, second.port], { retryOn });
+      await fixture.open(0);
+      const answer = await fixture.ask(method, "/", [], method === "POST" ? "!" : "");
       assertEquals([answer.status, answer.get("Failover")], [503, "upstream=primary; attempt=1"]);
       assertStringIncludes(answer.body, "first");
     }
@@ -81,8 +81,8 @@ onBothSockets("the second upstream may be gone: then the client learns that", as
   await using first = await answering(503, "first");
   const gone = await answering(200, "gone");
   await gone[Symbol.asyncDispose]();
-  await using stage = await start([first.port, gone.port], { retryOn: ON, holdMs: 0 });
-  await stage.open(0);
-  const { status } = await stage.ask("GET", "/");
+  await using fixture = await start([first.port, gone.port], { retryOn: ON, holdMs: 0 });
+  await fixture.open(0);
+  const { status } = await fixture.ask("GET", "/");
   assertEquals(status >= 502 && status <= 503, true);
 });

@@ -4,21 +4,21 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import {
   close,
-  hear,
-  hearAll,
-  hearEnd,
+  type GatewayFixture,
   nodeUpstream,
   parsed,
-  type Place,
   rawUpstream,
+  readAllText,
+  readToEnd,
+  readUntil,
   refusingPort,
-  say,
-  type Stage,
-} from "./stage.ts";
+  type RunningServer,
+  sendText,
+} from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
 /** Answers every request with `text`, and counts them. */
-async function well(text = "well"): Promise<Place & { readonly bodies: string[] }> {
+async function well(text = "well"): Promise<RunningServer & { readonly bodies: string[] }> {
   const bodies: string[] = [];
   const up = await nodeUpstream((request, response) => {
     let body = "";
@@ -32,9 +32,9 @@ async function well(text = "well"): Promise<Place & { readonly bodies: string[] 
 }
 
 /** Reads a whole head, adds it to `seen`, and closes without a byte of an answer. */
-function hangingUp(seen: string[]): Place {
+function hangingUp(seen: string[]): RunningServer {
   return rawUpstream(async (conn) => {
-    const text = await hear(conn);
+    const text = await readUntil(conn);
     if (text !== "") seen.push(text.slice(0, text.indexOf(" ")));
   });
 }
@@ -43,13 +43,13 @@ onBothSockets(
   "a refused connection sends any request to the next upstream at once",
   async ({ start }) => {
     await using backup = await well();
-    await using stage = await start([refusingPort(), backup.port]);
-    await stage.open(0);
-    const answer = await stage.ask("POST", "/", [], "once");
+    await using fixture = await start([refusingPort(), backup.port]);
+    await fixture.open(0);
+    const answer = await fixture.ask("POST", "/", [], "once");
     assertEquals([answer.status, answer.body.includes("well")], [200, true]);
     assertEquals(answer.get("failover"), "upstream=backup; attempt=2; reason=connect-refused");
     assertEquals(backup.bodies, ["POST once"]);
-    assertEquals(stage.doubts.map(({ upstream, hard }) => [upstream, hard]), [["u0", true]]);
+    assertEquals(fixture.doubts.map(({ upstream, hard }) => [upstream, hard]), [["u0", true]]);
   },
 );
 
@@ -59,9 +59,9 @@ onBothSockets(
     const seen: string[] = [];
     await using bad = hangingUp(seen);
     await using backup = await well();
-    await using stage = await start([bad.port, backup.port]);
-    await stage.open(0);
-    const answer = await stage.ask("PUT", "/", [], "twice");
+    await using fixture = await start([bad.port, backup.port]);
+    await fixture.open(0);
+    const answer = await fixture.ask("PUT", "/", [], "twice");
     assertEquals([answer.status, seen, backup.bodies], [200, ["PUT"], ["PUT twice"]]);
     assertEquals(answer.get("failover"), "upstream=backup; attempt=2; reason=upstream-reset");
   },
@@ -72,9 +72,9 @@ onBothSockets("a request is sent twice, never three times", async ({ start }) =>
   await using bad = hangingUp(seen);
   await using worse = hangingUp(seen);
   await using backup = await well();
-  await using stage = await start([bad.port, worse.port, backup.port]);
-  await stage.open(0);
-  const answer = await stage.ask("GET", "/");
+  await using fixture = await start([bad.port, worse.port, backup.port]);
+  await fixture.open(0);
+  const answer = await fixture.ask("GET", "/");
   assertEquals([answer.status, seen, backup.bodies], [502, ["GET", "GET"], []]);
 });
 
@@ -84,19 +84,19 @@ onBothSockets(
     const seen: string[] = [];
     // Keeps its connection after the first answer, and closes it at the next request.
     await using bad = rawUpstream(async (conn) => {
-      if ((await hear(conn)) === "") return;
+      if ((await readUntil(conn)) === "") return;
       seen.push("GET");
       if (seen.length > 1) return;
-      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-      if ((await hear(conn)) !== "") seen.push("GET");
+      await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      if ((await readUntil(conn)) !== "") seen.push("GET");
     });
     await using backup = await well();
-    await using stage = await start([bad.port, backup.port]);
-    await stage.open(0);
-    assertEquals((await stage.ask("GET", "/")).status, 200);
-    const answer = await stage.ask("GET", "/");
+    await using fixture = await start([bad.port, backup.port]);
+    await fixture.open(0);
+    assertEquals((await fixture.ask("GET", "/")).status, 200);
+    const answer = await fixture.ask("GET", "/");
     assertEquals([answer.status, seen.length - 1, backup.bodies], [502, 2, []]);
-    assertEquals(stage.doubts.length, 2);
+    assertEquals(fixture.doubts.length, 2);
   },
 );
 
@@ -106,9 +106,9 @@ onBothSockets(
     const seen: string[] = [];
     await using bad = hangingUp(seen);
     await using backup = await well();
-    await using stage = await start([bad.port, backup.port]);
-    await stage.open(0);
-    const answer = await stage.ask("POST", "/", [], "once");
+    await using fixture = await start([bad.port, backup.port]);
+    await fixture.open(0);
+    const answer = await fixture.ask("POST", "/", [], "once");
     assertEquals([answer.status, seen, backup.bodies], [502, ["POST"], []]);
     assertEquals(answer.get("failover"), "upstream=none; attempt=1; reason=upstream-reset");
   },
@@ -120,9 +120,9 @@ onBothSockets(
     for (const honourIdempotencyKey of [false, true]) {
       await using bad = hangingUp([]);
       await using backup = await well();
-      await using stage = await start([bad.port, backup.port], { honourIdempotencyKey });
-      await stage.open(0);
-      const answer = await stage.ask("POST", "/", ["Idempotency-Key: k1"], "once");
+      await using fixture = await start([bad.port, backup.port], { honourIdempotencyKey });
+      await fixture.open(0);
+      const answer = await fixture.ask("POST", "/", ["Idempotency-Key: k1"], "once");
       assertEquals(answer.status, honourIdempotencyKey ? 200 : 502);
       assertEquals(backup.bodies, honourIdempotencyKey ? ["POST once"] : []);
     }
@@ -132,13 +132,13 @@ onBothSockets(
 onBothSockets("a body that is too large to keep is not repeated", async ({ start }) => {
   const seen: string[] = [];
   await using bad = rawUpstream(async (conn) => {
-    seen.push((await hear(conn, "end")).slice(0, 3));
+    seen.push((await readUntil(conn, "end")).slice(0, 3));
   });
   await using backup = await well();
-  await using stage = await start([bad.port, backup.port]);
-  await stage.open(0);
-  const small = await stage.ask("PUT", "/", [], `${"x".repeat(65_000)}end`);
-  const large = await stage.ask("PUT", "/", [], `${"x".repeat(70_000)}end`);
+  await using fixture = await start([bad.port, backup.port]);
+  await fixture.open(0);
+  const small = await fixture.ask("PUT", "/", [], `${"x".repeat(65_000)}end`);
+  const large = await fixture.ask("PUT", "/", [], `${"x".repeat(70_000)}end`);
   assertEquals([small.status, large.status, seen.length], [200, 502, 2]);
   assertEquals(backup.bodies.map((b) => b.length), [4 + 65_003]);
 });
@@ -148,21 +148,21 @@ onBothSockets(
   async ({ start }) => {
     const failed = Promise.withResolvers<void>();
     await using bad = rawUpstream(async (conn) => {
-      await hear(conn, "first");
+      await readUntil(conn, "first");
       close(conn);
       failed.resolve();
     });
     await using backup = await well();
-    await using stage = await start([bad.port, backup.port]);
-    await stage.open(0);
-    const conn = await stage.connect();
-    await say(
+    await using fixture = await start([bad.port, backup.port]);
+    await fixture.open(0);
+    const conn = await fixture.connect();
+    await sendText(
       conn,
       "PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 11\r\n\r\nfirst ",
     );
     await failed.promise;
-    await say(conn, "second".slice(0, 5));
-    assertStringIncludes(await withTestDeadline("an answer", hearAll(conn)), "200 OK");
+    await sendText(conn, "second".slice(0, 5));
+    assertStringIncludes(await withTestDeadline("an answer", readAllText(conn)), "200 OK");
     assertEquals(backup.bodies, ["PUT first secon"]);
   },
 );
@@ -172,18 +172,18 @@ onBothSockets(
   async ({ start }) => {
     let requests = 0;
     await using up = rawUpstream(async (conn) => {
-      await hear(conn);
+      await readUntil(conn);
       requests++;
-      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
       // The server closes the connection when the second request arrives.
-      if ((await hear(conn)) !== "") requests++;
+      if ((await readUntil(conn)) !== "") requests++;
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    assertEquals((await stage.ask("GET", "/")).status, 200);
-    stage.onDoubt = ({ upstream }) => void stage.gateway.confirm(upstream);
-    const second = await stage.ask("GET", "/");
-    assertEquals([second.status, requests, stage.doubts.length], [200, 3, 1]);
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    assertEquals((await fixture.ask("GET", "/")).status, 200);
+    fixture.onDoubt = ({ upstream }) => void fixture.gateway.confirm(upstream);
+    const second = await fixture.ask("GET", "/");
+    assertEquals([second.status, requests, fixture.doubts.length], [200, 3, 1]);
     assertEquals(second.get("failover"), "upstream=primary; attempt=2");
   },
 );
@@ -193,18 +193,18 @@ onBothSockets(
   async ({ start }) => {
     let connections = 0;
     const dying = rawUpstream(async (conn) => {
-      await hear(conn);
+      await readUntil(conn);
       if (++connections > 1) return;
-      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-      await hear(conn);
+      await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      await readUntil(conn);
     });
     await using backup = await well();
     const clock = new ManualClock();
-    await using stage = await start([dying.port, backup.port], { clock });
-    await stage.open(0);
-    assertEquals((await stage.ask("GET", "/")).status, 200);
-    const answer = stage.ask("GET", "/");
-    await held(stage, 1);
+    await using fixture = await start([dying.port, backup.port], { clock });
+    await fixture.open(0);
+    assertEquals((await fixture.ask("GET", "/")).status, 200);
+    const answer = fixture.ask("GET", "/");
+    await held(fixture, 1);
     await dying[Symbol.asyncDispose]();
     await clock.advance(250);
     const { status } = await withTestDeadline("an answer", answer);
@@ -218,17 +218,17 @@ onBothSockets(
     let [connections, swallowed] = [0, 0];
     await using dying = rawUpstream(async (conn) => {
       const isFirst = ++connections === 1;
-      await hear(conn);
+      await readUntil(conn);
       if (!isFirst) return void swallowed++;
-      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-      await hear(conn);
+      await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      await readUntil(conn);
     });
     await using backup = await well();
-    await using stage = await start([dying.port, backup.port]);
-    await stage.open(0);
-    assertEquals((await stage.ask("GET", "/")).status, 200);
-    stage.onDoubt = () => void stage.open(1);
-    const { status } = await stage.ask("GET", "/");
+    await using fixture = await start([dying.port, backup.port]);
+    await fixture.open(0);
+    assertEquals((await fixture.ask("GET", "/")).status, 200);
+    fixture.onDoubt = () => void fixture.open(1);
+    const { status } = await fixture.ask("GET", "/");
     assertEquals([status, swallowed, backup.bodies], [200, 0, ["GET "]]);
   },
 );
@@ -241,19 +241,19 @@ onBothSockets(
     let connections = 0;
     await using up = rawUpstream(async (conn) => {
       const number = ++connections;
-      for (let first = true; await hear(conn) !== ""; first = false) {
+      for (let first = true; await readUntil(conn) !== ""; first = false) {
         requests.push(number);
         if (number <= 2 && !first) return;
         if (requests.length === 2) both.resolve();
         await both.promise;
-        await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
       }
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    await Promise.all([stage.ask("GET", "/"), stage.ask("GET", "/")]);
-    stage.onDoubt = ({ upstream }) => void stage.gateway.confirm(upstream);
-    assertEquals([(await stage.ask("GET", "/")).status, requests.at(-1)], [200, 3]);
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    await Promise.all([fixture.ask("GET", "/"), fixture.ask("GET", "/")]);
+    fixture.onDoubt = ({ upstream }) => void fixture.gateway.confirm(upstream);
+    assertEquals([(await fixture.ask("GET", "/")).status, requests.at(-1)], [200, 3]);
   },
 );
 
@@ -262,15 +262,15 @@ onBothSockets(
   async ({ start }) => {
     let requests = 0;
     await using up = rawUpstream(async (conn) => {
-      await hear(conn);
+      await readUntil(conn);
       requests++;
-      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-      if ((await hear(conn)) !== "") requests++;
+      await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      if ((await readUntil(conn)) !== "") requests++;
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    assertEquals((await stage.ask("GET", "/")).status, 200);
-    assertEquals([(await stage.ask("POST", "/", [], "x")).status, requests], [502, 2]);
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    assertEquals((await fixture.ask("GET", "/")).status, 200);
+    assertEquals([(await fixture.ask("POST", "/", [], "x")).status, requests], [502, 2]);
   },
 );
 
@@ -284,20 +284,23 @@ onBothSockets(
       ]
     ) {
       await using bad = rawUpstream(async (conn) => {
-        await hear(conn);
-        await say(conn, `HTTP/1.1 200 OK\r\n${framing}`);
+        await readUntil(conn);
+        await sendText(conn, `HTTP/1.1 200 OK\r\n${framing}`);
       });
       await using backup = await well();
-      await using stage = await start([bad.port, backup.port]);
-      await stage.open(0);
-      const conn = await stage.connect();
-      await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-      const { text, end } = await withTestDeadline("the end", hearEnd(conn));
+      await using fixture = await start([bad.port, backup.port]);
+      await fixture.open(0);
+      const conn = await fixture.connect();
+      await sendText(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+      const { text, end } = await withTestDeadline("the end", readToEnd(conn));
       assertEquals(end, cut);
       assertMatch(text, /^HTTP\/1\.1 200 OK\r\n/);
       assertMatch(text, /part(\r\n)?$/);
-      assertEquals([backup.bodies, stage.gateway.counters().lost], [[], 1]);
-      assertEquals(stage.doubts.map((d) => [d.reason, d.hard]), [["response was cut short", true]]);
+      assertEquals([backup.bodies, fixture.gateway.counters().lost], [[], 1]);
+      assertEquals(fixture.doubts.map((d) => [d.reason, d.hard]), [[
+        "response was cut short",
+        true,
+      ]]);
     }
   },
 );
@@ -306,18 +309,18 @@ onBothSockets(
   "many incomplete responses are reported in one line per second",
   async ({ start, cut }) => {
     await using bad = rawUpstream(async (conn) => {
-      await hear(conn);
-      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart");
+      await readUntil(conn);
+      await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart");
     });
-    await using stage = await start([bad.port], { clock: new ManualClock() });
-    await stage.open(0);
+    await using fixture = await start([bad.port], { clock: new ManualClock() });
+    await fixture.open(0);
     for (let i = 0; i < 5; i++) {
-      const conn = await stage.connect();
-      await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-      assertEquals((await withTestDeadline("the end", hearEnd(conn))).end, cut);
+      const conn = await fixture.connect();
+      await sendText(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+      assertEquals((await withTestDeadline("the end", readToEnd(conn))).end, cut);
     }
-    assertEquals(stage.gateway.counters().lost, 5);
-    assertEquals(stage.events.filter((event) => event.type === "session.failed").length, 1);
+    assertEquals(fixture.gateway.counters().lost, 5);
+    assertEquals(fixture.events.filter((event) => event.type === "session.failed").length, 1);
   },
 );
 
@@ -325,13 +328,13 @@ onBothSockets(
   "an interim response begins the response: after it nothing is repeated",
   async ({ start }) => {
     await using bad = rawUpstream(async (conn) => {
-      await hear(conn);
-      await say(conn, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+      await readUntil(conn);
+      await sendText(conn, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
     });
     await using backup = await well();
-    await using stage = await start([bad.port, backup.port]);
-    await stage.open(0);
-    const text = await stage.raw("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    await using fixture = await start([bad.port, backup.port]);
+    await fixture.open(0);
+    const text = await fixture.raw("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assertMatch(text, /^HTTP\/1\.1 103 [^]*HTTP\/1\.1 502 /);
     assertEquals(backup.bodies, []);
   },
@@ -352,12 +355,12 @@ onBothSockets(
     ];
     for (const response of bad) {
       await using up = rawUpstream(async (conn) => {
-        await hear(conn);
-        await say(conn, response);
+        await readUntil(conn);
+        await sendText(conn, response);
       });
-      await using stage = await start([up.port]);
-      await stage.open(0);
-      const answer = await stage.ask("GET", "/");
+      await using fixture = await start([up.port]);
+      await fixture.open(0);
+      const answer = await fixture.ask("GET", "/");
       assertEquals([answer.status, answer.get("x")], [502, undefined], response);
     }
   },
@@ -369,7 +372,7 @@ onBothSockets(
     let hungUp = 0;
     const all = Promise.withResolvers<void>();
     await using bad = rawUpstream(async (conn) => {
-      await hear(conn);
+      await readUntil(conn);
       if (++hungUp === 10) all.resolve();
       await all.promise;
     });
@@ -382,11 +385,11 @@ onBothSockets(
         response.end("well");
       });
     });
-    await using stage = await start([bad.port, backup.port]);
-    await stage.open(0);
+    await using fixture = await start([bad.port, backup.port]);
+    await fixture.open(0);
     let answered = 0;
     const asking = Array.from({ length: 10 }, async () => {
-      assertEquals((await stage.ask("GET", "/")).status, 200);
+      assertEquals((await fixture.ask("GET", "/")).status, 200);
       answered++;
     });
     const serve = async () => {
@@ -405,7 +408,7 @@ onBothSockets(
 
 onBothSockets("without a hold, a retry without room fails at once", async ({ start }) => {
   await using bad = rawUpstream(async (conn) => {
-    await hear(conn);
+    await readUntil(conn);
   });
   const go = Promise.withResolvers<void>();
   let waiting = 0;
@@ -414,14 +417,14 @@ onBothSockets("without a hold, a retry without room fails at once", async ({ sta
     await go.promise;
     response.end("well");
   });
-  await using stage = await start([bad.port, backup.port], { holdMs: 0 });
-  await stage.open(0);
-  const first = [1, 2, 3].map(() => stage.ask("GET", "/"));
+  await using fixture = await start([bad.port, backup.port], { holdMs: 0 });
+  await fixture.open(0);
+  const first = [1, 2, 3].map(() => fixture.ask("GET", "/"));
   const there = async () => {
     while (waiting < 3) await new Promise((resolve) => setImmediate(resolve));
   };
   await withTestDeadline("three repeats", there());
-  assertEquals((await stage.ask("GET", "/")).status, 502);
+  assertEquals((await fixture.ask("GET", "/")).status, 502);
   go.resolve();
   assertEquals((await Promise.all(first)).map((a) => a.status), [200, 200, 200]);
 });
@@ -430,13 +433,13 @@ onBothSockets(
   "without another upstream a refused request waits, and follows the next decision",
   async ({ start }) => {
     await using backup = await well();
-    await using stage = await start([refusingPort(), backup.port], { standIn: false });
-    await stage.open(0);
-    stage.onDoubt = async () => {
-      await stage.gateway.hold();
-      await stage.open(1);
+    await using fixture = await start([refusingPort(), backup.port], { standIn: false });
+    await fixture.open(0);
+    fixture.onDoubt = async () => {
+      await fixture.gateway.hold();
+      await fixture.open(1);
     };
-    const answer = await stage.ask("POST", "/", [], "once");
+    const answer = await fixture.ask("POST", "/", [], "once");
     assertEquals([answer.status, backup.bodies], [200, ["POST once"]]);
     assertEquals(answer.get("failover"), "upstream=backup; attempt=2; reason=connect-refused");
   },
@@ -446,14 +449,14 @@ onBothSockets(
   "an upstream that passes its check gets the requests that had doubted it",
   async ({ start }) => {
     const port = refusingPort();
-    await using stage = await start([port], { standIn: false });
-    await stage.open(0);
+    await using fixture = await start([port], { standIn: false });
+    await fixture.open(0);
     const doubted = Promise.withResolvers<void>();
-    stage.onDoubt = () => doubted.resolve();
-    const asking = stage.ask("POST", "/", [], "once");
+    fixture.onDoubt = () => doubted.resolve();
+    const asking = fixture.ask("POST", "/", [], "once");
     await doubted.promise;
     await using _up = await nodeUpstream((_, response) => response.end("back"), port);
-    await stage.gateway.confirm("u0");
+    await fixture.gateway.confirm("u0");
     assertEquals((await asking).body, "back");
   },
 );
@@ -462,28 +465,28 @@ onBothSockets(
   "held requests continue at a decision, and are turned away by a refusal",
   async ({ start }) => {
     await using up = await well();
-    await using stage = await start([up.port]);
-    const first = stage.ask("GET", "/");
-    const second = stage.ask("POST", "/", [], "x");
-    await held(stage, 2);
-    await stage.open(0);
+    await using fixture = await start([up.port]);
+    const first = fixture.ask("GET", "/");
+    const second = fixture.ask("POST", "/", [], "x");
+    await held(fixture, 2);
+    await fixture.open(0);
     assertEquals([(await first).status, (await second).status], [200, 200]);
-    await stage.gateway.hold();
-    const third = stage.ask("GET", "/");
-    await held(stage, 1);
-    await stage.gateway.refuse();
+    await fixture.gateway.hold();
+    const third = fixture.ask("GET", "/");
+    await held(fixture, 1);
+    await fixture.gateway.refuse();
     const refused = await third;
     assertEquals([refused.status, refused.get("retry-after")], [503, "5"]);
     assertStringIncludes(refused.body, "Back in a moment");
-    assertEquals((await stage.ask("GET", "/")).status, 503);
-    assertEquals(stage.gateway.counters().released, 2);
+    assertEquals((await fixture.ask("GET", "/")).status, 503);
+    assertEquals(fixture.gateway.counters().released, 2);
   },
 );
 
 /** Resolves when this many exchanges wait. */
-async function held(stage: Stage, count: number): Promise<void> {
+async function held(fixture: GatewayFixture, count: number): Promise<void> {
   const waiting = async () => {
-    while (stage.gateway.counters().held < count) {
+    while (fixture.gateway.counters().held < count) {
       await new Promise((resolve) => setImmediate(resolve));
     }
   };
@@ -491,37 +494,37 @@ async function held(stage: Stage, count: number): Promise<void> {
 }
 
 onBothSockets("more requests than may be held get 503 at once", async ({ start }) => {
-  await using stage = await start([refusingPort()], { heldMax: 1 });
-  const first = stage.ask("GET", "/");
-  await held(stage, 1);
-  assertEquals((await stage.ask("GET", "/")).status, 503);
-  await stage.gateway.refuse();
+  await using fixture = await start([refusingPort()], { heldMax: 1 });
+  const first = fixture.ask("GET", "/");
+  await held(fixture, 1);
+  assertEquals((await fixture.ask("GET", "/")).status, 503);
+  await fixture.gateway.refuse();
   await first;
 });
 
 onBothSockets("at the end of the hold clients get the configured error page", async ({ start }) => {
   const bytes = new TextEncoder().encode("our page");
-  await using stage = await start([refusingPort()], {
+  await using fixture = await start([refusingPort()], {
     holdMs: 20,
     errorPage: { contentType: "text/plain", bytes },
     failoverHeader: false,
   });
-  const answer = await stage.ask("GET", "/");
+  const answer = await fixture.ask("GET", "/");
   assertEquals([answer.status, answer.body], [503, "our page"]);
   assertEquals(answer.get("failover"), undefined);
 });
 
 onBothSockets("a held client that leaves makes room for another", async ({ start }) => {
-  await using stage = await start([refusingPort()]);
-  const conn = (await import("node:net")).connect(stage.port, "127.0.0.1");
+  await using fixture = await start([refusingPort()]);
+  const conn = (await import("node:net")).connect(fixture.port, "127.0.0.1");
   conn.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-  await held(stage, 1);
+  await held(fixture, 1);
   conn.resetAndDestroy();
   const gone = async () => {
-    while (stage.gateway.counters().held > 0) await new Promise((r) => setImmediate(r));
+    while (fixture.gateway.counters().held > 0) await new Promise((r) => setImmediate(r));
   };
   await withTestDeadline("the held client to be released", gone());
-  assertEquals(stage.gateway.counters().abandoned, 1);
+  assertEquals(fixture.gateway.counters().abandoned, 1);
 });
 
 onBothSockets(
@@ -529,30 +532,30 @@ onBothSockets(
   async ({ start }) => {
     let status = 500;
     await using up = await nodeUpstream((_, response) => response.writeHead(status).end());
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    for (let i = 0; i < 6; i++) await stage.ask("GET", "/");
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    for (let i = 0; i < 6; i++) await fixture.ask("GET", "/");
     status = 503;
-    for (let i = 0; i < 4; i++) assertEquals((await stage.ask("GET", "/")).status, 503);
-    assertEquals(stage.doubts, []);
-    await stage.ask("GET", "/");
-    assertEquals(stage.doubts.map(({ hard, epoch }) => [hard, epoch]), [[false, 1]]);
+    for (let i = 0; i < 4; i++) assertEquals((await fixture.ask("GET", "/")).status, 503);
+    assertEquals(fixture.doubts, []);
+    await fixture.ask("GET", "/");
+    assertEquals(fixture.doubts.map(({ hard, epoch }) => [hard, epoch]), [[false, 1]]);
   },
 );
 
 onBothSockets(
   "an upstream that does not answer is given up at its time-out, and a safe request goes to the next one",
   async ({ start }) => {
-    await using mute = rawUpstream(async (conn) => void await hearAll(conn));
+    await using mute = rawUpstream(async (conn) => void await readAllText(conn));
     await using backup = await well();
-    await using stage = await start([mute.port, backup.port], { responseTimeoutMs: 100 });
-    await stage.open(0);
+    await using fixture = await start([mute.port, backup.port], { responseTimeoutMs: 100 });
+    await fixture.open(0);
     assertEquals(
-      (await stage.ask("GET", "/")).get("failover"),
+      (await fixture.ask("GET", "/")).get("failover"),
       "upstream=backup; attempt=2; reason=response-timeout",
     );
-    assertEquals((await stage.ask("POST", "/", [], "x")).status, 504);
-    assertEquals(stage.doubts.map((d) => d.hard), [false, false]);
+    assertEquals((await fixture.ask("POST", "/", [], "x")).status, 504);
+    assertEquals(fixture.doubts.map((d) => d.hard), [false, false]);
   },
 );
 
@@ -562,18 +565,18 @@ onBothSockets(
     let there = 0;
     const both = Promise.withResolvers<void>();
     await using frozen = rawUpstream(async (conn) => {
-      await hear(conn);
+      await readUntil(conn);
       if (++there === 2) both.resolve();
-      await hearAll(conn);
+      await readAllText(conn);
     });
     await using backup = await well();
-    await using stage = await start([frozen.port, backup.port]);
-    await stage.open(0);
-    const get = stage.ask("GET", "/");
-    const post = stage.ask("POST", "/", [], "once");
+    await using fixture = await start([frozen.port, backup.port]);
+    await fixture.open(0);
+    const get = fixture.ask("GET", "/");
+    const post = fixture.ask("POST", "/", [], "once");
     await both.promise;
-    await stage.open(1);
-    await stage.gateway.drain({
+    await fixture.open(1);
+    await fixture.gateway.drain({
       upstream: "u0",
       throughEpoch: 1,
       graceMs: 0,
@@ -583,21 +586,21 @@ onBothSockets(
     });
     assertEquals([(await get).status, (await post).status], [200, 502]);
     assertEquals(backup.bodies, ["GET "]);
-    assertEquals(stage.gateway.counters().cut, 2);
+    assertEquals(fixture.gateway.counters().cut, 2);
   },
 );
 
 onBothSockets(
   "a static backup answers, and is named in the header",
   async ({ start }) => {
-    await using stage = await start([refusingPort()], {
+    await using fixture = await start([refusingPort()], {
       backup: (request) =>
         Promise.resolve(
           new Response(`file for ${request.method} ${new URL(request.url).pathname}`),
         ),
     });
-    await stage.open(0);
-    const answer = await stage.ask("GET", "/x");
+    await fixture.open(0);
+    const answer = await fixture.ask("GET", "/x");
     assertEquals([answer.status, answer.body], [200, "file for GET /x"]);
     assertEquals(answer.get("failover"), "upstream=backup; attempt=2; reason=connect-refused");
   },
@@ -608,21 +611,21 @@ onBothSockets(
   async ({ start, cut }) => {
     const joined = Promise.withResolvers<void>();
     await using up = rawUpstream(async (conn) => {
-      await hear(conn);
-      await say(
+      await readUntil(conn);
+      await sendText(
         conn,
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
       );
       joined.resolve();
-      await hearAll(conn);
+      await readAllText(conn);
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    const conn = await stage.connect();
-    await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
-    await hear(conn);
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const conn = await fixture.connect();
+    await sendText(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+    await readUntil(conn);
     await joined.promise;
-    await stage.gateway.drain({
+    await fixture.gateway.drain({
       upstream: "u0",
       throughEpoch: 1,
       graceMs: 0,
@@ -630,7 +633,7 @@ onBothSockets(
       revocable: false,
       reason: "test",
     });
-    const end = await withTestDeadline("the tunnel to end", hearEnd(conn));
+    const end = await withTestDeadline("the tunnel to end", readToEnd(conn));
     assertEquals(end, { text: "", end: cut });
   },
 );
@@ -645,17 +648,17 @@ onBothSockets(
       await go.promise;
       response.end("done");
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    const conn = await stage.connect();
-    await say(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const conn = await fixture.connect();
+    await sendText(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     await there.promise;
-    const stopping = stage.listening.stop(10_000, new AbortController().signal);
+    const stopping = fixture.listening.stop(10_000, new AbortController().signal);
     go.resolve();
-    const answer = parsed(await withTestDeadline("the answer", hearAll(conn)));
+    const answer = parsed(await withTestDeadline("the answer", readAllText(conn)));
     assertEquals([answer.body, answer.get("connection")], ["done", "close"]);
     assertEquals(await stopping, 0);
-    assert(stage.events.some((e) => e.type === "port.closed"));
+    assert(fixture.events.some((e) => e.type === "port.closed"));
   },
 );
 
@@ -669,22 +672,22 @@ onBothSockets(
       else response.end("first");
     });
     await using backup = await nodeUpstream((_, response) => response.end("second"));
-    await using stage = await start([up.port, backup.port], { responseTimeoutMs: 0 });
-    await stage.open(0);
-    assertEquals((await stage.ask("GET", "/")).status, 200);
+    await using fixture = await start([up.port, backup.port], { responseTimeoutMs: 0 });
+    await fixture.open(0);
+    assertEquals((await fixture.ask("GET", "/")).status, 200);
     silent = true;
-    const answer = stage.ask("GET", "/");
+    const answer = fixture.ask("GET", "/");
     await isAsked.promise;
-    await stage.open(1);
+    await fixture.open(1);
     const order = {
       upstream: "u0",
-      throughEpoch: stage.epoch - 1,
+      throughEpoch: fixture.epoch - 1,
       graceMs: 0,
       sparedIfMovedMs: undefined,
       revocable: false,
       reason: "silent",
     };
-    await stage.gateway.drain(order);
+    await fixture.gateway.drain(order);
     assertEquals((await withTestDeadline("an answer", answer)).body, "second");
   },
 );

@@ -13,7 +13,15 @@ import type { AddressInfo } from "node:net";
 import { tlsTest } from "./certificate.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
-import { close, hearAll, hearEnd, nodeUpstream, parsed, refusingPort, say } from "./stage.ts";
+import {
+  close,
+  nodeUpstream,
+  parsed,
+  readAllText,
+  readToEnd,
+  refusingPort,
+  sendText,
+} from "./gateway_fixture.ts";
 
 /** A running service on a port that the system chooses. */
 class Front implements AsyncDisposable {
@@ -28,11 +36,11 @@ class Front implements AsyncDisposable {
     const front = new Front();
     const quick = ["--check-interval=100ms", "--listen=127.0.0.1:0", "--failback-damping=off"];
     const config = httpOf([...quick, ...args], { files });
-    const threads = front.#threads = startThreads([config], 1, (event) => front.#hear(event));
+    const threads = front.#threads = startThreads([config], 1, (event) => front.#readUntil(event));
     const service = await httpStarter(config).start({
       clock: realClock,
       coarseClock: realClock,
-      publish: (event) => front.#hear(event),
+      publish: (event) => front.#readUntil(event),
       programs: front.#programs,
       observer: { begin() {}, step() {} },
       memory: new ProcessMemory(),
@@ -56,7 +64,7 @@ class Front implements AsyncDisposable {
     return front;
   }
 
-  #hear(event: Event): void {
+  #readUntil(event: Event): void {
     this.events.push(event);
     this.#news.resolve();
     this.#news = Promise.withResolvers();
@@ -74,8 +82,8 @@ class Front implements AsyncDisposable {
     const length = body === undefined ? [] : [`Content-Length: ${body.length}`];
     const first = `${body === undefined ? "GET" : "POST"} ${path} HTTP/1.1`;
     const head = [first, "Host: front.test", "Connection: close", ...lines, ...length];
-    await say(conn, `${head.join("\r\n")}\r\n\r\n${body ?? ""}`);
-    const text = await withTestDeadline(`an answer to ${path}`, hearAll(conn));
+    await sendText(conn, `${head.join("\r\n")}\r\n\r\n${body ?? ""}`);
+    const text = await withTestDeadline(`an answer to ${path}`, readAllText(conn));
     close(conn);
     return parsed(text);
   }
@@ -157,8 +165,8 @@ onBothSockets("--allow-trace forwards TRACE, which is refused without it", async
   for (const [flags, status] of [[[], 405], [["--allow-trace"], 200]] as const) {
     await using front = await start([primary, ...flags]);
     const conn = await Deno.connect({ hostname: "127.0.0.1", port: front.port });
-    await say(conn, "TRACE / HTTP/1.1\r\nHost: a\r\nX-Real: 1\r\nConnection: close\r\n\r\n");
-    assertEquals(parsed(await withTestDeadline("an answer", hearAll(conn))).status, status);
+    await sendText(conn, "TRACE / HTTP/1.1\r\nHost: a\r\nX-Real: 1\r\nConnection: close\r\n\r\n");
+    assertEquals(parsed(await withTestDeadline("an answer", readAllText(conn))).status, status);
     close(conn);
   }
 });
@@ -246,8 +254,8 @@ onBothSockets("--response-idle-timeout ends a response that has stopped", async 
     "--response-idle-timeout=300ms",
   ]);
   const conn = await Deno.connect({ hostname: "127.0.0.1", port: front.port });
-  await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nX-Real: 1\r\n\r\n");
-  const { text } = await withTestDeadline("the response to be cut", hearEnd(conn));
+  await sendText(conn, "GET / HTTP/1.1\r\nHost: a\r\nX-Real: 1\r\n\r\n");
+  const { text } = await withTestDeadline("the response to be cut", readToEnd(conn));
   close(conn);
   assertStringIncludes(text, "part");
 });

@@ -6,7 +6,7 @@
 import { denoSockets } from "../../src/net/deno/transport.ts";
 import { linuxSockets } from "../../src/net/linux/transport.ts";
 import { realClock } from "../../src/base/clock.ts";
-import { hear, rawUpstream, say, Stage } from "./stage.ts";
+import { GatewayFixture, rawUpstream, readUntil, sendText } from "./gateway_fixture.ts";
 
 const sockets = Deno.args[0] === "splice" ? () => linuxSockets(realClock) : () => denoSockets;
 /** Long enough for the first request of a kept connection. */
@@ -26,30 +26,30 @@ function useUp(): () => void {
 
 async function run(holdMs: number, givesBack: boolean): Promise<void> {
   const up = rawUpstream(async (conn) => {
-    while ((await hear(conn)) !== "") {
-      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    while ((await readUntil(conn)) !== "") {
+      await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     }
   });
-  const stage = await Stage.start([up.port, up.port], { sockets, holdMs });
-  await stage.open(0);
-  const conn = await stage.connect();
+  const fixture = await GatewayFixture.start([up.port, up.port], { sockets, holdMs });
+  await fixture.open(0);
+  const conn = await fixture.connect();
   // Modules that are loaded on demand must be loaded before descriptors run out.
-  await say(conn, "GET /__failover/health HTTP/1.1\r\nHost: a\r\n\r\n");
-  await hear(conn, "OK");
+  await sendText(conn, "GET /__failover/health HTTP/1.1\r\nHost: a\r\n\r\n");
+  await readUntil(conn, "OK");
   const giveBack = useUp();
-  await say(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+  await sendText(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
   if (givesBack) {
-    while (stage.gateway.counters().held === 0) {
+    while (fixture.gateway.counters().held === 0) {
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     giveBack();
   }
-  const answer = await hear(conn);
+  const answer = await readUntil(conn);
   if (!givesBack) giveBack();
-  const { retried, lost } = stage.gateway.counters();
+  const { retried, lost } = fixture.gateway.counters();
   const status = Number(answer.slice(9, 12));
-  console.log(JSON.stringify({ status, retried, lost, doubts: stage.doubts.length }));
-  await stage[Symbol.asyncDispose]();
+  console.log(JSON.stringify({ status, retried, lost, doubts: fixture.doubts.length }));
+  await fixture[Symbol.asyncDispose]();
   await up[Symbol.asyncDispose]();
 }
 

@@ -14,7 +14,14 @@ import {
   RESPONSES,
 } from "../../src/http1/testing/mutations.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { close, hear, nodeUpstream, rawUpstream, say, type Stage } from "./stage.ts";
+import {
+  close,
+  type GatewayFixture,
+  nodeUpstream,
+  rawUpstream,
+  readUntil,
+  sendText,
+} from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
 const POST = "POST /open HTTP/1.1\r\nHost: a\r\n";
@@ -121,9 +128,9 @@ async function hearUntilCut(conn: Deno.Conn): Promise<string> {
 }
 
 /** Sends `text`, then the end, and returns all that is received, however the connection ends. */
-async function send(stage: Stage, text: string): Promise<string> {
-  const conn = await stage.connect();
-  await say(conn, text).catch(() => {});
+async function send(fixture: GatewayFixture, text: string): Promise<string> {
+  const conn = await fixture.connect();
+  await sendText(conn, text).catch(() => {});
   await conn.closeWrite().catch(() => {});
   const answer = await withTestDeadline(JSON.stringify(text), hearUntilCut(conn));
   close(conn);
@@ -142,15 +149,15 @@ onBothSockets(
   "a request that two recipients could frame differently is refused, and nothing of it arrives",
   async ({ start }) => {
     await using up = await recording();
-    await using stage = await start([up.port]);
-    await stage.open(0);
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
     for (const text of REFUSED) {
-      const all = statuses(await send(stage, text));
+      const all = statuses(await send(fixture, text));
       assertEquals(all.length, 1, JSON.stringify(text));
       assert(["400", "501", "505"].includes(all[0]!), `${all}: ${JSON.stringify(text)}`);
     }
     assertEquals(up.seen, []);
-    assertEquals(stage.doubts, []);
+    assertEquals(fixture.doubts, []);
   },
 );
 
@@ -158,18 +165,18 @@ onBothSockets(
   "a body with invalid chunks ends the request, and none of its bytes becomes another request",
   async ({ start }) => {
     await using up = await recording();
-    await using stage = await start([up.port]);
-    await stage.open(0);
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
     for (const body of BAD_CHUNKS) {
       // A method that may be repeated, and one that may not.
       for (const method of ["POST", "PUT"]) {
         const head = `${method} /open HTTP/1.1\r\nHost: a\r\n${CHUNKED}\r\n`;
-        const all = statuses(await send(stage, `${head}${body}${HIDDEN}`));
+        const all = statuses(await send(fixture, `${head}${body}${HIDDEN}`));
         assert(all.length <= 1 && all[0] !== "200", `${all}: ${JSON.stringify(body)}`);
       }
     }
     assertEquals(up.seen, []);
-    assertEquals(stage.doubts, []);
+    assertEquals(fixture.doubts, []);
   },
 );
 
@@ -177,8 +184,8 @@ onBothSockets(
   "requests inside bodies stay part of the body, on connections that many requests share",
   async ({ start }) => {
     await using up = await recording();
-    await using stage = await start([up.port]);
-    await stage.open(0);
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
     const hex = HIDDEN.length.toString(16);
     const whole = [
       `${POST}Content-Length: ${HIDDEN.length}\r\n\r\n${HIDDEN}`,
@@ -190,7 +197,7 @@ onBothSockets(
       `OPTIONS /open HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n`,
     ];
     for (let round = 0; round < 3; round++) {
-      const all = await Promise.all(whole.map((text) => send(stage, text + text)));
+      const all = await Promise.all(whole.map((text) => send(fixture, text + text)));
       for (const answer of all) assertEquals(statuses(answer), ["200", "200"]);
     }
     assertEquals(up.seen.length, 3 * 2 * whole.length);
@@ -206,12 +213,12 @@ onBothSockets(
   async ({ start }) => {
     const next = random(11);
     await using up = await recording();
-    await using stage = await start([up.port]);
-    await stage.open(0);
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
     let passed = 0;
     for (let round = 0; round < 600; round++) {
       const text = mutated(next, REQUESTS, REQUEST_PIECES);
-      await send(stage, text);
+      await send(fixture, text);
       const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
       const { messages, error } = readByLlhttp("REQUEST", bytes);
       const direct = messages.filter(({ whole }) => whole)
@@ -239,16 +246,16 @@ onBothSockets(
     const hidden = "HTTP/1.1 200 Hidden\r\nContent-Length: 6\r\n\r\nhidden";
     let text = "";
     await using up = rawUpstream(async (conn) => {
-      await hear(conn);
-      await say(conn, text);
+      await readUntil(conn);
+      await sendText(conn, text);
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
     let passed = 0;
     for (let round = 0; round < 400; round++) {
       text = mutated(next, RESPONSES, RESPONSE_PIECES) + hidden;
-      const conn = await stage.connect();
-      await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+      const conn = await fixture.connect();
+      await sendText(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
       const answer = await withTestDeadline(text, hearUntilCut(conn));
       close(conn);
       const { messages, error } = readByLlhttp("RESPONSE", bytesOf(answer));

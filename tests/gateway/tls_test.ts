@@ -4,7 +4,15 @@ import { ManualClock } from "../../src/base/clock.ts";
 import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
 import { certificate, tlsTest } from "./certificate.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { hear, hearAll, nodeUpstream, rawUpstream, refusingPort, say, Stage } from "./stage.ts";
+import {
+  GatewayFixture,
+  nodeUpstream,
+  rawUpstream,
+  readAllText,
+  readUntil,
+  refusingPort,
+  sendText,
+} from "./gateway_fixture.ts";
 
 async function withClient(tls: TlsFiles, run: (client: Deno.HttpClient) => Promise<void>) {
   using client = Deno.createHttpClient({ caCerts: [tls.cert], http1: false, http2: true });
@@ -23,10 +31,10 @@ tlsTest(
         response.end(JSON.stringify([request.method, request.url, a, proto, from, body]));
       });
     });
-    await using stage = await Stage.start([up.port], { tls });
-    await stage.open(0);
+    await using fixture = await GatewayFixture.start([up.port], { tls });
+    await fixture.open(0);
     await withClient(tls, async (client) => {
-      const url = `https://localhost:${stage.port}/a%2Fb?x=%20`;
+      const url = `https://localhost:${fixture.port}/a%2Fb?x=%20`;
       const answer = await fetch(url, {
         client,
         method: "PUT",
@@ -36,7 +44,7 @@ tlsTest(
       assertEquals(await answer.json(), ["PUT", "/a%2Fb?x=%20", "1", "https", "127.0.0.1", "hi"]);
       assertEquals(answer.headers.getSetCookie(), ["a=1", "b=2"]);
       assertEquals(answer.headers.get("failover"), "upstream=primary; attempt=1");
-      const health = await fetch(`https://localhost:${stage.port}/__failover/health`, { client });
+      const health = await fetch(`https://localhost:${fixture.port}/__failover/health`, { client });
       assertEquals(await health.text(), "OK");
     });
   },
@@ -46,26 +54,26 @@ tlsTest(
   "HTTP/2 has the same retries: after a refusal another upstream is used, an incomplete response is a stream error",
   async (tls) => {
     await using bad = rawUpstream(async (conn) => {
-      await hear(conn);
-      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart");
+      await readUntil(conn);
+      await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart");
     });
     await using backup = await nodeUpstream((_, response) => response.end("well"));
-    await using stage = await Stage.start([refusingPort(), backup.port, bad.port], {
+    await using fixture = await GatewayFixture.start([refusingPort(), backup.port, bad.port], {
       tls,
       bodyMax: 10,
     });
-    await stage.open(0);
+    await fixture.open(0);
     await withClient(tls, async (client) => {
-      const url = `https://localhost:${stage.port}/`;
+      const url = `https://localhost:${fixture.port}/`;
       const answer = await fetch(url, { client, method: "POST", body: "x" });
       assertEquals([answer.status, await answer.text()], [200, "well"]);
       const large = await fetch(url, { client, method: "POST", body: "x".repeat(11) });
       assertEquals(large.status, 413);
       await large.body?.cancel();
-      await stage.open(2);
+      await fixture.open(2);
       const cut = await fetch(url, { client }).then((r) => r.text()).catch(() => "cut");
       assertEquals(cut, "cut");
-      await stage.gateway.refuse();
+      await fixture.gateway.refuse();
       const refused = await fetch(url, { client });
       assertEquals(refused.status, 503);
       await refused.body?.cancel();
@@ -75,31 +83,31 @@ tlsTest(
 
 tlsTest("an HTTP/1.1 client upgrades over the same port", async (tls) => {
   await using up = rawUpstream(async (conn) => {
-    assertStringIncludes(await hear(conn), "X-Forwarded-Proto: https");
-    await say(
+    assertStringIncludes(await readUntil(conn), "X-Forwarded-Proto: https");
+    await sendText(
       conn,
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     );
-    await say(conn, await hear(conn, "ping"));
+    await sendText(conn, await readUntil(conn, "ping"));
   });
-  await using stage = await Stage.start([up.port], { tls });
-  await stage.open(0);
-  const options = { hostname: "127.0.0.1", port: stage.port, caCerts: [tls.cert] };
+  await using fixture = await GatewayFixture.start([up.port], { tls });
+  await fixture.open(0);
+  const options = { hostname: "127.0.0.1", port: fixture.port, caCerts: [tls.cert] };
   using conn = await Deno.connectTls(options);
-  await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
-  await hear(conn);
-  await say(conn, "ping");
-  assertEquals(await withTestDeadline("the echo", hearAll(conn)), "ping");
+  await sendText(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+  await readUntil(conn);
+  await sendText(conn, "ping");
+  assertEquals(await withTestDeadline("the echo", readAllText(conn)), "ping");
 });
 
 tlsTest("a certificate that changes is served to new clients, a broken one is not", async (tls) => {
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
   const clock = new ManualClock();
   {
-    await using stage = await Stage.start([refusingPort()], { tls, clock });
+    await using fixture = await GatewayFixture.start([refusingPort()], { tls, clock });
     const isServed = async ({ cert }: TlsFiles) => {
       try {
-        const options = { hostname: "127.0.0.1", port: stage.port, caCerts: [cert] };
+        const options = { hostname: "127.0.0.1", port: fixture.port, caCerts: [cert] };
         using conn = await Deno.connectTls(options);
         await conn.handshake();
         return true;
@@ -113,7 +121,7 @@ tlsTest("a certificate that changes is served to new clients, a broken one is no
     };
     await Deno.writeTextFile(tls.certPath, "half a certifi");
     await clock.advance(10_000);
-    const warned = () => stage.events.some((event) => event.type === "config.warned");
+    const warned = () => fixture.events.some((event) => event.type === "config.warned");
     await withTestDeadline("a warning", becomesTrue(warned));
     assert(await isServed(tls));
     const renewed = await certificate(folder);

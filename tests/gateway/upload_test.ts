@@ -9,7 +9,7 @@ import type { AddressInfo } from "node:net";
 import { KEPT_MAX } from "../../src/gateway/body.ts";
 import { Dice, seeds } from "../../src/base/testing/dice.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { close, hear, nodeUpstream, type Place, say } from "./stage.ts";
+import { close, nodeUpstream, readUntil, type RunningServer, sendText } from "./gateway_fixture.ts";
 import { onBothSockets, type OnSockets } from "./both_sockets.ts";
 
 const SEEDS = 100;
@@ -53,7 +53,7 @@ async function turns(count: number): Promise<void> {
 async function faulty(
   { fault, after }: Pick<Plan, "fault" | "after">,
   stalled: Promise<void>,
-): Promise<Place> {
+): Promise<RunningServer> {
   const sockets = new Set<Socket>();
   const server = createNetServer((socket) => {
     sockets.add(socket);
@@ -139,17 +139,17 @@ async function run(seed: number, start: OnSockets["start"]): Promise<void> {
       response.end("well");
     });
   });
-  await using stage = await start([first.port, backup.port], { standIn: plan.standIn });
-  await stage.open(0);
+  await using fixture = await start([first.port, backup.port], { standIn: plan.standIn });
+  await fixture.open(0);
   let doubted = false;
-  stage.onDoubt = async () => {
-    await stage.gateway.hold();
+  fixture.onDoubt = async () => {
+    await fixture.gateway.hold();
     doubted = true;
     await turns(plan.waits);
-    await stage.open(1);
+    await fixture.open(1);
   };
   const body = new Uint8Array(plan.size).map((_, i) => (i * 7 + (i >> 8)) & 255);
-  const conn = await stage.connect();
+  const conn = await fixture.connect();
   const framing = plan.chunked ? "Transfer-Encoding: chunked" : `Content-Length: ${plan.size}`;
   const head = new TextEncoder().encode(`PUT / HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n`);
   const writing = write(
@@ -161,7 +161,7 @@ async function run(seed: number, start: OnSockets["start"]): Promise<void> {
   );
   // An early answer ends the connection while the client still writes.
   writing.catch(() => {}).finally(stalled.resolve);
-  const answer = await withTestDeadline(`an answer: ${what}`, hear(conn)).catch(String);
+  const answer = await withTestDeadline(`an answer: ${what}`, readUntil(conn)).catch(String);
   close(conn);
   await writing.catch(() => {});
   const status = /^HTTP\/1\.1 (\d+)/.exec(answer)?.[1] ?? answer;
@@ -202,21 +202,21 @@ onBothSockets(
           response.end("well");
         });
       });
-      await using stage = await start([first.port, backup.port], { standIn: false });
-      await stage.open(0);
+      await using fixture = await start([first.port, backup.port], { standIn: false });
+      await fixture.open(0);
       const doubted = Promise.withResolvers<void>();
-      stage.onDoubt = () => doubted.resolve();
-      const conn = await stage.connect();
+      fixture.onDoubt = () => doubted.resolve();
+      const conn = await fixture.connect();
       const [head, half] = [
         "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
         "x".repeat(40_000),
       ];
-      await say(conn, `${head}9c40\r\n${half}\r\n`);
+      await sendText(conn, `${head}9c40\r\n${half}\r\n`);
       await withTestDeadline("a doubt", doubted.promise);
-      await say(conn, `9c40\r\n${half.replaceAll("x", "y")}\r\n0\r\n\r\n`);
+      await sendText(conn, `9c40\r\n${half.replaceAll("x", "y")}\r\n0\r\n\r\n`);
       await turns(20);
-      await stage.open(1);
-      const answer = await withTestDeadline("an answer", hear(conn));
+      await fixture.open(1);
+      const answer = await withTestDeadline("an answer", readUntil(conn));
       assertEquals([answer.slice(9, 12), bodies.map((body) => body.length)], ["200", [80_000]]);
       assertEquals(bodies, [half + half.replaceAll("x", "y")]);
     }

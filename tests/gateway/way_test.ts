@@ -3,14 +3,22 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { connect } from "node:net";
 import { ManualClock } from "../../src/base/clock.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { hear, hearAll, nodeUpstream, parsed, rawUpstream, refusingPort, say } from "./stage.ts";
+import {
+  nodeUpstream,
+  parsed,
+  rawUpstream,
+  readAllText,
+  readUntil,
+  refusingPort,
+  sendText,
+} from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
 
 /** An upstream that answers with the request's head as it arrived. */
 function mirror() {
   return rawUpstream(async (conn) => {
-    for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
-      await say(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${head.length}\r\n\r\n${head}`);
+    for (let head = await readUntil(conn); head !== ""; head = await readUntil(conn)) {
+      await sendText(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${head.length}\r\n\r\n${head}`);
     }
   });
 }
@@ -19,9 +27,9 @@ const BASIC = "GET / HTTP/1.1\r\nHost: front.test\r\nConnection: close\r\n";
 
 onBothSockets("a path and its query arrive exactly as they were sent", async ({ start }) => {
   await using up = mirror();
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const { body } = await stage.ask("GET", "/a%2Fb//c/../d?x=%20y&z={|}");
+  await using fixture = await start([up.port]);
+  await fixture.open(0);
+  const { body } = await fixture.ask("GET", "/a%2Fb//c/../d?x=%20y&z={|}");
   assertMatch(body, /^GET \/a%2Fb\/\/c\/\.\.\/d\?x=%20y&z=\{\|\} HTTP\/1\.1\r\n/);
 });
 
@@ -29,9 +37,9 @@ onBothSockets(
   "an absolute target reaches the upstream as a path, with the upstream's own host",
   async ({ start }) => {
     await using up = mirror();
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    const { body } = await stage.ask("GET", "http://evil.test/x?y");
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const { body } = await fixture.ask("GET", "http://evil.test/x?y");
     assertMatch(body, /^GET \/x\?y HTTP\/1\.1\r\n/);
     assertStringIncludes(body, `Host: 127.0.0.1:${up.port}\r\n`);
     assertStringIncludes(body, "X-Forwarded-Host: evil.test\r\n");
@@ -40,17 +48,17 @@ onBothSockets(
 
 onBothSockets("OPTIONS * stays OPTIONS *, and any method is forwarded", async ({ start }) => {
   await using up = mirror();
-  await using stage = await start([up.port], { basePath: "/base" });
-  await stage.open(0);
-  assertMatch((await stage.ask("OPTIONS", "*")).body, /^OPTIONS \* HTTP/);
-  assertMatch((await stage.ask("PROPFIND", "/dav")).body, /^PROPFIND \/base\/dav HTTP/);
+  await using fixture = await start([up.port], { basePath: "/base" });
+  await fixture.open(0);
+  assertMatch((await fixture.ask("OPTIONS", "*")).body, /^OPTIONS \* HTTP/);
+  assertMatch((await fixture.ask("PROPFIND", "/dav")).body, /^PROPFIND \/base\/dav HTTP/);
 });
 
 onBothSockets("headers keep their spelling, order and duplicates", async ({ start }) => {
   await using up = mirror();
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const { body } = await stage.ask("GET", "/", ["X-b: 1", "x-A: 2", "X-b: 3", "Cookie: a=1"]);
+  await using fixture = await start([up.port]);
+  await fixture.open(0);
+  const { body } = await fixture.ask("GET", "/", ["X-b: 1", "x-A: 2", "X-b: 3", "Cookie: a=1"]);
   assertStringIncludes(body, "X-b: 1\r\nx-A: 2\r\nX-b: 3\r\nCookie: a=1\r\n");
 });
 
@@ -58,9 +66,9 @@ onBothSockets(
   "hop-by-hop headers, and those that Connection names, are not forwarded",
   async ({ start }) => {
     await using up = mirror();
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    const answer = await stage.raw(
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const answer = await fixture.raw(
       "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, X-Private , keep-alive\r\nX-Private: 1\r\n" +
         "Keep-Alive: 5\r\nProxy-Connection: x\r\nProxy-Authorization: s\r\nTE: gzip\r\nUpgrade: h2c\r\n" +
         "X-Public: 2\r\n\r\n",
@@ -74,9 +82,9 @@ onBothSockets(
 
 onBothSockets("the upstream is told the client's address, host and protocol", async ({ start }) => {
   await using up = mirror();
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const { body } = await stage.ask("GET", "/", [
+  await using fixture = await start([up.port]);
+  await fixture.open(0);
+  const { body } = await fixture.ask("GET", "/", [
     "X-Forwarded-For: 10.0.0.1",
     "X-Forwarded-Proto: https",
     "X-Forwarded-Host: forged.test",
@@ -96,21 +104,21 @@ onBothSockets(
   async ({ start }) => {
     await using up = mirror();
     {
-      await using stage = await start([up.port], { preserveHost: true });
-      await stage.open(0);
-      assertStringIncludes((await stage.ask("GET", "/")).body, "\r\nHost: front.test\r\n");
+      await using fixture = await start([up.port], { preserveHost: true });
+      await fixture.open(0);
+      assertStringIncludes((await fixture.ask("GET", "/")).body, "\r\nHost: front.test\r\n");
     }
-    await using stage = await start([up.port], { preserveHost: true, host: "bucket.test" });
-    await stage.open(0);
-    assertStringIncludes((await stage.ask("GET", "/")).body, "\r\nHost: bucket.test\r\n");
+    await using fixture = await start([up.port], { preserveHost: true, host: "bucket.test" });
+    await fixture.open(0);
+    assertStringIncludes((await fixture.ask("GET", "/")).body, "\r\nHost: bucket.test\r\n");
   },
 );
 
 onBothSockets("headers configured for an upstream replace the client's", async ({ start }) => {
   await using up = mirror();
-  await using stage = await start([up.port], { headers: [["X-Token", "ours"]] });
-  await stage.open(0);
-  const { body } = await stage.ask("GET", "/", ["x-token: theirs"]);
+  await using fixture = await start([up.port], { headers: [["X-Token", "ours"]] });
+  await fixture.open(0);
+  const { body } = await fixture.ask("GET", "/", ["x-token: theirs"]);
   assertStringIncludes(body, "X-Token: ours\r\n");
   assert(!body.includes("theirs"));
 });
@@ -123,9 +131,9 @@ onBothSockets(
       response.setHeader("x-url", request.url!);
       response.writeHead(302, { location: `http://127.0.0.1:${port}/app/login?next=/a%2Fb` }).end();
     });
-    await using stage = await start([up.port], { basePath: "/app" });
-    await stage.open(0);
-    const answer = await stage.ask("GET", "/x//y");
+    await using fixture = await start([up.port], { basePath: "/app" });
+    await fixture.open(0);
+    const answer = await fixture.ask("GET", "/x//y");
     assertEquals(answer.get("x-url"), "/app/x//y");
     assertEquals(answer.get("location"), "/login?next=/a%2Fb");
   },
@@ -137,9 +145,9 @@ onBothSockets(
     await using up = await nodeUpstream((_, response) => {
       response.writeHead(302, { location: "https://elsewhere.test/x" }).end();
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    const answer = await stage.ask("GET", "/");
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const answer = await fixture.ask("GET", "/");
     assertEquals([answer.status, answer.get("location")], [302, "https://elsewhere.test/x"]);
   },
 );
@@ -148,16 +156,16 @@ onBothSockets(
   "many Set-Cookie lines and an unknown reason phrase reach the client",
   async ({ start }) => {
     await using up = rawUpstream(async (conn) => {
-      await hear(conn);
-      await say(
+      await readUntil(conn);
+      await sendText(
         conn,
         "HTTP/1.1 299 Quite Fine\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nConnection: x-hop\r\nX-Hop: 1\r\n" +
           "Content-Length: 0\r\n\r\n",
       );
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    const answer = await stage.ask("GET", "/");
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const answer = await fixture.ask("GET", "/");
     assertEquals([answer.status, answer.reason], [299, "Quite Fine"]);
     assertEquals(answer.lines.filter((l) => /^set-cookie/i.test(l)), [
       "Set-Cookie: a=1",
@@ -182,9 +190,9 @@ onBothSockets(
         "content-length": bytes.length,
       }).end(bytes);
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    const { body, get } = await stage.ask("GET", "/");
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const { body, get } = await fixture.ask("GET", "/");
     assertEquals(Uint8Array.from(body, (c) => c.charCodeAt(0)), bytes);
     assertEquals(
       [get("content-encoding"), get("etag"), get("content-length")],
@@ -200,11 +208,11 @@ onBothSockets(
       if (request.url === "/known") response.setHeader("content-length", 12345);
       response.end();
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    const known = await stage.ask("HEAD", "/known");
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const known = await fixture.ask("HEAD", "/known");
     assertEquals([known.get("content-length"), known.body], ["12345", ""]);
-    assertEquals((await stage.ask("HEAD", "/unknown")).get("content-length"), undefined);
+    assertEquals((await fixture.ask("HEAD", "/unknown")).get("content-length"), undefined);
   },
 );
 
@@ -216,13 +224,13 @@ onBothSockets(
         response.writeHead(206, { "content-range": "bytes 1-2/9", "content-length": 2 }).end("ab");
       } else response.writeHead(Number(request.url!.slice(1)), { etag: '"1"' }).end();
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
     for (const status of [204, 304]) {
-      const answer = await stage.ask("GET", `/${status}`);
+      const answer = await fixture.ask("GET", `/${status}`);
       assertEquals([answer.status, answer.body, answer.get("etag")], [status, "", '"1"']);
     }
-    const part = await stage.ask("GET", "/", ["Range: bytes=1-2"]);
+    const part = await fixture.ask("GET", "/", ["Range: bytes=1-2"]);
     assertEquals([part.status, part.get("content-range"), part.body], [206, "bytes 1-2/9", "ab"]);
   },
 );
@@ -239,9 +247,9 @@ onBothSockets("early hints and trailers are forwarded in both directions", async
       response.end();
     });
   });
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const text = await stage.raw(
+  await using fixture = await start([up.port]);
+  await fixture.open(0);
+  const text = await fixture.raw(
     "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n" +
       "3\r\nabc\r\n0\r\nX-Check: 7\r\n\r\n",
   );
@@ -254,21 +262,21 @@ onBothSockets(
   "a client with 100-continue sends its body after the upstream has agreed",
   async ({ start }) => {
     await using up = rawUpstream(async (conn) => {
-      assertStringIncludes(await hear(conn), "Expect: 100-continue");
-      await say(conn, "HTTP/1.1 100 Continue\r\n\r\n");
-      assertEquals(await hear(conn, "hello"), "hello");
-      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+      assertStringIncludes(await readUntil(conn), "Expect: 100-continue");
+      await sendText(conn, "HTTP/1.1 100 Continue\r\n\r\n");
+      assertEquals(await readUntil(conn, "hello"), "hello");
+      await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    const conn = await stage.connect();
-    await say(
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const conn = await fixture.connect();
+    await sendText(
       conn,
       "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\nConnection: close\r\n\r\n",
     );
-    assertMatch(await hear(conn), /^HTTP\/1\.1 100 /);
-    await say(conn, "hello");
-    assertMatch(await hearAll(conn), /^HTTP\/1\.1 200 /);
+    assertMatch(await readUntil(conn), /^HTTP\/1\.1 100 /);
+    await sendText(conn, "hello");
+    assertMatch(await readAllText(conn), /^HTTP\/1\.1 200 /);
   },
 );
 
@@ -280,13 +288,13 @@ onBothSockets("an event stream arrives event by event", async ({ start }) => {
     await turn.promise;
     response.end("data: 2\n\n");
   });
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const conn = await stage.connect();
-  await say(conn, `${BASIC}\r\n`);
-  await withTestDeadline("the first event", hear(conn, "data: 1\n\n"));
+  await using fixture = await start([up.port]);
+  await fixture.open(0);
+  const conn = await fixture.connect();
+  await sendText(conn, `${BASIC}\r\n`);
+  await withTestDeadline("the first event", readUntil(conn, "data: 1\n\n"));
   turn.resolve();
-  assertStringIncludes(await hearAll(conn), "data: 2\n\n");
+  assertStringIncludes(await readAllText(conn), "data: 2\n\n");
 });
 
 onBothSockets(
@@ -295,19 +303,19 @@ onBothSockets(
     const total = 64 * 1024 * 1024;
     let sent = 0;
     await using up = rawUpstream(async (conn) => {
-      await hear(conn);
-      await say(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`);
+      await readUntil(conn);
+      await sendText(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`);
       const block = new Uint8Array(65536).fill(65);
       while (sent < total) {
         sent += await conn.write(block.subarray(0, Math.min(65536, total - sent)));
       }
-      await hearAll(conn);
+      await readAllText(conn);
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    const conn = await stage.connect();
-    await say(conn, `${BASIC}\r\n`);
-    const first = await hear(conn);
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const conn = await fixture.connect();
+    await sendText(conn, `${BASIC}\r\n`);
+    const first = await readUntil(conn);
     // Only kernel buffers are between the upstream and a client that does not read.
     for (let before = -1; before !== sent;) {
       before = sent;
@@ -329,12 +337,12 @@ onBothSockets(
       request.on("data", (data) => bytes += data.length).on("error", () => {});
       request.on("end", () => response.end("took it"));
     });
-    await using stage = await start([up.port], { bodyMax: 1000 });
-    await stage.open(0);
-    const declared = await stage.ask("POST", "/", [], "x".repeat(1001));
+    await using fixture = await start([up.port], { bodyMax: 1000 });
+    await fixture.open(0);
+    const declared = await fixture.ask("POST", "/", [], "x".repeat(1001));
     assertEquals([declared.status, bytes], [413, 0]);
     const chunk = `1f4\r\n${"y".repeat(500)}\r\n`;
-    const grown = await stage.ask(
+    const grown = await fixture.ask(
       "POST",
       "/",
       ["Transfer-Encoding: chunked"],
@@ -342,10 +350,10 @@ onBothSockets(
     );
     assertEquals(grown.status, 413);
     assertEquals(
-      (await stage.ask("POST", "/", [], "z".repeat(1000))).body.includes("took it"),
+      (await fixture.ask("POST", "/", [], "z".repeat(1000))).body.includes("took it"),
       true,
     );
-    assertEquals(stage.doubts, []);
+    assertEquals(fixture.doubts, []);
   },
 );
 
@@ -356,46 +364,46 @@ onBothSockets("a client that leaves ends its request at the upstream", async ({ 
     request.socket.on("close", () => left.resolve());
     there.resolve();
   });
-  await using stage = await start([up.port]);
-  await stage.open(0);
-  const client = connect(stage.port, "127.0.0.1");
+  await using fixture = await start([up.port]);
+  await fixture.open(0);
+  const client = connect(fixture.port, "127.0.0.1");
   client.write(`${BASIC}\r\n`);
   await there.promise;
   client.resetAndDestroy();
   await withTestDeadline("the upstream's connection to close", left.promise);
-  assertEquals(stage.doubts, []);
+  assertEquals(fixture.doubts, []);
 });
 
 onBothSockets(
   "an upgraded connection carries any bytes both ways until one side ends",
   async ({ start }) => {
     await using up = rawUpstream(async (conn) => {
-      const head = await hear(conn);
+      const head = await readUntil(conn);
       assertMatch(head, /\r\nUpgrade: websocket\r\n/);
       assertMatch(head, /\r\nConnection: upgrade\r\n/i);
-      await say(
+      await sendText(
         conn,
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
           "Sec-WebSocket-Accept: abc\r\n\r\nearly",
       );
-      assertEquals(await hear(conn, "\x81\x85ping!"), "\x81\x85ping!");
-      await say(conn, "\x8a\x00pong");
-      assertEquals(await hearAll(conn), "");
-      await say(conn, "bye");
+      assertEquals(await readUntil(conn, "\x81\x85ping!"), "\x81\x85ping!");
+      await sendText(conn, "\x8a\x00pong");
+      assertEquals(await readAllText(conn), "");
+      await sendText(conn, "bye");
     });
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    const conn = await stage.connect();
-    await say(
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const conn = await fixture.connect();
+    await sendText(
       conn,
       "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: k\r\n\r\n",
     );
-    const head = await hear(conn, "early");
+    const head = await readUntil(conn, "early");
     assertMatch(head, /^HTTP\/1\.1 101 [^]*Sec-WebSocket-Accept: abc\r\n/);
-    await say(conn, "\x81\x85ping!");
-    assertStringIncludes(await hear(conn, "pong"), "\x8a\x00pong");
+    await sendText(conn, "\x81\x85ping!");
+    assertStringIncludes(await readUntil(conn, "pong"), "\x8a\x00pong");
     await conn.closeWrite();
-    assertEquals(await hearAll(conn), "bye");
+    assertEquals(await readAllText(conn), "bye");
   },
 );
 
@@ -404,27 +412,30 @@ onBothSockets(
   async ({ start }) => {
     const [ended, later] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     await using up = rawUpstream(async (conn) => {
-      await hear(conn);
-      await say(
+      await readUntil(conn);
+      await sendText(
         conn,
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x/1\r\nConnection: upgrade\r\n\r\n",
       );
-      assertEquals(await hearAll(conn), "");
+      assertEquals(await readAllText(conn), "");
       ended.resolve();
       await later.promise;
-      await say(conn, "at last");
+      await sendText(conn, "at last");
     });
     const clock = new ManualClock();
-    await using stage = await start([up.port], { clock });
-    await stage.open(0);
-    const conn = await stage.connect();
-    await say(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x/1\r\nConnection: upgrade\r\n\r\n");
-    await hear(conn);
+    await using fixture = await start([up.port], { clock });
+    await fixture.open(0);
+    const conn = await fixture.connect();
+    await sendText(
+      conn,
+      "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x/1\r\nConnection: upgrade\r\n\r\n",
+    );
+    await readUntil(conn);
     await conn.closeWrite();
     await withTestDeadline("the end at the upstream", ended.promise);
     await clock.advance(60_000);
     later.resolve();
-    assertEquals(await withTestDeadline("the rest", hearAll(conn)), "at last");
+    assertEquals(await withTestDeadline("the rest", readAllText(conn)), "at last");
   },
 );
 
@@ -436,9 +447,9 @@ onBothSockets(
       "upgrade",
       (_, socket) => socket.end("HTTP/1.1 426 No\r\nContent-Length: 0\r\n\r\n"),
     );
-    await using stage = await start([up.port]);
-    await stage.open(0);
-    const answer = await stage.ask("GET", "/", ["Upgrade: websocket", "Connection: upgrade"]);
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const answer = await fixture.ask("GET", "/", ["Upgrade: websocket", "Connection: upgrade"]);
     assertEquals(answer.status, 426);
   },
 );
@@ -451,19 +462,19 @@ onBothSockets(
       seen.push(request.url!);
       response.end();
     });
-    await using stage = await start([up.port], {
+    await using fixture = await start([up.port], {
       admin: { fetch: (request) => new Response(`admin ${new URL(request.url).pathname}`) },
     });
-    await stage.open(0);
-    assertStringIncludes((await stage.ask("GET", "/__failover/health")).body, "OK");
+    await fixture.open(0);
+    assertStringIncludes((await fixture.ask("GET", "/__failover/health")).body, "OK");
     assertStringIncludes(
-      (await stage.ask("GET", "/__failover/state")).body,
+      (await fixture.ask("GET", "/__failover/state")).body,
       "admin /__failover/state",
     );
     for (
       const path of ["/__failover", "/__failover/x", "/%5f_failover/state", "/__failover/state?a"]
     ) {
-      await stage.ask("GET", path);
+      await fixture.ask("GET", path);
     }
     assertEquals(seen, []);
   },
@@ -472,9 +483,9 @@ onBothSockets(
 onBothSockets(
   "the health page answers while every other request is held or refused",
   async ({ start }) => {
-    await using stage = await start([refusingPort()]);
-    assertEquals((await stage.ask("GET", "/__failover/health")).status, 200);
-    await stage.gateway.refuse();
-    assertEquals((await stage.ask("GET", "/__failover/health")).status, 200);
+    await using fixture = await start([refusingPort()]);
+    assertEquals((await fixture.ask("GET", "/__failover/health")).status, 200);
+    await fixture.gateway.refuse();
+    assertEquals((await fixture.ask("GET", "/__failover/health")).status, 200);
   },
 );

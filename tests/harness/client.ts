@@ -21,13 +21,13 @@ export async function ask(
   question = "who",
   log: () => string = () => "",
 ): Promise<string> {
-  const wire = await connectTo(address);
+  const conn = await connectTo(address);
   try {
-    await wire.say(question);
-    const answer = await withTestDeadline(`an answer to ${question}`, wire.line(), log);
+    await conn.say(question);
+    const answer = await withTestDeadline(`an answer to ${question}`, conn.line(), log);
     if (answer === undefined) throw new Error(`${question}: closed without answer\n${log()}`);
     return answer;
   } finally {
-    wire.close();
+    conn.close();
   }
 }

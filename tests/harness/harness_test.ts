@@ -47,11 +47,11 @@ Deno.test("an upstream that refuses, one that resets and one that is silent do s
   await assertRejects(() => connectTo(refusingUpstream().name), Deno.errors.ConnectionRefused);
 
   await using resetting = await resettingUpstream("primary");
-  const wire = await connectTo(resetting.name);
-  await wire.say("hello");
-  assertEquals(await wire.line(), "primary");
-  await assertRejects(() => wire.line(), Deno.errors.ConnectionReset);
-  wire.close();
+  const conn = await connectTo(resetting.name);
+  await conn.say("hello");
+  assertEquals(await conn.line(), "primary");
+  await assertRejects(() => conn.line(), Deno.errors.ConnectionReset);
+  conn.close();
 
   await using silent = silentUpstream();
   const unheard = await connectTo(silent.name);
@@ -63,21 +63,21 @@ Deno.test("bulk data keeps its checksum both ways", async () => {
   await using upstream = await startUpstream({ says: "primary" });
   const bytes = 3_000_001;
   for (const command of ["exchange", "exchangeLate"]) {
-    const wire = await connectTo(upstream.name);
-    await wire.say(`${command} ${bytes}`);
-    const [sent, received] = await Promise.all([wire.sendBulk(bytes), wire.receiveBulk(bytes)]);
-    assertEquals(await wire.line(), `${received} ${sent}`);
-    wire.close();
+    const conn = await connectTo(upstream.name);
+    await conn.say(`${command} ${bytes}`);
+    const [sent, received] = await Promise.all([conn.sendBulk(bytes), conn.receiveBulk(bytes)]);
+    assertEquals(await conn.line(), `${received} ${sent}`);
+    conn.close();
   }
 });
 
 Deno.test("an upstream that half-closes first still receives the rest", async () => {
   await using upstream = await startUpstream({ says: "primary" });
-  const wire = await connectTo(upstream.name);
-  await wire.say("finish");
-  assertEquals(await wire.rest(), "last words\n");
-  await wire.say("more");
-  await wire.closeWrite();
+  const conn = await connectTo(upstream.name);
+  await conn.say("finish");
+  assertEquals(await conn.rest(), "last words\n");
+  await conn.say("more");
+  await conn.closeWrite();
   assertEquals(await ask(upstream.name, "tail"), "more");
-  wire.close();
+  conn.close();
 });

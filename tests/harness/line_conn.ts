@@ -1,19 +1,19 @@
 /**
  * Lines and bulk data over one connection; the upstream program and the clients of the tests both
- * speak through it. It never uses `conn.readable`, which would close the socket at the peer's EOF.
+ * speak through it. It never uses `socket.readable`, which would close the socket at the peer's EOF.
  */
 import { createHash } from "node:crypto";
 
 const BLOCK_BYTES = 64 * 1024;
 
 export class LineConn {
-  readonly conn: Deno.Conn;
+  readonly socket: Deno.Conn;
   /** Bytes that were received and not yet returned. */
   #pending: Uint8Array = new Uint8Array(0);
 
-  /** Owns `conn` from here on, and `close` closes it. */
-  constructor(conn: Deno.Conn) {
-    this.conn = conn;
+  /** Owns `socket` from here on, and `close` closes it. */
+  constructor(socket: Deno.Conn) {
+    this.socket = socket;
   }
 
   async say(line: string): Promise<void> {
@@ -21,7 +21,7 @@ export class LineConn {
   }
 
   async send(bytes: Uint8Array): Promise<void> {
-    for (let sent = 0; sent < bytes.length;) sent += await this.conn.write(bytes.subarray(sent));
+    for (let sent = 0; sent < bytes.length;) sent += await this.socket.write(bytes.subarray(sent));
   }
 
   /** The next line without its end; undefined when the peer has finished. */
@@ -49,7 +49,7 @@ export class LineConn {
     bytes.set(first);
     this.#pending = this.#pending.subarray(first.length);
     for (let at = first.length; at < count;) {
-      const more = await this.conn.read(bytes.subarray(at));
+      const more = await this.socket.read(bytes.subarray(at));
       if (more === null) {
         throw new Error(`the stream ended ${count - at} of ${count} bytes too early`);
       }
@@ -61,7 +61,7 @@ export class LineConn {
   /** The next bytes, `bytesMax` at most; undefined when the peer has finished. */
   async chunk(bytesMax: number = BLOCK_BYTES): Promise<Uint8Array | undefined> {
     const buffer = new Uint8Array(bytesMax);
-    const count = await this.conn.read(buffer);
+    const count = await this.socket.read(buffer);
     return count === null ? undefined : buffer.subarray(0, count);
   }
 
@@ -99,7 +99,7 @@ export class LineConn {
     hash.update(first);
     const buffer = new Uint8Array(atOnce);
     for (let left = bytes - first.length; left > 0;) {
-      const count = await this.conn.read(buffer.subarray(0, Math.min(atOnce, left)));
+      const count = await this.socket.read(buffer.subarray(0, Math.min(atOnce, left)));
       if (count === null) throw new Error(`the stream ended ${left} of ${bytes} bytes too early`);
       hash.update(buffer.subarray(0, count));
       left -= count;
@@ -109,12 +109,12 @@ export class LineConn {
 
   /** Ends the sending direction; the other one stays open. */
   async closeWrite(): Promise<void> {
-    await this.conn.closeWrite();
+    await this.socket.closeWrite();
   }
 
   close(): void {
     try {
-      this.conn.close();
+      this.socket.close();
     } catch (error) {
       // Both sides of a test may close; the second time has no effect.
       if (!(error instanceof Deno.errors.BadResource)) throw error;

@@ -20,7 +20,7 @@ export interface UpstreamPlan {
 }
 
 interface Session {
-  readonly wire: LineConn;
+  readonly conn: LineConn;
   readonly proxyLine: string;
 }
 
@@ -47,53 +47,53 @@ class Upstream {
     /** The PROXY line with which this session began. */
     proxied: (session) => Promise.resolve(session.proxyLine),
     /** Reads until the client finishes, and then answers with the number of bytes. */
-    drink: async (session) => `drank ${(await session.wire.rest()).length}`,
+    drink: async (session) => `drank ${(await session.conn.rest()).length}`,
     /** Finishes first, then reads until the client finishes; `tail` answers with those bytes. */
     finish: async (session) => {
-      await session.wire.say("last words");
-      await session.wire.closeWrite();
-      this.#tail.resolve(await session.wire.rest());
+      await session.conn.say("last words");
+      await session.conn.closeWrite();
+      this.#tail.resolve(await session.conn.rest());
       return undefined;
     },
     tail: () => this.#tail.promise,
     /** Bulk data both ways at once; answers with both checksums, the sent one first. */
-    exchange: async ({ wire }, bytes) => {
+    exchange: async ({ conn }, bytes) => {
       const [sent, received] = await Promise.all([
-        this.#sendBulk(wire, Number(bytes)),
-        wire.receiveBulk(Number(bytes)),
+        this.#sendBulk(conn, Number(bytes)),
+        conn.receiveBulk(Number(bytes)),
       ]);
       return `${sent} ${received}`;
     },
     /** The same, but reads nothing before everything is sent. */
-    exchangeLate: async ({ wire }, bytes) => {
-      const sent = await this.#sendBulk(wire, Number(bytes));
-      return `${sent} ${await wire.receiveBulk(Number(bytes))}`;
+    exchangeLate: async ({ conn }, bytes) => {
+      const sent = await this.#sendBulk(conn, Number(bytes));
+      return `${sent} ${await conn.receiveBulk(Number(bytes))}`;
     },
     bye: () => Promise.resolve(undefined),
   };
 
-  #sendBulk(wire: LineConn, bytes: number): Promise<string> {
+  #sendBulk(conn: LineConn, bytes: number): Promise<string> {
     const before = this.#sent;
-    return wire.sendBulk(bytes, (sent) => this.#sent = before + sent);
+    return conn.sendBulk(bytes, (sent) => this.#sent = before + sent);
   }
 
   /** Serves one client. The end of one client does not affect others. */
-  async serve(conn: Deno.Conn): Promise<void> {
-    const wire = new LineConn(conn);
+  async serve(socket: Deno.Conn): Promise<void> {
+    const conn = new LineConn(socket);
     this.#connections++;
     try {
-      if (this.#plan.greets) return await wire.say(this.#plan.says);
-      const proxyLine = this.#plan.proxyLine ? await wire.line() ?? "" : "";
-      for (let line = await wire.line(); line !== undefined; line = await wire.line()) {
+      if (this.#plan.greets) return await conn.say(this.#plan.says);
+      const proxyLine = this.#plan.proxyLine ? await conn.line() ?? "" : "";
+      for (let line = await conn.line(); line !== undefined; line = await conn.line()) {
         const [command = "", argument = ""] = line.split(" ", 2);
-        const answer = await this.#answers[command]?.({ wire, proxyLine }, argument);
+        const answer = await this.#answers[command]?.({ conn, proxyLine }, argument);
         if (answer === undefined) return;
-        await wire.say(answer);
+        await conn.say(answer);
       }
     } catch {
       // The client has left and needs no answer.
     } finally {
-      wire.close();
+      conn.close();
     }
   }
 }
@@ -105,5 +105,5 @@ if (import.meta.main) {
     ? Deno.listen({ ...plan.listen, tcpBacklog: plan.backlog })
     : Deno.listen(plan.listen);
   console.log(JSON.stringify(listener.addr));
-  for await (const conn of listener) void upstream.serve(conn);
+  for await (const socket of listener) void upstream.serve(socket);
 }

@@ -21,11 +21,11 @@ export interface Sent {
 }
 
 export class WebConnection {
-  readonly wire: LineConn;
+  readonly conn: LineConn;
 
-  /** The connection owns `wire` from here on. */
-  constructor(wire: LineConn) {
-    this.wire = wire;
+  /** The connection owns `conn` from here on. */
+  constructor(conn: LineConn) {
+    this.conn = conn;
   }
 
   static async to(address: string): Promise<WebConnection> {
@@ -38,17 +38,17 @@ export class WebConnection {
     const framing = length === 0 || isFramed ? [] : [`Content-Length: ${length}`];
     const host = lines.some((line) => /^host:/i.test(line)) ? [] : ["Host: site.example"];
     const head = [`${method} ${target} HTTP/1.1`, ...host, ...lines, ...framing];
-    await this.wire.send(new TextEncoder().encode([...head, "", body].join("\r\n")));
+    await this.conn.send(new TextEncoder().encode([...head, "", body].join("\r\n")));
   }
 
   /** Status and headers of the next response. Throws if the connection ended before. */
   async head(): Promise<Pick<Reply, "status" | "headers">> {
-    const first = await this.wire.line();
+    const first = await this.conn.line();
     const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(first ?? "")?.[1]);
     if (!(status > 0)) throw new Error(`no response, but ${first ?? "an end"}`);
     const headers = new Headers();
     for (;;) {
-      const line = (await this.wire.line())?.replace(/\r$/, "");
+      const line = (await this.conn.line())?.replace(/\r$/, "");
       if (line === undefined) throw new Error("the head of a response was cut");
       if (line === "") return { status, headers };
       const colon = line.indexOf(":");
@@ -68,23 +68,23 @@ export class WebConnection {
       for (let part = await this.chunk(); part !== undefined; part = await this.chunk()) {
         text += decoder.decode(part, { stream: true });
       }
-    } else if (length !== null) text = decoder.decode(await this.wire.bytes(Number(length)));
-    else text = await this.wire.rest();
+    } else if (length !== null) text = decoder.decode(await this.conn.bytes(Number(length)));
+    else text = await this.conn.rest();
     return { status, headers, text };
   }
 
   /** The next chunk of a chunked body; undefined after the last. */
   async chunk(): Promise<Uint8Array | undefined> {
-    const line = await this.wire.line();
+    const line = await this.conn.line();
     if (line === undefined) throw new Error("a chunked body was cut");
     const size = parseInt(line, 16);
-    const part = await this.wire.bytes(size);
-    await this.wire.line();
+    const part = await this.conn.bytes(size);
+    await this.conn.line();
     return size === 0 ? undefined : part;
   }
 
   close(): void {
-    this.wire.close();
+    this.conn.close();
   }
 }
 

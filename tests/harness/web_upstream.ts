@@ -174,14 +174,14 @@ ${temporary.join("\n")}
 }
 
 /** The bytes that a raw upstream sends for a path; `reset` ends with a reset instead of an orderly end. */
-export interface Misdeed {
+export interface RawResponse {
   readonly says: string;
   readonly reset?: boolean;
 }
 
 /** An upstream of raw sockets: sends the `responses` of some paths, and a valid response for all others. */
 export async function rawWebUpstream(
-  responses: Readonly<Record<string, Misdeed>>,
+  responses: Readonly<Record<string, RawResponse>>,
 ): Promise<WebNamed & AsyncDisposable> {
   const { createServer } = await import("node:net");
   const server = createServer((socket) => {

@@ -75,7 +75,7 @@ scenario(
     const connection = await proxy.open();
     await connection.send({ target: "/cut" });
     assertEquals((await connection.head()).status, 200);
-    await connection.wire.rest().catch(() => {});
+    await connection.conn.rest().catch(() => {});
     connection.close();
     const [cut] = await linesOf(folder, 1);
     assertEquals([cut.status, cut.bytes, cut.outcome], [200, 9, "upstream-reset"]);

@@ -96,13 +96,13 @@ scenario("with --send-proxy v1 the upstream is told the address of the client", 
     flags: { ...relay, "send-proxy": "v1" },
   });
 
-  const wire = await proxy.connect();
-  const mine = (wire.conn.localAddr as Deno.NetAddr).port;
+  const conn = await proxy.connect();
+  const mine = (conn.socket.localAddr as Deno.NetAddr).port;
   const port = proxy.address.split(":")[1];
-  await wire.say("proxied");
+  await conn.say("proxied");
 
-  assertEquals(await wire.line(), `PROXY TCP4 127.0.0.1 127.0.0.1 ${mine} ${port}\r`);
-  wire.close();
+  assertEquals(await conn.line(), `PROXY TCP4 127.0.0.1 127.0.0.1 ${mine} ${port}\r`);
+  conn.close();
 });
 
 scenario("with --send-proxy v1 a client on IPv6 is announced as TCP6", async (relay) => {

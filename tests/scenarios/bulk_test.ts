@@ -16,16 +16,16 @@ scenario(
     await using proxy = await startProxy({ upstreams: [upstream], flags: relay });
     const before = await peakBytes(proxy);
 
-    const wire = await proxy.connect();
-    await wire.say(`exchange ${BULK_BYTES}`);
-    const sent = await withTestDeadline("the upload", wire.sendBulk(BULK_BYTES));
+    const conn = await proxy.connect();
+    await conn.say(`exchange ${BULK_BYTES}`);
+    const sent = await withTestDeadline("the upload", conn.sendBulk(BULK_BYTES));
     // The upload is complete and nothing was read. What the upstream could send is in the kernel, not in
     // the proxy.
     assert(Number(await proxy.ask("sent")) < BULK_BYTES / 2, "the upstream was not slowed down");
-    const received = await withTestDeadline("the download", wire.receiveBulk(BULK_BYTES, 8 * 1024));
+    const received = await withTestDeadline("the download", conn.receiveBulk(BULK_BYTES, 8 * 1024));
 
-    assertEquals(await wire.line(), `${received} ${sent}`);
-    wire.close();
+    assertEquals(await conn.line(), `${received} ${sent}`);
+    conn.close();
     await assertSlim(proxy, before);
   },
 );
@@ -37,15 +37,15 @@ scenario(
     await using proxy = await startProxy({ upstreams: [upstream], flags: relay });
     const before = await peakBytes(proxy);
 
-    const wire = await proxy.connect();
-    await wire.say(`exchangeLate ${BULK_BYTES}`);
+    const conn = await proxy.connect();
+    await conn.say(`exchangeLate ${BULK_BYTES}`);
     const [sent, received] = await withTestDeadline(
       "the exchange",
-      Promise.all([wire.sendBulk(BULK_BYTES), wire.receiveBulk(BULK_BYTES)]),
+      Promise.all([conn.sendBulk(BULK_BYTES), conn.receiveBulk(BULK_BYTES)]),
     );
 
-    assertEquals(await wire.line(), `${received} ${sent}`);
-    wire.close();
+    assertEquals(await conn.line(), `${received} ${sent}`);
+    conn.close();
     await assertSlim(proxy, before);
   },
 );
@@ -54,13 +54,13 @@ scenario("a client that finishes first still gets its answer", async (relay) => 
   await using upstream = await startUpstream({ says: "primary" });
   await using proxy = await startProxy({ upstreams: [upstream], flags: relay });
 
-  const wire = await proxy.connect();
-  await wire.say("drink");
-  await wire.say("1234567");
-  await wire.closeWrite();
+  const conn = await proxy.connect();
+  await conn.say("drink");
+  await conn.say("1234567");
+  await conn.closeWrite();
 
-  assertEquals(await withTestDeadline("the answer", wire.rest()), "drank 8\n");
-  wire.close();
+  assertEquals(await withTestDeadline("the answer", conn.rest()), "drank 8\n");
+  conn.close();
 });
 
 scenario(
@@ -69,14 +69,14 @@ scenario(
     await using upstream = await startUpstream({ says: "primary" });
     await using proxy = await startProxy({ upstreams: [upstream], flags: relay });
 
-    const wire = await proxy.connect();
-    await wire.say("finish");
-    assertEquals(await withTestDeadline("the upstream's end", wire.rest()), "last words\n");
-    await wire.say("and more");
-    await wire.closeWrite();
+    const conn = await proxy.connect();
+    await conn.say("finish");
+    assertEquals(await withTestDeadline("the upstream's end", conn.rest()), "last words\n");
+    await conn.say("and more");
+    await conn.closeWrite();
 
     assertEquals(await proxy.ask("tail"), "and more");
-    wire.close();
+    conn.close();
   },
 );
 
@@ -110,9 +110,9 @@ scenario("beyond --max-connections a client waits for a place", async (relay) =>
   });
   const first = await proxy.connect();
   const second = await proxy.connect();
-  for (const wire of [first, second]) {
-    await wire.say("who");
-    assertEquals(await wire.line(), "primary");
+  for (const conn of [first, second]) {
+    await conn.say("who");
+    assertEquals(await conn.line(), "primary");
   }
 
   const answer = proxy.ask();

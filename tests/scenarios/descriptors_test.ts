@@ -55,10 +55,10 @@ for (const relay of ENGINES) {
         for (let i = 0; i < CLIENTS; i++) wires.push(await connectTo(proxy.address));
         // These are accepted and answered; the others wait in the queue.
         const inside = wires.slice(0, max);
-        for (const wire of inside) await wire.say("who");
-        for (const wire of inside) {
+        for (const conn of inside) await conn.say("who");
+        for (const conn of inside) {
           assertEquals(
-            await withTestDeadline("an answer", wire.line(), proxy.lastLines),
+            await withTestDeadline("an answer", conn.line(), proxy.lastLines),
             "primary",
           );
         }
@@ -67,16 +67,16 @@ for (const relay of ENGINES) {
         const health = await fetch(`http://${admin}/__failover/health`);
         assertEquals(await health.text(), "OK");
         // When those leave, others are served, and finally all.
-        for (const wire of wires.slice(max)) {
+        for (const conn of wires.slice(max)) {
           inside.shift()?.close();
-          await wire.say("who");
+          await conn.say("who");
           assertEquals(
-            await withTestDeadline("a later answer", wire.line(), proxy.lastLines),
+            await withTestDeadline("a later answer", conn.line(), proxy.lastLines),
             "primary",
           );
-          inside.push(wire);
+          inside.push(conn);
         }
-        for (const wire of inside) wire.close();
+        for (const conn of inside) conn.close();
         assertAllWell(proxy);
       },
     );

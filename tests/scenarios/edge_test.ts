@@ -1,7 +1,7 @@
 /** What a proxy at the edge of the internet needs, with the real process. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { tlsTest } from "../gateway/certificate.ts";
-import { nodeUpstream } from "../gateway/stage.ts";
+import { nodeUpstream } from "../gateway/gateway_fixture.ts";
 import { Folder } from "../harness/folder.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";

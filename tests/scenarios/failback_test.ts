@@ -90,16 +90,16 @@ scenario("an order to fail back is refused while the primary is down", async (re
 scenario("a running session continues through a failback", async (relay) => {
   await using pair = await startPair({ ...relay, failback: "manual" });
   const up = await primaryGoesAndReturns(pair);
-  const wire = await pair.proxy.connect();
-  await wire.say("who");
-  assertEquals(await wire.line(), "backup");
+  const conn = await pair.proxy.connect();
+  await conn.say("who");
+  assertEquals(await conn.line(), "backup");
 
   pair.proxy.signal("SIGUSR2");
   await pair.proxy.event("promotion.finished", { to: pair.primary.name }, up);
 
-  await wire.say("who");
-  assertEquals(await wire.line(), "backup");
-  wire.close();
+  await conn.say("who");
+  assertEquals(await conn.line(), "backup");
+  conn.close();
 });
 
 scenario(

@@ -1,7 +1,7 @@
 /** The limits for clients, and for kept connections to upstreams, that an operator can change. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { tlsTest } from "../gateway/certificate.ts";
-import { nodeUpstream } from "../gateway/stage.ts";
+import { nodeUpstream } from "../gateway/gateway_fixture.ts";
 import type { LineConn } from "../harness/line_conn.ts";
 import { Folder } from "../harness/folder.ts";
 import { scenario } from "../harness/scenario.ts";
@@ -30,10 +30,10 @@ async function counting() {
 const urlOf = ({ port }: { readonly port: number }) => ({ url: `http://127.0.0.1:${port}` });
 
 /** What comes after these bytes, until the proxy ends the connection. */
-async function answerTo(wire: LineConn, text: string): Promise<string> {
-  await wire.send(new TextEncoder().encode(text));
-  const rest = await withTestDeadline("the connection to end", wire.rest().catch(() => ""));
-  wire.close();
+async function answerTo(conn: LineConn, text: string): Promise<string> {
+  await conn.send(new TextEncoder().encode(text));
+  const rest = await withTestDeadline("the connection to end", conn.rest().catch(() => ""));
+  conn.close();
   return rest;
 }
 

@@ -1,6 +1,6 @@
 /** Special cases of HTTP with the real program: upstreams with lax syntax, and paths that lead outside. */
 import { assertEquals, assertMatch } from "@std/assert";
-import { hear, rawUpstream, say } from "../gateway/stage.ts";
+import { rawUpstream, readUntil, sendText } from "../gateway/gateway_fixture.ts";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { scenario } from "../harness/scenario.ts";
@@ -11,8 +11,11 @@ scenario(
   "an upstream whose lines end in a bare LF passes its checks and serves clients",
   async ({ relay }) => {
     await using up = rawUpstream(async (conn) => {
-      for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
-        await say(conn, "HTTP/1.1 200 OK\nContent-Type: text/plain\nContent-Length: 5\n\nplain");
+      for (let head = await readUntil(conn); head !== ""; head = await readUntil(conn)) {
+        await sendText(
+          conn,
+          "HTTP/1.1 200 OK\nContent-Type: text/plain\nContent-Length: 5\n\nplain",
+        );
       }
     });
     const primary = { url: `http://127.0.0.1:${up.port}` };
@@ -28,9 +31,9 @@ scenario(
 scenario("the credentials in a URL stay below its path", async ({ relay }) => {
   const asked: string[] = [];
   await using up = rawUpstream(async (conn) => {
-    for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
+    for (let head = await readUntil(conn); head !== ""; head = await readUntil(conn)) {
       asked.push(head);
-      await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+      await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     }
   });
   const primary = { url: `http://me:secret@127.0.0.1:${up.port}/bucket` };
@@ -49,11 +52,11 @@ scenario(
     // Its upstream is known only when both listen.
     const next = Promise.withResolvers<string>();
     await using circle = rawUpstream(async (conn) => {
-      for (let head = await hear(conn); head !== ""; head = await hear(conn)) {
+      for (let head = await readUntil(conn); head !== ""; head = await readUntil(conn)) {
         // Checks are answered, or there would be no active upstream.
         if (!/\r\nvia: /i.test(head)) {
-          await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-        } else await say(conn, await throughTo(await next.promise, head));
+          await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        } else await sendText(conn, await throughTo(await next.promise, head));
       }
     });
     const primary = { url: `http://127.0.0.1:${circle.port}` };
@@ -75,8 +78,8 @@ async function throughTo(address: string, head: string): Promise<string> {
   const [hostname, port] = address.split(":") as [string, string];
   const conn = await Deno.connect({ hostname, port: Number(port) });
   try {
-    await say(conn, head);
-    return await hear(conn, "sent it\n");
+    await sendText(conn, head);
+    return await readUntil(conn, "sent it\n");
   } finally {
     conn.close();
   }

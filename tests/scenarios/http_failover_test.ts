@@ -228,7 +228,7 @@ scenario(
     await isWaiting;
 
     proxy.signal("SIGTERM");
-    assertEquals(await withTestDeadline("the idle connection to end", idle.wire.line()), undefined);
+    assertEquals(await withTestDeadline("the idle connection to end", idle.conn.line()), undefined);
     await proxy.event("port.closed");
     await primary.ask("/release");
 
@@ -256,7 +256,7 @@ scenario(
     const lines = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: x"];
     await upgraded.send({ target: "/socket", lines });
     assertEquals((await upgraded.head()).status, 101);
-    await upgraded.wire.closeWrite();
+    await upgraded.conn.closeWrite();
 
     assertEquals(await proxy.stop(), 0);
     assertEquals(proxy.events("proxy.stopped").map((each) => each.cutSessions), [2]);
@@ -299,7 +299,7 @@ scenario(
       await connection.send({ target: `/${target}` });
       assertEquals((await connection.head()).status, 200);
       // An orderly end here would make half a body look complete.
-      const rest = await withTestDeadline("the cut", connection.wire.rest().catch(() => "reset"));
+      const rest = await withTestDeadline("the cut", connection.conn.rest().catch(() => "reset"));
       assert(!rest.includes("\r\n0\r\n"), `${target}: ${rest}`);
       connection.close();
     }

@@ -9,12 +9,12 @@ import { WebUpstream } from "../harness/web_upstream.ts";
 const encoder = new TextEncoder();
 
 async function said(address: string, text: string): Promise<string> {
-  const { wire } = await WebConnection.to(address);
+  const { conn } = await WebConnection.to(address);
   try {
-    await wire.send(encoder.encode(text));
-    return await withTestDeadline(`an answer to ${text.slice(0, 20)}`, wire.rest());
+    await conn.send(encoder.encode(text));
+    return await withTestDeadline(`an answer to ${text.slice(0, 20)}`, conn.rest());
   } finally {
-    wire.close();
+    conn.close();
   }
 }
 

@@ -1,6 +1,6 @@
 /** `--relay` in HTTP mode with the real program: which engine is chosen, by its permissions. */
 import { assert, assertEquals } from "@std/assert";
-import { nodeUpstream } from "../gateway/stage.ts";
+import { nodeUpstream } from "../gateway/gateway_fixture.ts";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";

@@ -22,16 +22,16 @@ async function withBackup(backup: string, relay: Engine): Promise<WebProxy> {
 }
 
 /** Reads a body of which the head declared `length` bytes, and what follows it: nothing may. */
-async function ending({ wire }: WebConnection, length: number): Promise<"whole" | "cut"> {
+async function ending({ conn }: WebConnection, length: number): Promise<"whole" | "cut"> {
   try {
-    await wire.receiveBulk(length);
+    await conn.receiveBulk(length);
   } catch (error) {
     // How a connection is cut depends on the sockets.
     const isReset = error instanceof Deno.errors.ConnectionReset;
     if (isReset || /too early/.test((error as Error).message)) return "cut";
     throw error;
   }
-  assertEquals(await wire.chunk(), undefined, "more than was declared");
+  assertEquals(await conn.chunk(), undefined, "more than was declared");
   return "whole";
 }
 

@@ -102,7 +102,7 @@ scenario(
     assertEquals(replies.map(({ status }) => status), [200, 200, 200, 200]);
     assert(replies[1]!.text.includes("/echo?1"));
     // And then the connection ends, announced or not.
-    assertEquals(await withTestDeadline("the end", connection.wire.rest()), "");
+    assertEquals(await withTestDeadline("the end", connection.conn.rest()), "");
     connection.close();
     assertEquals(await proxy.stop(), 0);
   },

@@ -144,7 +144,7 @@ scenario(
       now = Number(await primary.ask("/downloaded"));
     }
     assert(moved < LARGE_BYTES / 2, "the upstream was not slowed down");
-    const sum = await withTestDeadline("the download", connection.wire.receiveBulk(LARGE_BYTES));
+    const sum = await withTestDeadline("the download", connection.conn.receiveBulk(LARGE_BYTES));
     assertEquals(sum, bulkSum(LARGE_BYTES));
     connection.close();
     await assertSlim(proxy, before);
@@ -158,7 +158,7 @@ scenario("300 MB up arrive whole in constant memory", async (relay) => {
   const connection = await proxy.open();
   const lines = [`Content-Length: ${LARGE_BYTES}`];
   await connection.send({ method: "PUT", target: "/upload", lines });
-  const sum = await withTestDeadline("the upload", connection.wire.sendBulk(LARGE_BYTES));
+  const sum = await withTestDeadline("the upload", connection.conn.sendBulk(LARGE_BYTES));
   assertEquals((await connection.reply()).text, `${LARGE_BYTES} ${sum}`);
   connection.close();
   await assertSlim(proxy, before);

@@ -63,7 +63,7 @@ tlsTest("over HTTPS, a client of HTTP/1.1 has its keep-alive and its WebSocket",
   const lines = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", key];
   await connection.send({ target: "/socket", lines });
   assertEquals((await withTestDeadline("an upgrade", connection.head())).status, 101);
-  const frame = await withTestDeadline("a frame", connection.wire.bytes(9));
+  const frame = await withTestDeadline("a frame", connection.conn.bytes(9));
   assertEquals(new TextDecoder().decode(frame.subarray(2)), "primary");
   connection.close();
 });

@@ -26,11 +26,11 @@ scenario(
     let connected = 0;
     const half = Promise.withResolvers<void>();
     const answers = Array.from({ length: CLIENTS }, async () => {
-      const wire = await proxy.connect();
+      const conn = await proxy.connect();
       if (++connected === CLIENTS / 2) half.resolve();
-      await wire.say("who");
-      const answer = await wire.line();
-      wire.close();
+      await conn.say("who");
+      const answer = await conn.line();
+      conn.close();
       return answer;
     });
     await Promise.all([half.promise, proxy.event("trigger.started", { epoch: 2 })]);
@@ -55,10 +55,10 @@ scenario(
     let stop = false;
     const clients = Array.from({ length: 20 }, async () => {
       while (!stop) {
-        const wire = await proxy.connect();
+        const conn = await proxy.connect();
         // Clients that failed are found among the answers at the end.
-        answers.push(await wire.line().catch(String));
-        wire.close();
+        answers.push(await conn.line().catch(String));
+        conn.close();
       }
     });
     let last = await proxy.event("promotion.finished");

@@ -56,8 +56,8 @@ const hangsOnTheWayBack = () =>
   `[ "$FAILOVER_EVENT" = switchover ] || exit 0\n${waitForFile("go")}`;
 
 /** True if the session is cut in time. */
-async function isCut(wire: LineConn): Promise<boolean> {
-  const end = wire.line().then((line) => line === undefined, () => true);
+async function isCut(conn: LineConn): Promise<boolean> {
+  const end = conn.line().then((line) => line === undefined, () => true);
   return await withTestDeadline("the session to be cut", end);
 }
 

@@ -109,13 +109,13 @@ scenario("a reset during a session ends that session and no other", async (relay
   await using resetting = await resettingUpstream("primary");
   await using proxy = await startProxy({ upstreams: [resetting], flags: relay });
 
-  const wire = await proxy.connect();
-  await wire.say("hello");
-  assertEquals(await wire.line(), "primary");
+  const conn = await proxy.connect();
+  await conn.say("hello");
+  assertEquals(await conn.line(), "primary");
   // The portable engine cannot send a reset, only an end.
-  if (relay.relay === "stream") assertEquals(await wire.line(), undefined);
-  else await assertRejects(() => wire.line(), Deno.errors.ConnectionReset);
-  wire.close();
+  if (relay.relay === "stream") assertEquals(await conn.line(), undefined);
+  else await assertRejects(() => conn.line(), Deno.errors.ConnectionReset);
+  conn.close();
 
   assertEquals(await proxy.ask("hello"), "primary");
   assertEquals(proxy.events("upstream.down"), []);
@@ -144,12 +144,12 @@ scenario("a session of the lost primary ends instead of hanging", async (relay) 
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });
   await using proxy = await startProxy({ upstreams: [primary, backup], flags: relay });
-  const wire = await proxy.connect();
-  await wire.say("who");
-  assertEquals(await wire.line(), "primary");
+  const conn = await proxy.connect();
+  await conn.say("who");
+  assertEquals(await conn.line(), "primary");
 
   await primary.kill();
 
-  assertEquals(await wire.line().catch(() => undefined), undefined);
-  wire.close();
+  assertEquals(await conn.line().catch(() => undefined), undefined);
+  conn.close();
 });

@@ -31,9 +31,9 @@ async function startRedis(dir: string, port: number, more: readonly string[] = [
   return child;
 }
 
-async function command(wire: LineConn, text: string): Promise<string | undefined> {
-  await wire.say(text);
-  return (await withTestDeadline(`an answer to ${text}`, wire.line()))?.trimEnd();
+async function command(conn: LineConn, text: string): Promise<string | undefined> {
+  await conn.say(text);
+  return (await withTestDeadline(`an answer to ${text}`, conn.line()))?.trimEnd();
 }
 
 scenario(

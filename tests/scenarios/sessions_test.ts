@@ -29,11 +29,11 @@ async function startDeniable(flags: Readonly<Record<string, string>> & { relay: 
   return { folder, primary, backup, proxy, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** True while the upstream behind `wire` answers. */
-async function isServed(wire: LineConn): Promise<boolean> {
+/** True while the upstream behind `conn` answers. */
+async function isServed(conn: LineConn): Promise<boolean> {
   try {
-    await wire.say("who");
-    return await withTestDeadline("an answer or an end", wire.line()) !== undefined;
+    await conn.say("who");
+    return await withTestDeadline("an answer or an end", conn.line()) !== undefined;
   } catch (error) {
     // A session that was cut ends with a reset where that is possible, so a write may fail with EPIPE.
     if (error instanceof Deno.errors.ConnectionReset) return false;
@@ -43,17 +43,17 @@ async function isServed(wire: LineConn): Promise<boolean> {
 }
 
 /** Keeps a session busy until `isOver`; the upstream must answer all the time. */
-async function busyUntil(wire: LineConn, isOver: () => boolean, proxy: Proxy): Promise<void> {
+async function busyUntil(conn: LineConn, isOver: () => boolean, proxy: Proxy): Promise<void> {
   const asking = async () => {
-    while (!isOver()) assert(await isServed(wire), proxy.lastLines());
+    while (!isOver()) assert(await isServed(conn), proxy.lastLines());
   };
   await withTestDeadline("the end of the wait of a busy session", asking(), proxy.lastLines);
 }
 
 /** Keeps a session busy until it is cut. */
-async function busyUntilCut(wire: LineConn, proxy: Proxy): Promise<void> {
+async function busyUntilCut(conn: LineConn, proxy: Proxy): Promise<void> {
   const asking = async () => {
-    while (await isServed(wire));
+    while (await isServed(conn));
   };
   await withTestDeadline("a busy session to be cut", asking(), proxy.lastLines);
 }
@@ -63,44 +63,44 @@ const hasSpared = (proxy: Proxy) => proxy.events("sessions.cut", { kept: 1 }).le
 
 scenario("sessions of an upstream that its check denies are cut after the grace", async (relay) => {
   await using it = await startDeniable({ ...relay, grace: "300ms" });
-  const wire = await it.proxy.connect();
-  assert(await isServed(wire));
+  const conn = await it.proxy.connect();
+  assert(await isServed(conn));
 
   await it.folder.write("deny", "");
 
   // It is busy all the time, which must not spare it, as the check has failed.
-  await busyUntilCut(wire, it.proxy);
+  await busyUntilCut(conn, it.proxy);
   const cut = await it.proxy.event("sessions.cut", { upstream: it.primary.name });
   assertEquals([cut.count, cut.kept], [1, 0]);
   assertEquals(await it.proxy.ask(), "backup");
-  wire.close();
+  conn.close();
 });
 
 scenario("with --sessions-on-down keep sessions stay with their upstream", async (relay) => {
   await using it = await startDeniable({ ...relay, grace: "0", "sessions-on-down": "keep" });
-  const wire = await it.proxy.connect();
-  assert(await isServed(wire));
+  const conn = await it.proxy.connect();
+  assert(await isServed(conn));
 
   await it.folder.write("deny", "");
   await it.proxy.event("promotion.finished", { to: it.backup.name });
 
-  await wire.say("who");
-  assertEquals(await wire.line(), "primary");
+  await conn.say("who");
+  assertEquals(await conn.line(), "primary");
   assertEquals(it.proxy.events("sessions.cut"), []);
-  wire.close();
+  conn.close();
 });
 
 scenario("sessions have the whole --grace to end by themselves", async (relay) => {
   await using it = await startDeniable({ ...relay, grace: "1h" });
-  const wire = await it.proxy.connect();
-  assert(await isServed(wire));
+  const conn = await it.proxy.connect();
+  assert(await isServed(conn));
 
   await it.folder.write("deny", "");
   await it.proxy.event("promotion.finished", { to: it.backup.name });
 
-  assert(await isServed(wire));
+  assert(await isServed(conn));
   assertEquals(it.proxy.events("sessions.cut"), []);
-  wire.close();
+  conn.close();
 });
 
 scenario(
@@ -147,9 +147,9 @@ scenario(
 scenario("sessions that were spared may be idle when the upstream answers again", async (relay) => {
   const admin = `127.0.0.1:${unusedPort()}`;
   await using it = await startDeniable({ ...relay, grace: "0", admin });
-  const wire = await it.proxy.connect();
+  const conn = await it.proxy.connect();
   await it.folder.write("mute", "");
-  await busyUntil(wire, () => hasSpared(it.proxy), it.proxy);
+  await busyUntil(conn, () => hasSpared(it.proxy), it.proxy);
 
   await Deno.remove(it.folder.at("mute"));
   const down = await it.proxy.event("upstream.down", { upstream: it.primary.name });
@@ -166,9 +166,9 @@ scenario("sessions that were spared may be idle when the upstream answers again"
   };
   await withTestDeadline("further checks", untilChecked(), it.proxy.lastLines);
 
-  assert(await isServed(wire));
+  assert(await isServed(conn));
   assertEquals(it.proxy.events("sessions.cut", { count: 1 }), []);
-  wire.close();
+  conn.close();
 });
 
 scenario(
@@ -176,14 +176,14 @@ scenario(
   async (relay) => {
     await using upstream = await startUpstream({ says: "primary" });
     await using proxy = await startProxy({ upstreams: [upstream], flags: relay });
-    const wire = await proxy.connect();
-    assert(await isServed(wire));
+    const conn = await proxy.connect();
+    assert(await isServed(conn));
 
     proxy.signal("SIGTERM");
     await proxy.event("port.closed");
     await assertRejects(() => proxy.connect(), Deno.errors.ConnectionRefused);
-    assert(await isServed(wire));
-    wire.close();
+    assert(await isServed(conn));
+    conn.close();
 
     assertEquals((await withTestDeadline("the proxy to end", proxy.ended)).code, 0);
     await proxy.event("proxy.stopped", { cutSessions: 0 });
@@ -196,8 +196,8 @@ scenario("a second signal ends it at once, sessions or not", async (relay) => {
     upstreams: [upstream],
     flags: { ...relay, "drain-timeout": "1h" },
   });
-  const wire = await proxy.connect();
-  assert(await isServed(wire));
+  const conn = await proxy.connect();
+  assert(await isServed(conn));
 
   proxy.signal("SIGTERM");
   const stopping = await proxy.event("proxy.stopping");
@@ -206,8 +206,8 @@ scenario("a second signal ends it at once, sessions or not", async (relay) => {
 
   assertEquals((await withTestDeadline("the proxy to end", proxy.ended)).code, 0);
   await proxy.event("proxy.stopped", { cutSessions: 1 });
-  assertEquals(await isServed(wire), false);
-  wire.close();
+  assertEquals(await isServed(conn), false);
+  conn.close();
 });
 
 scenario("a session that outlasts --drain-timeout is cut", async (relay) => {
@@ -216,13 +216,13 @@ scenario("a session that outlasts --drain-timeout is cut", async (relay) => {
     upstreams: [upstream],
     flags: { ...relay, "drain-timeout": "300ms" },
   });
-  const wire = await proxy.connect();
-  assert(await isServed(wire));
+  const conn = await proxy.connect();
+  assert(await isServed(conn));
 
   assertEquals(await proxy.stop(), 0);
 
   await proxy.event("proxy.stopped", { cutSessions: 1 });
-  wire.close();
+  conn.close();
 });
 
 scenario("SIGINT stops it as SIGTERM does, also while no upstream is up", async (relay) => {

@@ -76,11 +76,11 @@ scenario(
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const heard = Promise.withResolvers<Uint8Array>();
     const serving = (async () => {
-      for await (const conn of listener) {
-        const wire = new LineConn(conn);
+      for await (const socket of listener) {
+        const conn = new LineConn(socket);
         // Probes send nothing; the first connection with bytes is the test's client.
-        const first = await wire.chunk().catch(() => undefined);
-        wire.close();
+        const first = await conn.chunk().catch(() => undefined);
+        conn.close();
         if (first !== undefined) return heard.resolve(first);
       }
     })();
@@ -90,13 +90,13 @@ scenario(
       flags: { ...relay, "send-proxy": "v2" },
     });
 
-    const wire = await proxy.connect();
+    const conn = await proxy.connect();
     const first = await withTestDeadline("the first bytes", heard.promise);
     await serving;
 
     const signature = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
     assertEquals([...first.subarray(0, signature.length)], signature);
-    wire.close();
+    conn.close();
   },
 );
 

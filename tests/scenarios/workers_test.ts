@@ -74,7 +74,7 @@ Deno.test({
       await connection.send({ target: "/" });
       assertEquals((await connection.reply()).text, "primary");
     }
-    for (const { wire } of kept) wire.close();
+    for (const { conn } of kept) conn.close();
   },
 });
 
@@ -87,7 +87,7 @@ Deno.test({
     const main = new URL("../faults/dying_main.ts", import.meta.url).href;
     await using proxy = new WebProxy(webArgs(listen, { primary }), {}, listen, main);
     await proxy.event("promotion.finished");
-    const kept = (await proxy.open()).wire;
+    const kept = (await proxy.open()).conn;
     await proxy.get("/");
     proxy.signal("SIGWINCH");
     // The main thread is asked for this, and its answer is what the worker dies of.

@@ -22,7 +22,7 @@ export const REFUSED: ProbeResult = {
   evidence: "refused",
 };
 
-export class Rig implements AsyncDisposable {
+export class IncidentFixture implements AsyncDisposable {
   readonly clock = new ManualClock();
   readonly events = new EventStream(this.clock, { keep: 1_000 });
   readonly controller: Controller;

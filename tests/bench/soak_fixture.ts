@@ -7,7 +7,7 @@ import { unusedPort } from "../../src/base/testing/ports.ts";
 export type Mode = "tcp" | "http";
 
 /** An upstream in this process: answers each request with its name, and can go down and come back at once. */
-export class Blinking implements AsyncDisposable {
+export class ToggledUpstream implements AsyncDisposable {
   readonly says: string;
   readonly port = unusedPort();
   #server: Server | undefined;
@@ -65,10 +65,10 @@ export interface Wanted {
 
 /** Starts the proxy with two upstreams and short check intervals. */
 export async function startBetween(
-  [first, second]: readonly [Blinking, Blinking],
+  [first, second]: readonly [ToggledUpstream, ToggledUpstream],
   { mode, relay, flags, host, under }: Wanted,
 ): Promise<Proxy> {
-  const address = (upstream: Blinking) =>
+  const address = (upstream: ToggledUpstream) =>
     host === undefined ? upstream.name : `${host}:${upstream.port}`;
   const quick = {
     relay,
@@ -114,14 +114,14 @@ export async function until(address: string, says: string): Promise<void> {
   }
 }
 
-export interface Look {
+export interface ResourceUse {
   readonly fds: number;
   readonly rssKb: number;
   /** The number of its child processes, zombies included. */
   readonly children: number;
 }
 
-export function look(pid: number): Look {
+export function resourceUse(pid: number): ResourceUse {
   const fds = [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
   const rssKb = Number(/VmRSS:\s+(\d+)/.exec(Deno.readTextFileSync(`/proc/${pid}/status`))?.[1]);
   let children = 0;

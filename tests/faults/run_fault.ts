@@ -4,12 +4,12 @@ import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { Load, pause, type Tally } from "./load.ts";
-import type { Contestant, Wish } from "./proxies.ts";
+import type { ComparedProxy, ProxyNeeds } from "./proxies.ts";
 import { CountingUpstream } from "./upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** What a fault can act on. */
-export interface Stage {
+export interface FaultContext {
   readonly primary: CountingUpstream;
   readonly backup: CountingUpstream;
   readonly proxy: Child;
@@ -28,15 +28,15 @@ export interface Fault {
   /** What it needs of the proxy and of the machine; scripts are written into `folder`. */
   prepare?(folder: Folder): Promise<Prepared>;
   /** Whether it can be applied to this proxy; true by default. */
-  fits?(contestant: Contestant): boolean;
+  fits?(proxyKind: ComparedProxy): boolean;
   /** The reason why it cannot be shown on this machine, as text; undefined if it can. */
   unsupportedReason?(): string | undefined;
   /** Causes the fault; resolves when it is over. */
-  strike(stage: Stage): Promise<void>;
+  inject(context: FaultContext): Promise<void>;
 }
 
 export interface Prepared extends AsyncDisposable {
-  readonly wish: Wish;
+  readonly needs: ProxyNeeds;
   /** Wraps the command that runs the proxy. */
   readonly wrap?: (command: readonly string[]) => readonly string[];
 }
@@ -46,12 +46,12 @@ const BEFORE_MS = 700;
 const AFTER_MS = 1_200;
 
 /** Undefined if the proxy cannot be given what the fault needs. */
-export async function show(fault: Fault, contestant: Contestant): Promise<Tally | undefined> {
-  if (fault.fits?.(contestant) === false) return undefined;
+export async function runFault(fault: Fault, proxyKind: ComparedProxy): Promise<Tally | undefined> {
+  if (fault.fits?.(proxyKind) === false) return undefined;
   await using folder = await Folder.make();
   await using prepared = await fault.prepare?.(folder);
-  const wish = prepared?.wish ?? {};
-  if (!Object.keys(wish).every((each) => contestant.knows.includes(each as keyof Wish))) {
+  const needs = prepared?.needs ?? {};
+  if (!Object.keys(needs).every((each) => proxyKind.knows.includes(each as keyof ProxyNeeds))) {
     return undefined;
   }
   await using primary = await CountingUpstream.start("primary", folder.path);
@@ -61,19 +61,19 @@ export async function show(fault: Fault, contestant: Contestant): Promise<Tally 
     port: unusedPort(),
     upstreams: [primary.port, backup.port],
   } as const;
-  const plain = await contestant.command(place, wish);
+  const plain = await proxyKind.command(place, needs);
   const [program, ...args] = prepared?.wrap?.(plain) ?? plain;
   const log: string[] = [];
   await using proxy = new Child(program!, { args, onErr: (line) => log.push(line) });
   await withTestDeadline(
-    `${contestant.name} to serve`,
+    `${proxyKind.name} to serve`,
     served(place.port, proxy),
     () => log.join("\n"),
   );
   await using load = new Load(place.port);
   await load.begin();
   await pause(BEFORE_MS);
-  await fault.strike({ primary, backup, proxy, port: place.port, folder });
+  await fault.inject({ primary, backup, proxy, port: place.port, folder });
   await pause(AFTER_MS);
   const logsNow = async () => [...await primary.requestLog(), ...await backup.requestLog()];
   await load.end();

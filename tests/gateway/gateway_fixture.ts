@@ -23,7 +23,7 @@ import { Deadlines } from "../../src/net/deadlines.ts";
 import { Pool } from "../../src/http1/pool.ts";
 
 /** A running server, which may or may not answer with HTTP. */
-export interface Place extends AsyncDisposable {
+export interface RunningServer extends AsyncDisposable {
   readonly port: number;
 }
 
@@ -31,7 +31,7 @@ export type Handler = (request: IncomingMessage, response: ServerResponse) => vo
 
 /** A server of Node. */
 export async function nodeUpstream(handler: Handler, port = 0): Promise<
-  Place & {
+  RunningServer & {
     readonly server: ReturnType<typeof createServer>;
   }
 > {
@@ -49,7 +49,7 @@ export async function nodeUpstream(handler: Handler, port = 0): Promise<
 }
 
 /** An upstream of raw sockets: each connection is handed to `serve`, and closed after it. */
-export function rawUpstream(serve: (conn: Deno.TcpConn) => Promise<void>): Place {
+export function rawUpstream(serve: (conn: Deno.TcpConn) => Promise<void>): RunningServer {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const conns = new Set<Deno.TcpConn>();
   const running: Promise<void>[] = [];
@@ -97,13 +97,13 @@ export function close(conn: Deno.Conn): void {
 
 const encoder = new TextEncoder();
 
-export async function say(conn: Deno.Conn, text: string): Promise<void> {
+export async function sendText(conn: Deno.Conn, text: string): Promise<void> {
   const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
   for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
 }
 
 /** Reads until `text` contains `end`, or the peer has finished. */
-export async function hear(conn: Deno.Conn, end = "\r\n\r\n", text = ""): Promise<string> {
+export async function readUntil(conn: Deno.Conn, end = "\r\n\r\n", text = ""): Promise<string> {
   const buffer = new Uint8Array(65536);
   while (!text.includes(end)) {
     const count = await conn.read(buffer);
@@ -115,12 +115,14 @@ export async function hear(conn: Deno.Conn, end = "\r\n\r\n", text = ""): Promis
 }
 
 /** Reads until the peer has finished. */
-export function hearAll(conn: Deno.Conn, text = ""): Promise<string> {
-  return hear(conn, "\0 never \0", text);
+export function readAllText(conn: Deno.Conn, text = ""): Promise<string> {
+  return readUntil(conn, "\0 never \0", text);
 }
 
 /** Reads until the peer has ended the connection, orderly or by a reset. */
-export async function hearEnd(conn: Deno.Conn): Promise<{ text: string; end: "ended" | "reset" }> {
+export async function readToEnd(
+  conn: Deno.Conn,
+): Promise<{ text: string; end: "ended" | "reset" }> {
   const buffer = new Uint8Array(65536);
   let text = "";
   try {
@@ -142,7 +144,7 @@ export function refusingPort(): number {
   return port;
 }
 
-export interface StageOptions extends Partial<GatewaySettings> {
+export interface GatewayFixtureOptions extends Partial<GatewaySettings> {
   readonly clock?: Clock;
   readonly basePath?: string;
   readonly host?: string;
@@ -183,7 +185,7 @@ const QUICK: GatewaySettings = {
 };
 
 /** Gateway and port, which end together. */
-export class Stage implements AsyncDisposable {
+export class GatewayFixture implements AsyncDisposable {
   readonly gateway: Gateway;
   port = 0;
   readonly upstreams: readonly Upstream[];
@@ -197,16 +199,19 @@ export class Stage implements AsyncDisposable {
   readonly #sockets: Sockets;
   #epoch = 0;
 
-  static async start(ports: readonly number[], options: StageOptions = {}): Promise<Stage> {
-    const stage = new Stage(ports, options);
-    const listening = await stage.#listening;
+  static async start(
+    ports: readonly number[],
+    options: GatewayFixtureOptions = {},
+  ): Promise<GatewayFixture> {
+    const fixture = new GatewayFixture(ports, options);
+    const listening = await fixture.#listening;
     if (typeof listening === "string") throw new Error(listening);
-    stage.listening = listening;
-    stage.port = listening.address.kind === "tcp" ? listening.address.port : 0;
-    return stage;
+    fixture.listening = listening;
+    fixture.port = listening.address.kind === "tcp" ? listening.address.port : 0;
+    return fixture;
   }
 
-  private constructor(ports: readonly number[], options: StageOptions) {
+  private constructor(ports: readonly number[], options: GatewayFixtureOptions) {
     const sockets = this.#sockets = options.sockets?.() ?? denoSockets;
     const clock = options.clock ?? realClock;
     const deadlines = new Deadlines(clock);
@@ -291,8 +296,8 @@ export class Stage implements AsyncDisposable {
   /** Sends `text` on a separate connection and returns all that is received until it is closed. */
   async raw(text: string): Promise<string> {
     const conn = await this.connect();
-    await say(conn, text);
-    return await hearAll(conn);
+    await sendText(conn, text);
+    return await readAllText(conn);
   }
 
   /** One request that asks for the connection to be closed; `lines` end without a line break. */
