@@ -222,7 +222,10 @@ export async function operatorsListener(
   proxy: Proxy,
   admin: string | true | undefined,
 ): Promise<void> {
-  if (typeof admin === "string") await proxy.event("port.opened", { service: "", address: admin });
+  if (typeof admin !== "string") return;
+  // With port 0 the system chooses the port.
+  const address = admin.endsWith(":0") ? /^(?!unix:).*:\d+$/ : admin;
+  await proxy.event("port.opened", { service: "", address });
 }
 
 /** Starts the proxy and waits until its port is open. */
