@@ -4,7 +4,7 @@ import { createConnection } from "node:net";
 import { connect as connectHttp2 } from "node:http2";
 import { connect as connectTls } from "node:tls";
 import { tlsTest } from "../gateway/certificate.ts";
-import { nodeUpstream, rawUpstream } from "../gateway/stage.ts";
+import { nodeUpstream, rawUpstream } from "../gateway/gateway_fixture.ts";
 import { connectTo } from "../harness/client.ts";
 import type { LineConn } from "../harness/line_conn.ts";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
@@ -47,25 +47,25 @@ const V2 = Uint8Array.from(
 const LOCAL = Uint8Array.from([...SIGNATURE, 0x20, 0, 0, 0]);
 
 /** Sends bytes at once, or one after another. */
-async function send(wire: LineConn, bytes: Uint8Array, isSlow: boolean): Promise<void> {
-  if (!isSlow) return await wire.send(bytes);
+async function send(conn: LineConn, bytes: Uint8Array, isSlow: boolean): Promise<void> {
+  if (!isSlow) return await conn.send(bytes);
   for (const byte of bytes) {
-    await wire.send(Uint8Array.of(byte));
+    await conn.send(Uint8Array.of(byte));
     await Deno.stat("."); // so that the bytes do not travel together
   }
 }
 
 /** All that comes back to these bytes. */
 async function answerTo(proxy: Proxy, bytes: Uint8Array, isSlow = false): Promise<string> {
-  const wire = await connectTo(proxy.address);
+  const conn = await connectTo(proxy.address);
   try {
-    await send(wire, bytes, isSlow);
-    const rest = wire.rest().catch(() => "");
+    await send(conn, bytes, isSlow);
+    const rest = conn.rest().catch(() => "");
     return await withTestDeadline("the connection to end", rest, proxy.lastLines);
   } catch {
     return ""; // reset while it was sent to
   } finally {
-    wire.close();
+    conn.close();
   }
 }
 
@@ -130,11 +130,11 @@ scenario(
     await using proxy = await startProxy({ upstreams, flags });
     for (const isSlow of [false, true]) {
       for (const header of [V1, V2]) {
-        const wire = await connectTo(proxy.address);
-        await send(wire, joined(header, text("hello\n")), isSlow);
-        assertEquals(await wire.line(), "PROXY TCP4 192.0.2.9 198.51.100.1 4660 80\r");
-        assertEquals(await withTestDeadline("an answer", wire.line()), "hello");
-        wire.close();
+        const conn = await connectTo(proxy.address);
+        await send(conn, joined(header, text("hello\n")), isSlow);
+        assertEquals(await conn.line(), "PROXY TCP4 192.0.2.9 198.51.100.1 4660 80\r");
+        assertEquals(await withTestDeadline("an answer", conn.line()), "hello");
+        conn.close();
       }
     }
     const own = await connectTo(proxy.address);
@@ -172,10 +172,10 @@ scenario("a stop does not wait for headers", async ({ relay }) => {
   const upstreams = [{ name: `127.0.0.1:${upstream.port}` }];
   await using proxy = await startProxy({ upstreams, flags: { relay, "accept-proxy": "any" } });
   const silent = await connectTo(proxy.address);
-  const wire = await connectTo(proxy.address);
-  await wire.send(joined(V1, text("hello\n")));
-  assertEquals(await wire.line(), "hello");
-  wire.close();
+  const conn = await connectTo(proxy.address);
+  await conn.send(joined(V1, text("hello\n")));
+  assertEquals(await conn.line(), "hello");
+  conn.close();
   assertEquals(await proxy.stop(), 0);
   silent.close();
 });
