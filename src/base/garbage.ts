@@ -11,9 +11,13 @@ const HEAP_BYTES_MAX = 32 * 1024 * 1024;
  */
 export function collectGarbage(): void {
   if (getHeapStatistics().used_heap_size > HEAP_BYTES_MAX) return;
-  setFlagsFromString("--expose-gc"); // contexts that are made from now on have `gc`
-  const gc: () => void = runInNewContext("gc");
-  gc();
+  try {
+    setFlagsFromString("--expose-gc"); // contexts that are made from now on have `gc`
+    const gc: () => void = runInNewContext("gc");
+    gc();
+  } catch {
+    // A runtime that has no such flag frees it later, by itself.
+  }
 }
 
 /**
