@@ -167,13 +167,14 @@ export async function printHeader(
 ): Promise<void> {
   const model = /model name\s*:\s*(.*)/.exec(await Deno.readTextFile("/proc/cpuinfo"))?.[1];
   const kernel = (await run("uname", ["-r"])).trim();
+  const congestion = await Deno.readTextFile("/proc/sys/net/ipv4/tcp_congestion_control");
   const versions = await Promise.all(programs.map(
     async (name) => `${name} ${await versionOf(name)}`,
   ));
   console.log(`\`deno task bench ${Deno.args.join(" ")}\``);
   console.log(
     `${navigator.hardwareConcurrency} × ${model ?? Deno.build.arch}, Linux ${kernel}, ` +
-      `Deno ${Deno.version.deno}, ${versions.join(", ")}; loopback; ` +
+      `Deno ${Deno.version.deno}, ${versions.join(", ")}; loopback, ${congestion.trim()}; ` +
       `medians of ${rounds} interleaved rounds of ${seconds} s; ` +
       `${pin ? "the proxy alone on one core" : "proxy, load and upstream share the cores"}\n`,
   );
