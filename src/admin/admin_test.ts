@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertObjectMatch } from "@std/assert";
 import { adminApp, type Exposure, FEEDS_MAX, type OrdersAccess } from "./admin.ts";
-import { PASSED, REFUSED, TestService } from "./testing/service.ts";
+import { adminSettings, PASSED, REFUSED, TestService } from "./testing/service.ts";
 
 /** The admin app of one or more services, and functions that send it requests. */
 function admin(exposure: Exposure, ...services: readonly TestService[]) {
@@ -23,29 +23,13 @@ function adminWith(
   exposure: Exposure,
   ...services: readonly TestService[]
 ) {
-  const { clock, events, eventCounts, incidents } = services[0]!;
   const stop = new AbortController();
   const app = adminApp(
-    {
-      clock,
-      services: services.map(({ view }) => view),
-      events,
-      eventCounts,
-      incidents,
-      isStopping: () => false,
-      facts: () => ({
-        version: "1.2.3",
-        now: 0,
-        startedAt: 0,
-        memoryBytes: 1,
-        logLinesLost: 0,
-        notificationsLost: 0,
-        reportsBroken: 0,
-      }),
+    adminSettings(services, {
       sentence: ({ type }) => `it was ${type}`,
       stop: stop.signal,
       ...ownNames === undefined ? {} : { ownNames },
-    },
+    }),
     exposure,
     orders,
   );

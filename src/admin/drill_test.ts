@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type { DrillResult } from "../failover/drill.ts";
 import { adminApp } from "./admin.ts";
-import { PASSED, TestService } from "./testing/service.ts";
+import { adminSettings, PASSED, TestService } from "./testing/service.ts";
 import type { DrillOrder, ServiceView } from "./view.ts";
 
 const RESULT: DrillResult = {
@@ -16,21 +16,8 @@ const RESULT: DrillResult = {
 };
 
 function appOf(service: TestService, drill: ServiceView["drill"]) {
-  const { clock, events, eventCounts, incidents, view } = service;
-  const services = [drill === undefined ? view : { ...view, drill }];
-  return adminApp(
-    {
-      ...{ clock, events, eventCounts, incidents, services },
-      isStopping: () => false,
-      sentence: ({ type }) => type,
-      stop: new AbortController().signal,
-      facts: () => {
-        throw new Error("not asked for");
-      },
-    },
-    "operator",
-    "all",
-  );
+  const services = [drill === undefined ? service.view : { ...service.view, drill }];
+  return adminApp(adminSettings([service], { services }), "operator", "all");
 }
 
 async function post(app: ReturnType<typeof appOf>, query: string, headers = {}) {

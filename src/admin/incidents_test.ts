@@ -1,18 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { adminApp } from "./admin.ts";
-import { PASSED, REFUSED, TestService } from "./testing/service.ts";
+import { adminSettings, PASSED, REFUSED, TestService } from "./testing/service.ts";
 
 function appOf(service: TestService, exposure: "operator" | "public" = "operator") {
-  const { clock, events, eventCounts, incidents, view } = service;
-  return adminApp({
-    ...{ clock, events, eventCounts, incidents, services: [view] },
-    isStopping: () => false,
-    sentence: ({ type }) => type,
-    stop: new AbortController().signal,
-    facts: () => {
-      throw new Error("not asked for");
-    },
-  }, exposure);
+  return adminApp(adminSettings([service]), exposure);
 }
 
 async function ask(app: ReturnType<typeof appOf>, path: string) {

@@ -5,7 +5,7 @@ import { type Clock, ManualClock, realClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import { adminApp } from "./admin.ts";
 import { ADMIN_CONNECTIONS_MAX, type AdminListener, listenAdmin } from "./listen.ts";
-import { PASSED, REFUSED, TestService } from "./testing/service.ts";
+import { adminSettings, PASSED, REFUSED, TestService } from "./testing/service.ts";
 
 const LOCAL: Address = { kind: "tcp", host: "127.0.0.1", port: 0 };
 
@@ -18,29 +18,7 @@ function started(listener: AdminListener | string): AdminListener {
 async function serve(service: TestService, clock: Clock = realClock) {
   const stop = new AbortController();
   const events: Event[] = [];
-  const app = adminApp(
-    {
-      clock: service.clock,
-      services: [service.view],
-      events: service.events,
-      eventCounts: service.eventCounts,
-      incidents: service.incidents,
-      isStopping: () => false,
-      facts: () => ({
-        version: "1.2.3",
-        now: 0,
-        startedAt: 0,
-        memoryBytes: 1,
-        logLinesLost: 0,
-        notificationsLost: 0,
-        reportsBroken: 0,
-      }),
-      sentence: ({ type }) => type,
-      stop: stop.signal,
-    },
-    "operator",
-    "all",
-  );
+  const app = adminApp(adminSettings([service], { stop: stop.signal }), "operator", "all");
   const publish = (event: Event) => events.push(event);
   const listener = started(await listenAdmin(LOCAL, app, { clock, publish }));
   assert(listener.address.kind === "tcp");

@@ -3,33 +3,11 @@ import { stateReport } from "./state_report.ts";
 import { adminApp } from "./admin.ts";
 import { parseOrder } from "./orders.ts";
 import { sentenceOf } from "../report/lines.ts";
-import { PASSED, REFUSED, TestService } from "./testing/service.ts";
+import { adminSettings, PASSED, REFUSED, TestService } from "./testing/service.ts";
 
 /** Gives orders to a service, as the requests of an operator. */
 function orderer(service: TestService) {
-  const app = adminApp(
-    {
-      clock: service.clock,
-      services: [service.view],
-      events: service.events,
-      eventCounts: service.eventCounts,
-      incidents: service.incidents,
-      sentence: sentenceOf,
-      stop: new AbortController().signal,
-      isStopping: () => false,
-      facts: () => ({
-        version: "1.2.3",
-        now: 0,
-        startedAt: 0,
-        memoryBytes: 1,
-        logLinesLost: 0,
-        notificationsLost: 0,
-        reportsBroken: 0,
-      }),
-    },
-    "operator",
-    "all",
-  );
+  const app = adminApp(adminSettings([service], { sentence: sentenceOf }), "operator", "all");
   return async (query: string) => {
     const response = await app.request(`/__failover/${query}`, { method: "POST" });
     return [response.status, await response.json()] as const;

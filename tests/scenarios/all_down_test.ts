@@ -1,6 +1,6 @@
 /** No upstream is usable: at the start and later, and how long clients are held. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Folder, waitForFile } from "../harness/folder.ts";
+import { startWithBlockingTrigger } from "../harness/blocking_trigger.ts";
 import { spawnProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { refusingUpstream, startUpstream } from "../harness/upstream.ts";
@@ -73,23 +73,14 @@ scenario("with --hold-while down a client waits until an upstream is up again", 
 });
 
 scenario("with --hold 0 the port closes at once", async (relay) => {
-  await using folder = await Folder.make();
-  await using primary = await startUpstream({ says: "primary" });
-  await using backup = await startUpstream({ says: "backup" });
-  const trigger = await folder.script(
-    "trigger.sh",
-    `[ "$1" = '${primary.name}' ] && exit 0\n${waitForFile("go")}`,
-  );
-  await using proxy = await startProxy({
-    upstreams: [primary, backup],
-    flags: { ...relay, "on-failover": trigger, "hold": "0" },
-  });
+  await using service = await startWithBlockingTrigger({ ...relay, "hold": "0" });
+  const { proxy, primary } = service;
 
   await primary.kill();
   const closed = await proxy.event("port.closed");
   await proxy.event("trigger.started", { epoch: 2 });
   await assertRejects(() => proxy.connect(), Deno.errors.ConnectionRefused);
-  await folder.write("go", "");
+  await service.endTrigger();
 
   await proxy.event("port.opened", {}, closed);
   assertEquals(await proxy.ask(), "backup");
@@ -98,22 +89,13 @@ scenario("with --hold 0 the port closes at once", async (relay) => {
 scenario(
   "a client that was held for --hold is turned away, and the next one is served",
   async (relay) => {
-    await using folder = await Folder.make();
-    await using primary = await startUpstream({ says: "primary" });
-    await using backup = await startUpstream({ says: "backup" });
-    const trigger = await folder.script(
-      "trigger.sh",
-      `[ "$1" = '${primary.name}' ] && exit 0\n${waitForFile("go")}`,
-    );
-    await using proxy = await startProxy({
-      upstreams: [primary, backup],
-      flags: { ...relay, "on-failover": trigger, "hold": "300ms" },
-    });
+    await using service = await startWithBlockingTrigger({ ...relay, "hold": "300ms" });
+    const { proxy, primary, backup } = service;
 
     await primary.kill();
     await proxy.event("trigger.started", { epoch: 2 });
     const outcome = await proxy.ask().then(() => "answered", () => "turned away");
-    await folder.write("go", "");
+    await service.endTrigger();
 
     assertEquals(outcome, "turned away");
     await proxy.event("promotion.finished", { to: backup.name });
@@ -125,17 +107,12 @@ scenario(
 scenario(
   "with --hold-clients 0 no client waits: clients are turned away, then served",
   async (relay) => {
-    await using folder = await Folder.make();
-    await using primary = await startUpstream({ says: "primary" });
-    await using backup = await startUpstream({ says: "backup" });
-    const trigger = await folder.script(
-      "trigger.sh",
-      `[ "$1" = '${primary.name}' ] && exit 0\n${waitForFile("go")}`,
-    );
-    await using proxy = await startProxy({
-      upstreams: [primary, backup],
-      flags: { ...relay, "on-failover": trigger, "hold": "1m", "hold-clients": "0" },
+    await using service = await startWithBlockingTrigger({
+      ...relay,
+      "hold": "1m",
+      "hold-clients": "0",
     });
+    const { proxy, primary, backup } = service;
     assertEquals(await proxy.ask(), "primary");
 
     await primary.kill();
@@ -143,7 +120,7 @@ scenario(
     for (let i = 0; i < 3; i++) {
       assertEquals(await proxy.ask().then(() => "answered", () => "turned away"), "turned away");
     }
-    await folder.write("go", "");
+    await service.endTrigger();
 
     await proxy.event("promotion.finished", { to: backup.name });
     assertEquals(await proxy.ask(), "backup");

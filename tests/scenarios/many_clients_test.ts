@@ -1,6 +1,6 @@
 /** Many clients during a failover, of which none is lost. */
 import { assertEquals } from "@std/assert";
-import { Folder, waitForFile } from "../harness/folder.ts";
+import { startWithBlockingTrigger } from "../harness/blocking_trigger.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
@@ -10,17 +10,8 @@ const CLIENTS = 1_000;
 scenario(
   `${CLIENTS} clients that connect during a failover are all served by the backup`,
   async (relay) => {
-    await using folder = await Folder.make();
-    await using primary = await startUpstream({ says: "primary" });
-    await using backup = await startUpstream({ says: "backup" });
-    const trigger = await folder.script(
-      "trigger.sh",
-      `[ "$1" = '${primary.name}' ] && exit 0\n${waitForFile("go")}`,
-    );
-    await using proxy = await startProxy({
-      upstreams: [primary, backup],
-      flags: { ...relay, "on-failover": trigger, "hold": "1m" },
-    });
+    await using service = await startWithBlockingTrigger({ ...relay, "hold": "1m" });
+    const { proxy, primary } = service;
 
     await primary.kill();
     let connected = 0;
@@ -34,7 +25,7 @@ scenario(
       return answer;
     });
     await Promise.all([half.promise, proxy.event("trigger.started", { epoch: 2 })]);
-    await folder.write("go", "");
+    await service.endTrigger();
 
     assertEquals(await Promise.all(answers), Array(CLIENTS).fill("backup"));
   },

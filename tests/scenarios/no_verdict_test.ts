@@ -8,7 +8,7 @@ import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-/** A proxy with two upstreams whose check program can be taken away, as during a deploy. */
+/** A proxy with two upstreams whose check program can be removed, as during a deployment. */
 async function withCheck(flags: Readonly<Record<string, string>>) {
   await using parts = new AsyncDisposableStack();
   const folder = parts.use(await Folder.make());
@@ -25,17 +25,17 @@ async function withCheck(flags: Readonly<Record<string, string>>) {
   const owned = parts.move();
   return {
     ...{ primary, backup, proxy },
-    async takeAway(): Promise<void> {
-      // A shell that was just started may fail to open its script, which counts as a failed check. One of
-      //     // these brings down no upstream whose first check has passed.
+    async removeCheck(): Promise<void> {
+      // A shell that was just started may fail to open its script, which counts as a failed check. A single
+      // one brings down no upstream whose first check has passed.
       await proxy.event("upstream.up", { upstream: primary.name });
       await proxy.event("upstream.up", { upstream: backup.name });
       await Deno.rename(check, `${check}~`);
       await proxy.event("noVerdict.began", { upstream: primary.name });
       await proxy.event("noVerdict.began", { upstream: backup.name });
     },
-    putBack: () => Deno.rename(`${check}~`, check),
-    async window(path: string): Promise<string> {
+    restoreCheck: () => Deno.rename(`${check}~`, check),
+    async askAdmin(path: string): Promise<string> {
       return await (await fetch(`http://${admin}/__failover/${path}`)).text();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -51,7 +51,7 @@ scenario(
     await session.say("who");
     assertEquals(await session.line(), "primary");
 
-    await it.takeAway();
+    await it.removeCheck();
     const noVerdicts = (metrics: string) =>
       [...metrics.matchAll(/checks_total\{.*result="no_verdict"\} (\d+)/g)].map(([, n]) =>
         Number(n)
@@ -61,16 +61,16 @@ scenario(
     const untilCounted = async () => {
       do {
         await sleep(realClock, 50);
-        metrics = await it.window("metrics");
+        metrics = await it.askAdmin("metrics");
       } while (!noVerdicts(metrics).every((n) => n > 4));
     };
     await withTestDeadline("more checks without a verdict", untilCounted(), proxy.lastLines);
     assertEquals(noVerdicts(metrics).length, 2);
-    const state = JSON.parse(await it.window("state"));
+    const state = JSON.parse(await it.askAdmin("state"));
     const [first] = (state.services ?? [state])[0].upstreams;
     assertEquals(first.verdict, "up");
     assertStringIncludes(first.no_verdict.reason, "check");
-    await it.putBack();
+    await it.restoreCheck();
 
     await proxy.event("noVerdict.ended", { upstream: primary.name });
     await session.say("who");
@@ -87,14 +87,14 @@ scenario(
   async (relay) => {
     await using it = await withCheck(relay);
     const { proxy, primary, backup } = it;
-    await it.takeAway();
+    await it.removeCheck();
 
     await primary.kill();
     const answer = proxy.ask();
     await proxy.event("clients.held");
     await proxy.event("selection.failed", {}, await proxy.event("selection.failed"));
     assertEquals(proxy.events("promotion.started", { to: backup.name }), []);
-    await it.putBack();
+    await it.restoreCheck();
 
     assertEquals(await answer, "backup");
     assert(proxy.events("clients.refused").length === 0);

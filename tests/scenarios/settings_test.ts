@@ -1,6 +1,7 @@
 /** Settings that no other test covers: that they have their effect. */
 import { assert, assertEquals } from "@std/assert";
-import { Folder, waitForFile } from "../harness/folder.ts";
+import { startWithBlockingTrigger } from "../harness/blocking_trigger.ts";
+import { Folder } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { spawnProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
@@ -48,23 +49,18 @@ scenario(
 scenario(
   "beyond --hold-clients a client waits in the accept queue, and is served like the others",
   async (relay) => {
-    await using folder = await Folder.make();
-    await using primary = await startUpstream({ says: "primary" });
-    await using backup = await startUpstream({ says: "backup" });
-    const trigger = await folder.script(
-      "trigger.sh",
-      `[ "$1" = '${primary.name}' ] && exit 0\n${waitForFile("go")}`,
-    );
-    await using proxy = await startProxy({
-      upstreams: [primary, backup],
-      flags: { ...relay, "on-failover": trigger, "hold": "1m", "hold-clients": "4" },
+    await using service = await startWithBlockingTrigger({
+      ...relay,
+      "hold": "1m",
+      "hold-clients": "4",
     });
+    const { proxy, primary } = service;
 
     await primary.kill();
     await proxy.event("trigger.started", { epoch: 2 });
     const answers = Array.from({ length: 20 }, () => proxy.ask());
     await proxy.event("limit.reached", { limit: "held" });
-    await folder.write("go", "");
+    await service.endTrigger();
 
     assertEquals(await Promise.all(answers), Array(20).fill("backup"));
   },

@@ -1,5 +1,6 @@
 /** Trigger scripts: their input, their order, and that clients wait for them. */
 import { assertEquals, assertMatch } from "@std/assert";
+import { startWithBlockingTrigger } from "../harness/blocking_trigger.ts";
 import { untilGone } from "../harness/child.ts";
 import { connectTo } from "../harness/client.ts";
 import { Folder, waitForFile } from "../harness/folder.ts";
@@ -11,25 +12,15 @@ import { startUpstream } from "../harness/upstream.ts";
 scenario(
   "no client gets through before the triggers have run, and all do afterwards",
   async (relay) => {
-    await using folder = await Folder.make();
-    await using primary = await startUpstream({ says: "primary" });
-    await using backup = await startUpstream({ says: "backup" });
-    const trigger = await folder.script(
-      "trigger.sh",
-      `[ "$1" = '${primary.name}' ] && exit 0\n${waitForFile("go")}`,
-    );
-    await using proxy = await startProxy({
-      upstreams: [primary, backup],
-      flags: { ...relay, "on-failover": trigger, "hold": "1m" },
-    });
+    await using service = await startWithBlockingTrigger({ ...relay, "hold": "1m" });
+    const { proxy, primary, backup } = service;
 
     await primary.kill();
     const answers = [proxy.ask(), proxy.ask(), proxy.ask()];
     await proxy.event("trigger.started", { epoch: 2 });
-    // None of them reached the backup: this direct connection of the test is its first, except for probes,
-    //   // which send nothing.
+    // None of them has reached the backup, which becomes active only after its triggers.
     assertEquals(proxy.events("promotion.finished", { to: backup.name }), []);
-    await folder.write("go", "");
+    await service.endTrigger();
 
     assertEquals(await Promise.all(answers), ["backup", "backup", "backup"]);
     const ended = await proxy.event("trigger.finished", { epoch: 2 });

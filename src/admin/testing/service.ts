@@ -8,6 +8,7 @@ import type { Policy } from "../../failover/state.ts";
 import { POLICY } from "../../failover/testing/policy.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import { Incidents } from "../../incidents/incidents.ts";
+import type { AdminSettings } from "../admin.ts";
 import { EventCounts } from "../event_counts.ts";
 import type { ServiceCounters, ServiceView, UpstreamRequestTimes } from "../view.ts";
 
@@ -25,6 +26,34 @@ export const REFUSED: ProbeResult = {
 };
 
 const ADMIN_POLICY: Policy = { ...POLICY, holdWhile: "down", failback: { kind: "manual" } };
+
+/** The settings of an admin app for these services of one process; `changes` replaces some of them. */
+export function adminSettings(
+  services: readonly TestService[],
+  changes: Partial<AdminSettings> = {},
+): AdminSettings {
+  const { clock, events, eventCounts, incidents } = services[0]!;
+  return {
+    clock,
+    services: services.map(({ view }) => view),
+    events,
+    eventCounts,
+    incidents,
+    isStopping: () => false,
+    facts: () => ({
+      version: "1.2.3",
+      now: 0,
+      startedAt: 0,
+      memoryBytes: 1,
+      logLinesLost: 0,
+      notificationsLost: 0,
+      reportsBroken: 0,
+    }),
+    sentence: ({ type }) => type,
+    stop: new AbortController().signal,
+    ...changes,
+  };
+}
 
 export class TestService implements AsyncDisposable {
   readonly clock = new ManualClock();
