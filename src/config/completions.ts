@@ -19,8 +19,9 @@ function completes(key: Key): Completes {
   return metavar.includes("|") ? "words" : "nothing";
 }
 
+/** The words of an option. What is in capitals stands for a value. */
 function wordsOf(key: Key): string[] {
-  return optionOf(key).kind.metavar.split("|");
+  return optionOf(key).kind.metavar.split("|").filter((word) => !/^[A-Z]/.test(word));
 }
 
 /** The long flag and, if it has one, its one-letter form. */

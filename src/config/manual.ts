@@ -17,8 +17,8 @@ export function manualPage(): string {
     ".fi",
     ".SH DESCRIPTION",
     ...paragraph(
-      "Failover is a proxy that sends all traffic to one upstream, the active one. When that breaks " +
-        "it picks the next, runs your scripts, and only then lets clients through, which wait for a " +
+      "Failover is a proxy that sends all traffic to one upstream, the active one. When that fails " +
+        "it chooses the next, runs your scripts, and only then admits clients, which wait for a " +
         "moment instead of failing. It runs in TCP mode when hosts are given and in HTTP mode when a " +
         "primary is.",
     ),
@@ -60,9 +60,10 @@ export function manualPage(): string {
     ".SH SIGNALS",
     ...term("SIGTERM, SIGINT", "Stop accepting and let sessions end; a second one ends at once."),
     ...term("SIGUSR2", "Go back to the best upstream that is up."),
+    ...term("SIGHUP", "Open the access logs again; without such a file it ends the program."),
     ".SH EXIT STATUS",
     ...term("0", "It ended as requested."),
-    ...term("1", "It could not listen, or a part of it broke."),
+    ...term("1", "It could not listen, or a part of it failed."),
     ...term("2", "The options are wrong; each error is one line on stderr."),
     "",
   ].join("\n");
