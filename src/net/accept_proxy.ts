@@ -13,7 +13,7 @@ const READING_MAX = 1_024;
 /** Clients without a header are reported at most once in this time, in milliseconds. */
 const LOG_INTERVAL_MS = 10_000;
 
-/** Told of clients that sent no header; `count` are those since it was called last. */
+/** Called with clients that sent no header: the last one, and the `count` of them since the last call. */
 export type OnMissing = (peer: string, count: number) => void;
 
 /** Counts the connections that were closed because they lacked the header. */
@@ -39,6 +39,7 @@ export class MissingHeaders {
   }
 }
 
+/** Reads the headers of the clients of one listener, for `inner`. */
 export class AcceptProxy implements Acceptee {
   readonly #inner: Acceptee;
   readonly #versions: ProxyVersions;

@@ -9,6 +9,7 @@ import type { Clock } from "../base/clock.ts";
 import { formatIp, parseIp } from "../base/ip.ts";
 import type { Conn } from "./conn.ts";
 
+/** Which versions of the header are accepted. */
 export type ProxyVersions = "v1" | "v2" | "any";
 
 /** The addresses of a connection that a balancer passes on. */
@@ -18,6 +19,7 @@ export interface ProxiedAddresses {
   readonly local: Address;
 }
 
+/** The result of parsing the beginning of a connection. */
 export type ParsedProxyHeader =
   /** At least so many more bytes belong to the header. */
   | { readonly is: "incomplete"; readonly missing: number }

@@ -46,6 +46,7 @@ export class ClientsByPort {
   }
 }
 
+/** What the front needs from outside. */
 export interface TlsFrontParts {
   readonly clock: Clock;
   readonly clients: ClientsByPort;

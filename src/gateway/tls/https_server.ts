@@ -23,12 +23,12 @@ export interface HttpsServerSettings extends Omit<Http2Parts, "onChange"> {
   readonly publish: Publish;
 }
 
-/** HTTPS of one service. */
 /** Puts the reading of PROXY protocol headers before what serves connections. */
 interface AnnouncedBefore {
   before(inner: Acceptee): Acceptee;
 }
 
+/** HTTPS of one service. */
 export class HttpsServer {
   readonly #clock: Clock;
   readonly #settings: HttpsServerSettings;

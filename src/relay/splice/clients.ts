@@ -1,4 +1,4 @@
-/** Who the clients of the splice engine are: their addresses, their limit, and the headers that tell of them. */
+/** Who the clients of the splice engine are: their addresses, their limit, and their PROXY protocol headers. */
 import type { Event } from "../../events/events.ts";
 import type { Kernel, SockAddr } from "../../linux/kernel.ts";
 import type { Loop } from "../../linux/loop.ts";
@@ -39,6 +39,7 @@ export function hostOf(peer: SockAddr): string {
 /** Where clients are not limited. */
 export const UNCOUNTED = -1;
 
+/** The limit for each client; undefined if there is none. Refusals are published, limited in rate. */
 export function clientLimitOf(
   tables: ClientTables | undefined,
   { counters, loop }: { readonly counters: SharedCounters; readonly loop: Loop },

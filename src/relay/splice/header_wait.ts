@@ -13,6 +13,7 @@ import {
   type ProxyVersions,
 } from "../../net/proxy_protocol.ts";
 
+/** What a wait needs, and who learns of its end. */
 export interface HeaderWaitOwner {
   readonly loop: Loop;
   readonly versions: ProxyVersions;
@@ -22,6 +23,7 @@ export interface HeaderWaitOwner {
   unannounced(wait: HeaderWait): void;
 }
 
+/** One client that waits, for `PROXY_HEADER_MS` at most. */
 export class HeaderWait implements Watcher, Timed {
   due = NEVER;
   next: Timed | undefined;
