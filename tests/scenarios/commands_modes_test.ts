@@ -24,7 +24,8 @@ interface Scene extends AsyncDisposable {
 
 type Flags = Readonly<Record<string, string>>;
 
-const FLAGS = { hold: "1m", failback: "manual" };
+/** No check fails because the machine is busy. */
+const FLAGS = { hold: "1m", failback: "manual", "check-timeout": "20s" };
 
 async function tcpScene(flags: Flags): Promise<Scene> {
   await using parts = new AsyncDisposableStack();

@@ -22,8 +22,8 @@ import { WebUpstream } from "../harness/web_upstream.ts";
 /** Short, so that the tests are; the same for the proxy and for `explain`. */
 const SETTINGS = {
   "check-interval": "200ms",
-  "check-timeout": "300ms",
-  "check-script-timeout": "500ms",
+  "check-timeout": "1s",
+  "check-script-timeout": "1s",
   "fail-threshold": "3",
   "trigger-timeout": "2s",
   "hold": "1m",
