@@ -45,8 +45,9 @@ function needOf(
   const kind = tlsCert === undefined ? "plain" : "tls";
   const checks = upstreams.length * checkDescriptors(checkHost);
   const fixed = SERVICE_DESCRIPTORS + MORE_DESCRIPTORS[kind] + checks;
-  const more = kind === "tls" && acceptProxy !== "none" ? 2 : 0;
-  const each = (kind === "plain" ? 3 : 5 + more) + MORE_EACH[kind];
+  // Those whose header has not come yet, and over TLS the way through the loopback.
+  const more = acceptProxy === "none" ? 0 : kind === "plain" ? 1 : 3;
+  const each = (kind === "plain" ? 3 : 5) + more + MORE_EACH[kind];
   return { asked: maxConnections, each, fixed };
 }
 

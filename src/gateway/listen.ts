@@ -130,7 +130,7 @@ export async function listen(
   const onShortage = () => {
     for (let i = 0; i < GIVE_WAY_MAX && (server.giveWay() || relieve()); i++);
   };
-  const announced = Announced.of(settings.acceptProxy, context);
+  const announced = Announced.of(settings, context);
   let relieve = () => false;
   let port: HttpPort | string;
   if (tls === undefined) {
@@ -197,17 +197,24 @@ class Announced {
   readonly #versions: ProxyVersions;
   readonly #clock: Clock;
   readonly #missing: MissingHeaders;
+  readonly #max: number;
   #acceptee: AcceptProxy | undefined;
 
   static of(
-    versions: ProxyVersions | undefined,
+    { acceptProxy, connectionsMax }: ListenSettings,
     context: ListenContext,
   ): Announced | undefined {
-    return versions === undefined ? undefined : new Announced(versions, context);
+    if (acceptProxy === undefined) return undefined;
+    return new Announced(acceptProxy, connectionsMax, context);
   }
 
-  private constructor(versions: ProxyVersions, { clock, publish }: ListenContext) {
+  private constructor(
+    versions: ProxyVersions,
+    connectionsMax: number,
+    { clock, publish }: ListenContext,
+  ) {
     this.#versions = versions;
+    this.#max = connectionsMax;
     this.#clock = clock;
     const tell = (client: string, count: number) =>
       publish({ type: "proxyHeader.missing", client, count });
@@ -220,7 +227,8 @@ class Announced {
 
   /** Reads the headers before `inner` gets the connections. */
   before(inner: Acceptee): Acceptee {
-    return this.#acceptee = new AcceptProxy(inner, this.#versions, this.#clock, this.#missing);
+    const [versions, clock, missing] = [this.#versions, this.#clock, this.#missing];
+    return this.#acceptee = new AcceptProxy(inner, versions, clock, missing, this.#max);
   }
 
   close(): void {

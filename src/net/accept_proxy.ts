@@ -8,7 +8,7 @@ import type { Conn } from "./conn.ts";
 import { type ProxyVersions, readProxyHeader } from "./proxy_protocol.ts";
 import type { Acceptee } from "./transport.ts";
 
-/** Connections that may be without their header at one time. */
+/** Connections that may be without their header at one time, at most. */
 const READING_MAX = 1_024;
 /** Clients without a header are reported at most once in this time, in milliseconds. */
 const LOG_INTERVAL_MS = 10_000;
@@ -46,9 +46,18 @@ export class AcceptProxy implements Acceptee {
   readonly #clock: Clock;
   readonly #missing: MissingHeaders;
   readonly #reading = new Set<Conn>();
+  readonly #readingMax: number;
   #wake = () => {};
 
-  constructor(inner: Acceptee, versions: ProxyVersions, clock: Clock, missing: MissingHeaders) {
+  /** `connectionsMax`: the most connections of `inner`; at most as many, but not over 1024, may lack their header. */
+  constructor(
+    inner: Acceptee,
+    versions: ProxyVersions,
+    clock: Clock,
+    missing: MissingHeaders,
+    connectionsMax: number,
+  ) {
+    this.#readingMax = Math.min(READING_MAX, connectionsMax);
     this.#inner = inner;
     this.#versions = versions;
     this.#clock = clock;
@@ -56,11 +65,11 @@ export class AcceptProxy implements Acceptee {
   }
 
   get hasRoom(): boolean {
-    return this.#reading.size < READING_MAX && this.#inner.hasRoom;
+    return this.#reading.size < this.#readingMax && this.#inner.hasRoom;
   }
 
   async room(): Promise<void> {
-    while (this.#reading.size >= READING_MAX) {
+    while (this.#reading.size >= this.#readingMax) {
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
     await this.#inner.room();
