@@ -33,6 +33,9 @@ const LISTEN_MAX_MS = 20_000;
 const RESIDENT_MAX = 4 * 2 ** 30;
 /** The time until the work of the start is over: the first checks, and V8's compilation. */
 const SETTLE_MS = 2_000;
+/** The same for many services: what only the start needed is given back, and each start was an incident of 10 s. */
+const MANY = 200;
+const SETTLE_MANY_MS = 12_000;
 /** How long the idle process is watched. Upstreams are checked each 2 s. */
 export const WATCH_SECONDS = 5;
 /** Programs of the table, beside ours. */
@@ -110,7 +113,7 @@ async function measureIdle(
   await using program = new Background([...pinned, ...command], true);
   const hasAll = await listen(program.pid, port, count);
   const seconds = hasAll ? (performance.now() - startedAt) / 1_000 : NaN;
-  if (hasAll) await pause(SETTLE_MS);
+  if (hasAll) await pause(count < MANY ? SETTLE_MS : SETTLE_MANY_MS);
   const before = cpuTime(program.pid);
   const watchedAt = performance.now();
   if (hasAll) await pause(1_000 * watchSeconds);
