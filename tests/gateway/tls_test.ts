@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
 import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
-import { certificate, tlsTest } from "./certificate.ts";
+import { writeCertificate } from "../../src/net/testing/certificate.ts";
+import { tlsTest } from "./certificate.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import {
   GatewayFixture,
@@ -124,7 +125,7 @@ tlsTest("a certificate that changes is served to new clients, a broken one is no
     const warned = () => fixture.events.some((event) => event.type === "config.warned");
     await withTestDeadline("a warning", becomesTrue(warned));
     assert(await isServed(tls));
-    const renewed = await certificate(folder);
+    const renewed = await writeCertificate(folder);
     await Deno.copyFile(renewed.certPath, tls.certPath);
     await Deno.copyFile(renewed.keyPath, tls.keyPath);
     await clock.advance(10_000);

@@ -6,6 +6,7 @@ import { denoConn } from "./conn.ts";
 import { serveListener } from "./listener.ts";
 import { denoSockets, dialer, type DialOptions } from "./transport.ts";
 import { Deadlines } from "../deadlines.ts";
+import { certificateFor } from "../testing/certificate.ts";
 import { serveFetch } from "../../http1/fetch_app.ts";
 import { Server } from "../../http1/server.ts";
 
@@ -66,26 +67,8 @@ Deno.test("a peer that does not speak TLS is a fault that proves that nothing wa
   listener.close();
 });
 
-/** A certificate for `name`, good for a day, that is its own authority. */
-async function certificate(name: string): Promise<{ cert: string; key: string }> {
-  const directory = await Deno.makeTempDir();
-  try {
-    const [key, cert] = [`${directory}/key.pem`, `${directory}/cert.pem`];
-    const { success, stderr } = await new Deno.Command("openssl", {
-      args: ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        .concat(["-keyout", key, "-out", cert, "-days", "1", "-subj", `/CN=${name}`])
-        .concat(["-addext", `subjectAltName=DNS:${name}`])
-        .concat(["-addext", "basicConstraints=critical,CA:FALSE"]),
-    }).output();
-    if (!success) throw new Error(new TextDecoder().decode(stderr));
-    return { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) };
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
-}
-
 Deno.test("TLS trusts the given authority, for the given name, and nothing else", async () => {
-  const { cert, key } = await certificate("up.test");
+  const { cert, key } = await certificateFor("up.test");
   const listener = Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert, key });
   const accepting = (async () => {
     for await (const conn of listener) {

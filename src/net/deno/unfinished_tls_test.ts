@@ -4,27 +4,13 @@ import { realClock } from "../../base/clock.ts";
 import { kernelUnsupportedReason } from "../../linux/unsupported_reason.ts";
 import { denoSockets, dialer } from "./transport.ts";
 import { UnfinishedTls } from "./unfinished_tls.ts";
-
-/** An own certificate of localhost, of no use to anybody else. */
-async function certificate(): Promise<{ cert: string; key: string }> {
-  const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
-  try {
-    const [key, cert] = [`${folder}/key.pem`, `${folder}/cert.pem`];
-    const args = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1
-      -subj /CN=localhost -keyout ${key} -out ${cert}`.split(/\s+/);
-    const { success, stderr } = await new Deno.Command("openssl", { args }).output();
-    if (!success) throw new Error(new TextDecoder().decode(stderr));
-    return { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) };
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+import { certificateFor } from "../testing/certificate.ts";
 
 const onLinux = { ignore: kernelUnsupportedReason() !== undefined };
 
 /** A TLS listener and clients of it that only connect, with the server's ends in the same order. */
 async function meet(hostname: string, count: number) {
-  const listener = Deno.listenTls({ hostname, port: 0, ...await certificate() });
+  const listener = Deno.listenTls({ hostname, port: 0, ...await certificateFor("localhost") });
   const clients: Deno.TcpConn[] = [];
   const served: Deno.TlsConn[] = [];
   for (let i = 0; i < count; i++) {
