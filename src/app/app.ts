@@ -7,6 +7,7 @@ import { type Address, formatAddress } from "../base/address.ts";
 import { realClock, sleep } from "../base/clock.ts";
 import { whenAborted } from "../base/deadline.ts";
 import type { Config, ServiceConfig } from "../config/options.ts";
+import type { EventStream } from "../events/stream.ts";
 import type { ProgramFiles } from "./files.ts";
 import { CoarseClock } from "../net/coarse_clock.ts";
 import { Programs } from "../hooks/program.ts";
@@ -22,7 +23,7 @@ import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
 import { LogLimiter } from "../base/log_limiter.ts";
 import { StateFolder } from "../state/state.ts";
 import type { Starter } from "./service.ts";
-import { shareDescriptors } from "./shares.ts";
+import { type Share, shareDescriptors } from "./shares.ts";
 import { Supervisor } from "./supervisor.ts";
 import { describe } from "../base/describe.ts";
 import { startThreads, type Threads, workersOf } from "./threads.ts";
@@ -173,6 +174,14 @@ export async function starterFor(config: ServiceConfig): Promise<Starter> {
   return (await import("./http_service.ts")).httpStarter(config);
 }
 
+function sharesOf(plans: readonly Plan[], events: EventStream): Share[] {
+  return plans.map(({ config: { name, origins }, starter: { need } }) => ({
+    need,
+    isExplicit: origins.maxConnections !== "default",
+    publish: events.scope(name),
+  }));
+}
+
 async function serve(
   plans: readonly Plan[],
   config: Config,
@@ -184,7 +193,7 @@ async function serve(
   orders: Orders,
   started: () => Promise<void>,
 ): Promise<RunOutcome> {
-  const { process: { admin, drainDelay, drainTimeout, socketMode, origins } } = config;
+  const { admin, drainDelay, drainTimeout, socketMode, origins } = config.process;
   const { events } = reports;
   await using programs = new Programs(realClock, orders.stopNow);
   await using threads = startThreads(config.services, workersOf(config), events.scope(""));
@@ -194,14 +203,8 @@ async function serve(
     return cuts.reduce((sum, cut) => sum + cut, 0);
   };
   const instance = crypto.randomUUID().slice(0, 8);
-  const shares = shareDescriptors(
-    plans.map(({ config: { name, origins }, starter: { need } }) => ({
-      need,
-      isExplicit: origins.maxConnections !== "default",
-      publish: events.scope(name),
-    })),
-    threads.descriptors,
-  );
+  const shares = shareDescriptors(sharesOf(plans, events), threads.descriptors);
+  reports.controlConnectionsMax = shares.control;
   for (const [place, plan] of plans.entries()) {
     const service = await startPlan(plan, {
       ...{ programs, threads, instance, reports, state, accessLogs, socketMode },

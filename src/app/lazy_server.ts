@@ -16,12 +16,14 @@ export class LazyServer implements Acceptee {
     this.#load = load;
   }
 
+  /** While the code is loaded, there is room for the first client alone: the limit is not in force yet. */
   get hasRoom(): boolean {
-    return this.#server?.hasRoom ?? true;
+    return this.#server?.hasRoom ?? this.#loading === undefined;
   }
 
-  room(): Promise<void> {
-    return this.#server?.room() ?? Promise.resolve();
+  async room(): Promise<void> {
+    const server = this.#server ?? await this.#loading?.catch(() => undefined);
+    await server?.room();
   }
 
   /** Rejects, and the connection is closed, if the code cannot be loaded; the next client tries again. */

@@ -49,6 +49,18 @@ Deno.test("a server that cannot be loaded is tried again for the next client", a
   assertEquals([closed, served], [1, ["b"]]);
 });
 
+Deno.test("while the server is loaded, there is room for one client", async () => {
+  const { server } = noting();
+  const loading = Promise.withResolvers<Server>();
+  const lazy = new LazyServer(() => loading.promise);
+  const serving = lazy.serve(CONN, "a");
+  assertEquals(lazy.hasRoom, false);
+  const room = lazy.room();
+  loading.resolve({ ...server, hasRoom: true } as Server);
+  await Promise.all([serving, room]);
+  assertEquals(lazy.hasRoom, true);
+});
+
 Deno.test("ending a server that was never loaded loads nothing", async () => {
   let loads = 0;
   const lazy = new LazyServer(() => Promise.resolve(++loads).then(() => noting().server));

@@ -20,7 +20,7 @@ import { IncidentStore } from "../incidents/store.ts";
 import { Notices } from "../report/notices.ts";
 import { sentenceOf } from "../report/lines.ts";
 import { Log, type Sink } from "../report/log.ts";
-import { measure } from "../net/descriptors.ts";
+import { CONTROL_MAX, measure } from "../net/descriptors.ts";
 import type { Server } from "../http1/server.ts";
 import { LazyServer } from "./lazy_server.ts";
 import { Webhook } from "../report/webhook.ts";
@@ -39,6 +39,8 @@ export class Reports implements AsyncDisposable {
   readonly views: ServiceView[] = [];
   /** True as soon as the process begins to shut down; for balancers. */
   isStopping = false;
+  /** Most clients of the control socket at one time; set before the first of them is served. */
+  controlConnectionsMax = CONTROL_MAX;
   readonly #clock: Clock;
   readonly #config: Config;
   readonly #version: string;
@@ -165,7 +167,11 @@ export class Reports implements AsyncDisposable {
       return credentials === undefined ? "a local user" : describeUser(credentials);
     };
     const app = adminApp({ ...this.#settings(this.views), nameOf }, "operator", "all");
-    return adminServer(app, { clock: this.#clock, publish: this.events.scope("") });
+    return adminServer(app, {
+      clock: this.#clock,
+      publish: this.events.scope(""),
+      connectionsMax: this.controlConnectionsMax,
+    });
   }
 
   /** Ends the live feeds and sends the last notices and log lines, within a bounded time. */

@@ -8,6 +8,7 @@ import {
   ADMIN_MAX,
   type Budget,
   budget,
+  CONTROL_MAX,
   type Descriptors,
   measure,
   type Need,
@@ -28,7 +29,7 @@ export function checkDescriptors(checkHost: unknown): number {
 }
 
 /**
- * How many clients each service, in order, and the admin listener may have at one time. Publishes one event
+ * How many clients each service, in order, the admin listener and the control socket may have at one time. Publishes one event
  * for each service that gets fewer than it asked for: a warning if the operator set the number, else a piece
  * of information. With `descriptors` undefined (the system cannot be asked) every service gets what it asked
  * for. `reserved` are taken by what all services share.
@@ -39,7 +40,11 @@ export function shareDescriptors(
   descriptors: Descriptors | undefined = measure(),
 ): Budget {
   if (descriptors === undefined) {
-    return { clients: services.map(({ need }) => need.asked), admin: ADMIN_MAX };
+    return {
+      clients: services.map(({ need }) => need.asked),
+      admin: ADMIN_MAX,
+      control: CONTROL_MAX,
+    };
   }
   const { limit } = descriptors;
   const open = descriptors.open + reserved;

@@ -1,6 +1,6 @@
 /**
  * How many clients the limit of descriptors allows. Further clients wait to be accepted, so that established
- * sessions, checks, scripts and the admin listener never lack a descriptor: a process without any can neither
+ * sessions, checks, scripts, the admin listener and the control socket never lack a descriptor: a process without any can neither
  * check its upstreams nor fail over. Pure, except for `measure`.
  */
 import { openDescriptors } from "../linux/open_descriptors.ts";
@@ -32,6 +32,11 @@ const RESERVE = 24;
 export const ADMIN_MAX = 64;
 const ADMIN_MIN = 2;
 const ADMIN_SHARE = 16;
+/** The same for clients of the control socket; what it takes beside: its loop, and connections beyond the limit. */
+export const CONTROL_MAX = 16;
+const CONTROL_MIN = 2;
+const CONTROL_SHARE = 32;
+const CONTROL_FIXED = 14;
 
 /** What each part of the process may use. */
 export interface Budget {
@@ -39,6 +44,8 @@ export interface Budget {
   readonly clients: readonly number[];
   /** How many clients of the admin listener there may be at one time. */
   readonly admin: number;
+  /** How many clients of the control socket there may be at one time. */
+  readonly control: number;
 }
 
 /**
@@ -47,11 +54,16 @@ export interface Budget {
  */
 export function budget(needs: readonly Need[], { limit, open }: Descriptors): Budget {
   const fixed = needs.reduce((sum, need) => sum + need.fixed, 0);
-  const free = Math.max(0, limit - open - RESERVE - fixed);
+  const free = Math.max(0, limit - open - RESERVE - CONTROL_FIXED - fixed);
   const admin = Math.max(ADMIN_MIN, Math.min(ADMIN_MAX, Math.floor(free / ADMIN_SHARE)));
+  const control = Math.max(CONTROL_MIN, Math.min(CONTROL_MAX, Math.floor(free / CONTROL_SHARE)));
   const wanted = needs.reduce((sum, { asked, each }) => sum + asked * each, 0);
-  const share = Math.min(1, Math.max(0, free - admin) / Math.max(1, wanted));
-  return { admin, clients: needs.map(({ asked }) => Math.max(1, Math.floor(asked * share))) };
+  const share = Math.min(1, Math.max(0, free - admin - control) / Math.max(1, wanted));
+  return {
+    admin,
+    control,
+    clients: needs.map(({ asked }) => Math.max(1, Math.floor(asked * share))),
+  };
 }
 
 /**

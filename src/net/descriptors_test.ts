@@ -4,16 +4,18 @@ import { budget, measure, type Need } from "./descriptors.ts";
 const need = (asked: number, each = 2, fixed = 10): Need => ({ asked, each, fixed });
 
 Deno.test("with enough descriptors, each service has what was configured", () => {
-  const { clients, admin } = budget([need(10_000), need(500, 5)], { limit: 100_000, open: 30 });
-  assertEquals([clients, admin], [[10_000, 500], 64]);
+  const all = budget([need(10_000), need(500, 5)], { limit: 100_000, open: 30 });
+  assertEquals(all, { clients: [10_000, 500], admin: 64, control: 16 });
 });
 
 Deno.test("without enough, all services give up the same share, and the fixed descriptors stay free", () => {
   const needs = [need(10_000), need(1_000, 3)];
   for (const limit of [96, 256, 1_024, 4_096]) {
-    const { clients, admin } = budget(needs, { limit, open: 25 });
+    const { clients, admin, control } = budget(needs, { limit, open: 25 });
     const used = needs.reduce((sum, { each, fixed }, i) => sum + fixed + each * clients[i]!, 0);
-    assert(25 + 24 + used + admin <= limit, `${limit}: ${clients} and ${admin}`);
+    // The control socket itself takes fourteen.
+    const most = 25 + 24 + used + admin + control + 14;
+    assert(most <= limit, `${limit}: ${clients}, ${admin} and ${control}`);
     assert(clients[0]! > clients[1]!);
   }
 });
@@ -21,6 +23,7 @@ Deno.test("without enough, all services give up the same share, and the fixed de
 Deno.test("each service may have at least one client, however few descriptors there are", () => {
   assertEquals(budget([need(10_000), need(1)], { limit: 40, open: 30 }), {
     admin: 2,
+    control: 2,
     clients: [1, 1],
   });
 });
