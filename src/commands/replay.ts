@@ -133,6 +133,7 @@ function outcomeOf(decided: readonly Decided[]): ReplayOutcome {
     if (event.type === "clients.held" || event.type === "clients.refused") lostAt ??= at;
     if (event.type === "promotion.started") moves++;
     const isOpen = event.type === "promotion.finished" || event.type === "service.returned" ||
+      event.type === "service.continued" ||
       event.type === "service.failedOpen";
     if (!isOpen || openAt !== undefined) continue;
     openAt = at;

@@ -1,10 +1,14 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { memoryOf } from "../failover/memory.ts";
+import { initialState, type Input } from "../failover/state.ts";
+import { POLICY } from "../failover/testing/policy.ts";
+import { replay } from "../incidents/replay.ts";
 import type { IncidentRecord } from "../incidents/record.ts";
 import type { Recorded } from "../incidents/recording.ts";
 import { Live } from "../incidents/testing/live.ts";
 import { REFUSED } from "../incidents/testing/incident_fixture.ts";
 import { readArguments } from "./arguments.ts";
-import { replayCommand } from "./replay.ts";
+import { findings, replayCommand } from "./replay.ts";
 
 async function incident(): Promise<{ record: IncidentRecord; recorded: Recorded }> {
   await using live = new Live();
@@ -66,4 +70,35 @@ Deno.test("an unknown incident is 1, a wrong option 2, a line each", async () =>
   const wrong = await run(["x", "--with", "fail_threshold=lots"]);
   assertEquals(wrong.code, 2);
   assertMatch(wrong.err, /^failover: Cannot use "lots" as fail_threshold: expected [^\n]*$/);
+});
+
+Deno.test("an upstream that served on after a restart is compared with the one that would have", () => {
+  const upstreams = ["a", "b"].map((name, rank) => ({
+    name,
+    rank,
+    address: { kind: "tcp" as const, host: name, port: 1 },
+  }));
+  const memory = { ...memoryOf(initialState(upstreams, 0)), served: "b", lastChosen: "b" };
+  const result = (upstream: string, passed: boolean): Input => ({
+    type: "probed",
+    upstream,
+    result: { passed, tookMs: 1, reason: "", evidence: passed ? "passed" : "refused" },
+    stage: 0,
+  });
+  const inputs = {
+    start: initialState(upstreams, 0, memory),
+    entries: [
+      { at: 10, input: { type: "begun" } as const },
+      { at: 12, input: result("a", true) },
+      { at: 13, input: result("b", false) },
+      { at: 2_013, input: result("b", true) },
+    ],
+    ...{ policy: { ...POLICY, fall: 3 }, pace: { steadyMs: 2_000, doubtMs: 500 } },
+    ...{ wallOffset: 0, isCutOff: false, decided: [] },
+  };
+  const recorded = { ...inputs, decided: replay(inputs) };
+  const record = { id: "x", began: new Date(10).toISOString() } as IncidentRecord;
+  const policy = { ...recorded.policy, fall: 1 };
+  const { difference } = findings(record, recorded, ["fail_threshold=1"], policy);
+  assertMatch(difference!, /^a would have served instead of b, 2s earlier; /);
 });
