@@ -1,0 +1,27 @@
+import { assertEquals } from "@std/assert";
+import { configOf } from "../config/testing/config.ts";
+import { unusableEngines } from "./engines.ts";
+import { unsupportedReason } from "./threads.ts";
+
+const TCP = ["--port", "1", "--hosts", "a:1"];
+const HTTPS = ["--primary", "https://a.example", "--backup", "http://b.example"];
+
+Deno.test("an engine that is not demanded is never an error", async () => {
+  for (const relay of ["auto", "stream"]) {
+    assertEquals(await unusableEngines(configOf([...TCP, "--relay", relay])), []);
+    assertEquals(await unusableEngines(configOf([...HTTPS, "--relay", relay])), []);
+  }
+});
+
+Deno.test("an engine that is demanded must be able to run here", async () => {
+  const lines = await unusableEngines(configOf([...TCP, "--relay", "splice"]));
+  const reason = unsupportedReason();
+  const line = `Cannot use the relay engine splice: ${reason} (from flag --relay)`;
+  assertEquals(lines, reason === undefined ? [] : [line]);
+});
+
+Deno.test("a service that speaks TLS cannot have the sockets of Linux, which is said once", async () => {
+  const lines = await unusableEngines(configOf([...HTTPS, "--relay", "splice"]));
+  assertEquals(lines.length, 1);
+  assertEquals(lines[0]!.startsWith("Cannot use the relay engine splice: "), true);
+});
