@@ -104,7 +104,7 @@ Deno.test("--print-config shows each value with its origin", async () => {
   });
 
   assertEquals(run.code, 0, run.stderr.join("\n"));
-  const line = (name: string) => run.stdout.find((each) => each.includes(name)) ?? "";
+  const line = (name: string) => run.stdout.find((each) => each.startsWith(`${name}:`)) ?? "";
   assertMatch(line("bind"), /81.*--port|81.*-p/);
   assertMatch(line("max_backoff"), /7s.*MAX_BACKOFF/);
   assertMatch(line("fail_threshold"), /6.*FAILOVER_FAIL_THRESHOLD/);
