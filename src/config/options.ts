@@ -178,7 +178,7 @@ export const OPTIONS = {
   ),
   maxConnectionsPerClient: clients(
     count(1),
-    "Of these at most so many from one client, which is an IPv4 address or a /64 of IPv6; more are closed at once; by default without limit",
+    "Connections of one client, which is an IPv4 address or a /64 of IPv6; more are closed at once; by default without limit",
   ),
   maxConnections: clients(count(1), "Clients at one time; more wait to be accepted", {
     default: "10000",
@@ -242,7 +242,7 @@ export const OPTIONS = {
   ),
   requestId: upstreams(
     flag,
-    "Give each request an X-Request-Id, that of the client if it is fit, and tell upstream and client",
+    "Give each request an X-Request-Id, or keep a harmless one of the client, for upstream, client and access log",
     { default: "off" },
   ),
   honourIdempotencyKey: upstreams(
@@ -284,7 +284,7 @@ export const OPTIONS = {
   ),
   accessLog: reports(
     pathOrStdout,
-    "Write a line for each request to this file, or to stdout (-); a file that was moved is made anew, at SIGHUP at once",
+    "Write a line for each request to this file, or to stdout (-); a file that was moved is made again, at SIGHUP at once",
     { default: "off", scope: "service", mode: "http" },
   ),
   accessLogFormat: reports(
