@@ -55,6 +55,7 @@ export function scriptProbe(settings: CheckSettings, programs: Programs, publish
     });
     running.set(upstream.name, run);
     const ending = await run;
+    last = ending.lastLine ?? last;
     const known = answers.get(upstream.name) ?? new Answers();
     answers.set(upstream.name, known);
     if (ending.how !== "aborted" && known.isNew(ending, last)) {

@@ -226,3 +226,8 @@ Deno.test("a check waits until the last one for the same upstream has really end
   for (const end of programs.begun) end(ending);
   assertEquals((await Promise.all(asked)).map(({ passed }) => passed), [false, true, true]);
 });
+
+Deno.test("the last line of more output than is logged is the reason too", async () => {
+  await using check = await Check.write("seq 1 30000; echo 'in recovery'; exit 3");
+  assertEquals((await check.ask()).reason, "check exited with 3: in recovery");
+});

@@ -30,6 +30,8 @@ export class Output {
   readonly #readers: ReadableStreamBYOBReader[] = [];
   /** Functions that each end one pause. */
   readonly #pauses = new Set<() => void>();
+  /** The end of what was discarded. */
+  #tail = "";
   #left = OUTPUT_MAX;
   #cut = false;
   #closed = false;
@@ -46,6 +48,12 @@ export class Output {
     this.#onLine = onLine;
     this.#clock = clock;
     this.finished = Promise.all(pipes.map((pipe) => this.#read(pipe))).then(() => {});
+  }
+
+  /** The last line that is not blank, if it was discarded. */
+  get lastDiscarded(): string | undefined {
+    const line = this.#tail.trimEnd().split("\n").at(-1)!.trim();
+    return line === "" ? undefined : line.slice(0, LINE_MAX);
   }
 
   /** Stops reading and closes the pipes: a process that writes into one afterwards gets SIGPIPE. */
@@ -73,6 +81,7 @@ export class Output {
       begun = lines.pop()!;
       for (const line of lines) this.#line(line);
       if (kept.length < next.value.length) {
+        this.#keepTail(next.value);
         this.#line(begun);
         this.#noteCut();
         begun = "";
@@ -89,12 +98,18 @@ export class Output {
       const next = await reader.read(buffer);
       if (next.done) return;
       this.#noteCut();
+      this.#keepTail(next.value);
       buffer = new Uint8Array(next.value.buffer);
       discarded += next.value.length;
       if (discarded < DISCARDED_AT_ONCE) continue;
       discarded -= DISCARDED_AT_ONCE;
       await this.#pause();
     }
+  }
+
+  #keepTail(bytes: Uint8Array): void {
+    const text = new TextDecoder().decode(bytes.subarray(-LINE_MAX));
+    this.#tail = (this.#tail + text).slice(-LINE_MAX);
   }
 
   #pause(): Promise<void> {

@@ -45,6 +45,8 @@ export interface Ending {
    * the program ran, and whether all of it did. One that succeeded and was removed meanwhile did run.
    */
   readonly isFileChanged?: true;
+  /** The last line, if the program printed more than is passed on as lines. */
+  readonly lastLine?: string;
   readonly tookMs: number;
   /** For a person: the end of a sentence that begins with the program, such as `exited with 3`. */
   readonly reason: string;
@@ -118,7 +120,11 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
     const { code, signal } = await child.status;
     const seen = fileChange(path, before);
     const change = code === 0 && seen === "removed" ? undefined : seen;
-    const flaw = change === undefined ? {} : { isFileChanged: true as const };
+    const { lastDiscarded: lastLine } = output;
+    const flaw = {
+      ...change === undefined ? {} : { isFileChanged: true as const },
+      ...lastLine === undefined ? {} : { lastLine },
+    };
     const also = change === undefined ? "" : `, and its file was ${change} meanwhile`;
     if (signal !== null) return { ...ended("signalled", `was ended by ${signal}${also}`), ...flaw };
     return { ...ended("exited", `exited with ${code}${also}`), code, ...flaw };

@@ -125,6 +125,12 @@ tlsTest("a certificate that changes is served to new clients, a broken one is no
     const warned = () => fixture.events.some((event) => event.type === "config.warned");
     await withTestDeadline("a warning", becomesTrue(warned));
     assert(await isServed(tls));
+    // It is read again and again, and warned of once.
+    for (let time = 0; time < 3; time++) {
+      await clock.advance(10_000);
+      assert(await isServed(tls));
+    }
+    assertEquals(fixture.events.filter(({ type }) => type === "config.warned").length, 1);
     const renewed = await writeCertificate(folder);
     await Deno.copyFile(renewed.certPath, tls.certPath);
     await Deno.copyFile(renewed.keyPath, tls.keyPath);

@@ -64,6 +64,8 @@ export class TlsListener {
   #listener: Deno.TlsListener;
   #closed = false;
   #reloading = false;
+  /** Why the last changed certificate could not be used; reported once. */
+  #complaint: string | undefined;
   #cancelPoll = () => {};
 
   /** Throws what `Deno.listenTls` throws for an address or a certificate it does not take. */
@@ -108,13 +110,18 @@ export class TlsListener {
         cert: await Deno.readTextFile(certPath),
         key: await Deno.readTextFile(keyPath),
       };
-      if (this.#closed || (files.cert === cert && files.key === key)) return;
+      if (this.#closed) return;
+      if (files.cert === cert && files.key === key) return void (this.#complaint = undefined);
       // Tried on another port first: a bad pair must not replace the good one.
       Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert: files.cert, key: files.key }).close();
       this.#files = files;
+      this.#complaint = undefined;
     } catch (error) {
       // Usually the files are only partly written; the next reload finds them complete.
-      return this.#parts.onReload(error instanceof Error ? error.message : String(error));
+      const complaint = error instanceof Error ? error.message : String(error);
+      if (complaint === this.#complaint) return;
+      this.#complaint = complaint;
+      return this.#parts.onReload(complaint);
     }
     this.relisten();
   }
