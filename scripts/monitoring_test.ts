@@ -1,4 +1,4 @@
-/** The examples for monitoring: alerts and a dashboard that ask only for metrics which the proxy has. */
+/** The examples for monitoring: alerts and a dashboard whose queries use only metrics that the proxy has. */
 import { assert, assertEquals } from "@std/assert";
 import { testWithPrograms } from "../tests/harness/scenario.ts";
 import { metricsMarkdown } from "./events_reference.ts";
@@ -43,7 +43,7 @@ async function unknownMetrics(queries: readonly string[]): Promise<string[]> {
     ),
   );
   assert(known.size > 40, `${known.size} metrics found`);
-  // What stands in quotes are values of labels.
+  // Text in quotes is the value of a label.
   const named = queries.join("\n").replaceAll(/"[^"]*"/g, "").matchAll(
     /\b(failover|process|http_server)_\w+/g,
   );
@@ -56,7 +56,7 @@ async function promtool(args: readonly string[], cwd: string | URL): Promise<voi
   assert(success, new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr));
 }
 
-Deno.test("the dashboard asks only for metrics that there are, and its panels do not overlap", async () => {
+Deno.test("the dashboard uses only metrics that exist, and its panels do not overlap", async () => {
   const dashboard = await readDashboard();
   const { panels, templating } = dashboard;
   assertEquals(await unknownMetrics(queriesOf(dashboard)), []);
@@ -80,7 +80,7 @@ Deno.test("the dashboard asks only for metrics that there are, and its panels do
   }
 });
 
-Deno.test("the alerts ask only for metrics that there are, and each of them is tested", async () => {
+Deno.test("the alerts use only metrics that exist, and each of them is tested", async () => {
   const rules = await Deno.readTextFile(new URL("alerts.yaml", EXAMPLES));
   const queries = [...rules.matchAll(/^ {8}expr: (.*(?:\n {10}.*)*)/gm)].map(([, expr]) => expr!);
   const names = [...rules.matchAll(/^ {6}- alert: (\w+)$/gm)].map(([, name]) => name!);

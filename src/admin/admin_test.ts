@@ -208,7 +208,7 @@ Deno.test("an order must name its service if there are several", async () => {
   assertEquals(await status("failback?service=blog", { method: "POST" }), 409);
 });
 
-Deno.test("no web page but our own can give an order, and that only by a name of ours", async () => {
+Deno.test("only our own web page can give an order, and only under one of our host names", async () => {
   await using service = new TestService();
   await service.start(REFUSED, PASSED);
   await service.answer("a", PASSED, 2);
@@ -225,7 +225,7 @@ Deno.test("no web page but our own can give an order, and that only by a name of
   assert(service.controller.state.lastServed?.to === "b");
   const own = (host: string) =>
     status("failback", { method: "POST", headers: { "sec-fetch-site": "same-origin", host } });
-  // A page whose own name was made to resolve to us would be of the same origin, too.
+  // A page whose name was made to resolve to our address (DNS rebinding) would have the same origin, too.
   assertEquals(await own("evil.example:9911"), 421);
   assertEquals(await own("localhost:9911"), 202);
 });

@@ -82,7 +82,7 @@ Deno.test("every line of the metrics follows the grammar, and each family is dec
   for (const [, name, kind] of names) assertEquals(name!.endsWith("_total"), kind === "counter");
 });
 
-Deno.test("nobody would take over while the service is paused, or the other upstream drained", async () => {
+Deno.test("no upstream would take over while the service is paused, or the other upstream is drained", async () => {
   await using service = new TestService();
   await service.start(PASSED, PASSED);
   await service.answer("b", PASSED);

@@ -18,7 +18,7 @@ function change(hoursAgo: number, rest: Partial<Change>): Change {
   return { time, ...open, ...rest };
 }
 
-Deno.test("the day is made of stretches without a gap, also before the start and in outages", () => {
+Deno.test("the drawing of the last day has no gaps, also before the start and in outages", () => {
   const changes = [
     change(10, { admission: "closed", rank: null }),
     change(9, {}),
@@ -31,7 +31,7 @@ Deno.test("the day is made of stretches without a gap, also before the start and
   assertEquals(stretchesOf([], NOW).map(({ kind }) => kind), ["nothing"]);
 });
 
-Deno.test("the day is described in words, too", async () => {
+Deno.test("the last day is described in words, too", async () => {
   const text = String(await dayDrawing([change(30, {}), change(1, { rank: 1 })], NOW));
   assertStringIncludes(
     text,
@@ -39,7 +39,7 @@ Deno.test("the day is described in words, too", async () => {
   );
 });
 
-Deno.test("failed checks are lower than passed ones, and the drawing has words", async () => {
+Deno.test("failed checks are drawn lower than passed ones, and the drawing has a description", async () => {
   const result = { tookMs: 3, time: NOW };
   const text = String(
     await checksDrawing({
@@ -55,7 +55,7 @@ Deno.test("failed checks are lower than passed ones, and the drawing has words",
   assertStringIncludes(text, "&lt;refused&gt;");
 });
 
-Deno.test("the moments of an incident are in their order, with their distances", async () => {
+Deno.test("the moments of an incident are in order of time, with the time between them", async () => {
   const at = (ms: number) => new Date(NOW + ms).toISOString();
   const record = {
     began: at(0),

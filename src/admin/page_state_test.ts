@@ -14,7 +14,7 @@ async function textOf(
 const ordersIn = (text: string) =>
   [...text.matchAll(/data-order="(\w+)"/g)].map(([, name]) => name);
 
-Deno.test("the worst service comes first", async () => {
+Deno.test("the service in the worst state comes first", async () => {
   await using well = new TestService({ name: "well" });
   await using ill = new TestService({ name: "ill" });
   await well.start(PASSED, PASSED);
@@ -35,7 +35,7 @@ Deno.test("each upstream has its verdict, its checks, and what would change it",
   assertMatch(text, /<time datetime="[^"]+Z">/);
 });
 
-Deno.test("there are buttons only where orders are taken, and only for what is possible", async () => {
+Deno.test("there are buttons only if orders are accepted, and only for orders that are possible", async () => {
   await using service = new TestService({ name: "db" });
   await service.start(PASSED, PASSED);
   assertEquals(ordersIn(await textOf([service], "none")), []);
@@ -50,7 +50,7 @@ Deno.test("there are buttons only where orders are taken, and only for what is p
   assertEquals(ordersIn(await textOf([service], "all")), ["resume", "release", "undrain"]);
 });
 
-Deno.test("an incident can be unfolded to its moments and evidence", async () => {
+Deno.test("an incident can be expanded to show its moments and evidence", async () => {
   await using service = new TestService({ name: "db" });
   await service.start(PASSED, PASSED);
   await service.answer("a", REFUSED, 3);
@@ -64,7 +64,7 @@ Deno.test("an incident can be unfolded to its moments and evidence", async () =>
   assert(!text.includes("None is remembered"));
 });
 
-Deno.test("the rate is that of the clients between two looks", async () => {
+Deno.test("the rate is that of the clients between two updates", async () => {
   const counters = { accepted: 10 };
   await using service = new TestService({ name: "db", counters });
   await service.start(PASSED, PASSED);

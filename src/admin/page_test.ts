@@ -8,7 +8,7 @@ async function hashOf(text: string): Promise<string> {
   return btoa(String.fromCharCode(...new Uint8Array(bytes)));
 }
 
-Deno.test("the page is one file, whose policy allows its own script and style by their hashes alone", async () => {
+Deno.test("the page is one file, and its Content-Security-Policy allows only its own script and style, by their hashes", async () => {
   await using service = new TestService({ name: "<b>db</b>" });
   await service.start(PASSED, PASSED);
   const { clock, incidents, view } = service;
@@ -27,7 +27,7 @@ Deno.test("the page is one file, whose policy allows its own script and style by
   assertStringIncludes(policy, `script-src 'sha256-${await hashOf(script!)}'`);
   assertStringIncludes(policy, "default-src 'none'");
   assert(!policy.includes("unsafe"));
-  // Without a script it shows the state all the same.
+  // It shows the state without a script, too.
   const main = /<main[^>]*>(.*)<\/main>/s.exec(text)![1]!;
   assertStringIncludes(main, "a, the primary, serves");
   assertStringIncludes(main, "&lt;b&gt;db&lt;/b&gt;");

@@ -4,7 +4,7 @@ import { PASSED, REFUSED, TestService } from "./testing/service.ts";
 
 const SOURCE = { by: "ann", reason: "a new disk" };
 
-Deno.test("one sentence says who serves, and how bad that is", async () => {
+Deno.test("one sentence says which upstream is active, and how serious that is", async () => {
   await using service = new TestService({ name: "db" });
   const now = () => {
     const { mood, text } = serviceSentence(service.view.state());
@@ -25,7 +25,7 @@ Deno.test("one sentence says who serves, and how bad that is", async () => {
   assertStringIncludes(now()[1]!, "new clients wait");
 });
 
-Deno.test("it says who could take over, or why nobody could", async () => {
+Deno.test("a sentence says which upstream could take over, or why none could", async () => {
   await using service = new TestService();
   await service.start(PASSED, PASSED);
   assertEquals(readiness(service.view), "Yes: b");
@@ -37,7 +37,7 @@ Deno.test("it says who could take over, or why nobody could", async () => {
   assertEquals(readiness(service.view), "No: the service is paused");
 });
 
-Deno.test("orders that stand are told with who gave them and why", async () => {
+Deno.test("orders in force are shown with who gave them and why", async () => {
   await using service = new TestService();
   await service.start(PASSED, PASSED);
   assertEquals(ordersOf(service.view.state()), []);

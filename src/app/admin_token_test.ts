@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { configOf } from "../config/testing/config.ts";
 import { checkAdminToken, readAdminToken } from "./admin_token.ts";
 
-Deno.test("a token file holds one word; anything else is an error in one line", async () => {
+Deno.test("a token file contains one word; anything else is an error of one line", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const at = `${folder}/token`;

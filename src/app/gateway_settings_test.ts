@@ -50,7 +50,7 @@ Deno.test("the settings of a gateway are the options of its service", () => {
   assertEquals([pseudonym, errorPage], ["failover-1", DEFAULT_PAGE]);
 });
 
-Deno.test("there is an access log only where one is asked for, and its end waits for a second at most", async () => {
+Deno.test("there is an access log only if one is configured, and closing it takes a second at most", async () => {
   const clock = new ManualClock();
   const never = new Promise<never>(() => {});
   const parts = { clock, publish: () => {}, write: () => never };
@@ -70,7 +70,7 @@ Deno.test("there is an access log only where one is asked for, and its end waits
   await ending;
 });
 
-Deno.test("connections of one client are limited only if that is asked for, and refusals are published", () => {
+Deno.test("connections of one client are limited only if that is configured, and refusals are published", () => {
   const clock = new ManualClock();
   const events: Event[] = [];
   const context = { clock, publish: (event: Event) => void events.push(event) };

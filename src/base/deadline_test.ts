@@ -90,7 +90,7 @@ Deno.test("the abort of a signal can be awaited, also after it has happened", as
   await whenAborted(abort.signal);
 });
 
-Deno.test("work that has settled in time is told from work that has not, and no timer is left", async () => {
+Deno.test("work that settles before the deadline is distinguished from work that does not, and no timer is left", async () => {
   const clock = new ManualClock();
   const work = Promise.withResolvers<void>();
   const slow = settlesWithin(work.promise, 10, clock);

@@ -3,7 +3,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "./clock.ts";
 import { FILE_MS, FILE_SILENT, inFileTime } from "./file_time.ts";
 
-Deno.test("a file operation without an answer rejects after its time, and one with an answer does not", async () => {
+Deno.test("a file operation that does not complete rejects at its deadline, and one that completes does not", async () => {
   const clock = new ManualClock();
   const never = new Promise<never>(() => {});
   const late = assertRejects(() => inFileTime(never, clock), Error, FILE_SILENT);

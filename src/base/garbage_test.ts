@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { collectAlone, collectGarbage } from "./garbage.ts";
 
-/** In a process of its own, whose flags concern no other test. */
+/** Runs a program in a separate process, whose flags affect no other test. */
 async function run(program: string): Promise<string> {
   const source = JSON.stringify(import.meta.resolve("./garbage.ts"));
   const args = ["eval", "--no-check", `import * as garbage from ${source};${program}`];
@@ -12,13 +12,14 @@ async function run(program: string): Promise<string> {
 Deno.test("an object that nothing refers to any more is freed", async () => {
   const printed = await run(`
     const ref = new WeakRef({});
-    await new Promise((resolve) => setTimeout(resolve)); // a reference that was just made counts as one
+    // A new WeakRef keeps its object alive until the end of the turn.
+    await new Promise((resolve) => setTimeout(resolve));
     garbage.${collectGarbage.name}();
     console.log(ref.deref() === undefined);`);
   assertEquals(printed, "true\n");
 });
 
-Deno.test("a heap that is large is left to V8", async () => {
+Deno.test("a large heap is left to V8", async () => {
   const printed = await run(`
     const { runInNewContext } = await import("node:vm");
     const isExposed = () => runInNewContext("typeof gc") === "function";
@@ -28,7 +29,7 @@ Deno.test("a heap that is large is left to V8", async () => {
   assertEquals(printed, "false 1000000\n");
 });
 
-Deno.test("a thread that collects alone goes on to free young objects", async () => {
+Deno.test("a thread that collects without helper threads still frees young objects", async () => {
   const printed = await run(`
     garbage.${collectAlone.name}();
     let last;

@@ -8,7 +8,7 @@ Deno.test("a time falls into the first range whose end it does not exceed", () =
   assertEquals(histogram.sum, 6.6);
 });
 
-Deno.test("histograms of several threads add up, and go on where a thread before them ended", () => {
+Deno.test("histograms of several threads are added, and keep the counts of threads that have ended", () => {
   const memory = new Float64Array(cellsOf([1]));
   new Histogram([1], memory).add(500);
   new Histogram([1], memory).add(2_000);

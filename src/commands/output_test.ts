@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { OutputFailed, printLine } from "./output.ts";
 
-Deno.test("a line is written whole, however little the system takes at once", () => {
+Deno.test("a line is written completely, however few bytes each write accepts", () => {
   let written = "";
   printLine("größer", (bytes) => {
     written += String.fromCharCode(bytes[0]!);
@@ -13,7 +13,7 @@ Deno.test("a line is written whole, however little the system takes at once", ()
   );
 });
 
-Deno.test("a reader that has left is told apart from a disk that is full", () => {
+Deno.test("a closed pipe is distinguished from a full disk", () => {
   const failing = (error: Error) => () =>
     assertThrows(() =>
       printLine("x", () => {

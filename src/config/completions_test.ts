@@ -22,10 +22,10 @@ Deno.test("both names of the program are completed", () => {
   assertStringIncludes(fishCompletion(), "for name in failover flopsy\n");
 });
 
-Deno.test("an option of a few words offers these, one with a path offers files", () => {
+Deno.test("an option with a few possible values offers these, one with a path offers files", () => {
   const fish = fishCompletion();
   assertStringIncludes(fish, "-l relay -x -a 'auto stream splice' ");
-  // The N of its help stands for a number and is no word.
+  // The N of its help stands for a number and is not a possible value.
   assertStringIncludes(fish, "-l workers -x -a 'auto' ");
   assertStringIncludes(fish, "-l config -r -F ");
   assertStringIncludes(fish, "-l hold -x -d ");

@@ -1,8 +1,8 @@
-/** Options from environment variables, and variables that only look like ours. */
+/** Options from environment variables, and variables that only have the same prefix. */
 import { assertEquals } from "@std/assert";
 import { readEnvironment } from "./environment.ts";
 
-Deno.test("own names and general names are kept apart, and an empty variable is not set", () => {
+Deno.test("prefixed and general names are distinguished, and an empty variable counts as unset", () => {
   const { own, general, warnings } = readEnvironment({
     FAILOVER_HOLD: "5s",
     HOSTS: "a:1,b:1",
@@ -17,7 +17,7 @@ Deno.test("own names and general names are kept apart, and an empty variable is 
   assertEquals([own.shared, general.shared, warnings], [false, true, []]);
 });
 
-Deno.test("variables of links and of our own programs are no options, an unknown one is a warning", () => {
+Deno.test("variables of container links and of our own programs are not options, and an unknown one is a warning", () => {
   const { own, warnings } = readEnvironment({
     FAILOVER_SERVICE_HOST: "10.0.0.1",
     FAILOVER_PORT: "tcp://10.0.0.1:80",

@@ -35,7 +35,7 @@ Deno.test("several services share the options of the top level", () => {
   assertEquals(services!.get("db")!.entries.get("port")?.origin, "f.yaml line 4");
 });
 
-Deno.test("each key in a wrong place is one line that says where it belongs", () => {
+Deno.test("each key in a wrong place is an error of one line that says where it belongs", () => {
   const { errors } = readYaml(
     "f.yaml",
     "port: 1\nservices:\n  db:\n    name: x\n    log_level: debug\n    hots: a:1\n  web: 5\n",
@@ -49,7 +49,7 @@ Deno.test("each key in a wrong place is one line that says where it belongs", ()
   ]);
 });
 
-Deno.test("text that is no YAML, and YAML that is no mapping, are one line without the contents", () => {
+Deno.test("text that is not YAML, and YAML that is not a mapping, are errors of one line without the contents", () => {
   const broken = readYaml("f.yaml", 'webhook_url: "https://secret\n');
   assertEquals(broken.errors.length, 1);
   assert(broken.errors[0]!.startsWith("Cannot read f.yaml: "), broken.errors[0]);

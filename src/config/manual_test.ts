@@ -3,7 +3,7 @@ import { COMMAND_NAMES } from "./commands.ts";
 import { manualPage } from "./manual.ts";
 import { envOf, flagOf, KEYS } from "./options.ts";
 
-/** The page as a reader sees it: escapes and fonts are taken away. */
+/** The page as a reader sees it: without escapes and fonts. */
 const plain = manualPage().replaceAll("\\-", "-").replaceAll(/\\f[BIR]/g, "");
 
 Deno.test("the manual page has each option, its variable and each command", () => {
@@ -22,7 +22,7 @@ Deno.test("the manual page has each signal that the program handles", () => {
   }
 });
 
-Deno.test("no line of text is taken for a request of roff, and no hyphen for one of typography", () => {
+Deno.test("no line of text is read as a roff request, and each hyphen is printed as a minus sign", () => {
   const requests = new Set(
     manualPage().split("\n").filter((line) => /^[.']/.test(line)).map((line) => line.split(" ")[0]),
   );

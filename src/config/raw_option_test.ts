@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { didYouMean } from "./raw_option.ts";
 
-Deno.test("a word with a slip is answered with the known one, a different word with nothing", () => {
+Deno.test("a misspelt word gets the known word as a suggestion, a different word gets none", () => {
   const known = ["--primary", "--backup", "--hold"];
   assertEquals(didYouMean("--priamry", known), "; did you mean --primary?");
   assertEquals(didYouMean("--BACKUP", known), "; did you mean --backup?");

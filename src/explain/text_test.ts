@@ -26,7 +26,7 @@ const SERVICE: Explanation = {
   traps: ["no client may wait"],
 };
 
-Deno.test("each fault has its sum and its terms, and a fault that is not noticed says so", () => {
+Deno.test("each fault has its sum and its terms, and a fault that causes no failover says so", () => {
   assertEquals(explanationText([SERVICE]).split("\n"), [
     "orders (tcp): how long until clients are served again",
     "",

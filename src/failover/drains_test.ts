@@ -31,7 +31,7 @@ const orders = ({ effects }: StepContext) =>
       : [effect.do]
   );
 
-Deno.test("a refusal ends all sessions for good, silence spares those that move until it is proved", () => {
+Deno.test("a refused connection ends all sessions, a timeout spares those that transfer bytes until it is confirmed", () => {
   const refused = down();
   drainDown(refused, "a", failed("refused"), true, 3);
   assertEquals([orders(refused), refused.state.drains.size], [[["a", 3, false]], 0]);
@@ -44,7 +44,7 @@ Deno.test("a refusal ends all sessions for good, silence spares those that move 
   assertEquals(silent.state.drains.size, 0);
 });
 
-Deno.test("nothing ends where the policy keeps sessions, before the first epoch, or while it is up", () => {
+Deno.test("no session is ended if the policy keeps sessions, before the first epoch, or while the upstream is up", () => {
   const kept = down({ ...POLICY, sessionsOnDown: "keep" });
   drainDown(kept, "a", failed("refused"), true, 3);
   const first = down();

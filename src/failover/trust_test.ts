@@ -31,7 +31,7 @@ Deno.test("after a restart check programs trust the remembered upstream, or a pr
   assertEquals(after("a", { served: "a", unfinished }, true), ["a", "a"]);
 });
 
-Deno.test("check programs are told of a promotion until it is repeated or given up", () => {
+Deno.test("check programs are told about a promotion until it is repeated or abandoned", () => {
   const unfinished = { to: "b", from: "a" };
   const after = (who: WhoServed, isGivenUp = false) =>
     phaseForChecks({ ...START, remembered: { ...who, isGivenUp } });

@@ -18,7 +18,7 @@ function headOf(text: string): RequestHead {
   return head;
 }
 
-/** The one proxy that is trusted. */
+/** The only trusted proxy. */
 const PROXY = "192.0.2.200";
 
 function sentBy(peer: string, lines: string, requestId?: string): string[] {

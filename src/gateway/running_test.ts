@@ -42,7 +42,7 @@ const ORDER: DrainOrder = {
   reason: "connection refused",
 };
 
-Deno.test("an attempt in which no byte moves for too long is ended, and one that moves is not", async () => {
+Deno.test("an attempt that transfers no bytes for too long is ended, and one that transfers some is not", async () => {
   const { clock, running } = fixture(1_000);
   const [still, moving] = [1, 1].map((epoch) => new FakeAttempt(running, "a", epoch));
   for (let at = 0; at < 1_000 + 2 * TICK_MS; at += TICK_MS) {

@@ -1,4 +1,4 @@
-/** Heads as they are printed, and names and values that are refused. */
+/** Heads as they are serialized, and names and values that are refused. */
 import { assertEquals, assertThrows } from "@std/assert";
 import { type Fields, parseFields } from "./fields.ts";
 import { HeadWriter } from "./head_writer.ts";
@@ -12,7 +12,7 @@ function fieldsOf(text: string, side: "request" | "response" = "request"): Field
   return parseFields(bytes, 0, bytes.length, 100, side, [], side === "response") as Fields;
 }
 
-Deno.test("a head and its payload are printed in order", () => {
+Deno.test("a head and its payload are serialized in order", () => {
   const out = new HeadWriter();
   out.statusLine(200, "OK");
   out.line("X-Own", "a\u00e9");
@@ -29,7 +29,7 @@ Deno.test("a head and its payload are printed in order", () => {
   out.release();
 });
 
-Deno.test("no name, value or target can smuggle a line end into a head", () => {
+Deno.test("no name, value or target can inject a line break into a head", () => {
   const out = new HeadWriter();
   for (const [name, value] of [["", "a"], ["a b", "c"], ["a:", "c"], ["a", "b\r\nc: d"]] as const) {
     assertThrows(() => out.line(name, value), TypeError);
@@ -44,7 +44,7 @@ Deno.test("no name, value or target can smuggle a line end into a head", () => {
   out.release();
 });
 
-Deno.test("received lines are copied byte for byte; one that ended in LF alone ends in CRLF", () => {
+Deno.test("received lines are copied unchanged, except that a bare LF becomes CRLF", () => {
   const out = new HeadWriter();
   const exact = fieldsOf("A:  1 \r\nb: 2\r\nC: 3\r\n\r\n");
   for (const index of [0, 1]) out.copy(exact, index);
@@ -58,7 +58,7 @@ Deno.test("received lines are copied byte for byte; one that ended in LF alone e
   out.release();
 });
 
-Deno.test("chunks have their size in hexadecimal digits, an empty one is left out, the last one ends the body", () => {
+Deno.test("chunks have their size in hexadecimal, an empty chunk is omitted, and the last chunk ends the body", () => {
   const out = new HeadWriter();
   out.chunk(new Uint8Array(26).fill(97));
   out.chunk(new Uint8Array(0));

@@ -26,7 +26,7 @@ Deno.test("each field that matters is found, whatever the case of its name", () 
   assertEquals([found.expectsContinue, found.chunked, found.close], [true, false, false]);
 });
 
-Deno.test("fields that contradict each other are a fault of the sender", () => {
+Deno.test("contradictory fields are a fault of the sender", () => {
   for (
     const lines of [
       "Content-Length: 1\r\nTransfer-Encoding: chunked",
@@ -43,14 +43,14 @@ Deno.test("fields that contradict each other are a fault of the sender", () => {
   assert(answered instanceof Fault && answered.fault === "badResponse");
 });
 
-Deno.test("an expectation means nothing in HTTP/1.0, and an unknown one is refused in HTTP/1.1", () => {
+Deno.test("Expect is ignored in HTTP/1.0, and an unknown expectation is refused in HTTP/1.1", () => {
   const old = read("Expect: 100-continue", "request", 0);
   assert(!(old instanceof Fault) && !old.expectsContinue);
   const unknown = read("Expect: wonders");
   assert(unknown instanceof Fault && unknown.fault === "expectationUnknown");
 });
 
-Deno.test("an upgrade to HTTP/2 is not offered further", () => {
+Deno.test("an upgrade to HTTP/2 is not forwarded", () => {
   const fields = fieldsOf("Upgrade: h2c, websocket\r\nUpgrade: h2c");
   assertEquals([upgradeOffer(fields, 0), upgradeOffer(fields, 1)], ["websocket", ""]);
 });

@@ -25,7 +25,7 @@ Deno.test("how long clients waited is the upper end of a range, or null beyond t
   assertEquals(waits([101, 0, 99]), [null, null]);
 });
 
-Deno.test("times are in UTC, and each moment has its words", () => {
+Deno.test("times are in UTC, and each moment has a description", () => {
   const wallMs = Date.parse("2026-11-21T03:00:00.123Z");
   assertEquals(stampOf(wallMs), "20261121-030000.123");
   assertEquals(isoOf(wallMs), "2026-11-21T03:00:00.123Z");

@@ -47,7 +47,7 @@ Deno.test("nothing is added after the end", () => {
   assertEquals([recording.entries.length, recording.recorded.isCutOff], [1, false]);
 });
 
-Deno.test("a recording that is full says that it was cut off, and stays replayable", () => {
+Deno.test("a recording that reached its limit is marked as truncated, and can still be replayed", () => {
   const { recording, take } = fixture();
   take({ type: "begun" }, 0);
   for (let at = 1; at <= ENTRIES_MAX; at++) take(TICK, at);

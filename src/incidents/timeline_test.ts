@@ -24,7 +24,7 @@ function serving(rank: number): State {
   };
 }
 
-Deno.test("a state is remembered only if it differs from the one before", async () => {
+Deno.test("a state is recorded only if it differs from the one before", async () => {
   const clock = new ManualClock(0, Date.parse("2026-11-21T03:00:00Z"));
   const timeline = new Timeline(clock);
   for (const state of [START, START, serving(0), { ...serving(0), epoch: 9 }]) timeline.note(state);
@@ -55,7 +55,7 @@ Deno.test("the operator's hold and pause are changes too", () => {
   ]);
 });
 
-Deno.test("changes older than a day are forgotten but for the last one, and their number is limited", async () => {
+Deno.test("changes older than a day are dropped except the last one, and their number is limited", async () => {
   const clock = new ManualClock();
   const timeline = new Timeline(clock);
   timeline.note(serving(0));

@@ -44,7 +44,7 @@ Deno.test("the same policy makes the same decisions", async () => {
   assertEquals(opened(recorded.decided)?.to, "b");
 });
 
-Deno.test("a lower threshold is earlier by the checks that it saves, a higher one later", async () => {
+Deno.test("with a lower threshold the failover is earlier by the checks that it saves, with a higher one later", async () => {
   const recorded = await incident(down);
   assertEquals(laterBy(recorded, { fall: 2 }), -500);
   assertEquals(laterBy(recorded, { fall: 1 }), -1_000);
@@ -52,7 +52,7 @@ Deno.test("a lower threshold is earlier by the checks that it saves, a higher on
   assertEquals(laterBy(recorded, { fall: 6 }), 1_500);
 });
 
-Deno.test("a silent upstream costs its time-out at each check", async () => {
+Deno.test("an upstream that does not answer costs the timeout of each check", async () => {
   const recorded = await incident((live) => void live.answers.set("a", FROZEN));
   assertEquals(laterBy(recorded, { fall: 2 }), -1_000);
 });
@@ -101,7 +101,7 @@ Deno.test("triggers end as recorded, and the other policy decides what follows",
   assertEquals(tried.slice(0, 2), ["b", "c"]);
 });
 
-Deno.test("no hold refuses clients at once", async () => {
+Deno.test("without a hold clients are refused at once", async () => {
   const recorded = await incident(down);
   const { decided } = whatIf(recorded, { ...recorded.policy, holdMs: 0 });
   assert(decided.some(({ effect }) => effect.do === "refuse"));

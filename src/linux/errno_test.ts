@@ -1,4 +1,4 @@
-/** Error numbers: their words, and what they mean. */
+/** Error numbers: their descriptions, and what they mean. */
 import { assert, assertEquals } from "@std/assert";
 import {
   connectFaultOf,
@@ -14,7 +14,7 @@ import {
   isShortageErrno,
 } from "./errno.ts";
 
-Deno.test("a known number has words, an unknown one is shown", () => {
+Deno.test("a known number has a description, an unknown one is shown as a number", () => {
   assertEquals([errnoWords(-EMFILE), errnoWords(-9_999)], ["too many open files", "error 9999"]);
 });
 
@@ -27,7 +27,7 @@ Deno.test("a failed connect means what the common table says", () => {
   assert(connectShortageWords(-EADDRNOTAVAIL).includes("port"));
 });
 
-Deno.test("only exhausted resources of this machine are a shortage, and no success is", () => {
+Deno.test("only exhausted resources of this machine are a shortage, and success is not", () => {
   for (const result of [-EMFILE, -ENOMEM]) assert(isShortageErrno(result), `${result}`);
   for (const result of [0, 7, -ECONNRESET, -9_999]) assert(!isShortageErrno(result), `${result}`);
 });

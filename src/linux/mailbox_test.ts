@@ -37,7 +37,7 @@ class Fixture implements Disposable {
   }
 }
 
-Deno.test("messages are taken in their order, in the tick that they wake", onLinux, () => {
+Deno.test("messages are received in order, in the tick that they wake", onLinux, () => {
   using fixture = new Fixture();
   fixture.open();
   fixture.loop.tick(0);
@@ -48,7 +48,7 @@ Deno.test("messages are taken in their order, in the tick that they wake", onLin
   assertEquals([fixture.read, fixture.woken], [[1, 2, 3], woken + 1]);
 });
 
-Deno.test("messages that were posted before the mailbox was opened are taken", onLinux, () => {
+Deno.test("messages that were posted before the mailbox was opened are received", onLinux, () => {
   using fixture = new Fixture();
   fixture.post(1);
   fixture.open();

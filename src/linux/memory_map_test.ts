@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { unchangedFiles } from "./memory_map.ts";
 
-/** One mapping, as the kernel prints it, without the lines that are not looked at. */
+/** One mapping, as the kernel prints it, without the lines that are not parsed. */
 function mapping(line: string, anonymousKb = 0, swapKb = 0): string {
   return `${line}
 Rss:                 100 kB
@@ -23,7 +23,7 @@ Deno.test("code and constants of files can be dropped", () => {
   ]);
 });
 
-Deno.test("what was written to, can be written to or is no file stays", () => {
+Deno.test("mappings that were written to, that are writable or that have no file stay", () => {
   const kept = [
     mapping(code, 4),
     mapping(code, 0, 4),

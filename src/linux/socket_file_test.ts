@@ -20,7 +20,7 @@ Deno.test("a file that is not there has no mode to set", () => {
   assertEquals(setSocketMode("/nonexistent/a.sock", 0o600), -EACCES);
 });
 
-Deno.test("only the file that is meant is removed, and none that has taken its place", async () => {
+Deno.test("only our own socket file is removed, and no other file at the same path", async () => {
   const folder = await Deno.makeTempDir();
   const path = `${folder}/a.sock`;
   assertEquals(socketFileId(path), undefined);

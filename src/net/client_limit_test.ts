@@ -12,7 +12,7 @@ function limits(max: number, threads = 1) {
   return { tables, said, clock, made, limit: made[0]! };
 }
 
-Deno.test("a client has as many connections as it may, and another one when one has ended", () => {
+Deno.test("a client has as many connections as the limit allows, and a further one when one has ended", () => {
   const { limit } = limits(2);
   const [one, two] = [limit.enter("192.0.2.1"), limit.enter("192.0.2.1")];
   assertEquals(limit.enter("192.0.2.1"), undefined);
@@ -41,7 +41,7 @@ Deno.test("clients without an address are not limited", () => {
   assertEquals(limit.refused, 0);
 });
 
-Deno.test("what a client has in other threads counts, and is forgotten with them", () => {
+Deno.test("the connections of a client in other threads count until the thread has ended", () => {
   const { tables, made } = limits(2, 3);
   made[0]!.enter("192.0.2.1");
   const second = made[2]!.enter("192.0.2.1")!;
@@ -53,7 +53,7 @@ Deno.test("what a client has in other threads counts, and is forgotten with them
   assertNotEquals(made[2]!.enter("192.0.2.1"), undefined);
 });
 
-Deno.test("refusals are told at most once in ten seconds, with their number", () => {
+Deno.test("refusals are reported at most once in ten seconds, with their number", () => {
   const { limit, said, clock } = limits(1);
   limit.enter("192.0.2.1");
   for (let i = 0; i < 5; i++) limit.enter("192.0.2.1");
@@ -63,7 +63,7 @@ Deno.test("refusals are told at most once in ten seconds, with their number", ()
   assertEquals(said[1], ["192.0.2.1", 1, 5]);
 });
 
-Deno.test("a table in which thousands came and went has no more places in use than clients", () => {
+Deno.test("after thousands of clients have come and gone, the table has no more entries than there are clients", () => {
   const { tables, limit } = limits(3);
   const there: number[] = [];
   for (let i = 0; i < 20_000; i++) {

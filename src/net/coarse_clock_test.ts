@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { CoarseClock } from "./coarse_clock.ts";
 
-/** The latest that a callback may be, in milliseconds. */
+/** The longest delay of a callback, in milliseconds. */
 const LATE_MS = 16;
 
 Deno.test("a callback is never early and at most 16 ms late, near or far", async () => {
@@ -35,7 +35,7 @@ Deno.test("callbacks of the same moment share one timer, and an earlier one is n
   assertEquals(ran.at(-1), "late");
 });
 
-Deno.test("what a callback sets is called in its time, and what it cancels is not", async () => {
+Deno.test("a timer that a callback sets is called in time, and one that it cancels is not", async () => {
   const real = new ManualClock();
   const clock = new CoarseClock(real);
   const ran: string[] = [];
@@ -53,7 +53,7 @@ Deno.test("what a callback sets is called in its time, and what it cancels is no
   assertEquals(ran, ["first", "at once", "soon"]);
 });
 
-Deno.test("nothing is left of callbacks that were all cancelled", () => {
+Deno.test("no timer is left when all callbacks were cancelled", () => {
   const real = new ManualClock();
   const clock = new CoarseClock(real);
   const cancels = [1_000, 10, 5_000].map((ms) => clock.after(ms, () => {}));

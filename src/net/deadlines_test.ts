@@ -24,7 +24,7 @@ Deno.test("a bug in one deadline is reported, and the others still run", async (
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("time in which the process stood still does not count", async () => {
+Deno.test("time in which the process was suspended does not count", async () => {
   const manual = new ManualClock();
   let stoodStillMs = 0;
   const clock: Clock = {

@@ -89,7 +89,7 @@ const BAD: readonly Uint8Array[] = [
   v2(0x21, 0x11, Array(5_000).fill(0)),
 ];
 
-Deno.test("a header is read, in parts of any size, and no byte after it is asked for", () => {
+Deno.test("a header is parsed in parts of any size, and no byte after it is requested", () => {
   for (const [bytes, expected] of GOOD) {
     const followed = Uint8Array.from([...bytes, ...text("GET / HTTP/1.1\r\n\r\n")]);
     for (const step of [1, 2, 7, Infinity]) {
@@ -99,7 +99,7 @@ Deno.test("a header is read, in parts of any size, and no byte after it is asked
   }
 });
 
-Deno.test("what is not exactly a header is refused", () => {
+Deno.test("anything that is not exactly a header is refused", () => {
   for (const bytes of BAD) {
     for (const step of [1, Infinity]) {
       assertEquals(fed(bytes, "any", step).parsed, { is: "malformed" }, String(bytes));
@@ -107,7 +107,7 @@ Deno.test("what is not exactly a header is refused", () => {
   }
 });
 
-Deno.test("only the version that was asked for is taken", () => {
+Deno.test("only the configured version is accepted", () => {
   const [line] = GOOD[0]!;
   const [binary] = GOOD[4]!;
   assertEquals([fed(line, "v1").parsed.is, fed(binary, "v2").parsed.is], ["complete", "complete"]);
@@ -117,7 +117,7 @@ Deno.test("only the version that was asked for is taken", () => {
   ]);
 });
 
-Deno.test("whatever comes, the parser neither throws nor asks for too much", () => {
+Deno.test("whatever the input, the parser neither throws nor requests too many bytes", () => {
   const dice = new Dice(seedOr(1));
   for (let round = 0; round < 5_000; round++) {
     const [bytes] = GOOD[dice.under(GOOD.length)]!;

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { fakePair } from "./testing/fake_conn.ts";
 import { tunnel } from "./tunnel.ts";
 
-Deno.test("bytes pass both ways, an end passes alone, and all bytes are counted", async () => {
+Deno.test("bytes are forwarded both ways, each end of stream separately, and all bytes are counted", async () => {
   const [client, ours] = fakePair(4);
   const [theirs, upstream] = fakePair(4);
   const done = tunnel(ours, theirs);

@@ -18,7 +18,7 @@ const FULL: Memory = {
   pinned: "a:1",
 };
 
-Deno.test("a memory is read as it was written, whatever the machine's time is then", () => {
+Deno.test("a memory is read as it was written, whatever the machine's clock is then", () => {
   const text = textOf("db", FULL, OFFSET_MS);
   assertEquals(memoryFrom("db", text, OFFSET_MS), FULL);
   const later = memoryFrom("db", text, OFFSET_MS + 5_000);
@@ -28,7 +28,7 @@ Deno.test("a memory is read as it was written, whatever the machine's time is th
   assertEquals(memoryFrom("db", textOf("db", nothing, OFFSET_MS), OFFSET_MS), nothing);
 });
 
-Deno.test("the file is for people, too: fields in words and times in UTC", () => {
+Deno.test("the file is readable for people: fields have words and times are in UTC", () => {
   const text = textOf("db", FULL, OFFSET_MS);
   assert(text.includes('"served": "a:1"') && text.endsWith("}\n"), text);
   assert(text.includes('"since": "2026-01-01T00:00:07.000Z"'), text);

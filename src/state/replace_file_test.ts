@@ -19,7 +19,7 @@ Deno.test("a file is replaced as a whole, and only its owner can read it", () =>
     assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name), ["a.json"]);
   }));
 
-Deno.test("what a crash left half written beside the file is replaced", () =>
+Deno.test("a partly written file that a crash left beside the file is replaced", () =>
   inFolder(async (folder) => {
     await Deno.writeTextFile(
       `${folder}/a.json.new`,

@@ -38,7 +38,7 @@ class Fixture implements AsyncDisposable {
   }
 }
 
-Deno.test("what was kept is remembered by the next process, for each service", async () => {
+Deno.test("the next process remembers what was stored, for each service", async () => {
   await using fixture = await Fixture.make();
   {
     await using first = await fixture.open("db", "web");
@@ -82,7 +82,7 @@ Deno.test("a folder that another process uses is refused, and free again when th
   await (await fixture.open("db"))[Symbol.asyncDispose]();
 });
 
-Deno.test("a damaged file, and a file in the place of the folder, are each one line", async () => {
+Deno.test("a damaged file, and a file in the place of the folder, are errors of one line", async () => {
   await using fixture = await Fixture.make();
   await Deno.mkdir(fixture.folder);
   await Deno.writeTextFile(fixture.file("db"), '{"version": 1, "serv');

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { storageReason } from "./storage_reason.ts";
 
-Deno.test("errors of a file system are put into words", () => {
+Deno.test("errors of a file system have descriptions", () => {
   assertEquals(storageReason(new Deno.errors.PermissionDenied("x")), "permission denied");
   assertEquals(
     storageReason(new Error("No space left on device (os error 28)")),

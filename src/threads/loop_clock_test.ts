@@ -40,7 +40,7 @@ Deno.test("recent is when the tick began while one runs, and the time itself bet
   const seen: number[] = [];
   const began = kernel.time;
   clock.after(0, () => {
-    kernel.time += 5; // what came before in this tick
+    kernel.time += 5; // earlier work of this tick
     seen.push(clock.recent() - began, clock.now() - began);
   });
   loop.tick();

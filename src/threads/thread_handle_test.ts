@@ -30,7 +30,7 @@ Deno.test({
     const { group, clock, died, faulted } = groupOf(mute);
     await faulted;
     const ordered = Promise.all(group.sendAll({ look: true }));
-    // A look each 2 s, and as long for the thread to end; another one is started 250 ms later.
+    // One look every 2 s, as long again for the thread to end, and the next one is started 250 ms later.
     await clock.advance(4_000);
     assertEquals(await died, "it ended without a report");
     await ordered;

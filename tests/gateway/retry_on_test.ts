@@ -1,4 +1,7 @@
-/** `--retry-on`: a response with such a status is dropped if another upstream may have a better one. */
+/**
+ * `--retry-on`: a response with one of these statuses is discarded, and the request is sent to the next
+ * upstream.
+ */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { nodeUpstream, type RunningServer } from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
@@ -24,7 +27,7 @@ async function answering(
 const ON = [{ from: 502, to: 504 }];
 
 onBothSockets(
-  "a status to retry on sends a safe request to the next upstream",
+  "after a status of --retry-on an idempotent request is sent to the next upstream",
   async ({ start }) => {
     await using first = await answering(503, "first");
     await using second = await answering(200, "second ");
@@ -38,7 +41,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "without --retry-on, for unsafe requests and other errors, the answer is passed on",
+  "without --retry-on, for non-idempotent requests and other statuses, the response is passed on",
   async ({ start }) => {
     await using first = await answering(503, "first");
     await using second = await answering(200, "second");
@@ -59,7 +62,7 @@ onBothSockets(
 );
 
 onBothSockets(
-  "where no other upstream may answer, the client gets the answer that there is",
+  "if no further upstream may be tried, the client gets the last response",
   async ({ start }) => {
     await using first = await answering(503, "first");
     await using alone = await start([first.port], { retryOn: ON });
@@ -77,12 +80,15 @@ onBothSockets(
   },
 );
 
-onBothSockets("the second upstream may be gone: then the client learns that", async ({ start }) => {
-  await using first = await answering(503, "first");
-  const gone = await answering(200, "gone");
-  await gone[Symbol.asyncDispose]();
-  await using fixture = await start([first.port, gone.port], { retryOn: ON, holdMs: 0 });
-  await fixture.open(0);
-  const { status } = await fixture.ask("GET", "/");
-  assertEquals(status >= 502 && status <= 503, true);
-});
+onBothSockets(
+  "if the second upstream is unreachable, the client gets an error from the proxy",
+  async ({ start }) => {
+    await using first = await answering(503, "first");
+    const gone = await answering(200, "gone");
+    await gone[Symbol.asyncDispose]();
+    await using fixture = await start([first.port, gone.port], { retryOn: ON, holdMs: 0 });
+    await fixture.open(0);
+    const { status } = await fixture.ask("GET", "/");
+    assertEquals(status >= 502 && status <= 503, true);
+  },
+);

@@ -1,4 +1,4 @@
-/** `--accept-proxy` in both modes and on both engines: who the client is, and who is turned away. */
+/** `--accept-proxy` in both modes and on both engines: who the client is, and which connections are closed. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { createConnection } from "node:net";
 import { connect as connectHttp2 } from "node:http2";
@@ -16,7 +16,7 @@ import { unusedPort } from "../../src/base/testing/ports.ts";
 const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
 const text = (line: string) => new TextEncoder().encode(line);
 
-/** Headers that name 192.0.2.9, and one that names nobody. */
+/** Headers that name the client 192.0.2.9, and one with the command LOCAL, which names none. */
 const V1 = text("PROXY TCP4 192.0.2.9 198.51.100.1 4660 80\r\n");
 const V2 = Uint8Array.from(
   [
@@ -46,16 +46,16 @@ const V2 = Uint8Array.from(
 );
 const LOCAL = Uint8Array.from([...SIGNATURE, 0x20, 0, 0, 0]);
 
-/** Sends bytes at once, or one after another. */
+/** Sends all bytes at once, or each one separately. */
 async function send(conn: LineConn, bytes: Uint8Array, isSlow: boolean): Promise<void> {
   if (!isSlow) return await conn.send(bytes);
   for (const byte of bytes) {
     await conn.send(Uint8Array.of(byte));
-    await Deno.stat("."); // so that the bytes do not travel together
+    await Deno.stat("."); // so that each byte is sent in its own segment
   }
 }
 
-/** All that comes back to these bytes. */
+/** Everything that the proxy answers to these bytes. */
 async function answerTo(proxy: Proxy, bytes: Uint8Array, isSlow = false): Promise<string> {
   const conn = await connectTo(proxy.address);
   try {
@@ -63,7 +63,7 @@ async function answerTo(proxy: Proxy, bytes: Uint8Array, isSlow = false): Promis
     const rest = conn.rest().catch(() => "");
     return await withTestDeadline("the connection to end", rest, proxy.lastLines);
   } catch {
-    return ""; // reset while it was sent to
+    return ""; // The proxy reset the connection while we were sending.
   } finally {
     conn.close();
   }
@@ -121,7 +121,7 @@ function echo() {
 }
 
 scenario(
-  "--accept-proxy in TCP mode: the header is taken off, and --send-proxy passes it on",
+  "--accept-proxy in TCP mode: the header is removed, and --send-proxy passes its addresses on",
   async ({ relay }) => {
     await using upstream = echo();
     const upstreams = [{ name: `127.0.0.1:${upstream.port}` }];
@@ -150,7 +150,7 @@ scenario(
 );
 
 scenario(
-  "a peer that sends no header, or a part of it, is closed after some seconds",
+  "a peer that sends no header, or only a part of one, is disconnected after some seconds",
   async ({ relay }) => {
     await using upstream = echo();
     const upstreams = [{ name: `127.0.0.1:${upstream.port}` }];
@@ -167,7 +167,7 @@ scenario(
   },
 );
 
-scenario("a stop does not wait for headers", async ({ relay }) => {
+scenario("a shutdown does not wait for PROXY headers", async ({ relay }) => {
   await using upstream = echo();
   const upstreams = [{ name: `127.0.0.1:${upstream.port}` }];
   await using proxy = await startProxy({ upstreams, flags: { relay, "accept-proxy": "any" } });

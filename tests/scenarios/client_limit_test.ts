@@ -27,7 +27,7 @@ class Client implements Disposable {
     return new Client(createConnection({ host: "127.0.0.1", port, localAddress }));
   }
 
-  /** The first bytes that come back; empty if the connection ends without. */
+  /** The first bytes of the answer; empty if the connection is closed without any. */
   async ask(text: string): Promise<string> {
     const answer = new Promise<string>((resolve) => {
       this.#socket.once("data", (data) => resolve(String(data)));
@@ -111,7 +111,7 @@ for (const relay of ENGINES) {
   }
 }
 
-tlsTest("a client of HTTPS has as many connections as it may", async (tls) => {
+tlsTest("a client of HTTPS has as many connections as the limit allows", async (tls) => {
   await using primary = await WebUpstream.start("primary");
   const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, ...LIMIT };
   await using proxy = await startWebProxy({ primary, flags });

@@ -200,7 +200,7 @@ Deno.test("a wrong command line ends with 64, and --help with 0", async () => {
 });
 
 testWithPrograms(
-  "a command whose reader leaves ends, and one that cannot print says why",
+  "a command whose output pipe is closed ends, and one that cannot print says why",
   ["sh"],
   async () => {
     await using scene = await startPair({});

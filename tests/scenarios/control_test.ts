@@ -163,7 +163,7 @@ scenario("a proxy that ends leaves the socket of another one where it is", async
   const options = { upstreams: [upstream], flags: { ...relay, control: control.path } };
   await using first = await startProxy(options);
   await first.event("control.opened");
-  // Somebody moves the file away, and a second proxy takes the place.
+  // Somebody moves the file away, and a second proxy listens at the same path.
   await Deno.rename(control.path, `${control.path}.old`);
   await using second = await startProxy(options);
   await second.event("control.opened");
@@ -173,7 +173,7 @@ scenario("a proxy that ends leaves the socket of another one where it is", async
 });
 
 scenario(
-  "a crowd at the control socket keeps a command waiting, and no client of the services",
+  "many connections to the control socket delay a command, but no client of the services",
   async (relay) => {
     await using control = await Control.make();
     await using upstream = await startUpstream({ says: "primary" });
@@ -203,7 +203,7 @@ scenario(
   },
 );
 
-Deno.test("a place where the socket cannot be is named with the reason in a few words", async () => {
+Deno.test("a path where the socket cannot be created is reported with a short reason", async () => {
   await using control = await Control.make();
   const folder = control.path.replace("/failover.sock", "");
   await Deno.writeTextFile(`${folder}/file`, "");
@@ -267,7 +267,7 @@ scenario("readers of live events that never read delay nobody", async (relay) =>
     } finally {
       for (const conn of feeds) conn.close();
     }
-    // Their places are free again as soon as their end is noticed.
+    // Their slots are free again as soon as their end is noticed.
     let again = "";
     while (again !== "HTTP/1.1 200") {
       const [conn, first] = await begin(dial);

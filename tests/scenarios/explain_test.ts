@@ -300,7 +300,7 @@ function httpArgs(
 }
 
 const RESPONSE = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nprimary";
-/** Length of an accept queue that is filled soon. */
+/** Length of an accept queue that is filled quickly. */
 const SHORT_QUEUE = 4;
 
 const HTTP_FAULTS: readonly (readonly [

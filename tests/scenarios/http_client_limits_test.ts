@@ -1,4 +1,4 @@
-/** The limits for clients, and for kept connections to upstreams, that an operator can change. */
+/** The configurable limits for clients, and for kept connections to upstreams. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { tlsTest } from "../gateway/certificate.ts";
 import { nodeUpstream } from "../gateway/gateway_fixture.ts";
@@ -8,7 +8,7 @@ import { scenario } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 
-/** An upstream that says which of its connections a request came on. */
+/** An upstream that answers with the number of the connection that a request came on. */
 async function counting() {
   let connections = 0;
   const ends: Promise<void>[] = [];
@@ -29,7 +29,7 @@ async function counting() {
 
 const urlOf = ({ port }: { readonly port: number }) => ({ url: `http://127.0.0.1:${port}` });
 
-/** What comes after these bytes, until the proxy ends the connection. */
+/** The answer to these bytes, until the proxy closes the connection. */
 async function answerTo(conn: LineConn, text: string): Promise<string> {
   await conn.send(new TextEncoder().encode(text));
   const rest = await withTestDeadline("the connection to end", conn.rest().catch(() => ""));
@@ -39,7 +39,10 @@ async function answerTo(conn: LineConn, text: string): Promise<string> {
 
 const HEAD = "Host: site.example\r\n";
 
-/** Each with what is sent, and how the answer begins. All defaults are longer than a test may take. */
+/**
+ * Each option with a value, the bytes sent, and the expected answer. All defaults are longer than a test
+ * may take.
+ */
 const LIMITS: readonly (readonly [string, string, string, RegExp])[] = [
   ["head-timeout", "300ms", "GET / HTTP/1.1\r\nHost: si", /^HTTP\/1\.1 408 /],
   [
@@ -58,7 +61,7 @@ const LIMITS: readonly (readonly [string, string, string, RegExp])[] = [
 ];
 
 for (const [option, value, text, expected] of LIMITS) {
-  scenario(`--${option} limits what a client may take`, async ({ relay }) => {
+  scenario(`--${option} limits the time or the size that a client may take`, async ({ relay }) => {
     await using upstream = await counting();
     const flags = { relay, [option]: value };
     await using proxy = await startWebProxy({ primary: urlOf(upstream), flags });
@@ -66,7 +69,7 @@ for (const [option, value, text, expected] of LIMITS) {
   });
 }
 
-scenario("--write-timeout ends a response that its client does not take", async ({ relay }) => {
+scenario("--write-timeout ends a response that its client does not read", async ({ relay }) => {
   await using upstream = await counting();
   await using folder = await Folder.make();
   const log = { "access-log": folder.at("access.log"), "access-log-format": "json" };
@@ -79,7 +82,7 @@ scenario("--write-timeout ends a response that its client does not take", async 
   assertEquals(JSON.parse(await folder.read("access.log")).outcome, "slow-reader");
 });
 
-tlsTest("over HTTP/2, too, --max-head and --keep-alive-timeout hold", async (tls) => {
+tlsTest("--max-head and --keep-alive-timeout also apply to HTTP/2", async (tls) => {
   await using upstream = await counting();
   const flags = {
     "tls-cert": tls.certPath,

@@ -25,7 +25,7 @@ async function givesBack({ pid, lastLines }: Proxy): Promise<void> {
 }
 
 Deno.test({
-  name: "[splice] a TCP service gives back the memory that only its start needed",
+  name: "[splice] a TCP service releases the memory that only its start needed",
   ignore,
   async fn() {
     await using primary = await startUpstream({ says: "primary" });
@@ -36,7 +36,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "[splice] an HTTP service gives back the memory that only its start needed",
+  name: "[splice] an HTTP service releases the memory that only its start needed",
   ignore,
   async fn() {
     await using primary = await WebUpstream.start("primary");

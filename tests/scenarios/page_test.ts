@@ -1,4 +1,4 @@
-/** The operator's page in a real browser: shown, live during a failover, and with buttons that work. */
+/** The operator's page in a real browser: its content, its updates during a failover, and its buttons. */
 import { assert, assertEquals } from "@std/assert";
 import { BROWSER, Browser } from "../harness/browser.ts";
 import { runCommand } from "../harness/command.ts";
@@ -15,7 +15,7 @@ const click = (selector: string) =>
   `document.querySelector(${JSON.stringify(selector)})?.click(); return true`;
 
 testWithPrograms(
-  "the page shows a failover while it happens, and takes orders with the token alone",
+  "the page shows a failover while it happens, and accepts orders only with the token",
   BROWSER,
   async () => {
     await using folder = await Folder.make();
@@ -39,7 +39,7 @@ testWithPrograms(
     await sees(shows(`${primary.name}, the primary, serves`));
     await sees(`document.getElementById("connection").textContent.endsWith("live.")`);
     await sees(shows(`Yes: ${backup.name}`));
-    // It stays unfolded while it is replaced.
+    // It stays expanded while its content is replaced.
     await browser.run(click("details summary"));
 
     await primary.kill();

@@ -123,7 +123,7 @@ for (
     ["full", false, 200, 200],
     ["brief", false, 200, 404],
     ["off", false, 404, 404],
-    // With a listener of the operator's own the main port shows less, unless an option says otherwise.
+    // With a separate admin listener the main port shows less, unless an option says otherwise.
     [undefined, true, 404, 404],
     ["full", true, 200, 200],
   ] as const

@@ -58,7 +58,7 @@ scenario(
         "control": control.path,
       },
     });
-    // The replica stays one: the write below is still replicated to it.
+    // The replica remains a replica: the write below is still replicated to it.
     await proxy.event("upstream.up", { upstream: replica.name });
     const drill = await runCommand(["drill", "--run-triggers", "--control", control.path]);
     assertEquals(drill.code, 0, drill.out + drill.err);

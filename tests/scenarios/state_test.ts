@@ -69,7 +69,7 @@ if [ -e slow ]; then ${waitForFile("go")}; fi`,
   }
 }
 
-/** Ends the proxy without notice. */
+/** Kills the proxy with SIGKILL. */
 async function kill(proxy: Proxy): Promise<void> {
   proxy.signal("SIGKILL");
   await proxy.ended;
@@ -222,7 +222,7 @@ scenario("without a state folder the order of the list decides", async (relay) =
   await after.event("promotion.finished", { move: "start", to: pair.first.name });
 });
 
-Deno.test("in HTTP mode, too, who served before kill -9 serves again", async () => {
+Deno.test("in HTTP mode, too, the upstream that was active before kill -9 is active again", async () => {
   await using folder = await Folder.make();
   await using primary = await WebUpstream.start("primary");
   await using backup = await WebUpstream.start("backup");

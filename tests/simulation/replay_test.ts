@@ -1,6 +1,6 @@
 /**
- * Recorded inputs of random schedules, taken through JSON: a replay without changes decides exactly what was
- * decided, and other options never break the machine.
+ * Recorded inputs of random schedules, converted to JSON and back: a replay without changes decides exactly
+ * what was decided, and other options never make the machine throw.
  */
 import { assert, assertEquals } from "@std/assert";
 import { chosenSeed, Dice, seeds } from "../../src/base/testing/dice.ts";
@@ -16,7 +16,7 @@ const SCHEDULES = 150;
 
 /** A recording that begins at a random moment of the schedule. */
 function recordedOf(seed: number): Recorded | undefined {
-  // A restarted machine is another one, whose inputs are no continuation.
+  // A restart creates a new machine, whose inputs do not continue the recording.
   const settings = { ...settingsFor(seed), meanRestartMs: 0 };
   const dice = new Dice(seed);
   const simulation = new Simulation(settings);
@@ -50,12 +50,12 @@ Deno.test("a replay without changes decides exactly what was decided", () => {
   if (chosenSeed === undefined) assert(decided > 1_000, `only ${decided} decisions were compared`);
 });
 
-Deno.test("other options make other decisions, and none of them is against the machine's own rules", () => {
+Deno.test("other options make other decisions, and none of them violates the table of transitions", () => {
   for (const seed of seeds(SCHEDULES, Math.floor(Math.random() * 2 ** 31))) {
     const recorded = recordedOf(seed);
     if (recorded === undefined) continue;
     const other = { ...settingsFor(seed + 1).policy, instance: recorded.policy.instance };
-    // The machine throws on a move that is not in its table.
+    // The machine throws on a transition that is not in its table.
     const { decided } = whatIf(recorded, other);
     const times = decided.map(({ at }) => at);
     assertEquals(times, times.toSorted((a, b) => a - b), `FAILOVER_SEED=${seed}`);

@@ -1,4 +1,4 @@
-/** Random settings of a simulation: policy, upstreams, troubles. */
+/** Random settings of a simulation: policy, upstreams, faults. */
 import { Dice } from "../../src/base/testing/dice.ts";
 import type { FailbackPolicy } from "../../src/failover/failback.ts";
 import type { Policy } from "../../src/failover/state.ts";

@@ -91,7 +91,7 @@ export class Simulation {
   /** The state before the last input, and that input. */
   before: State;
   input: Input = { type: "ticked" };
-  /** What came of it. */
+  /** The result. */
   effects: readonly Effect[] = [];
   /** Whether checks give no verdict at present, and since when that is so. */
   shortage: { readonly isShort: boolean; readonly since: number } = { isShort: false, since: 0 };

@@ -16,7 +16,7 @@ export class Live implements AsyncDisposable {
   readonly clock = new ManualClock();
   readonly incidents: Incidents;
   readonly controller: Controller;
-  /** How each upstream answers a check now; it passes if nothing is said. */
+  /** How each upstream answers a check now; it passes by default. */
   readonly answers = new Map<string, ProbeResult>();
   triggers: { readonly tookMs: number; readonly outcome: TriggerOutcome } = {
     tookMs: 0,

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { type Clock, realClock } from "../../base/clock.ts";
 import { QueueEnd } from "./queue_end.ts";
 
-/** The real time, but for the maximum of an end, which a machine under load may reach. */
+/** The real time, except for the maximum of an end, which a machine under load may reach. */
 const clock: Clock = {
   ...realClock,
   after: (ms, run) => ms < 100 ? realClock.after(ms, run) : () => {},

@@ -1,4 +1,4 @@
-/** Silent peers in TLS handshakes, on real sockets: what they see is what became of our descriptors. */
+/** Silent peers in TLS handshakes, on real sockets: they see whether our descriptors were closed. */
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../../base/clock.ts";
 import { kernelUnsupportedReason } from "../../linux/unsupported_reason.ts";
@@ -17,8 +17,8 @@ async function meet(hostname: string, count: number) {
     clients.push(await Deno.connect({ hostname, port: listener.addr.port }));
     served.push(await listener.accept());
   }
-  const shaking = served.map((conn) => conn.handshake().then(() => {}, () => {}));
-  return { listener, clients, served, shaking };
+  const handshakes = served.map((conn) => conn.handshake().then(() => {}, () => {}));
+  return { listener, clients, served, handshakes };
 }
 
 for (const hostname of ["127.0.0.1", "::1"]) {
@@ -27,14 +27,14 @@ for (const hostname of ["127.0.0.1", "::1"]) {
     ...onLinux,
     async fn() {
       using unfinished = new UnfinishedTls();
-      const { listener, clients, served, shaking } = await meet(hostname, 3);
+      const { listener, clients, served, handshakes } = await meet(hostname, 3);
       const ends: number[] = [];
-      const heard = clients.map((client, i) =>
+      const closedByPeer = clients.map((client, i) =>
         client.read(new Uint8Array(1)).then((count) => void (count === null && ends.push(i)))
       );
       for (const one of [1, 0, 2]) {
         unfinished.end(served[one]!, served);
-        await Promise.all([heard[one], shaking[one]]);
+        await Promise.all([closedByPeer[one], handshakes[one]]);
       }
       assertEquals(ends, [1, 0, 2]);
       for (const client of clients) client.close();
@@ -48,9 +48,9 @@ Deno.test({
   ...onLinux,
   async fn() {
     using unfinished = new UnfinishedTls();
-    const { listener, clients: [client], served: [conn], shaking } = await meet("127.0.0.1", 1);
+    const { listener, clients: [client], served: [conn], handshakes } = await meet("127.0.0.1", 1);
     assertEquals(unfinished.isSilent(conn!), true);
-    // A hello of TLS 1.2, sent by somebody else, that is taken in two parts.
+    // A ClientHello of TLS 1.2, made by another client, that arrives in two parts.
     const relay = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const other = await Deno.connect({ hostname: "127.0.0.1", port: relay.addr.port });
     const from = await relay.accept();
@@ -60,21 +60,22 @@ Deno.test({
     const hello = new Uint8Array(4096);
     const length = (await from.read(hello))!;
     await client!.write(hello.subarray(0, 20));
-    // What Deno has not taken yet counts as said.
+    // Bytes that Deno has not read yet count as sent by the peer.
     while (!unfinished.isSilent(conn!)) await new Promise((resolve) => setTimeout(resolve));
     await client!.write(hello.subarray(20, length));
-    // The answer shows that it was taken.
+    // The answer shows that it was read.
     assertEquals((await client!.read(new Uint8Array(1)))! > 0, true);
     assertEquals(unfinished.isSilent(conn!), false);
     unfinished.end(conn!);
     unfinished.end(tls);
-    await Promise.all([...shaking, failed]);
+    await Promise.all([...handshakes, failed]);
     for (const each of [client!, from, relay, listener]) each.close();
   },
 });
 
 Deno.test({
-  name: "an upstream that is silent in the handshake costs no descriptor once it was given up",
+  name:
+    "an upstream that is silent in the handshake uses no descriptor after the dial has timed out",
   ...onLinux,
   async fn() {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });

@@ -1,4 +1,4 @@
-/** The unix socket for a few clients: who they are, what a shortage does, and a path that is taken. */
+/** The unix socket for a few clients: who they are, what a shortage does, and a path that is in use. */
 import { assert, assertEquals } from "@std/assert";
 import { ManualClock, realClock } from "../../base/clock.ts";
 import { EMFILE } from "../../linux/errno.ts";

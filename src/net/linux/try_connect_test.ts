@@ -49,8 +49,7 @@ Deno.test({
 });
 
 Deno.test({
-  name:
-    "an unanswered connection is looked at until its deadline or its cancellation, and is closed",
+  name: "an unanswered connection is polled until its deadline or its cancellation, and is closed",
   ignore,
   async fn() {
     using libc = new CountingLibc();
@@ -78,7 +77,7 @@ Deno.test({
   },
 });
 
-Deno.test("an answer that comes later is seen", async () => {
+Deno.test("an answer that comes later is noticed", async () => {
   const kernel = new FakeKernel();
   const clock = new ManualClock();
   kernel.answers.set(endpointName("127.0.0.1", 80), "accept");

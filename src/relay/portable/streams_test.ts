@@ -10,7 +10,7 @@ async function pair(): Promise<[Deno.Conn, Deno.Conn]> {
   return [await listener.accept(), await dialing];
 }
 
-/** Text in which each part of a kilobyte is another one. */
+/** Text in which each kilobyte differs from the others. */
 function pattern(length: number): string {
   return Array.from({ length: length / 10 }, (_, index) => String(index).padStart(10)).join("");
 }
@@ -38,7 +38,7 @@ Deno.test("bytes that were read ahead come first, and none is lost", async () =>
   to.close();
 });
 
-Deno.test("an end before any byte is seen without a stream", async () => {
+Deno.test("an end of stream before any byte is noticed without a stream", async () => {
   const [source, from] = await pair();
   using _source = source;
   using _from = from;
@@ -77,7 +77,7 @@ Deno.test("dropping ends with the socket, or at its maximum", async () => {
   await drop(source, Infinity);
 });
 
-Deno.test("only errors that can come from a socket are taken for one", async () => {
+Deno.test("only errors that a socket can cause count as errors of a socket", async () => {
   throwBug(new Deno.errors.ConnectionReset("x"));
   assertThrows(() => throwBug(new TypeError("a bug")), TypeError);
   const [source, from] = await pair();
