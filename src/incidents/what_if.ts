@@ -86,13 +86,13 @@ export interface Divergence {
   readonly at: number;
   /** The first recorded entry that the other machine has not taken. */
   readonly index: number;
-  /** What it wants now. */
+  /** The effects that it requests now. */
   readonly effects: readonly Effect[];
   /** By upstream: how often it is checked. */
   readonly paces: ReadonlyMap<string, "steady" | "doubt">;
 }
 
-/** Gives the machine the recorded inputs, until it wants something else than was wanted then. */
+/** Gives the machine the recorded inputs, until its effects differ from those of that time. */
 function follow({ start, entries, policy }: Recorded, machine: Machine): Divergence | undefined {
   const paces = new Map<string, "steady" | "doubt">();
   let was = start;
@@ -116,7 +116,7 @@ function follow({ start, entries, policy }: Recorded, machine: Machine): Diverge
   return { at: machine.state.now, index: entries.length, effects: [], paces };
 }
 
-/** Whether two lists of effects want the same from the world; events and answers of orders want nothing. */
+/** Whether two lists of effects do the same to the world; events and answers to orders do nothing to it. */
 function isSame(a: readonly Effect[], b: readonly Effect[]): boolean {
   const wanted = (effects: readonly Effect[]) =>
     effects.flatMap((effect) => {

@@ -43,7 +43,7 @@ export function newClientTables(
   return { max, size, places, seeds: [first, second] };
 }
 
-/** What is told of clients that were refused. */
+/** Called with a client that was refused, its limit, and how many connections of any client were refused since the last call. */
 export type OnRefused = (client: string, max: number, count: number) => void;
 
 /** The limit as one thread applies it to the connections that it accepts. */

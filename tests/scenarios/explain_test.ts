@@ -346,7 +346,7 @@ scenario(
   },
 );
 
-/** An HTTP upstream in this process that stops answering, at all and to everybody, when it is told to. */
+/** An HTTP upstream in this process that stops answering any request when the test says so. */
 class SilencedUpstream implements AsyncDisposable {
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: SHORT_QUEUE });
   readonly #port = (this.#listener.addr as Deno.NetAddr).port;
