@@ -68,10 +68,12 @@ export class EventCounts {
     }
   }
 
+  /** How long finished promotions took, by service and move. */
   get promotionTimes(): readonly (readonly [Labels, Histogram])[] {
     return [...this.#promotionTimes.values()];
   }
 
+  /** How long triggers took, by service and result. */
   get triggerTimes(): readonly (readonly [Labels, Histogram])[] {
     return [...this.#triggerTimes.values()];
   }

@@ -49,6 +49,7 @@ export class StepContext {
     this.set({ health: new Map(this.state.health).set(upstream, health) });
   }
 
+  /** True if the verdict on an upstream is up, by the policy of this step. */
   isUp({ name }: Upstream): boolean {
     return isUp(this.health(name), this.policy);
   }

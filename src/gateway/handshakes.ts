@@ -59,6 +59,7 @@ export class Handshakes {
     return this.#all.size < this.#max || this.giveWay();
   }
 
+  /** Adds a handshake that begins now; `address` is the client's. */
   add(conn: TlsSocket, address: string): Handshake {
     const group = groupOf(address);
     this.#groups.set(group, (this.#groups.get(group) ?? 0) + 1);
@@ -83,6 +84,7 @@ export class Handshakes {
     this.#sockets.end(handshake.conn, this.#conns());
   }
 
+  /** Ends all handshakes, because the listener is closed. */
   endAll(): void {
     for (const handshake of this.#all) this.end(handshake);
   }

@@ -32,6 +32,7 @@ export class NameSet {
     this.#prefix = prefix;
   }
 
+  /** True if the name of line `index` is in the set, in any case. */
   has(fields: Fields, index: number): boolean {
     if (this.#prefix !== "" && fields.name(index).toLowerCase().startsWith(this.#prefix)) {
       return true;

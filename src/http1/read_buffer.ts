@@ -66,6 +66,7 @@ export class ReadBuffer {
     this.#held = this.bytes;
   }
 
+  /** The bytes that `hold` kept may move again. */
   unhold(): void {
     const held = this.#held;
     this.#held = undefined;

@@ -192,6 +192,7 @@ export class Incident {
     this.#amend();
   }
 
+  /** Adds the sessions that were cut. */
   takeCut({ count, kept }: EventOf<"sessions.cut">): void {
     const { sessions } = this.#draft;
     sessions.cut += count;

@@ -63,10 +63,12 @@ export class Recording {
     this.#hasEnded = true;
   }
 
+  /** The inputs so far, those of the range included. */
   get entries(): readonly Entry[] {
     return this.#entries;
   }
 
+  /** What a replay needs; it grows until `end`. */
   get recorded(): Recorded {
     return {
       start: this.#range.start,

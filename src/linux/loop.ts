@@ -155,6 +155,7 @@ export class Loop {
     this.#timerWheel.set(timed, due);
   }
 
+  /** Takes the deadline of `timed` away, if there is one. */
   cancel(timed: Timed): void {
     this.#timerWheel.clear(timed);
   }
@@ -180,6 +181,7 @@ export class Loop {
     return this.#now - this.#promptAt >= BULK_ALONE_MS;
   }
 
+  /** Makes `run` return after the present tick. */
   stop(): void {
     this.#stopped = true;
   }

@@ -54,6 +54,7 @@ export class ProcessLibc {
     return pid! > 0 ? { pid: pid!, uid: uid! >>> 0 } : undefined;
   }
 
+  /** True if this process has a descriptor of this number (fcntl(2)). */
   isOpen(fd: number): boolean {
     return this.#library.symbols.fcntl(fd, F_GETFD, 0) !== -1;
   }

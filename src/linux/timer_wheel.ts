@@ -79,6 +79,7 @@ export class TimerWheel {
     this.#size++;
   }
 
+  /** Takes the deadline away, if there is one. */
   clear(timed: Timed): void {
     if (timed.next === undefined) return;
     timed.next.previous = timed.previous;

@@ -22,6 +22,7 @@ export class MissingHeaders {
   readonly #tell: OnMissing;
   readonly #said = new LogLimiter(LOG_INTERVAL_MS);
   #unsaid = 0;
+  /** How many there were in all. */
   count = 0;
 
   /** `tell` is limited in rate. */
@@ -30,6 +31,7 @@ export class MissingHeaders {
     this.#tell = tell;
   }
 
+  /** Counts one; `peer` is who has connected. */
   add(peer: string): void {
     this.count++;
     this.#unsaid++;

@@ -52,6 +52,7 @@ export class Deadlines {
     }
   }
 
+  /** Ends the calls. Harmless for an object that was not added. */
   delete(timed: CoarseTimed): void {
     if (!this.#timed.delete(timed) || this.#timed.size > 0) return;
     this.#cancel?.();

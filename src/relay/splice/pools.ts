@@ -63,6 +63,7 @@ export class Pools {
     return this.#buffers.pop() ?? { bytes: new Uint8Array(this.#kernel.scratch.length), at: 0 };
   }
 
+  /** Takes back a buffer, whose bytes were sent or are lost. */
   giveBuffer(buffer: Buffer): void {
     if (this.#buffers.length < BUFFERS_KEPT) this.#buffers.push(buffer);
   }
@@ -72,6 +73,7 @@ export class Pools {
     return this.#waits.pop() ?? new Wait();
   }
 
+  /** Takes back a record that no client uses any more. */
   giveWait(wait: Wait): void {
     if (this.#waits.length < WAITS_KEPT) this.#waits.push(wait);
   }
