@@ -37,6 +37,8 @@ export const CONTROL_MAX = 16;
 const CONTROL_MIN = 2;
 const CONTROL_SHARE = 32;
 const CONTROL_FIXED = 14;
+/** But never more than one in so many free descriptors: commands are rare, clients are not. */
+const CONTROL_COST_SHARE = 8;
 
 /** What each part of the process may use. */
 export interface Budget {
@@ -54,11 +56,12 @@ export interface Budget {
  */
 export function budget(needs: readonly Need[], { limit, open }: Descriptors): Budget {
   const fixed = needs.reduce((sum, need) => sum + need.fixed, 0);
-  const free = Math.max(0, limit - open - RESERVE - CONTROL_FIXED - fixed);
+  const free = Math.max(0, limit - open - RESERVE - fixed);
   const admin = Math.max(ADMIN_MIN, Math.min(ADMIN_MAX, Math.floor(free / ADMIN_SHARE)));
   const control = Math.max(CONTROL_MIN, Math.min(CONTROL_MAX, Math.floor(free / CONTROL_SHARE)));
+  const forControl = Math.min(control + CONTROL_FIXED, Math.floor(free / CONTROL_COST_SHARE));
   const wanted = needs.reduce((sum, { asked, each }) => sum + asked * each, 0);
-  const share = Math.min(1, Math.max(0, free - admin - control) / Math.max(1, wanted));
+  const share = Math.min(1, Math.max(0, free - admin - forControl) / Math.max(1, wanted));
   return {
     admin,
     control,

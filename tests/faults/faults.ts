@@ -8,8 +8,8 @@ import type { ProxyNeeds } from "./proxies.ts";
 import type { Fault, Prepared } from "./run_fault.ts";
 
 /** Descriptors of a process that is to run out of them, and clients that use them up. */
-const DESCRIPTORS = 96;
-const IDLE_CLIENTS = 150;
+const DESCRIPTORS = 160;
+const IDLE_CLIENTS = 200;
 
 const isRoot = Deno.build.os === "linux" && Deno.uid() === 0;
 

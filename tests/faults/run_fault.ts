@@ -71,7 +71,7 @@ export async function runFault(fault: Fault, proxyKind: ComparedProxy): Promise<
     () => log.join("\n"),
   );
   await using load = new Load(place.port);
-  await load.begin();
+  await withTestDeadline("the sessions to open", load.begin(), () => log.join("\n"));
   await pause(BEFORE_MS);
   await fault.inject({ primary, backup, proxy, port: place.port, folder });
   await pause(AFTER_MS);
