@@ -9,6 +9,7 @@ import { errnoWords } from "../linux/errno.ts";
 import type { SockAddr } from "../linux/kernel.ts";
 import type { Libc } from "../linux/libc.ts";
 import { addressOfSockaddr, ipSockaddr, isUnix, literalSockaddr } from "../linux/sockaddr.ts";
+import { removeSocketFile, socketFileId } from "../linux/socket_file.ts";
 import { listenAt } from "../net/linux/bind.ts";
 import { systemLookUp } from "../net/look_up.ts";
 import { BACKLOG } from "../net/accept.ts";
@@ -48,6 +49,8 @@ export class Port implements Disposable {
   #isWanted = false;
   #listener = -1;
   #opened: Address | undefined;
+  /** The file of a unix socket that is listened on. */
+  #fileId: string | undefined;
   #cancelRetry: () => void = () => {};
 
   /** It is closed at first. */
@@ -104,7 +107,10 @@ export class Port implements Disposable {
     this.#opened = undefined;
     const { libc, publish } = this.#parts;
     if (refused === "now") libc.shutdown(listener);
-    if (opened!.kind === "unix") libc.unlinkSocket(opened!.path);
+    // By now the file may be that of another process.
+    if (opened!.kind === "unix" && this.#fileId !== undefined) {
+      removeSocketFile(opened!.path, this.#fileId);
+    }
     void forgotten.finally(() => libc.close(listener));
     publish({ type: "port.closed", address: formatAddress(opened!) });
   }
@@ -136,6 +142,7 @@ export class Port implements Disposable {
     this.#cancelRetry();
     this.#listener = listener;
     this.#opened = addressOfSockaddr(isUnix(address) ? address : libc.localAddress(listener));
+    this.#fileId = this.#opened.kind === "unix" ? socketFileId(this.#opened.path) : undefined;
     opened(listener, this.#opened);
     publish({ type: "port.opened", address: formatAddress(this.#opened) });
   }

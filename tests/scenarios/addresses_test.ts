@@ -115,3 +115,20 @@ scenario("with --send-proxy v1 a client on IPv6 is announced as TCP6", async (re
 
   assertMatch(await proxy.ask("proxied"), /^PROXY TCP6 ::1 ::1 \d+ \d+\r$/);
 });
+
+// Deno removes the file that is at the path of its own listening socket, whoever made it.
+Deno.test({
+  name: "a proxy that ends leaves the socket file of another one that has taken its place",
+  ignore: Deno.build.os !== "linux",
+  fn: async () => {
+    await using folder = await Folder.make();
+    await using upstream = await startUpstream({ says: "here" });
+    const path = folder.at("proxy.sock");
+    const options = { upstreams: [upstream], bind: `unix:${path}`, flags: { relay: "splice" } };
+    await using first = await startProxy(options);
+    await Deno.remove(path);
+    await using second = await startProxy(options);
+    assertEquals(await first.stop(), 0);
+    assertEquals(await second.ask(), "here");
+  },
+});

@@ -10,6 +10,7 @@ import { Libc } from "../../linux/libc.ts";
 import { listenAt } from "./bind.ts";
 import { Loop } from "../../linux/loop.ts";
 import { endpointOf, ipSockaddr, literalSockaddr } from "../../linux/sockaddr.ts";
+import { removeSocketFile, socketFileId } from "../../linux/socket_file.ts";
 import { linuxDialer } from "./dial.ts";
 import { LinuxAcceptor, type Sharing } from "./listener.ts";
 import {
@@ -56,6 +57,7 @@ async function listen(
     ...socketMode === undefined ? {} : { socketMode },
   });
   if (fd < 0) return errnoWords(fd);
+  const fileId = asked.kind === "unix" ? socketFileId(asked.path) : undefined;
   const bound = endpointOf(kernel.localAddress(fd));
   const acceptor = new LinuxAcceptor(host, fd, acceptee, options);
   const result = host.loop.watch(fd, acceptor);
@@ -64,8 +66,11 @@ async function listen(
     return errnoWords(result);
   }
   const close = () => {
-    // Only once: by the second time the file may belong to another process.
-    if (acceptor.close() && asked.kind === "unix") kernel.unlinkSocket(asked.path);
+    const isOpen = acceptor.close();
+    // By now the file may be that of another process.
+    if (isOpen && asked.kind === "unix" && fileId !== undefined) {
+      removeSocketFile(asked.path, fileId);
+    }
   };
   return {
     address: bound.kind === "ip" && asked.kind === "tcp" ? { ...asked, port: bound.port } : asked,
