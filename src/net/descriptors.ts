@@ -33,7 +33,7 @@ export const ADMIN_MAX = 64;
 const ADMIN_MIN = 2;
 const ADMIN_SHARE = 16;
 /** The same for clients of the control socket; what it takes beside: its loop, and connections beyond the limit. */
-export const CONTROL_MAX = 16;
+export const CONTROL_MAX = 32;
 const CONTROL_MIN = 2;
 const CONTROL_SHARE = 32;
 const CONTROL_FIXED = 14;

@@ -5,7 +5,7 @@ const need = (asked: number, each = 2, fixed = 10): Need => ({ asked, each, fixe
 
 Deno.test("with enough descriptors, each service has what was configured", () => {
   const all = budget([need(10_000), need(500, 5)], { limit: 100_000, open: 30 });
-  assertEquals(all, { clients: [10_000, 500], admin: 64, control: 16 });
+  assertEquals(all, { clients: [10_000, 500], admin: 64, control: 32 });
 });
 
 Deno.test("without enough, all services give up the same share, and the fixed descriptors stay free", () => {
