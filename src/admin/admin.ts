@@ -48,6 +48,11 @@ export interface AdminSettings {
   readonly nameOf?: (peer: string) => string;
   /** Formats an event as a sentence. */
   readonly sentence: (event: Event) => string;
+  /**
+   * How many connections the listener takes: at most half of them are live feeds, so that these leave room for
+   * commands. Without a number there may be `FEEDS_MAX` feeds.
+   */
+  readonly connectionsMax?: number;
   /** Ends the live feeds, which otherwise never end by themselves. */
   readonly stop: AbortSignal;
 }
@@ -198,6 +203,8 @@ function answerEvents(settings: AdminSettings): (c: Context) => Response {
     message: sentence(event),
     ...fields,
   });
+  const half = Math.floor((settings.connectionsMax ?? Infinity) / 2);
+  const feedsMax = Math.max(1, Math.min(FEEDS_MAX, half));
   let feeds = 0;
   return (c) => {
     if (!c.req.header("accept")?.includes("text/event-stream")) {
@@ -206,7 +213,7 @@ function answerEvents(settings: AdminSettings): (c: Context) => Response {
     if (c.req.method === "HEAD") {
       return c.body(null, 200, { "content-type": "text/event-stream" });
     }
-    if (feeds >= FEEDS_MAX) return c.json({ error: `${FEEDS_MAX} feeds are open already` }, 503);
+    if (feeds >= feedsMax) return c.json({ error: `${feedsMax} feeds are open already` }, 503);
     feeds++;
     const lastId = c.req.header("last-event-id") ?? "";
     const body = feed(events, {

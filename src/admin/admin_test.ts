@@ -16,9 +16,10 @@ function adminFor(
 }
 
 function adminWith(
-  { orders, ownNames }: {
+  { orders, ownNames, connectionsMax }: {
     readonly orders: OrdersAccess;
     readonly ownNames?: readonly string[] | undefined;
+    readonly connectionsMax?: number;
   },
   exposure: Exposure,
   ...services: readonly TestService[]
@@ -29,6 +30,7 @@ function adminWith(
       sentence: ({ type }) => `it was ${type}`,
       stop: stop.signal,
       ...ownNames === undefined ? {} : { ownNames },
+      ...connectionsMax === undefined ? {} : { connectionsMax },
     }),
     exposure,
     orders,
@@ -146,6 +148,19 @@ Deno.test("feeds are limited, and one that ended makes room", async () => {
   assertEquals((await open()).status, 200);
   stop.abort();
   assertEquals(service.clock.pending, 0);
+});
+
+Deno.test("where there are few connections, feeds leave half of them to commands", async () => {
+  await using service = new TestService();
+  const settings = { orders: "none", connectionsMax: 5 } as const;
+  const { ask, stop } = adminWith(settings, "operator", service);
+  const open = async () => await ask("events", { headers: { accept: "text/event-stream" } });
+  assertEquals([(await open()).status, (await open()).status], [200, 200]);
+  const refused = await open();
+  assertEquals([refused.status, await refused.json()], [503, {
+    error: "2 feeds are open already",
+  }]);
+  stop.abort();
 });
 
 Deno.test("an operator's order moves traffic back, or is refused with the reason", async () => {

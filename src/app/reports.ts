@@ -106,7 +106,7 @@ export class Reports implements AsyncDisposable {
       ownNames: [address.host, ...adminHosts ?? []],
     };
     const app = adminApp(
-      { ...this.#settings(this.views), ...ownNames },
+      { ...this.#settings(this.views), ...ownNames, connectionsMax },
       "operator",
       token ?? "none",
     );
@@ -166,11 +166,13 @@ export class Reports implements AsyncDisposable {
       const credentials = parsePeer(peer);
       return credentials === undefined ? "a local user" : describeUser(credentials);
     };
-    const app = adminApp({ ...this.#settings(this.views), nameOf }, "operator", "all");
+    const connectionsMax = this.controlConnectionsMax;
+    const settings = { ...this.#settings(this.views), nameOf, connectionsMax };
+    const app = adminApp(settings, "operator", "all");
     return adminServer(app, {
       clock: this.#clock,
       publish: this.events.scope(""),
-      connectionsMax: this.controlConnectionsMax,
+      connectionsMax,
     });
   }
 

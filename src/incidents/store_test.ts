@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { realClock } from "../base/clock.ts";
+import { CAN_MOUNT, mountSmallDisk } from "../base/testing/small_disk.ts";
 import type { Event } from "../events/events.ts";
 import { encode } from "./codec.ts";
 import type { IncidentRecord } from "./record.ts";
@@ -97,13 +98,12 @@ Deno.test("only the last thousand incidents are kept, and the file is rewritten"
 });
 
 Deno.test("a full disk causes one event, and nothing is lost once there is room again", {
-  // Only root can mount a small disk.
-  ignore: Deno.build.os !== "linux" || Deno.uid() !== 0,
+  ignore: !CAN_MOUNT,
 }, async () => {
   await using fixture = await setUp();
   const { record } = await example();
   await Deno.mkdir(fixture.folder);
-  await using _disk = await smallDisk(fixture.folder);
+  await using _disk = await mountSmallDisk(fixture.folder, DISK_BYTES);
   const rest = `${fixture.folder}/rest`;
   await Deno.writeFile(rest, new Uint8Array(DISK_BYTES - 8_192));
   await using store = fixture.open();
@@ -137,15 +137,6 @@ Deno.test("a folder that cannot be made causes one event, and the queue is limit
 });
 
 const DISK_BYTES = 65_536;
-
-async function smallDisk(folder: string): Promise<AsyncDisposable> {
-  const run = async (...[program, ...args]: string[]) => {
-    const { success, stderr } = await new Deno.Command(program!, { args }).output();
-    assert(success, new TextDecoder().decode(stderr));
-  };
-  await run("mount", "-t", "tmpfs", "-o", `size=${DISK_BYTES}`, "tmpfs", folder);
-  return { [Symbol.asyncDispose]: () => run("umount", folder) };
-}
 
 async function until(isTrue: () => boolean): Promise<void> {
   while (!isTrue()) await new Promise<void>((resolve) => realClock.after(1, resolve));

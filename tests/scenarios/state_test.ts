@@ -7,6 +7,7 @@ import { scenario } from "../harness/scenario.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 import { startUpstream, type UpstreamProcess } from "../harness/upstream.ts";
+import { CAN_MOUNT, mountSmallDisk } from "../../src/base/testing/small_disk.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 type Flags = Record<string, string | true>;
@@ -247,10 +248,11 @@ Deno.test("in HTTP mode, too, the upstream that was active before kill -9 is act
 
 Deno.test({
   name: "a state folder on a full disk keeps the proxy from starting",
-  ignore: Deno.build.os !== "linux" || Deno.uid() !== 0,
+  ignore: !CAN_MOUNT,
   fn: async () => {
     await using folder = await Folder.make();
-    await using _disk = await fullDisk(folder.path);
+    await using _disk = await mountSmallDisk(folder.path, 8_192);
+    await Deno.writeFile(folder.at("ballast"), new Uint8Array(8_192));
     const { code, stderr } = await runProxy([
       ...["--bind", `127.0.0.1:${unusedPort()}`, "--hosts", "127.0.0.1:1", "--control", "off"],
       ...["--state-dir", folder.path],
@@ -262,14 +264,3 @@ Deno.test({
     );
   },
 });
-
-/** A file system of two pages, both in use; mounted until disposal. */
-async function fullDisk(path: string): Promise<AsyncDisposable> {
-  const run = async (...[program, ...args]: string[]) => {
-    const { success, stderr } = await new Deno.Command(program!, { args }).output();
-    assert(success, new TextDecoder().decode(stderr));
-  };
-  await run("mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", path);
-  await Deno.writeFile(`${path}/ballast`, new Uint8Array(8_192));
-  return { [Symbol.asyncDispose]: () => run("umount", path) };
-}
