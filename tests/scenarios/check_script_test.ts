@@ -252,6 +252,8 @@ scenario("a check that prints without end is silent, and delays nothing", async 
     upstream: primary.name,
     reason: /did not end within 500ms/,
   });
+  // Until then clients are still let through to the old one, which serves them.
+  await proxy.event("promotion.finished", { to: backup.name });
   assertEquals(await proxy.ask(), "backup");
   // It runs again and again, and its output is logged once.
   await proxy.event("probe.failed", { upstream: primary.name });

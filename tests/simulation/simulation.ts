@@ -135,7 +135,8 @@ export class Simulation {
     }));
     this.state = this.before = initialState(upstreams, 0);
     this.restarted = this.state;
-    this.saved = memoryOf(this.state);
+    // As the state folder does when it is opened.
+    this.saved = { ...memoryOf(this.state), epoch: EPOCHS_AHEAD };
     this.conditions = new Map(
       upstreams.map((u) => [u.name, { condition: this.#draw(), since: 0 }]),
     );
