@@ -1,0 +1,45 @@
+import { anyTarget, serverTarget } from "../http_kinds.ts";
+import { anyInterfacePort, choice, host, list, listener, path } from "../kinds.ts";
+import { rows } from "../rows.ts";
+
+const tcp = rows({ group: "TCP mode", scope: "service", mode: "tcp" });
+const http = rows({ group: "HTTP mode", scope: "service", mode: "http" });
+
+/** Where a TCP service listens, and its upstreams. */
+export const TCP_OPTIONS = {
+  hosts: tcp(
+    list(host, "HOST:PORT,…"),
+    "Upstreams, best first: HOST:PORT, [IPV6]:PORT or unix:/PATH",
+    { short: "H", env: "HOSTS", required: true, own: true },
+  ),
+  port: tcp(anyInterfacePort, "Listen on this port of all interfaces; works in HTTP mode too", {
+    short: "p",
+    env: "PORT",
+    mode: "both",
+    own: true,
+    writes: { tcp: "bind", http: "listen" },
+  }),
+  bind: tcp(listener, "Listen here instead; also unix:/PATH", {
+    short: "b",
+    required: true,
+    own: true,
+  }),
+  sendProxy: tcp(
+    choice("none", "v1", "v2"),
+    "Begin each upstream connection with a PROXY protocol header",
+    { default: "none" },
+  ),
+};
+
+/** Where an HTTP service listens, and its upstreams. */
+export const HTTP_OPTIONS = {
+  primary: http(serverTarget, "The upstream to use while it is up", { required: true, own: true }),
+  backup: http(
+    list(anyTarget, "URL"),
+    "Used while the primary is down; also file:///FOLDER or page:FILE. May be given several times, best first",
+    { own: true },
+  ),
+  listen: http(listener, "Listen here", { default: "0.0.0.0:8080", own: true }),
+  tlsCert: http(path, "Certificate chain to serve HTTPS with (PEM)"),
+  tlsKey: http(path, "Private key of that certificate (PEM)"),
+};
