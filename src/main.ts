@@ -31,7 +31,7 @@ function listenToSignals() {
     stop: stop.signal,
     stopNow: stopNow.signal,
     onFailbackOrder: (order: () => void) => failback = order,
-    // Not SIGUSR1, at which Deno opens its debugger. Without a file to reopen, SIGHUP ends the program as ever.
+    // Not SIGUSR1, at which Deno opens its debugger. Without a file to reopen, SIGHUP keeps its default: the end.
     onReopenOrder: (reopen: () => void) => {
       if (!isWindows) Deno.addSignalListener("SIGHUP", reopen);
     },

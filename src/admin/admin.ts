@@ -79,7 +79,7 @@ export function adminApp(
 ): Hono<{ Bindings: AdminEnv }> {
   const app = new Hono<{ Bindings: AdminEnv }>();
   app.use(`${ROOT}/*`, async (c, next) => {
-    // Balancers send what they like, or nothing, and learn nothing from these two.
+    // Load balancers send any `Host`, or none, and these two answers reveal nothing.
     const isForAll = c.req.path === `${ROOT}/health` || c.req.path === `${ROOT}/ready`;
     // A browser can reach a unix socket through a forwarded port.
     const isBrowser = c.req.header("sec-fetch-site") !== undefined;

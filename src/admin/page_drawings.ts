@@ -14,7 +14,7 @@ import { span } from "./page_words.ts";
 export type Html = ReturnType<typeof html>;
 
 const DAY_MS = 24 * 3_600_000;
-/** Thin stretches of the day are drawn this wide at least, in thousandths of the width. */
+/** Short periods of the day are drawn at least this wide, in thousandths of the whole width. */
 const LEAST_WIDTH = 3;
 const CHECKS_SHOWN = 10;
 
@@ -43,7 +43,7 @@ export function checksDrawing({ answers }: UpstreamHistory): Html {
   `;
 }
 
-/** What a stretch of time was: the primary served, another upstream did, clients waited or found nobody. */
+/** What happened in a period: the primary served, another upstream did, clients waited or got no upstream. */
 type Kind = "primary" | "backup" | "wait" | "nobody" | "nothing";
 
 interface Stretch {
@@ -112,7 +112,7 @@ export function dayDrawing(changes: readonly Change[], now: number): Html {
   `;
 }
 
-/** The moments of an incident, each with its distance from the first and the stretch until the next. */
+/** The moments of an incident, each with the time since the first one and a bar until the next one. */
 export function waterfall({ began, t }: IncidentRecord): Html {
   const start = Date.parse(began);
   const at = (moment: Moment) => Date.parse(t[moment]!) - start;

@@ -87,7 +87,7 @@ function time(clock: Clock, at: number): Html {
   return stamp(new Date(clock.wall() - clock.now() + at).toISOString());
 }
 
-/** A time for all: the page's script shows it in the reader's own time zone. */
+/** A time in UTC, which the page's script shows in the reader's own time zone. */
 function stamp(iso: string): Html {
   return html`<time datetime="${iso}">${iso.slice(0, 19).replace("T", " ")} UTC</time>`;
 }
@@ -169,7 +169,7 @@ interface ButtonText {
 function button(id: string, buttons: "token" | "all", text: ButtonText): Html {
   const { order, title, meaning } = text;
   const query = new URLSearchParams(text.query).toString();
-  // An attribute without a value is not the same as one that says so.
+  // Both values are words, because the template would print `true` as an attribute without a value.
   const needsToken = buttons === "token" ? "true" : "false";
   return html`
     <button type="button" id="${id}-${order}" data-order="${order}" data-query="${query}"
@@ -299,7 +299,7 @@ ${
 
 /** The count of clients at an earlier refresh, by service; every reader of the page shares them. */
 const samples = new WeakMap<ServiceView, { at: number; count: number; rate: number | undefined }>();
-/** A rate is of at least so many milliseconds. */
+/** A rate is computed over at least this many milliseconds. */
 const SAMPLE_MS = 1_000;
 
 function rateOf(view: ServiceView, clock: Clock): string {

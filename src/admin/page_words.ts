@@ -5,7 +5,7 @@ import { activeOf, type State } from "../failover/state.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import { isReady, type ServiceView } from "./view.ts";
 
-/** How bad it is: the primary serves, another upstream does, it is deciding, or clients find nobody. */
+/** The best state first: the primary serves, another upstream does, nothing is decided, clients get none. */
 export type Mood = "primary" | "backup" | "moving" | "out";
 
 /** One sentence: what serves since when, or why nothing does. */

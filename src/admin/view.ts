@@ -85,7 +85,7 @@ export interface WorstDetection {
 /** The requests that had the same method, status and upstream. */
 export interface UpstreamRequestTimes {
   readonly method: string;
-  /** 0 if the client left before it got one; undefined where that is not told apart. */
+  /** 0 if the client left before it got one; undefined in the count of all other combinations. */
   readonly status: number | undefined;
   readonly upstream: string;
   readonly times: Histogram;

@@ -60,7 +60,7 @@ export class AccessLogs implements Disposable {
     return [...this.#files.keys()].some((path) => path !== "-");
   }
 
-  /** The next lines are written to the files that the paths name then. */
+  /** Opens each file again by its path before its next line: logrotate(8) may have moved it. */
   reopen(): void {
     for (const file of this.#files.values()) file.reopen();
   }

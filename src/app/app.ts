@@ -29,7 +29,7 @@ import { describe } from "../base/describe.ts";
 import { startThreads, type Threads, workersOf } from "./threads.ts";
 import type { ReportUncaught } from "./uncaught.ts";
 
-/** The requests that a running program receives from outside: stop and failback. */
+/** What signals order a running program to do: stop, fail back, open log files again. */
 export interface Orders {
   /** Aborted when the program should end; the reason is a word for the log. */
   readonly stop: AbortSignal;
@@ -116,7 +116,7 @@ export async function run(
   reports.incidents.load().catch((error) =>
     events.publish("", { type: "proxy.faulted", reason: describe(error) })
   );
-  // The services do not wait for the default one.
+  // Only a control socket that an option asks for is opened before the services.
   const isAsked = control !== undefined && !control.isDefault;
   const line = isAsked ? await reports.listenControl(control) : undefined;
   if (line !== undefined) return { exitCode: 1, lines: [line] };

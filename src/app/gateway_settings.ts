@@ -37,7 +37,7 @@ export function clientLimitFor(
   return { clientLimit: new ClientLimit(tables, thread, () => clock.now(), onRefused) };
 }
 
-/** How the clients of a service are received. */
+/** The limits for clients of a service, and the versions of the PROXY protocol that it accepts. */
 export function clientLimits(
   config: HttpConfig,
 ): { readonly limits: ClientLimits; readonly acceptProxy?: ProxyVersions } {

@@ -46,7 +46,7 @@ interface Endpoints {
   fetch(request: Request): Response | Promise<Response>;
 }
 
-/** Those who answer the shards. */
+/** What the main thread needs to answer the questions of shards. */
 interface Answering {
   readonly endpoints: Endpoints;
   readonly accessLog: AccessLogFile | undefined;

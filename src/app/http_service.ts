@@ -45,7 +45,7 @@ function needOf(
   const kind = tlsCert === undefined ? "plain" : "tls";
   const checks = upstreams.length * checkDescriptors(checkHost);
   const fixed = SERVICE_DESCRIPTORS + MORE_DESCRIPTORS[kind] + checks;
-  // Those whose header has not come yet, and over TLS the way through the loopback.
+  // Connections whose header has not come yet; over TLS also both ends of one to the TLS listener.
   const more = acceptProxy === "none" ? 0 : kind === "plain" ? 1 : 3;
   const each = (kind === "plain" ? 3 : 5) + more + MORE_EACH[kind];
   return { asked: maxConnections, each, fixed };

@@ -40,7 +40,7 @@ export class Questions {
     return new Response(body, { status, headers: answer.headers.map(([...pair]) => pair) });
   }
 
-  /** Has lines written to the access log; resolves when that was tried. */
+  /** Sends whole lines for the access log. Resolves with how many of them could not be written. */
   async written(lines: Uint8Array<ArrayBuffer>): Promise<LinesOutcome> {
     const answer = await this.#ask({ about: "lines", lines });
     return answer?.about === "lines" ? answer : { lost: 0, reason: "" };

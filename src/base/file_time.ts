@@ -4,7 +4,7 @@ import { inTime } from "./deadline.ts";
 
 /** How long one file operation may take, in milliseconds, where the caller has no shorter limit. */
 export const FILE_MS = 10_000;
-/** What is said of one that takes longer. */
+/** The text of the error for an operation that takes longer. */
 export const FILE_SILENT = "the file system does not answer";
 
 /** The outcome of a file operation; rejects with an Error if it takes longer than `ms` milliseconds. */

@@ -18,7 +18,7 @@ const FOLDER_MODE = 0o750;
 
 /** The longest path of a unix socket, in bytes (unix(7)). */
 const PATH_BYTES_MAX = Deno.build.os === "linux" ? 107 : 103;
-/** How often it is looked whether the file is still there, in milliseconds. */
+/** The interval at which we check that the file of the socket still exists, in milliseconds. */
 const LOOK_MS = 5_000;
 
 /**
@@ -101,7 +101,7 @@ class LastingListener implements LocalListener {
   }
 }
 
-/** False if it cannot be known. */
+/** True if the file is missing; false also if that cannot be known. */
 function isGone(path: string): Promise<boolean> {
   return Deno.lstat(path).then(() => false, (error) => error instanceof Deno.errors.NotFound);
 }
@@ -125,11 +125,11 @@ async function listenAt(
     : await listenWithDeno(path, acceptee, options);
 }
 
-/** In a few words. */
+/** The reason of an error in a few words, for one line. */
 function whyNot(error: unknown): string {
   const isDenied = error instanceof Deno.errors.PermissionDenied ||
     error instanceof Deno.errors.NotCapable;
-  // Behind the words Deno says which call it was.
+  // After the words of the system, Deno adds the number of the error and the call.
   return isDenied ? "permission denied" : describe(error).replace(/ \(os error.*/, "");
 }
 

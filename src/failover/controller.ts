@@ -29,7 +29,7 @@ export interface Taken {
   readonly step: Step;
 }
 
-/** What the controller drives, and who is told of it. `ports.ts` has the contracts. */
+/** What the controller drives, and who learns of its steps. `ports.ts` has the contracts. */
 export interface ControllerPorts {
   readonly clock: Clock;
   readonly publish: Publish;

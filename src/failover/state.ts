@@ -256,8 +256,8 @@ export interface State {
   /** Set while no automatic decision may be made, by order of the operator. */
   readonly paused: StandingOrder | undefined;
   /**
-   * The operator's hold: new clients wait until `until`, whatever `admission` is. That goes on to say what
-   * happens to them without the hold, and is put into force when it ends.
+   * The operator's hold: new clients wait until `until`, whatever `admission` is. Meanwhile `admission` says
+   * what would happen to them without the hold, and it is put into force when the hold ends.
    */
   readonly held: (StandingOrder & { readonly until: number }) | undefined;
   /** By upstream: those that are no candidates, by order of the operator. */

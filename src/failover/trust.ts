@@ -25,7 +25,7 @@ export function trustedFor(state: State, upstream: string): string | undefined {
 }
 
 /**
- * The phase that a check program is told (`FAILOVER_PHASE`). A promotion that a restart has interrupted is
+ * The phase that a check program gets (`FAILOVER_PHASE`). A promotion that a restart has interrupted is
  * under way until it is repeated or given up.
  */
 export function phaseForChecks({ phase, remembered }: State): Phase["name"] {

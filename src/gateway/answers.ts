@@ -7,7 +7,7 @@ import { writeResponseFields } from "./headers.ts";
 import type { ErrorPage } from "./error_page.ts";
 import type { ServerUpstream } from "./upstream.ts";
 
-/** Value of `Retry-After` in each 503 of ours, in seconds: about the time that a failover takes. */
+/** Value of `Retry-After` in each 503 that the proxy answers itself, in seconds: about the time of a failover. */
 export const RETRY_AFTER_S = 5;
 
 /** `connectRefused` → `connect-refused`. */

@@ -1,4 +1,4 @@
-/** The page of a 503 of ours: a file of the operator, or this one. */
+/** The page of each 503 that the proxy answers itself: the operator's file, or the built-in page. */
 
 /** The page that is sent when no upstream can answer. */
 export interface ErrorPage {

@@ -17,7 +17,7 @@ export interface RequestSource {
   /** The client's address, or `unix`. */
   readonly peer: string;
   readonly scheme: "http" | "https";
-  /** The id that the upstream is told, if requests get one. */
+  /** The id that is sent to the upstream, if requests get one. */
   readonly requestId?: string | undefined;
   /** Keeps what is printed for the requests that follow. Peer and scheme must be the same for them. */
   readonly connection?: { memo: unknown };

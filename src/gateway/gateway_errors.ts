@@ -7,7 +7,7 @@ export const GATEWAY_ERRORS_MAX = 5;
 export class GatewayErrors {
   readonly #inRow = new Map<string, number>();
 
-  /** Counts the status of a response. True when it completes a row of errors; the count then restarts. */
+  /** Counts a status. True if it is the last of `GATEWAY_ERRORS_MAX` errors in a row; the count then restarts. */
   isDoubtful(upstream: string, status: number): boolean {
     if (status < 502 || status > 504) {
       if (this.#inRow.size > 0) this.#inRow.delete(upstream);

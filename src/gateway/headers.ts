@@ -55,7 +55,7 @@ const ONE_HOP = [
   "upgrade",
 ];
 const NOT_TO_CLIENT = new NameSet([...ONE_HOP, "proxy-authenticate"]);
-/** The same where the response gets an id of ours. */
+/** The same where the proxy adds its own request id to the response. */
 const NOT_BESIDE_ID = new NameSet([...ONE_HOP, "proxy-authenticate", "x-request-id"]);
 const NOT_TO_UPSTREAM = [
   ...ONE_HOP,

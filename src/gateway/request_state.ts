@@ -42,7 +42,7 @@ export class RequestState extends Task {
   attempt: { clientLeft(fault: Fault): void } | undefined;
   /** What the access log will tell of it, if there is one. */
   notes: AccessNotes | undefined;
-  /** What upstream and client are told as `X-Request-Id`, if requests get one. */
+  /** What upstream and client receive as `X-Request-Id`, if requests get one. */
   requestId: string | undefined;
   #leaving: AbortController | undefined;
 

@@ -24,12 +24,12 @@ export const REQUEST_BOUNDS: readonly number[] = [
   10,
 ];
 
-/** Methods that are told apart; all others are `_OTHER`, as in OpenTelemetry. */
+/** Methods with counts of their own; all others are `_OTHER`, as in OpenTelemetry. */
 const METHODS = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
 const METHOD_NUMBERS: ReadonlyMap<string, number> = new Map(METHODS.map((name, at) => [name, at]));
 const OTHER = "_OTHER";
 
-/** Combinations of method, status and upstream that are told apart, and the one for all others. */
+/** Combinations of method, status and upstream with a separate histogram, and the one for all others. */
 const PLACES = 64;
 /** Of one place: its key, or 0 while it is free, and its histogram. */
 const PLACE_CELLS = 1 + cellsOf(REQUEST_BOUNDS);
@@ -49,11 +49,11 @@ const REST = -1;
 
 /** Requests with the same method, status and upstream. */
 export interface RequestTimes {
-  /** `_OTHER` for a method that is not told apart. */
+  /** `_OTHER` for a method that is not in `METHODS`. */
   readonly method: string;
-  /** `NO_STATUS` for none; undefined where it is not told apart. */
+  /** `NO_STATUS` for none; undefined in the histogram for all other combinations. */
   readonly status: number | undefined;
-  /** `NO_RANK` if no upstream answered; undefined where it is not told apart. */
+  /** `NO_RANK` if no upstream answered; undefined in the histogram for all other combinations. */
   readonly rank: number | undefined;
   readonly times: Histogram;
 }

@@ -14,7 +14,7 @@ const RULES: BodyRules = {
 };
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-/** A body that arrives from `far`, and what its owner was told. */
+/** A body that arrives from `far`, and the events that its owner received. */
 function fixture(pair: MakePair, framing: Framing, rules: Partial<BodyRules> = {}) {
   const clock = new ManualClock();
   const [near, far] = pair();

@@ -251,7 +251,7 @@ onConns("between two messages a connection holds a buffer only if it must", asyn
   io.input.clear();
   io.watch();
   io.rest();
-  // Sockets that read into a buffer of ours must have it before there is something to read.
+  // Sockets that read into the caller's buffer need it before there is something to read.
   assertEquals(io.input.bytes.length > 0, !("readWith" in near));
   await far.sendText("two");
   assertEquals(unused(io), "two");

@@ -1,7 +1,7 @@
 /** A request body that waits for `100 Continue` (RFC 9110 section 10.1.1). */
 import type { Clock } from "../base/clock.ts";
 
-/** How long it waits. The RFC forbids to wait for ever. */
+/** How long it waits, in milliseconds. The RFC forbids to wait without a limit. */
 const CONTINUE_MS = 1_000;
 
 /** The wait of one connection; one at a time. */

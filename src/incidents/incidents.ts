@@ -147,7 +147,7 @@ export class Incidents {
     const newestFirst = records.toSorted((a, b) => a.began < b.began ? 1 : -1);
     for (const record of newestFirst) {
       if (this.#kept.length >= RECORDS_MAX) return;
-      // Nobody was left to say how it ended.
+      // The process ended without recording the outcome.
       const ended = record.outcome === null ? { ...record, outcome: "killed" as const } : record;
       if (record.outcome === null) this.#memory?.write(ended, undefined);
       this.#kept.unshift({ record: ended, incident: undefined });

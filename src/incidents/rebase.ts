@@ -16,7 +16,7 @@ export function rebase(state: State, from: Policy, to: Policy): State {
     ...state,
     health,
     admission: isBounded ? { ...admission, until: admission.outSince + to.holdMs } : admission,
-    // The first step plans it again.
+    // The first step with the other policy plans the failback anew.
     phase: phase.name === "serving" && !isSameFailback(from, to)
       ? { ...phase, failbackPlan: undefined }
       : phase,

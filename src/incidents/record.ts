@@ -12,9 +12,9 @@ export type IncidentKind = "start" | "failover" | "outage" | "failback" | "switc
 
 /**
  * How it ended. `served`: the upstream `to` was promoted. `returned`: the move failed, and the upstream that
- * served before went on. `recovered`: the active upstream passed its checks again before anything was decided,
- * which was paused. `stopped`: the process ended. `died`: the service was restarted because of a bug.
- * `killed`: the process ended without saying so, and left only what was in its state folder.
+ * served before went on. `recovered`: the active upstream passed its checks again while the operator had
+ * paused decisions. `stopped`: the process ended. `died`: the service was restarted because of a bug.
+ * `killed`: the process ended without recording an outcome; the record is what its state folder had.
  */
 export type IncidentOutcome = "served" | "returned" | "recovered" | "stopped" | "died" | "killed";
 

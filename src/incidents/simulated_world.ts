@@ -11,7 +11,7 @@ import type { Divergence, Machine } from "./what_if.ts";
 
 /** How far the time after the last input is extrapolated, in milliseconds. */
 const BEYOND_MS = 5 * 60_000;
-/** More steps than this are not made: a schedule that does not end has no answer. */
+/** The most steps of a simulation, so that one whose events never end is cut off. */
 const STEPS_MAX = 20_000;
 
 interface Due {

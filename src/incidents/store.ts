@@ -149,7 +149,7 @@ export class IncidentStore implements AsyncDisposable {
         this.#publish({ type: "state.failed", path: this.#folder, reason });
       }
       this.#trouble = reason;
-      // The folder may be another one then.
+      // The file may be another one at the next attempt, so its lines are counted again.
       this.#lines = undefined;
       this.#retryLater();
     }

@@ -97,7 +97,7 @@ function recordOf(line: string): Line | undefined {
 /** Calls `take` for each line that is not empty. Resolves with whether the last one has no end. */
 async function eachLine(path: string, take: (line: string) => void): Promise<boolean> {
   try {
-    // To open a pipe may take for ever.
+    // Opening a named pipe waits for a writer, which may never come.
     if (!(await Deno.stat(path)).isFile) throw new Error(`${path} is no regular file`);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;

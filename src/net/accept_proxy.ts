@@ -25,7 +25,7 @@ export class MissingHeaders {
   /** How many there were in all. */
   count = 0;
 
-  /** `tell` is limited in rate. */
+  /** `tell` is called once in `LOG_INTERVAL_MS` at most. */
   constructor(now: () => number, tell: OnMissing) {
     this.#now = now;
     this.#tell = tell;

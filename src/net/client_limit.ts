@@ -1,5 +1,5 @@
 /**
- * How many connections one client may have at one time. Clients are told apart by their address: one of IPv4, or the
+ * How many connections one client may have at one time. Clients are distinguished by their address: one of IPv4, or the
  * first 64 bits of one of IPv6, because that is the least that a customer gets (RFC 6177) and all of it is theirs.
  *
  * The counts of all threads of a service are in memory that they share. Each thread writes a table of its own and

@@ -7,14 +7,14 @@ import { timed, TimerWheel } from "../linux/timer_wheel.ts";
 
 /** Later deadlines are brought forward to this one, about three years, because the wheel counts in numbers. */
 const FAR_MS = 1e11;
-/** The longest sleep, in milliseconds; it is only so that a search for the next deadline is short. */
+/** The longest sleep, in milliseconds. It bounds how far the search for the next deadline goes. */
 const SLEEP_MAX_MS = 8_000;
 
 /** The clock; `now` and `wall` are exact. Timers are late, never early. */
 export class CoarseClock implements Clock {
   readonly #clock: Clock;
   readonly #wheel: TimerWheel;
-  /** When it is to wake, and how to call that off. */
+  /** The time of the next wake-up, and the function that cancels it. */
   #wakesAt = Infinity;
   #cancelWake: () => void = () => {};
 

@@ -57,7 +57,7 @@ export function parseProxyHeader(
   return MALFORMED;
 }
 
-/** True as far as the bytes go. */
+/** True if the first `length` bytes are the beginning of `with_`, or begin with all of it. */
 function begins(bytes: Uint8Array, length: number, with_: readonly number[]): boolean {
   return with_.every((byte, at) => at >= length || bytes[at] === byte);
 }
@@ -88,7 +88,7 @@ function parseLine(line: string): ParsedProxyHeader {
 
 function tcpAddress(host: string, port: string, size: 4 | 16): Address | undefined {
   const ip = parseIp(host);
-  // No zero may stand before a number, in addresses of IPv4 neither, where some take that for octal.
+  // A number has no leading zero. In an address of IPv4 some programs would read such a number as octal.
   const isStrict = /^(0|[1-9]\d{0,4})$/.test(port) && (size === 16 || !/(^|\.)0\d/.test(host));
   if (ip?.length !== size || !isStrict || Number(port) > 65_535) return undefined;
   return { kind: "tcp", host: formatIp(ip), port: Number(port) };
@@ -131,7 +131,7 @@ function parseV2(bytes: Uint8Array, length: number): ParsedProxyHeader {
 /** Bytes of the addresses of each family: none, IPv4, IPv6 and unix. */
 const FAMILY_BYTES = [0, 12, 36, 216];
 
-/** True if what follows the addresses is a row of extensions, each with its length (section 2.2.7), and no more. */
+/** True if only whole extensions, each with its length (section 2.2.7), follow the addresses. */
 function areExtensions(bytes: Uint8Array, start: number, end: number): boolean {
   let at = start;
   while (at + 3 <= end) at += 3 + bytes[at + 1]! * 256 + bytes[at + 2]!;

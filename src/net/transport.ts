@@ -18,7 +18,7 @@ export interface PlainDialOptions {
   readonly resolver?: Resolver;
 }
 
-/** How a listener accepts clients, and who is told when it cannot. */
+/** How a listener accepts clients, and what is called when it cannot. */
 export interface AcceptOptions {
   readonly clock: Clock;
   /** Permission bits for the file of a unix socket; without them umask(2) decides. */

@@ -40,7 +40,7 @@ Deno.test("[faults] kill: nothing is doubled or wrong, and only running requests
 });
 
 Deno.test("[faults] the client counts what was turned away, lost, doubled and wrong", async () => {
-  // Nobody answers this client; what the upstreams' requestLogs say is made up.
+  // Nobody answers this client; the request logs of the upstreams are invented.
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const gone = (async () => {
     for await (const conn of listener) conn.close();

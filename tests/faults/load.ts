@@ -66,7 +66,7 @@ export class Load implements AsyncDisposable {
     await this.#clients;
   }
 
-  /** `requestLogs` are the upstreams' own, `harmed` those whose sessions had to end. */
+  /** `requestLogs` are those of the upstreams, `harmed` those whose sessions had to end. */
   tally(requestLogs: readonly string[], harmed: readonly string[]): Tally {
     const got = new Map<number, number>();
     let [doubled, wrongBytes] = [0, 0];

@@ -22,7 +22,7 @@ export class CountingUpstream implements AsyncDisposable {
     this.#child = child;
   }
 
-  /** `folder` is where it keeps its requestLog. */
+  /** `folder` is where it keeps the log of its requests. */
   static async start(says: string, folder: string): Promise<CountingUpstream> {
     const plan = { says, port: 0, requestLog: `${folder}/${says}`, backlog: BACKLOG, deafMs: 0 };
     const [port, child] = await launch(plan);

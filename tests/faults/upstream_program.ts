@@ -1,5 +1,5 @@
 /**
- * A server that counts: each request it gets is a line in its requestLog, written before it answers, so that
+ * A server that counts: each request it gets is a line in a log, written before it answers, so that
  * the request log shows what it received even if it is killed. Its only argument is a `CountingPlan` in
  * JSON. When it listens it says on which port, as one line on stdout. SIGUSR2 makes it reset all new
  * connections, and the next one makes it serve again.
@@ -13,7 +13,7 @@ export interface CountingPlan {
   readonly says: string;
   /** 0 lets the system choose. */
   readonly port: number;
-  /** The file of the requestLog. */
+  /** The file with the log of its requests. */
   readonly requestLog: string;
   /** Length of the accept queue. */
   readonly backlog: number;

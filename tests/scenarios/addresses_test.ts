@@ -116,7 +116,7 @@ scenario("with --send-proxy v1 a client on IPv6 is announced as TCP6", async (re
   assertMatch(await proxy.ask("proxied"), /^PROXY TCP6 ::1 ::1 \d+ \d+\r$/);
 });
 
-// Deno removes the file that is at the path of its own listening socket, whoever made it.
+// Deno removes the file that is at the path of its own listening socket, also if another process made it.
 Deno.test({
   name: "a proxy that ends leaves the socket file of another one that has taken its place",
   ignore: Deno.build.os !== "linux",

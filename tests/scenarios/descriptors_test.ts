@@ -57,9 +57,9 @@ for (const relay of ENGINES) {
           flags: { relay, admin, "check-host": check, control: control.path },
           under: underLimit,
         });
-        // Clients of the control socket that say nothing take no descriptor from the others.
-        // After the first one, whose code comes from many files here.
+        // The code for the first client is loaded from many files, so it is served before the others connect.
         assertEquals(await (await control.get("health")).text(), "OK");
+        // Clients of the control socket that send nothing take no descriptor from the others.
         const silent: Deno.UnixConn[] = [];
         for (let i = 0; i < COMMANDS; i++) {
           silent.push(await Deno.connect({ transport: "unix", path: control.path }));

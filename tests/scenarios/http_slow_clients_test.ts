@@ -1,4 +1,4 @@
-/** Clients that are slow on purpose, as made by `slowhttptest`: each tries to occupy a connection for ever. */
+/** Clients that are slow on purpose, as made by `slowhttptest`: each tries to occupy a connection as long as possible. */
 import { assert, assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";

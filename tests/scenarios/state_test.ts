@@ -99,7 +99,7 @@ scenario(
     assertEquals(await after.ask(), "second");
     assert(continued.epoch > startedRuns.at(-1)![2], `epoch ${continued.epoch} was used before`);
     assertEquals(await pair.runs(), startedRuns);
-    // Check programs were told at once which upstream is trusted.
+    // Check programs got the name of the trusted upstream from the start.
     const told = (await pair.folder.read("checks")).trim().split("\n");
     assertEquals([...new Set(told.map((line) => line.split(" ")[1]))], [second.name]);
 

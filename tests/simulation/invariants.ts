@@ -50,7 +50,7 @@ export class Invariants {
     this.#bound(simulation);
   };
 
-  /** No run of triggers has an epoch of an earlier run of the process, and nobody who served is forgotten. */
+  /** No run of triggers has an epoch of an earlier run of the process, and no upstream that served is forgotten. */
   #restarts(simulation: Simulation): void {
     for (; this.#seenBegun < simulation.begun.length; this.#seenBegun++) {
       const { epoch, life } = simulation.begun[this.#seenBegun]!;

@@ -27,7 +27,7 @@ export async function inStorageTime<T>(clock: Clock, work: Promise<T>): Promise<
 const CHUNK_BYTES = 64 * 1024;
 
 /**
- * Opens `path` if it is a regular file that may be read: opening a named pipe would wait for ever.
+ * Opens `path` if it is a regular file that may be read: opening a named pipe might wait without end.
  * Rejects with a Fault where this process cannot open any file at the moment.
  */
 export async function openFile(path: string, clock: Clock): Promise<OpenFile | undefined> {

@@ -61,7 +61,7 @@ function isRead(request: Request): boolean {
   return request.method === "GET" || request.method === "HEAD";
 }
 
-/** The decoded names between the slashes of the raw path; undefined if they cannot name a file of ours. */
+/** The decoded names between the slashes of the raw path; undefined if they cannot name a file of the folder. */
 function segmentsOf(url: string): readonly string[] | undefined {
   const names: string[] = [];
   for (const raw of pathOf(url).split("/").slice(1)) {

@@ -11,10 +11,10 @@ import type { Acceptee } from "../../net/transport.ts";
 import { tunnel } from "../../net/tunnel.ts";
 import { connectInside } from "./http2.ts";
 
-/** How long the TLS listener waits to learn whom a connection is of, and how often it looks. */
+/** How long the TLS listener waits until the client of a connection is known, and between two looks, in ms. */
 const LEARN_MS = 1_000;
 const LOOK_MS = 2;
-/** While its certificate changes, the TLS listener is gone for a moment: how often it is tried, and the pause. */
+/** Attempts to connect to the TLS listener, which is closed for a moment while its certificate changes. */
 const TRIES = 20;
 const RETRY_MS = 25;
 
@@ -35,7 +35,7 @@ export class ClientsByPort {
     this.#clients.delete(port);
   }
 
-  /** Whose connection this is; undefined if another program has made it. */
+  /** The client of a connection; undefined if another program of this machine has made it. */
   async clientOf({ remoteAddr }: Deno.TlsConn): Promise<string | undefined> {
     const { port } = remoteAddr as Deno.NetAddr;
     // It may be accepted before the other end knows which port the system has given it.

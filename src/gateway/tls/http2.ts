@@ -47,10 +47,10 @@ interface Joined {
 
 /** What a client sends first (RFC 9113 section 3.4). */
 const PREFACE = new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-/** A connection is closed for others only after so long without a request: a new one, and a used one. */
+/** How long a connection has had no request, in ms, before it is closed for others: a new one, a used one. */
 const NEW_MS = 1_000;
 const KEPT_MS = 250;
-/** How often a drain checks whether it may go on. */
+/** The interval at which a drain checks whether it may go on, in milliseconds. */
 const POLL_MS = 10;
 /** Descriptors that must be free to join a client. It needs two; others may take some meanwhile. */
 const SPARE_DESCRIPTORS = 4;

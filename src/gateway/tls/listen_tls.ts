@@ -42,13 +42,13 @@ export interface TlsParts {
   readonly onError: (error: unknown, peer: string) => void;
 }
 
-/** How often the files are read. */
+/** The interval at which the files are read, in milliseconds. */
 const POLL_MS = 10_000;
-/** The longest TLS handshake. */
+/** The longest TLS handshake, in milliseconds. */
 const HANDSHAKE_MS = 10_000;
-/** How often we check whether there is room for another handshake. */
+/** The interval at which we check whether there is room for another handshake, in milliseconds. */
 const HANDSHAKE_ROOM_MS = 5;
-/** How often we check whether an idle connection can be closed for a new one. */
+/** The interval at which we check whether an idle connection can be closed for a new one, in milliseconds. */
 const ROOM_MS = 250;
 
 /** A port that accepts over TLS, from its making until `end` or `close`. */

@@ -93,7 +93,7 @@ export class LoopbackServer {
     server.finished.catch((error) => {
       if (this.#server !== server) return;
       this.#server = undefined;
-      // Clients that are still connected would wait for ever: their requests are not read any more.
+      // Clients that are still connected would wait without end: their requests are not read any more.
       this.#parts.onEnd();
       this.#failed(error);
     });

@@ -75,7 +75,7 @@ export function listenLocally(
 
 class LinuxLocalListener implements LocalListener, BatchTaker {
   readonly finished: Promise<void>;
-  /** No batch is cut short: clients are few. */
+  /** Always false: there are too few clients to end a batch early. */
   readonly isPaused = false;
   readonly #libc: Libc;
   readonly #process = new ProcessLibc();

@@ -277,7 +277,7 @@ export class WorkerRelay implements Shard {
   #admit(client: number): void {
     this.deps.counters[COUNT.accepted]!++;
     if (this.#headers === undefined) return this.#let(client, undefined);
-    // What it may hold up is a place for a connection, not one for a client that waits.
+    // Until its header has come, it counts as a connection, and not as a client that waits.
     const result = this.#headers.add(client);
     if (result === 0) return this.#releaseWait();
     this.loop.kernel.close(client);
@@ -285,7 +285,7 @@ export class WorkerRelay implements Shard {
     this.#acceptor.pause(errnoWords(result));
   }
 
-  /** Lets a client in. `addresses`: those that a balancer has named, in the place of the connection's own. */
+  /** Begins a session. `addresses`: those that a balancer has named, in the place of the connection's own. */
   #let(client: number, addresses: ProxiedAddresses | undefined): void {
     const place = this.#placeFor(client, addresses);
     if (place === undefined) {
@@ -300,7 +300,7 @@ export class WorkerRelay implements Shard {
     session.addresses = addresses;
     const result = this.loop.watch(client, session);
     if (result === 0) this.#dialer.dial(session);
-    // A client that waits has taken its own.
+    // The permit was taken in case the client has to wait. If it does, the dialer has taken another one.
     this.#releaseWait();
     if (result === 0) return;
     // There is no memory to watch it: it is closed, and the next ones stay in the accept queue for a while.
