@@ -6,6 +6,7 @@ import type { Publish } from "../events/events.ts";
 import type { StepObserver } from "../incidents/incidents.ts";
 import type { MemoryPort } from "../failover/memory.ts";
 import type { Need } from "../net/descriptors.ts";
+import type { Parcel, PassedListener, PassOn, ReceivedListeners } from "../net/handover.ts";
 import type { Programs } from "../hooks/program.ts";
 import type { AccessLogs } from "./access_logs.ts";
 import type { Threads } from "./threads.ts";
@@ -37,6 +38,8 @@ export interface ServiceContext {
   readonly drainMs: number;
   /** The files of `--access-log`, where there may be some. */
   readonly accessLogs?: AccessLogs;
+  /** Listening sockets of the process before this one, or of systemd; those that are missing are opened. */
+  readonly received?: ReceivedListeners;
   /** Builds the admin endpoints for the main port of an HTTP service. */
   publicEndpoints(view: ServiceView): Promise<FetchApp>;
 }
@@ -52,6 +55,16 @@ export interface Service {
    * Resolves with the number of sessions that had to be cut.
    */
   stop(drainMs: number, now: AbortSignal): Promise<number>;
+  /** Its listening sockets. They stay its own, and are open at least until `stop` or `leave`. */
+  listeners?(): readonly PassedListener[];
+  /**
+   * As `stop`, after another process has taken over its listening sockets: those are closed in this process only,
+   * so that clients in their queues wait for the other one, and socket files stay. What `passOn` takes goes on
+   * there; the rest may end here within `drainMs`.
+   */
+  leave?(passOn: PassOn, drainMs: number, now: AbortSignal): Promise<number>;
+  /** Continues a connection of the process before this one. False if it cannot; the descriptors are then the caller's. */
+  receive?(parcel: Parcel): boolean;
 }
 
 /** A service that can be started. */
