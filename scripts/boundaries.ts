@@ -81,7 +81,8 @@ const ONLY_IN: readonly { readonly what: RegExp; readonly where: RegExp; readonl
   [
     {
       what: /\bDeno\.(dlopen|UnsafePointer|UnsafePointerView)\b/,
-      where: /^linux\/(libc|open_libc|process_libc|testing\/raw_socket)\.ts$/,
+      where:
+        /^linux\/(libc|open_libc|process_libc|pass_descriptors|message_memory|testing\/raw_socket)\.ts$/,
       why: "the only unsafe files, but for what only a test needs",
     },
     {

@@ -16,12 +16,15 @@ export const ENFILE = 23;
 export const EMFILE = 24;
 export const EROFS = 30;
 export const EPIPE = 32;
+export const EMSGSIZE = 90;
 export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
 export const ENETUNREACH = 101;
 export const ECONNRESET = 104;
 export const ENOBUFS = 105;
+export const ENOTCONN = 107;
+export const ETOOMANYREFS = 109;
 export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
 export const EHOSTUNREACH = 113;
@@ -39,12 +42,15 @@ const WORDS: Readonly<Record<number, string>> = {
   [ENFILE]: "too many open files in the system",
   [EMFILE]: "too many open files",
   [EPIPE]: "broken pipe",
+  [EMSGSIZE]: "message too long",
   [EAFNOSUPPORT]: "address family not supported",
   [EADDRINUSE]: "address in use",
   [EADDRNOTAVAIL]: "address not available",
   [ENETUNREACH]: "network unreachable",
   [ECONNRESET]: "connection reset",
   [ENOBUFS]: "no buffer space",
+  [ENOTCONN]: "not connected",
+  [ETOOMANYREFS]: "too many descriptors under way",
   [ETIMEDOUT]: "timed out",
   [ECONNREFUSED]: "connection refused",
   [EHOSTUNREACH]: "no route to host",

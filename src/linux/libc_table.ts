@@ -48,3 +48,19 @@ export const LIBC_OF_PROCESS = {
   setrlimit: { parameters: ["i32", "buffer"], result: "i32" }, // int resource, const struct rlimit*
   syscall: { parameters: ["i64"], result: "i64" }, // long number
 } as const;
+
+/** Those for messages with descriptors. */
+export const LIBC_OF_MESSAGES = {
+  __errno_location: { parameters: [], result: "pointer" },
+  accept4: { parameters: ["i32", "pointer", "pointer", "i32"], result: "i32" }, // int, sockaddr*, socklen_t*, int flags
+  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, const sockaddr*, socklen_t
+  close: { parameters: ["i32"], result: "i32" }, // int
+  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, const sockaddr*, socklen_t
+  listen: { parameters: ["i32", "i32"], result: "i32" }, // int, int backlog
+  poll: { parameters: ["buffer", "u32", "i32"], result: "i32", nonblocking: true }, // pollfd*, nfds_t, int ms
+  recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" }, // int, struct msghdr*, int flags
+  sendmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" }, // int, const struct msghdr*, int flags
+  shutdown: { parameters: ["i32", "i32"], result: "i32" }, // int, int how
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" }, // int domain, int type, int protocol
+  socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" }, // int domain, int type, int protocol, int[2]
+} as const;
