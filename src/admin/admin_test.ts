@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertObjectMatch } from "@std/assert";
 import { adminApp, type Exposure, FEEDS_MAX, type OrdersAccess } from "./admin.ts";
-import { adminSettings, PASSED, REFUSED, TestService } from "./testing/service.ts";
+import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { adminSettings, TestService } from "./testing/service.ts";
 
 /** The admin app of one or more services, and functions that send it requests. */
 function admin(exposure: Exposure, ...services: readonly TestService[]) {

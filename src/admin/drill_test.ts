@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import type { DrillResult } from "../failover/drill.ts";
 import { adminApp } from "./admin.ts";
-import { adminSettings, PASSED, TestService } from "./testing/service.ts";
+import { PASSED } from "../failover/testing/results.ts";
+import { adminSettings, TestService } from "./testing/service.ts";
 import type { DrillOrder, ServiceView } from "./view.ts";
 
 const RESULT: DrillResult = {

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { adminApp } from "./admin.ts";
-import { adminSettings, PASSED, REFUSED, TestService } from "./testing/service.ts";
+import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { adminSettings, TestService } from "./testing/service.ts";
 
 function appOf(service: TestService, exposure: "operator" | "public" = "operator") {
   return adminApp(adminSettings([service]), exposure);

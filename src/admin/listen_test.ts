@@ -5,7 +5,8 @@ import { type Clock, ManualClock, realClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import { adminApp } from "./admin.ts";
 import { ADMIN_CONNECTIONS_MAX, type AdminListener, listenAdmin } from "./listen.ts";
-import { adminSettings, PASSED, REFUSED, TestService } from "./testing/service.ts";
+import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { adminSettings, TestService } from "./testing/service.ts";
 
 const LOCAL: Address = { kind: "tcp", host: "127.0.0.1", port: 0 };
 

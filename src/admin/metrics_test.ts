@@ -2,7 +2,8 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Histogram } from "../base/histogram.ts";
 import type { OperatorOrder } from "../failover/orders.ts";
 import { metricsText } from "./metrics.ts";
-import { PASSED, REFUSED, TestService } from "./testing/service.ts";
+import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { TestService } from "./testing/service.ts";
 
 const FACTS = {
   version: "1.2.3",

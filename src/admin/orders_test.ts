@@ -3,7 +3,8 @@ import { stateReport } from "./state_report.ts";
 import { adminApp } from "./admin.ts";
 import { parseOrder } from "./orders.ts";
 import { sentenceOf } from "../report/lines.ts";
-import { adminSettings, PASSED, REFUSED, TestService } from "./testing/service.ts";
+import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { adminSettings, TestService } from "./testing/service.ts";
 
 /** Gives orders to a service, as the requests of an operator. */
 function orderer(service: TestService) {

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { pageState } from "./page_state.ts";
-import { PASSED, REFUSED, TestService } from "./testing/service.ts";
+import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { TestService } from "./testing/service.ts";
 
 async function textOf(
   services: readonly TestService[],

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Hono } from "hono";
 import { answerPage, answerPageState } from "./page.ts";
-import { PASSED, TestService } from "./testing/service.ts";
+import { PASSED } from "../failover/testing/results.ts";
+import { TestService } from "./testing/service.ts";
 
 async function hashOf(text: string): Promise<string> {
   const bytes = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));

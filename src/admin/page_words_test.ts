@@ -1,6 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { ordersOf, readiness, serviceSentence, span } from "./page_words.ts";
-import { PASSED, REFUSED, TestService } from "./testing/service.ts";
+import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { TestService } from "./testing/service.ts";
 
 const SOURCE = { by: "ann", reason: "a new disk" };
 

@@ -1,6 +1,7 @@
 import { assertEquals, assertObjectMatch } from "@std/assert";
 import { outlook, stateReport } from "./state_report.ts";
-import { PASSED, REFUSED, TestService } from "./testing/service.ts";
+import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { TestService } from "./testing/service.ts";
 
 const T = { rise: 2, fall: 3 };
 const health = (level: number | undefined, doubt: "none" | "hard" = "none") => ({
@@ -34,7 +35,7 @@ Deno.test("the report shows where traffic goes, since when, and the last results
   await using service = new TestService({ counters: { clientSentBytes: 7, held: 0 } });
   const { clock } = service;
   await clock.advance(5_400);
-  await service.start(PASSED, PASSED);
+  await service.start({ ...PASSED, tookMs: 1.26 }, PASSED);
   await clock.advance(60_000);
   await service.answer("a", REFUSED, 2);
   const report = stateReport(service.view, clock);

@@ -6,8 +6,8 @@ import { denoSockets } from "../net/deno/transport.ts";
 import type { ThreadGroup } from "../threads/thread_group.ts";
 import { NO_THREADS } from "./threads.ts";
 import { chooseSockets } from "./transport.ts";
+import { onLinux } from "../linux/testing/on_linux.ts";
 
-const onLinux = { ignore: Deno.build.os !== "linux" };
 const PLAIN = ["--primary=http://a.test", "--backup=page:/sorry.html"];
 const TLS: readonly (readonly string[])[] = [
   ["--primary=https://a.test"],

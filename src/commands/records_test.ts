@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { encode } from "../incidents/codec.ts";
 import { incidentsFile, lineOf } from "../incidents/stored.ts";
-import { IncidentFixture, PASSED, REFUSED } from "../incidents/testing/incident_fixture.ts";
+import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { IncidentFixture } from "../incidents/testing/incident_fixture.ts";
 import { NoProcess } from "./connection.ts";
 import { recordsIn } from "./records.ts";
 

@@ -6,7 +6,7 @@ import { replay } from "../incidents/replay.ts";
 import type { IncidentRecord } from "../incidents/record.ts";
 import type { Recorded } from "../incidents/recording.ts";
 import { Live } from "../incidents/testing/live.ts";
-import { REFUSED } from "../incidents/testing/incident_fixture.ts";
+import { REFUSED } from "../failover/testing/results.ts";
 import { readArguments } from "./arguments.ts";
 import { findings, replayCommand } from "./replay.ts";
 

@@ -1,12 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { choose } from "./candidate.ts";
 import type { ProbeResult } from "./ports.ts";
+import { upstreamsOf } from "./testing/results.ts";
 
-const UPSTREAMS = ["a", "b", "c"].map((name, rank) => ({
-  name,
-  rank,
-  address: { kind: "tcp" as const, host: name, port: 1 },
-}));
+const UPSTREAMS = upstreamsOf("a", "b", "c");
 const YES: ProbeResult = { passed: true, tookMs: 1, reason: "connected", evidence: "passed" };
 const NO: ProbeResult = { passed: false, tookMs: 1, reason: "refused", evidence: "refused" };
 

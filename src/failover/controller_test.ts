@@ -3,12 +3,9 @@ import { ManualClock } from "../base/clock.ts";
 import { Controller } from "./controller.ts";
 import type { DataPlane, ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
 import { POLICY } from "./testing/policy.ts";
+import { upstreamsOf } from "./testing/results.ts";
 
-const UPSTREAMS = ["a", "b"].map((name, rank) => ({
-  name,
-  rank,
-  address: { kind: "tcp" as const, host: name, port: 1 },
-}));
+const UPSTREAMS = upstreamsOf("a", "b");
 const YES: ProbeResult = { passed: true, tookMs: 1, reason: "connected", evidence: "passed" };
 const NO: ProbeResult = { passed: false, tookMs: 1, reason: "refused", evidence: "refused" };
 

@@ -4,15 +4,9 @@ import { drill, type DrillCause } from "./drill.ts";
 import type { ProbeResult } from "./ports.ts";
 import { initialState, type State } from "./state.ts";
 import { POLICY } from "./testing/policy.ts";
+import { NO_VERDICT, PASSED, REFUSED, upstreamsOf } from "./testing/results.ts";
 
-const UPSTREAMS = ["a", "b", "c"].map((host, rank) => ({
-  name: host,
-  rank,
-  address: { kind: "tcp" as const, host, port: 1 },
-}));
-const PASSED: ProbeResult = { passed: true, tookMs: 5, reason: "connected", evidence: "passed" };
-const REFUSED: ProbeResult = { ...PASSED, passed: false, reason: "refused", evidence: "refused" };
-const NO_VERDICT: ProbeResult = { ...REFUSED, reason: "no descriptor", evidence: "no_verdict" };
+const UPSTREAMS = upstreamsOf("a", "b", "c");
 
 const UP = POLICY.rise + POLICY.fall - 1;
 
@@ -70,7 +64,7 @@ async function run(
 Deno.test("standbys are checked at once, as in a failover, and the first that passes is chosen", async () => {
   const found = await run({ b: PASSED, c: { ...PASSED, tookMs: 900 } });
   assertEquals(found.asked, ["b a selecting 4", "c a selecting 4"]);
-  assertEquals([found.active, found.chosen, found.choiceMs], ["a", "b", 5]);
+  assertEquals([found.active, found.chosen, found.choiceMs], ["a", "b", PASSED.tookMs]);
   assertEquals(found.triggers, undefined);
   assertStringIncludes(found.why, "the first in order");
 });
@@ -82,7 +76,7 @@ Deno.test("the reason why an upstream is passed over is reported", async () => {
     "b does not pass, and it is the next that passes",
   ]);
   const suspect = await run({ b: { ...PASSED, tookMs: 400 }, c: PASSED }, serving({ b: 0 }));
-  assertEquals([suspect.chosen, suspect.choiceMs], ["c", 5]);
+  assertEquals([suspect.chosen, suspect.choiceMs], ["c", PASSED.tookMs]);
   assertStringIncludes(suspect.why, "b is down until it has passed more checks");
   const drained = new Map([["b", { by: "ann", reason: "", since: 0 }]]);
   const without = await run({ b: PASSED, c: PASSED }, serving({}, { drained }));

@@ -10,11 +10,9 @@ import {
   unknownHealth,
 } from "./health.ts";
 import type { ProbeResult } from "./ports.ts";
+import { PASSED, REFUSED, SILENT } from "./testing/results.ts";
 
 const T = { rise: 2, fall: 3 };
-const PASS: ProbeResult = { passed: true, tookMs: 1, reason: "connected", evidence: "passed" };
-const REFUSED: ProbeResult = { passed: false, tookMs: 1, reason: "refused", evidence: "refused" };
-const SILENT: ProbeResult = { passed: false, tookMs: 1_000, reason: "silent", evidence: "silent" };
 
 function after(...results: readonly ProbeResult[]) {
   return results.reduce((health, r, i) => observe(health, r, T, i), unknownHealth(0));
@@ -26,41 +24,41 @@ Deno.test("an upstream is neither up nor down before its first result", () => {
 });
 
 Deno.test("the first result decides alone", () => {
-  assert(isUp(after(PASS), T));
+  assert(isUp(after(PASSED), T));
   assert(isDown(after(REFUSED), T));
 });
 
 Deno.test("an upstream goes down at the third failure in a row, not at the second", () => {
-  assert(isUp(after(PASS, REFUSED, REFUSED), T));
-  assert(isDown(after(PASS, REFUSED, REFUSED, REFUSED), T));
+  assert(isUp(after(PASSED, REFUSED, REFUSED), T));
+  assert(isDown(after(PASSED, REFUSED, REFUSED, REFUSED), T));
 });
 
 Deno.test("a pass between failures starts the count again", () => {
-  assert(isUp(after(PASS, REFUSED, REFUSED, PASS, REFUSED, REFUSED), T));
+  assert(isUp(after(PASSED, REFUSED, REFUSED, PASSED, REFUSED, REFUSED), T));
 });
 
 Deno.test("an upstream comes up at the second pass in a row, not at the first", () => {
-  assert(isDown(after(REFUSED, PASS), T));
-  assert(isUp(after(REFUSED, PASS, PASS), T));
+  assert(isDown(after(REFUSED, PASSED), T));
+  assert(isUp(after(REFUSED, PASSED, PASSED), T));
 });
 
 Deno.test("a failure between passes starts the count again", () => {
-  assert(isDown(after(REFUSED, PASS, REFUSED, PASS), T));
+  assert(isDown(after(REFUSED, PASSED, REFUSED, PASSED), T));
 });
 
 Deno.test("an upstream is in doubt between two verdicts only", () => {
-  assert(!isInDoubt(after(PASS), T));
-  assert(isInDoubt(after(PASS, REFUSED), T));
-  assert(!isInDoubt(after(PASS, REFUSED, REFUSED, REFUSED), T));
-  assert(isInDoubt(after(REFUSED, PASS), T));
+  assert(!isInDoubt(after(PASSED), T));
+  assert(isInDoubt(after(PASSED, REFUSED), T));
+  assert(!isInDoubt(after(PASSED, REFUSED, REFUSED, REFUSED), T));
+  assert(isInDoubt(after(REFUSED, PASSED), T));
 });
 
 Deno.test("a hard doubt and one refused probe bring an upstream down", () => {
-  assert(isDown(observe({ ...after(PASS), doubt: "hard" }, REFUSED, T, 9), T));
+  assert(isDown(observe({ ...after(PASSED), doubt: "hard" }, REFUSED, T, 9), T));
 });
 
 Deno.test("a hard doubt and a silent probe do not", () => {
-  const health = observe({ ...after(PASS), doubt: "hard" }, SILENT, T, 9);
+  const health = observe({ ...after(PASSED), doubt: "hard" }, SILENT, T, 9);
   assert(isUp(health, T));
   assertEquals(health.doubt, "hard");
 });
@@ -68,47 +66,52 @@ Deno.test("a hard doubt and a silent probe do not", () => {
 Deno.test("a doubt counts as one failed check, and is never the last", () => {
   const twice = [SILENT, SILENT].reduce(
     (h, r) => observe(h, r, T, 9),
-    doubted(after(PASS), "soft", T),
+    doubted(after(PASSED), "soft", T),
   );
   assert(isDown(twice, T));
-  assert(isUp(observe(doubted(after(PASS), "soft", T), SILENT, T, 9), T));
-  const again = doubted(doubted(after(PASS), "soft", T), "hard", T);
+  assert(isUp(observe(doubted(after(PASSED), "soft", T), SILENT, T, 9), T));
+  const again = doubted(doubted(after(PASSED), "soft", T), "hard", T);
   assertEquals(failuresSoFar(again, T), 1);
   const one = { rise: 1, fall: 1 };
-  assert(isUp(doubted(observe(unknownHealth(0), PASS, one, 0), "soft", one), one));
-  assert(isUp(doubted(after(PASS, REFUSED, REFUSED), "hard", T), T));
+  assert(isUp(doubted(observe(unknownHealth(0), PASSED, one, 0), "soft", one), one));
+  assert(isUp(doubted(after(PASSED, REFUSED, REFUSED), "hard", T), T));
 });
 
 Deno.test("a soft doubt is no proof, and a pass clears it", () => {
-  assert(isUp(observe({ ...after(PASS), doubt: "soft" }, REFUSED, T, 9), T));
-  assertEquals(observe({ ...after(PASS), doubt: "soft" }, PASS, T, 9).doubt, "none");
+  assert(isUp(observe({ ...after(PASSED), doubt: "soft" }, REFUSED, T, 9), T));
+  assertEquals(observe({ ...after(PASSED), doubt: "soft" }, PASSED, T, 9).doubt, "none");
 });
 
 Deno.test("the run of failures began when its first probe was sent", () => {
-  const health = observe(observe(after(PASS), SILENT, T, 5_000), SILENT, T, 6_500);
+  const health = observe(observe(after(PASSED), SILENT, T, 5_000), SILENT, T, 6_500);
   assertEquals(health.failingSince, 4_000);
-  assertEquals(observe(health, PASS, T, 7_000).failingSince, undefined);
+  assertEquals(observe(health, PASSED, T, 7_000).failingSince, undefined);
 });
 
 Deno.test("the verdict remembers when it began", () => {
-  const down = observe(observe(observe(after(PASS), REFUSED, T, 1), REFUSED, T, 2), REFUSED, T, 3);
+  const down = observe(
+    observe(observe(after(PASSED), REFUSED, T, 1), REFUSED, T, 2),
+    REFUSED,
+    T,
+    3,
+  );
   assertEquals(down.since, 3);
   assertEquals(observe(down, REFUSED, T, 4).since, 3);
 });
 
 Deno.test("failures are counted while the upstream is still up", () => {
-  assertEquals(failuresSoFar(after(PASS, REFUSED, REFUSED), T), 2);
+  assertEquals(failuresSoFar(after(PASSED, REFUSED, REFUSED), T), 2);
 });
 
 Deno.test("a selection without a better candidate accepts one pass", () => {
-  const health = trusted(after(REFUSED, PASS), T, 7);
+  const health = trusted(after(REFUSED, PASSED), T, 7);
   assert(isUp(health, T));
   assertEquals(health.since, 7);
 });
 
 Deno.test("with rise 1 and fall 1 every result is a verdict", () => {
   const one = { rise: 1, fall: 1 };
-  const up = observe(unknownHealth(0), PASS, one, 0);
+  const up = observe(unknownHealth(0), PASSED, one, 0);
   const down = observe(up, REFUSED, one, 1);
-  assert(isUp(up, one) && isDown(down, one) && isUp(observe(down, PASS, one, 2), one));
+  assert(isUp(up, one) && isDown(down, one) && isUp(observe(down, PASSED, one, 2), one));
 });

@@ -4,9 +4,7 @@ import { initialState, type Input } from "./state.ts";
 import { memoryOf } from "./memory.ts";
 import { POLICY } from "./testing/policy.ts";
 import { a, b, promoting, serving, stateOf } from "./testing/states.ts";
-
-const PASSED = { passed: true, tookMs: 1, reason: "connected", evidence: "passed" } as const;
-const REFUSED = { passed: false, tookMs: 1, reason: "refused", evidence: "refused" } as const;
+import { PASSED, REFUSED } from "./testing/results.ts";
 
 function restarted(
   memory: ReturnType<typeof memoryOf>,

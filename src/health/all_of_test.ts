@@ -1,15 +1,15 @@
 import { assertEquals } from "@std/assert";
 import type { Probe, ProbeResult } from "../failover/ports.ts";
 import { allOf } from "./all_of.ts";
+import { PROBE_CONTEXT, upstreamsOf } from "../failover/testing/results.ts";
 
-const upstream = { name: "a", address: { kind: "tcp", host: "::1", port: 1 }, rank: 0 } as const;
-const context = { lastChosen: "b", phase: "serving" as const, epoch: 3 };
+const upstream = upstreamsOf("a")[0]!;
 const { signal } = new AbortController();
 
 /** A probe with a fixed result that records its calls. */
 function answer(result: Omit<ProbeResult, "tookMs">, asked: string[] = []): Probe {
   return (...question) => {
-    assertEquals(question, [upstream, context, signal]);
+    assertEquals(question, [upstream, PROBE_CONTEXT, signal]);
     asked.push(result.reason);
     return Promise.resolve({ ...result, tookMs: 10 });
   };
@@ -21,7 +21,7 @@ const refuses = { passed: false, reason: "refused", evidence: "refused" } as con
 
 Deno.test("joined probes pass when all pass, and take the time of all", async () => {
   const probe = allOf(answer(connects), answer({ ...connects, reason: "check passed" }));
-  assertEquals(await probe(upstream, context, signal), {
+  assertEquals(await probe(upstream, PROBE_CONTEXT, signal), {
     ...connects,
     reason: "check passed",
     tookMs: 20,
@@ -31,6 +31,6 @@ Deno.test("joined probes pass when all pass, and take the time of all", async ()
 Deno.test("joined probes end with the first failure and run no further probe", async () => {
   const asked: string[] = [];
   const probe = allOf(answer(connects, asked), answer(denies, asked), answer(refuses, asked));
-  assertEquals(await probe(upstream, context, signal), { ...denies, tookMs: 20 });
+  assertEquals(await probe(upstream, PROBE_CONTEXT, signal), { ...denies, tookMs: 20 });
   assertEquals(asked, ["connected", "in recovery"]);
 });

@@ -3,12 +3,9 @@ import { ManualClock } from "../base/clock.ts";
 import type { Probe, ProbeResult } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import { Checker, type CheckerSettings } from "./checker.ts";
+import { PASSED, REFUSED, SILENT, upstreamsOf } from "../failover/testing/results.ts";
 
-const PASSED: ProbeResult = { passed: true, tookMs: 1, reason: "connected", evidence: "passed" };
-const SILENT: ProbeResult = { passed: false, tookMs: 1, reason: "no answer", evidence: "silent" };
-const REFUSED: ProbeResult = { ...SILENT, reason: "refused", evidence: "refused" };
-const A: Upstream = { name: "a", rank: 0, address: { kind: "tcp", host: "::1", port: 1 } };
-const B: Upstream = { ...A, name: "b", rank: 1 };
+const [A, B] = upstreamsOf("a", "b") as [Upstream, Upstream];
 const INTERVAL_MS = 2_000;
 const DOUBT_MS = 500;
 const PROBE_MAX_MS = 9_000;
@@ -187,7 +184,7 @@ Deno.test("a connection that is refused during a slow check is the result", asyn
   await fixture.clock.advance(400);
   fixture.checker.now("a");
   await fixture.clock.advance(0);
-  assertEquals(fixture.posted, ["a refused"]);
+  assertEquals(fixture.posted, ["a connection refused"]);
   assertEquals([fixture.cancelled, fixture.clock.nextAt], [1, INTERVAL_MS]);
 });
 

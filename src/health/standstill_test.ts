@@ -1,14 +1,14 @@
 import { assertEquals } from "@std/assert";
 import type { ProbeResult } from "../failover/ports.ts";
 import { BUSY_MS, guardStandstill } from "./standstill.ts";
+import { PROBE_CONTEXT, upstreamsOf } from "../failover/testing/results.ts";
 
-const upstream = { name: "a", address: { kind: "tcp", host: "::1", port: 1 }, rank: 0 } as const;
-const context = { lastChosen: "b", phase: "serving" as const, epoch: 3 };
+const upstream = upstreamsOf("a")[0]!;
 const { signal } = new AbortController();
 
 async function judged(evidence: ProbeResult["evidence"], tookMs: number): Promise<ProbeResult> {
   const result = { passed: evidence === "passed", tookMs, reason: "as it was", evidence };
-  return await guardStandstill(() => Promise.resolve(result), 500)(upstream, context, signal);
+  return await guardStandstill(() => Promise.resolve(result), 500)(upstream, PROBE_CONTEXT, signal);
 }
 
 Deno.test("silence gives no verdict when this process itself stood still", async () => {

@@ -1,13 +1,12 @@
 import { assertEquals } from "@std/assert";
 import { ManualClock, realClock } from "../base/clock.ts";
 import type { Address } from "../base/address.ts";
-import type { ProbeContext, ProbeResult } from "../failover/ports.ts";
+import type { ProbeResult } from "../failover/ports.ts";
 import { Libc } from "../linux/libc.ts";
 import { linuxTryConnect } from "../net/linux/try_connect.ts";
 import { type TryConnect, tryConnectByDeno } from "../net/try_connect.ts";
 import { tcpProbe } from "./tcp.ts";
-
-const context: ProbeContext = { lastChosen: undefined, phase: "selecting", epoch: 0 };
+import { PROBE_CONTEXT } from "../failover/testing/results.ts";
 
 type Ask = (address: Address, timeoutMs?: number) => Promise<ProbeResult>;
 
@@ -20,7 +19,7 @@ function testWithBoth(
     run((address, timeoutMs = 10_000) => {
       const upstream = { name: "a", address, rank: 0 };
       const probe = tcpProbe(timeoutMs, realClock, tryConnect);
-      return probe(upstream, context, new AbortController().signal);
+      return probe(upstream, PROBE_CONTEXT, new AbortController().signal);
     }, tryConnect);
   Deno.test(`[deno] ${name}`, () => runWith(tryConnectByDeno));
   Deno.test({
@@ -91,6 +90,6 @@ testWithBoth("a TCP probe that is cancelled fails without evidence", async (_ask
   const clock = new ManualClock();
   const probe = tcpProbe(1_000, clock, tryConnect);
   const upstream = { name: "a", address: local(listener), rank: 0 };
-  const result = await probe(upstream, context, AbortSignal.abort());
+  const result = await probe(upstream, PROBE_CONTEXT, AbortSignal.abort());
   assertEquals([result.passed, result.evidence, clock.pending], [false, "no_verdict", 0]);
 });

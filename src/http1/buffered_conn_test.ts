@@ -1,10 +1,11 @@
 /** A buffered connection works alike on connections with promises only and on those with synchronous calls. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { Fault, type FaultName } from "../base/fault.ts";
 import { type FakeConn, type MakePair, onConns } from "../net/testing/fake_conn.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { BufferedConn, type BufferedConnEvents } from "./buffered_conn.ts";
+import { rejectedWith } from "../base/testing/faults.ts";
 
 const WRITE_MS = 5_000;
 
@@ -39,10 +40,6 @@ const unused = ({ input: { bytes, start, end } }: BufferedConn) =>
   new TextDecoder().decode(bytes.subarray(start, end));
 
 const bytes = (text: string) => new TextEncoder().encode(text);
-
-async function faultOf(promise: Promise<unknown>): Promise<FaultName> {
-  return (await assertRejects(() => promise, Fault)).fault;
-}
 
 onConns(
   "bytes that have arrived are read at once, others are waited for, and a second call joins the first",
@@ -91,7 +88,7 @@ onConns(
       const { io, clock, reported, near } = fixture(pair, undefined, events);
       io.readBy(io.deadlines.in(1_000), "requestTimeout");
       const filling = io.fill();
-      const ended = isAsked ? undefined : faultOf(filling);
+      const ended = isAsked ? undefined : rejectedWith(filling);
       await clock.advance(1_000);
       assertEquals([late, reported], [[], []]);
       await clock.advance(500);
@@ -99,7 +96,7 @@ onConns(
       assertEquals(near.end, isAsked ? "open" : "reset");
       if (!isAsked) assertEquals(await ended, "requestTimeout");
       if (isAsked) {
-        const closed = faultOf(filling);
+        const closed = rejectedWith(filling);
         io.close();
         await closed;
       }
@@ -120,7 +117,7 @@ onConns(
     await sending;
     assertEquals(await far.readUntil("x".repeat(10)), "x".repeat(10));
     // Now there is room for ten, and nobody reads.
-    const stuck = faultOf(io.send(bytes("y".repeat(11)))!);
+    const stuck = rejectedWith(io.send(bytes("y".repeat(11)))!);
     await clock.advance(WRITE_MS + 1_000);
     assertEquals([await stuck, reported], ["slowReader", ["slowReader"]]);
     assertEquals([io.wrote, io.fault?.fault, clock.pending], [true, "slowReader", 0]);
@@ -148,23 +145,23 @@ onConns(
 
 onConns("all waiters get the first fault, and it is reported once", async (pair) => {
   const { io, near, reported } = fixture(pair, 1);
-  const reading = faultOf(io.fill());
-  const writing = faultOf(io.send(bytes("more than fits"))!);
+  const reading = rejectedWith(io.fill());
+  const writing = rejectedWith(io.send(bytes("more than fits"))!);
   io.fail(new Fault("drained"));
   io.fail(new Fault("clientGone"));
   io.close();
   assertEquals([await reading, await writing], ["drained", "drained"]);
-  assertEquals(await faultOf(io.fill()), "drained");
-  assertEquals(await faultOf(io.send(bytes("x"))!), "drained");
+  assertEquals(await rejectedWith(io.fill()), "drained");
+  assertEquals(await rejectedWith(io.send(bytes("x"))!), "drained");
   assertEquals([near.end, reported], ["reset", ["drained"]]);
 });
 
 onConns("a peer's reset is the fault of this side, for the reader and the writer", async (pair) => {
   const { io, far, reported } = fixture(pair);
-  const reading = faultOf(io.fill());
+  const reading = rejectedWith(io.fill());
   far.reset();
   assertEquals([await reading, reported], ["clientReset", ["clientReset"]]);
-  assertEquals(await faultOf(io.send(bytes("x"))!), "clientReset");
+  assertEquals(await rejectedWith(io.send(bytes("x"))!), "clientReset");
 });
 
 onConns(
@@ -173,7 +170,7 @@ onConns(
     const { io, near, far } = fixture(pair);
     await far.sendText("413");
     await near.closeWrite(); // any write fails from now on
-    assertEquals(await faultOf(io.send(bytes("x"))!), "clientReset");
+    assertEquals(await rejectedWith(io.send(bytes("x"))!), "clientReset");
     assertEquals([io.fault, io.writeFault?.fault], [undefined, "clientReset"]);
     assertEquals([await io.fill(), unused(io)], [true, "413"]);
     io.close();

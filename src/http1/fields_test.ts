@@ -1,16 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { Fault } from "../base/fault.ts";
 import { Fields, latin1, parseFields, spells } from "./fields.ts";
+import { fieldsOf } from "./testing/fields.ts";
 
 const encoder = new TextEncoder();
-
-/** The field lines of `text`, which begins at the first one. */
-function fieldsOf(text: string, takesLf = false): Fields {
-  const bytes = encoder.encode(text);
-  const fields = parseFields(bytes, 0, bytes.length, 100, "response", [], takesLf);
-  assert(fields instanceof Fields);
-  return fields;
-}
 
 Deno.test("lines are found by name in any case, in order and with duplicates", () => {
   const fields = fieldsOf("Vary: a\r\nX:\t b \r\nvary: C, d,\r\n\r\n");
@@ -38,7 +31,7 @@ Deno.test("leaving lines out makes the section inexact; a section that has no su
 });
 
 Deno.test("RFC 9112 section 2.2: a bare LF ends a line only where that is allowed", () => {
-  const fields = fieldsOf("A: b\nC: d\r\n\n", true);
+  const fields = fieldsOf("A: b\nC: d\r\n\n", "response");
   assertEquals([fields.get("a"), fields.get("c"), fields.isExact], ["b", "d", false]);
   const bytes = encoder.encode("A: b\n\n");
   assert(parseFields(bytes, 0, bytes.length, 100, "request") instanceof Fault);

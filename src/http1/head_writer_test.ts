@@ -1,15 +1,10 @@
 /** Heads as they are serialized, and names and values that are refused. */
 import { assertEquals, assertThrows } from "@std/assert";
-import { type Fields, parseFields } from "./fields.ts";
 import { HeadWriter } from "./head_writer.ts";
+import { fieldsOf } from "./testing/fields.ts";
 
 function textOf(out: HeadWriter): string {
   return new TextDecoder("latin1").decode(out.view());
-}
-
-function fieldsOf(text: string, side: "request" | "response" = "request"): Fields {
-  const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
-  return parseFields(bytes, 0, bytes.length, 100, side, [], side === "response") as Fields;
 }
 
 Deno.test("a head and its payload are serialized in order", () => {

@@ -1,16 +1,11 @@
 /** The meaning of the fields of a head, and contradictions between them. */
 import { assert, assertEquals } from "@std/assert";
 import { Fault } from "../base/fault.ts";
-import { type Fields, parseFields } from "./fields.ts";
 import { readSemantics, upgradeOffer } from "./semantics.ts";
-
-function fieldsOf(lines: string): Fields {
-  const bytes = new TextEncoder().encode(`${lines}\r\n\r\n`);
-  return parseFields(bytes, 0, bytes.length, 100, "request") as Fields;
-}
+import { fieldsOf } from "./testing/fields.ts";
 
 const read = (lines: string, side: "request" | "response" = "request", minor: 0 | 1 = 1) =>
-  readSemantics(fieldsOf(lines), side, minor);
+  readSemantics(fieldsOf(`${lines}\r\n\r\n`), side, minor);
 
 Deno.test("each field that matters is found, whatever the case of its name", () => {
   const found = read(
@@ -51,6 +46,6 @@ Deno.test("Expect is ignored in HTTP/1.0, and an unknown expectation is refused 
 });
 
 Deno.test("an upgrade to HTTP/2 is not forwarded", () => {
-  const fields = fieldsOf("Upgrade: h2c, websocket\r\nUpgrade: h2c");
+  const fields = fieldsOf("Upgrade: h2c, websocket\r\nUpgrade: h2c\r\n\r\n");
   assertEquals([upgradeOffer(fields, 0), upgradeOffer(fields, 1)], ["websocket", ""]);
 });

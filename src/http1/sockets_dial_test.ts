@@ -2,10 +2,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { ManualClock, realClock } from "../base/clock.ts";
-import { Fault, type FaultName, FAULTS } from "../base/fault.ts";
 import type { Conn } from "../net/conn.ts";
 import type { PlainDialOptions } from "../net/transport.ts";
 import { joined, onBoth, tcpListener, untilStill } from "./testing/both_transports.ts";
+import { assertNothingSent } from "../base/testing/faults.ts";
 
 const to = (port: number, more: Partial<PlainDialOptions> = {}): PlainDialOptions => ({
   hostname: "127.0.0.1",
@@ -14,11 +14,6 @@ const to = (port: number, more: Partial<PlainDialOptions> = {}): PlainDialOption
   connectMs: 20_000,
   ...more,
 });
-
-async function assertFault(promise: Promise<unknown>, fault: FaultName): Promise<void> {
-  const error = await assertRejects(() => promise, Fault);
-  assertEquals([error.fault, FAULTS[error.fault].nothingSent], [fault, true], error.message);
-}
 
 /** A port that does not answer a connect: its accept queue is full, and nobody accepts. */
 async function mute(): Promise<Disposable & { readonly port: number }> {
@@ -48,7 +43,7 @@ onBoth("a refused connection is distinguished from all other failures", async (s
   const there = tcpListener();
   const { port } = there.addr;
   there.close();
-  await assertFault(sockets.dialer(to(port))(), "connectRefused");
+  await assertNothingSent(sockets.dialer(to(port))(), "connectRefused");
 });
 
 onBoth("a connect without an answer ends at its time-out, not before", async (sockets) => {
@@ -62,7 +57,7 @@ onBoth("a connect without an answer ends at its time-out, not before", async (so
   await untilStill(() => 0);
   assertEquals(ended, false);
   await clock.advance(1);
-  await assertFault(dialing, "connectTimeout");
+  await assertNothingSent(dialing, "connectTimeout");
   assertEquals(clock.pending, 0);
 });
 
@@ -70,9 +65,9 @@ onBoth("a dial that is cancelled ends, before it began and on its way", async (s
   using there = await mute();
   const clock = new ManualClock();
   const dial = sockets.dialer(to(there.port, { clock }));
-  await assertFault(dial(AbortSignal.abort()), "connectFailed");
+  await assertNothingSent(dial(AbortSignal.abort()), "connectFailed");
   const stop = new AbortController();
-  const failed = assertFault(dial(stop.signal), "connectFailed");
+  const failed = assertNothingSent(dial(stop.signal), "connectFailed");
   await untilStill(() => 0);
   stop.abort();
   await failed;
@@ -82,7 +77,7 @@ onBoth("a dial that is cancelled ends, before it began and on its way", async (s
 onBoth("a name that does not resolve has its own fault", async (sockets) => {
   // A resolver needs no network to reject a label that is too long (RFC 1035).
   const hostname = `${"a".repeat(64)}.test`;
-  await assertFault(sockets.dialer(to(80, { hostname }))(), "nameUnknown");
+  await assertNothingSent(sockets.dialer(to(80, { hostname }))(), "nameUnknown");
 });
 
 onBoth("a name with several addresses is tried address by address", async (sockets) => {

@@ -1,6 +1,5 @@
 /** What both kinds of sockets guarantee for a port that is served. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { connect } from "node:net";
 import type { Address } from "../base/address.ts";
 import { realClock } from "../base/clock.ts";
 import { Deadlines } from "../net/deadlines.ts";
@@ -8,6 +7,7 @@ import { serveFetch } from "./fetch_app.ts";
 import { type Handler, Server } from "./server.ts";
 import { say, text } from "./testing/server_fixture.ts";
 import { onBoth, serve, untilStill } from "./testing/both_transports.ts";
+import { connectAndReset } from "../net/testing/resets.ts";
 
 /** Answers with the address of the client. */
 const who: Handler = async (exchange) => {
@@ -38,15 +38,6 @@ class Client implements Disposable {
   [Symbol.dispose](): void {
     this.#conn.close();
   }
-}
-
-/** Connects and resets; resolves when the connection is closed. */
-function connectAndReset(port: number): Promise<void> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1", () => socket.resetAndDestroy());
-    socket.on("error", () => {});
-    socket.on("close", () => resolve());
-  });
 }
 
 const server = (handler: Handler) => new Server({ deadlines: new Deadlines(realClock), handler });

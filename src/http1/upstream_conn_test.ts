@@ -1,8 +1,9 @@
 /** Connections to upstreams and their pool, with an upstream that sends each byte when the test says so. */
-import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
-import { Fault, type FaultName } from "../base/fault.ts";
+import { assertEquals, assertInstanceOf } from "@std/assert";
+import { Fault } from "../base/fault.ts";
 import { type MakePair, onConns } from "../net/testing/fake_conn.ts";
 import { get, poolFixture, textOf, WAIT } from "./testing/pool_fixture.ts";
+import { rejectedWith } from "../base/testing/faults.ts";
 
 /** Sends a request on a new connection and answers it; returns the reply or the fault. */
 async function answered(pair: MakePair, answer: string, method = "GET", end = true) {
@@ -13,10 +14,6 @@ async function answered(pair: MakePair, answer: string, method = "GET", end = tr
   await upstreams[0]!.sendText(answer);
   if (end) await upstreams[0]!.closeWrite();
   return { reply: await reply, connection, pool };
-}
-
-async function assertFault(promise: Promise<unknown>, fault: FaultName): Promise<void> {
-  assertEquals((await assertRejects(() => promise, Fault)).fault, fault);
 }
 
 onConns(
@@ -147,7 +144,7 @@ onConns("a body that is cut or malformed rejects instead of ending", async (pair
   ) {
     const { reply, connection, pool } = await answered(pair, answer);
     if (reply instanceof Fault) throw reply;
-    await assertFault(textOf(reply.body), fault);
+    assertEquals(await rejectedWith(textOf(reply.body)), fault);
     connection.release();
     assertEquals(pool.idle, 0);
   }
@@ -175,9 +172,9 @@ onConns(
     connection.release();
 
     const late = get(pool.take()!);
-    const failed = assertFault(late, "responseTimeout");
+    const failed = rejectedWith(late);
     await clock.advance(6_000);
-    await failed;
+    assertEquals(await failed, "responseTimeout");
     assertEquals(clock.pending, 0);
   },
 );
@@ -198,7 +195,7 @@ onConns("a client that leaves while it sends its body ends the upstream request"
   const { pool, ends } = poolFixture(pair);
   const connection = await pool.connect();
   const source = { length: 10, read: () => Promise.reject(new Fault("clientReset")) };
-  await assertFault(get(connection, "PUT", WAIT, source), "clientReset");
+  assertEquals(await rejectedWith(get(connection, "PUT", WAIT, source)), "clientReset");
   assertEquals(ends[0]!.end, "reset");
 });
 
@@ -230,7 +227,7 @@ onConns(
     assertEquals(await upstreams[2]!.readAllText(), "");
     for (const { connection, reply } of [reported, mute]) {
       connection.abort(new Fault("clientGone"));
-      await assertFault(reply, "clientGone");
+      assertEquals(await rejectedWith(reply), "clientGone");
     }
   },
 );

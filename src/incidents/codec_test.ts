@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { decode, encode } from "./codec.ts";
-import { IncidentFixture, PASSED, REFUSED } from "./testing/incident_fixture.ts";
+import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { IncidentFixture } from "./testing/incident_fixture.ts";
 
 Deno.test("recorded inputs are the same after a conversion to JSON and back", async () => {
   await using fixture = new IncidentFixture({ maxBackoffMs: Infinity });

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { IncidentFixture, PASSED, REFUSED } from "./testing/incident_fixture.ts";
+import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { IncidentFixture } from "./testing/incident_fixture.ts";
 
 Deno.test("evidence is limited, and omits repeated passes and long runs of failures", async () => {
   await using fixture = new IncidentFixture();

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { answerAt, factsOf } from "./facts.ts";
 import { Live } from "./testing/live.ts";
-import { PASSED, REFUSED } from "./testing/incident_fixture.ts";
+import { PASSED, REFUSED } from "../failover/testing/results.ts";
 
 Deno.test("the facts are how upstreams answered, and how long triggers took", async () => {
   await using live = new Live();

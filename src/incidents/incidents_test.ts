@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { IncidentRecord } from "./record.ts";
-import { IncidentFixture, PASSED, REFUSED } from "./testing/incident_fixture.ts";
+import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { IncidentFixture } from "./testing/incident_fixture.ts";
 
 /** The moments that were reached, in milliseconds since the beginning of the incident. */
 function moments({ began, t }: IncidentRecord): Record<string, number> {

@@ -4,10 +4,9 @@ import { step } from "../failover/machine.ts";
 import { initialState, type Input } from "../failover/state.ts";
 import { POLICY } from "../failover/testing/policy.ts";
 import { InputLog } from "./input_log.ts";
+import { upstreamsOf } from "../failover/testing/results.ts";
 
-const UPSTREAMS = [
-  { name: "a", rank: 0, address: { kind: "tcp" as const, host: "a", port: 1 } },
-];
+const UPSTREAMS = upstreamsOf("a");
 
 /** Steps a machine, and records each step in the log. */
 function runner(log: InputLog) {

@@ -3,8 +3,9 @@ import { failuresSoFar, isSound, isUp } from "../failover/health.ts";
 import { initialState, type State } from "../failover/state.ts";
 import { POLICY } from "../failover/testing/policy.ts";
 import { rebase } from "./rebase.ts";
+import { upstreamsOf } from "../failover/testing/results.ts";
 
-const UPSTREAMS = [{ name: "a", rank: 0, address: { kind: "tcp" as const, host: "a", port: 1 } }];
+const UPSTREAMS = upstreamsOf("a");
 
 function stateWith(level: number | undefined): State {
   const state = initialState(UPSTREAMS, 0);

@@ -5,10 +5,9 @@ import { initialState, type Input } from "../failover/state.ts";
 import { POLICY } from "../failover/testing/policy.ts";
 import { ENTRIES_MAX, Recording } from "./recording.ts";
 import { replay } from "./replay.ts";
+import { upstreamsOf } from "../failover/testing/results.ts";
 
-const UPSTREAMS = [
-  { name: "a", rank: 0, address: { kind: "tcp" as const, host: "a", port: 1 } },
-];
+const UPSTREAMS = upstreamsOf("a");
 const RULES = { policy: POLICY, pace: { steadyMs: 2_000, doubtMs: 500 } };
 const TICK: Input = { type: "ticked" };
 

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { Live } from "./testing/live.ts";
-import { REFUSED } from "./testing/incident_fixture.ts";
+import { REFUSED } from "../failover/testing/results.ts";
 import { eachStep, replay } from "./replay.ts";
 
 Deno.test("the recorded inputs give the recorded decisions, each from the state that it found", async () => {

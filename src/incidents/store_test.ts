@@ -7,7 +7,8 @@ import type { IncidentRecord } from "./record.ts";
 import type { Recorded } from "./recording.ts";
 import { IncidentStore, WAITING_MAX } from "./store.ts";
 import { incidentsFile, inputsOf, lineOf, readIncidents } from "./stored.ts";
-import { IncidentFixture, PASSED, REFUSED } from "./testing/incident_fixture.ts";
+import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { IncidentFixture } from "./testing/incident_fixture.ts";
 
 /** An incident that happened, and its inputs. */
 async function example(): Promise<{ record: IncidentRecord; recorded: Recorded }> {

@@ -2,12 +2,9 @@ import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { initialState, type State } from "../failover/state.ts";
 import { CHANGES_MAX, Timeline } from "./timeline.ts";
+import { upstreamsOf } from "../failover/testing/results.ts";
 
-const UPSTREAMS = ["a", "b"].map((name, rank) => ({
-  name,
-  rank,
-  address: { kind: "tcp" as const, host: name, port: 1 },
-}));
+const UPSTREAMS = upstreamsOf("a", "b");
 const START = initialState(UPSTREAMS, 0);
 
 function serving(rank: number): State {

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Policy } from "../failover/state.ts";
 import { Live } from "./testing/live.ts";
-import { REFUSED } from "./testing/incident_fixture.ts";
+import { REFUSED } from "../failover/testing/results.ts";
 import type { Recorded } from "./recording.ts";
 import { replay } from "./replay.ts";
 import type { Decided } from "./input_log.ts";

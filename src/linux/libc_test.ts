@@ -4,8 +4,8 @@ import { EAGAIN, ECONNREFUSED, ECONNRESET, EPIPE } from "./errno.ts";
 import { FAILED, PEER_ENDED, READABLE, WRITABLE } from "./kernel.ts";
 import { Libc } from "./libc.ts";
 import { endpointOf, ipSockaddr } from "./sockaddr.ts";
+import { onLinux } from "./testing/on_linux.ts";
 
-const onLinux = { ignore: Deno.build.os !== "linux" };
 const OPTIONS = { backlog: 8, userTimeoutMs: 0 } as const;
 
 /** Two connected sockets on loopback and their listener. */

@@ -4,8 +4,7 @@ import { MessageChannel } from "node:worker_threads";
 import { Libc } from "./libc.ts";
 import { Loop } from "./loop.ts";
 import { Mailbox } from "./mailbox.ts";
-
-const onLinux = { ignore: Deno.build.os !== "linux" };
+import { onLinux } from "./testing/on_linux.ts";
 
 /** A loop with a mailbox, and its sender. */
 class Fixture implements Disposable {

@@ -5,8 +5,8 @@ import { Libc } from "./libc.ts";
 import { closeLibc } from "./open_libc.ts";
 import { addressOfSockaddr, ipSockaddr } from "./sockaddr.ts";
 import { closeMarked, newMarks, TrackedLibc } from "./tracked_libc.ts";
+import { onLinux } from "./testing/on_linux.ts";
 
-const onLinux = { ignore: Deno.build.os !== "linux" };
 const OPTIONS = { backlog: 8, userTimeoutMs: 0 } as const;
 const LOOPBACK = ipSockaddr("127.0.0.1", 0)!;
 

@@ -1,13 +1,8 @@
 import { assertEquals } from "@std/assert";
 import type { Event } from "../events/events.ts";
 import { jsonLine, levelOf, LEVELS, personLine, ROWS, sentenceOf } from "./lines.ts";
+import { stamped } from "./testing/stamped.ts";
 
-const stamped = (event: Event, service = "orders") => ({
-  seq: 1,
-  time: Date.UTC(2026, 10, 21, 3, 0, 0, 123),
-  service,
-  event,
-});
 const PAUSED: Event = { type: "service.paused", by: "ann", reason: "a new disk" };
 
 Deno.test("a line for people has the time, the level, the service and one sentence", () => {

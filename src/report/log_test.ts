@@ -3,6 +3,7 @@ import type { Event } from "../events/events.ts";
 import type { Stamped } from "../events/stream.ts";
 import { jsonLine, personLine, sentenceOf } from "./lines.ts";
 import { Log, type LogSettings, type Sink } from "./log.ts";
+import { stamped } from "./testing/stamped.ts";
 
 const DOWN: Event = {
   type: "upstream.down",
@@ -10,12 +11,6 @@ const DOWN: Event = {
   reason: "connection refused",
   failingMs: 40,
 };
-const stamped = (event: Event, service = "orders"): Stamped => ({
-  seq: 1,
-  time: Date.UTC(2026, 10, 21, 3, 0, 0, 123),
-  service,
-  event,
-});
 
 /** A sink that writes nothing until it is opened, and then only a part at a time. */
 class SlowSink implements Sink {

@@ -56,11 +56,6 @@ export function useUpDescriptors(free: number): () => void {
   };
 }
 
-/** How many descriptors this process has open. */
-export function openDescriptors(): number {
-  return [...Deno.readDirSync("/proc/self/fd")].length;
-}
-
 function openLibc() {
   const library = Deno.dlopen("libc.so.6", {
     getrlimit: { parameters: ["i32", "buffer"], result: "i32" },

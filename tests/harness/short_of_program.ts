@@ -5,7 +5,8 @@
 import { realClock } from "../../src/base/clock.ts";
 import { tcpProbe } from "../../src/health/tcp.ts";
 import { type Ending, Programs } from "../../src/hooks/program.ts";
-import { leaveRoot, limit, openDescriptors, useUpDescriptors } from "./limits.ts";
+import { leaveRoot, limit, useUpDescriptors } from "./limits.ts";
+import { descriptorCount } from "../../src/linux/testing/descriptors.ts";
 
 export interface Report {
   readonly endings: readonly Pick<Ending, "how" | "reason">[];
@@ -46,7 +47,7 @@ async function withoutDescriptors(): Promise<Report> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   limit("descriptors", 64);
   await run(); // what the first run opens permanently
-  const before = openDescriptors();
+  const before = descriptorCount();
   const endings = [];
   let answer: Report["probe"];
   for (let free = 0; free < 8; free++) {
@@ -56,7 +57,7 @@ async function withoutDescriptors(): Promise<Report> {
     giveBack();
   }
   endings.push(await run());
-  return { endings, probe: answer, leftOpen: openDescriptors() - before };
+  return { endings, probe: answer, leftOpen: descriptorCount() - before };
 }
 
 async function withoutProcesses(): Promise<Report> {

@@ -6,24 +6,12 @@ import { Controller } from "../../failover/controller.ts";
 import type { ProbeResult } from "../../failover/ports.ts";
 import type { Policy } from "../../failover/state.ts";
 import { POLICY } from "../../failover/testing/policy.ts";
-import type { Upstream } from "../../failover/upstream.ts";
 import { Incidents } from "../../incidents/incidents.ts";
 import type { AdminSettings } from "../admin.ts";
 import { EventCounts } from "../event_counts.ts";
 import type { ServiceCounters, ServiceView, UpstreamRequestTimes } from "../view.ts";
-
-export const PASSED: ProbeResult = {
-  passed: true,
-  tookMs: 1.26,
-  reason: "connected",
-  evidence: "passed",
-};
-export const REFUSED: ProbeResult = {
-  passed: false,
-  tookMs: 2,
-  reason: "connection refused",
-  evidence: "refused",
-};
+import { upstreamsOf } from "../../failover/testing/results.ts";
+import { IDLE_PLANE } from "../../failover/testing/idle_plane.ts";
 
 const ADMIN_POLICY: Policy = { ...POLICY, holdWhile: "down", failback: { kind: "manual" } };
 
@@ -74,11 +62,6 @@ export class TestService implements AsyncDisposable {
   ) {
     const { name = "", counters = {} } = options;
     const policy = { ...ADMIN_POLICY, ...options.policy };
-    const upstreams: Upstream[] = ["a", "b"].map((host, rank) => ({
-      name: host,
-      rank,
-      address: { kind: "tcp", host, port: 1 },
-    }));
     this.events.subscribe(this.eventCounts.take);
     this.incidents = new Incidents([{ name, primary: "a", configHash: "c0ffee" }], {
       clock: this.clock,
@@ -88,19 +71,10 @@ export class TestService implements AsyncDisposable {
     this.events.subscribe(this.incidents.take);
     const observer = this.incidents.observer(name);
     observer.begin({ policy, pace: { steadyMs: 2_000, doubtMs: 500 } });
-    const done = () => Promise.resolve();
-    const controller = new Controller(upstreams, policy, {
+    const controller = new Controller(upstreamsOf("a", "b"), policy, {
       clock: this.clock,
       publish: this.events.scope(name),
-      plane: {
-        open: done,
-        hold: done,
-        refuse: done,
-        confirm: done,
-        drain: done,
-        spare: done,
-        busy: () => Promise.resolve(0),
-      },
+      plane: IDLE_PLANE,
       checks: { now: () => {}, pace: () => {} },
       triggers: { run: () => Promise.resolve({ how: "ran" } as const) },
       onStep: (taken) => observer.step(taken),

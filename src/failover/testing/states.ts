@@ -6,12 +6,10 @@ import {
   type State,
   type TriggerProgress,
 } from "../state.ts";
+import type { Upstream } from "../upstream.ts";
+import { upstreamsOf } from "./results.ts";
 
-export const [a, b] = ["a", "b"].map((name, rank) => ({
-  name,
-  rank,
-  address: { kind: "tcp" as const, host: name, port: 1 },
-})) as [State["upstreams"][number], State["upstreams"][number]];
+export const [a, b] = upstreamsOf("a", "b") as [Upstream, Upstream];
 /** The state before the first input, at 5 ms. */
 export const START = initialState([a, b], 5);
 

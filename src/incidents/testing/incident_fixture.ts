@@ -8,19 +8,8 @@ import type { Policy } from "../../failover/state.ts";
 import { POLICY } from "../../failover/testing/policy.ts";
 import { Incidents } from "../incidents.ts";
 import type { IncidentCounters, IncidentRecord } from "../record.ts";
-
-export const PASSED: ProbeResult = {
-  passed: true,
-  tookMs: 1,
-  reason: "connected",
-  evidence: "passed",
-};
-export const REFUSED: ProbeResult = {
-  passed: false,
-  tookMs: 2,
-  reason: "connection refused",
-  evidence: "refused",
-};
+import { upstreamsOf } from "../../failover/testing/results.ts";
+import { IDLE_PLANE } from "../../failover/testing/idle_plane.ts";
 
 export class IncidentFixture implements AsyncDisposable {
   readonly clock = new ManualClock();
@@ -53,19 +42,10 @@ export class IncidentFixture implements AsyncDisposable {
     const full = { ...POLICY, ...policy };
     observer.begin({ policy: full, pace: { steadyMs: 2_000, doubtMs: 500 } });
     const publish = this.events.scope("shop");
-    const done = () => Promise.resolve();
-    const upstreams = hosts.map((name, rank) => ({
-      name,
-      rank,
-      address: { kind: "tcp" as const, host: name, port: 1 },
-    }));
-    this.controller = new Controller(upstreams, full, {
+    this.controller = new Controller(upstreamsOf(...hosts), full, {
       clock: this.clock,
       publish,
-      plane: {
-        ...{ open: done, hold: done, refuse: done, confirm: done, drain: done, spare: done },
-        busy: () => Promise.resolve(0),
-      },
+      plane: IDLE_PLANE,
       checks: { now: () => {}, pace: () => {} },
       triggers: {
         run: async ({ epoch }) => {

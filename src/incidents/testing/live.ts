@@ -8,7 +8,7 @@ import { POLICY } from "../../failover/testing/policy.ts";
 import { Checker, DOUBT_MS } from "../../health/checker.ts";
 import { Incidents } from "../incidents.ts";
 import type { Recorded } from "../recording.ts";
-import { PASSED } from "./incident_fixture.ts";
+import { PASSED } from "../../failover/testing/results.ts";
 
 const INTERVAL_MS = 2_000;
 

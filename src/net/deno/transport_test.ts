@@ -1,7 +1,7 @@
 /** Deno's sockets under `Conn`: dialling, TLS and accepting, on loopback. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock, realClock } from "../../base/clock.ts";
-import { Fault, FAULTS } from "../../base/fault.ts";
+import { Fault } from "../../base/fault.ts";
 import { denoConn } from "./conn.ts";
 import { serveListener } from "./listener.ts";
 import { denoSockets, dialer, type DialOptions } from "./transport.ts";
@@ -9,6 +9,7 @@ import { Deadlines } from "../deadlines.ts";
 import { certificateFor } from "../testing/certificate.ts";
 import { serveFetch } from "../../http1/fetch_app.ts";
 import { Server } from "../../http1/server.ts";
+import { assertNothingSent } from "../../base/testing/faults.ts";
 
 function listen(): { listener: Deno.TcpListener; port: number } {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -23,16 +24,10 @@ const local = (port: number, more: Partial<DialOptions> = {}): DialOptions => ({
   ...more,
 });
 
-async function assertFault(promise: Promise<unknown>, fault: string): Promise<void> {
-  const error = await assertRejects(() => promise, Fault);
-  assertEquals(error.fault, fault);
-  assertEquals(FAULTS[error.fault].nothingSent, true);
-}
-
 Deno.test("a refused connection is a fault that proves that nothing was sent", async () => {
   const { listener, port } = listen();
   listener.close();
-  await assertFault(dialer(local(port))(), "connectRefused");
+  await assertNothingSent(dialer(local(port))(), "connectRefused");
 });
 
 Deno.test("a dial that was cancelled before it began rejects", async () => {
@@ -48,7 +43,7 @@ Deno.test("a TLS handshake without an answer ends with the connect timeout", asy
   const conn = await listener.accept();
   const hello = await conn.read(new Uint8Array(10));
   assertEquals(hello! > 0, true);
-  const failed = assertFault(dialing, "connectTimeout");
+  const failed = assertNothingSent(dialing, "connectTimeout");
   await clock.advance(3_000);
   await failed;
   assertEquals(clock.pending, 0);
@@ -62,7 +57,7 @@ Deno.test("a peer that does not speak TLS is a fault that proves that nothing wa
   const dialing = dialer(local(port, { tls: {} }))();
   const conn = await listener.accept();
   await conn.write(new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\n\r\n"));
-  await assertFault(dialing, "tlsFailed");
+  await assertNothingSent(dialing, "tlsFailed");
   conn.close();
   listener.close();
 });
@@ -83,8 +78,8 @@ Deno.test("TLS trusts the given authority, for the given name, and nothing else"
   assertEquals(await conn.read(new Uint8Array(10)), 3);
   conn.close();
   conn.close();
-  await assertFault(dial({ serverName: "up.test" }), "tlsFailed");
-  await assertFault(dial({ serverName: "other.test", caCerts: [cert] }), "tlsFailed");
+  await assertNothingSent(dial({ serverName: "up.test" }), "tlsFailed");
+  await assertNothingSent(dial({ serverName: "other.test", caCerts: [cert] }), "tlsFailed");
   listener.close();
   await accepting;
 });

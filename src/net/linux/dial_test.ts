@@ -1,15 +1,14 @@
 /** Connecting with sockets of the kernel, to real listeners. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { realClock } from "../../base/clock.ts";
-import { Fault } from "../../base/fault.ts";
 import { unusedPort } from "../../base/testing/ports.ts";
 import { Libc } from "../../linux/libc.ts";
 import { Loop } from "../../linux/loop.ts";
 import { Resolver } from "../resolve.ts";
 import { linuxDialer } from "./dial.ts";
 import { EmbeddedLoop } from "./embedded_loop.ts";
-
-const onLinux = { ignore: Deno.build.os !== "linux" };
+import { rejectedWith } from "../../base/testing/faults.ts";
+import { onLinux } from "../../linux/testing/on_linux.ts";
 
 /** The loop in which connections are made. */
 class Fixture implements AsyncDisposable {
@@ -32,9 +31,6 @@ class Fixture implements AsyncDisposable {
     this.#libc[Symbol.dispose]();
   }
 }
-
-const faultOf = async (dialing: Promise<unknown>) =>
-  (await assertRejects(() => dialing, Fault)).fault;
 
 Deno.test("a connection carries bytes, and says once when connecting begins", onLinux, async () => {
   await using fixture = new Fixture();
@@ -64,10 +60,10 @@ Deno.test("the next address of a name is tried when one refuses", onLinux, async
 Deno.test("a refusal, an unknown name and a signal are faults", onLinux, async () => {
   await using fixture = new Fixture();
   const port = unusedPort();
-  assertEquals(await faultOf(fixture.dialer("127.0.0.1", port)()), "connectRefused");
-  assertEquals(await faultOf(fixture.dialer("db.example", port, [])()), "nameUnknown");
+  assertEquals(await rejectedWith(fixture.dialer("127.0.0.1", port)()), "connectRefused");
+  assertEquals(await rejectedWith(fixture.dialer("db.example", port, [])()), "nameUnknown");
   assertEquals(
-    await faultOf(fixture.dialer("127.0.0.1", port)(AbortSignal.abort())),
+    await rejectedWith(fixture.dialer("127.0.0.1", port)(AbortSignal.abort())),
     "connectFailed",
   );
 });

@@ -3,13 +3,7 @@ import { assertEquals } from "@std/assert";
 import { ManualClock } from "../../base/clock.ts";
 import { closeQuietly, readToEnd, until, writeAll } from "../testing/relay_fixture.ts";
 import { lingerAfterBreak } from "./linger.ts";
-
-/** A connection: our end, and that of the peer. */
-async function pair(): Promise<[Deno.Conn, Deno.Conn]> {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const dialing = Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port });
-  return [await listener.accept(), await dialing];
-}
+import { socketPair } from "../../net/testing/socket_pair.ts";
 
 /** Lingers for a peer whose bytes have no receiver any more; resolves with true if its time ran out. */
 function lingerFor(
@@ -27,7 +21,7 @@ function lingerFor(
 }
 
 Deno.test("a peer that sends while bytes are on their way to it gets all of them", async () => {
-  const [sink, peer] = await pair();
+  const [sink, peer] = await socketPair();
   using _peer = peer;
   await writeAll(peer, new Uint8Array(100_000)); // unread: closing now would be a reset
   const written = writeAll(sink, new Uint8Array(1_000_000));
@@ -42,7 +36,7 @@ Deno.test("a peer that sends while bytes are on their way to it gets all of them
 
 Deno.test("a peer that is slow and then sends still gets all of its bytes", async () => {
   const clock = new ManualClock();
-  const [sink, peer] = await pair();
+  const [sink, peer] = await socketPair();
   using _peer = peer;
   await writeAll(sink, new Uint8Array(1_000_000)); // in the kernel's buffers, as the peer reads nothing
   reads(sink); // counts from here on
@@ -62,7 +56,7 @@ for (const isSending of [false, true]) {
     for (const [sentMsAgo, waitMs] of [[0, 30_000], [20_000, 10_000], [60_000, 2_000]] as const) {
       const clock = new ManualClock();
       await clock.advance(100_000);
-      const [sink, peer] = await pair();
+      const [sink, peer] = await socketPair();
       reads(sink); // counts from here on
       let isOver = false;
       const lingering = lingerFor(sink, clock, clock.now() - sentMsAgo);

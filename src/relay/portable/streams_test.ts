@@ -2,13 +2,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { drop, flow, SourceReader, throwBug } from "./streams.ts";
 import { encode, readToEnd, writeAll } from "../testing/relay_fixture.ts";
-
-/** A connection: our end, and that of the peer. */
-async function pair(): Promise<[Deno.Conn, Deno.Conn]> {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const dialing = Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port });
-  return [await listener.accept(), await dialing];
-}
+import { socketPair } from "../../net/testing/socket_pair.ts";
 
 /** Text in which each kilobyte differs from the others. */
 function pattern(length: number): string {
@@ -16,7 +10,7 @@ function pattern(length: number): string {
 }
 
 Deno.test("bytes that were read ahead come first, and none is lost", async () => {
-  const [[source, from], [sink, to]] = await Promise.all([pair(), pair()]);
+  const [[source, from], [sink, to]] = await Promise.all([socketPair(), socketPair()]);
   using _source = source;
   using _sink = sink;
   const sent = pattern(300_000);
@@ -39,7 +33,7 @@ Deno.test("bytes that were read ahead come first, and none is lost", async () =>
 });
 
 Deno.test("an end of stream before any byte is noticed without a stream", async () => {
-  const [source, from] = await pair();
+  const [source, from] = await socketPair();
   using _source = source;
   using _from = from;
   await from.closeWrite();
@@ -49,7 +43,7 @@ Deno.test("an end of stream before any byte is noticed without a stream", async 
 });
 
 Deno.test("a flow says which side has failed", async () => {
-  const [[source, from], [sink, to]] = await Promise.all([pair(), pair()]);
+  const [[source, from], [sink, to]] = await Promise.all([socketPair(), socketPair()]);
   using _from = from;
   using _sink = sink;
   using _to = to;
@@ -58,7 +52,7 @@ Deno.test("a flow says which side has failed", async () => {
   assertEquals([await reader.first(), reader.failed], ["failed", true]);
   assertEquals(await flow(reader, sink, () => {}), "sourceFailed");
 
-  const [[live, writer], [dead, other]] = await Promise.all([pair(), pair()]);
+  const [[live, writer], [dead, other]] = await Promise.all([socketPair(), socketPair()]);
   using _live = live;
   using _writer = writer;
   using _other = other;
@@ -68,7 +62,7 @@ Deno.test("a flow says which side has failed", async () => {
 });
 
 Deno.test("dropping ends with the socket, or at its maximum", async () => {
-  const [source, from] = await pair();
+  const [source, from] = await socketPair();
   using _source = source;
   using _from = from;
   await writeAll(from, encode(pattern(100_000)));
@@ -80,7 +74,7 @@ Deno.test("dropping ends with the socket, or at its maximum", async () => {
 Deno.test("only errors that a socket can cause count as errors of a socket", async () => {
   throwBug(new Deno.errors.ConnectionReset("x"));
   assertThrows(() => throwBug(new TypeError("a bug")), TypeError);
-  const [source, from] = await pair();
+  const [source, from] = await socketPair();
   from.close();
   source.close();
   await assertRejects(() => drop(source, 1));

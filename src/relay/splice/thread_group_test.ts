@@ -11,6 +11,7 @@ import {
   writeAll,
 } from "../testing/relay_fixture.ts";
 import { spliceAlone } from "./testing/alone.ts";
+import { descriptorCount } from "../../linux/testing/descriptors.ts";
 
 const ignore = Deno.build.os !== "linux";
 const FAULTY = new URL("./testing/faulty_thread.ts", import.meta.url);
@@ -35,10 +36,6 @@ async function echo(conn: Deno.Conn, text: string): Promise<string> {
 function checkAgainAndAgain(clock: ManualClock): () => void {
   const timer = setInterval(() => clock.advance(2_000), 1);
   return () => clearInterval(timer);
-}
-
-function openDescriptors(): number {
-  return [...Deno.readDirSync("/proc/self/fd")].length;
 }
 
 Deno.test({
@@ -187,10 +184,10 @@ Deno.test({
       await writeAll(fatal, encode("die"));
       await fixture.event("worker.died", death);
       await endOf(fatal);
-      counts.push(openDescriptors());
+      counts.push(descriptorCount());
       if (death < 4) await clock.advance(10_000);
     }
-    await until("the upstream's side is closed", () => openDescriptors() <= counts[0]!);
+    await until("the upstream's side is closed", () => descriptorCount() <= counts[0]!);
     const late = await fixture.connect();
     assertEquals(await fixture.relay.stop(1_000, new AbortController().signal), 0);
     await fixture.relay.finished;

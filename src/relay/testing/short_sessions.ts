@@ -17,8 +17,8 @@ import {
   type ServeConn,
   until,
 } from "./relay_fixture.ts";
+import { descriptorCount } from "../../linux/testing/descriptors.ts";
 
-const openDescriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
 const accepted = (fixture: RelayFixture) => fixture.relay.counters().accepted;
 
 async function main(): Promise<void> {
@@ -28,8 +28,8 @@ async function main(): Promise<void> {
   Deno.removeSignalListener("SIGUSR2", ignored);
   await repeatSessions(1, () => true);
   const atStart = await steadyDescriptors();
-  await repeatSessions(60, (opened) => openDescriptors() <= opened);
-  await until("the worker's thread has ended too", () => openDescriptors() <= atStart);
+  await repeatSessions(60, (opened) => descriptorCount() <= opened);
+  await until("the worker's thread has ended too", () => descriptorCount() <= atStart);
 }
 
 /** 50 clients per round. `isClean` gets the number of descriptors that were open before the first of them. */
@@ -41,7 +41,7 @@ async function repeatSessions(rounds: number, isClean: (opened: number) => boole
   const address = { kind: "tcp", host: "127.0.0.1", port: listener.addr.port } as const;
   await using fixture = await RelayFixture.start(spliceRelay);
   await fixture.relay.open({ name: "a", address, rank: 0 }, 1);
-  const opened = openDescriptors();
+  const opened = descriptorCount();
   const port = Number((await fixture.event("port.opened")).address.split(":")[1]);
   const target = ipSockaddr("127.0.0.1", port)!;
   let begun = 0;
@@ -82,8 +82,8 @@ async function steadyDescriptors(): Promise<number> {
   let last = -1;
   let same = 0;
   await until("descriptors are steady", () => {
-    same = openDescriptors() === last ? same + 1 : 0;
-    last = openDescriptors();
+    same = descriptorCount() === last ? same + 1 : 0;
+    last = descriptorCount();
     return same > 100; // checks, one millisecond or more apart
   });
   return last;

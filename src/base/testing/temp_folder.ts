@@ -1,0 +1,28 @@
+/** A folder for one test, which is removed with its contents at the end of its scope. */
+export class TempFolder implements AsyncDisposable {
+  constructor(readonly path: string) {}
+
+  /** Makes one; a class that extends this one makes its own kind. */
+  static async make<T extends TempFolder>(this: new (path: string) => T): Promise<T> {
+    return new this(await Deno.realPath(await Deno.makeTempDir({ prefix: "failover-test-" })));
+  }
+
+  /** The path of a file in it, which need not exist. */
+  at(name: string): string {
+    return `${this.path}/${name}`;
+  }
+
+  /** Writes a file; resolves with its path. */
+  async write(name: string, text: string): Promise<string> {
+    await Deno.writeTextFile(this.at(name), text);
+    return this.at(name);
+  }
+
+  async read(name: string): Promise<string> {
+    return await Deno.readTextFile(this.at(name));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.path, { recursive: true });
+  }
+}
