@@ -1,6 +1,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { memoryOf } from "../failover/memory.ts";
-import { initialState, type Input } from "../failover/state.ts";
+import { initialState } from "../failover/state.ts";
+import type { Input } from "../failover/steps.ts";
 import { POLICY } from "../failover/testing/policy.ts";
 import { replay } from "../incidents/replay.ts";
 import type { IncidentRecord } from "../incidents/record.ts";

@@ -10,16 +10,8 @@ import { step } from "./machine.ts";
 import { isSameMemory, type Memory, memoryOf, type MemoryPort } from "./memory.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource } from "./orders.ts";
 import type { Checks, DataPlane, Promotion, Triggers } from "./ports.ts";
-import {
-  awaitsQuiet,
-  type Effect,
-  initialState,
-  type Input,
-  type Policy,
-  type State,
-  type Step,
-  wakeAt,
-} from "./state.ts";
+import { awaitsQuiet, initialState, type Policy, type State, wakeAt } from "./state.ts";
+import type { Effect, Input, Step } from "./steps.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** One step that was taken: its input, the state that it found, and what came of it. */

@@ -1,7 +1,7 @@
 /**
  * The failover machine: `step(state, input, now, policy)` returns the next state and the effects. It is
  * pure: no clock, no socket, no await. `state.ts` explains the model. This file dispatches the inputs;
- * `switching.ts` selects and promotes the next upstream, `moving_back.ts` decides when a better rank gets
+ * `rounds.ts` and `selection.ts` choose the next upstream, `switching.ts` promotes it, `moving_back.ts` decides when a better rank gets
  * the traffic back, `orders.ts` carries out what the operator orders, `admission.ts` decides what happens to
  * new clients, and `drains.ts` which sessions end.
  */
@@ -13,25 +13,17 @@ import { rememberedName } from "./memory.ts";
 import { planFailback, tickFailback } from "./moving_back.ts";
 import { takeOrder, tickHold } from "./orders.ts";
 import type { Doubt, ProbeResult } from "./ports.ts";
-import {
-  activeOf,
-  awaitsQuiet,
-  hasBegun,
-  type Input,
-  type Policy,
-  type State,
-  type Step,
-} from "./state.ts";
+import { activeOf, awaitsQuiet, hasBegun, type Policy, type State } from "./state.ts";
+import type { Input, Step } from "./steps.ts";
 import {
   beginTriggers,
-  judgeRound,
-  lose,
   proveActive,
-  startRound,
   takeTriggersEnded,
   tickPromotion,
   watchPromotion,
 } from "./switching.ts";
+import { judgeRound } from "./selection.ts";
+import { lose, startRound } from "./rounds.ts";
 import { StepContext } from "./step_context.ts";
 
 /** Applies one input. A `now` (in milliseconds) before that of the last step counts as the same time. */

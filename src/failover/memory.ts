@@ -129,3 +129,9 @@ export function unfinishedOf(remembered: Remembered | undefined): Unfinished | u
 export function rememberedName(remembered: Remembered | undefined): string | undefined {
   return unfinishedOf(remembered)?.to ?? remembered?.served;
 }
+
+/** The upstream that a promotion after a restart moves the traffic away from. */
+export function servedBefore({ remembered }: State, candidate: string): string | undefined {
+  const unfinished = unfinishedOf(remembered);
+  return unfinished?.to === candidate ? unfinished.from : rememberedName(remembered);
+}

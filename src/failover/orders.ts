@@ -12,7 +12,8 @@ import { drainDown } from "./drains.ts";
 import { isDown, isSound } from "./health.ts";
 import { betterRank, moveTo, whyNoFailback } from "./moving_back.ts";
 import { activeOf, hasBegun, type MoveOrder, type Policy, type State } from "./state.ts";
-import { lose, promote, startRound } from "./switching.ts";
+import { promote } from "./switching.ts";
+import { lose, startRound } from "./rounds.ts";
 import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 

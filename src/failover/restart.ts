@@ -4,10 +4,11 @@
  */
 import { outageMs } from "./admission.ts";
 import { isDown } from "./health.ts";
-import { type Remembered, rememberedName, unfinishedOf } from "./memory.ts";
-import type { State, TriggerProgress } from "./state.ts";
+import { type Remembered, rememberedName } from "./memory.ts";
+import { startRound } from "./rounds.ts";
+import type { TriggerProgress } from "./state.ts";
 import type { StepContext } from "./step_context.ts";
-import { bringUp, promote, startRound } from "./switching.ts";
+import { bringUp, promote } from "./switching.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** Why the candidate was chosen in the first rounds after the start, for a person. */
@@ -77,10 +78,4 @@ function continueService(context: StepContext, active: Upstream): void {
   });
   context.admit({ do: "open", upstream: active, epoch });
   context.emit({ type: "service.continued", upstream: name, epoch, reason, tookMs });
-}
-
-/** The upstream that a promotion after a restart moves the traffic away from. */
-export function servedBefore({ remembered }: State, candidate: string): string | undefined {
-  const unfinished = unfinishedOf(remembered);
-  return unfinished?.to === candidate ? unfinished.from : rememberedName(remembered);
 }

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { step } from "./machine.ts";
-import { initialState, type Input } from "./state.ts";
+import { initialState } from "./state.ts";
+import type { Input } from "./steps.ts";
 import { memoryOf } from "./memory.ts";
 import { POLICY } from "./testing/policy.ts";
 import { a, b, promoting, serving, stateOf } from "./testing/states.ts";

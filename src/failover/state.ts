@@ -1,6 +1,6 @@
 /**
- * The state of the failover machine, its inputs and its effects. This comment explains the model; the
- * transitions are in `machine.ts` and the files that it names.
+ * The state of the failover machine. This comment explains the model; its inputs and effects are in `steps.ts`,
+ * the transitions in `machine.ts` and the files that it names.
  *
  * A service is always in one of four phases:
  *
@@ -35,12 +35,11 @@
  *
  * The machine is pure. It knows no time but `now`, an argument in milliseconds.
  */
-import type { Event } from "../events/events.ts";
 import type { FailbackPolicy } from "./failback.ts";
 import { type Health, type Thresholds, unknownHealth } from "./health.ts";
 import { listedOnly, type Memory, type Remembered, rememberedOf } from "./memory.ts";
-import type { OperatorOrder, OrderOutcome, OrderSource, StandingOrder } from "./orders.ts";
-import type { Doubt, DrainOrder, ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
+import type { StandingOrder } from "./orders.ts";
+import type { ProbeResult, Promotion } from "./ports.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** The settings of one service that the machine needs. All times are in milliseconds. */
@@ -268,55 +267,6 @@ export interface State {
   readonly drains: ReadonlyMap<string, PendingDrain>;
   /** The machine's time. It never goes back, even if the argument `now` does. */
   readonly now: number;
-}
-
-/** What the machine learns. The time at which it learns it is a separate argument of `step`. */
-export type Input =
-  | { readonly type: "begun" }
-  | {
-    readonly type: "probed";
-    readonly upstream: string;
-    readonly result: ProbeResult;
-    /** `State.stage` when the probe was sent. */
-    readonly stage: number;
-  }
-  | { readonly type: "doubted"; readonly doubt: Doubt }
-  | {
-    readonly type: "triggersEnded";
-    readonly epoch: number;
-    readonly outcome: TriggerOutcome;
-  }
-  /** An operator's order; `id` is unique. */
-  | ({ readonly type: "ordered"; readonly id: number; readonly order: OperatorOrder } & OrderSource)
-  /** The sessions of the upstream that traffic leaves are quiet; `epoch` is that of the promotion. */
-  | { readonly type: "quieted"; readonly epoch: number }
-  | { readonly type: "ticked" };
-
-/** What the controller must do. Effects are in order, and events are interleaved with actions. */
-export type Effect =
-  | { readonly do: "publish"; readonly event: Event }
-  | { readonly do: "probe"; readonly upstream: string }
-  | { readonly do: "pace"; readonly upstream: string; readonly pace: "steady" | "doubt" }
-  | { readonly do: "hold" }
-  | { readonly do: "refuse" }
-  | { readonly do: "open"; readonly upstream: Upstream; readonly epoch: number }
-  | { readonly do: "confirm"; readonly upstream: string }
-  | { readonly do: "drain"; readonly order: DrainOrder }
-  | { readonly do: "spare"; readonly upstream: string }
-  | { readonly do: "runTriggers"; readonly promotion: Promotion }
-  | { readonly do: "cancelTriggers"; readonly epoch: number }
-  /**
-   * Posts `quieted` as soon as no session of `upstream`, of an epoch before `epoch`, moves bytes. Ends when
-   * the machine no longer waits for that.
-   */
-  | { readonly do: "awaitQuiet"; readonly upstream: string; readonly epoch: number }
-  /** Answers the caller of an order. */
-  | { readonly do: "settle"; readonly id: number; readonly outcome: OrderOutcome };
-
-/** The result of one input. */
-export interface Step {
-  readonly state: State;
-  readonly effects: readonly Effect[];
 }
 
 /** Every legal transition between phases and its reason. The simulation shows that each one occurs. */

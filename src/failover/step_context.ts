@@ -5,7 +5,8 @@
 import type { Event } from "../events/events.ts";
 import { type Health, isInDoubt, isUp, unknownHealth } from "./health.ts";
 import type { OrderOutcome } from "./orders.ts";
-import { type Effect, MOVES, type Phase, type Policy, type State } from "./state.ts";
+import { MOVES, type Phase, type Policy, type State } from "./state.ts";
+import type { Effect } from "./steps.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** The state and the effects of one step, as far as it has come. Lives for the length of the step. */

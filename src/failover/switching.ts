@@ -1,15 +1,15 @@
 /**
- * From the loss of service to the next upstream: rounds of selection, the promotion of a candidate, its
- * triggers, and what follows if one of these fails.
+ * From the choice of a candidate to its first client: the promotion, its triggers, and what follows if one of
+ * these fails.
  */
 import { backoffMs } from "../base/backoff.ts";
 import type { MoveKind } from "../events/events.ts";
-import { choose } from "./candidate.ts";
-import { endHold, leaveService, outageMs } from "./admission.ts";
+import { leaveService, outageMs } from "./admission.ts";
 import { drainLeft, spare } from "./drains.ts";
 import { recentFailbacks, retryFailbackMs } from "./failback.ts";
 import { isDown, isUp, trusted } from "./health.ts";
-import type { ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
+import type { Promotion, TriggerOutcome } from "./ports.ts";
+import { NO_NAMES, startRound } from "./rounds.ts";
 import {
   DOOMED_TRIGGERS_MS,
   type MoveOrder,
@@ -17,80 +17,14 @@ import {
   type PreviousActive,
   type TriggerProgress,
 } from "./state.ts";
-import { servedBefore, waitsForRemembered, whyAtStart } from "./restart.ts";
+import { servedBefore } from "./memory.ts";
 import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 
-const NO_NAMES: ReadonlySet<string> = new Set();
 /** Longest pause, in milliseconds, before triggers that failed or could not be started are run again. */
 const TRIGGER_RETRY_MAX_MS = 10_000;
 
 type Promoting = Extract<Phase, { name: "promoting" }>;
-
-// ---- Selecting
-
-/** The active upstream cannot be used: holds the clients and begins a selection. */
-export function lose(context: StepContext, reason: string): void {
-  leaveService(context, reason);
-  startRound(context, 1, reason);
-}
-
-/** Probes every upstream except those in `known`, whose results of this moment are used. */
-export function startRound(
-  context: StepContext,
-  round: number,
-  reason: string,
-  known: readonly (readonly [string, ProbeResult])[] = [],
-  passedOver = NO_NAMES,
-): void {
-  const { state, policy } = context;
-  const answers = new Map(known);
-  const down = state.upstreams.filter((u) => isDown(context.health(u.name), policy));
-  const suspects = new Set(down.map((u) => u.name));
-  context.enter({ name: "selecting", round, reason, answers, suspects, passedOver });
-  if (round === 1) context.emit({ type: "selection.started", reason });
-  for (const { name } of state.upstreams) {
-    if (!answers.has(name)) context.requestAction({ do: "probe", upstream: name });
-  }
-}
-
-/** Promotes a candidate or ends the round, as far as the answers allow. */
-export function judgeRound(context: StepContext): void {
-  const { phase, state } = context;
-  if (phase.name !== "selecting" || waitsForRemembered(context)) return;
-  if (state.paused !== undefined) return;
-  const { answers, suspects, passedOver, round, reason } = phase;
-  const choosable = state.upstreams.filter(({ name }) =>
-    !passedOver.has(name) && !state.drained.has(name)
-  );
-  const choice = choose(choosable, answers, suspects);
-  if (choice.found === "pending") return;
-  if (choice.found === "candidate") {
-    const { name } = choice.upstream;
-    const isFirst = state.lastServed === undefined && state.remembered === undefined;
-    const move = isFirst ? "start" : "failover";
-    const why = reason === "start" ? whyAtStart(context, name) : reason;
-    return promote(context, choice.upstream, move, why, { round, passedOver });
-  }
-  const reasons = state.upstreams.map(({ name }) => ({
-    upstream: name,
-    reason: state.drained.has(name)
-      ? "drained by the operator"
-      : passedOver.has(name)
-      ? "its triggers failed"
-      : answers.get(name)?.reason ?? "no answer",
-  }));
-  const retryInMs = backoffMs(round, context.policy.maxBackoffMs);
-  context.enter({ name: "waiting", round, reason, until: context.now + retryInMs, passedOver });
-  context.emit({ type: "selection.failed", round, retryInMs, reasons });
-  // An upstream that could not be probed may be usable: that is no reason to refuse clients.
-  const couldNotAsk = [...answers.values()].some((answer) => answer.evidence === "no_verdict");
-  const { admission } = state;
-  const mayStillWait = admission.is === "holding" && admission.until !== Infinity &&
-    context.policy.holdWhile === "down";
-  const mayBeAsked = couldNotAsk && (admission.is === "holding" || round === 1);
-  if (!mayStillWait && !mayBeAsked) endHold(context, "no upstream is usable");
-}
 
 // ---- Promoting
 

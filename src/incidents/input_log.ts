@@ -3,7 +3,8 @@
  * such as a repeated doubt about an upstream, is left out.
  */
 import type { Taken } from "../failover/controller.ts";
-import type { Effect, Input, State } from "../failover/state.ts";
+import type { State } from "../failover/state.ts";
+import type { Effect, Input } from "../failover/steps.ts";
 
 /** An input and when it was applied, in the machine's time, which never goes back. */
 export interface Entry {

@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import type { Taken } from "../failover/controller.ts";
 import { step } from "../failover/machine.ts";
-import { initialState, type Input } from "../failover/state.ts";
+import { initialState } from "../failover/state.ts";
+import type { Input } from "../failover/steps.ts";
 import { POLICY } from "../failover/testing/policy.ts";
 import { InputLog } from "./input_log.ts";
 import { upstreamsOf } from "../failover/testing/results.ts";

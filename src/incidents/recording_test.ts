@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Taken } from "../failover/controller.ts";
 import { step } from "../failover/machine.ts";
-import { initialState, type Input } from "../failover/state.ts";
+import { initialState } from "../failover/state.ts";
+import type { Input } from "../failover/steps.ts";
 import { POLICY } from "../failover/testing/policy.ts";
 import { ENTRIES_MAX, Recording } from "./recording.ts";
 import { replay } from "./replay.ts";

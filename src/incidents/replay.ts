@@ -3,7 +3,7 @@
  * it decided then, unless the program has changed. Pure.
  */
 import { step } from "../failover/machine.ts";
-import type { Step } from "../failover/state.ts";
+import type { Step } from "../failover/steps.ts";
 import type { Recorded } from "./recording.ts";
 import { type Decided, decisionsOf } from "./input_log.ts";
 

@@ -3,7 +3,8 @@
  * its checks, its triggers and its timer in virtual time. Pure.
  */
 import type { TriggerOutcome } from "../failover/ports.ts";
-import { activeOf, awaitsQuiet, type Effect, type Input, wakeAt } from "../failover/state.ts";
+import { activeOf, awaitsQuiet, wakeAt } from "../failover/state.ts";
+import type { Effect, Input } from "../failover/steps.ts";
 import { answerAt, type RecordedFacts } from "./facts.ts";
 import type { Recorded } from "./recording.ts";
 import type { Entry } from "./input_log.ts";

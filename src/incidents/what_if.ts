@@ -5,14 +5,8 @@
  * input the record is extrapolated for a while. Pure.
  */
 import { step } from "../failover/machine.ts";
-import {
-  type Effect,
-  type Input,
-  letsClientsThrough,
-  type Policy,
-  type State,
-  wakeAt,
-} from "../failover/state.ts";
+import { letsClientsThrough, type Policy, type State, wakeAt } from "../failover/state.ts";
+import type { Effect, Input } from "../failover/steps.ts";
 import { factsOf } from "./facts.ts";
 import { SimulatedWorld } from "./simulated_world.ts";
 import { rebase } from "./rebase.ts";

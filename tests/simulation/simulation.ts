@@ -15,14 +15,8 @@ import type {
   Promotion,
   TriggerOutcome,
 } from "../../src/failover/ports.ts";
-import {
-  type Effect,
-  initialState,
-  type Input,
-  type Policy,
-  type State,
-  wakeAt,
-} from "../../src/failover/state.ts";
+import { initialState, type Policy, type State, wakeAt } from "../../src/failover/state.ts";
+import type { Effect, Input } from "../../src/failover/steps.ts";
 
 export type Condition = "well" | "refusing" | "denying" | "silent";
 

@@ -16,14 +16,8 @@ import { memoryOf } from "../../src/failover/memory.ts";
 import type { ProbeResult, TriggerOutcome } from "../../src/failover/ports.ts";
 import type { OperatorOrder } from "../../src/failover/orders.ts";
 import { step } from "../../src/failover/machine.ts";
-import {
-  type Effect,
-  initialState,
-  type Input,
-  type Policy,
-  type State,
-  wakeAt,
-} from "../../src/failover/state.ts";
+import { initialState, type Policy, type State, wakeAt } from "../../src/failover/state.ts";
+import type { Effect, Input } from "../../src/failover/steps.ts";
 import { POLICY } from "../../src/failover/testing/policy.ts";
 
 const DEFAULTS: Policy = { ...POLICY, instance: "id" };

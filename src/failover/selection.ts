@@ -1,0 +1,45 @@
+/** The choice of the next upstream, by the answers of a round of probes. */
+import { backoffMs } from "../base/backoff.ts";
+import { endHold } from "./admission.ts";
+import { choose } from "./candidate.ts";
+import { waitsForRemembered, whyAtStart } from "./restart.ts";
+import type { StepContext } from "./step_context.ts";
+import { promote } from "./switching.ts";
+
+/** Promotes a candidate or ends the round, as far as the answers allow. */
+export function judgeRound(context: StepContext): void {
+  const { phase, state } = context;
+  if (phase.name !== "selecting" || waitsForRemembered(context)) return;
+  if (state.paused !== undefined) return;
+  const { answers, suspects, passedOver, round, reason } = phase;
+  const choosable = state.upstreams.filter(({ name }) =>
+    !passedOver.has(name) && !state.drained.has(name)
+  );
+  const choice = choose(choosable, answers, suspects);
+  if (choice.found === "pending") return;
+  if (choice.found === "candidate") {
+    const { name } = choice.upstream;
+    const isFirst = state.lastServed === undefined && state.remembered === undefined;
+    const move = isFirst ? "start" : "failover";
+    const why = reason === "start" ? whyAtStart(context, name) : reason;
+    return promote(context, choice.upstream, move, why, { round, passedOver });
+  }
+  const reasons = state.upstreams.map(({ name }) => ({
+    upstream: name,
+    reason: state.drained.has(name)
+      ? "drained by the operator"
+      : passedOver.has(name)
+      ? "its triggers failed"
+      : answers.get(name)?.reason ?? "no answer",
+  }));
+  const retryInMs = backoffMs(round, context.policy.maxBackoffMs);
+  context.enter({ name: "waiting", round, reason, until: context.now + retryInMs, passedOver });
+  context.emit({ type: "selection.failed", round, retryInMs, reasons });
+  // An upstream that could not be probed may be usable: that is no reason to refuse clients.
+  const couldNotAsk = [...answers.values()].some((answer) => answer.evidence === "no_verdict");
+  const { admission } = state;
+  const mayStillWait = admission.is === "holding" && admission.until !== Infinity &&
+    context.policy.holdWhile === "down";
+  const mayBeAsked = couldNotAsk && (admission.is === "holding" || round === 1);
+  if (!mayStillWait && !mayBeAsked) endHold(context, "no upstream is usable");
+}
