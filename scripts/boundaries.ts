@@ -33,6 +33,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   threads: ["base", "events", "failover", "linux", "net"],
   relay: ["base", "events", "failover", "linux", "net", "threads"],
   gateway: ["base", "events", "failover", "http1", "net"],
+  cluster: ["base", "events", "failover"],
   state: ["base", "events", "failover"],
   incidents: ["base", "events", "failover", "state"],
   report: ["base", "events", "failover", "incidents"],
@@ -58,6 +59,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "report",
     "admin",
     "control",
+    "cluster",
     "explain",
   ],
 };
@@ -65,6 +67,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** The files through which a room is entered, if they are not named like the room. */
 const DOORS: Readonly<Record<string, readonly string[]>> = {
   base: [], // small modules, each with one purpose
+  cluster: ["etcd_client.ts"],
   config: ["load.ts", "options.ts"],
   failover: ["controller.ts", "ports.ts"],
   health: ["checker.ts"],

@@ -17,6 +17,7 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "app/tcp_service.ts": "composition: tests/scenarios",
   "app/thread_main.ts": "composition: tests/scenarios",
   "base/lines_outcome.ts": "types only",
+  "cluster/etcd.ts": "types only",
   "commands/commands.ts": "the real executable: tests/scenarios/commands_test.ts",
   "config/options/checks.ts": "rows of the table: config/options_test.ts",
   "config/options/clients.ts": "rows of the table: config/options_test.ts",

@@ -1,0 +1,325 @@
+/**
+ * A client of etcd's JSON gateway (API v3, etcd 3.4 and newer; etcd's documentation, "API reference: gRPC
+ * gateway"). What the gateway does unlike the API's own form: numbers of 64 bits are text, fields with the
+ * value of their default are left out (`succeeded` of a transaction that failed, `TTL` of a lease that has
+ * ended), keys and values are base64, and errors of a stream come with status 200.
+ */
+import type { Clock } from "../base/clock.ts";
+import { withDeadline } from "../base/deadline.ts";
+import { boundedJson, boundedLines } from "./bounded_body.ts";
+import {
+  type Condition,
+  type Etcd,
+  EtcdError,
+  type KeyChange,
+  type KeyEntry,
+  type Reading,
+  type TxnResult,
+} from "./etcd.ts";
+import { decode64, encode64, numberIn, objectIn, prefixEnd, textIn } from "./gateway_json.ts";
+import { Freshness, type Mark } from "./freshness.ts";
+
+/** The certificates of a connection by TLS, as PEM text. */
+export interface ClientTls {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/** Where etcd is, and who we are there. */
+export interface EtcdSettings {
+  /** `http://host:port` or `https://host:port`, at least one. */
+  readonly endpoints: readonly string[];
+  /** All keys begin with it. */
+  readonly prefix: string;
+  /** A user and a password, if etcd asks for them. The password is read for each log-in. */
+  readonly user?: { readonly name: string; readonly password: () => Promise<string> };
+  /** Read when a connection is made for the first time, and again after calls have failed. */
+  readonly tls?: () => Promise<ClientTls>;
+  /** How long one endpoint may take for one answer, in milliseconds. */
+  readonly callMs: number;
+}
+
+/** gRPC status codes (grpc.github.io, "Status codes and their use in gRPC"). */
+const NOT_FOUND = 5;
+const UNAUTHENTICATED = 16;
+/** Answers of an endpoint that has no leader, is starting, or was too slow: another one may do better. */
+const NOT_NOW = new Set([1, 4, 8, 13, 14]);
+/** etcd says so of a token that has expired, with a code that it shares with other errors. */
+const TOKEN_IS_OVER = /invalid auth token|auth.*revision|user name is empty/;
+
+interface Failure {
+  readonly code: number;
+  readonly message: string;
+}
+
+/** One client for one prefix. Calls may overlap. Dispose it to close its connections. */
+export class EtcdClient implements Etcd, Disposable {
+  readonly #settings: EtcdSettings;
+  readonly #clock: Clock;
+  readonly #fresh = new Freshness();
+  readonly #stop = new AbortController();
+  #place = 0;
+  #token: string | undefined;
+  #http: Promise<Deno.HttpClient | undefined> | undefined;
+
+  constructor(settings: EtcdSettings, clock: Clock) {
+    if (settings.endpoints.length === 0) throw new Error("Cannot use etcd without an endpoint");
+    this.#settings = settings;
+    this.#clock = clock;
+  }
+
+  /** The endpoint that the next call asks first. */
+  get endpoint(): string {
+    return this.#settings.endpoints[this.#place]!;
+  }
+
+  async read(): Promise<Reading> {
+    const { prefix } = this.#settings;
+    const range = { key: encode64(prefix), range_end: prefixEnd(prefix) };
+    const answer = await this.#ask("kv/range", range, true);
+    const entries = new Map<string, KeyEntry>();
+    const kvs = answer.kvs ?? [];
+    if (!Array.isArray(kvs)) throw new EtcdError("refused", "kvs is not a list");
+    for (const kv of kvs.map(objectIn)) {
+      const lease = textIn(kv, "lease");
+      entries.set(decode64(textIn(kv, "key")).slice(prefix.length), {
+        value: decode64(textIn(kv, "value")),
+        modRevision: numberIn(kv, "mod_revision"),
+        createRevision: numberIn(kv, "create_revision"),
+        lease: lease === "" || lease === "0" ? undefined : lease,
+      });
+    }
+    return { revision: revisionOf(answer), entries };
+  }
+
+  async transact(
+    conditions: readonly Condition[],
+    changes: readonly KeyChange[],
+  ): Promise<TxnResult> {
+    const compare = conditions.map((each) => this.#compare(each));
+    const success = changes.map((each) => this.#request(each));
+    const answer = await this.#ask("kv/txn", { compare, success }, false);
+    return { succeeded: answer.succeeded === true, revision: revisionOf(answer) };
+  }
+
+  async grant(ttlS: number): Promise<{ readonly id: string; readonly ttlS: number }> {
+    const answer = await this.#ask("lease/grant", { TTL: String(ttlS) }, true);
+    return { id: textIn(answer, "ID"), ttlS: numberIn(answer, "TTL") };
+  }
+
+  /** One POST for each renewal: a stream of renewals is not reliable through the gateway. */
+  async renew(lease: string): Promise<number> {
+    const answer = await this.#ask("lease/keepalive", { ID: lease }, true);
+    return numberIn(answer, "TTL");
+  }
+
+  async revoke(lease: string): Promise<void> {
+    try {
+      await this.#ask("lease/revoke", { ID: lease }, true);
+    } catch (error) {
+      if (!(error instanceof EtcdError && error.kind === "leaseGone")) throw error;
+    }
+  }
+
+  async watch(onChange: () => void, signal: AbortSignal): Promise<void> {
+    const { prefix } = this.#settings;
+    const body = { create_request: { key: encode64(prefix), range_end: prefixEnd(prefix) } };
+    const ends = AbortSignal.any([signal, this.#stop.signal]);
+    try {
+      // Only the answer's head has a deadline; the stream lasts.
+      using late = withDeadline(ends, this.#settings.callMs, this.#clock);
+      const stream = new AbortController();
+      ends.addEventListener("abort", () => stream.abort(), { once: true });
+      const stopLate = () => stream.abort();
+      late.signal.addEventListener("abort", stopLate, { once: true });
+      const response = await this.#post(this.endpoint, "watch", body, stream.signal);
+      late.signal.removeEventListener("abort", stopLate);
+      for await (const line of boundedLines(response, stream.signal)) {
+        const { result, error } = objectIn(JSON.parse(line));
+        if (error !== undefined || objectIn(result ?? {}).canceled === true) return;
+        onChange();
+      }
+    } catch (error) {
+      if (!ends.aborted) throw asEtcdError(error);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop.abort();
+    this.#close();
+  }
+
+  #compare(condition: Condition): object {
+    const key = encode64(this.#settings.prefix + condition.key);
+    if ("value" in condition) {
+      return { key, target: "VALUE", value: encode64(condition.value) };
+    }
+    return "modRevision" in condition
+      ? { key, target: "MOD", mod_revision: String(condition.modRevision) }
+      : { key, target: "CREATE", create_revision: String(condition.createRevision) };
+  }
+
+  #request(change: KeyChange): object {
+    const { prefix } = this.#settings;
+    if ("remove" in change) {
+      return { request_delete_range: { key: encode64(prefix + change.remove) } };
+    }
+    const { put, value, lease } = change;
+    const key = encode64(prefix + put);
+    return {
+      request_put: { key, value: encode64(value), ...lease === undefined ? {} : { lease } },
+    };
+  }
+
+  /**
+   * Asks one endpoint after another until one answers. A call that must not be made twice goes to one only,
+   * unless that one refused it without doing anything.
+   */
+  async #ask(
+    path: string,
+    body: object,
+    mayRepeat: boolean,
+  ): Promise<Readonly<Record<string, unknown>>> {
+    const reasons: string[] = [];
+    let hasRenewed = false;
+    for (let tries = 0; tries < this.#settings.endpoints.length;) {
+      const { endpoint } = this;
+      try {
+        const token = await this.#login(endpoint);
+        const sent = path.startsWith("kv/") ? this.#fresh.mark : undefined;
+        const answer = await this.#call(endpoint, path, body, token);
+        const failure = failureOf(answer);
+        if (failure === undefined) return this.#checked(endpoint, answer, sent);
+        const isTokenOver = failure.code === UNAUTHENTICATED || TOKEN_IS_OVER.test(failure.message);
+        if (isTokenOver && this.#settings.user !== undefined && !hasRenewed) {
+          // Nothing was done without a valid token.
+          hasRenewed = true;
+          this.#token = undefined;
+          continue;
+        }
+        if (!NOT_NOW.has(failure.code)) throw refusal(failure);
+        reasons.push(`${endpoint}: ${failure.message}`);
+      } catch (error) {
+        if (error instanceof EtcdError && error.kind !== "unreachable") throw error;
+        reasons.push(`${endpoint}: ${asEtcdError(error).message}`);
+      }
+      this.#next();
+      tries++;
+      if (!mayRepeat) break;
+    }
+    this.#close();
+    throw new EtcdError("unreachable", reasons.join("; "));
+  }
+
+  #next(): void {
+    this.#place = (this.#place + 1) % this.#settings.endpoints.length;
+  }
+
+  #checked(
+    endpoint: string,
+    answer: Readonly<Record<string, unknown>>,
+    sent: Mark | undefined,
+  ): Readonly<Record<string, unknown>> {
+    const why = this.#fresh.objection(objectIn(answer.header ?? {}), sent);
+    if (why === undefined) return answer;
+    this.#next();
+    throw new EtcdError("stale", `${endpoint}: ${why}`);
+  }
+
+  async #login(endpoint: string): Promise<string | undefined> {
+    const { user } = this.#settings;
+    if (user === undefined || this.#token !== undefined) return this.#token;
+    const body = { name: user.name, password: await user.password() };
+    const answer = await this.#call(endpoint, "auth/authenticate", body, undefined);
+    const failure = failureOf(answer);
+    if (failure !== undefined) {
+      if (NOT_NOW.has(failure.code)) throw new EtcdError("unreachable", failure.message);
+      // etcd without users takes everybody.
+      if (/authentication is not enabled/.test(failure.message)) return undefined;
+      throw refusal(failure);
+    }
+    return this.#token = textIn(answer, "token");
+  }
+
+  /** One call to one endpoint. The answer may be an error of etcd. */
+  async #call(
+    endpoint: string,
+    path: string,
+    body: object,
+    token: string | undefined,
+  ): Promise<Readonly<Record<string, unknown>>> {
+    using late = withDeadline(this.#stop.signal, this.#settings.callMs, this.#clock);
+    try {
+      const response = await this.#post(endpoint, path, body, late.signal, token);
+      const answer = objectIn(await boundedJson(response, late.signal));
+      // Answers of a stream, of which a renewal gets the first one.
+      return answer.result === undefined ? answer : objectIn(answer.result);
+    } catch (error) {
+      if (late.isLate) throw new EtcdError("unreachable", "no answer in time");
+      throw asEtcdError(error);
+    }
+  }
+
+  async #post(
+    endpoint: string,
+    path: string,
+    body: object,
+    signal: AbortSignal,
+    token = this.#token,
+  ): Promise<Response> {
+    const client = await (this.#http ??= this.#connectBy());
+    return await fetch(`${endpoint}/v3/${path}`, {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        ...token === undefined ? {} : { authorization: token },
+      },
+      body: JSON.stringify(body),
+      redirect: "error",
+      signal,
+      ...client === undefined ? {} : { client },
+    });
+  }
+
+  async #connectBy(): Promise<Deno.HttpClient | undefined> {
+    const { ca, cert, key } = await this.#settings.tls?.() ?? {};
+    return Deno.createHttpClient({
+      ...ca === undefined ? {} : { caCerts: [ca] },
+      ...cert === undefined || key === undefined ? {} : { cert, key },
+      http2: false,
+    });
+  }
+
+  /** Files of certificates are read again for the next call. */
+  #close(): void {
+    const client = this.#http;
+    this.#http = undefined;
+    client?.then((each) => each?.close(), () => {});
+  }
+}
+
+function revisionOf(answer: Readonly<Record<string, unknown>>): number {
+  return numberIn(objectIn(answer.header ?? {}), "revision");
+}
+
+/** The error in an answer: at the top, or within `error` where a stream has it. */
+function failureOf(answer: Readonly<Record<string, unknown>>): Failure | undefined {
+  const { error } = answer;
+  if (error === undefined) return undefined;
+  const fields = typeof error === "object" && error !== null ? objectIn(error) : answer;
+  const code = numberIn(fields, typeof error === "object" ? "grpc_code" : "code");
+  const message = textIn(fields, "message") || String(error);
+  return { code, message: message.slice(0, 300) };
+}
+
+function refusal({ code, message }: Failure): EtcdError {
+  const isGone = code === NOT_FOUND && /lease/.test(message);
+  return new EtcdError(isGone ? "leaseGone" : "refused", message);
+}
+
+function asEtcdError(error: unknown): EtcdError {
+  if (error instanceof EtcdError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new EtcdError("unreachable", message.replace(/\s+/g, " ").slice(0, 300));
+}

@@ -1,0 +1,273 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { realClock } from "../base/clock.ts";
+import { ETCD, EtcdCluster, ETCDCTL } from "../../tests/harness/etcd.ts";
+import { Child } from "../../tests/harness/child.ts";
+import { Folder } from "../../tests/harness/folder.ts";
+import { withTestDeadline } from "../../tests/harness/test_deadline.ts";
+import { EtcdClient, type EtcdSettings } from "./etcd_client.ts";
+import { EtcdError } from "./etcd.ts";
+
+const PREFIX = "/failover/v1/test/svc/";
+
+function clientOf(endpoints: readonly string[], more: Partial<EtcdSettings> = {}): EtcdClient {
+  return new EtcdClient({ endpoints, prefix: PREFIX, callMs: 1_000, ...more }, realClock);
+}
+
+/** Runs a program to its end. */
+async function run(program: string, args: readonly string[]): Promise<void> {
+  const lines: string[] = [];
+  const take = (line: string) => lines.push(line);
+  await using child = new Child(program, { args, onOut: take, onErr: take });
+  const { code } = await withTestDeadline(program, child.ended);
+  assertEquals(code, 0, lines.join("\n"));
+}
+
+/** Calls until it succeeds: a cluster that has lost a member elects first. */
+async function eventually<T>(what: string, call: () => Promise<T>): Promise<T> {
+  const attempts = async () => {
+    for (;;) {
+      try {
+        return await call();
+      } catch (error) {
+        if (!(error instanceof EtcdError)) throw error;
+      }
+    }
+  };
+  return await withTestDeadline(what, attempts());
+}
+
+const test = (name: string, fn: () => Promise<void>) =>
+  Deno.test({
+    name: `EtcdClient ${name}`,
+    ignore: ETCD === undefined || ETCDCTL === undefined,
+    fn,
+  });
+
+test("reads what it wrote, and only under its prefix", async () => {
+  await using etcd = await EtcdCluster.start(1);
+  using client = clientOf(etcd.endpoints);
+  using other = clientOf(etcd.endpoints, { prefix: "/failover/v1/test/svc2/" });
+  await other.transact([], [{ put: "decision", value: "theirs" }]);
+  const written = await client.transact([], [{ put: "decision", value: "größer" }]);
+  assert(written.succeeded);
+  const { revision, entries } = await client.read();
+  assertEquals([...entries.keys()], ["decision"]);
+  assertEquals(entries.get("decision"), {
+    value: "größer",
+    modRevision: written.revision,
+    createRevision: written.revision,
+    lease: undefined,
+  });
+  assertEquals(revision, written.revision);
+});
+
+test("tells a transaction that failed from one that changed something", async () => {
+  await using etcd = await EtcdCluster.start(1);
+  using client = clientOf(etcd.endpoints);
+  const first = await client.transact([{ key: "leader", createRevision: 0 }], [
+    { put: "leader", value: "a" },
+  ]);
+  assert(first.succeeded);
+  const second = await client.transact([{ key: "leader", createRevision: 0 }], [
+    { put: "leader", value: "b" },
+  ]);
+  assert(!second.succeeded);
+  const conditions = [
+    { key: "leader", value: "a" },
+    { key: "leader", modRevision: first.revision },
+  ];
+  assert((await client.transact(conditions, [{ remove: "leader" }])).succeeded);
+  assertEquals((await client.read()).entries.size, 0);
+});
+
+test("renews a lease, and says when it has ended; keys go with it", async () => {
+  await using etcd = await EtcdCluster.start(1);
+  using client = clientOf(etcd.endpoints);
+  const { id, ttlS } = await client.grant(5);
+  assertEquals(ttlS, 5);
+  await client.transact([], [{ put: "seen/a", value: "{}", lease: id }]);
+  assertEquals((await client.read()).entries.get("seen/a")?.lease, id);
+  assertEquals(await client.renew(id), 5);
+  await client.revoke(id);
+  await client.revoke(id);
+  assertEquals(await client.renew(id), 0);
+  assertEquals((await client.read()).entries.size, 0);
+  const error = await assertRejects(
+    () => client.transact([], [{ put: "seen/a", value: "{}", lease: id }]),
+    EtcdError,
+  );
+  assertEquals(error.kind, "leaseGone");
+});
+
+test("watches changes of its prefix, also deletions, until it is aborted", async () => {
+  await using etcd = await EtcdCluster.start(1);
+  using client = clientOf(etcd.endpoints);
+  using other = clientOf(etcd.endpoints);
+  let next = Promise.withResolvers<void>();
+  const stop = new AbortController();
+  const ended = client.watch(() => next.resolve(), stop.signal);
+  const hint = async () => {
+    await withTestDeadline("a change", next.promise);
+    next = Promise.withResolvers();
+  };
+  await hint();
+  await other.transact([], [{ put: "decision", value: "1" }]);
+  await hint();
+  await other.transact([], [{ remove: "decision" }]);
+  await hint();
+  stop.abort();
+  await withTestDeadline("the watch to end", ended);
+});
+
+test("goes to the next endpoint when one is dead, and when one is frozen", async () => {
+  await using etcd = await EtcdCluster.start(3);
+  using client = clientOf(etcd.endpoints);
+  const value = async () => (await client.read()).entries.get("k")?.value;
+  const put = (text: string) => client.transact([], [{ put: "k", value: text }]);
+  await put("1");
+  assertEquals(client.endpoint, etcd.endpoints[0]);
+  await etcd.members[0]!.kill();
+  assertEquals(await eventually("an answer without the first member", value), "1");
+  assert(client.endpoint !== etcd.endpoints[0]);
+  etcd.members[0]!.start();
+  await etcd.answers();
+  const asked = etcd.members.find(({ endpoint }) => endpoint === client.endpoint)!;
+  asked.freeze();
+  assertEquals(await eventually("an answer past a frozen member", value), "1");
+  assert(client.endpoint !== asked.endpoint);
+  asked.thaw();
+  await eventually("a change after that", () => put("2"));
+  assertEquals(await eventually("its value", value), "2");
+});
+
+test("does nothing without a majority, and goes on when there is one again", async () => {
+  await using etcd = await EtcdCluster.start(3);
+  using client = clientOf(etcd.endpoints);
+  await etcd.members[0]!.kill();
+  await etcd.members[1]!.kill();
+  const error = await assertRejects(() => client.read(), EtcdError);
+  assertEquals(error.kind, "unreachable");
+  etcd.members[0]!.start();
+  await eventually("two members to answer", () => client.read());
+});
+
+test("refuses the answers of another cluster, and those that are older than seen before", async () => {
+  await using one = await EtcdCluster.start(1);
+  await using other = await EtcdCluster.start(1);
+  using client = clientOf([one.endpoints[0]!, other.endpoints[0]!]);
+  await client.read();
+  await one.members[0]!.kill();
+  const error = await assertRejects(() => client.read(), EtcdError, "another cluster");
+  assertEquals(error.kind, "stale");
+});
+
+test("reports peers that reset, stall, talk without end, or are no etcd, in time", async () => {
+  const manners: Record<string, (conn: Deno.TcpConn) => Promise<void>> = {
+    resets: (conn) => Promise.resolve(conn.close()),
+    stalls: async (conn) => {
+      await conn.read(new Uint8Array(10_000));
+    },
+    "is no etcd": async (conn) => {
+      await conn.read(new Uint8Array(10_000));
+      await conn.write(new TextEncoder().encode(
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello",
+      ));
+    },
+    "talks without end": async (conn) => {
+      await conn.read(new Uint8Array(10_000));
+      await conn.write(new TextEncoder().encode("HTTP/1.1 200 OK\r\n\r\n"));
+      const part = new Uint8Array(1 << 20).fill(32);
+      for (let count = 0; count < 64; count++) await conn.write(part);
+    },
+  };
+  for (const [manner, serve] of Object.entries(manners)) {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const conns: Deno.TcpConn[] = [];
+    const serving = (async () => {
+      for await (const conn of listener) {
+        conns.push(conn);
+        serve(conn).catch(() => {});
+      }
+    })().catch(() => {});
+    using client = clientOf([`http://127.0.0.1:${listener.addr.port}`]);
+    const error = await assertRejects(() => client.read(), EtcdError);
+    assertEquals(error.kind, "unreachable", manner);
+    listener.close();
+    await serving;
+    for (const conn of conns) {
+      try {
+        conn.close();
+      } catch {
+        // It closed by itself.
+      }
+    }
+  }
+});
+
+test("logs in, and again when its token is not taken any more", async () => {
+  await using etcd = await EtcdCluster.start(1);
+  const [endpoint] = etcd.endpoints;
+  const ctl = (...args: string[]) => run(ETCDCTL!, [`--endpoints=${endpoint}`, ...args]);
+  await ctl("user", "add", "root:geheim");
+  await ctl("role", "add", "root");
+  await ctl("user", "grant-role", "root", "root");
+  await ctl("auth", "enable");
+  const user = (password: string) => ({
+    user: { name: "root", password: () => Promise.resolve(password) },
+  });
+  using stranger = clientOf(etcd.endpoints);
+  assertEquals((await assertRejects(() => stranger.read(), EtcdError)).kind, "refused");
+  using wrong = clientOf(etcd.endpoints, user("falsch"));
+  const error = await assertRejects(() => wrong.read(), EtcdError, "authentication failed");
+  assertEquals(error.kind, "refused");
+  using client = clientOf(etcd.endpoints, user("geheim"));
+  await client.transact([], [{ put: "k", value: "1" }]);
+  // Tokens of the simple kind do not outlive the process.
+  await etcd.members[0]!.kill();
+  etcd.members[0]!.start();
+  await eventually("an answer with a new token", () => client.read());
+  assert((await client.transact([], [{ put: "k", value: "2" }])).succeeded);
+});
+
+test("shows its certificate, and reads the files again after a failure", async () => {
+  await using folder = await Folder.make();
+  const files = await certificates(folder.path);
+  await using etcd = await EtcdCluster.start(1, {
+    certificates: { cert: files.cert, key: files.key, clientCa: files.ca },
+  });
+  let reads = 0;
+  using client = clientOf(etcd.endpoints, {
+    tls: async () => {
+      const isFirst = reads++ === 0;
+      return {
+        ca: await Deno.readTextFile(files.ca),
+        ...isFirst ? {} : {
+          cert: await Deno.readTextFile(files.cert),
+          key: await Deno.readTextFile(files.key),
+        },
+      };
+    },
+  });
+  await eventually("an answer", () => client.read());
+  assert(reads > 1);
+});
+
+/** An authority, and one certificate of it for the server and its clients. */
+async function certificates(folder: string) {
+  const at = (name: string) => `${folder}/${name}`;
+  const openssl = (...args: string[]) => run("openssl", args);
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+  await openssl(
+    ...["req", "-x509", ...key, "-days", "2", "-subj", "/CN=test authority"],
+    ...["-keyout", at("ca.key"), "-out", at("ca.pem")],
+  );
+  await openssl(
+    ...["req", ...key, "-subj", "/CN=etcd", "-keyout", at("key.pem"), "-out", at("req.pem")],
+  );
+  await Deno.writeTextFile(at("ext"), "subjectAltName=IP:127.0.0.1\n");
+  await openssl(
+    ...["x509", "-req", "-in", at("req.pem"), "-CA", at("ca.pem"), "-CAkey", at("ca.key")],
+    ...["-CAcreateserial", "-days", "2", "-extfile", at("ext"), "-out", at("cert.pem")],
+  );
+  return { ca: at("ca.pem"), cert: at("cert.pem"), key: at("key.pem") };
+}

@@ -1,0 +1,150 @@
+/**
+ * Real etcd servers (Debian's package `etcd-server`) on free ports of loopback addresses, with their data in
+ * a folder of the test. A cluster of several members elects its leader itself.
+ */
+import { Child } from "./child.ts";
+import { Folder } from "./folder.ts";
+import { withTestDeadline } from "./test_deadline.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
+
+/** The paths of etcd's programs; undefined where they are not installed. */
+export const ETCD = pathOf("etcd");
+export const ETCDCTL = pathOf("etcdctl");
+
+function pathOf(program: string): string | undefined {
+  for (const folder of ["/usr/bin", "/usr/local/bin"]) {
+    try {
+      if (Deno.statSync(`${folder}/${program}`).isFile) return `${folder}/${program}`;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return undefined;
+}
+
+/** Certificates of the listener for clients, as paths. */
+export interface EtcdCertificates {
+  readonly cert: string;
+  readonly key: string;
+  /** Clients need a certificate of this authority. */
+  readonly clientCa: string;
+}
+
+/** One member of a cluster. */
+export class EtcdMember implements AsyncDisposable {
+  readonly #args: readonly string[];
+  readonly #log: string[] = [];
+  #child: Child | undefined;
+
+  constructor(readonly endpoint: string, args: readonly string[]) {
+    this.#args = args;
+  }
+
+  /** `host:port` of the listener for clients. */
+  get address(): string {
+    return new URL(this.endpoint).host;
+  }
+
+  /** Starts it, with the data of its last run if there was one. */
+  start(): void {
+    const take = (line: string) => {
+      this.#log.push(line);
+      if (this.#log.length > 200) this.#log.shift();
+    };
+    this.#child = new Child(ETCD!, { args: this.#args, onOut: take, onErr: take });
+  }
+
+  /** Ends it as a loss of power would. */
+  async kill(): Promise<void> {
+    await this.#child?.kill();
+  }
+
+  /** It stops running, and its connections stay open. */
+  freeze(): void {
+    this.#child?.signal("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.#child?.signal("SIGCONT");
+  }
+
+  readonly lastLines = (): string => this.#log.slice(-20).join("\n");
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+}
+
+/** A cluster of one or more members, which runs until it is disposed of. */
+export class EtcdCluster implements AsyncDisposable {
+  private constructor(readonly members: readonly EtcdMember[], readonly folder: Folder) {}
+
+  /** Starts `count` members and waits until they answer. `hosts` are the addresses on which they listen. */
+  static async start(
+    count: 1 | 3,
+    { certificates, hosts = [] }: {
+      readonly certificates?: EtcdCertificates;
+      readonly hosts?: readonly string[];
+    } = {},
+  ): Promise<EtcdCluster> {
+    const folder = await Folder.make();
+    const scheme = certificates === undefined ? "http" : "https";
+    const places = Array.from({ length: count }, (_, index) => ({
+      name: `m${index}`,
+      client: `${scheme}://${hosts[index] ?? "127.0.0.1"}:${unusedPort()}`,
+      peer: `http://${hosts[index] ?? "127.0.0.1"}:${unusedPort()}`,
+    }));
+    const all = places.map(({ name, peer }) => `${name}=${peer}`).join(",");
+    const tls = certificates === undefined ? [] : [
+      ...["--cert-file", certificates.cert, "--key-file", certificates.key],
+      ...["--client-cert-auth", "--trusted-ca-file", certificates.clientCa],
+    ];
+    const members = places.map(({ name, client, peer }) =>
+      new EtcdMember(client, [
+        ...["--name", name, "--data-dir", folder.at(name), "--logger", "zap"],
+        ...["--listen-client-urls", client, "--advertise-client-urls", client],
+        ...["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
+        ...["--initial-cluster", all, "--heartbeat-interval", "100"],
+        ...["--election-timeout", "1000", ...tls],
+      ])
+    );
+    const cluster = new EtcdCluster(members, folder);
+    for (const member of members) member.start();
+    if (certificates === undefined) await cluster.answers();
+    return cluster;
+  }
+
+  /** The endpoints of all members. */
+  get endpoints(): string[] {
+    return this.members.map(({ endpoint }) => endpoint);
+  }
+
+  /** Resolves when each of `members` answers a read that all must agree on. */
+  async answers(members: readonly EtcdMember[] = this.members): Promise<void> {
+    const lines = () => members.map(({ lastLines }) => lastLines()).join("\n");
+    await withTestDeadline("etcd to answer", Promise.all(members.map(hasAnswered)), lines);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.members.map((member) => member[Symbol.asyncDispose]()));
+    await this.folder[Symbol.asyncDispose]();
+  }
+}
+
+async function hasAnswered({ endpoint }: EtcdMember): Promise<void> {
+  for (;;) {
+    try {
+      const response = await fetch(`${endpoint}/v3/kv/range`, {
+        method: "POST",
+        body: JSON.stringify({ key: btoa("anything") }),
+        signal: AbortSignal.timeout(2_000),
+      });
+      const isAnswer = response.ok;
+      await response.body?.cancel();
+      if (isAnswer) return;
+    } catch {
+      // It is not listening yet.
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
