@@ -3,6 +3,8 @@
  * controller for one data plane. It is part of the composition root.
  */
 import type {
+  DrillFindings,
+  DrillOrder,
   ServiceCounters,
   ServiceView,
   UpstreamRequestTimes,
@@ -11,6 +13,7 @@ import type {
 import type { Histogram } from "../base/histogram.ts";
 import type { ServiceConfig } from "../config/options.ts";
 import { Controller } from "../failover/controller.ts";
+import type { Memory } from "../failover/memory.ts";
 import type { DataPlane, Doubt, Probe, Triggers } from "../failover/ports.ts";
 import type { Policy, State } from "../failover/state.ts";
 import { phaseForChecks, trustedFor } from "../failover/trust.ts";
@@ -139,9 +142,39 @@ export class ControlPlane implements AsyncDisposable {
 
   /** Starts the checks and the first selection. Must be called once. */
   begin(): void {
+    this.#startChecks();
+    this.#controller.post({ type: "begun" });
+  }
+
+  #startChecks(): void {
     this.#checker = this.#makeChecker();
     this.#checker.finished.catch(this.#failed.reject);
-    this.#controller.post({ type: "begun" });
+  }
+
+  /**
+   * Stops checking and deciding, so that another process can take over. Resolves with what that one must know, or
+   * with the reason why it is not possible now; nothing has changed then.
+   */
+  async suspend(): Promise<Memory | string> {
+    if (this.#drills.isRunning) return "a drill is under way";
+    const memory = this.#controller.suspend();
+    if (typeof memory === "string") return memory;
+    const checker = this.#checker;
+    this.#checker = undefined;
+    await checker?.[Symbol.asyncDispose]();
+    return memory;
+  }
+
+  /** Checks and decides again, after `suspend`. */
+  resume(): void {
+    if (this.#checker === undefined) this.#startChecks();
+    this.#controller.resume();
+  }
+
+  async #drill(order: DrillOrder): Promise<DrillFindings | string> {
+    return this.#checker === undefined
+      ? "another process is taking over"
+      : await this.#drills.run(order);
   }
 
   /** Reports a failure on a live connection to the active upstream. */
@@ -166,7 +199,7 @@ export class ControlPlane implements AsyncDisposable {
         requestTimes?.().map(({ rank, ...rest }) => ({ ...rest, upstream: nameOf(rank) })) ?? [],
       worstDetection: () => worstDetection(this.#config),
       nextCheckAt: (upstream) => this.#checker?.nextAt(upstream),
-      drill: (order) => this.#drills.run(order),
+      drill: (order) => this.#drill(order),
       order: (order, asker, onOutcome) => this.#controller.order(order, asker, onOutcome),
     };
   }

@@ -53,6 +53,11 @@ export class Drills implements AsyncDisposable {
     this.#context = context;
   }
 
+  /** Whether one is under way. */
+  get isRunning(): boolean {
+    return this.#underWay !== undefined;
+  }
+
   /** Makes a drill; resolves with the reason if it is refused. */
   async run(order: DrillOrder): Promise<DrillFindings | string> {
     const refusal = this.#whyNot(order);

@@ -102,6 +102,8 @@ export async function startInThreads(
   return {
     view,
     finished: control.finished,
+    suspend: () => control.suspend(),
+    resume: () => control.resume(),
     stop: (drainMs, now) => stopped ??= stop(drainMs, now),
   };
 }

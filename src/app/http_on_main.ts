@@ -88,6 +88,8 @@ export async function startOnMain(
   return {
     view,
     finished: Promise.race([listening.finished, control.finished]),
+    suspend: () => control.suspend(),
+    resume: () => control.resume(),
     async stop(drainMs, now) {
       // The port is closed first, because running triggers may take long to end.
       const cut = listening.stop(drainMs, now);

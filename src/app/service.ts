@@ -4,7 +4,7 @@ import type { ServiceView } from "../admin/view.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import type { StepObserver } from "../incidents/incidents.ts";
-import type { MemoryPort } from "../failover/memory.ts";
+import type { Memory, MemoryPort } from "../failover/memory.ts";
 import type { Need } from "../net/descriptors.ts";
 import type { Parcel, PassedListener, PassOn, ReceivedListeners } from "../net/handover.ts";
 import type { Programs } from "../hooks/program.ts";
@@ -55,6 +55,13 @@ export interface Service {
    * Resolves with the number of sessions that had to be cut.
    */
   stop(drainMs: number, now: AbortSignal): Promise<number>;
+  /**
+   * Stops checking and deciding, so that another process can take over. Resolves with what that one must know, or
+   * with the reason why it is not possible now; nothing has changed then. Clients are served meanwhile.
+   */
+  suspend(): Promise<Memory | string>;
+  /** Checks and decides again: no other process has taken over. */
+  resume(): void;
   /** Its listening sockets. They stay its own, and are open at least until `stop` or `leave`. */
   listeners?(): readonly PassedListener[];
   /**

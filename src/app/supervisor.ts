@@ -6,6 +6,8 @@
 import type { ServiceView } from "../admin/view.ts";
 import { backoffMs } from "../base/backoff.ts";
 import { sleep } from "../base/clock.ts";
+import type { Memory } from "../failover/memory.ts";
+import type { Parcel, PassedListener, PassOn } from "../net/handover.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
 import { describe } from "../base/describe.ts";
 
@@ -29,6 +31,8 @@ export class Supervisor {
   /** Consecutive deaths, each before it was stable. */
   #deaths = 0;
   #generation = 0;
+  /** Set between `suspend` and `resume`. */
+  #suspension: PromiseWithResolvers<void> | undefined;
 
   /** Starts the service. Resolves with an error line if an option cannot be satisfied. */
   static async start(starter: Starter, context: ServiceContext): Promise<Supervisor | string> {
@@ -64,8 +68,42 @@ export class Supervisor {
   /** As `Service.stop`; it also cancels a pending restart. */
   async stop(drainMs: number, now: AbortSignal): Promise<number> {
     this.#stopping.abort();
+    this.#suspension?.resolve();
     await this.#restarting;
     return await this.#service?.stop(drainMs, now) ?? 0;
+  }
+
+  /** As `Service.suspend`. A service that is to be restarted is not handed over. */
+  async suspend(): Promise<Memory | string> {
+    const memory = await this.#service?.suspend() ?? "it is being restarted";
+    if (typeof memory !== "string") this.#suspension ??= Promise.withResolvers();
+    return memory;
+  }
+
+  /** As `Service.resume`. */
+  resume(): void {
+    this.#suspension?.resolve();
+    this.#suspension = undefined;
+    this.#service?.resume();
+  }
+
+  /** As `Service.listeners`; none while the service is being restarted. */
+  listeners(): readonly PassedListener[] {
+    return this.#service?.listeners?.() ?? [];
+  }
+
+  /** As `Service.leave`; as `stop` where connections cannot be handed over. */
+  async leave(passOn: PassOn, drainMs: number, now: AbortSignal): Promise<number> {
+    this.#stopping.abort();
+    this.#suspension?.resolve();
+    await this.#restarting;
+    const service = this.#service;
+    return await (service?.leave?.(passOn, drainMs, now) ?? service?.stop(drainMs, now)) ?? 0;
+  }
+
+  /** As `Service.receive`. */
+  receive(parcel: Parcel): boolean {
+    return this.#service?.receive?.(parcel) ?? false;
   }
 
   #watch(service: Service): void {
@@ -93,6 +131,8 @@ export class Supervisor {
       await Promise.race([ending, this.#pause(STOP_MS_MAX)]);
       ending = Promise.resolve();
       await this.#pause(retryInMs);
+      // Another process may be about to take over.
+      await this.#suspension?.promise;
       if (this.#stopping.signal.aborted) return;
       why = await this.#startAgain();
     }

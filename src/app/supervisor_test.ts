@@ -8,10 +8,13 @@ import { Supervisor } from "./supervisor.ts";
 class FakeService {
   readonly end = Promise.withResolvers<void>();
   stops = 0;
+  resumed = 0;
 
   readonly service = {
     view: { name: "web", mode: "tcp", policy: {}, counters: () => ({ accepted: 1 }) },
     finished: this.end.promise,
+    suspend: () => Promise.resolve({ epoch: 3 }),
+    resume: () => this.resumed++,
     stop: () => Promise.resolve(++this.stops),
   } as unknown as Service;
 }
@@ -98,4 +101,41 @@ Deno.test("Supervisor forgets earlier deaths of a service that ran for a long ti
   await fixture.clock.advance(0);
   await fixture.clock.advance(1_000);
   assertEquals(fixture.instances.length, 3);
+});
+
+Deno.test("a service that dies while another process takes over is restarted only if that one does not", async () => {
+  const [first, second] = [new FakeService(), new FakeService()];
+  const fixture = fixtureOf(first, second);
+  const supervisor = await startIn(fixture);
+  assertEquals(await supervisor.suspend() as unknown, { epoch: 3 });
+  first.end.reject(new Error("boom"));
+  await fixture.clock.advance(0);
+  await fixture.clock.advance(60_000);
+  assertEquals(fixture.instances, ["i"]);
+  assertEquals(await supervisor.suspend(), "it is being restarted");
+  supervisor.resume();
+  await fixture.clock.advance(0);
+  assertEquals(fixture.instances, ["i", "i.1"]);
+  assertEquals(await supervisor.suspend() as unknown, { epoch: 3 });
+  supervisor.resume();
+  assertEquals([first.resumed, second.resumed], [0, 1]);
+});
+
+Deno.test("a service without a way to be left is stopped when another process has taken over", async () => {
+  const [first, second] = [new FakeService(), new FakeService()];
+  const left: unknown[] = [];
+  Object.assign(second.service, {
+    leave: (...given: unknown[]) => Promise.resolve(left.push(given[1])),
+    listeners: () => [],
+    receive: () => true,
+  });
+  const now = AbortSignal.abort();
+  const passOn = () => Promise.resolve(true);
+  const stopped = await startIn(fixtureOf(first));
+  const parcel = { kind: "k", content: new Uint8Array(), descriptors: [] };
+  assertEquals([stopped.listeners(), stopped.receive(parcel)], [[], false]);
+  assertEquals([await stopped.leave(passOn, 7, now), first.stops], [1, 1]);
+  const passed = await startIn(fixtureOf(second));
+  assertEquals(passed.receive(parcel), true);
+  assertEquals([await passed.leave(passOn, 7, now), second.stops, left], [1, 0, [7]]);
 });

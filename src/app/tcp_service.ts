@@ -64,6 +64,8 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
       holdTimes: () => relay.holdTimes(),
     }),
     finished: Promise.race([relay.finished, control.finished]),
+    suspend: () => control.suspend(),
+    resume: () => control.resume(),
     async stop(drainMs, now) {
       // The port is closed first, because running triggers may take long to end.
       const cut = relay.stop(drainMs, now);

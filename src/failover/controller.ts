@@ -5,6 +5,8 @@
  */
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
+import { handedOver } from "./handing_over.ts";
+import { isInDoubt } from "./health.ts";
 import { History } from "./history.ts";
 import { step } from "./machine.ts";
 import { isSameMemory, type Memory, memoryOf, type MemoryPort } from "./memory.ts";
@@ -71,6 +73,8 @@ export class Controller implements AsyncDisposable {
   #quieting: Promise<void> = Promise.resolve();
   #cancelPoll = () => {};
   #stopped = false;
+  /** Nothing is decided, because another process is about to take over. */
+  #isSuspended = false;
 
   constructor(upstreams: readonly Upstream[], policy: Policy, ports: ControllerPorts) {
     this.#policy = policy;
@@ -88,9 +92,9 @@ export class Controller implements AsyncDisposable {
     return this.#state;
   }
 
-  /** Applies one input and starts its effects. Does nothing after disposal. */
+  /** Applies one input and starts its effects. Does nothing after disposal, or while it is suspended. */
   post(input: Input): void {
-    if (this.#stopped) return;
+    if (this.#stopped || this.#isSuspended) return;
     const { clock } = this.#ports;
     if (input.type === "probed") this.history.add(input.upstream, input.result);
     try {
@@ -116,12 +120,40 @@ export class Controller implements AsyncDisposable {
   /** Carries out an operator's order. `onOutcome` is called at once, or later, until a final outcome. */
   order(order: OperatorOrder, source: OrderSource, onOutcome: OnOutcome = () => {}): void {
     if (this.#stopped) return onOutcome({ is: "refused", reason: "the service is stopping" });
+    if (this.#isSuspended) {
+      return onOutcome({ is: "refused", reason: "another process is taking over" });
+    }
     if (this.#orders.size >= ORDERS_MAX) {
       return onOutcome({ is: "refused", reason: `${ORDERS_MAX} orders are under way already` });
     }
     const id = ++this.#lastOrder;
     this.#orders.set(id, onOutcome);
     this.post({ type: "ordered", id, order, ...source });
+  }
+
+  /**
+   * Decides nothing until `resume`, and returns what another process must know to take over; or returns why that is
+   * not possible at this moment, and goes on. What is learned meanwhile is lost: the next checks show it again.
+   */
+  suspend(): Memory | string {
+    if (this.#stopped) return "it is stopping";
+    if (this.#orders.size > 0) return "an order is under way";
+    if (this.#performing !== undefined) return "a decision is being put into force";
+    const memory = handedOver(this.#state, this.#policy);
+    if (typeof memory === "string") return memory;
+    this.#isSuspended = true;
+    this.#cancelWake();
+    return memory;
+  }
+
+  /** Decides again, with checks that have begun anew: no other process has taken over. */
+  resume(): void {
+    if (!this.#isSuspended || this.#stopped) return;
+    this.#isSuspended = false;
+    for (const [upstream, health] of this.#state.health) {
+      if (isInDoubt(health, this.#policy)) this.#ports.checks.pace(upstream, "doubt");
+    }
+    this.#setWake();
   }
 
   /** Ignores further inputs, ends running triggers, and resolves when no effect is under way. */

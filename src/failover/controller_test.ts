@@ -194,3 +194,33 @@ Deno.test("the controller remembers the results of probes and since when the act
   assertEquals(["a", "b"].map((name) => controller.history.of(name).passed), [1, 0]);
   await controller[Symbol.asyncDispose]();
 });
+
+Deno.test("a suspended controller decides nothing and takes no order, and goes on when it is resumed", async () => {
+  const { controller, actions, clock, running, probed } = build();
+  assertEquals(controller.suspend(), "it has not begun yet");
+  controller.post({ type: "begun" });
+  assertEquals(controller.suspend(), "a decision is being put into force");
+  await clock.advance(0);
+  assertEquals(controller.suspend(), "an upstream is being chosen");
+  probed("a", YES);
+  await clock.advance(0);
+  assertEquals(controller.suspend(), "a is being promoted");
+  running[0]!.end();
+  await clock.advance(0);
+  const memory = controller.suspend();
+  assertEquals(typeof memory !== "string" && [memory.standing?.active, memory.epoch], ["a", 1]);
+  const before = actions.length;
+  probed("a", NO);
+  const outcomes: unknown[] = [];
+  const source = { by: "ann", reason: "" };
+  controller.order({ name: "pause" }, source, (outcome) => outcomes.push(outcome));
+  await clock.advance(60_000);
+  assertEquals(actions.slice(before), []);
+  assertEquals(outcomes, [{ is: "refused", reason: "another process is taking over" }]);
+  controller.resume();
+  probed("a", NO);
+  await clock.advance(0);
+  assertEquals(actions.slice(before, before + 2), ["upstream.down", "hold"]);
+  await controller[Symbol.asyncDispose]();
+  assertEquals(controller.suspend(), "it is stopping");
+});

@@ -130,6 +130,11 @@ function nextLevel(health: Health, result: ProbeResult, t: Thresholds): number {
   return level - 1 < t.rise ? 0 : level - 1;
 }
 
+/** The health of an upstream of which only the verdict is known, and since when it is true. */
+export function withVerdict(isUp: boolean, t: Thresholds, since: number): Health {
+  return { ...unknownHealth(since), level: isUp ? fullLevel(t) : 0 };
+}
+
 /** The health of an upstream that a selection has chosen: one pass is enough to bring it up. */
 export function trusted(health: Health, t: Thresholds, now: number): Health {
   return isUp(health, t) ? health : { ...health, level: fullLevel(t), since: now };

@@ -13,6 +13,7 @@ import { rememberedName } from "./memory.ts";
 import { planFailback, tickFailback } from "./moving_back.ts";
 import { takeOrder, tickHold } from "./orders.ts";
 import type { Doubt, ProbeResult } from "./ports.ts";
+import { continueAtOnce } from "./restart.ts";
 import { activeOf, awaitsQuiet, hasBegun, type Policy, type State } from "./state.ts";
 import type { Input, Step } from "./steps.ts";
 import {
@@ -58,6 +59,7 @@ export function step(state: State, input: Input, now: number, policy: Policy): S
 
 /** The upstream that served before a restart counts as up until its checks bring it down. */
 function begin(context: StepContext): void {
+  if (continueAtOnce(context)) return;
   const name = rememberedName(context.state.remembered);
   if (name !== undefined) {
     context.setHealth(name, trusted(context.health(name), context.policy, context.now));

@@ -25,6 +25,19 @@ export interface WhoServed {
   readonly unfinished: Unfinished | undefined;
 }
 
+/**
+ * What the process before this one knew at the moment at which this one took its place. A restart remembers
+ * nothing of it, since nobody knows how long that took.
+ */
+export interface Standing {
+  /** The upstream that served, without a promotion under way. */
+  readonly active: string;
+  /** Since when it has served. */
+  readonly since: number;
+  /** The verdicts, and since when they are true; upstreams without a verdict are missing. */
+  readonly verdicts: ReadonlyMap<string, { readonly isUp: boolean; readonly since: number }>;
+}
+
 /** Which upstream served before this run of the process, and which promotion was under way. */
 export interface Remembered extends WhoServed {
   /**
@@ -32,6 +45,7 @@ export interface Remembered extends WhoServed {
    * others are chosen as after a promotion that was abandoned.
    */
   readonly isGivenUp: boolean;
+  readonly standing?: Standing | undefined;
 }
 
 /** Upstreams are named as in the operator's list. Times are those of the machine, in milliseconds. */
@@ -45,6 +59,8 @@ export interface Memory extends WhoServed {
   readonly paused: StandingOrder | undefined;
   readonly drained: ReadonlyMap<string, StandingOrder>;
   readonly pinned: string | undefined;
+  /** Set if this process takes over from one that serves: it goes on without a check (`restart.ts`). */
+  readonly standing?: Standing | undefined;
 }
 
 /** Keeps the memory of one service, on disk or for the length of the process. */
@@ -100,9 +116,10 @@ export function listedOnly(memory: Memory, upstreams: readonly Upstream[]): Memo
   const listed = new Set(upstreams.map(({ name }) => name));
   const ifListed = (name: string | undefined) =>
     name !== undefined && listed.has(name) ? name : undefined;
-  const { unfinished, failedMoves, drained } = memory;
+  const { unfinished, failedMoves, drained, standing } = memory;
   return {
     ...memory,
+    standing: standing !== undefined && listed.has(standing.active) ? standing : undefined,
     served: ifListed(memory.served),
     unfinished: unfinished !== undefined && listed.has(unfinished.to)
       ? { to: unfinished.to, from: unfinished.from }
@@ -115,9 +132,11 @@ export function listedOnly(memory: Memory, upstreams: readonly Upstream[]): Memo
 }
 
 /** What the first state of a process remembers; undefined if that is nothing. */
-export function rememberedOf({ served, unfinished }: WhoServed): Remembered | undefined {
+export function rememberedOf(
+  { served, unfinished, standing }: WhoServed & Pick<Memory, "standing">,
+): Remembered | undefined {
   if (served === undefined && unfinished === undefined) return undefined;
-  return { served, unfinished, isGivenUp: false };
+  return { served, unfinished, isGivenUp: false, ...standing === undefined ? {} : { standing } };
 }
 
 /** The promotion that a restart interrupted and that will be repeated; undefined if there is none. */

@@ -1,9 +1,9 @@
 /**
  * The first selection after a restart of the process, if something is remembered (`memory.ts`): the upstream
- * that served before has precedence.
+ * that served before has precedence. A process that takes over from one that serves has no selection at all.
  */
 import { outageMs } from "./admission.ts";
-import { isDown } from "./health.ts";
+import { isDown, withVerdict } from "./health.ts";
 import { type Remembered, rememberedName } from "./memory.ts";
 import { startRound } from "./rounds.ts";
 import type { TriggerProgress } from "./state.ts";
@@ -34,8 +34,10 @@ export function waitsForRemembered(context: StepContext): boolean {
     if (!isDown(context.health(kept.name), policy)) return true;
     return giveUpUnfinished(context, remembered);
   }
-  if (remembered.unfinished === undefined) continueService(context, kept);
-  else if (paused === undefined) {
+  if (remembered.unfinished === undefined) {
+    bringUp(context, kept);
+    continueService(context, kept, "it served before the restart", context.now);
+  } else if (paused === undefined) {
     const reason = "its promotion was under way before the restart";
     const { round, passedOver } = phase;
     promote(context, kept, "failover", reason, { round, passedOver });
@@ -57,14 +59,40 @@ function giveUpUnfinished(context: StepContext, remembered: Remembered): boolean
   return true;
 }
 
-/** The upstream that served before the restart serves again. It was promoted then. */
-function continueService(context: StepContext, active: Upstream): void {
+/**
+ * Takes over from a process that serves at this moment, with what it knew (`Standing`): no check, no selection and
+ * no trigger. Returns false if there is none, or if its upstream is no longer listed.
+ */
+export function continueAtOnce(context: StepContext): boolean {
+  const { state: { remembered, upstreams }, policy } = context;
+  const standing = remembered?.standing;
+  const active = upstreams.find(({ name }) => name === standing?.active);
+  if (standing === undefined || active === undefined) return false;
+  for (const { name } of upstreams) {
+    const known = standing.verdicts.get(name);
+    if (known !== undefined) {
+      context.setHealth(name, withVerdict(known.isUp, policy, known.since));
+    }
+  }
+  const nobody: ReadonlySet<string> = new Set();
+  const answers = new Map();
+  const round = { round: 1, reason: "start", answers, suspects: nobody, passedOver: nobody };
+  context.enter({ name: "selecting", ...round });
+  continueService(context, active, "it was taken over as it was", standing.since);
+  return true;
+}
+
+/** The upstream that served before serves again. It was promoted then. */
+function continueService(
+  context: StepContext,
+  active: Upstream,
+  reason: string,
+  since: number,
+): void {
   const { state, now } = context;
   const { name } = active;
   const epoch = state.epoch + 1;
-  const reason = "it served before the restart";
   const tookMs = outageMs(state.admission, now);
-  bringUp(context, active);
   const triggers: TriggerProgress = state.lastChosen === name
     ? { is: "ran" }
     : { is: "failed", reason: "they failed before the restart", proof: "none" };
@@ -72,7 +100,7 @@ function continueService(context: StepContext, active: Upstream): void {
   context.set({
     epoch,
     admission: { is: "open" },
-    lastServed: { to: name, promotion: undefined, since: now },
+    lastServed: { to: name, promotion: undefined, since },
     remembered: undefined,
     pinned: state.pinned === name ? name : undefined,
   });

@@ -58,3 +58,17 @@ Deno.test("an interrupted promotion whose candidate is down is given up, and all
     ...["b", "b"],
   ]);
 });
+
+Deno.test("what another process knew goes on at once, with its verdicts and the time since which it served", () => {
+  const verdicts = new Map([["a", { isUp: false, since: -7 }], ["b", { isUp: true, since: -5 }]]);
+  const memory = { ...memoryOf(stateOf(serving({ is: "ran" }))), epoch: 3, lastChosen: "b" };
+  const standing = { active: "b", since: -6, verdicts };
+  const { phase, lastServed, health, admission } = restarted({ ...memory, standing });
+  assertEquals(phase.name === "serving" && [phase.active.name, phase.epoch], ["b", 4]);
+  assertEquals([lastServed?.since, admission.is], [-6, "open"]);
+  assertEquals([health.get("a")?.level, health.get("a")?.since, health.get("b")?.since], [
+    ...[0, -7, -5],
+  ]);
+  const gone = restarted({ ...memory, standing: { ...standing, active: "c" } });
+  assertEquals(gone.phase.name, "selecting");
+});

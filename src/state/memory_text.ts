@@ -9,7 +9,7 @@ const VERSION = 1;
 export function textOf(service: string, memory: Memory, offsetMs: number): string {
   const time = (ms: number) => new Date(Math.round(ms + offsetMs)).toISOString();
   const standing = ({ by, reason, since }: StandingOrder) => ({ by, reason, since: time(since) });
-  const { unfinished, failedMoves, paused } = memory;
+  const { unfinished, failedMoves, paused, standing: now } = memory;
   const written = {
     version: VERSION,
     service,
@@ -26,6 +26,15 @@ export function textOf(service: string, memory: Memory, offsetMs: number): strin
     failed_moves: failedMoves === undefined
       ? null
       : { to: failedMoves.to, count: failedMoves.count, until: time(failedMoves.until) },
+    ...now === undefined ? {} : {
+      standing: {
+        active: now.active,
+        since: time(now.since),
+        verdicts: Object.fromEntries(
+          [...now.verdicts].map(([name, { isUp, since }]) => [name, { isUp, since: time(since) }]),
+        ),
+      },
+    },
   };
   return `${JSON.stringify(written, undefined, 2)}\n`;
 }
@@ -50,6 +59,7 @@ function read(service: string, value: unknown, offsetMs: number): Memory {
   const unfinished = file.object("unfinished");
   const failed = file.object("failed_moves");
   const paused = file.object("paused");
+  const standing = file.objectIfAny("standing");
   return {
     epoch: file.count("epoch"),
     served: file.textOrNull("served"),
@@ -66,6 +76,13 @@ function read(service: string, value: unknown, offsetMs: number): Memory {
       to: failed.text("to"),
       count: failed.count("count"),
       until: failed.time("until"),
+    },
+    ...standing === undefined ? {} : {
+      standing: {
+        active: standing.text("active"),
+        since: standing.time("since"),
+        verdicts: standing.verdicts("verdicts"),
+      },
     },
   };
 }
@@ -109,6 +126,22 @@ class MemoryFields {
   object(key: string): MemoryFields | undefined {
     const value = this.#fields[key];
     return value === null ? undefined : new MemoryFields(value, this.#pathOf(key), this.offsetMs);
+  }
+
+  /** As `object`; the file may lack it. */
+  objectIfAny(key: string): MemoryFields | undefined {
+    return this.#fields[key] === undefined ? undefined : this.object(key);
+  }
+
+  verdicts(key: string): Map<string, { isUp: boolean; since: number }> {
+    const all = this.object(key);
+    if (all === undefined) return this.#wrong(key, "an object");
+    return new Map(
+      Object.keys(all.#fields).map((name) => {
+        const each = all.object(name)!;
+        return [name, { isUp: each.#fields.isUp === true, since: each.time("since") }];
+      }),
+    );
   }
 
   standing(): StandingOrder {

@@ -50,3 +50,12 @@ Deno.test("a damaged file is refused with the reason", () => {
   assertEquals(reason({ drained }), "drained.a.since is not a time");
   assertEquals(reason({ failbacks: "often" }), "failbacks is not a list of times");
 });
+
+Deno.test("what stands while one process takes over from another is written and read as well", () => {
+  const verdicts = new Map([["a:1", { isUp: true, since: 3_000 }]]);
+  const standing = { active: "a:1", since: 1_000, verdicts };
+  const text = textOf("db", { ...FULL, standing }, OFFSET_MS);
+  assertEquals(memoryFrom("db", text, OFFSET_MS), { ...FULL, standing });
+  const damaged = text.replace('"active": "a:1"', '"active": 7');
+  assertEquals(memoryFrom("db", damaged, OFFSET_MS), "standing.active is not a text");
+});

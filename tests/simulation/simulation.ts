@@ -6,6 +6,7 @@
  */
 import { Dice } from "../../src/base/testing/dice.ts";
 import type { Event } from "../../src/events/events.ts";
+import { handedOver } from "../../src/failover/handing_over.ts";
 import { step } from "../../src/failover/machine.ts";
 import { type Memory, memoryOf } from "../../src/failover/memory.ts";
 import type { OperatorOrder, OrderOutcome } from "../../src/failover/orders.ts";
@@ -200,11 +201,17 @@ export class Simulation {
     });
   }
 
-  /** The process is killed, its triggers end with it, and it begins again with what is on disk. */
+  /**
+   * The process is killed, its triggers end with it, and it begins again with what is on disk; or another process
+   * takes over, if that is possible at the moment.
+   */
   #planRestart(): void {
     const { meanRestartMs } = this.#settings;
     if (meanRestartMs === 0) return;
     this.#at(-Math.log(1 - this.#random()) * meanRestartMs, () => {
+      const { policy } = this.#settings;
+      const handed = this.#random() < 0.5 ? handedOver(this.state, policy) : "it is killed";
+      const memory = typeof handed === "string" ? this.saved : handed;
       this.life++;
       this.#run = undefined;
       this.orders.clear();
@@ -214,10 +221,12 @@ export class Simulation {
         Object.assign(probing, { underWay: false, again: false, pace: "steady" });
         probing.timer++;
       }
-      this.state = initialState(this.state.upstreams, this.now + this.#skew, this.saved);
+      this.state = initialState(this.state.upstreams, this.now + this.#skew, memory);
       this.restarted = this.state;
       this.#save(this.state);
       this.#input({ type: "begun" });
+      // The checker of the new process begins by itself.
+      for (const { name } of this.state.upstreams) this.#probe(name);
       this.#planRestart();
     });
   }

@@ -7,12 +7,13 @@
  * `pass|overtaken|refuse|deny|silence|no_verdict UPSTREAM [×N] [late]` (late: the probe began before the
  * last change of `stage`) · `doubt UPSTREAM hard|soft` · `triggers end|fail|short` · `wait DURATION` ·
  * `failback` · `switchover UPSTREAM [MAX_WAIT]` · `quiet` (the sessions of the old upstream are quiet) ·
- * `restart` (the process ends and begins again with what it remembers) · `pause` · `resume` · `hold [MAX]` · `release` · `drain UPSTREAM` · `undrain UPSTREAM`.
+ * `restart` (the process ends and begins again with what it remembers) · `takeover` (another process goes on) · `pause` · `resume` · `hold [MAX]` · `release` · `drain UPSTREAM` · `undrain UPSTREAM`.
  */
 import { assert, assertEquals } from "@std/assert";
 import { formatDuration, parseDuration } from "../../src/base/duration.ts";
 import type { Event } from "../../src/events/events.ts";
-import { memoryOf } from "../../src/failover/memory.ts";
+import { handedOver } from "../../src/failover/handing_over.ts";
+import { type Memory, memoryOf } from "../../src/failover/memory.ts";
 import type { ProbeResult, TriggerOutcome } from "../../src/failover/ports.ts";
 import type { OperatorOrder } from "../../src/failover/orders.ts";
 import { step } from "../../src/failover/machine.ts";
@@ -97,7 +98,8 @@ class Machine {
   run(command: string): void {
     const [verb, ...words] = command.split(/\s+/) as [string, ...string[]];
     if (verb === "upstreams") return this.#reset(words);
-    if (verb === "restart") return this.#restart();
+    if (verb === "restart") return this.#restart(memoryOf(this.#state));
+    if (verb === "takeover") return this.#takeOver();
     if (verb === "begin") return this.#input({ type: "begun" });
     const order = orderFrom(verb, words);
     if (order !== undefined) {
@@ -144,9 +146,15 @@ class Machine {
     this.#state = initialState(upstreams, 0);
   }
 
-  #restart(): void {
-    this.#state = initialState(this.#state.upstreams, this.#now, memoryOf(this.#state));
+  #restart(memory: Memory): void {
+    this.#state = initialState(this.#state.upstreams, this.#now, memory);
     this.#input({ type: "begun" });
+  }
+
+  #takeOver(): void {
+    const memory = handedOver(this.#state, this.#policy);
+    if (typeof memory === "string") this.lines.push(`not now: ${memory}`);
+    else this.#restart(memory);
   }
 
   #wait(lengthMs: number): void {
