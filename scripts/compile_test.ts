@@ -7,18 +7,10 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { compile, stage, type Staged, sums, TARGETS } from "./compile.ts";
 import { permissionsFor } from "./permissions.ts";
 import { failover, MODES, versionOf } from "./smoke.ts";
+import { inTempFolder } from "../src/base/testing/temp_folder.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const HOST = Deno.build.target;
-
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.realPath(await Deno.makeTempDir({ prefix: "failover-test-" }));
-  try {
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 async function deno(args: readonly string[], options: Deno.CommandOptions = {}) {
   const command = new Deno.Command(Deno.execPath(), { ...options, args: [...args] });
@@ -86,7 +78,7 @@ interface Package {
 }
 
 Deno.test("an executable holds every module, worker and asset of the program, and nothing else", async () => {
-  await withFolder(async (folder) => {
+  await inTempFolder(async (folder) => {
     await Deno.mkdir(`${folder}/staged`);
     const staged = await stage(`${folder}/staged`, "0123456789ab");
     Deno.env.set("DENORT_BIN", Deno.execPath());
@@ -145,7 +137,7 @@ Files: 1.89MB
 });
 
 Deno.test("the sources locate files only in ways that work in a compiled program", async () => {
-  await withFolder(async (folder) => {
+  await inTempFolder(async (folder) => {
     const { beside } = await stage(folder, "");
     let seen = 0;
     for (const path of await filesUnder(`${folder}/`, "src")) {
@@ -174,7 +166,7 @@ async function filesUnder(root: string, path: string): Promise<string[]> {
 }
 
 Deno.test("a compiled program prints its commit", async () => {
-  await withFolder(async (folder) => {
+  await inTempFolder(async (folder) => {
     await stage(folder, "0123456789ab");
     const args = ["run", "--quiet", ...permissionsFor(Deno.build.os), "src/main.ts", "--version"];
     const { out } = await deno(args, { cwd: folder });
@@ -183,7 +175,7 @@ Deno.test("a compiled program prints its commit", async () => {
 });
 
 Deno.test("a runtime base that cannot be downloaded gives one line with what to do", async () => {
-  await withFolder(async (folder) => {
+  await inTempFolder(async (folder) => {
     const env = {
       // Nothing is cached there, and nothing listens at the address of the proxy.
       DENO_DIR: folder,
@@ -215,7 +207,7 @@ Deno.test("a runtime base of one platform is not used for several targets", asyn
 });
 
 Deno.test("the checksums are those of sha256sum, for the executables that exist", async () => {
-  await withFolder(async (folder) => {
+  await inTempFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/failover-linux-x86_64`, "abc");
     assertEquals(
       await sums(folder),
@@ -237,7 +229,7 @@ Deno.test({
     (setpriv ? "" : " (needs root and setpriv)"),
   ignore: !setpriv,
   async fn() {
-    await withFolder(async (folder) => {
+    await inTempFolder(async (folder) => {
       for (const name of ["staged", "cache", "empty"]) await Deno.mkdir(`${folder}/${name}`);
       await stage(`${folder}/staged`, "0123456789ab");
       // The other user can read neither our home folder nor the cache in it.

@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { realClock } from "../base/clock.ts";
 import { configOf } from "../config/testing/config.ts";
 import { AccessLogs } from "./access_logs.ts";
+import { inTempFolder } from "../base/testing/temp_folder.ts";
 
 /** Two HTTP services with these access logs. */
 function withLogs(first: string, second: string) {
@@ -11,17 +12,8 @@ function withLogs(first: string, second: string) {
   return configOf(["--config", "f.yaml"], { files: { "f.yaml": text } });
 }
 
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await work(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
 Deno.test("services that name the same path share one file", () =>
-  inFolder(async (folder) => {
+  inTempFolder(async (folder) => {
     const [shared, other] = [`${folder}/a.log`, `${folder}/b.log`];
     using same = await AccessLogs.open(withLogs(shared, shared), realClock, () => {});
     assertEquals([same.errors, same.hasFiles], [[], true]);
@@ -31,7 +23,7 @@ Deno.test("services that name the same path share one file", () =>
   }));
 
 Deno.test("a file that cannot be opened is one line, with its option", () =>
-  inFolder(async (folder) => {
+  inTempFolder(async (folder) => {
     const path = `${folder}/none/a.log`;
     using logs = await AccessLogs.open(withLogs(path, "off"), realClock, () => {});
     assertEquals(logs.errors, [

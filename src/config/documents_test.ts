@@ -4,6 +4,7 @@ import { documentText } from "./documents.ts";
 import { envOf, flagOf, KEYS, optionOf, OPTIONS } from "./options.ts";
 import { testWithPrograms } from "../../tests/harness/scenario.ts";
 import { loadWith } from "./testing/config.ts";
+import { inTempFolder } from "../base/testing/temp_folder.ts";
 
 async function run(program: string, args: string[], env: Record<string, string> = {}) {
   const { code, stdout, stderr } = await new Deno.Command(program, { args, env }).output();
@@ -12,13 +13,11 @@ async function run(program: string, args: string[], env: Record<string, string> 
 }
 
 async function withFile(text: string, use: (path: string) => Promise<void>): Promise<void> {
-  const path = await Deno.makeTempFile({ prefix: "failover-test-" });
-  try {
+  await inTempFolder(async (folder) => {
+    const path = `${folder}/document`;
     await Deno.writeTextFile(path, text);
     await use(path);
-  } finally {
-    await Deno.remove(path);
-  }
+  });
 }
 
 Deno.test("every document is printed by a flag that needs no other option", () => {

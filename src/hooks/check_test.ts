@@ -4,7 +4,7 @@ import type { Event } from "../events/events.ts";
 import type { ProbeContext, ProbeResult } from "../failover/ports.ts";
 import { CHECK_LINES_MAX, FAILURES_MAX, scriptProbe } from "./check.ts";
 import { type Ending, KILL_GRACE_MS, Programs } from "./program.ts";
-import { Folder } from "./testing/program.ts";
+import { ProgramFolder } from "./testing/program.ts";
 
 /** A check program in a temporary folder, run as in production. */
 class Check implements AsyncDisposable {
@@ -17,7 +17,7 @@ class Check implements AsyncDisposable {
     signal: AbortSignal,
   ) => Promise<ProbeResult>;
 
-  private constructor(readonly folder: Folder, path: string, clock: Clock) {
+  private constructor(readonly folder: ProgramFolder, path: string, clock: Clock) {
     this.#programs = new Programs(clock);
     const publish = (event: Event) => {
       if (event.type !== "program.said") throw new Error(`unexpected ${event.type}`);
@@ -32,7 +32,7 @@ class Check implements AsyncDisposable {
   }
 
   static async write(body: string, clock: Clock = realClock): Promise<Check> {
-    const folder = await Folder.make();
+    const folder = await ProgramFolder.make();
     return new Check(folder, await folder.script("check", body), clock);
   }
 

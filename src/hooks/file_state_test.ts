@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { fileChange, fileState } from "./file_state.ts";
-import { Folder } from "./testing/program.ts";
+import { ProgramFolder } from "./testing/program.ts";
 
 Deno.test("a file that is not written has not changed, and reading it changes nothing", async () => {
-  await using folder = await Folder.make();
+  await using folder = await ProgramFolder.make();
   const path = await folder.script("check", "exit 0");
   const before = fileState(path);
   await Deno.readTextFile(path);
@@ -11,7 +11,7 @@ Deno.test("a file that is not written has not changed, and reading it changes no
 });
 
 Deno.test("a file that is gone, or reached through something that is gone, is removed", async () => {
-  await using folder = await Folder.make();
+  await using folder = await ProgramFolder.make();
   const path = await folder.script("check", "exit 0");
   const before = fileState(path);
   await Deno.remove(path);
@@ -20,7 +20,7 @@ Deno.test("a file that is gone, or reached through something that is gone, is re
 });
 
 Deno.test("another file of the same length and time under the same name is a replacement", async () => {
-  await using folder = await Folder.make();
+  await using folder = await ProgramFolder.make();
   const path = await folder.script("check", "exit 0");
   const at = new Date(1_000_000);
   await Deno.utime(path, at, at);
@@ -35,7 +35,7 @@ Deno.test({
   name: "a link that leads elsewhere, and a file that lost its mode, are replacements",
   ignore: Deno.build.os === "windows",
   async fn() {
-    await using folder = await Folder.make();
+    await using folder = await ProgramFolder.make();
     const first = await folder.script("first", "exit 0");
     const second = await folder.script("second", "exit 0");
     const link = `${folder.path}/link`;
@@ -50,7 +50,7 @@ Deno.test({
 });
 
 Deno.test("a file that appeared only afterwards was not what ran", async () => {
-  await using folder = await Folder.make();
+  await using folder = await ProgramFolder.make();
   const path = `${folder.path}/check`;
   const before = fileState(path);
   await folder.script("check", "exit 0");

@@ -1,11 +1,11 @@
 import { assertEquals } from "@std/assert";
 import { findCheck, findTriggers, PROGRAMS_MAX } from "./find.ts";
-import { Folder } from "./testing/program.ts";
+import { ProgramFolder } from "./testing/program.ts";
 
 const nothing = { programs: [], errors: [], warnings: [] };
 
 Deno.test("a check with a #! line is found without a warning", async () => {
-  await using folder = await Folder.make();
+  await using folder = await ProgramFolder.make();
   const path = await folder.script("check", "exit 0");
   assertEquals(await findCheck(path), { ...nothing, programs: [path] });
 });
@@ -16,7 +16,7 @@ Deno.test("a compiled program is found without a warning", async () => {
 });
 
 Deno.test("a check that is missing, a directory or not executable is an error", async () => {
-  await using folder = await Folder.make();
+  await using folder = await ProgramFolder.make();
   const plain = await folder.write("plain", "#!/bin/sh\n", 0o644);
   const fifo = await folder.fifo("fifo");
   for (
@@ -33,7 +33,7 @@ Deno.test("a check that is missing, a directory or not executable is an error", 
 });
 
 Deno.test("a script whose interpreter is missing is an error, also if only a stray CR is wrong", async () => {
-  await using folder = await Folder.make();
+  await using folder = await ProgramFolder.make();
   for (const interpreter of ["/no/such/shell", "/bin/sh\r"]) {
     const path = await folder.write("check", `#! ${interpreter}\nexit 0\n`);
     const what = `names an interpreter that is missing: ${JSON.stringify(interpreter)}`;
@@ -42,14 +42,14 @@ Deno.test("a script whose interpreter is missing is an error, also if only a str
 });
 
 Deno.test("a script without #! line is a warning, as /bin/sh runs it", async () => {
-  await using folder = await Folder.make();
+  await using folder = await ProgramFolder.make();
   const path = await folder.write("check", "exit 0\n");
   const warnings = [`${path}: has no #! line; /bin/sh will run it`];
   assertEquals(await findCheck(path), { programs: [path], errors: [], warnings });
 });
 
 Deno.test("triggers may be one file, which is examined like a check", async () => {
-  await using folder = await Folder.make();
+  await using folder = await ProgramFolder.make();
   const path = await folder.script("trigger", "exit 0");
   assertEquals(await findTriggers(path), { ...nothing, programs: [path] });
   const missing = `${folder.path}/none`;
@@ -60,7 +60,7 @@ Deno.test("triggers may be one file, which is examined like a check", async () =
 });
 
 Deno.test("a directory of triggers gives its executable files in byte order", async () => {
-  await using folder = await Folder.make();
+  await using folder = await ProgramFolder.make();
   const names = ["10-a", "9-b", "B", "a", "\u{1f600}", "\uffee", "ä"];
   for (const name of names) await folder.script(name, "exit 0");
   const expected = ["10-a", "9-b", "B", "a", "ä", "\uffee", "\u{1f600}"];
@@ -71,7 +71,7 @@ Deno.test("a directory of triggers gives its executable files in byte order", as
 });
 
 Deno.test("a directory of triggers follows links, as in a mounted ConfigMap", async () => {
-  await using folder = await Folder.make();
+  await using folder = await ProgramFolder.make();
   await Deno.mkdir(`${folder.path}/..data`);
   const real = await folder.script("..data/promote", "exit 0");
   await Deno.symlink(real, `${folder.path}/promote`);
@@ -82,7 +82,7 @@ Deno.test("a directory of triggers follows links, as in a mounted ConfigMap", as
 });
 
 Deno.test("each file in a directory of triggers that will not run is reported in one line", async () => {
-  await using folder = await Folder.make();
+  await using folder = await ProgramFolder.make();
   const good = await folder.script("50-good", "exit 0");
   await folder.write("10-plain", "#!/bin/sh\n", 0o644);
   await folder.script(".hidden", "exit 0");
@@ -106,7 +106,7 @@ Deno.test("each file in a directory of triggers that will not run is reported in
 });
 
 Deno.test("a directory with no program is a warning, one with too many an error", async () => {
-  await using folder = await Folder.make();
+  await using folder = await ProgramFolder.make();
   const { path } = folder;
   assertEquals(await findTriggers(path), {
     ...nothing,

@@ -3,7 +3,7 @@ import { type Clock, ManualClock, realClock } from "../base/clock.ts";
 import { DISCARDED_AT_ONCE, LINE_COST, LINE_MAX, OUTPUT_MAX, PAUSE_MS } from "./output.ts";
 import { type Ending, KILL_GRACE_MS, Programs, type Run } from "./program.ts";
 import type { Report } from "../../tests/harness/short_of_program.ts";
-import { Folder, LineCollector } from "./testing/program.ts";
+import { LineCollector, ProgramFolder } from "./testing/program.ts";
 
 /** One run of a shell script, and the lines that it printed. */
 class Fixture implements AsyncDisposable {
@@ -12,12 +12,12 @@ class Fixture implements AsyncDisposable {
   readonly programs: Programs;
   #scripts = 0;
 
-  private constructor(readonly folder: Folder, clock: Clock, now?: AbortSignal) {
+  private constructor(readonly folder: ProgramFolder, clock: Clock, now?: AbortSignal) {
     this.programs = new Programs(clock, now);
   }
 
   static async begin(clock: Clock = realClock, now?: AbortSignal): Promise<Fixture> {
-    return new Fixture(await Folder.make(), clock, now);
+    return new Fixture(await ProgramFolder.make(), clock, now);
   }
 
   async run(body: string, changes: Partial<Run> = {}): Promise<Ending> {

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { isProgramShortage } from "./shortage.ts";
-import { Folder } from "./testing/program.ts";
+import { ProgramFolder } from "./testing/program.ts";
 
 Deno.test({
   name: "a program that is being written is a shortage, as the error of the kernel shows",
   ignore: Deno.build.os !== "linux",
   async fn() {
-    await using folder = await Folder.make();
+    await using folder = await ProgramFolder.make();
     const path = await folder.script("busy", "exit 0");
     using _ = await Deno.open(path, { append: true });
     const error = assertThrows(() => new Deno.Command(path).spawn(), Error);

@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { findTriggers, type FoundPrograms } from "./find.ts";
-import { Folder } from "./testing/program.ts";
+import { ProgramFolder } from "./testing/program.ts";
 import { FIRST_SEARCH_MS, REFRESH_MS, SEARCH_MS, TriggerFiles } from "./trigger_files.ts";
 
 /** Searches for triggers that end when the test ends them. */
@@ -94,7 +94,7 @@ Deno.test({
   name: "a promotion does not wait for threads that hanging file operations keep busy",
   ignore: Deno.build.os === "windows",
   async fn() {
-    await using folder = await Folder.make();
+    await using folder = await ProgramFolder.make();
     const path = await folder.script("trigger", "exit 0");
     const fifo = await folder.fifo("hangs");
     const clock = new ManualClock();

@@ -3,7 +3,7 @@ import { realClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import type { Promotion } from "../failover/ports.ts";
 import { Programs } from "./program.ts";
-import { Folder, LineCollector } from "./testing/program.ts";
+import { LineCollector, ProgramFolder } from "./testing/program.ts";
 import { ProgramTriggers } from "./trigger.ts";
 
 const promotion: Promotion = {
@@ -22,14 +22,14 @@ class Fixture implements AsyncDisposable {
   readonly triggers: ProgramTriggers;
   readonly #programs = new Programs(realClock);
 
-  private constructor(readonly folder: Folder, timeoutMs: number, goOn: boolean) {
+  private constructor(readonly folder: ProgramFolder, timeoutMs: number, goOn: boolean) {
     const settings = { path: folder.path, timeoutMs, service: "db", goOn, warnings: [] };
     const publish = (event: Event) => this.output.add(this.#line(event));
     this.triggers = new ProgramTriggers(settings, this.#programs, publish);
   }
 
   static async begin(timeoutMs = 0, goOn = true): Promise<Fixture> {
-    return new Fixture(await Folder.make(), timeoutMs, goOn);
+    return new Fixture(await ProgramFolder.make(), timeoutMs, goOn);
   }
 
   #line(event: Event): string {

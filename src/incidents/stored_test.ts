@@ -1,17 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { incidentsFile, inputsOf, readIncidents } from "./stored.ts";
-
-async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await run(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+import { inTempFolder } from "../base/testing/temp_folder.ts";
 
 Deno.test("a missing file counts as empty, and something other than a file is not read", async () => {
-  await withFolder(async (folder) => {
+  await inTempFolder(async (folder) => {
     assertEquals((await readIncidents(folder)).lines, 0);
     if (Deno.build.os === "windows") return;
     await Deno.symlink("/dev/zero", incidentsFile(folder));
@@ -20,7 +12,7 @@ Deno.test("a missing file counts as empty, and something other than a file is no
 });
 
 Deno.test("a line without an end that is too long counts as damaged, and takes no memory", async () => {
-  await withFolder(async (folder) => {
+  await inTempFolder(async (folder) => {
     const file = await Deno.open(incidentsFile(folder), { write: true, create: true });
     const part = new Uint8Array(1024 * 1024).fill(0x61);
     for (let n = 0; n < 20; n++) await file.write(part);

@@ -1,17 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { replaceFile } from "./replace_file.ts";
-
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await work(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+import { inTempFolder } from "../base/testing/temp_folder.ts";
 
 Deno.test("a file is replaced as a whole, and only its owner can read it", () =>
-  inFolder(async (folder) => {
+  inTempFolder(async (folder) => {
     await replaceFile(`${folder}/a.json`, "a long first text");
     await replaceFile(`${folder}/a.json`, "short");
     assertEquals(await Deno.readTextFile(`${folder}/a.json`), "short");
@@ -20,7 +12,7 @@ Deno.test("a file is replaced as a whole, and only its owner can read it", () =>
   }));
 
 Deno.test("a partly written file that a crash left beside the file is replaced", () =>
-  inFolder(async (folder) => {
+  inTempFolder(async (folder) => {
     await Deno.writeTextFile(
       `${folder}/a.json.new`,
       "a torn text that is longer than the next one",
@@ -30,7 +22,7 @@ Deno.test("a partly written file that a crash left beside the file is replaced",
   }));
 
 Deno.test("a file that cannot be replaced stays as it was", () =>
-  inFolder(async (folder) => {
+  inTempFolder(async (folder) => {
     await replaceFile(`${folder}/a.json`, "first");
     await Deno.mkdir(`${folder}/a.json.new`);
     await assertRejects(() => replaceFile(`${folder}/a.json`, "second"));

@@ -14,19 +14,7 @@ import {
   sendText,
 } from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
-
-/** An upstream that answers with the request as it arrived, up to the end of its chunked body if it has one. */
-function mirror(): RunningServer {
-  return rawUpstream(async (conn) => {
-    for (let said = await readUntil(conn); said !== ""; said = await readUntil(conn)) {
-      if (/\r\ntransfer-encoding: chunked\r\n/i.test(said) && !/\r\n0\r\n/.test(said)) {
-        said = await readUntil(conn, "\r\n0\r\n", said);
-      }
-      if (/\r\n0\r\n/.test(said) && !said.endsWith("\r\n\r\n")) said += await readUntil(conn);
-      await sendText(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${said.length}\r\n\r\n${said}`);
-    }
-  });
-}
+import { mirror } from "./mirror.ts";
 
 /** An upstream that answers each request on a connection with the next of `answers`. */
 function canned(...answers: readonly string[]): RunningServer {

@@ -95,6 +95,11 @@ export function close(conn: Deno.Conn): void {
   }
 }
 
+/** A server of this process as `--primary` and `--backup` take it. */
+export function urlOf({ port }: { readonly port: number }): { readonly url: string } {
+  return { url: `http://127.0.0.1:${port}` };
+}
+
 const encoder = new TextEncoder();
 
 export async function sendText(conn: Deno.Conn, text: string): Promise<void> {

@@ -1,9 +1,8 @@
 /** HTTP/2 toward clients, where it differs from HTTP/1.1: absent bodies, and the connection preface. */
 import { assertEquals } from "@std/assert";
 import { connect } from "node:http2";
-import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
 import { ENGINES } from "../harness/scenario.ts";
-import { tlsTest } from "./certificate.ts";
+import { tlsTest, withHttp2Client } from "./certificate.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import {
   close,
@@ -16,11 +15,6 @@ import {
   sendText,
 } from "./gateway_fixture.ts";
 import { SOCKETS } from "./both_sockets.ts";
-
-async function withClient(tls: TlsFiles, run: (client: Deno.HttpClient) => Promise<void>) {
-  using client = Deno.createHttpClient({ caCerts: [tls.cert], http1: false, http2: true });
-  await run(client);
-}
 
 /** Answers each complete request with its bytes, one connection after another. */
 function echoOfHeads(heads: string[]): RunningServer {
@@ -39,7 +33,7 @@ tlsTest("a request over HTTP/2 without a body has none at the upstream", async (
   await using up = echoOfHeads(heads);
   await using fixture = await GatewayFixture.start([up.port], { tls });
   await fixture.open(0);
-  await withClient(tls, async (client) => {
+  await withHttp2Client(tls, async (client) => {
     for (const method of ["DELETE", "OPTIONS", "POST", "PUT", "PATCH", "GET"]) {
       const url = `https://localhost:${fixture.port}/`;
       const answer = await fetch(url, { client, method });
@@ -104,7 +98,7 @@ tlsTest("a strict upstream keeps its connection after requests without a body", 
   });
   await using fixture = await GatewayFixture.start([up.port], { tls });
   await fixture.open(0);
-  await withClient(tls, async (client) => {
+  await withHttp2Client(tls, async (client) => {
     for (let i = 0; i < 10; i++) {
       const method = ["DELETE", "OPTIONS", "POST"][i % 3]!;
       const answer = await fetch(`https://localhost:${fixture.port}/`, { client, method });
@@ -127,7 +121,7 @@ tlsTest(
     });
     await using fixture = await GatewayFixture.start([up.port], { tls });
     await fixture.open(0);
-    await withClient(tls, async (client) => {
+    await withHttp2Client(tls, async (client) => {
       const body = new ReadableStream<Uint8Array>({
         async start(controller) {
           const encoder = new TextEncoder();
@@ -219,7 +213,7 @@ for (const engine of ENGINES) {
       });
       await fixture.open(0);
       const [alice, bob] = [endOf("alice"), endOf("bob")];
-      await withClient(tls, async (client) => {
+      await withHttp2Client(tls, async (client) => {
         const ask = async (name?: string) => {
           const headers = name === undefined ? {} : { authorization: `Negotiate ${name}` };
           const url = `https://localhost:${fixture.port}/`;

@@ -100,7 +100,7 @@ class Front implements AsyncDisposable {
 }
 
 /** Runs `run` once for each kind of sockets. */
-function onBothSockets(name: string, run: (start: typeof Front.start) => Promise<void>): void {
+function withBothSockets(name: string, run: (start: typeof Front.start) => Promise<void>): void {
   scenario(name, ({ relay }) =>
     run(async (args, files) => {
       const front = await Front.start([...args, `--relay=${relay}`], files);
@@ -112,7 +112,7 @@ function onBothSockets(name: string, run: (start: typeof Front.start) => Promise
 }
 
 /** Answers with the request; `checks` collects the paths of requests without `X-Real`, which are checks. */
-async function echo(checks: string[] = [], status: () => number = () => 200) {
+async function echoesRequest(checks: string[] = [], status: () => number = () => 200) {
   return await nodeUpstream((request, response) => {
     const { host, authorization, "x-real": real, "x-key": key } = request.headers;
     if (real === undefined) {
@@ -126,10 +126,10 @@ async function echo(checks: string[] = [], status: () => number = () => 200) {
 
 const REAL = ["X-Real: 1"];
 
-onBothSockets(
+withBothSockets(
   "a URL gives base path, host and credentials; the file adds host and headers",
   async (start) => {
-    await using up = await echo();
+    await using up = await echoesRequest();
     {
       await using front = await start([`--primary=http://me:p%40ss@127.0.0.1:${up.port}/app/`]);
       const { body, get } = await front.ask("/x//y", REAL);
@@ -148,10 +148,10 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+withBothSockets(
   "--preserve-host and --no-failover-header have their documented effect",
   async (start) => {
-    await using up = await echo();
+    await using up = await echoesRequest();
     const flags = ["--preserve-host", "--no-failover-header"];
     await using front = await start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
     const { body, get } = await front.ask("/", REAL);
@@ -159,8 +159,8 @@ onBothSockets(
   },
 );
 
-onBothSockets("--allow-trace forwards TRACE, which is refused without it", async (start) => {
-  await using up = await echo();
+withBothSockets("--allow-trace forwards TRACE, which is refused without it", async (start) => {
+  await using up = await echoesRequest();
   const primary = `--primary=http://127.0.0.1:${up.port}`;
   for (const [flags, status] of [[[], 405], [["--allow-trace"], 200]] as const) {
     await using front = await start([primary, ...flags]);
@@ -171,8 +171,8 @@ onBothSockets("--allow-trace forwards TRACE, which is refused without it", async
   }
 });
 
-onBothSockets("each service has its own name in Via", async (start) => {
-  await using up = await echo();
+withBothSockets("each service has its own name in Via", async (start) => {
+  await using up = await echoesRequest();
   const names = new Set<string>();
   for (let i = 0; i < 2; i++) {
     await using front = await start([`--primary=http://127.0.0.1:${up.port}`]);
@@ -184,11 +184,11 @@ onBothSockets("each service has its own name in Via", async (start) => {
   assertEquals(names.size, 2);
 });
 
-onBothSockets(
+withBothSockets(
   "--max-body limits a request, --check-path and --check-status determine the checks",
   async (start) => {
     const checks: string[] = [];
-    await using up = await echo(checks, () => 302);
+    await using up = await echoesRequest(checks, () => 302);
     const flags = ["--max-body=10B", "--check-path=/up?x", "--check-status=302"];
     await using front = await start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
     assertEquals((await front.ask("/", REAL, "x".repeat(11))).status, 413);
@@ -197,7 +197,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("a folder and a page serve clients when no server is left", async (start) => {
+withBothSockets("a folder and a page serve clients when no server is left", async (start) => {
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
   await Deno.writeTextFile(`${folder}/index.html`, "<p>static");
   await Deno.writeTextFile(`${folder}/sorry.html`, "<p>sorry");
@@ -219,7 +219,7 @@ onBothSockets("a folder and a page serve clients when no server is left", async 
   await Deno.remove(folder, { recursive: true });
 });
 
-onBothSockets(
+withBothSockets(
   "without an upstream, clients are held for --hold and then get --error-page",
   async (start) => {
     const page = await Deno.makeTempFile({ prefix: "failover-test-", suffix: ".html" });
@@ -237,14 +237,17 @@ onBothSockets(
   },
 );
 
-onBothSockets("an upstream that still answers is used although all checks fail", async (start) => {
-  await using up = await echo([], () => 500);
-  await using front = await start([`--primary=http://127.0.0.1:${up.port}`]);
-  await front.event("service.failedOpen");
-  assertEquals((await front.ask("/", REAL)).status, 200);
-});
+withBothSockets(
+  "an upstream that still answers is used although all checks fail",
+  async (start) => {
+    await using up = await echoesRequest([], () => 500);
+    await using front = await start([`--primary=http://127.0.0.1:${up.port}`]);
+    await front.event("service.failedOpen");
+    assertEquals((await front.ask("/", REAL)).status, 200);
+  },
+);
 
-onBothSockets("--response-idle-timeout ends a response that has stopped", async (start) => {
+withBothSockets("--response-idle-timeout ends a response that has stopped", async (start) => {
   await using up = await nodeUpstream((request, response) => {
     if (request.headers["x-real"] === undefined) return void response.end();
     response.writeHead(200, { "content-length": 100 }).write("part");
@@ -287,7 +290,7 @@ tlsTest("an https upstream is trusted with --ca-file, and not without it", async
 });
 
 tlsTest("--tls-cert and --tls-key serve HTTPS, and neither works alone", async (tls) => {
-  await using up = await echo();
+  await using up = await echoesRequest();
   const primary = `--primary=http://127.0.0.1:${up.port}`;
   const cert = `--tls-cert=${tls.certPath}`;
   {

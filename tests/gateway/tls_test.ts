@@ -3,7 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
 import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
 import { writeCertificate } from "../../src/net/testing/certificate.ts";
-import { tlsTest } from "./certificate.ts";
+import { tlsTest, withHttp2Client } from "./certificate.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import {
   GatewayFixture,
@@ -14,11 +14,6 @@ import {
   refusingPort,
   sendText,
 } from "./gateway_fixture.ts";
-
-async function withClient(tls: TlsFiles, run: (client: Deno.HttpClient) => Promise<void>) {
-  using client = Deno.createHttpClient({ caCerts: [tls.cert], http1: false, http2: true });
-  await run(client);
-}
 
 tlsTest(
   "method, path, headers and body of an HTTP/2 client are forwarded, and it gets the response",
@@ -34,7 +29,7 @@ tlsTest(
     });
     await using fixture = await GatewayFixture.start([up.port], { tls });
     await fixture.open(0);
-    await withClient(tls, async (client) => {
+    await withHttp2Client(tls, async (client) => {
       const url = `https://localhost:${fixture.port}/a%2Fb?x=%20`;
       const answer = await fetch(url, {
         client,
@@ -64,7 +59,7 @@ tlsTest(
       bodyMax: 10,
     });
     await fixture.open(0);
-    await withClient(tls, async (client) => {
+    await withHttp2Client(tls, async (client) => {
       const url = `https://localhost:${fixture.port}/`;
       const answer = await fetch(url, { client, method: "POST", body: "x" });
       assertEquals([answer.status, await answer.text()], [200, "well"]);

@@ -13,15 +13,7 @@ import {
   sendText,
 } from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
-
-/** An upstream that answers with the request's head as it arrived. */
-function mirror() {
-  return rawUpstream(async (conn) => {
-    for (let head = await readUntil(conn); head !== ""; head = await readUntil(conn)) {
-      await sendText(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${head.length}\r\n\r\n${head}`);
-    }
-  });
-}
+import { mirror } from "./mirror.ts";
 
 const BASIC = "GET / HTTP/1.1\r\nHost: front.test\r\nConnection: close\r\n";
 

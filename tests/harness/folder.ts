@@ -1,31 +1,8 @@
 /** A folder for one test, which is removed after it, with files and scripts. */
 import { withTestDeadline } from "./test_deadline.ts";
+import { TempFolder } from "../../src/base/testing/temp_folder.ts";
 
-export class Folder implements AsyncDisposable {
-  readonly path: string;
-
-  private constructor(path: string) {
-    this.path = path;
-  }
-
-  static async make(): Promise<Folder> {
-    return new Folder(await Deno.makeTempDir({ prefix: "failover-test-" }));
-  }
-
-  /** The path of a file in it, which need not exist. */
-  at(name: string): string {
-    return `${this.path}/${name}`;
-  }
-
-  async write(name: string, text: string): Promise<string> {
-    await Deno.writeTextFile(this.at(name), text);
-    return this.at(name);
-  }
-
-  async read(name: string): Promise<string> {
-    return await Deno.readTextFile(this.at(name));
-  }
-
+export class Folder extends TempFolder {
   /** Resolves when a file of that name exists. */
   async has(name: string): Promise<void> {
     using watcher = Deno.watchFs(this.path);
@@ -55,10 +32,6 @@ export class Folder implements AsyncDisposable {
     await Deno.writeTextFile(path, `#!/bin/sh\ncd '${this.path}' || exit 99\n${body}\n`);
     await Deno.chmod(path, 0o755);
     return path;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.path, { recursive: true });
   }
 }
 

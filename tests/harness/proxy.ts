@@ -52,10 +52,12 @@ export type Wanted<T extends Event["type"]> = {
   readonly [F in keyof Logged<T>]?: Logged<T>[F] | RegExp;
 };
 
+/** Flags without their dashes; true for those that take no value. */
+export type Flags = Readonly<Record<string, string | true>>;
+
 export interface ProxyOptions {
   readonly upstreams?: readonly Named[];
-  /** Without their dashes; true for those that take no value. */
-  readonly flags?: Readonly<Record<string, string | true>>;
+  readonly flags?: Flags;
   readonly env?: Readonly<Record<string, string>>;
   /** Where clients connect; a free port of 127.0.0.1 by default. */
   readonly bind?: string;
@@ -174,6 +176,12 @@ export class Proxy implements AsyncDisposable {
     return status.code;
   }
 
+  /** Kills it, so that it can write nothing more; resolves when it has ended. */
+  async kill(): Promise<void> {
+    this.signal("SIGKILL");
+    await this.ended;
+  }
+
   /** Orders it to end at once by two signals, so that it ends its scripts, too. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.signal("SIGTERM");
@@ -199,7 +207,7 @@ function printPattern(_: string, value: unknown): unknown {
 }
 
 /** Flags as arguments of a command line. */
-export function argsOf(flags: Readonly<Record<string, string | true>>): string[] {
+export function argsOf(flags: Flags): string[] {
   return Object.entries(flags).map(([name, value]) =>
     value === true ? `--${name}` : `--${name}=${value}`
   );

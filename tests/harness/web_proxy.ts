@@ -1,5 +1,5 @@
 /** The real program in HTTP mode, and requests to it. */
-import { argsOf, operatorsListener, Proxy } from "./proxy.ts";
+import { argsOf, type Flags, operatorsListener, Proxy } from "./proxy.ts";
 import { type Reply, request, type Sent, WebConnection } from "./web_client.ts";
 import type { WebNamed } from "./web_upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
@@ -8,8 +8,7 @@ export interface WebProxyOptions {
   readonly primary?: WebNamed;
   /** In order; a text is passed unchanged, like `page:FILE`. */
   readonly backups?: readonly (WebNamed | string)[];
-  /** Without their dashes; true for those that take no value. */
-  readonly flags?: Readonly<Record<string, string | true>>;
+  readonly flags?: Flags;
   /** Where clients connect; a free port of 127.0.0.1 by default. */
   readonly listen?: string;
   /** A command that starts the proxy and becomes it. */

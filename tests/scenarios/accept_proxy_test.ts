@@ -122,7 +122,7 @@ scenario("--accept-proxy in HTTP mode: the header names the client", async ({ re
 });
 
 /** An upstream that sends back what it gets, until its client has finished. */
-function echo() {
+function echoesBytes() {
   return rawUpstream(async (conn) => {
     const buffer = new Uint8Array(4_096);
     for (let count = await conn.read(buffer); count !== null; count = await conn.read(buffer)) {
@@ -134,7 +134,7 @@ function echo() {
 scenario(
   "--accept-proxy in TCP mode: the header is removed, and --send-proxy passes its addresses on",
   async ({ relay }) => {
-    await using upstream = echo();
+    await using upstream = echoesBytes();
     const upstreams = [{ name: `127.0.0.1:${upstream.port}` }];
     const admin = `127.0.0.1:${unusedPort()}`;
     const flags = { relay, "accept-proxy": "any", "send-proxy": "v1", admin };
@@ -162,7 +162,7 @@ scenario(
 scenario(
   "a peer that sends no header, or only a part of one, is disconnected after some seconds",
   async ({ relay }) => {
-    await using upstream = echo();
+    await using upstream = echoesBytes();
     const upstreams = [{ name: `127.0.0.1:${upstream.port}` }];
     await using tcp = await startProxy({ upstreams, flags: { relay, "accept-proxy": "v2" } });
     await using web = await nodeUpstream((_, response) => void response.end());
@@ -178,7 +178,7 @@ scenario(
 );
 
 scenario("a shutdown does not wait for PROXY headers", async ({ relay }) => {
-  await using upstream = echo();
+  await using upstream = echoesBytes();
   const upstreams = [{ name: `127.0.0.1:${upstream.port}` }];
   await using proxy = await startProxy({ upstreams, flags: { relay, "accept-proxy": "any" } });
   const silent = await connectTo(proxy.address);
@@ -193,7 +193,7 @@ scenario("a shutdown does not wait for PROXY headers", async ({ relay }) => {
 scenario(
   "--max-connections-per-client counts the client that the header names",
   async ({ relay }) => {
-    await using upstream = echo();
+    await using upstream = echoesBytes();
     const upstreams = [{ name: `127.0.0.1:${upstream.port}` }];
     const flags = { relay, "accept-proxy": "any", "max-connections-per-client": "1" };
     await using proxy = await startProxy({ upstreams, flags });

@@ -1,20 +1,19 @@
 /** Bytes: none is lost, reordered or kept in memory; and each direction ends independently. */
 import { assert, assertEquals } from "@std/assert";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { type Proxy, startProxy } from "../harness/proxy.ts";
+import { startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
+import { assertSlim, peakMemory } from "../harness/peak_memory.ts";
 
 const BULK_BYTES = 200 * 1024 * 1024;
-/** Far less than what is transferred, far more than what a proxy needs. */
-const GROWTH_MAX_BYTES = 64 * 1024 * 1024;
 
 scenario(
   "200 MB each way arrive whole although the client reads nothing at first",
   async (relay) => {
     await using upstream = await startUpstream({ says: "primary" });
     await using proxy = await startProxy({ upstreams: [upstream], flags: relay });
-    const before = await peakBytes(proxy);
+    const before = await peakMemory(proxy);
 
     const conn = await proxy.connect();
     await conn.say(`exchange ${BULK_BYTES}`);
@@ -35,7 +34,7 @@ scenario(
   async (relay) => {
     await using upstream = await startUpstream({ says: "primary" });
     await using proxy = await startProxy({ upstreams: [upstream], flags: relay });
-    const before = await peakBytes(proxy);
+    const before = await peakMemory(proxy);
 
     const conn = await proxy.connect();
     await conn.say(`exchangeLate ${BULK_BYTES}`);
@@ -122,15 +121,3 @@ scenario("beyond --max-connections a client waits for a place", async (relay) =>
   assertEquals(await answer, "primary");
   second.close();
 });
-
-/** The peak memory of the process. Known on Linux; 0 elsewhere. */
-async function peakBytes(proxy: Proxy): Promise<number> {
-  if (Deno.build.os !== "linux") return 0;
-  const status = await Deno.readTextFile(`/proc/${proxy.pid}/status`);
-  return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)![1]) * 1024;
-}
-
-async function assertSlim(proxy: Proxy, before: number): Promise<void> {
-  const growth = await peakBytes(proxy) - before;
-  assert(growth < GROWTH_MAX_BYTES, `the proxy grew by ${Math.round(growth / 2 ** 20)} MB`);
-}

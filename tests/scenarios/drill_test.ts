@@ -6,8 +6,7 @@ import { Folder, waitForFile } from "../harness/folder.ts";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
-import { startWebProxy } from "../harness/web_proxy.ts";
-import { WebUpstream } from "../harness/web_upstream.ts";
+import { startWebPair } from "../harness/web_pair.ts";
 
 /** The state without the fields that change by themselves. */
 async function stateOf(control: Control) {
@@ -172,14 +171,8 @@ scenario("a real failover does not wait for a drill, and ends its triggers", asy
 });
 
 scenario("a drill in HTTP mode; the public port refuses it", async (relay) => {
-  await using control = await Control.make();
-  await using primary = await WebUpstream.start("primary");
-  await using backup = await WebUpstream.start("backup");
-  await using proxy = await startWebProxy({
-    primary,
-    backups: [backup],
-    flags: { ...relay, control: control.path },
-  });
+  await using pair = await startWebPair(relay);
+  const { proxy, control } = pair;
   const run = await runCommand(["drill", "--control", control.path]);
   assertEquals([run.code, run.err], [0, ""]);
   assertMatch(run.out, /^http \(http\): .* serves\n.*passed: /);

@@ -1,28 +1,24 @@
 /** What a proxy at the edge of the internet needs, with the real process. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { tlsTest } from "../gateway/certificate.ts";
-import { nodeUpstream } from "../gateway/gateway_fixture.ts";
+import { nodeUpstream, urlOf } from "../gateway/gateway_fixture.ts";
 import { Folder } from "../harness/folder.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 
 /** An upstream that answers with the headers of each request, and with its own request id. */
-function echo() {
+function echoesHeaders() {
   return nodeUpstream((request, response) => {
     response.setHeader("X-Request-Id", "of the upstream");
     response.end(JSON.stringify(request.headers));
   });
 }
 
-const urlOf = (upstream: { readonly port: number }) => ({
-  url: `http://127.0.0.1:${upstream.port}`,
-});
-
 scenario(
   "--request-id gives each request an id, for upstream, client and log",
   async ({ relay }) => {
     await using folder = await Folder.make();
-    await using upstream = await echo();
+    await using upstream = await echoesHeaders();
     const log = { "access-log": folder.at("access.log"), "access-log-format": "json" };
     const flags = { relay, "request-id": true, ...log } as const;
     await using proxy = await startWebProxy({ primary: urlOf(upstream), flags });
@@ -49,7 +45,7 @@ scenario(
 scenario(
   "without --request-id the id of a client is forwarded like any other header",
   async ({ relay }) => {
-    await using upstream = await echo();
+    await using upstream = await echoesHeaders();
     await using proxy = await startWebProxy({ primary: urlOf(upstream), flags: { relay } });
     const { text, headers } = await proxy.get("/", ["X-Request-ID: not fit"]);
     assertEquals(JSON.parse(text)["x-request-id"], "not fit");
@@ -68,7 +64,7 @@ scenario(
   "--trusted-proxies keeps their client headers, and those of others are replaced",
   async ({ relay }) => {
     await using folder = await Folder.make();
-    await using upstream = await echo();
+    await using upstream = await echoesHeaders();
     const log = { "access-log": folder.at("access.log"), "access-log-format": "json" };
     for (const trusted of ["127.0.0.0/8,192.0.2.7", "10.0.0.0/8,::1"]) {
       const flags = { relay, "trusted-proxies": trusted, ...log };
@@ -98,7 +94,7 @@ scenario(
 );
 
 tlsTest("over HTTP/2 requests get an id, too, and trusted proxies are trusted", async (tls) => {
-  await using upstream = await echo();
+  await using upstream = await echoesHeaders();
   const flags = {
     "tls-cert": tls.certPath,
     "tls-key": tls.keyPath,

@@ -1,7 +1,7 @@
 /** The configurable limits for clients, and for kept connections to upstreams. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { tlsTest } from "../gateway/certificate.ts";
-import { nodeUpstream } from "../gateway/gateway_fixture.ts";
+import { nodeUpstream, urlOf } from "../gateway/gateway_fixture.ts";
 import type { LineConn } from "../harness/line_conn.ts";
 import { Folder } from "../harness/folder.ts";
 import { scenario } from "../harness/scenario.ts";
@@ -26,8 +26,6 @@ async function counting() {
   /** Resolves when the connection of this number has ended. */
   return Object.assign(upstream, { ended: (number: number) => ends[number]! });
 }
-
-const urlOf = ({ port }: { readonly port: number }) => ({ url: `http://127.0.0.1:${port}` });
 
 /** The answer to these bytes, until the proxy closes the connection. */
 async function answerTo(conn: LineConn, text: string): Promise<string> {

@@ -6,10 +6,9 @@ import { scenario } from "../harness/scenario.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import type { WebConnection } from "../harness/web_client.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
+import { assertSlim, peakMemory } from "../harness/peak_memory.ts";
 
 const LARGE_BYTES = 300 * 1024 * 1024;
-/** Far less than what is transferred, far more than what a proxy needs. */
-const GROWTH_MAX_BYTES = 64 * 1024 * 1024;
 
 scenario(
   "an event stream arrives event by event, and ends when its upstream is killed",
@@ -133,7 +132,7 @@ scenario(
   async (relay) => {
     await using primary = await WebUpstream.start("primary");
     await using proxy = await startWebProxy({ primary, flags: relay });
-    const before = await peakBytes(proxy);
+    const before = await peakMemory(proxy);
     const connection = await proxy.open();
     await connection.send({ target: `/download?bytes=${LARGE_BYTES}` });
     assertEquals((await connection.head()).headers.get("content-length"), String(LARGE_BYTES));
@@ -154,7 +153,7 @@ scenario(
 scenario("300 MB up arrive whole in constant memory", async (relay) => {
   await using primary = await WebUpstream.start("primary");
   await using proxy = await startWebProxy({ primary, flags: { "max-body": "1GB", ...relay } });
-  const before = await peakBytes(proxy);
+  const before = await peakMemory(proxy);
   const connection = await proxy.open();
   const lines = [`Content-Length: ${LARGE_BYTES}`];
   await connection.send({ method: "PUT", target: "/upload", lines });
@@ -172,16 +171,4 @@ function bulkSum(bytes: number): string {
     hash.update(block.subarray(0, Math.min(block.length, bytes - at)));
   }
   return hash.digest("hex");
-}
-
-/** The peak memory of the process. Known on Linux; 0 elsewhere. */
-async function peakBytes(proxy: WebProxy): Promise<number> {
-  if (Deno.build.os !== "linux") return 0;
-  const status = await Deno.readTextFile(`/proc/${proxy.pid}/status`);
-  return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)![1]) * 1024;
-}
-
-async function assertSlim(proxy: WebProxy, before: number): Promise<void> {
-  const growth = await peakBytes(proxy) - before;
-  assert(growth < GROWTH_MAX_BYTES, `the proxy grew by ${Math.round(growth / 2 ** 20)} MB`);
 }

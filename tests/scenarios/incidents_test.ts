@@ -8,8 +8,7 @@ import { startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startUpstream } from "../harness/upstream.ts";
-import { startWebProxy } from "../harness/web_proxy.ts";
-import { WebUpstream } from "../harness/web_upstream.ts";
+import { startWebPair } from "../harness/web_pair.ts";
 
 /** The last incident, as soon as it fulfils a condition. */
 async function lastIncident(
@@ -83,14 +82,8 @@ scenario("a failover is recorded with its clients, sessions and triggers", async
 });
 
 scenario("in HTTP mode, too, and the public port shows no incident", async (relay) => {
-  await using control = await Control.make();
-  await using primary = await WebUpstream.start("primary");
-  await using backup = await WebUpstream.start("backup");
-  await using proxy = await startWebProxy({
-    primary,
-    backups: [backup],
-    flags: { ...relay, control: control.path },
-  });
+  await using pair = await startWebPair(relay);
+  const { primary, proxy, control } = pair;
   await primary.kill();
   await proxy.event("promotion.finished", { move: "failover" });
   assertEquals((await proxy.get("/")).status, 200);

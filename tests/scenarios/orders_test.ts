@@ -6,8 +6,7 @@ import { startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { askSteadily, SteadyCount } from "../harness/steady_clients.ts";
 import { startUpstream } from "../harness/upstream.ts";
-import { startWebProxy } from "../harness/web_proxy.ts";
-import { WebUpstream } from "../harness/web_upstream.ts";
+import { startWebPair } from "../harness/web_pair.ts";
 
 /** A primary, a backup, a proxy with a trigger that records its runs, and orders to the proxy. */
 async function startTcp(flags: Readonly<Record<string, string>>) {
@@ -142,14 +141,8 @@ scenario("a drained upstream is not chosen, even if no other is up", async (rela
 scenario(
   "in HTTP mode a switchover waits for the exchanges, and loses no request",
   async (relay) => {
-    await using primary = await WebUpstream.start("primary");
-    await using backup = await WebUpstream.start("backup");
-    await using control = await Control.make();
-    await using proxy = await startWebProxy({
-      primary,
-      backups: [backup],
-      flags: { ...relay, control: control.path, hold: "1m", "sessions-on-move": "keep" },
-    });
+    await using pair = await startWebPair({ ...relay, hold: "1m", "sessions-on-move": "keep" });
+    const { primary, backup, proxy, control } = pair;
     await proxy.event("upstream.up", { upstream: backup.url });
     const { order } = control;
     await proxy.event("upstream.up", { upstream: backup.url });
@@ -198,14 +191,8 @@ for (const fresh of [true, false]) {
   scenario(
     `in HTTP mode a switchover under load loses no request of clients ${who}`,
     async (relay) => {
-      await using primary = await WebUpstream.start("primary");
-      await using backup = await WebUpstream.start("backup");
-      await using control = await Control.make();
-      await using proxy = await startWebProxy({
-        primary,
-        backups: [backup],
-        flags: { ...relay, control: control.path, hold: "1m" },
-      });
+      await using pair = await startWebPair({ ...relay, hold: "1m" });
+      const { primary, backup, proxy, control } = pair;
       await proxy.event("upstream.up", { upstream: backup.url });
       const count = new SteadyCount();
       const clients = askSteadily(proxy.address, 8, { fresh, pauseMs: 0 }, count);

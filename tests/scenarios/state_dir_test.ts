@@ -4,7 +4,7 @@ import type { IncidentRecord } from "../../src/incidents/record.ts";
 import { runCommand } from "../harness/command.ts";
 import { Control } from "../harness/control.ts";
 import { Folder } from "../harness/folder.ts";
-import { type Proxy, runProxy, startProxy } from "../harness/proxy.ts";
+import { runProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startUpstream } from "../harness/upstream.ts";
@@ -37,11 +37,6 @@ async function lineIn(path: string, pattern: RegExp): Promise<string> {
   return await withTestDeadline(String(pattern), search()).finally(() => isOver = true);
 }
 
-async function kill(proxy: Proxy): Promise<void> {
-  proxy.signal("SIGKILL");
-  await proxy.ended;
-}
-
 scenario(
   "incidents are kept after a kill, and a running one is marked as interrupted",
   async (relay) => {
@@ -62,7 +57,7 @@ scenario(
       // The next incident completes the one before it.
       await lineIn(`${state}/incidents.jsonl`, /"kind":"failover".*"inputs":/);
       await lineIn(`${state}/incidents.jsonl`, new RegExp(`"from":"${backup.name}"`));
-      await kill(proxy);
+      await proxy.kill();
     }
     // A power cut in the middle of a line.
     await Deno.writeTextFile(`${state}/incidents.jsonl`, '{"id":"20', { append: true });

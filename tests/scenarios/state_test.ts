@@ -70,12 +70,6 @@ if [ -e slow ]; then ${waitForFile("go")}; fi`,
   }
 }
 
-/** Kills the proxy with SIGKILL. */
-async function kill(proxy: Proxy): Promise<void> {
-  proxy.signal("SIGKILL");
-  await proxy.ended;
-}
-
 scenario(
   "the upstream that served before kill -9 serves again, without a trigger",
   async (relay) => {
@@ -85,7 +79,7 @@ scenario(
     await first.kill();
     assertEquals(await before.ask(), "second");
     await pair.knows(second);
-    await kill(before);
+    await before.kill();
     await first.restart();
     const startedRuns = await pair.runs();
     assertEquals(startedRuns.map(([event, to]) => [event, to]), [
@@ -118,7 +112,7 @@ scenario("a promotion that kill -9 interrupted is repeated with a new epoch", as
   await pair.folder.write("slow", "");
   await pair.first.kill();
   await pair.folder.reads("runs", (text) => text.includes("failover"));
-  await kill(before);
+  await before.kill();
   await pair.folder.write("go", "");
   await pair.first.restart();
 
@@ -155,7 +149,7 @@ scenario("orders of the operator are kept after the end of the process", async (
   await control.order(`drain?upstream=${upstream}&reason=disk`);
   await control.order("pause");
   await pair.folder.reads(STATE_FILE, (text) => JSON.parse(text).paused !== null);
-  await kill(before);
+  await before.kill();
   await using after = await pair.proxy(flags);
   await after.event("service.continued", { upstream: pair.first.name });
   const service = await (await control.get("state")).json();
@@ -179,7 +173,7 @@ scenario(
       second.stderr.join("\n"),
       new RegExp(`state: another process uses it \\(pid ${proxy.pid}\\)`),
     );
-    await kill(proxy);
+    await proxy.kill();
     await pair.folder.write(STATE_FILE, '{"version": 1');
     const damaged = await runProxy(args);
     assertEquals(damaged.code, 2);
@@ -217,7 +211,7 @@ scenario("without a state folder the order of the list decides", async (relay) =
   await before.event("port.opened");
   await pair.first.kill();
   assertEquals(await before.ask(), "second");
-  await kill(before);
+  await before.kill();
   await pair.first.restart();
   await using after = start();
   await after.event("promotion.finished", { move: "start", to: pair.first.name });

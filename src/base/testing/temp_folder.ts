@@ -26,3 +26,9 @@ export class TempFolder implements AsyncDisposable {
     await Deno.remove(this.path, { recursive: true });
   }
 }
+
+/** Runs `work` with the path of such a folder. */
+export async function inTempFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  await using folder = await TempFolder.make();
+  await work(folder.path);
+}

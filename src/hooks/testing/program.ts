@@ -1,20 +1,15 @@
 /** Scripts on disk for the tests of this room, and a way to wait for their output. */
+import { TempFolder } from "../../base/testing/temp_folder.ts";
 
-/** A temporary folder, which is removed with its contents at the end of its scope. */
-export class Folder implements AsyncDisposable {
-  private constructor(readonly path: string) {}
-
-  static async make(): Promise<Folder> {
-    return new Folder(await Deno.makeTempDir({ prefix: "failover-hooks-" }));
-  }
-
+/** A folder with programs. */
+export class ProgramFolder extends TempFolder {
   /**
    * Writes a file; executable unless `mode` says otherwise. Returns its path. Another process writes it: a
    * child that some other test starts meanwhile would hold our descriptor for writing until its own
    * execve(2), and a file that is open for writing cannot be started (ETXTBSY).
    */
-  async write(name: string, text: string, mode = 0o755): Promise<string> {
-    const path = `${this.path}/${name}`;
+  override async write(name: string, text: string, mode = 0o755): Promise<string> {
+    const path = this.at(name);
     const { success } = await new Deno.Command("sh", {
       args: ["-c", 'printf %s "$2" >"$1" && chmod "$3" "$1"', "sh", path, text, mode.toString(8)],
     }).output();
@@ -36,10 +31,6 @@ export class Folder implements AsyncDisposable {
     const { success } = await new Deno.Command("mkfifo", { args: [path] }).output();
     if (!success) throw new Error(`Cannot make the pipe ${path}`);
     return path;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.path, { recursive: true });
   }
 }
 

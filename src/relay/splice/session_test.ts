@@ -43,7 +43,8 @@ Deno.test("bulk moves through a pipe, small messages are copied, and an idle ses
   assertEquals(fixture.kernel.open, before);
 });
 
-Deno.test("a message is relayed before bulk that became ready at the same time", () => {
+/** A session that splices, and one beside it that sends nothing yet. */
+function bulkBeside() {
   const fixture = new SpliceFixture();
   fixture.open("a", 1);
   const bulk = fixture.session();
@@ -53,6 +54,11 @@ Deno.test("a message is relayed before bulk that became ready at the same time",
     fixture.runTicks();
     bulk.upstream.read();
   }
+  return { fixture, bulk, talk };
+}
+
+Deno.test("a message is relayed before bulk that became ready at the same time", () => {
+  const { fixture, bulk, talk } = bulkBeside();
   const order: string[] = [];
   for (const call of ["splice", "send"] as const) {
     const real = fixture.kernel[call].bind(fixture.kernel) as (...args: unknown[]) => number;
@@ -68,15 +74,7 @@ Deno.test("a message is relayed before bulk that became ready at the same time",
 });
 
 Deno.test("bulk moves more in one tick while no other session is active, and less again from the first message on", () => {
-  const fixture = new SpliceFixture();
-  fixture.open("a", 1);
-  const bulk = fixture.session();
-  const talk = fixture.session();
-  for (let i = 0; i < 5; i++) {
-    bulk.client.send(new Uint8Array(200));
-    fixture.runTicks();
-    bulk.upstream.read();
-  }
+  const { fixture, bulk, talk } = bulkBeside();
   // From here on there is always more to read, and always room for it.
   let calls = 0;
   fixture.kernel.splice = (_from, _to, count) => (calls++, count);

@@ -12,6 +12,7 @@ import {
 } from "../testing/relay_fixture.ts";
 import { spliceAlone } from "./testing/alone.ts";
 import { descriptorCount } from "../../linux/testing/descriptors.ts";
+import type { RelaySettings } from "../engine.ts";
 
 const ignore = Deno.build.os !== "linux";
 const FAULTY = new URL("./testing/faulty_thread.ts", import.meta.url);
@@ -38,14 +39,24 @@ function checkAgainAndAgain(clock: ManualClock): () => void {
   return () => clearInterval(timer);
 }
 
+/** A relay with faulty threads before this upstream; its port is open. */
+async function openBefore(
+  upstream: TestUpstream,
+  settings: Partial<RelaySettings> = {},
+  clock?: ManualClock,
+): Promise<RelayFixture> {
+  const fixture = await RelayFixture.start(faulty, settings, clock);
+  await fixture.relay.open(upstream.upstream, 1);
+  await fixture.event("port.opened");
+  return fixture;
+}
+
 Deno.test({
   name: "a bug in one session ends only that session, by a reset",
   ignore,
   async fn() {
     await using upstream = new TestUpstream("a", echoes);
-    await using fixture = await RelayFixture.start(faulty);
-    await fixture.relay.open(upstream.upstream, 1);
-    await fixture.event("port.opened");
+    await using fixture = await openBefore(upstream);
     using session = await fixture.connect();
     assertEquals(await echo(session, "one"), "one");
     for (let bug = 1; bug <= 3; bug++) {
@@ -72,9 +83,7 @@ Deno.test({
   async fn() {
     const clock = new ManualClock();
     await using upstream = new TestUpstream("a", echoes);
-    await using fixture = await RelayFixture.start(faulty, {}, clock);
-    await fixture.relay.open(upstream.upstream, 1);
-    await fixture.event("port.opened");
+    await using fixture = await openBefore(upstream, {}, clock);
     using session = await fixture.connect();
     assertEquals(await echo(session, "one"), "one");
     using fatal = await fixture.connect();
@@ -98,9 +107,7 @@ Deno.test({
   ignore,
   async fn() {
     await using upstream = new TestUpstream("a", echoes);
-    await using fixture = await RelayFixture.start(faulty, { workers: 3 });
-    await fixture.relay.open(upstream.upstream, 1);
-    await fixture.event("port.opened");
+    await using fixture = await openBefore(upstream, { workers: 3 });
     const sessions = await Promise.all(Array.from({ length: 30 }, () => fixture.connect()));
     for (const session of sessions) assertEquals(await echo(session, "one"), "one");
     await writeAll(sessions[0]!, encode("die"));
@@ -124,9 +131,7 @@ Deno.test({
   async fn() {
     const clock = new ManualClock();
     await using upstream = new TestUpstream("a", echoes);
-    await using fixture = await RelayFixture.start(faulty, {}, clock);
-    await fixture.relay.open(upstream.upstream, 1);
-    await fixture.event("port.opened");
+    await using fixture = await openBefore(upstream, {}, clock);
     using fatal = await fixture.connect();
     await fixture.counters("the client is in", (c) => c.active === 1);
     await writeAll(fatal, encode("spin"));
@@ -152,9 +157,7 @@ Deno.test({
     const free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const bind = { kind: "tcp", host: "127.0.0.1", port: free.addr.port } as const;
     free.close();
-    await using fixture = await RelayFixture.start(faulty, { bind }, clock);
-    await fixture.relay.open(upstream.upstream, 1);
-    await fixture.event("port.opened");
+    await using fixture = await openBefore(upstream, { bind }, clock);
     using fatal = await fixture.connect();
     await writeAll(fatal, encode("die"));
     await fixture.event("worker.died");
@@ -175,9 +178,7 @@ Deno.test({
   async fn() {
     const clock = new ManualClock();
     await using upstream = new TestUpstream("a", echoes);
-    await using fixture = await RelayFixture.start(faulty, {}, clock);
-    await fixture.relay.open(upstream.upstream, 1);
-    await fixture.event("port.opened");
+    await using fixture = await openBefore(upstream, {}, clock);
     const counts: number[] = [];
     for (let death = 1; death <= 4; death++) {
       using fatal = await fixture.connect();
