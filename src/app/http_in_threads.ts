@@ -31,6 +31,7 @@ import {
   plainConfig,
   type ToHttpShard,
 } from "./http_messages.ts";
+import { listenersOf, receivedFor } from "./handed_over.ts";
 import type { Service, ServiceContext } from "./service.ts";
 
 /** The threads that were chosen, and the files of the service. */
@@ -71,6 +72,7 @@ export async function startInThreads(
     libc: group.libc,
     clock,
     publish,
+    ...receivedFor(context, config.name, config.listen),
     opened: (listener, address) => {
       tell(service, { is: "address", address }, "address");
       void plane.listen(listener);
@@ -78,6 +80,7 @@ export async function startInThreads(
   });
   const failed = await port.openOnce();
   if (failed !== undefined) {
+    port.close(Promise.resolve());
     await control[Symbol.asyncDispose]();
     await service.stop(0).ended;
     return `Cannot listen on ${
@@ -85,13 +88,13 @@ export async function startInThreads(
     }: ${failed} (from ${config.origins.listen})`;
   }
   control.begin();
-  const stop = async (drainMs: number, now: AbortSignal) => {
+  const stop = async (drainMs: number, now: AbortSignal, isLeft = false) => {
     // The port is closed first, because running triggers may take long to end.
-    const { inForce, ended } = service.stop(drainMs);
+    const { inForce, ended } = service.stop(drainMs, isLeft);
     const cutAll = () => service.cutAll();
     now.addEventListener("abort", cutAll);
     if (now.aborted) cutAll();
-    port.close(inForce, "byThreads");
+    port.close(inForce, isLeft ? "left" : "byThreads");
     await control[Symbol.asyncDispose]();
     tell(service, { is: "final" });
     const cut = await ended;
@@ -105,6 +108,8 @@ export async function startInThreads(
     suspend: () => control.suspend(),
     resume: () => control.resume(),
     stop: (drainMs, now) => stopped ??= stop(drainMs, now),
+    listeners: () => listenersOf(config.name, config.listen, port.passed),
+    leave: (_passOn, drainMs, now) => stopped ??= stop(drainMs, now, true),
   };
 }
 

@@ -71,6 +71,8 @@ class HttpShard implements Shard {
   #port: SharedPort | undefined;
   #listening: Listening | undefined;
   #isStopping = false;
+  /** Another process accepts the clients of the listening socket. */
+  #isLeft = false;
   readonly #poolThread: Disposable | undefined;
 
   constructor(settings: HttpShardSettings, context: ShardContext) {
@@ -151,7 +153,7 @@ class HttpShard implements Shard {
       case "message":
         return this.#hear(order.what as ToHttpShard);
       case "stop":
-        return void this.#stop(order.drainMs);
+        return void this.#stop(order.drainMs, order.isLeft);
       case "cutAll":
         return this.#abort.abort();
     }
@@ -207,8 +209,11 @@ class HttpShard implements Shard {
     });
   }
 
-  async #stop(drainMs: number): Promise<void> {
+  async #stop(drainMs: number, isLeft = false): Promise<void> {
     this.#isStopping = true;
+    this.#isLeft = isLeft;
+    // The clients in its queue are another process's.
+    if (isLeft) this.#port?.close();
     const cut = await this.#listening?.stop(drainMs, this.#abort.signal) ?? 0;
     this.#gateway[Symbol.dispose]();
     await endAccessLog(this.#accessLog, this.#clock);
@@ -227,7 +232,7 @@ class HttpShard implements Shard {
   }
 
   readonly #refuse = (listener: number): void => {
-    (this.#host.loop.kernel as Libc).shutdown(listener);
+    if (!this.#isLeft) (this.#host.loop.kernel as Libc).shutdown(listener);
   };
 
   #upstream(name: string): Upstream {

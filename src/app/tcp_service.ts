@@ -11,6 +11,7 @@ import { EngineUnavailable, type RelayContext } from "../relay/engine.ts";
 import { startRelay } from "../relay/relay.ts";
 import { startSplice } from "../relay/splice/splice.ts";
 import type { Need } from "../net/descriptors.ts";
+import { listenersOf, receivedFor } from "./handed_over.ts";
 import { checkDescriptors, clientTablesOf } from "./shares.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
 
@@ -44,6 +45,7 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
     clock,
     publish,
     doubt: (doubt) => control.doubt(doubt),
+    ...receivedFor(context, config.name, config.bind),
   });
   if (relay instanceof EngineUnavailable) {
     return `Cannot use the relay engine ${config.relay}: ${relay.reason} (from ${config.origins.relay})`;
@@ -58,6 +60,12 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
   } as const;
   const control: ControlPlane = new ControlPlane(config, parts, relay, context);
   control.begin();
+  const ended = async (stopping: Promise<number>) => {
+    await control[Symbol.asyncDispose]();
+    const cut = await stopping;
+    await relay[Symbol.asyncDispose]();
+    return cut;
+  };
   return {
     view: control.view({
       counters: () => relay.counters(),
@@ -66,14 +74,15 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
     finished: Promise.race([relay.finished, control.finished]),
     suspend: () => control.suspend(),
     resume: () => control.resume(),
-    async stop(drainMs, now) {
-      // The port is closed first, because running triggers may take long to end.
-      const cut = relay.stop(drainMs, now);
-      await control[Symbol.asyncDispose]();
-      await cut;
-      await relay[Symbol.asyncDispose]();
-      return cut;
-    },
+    // The port is closed first, because running triggers may take long to end.
+    stop: (drainMs, now) => ended(relay.stop(drainMs, now)),
+    listeners: () => listenersOf(config.name, config.bind, relay.passed?.()),
+    leave: (passOn, drainMs, now) =>
+      ended(
+        relay.leave?.((parcel) => passOn(config.name, parcel), drainMs, now) ??
+          relay.stop(drainMs, now),
+      ),
+    receive: (parcel) => relay.receive?.(parcel) ?? false,
   };
 }
 

@@ -4,8 +4,8 @@
  * bytes. A wrong line here crashes the process. Its pointers point only into itself.
  */
 
-/** The most bytes in one message. */
-export const MESSAGE_BYTES_MAX = 64 * 1024;
+/** The most bytes in one message, which fit into the queue that a socket has by default (wmem_default, socket(7)). */
+export const MESSAGE_BYTES_MAX = 144 * 1024;
 /** The most descriptors with one message; the kernel's own limit is 253 (SCM_MAX_FD, unix(7)). */
 export const MESSAGE_DESCRIPTORS_MAX = 128;
 

@@ -10,6 +10,11 @@ export interface PassedListener {
   /** As the operator wrote it, in the form of `formatAddress`: `127.0.0.1:5432`, `unix:/run/a.sock`. */
   readonly address: string;
   readonly descriptor: number;
+  /**
+   * It is the parent's of this process, such as systemd's, which passes it to each process that it starts: it must
+   * never be shut down, and cannot be opened again.
+   */
+  readonly isLent?: boolean;
 }
 
 /** Who accepts the clients of a listening socket. */
@@ -28,7 +33,7 @@ export interface Parcel {
 }
 
 /** Most bytes of `Parcel.content`, so that a parcel fits into one message (the default of wmem, socket(7)). */
-export const PARCEL_BYTES_MAX = 128 * 1024;
+export const PARCEL_BYTES_MAX = 136 * 1024;
 
 /** Most descriptors of one parcel; the kernel allows 253 in a message (SCM_MAX_FD, unix(7)). */
 export const PARCEL_DESCRIPTORS_MAX = 16;
@@ -48,12 +53,17 @@ export class ReceivedListeners {
     this.#left = [...listeners];
   }
 
-  /** The descriptor of this listener, once: it belongs to the caller then. Undefined if there is none. */
-  take(owner: ListenerOwner, address: string): number | undefined {
+  /** This listener, once: its descriptor belongs to the caller then. Undefined if there is none. */
+  take(owner: ListenerOwner, address: string): PassedListener | undefined {
     const place = this.#left.findIndex((each) =>
       isSameOwner(each.owner, owner) && each.address === address
     );
-    return place === -1 ? undefined : this.#left.splice(place, 1)[0]!.descriptor;
+    return place === -1 ? undefined : this.#left.splice(place, 1)[0]!;
+  }
+
+  /** Takes back one that is lent, for the next part of this process that listens there. */
+  giveBack(listener: PassedListener): void {
+    this.#left.push(listener);
   }
 
   /** Whether there is such a listener; it stays where it is. */

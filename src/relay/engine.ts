@@ -7,9 +7,11 @@ import type { Clock } from "../base/clock.ts";
 import type { Histogram } from "../base/histogram.ts";
 import type { Publish } from "../events/events.ts";
 import type { DataPlane, Doubt } from "../failover/ports.ts";
+import type { Parcel, PassedListener } from "../net/handover.ts";
 import type { ClientTables } from "../net/client_limit.ts";
 import type { ProxyVersions } from "../net/proxy_protocol.ts";
 import type { Resolver } from "../net/resolve.ts";
+import type { ReceivedPort } from "../threads/port.ts";
 
 /**
  * An upstream that ended before any byte is asked about only after this. The connections of a killed
@@ -54,6 +56,8 @@ export interface RelayContext {
   readonly doubt: (doubt: Doubt) => void;
   /** Finds the addresses of names; the resolver of the process if missing. */
   readonly resolver?: Resolver;
+  /** The listening socket, if another process has left it to this one. */
+  readonly received?: ReceivedPort;
 }
 
 /** Read on each scrape. All but `active` and `held` only grow. */
@@ -93,6 +97,19 @@ export interface Relay extends DataPlane, AsyncDisposable {
    * `drainMs`; `now` ends them at once. Resolves with the number of sessions that had to be cut.
    */
   stop(drainMs: number, now: AbortSignal): Promise<number>;
+  /** Its listening socket while its port is open, in an engine that can hand it over. */
+  passed?(): Pick<PassedListener, "descriptor" | "isLent"> | undefined;
+  /**
+   * As `stop`, after another process has taken over the listening socket. Each session is offered to `passOn` and goes
+   * on in that process if that resolves with true; the others may end here within `drainMs`.
+   */
+  leave?(
+    passOn: (parcel: Parcel) => Promise<boolean>,
+    drainMs: number,
+    now: AbortSignal,
+  ): Promise<number>;
+  /** Continues a session of the process before this one. False if it cannot; the descriptors are then the caller's. */
+  receive?(parcel: Parcel): boolean;
   counters(): RelayCounters;
   /** How long clients waited for an upstream, however that ended; those that never waited are left out. */
   holdTimes(): Histogram;

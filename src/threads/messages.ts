@@ -27,8 +27,11 @@ export type ShardOrder =
   | { readonly do: "count"; readonly upstream: string; readonly throughEpoch: number }
   /** The current addresses of the upstream. */
   | { readonly do: "addresses"; readonly upstream: string; readonly addresses: readonly SockAddr[] }
-  /** Forgets the listening socket, and ends when the last session has. The report `stopped` follows. */
-  | { readonly do: "stop"; readonly drainMs: number }
+  /**
+   * Forgets the listening socket, and ends when the last session has. The report `stopped` follows. `isLeft`: another
+   * process accepts the clients of that socket, also those that are in its queue.
+   */
+  | { readonly do: "stop"; readonly drainMs: number; readonly isLeft?: boolean }
   /** Ends a stop that is under way. */
   | { readonly do: "cutAll" }
   /** A message that only this kind of shard understands. */

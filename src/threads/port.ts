@@ -10,6 +10,8 @@ import type { SockAddr } from "../linux/kernel.ts";
 import type { Libc } from "../linux/libc.ts";
 import { addressOfSockaddr, ipSockaddr, isUnix, literalSockaddr } from "../linux/sockaddr.ts";
 import { removeSocketFile, socketFileId } from "../linux/socket_file.ts";
+import { isListeningFor, listensAt, prepareReceived } from "../linux/received_socket.ts";
+import type { PassedListener } from "../net/handover.ts";
 import { listenAt } from "../net/linux/bind.ts";
 import { systemLookUp } from "../net/look_up.ts";
 import { BACKLOG } from "../net/accept.ts";
@@ -35,8 +37,17 @@ export interface PortParts {
   readonly publish: Publish;
   /** Finds the addresses of its name; the resolver of the process if missing. */
   readonly resolver?: Resolver | undefined;
+  /** Listening sockets that another process has left to this one. */
+  readonly received?: ReceivedPort | undefined;
   /** The port was opened: the threads are to accept on this descriptor. */
   readonly opened: (listener: number, address: Address) => void;
+}
+
+/** The listening socket for one port, if another process has left it to this one (`ReceivedListeners`). */
+export interface ReceivedPort {
+  take(): PassedListener | undefined;
+  /** Takes back one that is lent. */
+  giveBack(listener: PassedListener): void;
 }
 
 /** Opens, closes and reopens the listening socket of one service. */
@@ -52,6 +63,10 @@ export class Port implements Disposable {
   /** The file of a unix socket that is listened on. */
   #fileId: string | undefined;
   #cancelRetry: () => void = () => {};
+  /** Taken at once, so that nobody takes it for one that is not needed. */
+  #received: PassedListener | undefined;
+  /** The socket that is listened on, if it is lent. */
+  #lent: PassedListener | undefined;
 
   /** It is closed at first. */
   constructor(settings: PortSettings, parts: PortParts) {
@@ -59,6 +74,7 @@ export class Port implements Disposable {
     this.#parts = parts;
     const { address } = settings;
     this.#address = literalSockaddr(address);
+    this.#received = parts.received?.take();
   }
 
   /** Looks the name of its address up again and again, if it has one. */
@@ -67,6 +83,12 @@ export class Port implements Disposable {
     if (this.#address !== undefined || address.kind === "unix") return;
     const { clock, resolver } = this.#parts;
     this.#names = new NameWatch(clock, address, (found) => this.#found(found), resolver);
+  }
+
+  /** The listening socket, and whether it is lent; undefined while the port is closed. */
+  get passed(): Pick<PassedListener, "descriptor" | "isLent"> | undefined {
+    if (this.#listener === -1) return undefined;
+    return { descriptor: this.#listener, isLent: this.#lent !== undefined };
   }
 
   /** Where it listens now; the system's choice where the port was 0. */
@@ -94,25 +116,60 @@ export class Port implements Disposable {
   }
 
   /**
+   * Refuses clients until `open`, those in the accept queue included. `forgotten`: as for `close`. The clients of a
+   * socket that is lent wait instead, as it must not be shut down.
+   */
+  refuse(forgotten: Promise<unknown>): void {
+    const lent = this.#lent;
+    if (lent === undefined) return this.close(forgotten);
+    this.#lent = undefined;
+    this.#received = lent;
+    this.#forget();
+  }
+
+  /**
    * Closes the port: clients are refused from now on, those in the accept queue included, or as soon as the
    * threads have accepted those. `forgotten` resolves when no thread uses the descriptor any more, whose number
-   * may then be used again.
+   * may then be used again. `left`: another process listens on the same socket, to which the clients go.
    */
-  close(forgotten: Promise<unknown>, refused: "now" | "byThreads" = "now"): void {
+  close(forgotten: Promise<unknown>, refused: "now" | "byThreads" | "left" = "now"): void {
+    this.#dropReceived();
+    const [listener, lent] = [this.#listener, this.#lent];
+    const opened = this.#forget();
+    if (opened === undefined) return;
+    this.#lent = undefined;
+    const { libc, received } = this.#parts;
+    const isOurs = refused !== "left" && lent === undefined;
+    if (isOurs && refused === "now") libc.shutdown(listener);
+    // By now the file may be that of another process.
+    if (isOurs && opened.kind === "unix" && this.#fileId !== undefined) {
+      removeSocketFile(opened.path, this.#fileId);
+    }
+    void forgotten.finally(() => {
+      if (lent === undefined || refused === "left") libc.close(listener);
+      else received!.giveBack(lent);
+    });
+  }
+
+  /** Listens no more. Returns where it listened; undefined if it did not. */
+  #forget(): Address | undefined {
     this.#isWanted = false;
     this.#cancelRetry();
-    const [listener, opened] = [this.#listener, this.#opened];
-    if (listener === -1) return;
+    const opened = this.#opened;
     this.#listener = -1;
     this.#opened = undefined;
-    const { libc, publish } = this.#parts;
-    if (refused === "now") libc.shutdown(listener);
-    // By now the file may be that of another process.
-    if (opened!.kind === "unix" && this.#fileId !== undefined) {
-      removeSocketFile(opened!.path, this.#fileId);
-    }
-    void forgotten.finally(() => libc.close(listener));
-    publish({ type: "port.closed", address: formatAddress(opened!) });
+    if (opened === undefined) return undefined;
+    this.#parts.publish({ type: "port.closed", address: formatAddress(opened) });
+    return opened;
+  }
+
+  /** The received socket is not needed. */
+  #dropReceived(): void {
+    const received = this.#received;
+    this.#received = undefined;
+    if (received === undefined) return;
+    if (received.isLent === true) this.#parts.received!.giveBack(received);
+    else this.#parts.libc.close(received.descriptor);
   }
 
   /** Stops the look-ups of its name. */
@@ -133,7 +190,7 @@ export class Port implements Disposable {
   #tryOpen(address: SockAddr): string | undefined {
     const { libc, publish, opened } = this.#parts;
     const { userTimeoutMs, socketMode } = this.#settings;
-    const listener = listenAt(libc, address, {
+    const listener = this.#takeReceived(address) ?? listenAt(libc, address, {
       backlog: BACKLOG,
       userTimeoutMs,
       ...socketMode === undefined ? {} : { socketMode },
@@ -145,6 +202,28 @@ export class Port implements Disposable {
     this.#fileId = this.#opened.kind === "unix" ? socketFileId(this.#opened.path) : undefined;
     opened(listener, this.#opened);
     publish({ type: "port.opened", address: formatAddress(this.#opened) });
+  }
+
+  /** The received socket, if it is one that listens here. */
+  #takeReceived(address: SockAddr): number | undefined {
+    const received = this.#received;
+    if (received === undefined) return undefined;
+    const { descriptor, isLent } = received;
+    const found = listensAt(descriptor);
+    if (found === undefined || !isListeningFor(found, address)) {
+      const where = found === undefined
+        ? "does not listen"
+        : `listens on ${formatAddress(addressOfSockaddr(found))}`;
+      const warning = `the socket that was handed over for ${received.address} ${where}: not used`;
+      this.#parts.publish({ type: "config.warned", warning });
+      this.#dropReceived();
+      return undefined;
+    }
+    this.#received = undefined;
+    this.#lent = isLent === true ? received : undefined;
+    const { userTimeoutMs } = this.#settings;
+    prepareReceived(descriptor, { backlog: BACKLOG, userTimeoutMs });
+    return descriptor;
   }
 
   #failed(reason: string, isRetried = true): void {

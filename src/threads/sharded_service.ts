@@ -117,16 +117,19 @@ export class ShardedService {
 
   /**
    * Ends the shards of the service. `inForce` resolves when none of them uses the listening socket any more,
-   * `ended` when all have ended, with the number of sessions cut.
+   * `ended` when all have ended, with the number of sessions cut. `isLeft`: as in the order `stop`.
    */
-  stop(drainMs: number): { readonly inForce: Promise<void>; readonly ended: Promise<number> } {
+  stop(
+    drainMs: number,
+    isLeft = false,
+  ): { readonly inForce: Promise<void>; readonly ended: Promise<number> } {
     const ends = this.#ends = new Map<number, (cut: number) => void>();
     const waits = this.#group.living.map((number) => {
       const { promise, resolve } = Promise.withResolvers<number>();
       ends.set(number, resolve);
       return promise;
     });
-    const inForce = this.order({ do: "stop", drainMs });
+    const inForce = this.order({ do: "stop", drainMs, isLeft });
     const ended = Promise.all(waits).then((cuts) => {
       this.#cancelCut();
       this.#over();

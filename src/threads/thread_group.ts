@@ -111,6 +111,11 @@ export class ThreadGroup implements AsyncDisposable {
     void this.#seats[thread]?.thread?.send(content);
   }
 
+  /** All threads look for clients at their listening sockets: another process may have left some in the queues. */
+  look(): void {
+    this.sendAll({ look: true });
+  }
+
   /** The numbers of the threads that live. */
   get living(): number[] {
     return this.#seats.filter(({ thread }) => thread !== undefined).map(({ number }) => number);

@@ -10,6 +10,7 @@ import type { DrainOrder } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
 import { literalSockaddr } from "../../linux/sockaddr.ts";
+import type { Parcel } from "../../net/handover.ts";
 import type { ThreadGroup } from "../../threads/thread_group.ts";
 import type { ShardedService } from "../../threads/sharded_service.ts";
 import type { ShardReport } from "../../threads/messages.ts";
@@ -61,6 +62,7 @@ class SpliceRelay implements Relay {
       clock,
       publish,
       resolver,
+      received: context.received,
       opened: (listener) => void this.#plane.listen(listener),
     });
     this.#port.watchName();
@@ -94,7 +96,7 @@ class SpliceRelay implements Relay {
   refuse(): Promise<void> {
     const refused = this.#plane.refuse();
     this.#plane.forgetListener();
-    this.#port.close(refused);
+    this.#port.refuse(refused);
     return refused;
   }
 
@@ -130,13 +132,30 @@ class SpliceRelay implements Relay {
     await this.stop(0, AbortSignal.abort());
   }
 
-  async #stop(drainMs: number, now: AbortSignal): Promise<number> {
+  passed() {
+    return this.#port.passed;
+  }
+
+  leave(
+    passOn: (parcel: Parcel) => Promise<boolean>,
+    drainMs: number,
+    now: AbortSignal,
+  ): Promise<number> {
+    return this.#stopped ??= this.#stop(drainMs, now, passOn);
+  }
+
+  async #stop(
+    drainMs: number,
+    now: AbortSignal,
+    passOn?: (parcel: Parcel) => Promise<boolean>,
+  ): Promise<number> {
     const cutAll = () => this.#service.cutAll();
     now.addEventListener("abort", cutAll);
     this.#upstreamWatch?.[Symbol.dispose]();
     this.#port[Symbol.dispose]();
-    const { inForce, ended } = this.#service.stop(drainMs);
-    this.#port.close(inForce);
+    const isLeft = passOn !== undefined;
+    const { inForce, ended } = this.#service.stop(drainMs, isLeft);
+    this.#port.close(inForce, isLeft ? "left" : "now");
     if (now.aborted) cutAll();
     const cut = await ended;
     now.removeEventListener("abort", cutAll);
