@@ -83,9 +83,9 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
 const ONLY_IN: readonly { readonly what: RegExp; readonly where: RegExp; readonly why: string }[] =
   [
     {
-      what: /\bDeno\.(dlopen|UnsafePointer|UnsafePointerView)\b/,
+      what: /\bDeno\.(dlopen|UnsafePointer|UnsafePointerView|UnsafeCallback)\b/,
       where:
-        /^linux\/(libc|open_libc|process_libc|pass_descriptors|message_memory|testing\/raw_socket)\.ts$/,
+        /^linux\/(libc|open_libc|process_libc|pass_descriptors|message_memory|open_openssl|tls_session|tls_server|testing\/raw_socket)\.ts$/,
       why: "the only unsafe files, but for what only a test needs",
     },
     {

@@ -59,6 +59,7 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "incidents/recorder.ts": "a real controller: incidents/incidents_test.ts",
   "linux/kernel.ts": "types only",
   "linux/libc_table.ts": "tested by the tests of its room",
+  "linux/openssl_table.ts": "tested by the tests of its room",
   "main.ts": "composition: tests/scenarios",
   "net/conn.ts": "types only",
   "net/transport.ts": "types only",

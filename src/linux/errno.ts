@@ -16,6 +16,7 @@ export const ENFILE = 23;
 export const EMFILE = 24;
 export const EROFS = 30;
 export const EPIPE = 32;
+export const EPROTO = 71;
 export const EMSGSIZE = 90;
 export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;
@@ -42,6 +43,7 @@ const WORDS: Readonly<Record<number, string>> = {
   [ENFILE]: "too many open files in the system",
   [EMFILE]: "too many open files",
   [EPIPE]: "broken pipe",
+  [EPROTO]: "protocol error",
   [EMSGSIZE]: "message too long",
   [EAFNOSUPPORT]: "address family not supported",
   [EADDRINUSE]: "address in use",

@@ -1,0 +1,150 @@
+/** Which certificate and which protocol clients get, and which clients get none. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Authority } from "./testing/authority.ts";
+import { carry, opensslTest, received, shakeHands } from "./testing/tls_pair.ts";
+import { TlsClientContext } from "./tls_client.ts";
+import { CertificateError, TICKET_KEYS_BYTES, TlsServerContext } from "./tls_server.ts";
+
+const keys = (fill = 1) => new Uint8Array(TICKET_KEYS_BYTES).fill(fill);
+const protocols = ["http/1.1"];
+
+/** How the client's handshake ends when it asks for `hostname`: 0, or why not. */
+function askFor(hostname: string, client: TlsClientContext, server: TlsServerContext) {
+  const session = client.inMemory({ hostname, port: 1, isIp: /^[\d.]+$/.test(hostname) });
+  const served = server.inMemory();
+  const [result] = shakeHands(session, served);
+  const { why } = session;
+  session.free();
+  served.free();
+  return result === 0 ? 0 : why;
+}
+
+opensslTest(
+  "the name that a client asks for chooses the certificate, exact before wildcard",
+  async () => {
+    await using authority = await Authority.make();
+    const names = [["first.test"], ["*.wild.test", "wild.test"], ["own.wild.test"], ["127.0.0.1"]];
+    const certificates = await Promise.all(names.map((names) => authority.certify({ names })));
+    using server = new TlsServerContext({ certificates, protocols, ticketKeys: keys() });
+    using client = new TlsClientContext({ caCerts: [authority.cert], trustsSystem: false });
+    for (const name of ["first.test", "FIRST.test", "a.wild.test", "wild.test", "own.wild.test"]) {
+      assertEquals(askFor(name, client, server), 0, name);
+    }
+    // It was not the wildcard that answered for the name that has a certificate of its own.
+    using only = new TlsServerContext({
+      certificates: [certificates[1]!, certificates[2]!],
+      protocols,
+      ticketKeys: keys(),
+    });
+    const trusting = new TlsClientContext({
+      caCerts: [certificates[2]!.cert],
+      trustsSystem: false,
+    });
+    assertEquals(askFor("own.wild.test", trusting, only), 0);
+    trusting[Symbol.dispose]();
+    // Nobody has a certificate for these: the first one is shown, and the client decides.
+    assertEquals(askFor("other.test", client, server), "hostname mismatch");
+    assertEquals(askFor("a.b.wild.test", client, server), "hostname mismatch");
+    assertEquals(askFor("127.0.0.1", client, server), "IP address mismatch");
+  },
+);
+
+opensslTest("clients that offer only other protocols are refused", async () => {
+  await using authority = await Authority.make();
+  const certificates = [await authority.certify({ names: ["localhost"] })];
+  using server = new TlsServerContext({ certificates, protocols: ["h2"], ticketKeys: keys() });
+  using client = new TlsClientContext({ caCerts: [authority.cert], trustsSystem: false });
+  assertEquals(askFor("localhost", client, server), "the peer refused: no application protocol");
+});
+
+opensslTest(
+  "with client authorities only clients that they have certified are served",
+  async () => {
+    await using authority = await Authority.make();
+    await using other = await Authority.make("Another");
+    const certificates = [await authority.certify({ names: ["localhost"] })];
+    const clientCa = other.cert;
+    using server = new TlsServerContext({ certificates, protocols, clientCa, ticketKeys: keys() });
+    const trusted = { caCerts: [authority.cert], trustsSystem: false };
+    /** Whether the server lets a client in that has this certificate. */
+    const isServed = (certificate?: { cert: string; key: string }) => {
+      using client = new TlsClientContext({ ...trusted, certificate });
+      const session = client.inMemory({ hostname: "localhost", port: 1, isIp: false });
+      const served = server.inMemory();
+      const [, result] = shakeHands(session, served);
+      const { why, isResumed } = served;
+      session.free();
+      served.free();
+      assertEquals(isResumed, false);
+      return result === 0 ? "served" : why;
+    };
+    assertEquals(isServed(await other.certify({ names: ["a client"] })), "served");
+    assertEquals(isServed(), "peer did not return a certificate");
+    assertEquals(
+      isServed(await authority.certify({ names: ["a client"] })),
+      "unable to get local issuer certificate",
+    );
+    assertEquals(
+      isServed(await other.certify({ names: ["a client"], days: -1 })),
+      "certificate has expired",
+    );
+  },
+);
+
+opensslTest(
+  "a session is resumed by all who have the same keys for tickets, and by no other",
+  async () => {
+    await using authority = await Authority.make();
+    const certificates = [await authority.certify({ names: ["localhost"] })];
+    const settings = { certificates, protocols };
+    using client = new TlsClientContext({ caCerts: [authority.cert], trustsSystem: false });
+    const isResumed = (ticketKeys: Uint8Array<ArrayBuffer>) => {
+      using server = new TlsServerContext({ ...settings, ticketKeys });
+      const session = client.inMemory({ hostname: "localhost", port: 1, isIp: false });
+      const served = server.inMemory();
+      assertEquals(shakeHands(session, served), [0, 0]);
+      // The tickets of TLS 1.3 come with the first bytes.
+      served.send(new TextEncoder().encode("x"), 1);
+      carry(served, session);
+      assertEquals(received(session), "x");
+      session.end();
+      session.free();
+      served.free();
+      return served.isResumed && session.isResumed;
+    };
+    assertEquals([keys(1), keys(1), keys(2), keys(2)].map(isResumed), [false, true, false, true]);
+  },
+);
+
+opensslTest(
+  "a certificate that cannot be used is named by its place, with the reason",
+  async () => {
+    await using authority = await Authority.make();
+    const [one, two] = [
+      await authority.certify({ names: ["a.test"] }),
+      await authority.certify({ names: ["b.test"], rsa: true }),
+    ];
+    const attempt = (certificates: readonly { cert: string; key: string }[], clientCa?: string) => {
+      const settings = { certificates, protocols, ticketKeys: keys(), clientCa };
+      const error = assertThrows(() => new TlsServerContext(settings), CertificateError);
+      return [error.index, error.message];
+    };
+    const mixed = { cert: one.cert, key: two.key };
+    assertEquals(attempt([one, mixed])[0], 1);
+    assertEquals(attempt([{ cert: "nothing", key: one.key }]), [
+      0,
+      "it holds no certificate (PEM)",
+    ]);
+    assertEquals(attempt([{ cert: one.cert, key: "" }]), [0, "it holds no private key (PEM)"]);
+    assertEquals(attempt([one], "nothing"), [undefined, "it holds no certificate (PEM)"]);
+    const other = await authority.certify({ names: ["c.test"] });
+    assertEquals(attempt([{ cert: one.cert, key: other.key }]), [
+      0,
+      "it does not belong to the certificate",
+    ]);
+    // The chain is sent as well, and several kinds of keys are served.
+    const chained = { cert: two.cert + authority.cert, key: two.key };
+    using server = new TlsServerContext({ certificates: [chained], protocols, ticketKeys: keys() });
+    assert(!server.isOver);
+  },
+);
