@@ -79,10 +79,7 @@ export class ControlPlane implements AsyncDisposable {
     const { upstreams } = parts;
     this.#config = config;
     this.policy = policyOf(config, parts, context);
-    observer.begin({
-      policy: this.policy,
-      pace: { steadyMs: config.checkInterval, doubtMs: DOUBT_MS },
-    });
+    observer.begin({ steadyMs: config.checkInterval, doubtMs: DOUBT_MS });
     const { onFailover } = config;
     this.#triggerFiles = onFailover === undefined ? undefined : new TriggerFiles(onFailover, clock);
     this.#makeChecker = () =>

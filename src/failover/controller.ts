@@ -8,7 +8,7 @@ import type { Publish } from "../events/events.ts";
 import { handedOver } from "./handing_over.ts";
 import { isInDoubt } from "./health.ts";
 import { History } from "./history.ts";
-import { step } from "./machine.ts";
+import { policyAfter, step } from "./machine.ts";
 import { isSameMemory, type Memory, memoryOf, type MemoryPort } from "./memory.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource } from "./orders.ts";
 import type { Checks, DataPlane, Promotion, Triggers } from "./ports.ts";
@@ -20,6 +20,8 @@ import type { Upstream } from "./upstream.ts";
 export interface Taken {
   readonly input: Input;
   readonly before: State;
+  /** The policy that was in force before the input. */
+  readonly policy: Policy;
   readonly step: Step;
 }
 
@@ -58,7 +60,7 @@ export class Controller implements AsyncDisposable {
   readonly finished: Promise<void>;
   /** The last results of each upstream, for reports only. */
   readonly history: History;
-  readonly #policy: Policy;
+  #policy: Policy;
   readonly #ports: ControllerPorts;
   readonly #done = Promise.withResolvers<void>();
   readonly #effects: Effect[] = [];
@@ -97,12 +99,14 @@ export class Controller implements AsyncDisposable {
     if (this.#stopped || this.#isSuspended) return;
     const { clock } = this.#ports;
     if (input.type === "probed") this.history.add(input.upstream, input.result);
+    else if (input.type === "configured") this.history.list(input.upstreams);
     try {
-      const before = this.#state;
-      const next = step(before, input, clock.now(), this.#policy);
+      const [before, policy] = [this.#state, this.#policy];
+      const next = step(before, input, clock.now(), policy);
       this.#state = next.state;
+      this.#policy = policyAfter(input, policy);
       this.#ports.onState?.(next.state);
-      this.#ports.onStep?.({ input, before, step: next });
+      this.#ports.onStep?.({ input, before, policy, step: next });
       this.#remember();
       this.#effects.push(...next.effects);
       if (this.#effects.length > EFFECTS_MAX) {

@@ -38,19 +38,27 @@ const NOTHING: UpstreamHistory = { answers: [], passed: 0, failed: 0, noVerdict:
 /** Counts from the moment it is made; keeps `ANSWERS_MAX` results for each upstream. */
 export class History {
   readonly #clock: Clock;
-  readonly #of: Map<string, UpstreamHistory>;
-  readonly #durations: ReadonlyMap<string, Histogram>;
+  #of: Map<string, UpstreamHistory> = new Map();
+  #durations: ReadonlyMap<string, Histogram> = new Map();
 
   constructor(upstreams: readonly Upstream[], clock: Clock) {
     this.#clock = clock;
-    this.#of = new Map(upstreams.map(({ name }) => [name, NOTHING]));
+    this.list(upstreams);
+  }
+
+  /** Changes the list. The records of upstreams that stay are kept, and those of others forgotten. */
+  list(upstreams: readonly Upstream[]): void {
+    const [of, durations] = [this.#of, this.#durations];
+    const names = upstreams.map(({ name }) => name);
+    this.#of = new Map(names.map((name) => [name, of.get(name) ?? NOTHING]));
     this.#durations = new Map(
-      upstreams.map(({ name }) => [name, new Histogram(DURATION_BOUNDS)]),
+      names.map((name) => [name, durations.get(name) ?? new Histogram(DURATION_BOUNDS)]),
     );
   }
 
   /** Adds one result, with the present time. */
   add(upstream: string, result: ProbeResult): void {
+    if (!this.#of.has(upstream)) return; // a check of one that was removed meanwhile
     const before = this.of(upstream);
     const answers = [...before.answers, { ...result, time: this.#clock.wall() }];
     const kept = { ...before, answers: answers.slice(-ANSWERS_MAX) };

@@ -18,3 +18,20 @@ Deno.test("a history keeps the last answers with their time, and counts all of t
   assertEquals(answers.at(-1), { ...REFUSED, time: 1_500 });
   assertEquals(answers[0], { ...PASSED, time: 1_000 });
 });
+
+Deno.test("the records of upstreams that stay listed are kept", () => {
+  const clock = new ManualClock();
+  const [a, b] = ["a", "b"].map((name, rank) => ({
+    name,
+    rank,
+    address: { kind: "tcp" as const, host: name, port: 1 },
+  }));
+  const history = new History([a!], clock);
+  const passed = { passed: true, tookMs: 1, reason: "connected", evidence: "passed" } as const;
+  history.add("a", passed);
+  history.list([b!, a!]);
+  assertEquals([history.of("a").passed, history.of("b").passed], [1, 0]);
+  history.list([b!]);
+  history.add("a", passed);
+  assertEquals([history.of("a").passed, history.durations("a")], [0, undefined]);
+});

@@ -1,12 +1,14 @@
 /**
  * The failover machine: `step(state, input, now, policy)` returns the next state and the effects. It is
  * pure: no clock, no socket, no await. `state.ts` explains the model. This file dispatches the inputs;
- * `rounds.ts` and `selection.ts` choose the next upstream, `switching.ts` promotes it, `moving_back.ts` decides when a better rank gets
- * the traffic back, `orders.ts` carries out what the operator orders, `admission.ts` decides what happens to
+ * `rounds.ts` and `selection.ts` choose the next upstream, `switching.ts` promotes it, `moving_back.ts` decides
+ * when a better rank gets the traffic back, `orders.ts` carries out what the operator orders, `configure.ts` what
+ * follows from another list of upstreams or another policy, `admission.ts` decides what happens to
  * new clients, and `drains.ts` which sessions end.
  */
 import { formatDuration } from "../base/duration.ts";
 import { endHold, overstayed } from "./admission.ts";
+import { takeConfig } from "./configure.ts";
 import { drainDown, spare } from "./drains.ts";
 import { doubted, failuresSoFar, type Health, isDown, isUp, observe, trusted } from "./health.ts";
 import { rememberedName } from "./memory.ts";
@@ -27,9 +29,17 @@ import { judgeRound } from "./selection.ts";
 import { lose, startRound } from "./rounds.ts";
 import { StepContext } from "./step_context.ts";
 
-/** Applies one input. A `now` (in milliseconds) before that of the last step counts as the same time. */
+/** The policy that is in force from this input on. */
+export function policyAfter(input: Input, policy: Policy): Policy {
+  return input.type === "configured" ? input.policy : policy;
+}
+
+/**
+ * Applies one input under the policy that was in force before it. A `now` (in milliseconds) before that of
+ * the last step counts as the same time.
+ */
 export function step(state: State, input: Input, now: number, policy: Policy): Step {
-  const context = new StepContext(state, Math.max(now, state.now), policy);
+  const context = new StepContext(state, Math.max(now, state.now), policyAfter(input, policy));
   switch (input.type) {
     case "begun":
       if (!hasBegun(state)) begin(context);
@@ -48,6 +58,9 @@ export function step(state: State, input: Input, now: number, policy: Policy): S
       break;
     case "quieted":
       if (awaitsQuiet(context.state, input.epoch)) beginTriggers(context);
+      break;
+    case "configured":
+      takeConfig(context, input.upstreams, policy);
       break;
     case "ticked":
       takeTick(context);
@@ -70,6 +83,8 @@ function begin(context: StepContext): void {
 // ---- Results and doubts
 
 function takeResult(context: StepContext, name: string, result: ProbeResult, stage: number): void {
+  // A check of an upstream that was removed meanwhile.
+  if (!context.state.health.has(name)) return;
   if (stage !== context.state.stage) {
     // A probe that was overtaken is being repeated already.
     if (result.overtaken !== true) context.requestAction({ do: "probe", upstream: name });
@@ -83,7 +98,7 @@ function takeResult(context: StepContext, name: string, result: ProbeResult, sta
   context.setHealth(name, after);
   emitVerdict(context, name, result, before, after);
   const hasFallen = isDown(after, policy) && !isDown(before, policy);
-  if (isUp(after, policy) && isDown(before, policy)) spare(context, name, "soft");
+  if (isUp(after, policy) && !isUp(before, policy)) spare(context, name, "soft");
   judge(context, name, result, before);
   if (result.evidence === "no_verdict") return;
   if (context.state.paused === undefined) drainDown(context, name, result, hasFallen, epoch);

@@ -66,6 +66,8 @@ function keepPlan(
   const health = context.health(plan.to);
   const reason = context.state.paused !== undefined
     ? "the service is paused"
+    : !context.state.health.has(plan.to)
+    ? `${plan.to} was removed from the list`
     : context.state.drained.has(plan.to)
     ? `${plan.to} is drained`
     : isDown(health, context.policy)

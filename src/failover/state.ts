@@ -11,17 +11,15 @@
  *
  * - **selecting**: every upstream is being probed; the first in rank order that passes becomes the
  *   candidate.
- * - **waiting**: no upstream passed in a whole round of probes. The next round begins after the back-off,
- *   or as soon as any upstream passes its regular check.
+ * - **waiting**: no upstream passed in a round. The next one begins after the back-off, or when any passes.
  * - **promoting**: the candidate's triggers run. It does not receive clients yet.
  * - **serving**: new clients go to the active upstream.
  *
- * The phase does not decide alone what happens to new clients; the **admission** says that. They are
- * refused (`closed`), they wait (`holding`), they go to a promoted upstream (`open`), or they go to a
- * fail-open target (`failOpen`): if no upstream passes, the best one that has not refused a connection
- * gets the clients without being promoted, and its triggers do not run. Admission is open while serving,
- * and also during a failback whose triggers may run beside the traffic: the old upstream serves until
- * they have ended.
+ * The phase does not decide alone what happens to new clients; the **admission** says that. They are refused
+ * (`closed`), they wait (`holding`), they go to a promoted upstream (`open`), or they go to a fail-open target
+ * (`failOpen`): if no upstream passes, the best one that has not refused a connection gets the clients without
+ * being promoted, and its triggers do not run. Admission is open while serving, and also during a failback whose
+ * triggers may run beside the traffic: the old upstream serves until they have ended.
  *
  * Every promotion has an epoch, a number that only grows. A failback or switchover that fails is no
  * outage: the upstream that served before continues to serve. If admission was closed for the move, it gets

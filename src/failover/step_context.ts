@@ -55,6 +55,11 @@ export class StepContext {
     return isUp(this.health(name), this.policy);
   }
 
+  /** The reason of the last verdict on an upstream, for a person. */
+  lastReason(name: string): string {
+    return this.health(name).last?.reason ?? "no answer";
+  }
+
   /** Adds an effect that acts on the world, after those requested so far. */
   requestAction(effect: Effect): void {
     this.effects.push(effect);

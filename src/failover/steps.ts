@@ -1,5 +1,6 @@
 /** What goes into the machine and what comes out: its inputs, its effects, and the result of one step. */
 import type { Event } from "../events/events.ts";
+import type { ConfiguredInput } from "./configure.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource } from "./orders.ts";
 import type { Doubt, DrainOrder, ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
 import type { State } from "./state.ts";
@@ -25,6 +26,7 @@ export type Input =
   | ({ readonly type: "ordered"; readonly id: number; readonly order: OperatorOrder } & OrderSource)
   /** The sessions of the upstream that traffic leaves are quiet; `epoch` is that of the promotion. */
   | { readonly type: "quieted"; readonly epoch: number }
+  | ConfiguredInput
   | { readonly type: "ticked" };
 
 /** What the controller must do. Effects are in order, and events are interleaved with actions. */

@@ -86,10 +86,10 @@ export function promote(
 /** A chosen upstream is up after one pass, whatever the rise threshold. */
 export function bringUp(context: StepContext, { name }: Upstream): void {
   const before = context.health(name);
-  const after = trusted(before, context.policy, context.now);
-  context.setHealth(name, after);
-  if (isUp(before, context.policy) || before.level === undefined) return;
-  context.emit({ type: "upstream.up", upstream: name, reason: after.last?.reason ?? "chosen" });
+  context.setHealth(name, trusted(before, context.policy, context.now));
+  if (isUp(before, context.policy)) return;
+  const reason = before.last?.reason ?? "chosen";
+  if (before.level !== undefined) context.emit({ type: "upstream.up", upstream: name, reason });
   spare(context, name, "soft");
 }
 
@@ -134,14 +134,14 @@ export function watchPromotion(context: StepContext, name: string): void {
   if (down && (phase.back !== undefined || phase.triggers.is !== "running")) giveUp(context);
 }
 
-/** The upstream that traffic was about to leave went down: the move is now a failover. */
-function loseBack(context: StepContext, phase: Promoting): void {
+/** The upstream that traffic was about to leave went down, or as `why` says: the move is now a failover. */
+export function loseBack(context: StepContext, phase: Promoting, why?: string): void {
   const { name } = phase.back!.upstream;
   const isOpen = context.state.admission.is === "open";
   context.enter({ ...phase, back: undefined });
   if (phase.triggers.is === "due") beginTriggersOf(context);
   if (!isOpen) return;
-  leaveService(context, `${name} is down: ${context.health(name).last?.reason ?? "no answer"}`);
+  leaveService(context, why ?? `${name} is down: ${context.lastReason(name)}`);
   // The triggers run beside the traffic, and no other upstream can take it.
   finishPromotion(context);
 }
@@ -153,13 +153,13 @@ function beginTriggersOf(context: StepContext): void {
   context.requestAction({ do: "runTriggers", promotion: phase.promotion });
 }
 
-/** Ends a promotion whose candidate is down. */
-function giveUp(context: StepContext): void {
+/** Ends a promotion whose candidate is down, or cannot be used as `why` says. */
+export function giveUp(context: StepContext, why?: string): void {
   const { phase } = context;
   if (phase.name !== "promoting") return;
   const { epoch, to } = phase.promotion;
   if (phase.triggers.is === "running") context.requestAction({ do: "cancelTriggers", epoch });
-  abandon(context, `${to} went down: ${context.health(to).last?.reason ?? "no answer"}`);
+  abandon(context, why ?? `${to} went down: ${context.lastReason(to)}`);
 }
 
 /** The promotion failed: returns to the upstream that served before, or begins a new selection. */

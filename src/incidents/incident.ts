@@ -12,7 +12,7 @@ import {
   isoOf,
   type Moment,
 } from "./record.ts";
-import { Recording, type Rules } from "./recording.ts";
+import { type CheckPace, Recording } from "./recording.ts";
 import type { InputRange } from "./input_log.ts";
 
 /** Called with an incident when it begins, when it ends, and when a record that was complete has changed. */
@@ -41,7 +41,7 @@ interface Ports {
   readonly counters: () => IncidentCounters;
   readonly onChange: OnChange;
   readonly range: InputRange | undefined;
-  readonly rules: Rules | undefined;
+  readonly pace: CheckPace | undefined;
 }
 
 /** An incident while it changes. All `time` arguments are milliseconds since 1970. */
@@ -63,15 +63,14 @@ export class Incident {
   #isSettled = false;
 
   constructor({ began, from, configHash, ...facts }: IncidentFacts, ports: Ports) {
-    const { clock, counters, onChange, range, rules } = ports;
+    const { clock, counters, onChange, range, pace } = ports;
     this.#clock = clock;
     this.#counters = counters;
     this.#onChange = onChange;
     this.#before = copyOf(counters());
     this.#began = began;
     this.#beganAt = clock.now();
-    this.recording = range && rules &&
-      new Recording(range, rules, clock.wall() - clock.now());
+    this.recording = range && pace && new Recording(range, pace, clock.wall() - clock.now());
     this.#draft = {
       ...facts,
       ...{ outcome: null, epoch: null, promotions: [], from: from ?? null, to: null, by: null },

@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import type { Taken } from "../failover/controller.ts";
 import { initialState } from "../failover/state.ts";
+import { POLICY } from "../failover/testing/policy.ts";
 import { Incident } from "./incident.ts";
 import type { IncidentCounters } from "./record.ts";
 
@@ -13,6 +14,7 @@ const STATE = initialState([UPSTREAM], 0);
 const OPENED: Taken = {
   input: { type: "ticked" },
   before: STATE,
+  policy: POLICY,
   step: { state: STATE, effects: [{ do: "open", upstream: UPSTREAM, epoch: 2 }] },
 };
 
@@ -28,7 +30,7 @@ function fixture(counters: () => IncidentCounters = () => ({})) {
     counters,
     onChange: (_, what) => changes.push(what),
     range: undefined,
-    rules: undefined,
+    pace: undefined,
   });
   return { clock, incident, changes };
 }

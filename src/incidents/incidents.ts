@@ -13,7 +13,7 @@ import {
   stampOf,
 } from "./record.ts";
 import { Recorder } from "./recorder.ts";
-import type { Recorded, Rules } from "./recording.ts";
+import type { CheckPace, Recorded } from "./recording.ts";
 import type { Change } from "./timeline.ts";
 
 /** One service, and what is written into its records. */
@@ -48,7 +48,9 @@ export interface IncidentsPorts {
 /** Receives the steps of the machine of one service. Never throws. */
 export interface StepObserver {
   /** A machine begins, the first one of the service or that of a restarted service. */
-  begin(rules: Rules): void;
+  begin(pace: CheckPace): void;
+  /** The same machine goes on, and gets check results at another pace. */
+  setPace(pace: CheckPace): void;
   step(taken: Taken): void;
 }
 
@@ -110,7 +112,8 @@ export class Incidents {
   observer(service: string): StepObserver {
     const recorder = this.#recorders.get(service);
     return {
-      begin: (rules) => recorder?.begin(rules),
+      begin: (pace) => recorder?.begin(pace),
+      setPace: (pace) => recorder?.setPace(pace),
       step: (taken) => {
         try {
           recorder?.step(taken);

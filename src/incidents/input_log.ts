@@ -3,7 +3,7 @@
  * such as a repeated doubt about an upstream, is left out.
  */
 import type { Taken } from "../failover/controller.ts";
-import type { State } from "../failover/state.ts";
+import type { Policy, State } from "../failover/state.ts";
 import type { Effect, Input } from "../failover/steps.ts";
 
 /** An input and when it was applied, in the machine's time, which never goes back. */
@@ -23,12 +23,15 @@ export interface Decided {
 /** Consecutive inputs of a machine: `step`, applied to `start` and the entries in order, gives `decided`. */
 export interface InputRange {
   readonly start: State;
+  /** The policy that was in force at the start. */
+  readonly policy: Policy;
   readonly entries: readonly Entry[];
   readonly decided: readonly Decided[];
 }
 
 interface Segment {
   readonly start: State;
+  readonly policy: Policy;
   readonly entries: Entry[];
   readonly decided: Decided[];
 }
@@ -51,7 +54,7 @@ export class InputLog {
     if (entry === undefined) return;
     let last = this.#segments.at(-1);
     if (last === undefined || last.entries.length >= SEGMENT_ENTRIES) {
-      last = { start: taken.before, entries: [], decided: [] };
+      last = { start: taken.before, policy: taken.policy, entries: [], decided: [] };
       this.#segments.push(last);
       if (this.#segments.length > SEGMENTS_MAX) this.#segments.shift();
     }
@@ -66,6 +69,7 @@ export class InputLog {
     if (segments.length === 0) return undefined;
     return {
       start: segments[0]!.start,
+      policy: segments[0]!.policy,
       entries: segments.flatMap(({ entries }) => entries),
       decided: segments.flatMap(({ decided }) => decided),
     };
@@ -73,13 +77,15 @@ export class InputLog {
 }
 
 /** The entry of a step; undefined if a replay is the same without it. */
-export function entryOf({ input, before, step: { state, effects } }: Taken): Entry | undefined {
+export function entryOf(
+  { input, before, step: { state, effects } }: Omit<Taken, "policy">,
+): Entry | undefined {
   const isIdle = input.type === "doubted" && effects.length === 0 && state.health === before.health;
   return isIdle ? undefined : { at: state.now, input };
 }
 
 /** What a step decided: all its effects but those that only ask for the next check. */
-export function decisionsOf({ step: { state, effects } }: Taken): readonly Decided[] {
+export function decisionsOf({ step: { state, effects } }: Pick<Taken, "step">): readonly Decided[] {
   return effects.filter((effect) => effect.do !== "probe" && effect.do !== "pace").map((
     effect,
   ) => ({

@@ -13,7 +13,12 @@ const UPSTREAMS = upstreamsOf("a");
 function runner(log: InputLog) {
   let state = initialState(UPSTREAMS, 0);
   return (input: Input, now: number) => {
-    const taken: Taken = { input, before: state, step: step(state, input, now, POLICY) };
+    const taken: Taken = {
+      input,
+      before: state,
+      policy: POLICY,
+      step: step(state, input, now, POLICY),
+    };
     state = taken.step.state;
     log.add(taken);
   };

@@ -10,7 +10,7 @@ import type { Taken } from "../failover/controller.ts";
 import { evidenceOf } from "./evidence.ts";
 import { Incident, type OnChange } from "./incident.ts";
 import type { EvidenceItem, IncidentCounters, IncidentKind, IncidentOutcome } from "./record.ts";
-import type { Rules } from "./recording.ts";
+import type { CheckPace } from "./recording.ts";
 import { InputLog } from "./input_log.ts";
 import { Timeline } from "./timeline.ts";
 
@@ -70,7 +70,7 @@ export class Recorder {
   readonly #doubtedAt = new Map<string, number>();
   /** Who ordered the next promotion. */
   #by: string | undefined;
-  #rules: Rules | undefined;
+  #pace: CheckPace | undefined;
   #cancelLook = () => {};
   #isStopped = false;
 
@@ -81,10 +81,15 @@ export class Recorder {
   }
 
   /** A machine begins, the first one of the service or that of a restarted service. */
-  begin(rules: Rules): void {
+  begin(pace: CheckPace): void {
     // The inputs of another machine are no continuation.
     for (const incident of [...this.#past, this.#current]) incident?.recording?.end();
-    this.#rules = rules;
+    this.#pace = pace;
+  }
+
+  /** The same machine goes on, and gets check results at another pace. */
+  setPace(pace: CheckPace): void {
+    this.#pace = pace;
   }
 
   /** Takes one step of the machine. */
@@ -238,7 +243,7 @@ export class Recorder {
       counters,
       onChange,
       range,
-      rules: this.#rules,
+      pace: this.#pace,
     });
     if (this.#heldAt !== undefined) incident.reach("held", this.#heldAt);
     this.#current = incident;

@@ -1,6 +1,5 @@
 /** The recorded inputs of one incident: what `replay` feeds to the machine again. */
 import type { Taken } from "../failover/controller.ts";
-import type { Policy } from "../failover/state.ts";
 import { type Decided, decisionsOf, type Entry, entryOf, type InputRange } from "./input_log.ts";
 
 /** Most entries of one incident; what comes after them is not recorded. */
@@ -12,14 +11,9 @@ export interface CheckPace {
   readonly doubtMs: number;
 }
 
-/** The policy of a machine, and how often it gets check results. */
-export interface Rules {
-  readonly policy: Policy;
-  readonly pace: CheckPace;
-}
-
 /** What a recording holds. */
-export interface Recorded extends InputRange, Rules {
+export interface Recorded extends InputRange {
+  readonly pace: CheckPace;
   /** What must be added to the machine's times to get milliseconds since 1970. */
   readonly wallOffset: number;
   /** True if the incident went on after the last entry. */
@@ -29,7 +23,7 @@ export interface Recorded extends InputRange, Rules {
 /** The recording of one incident, from some time before its beginning until `end`. */
 export class Recording {
   readonly wallOffset: number;
-  readonly #rules: Rules;
+  readonly #pace: CheckPace;
   readonly #range: InputRange;
   readonly #entries: Entry[];
   readonly #decided: Decided[];
@@ -37,8 +31,8 @@ export class Recording {
   #isCutOff = false;
 
   /** `range`: what happened until now; `wallOffset` as in `Recorded`. */
-  constructor(range: InputRange, rules: Rules, wallOffset: number) {
-    this.#rules = rules;
+  constructor(range: InputRange, pace: CheckPace, wallOffset: number) {
+    this.#pace = pace;
     this.wallOffset = wallOffset;
     this.#range = range;
     this.#entries = [...range.entries];
@@ -74,7 +68,8 @@ export class Recording {
       start: this.#range.start,
       entries: this.#entries,
       decided: this.#decided,
-      ...this.#rules,
+      policy: this.#range.policy,
+      pace: this.#pace,
       wallOffset: this.wallOffset,
       isCutOff: this.#isCutOff,
     };

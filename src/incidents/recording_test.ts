@@ -9,15 +9,21 @@ import { replay } from "./replay.ts";
 import { upstreamsOf } from "../failover/testing/results.ts";
 
 const UPSTREAMS = upstreamsOf("a");
-const RULES = { policy: POLICY, pace: { steadyMs: 2_000, doubtMs: 500 } };
+const PACE = { steadyMs: 2_000, doubtMs: 500 };
 const TICK: Input = { type: "ticked" };
 
 /** A machine whose steps are recorded from its beginning. */
 function fixture() {
   let state = initialState(UPSTREAMS, 0);
-  const recording = new Recording({ start: state, entries: [], decided: [] }, RULES, 1_000_000);
+  const range = { start: state, policy: POLICY, entries: [], decided: [] };
+  const recording = new Recording(range, PACE, 1_000_000);
   const take = (input: Input, now: number) => {
-    const taken: Taken = { input, before: state, step: step(state, input, now, POLICY) };
+    const taken: Taken = {
+      input,
+      before: state,
+      policy: POLICY,
+      step: step(state, input, now, POLICY),
+    };
     state = taken.step.state;
     recording.add(taken);
   };
@@ -31,7 +37,7 @@ Deno.test("a recording holds what a replay needs", () => {
   const { recorded } = recording;
   assertEquals(recorded.entries, [{ at: 10, input: { type: "begun" } }, { at: 20, input: TICK }]);
   assertEquals([recorded.pace, recorded.wallOffset, recorded.isCutOff], [
-    RULES.pace,
+    PACE,
     1_000_000,
     false,
   ]);

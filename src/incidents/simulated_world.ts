@@ -30,6 +30,10 @@ interface UpstreamChecks {
   timer: number;
 }
 
+function newChecks(begun: number, pace: UpstreamChecks["pace"] = "steady"): UpstreamChecks {
+  return { pace, begun, isUnderWay: false, isWanted: false, timer: 0 };
+}
+
 /**
  * The world of one machine. It takes what the record says about upstreams and triggers from `facts`, and
  * drives `machine` until the end.
@@ -57,15 +61,7 @@ export class SimulatedWorld {
     this.#facts = facts;
     this.#machine = machine;
     for (const { name } of machine.state.upstreams) {
-      const pace = paces.get(name) ?? "steady";
-      const checks = {
-        pace,
-        begun: machine.state.now,
-        isUnderWay: false,
-        isWanted: false,
-        timer: 0,
-      };
-      this.#checks.set(name, checks);
+      this.#checks.set(name, newChecks(machine.state.now, paces.get(name)));
     }
   }
 
@@ -88,9 +84,9 @@ export class SimulatedWorld {
   /** Checks and triggers that are under way end as recorded; doubts and orders arrive as recorded. */
   #takeOver(past: readonly Entry[], future: readonly Entry[]): void {
     for (const { at, input } of past) {
-      if (input.type === "probed") {
-        this.#checks.get(input.upstream)!.begun = at - input.result.tookMs;
-      }
+      if (input.type !== "probed") continue;
+      const checks = this.#checks.get(input.upstream);
+      if (checks !== undefined) checks.begun = at - input.result.tookMs;
     }
     const underWay = new Set<string>();
     for (const { at, input } of future) {
@@ -99,8 +95,9 @@ export class SimulatedWorld {
           const { upstream, result } = input;
           const begun = at - result.tookMs;
           if (begun >= this.#now || underWay.has(upstream)) break;
+          const checks = this.#checks.get(upstream);
+          if (checks === undefined) break; // it is listed later
           underWay.add(upstream);
-          const checks = this.#checks.get(upstream)!;
           Object.assign(checks, { begun, isUnderWay: true });
           const { overtaken: _, ...own } = result;
           this.#at(at, () => this.#answered(upstream, own));
@@ -109,6 +106,9 @@ export class SimulatedWorld {
         case "ordered":
         case "begun":
           this.#at(at, () => this.#input(input));
+          break;
+        case "configured":
+          this.#at(at, () => this.#configured(input));
           break;
         case "doubted":
           this.#at(at, () => this.#doubted(input));
@@ -157,12 +157,23 @@ export class SimulatedWorld {
     for (const effect of this.#machine.take(input, this.#now)) this.#perform(effect);
   }
 
+  /** Upstreams that are new are checked at once, as the checker does. */
+  #configured(input: Extract<Input, { type: "configured" }>): void {
+    const names = input.upstreams.map(({ name }) => name);
+    for (const name of this.#checks.keys()) if (!names.includes(name)) this.#checks.delete(name);
+    const added = names.filter((name) => !this.#checks.has(name));
+    for (const name of added) this.#checks.set(name, newChecks(this.#now));
+    this.#input(input);
+    for (const name of added) this.#wanted(name);
+  }
+
   #perform(effect: Effect): void {
     switch (effect.do) {
       case "probe":
         return this.#wanted(effect.upstream);
       case "pace": {
-        const checks = this.#checks.get(effect.upstream)!;
+        const checks = this.#checks.get(effect.upstream);
+        if (checks === undefined) return;
         checks.pace = effect.pace;
         if (!checks.isUnderWay) this.#plan(effect.upstream, checks);
         return;
@@ -180,7 +191,8 @@ export class SimulatedWorld {
   // ---- Checks, as `health/checker.ts` makes them
 
   #wanted(upstream: string): void {
-    const checks = this.#checks.get(upstream)!;
+    const checks = this.#checks.get(upstream);
+    if (checks === undefined) return;
     if (checks.isUnderWay) checks.isWanted = true;
     else this.#begin(upstream, checks);
   }
@@ -196,7 +208,8 @@ export class SimulatedWorld {
   }
 
   #answered(upstream: string, own: Extract<Input, { type: "probed" }>["result"]): void {
-    const checks = this.#checks.get(upstream)!;
+    const checks = this.#checks.get(upstream);
+    if (checks === undefined) return;
     const { begun, isWanted } = checks;
     checks.isUnderWay = false;
     checks.isWanted = false;
@@ -213,7 +226,8 @@ export class SimulatedWorld {
     const pauseMs = Math.max(1, checks.pace === "doubt" ? Math.min(doubtMs, steadyMs) : steadyMs);
     const timer = ++checks.timer;
     this.#at(Math.max(this.#now, checks.begun + pauseMs), () => {
-      if (checks.timer === timer && !checks.isUnderWay) this.#begin(upstream, checks);
+      const isCurrent = this.#checks.get(upstream) === checks && checks.timer === timer;
+      if (isCurrent && !checks.isUnderWay) this.#begin(upstream, checks);
     });
   }
 

@@ -4,14 +4,14 @@
  * an upstream answers as it did at the nearest time, and triggers take as long and end as they did. After the last
  * input the record is extrapolated for a while. Pure.
  */
-import { step } from "../failover/machine.ts";
+import { policyAfter, step } from "../failover/machine.ts";
+import { rebase } from "../failover/rebase.ts";
 import { letsClientsThrough, type Policy, type State, wakeAt } from "../failover/state.ts";
 import type { Effect, Input } from "../failover/steps.ts";
 import { factsOf } from "./facts.ts";
 import { SimulatedWorld } from "./simulated_world.ts";
-import { rebase } from "./rebase.ts";
 import type { Recorded } from "./recording.ts";
-import { type Decided, decisionsOf } from "./input_log.ts";
+import { type Decided, decisionsOf, type Entry } from "./input_log.ts";
 
 /** The result of a replay with other options. Times are the machine's, in milliseconds. */
 export interface WhatIf {
@@ -29,7 +29,7 @@ export class Machine {
   readonly decided: Decided[] = [];
   /** When each stage began, oldest first. */
   readonly #stages: { readonly at: number; readonly stage: number }[];
-  readonly #policy: Policy;
+  #policy: Policy;
   state: State;
 
   constructor(start: State, policy: Policy) {
@@ -43,7 +43,8 @@ export class Machine {
     const before = this.state;
     const next = step(before, input, now, this.#policy);
     this.state = next.state;
-    this.decided.push(...decisionsOf({ input, before, step: next }));
+    this.#policy = policyAfter(input, this.#policy);
+    this.decided.push(...decisionsOf({ step: next }));
     if (next.state.stage !== before.stage) {
       this.#stages.push({ at: next.state.now, stage: next.state.stage });
     }
@@ -57,11 +58,12 @@ export class Machine {
 }
 
 /** The decisions with another policy. */
-export function whatIf(recorded: Recorded, policy: Policy): WhatIf {
+export function whatIf(original: Recorded, policy: Policy): WhatIf {
+  const recorded = { ...original, entries: original.entries.map(changed(original.policy, policy)) };
   const { entries, start } = recorded;
   const knownUntil = entries.at(-1)?.at ?? start.now;
   const machine = new Machine(rebase(start, recorded.policy, policy), policy);
-  const divergence = follow(recorded, machine);
+  const divergence = follow(original, recorded.entries, machine);
   if (divergence !== undefined) {
     const world = new SimulatedWorld(recorded, factsOf(recorded), machine, divergence.paces);
     world.run(divergence);
@@ -71,6 +73,18 @@ export function whatIf(recorded: Recorded, policy: Policy): WhatIf {
     knownUntil,
     divergedAt: divergence?.at,
     isServed: letsClientsThrough(machine.state),
+  };
+}
+
+/** Puts the other options into those that the operator put into force during the recording, too. */
+function changed(from: Policy, to: Policy): (entry: Entry) => Entry {
+  const isOther = ([key, value]: readonly [string, unknown]) =>
+    JSON.stringify(value) !== JSON.stringify(from[key as keyof Policy]);
+  const others = Object.fromEntries(Object.entries(to).filter(isOther));
+  return (entry) => {
+    if (entry.input.type !== "configured") return entry;
+    const policy = { ...entry.input.policy, ...others };
+    return { ...entry, input: { ...entry.input, policy } };
   };
 }
 
@@ -87,9 +101,14 @@ export interface Divergence {
 }
 
 /** Gives the machine the recorded inputs, until its effects differ from those of that time. */
-function follow({ start, entries, policy }: Recorded, machine: Machine): Divergence | undefined {
+function follow(
+  { start, entries, policy }: Recorded,
+  own: readonly Entry[],
+  machine: Machine,
+): Divergence | undefined {
   const paces = new Map<string, "steady" | "doubt">();
   let was = start;
+  let inForce = policy;
   for (const [index, { at, input }] of entries.entries()) {
     const wake = wakeAt(machine.state);
     // A timer that both have may be late: then it was late.
@@ -97,9 +116,10 @@ function follow({ start, entries, policy }: Recorded, machine: Machine): Diverge
       const effects = machine.take({ type: "ticked" }, wake);
       return { at: wake, index, effects, paces };
     }
-    const then = step(was, input, at, policy);
+    const then = step(was, input, at, inForce);
     was = then.state;
-    const effects = machine.take(input, at);
+    inForce = policyAfter(input, inForce);
+    const effects = machine.take(own[index]!.input, at);
     const parts = !isSame(then.effects, effects);
     for (const effect of effects) if (effect.do === "pace") paces.set(effect.upstream, effect.pace);
     if (parts) return { at, index: index + 1, effects, paces };

@@ -28,7 +28,7 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
       news.arrived = Promise.withResolvers();
     },
     programs,
-    observer: { begin() {}, step() {} },
+    observer: { begin() {}, setPace() {}, step() {} },
     memory: new ProcessMemory(),
     triggerWarnings: [],
     threads,

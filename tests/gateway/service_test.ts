@@ -42,7 +42,7 @@ class Front implements AsyncDisposable {
       coarseClock: realClock,
       publish: (event) => front.#readUntil(event),
       programs: front.#programs,
-      observer: { begin() {}, step() {} },
+      observer: { begin() {}, setPace() {}, step() {} },
       memory: new ProcessMemory(),
       triggerWarnings: [],
       threads,

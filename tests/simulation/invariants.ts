@@ -37,6 +37,7 @@ export class Invariants {
   constructor(readonly settings: Settings) {}
 
   check = (simulation: Simulation): void => {
+    this.#reloads(simulation);
     this.#restarts(simulation);
     this.#epochs(simulation);
     this.#admission(simulation);
@@ -49,6 +50,38 @@ export class Invariants {
     this.#orders(simulation);
     this.#bound(simulation);
   };
+
+  /** An upstream that stays is never forgotten, and nothing is known of one that is gone. */
+  #reloads({ before, state, input, policy, policyBefore }: Simulation): void {
+    if (input.type !== "configured") return;
+    assertEquals(state.upstreams, input.upstreams);
+    assertEquals([...state.health.keys()], input.upstreams.map(({ name }) => name));
+    const { phase } = state;
+    const used = phase.name === "serving"
+      ? [phase.active]
+      : phase.name === "promoting"
+      ? [phase.candidate, ...phase.back === undefined ? [] : [phase.back.upstream]]
+      : [];
+    for (const upstream of used) assert(state.upstreams.includes(upstream), "an old upstream");
+    assert(state.pinned === undefined || state.health.has(state.pinned));
+    for (const { name } of input.upstreams) {
+      assertEquals(state.drained.get(name), before.drained.get(name), `${name} was forgotten`);
+      const [was, is] = [before.health.get(name), state.health.get(name)!];
+      if (was === undefined) assertEquals(is.last, undefined, `${name} is known at once`);
+      else {
+        assertEquals(is.last, was.last, `${name} was forgotten`);
+        // One that was chosen in this step is up.
+        if (state.epoch > before.epoch && used.some((each) => each.name === name)) continue;
+        const wasUp = isUp(was, policyBefore);
+        assertEquals([isUp(is, policy), isDown(is, policy)], [wasUp, isDown(was, policyBefore)]);
+      }
+    }
+    const active = activeOf(before);
+    if (active === undefined || !state.health.has(active.upstream.name)) return;
+    const isMoving = phase.name === "promoting" || before.phase.name === "promoting";
+    const isLeft = state.epoch > before.epoch || isMoving;
+    assert(isLeft || activeOf(state)?.epoch === active.epoch, "an active upstream was left");
+  }
 
   /** No run of triggers has an epoch of an earlier run of the process, and no upstream that served is forgotten. */
   #restarts(simulation: Simulation): void {
@@ -82,8 +115,8 @@ export class Invariants {
     const isPassedOver = "passedOver" in before.phase && before.phase.passedOver.has(kept);
     // A failback follows a service that continued, in the same step.
     if (move !== "failover" || isPassedOver || state.drained.has(kept)) return;
-    if (candidate.name === kept) return;
-    const isLost = isDown(state.health.get(kept)!, this.settings.policy);
+    if (candidate.name === kept || !state.health.has(kept)) return;
+    const isLost = isDown(state.health.get(kept)!, simulation.policy);
     assert(isLost, `${candidate.name} was promoted though ${kept} served before and is not down`);
   }
 
@@ -185,13 +218,13 @@ export class Invariants {
   }
 
   #promotions(simulation: Simulation): void {
+    let active = activeOf(simulation.before)?.upstream.name;
     for (; this.#seenEvents < simulation.events.length; this.#seenEvents++) {
       const { at, event } = simulation.events[this.#seenEvents]!;
+      // A better rank may be due in the same step, if the list changed during the promotion.
+      if (event.type === "promotion.finished") active = event.to;
       if (event.type !== "promotion.started") continue;
-      assert(
-        activeOf(simulation.before)?.upstream.name !== event.to,
-        "the active one was promoted",
-      );
+      assert(active !== event.to, "the active one was promoted");
       assert(!simulation.state.drained.has(event.to), "a drained upstream was promoted");
       if (event.move === "failback") {
         this.#failback(simulation, at, event);
@@ -207,13 +240,15 @@ export class Invariants {
 
   /** No upstream is promoted before a better rank has answered, unless that one was down. */
   #reason(simulation: Simulation, { to }: Started): void {
-    const { before, input } = simulation;
+    const { before, input, state } = simulation;
     const { phase, remembered } = before;
     const kept = rememberedName(remembered);
     if (kept === to) {
-      return assert(remembered?.unfinished !== undefined, `${to} was promoted twice`);
+      const isDue = remembered?.unfinished !== undefined || remembered?.isGivenUp === true;
+      return assert(isDue, `${to} was promoted twice`);
     }
-    const isDownBefore = (name: string) => isDown(before.health.get(name)!, this.settings.policy);
+    const isDownBefore = (name: string) =>
+      isDown(before.health.get(name)!, simulation.policyBefore);
     const answers = new Map<string, ProbeResult>(phase.name === "selecting" ? phase.answers : []);
     if (
       input.type === "probed" &&
@@ -225,7 +260,7 @@ export class Invariants {
       ? phase.suspects
       : new Set(before.upstreams.map((u) => u.name).filter(isDownBefore));
     const passedOver = "passedOver" in phase ? phase.passedOver : new Set<string>();
-    for (const { name } of before.upstreams) {
+    for (const { name } of state.upstreams) {
       if (name === to) break;
       if (suspects.has(name) || passedOver.has(name) || before.drained.has(name)) continue;
       const answer = answers.get(name);
@@ -239,7 +274,7 @@ export class Invariants {
   }
 
   #failback(simulation: Simulation, at: number, event: Started): void {
-    const { policy } = this.settings;
+    const { policy } = simulation;
     const health = simulation.state.health.get(event.to)!;
     assert(isSound(health, policy), "a failback to an upstream that failed");
     assert(health.noVerdict === undefined, "a failback to an upstream that cannot be checked");
@@ -284,8 +319,7 @@ export class Invariants {
   }
 
   /** A failback or switchover that fails returns the traffic in the same step. */
-  #movesThatFail({ before, state, admission }: Simulation): void {
-    const { policy } = this.settings;
+  #movesThatFail({ before, state, admission, policy }: Simulation): void {
     const backOf = (phase: Phase) => phase.name === "promoting" ? phase.back : undefined;
     const back = backOf(state.phase);
     if (back !== undefined && state.phase.name === "promoting") {
@@ -300,17 +334,18 @@ export class Invariants {
     }
     const former = backOf(before.phase);
     if (former === undefined || state.phase.name === "promoting") return;
-    const isStillUp = !isDown(state.health.get(former.upstream.name)!, policy);
+    const formerHealth = state.health.get(former.upstream.name);
+    const isStillUp = formerHealth !== undefined && !isDown(formerHealth, policy);
     if (isStillUp) {
       assert(state.phase.name === "serving", "a failback that failed interrupted the service");
     }
   }
 
   /** Sessions are cut for a reason only, and a drain is cancelled when the upstream is up or active again. */
-  #drains({ state, input, drains, events }: Simulation): void {
-    const { policy } = this.settings;
+  #drains({ state, input, drains, events, policy }: Simulation): void {
     for (const [upstream, order] of drains) {
-      const isUpNow = isUp(state.health.get(upstream)!, policy);
+      const health = state.health.get(upstream);
+      const isUpNow = health !== undefined && isUp(health, policy);
       const isSoft = order.sparedIfMovedMs !== undefined;
       assert(!(isSoft && isUpNow), `${upstream} is up, and its sessions still end for its silence`);
       const isActive = state.phase.name === "serving" && state.phase.active.name === upstream;
@@ -331,7 +366,7 @@ export class Invariants {
       const evidence = input.type === "probed"
         ? input.result.evidence
         : isResumed
-        ? state.health.get(upstream)!.last?.evidence
+        ? health?.last?.evidence
         : "nothing";
       const isDue = isSoft
         ? evidence === "silent"
@@ -351,8 +386,8 @@ export class Invariants {
 
   /** A healthy upstream serves within a bounded time. */
   #bound(simulation: Simulation): void {
-    const { policy, checkIntervalMs, checkTimeoutMs, slowCheckMs, triggerMaxMs, jumps } =
-      this.settings;
+    const { checkIntervalMs, checkTimeoutMs, slowCheckMs, triggerMaxMs, jumps } = this.settings;
+    const { policy, state } = simulation;
     // A trigger that fails may be repeated without end.
     if (this.settings.triggerTrouble > 0) return;
     // While probes give no verdict no failure can be noticed; the time counts from the end of the shortage.
@@ -374,11 +409,13 @@ export class Invariants {
     const roundMs = 3 * answerMs + checkIntervalMs;
     const triggersMs = Math.min(triggerMaxMs, DOOMED_TRIGGERS_MS) + triggerMaxMs;
     const boundMs = 2 * (noticeMs + roundMs) + triggersMs + (jumps ? 2 * JUMP_MAX_MS : 0);
+    const conditions = state.upstreams.map(({ name }) => simulation.conditions.get(name)!);
     const lastChange = Math.max(
       simulation.shortage.since,
-      ...[...simulation.conditions.values()].map((c) => c.since),
+      simulation.reloadedAt,
+      ...conditions.map((c) => c.since),
     );
-    const isAnyWell = [...simulation.conditions.values()].some((c) => c.condition === "well");
+    const isAnyWell = conditions.some((c) => c.condition === "well");
     const waitedMs = simulation.now - Math.max(this.#badSince, lastChange);
     assert(
       simulation.shortage.isShort || !isAnyWell || waitedMs <= boundMs,

@@ -22,15 +22,15 @@ function recordedOf(seed: number): Recorded | undefined {
   const simulation = new Simulation(settings);
   const log = new InputLog();
   const beginsAt = dice.fraction() * settings.lengthMs * 0.9;
-  const rules = { policy: settings.policy, pace: { steadyMs: 2_000, doubtMs: 500 } };
+  const pace = { steadyMs: 2_000, doubtMs: 500 };
   let recording: Recording | undefined;
-  simulation.run(({ input, before, state, effects, now }) => {
-    const taken = { input, before, step: { state, effects } };
+  simulation.run(({ input, before, state, effects, now, policyBefore: policy }) => {
+    const taken = { input, before, policy, step: { state, effects } };
     log.add(taken);
     recording?.add(taken);
     if (recording !== undefined || now < beginsAt) return;
     const range = log.since(before.now - dice.fraction() * 60_000);
-    if (range !== undefined) recording = new Recording(range, rules, 0);
+    if (range !== undefined) recording = new Recording(range, pace, 0);
   });
   const recorded = recording?.recorded;
   return recorded && decode(JSON.parse(JSON.stringify(encode(recorded))));

@@ -48,5 +48,6 @@ export function settingsFor(seed: number): Settings {
     jumps: pick(false, false, true),
     meanOrderMs: pick(0, 0, 10_000, 60_000),
     meanRestartMs: pick(0, 0, 0, 5_000, 60_000),
+    meanReloadMs: pick(0, 0, 5_000, 60_000),
   };
 }

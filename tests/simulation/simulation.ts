@@ -6,8 +6,9 @@
  */
 import { Dice } from "../../src/base/testing/dice.ts";
 import type { Event } from "../../src/events/events.ts";
+import { whyNotReconfigured } from "../../src/failover/configure.ts";
 import { handedOver } from "../../src/failover/handing_over.ts";
-import { step } from "../../src/failover/machine.ts";
+import { policyAfter, step } from "../../src/failover/machine.ts";
 import { type Memory, memoryOf } from "../../src/failover/memory.ts";
 import type { OperatorOrder, OrderOutcome } from "../../src/failover/orders.ts";
 import type {
@@ -18,6 +19,8 @@ import type {
 } from "../../src/failover/ports.ts";
 import { initialState, type Policy, type State, wakeAt } from "../../src/failover/state.ts";
 import type { Effect, Input } from "../../src/failover/steps.ts";
+import type { Upstream } from "../../src/failover/upstream.ts";
+import { settingsFor } from "./settings.ts";
 
 export type Condition = "well" | "refusing" | "denying" | "silent";
 
@@ -43,6 +46,8 @@ export interface Settings {
   readonly meanOrderMs: number;
   /** Mean time between two ends of the process by kill -9, in milliseconds; 0 without them. */
   readonly meanRestartMs: number;
+  /** Mean time between two changes of the list of upstreams and the policy, in milliseconds; 0 without them. */
+  readonly meanReloadMs: number;
 }
 
 /** An order and the outcomes that its caller got. */
@@ -68,6 +73,8 @@ interface Probing {
 
 /** The epoch on disk is so much larger, since the last step may not have been saved when power is lost. */
 const EPOCHS_AHEAD = 10;
+/** Upstreams that are not listed at the start, where the list changes. */
+const SPARE_UPSTREAMS = 1;
 /** The most steps at one moment: a schedule whose time does not advance fails instead of hanging. */
 const STEPS_MAX = 10_000;
 /** The resolution of the timer of the machine, in milliseconds. */
@@ -107,9 +114,16 @@ export class Simulation {
   life = 1;
   /** The state with which the present run began. */
   restarted: State;
+  /** The policy that is in force, and the one before the last input. */
+  policy: Policy;
+  policyBefore: Policy;
+  /** When the list of upstreams or the policy changed last. */
+  reloadedAt = 0;
   readonly #random: () => number;
   readonly #settings: Settings;
   readonly #probing = new Map<string, Probing>();
+  /** The upstreams that may be listed. */
+  readonly #pool: readonly Upstream[];
   readonly #timerQueue: Timer[] = [];
   /** The run of triggers that is under way. */
   #run: { readonly epoch: number } | undefined;
@@ -123,21 +137,23 @@ export class Simulation {
     this.#settings = settings;
     const dice = new Dice(settings.seed);
     this.#random = () => dice.fraction();
-    const upstreams = Array.from({ length: settings.upstreams }, (_, rank) => ({
+    this.policy = this.policyBefore = settings.policy;
+    const spare = settings.meanReloadMs > 0 ? SPARE_UPSTREAMS : 0;
+    const pool = Array.from({ length: settings.upstreams + spare }, (_, rank) => ({
       name: `u${rank}`,
       rank,
       address: { kind: "tcp" as const, host: `u${rank}`, port: 1 },
     }));
+    const upstreams = pool.slice(0, settings.upstreams);
     this.state = this.before = initialState(upstreams, 0);
     this.restarted = this.state;
     // As the state folder does when it is opened.
     this.saved = { ...memoryOf(this.state), epoch: EPOCHS_AHEAD };
     this.conditions = new Map(
-      upstreams.map((u) => [u.name, { condition: this.#draw(), since: 0 }]),
+      pool.map((u) => [u.name, { condition: this.#draw(), since: 0 }]),
     );
-    for (const { name } of upstreams) {
-      this.#probing.set(name, { underWay: false, again: false, pace: "steady", timer: 0 });
-    }
+    this.#pool = pool;
+    for (const { name } of upstreams) this.#probing.set(name, newProbing());
   }
 
   run(check: (simulation: Simulation) => void): void {
@@ -148,6 +164,7 @@ export class Simulation {
     this.#planOrder();
     this.#planOrders();
     this.#planRestart();
+    this.#planReload();
     this.#input({ type: "begun" });
     let stepsNow = 0;
     while (this.now < this.#settings.lengthMs) {
@@ -223,12 +240,53 @@ export class Simulation {
       }
       this.state = initialState(this.state.upstreams, this.now + this.#skew, memory);
       this.restarted = this.state;
+      this.#forgetUnlisted();
       this.#save(this.state);
       this.#input({ type: "begun" });
       // The checker of the new process begins by itself.
       for (const { name } of this.state.upstreams) this.#probe(name);
       this.#planRestart();
     });
+  }
+
+  /** The operator changes the list, or options, at random times. */
+  #planReload(): void {
+    const { meanReloadMs } = this.#settings;
+    if (meanReloadMs === 0) return;
+    this.#at(-Math.log(1 - this.#random()) * meanReloadMs, () => {
+      this.#reload();
+      this.#planReload();
+    });
+  }
+
+  #reload(): void {
+    const listed = this.#pool.map((upstream) => ({ upstream, place: this.#random() }))
+      .filter(() => this.#random() < 0.7).toSorted((a, b) => a.place - b.place)
+      .map(({ upstream }, rank) => ({ ...upstream, rank }));
+    const upstreams = this.#random() < 0.3 ? this.state.upstreams : listed;
+    if (upstreams.length === 0) return;
+    const { rise, fall, failback, damping, maxBackoffMs } =
+      settingsFor(Math.floor(this.#random() * 2 ** 31)).policy;
+    const policy = this.#random() < 0.5
+      ? this.policy
+      : { ...this.policy, rise, fall, failback, damping, maxBackoffMs };
+    // As the composition root does.
+    if (whyNotReconfigured(this.state, upstreams) !== undefined) return;
+    const names = upstreams.map(({ name }) => name);
+    for (const name of [...this.#probing.keys()]) {
+      if (!names.includes(name)) this.#probing.delete(name);
+    }
+    const added = names.filter((name) => !this.#probing.has(name));
+    for (const name of added) this.#probing.set(name, newProbing());
+    this.reloadedAt = this.now;
+    this.#input({ type: "configured", upstreams, policy });
+    if (this.before.remembered !== undefined) this.#forgetUnlisted();
+    for (const name of added) this.#probe(name);
+  }
+
+  /** What is remembered from before a restart is forgotten with the upstream that it is about. */
+  #forgetUnlisted(): void {
+    if (this.served.some((name) => !this.state.health.has(name))) this.served = [];
   }
 
   /** An operator who orders a failback at random times. */
@@ -250,7 +308,7 @@ export class Simulation {
   }
 
   #drawOrder(): OperatorOrder {
-    const upstream = `u${Math.floor(this.#random() * this.#settings.upstreams)}`;
+    const upstream = this.#pool[Math.floor(this.#random() * this.#pool.length)]!.name;
     const { holdMs } = this.#settings.policy;
     const roll = Math.floor(this.#random() * 12);
     // Pauses and drains are ended more often than begun, so that most of the time decisions are made.
@@ -301,7 +359,8 @@ export class Simulation {
   }
 
   #probe(name: string): void {
-    const probing = this.#probing.get(name)!;
+    const probing = this.#probing.get(name);
+    if (probing === undefined) return;
     if (probing.underWay) {
       probing.again = true;
       return;
@@ -323,8 +382,12 @@ export class Simulation {
     const { life } = this;
     this.#at(result.tookMs, () => {
       if (life !== this.life) return;
+      // The result of an upstream that was removed meanwhile may come, but not if it is listed again.
+      const listed = this.#probing.get(name);
+      if (listed !== undefined && listed !== probing) return;
       probing.underWay = false;
       this.#input({ type: "probed", upstream: name, result, stage });
+      if (this.#probing.get(name) !== probing) return;
       if (probing.again) {
         probing.again = false;
         this.#probe(name);
@@ -333,12 +396,12 @@ export class Simulation {
   }
 
   #planProbe(name: string): void {
-    const probing = this.#probing.get(name)!;
-    if (probing.underWay) return;
+    const probing = this.#probing.get(name);
+    if (probing === undefined || probing.underWay) return;
     const timer = ++probing.timer;
     const interval = probing.pace === "doubt" ? 500 : this.#settings.checkIntervalMs;
     this.#at(interval * (0.95 + this.#random() * 0.1), () => {
-      if (probing.timer === timer) this.#probe(name);
+      if (this.#probing.get(name) === probing && probing.timer === timer) this.#probe(name);
     });
   }
 
@@ -350,7 +413,9 @@ export class Simulation {
     const reported = this.now + this.#skew;
     this.before = this.state;
     this.input = input;
-    const { state, effects } = step(this.state, input, reported, this.#settings.policy);
+    const { state, effects } = step(this.state, input, reported, this.policy);
+    this.policyBefore = this.policy;
+    this.policy = policyAfter(input, this.policy);
     const move = `${this.state.phase.name}>${state.phase.name}`;
     if (this.state.phase.name !== state.phase.name) this.moves.add(move);
     if (this.#random() < 0.7) this.#save(this.before);
@@ -385,8 +450,8 @@ export class Simulation {
       case "probe":
         return this.#probe(effect.upstream);
       case "pace":
-        this.#probing.get(effect.upstream)!.pace = effect.pace;
-        return this.#planProbe(effect.upstream);
+        this.#setPace(effect.upstream, effect.pace);
+        return;
       case "hold":
         this.admission = "holding";
         return;
@@ -416,6 +481,13 @@ export class Simulation {
       case "settle":
         this.orders.get(effect.id)!.outcomes.push(effect.outcome.is);
     }
+  }
+
+  #setPace(name: string, pace: Probing["pace"]): void {
+    const probing = this.#probing.get(name);
+    if (probing === undefined) return;
+    probing.pace = pace;
+    this.#planProbe(name);
   }
 
   /** A newer run cancels the one under way, as in the controller. */
@@ -453,6 +525,10 @@ export class Simulation {
     if (roll > 0.5) return { how: "failed", reason: "trigger exited with 1" };
     return { how: "short", reason: "too many open files", hasBegun: this.#random() < 0.3 };
   }
+}
+
+function newProbing(): Probing {
+  return { underWay: false, again: false, pace: "steady", timer: 0 };
 }
 
 function answer(condition: Condition, tookMs: number): ProbeResult {

@@ -7,6 +7,7 @@
  * `pass|overtaken|refuse|deny|silence|no_verdict UPSTREAM [×N] [late]` (late: the probe began before the
  * last change of `stage`) · `doubt UPSTREAM hard|soft` · `triggers end|fail|short` · `wait DURATION` ·
  * `failback` · `switchover UPSTREAM [MAX_WAIT]` · `quiet` (the sessions of the old upstream are quiet) ·
+ * `list a b key=value …` (another list, and what changes in the policy) ·
  * `restart` (the process ends and begins again with what it remembers) · `takeover` (another process goes on) · `pause` · `resume` · `hold [MAX]` · `release` · `drain UPSTREAM` · `undrain UPSTREAM`.
  */
 import { assert, assertEquals } from "@std/assert";
@@ -16,7 +17,7 @@ import { handedOver } from "../../src/failover/handing_over.ts";
 import { type Memory, memoryOf } from "../../src/failover/memory.ts";
 import type { ProbeResult, TriggerOutcome } from "../../src/failover/ports.ts";
 import type { OperatorOrder } from "../../src/failover/orders.ts";
-import { step } from "../../src/failover/machine.ts";
+import { policyAfter, step } from "../../src/failover/machine.ts";
 import { initialState, type Policy, type State, wakeAt } from "../../src/failover/state.ts";
 import type { Effect, Input } from "../../src/failover/steps.ts";
 import { POLICY } from "../../src/failover/testing/policy.ts";
@@ -48,8 +49,8 @@ function ms(text: string): number {
   return value;
 }
 
-function policyFrom(words: readonly string[]): Policy {
-  const policy: Record<string, unknown> = { ...DEFAULTS };
+function policyFrom(words: readonly string[], before = DEFAULTS): Policy {
+  const policy: Record<string, unknown> = { ...before };
   for (const word of words) {
     const [key, value] = word.split("=") as [string, string];
     if (key === "rise" || key === "fall") policy[key] = Number(value);
@@ -63,6 +64,14 @@ function policyFrom(words: readonly string[]): Policy {
     } else throw new Error(`unknown setting ${key}`);
   }
   return policy as unknown as Policy;
+}
+
+function upstreamsFrom(words: readonly string[]): State["upstreams"] {
+  return words.filter((word) => !word.includes("=")).map((name, rank) => ({
+    name,
+    rank,
+    address: { kind: "tcp" as const, host: name, port: 1 },
+  }));
 }
 
 /** The order that a command gives, or undefined if it gives none. */
@@ -98,6 +107,7 @@ class Machine {
   run(command: string): void {
     const [verb, ...words] = command.split(/\s+/) as [string, ...string[]];
     if (verb === "upstreams") return this.#reset(words);
+    if (verb === "list") return this.#list(words);
     if (verb === "restart") return this.#restart(memoryOf(this.#state));
     if (verb === "takeover") return this.#takeOver();
     if (verb === "begin") return this.#input({ type: "begun" });
@@ -134,16 +144,15 @@ class Machine {
   }
 
   #reset(words: readonly string[]): void {
-    const names = words.filter((word) => !word.includes("="));
     this.#policy = policyFrom(words.filter((word) => word.includes("=")));
     this.#now = 0;
     this.#lastOrder = 0;
-    const upstreams = names.map((name, rank) => ({
-      name,
-      rank,
-      address: { kind: "tcp" as const, host: name, port: 1 },
-    }));
-    this.#state = initialState(upstreams, 0);
+    this.#state = initialState(upstreamsFrom(words), 0);
+  }
+
+  #list(words: readonly string[]): void {
+    const policy = policyFrom(words.filter((word) => word.includes("=")), this.#policy);
+    this.#input({ type: "configured", upstreams: upstreamsFrom(words), policy });
   }
 
   #restart(memory: Memory): void {
@@ -169,6 +178,7 @@ class Machine {
   #input(input: Input): void {
     const { state, effects } = step(this.#state, input, this.#now, this.#policy);
     this.#state = state;
+    this.#policy = policyAfter(input, this.#policy);
     for (const effect of effects) this.lines.push(lineOf(effect));
   }
 }

@@ -70,7 +70,7 @@ export class TestService implements AsyncDisposable {
     });
     this.events.subscribe(this.incidents.take);
     const observer = this.incidents.observer(name);
-    observer.begin({ policy, pace: { steadyMs: 2_000, doubtMs: 500 } });
+    observer.begin({ steadyMs: 2_000, doubtMs: 500 });
     const controller = new Controller(upstreamsOf("a", "b"), policy, {
       clock: this.clock,
       publish: this.events.scope(name),

@@ -40,7 +40,7 @@ export class IncidentFixture implements AsyncDisposable {
     this.events.subscribe(this.incidents.take);
     const observer = this.incidents.observer("shop");
     const full = { ...POLICY, ...policy };
-    observer.begin({ policy: full, pace: { steadyMs: 2_000, doubtMs: 500 } });
+    observer.begin({ steadyMs: 2_000, doubtMs: 500 });
     const publish = this.events.scope("shop");
     this.controller = new Controller(upstreamsOf(...hosts), full, {
       clock: this.clock,

@@ -36,7 +36,7 @@ export class Live implements AsyncDisposable {
     events.subscribe(this.incidents.take);
     const observer = this.incidents.observer("shop");
     const full = { ...POLICY, ...policy };
-    observer.begin({ policy: full, pace: { steadyMs: INTERVAL_MS, doubtMs: DOUBT_MS } });
+    observer.begin({ steadyMs: INTERVAL_MS, doubtMs: DOUBT_MS });
     const done = () => Promise.resolve();
     const upstreams = hosts.map((name, rank) => ({
       name,

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { failuresSoFar, isSound, isUp } from "../failover/health.ts";
-import { initialState, type State } from "../failover/state.ts";
-import { POLICY } from "../failover/testing/policy.ts";
+import { failuresSoFar, isSound, isUp } from "./health.ts";
+import { initialState, type State } from "./state.ts";
+import { POLICY } from "./testing/policy.ts";
 import { rebase } from "./rebase.ts";
 import { upstreamsOf } from "../failover/testing/results.ts";
 

@@ -1,6 +1,6 @@
 /** A state of the machine as it would be under another policy. Pure. */
-import { failuresSoFar, type Health, isUp, type Thresholds } from "../failover/health.ts";
-import type { Policy, State } from "../failover/state.ts";
+import { failuresSoFar, type Health, isUp, type Thresholds } from "./health.ts";
+import type { Policy, State } from "./state.ts";
 
 /**
  * Keeps the observations: the verdicts, and the number of consecutive failures or passes. Everything that depends
