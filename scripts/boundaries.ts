@@ -39,6 +39,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   report: ["base", "events", "failover", "incidents"],
   admin: ["base", "events", "failover", "http1", "incidents", "net"],
   control: ["base", "events", "linux", "net"],
+  upgrade: ["base", "linux", "net"],
   commands: ["base", "config", "events", "failover", "incidents", "net", "report"],
   explain: ["base", "config", "health", "hooks"],
   app: [
@@ -77,6 +78,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   net: ["transport.ts"],
   report: ["log.ts", "webhook.ts"],
   threads: ["thread_group.ts", "thread.ts"],
+  upgrade: ["upgrade.ts", "takeover.ts"],
 };
 
 /** Where things that touch the world may stand. */
@@ -100,8 +102,9 @@ const ONLY_IN: readonly { readonly what: RegExp; readonly where: RegExp; readonl
     },
     {
       what: /\bDeno\.Command\b/,
-      where: /^hooks\//,
-      why: "programs run with a deadline and in a separate process group",
+      where: /^(hooks\/|upgrade\/program\.ts$)/,
+      why:
+        "programs run with a deadline and in a separate process group; the next version of the proxy is no such program",
     },
     {
       what: /\bDeno\.connect\b/,

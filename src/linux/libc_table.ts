@@ -44,6 +44,7 @@ export const LIBC_OF_PROCESS = {
   malloc_trim: { parameters: ["u64"], result: "i32" }, // size_t pad
   open: { parameters: ["buffer", "i32"], result: "i32" }, // const char*, int flags
   read: { parameters: ["i32", "buffer", "u32"], result: "i32" }, // int, void*, size_t
+  readlink: { parameters: ["buffer", "buffer", "u32"], result: "i32" }, // const char*, char*, size_t
   sched_getaffinity: { parameters: ["i32", "u32", "buffer"], result: "i32" }, // pid_t, size_t, cpu_set_t*
   setrlimit: { parameters: ["i32", "buffer"], result: "i32" }, // int resource, const struct rlimit*
   syscall: { parameters: ["i64"], result: "i64" }, // long number

@@ -4,6 +4,7 @@
  */
 import { LIBC_OF_PROCESS } from "./libc_table.ts";
 import { unchangedFiles } from "./memory_map.ts";
+import { openDescriptors } from "./open_descriptors.ts";
 
 const MADV_DONTNEED = 4;
 const RLIMIT_NOFILE = 7;
@@ -11,6 +12,8 @@ const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 const F_GETFD = 1;
 const O_CLOEXEC = 0o2000000;
+/** The longest path (PATH_MAX, linux/limits.h). */
+const PATH_BYTES_MAX = 4_096;
 /** Characters of the list of all mappings; a process with several hundred threads comes to about two million. */
 const MEMORY_MAP_MAX = 16 * 1024 * 1024;
 /** Older versions of glibc have no function `gettid`, so it is called by its number (gettid(2)). */
@@ -82,15 +85,18 @@ export class ProcessLibc {
   giveBackMemory(): void {
     const { malloc_trim, madvise } = this.#library.symbols;
     malloc_trim(0n);
-    for (const { from, to } of unchangedFiles(this.#memoryMap())) {
+    for (const { from, to } of unchangedFiles(this.textOf("/proc/self/smaps"))) {
       madvise(Deno.UnsafePointer.create(from), to - from, MADV_DONTNEED);
     }
   }
 
-  /** Deno lets only a program that may do everything read this file (proc_pid_smaps(5)); empty if it cannot be read. */
-  #memoryMap(): string {
+  /**
+   * The text of a file below /proc (proc(5)), which Deno lets only a program read that may do everything; empty if
+   * it cannot be read, and cut where it is longer than any such file.
+   */
+  textOf(path: string): string {
     const { open, read, close } = this.#library.symbols;
-    const fd = open(new TextEncoder().encode("/proc/self/smaps\0"), O_CLOEXEC);
+    const fd = open(new TextEncoder().encode(`${path}\0`), O_CLOEXEC);
     if (fd < 0) return "";
     const decoder = new TextDecoder();
     const part = new Uint8Array(64 * 1024);
@@ -102,6 +108,18 @@ export class ProcessLibc {
     }
     close(fd);
     return text;
+  }
+
+  /** The descriptor under which this process has a file open; undefined if it has none (proc_pid_fd(5)). */
+  descriptorOf(path: string): number | undefined {
+    const { readlink } = this.#library.symbols;
+    const target = new Uint8Array(PATH_BYTES_MAX);
+    for (const fd of openDescriptors((fd) => this.isOpen(fd))) {
+      const link = new TextEncoder().encode(`/proc/self/fd/${fd}\0`);
+      const length = readlink(link, target, target.length);
+      if (length <= 0) continue;
+      if (new TextDecoder().decode(target.subarray(0, length)) === path) return fd;
+    }
   }
 
   /** How many processors this process may use (sched_getaffinity(2)); undefined if that is not known. */

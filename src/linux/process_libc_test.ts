@@ -42,3 +42,22 @@ Deno.test({
     assertEquals(sum, 3);
   },
 });
+
+Deno.test({
+  name: "the descriptor of an open file is found by its path, and files of the system can be read",
+  ignore,
+  async fn() {
+    using libc = new ProcessLibc();
+    const path = await Deno.realPath(await Deno.makeTempFile());
+    assertEquals(libc.descriptorOf(path), undefined);
+    {
+      using _file = await Deno.open(path);
+      const fd = libc.descriptorOf(path);
+      assert(fd !== undefined && libc.isOpen(fd));
+    }
+    assertEquals(libc.descriptorOf(path), undefined);
+    assert(libc.textOf("/proc/self/cmdline").split("\0").includes("test"));
+    assertEquals(libc.textOf("/proc/self/nothing"), "");
+    await Deno.remove(path);
+  },
+});
