@@ -15,7 +15,7 @@ interface Count {
 /** Upper bounds of the buckets for promotions and triggers, in seconds. */
 const BOUNDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
 
-const MOVES: readonly MoveKind[] = ["start", "failover", "failback", "switchover"];
+const MOVES: readonly MoveKind[] = ["start", "failover", "failback", "switchover", "resume"];
 
 type Durations = Map<string, readonly [Labels, Histogram]>;
 
@@ -41,6 +41,7 @@ export class EventCounts {
         break;
       case "service.returned":
       case "service.continued":
+      case "decision.followed":
         this.#endOutage(service, event.tookMs);
         break;
       case "trigger.finished":

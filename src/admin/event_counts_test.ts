@@ -37,6 +37,7 @@ Deno.test("the counters of a service exist from the beginning, and continue from
     "failover 0",
     "failback 0",
     "switchover 0",
+    "resume 0",
   ]);
   const triggers = counts.triggerTimes.map(([{ result }, { counts }]) => [result, counts[0]]);
   assertEquals(triggers, [["failed", 1], ["finished", 0]]);

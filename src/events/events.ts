@@ -8,9 +8,9 @@
 
 /**
  * What moved traffic: the first choice at the start, a forced move, an automatic return, or an operator's
- * order.
+ * order. `resume` repeats a promotion that another proxy of the cluster has begun and not finished.
  */
-export type MoveKind = "start" | "failover" | "failback" | "switchover";
+export type MoveKind = "start" | "failover" | "failback" | "switchover" | "resume";
 
 /** One event. `type` is also the name in the log, the metrics and the feed. */
 export type Event =
@@ -105,6 +105,30 @@ export type Event =
   | { type: "failback.cancelled"; to: string; reason: string }
   /** The active upstream is down, and nothing is done about it, because the operator paused the service. */
   | { type: "failover.withheld"; upstream: string; reason: string }
+  // Several proxies, one decision
+  /** This proxy sees the active upstream down and most others do not, so that it stays active. */
+  | { type: "failover.contested"; upstream: string; reason: string }
+  /** Clients go where another proxy has decided. */
+  | {
+    type: "decision.followed";
+    to: string;
+    epoch: number;
+    move: MoveKind;
+    by: string;
+    reason: string;
+    tookMs: number;
+  }
+  /** This proxy decides for all from now on. */
+  | { type: "lead.taken"; instance: string; proxies: number }
+  /** This proxy does not decide any more; `reason` says why. */
+  | { type: "lead.lost"; reason: string }
+  /** The coordinator cannot be reached: the last decision is served, and nothing is promoted. */
+  | { type: "coordinator.lost"; reason: string; role: "leads" | "follows" | "cutOff" }
+  | { type: "coordinator.reached"; endpoint: string; lostMs: number }
+  /** The coordinator is unreachable, and this proxy decides alone, as it was told to. */
+  | { type: "coordinator.ignored"; reason: string }
+  /** Another proxy of the cluster has another version or another list of upstreams. */
+  | { type: "proxy.differs"; instance: string; what: string }
   // Orders of the operator; `by` says who gave them, `reason` why, or is empty
   | { type: "order.refused"; order: string; by: string; reason: string }
   | { type: "service.paused"; by: string; reason: string }

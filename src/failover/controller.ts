@@ -7,12 +7,20 @@ import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { handedOver } from "./handing_over.ts";
 import { isInDoubt } from "./health.ts";
+import type { Decision } from "./cluster.ts";
 import { History } from "./history.ts";
 import { policyAfter, step } from "./machine.ts";
 import { isSameMemory, type Memory, memoryOf, type MemoryPort } from "./memory.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource } from "./orders.ts";
-import type { Checks, DataPlane, Promotion, Triggers } from "./ports.ts";
-import { awaitsQuiet, initialState, type Policy, type State, wakeAt } from "./state.ts";
+import type { Checks, Coordinator, DataPlane, Promotion, Triggers } from "./ports.ts";
+import {
+  awaitsQuiet,
+  awaitsTriggers,
+  initialState,
+  type Policy,
+  type State,
+  wakeAt,
+} from "./state.ts";
 import type { Effect, Input, Step } from "./steps.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -32,6 +40,8 @@ export interface ControllerPorts {
   readonly plane: DataPlane;
   readonly checks: Checks;
   readonly triggers: Triggers;
+  /** Shares the decisions with other proxies; without it this one is alone. */
+  readonly coordinator?: Coordinator;
   /** What is remembered over a restart; without it nothing is. */
   readonly memory?: MemoryPort;
   /** Called with each new state, before anything follows from it. Must not throw. */
@@ -74,6 +84,8 @@ export class Controller implements AsyncDisposable {
   #lastOrder = 0;
   #quieting: Promise<void> = Promise.resolve();
   #cancelPoll = () => {};
+  /** The newest epoch that could not be stored; nothing is opened under it. */
+  #refusedEpoch = -1;
   #stopped = false;
   /** Nothing is decided, because another process is about to take over. */
   #isSuspended = false;
@@ -119,6 +131,15 @@ export class Controller implements AsyncDisposable {
     // With an empty queue `#performAll` would end before its promise is assigned, and the field would
     // never be cleared.
     if (this.#effects.length > 0) this.#performing ??= this.#performAll();
+  }
+
+  /**
+   * Takes an operator's order, and passes it on if another proxy decides. `onOutcome` is called as for `order`.
+   */
+  orderForAll(order: OperatorOrder, source: OrderSource, onOutcome: OnOutcome = () => {}): void {
+    const isPassedOn = !this.#stopped &&
+      this.#ports.coordinator?.passOn(order, source, onOutcome) === true;
+    if (!isPassedOn) this.order(order, source, onOutcome);
   }
 
   /** Carries out an operator's order. `onOutcome` is called at once, or later, until a final outcome. */
@@ -226,6 +247,8 @@ export class Controller implements AsyncDisposable {
       case "refuse":
         return plane.refuse();
       case "open":
+        // The decision is not stored, so that another proxy may have decided otherwise.
+        if (effect.epoch === this.#refusedEpoch) return;
         return plane.open(effect.upstream, effect.epoch);
       case "confirm":
         return plane.confirm(effect.upstream);
@@ -238,12 +261,21 @@ export class Controller implements AsyncDisposable {
       case "cancelTriggers":
         if (this.#triggers?.epoch === effect.epoch) this.#triggers.abort.abort();
         return;
+      case "conclude":
+        return this.#conclude(effect.decision);
+      case "acknowledge":
+        return this.#ports.coordinator?.acknowledge(effect.epoch);
       case "awaitQuiet":
         this.#cancelPoll();
         return this.#pollQuiet(effect.upstream, effect.epoch);
       case "settle":
         return this.#settle(effect.id, effect.outcome);
     }
+  }
+
+  async #conclude(decision: Omit<Decision, "phase" | "by">): Promise<void> {
+    const reason = await this.#ports.coordinator?.conclude(decision);
+    if (reason !== undefined) this.#refusedEpoch = decision.epoch;
   }
 
   #settle(id: number, outcome: OrderOutcome): void {
@@ -273,7 +305,25 @@ export class Controller implements AsyncDisposable {
     const { epoch } = promotion;
     this.#triggers = { epoch, abort };
     if (this.#stopped) return;
-    this.#triggersEnded = this.#ports.triggers.run(promotion, abort.signal).then(
+    const grant = await this.#ports.coordinator?.decide(promotion) ?? { fence: undefined };
+    if (this.#stopped) return;
+    if ("denied" in grant) {
+      this.#triggers = undefined;
+      this.#refusedEpoch = epoch;
+      return this.post({
+        type: "triggersEnded",
+        epoch,
+        outcome: { how: "denied", reason: grant.denied },
+      });
+    }
+    // The machine may have given the promotion up while it was being stored.
+    if (!awaitsTriggers(this.#state, epoch)) {
+      this.#triggers = undefined;
+      return;
+    }
+    const { fence } = grant;
+    const fenced = fence === undefined ? promotion : { ...promotion, fence };
+    this.#triggersEnded = this.#ports.triggers.run(fenced, abort.signal).then(
       (outcome) => {
         if (this.#triggers?.abort === abort) this.#triggers = undefined;
         this.post({ type: "triggersEnded", epoch, outcome });

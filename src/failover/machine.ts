@@ -9,7 +9,9 @@
 import { formatDuration } from "../base/duration.ts";
 import { endHold, overstayed } from "./admission.ts";
 import { takeConfig } from "./configure.ts";
+import { isRefusedByOthers, mayDecide } from "./cluster.ts";
 import { drainDown, spare } from "./drains.ts";
+import { beginWithOthers, follow, isLost, takeCluster } from "./following.ts";
 import { doubted, failuresSoFar, type Health, isDown, isUp, observe, trusted } from "./health.ts";
 import { rememberedName } from "./memory.ts";
 import { planFailback, tickFailback } from "./moving_back.ts";
@@ -62,6 +64,9 @@ export function step(state: State, input: Input, now: number, policy: Policy): S
     case "configured":
       takeConfig(context, input.upstreams, policy);
       break;
+    case "coordinated":
+      takeCluster(context, input.view);
+      break;
     case "ticked":
       takeTick(context);
       break;
@@ -72,7 +77,7 @@ export function step(state: State, input: Input, now: number, policy: Policy): S
 
 /** The upstream that served before a restart counts as up until its checks bring it down. */
 function begin(context: StepContext): void {
-  if (continueAtOnce(context)) return;
+  if (beginWithOthers(context) || continueAtOnce(context)) return;
   const name = rememberedName(context.state.remembered);
   if (name !== undefined) {
     context.setHealth(name, trusted(context.health(name), context.policy, context.now));
@@ -101,9 +106,14 @@ function takeResult(context: StepContext, name: string, result: ProbeResult, sta
   if (isUp(after, policy) && !isUp(before, policy)) spare(context, name, "soft");
   judge(context, name, result, before);
   if (result.evidence === "no_verdict") return;
-  if (context.state.paused === undefined) drainDown(context, name, result, hasFallen, epoch);
-  else if (hasFallen && activeOf(context.state)?.upstream.name === name) {
-    context.emit({ type: "failover.withheld", upstream: name, reason: result.reason });
+  const isActive = activeOf(context.state)?.upstream.name === name;
+  if (context.state.paused !== undefined) {
+    if (hasFallen && isActive) {
+      context.emit({ type: "failover.withheld", upstream: name, reason: result.reason });
+    }
+  } else if (context.state.cluster === undefined || !isActive) {
+    // Where several proxies decide, sessions of the active upstream end with the common verdict.
+    drainDown(context, name, result, hasFallen, epoch);
   }
 }
 
@@ -118,7 +128,9 @@ function judge(context: StepContext, name: string, result: ProbeResult, before: 
       return judgeRound(context);
     case "waiting":
       if (!result.passed || !hasBegun(context.state) || phase.passedOver.has(name)) return;
-      if (context.state.paused !== undefined || context.state.drained.has(name)) return;
+      if (!mayDecide(context.state)) return follow(context);
+      if (context.state.drained.has(name)) return;
+      if (isRefusedByOthers(context.state.cluster, name)) return;
       startRound(context, phase.round + 1, phase.reason, [[name, result]], phase.passedOver);
       return judgeRound(context);
     case "promoting":
@@ -128,7 +140,7 @@ function judge(context: StepContext, name: string, result: ProbeResult, before: 
       if (phase.active.name !== name || result.evidence === "no_verdict") return;
       proveActive(context, result.passed);
       if (context.isUp(phase.active)) return confirm(context, name, before);
-      if (context.state.paused === undefined) lose(context, `${name} is down: ${result.reason}`);
+      if (isLost(context, name, result.reason)) lose(context, `${name} is down: ${result.reason}`);
   }
 }
 
@@ -190,7 +202,7 @@ function takeTick(context: StepContext): void {
     end(context, `held for ${formatDuration(context.policy.holdMs)}`);
   }
   const { phase } = context;
-  if (phase.name === "waiting" && now >= phase.until && state.paused === undefined) {
+  if (phase.name === "waiting" && now >= phase.until && mayDecide(state)) {
     startRound(context, phase.round + 1, phase.reason);
   }
   tickPromotion(context);

@@ -99,7 +99,8 @@ function whoServed({ phase, lastServed, remembered }: State): WhoServed {
   return { served, unfinished: remembered?.unfinished };
 }
 
-function isOver({ is }: TriggerProgress): boolean {
+/** True if the triggers neither run nor will run. */
+export function isOver({ is }: TriggerProgress): boolean {
   return is === "ran" || is === "failed";
 }
 

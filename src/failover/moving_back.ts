@@ -2,6 +2,7 @@
 import { formatDuration } from "../base/duration.ts";
 import type { MoveKind } from "../events/events.ts";
 import { leaveService } from "./admission.ts";
+import { isRefusedByOthers, mayDecide, whyUndecided } from "./cluster.ts";
 import { dampingMs, failbackAt, recentFailbacks } from "./failback.ts";
 import { isDown, isSound } from "./health.ts";
 import type { FailbackPlan, MoveOrder, Policy, State } from "./state.ts";
@@ -15,12 +16,13 @@ import type { Upstream } from "./upstream.ts";
  * missing one is no reason to move to a third upstream.
  */
 export function betterRank(
-  { phase, upstreams, health, drained }: State,
+  { phase, upstreams, health, drained, cluster }: State,
   policy: Policy,
 ): Upstream | undefined {
   if (phase.name !== "serving") return undefined;
   const better = upstreams.find(({ rank, name }) =>
-    rank < phase.active.rank && !drained.has(name) && isSound(health.get(name)!, policy)
+    rank < phase.active.rank && !drained.has(name) && isSound(health.get(name)!, policy) &&
+    !isRefusedByOthers(cluster, name)
   );
   return better === undefined || health.get(better.name)!.noVerdict !== undefined
     ? undefined
@@ -31,7 +33,7 @@ export function betterRank(
 export function planFailback(context: StepContext): void {
   const { state, policy, now, phase } = context;
   if (phase.name !== "serving") return;
-  const isBarred = state.paused !== undefined || state.pinned === phase.active.name;
+  const isBarred = !mayDecide(state) || state.pinned === phase.active.name;
   const better = isBarred ? undefined : betterRank(state, policy);
   const plan = keepPlan(context, phase.failbackPlan, better);
   if (better === undefined || plan !== undefined) return;
@@ -64,8 +66,8 @@ function keepPlan(
   if (plan === undefined || plan.to === better?.name) return plan;
   setPlan(context, undefined);
   const health = context.health(plan.to);
-  const reason = context.state.paused !== undefined
-    ? "the service is paused"
+  const reason = !mayDecide(context.state)
+    ? whyUndecided(context.state)
     : !context.state.health.has(plan.to)
     ? `${plan.to} was removed from the list`
     : context.state.drained.has(plan.to)

@@ -3,6 +3,8 @@
  * them. Each comment is the contract. All times are in milliseconds.
  */
 import type { MoveKind } from "../events/events.ts";
+import type { Decision } from "./cluster.ts";
+import type { OperatorOrder, OrderOutcome, OrderSource } from "./orders.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** The result of one check of one upstream. */
@@ -58,6 +60,11 @@ export interface Promotion {
   readonly from: string | undefined;
   readonly to: string;
   readonly reason: string;
+  /**
+   * A number that only grows, over restarts and over all proxies that share the decision; set if there are
+   * several. A resource that refuses a lower number than it has seen is safe from a proxy that was stopped.
+   */
+  readonly fence?: number;
 }
 
 /** What became of the triggers of one promotion. */
@@ -72,7 +79,9 @@ export type TriggerOutcome =
    */
   | { readonly how: "short"; readonly reason: string; readonly hasBegun: boolean }
   /** The signal was aborted before all had ended. */
-  | { readonly how: "cancelled" };
+  | { readonly how: "cancelled" }
+  /** None has begun: the decision could not be stored, because this proxy does not lead, for instance. */
+  | { readonly how: "denied"; readonly reason: string };
 
 /** The operator's programs that run between the choice of an upstream and its first client. */
 export interface Triggers {
@@ -83,6 +92,33 @@ export interface Triggers {
    * counts as a warning only.
    */
   run(promotion: Promotion, signal: AbortSignal): Promise<TriggerOutcome>;
+}
+
+/** Whether a promotion may begin: with the number that scripts get, or not, and why. */
+export type Grant =
+  | { readonly fence: number | undefined }
+  | { readonly denied: string };
+
+/**
+ * Shares one decision with other proxies. What it learns of them it posts as the input `coordinated`, and the
+ * first time before `begun`. No call rejects.
+ */
+export interface Coordinator {
+  /**
+   * Stores the decision, and waits for a short time until the other proxies hold their clients. A second call
+   * for the same promotion only asks whether this proxy still leads.
+   */
+  decide(promotion: Promotion): Promise<Grant>;
+  /** Stores that it is done. Resolves with the reason if that cannot be, because another proxy leads. */
+  conclude(decision: Omit<Decision, "phase" | "by">): Promise<string | undefined>;
+  /** The clients of this proxy are held for the promotion `epoch` of another one. */
+  acknowledge(epoch: number): void;
+  /** Passes an order on to the proxy that leads. Returns false if this proxy carries it out itself. */
+  passOn(
+    order: OperatorOrder,
+    source: OrderSource,
+    onOutcome: (outcome: OrderOutcome) => void,
+  ): boolean;
 }
 
 /**

@@ -3,6 +3,8 @@
  * that served before has precedence. A process that takes over from one that serves has no selection at all.
  */
 import { outageMs } from "./admission.ts";
+import { mayDecide } from "./cluster.ts";
+import { conclude } from "./following.ts";
 import { isDown, withVerdict } from "./health.ts";
 import { type Remembered, rememberedName } from "./memory.ts";
 import { startRound } from "./rounds.ts";
@@ -26,7 +28,7 @@ export function whyAtStart(context: StepContext, name: string): string {
 export function waitsForRemembered(context: StepContext): boolean {
   const { phase } = context;
   if (phase.name !== "selecting") return false;
-  const { state: { remembered, upstreams, drained, paused }, policy } = context;
+  const { state: { remembered, upstreams, drained }, policy } = context;
   const kept = upstreams.find(({ name }) => name === rememberedName(remembered));
   if (kept === undefined || remembered === undefined || remembered.isGivenUp) return false;
   if (drained.has(kept.name) || phase.passedOver.has(kept.name)) return false;
@@ -37,10 +39,12 @@ export function waitsForRemembered(context: StepContext): boolean {
   if (remembered.unfinished === undefined) {
     bringUp(context, kept);
     continueService(context, kept, "it served before the restart", context.now);
-  } else if (paused === undefined) {
-    const reason = "its promotion was under way before the restart";
+  } else if (mayDecide(context.state)) {
     const { round, passedOver } = phase;
-    promote(context, kept, "failover", reason, { round, passedOver });
+    const [move, reason] = context.state.cluster === undefined
+      ? ["failover" as const, "its promotion was under way before the restart"]
+      : ["resume" as const, phase.reason];
+    promote(context, kept, move, reason, { round, passedOver });
   }
   return true;
 }
@@ -104,6 +108,7 @@ function continueService(
     remembered: undefined,
     pinned: state.pinned === name ? name : undefined,
   });
+  conclude(context, { epoch, to: name, from: undefined, move: "start", reason });
   context.admit({ do: "open", upstream: active, epoch });
   context.emit({ type: "service.continued", upstream: name, epoch, reason, tookMs });
 }

@@ -2,6 +2,8 @@
 import { backoffMs } from "../base/backoff.ts";
 import { endHold } from "./admission.ts";
 import { choose } from "./candidate.ts";
+import { isRefusedByOthers, mayDecide } from "./cluster.ts";
+import { follow } from "./following.ts";
 import { waitsForRemembered, whyAtStart } from "./restart.ts";
 import type { StepContext } from "./step_context.ts";
 import { promote } from "./switching.ts";
@@ -10,10 +12,10 @@ import { promote } from "./switching.ts";
 export function judgeRound(context: StepContext): void {
   const { phase, state } = context;
   if (phase.name !== "selecting" || waitsForRemembered(context)) return;
-  if (state.paused !== undefined) return;
+  if (!mayDecide(state)) return undecided(context);
   const { answers, suspects, passedOver, round, reason } = phase;
   const choosable = state.upstreams.filter(({ name }) =>
-    !passedOver.has(name) && !state.drained.has(name)
+    !passedOver.has(name) && !state.drained.has(name) && !isRefusedByOthers(state.cluster, name)
   );
   const choice = choose(choosable, answers, suspects);
   if (choice.found === "pending") return;
@@ -30,6 +32,8 @@ export function judgeRound(context: StepContext): void {
       ? "drained by the operator"
       : passedOver.has(name)
       ? "its triggers failed"
+      : isRefusedByOthers(state.cluster, name)
+      ? "most proxies see it down"
       : answers.get(name)?.reason ?? "no answer",
   }));
   const retryInMs = backoffMs(round, context.policy.maxBackoffMs);
@@ -42,4 +46,15 @@ export function judgeRound(context: StepContext): void {
     context.policy.holdWhile === "down";
   const mayBeAsked = couldNotAsk && (admission.is === "holding" || round === 1);
   if (!mayStillWait && !mayBeAsked) endHold(context, "no upstream is usable");
+}
+
+/** This proxy decides nothing now: it follows the others, or serves as well as it can without them. */
+function undecided(context: StepContext): void {
+  const { state: { cluster, paused, admission }, phase } = context;
+  if (cluster === undefined || phase.name !== "selecting") return;
+  if (cluster.decision !== undefined) return follow(context);
+  const isAlone = cluster.role === "cutOff" && paused === undefined;
+  if (!isAlone || !context.policy.failOpen || admission.is === "failOpen") return;
+  const passes = [...phase.answers.values()].some(({ passed }) => passed);
+  if (passes) endHold(context, "nothing is decided, and the coordinator cannot be reached");
 }

@@ -34,6 +34,7 @@
  * The machine is pure. It knows no time but `now`, an argument in milliseconds.
  */
 import type { FailbackPolicy } from "./failback.ts";
+import { type ClusterView, mayDecide } from "./cluster.ts";
 import { type Health, type Thresholds, unknownHealth } from "./health.ts";
 import { listedOnly, type Memory, type Remembered, rememberedOf } from "./memory.ts";
 import type { StandingOrder } from "./orders.ts";
@@ -247,6 +248,8 @@ export interface State {
    * is remembered. `memory.ts` explains it.
    */
   readonly remembered: Remembered | undefined;
+  /** What is known of the other proxies; undefined if this one is alone. */
+  readonly cluster: ClusterView | undefined;
   /** Times of the automatic failbacks that still count for damping. */
   readonly failbacks: readonly number[];
   readonly failedMoves: FailedMoves | undefined;
@@ -298,6 +301,7 @@ export function initialState(upstreams: readonly Upstream[], now: number, memory
     lastServed: undefined,
     lastChosen: known?.lastChosen,
     remembered: known === undefined ? undefined : rememberedOf(known),
+    cluster: undefined,
     failbacks: known?.failbacks ?? [],
     failedMoves: known?.failedMoves,
     paused: known?.paused,
@@ -311,11 +315,11 @@ export function initialState(upstreams: readonly Upstream[], now: number, memory
 
 /** When the machine needs its next `ticked` input; undefined if time alone changes nothing. */
 export function wakeAt(state: State): number | undefined {
-  const { phase, admission, held, paused } = state;
+  const { phase, admission, held } = state;
   const times = [
     held?.until,
     admission.is === "holding" ? admission.until : undefined,
-    phase.name === "waiting" && paused === undefined ? phase.until : undefined,
+    phase.name === "waiting" && mayDecide(state) ? phase.until : undefined,
     phase.name === "promoting" ? phase.doomedAt : undefined,
     phase.name === "serving" ? phase.failbackPlan?.at : undefined,
     "triggers" in phase && "at" in phase.triggers ? phase.triggers.at : undefined,
@@ -345,4 +349,10 @@ export function hasBegun({ phase }: State): boolean {
 export function awaitsQuiet({ phase }: State, epoch: number): boolean {
   return phase.name === "promoting" && phase.triggers.is === "due" && phase.order !== undefined &&
     phase.promotion.epoch === epoch;
+}
+
+/** True while the triggers of the promotion `epoch` are to run. */
+export function awaitsTriggers({ phase }: State, epoch: number): boolean {
+  if (!("triggers" in phase) || phase.triggers.is !== "running") return false;
+  return epoch === (phase.name === "promoting" ? phase.promotion.epoch : phase.epoch);
 }

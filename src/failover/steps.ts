@@ -1,6 +1,7 @@
 /** What goes into the machine and what comes out: its inputs, its effects, and the result of one step. */
 import type { Event } from "../events/events.ts";
 import type { ConfiguredInput } from "./configure.ts";
+import type { ClusterView, Decision } from "./cluster.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource } from "./orders.ts";
 import type { Doubt, DrainOrder, ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
 import type { State } from "./state.ts";
@@ -27,6 +28,8 @@ export type Input =
   /** The sessions of the upstream that traffic leaves are quiet; `epoch` is that of the promotion. */
   | { readonly type: "quieted"; readonly epoch: number }
   | ConfiguredInput
+  /** What is known of the other proxies and their decision; only where several proxies share one. */
+  | { readonly type: "coordinated"; readonly view: ClusterView }
   | { readonly type: "ticked" };
 
 /** What the controller must do. Effects are in order, and events are interleaved with actions. */
@@ -42,6 +45,10 @@ export type Effect =
   | { readonly do: "spare"; readonly upstream: string }
   | { readonly do: "runTriggers"; readonly promotion: Promotion }
   | { readonly do: "cancelTriggers"; readonly epoch: number }
+  /** Stores the decision as done. If it cannot be stored, `open` of the same epoch is not performed. */
+  | { readonly do: "conclude"; readonly decision: Omit<Decision, "phase" | "by"> }
+  /** The orders so far are in force: no client of this proxy goes to an upstream of an earlier epoch. */
+  | { readonly do: "acknowledge"; readonly epoch: number }
   /**
    * Posts `quieted` as soon as no session of `upstream`, of an epoch before `epoch`, moves bytes. Ends when
    * the machine no longer waits for that.

@@ -7,9 +7,10 @@ import type { MoveKind } from "../events/events.ts";
 import { leaveService, outageMs } from "./admission.ts";
 import { drainLeft, spare } from "./drains.ts";
 import { recentFailbacks, retryFailbackMs } from "./failback.ts";
+import { conclude, conclusionOf } from "./following.ts";
 import { isDown, isUp, trusted } from "./health.ts";
 import type { Promotion, TriggerOutcome } from "./ports.ts";
-import { NO_NAMES, startRound } from "./rounds.ts";
+import { lose, NO_NAMES, startRound } from "./rounds.ts";
 import {
   DOOMED_TRIGGERS_MS,
   type MoveOrder,
@@ -17,7 +18,7 @@ import {
   type PreviousActive,
   type TriggerProgress,
 } from "./state.ts";
-import { servedBefore } from "./memory.ts";
+import { isOver, servedBefore } from "./memory.ts";
 import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -184,6 +185,8 @@ function comeBack(context: StepContext, back: PreviousActive, reason: string): v
   context.enter({ name: "serving", active: upstream, epoch, triggers, failbackPlan: undefined });
   const tookMs = outageMs(state.admission, now);
   context.set({ epoch: Math.max(epoch, state.epoch), admission: { is: "open" } });
+  const { name } = upstream;
+  conclude(context, { epoch: context.state.epoch, to: name, from: name, move: "failback", reason });
   if (!isOpen) context.admit({ do: "open", upstream, epoch });
   context.emit({ type: "service.returned", upstream: upstream.name, epoch, reason, tookMs });
 }
@@ -204,9 +207,14 @@ export function takeTriggersEnded(
   }
   if (phase.name !== "serving" || phase.epoch !== epoch || phase.triggers.is !== "running") return;
   context.set({ stage: state.stage + 1 });
+  if (outcome.how === "denied") return lose(context, outcome.reason);
   if (outcome.how === "ran") context.set({ lastChosen: phase.active.name });
   const triggers = progressAfter(context, phase.active.name, phase.triggers.attempt, outcome);
   context.enter({ ...phase, triggers });
+  const { lastServed } = context.state;
+  if (isOver(triggers) && lastServed?.promotion !== undefined) {
+    conclude(context, conclusionOf(lastServed.promotion));
+  }
   if (triggers.is !== "failed") return;
   context.emit({ type: "promotion.flawed", to: phase.active.name, epoch, reason: triggers.reason });
   context.requestAction({ do: "probe", upstream: phase.active.name });
@@ -220,6 +228,7 @@ function endPromotion(
 ): void {
   const { candidate: { name }, back, passedOver, doomedAt } = phase;
   if (outcome.how === "ran") context.set({ lastChosen: name });
+  if (outcome.how === "denied") return abandon(context, outcome.reason);
   if (doomedAt !== undefined) return giveUpAfter(context, phase);
   if (outcome.how === "ran") {
     context.enter({ ...phase, triggers: { is: "ran" } });
@@ -310,6 +319,7 @@ function finishPromotion(context: StepContext): void {
     pinned: order?.pins === true ? active.name : undefined,
   });
   spare(context, active.name);
+  if (isOver(triggers)) conclude(context, conclusionOf(promotion));
   context.admit({ do: "open", upstream: active, epoch });
   const flaw = triggers.is === "failed" ? { triggersFailed: triggers.reason } : {};
   context.emit({ type: "promotion.finished", ...eventFields(promotion), tookMs, ...flaw });

@@ -7,13 +7,16 @@ import type { Phase, State } from "./state.ts";
  * undefined before the first promotion. This is `State.lastChosen` with two exceptions. For the active
  * upstream, and for the one that traffic may still return to, it is that upstream itself. And while it is
  * unknown whether a promotion succeeded, it is the upstream of that promotion for all others.
- * The same is true of the upstream and the promotion that are remembered from before a restart.
+ * The same is true of the upstream and the promotion that are remembered from before a restart, and of a
+ * promotion that another proxy carries out for all.
  */
 export function trustedFor(state: State, upstream: string): string | undefined {
   const { phase, lastChosen, remembered } = state;
   if (phase.name === "promoting") {
     return phase.back?.upstream.name === upstream ? upstream : phase.candidate.name;
   }
+  const shared = state.cluster?.decision;
+  if (phase.name !== "serving" && shared?.phase === "promoting") return shared.to;
   if (phase.name !== "serving") {
     const kept = rememberedName(remembered);
     const isOpen = unfinishedOf(remembered) !== undefined;
@@ -28,7 +31,8 @@ export function trustedFor(state: State, upstream: string): string | undefined {
  * The phase that a check program gets (`FAILOVER_PHASE`). A promotion that a restart has interrupted is
  * under way until it is repeated or given up.
  */
-export function phaseForChecks({ phase, remembered }: State): Phase["name"] {
-  const isUnfinished = phase.name !== "serving" && unfinishedOf(remembered) !== undefined;
+export function phaseForChecks({ phase, remembered, cluster }: State): Phase["name"] {
+  const isUnfinished = phase.name !== "serving" &&
+    (unfinishedOf(remembered) !== undefined || cluster?.decision?.phase === "promoting");
   return isUnfinished ? "promoting" : phase.name;
 }

@@ -8,7 +8,7 @@
  * What an incident was. `start`: the first choice. `failover`: traffic had to move. `outage`: no upstream
  * served, and then the same one did again. `failback`, `switchover`: traffic left an upstream that worked.
  */
-export type IncidentKind = "start" | "failover" | "outage" | "failback" | "switchover";
+export type IncidentKind = "start" | "failover" | "outage" | "failback" | "switchover" | "resume";
 
 /**
  * How it ended. `served`: the upstream `to` was promoted. `returned`: the move failed, and the upstream that

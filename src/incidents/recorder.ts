@@ -180,6 +180,11 @@ export class Recorder {
         this.#current?.takeReturned(event);
         this.#end("returned", time);
         break;
+      case "decision.followed":
+        this.#active = event.to;
+        this.#doubtedAt.clear();
+        this.#end("served", time);
+        break;
       case "service.continued":
         this.#active = event.upstream;
         this.#end("served", time);

@@ -158,6 +158,40 @@ export const ROWS: { readonly [T in Event["type"]]: LineRow<EventOf<T>> } = {
     line: (e) =>
       `${e.upstream} is down (${e.reason}), and nothing is done about it: the service is paused`,
   },
+  "failover.contested": {
+    level: "error",
+    line: (e) =>
+      `${e.upstream} is down here (${e.reason}), but not for most proxies: it stays active`,
+  },
+  "decision.followed": {
+    level: "info",
+    line: (e) =>
+      `${e.move}: ${e.to} serves (epoch ${e.epoch}) after ${
+        took(e.tookMs)
+      }, decided by ${e.by}: ${e.reason}`,
+  },
+  "lead.taken": {
+    level: "info",
+    line: (e) => `this proxy (${e.instance}) leads and decides for all; proxies: ${e.proxies}`,
+  },
+  "lead.lost": { level: "warn", line: (e) => `this proxy does not lead any more: ${e.reason}` },
+  "coordinator.lost": {
+    level: "error",
+    line: (e) =>
+      `etcd cannot be reached (${e.reason}): the last decision is served, NOTHING IS PROMOTED`,
+  },
+  "coordinator.reached": {
+    level: "warn",
+    line: (e) => `etcd answers again (${e.endpoint}) after ${took(e.lostMs)}`,
+  },
+  "coordinator.ignored": {
+    level: "error",
+    line: (e) => `etcd cannot be reached (${e.reason}): this proxy DECIDES ALONE`,
+  },
+  "proxy.differs": {
+    level: "warn",
+    line: (e) => `proxy ${e.instance} differs from this one: ${e.what}`,
+  },
   "order.refused": {
     level: "warn",
     line: (e) => `no ${e.order}, ordered by ${e.by}: ${e.reason}`,

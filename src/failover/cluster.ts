@@ -1,0 +1,159 @@
+/**
+ * Several proxies, one decision: what the machine knows of the other proxies, and the rules that follow from
+ * it. A proxy that is alone has none of this (`State.cluster` is undefined).
+ *
+ * One proxy leads and decides. Its decision is stored where all of them read it, before its triggers begin
+ * (`promoting`) and after they have ended (`done`). The others follow: they hold their clients at `promoting`
+ * and open at `done`. Whoever can't reach the store is cut off: it serves what was decided last and
+ * decides nothing.
+ */
+import type { MoveKind } from "../events/events.ts";
+import { type Health, isDown, isUp, type Thresholds } from "./health.ts";
+import type { State } from "./state.ts";
+
+/** The decision that all proxies share. */
+export interface Decision {
+  /** Only grows. */
+  readonly epoch: number;
+  readonly to: string;
+  /** Who served before; undefined at the very first decision. */
+  readonly from: string | undefined;
+  readonly phase: "promoting" | "done";
+  readonly move: MoveKind;
+  readonly reason: string;
+  /** The proxy that decided. */
+  readonly by: string;
+}
+
+/**
+ * What clients of a proxy experience with the active upstream: bytes move, connections fail, or there are no
+ * clients.
+ */
+export type Traffic = "flows" | "fails" | "none";
+
+/** What one proxy sees. An upstream on neither list has not been checked. */
+export interface Vote {
+  readonly up: readonly string[];
+  readonly down: readonly string[];
+  readonly traffic: Traffic;
+}
+
+/** What the machine knows of the cluster. It is replaced as a whole. */
+export interface ClusterView {
+  readonly role: "leads" | "follows" | "cutOff";
+  /** The proxy that leads; undefined if none does, or that is not known. */
+  readonly leader: string | undefined;
+  readonly decision: Decision | undefined;
+  /** The votes of the other live proxies, by proxy. */
+  readonly others: ReadonlyMap<string, Vote>;
+  /** The traffic of this proxy. */
+  readonly traffic: Traffic;
+  /** What the operator ordered for all; undefined if nothing is stored yet. */
+  readonly orders: SharedOrders | undefined;
+}
+
+/** The orders that stand for all proxies. Each names who gave it, and why. */
+export interface SharedOrders {
+  readonly paused: { readonly by: string; readonly reason: string } | undefined;
+  readonly drained: ReadonlyMap<string, { readonly by: string; readonly reason: string }>;
+  readonly pinned: string | undefined;
+}
+
+/** The view before the store has answered for the first time. */
+export const CUT_OFF: ClusterView = {
+  role: "cutOff",
+  leader: undefined,
+  decision: undefined,
+  others: new Map(),
+  traffic: "none",
+  orders: undefined,
+};
+
+/** Whether this proxy may make automatic decisions now: it is alone or leads, and is not paused. */
+export function mayDecide({ paused, cluster }: Pick<State, "paused" | "cluster">): boolean {
+  return paused === undefined && (cluster === undefined || cluster.role === "leads");
+}
+
+/** Why no decision is made, for a person. Call it only if `mayDecide` is false. */
+export function whyUndecided({ paused, cluster }: Pick<State, "paused" | "cluster">): string {
+  if (paused !== undefined) return "the service is paused";
+  if (cluster?.role === "follows") return `${cluster.leader ?? "no proxy"} leads`;
+  return "the coordinator cannot be reached";
+}
+
+/** How many of the live proxies that have checked an upstream see it down. */
+export interface VoteCount {
+  readonly down: number;
+  readonly live: number;
+}
+
+/** Counts the votes on `upstream`; `own` is the verdict of this proxy. */
+export function countVotes(
+  { others }: ClusterView,
+  upstream: string,
+  own: "up" | "down" | "none",
+): VoteCount {
+  let down = own === "down" ? 1 : 0;
+  let live = own === "none" ? 0 : 1;
+  for (const vote of others.values()) {
+    if (vote.down.includes(upstream)) down++;
+    else if (!vote.up.includes(upstream)) continue;
+    live++;
+  }
+  return { down, live };
+}
+
+/**
+ * Whether the active upstream is down for the cluster: a majority of the live proxies sees it down. When
+ * they are divided in halves, the traffic decides: it is down if clients of one that sees it down fail, and
+ * no client of one that sees it up moves bytes.
+ */
+export function isDownForAll(
+  view: ClusterView,
+  upstream: string,
+  health: Health,
+  thresholds: Thresholds,
+): boolean {
+  const own = verdictOf(health, thresholds);
+  const { down, live } = countVotes(view, upstream, own);
+  if (down * 2 !== live) return down * 2 > live;
+  if (down === 0) return false;
+  const voters = [...view.others.values()];
+  const flows = own === "up" && view.traffic === "flows" ||
+    voters.some((vote) => vote.up.includes(upstream) && vote.traffic === "flows");
+  const fails = own === "down" && view.traffic === "fails" ||
+    voters.some((vote) => vote.down.includes(upstream) && vote.traffic === "fails");
+  return fails && !flows;
+}
+
+/** Whether a majority sees `upstream` down although this proxy, which is asking, does not. */
+export function isRefusedByOthers(view: ClusterView | undefined, upstream: string): boolean {
+  if (view === undefined) return false;
+  const { down, live } = countVotes(view, upstream, "up");
+  return down * 2 > live;
+}
+
+/** What this proxy sees, for the others. */
+export function voteOf(
+  { upstreams, health }: State,
+  thresholds: Thresholds,
+  traffic: Traffic,
+): Vote {
+  const named = (verdict: "up" | "down") =>
+    upstreams.map(({ name }) => name)
+      .filter((name) => verdictOf(health.get(name)!, thresholds) === verdict);
+  return { up: named("up"), down: named("down"), traffic };
+}
+
+/**
+ * Whether this proxy may lead: not while it sees every upstream down and another one sees one up, since it
+ * could promote none.
+ */
+export function mayLead(own: Vote, others: Iterable<Vote>): boolean {
+  return own.up.length > 0 || ![...others].some((vote) => vote.up.length > 0);
+}
+
+function verdictOf(health: Health, thresholds: Thresholds): "up" | "down" | "none" {
+  if (health.noVerdict !== undefined) return "none";
+  return isUp(health, thresholds) ? "up" : isDown(health, thresholds) ? "down" : "none";
+}

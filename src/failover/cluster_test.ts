@@ -1,0 +1,92 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  type ClusterView,
+  countVotes,
+  CUT_OFF,
+  isDownForAll,
+  isRefusedByOthers,
+  mayDecide,
+  mayLead,
+  type Vote,
+  voteOf,
+  whyUndecided,
+} from "./cluster.ts";
+import { type Health, unknownHealth } from "./health.ts";
+import { POLICY } from "./testing/policy.ts";
+import { NO_VERDICT } from "./testing/results.ts";
+import { START } from "./testing/states.ts";
+
+const UP: Health = { ...unknownHealth(0), level: POLICY.rise + POLICY.fall - 1 };
+const DOWN: Health = { ...unknownHealth(0), level: 0 };
+const sees = (verdict: "up" | "down", traffic: Vote["traffic"] = "none"): Vote => ({
+  up: verdict === "up" ? ["a"] : [],
+  down: verdict === "down" ? ["a"] : [],
+  traffic,
+});
+const with_ = (votes: readonly Vote[], traffic: Vote["traffic"] = "none"): ClusterView => ({
+  ...CUT_OFF,
+  role: "leads",
+  others: new Map(votes.map((vote, index) => [`p${index}`, vote])),
+  traffic,
+});
+const isDown = (own: Health, view: ClusterView) => isDownForAll(view, "a", own, POLICY);
+
+Deno.test("isDownForAll() is the verdict of a majority of those that have checked", () => {
+  assert(isDown(DOWN, with_([])), "the only live proxy decides");
+  assert(!isDown(UP, with_([])));
+  assert(isDown(DOWN, with_([sees("down"), sees("up")])));
+  assert(!isDown(DOWN, with_([sees("up"), sees("up")])), "it alone sees it down");
+  assert(isDown(UP, with_([sees("down"), sees("down")])), "it alone sees it up");
+  const unchecked: Vote = { up: [], down: [], traffic: "none" };
+  assert(isDown(DOWN, with_([unchecked, unchecked])), "those without a verdict have no vote");
+  const short = { ...DOWN, noVerdict: { since: 0, reason: NO_VERDICT.reason, verdicts: 0 } };
+  assert(!isDown(short, with_([])), "a proxy that lacks descriptors has no vote");
+});
+
+Deno.test("isDownForAll() lets the traffic decide between two halves", () => {
+  assert(!isDown(DOWN, with_([sees("up")])), "without traffic nothing is promoted");
+  assert(isDown(DOWN, with_([sees("up")], "fails")));
+  assert(!isDown(DOWN, with_([sees("up", "flows")], "fails")), "clients of the other are served");
+  assert(!isDown(UP, with_([sees("down", "fails")], "flows")), "clients of this one are served");
+  assert(isDown(UP, with_([sees("down", "fails")])));
+  assert(!isDown(UP, with_([sees("up")])), "nobody sees it down");
+});
+
+Deno.test("isRefusedByOthers() keeps a candidate from being chosen that most others see down", () => {
+  assert(!isRefusedByOthers(undefined, "a"));
+  assert(!isRefusedByOthers(with_([sees("down")]), "a"), "one of two is no majority");
+  assert(isRefusedByOthers(with_([sees("down"), sees("down")]), "a"));
+});
+
+Deno.test("mayDecide() is true for a proxy that is alone or leads, and is not paused", () => {
+  const paused = { by: "ann", reason: "", since: 0 };
+  assert(mayDecide({ paused: undefined, cluster: undefined }));
+  assert(mayDecide({ paused: undefined, cluster: with_([]) }));
+  for (
+    const [state, why] of [
+      [{ paused, cluster: undefined }, "the service is paused"],
+      [{ paused: undefined, cluster: CUT_OFF }, "the coordinator cannot be reached"],
+      [
+        { paused: undefined, cluster: { ...CUT_OFF, role: "follows", leader: "p1" } },
+        "p1 leads",
+      ],
+    ] as const
+  ) {
+    assert(!mayDecide(state));
+    assertEquals(whyUndecided(state), why);
+  }
+});
+
+Deno.test("mayLead() is false while only others see an upstream that could be promoted", () => {
+  assert(mayLead(sees("up"), []));
+  assert(mayLead(sees("down"), []), "nobody can do better");
+  assert(mayLead(sees("down"), [sees("down")]));
+  assert(!mayLead(sees("down"), [sees("down"), sees("up")]));
+});
+
+Deno.test("voteOf() and countVotes() leave out what has not been checked", () => {
+  const state = { ...START, health: new Map([["a", UP], ["b", unknownHealth(0)]]) };
+  assertEquals(voteOf(state, POLICY, "flows"), { up: ["a"], down: [], traffic: "flows" });
+  assertEquals(countVotes(with_([sees("down")]), "b", "none"), { down: 0, live: 0 });
+  assertEquals(countVotes(with_([sees("down")]), "a", "up"), { down: 1, live: 2 });
+});

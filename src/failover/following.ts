@@ -1,0 +1,293 @@
+/**
+ * What follows from the other proxies: this one follows their decision, takes the lead, or steps down. See
+ * `cluster.ts` for the model.
+ */
+import { leaveService, outageMs } from "./admission.ts";
+import {
+  type ClusterView,
+  type Decision,
+  isDownForAll,
+  mayDecide,
+  type SharedOrders,
+} from "./cluster.ts";
+import { drainDown, drainLeft, spare } from "./drains.ts";
+import { isDown } from "./health.ts";
+import type { StandingOrder } from "./orders.ts";
+import type { Promotion } from "./ports.ts";
+import { lose, NO_NAMES, startRound } from "./rounds.ts";
+import { activeOf, hasBegun, type State, type TriggerProgress } from "./state.ts";
+import type { StepContext } from "./step_context.ts";
+import type { Upstream } from "./upstream.ts";
+
+const CANCELLED = "they were cancelled: this proxy does not lead any more";
+
+/** Applies what is known of the other proxies. */
+export function takeCluster(context: StepContext, view: ClusterView): void {
+  const before = context.state.cluster;
+  context.set({ cluster: view });
+  if (!hasBegun(context.state)) return adopt(context, view);
+  if (view.role === "follows" && view.orders !== undefined) takeOrders(context, view.orders);
+  if (before?.role === "leads" && view.role !== "leads") stepDown(context);
+  checkNewlyDown(context, before, view);
+  if (view.role !== "leads") return follow(context);
+  if (before?.role !== "leads") return takeLead(context);
+  reconsider(context);
+}
+
+/**
+ * The first input where there are several proxies. Returns false if nothing is decided yet, and the service
+ * begins as it does alone, as far as this proxy may decide.
+ */
+export function beginWithOthers(context: StepContext): boolean {
+  const view = context.state.cluster;
+  if (view?.decision === undefined) return false;
+  startRound(context, 1, "start");
+  if (view.role === "leads") takeLead(context);
+  else follow(context);
+  return true;
+}
+
+/** Before the service begins: the shared decision counts, and not what this machine remembers. */
+function adopt(context: StepContext, { decision, orders, role }: ClusterView): void {
+  if (decision === undefined || role === "cutOff") return;
+  const { to, from, phase, epoch } = decision;
+  const chosen = phase === "done" ? to : from;
+  context.set({
+    epoch: epoch - 1,
+    remembered: undefined,
+    lastChosen: chosen,
+    failedMoves: undefined,
+  });
+  if (orders !== undefined) takeOrders(context, orders);
+}
+
+// ---- Following
+
+/** Brings this proxy into line with the shared decision. It may be called at any time. */
+export function follow(context: StepContext): void {
+  const decision = context.state.cluster?.decision;
+  if (decision === undefined || context.phase.name === "promoting") return;
+  const to = context.state.upstreams.find(({ name }) => name === decision.to);
+  if (to === undefined) return followUnlisted(context, decision);
+  const { phase } = context;
+  const isServed = phase.name === "serving" && phase.active.name === to.name &&
+    phase.epoch >= decision.epoch;
+  if (isServed) return;
+  if (decision.phase === "promoting") return followPromotion(context, decision, to);
+  if (mayServe(context, to)) serveDecided(context, decision, to);
+  else stopServing(context, decision);
+}
+
+/** The upstream of the decision is not on this proxy's list, so that no client may go anywhere else. */
+function followUnlisted(context: StepContext, { to, epoch }: Decision): void {
+  if (activeOf(context.state) === undefined) return;
+  lose(context, `epoch ${epoch} is for ${to}, which is not on the list of this proxy`);
+}
+
+/**
+ * Whether clients can be let through. An upstream that this proxy sees down must pass a check first, unless
+ * it serves already.
+ */
+function mayServe(context: StepContext, to: Upstream): boolean {
+  const { phase } = context;
+  if (!isDown(context.health(to.name), context.policy)) return true;
+  return phase.name === "selecting" && phase.answers.get(to.name)?.passed === true;
+}
+
+function followPromotion(context: StepContext, decision: Decision, to: Upstream): void {
+  const active = activeOf(context.state)?.upstream;
+  if (context.policy.triggers === "beside") {
+    const staysFor = decision.move === "failback" || decision.move === "switchover";
+    if (staysFor && active !== undefined && active.name === decision.from) return;
+    if (mayServe(context, to)) return serveDecided(context, decision, to);
+  }
+  stopServing(context, decision);
+  context.requestAction({ do: "acknowledge", epoch: decision.epoch });
+}
+
+/** Holds new clients, and ends the sessions on the upstream that served so far, as the policy says. */
+function stopServing(context: StepContext, { epoch, to, by }: Decision): void {
+  const active = activeOf(context.state)?.upstream;
+  if (active === undefined) return;
+  const { state, policy } = context;
+  const reason = `${by} promotes ${to} (epoch ${epoch})`;
+  leaveService(context, reason);
+  if (active.name !== to) {
+    const { last } = context.health(active.name);
+    if (policy.sessionsOnMove === "cut") {
+      drainLeft(context, active.name, state.epoch, 0, reason);
+    } else if (last !== undefined) drainDown(context, active.name, last, true, state.epoch);
+  }
+  startRound(context, 1, reason);
+}
+
+/** Lets clients in, as another proxy has decided. */
+function serveDecided(context: StepContext, decision: Decision, to: Upstream): void {
+  const { state, now, policy } = context;
+  const old = activeOf(state);
+  const epoch = decision.epoch > state.epoch ? decision.epoch : state.epoch + 1;
+  const tookMs = outageMs(state.admission, now);
+  if (context.phase.name === "waiting") enterSelecting(context, decision.reason);
+  context.enter({
+    name: "serving",
+    active: to,
+    epoch,
+    triggers: { is: "ran" },
+    failbackPlan: undefined,
+  });
+  context.set({
+    epoch,
+    stage: state.stage + 1,
+    admission: { is: "open" },
+    lastServed: { to: to.name, promotion: undefined, since: now },
+    lastChosen: to.name,
+    remembered: undefined,
+    failedMoves: undefined,
+  });
+  spare(context, to.name);
+  context.admit({ do: "open", upstream: to, epoch });
+  const { by, reason, move } = decision;
+  context.emit({ type: "decision.followed", to: to.name, epoch, move, by, reason, tookMs });
+  if (old === undefined || old.upstream.name === to.name) return;
+  if (policy.sessionsOnMove === "keep") return;
+  const graceMs = policy.sessionsOnMove === "cut" ? policy.graceMs : policy.drainMs;
+  const why = `traffic moves to ${to.name}: ${reason}`;
+  drainLeft(context, old.upstream.name, epoch - 1, graceMs, why);
+}
+
+function enterSelecting(context: StepContext, reason: string): void {
+  const answers = new Map();
+  context.enter({
+    ...{ name: "selecting", round: 1, reason, answers },
+    ...{ suspects: NO_NAMES, passedOver: NO_NAMES },
+  });
+}
+
+/** The orders that stand for all proxies become those of this one. */
+function takeOrders(context: StepContext, { paused, drained, pinned }: SharedOrders): void {
+  const { state, now } = context;
+  if (paused !== undefined && state.paused === undefined) {
+    context.set({ paused: { ...paused, since: now } });
+    context.emit({ type: "service.paused", ...paused });
+  } else if (paused === undefined && state.paused !== undefined) {
+    const { by, reason, since } = state.paused;
+    context.set({ paused: undefined });
+    context.emit({ type: "service.resumed", by, reason, pausedMs: now - since });
+  }
+  const next = new Map<string, StandingOrder>();
+  for (const [upstream, order] of drained) {
+    if (!state.health.has(upstream)) continue;
+    const known = state.drained.get(upstream);
+    next.set(upstream, known ?? { ...order, since: now });
+    if (known === undefined) context.emit({ type: "upstream.drained", upstream, ...order });
+  }
+  for (const [upstream, { by, reason }] of state.drained) {
+    if (!drained.has(upstream)) {
+      context.emit({ type: "upstream.undrained", upstream, by, reason });
+    }
+  }
+  context.set({ drained: next, pinned });
+}
+
+// ---- Leading
+
+/** This proxy leads from now on, and finds what another one has decided, or nothing. */
+function takeLead(context: StepContext): void {
+  const { state } = context;
+  const decision = state.cluster?.decision;
+  if (decision === undefined) {
+    if (context.phase.name !== "serving") return startRound(context, 1, "start");
+    const { active, epoch } = context.phase;
+    const reason = "it served before there was a decision for all";
+    return conclude(context, { epoch, to: active.name, from: undefined, move: "start", reason });
+  }
+  follow(context);
+  context.set({ epoch: Math.max(context.state.epoch, decision.epoch) });
+  if (decision.phase === "done") return reconsider(context);
+  const { to, from, by } = decision;
+  // Nobody knows how far its triggers came, so they run again, in an epoch of their own.
+  context.set({
+    remembered: { served: from, unfinished: { to, from }, isGivenUp: false },
+  });
+  lose(context, `${by} has not finished the promotion of ${to}`);
+}
+
+/** Another proxy may lead now: nothing that only the leader may do goes on. */
+function stepDown(context: StepContext): void {
+  const { phase, state } = context;
+  if (!("triggers" in phase)) return;
+  const isUnderWay = phase.triggers.is === "running" || phase.triggers.is === "retrying";
+  if (phase.name === "serving") {
+    if (!isUnderWay) return;
+    context.requestAction({ do: "cancelTriggers", epoch: phase.epoch });
+    return context.enter({ ...phase, triggers: cancelled() });
+  }
+  const { id, epoch, to } = phase.promotion;
+  if (isUnderWay) context.requestAction({ do: "cancelTriggers", epoch });
+  const reason = "this proxy does not lead any more";
+  context.set({ stage: state.stage + 1 });
+  context.emit({ type: "promotion.abandoned", id, epoch, to, reason });
+  if (phase.order !== undefined) context.settle(phase.order.id, { is: "failed", reason });
+  const { back } = phase;
+  if (back === undefined || state.admission.is !== "open") return startRound(context, 1, reason);
+  const { upstream: active, triggers } = back;
+  context.enter({ name: "serving", active, epoch: back.epoch, triggers, failbackPlan: undefined });
+}
+
+function cancelled(): TriggerProgress {
+  return { is: "failed", reason: CANCELLED, proof: "none" };
+}
+
+/** The verdict of all proxies on the active upstream may have changed by their votes. */
+export function reconsider(context: StepContext): void {
+  const { phase, state, policy } = context;
+  const view = state.cluster;
+  if (view === undefined || phase.name !== "serving" || !mayDecide(state)) return;
+  const { name } = phase.active;
+  const health = context.health(name);
+  if (!isDownForAll(view, name, health, policy)) return;
+  const { epoch } = state;
+  const isOwn = isDown(health, policy);
+  const why = isOwn ? health.last?.reason ?? "no answer" : "most proxies see it down";
+  lose(context, `${name} is down: ${why}`);
+  if (isOwn && health.last !== undefined) drainDown(context, name, health.last, true, epoch);
+}
+
+/** Whether the active upstream, which this proxy sees down, is down; says so if it is not. */
+export function isLost(context: StepContext, upstream: string, reason: string): boolean {
+  const { state, policy } = context;
+  if (!mayDecide(state)) return false;
+  if (state.cluster === undefined) return true;
+  return isDownForAll(state.cluster, upstream, context.health(upstream), policy) ||
+    contested(context, upstream, reason);
+}
+
+function contested(context: StepContext, upstream: string, reason: string): false {
+  context.emit({ type: "failover.contested", upstream, reason });
+  return false;
+}
+
+/** Others have begun to see the active upstream down: this proxy checks it at once. */
+function checkNewlyDown(
+  context: StepContext,
+  before: State["cluster"],
+  { others }: ClusterView,
+): void {
+  const active = activeOf(context.state)?.upstream.name;
+  if (active === undefined || isDown(context.health(active), context.policy)) return;
+  const isNew = [...others].some(([proxy, vote]) =>
+    vote.down.includes(active) && before?.others.get(proxy)?.down.includes(active) !== true
+  );
+  if (isNew) context.requestAction({ do: "probe", upstream: active });
+}
+
+/** Stores that the promotion, or the return to `to`, has ended. Only the leader does. */
+export function conclude(context: StepContext, decision: Omit<Decision, "phase" | "by">): void {
+  if (context.state.cluster?.role !== "leads") return;
+  context.requestAction({ do: "conclude", decision });
+}
+
+/** The decision that ends a promotion. */
+export function conclusionOf({ epoch, to, from, move, reason }: Promotion) {
+  return { epoch, to, from, move, reason };
+}

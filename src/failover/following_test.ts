@@ -1,0 +1,225 @@
+import { assert, assertEquals } from "@std/assert";
+import { type ClusterView, CUT_OFF, type Decision } from "./cluster.ts";
+import { step } from "./machine.ts";
+import { activeOf, initialState, type Policy, type State } from "./state.ts";
+import type { Effect, Input } from "./steps.ts";
+import { POLICY } from "./testing/policy.ts";
+import { PASSED, REFUSED } from "./testing/results.ts";
+import { a, b } from "./testing/states.ts";
+import { phaseForChecks, trustedFor } from "./trust.ts";
+
+/** A machine with its last effects. */
+class Machine {
+  state: State = initialState([a, b], 0);
+  effects: readonly Effect[] = [];
+
+  constructor(readonly policy: Policy = { ...POLICY, fall: 1, rise: 1 }) {}
+
+  take(input: Input, now = 0): this {
+    const next = step(this.state, input, now, this.policy);
+    this.state = next.state;
+    this.effects = next.effects;
+    return this;
+  }
+
+  view(view: Partial<ClusterView>): this {
+    return this.take({ type: "coordinated", view: { ...CUT_OFF, ...view } });
+  }
+
+  probe(upstream: "a" | "b", passed: boolean): this {
+    const { stage } = this.state;
+    return this.take({ type: "probed", upstream, result: passed ? PASSED : REFUSED, stage });
+  }
+
+  /** The effects that are neither events nor questions to the checker. */
+  get done(): string[] {
+    return this.effects.flatMap((effect) => {
+      if (effect.do === "open") return [`open ${effect.upstream.name} ${effect.epoch}`];
+      if (effect.do === "conclude") {
+        return [`conclude ${effect.decision.to} ${effect.decision.epoch}`];
+      }
+      if (effect.do === "runTriggers") return [`${effect.promotion.move} ${effect.promotion.to}`];
+      return effect.do === "probe" || effect.do === "pace" || effect.do === "publish"
+        ? []
+        : [effect.do];
+    });
+  }
+
+  get active(): string | undefined {
+    return activeOf(this.state)?.upstream.name;
+  }
+}
+
+const decision = (change: Partial<Decision> = {}): Decision => ({
+  epoch: 7,
+  to: "a",
+  from: undefined,
+  phase: "done",
+  move: "failover",
+  reason: "b is down",
+  by: "p1",
+  ...change,
+});
+const FOLLOWS = { role: "follows", leader: "p1" } as const;
+const seesDown = (...down: string[]) => ({ up: [], down, traffic: "none" as const });
+
+/** A proxy that follows, and serves `a` under epoch 7. */
+function follower(policy?: Policy): Machine {
+  const machine = new Machine(policy).view({ ...FOLLOWS, decision: decision() });
+  return machine.take({ type: "begun" }).probe("a", true).probe("b", true);
+}
+
+/** The only proxy, which leads and serves `a`. */
+function leader(policy?: Policy): Machine {
+  const machine = new Machine(policy).view({ role: "leads" }).take({ type: "begun" });
+  machine.probe("a", true).probe("b", true);
+  const { epoch } = machine.state;
+  return machine.take({ type: "triggersEnded", epoch, outcome: { how: "ran" } });
+}
+
+Deno.test("a follower serves what was decided, under its epoch, whatever it would choose itself", () => {
+  const machine = new Machine().view({ ...FOLLOWS, decision: decision({ to: "b" }) });
+  machine.take({ type: "begun" });
+  assertEquals(machine.done, ["open b 7"]);
+  assertEquals(machine.probe("a", true).active, "b");
+  assertEquals(machine.state.lastChosen, "b");
+});
+
+Deno.test("a follower holds at promoting, says so, and opens at done", () => {
+  const machine = follower();
+  const next = decision({ epoch: 8, to: "b", from: "a", phase: "promoting" });
+  machine.view({ ...FOLLOWS, decision: next });
+  assertEquals(machine.done, ["hold", "acknowledge"]);
+  assertEquals(machine.active, undefined);
+  assertEquals([trustedFor(machine.state, "b"), phaseForChecks(machine.state)], ["b", "promoting"]);
+  machine.view({ ...FOLLOWS, decision: next });
+  assertEquals(machine.done, ["acknowledge"], "the same view again");
+  machine.view({ ...FOLLOWS, decision: { ...next, phase: "done" } });
+  assertEquals(machine.done, ["open b 8"]);
+});
+
+Deno.test("a follower cuts the sessions on the upstream that others leave, also where it sees it up", () => {
+  const machine = follower({ ...POLICY, sessionsOnMove: "cut", fall: 1 });
+  machine.view({ ...FOLLOWS, decision: decision({ epoch: 8, to: "b", phase: "promoting" }) });
+  assertEquals(machine.done, ["hold", "drain", "acknowledge"]);
+});
+
+Deno.test("a follower never decides: it serves on while it sees the active upstream down", () => {
+  const machine = follower().probe("a", false).probe("a", false);
+  assertEquals([machine.active, machine.done], ["a", []]);
+  machine.take({ type: "ticked" }, 1e6);
+  assertEquals([machine.active, machine.done], ["a", []]);
+});
+
+Deno.test("a follower that sees the decided upstream down lets clients in when it passes", () => {
+  const machine = follower().probe("b", false);
+  machine.view({ ...FOLLOWS, decision: decision({ epoch: 8, to: "b" }) });
+  assertEquals([machine.active, machine.done], [undefined, ["hold"]]);
+  assertEquals(machine.probe("b", true).done, ["open b 8"]);
+});
+
+Deno.test("a follower serves nobody while the decided upstream is not on its list", () => {
+  const machine = follower();
+  machine.view({ ...FOLLOWS, decision: decision({ epoch: 8, to: "c" }) });
+  assertEquals([machine.active, machine.done], [undefined, ["hold"]]);
+});
+
+Deno.test("whoever is cut off serves the last decision and promotes nothing", () => {
+  const machine = follower();
+  machine.view({ decision: decision() });
+  assertEquals([machine.active, machine.done], ["a", []]);
+  machine.probe("a", false);
+  assertEquals([machine.active, machine.done], ["a", []]);
+});
+
+Deno.test("a proxy that starts cut off serves what it remembers, and else refuses, or fails open", () => {
+  const fresh = new Machine().view({}).take({ type: "begun" }).probe("a", true).probe("b", true);
+  assertEquals([fresh.active, fresh.state.admission.is], [undefined, "closed"]);
+  const http = new Machine({ ...POLICY, failOpen: true }).view({}).take({ type: "begun" });
+  assertEquals(http.probe("a", true).done, ["open a 1"]);
+  assertEquals(http.state.admission.is, "failOpen");
+  const remembering = new Machine();
+  remembering.state = {
+    ...remembering.state,
+    remembered: { served: "b", unfinished: undefined, isGivenUp: false },
+  };
+  remembering.view({}).take({ type: "begun" });
+  assertEquals(remembering.probe("b", true).done, ["open b 1"]);
+});
+
+Deno.test("the leader concludes its promotion before it opens", () => {
+  const machine = leader();
+  assertEquals(machine.done, ["conclude a 1", "open a 1"]);
+});
+
+Deno.test("the leader promotes only with a majority, and says when it is alone", () => {
+  const machine = leader();
+  const others = new Map([["p2", { ...seesDown(), up: ["a"] }], ["p3", {
+    ...seesDown(),
+    up: ["a"],
+  }]]);
+  machine.view({ role: "leads", others }).probe("a", false);
+  assertEquals([machine.active, machine.done], ["a", []]);
+  assert(
+    machine.effects.some((each) =>
+      each.do === "publish" && each.event.type === "failover.contested"
+    ),
+  );
+  machine.view({ role: "leads", others: new Map([...others, ["p3", seesDown("a")]]) });
+  assertEquals(machine.done, ["hold", "drain"]);
+  machine.probe("a", false).probe("b", true);
+  assertEquals(machine.done, ["failover b"]);
+});
+
+Deno.test("the leader leaves an upstream that only the others see down, and does not choose it again", () => {
+  const machine = leader();
+  const others = new Map([["p2", seesDown("a")], ["p3", seesDown("a")]]);
+  machine.view({ role: "leads", others });
+  machine.probe("a", true).probe("b", true);
+  assertEquals(machine.done, ["failover b"]);
+});
+
+Deno.test("whoever takes the lead repeats an unfinished promotion in an epoch of its own", () => {
+  const machine = follower();
+  const unfinished = decision({ epoch: 8, to: "b", from: "a", phase: "promoting" });
+  machine.view({ ...FOLLOWS, decision: unfinished });
+  machine.view({ role: "leads", leader: "p2", decision: unfinished });
+  machine.probe("a", true).probe("b", true);
+  assertEquals(machine.done, ["resume b"]);
+  assertEquals(machine.state.epoch, 9);
+});
+
+Deno.test("whoever takes the lead and finds the active upstream down replaces it", () => {
+  const machine = follower().probe("a", false);
+  machine.view({ role: "leads", decision: decision() });
+  assertEquals(machine.done, ["hold", "drain"]);
+});
+
+Deno.test("a leader that steps down ends its triggers and does not return by itself", () => {
+  const machine = leader().probe("a", false).probe("a", false).probe("b", true);
+  assertEquals(machine.done, ["failover b"]);
+  machine.view({ decision: decision({ epoch: 2, to: "b", from: "a", phase: "promoting" }) });
+  assert(machine.done.includes("cancelTriggers"));
+  machine.take({ type: "triggersEnded", epoch: 2, outcome: { how: "ran" } });
+  machine.probe("a", true).probe("b", true);
+  assertEquals([machine.active, machine.done.includes("open a 3")], [undefined, false]);
+});
+
+Deno.test("a promotion that could not be stored is given up without a trigger", () => {
+  const machine = leader().probe("a", false).probe("a", false).probe("b", true);
+  const { epoch } = machine.state;
+  machine.take({ type: "triggersEnded", epoch, outcome: { how: "denied", reason: "p2 leads" } });
+  assertEquals([machine.state.phase.name, machine.active], ["selecting", undefined]);
+});
+
+Deno.test("orders that stand for all become those of a follower, and end with them", () => {
+  const machine = follower();
+  const ann = { by: "ann", reason: "works" };
+  const orders = { paused: ann, drained: new Map([["b", ann]]), pinned: "a" };
+  machine.view({ ...FOLLOWS, decision: decision(), orders });
+  assertEquals(machine.state.paused, { ...ann, since: 0 });
+  assertEquals([...machine.state.drained.keys(), machine.state.pinned], ["b", "a"]);
+  const none = { paused: undefined, drained: new Map(), pinned: undefined };
+  machine.view({ ...FOLLOWS, decision: decision(), orders: none });
+  assertEquals([machine.state.paused, machine.state.drained.size], [undefined, 0]);
+});
