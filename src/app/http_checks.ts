@@ -131,7 +131,7 @@ function dialOf(
   if (address.kind !== "tcp") throw new Error("an HTTP upstream without a port");
   const options = { hostname: address.host, port: address.port, clock, connectMs };
   if (url.protocol !== "https:") return sockets.dialer(options);
-  return dialer({ ...options, tls: caCerts === undefined ? {} : { caCerts } });
+  return dialer({ ...options, tls: { caCerts } });
 }
 
 /** The operator's headers; user and password of the URL become one, unless there is one already. */

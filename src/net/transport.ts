@@ -4,10 +4,12 @@
  */
 import type { Address } from "../base/address.ts";
 import type { Clock } from "../base/clock.ts";
+import type { CertifiedKey } from "../linux/tls_context.ts";
+import type { TlsServerSettings } from "../linux/tls_server.ts";
 import type { Conn, Dial } from "./conn.ts";
 import type { Resolver } from "./resolve.ts";
 
-/** How to reach an upstream without TLS. */
+/** How to reach an upstream, with or without TLS. */
 export interface PlainDialOptions {
   readonly hostname: string;
   readonly port: number;
@@ -16,6 +18,44 @@ export interface PlainDialOptions {
   readonly connectMs: number;
   /** Finds the addresses of names; the process's own where it is missing. */
   readonly resolver?: Resolver;
+}
+
+/** How upstreams are spoken to over TLS; one object for all upstreams of a service, which share what it leads to. */
+export interface DialTls {
+  /** The name to send and to verify (RFC 6066 section 3), if it is not that of the upstream. */
+  readonly serverName?: string;
+  /** Certificates of authorities to trust in addition to those of the system, or of Deno, in PEM. */
+  readonly caCerts?: readonly string[] | undefined;
+  /** Those to trust in place of the system's, where it has none. */
+  readonly systemCerts?: readonly string[] | undefined;
+  /** What is shown to upstreams that ask for a certificate. Deno's sockets cannot. */
+  readonly certificate?: CertifiedKey | undefined;
+}
+
+/** How to reach an upstream. */
+export interface DialOptions extends PlainDialOptions {
+  /** Use TLS; `connectMs` includes the handshake then, and `hostname` is verified. */
+  readonly tls?: DialTls;
+}
+
+/** A TLS handshake of a client that is under way. */
+export interface TlsHandshake {
+  /** Resolves with the protocol that was chosen (ALPN), which may be empty; rejects with an Error that says why not. */
+  readonly protocol: Promise<string>;
+  /** True once the client has sent something. */
+  readonly hasBegun: boolean;
+  /** Ends it, if it is still under way, and closes the connection. */
+  end(): void;
+}
+
+/** Makes TLS of the connections that a listener has accepted. */
+export interface TlsTerminator {
+  /** Begins the handshake on a connection of the same sockets. */
+  begin(conn: Conn): TlsHandshake;
+  /** Uses these from the next handshake on. Throws an Error if they cannot be used; the old ones stay then. */
+  use(settings: TlsServerSettings): void;
+  /** Frees its resources; connections that are open stay. */
+  close(): void;
 }
 
 /** How a listener accepts clients, and what is called when it cannot. */
@@ -57,7 +97,9 @@ export interface ListeningPort {
 /** One kind of sockets, for one thread. */
 export interface Sockets {
   /** Makes the function that opens connections to one upstream. It rejects with a Fault; nothing was sent then. */
-  dialer(options: PlainDialOptions): Dial;
+  dialer(options: DialOptions): Dial;
+  /** Makes what terminates TLS on accepted connections, where these sockets can. Throws an Error for bad settings. */
+  terminator?(settings: TlsServerSettings): TlsTerminator;
   /**
    * Listens and accepts for `acceptee`. Connections beyond its limit stay in the kernel's queue. If it cannot
    * listen, resolves with the reason, for a person.

@@ -6,24 +6,13 @@ import type { Address } from "../../base/address.ts";
 import { NEVER_ABORTED, withDeadline } from "../../base/deadline.ts";
 import { Fault } from "../../base/fault.ts";
 import type { Conn, Dial } from "../conn.ts";
-import type { ListeningPort, PlainDialOptions, Sockets } from "../transport.ts";
+import type { DialOptions, DialTls, ListeningPort, Sockets } from "../transport.ts";
 import { bind } from "./bind.ts";
 import { denoConn, tune } from "./conn.ts";
 import { dial } from "./dial.ts";
 import { closeListener, serveListener } from "./listener.ts";
 import { QueueEnd } from "./queue_end.ts";
 import { UnfinishedTls } from "./unfinished_tls.ts";
-
-/** How to reach an upstream. With TLS, `connectMs` includes the handshake. */
-export interface DialOptions extends PlainDialOptions {
-  /** Use TLS. */
-  readonly tls?: {
-    /** The name to send and to verify (RFC 6066 section 3), if it is not `hostname`. */
-    readonly serverName?: string;
-    /** Certificates to trust in addition to Deno's, in PEM. */
-    readonly caCerts?: readonly string[];
-  };
-}
 
 /** One for all connections, since it takes time to load. */
 const unfinished = new UnfinishedTls();
@@ -66,7 +55,7 @@ async function secure(
 async function shakeHands(
   conn: Deno.TcpConn,
   options: DialOptions,
-  tls: NonNullable<DialOptions["tls"]>,
+  tls: DialTls,
   signal: AbortSignal,
   isLate: () => boolean,
 ): Promise<Deno.TlsConn> {

@@ -4,13 +4,18 @@
  *
  * A socket is read or written only after epoll has reported it ready, until a call returns EAGAIN. One
  * connection reads a few times per tick of the loop, so that the others get their share.
+ *
+ * With TLS (`secure`) its calls are those of OpenSSL. Each of them may have to wait for either direction, so that
+ * every report lets both be tried again.
  */
 import type { Bytes } from "../../base/bytes.ts";
 import { EAGAIN, EINTR, errnoWords } from "../../linux/errno.ts";
 import type { EmbeddedLoop } from "./embedded_loop.ts";
 import { FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE } from "../../linux/kernel.ts";
 import type { Tick, Watcher } from "../../linux/loop.ts";
+import type { Kernel } from "../../linux/kernel.ts";
 import type { Reader, TryConn } from "../conn.ts";
+import type { TlsCalls } from "./tls_calls.ts";
 
 const COMES = READABLE | URGENT | PEER_ENDED | HUNG_UP | FAILED;
 const LAST = URGENT | PEER_ENDED | HUNG_UP | FAILED;
@@ -52,6 +57,12 @@ export class LinuxConn implements TryConn, Watcher, Tick {
   /** Ticks of the loop that it has been unwatched for. */
   #unwatchedTicks = 0;
 
+  /** The calls on the socket: the kernel's, or those of TLS on it. */
+  #calls: Pick<Kernel, "receiveInto" | "send" | "shutdownWrite" | "close" | "reset">;
+  #tls: TlsCalls | undefined;
+  /** Settled when the TLS handshake is over; undefined if none is under way. */
+  #handshake: PromiseWithResolvers<void> | undefined;
+
   /**
    * Owns `fd`. The caller registers this object as the watcher of `fd`; or it gives `onUnwatchable`, and `fd` is
    * watched as soon as there is something to wait for on it, or a little later. A client that sends its request
@@ -60,6 +71,7 @@ export class LinuxConn implements TryConn, Watcher, Tick {
   constructor(host: EmbeddedLoop, fd: number, onUnwatchable?: (result: number) => void) {
     this.#host = host;
     this.#fd = fd;
+    this.#calls = host.loop.kernel;
     if (onUnwatchable === undefined) return;
     this.#onUnwatchable = onUnwatchable;
     this.#readable = true;
@@ -70,15 +82,18 @@ export class LinuxConn implements TryConn, Watcher, Tick {
     if ((flags & COMES) !== 0) this.#readable = true;
     if ((flags & LAST) !== 0) this.#thorough = true;
     if ((flags & GOES) !== 0) this.#writable = true;
+    if (this.#tls !== undefined) this.#readyForTls(this.#tls);
     if (this.#writing !== undefined && this.#writable) this.#writeOn(this.#writing);
-    this.run();
+    if (this.#handshake === undefined) this.run();
+    else this.#host.again(this);
   }
 
   /** Called by the loop, which a bug in one connection must not end. */
   run(): void {
     try {
       if (this.#onUnwatchable !== undefined) this.#watchSoon();
-      this.#readIfAny();
+      if (this.#handshake === undefined) this.#readIfAny();
+      else this.#shakeHands(this.#handshake);
     } catch (error) {
       // The handler of uncaught errors logs it.
       reportError(error);
@@ -102,6 +117,48 @@ export class LinuxConn implements TryConn, Watcher, Tick {
     if (result >= 0) return;
     this.close();
     onUnwatchable(result);
+  }
+
+  /** The descriptor, for what is to be made on it. */
+  get fd(): number {
+    return this.#fd;
+  }
+
+  /**
+   * Begins TLS: all that is read and written from here on goes through `tls`, which it owns. Resolves when the
+   * handshake is over. If that fails it rejects with an Error that says why, and the connection is closed.
+   */
+  secure(tls: TlsCalls): Promise<void> {
+    if (this.#fd === -1) {
+      tls.abandon();
+      return Promise.reject(CLOSED);
+    }
+    this.#tls = this.#calls = tls;
+    // Its reads return single records, so that a short one does not mean that the socket is empty.
+    this.#thorough = true;
+    this.#handshake = Promise.withResolvers();
+    // Not at once: a handshake takes as long as dozens of requests, and those who have made theirs come first.
+    this.#host.again(this);
+    return this.#handshake.promise;
+  }
+
+  #readyForTls(tls: TlsCalls): void {
+    this.#readable = this.#writable = true;
+    if (this.#handshake === undefined) tls.goOn(this.#fd);
+  }
+
+  #shakeHands(handshake: PromiseWithResolvers<void>): void {
+    if (this.#fd === -1) return;
+    const result = this.#tls!.handshake();
+    if (result === -EAGAIN) return this.#watch();
+    this.#handshake = undefined;
+    if (result === 0) {
+      this.#readable = this.#writable = true;
+      return handshake.resolve();
+    }
+    const { why } = this.#tls!;
+    this.close();
+    handshake.reject(new Error(why));
   }
 
   #readIfAny(): void {
@@ -131,11 +188,10 @@ export class LinuxConn implements TryConn, Watcher, Tick {
   tryWrite(bytes: Uint8Array, length: number): number {
     if (this.#fd === -1) throw CLOSED;
     if (!this.#writable) return 0;
-    const { kernel } = this.#host.loop;
-    let count = kernel.send(this.#fd, bytes as Bytes, 0, length);
-    while (count === -EINTR) count = kernel.send(this.#fd, bytes as Bytes, 0, length);
+    let count = this.#calls.send(this.#fd, bytes as Bytes, 0, length);
+    while (count === -EINTR) count = this.#calls.send(this.#fd, bytes as Bytes, 0, length);
     if (count >= 0) return count;
-    if (count !== -EAGAIN) throw new Error(errnoWords(count));
+    if (count !== -EAGAIN) throw this.#errorOf(count);
     this.#writable = false;
     this.#watch();
     return 0;
@@ -148,7 +204,7 @@ export class LinuxConn implements TryConn, Watcher, Tick {
   }
 
   closeWrite(): Promise<void> {
-    if (this.#fd !== -1) this.#host.loop.kernel.shutdownWrite(this.#fd);
+    if (this.#fd !== -1) this.#calls.shutdownWrite(this.#fd);
     return Promise.resolve();
   }
 
@@ -172,18 +228,22 @@ export class LinuxConn implements TryConn, Watcher, Tick {
 
   #readOn(reader: Reader): void {
     const room = reader.room() as Bytes;
-    const { kernel } = this.#host.loop;
-    let count = kernel.receiveInto(this.#fd, room);
-    while (count === -EINTR) count = kernel.receiveInto(this.#fd, room);
+    let count = this.#calls.receiveInto(this.#fd, room);
+    while (count === -EINTR) count = this.#calls.receiveInto(this.#fd, room);
     if (count === -EAGAIN) {
       this.#readable = false;
       return this.#watch();
     }
     this.#reader = undefined;
-    if (count < 0) return reader.failed(new Error(errnoWords(count)));
+    if (count < 0) return reader.failed(this.#errorOf(count));
     // A short read has emptied the socket, and what comes later is reported (epoll(7)).
     if (count < room.length && !this.#thorough) this.#readable = false;
     reader.arrived(count === 0 ? null : count);
+  }
+
+  /** Why a call has failed, a negated error number. */
+  #errorOf(result: number): Error {
+    return new Error(this.#tls?.why || errnoWords(result));
   }
 
   #writeOn(writing: Writing): void {
@@ -199,11 +259,12 @@ export class LinuxConn implements TryConn, Watcher, Tick {
 
   #end(reset: boolean): void {
     if (this.#fd === -1) return;
-    const { loop } = this.#host;
-    loop.forget(this.#fd);
-    if (reset) loop.kernel.reset(this.#fd);
-    else loop.kernel.close(this.#fd);
+    this.#host.loop.forget(this.#fd);
+    if (reset) this.#calls.reset(this.#fd);
+    else this.#calls.close(this.#fd);
     this.#fd = -1;
+    this.#handshake?.reject(CLOSED);
+    this.#handshake = undefined;
     const [reader, writing] = [this.#reader, this.#writing];
     this.#reader = this.#writing = undefined;
     writing?.reject(CLOSED);

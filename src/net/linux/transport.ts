@@ -11,7 +11,8 @@ import { listenAt } from "./bind.ts";
 import { Loop } from "../../linux/loop.ts";
 import { endpointOf, ipSockaddr, literalSockaddr } from "../../linux/sockaddr.ts";
 import { removeSocketFile, socketFileId } from "../../linux/socket_file.ts";
-import { linuxDialer } from "./dial.ts";
+import { LinuxTerminator, secureDialer } from "./secure.ts";
+import { TlsContexts } from "../tls_contexts.ts";
 import { LinuxAcceptor, type Sharing } from "./listener.ts";
 import {
   type Acceptee,
@@ -24,19 +25,22 @@ import {
 export function linuxSockets(clock: Clock): Sockets {
   const libc = new Libc();
   const host = new EmbeddedLoop(new Loop(libc), libc, clock);
+  const contexts = new TlsContexts();
   return {
-    ...socketsIn(host),
+    ...socketsIn(host, contexts),
     async close() {
+      contexts.close();
       // Calls that are still pending, or sockets left open by a bug, must not use a library that was closed.
       if (await host.stop() && host.loop.watched === 0) libc[Symbol.dispose]();
     },
   };
 }
 
-/** The same in a loop that the caller stops. */
-export function socketsIn(host: EmbeddedLoop): Omit<Sockets, "close"> {
+/** The same in a loop that the caller stops, and with contexts that the caller closes. */
+export function socketsIn(host: EmbeddedLoop, contexts: TlsContexts): Omit<Sockets, "close"> {
   return {
-    dialer: (options) => linuxDialer(host, options),
+    dialer: (options) => secureDialer(host, options, contexts),
+    terminator: (settings) => new LinuxTerminator(host, settings),
     listen: (address, acceptee, options) => listen(host, address, acceptee, options),
   };
 }

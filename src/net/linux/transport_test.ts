@@ -15,6 +15,7 @@ import { linuxDialer } from "./dial.ts";
 import { reserveOf } from "../../http1/reserve.ts";
 import { Server, type ServerLimits } from "../../http1/server.ts";
 import { GET, say, text } from "../../http1/testing/server_fixture.ts";
+import { TlsContexts } from "../tls_contexts.ts";
 import { socketsIn } from "./transport.ts";
 
 const HOST = "10.0.0.9";
@@ -194,7 +195,7 @@ async function listening(host: FakeHost, limits: Partial<ServerLimits> = {}) {
   const server = new Server({ deadlines: new Deadlines(new ManualClock()), handler: say, limits });
   const embedded = host.embeddedLoop();
   const address = { kind: "tcp", host: "127.0.0.1", port: PORT } as const;
-  const port = await socketsIn(embedded).listen(address, server, {
+  const port = await socketsIn(embedded, new TlsContexts()).listen(address, server, {
     clock,
     onAcceptFailed: (error, retryInMs) => reported.push(`${error}, again in ${retryInMs} ms`),
   });
@@ -276,7 +277,9 @@ Deno.test("a port that cannot be watched is not opened", async () => {
   const address = { kind: "tcp", host: "127.0.0.1", port: PORT } as const;
   const before = host.open;
   Object.assign(host, { watch: () => -ENOMEM });
-  const port = await socketsIn(embedded).listen(address, server, { clock: new ManualClock() });
+  const port = await socketsIn(embedded, new TlsContexts()).listen(address, server, {
+    clock: new ManualClock(),
+  });
   assertEquals([port, host.open], ["out of memory", before]);
   await embedded.stop();
 });
