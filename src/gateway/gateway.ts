@@ -144,7 +144,6 @@ export class Gateway implements DataPlane, Disposable {
     const app = new Hono<{ Bindings: GatewayEnv }>();
     app.get("/__failover/health", (c) => c.text("OK"));
     app.all("/__failover/*", (c) => admin?.fetch(c.req.raw) ?? c.notFound());
-    app.all("/__failover", (c) => c.notFound());
     app.all("*", async (c) => {
       await this.#forward(c.env.downstream, c.env.scheme);
       return ANSWERED;

@@ -4,7 +4,7 @@
  * forwarded never come here, because the web's objects would cost more than the forwarding does.
  */
 import { STATUS_TEXT } from "@std/http/status";
-import type { Fault } from "../base/fault.ts";
+import { Fault } from "../base/fault.ts";
 import type { BodySource } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
 import { isBodyless, parseLength } from "./framing.ts";
@@ -46,14 +46,19 @@ export async function responseOf(
   return await app(request);
 }
 
+/** Methods that the Fetch standard (section 2.2.1) forbids in a `Request`, in any case. */
+const NOT_CARRIED = /^(CONNECT|TRACE|TRACK)$/i;
+
 /**
  * The request of an exchange, whose body is read from the connection as the app reads it, and whose signal
  * is aborted with a Fault when the client has gone. Undefined if the URL standard would change which path is
  * meant: it resolves dot segments and turns backslashes into slashes, and the app would then see a path that
- * the client did not send and that no check before it has seen.
+ * the client did not send and that no check before it has seen. Throws the Fault `methodRefused` for a method
+ * that a `Request` cannot have.
  */
 function requestOf(exchange: ReceivedRequest): Request | undefined {
   const { head, body } = exchange;
+  if (NOT_CARRIED.test(head.method)) throw new Fault("methodRefused");
   if (wouldChange(head.path)) return undefined;
   const path = head.path === "*" ? "/*" : head.path;
   const url = `http://${head.host || "localhost"}${path}`;

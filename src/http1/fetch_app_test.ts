@@ -44,6 +44,15 @@ Deno.test("an app sees method, URL and headers as they were sent", async () => {
   assertEquals(JSON.parse(body), ["GET", "http://a.b:8/x/y%2F?q=1", "1, 2", "1"]);
 });
 
+Deno.test("a method that no Request can carry is refused with 405, and is no bug of the proxy", async () => {
+  const app = new Hono<Env>();
+  app.all("*", (c) => c.text("reached"));
+  for (const method of ["TRACE", "TRACK", "track"]) {
+    const [head] = await ask(app, get("/").replace("GET", method));
+    assertMatch(head, /^HTTP\/1.1 405 Method Not Allowed\r\n[^]*\r\nAllow: /, method);
+  }
+});
+
 Deno.test("a path that equals a route only after normalization is not that route", async () => {
   const app = new Hono<Env>();
   app.get("/__failover/state", (c) => c.text("ours"));

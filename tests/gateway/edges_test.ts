@@ -177,6 +177,18 @@ onBothSockets("TRACE is refused, unless it is allowed", async ({ start }) => {
 });
 
 onBothSockets(
+  "TRACE and TRACK of our own paths are refused too, and are no bug of the proxy",
+  async ({ start }) => {
+    await using up = mirror();
+    await using fixture = await opened(await start([up.port]));
+    for (const method of ["TRACE", "TRACK"]) {
+      assertEquals((await fixture.ask(method, "/__failover/health")).status, 405, method);
+    }
+    assertEquals(fixture.events.filter(({ type }) => type === "proxy.faulted"), []);
+  },
+);
+
+onBothSockets(
   "a field that is malformed in a head is malformed in a trailer, too",
   async ({ start }) => {
     await using up = mirror();
