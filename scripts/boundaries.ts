@@ -13,6 +13,7 @@ import {
   unlisted,
   untested,
   withoutDoor,
+  wrongReasons,
 } from "./house_rules.ts";
 import { UNTESTED } from "./untested.ts";
 
@@ -178,6 +179,15 @@ function roomOf(from: string, specifier: string): string | undefined {
   return path.includes("/") ? path.slice(0, path.indexOf("/")) : undefined;
 }
 
+/** True if there is a file at this path, which is relative to the tree. */
+function isFile(path: string): boolean {
+  try {
+    return path !== "" && Deno.statSync(new URL(`../${path}`, import.meta.url)).isFile;
+  } catch {
+    return false;
+  }
+}
+
 if (import.meta.main) {
   const files = await sources(root);
   if (files.length < 20) {
@@ -187,6 +197,7 @@ if (import.meta.main) {
   const found = [
     ...files.flatMap(breaches),
     ...untested(paths, UNTESTED),
+    ...wrongReasons(files, UNTESTED, isFile),
     ...withoutDoor(paths, DOORS),
     ...cycles(MAY_IMPORT),
     ...doubleNames(files),

@@ -103,6 +103,29 @@ export function untested(
   ];
 }
 
+/**
+ * Exceptions of `untested` whose reason is not true: it names the file with the tests, which must exist, or it is
+ * `types only`, and then the source has no function and no class but errors.
+ */
+export function wrongReasons(
+  sources: readonly Source[],
+  exceptions: Readonly<Record<string, string>>,
+  exists: (path: string) => boolean,
+): string[] {
+  const found: string[] = [];
+  for (const { path, text } of sources) {
+    const reason = exceptions[path];
+    if (reason === undefined) continue;
+    if (reason === "types only") {
+      const code = /^(export )?((async )?function|(abstract )?class (?!\w+ extends Error\b))/m;
+      if (code.test(text)) found.push(`src/${path}: has more than types: write its unit test`);
+    } else if (!exists(/\S+_test\.ts$/.exec(reason)?.[0] ?? "")) {
+      found.push(`src/${path}: its exception must end with the path of its tests, which exist`);
+    }
+  }
+  return found;
+}
+
 /** Exported names that mean different things in different files: a reader who searches for one finds both. */
 export function doubleNames(files: readonly Source[]): string[] {
   const homes = new Map<string, string>();

@@ -7,6 +7,7 @@ import {
   unlisted,
   untested,
   withoutDoor,
+  wrongReasons,
 } from "./house_rules.ts";
 
 const body = (lines: number, indent = "  ") => `${indent}work();\n`.repeat(lines);
@@ -45,6 +46,20 @@ Deno.test("a source without a test needs a reason, and a reason for a source wit
   assertEquals(untested(paths, { "a/y.ts": "types only" }), []);
   assertMatch(untested(paths, {})[0]!, /a\/y\.ts: no unit test/);
   assertMatch(untested(paths, { "a/y.ts": "types", "a/x.ts": "old" })[0]!, /a\/x\.ts: has a unit/);
+});
+
+Deno.test("the reason for an exception must be true", () => {
+  const wrong = (text: string, reason: string) =>
+    wrongReasons([{ path: "a/x.ts", text }], { "a/x.ts": reason }, (path) => path === "b_test.ts");
+  const types = "export interface A {}\nexport class B extends Error {}\nexport const C = 1;\n";
+  assertEquals([wrong(types, "types only"), wrong("", "elsewhere: b_test.ts")], [[], []]);
+  for (
+    const code of ["export function f() {}\n", "async function f() {}\n", "export class D {}\n"]
+  ) {
+    assertMatch(wrong(types + code, "types only")[0]!, /a\/x\.ts: has more than types/);
+  }
+  assertMatch(wrong("", "elsewhere: c_test.ts")[0]!, /the path of its tests/);
+  assertMatch(wrong("", "elsewhere")[0]!, /the path of its tests/);
 });
 
 Deno.test("every room has a door file", () => {
