@@ -58,7 +58,8 @@ function optionLines(key: Key, option: Option): string[] {
 }
 
 /**
- * Facts that the group's heading and the help text do not state: mode, default, general environment name.
+ * Facts that the group's heading and the help text do not state: mode, default, general environment name, and
+ * whether a reload can change the option.
  */
 export function notesOf(option: Option): string[] {
   const notes: string[] = [];
@@ -72,6 +73,7 @@ export function notesOf(option: Option): string[] {
     notes.push(`default ${option.default}`);
   }
   if (option.env !== undefined) notes.push(`env ${option.env}`);
+  if (option.fixed !== undefined) notes.push("a reload can't change it");
   return notes;
 }
 

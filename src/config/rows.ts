@@ -25,6 +25,11 @@ interface RowFacts {
   readonly own?: true;
   /** A secret: the value is never printed. */
   readonly secret?: true;
+  /**
+   * Why a reload cannot change it while what it concerns runs, for a person. Without a reason a reload puts a
+   * change into force in place.
+   */
+  readonly fixed?: string;
   /** This row is another spelling of another option: its value is stored under that key. */
   readonly writes?: { readonly tcp: "bind"; readonly http: "listen" };
 }

@@ -35,12 +35,12 @@ export const CLIENT_OPTIONS = {
   relay: clients(
     choice("auto", "stream", "splice"),
     "Engine that moves the bytes: splice needs Linux, stream runs anywhere, auto takes the faster",
-    { default: "auto" },
+    { default: "auto", fixed: "the engine has the sessions" },
   ),
   acceptProxy: clients(
     choice("none", "v1", "v2", "any"),
     "Each connection begins with a PROXY protocol header, which names the client; others are closed",
-    { default: "none" },
+    { default: "none", fixed: "it is what clients of the open port send first" },
   ),
   maxConnectionsPerClient: clients(
     count(1),

@@ -17,12 +17,14 @@ export const TCP_OPTIONS = {
     env: "PORT",
     mode: "both",
     own: true,
+    fixed: "a port that is open stays open",
     writes: { tcp: "bind", http: "listen" },
   }),
   bind: tcp(listener, "Listen here instead; also unix:/PATH", {
     short: "b",
     required: true,
     own: true,
+    fixed: "a port that is open stays open",
   }),
   sendProxy: tcp(
     choice("none", "v1", "v2"),
@@ -39,7 +41,11 @@ export const HTTP_OPTIONS = {
     "Used while the primary is down; also file:///FOLDER or page:FILE. May be given several times, best first",
     { own: true },
   ),
-  listen: http(listener, "Listen here", { default: "0.0.0.0:8080", own: true }),
+  listen: http(listener, "Listen here", {
+    default: "0.0.0.0:8080",
+    own: true,
+    fixed: "a port that is open stays open",
+  }),
   tlsCert: http(path, "Certificate chain to serve HTTPS with (PEM)"),
   tlsKey: http(path, "Private key of that certificate (PEM)"),
 };

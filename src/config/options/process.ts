@@ -8,12 +8,17 @@ export const PROCESS_OPTIONS = {
   workers: process(
     countOrAuto(1, 64),
     "Threads that move bytes, shared by all services; auto is one for each core that may be used",
-    { default: "1" },
+    { default: "1", fixed: "the threads are made at the start, and have the sessions" },
   ),
   name: process(
     pattern("NAME", /^[A-Za-z0-9][\w.-]{0,63}$/, "up to 64 letters, digits and . _ -"),
     "Name of the service in logs and state",
-    { scope: "service", own: true, default: { tcp: "tcp", http: "http" } },
+    {
+      scope: "service",
+      own: true,
+      default: { tcp: "tcp", http: "http" },
+      fixed: "it says whose counters, records and state these are",
+    },
   ),
   drainDelay: process(
     duration(),
@@ -30,11 +35,12 @@ export const PROCESS_OPTIONS = {
   socketMode: process(
     fileMode,
     "Permission bits of the unix sockets that are listened on, whatever the umask says",
-    { default: "0666" },
+    { default: "0666", fixed: "the socket files are made already" },
   ),
   stateDir: process(
     path,
     "Folder for what outlives the process: who served, orders, the epoch and incidents; it is made if it is missing",
+    { fixed: "what must outlive the process is in the old one" },
   ),
   scriptsDir: process(
     path,

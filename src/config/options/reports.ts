@@ -12,7 +12,9 @@ export const REPORT_OPTIONS = {
     "What it understands; auto goes by the URL",
     { default: "auto" },
   ),
-  admin: reports(listener, "Serve state and metrics here"),
+  admin: reports(listener, "Serve state and metrics here", {
+    fixed: "a port that is open stays open",
+  }),
   publicState: reports(
     choice("brief", "full", "off"),
     "What the main port shows in HTTP mode: brief: four fields of the state; full: the whole state and the metrics; off: health and readiness only, as by default with --admin",
@@ -32,6 +34,7 @@ export const REPORT_OPTIONS = {
   control: reports(
     pathOrOff,
     "Unix socket for commands; default failover.sock in $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR or /run/failover",
+    { fixed: "commands come that way" },
   ),
   accessLog: reports(
     pathOrStdout,
