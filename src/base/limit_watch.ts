@@ -10,7 +10,7 @@ const PAUSE_MS = 10_000;
  * s.
  */
 export class LimitWatch {
-  readonly #max: number;
+  #max: number;
   readonly #publish: (max: number) => void;
   #isReached = false;
   #publishedAt = -Infinity;
@@ -18,6 +18,12 @@ export class LimitWatch {
   constructor(max: number, publish: (max: number) => void) {
     this.#max = max;
     this.#publish = publish;
+  }
+
+  /** Changes the limit; whether it is reached shows with the next count. */
+  setMax(max: number): void {
+    if (max > this.#max) this.#isReached = false;
+    this.#max = max;
   }
 
   /** Must be called when the number has fallen, unless `isReached` is called before each addition. */

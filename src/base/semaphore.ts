@@ -27,7 +27,8 @@ export class LocalSemaphore implements Semaphore {
   acquired = 0;
   readonly isWanted = false;
 
-  constructor(readonly max: number) {}
+  /** `max` may be changed; permits that are held are not taken back. */
+  constructor(public max: number) {}
 
   tryAcquire(): boolean {
     if (this.acquired >= this.max) return false;

@@ -49,6 +49,7 @@ export type OnRefused = (client: string, max: number, count: number) => void;
 /** The limit as one thread applies it to the connections that it accepts. */
 export class ClientLimit {
   readonly #tables: ClientTables;
+  #max: number;
   readonly #own: number;
   readonly #now: () => number;
   readonly #onRefused: OnRefused;
@@ -60,10 +61,16 @@ export class ClientLimit {
   /** `thread`: whose table this writes. Whatever that held is forgotten. `onRefused` is limited in rate. */
   constructor(tables: ClientTables, thread: number, now: () => number, onRefused: OnRefused) {
     this.#tables = tables;
+    this.#max = tables.max;
     this.#own = thread * tables.size;
     this.#now = now;
     this.#onRefused = onRefused;
     tables.places.fill(0, this.#own, this.#own + tables.size);
+  }
+
+  /** Changes the limit; connections that are established stay. */
+  setMax(max: number): void {
+    this.#max = max;
   }
 
   /**
@@ -73,7 +80,7 @@ export class ClientLimit {
   enter(client: string): number | undefined {
     const bytes = netOf(client);
     if (bytes === undefined) return NOWHERE;
-    const { places, size, max, seeds } = this.#tables;
+    const { places, size, seeds } = this.#tables;
     const [first, mark] = [hash(bytes, seeds[0]), hash(bytes, seeds[1]) * COUNT_MAX];
     const place = placeOf(places, this.#own, size, first, mark);
     if (place === NOWHERE) return NOWHERE;
@@ -83,7 +90,7 @@ export class ClientLimit {
       const found = at === NOWHERE ? 0 : places[at]!;
       if (found >= mark && found < mark + COUNT_MAX) count += found - mark;
     }
-    if (count >= max) return this.#refuse(client);
+    if (count >= this.#max) return this.#refuse(client);
     places[place] = places[place] === 0 ? mark + 1 : places[place]! + 1;
     return place;
   }
@@ -100,7 +107,7 @@ export class ClientLimit {
     this.refused++;
     this.#unsaid++;
     if (!this.#said.allow("", this.#now())) return;
-    this.#onRefused(client, this.#tables.max, this.#unsaid);
+    this.#onRefused(client, this.#max, this.#unsaid);
     this.#unsaid = 0;
   }
 }

@@ -110,6 +110,12 @@ export interface Relay extends DataPlane, AsyncDisposable {
   ): Promise<number>;
   /** Continues a session of the process before this one. False if it cannot; the descriptors are then the caller's. */
   receive?(parcel: Parcel): boolean;
+  /**
+   * Puts other settings into force for new clients, and as far as possible for the sessions that there are, which all
+   * stay. The address, `workers`, `socketMode`, `acceptProxy` and whether there are `clientTables` must not change.
+   * Resolves when they are in force.
+   */
+  configure(settings: RelaySettings): Promise<void>;
   counters(): RelayCounters;
   /** How long clients waited for an upstream, however that ended; those that never waited are left out. */
   holdTimes(): Histogram;

@@ -34,6 +34,8 @@ export type ShardOrder =
   | { readonly do: "stop"; readonly drainMs: number; readonly isLeft?: boolean }
   /** Ends a stop that is under way. */
   | { readonly do: "cutAll" }
+  /** Other settings, and limits in the order of the `ServiceSpec`, are in force from now on. */
+  | { readonly do: "configure"; readonly settings: unknown; readonly limits: readonly number[] }
   /** A message that only this kind of shard understands. */
   | { readonly do: "message"; readonly what: unknown };
 

@@ -52,7 +52,7 @@ export interface ReceivedPort {
 
 /** Opens, closes and reopens the listening socket of one service. */
 export class Port implements Disposable {
-  readonly #settings: PortSettings;
+  #settings: PortSettings;
   readonly #parts: PortParts;
   /** Undefined until the name is known. */
   #address: SockAddr | undefined;
@@ -89,6 +89,13 @@ export class Port implements Disposable {
   get passed(): Pick<PassedListener, "descriptor" | "isLent"> | undefined {
     if (this.#listener === -1) return undefined;
     return { descriptor: this.#listener, isLent: this.#lent !== undefined };
+  }
+
+  /** Changes the time-out of sockets that are accepted from now on. */
+  setUserTimeout(userTimeoutMs: number): void {
+    if (userTimeoutMs === this.#settings.userTimeoutMs) return;
+    this.#settings = { ...this.#settings, userTimeoutMs };
+    if (this.#listener !== -1) prepareReceived(this.#listener, { backlog: BACKLOG, userTimeoutMs });
   }
 
   /** Where it listens now; the system's choice where the port was 0. */

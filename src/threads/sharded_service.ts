@@ -44,7 +44,7 @@ export class ShardedService {
   readonly #group: ThreadGroup;
   readonly #over: () => void;
   readonly #memory: ServiceMemory;
-  readonly #shardSpec: ShardSpec;
+  #shardSpec: ShardSpec;
   /** The orders that a new thread gets, by what they are about. */
   readonly #standing = new Map<string, ShardOrder>();
   readonly #limits = new LogLimiter(LIMIT_TOLD_MS);
@@ -97,6 +97,16 @@ export class ShardedService {
   async order(order: ShardOrder, topic?: string): Promise<void> {
     if (topic !== undefined) this.stand(order, topic);
     await Promise.all(this.#group.sendAll({ service: this.#id, order }));
+  }
+
+  /** Resolves when other settings and limits are in force in all living threads; those started later get them, too. */
+  async configure(settings: unknown, limits: readonly number[]): Promise<void> {
+    const memory = {
+      ...this.#memory,
+      limits: this.#memory.limits.map((limit, at) => ({ ...limit, max: limits[at]! })),
+    };
+    this.#shardSpec = { ...this.#shardSpec, settings, memory };
+    await this.order({ do: "configure", settings, limits });
   }
 
   /** Sets the order that a new thread gets about a topic. */

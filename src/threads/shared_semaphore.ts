@@ -32,7 +32,8 @@ export function newSemaphoreCells(threads: number): SemaphoreCells {
 
 /** The semaphore, in one thread. Its operations never wait. */
 export class SharedSemaphore implements Semaphore {
-  readonly max: number;
+  /** It may be changed, in every thread; permits that are held are not taken back. */
+  max: number;
   readonly #cells: SemaphoreCells;
   readonly #own: number;
   readonly #wake: (thread: number) => void;

@@ -15,7 +15,14 @@ import { TrackedLibc } from "../linux/tracked_libc.ts";
 import { EmbeddedLoop } from "../net/linux/embedded_loop.ts";
 import type { Shard, ShardContext, ShardKind, ShardKinds } from "./shard.ts";
 import { BEAT, BEATS, THREAD_ID } from "./memory.ts";
-import type { Envelope, ShardReport, ShardSpec, ThreadMessage, ThreadStart } from "./messages.ts";
+import type {
+  Envelope,
+  ShardOrder,
+  ShardReport,
+  ShardSpec,
+  ThreadMessage,
+  ThreadStart,
+} from "./messages.ts";
 import { SharedSemaphore } from "./shared_semaphore.ts";
 
 // The part of a worker's global scope that is used here; the document's own `self` is typed in its stead.
@@ -114,6 +121,7 @@ class Shards {
   readonly #wake: (thread: number) => void;
   readonly #context: SharedContext;
   readonly #shards = new Map<number, Shard>();
+  readonly #limits = new Map<number, readonly SharedSemaphore[]>();
   readonly #counting = new Set<Shard>();
   #countedAt = 0;
 
@@ -130,11 +138,18 @@ class Shards {
   }
 
   obey(envelope: Envelope): void {
-    if ("order" in envelope) this.#shards.get(envelope.service)?.execute(envelope.order);
+    if ("order" in envelope) this.#execute(envelope.service, envelope.order);
     else if ("spec" in envelope) this.#begin(envelope.service, envelope.spec);
     else if ("look" in envelope) this.look();
     else this.#quit();
     scope.postMessage({ is: "done", id: envelope.id });
+  }
+
+  #execute(service: number, order: ShardOrder): void {
+    if (order.do === "configure") {
+      this.#limits.get(service)?.forEach((limit, at) => limit.max = order.limits[at]!);
+    }
+    this.#shards.get(service)?.execute(order);
   }
 
   /** Permits may have become free, or another thread may have died with clients in the accept queues. */
@@ -152,12 +167,14 @@ class Shards {
 
   #begin(service: number, { kind, settings, memory }: ShardSpec): void {
     const { number } = this.#start;
+    const limits = memory.limits.map(({ cells, max }) =>
+      new SharedSemaphore(cells, max, number, this.#wake)
+    );
+    this.#limits.set(service, limits);
     const shard = this.#kinds.get(kind)!.make(settings, {
       ...this.#context,
       counters: memory.counters[number]!,
-      limits: memory.limits.map(({ cells, max }) =>
-        new SharedSemaphore(cells, max, number, this.#wake)
-      ),
+      limits,
       report: (report: ShardReport) => {
         if (report.is === "stopped") this.#forget(service);
         scope.postMessage({ is: "report", service, report });
@@ -172,6 +189,7 @@ class Shards {
     shard?.count?.();
     if (shard !== undefined) this.#counting.delete(shard);
     this.#shards.delete(service);
+    this.#limits.delete(service);
   }
 
   #quit(): void {

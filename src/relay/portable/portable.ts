@@ -35,7 +35,7 @@ type PortableState = "closed" | "open" | "held" | "stopped";
 
 class PortableRelay implements Relay, PortableSessionOwner {
   readonly engine = "stream";
-  readonly settings: RelaySettings;
+  settings: RelaySettings;
   readonly context: RelayContext;
   readonly tally: Tally = {
     accepted: 0,
@@ -118,6 +118,17 @@ class PortableRelay implements Relay, PortableSessionOwner {
 
   fed(): void {
     if (--this.#starved === 0) this.#port.recheck();
+  }
+
+  configure(settings: RelaySettings): Promise<void> {
+    this.settings = settings;
+    this.#connections.setMax(settings.connectionsMax);
+    this.#held.setMax(settings.heldMax);
+    if (settings.clientTables !== undefined) this.#clientLimit?.setMax(settings.clientTables.max);
+    this.#cancelSweep();
+    if (settings.idleTimeoutMs > 0) this.#sweepLater();
+    this.#port.recheck(); // there may be more room
+    return Promise.resolve();
   }
 
   counters(): RelayCounters {

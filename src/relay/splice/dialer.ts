@@ -15,14 +15,7 @@ import { LogLimiter } from "../../base/log_limiter.ts";
 import { backoffMs } from "../../base/backoff.ts";
 import { type FaultName, FAULTS } from "../../base/fault.ts";
 import { connectFaultOf, connectShortageWords, isShortageErrno } from "../../linux/errno.ts";
-import {
-  FAILED,
-  HUNG_UP,
-  PEER_ENDED,
-  type SockAddr,
-  type SocketOptions,
-  WRITABLE,
-} from "../../linux/kernel.ts";
+import { FAILED, HUNG_UP, PEER_ENDED, type SockAddr, WRITABLE } from "../../linux/kernel.ts";
 import { NEVER } from "../../linux/timer_wheel.ts";
 import { SETTLE_MS } from "../engine.ts";
 import { printSockaddr } from "./acceptor.ts";
@@ -43,7 +36,6 @@ const LOG_INTERVAL_MS = 1_000;
 /** The clients without an upstream, in one thread. */
 export class Dialer {
   readonly #owner: DialerOwner;
-  readonly #socketOptions: SocketOptions;
   /** Where clients go now; undefined while they are held. */
   #route: ResolvedRoute | undefined;
   readonly #doubtedAt = { hard: -Infinity, soft: -Infinity };
@@ -53,7 +45,6 @@ export class Dialer {
 
   constructor(owner: DialerOwner) {
     this.#owner = owner;
-    this.#socketOptions = { userTimeoutMs: owner.userTimeoutMs, keepAliveLater: true };
   }
 
   /** Sets the route for new clients; undefined holds them. The caller dials those that wait already. */
@@ -269,7 +260,8 @@ export class Dialer {
 
   #connect(session: SpliceSession, address: SockAddr): number {
     const { loop, deps: { kernel } } = this.#owner;
-    const fd = kernel.connect(address, this.#socketOptions);
+    const { userTimeoutMs } = this.#owner;
+    const fd = kernel.connect(address, { userTimeoutMs, keepAliveLater: true });
     if (fd < 0) return fd;
     const result = loop.watch(fd, session);
     if (result < 0) {

@@ -12,9 +12,10 @@ export type SessionPhase = "free" | "waiting" | "connecting" | "joined";
 export interface SpliceSessionOwner {
   readonly loop: Loop;
   readonly deps: FlowDeps;
-  readonly idleTimeoutMs: number;
+  /** This and the next may change while sessions run. */
+  idleTimeoutMs: number;
   /** The longest that a client waits for an upstream, in milliseconds. */
-  readonly waitMaxMs: number;
+  waitMaxMs: number;
   /** There was an event on a socket before the join. */
   early(session: SpliceSession, fd: number, flags: number): void;
   /** A deadline expired before the join. */
@@ -33,10 +34,11 @@ export interface SpliceSessionOwner {
 export interface DialerOwner {
   readonly loop: Loop;
   readonly deps: FlowDeps;
-  readonly connectTimeoutMs: number;
-  readonly userTimeoutMs: number;
+  /** This and the next two may change; attempts that are under way keep their time. */
+  connectTimeoutMs: number;
+  userTimeoutMs: number;
   /** No client may wait: one that would have to is closed. */
-  readonly isWaitless: boolean;
+  isWaitless: boolean;
   readonly publish: (event: Event) => void;
   doubt(doubt: Doubt): void;
   /** The PROXY header of this client, if one is sent. */

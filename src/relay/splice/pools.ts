@@ -25,12 +25,17 @@ export class Pools {
   readonly #pipes: Pipe[] = [];
   readonly #buffers: Buffer[] = [];
   readonly #waits: Wait[] = [];
-  readonly #pipesMax: number;
+  #pipesMax = PIPES_MAX;
   #made = 0;
 
   /** At most `pipesMax` pipes are made, and never more than 1 000. */
   constructor(kernel: Kernel, pipesMax = PIPES_MAX) {
     this.#kernel = kernel;
+    this.setMax(pipesMax);
+  }
+
+  /** Changes how many pipes may be made; those that there are stay. */
+  setMax(pipesMax = PIPES_MAX): void {
     this.#pipesMax = Math.min(pipesMax, PIPES_MAX);
   }
 

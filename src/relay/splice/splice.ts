@@ -116,6 +116,11 @@ class SpliceRelay implements Relay {
     return this.#plane.busy(upstream, throughEpoch);
   }
 
+  configure(settings: RelaySettings): Promise<void> {
+    this.#port.setUserTimeout(userTimeoutOf(settings));
+    return this.#service.configure(settings, [settings.connectionsMax, settings.heldMax]);
+  }
+
   counters(): RelayCounters {
     return this.#service.counters(RELAY_COUNTERS);
   }

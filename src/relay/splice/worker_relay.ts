@@ -13,7 +13,7 @@ import type { Semaphore } from "../../base/semaphore.ts";
 import { errnoWords } from "../../linux/errno.ts";
 import type { Loop } from "../../linux/loop.ts";
 import { timed } from "../../linux/timer_wheel.ts";
-import { type RelaySettings, userTimeoutOf } from "../engine.ts";
+import type { RelaySettings } from "../engine.ts";
 import { FairShare } from "../../threads/fair_share.ts";
 import type { Shard, ShardKind } from "../../threads/shard.ts";
 import type { ProxiedAddresses } from "../../net/proxy_protocol.ts";
@@ -23,12 +23,13 @@ import { BUSY, holdCells, type SharedCounters } from "../../threads/memory.ts";
 import type { Addresses, ShardOrder, ShardReport } from "../../threads/messages.ts";
 import { SpliceAcceptor } from "./acceptor.ts";
 import { clientLimitOf, headerFor, hostOf, missingHeaders, UNCOUNTED } from "./clients.ts";
+import { counted, isConcerned, timesOf } from "./relay_parts.ts";
 import { COUNT } from "./counters.ts";
 import { Dialer } from "./dialer.ts";
 import type { FlowDeps } from "./flow.ts";
 import { Pools } from "./pools.ts";
 import { SpliceSession } from "./session.ts";
-import type { SpliceSessionOwner } from "./owners.ts";
+import type { DialerOwner, SpliceSessionOwner } from "./owners.ts";
 import { ResolvedRoute } from "./resolved_route.ts";
 
 const BUG_PAUSE_MS = 10_000;
@@ -61,11 +62,12 @@ export const relayShard: ShardKind = {
 export class WorkerRelay implements Shard {
   readonly loop: Loop;
   readonly deps: FlowDeps;
-  readonly #settings: RelaySettings;
+  #settings: RelaySettings;
   readonly #report: (report: ShardReport) => void;
   readonly #sessions: SpliceSession[] = [];
   readonly #records: SpliceSession[] = [];
   readonly #dialer: Dialer;
+  readonly #dialing: DialerOwner;
   readonly #acceptor: SpliceAcceptor;
   readonly #owner: SpliceSessionOwner;
   readonly #drains: DrainRunner<SpliceSession>;
@@ -101,26 +103,23 @@ export class WorkerRelay implements Shard {
     this.#headers = this.#makeHeaders(publish);
     this.#connectionsWatch = watchLimit("connections", settings.connectionsMax);
     this.#heldWatch = watchLimit("held", settings.heldMax);
-    const { idleTimeoutMs, connectTimeoutMs } = settings;
-    const userTimeoutMs = userTimeoutOf(settings);
     this.#drains = this.#makeDrains(publish);
-    const waitMaxMs = Math.max(settings.holdMs, settings.connectTimeoutMs);
+    const times = timesOf(settings);
     const short = (reason: string) => {
       deps.pools.trim();
       this.#acceptor.pause(reason);
     };
-    const dialer = this.#dialer = new Dialer({
+    const dialing = this.#dialing = {
       loop,
       deps,
       publish,
-      userTimeoutMs,
-      connectTimeoutMs,
+      ...times.dialing,
       doubt: (doubt) => report({ is: "doubt", doubt }),
-      isWaitless: settings.heldMax === 0,
       waitOver: () => this.#acceptor.resume(),
-      headerFor: (session) => headerFor(session, settings.sendProxy, loop.kernel),
+      headerFor: (session) => headerFor(session, this.#settings.sendProxy, loop.kernel),
       short,
-    });
+    };
+    const dialer = this.#dialer = new Dialer(dialing);
     this.#acceptor = new SpliceAcceptor({
       loop,
       publish,
@@ -133,8 +132,7 @@ export class WorkerRelay implements Shard {
     this.#owner = {
       loop,
       deps,
-      idleTimeoutMs,
-      waitMaxMs,
+      ...times.sessions,
       early: (session, fd, flags) => dialer.early(session, fd, flags),
       expired: (session, now) => dialer.expired(session, now),
       onBug: (error) => this.#onBug(error),
@@ -177,6 +175,8 @@ export class WorkerRelay implements Shard {
         return this.#drains.spare(order.upstream);
       case "count":
         return this.#countBusy(order);
+      case "configure":
+        return this.#configure(order.settings as RelaySettings);
       case "listen":
         return this.#isStopping ? undefined : this.#acceptor.open(order.listener);
       case "addresses":
@@ -200,6 +200,24 @@ export class WorkerRelay implements Shard {
       if (session.phase !== "joined" || session.epoch < epoch) this.#dialer.dial(session);
     }
     this.#acceptor.resume();
+  }
+
+  /** The limits are changed already. */
+  #configure(settings: RelaySettings): void {
+    const { idleTimeoutMs } = this.#owner;
+    this.#settings = settings;
+    const times = timesOf(settings);
+    Object.assign(this.#dialing, times.dialing);
+    Object.assign(this.#owner, times.sessions);
+    this.deps.pools.setMax(settings.pipesMax);
+    this.#connectionsWatch.setMax(settings.connectionsMax);
+    this.#heldWatch.setMax(settings.heldMax);
+    if (settings.clientTables !== undefined) this.#clientLimit?.setMax(settings.clientTables.max);
+    if (this.#owner.idleTimeoutMs !== idleTimeoutMs) {
+      const joined = this.#sessions.filter((session) => session.phase === "joined");
+      for (const session of joined) session.expire(this.loop.now);
+    }
+    this.#acceptor.resume(); // there may be more room
   }
 
   #hold(): void {
@@ -372,27 +390,4 @@ export class WorkerRelay implements Shard {
     this.deps.pools.trim();
     this.#report({ is: "stopped", cut: this.#cutAtStop });
   }
-}
-
-/** A semaphore whose permits are counted as they are acquired and released. */
-function counted(
-  semaphore: Semaphore,
-  counters: SharedCounters,
-): Pick<Semaphore, "acquireAnyway" | "release"> {
-  return {
-    acquireAnyway() {
-      semaphore.acquireAnyway();
-      counters[COUNT.held]!++;
-    },
-    release() {
-      semaphore.release();
-      counters[COUNT.held]!--;
-    },
-  };
-}
-
-/** True for a joined session that the order concerns. */
-function isConcerned(session: SpliceSession, { upstream, throughEpoch }: DrainScope): boolean {
-  return session.phase === "joined" && session.upstreamName === upstream &&
-    session.epoch <= throughEpoch;
 }

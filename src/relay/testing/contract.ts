@@ -4,6 +4,7 @@
  * They run on the real clock (an engine may live in a worker), with short times, and assert no timing.
  */
 import { bytesContract } from "./contract_bytes.ts";
+import { configureContract } from "./contract_configure.ts";
 import { limitsContract } from "./contract_limits.ts";
 import { ordersContract } from "./contract_orders.ts";
 import { sessionsContract } from "./contract_sessions.ts";
@@ -17,4 +18,5 @@ export function relayContract(name: string, make: MakeRelay): void {
   bytesContract(name, make);
   limitsContract(name, make);
   waitingContract(name, make);
+  configureContract(name, make);
 }

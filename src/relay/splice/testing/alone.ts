@@ -37,6 +37,7 @@ export function spliceAlone(parts: Partial<ThreadGroupParts> = {}): StartSplice 
       drain: (order) => relay.drain(order),
       spare: (upstream) => relay.spare(upstream),
       busy: (upstream, throughEpoch) => relay.busy(upstream, throughEpoch),
+      configure: (settings) => relay.configure(settings),
       counters: () => relay.counters(),
       holdTimes: () => relay.holdTimes(),
       stop: (drainMs, now) => stopped ??= stop(drainMs, now),
