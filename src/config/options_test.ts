@@ -28,6 +28,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   "NAME": "orders",
   "PATH": "/some/where",
   "SIZE": "300KB",
+  "SIZE|TIME": "16MB",
   "TIME": "1m17s",
   "URL": "https://sample.example/base",
   "WHEN": "45s",
@@ -58,6 +59,8 @@ function needed(key: Key, mode: Mode): [Key, string][] {
     ? [["tlsKey", "k"]]
     : key === "tlsKey"
     ? [["tlsCert", "c"]]
+    : key === "promote"
+    ? [["check", "redis"]]
     : [];
   return [...all.filter(([other]) => other !== target), ...partner];
 }

@@ -54,6 +54,23 @@ export type Event =
   /** Checks cannot be made because this machine lacks a resource; published when that begins and ends. */
   | { type: "noVerdict.began"; upstream: string; reason: string }
   | { type: "noVerdict.ended"; upstream: string; lastedMs: number }
+  // Roles, where checks know them
+  /** A server says another role than before; `before` is missing for its first answer. */
+  | { type: "server.roleChanged"; upstream: string; role: "primary" | "standby"; before?: string }
+  /** A server is alive and does not say its role: nothing protects clients from a stale primary. */
+  | { type: "server.roleUnknown"; upstream: string; reason: string }
+  /** An upstream is up, but may not be chosen; published again when it may not for another reason. */
+  | { type: "upstream.barred"; upstream: string; reason: string }
+  | { type: "upstream.allowed"; upstream: string }
+  /** This program has made a standby the primary, or could not. */
+  | { type: "server.promoted"; upstream: string; epoch: number; tookMs: number }
+  | {
+    type: "server.promotionFailed";
+    upstream: string;
+    epoch: number;
+    reason: string;
+    tookMs: number;
+  }
   // Choosing
   | { type: "selection.started"; reason: string }
   | {

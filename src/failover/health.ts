@@ -5,6 +5,7 @@
  * result decides alone, since a verdict from one result is better than none.
  */
 import type { ProbeResult } from "./ports.ts";
+import type { ServerReport } from "./server_report.ts";
 
 /** How many consecutive results change a verdict. */
 export interface Thresholds {
@@ -30,6 +31,8 @@ export interface Health {
   readonly doubt: "none" | "soft" | "hard";
   /** The last result that was a verdict. */
   readonly last: ProbeResult | undefined;
+  /** What the server said of itself when it last did; undefined if its checks do not learn that. */
+  readonly server: ServerReport | undefined;
   /** Set while checks give no verdict, until `rise` consecutive ones have given one. */
   readonly noVerdict: NoVerdict | undefined;
 }
@@ -52,6 +55,7 @@ export function unknownHealth(now: number): Health {
     failingSince: undefined,
     doubt: "none",
     last: undefined,
+    server: undefined,
     noVerdict: undefined,
   };
 }
@@ -111,6 +115,7 @@ export function observe(health: Health, result: ProbeResult, t: Thresholds, now:
     failingSince: result.passed ? undefined : health.failingSince ?? now - result.tookMs,
     doubt: settlesDoubt(result) || level < t.rise ? "none" : health.doubt,
     last: result,
+    server: result.server ?? health.server,
     noVerdict: noVerdict === undefined || noVerdict.verdicts + 1 >= t.rise
       ? undefined
       : { ...noVerdict, verdicts: noVerdict.verdicts + 1 },
@@ -126,6 +131,7 @@ function nextLevel(health: Health, result: ProbeResult, t: Thresholds): number {
   const { level } = health;
   if (level === undefined) return result.passed ? fullLevel(t) : 0;
   if (result.passed) return level + 1 >= t.rise ? fullLevel(t) : level + 1;
+  if (result.isDecisive === true) return 0;
   if (health.doubt === "hard" && result.evidence === "refused") return 0;
   return level - 1 < t.rise ? 0 : level - 1;
 }

@@ -18,6 +18,8 @@ import { planFailback, tickFailback } from "./moving_back.ts";
 import { takeOrder, tickHold } from "./orders.ts";
 import type { Doubt, ProbeResult } from "./ports.ts";
 import { continueAtOnce } from "./restart.ts";
+import { learnRole, noteRoles } from "./role_watch.ts";
+import { barOf } from "./roles.ts";
 import { activeOf, awaitsQuiet, hasBegun, type Policy, type State } from "./state.ts";
 import type { Input, Step } from "./steps.ts";
 import {
@@ -72,6 +74,7 @@ export function step(state: State, input: Input, now: number, policy: Policy): S
       break;
   }
   planFailback(context);
+  noteRoles(context, state);
   return { state: context.state, effects: context.effects };
 }
 
@@ -87,14 +90,15 @@ function begin(context: StepContext): void {
 
 // ---- Results and doubts
 
-function takeResult(context: StepContext, name: string, result: ProbeResult, stage: number): void {
+function takeResult(context: StepContext, name: string, given: ProbeResult, stage: number): void {
   // A check of an upstream that was removed meanwhile.
   if (!context.state.health.has(name)) return;
   if (stage !== context.state.stage) {
     // A probe that was overtaken is being repeated already.
-    if (result.overtaken !== true) context.requestAction({ do: "probe", upstream: name });
+    if (given.overtaken !== true) context.requestAction({ do: "probe", upstream: name });
     return;
   }
+  const result = learnRole(context, name, given);
   const { policy } = context;
   const before = context.health(name);
   const after = observe(before, result, policy, context.now);
@@ -120,6 +124,7 @@ function takeResult(context: StepContext, name: string, result: ProbeResult, sta
 /** Applies one result according to the present phase. */
 function judge(context: StepContext, name: string, result: ProbeResult, before: Health): void {
   const { phase } = context;
+  const isChoosable = (each: string) => mayBeChosen(context, each);
   switch (phase.name) {
     case "selecting":
       // A probe without a verdict does not replace a verdict of the same round.
@@ -127,10 +132,12 @@ function judge(context: StepContext, name: string, result: ProbeResult, before: 
       context.enter({ ...phase, answers: new Map(phase.answers).set(name, result) });
       return judgeRound(context);
     case "waiting":
-      if (!result.passed || !hasBegun(context.state) || phase.passedOver.has(name)) return;
+      if (!result.passed || !hasBegun(context.state)) return;
       if (!mayDecide(context.state)) return follow(context);
-      if (context.state.drained.has(name)) return;
-      if (isRefusedByOthers(context.state.cluster, name)) return;
+      // With roles, the answer of one server may be the reason why another one can be chosen.
+      if (!(context.policy.roles === undefined ? [name] : passedOf(context)).some(isChoosable)) {
+        return;
+      }
       startRound(context, phase.round + 1, phase.reason, [[name, result]], phase.passedOver);
       return judgeRound(context);
     case "promoting":
@@ -142,6 +149,20 @@ function judge(context: StepContext, name: string, result: ProbeResult, before: 
       if (context.isUp(phase.active)) return confirm(context, name, before);
       if (isLost(context, name, result.reason)) lose(context, `${name} is down: ${result.reason}`);
   }
+}
+
+/** The upstreams whose last check has passed. */
+function passedOf({ state: { upstreams, health } }: StepContext): string[] {
+  return upstreams.map(({ name }) => name).filter((name) =>
+    health.get(name)?.last?.passed === true
+  );
+}
+
+/** Whether a round may find this upstream. */
+function mayBeChosen({ state, policy, phase }: StepContext, name: string): boolean {
+  const isPassedOver = "passedOver" in phase && phase.passedOver.has(name);
+  if (isPassedOver || state.drained.has(name)) return false;
+  return !isRefusedByOthers(state.cluster, name) && barOf(state, policy, name) === undefined;
 }
 
 /** Clients that met a failure of the active upstream may try it again: a check has passed since. */

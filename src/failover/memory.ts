@@ -59,6 +59,7 @@ export interface Memory extends WhoServed {
   readonly paused: StandingOrder | undefined;
   readonly drained: ReadonlyMap<string, StandingOrder>;
   readonly pinned: string | undefined;
+  readonly standbys: State["standbys"];
   /** Set if this process takes over from one that serves: it goes on without a check (`restart.ts`). */
   readonly standing?: Standing | undefined;
 }
@@ -78,10 +79,10 @@ export interface MemoryPort {
 
 /** What must be remembered of this state. */
 export function memoryOf(state: State): Memory {
-  const { epoch, lastChosen, failbacks, failedMoves, paused, drained, pinned } = state;
+  const { epoch, lastChosen, failbacks, failedMoves, paused, drained, pinned, standbys } = state;
   return {
     ...whoServed(state),
-    ...{ epoch, lastChosen, failbacks, failedMoves, paused, drained, pinned },
+    ...{ epoch, lastChosen, failbacks, failedMoves, paused, drained, pinned, standbys },
   };
 }
 
@@ -129,6 +130,7 @@ export function listedOnly(memory: Memory, upstreams: readonly Upstream[]): Memo
     failedMoves: failedMoves !== undefined && listed.has(failedMoves.to) ? failedMoves : undefined,
     drained: new Map([...drained].filter(([name]) => listed.has(name))),
     pinned: ifListed(memory.pinned),
+    standbys: new Map([...memory.standbys].filter(([name]) => listed.has(name))),
   };
 }
 

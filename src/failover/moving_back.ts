@@ -5,6 +5,7 @@ import { leaveService } from "./admission.ts";
 import { isRefusedByOthers, mayDecide, whyUndecided } from "./cluster.ts";
 import { dampingMs, failbackAt, recentFailbacks } from "./failback.ts";
 import { isDown, isSound } from "./health.ts";
+import { barOf, reportOf } from "./roles.ts";
 import type { FailbackPlan, MoveOrder, Policy, State } from "./state.ts";
 import { promote } from "./switching.ts";
 import type { StepContext } from "./step_context.ts";
@@ -14,15 +15,24 @@ import type { Upstream } from "./upstream.ts";
  * The best upstream before the active one that is up and sound; undefined if there is none. It is also
  * undefined while that upstream cannot be checked: an old verdict is not good enough for a move, and a
  * missing one is no reason to move to a third upstream.
+ *
+ * A standby gets the traffic back by itself only if this program promotes servers, which makes the present primary
+ * a stale one; `isOrdered`: the operator wants it.
  */
 export function betterRank(
-  { phase, upstreams, health, drained, cluster }: State,
+  state: State,
   policy: Policy,
+  isOrdered = false,
 ): Upstream | undefined {
+  const { phase, upstreams, health, drained, cluster } = state;
   if (phase.name !== "serving") return undefined;
+  const { active } = phase;
+  const mayMoveTo = (name: string) =>
+    reportOf(state, name)?.role !== "standby" || isOrdered || policy.roles?.promotedBy === "us";
   const better = upstreams.find(({ rank, name }) =>
-    rank < phase.active.rank && !drained.has(name) && isSound(health.get(name)!, policy) &&
-    !isRefusedByOthers(cluster, name)
+    rank < active.rank && !drained.has(name) && isSound(health.get(name)!, policy) &&
+    !isRefusedByOthers(cluster, name) && mayMoveTo(name) &&
+    barOf(state, policy, name) === undefined
   );
   return better === undefined || health.get(better.name)!.noVerdict !== undefined
     ? undefined
@@ -78,6 +88,8 @@ function keepPlan(
     ? `${plan.to} can't be checked now`
     : !isSound(health, context.policy)
     ? `a check of ${plan.to} failed`
+    : barOf(context.state, context.policy, plan.to) !== undefined
+    ? `${plan.to} may not be chosen: ${barOf(context.state, context.policy, plan.to)!.reason}`
     : `${better?.name} is better still`;
   context.emit({ type: "failback.cancelled", to: plan.to, reason });
   return undefined;
@@ -121,7 +133,7 @@ export function whyNoFailback(state: State, policy: Policy): string | undefined 
   if (state.phase.name === "promoting") return "a promotion is under way";
   if (state.phase.name !== "serving") return "no upstream is serving now";
   if (policy.failback.kind === "never") return "--failback is never";
-  return betterRank(state, policy) === undefined ? "no better upstream is up" : undefined;
+  return betterRank(state, policy, true) === undefined ? "no better upstream is up" : undefined;
 }
 
 /** Begins the planned failback when it is due. */

@@ -11,6 +11,7 @@ import { formatDuration } from "../base/duration.ts";
 import { drainDown } from "./drains.ts";
 import { isDown, isSound } from "./health.ts";
 import { betterRank, moveTo, whyNoFailback } from "./moving_back.ts";
+import { barOf, mayOverrule } from "./roles.ts";
 import { activeOf, hasBegun, type MoveOrder, type Policy, type State } from "./state.ts";
 import { promote } from "./switching.ts";
 import { lose, startRound } from "./rounds.ts";
@@ -134,7 +135,10 @@ function whyNoSwitchover(state: State, policy: Policy, to: string): string | und
   if (noVerdict !== undefined) return `${to} cannot be checked now: ${noVerdict.reason}`;
   if (level === undefined) return `${to} has not been checked yet`;
   if (isDown(health.get(to)!, policy)) return `${to} is down: ${last?.reason ?? "no answer"}`;
-  return isSound(health.get(to)!, policy) ? undefined : `the last check of ${to} failed`;
+  if (!isSound(health.get(to)!, policy)) return `the last check of ${to} failed`;
+  const bar = barOf(state, policy, to);
+  if (bar === undefined || mayOverrule(state, bar)) return undefined;
+  return `${to} may not be chosen: ${bar.reason}`;
 }
 
 function whyNoHold(state: State, { holdMs }: Policy): string | undefined {
@@ -194,7 +198,7 @@ function switchOver(
 
 function moveBack(context: StepContext, id: number, source: OrderSource): void {
   const { phase, state, policy } = context;
-  const to = betterRank(state, policy)!;
+  const to = betterRank(state, policy, true)!;
   const reason = orderedBy(source);
   const order = { id, pins: false };
   if (phase.name === "serving" && context.isUp(phase.active)) {

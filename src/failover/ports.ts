@@ -5,6 +5,7 @@
 import type { MoveKind } from "../events/events.ts";
 import type { Decision } from "./cluster.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource } from "./orders.ts";
+import type { ServerReport } from "./server_report.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** The result of one check of one upstream. */
@@ -23,6 +24,10 @@ export interface ProbeResult {
   readonly evidence: "passed" | "refused" | "denied" | "silent" | "no_verdict";
   /** Set if `Checks.now` was called while this check was under way. */
   readonly overtaken?: true;
+  /** What the server said of itself, where the check knows its protocol and it is alive. */
+  readonly server?: ServerReport;
+  /** True if this failure alone brings the upstream down: it is not one that may pass. */
+  readonly isDecisive?: true;
 }
 
 /** What a check program learns about the present state. */
@@ -31,6 +36,8 @@ export interface ProbeContext {
   readonly lastChosen: string | undefined;
   readonly phase: "selecting" | "waiting" | "promoting" | "serving";
   readonly epoch: number;
+  /** True if a live connection to the upstream has failed, and no check has passed since. */
+  readonly isDoubted?: boolean;
 }
 
 /** Checks one upstream. Never rejects, and resolves within the deadline it was made with. */
@@ -71,8 +78,16 @@ export interface Promotion {
 export type TriggerOutcome =
   /** All triggers exited with 0, or there are none. */
   | { readonly how: "ran" }
-  /** One cannot start, exited with another code or took too long. `reason` is for a person. */
-  | { readonly how: "failed"; readonly reason: string }
+  /**
+   * One cannot start, exited with another code or took too long. `reason` is for a person. `promotion` is set if
+   * this program was to make a server the primary: the server `refused` and has certainly not begun, or it is
+   * `unclear` whether it has, or still may.
+   */
+  | {
+    readonly how: "failed";
+    readonly reason: string;
+    readonly promotion?: "refused" | "unclear";
+  }
   /**
    * One could not be started because a resource of this machine is exhausted. It and those after it have
    * not run; `hasBegun` is true if an earlier one has.

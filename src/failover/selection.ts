@@ -5,17 +5,24 @@ import { choose } from "./candidate.ts";
 import { isRefusedByOthers, mayDecide } from "./cluster.ts";
 import { follow } from "./following.ts";
 import { waitsForRemembered, whyAtStart } from "./restart.ts";
+import { barOf } from "./roles.ts";
 import type { StepContext } from "./step_context.ts";
 import { promote } from "./switching.ts";
+import type { Upstream } from "./upstream.ts";
 
 /** Promotes a candidate or ends the round, as far as the answers allow. */
 export function judgeRound(context: StepContext): void {
-  const { phase, state } = context;
+  const { phase, state, policy } = context;
   if (phase.name !== "selecting" || waitsForRemembered(context)) return;
   if (!mayDecide(state)) return undecided(context);
   const { answers, suspects, passedOver, round, reason } = phase;
+  // An answer that is missing may show a primary, in whose place no other one is chosen.
+  const isPending = ({ name }: Upstream) => !suspects.has(name) && !answers.has(name);
+  if (policy.roles !== undefined && state.upstreams.some(isPending)) return;
+  const bars = new Map(state.upstreams.map(({ name }) => [name, barOf(state, policy, name)]));
   const choosable = state.upstreams.filter(({ name }) =>
-    !passedOver.has(name) && !state.drained.has(name) && !isRefusedByOthers(state.cluster, name)
+    !passedOver.has(name) && !state.drained.has(name) &&
+    !isRefusedByOthers(state.cluster, name) && bars.get(name) === undefined
   );
   const choice = choose(choosable, answers, suspects);
   if (choice.found === "pending") return;
@@ -34,16 +41,18 @@ export function judgeRound(context: StepContext): void {
       ? "its triggers failed"
       : isRefusedByOthers(state.cluster, name)
       ? "most proxies see it down"
-      : answers.get(name)?.reason ?? "no answer",
+      : bars.get(name)?.reason ?? answers.get(name)?.reason ?? "no answer",
   }));
-  const retryInMs = backoffMs(round, context.policy.maxBackoffMs);
+  const retryInMs = backoffMs(round, policy.maxBackoffMs);
   context.enter({ name: "waiting", round, reason, until: context.now + retryInMs, passedOver });
   context.emit({ type: "selection.failed", round, retryInMs, reasons });
   // An upstream that could not be probed may be usable: that is no reason to refuse clients.
   const couldNotAsk = [...answers.values()].some((answer) => answer.evidence === "no_verdict");
   const { admission } = state;
+  // Somebody else may be about to promote a standby.
+  const isAwaited = [...bars.values()].some((bar) => bar?.kind === "waits");
   const mayStillWait = admission.is === "holding" && admission.until !== Infinity &&
-    context.policy.holdWhile === "down";
+    (policy.holdWhile === "down" || isAwaited);
   const mayBeAsked = couldNotAsk && (admission.is === "holding" || round === 1);
   if (!mayStillWait && !mayBeAsked) endHold(context, "no upstream is usable");
 }

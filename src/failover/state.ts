@@ -39,6 +39,7 @@ import { type Health, type Thresholds, unknownHealth } from "./health.ts";
 import { listedOnly, type Memory, type Remembered, rememberedOf } from "./memory.ts";
 import type { StandingOrder } from "./orders.ts";
 import type { ProbeResult, Promotion } from "./ports.ts";
+import type { Bar, RolePolicy } from "./roles.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** The settings of one service that the machine needs. All times are in milliseconds. */
@@ -74,6 +75,8 @@ export interface Policy extends Thresholds {
    * anyway. `retry`: it runs again until it succeeds. `next`: another upstream is tried.
    */
   readonly onTriggerFailure: "continue" | "retry" | "next";
+  /** The rules of checks that know the roles of servers; undefined for other checks. */
+  readonly roles?: RolePolicy;
   /** The prefix of every promotion id, so that the ids of two runs of the program differ. */
   readonly instance: string;
 }
@@ -264,6 +267,13 @@ export interface State {
   readonly drained: ReadonlyMap<string, StandingOrder>;
   /** The active upstream, if the operator chose it by name: there is no automatic failback from it. */
   readonly pinned: string | undefined;
+  /**
+   * The upstreams that have been standbys since `lastChosen` was chosen, where checks know that. `rival`: it is a
+   * primary now, and so was the one chosen last when that was last seen.
+   */
+  readonly standbys: ReadonlyMap<string, "standby" | "rival">;
+  /** By upstream that is up and may not be chosen: why, as far as that was published. */
+  readonly barred: ReadonlyMap<string, Bar["kind"]>;
   /** By upstream: drains that may have to be cancelled, or to be made harder. */
   readonly drains: ReadonlyMap<string, PendingDrain>;
   /** The machine's time. It never goes back, even if the argument `now` does. */
@@ -308,6 +318,8 @@ export function initialState(upstreams: readonly Upstream[], now: number, memory
     held: undefined,
     drained: known?.drained ?? new Map(),
     pinned: known?.pinned,
+    standbys: known?.standbys ?? new Map(),
+    barred: new Map(),
     drains: new Map(),
     now,
   };

@@ -15,6 +15,7 @@ import {
   DOOMED_TRIGGERS_MS,
   type MoveOrder,
   type Phase,
+  type Policy,
   type PreviousActive,
   type TriggerProgress,
 } from "./state.ts";
@@ -240,12 +241,24 @@ function endPromotion(
     return abandon(context, why(outcome));
   }
   const { onTriggerFailure } = context.policy;
-  if (outcome.how === "failed" && onTriggerFailure === "next") {
+  if (outcome.how === "failed" && isForNext(outcome, onTriggerFailure)) {
     return abandon(context, why(outcome), new Set(passedOver).add(name));
   }
   const triggers = progressAfter(context, name, attempt, outcome);
   context.enter({ ...phase, triggers });
   if (triggers.is === "failed") finishPromotion(context);
+}
+
+/**
+ * Whether another upstream is tried after this failure. A server that may have become the primary, or still may, is
+ * not left while it is up, because there would be two; one that refused cannot take clients in any case.
+ */
+function isForNext(
+  { promotion }: Extract<TriggerOutcome, { how: "failed" }>,
+  onTriggerFailure: Policy["onTriggerFailure"],
+): boolean {
+  if (promotion === "unclear") return false;
+  return promotion === "refused" ? onTriggerFailure !== "retry" : onTriggerFailure === "next";
 }
 
 /** The triggers of a candidate that is down have ended without being cancelled. */
@@ -264,7 +277,8 @@ function progressAfter(
   if (outcome.how === "ran") return { is: "ran" };
   const reason = why(outcome);
   // Triggers that something else cancelled have not run either.
-  const isRepeated = outcome.how !== "failed" || context.policy.onTriggerFailure === "retry";
+  const isRepeated = outcome.how !== "failed" || outcome.promotion !== undefined ||
+    context.policy.onTriggerFailure === "retry";
   if (!isRepeated) return { is: "failed", reason, proof: "none" };
   const retryInMs = backoffMs(attempt, Math.min(context.policy.maxBackoffMs, TRIGGER_RETRY_MAX_MS));
   const { epoch } = context.state;

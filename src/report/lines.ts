@@ -93,6 +93,34 @@ export const ROWS: { readonly [T in Event["type"]]: LineRow<EventOf<T>> } = {
     level: "info",
     line: (e) => `${e.upstream} is checked again: there was no verdict for ${took(e.lastedMs)}`,
   },
+  "server.roleChanged": {
+    level: "info",
+    line: (e) =>
+      e.before === undefined
+        ? `${e.upstream} is a ${e.role}`
+        : `${e.upstream} is a ${e.role} now, and was a ${e.before}`,
+  },
+  "server.roleUnknown": {
+    level: "warn",
+    line: (e) =>
+      `${e.upstream} is alive, but its role is unknown (${e.reason}): it may be chosen, whatever it is`,
+  },
+  "upstream.barred": {
+    level: "warn",
+    line: (e) => `${e.upstream} is up, but may not be chosen: ${e.reason}`,
+  },
+  "upstream.allowed": { level: "info", line: (e) => `${e.upstream} may be chosen again` },
+  "server.promoted": {
+    level: "info",
+    line: (e) => `${e.upstream} was made the primary in ${took(e.tookMs)} (epoch ${e.epoch})`,
+  },
+  "server.promotionFailed": {
+    level: "error",
+    line: (e) =>
+      `${e.upstream} could not be made the primary in ${
+        took(e.tookMs)
+      } (epoch ${e.epoch}): ${e.reason}`,
+  },
   "selection.started": {
     level: "debug",
     line: (e) => `looking for an upstream: ${e.reason}`,

@@ -20,6 +20,7 @@ export function textOf(service: string, memory: Memory, offsetMs: number): strin
       : { to: unfinished.to, from: unfinished.from ?? null },
     chosen: memory.lastChosen ?? null,
     pinned: memory.pinned ?? null,
+    ...memory.standbys.size === 0 ? {} : { standbys: Object.fromEntries(memory.standbys) },
     paused: paused === undefined ? null : standing(paused),
     drained: Object.fromEntries([...memory.drained].map(([name, each]) => [name, standing(each)])),
     failbacks: memory.failbacks.map(time),
@@ -69,6 +70,7 @@ function read(service: string, value: unknown, offsetMs: number): Memory {
     },
     lastChosen: file.textOrNull("chosen"),
     pinned: file.textOrNull("pinned"),
+    standbys: file.standbys("standbys"),
     paused: paused?.standing(),
     drained: file.standingByName("drained"),
     failbacks: file.times("failbacks"),
@@ -153,6 +155,19 @@ class MemoryFields {
     if (all === undefined) return this.#wrong(key, "an object");
     const names = Object.keys(all.#fields);
     return new Map(names.map((name) => [name, all.object(name)!.standing()]));
+  }
+
+  /** Missing where no check has learned the roles of servers. */
+  standbys(key: string): Map<string, "standby" | "rival"> {
+    if (this.#fields[key] === undefined) return new Map();
+    const all = this.object(key);
+    if (all === undefined) return this.#wrong(key, "an object");
+    return new Map(
+      Object.keys(all.#fields).map((name) => {
+        const seen = all.text(name);
+        return [name, seen === "standby" || seen === "rival" ? seen : all.#wrong(name, "known")];
+      }),
+    );
   }
 
   #timeOf(value: unknown, key: string): number {

@@ -16,6 +16,7 @@ const FULL: Memory = {
   paused: BY,
   drained: new Map([["c:1", BY]]),
   pinned: "a:1",
+  standbys: new Map([["b:1", "standby"], ["c:1", "rival"]]),
 };
 
 Deno.test("a memory is read as it was written, whatever the machine's clock is then", () => {

@@ -228,6 +228,7 @@ const NOTHING: Memory = {
   paused: undefined,
   drained: new Map(),
   pinned: undefined,
+  standbys: new Map(),
 };
 
 async function readIfThere(path: string): Promise<string | undefined> {

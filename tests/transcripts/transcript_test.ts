@@ -5,7 +5,8 @@
  *
  * Commands: `upstreams a b key=value …` · `begin` ·
  * `pass|overtaken|refuse|deny|silence|no_verdict UPSTREAM [×N] [late]` (late: the probe began before the
- * last change of `stage`) · `doubt UPSTREAM hard|soft` · `triggers end|fail|short` · `wait DURATION` ·
+ * last change of `stage`) · `primary|standby|unknown|starting|readonly UPSTREAM [FACT=NUMBER …] [overtaken]` (an
+ * answer of a server that says its role; facts are those of `ServerReport`) · `doubt UPSTREAM hard|soft` · `triggers end|fail|short|refused|unclear` · `wait DURATION` ·
  * `failback` · `switchover UPSTREAM [MAX_WAIT]` · `quiet` (the sessions of the old upstream are quiet) ·
  * `list a b key=value …` (another list, and what changes in the policy) ·
  * `restart` (the process ends and begins again with what it remembers) · `takeover` (another process goes on) · `pause` · `resume` · `hold [MAX]` · `release` · `drain UPSTREAM` · `undrain UPSTREAM`.
@@ -17,6 +18,8 @@ import { handedOver } from "../../src/failover/handing_over.ts";
 import { type Memory, memoryOf } from "../../src/failover/memory.ts";
 import type { ProbeResult, TriggerOutcome } from "../../src/failover/ports.ts";
 import type { OperatorOrder } from "../../src/failover/orders.ts";
+import type { MaxLag } from "../../src/failover/roles.ts";
+import type { ServerReport } from "../../src/failover/server_report.ts";
 import { policyAfter, step } from "../../src/failover/machine.ts";
 import { initialState, type Policy, type State, wakeAt } from "../../src/failover/state.ts";
 import type { Effect, Input } from "../../src/failover/steps.ts";
@@ -33,6 +36,29 @@ const ANSWERS: Readonly<Record<string, ProbeResult>> = {
   no_verdict: { passed: false, tookMs: 0, reason: "too many open files", evidence: "no_verdict" },
 };
 
+const SERVERS: Readonly<Record<string, ServerReport>> = {
+  primary: { role: "primary", phase: "running" },
+  standby: { role: "standby", phase: "running" },
+  unknown: { role: "unknown", phase: "running", reason: "password refused for user app" },
+  starting: { role: "unknown", phase: "starting" },
+  readonly: { role: "primary", phase: "running", readOnly: true },
+};
+
+/** The answer of a server that says its role; undefined for another command. */
+function serverAnswer(verb: string, words: readonly string[]): ProbeResult | undefined {
+  const server = SERVERS[verb];
+  if (server === undefined) return undefined;
+  const facts = words.filter((word) => word.includes("=")).map((word) => {
+    const [fact, number] = word.split("=");
+    return [fact, Number(number)];
+  });
+  return {
+    ...{ passed: true, tookMs: 1, reason: verb, evidence: "passed" },
+    server: { ...server, ...Object.fromEntries(facts) },
+    ...words.includes("overtaken") ? { overtaken: true } : {},
+  };
+}
+
 const OUTCOMES: Readonly<Record<string, TriggerOutcome>> = {
   end: { how: "ran" },
   fail: { how: "failed", reason: "trigger ./promote exited with 1" },
@@ -41,12 +67,18 @@ const OUTCOMES: Readonly<Record<string, TriggerOutcome>> = {
     reason: "trigger ./promote could not be started: too many open files",
     hasBegun: false,
   },
+  refused: { how: "failed", reason: "permission denied", promotion: "refused" },
+  unclear: { how: "failed", reason: "no answer within 1m", promotion: "unclear" },
 };
 
 function ms(text: string): number {
   const value = parseDuration(text);
   assert(typeof value === "number", `bad duration ${text}`);
   return value;
+}
+
+function lag(text: string): MaxLag {
+  return text.endsWith("B") ? { bytes: parseInt(text) } : { seconds: ms(text) / 1_000 };
 }
 
 function policyFrom(words: readonly string[], before = DEFAULTS): Policy {
@@ -61,7 +93,9 @@ function policyFrom(words: readonly string[], before = DEFAULTS): Policy {
       policy[key] = value;
     } else if (key === "failback") {
       policy[key] = /^\d/.test(value) ? { kind: "after", ms: ms(value) } : { kind: value };
-    } else throw new Error(`unknown setting ${key}`);
+    } else if (key === "roles") policy[key] = { ...policy[key] as object, promotedBy: value };
+    else if (key === "maxLag") policy.roles = { ...policy.roles as object, maxLag: lag(value) };
+    else throw new Error(`unknown setting ${key}`);
   }
   return policy as unknown as Policy;
 }
@@ -130,7 +164,7 @@ class Machine {
       const doubt = { upstream, epoch: this.#state.epoch, hard, reason };
       return this.#input({ type: "doubted", doubt });
     }
-    const result = ANSWERS[verb];
+    const result = ANSWERS[verb] ?? serverAnswer(verb, words);
     assert(result !== undefined, `unknown command ${command}`);
     const times = Number(words.find((word) => word.startsWith("×"))?.slice(1) ?? 1);
     const isLate = words.includes("late");
