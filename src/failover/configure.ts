@@ -80,7 +80,10 @@ function listing(upstreams: readonly Upstream[]): (name: string) => boolean {
 
 /** The state with another list of upstreams. What it says about upstreams that are gone is forgotten. */
 function relisted(state: State, upstreams: readonly Upstream[], now: number): State {
-  const { failedMoves, pinned, drained } = listedOnly({ ...NOTHING, ...state }, upstreams);
+  const { failedMoves, pinned, drained, standbys } = listedOnly(
+    { ...NOTHING, ...state },
+    upstreams,
+  );
   return {
     ...state,
     upstreams,
@@ -88,7 +91,7 @@ function relisted(state: State, upstreams: readonly Upstream[], now: number): St
       upstreams.map(({ name }) => [name, state.health.get(name) ?? unknownHealth(now)]),
     ),
     remembered: rememberedListed(state.remembered, upstreams),
-    ...{ failedMoves, pinned, drained },
+    ...{ failedMoves, pinned, drained, standbys },
     drains: bounded(state.drains, listing(upstreams)),
   };
 }

@@ -1,0 +1,139 @@
+import { assertEquals } from "@std/assert";
+import { unknownHealth } from "./health.ts";
+import { barOf, lagOf, mayOverrule, newPrimary, type RolePolicy, takesWrites } from "./roles.ts";
+import type { ServerReport } from "./server_report.ts";
+import type { Phase, Policy, State } from "./state.ts";
+import { POLICY } from "./testing/policy.ts";
+import { promoting, serving, stateOf } from "./testing/states.ts";
+
+const PRIMARY: ServerReport = { role: "primary", phase: "running" };
+const STANDBY: ServerReport = { role: "standby", phase: "running" };
+const DOWN = undefined;
+const WAITING: Phase = {
+  name: "waiting",
+  round: 2,
+  reason: "",
+  until: 9,
+  passedOver: new Set(),
+};
+
+/** The state in which these two servers have answered so; without an answer one is down. */
+function withReports(state: State, a?: ServerReport, b?: ServerReport): State {
+  const health = new Map([["a", a], ["b", b]] as const).entries().map(([name, server]) => {
+    const answer = { tookMs: 1, reason: "" };
+    const last = server === undefined
+      ? { ...answer, passed: false, evidence: "refused" as const }
+      : { ...answer, passed: true, evidence: "passed" as const, server };
+    return [name, { ...unknownHealth(0), last, server }] as const;
+  });
+  return { ...state, health: new Map(health) };
+}
+
+function policy(roles: Partial<RolePolicy> = {}): Policy {
+  return { ...POLICY, roles: { maxLag: undefined, promotedBy: "us", ...roles } };
+}
+
+/** The kinds of the bars of both servers; `-` for none. */
+function bars(state: State, roles?: Partial<RolePolicy>): string {
+  return ["a", "b"].map((name) => barOf(state, policy(roles), name)?.kind ?? "-").join(", ");
+}
+
+// In `stateOf`, `a` was chosen last.
+const lost = stateOf(WAITING);
+const first = { ...lost, lastChosen: undefined };
+const active = { ...stateOf(serving({ is: "ran" })), lastChosen: "b" };
+
+Deno.test("checks that know no roles bar nobody", () => {
+  const state = withReports(lost, STANDBY, PRIMARY);
+  assertEquals(["a", "b"].map((name) => barOf(state, POLICY, name)), [undefined, undefined]);
+});
+
+Deno.test("before the first choice only the primary may be chosen, and none of two", () => {
+  assertEquals(bars(withReports(first, STANDBY, PRIMARY)), "orphan, -");
+  assertEquals(bars(withReports(first, STANDBY, STANDBY)), "orphan, orphan");
+  assertEquals(bars(withReports(first, PRIMARY, PRIMARY)), "ambiguous, ambiguous");
+  assertEquals(bars(withReports(first, { ...PRIMARY, readOnly: true }, PRIMARY)), "read only, -");
+});
+
+Deno.test("after the loss of the primary a standby may be chosen, and a primary that was none before may not", () => {
+  assertEquals(bars(withReports(lost, DOWN, STANDBY)), "-, -");
+  assertEquals(bars(withReports(lost, DOWN, PRIMARY)), "-, stale");
+  assertEquals(bars(withReports(lost, PRIMARY, STANDBY)), "-, follows");
+  assertEquals(bars(withReports(lost, PRIMARY, PRIMARY)), "-, stale");
+});
+
+Deno.test("a standby that somebody else has promoted is the new primary when the old one is gone or a standby", () => {
+  const seen = (as: "standby" | "rival") => ({ ...lost, standbys: new Map([["b", as]]) });
+  assertEquals(bars(withReports(seen("standby"), DOWN, PRIMARY)), "-, -");
+  assertEquals(bars(withReports(seen("standby"), STANDBY, PRIMARY)), "orphan, -");
+  assertEquals(bars(withReports(seen("standby"), PRIMARY, PRIMARY)), "-, rival");
+  assertEquals(bars(withReports(seen("rival"), DOWN, PRIMARY)), "-, rival");
+  assertEquals(bars(withReports(seen("rival"), STANDBY, PRIMARY)), "orphan, -");
+  assertEquals(newPrimary(withReports(seen("standby"), STANDBY, PRIMARY), "a"), "b");
+});
+
+Deno.test("the active server must be a primary, unless it is being promoted", () => {
+  assertEquals(bars(withReports(active, STANDBY, PRIMARY)), "-, -");
+  assertEquals(bars(withReports(active, STANDBY, STANDBY)), "-, demoted");
+  assertEquals(bars(withReports(active, PRIMARY, PRIMARY)), "stale, -");
+  const beside = { ...stateOf(serving({ is: "running", attempt: 1 })), lastChosen: "b" };
+  assertEquals(bars(withReports(beside, DOWN, STANDBY)), "-, -");
+  const move = stateOf(promoting(true, { is: "running", attempt: 1 }));
+  assertEquals(bars(withReports({ ...move, lastChosen: "b" }, STANDBY, PRIMARY)), "-, -");
+  assertEquals(bars(withReports({ ...move, lastChosen: "b" }, STANDBY, STANDBY)), "-, demoted");
+});
+
+Deno.test("a server that starts or ends may not be chosen, and one of unknown role may, but in no primary's place", () => {
+  const state = (phase: ServerReport["phase"]) =>
+    withReports(lost, DOWN, { role: "unknown", phase });
+  assertEquals(bars(state("starting")), "-, starting");
+  assertEquals(bars(state("shutting down")), "-, stopping");
+  assertEquals(bars(state("running")), "-, -");
+  assertEquals(
+    bars(withReports(lost, PRIMARY, { role: "unknown", phase: "running" })),
+    "-, follows",
+  );
+});
+
+Deno.test("where nobody promotes a standby, it waits for somebody else", () => {
+  assertEquals(bars(withReports(lost, DOWN, STANDBY), { promotedBy: "others" }), "-, waits");
+  assertEquals(bars(withReports(lost, DOWN, STANDBY), { promotedBy: "trigger" }), "-, -");
+});
+
+Deno.test("lag only excludes, in bytes or in time, and an unknown lag excludes as well", () => {
+  const lag = (facts: Partial<ServerReport>) => withReports(lost, DOWN, { ...STANDBY, ...facts });
+  const bytes = { maxLag: { bytes: 1_024 } };
+  const seconds = { maxLag: { seconds: 10 } };
+  assertEquals(bars(lag({ lagBytes: 1_024, lagSeconds: 11 }), bytes), "-, -");
+  assertEquals(bars(lag({ lagBytes: 1_025 }), bytes), "-, lag");
+  assertEquals(bars(lag({ lagBytes: 1_025, lagSeconds: 10 }), seconds), "-, -");
+  assertEquals(bars(lag({ lagSeconds: 10.5 }), seconds), "-, lag");
+  assertEquals(bars(lag({}), seconds), "-, lag");
+  assertEquals(bars(lag({})), "-, -");
+  assertEquals(
+    barOf(lag({ lagBytes: 20 * 1024 * 1024 }), policy(bytes), "b")?.reason,
+    "it is 20MB behind (--max-lag 1KB)",
+  );
+});
+
+Deno.test("the lag in bytes follows from the positions of primary and standby", () => {
+  const state = withReports(active, { ...STANDBY, position: 60 }, { ...PRIMARY, position: 100 });
+  assertEquals(lagOf(state, "a"), { bytes: 40, seconds: undefined });
+  assertEquals(lagOf(state, "b"), { bytes: undefined, seconds: undefined });
+  const even = withReports(active, { ...STANDBY, position: 100, lagSeconds: 3_600 }, {
+    ...PRIMARY,
+    position: 100,
+  });
+  assertEquals(lagOf(even, "a"), { bytes: 0, seconds: 0 });
+});
+
+Deno.test("an operator may say which primary is right, unless one serves", () => {
+  const both = withReports(first, PRIMARY, PRIMARY);
+  const rules = policy();
+  assertEquals(mayOverrule(both, barOf(both, rules, "b")!), true);
+  const stale = withReports(active, PRIMARY, PRIMARY);
+  assertEquals(mayOverrule(stale, barOf(stale, rules, "a")!), false);
+  const behind = withReports(lost, PRIMARY, STANDBY);
+  assertEquals(mayOverrule(behind, barOf(behind, rules, "b")!), false);
+  assertEquals([takesWrites(both, "a"), takesWrites(behind, "b")], [true, false]);
+});
