@@ -10,6 +10,7 @@ const health = (level: number | undefined, doubt: "none" | "hard" = "none") => (
   failingSince: undefined,
   doubt,
   last: undefined,
+  server: undefined,
   noVerdict: undefined,
 });
 /** The time, in seconds since 1970, at which a manual clock is 0. */

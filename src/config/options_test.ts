@@ -28,7 +28,6 @@ const SAMPLES: Readonly<Record<string, string>> = {
   "NAME": "orders",
   "PATH": "/some/where",
   "SIZE": "300KB",
-  "SIZE|TIME": "16MB",
   "TIME": "1m17s",
   "URL": "https://sample.example/base",
   "WHEN": "45s",
@@ -59,8 +58,6 @@ function needed(key: Key, mode: Mode): [Key, string][] {
     ? [["tlsKey", "k"]]
     : key === "tlsKey"
     ? [["tlsCert", "c"]]
-    : key === "promote"
-    ? [["check", "redis"]]
     : [];
   return [...all.filter(([other]) => other !== target), ...partner];
 }
