@@ -16,6 +16,7 @@
  */
 import { formatBytes } from "../base/bytes.ts";
 import { formatDuration } from "../base/duration.ts";
+import { unfinishedOf } from "./memory.ts";
 import type { ServerReport } from "./server_report.ts";
 import { activeOf, type Policy, type State } from "./state.ts";
 import { trustedFor } from "./trust.ts";
@@ -112,6 +113,8 @@ function isNewPrimary(state: State, name: string, chosen: string): boolean {
 function barOfStandby(state: State, roles: RolePolicy, name: string): Bar | undefined {
   const { phase } = state;
   if (phase.name === "promoting" && phase.candidate.name === name) return undefined;
+  // Its promotion was interrupted by a restart, and is repeated.
+  if (phase.name !== "serving" && unfinishedOf(state.remembered)?.to === name) return undefined;
   if (activeOf(state)?.upstream.name === name || isLeft(state, name)) {
     return isBeingPromoted(state) ? undefined : { kind: "demoted", reason: "it is a standby now" };
   }
