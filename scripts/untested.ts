@@ -48,6 +48,8 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "net/transport.ts": "types only",
   "relay/portable/session.ts": "the contract of all engines: src/relay/portable/portable_test.ts",
   "relay/splice/owners.ts": "types only",
+  "report/decision_lines.ts": "rows of the log's lines: src/report/lines_test.ts",
+  "report/line_row.ts": "rows of the log's lines: src/report/lines_test.ts",
   "threads/thread_group.ts": "real threads: src/relay/splice/thread_group_test.ts",
   "threads/shard.ts": "types only",
   "threads/messages.ts": "types only",

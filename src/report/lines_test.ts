@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type { Event } from "../events/events.ts";
-import { jsonLine, levelOf, LEVELS, personLine, ROWS, sentenceOf } from "./lines.ts";
+import { LEVELS } from "./line_row.ts";
+import { jsonLine, levelOf, personLine, ROWS, sentenceOf } from "./lines.ts";
 import { stamped } from "./testing/stamped.ts";
 
 const PAUSED: Event = { type: "service.paused", by: "ann", reason: "a new disk" };

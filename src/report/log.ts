@@ -5,7 +5,8 @@
  */
 import { countLines, NEWLINE } from "../base/bytes.ts";
 import type { Stamped } from "../events/stream.ts";
-import { jsonLine, type Level, levelOf, LEVELS, personLine } from "./lines.ts";
+import { type Level, LEVELS } from "./line_row.ts";
+import { jsonLine, levelOf, personLine } from "./lines.ts";
 
 /** Which lines are written, and in which format. */
 export interface LogSettings {
