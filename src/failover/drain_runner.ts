@@ -47,6 +47,11 @@ export class DrainRunner<S> {
     return this.#drains.size;
   }
 
+  /** The orders of the drains that are under way. */
+  get orders(): readonly DrainOrder[] {
+    return [...this.#drains.values()].map(({ order }) => order);
+  }
+
   /** Begins a drain, which replaces the present one of the upstream. Without a grace it sweeps at once. */
   begin(order: DrainOrder): void {
     const { upstream, graceMs } = order;

@@ -69,6 +69,7 @@ Deno.test("sessions of the upstream, of this decision or an older one, are cut a
   plane.add("newer", "db", 2);
   plane.add("elsewhere", "other");
   plane.drains.begin(HARD);
+  assertEquals(plane.drains.orders, [HARD]);
   await plane.clock.advance(99);
   assertEquals(plane.names.length, 4);
   await plane.clock.advance(1);

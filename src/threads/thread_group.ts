@@ -116,6 +116,12 @@ export class ThreadGroup implements AsyncDisposable {
     this.sendAll({ look: true });
   }
 
+  /** These descriptors are a thread's from now on: it closes them, or they are closed when it dies. */
+  give(thread: number, descriptors: readonly number[]): void {
+    const { marks } = this.#seats[thread]!;
+    for (const fd of descriptors) marks[fd] = 1;
+  }
+
   /** The numbers of the threads that live. */
   get living(): number[] {
     return this.#seats.filter(({ thread }) => thread !== undefined).map(({ number }) => number);

@@ -75,6 +75,19 @@ const SPLICES = 64;
 /** These sockets cannot splice, so the mode never changes. */
 const COPIES_ONLY = 128;
 
+/** The bits that stay true in another process. */
+const LASTING = ENDED | USED | SPLICES | COPIES_ONLY;
+
+/** A flow that stands still, for another process to go on with. */
+export interface FlowState {
+  /** The lasting bits. */
+  readonly is: number;
+  /** Bytes that are in neither socket: in `pipe` if there is one, else they are `bytes`. */
+  readonly held: number;
+  readonly pipe: Pipe | undefined;
+  readonly bytes: Uint8Array<ArrayBuffer> | undefined;
+}
+
 /** One direction of one session. */
 export class Flow {
   source = -1;
@@ -100,6 +113,32 @@ export class Flow {
     this.held = 0;
     this.#is = CAN_WRITE | (readable ? CAN_READ : 0) | (thorough ? THOROUGH : 0);
     this.#streak = 0;
+  }
+
+  /** What another process needs to go on. Nothing changes here; `bytes` are valid until the next pump. */
+  get state(): FlowState {
+    const { held } = this;
+    const pipe = held > 0 ? this.#pipe : undefined;
+    const buffer = held > 0 && pipe === undefined ? this.#buffer : undefined;
+    const bytes = buffer?.bytes.subarray(buffer.at, buffer.at + held);
+    return { is: this.#is & LASTING, held, pipe, bytes };
+  }
+
+  /** Goes on as another process has left it, between two sockets that the kernel will report. Owns the pipe. */
+  restore(
+    source: number,
+    sink: number,
+    { is, held, pipe, bytes }: FlowState,
+    deps: FlowDeps,
+  ): void {
+    this.begin(source, sink, false, false);
+    this.#is = is & LASTING | CAN_WRITE;
+    this.held = held;
+    if (pipe !== undefined) this.#pipe = deps.pools.adoptPipe(pipe);
+    if (bytes === undefined) return;
+    this.#buffer = deps.pools.takeBuffer();
+    this.#buffer.bytes.set(bytes);
+    this.#buffer.at = 0;
   }
 
   /** The source was reported readable; `thorough`: there may be no further report. */

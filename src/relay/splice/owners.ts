@@ -5,8 +5,11 @@ import type { Loop } from "../../linux/loop.ts";
 import type { FlowDeps } from "./flow.ts";
 import type { SpliceSession } from "./session.ts";
 
-/** `free`: in the pool. `waiting`: no attempt under way. `connecting`: one is. `joined`: bytes may flow. */
-export type SessionPhase = "free" | "waiting" | "connecting" | "joined";
+/**
+ * `free`: in the pool. `waiting`: no attempt under way. `connecting`: one is. `joined`: bytes may flow. `passing`: it
+ * stands still, until it is known whether another process goes on with it.
+ */
+export type SessionPhase = "free" | "waiting" | "connecting" | "joined" | "passing";
 
 /** The owner of a session. */
 export interface SpliceSessionOwner {

@@ -50,6 +50,12 @@ export class Pools {
     return made;
   }
 
+  /** Takes over a pipe that another process has made. The caller returns it or drops it as one of these. */
+  adoptPipe(pipe: Pipe): Pipe {
+    this.#made++;
+    return pipe;
+  }
+
   /** Takes back an empty pipe. */
   givePipe(pipe: Pipe): void {
     if (this.#pipes.length < PIPES_KEPT) this.#pipes.push(pipe);

@@ -144,16 +144,27 @@ export class SpliceSession implements Watcher, Tick, Timed, BugHandler {
    * has been reset since, but sent bytes before, which the client is to get.
    */
   join(upstreamFlags: number, header: Uint8Array | undefined, wasReset: boolean): void {
-    const { loop, deps, idleTimeoutMs } = this.#owner;
-    this.#movedAt = loop.now;
-    this.#sentAt = 0;
-    this.#taken = undefined;
+    const { loop, deps } = this.#owner;
     const { client, upstream, clientFlags } = this;
     this.up.begin(client, upstream, (clientFlags & COMES) !== 0, (clientFlags & LAST) !== 0);
     this.down.begin(upstream, client, (upstreamFlags & COMES) !== 0, (upstreamFlags & LAST) !== 0);
     if (header !== undefined) this.up.prepend(header, deps);
-    loop.after(this, Math.min(KEEP_ALIVE_AFTER_MS, idleTimeoutMs || KEEP_ALIVE_AFTER_MS));
     if (wasReset) this.#breakSide(upstream, true);
+    this.proceed(loop.now);
+  }
+
+  /** True while neither side is broken. */
+  get isSound(): boolean {
+    return this.#broken === -1;
+  }
+
+  /** Goes on after it stood still. A byte last moved at `movedAt`, in loop time. */
+  proceed(movedAt: number): void {
+    const { loop, idleTimeoutMs } = this.#owner;
+    this.#movedAt = movedAt;
+    this.#sentAt = 0;
+    this.#taken = undefined;
+    loop.after(this, Math.min(KEEP_ALIVE_AFTER_MS, idleTimeoutMs || KEEP_ALIVE_AFTER_MS));
     this.run();
   }
 

@@ -24,6 +24,8 @@ import {
   type RelaySettings,
   userTimeoutOf,
 } from "../engine.ts";
+import { readParcel } from "./parcel.ts";
+import type { OfferedParcel, ToSpliceShard } from "./passing.ts";
 import { accountForDeadRelay, RELAY_COUNTERS } from "./counters.ts";
 
 /** Makes the engine in the threads of `group`, with its port closed. */
@@ -44,15 +46,21 @@ class SpliceRelay implements Relay {
   readonly #port: Port;
   #upstreamWatch: NameWatch | undefined;
   #stopped: Promise<number> | undefined;
+  /** Offers a session to another process, which takes over. */
+  #passOn: ((parcel: Parcel) => Promise<boolean>) | undefined;
+  /** The thread that gets the next session of another process is this one of those that live. */
+  #next = 0;
+  readonly #group: ThreadGroup;
 
   constructor(settings: RelaySettings, context: RelayContext, group: ThreadGroup) {
     this.#context = context;
+    this.#group = group;
     const { clock, publish, resolver } = context;
     const service = this.#service = group.addService({
       kind: "tcp",
       settings,
       limits: [settings.connectionsMax, settings.heldMax],
-      onReport: (report) => this.#hear(report),
+      onReport: (report, thread) => this.#hear(report, thread),
       accountForDeath: accountForDeadRelay,
     });
     this.#plane = new ShardedDataPlane(service);
@@ -158,6 +166,7 @@ class SpliceRelay implements Relay {
     now.addEventListener("abort", cutAll);
     this.#upstreamWatch?.[Symbol.dispose]();
     this.#port[Symbol.dispose]();
+    this.#passOn = passOn;
     const isLeft = passOn !== undefined;
     const { inForce, ended } = this.#service.stop(drainMs, isLeft);
     this.#port.close(inForce, isLeft ? "left" : "now");
@@ -168,8 +177,29 @@ class SpliceRelay implements Relay {
     return cut;
   }
 
-  #hear(report: ShardReport): void {
+  receive(parcel: Parcel): boolean {
+    const session = readParcel(parcel);
+    const { living } = this.#group;
+    if (session === undefined || this.#stopped !== undefined || living.length === 0) return false;
+    const thread = living[this.#next++ % living.length]!;
+    this.#group.give(thread, parcel.descriptors);
+    this.#tell(thread, { is: "received", session });
+    return true;
+  }
+
+  #hear(report: ShardReport, thread: number): void {
     if (report.is === "doubt") this.#context.doubt(report.doubt);
     if (report.is === "event") this.#context.publish(report.event);
+    if (report.is === "message") void this.#pass(report.what as OfferedParcel, thread);
+  }
+
+  /** Offers a session of a thread to the other process. */
+  async #pass({ id, parcel }: OfferedParcel, thread: number): Promise<void> {
+    const isTaken = await this.#passOn?.(parcel) ?? false;
+    this.#tell(thread, { is: "answered", id, isTaken });
+  }
+
+  #tell(thread: number, what: ToSpliceShard): void {
+    this.#service.orderOne(thread, { do: "message", what });
   }
 }

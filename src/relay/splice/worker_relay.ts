@@ -3,13 +3,11 @@
  * real kernel, and in tests with a fake one; uses neither threads nor promises.
  */
 import { Histogram, HOLD_BOUNDS } from "../../base/histogram.ts";
-import { LimitWatch } from "../../base/limit_watch.ts";
 import { describe } from "../../base/describe.ts";
 import { LogLimiter } from "../../base/log_limiter.ts";
 import type { Event } from "../../events/events.ts";
-import { DrainRunner } from "../../failover/drain_runner.ts";
+import type { DrainRunner } from "../../failover/drain_runner.ts";
 import { type DrainOrder, type DrainScope, QUIET_MS } from "../../failover/ports.ts";
-import type { Semaphore } from "../../base/semaphore.ts";
 import { errnoWords } from "../../linux/errno.ts";
 import type { Loop } from "../../linux/loop.ts";
 import { timed } from "../../linux/timer_wheel.ts";
@@ -18,31 +16,29 @@ import { FairShare } from "../../threads/fair_share.ts";
 import type { Shard, ShardKind } from "../../threads/shard.ts";
 import type { ProxiedAddresses } from "../../net/proxy_protocol.ts";
 import { HeaderWaits } from "./header_wait.ts";
-import type { ClientLimit } from "../../net/client_limit.ts";
-import { BUSY, holdCells, type SharedCounters } from "../../threads/memory.ts";
+import { BUSY, holdCells } from "../../threads/memory.ts";
 import type { Addresses, ShardOrder, ShardReport } from "../../threads/messages.ts";
 import { SpliceAcceptor } from "./acceptor.ts";
-import { clientLimitOf, headerFor, hostOf, missingHeaders, UNCOUNTED } from "./clients.ts";
+import { headerFor, hostOf, missingHeaders, UNCOUNTED } from "./clients.ts";
 import { counted, isConcerned, timesOf } from "./relay_parts.ts";
 import { COUNT } from "./counters.ts";
 import { Dialer } from "./dialer.ts";
 import type { FlowDeps } from "./flow.ts";
+import { Permits, type PermitsParts } from "./permits.ts";
 import { Pools } from "./pools.ts";
 import { SpliceSession } from "./session.ts";
 import type { DialerOwner, SpliceSessionOwner } from "./owners.ts";
+import { Passing, restore, type ToSpliceShard } from "./passing.ts";
+import type { PassedSession } from "./parcel.ts";
 import { ResolvedRoute } from "./resolved_route.ts";
+import { spliceDrains } from "./splice_drains.ts";
 
 const BUG_PAUSE_MS = 10_000;
 /** Records kept for the next sessions. */
 const RECORDS_KEPT = 1_024;
 
 /** What a worker's relay gets from its thread. */
-export interface WorkerRelayParts {
-  readonly loop: Loop;
-  readonly counters: SharedCounters;
-  /** Limits all clients of the service, and those of them that wait. */
-  readonly connections: Semaphore;
-  readonly held: Semaphore;
+export interface WorkerRelayParts extends PermitsParts {
   readonly report: (report: ShardReport) => void;
   /** Leaves clients to other threads that have fewer; without it this one takes all. */
   readonly fairShare?: FairShare;
@@ -71,25 +67,23 @@ export class WorkerRelay implements Shard {
   readonly #acceptor: SpliceAcceptor;
   readonly #owner: SpliceSessionOwner;
   readonly #drains: DrainRunner<SpliceSession>;
-  readonly #connections: Semaphore;
-  readonly #held: Semaphore;
-  readonly #clientLimit: ClientLimit | undefined;
+  readonly #permits: Permits;
   /** Clients whose PROXY protocol header has not come yet; undefined if they have none. */
   readonly #headers: HeaderWaits | undefined;
-  readonly #connectionsWatch: LimitWatch;
-  readonly #heldWatch: LimitWatch;
   /** The newest decision seen; orders of older ones are ignored. */
   #epoch = 0;
   /** Limits how often the same bug is reported. */
   readonly #bugs = new LogLimiter(BUG_PAUSE_MS);
   #isStopping = false;
+  /** It has reported its end. */
+  #isOver = false;
   #cutAtStop = 0;
+  /** Set while another process takes over. */
+  #passing: Passing | undefined;
 
   constructor(parts: WorkerRelayParts, settings: RelaySettings) {
-    const { loop, counters, connections, held, report } = parts;
+    const { loop, counters, held, report } = parts;
     this.loop = loop;
-    this.#connections = connections;
-    this.#held = held;
     this.#settings = settings;
     this.#report = report;
     const { kernel } = loop;
@@ -97,13 +91,9 @@ export class WorkerRelay implements Shard {
     const holdTimes = new Histogram(HOLD_BOUNDS, holdCells(counters));
     const deps = this.deps = { kernel, pools, counters, holdTimes, held: counted(held, counters) };
     const publish = (event: Event) => report({ is: "event", event });
-    const watchLimit = (limit: string, max: number) =>
-      new LimitWatch(max, (max) => publish({ type: "limit.reached", limit, max }));
-    this.#clientLimit = clientLimitOf(settings.clientTables, parts, publish);
+    this.#permits = new Permits(parts, settings, publish);
     this.#headers = this.#makeHeaders(publish);
-    this.#connectionsWatch = watchLimit("connections", settings.connectionsMax);
-    this.#heldWatch = watchLimit("held", settings.heldMax);
-    this.#drains = this.#makeDrains(publish);
+    this.#drains = spliceDrains(this.#sessions, loop, counters, publish);
     const times = timesOf(settings);
     const short = (reason: string) => {
       deps.pools.trim();
@@ -124,8 +114,8 @@ export class WorkerRelay implements Shard {
       loop,
       publish,
       yields: () => parts.fairShare?.yields(loop.now) ?? false,
-      acquire: () => this.#acquire(),
-      giveBack: () => this.#giveBack(),
+      acquire: () => !dialer.hasStarved && this.#permits.acquire(),
+      giveBack: () => this.#permits.giveBack(),
       admit: (client) => this.#admit(client),
       short,
     });
@@ -140,22 +130,6 @@ export class WorkerRelay implements Shard {
       resetUnanswered: (session) => dialer.resetUnanswered(session),
       release: (session) => this.#release(session),
     };
-  }
-
-  #makeDrains(publish: (event: Event) => void): DrainRunner<SpliceSession> {
-    const { loop, deps: { counters } } = this;
-    return new DrainRunner({
-      concerned: (order) => this.#sessions.filter((session) => isConcerned(session, order)),
-      hasMoved: (session, ms) => loop.now - session.lastMoved < ms,
-      cut: (session) => session.cut(),
-      after: (ms, run) => {
-        const deadline = timed(run);
-        loop.after(deadline, ms);
-        return () => loop.cancel(deadline);
-      },
-      countCut: (count) => counters[COUNT.cut]! += count,
-      publish,
-    });
   }
 
   /** Carries an order out; it is in force when this returns. */
@@ -182,9 +156,11 @@ export class WorkerRelay implements Shard {
       case "addresses":
         return this.#dialer.setAddresses(order.upstream, order.addresses, this.#sessions);
       case "stop":
-        return this.#stop(order.drainMs);
+        return order.isLeft ? this.#leave(order.drainMs) : this.#stop(order.drainMs);
       case "cutAll":
         return this.#cutAll();
+      case "message":
+        return this.#hear(order.what as ToSpliceShard);
     }
   }
 
@@ -210,9 +186,7 @@ export class WorkerRelay implements Shard {
     Object.assign(this.#dialing, times.dialing);
     Object.assign(this.#owner, times.sessions);
     this.deps.pools.setMax(settings.pipesMax);
-    this.#connectionsWatch.setMax(settings.connectionsMax);
-    this.#heldWatch.setMax(settings.heldMax);
-    if (settings.clientTables !== undefined) this.#clientLimit?.setMax(settings.clientTables.max);
+    this.#permits.configure(settings);
     if (this.#owner.idleTimeoutMs !== idleTimeoutMs) {
       const joined = this.#sessions.filter((session) => session.phase === "joined");
       for (const session of joined) session.expire(this.loop.now);
@@ -258,38 +232,63 @@ export class WorkerRelay implements Shard {
     this.#endIfEmpty();
   }
 
+  /** As a stop, but each session is offered to another process, and clients that have no upstream stay until then. */
+  #leave(drainMs: number): void {
+    this.#isStopping = true;
+    this.#acceptor.close();
+    const { loop, deps } = this;
+    const passing = this.#passing = new Passing({
+      loop,
+      deps,
+      report: this.#report,
+      mayPass: (session) => !this.#drains.orders.some((order) => isConcerned(session, order)),
+      dial: (session) => this.#dialer.dial(session),
+      cutLate: (session) => {
+        this.#cutAtStop++;
+        session.cut();
+      },
+    });
+    passing.offer(this.#sessions);
+    loop.after(timed(() => this.#cutAll()), drainMs);
+    this.#endIfEmpty();
+  }
+
+  #hear(what: ToSpliceShard): void {
+    if (what.is === "answered") this.#passing?.answered(what.id, what.isTaken);
+    else this.#receive(what.session);
+  }
+
+  /** Goes on with a session of another process, whose sockets belong to this thread now. */
+  #receive({ client, addresses, joined }: PassedSession): void {
+    const { loop, deps } = this;
+    // It exists already, so the limits do not keep it out.
+    this.#permits.acquireAnyway();
+    const session = this.#begin(
+      client,
+      this.#permits.placeFor(client, addresses) ?? UNCOUNTED,
+      addresses,
+    );
+    if (joined !== undefined) {
+      restore(session, joined, deps);
+      if (loop.watch(joined.upstream, session) < 0) return session.cut();
+    }
+    if (loop.watch(client, session) < 0 || this.#isStopping) return session.cut();
+    if (joined === undefined) this.#dialer.dial(session);
+    else session.proceed(loop.now - joined.idleMs);
+  }
+
   #cutAll(): void {
-    this.#cutAtStop += this.#sessions.length;
-    for (const session of [...this.#sessions]) session.cut();
+    const standing = this.#passing?.end() ?? 0;
+    this.#cutAtStop += this.#sessions.length - standing;
+    this.#dropUnannounced();
+    for (const session of [...this.#sessions]) if (session.phase !== "passing") session.cut();
   }
 
   /** Sessions through which no byte has passed: orders for new clients apply to them too. */
   #unjoined(): SpliceSession[] {
-    return this.#sessions.filter((session) => session.phase !== "joined" || session.isUnused);
-  }
-
-  /** Takes a permit for a client, and one for a client that waits, as the next one may have to. */
-  #acquire(): boolean {
-    const { loop: { now } } = this;
-    if (this.#dialer.hasStarved) return false;
-    const has = this.#connections.tryAcquire();
-    this.#connectionsWatch.isReached(this.#connections.acquired - (has ? 1 : 0), now);
-    if (!has) return false;
-    // Where no client may wait, there is no limit to reach: those that would have to wait are closed.
-    if (this.#settings.heldMax === 0) return true;
-    const mayWait = this.#held.tryAcquire();
-    this.#heldWatch.isReached(this.#held.acquired - (mayWait ? 1 : 0), now);
-    if (!mayWait) this.#connections.release();
-    return mayWait;
-  }
-
-  #giveBack(): void {
-    this.#connections.release();
-    this.#releaseWait();
-  }
-
-  #releaseWait(): void {
-    if (this.#settings.heldMax > 0) this.#held.release();
+    return this.#sessions.filter(({ phase, isUnused }) =>
+      phase !== "passing" && (phase !== "joined" || isUnused)
+    );
   }
 
   #admit(client: number): void {
@@ -297,42 +296,53 @@ export class WorkerRelay implements Shard {
     if (this.#headers === undefined) return this.#let(client, undefined);
     // Until its header has come, it counts as a connection, and not as a client that waits.
     const result = this.#headers.add(client);
-    if (result === 0) return this.#releaseWait();
+    if (result === 0) return this.#permits.releaseWait();
     this.loop.kernel.close(client);
-    this.#giveBack();
+    this.#permits.giveBack();
     this.#acceptor.pause(errnoWords(result));
   }
 
   /** Begins a session. `addresses`: those that a balancer has named, in the place of the connection's own. */
   #let(client: number, addresses: ProxiedAddresses | undefined): void {
-    const place = this.#placeFor(client, addresses);
+    const place = this.#permits.placeFor(client, addresses);
     if (place === undefined) {
       this.deps.counters[COUNT.overLimit]!++;
       this.loop.kernel.close(client);
-      return this.#giveBack();
+      return this.#permits.giveBack();
     }
-    const session = this.#records.pop() ?? new SpliceSession(this.#owner);
-    session.begin(client);
-    session.limitPlace = place;
-    session.index = this.#sessions.push(session) - 1;
-    session.addresses = addresses;
+    const session = this.#begin(client, place, addresses);
     const result = this.loop.watch(client, session);
     if (result === 0) this.#dialer.dial(session);
+    // Its header came late; the clients of this process go to another one.
+    if (result === 0) this.#passing?.offer([session]);
     // The permit was taken in case the client has to wait. If it does, the dialer has taken another one.
-    this.#releaseWait();
+    this.#permits.releaseWait();
     if (result === 0) return;
     // There is no memory to watch it: it is closed, and the next ones stay in the accept queue for a while.
     this.#dialer.lose(session);
     this.#acceptor.pause(errnoWords(result));
   }
 
+  #begin(
+    client: number,
+    place: number,
+    addresses: ProxiedAddresses | undefined,
+  ): SpliceSession {
+    const session = this.#records.pop() ?? new SpliceSession(this.#owner);
+    session.begin(client);
+    session.limitPlace = place;
+    session.index = this.#sessions.push(session) - 1;
+    session.addresses = addresses;
+    return session;
+  }
+
   #makeHeaders(publish: (event: Event) => void): HeaderWaits | undefined {
-    const { acceptProxy, heldMax } = this.#settings;
+    const { acceptProxy } = this.#settings;
     if (acceptProxy === undefined) return undefined;
     const { loop } = this;
     const missing = missingHeaders(loop, publish);
     const onHeader = (client: number, addresses: ProxiedAddresses | undefined) => {
-      if (heldMax > 0) this.#held.acquireAnyway();
+      this.#permits.acquireWait();
       this.#let(client, addresses);
     };
     return new HeaderWaits(loop, acceptProxy, onHeader, (client) => {
@@ -345,8 +355,9 @@ export class WorkerRelay implements Shard {
   /** Closes a client that is no session yet. */
   #drop(client: number): void {
     this.loop.kernel.close(client);
-    this.#connections.release();
+    this.#permits.release();
     if (!this.#dialer.feed()) this.#acceptor.resume();
+    this.#endIfEmpty();
   }
 
   /** Turns away the clients whose headers have not come yet. */
@@ -357,23 +368,15 @@ export class WorkerRelay implements Shard {
     }
   }
 
-  /** The place of a client among those that are counted; undefined if it must be turned away. */
-  #placeFor(client: number, addresses: ProxiedAddresses | undefined): number | undefined {
-    if (this.#clientLimit === undefined) return UNCOUNTED;
-    const named = addresses?.client;
-    const host = named?.kind === "tcp" ? named.host : hostOf(this.loop.kernel.peerAddress(client));
-    return this.#clientLimit.enter(host);
-  }
-
   #release(session: SpliceSession): void {
-    this.#clientLimit?.leave(session.limitPlace);
+    this.#permits.leave(session.limitPlace);
     const last = this.#sessions.pop()!;
     if (last !== session) {
       this.#sessions[session.index] = last;
       last.index = session.index;
     }
     if (this.#records.length < RECORDS_KEPT) this.#records.push(session);
-    this.#connections.release();
+    this.#permits.release();
     if (!this.#dialer.feed()) this.#acceptor.resume();
     this.#endIfEmpty();
   }
@@ -386,7 +389,9 @@ export class WorkerRelay implements Shard {
   }
 
   #endIfEmpty(): void {
-    if (!this.#isStopping || this.#sessions.length > 0) return;
+    if (!this.#isStopping || this.#isOver || this.#sessions.length > 0) return;
+    if (this.#passing !== undefined && (this.#headers?.size ?? 0) > 0) return;
+    this.#isOver = true;
     this.deps.pools.trim();
     this.#report({ is: "stopped", cut: this.#cutAtStop });
   }

@@ -22,8 +22,8 @@ export function spliceAlone(parts: Partial<ThreadGroupParts> = {}): StartSplice 
     });
     const relay = startSplice(settings, context, group);
     let stopped: Promise<number> | undefined;
-    const stop = async (drainMs: number, now: AbortSignal) => {
-      const cut = await relay.stop(drainMs, now);
+    const ended = async (stopping: Promise<number>) => {
+      const cut = await stopping;
       await group[Symbol.asyncDispose]();
       return cut;
     };
@@ -40,7 +40,10 @@ export function spliceAlone(parts: Partial<ThreadGroupParts> = {}): StartSplice 
       configure: (settings) => relay.configure(settings),
       counters: () => relay.counters(),
       holdTimes: () => relay.holdTimes(),
-      stop: (drainMs, now) => stopped ??= stop(drainMs, now),
+      passed: () => relay.passed!(),
+      receive: (parcel) => relay.receive!(parcel),
+      leave: (passOn, drainMs, now) => stopped ??= ended(relay.leave!(passOn, drainMs, now)),
+      stop: (drainMs, now) => stopped ??= ended(relay.stop(drainMs, now)),
       async [Symbol.asyncDispose]() {
         await this.stop(0, AbortSignal.abort());
       },

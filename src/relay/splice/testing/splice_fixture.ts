@@ -13,6 +13,7 @@ import { LocalSemaphore } from "../../../base/semaphore.ts";
 import { newServiceMemory } from "../../../threads/memory.ts";
 import type { ShardOrder, ShardReport } from "../../../threads/messages.ts";
 import { COUNT } from "../counters.ts";
+import type { OfferedParcel } from "../passing.ts";
 import { WorkerRelay } from "../worker_relay.ts";
 
 export const PORT = 1;
@@ -37,6 +38,8 @@ export class SpliceFixture {
   readonly kernel = new FakeKernel({ scratchBytes: 64, bufferBytes: 256 });
   readonly events: Event[] = [];
   readonly doubts: Doubt[] = [];
+  /** Sessions offered to another process. */
+  readonly offers: OfferedParcel[] = [];
   readonly relay: WorkerRelay;
   /** The port, which the main thread would own. */
   #listener = -1;
@@ -47,6 +50,7 @@ export class SpliceFixture {
     this.relay = relayIn(loop, { ...SETTINGS, ...settings }, (report) => {
       if (report.is === "event") this.events.push(report.event);
       if (report.is === "doubt") this.doubts.push(report.doubt);
+      if (report.is === "message") this.offers.push(report.what as OfferedParcel);
       if (report.is === "stopped") this.stopped = report.cut;
     });
     this.kernel.answers.set(endpointName("10.0.0.2", 80), "accept");

@@ -1,0 +1,62 @@
+import { assertEquals } from "@std/assert";
+import { DRAIN, SpliceFixture } from "./testing/splice_fixture.ts";
+import { isConcerned } from "./relay_parts.ts";
+import type { SpliceSession } from "./session.ts";
+
+Deno.test("an order concerns joined sessions of its upstream, of its decision or an older one", () => {
+  const session = { phase: "joined", upstreamName: "a", epoch: 1 } as SpliceSession;
+  const concerned = (change: Partial<SpliceSession>) =>
+    isConcerned({ ...session, ...change } as SpliceSession, DRAIN);
+  assertEquals(concerned({}), true);
+  assertEquals(concerned({ epoch: 0 }), true);
+  assertEquals(concerned({ epoch: 2 }), false);
+  assertEquals(concerned({ upstreamName: "b" }), false);
+  assertEquals(concerned({ phase: "passing" }), false);
+});
+
+Deno.test("a session that a drain is about to cut is not handed over, and is cut", () => {
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  const { client } = fixture.session();
+  fixture.open("b", 2);
+  const other = fixture.session();
+  fixture.execute({ do: "drain", order: { ...DRAIN, graceMs: 1_000 } });
+  fixture.execute({ do: "stop", drainMs: 60_000, isLeft: true });
+  assertEquals(fixture.offers.length, 1);
+  fixture.pass(1_000);
+  assertEquals([client.weReset, other.client.weReset], [true, false]);
+  fixture.execute({
+    do: "message",
+    what: { is: "answered", id: fixture.offers[0]!.id, isTaken: true },
+  });
+  assertEquals([fixture.stopped, fixture.count("active"), fixture.count("cut")], [0, 0, 1]);
+});
+
+Deno.test("a session that is under way when all are cut is not touched, and is cut if it is not taken", () => {
+  for (const isTaken of [true, false]) {
+    const fixture = new SpliceFixture();
+    fixture.open("a", 1);
+    const { client, upstream } = fixture.session();
+    fixture.execute({ do: "stop", drainMs: 60_000, isLeft: true });
+    fixture.execute({ do: "cutAll" });
+    assertEquals([client.weReset, client.weClosed, fixture.stopped], [false, false, undefined]);
+    const { id } = fixture.offers[0]!;
+    fixture.execute({ do: "message", what: { is: "answered", id, isTaken } });
+    assertEquals([client.weReset, upstream.weReset], [!isTaken, !isTaken]);
+    assertEquals(fixture.stopped, isTaken ? 0 : 1);
+  }
+});
+
+Deno.test("an idle session that is handed back ends when its time without bytes is over, not later", () => {
+  const fixture = new SpliceFixture({ idleTimeoutMs: 10_000 });
+  fixture.open("a", 1);
+  const { client } = fixture.session();
+  fixture.pass(6_000);
+  fixture.execute({ do: "stop", drainMs: 60_000, isLeft: true });
+  const { id } = fixture.offers[0]!;
+  fixture.execute({ do: "message", what: { is: "answered", id, isTaken: false } });
+  fixture.pass(3_000);
+  assertEquals(client.weClosed, false);
+  fixture.pass(3_000);
+  assertEquals([client.weClosed, fixture.stopped], [true, 0]);
+});
