@@ -14,6 +14,7 @@ import { Forwarder, type ForwardSettings } from "./forward.ts";
 import { requestRules } from "./headers.ts";
 import { FakeClient } from "./testing/fake_client.ts";
 import type { ServerUpstream } from "./upstream.ts";
+import { RequestTimer, requestTimesOf } from "./request_times.ts";
 
 const SETTINGS: ForwardSettings = {
   bodyMax: 1_000,
@@ -55,7 +56,9 @@ function fixtureOf(
     rules: requestRules("up.test", { preserveHost: false, headers: [], pseudonym: "failover" }),
   }));
   let others = UPSTREAMS.slice(1);
+  const timer = new RequestTimer();
   const forwarder = new Forwarder({ ...SETTINGS, ...settings }, {
+    timer,
     clock,
     deadlines,
     publish: (event) => events.push(event),
@@ -65,7 +68,7 @@ function fixtureOf(
     others: () => others,
   });
   return {
-    ...{ clock, gate, forwarder, events, doubts, ends },
+    ...{ clock, gate, forwarder, events, doubts, ends, timer },
     withoutOthers: () => others = [],
     /** Answers the oldest request that has not been answered. */
     async answer(number: number, text = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") {
@@ -222,4 +225,81 @@ Deno.test("a client that leaves while it waits is abandoned, and not answered", 
   client.leave();
   assertEquals([await endOf(exchange), client.status], ["clientReset", 0]);
   assertEquals([forwarder.counters.abandoned, gate.held, clock.pending], [1, 0, 0]);
+});
+
+Deno.test("requests are counted by what the client got: a response, an error, or nothing", async () => {
+  const { gate, forwarder, answer, timer } = fixtureOf();
+  const counted = () =>
+    requestTimesOf([timer.cells]).map(({ method, status, rank }) => `${method} ${status} ${rank}`);
+  gate.open(UPSTREAMS[0]!, 1);
+  const first = forwarder.forward(new FakeClient(), "http");
+  await answer(0);
+  await endOf(first);
+  const lost = forwarder.forward(new FakeClient("POST"), "http");
+  await answer(0, "");
+  await endOf(lost);
+  gate.hold();
+  const left = new FakeClient("PUT");
+  const waiting = forwarder.forward(left, "http");
+  left.leave();
+  await endOf(waiting);
+  assertEquals(counted(), ["GET 200 0", "POST 502 -1", "PUT 0 -1"]);
+});
+
+Deno.test("a kept connection that went stale is replaced by a new one to the same upstream, after a check", async () => {
+  const { clock, gate, forwarder, answer, doubts, ends } = fixtureOf();
+  gate.open(UPSTREAMS[0]!, 1);
+  const first = forwarder.forward(new FakeClient(), "http");
+  await answer(0);
+  await endOf(first);
+  const client = new FakeClient();
+  const second = forwarder.forward(client, "http");
+  await answer(0, "");
+  await clock.advance(0);
+  assertEquals(doubts.map(({ upstream }) => upstream), ["a"]);
+  await clock.advance(250);
+  await clock.advance(50);
+  await answer(1);
+  assertEquals([await endOf(second), client.status], [undefined, 200]);
+  assertEquals(ends.map(({ name }) => name), ["a", "a"]);
+});
+
+Deno.test("a decision that comes before the check has answered takes the exchange to the new upstream", async () => {
+  const { clock, gate, forwarder, answer, ends } = fixtureOf();
+  gate.open(UPSTREAMS[0]!, 1);
+  const first = forwarder.forward(new FakeClient(), "http");
+  await answer(0);
+  await endOf(first);
+  const second = forwarder.forward(new FakeClient(), "http");
+  await answer(0, "");
+  await clock.advance(0);
+  gate.open(UPSTREAMS[1]!, 2);
+  await clock.advance(0);
+  await answer(1);
+  assertEquals([await endOf(second), ends.map(({ name }) => name)], [undefined, ["a", "b"]]);
+});
+
+Deno.test("after a failure the exchange follows a decision that was made meanwhile", async () => {
+  const { clock, gate, forwarder, answer, ends, withoutOthers } = fixtureOf({}, (name, end) => {
+    if (name === "a") {
+      gate.open(UPSTREAMS[1]!, 2);
+      return Promise.reject(new Fault("connectRefused"));
+    }
+    return Promise.resolve(end);
+  });
+  withoutOthers();
+  gate.open(UPSTREAMS[0]!, 1);
+  const exchange = forwarder.forward(new FakeClient("POST"), "http");
+  await clock.advance(0);
+  await answer(1);
+  assertEquals([await endOf(exchange), ends.length, gate.released], [undefined, 2, 0]);
+});
+
+Deno.test("an unsafe request is not sent elsewhere because of its status", async () => {
+  const { gate, forwarder, answer, ends } = fixtureOf({ retryOn: [{ from: 503, to: 503 }] });
+  gate.open(UPSTREAMS[0]!, 1);
+  const client = new FakeClient("POST");
+  const exchange = forwarder.forward(client, "http");
+  await answer(0, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+  assertEquals([await endOf(exchange), client.status, ends.length], [undefined, 503, 1]);
 });
