@@ -30,6 +30,7 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "failover/steps.ts": "types only",
   "failover/upstream.ts": "types only",
   "gateway/downstream.ts": "types only",
+  "gateway/forward_settings.ts": "types only",
   "gateway/listen.ts": "real sockets: tests/gateway/service_test.ts",
   "gateway/tls/https_server.ts": "real sockets: tests/gateway/tls_test.ts",
   "gateway/tls/http2.ts": "real sockets: tests/gateway/http2_test.ts",
@@ -47,6 +48,8 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "relay/splice/owners.ts": "types only",
   "report/decision_lines.ts": "rows of the log's lines: src/report/lines_test.ts",
   "report/line_row.ts": "rows of the log's lines: src/report/lines_test.ts",
+  "threads/thread_group.ts": "real threads: src/relay/splice/thread_group_test.ts",
   "threads/shard.ts": "types only",
   "threads/messages.ts": "types only",
+  "threads/thread.ts": "real threads: src/relay/splice/thread_group_test.ts",
 };

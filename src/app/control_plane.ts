@@ -10,6 +10,7 @@ import type {
   UpstreamRequestTimes,
   WorstDetection,
 } from "../admin/view.ts";
+import type { Clock } from "../base/clock.ts";
 import type { Histogram } from "../base/histogram.ts";
 import type { ServiceConfig } from "../config/options.ts";
 import { Controller } from "../failover/controller.ts";
@@ -19,14 +20,15 @@ import type { Policy, State } from "../failover/state.ts";
 import { phaseForChecks, trustedFor } from "../failover/trust.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import { allOf } from "../health/all_of.ts";
-import { Checker, DOUBT_MS } from "../health/checker.ts";
+import { Checker, type CheckerContext, type CheckerSettings, DOUBT_MS } from "../health/checker.ts";
 import { guardStandstill } from "../health/standstill.ts";
 import { scriptProbe } from "../hooks/check.ts";
 import { KILL_GRACE_MS } from "../hooks/program.ts";
 import { TriggerFiles } from "../hooks/trigger_files.ts";
 import { ProgramTriggers } from "../hooks/trigger.ts";
+import type { CheckPace } from "../incidents/recording.ts";
 import { checkClockOf } from "./check_clock.ts";
-import { Drills, NO_PROGRAMS } from "./drills.ts";
+import { Drills, type DrillsContext, NO_PROGRAMS } from "./drills.ts";
 import type { ServiceContext } from "./service.ts";
 
 /** How many milliseconds a probe may exceed its deadlines: more than it takes to kill a program. */
@@ -49,23 +51,25 @@ export interface DataPlaneCounts {
   readonly counters: () => ServiceCounters;
   /** How long clients waited for an upstream. */
   readonly holdTimes: () => Histogram;
-  /** How long requests took, by the rank of the upstream; none in TCP mode. */
-  readonly requestTimes?: () => readonly (Omit<UpstreamRequestTimes, "upstream"> & {
-    readonly rank: number | undefined;
-  })[];
+  /** How long requests took; none in TCP mode. */
+  readonly requestTimes?: () => readonly UpstreamRequestTimes[];
 }
 
 /** Checks and decides from `begin` until it is disposed of. */
 export class ControlPlane implements AsyncDisposable {
-  readonly policy: Policy;
   /** Rejects if a part fails, which is a bug. Resolves after disposal only. */
   readonly finished: Promise<unknown>;
-  readonly #config: ServiceConfig;
+  #config: ServiceConfig;
+  #parts: ControlPlaneParts;
+  #context: ServiceContext;
+  #policy: Policy;
   readonly #controller: Controller;
   readonly #drills: Drills;
-  readonly #triggerFiles: TriggerFiles | undefined;
+  #triggers: Triggers;
+  #triggerFiles: TriggerFiles | undefined;
+  /** The end of the triggers that were started last. */
+  #lastRun: Promise<unknown> = Promise.resolve();
   readonly #failed = Promise.withResolvers<never>();
-  readonly #makeChecker: () => Checker;
   #checker: Checker | undefined;
 
   /** Connects the parts. Nothing is checked or decided before `begin`. */
@@ -76,36 +80,14 @@ export class ControlPlane implements AsyncDisposable {
     context: ServiceContext,
   ) {
     const { clock, publish, observer } = context;
-    const { upstreams } = parts;
     this.#config = config;
-    this.policy = policyOf(config, parts, context);
-    observer.begin({ steadyMs: config.checkInterval, doubtMs: DOUBT_MS });
-    const { onFailover } = config;
-    this.#triggerFiles = onFailover === undefined ? undefined : new TriggerFiles(onFailover, clock);
-    this.#makeChecker = () =>
-      new Checker({
-        upstreams,
-        probe: probeOf(config, parts.probe, context),
-        connection: guardStandstill(parts.probe, config.checkTimeout),
-        intervalMs: config.checkInterval,
-        doubtMs: DOUBT_MS,
-        probeMaxMs: probeMaxOf(config),
-      }, {
-        clock: checkClockOf(config, context),
-        random: Math.random,
-        context: (upstream) => {
-          const { epoch } = this.state;
-          return {
-            lastChosen: trustedFor(this.state, upstream),
-            phase: phaseForChecks(this.state),
-            epoch,
-          };
-        },
-        stage: () => this.state.stage,
-        post: (upstream, result, stage) =>
-          this.#controller.post({ type: "probed", upstream, result, stage }),
-      });
-    this.#controller = new Controller(upstreams, this.policy, {
+    this.#parts = parts;
+    this.#context = context;
+    this.#policy = policyOf(config, parts, context);
+    observer.begin(paceOf(config));
+    this.#triggerFiles = triggerFilesOf(config, clock);
+    this.#triggers = triggersOf(config, context, this.#triggerFiles);
+    this.#controller = new Controller(parts.upstreams, this.#policy, {
       clock,
       publish,
       plane,
@@ -113,23 +95,99 @@ export class ControlPlane implements AsyncDisposable {
         now: (upstream) => this.#checker?.now(upstream),
         pace: (upstream, pace) => this.#checker?.pace(upstream, pace),
       },
-      triggers: triggersOf(config, context, this.#triggerFiles),
+      triggers: { run: (promotion, signal) => this.#runTriggers(promotion, signal) },
       memory: context.memory,
-      ...parts.onState === undefined ? {} : { onState: parts.onState },
+      onState: (state) => this.#parts.onState?.(state),
       onStep: (taken) => {
         observer.step(taken);
         this.#drills.decided(taken.step.state);
       },
     });
-    this.#drills = new Drills(config, {
-      ...{ clock, publish, programs: context.programs, policy: this.policy },
-      instance: context.instance,
-      state: () => this.state,
-      probe: probeOf(config, parts.probe, context),
-      probeMaxMs: probeMaxOf(config),
-      findTriggers: () => this.#triggerFiles?.current() ?? Promise.resolve(NO_PROGRAMS),
-    });
+    this.#drills = new Drills(config, this.#drillsContext());
     this.finished = Promise.race([this.#controller.finished, this.#failed.promise]);
+  }
+
+  /** The policy that is in force. */
+  get policy(): Policy {
+    return this.#policy;
+  }
+
+  /**
+   * Puts other options and another list of upstreams into force, whatever is under way. Triggers that run go on as
+   * they began.
+   */
+  configure(config: ServiceConfig, parts: ControlPlaneParts, context: ServiceContext): void {
+    const [before, policy] = [this.#policy, policyOf(config, parts, context)];
+    const isListed = JSON.stringify(this.#parts.upstreams) === JSON.stringify(parts.upstreams);
+    if (!hasSameTriggers(this.#config, config)) this.#replaceTriggers(config, context);
+    this.#config = config;
+    this.#parts = parts;
+    this.#context = context;
+    this.#policy = policy;
+    context.observer.setPace(paceOf(config));
+    this.#drills.configure(config, this.#drillsContext());
+    this.#checker?.configure(...this.#checkerParts());
+    if (isListed && JSON.stringify(before) === JSON.stringify(policy)) return;
+    this.#controller.post({ type: "configured", upstreams: parts.upstreams, policy });
+  }
+
+  /** Why another list of upstreams cannot be put into force now, for a person; undefined if it can. */
+  whyNotReconfigured(upstreams: readonly Upstream[]): string | undefined {
+    return this.#controller.whyNotReconfigured(upstreams);
+  }
+
+  #replaceTriggers(config: ServiceConfig, context: ServiceContext): void {
+    const { onFailover } = this.#config;
+    if (onFailover !== config.onFailover) {
+      this.#triggerFiles?.[Symbol.dispose]();
+      this.#triggerFiles = triggerFilesOf(config, context.clock);
+    }
+    this.#triggers = triggersOf(config, context, this.#triggerFiles);
+  }
+
+  /** Triggers of two promotions never overlap, even if they are other ones since a reload. */
+  #runTriggers(...[promotion, signal]: Parameters<Triggers["run"]>): ReturnType<Triggers["run"]> {
+    const run = this.#lastRun.then(() => this.#triggers.run(promotion, signal));
+    this.#lastRun = run.catch(() => {});
+    return run;
+  }
+
+  #drillsContext(): DrillsContext {
+    const { clock, publish, programs, instance } = this.#context;
+    return {
+      ...{ clock, publish, programs, instance },
+      policy: this.#policy,
+      state: () => this.state,
+      probe: probeOf(this.#config, this.#parts.probe, this.#context),
+      probeMaxMs: probeMaxOf(this.#config),
+      findTriggers: () => this.#triggerFiles?.current() ?? Promise.resolve(NO_PROGRAMS),
+    };
+  }
+
+  #checkerParts(): [CheckerSettings, CheckerContext] {
+    const [config, context, { upstreams, probe }] = [this.#config, this.#context, this.#parts];
+    return [{
+      upstreams,
+      probe: probeOf(config, probe, context),
+      connection: guardStandstill(probe, config.checkTimeout),
+      intervalMs: config.checkInterval,
+      doubtMs: DOUBT_MS,
+      probeMaxMs: probeMaxOf(config),
+    }, {
+      clock: checkClockOf(config, context),
+      random: Math.random,
+      context: (upstream) => {
+        const { epoch } = this.state;
+        return {
+          lastChosen: trustedFor(this.state, upstream),
+          phase: phaseForChecks(this.state),
+          epoch,
+        };
+      },
+      stage: () => this.state.stage,
+      post: (upstream, result, stage) =>
+        this.#controller.post({ type: "probed", upstream, result, stage }),
+    }];
   }
 
   /** The present state of the failover machine. */
@@ -144,7 +202,7 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   #startChecks(): void {
-    this.#checker = this.#makeChecker();
+    this.#checker = new Checker(...this.#checkerParts());
     this.#checker.finished.catch(this.#failed.reject);
   }
 
@@ -181,19 +239,19 @@ export class ControlPlane implements AsyncDisposable {
 
   /** The view of the service for reports and metrics, with what its data plane counts. */
   view({ counters, holdTimes, requestTimes }: DataPlaneCounts): ServiceView {
-    const nameOf = (rank: number | undefined) =>
-      rank === undefined ? "_OTHER" : this.state.upstreams[rank]?.name ?? "none";
+    const policy = () => this.#policy;
     return {
       name: this.#config.name,
       mode: this.#config.mode,
-      policy: this.policy,
+      get policy() {
+        return policy();
+      },
       state: () => this.state,
       checkDurations: (upstream) => this.#controller.history.durations(upstream),
       history: (upstream) => this.#controller.history.of(upstream),
       counters,
       holdTimes,
-      requestTimes: () =>
-        requestTimes?.().map(({ rank, ...rest }) => ({ ...rest, upstream: nameOf(rank) })) ?? [],
+      requestTimes: () => requestTimes?.() ?? [],
       worstDetection: () => worstDetection(this.#config),
       nextCheckAt: (upstream) => this.#checker?.nextAt(upstream),
       drill: (order) => this.#drill(order),
@@ -208,6 +266,10 @@ export class ControlPlane implements AsyncDisposable {
     await this.#checker?.[Symbol.asyncDispose]();
     await this.#controller[Symbol.asyncDispose]();
   }
+}
+
+function paceOf({ checkInterval }: ServiceConfig): CheckPace {
+  return { steadyMs: checkInterval, doubtMs: DOUBT_MS };
 }
 
 function probeMaxOf({ checkTimeout, checkScriptTimeout }: ServiceConfig): number {
@@ -232,6 +294,15 @@ function probeOf(config: ServiceConfig, bare: Probe, context: ServiceContext): P
   };
   const program = scriptProbe(settings, context.programs, context.publish);
   return allOf(probe, guardStandstill(program, config.checkScriptTimeout + 2 * KILL_GRACE_MS));
+}
+
+function hasSameTriggers(one: ServiceConfig, other: ServiceConfig): boolean {
+  return one.onFailover === other.onFailover && one.triggerTimeout === other.triggerTimeout &&
+    one.onTriggerFailure === other.onTriggerFailure;
+}
+
+function triggerFilesOf({ onFailover }: ServiceConfig, clock: Clock): TriggerFiles | undefined {
+  return onFailover === undefined ? undefined : new TriggerFiles(onFailover, clock);
 }
 
 function triggersOf(

@@ -38,8 +38,8 @@ export interface DrillsContext {
 
 /** The drills of one service. A second one at the same time is refused. */
 export class Drills implements AsyncDisposable {
-  readonly #config: ServiceConfig;
-  readonly #context: DrillsContext;
+  #config: ServiceConfig;
+  #context: DrillsContext;
   readonly #stop = new AbortController();
   #underWay: Promise<unknown> | undefined;
   /** Ends the triggers of the drill that is under way. */
@@ -49,6 +49,12 @@ export class Drills implements AsyncDisposable {
   #count = 0;
 
   constructor(config: ServiceConfig, context: DrillsContext) {
+    this.#config = config;
+    this.#context = context;
+  }
+
+  /** The next drill is made with these options. */
+  configure(config: ServiceConfig, context: DrillsContext): void {
     this.#config = config;
     this.#context = context;
   }

@@ -17,6 +17,21 @@ export function accessLogFor(config: HttpConfig, parts: AccessLogParts): AccessL
   return new AccessLog({ service: name, format, trusted: new Networks(trustedProxies) }, parts);
 }
 
+/** Whether the access logs of these options write the same lines to the same place. */
+export function hasSameAccessLog(one: HttpConfig, other: HttpConfig): boolean {
+  const partsOf = ({ name, accessLog, accessLogFormat, trustedProxies }: HttpConfig) =>
+    JSON.stringify([name, accessLog, accessLogFormat, trustedProxies]);
+  return partsOf(one) === partsOf(other);
+}
+
+/**
+ * Whether a request may go to another upstream before a switch is decided: if the switch waits for triggers, no request
+ * may reach the new upstream before they have ended.
+ */
+export function mayGoAheadOf({ triggerMode, onFailover }: HttpConfig): boolean {
+  return triggerMode === "beside" || onFailover === undefined;
+}
+
 /** How long the end of a service waits for the last lines of its access log, in milliseconds. */
 const LAST_LINES_MS = 1_000;
 

@@ -34,20 +34,49 @@ export interface HttpUpstreamsDeps {
 /** An upstream that can be checked; `server` says how to forward to it, unless it is a folder or a page. */
 export interface CheckedUpstream {
   readonly upstream: Upstream;
+  /** All that it was made from but its rank: with the same text it can be used again. */
+  readonly key: string;
   readonly probe: Probe;
   readonly server?: ServerUpstream;
 }
 
-/** The upstreams in rank order. */
+/**
+ * The upstreams in rank order. Those of `former` that would be made in the same way are used again, with their
+ * connections.
+ */
 export function checkedUpstreams(
   config: HttpConfig,
   deps: HttpUpstreamsDeps,
+  former: readonly CheckedUpstream[] = [],
 ): readonly CheckedUpstream[] {
-  return targetsOf(config).map((target, rank) =>
-    target.kind === "url"
-      ? checkedServer(target, rank, config, deps)
-      : checkedFiles(target, rank, deps.clock)
-  );
+  return targetsOf(config).map((target, rank) => {
+    const key = keyOf(target, config, deps.caCerts);
+    const same = former.find((each) => each.upstream.name === target.name && each.key === key);
+    if (same !== undefined) return ranked(same, rank);
+    return target.kind === "url"
+      ? checkedServer(target, rank, { key, config, deps })
+      : checkedFiles(target, rank, { key, clock: deps.clock });
+  });
+}
+
+/** The same upstream at another place in the list. */
+function ranked({ upstream, server, ...rest }: CheckedUpstream, rank: number): CheckedUpstream {
+  const placed = { ...upstream, rank };
+  return {
+    ...rest,
+    upstream: placed,
+    ...server === undefined ? {} : { server: { ...server, upstream: placed } },
+  };
+}
+
+function keyOf(target: Target, config: HttpConfig, caCerts: readonly string[] | undefined): string {
+  const { preserveHost, checkTimeout, checkStatus, checkPath, responseIdleTimeout } = config;
+  const { connectTimeout, writeTimeout, upstreamKeep, upstreamKeepIdle, upstreamKeepAge } = config;
+  return JSON.stringify([
+    [target, caCerts, preserveHost, checkTimeout, checkStatus, checkPath, responseIdleTimeout],
+    [connectTimeout, writeTimeout, upstreamKeep, upstreamKeepIdle, upstreamKeepAge],
+    [config.trustedProxies, config.requestId],
+  ]);
 }
 
 /** In rank order. */
@@ -56,7 +85,7 @@ export function targetsOf({ primary, backup }: HttpConfig): readonly Target[] {
 }
 
 /** Checks the health of any of the upstreams. */
-export function probeOf(all: readonly CheckedUpstream[]): Probe {
+export function probeOf(all: readonly Pick<CheckedUpstream, "upstream" | "probe">[]): Probe {
   const probes = new Map(all.map(({ upstream, probe }) => [upstream.name, probe]));
   return (upstream, context, signal) => probes.get(upstream.name)!(upstream, context, signal);
 }
@@ -64,17 +93,20 @@ export function probeOf(all: readonly CheckedUpstream[]): Probe {
 function checkedFiles(
   { kind, path, name }: Exclude<Target, UrlTarget>,
   rank: number,
-  clock: Clock,
+  { key, clock }: { readonly key: string; readonly clock: Clock },
 ): CheckedUpstream {
   const upstream = { name, rank, address: { kind: "unix", path } } as const;
-  return { upstream, probe: staticProbe(kind, path, clock) };
+  return { upstream, key, probe: staticProbe(kind, path, clock) };
 }
 
 function checkedServer(
   target: UrlTarget,
   rank: number,
-  config: HttpConfig,
-  deps: HttpUpstreamsDeps,
+  { key, config, deps }: {
+    readonly key: string;
+    readonly config: HttpConfig;
+    readonly deps: HttpUpstreamsDeps;
+  },
 ): CheckedUpstream {
   const { clock, deadlines } = deps;
   const { name, url, host, address } = target;
@@ -118,6 +150,7 @@ function checkedServer(
   };
   return {
     upstream,
+    key,
     server,
     probe: httpProbe(settings, () => check, clock),
   };

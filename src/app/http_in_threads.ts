@@ -2,24 +2,35 @@
  * An HTTP service whose data plane is in the threads that all services share. Checks, decisions, the listening
  * socket and the admin endpoints stay on this thread. Part of the composition root.
  */
+import type { ServiceView } from "../admin/view.ts";
 import { formatAddress } from "../base/address.ts";
 import { Fault } from "../base/fault.ts";
 import type { HttpConfig } from "../config/options.ts";
-import type { State } from "../failover/state.ts";
-import type { ErrorPage } from "../gateway/error_page.ts";
+import { DEFAULT_PAGE, type ErrorPage } from "../gateway/error_page.ts";
 import { REQUEST_CELLS, requestTimesOf } from "../gateway/request_times.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { denoSockets } from "../net/deno/transport.ts";
 import { resolver } from "../net/resolve.ts";
+import type { PassedListener, PassOn } from "../net/handover.ts";
 import type { ThreadGroup } from "../threads/thread_group.ts";
 import type { ShardedService } from "../threads/sharded_service.ts";
 import type { ShardReport } from "../threads/messages.ts";
 import type { AccessLogFile } from "../report/access_log_file.ts";
 import { ShardedDataPlane } from "../threads/sharded_data_plane.ts";
 import { Port } from "../threads/port.ts";
-import { checkedUpstreams, newPseudonym, probeOf, standIns } from "./http_checks.ts";
-import { clientTablesOf } from "./shares.ts";
-import { ControlPlane } from "./control_plane.ts";
+import {
+  type CheckedUpstream,
+  checkedUpstreams,
+  newPseudonym,
+  probeOf,
+  standIns,
+} from "./http_checks.ts";
+import { changedTables, clientTablesOf } from "./shares.ts";
+import { ControlPlane, type ControlPlaneParts } from "./control_plane.ts";
+import { readHttpFiles } from "./files.ts";
+import { refusalsOf, socketRefusals } from "./refusals.ts";
+import { mayGoAheadOf } from "./gateway_settings.ts";
+import { timesByName, UpstreamNumbers } from "./upstream_numbers.ts";
 import {
   accountForDeadHttpShard,
   type FromHttpShard,
@@ -32,7 +43,7 @@ import {
   type ToHttpShard,
 } from "./http_messages.ts";
 import { listenersOf, receivedFor } from "./handed_over.ts";
-import type { Service, ServiceContext } from "./service.ts";
+import type { PreparedChange, Service, ServiceChange, ServiceContext } from "./service.ts";
 
 /** The threads that were chosen, and the files of the service. */
 export interface InThreads {
@@ -50,7 +61,18 @@ interface Endpoints {
 /** What the main thread needs to answer the questions of shards. */
 interface Answering {
   readonly endpoints: Endpoints;
+  /** Undefined where nothing is logged. */
   readonly accessLog: AccessLogFile | undefined;
+}
+
+/** What the options make of the service. */
+interface Layout {
+  readonly config: HttpConfig;
+  readonly context: ServiceContext;
+  readonly checked: readonly CheckedUpstream[];
+  readonly settings: HttpShardSettings;
+  readonly limits: readonly number[];
+  readonly mayGoAhead: boolean;
 }
 
 /** Builds and starts the service. Its port is open when this resolves; requests wait for an upstream. */
@@ -59,103 +81,199 @@ export async function startInThreads(
   context: ServiceContext,
   inThreads: InThreads,
 ): Promise<Service | string> {
-  const { clock, publish, socketMode } = context;
-  const { group } = inThreads;
-  const { service, plane, control, endpoints } = addService(config, context, inThreads);
-  const view = control.view({
-    counters: () => service.counters(HTTP_COUNTERS),
-    holdTimes: () => service.holdTimes(),
-    requestTimes: () => requestTimesOf(service.more()),
-  });
-  endpoints.set(await context.publicEndpoints(view));
-  const port = new Port({ address: config.listen, socketMode, userTimeoutMs: 0 }, {
-    libc: group.libc,
-    clock,
-    publish,
-    ...receivedFor(context, config.name, config.listen),
-    opened: (listener, address) => {
-      tell(service, { is: "address", address }, "address");
-      void plane.listen(listener);
-    },
-  });
-  const failed = await port.openOnce();
+  const running = new HttpInThreads(config, context, inThreads);
+  const failed = await running.open();
   if (failed !== undefined) {
-    port.close(Promise.resolve());
-    await control[Symbol.asyncDispose]();
-    await service.stop(0).ended;
     return `Cannot listen on ${
       formatAddress(config.listen)
     }: ${failed} (from ${config.origins.listen})`;
   }
-  control.begin();
-  const stop = async (drainMs: number, now: AbortSignal, isLeft = false) => {
+  return running;
+}
+
+class HttpInThreads implements Service {
+  readonly view: ServiceView;
+  readonly #numbers = new UpstreamNumbers();
+  readonly #pseudonym = newPseudonym();
+  readonly #tables: ReturnType<typeof clientTablesOf>;
+  readonly #service: ShardedService;
+  readonly #control: ControlPlane;
+  readonly #port: Port;
+  #layout: Layout;
+  #endpoints: Endpoints | undefined;
+  /** The file that was written to last: lines may still be on their way when nothing is logged any more. */
+  #accessLog: AccessLogFile | undefined;
+  #stopped: Promise<number> | undefined;
+
+  /** Begins the service in the threads. Nothing is checked or listened on before `open`. */
+  constructor(config: HttpConfig, context: ServiceContext, { group, ...files }: InThreads) {
+    const { clock, publish, socketMode, connectionsMax } = context;
+    this.#tables = clientTablesOf(config.maxConnectionsPerClient, connectionsMax, group.threads);
+    const layout = this.#layout = this.#layOut(config, context, files);
+    this.#accessLog = context.accessLogs?.at(config.accessLog);
+    const service = this.#service = group.addService({
+      kind: HTTP,
+      settings: layout.settings,
+      limits: layout.limits,
+      more: REQUEST_CELLS,
+      onReport: (report, thread) => this.#hear(report, thread),
+      accountForDeath: accountForDeadHttpShard,
+    });
+    const plane = new ShardedDataPlane(service);
+    this.#control = new ControlPlane(config, this.#partsOf(layout), plane, context);
+    this.view = this.#control.view({
+      counters: () => service.counters(HTTP_COUNTERS),
+      holdTimes: () => service.holdTimes(),
+      requestTimes: () => timesByName(requestTimesOf(service.more()), this.#numbers),
+    });
+    this.#port = new Port({ address: config.listen, socketMode, userTimeoutMs: 0 }, {
+      libc: group.libc,
+      clock,
+      publish,
+      ...receivedFor(context, config.name, config.listen),
+      opened: (listener, address) => {
+        tell(service, { is: "address", address }, "address");
+        void plane.listen(listener);
+      },
+    });
+  }
+
+  get finished(): Promise<unknown> {
+    return this.#control.finished;
+  }
+
+  /** Listens and begins to check. Resolves with the reason if it cannot listen; everything has ended then. */
+  async open(): Promise<string | undefined> {
+    const { context } = this.#layout;
+    this.#endpoints = await context.publicEndpoints(this.view);
+    const failed = await this.#port.openOnce();
+    if (failed === undefined) {
+      this.#control.begin();
+      return undefined;
+    }
+    this.#port.close(Promise.resolve());
+    await this.#control[Symbol.asyncDispose]();
+    await this.#service.stop(0).ended;
+    return failed;
+  }
+
+  async prepare(
+    { config, ...change }: ServiceChange,
+  ): Promise<PreparedChange | readonly string[]> {
+    if (config.mode !== "http") throw new Error("a service of another mode");
+    const before = this.#layout;
+    const { found: files, errors } = await readHttpFiles(config, before.context.clock);
+    const context = { ...before.context, ...change };
+    const next = this.#layOut(config, context, {
+      page: files.errorPage ?? DEFAULT_PAGE,
+      mayGoAhead: mayGoAheadOf(config),
+    }, before.checked);
+    const list = next.checked.map(({ upstream }) => upstream);
+    errors.push(
+      ...socketRefusals(before.config, config),
+      ...refusalsOf(this.#control, config, this.#tables, list),
+    );
+    if (errors.length > 0) return errors;
+    return { apply: () => this.#put(next), undo: () => this.#put(before) };
+  }
+
+  async #put(layout: Layout): Promise<void> {
+    const { config, context } = this.#layout = layout;
+    this.#accessLog = context.accessLogs?.at(config.accessLog) ?? this.#accessLog;
+    const inForce = this.#service.configure(layout.settings, layout.limits);
+    this.#control.configure(config, this.#partsOf(layout), context);
+    await inForce;
+  }
+
+  suspend() {
+    return this.#control.suspend();
+  }
+
+  resume(): void {
+    this.#control.resume();
+  }
+
+  stop(drainMs: number, now: AbortSignal): Promise<number> {
+    return this.#stopped ??= this.#stop(drainMs, now);
+  }
+
+  listeners(): readonly PassedListener[] {
+    const { name, listen } = this.#layout.config;
+    return listenersOf(name, listen, this.#port.passed);
+  }
+
+  leave(_passOn: PassOn, drainMs: number, now: AbortSignal): Promise<number> {
+    return this.#stopped ??= this.#stop(drainMs, now, true);
+  }
+
+  async #stop(drainMs: number, now: AbortSignal, isLeft = false): Promise<number> {
+    const service = this.#service;
     // The port is closed first, because running triggers may take long to end.
     const { inForce, ended } = service.stop(drainMs, isLeft);
     const cutAll = () => service.cutAll();
     now.addEventListener("abort", cutAll);
     if (now.aborted) cutAll();
-    port.close(inForce, isLeft ? "left" : "byThreads");
-    await control[Symbol.asyncDispose]();
+    this.#port.close(inForce, isLeft ? "left" : "byThreads");
+    await this.#control[Symbol.asyncDispose]();
     tell(service, { is: "final" });
     const cut = await ended;
     now.removeEventListener("abort", cutAll);
     return cut;
-  };
-  let stopped: Promise<number> | undefined;
-  return {
-    view,
-    finished: control.finished,
-    suspend: () => control.suspend(),
-    resume: () => control.resume(),
-    stop: (drainMs, now) => stopped ??= stop(drainMs, now),
-    listeners: () => listenersOf(config.name, config.listen, port.passed),
-    leave: (_passOn, drainMs, now) => stopped ??= stop(drainMs, now, true),
-  };
-}
+  }
 
-/** Begins the service in the threads, with a control plane that has not begun. */
-function addService(config: HttpConfig, context: ServiceContext, inThreads: InThreads) {
-  const { clock, publish, connectionsMax } = context;
-  const { group, page: errorPage, mayGoAhead } = inThreads;
-  const pseudonym = newPseudonym();
-  // For the checks: the threads have connections of their own.
-  const deps = { clock, deadlines: new Deadlines(clock), sockets: denoSockets, pseudonym };
-  const checked = checkedUpstreams(config, { ...deps, caCerts: undefined });
-  const [list, probe] = [checked.map(({ upstream }) => upstream), probeOf(checked)];
-  const able = new Int32Array(new SharedArrayBuffer(list.length * Int32Array.BYTES_PER_ELEMENT));
-  const settings: HttpShardSettings = {
-    config: plainConfig(config),
-    connectionsMax,
-    ...clientTablesOf(config.maxConnectionsPerClient, connectionsMax, group.threads),
-    errorPage,
-    pseudonym,
-    standIns: able,
-  };
-  const accessLog = context.accessLogs?.at(config.accessLog);
-  let answering: Endpoints;
-  const service = group.addService({
-    kind: HTTP,
-    settings,
-    limits: [connectionsMax, config.holdClients],
-    more: REQUEST_CELLS,
-    onReport: (report, thread) => {
-      if (report.is === "doubt") control.doubt(report.doubt);
-      else if (report.is === "event") publish(report.event);
-      else if (report.is === "message") {
-        void answer(service, thread, report, { endpoints: answering, accessLog });
-      }
-    },
-    accountForDeath: accountForDeadHttpShard,
-  });
-  const plane = new ShardedDataPlane(service);
-  const onState = (state: State) => {
-    const found = mayGoAhead ? standIns({ state, policy: control.policy }) : [];
-    list.forEach((upstream, rank) => Atomics.store(able, rank, found.includes(upstream) ? 1 : 0));
-  };
-  const triggers = config.triggerMode;
-  const parts = { upstreams: list, probe, triggers, failOpen: mayGoAhead, onState };
-  const control: ControlPlane = new ControlPlane(config, parts, plane, context);
-  return { service, plane, control, endpoints: { set: (to: Endpoints) => answering = to } };
+  /** Upstreams of `former` that are reached in the same way are used again. */
+  #layOut(
+    config: HttpConfig,
+    context: ServiceContext,
+    { page: errorPage, mayGoAhead }: Omit<InThreads, "group">,
+    former?: readonly CheckedUpstream[],
+  ): Layout {
+    const { clock, connectionsMax } = context;
+    const pseudonym = this.#pseudonym;
+    // For the checks: the threads have connections of their own.
+    const deps = { clock, deadlines: new Deadlines(clock), sockets: denoSockets, pseudonym };
+    const checked = checkedUpstreams(config, { ...deps, caCerts: undefined }, former);
+    const bytes = checked.length * Int32Array.BYTES_PER_ELEMENT;
+    const settings: HttpShardSettings = {
+      config: plainConfig(config),
+      connectionsMax,
+      ...former === undefined
+        ? this.#tables
+        : changedTables(this.#tables, config.maxConnectionsPerClient),
+      errorPage,
+      pseudonym,
+      standIns: new Int32Array(new SharedArrayBuffer(bytes)),
+      numbers: this.#numbers.of(checked.map(({ upstream }) => upstream.name)),
+    };
+    const limits = [connectionsMax, config.holdClients];
+    return { config, context, checked, settings, limits, mayGoAhead };
+  }
+
+  #partsOf({ config, checked, settings, mayGoAhead }: Layout): ControlPlaneParts {
+    const upstreams = checked.map(({ upstream }) => upstream);
+    return {
+      upstreams,
+      probe: probeOf(checked),
+      triggers: config.triggerMode,
+      failOpen: mayGoAhead,
+      onState: (state) => {
+        const found = mayGoAhead ? standIns({ state, policy: this.#control.policy }) : [];
+        const names = new Set(found.map(({ name }) => name));
+        upstreams.forEach(({ name }, rank) =>
+          Atomics.store(settings.standIns, rank, names.has(name) ? 1 : 0)
+        );
+      },
+    };
+  }
+
+  #hear(report: ShardReport, thread: number): void {
+    if (report.is === "doubt") this.#control.doubt(report.doubt);
+    else if (report.is === "event") this.#layout.context.publish(report.event);
+    else if (report.is === "message") {
+      const by = { endpoints: this.#endpoints!, accessLog: this.#accessLog };
+      void answer(this.#service, thread, report, by);
+    }
+  }
 }
 
 function tell(service: ShardedService, what: ToHttpShard, topic?: string): void {

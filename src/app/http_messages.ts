@@ -25,6 +25,8 @@ export interface HttpShardSettings {
   /** What the service calls itself in `Via`. */
   readonly pseudonym: string;
   readonly standIns: StandIns;
+  /** By the name of each upstream: what counts it among all that the service has had. */
+  readonly numbers: Readonly<Record<string, number>>;
 }
 
 /** To a shard. */

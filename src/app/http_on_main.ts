@@ -2,28 +2,35 @@
  * An HTTP service that this thread serves, with sockets of Deno: builds it from a gateway, its listener and a control
  * plane. Part of the composition root.
  */
+import type { ServiceView } from "../admin/view.ts";
 import { formatAddress } from "../base/address.ts";
-import { clientTablesOf } from "./shares.ts";
 import type { HttpConfig } from "../config/options.ts";
 import type { AccessLog } from "../gateway/access_log.ts";
-import type { ErrorPage } from "../gateway/error_page.ts";
-import { Gateway } from "../gateway/gateway.ts";
+import { DEFAULT_PAGE, type ErrorPage } from "../gateway/error_page.ts";
+import { Gateway, type GatewaySettings } from "../gateway/gateway.ts";
 import { listen, type Listening } from "../gateway/listen.ts";
 import { requestTimesOf } from "../gateway/request_times.ts";
+import type { TlsFiles } from "../gateway/tls/listen_tls.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import type { Sockets } from "../net/transport.ts";
-import { ControlPlane, type DataPlaneCounts } from "./control_plane.ts";
-import type { HttpFiles } from "./files.ts";
+import type { AccessLogFile } from "../report/access_log_file.ts";
+import { ControlPlane, type ControlPlaneParts } from "./control_plane.ts";
+import { type HttpFiles, readHttpFiles } from "./files.ts";
 import {
   accessLogFor,
   clientLimitFor,
   clientLimits,
   endAccessLog,
   gatewaySettings,
+  hasSameAccessLog,
+  mayGoAheadOf,
 } from "./gateway_settings.ts";
-import { newPseudonym, standIns } from "./http_checks.ts";
-import { httpUpstreams } from "./http_upstreams.ts";
-import type { Service, ServiceContext } from "./service.ts";
+import { newPseudonym, standIns, targetsOf } from "./http_checks.ts";
+import { type HttpUpstreams, httpUpstreams } from "./http_upstreams.ts";
+import { portRefusals, refusalsOf } from "./refusals.ts";
+import type { PreparedChange, Service, ServiceChange, ServiceContext } from "./service.ts";
+import { clientTablesOf } from "./shares.ts";
+import { timesByName, UpstreamNumbers } from "./upstream_numbers.ts";
 
 /** The sockets that were chosen, and the files of the service. */
 export interface OnMain {
@@ -34,100 +41,202 @@ export interface OnMain {
   readonly mayGoAhead: boolean;
 }
 
+/** What the options make of the service. */
+interface Layout {
+  readonly config: HttpConfig;
+  readonly context: ServiceContext;
+  readonly upstreams: HttpUpstreams;
+  readonly page: ErrorPage;
+  readonly tls: TlsFiles | undefined;
+  readonly mayGoAhead: boolean;
+}
+
 /** Builds and starts the service. Its port is open when this resolves; requests wait for an upstream. */
 export async function startOnMain(
   config: HttpConfig,
   context: ServiceContext,
-  { files, sockets, page, mayGoAhead }: OnMain,
+  onMain: OnMain,
 ): Promise<Service | string> {
-  const { clock, publish } = context;
-  const deadlines = new Deadlines(clock);
-  const pseudonym = newPseudonym();
-  const deps = { clock, deadlines, sockets, caCerts: files.caCerts, pseudonym };
-  const upstreams = httpUpstreams(config, deps);
-  const logging = loggingOf(config, context);
-  const gateway: Gateway = new Gateway(gatewaySettings(config, page, pseudonym), {
-    clock,
-    deadlines,
-    publish,
-    upstreams: upstreams.ways,
-    ...logging,
-    doubt: (doubt) => control.doubt(doubt),
-    others: () => mayGoAhead ? standIns(control) : [],
-    // `window` is assigned before the port opens, so no request can find it missing.
-    admin: { fetch: (request) => window.fetch(request) },
-  });
-  const parts = {
+  const running = new HttpOnMain(config, context, onMain);
+  const failed = await running.open();
+  if (failed !== undefined) {
+    return `Cannot listen on ${
+      formatAddress(config.listen)
+    }: ${failed} (from ${config.origins.listen})`;
+  }
+  return running;
+}
+
+class HttpOnMain implements Service {
+  readonly view: ServiceView;
+  readonly #sockets: Sockets;
+  readonly #numbers = new UpstreamNumbers();
+  readonly #pseudonym = newPseudonym();
+  readonly #deadlines: Deadlines;
+  readonly #tables: ReturnType<typeof clientTablesOf>;
+  readonly #gateway: Gateway;
+  readonly #control: ControlPlane;
+  #layout: Layout;
+  #accessLog: AccessLog | undefined;
+  /** The file that was written to last: lines may still be on their way when nothing is logged any more. */
+  #logFile: AccessLogFile | undefined;
+  #endpoints: Awaited<ReturnType<ServiceContext["publicEndpoints"]>> | undefined;
+  #port: Listening | undefined;
+
+  /** Makes the parts. Nothing is checked or listened on before `open`. */
+  constructor(config: HttpConfig, context: ServiceContext, { sockets, ...files }: OnMain) {
+    const { clock, publish, connectionsMax } = context;
+    this.#sockets = sockets;
+    const deadlines = this.#deadlines = new Deadlines(clock);
+    this.#tables = clientTablesOf(config.maxConnectionsPerClient, connectionsMax, 1);
+    const layout = this.#layout = this.#layOut(config, context, files);
+    const accessLog = this.#accessLog = this.#accessLogOf(layout);
+    const gateway = this.#gateway = new Gateway(this.#settingsOf(layout), {
+      clock,
+      deadlines,
+      publish,
+      upstreams: layout.upstreams.ways,
+      ...accessLog === undefined ? {} : { accessLog },
+      doubt: (doubt) => this.#control.doubt(doubt),
+      others: () => this.#layout.mayGoAhead ? standIns(this.#control) : [],
+      // It is set before the port opens, so no request can find it missing.
+      admin: { fetch: (request) => this.#endpoints!.fetch(request) },
+    });
+    this.#control = new ControlPlane(config, partsOf(layout), gateway, context);
+    this.view = this.#control.view({
+      counters: () => countersOf(gateway, this.#port),
+      holdTimes: () => gateway.holdTimes(),
+      requestTimes: () => timesByName(requestTimesOf([gateway.timer.cells]), this.#numbers),
+    });
+  }
+
+  get finished(): Promise<unknown> {
+    return Promise.race([this.#port!.finished, this.#control.finished]);
+  }
+
+  /** Listens and begins to check. Resolves with the reason if it cannot listen; everything has ended then. */
+  async open(): Promise<string | undefined> {
+    const { config, context, tls } = this.#layout;
+    const { clock, publish, connectionsMax, socketMode } = context;
+    this.#endpoints = await context.publicEndpoints(this.view);
+    const place = { address: config.listen, connectionsMax, socketMode, tls };
+    const accessLog = this.#accessLog;
+    const listening = await listen({ ...place, ...clientLimits(config) }, {
+      ...{ clock, deadlines: this.#deadlines, publish, sockets: this.#sockets },
+      serve: this.#gateway.serve,
+      ...clientLimitFor(this.#tables.clientTables, 0, context),
+      ...accessLog === undefined ? {} : { accessLog },
+    });
+    if (typeof listening === "string") {
+      await this.#control[Symbol.asyncDispose]();
+      await this.#sockets.close();
+      return listening;
+    }
+    this.#port = listening;
+    this.#control.begin();
+  }
+
+  async prepare(
+    { config, ...change }: ServiceChange,
+  ): Promise<PreparedChange | readonly string[]> {
+    if (config.mode !== "http") throw new Error("a service of another mode");
+    const before = this.#layout;
+    const { found: files, errors } = await readHttpFiles(config, before.context.clock);
+    const next = this.#layOut(config, { ...before.context, ...change }, {
+      files,
+      page: files.errorPage ?? DEFAULT_PAGE,
+      mayGoAhead: mayGoAheadOf(config),
+    }, before.upstreams);
+    errors.push(
+      ...portRefusals(before.config, config),
+      ...refusalsOf(this.#control, config, this.#tables, next.upstreams.list),
+    );
+    if (errors.length > 0) return errors;
+    const put = (layout: Layout) => Promise.resolve(this.#put(layout));
+    return { apply: () => put(next), undo: () => put(before) };
+  }
+
+  #put(layout: Layout): void {
+    const { config: before } = this.#layout;
+    const { config, context, upstreams, tls } = this.#layout = layout;
+    if (!hasSameAccessLog(before, config)) {
+      void endAccessLog(this.#accessLog, context.clock);
+      this.#accessLog = this.#accessLogOf(layout);
+    }
+    const accessLog = this.#accessLog;
+    this.#gateway.configure(this.#settingsOf(layout), {
+      upstreams: upstreams.ways,
+      ...accessLog === undefined ? {} : { accessLog },
+    });
+    this.#port!.configure({
+      connectionsMax: context.connectionsMax,
+      ...clientLimits(config),
+      perClientMax: config.maxConnectionsPerClient ?? Infinity,
+      accessLog,
+      tls,
+    });
+    this.#control.configure(config, partsOf(layout), context);
+  }
+
+  suspend() {
+    return this.#control.suspend();
+  }
+
+  resume(): void {
+    this.#control.resume();
+  }
+
+  async stop(drainMs: number, now: AbortSignal): Promise<number> {
+    // The port is closed first, because running triggers may take long to end.
+    const cut = this.#port!.stop(drainMs, now);
+    await this.#control[Symbol.asyncDispose]();
+    this.#gateway.decideNoMore();
+    await cut;
+    this.#gateway[Symbol.dispose]();
+    await endAccessLog(this.#accessLog, this.#layout.context.clock);
+    await this.#sockets.close();
+    return cut;
+  }
+
+  /** Upstreams of `former` that are reached in the same way are used again. */
+  #layOut(
+    config: HttpConfig,
+    context: ServiceContext,
+    { files, page, mayGoAhead }: Omit<OnMain, "sockets">,
+    former?: HttpUpstreams,
+  ): Layout {
+    const deps = {
+      clock: context.clock,
+      deadlines: this.#deadlines,
+      sockets: this.#sockets,
+      caCerts: files.caCerts,
+      pseudonym: this.#pseudonym,
+    };
+    const numbers = this.#numbers.of(targetsOf(config).map(({ name }) => name));
+    const upstreams = httpUpstreams(config, deps, numbers, former);
+    return { config, context, upstreams, page, tls: files.tls, mayGoAhead };
+  }
+
+  #settingsOf({ config, page }: Layout): GatewaySettings {
+    return gatewaySettings(config, page, this.#pseudonym);
+  }
+
+  /** The access log, if there is to be one. */
+  #accessLogOf({ config, context }: Layout): AccessLog | undefined {
+    const { accessLogs, clock, publish } = context;
+    const file = this.#logFile = accessLogs?.at(config.accessLog) ?? this.#logFile;
+    if (file === undefined) return undefined;
+    const write = (lines: Uint8Array) => file.write(lines);
+    return accessLogFor(config, { clock, publish, write });
+  }
+}
+
+function partsOf({ config, upstreams, mayGoAhead }: Layout): ControlPlaneParts {
+  return {
     upstreams: upstreams.list,
     probe: upstreams.probe,
     triggers: config.triggerMode,
     failOpen: mayGoAhead,
-  };
-  const control: ControlPlane = new ControlPlane(config, parts, gateway, context);
-  const served: { port?: Listening } = {};
-  const view = control.view(countsOf(gateway, served));
-  const window = await context.publicEndpoints(view);
-  const { listen: address } = config;
-  const { connectionsMax, socketMode } = context;
-  const place = { address, connectionsMax, socketMode, tls: files.tls };
-  const listening = await listen({ ...place, ...clientLimits(config) }, {
-    ...{ clock, deadlines, publish, sockets },
-    serve: gateway.serve,
-    ...countingOf(config, context),
-    ...logging,
-  });
-  if (typeof listening === "string") {
-    await control[Symbol.asyncDispose]();
-    await sockets.close();
-    return `Cannot listen on ${
-      formatAddress(address)
-    }: ${listening} (from ${config.origins.listen})`;
-  }
-  served.port = listening;
-  control.begin();
-  return {
-    view,
-    finished: Promise.race([listening.finished, control.finished]),
-    suspend: () => control.suspend(),
-    resume: () => control.resume(),
-    async stop(drainMs, now) {
-      // The port is closed first, because running triggers may take long to end.
-      const cut = listening.stop(drainMs, now);
-      await control[Symbol.asyncDispose]();
-      gateway.decideNoMore();
-      await cut;
-      gateway[Symbol.dispose]();
-      await endAccessLog(logging.accessLog, clock);
-      await sockets.close();
-      return cut;
-    },
-  };
-}
-
-/** The access log, if there is to be one. */
-function loggingOf(
-  config: HttpConfig,
-  { accessLogs, clock, publish }: ServiceContext,
-): { readonly accessLog?: AccessLog } {
-  const file = accessLogs?.at(config.accessLog);
-  if (file === undefined) return {};
-  const write = (lines: Uint8Array) => file.write(lines);
-  const accessLog = accessLogFor(config, { clock, publish, write });
-  return accessLog === undefined ? {} : { accessLog };
-}
-
-/** The limit for each client, if there is to be one. */
-function countingOf(config: HttpConfig, context: ServiceContext) {
-  const { maxConnectionsPerClient: max } = config;
-  const { clientTables } = clientTablesOf(max, context.connectionsMax, 1);
-  return clientLimitFor(clientTables, 0, context);
-}
-
-function countsOf(gateway: Gateway, served: { readonly port?: Listening }): DataPlaneCounts {
-  return {
-    counters: () => countersOf(gateway, served.port),
-    holdTimes: () => gateway.holdTimes(),
-    requestTimes: () => requestTimesOf([gateway.timer.cells]),
   };
 }
 

@@ -11,6 +11,7 @@ import { tryBind } from "../net/deno/bind.ts";
 import type { Need } from "../net/descriptors.ts";
 import { ThreadGroup } from "../threads/thread_group.ts";
 import { readHttpFiles } from "./files.ts";
+import { mayGoAheadOf } from "./gateway_settings.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
 import { checkDescriptors } from "./shares.ts";
 import { chooseSockets } from "./transport.ts";
@@ -58,8 +59,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   if (errors.length > 0) return errors.join("; ");
   const sockets = chooseSockets(config, context);
   if (typeof sockets === "string") return sockets;
-  // If a switch waits for triggers, no request may reach the new upstream before they have ended.
-  const mayGoAhead = config.triggerMode === "beside" || config.onFailover === undefined;
+  const mayGoAhead = mayGoAheadOf(config);
   const page = files.errorPage ?? DEFAULT_PAGE;
   if (sockets instanceof ThreadGroup) {
     const { startInThreads } = await import("./http_in_threads.ts");

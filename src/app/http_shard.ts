@@ -4,6 +4,7 @@
  * composition root.
  */
 import type { Address } from "../base/address.ts";
+import type { HttpConfig } from "../config/options.ts";
 import { Histogram, HOLD_BOUNDS } from "../base/histogram.ts";
 import type { AccessLog } from "../gateway/access_log.ts";
 import { Gateway } from "../gateway/gateway.ts";
@@ -30,6 +31,7 @@ import {
   clientLimits,
   endAccessLog,
   gatewaySettings,
+  hasSameAccessLog,
 } from "./gateway_settings.ts";
 import {
   HTTP_COUNTERS,
@@ -37,7 +39,7 @@ import {
   type HttpShardSettings,
   type ToHttpShard,
 } from "./http_messages.ts";
-import { httpUpstreams } from "./http_upstreams.ts";
+import { type HttpUpstreams, httpUpstreams } from "./http_upstreams.ts";
 import { keepPoolThread } from "./pool_thread.ts";
 import { Questions } from "./questions.ts";
 
@@ -53,16 +55,15 @@ const NAME_FRESH_MS = 1_000;
 class HttpShard implements Shard {
   readonly #context: ShardContext;
   readonly #host: EmbeddedLoop;
-  readonly #settings: HttpShardSettings;
+  #settings: HttpShardSettings;
   readonly #clock: LoopClock;
   readonly #deadlines: Deadlines;
   readonly #questions: Questions;
   readonly #gateway: Gateway;
-  readonly #limits: ReturnType<typeof clientLimits>;
   readonly #clientLimit: { readonly clientLimit?: ClientLimit };
-  readonly #accessLog: AccessLog | undefined;
+  #accessLog: AccessLog | undefined;
   readonly #sockets: Sockets;
-  readonly #list: readonly Upstream[];
+  #upstreams: HttpUpstreams | undefined;
   readonly #abort = new AbortController();
   /** The counts of the shard before this one, whose thread died. */
   readonly #base: readonly number[];
@@ -73,7 +74,7 @@ class HttpShard implements Shard {
   #isStopping = false;
   /** Another process accepts the clients of the listening socket. */
   #isLeft = false;
-  readonly #poolThread: Disposable | undefined;
+  #poolThread: Disposable | undefined;
 
   constructor(settings: HttpShardSettings, context: ShardContext) {
     this.#settings = settings;
@@ -97,34 +98,81 @@ class HttpShard implements Shard {
       close: () => Promise.resolve(),
     };
     const config = httpConfigOf(settings.config);
-    const { errorPage, pseudonym } = settings;
-    const deps = { clock, deadlines: this.#deadlines, sockets: this.#sockets, pseudonym };
-    const upstreams = httpUpstreams(config, { ...deps, caCerts: undefined });
-    this.#list = upstreams.list;
-    const hasFiles = settings.config.targets.some(({ kind }) => kind !== "url");
-    this.#poolThread = hasFiles ? keepPoolThread(clock, () => this.#useFiles()) : undefined;
-    this.#limits = clientLimits(config);
+    const upstreams = this.#upstreams = this.#upstreamsOf(config);
+    this.#keepPoolThread();
     const ports = { clock, publish: (event: Event) => this.#publish(event) };
     this.#clientLimit = clientLimitFor(settings.clientTables, threadOf(context.counters), ports);
-    const publish = (event: Event) => this.#publish(event);
-    const accessLog = this.#accessLog = accessLogFor(config, {
-      clock,
-      publish,
-      write: (lines) => this.#questions.written(lines),
-    });
-    this.#gateway = new Gateway(gatewaySettings(config, errorPage, pseudonym), {
+    const accessLog = this.#accessLog = this.#accessLogOf(config);
+    this.#gateway = new Gateway(gatewaySettings(config, settings.errorPage, settings.pseudonym), {
       clock,
       deadlines: this.#deadlines,
-      publish,
+      publish: (event) => this.#publish(event),
       ...accessLog === undefined ? {} : { accessLog },
       upstreams: upstreams.ways,
       doubt: (doubt) => context.report({ is: "doubt", doubt }),
-      others: () => this.#list.filter(({ rank }) => Atomics.load(settings.standIns, rank) === 1),
+      others: () => this.#standIns(),
       held: context.limits[1]!,
       waits: new Histogram(HOLD_BOUNDS, holdCells(context.counters)),
       timer: new RequestTimer(moreCells(context.counters)),
       outside: context.outside,
       admin: { fetch: (request) => this.#questions.response(request) },
+    });
+  }
+
+  #upstreamsOf(config: HttpConfig): HttpUpstreams {
+    const { pseudonym, numbers } = this.#settings;
+    const deps = { clock: this.#clock, deadlines: this.#deadlines, sockets: this.#sockets };
+    const all = { ...deps, pseudonym, caCerts: undefined };
+    return httpUpstreams(config, all, numbers, this.#upstreams);
+  }
+
+  #accessLogOf(config: HttpConfig): AccessLog | undefined {
+    return accessLogFor(config, {
+      clock: this.#clock,
+      publish: (event) => this.#publish(event),
+      write: (lines) => this.#questions.written(lines),
+    });
+  }
+
+  #standIns(): readonly Upstream[] {
+    const { standIns } = this.#settings;
+    return this.#upstreams!.list.filter(({ rank }) => Atomics.load(standIns, rank) === 1);
+  }
+
+  /** Where files are served. */
+  #keepPoolThread(): void {
+    const hasFiles = this.#settings.config.targets.some(({ kind }) => kind !== "url");
+    if (!hasFiles) return;
+    this.#poolThread ??= keepPoolThread(this.#clock, () => this.#useFiles());
+  }
+
+  /** Puts other options into force; the limits are changed already. */
+  #configure(settings: HttpShardSettings): void {
+    const before = httpConfigOf(this.#settings.config);
+    this.#settings = settings;
+    const config = httpConfigOf(settings.config);
+    const upstreams = this.#upstreams = this.#upstreamsOf(config);
+    this.#keepPoolThread();
+    if (!hasSameAccessLog(before, config)) {
+      void endAccessLog(this.#accessLog, this.#clock);
+      this.#accessLog = this.#accessLogOf(config);
+    }
+    const { errorPage, pseudonym } = settings;
+    this.#gateway.configure(gatewaySettings(config, errorPage, pseudonym), {
+      upstreams: upstreams.ways,
+      ...this.#accessLog === undefined ? {} : { accessLog: this.#accessLog },
+    });
+    this.#configurePort();
+    this.look(); // there may be more room
+  }
+
+  #configurePort(): void {
+    const { config, connectionsMax, clientTables } = this.#settings;
+    this.#listening?.configure({
+      connectionsMax,
+      limits: clientLimits(httpConfigOf(config)).limits,
+      perClientMax: clientTables?.max,
+      accessLog: this.#accessLog,
     });
   }
 
@@ -134,7 +182,7 @@ class HttpShard implements Shard {
       case "listen":
         return this.#listen(order.listener);
       case "open":
-        return void gateway.open(this.#upstream(order.upstream), order.epoch);
+        return this.#open(order.upstream, order.epoch);
       case "hold":
         return void gateway.hold();
       case "refuse":
@@ -150,6 +198,8 @@ class HttpShard implements Shard {
         return;
       case "addresses":
         return; // connections are made to names, which are looked up as they are needed
+      case "configure":
+        return this.#configure(order.settings as HttpShardSettings);
       case "message":
         return this.#hear(order.what as ToHttpShard);
       case "stop":
@@ -190,8 +240,9 @@ class HttpShard implements Shard {
   #listen(listener: number): void {
     if (this.#isStopping) return;
     this.#listener = listener;
-    const { connectionsMax } = this.#settings;
-    const limits = this.#limits;
+    const settings = this.#settings;
+    const { connectionsMax } = settings;
+    const limits = clientLimits(httpConfigOf(settings.config));
     const listening = listen({ address: this.#address!, connectionsMax, ...limits }, {
       clock: this.#clock,
       deadlines: this.#deadlines,
@@ -205,6 +256,7 @@ class HttpShard implements Shard {
     void listening.then((port) => {
       if (typeof port === "string") return; // these sockets have no reason not to listen
       this.#listening = port;
+      if (this.#settings !== settings) this.#configurePort();
       port.finished.catch(reportError);
     });
   }
@@ -235,8 +287,10 @@ class HttpShard implements Shard {
     if (!this.#isLeft) (this.#host.loop.kernel as Libc).shutdown(listener);
   };
 
-  #upstream(name: string): Upstream {
-    return this.#list.find((upstream) => upstream.name === name)!;
+  #open(name: string, epoch: number): void {
+    const upstream = this.#upstreams!.list.find((each) => each.name === name);
+    // One that was removed meanwhile: the next decision is on its way.
+    if (upstream !== undefined) this.#gateway.open(upstream, epoch);
   }
 
   /** Passes an event on, unless it is about the port: the main thread publishes those. */

@@ -8,7 +8,13 @@ import type { HttpConfig } from "../config/options.ts";
 import type { Probe } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import type { GatewayUpstream, StaticUpstream } from "../gateway/upstream.ts";
-import { checkedUpstreams, type HttpUpstreamsDeps, probeOf, targetsOf } from "./http_checks.ts";
+import {
+  type CheckedUpstream,
+  checkedUpstreams,
+  type HttpUpstreamsDeps,
+  probeOf,
+  targetsOf,
+} from "./http_checks.ts";
 
 /** The upstreams of one service, for a thread that forwards. */
 export interface HttpUpstreams {
@@ -18,16 +24,28 @@ export interface HttpUpstreams {
   readonly ways: ReadonlyMap<string, GatewayUpstream>;
   /** Checks the health of any of them. */
   readonly probe: Probe;
+  /** For the next list of the same service. */
+  readonly checked: readonly CheckedUpstream[];
 }
 
-/** Makes the upstreams. Nothing is connected yet. */
-export function httpUpstreams(config: HttpConfig, deps: HttpUpstreamsDeps): HttpUpstreams {
-  const checked = checkedUpstreams(config, deps);
+/**
+ * Makes the upstreams. Nothing is connected yet. `numbers`: by name, for counts (`UpstreamNumbers`). Those of `former`
+ * are used again where nothing has changed.
+ */
+export function httpUpstreams(
+  config: HttpConfig,
+  deps: HttpUpstreamsDeps,
+  numbers: Readonly<Record<string, number>>,
+  former?: HttpUpstreams,
+): HttpUpstreams {
+  const checked = checkedUpstreams(config, deps, former?.checked);
   const targets = targetsOf(config);
-  const ways = checked.map(({ upstream, server }, rank) =>
-    server ?? filesUpstream(upstream, targets[rank] as Exclude<Target, UrlTarget>, deps.clock)
-  );
+  const ways = checked.map(({ upstream, server }, rank): GatewayUpstream => ({
+    ...server ?? filesUpstream(upstream, targets[rank] as Exclude<Target, UrlTarget>, deps.clock),
+    number: numbers[upstream.name]!,
+  }));
   return {
+    checked,
     list: checked.map(({ upstream }) => upstream),
     ways: new Map(ways.map((way) => [way.upstream.name, way])),
     probe: probeOf(checked),

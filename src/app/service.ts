@@ -2,11 +2,12 @@
 import type { FetchApp } from "../admin/listen.ts";
 import type { ServiceView } from "../admin/view.ts";
 import type { Clock } from "../base/clock.ts";
+import type { ServiceConfig } from "../config/options.ts";
 import type { Publish } from "../events/events.ts";
 import type { StepObserver } from "../incidents/incidents.ts";
 import type { Memory, MemoryPort } from "../failover/memory.ts";
 import type { Need } from "../net/descriptors.ts";
-import type { GoOn, Parcel, PassedListener, PassOn, ReceivedListeners } from "../net/handover.ts";
+import type { Parcel, PassedListener, PassOn, ReceivedListeners } from "../net/handover.ts";
 import type { Programs } from "../hooks/program.ts";
 import type { AccessLogs } from "./access_logs.ts";
 import type { Threads } from "./threads.ts";
@@ -44,6 +45,21 @@ export interface ServiceContext {
   publicEndpoints(view: ServiceView): Promise<FetchApp>;
 }
 
+/** Other options for a service that runs. They were read and checked, and so were the files that they name. */
+export interface ServiceChange
+  extends Pick<ServiceContext, "connectionsMax" | "drainMs" | "triggerWarnings" | "accessLogs"> {
+  /** The mode, and the options that a reload cannot change (`Option.fixed`), are as before. */
+  readonly config: ServiceConfig;
+}
+
+/** A change that can be put into force. */
+export interface PreparedChange {
+  /** Puts it into force at once. Resolves when it is in force everywhere; throws or rejects only because of a bug. */
+  apply(): Promise<void>;
+  /** Puts the options into force again that were in force when the change was prepared. */
+  undo(): Promise<void>;
+}
+
 /** A service that runs. */
 export interface Service {
   /** What the admin endpoints show of the service. */
@@ -55,6 +71,8 @@ export interface Service {
    * Resolves with the number of sessions that had to be cut.
    */
   stop(drainMs: number, now: AbortSignal): Promise<number>;
+  /** Prepares a change without changing anything, or resolves with error lines that say why it is not possible. */
+  prepare(change: ServiceChange): Promise<PreparedChange | readonly string[]>;
   /**
    * Stops checking and deciding, so that another process can take over. Resolves with what that one must know, or
    * with the reason why it is not possible now; nothing has changed then. Clients are served meanwhile.
@@ -70,11 +88,8 @@ export interface Service {
    * there; the rest may end here within `drainMs`.
    */
   leave?(passOn: PassOn, drainMs: number, now: AbortSignal): Promise<number>;
-  /**
-   * What continues a connection of the process before this one; undefined if this one cannot. The descriptors are the
-   * caller's until it is called.
-   */
-  receive?(parcel: Parcel): GoOn | undefined;
+  /** Continues a connection of the process before this one. False if it cannot; the descriptors are then the caller's. */
+  receive?(parcel: Parcel): boolean;
 }
 
 /** A service that can be started. */

@@ -3,6 +3,7 @@
  * root.
  */
 import { type ClientTables, newClientTables } from "../net/client_limit.ts";
+import type { ServiceConfig } from "../config/options.ts";
 import type { Publish } from "../events/events.ts";
 import {
   ADMIN_MAX,
@@ -56,6 +57,25 @@ export function shareDescriptors(
     else publish({ type: "connections.fitted", max, descriptors: limit });
   }
   return shares;
+}
+
+/** The tables of a service that runs, with another limit for each client; without one they count on. */
+export function changedTables(
+  tables: { readonly clientTables?: ClientTables },
+  max = Infinity,
+): { readonly clientTables?: ClientTables } {
+  const { clientTables } = tables;
+  return clientTables === undefined ? {} : { clientTables: { ...clientTables, max } };
+}
+
+/** Why a limit for each client cannot be set while the service runs; undefined if it can. */
+export function whyNotLimited(
+  { name, maxConnectionsPerClient: max, origins }: ServiceConfig,
+  { clientTables }: { readonly clientTables?: ClientTables },
+): string | undefined {
+  if (max === undefined || clientTables !== undefined) return undefined;
+  return `Cannot set max_connections_per_client of service ${name} to ${max} while it runs: nobody has counted the ` +
+    `clients that are connected; that needs a restart (from ${origins.maxConnectionsPerClient})`;
 }
 
 /** The tables of `--max-connections-per-client`, if that is set. */

@@ -4,16 +4,17 @@ import { tryBind } from "../net/deno/bind.ts";
 import { linuxTryConnect } from "../net/linux/try_connect.ts";
 import { tryConnectByDeno } from "../net/try_connect.ts";
 import { checkClockOf } from "./check_clock.ts";
-import { ControlPlane } from "./control_plane.ts";
+import { ControlPlane, type ControlPlaneParts } from "./control_plane.ts";
 import type { TcpConfig } from "../config/options.ts";
 import { tcpProbe } from "../health/tcp.ts";
-import { EngineUnavailable, type RelayContext } from "../relay/engine.ts";
+import { EngineUnavailable, type RelayContext, type RelaySettings } from "../relay/engine.ts";
 import { startRelay } from "../relay/relay.ts";
 import { startSplice } from "../relay/splice/splice.ts";
 import type { Need } from "../net/descriptors.ts";
 import { listenersOf, receivedFor } from "./handed_over.ts";
-import { checkDescriptors, clientTablesOf } from "./shares.ts";
-import type { Service, ServiceContext, Starter } from "./service.ts";
+import { changedTables, checkDescriptors, clientTablesOf } from "./shares.ts";
+import { refusalsOf } from "./refusals.ts";
+import type { PreparedChange, Service, ServiceChange, ServiceContext, Starter } from "./service.ts";
 
 /** A TCP service that can be started. */
 export function tcpStarter(config: TcpConfig): Starter {
@@ -38,10 +39,24 @@ function needOf({ hosts, checkHost, maxConnections, relay }: TcpConfig): Need {
   return { asked: maxConnections, each, fixed };
 }
 
+/** What the options make of the service. */
+interface Layout {
+  readonly config: TcpConfig;
+  readonly context: ServiceContext;
+  readonly settings: RelaySettings;
+  readonly parts: ControlPlaneParts;
+}
+
 /** Builds and starts the service. Its port opens after the first promotion. */
 function start(config: TcpConfig, context: ServiceContext): Service | string {
   const { clock, publish } = context;
-  const relay = relayOf(config, context, {
+  const tables = clientTablesOf(
+    config.maxConnectionsPerClient,
+    context.connectionsMax,
+    context.threads.asked,
+  );
+  let current = layOut(config, context, tables);
+  const relay = relayOf(current, {
     clock,
     publish,
     doubt: (doubt) => control.doubt(doubt),
@@ -50,16 +65,26 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
   if (relay instanceof EngineUnavailable) {
     return `Cannot use the relay engine ${config.relay}: ${relay.reason} (from ${config.origins.relay})`;
   }
-  const { libc } = context.threads.group ?? {};
-  const tryConnect = libc === undefined ? tryConnectByDeno : linuxTryConnect(libc, clock);
-  const parts = {
-    upstreams: config.hosts.map(({ name, address }, rank) => ({ name, address, rank })),
-    probe: tcpProbe(config.checkTimeout, checkClockOf(config, context), tryConnect),
-    triggers: config.triggerMode,
-    failOpen: false,
-  } as const;
-  const control: ControlPlane = new ControlPlane(config, parts, relay, context);
+  const control: ControlPlane = new ControlPlane(config, current.parts, relay, context);
   control.begin();
+  const put = async (layout: Layout) => {
+    current = layout;
+    const inForce = relay.configure(layout.settings);
+    control.configure(layout.config, layout.parts, layout.context);
+    await inForce;
+  };
+  const prepare = ({ config, ...change }: ServiceChange): PreparedChange | readonly string[] => {
+    if (config.mode !== "tcp") throw new Error("a service of another mode");
+    const next = layOut(
+      config,
+      { ...current.context, ...change },
+      changedTables(tables, config.maxConnectionsPerClient),
+    );
+    const reasons = refusalsOf(control, config, tables, next.parts.upstreams);
+    if (reasons.length > 0) return reasons;
+    const before = current;
+    return { apply: () => put(next), undo: () => put(before) };
+  };
   const ended = async (stopping: Promise<number>) => {
     await control[Symbol.asyncDispose]();
     const cut = await stopping;
@@ -72,6 +97,7 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
       holdTimes: () => relay.holdTimes(),
     }),
     finished: Promise.race([relay.finished, control.finished]),
+    prepare: (change) => Promise.resolve(prepare(change)),
     suspend: () => control.suspend(),
     resume: () => control.resume(),
     // The port is closed first, because running triggers may take long to end.
@@ -82,33 +108,50 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
         relay.leave?.((parcel) => passOn(config.name, parcel), drainMs, now) ??
           relay.stop(drainMs, now),
       ),
-    receive: (parcel) => relay.receive?.(parcel),
+    receive: (parcel) => relay.receive?.(parcel) ?? false,
   };
 }
 
-function relayOf(
+function layOut(
   config: TcpConfig,
-  { socketMode, connectionsMax, threads: { group, asked, unsupportedReason } }: ServiceContext,
-  context: RelayContext,
-) {
-  const settings = {
-    bind: config.bind,
-    connectTimeoutMs: config.connectTimeout,
-    idleTimeoutMs: config.idleTimeout,
-    holdMs: config.hold,
-    heldMax: config.holdClients,
-    connectionsMax,
-    pipesMax: Math.max(1, Math.floor(connectionsMax / CLIENTS_PER_PIPE / asked)),
-    workers: asked,
-    sendProxy: config.sendProxy,
-    ...config.acceptProxy === "none" ? {} : { acceptProxy: config.acceptProxy },
-    ...clientTablesOf(config.maxConnectionsPerClient, connectionsMax, asked),
-    socketMode,
+  context: ServiceContext,
+  tables: ReturnType<typeof clientTablesOf>,
+): Layout {
+  const { socketMode, connectionsMax, clock, threads: { asked, group } } = context;
+  const { libc } = group ?? {};
+  const tryConnect = libc === undefined ? tryConnectByDeno : linuxTryConnect(libc, clock);
+  return {
+    config,
+    context,
+    settings: {
+      bind: config.bind,
+      connectTimeoutMs: config.connectTimeout,
+      idleTimeoutMs: config.idleTimeout,
+      holdMs: config.hold,
+      heldMax: config.holdClients,
+      connectionsMax,
+      pipesMax: Math.max(1, Math.floor(connectionsMax / CLIENTS_PER_PIPE / asked)),
+      workers: asked,
+      sendProxy: config.sendProxy,
+      ...config.acceptProxy === "none" ? {} : { acceptProxy: config.acceptProxy },
+      ...tables,
+      socketMode,
+    },
+    parts: {
+      upstreams: config.hosts.map(({ name, address }, rank) => ({ name, address, rank })),
+      probe: tcpProbe(config.checkTimeout, checkClockOf(config, context), tryConnect),
+      triggers: config.triggerMode,
+      failOpen: false,
+    },
   };
+}
+
+function relayOf({ config, settings, context }: Layout, relayContext: RelayContext) {
+  const { group, unsupportedReason } = context.threads;
   return startRelay(
     config.relay,
     settings,
-    context,
+    relayContext,
     (settings, context) =>
       group === undefined
         ? new EngineUnavailable(unsupportedReason ?? "it has no threads")

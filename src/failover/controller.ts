@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
+import { whyNotReconfigured } from "./configure.ts";
 import { handedOver } from "./handing_over.ts";
 import { isInDoubt } from "./health.ts";
 import type { Decision } from "./cluster.ts";
@@ -154,6 +155,13 @@ export class Controller implements AsyncDisposable {
     const id = ++this.#lastOrder;
     this.#orders.set(id, onOutcome);
     this.post({ type: "ordered", id, order, ...source });
+  }
+
+  /** Why another list of upstreams cannot be put into force now, for a person; undefined if it can. */
+  whyNotReconfigured(upstreams: readonly Upstream[]): string | undefined {
+    if (this.#stopped) return "the service is stopping";
+    if (this.#isSuspended) return "another process is taking over";
+    return whyNotReconfigured(this.#state, upstreams);
   }
 
   /**

@@ -40,6 +40,8 @@ interface Waiter {
 export class AdmissionGate {
   readonly #clock: Clock;
   readonly #semaphore: Semaphore;
+  /** The same, if it is this gate's alone. */
+  readonly #own: LocalSemaphore | undefined;
   readonly #waiting = new Set<Waiter>();
   #state: Route | "holding" | "closed" = "holding";
   #epoch = 0;
@@ -54,8 +56,14 @@ export class AdmissionGate {
   /** Every exchange waits until the first order. */
   constructor(clock: Clock, limits: AdmissionLimits) {
     this.#clock = clock;
-    this.#semaphore = limits.semaphore ?? new LocalSemaphore(limits.heldMax);
+    this.#own = limits.semaphore === undefined ? new LocalSemaphore(limits.heldMax) : undefined;
+    this.#semaphore = limits.semaphore ?? this.#own!;
     this.waits = limits.waits ?? new Histogram(HOLD_BOUNDS);
+  }
+
+  /** Changes how many exchanges may wait, unless that is counted elsewhere; those that wait go on waiting. */
+  setHeldMax(heldMax: number): void {
+    if (this.#own !== undefined) this.#own.max = heldMax;
   }
 
   /** The route that new exchanges take now; undefined while they wait or are rejected. */

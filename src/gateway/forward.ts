@@ -4,18 +4,14 @@
  * decides which upstream is active, and never changes a byte of a body. A failure of the active upstream is
  * reported to the controller as a doubt.
  */
-import type { Clock } from "../base/clock.ts";
-import { isInRanges, type StatusRange } from "../base/status_range.ts";
+import { isInRanges } from "../base/status_range.ts";
 import { Fault, FAULTS, statusOf } from "../base/fault.ts";
-import type { Publish } from "../events/events.ts";
-import type { Doubt, Route } from "../failover/ports.ts";
+import type { Route } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
-import type { Deadlines } from "../net/deadlines.ts";
 import type { Task } from "../http1/task.ts";
-import type { AccessLog, AccessNotes } from "./access_log.ts";
-import { type AdmissionGate, type Rejection, REJECTIONS } from "./admission.ts";
+import type { AccessNotes } from "./access_log.ts";
+import { type Rejection, REJECTIONS } from "./admission.ts";
 import { answerWithPage, failoverValue } from "./answers.ts";
-import type { ErrorPage } from "./error_page.ts";
 import {
   attempt,
   type AttemptContext,
@@ -29,52 +25,13 @@ import type { Client } from "./downstream.ts";
 import { GatewayErrors } from "./gateway_errors.ts";
 import { FailureLog } from "./failure_log.ts";
 import { RequestIds } from "./request_id.ts";
-import { type RequestSettings, RequestState } from "./request_state.ts";
-import { NO_RANK, NO_STATUS, RequestTimer } from "./request_times.ts";
+import type { ForwardContext, ForwardSettings } from "./forward_settings.ts";
+import { RequestState } from "./request_state.ts";
+import { NO_STATUS, NO_UPSTREAM, RequestTimer } from "./request_times.ts";
 import { isLocal, RetryBudget, retryDecision } from "./retry.ts";
 import { Running } from "./running.ts";
 import { attemptStatic, type StaticContext } from "./static_attempt.ts";
 import type { GatewayUpstream } from "./upstream.ts";
-
-/** What the operator has set about forwarding. */
-export interface ForwardSettings extends RequestSettings {
-  /** The longest that one exchange may wait, all its waits taken together, in milliseconds. */
-  readonly holdMs: number;
-  /** From a request's last byte to its response's first, in milliseconds; 0 is never. */
-  readonly responseTimeoutMs: number;
-  /** An exchange in which no byte moves for this long is ended, in milliseconds; 0 is never. */
-  readonly idleTimeoutMs: number;
-  /** Whether responses carry a `Failover` header that names the upstream and the reason. */
-  readonly failoverHeader: boolean;
-  /** Whether each request gets an `X-Request-Id`. */
-  readonly requestId: boolean;
-  /** Statuses after which a request that may be repeated is sent to another upstream, if there is one. */
-  readonly retryOn: readonly StatusRange[];
-  /** The page of each 503 that the proxy answers itself. */
-  readonly errorPage: ErrorPage;
-}
-
-/** What the forwarder depends on. */
-export interface ForwardContext {
-  readonly clock: Clock;
-  readonly deadlines: Deadlines;
-  readonly publish: Publish;
-  readonly gate: AdmissionGate;
-  readonly upstreams: ReadonlyMap<string, GatewayUpstream>;
-  /** Reports to the controller that an exchange failed. Returns at once. */
-  readonly doubt: (doubt: Doubt) => void;
-  /**
-   * Called while files are read, and again, by what it returned, when that is over. A thread sleeps in the kernel
-   * only while nothing of Deno's own is under way.
-   */
-  readonly outside?: () => () => void;
-  /** Gets a line for each exchange, if there is one. */
-  readonly accessLog?: AccessLog;
-  /** Upstreams that one exchange may use in place of the active one, which may be among them; best first. */
-  readonly others: () => readonly Upstream[];
-  /** Where to count how long requests took, if that is shared with other threads. */
-  readonly timer?: RequestTimer;
-}
 
 /** The most attempts of one exchange, over all its waits. */
 const ATTEMPTS_MAX = 10;
@@ -88,15 +45,16 @@ const CHECK_WAIT_MS = 250;
 /** Forwards the exchanges of one service in one thread. */
 export class Forwarder {
   readonly running: Running;
-  readonly #settings: ForwardSettings;
-  readonly #context: ForwardContext;
-  readonly #ids: RequestIds | undefined;
+  #settings: ForwardSettings;
+  #context: ForwardContext;
+  #ids: RequestIds | undefined;
   readonly #budget: RetryBudget;
   readonly #kept: KeptTotal = { bytes: 0 };
   readonly #connector: Connector;
-  readonly #shared: AttemptContext;
-  readonly #static: StaticContext;
+  #shared: AttemptContext;
+  #static: StaticContext;
   readonly #failures: FailureLog;
+  readonly #gatewayErrors = new GatewayErrors();
   readonly #timer: RequestTimer;
   /** The first attempt of an exchange on the present route. */
   #plan: AttemptPlan | undefined;
@@ -123,14 +81,29 @@ export class Forwarder {
     this.#connector = new Connector(clock);
     this.#timer = context.timer ?? new RequestTimer();
     this.running = new Running(clock, deadlines, publish, settings.idleTimeoutMs);
-    this.#static = { settings, failures: this.#failures, outside: context.outside };
-    this.#shared = {
-      clock,
+    [this.#shared, this.#static] = this.#parts(settings);
+  }
+
+  /** Further exchanges are forwarded by these settings; those that are under way end as they began. */
+  configure(settings: ForwardSettings, context: ForwardContext): void {
+    if (settings.requestId !== this.#settings.requestId) {
+      this.#ids = settings.requestId ? new RequestIds() : undefined;
+    }
+    this.#settings = settings;
+    this.#context = context;
+    this.running.setIdle(settings.idleTimeoutMs);
+    [this.#shared, this.#static] = this.#parts(settings);
+    this.#plan = undefined; // its upstream may be reached in another way
+  }
+
+  #parts(settings: ForwardSettings): [AttemptContext, StaticContext] {
+    const shared: AttemptContext = {
+      clock: this.#context.clock,
       settings,
       connector: this.#connector,
       running: this.running,
       failures: this.#failures,
-      gatewayErrors: new GatewayErrors(),
+      gatewayErrors: this.#gatewayErrors,
       counters: this.counters,
       doubt: (plan, hard, reason) => this.#doubt(plan, hard, reason),
       retriesOn: settings.retryOn.length === 0
@@ -138,6 +111,7 @@ export class Forwarder {
         : (state, plan, status) => this.#retriesOn(state, plan, status),
       attempted: (state, plan, outcome) => this.#attempted(state, plan, outcome),
     };
+    return [shared, { settings, failures: this.#failures, outside: this.#context.outside }];
   }
 
   /** Exchanges that were lost, and how many of them a bug in this program ended. */
@@ -218,21 +192,21 @@ export class Forwarder {
     notes.attempts = state.attempts;
     notes.requestId = state.requestId;
     notes.receivedBytes = state.body?.received ?? 0;
-    this.#context.accessLog!.ended(state.client, state.scheme, notes, fault);
+    this.#context.accessLog?.ended(state.client, state.scheme, notes, fault);
   }
 
   /** Counts how long it took. Upgraded connections are sessions, and left out. */
   #time(state: RequestState, fault: Fault | undefined): void {
     const { client, since } = state;
     let { status } = client;
-    let { rank } = state;
+    let { upstream } = state;
     if (fault !== undefined && !client.responseStarted) {
       // The server answers with the status of the fault, if the client is still there.
       status = client.gone === undefined ? statusOf(fault.fault) : NO_STATUS;
-      rank = NO_RANK;
+      upstream = NO_UPSTREAM;
     }
     if (status === 101) return;
-    this.#timer.add(client.head.method, status, rank, this.#context.clock.recent() - since);
+    this.#timer.add(client.head.method, status, upstream, this.#context.clock.recent() - since);
   }
 
   /** Cancels pending connects to the upstream of this name; their exchanges try another one. */
@@ -367,7 +341,7 @@ export class Forwarder {
     const { client } = state;
     if (client.gone !== undefined) throw client.gone;
     this.#failures.lost++;
-    state.rank = NO_RANK;
+    state.upstream = NO_UPSTREAM;
     if (state.notes !== undefined) state.notes.fault = fault;
     const { errorPage, failoverHeader } = this.#settings;
     const reason = state.reason ?? fault.fault;
@@ -386,7 +360,7 @@ export class Forwarder {
   #attempt(state: RequestState, plan: AttemptPlan): void {
     if (plan.again !== true && ++state.attempts > 1) this.counters.retried++;
     const { to } = plan;
-    state.rank = to.upstream.rank;
+    state.upstream = to.number ?? to.upstream.rank;
     if (state.notes !== undefined) state.notes.upstream = to.upstream.name;
     if (to.kind === "server") return attempt(this.#shared, state, plan, to);
     attemptStatic(this.#static, state, to).then(

@@ -10,7 +10,8 @@ import { Deadlines } from "../net/deadlines.ts";
 import { type FakeConn, fakePair } from "../net/testing/fake_conn.ts";
 import { AdmissionGate } from "./admission.ts";
 import { DEFAULT_PAGE } from "./error_page.ts";
-import { Forwarder, type ForwardSettings } from "./forward.ts";
+import { Forwarder } from "./forward.ts";
+import type { ForwardSettings } from "./forward_settings.ts";
 import { requestRules } from "./headers.ts";
 import { FakeClient } from "./testing/fake_client.ts";
 import type { ServerUpstream } from "./upstream.ts";
@@ -230,7 +231,9 @@ Deno.test("a client that leaves while it waits is abandoned, and not answered", 
 Deno.test("requests are counted by what the client got: a response, an error, or nothing", async () => {
   const { gate, forwarder, answer, timer } = fixtureOf();
   const counted = () =>
-    requestTimesOf([timer.cells]).map(({ method, status, rank }) => `${method} ${status} ${rank}`);
+    requestTimesOf([timer.cells]).map(({ method, status, upstream }) =>
+      `${method} ${status} ${upstream}`
+    );
   gate.open(UPSTREAMS[0]!, 1);
   const first = forwarder.forward(new FakeClient(), "http");
   await answer(0);

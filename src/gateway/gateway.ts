@@ -11,15 +11,18 @@ import type { DataPlane, DrainOrder } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import { serveFetch } from "../http1/fetch_app.ts";
 import type { RequestHead } from "../http1/head.ts";
+import type { Pool } from "../http1/pool.ts";
 import type { Task } from "../http1/task.ts";
 import type { Client, Serve } from "./downstream.ts";
 import { isPathTraversal } from "./path_traversal.ts";
-import { type ForwardContext, Forwarder, type ForwardSettings } from "./forward.ts";
+import { Forwarder } from "./forward.ts";
+import type { ForwardContext, ForwardSettings } from "./forward_settings.ts";
 import { AdmissionGate } from "./admission.ts";
 import type { Histogram } from "../base/histogram.ts";
 import { RequestTimer } from "./request_times.ts";
 import { hasBeenHere } from "./headers.ts";
 import { isReserved } from "./reserved_path.ts";
+import type { GatewayUpstream } from "./upstream.ts";
 
 /** What the operator has set about a gateway. */
 export interface GatewaySettings extends ForwardSettings {
@@ -89,10 +92,14 @@ export interface GatewayCounters {
 export class Gateway implements DataPlane, Disposable {
   readonly #gate: AdmissionGate;
   readonly #forwarder: Forwarder;
-  readonly #settings: GatewaySettings;
-  readonly #context: GatewayContext;
+  #settings: GatewaySettings;
+  #context: GatewayContext;
   /** True if an upstream has a base path, above which no request may lead. */
-  readonly #hasBasePath: boolean;
+  #hasBasePath: boolean;
+  /** The upstreams of the last settings. */
+  #listed: GatewayContext["upstreams"];
+  /** Lines that access logs of former settings have lost. */
+  #accessLinesLost = 0;
   readonly #loops = new LogLimiter(LOOP_WARNED_MS);
   /** Answers every request of this service. Tests use `app.request(path, init, env)`, which needs no socket. */
   readonly app: Hono<{ Bindings: GatewayEnv }>;
@@ -103,9 +110,8 @@ export class Gateway implements DataPlane, Disposable {
   constructor(settings: GatewaySettings, context: GatewayContext) {
     this.#settings = settings;
     this.#context = context;
-    this.#hasBasePath = [...context.upstreams.values()].some((each) =>
-      each.kind === "server" && each.basePath !== ""
-    );
+    this.#listed = context.upstreams;
+    this.#hasBasePath = hasBasePath(context);
     this.#gate = new AdmissionGate(context.clock, {
       heldMax: settings.heldMax,
       ...context.held === undefined ? {} : { semaphore: context.held },
@@ -138,6 +144,35 @@ export class Gateway implements DataPlane, Disposable {
       },
     );
   };
+
+  /**
+   * Forwards further requests by other settings, to other upstreams, and writes them to another access log. Those that
+   * are under way end as they began, on their connections. Connections of upstreams that are not used any more are
+   * closed as soon as they are idle.
+   */
+  configure(
+    settings: GatewaySettings,
+    { upstreams, accessLog }: Pick<GatewayContext, "upstreams" | "accessLog">,
+  ): void {
+    const { accessLog: before, upstreams: former, ...rest } = this.#context;
+    if (accessLog !== before) this.#accessLinesLost += before?.lost ?? 0;
+    // The present route may still lead to one that is gone, until the next decision.
+    const gone = [...this.#listed].filter(([name]) => !upstreams.has(name));
+    this.#listed = upstreams;
+    const ways = new Map([...gone, ...upstreams]);
+    const context = { ...rest, upstreams: ways, ...accessLog === undefined ? {} : { accessLog } };
+    this.#settings = settings;
+    this.#context = context;
+    this.#hasBasePath = hasBasePath(context);
+    this.#gate.setHeldMax(settings.heldMax);
+    const { timer } = this;
+    this.#forwarder.configure(settings, { ...context, gate: this.#gate, timer });
+    const used = new Set([...upstreams.values()].map((way) => poolOf(way)));
+    for (const way of former.values()) {
+      const pool = poolOf(way);
+      if (!used.has(pool)) pool?.close();
+    }
+  }
 
   #routes(): Hono<{ Bindings: GatewayEnv }> {
     const { admin } = this.#context;
@@ -240,7 +275,7 @@ export class Gateway implements DataPlane, Disposable {
       held,
       released,
       cut,
-      accessLinesLost: this.#context.accessLog?.lost ?? 0,
+      accessLinesLost: this.#accessLinesLost + (this.#context.accessLog?.lost ?? 0),
       longestHoldMs,
     };
   }
@@ -254,8 +289,14 @@ export class Gateway implements DataPlane, Disposable {
   [Symbol.dispose](): void {
     this.#gate.close();
     this.#forwarder.running.close();
-    for (const upstream of this.#context.upstreams.values()) {
-      if (upstream.kind === "server") upstream.pool.close();
-    }
+    for (const way of this.#context.upstreams.values()) poolOf(way)?.close();
   }
+}
+
+function hasBasePath({ upstreams }: Pick<GatewayContext, "upstreams">): boolean {
+  return [...upstreams.values()].some((way) => way.kind === "server" && way.basePath !== "");
+}
+
+function poolOf(way: GatewayUpstream): Pool | undefined {
+  return way.kind === "server" ? way.pool : undefined;
 }

@@ -10,7 +10,8 @@ import { withDeadline } from "../base/deadline.ts";
 import type { Publish } from "../events/events.ts";
 import { ServerTroubles } from "../events/server_troubles.ts";
 import type { Deadlines } from "../net/deadlines.ts";
-import { Server, type ServerLimits, type ServerOptions } from "../http1/server.ts";
+import { Server, type ServerOptions } from "../http1/server.ts";
+import type { ServerLimits } from "../http1/server_limits.ts";
 import { AcceptProxy, MissingHeaders } from "../net/accept_proxy.ts";
 import type { ProxyVersions } from "../net/proxy_protocol.ts";
 import type { ClientLimit } from "../net/client_limit.ts";
@@ -18,6 +19,7 @@ import type { Acceptee, ListeningPort, Sockets } from "../net/transport.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { Serve } from "./downstream.ts";
 import { isReservedPath } from "./reserved_path.ts";
+import type { HttpsServer } from "./tls/https_server.ts";
 import type { TlsFiles } from "./tls/listen_tls.ts";
 
 /** Limits that an operator may change. */
@@ -71,6 +73,17 @@ export interface ListenCounters {
   readonly faulted: number;
 }
 
+/** What can change at a port that is open. */
+export interface PortChange {
+  readonly connectionsMax: number;
+  readonly limits?: ClientLimits;
+  /** Connections that one client may have, where that is limited. */
+  readonly perClientMax?: number | undefined;
+  readonly accessLog?: AccessLog | undefined;
+  /** For HTTPS. */
+  readonly tls?: TlsFiles | undefined;
+}
+
 /** A port that is served. */
 export interface Listening {
   /** Where it listens; the system's choice where the port was 0. */
@@ -81,6 +94,8 @@ export interface Listening {
   readonly connections: () => number;
   /** Must be called when permits may have become free in other threads, or are wanted there. */
   permitsChanged(): void;
+  /** Puts other limits, another access log and another certificate into force; established connections stay. */
+  configure(change: PortChange): void;
   /** Counters of the server; the gateway has its own. */
   counters(): ListenCounters;
   /**
@@ -101,10 +116,11 @@ export async function listen(
   const scheme = tls === undefined ? "http" : "https";
   const troubles = new ServerTroubles(clock, publish);
   const { onError, onFull } = troubles;
-  const { accessLog, clientLimit } = context;
-  const onFault = accessLog === undefined ? troubles.onFault : (fault: Fault, peer: string) => {
+  const { clientLimit } = context;
+  const logging = { accessLog: context.accessLog };
+  const onFault = (fault: Fault, peer: string) => {
     troubles.onFault(fault, peer);
-    accessLog.refused(fault, peer, scheme);
+    logging.accessLog?.refused(fault, peer, scheme);
   };
   const common = {
     deadlines,
@@ -128,10 +144,10 @@ export async function listen(
     publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
   // Usually descriptors are short, and each idle connection holds one.
   const onShortage = () => {
-    for (let i = 0; i < GIVE_WAY_MAX && (server.giveWay() || relieve()); i++);
+    for (let i = 0; i < GIVE_WAY_MAX && (server.giveWay() || secure?.relieve()); i++);
   };
   const announced = Announced.of(settings, context);
-  let relieve = () => false;
+  let secure: HttpsServer | undefined;
   let port: HttpPort | string;
   if (tls === undefined) {
     server = serverFor(undefined, clientLimit);
@@ -142,9 +158,8 @@ export async function listen(
       ...socketMode,
     });
   } else {
-    const { HttpsServer } = await import("./tls/https_server.ts");
-    const secure = new HttpsServer(clock, { ...common, serve, publish, connectionsMax });
-    relieve = () => secure.relieve();
+    const https = await import("./tls/https_server.ts");
+    secure = new https.HttpsServer(clock, { ...common, serve, publish, connectionsMax });
     server = serverFor(secure);
     const parts = { server, clientLimit, announced, sockets, onAcceptFailed, onShortage };
     port = await secure.listen(settings.address, tls, parts);
@@ -152,16 +167,23 @@ export async function listen(
   if (typeof port === "string") return port;
   text = formatAddress(port.address);
   publish({ type: "port.opened", address: text });
-  return listeningOn(port, server, { troubles, announced }, context);
+  const configure = (change: PortChange) => {
+    logging.accessLog = change.accessLog;
+    server.setLimits({ ...change.limits, connectionsMax: change.connectionsMax });
+    if (change.perClientMax !== undefined) clientLimit?.setMax(change.perClientMax);
+    secure?.configure(change);
+  };
+  return listeningOn(port, server, { troubles, announced, configure }, context);
 }
 
 /** An open port, for the service that owns it. */
 function listeningOn(
   port: HttpPort,
   server: Server,
-  { troubles, announced }: {
+  { troubles, announced, configure }: {
     readonly troubles: ServerTroubles;
     readonly announced: Announced | undefined;
+    readonly configure: (change: PortChange) => void;
   },
   { clock, publish, clientLimit }: ListenContext,
 ): Listening {
@@ -170,6 +192,7 @@ function listeningOn(
     finished: port.finished,
     permitsChanged: () => server.permitsChanged(),
     connections: () => server.connections + (port.others?.() ?? 0),
+    configure,
     counters: () => {
       const { refused, faulted } = troubles;
       const overLimit = clientLimit?.refused ?? 0;

@@ -4,7 +4,7 @@ import type { AccessNotes } from "./access_log.ts";
 import { type KeptTotal, RequestBody } from "./body.ts";
 import { Task } from "../http1/task.ts";
 import type { Client } from "./downstream.ts";
-import { NO_RANK } from "./request_times.ts";
+import { NO_UPSTREAM } from "./request_times.ts";
 import { DELIVERIES_MAX, isRepeatable } from "./retry.ts";
 
 /** The options that apply to a request from its beginning. */
@@ -22,8 +22,8 @@ export class RequestState extends Task {
   readonly body: RequestBody | undefined;
   readonly isRepeatable: boolean;
   attempts = 0;
-  /** The rank of the upstream that it was sent to last; `NO_RANK` if we answer it ourselves. */
-  rank = NO_RANK;
+  /** The number of the upstream that it was sent to last; `NO_UPSTREAM` if we answer it ourselves. */
+  upstream = NO_UPSTREAM;
   /** How many permits of the retry budget it holds. */
   retryPermits = 0;
   /** Failed attempts in which at least one byte was sent. */

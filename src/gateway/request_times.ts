@@ -37,12 +37,12 @@ const PLACE_CELLS = 1 + cellsOf(REQUEST_BOUNDS);
 /** How many numbers one timer is made of. */
 export const REQUEST_CELLS = PLACES * PLACE_CELLS;
 
-/** The rank of an answer that no upstream gave. */
-export const NO_RANK = -1;
+/** The number of an answer that no upstream gave. */
+export const NO_UPSTREAM = -1;
 /** The status of a request whose client left before it got one. */
 export const NO_STATUS = 0;
-/** More than any rank and any status. */
-const RANKS = 4_096;
+/** More than any number of an upstream and any status. */
+export const UPSTREAMS = 4_096;
 const STATUSES = 1_000;
 /** The key of the place for all others. */
 const REST = -1;
@@ -53,8 +53,8 @@ export interface RequestTimes {
   readonly method: string;
   /** `NO_STATUS` for none; undefined in the histogram for all other combinations. */
   readonly status: number | undefined;
-  /** `NO_RANK` if no upstream answered; undefined in the histogram for all other combinations. */
-  readonly rank: number | undefined;
+  /** `NO_UPSTREAM` if no upstream answered; undefined in the histogram for all other combinations. */
+  readonly upstream: number | undefined;
   readonly times: Histogram;
 }
 
@@ -82,10 +82,10 @@ export class RequestTimer {
     return this.#cells;
   }
 
-  /** Counts one request. `rank`: of the upstream that answered. */
-  add(method: string, status: number, rank: number, ms: number): void {
+  /** Counts one request. `upstream`: the number of the one that answered. */
+  add(method: string, status: number, upstream: number, ms: number): void {
     const number = METHOD_NUMBERS.get(method) ?? METHODS.length;
-    const key = 1 + (number * STATUSES + status) * RANKS + rank + 1;
+    const key = 1 + (number * STATUSES + status) * UPSTREAMS + upstream + 1;
     if (this.#cells[this.#last * PLACE_CELLS] !== key) this.#last = this.#find(key);
     this.#places[this.#last]!.add(ms);
   }
@@ -124,11 +124,11 @@ export function requestTimesOf(all: readonly Float64Array[]): readonly RequestTi
 }
 
 function partsOf(key: number): Omit<RequestTimes, "times"> {
-  if (key === REST) return { method: OTHER, status: undefined, rank: undefined };
-  const rest = Math.floor((key - 1) / RANKS);
+  if (key === REST) return { method: OTHER, status: undefined, upstream: undefined };
+  const rest = Math.floor((key - 1) / UPSTREAMS);
   return {
     method: METHODS[Math.floor(rest / STATUSES)] ?? OTHER,
     status: rest % STATUSES,
-    rank: (key - 1) % RANKS - 1,
+    upstream: (key - 1) % UPSTREAMS - 1,
   };
 }

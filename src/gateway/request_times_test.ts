@@ -1,18 +1,18 @@
 import { assertEquals } from "@std/assert";
 import {
-  NO_RANK,
   NO_STATUS,
+  NO_UPSTREAM,
   REQUEST_BOUNDS,
   REQUEST_CELLS,
   RequestTimer,
   requestTimesOf,
 } from "./request_times.ts";
 
-/** What was counted: `METHOD STATUS RANK COUNT`. */
+/** What was counted: `METHOD STATUS UPSTREAM COUNT`. */
 function linesOf(...timers: readonly RequestTimer[]): string[] {
-  return requestTimesOf(timers.map(({ cells }) => cells)).map(({ method, status, rank, times }) =>
-    `${method} ${status} ${rank} ${times.counts.reduce((all, count) => all + count, 0)}`
-  );
+  return requestTimesOf(timers.map(({ cells }) => cells)).map((
+    { method, status, upstream, times },
+  ) => `${method} ${status} ${upstream} ${times.counts.reduce((all, count) => all + count, 0)}`);
 }
 
 Deno.test("requests are counted by method, status and upstream, over all threads", () => {
@@ -20,7 +20,7 @@ Deno.test("requests are counted by method, status and upstream, over all threads
   first.add("GET", 200, 0, 4);
   first.add("GET", 200, 0, 6_000);
   first.add("PROPFIND", 404, 1, 1);
-  second.add("HEAD", NO_STATUS, NO_RANK, 1);
+  second.add("HEAD", NO_STATUS, NO_UPSTREAM, 1);
   second.add("GET", 200, 0, 5);
   assertEquals(linesOf(first, second), ["GET 200 0 3", "_OTHER 404 1 1", "HEAD 0 -1 1"]);
   const { counts } = requestTimesOf([first.cells, second.cells])[0]!.times;

@@ -29,7 +29,7 @@ export interface Drainable extends Member {
 export class Running implements CoarseTimed {
   place = -1;
   readonly #deadlines: Deadlines;
-  readonly #idleMs: number;
+  #idleMs: number;
   readonly #attempts = new Slab<Drainable>();
   readonly #drains: DrainRunner<Drainable>;
   #cut = 0;
@@ -46,6 +46,11 @@ export class Running implements CoarseTimed {
       countCut: (count) => this.#cut += count,
       publish,
     });
+  }
+
+  /** Changes how long an attempt may last in which no byte moves; as in the constructor. */
+  setIdle(idleMs: number): void {
+    this.#idleMs = idleMs;
   }
 
   get size(): number {

@@ -3,8 +3,13 @@ import type { Upstream } from "../failover/upstream.ts";
 import type { Pool } from "../http1/pool.ts";
 import type { Origin, RequestRules } from "./headers.ts";
 
+interface Numbered {
+  /** Of all upstreams that the service has had no other one has this number; its rank where there is none. */
+  readonly number?: number;
+}
+
 /** A server, with its connections and the rules by which requests to it are rewritten. */
-export interface ServerUpstream extends Origin {
+export interface ServerUpstream extends Origin, Numbered {
   readonly kind: "server";
   readonly upstream: Upstream;
   readonly pool: Pool;
@@ -12,7 +17,7 @@ export interface ServerUpstream extends Origin {
 }
 
 /** A folder or a page (`static/`), for which no connection is made. */
-export interface StaticUpstream {
+export interface StaticUpstream extends Numbered {
   readonly kind: "static";
   readonly upstream: Upstream;
   /** Answers any request. Resolves always; the body breaks with a Fault where a file changes meanwhile. */

@@ -53,39 +53,63 @@ export const DOUBT_MS = 500;
 export class Checker implements Checks, AsyncDisposable {
   /** Resolves after disposal; rejects if a probe or `post` threw, which is a bug. */
   readonly finished: Promise<void>;
-  readonly #schedules: ReadonlyMap<string, Schedule>;
+  readonly #ended = Promise.withResolvers<void>();
+  readonly #schedules = new Map<string, Schedule>();
+  /** Schedules of upstreams that were removed, whose last checks have not ended yet. */
+  readonly #ending = new Set<Schedule>();
 
   constructor(settings: CheckerSettings, context: CheckerContext) {
-    const schedules = settings.upstreams.map((upstream) =>
-      [upstream.name, new Schedule(upstream, settings, context)] as const
-    );
-    this.#schedules = new Map(schedules);
-    this.finished = Promise.all(schedules.map(([, schedule]) => schedule.finished)).then(() => {});
+    this.finished = this.#ended.promise;
+    // The owner may await it later.
+    this.finished.catch(() => {});
+    this.configure(settings, context);
   }
 
+  /**
+   * Changes what is checked, and how. Upstreams that stay keep their pace and the check that is under way; a new one
+   * is checked at once, and of one that is gone nothing is posted any more.
+   */
+  configure(settings: CheckerSettings, context: CheckerContext): void {
+    const names = new Set(settings.upstreams.map(({ name }) => name));
+    for (const [name, schedule] of this.#schedules) {
+      if (names.has(name)) continue;
+      this.#schedules.delete(name);
+      this.#ending.add(schedule);
+      schedule.stop();
+    }
+    for (const upstream of settings.upstreams) {
+      const schedule = this.#schedules.get(upstream.name);
+      if (schedule !== undefined) schedule.configure(upstream, settings, context);
+      else this.#begin(new Schedule(upstream, settings, context), upstream.name);
+    }
+  }
+
+  #begin(schedule: Schedule, name: string): void {
+    this.#schedules.set(name, schedule);
+    schedule.finished.then(() => this.#ending.delete(schedule), this.#ended.reject);
+  }
+
+  /** Does nothing for an upstream that was removed. */
   now(upstream: string): void {
-    this.#of(upstream).checkNow();
+    this.#schedules.get(upstream)?.checkNow();
   }
 
+  /** Does nothing for an upstream that was removed. */
   pace(upstream: string, pace: Pace): void {
-    this.#of(upstream).setPace(pace);
+    this.#schedules.get(upstream)?.setPace(pace);
   }
 
   /** When the next check is due, by the clock's `now`; undefined while one is under way. */
   nextAt(upstream: string): number | undefined {
-    return this.#of(upstream).dueAt;
+    return this.#schedules.get(upstream)?.dueAt;
   }
 
   /** Cancels the checks under way and waits until they have ended. Nothing is posted any more. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const schedule of this.#schedules.values()) schedule.stop();
-    await this.finished;
-  }
-
-  #of(upstream: string): Schedule {
-    const schedule = this.#schedules.get(upstream);
-    if (schedule === undefined) throw new Error(`No upstream is named "${upstream}"`);
-    return schedule;
+    const schedules = [...this.#schedules.values(), ...this.#ending];
+    for (const schedule of schedules) schedule.stop();
+    await Promise.all(schedules.map(({ finished }) => finished));
+    this.#ended.resolve();
   }
 }
 
@@ -95,9 +119,9 @@ class Schedule {
   readonly finished: Promise<void>;
   /** When the next check is due; undefined while one is under way. */
   dueAt: number | undefined;
-  readonly #upstream: Upstream;
-  readonly #settings: CheckerSettings;
-  readonly #context: CheckerContext;
+  #upstream: Upstream;
+  #settings: CheckerSettings;
+  #context: CheckerContext;
   #pace: Pace = "steady";
   #stopped = false;
   #startedAt = 0;
@@ -125,9 +149,23 @@ class Schedule {
     this.#connectBeside?.();
   }
 
+  /** The check that is under way goes on; the time of the next one follows the new interval. */
+  configure(upstream: Upstream, settings: CheckerSettings, context: CheckerContext): void {
+    const isSamePace = settings.intervalMs === this.#settings.intervalMs &&
+      settings.doubtMs === this.#settings.doubtMs;
+    this.#upstream = upstream;
+    this.#settings = settings;
+    this.#context = context;
+    if (!isSamePace) this.#setTimerAgain();
+  }
+
   setPace(pace: Pace): void {
     if (pace === this.#pace) return;
     this.#pace = pace;
+    this.#setTimerAgain();
+  }
+
+  #setTimerAgain(): void {
     if (this.#rest === undefined) return;
     this.#rest.cancelTimer();
     this.#rest.cancelTimer = this.#setTimer(this.#rest.wake);

@@ -1,8 +1,8 @@
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import type { Probe, ProbeResult } from "../failover/ports.ts";
 import type { Upstream } from "../failover/upstream.ts";
-import { Checker, type CheckerSettings } from "./checker.ts";
+import { Checker, type CheckerContext, type CheckerSettings } from "./checker.ts";
 import { PASSED, REFUSED, SILENT, upstreamsOf } from "../failover/testing/results.ts";
 
 const [A, B] = upstreamsOf("a", "b") as [Upstream, Upstream];
@@ -20,6 +20,8 @@ class Fixture implements AsyncDisposable {
   /** The results of connections beside a check, in order; after the last one `silent`. */
   readonly connections: Promise<ProbeResult>[] = [];
   readonly checker: Checker;
+  readonly #settings: CheckerSettings;
+  readonly #context: CheckerContext;
   readonly #open: { readonly name: string; readonly resolve: (result: ProbeResult) => void }[] = [];
 
   private constructor(settings: Partial<CheckerSettings>, random: () => number) {
@@ -41,7 +43,8 @@ class Fixture implements AsyncDisposable {
       this.asked.push(`${upstream.name} beside@${this.clock.now()}`);
       return this.connections.shift() ?? Promise.resolve(SILENT);
     };
-    this.checker = new Checker({ upstreams: [A], probe, connection, ...times, ...settings }, {
+    this.#settings = { upstreams: [A], probe, connection, ...times, ...settings };
+    this.#context = {
       clock: this.clock,
       random,
       context: () => ({ lastChosen: "b", phase: "serving", epoch: 7 }),
@@ -49,7 +52,13 @@ class Fixture implements AsyncDisposable {
       post: (upstream, { reason, overtaken }) => {
         this.posted.push(`${upstream} ${reason}${overtaken ? ", overtaken" : ""}`);
       },
-    });
+    };
+    this.checker = new Checker(this.#settings, this.#context);
+  }
+
+  async configure(settings: Partial<CheckerSettings>): Promise<void> {
+    this.checker.configure({ ...this.#settings, ...settings }, this.#context);
+    await this.clock.advance(0);
   }
 
   /** A checker whose first checks have begun. */
@@ -251,7 +260,44 @@ Deno.test("a checker whose probe throws ends with that error", async () => {
   assertEquals(fixture.clock.pending, 0);
 });
 
-Deno.test("a checker throws when it is asked about an upstream that it does not know", async () => {
+Deno.test("an upstream that is new is checked at once, and one that stays when it is due", async () => {
   await using fixture = await Fixture.begin();
-  assertThrows(() => fixture.checker.now("z"), Error, 'No upstream is named "z"');
+  await fixture.answer();
+  await fixture.clock.advance(100);
+  await fixture.configure({ upstreams: [B, A] });
+  assertEquals(fixture.asked, ["a@0", "b@100"]);
+  assertEquals(fixture.checker.nextAt("a"), 2_000);
+  await fixture.answer();
+  assertEquals([fixture.posted, fixture.checker.nextAt("b")], [
+    ["a connected", "b connected"],
+    2_100,
+  ]);
+});
+
+Deno.test("of an upstream that was removed nothing is posted, and nobody asks for it", async () => {
+  await using fixture = await Fixture.begin({ upstreams: [A, B] });
+  await fixture.configure({ upstreams: [B] });
+  assertEquals(fixture.cancelled, 1);
+  fixture.checker.now("a");
+  fixture.checker.pace("a", "doubt");
+  await fixture.clock.advance(INTERVAL_MS);
+  assertEquals([fixture.posted, fixture.asked], [[], ["a@0", "b@0"]]);
+  assertEquals(fixture.checker.nextAt("a"), undefined);
+});
+
+Deno.test("another interval holds for the check that is due next", async () => {
+  await using fixture = await Fixture.begin();
+  await fixture.answer();
+  await fixture.configure({ intervalMs: 5_000 });
+  assertEquals(fixture.checker.nextAt("a"), 5_000);
+  await fixture.configure({ intervalMs: 700 });
+  assertEquals(fixture.checker.nextAt("a"), 700);
+});
+
+Deno.test("another probe is used for the next check", async () => {
+  await using fixture = await Fixture.begin();
+  await fixture.answer();
+  await fixture.configure({ probe: () => Promise.resolve({ ...PASSED, reason: "by another" }) });
+  await fixture.clock.advance(INTERVAL_MS);
+  assertEquals(fixture.posted, ["a connected", "a by another"]);
 });

@@ -19,6 +19,7 @@ import type { BodyRules } from "./body.ts";
 import type { BufferedConnOptions } from "./buffered_conn.ts";
 import type { Exchange } from "./exchange.ts";
 import { reserveOf } from "./reserve.ts";
+import { SERVER_LIMITS, type ServerLimits } from "./server_limits.ts";
 import { ServerConnection } from "./server_connection.ts";
 import type { Task } from "./task.ts";
 
@@ -28,47 +29,6 @@ import type { Task } from "./task.ts";
  * `fetch_app.ts` makes a handler of a fetch-style app.
  */
 export type Handler = (exchange: Exchange) => Promise<void> | Task;
-
-/** Limits of a server and their defaults. Times are in milliseconds; sizes are in bytes. */
-export interface ServerLimits {
-  /** From the first byte of a head to its last. 10 s. */
-  readonly headMs: number;
-  /** Between two requests, and before the first. 75 s. */
-  readonly idleMs: number;
-  /** Without a byte of a request body while one is awaited. 30 s. */
-  readonly bodyMs: number;
-  /** Bytes per second of a request body, after its first `bodyMs`. 100; 0 is never too slow. */
-  readonly bodyRateMin: number;
-  /** Without a byte taken by the client. 30 s. */
-  readonly writeMs: number;
-  /** How long a client that closed its sending side is served while no byte moves. 1 s. */
-  readonly halfCloseMs: number;
-  /**
-   * The same until the first byte of the response, for a GET or HEAD without a body: such a client has nearly
-   * always left. 250 ms.
-   */
-  readonly halfCloseGetMs: number;
-  /** Size of a request head. 64 KiB. */
-  readonly headBytesMax: number;
-  /** Field lines in a request head. 128. */
-  readonly fieldsMax: number;
-  /** Connections at one time; `reserveOf` more are accepted, to wait or to be refused. 10000. */
-  readonly connectionsMax: number;
-}
-
-/** The limits where an operator has set none. */
-export const SERVER_LIMITS: ServerLimits = {
-  headMs: 10_000,
-  idleMs: 75_000,
-  bodyMs: 30_000,
-  bodyRateMin: 100,
-  writeMs: 30_000,
-  halfCloseMs: 1_000,
-  halfCloseGetMs: 250,
-  headBytesMax: 64 * 1024,
-  fieldsMax: 128,
-  connectionsMax: 10_000,
-};
 
 /** What a server needs, and who learns of its trouble. */
 export interface ServerOptions {
@@ -121,7 +81,7 @@ export class Server implements CoarseTimed {
   readonly connOptions: BufferedConnOptions;
   /** How the bodies of requests are read. */
   readonly bodyRules: BodyRules;
-  readonly #reserve: number;
+  #reserve: number;
   readonly #connections = new Slab<ServerConnection>();
   readonly #changes = new Set<() => void>();
   /** Beyond the limit, with a request that needs a place. */
@@ -156,6 +116,18 @@ export class Server implements CoarseTimed {
     };
     this.#reserve = reserveOf(this.limits.connectionsMax);
     this.#full = new LimitWatch(this.limits.connectionsMax, (max) => options.onFull?.(max));
+  }
+
+  /** Other limits are in force from now on, also for the connections that there are; none of them is closed. */
+  setLimits(limits: Partial<ServerLimits>): void {
+    // Connections hold these objects.
+    Object.assign(this.limits, limits);
+    const { writeMs, bodyMs, bodyRateMin, connectionsMax } = this.limits;
+    Object.assign(this.connOptions, { writeMs });
+    Object.assign(this.bodyRules, { waitMs: bodyMs, rateMin: bodyRateMin });
+    this.#reserve = reserveOf(connectionsMax);
+    this.#full.setMax(connectionsMax);
+    this.permitsChanged();
   }
 
   /** Connections right now. */

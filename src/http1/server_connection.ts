@@ -13,7 +13,8 @@ import { parseRequestHead, type RequestHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
 import { discard, lingerAfterResponse, readLine } from "./slow_reads.ts";
 import { localReply, sendLocalReply } from "./local_reply.ts";
-import type { Handler, Server, ServerLimits } from "./server.ts";
+import type { Handler, Server } from "./server.ts";
+import type { ServerLimits } from "./server_limits.ts";
 import { BufferedConn, type BufferedConnEvents, type Filler } from "./buffered_conn.ts";
 import { type EndListener, Task } from "./task.ts";
 

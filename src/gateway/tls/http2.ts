@@ -8,7 +8,7 @@ import type { Conn } from "../../net/conn.ts";
 import { denoConn } from "../../net/deno/conn.ts";
 import type { CoarseTimed, Deadlines } from "../../net/deadlines.ts";
 import { ALLOWED } from "../../http1/local_reply.ts";
-import { SERVER_LIMITS, type ServerLimits } from "../../http1/server.ts";
+import { SERVER_LIMITS, type ServerLimits } from "../../http1/server_limits.ts";
 import { tunnel } from "../../net/tunnel.ts";
 import { FetchExchange } from "../fetch_exchange.ts";
 import { LoopbackServer } from "./loopback_server.ts";
@@ -59,7 +59,7 @@ const SPARE_DESCRIPTORS = 4;
 export class Http2 implements CoarseTimed {
   place = -1;
   readonly #parts: Http2Parts;
-  readonly #limits: ServerLimits;
+  #limits: ServerLimits;
   readonly #loopback: LoopbackServer;
   readonly #joined = new Set<Joined>();
   /** The joined connections by their port on the loopback. */
@@ -83,6 +83,11 @@ export class Http2 implements CoarseTimed {
 
   get connections(): number {
     return this.#joined.size;
+  }
+
+  /** Other limits are in force from the next request on. */
+  setLimits(limits: Http2Parts["limits"]): void {
+    this.#limits = { ...this.#limits, ...limits };
   }
 
   /** Why it cannot be served at present. */

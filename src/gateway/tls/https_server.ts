@@ -8,7 +8,7 @@ import type { Server } from "../../http1/server.ts";
 import { UnfinishedTls } from "../../net/deno/unfinished_tls.ts";
 import { Handshakes } from "../handshakes.ts";
 import { Http2, type Http2Parts } from "./http2.ts";
-import type { HttpPort } from "../listen.ts";
+import type { HttpPort, PortChange } from "../listen.ts";
 import { ClientsByPort, TlsFront } from "./announced_tls.ts";
 import { type TlsFiles, TlsListener, type TlsParts } from "./listen_tls.ts";
 
@@ -45,6 +45,12 @@ export class HttpsServer {
       ...settings,
       onChange: (unsupportedReason) => this.#http2Changed(unsupportedReason),
     });
+  }
+
+  /** Other limits and another certificate are in force for connections from now on. */
+  configure({ limits, tls }: Pick<PortChange, "limits" | "tls">): void {
+    if (limits !== undefined) this.#http2.setLimits(limits);
+    if (tls !== undefined) this.#listener?.useFiles(tls);
   }
 
   /** Connections that count in addition to those of the server. Handshakes have a separate limit. */

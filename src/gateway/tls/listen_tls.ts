@@ -102,7 +102,8 @@ export class TlsListener {
 
   /** Reads the files, and listens again if they have changed. */
   async reload(): Promise<void> {
-    const { certPath, keyPath, cert, key } = this.#files;
+    const before = this.#files;
+    const { certPath, keyPath, cert, key } = before;
     try {
       const files = {
         certPath,
@@ -110,7 +111,7 @@ export class TlsListener {
         cert: await Deno.readTextFile(certPath),
         key: await Deno.readTextFile(keyPath),
       };
-      if (this.#closed) return;
+      if (this.#closed || this.#files !== before) return;
       if (files.cert === cert && files.key === key) return void (this.#complaint = undefined);
       // Tried on another port first: a bad pair must not replace the good one.
       Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert: files.cert, key: files.key }).close();
@@ -124,6 +125,14 @@ export class TlsListener {
       return this.#parts.onReload(complaint);
     }
     this.relisten();
+  }
+
+  /** Uses a certificate that was found good, from files that may have other paths; the next poll reads these. */
+  useFiles(files: TlsFiles): void {
+    const isSame = files.cert === this.#files.cert && files.key === this.#files.key;
+    this.#files = files;
+    this.#complaint = undefined;
+    if (!isSame) this.relisten();
   }
 
   /** Listens again, with the present certificate and protocols. */

@@ -6,7 +6,8 @@ import { ManualClock, realClock } from "../../base/clock.ts";
 import type { Conn } from "../../net/conn.ts";
 import { denoSockets } from "../../net/deno/transport.ts";
 import { Deadlines } from "../../net/deadlines.ts";
-import { type Handler, Server, type ServerLimits } from "../server.ts";
+import { type Handler, Server } from "../server.ts";
+import type { ServerLimits } from "../server_limits.ts";
 import type { ListeningPort, Sockets } from "../../net/transport.ts";
 import { linuxSockets } from "../../net/linux/transport.ts";
 

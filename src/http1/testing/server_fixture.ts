@@ -2,7 +2,8 @@
 import { ManualClock } from "../../base/clock.ts";
 import { type FakeConn, fakePair, type MakePair, onConns } from "../../net/testing/fake_conn.ts";
 import { Deadlines } from "../../net/deadlines.ts";
-import { type Handler, Server, type ServerLimits, type ServerOptions } from "../server.ts";
+import { type Handler, Server, type ServerOptions } from "../server.ts";
+import type { ServerLimits } from "../server_limits.ts";
 
 /** A server whose clients the test makes. */
 export interface ServerFixture {

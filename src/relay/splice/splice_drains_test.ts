@@ -1,6 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { SpliceFixture } from "./testing/splice_fixture.ts";
-import { DRAIN } from "../../failover/testing/drain_order.ts";
+import { DRAIN, SpliceFixture } from "./testing/splice_fixture.ts";
 import { isConcerned } from "./relay_parts.ts";
 import type { SpliceSession } from "./session.ts";
 

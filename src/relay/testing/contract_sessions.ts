@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createServer } from "node:net";
 import { realClock, sleep } from "../../base/clock.ts";
+import type { DrainOrder } from "../../failover/ports.ts";
 import {
   echoes,
   encode,
@@ -15,7 +16,15 @@ import {
   writeAll,
 } from "./relay_fixture.ts";
 import { unusedPort } from "../../base/testing/ports.ts";
-import { DRAIN } from "../../failover/testing/drain_order.ts";
+
+const DRAIN: DrainOrder = {
+  upstream: "a",
+  throughEpoch: 1,
+  graceMs: 0,
+  sparedIfMovedMs: undefined,
+  revocable: false,
+  reason: "test",
+};
 
 /** A client with a session in which bytes have flowed. */
 async function joined(fixture: RelayFixture): Promise<Deno.Conn> {

@@ -50,8 +50,9 @@ async function main(): Promise<void> {
   dieAt("go");
   const parcels: string[] = [];
   await takeover.receiveConnections((service, { kind, content, descriptors }) => {
+    closeDescriptors(descriptors);
     parcels.push(`${service} ${kind} ${content.length} ${descriptors.length}`);
-    return kind === "unknown" ? undefined : () => closeDescriptors(descriptors);
+    return kind !== "unknown";
   });
   await Deno.writeTextFile(
     report,
